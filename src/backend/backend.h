@@ -1,0 +1,141 @@
+/*
+ * The operations a device offers. The transformer block (engine/block.c) is written once over
+ * them; kernels/cpu/ and kernels/cuda/ do the arithmetic.
+ *
+ * Pointers named d_… belong to the device: only its operations dereference them, but adding bytes
+ * to them is fine. Compute operations enqueue and return at once; the CPU backend has finished
+ * when it returns, another one reports what went wrong at sync(). Activations are f32, row-major,
+ * one token a row; `ld` is a row's stride in floats.
+ *
+ * Order: each output element has ONE accumulation order, whatever the number of rows in the call,
+ * of threads, or of calls a prompt was cut into. Tests compare bits.
+ */
+#ifndef SW_BACKEND_BACKEND_H
+#define SW_BACKEND_BACKEND_H
+
+#include "base/status.h"
+#include "model/dtype.h"
+#include "model/footprint.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A weight matrix W (rows = out features, cols = in features) as the backend keeps it. */
+struct sw_matrix {
+    enum sw_dtype format;
+    int64_t rows, cols;
+    void *d_data; /* sw_matrix_bytes(format, rows, cols) bytes */
+};
+
+/* Rows [row0, row0 + n_rows) of a matrix in host memory, as a file holds them. */
+struct sw_matrix_rows {
+    const void *data; /* element (r, c) at data + (r * row_stride + c * col_stride) elements */
+    enum sw_dtype dtype;
+    int64_t row0, n_rows;
+    int64_t row_stride, col_stride; /* col_stride 1 normally; row_stride 1 for GPT-2's (in, out) */
+};
+
+/* Consecutive positions of one slot: rows [row, row + n) of the micro-batch. */
+struct sw_span {
+    int slot;
+    int64_t position; /* of the first row, from 0 */
+    int64_t row, n;
+};
+
+enum sw_norm { SW_NORM_LAYER, SW_NORM_RMS };
+enum sw_activation { SW_ACT_RELU, SW_ACT_GELU, SW_ACT_GELU_TANH, SW_ACT_SILU };
+
+struct sw_rope {
+    int rotary_dim;         /* first this many of each head are rotated (even) */
+    bool interleaved;       /* pairs (2i, 2i+1); else (i, i + rotary_dim/2) */
+    const float *d_cos_sin; /* (context, rotary_dim/2, 2): cos and sin of position * frequency i */
+};
+
+/* One layer's keys and values. The layout of d_data is the backend's own. */
+struct sw_kv {
+    enum sw_dtype format; /* f32, f16 or bf16 */
+    int slots, n_kv_heads, head_dim;
+    int64_t context; /* positions a slot has room for */
+    void *d_data;    /* sw_kv_bytes(format, slots, n_kv_heads, head_dim, context) bytes */
+};
+
+struct sw_attention {
+    int n_heads;          /* query heads; head h reads KV head h / (n_heads / n_kv_heads) */
+    float scale;          /* of q·k */
+    int64_t window;       /* key k is visible to query q iff q - window < k <= q; 0: all k <= q */
+    const float *d_slopes; /* ALiBi: score += slope[head] * k_position; NULL: none. (n_heads) */
+    /* query of row r, head h, at d_q + r * q_ld + h * q_head */
+    const float *d_q;
+    int64_t q_ld, q_head;
+    float *d_out; /* (rows, n_heads * head_dim), stride out_ld */
+    int64_t out_ld;
+};
+
+struct sw_backend;
+
+struct sw_backend_ops {
+    const char *name;
+    void (*close)(struct sw_backend *b);
+
+    /* Memory. `what` names the use in the message of SW_ENOMEM. free accepts NULL. */
+    enum sw_status (*alloc)(struct sw_backend *b, size_t bytes, const char *what, void **d_out);
+    void (*free)(struct sw_backend *b, void *d_ptr, size_t bytes);
+    enum sw_status (*upload)(struct sw_backend *b, void *d_dst, const void *src, size_t bytes);
+    enum sw_status (*download)(struct sw_backend *b, void *dst, const void *d_src, size_t bytes);
+    enum sw_status (*sync)(struct sw_backend *b);
+
+    /* Weights. Any number of put calls, rows in any order; matrix_clear, before, zeroes padding. */
+    enum sw_status (*matrix_clear)(struct sw_backend *b, struct sw_matrix *m);
+    enum sw_status (*matrix_put)(struct sw_backend *b, struct sw_matrix *m,
+                                 const struct sw_matrix_rows *rows);
+
+    /* y[i] = row ids[i] of m, as f32. ids: (n), host memory */
+    void (*embed)(struct sw_backend *b, const struct sw_matrix *m, const int32_t *ids, int64_t n,
+                  float *d_y, int64_t ld_y);
+    /* y = norm(x) * weight (+ bias); each of n rows of dim. bias may be NULL; y may be x. */
+    void (*norm)(struct sw_backend *b, enum sw_norm kind, float eps, const float *d_x, int64_t ld_x,
+                 int64_t n, int64_t dim, const float *d_weight, const float *d_bias, float *d_y,
+                 int64_t ld_y);
+    /* y (n, m->rows) = x (n, m->cols) · Wᵀ + bias; or y += that, when add. bias may be NULL. */
+    void (*matmul)(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
+                   const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
+    /* Rotates n_heads heads of each row in place: head h of row r at d_x + r * ld + h * head. */
+    void (*rope)(struct sw_backend *b, const struct sw_rope *rope, const struct sw_span *spans,
+                 int n_spans, int n_heads, float *d_x, int64_t ld, int64_t head);
+    /* Stores K and V of the rows: KV head h of row r at d_k + r * ld + h * head (V alike). */
+    void (*kv_store)(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
+                     int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head);
+    /* softmax(scale · q·kᵀ + alibi) · v over the visible keys, which are already stored. */
+    void (*attend)(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
+                   const struct sw_span *spans, int n_spans);
+    /* gated: y (n, dim) = act(x[:, :dim]) * x[:, dim:2*dim]; else y = act(x). y may be x. */
+    void (*activate)(struct sw_backend *b, enum sw_activation kind, bool gated, const float *d_x,
+                     int64_t ld_x, int64_t n, int64_t dim, float *d_y, int64_t ld_y);
+    /* y += x, n rows of dim */
+    void (*add)(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
+                float *d_y, int64_t ld_y);
+    /* y[i] = x[rows[i]]; and y[rows[i]] += weights[i] * x[i]. rows, weights: (n), host memory */
+    void (*gather)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
+                   int64_t n, int64_t dim, float *d_y, int64_t ld_y);
+    void (*scatter_add)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
+                        const float *weights, int64_t n, int64_t dim, float *d_y, int64_t ld_y);
+};
+
+struct sw_backend {
+    const struct sw_backend_ops *ops;
+};
+
+struct sw_cpu_options {
+    int threads;       /* 0: one per core this rank may use */
+    const char *cores; /* hwloc list "0-3,8"; NULL: what the process may use */
+    const char *isa;   /* "portable", "avx2", "avx512", "avx512bf16"; NULL: the best there is */
+    int64_t max_rows;  /* most rows a call will have, and … */
+    int64_t max_cols;  /* … most in-features of a matrix: they size the scratch memory */
+};
+
+/* Scratch bytes sw_backend_cpu_open will take for these options (counted by the planner). */
+size_t sw_backend_cpu_scratch(const struct sw_cpu_options *options);
+enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct sw_backend **out);
+
+#endif

@@ -1,0 +1,116 @@
+/* Owns the element types and the scalar conversions between them. */
+#include "model/dtype.h"
+
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+
+static const struct sw_dtype_info infos[SW_DTYPE_COUNT] = {
+    [SW_F32] = {"f32", "F32", 32, true, true},
+    [SW_F16] = {"f16", "F16", 16, true, true},
+    [SW_BF16] = {"bf16", "BF16", 16, true, true},
+    [SW_F64] = {"f64", "F64", 64, true, false},
+    [SW_I64] = {"i64", "I64", 64, false, false},
+    [SW_U64] = {"u64", "U64", 64, false, false},
+    [SW_I32] = {"i32", "I32", 32, false, false},
+    [SW_U32] = {"u32", "U32", 32, false, false},
+    [SW_I16] = {"i16", "I16", 16, false, false},
+    [SW_U16] = {"u16", "U16", 16, false, false},
+    [SW_I8] = {"i8", "I8", 8, false, false},
+    [SW_U8] = {"u8", "U8", 8, false, false},
+    [SW_BOOL] = {"bool", "BOOL", 8, false, false},
+    [SW_F8_E4M3] = {"f8_e4m3", "F8_E4M3", 8, false, false},
+    [SW_F8_E5M2] = {"f8_e5m2", "F8_E5M2", 8, false, false},
+    [SW_C64] = {"c64", "C64", 64, false, false},
+    [SW_OTHER] = {"other", "?", 8, false, false},
+};
+
+const struct sw_dtype_info *sw_dtype_info(enum sw_dtype dtype)
+{
+    return &infos[dtype];
+}
+
+bool sw_dtype_by_name(const char *name, enum sw_dtype *dtype)
+{
+    static const struct {
+        const char *alias, *name;
+    } aliases[] = {{"float32", "f32"}, {"fp32", "f32"},      {"float16", "f16"}, {"fp16", "f16"},
+                   {"half", "f16"},    {"bfloat16", "bf16"}, {"float", "f32"}};
+    for (size_t i = 0; i < sizeof aliases / sizeof aliases[0]; i++)
+        if (strcasecmp(name, aliases[i].alias) == 0)
+            name = aliases[i].name;
+    for (int i = 0; i < SW_DTYPE_COUNT; i++)
+        if (strcasecmp(name, infos[i].name) == 0) {
+            *dtype = (enum sw_dtype)i;
+            return true;
+        }
+    return false;
+}
+
+static float float_of_bits(uint32_t u)
+{
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
+
+static uint32_t bits_of_float(float f)
+{
+    uint32_t u;
+    memcpy(&u, &f, sizeof u);
+    return u;
+}
+
+float sw_f16_to_f32(uint16_t h)
+{
+    const uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = (h >> 10) & 31,
+                   mantissa = h & 1023;
+    if (exponent == 31)
+        return float_of_bits(sign | 0x7f800000 | mantissa << 13);
+    if (exponent == 0)
+        return float_of_bits(sign | bits_of_float((float)mantissa * 0x1p-24f));
+    return float_of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
+}
+
+uint16_t sw_f32_to_f16(float value)
+{
+    const uint32_t u = bits_of_float(value), sign = (u >> 16) & 0x8000, magnitude = u & 0x7fffffff;
+    if (magnitude > 0x7f800000)
+        return (uint16_t)(sign | 0x7e00);
+    if (magnitude >= 0x477ff000) /* rounds to 65536 or more */
+        return (uint16_t)(sign | 0x7c00);
+    if (magnitude < 0x38800000) { /* subnormal: let the adder round */
+        const float shifted = float_of_bits(magnitude) + 0.5f;
+        return (uint16_t)(sign | (bits_of_float(shifted) - 0x3f000000));
+    }
+    const uint32_t rounded = magnitude + 0xfff + ((magnitude >> 13) & 1);
+    return (uint16_t)(sign | ((rounded >> 13) - (112 << 10)));
+}
+
+uint16_t sw_f32_to_bf16(float value)
+{
+    const uint32_t u = bits_of_float(value);
+    if ((u & 0x7fffffff) > 0x7f800000)
+        return (uint16_t)((u >> 16) | 0x40);
+    return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
+}
+
+void sw_dtype_to_f32(enum sw_dtype dtype, const void *src, int64_t n, float *dst)
+{
+    const unsigned char *at = src;
+    if (dtype == SW_F32) {
+        memcpy(dst, src, (size_t)n * sizeof *dst);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h;
+        double d;
+        if (dtype == SW_F64) {
+            memcpy(&d, at + 8 * i, sizeof d);
+            dst[i] = (float)d;
+            continue;
+        }
+        memcpy(&h, at + 2 * i, sizeof h);
+        dst[i] = dtype == SW_F16 ? sw_f16_to_f32(h) : sw_bf16_to_f32(h);
+    }
+}

@@ -1,0 +1,63 @@
+/*
+ * The table of element types: what a tensor in a file may hold, and which of them weights may be
+ * kept in. A weight format is a row whose `is_weight` is set; it needs a kernel on each backend,
+ * and the tests loop over the table.
+ */
+#ifndef SW_MODEL_DTYPE_H
+#define SW_MODEL_DTYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sw_dtype {
+    SW_F32,
+    SW_F16,
+    SW_BF16,
+    SW_F64,
+    SW_I64,
+    SW_U64,
+    SW_I32,
+    SW_U32,
+    SW_I16,
+    SW_U16,
+    SW_I8,
+    SW_U8,
+    SW_BOOL,
+    SW_F8_E4M3,
+    SW_F8_E5M2,
+    SW_C64,
+    SW_OTHER, /* legal in a file, of no use as a weight; only its size in bits is known */
+    SW_DTYPE_COUNT
+};
+
+struct sw_dtype_info {
+    const char *name;        /* as on our command line: "bf16" */
+    const char *safetensors; /* "BF16" */
+    unsigned bits;           /* of one element */
+    bool is_float;           /* can be converted to a weight format */
+    bool is_weight;          /* can be asked for with --weights and has kernels */
+};
+
+/* Never NULL for a value of the enum. */
+const struct sw_dtype_info *sw_dtype_info(enum sw_dtype dtype);
+/* By our name, any case. False: no such row. */
+bool sw_dtype_by_name(const char *name, enum sw_dtype *dtype);
+
+/* Exact conversions; rounding to nearest even, NaN stays NaN, overflow to infinity. */
+float sw_f16_to_f32(uint16_t bits);
+uint16_t sw_f32_to_f16(float value);
+static inline float sw_bf16_to_f32(uint16_t bits)
+{
+    const union {
+        uint32_t u;
+        float f;
+    } v = {.u = (uint32_t)bits << 16};
+    return v.f;
+}
+uint16_t sw_f32_to_bf16(float value);
+
+/* Converts n elements of a float dtype (unaligned source allowed) to f32. */
+void sw_dtype_to_f32(enum sw_dtype dtype, const void *src, int64_t n, float *dst);
+
+#endif

@@ -1,0 +1,65 @@
+/*
+ * What a model costs: bytes and work per layer, in a given weight format, for a given context and
+ * number of slots. The planner sums these and the engine allocates by them, so that what the plan
+ * says is what the run takes.
+ */
+#ifndef SW_MODEL_FOOTPRINT_H
+#define SW_MODEL_FOOTPRINT_H
+
+#include "base/status.h"
+#include "model/dtype.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct sw_model;
+
+/*
+ * Bytes of one weight matrix and of one layer's KV cache, on every backend. Rows are padded to
+ * SW_ROW_PAD, columns to SW_COL_PAD, KV positions to SW_KEY_BLOCK; kernels may count on it. Starts
+ * are aligned to SW_ALIGN. Sizes come from a checked model, so they cannot overflow.
+ */
+#define SW_ROW_PAD 16
+#define SW_COL_PAD 2
+#define SW_KEY_BLOCK 64
+#define SW_ALIGN 64
+uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols);
+uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim,
+                     int64_t context);
+
+struct sw_footprint_params {
+    enum sw_dtype weights; /* a weight format */
+    enum sw_dtype kv;      /* f32, f16 or bf16 */
+    int context;           /* positions each slot has room for */
+    int slots;             /* sequences that can be under way at once */
+    int rows;              /* most tokens in one micro-batch (the prompt chunk) */
+};
+
+struct sw_layer_footprint {
+    uint64_t weight_bytes; /* resident, as the backend packs them */
+    uint64_t read_bytes;   /* weight bytes one token's step reads (fewer than all with experts) */
+    uint64_t kv_bytes;     /* KV cache of all slots */
+    uint64_t kv_row_bytes; /* KV that one token's step reads per earlier position of its slot */
+    double token_flops;    /* 2 * multiply-adds per token, attention over the context left out */
+};
+
+struct sw_footprint {
+    struct sw_footprint_params params;
+    int n_layers;
+    struct sw_layer_footprint *layers; /* (n_layers) */
+    uint64_t embed_bytes;              /* token and position embeddings, their norm, project_in */
+    uint64_t embed_read_bytes;         /* of these, read per token */
+    uint64_t head_bytes;               /* final norm, project_out, head */
+    uint64_t tied_bytes;               /* saved when one rank holds both embedding and tied head */
+    double head_flops;                 /* per token that is sampled */
+    uint64_t hop_bytes;                /* hidden state of one token between stages (f32) */
+    uint64_t work_bytes;               /* activations of one rank at `rows` tokens */
+    uint64_t logits_bytes;             /* the last rank's, besides */
+    uint64_t load_bytes;               /* staging while a rank loads; freed before the first token */
+};
+
+enum sw_status sw_footprint_of(const struct sw_model *model,
+                               const struct sw_footprint_params *params, struct sw_footprint *out);
+void sw_footprint_free(struct sw_footprint *footprint);
+
+#endif

@@ -1,0 +1,167 @@
+/* Owns the tensor directory. */
+#include "model/tensors.h"
+
+#include "base/checked.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static size_t hash_of(const char *name)
+{
+    uint64_t h = 1469598103934665603u; /* FNV-1a */
+    for (const char *c = name; *c; c++)
+        h = (h ^ (unsigned char)*c) * 1099511628211u;
+    return (size_t)(h ^ (h >> 29));
+}
+
+enum sw_status sw_tensors_add_file(struct sw_tensors *t, const char *path, uint64_t size,
+                                   int *index)
+{
+    struct sw_tensor_file *files =
+        realloc(t->files, ((size_t)t->n_files + 1) * sizeof *files);
+    if (!files)
+        return sw_fail(SW_ENOMEM, "no memory for the list of weight files");
+    t->files = files;
+    char *copy = strdup(path);
+    if (!copy)
+        return sw_fail(SW_ENOMEM, "no memory for the list of weight files");
+    t->files[t->n_files] = (struct sw_tensor_file){copy, size};
+    *index = t->n_files++;
+    return SW_OK;
+}
+
+static void insert(struct sw_tensors *t, size_t item)
+{
+    size_t slot = hash_of(t->items[item].name) & (t->n_slots - 1);
+    while (t->slots[slot])
+        slot = (slot + 1) & (t->n_slots - 1);
+    t->slots[slot] = (uint32_t)item + 1;
+}
+
+static enum sw_status grow(struct sw_tensors *t)
+{
+    if (t->count < t->capacity)
+        return SW_OK;
+    const size_t capacity = t->capacity ? 2 * t->capacity : 256;
+    if (capacity >= UINT32_MAX / 4)
+        return sw_fail(SW_EMODEL, "more than a billion tensors");
+    struct sw_tensor *items = realloc(t->items, capacity * sizeof *items);
+    if (!items)
+        return sw_fail(SW_ENOMEM, "no memory for a directory of %zu tensors", capacity);
+    t->items = items;
+    uint32_t *slots = calloc(2 * capacity, sizeof *slots);
+    if (!slots)
+        return sw_fail(SW_ENOMEM, "no memory for a directory of %zu tensors", capacity);
+    free(t->slots);
+    t->slots = slots;
+    t->n_slots = 2 * capacity;
+    t->capacity = capacity;
+    for (size_t i = 0; i < t->count; i++)
+        insert(t, i);
+    return SW_OK;
+}
+
+/* Bytes from the first to the last element that the strides reach. False: overflow. */
+static bool span_bytes(const struct sw_tensor *tensor, uint64_t *values, uint64_t *span)
+{
+    const unsigned bits = sw_dtype_info(tensor->dtype)->bits;
+    uint64_t n = 1, last = 0;
+    for (int i = 0; i < tensor->rank; i++)
+        if (tensor->shape[i] < 0 || !sw_mul_u64(n, (uint64_t)tensor->shape[i], &n))
+            return false;
+    for (int i = 0; i < tensor->rank && n > 0; i++) {
+        uint64_t step;
+        if (tensor->shape[i] == 1)
+            continue;
+        if (tensor->stride[i] < 0 ||
+            !sw_mul_u64((uint64_t)tensor->shape[i] - 1, (uint64_t)tensor->stride[i], &step) ||
+            !sw_add_u64(last, step, &last))
+            return false;
+    }
+    if (!sw_mul_u64(n, bits, values) || !sw_mul_u64(n ? last + 1 : 0, bits, span) || n > INT64_MAX)
+        return false;
+    *values /= 8;
+    *span /= 8;
+    return true;
+}
+
+enum sw_status sw_tensors_add(struct sw_tensors *t, const struct sw_tensor *tensor)
+{
+    uint64_t values, span, end;
+    if (!span_bytes(tensor, &values, &span) || !sw_add_u64(tensor->offset, span, &end))
+        return sw_fail(SW_EMODEL, "tensor '%s': its shape overflows", tensor->name);
+    if (end > t->files[tensor->file].size)
+        return sw_fail(SW_EMODEL,
+                       "%s: tensor '%s' ends at byte %llu, but the file has %llu bytes; it is "
+                       "truncated, copy it again",
+                       t->files[tensor->file].path, tensor->name, (unsigned long long)end,
+                       (unsigned long long)t->files[tensor->file].size);
+    if (sw_tensors_find(t, tensor->name))
+        return sw_fail(SW_EMODEL, "%s: tensor '%s' occurs twice", t->files[tensor->file].path,
+                       tensor->name);
+    SW_TRY(grow(t));
+    char *name = strdup(tensor->name);
+    if (!name)
+        return sw_fail(SW_ENOMEM, "no memory for a tensor's name");
+    t->items[t->count] = *tensor;
+    t->items[t->count].name = name;
+    t->items[t->count].bytes = values;
+    insert(t, t->count++);
+    return SW_OK;
+}
+
+const struct sw_tensor *sw_tensors_find(const struct sw_tensors *t, const char *name)
+{
+    if (t->n_slots == 0)
+        return NULL;
+    for (size_t slot = hash_of(name) & (t->n_slots - 1); t->slots[slot];
+         slot = (slot + 1) & (t->n_slots - 1)) {
+        const struct sw_tensor *item = &t->items[t->slots[slot] - 1];
+        if (strcmp(item->name, name) == 0)
+            return item;
+    }
+    return NULL;
+}
+
+int64_t sw_tensor_elements(const struct sw_tensor *tensor)
+{
+    int64_t n = 1;
+    for (int i = 0; i < tensor->rank; i++)
+        n *= tensor->shape[i];
+    return n;
+}
+
+bool sw_tensor_is_contiguous(const struct sw_tensor *tensor)
+{
+    int64_t expected = 1;
+    for (int i = tensor->rank - 1; i >= 0; i--) {
+        if (tensor->shape[i] != 1 && tensor->stride[i] != expected)
+            return false;
+        expected *= tensor->shape[i];
+    }
+    return true;
+}
+
+const char *sw_tensor_describe(const struct sw_tensor *tensor, char *out, size_t cap)
+{
+    size_t used = (size_t)snprintf(out, cap, "%s [", sw_dtype_info(tensor->dtype)->name);
+    for (int i = 0; i < tensor->rank && used < cap; i++)
+        used += (size_t)snprintf(out + used, cap - used, i ? ", %lld" : "%lld",
+                                 (long long)tensor->shape[i]);
+    if (used < cap)
+        snprintf(out + used, cap - used, "]");
+    return out;
+}
+
+void sw_tensors_free(struct sw_tensors *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        free((char *)(uintptr_t)t->items[i].name);
+    for (int i = 0; i < t->n_files; i++)
+        free(t->files[i].path);
+    free(t->items);
+    free(t->files);
+    free(t->slots);
+    *t = (struct sw_tensors){0};
+}

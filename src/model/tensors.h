@@ -1,0 +1,59 @@
+/*
+ * The tensor directory: which tensors a checkpoint holds and where their bytes lie. Weight file
+ * readers fill it, everybody else looks names up. No tensor data is ever in here.
+ */
+#ifndef SW_MODEL_TENSORS_H
+#define SW_MODEL_TENSORS_H
+
+#include "base/status.h"
+#include "model/dtype.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SW_MAX_RANK 8
+
+struct sw_tensor {
+    const char *name; /* owned by the directory */
+    enum sw_dtype dtype;
+    int rank;
+    int64_t shape[SW_MAX_RANK];
+    int64_t stride[SW_MAX_RANK]; /* in elements; C order unless a torch file says otherwise */
+    int file;                    /* index into sw_tensors.files */
+    uint64_t offset;             /* of element [0, …, 0] in that file, bytes, any alignment */
+    uint64_t bytes;              /* n_elements * bits / 8 (of the values, not of the strided span) */
+};
+
+struct sw_tensor_file {
+    char *path;
+    uint64_t size; /* bytes, as found when the header was read */
+};
+
+struct sw_tensors {
+    struct sw_tensor *items; /* (count), in the order added */
+    size_t count, capacity;
+    struct sw_tensor_file *files; /* (n_files) */
+    int n_files;
+    uint32_t *slots; /* hash table of item index + 1; (n_slots), a power of two */
+    size_t n_slots;
+};
+
+/* Adds a file; *index is its number. */
+enum sw_status sw_tensors_add_file(struct sw_tensors *tensors, const char *path, uint64_t size,
+                                   int *index);
+/*
+ * Adds a tensor (the name is copied). The caller has set everything but `bytes`, which is computed
+ * here with checked arithmetic. SW_EMODEL: the name is there already, a negative or overflowing
+ * shape, or bytes that do not lie inside the file.
+ */
+enum sw_status sw_tensors_add(struct sw_tensors *tensors, const struct sw_tensor *tensor);
+/* NULL: no such tensor. */
+const struct sw_tensor *sw_tensors_find(const struct sw_tensors *tensors, const char *name);
+int64_t sw_tensor_elements(const struct sw_tensor *tensor);
+bool sw_tensor_is_contiguous(const struct sw_tensor *tensor);
+/* "bf16 [4096, 11008]" into `out`, for messages. */
+const char *sw_tensor_describe(const struct sw_tensor *tensor, char *out, size_t cap);
+void sw_tensors_free(struct sw_tensors *tensors);
+
+#endif
