@@ -16,6 +16,7 @@
 #include "base/status.h"
 #include "model/dtype.h"
 #include "model/footprint.h"
+#include "model/ops.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,9 +44,6 @@ struct sw_span {
     int64_t row, n;
 };
 
-enum sw_norm { SW_NORM_LAYER, SW_NORM_RMS };
-enum sw_activation { SW_ACT_RELU, SW_ACT_GELU, SW_ACT_GELU_TANH, SW_ACT_SILU };
-
 struct sw_rope {
     int rotary_dim;         /* first this many of each head are rotated (even) */
     bool interleaved;       /* pairs (2i, 2i+1); else (i, i + rotary_dim/2) */
@@ -61,9 +59,9 @@ struct sw_kv {
 };
 
 struct sw_attention {
-    int n_heads;          /* query heads; head h reads KV head h / (n_heads / n_kv_heads) */
-    float scale;          /* of q·k */
-    int64_t window;       /* key k is visible to query q iff q - window < k <= q; 0: all k <= q */
+    int n_heads;           /* query heads; head h reads KV head h / (n_heads / n_kv_heads) */
+    float scale;           /* of q·k */
+    int64_t window;        /* key k is visible to query q iff q - window < k <= q; 0: all k <= q */
     const float *d_slopes; /* ALiBi: score += slope[head] * k_position; NULL: none. (n_heads) */
     /* query of row r, head h, at d_q + r * q_ld + h * q_head */
     const float *d_q;

@@ -43,8 +43,8 @@ enum sw_status sw_file_read(const char *path, size_t limit, char **bytes, size_t
         goto undo_open;
     }
     if ((uint64_t)st.st_size > limit) {
-        status = sw_fail(SW_EINPUT, "%s: has %lld bytes, more than the %zu that can be right",
-                         path, (long long)st.st_size, limit);
+        status = sw_fail(SW_EINPUT, "%s: has %lld bytes, more than the %zu that can be right", path,
+                         (long long)st.st_size, limit);
         goto undo_open;
     }
     const size_t size = (size_t)st.st_size;

@@ -14,8 +14,7 @@
  */
 enum sw_status sw_file_read(const char *path, size_t limit, char **bytes, size_t *length);
 /* Reads exactly `length` bytes at `offset`; a short file is SW_EMODEL, a failed read SW_EIO. */
-enum sw_status sw_file_read_at(int fd, const char *path, uint64_t offset, void *out,
-                               size_t length);
+enum sw_status sw_file_read_at(int fd, const char *path, uint64_t offset, void *out, size_t length);
 bool sw_file_exists(const char *path);
 bool sw_file_is_directory(const char *path);
 /* "dir/name" as a new string (caller frees), NULL when memory is short. */

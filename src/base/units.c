@@ -13,13 +13,13 @@ static const struct unit {
     const char *name;
     double factor;
 } size_units[] = {
-    {"", 1},         {"B", 1},        {"K", 0x1p10},  {"M", 0x1p20},   {"G", 0x1p30},
-    {"T", 0x1p40},   {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40},
-    {"KB", 1e3},     {"MB", 1e6},     {"GB", 1e9},    {"TB", 1e12},
+    {"", 1},       {"B", 1},        {"K", 0x1p10},   {"M", 0x1p20},   {"G", 0x1p30},
+    {"T", 0x1p40}, {"KiB", 0x1p10}, {"MiB", 0x1p20}, {"GiB", 0x1p30}, {"TiB", 0x1p40},
+    {"KB", 1e3},   {"MB", 1e6},     {"GB", 1e9},     {"TB", 1e12},
 };
 
 static const struct unit rate_units[] = {
-    {"B/s", 1},       {"KB/s", 1e3},      {"MB/s", 1e6},      {"GB/s", 1e9},      {"TB/s", 1e12},
+    {"B/s", 1},        {"KB/s", 1e3},     {"MB/s", 1e6},     {"GB/s", 1e9},     {"TB/s", 1e12},
     {"KiB/s", 0x1p10}, {"MiB/s", 0x1p20}, {"GiB/s", 0x1p30}, {"TiB/s", 0x1p40},
 };
 
@@ -68,7 +68,10 @@ char *sw_size_format(uint64_t bytes, char *out, size_t cap)
         value /= 1024;
         i++;
     }
-    snprintf(out, cap, i == 0 || value >= 100 ? "%.0f %s" : value >= 10 ? "%.1f %s" : "%.2f %s",
+    snprintf(out, cap,
+             i == 0 || value >= 100 ? "%.0f %s"
+             : value >= 10          ? "%.1f %s"
+                                    : "%.2f %s",
              value, names[i]);
     return out;
 }

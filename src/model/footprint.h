@@ -26,6 +26,17 @@ struct sw_model;
 uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols);
 uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim,
                      int64_t context);
+uint64_t sw_vector_bytes(int64_t n); /* n f32 */
+
+/*
+ * What a backend may take for itself at `rows` rows: converted activations, partial results.
+ * The head computes at most SW_LOGIT_ROWS rows at once; a rank loads through two chunks.
+ */
+#define SW_SCRATCH_FIXED (4u << 20)
+#define SW_LOGIT_ROWS 16
+#define SW_LOAD_CHUNK (8u << 20)
+uint64_t sw_scratch_bytes(const struct sw_model *model, int rows);
+int64_t sw_model_max_cols(const struct sw_model *model);
 
 struct sw_footprint_params {
     enum sw_dtype weights; /* a weight format */
@@ -55,8 +66,17 @@ struct sw_footprint {
     uint64_t hop_bytes;                /* hidden state of one token between stages (f32) */
     uint64_t work_bytes;               /* activations of one rank at `rows` tokens */
     uint64_t logits_bytes;             /* the last rank's, besides */
-    uint64_t load_bytes;               /* staging while a rank loads; freed before the first token */
+    uint64_t load_bytes; /* staging while a rank loads; freed before the first token */
 };
+
+/* Floats per row of each buffer a stage works in (hidden: three of them; expert: two). */
+struct sw_work {
+    int64_t hidden, qkv, attention, up, router, expert;
+    int64_t rope;   /* floats of the rope table, */
+    int64_t slopes; /* and of ALiBi's slopes, in all */
+    uint64_t bytes; /* everything together at params.rows rows */
+};
+struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *params);
 
 enum sw_status sw_footprint_of(const struct sw_model *model,
                                const struct sw_footprint_params *params, struct sw_footprint *out);

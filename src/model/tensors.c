@@ -18,8 +18,7 @@ static size_t hash_of(const char *name)
 enum sw_status sw_tensors_add_file(struct sw_tensors *t, const char *path, uint64_t size,
                                    int *index)
 {
-    struct sw_tensor_file *files =
-        realloc(t->files, ((size_t)t->n_files + 1) * sizeof *files);
+    struct sw_tensor_file *files = realloc(t->files, ((size_t)t->n_files + 1) * sizeof *files);
     if (!files)
         return sw_fail(SW_ENOMEM, "no memory for the list of weight files");
     t->files = files;

@@ -22,7 +22,7 @@ struct sw_tensor {
     int64_t stride[SW_MAX_RANK]; /* in elements; C order unless a torch file says otherwise */
     int file;                    /* index into sw_tensors.files */
     uint64_t offset;             /* of element [0, …, 0] in that file, bytes, any alignment */
-    uint64_t bytes;              /* n_elements * bits / 8 (of the values, not of the strided span) */
+    uint64_t bytes; /* n_elements * bits / 8 (of the values, not of the strided span) */
 };
 
 struct sw_tensor_file {

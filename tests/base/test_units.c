@@ -7,9 +7,14 @@ static void sizes_are_read(void)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } good[] = {{"24GiB", 24ull << 30}, {"24G", 24ull << 30}, {"24GB", 24000000000ull},
-                {"1.5T", 3ull << 39},   {"512M", 512 << 20},  {"1000", 1000},
-                {"0", 0},               {"64 GiB", 64ull << 30}};
+    } good[] = {{"24GiB", 24ull << 30},
+                {"24G", 24ull << 30},
+                {"24GB", 24000000000ull},
+                {"1.5T", 3ull << 39},
+                {"512M", 512 << 20},
+                {"1000", 1000},
+                {"0", 0},
+                {"64 GiB", 64ull << 30}};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         uint64_t bytes = 1;
         CU_ASSERT_EQUAL(sw_size_parse(good[i].text, &bytes), SW_OK);

@@ -1,0 +1,172 @@
+/* Owns the arithmetic of sizes: what the planner promises and the engine allocates. */
+#include "model/footprint.h"
+
+#include "base/checked.h"
+#include "model/model.h"
+
+#include <stdlib.h>
+
+uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols)
+{
+    return sw_round_up(sw_round_up((uint64_t)rows, SW_ROW_PAD) *
+                           sw_round_up((uint64_t)cols, SW_COL_PAD) * sw_dtype_info(format)->bits /
+                           8,
+                       SW_ALIGN);
+}
+
+uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim, int64_t context)
+{
+    return 2 * (uint64_t)slots * (uint64_t)n_kv_heads * (uint64_t)head_dim *
+           sw_round_up((uint64_t)context, SW_KEY_BLOCK) * sw_dtype_info(format)->bits / 8;
+}
+
+uint64_t sw_vector_bytes(int64_t n)
+{
+    return sw_round_up((uint64_t)n * sizeof(float), SW_ALIGN);
+}
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *p)
+{
+    const struct sw_dims *d = &model->dims;
+    const bool gated = model->arch->gated;
+    bool routed = false, dense = false;
+    for (int i = 0; i < d->n_layers; i++)
+        if (model->layer_kinds[i] & SW_LAYER_ROUTED)
+            routed = true;
+        else
+            dense = true;
+    struct sw_work w = {
+        .hidden = larger(d->hidden, d->embed_dim),
+        .qkv = sw_model_qkv_layout(model).width,
+        .attention = (int64_t)d->n_heads * d->head_dim,
+        .up = larger(dense ? (int64_t)d->ffn * (gated ? 2 : 1) : 0,
+                     routed ? (int64_t)d->expert_ffn * (gated ? 2 : 1) : 0),
+        .router = routed ? d->n_experts : 0,
+        .expert = routed ? d->hidden : 0,
+        .rope = (int64_t)p->context * d->rotary_dim,
+        .slopes = model->arch->position == SW_POS_ALIBI ? d->n_heads : 0,
+    };
+    const uint64_t rows = (uint64_t)p->rows;
+    w.bytes = 3 * sw_round_up(rows * (uint64_t)w.hidden * sizeof(float), SW_ALIGN);
+    const int64_t per_row[] = {w.qkv, w.attention, w.up, w.router, w.expert, w.expert};
+    for (size_t i = 0; i < sizeof per_row / sizeof per_row[0]; i++)
+        w.bytes += sw_round_up(rows * (uint64_t)per_row[i] * sizeof(float), SW_ALIGN);
+    w.bytes += sw_vector_bytes(w.rope) + sw_vector_bytes(w.slopes);
+    return w;
+}
+
+/* Bytes, bytes read per token, and flops per token of a list of weights. */
+struct sums {
+    uint64_t bytes, read;
+    double flops;
+};
+
+static void count(const struct sw_model *model, enum sw_dtype format,
+                  const struct sw_weight_spec *spec, struct sums *sums)
+{
+    const uint64_t bytes = spec->is_matrix ? sw_matrix_bytes(format, spec->rows, spec->cols)
+                                           : sw_vector_bytes(spec->rows);
+    const double share =
+        spec->expert < 0 ? 1 : (double)model->dims.n_experts_used / (double)model->dims.n_experts;
+    sums->bytes += bytes;
+    sums->read += (uint64_t)((double)bytes * share);
+    if (spec->is_matrix)
+        sums->flops += 2 * (double)spec->rows * (double)spec->cols * share;
+}
+
+static enum sw_status count_globals(const struct sw_model *model,
+                                    const struct sw_footprint_params *p, struct sw_footprint *out)
+{
+    struct sw_weight_spec *specs;
+    size_t n;
+    struct sums embed = {0}, head = {0};
+    SW_TRY(sw_model_weights(model, SW_GLOBAL, &specs, &n));
+    for (size_t i = 0; i < n; i++)
+        count(model, p->weights, &specs[i], specs[i].id <= SW_W_PROJECT_IN ? &embed : &head);
+    free(specs);
+    out->embed_bytes = embed.bytes;
+    out->embed_read_bytes = (uint64_t)model->dims.embed_dim * sw_dtype_info(p->weights)->bits / 8;
+    out->head_bytes = head.bytes;
+    out->head_flops = head.flops;
+    if (model->dims.tied)
+        out->tied_bytes = sw_matrix_bytes(p->weights, model->dims.vocab, model->dims.embed_dim);
+    return SW_OK;
+}
+
+static enum sw_status count_layer(const struct sw_model *model, const struct sw_footprint_params *p,
+                                  int layer, struct sw_layer_footprint *out)
+{
+    const struct sw_dims *d = &model->dims;
+    struct sw_weight_spec *specs;
+    size_t n;
+    struct sums sums = {0};
+    SW_TRY(sw_model_weights(model, layer, &specs, &n));
+    for (size_t i = 0; i < n; i++)
+        count(model, p->weights, &specs[i], &sums);
+    free(specs);
+    out->weight_bytes = sums.bytes;
+    out->read_bytes = sums.read;
+    out->token_flops = sums.flops;
+    out->kv_bytes = sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
+    out->kv_row_bytes =
+        2 * (uint64_t)d->n_kv_heads * (uint64_t)d->head_dim * sw_dtype_info(p->kv)->bits / 8;
+    return SW_OK;
+}
+
+enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_footprint_params *p,
+                               struct sw_footprint *out)
+{
+    enum sw_status status = SW_OK;
+    *out = (struct sw_footprint){.params = *p, .n_layers = model->dims.n_layers};
+    if (model->dims.context > 0 && p->context > model->dims.context)
+        return sw_fail(SW_EUSAGE, "--context %d: the model was made for at most %d positions",
+                       p->context, model->dims.context);
+    out->layers = calloc((size_t)out->n_layers, sizeof *out->layers);
+    if (!out->layers)
+        return sw_fail(SW_ENOMEM, "no memory for the footprint of %d layers", out->n_layers);
+    for (int i = 0; i < out->n_layers && status == SW_OK; i++) {
+        /* Neighbours are nearly always alike, and experts make the list long. */
+        if (i > 0 && model->layer_kinds[i] == model->layer_kinds[i - 1])
+            out->layers[i] = out->layers[i - 1];
+        else
+            status = count_layer(model, p, i, &out->layers[i]);
+    }
+    if (status == SW_OK)
+        status = count_globals(model, p, out);
+    if (status != SW_OK) {
+        sw_footprint_free(out);
+        return status;
+    }
+    const struct sw_work work = sw_work_of(model, p);
+    out->hop_bytes = (uint64_t)model->dims.hidden * sizeof(float);
+    out->work_bytes = work.bytes + sw_scratch_bytes(model, p->rows);
+    out->logits_bytes = (uint64_t)SW_LOGIT_ROWS * (uint64_t)model->dims.vocab * sizeof(float);
+    out->load_bytes = 2 * (uint64_t)SW_LOAD_CHUNK;
+    return SW_OK;
+}
+
+int64_t sw_model_max_cols(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    int64_t cols = larger(d->hidden, (int64_t)d->n_heads * d->head_dim);
+    cols = larger(cols, larger(d->ffn, d->expert_ffn));
+    return larger(cols, d->embed_dim);
+}
+
+uint64_t sw_scratch_bytes(const struct sw_model *model, int rows)
+{
+    return sw_round_up((uint64_t)rows * (uint64_t)sw_model_max_cols(model) * sizeof(float),
+                       SW_ALIGN) +
+           SW_SCRATCH_FIXED;
+}
+
+void sw_footprint_free(struct sw_footprint *footprint)
+{
+    free(footprint->layers);
+    footprint->layers = NULL;
+}

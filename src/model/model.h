@@ -1,0 +1,144 @@
+/*
+ * A model: its architecture row, its dimensions, and which tensors of the checkpoint make up each
+ * weight. Made from config.json alone; no weight is read here.
+ */
+#ifndef SW_MODEL_MODEL_H
+#define SW_MODEL_MODEL_H
+
+#include "base/status.h"
+#include "model/arch.h"
+#include "model/dtype.h"
+#include "model/tensors.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sw_rope_scaling { SW_ROPE_PLAIN, SW_ROPE_LINEAR, SW_ROPE_LLAMA3 };
+
+struct sw_dims {
+    int n_layers, hidden, n_heads, n_kv_heads, head_dim;
+    int ffn;       /* inner size of the dense MLP */
+    int vocab;     /* rows of the embedding; may exceed the tokenizer's ids */
+    int context;   /* longest sequence the model was made for; 0: no limit of its own (ALiBi) */
+    int embed_dim; /* width of the embedding table (OPT-350m: not hidden) */
+    float norm_eps;
+    int rotary_dim; /* leading part of each head that is rotated; 0: no rope */
+    float rope_base;
+    enum sw_rope_scaling rope_scaling;
+    float rope_factor, rope_low, rope_high; /* linear: factor; llama3: all, and … */
+    int rope_original;                      /* … the context it was first trained for */
+    int window;                             /* of layers that slide */
+    int n_experts, n_experts_used, expert_ffn;
+    bool norm_topk; /* expert weights are renormalised to sum 1 */
+    bool tied;      /* the head is the embedding */
+    bool qkv_bias, out_bias, mlp_bias, head_bias;
+    bool post_norm;       /* norms after the residual sum (OPT-350m) */
+    bool final_norm;      /* there is a norm before the head */
+    bool normed_residual; /* BLOOM's apply_residual_connection_post_layernorm */
+    enum sw_residual residual;
+    enum sw_activation activation;
+};
+
+/* What a layer does that its neighbours may not. */
+enum sw_layer_kind { SW_LAYER_ROUTED = 1, SW_LAYER_SLIDING = 2 };
+
+struct sw_model {
+    const struct sw_arch *arch;
+    struct sw_dims dims;
+    enum sw_dtype dtype; /* of the checkpoint, as config.json states it; f32 when it does not */
+    unsigned char *layer_kinds; /* (n_layers), sets of enum sw_layer_kind */
+};
+
+/*
+ * From the bytes of a config.json. `name` is for messages. SW_EMODEL: not JSON, an unknown
+ * model_type (the message lists the known ones), a missing or impossible value.
+ */
+enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
+                              struct sw_model **out);
+/* Reads `dir`/config.json (or `dir` itself when it is a file). */
+enum sw_status sw_model_open(const char *dir, struct sw_model **out);
+void sw_model_close(struct sw_model *model);
+
+/* The weights a rank keeps, each one matrix or one vector (f32) of its own. */
+enum sw_weight {
+    /* outside the layers */
+    SW_W_EMBED,
+    SW_W_POSITIONS,
+    SW_W_EMBED_NORM,
+    SW_W_EMBED_NORM_BIAS,
+    SW_W_PROJECT_IN,
+    SW_W_FINAL_NORM,
+    SW_W_FINAL_NORM_BIAS,
+    SW_W_PROJECT_OUT,
+    SW_W_HEAD,
+    SW_W_HEAD_BIAS,
+    /* of one layer */
+    SW_W_ATTN_NORM,
+    SW_W_ATTN_NORM_BIAS,
+    SW_W_QKV,
+    SW_W_QKV_BIAS,
+    SW_W_Q_NORM,
+    SW_W_K_NORM,
+    SW_W_OUT,
+    SW_W_OUT_BIAS,
+    SW_W_MLP_NORM,
+    SW_W_MLP_NORM_BIAS,
+    SW_W_ROUTER,
+    SW_W_UP, /* gate rows first, then up rows, where the MLP is gated */
+    SW_W_UP_BIAS,
+    SW_W_DOWN,
+    SW_W_DOWN_BIAS,
+    SW_W_COUNT
+};
+
+#define SW_NAME_MAX 192
+#define SW_MAX_SOURCES 3
+
+/* One weight: its shape, and the tensors of the file that are stacked to make it. */
+struct sw_weight_spec {
+    enum sw_weight id;
+    int expert;         /* -1: not an expert's */
+    bool is_matrix;     /* (rows, cols) in the weight format; else a vector (rows), kept as f32 */
+    int64_t rows, cols; /* cols is 1 for a vector */
+    int n_sources;
+    struct sw_weight_source {
+        char name[SW_NAME_MAX]; /* as the family's checkpoints spell it */
+        int64_t rows;           /* of the weight that this tensor fills */
+        bool transposed;        /* stored (cols, rows): GPT-2 */
+    } sources[SW_MAX_SOURCES];
+};
+
+#define SW_GLOBAL (-1)
+/*
+ * The weights of layer `layer`, or those outside the layers (SW_GLOBAL), in a fixed order. The
+ * caller frees *specs. A tied head is listed with the embedding's tensor as its source.
+ */
+enum sw_status sw_model_weights(const struct sw_model *model, int layer,
+                                struct sw_weight_spec **specs, size_t *count);
+/*
+ * Finds the tensor of a source: by its name, else with the family's prefix taken off or put
+ * before. SW_EMODEL: missing, or another shape than `spec` expects; expected and actual are named.
+ */
+enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tensors *tensors,
+                             const struct sw_weight_spec *spec, int source,
+                             const struct sw_tensor **out);
+/* Checks every weight of the model against the directory: the first that is wrong is named. */
+enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tensors *tensors);
+/* "qkv", "mlp norm bias", …: for messages and reports. */
+const char *sw_weight_name(enum sw_weight id);
+/* Parameters in the checkpoint (a tied head counts once). */
+uint64_t sw_model_parameters(const struct sw_model *model);
+
+/*
+ * Where query, key and value of a head lie in one row of the QKV product, in floats: the rows of
+ * W are kept in the file's order, so families with fused weights need no shuffling at load.
+ */
+struct sw_qkv_layout {
+    int64_t q, k, v;         /* of head 0 */
+    int64_t q_head, kv_head; /* from one head to the next */
+    int64_t width;           /* floats in all */
+};
+struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model);
+
+#endif
