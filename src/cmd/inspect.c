@@ -1,0 +1,115 @@
+/* Owns the verb `inspect`: what a model is and what it weighs, from its headers. */
+#include "base/units.h"
+#include "cmd/options.h"
+#include "model/footprint.h"
+#include "model/model.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+static uint64_t weight_bytes(const struct sw_footprint *f)
+{
+    uint64_t bytes = f->embed_bytes + f->head_bytes - f->tied_bytes;
+    for (int i = 0; i < f->n_layers; i++)
+        bytes += f->layers[i].weight_bytes;
+    return bytes;
+}
+
+/* Bytes of the weights in `format`, and of the KV cache of one position. */
+static enum sw_status weigh(const struct sw_model *model, enum sw_dtype format, uint64_t *weights,
+                            uint64_t *kv_row)
+{
+    struct sw_footprint f;
+    const struct sw_footprint_params params = {
+        .weights = format, .kv = format, .context = 1, .slots = 1, .rows = 1};
+    SW_TRY(sw_footprint_of(model, &params, &f));
+    *weights = weight_bytes(&f);
+    *kv_row = 0;
+    for (int i = 0; i < f.n_layers; i++)
+        *kv_row += f.layers[i].kv_row_bytes;
+    sw_footprint_free(&f);
+    return SW_OK;
+}
+
+static enum sw_status print_json(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    json_t *formats = json_object();
+    for (int i = 0; i < SW_DTYPE_COUNT; i++) {
+        uint64_t weights, kv;
+        if (!sw_dtype_info((enum sw_dtype)i)->is_weight)
+            continue;
+        SW_TRY(weigh(model, (enum sw_dtype)i, &weights, &kv));
+        json_object_set_new(formats, sw_dtype_info((enum sw_dtype)i)->name,
+                            json_pack("{s:I, s:I}", "weight_bytes", (json_int_t)weights,
+                                      "kv_bytes_per_token", (json_int_t)kv));
+    }
+    json_t *root = json_pack(
+        "{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, s:i, s:o}",
+        "family", model->arch->model_type, "title", model->arch->title, "dtype",
+        sw_dtype_info(model->dtype)->name, "parameters", (json_int_t)sw_model_parameters(model),
+        "layers", d->n_layers, "hidden_size", d->hidden, "heads", d->n_heads, "kv_heads",
+        d->n_kv_heads, "head_dim", d->head_dim, "ffn", d->ffn, "vocab", d->vocab, "context",
+        d->context, "tied", d->tied, "experts", d->n_experts, "experts_used", d->n_experts_used,
+        "formats", formats);
+    if (!root)
+        return sw_fail(SW_ENOMEM, "no memory for the report");
+    json_dumpf(root, stdout, JSON_INDENT(2));
+    printf("\n");
+    json_decref(root);
+    return SW_OK;
+}
+
+static enum sw_status print_text(const struct sw_model *model, const char *name)
+{
+    const struct sw_dims *d = &model->dims;
+    char size[16], kv_size[16];
+    printf("%s: %s (%s)\n", name, model->arch->title, model->arch->model_type);
+    printf("  parameters   %.3f billion, stored as %s\n", (double)sw_model_parameters(model) / 1e9,
+           sw_dtype_info(model->dtype)->name);
+    printf("  layers       %d, hidden size %d, MLP %d\n", d->n_layers, d->hidden,
+           d->n_experts ? d->expert_ffn : d->ffn);
+    if (d->n_experts)
+        printf("  experts      %d, %d used per token\n", d->n_experts, d->n_experts_used);
+    printf("  attention    %d heads of %d, %d key/value heads%s\n", d->n_heads, d->head_dim,
+           d->n_kv_heads, d->window ? ", sliding window" : "");
+    printf("  vocabulary   %d%s\n", d->vocab, d->tied ? ", head tied to the embedding" : "");
+    if (d->context)
+        printf("  context      %d positions\n", d->context);
+    printf("\n  weights      in memory      KV per token\n");
+    for (int i = 0; i < SW_DTYPE_COUNT; i++) {
+        uint64_t weights, kv;
+        if (!sw_dtype_info((enum sw_dtype)i)->is_weight)
+            continue;
+        SW_TRY(weigh(model, (enum sw_dtype)i, &weights, &kv));
+        printf("  %-8s %13s %17s\n", sw_dtype_info((enum sw_dtype)i)->name,
+               sw_size_format(weights, size, sizeof size),
+               sw_size_format(kv, kv_size, sizeof kv_size));
+    }
+    return SW_OK;
+}
+
+static enum sw_status inspect(struct sw_call *call)
+{
+    struct sw_model *model;
+    SW_TRY(sw_model_open(call->arguments[0], &model));
+    const enum sw_status status =
+        call->options.json ? print_json(model) : print_text(model, call->arguments[0]);
+    sw_model_close(model);
+    return status;
+}
+
+static const struct sw_option *const groups[] = {sw_options_common, NULL};
+
+const struct sw_verb sw_verb_inspect = {
+    .name = "inspect",
+    .arguments = "MODEL",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "say what a model is: family, layers, parameters, bytes per weight format",
+    .description =
+        "MODEL is a directory as the hub publishes it; a config.json in it is enough.\n\n"
+        "  spillway inspect opt-66b",
+    .groups = groups,
+    .run = inspect,
+};

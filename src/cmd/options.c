@@ -1,0 +1,288 @@
+/* Owns parsing of the command line and the text of --help. */
+#include "cmd/options.h"
+
+#include "base/units.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIELD(name) offsetof(struct sw_options, name)
+
+const struct sw_option sw_options_common[] = {
+    {"help", 'h', NULL, "show this help", FIELD(help), sw_parse_flag},
+    {"json", 0, NULL, "print the result as JSON on stdout", FIELD(json), sw_parse_flag},
+    {"quiet", 'q', NULL, "only errors on stderr", FIELD(quiet), sw_parse_flag},
+    {"verbose", 'v', NULL, "say more on stderr", FIELD(verbose), sw_parse_flag},
+    {0}};
+
+const struct sw_option sw_options_placement[] = {
+    {"weights", 'w', "FORMAT", "keep weights as f32, f16 or bf16 (default: as the checkpoint)",
+     FIELD(weights), sw_parse_weights},
+    {"kv", 0, "FORMAT", "keep the KV cache as f32, f16 or bf16 (default: as the weights)",
+     FIELD(kv), sw_parse_weights},
+    {"weights-from", 0, "random", "make weights up instead of reading them (config.json is enough)",
+     FIELD(weights_from), sw_parse_text},
+    {"context", 'c', "N",
+     "positions each sequence has room for (default: 2048, or less if the model has less)",
+     FIELD(context), sw_parse_count},
+    {"slots", 0, "N", "sequences under way at once (default: 1)", FIELD(slots), sw_parse_count},
+    {"chunk", 0, "N", "prompt tokens computed at a time (default: 512)", FIELD(chunk),
+     sw_parse_count},
+    {"gpu-memory", 0, "SIZE", "use at most this much of each GPU (24GiB, 500M)", FIELD(gpu_memory),
+     sw_parse_bytes},
+    {"host-memory", 0, "SIZE", "use at most this much host memory per rank", FIELD(host_memory),
+     sw_parse_bytes},
+    {"slices", 0, "A,B,…", "layers per rank, by hand, instead of the planner's choice",
+     FIELD(slices), sw_parse_text},
+    {"objective", 0, "GOAL", "latency (one sequence fast) or throughput (a full pipeline)",
+     FIELD(objective), sw_parse_text},
+    {"threads", 't', "N", "compute threads per rank (default: one per core the rank may use)",
+     FIELD(threads), sw_parse_count},
+    {"isa", 0, "NAME", "portable, avx2, avx512 or avx512bf16 (default: the best all ranks have)",
+     FIELD(isa), sw_parse_text},
+    {"timeout", 0, "SECONDS", "give up when a peer shows no sign of life for so long (default: 60)",
+     FIELD(timeout), sw_parse_number},
+    {0}};
+
+const struct sw_option sw_options_sampling[] = {
+    {"temperature", 0, "T", "0 picks the likeliest token (default); higher is more varied",
+     FIELD(temperature), sw_parse_number},
+    {"top-k", 0, "K", "draw from the K likeliest tokens only (0: all)", FIELD(top_k),
+     sw_parse_natural},
+    {"top-p", 0, "P", "draw from the fewest tokens that hold probability P (1: all)", FIELD(top_p),
+     sw_parse_number},
+    {"min-p", 0, "P", "drop tokens less likely than P times the likeliest", FIELD(min_p),
+     sw_parse_number},
+    {"repetition-penalty", 0, "R", "divide the score of tokens seen before by R (1: off)",
+     FIELD(repetition_penalty), sw_parse_number},
+    {"seed", 0, "N", "the same seed draws the same text (default: 0)", FIELD(seed), sw_parse_seed},
+    {0}};
+
+struct sw_options sw_options_default(void)
+{
+    return (struct sw_options){.weights = SW_OTHER,
+                               .kv = SW_OTHER,
+                               .gpu_memory = UINT64_MAX,
+                               .host_memory = UINT64_MAX,
+                               .n = 128,
+                               .top_p = 1,
+                               .repetition_penalty = 1,
+                               .timeout = 60};
+}
+
+enum sw_status sw_parse_flag(const char *text, void *field)
+{
+    (void)text;
+    *(bool *)field = true;
+    return SW_OK;
+}
+
+enum sw_status sw_parse_text(const char *text, void *field)
+{
+    *(const char **)field = text;
+    return SW_OK;
+}
+
+static enum sw_status parse_int(const char *text, long low, int *out)
+{
+    char *end;
+    errno = 0;
+    const long value = strtol(text, &end, 10);
+    if (end == text || *end || errno || value < low || value > INT_MAX)
+        return sw_fail(SW_EUSAGE, "'%s' is not a whole number of at least %ld", text, low);
+    *out = (int)value;
+    return SW_OK;
+}
+
+enum sw_status sw_parse_count(const char *text, void *field)
+{
+    return parse_int(text, 1, field);
+}
+
+enum sw_status sw_parse_natural(const char *text, void *field)
+{
+    return parse_int(text, 0, field);
+}
+
+enum sw_status sw_parse_seed(const char *text, void *field)
+{
+    char *end;
+    errno = 0;
+    const unsigned long long value = strtoull(text, &end, 10);
+    if (end == text || *end || errno || text[0] == '-')
+        return sw_fail(SW_EUSAGE, "'%s' is not a whole number", text);
+    *(uint64_t *)field = value;
+    return SW_OK;
+}
+
+enum sw_status sw_parse_number(const char *text, void *field)
+{
+    char *end;
+    const double value = strtod(text, &end);
+    if (end == text || *end || !isfinite(value) || value < 0)
+        return sw_fail(SW_EUSAGE, "'%s' is not a number of at least 0", text);
+    *(double *)field = value;
+    return SW_OK;
+}
+
+enum sw_status sw_parse_bytes(const char *text, void *field)
+{
+    return sw_size_parse(text, field);
+}
+
+enum sw_status sw_parse_weights(const char *text, void *field)
+{
+    enum sw_dtype dtype;
+    if (!sw_dtype_by_name(text, &dtype) || !sw_dtype_info(dtype)->is_weight) {
+        char known[128] = "";
+        size_t used = 0;
+        for (int i = 0; i < SW_DTYPE_COUNT && used < sizeof known; i++)
+            if (sw_dtype_info((enum sw_dtype)i)->is_weight)
+                used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
+                                         used ? ", " : "", sw_dtype_info((enum sw_dtype)i)->name);
+        return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text, known);
+    }
+    *(enum sw_dtype *)field = dtype;
+    return SW_OK;
+}
+
+/* How unlike two words are: edits to make one the other (both short). */
+static int distance(const char *a, const char *b)
+{
+    int row[64];
+    const int n = (int)strlen(b);
+    if (n >= 63)
+        return 99;
+    for (int j = 0; j <= n; j++)
+        row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int substitute = diagonal + (a[i - 1] != b[j - 1]);
+            diagonal = row[j];
+            const int shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            row[j] = substitute < shift ? substitute : shift;
+        }
+    }
+    return row[n];
+}
+
+static enum sw_status unknown_option(const struct sw_verb *verb, const char *given)
+{
+    const char *best = NULL;
+    int least = 4;
+    for (const struct sw_option *const *group = verb->groups; *group; group++)
+        for (const struct sw_option *option = *group; option->name; option++)
+            if (distance(given, option->name) < least) {
+                least = distance(given, option->name);
+                best = option->name;
+            }
+    return sw_fail(SW_EUSAGE, "%s: unknown option '--%s'%s%s%s; see 'spillway %s --help'",
+                   verb->name, given, best ? "; did you mean '--" : "", best ? best : "",
+                   best ? "'" : "", verb->name);
+}
+
+static const struct sw_option *by_name(const struct sw_verb *verb, const char *name, size_t n)
+{
+    for (const struct sw_option *const *group = verb->groups; *group; group++)
+        for (const struct sw_option *option = *group; option->name; option++)
+            if (strlen(option->name) == n && strncmp(option->name, name, n) == 0)
+                return option;
+    return NULL;
+}
+
+static const struct sw_option *by_letter(const struct sw_verb *verb, char letter)
+{
+    for (const struct sw_option *const *group = verb->groups; *group; group++)
+        for (const struct sw_option *option = *group; option->name; option++)
+            if (option->letter == letter)
+                return option;
+    return NULL;
+}
+
+/* Takes argv[*i], an option, and its value if it wants one; moves *i past both. */
+static enum sw_status take(const struct sw_verb *verb, int argc, char **argv, int *i,
+                           struct sw_options *options)
+{
+    const char *word = argv[*i], *value = NULL;
+    const struct sw_option *option;
+    ++*i;
+    if (word[1] == '-') {
+        const char *equals = strchr(word, '=');
+        const size_t n = equals ? (size_t)(equals - word) - 2 : strlen(word) - 2;
+        option = by_name(verb, word + 2, n);
+        value = equals ? equals + 1 : NULL;
+        if (!option) {
+            char given[64];
+            snprintf(given, sizeof given, "%.*s", (int)(n < 40 ? n : 40), word + 2);
+            return unknown_option(verb, given);
+        }
+    } else {
+        option = by_letter(verb, word[1]);
+        value = word[2] ? word + 2 : NULL;
+        if (!option || (value && !option->argument))
+            return sw_fail(SW_EUSAGE, "%s: unknown option '%s'; see 'spillway %s --help'",
+                           verb->name, word, verb->name);
+    }
+    if (value && !option->argument)
+        return sw_fail(SW_EUSAGE, "%s: --%s takes no value", verb->name, option->name);
+    if (!value && option->argument) {
+        if (*i >= argc)
+            return sw_fail(SW_EUSAGE, "%s: --%s wants a value: %s", verb->name, option->name,
+                           option->argument);
+        value = argv[(*i)++];
+    }
+    const enum sw_status status = option->parse(value, (char *)options + option->offset);
+    if (status != SW_OK)
+        sw_error_context("%s: --%s", verb->name, option->name);
+    return status;
+}
+
+enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **argv,
+                                struct sw_call *call)
+{
+    int kept = 0;
+    call->options = sw_options_default();
+    for (int i = 0; i < argc;) {
+        if (strcmp(argv[i], "--") == 0) {
+            for (i++; i < argc; i++)
+                argv[kept++] = argv[i];
+        } else if (argv[i][0] == '-' && argv[i][1]) {
+            SW_TRY(take(verb, argc, argv, &i, &call->options));
+        } else {
+            argv[kept++] = argv[i++];
+        }
+    }
+    call->arguments = (const char *const *)argv;
+    call->n_arguments = kept;
+    if (call->options.help)
+        return SW_OK;
+    if (kept < verb->min_arguments)
+        return sw_fail(SW_EUSAGE, "%s: wants %s; see 'spillway %s --help'", verb->name,
+                       verb->arguments, verb->name);
+    if (kept > verb->max_arguments)
+        return sw_fail(SW_EUSAGE,
+                       "%s: '%s' is one argument too many; quote a prompt that has spaces",
+                       verb->name, argv[verb->max_arguments]);
+    return SW_OK;
+}
+
+void sw_options_help(const struct sw_verb *verb)
+{
+    printf("Usage: spillway %s %s\n\n%s\n\n%s\n\nOptions:\n", verb->name, verb->arguments,
+           verb->summary, verb->description);
+    for (const struct sw_option *const *group = verb->groups; *group; group++)
+        for (const struct sw_option *option = *group; option->name; option++) {
+            char left[64];
+            const int n = snprintf(
+                left, sizeof left, "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
+                option->letter ? option->letter : ' ', option->letter ? ", " : "  ", option->name,
+                option->argument ? " " : "", option->argument ? option->argument : "");
+            printf("  %s%*s%s\n", left, n < 30 ? 30 - n : 1, "", option->help);
+        }
+}

@@ -1,0 +1,67 @@
+/* Owns the program's life: which verb, its exit code, the one place that ends the process. */
+#include "base/log.h"
+#include "cmd/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void usage(FILE *out)
+{
+    const struct sw_verb *verb;
+    fprintf(out, "Spillway runs one large language model across every GPU and all the memory of "
+                 "your machines.\n\nUsage: spillway VERB [ARGUMENTS] [OPTIONS]\n"
+                 "       mpirun [--hostfile FILE] spillway VERB …      one rank per GPU or node\n\n"
+                 "Verbs:\n");
+    for (int i = 0; (verb = sw_verb_row(i)); i++)
+        fprintf(out, "  %-9s%s\n", verb->name, verb->summary);
+    fprintf(out,
+            "\n'spillway VERB --help' tells all about one. '--version' names what is built in.\n"
+            "Exit codes: 0 done; 2 usage; 3 the model or the input is bad; 4 it does not fit;\n"
+            "5 a device or library failed; 75 interrupted or a peer was lost: run it again.\n");
+}
+
+static enum sw_status unknown_verb(const char *name)
+{
+    return sw_fail(SW_EUSAGE, "there is no verb '%s'; 'spillway --help' lists them", name);
+}
+
+static enum sw_status run(int argc, char **argv)
+{
+    struct sw_call call;
+    const struct sw_verb *verb = sw_verb_find(argv[1]);
+    if (!verb)
+        return unknown_verb(argv[1]);
+    SW_TRY(sw_options_parse(verb, argc - 2, argv + 2, &call));
+    if (call.options.help) {
+        sw_options_help(verb);
+        return SW_OK;
+    }
+    sw_log_setup(call.options.quiet     ? SW_LOG_ERROR
+                 : call.options.verbose ? SW_LOG_DEBUG
+                                        : SW_LOG_INFO,
+                 -1, "");
+    return verb->run(&call);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        usage(stderr);
+        return sw_status_exit_code(SW_EUSAGE);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        usage(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("spillway %s (mpi)\n", SW_VERSION);
+        return 0;
+    }
+    enum sw_status status = run(argc, argv);
+    if (status == SW_OK && fflush(stdout) != 0)
+        status = sw_fail(SW_EIO, "cannot write to standard output");
+    if (status != SW_OK && *sw_error_message())
+        sw_log(SW_LOG_ERROR, "%s", sw_error_message());
+    return sw_status_exit_code(status);
+}
