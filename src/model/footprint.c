@@ -41,6 +41,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         else
             dense = true;
     struct sw_work w = {
+        .rows = p->rows > SW_LOGIT_ROWS ? p->rows : SW_LOGIT_ROWS,
         .hidden = larger(d->hidden, d->embed_dim),
         .qkv = sw_model_qkv_layout(model).width,
         .attention = (int64_t)d->n_heads * d->head_dim,
@@ -51,7 +52,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         .rope = (int64_t)p->context * d->rotary_dim,
         .slopes = model->arch->position == SW_POS_ALIBI ? d->n_heads : 0,
     };
-    const uint64_t rows = (uint64_t)p->rows;
+    const uint64_t rows = (uint64_t)w.rows;
     w.bytes = 3 * sw_round_up(rows * (uint64_t)w.hidden * sizeof(float), SW_ALIGN);
     const int64_t per_row[] = {w.qkv, w.attention, w.up, w.router, w.expert, w.expert};
     for (size_t i = 0; i < sizeof per_row / sizeof per_row[0]; i++)
