@@ -1,0 +1,305 @@
+/* Owns ranks inside one process: a mailbox each, under a lock, with copies of what was sent. */
+#include "transport/ops.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct letter {
+    struct letter *next;
+    struct sw_message message;
+    char payload[];
+};
+
+struct mailbox {
+    pthread_mutex_t lock;
+    pthread_cond_t came;
+    struct letter *first[SW_CHANNELS], *last[SW_CHANNELS];
+    uint64_t *under_way; /* (size) bytes waiting here, by sender */
+    bool closed;
+};
+
+/* All ranks of one process; the last to leave frees it. */
+struct group {
+    int size;
+    pthread_mutex_t lock;
+    int present;
+    struct mailbox *boxes; /* (size) */
+};
+
+/* The kind's own state of one rank. */
+struct rank {
+    struct group *group;
+    struct letter *open[SW_CHANNELS]; /* head taken, payload not yet */
+};
+
+static struct rank *rank_of(const struct sw_transport *t)
+{
+    return t->state->own;
+}
+
+static struct mailbox *box_of(const struct sw_transport *t, int rank)
+{
+    return &rank_of(t)->group->boxes[rank];
+}
+
+static enum sw_status self_send(struct sw_transport *t, enum sw_channel channel, int peer,
+                                const struct sw_message *message, const void *payload)
+{
+    struct mailbox *box = box_of(t, peer);
+    struct letter *letter = message->bytes < SIZE_MAX - sizeof *letter
+                                ? malloc(sizeof *letter + (size_t)message->bytes)
+                                : NULL;
+    if (!letter)
+        return sw_fail(SW_ENOMEM, "no memory to send %llu bytes to rank %d",
+                       (unsigned long long)message->bytes, peer);
+    letter->next = NULL;
+    letter->message = *message;
+    if (message->bytes)
+        memcpy(letter->payload, payload, (size_t)message->bytes);
+    pthread_mutex_lock(&box->lock);
+    if (box->closed) {
+        pthread_mutex_unlock(&box->lock);
+        free(letter);
+        return SW_OK; /* a wait on that rank says that it is gone */
+    }
+    if (box->last[channel])
+        box->last[channel]->next = letter;
+    else
+        box->first[channel] = letter;
+    box->last[channel] = letter;
+    box->under_way[t->rank] += message->bytes;
+    pthread_cond_signal(&box->came);
+    pthread_mutex_unlock(&box->lock);
+    return SW_OK;
+}
+
+static enum sw_status self_pending(struct sw_transport *t, int peer, uint64_t *bytes)
+{
+    *bytes = 0;
+    if (peer == SW_ANY_RANK) /* in its mailbox it has left us */
+        return SW_OK;
+    struct mailbox *box = box_of(t, peer);
+    pthread_mutex_lock(&box->lock);
+    *bytes = box->closed ? 0 : box->under_way[t->rank];
+    pthread_mutex_unlock(&box->lock);
+    return SW_OK;
+}
+
+/* The link that holds the first letter from `from`, or the link at the end. Under the lock. */
+static struct letter **find(struct mailbox *box, enum sw_channel channel, int from,
+                            struct letter **before)
+{
+    struct letter **link = &box->first[channel];
+    *before = NULL;
+    while (*link && from != SW_ANY_RANK && (*link)->message.source != from) {
+        *before = *link;
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+static enum sw_status self_take(struct sw_transport *t, enum sw_channel channel, int from,
+                                struct sw_message *message, bool *found)
+{
+    struct mailbox *box = box_of(t, t->rank);
+    struct letter *before, *letter;
+    pthread_mutex_lock(&box->lock);
+    struct letter **link = find(box, channel, from, &before);
+    letter = *link;
+    if (letter) {
+        *link = letter->next;
+        if (box->last[channel] == letter)
+            box->last[channel] = before;
+        box->under_way[letter->message.source] -= letter->message.bytes;
+    }
+    pthread_mutex_unlock(&box->lock);
+    *found = letter != NULL;
+    if (!letter)
+        return SW_OK;
+    *message = letter->message;
+    free(rank_of(t)->open[channel]);
+    rank_of(t)->open[channel] = letter;
+    return SW_OK;
+}
+
+static enum sw_status self_peek(struct sw_transport *t, enum sw_channel channel, int from,
+                                bool *found)
+{
+    struct mailbox *box = box_of(t, t->rank);
+    struct letter *before;
+    pthread_mutex_lock(&box->lock);
+    *found = *find(box, channel, from, &before) != NULL;
+    pthread_mutex_unlock(&box->lock);
+    return SW_OK;
+}
+
+static enum sw_status self_payload(struct sw_transport *t, enum sw_channel channel,
+                                   const struct sw_message *message, void *payload, bool *done)
+{
+    struct letter **open = &rank_of(t)->open[channel];
+    memcpy(payload, (*open)->payload, (size_t)message->bytes);
+    free(*open);
+    *open = NULL;
+    *done = true;
+    return SW_OK;
+}
+
+static void self_sleep(struct sw_transport *t, double seconds)
+{
+    struct mailbox *box = box_of(t, t->rank);
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(seconds * 1e9);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&box->lock);
+    if (!box->first[SW_CHANNEL_DATA] && !box->first[SW_CHANNEL_COLLECTIVE])
+        pthread_cond_timedwait(&box->came, &box->lock, &until);
+    pthread_mutex_unlock(&box->lock);
+}
+
+static bool self_gone(struct sw_transport *t, int peer)
+{
+    struct mailbox *box = box_of(t, peer);
+    pthread_mutex_lock(&box->lock);
+    const bool closed = box->closed;
+    pthread_mutex_unlock(&box->lock);
+    return closed;
+}
+
+static void empty(struct mailbox *box)
+{
+    for (int c = 0; c < SW_CHANNELS; c++)
+        while (box->first[c]) {
+            struct letter *letter = box->first[c];
+            box->first[c] = letter->next;
+            free(letter);
+        }
+    memset(box->last, 0, sizeof box->last);
+}
+
+static void group_free(struct group *group)
+{
+    for (int i = 0; i < group->size && group->boxes; i++) {
+        empty(&group->boxes[i]);
+        free(group->boxes[i].under_way);
+        pthread_cond_destroy(&group->boxes[i].came);
+        pthread_mutex_destroy(&group->boxes[i].lock);
+    }
+    free(group->boxes);
+    pthread_mutex_destroy(&group->lock);
+    free(group);
+}
+
+static void self_close(struct sw_transport *t)
+{
+    struct rank *rank = rank_of(t);
+    struct group *group = rank->group;
+    struct mailbox *box = box_of(t, t->rank);
+    pthread_mutex_lock(&box->lock);
+    box->closed = true;
+    empty(box);
+    pthread_mutex_unlock(&box->lock);
+    for (int c = 0; c < SW_CHANNELS; c++)
+        free(rank->open[c]);
+    free(rank);
+    pthread_mutex_lock(&group->lock);
+    const bool last = --group->present == 0;
+    pthread_mutex_unlock(&group->lock);
+    if (last)
+        group_free(group);
+}
+
+/* The other ranks are threads of this process, which its owner ends. */
+static void self_quit(struct sw_transport *t, int exit_code)
+{
+    (void)exit_code;
+    self_close(t);
+}
+
+static const struct sw_transport_ops self_ops = {
+    .name = "self",
+    .send = self_send,
+    .pending = self_pending,
+    .take = self_take,
+    .peek = self_peek,
+    .payload = self_payload,
+    .sleep = self_sleep,
+    .gone = self_gone,
+    .close = self_close,
+    .quit = self_quit,
+};
+
+static struct group *group_new(int n)
+{
+    struct group *group = calloc(1, sizeof *group);
+    if (!group)
+        return NULL;
+    pthread_mutex_init(&group->lock, NULL);
+    group->boxes = calloc((size_t)n, sizeof *group->boxes);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    bool ok = group->boxes != NULL;
+    for (; ok && group->size < n; group->size++) {
+        struct mailbox *box = &group->boxes[group->size];
+        pthread_mutex_init(&box->lock, NULL);
+        pthread_cond_init(&box->came, &attributes);
+        box->under_way = calloc((size_t)n, sizeof *box->under_way);
+        ok = box->under_way != NULL;
+    }
+    pthread_condattr_destroy(&attributes);
+    if (!ok) {
+        group_free(group);
+        return NULL;
+    }
+    return group;
+}
+
+static struct sw_transport *endpoint_new(struct group *group, int rank,
+                                         const struct sw_transport_options *options)
+{
+    struct sw_transport_rank *ranks = calloc((size_t)group->size, sizeof *ranks);
+    struct rank *own = calloc(1, sizeof *own);
+    if (!ranks || !own)
+        goto no_parts;
+    for (int i = 0; i < group->size; i++)
+        if (gethostname(ranks[i].host, SW_HOST_MAX - 1) != 0)
+            snprintf(ranks[i].host, SW_HOST_MAX, "localhost");
+    own->group = group;
+    struct sw_transport *t = sw_transport_new(&self_ops, rank, group->size, ranks, options);
+    if (!t)
+        goto no_parts;
+    t->state->own = own;
+    return t;
+no_parts:
+    free(own);
+    free(ranks);
+    return NULL;
+}
+
+enum sw_status sw_transport_open_self(int n, const struct sw_transport_options *options,
+                                      struct sw_transport **out)
+{
+    struct group *group = n > 0 ? group_new(n) : NULL;
+    if (!group)
+        return sw_fail(SW_ENOMEM, "no memory for %d ranks in one process", n);
+    for (group->present = 0; group->present < n; group->present++) {
+        out[group->present] = endpoint_new(group, group->present, options);
+        if (!out[group->present])
+            goto no_endpoint;
+    }
+    return SW_OK;
+no_endpoint:
+    for (int i = 0; i < group->present; i++) {
+        free(rank_of(out[i]));
+        sw_transport_free(out[i]);
+    }
+    group_free(group);
+    return sw_fail(SW_ENOMEM, "no memory for %d ranks in one process", n);
+}

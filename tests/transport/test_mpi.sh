@@ -1,0 +1,86 @@
+#!/bin/bash
+# Ranks over MPI: every size round a ring, latency beside plain MPI, idle ranks that sleep, and
+# ranks that die, fail, fall silent or are told to stop: one message, in seconds, nobody left.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/../mpi_env.sh"
+echo_program=${MPI_ECHO:-$(dirname "$1")/tests/mpi_echo}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+fail() {
+    echo "FAILED: $*"
+    sed 's/^/    /' "$work/out" "$work/err"
+    failures=$((failures + 1))
+}
+
+# launch RANKS MODE [ARGUMENT]: fills $work/out, $work/err, $code and $seconds.
+launch() {
+    local ranks=$1 begin=$EPOCHREALTIME
+    shift
+    timeout -k 5 60 mpirun -np "$ranks" "$echo_program" "$@" >"$work/out" 2>"$work/err"
+    code=$?
+    seconds=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }')
+    echo "$* on $ranks ranks: exit $code after $seconds s; $(tr '\n' ' ' <"$work/out")"
+}
+
+value() { awk -v name="$1" '$1 == name { print $2 }' "$work/out"; }
+below() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a != "" && a < b) }'; }
+one_line_with() {
+    [ "$(grep -c '^spillway' "$work/err")" = 1 ] || fail "$1: not one message"
+    grep -q "$2" "$work/err" || fail "$1: the message does not say \"$2\""
+}
+nobody_left() {
+    local tries
+    for tries in $(seq 20); do
+        pgrep -f "^$echo_program $1" >/dev/null || return 0
+        sleep 0.1
+    done
+    fail "$1: ranks are left after $tries looks"
+}
+
+launch 3 ring
+[ $code = 0 ] && [ "$(value ring)" = 3 ] || fail "ring"
+
+# A loaded machine adds scheduling to both; what we add must stay small.
+launch 2 latency 8192
+[ $code = 0 ] && below "$(value latency_us)" "$(value plain_mpi_us | awk '{ print $1 * 3 + 50 }')" ||
+    fail "latency"
+
+launch 3 idle 3
+[ $code = 0 ] && below "$(value idle_percent)" 3 || fail "idle ranks use the processor"
+
+for victim in 0 1 2; do
+    launch 3 loss $victim
+    [ $code != 0 ] && below "$seconds" 8 || fail "rank $victim killed"
+    one_line_with "rank $victim killed" "rank $victim on .* is gone"
+    nobody_left loss
+done
+
+for rank in 0 2; do
+    launch 3 loss $((100 + rank))
+    [ $code = 3 ] && below "$seconds" 8 || fail "rank $rank failed"
+    one_line_with "rank $rank failed" "rank $rank on .*: the weights are missing"
+done
+
+launch 3 silent 6
+[ $code = 75 ] && below "$seconds" 9 || fail "silent rank"
+one_line_with "silent rank" "rank 1 on .* gave no sign of life"
+nobody_left silent
+
+timeout -k 5 60 mpirun -np 3 "$echo_program" stop >"$work/out" 2>"$work/err" &
+launcher=$!
+for _ in $(seq 100); do
+    grep -q ready "$work/out" 2>/dev/null && break
+    sleep 0.1
+done
+kill -USR1 "$(pgrep -P $launcher mpirun)"
+wait $launcher
+code=$?
+[ $code = 75 ] || fail "stop: exit $code"
+one_line_with "stop" "a stop was asked for"
+nobody_left stop
+
+[ $failures = 0 ] && echo "all passed"
+exit $failures
