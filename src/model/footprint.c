@@ -6,20 +6,6 @@
 
 #include <stdlib.h>
 
-uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols)
-{
-    return sw_round_up(sw_round_up((uint64_t)rows, SW_ROW_PAD) *
-                           sw_round_up((uint64_t)cols, SW_COL_PAD) * sw_dtype_info(format)->bits /
-                           8,
-                       SW_ALIGN);
-}
-
-uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim, int64_t context)
-{
-    return 2 * (uint64_t)slots * (uint64_t)n_kv_heads * (uint64_t)head_dim *
-           sw_round_up((uint64_t)context, SW_KEY_BLOCK) * sw_dtype_info(format)->bits / 8;
-}
-
 uint64_t sw_vector_bytes(int64_t n)
 {
     return sw_round_up((uint64_t)n * sizeof(float), SW_ALIGN);
