@@ -1,9 +1,9 @@
 /*
  * Reads tensor data from the files that a tensor directory names, in large sequential reads.
  *
- * A reader may be used by one thread at a time. Every failure names the path, the tensor and the
- * offset: SW_EMODEL for a file that vanished, changed its size or ends early, SW_EIO for a failed
- * read, SW_ENOMEM.
+ * A reader may be used by one thread at a time, and a sink must not use the reader that calls it.
+ * Every failure names the path, the tensor and the offset: SW_EMODEL for a file that vanished,
+ * changed its size or ends early, SW_EIO for a failed read, SW_ENOMEM.
  */
 #ifndef SW_FORMAT_READER_H
 #define SW_FORMAT_READER_H
