@@ -115,11 +115,12 @@ enum sw_status sw_transport_alive(struct sw_transport *t)
     }
     SW_TRY(sw_control_tell(t, SW_ANY_RANK));
     SW_TRY(sw_verdict_check(t));
-    if (t->options.stop && *t->options.stop && !state->ending)
+    const int signal_number =
+        t->options.stop ? __atomic_load_n(t->options.stop, __ATOMIC_RELAXED) : 0;
+    if (signal_number && !state->ending)
         return sw_fail(SW_EINTERRUPTED,
-                       "a stop was asked for (signal %d); "
-                       "run the same command again to go on",
-                       (int)*t->options.stop);
+                       "a stop was asked for (signal %d); run the same command again to go on",
+                       signal_number);
     return SW_OK;
 }
 

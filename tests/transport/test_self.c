@@ -259,7 +259,7 @@ static enum sw_status one_asks_to_stop(struct sw_transport *t)
 {
     if (t->rank == 1) {
         pause_s(0.1);
-        stop = 15;
+        __atomic_store_n(&stop, 15, __ATOMIC_RELAXED);
     }
     return wait_for_ever(t);
 }
