@@ -37,12 +37,12 @@ static bool all_ended(const struct sw_transport *t)
     return true;
 }
 
-/* To every rank that can still hear. */
+/* To every rank that may still hear; one that was only silent too long learns why it must end. */
 static void tell_all(struct sw_transport *t, uint16_t kind, enum sw_status status, const char *text)
 {
     const struct sw_transport_state *state = t->state;
     for (int i = 0; i < t->size; i++)
-        if (i != t->rank && !state->peers[i].lost)
+        if (i != t->rank && !t->ops->gone(t, i))
             (void)sw_control_send(t, i, kind, status, state->verdict_rank, text);
 }
 
@@ -105,7 +105,7 @@ static bool follow(struct sw_transport *t)
     return !state->disorder;
 }
 
-int sw_transport_finish(struct sw_transport *t, enum sw_status status)
+enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status)
 {
     struct sw_transport_state *state = t->state;
     char text[SW_VERDICT_MAX], name[96] = "";
@@ -116,11 +116,12 @@ int sw_transport_finish(struct sw_transport *t, enum sw_status status)
     sw_verdict_note(t, status, t->rank, text);
     state->ending = true;
     const bool order = chief_of(t) == t->rank ? lead(t) : follow(t);
-    const int exit_code = state->judged ? sw_status_exit_code(state->verdict) : 0;
+    const enum sw_status verdict = state->judged ? state->verdict : SW_OK;
     if (order)
         t->ops->close(t);
     else
-        t->ops->quit(t, exit_code);
+        t->ops->quit(t, sw_status_exit_code(verdict));
     sw_transport_free(t);
-    return exit_code;
+    sw_error_clear();
+    return verdict;
 }

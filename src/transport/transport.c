@@ -63,6 +63,15 @@ static int number_of(const char *variable)
     return text ? atoi(text) : 0;
 }
 
+int sw_transport_launch_rank(void)
+{
+    static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK"};
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
+        if (getenv(variables[i]))
+            return number_of(variables[i]);
+    return 0;
+}
+
 enum sw_status sw_transport_open(const struct sw_transport_options *options,
                                  struct sw_transport **out)
 {

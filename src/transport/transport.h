@@ -98,10 +98,16 @@ enum sw_status sw_transport_gather(struct sw_transport *t, const void *bytes, si
 /*
  * The end of a job, called once by every rank with its own outcome; frees t. The first failure
  * anywhere becomes everybody's: it is printed once in the whole job (with the rank and host it
- * came from), waits elsewhere end, and the exit code returned is the same on all ranks. Never
- * waits more than some seconds; when a rank cannot be ended otherwise the process ends here.
+ * came from), waits elsewhere end, and the same status is returned on all ranks, with the error
+ * slot empty because all is said. Takes some seconds at most once something has failed; when a
+ * rank is lost the process ends here with that status's exit code.
  */
-int sw_transport_finish(struct sw_transport *t, enum sw_status status);
+enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status);
+/*
+ * Before a transport is open: the rank the launcher gave this process (0 without a launcher), so
+ * that one rank complains about the command line they all share.
+ */
+int sw_transport_launch_rank(void);
 /* "rank 3 on h2", into `out`. */
 const char *sw_transport_name(const struct sw_transport *t, int rank, char *out, size_t cap);
 

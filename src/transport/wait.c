@@ -13,8 +13,9 @@
 #define LOOK_S 0.1    /* between looks for dead processes */
 #define SLEEP_MIN_S 20e-6
 #define SLEEP_MAX_S 5e-3
-#define SLEEP_SHARE 64 /* a sleep is at most this fraction of the wait so far: 1.6% of overshoot   \
-                        */
+#define SLEEP_SHARE                                                                                \
+    64 /* a sleep is at most this fraction of the wait so far: 1.6% of overshoot                   \
+        */
 
 double sw_transport_now(void)
 {
@@ -91,8 +92,8 @@ enum sw_status sw_control_drain(struct sw_transport *t)
 enum sw_status sw_control_tell(struct sw_transport *t, int also)
 {
     struct sw_transport_state *state = t->state;
-    const double now = sw_transport_now();
-    if (now - state->told < TELL_S)
+    const double now = sw_transport_now(), often = t->options.silence_s / 4;
+    if (now - state->told < (often < TELL_S ? often : TELL_S))
         return SW_OK;
     state->told = now;
     for (int i = 0; i < t->size; i++) {
@@ -114,11 +115,12 @@ enum sw_status sw_transport_alive(struct sw_transport *t)
     }
     SW_TRY(sw_control_tell(t, SW_ANY_RANK));
     SW_TRY(sw_verdict_check(t));
-    if (t->options.stop && *t->options.stop && !state->ending)
+    const int signal_number =
+        t->options.stop ? __atomic_load_n(t->options.stop, __ATOMIC_RELAXED) : 0;
+    if (signal_number && !state->ending)
         return sw_fail(SW_EINTERRUPTED,
-                       "a stop was asked for (signal %d); "
-                       "run the same command again to go on",
-                       (int)*t->options.stop);
+                       "a stop was asked for (signal %d); run the same command again to go on",
+                       signal_number);
     return SW_OK;
 }
 

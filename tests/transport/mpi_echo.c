@@ -213,7 +213,7 @@ int main(int argc, char **argv)
             return sw_status_exit_code(opened);
         }
         const enum sw_status status = modes[i].run(t, argc > 2 ? atoi(argv[2]) : 0);
-        return sw_transport_finish(t, status);
+        return sw_status_exit_code(sw_transport_finish(t, status));
     }
     fprintf(stderr, "usage: mpi_echo ring|latency|idle|loss|silent|stop [ARGUMENT]\n");
     return 2;

@@ -18,7 +18,8 @@ struct actor {
     pthread_t thread;
     struct sw_transport *t;
     role *act;
-    int exit_code;
+    enum sw_status status;
+    bool silent; /* all was said by then */
 };
 
 static volatile sig_atomic_t stop;
@@ -27,7 +28,8 @@ static void *play(void *argument)
 {
     struct actor *actor = argument;
     sw_error_clear();
-    actor->exit_code = sw_transport_finish(actor->t, actor->act(actor->t));
+    actor->status = sw_transport_finish(actor->t, actor->act(actor->t));
+    actor->silent = *sw_error_message() == 0;
     return NULL;
 }
 
@@ -49,7 +51,9 @@ static int job(int n, role *act, double silence_s, char *said, size_t cap)
     int code = -1;
     for (int i = 0; i < n; i++) {
         pthread_join(actors[i].thread, NULL);
-        code = i == 0 || code == actors[i].exit_code ? actors[i].exit_code : -1;
+        const int theirs = sw_status_exit_code(actors[i].status);
+        code = i == 0 || code == theirs ? theirs : -1;
+        CU_ASSERT(actors[i].silent);
     }
     dup2(saved, STDERR_FILENO);
     close(saved);
@@ -255,7 +259,7 @@ static enum sw_status one_asks_to_stop(struct sw_transport *t)
 {
     if (t->rank == 1) {
         pause_s(0.1);
-        stop = 15;
+        __atomic_store_n(&stop, 15, __ATOMIC_RELAXED);
     }
     return wait_for_ever(t);
 }
