@@ -1,0 +1,115 @@
+/* Cores and instruction sets of this machine, as far as this process may use them. */
+#include "base/cpu.h"
+
+#include <hwloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const isa_names[SW_ISA_COUNT] = {"portable", "avx2", "avx512", "avx512bf16"};
+
+enum sw_isa sw_cpu_isa(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
+        !__builtin_cpu_supports("f16c"))
+        return SW_ISA_PORTABLE;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
+        return SW_ISA_AVX2;
+    return __builtin_cpu_supports("avx512bf16") ? SW_ISA_AVX512BF16 : SW_ISA_AVX512;
+#else
+    return SW_ISA_PORTABLE;
+#endif
+}
+
+const char *sw_isa_name(enum sw_isa isa)
+{
+    return isa_names[isa];
+}
+
+enum sw_status sw_isa_by_name(const char *name, enum sw_isa *isa)
+{
+    if (!name) {
+        *isa = sw_cpu_isa();
+        return SW_OK;
+    }
+    for (int i = 0; i < SW_ISA_COUNT; i++)
+        if (!strcmp(name, isa_names[i])) {
+            *isa = (enum sw_isa)i;
+            return SW_OK;
+        }
+    return sw_fail(SW_EUSAGE, "unknown instruction set '%s'; known: portable, avx2, avx512, "
+                              "avx512bf16", name);
+}
+
+static enum sw_status allowed_set(hwloc_topology_t topology, const char *list, hwloc_bitmap_t set)
+{
+    if (hwloc_get_cpubind(topology, set, HWLOC_CPUBIND_PROCESS) != 0 || hwloc_bitmap_iszero(set))
+        hwloc_bitmap_copy(set, hwloc_topology_get_allowed_cpuset(topology));
+    if (!list)
+        return SW_OK;
+    hwloc_bitmap_t wanted = hwloc_bitmap_alloc();
+    if (!wanted)
+        return sw_fail(SW_ENOMEM, "no memory for a core list");
+    enum sw_status status = SW_OK;
+    if (strspn(list, "0123456789,-") != strlen(list) ||
+        hwloc_bitmap_list_sscanf(wanted, list) != 0 || hwloc_bitmap_iszero(wanted))
+        status = sw_fail(SW_EUSAGE, "'%s' is not a list of cores; write it as \"0-3,8\"", list);
+    else
+        hwloc_bitmap_and(set, set, wanted);
+    hwloc_bitmap_free(wanted);
+    if (status == SW_OK && hwloc_bitmap_iszero(set))
+        status = sw_fail(SW_EUSAGE, "this process may use none of the cores '%s'", list);
+    return status;
+}
+
+static enum sw_status cores_of(hwloc_topology_t topology, hwloc_const_bitmap_t set, int **cores,
+                               int *n)
+{
+    const int weight = hwloc_bitmap_weight(set);
+    int *found = malloc(sizeof *found * (size_t)(weight > 0 ? weight : 1));
+    if (!found)
+        return sw_fail(SW_ENOMEM, "no memory for a core list");
+    int count = 0;
+    hwloc_obj_t core = NULL;
+    while ((core = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_CORE, core)) != NULL) {
+        int cpu = -1;
+        do
+            cpu = hwloc_bitmap_next(core->cpuset, cpu);
+        while (cpu >= 0 && !hwloc_bitmap_isset(set, (unsigned)cpu));
+        if (cpu >= 0 && count < weight)
+            found[count++] = cpu;
+    }
+    if (!count) /* a topology without cores: count its hardware threads */
+        for (int cpu = hwloc_bitmap_first(set); cpu >= 0 && count < weight;
+             cpu = hwloc_bitmap_next(set, cpu))
+            found[count++] = cpu;
+    if (!count) {
+        free(found);
+        return sw_fail(SW_EDEVICE, "hwloc finds no core that this process may use");
+    }
+    *cores = found;
+    *n = count;
+    return SW_OK;
+}
+
+enum sw_status sw_cpu_cores(const char *list, int **cores, int *n)
+{
+    hwloc_topology_t topology;
+    *cores = NULL;
+    *n = 0;
+    if (hwloc_topology_init(&topology) != 0)
+        return sw_fail(SW_EDEVICE, "hwloc cannot be started");
+    enum sw_status status = SW_OK;
+    hwloc_bitmap_t set = hwloc_bitmap_alloc();
+    if (!set || hwloc_topology_load(topology) != 0)
+        status = sw_fail(SW_EDEVICE, "hwloc cannot read this machine's topology");
+    if (status == SW_OK)
+        status = allowed_set(topology, list, set);
+    if (status == SW_OK)
+        status = cores_of(topology, set, cores, n);
+    hwloc_bitmap_free(set);
+    hwloc_topology_destroy(topology);
+    return status;
+}

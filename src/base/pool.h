@@ -1,0 +1,36 @@
+/*
+ * A pool of threads that share out the chunks of one job at a time.
+ *
+ * A run is over when its chunks are done, not when every thread has checked in, so a thread that a
+ * busy machine has put aside holds nothing up unless it is in the middle of a chunk. Idle threads
+ * spin for some microseconds and then sleep.
+ */
+#ifndef SW_BASE_POOL_H
+#define SW_BASE_POOL_H
+
+#include "base/status.h"
+
+#include <stdint.h>
+
+struct sw_pool;
+
+/* Does chunk `chunk` of the job. `worker` in [0, threads): which thread this is, for scratch. */
+typedef void sw_pool_fn(void *ctx, int64_t chunk, int worker);
+
+/*
+ * `n` threads, the caller of sw_pool_run being one of them. cores: (n) operating-system CPU numbers
+ * to bind them to, thread 0 (the thread that creates the pool) included; NULL: no binding.
+ * SW_EUSAGE: n < 1. SW_EDEVICE: a thread cannot be started. A core that cannot be bound is skipped.
+ */
+enum sw_status sw_pool_create(int n, const int *cores, struct sw_pool **out);
+/* Waits for the threads to end. NULL is fine. */
+void sw_pool_free(struct sw_pool *pool);
+int sw_pool_threads(const struct sw_pool *pool);
+
+/*
+ * Calls fn for chunks 0 … n_chunks-1, each once, on whichever thread is free, and returns when all
+ * are done. One run at a time. With one chunk, one thread, or a NULL pool the caller does it alone.
+ */
+void sw_pool_run(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, int64_t n_chunks);
+
+#endif
