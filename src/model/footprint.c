@@ -6,20 +6,6 @@
 
 #include <stdlib.h>
 
-uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols)
-{
-    return sw_round_up(sw_round_up((uint64_t)rows, SW_ROW_PAD) *
-                           sw_round_up((uint64_t)cols, SW_COL_PAD) * sw_dtype_info(format)->bits /
-                           8,
-                       SW_ALIGN);
-}
-
-uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim, int64_t context)
-{
-    return 2 * (uint64_t)slots * (uint64_t)n_kv_heads * (uint64_t)head_dim *
-           sw_round_up((uint64_t)context, SW_KEY_BLOCK) * sw_dtype_info(format)->bits / 8;
-}
-
 uint64_t sw_vector_bytes(int64_t n)
 {
     return sw_round_up((uint64_t)n * sizeof(float), SW_ALIGN);
@@ -41,6 +27,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         else
             dense = true;
     struct sw_work w = {
+        .rows = p->rows > SW_LOGIT_ROWS ? p->rows : SW_LOGIT_ROWS,
         .hidden = larger(d->hidden, d->embed_dim),
         .qkv = sw_model_qkv_layout(model).width,
         .attention = (int64_t)d->n_heads * d->head_dim,
@@ -51,7 +38,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         .rope = (int64_t)p->context * d->rotary_dim,
         .slopes = model->arch->position == SW_POS_ALIBI ? d->n_heads : 0,
     };
-    const uint64_t rows = (uint64_t)p->rows;
+    const uint64_t rows = (uint64_t)w.rows;
     w.bytes = 3 * sw_round_up(rows * (uint64_t)w.hidden * sizeof(float), SW_ALIGN);
     const int64_t per_row[] = {w.qkv, w.attention, w.up, w.router, w.expert, w.expert};
     for (size_t i = 0; i < sizeof per_row / sizeof per_row[0]; i++)

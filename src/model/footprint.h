@@ -71,6 +71,7 @@ struct sw_footprint {
 
 /* Floats per row of each buffer a stage works in (hidden: three of them; expert: two). */
 struct sw_work {
+    int64_t rows; /* each buffer has: params.rows, and at least SW_LOGIT_ROWS */
     int64_t hidden, qkv, attention, up, router, expert;
     int64_t rope;   /* floats of the rope table, */
     int64_t slopes; /* and of ALiBi's slopes, in all */

@@ -92,7 +92,7 @@ enum sw_weight {
     SW_W_COUNT
 };
 
-#define SW_NAME_MAX 192
+#define SW_TENSOR_NAME_MAX 192
 #define SW_MAX_SOURCES 3
 
 /* One weight: its shape, and the tensors of the file that are stacked to make it. */
@@ -103,7 +103,7 @@ struct sw_weight_spec {
     int64_t rows, cols; /* cols is 1 for a vector */
     int n_sources;
     struct sw_weight_source {
-        char name[SW_NAME_MAX]; /* as the family's checkpoints spell it */
+        char name[SW_TENSOR_NAME_MAX]; /* as the family's checkpoints spell it */
         int64_t rows;           /* of the weight that this tensor fills */
         bool transposed;        /* stored (cols, rows): GPT-2 */
     } sources[SW_MAX_SOURCES];

@@ -231,7 +231,7 @@ static const struct sw_tensor *find(const struct sw_tensors *tensors, const char
     if (!tensor && strncmp(name, prefix, n) == 0)
         tensor = sw_tensors_find(tensors, name + n);
     if (!tensor) {
-        char longer[SW_NAME_MAX + 32];
+        char longer[SW_TENSOR_NAME_MAX + 32];
         snprintf(longer, sizeof longer, "%s%s", prefix, name);
         tensor = sw_tensors_find(tensors, longer);
     }

@@ -1,0 +1,163 @@
+/*
+ * Attention of a few queries over one KV head, block of keys by block of keys. Blocks lie at fixed
+ * positions and a query's state changes only where it sees a key, so its bits do not depend on
+ * which other queries are in the tile. Included per instruction set, after rows.h.
+ */
+#ifndef SW_KERNELS_ATTEND_H
+#define SW_KERNELS_ATTEND_H
+
+#include <math.h>
+#include <string.h>
+
+/* Scratch: q (rows, head_dim), out (rows, dim_pad), p (rows, SW_KEY_BLOCK), top, total (rows) */
+struct softmax {
+    const struct sw_attend_tile *t;
+    int dim_pad;
+    float *q, *out, *p, *top, *total;
+};
+
+/* Keys of the block at `base` that query i sees: [*lo, *hi), empty when *lo >= *hi. */
+ALWAYS_INLINE void visible(const struct sw_attend_tile *t, int i, int64_t base, int *lo, int *hi)
+{
+    const int64_t query = t->position + i, first = t->window ? query - t->window + 1 - base : 0;
+    const int64_t end = query + 1 - base;
+    *lo = first < 0 ? 0 : first > SW_KEY_BLOCK ? SW_KEY_BLOCK : (int)first;
+    *hi = end < 0 ? 0 : end > SW_KEY_BLOCK ? SW_KEY_BLOCK : (int)end;
+}
+
+/* p[row] = exp(scores - running maximum) over [lo, hi), 0 elsewhere; rescales the row's state. */
+ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo, int hi)
+{
+    static const float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const struct sw_attend_tile *t = s->t;
+    float *p = s->p + row * SW_KEY_BLOCK;
+    const vec lanes = v_load(lane_numbers), hidden = v_set(-INFINITY);
+    const vec first = v_set((float)lo), end = v_set((float)hi);
+    const float slope = t->slopes ? t->slopes[row % t->group] : 0;
+    vec scores[SW_KEY_BLOCK / 16], largest = hidden;
+    UNROLL
+    for (int v = 0; v < SW_KEY_BLOCK / 16; v++) {
+        const vec key = v_add(lanes, v_set((float)(v * 16)));
+        vec x = v_mul(v_load(p + v * 16), v_set(t->scale));
+        if (t->slopes)
+            x = v_fma(v_add(key, v_set((float)base)), v_set(slope), x);
+        x = v_if_less(key, end, x, hidden);
+        scores[v] = v_if_less(key, first, hidden, x);
+        largest = v_max(largest, scores[v]);
+    }
+    const float block_top = v_largest(largest);
+    if (block_top > s->top[row]) {
+        float shrink[16];
+        v_store(shrink, v_exp(v_set(s->top[row] - block_top)));
+        float *out = s->out + row * s->dim_pad;
+        for (int d = 0; d < s->dim_pad; d += 16)
+            v_store(out + d, v_mul(v_load(out + d), v_set(shrink[0])));
+        s->total[row] *= shrink[0];
+        s->top[row] = block_top;
+    }
+    const vec top = v_set(s->top[row]);
+    vec sum = v_set(0);
+    UNROLL
+    for (int v = 0; v < SW_KEY_BLOCK / 16; v++) {
+        const vec e = v_exp(v_sub(scores[v], top));
+        v_store(p + v * 16, e);
+        sum = v_add(sum, e);
+    }
+    s->total[row] += v_sum(sum);
+}
+
+/* One block for queries [first, end), all of which see some of it. */
+ALWAYS_INLINE void attend_block(enum kind kind, const struct softmax *s, int64_t base, int first,
+                                int end)
+{
+    const struct sw_attend_tile *t = s->t;
+    const ptrdiff_t size = kind_bytes(kind);
+    const char *k = t->kv + base * 2 * t->head_dim * size;
+    const char *v = k + SW_KEY_BLOCK * t->head_dim * size;
+    const int row = first * t->group, n_rows = (end - first) * t->group;
+    const struct tile scores = {.w = k,
+                                .w_step = SW_KEY_BLOCK * size,
+                                .x = (const char *)(s->q + row * t->head_dim),
+                                .x_ld = t->head_dim * 4,
+                                .steps = t->head_dim,
+                                .c = s->p + row * SW_KEY_BLOCK,
+                                .c_ld = SW_KEY_BLOCK};
+    tile_tall(kind, n_rows, SW_KEY_BLOCK / 16, scores);
+    bool whole = true;
+    for (int i = first; i < end; i++) {
+        int lo, hi;
+        visible(t, i, base, &lo, &hi);
+        whole = whole && lo == 0 && hi == SW_KEY_BLOCK;
+        for (int g = 0; g < t->group; g++)
+            soften(s, i * t->group + g, base, lo, hi);
+    }
+    struct tile values = {
+        .w_step = t->head_dim * size, .x_ld = SW_KEY_BLOCK * 4, .c_ld = s->dim_pad, .resume = true};
+    /* Keys that a query does not see are not even multiplied by 0: they may hold anything. */
+    for (int i = first; i < end; i = whole ? end : i + 1) {
+        int lo = 0, hi = SW_KEY_BLOCK;
+        if (!whole)
+            visible(t, i, base, &lo, &hi);
+        values.w = v + lo * values.w_step;
+        values.x = (const char *)(s->p + i * t->group * SW_KEY_BLOCK + lo);
+        values.steps = hi - lo;
+        values.c = s->out + i * t->group * s->dim_pad;
+        tile_tall(kind, whole ? n_rows : t->group, s->dim_pad / 16, values);
+    }
+}
+
+ALWAYS_INLINE void attend_kind(enum kind kind, const struct softmax *s)
+{
+    const struct sw_attend_tile *t = s->t;
+    const int64_t last = t->position + t->n_queries - 1;
+    int64_t base = t->window ? t->position - t->window + 1 : 0;
+    for (base = base < 0 ? 0 : base / SW_KEY_BLOCK * SW_KEY_BLOCK; base <= last;
+         base += SW_KEY_BLOCK) {
+        int first = 0, end = t->n_queries, lo, hi;
+        for (; first < end; first++) { /* later queries see later keys */
+            visible(t, first, base, &lo, &hi);
+            if (lo < hi)
+                break;
+        }
+        for (; end > first; end--) {
+            visible(t, end - 1, base, &lo, &hi);
+            if (lo < hi)
+                break;
+        }
+        if (first < end)
+            attend_block(kind, s, base, first, end);
+    }
+}
+
+static void attend(const struct sw_attend_tile *t)
+{
+    const int n_rows = t->n_queries * t->group, dim_pad = (t->head_dim + 15) / 16 * 16;
+    struct softmax s = {.t = t, .dim_pad = dim_pad, .p = t->scratch};
+    s.out = s.p + n_rows * SW_KEY_BLOCK;
+    s.q = s.out + n_rows * dim_pad;
+    s.top = s.q + n_rows * t->head_dim;
+    s.total = s.top + n_rows;
+    memset(s.out, 0, (size_t)(n_rows * dim_pad) * sizeof *s.out);
+    for (int row = 0; row < n_rows; row++) {
+        memcpy(s.q + row * t->head_dim,
+               t->q + row / t->group * t->q_ld + row % t->group * t->q_head,
+               (size_t)t->head_dim * sizeof *s.q);
+        s.top[row] = -INFINITY;
+        s.total[row] = 0;
+    }
+    if (t->format == SW_F32)
+        attend_kind(KIND_F32, &s);
+    else if (t->format == SW_F16)
+        attend_kind(KIND_F16, &s);
+    else
+        attend_kind(KIND_BF16, &s);
+    for (int row = 0; row < n_rows; row++) {
+        float *out = t->out + row / t->group * t->out_ld + row % t->group * t->head_dim;
+        const vec total = v_set(s.total[row]);
+        for (int d = 0; d < t->head_dim; d += 16)
+            v_store_n(out + d, v_div(v_load(s.out + row * dim_pad + d), total),
+                      t->head_dim - d < 16 ? t->head_dim - d : 16);
+    }
+}
+
+#endif

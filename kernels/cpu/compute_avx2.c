@@ -1,0 +1,22 @@
+/* The kernels compiled for AVX2, FMA and F16C; the code is in the headers. */
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/vec_avx2.h"
+
+/* In this order: each builds on the one before. */
+#include "kernels/cpu/tile.h"
+
+#include "kernels/cpu/product.h"
+#include "kernels/cpu/rows.h"
+
+#include "kernels/cpu/attend.h"
+
+const struct sw_kernels sw_kernels_avx2 = {
+    .isa = SW_ISA_AVX2,
+    .formats = {[SW_BF16] = {4, prepare_bf16}},
+    .panel_product = panel_product,
+    .norm = norm,
+    .activate = activate,
+    .attend = attend,
+    .add_scaled = add_scaled,
+    .add = add,
+};

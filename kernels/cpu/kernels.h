@@ -1,0 +1,112 @@
+/*
+ * The CPU arithmetic over plain pointers: one table of functions per instruction set. Nothing here
+ * allocates, starts threads or fails; the backend shares the work out.
+ *
+ * A packed matrix is a row of panels of SW_PANEL output rows (the last one narrower: what is left,
+ * rounded up to SW_ROW_PAD). In a panel the rows are interleaved, so that a vector's lanes are
+ * output rows and each output is one chain of additions along the columns:
+ *   f32, f16:  (cols, width), bf16: (cols / 2, width, 2); cols rounded up to SW_COL_PAD.
+ */
+#ifndef SW_KERNELS_KERNELS_H
+#define SW_KERNELS_KERNELS_H
+
+#include "base/cpu.h"
+#include "model/dtype.h"
+#include "model/footprint.h"
+#include "model/ops.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SW_PANEL 64
+
+/* y (n, rows) = x · Wᵀ + bias for the rows of one panel, or y += that. */
+struct sw_panel_product {
+    enum sw_dtype format;
+    const void *weights; /* the panel */
+    int width, n_rows;   /* its interleaved rows, and how many of them are real */
+    int64_t cols;
+    const void *x;    /* (n, x_ld) as prepare_x made it, or the activations where it is NULL */
+    int64_t x_ld;     /* elements */
+    int64_t n;        /* tokens, at most SW_PRODUCT_ROWS */
+    const float *bias; /* (n_rows), NULL: none */
+    float *y;         /* of the panel's first row */
+    int64_t y_ld;
+    bool add;
+    float *scratch; /* SW_THREAD_FLOATS */
+};
+#define SW_PRODUCT_ROWS 512
+
+/* The queries of one KV head: n_queries consecutive positions of `group` heads each. */
+struct sw_attend_tile {
+    enum sw_dtype format;
+    int head_dim, group, n_queries;
+    const char *kv;      /* this slot's and KV head's blocks */
+    int64_t position;    /* of the first query */
+    int64_t window;      /* 0: none */
+    float scale;
+    const float *slopes; /* (group) or NULL */
+    const float *q;      /* query i, head g at q + i * q_ld + g * q_head */
+    int64_t q_ld, q_head;
+    float *out; /* query i, head g at out + i * out_ld + g * head_dim */
+    int64_t out_ld;
+    float *scratch; /* SW_THREAD_FLOATS; group * n_queries <= sw_attend_rows(head_dim) */
+};
+
+/* Scratch floats of one thread. */
+#define SW_THREAD_FLOATS (SW_PRODUCT_ROWS * SW_PANEL + 1024)
+/* Query rows (heads x positions) that a tile can have at this head size, at least 1. */
+int sw_attend_rows(int head_dim);
+
+struct sw_kernels {
+    enum sw_isa isa;
+    /* Per weight format: bytes of one element of x as the product reads it; and its preparation. */
+    struct {
+        int x_bytes; /* 0: reads the activations as they are */
+        void (*prepare_x)(const float *x, int64_t n, void *out); /* pads to SW_COL_PAD with 0 */
+    } formats[SW_DTYPE_COUNT];
+    void (*panel_product)(const struct sw_panel_product *p);
+    void (*norm)(enum sw_norm kind, float eps, const float *x, int64_t dim, const float *weight,
+                 const float *bias, float *y);
+    /* y = act(x) (* up, unless NULL) */
+    void (*activate)(enum sw_activation kind, const float *x, const float *up, int64_t dim,
+                     float *y);
+    void (*attend)(const struct sw_attend_tile *t);
+    /* y += weight * x */
+    void (*add_scaled)(const float *x, float weight, int64_t dim, float *y);
+    void (*add)(const float *x, int64_t dim, float *y);
+};
+
+extern const struct sw_kernels sw_kernels_portable, sw_kernels_avx2, sw_kernels_avx512,
+    sw_kernels_avx512bf16;
+const struct sw_kernels *sw_kernels_for(enum sw_isa isa);
+
+/* layout.c: the packed forms, alike on every instruction set. */
+
+/* Puts rows [row0, row0 + n) x all columns of a source into the packed matrix. */
+struct sw_pack {
+    enum sw_dtype format;
+    int64_t rows, cols; /* of the whole matrix */
+    void *data;
+    const char *src; /* element (0, 0) of the source's rows */
+    enum sw_dtype src_dtype;
+    int64_t row0, n_rows, row_stride, col_stride;
+};
+/* Panel `panel`'s share of it. */
+void sw_pack_panel(const struct sw_pack *p, int64_t panel);
+/* Start of a panel, bytes into the matrix; its width. */
+size_t sw_panel_offset(enum sw_dtype format, int64_t cols, int64_t panel);
+int sw_panel_width(int64_t rows, int64_t panel);
+/* Row `row` of a packed matrix as f32. out: (cols) */
+void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
+                   float *out);
+
+/* KV of a head: blocks of SW_KEY_BLOCK keys, in each K as (head_dim, keys) and V as (keys, head_dim) */
+size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context);
+void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position, const float *k,
+               const float *v);
+void sw_rope_row(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
+                 int64_t head);
+
+#endif

@@ -1,0 +1,154 @@
+/* The packed forms of weights and of keys and values; the choice of the kernel table. */
+#include "kernels/cpu/kernels.h"
+
+#include "base/checked.h"
+
+#include <string.h>
+
+const struct sw_kernels *sw_kernels_for(enum sw_isa isa)
+{
+    static const struct sw_kernels *const tables[SW_ISA_COUNT] = {
+        &sw_kernels_portable, &sw_kernels_avx2, &sw_kernels_avx512, &sw_kernels_avx512bf16};
+    return tables[isa];
+}
+
+int sw_attend_rows(int head_dim)
+{
+    const int per_row = SW_KEY_BLOCK + 2 * (head_dim + SW_ROW_PAD) + 2;
+    const int rows = SW_THREAD_FLOATS / per_row;
+    return rows < 1 ? 1 : rows > 48 ? 48 : rows;
+}
+
+size_t sw_panel_offset(enum sw_dtype format, int64_t cols, int64_t panel)
+{
+    const uint64_t padded = sw_round_up((uint64_t)cols, SW_COL_PAD);
+    return (size_t)((uint64_t)panel * SW_PANEL * padded * sw_dtype_info(format)->bits / 8);
+}
+
+int sw_panel_width(int64_t rows, int64_t panel)
+{
+    const int64_t left = rows - panel * SW_PANEL;
+    return left >= SW_PANEL ? SW_PANEL : (int)sw_round_up((uint64_t)left, SW_ROW_PAD);
+}
+
+/* Where element (lane, col) of a panel lies, in elements. */
+static int64_t place(enum sw_dtype format, int width, int lane, int64_t col)
+{
+    if (format == SW_BF16)
+        return (col / 2 * width + lane) * 2 + (col & 1);
+    return col * width + lane;
+}
+
+static void store(enum sw_dtype format, void *data, int64_t at, float value)
+{
+    if (format == SW_F32)
+        ((float *)data)[at] = value;
+    else
+        ((uint16_t *)data)[at] = format == SW_F16 ? sw_f32_to_f16(value) : sw_f32_to_bf16(value);
+}
+
+static float load(enum sw_dtype format, const void *data, int64_t at)
+{
+    if (format == SW_F32)
+        return ((const float *)data)[at];
+    const uint16_t bits = ((const uint16_t *)data)[at];
+    return format == SW_F16 ? sw_f16_to_f32(bits) : sw_bf16_to_f32(bits);
+}
+
+/* One row, a piece at a time, through f32 when the source holds another type. */
+static void put_row(const struct sw_pack *p, char *panel, int width, int lane, const char *src)
+{
+    const size_t size = sw_dtype_info(p->src_dtype)->bits / 8;
+    for (int64_t start = 0; start < p->cols; start += 256) {
+        const int64_t n = p->cols - start < 256 ? p->cols - start : 256;
+        char gathered[256 * 8];
+        float values[256];
+        const char *from = src + start * p->col_stride * (int64_t)size;
+        if (p->col_stride != 1) {
+            for (int64_t i = 0; i < n; i++)
+                memcpy(gathered + (size_t)i * size, from + i * p->col_stride * (int64_t)size, size);
+            from = gathered;
+        }
+        sw_dtype_to_f32(p->src_dtype, from, n, values);
+        for (int64_t i = 0; i < n; i++)
+            store(p->format, panel, place(p->format, width, lane, start + i), values[i]);
+    }
+}
+
+/* The same 16-bit or 32-bit type on both sides: bits are moved, nothing is converted. */
+static void move_rows(const struct sw_pack *p, char *panel, int width, int lane0, int n,
+                      const char *src)
+{
+    const bool is_wide = p->format == SW_F32;
+    for (int64_t start = 0; start < p->cols; start += 32)
+        for (int lane = 0; lane < n; lane++) {
+            const int64_t end = p->cols - start < 32 ? p->cols : start + 32;
+            for (int64_t col = start; col < end; col++) {
+                const int64_t to = place(p->format, width, lane0 + lane, col);
+                const int64_t from = lane * p->row_stride + col * p->col_stride;
+                if (is_wide)
+                    memcpy(panel + to * 4, src + from * 4, 4);
+                else
+                    memcpy(panel + to * 2, src + from * 2, 2);
+            }
+        }
+}
+
+void sw_pack_panel(const struct sw_pack *p, int64_t panel)
+{
+    const int64_t first = panel * SW_PANEL;
+    const int64_t lo = first > p->row0 ? first : p->row0, past = p->row0 + p->n_rows;
+    const int64_t hi = first + SW_PANEL < past ? first + SW_PANEL : past;
+    char *data = (char *)p->data + sw_panel_offset(p->format, p->cols, panel);
+    const int width = sw_panel_width(p->rows, panel);
+    const int64_t size = sw_dtype_info(p->src_dtype)->bits / 8;
+    const char *src = p->src + (lo - p->row0) * p->row_stride * size;
+    if (lo >= hi)
+        return;
+    if (p->format == p->src_dtype) {
+        move_rows(p, data, width, (int)(lo - first), (int)(hi - lo), src);
+        return;
+    }
+    for (int64_t row = lo; row < hi; row++)
+        put_row(p, data, width, (int)(row - first), src + (row - lo) * p->row_stride * size);
+}
+
+void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
+                   float *out)
+{
+    const int64_t panel = row / SW_PANEL;
+    const char *from = (const char *)data + sw_panel_offset(format, cols, panel);
+    const int width = sw_panel_width(rows, panel);
+    for (int64_t col = 0; col < cols; col++)
+        out[col] = load(format, from, place(format, width, (int)(row % SW_PANEL), col));
+}
+
+size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context)
+{
+    return (size_t)(2 * (uint64_t)head_dim * sw_round_up((uint64_t)context, SW_KEY_BLOCK) *
+                    sw_dtype_info(format)->bits / 8);
+}
+
+void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position, const float *k,
+               const float *v)
+{
+    const int64_t block = position / SW_KEY_BLOCK * SW_KEY_BLOCK * 2 * head_dim;
+    const int64_t key = position % SW_KEY_BLOCK;
+    for (int64_t d = 0; d < head_dim; d++)
+        store(format, head, block + d * SW_KEY_BLOCK + key, k[d]);
+    for (int64_t d = 0; d < head_dim; d++)
+        store(format, head, block + (SW_KEY_BLOCK + key) * head_dim + d, v[d]);
+}
+
+void sw_rope_row(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
+                 int64_t head)
+{
+    const int half = rotary_dim / 2;
+    for (int h = 0; h < n_heads; h++, x += head)
+        for (int i = 0; i < half; i++) {
+            float *a = interleaved ? x + 2 * i : x + i, *b = interleaved ? a + 1 : x + half + i;
+            const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1], first = *a, second = *b;
+            *a = first * c - second * s;
+            *b = second * c + first * s;
+        }
+}

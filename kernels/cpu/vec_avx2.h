@@ -1,0 +1,137 @@
+/* Sixteen floats on AVX2 (two registers). The same words as vec_avx512.h, which explains them. */
+#ifndef SW_KERNELS_VEC_H
+#define SW_KERNELS_VEC_H
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VEC_TILE 1
+
+typedef struct vec {
+    __m256 a, b;
+} vec;
+
+static inline vec v_set(float x)
+{
+    return (vec){_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+static inline vec v_load(const float *p)
+{
+    return (vec){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+static inline void v_store(float *p, vec a)
+{
+    _mm256_storeu_ps(p, a.a);
+    _mm256_storeu_ps(p + 8, a.b);
+}
+static inline vec v_load_n(const float *p, int n)
+{
+    float lanes[16] = {0};
+    memcpy(lanes, p, (size_t)n * sizeof *p);
+    return v_load(lanes);
+}
+static inline void v_store_n(float *p, vec a, int n)
+{
+    float lanes[16];
+    v_store(lanes, a);
+    memcpy(p, lanes, (size_t)n * sizeof *p);
+}
+static inline vec v_load_f16(const uint16_t *p)
+{
+    return (vec){_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
+                 _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8)))};
+}
+static inline __m256 widen_bf16(const uint16_t *p)
+{
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+static inline vec v_load_bf16(const uint16_t *p)
+{
+    return (vec){widen_bf16(p), widen_bf16(p + 8)};
+}
+static inline __m256 even_of(const uint16_t *p)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)p), 16));
+}
+static inline __m256 odd_of(const uint16_t *p)
+{
+    return _mm256_castsi256_ps(_mm256_and_si256(_mm256_loadu_si256((const __m256i *)p),
+                                                _mm256_set1_epi32((int)0xffff0000)));
+}
+static inline vec v_load_even(const uint16_t *p)
+{
+    return (vec){even_of(p), even_of(p + 16)};
+}
+static inline vec v_load_odd(const uint16_t *p)
+{
+    return (vec){odd_of(p), odd_of(p + 16)};
+}
+static inline vec v_add(vec a, vec b)
+{
+    return (vec){_mm256_add_ps(a.a, b.a), _mm256_add_ps(a.b, b.b)};
+}
+static inline vec v_sub(vec a, vec b)
+{
+    return (vec){_mm256_sub_ps(a.a, b.a), _mm256_sub_ps(a.b, b.b)};
+}
+static inline vec v_mul(vec a, vec b)
+{
+    return (vec){_mm256_mul_ps(a.a, b.a), _mm256_mul_ps(a.b, b.b)};
+}
+static inline vec v_div(vec a, vec b)
+{
+    return (vec){_mm256_div_ps(a.a, b.a), _mm256_div_ps(a.b, b.b)};
+}
+static inline vec v_max(vec a, vec b)
+{
+    return (vec){_mm256_max_ps(a.a, b.a), _mm256_max_ps(a.b, b.b)};
+}
+static inline vec v_min(vec a, vec b)
+{
+    return (vec){_mm256_min_ps(a.a, b.a), _mm256_min_ps(a.b, b.b)};
+}
+static inline vec v_fma(vec a, vec b, vec c)
+{
+    return (vec){_mm256_fmadd_ps(a.a, b.a, c.a), _mm256_fmadd_ps(a.b, b.b, c.b)};
+}
+static inline vec v_round(vec a)
+{
+    return (vec){_mm256_round_ps(a.a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+                 _mm256_round_ps(a.b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+static inline __m256 power2(__m256i n)
+{
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+}
+static inline __m256 scale2(__m256 a, __m256 n)
+{
+    const __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+    return _mm256_mul_ps(_mm256_mul_ps(a, power2(half)), power2(_mm256_sub_epi32(whole, half)));
+}
+static inline vec v_scale2(vec a, vec n)
+{
+    return (vec){scale2(a.a, n.a), scale2(a.b, n.b)};
+}
+static inline vec v_if_less(vec a, vec b, vec x, vec y)
+{
+    return (vec){_mm256_blendv_ps(y.a, x.a, _mm256_cmp_ps(a.a, b.a, _CMP_LT_OQ)),
+                 _mm256_blendv_ps(y.b, x.b, _mm256_cmp_ps(a.b, b.b, _CMP_LT_OQ))};
+}
+static inline float v_sum(vec a)
+{
+    __m256 h = _mm256_add_ps(a.a, a.b);
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+static inline float v_largest(vec a)
+{
+    __m256 h = _mm256_max_ps(a.a, a.b);
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
+}
+
+#endif

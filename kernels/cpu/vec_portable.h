@@ -1,0 +1,118 @@
+/* Sixteen floats in plain C. The same words as vec_avx512.h, which explains them. */
+#ifndef SW_KERNELS_VEC_H
+#define SW_KERNELS_VEC_H
+
+#include "model/dtype.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VEC_TILE 1
+
+typedef struct vec {
+    float x[16];
+} vec;
+
+#define EACH_LANE(expression)                                                                      \
+    vec r;                                                                                         \
+    for (int i = 0; i < 16; i++)                                                                   \
+        r.x[i] = (expression);                                                                     \
+    return r
+
+static inline vec v_set(float x)
+{
+    EACH_LANE(x);
+}
+static inline vec v_load(const float *p)
+{
+    vec r;
+    memcpy(r.x, p, sizeof r.x);
+    return r;
+}
+static inline void v_store(float *p, vec a)
+{
+    memcpy(p, a.x, sizeof a.x);
+}
+static inline vec v_load_n(const float *p, int n)
+{
+    vec r = {{0}};
+    memcpy(r.x, p, (size_t)n * sizeof *p);
+    return r;
+}
+static inline void v_store_n(float *p, vec a, int n)
+{
+    memcpy(p, a.x, (size_t)n * sizeof *p);
+}
+static inline vec v_load_f16(const uint16_t *p)
+{
+    EACH_LANE(sw_f16_to_f32(p[i]));
+}
+static inline vec v_load_bf16(const uint16_t *p)
+{
+    EACH_LANE(sw_bf16_to_f32(p[i]));
+}
+static inline vec v_load_even(const uint16_t *p)
+{
+    EACH_LANE(sw_bf16_to_f32(p[2 * i]));
+}
+static inline vec v_load_odd(const uint16_t *p)
+{
+    EACH_LANE(sw_bf16_to_f32(p[2 * i + 1]));
+}
+static inline vec v_add(vec a, vec b)
+{
+    EACH_LANE(a.x[i] + b.x[i]);
+}
+static inline vec v_sub(vec a, vec b)
+{
+    EACH_LANE(a.x[i] - b.x[i]);
+}
+static inline vec v_mul(vec a, vec b)
+{
+    EACH_LANE(a.x[i] * b.x[i]);
+}
+static inline vec v_div(vec a, vec b)
+{
+    EACH_LANE(a.x[i] / b.x[i]);
+}
+static inline vec v_max(vec a, vec b)
+{
+    EACH_LANE(a.x[i] > b.x[i] ? a.x[i] : b.x[i]);
+}
+static inline vec v_min(vec a, vec b)
+{
+    EACH_LANE(a.x[i] < b.x[i] ? a.x[i] : b.x[i]);
+}
+static inline vec v_fma(vec a, vec b, vec c)
+{
+    EACH_LANE(a.x[i] * b.x[i] + c.x[i]);
+}
+static inline vec v_round(vec a)
+{
+    EACH_LANE(nearbyintf(a.x[i]));
+}
+static inline vec v_scale2(vec a, vec n)
+{
+    EACH_LANE(ldexpf(a.x[i], (int)n.x[i]));
+}
+static inline vec v_if_less(vec a, vec b, vec x, vec y)
+{
+    EACH_LANE(a.x[i] < b.x[i] ? x.x[i] : y.x[i]);
+}
+static inline float v_sum(vec a)
+{
+    for (int half = 8; half; half /= 2)
+        for (int i = 0; i < half; i++)
+            a.x[i] += a.x[i + half];
+    return a.x[0];
+}
+static inline float v_largest(vec a)
+{
+    float r = a.x[0];
+    for (int i = 1; i < 16; i++)
+        r = a.x[i] > r ? a.x[i] : r;
+    return r;
+}
+
+#endif

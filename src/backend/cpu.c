@@ -1,0 +1,400 @@
+/* The CPU backend: memory, and the operations that go row by row. */
+#include "backend/cpu_internal.h"
+
+#include "base/checked.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+/* ---- memory: large pieces start on a huge page, so that a layer's weights need few TLB entries */
+
+#define HUGE_PAGE ((size_t)2 << 20)
+#define SLACK 64 /* vector loads of the last value row may reach this far past the end */
+
+static bool is_large(size_t bytes)
+{
+    return bytes >= 2 * HUGE_PAGE;
+}
+
+static size_t mapped_length(size_t bytes)
+{
+    return (size_t)sw_round_up(bytes + SLACK, 4096);
+}
+
+static void *map_aligned(size_t length)
+{
+    char *raw = mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+                     -1, 0);
+    if (raw == MAP_FAILED)
+        return NULL;
+    const size_t lead = (HUGE_PAGE - (size_t)((uintptr_t)raw % HUGE_PAGE)) % HUGE_PAGE;
+    if (lead)
+        munmap(raw, lead);
+    if (HUGE_PAGE - lead)
+        munmap(raw + lead + length, HUGE_PAGE - lead);
+    madvise(raw + lead, length, MADV_HUGEPAGE);
+    return raw + lead;
+}
+
+static enum sw_status alloc(struct sw_backend *b, size_t bytes, const char *what, void **d_out)
+{
+    (void)b;
+    *d_out = NULL;
+    if (bytes < SIZE_MAX - 2 * HUGE_PAGE)
+        *d_out = is_large(bytes) ? map_aligned(mapped_length(bytes))
+                                 : aligned_alloc(SW_ALIGN, sw_round_up(bytes + SLACK, SW_ALIGN));
+    if (!*d_out)
+        return sw_fail(SW_ENOMEM,
+                       "%zu bytes of host memory for %s are not to be had; close other programs, or "
+                       "give this rank fewer layers (--host-memory, --slices)",
+                       bytes, what);
+    return SW_OK;
+}
+
+static void release(struct sw_backend *b, void *d_ptr, size_t bytes)
+{
+    (void)b;
+    if (d_ptr && is_large(bytes))
+        munmap(d_ptr, mapped_length(bytes));
+    else
+        free(d_ptr);
+}
+
+static enum sw_status copy(struct sw_backend *b, void *dst, const void *src, size_t bytes)
+{
+    (void)b;
+    if (bytes)
+        memcpy(dst, src, bytes);
+    return SW_OK;
+}
+
+static enum sw_status sync_nothing(struct sw_backend *b)
+{
+    (void)b;
+    return SW_OK;
+}
+
+/* ---- weights */
+
+static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
+{
+    (void)b;
+    memset(m->d_data, 0, sw_matrix_bytes(m->format, m->rows, m->cols));
+    return SW_OK;
+}
+
+struct put {
+    struct sw_pack pack;
+    int64_t first_panel;
+};
+
+static void put_panel(void *ctx, int64_t chunk, int worker)
+{
+    const struct put *put = ctx;
+    (void)worker;
+    sw_pack_panel(&put->pack, put->first_panel + chunk);
+}
+
+static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
+                                 const struct sw_matrix_rows *rows)
+{
+    const struct sw_dtype_info *info = sw_dtype_info(rows->dtype);
+    if (!info->is_float || !sw_dtype_info(m->format)->is_weight)
+        return sw_fail(SW_EMODEL, "%s values cannot be made into %s weights", info->name,
+                       sw_dtype_info(m->format)->name);
+    assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
+    if (!rows->n_rows)
+        return SW_OK;
+    struct put put = {.pack = {m->format, m->rows, m->cols, m->d_data, rows->data, rows->dtype,
+                               rows->row0, rows->n_rows, rows->row_stride, rows->col_stride},
+                      .first_panel = rows->row0 / SW_PANEL};
+    const int64_t last = (rows->row0 + rows->n_rows - 1) / SW_PANEL;
+    const bool is_small = rows->n_rows * m->cols < 65536;
+    sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, put_panel, &put, last - put.first_panel + 1);
+    return SW_OK;
+}
+
+/* ---- row by row: one job form for all, cut so that a chunk is worth a thread's while */
+
+struct rows {
+    struct sw_cpu *cpu;
+    void (*row)(const struct rows *r, int64_t i);
+    int64_t n, per_chunk, dim;
+    const float *x, *weight, *bias;
+    float *y;
+    int64_t x_ld, y_ld;
+    const int32_t *ids;
+    const struct sw_matrix *m;
+    const struct sw_rope *rope;
+    const struct sw_span *spans;
+    int n_spans, n_heads, kind;
+    int64_t head;
+    float eps;
+    bool gated;
+};
+
+static void rows_chunk(void *ctx, int64_t chunk, int worker)
+{
+    const struct rows *r = ctx;
+    (void)worker;
+    const int64_t end = (chunk + 1) * r->per_chunk;
+    for (int64_t i = chunk * r->per_chunk; i < end && i < r->n; i++)
+        r->row(r, i);
+}
+
+#define CHUNK_FLOATS 16384
+
+static void run_rows(struct rows *r, int64_t floats_per_row)
+{
+    r->per_chunk = CHUNK_FLOATS / (floats_per_row ? floats_per_row : 1);
+    if (r->per_chunk < 1)
+        r->per_chunk = 1;
+    const bool is_small = r->n * floats_per_row < 2 * CHUNK_FLOATS;
+    sw_pool_run(is_small ? NULL : r->cpu->pool, rows_chunk, r,
+                (r->n + r->per_chunk - 1) / r->per_chunk);
+}
+
+static void embed_row(const struct rows *r, int64_t i)
+{
+    assert(r->ids[i] >= 0 && r->ids[i] < r->m->rows);
+    sw_unpack_row(r->m->format, r->m->d_data, r->m->rows, r->m->cols, r->ids[i],
+                  r->y + i * r->y_ld);
+}
+
+static void embed(struct sw_backend *b, const struct sw_matrix *m, const int32_t *ids, int64_t n,
+                  float *d_y, int64_t ld_y)
+{
+    struct rows r = {
+        .cpu = sw_cpu_of(b), .row = embed_row, .n = n, .m = m, .ids = ids, .y = d_y, .y_ld = ld_y};
+    run_rows(&r, 4 * m->cols);
+}
+
+static void norm_row(const struct rows *r, int64_t i)
+{
+    r->cpu->kernels->norm((enum sw_norm)r->kind, r->eps, r->x + i * r->x_ld, r->dim, r->weight,
+                          r->bias, r->y + i * r->y_ld);
+}
+
+static void norm(struct sw_backend *b, enum sw_norm kind, float eps, const float *d_x, int64_t ld_x,
+                 int64_t n, int64_t dim, const float *d_weight, const float *d_bias, float *d_y,
+                 int64_t ld_y)
+{
+    struct rows r = {.cpu = sw_cpu_of(b),
+                     .row = norm_row,
+                     .n = n,
+                     .dim = dim,
+                     .x = d_x,
+                     .x_ld = ld_x,
+                     .weight = d_weight,
+                     .bias = d_bias,
+                     .y = d_y,
+                     .y_ld = ld_y,
+                     .kind = (int)kind,
+                     .eps = eps};
+    run_rows(&r, dim);
+}
+
+/* Row i of the spans counted one after another. */
+static void rope_row(const struct rows *r, int64_t i)
+{
+    const struct sw_span *span = r->spans;
+    for (; i >= span->n; span++)
+        i -= span->n;
+    const int rotary = r->rope->rotary_dim;
+    sw_rope_row(rotary, r->rope->interleaved, r->rope->d_cos_sin + (span->position + i) * rotary,
+                r->n_heads, r->y + (span->row + i) * r->y_ld, r->head);
+}
+
+static void rope(struct sw_backend *b, const struct sw_rope *rope_, const struct sw_span *spans,
+                 int n_spans, int n_heads, float *d_x, int64_t ld, int64_t head)
+{
+    struct rows r = {.cpu = sw_cpu_of(b),
+                     .row = rope_row,
+                     .rope = rope_,
+                     .spans = spans,
+                     .n_spans = n_spans,
+                     .n_heads = n_heads,
+                     .y = d_x,
+                     .y_ld = ld,
+                     .head = head};
+    for (int i = 0; i < n_spans; i++)
+        r.n += spans[i].n;
+    run_rows(&r, (int64_t)n_heads * rope_->rotary_dim);
+}
+
+static void activate_row(const struct rows *r, int64_t i)
+{
+    const float *x = r->x + i * r->x_ld;
+    r->cpu->kernels->activate((enum sw_activation)r->kind, x, r->gated ? x + r->dim : NULL, r->dim,
+                              r->y + i * r->y_ld);
+}
+
+static void activate(struct sw_backend *b, enum sw_activation kind, bool gated, const float *d_x,
+                     int64_t ld_x, int64_t n, int64_t dim, float *d_y, int64_t ld_y)
+{
+    struct rows r = {.cpu = sw_cpu_of(b),
+                     .row = activate_row,
+                     .n = n,
+                     .dim = dim,
+                     .x = d_x,
+                     .x_ld = ld_x,
+                     .y = d_y,
+                     .y_ld = ld_y,
+                     .kind = (int)kind,
+                     .gated = gated};
+    run_rows(&r, dim);
+}
+
+static void add_row(const struct rows *r, int64_t i)
+{
+    r->cpu->kernels->add(r->x + i * r->x_ld, r->dim, r->y + i * r->y_ld);
+}
+
+static void add(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
+                float *d_y, int64_t ld_y)
+{
+    struct rows r = {.cpu = sw_cpu_of(b), .row = add_row, .n = n, .dim = dim, .x = d_x,
+                     .x_ld = ld_x, .y = d_y, .y_ld = ld_y};
+    run_rows(&r, dim);
+}
+
+static void gather_row(const struct rows *r, int64_t i)
+{
+    memcpy(r->y + i * r->y_ld, r->x + r->ids[i] * r->x_ld, (size_t)r->dim * sizeof(float));
+}
+
+static void gather(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
+                   int64_t n, int64_t dim, float *d_y, int64_t ld_y)
+{
+    struct rows r = {.cpu = sw_cpu_of(b), .row = gather_row, .n = n, .dim = dim, .x = d_x,
+                     .x_ld = ld_x, .y = d_y, .y_ld = ld_y, .ids = rows};
+    run_rows(&r, dim);
+}
+
+/* In order and on one thread: a row may be named more than once. */
+static void scatter_add(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
+                        const float *weights, int64_t n, int64_t dim, float *d_y, int64_t ld_y)
+{
+    for (int64_t i = 0; i < n; i++)
+        sw_cpu_of(b)->kernels->add_scaled(d_x + i * ld_x, weights[i], dim, d_y + rows[i] * ld_y);
+}
+
+/* ---- opening and closing */
+
+static size_t thread_scratch_bytes(int threads)
+{
+    return (size_t)threads * SW_THREAD_FLOATS * sizeof(float);
+}
+
+static int64_t x_floats(const struct sw_cpu_options *o)
+{
+    const int64_t rows = o->max_rows > 0 ? o->max_rows : 1, cols = o->max_cols > 0 ? o->max_cols : 1;
+    return (rows > SW_PRODUCT_ROWS ? SW_PRODUCT_ROWS : rows) * (int64_t)sw_round_up((uint64_t)cols, 32);
+}
+
+static int count_threads(const struct sw_cpu_options *o, int n_cores)
+{
+    return o->threads > 0 ? o->threads : n_cores;
+}
+
+size_t sw_backend_cpu_scratch(const struct sw_cpu_options *options)
+{
+    int *cores = NULL, n = 1;
+    if (options->threads <= 0 && sw_cpu_cores(options->cores, &cores, &n) != SW_OK)
+        n = 1;
+    free(cores);
+    return thread_scratch_bytes(count_threads(options, n)) +
+           (size_t)x_floats(options) * sizeof(float);
+}
+
+static void close_cpu(struct sw_backend *b)
+{
+    if (!b)
+        return;
+    struct sw_cpu *cpu = sw_cpu_of(b);
+    sw_pool_free(cpu->pool);
+    release(b, cpu->x, (size_t)cpu->x_floats * sizeof(float));
+    release(b, cpu->thread_scratch, thread_scratch_bytes(cpu->threads));
+    free(cpu);
+}
+
+static const struct sw_backend_ops ops = {
+    .name = "cpu",
+    .close = close_cpu,
+    .alloc = alloc,
+    .free = release,
+    .upload = copy,
+    .download = copy,
+    .sync = sync_nothing,
+    .matrix_clear = matrix_clear,
+    .matrix_put = matrix_put,
+    .embed = embed,
+    .norm = norm,
+    .matmul = sw_cpu_matmul,
+    .rope = rope,
+    .kv_store = sw_cpu_kv_store,
+    .attend = sw_cpu_attend,
+    .activate = activate,
+    .add = add,
+    .gather = gather,
+    .scatter_add = scatter_add,
+};
+
+static enum sw_status choose_isa(const char *name, const struct sw_kernels **kernels)
+{
+    enum sw_isa isa;
+    SW_TRY(sw_isa_by_name(name, &isa));
+    if (isa > sw_cpu_isa())
+        return sw_fail(SW_EUSAGE, "this CPU has no %s; the best it has is %s", sw_isa_name(isa),
+                       sw_isa_name(sw_cpu_isa()));
+    *kernels = sw_kernels_for(isa);
+    return SW_OK;
+}
+
+/* More threads than cores share cores from the front. */
+static enum sw_status start_pool(struct sw_cpu *cpu, const struct sw_cpu_options *options)
+{
+    int *cores, n;
+    SW_TRY(sw_cpu_cores(options->cores, &cores, &n));
+    cpu->threads = count_threads(options, n);
+    int *bound = malloc(sizeof *bound * (size_t)cpu->threads);
+    enum sw_status status = SW_OK;
+    if (!bound)
+        status = sw_fail(SW_ENOMEM, "no memory for %d threads", cpu->threads);
+    for (int i = 0; bound && i < cpu->threads; i++)
+        bound[i] = cores[i % n];
+    if (status == SW_OK)
+        status = sw_pool_create(cpu->threads, cpu->threads > n ? NULL : bound, &cpu->pool);
+    free(bound);
+    free(cores);
+    return status;
+}
+
+enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct sw_backend **out)
+{
+    *out = NULL;
+    struct sw_cpu *cpu = calloc(1, sizeof *cpu);
+    if (!cpu)
+        return sw_fail(SW_ENOMEM, "no memory for the CPU backend");
+    cpu->base.ops = &ops;
+    cpu->max_cols = options->max_cols;
+    cpu->x_floats = x_floats(options);
+    enum sw_status status = choose_isa(options->isa, &cpu->kernels);
+    if (status == SW_OK)
+        status = start_pool(cpu, options);
+    if (status == SW_OK)
+        status = alloc(&cpu->base, (size_t)cpu->x_floats * sizeof(float), "prepared activations",
+                       &cpu->x);
+    void *scratch = NULL;
+    if (status == SW_OK)
+        status = alloc(&cpu->base, thread_scratch_bytes(cpu->threads), "thread scratch", &scratch);
+    cpu->thread_scratch = scratch;
+    if (status != SW_OK) {
+        close_cpu(&cpu->base);
+        return status;
+    }
+    *out = &cpu->base;
+    return SW_OK;
+}

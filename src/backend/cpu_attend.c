@@ -1,0 +1,115 @@
+/* Keys and values on the CPU: storing them, and attention shared out over slots, heads, queries. */
+#include "backend/cpu_internal.h"
+
+static char *kv_head(const struct sw_kv *kv, int slot, int head)
+{
+    return (char *)kv->d_data + sw_kv_head_bytes(kv->format, kv->head_dim, kv->context) *
+                                    ((size_t)slot * (size_t)kv->n_kv_heads + (size_t)head);
+}
+
+struct store {
+    const struct sw_kv *kv;
+    const struct sw_span *spans;
+    int n_spans;
+    const float *k, *v;
+    int64_t ld, head;
+};
+
+/* One KV head of every row. */
+static void store_head(void *ctx, int64_t h, int worker)
+{
+    const struct store *s = ctx;
+    (void)worker;
+    for (int i = 0; i < s->n_spans; i++) {
+        const struct sw_span *span = &s->spans[i];
+        char *head = kv_head(s->kv, span->slot, (int)h);
+        for (int64_t r = 0; r < span->n; r++) {
+            const int64_t at = (span->row + r) * s->ld + h * s->head;
+            sw_kv_put(s->kv->format, s->kv->head_dim, head, span->position + r, s->k + at,
+                      s->v + at);
+        }
+    }
+}
+
+static int64_t span_rows(const struct sw_span *spans, int n_spans)
+{
+    int64_t n = 0;
+    for (int i = 0; i < n_spans; i++)
+        n += spans[i].n;
+    return n;
+}
+
+void sw_cpu_kv_store(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
+                     int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head)
+{
+    struct store s = {kv, spans, n_spans, d_k, d_v, ld, head};
+    const bool is_small = span_rows(spans, n_spans) < 8;
+    sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, store_head, &s, kv->n_kv_heads);
+}
+
+struct attend {
+    struct sw_cpu *cpu;
+    const struct sw_attention *a;
+    const struct sw_kv *kv;
+    const struct sw_span *spans;
+    int n_spans;
+    int group;              /* query heads per KV head */
+    int part, n_parts;      /* a group is cut in parts of at most `part` heads */
+    int tile;               /* query positions a tile */
+};
+
+static int64_t span_chunks(const struct attend *a, const struct sw_span *span)
+{
+    return (span->n + a->tile - 1) / a->tile * a->kv->n_kv_heads * a->n_parts;
+}
+
+/* Chunks count, span by span, tiles of queries from the last (the longest) down, heads inside. */
+static void attend_chunk(void *ctx, int64_t chunk, int worker)
+{
+    const struct attend *a = ctx;
+    const struct sw_span *span = a->spans;
+    for (int64_t n; chunk >= (n = span_chunks(a, span)); span++)
+        chunk -= n;
+    const int64_t per_tile = (int64_t)a->kv->n_kv_heads * a->n_parts;
+    const int64_t tile = (span->n + a->tile - 1) / a->tile - 1 - chunk / per_tile;
+    const int kv_index = (int)(chunk % per_tile) / a->n_parts;
+    const int part = (int)(chunk % per_tile) % a->n_parts;
+    const int first_head = kv_index * a->group + part * a->part, left = a->group - part * a->part;
+    const int64_t first = tile * a->tile, row = span->row + first;
+    const struct sw_attention *at = a->a;
+    const struct sw_attend_tile t = {
+        .format = a->kv->format,
+        .head_dim = a->kv->head_dim,
+        .group = left < a->part ? left : a->part,
+        .n_queries = span->n - first < a->tile ? (int)(span->n - first) : a->tile,
+        .kv = kv_head(a->kv, span->slot, kv_index),
+        .position = span->position + first,
+        .window = at->window,
+        .scale = at->scale,
+        .slopes = at->d_slopes ? at->d_slopes + first_head : NULL,
+        .q = at->d_q + row * at->q_ld + first_head * at->q_head,
+        .q_ld = at->q_ld,
+        .q_head = at->q_head,
+        .out = at->d_out + row * at->out_ld + (int64_t)first_head * a->kv->head_dim,
+        .out_ld = at->out_ld,
+        .scratch = a->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS,
+    };
+    a->cpu->kernels->attend(&t);
+}
+
+void sw_cpu_attend(struct sw_backend *b, const struct sw_attention *at, const struct sw_kv *kv,
+                   const struct sw_span *spans, int n_spans)
+{
+    struct attend a = {sw_cpu_of(b), at, kv, spans, n_spans, 0, 0, 0, 0};
+    const int most = sw_attend_rows(kv->head_dim);
+    a.group = at->n_heads / kv->n_kv_heads;
+    a.part = a.group < most ? a.group : most;
+    a.n_parts = (a.group + a.part - 1) / a.part;
+    a.tile = most / a.part;
+    int64_t n_chunks = 0, work = 0;
+    for (int i = 0; i < n_spans; i++) {
+        n_chunks += span_chunks(&a, &spans[i]);
+        work += spans[i].n * (spans[i].position + spans[i].n) * at->n_heads * kv->head_dim;
+    }
+    sw_pool_run(work < 65536 ? NULL : a.cpu->pool, attend_chunk, &a, n_chunks);
+}

@@ -1,0 +1,31 @@
+/* What the files of the CPU backend share. */
+#ifndef SW_BACKEND_CPU_INTERNAL_H
+#define SW_BACKEND_CPU_INTERNAL_H
+
+#include "backend/backend.h"
+#include "base/pool.h"
+#include "kernels/cpu/kernels.h"
+
+struct sw_cpu {
+    struct sw_backend base; /* first: a struct sw_backend * is one of these */
+    const struct sw_kernels *kernels;
+    struct sw_pool *pool;
+    int threads;
+    int64_t max_cols, x_floats;
+    void *x;               /* prepared activations, x_floats floats */
+    float *thread_scratch; /* (threads, SW_THREAD_FLOATS) */
+};
+
+static inline struct sw_cpu *sw_cpu_of(struct sw_backend *b)
+{
+    return (struct sw_cpu *)(void *)b;
+}
+
+void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
+                   const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
+void sw_cpu_kv_store(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
+                     int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head);
+void sw_cpu_attend(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
+                   const struct sw_span *spans, int n_spans);
+
+#endif

@@ -1,0 +1,236 @@
+/* Owns getting weights onto a device: one block of memory a layer, filled weight by weight. */
+#include "engine/weights.h"
+
+#include "base/checked.h"
+#include "format/reader.h"
+#include "model/footprint.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One weight being filled; its sources' rows are stacked. */
+struct target {
+    struct sw_loader *loader;
+    const struct sw_weight_spec *spec;
+    struct sw_matrix *matrix; /* NULL: a vector at d_vector */
+    float *d_vector;
+    enum sw_dtype dtype; /* of the source */
+    int64_t row;         /* of the weight, where the source's first row goes */
+};
+
+static enum sw_status report(struct sw_loader *l, uint64_t bytes)
+{
+    l->bytes += bytes;
+    return l->progress ? l->progress(l->context, l->bytes) : SW_OK;
+}
+
+static enum sw_status put(struct target *t, int64_t row, int64_t n, const void *data,
+                          enum sw_dtype dtype)
+{
+    struct sw_backend *b = t->loader->backend;
+    const uint64_t bytes =
+        (uint64_t)n * (uint64_t)t->spec->cols * sw_dtype_info(t->loader->format)->bits / 8;
+    if (t->matrix) {
+        const struct sw_matrix_rows rows = {.data = data,
+                                            .dtype = dtype,
+                                            .row0 = row,
+                                            .n_rows = n,
+                                            .row_stride = t->spec->cols,
+                                            .col_stride = 1};
+        SW_TRY(b->ops->matrix_put(b, t->matrix, &rows));
+        return report(t->loader, bytes);
+    }
+    float *values = malloc((size_t)n * sizeof *values);
+    if (!values)
+        return sw_fail(SW_ENOMEM, "no memory for %s", sw_weight_name(t->spec->id));
+    sw_dtype_to_f32(dtype, data, n, values);
+    const enum sw_status status =
+        b->ops->upload(b, t->d_vector + row, values, (size_t)n * sizeof *values);
+    free(values);
+    return status;
+}
+
+static enum sw_status sink(void *context, int64_t row0, int64_t n_rows, const void *data)
+{
+    struct target *t = context;
+    return put(t, t->row + row0, n_rows, data, t->dtype);
+}
+
+/* GPT-2 stores (in, out): the whole tensor is read, and put row by row of the transpose. */
+static enum sw_status put_transposed(struct target *t, const struct sw_tensor *tensor,
+                                     int64_t n_rows)
+{
+    struct sw_loader *l = t->loader;
+    void *data = malloc(tensor->bytes);
+    if (!data)
+        return sw_fail(SW_ENOMEM, "no memory for tensor '%s'", tensor->name);
+    enum sw_status status = sw_reader_rows(l->reader, tensor, 0, t->spec->cols, data);
+    const struct sw_matrix_rows rows = {.data = data,
+                                        .dtype = tensor->dtype,
+                                        .row0 = t->row,
+                                        .n_rows = n_rows,
+                                        .row_stride = 1,
+                                        .col_stride = n_rows};
+    if (status == SW_OK)
+        status = l->backend->ops->matrix_put(l->backend, t->matrix, &rows);
+    if (status == SW_OK)
+        status = report(l, (uint64_t)n_rows * (uint64_t)t->spec->cols *
+                               sw_dtype_info(l->format)->bits / 8);
+    free(data);
+    return status;
+}
+
+static enum sw_status put_random(struct target *t, int source)
+{
+    const int64_t rows = t->spec->sources[source].rows, cols = t->spec->cols;
+    int64_t step = (int64_t)(SW_LOAD_CHUNK / sizeof(float)) / cols;
+    step = step < 1 ? 1 : step > rows ? rows : step;
+    float *values = malloc((size_t)(step * cols) * sizeof *values);
+    enum sw_status status = SW_OK;
+    if (!values)
+        return sw_fail(SW_ENOMEM, "no memory for made-up weights");
+    for (int64_t r = 0; r < rows && status == SW_OK; r += step) {
+        const int64_t n = rows - r < step ? rows - r : step;
+        sw_weights_random(t->spec, source, r * cols, n * cols, values);
+        status = put(t, t->row + r, n, values, SW_F32);
+    }
+    free(values);
+    return status;
+}
+
+static enum sw_status fill(struct sw_loader *l, const struct sw_weight_spec *spec,
+                           struct sw_matrix *matrix, float *d_vector)
+{
+    struct target t = {.loader = l, .spec = spec, .matrix = matrix, .d_vector = d_vector};
+    if (matrix)
+        SW_TRY(l->backend->ops->matrix_clear(l->backend, matrix));
+    for (int i = 0; i < spec->n_sources; i++) {
+        const struct sw_tensor *tensor;
+        const int64_t rows = spec->sources[i].rows;
+        if (!l->tensors) {
+            SW_TRY(put_random(&t, i));
+        } else {
+            SW_TRY(sw_model_find(l->model, l->tensors, spec, i, &tensor));
+            t.dtype = tensor->dtype;
+            if (spec->sources[i].transposed)
+                SW_TRY(put_transposed(&t, tensor, rows));
+            else
+                SW_TRY(sw_reader_each_chunk(l->reader, tensor, 0, rows, SW_LOAD_CHUNK, sink, &t));
+        }
+        t.row += rows;
+    }
+    return SW_OK;
+}
+
+static bool wanted(const struct sw_weight_spec *spec, int layer, unsigned parts)
+{
+    if (layer != SW_GLOBAL)
+        return true;
+    return parts & (spec->id <= SW_W_PROJECT_IN ? SW_PART_EMBED : SW_PART_HEAD);
+}
+
+static bool shared(const struct sw_loader *l, const struct sw_weight_spec *spec, unsigned parts)
+{
+    return spec->id == SW_W_HEAD && l->model->dims.tied && (parts & SW_PART_EMBED);
+}
+
+static uint64_t bytes_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
+{
+    return spec->is_matrix ? sw_matrix_bytes(l->format, spec->rows, spec->cols)
+                           : sw_vector_bytes(spec->rows);
+}
+
+static enum sw_status place(struct sw_loader *l, const struct sw_weight_spec *spec, char *d_at,
+                            struct sw_weights *w)
+{
+    struct sw_matrix *matrix = &w->matrix[spec->id];
+    if (!spec->is_matrix) {
+        if (spec->expert >= 0)
+            return sw_fail(SW_EMODEL, "experts with biases are not supported");
+        w->d_vector[spec->id] = (float *)(void *)d_at;
+        return fill(l, spec, NULL, w->d_vector[spec->id]);
+    }
+    if (spec->expert >= 0)
+        matrix = spec->id == SW_W_UP ? &w->expert_up[spec->expert] : &w->expert_down[spec->expert];
+    *matrix = (struct sw_matrix){l->format, spec->rows, spec->cols, d_at};
+    return fill(l, spec, matrix, NULL);
+}
+
+static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spec *specs,
+                                 size_t count, int layer, unsigned parts, struct sw_weights *w)
+{
+    for (size_t i = 0; i < count; i++)
+        if (wanted(&specs[i], layer, parts) && !shared(l, &specs[i], parts))
+            w->bytes += bytes_of(l, &specs[i]);
+    if (w->bytes == 0)
+        return SW_OK;
+    SW_TRY(l->backend->ops->alloc(l->backend, w->bytes, "weights", &w->d_block));
+    if (layer != SW_GLOBAL && (l->model->layer_kinds[layer] & SW_LAYER_ROUTED)) {
+        const size_t n = (size_t)l->model->dims.n_experts;
+        w->expert_up = calloc(n, sizeof *w->expert_up);
+        w->expert_down = calloc(n, sizeof *w->expert_down);
+        if (!w->expert_up || !w->expert_down)
+            return sw_fail(SW_ENOMEM, "no memory for %zu experts", n);
+    }
+    char *d_at = w->d_block;
+    for (size_t i = 0; i < count; i++) {
+        if (!wanted(&specs[i], layer, parts))
+            continue;
+        if (shared(l, &specs[i], parts)) {
+            w->matrix[SW_W_HEAD] = w->matrix[SW_W_EMBED];
+            continue;
+        }
+        SW_TRY(place(l, &specs[i], d_at, w));
+        d_at += bytes_of(l, &specs[i]);
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_weights_load(struct sw_loader *l, int layer, unsigned parts,
+                               struct sw_weights *out)
+{
+    struct sw_weight_spec *specs;
+    size_t count;
+    *out = (struct sw_weights){0};
+    SW_TRY(sw_model_weights(l->model, layer, &specs, &count));
+    const enum sw_status status = load_specs(l, specs, count, layer, parts, out);
+    free(specs);
+    if (status != SW_OK)
+        sw_weights_free(l->backend, out);
+    return status;
+}
+
+void sw_weights_free(struct sw_backend *b, struct sw_weights *w)
+{
+    b->ops->free(b, w->d_block, w->bytes);
+    free(w->expert_up);
+    free(w->expert_down);
+    *w = (struct sw_weights){0};
+}
+
+static uint64_t mix(uint64_t x) /* splitmix64's output function */
+{
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
+void sw_weights_random(const struct sw_weight_spec *spec, int source, int64_t first, int64_t n,
+                       float *out)
+{
+    uint64_t key = 0xcbf29ce484222325u;
+    for (const char *c = spec->sources[source].name; *c; c++)
+        key = (key ^ (unsigned char)*c) * 0x100000001b3u;
+    /* Uniform of variance 1/cols keeps a product's size; norms' weights lie around 1. */
+    const bool norm =
+        strstr(sw_weight_name(spec->id), "norm") && !strstr(sw_weight_name(spec->id), "bias");
+    const float width = spec->id == SW_W_EMBED || spec->id == SW_W_POSITIONS ? 1.0f
+                        : spec->is_matrix ? sqrtf(3.0f / (float)spec->cols)
+                                          : 0.1f;
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t bits = mix(key + (uint64_t)(first + i) * 0x9e3779b97f4a7c15u);
+        const float u = (float)(int32_t)(bits >> 32) * 0x1p-31f; /* [-1, 1) */
+        out[i] = width * u + (norm ? 1.0f : 0.0f);
+    }
+}

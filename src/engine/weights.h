@@ -1,0 +1,49 @@
+/* A stage's weights on its device: read from the checkpoint, or made up. */
+#ifndef SW_ENGINE_WEIGHTS_H
+#define SW_ENGINE_WEIGHTS_H
+
+#include "backend/backend.h"
+#include "model/model.h"
+
+#include <stdint.h>
+
+/* The weights of one layer, or those outside the layers. What a family lacks is NULL. */
+struct sw_weights {
+    struct sw_matrix matrix[SW_W_COUNT]; /* d_data NULL: absent */
+    float *d_vector[SW_W_COUNT];
+    struct sw_matrix *expert_up, *expert_down; /* (n_experts); NULL: a dense layer */
+    void *d_block;                             /* all of the above lie in here */
+    uint64_t bytes;
+};
+
+enum sw_weights_part { SW_PART_EMBED = 1, SW_PART_HEAD = 2 };
+
+struct sw_loader {
+    const struct sw_model *model;
+    const struct sw_tensors *tensors; /* NULL: weights are made up */
+    struct sw_reader *reader;         /* of the tensors */
+    struct sw_backend *backend;
+    enum sw_dtype format;
+    /* Called now and then with the bytes stored so far; a failure ends the load. May be NULL. */
+    enum sw_status (*progress)(void *context, uint64_t bytes);
+    void *context;
+    uint64_t bytes; /* stored on the device so far */
+};
+
+/*
+ * Loads layer `layer`; or, for SW_GLOBAL, the `parts` asked for (a tied head that is asked for
+ * together with the embedding is the same memory). Peak host memory beside the weights: two chunks
+ * of SW_LOAD_CHUNK (or one whole tensor where it is stored transposed).
+ */
+enum sw_status sw_weights_load(struct sw_loader *loader, int layer, unsigned parts,
+                               struct sw_weights *out);
+void sw_weights_free(struct sw_backend *backend, struct sw_weights *weights);
+
+/*
+ * Element `index` of the made-up tensor `name`: uniform, of a size that keeps activations near 1.
+ * The same for every cut of the model and in checkpoints written by tests.
+ */
+void sw_weights_random(const struct sw_weight_spec *spec, int source, int64_t first, int64_t n,
+                       float *out);
+
+#endif

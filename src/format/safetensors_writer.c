@@ -1,0 +1,250 @@
+/* Owns the writing of safetensors files: temporary name, buffered pieces, sync, rename. */
+#include "format/safetensors.h"
+
+#include "base/checked.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BUFFER_BYTES ((size_t)1 << 20)
+
+struct sw_safetensors_writer {
+    char *path, *temporary; /* temporary is NULL when path is written in place */
+    int fd;
+    uint64_t left; /* bytes of tensor data still to come */
+    enum sw_status status;
+    size_t buffered;
+    char buffer[BUFFER_BYTES];
+};
+
+static enum sw_status add_spec(json_t *header, const struct sw_safetensors_spec *spec,
+                               uint64_t *offset)
+{
+    const struct sw_dtype_info *info = sw_dtype_info(spec->dtype);
+    uint64_t bits = info->bits, end;
+    json_t *shape = json_array();
+    for (int i = 0; i < spec->rank; i++) {
+        if (spec->shape[i] < 0 || !sw_mul_u64(bits, (uint64_t)spec->shape[i], &bits)) {
+            json_decref(shape);
+            return sw_fail(SW_EINPUT, "tensor '%s': its shape overflows", spec->name);
+        }
+        json_array_append_new(shape, json_integer(spec->shape[i]));
+    }
+    if (!sw_add_u64(*offset, bits / 8, &end) || end > INT64_MAX) {
+        json_decref(shape);
+        return sw_fail(SW_EINPUT, "tensor '%s': the file would overflow", spec->name);
+    }
+    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", info->safetensors, "shape", shape,
+                              "data_offsets", (json_int_t)*offset, (json_int_t)end);
+    if (!entry)
+        return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
+    if (json_object_get(header, spec->name)) {
+        json_decref(entry);
+        return sw_fail(SW_EINPUT, "tensor '%s' is to be written twice", spec->name);
+    }
+    if (json_object_set_new(header, spec->name, entry) != 0)
+        return sw_fail(SW_EINPUT, "tensor '%s': its name is not UTF-8", spec->name);
+    *offset = end;
+    return SW_OK;
+}
+
+/* The JSON text, padded with spaces so that the data begins at a multiple of 8. */
+static enum sw_status make_header(const struct sw_safetensors_spec *specs, size_t n, char **text,
+                                  uint64_t *data_size)
+{
+    enum sw_status status = SW_OK;
+    json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt");
+    if (!header)
+        return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
+    *data_size = 0;
+    for (size_t i = 0; i < n && status == SW_OK; i++)
+        status = add_spec(header, &specs[i], data_size);
+    char *json = status == SW_OK ? json_dumps(header, JSON_COMPACT) : NULL;
+    json_decref(header);
+    if (status != SW_OK)
+        return status;
+    if (!json)
+        return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
+    const size_t length = strlen(json), padded = (size_t)sw_round_up(length, 8);
+    *text = malloc(padded + 1);
+    if (*text) {
+        memcpy(*text, json, length);
+        memset(*text + length, ' ', padded - length);
+        (*text)[padded] = '\0';
+    }
+    free(json);
+    if (!*text)
+        return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
+    if (padded > SW_SAFETENSORS_HEADER_MAX) {
+        free(*text);
+        return sw_fail(SW_EINPUT, "%zu tensors need a header of %zu bytes, at most %u are legal", n,
+                       padded, SW_SAFETENSORS_HEADER_MAX);
+    }
+    return SW_OK;
+}
+
+static enum sw_status write_all(struct sw_safetensors_writer *w, const char *data, size_t bytes)
+{
+    while (bytes > 0) {
+        const ssize_t n = write(w->fd, data, bytes);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return w->status =
+                       sw_fail(SW_EIO, "%s: cannot be written: %s", w->path, strerror(errno));
+        data += n;
+        bytes -= (size_t)n;
+    }
+    return SW_OK;
+}
+
+static enum sw_status flush(struct sw_safetensors_writer *w)
+{
+    const size_t n = w->buffered;
+    w->buffered = 0;
+    return write_all(w, w->buffer, n);
+}
+
+static enum sw_status put(struct sw_safetensors_writer *w, const char *data, size_t bytes)
+{
+    if (bytes > BUFFER_BYTES - w->buffered)
+        SW_TRY(flush(w));
+    if (bytes >= BUFFER_BYTES)
+        return write_all(w, data, bytes);
+    memcpy(w->buffer + w->buffered, data, bytes);
+    w->buffered += bytes;
+    return SW_OK;
+}
+
+static enum sw_status open_file(struct sw_safetensors_writer *w, const char *path)
+{
+    struct stat st;
+    w->path = strdup(path);
+    if (!w->path)
+        return sw_fail(SW_ENOMEM, "no memory for a path");
+    const bool in_place = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+    if (!in_place && asprintf(&w->temporary, "%s.%ld.part", path, (long)getpid()) < 0) {
+        w->temporary = NULL;
+        return sw_fail(SW_ENOMEM, "no memory for a path");
+    }
+    const int flags = in_place ? 0 : O_CREAT | O_TRUNC;
+    w->fd = open(in_place ? path : w->temporary, O_WRONLY | O_CLOEXEC | flags, 0666);
+    if (w->fd < 0)
+        return sw_fail(SW_EIO, "%s: cannot be created: %s", in_place ? path : w->temporary,
+                       strerror(errno));
+    return SW_OK;
+}
+
+enum sw_status sw_safetensors_writer_open(const char *path, const struct sw_safetensors_spec *specs,
+                                          size_t n, struct sw_safetensors_writer **out)
+{
+    char *text = NULL, length[8];
+    struct sw_safetensors_writer *w = malloc(sizeof *w);
+    if (!w)
+        return sw_fail(SW_ENOMEM, "no memory for writing %s", path);
+    w->path = w->temporary = NULL;
+    w->fd = -1;
+    w->status = SW_OK;
+    w->buffered = 0;
+    enum sw_status status = make_header(specs, n, &text, &w->left);
+    if (status != SW_OK) {
+        sw_error_context("%s", path);
+        goto undo_writer;
+    }
+    status = open_file(w, path);
+    if (status != SW_OK)
+        goto undo_header;
+    const size_t n_text = strlen(text);
+    for (int i = 0; i < 8; i++)
+        length[i] = (char)(n_text >> (8 * i) & 255);
+    status = put(w, length, sizeof length);
+    if (status == SW_OK)
+        status = put(w, text, n_text);
+    if (status != SW_OK)
+        goto undo_header;
+    free(text);
+    *out = w;
+    return SW_OK;
+undo_header:
+    free(text);
+undo_writer:
+    sw_safetensors_writer_abort(w);
+    return status;
+}
+
+enum sw_status sw_safetensors_writer_write(struct sw_safetensors_writer *w, const void *data,
+                                           size_t bytes)
+{
+    if (w->status != SW_OK)
+        return sw_fail(w->status, "%s: an earlier write failed", w->path);
+    if (bytes > w->left)
+        return w->status = sw_fail(SW_EINPUT, "%s: %zu bytes are to be written, %llu are left",
+                                   w->path, bytes, (unsigned long long)w->left);
+    w->left -= bytes;
+    return put(w, data, bytes);
+}
+
+/* The new name must survive a power cut too; a file system that cannot say so is left alone. */
+static void sync_folder(const char *path)
+{
+    char *copy = strdup(path);
+    if (!copy)
+        return;
+    const int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    free(copy);
+}
+
+static enum sw_status finish(struct sw_safetensors_writer *w)
+{
+    if (w->status != SW_OK)
+        return sw_fail(w->status, "%s: an earlier write failed, nothing was kept", w->path);
+    if (w->left > 0)
+        return sw_fail(SW_EINPUT, "%s: %llu bytes of its tensors were not written", w->path,
+                       (unsigned long long)w->left);
+    SW_TRY(flush(w));
+    if (w->temporary && fsync(w->fd) != 0)
+        return sw_fail(SW_EIO, "%s: cannot be written: %s", w->path, strerror(errno));
+    const int fd = w->fd;
+    w->fd = -1;
+    if (close(fd) != 0)
+        return sw_fail(SW_EIO, "%s: cannot be written: %s", w->path, strerror(errno));
+    if (w->temporary && rename(w->temporary, w->path) != 0)
+        return sw_fail(SW_EIO, "%s: cannot be renamed from %s: %s", w->path, w->temporary,
+                       strerror(errno));
+    if (w->temporary)
+        sync_folder(w->path);
+    free(w->temporary);
+    w->temporary = NULL;
+    return SW_OK;
+}
+
+enum sw_status sw_safetensors_writer_close(struct sw_safetensors_writer *w)
+{
+    const enum sw_status status = finish(w);
+    sw_safetensors_writer_abort(w);
+    return status;
+}
+
+void sw_safetensors_writer_abort(struct sw_safetensors_writer *w)
+{
+    if (!w)
+        return;
+    if (w->fd >= 0)
+        close(w->fd);
+    if (w->temporary)
+        unlink(w->temporary);
+    free(w->temporary);
+    free(w->path);
+    free(w);
+}
