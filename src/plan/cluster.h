@@ -2,18 +2,22 @@
  * The hardware a plan is made for: nodes, their devices and memory, speeds, links. Written by hand
  * as text, measured by `probe --json`, or made by a test; the planner never asks the machine.
  *
- *     cluster := group { "+" group } [ "link:" RATE ["/" TIME] ]
+ *     cluster := group { "+" group } [ "link:" RATE ["/" TIME] ] [ "local:" … ]
  *     group   := [ COUNT "x" ] "(" item { item } ")"
  *     item    := "gpu:" [ COUNT "x" ] SIZE [ "/" SIZE ] [ "@" RATE ] [ "@" FLOPS ]
- *              | "host:" SIZE [ "/" SIZE ] [ "@" RATE ] [ "@" FLOPS ]
- *              | "bus:" RATE | "disk:" RATE | "ranks:" N | "name:" WORD
+ *              | "host:" SIZE [ "/" SIZE ] [ "@" RATE [ "@" RATE ] ] [ "@" FLOPS ]
+ *              | "bus:" RATE | "disk:" RATE | "load:" RATE | "ranks:" N | "name:" WORD
  *
  *     2x(gpu:2x24G host:64G) + 1x(host:128G)
  *     1x(gpu:2x22G/24G@672GB/s host:60G/64G@80GB/s@1.2TF disk:3GB/s name:lab) link:1.2GB/s/30us
  *
  * The first SIZE is what is free, the one after "/" what there is (the same when not written).
+ * "disk:" says that layers may stay on disk when memory is short; without it they may not.
+ * "load:" is the same disk's rate when it serves only for loading.
  * FLOPS is "16TF" or "800GF" a second. What is not written is a default of its class below; "#"
- * starts a comment. The JSON form has the fields of the structs by name.
+ * starts a comment. A host's second RATE is that of one rank alone. When a file has lines that
+ * start with "#:", only those count, so that an mpirun hostfile can carry its cluster. The JSON
+ * form has the fields of the structs by name.
  */
 #ifndef SW_PLAN_CLUSTER_H
 #define SW_PLAN_CLUSTER_H
@@ -21,6 +25,7 @@
 #include "base/status.h"
 #include "base/strbuf.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +33,7 @@
 #define SW_MAX_NODES 4096 /* more is refused */
 #define SW_MAX_DEVICES 64 /* of a node */
 #define SW_MAX_NODE_RANKS 1024
+#define SW_MAX_BYTES (1ull << 50) /* of a node or a device */
 
 /* Defaults of the classes, bytes per second and flops per second; docs/hardware.md says why. */
 #define SW_GPU_BANDWIDTH 450e9
@@ -56,6 +62,7 @@ struct sw_node {
     double cpu_flops;               /* per second, all cores of the node */
     double bus_bandwidth;           /* host to device, shared by the node's ranks */
     double disk_bandwidth;          /* shared by the node's ranks */
+    bool disk_tier; /* layers may stay on disk; else disk only matters for loading */
     int n_devices;
     struct sw_device *devices; /* (n_devices) */
     int n_ranks;               /* rank i < n_devices drives device i, the others have none */
@@ -70,6 +77,9 @@ struct sw_cluster {
 
 /* Text or JSON (when it starts with "{"). SW_EINPUT says where and what was expected. */
 enum sw_status sw_cluster_parse(const char *text, size_t length, struct sw_cluster *out);
+/* The two forms; sw_cluster_parse has initialised *out and frees it on failure. */
+enum sw_status sw_cluster_parse_text(const char *text, size_t length, struct sw_cluster *out);
+enum sw_status sw_cluster_parse_json(const char *text, size_t length, struct sw_cluster *out);
 /* As --cluster takes it: the path of a file with either form, else the text itself. */
 enum sw_status sw_cluster_open(const char *text_or_path, struct sw_cluster *out);
 /* Appends; what is a default is left out of the text. Parsing gives an equal cluster again. */

@@ -33,6 +33,7 @@ struct sw_plan_options {
     int position;      /* earlier positions a decoded token attends to; -1: half the context */
     const int *slices; /* (n_slices) layers per rank by hand; NULL: the planner cuts */
     int n_slices;
+    bool no_disk;        /* the disk tier is not to be used, whatever the cluster says */
     int n_ranks;         /* the first so many ranks of the cluster; 0: all */
     uint64_t gpu_memory; /* caps per rank, 0: none */
     uint64_t host_memory;
@@ -81,10 +82,12 @@ struct sw_prediction {
 };
 
 enum sw_advice_kind {
+    SW_ADVICE_CAPS,    /* without --gpu-memory and --host-memory */
     SW_ADVICE_CONTEXT, /* value: the largest context that fits */
     SW_ADVICE_SLOTS,   /* value: the most slots that fit */
     SW_ADVICE_WEIGHTS, /* format: the largest smaller weight format that fits */
     SW_ADVICE_NODES,   /* value: more nodes like `node` that make it fit */
+    SW_ADVICE_DISK,    /* it fits when layers may stay on disk (slow) */
     SW_ADVICE_HOST     /* value: bytes more host memory on `node`, which make it fit */
 };
 

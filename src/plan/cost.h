@@ -1,0 +1,96 @@
+/*
+ * The cost model: bytes and time of one stage on one rank, exact and in integers, so that sums do
+ * not depend on their order and ties are ties. Internal to src/plan/.
+ */
+#ifndef SW_PLAN_COST_H
+#define SW_PLAN_COST_H
+
+#include "plan/plan.h"
+
+typedef int64_t sw_ps; /* picoseconds; one layer at most SW_PS_MAX, so no sum overflows */
+#define SW_PS_MAX ((sw_ps)1 << 50)
+#define SW_PS_NEVER (INT64_MAX / 4)
+#define SW_MAX_LAYERS 1024
+#define SW_CROSSING_LATENCY 10e-6 /* a hand-over between GPU and CPU inside a rank */
+
+/* What one rank has, after reserves and caps, and its share of what its node's ranks share. */
+struct sw_place {
+    int node, device;           /* device -1: none */
+    uint64_t gpu_cap, host_cap; /* of this rank alone */
+    uint64_t even_cap;          /* of host_cap, what an even share of the node allows */
+    int sharers;                /* ranks of the node */
+    double gpu_bw, gpu_flops, host_bw, cpu_flops, bus_bw, disk_bw;
+    bool disk;
+    int kind; /* places of one kind are equal but for rank, node and device */
+};
+
+/* Per kind of place: prefix sums over layers, (n_layers + 1), of the time of one micro-batch. */
+struct sw_kind {
+    const struct sw_place *place; /* the first of its kind */
+    sw_ps *gpu, *host, *streamed, *disk;
+    sw_ps embed[2], head[2], crossing; /* [on GPU] */
+    bool gpu_wins;                     /* every layer is no slower on the GPU than anywhere else */
+    bool stream_loses; /* every layer is slower streamed than on the CPU by three crossings */
+};
+
+struct sw_cost {
+    const struct sw_footprint *fp;
+    const struct sw_plan_options *options;
+    const struct sw_cluster *cluster;
+    int n_layers, n_ranks, n_nodes, n_kinds, micro_batch, position;
+    bool uniform;            /* all layers are alike */
+    struct sw_place *places; /* (n_ranks) */
+    struct sw_kind *kinds;   /* (n_kinds) */
+    uint64_t *node_cap;      /* (n_nodes) host bytes all ranks of the node share */
+    uint64_t *weights, *kv;  /* prefix sums, (n_layers + 1) */
+    uint64_t max_weight, max_kv;
+    uint64_t bounce_bytes; /* host buffers of a rank with a GPU for what travels by MPI */
+    double disk_scale;     /* bytes in the file per byte in memory */
+    sw_ps local_hop, link_hop, local_ids, link_ids;
+};
+
+/* A way to hold layers [first, first + gpu + host + streamed + disk). */
+struct sw_split {
+    int gpu, host, streamed, disk;
+    bool embed_on_gpu, head_on_gpu;
+    uint64_t host_bytes;
+    sw_ps time;
+};
+
+enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
+                            const struct sw_cluster *cluster,
+                            const struct sw_plan_options *options);
+void sw_cost_free(struct sw_cost *cost);
+
+/* The fastest split with at most host_cap host bytes (then: the least host bytes). False: none. */
+bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count, uint64_t host_cap,
+                     struct sw_split *out);
+/*
+ * All splits that no other beats in both host bytes and time, by rising host bytes; at most cap.
+ * Appends to a growing array; SW_ENOMEM.
+ */
+struct sw_splits {
+    struct sw_split *items;
+    int count, capacity;
+};
+enum sw_status sw_splits_add(struct sw_splits *list, const struct sw_split *split);
+enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first, int count,
+                                uint64_t host_cap, struct sw_splits *out);
+
+/* Hops of one decode micro-batch. `from` -1: rank 0 to the first stage; `to` -1: back to rank 0. */
+sw_ps sw_cost_hop(const struct sw_cost *cost, int from, int to);
+/* Fills bytes and seconds of a stage from its rank, slices and flags, by plain sums over layers. */
+void sw_cost_stage(const struct sw_cost *cost, struct sw_stage *stage);
+
+/* Fills hop_s, prompt_hop_s and load_s of all stages, and the prediction. */
+void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan);
+
+/* What rank r holds in the optimum; count 0: it is left out. */
+struct sw_slice {
+    int first, count;
+    struct sw_split split;
+};
+/* Fills slices (n_ranks). SW_ENOFIT without a message: there is no plan. See partition.c. */
+enum sw_status sw_partition(const struct sw_cost *cost, struct sw_slice *slices);
+
+#endif

@@ -1,0 +1,150 @@
+/*
+ * Makes a plan: checks what was asked, has the partition found, writes the stages out with their
+ * bytes and seconds, predicts the speed, and says what is short when nothing fits.
+ */
+#include "plan/plan.h"
+
+#include "base/units.h"
+#include "plan/advice.h"
+#include "plan/cost.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+void sw_plan_options_init(struct sw_plan_options *options)
+{
+    *options = (struct sw_plan_options){.position = -1,
+                                        .gpu_context = SW_GPU_CONTEXT_BYTES,
+                                        .gpu_reserve = SW_GPU_RESERVE_BYTES,
+                                        .rank_host = SW_RANK_HOST_BYTES,
+                                        .node_reserve = SW_NODE_RESERVE_BYTES};
+}
+
+void sw_plan_free(struct sw_plan *plan)
+{
+    free(plan->stages);
+    plan->stages = NULL;
+}
+
+static enum sw_status check_slices(const struct sw_cost *c)
+{
+    const struct sw_plan_options *o = c->options;
+    long sum = 0;
+    if (!o->slices)
+        return SW_OK;
+    if (o->n_slices > c->n_ranks)
+        return sw_fail(SW_EUSAGE, "--slices names %d ranks, the plan is for %d", o->n_slices,
+                       c->n_ranks);
+    for (int i = 0; i < o->n_slices; i++) {
+        if (o->slices[i] < 0)
+            return sw_fail(SW_EUSAGE, "--slices: rank %d cannot have %d layers", i, o->slices[i]);
+        sum += o->slices[i];
+    }
+    if (sum != c->n_layers)
+        return sw_fail(SW_EUSAGE, "--slices adds up to %ld layers, the model has %d", sum,
+                       c->n_layers);
+    return SW_OK;
+}
+
+static void stages_fill(const struct sw_cost *c, const struct sw_slice *slices,
+                        struct sw_plan *plan)
+{
+    plan->embedding_rank = plan->head_rank = -1;
+    for (int r = 0; r < c->n_ranks; r++) {
+        const struct sw_slice *slice = &slices[r];
+        struct sw_stage *s = &plan->stages[r];
+        *s = (struct sw_stage){.rank = r,
+                               .node = c->places[r].node,
+                               .device = c->places[r].device,
+                               .first = slice->first,
+                               .count = slice->count};
+        if (!slice->count)
+            continue;
+        const struct sw_split *split = &slice->split;
+        s->n_gpu = split->gpu;
+        s->n_host = split->host;
+        s->n_streamed = split->streamed;
+        s->n_disk = split->disk;
+        s->embed = slice->first == 0;
+        s->head = slice->first + slice->count == c->n_layers;
+        s->embed_on_gpu = s->embed && split->embed_on_gpu;
+        s->head_on_gpu = s->head && split->head_on_gpu;
+        if (s->embed)
+            plan->embedding_rank = r;
+        if (s->head)
+            plan->head_rank = r;
+        plan->n_stages++;
+        sw_cost_stage(c, s);
+    }
+    sw_cost_finish(c, plan);
+}
+
+static enum sw_status too_small(const struct sw_cost *c, struct sw_plan *plan)
+{
+    const struct sw_footprint *fp = c->fp;
+    const struct sw_plan_options *o = c->options;
+    char need[16], gpu[16], host[16];
+    uint64_t gpus = 0, hosts = 0;
+    plan->needed = c->weights[c->n_layers] + c->kv[c->n_layers] + fp->embed_bytes + fp->head_bytes -
+                   fp->tied_bytes;
+    for (int r = 0; r < c->n_ranks; r++) {
+        gpus += c->places[r].gpu_cap;
+        hosts += c->places[r].even_cap;
+    }
+    plan->available = gpus + hosts;
+    sw_size_format(plan->needed, need, sizeof need);
+    sw_size_format(gpus, gpu, sizeof gpu);
+    sw_size_format(hosts, host, sizeof host);
+    return sw_fail(SW_ENOFIT,
+                   "weights and KV cache take %s and workspace besides; %d %s %s of GPU and %s of "
+                   "host memory after reserves%s",
+                   need, c->n_ranks, c->n_ranks == 1 ? "rank has" : "ranks have", gpu, host,
+                   o->slices ? " (with the slices as given)" : "");
+}
+
+static enum sw_status make(const struct sw_cost *c, struct sw_plan *plan)
+{
+    const size_t ranks = (size_t)c->n_ranks;
+    SW_TRY(check_slices(c));
+    struct sw_slice *slices = calloc(ranks, sizeof *slices);
+    plan->stages = calloc(ranks, sizeof *plan->stages);
+    plan->n_layers = c->n_layers;
+    plan->n_ranks = c->n_ranks;
+    plan->micro_batch = c->micro_batch;
+    plan->position = c->position;
+    plan->objective = c->options->objective;
+    enum sw_status status = slices && plan->stages
+                                ? sw_partition(c, slices)
+                                : sw_fail(SW_ENOMEM, "no memory for a plan over %zu ranks", ranks);
+    if (status == SW_OK) {
+        plan->fits = true;
+        stages_fill(c, slices, plan);
+    } else {
+        sw_plan_free(plan);
+    }
+    free(slices);
+    return status;
+}
+
+enum sw_status sw_plan_make(const struct sw_footprint *footprint, const struct sw_cluster *cluster,
+                            const struct sw_plan_options *options, struct sw_plan *out)
+{
+    struct sw_cost cost;
+    *out = (struct sw_plan){.embedding_rank = -1, .head_rank = -1};
+    enum sw_status status = sw_cost_init(&cost, footprint, cluster, options);
+    if (status == SW_OK)
+        status = make(&cost, out);
+    if (status == SW_ENOFIT) {
+        status = sw_advise(&cost, out);
+        if (status == SW_OK)
+            status = too_small(&cost, out);
+    }
+    sw_cost_free(&cost);
+#ifdef SW_DEBUG
+    char why[256] = "";
+    if (status == SW_OK)
+        assert(sw_plan_check(out, footprint, cluster, options, why, sizeof why) && why[0] == 0);
+#endif
+    return status;
+}

@@ -1,0 +1,314 @@
+/*
+ * How one rank best holds a given run of layers: the tiers of a split, its bytes and its time from
+ * prefix sums, the fastest split, and the frontier of splits that trade host memory for time.
+ *
+ * Both searches are exhaustive up to splits that cannot be better than one that is looked at:
+ *
+ *  - When no layer is faster off the GPU (gpu_wins), moving the layer after the last GPU layer
+ *    onto the GPU, if it fits, makes nothing slower and takes no more host memory. It adds no
+ *    crossing unless it is the first GPU layer. So only 0 GPU layers or as many as fit are tried.
+ *  - A disk layer is never faster than the same layer in host memory, so without streaming the
+ *    fewest disk layers that fit are the fastest.
+ *  - Streaming is tried when a layer may be faster so (not stream_loses), or when it could save
+ *    disk layers, because the KV of streamed layers lies in GPU memory: see may_save().
+ */
+#include "plan/cost.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct run {
+    const struct sw_cost *c;
+    const struct sw_kind *k;
+    int first, count;
+    bool embed, head;
+    uint64_t host_cap;
+};
+
+static struct run run_of(const struct sw_cost *c, int kind, int first, int count, uint64_t host_cap)
+{
+    const struct sw_kind *k = &c->kinds[kind];
+    if (host_cap > k->place->host_cap)
+        host_cap = k->place->host_cap;
+    return (struct run){.c = c,
+                        .k = k,
+                        .first = first,
+                        .count = count,
+                        .host_cap = host_cap,
+                        .embed = first == 0,
+                        .head = first + count == c->n_layers};
+}
+
+static uint64_t head_bytes(const struct run *r)
+{
+    return r->c->fp->head_bytes - (r->embed ? r->c->fp->tied_bytes : 0);
+}
+
+/* GPU bytes besides the n_gpu layers; 0 when the GPU is not used at all without them. */
+static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool used)
+{
+    const struct sw_cost *c = r->c;
+    const int end = r->first + r->count - s->disk;
+    const bool embed = r->embed && s->embed_on_gpu, head = r->head && s->head_on_gpu;
+    if (!used && !embed && !head && !s->streamed)
+        return 0;
+    return c->options->gpu_context + c->fp->work_bytes + (embed ? c->fp->embed_bytes : 0) +
+           (head ? head_bytes(r) + c->fp->logits_bytes : 0) +
+           (s->streamed ? 2 * c->max_weight + c->kv[end] - c->kv[end - s->streamed] : 0);
+}
+
+static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
+{
+    const struct sw_cost *c = r->c;
+    const int end = r->first + r->count, disk = end - s->disk, streamed = disk - s->streamed;
+    const int host = streamed - s->host;
+    const bool embed = r->embed && !s->embed_on_gpu, head = r->head && !s->head_on_gpu;
+    const bool works = s->host || s->disk || embed || head;
+    const uint64_t staging = s->disk ? 2 * c->max_weight : 0;
+    return c->options->rank_host + (staging > c->fp->load_bytes ? staging : c->fp->load_bytes) +
+           (r->k->place->device >= 0 ? c->bounce_bytes : 0) + (works ? c->fp->work_bytes : 0) +
+           (r->head ? c->fp->logits_bytes : 0) + (embed ? c->fp->embed_bytes : 0) +
+           (head ? head_bytes(r) : 0) + (c->weights[disk] - c->weights[host]) +
+           (c->kv[streamed] - c->kv[host]) + (c->kv[end] - c->kv[disk]);
+}
+
+static int crossings(const struct run *r, const struct sw_split *s)
+{
+    int at = -1, n = 0;
+#define PASS(there, on) ((there) ? (n += at >= 0 && at != (on), at = (on)) : 0)
+    PASS(r->embed, s->embed_on_gpu);
+    PASS(s->gpu, 1);
+    PASS(s->host, 0);
+    PASS(s->streamed, 1);
+    PASS(s->disk, 0);
+    PASS(r->head, s->head_on_gpu);
+#undef PASS
+    return n;
+}
+
+static sw_ps split_time(const struct run *r, const struct sw_split *s)
+{
+    const struct sw_kind *k = r->k;
+    const int a = r->first, b = a + s->gpu, c = b + s->host, d = c + s->streamed, e = d + s->disk;
+    return k->gpu[b] - k->gpu[a] + k->host[c] - k->host[b] + k->streamed[d] - k->streamed[c] +
+           k->disk[e] - k->disk[d] + crossings(r, s) * k->crossing +
+           (r->embed ? k->embed[s->embed_on_gpu] : 0) + (r->head ? k->head[s->head_on_gpu] : 0);
+}
+
+/* The most of the first `most` layers that fit into the GPU besides what s has there; -1: not 0. */
+static int gpu_room(const struct run *r, const struct sw_split *s, int most)
+{
+    const struct sw_cost *c = r->c;
+    const struct sw_place *p = r->k->place;
+    if (p->device < 0)
+        return 0;
+    if (gpu_base(r, s, false) > p->gpu_cap)
+        return -1;
+    const uint64_t base = gpu_base(r, s, true);
+    if (base > p->gpu_cap)
+        return 0;
+    const uint64_t room = p->gpu_cap - base;
+    int low = 0, high = most; /* low fits */
+    while (low < high) {
+        const int n = (low + high + 1) / 2, end = r->first + n;
+        const uint64_t bytes =
+            c->weights[end] - c->weights[r->first] + c->kv[end] - c->kv[r->first];
+        if (bytes <= room)
+            low = n;
+        else
+            high = n - 1;
+    }
+    return low;
+}
+
+static void take_better(struct sw_split *best, bool *found, const struct sw_split *s)
+{
+    if (!*found || s->time < best->time ||
+        (s->time == best->time && s->host_bytes < best->host_bytes))
+        *best = *s;
+    *found = true;
+}
+
+/* Gives s its host layers, bytes and time; false: it does not fit into host memory. */
+static bool complete(const struct run *r, struct sw_split *s)
+{
+    s->host = r->count - s->gpu - s->streamed - s->disk;
+    s->host_bytes = host_bytes(r, s);
+    if (s->host_bytes > r->host_cap)
+        return false;
+    s->time = split_time(r, s);
+    return true;
+}
+
+/* s has its GPU layers and no streamed ones: the fewest disk layers that fit. */
+static bool fewest_disk(const struct run *r, struct sw_split *s)
+{
+    s->disk = 0;
+    if (complete(r, s))
+        return true;
+    if (!r->k->place->disk)
+        return false;
+    int low = 1, high = r->count - s->gpu; /* host bytes fall from one disk layer on */
+    while (low < high) {
+        s->disk = (low + high) / 2;
+        if (complete(r, s))
+            high = s->disk;
+        else
+            low = s->disk + 1;
+    }
+    s->disk = high;
+    return high >= 1 && complete(r, s);
+}
+
+/*
+ * Could a split with streamed layers have fewer disk layers than s, which has the most GPU layers?
+ * It would keep all weights that s has in host memory and at least one layer more; it can save no
+ * more than the KV of all layers and the workspace. (Without any disk layer also the staging.)
+ */
+static bool may_save(const struct run *r, const struct sw_split *s)
+{
+    const struct sw_cost *c = r->c;
+    const int end = r->first + r->count;
+    struct sw_split fewer = *s, none = *s;
+    if (s->disk == 0)
+        return false;
+    fewer.disk--;
+    fewer.host++;
+    none.disk = 0;
+    none.host += s->disk;
+    const uint64_t a = host_bytes(r, &fewer), b = host_bytes(r, &none);
+    return (a < b ? a : b) <= r->host_cap + (c->kv[end] - c->kv[r->first]) + c->fp->work_bytes;
+}
+
+/* Calls for every place of embedding and head that makes sense. */
+#define FOR_EACH_ENDS(r, s)                                                                        \
+    for (int ends_ = (r)->k->place->device >= 0 ? 3 : 0; ends_ >= 0; ends_--)                      \
+        if (ends_of((r), (s), ends_))
+
+static bool ends_of(const struct run *r, struct sw_split *s, int ends)
+{
+    s->embed_on_gpu = ends & 1;
+    s->head_on_gpu = ends & 2;
+    if ((!r->embed && s->embed_on_gpu) || (!r->head && s->head_on_gpu))
+        return false;
+    /* one copy of a tied matrix lies in one place */
+    return !(r->embed && r->head && r->c->fp->tied_bytes) || s->embed_on_gpu == s->head_on_gpu;
+}
+
+/* Without streaming s does not fit even so: no split can that keeps all its KV somewhere. */
+static bool hopeless(const struct run *r)
+{
+    const struct sw_cost *c = r->c;
+    const struct sw_place *p = r->k->place;
+    const int end = r->first + r->count;
+    const uint64_t kv = c->kv[end] - c->kv[r->first];
+    const uint64_t weights = p->disk ? 0 : c->weights[end] - c->weights[r->first];
+    return kv + weights > r->host_cap + (p->device >= 0 ? p->gpu_cap : 0);
+}
+
+bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count, uint64_t host_cap,
+                     struct sw_split *out)
+{
+    const struct run r = run_of(cost, kind, first, count, host_cap);
+    const bool gpu = r.k->place->device >= 0, disk = r.k->place->disk;
+    bool found = false;
+    struct sw_split s = {0};
+    if (hopeless(&r))
+        return false;
+    FOR_EACH_ENDS(&r, &s)
+    {
+        s.streamed = s.disk = 0;
+        const int most = gpu_room(&r, &s, count);
+        if (most < 0)
+            continue;
+        bool stream = gpu && !(r.k->stream_loses && r.k->gpu_wins), fits = false;
+        for (int g = most; g >= 0; g = r.k->gpu_wins && g ? 0 : g - 1) {
+            s.gpu = g;
+            s.streamed = 0;
+            if (!fewest_disk(&r, &s))
+                continue;
+            take_better(out, &found, &s);
+            fits |= g == most;
+            stream |= gpu && g == most && may_save(&r, &s);
+            if (g == count && r.k->gpu_wins)
+                break;
+        }
+        for (int n = 1; gpu && (stream || !fits) && n <= count; n++)
+            for (s.streamed = n, s.disk = 0; s.disk <= (disk ? count - n : 0); s.disk++)
+                for (int g = gpu_room(&r, &s, count - n - s.disk); g >= 0;
+                     g = r.k->gpu_wins && g ? 0 : g - 1) {
+                    s.gpu = g;
+                    if (complete(&r, &s))
+                        take_better(out, &found, &s);
+                }
+    }
+    return found;
+}
+
+enum sw_status sw_splits_add(struct sw_splits *list, const struct sw_split *split)
+{
+    if (list->count == list->capacity) {
+        const int capacity = list->capacity ? 2 * list->capacity : 256;
+        struct sw_split *items = realloc(list->items, (size_t)capacity * sizeof *items);
+        if (!items)
+            return sw_fail(SW_ENOMEM, "no memory for %d splits", capacity);
+        list->items = items;
+        list->capacity = capacity;
+    }
+    list->items[list->count++] = *split;
+    return SW_OK;
+}
+
+/* Inserts s unless an item is as good in both; removes those that s beats. From `base` on. */
+static enum sw_status insert(struct sw_splits *list, int base, const struct sw_split *s)
+{
+    struct sw_split *items = list->items;
+    int low = base, high = list->count; /* first item with more host bytes than s */
+    while (low < high) {
+        const int mid = (low + high) / 2;
+        if (items[mid].host_bytes <= s->host_bytes)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    if (low > base && items[low - 1].time <= s->time)
+        return SW_OK;
+    int from = low, to = low;
+    if (from > base && items[from - 1].host_bytes == s->host_bytes)
+        from--;
+    while (to < list->count && items[to].time >= s->time)
+        to++;
+    if (from == to) {
+        SW_TRY(sw_splits_add(list, s)); /* makes room; its place is found below */
+        list->count--;
+        items = list->items;
+    }
+    memmove(items + from + 1, items + to, (size_t)(list->count - to) * sizeof *items);
+    items[from] = *s;
+    list->count += from + 1 - to;
+    return SW_OK;
+}
+
+enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first, int count,
+                                uint64_t host_cap, struct sw_splits *out)
+{
+    const struct run r = run_of(cost, kind, first, count, host_cap);
+    const struct sw_place *p = r.k->place;
+    const int base = out->count, end = first + count;
+    /* streamed layers that are slower can only pay by their KV, which is not in host memory */
+    const bool stream =
+        p->device >= 0 && (!r.k->stream_loses || !r.k->gpu_wins || cost->kv[end] > cost->kv[first]);
+    struct sw_split s = {0};
+    if (hopeless(&r))
+        return SW_OK;
+    FOR_EACH_ENDS(&r, &s)
+    for (int n = 0; n <= (stream ? count : 0); n++)
+        for (s.streamed = n, s.disk = 0; s.disk <= (p->disk ? count - n : 0); s.disk++)
+            for (int g = gpu_room(&r, &s, count - n - s.disk); g >= 0;
+                 g = r.k->gpu_wins && g ? 0 : g - 1) {
+                s.gpu = g;
+                if (complete(&r, &s))
+                    SW_TRY(insert(out, base, &s));
+            }
+    return SW_OK;
+}
