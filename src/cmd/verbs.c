@@ -5,6 +5,7 @@
 
 static const struct sw_verb *const verbs[] = {
     &sw_verb_inspect,
+    &sw_verb_probe,
 };
 
 const struct sw_verb *sw_verb_row(int i)

@@ -1,0 +1,79 @@
+/* Owns the round trips that tell how fast neighbouring ranks reach each other. */
+#include "probe/measure.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALL 8192      /* bytes: a hidden state of one token */
+#define LARGE (4 << 20) /* bytes: a prompt's chunk */
+#define TRIPS_MAX 200
+#define KIND_TRIP 1 /* another round trip follows */
+#define KIND_LAST 2
+
+static int by_size(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median round trip in seconds, as this rank's clock has it, over at most `seconds`. */
+static enum sw_status ask(struct sw_transport *t, int peer, char *data, size_t bytes,
+                          double seconds, double *trip)
+{
+    double trips[TRIPS_MAX];
+    int n = 0;
+    const double begin = sw_probe_now();
+    for (bool last = false; !last; n++) {
+        const double before = sw_probe_now();
+        last = n == TRIPS_MAX - 1 || (n > 0 && before - begin > seconds);
+        struct sw_message message = {.kind = last ? KIND_LAST : KIND_TRIP};
+        SW_TRY(sw_transport_send(t, peer, &message, data, bytes));
+        SW_TRY(sw_transport_recv(t, peer, &message, data, bytes));
+        trips[n] = sw_probe_now() - before;
+    }
+    /* The first sets the connection up. */
+    qsort(trips + 1, (size_t)n - 1, sizeof *trips, by_size);
+    *trip = trips[1 + (n - 1) / 2];
+    return SW_OK;
+}
+
+static enum sw_status answer(struct sw_transport *t, int peer, char *data, size_t bytes)
+{
+    for (;;) {
+        struct sw_message message;
+        SW_TRY(sw_transport_recv(t, peer, &message, data, bytes));
+        const uint16_t kind = message.kind;
+        SW_TRY(sw_transport_send(t, peer, &message, data, bytes));
+        if (kind == KIND_LAST)
+            return SW_OK;
+    }
+}
+
+enum sw_status sw_link_measure(struct sw_transport *t, double seconds, double *latency,
+                               double *bandwidth)
+{
+    static const size_t sizes[2] = {SMALL, LARGE};
+    enum sw_status status = SW_OK;
+    double trip[2] = {0};
+    *latency = *bandwidth = 0;
+    char *data = calloc(1, LARGE);
+    if (!data)
+        return sw_fail(SW_ENOMEM, "no memory to measure links with");
+    for (int turn = 0; turn < 2 && status == SW_OK; turn++) {
+        const bool asks = t->rank % 2 == turn && t->rank + 1 < t->size;
+        const bool answers = t->rank > 0 && (t->rank - 1) % 2 == turn;
+        for (int i = 0; i < 2 && status == SW_OK; i++)
+            if (asks)
+                status = ask(t, t->rank + 1, data, sizes[i], seconds / 4, &trip[i]);
+            else if (answers)
+                status = answer(t, t->rank - 1, data, sizes[i]);
+    }
+    free(data);
+    SW_TRY(status);
+    if (trip[0] > 0) {
+        const double more = (trip[1] - trip[0]) / 2;
+        *latency = trip[0] / 2;
+        *bandwidth = (LARGE - SMALL) / (more > 1e-9 ? more : 1e-9);
+    }
+    return SW_OK;
+}

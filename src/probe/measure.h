@@ -1,0 +1,56 @@
+/*
+ * What this process measures of its machine within a given time. Rates are totals of the threads;
+ * ranks of a node that shall share its memory bus measure at the same time.
+ */
+#ifndef SW_PROBE_MEASURE_H
+#define SW_PROBE_MEASURE_H
+
+#include "base/pool.h"
+#include "base/status.h"
+#include "transport/transport.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+double sw_probe_now(void); /* seconds of a clock that never jumps */
+
+/* What a rank may use: operating-system CPU numbers, one a core. */
+#define SW_CPU_MAX 1024
+struct sw_cpu_share {
+    uint64_t bound[SW_CPU_MAX / 64]; /* cores this process is bound to, as a bit set */
+    int n_bound;                     /* of them */
+    int n_machine;                   /* cores the job may use on this machine */
+    int n_numa;                      /* memory nodes of this machine */
+};
+enum sw_status sw_cpu_share_read(struct sw_cpu_share *out);
+/* The processor's name as /proc/cpuinfo under `root` has it ("unknown processor" at worst). */
+void sw_cpu_name_read(const char *root, char *out, size_t cap);
+
+/* A block to read from, larger than the caches; every thread has touched its own part. */
+struct sw_stream;
+enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, struct sw_stream **out);
+/* Bytes per second that the pool's threads read from it, over about `seconds`. */
+double sw_stream_read(struct sw_stream *stream, double seconds);
+void sw_stream_free(struct sw_stream *stream);
+
+/* f32-accumulated multiply-adds of the best instruction set, counted as two operations each, per
+   second, by the pool's threads: an upper bound for matrix products. */
+double sw_compute_rate(struct sw_pool *pool, double seconds);
+
+/*
+ * Bytes per second when reading the largest file in the directory `path` (or that file), past the
+ * page cache where the file system allows. `part` of `parts`: where in the file to begin, so that
+ * the ranks of a node read different places. SW_EINPUT: there is nothing to read.
+ */
+enum sw_status sw_disk_rate(const char *path, int part, int parts, double seconds, double *rate);
+
+/*
+ * All ranks together: round trips with the next rank, in two turns so that nobody serves two
+ * neighbours at once. latency in seconds one way, bandwidth in bytes per second; 0 on the last
+ * rank.
+ */
+enum sw_status sw_link_measure(struct sw_transport *t, double seconds, double *latency,
+                               double *bandwidth);
+
+#endif

@@ -1,0 +1,25 @@
+/* Host memory as the kernel tells it: what this process could still have, and why not more. */
+#ifndef SW_PROBE_MEMORY_H
+#define SW_PROBE_MEMORY_H
+
+#include "base/status.h"
+
+#include <stdint.h>
+
+struct sw_host_memory {
+    uint64_t total, available; /* MemTotal, MemAvailable of /proc/meminfo */
+    uint64_t swap_used;
+    /*
+     * The tightest memory cgroup above this process: its limit (UINT64_MAX: none), what is left of
+     * it (page cache counts as free, it is given back on demand), and its path.
+     */
+    uint64_t cgroup_limit, cgroup_free;
+    char cgroup[192];
+    uint64_t address_free; /* left of RLIMIT_AS; UINT64_MAX: no limit */
+    uint64_t shm_free;     /* in /dev/shm, where ranks of a node exchange messages */
+};
+
+/* `root` is "" on a real machine; tests give the path of a tree with proc/ and sys/ in it. */
+enum sw_status sw_memory_read(const char *root, struct sw_host_memory *out);
+
+#endif

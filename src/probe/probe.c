@@ -1,0 +1,255 @@
+/* Owns the course of a probe: every rank fills its card, together with the others of its node. */
+#include "probe/probe.h"
+
+#include "base/cpu.h"
+#include "base/pool.h"
+#include "probe/gpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Shares of the time given; what is left goes into touching memory and waiting for each other. */
+#define TOGETHER 0.15
+#define ALONE 0.10
+#define COMPUTE 0.10
+#define DISK 0.20
+#define LINK 0.20
+#define STREAM_MIN (64u << 20) /* bytes of a node's blocks together */
+#define STREAM_CACHES 4        /* … and this many times the largest cache */
+
+static enum sw_status look(const struct sw_probe_options *options, struct sw_probe_rank *card)
+{
+    const char *root = options->root ? options->root : "";
+    snprintf(card->version, sizeof card->version, "%s", SW_VERSION);
+    sw_cpu_name_read(root, card->cpu, sizeof card->cpu);
+    card->isa = (int32_t)sw_cpu_isa();
+    SW_TRY(sw_cpu_share_read(&card->cores));
+    return sw_memory_read(root, &card->memory);
+}
+
+/* GPUs of a node are dealt out in order: the node's i-th rank drives the i-th. */
+static enum sw_status take_device(const struct sw_transport *t, struct sw_probe_rank *card)
+{
+    struct sw_device *devices = calloc(SW_MAX_DEVICES, sizeof *devices);
+    int n = 0, local = 0;
+    if (!devices)
+        return sw_fail(SW_ENOMEM, "no memory for the list of GPUs");
+    for (int i = 0; i < t->rank; i++)
+        local += t->ranks[i].node == t->ranks[t->rank].node;
+    const enum sw_status status = sw_gpu_list(devices, &n);
+    card->n_devices = 0;
+    if (status == SW_OK && local < n)
+        card->devices[card->n_devices++] = devices[local];
+    free(devices);
+    return status;
+}
+
+/* Cards of all ranks to all ranks. A card of another size is another program's. */
+static enum sw_status exchange(struct sw_transport *t, const struct sw_probe_rank *card,
+                               struct sw_probe *probe)
+{
+    const size_t size = (size_t)t->size;
+    void **blocks = calloc(size, sizeof *blocks);
+    size_t *lengths = calloc(size, sizeof *lengths);
+    struct sw_probe_rank *cards = calloc(size, sizeof *cards);
+    enum sw_status status =
+        blocks && lengths && cards
+            ? sw_transport_gather(t, card, sizeof *card, blocks, lengths)
+            : sw_fail(SW_ENOMEM, "no memory for the cards of %d ranks", t->size);
+    for (int i = 0; i < t->size && t->rank == 0 && blocks; i++) {
+        if (status == SW_OK && lengths[i] != sizeof *card) {
+            char name[96];
+            status = sw_fail(SW_EUSAGE,
+                             "%s runs another version of this program than rank 0 (%s); "
+                             "install the same one on all hosts",
+                             sw_transport_name(t, i, name, sizeof name), SW_VERSION);
+        }
+        if (status == SW_OK)
+            memcpy(&cards[i], blocks[i], sizeof *card);
+        free(blocks[i]);
+    }
+    free(blocks);
+    free(lengths);
+    size_t bytes = size * sizeof *cards;
+    void *all = cards;
+    if (status == SW_OK)
+        status = sw_transport_broadcast(t, 0, &all, &bytes);
+    if (all != cards || status != SW_OK)
+        free(cards);
+    if (status != SW_OK)
+        return status;
+    if (bytes != size * sizeof *cards) {
+        free(all);
+        return sw_fail(SW_EUSAGE,
+                       "rank 0 runs another version of this program than rank %d (%s); "
+                       "install the same one on all hosts",
+                       t->rank, SW_VERSION);
+    }
+    free(probe->ranks);
+    probe->ranks = all;
+    return SW_OK;
+}
+
+static size_t stream_bytes(const struct sw_probe *probe, int rank)
+{
+    const struct sw_probe_rank *card = &probe->ranks[rank];
+    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+    uint64_t bytes = cache > 0 ? (uint64_t)cache * STREAM_CACHES : 0;
+    uint64_t ranks = 0;
+    for (int i = 0; i < probe->n_ranks; i++)
+        ranks += probe->places[i].node == probe->places[rank].node;
+    if (bytes < STREAM_MIN)
+        bytes = STREAM_MIN;
+    if (bytes > card->memory.available / 8)
+        bytes = card->memory.available / 8;
+    if (bytes > card->memory.cgroup_free / 4)
+        bytes = card->memory.cgroup_free / 4;
+    return (size_t)(bytes / ranks);
+}
+
+static bool first_on_node(const struct sw_probe *probe, int rank)
+{
+    for (int i = 0; i < rank; i++)
+        if (probe->places[i].node == probe->places[rank].node)
+            return false;
+    return true;
+}
+
+static enum sw_status measure_memory(struct sw_transport *t, const struct sw_probe *probe,
+                                     struct sw_pool *pool, double seconds,
+                                     struct sw_probe_rank *card)
+{
+    struct sw_stream *stream;
+    SW_TRY(sw_stream_create(pool, stream_bytes(probe, t->rank), &stream));
+    enum sw_status status = sw_transport_barrier(t);
+    if (status == SW_OK) {
+        card->read_bandwidth = sw_stream_read(stream, seconds * TOGETHER);
+        status = sw_transport_barrier(t);
+    }
+    if (status == SW_OK) {
+        if (first_on_node(probe, t->rank))
+            card->alone_bandwidth = sw_stream_read(stream, seconds * ALONE);
+        status = sw_transport_barrier(t);
+    }
+    sw_stream_free(stream);
+    SW_TRY(status);
+    card->flops = sw_compute_rate(pool, seconds * COMPUTE);
+    return sw_transport_barrier(t);
+}
+
+/* A disk that cannot be measured is no reason to fail: the class's default stands in. */
+static enum sw_status measure_disk(struct sw_transport *t, const char *path, double seconds,
+                                   struct sw_probe_rank *card)
+{
+    SW_TRY(sw_transport_barrier(t));
+    if (sw_disk_rate(path, t->rank, t->size, seconds, &card->disk_bandwidth) != SW_OK) {
+        card->disk_bandwidth = 0;
+        sw_error_clear();
+    }
+    return sw_transport_barrier(t);
+}
+
+static enum sw_status measure(struct sw_transport *t, const struct sw_probe_options *options,
+                              const struct sw_probe *probe, struct sw_probe_rank *card)
+{
+    int *cores, n;
+    struct sw_pool *pool;
+    SW_TRY(sw_probe_cores(probe, t->rank, false, &cores, &n));
+    card->threads = options->threads > 0 ? options->threads : n;
+    if (options->seconds <= 0) {
+        free(cores);
+        return SW_OK;
+    }
+    enum sw_status status = sw_pool_create(card->threads, NULL, &pool);
+    free(cores);
+    SW_TRY(status);
+    status = measure_memory(t, probe, pool, options->seconds, card);
+    sw_pool_free(pool);
+    if (status == SW_OK && options->path)
+        status = measure_disk(t, options->path, options->seconds * DISK, card);
+    if (status == SW_OK && t->size > 1)
+        status =
+            sw_link_measure(t, options->seconds * LINK, &card->link_latency, &card->link_bandwidth);
+    return status;
+}
+
+enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_options *options,
+                            struct sw_probe *out)
+{
+    const double begin = sw_probe_now();
+    struct sw_probe_rank card;
+    memset(&card, 0, sizeof card);
+    memset(out, 0, sizeof *out);
+    sw_cluster_init(&out->cluster);
+    out->n_ranks = t->size;
+    out->places = malloc((size_t)t->size * sizeof *out->places);
+    if (!out->places)
+        return sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
+    memcpy(out->places, t->ranks, (size_t)t->size * sizeof *out->places);
+    /* Free memory is read before anything is allocated to measure with. */
+    enum sw_status status = look(options, &card);
+    if (status == SW_OK)
+        status = take_device(t, &card);
+    if (status == SW_OK)
+        status = exchange(t, &card, out);
+    if (status == SW_OK)
+        status = measure(t, options, out, &card);
+    if (status == SW_OK)
+        status = exchange(t, &card, out);
+    if (status == SW_OK)
+        status = sw_probe_cluster(out);
+    if (status == SW_OK)
+        status = sw_probe_warn(out);
+    out->seconds = sw_probe_now() - begin;
+    if (status != SW_OK)
+        sw_probe_free(out);
+    return status;
+}
+
+void sw_probe_free(struct sw_probe *probe)
+{
+    free(probe->ranks);
+    free(probe->places);
+    free(probe->warnings);
+    sw_cluster_free(&probe->cluster);
+    memset(probe, 0, sizeof *probe);
+}
+
+static bool has(const uint64_t *set, int core)
+{
+    return set[core / 64] >> (core % 64) & 1;
+}
+
+enum sw_status sw_probe_cores(const struct sw_probe *probe, int rank, bool alone, int **cores,
+                              int *n)
+{
+    const struct sw_cpu_share *mine = &probe->ranks[rank].cores;
+    int sharers = 0, turn = 0, found = 0;
+    for (int i = 0; i < probe->n_ranks; i++)
+        if (probe->places[i].node == probe->places[rank].node &&
+            memcmp(probe->ranks[i].cores.bound, mine->bound, sizeof mine->bound) == 0) {
+            turn += i < rank;
+            sharers++;
+        }
+    int *all = malloc(sizeof *all * (size_t)(mine->n_bound > 0 ? mine->n_bound : 1));
+    if (!all)
+        return sw_fail(SW_ENOMEM, "no memory for a core list");
+    for (int core = 0; core < SW_CPU_MAX && found < mine->n_bound; core++)
+        if (has(mine->bound, core))
+            all[found++] = core;
+    *cores = all;
+    *n = found;
+    if (found == 0) {
+        free(all);
+        return sw_fail(SW_EDEVICE, "rank %d may use no core", rank);
+    }
+    if (alone)
+        return SW_OK;
+    const int first = sharers <= found ? found * turn / sharers : turn % found;
+    const int end = sharers <= found ? found * (turn + 1) / sharers : first + 1;
+    memmove(all, all + first, sizeof *all * (size_t)(end - first));
+    *n = end - first;
+    return SW_OK;
+}

@@ -1,0 +1,71 @@
+/*
+ * What every rank of a job sees, gathered: the cluster that a plan is made for, and what keeps it
+ * from being as fast as it could be. Measured from what is free now.
+ */
+#ifndef SW_PROBE_PROBE_H
+#define SW_PROBE_PROBE_H
+
+#include "base/status.h"
+#include "base/strbuf.h"
+#include "plan/cluster.h"
+#include "probe/measure.h"
+#include "probe/memory.h"
+#include "transport/transport.h"
+
+struct sw_probe_options {
+    double seconds; /* for all measurements together, about; 0: none, the classes' defaults */
+    int threads;    /* per rank; 0: one per core the rank may use, shared out where ranks overlap */
+    const char *path; /* model to measure the disk with; NULL: not measured */
+    const char *root; /* of /proc and /sys; NULL: "" (the machine's own) */
+};
+
+/* One rank's card; plain bytes, the same program on every rank understands them. */
+struct sw_probe_rank {
+    char version[32];
+    char cpu[96];
+    int32_t isa; /* enum sw_isa: the best of this CPU */
+    int32_t threads;
+    struct sw_cpu_share cores;
+    struct sw_host_memory memory;
+    double read_bandwidth; /* bytes per second while all ranks of the node read */
+    double alone_bandwidth; /* … while this one reads alone; 0: not measured (first on a node is) */
+    double flops;           /* per second, all ranks of the node at it */
+    double disk_bandwidth;               /* likewise; 0: not measured */
+    double link_latency, link_bandwidth; /* to the next rank; 0: not measured */
+    int32_t n_devices;
+    struct sw_device devices[8]; /* that this rank drives */
+};
+
+struct sw_probe {
+    int n_ranks;
+    struct sw_probe_rank *ranks;      /* (n_ranks) */
+    struct sw_transport_rank *places; /* (n_ranks) host and node */
+    struct sw_cluster cluster;        /* ranks in order; the same on every rank */
+    char *warnings;                   /* one a line, "" when there are none */
+    double seconds;                   /* it took */
+};
+
+/*
+ * All ranks call it; all get the same. SW_EUSAGE: the ranks run different programs. *out is to be
+ * freed after SW_OK only.
+ */
+enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_options *options,
+                            struct sw_probe *out);
+void sw_probe_free(struct sw_probe *probe);
+
+/*
+ * The cores that this rank should take, one number a core: all it is bound to, or its share of them
+ * when other ranks of its node are bound to the same ones (`alone`: all of them nevertheless, for a
+ * pipeline in which one stage works at a time). Caller frees; *n >= 1.
+ */
+enum sw_status sw_probe_cores(const struct sw_probe *probe, int rank, bool alone, int **cores,
+                              int *n);
+
+/* From the cards: nodes, memory, speeds, links (what a test can call without a machine). */
+enum sw_status sw_probe_cluster(struct sw_probe *probe);
+/* Fills probe->warnings. */
+enum sw_status sw_probe_warn(struct sw_probe *probe);
+/* The table: one row a rank. */
+void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out);
+
+#endif

@@ -1,0 +1,203 @@
+/* Owns what a probe says to people: the table, and the traps that it has noticed. */
+#include "probe/probe.h"
+
+#include "base/cpu.h"
+#include "base/units.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHM_LOW                                                                                    \
+    (64u << 20) /* bytes free in /dev/shm for each rank of a node, below it: a warning */
+#define SWAP_LOW (64u << 20) /* less swap in use is nothing to speak of */
+
+static int first_rank_of(const struct sw_probe *probe, int node)
+{
+    for (int i = 0; i < probe->n_ranks; i++)
+        if (probe->places[i].node == node)
+            return i;
+    return -1;
+}
+
+static int ranks_on(const struct sw_probe *probe, int node)
+{
+    int n = 0;
+    for (int i = 0; i < probe->n_ranks; i++)
+        n += probe->places[i].node == node;
+    return n;
+}
+
+/* Cores of the node that at least one of its ranks may use. */
+static int cores_in_use(const struct sw_probe *probe, int node)
+{
+    uint64_t set[SW_CPU_MAX / 64] = {0};
+    int n = 0;
+    for (int i = 0; i < probe->n_ranks; i++)
+        for (int k = 0; k < SW_CPU_MAX / 64 && probe->places[i].node == node; k++)
+            set[k] |= probe->ranks[i].cores.bound[k];
+    for (int k = 0; k < SW_CPU_MAX / 64; k++)
+        n += __builtin_popcountll(set[k]);
+    return n;
+}
+
+static void warn_cores(const struct sw_probe *probe, int node, struct sw_strbuf *out)
+{
+    const int first = first_rank_of(probe, node), ranks = ranks_on(probe, node);
+    const char *host = probe->places[first].host;
+    const int machine = probe->ranks[first].cores.n_machine, used = cores_in_use(probe, node);
+    if (used < machine)
+        sw_strbuf_printf(out,
+                         "%s: its %d rank%s may use %d of %d cores, the others idle; start them "
+                         "with mpirun --bind-to none\n",
+                         host, ranks, ranks == 1 ? "" : "s", used, machine);
+    if (ranks > used)
+        sw_strbuf_printf(out, "%s: %d ranks share %d core%s; start fewer ranks there\n", host,
+                         ranks, used, used == 1 ? "" : "s");
+}
+
+static void warn_memory(const struct sw_probe *probe, int node, struct sw_strbuf *out)
+{
+    const int first = first_rank_of(probe, node), ranks = ranks_on(probe, node);
+    const struct sw_host_memory *m = &probe->ranks[first].memory;
+    const char *host = probe->places[first].host;
+    char a[16], b[16];
+    if (m->cgroup_limit < m->total)
+        sw_strbuf_printf(out, "%s: the memory cgroup %s allows %s of the machine's %s\n", host,
+                         m->cgroup, sw_size_format(m->cgroup_limit, a, sizeof a),
+                         sw_size_format(m->total, b, sizeof b));
+    if (m->address_free < m->total)
+        sw_strbuf_printf(out,
+                         "%s: the address space of a process is limited to %s more "
+                         "(ulimit -v)\n",
+                         host, sw_size_format(m->address_free, a, sizeof a));
+    if (m->swap_used > SWAP_LOW)
+        sw_strbuf_printf(out,
+                         "%s: %s of swap is in use; what has been swapped out comes back "
+                         "slowly, and memory was short\n",
+                         host, sw_size_format(m->swap_used, a, sizeof a));
+    if (ranks > 1 && m->shm_free < (uint64_t)SHM_LOW * (uint64_t)ranks)
+        sw_strbuf_printf(out,
+                         "%s: only %s free in /dev/shm, through which its %d ranks talk; "
+                         "make it larger (in a container: --shm-size=1g)\n",
+                         host, sw_size_format(m->shm_free, a, sizeof a), ranks);
+}
+
+static void warn_alike(const struct sw_probe *probe, struct sw_strbuf *out)
+{
+    bool told_version = false, told_isa = false, told_order = false;
+    int highest = 0;
+    for (int i = 1; i < probe->n_ranks; i++) {
+        const struct sw_probe_rank *a = &probe->ranks[0], *b = &probe->ranks[i];
+        const char *host = probe->places[i].host;
+        if (!told_version && strncmp(a->version, b->version, sizeof a->version) != 0) {
+            sw_strbuf_printf(out,
+                             "rank %d on %s runs version %.31s, rank 0 runs %.31s; install "
+                             "the same one everywhere\n",
+                             i, host, b->version, a->version);
+            told_version = true;
+        }
+        if (!told_isa && a->isa != b->isa) {
+            sw_strbuf_printf(out, "rank %d on %s has %s, rank 0 has %s; all use what all have\n", i,
+                             host, sw_isa_name((enum sw_isa)b->isa),
+                             sw_isa_name((enum sw_isa)a->isa));
+            told_isa = true;
+        }
+        if (!told_order && probe->places[i].node < highest &&
+            probe->places[i].node != probe->places[i - 1].node) {
+            sw_strbuf_printf(out,
+                             "rank %d is on %s again, after ranks of other hosts: every hop "
+                             "crosses the network; number ranks host by host (mpirun "
+                             "--map-by slot)\n",
+                             i, host);
+            told_order = true;
+        }
+        if (probe->places[i].node > highest)
+            highest = probe->places[i].node;
+    }
+}
+
+enum sw_status sw_probe_warn(struct sw_probe *probe)
+{
+    struct sw_strbuf text = {0};
+    int nodes = 0;
+    sw_strbuf_puts(&text, "");
+    warn_alike(probe, &text);
+    for (int i = 0; i < probe->n_ranks; i++)
+        if (probe->places[i].node >= nodes)
+            nodes = probe->places[i].node + 1;
+    for (int node = 0; node < nodes; node++) {
+        warn_cores(probe, node, &text);
+        warn_memory(probe, node, &text);
+    }
+    if (text.failed)
+        return sw_fail(SW_ENOMEM, "no memory for the probe's report");
+    free(probe->warnings);
+    probe->warnings = text.text ? text.text : calloc(1, 1);
+    return probe->warnings ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the probe's report");
+}
+
+/* "12.3", or "-" when it was not measured. */
+static const char *rate(double value, double unit, char *out, size_t cap)
+{
+    snprintf(out, cap, value > 0 ? "%.1f" : "-", value / unit);
+    return out;
+}
+
+static const char *hop(const struct sw_probe_rank *card, char *out, size_t cap)
+{
+    if (card->link_bandwidth > 0)
+        snprintf(out, cap, "%.1f us, %.2f GB/s", card->link_latency * 1e6,
+                 card->link_bandwidth / 1e9);
+    else
+        snprintf(out, cap, "-");
+    return out;
+}
+
+static uint64_t left(const struct sw_host_memory *m)
+{
+    const uint64_t least = m->cgroup_free < m->available ? m->cgroup_free : m->available;
+    return m->address_free < least ? m->address_free : least;
+}
+
+void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
+{
+    int width = 4;
+    char a[24], b[24], c[24], d[40];
+    for (int i = 0; i < probe->n_ranks; i++)
+        if ((int)strlen(probe->places[i].host) > width)
+            width = (int)strlen(probe->places[i].host);
+    sw_strbuf_printf(out, "rank  %-*s  cores  free RAM    GB/s  GFLOP/s  to the next rank\n", width,
+                     "node");
+    for (int i = 0; i < probe->n_ranks; i++) {
+        const struct sw_probe_rank *card = &probe->ranks[i];
+        const bool again =
+            i > 0 && probe->places[i].node == probe->places[i - 1].node; /* the same memory */
+        sw_strbuf_printf(out, "%4d  %-*s  %5d  %8s  %6s  %7s  %s\n", i, width,
+                         probe->places[i].host, card->threads,
+                         again ? "shared" : sw_size_format(left(&card->memory), a, sizeof a),
+                         rate(card->read_bandwidth, 1e9, b, sizeof b),
+                         rate(card->flops, 1e9, c, sizeof c), hop(card, d, sizeof d));
+        for (int k = 0; k < card->n_devices; k++)
+            sw_strbuf_printf(out, "      %-*s  GPU %s: %s free\n", width, "", card->devices[k].name,
+                             sw_size_format(card->devices[k].free, a, sizeof a));
+    }
+    for (int i = 0; i < probe->cluster.n_nodes; i++) {
+        const struct sw_node *node = &probe->cluster.nodes[i];
+        const int first = first_rank_of(probe, i);
+        sw_strbuf_printf(out, "\n%s: %s", node->name, first >= 0 ? probe->ranks[first].cpu : "");
+        if (first >= 0)
+            sw_strbuf_printf(
+                out, ", %d cores, %s, %d memory node%s", probe->ranks[first].cores.n_machine,
+                sw_isa_name((enum sw_isa)probe->ranks[first].isa), probe->ranks[first].cores.n_numa,
+                probe->ranks[first].cores.n_numa == 1 ? "" : "s");
+        sw_strbuf_printf(out, "\n  %s of %s free", sw_size_format(node->host_free, a, sizeof a),
+                         sw_size_format(node->host_total, b, sizeof b));
+        if (first >= 0 && probe->ranks[first].read_bandwidth > 0)
+            sw_strbuf_printf(out, ", read at %.1f GB/s together, %.1f GB/s by one rank alone",
+                             node->host_bandwidth / 1e9, node->rank_bandwidth / 1e9);
+        if (first >= 0 && probe->ranks[first].disk_bandwidth > 0)
+            sw_strbuf_printf(out, ", model's disk %.2f GB/s", node->disk_bandwidth / 1e9);
+        sw_strbuf_puts(out, "\n");
+    }
+}
