@@ -5,7 +5,6 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "format/checkpoint.h"
-#include "probe/probe.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -99,36 +98,24 @@ enum sw_status sw_session_tokenizer(struct sw_session *s, bool needed)
 struct agreement {
     struct sw_footprint_params params;
     int vocab_limit;
-    enum sw_isa isa;
 };
 
-static enum sw_status agree_isa(struct sw_session *s, enum sw_isa *isa)
+/* The best instruction set that all ranks have, or the one asked for: bits must not depend on who
+ * holds a layer. */
+static enum sw_status choose_isa(const struct sw_session *s, enum sw_isa *isa)
 {
-    struct sw_transport *t = s->transport;
-    enum sw_isa mine = sw_cpu_isa(), asked;
+    enum sw_isa asked;
     SW_TRY(sw_isa_by_name(s->call->options.isa, &asked));
-    if (s->call->options.isa && asked > mine)
-        return sw_fail(SW_EUSAGE, "--isa %s: this processor has %s at best", s->call->options.isa,
-                       sw_isa_name(mine));
-    if (asked < mine)
-        mine = asked;
-    *isa = mine;
-    const size_t size = (size_t)t->size;
-    void **blocks = calloc(size, sizeof *blocks);
-    size_t *lengths = calloc(size, sizeof *lengths);
-    enum sw_status status = SW_OK;
-    if (!blocks || !lengths)
-        status = sw_fail(SW_ENOMEM, "no memory for %zu ranks", size);
-    else
-        status = sw_transport_gather(t, &mine, sizeof mine, blocks, lengths);
-    for (size_t r = 0; r < size && status == SW_OK && t->rank == 0; r++)
-        if (lengths[r] == sizeof mine && *(enum sw_isa *)blocks[r] < *isa)
-            *isa = *(enum sw_isa *)blocks[r];
-    for (size_t r = 0; blocks && r < size; r++)
-        free(blocks[r]);
-    free(blocks);
-    free(lengths);
-    return status;
+    *isa = sw_cpu_isa();
+    for (int r = 0; r < s->probe.n_ranks; r++)
+        if ((enum sw_isa)s->probe.ranks[r].isa < *isa)
+            *isa = (enum sw_isa)s->probe.ranks[r].isa;
+    if (s->call->options.isa && asked > *isa)
+        return sw_fail(SW_EUSAGE, "--isa %s: the ranks' processors have %s at best",
+                       s->call->options.isa, sw_isa_name(*isa));
+    if (s->call->options.isa)
+        *isa = asked;
+    return SW_OK;
 }
 
 static enum sw_status say_plan(const struct sw_session *s)
@@ -162,7 +149,7 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     s->plan_options.slices = slices;
     s->plan_options.footprint_at = sw_params_footprint;
     s->plan_options.user = s->model;
-    SW_TRY(sw_plan_make(&s->footprint, &s->cluster, &s->plan_options, &s->plan));
+    SW_TRY(sw_plan_make(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan));
     SW_TRY(say_plan(s));
     s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
     if (!s->slices)
@@ -172,19 +159,14 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     return SW_OK;
 }
 
-/* Rank 0 plans; all leave with the same params, slices and instruction set. */
-static enum sw_status agree(struct sw_session *s, int positions, enum sw_isa *isa)
+/* Rank 0 plans; all leave with the same params and slices. */
+static enum sw_status agree(struct sw_session *s, int positions)
 {
     struct sw_transport *t = s->transport;
     struct agreement mine = {0};
     int *slices = NULL;
     void *a = &mine, *b = NULL;
     size_t a_bytes = sizeof mine, b_bytes = (size_t)t->size * sizeof *s->slices;
-    const struct sw_probe_options probe = {.model_dir = s->reader ? s->call->arguments[0] : NULL,
-                                           .threads = s->call->options.threads,
-                                           .measure = false};
-    SW_TRY(agree_isa(s, isa));
-    SW_TRY(sw_probe(t, &probe, &s->cluster));
     if (t->rank == 0) {
         enum sw_status status = sw_plan_options_resolve(&s->call->options, SW_OBJECTIVE_LATENCY,
                                                         &slices, &s->plan_options);
@@ -195,7 +177,7 @@ static enum sw_status agree(struct sw_session *s, int positions, enum sw_isa *is
         SW_TRY(status);
         const int vocab = s->model->dims.vocab;
         const int known = s->tokenizer ? (int)sw_tokenizer_size(s->tokenizer) : vocab;
-        mine = (struct agreement){s->params, known < vocab ? known : vocab, *isa};
+        mine = (struct agreement){s->params, known < vocab ? known : vocab};
         b = s->slices;
     }
     SW_TRY(sw_transport_broadcast(t, 0, &a, &a_bytes));
@@ -210,22 +192,54 @@ static enum sw_status agree(struct sw_session *s, int positions, enum sw_isa *is
     }
     s->params = mine.params;
     s->vocab_limit = mine.vocab_limit;
-    *isa = mine.isa;
     return SW_OK;
+}
+
+/* Seconds a look around may take: little before a model that loads in no time. */
+static double probe_seconds(const struct sw_session *s)
+{
+    const double bytes = 2 * (double)sw_model_parameters(s->model);
+    return bytes > 4e9 ? 1 : bytes > 2.5e8 ? 0.4 : 0.1;
+}
+
+/* The cores to compute on: this rank's own share, or, while stages take turns, all it may use. */
+static enum sw_status open_backend(struct sw_session *s)
+{
+    const int rank = s->transport->rank, asked = s->call->options.threads;
+    struct sw_strbuf list = {0};
+    enum sw_isa isa;
+    int *cores, n;
+    SW_TRY(choose_isa(s, &isa));
+    SW_TRY(sw_probe_cores(&s->probe, rank, asked == 0, &cores, &n));
+    if (asked > n) {
+        free(cores);
+        SW_TRY(sw_probe_cores(&s->probe, rank, true, &cores, &n));
+    }
+    for (int i = 0; i < n; i++)
+        sw_strbuf_printf(&list, i ? ",%d" : "%d", cores[i]);
+    free(cores);
+    const int rows = s->params.rows > SW_LOGIT_ROWS ? s->params.rows : SW_LOGIT_ROWS;
+    const struct sw_cpu_options cpu = {.threads = asked,
+                                       .cores = list.text,
+                                       .isa = sw_isa_name(isa),
+                                       .max_rows = rows,
+                                       .max_cols = sw_model_max_cols(s->model)};
+    const enum sw_status status = list.failed ? sw_fail(SW_ENOMEM, "no memory for a list of cores")
+                                              : sw_backend_cpu_open(&cpu, &s->backend);
+    sw_strbuf_free(&list);
+    return status;
 }
 
 enum sw_status sw_session_start(struct sw_session *s, int positions)
 {
-    enum sw_isa isa;
-    SW_TRY(agree(s, positions, &isa));
-    if (s->slices[s->transport->rank].count > 0) {
-        const int rows = s->params.rows > SW_LOGIT_ROWS ? s->params.rows : SW_LOGIT_ROWS;
-        const struct sw_cpu_options cpu = {.threads = s->call->options.threads,
-                                           .isa = sw_isa_name(isa),
-                                           .max_rows = rows,
-                                           .max_cols = sw_model_max_cols(s->model)};
-        SW_TRY(sw_backend_cpu_open(&cpu, &s->backend));
-    }
+    const struct sw_probe_options probe = {.seconds = probe_seconds(s),
+                                           .threads = s->call->options.threads,
+                                           .path = s->reader ? s->call->arguments[0] : NULL};
+    SW_TRY(sw_probe_run(s->transport, &probe, &s->probe));
+    s->probed = true;
+    SW_TRY(agree(s, positions));
+    if (s->slices[s->transport->rank].count > 0)
+        SW_TRY(open_backend(s));
     return sw_session_load(s);
 }
 
@@ -247,7 +261,8 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
     if (s->backend)
         s->backend->ops->close(s->backend);
     sw_plan_free(&s->plan);
-    sw_cluster_free(&s->cluster);
+    if (s->probed)
+        sw_probe_free(&s->probe);
     sw_footprint_free(&s->footprint);
     free(s->slices);
     sw_tokenizer_close(s->tokenizer);

@@ -10,6 +10,7 @@
 #include "format/reader.h"
 #include "model/footprint.h"
 #include "plan/plan.h"
+#include "probe/probe.h"
 #include "text/tokenizer.h"
 
 #include <jansson.h>
@@ -26,9 +27,10 @@ struct sw_session {
     struct sw_footprint_params params;
     struct sw_engine_slice *slices; /* (transport->size) */
     int vocab_limit;
+    struct sw_probe probe; /* what every rank has; the same on all; once … */
+    bool probed;
     /* rank 0 */
     struct sw_footprint footprint;
-    struct sw_cluster cluster;
     struct sw_plan_options plan_options;
     struct sw_plan plan;
     double load_s;

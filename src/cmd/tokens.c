@@ -45,8 +45,7 @@ static enum sw_status encode(struct sw_tokenizer *tok, const char *text, size_t 
     return status;
 }
 
-static enum sw_status decode(struct sw_tokenizer *tok, const char *text,
-                             const struct sw_options *o)
+static enum sw_status decode(struct sw_tokenizer *tok, const char *text, const struct sw_options *o)
 {
     struct sw_ids ids = {0};
     struct sw_strbuf out = {0};
