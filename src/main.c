@@ -25,22 +25,21 @@ static enum sw_status unknown_verb(const char *name)
     return sw_fail(SW_EUSAGE, "there is no verb '%s'; 'spillway --help' lists them", name);
 }
 
-static enum sw_status run(int argc, char **argv)
+static enum sw_status run(int argc, char **argv, struct sw_call *call)
 {
-    struct sw_call call;
     const struct sw_verb *verb = sw_verb_find(argv[1]);
     if (!verb)
         return unknown_verb(argv[1]);
-    SW_TRY(sw_options_parse(verb, argc - 2, argv + 2, &call));
-    if (call.options.help) {
+    SW_TRY(sw_options_parse(verb, argc - 2, argv + 2, call));
+    if (call->options.help) {
         sw_options_help(verb);
         return SW_OK;
     }
-    sw_log_setup(call.options.quiet     ? SW_LOG_ERROR
-                 : call.options.verbose ? SW_LOG_DEBUG
+    sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
+                 : call->options.verbose ? SW_LOG_DEBUG
                                         : SW_LOG_INFO,
                  -1, "");
-    return verb->run(&call);
+    return verb->run(call);
 }
 
 int main(int argc, char **argv)
@@ -58,9 +57,12 @@ int main(int argc, char **argv)
         printf("spillway %s (mpi)\n", SW_VERSION);
         return 0;
     }
-    enum sw_status status = run(argc, argv);
+    struct sw_call call = {0};
+    enum sw_status status = run(argc, argv, &call);
     if (status == SW_OK && fflush(stdout) != 0)
         status = sw_fail(SW_EIO, "cannot write to standard output");
+    if (status == SW_OK && call.ended)
+        return call.exit_code;
     if (status != SW_OK && *sw_error_message())
         sw_log(SW_LOG_ERROR, "%s", sw_error_message());
     return sw_status_exit_code(status);

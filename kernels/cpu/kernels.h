@@ -27,11 +27,11 @@ struct sw_panel_product {
     const void *weights; /* the panel */
     int width, n_rows;   /* its interleaved rows, and how many of them are real */
     int64_t cols;
-    const void *x;    /* (n, x_ld) as prepare_x made it, or the activations where it is NULL */
-    int64_t x_ld;     /* elements */
-    int64_t n;        /* tokens, at most SW_PRODUCT_ROWS */
+    const void *x;     /* (n, x_ld) as prepare_x made it, or the activations where it is NULL */
+    int64_t x_ld;      /* elements */
+    int64_t n;         /* tokens, at most SW_PRODUCT_ROWS */
     const float *bias; /* (n_rows), NULL: none */
-    float *y;         /* of the panel's first row */
+    float *y;          /* of the panel's first row */
     int64_t y_ld;
     bool add;
     float *scratch; /* SW_THREAD_FLOATS */
@@ -42,9 +42,9 @@ struct sw_panel_product {
 struct sw_attend_tile {
     enum sw_dtype format;
     int head_dim, group, n_queries;
-    const char *kv;      /* this slot's and KV head's blocks */
-    int64_t position;    /* of the first query */
-    int64_t window;      /* 0: none */
+    const char *kv;   /* this slot's and KV head's blocks */
+    int64_t position; /* of the first query */
+    int64_t window;   /* 0: none */
     float scale;
     const float *slopes; /* (group) or NULL */
     const float *q;      /* query i, head g at q + i * q_ld + g * q_head */
@@ -102,7 +102,8 @@ int sw_panel_width(int64_t rows, int64_t panel);
 void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
                    float *out);
 
-/* KV of a head: blocks of SW_KEY_BLOCK keys, in each K as (head_dim, keys) and V as (keys, head_dim) */
+/* KV of a head: blocks of SW_KEY_BLOCK keys, in each K as (head_dim, keys) and V as (keys,
+ * head_dim) */
 size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context);
 void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position, const float *k,
                const float *v);

@@ -2,7 +2,8 @@
 #ifndef SW_KERNELS_PRODUCT_H
 #define SW_KERNELS_PRODUCT_H
 
-#define K_BLOCK 96 /* steps; 24 KiB of a panel stay in the first-level cache while the tokens pass */
+#define K_BLOCK                                                                                    \
+    96 /* steps; 24 KiB of a panel stay in the first-level cache while the tokens pass */
 
 ALWAYS_INLINE void product_kind(enum kind kind, const struct sw_panel_product *p)
 {

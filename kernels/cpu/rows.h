@@ -69,7 +69,10 @@ ALWAYS_INLINE vec gelu_tanh(vec x)
  */
 ALWAYS_INLINE vec gelu(vec x)
 {
-    static const float c[] = {1.276978382f, -9.276381643e-02f, -1.660304917e-01f, 1.640509261e-01f, -5.421831298e-02f, -8.030126625e-03f, 8.711946165e-03f, 1.251413536e-03f, -1.427793150e-03f, -4.018815720e-04f, 1.754889589e-04f, 8.270597204e-05f};
+    static const float c[] = {1.276978382f,      -9.276381643e-02f, -1.660304917e-01f,
+                              1.640509261e-01f,  -5.421831298e-02f, -8.030126625e-03f,
+                              8.711946165e-03f,  1.251413536e-03f,  -1.427793150e-03f,
+                              -4.018815720e-04f, 1.754889589e-04f,  8.270597204e-05f};
     const vec zero = v_set(0), one = v_set(1);
     const vec size = v_min(v_set(14), v_max(x, v_sub(zero, x)));
     const vec z = v_mul(size, v_set(0.707106781f));
@@ -110,10 +113,18 @@ static void activate(enum sw_activation kind, const float *x, const float *up, i
                      float *y)
 {
     switch (kind) {
-    case SW_ACT_RELU: activate_kind(SW_ACT_RELU, x, up, dim, y); break;
-    case SW_ACT_GELU: activate_kind(SW_ACT_GELU, x, up, dim, y); break;
-    case SW_ACT_GELU_TANH: activate_kind(SW_ACT_GELU_TANH, x, up, dim, y); break;
-    case SW_ACT_SILU: activate_kind(SW_ACT_SILU, x, up, dim, y); break;
+    case SW_ACT_RELU:
+        activate_kind(SW_ACT_RELU, x, up, dim, y);
+        break;
+    case SW_ACT_GELU:
+        activate_kind(SW_ACT_GELU, x, up, dim, y);
+        break;
+    case SW_ACT_GELU_TANH:
+        activate_kind(SW_ACT_GELU_TANH, x, up, dim, y);
+        break;
+    case SW_ACT_SILU:
+        activate_kind(SW_ACT_SILU, x, up, dim, y);
+        break;
     }
 }
 

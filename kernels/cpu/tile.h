@@ -107,8 +107,8 @@ ALWAYS_INLINE void tile_fixed(enum kind kind, int nr, int nv, const struct tile 
     UNROLL
     for (int r = 0; r < nr; r++)
         UNROLL
-        for (int v = 0; v < nv; v++)
-            acc[r][v] = t->resume ? v_load(t->c + r * t->c_ld + v * 16) : v_set(0);
+    for (int v = 0; v < nv; v++)
+        acc[r][v] = t->resume ? v_load(t->c + r * t->c_ld + v * 16) : v_set(0);
     const char *w = t->w, *x = t->x;
     for (int64_t k = 0; k < t->steps; k++) {
         if (kind == KIND_PAIRS)
@@ -121,19 +121,31 @@ ALWAYS_INLINE void tile_fixed(enum kind kind, int nr, int nv, const struct tile 
     UNROLL
     for (int r = 0; r < nr; r++)
         UNROLL
-        for (int v = 0; v < nv; v++)
-            v_store(t->c + r * t->c_ld + v * 16, acc[r][v]);
+    for (int v = 0; v < nv; v++)
+        v_store(t->c + r * t->c_ld + v * 16, acc[r][v]);
 }
 
 ALWAYS_INLINE void tile_rows(enum kind kind, int nr, int nv, const struct tile *t)
 {
     switch (nr) {
-    case 1: tile_fixed(kind, 1, nv, t); break;
-    case 2: tile_fixed(kind, 2, nv, t); break;
-    case 3: tile_fixed(kind, 3, nv, t); break;
-    case 4: tile_fixed(kind, 4, nv, t); break;
-    case 5: tile_fixed(kind, 5, nv, t); break;
-    default: tile_fixed(kind, 6, nv, t); break;
+    case 1:
+        tile_fixed(kind, 1, nv, t);
+        break;
+    case 2:
+        tile_fixed(kind, 2, nv, t);
+        break;
+    case 3:
+        tile_fixed(kind, 3, nv, t);
+        break;
+    case 4:
+        tile_fixed(kind, 4, nv, t);
+        break;
+    case 5:
+        tile_fixed(kind, 5, nv, t);
+        break;
+    default:
+        tile_fixed(kind, 6, nv, t);
+        break;
     }
 }
 

@@ -25,8 +25,8 @@ static size_t mapped_length(size_t bytes)
 
 static void *map_aligned(size_t length)
 {
-    char *raw = mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                     -1, 0);
+    char *raw =
+        mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED)
         return NULL;
     const size_t lead = (HUGE_PAGE - (size_t)((uintptr_t)raw % HUGE_PAGE)) % HUGE_PAGE;
@@ -46,10 +46,11 @@ static enum sw_status alloc(struct sw_backend *b, size_t bytes, const char *what
         *d_out = is_large(bytes) ? map_aligned(mapped_length(bytes))
                                  : aligned_alloc(SW_ALIGN, sw_round_up(bytes + SLACK, SW_ALIGN));
     if (!*d_out)
-        return sw_fail(SW_ENOMEM,
-                       "%zu bytes of host memory for %s are not to be had; close other programs, or "
-                       "give this rank fewer layers (--host-memory, --slices)",
-                       bytes, what);
+        return sw_fail(
+            SW_ENOMEM,
+            "%zu bytes of host memory for %s are not to be had; close other programs, or "
+            "give this rank fewer layers (--host-memory, --slices)",
+            bytes, what);
     return SW_OK;
 }
 
@@ -255,8 +256,14 @@ static void add_row(const struct rows *r, int64_t i)
 static void add(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
                 float *d_y, int64_t ld_y)
 {
-    struct rows r = {.cpu = sw_cpu_of(b), .row = add_row, .n = n, .dim = dim, .x = d_x,
-                     .x_ld = ld_x, .y = d_y, .y_ld = ld_y};
+    struct rows r = {.cpu = sw_cpu_of(b),
+                     .row = add_row,
+                     .n = n,
+                     .dim = dim,
+                     .x = d_x,
+                     .x_ld = ld_x,
+                     .y = d_y,
+                     .y_ld = ld_y};
     run_rows(&r, dim);
 }
 
@@ -268,8 +275,15 @@ static void gather_row(const struct rows *r, int64_t i)
 static void gather(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
                    int64_t n, int64_t dim, float *d_y, int64_t ld_y)
 {
-    struct rows r = {.cpu = sw_cpu_of(b), .row = gather_row, .n = n, .dim = dim, .x = d_x,
-                     .x_ld = ld_x, .y = d_y, .y_ld = ld_y, .ids = rows};
+    struct rows r = {.cpu = sw_cpu_of(b),
+                     .row = gather_row,
+                     .n = n,
+                     .dim = dim,
+                     .x = d_x,
+                     .x_ld = ld_x,
+                     .y = d_y,
+                     .y_ld = ld_y,
+                     .ids = rows};
     run_rows(&r, dim);
 }
 
@@ -290,8 +304,10 @@ static size_t thread_scratch_bytes(int threads)
 
 static int64_t x_floats(const struct sw_cpu_options *o)
 {
-    const int64_t rows = o->max_rows > 0 ? o->max_rows : 1, cols = o->max_cols > 0 ? o->max_cols : 1;
-    return (rows > SW_PRODUCT_ROWS ? SW_PRODUCT_ROWS : rows) * (int64_t)sw_round_up((uint64_t)cols, 32);
+    const int64_t rows = o->max_rows > 0 ? o->max_rows : 1,
+                  cols = o->max_cols > 0 ? o->max_cols : 1;
+    return (rows > SW_PRODUCT_ROWS ? SW_PRODUCT_ROWS : rows) *
+           (int64_t)sw_round_up((uint64_t)cols, 32);
 }
 
 static int count_threads(const struct sw_cpu_options *o, int n_cores)

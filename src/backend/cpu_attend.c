@@ -53,9 +53,9 @@ struct attend {
     const struct sw_kv *kv;
     const struct sw_span *spans;
     int n_spans;
-    int group;              /* query heads per KV head */
-    int part, n_parts;      /* a group is cut in parts of at most `part` heads */
-    int tile;               /* query positions a tile */
+    int group;         /* query heads per KV head */
+    int part, n_parts; /* a group is cut in parts of at most `part` heads */
+    int tile;          /* query positions a tile */
 };
 
 static int64_t span_chunks(const struct attend *a, const struct sw_span *span)

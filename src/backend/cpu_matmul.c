@@ -24,8 +24,8 @@ static void prepare(void *ctx, int64_t chunk, int worker)
     (void)worker;
     for (int64_t r = first; r < first + PREPARE_ROWS && r < p->panel.n; r++)
         k->formats[p->m->format].prepare_x(p->x + r * p->x_ld, p->m->cols,
-                                           (char *)p->cpu->x + r * p->pad_ld *
-                                                                   k->formats[p->m->format].x_bytes);
+                                           (char *)p->cpu->x +
+                                               r * p->pad_ld * k->formats[p->m->format].x_bytes);
 }
 
 static void do_panel(void *ctx, int64_t chunk, int worker)
@@ -70,8 +70,8 @@ void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float 
 {
     struct sw_cpu *cpu = sw_cpu_of(b);
     struct product p = {.cpu = cpu, .m = m, .bias = d_bias, .x_ld = ld_x};
-    p.panel = (struct sw_panel_product){
-        .format = m->format, .cols = m->cols, .y_ld = ld_y, .add = add};
+    p.panel =
+        (struct sw_panel_product){.format = m->format, .cols = m->cols, .y_ld = ld_y, .add = add};
     p.pad_ld = (int64_t)sw_round_up((uint64_t)m->cols, 32); /* whole cache lines */
     assert(cpu->kernels->formats[m->format].x_bytes == 0 || p.pad_ld <= cpu->x_floats);
     int64_t most = cpu->x_floats / p.pad_ld;

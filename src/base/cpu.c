@@ -39,8 +39,10 @@ enum sw_status sw_isa_by_name(const char *name, enum sw_isa *isa)
             *isa = (enum sw_isa)i;
             return SW_OK;
         }
-    return sw_fail(SW_EUSAGE, "unknown instruction set '%s'; known: portable, avx2, avx512, "
-                              "avx512bf16", name);
+    return sw_fail(SW_EUSAGE,
+                   "unknown instruction set '%s'; known: portable, avx2, avx512, "
+                   "avx512bf16",
+                   name);
 }
 
 static enum sw_status allowed_set(hwloc_topology_t topology, const char *list, hwloc_bitmap_t set)

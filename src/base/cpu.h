@@ -17,8 +17,8 @@ enum sw_status sw_isa_by_name(const char *name, enum sw_isa *isa);
 /*
  * One operating-system CPU number per core: of the cores in `list` ("0-3,8": hwloc's list of CPU
  * numbers), or of all this process is bound to when `list` is NULL; the first hardware thread of
- * each core, in hwloc's order. *cores: the caller frees it; *n >= 1. SW_EUSAGE: a list that does not
- * parse or that names nothing the process may use. SW_EDEVICE: hwloc failed.
+ * each core, in hwloc's order. *cores: the caller frees it; *n >= 1. SW_EUSAGE: a list that does
+ * not parse or that names nothing the process may use. SW_EDEVICE: hwloc failed.
  */
 enum sw_status sw_cpu_cores(const char *list, int **cores, int *n);
 

@@ -150,6 +150,15 @@ enum sw_status sw_parse_weights(const char *text, void *field)
     return SW_OK;
 }
 
+enum sw_status sw_parse_stop(const char *text, void *field)
+{
+    struct sw_options *o = (struct sw_options *)(void *)((char *)field - FIELD(stop));
+    if (o->n_stop == (int)(sizeof o->stop / sizeof o->stop[0]))
+        return sw_fail(SW_EUSAGE, "at most %d stop texts", o->n_stop);
+    o->stop[o->n_stop++] = text;
+    return SW_OK;
+}
+
 /* How unlike two words are: edits to make one the other (both short). */
 static int distance(const char *a, const char *b)
 {

@@ -8,6 +8,7 @@
 
 #include "base/status.h"
 #include "model/dtype.h"
+#include "text/ids.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,6 +56,8 @@ struct sw_call {
     struct sw_options options;
     const char *const *arguments; /* what is left of the line: MODEL, PROMPT, …; NULL-terminated */
     int n_arguments;
+    bool ended;    /* the job is over and its failure, if any, has been printed: … */
+    int exit_code; /* … the program's exit code */
 };
 
 struct sw_verb {
@@ -81,6 +84,9 @@ enum sw_status sw_parse_seed(const char *text, void *field);    /* uint64_t */
 enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 */
 enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */
 enum sw_status sw_parse_weights(const char *text, void *field); /* enum sw_dtype */
+enum sw_status sw_parse_stop(const char *text, void *field);    /* sw_options.stop, one more */
+/* "1,2,3" or "1 2 3", each below `limit`, appended. tokens.c */
+enum sw_status sw_parse_ids(const char *text, int limit, struct sw_ids *ids);
 
 struct sw_options sw_options_default(void);
 /*

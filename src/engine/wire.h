@@ -13,7 +13,8 @@ enum sw_engine_kind {
     SW_MSG_RESULT,    /* last stage → rank 0; payload: struct sw_result[] */
     SW_MSG_LOGITS,    /* last stage → rank 0; body: struct sw_values_body; payload: rows */
     SW_MSG_HIDDEN,    /* any stage → rank 0; the same */
-    SW_MSG_STOP       /* rank 0 → all */
+    SW_MSG_STOP,      /* rank 0 → all */
+    SW_MSG_LOAD       /* while loading, all → rank 0; body: struct sw_load_body */
 };
 
 struct sw_batch_body {
@@ -29,6 +30,10 @@ struct sw_watch_body {
 struct sw_values_body {
     int32_t layer, n;
     int64_t position;
+};
+struct sw_load_body {
+    uint64_t bytes; /* weights on the device so far */
+    int32_t finished;
 };
 
 /* A growing buffer for payloads. */

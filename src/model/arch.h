@@ -48,6 +48,7 @@ struct sw_arch {
     int position_offset;   /* OPT: row 2 is position 0 */
     float norm_eps;        /* where config.json has none, and … */
     float rotary_share;    /* … of each head that rope rotates (0: all of it) */
+    bool bias_keys; /* config.json's attention_bias and mlp_bias count (Qwen2 ignores them) */
     bool tied, qkv_bias, out_bias, mlp_bias, head_bias;
     struct sw_names names;
 };

@@ -214,10 +214,14 @@ static enum sw_status read_flags(const json_t *config, struct sw_model *m)
     SW_TRY(read_float(config, KEYS("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"), 0, 1,
                       (double)arch->norm_eps, &d->norm_eps));
     SW_TRY(read_bool(config, "tie_word_embeddings", arch->tied, &d->tied));
-    SW_TRY(read_bool(config, "attention_bias", arch->qkv_bias, &d->qkv_bias));
-    SW_TRY(read_bool(config, "mlp_bias", arch->mlp_bias, &d->mlp_bias));
-    /* Llama's attention_bias covers the output as well; Qwen2 has its bias on q, k, v alone. */
-    SW_TRY(read_bool(config, "attention_bias", arch->out_bias, &d->out_bias));
+    d->qkv_bias = arch->qkv_bias;
+    d->out_bias = arch->out_bias;
+    d->mlp_bias = arch->mlp_bias;
+    if (arch->bias_keys) {
+        SW_TRY(read_bool(config, "attention_bias", arch->qkv_bias, &d->qkv_bias));
+        d->out_bias = d->qkv_bias;
+        SW_TRY(read_bool(config, "mlp_bias", arch->mlp_bias, &d->mlp_bias));
+    }
     d->head_bias = arch->head_bias;
     SW_TRY(read_bool(config, "enable_bias", true, &flag));
     if (!flag)

@@ -22,6 +22,7 @@ static const struct sw_arch rows[] = {
     {
         .model_type = "gpt_neox",
         .title = "GPT-NeoX, Pythia",
+        .bias_keys = true,
         .norm = SW_NORM_LAYER,
         .position = SW_POS_ROPE,
         .residual = SW_RES_PARALLEL,
@@ -151,6 +152,7 @@ static const struct sw_arch rows[] = {
     {
         .model_type = "llama",
         .title = "Llama 1 to 3.3",
+        .bias_keys = true,
         .norm = SW_NORM_RMS,
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
@@ -182,6 +184,7 @@ static const struct sw_arch rows[] = {
     {
         .model_type = "qwen3",
         .title = "Qwen3",
+        .bias_keys = true,
         .norm = SW_NORM_RMS,
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
@@ -206,6 +209,7 @@ static const struct sw_arch rows[] = {
     {
         .model_type = "qwen3_moe",
         .title = "Qwen3-MoE",
+        .bias_keys = true,
         .norm = SW_NORM_RMS,
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,

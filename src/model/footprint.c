@@ -6,6 +6,20 @@
 
 #include <stdlib.h>
 
+uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols)
+{
+    const uint64_t n =
+        sw_round_up((uint64_t)rows, SW_ROW_PAD) * sw_round_up((uint64_t)cols, SW_COL_PAD);
+    return sw_round_up(n * sw_dtype_info(format)->bits / 8, SW_ALIGN);
+}
+
+uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim, int64_t context)
+{
+    const uint64_t keys = sw_round_up((uint64_t)context, SW_KEY_BLOCK);
+    const uint64_t n = 2 * (uint64_t)slots * (uint64_t)n_kv_heads * keys * (uint64_t)head_dim;
+    return sw_round_up(n * sw_dtype_info(format)->bits / 8, SW_ALIGN);
+}
+
 uint64_t sw_vector_bytes(int64_t n)
 {
     return sw_round_up((uint64_t)n * sizeof(float), SW_ALIGN);

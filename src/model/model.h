@@ -104,8 +104,8 @@ struct sw_weight_spec {
     int n_sources;
     struct sw_weight_source {
         char name[SW_TENSOR_NAME_MAX]; /* as the family's checkpoints spell it */
-        int64_t rows;           /* of the weight that this tensor fills */
-        bool transposed;        /* stored (cols, rows): GPT-2 */
+        int64_t rows;                  /* of the weight that this tensor fills */
+        bool transposed;               /* stored (cols, rows): GPT-2 */
     } sources[SW_MAX_SOURCES];
 };
 

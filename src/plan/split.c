@@ -230,8 +230,8 @@ bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count,
             take_better(out, &found, &s);
             fits |= g == most;
             stream |= gpu && g == most && may_save(&r, &s);
-            if (g == count && r.k->gpu_wins)
-                break;
+            if (g == count && r.k->gpu_wins && crossings(&r, &s) == 0)
+                break; /* off the GPU could only have saved crossings */
         }
         for (int n = 1; gpu && (stream || !fits) && n <= count; n++)
             for (s.streamed = n, s.disk = 0; s.disk <= (disk ? count - n : 0); s.disk++)

@@ -10,9 +10,8 @@ enum sw_status sw_ids_append(struct sw_ids *ids, const int32_t *items, size_t n)
         size_t capacity = ids->capacity ? ids->capacity : 32;
         while (capacity - ids->count < n && capacity <= SIZE_MAX / 16)
             capacity *= 2;
-        int32_t *grown = capacity - ids->count < n
-                             ? NULL
-                             : realloc(ids->items, capacity * sizeof *ids->items);
+        int32_t *grown =
+            capacity - ids->count < n ? NULL : realloc(ids->items, capacity * sizeof *ids->items);
         if (!grown)
             return sw_fail(SW_ENOMEM, "no memory for %zu more token ids", n);
         ids->items = grown;

@@ -23,7 +23,8 @@ struct sw_sampling {
     float min_p;              /* 0: off; a share of the likeliest id's probability */
     float repetition_penalty; /* 1: off */
     uint64_t seed;
-    int32_t logprobs; /* -1: none are computed; 0..SW_TOP_LOGPROBS_MAX alternatives beside the id's */
+    int32_t
+        logprobs; /* -1: none are computed; 0..SW_TOP_LOGPROBS_MAX alternatives beside the id's */
 };
 
 /* Greedy, everything off, no logprobs. */

@@ -16,8 +16,8 @@
 struct sw_stream {
     const struct sw_tokenizer *tok;
     bool skip_special;
-    bool begun;           /* a token has been seen: a later leading space is the text's own */
-    bool byte_tokens;     /* `pending` came from <0xHH> tokens: each bad byte is one U+FFFD */
+    bool begun;       /* a token has been seen: a later leading space is the text's own */
+    bool byte_tokens; /* `pending` came from <0xHH> tokens: each bad byte is one U+FFFD */
     unsigned n_pending;
     unsigned char pending[4]; /* the beginning of a character */
 };

@@ -154,7 +154,7 @@ def torch_zip(obj, protocol=2, byteorder="little", root="archive", script=False,
     if byteorder:
         entries.append((root + "/byteorder", byteorder.encode()))
     if script:
-        entries.append((root + "/constants.pkl", b"\x80\x02).")) 
+        entries.append((root + "/constants.pkl", b"\x80\x02)."))
     entries += [(f"{root}/data/{s.key}", pack(s.dtype, s.values)) for s in storages.values()]
     entries.append((root + "/version", b"3\n"))
     return zipped(entries, **how)
@@ -219,7 +219,7 @@ def write(folder, name, data):
 def main():
     state = mixed()
     expected = {k: (t.storage.dtype, t.shape, t.values()) for k, t in state.items()}
-    small = {"a": Tensor(Storage("f32", range(6), "0"), 1, (2, 2), (1, 2))}
+    small = {"a": Tensor(Storage("f32", range(6), "small"), 1, (2, 2), (1, 2))}
     torch = {
         "mixed_zip.bin": torch_zip(state),
         "mixed_zip4.bin": torch_zip(state, protocol=4, root="shard", byteorder=None),

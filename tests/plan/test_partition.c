@@ -349,9 +349,9 @@ static bool compare(uint64_t seed, int most_ranks)
 static void equals_brute_force(void)
 {
     int fits = 0, cases = 0;
-    for (uint64_t seed = 1; seed <= 6000; seed++, cases++)
+    for (uint64_t seed = 1; seed <= 20000; seed++, cases++)
         fits += compare(seed, 3);
-    for (uint64_t seed = 100001; seed <= 100300; seed++, cases++)
+    for (uint64_t seed = 100001; seed <= 101500; seed++, cases++)
         fits += compare(seed, RANKS);
     printf("    %d cases, %d fit\n", cases, fits);
     CU_ASSERT(fits > cases / 4);

@@ -1,0 +1,147 @@
+/* Owns loading with something to look at: a bar on rank 0 that counts all ranks' bytes. */
+#include "base/clock.h"
+#include "base/progress.h"
+#include "cmd/session.h"
+#include "engine/wire.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECONDS_BETWEEN 0.2
+
+struct loading {
+    struct sw_session *s;
+    struct sw_progress bar;
+    uint64_t *done, *total; /* (ranks), rank 0 */
+    double reported;
+    int n_loading; /* other ranks not done yet */
+};
+
+static uint64_t bytes_of(const struct sw_session *s, int rank)
+{
+    const struct sw_stage *stage = &s->plan.stages[rank];
+    return stage->count == 0 ? 0
+                             : stage->host.weights + stage->host.embed + stage->host.head +
+                                   stage->gpu.weights + stage->gpu.embed + stage->gpu.head;
+}
+
+static void show(struct loading *l)
+{
+    const int size = l->s->transport->size;
+    uint64_t done = 0;
+    int slowest = 0;
+    double least = 2;
+    char note[64] = "", name[SW_HOST_MAX + 32];
+    for (int r = 0; r < size; r++) {
+        const double share = l->total[r] ? (double)l->done[r] / (double)l->total[r] : 1;
+        done += l->done[r];
+        if (share < least) {
+            least = share;
+            slowest = r;
+        }
+    }
+    if (size > 1)
+        snprintf(note, sizeof note, "%.40s at %.0f%%",
+                 sw_transport_name(l->s->transport, slowest, name, sizeof name), 100 * least);
+    sw_progress_update(&l->bar, done, note);
+}
+
+static enum sw_status take(struct loading *l)
+{
+    struct sw_message m;
+    struct sw_load_body body;
+    SW_TRY(sw_transport_recv(l->s->transport, SW_ANY_RANK, &m, NULL, 0));
+    if (m.kind != SW_MSG_LOAD)
+        return sw_fail(SW_EPEER,
+                       "rank %d sent something else while loading; start the same "
+                       "program everywhere",
+                       m.source);
+    memcpy(&body, m.body, sizeof body);
+    l->done[m.source] = body.bytes;
+    if (body.finished)
+        l->n_loading--;
+    return SW_OK;
+}
+
+static enum sw_status tell(struct loading *l, uint64_t bytes, bool finished)
+{
+    struct sw_message m = {.kind = SW_MSG_LOAD};
+    const struct sw_load_body body = {bytes, finished};
+    memcpy(m.body, &body, sizeof body);
+    return sw_transport_send(l->s->transport, 0, &m, NULL, 0);
+}
+
+static enum sw_status progress(void *context, uint64_t bytes)
+{
+    struct loading *l = context;
+    struct sw_transport *t = l->s->transport;
+    const double now = sw_clock();
+    bool ready;
+    SW_TRY(sw_transport_alive(t));
+    if (now - l->reported < SECONDS_BETWEEN)
+        return SW_OK;
+    l->reported = now;
+    if (t->rank != 0)
+        return tell(l, bytes, false);
+    l->done[0] = bytes;
+    for (;;) {
+        SW_TRY(sw_transport_poll(t, SW_ANY_RANK, &ready));
+        if (!ready)
+            break;
+        SW_TRY(take(l));
+    }
+    show(l);
+    return SW_OK;
+}
+
+static enum sw_status load(struct loading *l)
+{
+    struct sw_session *s = l->s;
+    struct sw_transport *t = s->transport;
+    struct sw_loader loader = {.tensors = s->reader ? &s->tensors : NULL,
+                               .reader = s->reader,
+                               .progress = progress,
+                               .context = l};
+    const struct sw_engine_options options = {.model = s->model,
+                                              .backend = s->backend,
+                                              .transport = t,
+                                              .params = s->params,
+                                              .slices = s->slices,
+                                              .vocab_limit = s->vocab_limit};
+    SW_TRY(sw_engine_open(&options, &loader, &s->engine));
+    if (t->rank != 0)
+        return tell(l, loader.bytes, true);
+    l->done[0] = loader.bytes;
+    while (l->n_loading > 0) {
+        SW_TRY(take(l));
+        show(l);
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_session_load(struct sw_session *s)
+{
+    const size_t size = (size_t)s->transport->size;
+    struct loading l = {.s = s, .n_loading = s->transport->size - 1};
+    uint64_t total = 0;
+    l.done = calloc(size, sizeof *l.done);
+    l.total = calloc(size, sizeof *l.total);
+    if (!l.done || !l.total) {
+        free(l.done);
+        free(l.total);
+        return sw_fail(SW_ENOMEM, "no memory for %zu ranks", size);
+    }
+    for (size_t r = 0; r < size && s->plan.stages; r++)
+        total += l.total[r] = bytes_of(s, (int)r);
+    sw_progress_begin(&l.bar, s->reader ? "loading" : "making up weights", total,
+                      s->call->options.quiet || s->transport->rank != 0);
+    const double start = sw_clock();
+    const enum sw_status status = load(&l);
+    s->load_s = sw_clock() - start;
+    if (s->transport->rank == 0)
+        sw_progress_end(&l.bar, total);
+    free(l.done);
+    free(l.total);
+    return status;
+}

@@ -1,0 +1,95 @@
+/* Owns the defaults that depend on the model: weight format, KV format, context, chunk. */
+#include "cmd/session.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define USUAL_CONTEXT 2048
+#define USUAL_CHUNK 512
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_model *model,
+                                 enum sw_dtype stored, int positions,
+                                 struct sw_footprint_params *out)
+{
+    const int most = model->dims.context > 0 ? model->dims.context : INT_MAX;
+    if (o->context > most)
+        return sw_fail(SW_EUSAGE, "--context %d: the model was made for at most %d positions",
+                       o->context, most);
+    int context = o->context;
+    if (context == 0)
+        context = smaller(most, positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
+    enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored;
+    if (!sw_dtype_info(weights)->is_weight)
+        weights = SW_F32; /* f64 checkpoints */
+    *out = (struct sw_footprint_params){.weights = weights,
+                                        .kv = o->kv != SW_OTHER ? o->kv : weights,
+                                        .context = context,
+                                        .slots = o->slots > 0 ? o->slots : 1};
+    out->rows = smaller(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);
+    if (out->rows < out->slots)
+        out->rows = out->slots;
+    return SW_OK;
+}
+
+static enum sw_status parse_slices(const char *text, int **out, int *n_out)
+{
+    int n = 1;
+    for (const char *c = text; *c; c++)
+        n += *c == ',';
+    int *slices = calloc((size_t)n, sizeof *slices);
+    if (!slices)
+        return sw_fail(SW_ENOMEM, "no memory for %d slices", n);
+    const char *at = text;
+    for (int i = 0; i < n; i++) {
+        char *end;
+        errno = 0;
+        const long value = strtol(at, &end, 10);
+        if (end == at || (*end != ',' && *end) || errno || value < 0 || value > 1000000) {
+            free(slices);
+            return sw_fail(SW_EUSAGE, "--slices '%s': write layers per rank, like 20,24", text);
+        }
+        slices[i] = (int)value;
+        at = end + (*end == ',');
+    }
+    *out = slices;
+    *n_out = n;
+    return SW_OK;
+}
+
+enum sw_status sw_plan_options_resolve(const struct sw_options *o, enum sw_objective objective,
+                                       int **slices, struct sw_plan_options *out)
+{
+    sw_plan_options_init(out);
+    out->objective = objective;
+    *slices = NULL;
+    if (o->objective) {
+        if (strcmp(o->objective, "latency") == 0)
+            out->objective = SW_OBJECTIVE_LATENCY;
+        else if (strcmp(o->objective, "throughput") == 0)
+            out->objective = SW_OBJECTIVE_THROUGHPUT;
+        else
+            return sw_fail(SW_EUSAGE, "--objective '%s' is not one of latency, throughput",
+                           o->objective);
+    }
+    if (o->slices) {
+        SW_TRY(parse_slices(o->slices, slices, &out->n_slices));
+        out->slices = *slices;
+    }
+    out->n_ranks = o->ranks;
+    out->gpu_memory = o->gpu_memory == UINT64_MAX ? 0 : o->gpu_memory;
+    out->host_memory = o->host_memory == UINT64_MAX ? 0 : o->host_memory;
+    return SW_OK;
+}
+
+enum sw_status sw_params_footprint(void *model, const struct sw_footprint_params *params,
+                                   struct sw_footprint *out)
+{
+    return sw_footprint_of(model, params, out);
+}

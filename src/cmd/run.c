@@ -1,0 +1,271 @@
+/* Owns the verb `run`: a prompt in, text out as it comes. */
+#include "base/file.h"
+#include "base/log.h"
+#include "cmd/session.h"
+#include "engine/generate.h"
+#include "text/stop.h"
+#include "text/stream.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PROMPT_LIMIT (64u << 20)
+
+/* A text under way, from ids to what is printed. */
+struct output {
+    struct sw_session *s;
+    struct sw_stream stream;
+    struct sw_stop *stops;
+    struct sw_strbuf piece, text; /* the newest characters; all of them */
+    struct sw_ids ids;
+    json_t *logprobs; /* NULL unless asked for */
+    size_t printed;
+    bool ended; /* by a stop string or an end token */
+};
+
+static enum sw_status read_prompt(const struct sw_call *call, char **prompt, size_t *length)
+{
+    const char *file = call->options.file;
+    if (call->n_arguments > 1 && file)
+        return sw_fail(SW_EUSAGE, "run: give a prompt or --file, not both");
+    if (call->n_arguments > 1) {
+        *prompt = strdup(call->arguments[1]);
+        *length = strlen(call->arguments[1]);
+        return *prompt ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the prompt");
+    }
+    if (file && strcmp(file, "-") != 0)
+        return sw_file_read(file, PROMPT_LIMIT, prompt, length);
+    if (!file && isatty(STDIN_FILENO))
+        return sw_fail(SW_EUSAGE, "run: wants a prompt: as the last argument, from --file, or on "
+                                  "standard input");
+    struct sw_strbuf text = {0};
+    char buffer[65536];
+    size_t n;
+    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0 && text.length <= PROMPT_LIMIT)
+        sw_strbuf_append(&text, buffer, n);
+    if (text.failed || text.length > PROMPT_LIMIT) {
+        sw_strbuf_free(&text);
+        return sw_fail(SW_EINPUT, "the prompt on standard input is too long");
+    }
+    *prompt = text.text ? text.text : strdup("");
+    *length = text.length;
+    return *prompt ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the prompt");
+}
+
+static void print_new(struct output *out)
+{
+    const struct sw_options *o = &out->s->call->options;
+    if (o->json || out->text.length == out->printed)
+        return;
+    fwrite(out->text.text + out->printed, 1, out->text.length - out->printed, stdout);
+    if (!o->no_stream)
+        fflush(stdout);
+    out->printed = out->text.length;
+}
+
+static void note_logprobs(struct output *out, const struct sw_sampled *token)
+{
+    json_t *top = json_array();
+    for (int i = 0; i < token->n_top; i++)
+        json_array_append_new(top, json_pack("{s:i, s:f}", "id", token->top[i].id, "logprob",
+                                             (double)token->top[i].logprob));
+    json_array_append_new(out->logprobs, json_pack("{s:i, s:f, s:o}", "id", token->id, "logprob",
+                                                   (double)token->logprob, "top", top));
+}
+
+static enum sw_status take_token(void *context, const struct sw_sampled *token, bool *stop)
+{
+    struct output *out = context;
+    const struct sw_options *o = &out->s->call->options;
+    if (!o->ignore_end && out->s->tokenizer && sw_tokenizer_is_end(out->s->tokenizer, token->id)) {
+        *stop = out->ended = true;
+        return SW_OK;
+    }
+    SW_TRY(sw_ids_push(&out->ids, token->id));
+    if (out->logprobs)
+        note_logprobs(out, token);
+    if (!out->s->tokenizer)
+        return SW_OK;
+    out->piece.length = 0;
+    SW_TRY(sw_stream_push(&out->stream, token->id, &out->piece));
+    *stop = out->ended = sw_stop_push(out->stops, out->piece.text ? out->piece.text : "",
+                                      out->piece.length, &out->text);
+    print_new(out);
+    return out->text.failed || out->piece.failed ? sw_fail(SW_ENOMEM, "no memory for the text")
+                                                 : SW_OK;
+}
+
+static void finish_text(struct output *out)
+{
+    if (!out->s->tokenizer)
+        return;
+    out->piece.length = 0;
+    sw_stream_finish(&out->stream, &out->piece);
+    sw_stop_push(out->stops, out->piece.text ? out->piece.text : "", out->piece.length, &out->text);
+    sw_stop_finish(out->stops, &out->text);
+    print_new(out);
+}
+
+static double rate(int n, double seconds)
+{
+    return n > 0 && seconds > 0 ? n / seconds : 0;
+}
+
+static enum sw_status report(struct output *out, const struct sw_generate *g)
+{
+    const struct sw_session *s = out->s;
+    /* The first token comes with the prompt; the others are what decoding takes. */
+    const double prompt_rate = rate(g->n_prompt, g->prompt_s);
+    const double decode_rate = rate(g->n_new - 1, g->decode_s);
+    if (!s->call->options.json) {
+        printf("\n");
+        fflush(stdout);
+        sw_log(SW_LOG_INFO,
+               "prompt %d tokens, %.4g tokens/s; generated %d, %.4g tokens/s (predicted %.4g); "
+               "loaded in %.2f s",
+               g->n_prompt, prompt_rate, g->n_new, decode_rate, s->plan.predicted.tokens_per_s,
+               s->load_s);
+        return SW_OK;
+    }
+    json_t *ids = json_array();
+    for (size_t i = 0; i < out->ids.count; i++)
+        json_array_append_new(ids, json_integer(out->ids.items[i]));
+    json_t *root = json_pack("{s:s%, s:o, s:s, s:i, s:i, s:f, s:f, s:f, s:o, s:o}", "text",
+                             out->text.text ? out->text.text : "", out->text.length, "ids", ids,
+                             "finish_reason", out->ended ? "stop" : "length", "prompt_tokens",
+                             g->n_prompt, "generated_tokens", g->n_new, "prompt_tokens_per_s",
+                             prompt_rate, "tokens_per_s", decode_rate, "load_s", s->load_s,
+                             "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
+    if (root && out->logprobs)
+        json_object_set(root, "logprobs", out->logprobs);
+    return sw_json_print(root);
+}
+
+static struct sw_sampling sampling_of(const struct sw_options *o)
+{
+    struct sw_sampling sampling = sw_sampling_default();
+    sampling.temperature = (float)o->temperature;
+    sampling.top_k = o->top_k;
+    sampling.top_p = (float)o->top_p;
+    sampling.min_p = (float)o->min_p;
+    sampling.repetition_penalty = (float)o->repetition_penalty;
+    sampling.seed = o->seed;
+    sampling.logprobs = o->logprobs > 0 ? o->logprobs : -1;
+    return sampling;
+}
+
+static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
+{
+    struct sw_session *s = out->s;
+    const struct sw_options *o = &s->call->options;
+    struct sw_generate g = {.prompt = prompt->items,
+                            .n_prompt = (int)prompt->count,
+                            .max_new = o->n,
+                            .context = s->params.context,
+                            .chunk = s->params.rows,
+                            .sampling = sampling_of(o),
+                            .token = take_token,
+                            .context_of_caller = out};
+    if (s->tokenizer) {
+        sw_stream_begin(&out->stream, s->tokenizer, !o->special);
+        SW_TRY(sw_stream_skip(&out->stream, prompt->items, prompt->count));
+    }
+    SW_TRY(sw_generate(s->engine, &g));
+    finish_text(out);
+    return report(out, &g);
+}
+
+/* --tokens 1,2,3 for models without a tokenizer; else the prompt's ids, with BOS as the model
+ * wants it. */
+static enum sw_status prompt_ids(struct sw_session *s, struct sw_ids *ids)
+{
+    char *text = NULL;
+    size_t length = 0;
+    if (s->call->options.tokens)
+        return sw_parse_ids(s->call->options.tokens, s->model->dims.vocab, ids);
+    enum sw_status status = read_prompt(s->call, &text, &length);
+    if (status == SW_OK)
+        status = sw_tokenizer_encode(s->tokenizer, text, length,
+                                     SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL, ids);
+    free(text);
+    return status;
+}
+
+static enum sw_status lead(struct sw_session *s)
+{
+    const struct sw_options *o = &s->call->options;
+    const struct sw_sampling sampling = sampling_of(o);
+    struct output out = {.s = s};
+    struct sw_ids prompt = {0};
+    SW_TRY(sw_sampling_check(&sampling));
+    SW_TRY(sw_stop_create(o->stop, (size_t)o->n_stop, &out.stops));
+    if (o->logprobs > 0)
+        out.logprobs = json_array();
+    enum sw_status status = sw_session_tokenizer(s, o->tokens == NULL);
+    if (status == SW_OK)
+        status = prompt_ids(s, &prompt);
+    if (status == SW_OK)
+        status = sw_session_start(s, (int)prompt.count + o->n);
+    if (status == SW_OK)
+        status = generate(&out, &prompt);
+    sw_ids_free(&prompt);
+    sw_ids_free(&out.ids);
+    sw_strbuf_free(&out.piece);
+    sw_strbuf_free(&out.text);
+    sw_stop_free(out.stops);
+    json_decref(out.logprobs);
+    return status;
+}
+
+static enum sw_status run(struct sw_call *call)
+{
+    struct sw_session *s;
+    enum sw_status status = sw_session_open(call, &s);
+    if (status == SW_OK && sw_session_leads(s)) {
+        status = lead(s);
+    } else if (status == SW_OK) {
+        status = sw_session_start(s, 0);
+        if (status == SW_OK)
+            status = sw_engine_serve(s->engine);
+    }
+    return sw_session_end(s, status);
+}
+
+#define FIELD(name) offsetof(struct sw_options, name)
+
+static const struct sw_option options[] = {
+    {"file", 'f', "FILE", "read the prompt from FILE (- for standard input)", FIELD(file),
+     sw_parse_text},
+    {"n", 'n', "N", "new tokens at most (default: 128)", FIELD(n), sw_parse_natural},
+    {"stop", 0, "TEXT", "end before this text; may be given up to 16 times", FIELD(stop),
+     sw_parse_stop},
+    {"logprobs", 0, "N", "with --json: each token's log-probability and the N likeliest",
+     FIELD(logprobs), sw_parse_natural},
+    {"tokens", 0, "1,2,3", "the prompt as ids (no tokenizer is needed)", FIELD(tokens),
+     sw_parse_text},
+    {"ignore-end", 0, NULL, "go on after an end-of-text token", FIELD(ignore_end), sw_parse_flag},
+    {"special", 0, NULL, "print special tokens too", FIELD(special), sw_parse_flag},
+    {"no-stream", 0, NULL, "print when done, not as it comes", FIELD(no_stream), sw_parse_flag},
+    {0}};
+
+static const struct sw_option *const groups[] = {options, sw_options_sampling, sw_options_placement,
+                                                 sw_options_common, NULL};
+
+const struct sw_verb sw_verb_run = {
+    .name = "run",
+    .arguments = "MODEL [PROMPT]",
+    .min_arguments = 1,
+    .max_arguments = 2,
+    .summary = "continue a prompt and print the text as it comes",
+    .description =
+        "MODEL is a directory as the hub publishes it. Started by mpirun or srun, every rank "
+        "holds\n"
+        "a slice of the layers; alone, the one process holds them all. The same text comes out.\n\n"
+        "  spillway run gpt-neox-20b \"The reservoir was full, so\"\n"
+        "  mpirun --hostfile hostfiles/lab spillway run opt-66b -n 64 \"Translate: cheese =>\"\n"
+        "  spillway run llama --temperature 0.8 --top-p 0.95 --seed 7 -f prompt.txt --json",
+    .groups = groups,
+    .run = run,
+};

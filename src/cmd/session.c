@@ -1,0 +1,291 @@
+/* Owns the life of a job: joining, planning, loading, ending. */
+#include "cmd/session.h"
+
+#include "base/cpu.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "format/checkpoint.h"
+#include "probe/probe.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal)
+{
+    (void)signal;
+    stop_requested = 1;
+}
+
+static void catch_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
+    struct sigaction action = {.sa_handler = request_stop};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaction(signals[i], &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* The format the checkpoint's matrices are in: config.json's word, else the first one's own. */
+static enum sw_dtype stored_format(const struct sw_session *s)
+{
+    struct sw_weight_spec *specs;
+    size_t n;
+    enum sw_dtype dtype = s->model->dtype;
+    if (!s->reader || sw_model_weights(s->model, 0, &specs, &n) != SW_OK)
+        return dtype;
+    for (size_t i = 0; i < n; i++) {
+        const struct sw_tensor *tensor;
+        if (specs[i].id == SW_W_QKV &&
+            sw_model_find(s->model, &s->tensors, &specs[i], 0, &tensor) == SW_OK)
+            dtype = tensor->dtype;
+    }
+    free(specs);
+    return dtype;
+}
+
+static enum sw_status open_model(struct sw_session *s)
+{
+    const struct sw_options *o = &s->call->options;
+    const char *dir = s->call->arguments[0];
+    SW_TRY(sw_model_open(dir, &s->model));
+    if (o->weights_from) {
+        if (strcmp(o->weights_from, "random") != 0)
+            return sw_fail(SW_EUSAGE, "--weights-from '%s': only 'random' is known",
+                           o->weights_from);
+        return SW_OK;
+    }
+    SW_TRY(sw_checkpoint_open(dir, &s->tensors));
+    SW_TRY(sw_model_check(s->model, &s->tensors));
+    return sw_reader_open(&s->tensors, &s->reader);
+}
+
+enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out)
+{
+    struct sw_session *s = calloc(1, sizeof *s);
+    *out = s;
+    if (!s)
+        return sw_fail(SW_ENOMEM, "no memory for a session");
+    s->call = call;
+    catch_signals();
+    const struct sw_transport_options options = {.silence_s = call->options.timeout,
+                                                 .stop = &stop_requested};
+    SW_TRY(sw_transport_open(&options, &s->transport));
+    if (s->transport->size > 1)
+        sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
+                     : call->options.verbose ? SW_LOG_DEBUG
+                                             : SW_LOG_INFO,
+                     s->transport->rank, s->transport->ranks[s->transport->rank].host);
+    return open_model(s);
+}
+
+bool sw_session_leads(const struct sw_session *s)
+{
+    return s->transport->rank == 0;
+}
+
+enum sw_status sw_session_tokenizer(struct sw_session *s, bool needed)
+{
+    if (!sw_session_leads(s))
+        return SW_OK;
+    const enum sw_status status = sw_tokenizer_open(s->call->arguments[0], &s->tokenizer);
+    return needed ? status : SW_OK;
+}
+
+/* What rank 0 decides for all, sent as it is: the ranks run the same program. */
+struct agreement {
+    struct sw_footprint_params params;
+    int vocab_limit;
+    enum sw_isa isa;
+};
+
+static enum sw_status agree_isa(struct sw_session *s, enum sw_isa *isa)
+{
+    struct sw_transport *t = s->transport;
+    enum sw_isa mine = sw_cpu_isa(), asked;
+    SW_TRY(sw_isa_by_name(s->call->options.isa, &asked));
+    if (s->call->options.isa && asked > mine)
+        return sw_fail(SW_EUSAGE, "--isa %s: this processor has %s at best", s->call->options.isa,
+                       sw_isa_name(mine));
+    if (asked < mine)
+        mine = asked;
+    *isa = mine;
+    const size_t size = (size_t)t->size;
+    void **blocks = calloc(size, sizeof *blocks);
+    size_t *lengths = calloc(size, sizeof *lengths);
+    enum sw_status status = SW_OK;
+    if (!blocks || !lengths)
+        status = sw_fail(SW_ENOMEM, "no memory for %zu ranks", size);
+    else
+        status = sw_transport_gather(t, &mine, sizeof mine, blocks, lengths);
+    for (size_t r = 0; r < size && status == SW_OK && t->rank == 0; r++)
+        if (lengths[r] == sizeof mine && *(enum sw_isa *)blocks[r] < *isa)
+            *isa = *(enum sw_isa *)blocks[r];
+    for (size_t r = 0; blocks && r < size; r++)
+        free(blocks[r]);
+    free(blocks);
+    free(lengths);
+    return status;
+}
+
+static enum sw_status say_plan(const struct sw_session *s)
+{
+    char bytes[16], name[SW_HOST_MAX + 32];
+    for (int r = 0; r < s->plan.n_ranks; r++) {
+        const struct sw_stage *stage = &s->plan.stages[r];
+        sw_transport_name(s->transport, r, name, sizeof name);
+        if (stage->n_disk > 0 || stage->n_streamed > 0 || stage->n_gpu > 0)
+            return sw_fail(SW_ENOFIT,
+                           "%s would hold %d layers on disk; give it %s more host memory, or add a "
+                           "rank (see 'spillway plan')",
+                           name, stage->n_disk,
+                           sw_size_format(stage->disk_bytes, bytes, sizeof bytes));
+        if (s->transport->size > 1 && stage->count == 0)
+            sw_log(SW_LOG_INFO, "%s: no layers", name);
+        else if (s->transport->size > 1)
+            sw_log(SW_LOG_INFO, "%s: layers %d-%d%s%s, %s", name, stage->first,
+                   stage->first + stage->count - 1, stage->embed ? ", embedding" : "",
+                   stage->head ? ", head" : "",
+                   sw_size_format(stage->host.total, bytes, sizeof bytes));
+    }
+    return SW_OK;
+}
+
+static enum sw_status make_plan(struct sw_session *s, int positions, int *slices)
+{
+    const struct sw_options *o = &s->call->options;
+    SW_TRY(sw_params_resolve(o, s->model, stored_format(s), positions, &s->params));
+    SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
+    s->plan_options.slices = slices;
+    s->plan_options.footprint_at = sw_params_footprint;
+    s->plan_options.user = s->model;
+    SW_TRY(sw_plan_make(&s->footprint, &s->cluster, &s->plan_options, &s->plan));
+    SW_TRY(say_plan(s));
+    s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
+    if (!s->slices)
+        return sw_fail(SW_ENOMEM, "no memory for the plan");
+    for (int r = 0; r < s->transport->size && r < s->plan.n_ranks; r++)
+        s->slices[r] = (struct sw_engine_slice){s->plan.stages[r].first, s->plan.stages[r].count};
+    return SW_OK;
+}
+
+/* Rank 0 plans; all leave with the same params, slices and instruction set. */
+static enum sw_status agree(struct sw_session *s, int positions, enum sw_isa *isa)
+{
+    struct sw_transport *t = s->transport;
+    struct agreement mine = {0};
+    int *slices = NULL;
+    void *a = &mine, *b = NULL;
+    size_t a_bytes = sizeof mine, b_bytes = (size_t)t->size * sizeof *s->slices;
+    const struct sw_probe_options probe = {.model_dir = s->reader ? s->call->arguments[0] : NULL,
+                                           .threads = s->call->options.threads,
+                                           .measure = false};
+    SW_TRY(agree_isa(s, isa));
+    SW_TRY(sw_probe(t, &probe, &s->cluster));
+    if (t->rank == 0) {
+        enum sw_status status = sw_plan_options_resolve(&s->call->options, SW_OBJECTIVE_LATENCY,
+                                                        &slices, &s->plan_options);
+        if (status == SW_OK)
+            status = make_plan(s, positions, slices);
+        s->plan_options.slices = NULL;
+        free(slices);
+        SW_TRY(status);
+        const int vocab = s->model->dims.vocab;
+        const int known = s->tokenizer ? (int)sw_tokenizer_size(s->tokenizer) : vocab;
+        mine = (struct agreement){s->params, known < vocab ? known : vocab, *isa};
+        b = s->slices;
+    }
+    SW_TRY(sw_transport_broadcast(t, 0, &a, &a_bytes));
+    SW_TRY(sw_transport_broadcast(t, 0, &b, &b_bytes));
+    if (a_bytes != sizeof mine || b_bytes != (size_t)t->size * sizeof *s->slices)
+        return sw_fail(SW_EPEER,
+                       "the ranks do not run the same program; start the same everywhere");
+    memcpy(&mine, a, sizeof mine);
+    if (t->rank != 0) {
+        s->slices = b;
+        free(a);
+    }
+    s->params = mine.params;
+    s->vocab_limit = mine.vocab_limit;
+    *isa = mine.isa;
+    return SW_OK;
+}
+
+enum sw_status sw_session_start(struct sw_session *s, int positions)
+{
+    enum sw_isa isa;
+    SW_TRY(agree(s, positions, &isa));
+    if (s->slices[s->transport->rank].count > 0) {
+        const int rows = s->params.rows > SW_LOGIT_ROWS ? s->params.rows : SW_LOGIT_ROWS;
+        const struct sw_cpu_options cpu = {.threads = s->call->options.threads,
+                                           .isa = sw_isa_name(isa),
+                                           .max_rows = rows,
+                                           .max_cols = sw_model_max_cols(s->model)};
+        SW_TRY(sw_backend_cpu_open(&cpu, &s->backend));
+    }
+    return sw_session_load(s);
+}
+
+enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
+{
+    if (!s)
+        return status;
+    struct sw_call *call = s->call;
+    if (status == SW_OK && s->transport && s->engine && sw_session_leads(s))
+        status = sw_engine_stop(s->engine);
+    if (status == SW_OK && fflush(stdout) != 0)
+        status = sw_fail(SW_EIO, "cannot write to standard output");
+    if (s->transport) {
+        call->exit_code = sw_transport_finish(s->transport, status);
+        call->ended = true;
+        status = SW_OK;
+    }
+    sw_engine_close(s->engine);
+    if (s->backend)
+        s->backend->ops->close(s->backend);
+    sw_plan_free(&s->plan);
+    sw_cluster_free(&s->cluster);
+    sw_footprint_free(&s->footprint);
+    free(s->slices);
+    sw_tokenizer_close(s->tokenizer);
+    sw_reader_close(s->reader);
+    sw_tensors_free(&s->tensors);
+    sw_model_close(s->model);
+    free(s);
+    return status;
+}
+
+json_t *sw_session_predicted(const struct sw_session *s)
+{
+    const struct sw_prediction *p = &s->plan.predicted;
+    return json_pack("{s:f, s:f, s:f, s:f}", "load_s", p->load_s, "s_per_token", p->s_per_token,
+                     "tokens_per_s", p->tokens_per_s, "prompt_tokens_per_s",
+                     p->prompt_tokens_per_s);
+}
+
+json_t *sw_session_ranks(const struct sw_session *s)
+{
+    json_t *ranks = json_array();
+    for (int r = 0; r < s->plan.n_ranks; r++) {
+        const struct sw_stage *stage = &s->plan.stages[r];
+        json_array_append_new(
+            ranks, json_pack("{s:i, s:s, s:i, s:i, s:{s:I, s:I, s:I}}", "rank", r, "host",
+                             s->transport->ranks[r].host, "first", stage->first, "count",
+                             stage->count, "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
+                             (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes));
+    }
+    return ranks;
+}
+
+enum sw_status sw_json_print(json_t *root)
+{
+    if (!root)
+        return sw_fail(SW_ENOMEM, "no memory for the report");
+    const int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    printf("\n");
+    json_decref(root);
+    return failed ? sw_fail(SW_EIO, "cannot write to standard output") : SW_OK;
+}

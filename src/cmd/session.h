@@ -1,0 +1,73 @@
+/*
+ * What the verbs that compute have in common: the job's ranks, the model, a plan, an engine with
+ * its weights loaded. Every rank runs the same verb; rank 0 leads, the others serve.
+ */
+#ifndef SW_CMD_SESSION_H
+#define SW_CMD_SESSION_H
+
+#include "cmd/options.h"
+#include "engine/engine.h"
+#include "format/reader.h"
+#include "model/footprint.h"
+#include "plan/plan.h"
+#include "text/tokenizer.h"
+
+#include <jansson.h>
+
+struct sw_session {
+    struct sw_call *call;
+    struct sw_transport *transport;
+    struct sw_model *model;
+    struct sw_tensors tensors; /* empty with --weights-from random */
+    struct sw_reader *reader;
+    struct sw_tokenizer *tokenizer; /* rank 0, after sw_session_tokenizer; else NULL */
+    struct sw_backend *backend;
+    struct sw_engine *engine;
+    struct sw_footprint_params params;
+    struct sw_engine_slice *slices; /* (transport->size) */
+    int vocab_limit;
+    /* rank 0 */
+    struct sw_footprint footprint;
+    struct sw_cluster cluster;
+    struct sw_plan_options plan_options;
+    struct sw_plan plan;
+    double load_s;
+};
+
+/* Joins the job, opens the model's config and, unless weights are made up, its tensor directory. */
+enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out);
+/* Rank 0: opens the model's tokenizer; `needed` false: it is fine when there is none. */
+enum sw_status sw_session_tokenizer(struct sw_session *session, bool needed);
+/*
+ * Plans for a context of `positions` (rank 0's counts; 0: the default) unless --context says
+ * otherwise, and loads. Every rank calls it.
+ */
+enum sw_status sw_session_start(struct sw_session *session, int positions);
+bool sw_session_leads(const struct sw_session *session);
+/*
+ * Ends the job on every rank (on success rank 0 stops the others first), frees the session, and
+ * says in call->exit_code what all ranks agreed on. Returns SW_OK: everything has been said.
+ */
+enum sw_status sw_session_end(struct sw_session *session, enum sw_status status);
+/* {"load_s": …, "s_per_token": …, …} of the plan. */
+json_t *sw_session_predicted(const struct sw_session *session);
+/* One object per rank: host, layers, planned bytes. */
+json_t *sw_session_ranks(const struct sw_session *session);
+/* Prints root on stdout, indented, and frees it. */
+enum sw_status sw_json_print(json_t *root);
+
+/* params.c: formats and sizes that a footprint needs, from the options and the model. */
+enum sw_status sw_params_resolve(const struct sw_options *options, const struct sw_model *model,
+                                 enum sw_dtype stored, int positions,
+                                 struct sw_footprint_params *out);
+enum sw_status sw_plan_options_resolve(const struct sw_options *options,
+                                       enum sw_objective objective, int **slices,
+                                       struct sw_plan_options *out);
+/* sw_footprint_at over a struct sw_model. */
+enum sw_status sw_params_footprint(void *model, const struct sw_footprint_params *params,
+                                   struct sw_footprint *out);
+
+/* loading.c: loads this rank's slice; rank 0 shows a bar over all ranks and waits for them. */
+enum sw_status sw_session_load(struct sw_session *session);
+
+#endif

@@ -1,0 +1,182 @@
+/* Owns the verb `tokens`: text to ids and back, with the model's own tokenizer. */
+#include "cmd/options.h"
+#include "text/tokenizer.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum sw_status sw_parse_ids(const char *text, int limit, struct sw_ids *ids)
+{
+    const char *at = text;
+    while (*at) {
+        char *end;
+        errno = 0;
+        const long id = strtol(at, &end, 10);
+        if (end == at || errno || id < 0 || id >= limit)
+            return sw_fail(SW_EINPUT, "'%.20s': not a token id from 0 to %d", at, limit - 1);
+        SW_TRY(sw_ids_push(ids, (int32_t)id));
+        at = end;
+        while (*at == ',' || isspace((unsigned char)*at))
+            at++;
+    }
+    return SW_OK;
+}
+
+static unsigned flags_of(const struct sw_options *o)
+{
+    return o->special ? SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL : SW_ENCODE_PARSE_SPECIAL;
+}
+
+static enum sw_status encode(struct sw_tokenizer *tok, const char *text, size_t n,
+                             const struct sw_options *o)
+{
+    struct sw_ids ids = {0};
+    const enum sw_status status = sw_tokenizer_encode(tok, text, n, flags_of(o), &ids);
+    if (status == SW_OK) {
+        for (size_t i = 0; i < ids.count; i++)
+            printf(i ? " %d" : "%d", ids.items[i]);
+        printf("\n");
+    }
+    sw_ids_free(&ids);
+    return status;
+}
+
+static enum sw_status decode(struct sw_tokenizer *tok, const char *text,
+                             const struct sw_options *o)
+{
+    struct sw_ids ids = {0};
+    struct sw_strbuf out = {0};
+    enum sw_status status = sw_parse_ids(text, (int)sw_tokenizer_size(tok), &ids);
+    if (status == SW_OK)
+        status = sw_tokenizer_decode(tok, ids.items, ids.count, !o->special, &out);
+    if (status == SW_OK && out.failed)
+        status = sw_fail(SW_ENOMEM, "no memory for the text");
+    if (status == SW_OK && out.length > 0)
+        fwrite(out.text, 1, out.length, stdout);
+    sw_ids_free(&ids);
+    sw_strbuf_free(&out);
+    return status;
+}
+
+/* {"text"} → {"ids"}, or with --decode {"ids"} → {"text"}. */
+static enum sw_status convert_line(struct sw_tokenizer *tok, const json_t *line,
+                                   const struct sw_options *o, json_t **answer)
+{
+    struct sw_ids ids = {0};
+    struct sw_strbuf out = {0};
+    enum sw_status status = SW_OK;
+    const json_t *text = json_object_get(line, "text"), *list = json_object_get(line, "ids");
+    if (o->decode ? !json_is_array(list) : !json_is_string(text))
+        return sw_fail(SW_EINPUT, "a line must be an object with \"%s\"",
+                       o->decode ? "ids" : "text");
+    if (o->decode) {
+        size_t i;
+        json_t *item;
+        json_array_foreach((json_t *)(uintptr_t)list, i, item)
+        {
+            const json_int_t id = json_integer_value(item);
+            if (!json_is_integer(item) || id < 0 || id >= (json_int_t)sw_tokenizer_size(tok))
+                status = sw_fail(SW_EINPUT, "ids[%zu] is not a token id", i);
+            if (status == SW_OK)
+                status = sw_ids_push(&ids, (int32_t)id);
+        }
+        if (status == SW_OK)
+            status = sw_tokenizer_decode(tok, ids.items, ids.count, !o->special, &out);
+        *answer = json_pack("{s:s%}", "text", out.text ? out.text : "", out.length);
+    } else {
+        status = sw_tokenizer_encode(tok, json_string_value(text), json_string_length(text),
+                                     flags_of(o), &ids);
+        json_t *array = json_array();
+        for (size_t i = 0; i < ids.count; i++)
+            json_array_append_new(array, json_integer(ids.items[i]));
+        *answer = json_pack("{s:o}", "ids", array);
+    }
+    sw_ids_free(&ids);
+    sw_strbuf_free(&out);
+    if (status == SW_OK && !*answer)
+        status = sw_fail(SW_ENOMEM, "no memory for a line");
+    return status;
+}
+
+static enum sw_status convert_lines(struct sw_tokenizer *tok, const struct sw_options *o)
+{
+    char *line = NULL;
+    size_t capacity = 0, number = 0;
+    ssize_t n;
+    enum sw_status status = SW_OK;
+    while (status == SW_OK && (n = getline(&line, &capacity, stdin)) > 0) {
+        json_error_t error;
+        json_t *answer = NULL;
+        number++;
+        json_t *root = json_loadb(line, (size_t)n, JSON_ALLOW_NUL, &error);
+        status = root ? convert_line(tok, root, o, &answer)
+                      : sw_fail(SW_EINPUT, "not JSON: %s", error.text);
+        if (status == SW_OK) {
+            json_dumpf(answer, stdout, JSON_COMPACT);
+            printf("\n");
+        } else {
+            sw_error_context("standard input, line %zu", number);
+        }
+        json_decref(root);
+        json_decref(answer);
+    }
+    free(line);
+    return status;
+}
+
+static enum sw_status convert_all(struct sw_tokenizer *tok, const struct sw_options *o)
+{
+    struct sw_strbuf text = {0};
+    char buffer[65536];
+    size_t n;
+    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0)
+        sw_strbuf_append(&text, buffer, n);
+    enum sw_status status;
+    if (text.failed)
+        status = sw_fail(SW_ENOMEM, "no memory for the text");
+    else if (o->decode)
+        status = decode(tok, text.text ? text.text : "", o);
+    else
+        status = encode(tok, text.text ? text.text : "", text.length, o);
+    sw_strbuf_free(&text);
+    return status;
+}
+
+static enum sw_status tokens(struct sw_call *call)
+{
+    struct sw_tokenizer *tok;
+    SW_TRY(sw_tokenizer_open(call->arguments[0], &tok));
+    const enum sw_status status =
+        call->options.jsonl ? convert_lines(tok, &call->options) : convert_all(tok, &call->options);
+    sw_tokenizer_close(tok);
+    return status;
+}
+
+#define FIELD(name) offsetof(struct sw_options, name)
+
+static const struct sw_option options[] = {
+    {"decode", 'd', NULL, "ids to text instead", FIELD(decode), sw_parse_flag},
+    {"jsonl", 0, NULL, "a JSON object a line: {\"text\"} to {\"ids\"}, or back with --decode",
+     FIELD(jsonl), sw_parse_flag},
+    {"special", 0, NULL, "add BOS/EOS as the model wants; with --decode, print special tokens",
+     FIELD(special), sw_parse_flag},
+    {0}};
+
+static const struct sw_option *const groups[] = {options, sw_options_common, NULL};
+
+const struct sw_verb sw_verb_tokens = {
+    .name = "tokens",
+    .arguments = "MODEL",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "turn text on standard input into token ids, or back",
+    .description = "A directory with only tokenizer files is enough. The ids come on one line.\n\n"
+                   "  echo -n \"Hello world\" | spillway tokens gpt-j-6b\n"
+                   "  echo 15496 995 | spillway tokens gpt-j-6b --decode",
+    .groups = groups,
+    .run = tokens,
+};

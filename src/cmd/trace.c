@@ -1,0 +1,186 @@
+/* Owns the verb `trace`: hidden states and logits of given tokens, into a safetensors file. */
+#include "base/log.h"
+#include "base/units.h"
+#include "cmd/session.h"
+#include "engine/generate.h"
+#include "format/safetensors.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* All values of one trace: logits, the embedding, each layer's output. */
+struct values {
+    int n_tokens, hidden, vocab, n_layers;
+    float *logits;  /* (n_tokens, vocab) */
+    float **states; /* (n_layers + 1): [0] the embedding; each (n_tokens, hidden) */
+};
+
+static enum sw_status take_logits(void *context, int64_t position, int n, const float *data)
+{
+    struct values *v = context;
+    memcpy(v->logits + position * v->vocab, data, (size_t)n * (size_t)v->vocab * sizeof *data);
+    return SW_OK;
+}
+
+static enum sw_status take_hidden(void *context, int layer, int64_t position, int n,
+                                  const float *data)
+{
+    struct values *v = context;
+    if (layer < -1 || layer >= v->n_layers)
+        return sw_fail(SW_EPEER, "hidden states of layer %d came", layer);
+    memcpy(v->states[layer + 1] + position * v->hidden, data,
+           (size_t)n * (size_t)v->hidden * sizeof *data);
+    return SW_OK;
+}
+
+static void free_values(struct values *v)
+{
+    for (int i = 0; v->states && i <= v->n_layers; i++)
+        free(v->states[i]);
+    free(v->states);
+    free(v->logits);
+}
+
+static enum sw_status make_values(struct values *v, const struct sw_model *model, int n_tokens,
+                                  bool hidden)
+{
+    *v = (struct values){
+        n_tokens, model->dims.hidden, model->dims.vocab, model->dims.n_layers, NULL, NULL};
+    v->logits = malloc((size_t)n_tokens * (size_t)v->vocab * sizeof *v->logits);
+    if (!v->logits)
+        return sw_fail(SW_ENOMEM, "no memory for the logits of %d tokens", n_tokens);
+    if (!hidden)
+        return SW_OK;
+    v->states = calloc((size_t)v->n_layers + 1, sizeof *v->states);
+    for (int i = 0; v->states && i <= v->n_layers; i++) {
+        v->states[i] = malloc((size_t)n_tokens * (size_t)v->hidden * sizeof **v->states);
+        if (!v->states[i])
+            return sw_fail(SW_ENOMEM, "no memory for the hidden states of %d tokens", n_tokens);
+    }
+    return v->states ? SW_OK : sw_fail(SW_ENOMEM, "no memory for hidden states");
+}
+
+static enum sw_status write_values(const struct values *v, const char *path)
+{
+    const int n = v->states ? v->n_layers + 2 : 1;
+    struct sw_safetensors_spec *specs = calloc((size_t)n, sizeof *specs);
+    char(*names)[32] = calloc((size_t)n, sizeof *names);
+    struct sw_safetensors_writer *writer = NULL;
+    enum sw_status status = SW_OK;
+    if (!specs || !names)
+        status = sw_fail(SW_ENOMEM, "no memory for the list of tensors");
+    for (int i = 0; i < n && status == SW_OK; i++) {
+        if (i == 0)
+            snprintf(names[i], sizeof names[i], "logits");
+        else if (i == 1)
+            snprintf(names[i], sizeof names[i], "embed");
+        else
+            snprintf(names[i], sizeof names[i], "hidden.%d", i - 2);
+        specs[i] =
+            (struct sw_safetensors_spec){.name = names[i],
+                                         .dtype = SW_F32,
+                                         .rank = 2,
+                                         .shape = {v->n_tokens, i == 0 ? v->vocab : v->hidden}};
+    }
+    if (status == SW_OK)
+        status = sw_safetensors_writer_open(path, specs, (size_t)n, &writer);
+    for (int i = 0; i < n && status == SW_OK; i++)
+        status = sw_safetensors_writer_write(writer, i == 0 ? v->logits : v->states[i - 1],
+                                             (size_t)specs[i].shape[0] * (size_t)specs[i].shape[1] *
+                                                 sizeof(float));
+    if (writer && status == SW_OK)
+        status = sw_safetensors_writer_close(writer);
+    else
+        sw_safetensors_writer_abort(writer);
+    free(specs);
+    free(names);
+    return status;
+}
+
+static enum sw_status report(const struct sw_session *s, const struct values *v)
+{
+    const char *path = s->call->options.dump;
+    if (s->call->options.json)
+        return sw_json_print(json_pack("{s:s, s:i, s:i, s:b}", "file", path, "tokens", v->n_tokens,
+                                       "vocab", v->vocab, "hidden", v->states != NULL));
+    printf("%s: logits (%d, %d)%s\n", path, v->n_tokens, v->vocab,
+           v->states ? ", embed and hidden.<layer>" : "");
+    return SW_OK;
+}
+
+static enum sw_status lead(struct sw_session *s, const struct sw_ids *ids)
+{
+    const struct sw_options *o = &s->call->options;
+    struct values v;
+    const int n = (int)ids->count;
+    SW_TRY(sw_session_start(s, n));
+    if (n > s->params.context)
+        return sw_fail(SW_EINPUT, "%d tokens, but there is room for %d; raise --context", n,
+                       s->params.context);
+    enum sw_status status = make_values(&v, s->model, n, o->hidden);
+    const struct sw_engine_watch watch = {
+        .hidden = o->hidden ? take_hidden : NULL, .logits = take_logits, .context = &v};
+    const struct sw_sampling greedy = sw_sampling_default();
+    if (status == SW_OK)
+        status = sw_engine_watch(s->engine, &watch);
+    if (status == SW_OK)
+        status = sw_engine_slot(s->engine, 0, &greedy);
+    if (status == SW_OK)
+        status = sw_feed(s->engine, ids->items, n, s->params.rows, SW_WANT_ALL);
+    if (status == SW_OK)
+        status = write_values(&v, o->dump);
+    if (status == SW_OK)
+        status = report(s, &v);
+    free_values(&v);
+    return status;
+}
+
+static enum sw_status trace(struct sw_call *call)
+{
+    struct sw_session *s;
+    struct sw_ids ids = {0};
+    if (!call->options.tokens || !call->options.dump)
+        return sw_fail(SW_EUSAGE, "trace: wants --tokens 1,2,3 and --dump FILE.safetensors");
+    enum sw_status status = sw_session_open(call, &s);
+    if (status == SW_OK)
+        status = sw_parse_ids(call->options.tokens, s->model->dims.vocab, &ids);
+    if (status == SW_OK && ids.count == 0)
+        status = sw_fail(SW_EUSAGE, "trace: --tokens is empty");
+    if (status == SW_OK && sw_session_leads(s)) {
+        status = lead(s, &ids);
+    } else if (status == SW_OK) {
+        status = sw_session_start(s, 0);
+        if (status == SW_OK)
+            status = sw_engine_serve(s->engine);
+    }
+    sw_ids_free(&ids);
+    return sw_session_end(s, status);
+}
+
+#define FIELD(name) offsetof(struct sw_options, name)
+
+static const struct sw_option options[] = {
+    {"tokens", 0, "1,2,3", "the token ids to feed (see 'spillway tokens')", FIELD(tokens),
+     sw_parse_text},
+    {"dump", 'o', "FILE", "where the tensors go (.safetensors)", FIELD(dump), sw_parse_text},
+    {"hidden", 0, NULL, "also the embedding and every layer's output", FIELD(hidden),
+     sw_parse_flag},
+    {0}};
+
+static const struct sw_option *const groups[] = {options, sw_options_placement, sw_options_common,
+                                                 NULL};
+
+const struct sw_verb sw_verb_trace = {
+    .name = "trace",
+    .arguments = "MODEL --tokens IDS --dump FILE",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "look inside: hidden states and logits of given tokens, as a file",
+    .description =
+        "FILE gets 'logits' (tokens, vocab), and with --hidden 'embed' and 'hidden.<i>' (tokens,\n"
+        "hidden), all f32. The bits do not depend on ranks, threads or --chunk.\n\n"
+        "  spillway trace opt-66b --tokens 2,31414 --dump acts.safetensors --hidden",
+    .groups = groups,
+    .run = trace,
+};

@@ -1,0 +1,78 @@
+/* Owns the reading of SentencePiece's character map (Darts-clone's unit layout). */
+#include "text/charsmap.h"
+
+#include "text/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum sw_status sw_charsmap_parse(struct sw_charsmap *map, const char *bytes, size_t n)
+{
+    uint32_t trie = 0;
+    *map = (struct sw_charsmap){0};
+    if (n == 0)
+        return SW_OK;
+    for (size_t i = 0; n >= 4 && i < 4; i++)
+        trie |= (uint32_t)(unsigned char)bytes[i] << (8 * i);
+    if (n < 5 || trie > n - 5 || trie % 4 != 0 || trie == 0)
+        return sw_fail(SW_EMODEL,
+                       "precompiled_charsmap: %zu bytes with a trie of %u do not fit; the file is "
+                       "damaged",
+                       n, trie);
+    const char *strings = bytes + 4 + trie;
+    const size_t n_strings = n - 4 - trie;
+    if (!sw_utf8_valid(strings, n_strings))
+        return sw_fail(SW_EMODEL, "precompiled_charsmap: a replacement is not UTF-8");
+    map->units = calloc(trie / 4, sizeof *map->units);
+    map->strings = malloc(n_strings + 1);
+    if (!map->units || !map->strings) {
+        sw_charsmap_free(map);
+        return sw_fail(SW_ENOMEM, "no memory for a character map of %zu bytes", n);
+    }
+    map->n_units = trie / 4;
+    for (size_t i = 0; i < trie; i++)
+        map->units[i / 4] |= (uint32_t)(unsigned char)bytes[4 + i] << (8 * (i % 4));
+    memcpy(map->strings, strings, n_strings);
+    map->strings[n_strings] = '\0';
+    map->n_strings = n_strings + 1;
+    return SW_OK;
+}
+
+void sw_charsmap_free(struct sw_charsmap *map)
+{
+    free(map->units);
+    free(map->strings);
+    *map = (struct sw_charsmap){0};
+}
+
+static size_t offset_of(uint32_t unit)
+{
+    return (size_t)(unit >> 10) << ((unit & 0x200) >> 6);
+}
+
+size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size_t n,
+                           const char **replacement)
+{
+    size_t longest = 0;
+    if (map->n_units == 0)
+        return 0;
+    size_t at = offset_of(map->units[0]);
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char byte = (unsigned char)text[i];
+        at ^= byte;
+        if (byte == 0 || at >= map->n_units || (map->units[at] & 0x800000FFu) != byte)
+            break;
+        const uint32_t unit = map->units[at];
+        at ^= offset_of(unit);
+        if (at >= map->n_units)
+            break;
+        if (!(unit >> 8 & 1))
+            continue;
+        const size_t string = map->units[at] & 0x7FFFFFFFu;
+        if (string >= map->n_strings)
+            break;
+        longest = i + 1;
+        *replacement = map->strings + string;
+    }
+    return longest;
+}

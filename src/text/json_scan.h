@@ -1,0 +1,50 @@
+/*
+ * A pull scanner over JSON text, for the two members of a tokenizer file that hold hundreds of
+ * thousands of strings (vocabulary, merges). Everything smaller goes to jansson.
+ */
+#ifndef SW_TEXT_JSON_SCAN_H
+#define SW_TEXT_JSON_SCAN_H
+
+#include "base/status.h"
+#include "base/strbuf.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sw_json_scan {
+    const char *begin, *at, *end;
+    bool first;               /* nothing of the innermost object or array has been read */
+    struct sw_strbuf text[2]; /* decoded strings, used in turn: the last two stay valid */
+    unsigned turn;
+};
+
+struct sw_json_range {
+    const char *bytes; /* NULL: absent */
+    size_t length;
+};
+
+/* The bytes are borrowed. All failures are SW_EMODEL and name the byte offset. */
+void sw_json_scan_begin(struct sw_json_scan *scan, const char *bytes, size_t n);
+void sw_json_scan_free(struct sw_json_scan *scan);
+/* The next byte that is not white space, '\0' at the end. */
+char sw_json_scan_peek(struct sw_json_scan *scan);
+/* Steps into an object ('{') or array ('['). */
+enum sw_status sw_json_scan_enter(struct sw_json_scan *scan, char open);
+/* Steps to the next member or element; *more false: the end ('}' or ']') was read. */
+enum sw_status sw_json_scan_next(struct sw_json_scan *scan, char open, bool *more);
+/* A string, decoded, valid UTF-8. */
+enum sw_status sw_json_scan_string(struct sw_json_scan *scan, const char **text, size_t *n);
+/* A member's name and the colon after it. */
+enum sw_status sw_json_scan_key(struct sw_json_scan *scan, const char **text, size_t *n);
+enum sw_status sw_json_scan_integer(struct sw_json_scan *scan, int64_t *value);
+/* Passes over any value and tells where it was; strings inside are not validated. */
+enum sw_status sw_json_scan_skip(struct sw_json_scan *scan, struct sw_json_range *range);
+/* SW_EMODEL when anything but white space is left. */
+enum sw_status sw_json_scan_end(struct sw_json_scan *scan);
+
+/* Parses a range with jansson (NULL for an absent one); `name` is for the message. */
+enum sw_status sw_json_parse(const struct sw_json_range *range, const char *name, json_t **out);
+
+#endif

@@ -1,0 +1,410 @@
+/*
+ * Owns the pre-tokenizer steps: each takes the pieces so far and writes finer ones. Spans and
+ * behaviours follow Hugging Face tokenizers, whose files these are.
+ */
+#include "text/pretokenize.h"
+
+#include "text/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char sw_pattern_gpt2[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+const char sw_pattern_llama3[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}|"
+    " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const char sw_pattern_qwen[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}|"
+                               " ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+enum behavior { REMOVED, ISOLATED, MERGED_WITH_PREVIOUS, MERGED_WITH_NEXT, CONTIGUOUS };
+static const char *const behaviors[] = {"Removed", "Isolated", "MergedWithPrevious",
+                                        "MergedWithNext", "Contiguous"};
+enum scheme { ALWAYS, FIRST, NEVER };
+
+struct sw_pretokenize_step {
+    const struct kind *kind;
+    struct sw_regex *regex;   /* what to look for: a pattern, */
+    struct sw_strbuf literal; /* a text (Split by String, Metaspace's replacement), */
+    bool (*class)(uint32_t);  /* or a class of characters */
+    enum behavior behavior;
+    bool invert;
+    bool add_prefix_space; /* ByteLevel */
+    bool split;            /* Metaspace */
+    enum scheme scheme;
+};
+
+struct kind {
+    const char *type;
+    enum sw_status (*parse)(struct sw_pretokenize_step *, const json_t *);
+    enum sw_status (*run)(struct sw_pretokenize_step *, const struct sw_pieces *,
+                          struct sw_pieces *);
+};
+
+static enum sw_status out_of_memory(void)
+{
+    return sw_fail(SW_ENOMEM, "no memory to cut a text into pieces");
+}
+
+static enum sw_status add_span(struct sw_pieces *pieces, size_t start, size_t length, bool at_zero)
+{
+    if (length == 0)
+        return SW_OK;
+    if (pieces->count == pieces->capacity) {
+        const size_t capacity = pieces->capacity ? pieces->capacity * 2 : 64;
+        struct sw_span *spans = realloc(pieces->spans, capacity * sizeof *spans);
+        if (!spans)
+            return out_of_memory();
+        pieces->spans = spans;
+        pieces->capacity = capacity;
+    }
+    pieces->spans[pieces->count++] = (struct sw_span){start, length, at_zero};
+    return SW_OK;
+}
+
+/* The next match in text[0..n) from `from` on; *start = n when there is none. */
+static enum sw_status next_match(struct sw_pretokenize_step *step, const char *text, size_t n,
+                                 size_t from, size_t *start, size_t *end)
+{
+    bool found = false;
+    *start = *end = n;
+    if (step->regex) {
+        /* An empty match cuts nothing off; go on behind the next character. */
+        for (int length = 1; from < n; from += (size_t)length) {
+            SW_TRY(sw_regex_next(step->regex, text, n, from, &found, start, end));
+            if (!found || *end > *start)
+                break;
+            from = *end;
+            if (from < n)
+                sw_utf8_decode(text + from, &length);
+        }
+        if (!found || *end == *start)
+            *start = *end = n;
+        return SW_OK;
+    }
+    if (step->literal.length > 0) {
+        const char *hit = memmem(text + from, n - from, step->literal.text, step->literal.length);
+        if (hit) {
+            *start = (size_t)(hit - text);
+            *end = *start + step->literal.length;
+        }
+        return SW_OK;
+    }
+    int length;
+    for (size_t i = from; i < n; i += (size_t)length)
+        if (step->class(sw_utf8_decode(text + i, &length))) {
+            *start = i;
+            *end = i + (size_t)length;
+            return SW_OK;
+        }
+    return SW_OK;
+}
+
+/* Joins matches and what lies between them into the spans the behaviour wants. */
+struct cutter {
+    struct sw_pieces *out;
+    size_t base;  /* of the piece in out->text */
+    bool at_zero; /* of the piece */
+    enum behavior behavior;
+    size_t open, end; /* the span that may still grow, [open, end) */
+    bool have, match; /* there is one; the last part was a match */
+};
+
+static enum sw_status cut_close(struct cutter *cutter)
+{
+    if (!cutter->have)
+        return SW_OK;
+    cutter->have = false;
+    return add_span(cutter->out, cutter->base + cutter->open, cutter->end - cutter->open,
+                    cutter->at_zero && cutter->open == 0);
+}
+
+static enum sw_status cut_part(struct cutter *cutter, size_t start, size_t end, bool match)
+{
+    bool grow = false;
+    if (start == end)
+        return SW_OK;
+    switch (cutter->behavior) {
+    case REMOVED:
+    case ISOLATED:
+        break;
+    case MERGED_WITH_PREVIOUS:
+        grow = match && !cutter->match;
+        break;
+    case MERGED_WITH_NEXT:
+        grow = !match && cutter->match;
+        break;
+    case CONTIGUOUS:
+        grow = match == cutter->match;
+        break;
+    }
+    if (!grow || !cutter->have) {
+        SW_TRY(cut_close(cutter));
+        cutter->open = start;
+        cutter->have = !(match && cutter->behavior == REMOVED);
+    }
+    cutter->end = end;
+    cutter->match = match;
+    return SW_OK;
+}
+
+/* out->text already holds the piece at `base`. */
+static enum sw_status cut_piece(struct sw_pretokenize_step *step, struct sw_pieces *out,
+                                size_t base, size_t n, bool at_zero)
+{
+    struct cutter cutter = {
+        .out = out, .base = base, .at_zero = at_zero, .behavior = step->behavior};
+    for (size_t from = 0, start, end; from < n; from = end) {
+        SW_TRY(next_match(step, out->text.text + base, n, from, &start, &end));
+        SW_TRY(cut_part(&cutter, from, start, step->invert));
+        SW_TRY(cut_part(&cutter, start, end, !step->invert));
+    }
+    return cut_close(&cutter);
+}
+
+static enum sw_status run_split(struct sw_pretokenize_step *step, const struct sw_pieces *in,
+                                struct sw_pieces *out)
+{
+    sw_strbuf_append(&out->text, in->text.text, in->text.length);
+    if (out->text.failed)
+        return out_of_memory();
+    for (size_t i = 0; i < in->count; i++)
+        SW_TRY(cut_piece(step, out, in->spans[i].start, in->spans[i].length, in->spans[i].at_zero));
+    return SW_OK;
+}
+
+static enum sw_status run_byte_level(struct sw_pretokenize_step *step, const struct sw_pieces *in,
+                                     struct sw_pieces *out)
+{
+    for (size_t i = 0; i < in->count; i++) {
+        const struct sw_span *span = &in->spans[i];
+        const char *text = in->text.text + span->start;
+        const size_t base = out->text.length;
+        if (step->add_prefix_space && text[0] != ' ')
+            sw_strbuf_append(&out->text, " ", 1);
+        sw_strbuf_append(&out->text, text, span->length);
+        if (out->text.failed)
+            return out_of_memory();
+        const size_t n = out->text.length - base;
+        if (step->regex)
+            SW_TRY(cut_piece(step, out, base, n, span->at_zero));
+        else
+            SW_TRY(add_span(out, base, n, span->at_zero));
+    }
+    return SW_OK;
+}
+
+static enum sw_status run_metaspace(struct sw_pretokenize_step *step, const struct sw_pieces *in,
+                                    struct sw_pieces *out)
+{
+    const struct sw_strbuf *mark = &step->literal;
+    for (size_t i = 0; i < in->count; i++) {
+        const struct sw_span *span = &in->spans[i];
+        const char *text = in->text.text + span->start;
+        const size_t base = out->text.length;
+        const bool marked = text[0] == ' ' || (span->length >= mark->length &&
+                                               memcmp(text, mark->text, mark->length) == 0);
+        if (!marked && (step->scheme == ALWAYS || (step->scheme == FIRST && span->at_zero)))
+            sw_strbuf_append(&out->text, mark->text, mark->length);
+        for (size_t k = 0, run; k < span->length; k += run) {
+            const char *space = memchr(text + k, ' ', span->length - k);
+            run = space ? (size_t)(space - (text + k)) : span->length - k;
+            sw_strbuf_append(&out->text, text + k, run);
+            if (space) {
+                sw_strbuf_append(&out->text, mark->text, mark->length);
+                run++;
+            }
+        }
+        if (out->text.failed)
+            return out_of_memory();
+        const size_t n = out->text.length - base;
+        if (step->split)
+            SW_TRY(cut_piece(step, out, base, n, span->at_zero));
+        else
+            SW_TRY(add_span(out, base, n, span->at_zero));
+    }
+    return SW_OK;
+}
+
+static enum sw_status parse_behavior(struct sw_pretokenize_step *step, const json_t *json)
+{
+    const char *name = json_string_value(json_object_get(json, "behavior"));
+    for (size_t i = 0; name && i < sizeof behaviors / sizeof behaviors[0]; i++)
+        if (strcmp(behaviors[i], name) == 0) {
+            step->behavior = (enum behavior)i;
+            return SW_OK;
+        }
+    return sw_fail(SW_EMODEL,
+                   "pre_tokenizer: behavior \"%.40s\" is not supported; Removed, Isolated, "
+                   "MergedWithPrevious, MergedWithNext and Contiguous are",
+                   name ? name : "(none)");
+}
+
+static enum sw_status parse_split(struct sw_pretokenize_step *step, const json_t *json)
+{
+    const json_t *pattern = json_object_get(json, "pattern");
+    const json_t *regex = json_object_get(pattern, "Regex");
+    const json_t *literal = json_object_get(pattern, "String");
+    SW_TRY(parse_behavior(step, json));
+    step->invert = json_is_true(json_object_get(json, "invert"));
+    if (json_is_string(regex))
+        return sw_regex_compile(json_string_value(regex), json_string_length(regex), &step->regex);
+    if (!json_is_string(literal) || json_string_length(literal) == 0)
+        return sw_fail(SW_EMODEL, "pre_tokenizer Split: its pattern is neither Regex nor String");
+    sw_strbuf_append(&step->literal, json_string_value(literal), json_string_length(literal));
+    return step->literal.failed ? out_of_memory() : SW_OK;
+}
+
+static enum sw_status parse_byte_level(struct sw_pretokenize_step *step, const json_t *json)
+{
+    const json_t *use_regex = json_object_get(json, "use_regex");
+    step->behavior = ISOLATED;
+    step->add_prefix_space = json_is_true(json_object_get(json, "add_prefix_space"));
+    if (json_is_false(use_regex))
+        return SW_OK;
+    return sw_regex_compile(sw_pattern_gpt2, strlen(sw_pattern_gpt2), &step->regex);
+}
+
+static enum sw_status parse_metaspace(struct sw_pretokenize_step *step, const json_t *json)
+{
+    const json_t *mark = json_object_get(json, "replacement");
+    const char *scheme = json_string_value(json_object_get(json, "prepend_scheme"));
+    const bool old = json_is_false(json_object_get(json, "add_prefix_space"));
+    step->behavior = MERGED_WITH_NEXT;
+    step->split = !json_is_false(json_object_get(json, "split"));
+    if (!json_is_string(mark) || json_string_length(mark) == 0)
+        return sw_fail(SW_EMODEL, "pre_tokenizer Metaspace: \"replacement\" is not a character");
+    sw_strbuf_append(&step->literal, json_string_value(mark), json_string_length(mark));
+    if (step->literal.failed)
+        return out_of_memory();
+    if (scheme && strcmp(scheme, "always") != 0 && strcmp(scheme, "first") != 0 &&
+        strcmp(scheme, "never") != 0)
+        return sw_fail(SW_EMODEL,
+                       "pre_tokenizer Metaspace: prepend_scheme \"%.40s\" is not supported; "
+                       "always, first and never are",
+                       scheme);
+    step->scheme = old || (scheme && scheme[0] == 'n')      ? NEVER
+                   : scheme && strcmp(scheme, "first") == 0 ? FIRST
+                                                            : ALWAYS;
+    return SW_OK;
+}
+
+static enum sw_status parse_digits(struct sw_pretokenize_step *step, const json_t *json)
+{
+    step->class = sw_utf8_is_numeric;
+    step->behavior =
+        json_is_true(json_object_get(json, "individual_digits")) ? ISOLATED : CONTIGUOUS;
+    return SW_OK;
+}
+
+static enum sw_status parse_whitespace_split(struct sw_pretokenize_step *step, const json_t *json)
+{
+    (void)json;
+    step->class = sw_utf8_is_space;
+    step->behavior = REMOVED;
+    return SW_OK;
+}
+
+static enum sw_status parse_punctuation(struct sw_pretokenize_step *step, const json_t *json)
+{
+    step->class = sw_utf8_is_punctuation;
+    step->behavior = ISOLATED;
+    return json_object_get(json, "behavior") ? parse_behavior(step, json) : SW_OK;
+}
+
+static const struct kind kinds[] = {
+    {"ByteLevel", parse_byte_level, run_byte_level},
+    {"Split", parse_split, run_split},
+    {"Metaspace", parse_metaspace, run_metaspace},
+    {"Digits", parse_digits, run_split},
+    {"WhitespaceSplit", parse_whitespace_split, run_split},
+    {"Punctuation", parse_punctuation, run_split},
+};
+
+static enum sw_status add_step(struct sw_pretokenizer *pre, const struct kind *kind,
+                               struct sw_pretokenize_step **out)
+{
+    if (pre->n_steps == SW_PRETOKENIZE_STEPS_MAX)
+        return sw_fail(SW_EMODEL, "the pre_tokenizer has more than %d steps",
+                       SW_PRETOKENIZE_STEPS_MAX);
+    if (pre->byte_level)
+        return sw_fail(SW_EMODEL, "pre_tokenizer %s after ByteLevel is not supported", kind->type);
+    struct sw_pretokenize_step *step = calloc(1, sizeof *step);
+    if (!step)
+        return out_of_memory();
+    step->kind = kind;
+    pre->steps[pre->n_steps++] = step;
+    pre->byte_level = kind->run == run_byte_level;
+    *out = step;
+    return SW_OK;
+}
+
+static enum sw_status parse_one(struct sw_pretokenizer *pre, const json_t *json, int depth)
+{
+    const char *type = json_string_value(json_object_get(json, "type"));
+    if (!type)
+        return sw_fail(SW_EMODEL, "pre_tokenizer: an entry has no \"type\"");
+    if (strcmp(type, "Sequence") == 0 && depth < 4) {
+        const json_t *list = json_object_get(json, "pretokenizers");
+        for (size_t i = 0; i < json_array_size(list); i++)
+            SW_TRY(parse_one(pre, json_array_get(list, i), depth + 1));
+        return SW_OK;
+    }
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        struct sw_pretokenize_step *step = NULL;
+        if (strcmp(kinds[i].type, type) != 0)
+            continue;
+        SW_TRY(add_step(pre, &kinds[i], &step));
+        return kinds[i].parse(step, json);
+    }
+    return sw_fail(SW_EMODEL,
+                   "pre_tokenizer \"%.40s\" is not supported; ByteLevel, Split, Metaspace, Digits, "
+                   "WhitespaceSplit, Punctuation and Sequence are",
+                   type);
+}
+
+enum sw_status sw_pretokenizer_parse(struct sw_pretokenizer *pre, const json_t *json)
+{
+    return !json || json_is_null(json) ? SW_OK : parse_one(pre, json, 0);
+}
+
+enum sw_status sw_pretokenizer_add_split(struct sw_pretokenizer *pre, const char *pattern)
+{
+    struct sw_pretokenize_step *step = NULL;
+    SW_TRY(add_step(pre, &kinds[1], &step));
+    step->behavior = ISOLATED;
+    return sw_regex_compile(pattern, strlen(pattern), &step->regex);
+}
+
+enum sw_status sw_pretokenize(struct sw_pretokenizer *pre, const char *text, size_t n, bool at_zero,
+                              const struct sw_pieces **out)
+{
+    struct sw_pieces *in = &pre->pieces[0];
+    in->text.length = in->count = 0;
+    sw_strbuf_append(&in->text, text, n);
+    if (in->text.failed)
+        return out_of_memory();
+    SW_TRY(add_span(in, 0, n, at_zero));
+    for (size_t i = 0; i < pre->n_steps; i++) {
+        struct sw_pieces *to = &pre->pieces[(i + 1) & 1];
+        to->text.length = to->count = 0;
+        SW_TRY(pre->steps[i]->kind->run(pre->steps[i], in, to));
+        in = to;
+    }
+    *out = in;
+    return SW_OK;
+}
+
+void sw_pretokenizer_free(struct sw_pretokenizer *pre)
+{
+    for (size_t i = 0; i < pre->n_steps; i++) {
+        sw_regex_free(pre->steps[i]->regex);
+        sw_strbuf_free(&pre->steps[i]->literal);
+        free(pre->steps[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        sw_strbuf_free(&pre->pieces[i].text);
+        free(pre->pieces[i].spans);
+    }
+    *pre = (struct sw_pretokenizer){0};
+}

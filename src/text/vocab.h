@@ -1,0 +1,50 @@
+/* The pieces of a vocabulary: id to bytes and bytes to id. */
+#ifndef SW_TEXT_VOCAB_H
+#define SW_TEXT_VOCAB_H
+
+#include "base/status.h"
+#include "base/strbuf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SW_VOCAB_MAX (1 << 22) /* ids; the largest published vocabularies have 2^18 */
+#define SW_PIECE_MAX (1 << 16) /* bytes of one piece */
+
+struct sw_piece {
+    size_t offset; /* in `bytes` */
+    uint32_t length;
+    bool used;   /* false: no piece has this id */
+    bool hidden; /* not found by sw_vocab_find: no text can spell it */
+};
+
+struct sw_vocab_slot {
+    uint32_t hash;
+    int32_t id; /* -1: free */
+};
+
+struct sw_vocab {
+    struct sw_strbuf bytes;
+    struct sw_piece *pieces; /* (count) by id */
+    size_t count, capacity;
+    struct sw_vocab_slot *slots; /* (mask + 1), NULL until sw_vocab_index */
+    size_t mask;
+    size_t longest; /* bytes, over the pieces that can be found */
+};
+
+/* Sets the piece of `id`; a second time replaces it. SW_EMODEL for an id or length out of range. */
+enum sw_status sw_vocab_set(struct sw_vocab *vocab, int64_t id, const char *bytes, size_t n,
+                            bool hidden);
+/* Builds the look-up of all pieces set so far; of equal pieces the lowest id is found. */
+enum sw_status sw_vocab_index(struct sw_vocab *vocab);
+/* The id of bytes[0..n), -1 when there is none. */
+int32_t sw_vocab_find(const struct sw_vocab *vocab, const char *bytes, size_t n);
+/* NULL for an id without a piece. */
+const char *sw_vocab_piece(const struct sw_vocab *vocab, int64_t id, size_t *n);
+void sw_vocab_free(struct sw_vocab *vocab);
+
+/* A 64-bit hash of n bytes, good in all its bits. */
+uint64_t sw_hash_bytes(const char *bytes, size_t n);
+
+#endif

@@ -1,0 +1,170 @@
+/* Attention on the CPU: against double precision, and bit for bit however a prompt is cut. */
+#include "cpu_help.h"
+
+struct setup {
+    int n_heads, n_kv_heads, head_dim;
+    int64_t length, window;
+    bool alibi;
+    enum sw_dtype kv;
+};
+
+static const struct setup setups[] = {
+    {4, 4, 16, 70, 0, false, SW_F32},    {8, 2, 64, 200, 0, false, SW_F16},
+    {6, 1, 20, 150, 0, false, SW_BF16},  {4, 2, 80, 130, 64, false, SW_F16},
+    {3, 3, 5, 200, 10, false, SW_F32},   {12, 4, 32, 140, 0, true, SW_BF16},
+    {2, 1, 128, 300, 100, true, SW_F32}, {60, 1, 24, 66, 0, false, SW_F16},
+    {8, 8, 96, 65, 1, false, SW_BF16},   {1, 1, 1, 64, 0, true, SW_F16},
+};
+
+struct world {
+    struct setup s;
+    float *q, *k, *v, *slopes; /* (length, heads * head_dim) */
+};
+
+static struct world make(struct setup s)
+{
+    struct world w = {s, floats(s.length * s.n_heads * s.head_dim, 1),
+                      floats(s.length * s.n_kv_heads * s.head_dim, 2),
+                      floats(s.length * s.n_kv_heads * s.head_dim, 3), floats(s.n_heads, 4)};
+    for (int64_t i = 0; i < s.length * s.n_heads * s.head_dim; i++)
+        w.q[i] *= 4;
+    for (int h = 0; h < s.n_heads; h++)
+        w.slopes[h] = 0.02f + 0.01f * (float)h;
+    return w;
+}
+
+static void drop(struct world *w)
+{
+    free(w->q), free(w->k), free(w->v), free(w->slopes);
+}
+
+/* The prompt in slot 1 of 3, `chunk` positions a call; out: (length, n_heads * head_dim). */
+static void run(struct sw_backend *b, const struct world *w, int64_t chunk, float *out)
+{
+    const struct setup *s = &w->s;
+    const int64_t q_ld = s->n_heads * s->head_dim, kv_ld = s->n_kv_heads * s->head_dim;
+    struct sw_kv kv = {s->kv, 3, s->n_kv_heads, s->head_dim, s->length, NULL};
+    const size_t bytes = sw_kv_bytes(s->kv, 3, s->n_kv_heads, s->head_dim, s->length);
+    kv.d_data = device(b, bytes);
+    for (int64_t at = 0; at < s->length; at += chunk) {
+        const int64_t n = s->length - at < chunk ? s->length - at : chunk;
+        const struct sw_span span = {1, at, 0, n};
+        b->ops->kv_store(b, &kv, &span, 1, w->k + at * kv_ld, w->v + at * kv_ld, kv_ld,
+                         s->head_dim);
+        const struct sw_attention a = {.n_heads = s->n_heads,
+                                       .scale = 1 / sqrtf((float)s->head_dim),
+                                       .window = s->window,
+                                       .d_slopes = s->alibi ? w->slopes : NULL,
+                                       .d_q = w->q + at * q_ld,
+                                       .q_ld = q_ld,
+                                       .q_head = s->head_dim,
+                                       .d_out = out + at * q_ld,
+                                       .out_ld = q_ld};
+        b->ops->attend(b, &a, &kv, &span, 1);
+    }
+    b->ops->free(b, kv.d_data, bytes);
+}
+
+static void reference(const struct world *w, double *out)
+{
+    const struct setup *s = &w->s;
+    const int64_t q_ld = s->n_heads * s->head_dim, kv_ld = s->n_kv_heads * s->head_dim;
+    double *p = malloc((size_t)s->length * sizeof *p);
+    for (int64_t i = 0; i < s->length; i++)
+        for (int h = 0; h < s->n_heads; h++) {
+            const int g = h / (s->n_heads / s->n_kv_heads);
+            const int64_t first = s->window && i - s->window + 1 > 0 ? i - s->window + 1 : 0;
+            double top = -INFINITY, total = 0;
+            for (int64_t j = first; j <= i; j++) {
+                p[j] = 0;
+                for (int d = 0; d < s->head_dim; d++)
+                    p[j] += (double)w->q[i * q_ld + h * s->head_dim + d] *
+                            rounded(s->kv, w->k[j * kv_ld + g * s->head_dim + d]);
+                p[j] = p[j] / sqrt(s->head_dim) + (s->alibi ? w->slopes[h] * (double)j : 0);
+                top = fmax(top, p[j]);
+            }
+            for (int64_t j = first; j <= i; j++)
+                total += p[j] = exp(p[j] - top);
+            for (int d = 0; d < s->head_dim; d++) {
+                double sum = 0;
+                for (int64_t j = first; j <= i; j++)
+                    sum += p[j] * rounded(s->kv, w->v[j * kv_ld + g * s->head_dim + d]);
+                out[i * q_ld + h * s->head_dim + d] = sum / total;
+            }
+        }
+    free(p);
+}
+
+static void attention_is_right_and_bits_do_not_depend_on_the_cut(void)
+{
+    static const int64_t chunks[] = {1, 3, 7, 32, 64, 65, 100};
+    for (size_t i = 0; i < sizeof setups / sizeof setups[0]; i++) {
+        struct world w = make(setups[i]);
+        const int64_t n = w.s.length * w.s.n_heads * w.s.head_dim;
+        double *want = malloc((size_t)n * sizeof *want);
+        float *whole = malloc((size_t)n * sizeof *whole), *cut = malloc((size_t)n * sizeof *cut);
+        reference(&w, want);
+        FOR_EACH_ISA(isa)
+        {
+            struct sw_backend *b = open_cpu(2, isa);
+            run(b, &w, w.s.length, whole);
+            const double error = largest_error(whole, want, n);
+            if (error > 3e-6)
+                printf("setup %zu %s: %g\n", i, sw_isa_name(isa), error);
+            CU_ASSERT(error <= 3e-6);
+            for (size_t c = 0; c < sizeof chunks / sizeof chunks[0]; c++) {
+                run(b, &w, chunks[c], cut);
+                CU_ASSERT(!memcmp(cut, whole, (size_t)n * sizeof *cut));
+            }
+            b->ops->close(b);
+            struct sw_backend *single = open_cpu(1, isa);
+            run(single, &w, w.s.length, cut);
+            CU_ASSERT(!memcmp(cut, whole, (size_t)n * sizeof *cut));
+            single->ops->close(single);
+        }
+        free(want), free(whole), free(cut);
+        drop(&w);
+    }
+}
+
+/* Several slots in one call, at different positions: each as if alone. */
+static void slots_do_not_touch_each_other(void)
+{
+    struct world w = make(setups[1]);
+    const int64_t q_ld = 8 * 64, kv_ld = 2 * 64, n = w.s.length * q_ld;
+    float *alone = malloc((size_t)n * sizeof *alone),
+          *both = malloc((size_t)(2 * q_ld) * sizeof *both);
+    FOR_EACH_ISA(isa)
+    {
+        struct sw_backend *b = open_cpu(2, isa);
+        run(b, &w, w.s.length, alone);
+        struct sw_kv kv = {SW_F16, 2, 2, 64, w.s.length, NULL};
+        kv.d_data = device(b, sw_kv_bytes(SW_F16, 2, 2, 64, w.s.length));
+        const struct sw_span fill[] = {{0, 0, 0, 199}, {1, 0, 0, 90}};
+        b->ops->kv_store(b, &kv, fill, 2, w.k, w.v, kv_ld, 64);
+        /* Rows 0 and 1 of a batch are positions 150 of slot 0 and 89 of slot 1. */
+        float *q = malloc((size_t)(2 * q_ld) * sizeof *q);
+        memcpy(q, w.q + 150 * q_ld, (size_t)q_ld * sizeof *q);
+        memcpy(q + q_ld, w.q + 89 * q_ld, (size_t)q_ld * sizeof *q);
+        const struct sw_span spans[] = {{1, 89, 1, 1}, {0, 150, 0, 1}};
+        const struct sw_attention a = {.n_heads = 8,
+                                       .scale = 0.125f,
+                                       .d_q = q,
+                                       .q_ld = q_ld,
+                                       .q_head = 64,
+                                       .d_out = both,
+                                       .out_ld = q_ld};
+        b->ops->attend(b, &a, &kv, spans, 2);
+        CU_ASSERT(!memcmp(both, alone + 150 * q_ld, (size_t)q_ld * sizeof *both));
+        CU_ASSERT(!memcmp(both + q_ld, alone + 89 * q_ld, (size_t)q_ld * sizeof *both));
+        b->ops->free(b, kv.d_data, sw_kv_bytes(SW_F16, 2, 2, 64, w.s.length));
+        b->ops->close(b);
+        free(q);
+    }
+    free(alone), free(both);
+    drop(&w);
+}
+
+SW_UNIT_TESTS({"attention is right, its bits do not depend on the cut",
+               attention_is_right_and_bits_do_not_depend_on_the_cut},
+              {"slots do not touch each other", slots_do_not_touch_each_other})

@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""Turns what the benchmarked programs print into records, and records into tables of medians.
+
+A record is one line `cell <tab> program <tab> figure <tab> value`: cell names what was asked
+("bf16 2" is format and threads), figure what was measured. One record per figure and round.
+
+  figures.py read spillway|llama-bench CELL PROGRAM FILE    JSON to records, on stdout
+  figures.py peers|contention|ranks|first_token RECORDS     records to a table; exit 1: target missed
+"""
+import json
+import statistics
+import sys
+
+SPILLWAY = {  # figure: field of `spillway bench --json`
+    "decode": "tokens_per_s",
+    "prefill": "prompt_tokens_per_s",
+    "decode_share": "decode_share",
+    "prompt_share": "prompt_share",
+    "bandwidth": "read_bandwidth",
+    "peak": "peak_flops",
+}
+TARGETS = {  # what the tables judge by; docs and README of this folder name the same figures
+    "decode of bandwidth": 0.95,
+    "prefill of bf16 peak": 0.85,
+    "decode of better peer": 1.00,
+    "prefill of ik": 1.05,
+    "kept": 0.50,
+    "two ranks of one": 0.95,
+    "first token, s": 1.0,
+}
+
+
+def fail(text):
+    sys.exit(f"figures.py: {text}")
+
+
+def read_spillway(text):
+    document = json.loads(text)
+    missing = [field for field in ("tokens_per_s",) if field not in document]
+    if missing:
+        fail(f"spillway's JSON has no {missing[0]}; it has {', '.join(sorted(document))}")
+    return {name: document[field] for name, field in SPILLWAY.items() if field in document}
+
+
+def read_llama_bench(text):
+    figures = {}
+    for test in json.loads(text):
+        prompt, new = test["n_prompt"], test["n_gen"]
+        if prompt and new:
+            continue
+        figures["prefill" if prompt else "decode"] = test["avg_ts"]
+    if not figures:
+        fail("llama-bench's JSON has neither a prompt test nor a generation test")
+    return figures
+
+
+def read(kind, cell, program, path):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    try:
+        figures = {"spillway": read_spillway, "llama-bench": read_llama_bench}[kind](text)
+    except ValueError as error:
+        fail(f"{path} is not JSON: {error}")
+    for figure, value in figures.items():
+        if value is not None:
+            print(cell, program, figure, value, sep="\t")
+
+
+class Records:
+    """values[cell][program][figure] is the list over rounds; order is that of first appearance."""
+
+    def __init__(self, path):
+        self.values = {}
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                cell, program, figure, value = line.rstrip("\n").split("\t")
+                place = self.values.setdefault(cell, {}).setdefault(program, {})
+                place.setdefault(figure, []).append(float(value))
+        if not self.values:
+            fail(f"{path} holds no records")
+
+    def median(self, cell, program, figure):
+        got = self.values[cell].get(program, {}).get(figure)
+        return statistics.median(got) if got else None
+
+    def spread(self, cell, program, figure):
+        """Half of (largest - smallest), as a share of the median."""
+        got = self.values[cell].get(program, {}).get(figure)
+        if not got or len(got) < 2 or not statistics.median(got):
+            return None
+        return (max(got) - min(got)) / 2 / statistics.median(got)
+
+    def programs(self):
+        seen = {}
+        for cell in self.values.values():
+            seen.update(dict.fromkeys(cell))
+        return list(seen)
+
+
+def number(value, form="{:.2f}"):
+    return "–" if value is None else form.format(value)
+
+
+def ratio(a, b):
+    return a / b if a is not None and b else None
+
+
+def percent(value):
+    return number(None if value is None else 100 * value, "{:.0f}%")
+
+
+def print_table(head, rows):
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        line = [text.ljust(width) if i == 0 else text.rjust(width)
+                for i, (text, width) in enumerate(zip(row, widths))]
+        print("  ".join(line).rstrip())
+
+
+class Verdict:
+    """Collects what missed its target and says so at the end."""
+
+    def __init__(self):
+        self.missed = []
+        self.judged = 0
+
+    def at_least(self, what, target, value):
+        if value is None:
+            return
+        self.judged += 1
+        if value < TARGETS[target]:
+            self.missed.append(f"{what}: {value:.3f}, wanted at least {TARGETS[target]:.2f}")
+
+    def at_most(self, what, target, value):
+        if value is None:
+            return
+        self.judged += 1
+        if value > TARGETS[target]:
+            self.missed.append(f"{what}: {value:.3f}, wanted at most {TARGETS[target]:.2f}")
+
+    def close(self):
+        print(f"\n{self.judged - len(self.missed)} of {self.judged} targets met")
+        for line in self.missed:
+            print(f"  missed: {line}")
+        return 1 if self.missed else 0
+
+
+def peers(records):
+    verdict = Verdict()
+    programs = records.programs()
+    others = [name for name in programs if name != "spillway"]
+    for phase, share, limit in (("decode", "decode_share", "bandwidth"),
+                                ("prefill", "prompt_share", "peak")):
+        head = [f"{phase}, tokens/s", *programs, *(f"ours/{name}" for name in others),
+                f"of {limit}", "± ours"]
+        rows = []
+        for cell in records.values:
+            got = {name: records.median(cell, name, phase) for name in programs}
+            of_limit = records.median(cell, "spillway", share)
+            rows.append([cell, *(number(got[name]) for name in programs),
+                         *(number(ratio(got["spillway"], got[name])) for name in others),
+                         percent(of_limit), percent(records.spread(cell, "spillway", phase))])
+            judge_peers(verdict, cell, phase, got, of_limit)
+        print_table(head, rows)
+        print()
+    rows = [[cell, number(records.median(cell, "spillway", "bandwidth"), "{:.3g}"),
+             number(records.median(cell, "spillway", "peak"), "{:.3g}")]
+            for cell in records.values]
+    print_table(["limits, by spillway bench", "read bytes/s", "multiply-add flop/s"], rows)
+    return verdict.close()
+
+
+def judge_peers(verdict, cell, phase, got, of_limit):
+    rivals = [value for name, value in got.items() if name != "spillway" and value]
+    if phase == "decode":
+        verdict.at_least(f"{cell} decode of read bandwidth", "decode of bandwidth", of_limit)
+        verdict.at_least(f"{cell} decode over the better peer", "decode of better peer",
+                         ratio(got["spillway"], max(rivals, default=None)))
+        return
+    if cell.startswith("bf16"):
+        verdict.at_least(f"{cell} prefill of peak", "prefill of bf16 peak", of_limit)
+    ik = [value for name, value in got.items() if name.startswith("ik") and value]
+    verdict.at_least(f"{cell} prefill over ik", "prefill of ik",
+                     ratio(got["spillway"], max(ik, default=None)))
+
+
+def contention(records):
+    verdict = Verdict()
+    loads = [cell for cell in records.values if cell != "quiet"]
+    head = ["decode, tokens/s", "quiet", *(text for load in loads for text in (load, "kept"))]
+    rows = []
+    for program in records.programs():
+        quiet = records.median("quiet", program, "decode")
+        row = [program, number(quiet)]
+        for load in loads:
+            got = records.median(load, program, "decode")
+            row += [number(got), percent(ratio(got, quiet))]
+            if program.startswith("spillway"):
+                verdict.at_least(f"{program}, {load}: share kept", "kept", ratio(got, quiet))
+        rows.append(row)
+    print_table(head, rows)
+    return verdict.close()
+
+
+def ranks(records):
+    verdict = Verdict()
+    rows = []
+    for cell in records.values:
+        one = records.median(cell, "1 rank", "decode")
+        two = records.median(cell, "2 ranks", "decode")
+        rows.append([cell, number(one), number(two), number(ratio(two, one), "{:.3f}"),
+                     percent(records.spread(cell, "1 rank", "decode")),
+                     percent(records.spread(cell, "2 ranks", "decode"))])
+        verdict.at_least(f"{cell} two ranks of one", "two ranks of one", ratio(two, one))
+    print_table(["decode, tokens/s", "1 rank", "2 ranks", "2/1", "± 1", "± 2"], rows)
+    return verdict.close()
+
+
+def first_token(records):
+    verdict = Verdict()
+    rows = []
+    for cell in records.values:
+        typed = records.median(cell, "spillway", "from_mpirun")
+        ready = records.median(cell, "spillway", "from_ranks")
+        rows.append([cell, number(ready), number(typed),
+                     percent(records.spread(cell, "spillway", "from_ranks"))])
+        verdict.at_most(f"{cell} from the start of the ranks", "first token, s", ready)
+    print_table(["seconds to the first text", "from start of ranks", "from mpirun", "±"], rows)
+    return verdict.close()
+
+
+def main(arguments):
+    tables = {"peers": peers, "contention": contention, "ranks": ranks,
+              "first_token": first_token}
+    if len(arguments) == 5 and arguments[0] == "read" and arguments[1] in ("spillway", "llama-bench"):
+        return read(*arguments[1:])
+    if len(arguments) == 2 and arguments[0] in tables:
+        return tables[arguments[0]](Records(arguments[1]))
+    return fail(__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# The benchmark scripts against programs that only pretend: medians, ratios, verdicts and exit
+# codes come out as they must, and busy neighbours are gone after every way of leaving.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+if ! command -v python3 >/dev/null; then
+    echo "skipped: needs python3"
+    exit 0
+fi
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+
+failed=0
+check() { # WHAT WANTED GOT
+    [ "$2" = "$3" ] && return 0
+    echo "$1: wanted '$2', got '$3'"
+    failed=1
+}
+check_line() { # WHAT PATTERN FILE
+    grep -Eq -- "$2" "$3" && return 0
+    echo "$1: no line matches '$2' in:"
+    cat "$3"
+    failed=1
+}
+
+# Our stand-in tells 10, 30, 20, 10, … tokens/s in turn, so that the median of three is 20.
+cat >"$tmp/ours" <<'SH'
+#!/usr/bin/env bash
+turn=$(cat "$0.turn" 2>/dev/null || echo 0)
+echo $((turn + 1)) >"$0.turn"
+speeds=(10 30 20)
+echo "$*" >>"$0.calls"
+echo "{\"tokens_per_s\": ${speeds[turn % 3]}, \"prompt_tokens_per_s\": 210, \"decode_share\": 0.97,
+       \"prompt_share\": 0.80, \"read_bandwidth\": 3e10, \"peak_flops\": 2.3e11}"
+SH
+# Theirs: 16 tokens/s and 200 in the prompt.
+cat >"$tmp/theirs" <<'SH'
+#!/usr/bin/env bash
+echo '[{"n_prompt": 512, "n_gen": 0, "avg_ts": 200.0}, {"n_prompt": 0, "n_gen": 64, "avg_ts": 16.0}]'
+SH
+printf '#!/bin/sh\necho no such thing >&2\nexit 3\n' >"$tmp/broken"
+chmod +x "$tmp/ours" "$tmp/theirs" "$tmp/broken"
+
+# beside a peer: decode 20 / 16 = 1.25 passes, prefill 210 / 200 = 1.05 of ik passes, 0.80 of the
+# peak does not
+status=0
+SPILLWAY=$tmp/ours IK_BENCH=$tmp/theirs GGUF_bf16=some.gguf \
+    bash "$here/peers.sh" -r 3 -f bf16 -t 2 -o "$tmp/records" >"$tmp/out" 2>"$tmp/err" || status=$?
+check "peers.sh, a target missed" 1 "$status"
+check_line "peers.sh, decode" '^bf16 t=2 +20\.00 +16\.00 +1\.25 +97% +50%$' "$tmp/out"
+check_line "peers.sh, prefill" '^bf16 t=2 +210\.00 +200\.00 +1\.05 +80% +0%$' "$tmp/out"
+check_line "peers.sh, verdict" '^3 of 4 targets met$' "$tmp/out"
+check_line "peers.sh, what was missed" 'missed: bf16 t=2 prefill of peak: 0\.800' "$tmp/out"
+check "peers.sh, records" 24 "$(wc -l <"$tmp/records")"
+check_line "peers.sh, the call" '^bench .*--weights-from random --weights bf16 --threads 2' \
+    "$tmp/ours.calls"
+
+# alone: no peers, nothing about them
+rm -f "$tmp/ours.turn"
+SPILLWAY=$tmp/ours bash "$here/peers.sh" -r 3 -f f16 -t 1 >"$tmp/out" 2>"$tmp/err"
+check_line "peers.sh alone" '^f16 t=1 +20\.00 +97% +50%$' "$tmp/out"
+check_line "peers.sh alone, verdict" '^1 of 1 targets met$' "$tmp/out"
+
+# what cannot run is said, with status 2
+status=0
+SPILLWAY=$tmp/broken bash "$here/peers.sh" -r 1 -f f16 -t 1 >"$tmp/out" 2>"$tmp/err" || status=$?
+check "peers.sh, a broken program" 2 "$status"
+check_line "peers.sh, its message" 'exit 3 from: .*broken bench' "$tmp/err"
+status=0
+bash "$here/peers.sh" -r none >"$tmp/out" 2>"$tmp/err" || status=$?
+check "peers.sh, a bad number" 2 "$status"
+
+# neighbours: quiet 10, nice 10 30, nice 19 20; then none is left
+rm -f "$tmp/ours.turn"
+SPILLWAY=$tmp/ours bash "$here/contention.sh" -r 1 >"$tmp/out" 2>"$tmp/err"
+check_line "contention.sh" '^spillway +10\.00 +30\.00 +300% +20\.00 +200%$' "$tmp/out"
+
+# … nor when the script is stopped half way, or killed with no chance to clean up
+cat >"$tmp/slow" <<'SH'
+#!/usr/bin/env bash
+[ ! -e "$0.second" ] || { touch "$0.contended"; sleep 2; }
+touch "$0.second"
+exec "$(dirname "$0")/ours"
+SH
+chmod +x "$tmp/slow"
+for signal in TERM KILL; do
+    rm -f "$tmp"/slow.*
+    SPILLWAY=$tmp/slow bash "$here/contention.sh" -r 1 -k 2 -l 19 >"$tmp/out" 2>"$tmp/err" &
+    script=$!
+    for ((i = 0; i < 200; i++)); do
+        if [ -e "$tmp/slow.contended" ]; then break; fi
+        sleep 0.05
+    done
+    neighbours=()
+    read -ra children <"/proc/$script/task/$script/children" || true
+    for pid in "${children[@]}"; do
+        if grep -q 'i < 50000' "/proc/$pid/cmdline"; then neighbours+=("$pid"); fi
+    done
+    check "contention.sh, neighbours while it runs" 2 "${#neighbours[@]}"
+    kill -"$signal" "$script"
+    wait "$script" 2>/dev/null || true
+    for ((i = 0; i < 100; i++)); do
+        left=0
+        for pid in "${neighbours[@]}"; do kill -0 "$pid" 2>/dev/null && left=$((left + 1)); done
+        if [ "$left" = 0 ]; then break; fi
+        sleep 0.1
+    done
+    check "contention.sh, neighbours after $signal" 0 "$left"
+done
+
+# ranks: two at 9 tokens/s against one at 10 is below the target; first text after a fifth of a
+# second is within it, and what comes later does not count
+cat >"$tmp/ranked" <<'SH'
+#!/usr/bin/env bash
+[ "$OMPI_COMM_WORLD_RANK" = 0 ] || exit 0
+if [ "$1" = run ]; then
+    sleep 0.2 && printf 'To' && sleep 2 && echo ' be'
+else
+    echo "{\"tokens_per_s\": $((11 - OMPI_COMM_WORLD_SIZE))}"
+fi
+SH
+chmod +x "$tmp/ranked"
+if command -v mpirun >/dev/null && [ "$(nproc)" -ge 2 ]; then
+    status=0
+    SPILLWAY=$tmp/ranked bash "$here/ranks.sh" -r 1 >"$tmp/out" 2>"$tmp/err" || status=$?
+    check "ranks.sh, a target missed" 1 "$status"
+    check_line "ranks.sh" '^bf16 +10\.00 +9\.00 +0\.900' "$tmp/out"
+    mkdir "$tmp/model"
+    echo '{}' >"$tmp/model/config.json"
+    SPILLWAY=$tmp/ranked bash "$here/first_token.sh" -r 1 -m "$tmp/model" >"$tmp/out" 2>"$tmp/err" ||
+        true # a busy machine may take its second
+    check_line "first_token.sh" '^2 ranks +(0\.[2-9]|1\.[0-9])[0-9] ' "$tmp/out"
+else
+    echo "ranks.sh and first_token.sh not tried: they need mpirun and two cores"
+fi
+
+[ "$failed" = 0 ] && echo "ok"
+exit "$failed"

@@ -1,0 +1,213 @@
+/*
+ * A whole pipeline inside a test: `ranks` engines in threads of this process, joined by the self
+ * transport, over a real checkpoint. job_run feeds tokens, keeps all logits, continues greedily.
+ */
+#ifndef SW_TESTS_ENGINE_JOB_H
+#define SW_TESTS_ENGINE_JOB_H
+
+#include "base/file.h"
+#include "engine/generate.h"
+#include "format/checkpoint.h"
+#include "format/reader.h"
+#include "model/model.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct job {
+    const char *dir;
+    enum sw_dtype weights, kv;
+    int ranks, threads, chunk, context;
+    const char *isa;
+    bool random;
+    const int32_t *ids;
+    int n_ids, n_new;
+    /* out */
+    float *logits;    /* (n_ids, vocab); caller frees */
+    int32_t *new_ids; /* (n_new); caller frees */
+    int vocab;
+    char error[SW_ERROR_MAX];
+};
+
+struct job_rank {
+    struct job *job;
+    struct sw_transport *transport;
+    enum sw_status status;
+};
+
+struct job_sink {
+    struct job *job;
+    int n;
+};
+
+static enum sw_status job_logits(void *context, int64_t position, int n, const float *data)
+{
+    struct job *job = context;
+    if (position + n <= job->n_ids)
+        memcpy(job->logits + position * job->vocab, data,
+               (size_t)n * (size_t)job->vocab * sizeof *data);
+    return SW_OK;
+}
+
+static enum sw_status job_token(void *context, const struct sw_sampled *token, bool *stop)
+{
+    struct job_sink *sink = context;
+    (void)stop;
+    sink->job->new_ids[sink->n++] = token->id;
+    return SW_OK;
+}
+
+static enum sw_status job_lead(struct job *job, struct sw_engine *engine)
+{
+    const struct sw_engine_watch watch = {.logits = job_logits, .context = job};
+    const struct sw_engine_watch none = {0};
+    const struct sw_sampling greedy = sw_sampling_default();
+    struct job_sink sink = {job, 0};
+    SW_TRY(sw_engine_watch(engine, &watch));
+    SW_TRY(sw_engine_slot(engine, 0, &greedy));
+    SW_TRY(sw_feed(engine, job->ids, job->n_ids, job->chunk, SW_WANT_ALL));
+    SW_TRY(sw_engine_watch(engine, &none));
+    struct sw_generate g = {.prompt = job->ids,
+                            .n_prompt = job->n_ids,
+                            .max_new = job->n_new,
+                            .context = job->context,
+                            .chunk = job->chunk,
+                            .sampling = greedy,
+                            .token = job_token,
+                            .context_of_caller = &sink};
+    if (job->n_new > 0)
+        SW_TRY(sw_generate(engine, &g));
+    return sw_engine_stop(engine);
+}
+
+static enum sw_status job_open(struct job *job, struct sw_model **model, struct sw_tensors *tensors,
+                               struct sw_reader **reader)
+{
+    SW_TRY(sw_model_open(job->dir, model));
+    if (job->random)
+        return SW_OK;
+    SW_TRY(sw_checkpoint_open(job->dir, tensors));
+    SW_TRY(sw_model_check(*model, tensors));
+    return sw_reader_open(tensors, reader);
+}
+
+static enum sw_status job_rank_run(struct job *job, struct sw_transport *t)
+{
+    struct sw_model *model = NULL;
+    struct sw_tensors tensors = {0};
+    struct sw_reader *reader = NULL;
+    struct sw_backend *backend = NULL;
+    struct sw_engine *engine = NULL;
+    struct sw_engine_slice slices[16] = {{0}};
+    enum sw_status status = job_open(job, &model, &tensors, &reader);
+    if (status != SW_OK)
+        goto undo;
+    const int layers = model->dims.n_layers;
+    for (int r = 0, first = 0; r < job->ranks; r++) {
+        const int count = layers / job->ranks + (r < layers % job->ranks);
+        slices[r] = (struct sw_engine_slice){first, count};
+        first += count;
+    }
+    const struct sw_cpu_options cpu = {.threads = job->threads,
+                                       .isa = job->isa,
+                                       .max_rows = job->chunk > 16 ? job->chunk : 16,
+                                       .max_cols = sw_model_max_cols(model)};
+    status = sw_backend_cpu_open(&cpu, &backend);
+    if (status != SW_OK)
+        goto undo;
+    struct sw_loader loader = {.tensors = reader ? &tensors : NULL, .reader = reader};
+    const struct sw_engine_options options = {.model = model,
+                                              .backend = backend,
+                                              .transport = t,
+                                              .params = {.weights = job->weights,
+                                                         .kv = job->kv,
+                                                         .context = job->context,
+                                                         .slots = 1,
+                                                         .rows = job->chunk},
+                                              .slices = slices,
+                                              .vocab_limit = model->dims.vocab};
+    status = sw_engine_open(&options, &loader, &engine);
+    if (status != SW_OK)
+        goto undo;
+    if (t->rank == 0) {
+        job->vocab = model->dims.vocab;
+        job->logits = calloc((size_t)job->n_ids * (size_t)job->vocab, sizeof *job->logits);
+        job->new_ids = calloc((size_t)job->n_new + 1, sizeof *job->new_ids);
+        status = job_lead(job, engine);
+    } else {
+        status = sw_engine_serve(engine);
+    }
+undo:
+    if (status != SW_OK)
+        snprintf(job->error, sizeof job->error, "%s", sw_error_message());
+    sw_engine_close(engine);
+    if (backend)
+        backend->ops->close(backend);
+    sw_reader_close(reader);
+    sw_tensors_free(&tensors);
+    sw_model_close(model);
+    return status;
+}
+
+static void *job_thread(void *context)
+{
+    struct job_rank *rank = context;
+    rank->status = job_rank_run(rank->job, rank->transport);
+    sw_transport_finish(rank->transport, rank->status);
+    return NULL;
+}
+
+/* SW_OK, or the first rank's failure with job->error filled. */
+static enum sw_status job_run(struct job *job)
+{
+    struct sw_transport *transports[16];
+    struct job_rank ranks[16];
+    pthread_t threads[16];
+    const struct sw_transport_options options = {.silence_s = 60};
+    job->logits = NULL;
+    job->new_ids = NULL;
+    SW_TRY(sw_transport_open_self(job->ranks, &options, transports));
+    for (int r = 0; r < job->ranks; r++) {
+        ranks[r] = (struct job_rank){job, transports[r], SW_OK};
+        if (pthread_create(&threads[r], NULL, job_thread, &ranks[r]) != 0)
+            return SW_EDEVICE;
+    }
+    for (int r = 0; r < job->ranks; r++)
+        pthread_join(threads[r], NULL);
+    for (int r = 0; r < job->ranks; r++)
+        SW_TRY(ranks[r].status);
+    return SW_OK;
+}
+
+static void job_free(struct job *job)
+{
+    free(job->logits);
+    free(job->new_ids);
+}
+
+/* Reads tensor `name` of a safetensors file as f32 or i64 into a new block; n: elements. */
+static void *job_read(const char *path, const char *name, enum sw_dtype dtype, int64_t *n)
+{
+    struct sw_tensors tensors = {0};
+    struct sw_reader *reader = NULL;
+    void *data = NULL;
+    if (sw_checkpoint_add_file(path, &tensors) == SW_OK &&
+        sw_reader_open(&tensors, &reader) == SW_OK) {
+        const struct sw_tensor *t = sw_tensors_find(&tensors, name);
+        if (t && t->dtype == dtype) {
+            *n = sw_tensor_elements(t);
+            data = malloc(t->bytes + 1);
+            if (data && sw_reader_rows(reader, t, 0, sw_reader_row_count(t), data) != SW_OK) {
+                free(data);
+                data = NULL;
+            }
+        }
+    }
+    sw_reader_close(reader);
+    sw_tensors_free(&tensors);
+    return data;
+}
+
+#endif

@@ -1,0 +1,111 @@
+/*
+ * Logits and greedy ids of checkpoints of every family against references computed by other
+ * programs (Hugging Face transformers for tests/models/tiny; see the READMEs beside them).
+ */
+#include "job.h"
+#include "unit.h"
+
+#include <dirent.h>
+#include <math.h>
+
+/* Largest |a - b| over the largest |b|. */
+static double error_of(const float *a, const float *b, int64_t n)
+{
+    double worst = 0, largest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double difference = fabs((double)a[i] - (double)b[i]);
+        if (!(difference <= worst))
+            worst = difference;
+        if (fabs((double)b[i]) > largest)
+            largest = fabs((double)b[i]);
+    }
+    return worst / largest;
+}
+
+/* Compares one checkpoint folder with DIR/expected.safetensors. Returns whether it was there. */
+static bool compare(const char *dir, const char *expected)
+{
+    int64_t n_ids = 0, n_logits = 0, n_greedy = 0;
+    int64_t *ids64 = job_read(expected, "input_ids", SW_I64, &n_ids);
+    float *logits = job_read(expected, "logits", SW_F32, &n_logits);
+    int64_t *greedy = job_read(expected, "greedy_ids", SW_I64, &n_greedy);
+    if (!ids64 || !logits || !greedy) {
+        printf("    %s: %s\n", expected, sw_error_message());
+        free(ids64);
+        free(logits);
+        free(greedy);
+        return false;
+    }
+    int32_t *ids = malloc((size_t)n_ids * sizeof *ids);
+    for (int64_t i = 0; i < n_ids; i++)
+        ids[i] = (int32_t)ids64[i];
+    /* Some references keep the prompt in front of what was continued. */
+    const bool with_prompt = n_greedy > n_ids && memcmp(greedy, ids64, (size_t)n_ids * 8) == 0;
+    const int64_t *follow = with_prompt ? greedy + n_ids : greedy;
+    const int64_t n_follow = with_prompt ? n_greedy - n_ids : n_greedy;
+    struct job job = {.dir = dir,
+                      .weights = SW_F32,
+                      .kv = SW_F32,
+                      .ranks = 1,
+                      .threads = 2,
+                      .chunk = 512,
+                      .context = (int)(n_ids + n_follow),
+                      .ids = ids,
+                      .n_ids = (int)n_ids,
+                      .n_new = (int)n_follow};
+    const enum sw_status status = job_run(&job);
+    CU_ASSERT_EQUAL(status, SW_OK);
+    if (status != SW_OK) {
+        printf("    %s: %s\n", dir, job.error);
+    } else {
+        const double error = error_of(job.logits, logits, n_logits);
+        int64_t same = 0;
+        while (same < n_follow && job.new_ids[same] == follow[same])
+            same++;
+        printf("    %-60s error %.1e, %lld of %lld greedy ids\n", strrchr(dir, '/') + 1, error,
+               (long long)same, (long long)n_follow);
+        CU_ASSERT_EQUAL(n_logits, n_ids * job.vocab);
+        CU_ASSERT_TRUE(error <= 1e-4);
+        CU_ASSERT_EQUAL(same, n_follow);
+    }
+    job_free(&job);
+    free(ids);
+    free(ids64);
+    free(logits);
+    free(greedy);
+    return true;
+}
+
+static int compare_all(const char *root)
+{
+    DIR *folder = opendir(root);
+    int n = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        char dir[4096], expected[4200];
+        snprintf(dir, sizeof dir, "%s/%s", root, entry->d_name);
+        snprintf(expected, sizeof expected, "%s/expected.safetensors", dir);
+        /* T5 is not a decoder-only model. */
+        if (entry->d_name[0] == '.' || strncmp(entry->d_name, "t5", 2) == 0 ||
+            !sw_file_exists(expected))
+            continue;
+        n += compare(dir, expected);
+    }
+    if (folder)
+        closedir(folder);
+    return n;
+}
+
+static void our_own_agree_with_transformers(void)
+{
+    CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/tests/models/tiny") >= 12);
+}
+
+static void independent_ones_agree(void)
+{
+    if (!sw_unit_shared("README.md"))
+        return;
+    CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/../shared/data/tiny-models") >= 12);
+}
+
+SW_UNIT_TESTS({"our own agree with transformers", our_own_agree_with_transformers},
+              {"independent ones agree", independent_ones_agree})
