@@ -47,7 +47,7 @@ static void fill_speeds(const struct sw_probe *probe, int first, int end, struct
     if (bandwidth > 0)
         node->host_bandwidth = node->rank_bandwidth = bandwidth;
     if (alone > 0)
-        node->rank_bandwidth = least((uint64_t)alone, (uint64_t)bandwidth);
+        node->rank_bandwidth = alone < bandwidth ? alone : bandwidth;
     if (flops > 0)
         node->cpu_flops = flops;
     if (disk > 0)
