@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define PATTERN_MAX 4096
-#define MATCH_LIMIT 2000000
+#define MATCH_LIMIT 200000
 #define JIT_STACK_MAX (1 << 20)
 
 /* Unicode White_Space and what is not, as the inside of a class. PCRE2's own \s has U+180E. */
