@@ -281,7 +281,8 @@ static void check_corpus(struct sw_tokenizer *tok, const char *name, const json_
             end = bytes + n;
         ids.count = 0;
         const bool carriage = lines && end > at && end[-1] == '\r';
-        CU_ASSERT_EQUAL(sw_tokenizer_encode(tok, at, (size_t)(end - at) - carriage, 0, &ids), SW_OK);
+        CU_ASSERT_EQUAL(sw_tokenizer_encode(tok, at, (size_t)(end - at) - carriage, 0, &ids),
+                        SW_OK);
         tokens += ids.count;
         for (size_t i = 0; i < ids.count; i++)
             for (int shift = 0; shift < 32; shift += 8)
