@@ -49,29 +49,41 @@ static struct sw_merge *merge_slot(const struct sw_bpe *bpe, uint64_t pair)
             return &bpe->merges[i];
 }
 
+/* A larger table with the same merges. */
+static enum sw_status rehash(struct sw_bpe *bpe, size_t size)
+{
+    struct sw_merge *old = bpe->merges;
+    const size_t old_size = old ? bpe->merge_mask + 1 : 0;
+    struct sw_merge *merges = malloc(size * sizeof *merges);
+    if (!merges)
+        return sw_fail(SW_ENOMEM, "no memory for a table of %zu merges", size);
+    memset(merges, 0xFF, size * sizeof *merges);
+    bpe->merges = merges;
+    bpe->merge_mask = size - 1;
+    for (size_t i = 0; i < old_size; i++)
+        if (old[i].pair != FREE_PAIR)
+            *merge_slot(bpe, old[i].pair) = old[i];
+    free(old);
+    return SW_OK;
+}
+
 enum sw_status sw_bpe_reserve_merges(struct sw_bpe *bpe, size_t n)
 {
     size_t size = 16;
-    while (size < n * 2)
+    while (size / 4 * 3 < n)
         size *= 2;
-    free(bpe->merges);
-    bpe->merges = malloc(size * sizeof *bpe->merges);
-    if (!bpe->merges)
-        return sw_fail(SW_ENOMEM, "no memory for %zu merges", n);
-    memset(bpe->merges, 0xFF, size * sizeof *bpe->merges);
-    bpe->merge_mask = size - 1;
-    bpe->n_merges = 0;
-    return SW_OK;
+    return rehash(bpe, size);
 }
 
 enum sw_status sw_bpe_add_merge(struct sw_bpe *bpe, int32_t left, int32_t right, int32_t id)
 {
-    if (bpe->n_merges > bpe->merge_mask / 2)
-        return sw_fail(SW_EMODEL, "more merges than were announced (%zu)", bpe->n_merges);
+    if (bpe->n_merges >= (bpe->merge_mask + 1) / 4 * 3)
+        SW_TRY(rehash(bpe, (bpe->merge_mask + 1) * 2));
     struct sw_merge *slot = merge_slot(bpe, pair_of(left, right));
     if (slot->pair == FREE_PAIR)
         *slot = (struct sw_merge){pair_of(left, right), (uint32_t)bpe->n_merges, id};
     bpe->n_merges++;
+    bpe->last_merged = id;
     return SW_OK;
 }
 

@@ -31,7 +31,8 @@ struct sw_bpe {
     const struct sw_vocab *vocab; /* borrowed */
     struct sw_merge *merges;      /* (merge_mask + 1), NULL: ranks decide */
     size_t merge_mask, n_merges;
-    uint32_t *ranks; /* (n_ranks) by id, without merges; UINT32_MAX: never made by merging */
+    int32_t last_merged; /* the id of the latest merge; the next one's is often its successor */
+    uint32_t *ranks;     /* (n_ranks) by id, without merges; UINT32_MAX: never made by merging */
     size_t n_ranks;
     struct sw_trie whole; /* user-defined pieces, always kept whole */
     bool bytes;           /* start from bytes, else from characters */
@@ -47,7 +48,8 @@ struct sw_bpe {
     size_t symbols_capacity, heap_capacity, heap_count;
 };
 
-/* Room for n merges; then one sw_bpe_add_merge each in order of rank (a pair's first one counts).
+/* Room for n merges to begin with; then one sw_bpe_add_merge each in order of rank (a pair's first
+ * one counts).
  */
 enum sw_status sw_bpe_reserve_merges(struct sw_bpe *bpe, size_t n);
 enum sw_status sw_bpe_add_merge(struct sw_bpe *bpe, int32_t left, int32_t right, int32_t id);

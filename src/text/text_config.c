@@ -217,6 +217,9 @@ enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct 
     apply_named(config, tok, "bos_token", &tok->bos);
     apply_named(config, tok, "eos_token", &tok->eos);
     apply_ends(config, tok);
+    /* Nothing says what ends a text: GPT-2's family all call it the same. */
+    if (tok->n_ends == 0 && tok->eos < 0 && !json_object_get(config->tokenizer, "eos_token"))
+        tok->eos = sw_tokenizer_find(tok, "<|endoftext|>", 13);
     if (tok->n_ends == 0 && tok->eos >= 0)
         tok->ends[tok->n_ends++] = tok->eos;
     apply_switch(json_object_get(config->tokenizer, "add_bos_token"), &tok->prefix, tok->bos,
