@@ -258,7 +258,8 @@ static enum sw_status repeat(struct parser *p, int first, int count, bool named)
         node->devices = NULL;
         node->n_devices = 0;
         if (named)
-            snprintf(node->name, sizeof node->name, "%.*s%d", SW_NAME_MAX - 8, like->name, i % 10000);
+            snprintf(node->name, sizeof node->name, "%.*s%d", SW_NAME_MAX - 8, like->name,
+                     i % 10000);
         else
             snprintf(node->name, sizeof node->name, "%s", name);
         for (int d = 0; d < like->n_devices; d++) {
