@@ -40,6 +40,7 @@ struct sw_bpe {
     bool fuse_unk;        /* neighbouring unknown characters become one unk */
     bool ignore_merges;   /* a piece of text that is a piece of the vocabulary is taken directly */
     int32_t unk;          /* -1: unknown characters are dropped */
+    uint64_t *joints; /* bits of hashed character pairs inside pieces; NULL: words are not parted */
     int32_t byte_id[256]; /* the piece of a single byte (`bytes` or `byte_fallback`), -1: none */
 
     struct sw_bpe_cache *cache;
@@ -53,6 +54,11 @@ struct sw_bpe {
  */
 enum sw_status sw_bpe_reserve_merges(struct sw_bpe *bpe, size_t n);
 enum sw_status sw_bpe_add_merge(struct sw_bpe *bpe, int32_t left, int32_t right, int32_t id);
+/*
+ * For vocabularies that mark words with U+2581: notes which characters stand before the mark inside
+ * any piece. Elsewhere no merge can cross the mark, so a text is encoded word by word.
+ */
+enum sw_status sw_bpe_find_joints(struct sw_bpe *bpe);
 /* Appends the ids of text[0..n), valid UTF-8 unless `bytes`; n < 2^30. */
 enum sw_status sw_bpe_encode(struct sw_bpe *bpe, const char *text, size_t n, struct sw_ids *out);
 void sw_bpe_free(struct sw_bpe *bpe);

@@ -214,6 +214,8 @@ enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct 
     if (tok->bos < 0 && json_is_integer(bos_id) && json_integer_value(bos_id) >= 0 &&
         json_integer_value(bos_id) < SW_VOCAB_MAX)
         tok->bos = (int32_t)json_integer_value(bos_id);
+    if (tok->bos < 0 && tok->prefix.count > 0)
+        tok->bos = tok->prefix.ids[0];
     apply_named(config, tok, "bos_token", &tok->bos);
     apply_named(config, tok, "eos_token", &tok->eos);
     apply_ends(config, tok);

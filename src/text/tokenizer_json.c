@@ -411,7 +411,8 @@ static enum sw_status read_model(struct sw_tokenizer *tok, struct sections *sect
     tok->bpe.bytes = tok->pre.byte_level;
     tok->bpe.byte_fallback = fallback && !tok->bpe.bytes;
     sw_find_byte_pieces(tok, !tok->bpe.bytes);
-    return SW_OK;
+    /* A piece of text that is taken whole could hold several words. */
+    return tok->bpe.bytes || tok->bpe.ignore_merges ? SW_OK : sw_bpe_find_joints(&tok->bpe);
 }
 
 enum sw_status sw_read_tokenizer_json(struct sw_tokenizer *tok, const char *bytes, size_t n)
