@@ -61,8 +61,6 @@ int main(int argc, char **argv)
     enum sw_status status = run(argc, argv, &call);
     if (status == SW_OK && fflush(stdout) != 0)
         status = sw_fail(SW_EIO, "cannot write to standard output");
-    if (status == SW_OK && call.ended)
-        return call.exit_code;
     if (status != SW_OK && *sw_error_message())
         sw_log(SW_LOG_ERROR, "%s", sw_error_message());
     return sw_status_exit_code(status);

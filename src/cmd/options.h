@@ -56,8 +56,6 @@ struct sw_call {
     struct sw_options options;
     const char *const *arguments; /* what is left of the line: MODEL, PROMPT, …; NULL-terminated */
     int n_arguments;
-    bool ended;    /* the job is over and its failure, if any, has been printed: … */
-    int exit_code; /* … the program's exit code */
 };
 
 struct sw_verb {
@@ -67,6 +65,7 @@ struct sw_verb {
     const char *summary;                   /* one line */
     const char *description;               /* the rest of --help: what it does, an example or two */
     const struct sw_option *const *groups; /* NULL-terminated list of name-NULL-terminated tables */
+    /* A failure that has been printed already leaves the error slot empty. */
     enum sw_status (*run)(struct sw_call *call);
 };
 

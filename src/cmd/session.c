@@ -251,16 +251,12 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
 {
     if (!s)
         return status;
-    struct sw_call *call = s->call;
     if (status == SW_OK && s->transport && s->engine && sw_session_leads(s))
         status = sw_engine_stop(s->engine);
     if (status == SW_OK && fflush(stdout) != 0)
         status = sw_fail(SW_EIO, "cannot write to standard output");
-    if (s->transport) {
-        call->exit_code = sw_status_exit_code(sw_transport_finish(s->transport, status));
-        call->ended = true;
-        status = SW_OK;
-    }
+    if (s->transport)
+        status = sw_transport_finish(s->transport, status);
     sw_engine_close(s->engine);
     if (s->backend)
         s->backend->ops->close(s->backend);

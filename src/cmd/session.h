@@ -48,7 +48,7 @@ enum sw_status sw_session_start(struct sw_session *session, int positions);
 bool sw_session_leads(const struct sw_session *session);
 /*
  * Ends the job on every rank (on success rank 0 stops the others first), frees the session, and
- * says in call->exit_code what all ranks agreed on. Returns SW_OK: everything has been said.
+ * returns what all ranks agreed on; a failure has been printed once in the whole job.
  */
 enum sw_status sw_session_end(struct sw_session *session, enum sw_status status);
 /* {"load_s": …, "s_per_token": …, …} of the plan. */

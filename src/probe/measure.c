@@ -30,10 +30,12 @@ struct sw_stream {
     size_t bytes, part; /* part: a thread's own, a multiple of PIECE */
     char *data;
     double seconds;
+    bool enough; /* was touched to be more than the caches hold */
     struct worked {
         _Alignas(64) double amount, seconds;
-        uint64_t sink; /* keeps the reads from being optimised away */
-    } * worked;        /* one a thread */
+        size_t touched; /* bytes of the thread's part that have memory, a multiple of PIECE */
+        uint64_t sink;  /* keeps the reads from being optimised away */
+    } * worked;         /* one a thread */
 };
 
 static int threads_of(struct sw_pool *pool)
@@ -50,14 +52,25 @@ static double total(const struct worked *worked, int n)
     return sum;
 }
 
+/* New memory can be slow to come (a virtual machine's host may have to find it): until time is up.
+ */
 static void touch(void *ctx, int64_t chunk, int worker)
 {
     (void)worker;
     const struct sw_stream *stream = ctx;
-    memset(stream->data + (size_t)chunk * stream->part, 1, stream->part);
+    struct worked *w = &stream->worked[chunk];
+    const double until = sw_probe_now() + stream->seconds;
+    for (w->touched = 0; w->touched < stream->part; w->touched += PIECE) {
+        memset(stream->data + (size_t)chunk * stream->part + w->touched, 1, PIECE);
+        if (sw_probe_now() > until && w->touched + PIECE < stream->part) {
+            w->touched += PIECE;
+            return;
+        }
+    }
 }
 
-enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, struct sw_stream **out)
+enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, double seconds,
+                                struct sw_stream **out)
 {
     const size_t n = (size_t)threads_of(pool);
     struct sw_stream *stream = calloc(1, sizeof *stream);
@@ -74,7 +87,12 @@ enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, struct sw_st
     madvise(stream->data, stream->bytes, MADV_HUGEPAGE);
     stream->pool = pool;
     stream->worked = worked;
+    stream->seconds = seconds;
     sw_pool_run(pool, touch, stream, (int64_t)n);
+    size_t touched = 0;
+    for (size_t i = 0; i < n; i++)
+        touched += worked[i].touched;
+    stream->enough = touched >= bytes / 8 * 5;
     *out = stream;
     return SW_OK;
 no_memory:
@@ -129,7 +147,7 @@ static void read_part(void *ctx, int64_t chunk, int worker)
     const double begin = sw_probe_now();
     double time = begin;
     w->amount = 0;
-    for (size_t at = 0; time < begin + stream->seconds; at = (at + PIECE) % stream->part) {
+    for (size_t at = 0; time < begin + stream->seconds; at = (at + PIECE) % w->touched) {
         w->sink += reader(part + at, PIECE);
         w->amount += PIECE;
         time = sw_probe_now();
@@ -140,6 +158,8 @@ static void read_part(void *ctx, int64_t chunk, int worker)
 double sw_stream_read(struct sw_stream *stream, double seconds)
 {
     const int n = threads_of(stream->pool);
+    if (!stream->enough)
+        return 0;
     stream->seconds = seconds;
     sw_pool_run(stream->pool, read_part, stream, n);
     return total(stream->worked, n);
@@ -170,31 +190,33 @@ static double compute_portable(float *out)
 }
 
 #if defined(__x86_64__)
+/* Written out, so that the sums stay in registers whatever the optimiser thinks of loops. */
 #define COMPUTE(name, isa, vector, input, zero, fill, step, sum, operations)                       \
     __attribute__((target(isa))) static double name(float *out)                                    \
     {                                                                                              \
-        vector sums[CHAINS];                                                                       \
         const input x = fill(out[0]), y = fill(out[1]);                                            \
-        for (int i = 0; i < CHAINS; i++)                                                           \
-            sums[i] = zero();                                                                      \
+        vector a = zero(), b = a, c = a, d = a, e = a, f = a, g = a, h = a, i = a, j = a;          \
         for (int s = 0; s < STEPS; s++) {                                                          \
-            for (int i = 0; i < CHAINS; i++)                                                       \
-                sums[i] = step;                                                                    \
-            __asm__ volatile("" ::: "memory");                                                     \
+            a = step(a, x, y), b = step(b, x, y), c = step(c, x, y), d = step(d, x, y);            \
+            e = step(e, x, y), f = step(f, x, y), g = step(g, x, y), h = step(h, x, y);            \
+            i = step(i, x, y), j = step(j, x, y);                                                  \
+            __asm__ volatile("" : "+x"(a), "+x"(b), "+x"(c), "+x"(d), "+x"(e));                    \
         }                                                                                          \
-        for (int i = 1; i < CHAINS; i++)                                                           \
-            sums[0] = sum(sums[0], sums[i]);                                                       \
-        memcpy(out + 2, &sums[0], sizeof sums[0]);                                                 \
+        a = sum(sum(sum(a, b), sum(c, d)), sum(sum(e, f), sum(g, h)));                             \
+        a = sum(a, sum(i, j));                                                                     \
+        memcpy(out + 2, &a, sizeof a);                                                             \
         return (operations) * (double)CHAINS * STEPS;                                              \
     }
 
 #define BF16S(value) (__m512bh) _mm512_set1_epi32(((value) > 0) * 0x3f803f80)
-COMPUTE(compute_avx2, "avx2,fma", __m256, __m256, _mm256_setzero_ps, _mm256_set1_ps,
-        _mm256_fmadd_ps(x, y, sums[i]), _mm256_add_ps, 16)
-COMPUTE(compute_avx512, "avx512f", __m512, __m512, _mm512_setzero_ps, _mm512_set1_ps,
-        _mm512_fmadd_ps(x, y, sums[i]), _mm512_add_ps, 32)
+#define FMA256(sum, x, y) _mm256_fmadd_ps(x, y, sum)
+#define FMA512(sum, x, y) _mm512_fmadd_ps(x, y, sum)
+COMPUTE(compute_avx2, "avx2,fma", __m256, __m256, _mm256_setzero_ps, _mm256_set1_ps, FMA256,
+        _mm256_add_ps, 16)
+COMPUTE(compute_avx512, "avx512f", __m512, __m512, _mm512_setzero_ps, _mm512_set1_ps, FMA512,
+        _mm512_add_ps, 32)
 COMPUTE(compute_avx512bf16, "avx512f,avx512bf16", __m512, __m512bh, _mm512_setzero_ps, BF16S,
-        _mm512_dpbf16_ps(sums[i], x, y), _mm512_add_ps, 64)
+        _mm512_dpbf16_ps, _mm512_add_ps, 64)
 #else
 #define compute_avx2 compute_portable
 #define compute_avx512 compute_portable

@@ -27,10 +27,12 @@ enum sw_status sw_cpu_share_read(struct sw_cpu_share *out);
 /* The processor's name as /proc/cpuinfo under `root` has it ("unknown processor" at worst). */
 void sw_cpu_name_read(const char *root, char *out, size_t cap);
 
-/* A block to read from, larger than the caches; every thread has touched its own part. */
+/* A block to read from, of `bytes` or as much of it as came within `seconds`. */
 struct sw_stream;
-enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, struct sw_stream **out);
-/* Bytes per second that the pool's threads read from it, over about `seconds`. */
+enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, double seconds,
+                                struct sw_stream **out);
+/* Bytes per second that the pool's threads read from it, over about `seconds`; 0 when less than
+   5/8 of the block came, because that may lie in the caches. */
 double sw_stream_read(struct sw_stream *stream, double seconds);
 void sw_stream_free(struct sw_stream *stream);
 

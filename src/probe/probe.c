@@ -11,13 +11,14 @@
 #include <unistd.h>
 
 /* Shares of the time given; what is left goes into touching memory and waiting for each other. */
+#define TOUCH 0.30
 #define TOGETHER 0.15
 #define ALONE 0.10
 #define COMPUTE 0.10
 #define DISK 0.20
 #define LINK 0.20
 #define STREAM_MIN (64u << 20) /* bytes of a node's blocks together */
-#define STREAM_CACHES 4        /* … and this many times the largest cache */
+#define STREAM_CACHES 2        /* … and this many times the largest cache */
 
 static enum sw_status look(const struct sw_probe_options *options, struct sw_probe_rank *card)
 {
@@ -125,7 +126,8 @@ static enum sw_status measure_memory(struct sw_transport *t, const struct sw_pro
 {
     const double seconds = options->seconds;
     struct sw_stream *stream;
-    SW_TRY(sw_stream_create(pool, stream_bytes(probe, options->memory, t->rank), &stream));
+    SW_TRY(sw_stream_create(pool, stream_bytes(probe, options->memory, t->rank), seconds * TOUCH,
+                            &stream));
     enum sw_status status = sw_transport_barrier(t);
     if (status == SW_OK) {
         card->read_bandwidth = sw_stream_read(stream, seconds * TOGETHER);

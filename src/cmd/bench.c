@@ -1,0 +1,225 @@
+/* Owns the verb `bench`: how fast a model runs here, beside what this machine can do at most. */
+#include "backend/cpu_measure.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "cmd/session.h"
+#include "engine/generate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PEAK_SECONDS 0.3
+#define MAX_ROUNDS 100
+
+/* What one round measures, and the medians over all. */
+enum figure {
+    PROMPT_RATE, /* tokens per second */
+    DECODE_RATE,
+    BANDWIDTH,    /* bytes per second this machine's memory gives as many threads */
+    PEAK,         /* flops per second in registers */
+    DECODE_SHARE, /* of BANDWIDTH */
+    PROMPT_SHARE, /* of PEAK */
+    N_FIGURES
+};
+
+struct bench {
+    struct sw_session *s;
+    int32_t *ids; /* (prompt) */
+    int prompt, generate, rounds;
+    double token_bytes;  /* weights and KV that one decoded token reads */
+    double prompt_flops; /* of the whole prompt */
+    double figures[N_FIGURES][MAX_ROUNDS];
+};
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const struct bench *b, enum figure figure)
+{
+    double sorted[MAX_ROUNDS];
+    memcpy(sorted, b->figures[figure], (size_t)b->rounds * sizeof *sorted);
+    qsort(sorted, (size_t)b->rounds, sizeof *sorted, ascending);
+    const int n = b->rounds;
+    return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
+}
+
+static enum sw_status ignore_token(void *context, const struct sw_sampled *token, bool *stop)
+{
+    (void)context, (void)token, (void)stop;
+    return SW_OK;
+}
+
+/* Weight bytes read per decoded token, and KV at the middle of what is generated. */
+static double bytes_per_token(const struct bench *b)
+{
+    const struct sw_footprint *f = &b->s->footprint;
+    const double position = b->prompt + b->generate / 2.0;
+    double bytes = (double)(f->head_bytes + f->embed_read_bytes);
+    for (int i = 0; i < f->n_layers; i++)
+        bytes += (double)f->layers[i].read_bytes + position * (double)f->layers[i].kv_row_bytes;
+    return bytes;
+}
+
+/* Two per multiply-add; the head runs for the last token only, attention by half the square. */
+static double flops_of_prompt(const struct bench *b)
+{
+    const struct sw_footprint *f = &b->s->footprint;
+    const struct sw_dims *d = &b->s->model->dims;
+    const double n = b->prompt;
+    double flops = f->head_flops;
+    for (int i = 0; i < f->n_layers; i++)
+        flops += n * f->layers[i].token_flops + 2 * n * n * d->n_heads * (double)d->head_dim;
+    return flops;
+}
+
+static enum sw_status round_of(struct bench *b, int round)
+{
+    struct sw_session *s = b->s;
+    struct sw_generate g = {.prompt = b->ids,
+                            .n_prompt = b->prompt,
+                            .max_new = b->generate + 1,
+                            .context = s->params.context,
+                            .chunk = s->params.rows,
+                            .sampling = sw_sampling_default(),
+                            .token = ignore_token};
+    SW_TRY(sw_generate(s->engine, &g));
+    const double decode = g.decode_s > 0 ? (g.n_new - 1) / g.decode_s : 0;
+    b->figures[PROMPT_RATE][round] = b->prompt / g.prompt_s;
+    b->figures[DECODE_RATE][round] = decode;
+    /* Limits are this rank's, so they are held against a model that this rank runs alone. */
+    if (s->transport->size > 1 || s->slices[0].count < s->model->dims.n_layers)
+        return SW_OK;
+    double bandwidth;
+    SW_TRY(sw_cpu_measure_bandwidth(s->backend, &bandwidth));
+    const double peak = sw_cpu_measure_peak(s->backend, s->params.weights, PEAK_SECONDS);
+    b->figures[BANDWIDTH][round] = bandwidth;
+    b->figures[PEAK][round] = peak;
+    b->figures[DECODE_SHARE][round] = decode * b->token_bytes / bandwidth;
+    b->figures[PROMPT_SHARE][round] = b->prompt_flops / g.prompt_s / peak;
+    return SW_OK;
+}
+
+static enum sw_status report_json(const struct bench *b)
+{
+    const struct sw_session *s = b->s;
+    const bool alone = s->transport->size == 1;
+    json_t *root = json_pack(
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
+        s->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name, "threads",
+        s->backend ? sw_cpu_backend_threads(s->backend) : 0, "prompt_tokens", b->prompt,
+        "generated_tokens", b->generate, "rounds", b->rounds, "prompt_tokens_per_s",
+        median(b, PROMPT_RATE), "tokens_per_s", median(b, DECODE_RATE), "bytes_per_token",
+        b->token_bytes, "prompt_flops", b->prompt_flops * median(b, PROMPT_RATE) / b->prompt,
+        "load_s", s->load_s, "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
+    if (root && s->backend)
+        json_object_set_new(root, "isa", json_string(sw_isa_name(sw_cpu_backend_isa(s->backend))));
+    if (root && alone) {
+        json_object_set_new(root, "read_bandwidth", json_real(median(b, BANDWIDTH)));
+        json_object_set_new(root, "decode_share", json_real(median(b, DECODE_SHARE)));
+        json_object_set_new(root, "peak_flops", json_real(median(b, PEAK)));
+        json_object_set_new(root, "prompt_share", json_real(median(b, PROMPT_SHARE)));
+    }
+    return sw_json_print(root);
+}
+
+static enum sw_status report_text(const struct bench *b)
+{
+    const struct sw_session *s = b->s;
+    const double decode = median(b, DECODE_RATE), prompt = median(b, PROMPT_RATE);
+    printf("%s, %s weights, %d ranks, %d threads on rank 0 (%s); medians of %d rounds\n",
+           s->call->arguments[0], sw_dtype_info(s->params.weights)->name, s->transport->size,
+           s->backend ? sw_cpu_backend_threads(s->backend) : 0,
+           s->backend ? sw_isa_name(sw_cpu_backend_isa(s->backend)) : "no layers", b->rounds);
+    printf("  prompt %5d tokens   %10.4g tokens/s", b->prompt, prompt);
+    if (s->transport->size == 1)
+        printf("   %6.1f GFLOP/s, %3.0f%% of the %.0f that registers alone reach",
+               b->prompt_flops * prompt / b->prompt / 1e9, 100 * median(b, PROMPT_SHARE),
+               median(b, PEAK) / 1e9);
+    printf("\n  decode %5d tokens   %10.4g tokens/s", b->generate, decode);
+    if (s->transport->size == 1)
+        printf("   %6.1f GB/s, %3.0f%% of the %.1f that memory gives",
+               decode * b->token_bytes / 1e9, 100 * median(b, DECODE_SHARE),
+               median(b, BANDWIDTH) / 1e9);
+    printf("\n  predicted            %10.4g tokens/s decode, %.4g prompt; loaded in %.2f s\n",
+           s->plan.predicted.tokens_per_s, s->plan.predicted.prompt_tokens_per_s, s->load_s);
+    return SW_OK;
+}
+
+static enum sw_status lead(struct sw_session *s)
+{
+    const struct sw_options *o = &s->call->options;
+    struct bench *b = calloc(1, sizeof *b);
+    if (!b)
+        return sw_fail(SW_ENOMEM, "no memory for the figures");
+    b->s = s;
+    b->prompt = o->prompt > 0 ? o->prompt : 512;
+    b->generate = o->n;
+    b->rounds = o->repeat > 0 ? o->repeat : 3;
+    b->ids = calloc((size_t)b->prompt, sizeof *b->ids);
+    enum sw_status status = SW_OK;
+    if (!b->ids)
+        status = sw_fail(SW_ENOMEM, "no memory for the prompt");
+    else if (b->rounds > MAX_ROUNDS)
+        status = sw_fail(SW_EUSAGE, "bench: --repeat: at most %d", MAX_ROUNDS);
+    else
+        status = sw_session_start(s, b->prompt + b->generate + 1);
+    for (int i = 0; i < b->prompt && status == SW_OK; i++)
+        b->ids[i] = (int32_t)((unsigned)i * 7919u % (unsigned)s->vocab_limit);
+    if (status == SW_OK) {
+        b->token_bytes = bytes_per_token(b);
+        b->prompt_flops = flops_of_prompt(b);
+    }
+    for (int i = 0; i < b->rounds && status == SW_OK; i++)
+        status = round_of(b, i);
+    if (status == SW_OK)
+        status = o->json ? report_json(b) : report_text(b);
+    free(b->ids);
+    free(b);
+    return status;
+}
+
+static enum sw_status bench(struct sw_call *call)
+{
+    struct sw_session *s;
+    enum sw_status status = sw_session_open(call, &s);
+    if (status == SW_OK && sw_session_leads(s)) {
+        status = lead(s);
+    } else if (status == SW_OK) {
+        status = sw_session_start(s, 0);
+        if (status == SW_OK)
+            status = sw_engine_serve(s->engine);
+    }
+    return sw_session_end(s, status);
+}
+
+#define FIELD(name) offsetof(struct sw_options, name)
+
+static const struct sw_option options[] = {
+    {"prompt", 'p', "N", "prompt tokens (default: 512)", FIELD(prompt), sw_parse_count},
+    {"n", 'n', "N", "generated tokens (default: 128)", FIELD(n), sw_parse_count},
+    {"repeat", 'r', "N", "rounds; medians are printed (default: 3)", FIELD(repeat), sw_parse_count},
+    {0}};
+
+static const struct sw_option *const groups[] = {options, sw_options_placement, sw_options_common,
+                                                 NULL};
+
+const struct sw_verb sw_verb_bench = {
+    .name = "bench",
+    .arguments = "MODEL",
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .summary = "measure prompt and generation speed beside this machine's own limits",
+    .description =
+        "Each round feeds a prompt, generates, and measures the limits with the same threads: the\n"
+        "memory's read bandwidth, which bounds decoding, and the arithmetic peak, which bounds "
+        "the\n"
+        "prompt. A config.json is enough with --weights-from random.\n\n"
+        "  spillway bench llama-1b --weights-from random --weights bf16 --threads 2",
+    .groups = groups,
+    .run = bench,
+};
