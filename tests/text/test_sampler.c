@@ -296,13 +296,12 @@ static void what_remains_is_right_for_random_settings(void)
         const size_t n = 1 + (size_t)(sw_uniform(1, at++) * 64);
         for (size_t i = 0; i < n; i++) /* coarse, so that there are many equals */
             scores[i] = (float)floor(sw_uniform(1, at++) * 12) / 2 - 2;
-        struct sw_sampling s = {.temperature = 0.2f + (float)sw_uniform(1, at++) * 2,
-                                .top_k = (int32_t)(sw_uniform(1, at++) * (double)n),
-                                .top_p = 0.11f + 0.8899f * (float)sw_uniform(1, at++),
-                                .min_p = (float)sw_uniform(1, at++) * 0.3f,
-                                .repetition_penalty = 1,
-                                .seed = (uint64_t)round,
-                                .logprobs = -1};
+        struct sw_sampling s = sw_sampling_default();
+        s.temperature = 0.2f + (float)sw_uniform(1, at++) * 2;
+        s.top_k = (int32_t)(sw_uniform(1, at++) * (double)n);
+        s.top_p = 0.11f + 0.8899f * (float)sw_uniform(1, at++);
+        s.min_p = (float)sw_uniform(1, at++) * 0.3f;
+        s.seed = (uint64_t)round;
         reference(&s, scores, n, NULL, 0, p);
         for (uint64_t i = 0; i < 60; i++)
             CU_ASSERT(p[pick_one(sampler, &s, scores, n, i)] > 0);
