@@ -9,6 +9,7 @@
 #include "kernels/cpu/rows.h"
 
 #include "kernels/cpu/attend.h"
+#include "kernels/cpu/limits.h"
 
 const struct sw_kernels sw_kernels_avx512 = {
     .isa = SW_ISA_AVX512,
@@ -19,4 +20,6 @@ const struct sw_kernels sw_kernels_avx512 = {
     .attend = attend,
     .add_scaled = add_scaled,
     .add = add,
+    .read_memory = read_memory,
+    .spin = spin,
 };

@@ -10,6 +10,7 @@
 #include "kernels/cpu/rows.h"
 
 #include "kernels/cpu/attend.h"
+#include "kernels/cpu/limits.h"
 
 const struct sw_kernels sw_kernels_avx512bf16 = {
     .isa = SW_ISA_AVX512BF16,
@@ -20,4 +21,6 @@ const struct sw_kernels sw_kernels_avx512bf16 = {
     .attend = attend,
     .add_scaled = add_scaled,
     .add = add,
+    .read_memory = read_memory,
+    .spin = spin,
 };

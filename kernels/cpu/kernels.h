@@ -76,6 +76,10 @@ struct sw_kernels {
     /* y += weight * x */
     void (*add_scaled)(const float *x, float weight, int64_t dim, float *y);
     void (*add)(const float *x, int64_t dim, float *y);
+    /* For measurements: reads memory (a multiple of 256 bytes); multiplies and adds in registers
+     * only, as products of `format` do, and returns the operations done. out: 16 floats. */
+    float (*read_memory)(const void *p, size_t bytes);
+    double (*spin)(enum sw_dtype format, int64_t steps, float *out);
 };
 
 extern const struct sw_kernels sw_kernels_portable, sw_kernels_avx2, sw_kernels_avx512,

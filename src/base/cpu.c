@@ -1,6 +1,9 @@
 /* Cores and instruction sets of this machine, as far as this process may use them. */
 #include "base/cpu.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <hwloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +14,10 @@ enum sw_isa sw_cpu_isa(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
+    /* clang 14 does not know "f16c" as a name, so that bit is asked for directly. */
+    unsigned a, b, c = 0, d;
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-        !__builtin_cpu_supports("f16c"))
+        !__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C))
         return SW_ISA_PORTABLE;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))

@@ -83,8 +83,8 @@ enum sw_status sw_plan_options_resolve(const struct sw_options *o, enum sw_objec
         out->slices = *slices;
     }
     out->n_ranks = o->ranks;
-    out->gpu_memory = o->gpu_memory == UINT64_MAX ? 0 : o->gpu_memory;
-    out->host_memory = o->host_memory == UINT64_MAX ? 0 : o->host_memory;
+    out->gpu_memory = o->gpu_memory;
+    out->host_memory = o->host_memory;
     return SW_OK;
 }
 

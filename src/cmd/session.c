@@ -77,7 +77,8 @@ enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out)
         sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
                      : call->options.verbose ? SW_LOG_DEBUG
                                              : SW_LOG_INFO,
-                     s->transport->rank, s->transport->ranks[s->transport->rank].host);
+                     s->transport->rank > 0 ? s->transport->rank : -1, /* rank 0 speaks for all */
+                     s->transport->ranks[s->transport->rank].host);
     return open_model(s);
 }
 
@@ -195,11 +196,16 @@ static enum sw_status agree(struct sw_session *s, int positions)
     return SW_OK;
 }
 
-/* Seconds a look around may take: little before a model that loads in no time. */
-static double probe_seconds(const struct sw_session *s)
+/* A look around in proportion to what is to be loaded: none for a model that fits the caches. */
+static struct sw_probe_options look(const struct sw_session *s)
 {
-    const double bytes = 2 * (double)sw_model_parameters(s->model);
-    return bytes > 4e9 ? 1 : bytes > 2.5e8 ? 0.4 : 0.1;
+    const uint64_t bytes = 2 * sw_model_parameters(s->model);
+    return (struct sw_probe_options){.seconds = bytes > 4000000000 ? 1
+                                                : bytes > 64000000 ? 0.3
+                                                                   : 0,
+                                     .memory = bytes / 2,
+                                     .threads = s->call->options.threads,
+                                     .path = s->reader ? s->call->arguments[0] : NULL};
 }
 
 /* The cores to compute on: this rank's own share, or, while stages take turns, all it may use. */
@@ -232,9 +238,7 @@ static enum sw_status open_backend(struct sw_session *s)
 
 enum sw_status sw_session_start(struct sw_session *s, int positions)
 {
-    const struct sw_probe_options probe = {.seconds = probe_seconds(s),
-                                           .threads = s->call->options.threads,
-                                           .path = s->reader ? s->call->arguments[0] : NULL};
+    const struct sw_probe_options probe = look(s);
     SW_TRY(sw_probe_run(s->transport, &probe, &s->probe));
     s->probed = true;
     SW_TRY(agree(s, positions));
@@ -253,7 +257,7 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
     if (status == SW_OK && fflush(stdout) != 0)
         status = sw_fail(SW_EIO, "cannot write to standard output");
     if (s->transport) {
-        call->exit_code = sw_transport_finish(s->transport, status);
+        call->exit_code = sw_status_exit_code(sw_transport_finish(s->transport, status));
         call->ended = true;
         status = SW_OK;
     }

@@ -9,10 +9,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* In the order they are looked for. */
 static const struct {
@@ -170,14 +172,22 @@ static enum sw_status open_sharded(const char *dir, const char *index_path, stru
     return status;
 }
 
-/* A link that leads nowhere counts as there: opening it gives the better message. */
-static bool has_entry(const char *dir, const char *name)
+/*
+ * Index of the first candidate in the directory, N_CANDIDATES when there is none. A link that
+ * leads nowhere counts as there: opening it gives the better message.
+ */
+static size_t first_candidate(const char *dir)
 {
     struct stat st;
-    char *path = sw_path_join(dir, name);
-    const bool there = path && lstat(path, &st) == 0;
-    free(path);
-    return there;
+    size_t i = N_CANDIDATES;
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return i;
+    for (i = 0; i < N_CANDIDATES; i++)
+        if (fstatat(fd, candidates[i].name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            break;
+    close(fd);
+    return i;
 }
 
 /* Says what was looked for, and names what lies there that a later version may read. */
@@ -185,6 +195,11 @@ static enum sw_status nothing_found(const char *dir)
 {
     char unread[256] = "";
     DIR *folder = opendir(dir);
+    if (!folder && errno == ENOTDIR && ends_with(dir, ".gguf"))
+        return sw_fail(SW_EINPUT,
+                       "%s: a .gguf is not read yet; give a directory with safetensors "
+                       "or torch files",
+                       dir);
     if (!folder)
         return sw_fail(SW_EINPUT, "%s: %s; give the directory of a model as the hub publishes it",
                        dir, strerror(errno));
@@ -206,27 +221,22 @@ static enum sw_status nothing_found(const char *dir)
 
 bool sw_checkpoint_exists(const char *dir)
 {
-    for (size_t i = 0; i < N_CANDIDATES; i++)
-        if (has_entry(dir, candidates[i].name))
-            return true;
-    return false;
+    return first_candidate(dir) < N_CANDIDATES;
 }
 
 enum sw_status sw_checkpoint_open(const char *dir, struct sw_tensors *out)
 {
     *out = (struct sw_tensors){0};
-    for (size_t i = 0; i < N_CANDIDATES; i++) {
-        if (!has_entry(dir, candidates[i].name))
-            continue;
-        char *path = sw_path_join(dir, candidates[i].name);
-        if (!path)
-            return sw_fail(SW_ENOMEM, "no memory for a path");
-        const enum sw_status status = candidates[i].is_index ? open_sharded(dir, path, out)
+    const size_t found = first_candidate(dir);
+    if (found == N_CANDIDATES)
+        return nothing_found(dir);
+    char *path = sw_path_join(dir, candidates[found].name);
+    if (!path)
+        return sw_fail(SW_ENOMEM, "no memory for a path");
+    const enum sw_status status = candidates[found].is_index ? open_sharded(dir, path, out)
                                                              : sw_checkpoint_add_file(path, out);
-        if (status != SW_OK)
-            sw_tensors_free(out);
-        free(path);
-        return status;
-    }
-    return nothing_found(dir);
+    if (status != SW_OK)
+        sw_tensors_free(out);
+    free(path);
+    return status;
 }

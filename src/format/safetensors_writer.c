@@ -35,7 +35,10 @@ static enum sw_status add_spec(json_t *header, const struct sw_safetensors_spec 
             json_decref(shape);
             return sw_fail(SW_EINPUT, "tensor '%s': its shape overflows", spec->name);
         }
-        json_array_append_new(shape, json_integer(spec->shape[i]));
+        if (json_array_append_new(shape, json_integer(spec->shape[i])) != 0) {
+            json_decref(shape);
+            return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
+        }
     }
     if (!sw_add_u64(*offset, bits / 8, &end) || end > INT64_MAX) {
         json_decref(shape);
@@ -55,7 +58,28 @@ static enum sw_status add_spec(json_t *header, const struct sw_safetensors_spec 
     return SW_OK;
 }
 
-/* The JSON text, padded with spaces so that the data begins at a multiple of 8. */
+/*
+ * The JSON text, padded with spaces so that the data begins at a multiple of 8. Not json_dumps:
+ * without memory that one may leave a part of the text out and not say so.
+ */
+static enum sw_status dump_padded(const json_t *header, char **text)
+{
+    const size_t length = json_dumpb(header, NULL, 0, JSON_COMPACT);
+    const size_t padded = (size_t)sw_round_up(length, 8);
+    if (padded > SW_SAFETENSORS_HEADER_MAX)
+        return sw_fail(SW_EINPUT, "needs a header of %zu bytes, at most %u are legal", padded,
+                       SW_SAFETENSORS_HEADER_MAX);
+    char *buffer = length > 0 ? malloc(padded + 1) : NULL;
+    if (!buffer || json_dumpb(header, buffer, length, JSON_COMPACT) != length) {
+        free(buffer);
+        return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
+    }
+    memset(buffer + length, ' ', padded - length);
+    buffer[padded] = '\0';
+    *text = buffer;
+    return SW_OK;
+}
+
 static enum sw_status make_header(const struct sw_safetensors_spec *specs, size_t n, char **text,
                                   uint64_t *data_size)
 {
@@ -66,28 +90,11 @@ static enum sw_status make_header(const struct sw_safetensors_spec *specs, size_
     *data_size = 0;
     for (size_t i = 0; i < n && status == SW_OK; i++)
         status = add_spec(header, &specs[i], data_size);
-    char *json = status == SW_OK ? json_dumps(header, JSON_COMPACT) : NULL;
+    *text = NULL;
+    if (status == SW_OK)
+        status = dump_padded(header, text);
     json_decref(header);
-    if (status != SW_OK)
-        return status;
-    if (!json)
-        return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
-    const size_t length = strlen(json), padded = (size_t)sw_round_up(length, 8);
-    *text = malloc(padded + 1);
-    if (*text) {
-        memcpy(*text, json, length);
-        memset(*text + length, ' ', padded - length);
-        (*text)[padded] = '\0';
-    }
-    free(json);
-    if (!*text)
-        return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
-    if (padded > SW_SAFETENSORS_HEADER_MAX) {
-        free(*text);
-        return sw_fail(SW_EINPUT, "%zu tensors need a header of %zu bytes, at most %u are legal", n,
-                       padded, SW_SAFETENSORS_HEADER_MAX);
-    }
-    return SW_OK;
+    return status;
 }
 
 static enum sw_status write_all(struct sw_safetensors_writer *w, const char *data, size_t bytes)

@@ -61,14 +61,14 @@ static struct sw_advice *add(struct trial *t, enum sw_advice_kind kind, uint64_t
 static void try_caps(struct trial *t)
 {
     const struct sw_plan_options *o = t->cost->options;
-    if (!o->gpu_memory && !o->host_memory)
+    const bool gpu = o->gpu_memory != UINT64_MAX, host = o->host_memory != UINT64_MAX;
+    if (!gpu && !host)
         return;
-    t->options.gpu_memory = t->options.host_memory = 0;
+    t->options.gpu_memory = t->options.host_memory = UINT64_MAX;
     if (fits(t))
         snprintf(add(t, SW_ADVICE_CAPS, 0)->text, sizeof t->plan->advice[0].text,
-                 "leave out %s%s%s", o->gpu_memory ? "--gpu-memory" : "",
-                 o->gpu_memory && o->host_memory ? " and " : "",
-                 o->host_memory ? "--host-memory" : "");
+                 "leave out %s%s%s", gpu ? "--gpu-memory" : "", gpu && host ? " and " : "",
+                 host ? "--host-memory" : "");
     t->options.gpu_memory = o->gpu_memory;
     t->options.host_memory = o->host_memory;
 }

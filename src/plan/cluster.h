@@ -34,6 +34,8 @@
 #define SW_MAX_DEVICES 64 /* of a node */
 #define SW_MAX_NODE_RANKS 1024
 #define SW_MAX_BYTES (1ull << 50) /* of a node or a device */
+#define SW_MAX_RATE 1e18          /* speeds are from 1 to this, latencies up to … */
+#define SW_MAX_LATENCY 1e3
 
 /* Defaults of the classes, bytes per second and flops per second; docs/hardware.md says why. */
 #define SW_GPU_BANDWIDTH 450e9

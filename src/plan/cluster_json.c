@@ -2,9 +2,7 @@
 #include "plan/cluster.h"
 
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static enum sw_status wrong(const char *where, const char *key, const char *expected)
@@ -32,9 +30,9 @@ static enum sw_status get_positive(const json_t *object, const char *where, cons
     const json_t *value = json_object_get(object, key);
     if (!value)
         return SW_OK;
-    if (!json_is_number(value) || !(json_number_value(value) > 0) ||
-        !isfinite(json_number_value(value)))
-        return wrong(where, key, "a number above 0");
+    if (!json_is_number(value) || !(json_number_value(value) >= 1) ||
+        json_number_value(value) > SW_MAX_RATE)
+        return wrong(where, key, "a speed in units per second, from 1 to 1e18");
     *out = json_number_value(value);
     return SW_OK;
 }
@@ -45,8 +43,8 @@ static enum sw_status get_latency(const json_t *object, const char *key, double 
     if (!value)
         return SW_OK;
     if (!json_is_number(value) || !(json_number_value(value) >= 0) ||
-        !isfinite(json_number_value(value)))
-        return wrong("", key, "a number of seconds");
+        json_number_value(value) > SW_MAX_LATENCY)
+        return wrong("", key, "a number of seconds, at most 1000");
     *out = json_number_value(value);
     return SW_OK;
 }
@@ -56,12 +54,12 @@ static enum sw_status get_name(const json_t *object, const char *where, char *na
     const json_t *value = json_object_get(object, "name");
     if (!value)
         return SW_OK;
-    if (!json_is_string(value) || json_string_length(value) >= SW_NAME_MAX ||
-        !json_string_length(value))
-        return wrong(where, "name", "a short text");
-    snprintf(name, SW_NAME_MAX, "%s", json_string_value(value));
+    if (!json_is_string(value) || !json_string_length(value))
+        return wrong(where, "name", "a text");
+    snprintf(name, SW_NAME_MAX - 8, "%s", json_string_value(value));
     for (char *c = name; *c; c++) /* the text form has to hold it as one word */
-        if ((unsigned char)*c <= ' ' || *c == '(' || *c == ')' || *c == '+' || *c == '#')
+        if ((unsigned char)*c <= ' ' || (unsigned char)*c > '~' || *c == '(' || *c == ')' ||
+            *c == '+' || *c == '#')
             *c = '_';
     return SW_OK;
 }
@@ -74,7 +72,9 @@ static enum sw_status get_sizes(const json_t *object, const char *where, const c
     SW_TRY(get_bytes(object, where, free_key, free));
     *total = *free;
     SW_TRY(get_bytes(object, where, total_key, total));
-    return *free <= *total ? SW_OK : wrong(where, free_key, "at most the total");
+    return *free <= *total && *total > 0
+               ? SW_OK
+               : wrong(where, free_key, "at most the total, and that above 0");
 }
 
 static enum sw_status get_device(const json_t *object, const char *where, struct sw_node *node)
@@ -154,24 +154,15 @@ enum sw_status sw_cluster_parse_json(const char *text, size_t length, struct sw_
     return status;
 }
 
-/* A JSON string, quoted. Names that are not UTF-8 get '?' for the bytes that are not. */
 static void put_string(struct sw_strbuf *out, const char *text)
 {
-    char plain[SW_NAME_MAX];
-    json_t *string = json_string(text);
-    if (!string) {
-        snprintf(plain, sizeof plain, "%s", text);
-        for (char *c = plain; *c; c++)
-            *c = (unsigned char)*c < 0x80 ? *c : '?';
-        string = json_string(plain);
-    }
-    char *quoted = string ? json_dumps(string, JSON_ENCODE_ANY) : NULL;
-    if (quoted)
-        sw_strbuf_puts(out, quoted);
-    else
-        out->failed = true;
-    free(quoted);
-    json_decref(string);
+    sw_strbuf_puts(out, "\"");
+    for (const char *c = text; *c; c++)
+        if (*c == '"' || *c == '\\')
+            sw_strbuf_printf(out, "\\%c", *c);
+        else
+            sw_strbuf_append(out, (unsigned char)*c < ' ' || *c & 0x80 ? "_" : c, 1);
+    sw_strbuf_puts(out, "\"");
 }
 
 static void put_node(struct sw_strbuf *out, const struct sw_node *node)

@@ -4,7 +4,6 @@
 #include "base/units.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +98,15 @@ static bool count_prefix(const char *word, int *count, const char **rest)
     return true;
 }
 
+static bool rate_parse(const char *text, double *rate)
+{
+    double value;
+    if (sw_rate_parse(text, &value) != SW_OK || value < 1 || value > SW_MAX_RATE)
+        return false;
+    *rate = value;
+    return true;
+}
+
 static bool flops_parse(const char *text, double *flops)
 {
     static const struct {
@@ -110,7 +118,7 @@ static bool flops_parse(const char *text, double *flops)
     for (size_t i = 0; number > 0 && i < sizeof units / sizeof units[0]; i++)
         if (!strcasecmp(end, units[i].unit)) {
             *flops = number * units[i].factor;
-            return isfinite(*flops);
+            return *flops >= 1 && *flops <= SW_MAX_RATE;
         }
     return false;
 }
@@ -128,7 +136,7 @@ static bool time_parse(const char *text, double *seconds)
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
         if (!strcasecmp(end, units[i].unit)) {
             *seconds = number * units[i].factor;
-            return isfinite(*seconds);
+            return *seconds <= SW_MAX_LATENCY;
         }
     return false;
 }
@@ -157,7 +165,7 @@ static enum sw_status speeds(struct parser *p, char *text, double *rates[2], dou
         if (rest)
             *rest++ = 0;
         if (!flops_parse(text, flops)) {
-            if (n == 2 || !rates[n] || sw_rate_parse(text, rates[n]) != SW_OK)
+            if (n == 2 || !rates[n] || !rate_parse(text, rates[n]))
                 return wrong(p, "a speed such as 672GB/s or 16TF behind @");
             n++;
         }
@@ -216,19 +224,16 @@ static enum sw_status item(struct parser *p, struct sw_node *node, int *ranks)
     if (KEY("host"))
         return host_item(p, node, value);
     if (KEY("bus"))
-        return sw_rate_parse(value, &node->bus_bandwidth) == SW_OK
-                   ? SW_OK
-                   : wrong(p, "a rate such as bus:12GB/s");
+        return rate_parse(value, &node->bus_bandwidth) ? SW_OK
+                                                       : wrong(p, "a rate such as bus:12GB/s");
     if (KEY("disk")) {
         node->disk_tier = true;
-        return sw_rate_parse(value, &node->disk_bandwidth) == SW_OK
-                   ? SW_OK
-                   : wrong(p, "a rate such as disk:3GB/s");
+        return rate_parse(value, &node->disk_bandwidth) ? SW_OK
+                                                        : wrong(p, "a rate such as disk:3GB/s");
     }
     if (KEY("load"))
-        return sw_rate_parse(value, &node->disk_bandwidth) == SW_OK
-                   ? SW_OK
-                   : wrong(p, "a rate such as load:3GB/s");
+        return rate_parse(value, &node->disk_bandwidth) ? SW_OK
+                                                        : wrong(p, "a rate such as load:3GB/s");
     if (KEY("ranks")) {
         char *end;
         const long n = strtol(value, &end, 10);
@@ -258,7 +263,8 @@ static enum sw_status repeat(struct parser *p, int first, int count, bool named)
         node->devices = NULL;
         node->n_devices = 0;
         if (named)
-            snprintf(node->name, sizeof node->name, "%.*s%d", SW_NAME_MAX - 8, like->name, i % 10000);
+            snprintf(node->name, sizeof node->name, "%.*s%d", SW_NAME_MAX - 8, like->name,
+                     i % 10000);
         else
             snprintf(node->name, sizeof node->name, "%s", name);
         for (int d = 0; d < like->n_devices; d++) {
@@ -318,8 +324,7 @@ static enum sw_status link_item(struct parser *p)
     char *slash = strrchr(text, '/');
     if (slash && time_parse(slash + 1, latency))
         *slash = 0;
-    return sw_rate_parse(text, rate) == SW_OK ? SW_OK
-                                              : wrong(p, "a link such as link:1.2GB/s/30us");
+    return rate_parse(text, rate) ? SW_OK : wrong(p, "a link such as link:1.2GB/s/30us");
 }
 
 static bool is_link(const char *word)
@@ -376,7 +381,7 @@ static void put_rate(struct sw_strbuf *out, double rate)
     char text[400]; /* the longest double in full */
     double again;
     snprintf(text, sizeof text, "%.6gGB/s", rate / 1e9);
-    if (strchr(text, 'e') || sw_rate_parse(text, &again) != SW_OK || again != rate)
+    if (strchr(text, 'e') || !rate_parse(text, &again) || again != rate)
         snprintf(text, sizeof text, rate < 1e17 ? "%.17gB/s" : "%.0fB/s", rate);
     sw_strbuf_puts(out, text);
 }

@@ -109,7 +109,7 @@ static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
     p->disk_bw = alone ? node->disk_bandwidth : node->disk_bandwidth / ranks;
     p->disk = node->disk_tier && !o->no_disk;
     p->host_cap = c->node_cap[p->node];
-    if (o->host_memory && o->host_memory < p->host_cap)
+    if (o->host_memory < p->host_cap)
         p->host_cap = o->host_memory;
     p->sharers = ranks_of_node[p->node];
     p->even_cap = c->node_cap[p->node] / (uint64_t)p->sharers;
@@ -117,7 +117,7 @@ static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
         p->even_cap = p->host_cap;
     if (p->device >= 0) {
         const struct sw_device *d = &node->devices[p->device];
-        const uint64_t free = o->gpu_memory && o->gpu_memory < d->free ? o->gpu_memory : d->free;
+        const uint64_t free = o->gpu_memory < d->free ? o->gpu_memory : d->free;
         p->gpu_cap = less(free, o->gpu_reserve);
         p->gpu_bw = d->bandwidth;
         p->gpu_flops = d->flops;

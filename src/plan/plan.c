@@ -15,6 +15,8 @@
 void sw_plan_options_init(struct sw_plan_options *options)
 {
     *options = (struct sw_plan_options){.position = -1,
+                                        .gpu_memory = UINT64_MAX,
+                                        .host_memory = UINT64_MAX,
                                         .gpu_context = SW_GPU_CONTEXT_BYTES,
                                         .gpu_reserve = SW_GPU_RESERVE_BYTES,
                                         .rank_host = SW_RANK_HOST_BYTES,

@@ -35,7 +35,7 @@ struct sw_plan_options {
     int n_slices;
     bool no_disk;        /* the disk tier is not to be used, whatever the cluster says */
     int n_ranks;         /* the first so many ranks of the cluster; 0: all */
-    uint64_t gpu_memory; /* caps per rank, 0: none */
+    uint64_t gpu_memory; /* caps per rank; UINT64_MAX: none */
     uint64_t host_memory;
     uint64_t gpu_context, gpu_reserve, rank_host, node_reserve; /* sw_plan_options_init sets them */
     uint64_t stored_bytes; /* of all layers' weights in the file, for load_s; 0: as in memory */

@@ -92,7 +92,7 @@ static enum sw_status exchange(struct sw_transport *t, const struct sw_probe_ran
     return SW_OK;
 }
 
-static size_t stream_bytes(const struct sw_probe *probe, int rank)
+static size_t stream_bytes(const struct sw_probe *probe, uint64_t most, int rank)
 {
     const struct sw_probe_rank *card = &probe->ranks[rank];
     uint64_t bytes = card->cores.cache_bytes * STREAM_CACHES;
@@ -105,6 +105,8 @@ static size_t stream_bytes(const struct sw_probe *probe, int rank)
         bytes = card->memory.available / 8;
     if (bytes > card->memory.cgroup_free / 4)
         bytes = card->memory.cgroup_free / 4;
+    if (most > 0 && bytes > most)
+        bytes = most;
     return (size_t)(bytes / ranks);
 }
 
@@ -116,12 +118,14 @@ static bool first_on_node(const struct sw_probe *probe, int rank)
     return true;
 }
 
-static enum sw_status measure_memory(struct sw_transport *t, const struct sw_probe *probe,
-                                     struct sw_pool *pool, double seconds,
+static enum sw_status measure_memory(struct sw_transport *t, const struct sw_probe_options *options,
+                                     const struct sw_probe *probe, struct sw_pool *pool,
                                      struct sw_probe_rank *card)
 {
+    const double seconds = options->seconds;
     struct sw_stream *stream;
-    SW_TRY(sw_stream_create(pool, stream_bytes(probe, t->rank), seconds * TOUCH, &stream));
+    SW_TRY(sw_stream_create(pool, stream_bytes(probe, options->memory, t->rank), seconds * TOUCH,
+                            &stream));
     enum sw_status status = sw_transport_barrier(t);
     if (status == SW_OK) {
         card->read_bandwidth = sw_stream_read(stream, seconds * TOGETHER);
@@ -164,7 +168,7 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
     enum sw_status status = sw_pool_create(card->threads, NULL, &pool);
     free(cores);
     SW_TRY(status);
-    status = measure_memory(t, probe, pool, options->seconds, card);
+    status = measure_memory(t, options, probe, pool, card);
     sw_pool_free(pool);
     if (status == SW_OK && options->path)
         status = measure_disk(t, options->path, options->seconds * DISK, card);

@@ -12,6 +12,9 @@
 #define CACHE_SLOTS 16384 /* a power of two */
 #define CACHE_WORD 28     /* bytes of the longest cached word */
 #define CACHE_IDS 8
+#define MARK "\xE2\x96\x81" /* U+2581 */
+#define MARK_BYTES 3
+#define JOINT_BITS (1 << 16)
 #define FREE_PAIR UINT64_MAX
 
 struct sw_bpe_cache {
@@ -49,29 +52,41 @@ static struct sw_merge *merge_slot(const struct sw_bpe *bpe, uint64_t pair)
             return &bpe->merges[i];
 }
 
+/* A larger table with the same merges. */
+static enum sw_status rehash(struct sw_bpe *bpe, size_t size)
+{
+    struct sw_merge *old = bpe->merges;
+    const size_t old_size = old ? bpe->merge_mask + 1 : 0;
+    struct sw_merge *merges = malloc(size * sizeof *merges);
+    if (!merges)
+        return sw_fail(SW_ENOMEM, "no memory for a table of %zu merges", size);
+    memset(merges, 0xFF, size * sizeof *merges);
+    bpe->merges = merges;
+    bpe->merge_mask = size - 1;
+    for (size_t i = 0; i < old_size; i++)
+        if (old[i].pair != FREE_PAIR)
+            *merge_slot(bpe, old[i].pair) = old[i];
+    free(old);
+    return SW_OK;
+}
+
 enum sw_status sw_bpe_reserve_merges(struct sw_bpe *bpe, size_t n)
 {
     size_t size = 16;
-    while (size < n * 2)
+    while (size / 4 * 3 < n)
         size *= 2;
-    free(bpe->merges);
-    bpe->merges = malloc(size * sizeof *bpe->merges);
-    if (!bpe->merges)
-        return sw_fail(SW_ENOMEM, "no memory for %zu merges", n);
-    memset(bpe->merges, 0xFF, size * sizeof *bpe->merges);
-    bpe->merge_mask = size - 1;
-    bpe->n_merges = 0;
-    return SW_OK;
+    return rehash(bpe, size);
 }
 
 enum sw_status sw_bpe_add_merge(struct sw_bpe *bpe, int32_t left, int32_t right, int32_t id)
 {
-    if (bpe->n_merges > bpe->merge_mask / 2)
-        return sw_fail(SW_EMODEL, "more merges than were announced (%zu)", bpe->n_merges);
+    if (bpe->n_merges >= (bpe->merge_mask + 1) / 4 * 3)
+        SW_TRY(rehash(bpe, (bpe->merge_mask + 1) * 2));
     struct sw_merge *slot = merge_slot(bpe, pair_of(left, right));
     if (slot->pair == FREE_PAIR)
         *slot = (struct sw_merge){pair_of(left, right), (uint32_t)bpe->n_merges, id};
     bpe->n_merges++;
+    bpe->last_merged = id;
     return SW_OK;
 }
 
@@ -299,10 +314,9 @@ static enum sw_status encode_uncached(struct sw_bpe *bpe, const char *text, size
     return SW_OK;
 }
 
-enum sw_status sw_bpe_encode(struct sw_bpe *bpe, const char *text, size_t n, struct sw_ids *out)
+static enum sw_status encode_word(struct sw_bpe *bpe, const char *text, size_t n,
+                                  struct sw_ids *out)
 {
-    if (n == 0)
-        return SW_OK;
     if (n > CACHE_WORD)
         return encode_uncached(bpe, text, n, out);
     if (!bpe->cache && !(bpe->cache = calloc(1, sizeof *bpe->cache)))
@@ -323,11 +337,66 @@ enum sw_status sw_bpe_encode(struct sw_bpe *bpe, const char *text, size_t n, str
     return SW_OK;
 }
 
+static bool is_mark(const char *text, size_t n)
+{
+    return n >= MARK_BYTES && memcmp(text, MARK, MARK_BYTES) == 0;
+}
+
+/* The bit for the character that ends right before text[at]. */
+static uint64_t joint_bit(const char *text, size_t at)
+{
+    uint64_t tail = 0;
+    size_t from = at;
+    do
+        tail = tail << 8 | (unsigned char)text[--from];
+    while (from > 0 && ((unsigned char)text[from] & 0xC0) == 0x80);
+    return (tail * 0x9E3779B97F4A7C15u) >> 48 & (JOINT_BITS - 1);
+}
+
+enum sw_status sw_bpe_find_joints(struct sw_bpe *bpe)
+{
+    if (sw_vocab_find(bpe->vocab, MARK, MARK_BYTES) < 0)
+        return SW_OK;
+    bpe->joints = calloc(JOINT_BITS / 64, sizeof *bpe->joints);
+    if (!bpe->joints)
+        return sw_fail(SW_ENOMEM, "no memory for the word boundaries");
+    for (size_t id = 0; id < bpe->vocab->count; id++) {
+        size_t n;
+        const char *piece = sw_vocab_piece(bpe->vocab, (int64_t)id, &n);
+        for (size_t i = 1; piece && i < n; i++)
+            if (is_mark(piece + i, n - i)) {
+                const uint64_t bit = joint_bit(piece, i);
+                bpe->joints[bit / 64] |= (uint64_t)1 << bit % 64;
+            }
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_bpe_encode(struct sw_bpe *bpe, const char *text, size_t n, struct sw_ids *out)
+{
+    size_t begin = 0;
+    for (size_t i = 1; bpe->joints && i < n; i++) {
+        const char *mark = memchr(text + i, MARK[0], n - i);
+        if (!mark)
+            break;
+        i = (size_t)(mark - text);
+        if (!is_mark(mark, n - i))
+            continue;
+        const uint64_t bit = joint_bit(text, i);
+        if (bpe->joints[bit / 64] >> bit % 64 & 1)
+            continue;
+        SW_TRY(encode_word(bpe, text + begin, i - begin, out));
+        begin = i;
+    }
+    return begin < n ? encode_word(bpe, text + begin, n - begin, out) : SW_OK;
+}
+
 void sw_bpe_free(struct sw_bpe *bpe)
 {
     free(bpe->merges);
     free(bpe->ranks);
     sw_trie_free(&bpe->whole);
+    free(bpe->joints);
     free(bpe->cache);
     free(bpe->symbols);
     free(bpe->heap);

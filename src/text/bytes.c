@@ -21,16 +21,22 @@ static int byte_of(uint32_t c)
 
 bool sw_bytes_of_piece(const char *piece, size_t n, struct sw_strbuf *out)
 {
+    char bytes[256];
+    size_t have = 0;
+    int length;
     out->length = 0;
     sw_strbuf_append(out, "", 0);
-    int length;
     for (size_t i = 0; i < n; i += (size_t)length) {
         const int byte = byte_of(sw_utf8_decode(piece + i, &length));
         if (byte < 0)
             return false;
-        const char c = (char)byte;
-        sw_strbuf_append(out, &c, 1);
+        bytes[have++] = (char)byte;
+        if (have == sizeof bytes) {
+            sw_strbuf_append(out, bytes, have);
+            have = 0;
+        }
     }
+    sw_strbuf_append(out, bytes, have);
     return !out->failed;
 }
 

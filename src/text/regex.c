@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define PATTERN_MAX 4096
-#define MATCH_LIMIT 2000000
+#define STEPS_MIN 200000 /* PCRE2 counts backtracking; one step a character is ordinary */
+#define STEPS_PER_BYTE 8
 #define JIT_STACK_MAX (1 << 20)
 
 /* Unicode White_Space and what is not, as the inside of a class. PCRE2's own \s has U+180E. */
@@ -157,7 +158,6 @@ static enum sw_status compile(struct sw_regex *regex, const char *pattern, size_
     regex->stack = pcre2_jit_stack_create(32768, JIT_STACK_MAX, NULL);
     if (!regex->match || !regex->context || !regex->stack)
         return sw_fail(SW_ENOMEM, "no memory for a pattern");
-    pcre2_set_match_limit(regex->context, MATCH_LIMIT);
     pcre2_set_heap_limit(regex->context, 64 << 10); /* KiB */
     pcre2_jit_stack_assign(regex->context, NULL, regex->stack);
     return SW_OK;
@@ -198,6 +198,8 @@ void sw_regex_free(struct sw_regex *regex)
 enum sw_status sw_regex_next(struct sw_regex *regex, const char *text, size_t n, size_t from,
                              bool *found, size_t *start, size_t *end)
 {
+    const size_t steps = STEPS_MIN + STEPS_PER_BYTE * n;
+    pcre2_set_match_limit(regex->context, steps < UINT32_MAX ? (uint32_t)steps : UINT32_MAX);
     /* The text is known to be valid; checking it at each match would be quadratic. */
     const int rc = pcre2_match(regex->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK,
                                regex->match, regex->context);

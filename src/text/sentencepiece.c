@@ -254,6 +254,7 @@ static enum sw_status settle(struct model *model)
     struct sw_tokenizer *tok = model->tok;
     SW_TRY(sw_vocab_index(&tok->vocab));
     SW_TRY(set_ranks(model));
+    SW_TRY(sw_bpe_find_joints(&tok->bpe));
     tok->bpe.byte_fallback = model->trainer.byte_fallback;
     tok->bpe.fuse_unk = true;
     tok->bpe.unk = piece_of_type(model, model->trainer.unk, UNKNOWN);

@@ -214,9 +214,14 @@ enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct 
     if (tok->bos < 0 && json_is_integer(bos_id) && json_integer_value(bos_id) >= 0 &&
         json_integer_value(bos_id) < SW_VOCAB_MAX)
         tok->bos = (int32_t)json_integer_value(bos_id);
+    if (tok->bos < 0 && tok->prefix.count > 0)
+        tok->bos = tok->prefix.ids[0];
     apply_named(config, tok, "bos_token", &tok->bos);
     apply_named(config, tok, "eos_token", &tok->eos);
     apply_ends(config, tok);
+    /* Nothing says what ends a text: GPT-2's family all call it the same. */
+    if (tok->n_ends == 0 && tok->eos < 0 && !json_object_get(config->tokenizer, "eos_token"))
+        tok->eos = sw_tokenizer_find(tok, "<|endoftext|>", 13);
     if (tok->n_ends == 0 && tok->eos >= 0)
         tok->ends[tok->n_ends++] = tok->eos;
     apply_switch(json_object_get(config->tokenizer, "add_bos_token"), &tok->prefix, tok->bos,

@@ -118,7 +118,10 @@ enum sw_status sw_add_text_merge(struct sw_tokenizer *tok, const char *left, siz
             return sw_fail(SW_ENOMEM, "no memory for a merge");
         const int32_t a = sw_vocab_find(&tok->vocab, parts[0], lengths[0]);
         const int32_t b = sw_vocab_find(&tok->vocab, parts[1], lengths[1]);
-        const int32_t id = sw_vocab_find(&tok->vocab, both->text, both->length);
+        const int32_t next = tok->bpe.last_merged + 1;
+        const int32_t id = sw_vocab_is(&tok->vocab, next, both->text, both->length)
+                               ? next
+                               : sw_vocab_find(&tok->vocab, both->text, both->length);
         if (a >= 0 && b >= 0 && id >= 0)
             return sw_bpe_add_merge(&tok->bpe, a, b, id);
     }
@@ -162,9 +165,7 @@ static enum sw_status read_merges(struct sw_tokenizer *tok, const struct sw_json
     struct sw_json_scan scan;
     struct sw_strbuf scratch[3] = {{0}};
     bool more;
-    /* Room for as many merges as the vocabulary can have, and for lists with a few to spare. */
-    const size_t room = tok->vocab.count + range->length / 16;
-    enum sw_status status = sw_bpe_reserve_merges(&tok->bpe, room < 4096 ? 4096 : room);
+    enum sw_status status = sw_bpe_reserve_merges(&tok->bpe, tok->vocab.count);
     sw_json_scan_begin(&scan, range->bytes, range->length);
     if (status == SW_OK)
         status = sw_json_scan_enter(&scan, '[');
@@ -403,14 +404,15 @@ static enum sw_status read_model(struct sw_tokenizer *tok, struct sections *sect
     /* No text may spell a special token, not even one that is a piece by itself. */
     for (size_t i = 0; tok->bpe.ignore_merges && i < tok->added.count; i++)
         if (tok->added.items[i].special && (size_t)tok->added.items[i].id < tok->vocab.count)
-            tok->vocab.pieces[tok->added.items[i].id].hidden = true;
+            tok->vocab.pieces[tok->added.items[i].id].hidden = 1;
     SW_TRY(sw_vocab_index(&tok->vocab));
     WITH_SECTION(sections, unk_token, find_unk(tok, json));
     SW_TRY(read_merges(tok, &sections->merges));
     tok->bpe.bytes = tok->pre.byte_level;
     tok->bpe.byte_fallback = fallback && !tok->bpe.bytes;
     sw_find_byte_pieces(tok, !tok->bpe.bytes);
-    return SW_OK;
+    /* A piece of text that is taken whole could hold several words. */
+    return tok->bpe.bytes || tok->bpe.ignore_merges ? SW_OK : sw_bpe_find_joints(&tok->bpe);
 }
 
 enum sw_status sw_read_tokenizer_json(struct sw_tokenizer *tok, const char *bytes, size_t n)

@@ -50,8 +50,12 @@ enum sw_status sw_vocab_set(struct sw_vocab *vocab, int64_t id, const char *byte
     SW_TRY(reserve(vocab, (size_t)id + 1));
     for (; vocab->count <= (size_t)id; vocab->count++)
         vocab->pieces[vocab->count] = (struct sw_piece){0};
-    vocab->pieces[id] = (struct sw_piece){
-        .offset = vocab->bytes.length, .length = (uint32_t)n, .used = true, .hidden = hidden};
+    if (vocab->bytes.length > UINT32_MAX - SW_PIECE_MAX)
+        return sw_fail(SW_EMODEL, "the pieces of the vocabulary have more than 4 GiB");
+    vocab->pieces[id] = (struct sw_piece){.offset = (uint32_t)vocab->bytes.length,
+                                          .length = (uint32_t)n & 0xFFFFFF,
+                                          .used = 1,
+                                          .hidden = hidden};
     sw_strbuf_append(&vocab->bytes, bytes, n);
     if (vocab->bytes.failed)
         return sw_fail(SW_ENOMEM, "no memory for the %zu pieces of the vocabulary", vocab->count);
@@ -119,6 +123,15 @@ int32_t sw_vocab_find(const struct sw_vocab *vocab, const char *bytes, size_t n)
         if (piece->length == n && memcmp(vocab->bytes.text + piece->offset, bytes, n) == 0)
             return slot->id;
     }
+}
+
+bool sw_vocab_is(const struct sw_vocab *vocab, int64_t id, const char *bytes, size_t n)
+{
+    if (id < 0 || (size_t)id >= vocab->count)
+        return false;
+    const struct sw_piece *piece = &vocab->pieces[id];
+    return piece->used && !piece->hidden && piece->length == n &&
+           memcmp(vocab->bytes.text + piece->offset, bytes, n) == 0;
 }
 
 const char *sw_vocab_piece(const struct sw_vocab *vocab, int64_t id, size_t *n)

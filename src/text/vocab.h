@@ -13,10 +13,10 @@
 #define SW_PIECE_MAX (1 << 16) /* bytes of one piece */
 
 struct sw_piece {
-    size_t offset; /* in `bytes` */
-    uint32_t length;
-    bool used;   /* false: no piece has this id */
-    bool hidden; /* not found by sw_vocab_find: no text can spell it */
+    uint32_t offset; /* in `bytes` */
+    uint32_t length : 24;
+    uint32_t used : 1;   /* 0: no piece has this id */
+    uint32_t hidden : 1; /* not found by sw_vocab_find: no text can spell it */
 };
 
 struct sw_vocab_slot {
@@ -40,6 +40,8 @@ enum sw_status sw_vocab_set(struct sw_vocab *vocab, int64_t id, const char *byte
 enum sw_status sw_vocab_index(struct sw_vocab *vocab);
 /* The id of bytes[0..n), -1 when there is none. */
 int32_t sw_vocab_find(const struct sw_vocab *vocab, const char *bytes, size_t n);
+/* Whether the piece of `id` is exactly bytes[0..n) and can be found. */
+bool sw_vocab_is(const struct sw_vocab *vocab, int64_t id, const char *bytes, size_t n);
 /* NULL for an id without a piece. */
 const char *sw_vocab_piece(const struct sw_vocab *vocab, int64_t id, size_t *n);
 void sw_vocab_free(struct sw_vocab *vocab);

@@ -73,7 +73,7 @@ static enum sw_status read_merges(struct sw_tokenizer *tok, const char *bytes, s
                                   struct sw_strbuf scratch[3])
 {
     const char *end = bytes + n;
-    SW_TRY(sw_bpe_reserve_merges(&tok->bpe, n / 4 + 16)); /* "a b\n" is the shortest line */
+    SW_TRY(sw_bpe_reserve_merges(&tok->bpe, tok->vocab.count));
     for (const char *at = bytes; at < end;) {
         const char *newline = memchr(at, '\n', (size_t)(end - at));
         const char *stop = newline ? newline : end;

@@ -33,6 +33,9 @@ static void looks_in_order(void)
     put_text(dir, "model-q4.gguf", "GGUF");
     expect_open_failure(dir, SW_EINPUT, "a .gguf is not read yet (model-q4.gguf)");
     CU_ASSERT_FALSE(sw_checkpoint_exists(dir));
+    char file[128];
+    snprintf(file, sizeof file, "%s/model-q4.gguf", dir);
+    expect_open_failure(file, SW_EINPUT, "model-q4.gguf: a .gguf is not read yet");
 
     copy_file(FIXTURES "torch/mixed_zip.bin", dir, "pytorch_model.bin");
     CU_ASSERT(sw_checkpoint_exists(dir));

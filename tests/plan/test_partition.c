@@ -98,12 +98,11 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
          max2((double)fp->load_bytes, w->n[3] ? 2 * biggest : 0) +
          (gpu ? 2.0 * (double)fp->hop_bytes * fp->params.rows : 0);
     if (g > 0) {
-        const uint64_t have =
-            o->gpu_memory && o->gpu_memory < dev->free ? o->gpu_memory : dev->free;
+        const uint64_t have = o->gpu_memory < dev->free ? o->gpu_memory : dev->free;
         if (g > (double)have - (double)o->gpu_reserve)
             return false;
     }
-    if (o->host_memory && h > (double)o->host_memory)
+    if (o->host_memory != UINT64_MAX && h > (double)o->host_memory)
         return false;
     *host += h;
     *time = t;
@@ -191,9 +190,11 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
 {
     const bool uniform = roll(2);
     *fp = (struct sw_footprint){.n_layers = 1 + (int)roll(LAYERS), .layers = layers};
-    fp->params = (struct sw_footprint_params){.weights = SW_F16, .kv = SW_F16,
+    fp->params = (struct sw_footprint_params){.weights = SW_F16,
+                                              .kv = SW_F16,
                                               .context = 1 + (int)roll(50),
-                                              .slots = 1 + (int)roll(6), .rows = 1 + (int)roll(4)};
+                                              .slots = 1 + (int)roll(6),
+                                              .rows = 1 + (int)roll(4)};
     for (int i = 0; i < fp->n_layers; i++) {
         struct sw_layer_footprint *l = &layers[i];
         if (i && uniform) {
@@ -263,8 +264,8 @@ static void random_options(struct sw_plan_options *o, const struct sw_cluster *c
     o->gpu_reserve = roll(100);
     o->rank_host = roll(100);
     o->node_reserve = roll(100);
-    o->gpu_memory = roll(5) ? 0 : 3000 + roll(5000);
-    o->host_memory = roll(5) ? 0 : 3000 + roll(5000);
+    o->gpu_memory = roll(5) ? UINT64_MAX : 3000 + roll(5000);
+    o->host_memory = roll(5) ? UINT64_MAX : 3000 + roll(5000);
     o->no_disk = roll(6) == 0;
     o->position = roll(2) ? -1 : (int)roll(30);
     if (roll(5) == 0) {

@@ -259,7 +259,7 @@ static void sha256_hex(struct sha256 *sha, char out[65])
         snprintf(out + 8 * i, 9, "%08x", sha->state[i]);
 }
 
-/* The text line by line, the ids of all lines hashed as 32-bit little-endian. */
+/* The text line by line (of either kind), the ids of all lines hashed as 32-bit little-endian. */
 static void check_corpus(struct sw_tokenizer *tok, const char *name, const json_t *expected)
 {
     size_t n, tokens = 0;
@@ -280,7 +280,9 @@ static void check_corpus(struct sw_tokenizer *tok, const char *name, const json_
         if (!end)
             end = bytes + n;
         ids.count = 0;
-        CU_ASSERT_EQUAL(sw_tokenizer_encode(tok, at, (size_t)(end - at), 0, &ids), SW_OK);
+        const bool carriage = lines && end > at && end[-1] == '\r';
+        CU_ASSERT_EQUAL(sw_tokenizer_encode(tok, at, (size_t)(end - at) - carriage, 0, &ids),
+                        SW_OK);
         tokens += ids.count;
         for (size_t i = 0; i < ids.count; i++)
             for (int shift = 0; shift < 32; shift += 8)
@@ -316,7 +318,7 @@ static void whole_texts_have_the_published_digest(void)
         }
         sw_tokenizer_close(tok);
     }
-    CU_ASSERT(checked >= 8);
+    CU_ASSERT(checked >= 20);
     json_decref(summary);
 }
 

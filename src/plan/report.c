@@ -1,0 +1,295 @@
+/* A plan in the terminal: the table of ranks, a bar for every memory, the prediction, the advice.
+ */
+#include "plan/report.h"
+
+#include "base/units.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What a bar shows, in this order. */
+enum part { PART_WEIGHTS, PART_KV, PART_WORK, PART_RESERVE, PART_OTHERS, PART_FREE, PARTS };
+
+static const struct look {
+    const char *unicode, *ascii, *colour, *name;
+} looks[PARTS] = {
+    {"█", "#", "\033[34m", "weights"},   {"▓", "k", "\033[36m", "KV cache"},
+    {"▒", "w", "\033[33m", "workspace"}, {"░", "-", "\033[90m", "reserve"},
+    {"╳", "x", "\033[31m", "in use"},    {"·", ".", "\033[90m", "free"},
+};
+
+struct bar {
+    uint64_t part[PARTS];
+    uint64_t total;
+};
+
+struct printer {
+    const struct sw_report *r;
+    const struct sw_report_style *style;
+    struct sw_strbuf *out;
+};
+
+static void bar_add(struct bar *bar, const struct sw_bytes *b)
+{
+    bar->part[PART_WEIGHTS] += b->weights + b->embed + b->head;
+    bar->part[PART_KV] += b->kv;
+    bar->part[PART_WORK] += b->total - b->weights - b->embed - b->head - b->kv;
+}
+
+static void bar_close(struct bar *bar, uint64_t free, uint64_t total, uint64_t reserve)
+{
+    uint64_t used = 0;
+    bar->total = total;
+    bar->part[PART_OTHERS] = total - free;
+    bar->part[PART_RESERVE] = reserve < free ? reserve : free;
+    for (int i = 0; i < PART_FREE; i++)
+        used += bar->part[i];
+    bar->part[PART_FREE] = used < total ? total - used : 0;
+}
+
+static void put_bar(const struct printer *p, const struct bar *bar, int width)
+{
+    uint64_t end = 0;
+    int cell = 0;
+    sw_strbuf_puts(p->out, p->style->unicode ? "▕" : "[");
+    for (int i = 0; i < PARTS && bar->total; i++) {
+        end += bar->part[i];
+        const int stop =
+            i + 1 == PARTS ? width : (int)((double)end / (double)bar->total * width + 0.5);
+        if (p->style->colour && cell < stop)
+            sw_strbuf_puts(p->out, looks[i].colour);
+        for (const int from = cell; cell < stop && cell < width; cell++)
+            sw_strbuf_puts(p->out, cell < from         ? ""
+                                   : p->style->unicode ? looks[i].unicode
+                                                       : looks[i].ascii);
+        if (p->style->colour)
+            sw_strbuf_puts(p->out, "\033[0m");
+    }
+    sw_strbuf_puts(p->out, p->style->unicode ? "▏" : "]");
+}
+
+static uint64_t bar_used(const struct bar *bar)
+{
+    return bar->part[PART_WEIGHTS] + bar->part[PART_KV] + bar->part[PART_WORK];
+}
+
+static const char *range(int first, int count, char *out, size_t cap)
+{
+    if (count == 1)
+        snprintf(out, cap, "%d", first);
+    else
+        snprintf(out, cap, "%d-%d", first, first + count - 1);
+    return out;
+}
+
+/* "layers 20-33 on the CPU, 34-40 streamed, head" into text. */
+static void say_host(const struct sw_stage *s, char *text, size_t cap)
+{
+    struct sw_strbuf b = {0};
+    char layers[32];
+    const char *comma = "";
+#define SAY(there, ...)                                                                            \
+    ((there) ? (sw_strbuf_puts(&b, comma), comma = ", ", sw_strbuf_printf(&b, __VA_ARGS__))        \
+             : (void)0)
+    const int host = s->first + s->n_gpu, streamed = host + s->n_host;
+    SAY(s->embed && !s->embed_on_gpu, "embedding");
+    SAY(s->n_host, "layers %s", range(host, s->n_host, layers, sizeof layers));
+    SAY(s->n_streamed, "streamed %s", range(streamed, s->n_streamed, layers, sizeof layers));
+    SAY(s->n_disk, "from disk %s",
+        range(streamed + s->n_streamed, s->n_disk, layers, sizeof layers));
+    SAY(s->head && !s->head_on_gpu, "head");
+    snprintf(text, cap, "%s", b.text ? b.text : "");
+    sw_strbuf_free(&b);
+}
+
+static void say_gpu(const struct sw_stage *s, char *text, size_t cap)
+{
+    struct sw_strbuf b = {0};
+    char layers[32];
+    const char *comma = "";
+    SAY(s->embed && s->embed_on_gpu, "embedding");
+    SAY(s->n_gpu, "layers %s", range(s->first, s->n_gpu, layers, sizeof layers));
+    SAY(s->head && s->head_on_gpu, "head");
+    SAY(!s->count, "left out");
+#undef SAY
+    snprintf(text, cap, "%s", b.text ? b.text : "");
+    sw_strbuf_free(&b);
+}
+
+static void put_memory(const struct printer *p, const char *rank, const char *name,
+                       const struct bar *bar, const char *what)
+{
+    char used[16], total[16];
+    const int columns = p->style->width ? p->style->width : 100;
+    int width = columns - 72;
+    width = width < 12 ? 12 : width > 48 ? 48 : width;
+    sw_strbuf_printf(p->out, "  %4s  %-5s", rank, name);
+    put_bar(p, bar, width);
+    sw_strbuf_printf(p->out, " %9s of %-9s %s\n", sw_size_format(bar_used(bar), used, sizeof used),
+                     sw_size_format(bar->total, total, sizeof total), what);
+}
+
+static void put_gpu_rank(const struct printer *p, const struct sw_stage *s)
+{
+    const struct sw_node *node = &p->r->cluster->nodes[s->node];
+    const struct sw_device *device = &node->devices[s->device];
+    char text[128], name[24], rank[16];
+    struct bar bar = {0};
+    say_gpu(s, text, sizeof text);
+    snprintf(name, sizeof name, "gpu%d", s->device);
+    snprintf(rank, sizeof rank, "%d", s->rank);
+    if (s->count)
+        bar_add(&bar, &s->gpu);
+    bar_close(&bar, device->free, device->total, p->r->options->gpu_reserve);
+    put_memory(p, rank, name, &bar, text);
+}
+
+static bool same_amounts(const struct sw_node *a, const struct sw_node *b)
+{
+    return a->host_free == b->host_free && a->host_total == b->host_total &&
+           a->n_devices == b->n_devices && a->n_ranks == b->n_ranks;
+}
+
+/* A node without any layers; such nodes are told together. */
+static bool node_idle(const struct sw_plan *plan, int node)
+{
+    for (int r = 0; r < plan->n_ranks; r++)
+        if (plan->stages[r].node == node && plan->stages[r].count)
+            return false;
+    return true;
+}
+
+static void put_node(const struct printer *p, int n)
+{
+    const struct sw_plan *plan = p->r->plan;
+    const struct sw_node *node = &p->r->cluster->nodes[n];
+    struct bar host = {0};
+    int ranks = 0;
+    char text[128] = "", more[128], rank[16];
+    sw_strbuf_printf(p->out, "\n%s\n", node->name);
+    for (int r = 0; r < plan->n_ranks; r++) {
+        const struct sw_stage *s = &plan->stages[r];
+        if (s->node != n)
+            continue;
+        if (s->device >= 0)
+            put_gpu_rank(p, s);
+        if (!s->count)
+            continue;
+        bar_add(&host, &s->host);
+        say_host(s, more, sizeof more);
+        if (more[0]) { /* the last rank that has something to say, with how many others */
+            ranks++;
+            snprintf(text, sizeof text, "%s", more);
+            snprintf(rank, sizeof rank, "%d", r);
+        }
+    }
+    bar_close(&host, node->host_free, node->host_total, p->r->options->node_reserve);
+    if (ranks <= 1) {
+        put_memory(p, ranks ? rank : "", "host", &host, text);
+        return;
+    }
+    put_memory(p, "", "host", &host, "");
+    for (int r = 0; r < plan->n_ranks; r++) {
+        char used[16];
+        const struct sw_stage *s = &plan->stages[r];
+        say_host(s, more, sizeof more);
+        if (s->node == n && s->count && more[0])
+            sw_strbuf_printf(p->out, "  %4d    of which %s: %s\n", r,
+                             sw_size_format(s->host.total, used, sizeof used), more);
+    }
+}
+
+static void put_nodes(const struct printer *p)
+{
+    const struct sw_plan *plan = p->r->plan;
+    const int last = plan->stages[plan->n_ranks - 1].node;
+    for (int n = 0; n <= last; n++) {
+        int idle = 0;
+        while (n + idle <= last && node_idle(plan, n + idle) &&
+               same_amounts(&p->r->cluster->nodes[n], &p->r->cluster->nodes[n + idle]))
+            idle++;
+        if (idle > 1) {
+            sw_strbuf_printf(p->out, "\n%s to %s: left out (%d nodes)\n",
+                             p->r->cluster->nodes[n].name, p->r->cluster->nodes[n + idle - 1].name,
+                             idle);
+            n += idle - 1;
+        } else {
+            put_node(p, n);
+        }
+    }
+}
+
+static void put_legend(const struct printer *p)
+{
+    sw_strbuf_puts(p->out, "\n ");
+    for (int i = 0; i < PARTS; i++)
+        sw_strbuf_printf(p->out, " %s%s%s %s%s", p->style->colour ? looks[i].colour : "",
+                         p->style->unicode ? looks[i].unicode : looks[i].ascii,
+                         p->style->colour ? "\033[0m" : "", looks[i].name,
+                         i + 1 < PARTS ? " " : "\n");
+}
+
+static void put_title(const struct printer *p)
+{
+    const struct sw_footprint *fp = p->r->footprint;
+    char size[16], kv[16];
+    uint64_t weights = fp->embed_bytes + fp->head_bytes - fp->tied_bytes, cache = 0;
+    for (int i = 0; i < fp->n_layers; i++) {
+        weights += fp->layers[i].weight_bytes;
+        cache += fp->layers[i].kv_bytes;
+    }
+    sw_strbuf_printf(p->out, "%s: %d layers, %s of %s weights, %s of KV cache (%d x %d tokens)\n",
+                     p->r->model ? p->r->model : "model", fp->n_layers,
+                     sw_size_format(weights, size, sizeof size),
+                     sw_dtype_info(fp->params.weights)->name, sw_size_format(cache, kv, sizeof kv),
+                     fp->params.slots, fp->params.context);
+}
+
+static void put_prediction(const struct printer *p)
+{
+    const struct sw_plan *plan = p->r->plan;
+    const struct sw_prediction *q = &plan->predicted;
+    char load[32], token[32];
+    const bool full = plan->objective == SW_OBJECTIVE_THROUGHPUT;
+    sw_strbuf_printf(p->out, "\n  predicted  %.3g tokens/s", q->tokens_per_s);
+    sw_strbuf_printf(p->out, " (%s a token%s), prompts %.3g tokens/s, loading %s\n",
+                     sw_seconds_format(q->s_per_token, token, sizeof token),
+                     full ? " in each slot" : "", q->prompt_tokens_per_s,
+                     sw_seconds_format(q->load_s, load, sizeof load));
+    sw_strbuf_printf(p->out, "  optimum for %s: %d stage%s on %d rank%s",
+                     full ? "throughput" : "latency", plan->n_stages,
+                     plan->n_stages == 1 ? "" : "s", plan->n_ranks, plan->n_ranks == 1 ? "" : "s");
+    if (plan->n_stages < plan->n_ranks)
+        sw_strbuf_printf(p->out, ", %d left out", plan->n_ranks - plan->n_stages);
+    sw_strbuf_puts(p->out, "\n");
+}
+
+static void put_advice(const struct printer *p)
+{
+    const struct sw_plan *plan = p->r->plan;
+    char need[16], have[16];
+    sw_strbuf_printf(p->out,
+                     "\n  does not fit: weights and KV cache take %s, free after reserves "
+                     "are %s\n",
+                     sw_size_format(plan->needed, need, sizeof need),
+                     sw_size_format(plan->available, have, sizeof have));
+    sw_strbuf_puts(p->out, plan->n_advice ? "  any one of these makes it fit:\n"
+                                          : "  no single change that was tried makes it fit\n");
+    for (int i = 0; i < plan->n_advice; i++)
+        sw_strbuf_printf(p->out, "    %s %s\n", p->style->unicode ? "•" : "-",
+                         plan->advice[i].text);
+}
+
+void sw_report_text(const struct sw_report *report, const struct sw_report_style *style,
+                    struct sw_strbuf *out)
+{
+    const struct printer p = {report, style, out};
+    put_title(&p);
+    if (!report->plan->fits) {
+        put_advice(&p);
+        return;
+    }
+    put_nodes(&p);
+    put_legend(&p);
+    put_prediction(&p);
+}

@@ -1,0 +1,216 @@
+/* A plan as a picture: nodes as boxes, a bar for every memory, arrows along the layers' way. */
+#include "plan/report.h"
+
+#include "base/units.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LEFT 24
+#define WIDTH 960
+#define BAR_X 150
+#define BAR_W 440
+#define ROW_H 46
+#define HEAD_H 40
+#define TOP 92
+
+static const struct paint {
+    const char *fill, *name;
+} paints[] = {{"#2f5d8c", "weights"}, {"#5fa3c7", "KV cache"}, {"#e0a33a", "workspace"},
+              {"#9aa3ad", "reserve"}, {"#c8553d", "in use"},   {"#eef1f4", "free"}};
+
+static void put_text(struct sw_strbuf *out, double x, double y, const char *class, const char *text)
+{
+    sw_strbuf_printf(out, "<text x=\"%.0f\" y=\"%.0f\" class=\"%s\">", x, y, class);
+    for (const char *c = text; *c; c++) {
+        if (*c == '<' || *c == '>' || *c == '&')
+            sw_strbuf_puts(out, *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;");
+        else if ((unsigned char)*c >= ' ')
+            sw_strbuf_append(out, c, 1);
+    }
+    sw_strbuf_puts(out, "</text>\n");
+}
+
+/* parts: weights, KV, work, reserve, others; the rest of total is free. */
+static void put_bar(struct sw_strbuf *out, double y, const uint64_t parts[5], uint64_t total)
+{
+    double x = BAR_X;
+    sw_strbuf_printf(out,
+                     "<rect x=\"%d\" y=\"%.0f\" width=\"%d\" height=\"22\" rx=\"3\" fill=\"%s\" "
+                     "stroke=\"#c4cbd3\"/>\n",
+                     BAR_X, y, BAR_W, paints[5].fill);
+    for (int i = 0; i < 5 && total; i++) {
+        const double w = (double)parts[i] / (double)total * BAR_W;
+        if (w >= 0.3)
+            sw_strbuf_printf(out,
+                             "<rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"22\" "
+                             "fill=\"%s\"/>\n",
+                             x, y, w, paints[i].fill);
+        x += w;
+    }
+}
+
+static void parts_add(uint64_t parts[5], const struct sw_bytes *b)
+{
+    const uint64_t weights = b->weights + b->embed + b->head;
+    parts[0] += weights;
+    parts[1] += b->kv;
+    parts[2] += b->total - weights - b->kv;
+}
+
+static void put_memory(struct sw_strbuf *out, double y, const char *name, const uint64_t parts[5],
+                       uint64_t total, const char *what)
+{
+    char used[16], all[16], text[64];
+    put_text(out, LEFT + 18, y + 16, "name", name);
+    put_bar(out, y, parts, total);
+    snprintf(text, sizeof text, "%s of %s",
+             sw_size_format(parts[0] + parts[1] + parts[2], used, sizeof used),
+             sw_size_format(total, all, sizeof all));
+    put_text(out, BAR_X + BAR_W + 14, y + 16, "size", text);
+    put_text(out, BAR_X + BAR_W + 170, y + 16, "what", what);
+}
+
+/* "embedding, layers 0-21" of one kind of memory. */
+static void say(struct sw_strbuf *b, const char *what, int first, int count)
+{
+    const char *comma = b->length ? ", " : "";
+    if (count == 1)
+        sw_strbuf_printf(b, "%s%s%d", comma, what, first);
+    else if (count > 1)
+        sw_strbuf_printf(b, "%s%s%d-%d", comma, what, first, first + count - 1);
+    else if (count < 0)
+        sw_strbuf_printf(b, "%s%s", comma, what);
+}
+
+static double put_gpu(const struct sw_report *r, const struct sw_stage *s, double y,
+                      struct sw_strbuf *out)
+{
+    const struct sw_device *d = &r->cluster->nodes[s->node].devices[s->device];
+    struct sw_strbuf what = {0};
+    uint64_t parts[5] = {0};
+    char name[32];
+    snprintf(name, sizeof name, "rank %d: gpu%d", s->rank, s->device);
+    parts_add(parts, &s->gpu);
+    parts[3] = r->options->gpu_reserve < d->free ? r->options->gpu_reserve : d->free;
+    parts[4] = d->total - d->free;
+    say(&what, "embedding", 0, s->embed && s->embed_on_gpu ? -1 : 0);
+    say(&what, "layers ", s->first, s->n_gpu);
+    say(&what, "head", 0, s->head && s->head_on_gpu ? -1 : 0);
+    if (!s->count)
+        say(&what, "left out", 0, -1);
+    put_memory(out, y, name, parts, d->total, what.text ? what.text : "");
+    sw_strbuf_free(&what);
+    return y + ROW_H;
+}
+
+static double put_host(const struct sw_report *r, int n, double y, struct sw_strbuf *out)
+{
+    const struct sw_node *node = &r->cluster->nodes[n];
+    const struct sw_plan *plan = r->plan;
+    struct sw_strbuf what = {0};
+    uint64_t parts[5] = {0};
+    for (int i = 0; i < plan->n_ranks; i++) {
+        const struct sw_stage *s = &plan->stages[i];
+        const int host = s->first + s->n_gpu;
+        if (s->node != n || !s->count)
+            continue;
+        parts_add(parts, &s->host);
+        say(&what, "embedding", 0, s->embed && !s->embed_on_gpu ? -1 : 0);
+        say(&what, "layers ", host, s->n_host);
+        say(&what, "streamed ", host + s->n_host, s->n_streamed);
+        say(&what, "disk ", host + s->n_host + s->n_streamed, s->n_disk);
+        say(&what, "head", 0, s->head && !s->head_on_gpu ? -1 : 0);
+    }
+    parts[3] =
+        r->options->node_reserve < node->host_free ? r->options->node_reserve : node->host_free;
+    parts[4] = node->host_total - node->host_free;
+    put_memory(out, y, "host memory", parts, node->host_total, what.text ? what.text : "");
+    sw_strbuf_free(&what);
+    return y + ROW_H;
+}
+
+static bool node_used(const struct sw_plan *plan, int node)
+{
+    for (int r = 0; r < plan->n_ranks; r++)
+        if (plan->stages[r].node == node && plan->stages[r].count)
+            return true;
+    return false;
+}
+
+static double put_node(const struct sw_report *r, int n, double y, struct sw_strbuf *out)
+{
+    const double top = y;
+    int rows = 1;
+    for (int i = 0; i < r->plan->n_ranks; i++)
+        rows += r->plan->stages[i].node == n && r->plan->stages[i].device >= 0;
+    sw_strbuf_printf(out,
+                     "<rect x=\"%d\" y=\"%.0f\" width=\"%d\" height=\"%d\" rx=\"8\" "
+                     "fill=\"#ffffff\" stroke=\"#8b97a5\"/>\n",
+                     LEFT, top, WIDTH - 2 * LEFT, HEAD_H + rows * ROW_H);
+    put_text(out, LEFT + 18, top + 25, "node", r->cluster->nodes[n].name);
+    y += HEAD_H;
+    for (int i = 0; i < r->plan->n_ranks; i++)
+        if (r->plan->stages[i].node == n && r->plan->stages[i].device >= 0)
+            y = put_gpu(r, &r->plan->stages[i], y, out);
+    return put_host(r, n, y, out) + 18;
+}
+
+static void put_head(const struct sw_report *r, struct sw_strbuf *out)
+{
+    const struct sw_prediction *p = &r->plan->predicted;
+    char text[256], token[32], load[32];
+    snprintf(text, sizeof text, "%.80s, %s weights, %d layers on %d ranks",
+             r->model ? r->model : "model", sw_dtype_info(r->footprint->params.weights)->name,
+             r->plan->n_layers, r->plan->n_stages);
+    put_text(out, LEFT, 34, "title", text);
+    snprintf(text, sizeof text,
+             "predicted %.3g tokens/s (%s a token), prompts %.3g tokens/s, loading %s",
+             p->tokens_per_s, sw_seconds_format(p->s_per_token, token, sizeof token),
+             p->prompt_tokens_per_s, sw_seconds_format(p->load_s, load, sizeof load));
+    put_text(out, LEFT, 58, "size", text);
+    for (int i = 0; i < 6; i++) {
+        const int x = LEFT + i * 112;
+        sw_strbuf_printf(out,
+                         "<rect x=\"%d\" y=\"70\" width=\"12\" height=\"12\" rx=\"2\" "
+                         "fill=\"%s\" stroke=\"#c4cbd3\"/>\n",
+                         x, paints[i].fill);
+        put_text(out, x + 18, 80, "key", paints[i].name);
+    }
+}
+
+void sw_report_svg(const struct sw_report *report, struct sw_strbuf *out)
+{
+    struct sw_strbuf body = {0};
+    double y = TOP;
+    int left_out = 0;
+    if (!report->plan->fits) {
+        put_text(&body, LEFT, y + 24, "title", "does not fit");
+        y += 48;
+    }
+    for (int n = 0; report->plan->fits && n < report->cluster->n_nodes; n++) {
+        if (node_used(report->plan, n))
+            y = put_node(report, n, y, &body);
+        else
+            left_out++;
+    }
+    if (left_out) {
+        char text[64];
+        snprintf(text, sizeof text, "and %d node%s left out", left_out, left_out > 1 ? "s" : "");
+        put_text(&body, LEFT, y + 12, "size", text);
+        y += 24;
+    }
+    sw_strbuf_printf(out,
+                     "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%.0f\" "
+                     "viewBox=\"0 0 %d %.0f\">\n<style>text{font-family:sans-serif;font-size:13px;"
+                     "fill:#2b333b}.title{font-size:18px;font-weight:bold}.node{font-size:15px;"
+                     "font-weight:bold}.size{fill:#55606b}.key{font-size:12px}</style>\n"
+                     "<rect width=\"100%%\" height=\"100%%\" fill=\"#f6f7f9\"/>\n",
+                     WIDTH, y + 12, WIDTH, y + 12);
+    put_head(report, out);
+    if (body.text)
+        sw_strbuf_puts(out, body.text);
+    sw_strbuf_puts(out, "</svg>\n");
+    out->failed |= body.failed;
+    sw_strbuf_free(&body);
+}
