@@ -7,20 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int count_machine(int *n_numa)
+/* What hwloc lets this process see: a container's cores, not the whole machine's. */
+static void count_machine(struct sw_cpu_share *out)
 {
     hwloc_topology_t topology;
-    int n = 0;
+    hwloc_obj_t cache = NULL;
     if (hwloc_topology_init(&topology) != 0)
-        return 0;
+        return;
     if (hwloc_topology_load(topology) == 0) {
-        n = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
-        *n_numa = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE);
-        if (n <= 0)
-            n = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
+        out->n_machine = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_CORE);
+        out->n_numa = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_NUMANODE);
+        if (out->n_machine <= 0)
+            out->n_machine = hwloc_get_nbobjs_by_type(topology, HWLOC_OBJ_PU);
+        while ((cache = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_L3CACHE, cache)) != NULL)
+            out->cache_bytes += cache->attr->cache.size;
     }
     hwloc_topology_destroy(topology);
-    return n;
 }
 
 enum sw_status sw_cpu_share_read(struct sw_cpu_share *out)
@@ -35,7 +37,7 @@ enum sw_status sw_cpu_share_read(struct sw_cpu_share *out)
         }
     free(cores);
     out->n_numa = 1;
-    out->n_machine = count_machine(&out->n_numa);
+    count_machine(out);
     if (out->n_machine < out->n_bound)
         out->n_machine = out->n_bound;
     return SW_OK;

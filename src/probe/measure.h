@@ -22,6 +22,7 @@ struct sw_cpu_share {
     int n_bound;                     /* of them */
     int n_machine;                   /* cores the job may use on this machine */
     int n_numa;                      /* memory nodes of this machine */
+    uint64_t cache_bytes;            /* last-level caches of this machine together */
 };
 enum sw_status sw_cpu_share_read(struct sw_cpu_share *out);
 /* The processor's name as /proc/cpuinfo under `root` has it ("unknown processor" at worst). */

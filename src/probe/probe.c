@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Shares of the time given; what is left goes into touching memory and waiting for each other. */
 #define TOUCH 0.30
@@ -96,8 +95,7 @@ static enum sw_status exchange(struct sw_transport *t, const struct sw_probe_ran
 static size_t stream_bytes(const struct sw_probe *probe, uint64_t most, int rank)
 {
     const struct sw_probe_rank *card = &probe->ranks[rank];
-    const long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-    uint64_t bytes = cache > 0 ? (uint64_t)cache * STREAM_CACHES : 0;
+    uint64_t bytes = card->cores.cache_bytes * STREAM_CACHES;
     uint64_t ranks = 0;
     for (int i = 0; i < probe->n_ranks; i++)
         ranks += probe->places[i].node == probe->places[rank].node;

@@ -13,9 +13,9 @@
 #include "transport/transport.h"
 
 struct sw_probe_options {
-    double seconds; /* for all measurements together, about; 0: none, the classes' defaults */
-    uint64_t memory;  /* most bytes the measuring on a node may take; 0: some times its cache */
-    int threads;    /* per rank; 0: one per core the rank may use, shared out where ranks overlap */
+    double seconds;  /* for all measurements together, about; 0: none, the classes' defaults */
+    uint64_t memory; /* most bytes the measuring on a node may take; 0: some times its cache */
+    int threads; /* per rank; 0: one per core the rank may use, shared out where ranks overlap */
     const char *path; /* model to measure the disk with; NULL: not measured */
     const char *root; /* of /proc and /sys; NULL: "" (the machine's own) */
 };

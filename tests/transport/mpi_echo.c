@@ -193,8 +193,8 @@ static const struct mode {
     enum sw_status (*run)(struct sw_transport *t, int argument);
     double silence_s;
 } modes[] = {
-    {"ring", ring, 20}, {"latency", latency, 20}, {"idle", idle, 20},
-    {"loss", loss, 20}, {"silent", silent, 2},    {"stop", stopped, 20},
+    {"ring", ring, 20},    {"latency", latency, 20}, {"idle", idle, 20},     {"loss", loss, 20},
+    {"silent", silent, 2}, {"stop", stopped, 20},    {"frozen", stopped, 3},
 };
 
 int main(int argc, char **argv)

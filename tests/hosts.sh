@@ -1,0 +1,110 @@
+#!/bin/bash
+# Pretend hosts on one machine, for tests of ranks on several hosts: each has its own network, host
+# name, shared memory and a link to a common switch. Needs root. 10.98.0.0/24 exists inside only.
+#   hosts.sh up N | down | exec HOST CMD… | mpirun ARG… | cut HOST | heal HOST | freeze HOST | thaw HOST
+# Hosts are h1, h2, …; SW_HOSTS names the state folder (one set of hosts a folder).
+set -u
+state=${SW_HOSTS:-/tmp/sw-hosts}
+self=$(readlink -f "$0")
+
+die() {
+    echo "hosts.sh: $*" >&2
+    exit 1
+}
+holder() { cat "$state/$1" 2>/dev/null || die "there is no host $1"; }
+inside() {
+    local pid
+    pid=$(holder "$1") || exit 1
+    shift
+    nsenter -t "$pid" -n -u -i -m -- "$@"
+}
+
+# hold NAME SCRIPT: a process that keeps new namespaces open, after SCRIPT has run in them.
+hold() {
+    setsid unshare -n -u -i -m --propagation private \
+        bash -c "$2; touch '$state/$1.ready'; exec sleep infinity" </dev/null >"$state/$1.log" 2>&1 &
+    echo $! >"$state/$1"
+    for _ in $(seq 100); do
+        [ -e "$state/$1.ready" ] && return
+        sleep 0.05
+    done
+    die "$1 did not come up: $(cat "$state/$1.log")"
+}
+
+up() {
+    [ -e "$state" ] && down
+    mkdir -p "$state" || die "cannot write $state"
+    echo "127.0.0.1 localhost" >"$state/etc.hosts"
+    for i in $(seq "$1"); do
+        echo "10.98.0.$((10 + i)) h$i" >>"$state/etc.hosts"
+        echo "h$i slots=1" >>"$state/hostfile"
+    done
+    hold switch "ip link add br0 type bridge && ip link set br0 up"
+    for i in $(seq "$1"); do
+        hold "h$i" "hostname h$i && mount -t tmpfs tmpfs /dev/shm && ip link set lo up &&
+            mount --bind '$state/etc.hosts' /etc/hosts"
+        inside switch ip link add "v$i" type veth peer name eth0 netns "$(holder "h$i")" &&
+            inside switch ip link set "v$i" master br0 up &&
+            inside "h$i" ip addr add "10.98.0.$((10 + i))/24" dev eth0 &&
+            inside "h$i" ip link set eth0 up || die "no link to h$i"
+    done
+}
+
+# Every process in the network of HOST but its holder.
+processes() {
+    local pid net
+    pid=$(holder "$1") || exit 1
+    net=$(readlink "/proc/$pid/ns/net")
+    for p in /proc/[0-9]*; do
+        [ "$(readlink "$p/ns/net" 2>/dev/null)" = "$net" ] && [ "$p" != "/proc/$pid" ] &&
+            echo "${p#/proc/}"
+    done
+    return 0
+}
+
+down() {
+    for name in "$state"/h[0-9] "$state"/h[0-9][0-9] "$state/switch"; do
+        [ -f "$name" ] || continue
+        for p in $(processes "${name##*/}") $(cat "$name"); do
+            kill -KILL "$p" 2>/dev/null
+        done
+    done
+    rm -rf "$state"
+}
+
+signal_all() {
+    local p
+    for p in $(processes "$2"); do
+        kill "-$1" "$p" 2>/dev/null
+    done
+}
+
+launch() {
+    inside h1 bash -c 'cd "$0" && exec "$@"' "$PWD" mpirun --hostfile "$state/hostfile" \
+        --mca plm rsh --mca plm_rsh_agent "$self agent" --mca plm_rsh_no_tree_spawn 1 \
+        --mca btl_tcp_if_include 10.98.0.0/24 --mca oob_tcp_if_include 10.98.0.0/24 "$@"
+}
+
+verb=${1:-help}
+shift
+case $verb in
+up) up "${1:-3}" ;;
+down) down ;;
+exec)
+    host=$1
+    shift
+    inside "$host" bash -c 'cd "$0" && exec "$@"' "$PWD" "$@"
+    ;;
+agent) # what mpirun calls in place of ssh: [options] HOST COMMAND…
+    while [[ $1 == -* ]]; do shift; done
+    host=$1
+    shift
+    inside "$host" bash -c "$*"
+    ;;
+mpirun) launch "$@" ;;
+cut) inside switch ip link set "v${1#h}" down ;;
+heal) inside switch ip link set "v${1#h}" up ;;
+freeze) signal_all STOP "$1" ;;
+thaw) signal_all CONT "$1" ;;
+*) sed -n '2,5s/^# //p' "$self" ;;
+esac

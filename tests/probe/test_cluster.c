@@ -1,0 +1,169 @@
+/* From made-up cards to the cluster, the shares of cores, the warnings. */
+#include "probe/probe.h"
+#include "unit.h"
+
+#define GIB (1ull << 30)
+
+static struct sw_probe made(int n, const int *nodes)
+{
+    struct sw_probe p = {.n_ranks = n};
+    p.ranks = calloc((size_t)n, sizeof *p.ranks);
+    p.places = calloc((size_t)n, sizeof *p.places);
+    CU_ASSERT_FATAL(p.ranks && p.places);
+    sw_cluster_init(&p.cluster);
+    for (int i = 0; i < n; i++) {
+        struct sw_probe_rank *r = &p.ranks[i];
+        snprintf(p.places[i].host, sizeof p.places[i].host, "h%d", nodes[i]);
+        p.places[i].node = nodes[i];
+        r->memory = (struct sw_host_memory){.total = 64 * GIB,
+                                            .available = 48 * GIB,
+                                            .cgroup_limit = UINT64_MAX,
+                                            .cgroup_free = UINT64_MAX,
+                                            .address_free = UINT64_MAX,
+                                            .shm_free = 32 * GIB};
+        r->cores = (struct sw_cpu_share){.n_bound = 4, .n_machine = 4, .n_numa = 1};
+        r->cores.bound[0] = 0xf0; /* cores 4 to 7 */
+        r->read_bandwidth = 10e9;
+        r->flops = 1e12;
+        r->link_latency = 3e-6;
+        r->link_bandwidth = 4e9;
+    }
+    return p;
+}
+
+static void ranks_of_a_host_become_a_node(void)
+{
+    struct sw_probe p = made(3, (int[]){0, 0, 1});
+    p.ranks[1].link_latency = 50e-6; /* between the hosts */
+    p.ranks[1].link_bandwidth = 1e9;
+    p.ranks[0].alone_bandwidth = 15e9;
+    p.ranks[2].memory.cgroup_free = 8 * GIB;
+    CU_ASSERT_EQUAL(sw_probe_cluster(&p), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(p.cluster.n_nodes, 2);
+    const struct sw_node *a = &p.cluster.nodes[0], *b = &p.cluster.nodes[1];
+    CU_ASSERT_STRING_EQUAL(a->name, "h0");
+    CU_ASSERT_EQUAL(a->n_ranks, 2);
+    CU_ASSERT_EQUAL(a->host_free, 48 * GIB);
+    CU_ASSERT_EQUAL(a->host_total, 64 * GIB);
+    CU_ASSERT_DOUBLE_EQUAL(a->host_bandwidth, 20e9, 1);
+    CU_ASSERT_DOUBLE_EQUAL(a->rank_bandwidth, 15e9, 1);
+    CU_ASSERT_DOUBLE_EQUAL(a->cpu_flops, 2e12, 1);
+    CU_ASSERT_DOUBLE_EQUAL(a->disk_bandwidth, SW_DISK_BANDWIDTH, 1); /* not measured */
+    CU_ASSERT_EQUAL(b->n_ranks, 1);
+    CU_ASSERT_EQUAL(b->host_free, 8 * GIB);
+    CU_ASSERT_DOUBLE_EQUAL(p.cluster.local_latency, 3e-6, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(p.cluster.link_latency, 50e-6, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(p.cluster.link_bandwidth, 1e9, 1);
+
+    struct sw_strbuf text = {0};
+    struct sw_cluster again;
+    sw_cluster_to_json(&p.cluster, &text);
+    CU_ASSERT_EQUAL_FATAL(sw_cluster_parse(text.text, text.length, &again), SW_OK);
+    CU_ASSERT_EQUAL(again.n_nodes, 2);
+    CU_ASSERT_EQUAL(again.nodes[1].host_free, 8 * GIB);
+    CU_ASSERT_EQUAL(sw_cluster_n_ranks(&again), 3);
+    sw_cluster_free(&again);
+    sw_strbuf_free(&text);
+    sw_probe_free(&p);
+}
+
+static void a_cgroup_is_counted_once(void)
+{
+    struct sw_probe p = made(4, (int[]){0, 0, 1, 1});
+    for (int i = 0; i < 4; i++) {
+        p.ranks[i].memory.cgroup_free = 10 * GIB;
+        p.ranks[i].memory.cgroup_limit = 12 * GIB;
+        snprintf(p.ranks[i].memory.cgroup, sizeof p.ranks[i].memory.cgroup, "/job%d",
+                 i < 2 ? 0 : i); /* node 0: one for both; node 1: one each */
+    }
+    CU_ASSERT_EQUAL(sw_probe_cluster(&p), SW_OK);
+    CU_ASSERT_EQUAL(p.cluster.nodes[0].host_free, 10 * GIB);
+    CU_ASSERT_EQUAL(p.cluster.nodes[1].host_free, 20 * GIB);
+    sw_probe_free(&p);
+}
+
+static void alternating_hosts_are_cut_in_parts(void)
+{
+    struct sw_probe p = made(4, (int[]){0, 1, 0, 1});
+    CU_ASSERT_EQUAL(sw_probe_cluster(&p), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(p.cluster.n_nodes, 4);
+    CU_ASSERT_EQUAL(p.cluster.nodes[2].host_free, 24 * GIB);
+    CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
+    CU_ASSERT_PTR_NOT_NULL(strstr(p.warnings, "rank 2 is on h0 again"));
+    sw_probe_free(&p);
+}
+
+static int nth_core(const struct sw_probe *p, int rank, bool alone, int at, int *n)
+{
+    int *cores, core = -1;
+    CU_ASSERT_EQUAL_FATAL(sw_probe_cores(p, rank, alone, &cores, n), SW_OK);
+    if (at < *n)
+        core = cores[at];
+    free(cores);
+    return core;
+}
+
+static void cores_are_shared_out(void)
+{
+    int n;
+    struct sw_probe p = made(4, (int[]){0, 0, 0, 1});
+    CU_ASSERT_EQUAL(nth_core(&p, 0, false, 0, &n), 4);
+    CU_ASSERT_EQUAL(n, 1);
+    CU_ASSERT_EQUAL(nth_core(&p, 1, false, 0, &n), 5);
+    CU_ASSERT_EQUAL(nth_core(&p, 2, false, 1, &n), 7);
+    CU_ASSERT_EQUAL(n, 2);
+    CU_ASSERT_EQUAL(nth_core(&p, 3, false, 3, &n), 7); /* alone on its host */
+    CU_ASSERT_EQUAL(nth_core(&p, 2, true, 0, &n), 4);
+    CU_ASSERT_EQUAL(n, 4);
+    p.ranks[1].cores.bound[0] = 0x3; /* bound to others: not shared with it */
+    p.ranks[1].cores.n_bound = 2;
+    CU_ASSERT_EQUAL(nth_core(&p, 1, false, 1, &n), 1);
+    CU_ASSERT_EQUAL(nth_core(&p, 0, false, 1, &n), 5);
+    sw_probe_free(&p);
+
+    p = made(6, (int[]){0, 0, 0, 0, 0, 0}); /* more ranks than cores */
+    CU_ASSERT_EQUAL(nth_core(&p, 5, false, 0, &n), 5);
+    CU_ASSERT_EQUAL(n, 1);
+    sw_probe_free(&p);
+}
+
+static void quiet_when_all_is_well(void)
+{
+    struct sw_probe p = made(2, (int[]){0, 0});
+    CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
+    CU_ASSERT_STRING_EQUAL(p.warnings, "");
+    sw_probe_free(&p);
+}
+
+static void every_trap_is_said(void)
+{
+    static const char *const said[] = {"may use 1 of 4 cores",  "--bind-to none",
+                                       "2 ranks share 1 core;", "cgroup /box allows",
+                                       "of swap is in use",     "in /dev/shm",
+                                       "runs version 9",        "has avx2, rank 0 has portable"};
+    struct sw_probe p = made(2, (int[]){0, 0});
+    for (int i = 0; i < 2; i++) {
+        p.ranks[i].cores.bound[0] = 1;
+        p.ranks[i].cores.n_bound = 1;
+        p.ranks[i].memory.shm_free = 1 << 20;
+        p.ranks[i].memory.swap_used = GIB;
+        p.ranks[i].memory.cgroup_limit = 3 * GIB;
+        snprintf(p.ranks[i].memory.cgroup, sizeof p.ranks[i].memory.cgroup, "/box");
+    }
+    snprintf(p.ranks[1].version, sizeof p.ranks[1].version, "9");
+    p.ranks[1].isa = 1;
+    CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
+        if (!strstr(p.warnings, said[i])) {
+            printf("    not said: %s\n", said[i]);
+            CU_FAIL("a warning is missing");
+        }
+    sw_probe_free(&p);
+}
+
+SW_UNIT_TESTS({"ranks of a host become a node", ranks_of_a_host_become_a_node},
+              {"a cgroup is counted once", a_cgroup_is_counted_once},
+              {"alternating hosts are cut in parts", alternating_hosts_are_cut_in_parts},
+              {"cores are shared out", cores_are_shared_out},
+              {"quiet when all is well", quiet_when_all_is_well},
+              {"every trap is said", every_trap_is_said})

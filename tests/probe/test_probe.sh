@@ -1,0 +1,62 @@
+#!/bin/bash
+# The verb probe, alone and on three ranks: its table, its JSON, its warnings, its time.
+set -u
+spillway=$1
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/mpi_env.sh
+. "$here/../mpi_env.sh"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+# check WHAT COMMAND…: the command must succeed.
+check() {
+    local what=$1
+    shift
+    "$@" && return
+    echo "FAILED: $what"
+    sed 's/^/    /' "$work/out" "$work/err"
+    failures=$((failures + 1))
+}
+in_file() { grep -Eq -- "$1" "$work/$2"; }
+launch() {
+    timeout -k 5 60 "$@" >"$work/out" 2>"$work/err"
+    code=$?
+}
+
+launch "$spillway" probe
+check "alone: exit $code" [ $code = 0 ]
+check "alone: a row for rank 0" in_file '^ +0 +[^ ]+ +[0-9]+ +[0-9.]+ [KMGT]iB' out
+
+launch mpirun -np 3 "$spillway" probe
+check "three ranks: exit $code" [ $code = 0 ]
+check "three ranks: three rows" [ "$(grep -Ec '^ +[012] ' "$work/out")" = 3 ]
+check "three ranks: a link" in_file '[0-9.]+ us, [0-9.]+ GB/s' out
+
+launch mpirun -np 2 "$spillway" probe --json
+check "json: exit $code" [ $code = 0 ]
+check "json: two ranks of one node" in_file '"ranks": 2' out
+check "json: a measured link" in_file '"local_latency": [0-9.e-]+' out
+
+if "$spillway" --help | grep -q '^  plan '; then
+    cp "$work/out" "$work/cluster.json"
+    mkdir "$work/model"
+    cat >"$work/model/config.json" <<'JSON'
+{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 4,
+ "n_head": 4, "n_positions": 128, "vocab_size": 500, "layer_norm_epsilon": 1e-5,
+ "activation_function": "gelu_new", "torch_dtype": "float32"}
+JSON
+    launch "$spillway" plan "$work/model" --cluster "$work/cluster.json"
+    check "the plan takes what probe prints: exit $code" [ $code = 0 ]
+fi
+
+launch mpirun --bind-to core -np 1 "$spillway" probe
+if [ "$(nproc)" -gt 1 ]; then
+    check "bound: warned" in_file 'may use 1 of [0-9]+ cores' err
+fi
+
+launch mpirun -np 2 "$spillway" probe --no-such-option
+check "a bad option: exit $code" [ $code = 2 ]
+
+[ $failures = 0 ] && echo "all passed"
+exit $failures
