@@ -42,7 +42,7 @@ struct job_sink {
     int n;
 };
 
-static enum sw_status job_logits(void *context, int64_t position, int n, const float *data)
+static inline enum sw_status job_logits(void *context, int64_t position, int n, const float *data)
 {
     struct job *job = context;
     if (position + n <= job->n_ids)
@@ -51,7 +51,7 @@ static enum sw_status job_logits(void *context, int64_t position, int n, const f
     return SW_OK;
 }
 
-static enum sw_status job_token(void *context, const struct sw_sampled *token, bool *stop)
+static inline enum sw_status job_token(void *context, const struct sw_sampled *token, bool *stop)
 {
     struct job_sink *sink = context;
     (void)stop;
@@ -59,7 +59,7 @@ static enum sw_status job_token(void *context, const struct sw_sampled *token, b
     return SW_OK;
 }
 
-static enum sw_status job_lead(struct job *job, struct sw_engine *engine)
+static inline enum sw_status job_lead(struct job *job, struct sw_engine *engine)
 {
     const struct sw_engine_watch watch = {.logits = job_logits, .context = job};
     const struct sw_engine_watch none = {0};
@@ -82,8 +82,8 @@ static enum sw_status job_lead(struct job *job, struct sw_engine *engine)
     return sw_engine_stop(engine);
 }
 
-static enum sw_status job_open(struct job *job, struct sw_model **model, struct sw_tensors *tensors,
-                               struct sw_reader **reader)
+static inline enum sw_status job_open(struct job *job, struct sw_model **model,
+                                      struct sw_tensors *tensors, struct sw_reader **reader)
 {
     SW_TRY(sw_model_open(job->dir, model));
     if (job->random)
@@ -93,7 +93,7 @@ static enum sw_status job_open(struct job *job, struct sw_model **model, struct 
     return sw_reader_open(tensors, reader);
 }
 
-static enum sw_status job_rank_run(struct job *job, struct sw_transport *t)
+static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *t)
 {
     struct sw_model *model = NULL;
     struct sw_tensors tensors = {0};
@@ -151,7 +151,7 @@ undo:
     return status;
 }
 
-static void *job_thread(void *context)
+static inline void *job_thread(void *context)
 {
     struct job_rank *rank = context;
     rank->status = job_rank_run(rank->job, rank->transport);
@@ -160,7 +160,7 @@ static void *job_thread(void *context)
 }
 
 /* SW_OK, or the first rank's failure with job->error filled. */
-static enum sw_status job_run(struct job *job)
+static inline enum sw_status job_run(struct job *job)
 {
     struct sw_transport *transports[16];
     struct job_rank ranks[16];
@@ -181,14 +181,14 @@ static enum sw_status job_run(struct job *job)
     return SW_OK;
 }
 
-static void job_free(struct job *job)
+static inline void job_free(struct job *job)
 {
     free(job->logits);
     free(job->new_ids);
 }
 
 /* Reads tensor `name` of a safetensors file as f32 or i64 into a new block; n: elements. */
-static void *job_read(const char *path, const char *name, enum sw_dtype dtype, int64_t *n)
+static inline void *job_read(const char *path, const char *name, enum sw_dtype dtype, int64_t *n)
 {
     struct sw_tensors tensors = {0};
     struct sw_reader *reader = NULL;

@@ -7,6 +7,7 @@
 
 #include <dirent.h>
 #include <math.h>
+#include <unistd.h>
 
 /* Largest |a - b| over the largest |b|. */
 static double error_of(const float *a, const float *b, int64_t n)
@@ -95,6 +96,89 @@ static int compare_all(const char *root)
     return n;
 }
 
+/* The same checkpoint from its torch file, which lies beside the safetensors one: a folder with
+ * links to the config and to that file alone. */
+static void compare_torch_form(const char *dir, const char *expected)
+{
+    static const char *const names[] = {"config.json", "pytorch_model.bin"};
+    char folder[] = "/tmp/spillway-test-XXXXXX", from[4200], to[4200];
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(from, sizeof from, "%s/%s", dir, names[i]);
+        snprintf(to, sizeof to, "%s/%s", folder, names[i]);
+        CU_ASSERT_EQUAL(symlink(from, to), 0);
+    }
+    CU_ASSERT_TRUE(compare(folder, expected));
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(to, sizeof to, "%s/%s", folder, names[i]);
+        unlink(to);
+    }
+    rmdir(folder);
+}
+
+static void independent_ones_agree_in_torch_form(void)
+{
+    static const char *const names[] = {"bloom", "gpt_neox", "gpt_neox_sequential",
+                                        "gptj",  "opt",      "opt_350m_style"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char dir[2048], expected[2100];
+        const char *shared = sw_unit_shared("tiny-models/gptj/pytorch_model.bin");
+        if (!shared)
+            return;
+        snprintf(dir, sizeof dir, "%.*s%s",
+                 (int)(strlen(shared) - strlen("gptj/pytorch_model.bin")), shared, names[i]);
+        snprintf(expected, sizeof expected, "%s/expected.safetensors", dir);
+        compare_torch_form(dir, expected);
+    }
+}
+
+/* A real trained model: logits of its first 64 positions, from weights as they are and rounded. */
+static void stories_agree_in_every_form(void)
+{
+    static const struct {
+        const char *dir;
+        double tolerance; /* what rounding the weights costs, seen from f32 */
+    } forms[] = {{"stories260K/hf", 1e-4},
+                 {"stories260K/hf-sharded-bin-f16", 4e-3},
+                 {"stories260K/hf-sharded-bf16", 4e-2}};
+    char expected[4096];
+    const char *shared = sw_unit_shared("stories260K/expected.safetensors");
+    if (!shared)
+        return;
+    snprintf(expected, sizeof expected, "%s", shared);
+    int64_t n_ids = 0, n_logits = 0;
+    int64_t *ids64 = job_read(expected, "greedy_ids", SW_I64, &n_ids);
+    float *logits = job_read(expected, "logits_first64", SW_F32, &n_logits);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ids64);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(logits);
+    int32_t ids[64];
+    for (int i = 0; i < 64; i++)
+        ids[i] = (int32_t)ids64[i];
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        char dir[4096];
+        snprintf(dir, sizeof dir, "%s/../shared/data/%s", SW_SOURCE_DIR, forms[i].dir);
+        if (!sw_file_is_directory(dir))
+            continue;
+        struct job job = {.dir = dir,
+                          .weights = SW_F32,
+                          .kv = SW_F32,
+                          .ranks = 2,
+                          .threads = 1,
+                          .chunk = 512,
+                          .context = 64,
+                          .ids = ids,
+                          .n_ids = 64};
+        CU_ASSERT_EQUAL(job_run(&job), SW_OK);
+        const double error = job.logits ? error_of(job.logits, logits, n_logits) : 1;
+        printf("    %-60s error %.1e\n", forms[i].dir, error);
+        CU_ASSERT_EQUAL(n_logits, (int64_t)64 * job.vocab);
+        CU_ASSERT_TRUE(error <= forms[i].tolerance);
+        job_free(&job);
+    }
+    free(ids64);
+    free(logits);
+}
+
 static void our_own_agree_with_transformers(void)
 {
     CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/tests/models/tiny") >= 12);
@@ -108,4 +192,6 @@ static void independent_ones_agree(void)
 }
 
 SW_UNIT_TESTS({"our own agree with transformers", our_own_agree_with_transformers},
-              {"independent ones agree", independent_ones_agree})
+              {"independent ones agree", independent_ones_agree},
+              {"independent ones agree in torch form", independent_ones_agree_in_torch_form},
+              {"stories agree in every form", stories_agree_in_every_form})

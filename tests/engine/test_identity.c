@@ -1,0 +1,88 @@
+/*
+ * One answer wherever it runs: the same checkpoint on 1, 2, 3 and 5 ranks, with 1 and 2 threads,
+ * with the prompt fed whole, in chunks or token by token, gives the same bits.
+ */
+#include "base/cpu.h"
+#include "job.h"
+#include "unit.h"
+
+#define N_IDS 21
+#define N_NEW 12
+
+static const int32_t ids[N_IDS] = {3,  14, 15, 92, 65, 35, 89, 79, 32, 38, 46,
+                                   26, 43, 38, 32, 79, 50, 28, 84, 19, 71};
+
+static void same_bits(const char *name, enum sw_dtype weights, const char *isa)
+{
+    static const struct {
+        int ranks, threads, chunk;
+    } cases[] = {{1, 1, 512}, {2, 1, 512}, {3, 2, 512}, {5, 1, 512}, {1, 2, 7},
+                 {2, 2, 4},   {3, 1, 1},   {5, 2, 7},   {1, 2, 1},   {2, 1, 20}};
+    char dir[4096];
+    struct job first = {0};
+    snprintf(dir, sizeof dir, "%s/tests/models/tiny/%s", SW_SOURCE_DIR, name);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct job job = {.dir = dir,
+                          .weights = weights,
+                          .kv = weights,
+                          .isa = isa,
+                          .ranks = cases[i].ranks,
+                          .threads = cases[i].threads,
+                          .chunk = cases[i].chunk,
+                          .context = N_IDS + N_NEW,
+                          .ids = ids,
+                          .n_ids = N_IDS,
+                          .n_new = N_NEW};
+        const enum sw_status status = job_run(&job);
+        CU_ASSERT_EQUAL(status, SW_OK);
+        if (status != SW_OK) {
+            printf("    %s: %s\n", name, job.error);
+            job_free(&job);
+            break;
+        }
+        if (i == 0) {
+            first = job;
+            continue;
+        }
+        const bool same = memcmp(job.logits, first.logits,
+                                 (size_t)N_IDS * (size_t)job.vocab * sizeof(float)) == 0 &&
+                          memcmp(job.new_ids, first.new_ids, N_NEW * sizeof *job.new_ids) == 0;
+        if (!same)
+            printf("    %s in %s: %d ranks, %d threads, chunks of %d give other bits\n", name,
+                   sw_dtype_info(weights)->name, job.ranks, job.threads, job.chunk);
+        CU_ASSERT_TRUE(same);
+        job_free(&job);
+    }
+    job_free(&first);
+}
+
+static void every_family(void)
+{
+    static const char *const names[] = {"bloom",    "gpt2",    "gpt_neox", "gptj",
+                                        "llama31",  "mistral", "mixtral",  "opt",
+                                        "opt_350m", "qwen2",   "qwen3",    "qwen3_moe"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        same_bits(names[i], SW_F32, NULL);
+}
+
+static void every_weight_format(void)
+{
+    for (int i = 0; i < SW_DTYPE_COUNT; i++) {
+        if (!sw_dtype_info((enum sw_dtype)i)->is_weight)
+            continue;
+        same_bits("llama31", (enum sw_dtype)i, NULL);
+        same_bits("mixtral", (enum sw_dtype)i, NULL);
+        same_bits("bloom", (enum sw_dtype)i, NULL);
+    }
+}
+
+static void every_instruction_set(void)
+{
+    for (int isa = 0; isa <= (int)sw_cpu_isa(); isa++)
+        for (int i = 0; i < SW_DTYPE_COUNT; i++)
+            if (sw_dtype_info((enum sw_dtype)i)->is_weight)
+                same_bits("gpt_neox", (enum sw_dtype)i, sw_isa_name((enum sw_isa)isa));
+}
+
+SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},
+              {"every instruction set", every_instruction_set})
