@@ -184,6 +184,8 @@ static void put_node(const struct printer *p, int n)
         }
     }
     bar_close(&host, node->host_free, node->host_total, p->r->options->node_reserve);
+    if (node_idle(plan, n) && !node->n_devices)
+        snprintf(text, sizeof text, "left out");
     if (ranks <= 1) {
         put_memory(p, ranks ? rank : "", "host", &host, text);
         return;
