@@ -20,7 +20,7 @@ struct sw_unit_test {
 static inline int sw_unit_main(const char *file, const struct sw_unit_test *tests, size_t n)
 {
     if (CU_initialize_registry() != CUE_SUCCESS)
-        return CU_get_error();
+        return (int)CU_get_error();
     CU_pSuite suite = CU_add_suite(file, NULL, NULL);
     for (size_t i = 0; suite && i < n; i++)
         if (!CU_add_test(suite, tests[i].name, tests[i].run))

@@ -125,8 +125,12 @@ static void put_memory(const struct printer *p, const char *rank, const char *na
     width = width < 12 ? 12 : width > 48 ? 48 : width;
     sw_strbuf_printf(p->out, "  %4s  %-5s", rank, name);
     put_bar(p, bar, width);
-    sw_strbuf_printf(p->out, " %9s of %-9s %s\n", sw_size_format(bar_used(bar), used, sizeof used),
-                     sw_size_format(bar->total, total, sizeof total), what);
+    sw_strbuf_printf(p->out, " %9s of ", sw_size_format(bar_used(bar), used, sizeof used));
+    sw_size_format(bar->total, total, sizeof total);
+    if (what[0])
+        sw_strbuf_printf(p->out, "%-9s %s\n", total, what);
+    else
+        sw_strbuf_printf(p->out, "%s\n", total);
 }
 
 static void put_gpu_rank(const struct printer *p, const struct sw_stage *s)
