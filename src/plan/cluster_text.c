@@ -151,8 +151,8 @@ static enum sw_status memory(struct parser *p, char *text, uint64_t *free, uint6
         return wrong(p, "a size such as 24G, or free/total such as 22G/24G");
     if (!slash)
         *total = *free;
-    if (*free > *total || *total > SW_MAX_BYTES)
-        return wrong(p, "free memory of no more than the total, and that of at most 1024T");
+    if (*free > *total || *total > SW_MAX_BYTES || !*total)
+        return wrong(p, "free memory of no more than the total, and that above 0, up to 1024T");
     return SW_OK;
 }
 

@@ -17,8 +17,8 @@
  * stage: a lexicographic order in which the sum, that only grows, comes first, keeps the principle
  * of optimality, so one pass does both.
  *
- * Times are integers: sums are exact, equal plans are equal, and of equal ones the one with fewer
- * ranks, then with fewer layers on earlier ranks is taken, always the same.
+ * Times are integers: sums are exact, equal plans are equal, and of equal ones the one that
+ * uses earlier ranks, with fewer layers on these, is taken, always the same.
  */
 #include "plan/partition.h"
 
@@ -86,7 +86,7 @@ static void relaxed_step(struct search *s, int j, int p)
         s->count[state_index(c, j, p, local)] = 0;
         if (use && hop <= s->limit) {
             const struct value v = value_join(s->goal, value_hop(hop), used);
-            if (value_less(v, best)) {
+            if (!value_less(best, v)) {
                 best = v;
                 s->count[state_index(c, j, p, local)] = (int16_t)use;
             }

@@ -125,8 +125,12 @@ static void put_memory(const struct printer *p, const char *rank, const char *na
     width = width < 12 ? 12 : width > 48 ? 48 : width;
     sw_strbuf_printf(p->out, "  %4s  %-5s", rank, name);
     put_bar(p, bar, width);
-    sw_strbuf_printf(p->out, " %9s of %-9s %s\n", sw_size_format(bar_used(bar), used, sizeof used),
-                     sw_size_format(bar->total, total, sizeof total), what);
+    sw_strbuf_printf(p->out, " %9s of ", sw_size_format(bar_used(bar), used, sizeof used));
+    sw_size_format(bar->total, total, sizeof total);
+    if (what[0])
+        sw_strbuf_printf(p->out, "%-9s %s\n", total, what);
+    else
+        sw_strbuf_printf(p->out, "%s\n", total);
 }
 
 static void put_gpu_rank(const struct printer *p, const struct sw_stage *s)
@@ -184,6 +188,8 @@ static void put_node(const struct printer *p, int n)
         }
     }
     bar_close(&host, node->host_free, node->host_total, p->r->options->node_reserve);
+    if (node_idle(plan, n) && !node->n_devices)
+        snprintf(text, sizeof text, "left out");
     if (ranks <= 1) {
         put_memory(p, ranks ? rank : "", "host", &host, text);
         return;

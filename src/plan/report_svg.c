@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define LEFT 24
-#define WIDTH 960
+#define WIDTH 1040
 #define BAR_X 150
 #define BAR_W 440
 #define ROW_H 46

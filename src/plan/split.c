@@ -206,11 +206,19 @@ static bool hopeless(const struct run *r)
     return kv + weights > r->host_cap + (p->device >= 0 ? p->gpu_cap : 0);
 }
 
+/* Has the GPU room for the staging buffers at all? */
+static bool can_stream(const struct run *r)
+{
+    const struct sw_cost *c = r->c;
+    return r->k->place->device >= 0 &&
+           c->options->gpu_context + c->fp->work_bytes + 2 * c->max_weight <= r->k->place->gpu_cap;
+}
+
 bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count, uint64_t host_cap,
                      struct sw_split *out)
 {
     const struct run r = run_of(cost, kind, first, count, host_cap);
-    const bool gpu = r.k->place->device >= 0, disk = r.k->place->disk;
+    const bool gpu = can_stream(&r), disk = r.k->place->disk;
     bool found = false;
     struct sw_split s = {0};
     if (hopeless(&r))

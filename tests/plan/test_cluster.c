@@ -87,8 +87,8 @@ static void goes_both_ways(void)
     static const char *const texts[] = {
         "2x(gpu:2x24G host:64G) + 1x(host:128G)",
         "3x(host:1000000007 ranks:2 load:123456789B/s) local:7GB/s/1us",
-        "2x(gpu:3x7777M/8G@271.828GB/s@3.14159TF gpu:80G host:1G/2G@99.9GB/s@33.3GB/s@0.7TF "
-        "bus:31.5GB/s disk:0.9GB/s name:rack) + (host:1T) link:12.3GB/s/1.7us",
+        ("2x(gpu:3x7777M/8G@271.828GB/s@3.14159TF gpu:80G host:1G/2G@99.9GB/s@33.3GB/s@0.7TF "
+         "bus:31.5GB/s disk:0.9GB/s name:rack) + (host:1T) link:12.3GB/s/1.7us"),
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct sw_cluster a, b, c;
@@ -122,6 +122,7 @@ static void refuses(void)
         {"(host:64G", "')'"},
         {"(host:64G) (host:64G)", "'+'"},
         {"(host:64G gpu:24G@fast)", "a speed"},
+        {"(gpu:0G host:64G)", "above 0"},
         {"(host:65G/64G)", "no more than the total"},
         {"(host:64G ranks:0)", "a number of ranks"},
         {"(host:64G cpu:3)", "gpu:, host:"},

@@ -89,7 +89,7 @@ static const struct scene {
     {"8G cards, little RAM, disk, throughput", 8, 24, true, false, false, SW_OBJECTIVE_THROUGHPUT,
      true, 50},
     {"4G cards, little RAM, disk, different", 4, 20, true, true, false, SW_OBJECTIVE_LATENCY, true,
-     50},
+     3000},
     {"24G cards, layers differ", 24, 64, false, false, true, SW_OBJECTIVE_LATENCY, true, 50},
     {"8G cards, layers differ, RAM", 8, 64, false, false, true, SW_OBJECTIVE_LATENCY, true, 50},
     {"too small", 2, 8, false, false, false, SW_OBJECTIVE_LATENCY, false, 2000},
