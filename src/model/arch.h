@@ -29,6 +29,7 @@ struct sw_names {
     const char *prefix; /* some checkpoints leave it off every name */
     const char *embed, *positions, *embed_norm, *project_in;
     const char *final_norm, *project_out, *head;
+    const char *head_alias; /* what newer writers call the head */
     const char *attn_norm, *qkv, *q, *k, *v, *out, *q_norm, *k_norm, *mlp_norm;
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;

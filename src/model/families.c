@@ -37,6 +37,7 @@ static const struct sw_arch rows[] = {
                   .embed = "gpt_neox.embed_in",
                   .final_norm = "gpt_neox.final_layer_norm",
                   .head = "embed_out",
+                  .head_alias = "lm_head",
                   .attn_norm = "gpt_neox.layers.#.input_layernorm",
                   .qkv = "gpt_neox.layers.#.attention.query_key_value",
                   .out = "gpt_neox.layers.#.attention.dense",

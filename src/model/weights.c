@@ -243,7 +243,13 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
                              const struct sw_tensor **out)
 {
     const struct sw_weight_source *s = &spec->sources[source_index];
-    const struct sw_tensor *tensor = find(tensors, model->arch->names.prefix, s->name);
+    const struct sw_names *names = &model->arch->names;
+    const struct sw_tensor *tensor = find(tensors, names->prefix, s->name);
+    if (!tensor && spec->id == SW_W_HEAD && names->head_alias) {
+        char alias[SW_TENSOR_NAME_MAX];
+        snprintf(alias, sizeof alias, "%s.weight", names->head_alias);
+        tensor = sw_tensors_find(tensors, alias);
+    }
     char actual[160], expected[64];
     if (spec->is_matrix)
         snprintf(expected, sizeof expected, "[%lld, %lld]",
