@@ -1,0 +1,140 @@
+/* config.json of real models: sizes that are published, and what is refused. */
+#include "model/footprint.h"
+#include "model/model.h"
+#include "unit.h"
+
+static struct sw_model *open_config(const char *name)
+{
+    char dir[4096];
+    struct sw_model *model = NULL;
+    snprintf(dir, sizeof dir, "%s/tests/plan/configs/%s", SW_SOURCE_DIR, name);
+    CU_ASSERT_EQUAL_FATAL(sw_model_open(dir, &model), SW_OK);
+    return model;
+}
+
+/* Parameter counts as the models' cards and papers give them, to the digits they give. */
+static void parameter_counts_are_the_published_ones(void)
+{
+    static const struct {
+        const char *name;
+        double billions, digits;
+    } models[] = {{"gpt-neox-20b", 20.55, 0.01}, {"opt-30b", 29.97, 0.02},
+                  {"opt-66b", 65.72, 0.02},      {"bloom", 176.25, 0.01},
+                  {"mixtral-8x7b", 46.70, 0.01}, {"llama-3.1-405b", 405.85, 0.01}};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        struct sw_model *model = open_config(models[i].name);
+        CU_ASSERT_DOUBLE_EQUAL((double)sw_model_parameters(model) / 1e9, models[i].billions,
+                               models[i].digits);
+        sw_model_close(model);
+    }
+}
+
+static void footprint_adds_up(void)
+{
+    struct sw_model *model = open_config("llama-3.1-405b");
+    const struct sw_footprint_params params = {
+        .weights = SW_BF16, .kv = SW_BF16, .context = 4096, .slots = 2, .rows = 512};
+    struct sw_footprint f;
+    CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
+    uint64_t bytes = f.embed_bytes + f.head_bytes;
+    for (int i = 0; i < f.n_layers; i++)
+        bytes += f.layers[i].weight_bytes;
+    /* 16-bit matrices, f32 norms, a little padding. */
+    CU_ASSERT_DOUBLE_EQUAL((double)bytes, 2.0 * (double)sw_model_parameters(model), 1e7);
+    CU_ASSERT_EQUAL(f.layers[5].kv_bytes, 2ull * 2 * 8 * 128 * 4096 * 2);
+    CU_ASSERT_DOUBLE_EQUAL(f.layers[5].token_flops, (double)f.layers[5].weight_bytes, 1e6);
+    CU_ASSERT_EQUAL(f.tied_bytes, 0);
+    sw_footprint_free(&f);
+    struct sw_footprint_params longer = params;
+    longer.context = 131073;
+    CU_ASSERT_EQUAL(sw_footprint_of(model, &longer, &f), SW_EUSAGE);
+    sw_model_close(model);
+}
+
+static void experts_are_read_in_part(void)
+{
+    struct sw_model *model = open_config("mixtral-8x7b");
+    const struct sw_footprint_params params = {
+        .weights = SW_BF16, .kv = SW_BF16, .context = 64, .slots = 1, .rows = 1};
+    struct sw_footprint f;
+    CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
+    /* 2 of 8 experts; experts are 1.409 of 1.451 billion parameters of a layer. */
+    const double share = (double)f.layers[0].read_bytes / (double)f.layers[0].weight_bytes;
+    CU_ASSERT_DOUBLE_EQUAL(share, 0.272, 0.002);
+    sw_footprint_free(&f);
+    sw_model_close(model);
+}
+
+static void bad_configs_are_refused_by_name(void)
+{
+#define GOOD                                                                                       \
+    "\"model_type\": \"llama\", \"hidden_size\": 32, \"num_hidden_layers\": 2, "                   \
+    "\"num_attention_heads\": 4, \"vocab_size\": 96, \"intermediate_size\": 64"
+    static const struct {
+        const char *json, *message;
+    } bad[] = {
+        {"", "not JSON"},
+        {"[1]", "must be a JSON object"},
+        {"{}", "'model_type' is missing"},
+        {"{\"model_type\": \"falcon\"}", "known families: gpt_neox"},
+        {"{\"model_type\": \"llama\"}", "'num_hidden_layers' is missing"},
+        {"{" GOOD ", \"num_hidden_layers\": 0}", "from 1 to"},
+        {"{" GOOD ", \"hidden_size\": \"big\"}", "'hidden_size' must be an integer"},
+        {"{" GOOD ", \"hidden_size\": 1e30}", "'hidden_size' must be an integer"},
+        {"{" GOOD ", \"num_key_value_heads\": 3}", "evenly"},
+        {"{" GOOD ", \"hidden_size\": 33}", "not a multiple"},
+        {"{" GOOD ", \"hidden_act\": \"mish\"}", "activation 'mish'"},
+        {"{" GOOD ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", "'yarn'"},
+        {"{" GOOD ", \"rope_scaling\": {\"type\": \"linear\"}}", "'factor'"},
+        {"{" GOOD ", \"quantization_config\": {\"quant_method\": \"gptq\"}}", "gptq"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct sw_model *model = NULL;
+        CU_ASSERT_EQUAL(sw_model_parse(bad[i].json, strlen(bad[i].json), "c.json", &model),
+                        SW_EMODEL);
+        CU_ASSERT_PTR_NULL(model);
+        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "c.json"));
+        if (!strstr(sw_error_message(), bad[i].message))
+            printf("    %s\n    instead of: %s\n", sw_error_message(), bad[i].message);
+        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), bad[i].message));
+    }
+    struct sw_model *model;
+    CU_ASSERT_EQUAL(sw_model_parse("{" GOOD "}", strlen("{" GOOD "}"), "c.json", &model), SW_OK);
+    sw_model_close(model);
+}
+
+static void wrong_checkpoints_are_refused_by_name(void)
+{
+    struct sw_model *model;
+    struct sw_tensors tensors = {0};
+    int file;
+    CU_ASSERT_EQUAL_FATAL(sw_model_parse("{" GOOD "}", strlen("{" GOOD "}"), "c", &model), SW_OK);
+    CU_ASSERT_EQUAL(sw_model_check(model, &tensors), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "'model.embed_tokens.weight' [96, 32]"));
+    CU_ASSERT_EQUAL_FATAL(sw_tensors_add_file(&tensors, "w", 1 << 20, &file), SW_OK);
+    struct sw_tensor embed = {.name = "embed_tokens.weight", /* without the prefix */
+                              .dtype = SW_BF16,
+                              .rank = 2,
+                              .shape = {96, 33},
+                              .stride = {33, 1}};
+    CU_ASSERT_EQUAL_FATAL(sw_tensors_add(&tensors, &embed), SW_OK);
+    CU_ASSERT_EQUAL(sw_model_check(model, &tensors), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "is bf16 [96, 33], but config.json asks for "
+                                                      "[96, 32]"));
+    sw_tensors_free(&tensors);
+    embed.shape[1] = 32;
+    embed.stride[0] = 32;
+    embed.dtype = SW_I8;
+    CU_ASSERT_EQUAL_FATAL(sw_tensors_add_file(&tensors, "w", 1 << 20, &file), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_tensors_add(&tensors, &embed), SW_OK);
+    CU_ASSERT_EQUAL(sw_model_check(model, &tensors), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "i8"));
+    sw_tensors_free(&tensors);
+    sw_model_close(model);
+}
+
+SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_the_published_ones},
+              {"footprint adds up", footprint_adds_up},
+              {"experts are read in part", experts_are_read_in_part},
+              {"bad configs are refused by name", bad_configs_are_refused_by_name},
+              {"wrong checkpoints are refused by name", wrong_checkpoints_are_refused_by_name})
