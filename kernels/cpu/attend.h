@@ -35,8 +35,7 @@ ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo
     const vec first = v_set((float)lo), end = v_set((float)hi);
     const float slope = t->slopes ? t->slopes[row % t->group] : 0;
     vec scores[SW_KEY_BLOCK / 16], largest = hidden;
-    UNROLL
-    for (int v = 0; v < SW_KEY_BLOCK / 16; v++) {
+    EACH (v, SW_KEY_BLOCK / 16) {
         const vec key = v_add(lanes, v_set((float)(v * 16)));
         vec x = v_mul(v_load(p + v * 16), v_set(t->scale));
         if (t->slopes)
@@ -57,8 +56,7 @@ ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo
     }
     const vec top = v_set(s->top[row]);
     vec sum = v_set(0);
-    UNROLL
-    for (int v = 0; v < SW_KEY_BLOCK / 16; v++) {
+    EACH (v, SW_KEY_BLOCK / 16) {
         const vec e = v_exp(v_sub(scores[v], top));
         v_store(p + v * 16, e);
         sum = v_add(sum, e);

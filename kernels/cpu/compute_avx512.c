@@ -13,7 +13,9 @@
 
 const struct sw_kernels sw_kernels_avx512 = {
     .isa = SW_ISA_AVX512,
-    .formats = {[SW_BF16] = {4, prepare_bf16}},
+    .bf16_x_bytes = PAIR_BYTES / 2,
+    .round_row = round_row,
+    .prepare_tile = prepare_tile,
     .panel_product = panel_product,
     .norm = norm,
     .activate = activate,

@@ -27,9 +27,9 @@ struct sw_panel_product {
     const void *weights; /* the panel */
     int width, n_rows;   /* its interleaved rows, and how many of them are real */
     int64_t cols;
-    const void *x;     /* (n, x_ld) as prepare_x made it, or the activations where it is NULL */
-    int64_t x_ld;      /* elements */
-    int64_t n;         /* tokens, at most SW_PRODUCT_ROWS */
+    const void *x; /* as prepare_tile made it; or, for n <= SW_FEW_ROWS, x_ld bytes apart as … */
+    int64_t x_ld;  /* … round_row made them or, but for bf16, as they are. 0: by prepare_tile */
+    int64_t n;     /* tokens, at most SW_PRODUCT_ROWS */
     const float *bias; /* (n_rows), NULL: none */
     float *y;          /* of the panel's first row */
     int64_t y_ld;
@@ -37,6 +37,11 @@ struct sw_panel_product {
     float *scratch; /* SW_THREAD_FLOATS */
 };
 #define SW_PRODUCT_ROWS 512
+#define SW_FEW_ROWS 6
+static inline int64_t sw_tile_count(int64_t n)
+{
+    return (n + SW_FEW_ROWS - 1) / SW_FEW_ROWS;
+}
 
 /* The queries of one KV head: n_queries consecutive positions of `group` heads each. */
 struct sw_attend_tile {
@@ -61,11 +66,11 @@ int sw_attend_rows(int head_dim);
 
 struct sw_kernels {
     enum sw_isa isa;
-    /* Per weight format: bytes of one element of x as the product reads it; and its preparation. */
-    struct {
-        int x_bytes; /* 0: reads the activations as they are */
-        void (*prepare_x)(const float *x, int64_t n, void *out); /* pads to SW_COL_PAD with 0 */
-    } formats[SW_DTYPE_COUNT];
+    int64_t bf16_x_bytes; /* of one column of x, prepared for bf16 weights; else it is 4 */
+    void (*round_row)(const float *x, int64_t n, void *out); /* rounds to bf16, pads with 0 */
+    /* Tile i of sw_tile_count(n), all columns; out: (n, cols padded), the whole buffer. */
+    void (*prepare_tile)(enum sw_dtype format, const float *x, int64_t x_ld, int64_t n,
+                         int64_t cols, int64_t i, void *out);
     void (*panel_product)(const struct sw_panel_product *p);
     void (*norm)(enum sw_norm kind, float eps, const float *x, int64_t dim, const float *weight,
                  const float *bias, float *y);

@@ -8,25 +8,22 @@ static float read_memory(const void *p, size_t bytes)
     vec sum[4] = {v_set(0), v_set(0), v_set(0), v_set(0)};
     const float *from = p;
     for (size_t i = 0; i < bytes / sizeof(float); i += 64)
-        UNROLL
-    for (int v = 0; v < 4; v++)
-        sum[v] = v_add(sum[v], v_load(from + i + v * 16));
+        EACH (v, 4)
+            sum[v] = v_add(sum[v], v_load(from + i + v * 16));
     return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
 }
 
 /* A step's multiply-adds without its loads. */
 ALWAYS_INLINE void spin_step(bool pairs, vec a, vec acc[TILE_ROWS][4])
 {
-    UNROLL
-    for (int r = 0; r < TILE_ROWS; r++)
-        UNROLL
-    for (int v = 0; v < VEC_TILE; v++)
+    EACH (r, TILE_ROWS)
+        EACH (v, VEC_TILE)
 #ifdef DOT
-        if (pairs)
-            acc[r][v] = _mm512_dpbf16_ps(acc[r][v], (__m512bh)a, (__m512bh)a);
-        else
+            if (pairs)
+                acc[r][v] = _mm512_dpbf16_ps(acc[r][v], (__m512bh)a, (__m512bh)a);
+            else
 #endif
-            acc[r][v] = v_fma(a, a, acc[r][v]);
+                acc[r][v] = v_fma(a, a, acc[r][v]);
     (void)pairs;
 }
 
@@ -35,20 +32,16 @@ ALWAYS_INLINE void spin_step(bool pairs, vec a, vec acc[TILE_ROWS][4])
 ALWAYS_INLINE double spin_kind(bool pairs, int64_t steps, float *out)
 {
     vec acc[TILE_ROWS][4], a = v_load(out);
-    UNROLL
-    for (int r = 0; r < TILE_ROWS; r++)
-        UNROLL
-    for (int v = 0; v < VEC_TILE; v++)
-        acc[r][v] = a;
+    EACH (r, TILE_ROWS)
+        EACH (v, VEC_TILE)
+            acc[r][v] = v_add(a, v_set((float)(r * 4 + v))); /* all different */
     for (int64_t k = 0; k < steps; k++) {
         __asm__ volatile(""); /* or the compiler would foresee the sums */
         spin_step(pairs, a, acc);
     }
-    UNROLL
-    for (int r = 0; r < TILE_ROWS; r++)
-        UNROLL
-    for (int v = 0; v < VEC_TILE; v++)
-        v_store(out, v_add(v_load(out), acc[r][v]));
+    EACH (r, TILE_ROWS)
+        EACH (v, VEC_TILE)
+            v_store(out, v_add(v_load(out), acc[r][v]));
     return (double)steps * TILE_ROWS * VEC_TILE * (pairs ? 64 : 32);
 }
 

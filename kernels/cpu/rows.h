@@ -69,18 +69,17 @@ ALWAYS_INLINE vec gelu_tanh(vec x)
  */
 ALWAYS_INLINE vec gelu(vec x)
 {
-    static const float c[] = {1.276978382f,      -9.276381643e-02f, -1.660304917e-01f,
-                              1.640509261e-01f,  -5.421831298e-02f, -8.030126625e-03f,
-                              8.711946165e-03f,  1.251413536e-03f,  -1.427793150e-03f,
-                              -4.018815720e-04f, 1.754889589e-04f,  8.270597204e-05f};
+    static const float c[12] = {1.276978382f,      -9.276381643e-02f, -1.660304917e-01f,
+                                1.640509261e-01f,  -5.421831298e-02f, -8.030126625e-03f,
+                                8.711946165e-03f,  1.251413536e-03f,  -1.427793150e-03f,
+                                -4.018815720e-04f, 1.754889589e-04f,  8.270597204e-05f};
     const vec zero = v_set(0), one = v_set(1);
     const vec size = v_min(v_set(14), v_max(x, v_sub(zero, x)));
     const vec z = v_mul(size, v_set(0.707106781f));
     const vec u = v_div(v_sub(z, v_set(2)), v_add(z, v_set(2)));
-    vec p = v_set(c[sizeof c / sizeof c[0] - 1]);
-    UNROLL
-    for (int i = (int)(sizeof c / sizeof c[0]) - 2; i >= 0; i--)
-        p = v_fma(p, u, v_set(c[i]));
+    vec p = v_set(c[11]);
+    EACH (i, 11)
+        p = v_fma(p, u, v_set(c[10 - i]));
     p = v_div(p, v_fma(z, v_set(2), one));
     const vec half = v_mul(size, v_set(0.5f)), square = v_mul(half, size);
     const vec rest = v_fma(half, size, v_sub(zero, square));

@@ -8,13 +8,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TILE_ROWS 6 /* tokens; with four vectors, 24 accumulators of 32 registers */
+#define TILE_ROWS SW_FEW_ROWS /* tokens; with four vectors, 24 accumulators of 32 registers */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+/* for (int i = 0; i < n; i++), written out: n is a constant after inlining. */
 #ifdef __clang__
-#define UNROLL _Pragma("unroll")
+#define EACH(i, n) _Pragma("unroll") for (int i = 0; i < (n); i++)
 #else
-#define UNROLL _Pragma("GCC unroll 8")
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 #endif
 
 /* How the weights lie: one element a step, or (PAIRS) two bf16 of consecutive columns. */
@@ -23,12 +24,13 @@ enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS };
 struct tile {
     const char *w;
     ptrdiff_t w_step; /* bytes from one step's weights to the next */
-    const char *x;    /* token r at x + r * x_ld: floats; with DOT, for PAIRS, bf16 */
-    ptrdiff_t x_ld;   /* bytes */
+    const char *x;    /* floats; with DOT, for PAIRS, pairs of bf16 */
+    ptrdiff_t x_ld;   /* bytes from token to token; 0: packed (steps, nr) */
     int64_t steps;
     float *c; /* token r at c + r * c_ld */
     ptrdiff_t c_ld;
-    bool resume; /* goes on from c instead of 0 */
+    bool resume;             /* goes on from c instead of 0 */
+    const char *prefetch[2]; /* fetched meanwhile, a cache line of each per step */
 };
 
 ALWAYS_INLINE vec load_kind(enum kind kind, const char *w)
@@ -50,116 +52,124 @@ ALWAYS_INLINE float float_at(const char *x)
     return *(const float *)(const void *)x;
 }
 
-ALWAYS_INLINE void step_single(enum kind kind, int nr, int nv, const struct tile *t, const char *w,
+#ifdef DOT
+#define PAIR_BYTES 4 /* of x, per step and token */
+#else
+#define PAIR_BYTES 8
+#endif
+
+ALWAYS_INLINE ptrdiff_t x_bytes(enum kind kind)
+{
+    return kind == KIND_PAIRS ? PAIR_BYTES : 4;
+}
+
+ALWAYS_INLINE void step_single(enum kind kind, int nr, int nv, ptrdiff_t x_ld, const char *w,
                                const char *x, vec acc[TILE_ROWS][4])
 {
     vec weights[4];
-    UNROLL
-    for (int v = 0; v < nv; v++)
+    EACH (v, nv)
         weights[v] = load_kind(kind, w + v * 16 * kind_bytes(kind));
-    UNROLL
-    for (int r = 0; r < nr; r++) {
-        const vec xs = v_set(float_at(x + r * t->x_ld));
-        UNROLL
-        for (int v = 0; v < nv; v++)
+    EACH (r, nr) {
+        const vec xs = v_set(float_at(x + r * x_ld));
+        EACH (v, nv)
             acc[r][v] = v_fma(weights[v], xs, acc[r][v]);
     }
 }
 
 #ifdef DOT
-ALWAYS_INLINE void step_pairs(int nr, int nv, const struct tile *t, const char *w, const char *x,
+ALWAYS_INLINE void step_pairs(int nr, int nv, ptrdiff_t x_ld, const char *w, const char *x,
                               vec acc[TILE_ROWS][4])
 {
     __m512i weights[4];
-    UNROLL
-    for (int v = 0; v < nv; v++)
+    EACH (v, nv)
         weights[v] = _mm512_loadu_si512(w + v * 64);
-    UNROLL
-    for (int r = 0; r < nr; r++) {
-        const __m512i xs = _mm512_set1_epi32(*(const int *)(const void *)(x + r * t->x_ld));
-        UNROLL
-        for (int v = 0; v < nv; v++)
+    EACH (r, nr) {
+        const __m512i xs = _mm512_set1_epi32(*(const int *)(const void *)(x + r * x_ld));
+        EACH (v, nv)
             acc[r][v] = _mm512_dpbf16_ps(acc[r][v], (__m512bh)weights[v], (__m512bh)xs);
     }
 }
-#define PAIR_BYTES 4
 #else
-ALWAYS_INLINE void step_pairs(int nr, int nv, const struct tile *t, const char *w, const char *x,
+ALWAYS_INLINE void step_pairs(int nr, int nv, ptrdiff_t x_ld, const char *w, const char *x,
                               vec acc[TILE_ROWS][4])
 {
-    UNROLL
-    for (int v = 0; v < nv; v++) {
+    EACH (v, nv) {
         const uint16_t *pairs = (const uint16_t *)(const void *)(w + v * 64);
         const vec even = v_load_even(pairs), odd = v_load_odd(pairs);
-        UNROLL
-        for (int r = 0; r < nr; r++) {
-            acc[r][v] = v_fma(even, v_set(float_at(x + r * t->x_ld)), acc[r][v]);
-            acc[r][v] = v_fma(odd, v_set(float_at(x + r * t->x_ld + 4)), acc[r][v]);
+        EACH (r, nr) {
+            acc[r][v] = v_fma(even, v_set(float_at(x + r * x_ld)), acc[r][v]);
+            acc[r][v] = v_fma(odd, v_set(float_at(x + r * x_ld + 4)), acc[r][v]);
         }
     }
 }
-#define PAIR_BYTES 8
 #endif
 
-ALWAYS_INLINE void tile_fixed(enum kind kind, int nr, int nv, const struct tile *t)
+#ifndef X_AHEAD
+#define X_AHEAD 4096
+#endif
+
+ALWAYS_INLINE void tile_fixed(enum kind kind, bool packed, int nr, int nv, const struct tile *t)
 {
     vec acc[TILE_ROWS][4];
-    UNROLL
-    for (int r = 0; r < nr; r++)
-        UNROLL
-    for (int v = 0; v < nv; v++)
-        acc[r][v] = t->resume ? v_load(t->c + r * t->c_ld + v * 16) : v_set(0);
+    EACH (r, nr)
+        EACH (v, nv)
+            acc[r][v] = t->resume ? v_load(t->c + r * t->c_ld + v * 16) : v_set(0);
     const char *w = t->w, *x = t->x;
-    for (int64_t k = 0; k < t->steps; k++) {
+    const ptrdiff_t unit = x_bytes(kind), x_ld = packed ? unit : t->x_ld, w_step = t->w_step;
+    const ptrdiff_t ahead0 = t->prefetch[0] - w, ahead1 = t->prefetch[1] - w;
+    for (int64_t k = t->steps; k > 0; k--) {
+        if (packed) {
+            __builtin_prefetch(w + ahead0);
+            __builtin_prefetch(w + ahead1);
+            __builtin_prefetch(x + X_AHEAD);
+        }
         if (kind == KIND_PAIRS)
-            step_pairs(nr, nv, t, w, x, acc);
+            step_pairs(nr, nv, x_ld, w, x, acc);
         else
-            step_single(kind, nr, nv, t, w, x, acc);
-        w += t->w_step;
-        x += kind == KIND_PAIRS ? PAIR_BYTES : 4;
+            step_single(kind, nr, nv, x_ld, w, x, acc);
+        w += w_step;
+        x += packed ? nr * unit : unit;
     }
-    UNROLL
-    for (int r = 0; r < nr; r++)
-        UNROLL
-    for (int v = 0; v < nv; v++)
-        v_store(t->c + r * t->c_ld + v * 16, acc[r][v]);
+    EACH (r, nr)
+        EACH (v, nv)
+            v_store(t->c + r * t->c_ld + v * 16, acc[r][v]);
 }
 
-ALWAYS_INLINE void tile_rows(enum kind kind, int nr, int nv, const struct tile *t)
+ALWAYS_INLINE void tile_rows(enum kind kind, bool packed, int nr, int nv, const struct tile *t)
 {
     switch (nr) {
     case 1:
-        tile_fixed(kind, 1, nv, t);
+        tile_fixed(kind, packed, 1, nv, t);
         break;
     case 2:
-        tile_fixed(kind, 2, nv, t);
+        tile_fixed(kind, packed, 2, nv, t);
         break;
     case 3:
-        tile_fixed(kind, 3, nv, t);
+        tile_fixed(kind, packed, 3, nv, t);
         break;
     case 4:
-        tile_fixed(kind, 4, nv, t);
+        tile_fixed(kind, packed, 4, nv, t);
         break;
     case 5:
-        tile_fixed(kind, 5, nv, t);
+        tile_fixed(kind, packed, 5, nv, t);
         break;
     default:
-        tile_fixed(kind, 6, nv, t);
+        tile_fixed(kind, packed, 6, nv, t);
         break;
     }
 }
 
 /* A tile of any width: n_vecs vectors, in pieces that the registers hold. */
-ALWAYS_INLINE void tile_wide(enum kind kind, int nr, int n_vecs, struct tile t)
+ALWAYS_INLINE void tile_wide(enum kind kind, bool packed, int nr, int n_vecs, struct tile t)
 {
     while (n_vecs > 0) {
         const bool four = n_vecs >= 4 && (VEC_TILE == 4 || nr == 1);
         if (four && VEC_TILE == 4)
-            tile_rows(kind, nr, 4, &t);
+            tile_rows(kind, packed, nr, 4, &t);
         else if (four)
-            tile_fixed(kind, 1, 4, &t);
+            tile_fixed(kind, packed, 1, 4, &t);
         else
-            tile_rows(kind, nr, 1, &t);
+            tile_rows(kind, packed, nr, 1, &t);
         const int done = four ? 4 : 1;
         t.w += done * 16 * kind_bytes(kind);
         t.c += done * 16;
@@ -167,17 +177,23 @@ ALWAYS_INLINE void tile_wide(enum kind kind, int nr, int n_vecs, struct tile t)
     }
 }
 
-/* Any number of tokens: tiles of as equal heights as can be. */
+/* Tokens [first, end) of n make tile i: heights as equal as can be. */
+static inline int64_t tile_first(int64_t n, int64_t i)
+{
+    return i * n / sw_tile_count(n);
+}
+
+/* Any number of tokens that lie x_ld apart. */
 ALWAYS_INLINE void tile_tall(enum kind kind, int64_t n, int n_vecs, struct tile t)
 {
-    const int64_t n_tiles = (n + TILE_ROWS - 1) / TILE_ROWS;
     const char *x = t.x;
     float *c = t.c;
-    for (int64_t i = 0; i < n_tiles; i++) {
-        const int64_t first = i * n / n_tiles, end = (i + 1) * n / n_tiles;
+    t.prefetch[0] = t.prefetch[1] = t.w;
+    for (int64_t i = 0; i < sw_tile_count(n); i++) {
+        const int64_t first = tile_first(n, i);
         t.x = x + first * t.x_ld;
         t.c = c + first * t.c_ld;
-        tile_wide(kind, (int)(end - first), n_vecs, t);
+        tile_wide(kind, false, (int)(tile_first(n, i + 1) - first), n_vecs, t);
     }
 }
 

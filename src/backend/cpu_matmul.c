@@ -5,27 +5,48 @@
 
 #include <assert.h>
 
+/* Columns of prepared activations: whole cache lines. */
+static int64_t padded(int64_t cols)
+{
+    return (int64_t)sw_round_up((uint64_t)cols, 32);
+}
+
 struct product {
     struct sw_cpu *cpu;
     const struct sw_matrix *m;
     struct sw_panel_product panel; /* what all panels have in common */
     const float *bias, *x;
-    int64_t x_ld, pad_ld;
+    int64_t x_ld;
     float *y;
 };
 
-#define PREPARE_ROWS 8 /* a chunk */
-
-static void prepare(void *ctx, int64_t chunk, int worker)
+static void prepare_tile(void *ctx, int64_t chunk, int worker)
 {
     const struct product *p = ctx;
-    const struct sw_kernels *k = p->cpu->kernels;
-    const int64_t first = chunk * PREPARE_ROWS;
     (void)worker;
-    for (int64_t r = first; r < first + PREPARE_ROWS && r < p->panel.n; r++)
-        k->formats[p->m->format].prepare_x(p->x + r * p->x_ld, p->m->cols,
-                                           (char *)p->cpu->x +
-                                               r * p->pad_ld * k->formats[p->m->format].x_bytes);
+    p->cpu->kernels->prepare_tile(p->m->format, p->x, p->x_ld, p->panel.n, p->m->cols, chunk,
+                                  p->cpu->x);
+}
+
+/* Few rows are read where they are, or where they have been rounded; more are packed in tiles. */
+static void prepare(struct product *p)
+{
+    struct sw_cpu *cpu = p->cpu;
+    const int64_t n = p->panel.n;
+    p->panel.x = cpu->x;
+    p->panel.x_ld = 0;
+    if (n > SW_FEW_ROWS) {
+        const bool is_small = n * p->m->cols < 65536;
+        sw_pool_run(is_small ? NULL : cpu->pool, prepare_tile, p, sw_tile_count(n));
+    } else if (p->m->format == SW_BF16) {
+        p->panel.x_ld = (int64_t)padded(p->m->cols) * cpu->kernels->bf16_x_bytes;
+        for (int64_t r = 0; r < n; r++)
+            cpu->kernels->round_row(p->x + r * p->x_ld, p->m->cols,
+                                    (char *)cpu->x + r * p->panel.x_ld);
+    } else {
+        p->panel.x = p->x;
+        p->panel.x_ld = p->x_ld * (int64_t)sizeof(float);
+    }
 }
 
 static void do_panel(void *ctx, int64_t chunk, int worker)
@@ -48,23 +69,6 @@ static struct sw_pool *pool_for(struct sw_cpu *cpu, int64_t multiply_adds)
     return multiply_adds < 32768 ? NULL : cpu->pool;
 }
 
-static void some_rows(struct product *p)
-{
-    struct sw_cpu *cpu = p->cpu;
-    const int64_t n = p->panel.n;
-    if (cpu->kernels->formats[p->m->format].x_bytes) {
-        sw_pool_run(n < 2 * PREPARE_ROWS ? NULL : cpu->pool, prepare, p,
-                    (n + PREPARE_ROWS - 1) / PREPARE_ROWS);
-        p->panel.x = cpu->x;
-        p->panel.x_ld = p->pad_ld;
-    } else {
-        p->panel.x = p->x;
-        p->panel.x_ld = p->x_ld;
-    }
-    sw_pool_run(pool_for(cpu, n * p->m->rows * p->m->cols), do_panel, p,
-                (p->m->rows + SW_PANEL - 1) / SW_PANEL);
-}
-
 void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
                    const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
 {
@@ -72,15 +76,16 @@ void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float 
     struct product p = {.cpu = cpu, .m = m, .bias = d_bias, .x_ld = ld_x};
     p.panel =
         (struct sw_panel_product){.format = m->format, .cols = m->cols, .y_ld = ld_y, .add = add};
-    p.pad_ld = (int64_t)sw_round_up((uint64_t)m->cols, 32); /* whole cache lines */
-    assert(cpu->kernels->formats[m->format].x_bytes == 0 || p.pad_ld <= cpu->x_floats);
-    int64_t most = cpu->x_floats / p.pad_ld;
-    if (most > SW_PRODUCT_ROWS || !cpu->kernels->formats[m->format].x_bytes)
+    int64_t most = cpu->x_floats / padded(m->cols);
+    assert(most > 0);
+    if (most > SW_PRODUCT_ROWS)
         most = SW_PRODUCT_ROWS;
     for (int64_t row = 0; row < n; row += most) {
         p.panel.n = n - row < most ? n - row : most;
         p.x = d_x + row * ld_x;
         p.y = d_y + row * ld_y;
-        some_rows(&p);
+        prepare(&p);
+        sw_pool_run(pool_for(cpu, p.panel.n * m->rows * m->cols), do_panel, &p,
+                    (m->rows + SW_PANEL - 1) / SW_PANEL);
     }
 }

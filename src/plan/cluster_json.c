@@ -2,6 +2,7 @@
 #include "plan/cluster.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,7 +46,7 @@ static enum sw_status get_latency(const json_t *object, const char *key, double 
     if (!json_is_number(value) || !(json_number_value(value) >= 0) ||
         json_number_value(value) > SW_MAX_LATENCY)
         return wrong("", key, "a number of seconds, at most 1000");
-    *out = json_number_value(value);
+    *out = fabs(json_number_value(value)); /* -0 */
     return SW_OK;
 }
 

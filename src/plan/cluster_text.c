@@ -242,7 +242,7 @@ static enum sw_status item(struct parser *p, struct sw_node *node, int *ranks)
         *ranks = (int)n;
         return SW_OK;
     }
-    if (KEY("name") && value[0] && strlen(value) + 8 < SW_NAME_MAX) {
+    if (KEY("name") && value[0] && strlen(value) < SW_NAME_MAX) {
         snprintf(node->name, sizeof node->name, "%s", value);
         return SW_OK;
     }
@@ -276,7 +276,8 @@ static enum sw_status repeat(struct parser *p, int first, int count, bool named)
     }
     if (named && count > 1) {
         char *name = p->cluster->nodes[first].name;
-        snprintf(name + strlen(name), 2, "0");
+        const size_t n = strlen(name);
+        snprintf(name + (n < SW_NAME_MAX - 8 ? n : SW_NAME_MAX - 8), 2, "0");
     }
     return SW_OK;
 }

@@ -104,8 +104,7 @@ static void attention_is_right_and_bits_do_not_depend_on_the_cut(void)
         double *want = malloc((size_t)n * sizeof *want);
         float *whole = malloc((size_t)n * sizeof *whole), *cut = malloc((size_t)n * sizeof *cut);
         reference(&w, want);
-        FOR_EACH_ISA(isa)
-        {
+        FOR_EACH_ISA (isa) {
             struct sw_backend *b = open_cpu(2, isa);
             run(b, &w, w.s.length, whole);
             const double error = largest_error(whole, want, n);
@@ -134,8 +133,7 @@ static void slots_do_not_touch_each_other(void)
     const int64_t q_ld = 8 * 64, kv_ld = 2 * 64, n = w.s.length * q_ld;
     float *alone = malloc((size_t)n * sizeof *alone),
           *both = malloc((size_t)(2 * q_ld) * sizeof *both);
-    FOR_EACH_ISA(isa)
-    {
+    FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(2, isa);
         run(b, &w, w.s.length, alone);
         struct sw_kv kv = {SW_F16, 2, 2, 64, w.s.length, NULL};

@@ -78,8 +78,7 @@ static void check_shape(struct sw_backend *b, enum sw_dtype format, struct shape
 
 static void products_are_right(void)
 {
-    FOR_EACH_ISA(isa)
-    {
+    FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(2, isa);
         for (size_t f = 0; f < 3; f++)
             for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
@@ -95,22 +94,22 @@ static void bits_do_not_depend_on_the_call(void)
     float *w = floats(s.rows * s.cols, 5), *x = floats(40 * s.cols, 6);
     float *want = malloc((size_t)(40 * s.rows) * sizeof *want),
           *y = malloc((size_t)(40 * s.rows) * sizeof *y);
-    FOR_EACH_ISA(isa)
-    for (size_t f = 0; f < 3; f++)
-        for (int threads = 1; threads <= 3; threads++) {
-            struct sw_backend *b = open_cpu(threads, isa);
-            struct sw_matrix m = packed(b, formats[f], s, w);
-            if (threads == 1)
-                for (int64_t i = 0; i < 40; i++)
-                    b->ops->matmul(b, &m, NULL, x + i * s.cols, s.cols, 1, want + i * s.rows,
-                                   s.rows, false);
-            for (int64_t n = 1; n <= 40; n++) {
-                b->ops->matmul(b, &m, NULL, x, s.cols, n, y, s.rows, false);
-                CU_ASSERT(!memcmp(y, want, (size_t)(n * s.rows) * sizeof *y));
+    FOR_EACH_ISA (isa)
+        for (size_t f = 0; f < 3; f++)
+            for (int threads = 1; threads <= 3; threads++) {
+                struct sw_backend *b = open_cpu(threads, isa);
+                struct sw_matrix m = packed(b, formats[f], s, w);
+                if (threads == 1)
+                    for (int64_t i = 0; i < 40; i++)
+                        b->ops->matmul(b, &m, NULL, x + i * s.cols, s.cols, 1, want + i * s.rows,
+                                       s.rows, false);
+                for (int64_t n = 1; n <= 40; n++) {
+                    b->ops->matmul(b, &m, NULL, x, s.cols, n, y, s.rows, false);
+                    CU_ASSERT(!memcmp(y, want, (size_t)(n * s.rows) * sizeof *y));
+                }
+                unpack(b, &m);
+                b->ops->close(b);
             }
-            unpack(b, &m);
-            b->ops->close(b);
-        }
     free(w), free(x), free(want), free(y);
 }
 
