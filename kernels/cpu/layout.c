@@ -75,23 +75,35 @@ static void put_row(const struct sw_pack *p, char *panel, int width, int lane, c
     }
 }
 
-/* The same 16-bit or 32-bit type on both sides: bits are moved, nothing is converted. */
+/* Units of rows of consecutive units, 16 of a row at a time, so that the lines written stay near.
+ * A unit is what lies together in the panel: an f32, an f16, or a pair of bf16 columns. */
+static inline void move_units(size_t unit, char *panel, int width, int lane0, int n,
+                              const char *src, int64_t row_bytes, int64_t n_units)
+{
+    for (int64_t start = 0; start < n_units; start += 16)
+        for (int lane = 0; lane < n; lane++) {
+            const int64_t past = n_units - start < 16 ? n_units - start : 16;
+            const char *from = src + lane * row_bytes + start * (int64_t)unit;
+            char *to = panel + (start * width + lane0 + lane) * (int64_t)unit;
+            for (int64_t i = 0; i < past; i++)
+                memcpy(to + i * width * (int64_t)unit, from + i * (int64_t)unit, unit);
+        }
+}
+
+/* The same type on both sides, columns side by side: bits are moved, nothing is converted. */
 static void move_rows(const struct sw_pack *p, char *panel, int width, int lane0, int n,
                       const char *src)
 {
-    const bool is_wide = p->format == SW_F32;
-    for (int64_t start = 0; start < p->cols; start += 32)
-        for (int lane = 0; lane < n; lane++) {
-            const int64_t end = p->cols - start < 32 ? p->cols : start + 32;
-            for (int64_t col = start; col < end; col++) {
-                const int64_t to = place(p->format, width, lane0 + lane, col);
-                const int64_t from = lane * p->row_stride + col * p->col_stride;
-                if (is_wide)
-                    memcpy(panel + to * 4, src + from * 4, 4);
-                else
-                    memcpy(panel + to * 2, src + from * 2, 2);
-            }
-        }
+    const int64_t size = sw_dtype_info(p->format)->bits / 8, row_bytes = p->row_stride * size;
+    if (p->format == SW_F16) {
+        move_units(2, panel, width, lane0, n, src, row_bytes, p->cols);
+        return;
+    }
+    const int64_t n_units = p->format == SW_F32 ? p->cols : p->cols / 2;
+    move_units(4, panel, width, lane0, n, src, row_bytes, n_units);
+    for (int lane = 0; lane < n && p->format == SW_BF16 && p->cols % 2; lane++)
+        memcpy(panel + place(SW_BF16, width, lane0 + lane, p->cols - 1) * 2,
+               src + lane * row_bytes + (p->cols - 1) * 2, 2);
 }
 
 void sw_pack_panel(const struct sw_pack *p, int64_t panel)
@@ -105,7 +117,7 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
     const char *src = p->src + (lo - p->row0) * p->row_stride * size;
     if (lo >= hi)
         return;
-    if (p->format == p->src_dtype) {
+    if (p->format == p->src_dtype && p->col_stride == 1) {
         move_rows(p, data, width, (int)(lo - first), (int)(hi - lo), src);
         return;
     }

@@ -81,8 +81,11 @@ static enum sw_status sync_nothing(struct sw_backend *b)
 
 static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
 {
+    /* Padding lies in the last panel, and in every one when the columns are padded. */
+    const int64_t first = m->cols % SW_COL_PAD ? 0 : (m->rows - 1) / SW_PANEL;
+    const size_t from = sw_panel_offset(m->format, m->cols, first);
     (void)b;
-    memset(m->d_data, 0, sw_matrix_bytes(m->format, m->rows, m->cols));
+    memset((char *)m->d_data + from, 0, sw_matrix_bytes(m->format, m->rows, m->cols) - from);
     return SW_OK;
 }
 
