@@ -5,7 +5,6 @@
 #include "format/reader.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct ahead {
@@ -131,7 +130,7 @@ enum sw_status sw_reader_each_chunk(struct sw_reader *reader, const struct sw_te
     const size_t bytes = (size_t)a.per_chunk * (size_t)row_bytes;
     enum sw_status status = SW_OK;
     for (int i = 0; i < buffers; i++) {
-        a.buffer[i] = malloc(bytes);
+        a.buffer[i] = sw_reader_chunk(reader, i, bytes);
         if (!a.buffer[i])
             status = sw_fail(SW_ENOMEM, "no memory for a chunk of %zu bytes of tensor '%s'", bytes,
                              tensor->name);
@@ -143,7 +142,5 @@ enum sw_status sw_reader_each_chunk(struct sw_reader *reader, const struct sw_te
         if (status == SW_OK)
             status = sink(context, row0, n_rows, a.buffer[0]);
     }
-    free(a.buffer[0]);
-    free(a.buffer[1]);
     return status;
 }

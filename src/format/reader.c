@@ -33,6 +33,11 @@ struct sw_reader {
     struct open_file open[OPEN_FILES];
     uint64_t clock;
     atomic_uint_fast64_t bytes;
+    /* Kept from one tensor to the next: fresh pages cost as much as the reading. */
+    struct {
+        char *bytes;
+        size_t capacity;
+    } chunks[2];
 };
 
 enum sw_status sw_reader_open(const struct sw_tensors *tensors, struct sw_reader **out)
@@ -54,7 +59,19 @@ void sw_reader_close(struct sw_reader *reader)
     for (int i = 0; i < OPEN_FILES; i++)
         if (reader->open[i].fd >= 0)
             close(reader->open[i].fd);
+    for (int i = 0; i < 2; i++)
+        free(reader->chunks[i].bytes);
     free(reader);
+}
+
+char *sw_reader_chunk(struct sw_reader *reader, int which, size_t bytes)
+{
+    if (bytes > reader->chunks[which].capacity) {
+        free(reader->chunks[which].bytes);
+        reader->chunks[which].bytes = malloc(bytes);
+        reader->chunks[which].capacity = reader->chunks[which].bytes ? bytes : 0;
+    }
+    return reader->chunks[which].bytes;
 }
 
 uint64_t sw_reader_bytes(const struct sw_reader *reader)

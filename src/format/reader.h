@@ -54,6 +54,8 @@ enum sw_status sw_reader_each_chunk(struct sw_reader *reader, const struct sw_te
                                     int64_t row0, int64_t n_rows, size_t chunk_bytes,
                                     sw_reader_sink *sink, void *context);
 
+/* One of the two chunk buffers, of at least `bytes`; NULL: no memory. Inside src/format only. */
+char *sw_reader_chunk(struct sw_reader *reader, int which, size_t bytes);
 /* Bytes read from files since it was opened; may be asked from another thread. */
 uint64_t sw_reader_bytes(const struct sw_reader *reader);
 
