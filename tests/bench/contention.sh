@@ -44,7 +44,7 @@ model_for "$format"
 
 measure_all() { # CELL
     keep_output "$work/out" "$SPILLWAY" bench "${model[@]}" --threads "$threads" --prompt 16 \
-        -n "$new" --json
+        -n "$new" --repeat 1 --json
     figures read spillway "$1" spillway "$work/out" >>"$records"
     [ -n "${LLAMA_BENCH:-}" ] || return 0
     local file=GGUF_$format

@@ -48,7 +48,7 @@ measure_ours() { # FORMAT THREADS
     model_for "$1"
     quiet
     keep_output "$work/out" "$SPILLWAY" bench "${model[@]}" --threads "$2" --prompt "$prompt" \
-        -n "$new" --json
+        -n "$new" --repeat 1 --json
     figures read spillway "$1 t=$2" spillway "$work/out" >>"$records"
 }
 

@@ -38,7 +38,7 @@ measure() { # FORMAT RANKS NAME
     model_for "$1"
     quiet
     keep_output "$work/out" mpirun -np "$2" --map-by core --bind-to core \
-        "$SPILLWAY" bench "${model[@]}" --threads 1 --prompt 16 -n "$new" --json
+        "$SPILLWAY" bench "${model[@]}" --threads 1 --prompt 16 -n "$new" --repeat 1 --json
     figures read spillway "$1" "$3" "$work/out" >>"$records"
 }
 
