@@ -67,7 +67,7 @@ static enum sw_status plan_model(const struct sw_call *call, struct sw_model *mo
     SW_TRY(sw_footprint_of(model, &params, &footprint));
     options->footprint_at = sw_params_footprint;
     options->user = model;
-    enum sw_status status = sw_plan_make(&footprint, cluster, options, &plan);
+    enum sw_status status = sw_plan_spread(&footprint, cluster, options, &plan);
     if (status == SW_OK || status == SW_ENOFIT) {
         const struct sw_report report = {.model = title_of(call->arguments[0], title, sizeof title),
                                          .footprint = &footprint,

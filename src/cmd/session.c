@@ -148,9 +148,10 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     SW_TRY(sw_params_resolve(o, s->model, stored_format(s), positions, &s->params));
     SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
     s->plan_options.slices = slices;
+    s->plan_options.no_disk = true; /* the engine has no such tier yet */
     s->plan_options.footprint_at = sw_params_footprint;
     s->plan_options.user = s->model;
-    SW_TRY(sw_plan_make(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan));
+    SW_TRY(sw_plan_spread(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan));
     SW_TRY(say_plan(s));
     s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
     if (!s->slices)

@@ -96,7 +96,7 @@ static inline bool same_node(const struct sw_cost *c, int rank)
 static inline void count_range(const struct sw_cost *c, int rank, int layer, int *low, int *high)
 {
     const struct sw_plan_options *o = c->options;
-    *low = 0;
+    *low = o->least;
     *high = c->n_layers - layer;
     if (o->slices)
         *low = *high = rank < o->n_slices ? o->slices[rank] : 0;

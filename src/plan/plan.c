@@ -9,6 +9,7 @@
 #include "plan/cost.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,4 +150,27 @@ enum sw_status sw_plan_make(const struct sw_footprint *footprint, const struct s
         assert(sw_plan_check(out, footprint, cluster, options, why, sizeof why) && why[0] == 0);
 #endif
     return status;
+}
+
+enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
+                              const struct sw_cluster *cluster,
+                              const struct sw_plan_options *options, struct sw_plan *out)
+{
+    SW_TRY(sw_plan_make(footprint, cluster, options, out));
+    if (options->slices || options->least > 0 || out->n_stages == out->n_ranks)
+        return SW_OK;
+    struct sw_plan_options all = *options;
+    struct sw_plan spread;
+    all.least = 1;
+    all.footprint_at = NULL; /* no advice is wanted when not all can be used */
+    const double limit = fmax(out->predicted.s_per_token * (1 + SW_SPREAD), SW_UNNOTICED_S);
+    if (sw_plan_make(footprint, cluster, &all, &spread) == SW_OK &&
+        spread.predicted.s_per_token <= limit) {
+        sw_plan_free(out);
+        *out = spread;
+    } else {
+        sw_plan_free(&spread);
+    }
+    sw_error_clear();
+    return SW_OK;
 }

@@ -33,6 +33,7 @@ struct sw_plan_options {
     int position;      /* earlier positions a decoded token attends to; -1: half the context */
     const int *slices; /* (n_slices) layers per rank by hand; NULL: the planner cuts */
     int n_slices;
+    int least;           /* layers that every rank takes at least (slices given: of no meaning) */
     bool no_disk;        /* the disk tier is not to be used, whatever the cluster says */
     int n_ranks;         /* the first so many ranks of the cluster; 0: all */
     uint64_t gpu_memory; /* caps per rank; UINT64_MAX: none */
@@ -122,6 +123,16 @@ void sw_plan_options_init(struct sw_plan_options *options);
  */
 enum sw_status sw_plan_make(const struct sw_footprint *footprint, const struct sw_cluster *cluster,
                             const struct sw_plan_options *options, struct sw_plan *out);
+/*
+ * As sw_plan_make; but when a plan that leaves no rank out is at most SW_SPREAD slower than the
+ * best, or too fast for anyone to notice, that one is made: who starts ranks wants them used, and
+ * it loads faster and leaves memory free everywhere.
+ */
+#define SW_SPREAD 0.05
+#define SW_UNNOTICED_S 1e-3 /* a token */
+enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
+                              const struct sw_cluster *cluster,
+                              const struct sw_plan_options *options, struct sw_plan *out);
 void sw_plan_free(struct sw_plan *plan);
 /* Every invariant, bytes and seconds computed anew. A broken one is our bug: names it in `why`. */
 bool sw_plan_check(const struct sw_plan *plan, const struct sw_footprint *footprint,
