@@ -117,7 +117,7 @@ static void cores_are_found(void)
     CU_ASSERT_EQUAL(a[63], 1);
     sw_pool_free(pool);
     free(cores), free(again);
-    static const char *const bad[] = {"", "x", "4000", "1--2", "-"};
+    static const char *const bad[] = {"", "x", "4000", "1--2", "-", "0-1-2", "0,", "99999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CU_ASSERT_EQUAL(sw_cpu_cores(bad[i], &cores, &n), SW_EUSAGE);
 }
