@@ -71,9 +71,11 @@ static void do_panels(void *ctx, int64_t chunk, int worker)
         do_panel(p, i, worker);
 }
 
-/* A few panels in a row where there are many, so that a thread reads long stretches of memory. */
-static int64_t panels_per_chunk(const struct sw_cpu *cpu, int64_t n_panels)
+/* A few panels in a row where memory is the limit, so that a thread reads long stretches of it. */
+static int64_t panels_per_chunk(const struct sw_cpu *cpu, int64_t n_panels, int64_t n)
 {
+    if (n > 64)
+        return 1;
     const int64_t share = n_panels / (16 * cpu->threads);
     return share < 1 ? 1 : share > 4 ? 4 : share;
 }
@@ -92,7 +94,7 @@ void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float 
     p.panel =
         (struct sw_panel_product){.format = m->format, .cols = m->cols, .y_ld = ld_y, .add = add};
     p.n_panels = (m->rows + SW_PANEL - 1) / SW_PANEL;
-    p.per_chunk = panels_per_chunk(cpu, p.n_panels);
+    p.per_chunk = panels_per_chunk(cpu, p.n_panels, n);
     int64_t most = cpu->x_floats / padded(m->cols);
     assert(most > 0);
     if (most > SW_PRODUCT_ROWS)
