@@ -74,7 +74,7 @@ ALWAYS_INLINE vec gelu(vec x)
                                 8.711946165e-03f,  1.251413536e-03f,  -1.427793150e-03f,
                                 -4.018815720e-04f, 1.754889589e-04f,  8.270597204e-05f};
     const vec zero = v_set(0), one = v_set(1);
-    const vec size = v_min(v_set(14), v_max(x, v_sub(zero, x)));
+    const vec size = v_min(v_set(15), v_max(x, v_sub(zero, x)));
     const vec z = v_mul(size, v_set(0.707106781f));
     const vec u = v_div(v_sub(z, v_set(2)), v_add(z, v_set(2)));
     vec p = v_set(c[11]);

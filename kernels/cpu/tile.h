@@ -104,9 +104,10 @@ ALWAYS_INLINE void step_pairs(int nr, int nv, ptrdiff_t x_ld, const char *w, con
 }
 #endif
 
-#ifndef X_AHEAD
+/* Bytes ahead that the streams are fetched: packed activations; weights when there are few tokens.
+ */
 #define X_AHEAD 4096
-#endif
+#define W_AHEAD 4096
 
 ALWAYS_INLINE void tile_fixed(enum kind kind, bool packed, int nr, int nv, const struct tile *t)
 {
@@ -122,6 +123,9 @@ ALWAYS_INLINE void tile_fixed(enum kind kind, bool packed, int nr, int nv, const
             __builtin_prefetch(w + ahead0);
             __builtin_prefetch(w + ahead1);
             __builtin_prefetch(x + X_AHEAD);
+        } else if (nv == 4) {
+            EACH (line, kind_bytes(kind))
+                __builtin_prefetch(w + W_AHEAD + line * 64);
         }
         if (kind == KIND_PAIRS)
             step_pairs(nr, nv, x_ld, w, x, acc);

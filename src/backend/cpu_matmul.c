@@ -18,6 +18,7 @@ struct product {
     const float *bias, *x;
     int64_t x_ld;
     float *y;
+    int64_t n_panels, per_chunk;
 };
 
 static void prepare_tile(void *ctx, int64_t chunk, int worker)
@@ -49,9 +50,8 @@ static void prepare(struct product *p)
     }
 }
 
-static void do_panel(void *ctx, int64_t chunk, int worker)
+static void do_panel(const struct product *p, int64_t chunk, int worker)
 {
-    const struct product *p = ctx;
     struct sw_panel_product panel = p->panel;
     const int64_t row = chunk * SW_PANEL;
     panel.weights = (const char *)p->m->d_data + sw_panel_offset(panel.format, panel.cols, chunk);
@@ -61,6 +61,23 @@ static void do_panel(void *ctx, int64_t chunk, int worker)
     panel.y = p->y + row;
     panel.scratch = p->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS;
     p->cpu->kernels->panel_product(&panel);
+}
+
+static void do_panels(void *ctx, int64_t chunk, int worker)
+{
+    const struct product *p = ctx;
+    const int64_t end = (chunk + 1) * p->per_chunk;
+    for (int64_t i = chunk * p->per_chunk; i < end && i < p->n_panels; i++)
+        do_panel(p, i, worker);
+}
+
+/* A few panels in a row where memory is the limit, so that a thread reads long stretches of it. */
+static int64_t panels_per_chunk(const struct sw_cpu *cpu, int64_t n_panels, int64_t n)
+{
+    if (n > 64)
+        return 1;
+    const int64_t share = n_panels / (16 * cpu->threads);
+    return share < 1 ? 1 : share > 4 ? 4 : share;
 }
 
 /* Work below which waking the other threads costs more than it brings. */
@@ -76,6 +93,8 @@ void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float 
     struct product p = {.cpu = cpu, .m = m, .bias = d_bias, .x_ld = ld_x};
     p.panel =
         (struct sw_panel_product){.format = m->format, .cols = m->cols, .y_ld = ld_y, .add = add};
+    p.n_panels = (m->rows + SW_PANEL - 1) / SW_PANEL;
+    p.per_chunk = panels_per_chunk(cpu, p.n_panels, n);
     int64_t most = cpu->x_floats / padded(m->cols);
     assert(most > 0);
     if (most > SW_PRODUCT_ROWS)
@@ -85,7 +104,7 @@ void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float 
         p.x = d_x + row * ld_x;
         p.y = d_y + row * ld_y;
         prepare(&p);
-        sw_pool_run(pool_for(cpu, p.panel.n * m->rows * m->cols), do_panel, &p,
-                    (m->rows + SW_PANEL - 1) / SW_PANEL);
+        sw_pool_run(pool_for(cpu, p.panel.n * m->rows * m->cols), do_panels, &p,
+                    (p.n_panels + p.per_chunk - 1) / p.per_chunk);
     }
 }

@@ -5,6 +5,7 @@
 #include <cpuid.h>
 #endif
 #include <hwloc.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,22 @@ enum sw_status sw_isa_by_name(const char *name, enum sw_isa *isa)
                    name);
 }
 
+/* "0-3,8": numbers below 65536 and ranges of them; hwloc's own parser takes more than it should. */
+static bool is_list(const char *text)
+{
+    for (bool is_end = false;; text++) {
+        const size_t digits = strspn(text, "0123456789");
+        if (digits < 1 || digits > 5)
+            return false;
+        text += digits;
+        if (!*text)
+            return true;
+        if (*text != ',' && (*text != '-' || is_end))
+            return false;
+        is_end = *text == '-';
+    }
+}
+
 static enum sw_status allowed_set(hwloc_topology_t topology, const char *list, hwloc_bitmap_t set)
 {
     if (hwloc_get_cpubind(topology, set, HWLOC_CPUBIND_PROCESS) != 0 || hwloc_bitmap_iszero(set))
@@ -60,8 +77,8 @@ static enum sw_status allowed_set(hwloc_topology_t topology, const char *list, h
     if (!wanted)
         return sw_fail(SW_ENOMEM, "no memory for a core list");
     enum sw_status status = SW_OK;
-    if (strspn(list, "0123456789,-") != strlen(list) ||
-        hwloc_bitmap_list_sscanf(wanted, list) != 0 || hwloc_bitmap_iszero(wanted))
+    if (!is_list(list) || hwloc_bitmap_list_sscanf(wanted, list) != 0 ||
+        hwloc_bitmap_iszero(wanted))
         status = sw_fail(SW_EUSAGE, "'%s' is not a list of cores; write it as \"0-3,8\"", list);
     else
         hwloc_bitmap_and(set, set, wanted);

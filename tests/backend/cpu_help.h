@@ -11,7 +11,7 @@
 #define MAX_ROWS 64
 #define MAX_COLS 2048
 
-static struct sw_backend *open_cpu(int threads, enum sw_isa isa)
+static inline struct sw_backend *open_cpu(int threads, enum sw_isa isa)
 {
     const struct sw_cpu_options o = {
         .threads = threads, .isa = sw_isa_name(isa), .max_rows = MAX_ROWS, .max_cols = MAX_COLS};
@@ -23,7 +23,7 @@ static struct sw_backend *open_cpu(int threads, enum sw_isa isa)
     return b;
 }
 
-static void *device(struct sw_backend *b, size_t bytes)
+static inline void *device(struct sw_backend *b, size_t bytes)
 {
     void *p = NULL;
     if (b->ops->alloc(b, bytes, "test", &p) != SW_OK)

@@ -1,0 +1,199 @@
+/* Norms, activations, rope, sums, gather and scatter on the CPU against double precision. */
+#include "cpu_help.h"
+
+static const int64_t dims[] = {1, 2, 15, 16, 17, 100, 515, 2048};
+#define N_DIMS (sizeof dims / sizeof dims[0])
+
+static void norms_are_right(void)
+{
+    enum { N = 21 };
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(2, isa);
+        for (size_t i = 0; i < N_DIMS; i++)
+            for (int mode = 0; mode < 4; mode++) {
+                const int64_t dim = dims[i], ld = dim + 3;
+                float *x = floats(N * ld, 1), *w = floats(dim, 2), *bias = floats(dim, 3);
+                float *y = malloc((size_t)(N * dim) * sizeof *y);
+                const enum sw_norm kind = mode & 1 ? SW_NORM_RMS : SW_NORM_LAYER;
+                for (int64_t j = 0; j < N * ld; j++)
+                    x[j] += 2; /* a mean far from 0 */
+                b->ops->norm(b, kind, 1e-5f, x, ld, N, dim, w, mode & 2 ? bias : NULL, y, dim);
+                double worst = 0;
+                for (int64_t r = 0; r < N; r++) {
+                    double mean = 0, var = 0;
+                    for (int64_t c = 0; c < dim && kind == SW_NORM_LAYER; c++)
+                        mean += x[r * ld + c] / (double)dim;
+                    for (int64_t c = 0; c < dim; c++)
+                        var += pow(x[r * ld + c] - mean, 2) / (double)dim;
+                    for (int64_t c = 0; c < dim; c++) {
+                        const double want =
+                            (x[r * ld + c] - mean) / sqrt(var + (double)1e-5f) * w[c] +
+                            (mode & 2 ? bias[c] : 0);
+                        worst = fmax(worst, fabs(y[r * dim + c] - want));
+                    }
+                }
+                CU_ASSERT(worst < 1e-5);
+                float *one = malloc((size_t)dim * sizeof *one);
+                b->ops->norm(b, kind, 1e-5f, x + 7 * ld, ld, 1, dim, w, mode & 2 ? bias : NULL, one,
+                             dim);
+                CU_ASSERT(!memcmp(one, y + 7 * dim, (size_t)dim * sizeof *one));
+                b->ops->norm(b, kind, 1e-5f, x, ld, N, dim, w, mode & 2 ? bias : NULL, x, ld);
+                CU_ASSERT(!memcmp(x + 7 * ld, one, (size_t)dim * sizeof *one)); /* in place */
+                free(x), free(w), free(bias), free(y), free(one);
+            }
+        b->ops->close(b);
+    }
+}
+
+static double act(enum sw_activation kind, double x)
+{
+    switch (kind) {
+    case SW_ACT_RELU:
+        return x > 0 ? x : 0;
+    case SW_ACT_GELU:
+        return 0.5 * x * erfc(-x / sqrt(2));
+    case SW_ACT_GELU_TANH: {
+        const double u = sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x);
+        return x / (1 + exp(-2 * u));
+    }
+    case SW_ACT_SILU:
+        return x / (1 + exp(-x));
+    }
+    return NAN;
+}
+
+/* Relative error over the range where results are normal numbers; the argument's own rounding
+ * weighs more and more towards the left end. */
+static void activations_are_right(void)
+{
+    enum { N = 40001 };
+    float *x = malloc(N * sizeof *x), *y = malloc(N * sizeof *y);
+    for (int i = 0; i < N; i++)
+        x[i] = (float)(i - N / 2) * 0.0006f;
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(2, isa);
+        for (int kind = SW_ACT_RELU; kind <= SW_ACT_SILU; kind++) {
+            b->ops->activate(b, (enum sw_activation)kind, false, x, N, 1, N, y, N);
+            double worst = 0, worst_tail = 0;
+            for (int i = 0; i < N; i++) {
+                const double want = act((enum sw_activation)kind, x[i]);
+                const double error = fabs(y[i] - want) / (fabs(want) + 1e-35);
+                if (x[i] > -3)
+                    worst = error <= worst ? worst : error;
+                else if (fabs(want) > 1e-35)
+                    worst_tail = error <= worst_tail ? worst_tail : error;
+            }
+            if (worst > 1e-6 || worst_tail > 2e-5)
+                printf("%s activation %d: %g, tail %g\n", sw_isa_name(isa), kind, worst,
+                       worst_tail);
+            CU_ASSERT(worst <= 1e-6);
+            CU_ASSERT(worst_tail <= 2e-5);
+        }
+        const float extremes[] = {-INFINITY, -1e30f, -200, -0.0f, 0, 200, 1e30f};
+        float out[7];
+        for (int kind = SW_ACT_GELU; kind <= SW_ACT_SILU; kind++) {
+            b->ops->activate(b, (enum sw_activation)kind, false, extremes + 1, 6, 1, 6, out + 1, 6);
+            CU_ASSERT(fabsf(out[1]) == 0 && fabsf(out[2]) == 0 && out[4] == 0);
+            CU_ASSERT(out[5] == 200 && out[6] == 1e30f);
+        }
+        b->ops->close(b);
+    }
+    free(x), free(y);
+}
+
+static void gated_forms_multiply(void)
+{
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(3, isa);
+        for (size_t i = 0; i < N_DIMS; i++) {
+            const int64_t dim = dims[i], n = 19;
+            float *x = floats(n * 2 * dim, 5), *y = malloc((size_t)(n * dim) * sizeof *y);
+            b->ops->activate(b, SW_ACT_SILU, true, x, 2 * dim, n, dim, y, dim);
+            for (int64_t r = 0; r < n; r++)
+                for (int64_t c = 0; c < dim; c++)
+                    CU_ASSERT_DOUBLE_EQUAL(
+                        y[r * dim + c],
+                        act(SW_ACT_SILU, x[r * 2 * dim + c]) * x[r * 2 * dim + dim + c], 3e-7);
+            b->ops->activate(b, SW_ACT_SILU, true, x, 2 * dim, n, dim, x, 2 * dim); /* in place */
+            for (int64_t r = 0; r < n; r++)
+                CU_ASSERT(!memcmp(x + r * 2 * dim, y + r * dim, (size_t)dim * sizeof *y));
+            free(x), free(y);
+        }
+        b->ops->close(b);
+    }
+}
+
+static void rope_rotates(void)
+{
+    enum { HEADS = 3, DIM = 20, ROTARY = 12, CONTEXT = 50, N = 9 };
+    float table[CONTEXT * ROTARY];
+    for (int p = 0; p < CONTEXT; p++)
+        for (int i = 0; i < ROTARY / 2; i++) {
+            table[(p * ROTARY / 2 + i) * 2] = cosf((float)p * powf(0.1f, (float)i));
+            table[(p * ROTARY / 2 + i) * 2 + 1] = sinf((float)p * powf(0.1f, (float)i));
+        }
+    const struct sw_span spans[] = {{0, 40, 5, 4}, {1, 3, 0, 5}};
+    struct sw_backend *b = open_cpu(2, SW_ISA_PORTABLE);
+    for (int interleaved = 0; interleaved < 2; interleaved++) {
+        const struct sw_rope rope = {ROTARY, interleaved, table};
+        float *x = floats(N * HEADS * DIM, 6), *was = floats(N * HEADS * DIM, 6);
+        b->ops->rope(b, &rope, spans, 2, HEADS, x, HEADS * DIM, DIM);
+        for (int r = 0; r < N; r++)
+            for (int h = 0; h < HEADS; h++)
+                for (int i = 0; i < DIM; i++) {
+                    const int at = (r * HEADS + h) * DIM, p = r < 5 ? 3 + r : 40 + r - 5;
+                    const int pair = interleaved ? i / 2 : i % (ROTARY / 2);
+                    const int first = interleaved ? pair * 2 : pair;
+                    const int second = interleaved ? first + 1 : first + ROTARY / 2;
+                    const float *cs = table + (p * ROTARY / 2 + pair) * 2;
+                    double want = was[at + i];
+                    if (i < ROTARY && i == first)
+                        want = (double)was[at + first] * cs[0] - (double)was[at + second] * cs[1];
+                    else if (i < ROTARY)
+                        want = (double)was[at + second] * cs[0] + (double)was[at + first] * cs[1];
+                    CU_ASSERT_DOUBLE_EQUAL(x[at + i], want, 2e-7);
+                }
+        free(x), free(was);
+    }
+    b->ops->close(b);
+}
+
+static void rows_are_added_and_moved(void)
+{
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(2, isa);
+        for (size_t i = 0; i < N_DIMS; i++) {
+            const int64_t dim = dims[i];
+            enum { N = 30 };
+            int32_t ids[N];
+            float weights[N];
+            float *x = floats(N * dim, 7), *y = floats(N * dim, 8), *was = floats(N * dim, 8);
+            for (int j = 0; j < N; j++) {
+                ids[j] = j * 7 % 11; /* some rows more than once */
+                weights[j] = 0.1f * (float)j;
+            }
+            b->ops->add(b, x, dim, N, dim, y, dim);
+            for (int64_t j = 0; j < N * dim; j++)
+                CU_ASSERT(y[j] == was[j] + x[j]);
+            b->ops->gather(b, x, dim, ids, N, dim, y, dim);
+            for (int j = 0; j < N; j++)
+                CU_ASSERT(!memcmp(y + j * dim, x + ids[j] * dim, (size_t)dim * sizeof *y));
+            memcpy(y, was, (size_t)(N * dim) * sizeof *y);
+            double *want = malloc((size_t)(N * dim) * sizeof *want);
+            for (int64_t j = 0; j < N * dim; j++)
+                want[j] = was[j];
+            for (int j = 0; j < N; j++)
+                for (int64_t c = 0; c < dim; c++)
+                    want[ids[j] * dim + c] += (double)weights[j] * x[j * dim + c];
+            b->ops->scatter_add(b, x, dim, ids, weights, N, dim, y, dim);
+            CU_ASSERT(largest_error(y, want, N * dim) < 5e-6);
+            free(x), free(y), free(was), free(want);
+        }
+        b->ops->close(b);
+    }
+}
+
+SW_UNIT_TESTS({"norms are right", norms_are_right},
+              {"activations are right", activations_are_right},
+              {"gated forms multiply", gated_forms_multiply}, {"rope rotates", rope_rotates},
+              {"rows are added and moved", rows_are_added_and_moved})

@@ -1,0 +1,141 @@
+/* The thread pool: every chunk once, nothing torn, from one thread to many and from tiny to long.
+ */
+#include "base/cpu.h"
+#include "base/pool.h"
+#include "unit.h"
+
+#include <stdatomic.h>
+#include <time.h>
+
+#define MOST 300
+
+struct job {
+    int64_t n, round;
+    int64_t written[MOST]; /* plain: the pool must order these writes before its return */
+    _Atomic int calls, bad;
+    int threads;
+};
+
+static void one(void *ctx, int64_t chunk, int worker)
+{
+    struct job *job = ctx;
+    if (chunk < 0 || chunk >= job->n || worker < 0 || worker >= job->threads)
+        job->bad++;
+    else
+        job->written[chunk] = job->round * 1000 + chunk;
+    job->calls++;
+}
+
+static void every_chunk_is_done_once(void)
+{
+    for (int threads = 1; threads <= 5; threads++) {
+        struct sw_pool *pool;
+        CU_ASSERT_EQUAL_FATAL(sw_pool_create(threads, NULL, &pool), SW_OK);
+        CU_ASSERT_EQUAL(sw_pool_threads(pool), threads);
+        static struct job job;
+        int wrong = 0;
+        for (int64_t round = 0; round < 2000; round++) {
+            job = (struct job){.n = round * 7 % MOST, .round = round, .threads = threads};
+            sw_pool_run(pool, one, &job, job.n);
+            wrong += job.calls != job.n || job.bad;
+            for (int64_t i = 0; i < job.n; i++)
+                wrong += job.written[i] != round * 1000 + i;
+            if (round % 500 == 0) { /* long enough that the threads fall asleep */
+                const struct timespec nap = {0, 2000000};
+                nanosleep(&nap, NULL);
+            }
+        }
+        CU_ASSERT_EQUAL(wrong, 0);
+        sw_pool_free(pool);
+    }
+}
+
+/* The job changes at every run, so that a thread that comes late would do the wrong one. */
+static void first_kind(void *ctx, int64_t chunk, int worker)
+{
+    (void)worker;
+    ((int64_t *)ctx)[chunk] += 1;
+}
+
+static void second_kind(void *ctx, int64_t chunk, int worker)
+{
+    (void)worker;
+    ((int64_t *)ctx)[chunk] += 1000;
+}
+
+static void late_threads_do_no_harm(void)
+{
+    struct sw_pool *pool;
+    int64_t a[3] = {0}, b[40] = {0};
+    CU_ASSERT_EQUAL_FATAL(sw_pool_create(4, NULL, &pool), SW_OK);
+    for (int i = 0; i < 5000; i++) {
+        sw_pool_run(pool, first_kind, a, 3);
+        sw_pool_run(pool, second_kind, b, 2 + i % 39);
+    }
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(a[i], 5000);
+    CU_ASSERT_EQUAL(b[0], 5000000);
+    CU_ASSERT_EQUAL(b[39], 1000 * (5000 / 39));
+    sw_pool_free(pool);
+}
+
+static void pools_come_and_go(void)
+{
+    for (int i = 0; i < 50; i++) {
+        struct sw_pool *pool;
+        int64_t a[8] = {0};
+        CU_ASSERT_EQUAL_FATAL(sw_pool_create(1 + i % 4, NULL, &pool), SW_OK);
+        if (i % 3)
+            sw_pool_run(pool, first_kind, a, 8);
+        CU_ASSERT_EQUAL(a[7], i % 3 ? 1 : 0);
+        sw_pool_free(pool);
+    }
+    struct sw_pool *none;
+    CU_ASSERT_EQUAL(sw_pool_create(0, NULL, &none), SW_EUSAGE);
+    CU_ASSERT_PTR_NULL(none);
+    sw_pool_free(NULL);
+    int64_t a[2] = {0};
+    sw_pool_run(NULL, first_kind, a, 2);
+    CU_ASSERT_EQUAL(a[1], 1);
+}
+
+static void cores_are_found(void)
+{
+    int *cores, n;
+    CU_ASSERT_EQUAL_FATAL(sw_cpu_cores(NULL, &cores, &n), SW_OK);
+    CU_ASSERT(n >= 1);
+    char list[16];
+    snprintf(list, sizeof list, "%d", cores[0]);
+    int *again, m;
+    CU_ASSERT_EQUAL_FATAL(sw_cpu_cores(list, &again, &m), SW_OK);
+    CU_ASSERT_EQUAL(m, 1);
+    CU_ASSERT_EQUAL(again[0], cores[0]);
+    struct sw_pool *pool;
+    CU_ASSERT_EQUAL_FATAL(sw_pool_create(n, cores, &pool), SW_OK);
+    int64_t a[64] = {0};
+    sw_pool_run(pool, first_kind, a, 64);
+    CU_ASSERT_EQUAL(a[63], 1);
+    sw_pool_free(pool);
+    free(cores), free(again);
+    static const char *const bad[] = {"", "x", "4000", "1--2", "-", "0-1-2", "0,", "99999999"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        CU_ASSERT_EQUAL(sw_cpu_cores(bad[i], &cores, &n), SW_EUSAGE);
+}
+
+static void instruction_sets_have_names(void)
+{
+    for (int i = 0; i < SW_ISA_COUNT; i++) {
+        enum sw_isa isa = SW_ISA_COUNT;
+        CU_ASSERT_EQUAL(sw_isa_by_name(sw_isa_name((enum sw_isa)i), &isa), SW_OK);
+        CU_ASSERT_EQUAL(isa, (enum sw_isa)i);
+    }
+    enum sw_isa isa;
+    CU_ASSERT_EQUAL(sw_isa_by_name(NULL, &isa), SW_OK);
+    CU_ASSERT_EQUAL(isa, sw_cpu_isa());
+    CU_ASSERT_EQUAL(sw_isa_by_name("mmx", &isa), SW_EUSAGE);
+}
+
+SW_UNIT_TESTS({"every chunk is done once", every_chunk_is_done_once},
+              {"late threads do no harm", late_threads_do_no_harm},
+              {"pools come and go", pools_come_and_go}, {"cores are found", cores_are_found},
+              {"instruction sets have names", instruction_sets_have_names})
