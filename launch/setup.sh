@@ -92,14 +92,15 @@ somebody run 'apt-get install $list', and start again"
     [ -z "$list" ] || die "still missing after the installation: $list"
 }
 
-# build_into BUILD TARGET [OPTION…]: configures with the cmake options, builds the target.
+# build_into BUILD "TARGET…" [OPTION…]: configures with the cmake options, builds the targets.
 build_into() {
-    local build=$1 target=$2
+    local build=$1 targets
+    read -ra targets <<<"$2"
     shift 2
     # shellcheck disable=SC2154 # set by who sources this
     step "$build/configure.log" "Configuring ${build##*/}/" cmake -S "$root" -B "$build" "$@"
     step "$build/build.log" "Building ${build##*/}/ with $(nproc) jobs" \
-        cmake --build "$build" -j "$(nproc)" --target "$target"
+        cmake --build "$build" -j "$(nproc)" --target "${targets[@]}"
 }
 
 # mpi_on_any_machine: lets mpirun work as root (in containers), with more ranks than cores, and

@@ -37,7 +37,7 @@ static enum sw_status run(int argc, char **argv, struct sw_call *call)
     }
     sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
                  : call->options.verbose ? SW_LOG_DEBUG
-                                        : SW_LOG_INFO,
+                                         : SW_LOG_INFO,
                  -1, "");
     return verb->run(call);
 }
