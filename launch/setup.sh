@@ -33,6 +33,7 @@ step() {
 
 has_program() { command -v "$1" >/dev/null 2>&1; }
 has_module() { has_program pkg-config && pkg-config --exists "$1"; }
+has_python() { has_program python3 && python3 -c "import $1" 2>/dev/null; }
 has_headers() { printf '#include <%s>\n' "$1" | cc -E - >/dev/null 2>&1; }
 
 # What building and testing need: a check, its argument, the Debian package that satisfies it.
@@ -51,7 +52,7 @@ module libutf8proc libutf8proc-dev'
 needs_tests='
 module cunit libcunit1-dev
 program pgrep procps
-program python3 python3-minimal'
+python json python3'
 
 # missing NEEDS: the packages that are not there, on one line.
 missing() {
