@@ -37,13 +37,14 @@ static enum sw_status run(int argc, char **argv, struct sw_call *call)
     }
     sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
                  : call->options.verbose ? SW_LOG_DEBUG
-                                        : SW_LOG_INFO,
+                                         : SW_LOG_INFO,
                  -1, "");
     return verb->run(call);
 }
 
 int main(int argc, char **argv)
 {
+    enum sw_status status = SW_OK;
     if (argc < 2) {
         usage(stderr);
         return sw_status_exit_code(SW_EUSAGE);
@@ -51,16 +52,14 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         usage(stdout);
-        return 0;
-    }
-    if (strcmp(argv[1], "--version") == 0) {
+    } else if (strcmp(argv[1], "--version") == 0) {
         printf("spillway %s (mpi)\n", SW_VERSION);
-        return 0;
+    } else {
+        struct sw_call call = {0};
+        status = run(argc, argv, &call);
     }
-    struct sw_call call = {0};
-    enum sw_status status = run(argc, argv, &call);
-    if (status == SW_OK && fflush(stdout) != 0)
-        status = sw_fail(SW_EIO, "cannot write to standard output");
+    if (status == SW_OK)
+        status = sw_output_flush();
     if (status != SW_OK && *sw_error_message())
         sw_log(SW_LOG_ERROR, "%s", sw_error_message());
     return sw_status_exit_code(status);

@@ -94,6 +94,11 @@ struct sw_options sw_options_default(void);
  */
 enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **argv,
                                 struct sw_call *call);
+/*
+ * Hands everything printed so far to the system. SW_EIO: some of it, now or before, could not be
+ * written. output.c
+ */
+enum sw_status sw_output_flush(void);
 /* The verb's --help on stdout. */
 void sw_options_help(const struct sw_verb *verb);
 

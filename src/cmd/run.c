@@ -54,15 +54,14 @@ static enum sw_status read_prompt(const struct sw_call *call, char **prompt, siz
     return *prompt ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the prompt");
 }
 
-static void print_new(struct output *out)
+static enum sw_status print_new(struct output *out)
 {
     const struct sw_options *o = &out->s->call->options;
     if (o->json || out->text.length == out->printed)
-        return;
+        return SW_OK;
     fwrite(out->text.text + out->printed, 1, out->text.length - out->printed, stdout);
-    if (!o->no_stream)
-        fflush(stdout);
     out->printed = out->text.length;
+    return o->no_stream ? SW_OK : sw_output_flush();
 }
 
 static void note_logprobs(struct output *out, const struct sw_sampled *token)
@@ -92,20 +91,20 @@ static enum sw_status take_token(void *context, const struct sw_sampled *token, 
     SW_TRY(sw_stream_push(&out->stream, token->id, &out->piece));
     *stop = out->ended = sw_stop_push(out->stops, out->piece.text ? out->piece.text : "",
                                       out->piece.length, &out->text);
-    print_new(out);
+    SW_TRY(print_new(out));
     return out->text.failed || out->piece.failed ? sw_fail(SW_ENOMEM, "no memory for the text")
                                                  : SW_OK;
 }
 
-static void finish_text(struct output *out)
+static enum sw_status finish_text(struct output *out)
 {
     if (!out->s->tokenizer)
-        return;
+        return SW_OK;
     out->piece.length = 0;
     sw_stream_finish(&out->stream, &out->piece);
     sw_stop_push(out->stops, out->piece.text ? out->piece.text : "", out->piece.length, &out->text);
     sw_stop_finish(out->stops, &out->text);
-    print_new(out);
+    return print_new(out);
 }
 
 static double rate(int n, double seconds)
@@ -121,7 +120,7 @@ static enum sw_status report(struct output *out, const struct sw_generate *g)
     const double decode_rate = rate(g->n_new - 1, g->decode_s);
     if (!s->call->options.json) {
         printf("\n");
-        fflush(stdout);
+        SW_TRY(sw_output_flush());
         sw_log(SW_LOG_INFO,
                "prompt %d tokens, %.4g tokens/s; generated %d, %.4g tokens/s (predicted %.4g); "
                "loaded in %.2f s",
@@ -173,7 +172,7 @@ static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
         SW_TRY(sw_stream_skip(&out->stream, prompt->items, prompt->count));
     }
     SW_TRY(sw_generate(s->engine, &g));
-    finish_text(out);
+    SW_TRY(finish_text(out));
     return report(out, &g);
 }
 

@@ -254,8 +254,8 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
         return status;
     if (status == SW_OK && s->transport && s->engine && sw_session_leads(s))
         status = sw_engine_stop(s->engine);
-    if (status == SW_OK && fflush(stdout) != 0)
-        status = sw_fail(SW_EIO, "cannot write to standard output");
+    if (status == SW_OK)
+        status = sw_output_flush();
     if (s->transport)
         status = sw_transport_finish(s->transport, status);
     sw_engine_close(s->engine);
@@ -303,5 +303,8 @@ enum sw_status sw_json_print(json_t *root)
     const int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     printf("\n");
     json_decref(root);
-    return failed ? sw_fail(SW_EIO, "cannot write to standard output") : SW_OK;
+    if (!failed)
+        return SW_OK;
+    SW_TRY(sw_output_flush());
+    return sw_fail(SW_EIO, "the report cannot be written as JSON");
 }

@@ -84,6 +84,9 @@ static enum sw_status put_transposed(struct target *t, const struct sw_tensor *t
 static enum sw_status put_random(struct target *t, int source)
 {
     const int64_t rows = t->spec->sources[source].rows, cols = t->spec->cols;
+    struct sw_weight_spec spec = *t->spec;
+    if (spec.id == SW_W_HEAD && t->loader->model->dims.tied)
+        spec.id = SW_W_EMBED; /* the same tensor, also where only the head is held */
     int64_t step = (int64_t)(SW_LOAD_CHUNK / sizeof(float)) / cols;
     step = step < 1 ? 1 : step > rows ? rows : step;
     float *values = malloc((size_t)(step * cols) * sizeof *values);
@@ -92,7 +95,7 @@ static enum sw_status put_random(struct target *t, int source)
         return sw_fail(SW_ENOMEM, "no memory for made-up weights");
     for (int64_t r = 0; r < rows && status == SW_OK; r += step) {
         const int64_t n = rows - r < step ? rows - r : step;
-        sw_weights_random(t->spec, source, r * cols, n * cols, values);
+        sw_weights_random(&spec, source, r * cols, n * cols, values);
         status = put(t, t->row + r, n, values, SW_F32);
     }
     free(values);

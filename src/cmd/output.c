@@ -1,0 +1,18 @@
+/* Owns what goes to standard output and the news that it cannot. */
+#include "cmd/options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum sw_status sw_output_flush(void)
+{
+    errno = 0;
+    const bool failed = fflush(stdout) != 0;
+    if (!failed && !ferror(stdout))
+        return SW_OK;
+    return sw_fail(SW_EIO,
+                   "cannot write to standard output%s%s; make room or send it elsewhere, and run "
+                   "it again",
+                   failed ? ": " : "", failed ? strerror(errno) : "");
+}

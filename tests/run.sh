@@ -1,0 +1,16 @@
+#!/bin/bash
+# Installs what is missing (Debian or Ubuntu), builds, and runs all tests; ends with CTest's own
+# closing lines. Arguments go to CTest: tests/run.sh -R format -V
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=launch/setup.sh
+. "$root/launch/setup.sh"
+build=$root/build
+
+install_missing "$build" "$needs_build$needs_tests"
+build_into "$build" all
+# cmake may have been run before CUnit was there
+grep -q '^CUNIT_FOUND:INTERNAL=1' "$build/CMakeCache.txt" || die "CUnit was not found; see \
+$build/configure.log"
+say "Testing (ctest)"
+exec ctest --test-dir "$build" --output-on-failure --no-tests=error -j "$(nproc)" "$@"
