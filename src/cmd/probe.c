@@ -42,6 +42,7 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
     const struct sw_probe_options options = {
         .seconds = MEASURE_S,
         .threads = call->options.threads,
+        .format = call->options.weights == SW_OTHER ? SW_BF16 : call->options.weights,
         .path = call->n_arguments ? call->arguments[0] : NULL,
     };
     SW_TRY(sw_probe_run(t, &options, &probe));

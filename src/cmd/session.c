@@ -206,6 +206,9 @@ static struct sw_probe_options look(const struct sw_session *s)
                                                                    : 0,
                                      .memory = bytes / 2,
                                      .threads = s->call->options.threads,
+                                     .format = s->call->options.weights != SW_OTHER
+                                                   ? s->call->options.weights
+                                                   : stored_format(s),
                                      .path = s->reader ? s->call->arguments[0] : NULL};
 }
 

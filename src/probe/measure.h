@@ -7,6 +7,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
+#include "model/dtype.h"
 #include "transport/transport.h"
 
 #include <stdbool.h>
@@ -37,9 +38,11 @@ enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, double secon
 double sw_stream_read(struct sw_stream *stream, double seconds);
 void sw_stream_free(struct sw_stream *stream);
 
-/* f32-accumulated multiply-adds of the best instruction set, counted as two operations each, per
-   second, by the pool's threads: an upper bound for matrix products. */
-double sw_compute_rate(struct sw_pool *pool, double seconds);
+/*
+ * Multiply-adds in registers only, as matrix products with weights of `format` do them, counted as
+ * two operations each, per second, by the pool's threads.
+ */
+double sw_compute_rate(struct sw_pool *pool, enum sw_dtype format, double seconds);
 
 /*
  * Bytes per second when reading the largest file in the directory `path` (or that file), past the

@@ -16,8 +16,9 @@ struct sw_probe_options {
     double seconds;  /* for all measurements together, about; 0: none, the classes' defaults */
     uint64_t memory; /* most bytes the measuring on a node may take; 0: some times its cache */
     int threads; /* per rank; 0: one per core the rank may use, shared out where ranks overlap */
-    const char *path; /* model to measure the disk with; NULL: not measured */
-    const char *root; /* of /proc and /sys; NULL: "" (the machine's own) */
+    enum sw_dtype format; /* of the weights whose products are measured */
+    const char *path;     /* model to measure the disk with; NULL: not measured */
+    const char *root;     /* of /proc and /sys; NULL: "" (the machine's own) */
 };
 
 /* One rank's card; plain bytes, the same program on every rank understands them. */
