@@ -177,6 +177,8 @@ static enum sw_status lead(struct sw_session *s)
     for (int i = 0; i < b->rounds && status == SW_OK; i++)
         status = round_of(b, i);
     if (status == SW_OK)
+        status = sw_session_stop(s);
+    if (status == SW_OK)
         status = o->json ? report_json(b) : report_text(b);
     free(b->ids);
     free(b);
@@ -190,9 +192,7 @@ static enum sw_status bench(struct sw_call *call)
     if (status == SW_OK && sw_session_leads(s)) {
         status = lead(s);
     } else if (status == SW_OK) {
-        status = sw_session_start(s, 0);
-        if (status == SW_OK)
-            status = sw_engine_serve(s->engine);
+        status = sw_session_serve(s);
     }
     return sw_session_end(s, status);
 }

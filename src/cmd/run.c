@@ -1,6 +1,7 @@
 /* Owns the verb `run`: a prompt in, text out as it comes. */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/units.h"
 #include "cmd/session.h"
 #include "engine/generate.h"
 #include "text/stop.h"
@@ -112,6 +113,18 @@ static double rate(int n, double seconds)
     return n > 0 && seconds > 0 ? n / seconds : 0;
 }
 
+/* What each rank was to take, and took. */
+static void say_memory(const struct sw_session *s)
+{
+    char planned[16], peak[16], name[SW_HOST_MAX + 32];
+    for (int r = 0; r < s->plan.n_ranks; r++)
+        sw_log(s->transport->size > 1 ? SW_LOG_INFO : SW_LOG_DEBUG,
+               "%s: planned %s of host memory, took %s at most",
+               sw_transport_name(s->transport, r, name, sizeof name),
+               sw_size_format(s->plan.stages[r].host.total, planned, sizeof planned),
+               sw_size_format(s->peaks[r], peak, sizeof peak));
+}
+
 static enum sw_status report(struct output *out, const struct sw_generate *g)
 {
     const struct sw_session *s = out->s;
@@ -126,6 +139,7 @@ static enum sw_status report(struct output *out, const struct sw_generate *g)
                "loaded in %.2f s",
                g->n_prompt, prompt_rate, g->n_new, decode_rate, s->plan.predicted.tokens_per_s,
                s->load_s);
+        say_memory(s);
         return SW_OK;
     }
     json_t *ids = json_array();
@@ -173,6 +187,7 @@ static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
     }
     SW_TRY(sw_generate(s->engine, &g));
     SW_TRY(finish_text(out));
+    SW_TRY(sw_session_stop(s));
     return report(out, &g);
 }
 
@@ -225,9 +240,7 @@ static enum sw_status run(struct sw_call *call)
     if (status == SW_OK && sw_session_leads(s)) {
         status = lead(s);
     } else if (status == SW_OK) {
-        status = sw_session_start(s, 0);
-        if (status == SW_OK)
-            status = sw_engine_serve(s->engine);
+        status = sw_session_serve(s);
     }
     return sw_session_end(s, status);
 }

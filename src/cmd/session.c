@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static volatile sig_atomic_t stop_requested;
 
@@ -251,12 +252,48 @@ enum sw_status sw_session_start(struct sw_session *s, int positions)
     return sw_session_load(s);
 }
 
+static uint64_t peak_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+enum sw_status sw_session_stop(struct sw_session *s)
+{
+    struct sw_transport *t = s->transport;
+    const size_t size = (size_t)t->size;
+    const uint64_t mine = peak_bytes();
+    void **blocks = calloc(size, sizeof *blocks);
+    size_t *lengths = calloc(size, sizeof *lengths);
+    s->peaks = calloc(size, sizeof *s->peaks);
+    enum sw_status status = SW_OK;
+    if (!blocks || !lengths || !s->peaks)
+        status = sw_fail(SW_ENOMEM, "no memory for %zu ranks", size);
+    else if (sw_session_leads(s))
+        status = sw_engine_stop(s->engine);
+    if (status == SW_OK)
+        status = sw_transport_gather(t, &mine, sizeof mine, blocks, lengths);
+    for (size_t r = 0; r < size && status == SW_OK && sw_session_leads(s); r++)
+        if (lengths[r] == sizeof mine)
+            memcpy(&s->peaks[r], blocks[r], sizeof mine);
+    for (size_t r = 0; blocks && r < size; r++)
+        free(blocks[r]);
+    free(blocks);
+    free(lengths);
+    return status;
+}
+
+enum sw_status sw_session_serve(struct sw_session *s)
+{
+    SW_TRY(sw_session_start(s, 0));
+    SW_TRY(sw_engine_serve(s->engine));
+    return sw_session_stop(s);
+}
+
 enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
 {
     if (!s)
         return status;
-    if (status == SW_OK && s->transport && s->engine && sw_session_leads(s))
-        status = sw_engine_stop(s->engine);
     if (status == SW_OK)
         status = sw_output_flush();
     if (s->transport)
@@ -269,6 +306,7 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
         sw_probe_free(&s->probe);
     sw_footprint_free(&s->footprint);
     free(s->slices);
+    free(s->peaks);
     sw_tokenizer_close(s->tokenizer);
     sw_reader_close(s->reader);
     sw_tensors_free(&s->tensors);
@@ -290,11 +328,13 @@ json_t *sw_session_ranks(const struct sw_session *s)
     json_t *ranks = json_array();
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_stage *stage = &s->plan.stages[r];
-        json_array_append_new(
-            ranks, json_pack("{s:i, s:s, s:i, s:i, s:{s:I, s:I, s:I}}", "rank", r, "host",
-                             s->transport->ranks[r].host, "first", stage->first, "count",
-                             stage->count, "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
-                             (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes));
+        json_array_append_new(ranks, json_pack("{s:i, s:s, s:i, s:i, s:{s:I, s:I, s:I}, s:I}",
+                                               "rank", r, "host", s->transport->ranks[r].host,
+                                               "first", stage->first, "count", stage->count,
+                                               "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
+                                               (json_int_t)stage->host.total, "disk",
+                                               (json_int_t)stage->disk_bytes, "peak_host_bytes",
+                                               s->peaks ? (json_int_t)s->peaks[r] : (json_int_t)0));
     }
     return ranks;
 }

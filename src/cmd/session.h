@@ -34,6 +34,7 @@ struct sw_session {
     struct sw_plan_options plan_options;
     struct sw_plan plan;
     double load_s;
+    uint64_t *peaks; /* (transport->size) bytes of host memory each process took at most */
 };
 
 /* Joins the job, opens the model's config and, unless weights are made up, its tensor directory. */
@@ -47,13 +48,20 @@ enum sw_status sw_session_tokenizer(struct sw_session *session, bool needed);
 enum sw_status sw_session_start(struct sw_session *session, int positions);
 bool sw_session_leads(const struct sw_session *session);
 /*
- * Ends the job on every rank (on success rank 0 stops the others first), frees the session, and
+ * The work is done: rank 0 lets the others stop serving, and learns what memory each took. Every
+ * rank calls it, rank 0 before it reports.
+ */
+enum sw_status sw_session_stop(struct sw_session *session);
+/* Ranks other than 0: plan, load, serve until rank 0 has done. */
+enum sw_status sw_session_serve(struct sw_session *session);
+/*
+ * Ends the job on every rank frees the session, and
  * returns what all ranks agreed on; a failure has been printed once in the whole job.
  */
 enum sw_status sw_session_end(struct sw_session *session, enum sw_status status);
 /* {"load_s": …, "s_per_token": …, …} of the plan. */
 json_t *sw_session_predicted(const struct sw_session *session);
-/* One object per rank: host, layers, planned bytes. */
+/* One object per rank: host, layers, planned bytes, peak bytes. */
 json_t *sw_session_ranks(const struct sw_session *session);
 /* Prints root on stdout, indented, and frees it. */
 enum sw_status sw_json_print(json_t *root);

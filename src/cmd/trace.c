@@ -129,6 +129,8 @@ static enum sw_status lead(struct sw_session *s, const struct sw_ids *ids)
     if (status == SW_OK)
         status = sw_feed(s->engine, ids->items, n, s->params.rows, SW_WANT_ALL);
     if (status == SW_OK)
+        status = sw_session_stop(s);
+    if (status == SW_OK)
         status = write_values(&v, o->dump);
     if (status == SW_OK)
         status = report(s, &v);
@@ -150,9 +152,7 @@ static enum sw_status trace(struct sw_call *call)
     if (status == SW_OK && sw_session_leads(s)) {
         status = lead(s, &ids);
     } else if (status == SW_OK) {
-        status = sw_session_start(s, 0);
-        if (status == SW_OK)
-            status = sw_engine_serve(s->engine);
+        status = sw_session_serve(s);
     }
     sw_ids_free(&ids);
     return sw_session_end(s, status);

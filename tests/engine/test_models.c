@@ -182,6 +182,8 @@ static void stories_agree_in_every_form(void)
 static void our_own_agree_with_transformers(void)
 {
     CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/tests/models/tiny") >= 12);
+    CU_ASSERT_TRUE(compare(SW_SOURCE_DIR "/tests/models/shakespeare",
+                           SW_SOURCE_DIR "/tests/models/shakespeare/expected.safetensors"));
 }
 
 static void independent_ones_agree(void)
