@@ -1,5 +1,6 @@
 /* Measures read bandwidth and register-only peak with the backend's own threads and kernels. */
 #include "backend/cpu_measure.h"
+#include "base/clock.h"
 
 #include "backend/cpu_internal.h"
 #include "base/checked.h"
@@ -9,13 +10,6 @@
 #include <time.h>
 
 #define PIECE ((size_t)1 << 20)
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 enum sw_isa sw_cpu_backend_isa(const struct sw_backend *b)
 {
@@ -65,9 +59,9 @@ void sw_cpu_buffer_close(struct sw_backend *b, struct sw_cpu_buffer *buffer)
 double sw_cpu_read_once(struct sw_backend *b, const struct sw_cpu_buffer *buffer)
 {
     struct reading r = {sw_cpu_of(b), buffer->data, PIECE};
-    const double start = seconds_now();
+    const double start = sw_clock();
     sw_pool_run(r.cpu->pool, read_chunk, &r, (int64_t)(buffer->bytes / r.bytes));
-    return (double)buffer->bytes / (seconds_now() - start);
+    return (double)buffer->bytes / (sw_clock() - start);
 }
 
 static int by_size(const void *a, const void *b)
@@ -103,11 +97,11 @@ static void spin_chunk(void *ctx, int64_t chunk, int worker)
     struct spinning *s = ctx;
     float *out = s->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS;
     memset(out, 0, 16 * sizeof *out);
-    const double start = seconds_now();
+    const double start = sw_clock();
     double flops = 0, now;
     do
         flops += s->cpu->kernels->spin(s->format, 20000, out);
-    while ((now = seconds_now()) < start + s->seconds);
+    while ((now = sw_clock()) < start + s->seconds);
     s->rates[chunk] = flops / (now - start);
 }
 

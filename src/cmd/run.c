@@ -235,14 +235,7 @@ static enum sw_status lead(struct sw_session *s)
 
 static enum sw_status run(struct sw_call *call)
 {
-    struct sw_session *s;
-    enum sw_status status = sw_session_open(call, &s);
-    if (status == SW_OK && sw_session_leads(s)) {
-        status = lead(s);
-    } else if (status == SW_OK) {
-        status = sw_session_serve(s);
-    }
-    return sw_session_end(s, status);
+    return sw_session_run(call, lead);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)

@@ -283,7 +283,8 @@ enum sw_status sw_session_stop(struct sw_session *s)
     return status;
 }
 
-enum sw_status sw_session_serve(struct sw_session *s)
+/* Ranks other than 0: plan, load, serve until rank 0 has done. */
+static enum sw_status serve(struct sw_session *s)
 {
     SW_TRY(sw_session_start(s, 0));
     SW_TRY(sw_engine_serve(s->engine));
@@ -313,6 +314,15 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
     sw_model_close(s->model);
     free(s);
     return status;
+}
+
+enum sw_status sw_session_run(struct sw_call *call, enum sw_status (*lead)(struct sw_session *s))
+{
+    struct sw_session *s;
+    enum sw_status status = sw_session_open(call, &s);
+    if (status == SW_OK)
+        status = sw_session_leads(s) ? lead(s) : serve(s);
+    return sw_session_end(s, status);
 }
 
 json_t *sw_session_predicted(const struct sw_session *s)

@@ -37,6 +37,11 @@ struct sw_session {
     uint64_t *peaks; /* (transport->size) bytes of host memory each process took at most */
 };
 
+/*
+ * The whole life of a verb that computes: opens the session on every rank, runs `lead` on rank 0
+ * (which starts, works, stops and reports) while the others serve, and ends the job.
+ */
+enum sw_status sw_session_run(struct sw_call *call, enum sw_status (*lead)(struct sw_session *s));
 /* Joins the job, opens the model's config and, unless weights are made up, its tensor directory. */
 enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out);
 /* Rank 0: opens the model's tokenizer; `needed` false: it is fine when there is none. */
@@ -52,8 +57,6 @@ bool sw_session_leads(const struct sw_session *session);
  * rank calls it, rank 0 before it reports.
  */
 enum sw_status sw_session_stop(struct sw_session *session);
-/* Ranks other than 0: plan, load, serve until rank 0 has done. */
-enum sw_status sw_session_serve(struct sw_session *session);
 /*
  * Ends the job on every rank frees the session, and
  * returns what all ranks agreed on; a failure has been printed once in the whole job.

@@ -109,7 +109,7 @@ static enum sw_status report(const struct sw_session *s, const struct values *v)
     return SW_OK;
 }
 
-static enum sw_status lead(struct sw_session *s, const struct sw_ids *ids)
+static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
 {
     const struct sw_options *o = &s->call->options;
     struct values v;
@@ -138,24 +138,23 @@ static enum sw_status lead(struct sw_session *s, const struct sw_ids *ids)
     return status;
 }
 
-static enum sw_status trace(struct sw_call *call)
+static enum sw_status lead(struct sw_session *s)
 {
-    struct sw_session *s;
     struct sw_ids ids = {0};
-    if (!call->options.tokens || !call->options.dump)
-        return sw_fail(SW_EUSAGE, "trace: wants --tokens 1,2,3 and --dump FILE.safetensors");
-    enum sw_status status = sw_session_open(call, &s);
-    if (status == SW_OK)
-        status = sw_parse_ids(call->options.tokens, s->model->dims.vocab, &ids);
+    enum sw_status status = sw_parse_ids(s->call->options.tokens, s->model->dims.vocab, &ids);
     if (status == SW_OK && ids.count == 0)
         status = sw_fail(SW_EUSAGE, "trace: --tokens is empty");
-    if (status == SW_OK && sw_session_leads(s)) {
-        status = lead(s, &ids);
-    } else if (status == SW_OK) {
-        status = sw_session_serve(s);
-    }
+    if (status == SW_OK)
+        status = trace_ids(s, &ids);
     sw_ids_free(&ids);
-    return sw_session_end(s, status);
+    return status;
+}
+
+static enum sw_status trace(struct sw_call *call)
+{
+    if (!call->options.tokens || !call->options.dump)
+        return sw_fail(SW_EUSAGE, "trace: wants --tokens 1,2,3 and --dump FILE.safetensors");
+    return sw_session_run(call, lead);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)

@@ -1,38 +1,8 @@
 /* Owns a rank's part of the pipeline: what arrives, the stage's work, what is passed on. */
-#include "engine/engine.h"
-
-#include "base/checked.h"
-#include "engine/wire.h"
+#include "engine/engine_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-/* What the last stage knows of a sequence. */
-struct slot {
-    struct sw_sampling sampling;
-    int32_t *history; /* (context): ids by position */
-    size_t n;
-};
-
-struct sw_engine {
-    struct sw_engine_options options;
-    struct sw_stage_run *stage; /* NULL: this rank has no layers */
-    struct slot *slots;         /* (slots), last stage only */
-    struct sw_sampler *sampler;
-    float *logits;             /* (SW_LOGIT_ROWS, vocab), last stage only */
-    int previous, next;        /* ranks; previous is 0 for the first stage, next -1 for the last */
-    int first_rank, last_rank; /* of the stages */
-    bool watch_hidden, watch_logits;
-    const struct sw_batch *current; /* the batch being run, for the tap */
-    struct sw_wire in, out, results;
-    /* rank 0 */
-    struct sw_engine_watch watch;
-    int under_way;
-    int64_t hidden_due;    /* messages of watched hidden states still to come */
-    struct sw_wire *local; /* queue of result payloads when rank 0 is the last stage */
-    size_t *local_bytes;
-    size_t n_local, cap_local;
-};
 
 static void find_neighbours(struct sw_engine *e)
 {
@@ -125,9 +95,8 @@ void sw_engine_close(struct sw_engine *e)
     free(e);
 }
 
-/* Values that rank 0 asked for: delivered there directly, or sent to it. */
-static enum sw_status deliver_values(struct sw_engine *e, enum sw_engine_kind kind, int layer,
-                                     int64_t position, int n, const float *data, int64_t width)
+enum sw_status sw_engine_deliver(struct sw_engine *e, enum sw_engine_kind kind, int layer,
+                                 int64_t position, int n, const float *data, int64_t width)
 {
     if (e->options.transport->rank == 0 && kind == SW_MSG_HIDDEN)
         e->hidden_due--;
@@ -148,8 +117,8 @@ static enum sw_status tapped(void *context, int layer, const float *hidden, int 
     (void)n_rows;
     for (int i = 0; i < e->current->n_spans; i++) {
         const struct sw_span *s = &e->current->spans[i];
-        SW_TRY(deliver_values(e, SW_MSG_HIDDEN, layer, s->position, (int)s->n,
-                              hidden + s->row * width, width));
+        SW_TRY(sw_engine_deliver(e, SW_MSG_HIDDEN, layer, s->position, (int)s->n,
+                                 hidden + s->row * width, width));
     }
     return SW_OK;
 }
@@ -213,34 +182,13 @@ static enum sw_status finish_batch(struct sw_engine *e, const struct sw_batch *b
             const struct sw_span *span = &batch->spans[spans[i + j]];
             status = sample(e, span, rows[i + j], e->logits + j * vocab, &results[i + j]);
             if (status == SW_OK && e->watch_logits)
-                status = deliver_values(e, SW_MSG_LOGITS, 0, results[i + j].position, 1,
-                                        e->logits + j * vocab, vocab);
+                status = sw_engine_deliver(e, SW_MSG_LOGITS, 0, results[i + j].position, 1,
+                                           e->logits + j * vocab, vocab);
         }
     }
     free(rows);
     free(spans);
     return status;
-}
-
-static enum sw_status queue_local(struct sw_engine *e, const void *bytes, size_t length)
-{
-    if (e->n_local == e->cap_local) {
-        const size_t capacity = e->cap_local ? 2 * e->cap_local : 4;
-        struct sw_wire *local = realloc(e->local, capacity * sizeof *local);
-        if (local)
-            e->local = local;
-        size_t *sizes = realloc(e->local_bytes, capacity * sizeof *sizes);
-        if (sizes)
-            e->local_bytes = sizes;
-        if (!local || !sizes)
-            return sw_fail(SW_ENOMEM, "no memory for results");
-        memset(e->local + e->cap_local, 0, (capacity - e->cap_local) * sizeof *local);
-        e->cap_local = capacity;
-    }
-    SW_TRY(sw_wire_reserve(&e->local[e->n_local], length + 1));
-    memcpy(e->local[e->n_local].bytes, bytes, length);
-    e->local_bytes[e->n_local++] = length;
-    return SW_OK;
 }
 
 static enum sw_status breathe(void *context)
@@ -249,9 +197,8 @@ static enum sw_status breathe(void *context)
     return sw_transport_alive(e->options.transport);
 }
 
-/* Runs the batch on this rank's stage and passes on what comes of it. */
-static enum sw_status run_batch(struct sw_engine *e, const struct sw_batch *batch,
-                                const float *hidden)
+enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_batch *batch,
+                                   const float *hidden)
 {
     struct sw_transport *t = e->options.transport;
     const int width = e->options.model->dims.hidden;
@@ -265,7 +212,7 @@ static enum sw_status run_batch(struct sw_engine *e, const struct sw_batch *batc
         SW_TRY(finish_batch(e, batch, &n));
         const size_t bytes = (size_t)n * sizeof(struct sw_result);
         if (t->rank == 0)
-            return queue_local(e, e->results.bytes, bytes);
+            return sw_engine_queue(e, e->results.bytes, bytes);
         struct sw_message m = {.kind = SW_MSG_RESULT};
         return sw_transport_send(t, 0, &m, e->results.bytes, bytes);
     }
@@ -288,8 +235,7 @@ static void take_slot(struct sw_engine *e, const struct sw_slot_body *body)
     e->slots[body->slot].n = 0;
 }
 
-/* Small control messages: acted on, then passed to the next stage. */
-static enum sw_status control(struct sw_engine *e, struct sw_message *m)
+enum sw_status sw_engine_control(struct sw_engine *e, struct sw_message *m)
 {
     if (m->kind == SW_MSG_SLOT) {
         struct sw_slot_body body;
@@ -328,128 +274,9 @@ enum sw_status sw_engine_serve(struct sw_engine *e)
             memcpy(&body, m.body, sizeof body);
             SW_TRY(sw_wire_read_batch(&body, e->in.bytes, m.bytes, p->rows, p->slots, p->context,
                                       &batch, &hidden));
-            SW_TRY(run_batch(e, &batch, hidden));
+            SW_TRY(sw_engine_run_batch(e, &batch, hidden));
         } else {
-            SW_TRY(control(e, &m));
+            SW_TRY(sw_engine_control(e, &m));
         }
     }
-}
-
-/* From rank 0 into the pipeline: acted on here when rank 0 is the first stage. */
-static enum sw_status inject(struct sw_engine *e, struct sw_message *m)
-{
-    if (e->first_rank == 0)
-        return control(e, m);
-    return sw_transport_send(e->options.transport, e->first_rank, m, NULL, 0);
-}
-
-enum sw_status sw_engine_slot(struct sw_engine *e, int slot, const struct sw_sampling *sampling)
-{
-    struct sw_message m = {.kind = SW_MSG_SLOT};
-    const struct sw_slot_body body = {slot, *sampling};
-    memcpy(m.body, &body, sizeof body);
-    return inject(e, &m);
-}
-
-enum sw_status sw_engine_watch(struct sw_engine *e, const struct sw_engine_watch *watch)
-{
-    struct sw_message m = {.kind = SW_MSG_WATCH};
-    const struct sw_watch_body body = {watch->hidden != NULL, watch->logits != NULL};
-    e->watch = *watch;
-    memcpy(m.body, &body, sizeof body);
-    return inject(e, &m);
-}
-
-enum sw_status sw_engine_submit(struct sw_engine *e, const struct sw_batch *batch)
-{
-    e->under_way++;
-    if (e->watch_hidden || e->watch.hidden)
-        e->hidden_due += (int64_t)batch->n_spans * (e->options.model->dims.n_layers + 1);
-    if (e->first_rank == 0)
-        return run_batch(e, batch, NULL);
-    const size_t bytes = sw_wire_batch_head(batch->n_rows, batch->n_spans);
-    SW_TRY(sw_wire_reserve(&e->out, bytes));
-    sw_wire_write_batch(batch, e->out.bytes);
-    struct sw_message m = {.kind = SW_MSG_BATCH};
-    const struct sw_batch_body body = {batch->n_rows, batch->n_spans, 0};
-    memcpy(m.body, &body, sizeof body);
-    return sw_transport_send(e->options.transport, e->first_rank, &m, e->out.bytes, bytes);
-}
-
-static enum sw_status take_values(struct sw_engine *e, const struct sw_message *m)
-{
-    struct sw_values_body body;
-    memcpy(&body, m->body, sizeof body);
-    const bool hidden = m->kind == SW_MSG_HIDDEN;
-    const int64_t width = hidden ? e->options.model->dims.hidden : e->options.model->dims.vocab;
-    if (body.n < 0 || m->bytes != (uint64_t)body.n * (uint64_t)width * sizeof(float) ||
-        !(hidden ? e->watch.hidden != NULL : e->watch.logits != NULL))
-        return sw_fail(SW_EPEER, "rank %d sent values of an unexpected size", m->source);
-    return deliver_values(e, m->kind, body.layer, body.position, body.n,
-                          (const float *)(const void *)e->in.bytes, width);
-}
-
-/* Results of rank 0's own last stage, oldest first. */
-static void take_local(struct sw_engine *e, const struct sw_result **results, int *n)
-{
-    const struct sw_wire oldest = e->local[0];
-    *n = (int)(e->local_bytes[0] / sizeof(struct sw_result));
-    e->n_local--;
-    memmove(e->local, e->local + 1, e->n_local * sizeof *e->local);
-    memmove(e->local_bytes, e->local_bytes + 1, e->n_local * sizeof *e->local_bytes);
-    e->local[e->n_local] = e->results;
-    e->results = oldest;
-    *results = (const struct sw_result *)(const void *)e->results.bytes;
-}
-
-/* The next message to rank 0, into e->in; values are handed on. Sets *result when it was results.
- */
-static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *bytes)
-{
-    struct sw_transport *t = e->options.transport;
-    struct sw_message m;
-    SW_TRY(sw_transport_recv_head(t, SW_ANY_RANK, &m));
-    SW_TRY(sw_wire_reserve(&e->in, m.bytes + 1));
-    if (m.bytes > 0)
-        SW_TRY(sw_transport_recv_payload(t, &m, e->in.bytes));
-    *result = m.kind == SW_MSG_RESULT && m.source == e->last_rank;
-    *bytes = m.bytes;
-    if (*result)
-        return SW_OK;
-    if (m.kind != SW_MSG_HIDDEN && m.kind != SW_MSG_LOGITS)
-        return sw_fail(SW_EPEER, "a message of unexpected kind %d came from rank %d", m.kind,
-                       m.source);
-    return take_values(e, &m);
-}
-
-enum sw_status sw_engine_collect(struct sw_engine *e, const struct sw_result **results, int *n)
-{
-    bool have = e->last_rank == 0, result;
-    size_t bytes;
-    e->under_way--;
-    if (have)
-        take_local(e, results, n);
-    /* Hidden states come by other ways than the results: before the end, all must be here. */
-    while (!have || (e->under_way == 0 && e->hidden_due > 0)) {
-        SW_TRY(take_message(e, &result, &bytes));
-        if (!result)
-            continue;
-        have = true;
-        const struct sw_wire swap = e->results;
-        e->results = e->in;
-        e->in = swap;
-        *results = (const struct sw_result *)(const void *)e->results.bytes;
-        *n = (int)(bytes / sizeof **results);
-    }
-    return SW_OK;
-}
-
-enum sw_status sw_engine_stop(struct sw_engine *e)
-{
-    struct sw_transport *t = e->options.transport;
-    for (int r = 1; r < t->size; r++) {
-        struct sw_message m = {.kind = SW_MSG_STOP};
-        SW_TRY(sw_transport_send(t, r, &m, NULL, 0));
-    }
-    return sw_transport_flush(t);
 }

@@ -1,4 +1,5 @@
 /* Owns the short read that tells how fast a model's disk is. */
+#include "base/clock.h"
 #include "probe/measure.h"
 
 #include <dirent.h>
@@ -70,9 +71,9 @@ enum sw_status sw_disk_rate(const char *path, int part, int parts, double second
             close(fd);
         return status;
     }
-    const double begin = sw_probe_now();
+    const double begin = sw_clock();
     double bytes = 0, time = begin;
-    for (uint64_t at = from; time < begin + seconds && at < size; time = sw_probe_now()) {
+    for (uint64_t at = from; time < begin + seconds && at < size; time = sw_clock()) {
         const ssize_t n = pread(fd, block, BLOCK, (off_t)at);
         if (n <= 0)
             break;

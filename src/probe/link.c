@@ -1,4 +1,5 @@
 /* Owns the round trips that tell how fast neighbouring ranks reach each other. */
+#include "base/clock.h"
 #include "probe/measure.h"
 
 #include <stdlib.h>
@@ -22,14 +23,14 @@ static enum sw_status ask(struct sw_transport *t, int peer, char *data, size_t b
 {
     double trips[TRIPS_MAX];
     int n = 0;
-    const double begin = sw_probe_now();
+    const double begin = sw_clock();
     for (bool last = false; !last; n++) {
-        const double before = sw_probe_now();
+        const double before = sw_clock();
         last = n == TRIPS_MAX - 1 || (n > 0 && before - begin > seconds);
         struct sw_message message = {.kind = last ? KIND_LAST : KIND_TRIP};
         SW_TRY(sw_transport_send(t, peer, &message, data, bytes));
         SW_TRY(sw_transport_recv(t, peer, &message, data, bytes));
-        trips[n] = sw_probe_now() - before;
+        trips[n] = sw_clock() - before;
     }
     /* The first sets the connection up. */
     qsort(trips + 1, (size_t)n - 1, sizeof *trips, by_size);

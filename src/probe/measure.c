@@ -3,6 +3,7 @@
  * time is over and count what they did, so a thread that started late counts less, not wrong.
  */
 #include "probe/measure.h"
+#include "base/clock.h"
 
 #include "kernels/cpu/kernels.h"
 
@@ -13,13 +14,6 @@
 
 #define PIECE (256 << 10) /* bytes read between two looks at the clock */
 #define HUGE_PAGE (2u << 20)
-
-double sw_probe_now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
 
 struct sw_stream {
     struct sw_pool *pool;
@@ -55,10 +49,10 @@ static void touch(void *ctx, int64_t chunk, int worker)
     (void)worker;
     const struct sw_stream *stream = ctx;
     struct worked *w = &stream->worked[chunk];
-    const double until = sw_probe_now() + stream->seconds;
+    const double until = sw_clock() + stream->seconds;
     for (w->touched = 0; w->touched < stream->part; w->touched += PIECE) {
         memset(stream->data + (size_t)chunk * stream->part + w->touched, 1, PIECE);
-        if (sw_probe_now() > until && w->touched + PIECE < stream->part) {
+        if (sw_clock() > until && w->touched + PIECE < stream->part) {
             w->touched += PIECE;
             return;
         }
@@ -104,13 +98,13 @@ static void read_part(void *ctx, int64_t chunk, int worker)
     struct worked *w = &stream->worked[chunk];
     const char *part = stream->data + (size_t)chunk * stream->part;
     const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
-    const double begin = sw_probe_now();
+    const double begin = sw_clock();
     double time = begin;
     w->amount = 0;
     for (size_t at = 0; time < begin + stream->seconds; at = (at + PIECE) % w->touched) {
         w->sink += kernels->read_memory(part + at, PIECE);
         w->amount += PIECE;
-        time = sw_probe_now();
+        time = sw_clock();
     }
     w->seconds = time - begin;
 }
@@ -149,11 +143,11 @@ static void compute_part(void *ctx, int64_t chunk, int worker)
     struct worked *w = &computing->worked[chunk];
     const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
     float numbers[16] = {0};
-    const double begin = sw_probe_now();
+    const double begin = sw_clock();
     double time = begin;
     while (time < begin + computing->seconds) {
         w->amount += kernels->spin(computing->format, STEPS, numbers);
-        time = sw_probe_now();
+        time = sw_clock();
     }
     w->sink += numbers[0];
     w->seconds = time - begin;

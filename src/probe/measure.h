@@ -14,8 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-double sw_probe_now(void); /* seconds of a clock that never jumps */
-
 /* What a rank may use: operating-system CPU numbers, one a core. */
 #define SW_CPU_MAX 1024
 struct sw_cpu_share {

@@ -1,5 +1,6 @@
 /* Owns the course of a probe: every rank fills its card, together with the others of its node. */
 #include "probe/probe.h"
+#include "base/clock.h"
 
 #include "base/cpu.h"
 #include "base/pool.h"
@@ -182,7 +183,7 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
 enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_options *options,
                             struct sw_probe *out)
 {
-    const double begin = sw_probe_now();
+    const double begin = sw_clock();
     struct sw_probe_rank card;
     memset(&card, 0, sizeof card);
     memset(out, 0, sizeof *out);
@@ -206,7 +207,7 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
         status = sw_probe_cluster(out);
     if (status == SW_OK)
         status = sw_probe_warn(out);
-    out->seconds = sw_probe_now() - begin;
+    out->seconds = sw_clock() - begin;
     if (status != SW_OK)
         sw_probe_free(out);
     return status;

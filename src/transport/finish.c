@@ -2,6 +2,7 @@
  * Owns the end of a job: one rank, the chief (the lowest that is not lost), hears how every rank
  * ended, says the first failure once, tells it to all, and lets all leave together.
  */
+#include "base/clock.h"
 #include "transport/ops.h"
 
 #include "base/log.h"
@@ -22,10 +23,10 @@ static int chief_of(const struct sw_transport *t)
 /* Gives sends a moment to leave; what is lost by then is lost. */
 static void flush_briefly(struct sw_transport *t)
 {
-    const double until = sw_transport_now() + 1.0;
+    const double until = sw_clock() + 1.0;
     uint64_t under_way = 1;
     while (t->ops->pending(t, SW_ANY_RANK, &under_way) == SW_OK && under_way > 0 &&
-           sw_transport_now() < until)
+           sw_clock() < until)
         t->ops->sleep(t, 1e-3);
 }
 
@@ -60,11 +61,11 @@ static bool lead(struct sw_transport *t)
             sw_log(SW_LOG_ERROR, "%s", state->verdict_text);
             tell_all(t, SW_KIND_VERDICT, state->verdict, state->verdict_text);
             told = true;
-            until = sw_transport_now() + DISORDER_S;
+            until = sw_clock() + DISORDER_S;
         }
         if (all_ended(t))
             break;
-        order = sw_wait_step(t, &wait) == SW_OK && !(told && sw_transport_now() > until);
+        order = sw_wait_step(t, &wait) == SW_OK && !(told && sw_clock() > until);
     }
     for (int i = 0; i < t->size; i++)
         order = order && !state->peers[i].lost;
@@ -91,13 +92,13 @@ static bool follow(struct sw_transport *t)
                 return false;
             reported_to = chief;
             reported_failure = state->judged;
-            until = sw_transport_now() + DISORDER_S;
+            until = sw_clock() + DISORDER_S;
             sw_wait_begin(&wait, chief);
             wait.tolerant = true;
         }
         if (sw_wait_step(t, &wait) != SW_OK)
             return false;
-        if (state->judged && sw_transport_now() > until) {
+        if (state->judged && sw_clock() > until) {
             sw_log(SW_LOG_ERROR, "%s", state->verdict_text);
             return false;
         }

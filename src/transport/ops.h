@@ -79,7 +79,6 @@ struct sw_wait {
     bool sleepy;   /* the spin is over */
     bool tolerant; /* a lost peer is noted, not an error */
 };
-double sw_transport_now(void);
 void sw_wait_begin(struct sw_wait *wait, int from);
 /* Spins or sleeps a little; an error ends the wait. */
 enum sw_status sw_wait_step(struct sw_transport *t, struct sw_wait *wait);

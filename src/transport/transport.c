@@ -1,5 +1,6 @@
 /* Owns what every transport shares: opening, whole messages, their order and their limits. */
 #include "transport/transport.h"
+#include "base/clock.h"
 
 #include "transport/ops.h"
 
@@ -142,7 +143,7 @@ enum sw_status sw_channel_head(struct sw_transport *t, enum sw_channel channel, 
         SW_TRY(sw_wait_step(t, &wait));
     }
     struct sw_peer *peer = &t->state->peers[message->source];
-    peer->heard = sw_transport_now();
+    peer->heard = sw_clock();
     if (message->source != t->rank)
         peer->edge = true;
     if (channel == SW_CHANNEL_DATA && message->sequence != peer->received++) {

@@ -2,6 +2,7 @@
  * Owns waiting: a spin, then sleeps that grow with the wait, and in between the control messages,
  * the heartbeats, the stop flag and the judgement of who is lost.
  */
+#include "base/clock.h"
 #include "transport/ops.h"
 
 #include <stdio.h>
@@ -16,13 +17,6 @@
 #define SLEEP_SHARE                                                                                \
     64 /* a sleep is at most this fraction of the wait so far: 1.6% of overshoot                   \
         */
-
-double sw_transport_now(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec + 1e-9 * (double)ts.tv_nsec;
-}
 
 enum sw_status sw_verdict_check(struct sw_transport *t)
 {
@@ -57,7 +51,7 @@ void sw_verdict_note(struct sw_transport *t, enum sw_status status, int rank, co
 enum sw_status sw_control_drain(struct sw_transport *t)
 {
     struct sw_transport_state *state = t->state;
-    const double now = sw_transport_now();
+    const double now = sw_clock();
     state->drained = now;
     for (;;) {
         struct sw_message message;
@@ -92,7 +86,7 @@ enum sw_status sw_control_drain(struct sw_transport *t)
 enum sw_status sw_control_tell(struct sw_transport *t, int also)
 {
     struct sw_transport_state *state = t->state;
-    const double now = sw_transport_now(), often = t->options.silence_s / 4;
+    const double now = sw_clock(), often = t->options.silence_s / 4;
     if (now - state->told < (often < TELL_S ? often : TELL_S))
         return SW_OK;
     state->told = now;
@@ -107,7 +101,7 @@ enum sw_status sw_control_tell(struct sw_transport *t, int also)
 enum sw_status sw_transport_alive(struct sw_transport *t)
 {
     struct sw_transport_state *state = t->state;
-    const double now = sw_transport_now();
+    const double now = sw_clock();
     if (now - state->drained >= DRAIN_S) {
         uint64_t under_way;
         SW_TRY(t->ops->pending(t, SW_ANY_RANK, &under_way));
@@ -126,7 +120,7 @@ enum sw_status sw_transport_alive(struct sw_transport *t)
 
 void sw_wait_begin(struct sw_wait *wait, int from)
 {
-    *wait = (struct sw_wait){.began = sw_transport_now(), .from = from};
+    *wait = (struct sw_wait){.began = sw_clock(), .from = from};
 }
 
 /* A wait at the end of the job only notes who is lost; any other wait fails. */
@@ -199,7 +193,7 @@ static void relax(void)
 
 enum sw_status sw_wait_step(struct sw_transport *t, struct sw_wait *wait)
 {
-    const double now = sw_transport_now(), waited = now - wait->began;
+    const double now = sw_clock(), waited = now - wait->began;
     if (!wait->sleepy && waited < t->options.spin_s) {
         relax();
         return SW_OK;
