@@ -392,7 +392,8 @@ static void put_flops(struct sw_strbuf *out, double flops)
     char text[400]; /* the longest double in full */
     double again;
     snprintf(text, sizeof text, "%.6gTF", flops / 1e12);
-    if (!flops_parse(text, &again) || again != flops)
+    /* "1e+06TF" would read as two groups */
+    if (strchr(text, 'e') || !flops_parse(text, &again) || again != flops)
         snprintf(text, sizeof text, flops < 1e17 ? "%.17gF" : "%.0fF", flops);
     sw_strbuf_puts(out, text);
 }
