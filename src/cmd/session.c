@@ -3,6 +3,7 @@
 
 #include "base/cpu.h"
 #include "base/log.h"
+#include "base/strbuf.h"
 #include "base/units.h"
 #include "format/checkpoint.h"
 
@@ -143,6 +144,24 @@ static enum sw_status say_plan(const struct sw_session *s)
     return SW_OK;
 }
 
+/* Plans; when the model does not fit, the message ends with what would make it fit. */
+static enum sw_status fit(struct sw_session *s)
+{
+    struct sw_strbuf advice = {0};
+    char message[SW_ERROR_MAX];
+    const enum sw_status status =
+        sw_plan_spread(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan);
+    if (status != SW_ENOFIT)
+        return status;
+    for (int i = 0; i < s->plan.n_advice; i++)
+        sw_strbuf_printf(&advice, "%s%s",
+                         i ? "; or " : ". To make it fit: ", s->plan.advice[i].text);
+    snprintf(message, sizeof message, "%s", sw_error_message());
+    sw_fail(SW_ENOFIT, "%s%s", message, advice.text ? advice.text : "");
+    sw_strbuf_free(&advice);
+    return SW_ENOFIT;
+}
+
 static enum sw_status make_plan(struct sw_session *s, int positions, int *slices)
 {
     const struct sw_options *o = &s->call->options;
@@ -152,7 +171,7 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     s->plan_options.no_disk = true; /* the engine has no such tier yet */
     s->plan_options.footprint_at = sw_params_footprint;
     s->plan_options.user = s->model;
-    SW_TRY(sw_plan_spread(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan));
+    SW_TRY(fit(s));
     SW_TRY(say_plan(s));
     s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
     if (!s->slices)

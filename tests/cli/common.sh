@@ -1,0 +1,59 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # names are for those who source this
+# Sourced by the command-line tests, after they have set `spillway`: a work folder that is the
+# current one and goes away, a run with its output and exit code kept, checks that count failures.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+spillway=$(readlink -f "$spillway")
+make_checkpoint=$(dirname "$spillway")/tests/make_checkpoint
+models=$here/../models
+. "$here/../mpi_env.sh"
+export LC_ALL=C.UTF-8 COLUMNS=100
+work=$(mktemp -d)
+cleanups=()
+leave() {
+    local c
+    for c in "${cleanups[@]}"; do eval "$c"; done
+    cd / && rm -rf "$work"
+}
+trap leave EXIT
+cd "$work" || exit 1
+failures=0
+
+fail() {
+    echo "FAILED: $*"
+    head -c 2000 "$work/out" | sed 's/^/    out: /'
+    head -c 4000 "$work/err" | sed 's/^/    err: /'
+    failures=$((failures + 1))
+}
+# sw ARGUMENT…: runs the program; its output in out and err, its exit code in $code.
+sw() { launch "$spillway" "$@"; }
+# ranks N ARGUMENT…: the same on N ranks.
+ranks() {
+    local n=$1
+    shift
+    launch mpirun -np "$n" "$spillway" "$@"
+}
+launch() {
+    timeout -k 5 120 "$@" >"$work/out" 2>"$work/err" </dev/null
+    code=$?
+}
+# expect CODE WHAT: how the last run must have ended.
+expect() { [ "$code" = "$1" ] || fail "$2: exit code $code, not $1"; }
+# one_message WHAT PATTERN: a single line of ours on stderr, which matches; nothing else there.
+one_message() {
+    [ "$(grep -c '^spillway' "$work/err")" = 1 ] || fail "$1: not one message"
+    grep -Eq -- "$2" "$work/err" || fail "$1: the message does not say \"$2\""
+}
+# golden NAME: the file `actual` must be as the golden says; SW_UPDATE_GOLDENS=1 writes it anew.
+golden() {
+    if [ "${SW_UPDATE_GOLDENS:-}" = 1 ]; then
+        cp actual "$here/golden/$1"
+    elif ! diff -u "$here/golden/$1" actual; then
+        echo "$1: not as the golden says; SW_UPDATE_GOLDENS=1 accepts it"
+        failures=$((failures + 1))
+    fi
+}
+finish() {
+    [ $failures = 0 ] && echo "all passed"
+    exit $((failures > 0))
+}

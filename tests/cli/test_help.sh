@@ -1,0 +1,86 @@
+#!/bin/bash
+# --help, --version and what is said about a wrong command line. SW_UPDATE_GOLDENS=1 writes the
+# goldens anew. $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/common.sh"
+
+sw --help
+expect 0 --help
+cp out actual
+golden help.txt
+verbs=$(sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' out)
+[ "$(wc -w <<<"$verbs")" -ge 7 ] || fail "verbs in --help"
+for verb in $verbs; do
+    sw "$verb" --help
+    expect 0 "$verb --help"
+    [ -s err ] && fail "$verb --help writes to stderr"
+    cp out actual
+    golden "help-$verb.txt"
+    grep -q '^  spillway \|^  mpirun \|^  echo ' out || fail "$verb --help has no example"
+done
+sw --version
+expect 0 --version
+grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
+
+# Every line below: exit code, then the command line; message and code go to the golden.
+ln -s "$models/tiny/llama" llama
+ln -s "$models/shakespeare" shakespeare
+: >actual
+while read -r expected line; do
+    [ -n "$line" ] || continue
+    eval "sw $line"
+    expect "$expected" "$line"
+    [ "$(grep -c '^spillway: ' err)" = 1 ] || fail "$line: not one message"
+    [ -s out ] && fail "$line: writes to stdout"
+    printf '$ spillway %s\n%s\nexit %s\n\n' "$line" "$(sed -E 's/\.[0-9]+\.part/.PID.part/' err)" "$code" >>actual
+done <<'LINES'
+2 dance
+2 run
+2 run --wieghts f16 llama hi
+2 run -Z llama hi
+2 run llama two words
+2 run llama --weights
+2 run llama --weights int3 hi
+2 run llama --json=yes hi
+2 run llama -n many hi
+2 run llama -n -1 hi
+2 run llama --context 0 hi
+2 run llama --host-memory 5Q hi
+2 run shakespeare --context 100000 hi
+2 run shakespeare --temperature hot hi
+2 run shakespeare --top-p 2 hi
+2 run shakespeare --isa sparc hi
+2 run shakespeare --slices 1,x hi
+2 run shakespeare --slices 3,3 hi
+2 run shakespeare --slices 5 hi
+2 run shakespeare --objective speed hi
+2 run shakespeare --weights-from thin-air hi
+2 run shakespeare -f prompt.txt hi
+3 run shakespeare -f prompt.txt
+3 run nowhere hi
+3 run . hi
+3 run llama hi
+4 run shakespeare --host-memory 1M hi
+2 trace llama
+2 trace llama --tokens "" --dump a.safetensors
+3 trace llama --tokens 1,abc --dump a.safetensors
+3 trace llama --tokens 1,1000000 --dump a.safetensors
+5 trace llama --tokens 1 --dump no/such/folder/a.safetensors
+3 inspect nowhere
+2 inspect
+3 tokens llama
+2 plan llama
+3 plan llama --cluster "1x(host:fast)"
+3 plan nowhere --cluster "1x(host:4G)"
+2 bench shakespeare --repeat 1000
+LINES
+golden errors.txt
+
+echo '[1, 2' >bad.jsonl
+timeout 20 "$spillway" tokens shakespeare --jsonl <bad.jsonl >out 2>err
+code=$?
+expect 3 "a line that is not JSON"
+one_message "a line that is not JSON" "line 1"
+finish

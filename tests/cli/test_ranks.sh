@@ -1,0 +1,79 @@
+#!/bin/bash
+# The same text and the same bits on 1, 2 and 3 ranks, however the layers are cut, on 1 and 2
+# threads and however the prompt is fed; prompts from the line, a file and standard input; JSON.
+# $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/common.sh"
+shakespeare=$models/shakespeare
+prompt=$'GLOUCESTER:\nNow is the winter of'
+
+sw run "$shakespeare" "$prompt" -n 48
+expect 0 "one rank"
+cp out one.txt
+[ "$(wc -c <one.txt)" -gt 60 ] || fail "little text"
+for form in "2 --slices 3,3" "2 --slices 1,5" "3 --slices 2,2,2" "3 --slices 1,4,1" "2 --threads 1" \
+    "2 --threads 2 --chunk 3" "3 --slices 2,1,3 --chunk 1" "3"; do
+    read -r n options <<<"$form"
+    # shellcheck disable=SC2086 # words
+    ranks "$n" run "$shakespeare" "$prompt" -n 48 $options
+    expect 0 "ranks and options: $form"
+    cmp -s out one.txt || fail "ranks and options $form: another text"
+done
+
+printf '%s' "$prompt" >prompt.txt
+sw run "$shakespeare" -n 48 -f prompt.txt
+cmp -s out one.txt || fail "--file: another text"
+for launcher in "" "mpirun -np 2"; do
+    $launcher "$spillway" run "$shakespeare" -n 48 <prompt.txt >out 2>err
+    cmp -s out one.txt || fail "$launcher standard input: another text"
+done
+sw run "$shakespeare" -n 48 --no-stream "$prompt"
+cmp -s out one.txt || fail "--no-stream: another text"
+
+# Drawn text is the same for the same seed, and differs for another.
+sw run "$shakespeare" "$prompt" -n 32 --temperature 1 --seed 5
+cp out drawn.txt
+ranks 3 run "$shakespeare" "$prompt" -n 32 --temperature 1 --seed 5
+cmp -s out drawn.txt || fail "the same seed on three ranks: another text"
+ranks 3 run "$shakespeare" "$prompt" -n 32 --temperature 1 --seed 6
+cmp -s out drawn.txt && fail "another seed, the same text"
+
+json() { python3 -c "import json, sys; r = json.load(sys.stdin); $1" <out || fail "$2"; }
+ranks 2 run "$shakespeare" "$prompt" -n 48 --json --logprobs 2
+expect 0 "--json"
+json "assert r['text'] + '\\n' == open('one.txt').read()
+assert len(r['ids']) == r['generated_tokens'] == 48 and r['finish_reason'] == 'length'
+assert [x['rank'] for x in r['ranks']] == [0, 1] and r['predicted']['tokens_per_s'] > 0
+assert r['prompt_tokens'] > 0 and r['tokens_per_s'] > 0 and r['prompt_tokens_per_s'] > 0
+assert len(r['logprobs']) == 48 and all(len(l['top']) == 2 for l in r['logprobs'])" "run --json"
+sw inspect "$shakespeare" --json
+json "assert r['layers'] == 6 and r['formats']['bf16']['weight_bytes'] > 4e6" "inspect --json"
+sw plan "$shakespeare" --cluster "2x(host:4G)" --json
+json "assert r['fits'] and sum(s['count'] for s in r['stages']) == 6" "plan --json"
+sw bench "$shakespeare" -p 16 -n 8 -r 1 --json
+json "assert r['tokens_per_s'] > 0 and r['prompt_tokens_per_s'] > 0" "bench --json"
+sw trace "$shakespeare" --tokens 1,2 --dump a.safetensors --json
+json "assert r['tokens'] == 2" "trace --json"
+ranks 2 probe --json -q
+json "assert r" "probe --json"
+
+# Bits: logits and every hidden state.
+tokens=1,5,9,2,7,3,3,8,4,6,11
+for model in gpt_neox gptj gpt2 opt_350m bloom llama31 mistral qwen3 mixtral; do
+    dir=$models/tiny/$model
+    sw inspect "$dir" --json
+    layers=$(sed -n 's/.*"layers": \([0-9]*\).*/\1/p' out)
+    sw trace "$dir" --tokens $tokens --hidden --dump one.safetensors
+    expect 0 "$model"
+    for form in "1 --threads 1 --chunk 1" "1 --threads 2 --chunk 3" "2 --slices 1,$((layers - 1))" \
+        "2 --slices $((layers - 1)),1 --chunk 4 --threads 2" "3"; do
+        read -r n options <<<"$form"
+        # shellcheck disable=SC2086 # words
+        ranks "$n" trace "$dir" --tokens $tokens --hidden --dump other.safetensors $options
+        expect 0 "$model, $form"
+        cmp one.safetensors other.safetensors || fail "$model, ranks and options $form: other bits"
+    done
+done
+finish
