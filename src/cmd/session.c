@@ -17,8 +17,7 @@ static volatile sig_atomic_t stop_requested;
 
 static void request_stop(int signal)
 {
-    (void)signal;
-    stop_requested = 1;
+    stop_requested = signal;
 }
 
 static void catch_signals(void)
