@@ -1,0 +1,31 @@
+#!/bin/bash
+# The man page and --help know the same options and verbs; the page is well formed where lowdown
+# and man are installed. $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/common.sh"
+page=$here/../../docs/man/spillway.1.md
+
+sw --help
+verbs=$(sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p' out)
+printf '%s\n' "$verbs" | sort >verbs.help
+sed -n '/^# VERBS/,/^# OPTIONS/s/^\*\*\([a-z]*\)\*\* .*/\1/p' "$page" | sort >verbs.man
+diff -u verbs.help verbs.man || fail "verbs of --help (-) and of the man page (+) differ"
+
+for verb in $verbs; do
+    sw "$verb" --help
+    sed -nE 's/^  (-[a-z], |    )--([a-z0-9-]+).*/\1\2/p' out
+done | sed -E 's/^(-[a-z]), /\1 /; s/^ +/-- /' | sort -u >options.help
+sed -nE 's/^\*\*(-[a-z])\*\*, \*\*--([a-z0-9-]+)\*\*.*/\1 \2/p; s/^\*\*--([a-z0-9-]+)\*\*.*/-- \1/p' \
+    "$page" | sort -u >options.man
+[ "$(wc -l <options.help)" -gt 30 ] || fail "few options in --help"
+diff -u options.help options.man || fail "options of --help (-) and of the man page (+) differ"
+
+if command -v lowdown >/dev/null && command -v man >/dev/null; then
+    lowdown -s -Tman "$page" >spillway.1 || fail "lowdown"
+    MANWIDTH=100 man --warnings -l spillway.1 >text 2>err || fail "man"
+    [ -s err ] && fail "the page has warnings"
+    grep -q '^OPTIONS OF EVERY VERB' text || fail "the page has no sections"
+fi
+finish
