@@ -22,6 +22,10 @@ struct job {
     int ranks, threads, chunk, context;
     const char *isa;
     bool random;
+    int slots; /* 0: 1 */
+    /* What rank 0 does instead of feeding ids and continuing; ends with sw_engine_stop. */
+    enum sw_status (*lead)(struct job *job, struct sw_engine *engine);
+    void *lead_context;
     const int32_t *ids;
     int n_ids, n_new;
     /* out */
@@ -124,7 +128,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                               .params = {.weights = job->weights,
                                                          .kv = job->kv,
                                                          .context = job->context,
-                                                         .slots = 1,
+                                                         .slots = job->slots ? job->slots : 1,
                                                          .rows = job->chunk},
                                               .slices = slices,
                                               .vocab_limit = model->dims.vocab};
@@ -135,7 +139,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
         job->vocab = model->dims.vocab;
         job->logits = calloc((size_t)job->n_ids * (size_t)job->vocab, sizeof *job->logits);
         job->new_ids = calloc((size_t)job->n_new + 1, sizeof *job->new_ids);
-        status = job_lead(job, engine);
+        status = job->lead ? job->lead(job, engine) : job_lead(job, engine);
     } else {
         status = sw_engine_serve(engine);
     }
