@@ -8,7 +8,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=launch/setup.sh
 . "$root/launch/setup.sh"
 build=$root/build
-model=$root/tests/models/shakespeare
+cd "$root" || exit
+model=tests/models/shakespeare
 prompt=${1:-KING HENRY:}
 
 begin=$(microseconds)
