@@ -4,70 +4,12 @@
 
 #include <string.h>
 
-/* Steps; 32 KiB of a panel stay close by while the tokens pass. */
-#define K_BLOCK 128
+/* Steps; with four bytes a weight 256 KiB of a panel, which a second-level cache holds. */
+#define K_BLOCK 1024
 
 ALWAYS_INLINE int64_t count_steps(enum kind kind, int64_t cols)
 {
     return kind == KIND_PAIRS ? (cols + 1) / 2 : cols;
-}
-
-/* One tile of tokens, which lie as the caller has them: the whole way in registers. */
-ALWAYS_INLINE void product_few(enum kind kind, const struct sw_panel_product *p)
-{
-    const struct tile t = {.w = p->weights,
-                           .w_step = p->width * kind_bytes(kind),
-                           .x = p->x,
-                           .x_ld = p->x_ld,
-                           .steps = count_steps(kind, p->cols),
-                           .c = p->scratch,
-                           .c_ld = SW_PANEL};
-    tile_tall(kind, p->n, p->width / 16, t);
-}
-
-/*
- * While n_tiles tiles go over a block of weights, the next block is fetched: four cache lines a
- * step in all, so two for each of two tiles, one for each of four.
- */
-static inline void plan_prefetch(struct tile *t, int64_t i, int64_t n_tiles, int64_t block)
-{
-    const char *next = t->w + block * t->w_step;
-    const int64_t every = n_tiles < 4 ? 1 : n_tiles / 4, turn = i / every;
-    t->prefetch[0] = t->prefetch[1] = t->w;
-    if (n_tiles < 4 && turn < 2) {
-        t->prefetch[0] = next + turn * 128;
-        t->prefetch[1] = next + turn * 128 + 64;
-    } else if (n_tiles >= 4 && i % every == 0 && turn < 4) {
-        t->prefetch[0] = t->prefetch[1] = next + turn * 64;
-    }
-}
-
-/* Many tokens, packed by prepare_tile: block by block along the columns. */
-ALWAYS_INLINE void product_many(enum kind kind, const struct sw_panel_product *p)
-{
-    const int64_t steps = count_steps(kind, p->cols), n_tiles = sw_tile_count(p->n);
-    struct tile t = {.w_step = p->width * kind_bytes(kind), .c_ld = SW_PANEL};
-    for (int64_t k = 0; k < steps; k += K_BLOCK) {
-        const char *x = (const char *)p->x + k * p->n * x_bytes(kind);
-        t.w = (const char *)p->weights + k * t.w_step;
-        t.steps = steps - k < K_BLOCK ? steps - k : K_BLOCK;
-        t.resume = k > 0;
-        for (int64_t i = 0; i < n_tiles; i++) {
-            const int64_t first = tile_first(p->n, i);
-            t.x = x + first * t.steps * x_bytes(kind);
-            t.c = p->scratch + first * SW_PANEL;
-            plan_prefetch(&t, i, n_tiles, t.steps);
-            tile_wide(kind, true, (int)(tile_first(p->n, i + 1) - first), p->width / 16, t);
-        }
-    }
-}
-
-ALWAYS_INLINE void product_kind(enum kind kind, const struct sw_panel_product *p)
-{
-    if (p->x_ld)
-        product_few(kind, p);
-    else
-        product_many(kind, p);
 }
 
 static void finish_row(const struct sw_panel_product *p, const float *c, float *y)
@@ -83,6 +25,68 @@ static void finish_row(const struct sw_panel_product *p, const float *c, float *
     }
 }
 
+/* Tokens [first, end), the first of which is at c. */
+static void finish_rows(const struct sw_panel_product *p, int64_t first, int64_t end,
+                        const float *c)
+{
+    for (int64_t r = first; r < end; r++, c += SW_PANEL)
+        finish_row(p, c, p->y + r * p->y_ld);
+}
+
+/* One tile of tokens, which lie as the caller has them: the whole way in registers. */
+ALWAYS_INLINE void product_few(enum kind kind, const struct sw_panel_product *p)
+{
+    const struct tile t = {.w = p->weights,
+                           .w_step = p->width * kind_bytes(kind),
+                           .x = p->x,
+                           .x_ld = p->x_ld,
+                           .steps = count_steps(kind, p->cols),
+                           .c = p->scratch,
+                           .c_ld = SW_PANEL};
+    tile_tall(kind, p->n, p->width / 16, t);
+    finish_rows(p, 0, p->n, p->scratch);
+}
+
+/* While n_tiles tiles go over a block of weights, the block after it is fetched in equal shares. */
+static inline void plan_prefetch(struct tile *t, int64_t i, int64_t n_tiles, int64_t next_bytes)
+{
+    const int64_t share = (next_bytes / 64 + n_tiles - 1) / n_tiles, groups = t->steps / GROUP;
+    t->next = t->w + t->steps * t->w_step + i * share * 64;
+    t->next_end = t->next + share * 64;
+    t->lines = groups ? (int)((share + groups - 1) / groups) : 0;
+}
+
+/* Many tokens, packed by prepare_tile: block by block along the columns. */
+ALWAYS_INLINE void product_many(enum kind kind, const struct sw_panel_product *p)
+{
+    const int64_t steps = count_steps(kind, p->cols), n_tiles = sw_tile_count(p->n);
+    struct tile t = {.w_step = p->width * kind_bytes(kind), .c_ld = SW_PANEL};
+    for (int64_t k = 0; k < steps; k += K_BLOCK) {
+        const char *x = (const char *)p->x + k * p->n * x_bytes(kind);
+        const int64_t left = steps - k - K_BLOCK, after = left > 0 ? left : steps;
+        t.w = (const char *)p->weights + k * t.w_step;
+        t.steps = left < 0 ? left + K_BLOCK : K_BLOCK;
+        t.resume = k > 0;
+        for (int64_t i = 0; i < n_tiles; i++) {
+            const int64_t first = tile_first(p->n, i), end = tile_first(p->n, i + 1);
+            t.x = x + first * t.steps * x_bytes(kind);
+            t.c = p->scratch + (steps > K_BLOCK ? first * SW_PANEL : 0);
+            plan_prefetch(&t, i, n_tiles, (after < K_BLOCK ? after : K_BLOCK) * t.w_step);
+            tile_wide(kind, true, (int)(end - first), p->width / 16, t);
+            if (left <= 0)
+                finish_rows(p, first, end, t.c);
+        }
+    }
+}
+
+ALWAYS_INLINE void product_kind(enum kind kind, const struct sw_panel_product *p)
+{
+    if (p->x_ld)
+        product_few(kind, p);
+    else
+        product_many(kind, p);
+}
+
 static void panel_product(const struct sw_panel_product *p)
 {
     if (p->format == SW_F32)
@@ -91,8 +95,6 @@ static void panel_product(const struct sw_panel_product *p)
         product_kind(KIND_F16, p);
     else
         product_kind(KIND_PAIRS, p);
-    for (int64_t r = 0; r < p->n; r++)
-        finish_row(p, p->scratch + r * SW_PANEL, p->y + r * p->y_ld);
 }
 
 /* ---- activations */
@@ -102,7 +104,14 @@ static void panel_product(const struct sw_panel_product *p)
 static void round_row(const float *x, int64_t n, void *out)
 {
     uint16_t *to = out;
-    for (int64_t i = 0; i < n; i += 16) {
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        __builtin_prefetch(x + i + 512);
+        __builtin_prefetch(x + i + 528);
+        _mm512_storeu_si512(to + i,
+                            (__m512i)_mm512_cvtne2ps_pbh(v_load(x + i + 16), v_load(x + i)));
+    }
+    for (; i < n; i += 16) {
         const int take = n - i < 16 ? (int)(n - i) : 16;
         const __m256i h = (__m256i)_mm512_cvtneps_pbh(v_load_n(x + i, take));
         _mm256_mask_storeu_epi16(to + i, (__mmask16)((1u << ((take + 1) & ~1)) - 1), h);
@@ -119,39 +128,74 @@ static void round_row(const float *x, int64_t n, void *out)
 }
 #endif
 
-ALWAYS_INLINE void interleave(int nr, int64_t steps, const char *const *rows, ptrdiff_t unit,
-                              char *to)
+/* Vector j of nr interleaved rows of sixteen words holds words from[j], of row r at lanes[j][r]. */
+struct interleaving {
+    int nr;
+    int from[TILE_ROWS][16];
+    uint16_t lanes[TILE_ROWS][TILE_ROWS];
+};
+
+static inline struct interleaving interleaving_of(int nr)
 {
-    for (int64_t k = 0; k < steps; k++)
-        EACH (r, nr) {
-            memcpy(to, rows[r] + k * unit, (size_t)unit);
-            to += unit;
-        }
+    struct interleaving in = {.nr = nr};
+    for (int i = 0; i < 16 * nr; i++) {
+        in.from[i / 16][i % 16] = i / nr;
+        in.lanes[i / 16][i % nr] |= (uint16_t)(1u << i % 16);
+    }
+    return in;
 }
 
-ALWAYS_INLINE void prepare_block(enum kind kind, const float *x, int64_t x_ld, int nr, int64_t cols,
-                                 char *to)
+#ifdef VEC_WORDS
+ALWAYS_INLINE void interleave_words(int nr, const struct interleaving *in, const char *const *rows,
+                                    int64_t at, char *to)
 {
-    char rounded[TILE_ROWS][K_BLOCK * PAIR_BYTES];
-    const char *rows[TILE_ROWS];
-    for (int r = 0; r < nr; r++) {
-        rows[r] = (const char *)(x + r * x_ld);
-        if (kind == KIND_PAIRS) {
-            round_row(x + r * x_ld, cols, rounded[r]);
-            rows[r] = rounded[r];
-        }
+    EACH (j, nr) {
+        __m512i out = _mm512_setzero_si512();
+        EACH (r, nr)
+            out = v_take_words(out, in->lanes[j][r], in->from[j], rows[r] + at);
+        _mm512_storeu_si512(to + j * 64, out);
     }
-    const int64_t steps = count_steps(kind, cols);
-    switch (nr) {
-    case 6:
-        interleave(6, steps, rows, x_bytes(kind), to);
-        break;
-    case 5:
-        interleave(5, steps, rows, x_bytes(kind), to);
-        break;
-    default:
-        interleave(nr, steps, rows, x_bytes(kind), to);
-        break;
+}
+#endif
+
+/* Units of `unit` bytes; returns where they end. */
+ALWAYS_INLINE char *interleave(const struct interleaving *in, int64_t steps,
+                               const char *const *rows, ptrdiff_t unit, char *to)
+{
+    const int nr = in->nr;
+    int64_t k = 0;
+#ifdef VEC_WORDS
+    for (; unit == 4 && nr == 6 && k + 16 <= steps; k += 16, to += 6 * 64)
+        interleave_words(6, in, rows, k * 4, to);
+    for (; unit == 4 && nr == 5 && k + 16 <= steps; k += 16, to += 5 * 64)
+        interleave_words(5, in, rows, k * 4, to);
+#endif
+    for (; k < steps; k++)
+        for (int r = 0; r < nr; r++, to += unit)
+            memcpy(to, rows[r] + k * unit, (size_t)unit);
+    return to;
+}
+
+/* Columns at a time: what is rounded stays in the first-level cache. */
+#define PREPARE_COLS 1024
+
+ALWAYS_INLINE void prepare_block(enum kind kind, const struct interleaving *in, const float *x,
+                                 int64_t x_ld, int64_t cols, char *to)
+{
+    const int nr = in->nr;
+    char rounded[TILE_ROWS][PREPARE_COLS / 2 * PAIR_BYTES];
+    const char *rows[TILE_ROWS];
+    for (int64_t col = 0; col < cols; col += PREPARE_COLS) {
+        const int64_t take = cols - col < PREPARE_COLS ? cols - col : PREPARE_COLS;
+        for (int r = 0; r < nr; r++) {
+            rows[r] = (const char *)(x + r * x_ld + col);
+            if (kind == KIND_PAIRS) {
+                round_row(x + r * x_ld + col, take, rounded[r]);
+                rows[r] = rounded[r];
+            }
+        }
+        const int64_t steps = count_steps(kind, take);
+        to = interleave(in, steps, rows, x_bytes(kind), to);
     }
 }
 
@@ -160,11 +204,12 @@ ALWAYS_INLINE void prepare_kind(enum kind kind, const float *x, int64_t x_ld, in
 {
     const int64_t first = tile_first(n, i);
     const int nr = (int)(tile_first(n, i + 1) - first);
+    const struct interleaving in = interleaving_of(nr);
     const int64_t per_block = kind == KIND_PAIRS ? 2 * K_BLOCK : K_BLOCK;
     for (int64_t col = 0; col < cols; col += per_block) {
         const int64_t take = cols - col < per_block ? cols - col : per_block;
         char *block = out + col / per_block * K_BLOCK * n * x_bytes(kind);
-        prepare_block(kind, x + first * x_ld + col, x_ld, nr, take,
+        prepare_block(kind, &in, x + first * x_ld + col, x_ld, take,
                       block + first * count_steps(kind, take) * x_bytes(kind));
     }
 }

@@ -29,8 +29,10 @@ struct tile {
     int64_t steps;
     float *c; /* token r at c + r * c_ld */
     ptrdiff_t c_ld;
-    bool resume;             /* goes on from c instead of 0 */
-    const char *prefetch[2]; /* fetched meanwhile, a cache line of each per step */
+    bool resume; /* goes on from c instead of 0 */
+    /* Packed: fetched meanwhile from next, `lines` cache lines a group of steps, up to next_end. */
+    const char *next, *next_end;
+    int lines;
 };
 
 ALWAYS_INLINE vec load_kind(enum kind kind, const char *w)
@@ -108,6 +110,49 @@ ALWAYS_INLINE void step_pairs(int nr, int nv, ptrdiff_t x_ld, const char *w, con
  */
 #define X_AHEAD 4096
 #define W_AHEAD 4096
+#define GROUP 8 /* steps between the prefetches of packed tiles */
+
+ALWAYS_INLINE void step_kind(enum kind kind, int nr, int nv, ptrdiff_t x_ld, const char *w,
+                             const char *x, vec acc[TILE_ROWS][4])
+{
+    if (kind == KIND_PAIRS)
+        step_pairs(nr, nv, x_ld, w, x, acc);
+    else
+        step_single(kind, nr, nv, x_ld, w, x, acc);
+}
+
+/* The steps over packed activations. Weights come from a near cache; the next ones are fetched. */
+ALWAYS_INLINE void steps_packed(enum kind kind, int nr, int nv, const struct tile *t,
+                                vec acc[TILE_ROWS][4])
+{
+    const char *w = t->w, *x = t->x, *next = t->next;
+    const char *const next_end = t->next_end;
+    const ptrdiff_t unit = x_bytes(kind), w_step = t->w_step;
+    int64_t k = t->steps;
+    for (; k >= GROUP; k -= GROUP) {
+        EACH (line, (nr * (int)unit * GROUP + 63) / 64)
+            __builtin_prefetch(x + X_AHEAD + line * 64);
+        for (int line = 0; line < t->lines && next < next_end; line++, next += 64)
+            __builtin_prefetch(next, 0, 2);
+        for (int i = 0; i < GROUP; i++, w += w_step, x += nr * unit)
+            step_kind(kind, nr, nv, unit, w, x, acc);
+    }
+    for (; k > 0; k--, w += w_step, x += nr * unit)
+        step_kind(kind, nr, nv, unit, w, x, acc);
+}
+
+ALWAYS_INLINE void steps_apart(enum kind kind, int nr, int nv, const struct tile *t,
+                               vec acc[TILE_ROWS][4])
+{
+    const char *w = t->w, *x = t->x;
+    const ptrdiff_t unit = x_bytes(kind), x_ld = t->x_ld, w_step = t->w_step;
+    for (int64_t k = t->steps; k > 0; k--, w += w_step, x += unit) {
+        if (nv == 4)
+            EACH (line, kind_bytes(kind))
+                __builtin_prefetch(w + W_AHEAD + line * 64);
+        step_kind(kind, nr, nv, x_ld, w, x, acc);
+    }
+}
 
 ALWAYS_INLINE void tile_fixed(enum kind kind, bool packed, int nr, int nv, const struct tile *t)
 {
@@ -115,25 +160,10 @@ ALWAYS_INLINE void tile_fixed(enum kind kind, bool packed, int nr, int nv, const
     EACH (r, nr)
         EACH (v, nv)
             acc[r][v] = t->resume ? v_load(t->c + r * t->c_ld + v * 16) : v_set(0);
-    const char *w = t->w, *x = t->x;
-    const ptrdiff_t unit = x_bytes(kind), x_ld = packed ? unit : t->x_ld, w_step = t->w_step;
-    const ptrdiff_t ahead0 = t->prefetch[0] - w, ahead1 = t->prefetch[1] - w;
-    for (int64_t k = t->steps; k > 0; k--) {
-        if (packed) {
-            __builtin_prefetch(w + ahead0);
-            __builtin_prefetch(w + ahead1);
-            __builtin_prefetch(x + X_AHEAD);
-        } else if (nv == 4) {
-            EACH (line, kind_bytes(kind))
-                __builtin_prefetch(w + W_AHEAD + line * 64);
-        }
-        if (kind == KIND_PAIRS)
-            step_pairs(nr, nv, x_ld, w, x, acc);
-        else
-            step_single(kind, nr, nv, x_ld, w, x, acc);
-        w += w_step;
-        x += packed ? nr * unit : unit;
-    }
+    if (packed)
+        steps_packed(kind, nr, nv, t, acc);
+    else
+        steps_apart(kind, nr, nv, t, acc);
     EACH (r, nr)
         EACH (v, nv)
             v_store(t->c + r * t->c_ld + v * 16, acc[r][v]);
@@ -192,7 +222,6 @@ ALWAYS_INLINE void tile_tall(enum kind kind, int64_t n, int n_vecs, struct tile 
 {
     const char *x = t.x;
     float *c = t.c;
-    t.prefetch[0] = t.prefetch[1] = t.w;
     for (int64_t i = 0; i < sw_tile_count(n); i++) {
         const int64_t first = tile_first(n, i);
         t.x = x + first * t.x_ld;

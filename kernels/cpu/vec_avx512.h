@@ -105,4 +105,11 @@ static inline float v_largest(vec a)
     return _mm512_reduce_max_ps(a);
 }
 
+/* a, but where `lanes` says so words `from` of b; all words of 4 bytes */
+#define VEC_WORDS 1
+static inline __m512i v_take_words(__m512i a, uint16_t lanes, const int *from, const void *b)
+{
+    return _mm512_mask_permutexvar_epi32(a, lanes, _mm512_loadu_si512(from), _mm512_loadu_si512(b));
+}
+
 #endif
