@@ -139,6 +139,8 @@ static enum sw_status report(struct output *out, const struct sw_generate *g)
                "loaded in %.2f s",
                g->n_prompt, prompt_rate, g->n_new, decode_rate, s->plan.predicted.tokens_per_s,
                s->load_s);
+        if (g->out_of_room)
+            sw_log(SW_LOG_INFO, "ended because the context of %d positions is full", g->context);
         say_memory(s);
         return SW_OK;
     }
