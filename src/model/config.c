@@ -179,6 +179,10 @@ static enum sw_status read_experts(const json_t *config, struct sw_model *m)
         if (layer >= 0 && layer < d->n_layers)
             m->layer_kinds[layer] &= (unsigned char)~SW_LAYER_ROUTED;
     }
+    for (int layer = 0; layer < d->n_layers; layer++)
+        if (!m->arch->names.up && !(m->layer_kinds[layer] & SW_LAYER_ROUTED))
+            return sw_fail(SW_EMODEL, "layer %d would have no experts; %s has them in every layer",
+                           layer, m->arch->title);
     return SW_OK;
 }
 
