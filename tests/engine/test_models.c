@@ -132,6 +132,49 @@ static void independent_ones_agree_in_torch_form(void)
     }
 }
 
+/* What keeping weights, activations of products and KV in 16 bits costs, as docs/design.md states
+ * it: the largest error of a logit as a share of the largest logit, against the f32 reference. */
+static void sixteen_bits_cost_what_is_stated(void)
+{
+    static const struct {
+        const char *dir;
+        enum sw_dtype format;
+        double stated;
+    } cases[] = {
+        {"tests/models/shakespeare", SW_BF16, 0.03}, {"tests/models/shakespeare", SW_F16, 0.002},
+        {"tests/models/tiny/llama", SW_BF16, 0.03},  {"tests/models/tiny/qwen2", SW_F16, 0.002},
+        {"tests/models/tiny/bloom", SW_BF16, 0.03},  {"tests/models/tiny/opt", SW_F16, 0.002}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char dir[2048], expected[2100];
+        int64_t n_ids = 0, n_logits = 0;
+        snprintf(dir, sizeof dir, "%s/%s", SW_SOURCE_DIR, cases[i].dir);
+        snprintf(expected, sizeof expected, "%s/expected.safetensors", dir);
+        int64_t *ids64 = job_read(expected, "input_ids", SW_I64, &n_ids);
+        float *logits = job_read(expected, "logits", SW_F32, &n_logits);
+        CU_ASSERT_TRUE_FATAL(ids64 && logits && n_ids <= 64);
+        int32_t ids[64];
+        for (int64_t k = 0; k < n_ids; k++)
+            ids[k] = (int32_t)ids64[k];
+        struct job job = {.dir = dir,
+                          .weights = cases[i].format,
+                          .kv = cases[i].format,
+                          .ranks = 1,
+                          .threads = 1,
+                          .chunk = 64,
+                          .context = 64,
+                          .ids = ids,
+                          .n_ids = (int)n_ids};
+        CU_ASSERT_EQUAL(job_run(&job), SW_OK);
+        const double error = job.logits ? error_of(job.logits, logits, n_logits) : 1;
+        printf("    %-45s %-5s error %.1e\n", cases[i].dir, sw_dtype_info(cases[i].format)->name,
+               error);
+        CU_ASSERT_TRUE(error <= cases[i].stated);
+        job_free(&job);
+        free(ids64);
+        free(logits);
+    }
+}
+
 /* A real trained model: logits of its first 64 positions, from weights as they are and rounded. */
 static void stories_agree_in_every_form(void)
 {
@@ -196,4 +239,5 @@ static void independent_ones_agree(void)
 SW_UNIT_TESTS({"our own agree with transformers", our_own_agree_with_transformers},
               {"independent ones agree", independent_ones_agree},
               {"independent ones agree in torch form", independent_ones_agree_in_torch_form},
+              {"sixteen bits cost what is stated", sixteen_bits_cost_what_is_stated},
               {"stories agree in every form", stories_agree_in_every_form})
