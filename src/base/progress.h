@@ -1,4 +1,4 @@
-/* A progress bar on stderr: redrawn in place on a terminal, one closing line elsewhere. */
+/* Progress on stderr: a bar redrawn in place on a terminal, a line now and then elsewhere. */
 #ifndef SW_BASE_PROGRESS_H
 #define SW_BASE_PROGRESS_H
 
