@@ -26,7 +26,8 @@ ALWAYS_INLINE void visible(const struct sw_attend_tile *t, int i, int64_t base, 
 }
 
 /* p[row] = exp(scores - running maximum) over [lo, hi), 0 elsewhere; rescales the row's state. */
-ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo, int hi)
+ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo,
+                                             int hi)
 {
     static const float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const struct sw_attend_tile *t = s->t;
@@ -80,7 +81,7 @@ ALWAYS_INLINE void attend_block(enum kind kind, const struct softmax *s, int64_t
                                 .steps = t->head_dim,
                                 .c = s->p + row * SW_KEY_BLOCK,
                                 .c_ld = SW_KEY_BLOCK};
-    tile_tall(kind, n_rows, SW_KEY_BLOCK / 16, scores);
+    tall[kind](n_rows, SW_KEY_BLOCK / 16, scores);
     bool whole = true;
     for (int i = first; i < end; i++) {
         int lo, hi;
@@ -100,7 +101,7 @@ ALWAYS_INLINE void attend_block(enum kind kind, const struct softmax *s, int64_t
         values.x = (const char *)(s->p + i * t->group * SW_KEY_BLOCK + lo);
         values.steps = hi - lo;
         values.c = s->out + i * t->group * s->dim_pad;
-        tile_tall(kind, whole ? n_rows : t->group, s->dim_pad / 16, values);
+        tall[kind](whole ? n_rows : t->group, s->dim_pad / 16, values);
     }
 }
 

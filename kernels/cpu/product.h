@@ -43,7 +43,7 @@ ALWAYS_INLINE void product_few(enum kind kind, const struct sw_panel_product *p)
                            .steps = count_steps(kind, p->cols),
                            .c = p->scratch,
                            .c_ld = SW_PANEL};
-    tile_tall(kind, p->n, p->width / 16, t);
+    tall[kind](p->n, p->width / 16, t);
     finish_rows(p, 0, p->n, p->scratch);
 }
 

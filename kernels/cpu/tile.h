@@ -33,6 +33,7 @@ struct tile {
     /* Packed: fetched meanwhile from next, `lines` cache lines a group of steps, up to next_end. */
     const char *next, *next_end;
     int lines;
+    ptrdiff_t ahead; /* not packed: how far ahead of themselves weights are fetched */
 };
 
 ALWAYS_INLINE vec load_kind(enum kind kind, const char *w)
@@ -145,11 +146,11 @@ ALWAYS_INLINE void steps_apart(enum kind kind, int nr, int nv, const struct tile
                                vec acc[TILE_ROWS][4])
 {
     const char *w = t->w, *x = t->x;
-    const ptrdiff_t unit = x_bytes(kind), x_ld = t->x_ld, w_step = t->w_step;
+    const ptrdiff_t unit = x_bytes(kind), x_ld = t->x_ld, w_step = t->w_step, ahead = t->ahead;
     for (int64_t k = t->steps; k > 0; k--, w += w_step, x += unit) {
         if (nv == 4)
             EACH (line, kind_bytes(kind))
-                __builtin_prefetch(w + W_AHEAD + line * 64);
+                __builtin_prefetch(w + ahead + line * 64);
         step_kind(kind, nr, nv, x_ld, w, x, acc);
     }
 }
@@ -226,8 +227,26 @@ ALWAYS_INLINE void tile_tall(enum kind kind, int64_t n, int n_vecs, struct tile 
         const int64_t first = tile_first(n, i);
         t.x = x + first * t.x_ld;
         t.c = c + first * t.c_ld;
+        t.ahead = i == 0 ? W_AHEAD : 0; /* the others find them close by */
         tile_wide(kind, false, (int)(tile_first(n, i + 1) - first), n_vecs, t);
     }
 }
+
+/* One copy of each for all callers. */
+#define TALL(name, kind)                                                                           \
+    static __attribute__((noinline)) void name(int64_t n, int n_vecs, struct tile t)               \
+    {                                                                                              \
+        tile_tall(kind, n, n_vecs, t);                                                             \
+    }
+TALL(tall_f32, KIND_F32)
+TALL(tall_f16, KIND_F16)
+TALL(tall_bf16, KIND_BF16)
+TALL(tall_pairs, KIND_PAIRS)
+#undef TALL
+
+static void (*const tall[])(int64_t n, int n_vecs, struct tile t) = {[KIND_F32] = tall_f32,
+                                                                     [KIND_F16] = tall_f16,
+                                                                     [KIND_BF16] = tall_bf16,
+                                                                     [KIND_PAIRS] = tall_pairs};
 
 #endif

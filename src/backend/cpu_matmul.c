@@ -71,12 +71,10 @@ static void do_panels(void *ctx, int64_t chunk, int worker)
         do_panel(p, i, worker);
 }
 
-/* A few panels in a row where memory is the limit, so that a thread reads long stretches of it. */
+/* A few panels in a row: a thread reads long stretches, and what it fetches ahead is its own. */
 static int64_t panels_per_chunk(const struct sw_cpu *cpu, int64_t n_panels, int64_t n)
 {
-    if (n > 64)
-        return 1;
-    const int64_t share = n_panels / (16 * cpu->threads);
+    const int64_t share = n_panels / ((n > 64 ? 8 : 16) * cpu->threads);
     return share < 1 ? 1 : share > 4 ? 4 : share;
 }
 
