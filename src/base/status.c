@@ -44,8 +44,7 @@ int sw_status_exit_code(enum sw_status status)
     return row ? row->exit_code : 5;
 }
 
-enum sw_status sw_fail_at(const char *file, int line, enum sw_status status, const char *format,
-                          ...)
+void sw_fail_at(const char *file, int line, const char *format, ...)
 {
     const char *slash = strrchr(file, '/');
     snprintf(where, sizeof where, "%s:%d", slash ? slash + 1 : file, line);
@@ -53,7 +52,6 @@ enum sw_status sw_fail_at(const char *file, int line, enum sw_status status, con
     va_start(args, format);
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
-    return status;
 }
 
 void sw_error_context(const char *format, ...)

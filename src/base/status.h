@@ -35,11 +35,14 @@ const char *sw_status_text(enum sw_status status);
 /* The exit code the command line promises for this status. */
 int sw_status_exit_code(enum sw_status status);
 
-/* Fills the slot (at most SW_ERROR_MAX - 1 bytes) and returns `status`, for `return sw_fail(…)`. */
+/*
+ * Fills the slot (at most SW_ERROR_MAX - 1 bytes) and is `status`, for `return sw_fail(…)`; the
+ * compiler sees that it is no SW_OK. `status` is evaluated once more than it seems.
+ */
 #define SW_ERROR_MAX 2048
-#define sw_fail(status, ...) sw_fail_at(__FILE__, __LINE__, (status), __VA_ARGS__)
-enum sw_status sw_fail_at(const char *file, int line, enum sw_status status, const char *format,
-                          ...) __attribute__((format(printf, 4, 5)));
+#define sw_fail(status, ...) (sw_fail_at(__FILE__, __LINE__, __VA_ARGS__), (status))
+void sw_fail_at(const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Puts "context: " before the message in the slot; for a caller that knows more (a file's name). */
 void sw_error_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The slot's text ("" when nothing failed), and "file.c:123" where it was filled. */

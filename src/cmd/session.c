@@ -152,7 +152,7 @@ static enum sw_status fit(struct sw_session *s)
         sw_strbuf_printf(&advice, "%s%s",
                          i ? "; or " : ". To make it fit: ", s->plan.advice[i].text);
     snprintf(message, sizeof message, "%s", sw_error_message());
-    sw_fail(SW_ENOFIT, "%s%s", message, advice.text ? advice.text : "");
+    (void)sw_fail(SW_ENOFIT, "%s%s", message, advice.text ? advice.text : "");
     sw_strbuf_free(&advice);
     return SW_ENOFIT;
 }

@@ -55,9 +55,9 @@ static enum sw_status mpi_fail(int rc, const char *call, const struct sw_transpo
     MPI_Error_string(rc, text, &length);
     if (peer >= 0)
         sw_transport_name(t, peer, name, sizeof name);
-    return sw_fail_at(file, line, SW_EPEER,
-                      "%.60s%s%s failed: %s; run the same command again to go on", call,
-                      name[0] ? " with " : "", name, text);
+    sw_fail_at(file, line, "%.60s%s%s failed: %s; run the same command again to go on", call,
+               name[0] ? " with " : "", name, text);
+    return SW_EPEER;
 }
 
 /* `call` is an MPI function, `arguments` in parentheses, `peer` whom it concerns or -1. */
