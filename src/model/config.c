@@ -124,7 +124,7 @@ static enum sw_status read_rope(const json_t *config, float usual_share, struct 
     const json_t *pct_from =
         nested && first(nested, KEYS("partial_rotary_factor")) ? nested : config;
     const json_t *scaling = nested ? nested : first(config, KEYS("rope_scaling"));
-    float share;
+    float share = 1;
     SW_TRY(read_float(base_from, KEYS("rope_theta", "rotary_emb_base"), 1, 1e12, 10000,
                       &d->rope_base));
     SW_TRY(read_float(pct_from, KEYS("rotary_pct", "partial_rotary_factor"), 0, 1,
@@ -189,7 +189,7 @@ static enum sw_status read_experts(const json_t *config, struct sw_model *m)
 static enum sw_status read_window(const json_t *config, struct sw_model *m)
 {
     struct sw_dims *d = &m->dims;
-    bool used;
+    bool used = false;
     int from;
     /* Qwen configs carry a window that is switched off; Mistral's has no switch. */
     SW_TRY(read_bool(config, "use_sliding_window", strncmp(m->arch->model_type, "qwen", 4) != 0,
@@ -213,7 +213,7 @@ static enum sw_status read_flags(const json_t *config, struct sw_model *m)
 {
     const struct sw_arch *arch = m->arch;
     struct sw_dims *d = &m->dims;
-    bool flag, removed;
+    bool flag = false, removed = false;
     SW_TRY(read_activation(config, arch->activation, &d->activation));
     SW_TRY(read_float(config, KEYS("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"), 0, 1,
                       (double)arch->norm_eps, &d->norm_eps));
