@@ -49,7 +49,7 @@ enum sw_status sw_source_read(const struct sw_source *source, uint64_t offset, v
                        (unsigned long long)source->size);
     if (source->fd >= 0)
         return sw_file_read_at(source->fd, source->path, offset, out, length);
-    if (length > 0)
+    if (out && length > 0) /* nothing is wanted of an empty source, perhaps not even a place */
         memcpy(out, (const char *)source->bytes + offset, length);
     return SW_OK;
 }
