@@ -26,8 +26,7 @@ ALWAYS_INLINE void visible(const struct sw_attend_tile *t, int i, int64_t base, 
 }
 
 /* p[row] = exp(scores - running maximum) over [lo, hi), 0 elsewhere; rescales the row's state. */
-ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo,
-                                             int hi)
+ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo, int hi)
 {
     static const float lane_numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     const struct sw_attend_tile *t = s->t;
