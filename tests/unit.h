@@ -41,7 +41,7 @@ static inline int sw_unit_main(const char *file, const struct sw_unit_test *test
 
 /*
  * Real tokenizers and checkpoints that are not ours to ship lie beside the project, in
- * ../shared/data, on the builders' machines. Tests that use them skip elsewhere and say so.
+ * ../shared/data, where somebody has put them. Tests that use them skip elsewhere and say so.
  * Returns the path of `name` there (one static buffer), or NULL after printing that it is absent.
  */
 static inline const char *sw_unit_shared(const char *name)
