@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void find_neighbours(struct sw_engine *e)
+static void find_stages(struct sw_engine *e)
 {
     const int rank = e->options.transport->rank, size = e->options.transport->size;
-    e->previous = 0;
     e->next = e->first_rank = e->last_rank = -1;
     for (int r = 0; r < size; r++) {
         if (e->options.slices[r].count == 0)
@@ -15,8 +14,6 @@ static void find_neighbours(struct sw_engine *e)
         if (e->first_rank < 0)
             e->first_rank = r;
         e->last_rank = r;
-        if (r < rank)
-            e->previous = r;
         if (r > rank && e->next < 0)
             e->next = r;
     }
@@ -54,7 +51,7 @@ enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw
     if (!e)
         return sw_fail(SW_ENOMEM, "no memory for an engine");
     e->options = *options;
-    find_neighbours(e);
+    find_stages(e);
     if (options->slices[rank].count > 0) {
         const struct sw_stage_options stage = {.model = options->model,
                                                .backend = options->backend,
@@ -232,7 +229,6 @@ static void take_slot(struct sw_engine *e, const struct sw_slot_body *body)
     if (!e->slots || body->slot < 0 || body->slot >= e->options.params.slots)
         return;
     e->slots[body->slot].sampling = body->sampling;
-    e->slots[body->slot].n = 0;
 }
 
 enum sw_status sw_engine_control(struct sw_engine *e, struct sw_message *m)

@@ -9,7 +9,6 @@
 struct slot {
     struct sw_sampling sampling;
     int32_t *history; /* (context): ids by position */
-    size_t n;
 };
 
 struct sw_engine {
@@ -18,7 +17,7 @@ struct sw_engine {
     struct slot *slots;         /* (slots), last stage only */
     struct sw_sampler *sampler;
     float *logits;             /* (SW_LOGIT_ROWS, vocab), last stage only */
-    int previous, next;        /* ranks; previous is 0 for the first stage, next -1 for the last */
+    int next;                  /* rank of the next stage, -1: this is the last */
     int first_rank, last_rank; /* of the stages */
     bool watch_hidden, watch_logits;
     const struct sw_batch *current; /* the batch being run, for the tap */

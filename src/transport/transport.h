@@ -34,8 +34,8 @@ struct sw_message {
 #define SW_KIND_TRANSPORT 0xff00 /* kinds from here on are the transport's */
 
 struct sw_transport_options {
-    double silence_s;                  /* give up on a peer after this; 0: 60 s */
-    double spin_s;                     /* spin before sleeping; 0: 50 us; < 0: never */
+    double silence_s; /* give up on a peer after this; 0: 60 s (the program asks for 120) */
+    double spin_s;    /* spin before sleeping; 0: 50 us; < 0: never */
     const volatile sig_atomic_t *stop; /* non-zero: leave every wait; may be NULL */
 };
 
