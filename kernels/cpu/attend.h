@@ -9,11 +9,12 @@
 #include <math.h>
 #include <string.h>
 
-/* Scratch: q (rows, head_dim), out (rows, dim_pad), p (rows, SW_KEY_BLOCK), top, total (rows) */
+/* Scratch: q (rows, head_dim), out (rows, dim_pad), p (rows, SW_KEY_BLOCK), top, total (rows),
+ * block (SW_KEY_BLOCK, head_dim) and what a vector may read past it */
 struct softmax {
     const struct sw_attend_tile *t;
     int dim_pad;
-    float *q, *out, *p, *top, *total;
+    float *q, *out, *p, *top, *total, *block;
 };
 
 /* Keys of the block at `base` that query i sees: [*lo, *hi), empty when *lo >= *hi. */
@@ -64,16 +65,27 @@ ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo
     s->total[row] += v_sum(sum);
 }
 
+/* A block's keys or values as floats: worth it when several tiles of queries go over them. */
+ALWAYS_INLINE const char *widened(enum kind kind, const struct softmax *s, const char *from)
+{
+    const int64_t n = (int64_t)SW_KEY_BLOCK * s->t->head_dim;
+    for (int64_t i = 0; i < n; i += 16)
+        v_store(s->block + i, load_kind(kind, from + i * kind_bytes(kind)));
+    return (const char *)s->block;
+}
+
 /* One block for queries [first, end), all of which see some of it. */
-ALWAYS_INLINE void attend_block(enum kind kind, const struct softmax *s, int64_t base, int first,
+ALWAYS_INLINE void attend_block(enum kind stored, const struct softmax *s, int64_t base, int first,
                                 int end)
 {
     const struct sw_attend_tile *t = s->t;
-    const ptrdiff_t size = kind_bytes(kind);
-    const char *k = t->kv + base * 2 * t->head_dim * size;
-    const char *v = k + SW_KEY_BLOCK * t->head_dim * size;
+    const char *k = t->kv + base * 2 * t->head_dim * kind_bytes(stored);
+    const char *v = k + SW_KEY_BLOCK * t->head_dim * kind_bytes(stored);
     const int row = first * t->group, n_rows = (end - first) * t->group;
-    const struct tile scores = {.w = k,
+    const bool widen = stored != KIND_F32 && n_rows > 2 * TILE_ROWS;
+    const enum kind kind = widen ? KIND_F32 : stored;
+    const ptrdiff_t size = kind_bytes(kind);
+    const struct tile scores = {.w = widen ? widened(stored, s, k) : k,
                                 .w_step = SW_KEY_BLOCK * size,
                                 .x = (const char *)(s->q + row * t->head_dim),
                                 .x_ld = t->head_dim * 4,
@@ -89,6 +101,8 @@ ALWAYS_INLINE void attend_block(enum kind kind, const struct softmax *s, int64_t
         for (int g = 0; g < t->group; g++)
             soften(s, i * t->group + g, base, lo, hi);
     }
+    if (widen)
+        v = widened(stored, s, v);
     struct tile values = {
         .w_step = t->head_dim * size, .x_ld = SW_KEY_BLOCK * 4, .c_ld = s->dim_pad, .resume = true};
     /* Keys that a query does not see are not even multiplied by 0: they may hold anything. */
@@ -135,6 +149,7 @@ static void attend(const struct sw_attend_tile *t)
     s.q = s.out + n_rows * dim_pad;
     s.top = s.q + n_rows * t->head_dim;
     s.total = s.top + n_rows;
+    s.block = s.total + n_rows;
     memset(s.out, 0, (size_t)(n_rows * dim_pad) * sizeof *s.out);
     for (int row = 0; row < n_rows; row++) {
         memcpy(s.q + row * t->head_dim,

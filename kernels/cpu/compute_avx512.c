@@ -1,27 +1,6 @@
-/* The kernels compiled for AVX-512 (F, BW, VL, DQ); the code is in the headers. */
-#include "kernels/cpu/kernels.h"
+/* The kernels compiled for AVX-512; the code is in the headers. */
 #include "kernels/cpu/vec_avx512.h"
 
-/* In this order: each builds on the one before. */
-#include "kernels/cpu/tile.h"
-
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/rows.h"
-
-#include "kernels/cpu/attend.h"
-#include "kernels/cpu/limits.h"
-
-const struct sw_kernels sw_kernels_avx512 = {
-    .isa = SW_ISA_AVX512,
-    .bf16_x_bytes = PAIR_BYTES / 2,
-    .round_row = round_row,
-    .prepare_tile = prepare_tile,
-    .panel_product = panel_product,
-    .norm = norm,
-    .activate = activate,
-    .attend = attend,
-    .add_scaled = add_scaled,
-    .add = add,
-    .read_memory = read_memory,
-    .spin = spin,
-};
+#define TABLE sw_kernels_avx512
+#define TABLE_ISA SW_ISA_AVX512
+#include "kernels/cpu/table.h"

@@ -1,27 +1,6 @@
 /* The kernels compiled for plain C; the code is in the headers. */
-#include "kernels/cpu/kernels.h"
 #include "kernels/cpu/vec_portable.h"
 
-/* In this order: each builds on the one before. */
-#include "kernels/cpu/tile.h"
-
-#include "kernels/cpu/product.h"
-#include "kernels/cpu/rows.h"
-
-#include "kernels/cpu/attend.h"
-#include "kernels/cpu/limits.h"
-
-const struct sw_kernels sw_kernels_portable = {
-    .isa = SW_ISA_PORTABLE,
-    .bf16_x_bytes = PAIR_BYTES / 2,
-    .round_row = round_row,
-    .prepare_tile = prepare_tile,
-    .panel_product = panel_product,
-    .norm = norm,
-    .activate = activate,
-    .attend = attend,
-    .add_scaled = add_scaled,
-    .add = add,
-    .read_memory = read_memory,
-    .spin = spin,
-};
+#define TABLE sw_kernels_portable
+#define TABLE_ISA SW_ISA_PORTABLE
+#include "kernels/cpu/table.h"

@@ -30,8 +30,9 @@ struct sw_panel_product {
     const void *x; /* as prepare_tile made it; or, for n <= SW_FEW_ROWS, x_ld bytes apart as … */
     int64_t x_ld;  /* … round_row made them or, but for bf16, as they are. 0: by prepare_tile */
     int64_t n;     /* tokens, at most SW_PRODUCT_ROWS */
-    const float *bias; /* (n_rows), NULL: none */
-    float *y;          /* of the panel's first row */
+    int64_t first_tile, end_tile; /* of sw_tile_count(n): which are to be done; with x_ld 0 only */
+    const float *bias;            /* (n_rows), NULL: none */
+    float *y;                     /* of the panel's first row */
     int64_t y_ld;
     bool add;
     float *scratch; /* SW_THREAD_FLOATS */
@@ -42,6 +43,16 @@ static inline int64_t sw_tile_count(int64_t n)
 {
     return (n + SW_FEW_ROWS - 1) / SW_FEW_ROWS;
 }
+
+/* Activations of many tokens, as panel_product takes them. */
+struct sw_prepare {
+    enum sw_dtype format; /* of the weights they meet */
+    const float *x;       /* (n, cols), x_ld apart; gated: (n, 2, cols) */
+    int64_t x_ld, n, cols;
+    bool activate, gated; /* act(x), and times the second half */
+    enum sw_activation activation;
+    void *out; /* (n, cols padded) */
+};
 
 /* The queries of one KV head: n_queries consecutive positions of `group` heads each. */
 struct sw_attend_tile {
@@ -67,10 +78,8 @@ int sw_attend_rows(int head_dim);
 struct sw_kernels {
     enum sw_isa isa;
     int64_t bf16_x_bytes; /* of one column of x, prepared for bf16 weights; else it is 4 */
-    void (*round_row)(const float *x, int64_t n, void *out); /* rounds to bf16, pads with 0 */
-    /* Tile i of sw_tile_count(n), all columns; out: (n, cols padded), the whole buffer. */
-    void (*prepare_tile)(enum sw_dtype format, const float *x, int64_t x_ld, int64_t n,
-                         int64_t cols, int64_t i, void *out);
+    void (*round_row)(const float *x, int64_t n, void *out);     /* rounds to bf16, pads with 0 */
+    void (*prepare_tile)(const struct sw_prepare *p, int64_t i); /* i < sw_tile_count(n) */
     void (*panel_product)(const struct sw_panel_product *p);
     void (*norm)(enum sw_norm kind, float eps, const float *x, int64_t dim, const float *weight,
                  const float *bias, float *y);
@@ -78,6 +87,9 @@ struct sw_kernels {
     void (*activate)(enum sw_activation kind, const float *x, const float *up, int64_t dim,
                      float *y);
     void (*attend)(const struct sw_attend_tile *t);
+    /* Rotates the heads of one row in place. cos_sin: (2, rotary_dim / 2) */
+    void (*rope)(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
+                 int64_t head);
     /* y += weight * x */
     void (*add_scaled)(const float *x, float weight, int64_t dim, float *y);
     void (*add)(const float *x, int64_t dim, float *y);
@@ -116,7 +128,4 @@ void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t
 size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context);
 void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position, const float *k,
                const float *v);
-void sw_rope_row(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
-                 int64_t head);
-
 #endif

@@ -14,8 +14,9 @@ const struct sw_kernels *sw_kernels_for(enum sw_isa isa)
 
 int sw_attend_rows(int head_dim)
 {
-    const int per_row = SW_KEY_BLOCK + 2 * (head_dim + SW_ROW_PAD) + 2;
-    const int rows = SW_THREAD_FLOATS / per_row;
+    const int padded = head_dim + SW_ROW_PAD, block = SW_KEY_BLOCK * padded;
+    const int per_row = SW_KEY_BLOCK + 2 * padded + 2;
+    const int rows = (SW_THREAD_FLOATS - block) / per_row;
     return rows < 1 ? 1 : rows > 48 ? 48 : rows;
 }
 
@@ -160,17 +161,4 @@ void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position,
         store(format, head, block + d * SW_KEY_BLOCK + key, k[d]);
     for (int64_t d = 0; d < head_dim; d++)
         store(format, head, block + (SW_KEY_BLOCK + key) * head_dim + d, v[d]);
-}
-
-void sw_rope_row(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
-                 int64_t head)
-{
-    const int half = rotary_dim / 2;
-    for (int h = 0; h < n_heads; h++, x += head)
-        for (int i = 0; i < half; i++) {
-            float *a = interleaved ? x + 2 * i : x + i, *b = interleaved ? a + 1 : x + half + i;
-            const float c = cos_sin[2 * i], s = cos_sin[2 * i + 1], first = *a, second = *b;
-            *a = first * c - second * s;
-            *b = second * c + first * s;
-        }
 }

@@ -12,6 +12,12 @@ ALWAYS_INLINE int64_t count_steps(enum kind kind, int64_t cols)
     return kind == KIND_PAIRS ? (cols + 1) / 2 : cols;
 }
 
+/* The last panel has rows that are not real: its sums reach y by way of scratch. */
+static inline bool is_whole(const struct sw_panel_product *p)
+{
+    return p->n_rows == p->width;
+}
+
 static void finish_row(const struct sw_panel_product *p, const float *c, float *y)
 {
     for (int i = 0; i < p->n_rows; i += 16) {
@@ -42,9 +48,14 @@ ALWAYS_INLINE void product_few(enum kind kind, const struct sw_panel_product *p)
                            .x_ld = p->x_ld,
                            .steps = count_steps(kind, p->cols),
                            .c = p->scratch,
-                           .c_ld = SW_PANEL};
+                           .c_ld = SW_PANEL,
+                           .y = is_whole(p) ? p->y : NULL,
+                           .y_ld = p->y_ld,
+                           .bias = is_whole(p) ? p->bias : NULL,
+                           .add = p->add};
     tall[kind](p->n, p->width / 16, t);
-    finish_rows(p, 0, p->n, p->scratch);
+    if (!is_whole(p))
+        finish_rows(p, 0, p->n, p->scratch);
 }
 
 /* While n_tiles tiles go over a block of weights, the block after it is fetched in equal shares. */
@@ -56,24 +67,29 @@ static inline void plan_prefetch(struct tile *t, int64_t i, int64_t n_tiles, int
     t->lines = groups ? (int)((share + groups - 1) / groups) : 0;
 }
 
-/* Many tokens, packed by prepare_tile: block by block along the columns. */
+/* Many tokens, packed by prepare_tile, of which some tiles: block by block along the columns. */
 ALWAYS_INLINE void product_many(enum kind kind, const struct sw_panel_product *p)
 {
     const int64_t steps = count_steps(kind, p->cols), n_tiles = sw_tile_count(p->n);
-    struct tile t = {.w_step = p->width * kind_bytes(kind), .c_ld = SW_PANEL};
+    const int64_t base = tile_first(p->n, p->first_tile);
+    struct tile t = {
+        .w_step = p->width * kind_bytes(kind), .c_ld = SW_PANEL, .y_ld = p->y_ld, .add = p->add};
     for (int64_t k = 0; k < steps; k += K_BLOCK) {
         const char *x = (const char *)p->x + k * p->n * x_bytes(kind);
         const int64_t left = steps - k - K_BLOCK, after = left > 0 ? left : steps;
         t.w = (const char *)p->weights + k * t.w_step;
         t.steps = left < 0 ? left + K_BLOCK : K_BLOCK;
         t.resume = k > 0;
-        for (int64_t i = 0; i < n_tiles; i++) {
+        const bool finish = left <= 0 && is_whole(p);
+        t.bias = finish ? p->bias : NULL;
+        for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             const int64_t first = tile_first(p->n, i), end = tile_first(p->n, i + 1);
             t.x = x + first * t.steps * x_bytes(kind);
-            t.c = p->scratch + (steps > K_BLOCK ? first * SW_PANEL : 0);
+            t.c = p->scratch + (steps > K_BLOCK ? (first - base) * SW_PANEL : 0);
+            t.y = finish ? p->y + first * p->y_ld : NULL;
             plan_prefetch(&t, i, n_tiles, (after < K_BLOCK ? after : K_BLOCK) * t.w_step);
             tile_wide(kind, true, (int)(end - first), p->width / 16, t);
-            if (left <= 0)
+            if (left <= 0 && !finish)
                 finish_rows(p, first, end, t.c);
         }
     }
@@ -176,51 +192,62 @@ ALWAYS_INLINE char *interleave(const struct interleaving *in, int64_t steps,
     return to;
 }
 
-/* Columns at a time: what is rounded stays in the first-level cache. */
-#define PREPARE_COLS 1024
+/* Columns at a time: what is activated and rounded stays in the first-level cache. */
+#define PREPARE_COLS 512
 
-ALWAYS_INLINE void prepare_block(enum kind kind, const struct interleaving *in, const float *x,
-                                 int64_t x_ld, int64_t cols, char *to)
+/* Columns [col, col + n) of one row, as the tiles want them; at `activated` or `rounded`, if not
+ * where they are. */
+ALWAYS_INLINE const char *prepare_row(enum kind kind, const struct sw_prepare *p, int64_t row,
+                                      int64_t col, int64_t n, float *activated, char *rounded)
 {
-    const int nr = in->nr;
-    char rounded[TILE_ROWS][PREPARE_COLS / 2 * PAIR_BYTES];
-    const char *rows[TILE_ROWS];
-    for (int64_t col = 0; col < cols; col += PREPARE_COLS) {
-        const int64_t take = cols - col < PREPARE_COLS ? cols - col : PREPARE_COLS;
-        for (int r = 0; r < nr; r++) {
-            rows[r] = (const char *)(x + r * x_ld + col);
-            if (kind == KIND_PAIRS) {
-                round_row(x + r * x_ld + col, take, rounded[r]);
-                rows[r] = rounded[r];
-            }
+    const float *x = p->x + row * p->x_ld + col;
+    if (p->activate) {
+        const float *up = p->gated ? x + p->cols : NULL;
+        for (int64_t i = 0; i < n;
+             i += 16) { /* the next ones, which come after those of other rows */
+            __builtin_prefetch(x + PREPARE_COLS + i, 0, 2);
+            if (up)
+                __builtin_prefetch(up + PREPARE_COLS + i, 0, 2);
         }
-        const int64_t steps = count_steps(kind, take);
-        to = interleave(in, steps, rows, x_bytes(kind), to);
+        activate(p->activation, x, up, n, activated);
+        x = activated;
     }
+    if (kind != KIND_PAIRS)
+        return (const char *)x;
+    round_row(x, n, rounded);
+    return rounded;
 }
 
-ALWAYS_INLINE void prepare_kind(enum kind kind, const float *x, int64_t x_ld, int64_t n,
-                                int64_t cols, int64_t i, char *out)
+ALWAYS_INLINE void prepare_kind(enum kind kind, const struct sw_prepare *p, int64_t i)
 {
-    const int64_t first = tile_first(n, i);
-    const int nr = (int)(tile_first(n, i + 1) - first);
+    const int64_t first = tile_first(p->n, i);
+    const int nr = (int)(tile_first(p->n, i + 1) - first);
     const struct interleaving in = interleaving_of(nr);
     const int64_t per_block = kind == KIND_PAIRS ? 2 * K_BLOCK : K_BLOCK;
-    for (int64_t col = 0; col < cols; col += per_block) {
-        const int64_t take = cols - col < per_block ? cols - col : per_block;
-        char *block = out + col / per_block * K_BLOCK * n * x_bytes(kind);
-        prepare_block(kind, &in, x + first * x_ld + col, x_ld, take,
-                      block + first * count_steps(kind, take) * x_bytes(kind));
+    float activated[TILE_ROWS][PREPARE_COLS];
+    char rounded[TILE_ROWS][PREPARE_COLS / 2 * PAIR_BYTES];
+    const char *rows[TILE_ROWS];
+    char *to = NULL;
+    for (int64_t col = 0; col < p->cols; col += PREPARE_COLS) {
+        if (col % per_block == 0) {
+            const int64_t left = p->cols - col;
+            const int64_t steps = count_steps(kind, left < per_block ? left : per_block);
+            to =
+                (char *)p->out + (col / per_block * K_BLOCK * p->n + first * steps) * x_bytes(kind);
+        }
+        const int64_t take = p->cols - col < PREPARE_COLS ? p->cols - col : PREPARE_COLS;
+        for (int r = 0; r < nr; r++)
+            rows[r] = prepare_row(kind, p, first + r, col, take, activated[r], rounded[r]);
+        to = interleave(&in, count_steps(kind, take), rows, x_bytes(kind), to);
     }
 }
 
-static void prepare_tile(enum sw_dtype format, const float *x, int64_t x_ld, int64_t n,
-                         int64_t cols, int64_t i, void *out)
+static void prepare_tile(const struct sw_prepare *p, int64_t i)
 {
-    if (format == SW_BF16)
-        prepare_kind(KIND_PAIRS, x, x_ld, n, cols, i, out);
+    if (p->format == SW_BF16)
+        prepare_kind(KIND_PAIRS, p, i);
     else
-        prepare_kind(KIND_F32, x, x_ld, n, cols, i, out);
+        prepare_kind(KIND_F32, p, i);
 }
 
 #endif

@@ -127,6 +127,28 @@ static void activate(enum sw_activation kind, const float *x, const float *up, i
     }
 }
 
+/* Pairs lie half a rotation apart, or side by side. */
+static void rope(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
+                 int64_t head)
+{
+    const int half = rotary_dim / 2, apart = interleaved ? 1 : half, step = interleaved ? 2 : 1;
+    for (int h = 0; h < n_heads; h++, x += head) {
+        int i = 0;
+        for (; !interleaved && i + 16 <= half; i += 16) {
+            const vec c = v_load(cos_sin + i), s = v_load(cos_sin + half + i);
+            const vec a = v_load(x + i), b = v_load(x + half + i);
+            v_store(x + i, v_sub(v_mul(a, c), v_mul(b, s)));
+            v_store(x + half + i, v_add(v_mul(b, c), v_mul(a, s)));
+        }
+        for (; i < half; i++) {
+            float *const a = x + i * step, *const b = a + apart;
+            const float c = cos_sin[i], s = cos_sin[half + i], first = *a, second = *b;
+            *a = first * c - second * s;
+            *b = second * c + first * s;
+        }
+    }
+}
+
 static void add_scaled(const float *x, float weight, int64_t dim, float *y)
 {
     for (int64_t i = 0; i < dim; i += 16) {

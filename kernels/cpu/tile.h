@@ -27,9 +27,14 @@ struct tile {
     const char *x;    /* floats; with DOT, for PAIRS, pairs of bf16 */
     ptrdiff_t x_ld;   /* bytes from token to token; 0: packed (steps, nr) */
     int64_t steps;
-    float *c; /* token r at c + r * c_ld */
+    float *c; /* sums so far: token r at c + r * c_ld */
     ptrdiff_t c_ld;
     bool resume; /* goes on from c instead of 0 */
+    /* Where the sums go in the end, in rows as of c; NULL: they stay in c. */
+    float *y;
+    ptrdiff_t y_ld;
+    const float *bias; /* (width) or NULL; only with y, like … */
+    bool add;          /* y += instead of y = */
     /* Packed: fetched meanwhile from next, `lines` cache lines a group of steps, up to next_end. */
     const char *next, *next_end;
     int lines;
@@ -155,6 +160,27 @@ ALWAYS_INLINE void steps_apart(enum kind kind, int nr, int nv, const struct tile
     }
 }
 
+ALWAYS_INLINE void store_sums(int nr, int nv, const struct tile *t, vec acc[TILE_ROWS][4])
+{
+    if (!t->y) {
+        EACH (r, nr)
+            EACH (v, nv)
+                v_store(t->c + r * t->c_ld + v * 16, acc[r][v]);
+        return;
+    }
+    if (t->bias)
+        EACH (v, nv) {
+            const vec bias = v_load(t->bias + v * 16);
+            EACH (r, nr)
+                acc[r][v] = v_add(acc[r][v], bias);
+        }
+    EACH (r, nr)
+        EACH (v, nv) {
+            float *const y = t->y + r * t->y_ld + v * 16;
+            v_store(y, t->add ? v_add(v_load(y), acc[r][v]) : acc[r][v]);
+        }
+}
+
 ALWAYS_INLINE void tile_fixed(enum kind kind, bool packed, int nr, int nv, const struct tile *t)
 {
     vec acc[TILE_ROWS][4];
@@ -165,9 +191,7 @@ ALWAYS_INLINE void tile_fixed(enum kind kind, bool packed, int nr, int nv, const
         steps_packed(kind, nr, nv, t, acc);
     else
         steps_apart(kind, nr, nv, t, acc);
-    EACH (r, nr)
-        EACH (v, nv)
-            v_store(t->c + r * t->c_ld + v * 16, acc[r][v]);
+    store_sums(nr, nv, t, acc);
 }
 
 ALWAYS_INLINE void tile_rows(enum kind kind, bool packed, int nr, int nv, const struct tile *t)
@@ -208,6 +232,10 @@ ALWAYS_INLINE void tile_wide(enum kind kind, bool packed, int nr, int n_vecs, st
         const int done = four ? 4 : 1;
         t.w += done * 16 * kind_bytes(kind);
         t.c += done * 16;
+        if (t.y)
+            t.y += done * 16;
+        if (t.bias)
+            t.bias += done * 16;
         n_vecs -= done;
     }
 }
@@ -222,11 +250,12 @@ static inline int64_t tile_first(int64_t n, int64_t i)
 ALWAYS_INLINE void tile_tall(enum kind kind, int64_t n, int n_vecs, struct tile t)
 {
     const char *x = t.x;
-    float *c = t.c;
+    float *const c = t.c, *const y = t.y;
     for (int64_t i = 0; i < sw_tile_count(n); i++) {
         const int64_t first = tile_first(n, i);
         t.x = x + first * t.x_ld;
         t.c = c + first * t.c_ld;
+        t.y = y ? y + first * t.y_ld : NULL;
         t.ahead = i == 0 ? W_AHEAD : 0; /* the others find them close by */
         tile_wide(kind, false, (int)(tile_first(n, i + 1) - first), n_vecs, t);
     }

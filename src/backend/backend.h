@@ -47,7 +47,7 @@ struct sw_span {
 struct sw_rope {
     int rotary_dim;         /* first this many of each head are rotated (even) */
     bool interleaved;       /* pairs (2i, 2i+1); else (i, i + rotary_dim/2) */
-    const float *d_cos_sin; /* (context, rotary_dim/2, 2): cos and sin of position * frequency i */
+    const float *d_cos_sin; /* (context, 2, rotary_dim/2): cos, sin of position * frequency i */
 };
 
 /* One layer's keys and values. The layout of d_data is the backend's own. */
@@ -110,6 +110,10 @@ struct sw_backend_ops {
     /* gated: y (n, dim) = act(x[:, :dim]) * x[:, dim:2*dim]; else y = act(x). y may be x. */
     void (*activate)(struct sw_backend *b, enum sw_activation kind, bool gated, const float *d_x,
                      int64_t ld_x, int64_t n, int64_t dim, float *d_y, int64_t ld_y);
+    /* Both in one, x being what activate reads; x is lost. NULL: there is no such form here. */
+    void (*activated_matmul)(struct sw_backend *b, enum sw_activation kind, bool gated,
+                             const struct sw_matrix *m, const float *d_bias, float *d_x,
+                             int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
     /* y += x, n rows of dim */
     void (*add)(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
                 float *d_y, int64_t ld_y);

@@ -207,8 +207,9 @@ static void rope_row(const struct rows *r, int64_t i)
     for (; i >= span->n; span++)
         i -= span->n;
     const int rotary = r->rope->rotary_dim;
-    sw_rope_row(rotary, r->rope->interleaved, r->rope->d_cos_sin + (span->position + i) * rotary,
-                r->n_heads, r->y + (span->row + i) * r->y_ld, r->head);
+    r->cpu->kernels->rope(rotary, r->rope->interleaved,
+                          r->rope->d_cos_sin + (span->position + i) * rotary, r->n_heads,
+                          r->y + (span->row + i) * r->y_ld, r->head);
 }
 
 static void rope(struct sw_backend *b, const struct sw_rope *rope_, const struct sw_span *spans,
@@ -352,6 +353,7 @@ static const struct sw_backend_ops ops = {
     .embed = embed,
     .norm = norm,
     .matmul = sw_cpu_matmul,
+    .activated_matmul = sw_cpu_activated_matmul,
     .rope = rope,
     .kv_store = sw_cpu_kv_store,
     .attend = sw_cpu_attend,

@@ -15,67 +15,82 @@ struct product {
     struct sw_cpu *cpu;
     const struct sw_matrix *m;
     struct sw_panel_product panel; /* what all panels have in common */
-    const float *bias, *x;
-    int64_t x_ld;
+    struct sw_prepare in;
+    const float *bias;
     float *y;
-    int64_t n_panels, per_chunk;
+    int64_t n_panels, n_whole; /* of them, the first that are not cut */
+    int64_t parts;             /* of each of the others */
 };
 
 static void prepare_tile(void *ctx, int64_t chunk, int worker)
 {
     const struct product *p = ctx;
     (void)worker;
-    p->cpu->kernels->prepare_tile(p->m->format, p->x, p->x_ld, p->panel.n, p->m->cols, chunk,
-                                  p->cpu->x);
+    p->cpu->kernels->prepare_tile(&p->in, chunk);
 }
 
 /* Few rows are read where they are, or where they have been rounded; more are packed in tiles. */
 static void prepare(struct product *p)
 {
     struct sw_cpu *cpu = p->cpu;
-    const int64_t n = p->panel.n;
+    const struct sw_prepare *in = &p->in;
     p->panel.x = cpu->x;
     p->panel.x_ld = 0;
-    if (n > SW_FEW_ROWS) {
-        const bool is_small = n * p->m->cols < 65536;
-        sw_pool_run(is_small ? NULL : cpu->pool, prepare_tile, p, sw_tile_count(n));
-    } else if (p->m->format == SW_BF16) {
-        p->panel.x_ld = (int64_t)padded(p->m->cols) * cpu->kernels->bf16_x_bytes;
-        for (int64_t r = 0; r < n; r++)
-            cpu->kernels->round_row(p->x + r * p->x_ld, p->m->cols,
+    if (in->n > SW_FEW_ROWS) {
+        const bool is_small = in->n * in->cols < 65536;
+        sw_pool_run(is_small ? NULL : cpu->pool, prepare_tile, p, sw_tile_count(in->n));
+    } else if (in->format == SW_BF16) {
+        p->panel.x_ld = padded(in->cols) * cpu->kernels->bf16_x_bytes;
+        for (int64_t r = 0; r < in->n; r++)
+            cpu->kernels->round_row(in->x + r * in->x_ld, in->cols,
                                     (char *)cpu->x + r * p->panel.x_ld);
     } else {
-        p->panel.x = p->x;
-        p->panel.x_ld = p->x_ld * (int64_t)sizeof(float);
+        p->panel.x = in->x;
+        p->panel.x_ld = in->x_ld * (int64_t)sizeof(float);
     }
 }
 
-static void do_panel(const struct product *p, int64_t chunk, int worker)
+/* Tiles [first, end) of the tokens over one panel. */
+static void do_panel(const struct product *p, int64_t index, int64_t first, int64_t end, int worker)
 {
     struct sw_panel_product panel = p->panel;
-    const int64_t row = chunk * SW_PANEL;
-    panel.weights = (const char *)p->m->d_data + sw_panel_offset(panel.format, panel.cols, chunk);
-    panel.width = sw_panel_width(p->m->rows, chunk);
+    const int64_t row = index * SW_PANEL;
+    panel.weights = (const char *)p->m->d_data + sw_panel_offset(panel.format, panel.cols, index);
+    panel.width = sw_panel_width(p->m->rows, index);
     panel.n_rows = p->m->rows - row < SW_PANEL ? (int)(p->m->rows - row) : SW_PANEL;
+    panel.first_tile = first;
+    panel.end_tile = end;
     panel.bias = p->bias ? p->bias + row : NULL;
     panel.y = p->y + row;
     panel.scratch = p->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS;
     p->cpu->kernels->panel_product(&panel);
 }
 
-static void do_panels(void *ctx, int64_t chunk, int worker)
+/* Chunks are panels; the last few of many tokens in parts, so that the threads finish together. */
+static void do_chunk(void *ctx, int64_t chunk, int worker)
 {
     const struct product *p = ctx;
-    const int64_t end = (chunk + 1) * p->per_chunk;
-    for (int64_t i = chunk * p->per_chunk; i < end && i < p->n_panels; i++)
-        do_panel(p, i, worker);
+    const int64_t n_tiles = sw_tile_count(p->panel.n);
+    if (chunk < p->n_whole) {
+        do_panel(p, chunk, 0, n_tiles, worker);
+    } else {
+        const int64_t rest = chunk - p->n_whole, part = rest % p->parts;
+        do_panel(p, p->n_whole + rest / p->parts, part * n_tiles / p->parts,
+                 (part + 1) * n_tiles / p->parts, worker);
+    }
 }
 
-/* A few panels in a row: a thread reads long stretches, and what it fetches ahead is its own. */
-static int64_t panels_per_chunk(const struct sw_cpu *cpu, int64_t n_panels, int64_t n)
+#define PART_TILES 16 /* of a panel; fewer would read its weights too often */
+
+/* Cuts the panels into chunks; returns how many. */
+static int64_t cut(struct product *p)
 {
-    const int64_t share = n_panels / ((n > 64 ? 8 : 16) * cpu->threads);
-    return share < 1 ? 1 : share > 4 ? 4 : share;
+    const int64_t split = p->n_panels < p->cpu->threads ? p->n_panels : p->cpu->threads;
+    p->parts = p->cpu->threads > 1 ? sw_tile_count(p->panel.n) / PART_TILES : 1;
+    if (p->parts < 1)
+        p->parts = 1;
+    p->n_whole = p->n_panels - split;
+    return p->n_whole + split * p->parts;
 }
 
 /* Work below which waking the other threads costs more than it brings. */
@@ -84,25 +99,55 @@ static struct sw_pool *pool_for(struct sw_cpu *cpu, int64_t multiply_adds)
     return multiply_adds < 32768 ? NULL : cpu->pool;
 }
 
-void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
-                   const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
+/* y (+)= act(x) · Wᵀ + bias, of which p knows all but the rows; in as many goes as scratch needs.
+ */
+static void multiply(struct product *p, int64_t n, int64_t ld_y)
 {
-    struct sw_cpu *cpu = sw_cpu_of(b);
-    struct product p = {.cpu = cpu, .m = m, .bias = d_bias, .x_ld = ld_x};
-    p.panel =
-        (struct sw_panel_product){.format = m->format, .cols = m->cols, .y_ld = ld_y, .add = add};
-    p.n_panels = (m->rows + SW_PANEL - 1) / SW_PANEL;
-    p.per_chunk = panels_per_chunk(cpu, p.n_panels, n);
-    int64_t most = cpu->x_floats / padded(m->cols);
+    const struct sw_matrix *m = p->m;
+    int64_t most = p->cpu->x_floats / padded(m->cols);
     assert(most > 0);
     if (most > SW_PRODUCT_ROWS)
         most = SW_PRODUCT_ROWS;
+    p->n_panels = (m->rows + SW_PANEL - 1) / SW_PANEL;
+    p->panel.format = p->in.format = m->format;
+    p->panel.cols = p->in.cols = m->cols;
+    p->panel.y_ld = ld_y;
+    p->in.out = p->cpu->x;
     for (int64_t row = 0; row < n; row += most) {
-        p.panel.n = n - row < most ? n - row : most;
-        p.x = d_x + row * ld_x;
-        p.y = d_y + row * ld_y;
-        prepare(&p);
-        sw_pool_run(pool_for(cpu, p.panel.n * m->rows * m->cols), do_panels, &p,
-                    (p.n_panels + p.per_chunk - 1) / p.per_chunk);
+        p->panel.n = p->in.n = n - row < most ? n - row : most;
+        prepare(p);
+        const int64_t n_chunks = cut(p);
+        sw_pool_run(pool_for(p->cpu, p->in.n * m->rows * m->cols), do_chunk, p, n_chunks);
+        p->in.x += most * p->in.x_ld;
+        p->y += most * ld_y;
     }
+}
+
+void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
+                   const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
+{
+    struct product p = {.cpu = sw_cpu_of(b),
+                        .m = m,
+                        .panel = {.add = add},
+                        .in = {.x = d_x, .x_ld = ld_x},
+                        .bias = d_bias,
+                        .y = d_y};
+    multiply(&p, n, ld_y);
+}
+
+void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool gated,
+                             const struct sw_matrix *m, const float *d_bias, float *d_x,
+                             int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
+{
+    const bool packed = n > SW_FEW_ROWS;
+    struct product p = {
+        .cpu = sw_cpu_of(b),
+        .m = m,
+        .panel = {.add = add},
+        .in = {.x = d_x, .x_ld = ld_x, .activate = packed, .gated = gated, .activation = kind},
+        .bias = d_bias,
+        .y = d_y};
+    if (!packed)
+        b->ops->activate(b, kind, gated, d_x, ld_x, n, m->cols, d_x, ld_x);
+    multiply(&p, n, ld_y);
 }

@@ -76,22 +76,34 @@ static void bind_self(int core)
     pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
+/*
+ * Chunks claimed at once: long runs at first, so that a thread goes through memory in order, single
+ * ones at the end, so that all finish together.
+ */
+static uint32_t share(const struct sw_pool *pool, uint32_t unclaimed)
+{
+    const uint32_t part = unclaimed / (4 * (uint32_t)pool->n);
+    return part ? part : 1;
+}
+
 /* Claims and does chunks until none is left. */
 static void work(struct sw_pool *pool, int worker)
 {
-    uint32_t done = 0;
     uint64_t word = atomic_load_explicit(&pool->word, memory_order_acquire);
     while ((uint32_t)word) {
         sw_pool_fn *fn = atomic_load_explicit(&pool->fn, memory_order_relaxed);
         void *ctx = atomic_load_explicit(&pool->ctx, memory_order_relaxed);
         const uint32_t n = atomic_load_explicit(&pool->n_chunks, memory_order_relaxed);
+        const uint32_t first = n - (uint32_t)word, take = share(pool, (uint32_t)word);
         /* Success means that the job read above belongs to this word. */
-        if (!atomic_compare_exchange_weak_explicit(&pool->word, &word, word - 1,
+        if (!atomic_compare_exchange_weak_explicit(&pool->word, &word, word - take,
                                                    memory_order_acq_rel, memory_order_acquire))
             continue;
-        fn(ctx, (int64_t)(n - (uint32_t)word), worker);
-        done = atomic_fetch_sub_explicit(&pool->undone, 1, memory_order_seq_cst) - 1;
-        if (!done && worker && atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst))
+        for (uint32_t i = 0; i < take; i++)
+            fn(ctx, (int64_t)first + i, worker);
+        const uint32_t undone =
+            atomic_fetch_sub_explicit(&pool->undone, take, memory_order_seq_cst) - take;
+        if (!undone && worker && atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst))
             futex_wake(&pool->undone, 1);
         word = atomic_load_explicit(&pool->word, memory_order_acquire);
     }

@@ -72,18 +72,32 @@ static void attention(const struct block *k, int index, const float *d_h)
                 s->work.attention, k->batch->n_rows, s->d_x, k->ld, true);
 }
 
+/* y (+)= down(act(d_up)), n rows; act reads what the up (and gate) product left in d_up */
+static void down(const struct block *k, const struct sw_matrix *m, const float *d_bias, int n,
+                 float *d_y, int64_t ld_y, bool add)
+{
+    const struct sw_backend_ops *ops = k->b->ops;
+    const bool gated = k->model->arch->gated;
+    float *d_up = k->s->d_up;
+    const int64_t ld = k->s->work.up;
+    if (ops->activated_matmul) {
+        ops->activated_matmul(k->b, k->d->activation, gated, m, d_bias, d_up, ld, n, d_y, ld_y,
+                              add);
+        return;
+    }
+    ops->activate(k->b, k->d->activation, gated, d_up, ld, n, m->cols, d_up, ld);
+    ops->matmul(k->b, m, d_bias, d_up, ld, n, d_y, ld_y, add);
+}
+
 /* x += down(act(up h)) */
 static void dense_mlp(const struct block *k, const float *d_h)
 {
     struct sw_stage_run *s = k->s;
     const struct sw_backend_ops *ops = k->b->ops;
-    const int64_t n = k->batch->n_rows, ld = s->work.up;
+    const int n = k->batch->n_rows;
     ops->matmul(k->b, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], d_h, k->ld, n, s->d_up,
-                ld, false);
-    ops->activate(k->b, k->d->activation, k->model->arch->gated, s->d_up, ld, n, k->d->ffn, s->d_up,
-                  ld);
-    ops->matmul(k->b, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS], s->d_up, ld, n,
-                s->d_x, k->ld, true);
+                s->work.up, false);
+    down(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS], n, s->d_x, k->ld, true);
 }
 
 /* Softmax over all experts in f32, the n_experts_used likeliest (lower index on ties), renormalised
@@ -119,7 +133,6 @@ static enum sw_status routed_mlp(const struct block *k, const float *d_h)
     const struct sw_dims *d = k->d;
     const struct sw_backend_ops *ops = k->b->ops;
     const int n = k->batch->n_rows, used = d->n_experts_used;
-    const int64_t ld = s->work.up;
     float *shares = s->shares + n;
     ops->matmul(k->b, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, s->d_router, d->n_experts,
                 false);
@@ -137,12 +150,9 @@ static enum sw_status routed_mlp(const struct block *k, const float *d_h)
         if (m == 0)
             continue;
         ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, s->d_expert_in, d->hidden);
-        ops->matmul(k->b, &k->w->expert_up[e], NULL, s->d_expert_in, d->hidden, m, s->d_up, ld,
-                    false);
-        ops->activate(k->b, d->activation, k->model->arch->gated, s->d_up, ld, m, d->expert_ffn,
-                      s->d_up, ld);
-        ops->matmul(k->b, &k->w->expert_down[e], NULL, s->d_up, ld, m, s->d_expert_out, d->hidden,
-                    false);
+        ops->matmul(k->b, &k->w->expert_up[e], NULL, s->d_expert_in, d->hidden, m, s->d_up,
+                    s->work.up, false);
+        down(k, &k->w->expert_down[e], NULL, m, s->d_expert_out, d->hidden, false);
         ops->scatter_add(k->b, s->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden, s->d_x,
                          k->ld);
     }

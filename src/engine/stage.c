@@ -45,8 +45,8 @@ static enum sw_status make_rope(struct sw_stage_run *s, float *d_table)
         for (int i = 0; i < half; i++) {
             /* The angle is rounded to f32 as transformers does; its cos and sin are exact. */
             const double angle = (double)((float)p * frequencies[i]);
-            row[2 * i] = (float)cos(angle);
-            row[2 * i + 1] = (float)sin(angle);
+            row[i] = (float)cos(angle);
+            row[half + i] = (float)sin(angle);
         }
         status = s->options.backend->ops->upload(s->options.backend,
                                                  d_table + (int64_t)p * d->rotary_dim, row,

@@ -123,39 +123,47 @@ static void gated_forms_multiply(void)
     }
 }
 
-static void rope_rotates(void)
+static void check_rope(enum sw_isa isa, bool interleaved, int rotary)
 {
-    enum { HEADS = 3, DIM = 20, ROTARY = 12, CONTEXT = 50, N = 9 };
-    float table[CONTEXT * ROTARY];
+    enum { HEADS = 3, DIM = 80, CONTEXT = 50, N = 9 };
+    const int half = rotary / 2;
+    float *table = floats((size_t)CONTEXT * (size_t)rotary, 5);
     for (int p = 0; p < CONTEXT; p++)
-        for (int i = 0; i < ROTARY / 2; i++) {
-            table[(p * ROTARY / 2 + i) * 2] = cosf((float)p * powf(0.1f, (float)i));
-            table[(p * ROTARY / 2 + i) * 2 + 1] = sinf((float)p * powf(0.1f, (float)i));
+        for (int i = 0; i < half; i++) {
+            table[p * rotary + i] = cosf((float)p * powf(0.9f, (float)i));
+            table[p * rotary + half + i] = sinf((float)p * powf(0.9f, (float)i));
         }
     const struct sw_span spans[] = {{0, 40, 5, 4}, {1, 3, 0, 5}};
-    struct sw_backend *b = open_cpu(2, SW_ISA_PORTABLE);
-    for (int interleaved = 0; interleaved < 2; interleaved++) {
-        const struct sw_rope rope = {ROTARY, interleaved, table};
-        float *x = floats(N * HEADS * DIM, 6), *was = floats(N * HEADS * DIM, 6);
-        b->ops->rope(b, &rope, spans, 2, HEADS, x, HEADS * DIM, DIM);
-        for (int r = 0; r < N; r++)
-            for (int h = 0; h < HEADS; h++)
-                for (int i = 0; i < DIM; i++) {
-                    const int at = (r * HEADS + h) * DIM, p = r < 5 ? 3 + r : 40 + r - 5;
-                    const int pair = interleaved ? i / 2 : i % (ROTARY / 2);
-                    const int first = interleaved ? pair * 2 : pair;
-                    const int second = interleaved ? first + 1 : first + ROTARY / 2;
-                    const float *cs = table + (p * ROTARY / 2 + pair) * 2;
-                    double want = was[at + i];
-                    if (i < ROTARY && i == first)
-                        want = (double)was[at + first] * cs[0] - (double)was[at + second] * cs[1];
-                    else if (i < ROTARY)
-                        want = (double)was[at + second] * cs[0] + (double)was[at + first] * cs[1];
-                    CU_ASSERT_DOUBLE_EQUAL(x[at + i], want, 2e-7);
-                }
-        free(x), free(was);
-    }
+    struct sw_backend *b = open_cpu(2, isa);
+    const struct sw_rope rope = {rotary, interleaved, table};
+    float *x = floats(N * HEADS * DIM, 6), *was = floats(N * HEADS * DIM, 6);
+    b->ops->rope(b, &rope, spans, 2, HEADS, x, HEADS * DIM, DIM);
+    for (int r = 0; r < N; r++)
+        for (int h = 0; h < HEADS; h++)
+            for (int i = 0; i < DIM; i++) {
+                const int at = (r * HEADS + h) * DIM, p = r < 5 ? 3 + r : 40 + r - 5;
+                const int pair = interleaved ? i / 2 : i % half;
+                const int first = interleaved ? pair * 2 : pair;
+                const int second = interleaved ? first + 1 : first + half;
+                const float *c = table + p * rotary + pair, *s = c + half;
+                double want = was[at + i];
+                if (i < rotary && i == first)
+                    want = (double)was[at + first] * *c - (double)was[at + second] * *s;
+                else if (i < rotary)
+                    want = (double)was[at + second] * *c + (double)was[at + first] * *s;
+                CU_ASSERT_DOUBLE_EQUAL(x[at + i], want, 3e-7);
+            }
+    free(x), free(was), free(table);
     b->ops->close(b);
+}
+
+static void rope_rotates(void)
+{
+    static const int rotary[] = {2, 12, 40, 64, 80}; /* below, above and at whole vectors */
+    for (int isa = 0; isa <= (int)sw_cpu_isa(); isa++)
+        for (size_t i = 0; i < sizeof rotary / sizeof rotary[0]; i++)
+            for (int interleaved = 0; interleaved < 2; interleaved++)
+                check_rope((enum sw_isa)isa, interleaved, rotary[i]);
 }
 
 static void rows_are_added_and_moved(void)

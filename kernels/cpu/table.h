@@ -1,0 +1,28 @@
+/* The table of one instruction set, which the including file has named: TABLE, TABLE_ISA. */
+#include "kernels/cpu/kernels.h"
+
+/* In this order: each builds on the one before. */
+#include "kernels/cpu/tile.h"
+
+#include "kernels/cpu/rows.h"
+
+#include "kernels/cpu/product.h"
+
+#include "kernels/cpu/attend.h"
+#include "kernels/cpu/limits.h"
+
+const struct sw_kernels TABLE = {
+    .isa = TABLE_ISA,
+    .bf16_x_bytes = PAIR_BYTES / 2,
+    .round_row = round_row,
+    .prepare_tile = prepare_tile,
+    .panel_product = panel_product,
+    .norm = norm,
+    .activate = activate,
+    .rope = rope,
+    .attend = attend,
+    .add_scaled = add_scaled,
+    .add = add,
+    .read_memory = read_memory,
+    .spin = spin,
+};
