@@ -1,7 +1,8 @@
 /*
  * Attention of a few queries over one KV head, block of keys by block of keys. Blocks lie at fixed
  * positions and a query's state changes only where it sees a key, so its bits do not depend on
- * which other queries are in the tile. Included per instruction set, after rows.h.
+ * which other queries are in the tile. With bf16 keys and values, queries and shares are rounded to
+ * bf16 as well, as products round their input. Included per instruction set, after product.h.
  */
 #ifndef SW_KERNELS_ATTEND_H
 #define SW_KERNELS_ATTEND_H
@@ -9,11 +10,11 @@
 #include <math.h>
 #include <string.h>
 
-/* Scratch: q (rows, head_dim), out (rows, dim_pad), p (rows, SW_KEY_BLOCK), top, total (rows),
+/* Scratch: q (rows, dim_even), out (rows, dim_pad), p (rows, SW_KEY_BLOCK), top, total (rows),
  * block (SW_KEY_BLOCK, head_dim) and what a vector may read past it */
 struct softmax {
     const struct sw_attend_tile *t;
-    int dim_pad;
+    int dim_pad, dim_even;
     float *q, *out, *p, *top, *total, *block;
 };
 
@@ -79,17 +80,17 @@ ALWAYS_INLINE void attend_block(enum kind stored, const struct softmax *s, int64
                                 int end)
 {
     const struct sw_attend_tile *t = s->t;
-    const char *k = t->kv + base * 2 * t->head_dim * kind_bytes(stored);
-    const char *v = k + SW_KEY_BLOCK * t->head_dim * kind_bytes(stored);
+    const int64_t size = stored == KIND_F32 ? 4 : 2, keys = stored == KIND_PAIRS ? 2 : 1;
+    const char *k = t->kv + base * 2 * s->dim_even * size;
+    const char *v = k + SW_KEY_BLOCK * s->dim_even * size;
     const int row = first * t->group, n_rows = (end - first) * t->group;
-    const bool widen = stored != KIND_F32 && n_rows > 2 * TILE_ROWS;
+    const bool widen = stored == KIND_F16 && n_rows > 2 * TILE_ROWS;
     const enum kind kind = widen ? KIND_F32 : stored;
-    const ptrdiff_t size = kind_bytes(kind);
     const struct tile scores = {.w = widen ? widened(stored, s, k) : k,
-                                .w_step = SW_KEY_BLOCK * size,
-                                .x = (const char *)(s->q + row * t->head_dim),
-                                .x_ld = t->head_dim * 4,
-                                .steps = t->head_dim,
+                                .w_step = SW_KEY_BLOCK * kind_bytes(kind),
+                                .x = (const char *)(s->q + row * s->dim_even),
+                                .x_ld = s->dim_even * 4,
+                                .steps = count_steps(kind, t->head_dim),
                                 .c = s->p + row * SW_KEY_BLOCK,
                                 .c_ld = SW_KEY_BLOCK};
     tall[kind](n_rows, SW_KEY_BLOCK / 16, scores);
@@ -98,21 +99,29 @@ ALWAYS_INLINE void attend_block(enum kind stored, const struct softmax *s, int64
         int lo, hi;
         visible(t, i, base, &lo, &hi);
         whole = whole && lo == 0 && hi == SW_KEY_BLOCK;
-        for (int g = 0; g < t->group; g++)
+        for (int g = 0; g < t->group; g++) {
+            float *p = s->p + (i * t->group + g) * SW_KEY_BLOCK;
             soften(s, i * t->group + g, base, lo, hi);
+            if (kind == KIND_PAIRS)
+                round_row(p, SW_KEY_BLOCK, p);
+        }
     }
+    struct tile values = {.w_step = t->head_dim * kind_bytes(kind),
+                          .x_ld = SW_KEY_BLOCK * 4,
+                          .c_ld = s->dim_pad,
+                          .resume = true};
     if (widen)
         v = widened(stored, s, v);
-    struct tile values = {
-        .w_step = t->head_dim * size, .x_ld = SW_KEY_BLOCK * 4, .c_ld = s->dim_pad, .resume = true};
-    /* Keys that a query does not see are not even multiplied by 0: they may hold anything. */
+    /* Keys that a query does not see are not even multiplied by 0: they may hold anything. (The
+     * second of a pair holds 0 until it is stored.) */
     for (int i = first; i < end; i = whole ? end : i + 1) {
         int lo = 0, hi = SW_KEY_BLOCK;
         if (!whole)
             visible(t, i, base, &lo, &hi);
-        values.w = v + lo * values.w_step;
-        values.x = (const char *)(s->p + i * t->group * SW_KEY_BLOCK + lo);
-        values.steps = hi - lo;
+        const int64_t from = lo / keys;
+        values.w = v + from * values.w_step;
+        values.x = (const char *)(s->p + i * t->group * SW_KEY_BLOCK) + from * x_bytes(kind);
+        values.steps = (hi + keys - 1) / keys - from;
         values.c = s->out + i * t->group * s->dim_pad;
         tall[kind](whole ? n_rows : t->group, s->dim_pad / 16, values);
     }
@@ -145,16 +154,20 @@ static void attend(const struct sw_attend_tile *t)
 {
     const int n_rows = t->n_queries * t->group, dim_pad = (t->head_dim + 15) / 16 * 16;
     struct softmax s = {.t = t, .dim_pad = dim_pad, .p = t->scratch};
+    s.dim_even = (t->head_dim + 1) & ~1;
     s.out = s.p + n_rows * SW_KEY_BLOCK;
     s.q = s.out + n_rows * dim_pad;
-    s.top = s.q + n_rows * t->head_dim;
+    s.top = s.q + n_rows * s.dim_even;
     s.total = s.top + n_rows;
     s.block = s.total + n_rows;
-    memset(s.out, 0, (size_t)(n_rows * dim_pad) * sizeof *s.out);
+    for (int i = 0; i < n_rows * dim_pad; i += 16)
+        v_store(s.out + i, v_set(0));
     for (int row = 0; row < n_rows; row++) {
-        memcpy(s.q + row * t->head_dim,
-               t->q + row / t->group * t->q_ld + row % t->group * t->q_head,
-               (size_t)t->head_dim * sizeof *s.q);
+        const float *q = t->q + row / t->group * t->q_ld + row % t->group * t->q_head;
+        if (t->format == SW_BF16)
+            round_row(q, t->head_dim, s.q + row * s.dim_even);
+        else
+            memcpy(s.q + row * s.dim_even, q, (size_t)t->head_dim * sizeof *s.q);
         s.top[row] = -INFINITY;
         s.total[row] = 0;
     }
@@ -163,7 +176,7 @@ static void attend(const struct sw_attend_tile *t)
     else if (t->format == SW_F16)
         attend_kind(KIND_F16, &s);
     else
-        attend_kind(KIND_BF16, &s);
+        attend_kind(KIND_PAIRS, &s);
     for (int row = 0; row < n_rows; row++) {
         float *out = t->out + row / t->group * t->out_ld + row % t->group * t->head_dim;
         const vec total = v_set(s.total[row]);

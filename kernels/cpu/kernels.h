@@ -123,8 +123,11 @@ int sw_panel_width(int64_t rows, int64_t panel);
 void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
                    float *out);
 
-/* KV of a head: blocks of SW_KEY_BLOCK keys, in each K as (head_dim, keys) and V as (keys,
- * head_dim) */
+/*
+ * KV of a head: blocks of SW_KEY_BLOCK keys, in each K as (head_dim, keys) and V as (keys,
+ * head_dim); in bf16 as pairs, K (head_dim / 2, keys, 2) and V (keys / 2, head_dim, 2). head_dim is
+ * rounded up to even for the size of a block.
+ */
 size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context);
 void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position, const float *k,
                const float *v);

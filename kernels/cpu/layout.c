@@ -148,17 +148,38 @@ void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t
 
 size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context)
 {
-    return (size_t)(2 * (uint64_t)head_dim * sw_round_up((uint64_t)context, SW_KEY_BLOCK) *
-                    sw_dtype_info(format)->bits / 8);
+    return (size_t)sw_kv_bytes(format, 1, 1, head_dim, context);
+}
+
+/* bf16: pairs of neighbouring dimensions in K, of neighbouring keys in V. */
+static void put_pairs(int head_dim, uint16_t *k_block, uint16_t *v_block, int64_t key,
+                      const float *k, const float *v)
+{
+    for (int64_t d = 0; d < head_dim; d++)
+        k_block[(d / 2 * SW_KEY_BLOCK + key) * 2 + (d & 1)] = sw_f32_to_bf16(k[d]);
+    if (head_dim & 1)
+        k_block[(head_dim / 2 * SW_KEY_BLOCK + key) * 2 + 1] = 0;
+    uint16_t *const pair = v_block + key / 2 * head_dim * 2;
+    for (int64_t d = 0; d < head_dim; d++) {
+        pair[d * 2 + (key & 1)] = sw_f32_to_bf16(v[d]);
+        if (!(key & 1))
+            pair[d * 2 + 1] = 0; /* until that key is stored */
+    }
 }
 
 void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position, const float *k,
                const float *v)
 {
-    const int64_t block = position / SW_KEY_BLOCK * SW_KEY_BLOCK * 2 * head_dim;
-    const int64_t key = position % SW_KEY_BLOCK;
+    const int64_t dim_even = (head_dim + 1) & ~1;
+    const int64_t k_block = position / SW_KEY_BLOCK * SW_KEY_BLOCK * 2 * dim_even;
+    const int64_t v_block = k_block + SW_KEY_BLOCK * dim_even, key = position % SW_KEY_BLOCK;
+    if (format == SW_BF16) {
+        uint16_t *data = (uint16_t *)(void *)head;
+        put_pairs(head_dim, data + k_block, data + v_block, key, k, v);
+        return;
+    }
     for (int64_t d = 0; d < head_dim; d++)
-        store(format, head, block + d * SW_KEY_BLOCK + key, k[d]);
+        store(format, head, k_block + d * SW_KEY_BLOCK + key, k[d]);
     for (int64_t d = 0; d < head_dim; d++)
-        store(format, head, block + (SW_KEY_BLOCK + key) * head_dim + d, v[d]);
+        store(format, head, v_block + key * head_dim + d, v[d]);
 }

@@ -19,7 +19,7 @@
 #endif
 
 /* How the weights lie: one element a step, or (PAIRS) two bf16 of consecutive columns. */
-enum kind { KIND_F32, KIND_F16, KIND_BF16, KIND_PAIRS };
+enum kind { KIND_F32, KIND_F16, KIND_PAIRS };
 
 struct tile {
     const char *w;
@@ -45,9 +45,7 @@ ALWAYS_INLINE vec load_kind(enum kind kind, const char *w)
 {
     if (kind == KIND_F32)
         return v_load((const float *)(const void *)w);
-    if (kind == KIND_F16)
-        return v_load_f16((const uint16_t *)(const void *)w);
-    return v_load_bf16((const uint16_t *)(const void *)w);
+    return v_load_f16((const uint16_t *)(const void *)w);
 }
 
 ALWAYS_INLINE ptrdiff_t kind_bytes(enum kind kind)
@@ -269,13 +267,10 @@ ALWAYS_INLINE void tile_tall(enum kind kind, int64_t n, int n_vecs, struct tile 
     }
 TALL(tall_f32, KIND_F32)
 TALL(tall_f16, KIND_F16)
-TALL(tall_bf16, KIND_BF16)
 TALL(tall_pairs, KIND_PAIRS)
 #undef TALL
 
-static void (*const tall[])(int64_t n, int n_vecs, struct tile t) = {[KIND_F32] = tall_f32,
-                                                                     [KIND_F16] = tall_f16,
-                                                                     [KIND_BF16] = tall_bf16,
-                                                                     [KIND_PAIRS] = tall_pairs};
+static void (*const tall[])(int64_t n, int n_vecs, struct tile t) = {
+    [KIND_F32] = tall_f32, [KIND_F16] = tall_f16, [KIND_PAIRS] = tall_pairs};
 
 #endif

@@ -47,10 +47,6 @@ static inline __m256 widen_bf16(const uint16_t *p)
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
-static inline vec v_load_bf16(const uint16_t *p)
-{
-    return (vec){widen_bf16(p), widen_bf16(p + 8)};
-}
 static inline __m256 even_of(const uint16_t *p)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)p), 16));

@@ -34,11 +34,6 @@ static inline vec v_load_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
-static inline vec v_load_bf16(const uint16_t *p)
-{
-    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-}
 /* Sixteen pairs of bf16: their first members, their second members. */
 static inline vec v_load_even(const uint16_t *p)
 {

@@ -48,10 +48,6 @@ static inline vec v_load_f16(const uint16_t *p)
 {
     EACH_LANE(sw_f16_to_f32(p[i]));
 }
-static inline vec v_load_bf16(const uint16_t *p)
-{
-    EACH_LANE(sw_bf16_to_f32(p[i]));
-}
 static inline vec v_load_even(const uint16_t *p)
 {
     EACH_LANE(sw_bf16_to_f32(p[2 * i]));

@@ -16,7 +16,8 @@ uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols)
 uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim, int64_t context)
 {
     const uint64_t keys = sw_round_up((uint64_t)context, SW_KEY_BLOCK);
-    const uint64_t n = 2 * (uint64_t)slots * (uint64_t)n_kv_heads * keys * (uint64_t)head_dim;
+    const uint64_t dim = sw_round_up((uint64_t)head_dim, 2);
+    const uint64_t n = 2 * (uint64_t)slots * (uint64_t)n_kv_heads * keys * dim;
     return sw_round_up(n * sw_dtype_info(format)->bits / 8, SW_ALIGN);
 }
 
