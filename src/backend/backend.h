@@ -104,6 +104,8 @@ struct sw_backend_ops {
     /* Stores K and V of the rows: KV head h of row r at d_k + r * ld + h * head (V alike). */
     void (*kv_store)(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
                      int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head);
+    /* The first n positions of slot `from` become those of slot `to`; what `to` held is lost. */
+    void (*kv_copy)(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);
     /* softmax(scale · q·kᵀ + alibi) · v over the visible keys, which are already stored. */
     void (*attend)(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
                    const struct sw_span *spans, int n_spans);

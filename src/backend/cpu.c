@@ -356,6 +356,7 @@ static const struct sw_backend_ops ops = {
     .activated_matmul = sw_cpu_activated_matmul,
     .rope = rope,
     .kv_store = sw_cpu_kv_store,
+    .kv_copy = sw_cpu_kv_copy,
     .attend = sw_cpu_attend,
     .activate = activate,
     .add = add,

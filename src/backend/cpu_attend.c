@@ -1,6 +1,9 @@
 /* Keys and values on the CPU: storing them, and attention shared out over slots, heads, queries. */
 #include "backend/cpu_internal.h"
 
+#include <assert.h>
+#include <string.h>
+
 static char *kv_head(const struct sw_kv *kv, int slot, int head)
 {
     return (char *)kv->d_data + sw_kv_head_bytes(kv->format, kv->head_dim, kv->context) *
@@ -45,6 +48,28 @@ void sw_cpu_kv_store(struct sw_backend *b, const struct sw_kv *kv, const struct 
     struct store s = {kv, spans, n_spans, d_k, d_v, ld, head};
     const bool is_small = span_rows(spans, n_spans) < 8;
     sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, store_head, &s, kv->n_kv_heads);
+}
+
+struct copy {
+    const struct sw_kv *kv;
+    int from, to;
+    size_t bytes; /* of a head's blocks */
+};
+
+static void copy_head(void *ctx, int64_t h, int worker)
+{
+    const struct copy *c = ctx;
+    (void)worker;
+    memcpy(kv_head(c->kv, c->to, (int)h), kv_head(c->kv, c->from, (int)h), c->bytes);
+}
+
+/* A head's positions lie in blocks, so whole blocks go: what is beyond n is not looked at. */
+void sw_cpu_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n)
+{
+    struct copy c = {kv, from, to, sw_kv_head_bytes(kv->format, kv->head_dim, n)};
+    assert(from != to && n <= kv->context);
+    const bool is_small = c.bytes * (size_t)kv->n_kv_heads < 65536;
+    sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, copy_head, &c, kv->n_kv_heads);
 }
 
 struct attend {

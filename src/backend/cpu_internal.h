@@ -28,6 +28,7 @@ void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
 void sw_cpu_kv_store(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
                      int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head);
+void sw_cpu_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);
 void sw_cpu_attend(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
                    const struct sw_span *spans, int n_spans);
 

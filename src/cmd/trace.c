@@ -127,7 +127,7 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     if (status == SW_OK)
         status = sw_engine_slot(s->engine, 0, &greedy);
     if (status == SW_OK)
-        status = sw_feed(s->engine, ids->items, n, s->params.rows, SW_WANT_ALL);
+        status = sw_feed(s->engine, ids->items, n, s->params.rows);
     if (status == SW_OK)
         status = sw_session_stop(s);
     if (status == SW_OK)

@@ -6,12 +6,19 @@
 
 #include <stdint.h>
 
-enum sw_want { SW_WANT_NOTHING, SW_WANT_LAST, SW_WANT_ALL };
+/*
+ * What is asked of a span's n rows: rows [score_from, sample_from) give the log-probability of the
+ * id that follows them, rows [sample_from, n) a sample of the next. Nothing: both are n.
+ */
+struct sw_ask {
+    int32_t score_from, sample_from;
+    int32_t next; /* the id that follows the last row, when that one is scored */
+};
 
 struct sw_batch {
     int n_rows, n_spans;
     struct sw_span *spans; /* (n_spans), covering rows 0 … n_rows - 1 in order */
-    unsigned char *want;   /* (n_spans) enum sw_want: rows whose next token is asked for */
+    struct sw_ask *asks;   /* (n_spans) */
     int32_t *ids;          /* (n_rows) */
 };
 

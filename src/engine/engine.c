@@ -1,6 +1,8 @@
 /* Owns a rank's part of the pipeline: what arrives, the stage's work, what is passed on. */
 #include "engine/engine_impl.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,7 @@ static void find_stages(struct sw_engine *e)
     for (int r = 0; r < size; r++) {
         if (e->options.slices[r].count == 0)
             continue;
+        e->stages++;
         if (e->first_rank < 0)
             e->first_rank = r;
         e->last_rank = r;
@@ -24,46 +27,48 @@ static bool is_last(const struct sw_engine *e)
     return e->options.transport->rank == e->last_rank;
 }
 
-static enum sw_status open_last(struct sw_engine *e)
+static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
 {
-    const struct sw_footprint_params *p = &e->options.params;
-    const size_t vocab = (size_t)e->options.model->dims.vocab;
-    e->slots = calloc((size_t)p->slots, sizeof *e->slots);
-    e->logits = malloc((size_t)SW_LOGIT_ROWS * vocab * sizeof *e->logits);
-    if (!e->slots || !e->logits)
-        return sw_fail(SW_ENOMEM, "no memory for the logits");
-    for (int i = 0; i < p->slots; i++) {
-        e->slots[i].sampling = sw_sampling_default();
-        e->slots[i].history = calloc((size_t)p->context, sizeof *e->slots[i].history);
-        if (!e->slots[i].history)
-            return sw_fail(SW_ENOMEM, "no memory for a sequence's ids");
-    }
-    return sw_sampler_create(vocab, &e->sampler);
+    const struct sw_engine_options *o = &e->options;
+    const int rank = o->transport->rank;
+    if (o->slices[rank].count == 0)
+        return SW_OK;
+    const struct sw_stage_options stage = {.model = o->model,
+                                           .backend = o->backend,
+                                           .params = o->params,
+                                           .first = o->slices[rank].first,
+                                           .count = o->slices[rank].count,
+                                           .embed = rank == e->first_rank,
+                                           .head = rank == e->last_rank};
+    e->load_start = sw_clock();
+    SW_TRY(sw_stage_open(&stage, loader, &e->stage));
+    e->load_end = sw_clock();
+    sw_recorder_add(&e->recorder, SW_ACTIVITY_LOAD, e->load_start, e->load_end, 0);
+    return stage.head ? sw_last_open(e) : SW_OK;
 }
 
 enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw_loader *loader,
                               struct sw_engine **out)
 {
     const int rank = options->transport->rank;
+    const struct sw_footprint_params *p = &options->params;
     struct sw_engine *e = calloc(1, sizeof *e);
-    enum sw_status status = SW_OK;
+    enum sw_status status;
     *out = NULL;
     if (!e)
         return sw_fail(SW_ENOMEM, "no memory for an engine");
     e->options = *options;
     find_stages(e);
-    if (options->slices[rank].count > 0) {
-        const struct sw_stage_options stage = {.model = options->model,
-                                               .backend = options->backend,
-                                               .params = options->params,
-                                               .first = options->slices[rank].first,
-                                               .count = options->slices[rank].count,
-                                               .embed = rank == e->first_rank,
-                                               .head = rank == e->last_rank};
-        status = sw_stage_open(&stage, loader, &e->stage);
-        if (status == SW_OK && stage.head)
-            status = open_last(e);
-    }
+    e->limits =
+        (struct sw_wire_limits){.rows = p->rows,
+                                .slots = p->slots,
+                                .context = p->context,
+                                .vocab = options->model->dims.vocab,
+                                .hidden = rank == e->first_rank ? 0 : options->model->dims.hidden};
+    e->times = calloc((size_t)options->transport->size, sizeof *e->times);
+    e->ahead = calloc((size_t)options->transport->size, sizeof *e->ahead);
+    status = e->times && e->ahead ? open_stage(e, loader)
+                                  : sw_fail(SW_ENOMEM, "no memory for an engine");
     if (status != SW_OK) {
         sw_engine_close(e);
         return status;
@@ -76,20 +81,31 @@ void sw_engine_close(struct sw_engine *e)
 {
     if (!e)
         return;
-    for (int i = 0; e->slots && i < e->options.params.slots; i++)
-        free(e->slots[i].history);
+    sw_timeline_close(e->timeline);
+    sw_recorder_free(&e->recorder);
     for (size_t i = 0; i < e->cap_local; i++)
         free(e->local[i].bytes);
     free(e->local);
     free(e->local_bytes);
-    free(e->slots);
-    free(e->logits);
-    sw_sampler_free(e->sampler);
+    free(e->decoded);
+    free(e->times);
+    free(e->ahead);
+    sw_last_close(e);
     sw_stage_close(e->stage);
     free(e->in.bytes);
     free(e->out.bytes);
     free(e->results.bytes);
     free(e);
+}
+
+int sw_engine_stages(const struct sw_engine *e)
+{
+    return e->stages;
+}
+
+int sw_engine_vocab(const struct sw_engine *e)
+{
+    return e->limits.vocab;
 }
 
 enum sw_status sw_engine_deliver(struct sw_engine *e, enum sw_engine_kind kind, int layer,
@@ -120,123 +136,92 @@ static enum sw_status tapped(void *context, int layer, const float *hidden, int 
     return SW_OK;
 }
 
-/* Rows of the batch whose next token is asked for: how many, and which. rows may be NULL. */
-static int wanted_rows(const struct sw_batch *batch, int32_t *rows, int *spans)
-{
-    int n = 0;
-    for (int i = 0; i < batch->n_spans; i++) {
-        const struct sw_span *s = &batch->spans[i];
-        const int64_t from = batch->want[i] == SW_WANT_ALL    ? 0
-                             : batch->want[i] == SW_WANT_LAST ? s->n - 1
-                                                              : s->n;
-        for (int64_t r = from; r < s->n; r++, n++)
-            if (rows) {
-                rows[n] = (int32_t)(s->row + r);
-                spans[n] = i;
-            }
-    }
-    return n;
-}
-
-static enum sw_status sample(struct sw_engine *e, const struct sw_span *span, int32_t row,
-                             const float *logits, struct sw_result *result)
-{
-    struct slot *slot = &e->slots[span->slot];
-    const int64_t position = span->position + row - span->row;
-    result->slot = span->slot;
-    result->position = position;
-    return sw_sampler_pick(e->sampler, &slot->sampling, logits,
-                           (size_t)e->options.model->dims.vocab, (size_t)e->options.vocab_limit,
-                           slot->history, (size_t)position + 1, (uint64_t)position + 1,
-                           &result->sampled);
-}
-
-/* The last stage: ids into the histories, logits, samples into e->results. */
-static enum sw_status finish_batch(struct sw_engine *e, const struct sw_batch *batch, int *n_out)
-{
-    const int64_t vocab = e->options.model->dims.vocab;
-    const int n = wanted_rows(batch, NULL, NULL);
-    enum sw_status status = SW_OK;
-    for (int i = 0; i < batch->n_spans; i++) {
-        const struct sw_span *s = &batch->spans[i];
-        memcpy(e->slots[s->slot].history + s->position, batch->ids + s->row,
-               (size_t)s->n * sizeof *batch->ids);
-    }
-    *n_out = n;
-    SW_TRY(sw_wire_reserve(&e->results, (size_t)n * sizeof(struct sw_result) + 1));
-    struct sw_result *results = (struct sw_result *)(void *)e->results.bytes;
-    memset(e->results.bytes, 0, (size_t)n * sizeof *results);
-    int32_t *rows = malloc(((size_t)n + 1) * sizeof *rows);
-    int *spans = malloc(((size_t)n + 1) * sizeof *spans);
-    if (!rows || !spans)
-        status = sw_fail(SW_ENOMEM, "no memory for %d rows", n);
-    else
-        wanted_rows(batch, rows, spans);
-    for (int i = 0; i < n && status == SW_OK; i += SW_LOGIT_ROWS) {
-        const int m = n - i < SW_LOGIT_ROWS ? n - i : SW_LOGIT_ROWS;
-        status = sw_stage_logits(e->stage, rows + i, m, e->logits);
-        for (int j = 0; j < m && status == SW_OK; j++) {
-            const struct sw_span *span = &batch->spans[spans[i + j]];
-            status = sample(e, span, rows[i + j], e->logits + j * vocab, &results[i + j]);
-            if (status == SW_OK && e->watch_logits)
-                status = sw_engine_deliver(e, SW_MSG_LOGITS, 0, results[i + j].position, 1,
-                                           e->logits + j * vocab, vocab);
-        }
-    }
-    free(rows);
-    free(spans);
-    return status;
-}
-
 static enum sw_status breathe(void *context)
 {
     struct sw_engine *e = context;
     return sw_transport_alive(e->options.transport);
 }
 
-enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_batch *batch,
-                                   const float *hidden)
+/* The stage's work: what is to be sent stands in *bytes, *length bytes of it. */
+static enum sw_status compute(struct sw_engine *e, const struct sw_batch *batch,
+                              const float *hidden, const char **bytes, size_t *length)
 {
-    struct sw_transport *t = e->options.transport;
-    const int width = e->options.model->dims.hidden;
     e->current = batch;
     e->stage->tap = e->watch_hidden ? tapped : NULL;
     e->stage->tap_context = e;
     e->stage->breathe = breathe;
     if (is_last(e)) {
-        int n;
         SW_TRY(sw_stage_forward(e->stage, batch, hidden, NULL));
-        SW_TRY(finish_batch(e, batch, &n));
-        const size_t bytes = (size_t)n * sizeof(struct sw_result);
-        if (t->rank == 0)
-            return sw_engine_queue(e, e->results.bytes, bytes);
-        struct sw_message m = {.kind = SW_MSG_RESULT};
-        return sw_transport_send(t, 0, &m, e->results.bytes, bytes);
+        SW_TRY(sw_last_finish(e, batch, length));
+        *bytes = e->results.bytes;
+        return SW_OK;
     }
     const size_t head = sw_wire_batch_head(batch->n_rows, batch->n_spans);
-    const size_t bytes = head + (size_t)batch->n_rows * (size_t)width * sizeof(float);
-    SW_TRY(sw_wire_reserve(&e->out, bytes));
+    *length = head + (size_t)batch->n_rows * (size_t)e->options.model->dims.hidden * sizeof(float);
+    SW_TRY(sw_wire_reserve(&e->out, *length));
     sw_wire_write_batch(batch, e->out.bytes);
-    SW_TRY(sw_stage_forward(e->stage, batch, hidden, (float *)(void *)(e->out.bytes + head)));
-    struct sw_message m = {.kind = SW_MSG_BATCH};
-    const struct sw_batch_body body = {batch->n_rows, batch->n_spans, width};
-    memcpy(m.body, &body, sizeof body);
-    return sw_transport_send(t, e->next, &m, e->out.bytes, bytes);
+    *bytes = e->out.bytes;
+    return sw_stage_forward(e->stage, batch, hidden, (float *)(void *)(e->out.bytes + head));
 }
 
-static void take_slot(struct sw_engine *e, const struct sw_slot_body *body)
+static enum sw_status pass_on(struct sw_engine *e, const struct sw_batch *batch, const char *bytes,
+                              size_t length)
 {
-    if (!e->slots || body->slot < 0 || body->slot >= e->options.params.slots)
-        return;
-    e->slots[body->slot].sampling = body->sampling;
+    struct sw_transport *t = e->options.transport;
+    if (is_last(e) && t->rank == 0)
+        return sw_engine_queue(e, bytes, length);
+    struct sw_message m = {.kind = is_last(e) ? SW_MSG_RESULT : SW_MSG_BATCH};
+    const struct sw_batch_body body = {batch->n_rows, batch->n_spans,
+                                       e->options.model->dims.hidden};
+    memcpy(m.body, &body, sizeof body);
+    return sw_transport_send(t, is_last(e) ? 0 : e->next, &m, bytes, length);
+}
+
+enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_batch *batch,
+                                   const float *hidden)
+{
+    const char *bytes;
+    size_t length;
+    const double start = sw_clock();
+    SW_TRY(compute(e, batch, hidden, &bytes, &length));
+    const double computed = sw_clock();
+    sw_recorder_add(&e->recorder, SW_ACTIVITY_COMPUTE, start, computed, batch->n_rows);
+    SW_TRY(pass_on(e, batch, bytes, length));
+    sw_recorder_add(&e->recorder, SW_ACTIVITY_SEND, computed, sw_clock(), batch->n_rows);
+    return sw_engine_tell(e, false);
+}
+
+static enum sw_status take_slot(struct sw_engine *e, const struct sw_message *m)
+{
+    struct sw_slot_body body;
+    memcpy(&body, m->body, sizeof body);
+    if (body.slot < 0 || body.slot >= e->limits.slots)
+        return sw_fail(SW_EPEER,
+                       "rank %d spoke of slot %d of %d; start the same program everywhere",
+                       m->source, body.slot, e->limits.slots);
+    if (e->last)
+        sw_last_slot(e, &body);
+    return SW_OK;
+}
+
+static enum sw_status take_copy(struct sw_engine *e, const struct sw_message *m)
+{
+    struct sw_copy_body body;
+    memcpy(&body, m->body, sizeof body);
+    SW_TRY(sw_wire_check_copy(&body, &e->limits));
+    if (e->stage)
+        sw_stage_copy(e->stage, body.from, body.to, body.n);
+    if (e->last)
+        sw_last_copy(e, &body);
+    return SW_OK;
 }
 
 enum sw_status sw_engine_control(struct sw_engine *e, struct sw_message *m)
 {
     if (m->kind == SW_MSG_SLOT) {
-        struct sw_slot_body body;
-        memcpy(&body, m->body, sizeof body);
-        take_slot(e, &body);
+        SW_TRY(take_slot(e, m));
+    } else if (m->kind == SW_MSG_COPY) {
+        SW_TRY(take_copy(e, m));
     } else if (m->kind == SW_MSG_WATCH) {
         struct sw_watch_body body;
         memcpy(&body, m->body, sizeof body);
@@ -251,25 +236,33 @@ enum sw_status sw_engine_control(struct sw_engine *e, struct sw_message *m)
     return e->next >= 0 ? sw_transport_send(e->options.transport, e->next, m, NULL, 0) : SW_OK;
 }
 
-enum sw_status sw_engine_serve(struct sw_engine *e)
+static enum sw_status receive(struct sw_engine *e, struct sw_message *m)
 {
     struct sw_transport *t = e->options.transport;
-    const struct sw_footprint_params *p = &e->options.params;
+    const double start = sw_clock();
+    SW_TRY(sw_transport_recv_head(t, SW_ANY_RANK, m));
+    SW_TRY(sw_wire_reserve(&e->in, m->bytes + 1));
+    if (m->bytes > 0)
+        SW_TRY(sw_transport_recv_payload(t, m, e->in.bytes));
+    sw_recorder_add(&e->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
+    return SW_OK;
+}
+
+enum sw_status sw_engine_serve(struct sw_engine *e)
+{
     for (;;) {
         struct sw_message m;
-        SW_TRY(sw_transport_recv_head(t, SW_ANY_RANK, &m));
-        SW_TRY(sw_wire_reserve(&e->in, m.bytes + 1));
-        if (m.bytes > 0)
-            SW_TRY(sw_transport_recv_payload(t, &m, e->in.bytes));
+        SW_TRY(receive(e, &m));
         if (m.kind == SW_MSG_STOP)
-            return SW_OK;
-        if (m.kind == SW_MSG_BATCH && e->stage) {
+            return sw_engine_tell(e, true);
+        if (m.kind == SW_MSG_RECORD) {
+            SW_TRY(sw_engine_start_recorder(e));
+        } else if (m.kind == SW_MSG_BATCH && e->stage) {
             struct sw_batch_body body;
             struct sw_batch batch;
             const float *hidden;
             memcpy(&body, m.body, sizeof body);
-            SW_TRY(sw_wire_read_batch(&body, e->in.bytes, m.bytes, p->rows, p->slots, p->context,
-                                      &batch, &hidden));
+            SW_TRY(sw_wire_read_batch(&body, e->in.bytes, m.bytes, &e->limits, &batch, &hidden));
             SW_TRY(sw_engine_run_batch(e, &batch, hidden));
         } else {
             SW_TRY(sw_engine_control(e, &m));

@@ -7,8 +7,7 @@
 #define SW_ENGINE_ENGINE_H
 
 #include "engine/stage.h"
-#include "text/sampler.h"
-#include "transport/transport.h"
+#include "engine/wire.h"
 
 struct sw_engine;
 
@@ -26,13 +25,6 @@ struct sw_engine_options {
     int vocab_limit;                      /* ids from here on are never sampled */
 };
 
-/* One sampled token: what follows `position` of the slot. */
-struct sw_result {
-    int32_t slot;
-    int64_t position;
-    struct sw_sampled sampled;
-};
-
 /* Rank 0 is told of values that were asked for beside the samples; data is valid during the call.
  */
 struct sw_engine_watch {
@@ -47,13 +39,17 @@ struct sw_engine_watch {
 enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw_loader *loader,
                               struct sw_engine **out);
 void sw_engine_close(struct sw_engine *engine);
+int sw_engine_stages(const struct sw_engine *engine); /* ranks that have layers */
+int sw_engine_vocab(const struct sw_engine *engine);  /* ids are below */
 
 /* Ranks other than 0: runs what comes until rank 0 says stop. */
 enum sw_status sw_engine_serve(struct sw_engine *engine);
 
-/* Rank 0 from here on. Begins a sequence in `slot`, from position 0. */
+/* Rank 0 from here on. Begins a sequence in `slot`, from position 0 or where a copy ends. */
 enum sw_status sw_engine_slot(struct sw_engine *engine, int slot,
                               const struct sw_sampling *sampling);
+/* The first n positions of slot `from`, which have been submitted, become those of slot `to`. */
+enum sw_status sw_engine_copy(struct sw_engine *engine, int from, int to, int n);
 /* Sends the batch on its way (and computes the first stage, if that is rank 0's). Copied. */
 enum sw_status sw_engine_submit(struct sw_engine *engine, const struct sw_batch *batch);
 /*
@@ -64,7 +60,17 @@ enum sw_status sw_engine_collect(struct sw_engine *engine, const struct sw_resul
                                  int *n);
 /* Asks every stage for hidden states, or the last for logits, of all batches from now on. */
 enum sw_status sw_engine_watch(struct sw_engine *engine, const struct sw_engine_watch *watch);
-/* Ends the other ranks' serve. Nothing may be under way. */
+/*
+ * Writes what every rank does from now on, and its loading before, to a trace file (timeline.h).
+ * Once, before anything is submitted.
+ */
+enum sw_status sw_engine_record(struct sw_engine *engine, const char *path);
+/*
+ * Where each rank's time went, (transport->size): its own word, at most about a second old while
+ * it has work, exact after sw_engine_stop.
+ */
+const struct sw_times *sw_engine_times(const struct sw_engine *engine);
+/* Ends the other ranks' serve and takes their last word. Nothing may be under way. */
 enum sw_status sw_engine_stop(struct sw_engine *engine);
 
 #endif

@@ -1,27 +1,25 @@
-/* What engine.c (a rank's part) and lead.c (rank 0's) share. Internal to src/engine/. */
+/* What engine.c (a rank's part), last.c (the last stage's), lead.c (rank 0's) and clocks.c share.
+ * Internal to src/engine/. */
 #ifndef SW_ENGINE_IMPL_H
 #define SW_ENGINE_IMPL_H
 
 #include "engine/engine.h"
-#include "engine/wire.h"
 
-/* What the last stage knows of a sequence. */
-struct slot {
-    struct sw_sampling sampling;
-    int32_t *history; /* (context): ids by position */
-};
+struct sw_last; /* last.c: what the last stage keeps */
 
 struct sw_engine {
     struct sw_engine_options options;
+    struct sw_wire_limits limits;
     struct sw_stage_run *stage; /* NULL: this rank has no layers */
-    struct slot *slots;         /* (slots), last stage only */
-    struct sw_sampler *sampler;
-    float *logits;             /* (SW_LOGIT_ROWS, vocab), last stage only */
+    struct sw_last *last;       /* NULL: this rank's is not the last stage */
+    int stages;
     int next;                  /* rank of the next stage, -1: this is the last */
     int first_rank, last_rank; /* of the stages */
     bool watch_hidden, watch_logits;
     const struct sw_batch *current; /* the batch being run, for the tap */
     struct sw_wire in, out, results;
+    struct sw_recorder recorder;
+    double load_start, load_end;
     /* rank 0 */
     struct sw_engine_watch watch;
     int under_way;
@@ -29,6 +27,11 @@ struct sw_engine {
     struct sw_wire *local; /* queue of result payloads when rank 0 is the last stage */
     size_t *local_bytes;
     size_t n_local, cap_local;
+    struct sw_result *decoded; /* (cap_decoded) */
+    size_t cap_decoded;
+    struct sw_times *times; /* (ranks) */
+    double *ahead;          /* (ranks) of their clocks, once recording */
+    struct sw_timeline *timeline;
 };
 
 /* Runs the batch on this rank's stage and passes on what comes of it. */
@@ -41,5 +44,21 @@ enum sw_status sw_engine_deliver(struct sw_engine *engine, enum sw_engine_kind k
                                  int64_t position, int n, const float *data, int64_t width);
 /* lead.c: results of a last stage that is rank 0's own wait here to be collected. */
 enum sw_status sw_engine_queue(struct sw_engine *engine, const void *bytes, size_t length);
+
+/* last.c */
+enum sw_status sw_last_open(struct sw_engine *engine);
+void sw_last_close(struct sw_engine *engine);
+void sw_last_slot(struct sw_engine *engine, const struct sw_slot_body *body);
+void sw_last_copy(struct sw_engine *engine, const struct sw_copy_body *body);
+/* After the last layer: logits, samples and scores, into engine->results; *length bytes. */
+enum sw_status sw_last_finish(struct sw_engine *engine, const struct sw_batch *batch,
+                              size_t *length);
+
+/* clocks.c: activities are kept from now on, and rank 0 is told this rank's clock. */
+enum sw_status sw_engine_start_recorder(struct sw_engine *engine);
+/* This rank's book goes to rank 0 when that is due, or as the rank's last word. */
+enum sw_status sw_engine_tell(struct sw_engine *engine, bool is_final);
+/* Rank 0 takes the book of another that has come, its activities in engine->in. */
+enum sw_status sw_engine_told(struct sw_engine *engine, const struct sw_message *message);
 
 #endif

@@ -1,5 +1,4 @@
-/* One sequence from prompt to end, over an engine on rank 0: prompt chunks all under way, then a
- * token at a time. */
+/* One sequence from prompt to end, over an engine on rank 0 that does nothing else meanwhile. */
 #ifndef SW_ENGINE_GENERATE_H
 #define SW_ENGINE_GENERATE_H
 
@@ -10,7 +9,7 @@ struct sw_generate {
     int n_prompt;
     int max_new; /* tokens */
     int context; /* positions there is room for */
-    int chunk;   /* prompt tokens a batch */
+    int chunk;   /* prompt tokens a batch, at most */
     struct sw_sampling sampling;
     /* Told of each new token, in order; sets *stop to end the text after it. */
     enum sw_status (*token)(void *context_of_caller, const struct sw_sampled *token, bool *stop);
@@ -24,8 +23,8 @@ struct sw_generate {
 
 /* SW_EINPUT: the prompt is empty or leaves no room for a token. */
 enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g);
-/* Feeds ids at positions from 0 in chunks; `want` as in a batch. Results are dropped. */
-enum sw_status sw_feed(struct sw_engine *engine, const int32_t *ids, int n, int chunk,
-                       enum sw_want want);
+/* Feeds ids at positions from 0 of slot 0 in chunks, asks about every row, and drops the results:
+ * for sw_engine_watch. */
+enum sw_status sw_feed(struct sw_engine *engine, const int32_t *ids, int n, int chunk);
 
 #endif

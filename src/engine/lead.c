@@ -1,6 +1,8 @@
 /* Owns rank 0's part of the pipeline: what is sent on its way, and what comes back. */
 #include "engine/engine_impl.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +43,14 @@ enum sw_status sw_engine_slot(struct sw_engine *e, int slot, const struct sw_sam
     return inject(e, &m);
 }
 
+enum sw_status sw_engine_copy(struct sw_engine *e, int from, int to, int n)
+{
+    struct sw_message m = {.kind = SW_MSG_COPY};
+    const struct sw_copy_body body = {from, to, n};
+    memcpy(m.body, &body, sizeof body);
+    return inject(e, &m);
+}
+
 enum sw_status sw_engine_watch(struct sw_engine *e, const struct sw_engine_watch *watch)
 {
     struct sw_message m = {.kind = SW_MSG_WATCH};
@@ -57,13 +67,16 @@ enum sw_status sw_engine_submit(struct sw_engine *e, const struct sw_batch *batc
         e->hidden_due += (int64_t)batch->n_spans * (e->options.model->dims.n_layers + 1);
     if (e->first_rank == 0)
         return sw_engine_run_batch(e, batch, NULL);
+    const double start = sw_clock();
     const size_t bytes = sw_wire_batch_head(batch->n_rows, batch->n_spans);
     SW_TRY(sw_wire_reserve(&e->out, bytes));
     sw_wire_write_batch(batch, e->out.bytes);
     struct sw_message m = {.kind = SW_MSG_BATCH};
     const struct sw_batch_body body = {batch->n_rows, batch->n_spans, 0};
     memcpy(m.body, &body, sizeof body);
-    return sw_transport_send(e->options.transport, e->first_rank, &m, e->out.bytes, bytes);
+    SW_TRY(sw_transport_send(e->options.transport, e->first_rank, &m, e->out.bytes, bytes));
+    sw_recorder_add(&e->recorder, SW_ACTIVITY_SEND, start, sw_clock(), batch->n_rows);
+    return sw_engine_tell(e, false);
 }
 
 static enum sw_status take_values(struct sw_engine *e, const struct sw_message *m)
@@ -79,22 +92,21 @@ static enum sw_status take_values(struct sw_engine *e, const struct sw_message *
                              (const float *)(const void *)e->in.bytes, width);
 }
 
-/* Results of rank 0's own last stage, oldest first. */
-static void take_local(struct sw_engine *e, const struct sw_result **results, int *n)
+/* The oldest results of rank 0's own last stage, into e->results. */
+static size_t take_local(struct sw_engine *e)
 {
     const struct sw_wire oldest = e->local[0];
-    *n = (int)(e->local_bytes[0] / sizeof(struct sw_result));
+    const size_t length = e->local_bytes[0];
     e->n_local--;
     memmove(e->local, e->local + 1, e->n_local * sizeof *e->local);
     memmove(e->local_bytes, e->local_bytes + 1, e->n_local * sizeof *e->local_bytes);
     e->local[e->n_local] = e->results;
     e->results = oldest;
-    *results = (const struct sw_result *)(const void *)e->results.bytes;
+    return length;
 }
 
-/* The next message to rank 0, into e->in; values are handed on. Sets *result when it was results.
- */
-static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *bytes)
+/* The next message to rank 0; results land in e->results and set *result. */
+static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *length)
 {
     struct sw_transport *t = e->options.transport;
     struct sw_message m;
@@ -103,43 +115,75 @@ static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *by
     if (m.bytes > 0)
         SW_TRY(sw_transport_recv_payload(t, &m, e->in.bytes));
     *result = m.kind == SW_MSG_RESULT && m.source == e->last_rank;
-    *bytes = m.bytes;
-    if (*result)
+    if (*result) {
+        const struct sw_wire swap = e->results;
+        e->results = e->in;
+        e->in = swap;
+        *length = m.bytes;
         return SW_OK;
-    if (m.kind != SW_MSG_HIDDEN && m.kind != SW_MSG_LOGITS)
-        return sw_fail(SW_EPEER, "a message of unexpected kind %d came from rank %d", m.kind,
-                       m.source);
-    return take_values(e, &m);
+    }
+    if (m.kind == SW_MSG_TIMES)
+        return sw_engine_told(e, &m);
+    if (m.kind == SW_MSG_HIDDEN || m.kind == SW_MSG_LOGITS)
+        return take_values(e, &m);
+    return sw_fail(SW_EPEER, "a message of unexpected kind %d came from rank %d", m.kind, m.source);
+}
+
+static enum sw_status decode(struct sw_engine *e, size_t length, int *n)
+{
+    *n = 0;
+    for (size_t at = 0; at < length; (*n)++) {
+        if ((size_t)*n == e->cap_decoded) {
+            const size_t capacity = e->cap_decoded ? 2 * e->cap_decoded : 64;
+            struct sw_result *grown = realloc(e->decoded, capacity * sizeof *grown);
+            if (!grown)
+                return sw_fail(SW_ENOMEM, "no memory for %zu results", capacity);
+            e->decoded = grown;
+            e->cap_decoded = capacity;
+        }
+        SW_TRY(sw_wire_read_result(e->results.bytes, length, &e->limits, &at, &e->decoded[*n]));
+    }
+    return SW_OK;
 }
 
 enum sw_status sw_engine_collect(struct sw_engine *e, const struct sw_result **results, int *n)
 {
+    const double start = sw_clock();
     bool have = e->last_rank == 0, result;
-    size_t bytes;
+    size_t length = 0;
     e->under_way--;
     if (have)
-        take_local(e, results, n);
+        length = take_local(e);
     /* Hidden states come by other ways than the results: before the end, all must be here. */
     while (!have || (e->under_way == 0 && e->hidden_due > 0)) {
-        SW_TRY(take_message(e, &result, &bytes));
-        if (!result)
-            continue;
-        have = true;
-        const struct sw_wire swap = e->results;
-        e->results = e->in;
-        e->in = swap;
-        *results = (const struct sw_result *)(const void *)e->results.bytes;
-        *n = (int)(bytes / sizeof **results);
+        SW_TRY(take_message(e, &result, &length));
+        have = have || result;
     }
+    sw_recorder_add(&e->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
+    SW_TRY(decode(e, length, n));
+    *results = e->decoded;
     return SW_OK;
+}
+
+static bool all_final(const struct sw_engine *e)
+{
+    for (int r = 1; r < e->options.transport->size; r++)
+        if (!e->times[r].is_final)
+            return false;
+    return true;
 }
 
 enum sw_status sw_engine_stop(struct sw_engine *e)
 {
     struct sw_transport *t = e->options.transport;
+    bool result;
+    size_t length;
     for (int r = 1; r < t->size; r++) {
         struct sw_message m = {.kind = SW_MSG_STOP};
         SW_TRY(sw_transport_send(t, r, &m, NULL, 0));
     }
+    while (!all_final(e))
+        SW_TRY(take_message(e, &result, &length));
+    SW_TRY(sw_engine_tell(e, true));
     return sw_transport_flush(t);
 }

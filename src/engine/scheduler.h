@@ -33,7 +33,7 @@ struct sw_request {
 
 struct sw_scheduler_options {
     struct sw_engine *engine;
-    int stages;               /* stages with layers */
+    int stages;               /* stages with layers; 0: as the engine has */
     int slots, context, rows; /* as the plan counted them: the scheduler never goes beyond */
     bool unshared;            /* every request computes its whole prompt: to measure and to test */
 };
@@ -55,8 +55,9 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
 /* Requests that are not done are dropped without a word. */
 void sw_scheduler_close(struct sw_scheduler *s);
 /*
- * SW_EINPUT when the request can never run (empty prompt, longer than the context, nothing asked
- * for): nothing is queued. SW_EUSAGE: its sampling is out of range.
+ * SW_EINPUT when the request can never run (empty prompt, longer than the context, ids that the
+ * model does not have): nothing is queued. SW_EUSAGE: its sampling is out of range. One that asks
+ * for nothing is done in the next step. The last id of one that only scores needs no room.
  */
 enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *request);
 /* How many more requests would help now (so that callers read their input as it is needed). */

@@ -279,6 +279,12 @@ enum sw_status sw_stage_forward(struct sw_stage_run *s, const struct sw_batch *b
     return s->options.backend->ops->sync(s->options.backend);
 }
 
+void sw_stage_copy(struct sw_stage_run *s, int from, int to, int n)
+{
+    for (int i = 0; i < s->options.count; i++)
+        s->options.backend->ops->kv_copy(s->options.backend, &s->kv[i], from, to, n);
+}
+
 enum sw_status sw_stage_logits(struct sw_stage_run *s, const int32_t *rows, int n, float *logits)
 {
     const struct sw_model *model = s->options.model;

@@ -57,6 +57,8 @@ void sw_stage_close(struct sw_stage_run *stage);
  */
 enum sw_status sw_stage_forward(struct sw_stage_run *stage, const struct sw_batch *batch,
                                 const float *in, float *out);
+/* The first n positions of slot `from` become those of slot `to`, in every layer. */
+void sw_stage_copy(struct sw_stage_run *stage, int from, int to, int n);
 /* Logits (n, vocab) of rows[0..n) of the last forward, n <= SW_LOGIT_ROWS. Last stage only. */
 enum sw_status sw_stage_logits(struct sw_stage_run *stage, const int32_t *rows, int n,
                                float *logits);

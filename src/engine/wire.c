@@ -1,4 +1,4 @@
-/* Owns the layout of a batch in a message. */
+/* Owns the layout of batches and results in messages, and the checks of what comes. */
 #include "engine/wire.h"
 
 #include "base/checked.h"
@@ -20,49 +20,127 @@ enum sw_status sw_wire_reserve(struct sw_wire *wire, size_t bytes)
 
 size_t sw_wire_batch_head(int n_rows, int n_spans)
 {
-    return sw_round_up((size_t)n_spans * sizeof(struct sw_span) + (size_t)n_rows * sizeof(int32_t) +
-                           (size_t)n_spans,
+    return sw_round_up((size_t)n_spans * (sizeof(struct sw_span) + sizeof(struct sw_ask)) +
+                           (size_t)n_rows * sizeof(int32_t),
                        SW_ALIGN);
 }
 
 void sw_wire_write_batch(const struct sw_batch *batch, char *bytes)
 {
     const size_t spans = (size_t)batch->n_spans * sizeof *batch->spans;
-    const size_t ids = (size_t)batch->n_rows * sizeof *batch->ids;
+    const size_t asks = (size_t)batch->n_spans * sizeof *batch->asks;
     memcpy(bytes, batch->spans, spans);
-    memcpy(bytes + spans, batch->ids, ids);
-    memcpy(bytes + spans + ids, batch->want, (size_t)batch->n_spans);
+    memcpy(bytes + spans, batch->asks, asks);
+    memcpy(bytes + spans + asks, batch->ids, (size_t)batch->n_rows * sizeof *batch->ids);
+}
+
+static bool is_possible(const struct sw_span *s, const struct sw_ask *ask, int64_t row, int64_t n,
+                        const struct sw_wire_limits *limits)
+{
+    const bool scores_last = ask->score_from < s->n && ask->sample_from == s->n;
+    return s->slot >= 0 && s->slot < limits->slots && s->row == row && s->n >= 1 &&
+           s->n <= n - row && s->position >= 0 && s->position <= limits->context - s->n &&
+           ask->score_from >= 0 && ask->score_from <= ask->sample_from &&
+           ask->sample_from <= s->n &&
+           (!scores_last || (ask->next >= 0 && ask->next < limits->vocab));
 }
 
 enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes, size_t length,
-                                  int max_rows, int slots, int context, struct sw_batch *batch,
+                                  const struct sw_wire_limits *limits, struct sw_batch *batch,
                                   const float **hidden)
 {
     const int n = body->n_rows, n_spans = body->n_spans;
-    if (n < 1 || n > max_rows || n_spans < 1 || n_spans > n || body->hidden < 0 ||
+    if (n < 1 || n > limits->rows || n_spans < 1 || n_spans > n || body->hidden != limits->hidden ||
         length != sw_wire_batch_head(n, n_spans) + (size_t)n * (size_t)body->hidden * sizeof(float))
         return sw_fail(SW_EPEER,
                        "a batch of %d rows in %zu bytes came; the ranks do not agree on "
                        "the model: start the same program everywhere",
                        n, length);
-    const size_t spans = (size_t)n_spans * sizeof *batch->spans, ids = (size_t)n * sizeof(int32_t);
+    const size_t spans = (size_t)n_spans * sizeof *batch->spans;
+    const size_t asks = (size_t)n_spans * sizeof *batch->asks;
     *batch = (struct sw_batch){.n_rows = n,
                                .n_spans = n_spans,
                                .spans = (struct sw_span *)(void *)bytes,
-                               .ids = (int32_t *)(void *)(bytes + spans),
-                               .want = (unsigned char *)bytes + spans + ids};
+                               .asks = (struct sw_ask *)(void *)(bytes + spans),
+                               .ids = (int32_t *)(void *)(bytes + spans + asks)};
     *hidden =
         body->hidden ? (const float *)(const void *)(bytes + sw_wire_batch_head(n, n_spans)) : NULL;
     int64_t row = 0;
     for (int i = 0; i < n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];
-        if (s->slot < 0 || s->slot >= slots || s->row != row || s->n < 1 || s->n > n - row ||
-            s->position < 0 || s->position > context - s->n)
+        if (!is_possible(s, &batch->asks[i], row, n, limits))
             return sw_fail(SW_EPEER,
-                           "a batch with an impossible span came (slot %d, position "
-                           "%lld, %lld rows)",
+                           "a batch with an impossible span came (slot %d, position %lld, %lld "
+                           "rows); start the same program everywhere",
                            s->slot, (long long)s->position, (long long)s->n);
         row += s->n;
     }
+    for (int i = 0; i < n; i++)
+        if (batch->ids[i] < 0 || batch->ids[i] >= limits->vocab)
+            return sw_fail(SW_EPEER, "a batch with id %d came, but the model has %d", batch->ids[i],
+                           limits->vocab);
+    return row == n ? SW_OK
+                    : sw_fail(SW_EPEER, "a batch of %d rows came with spans for %lld", n,
+                              (long long)row);
+}
+
+enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,
+                                  const struct sw_wire_limits *limits)
+{
+    if (body->from >= 0 && body->from < limits->slots && body->to >= 0 &&
+        body->to < limits->slots && body->from != body->to && body->n >= 1 &&
+        body->n <= limits->context)
+        return SW_OK;
+    return sw_fail(SW_EPEER,
+                   "a copy of %d rows from slot %d to %d was asked for, of %d slots with %d; start "
+                   "the same program everywhere",
+                   body->n, body->from, body->to, limits->slots, limits->context);
+}
+
+/* What of a result travels always; its alternatives follow. */
+struct record {
+    int32_t slot, position, id;
+    float logprob;
+    uint16_t n_top;
+    uint8_t scored, greedy;
+};
+
+enum sw_status sw_wire_write_result(const struct sw_result *r, struct sw_wire *wire, size_t *length)
+{
+    const struct record record = {r->slot,   r->position, r->id, r->logprob, (uint16_t)r->n_top,
+                                  r->scored, r->greedy};
+    const size_t top = (size_t)r->n_top * sizeof *r->top, end = *length + sizeof record + top;
+    if (end > wire->capacity)
+        SW_TRY(sw_wire_reserve(wire, 2 * end));
+    memcpy(wire->bytes + *length, &record, sizeof record);
+    if (top)
+        memcpy(wire->bytes + *length + sizeof record, r->top, top);
+    *length = end;
+    return SW_OK;
+}
+
+enum sw_status sw_wire_read_result(const char *bytes, size_t length,
+                                   const struct sw_wire_limits *limits, size_t *at,
+                                   struct sw_result *out)
+{
+    struct record r;
+    const size_t left = length - *at;
+    if (left >= sizeof r)
+        memcpy(&r, bytes + *at, sizeof r);
+    if (left < sizeof r || r.n_top > SW_TOP_LOGPROBS_MAX ||
+        left - sizeof r < r.n_top * sizeof *out->top || r.slot < 0 || r.slot >= limits->slots ||
+        r.position < 0 || r.position >= limits->context || r.id < 0 || r.id >= limits->vocab)
+        return sw_fail(SW_EPEER, "results came that are not possible for this model; start the "
+                                 "same program everywhere");
+    *out = (struct sw_result){
+        .slot = r.slot,
+        .position = r.position,
+        .id = r.id,
+        .logprob = r.logprob,
+        .scored = r.scored != 0,
+        .greedy = r.greedy != 0,
+        .n_top = r.n_top,
+        .top = (const struct sw_alternative *)(const void *)(bytes + *at + sizeof r)};
+    *at += sizeof r + r.n_top * sizeof *out->top;
     return SW_OK;
 }

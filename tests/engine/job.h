@@ -71,7 +71,7 @@ static inline enum sw_status job_lead(struct job *job, struct sw_engine *engine)
     struct job_sink sink = {job, 0};
     SW_TRY(sw_engine_watch(engine, &watch));
     SW_TRY(sw_engine_slot(engine, 0, &greedy));
-    SW_TRY(sw_feed(engine, job->ids, job->n_ids, job->chunk, SW_WANT_ALL));
+    SW_TRY(sw_feed(engine, job->ids, job->n_ids, job->chunk));
     SW_TRY(sw_engine_watch(engine, &none));
     struct sw_generate g = {.prompt = job->ids,
                             .n_prompt = job->n_ids,

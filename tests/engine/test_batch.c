@@ -45,7 +45,7 @@ static enum sw_status step(struct sw_engine *engine, struct kept *k, const struc
     SW_TRY(sw_engine_submit(engine, batch));
     SW_TRY(sw_engine_collect(engine, &results, &n));
     for (int i = 0; i < n; i++)
-        next[results[i].slot] = results[i].sampled.id;
+        next[results[i].slot] = results[i].id;
     return SW_OK;
 }
 
@@ -58,17 +58,17 @@ static enum sw_status run_slots(struct sw_engine *engine, struct kept *k, const 
         SW_TRY(sw_engine_slot(engine, slots[i], &greedy));
     for (int s = 0; s <= STEPS; s++) {
         struct sw_span spans[SLOTS];
-        unsigned char want[SLOTS];
+        struct sw_ask asks[SLOTS];
         int32_t ids[SLOTS * LONGEST];
         int rows = 0;
         for (int i = 0; i < n; i++) {
             const int slot = slots[i], count = s == 0 ? lengths[slot] : 1;
             spans[i] = (struct sw_span){slot, s == 0 ? 0 : lengths[slot] + s - 1, rows, count};
-            want[i] = SW_WANT_ALL;
+            asks[i] = (struct sw_ask){0, 0, 0}; /* samples after every row */
             for (int j = 0; j < count; j++)
                 ids[rows++] = s == 0 ? prompts[slot][j] : next[slot];
         }
-        const struct sw_batch batch = {rows, n, spans, want, ids};
+        const struct sw_batch batch = {rows, n, spans, asks, ids};
         SW_TRY(step(engine, k, &batch, next));
     }
     return SW_OK;

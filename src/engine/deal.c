@@ -1,0 +1,102 @@
+/*
+ * Owns what the next micro-batch holds. The newest tokens of running sequences are dealt into as
+ * many groups as should be under way; prompt rows ride along, as many as keep a step short.
+ */
+#include "engine/scheduler_impl.h"
+
+/* Beside running sequences a batch takes at most this share of its rows from prompts. */
+#define PROMPT_SHARE 4
+/* A prompt is cut for the stages to overlap, but not into pieces smaller than this. */
+#define PIECE_MIN 64
+
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* Micro-batches of running sequences that should be under way. */
+static int groups(const struct sw_scheduler *s)
+{
+    return s->options.stages;
+}
+
+static void add_span(struct sw_scheduler *s, int index, int n)
+{
+    struct sw_batch *b = &s->batch;
+    struct slot *slot = &s->slots[index];
+    const struct sw_request *r = &slot->entry->request;
+    const int first = slot->n_sent, past = first + n;
+    struct sw_ask ask = {n, n, 0};
+    if (past >= r->n_ids && r->max_new > 0)
+        ask.sample_from = n - 1;
+    if (past < r->n_ids)
+        ask.next = slot->ids[past];
+    /* Row p gives the log-probability of the id at p + 1. */
+    const int64_t score_from = larger(r->score_from - 1 - first, 0);
+    ask.score_from = (int32_t)smaller(score_from, ask.sample_from);
+    b->spans[b->n_spans] = (struct sw_span){index, first, b->n_rows, n};
+    b->asks[b->n_spans++] = ask;
+    for (int i = 0; i < n; i++)
+        b->ids[b->n_rows++] = slot->ids[first + i];
+    slot->n_sent = past;
+}
+
+static void deal_steps(struct sw_scheduler *s)
+{
+    int64_t n = smaller(ceil_div(s->n_stepping, groups(s)), s->options.rows);
+    for (n = smaller(n, s->steps.n); n > 0; n--) {
+        const int index = ring_head(&s->steps);
+        ring_pop(&s->steps);
+        add_span(s, index, 1);
+    }
+}
+
+/* Prompt rows that this batch should take. */
+static int64_t prompt_quota(const struct sw_scheduler *s)
+{
+    int64_t n = s->options.rows - s->batch.n_rows;
+    if (s->n_stepping > 0)
+        n = smaller(n, ceil_div(s->options.rows, PROMPT_SHARE));
+    if (s->options.stages > 1) /* so that every stage has a piece soon */
+        n = smaller(n, larger(PIECE_MIN, ceil_div(s->prompt_rows, 2 * s->options.stages)));
+    return n;
+}
+
+static void deal_prompts(struct sw_scheduler *s)
+{
+    int64_t quota = prompt_quota(s);
+    while (s->prompts.n > 0 && quota > 0) {
+        const int index = ring_head(&s->prompts);
+        struct slot *slot = &s->slots[index];
+        const int n = (int)smaller(slot->n_due - slot->n_sent, quota);
+        add_span(s, index, n);
+        quota -= n;
+        s->prompt_rows -= n;
+        if (slot->n_sent < slot->n_due)
+            return;
+        ring_pop(&s->prompts);
+        if (slot->entry->request.max_new > 1)
+            s->n_stepping++;
+    }
+}
+
+void sw_scheduler_deal(struct sw_scheduler *s)
+{
+    /* One more of prompts alone, so that no stage waits for rank 0 to hear of the oldest. */
+    const int most = s->steps.n > 0 || s->options.stages == 1 ? groups(s) : s->options.stages + 1;
+    s->batch.n_rows = s->batch.n_spans = 0;
+    if (s->stats.under_way >= most)
+        return;
+    deal_steps(s);
+    deal_prompts(s);
+}

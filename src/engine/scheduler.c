@@ -1,0 +1,194 @@
+/* Owns requests from submission to their end: the queue, the steps, what results mean. */
+#include "engine/scheduler_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum sw_status make_slots(struct sw_scheduler *s)
+{
+    const size_t slots = (size_t)s->options.slots, rows = (size_t)s->options.rows;
+    const size_t ids = (size_t)s->options.context + 1;
+    s->slots = calloc(slots, sizeof *s->slots);
+    s->prompts = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
+    s->steps = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
+    s->batch.spans = calloc(rows, sizeof *s->batch.spans);
+    s->batch.asks = calloc(rows, sizeof *s->batch.asks);
+    s->batch.ids = calloc(rows, sizeof *s->batch.ids);
+    bool ok = s->slots && s->prompts.slots && s->steps.slots && s->batch.spans && s->batch.asks &&
+              s->batch.ids;
+    for (size_t i = 0; i < slots && ok; i++) {
+        s->slots[i].source = -1;
+        s->slots[i].ids = calloc(ids, sizeof *s->slots[i].ids);
+        ok = s->slots[i].ids != NULL;
+    }
+    return ok ? SW_OK : sw_fail(SW_ENOMEM, "no memory for %zu slots of %zu ids", slots, ids);
+}
+
+enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
+                                 struct sw_scheduler **out)
+{
+    struct sw_scheduler *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s)
+        return sw_fail(SW_ENOMEM, "no memory for a scheduler");
+    s->options = *options;
+    if (s->options.stages == 0)
+        s->options.stages = sw_engine_stages(options->engine);
+    const enum sw_status status = make_slots(s);
+    if (status != SW_OK) {
+        sw_scheduler_close(s);
+        return status;
+    }
+    *out = s;
+    return SW_OK;
+}
+
+void sw_scheduler_close(struct sw_scheduler *s)
+{
+    if (!s)
+        return;
+    for (struct entry *next, *e = s->first; e; e = next) {
+        next = e->next;
+        free(e);
+    }
+    for (int i = 0; i < s->options.slots && s->slots; i++) {
+        free(s->slots[i].entry);
+        free(s->slots[i].ids);
+    }
+    free(s->slots);
+    free(s->prompts.slots);
+    free(s->steps.slots);
+    free(s->batch.spans);
+    free(s->batch.asks);
+    free(s->batch.ids);
+    free(s);
+}
+
+static enum sw_status check(const struct sw_scheduler *s, const struct sw_request *r, int n_prompt)
+{
+    const int vocab = sw_engine_vocab(s->options.engine);
+    if (r->n_ids < 1)
+        return sw_fail(SW_EINPUT, "the prompt is empty, and this model has no start token");
+    if (n_prompt > s->options.context)
+        return sw_fail(SW_EINPUT,
+                       "the prompt has %d tokens, but there is room for %d; raise "
+                       "--context",
+                       r->n_ids, s->options.context);
+    if (r->score_from < 1 || r->max_new < 0)
+        return sw_fail(SW_EINPUT, "scores from id %d on, and %d new tokens, cannot be asked for",
+                       r->score_from, r->max_new);
+    for (int i = 0; i < r->n_ids; i++)
+        if (r->ids[i] < 0 || r->ids[i] >= vocab)
+            return sw_fail(SW_EINPUT, "the prompt has id %d, but the model's are below %d",
+                           r->ids[i], vocab);
+    return sw_sampling_check(&r->sampling);
+}
+
+enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *r)
+{
+    const int n_prompt = r->max_new > 0 ? r->n_ids : r->n_ids - 1;
+    SW_TRY(check(s, r, n_prompt));
+    const size_t bytes = (size_t)r->n_ids * sizeof *r->ids;
+    struct entry *e = malloc(sizeof *e + bytes);
+    if (!e)
+        return sw_fail(SW_ENOMEM, "no memory for a prompt of %d tokens", r->n_ids);
+    *e = (struct entry){.request = *r, .n_prompt = n_prompt};
+    memcpy(e->ids, r->ids, bytes);
+    e->request.ids = e->ids;
+    if (e->request.score_from > r->n_ids)
+        e->request.score_from = r->n_ids;
+    if (s->last)
+        s->last->next = e;
+    else
+        s->first = e;
+    s->last = e;
+    s->stats.waiting++;
+    return SW_OK;
+}
+
+int sw_scheduler_room(const struct sw_scheduler *s)
+{
+    /* A slot's next request should wait already when it is free. */
+    const int room = 2 * s->options.slots - s->stats.running - s->stats.waiting;
+    return room > 0 ? room : 0;
+}
+
+bool sw_scheduler_idle(const struct sw_scheduler *s)
+{
+    return s->stats.waiting == 0 && s->stats.running == 0;
+}
+
+void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats *out)
+{
+    *out = s->stats;
+}
+
+static enum sw_status take_score(struct sw_scheduler *s, const struct sw_result *r)
+{
+    const struct sw_request *request = &s->slots[r->slot].entry->request;
+    s->stats.scored++;
+    if (request->scored)
+        SW_TRY(request->scored(request->owner, r->position + 1, r->logprob, r->greedy));
+    if (r->position + 2 < request->n_ids || request->max_new > 0)
+        return SW_OK;
+    return sw_scheduler_end(s, r->slot, SW_FINISH_LENGTH);
+}
+
+static enum sw_status take_token(struct sw_scheduler *s, const struct sw_result *r)
+{
+    struct slot *slot = &s->slots[r->slot];
+    struct entry *e = slot->entry;
+    struct sw_sampled sampled = {.id = r->id, .logprob = r->logprob, .n_top = r->n_top};
+    bool stop = false;
+    memcpy(sampled.top, r->top, (size_t)r->n_top * sizeof *r->top);
+    e->n_new++;
+    s->stats.generated++;
+    if (e->request.token)
+        SW_TRY(e->request.token(e->request.owner, &sampled, &stop));
+    const bool is_full = slot->n_sent >= s->options.context;
+    if (stop || e->n_new >= e->request.max_new || is_full) {
+        s->n_stepping -= e->request.max_new > 1;
+        return sw_scheduler_end(s, r->slot,
+                                stop                             ? SW_FINISH_STOP
+                                : e->n_new >= e->request.max_new ? SW_FINISH_LENGTH
+                                                                 : SW_FINISH_CONTEXT);
+    }
+    slot->ids[slot->n_due++] = r->id;
+    ring_push(&s->steps, r->slot);
+    return SW_OK;
+}
+
+static enum sw_status collect(struct sw_scheduler *s)
+{
+    const struct sw_result *results;
+    int n;
+    SW_TRY(sw_engine_collect(s->options.engine, &results, &n));
+    s->stats.under_way--;
+    for (int i = 0; i < n; i++) {
+        const struct sw_result *r = &results[i];
+        if (r->slot >= s->options.slots || !s->slots[r->slot].entry ||
+            r->position >= s->slots[r->slot].n_sent)
+            return sw_fail(SW_EPEER,
+                           "a result came for slot %d, position %d, where none is due; start the "
+                           "same program everywhere",
+                           r->slot, r->position);
+        SW_TRY(r->scored ? take_score(s, r) : take_token(s, r));
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_scheduler_step(struct sw_scheduler *s)
+{
+    SW_TRY(sw_scheduler_admit(s));
+    for (;;) {
+        sw_scheduler_deal(s);
+        if (s->batch.n_rows == 0)
+            break;
+        SW_TRY(sw_engine_submit(s->options.engine, &s->batch));
+        s->stats.under_way++;
+        s->stats.batches++;
+        s->stats.fed += s->batch.n_rows;
+        SW_TRY(sw_scheduler_unblock(s));
+    }
+    return s->stats.under_way > 0 ? collect(s) : SW_OK;
+}

@@ -1,0 +1,164 @@
+/*
+ * Owns who gets which slot, and what sequences share: a slot keeps its ids and rows after its
+ * request is done, so a request that begins alike goes on from there, in place or from a copy.
+ */
+#include "engine/scheduler_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+static int common(const int32_t *a, const int32_t *b, int n)
+{
+    int i = 0;
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* What the slots offer a request. */
+struct offer {
+    int free, kept;   /* the free slot to use, and how many of its first rows are the request's */
+    int now, n_now;   /* the slot with the longest prefix that can be copied at once */
+    int soon, n_soon; /* and that can be, or will be when what is being fed has been sent */
+};
+
+/* What is lost with a free slot: rows that a later request could share, the older the less. */
+static double worth(const struct sw_scheduler *s, const struct slot *slot, int kept)
+{
+    const double age = (double)(s->stats.done - slot->used) / s->options.slots;
+    return (slot->n_sent - kept) / (1 + age);
+}
+
+static struct offer look(const struct sw_scheduler *s, const struct entry *e)
+{
+    /* The rows that something is asked about must be computed. */
+    const int most = smaller(e->request.score_from, e->request.n_ids) - 1;
+    struct offer o = {.free = -1, .now = -1, .soon = -1};
+    double least = 0;
+    for (int i = 0; i < s->options.slots; i++) {
+        const struct slot *slot = &s->slots[i];
+        const int known = slot->entry ? slot->n_due : slot->n_sent;
+        const int n = s->options.unshared ? 0 : common(e->ids, slot->ids, smaller(most, known));
+        const int n_now = smaller(n, slot->n_sent);
+        if (n > o.n_soon) {
+            o.soon = i;
+            o.n_soon = n;
+        }
+        if (n_now > o.n_now) {
+            o.now = i;
+            o.n_now = n_now;
+        }
+        if (slot->entry)
+            continue;
+        const double loss = worth(s, slot, n);
+        if (o.free < 0 || loss < least) {
+            o.free = i;
+            o.kept = n;
+            least = loss;
+        }
+    }
+    return o;
+}
+
+/* The rows it begins with are there. */
+static void start(struct sw_scheduler *s, int index)
+{
+    struct slot *slot = &s->slots[index];
+    slot->source = -1;
+    s->stats.spared += slot->n_sent;
+    s->prompt_rows += slot->n_due - slot->n_sent;
+    ring_push(&s->prompts, index);
+}
+
+static enum sw_status take_copy(struct sw_scheduler *s, int index, int from, int n)
+{
+    SW_TRY(sw_engine_copy(s->options.engine, from, index, n));
+    s->slots[index].n_sent = n;
+    start(s, index);
+    return SW_OK;
+}
+
+static enum sw_status place(struct sw_scheduler *s, struct entry *e, const struct offer *o)
+{
+    struct slot *slot = &s->slots[o->free];
+    slot->entry = e;
+    memcpy(slot->ids, e->ids, (size_t)e->request.n_ids * sizeof *slot->ids);
+    slot->n_due = e->n_prompt;
+    slot->n_sent = o->kept;
+    s->stats.running++;
+    SW_TRY(sw_engine_slot(s->options.engine, o->free, &e->request.sampling));
+    const int n_now = o->n_now >= o->kept + SW_SHARE_MIN ? o->n_now : o->kept;
+    if (o->n_soon >= n_now + SW_SHARE_MIN) {
+        slot->source = o->soon;
+        slot->shared = o->n_soon;
+        s->n_blocked++;
+        return SW_OK;
+    }
+    if (n_now > o->kept)
+        return take_copy(s, o->free, o->now, n_now);
+    start(s, o->free);
+    return SW_OK;
+}
+
+static struct entry *next_entry(struct sw_scheduler *s)
+{
+    struct entry *e = s->first;
+    s->first = e->next;
+    s->last = s->first ? s->last : NULL;
+    s->stats.waiting--;
+    return e;
+}
+
+static enum sw_status end(struct sw_scheduler *s, struct entry *e, enum sw_finish finish)
+{
+    enum sw_status status = SW_OK;
+    s->stats.done++;
+    if (e->request.done)
+        status = e->request.done(e->request.owner, finish);
+    free(e);
+    return status;
+}
+
+enum sw_status sw_scheduler_admit(struct sw_scheduler *s)
+{
+    while (s->first && s->stats.running < s->options.slots) {
+        struct entry *e = next_entry(s);
+        if (e->request.max_new == 0 && e->request.score_from == e->request.n_ids) {
+            SW_TRY(end(s, e, SW_FINISH_LENGTH));
+            continue;
+        }
+        const struct offer offer = look(s, e);
+        SW_TRY(place(s, e, &offer));
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_scheduler_unblock(struct sw_scheduler *s)
+{
+    for (int i = 0; i < s->options.slots && s->n_blocked > 0; i++) {
+        struct slot *slot = &s->slots[i];
+        if (!slot->entry || slot->source < 0 || s->slots[slot->source].n_sent < slot->shared)
+            continue;
+        assert(common(slot->ids, s->slots[slot->source].ids, slot->shared) == slot->shared);
+        s->n_blocked--;
+        SW_TRY(take_copy(s, i, slot->source, slot->shared));
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_scheduler_end(struct sw_scheduler *s, int index, enum sw_finish finish)
+{
+    struct slot *slot = &s->slots[index];
+    struct entry *e = slot->entry;
+    slot->entry = NULL;
+    slot->n_due = slot->n_sent;
+    slot->used = s->stats.done;
+    s->stats.running--;
+    return end(s, e, finish);
+}
