@@ -22,7 +22,8 @@ struct job {
     int ranks, threads, chunk, context;
     const char *isa;
     bool random;
-    int slots; /* 0: 1 */
+    int slots;                         /* 0: 1 */
+    const volatile sig_atomic_t *stop; /* as the transport's; may be NULL */
     /* What rank 0 does instead of feeding ids and continuing; ends with sw_engine_stop. */
     enum sw_status (*lead)(struct job *job, struct sw_engine *engine);
     void *lead_context;
@@ -169,7 +170,7 @@ static inline enum sw_status job_run(struct job *job)
     struct sw_transport *transports[16];
     struct job_rank ranks[16];
     pthread_t threads[16];
-    const struct sw_transport_options options = {.silence_s = 60};
+    const struct sw_transport_options options = {.silence_s = 60, .stop = job->stop};
     job->logits = NULL;
     job->new_ids = NULL;
     SW_TRY(sw_transport_open_self(job->ranks, &options, transports));

@@ -1,0 +1,453 @@
+/*
+ * The scheduler: whatever is under way beside a request, however few slots and rows there are, on
+ * however many stages, with shared prefixes or without, it gets what it would get alone.
+ */
+#include "engine/scheduler.h"
+
+#include "base/clock.h"
+#include "job.h"
+#include "unit.h"
+
+#include <math.h>
+
+#define MAX_IDS 64
+#define MAX_NEW 24
+
+/* One request and what came of it. */
+struct text {
+    struct many *many;
+    int32_t ids[MAX_IDS];
+    int n_ids, score_from, max_new;
+    struct sw_sampling sampling;
+    int stop_after; /* tokens; 0: never */
+    /* out */
+    int32_t new_ids[MAX_NEW];
+    float logprobs[MAX_NEW], scores[MAX_IDS];
+    int n_new, n_scored, n_done, n_top;
+    bool greedy[MAX_IDS];
+    enum sw_finish finish;
+};
+
+struct many {
+    struct text *texts;
+    int n;
+    bool unshared;
+    int stop_at; /* done requests after which a stop is asked for; 0: never */
+    int n_done;
+    struct sw_scheduler_stats stats;
+    int most_under_way;
+};
+
+static volatile sig_atomic_t stop_flag;
+
+static enum sw_status take_score(void *owner, int index, float logprob, bool greedy)
+{
+    struct text *t = owner;
+    t->n_scored += index == t->score_from + t->n_scored; /* in order */
+    t->scores[index] = logprob;
+    t->greedy[index] = greedy;
+    return SW_OK;
+}
+
+static enum sw_status take_token(void *owner, const struct sw_sampled *token, bool *stop)
+{
+    struct text *t = owner;
+    t->new_ids[t->n_new] = token->id;
+    t->logprobs[t->n_new++] = token->logprob;
+    t->n_top += token->n_top;
+    *stop = t->n_new == t->stop_after;
+    return SW_OK;
+}
+
+static enum sw_status take_end(void *owner, enum sw_finish finish)
+{
+    struct text *t = owner;
+    t->finish = finish;
+    t->n_done++;
+    if (++t->many->n_done == t->many->stop_at)
+        stop_flag = 1;
+    return SW_OK;
+}
+
+static enum sw_status submit(struct sw_scheduler *s, struct text *t)
+{
+    const struct sw_request r = {.ids = t->ids,
+                                 .n_ids = t->n_ids,
+                                 .score_from = t->score_from ? t->score_from : t->n_ids,
+                                 .max_new = t->max_new,
+                                 .sampling = t->sampling,
+                                 .scored = take_score,
+                                 .token = take_token,
+                                 .done = take_end,
+                                 .owner = t};
+    return sw_scheduler_submit(s, &r);
+}
+
+static enum sw_status lead(struct job *job, struct sw_engine *engine)
+{
+    struct many *many = job->lead_context;
+    const struct sw_scheduler_options options = {.engine = engine,
+                                                 .slots = job->slots,
+                                                 .context = job->context,
+                                                 .rows = job->chunk,
+                                                 .unshared = many->unshared};
+    struct sw_scheduler *s;
+    SW_TRY(sw_scheduler_open(&options, &s));
+    enum sw_status status = SW_OK;
+    /* Half at once, the others as there is room. */
+    int next = 0;
+    while (next < many->n / 2 && status == SW_OK)
+        status = submit(s, &many->texts[next++]);
+    while (status == SW_OK && (next < many->n || !sw_scheduler_idle(s))) {
+        for (int room = sw_scheduler_room(s); room > 0 && next < many->n && status == SW_OK; room--)
+            status = submit(s, &many->texts[next++]);
+        if (status == SW_OK)
+            status = sw_scheduler_step(s);
+        sw_scheduler_stats(s, &many->stats);
+        if (many->stats.running > job->slots)
+            status =
+                sw_fail(SW_EINPUT, "%d sequences in %d slots", many->stats.running, job->slots);
+        if (many->stats.under_way > many->most_under_way)
+            many->most_under_way = many->stats.under_way;
+    }
+    sw_scheduler_close(s);
+    return status == SW_OK ? sw_engine_stop(engine) : status;
+}
+
+static enum sw_status run_many(struct many *many, const char *name, int ranks, int slots, int rows,
+                               int context)
+{
+    char dir[4096];
+    static const int32_t one = 1;
+    snprintf(dir, sizeof dir, "%s/tests/models/%s", SW_SOURCE_DIR, name);
+    struct job job = {.dir = dir,
+                      .weights = SW_BF16,
+                      .kv = SW_BF16,
+                      .ranks = ranks,
+                      .threads = 1,
+                      .chunk = rows,
+                      .context = context,
+                      .slots = slots,
+                      .lead = lead,
+                      .lead_context = many,
+                      .stop = &stop_flag,
+                      .ids = &one,
+                      .n_ids = 1};
+    stop_flag = 0;
+    many->n_done = 0;
+    for (int i = 0; i < many->n; i++) {
+        struct text *t = &many->texts[i];
+        t->many = many;
+        t->n_new = t->n_scored = t->n_done = t->n_top = 0;
+    }
+    const enum sw_status status = job_run(&job);
+    if (status != SW_OK && status != SW_EINTERRUPTED)
+        printf("    %s on %d ranks, %d slots, %d rows: %s\n", name, ranks, slots, rows, job.error);
+    job_free(&job);
+    return status;
+}
+
+static unsigned noise(unsigned *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 16;
+}
+
+/* Every third begins with the same 40 ids, every seventh is scored, every fifth is drawn. */
+static void make_texts(struct text *texts, int n)
+{
+    unsigned state = 7;
+    memset(texts, 0, (size_t)n * sizeof *texts);
+    for (int i = 0; i < n; i++) {
+        struct text *t = &texts[i];
+        const int head = i % 3 == 0 ? 40 : 0;
+        t->n_ids = head + 1 + (int)(noise(&state) % (i % 4 == 0 ? 20 : 7));
+        for (int k = 0; k < t->n_ids; k++)
+            t->ids[k] = k < head ? 3 + k * 7 % 89 : (int32_t)(noise(&state) % 96);
+        t->sampling = sw_sampling_default();
+        t->sampling.logprobs = i % 4 == 1 ? 3 : i % 4 == 2 ? 0 : -1;
+        if (i % 5 == 4) {
+            t->sampling.temperature = 1;
+            t->sampling.seed = (uint64_t)i;
+            t->sampling.repetition_penalty = 1.3f;
+        }
+        t->max_new = 1 + (int)(noise(&state) % 9);
+        t->stop_after = i % 11 == 3 ? 2 : 0;
+        if (i % 7 == 2 && t->n_ids > 1) {
+            t->score_from = 1 + (int)(noise(&state) % (unsigned)(t->n_ids - 1));
+            t->max_new = i % 2 ? 0 : t->max_new;
+        }
+    }
+}
+
+static bool same_text(const struct text *a, const struct text *b)
+{
+    const int from = a->score_from ? a->score_from : a->n_ids;
+    return a->n_new == b->n_new && a->n_scored == b->n_scored && a->n_done == 1 && b->n_done == 1 &&
+           a->n_top == b->n_top && a->finish == b->finish &&
+           memcmp(a->new_ids, b->new_ids, (size_t)a->n_new * sizeof *a->new_ids) == 0 &&
+           memcmp(a->logprobs, b->logprobs, (size_t)a->n_new * sizeof *a->logprobs) == 0 &&
+           memcmp(a->scores + from, b->scores + from, (size_t)a->n_scored * sizeof *a->scores) ==
+               0 &&
+           memcmp(a->greedy + from, b->greedy + from, (size_t)a->n_scored) == 0;
+}
+
+#define N_TEXTS 60
+#define CONTEXT 70
+
+static void nobody_notices_the_others(const char *name)
+{
+    static const struct {
+        int ranks, slots, rows;
+        bool unshared;
+    } ways[] = {{1, 8, 512, false}, {1, 8, 512, true}, {1, 3, 5, false},   {2, 5, 16, false},
+                {2, 16, 64, true},  {3, 7, 7, false},  {3, 60, 70, false}, {3, 1, 4, false}};
+    struct text *alone = calloc(N_TEXTS, sizeof *alone), *texts = calloc(N_TEXTS, sizeof *texts);
+    struct many one = {.texts = alone, .n = N_TEXTS, .unshared = true};
+    make_texts(alone, N_TEXTS);
+    memcpy(texts, alone, N_TEXTS * sizeof *texts);
+    CU_ASSERT_EQUAL(run_many(&one, name, 1, 1, 512, CONTEXT), SW_OK);
+    CU_ASSERT_EQUAL(one.stats.spared, 0);
+    for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
+        struct many many = {.texts = texts, .n = N_TEXTS, .unshared = ways[w].unshared};
+        CU_ASSERT_EQUAL(run_many(&many, name, ways[w].ranks, ways[w].slots, ways[w].rows, CONTEXT),
+                        SW_OK);
+        int different = 0;
+        for (int i = 0; i < N_TEXTS; i++)
+            different += !same_text(&alone[i], &texts[i]);
+        if (different)
+            printf("    %s, way %zu: %d of %d texts are others\n", name, w, different, N_TEXTS);
+        CU_ASSERT_EQUAL(different, 0);
+        CU_ASSERT_EQUAL(many.stats.done, N_TEXTS);
+        CU_ASSERT_EQUAL(many.stats.fed + many.stats.spared, one.stats.fed);
+        CU_ASSERT_EQUAL(many.stats.generated, one.stats.generated);
+        CU_ASSERT_EQUAL(many.stats.scored, one.stats.scored);
+        /* Of 20 alike one is fed; a scored one computes more. A few slots are soon used again. */
+        CU_ASSERT(ways[w].unshared ? many.stats.spared == 0
+                                   : ways[w].slots < 5 || many.stats.spared > 15 * 40);
+        CU_ASSERT(ways[w].slots == 1 || many.most_under_way >= (ways[w].ranks > 1));
+    }
+    free(alone);
+    free(texts);
+}
+
+static void identity(void)
+{
+    static const char *const names[] = {"tiny/llama31",      "tiny/mixtral", "tiny/bloom",
+                                        "tiny/qwen2_window", "tiny/opt",     "shakespeare"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        nobody_notices_the_others(names[i]);
+}
+
+/* Prompts of 50 with 40 in common, one after another and at once: each row is computed once. */
+static void spared_tokens_are_counted(void)
+{
+    static const struct {
+        int ranks, slots, rows;
+    } ways[] = {{1, 1, 64}, {1, 4, 64}, {2, 4, 16}, {3, 10, 512}};
+    struct text texts[10] = {{0}};
+    for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
+        struct many many = {.texts = texts, .n = 10};
+        for (int i = 0; i < 10; i++) {
+            texts[i] = (struct text){.n_ids = 50, .max_new = 2, .sampling = sw_sampling_default()};
+            for (int k = 0; k < 50; k++)
+                texts[i].ids[k] = k < 40 ? k : 50 + i;
+        }
+        /* Asked about from 20 on: only the 20 ids before, less the last row, can be spared. */
+        texts[7].score_from = 21;
+        CU_ASSERT_EQUAL(
+            run_many(&many, "tiny/llama31", ways[w].ranks, ways[w].slots, ways[w].rows, 60), SW_OK);
+        CU_ASSERT_EQUAL(many.stats.spared, 8 * 40 + 20);
+        CU_ASSERT_EQUAL(many.stats.fed, 10 * 51 - 8 * 40 - 20);
+        CU_ASSERT_EQUAL(texts[7].n_scored, 29);
+    }
+}
+
+/* The same prompt again: all but its last row is spared, and the answer is the same. */
+static void a_repeated_prompt_costs_one_row(void)
+{
+    struct text texts[6] = {{0}};
+    struct many many = {.texts = texts, .n = 6};
+    for (int i = 0; i < 6; i++) {
+        texts[i] = (struct text){.n_ids = 33, .max_new = 5, .sampling = sw_sampling_default()};
+        for (int k = 0; k < 33; k++)
+            texts[i].ids[k] = k * 5 % 90;
+    }
+    CU_ASSERT_EQUAL(run_many(&many, "tiny/gpt2", 2, 2, 8, 40), SW_OK);
+    CU_ASSERT_EQUAL(many.stats.spared, 5 * 32);
+    for (int i = 1; i < 6; i++)
+        CU_ASSERT(same_text(&texts[0], &texts[i]));
+}
+
+static void requests_end_as_they_should(void)
+{
+    struct text texts[5] = {{0}};
+    struct many many = {.texts = texts, .n = 5};
+    for (int i = 0; i < 5; i++) {
+        texts[i] = (struct text){.n_ids = 8, .max_new = 20, .sampling = sw_sampling_default()};
+        for (int k = 0; k < 8; k++)
+            texts[i].ids[k] = 10 + i;
+    }
+    texts[0].stop_after = 3;
+    texts[1].max_new = 4;
+    texts[2].max_new = 0;    /* asks for nothing */
+    texts[3].n_ids = 16;     /* fills the context; 9 ids more than alone, all known */
+    texts[4].stop_after = 9; /* with the last token there is room for */
+    for (int k = 0; k < 16; k++)
+        texts[3].ids[k] = k;
+    CU_ASSERT_EQUAL(run_many(&many, "tiny/mistral", 2, 2, 16, 16), SW_OK);
+    CU_ASSERT(texts[0].finish == SW_FINISH_STOP && texts[0].n_new == 3);
+    CU_ASSERT(texts[1].finish == SW_FINISH_LENGTH && texts[1].n_new == 4);
+    CU_ASSERT(texts[2].finish == SW_FINISH_LENGTH && texts[2].n_new == 0 && texts[2].n_done == 1);
+    CU_ASSERT(texts[3].finish == SW_FINISH_CONTEXT && texts[3].n_new == 1);
+    CU_ASSERT(texts[4].finish == SW_FINISH_STOP && texts[4].n_new == 9);
+}
+
+/* Scores are those of the logits, whether a chunk ends between an id and what precedes it or not;
+ * the last id needs no room. */
+static enum sw_status check_scores(struct job *job, struct sw_engine *engine)
+{
+    struct many *many = job->lead_context;
+    const struct sw_engine_watch watch = {.logits = job_logits, .context = job};
+    const struct sw_engine_watch none = {0};
+    SW_TRY(sw_engine_watch(engine, &watch));
+    SW_TRY(sw_feed(engine, job->ids, job->n_ids, job->chunk));
+    SW_TRY(sw_engine_watch(engine, &none));
+    return lead(job, engine) == SW_OK && many->n_done == many->n ? SW_OK : SW_EINPUT;
+}
+
+static void scores_are_the_logits(void)
+{
+    static const char *const names[] = {"tiny/llama", "tiny/gptj", "tiny/qwen3_moe"};
+    char dir[4096];
+    for (int i = 0; i < 9; i++) {
+        struct text text = {.n_ids = 31, .score_from = 1 + i, .sampling = sw_sampling_default()};
+        struct many many = {.texts = &text, .n = 1};
+        for (int k = 0; k < 31; k++)
+            text.ids[k] = (k * k + 3) % 96;
+        text.many = &many;
+        snprintf(dir, sizeof dir, "%s/tests/models/%s", SW_SOURCE_DIR, names[i % 3]);
+        struct job job = {.dir = dir,
+                          .weights = SW_F32,
+                          .kv = SW_F32,
+                          .ranks = 1 + i / 3,
+                          .threads = 1,
+                          .chunk = 4 + 13 * (i % 2),
+                          .context = 30,
+                          .slots = 1,
+                          .lead = check_scores,
+                          .lead_context = &many,
+                          .ids = text.ids,
+                          .n_ids = 30};
+        const enum sw_status status = job_run(&job);
+        CU_ASSERT_EQUAL(status, SW_OK);
+        CU_ASSERT_EQUAL(text.n_scored, 30 - i);
+        for (int k = text.score_from; k < 31 && status == SW_OK; k++) {
+            const float *logits = job.logits + (int64_t)(k - 1) * job.vocab;
+            float logprob;
+            bool greedy;
+            CU_ASSERT_EQUAL(
+                sw_logprob_of(logits, (size_t)job.vocab, text.ids[k], &logprob, &greedy), SW_OK);
+            CU_ASSERT(logprob == text.scores[k] && greedy == text.greedy[k]);
+            double sum = 0; /* and by the definition */
+            for (int v = 0; v < job.vocab; v++)
+                sum += exp((double)logits[v]);
+            CU_ASSERT(fabs((double)logits[text.ids[k]] - log(sum) - (double)logprob) < 1e-5);
+        }
+        job_free(&job);
+    }
+}
+
+static enum sw_status submit_bad(struct job *job, struct sw_engine *engine)
+{
+    const struct sw_scheduler_options options = {
+        .engine = engine, .slots = 1, .context = 8, .rows = job->chunk};
+    static const int32_t ids[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, wrong[2] = {1, 100000};
+    const struct sw_sampling fine = sw_sampling_default();
+    struct sw_sampling odd = fine;
+    odd.top_p = 7;
+    const struct sw_request bad[] = {
+        {.ids = ids, .n_ids = 0, .score_from = 1, .max_new = 1, .sampling = fine},
+        {.ids = ids, .n_ids = 9, .score_from = 9, .max_new = 1, .sampling = fine},
+        {.ids = ids, .n_ids = 10, .score_from = 1, .sampling = fine},
+        {.ids = ids, .n_ids = 4, .score_from = 0, .sampling = fine},
+        {.ids = ids, .n_ids = 4, .score_from = 4, .max_new = -1, .sampling = fine},
+        {.ids = wrong, .n_ids = 2, .score_from = 2, .max_new = 1, .sampling = fine},
+        {.ids = ids, .n_ids = 4, .score_from = 4, .max_new = 1, .sampling = odd}};
+    struct sw_scheduler *s;
+    SW_TRY(sw_scheduler_open(&options, &s));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        const enum sw_status status = sw_scheduler_submit(s, &bad[i]);
+        CU_ASSERT(status == SW_EINPUT || status == SW_EUSAGE);
+    }
+    CU_ASSERT(sw_scheduler_idle(s));
+    CU_ASSERT_EQUAL(sw_scheduler_step(s), SW_OK);
+    sw_scheduler_close(s);
+    return sw_engine_stop(engine);
+}
+
+static void bad_requests_are_refused(void)
+{
+    static const int32_t one = 1;
+    struct job job = {.dir = SW_SOURCE_DIR "/tests/models/tiny/llama",
+                      .weights = SW_F32,
+                      .kv = SW_F32,
+                      .ranks = 1,
+                      .threads = 1,
+                      .chunk = 8,
+                      .context = 8,
+                      .lead = submit_bad,
+                      .ids = &one,
+                      .n_ids = 1};
+    CU_ASSERT_EQUAL(job_run(&job), SW_OK);
+    job_free(&job);
+}
+
+/* A queue far longer than the slots; what a request costs besides its rows is little. */
+static void thousands_wait_their_turn(void)
+{
+    const int n = 5000;
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        struct text *texts = calloc((size_t)n, sizeof *texts);
+        struct many many = {.texts = texts, .n = n};
+        for (int i = 0; i < n; i++) {
+            texts[i] = (struct text){
+                .n_ids = 3 + i % 5, .max_new = 1 + i % 3, .sampling = sw_sampling_default()};
+            for (int k = 0; k < texts[i].n_ids; k++)
+                texts[i].ids[k] = (i * 31 + k * 7) % 96;
+        }
+        const double start = sw_clock();
+        CU_ASSERT_EQUAL(run_many(&many, "tiny/llama31", ranks, 32, 128, 32), SW_OK);
+        printf("    %d ranks: %.1f us a request, %.1f rows a batch\n", ranks,
+               1e6 * (sw_clock() - start) / n, (double)many.stats.fed / (double)many.stats.batches);
+        CU_ASSERT_EQUAL(many.stats.done, n);
+        for (int i = 0; i < n; i++)
+            CU_ASSERT_FATAL(texts[i].n_done == 1 && texts[i].n_new == texts[i].max_new);
+        free(texts);
+    }
+}
+
+static void a_stop_ends_it(void)
+{
+    for (int ranks = 1; ranks <= 3; ranks++) {
+        struct text *texts = calloc(500, sizeof *texts);
+        struct many many = {.texts = texts, .n = 500, .stop_at = 20};
+        make_texts(texts, 500);
+        CU_ASSERT_EQUAL(run_many(&many, "tiny/llama31", ranks, 8, 64, CONTEXT), SW_EINTERRUPTED);
+        CU_ASSERT(many.n_done >= 20 && many.n_done < 500);
+        int ended = 0;
+        for (int i = 0; i < 500; i++)
+            ended += texts[i].n_done;
+        CU_ASSERT_EQUAL(ended, many.n_done);
+        free(texts);
+    }
+}
+
+SW_UNIT_TESTS({"nobody notices the others", identity},
+              {"spared tokens are counted", spared_tokens_are_counted},
+              {"a repeated prompt costs one row", a_repeated_prompt_costs_one_row},
+              {"requests end as they should", requests_end_as_they_should},
+              {"scores are the logits'", scores_are_the_logits},
+              {"bad requests are refused", bad_requests_are_refused},
+              {"thousands wait their turn", thousands_wait_their_turn},
+              {"a stop ends it", a_stop_ends_it})
