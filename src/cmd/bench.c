@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "cmd/session.h"
-#include "engine/generate.h"
+#include "engine/scheduler.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,7 @@ enum figure {
 struct bench {
     struct sw_session *s;
     int32_t *ids; /* (prompt) */
-    int prompt, generate, rounds;
+    int sequences, prompt, generate, rounds;
     double token_bytes;  /* weights and KV that one decoded token reads */
     double prompt_flops; /* of the whole prompt */
     double figures[N_FIGURES][MAX_ROUNDS];
@@ -48,21 +48,17 @@ static double median(const struct bench *b, enum figure figure)
     return n % 2 ? sorted[n / 2] : (sorted[n / 2 - 1] + sorted[n / 2]) / 2;
 }
 
-static enum sw_status ignore_token(void *context, const struct sw_sampled *token, bool *stop)
-{
-    (void)context, (void)token, (void)stop;
-    return SW_OK;
-}
-
-/* Weight bytes read per decoded token, and KV at the middle of what is generated. */
+/* Weight bytes a step reads, shared by its tokens, and KV at the middle of what is generated. */
 static double bytes_per_token(const struct bench *b)
 {
     const struct sw_footprint *f = &b->s->footprint;
     const double position = b->prompt + b->generate / 2.0;
-    double bytes = (double)(f->head_bytes + f->embed_read_bytes);
-    for (int i = 0; i < f->n_layers; i++)
-        bytes += (double)f->layers[i].read_bytes + position * (double)f->layers[i].kv_row_bytes;
-    return bytes;
+    double weights = (double)f->head_bytes, each = (double)f->embed_read_bytes;
+    for (int i = 0; i < f->n_layers; i++) {
+        weights += (double)f->layers[i].read_bytes;
+        each += position * (double)f->layers[i].kv_row_bytes;
+    }
+    return weights / b->sequences + each;
 }
 
 /* Two per multiply-add; the head runs for the last token only, attention by half the square. */
@@ -77,20 +73,82 @@ static double flops_of_prompt(const struct bench *b)
     return flops;
 }
 
+/* Tokens as they come: when every sequence had its first, and how many came since. */
+struct crowd {
+    int sequences, started, after;
+    double begun, all_started, ended; /* times */
+};
+
+struct member {
+    struct crowd *crowd;
+    bool started;
+};
+
+static enum sw_status take_token(void *owner, const struct sw_sampled *token, bool *stop)
+{
+    struct member *m = owner;
+    struct crowd *c = m->crowd;
+    (void)token, (void)stop;
+    c->after += c->started == c->sequences;
+    if (m->started)
+        return SW_OK;
+    m->started = true;
+    if (++c->started == c->sequences)
+        c->all_started = sw_clock();
+    return SW_OK;
+}
+
+/* All sequences at once, from their prompts to max_new tokens. */
+static enum sw_status run_crowd(struct bench *b, struct sw_scheduler *scheduler, int max_new,
+                                struct crowd *c)
+{
+    struct member *members = calloc((size_t)b->sequences, sizeof *members);
+    enum sw_status status = members ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the sequences");
+    *c = (struct crowd){.sequences = b->sequences, .begun = sw_clock()};
+    for (int i = 0; i < b->sequences && status == SW_OK; i++) {
+        members[i].crowd = c;
+        b->ids[0] = (int32_t)(i % b->s->vocab_limit); /* nothing in common */
+        const struct sw_request request = {.ids = b->ids,
+                                           .n_ids = b->prompt,
+                                           .score_from = b->prompt,
+                                           .max_new = max_new,
+                                           .sampling = sw_sampling_default(),
+                                           .token = take_token,
+                                           .owner = &members[i]};
+        status = sw_scheduler_submit(scheduler, &request);
+    }
+    while (status == SW_OK && !sw_scheduler_idle(scheduler))
+        status = sw_scheduler_step(scheduler);
+    c->ended = sw_clock();
+    free(members);
+    return status;
+}
+
+/* First the prompts alone. Then the same ones again, whose rows the slots have kept but for the
+ * last: all sequences generate from the first step on. */
+static enum sw_status measure(struct bench *b, int round)
+{
+    const struct sw_session *s = b->s;
+    const struct sw_scheduler_options options = {.engine = s->engine,
+                                                 .slots = s->params.slots,
+                                                 .context = s->params.context,
+                                                 .rows = s->params.rows};
+    struct sw_scheduler *scheduler;
+    struct crowd c;
+    SW_TRY(sw_scheduler_open(&options, &scheduler));
+    enum sw_status status = run_crowd(b, scheduler, 1, &c);
+    b->figures[PROMPT_RATE][round] = b->sequences * b->prompt / (c.ended - c.begun);
+    if (status == SW_OK)
+        status = run_crowd(b, scheduler, b->generate + 1, &c);
+    sw_scheduler_close(scheduler);
+    b->figures[DECODE_RATE][round] = c.after > 0 ? c.after / (c.ended - c.all_started) : 0;
+    return status;
+}
+
 static enum sw_status round_of(struct bench *b, int round)
 {
     struct sw_session *s = b->s;
-    struct sw_generate g = {.prompt = b->ids,
-                            .n_prompt = b->prompt,
-                            .max_new = b->generate + 1,
-                            .context = s->params.context,
-                            .chunk = s->params.rows,
-                            .sampling = sw_sampling_default(),
-                            .token = ignore_token};
-    SW_TRY(sw_generate(s->engine, &g));
-    const double decode = g.decode_s > 0 ? (g.n_new - 1) / g.decode_s : 0;
-    b->figures[PROMPT_RATE][round] = b->prompt / g.prompt_s;
-    b->figures[DECODE_RATE][round] = decode;
+    SW_TRY(measure(b, round));
     /* Limits are this rank's, so they are held against a model that this rank runs alone. */
     if (s->transport->size > 1 || s->slices[0].count < s->model->dims.n_layers)
         return SW_OK;
@@ -99,8 +157,9 @@ static enum sw_status round_of(struct bench *b, int round)
     const double peak = sw_cpu_measure_peak(s->backend, s->params.weights, PEAK_SECONDS);
     b->figures[BANDWIDTH][round] = bandwidth;
     b->figures[PEAK][round] = peak;
-    b->figures[DECODE_SHARE][round] = decode * b->token_bytes / bandwidth;
-    b->figures[PROMPT_SHARE][round] = b->prompt_flops / g.prompt_s / peak;
+    b->figures[DECODE_SHARE][round] = b->figures[DECODE_RATE][round] * b->token_bytes / bandwidth;
+    b->figures[PROMPT_SHARE][round] =
+        b->prompt_flops / b->prompt * b->figures[PROMPT_RATE][round] / peak;
     return SW_OK;
 }
 
@@ -108,14 +167,15 @@ static enum sw_status report_json(const struct bench *b)
 {
     const struct sw_session *s = b->s;
     const bool alone = s->transport->size == 1;
-    json_t *root = json_pack(
-        "{s:s, s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
-        s->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name, "threads",
-        s->backend ? sw_cpu_backend_threads(s->backend) : 0, "prompt_tokens", b->prompt,
-        "generated_tokens", b->generate, "rounds", b->rounds, "prompt_tokens_per_s",
-        median(b, PROMPT_RATE), "tokens_per_s", median(b, DECODE_RATE), "bytes_per_token",
-        b->token_bytes, "prompt_flops", b->prompt_flops * median(b, PROMPT_RATE) / b->prompt,
-        "load_s", s->load_s, "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
+    json_t *root =
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
+                  s->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name,
+                  "threads", s->backend ? sw_cpu_backend_threads(s->backend) : 0, "sequences",
+                  b->sequences, "prompt_tokens", b->prompt, "generated_tokens", b->generate,
+                  "rounds", b->rounds, "prompt_tokens_per_s", median(b, PROMPT_RATE),
+                  "tokens_per_s", median(b, DECODE_RATE), "bytes_per_token", b->token_bytes,
+                  "prompt_flops", b->prompt_flops * median(b, PROMPT_RATE) / b->prompt, "load_s",
+                  s->load_s, "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
     if (root && s->backend)
         json_object_set_new(root, "isa", json_string(sw_isa_name(sw_cpu_backend_isa(s->backend))));
     if (root && alone) {
@@ -131,10 +191,12 @@ static enum sw_status report_text(const struct bench *b)
 {
     const struct sw_session *s = b->s;
     const double decode = median(b, DECODE_RATE), prompt = median(b, PROMPT_RATE);
-    printf("%s, %s weights, %d ranks, %d threads on rank 0 (%s); medians of %d rounds\n",
+    printf("%s, %s weights, %d ranks, %d threads on rank 0 (%s), %d sequences; medians of %d "
+           "rounds\n",
            s->call->arguments[0], sw_dtype_info(s->params.weights)->name, s->transport->size,
            s->backend ? sw_cpu_backend_threads(s->backend) : 0,
-           s->backend ? sw_isa_name(sw_cpu_backend_isa(s->backend)) : "no layers", b->rounds);
+           s->backend ? sw_isa_name(sw_cpu_backend_isa(s->backend)) : "no layers", b->sequences,
+           b->rounds);
     printf("  prompt %5d tokens   %10.4g tokens/s", b->prompt, prompt);
     if (s->transport->size == 1)
         printf("   %6.1f GFLOP/s, %3.0f%% of the %.0f that registers alone reach",
@@ -159,6 +221,7 @@ static enum sw_status lead(struct sw_session *s)
     b->s = s;
     b->prompt = o->prompt > 0 ? o->prompt : 512;
     b->generate = o->n;
+    b->sequences = o->slots > 0 ? o->slots : 1;
     b->rounds = o->repeat > 0 ? o->repeat : 3;
     b->ids = calloc((size_t)b->prompt, sizeof *b->ids);
     enum sw_status status = SW_OK;
@@ -198,8 +261,8 @@ static const struct sw_option options[] = {
     {"repeat", 'r', "N", "rounds; medians are printed (default: 3)", FIELD(repeat), sw_parse_count},
     {0}};
 
-static const struct sw_option *const groups[] = {options, sw_options_placement, sw_options_common,
-                                                 NULL};
+static const struct sw_option *const groups[] = {options, sw_options_placement, sw_options_watching,
+                                                 sw_options_common, NULL};
 
 const struct sw_verb sw_verb_bench = {
     .name = "bench",
@@ -211,7 +274,8 @@ const struct sw_verb sw_verb_bench = {
         "Each round feeds a prompt, generates, and measures the limits with the same threads: the\n"
         "memory's read bandwidth, which bounds decoding, and the arithmetic peak, which bounds "
         "the\n"
-        "prompt. A config.json is enough with --weights-from random.\n\n"
+        "prompt. With --slots N sequences run at once, each with its own prompt. A config.json is\n"
+        "enough with --weights-from random.\n\n"
         "  spillway bench llama-1b --weights-from random --weights bf16 --threads 2",
     .groups = groups,
     .run = bench,

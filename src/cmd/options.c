@@ -63,6 +63,11 @@ const struct sw_option sw_options_sampling[] = {
     {"seed", 0, "N", "the same seed draws the same text (default: 0)", FIELD(seed), sw_parse_seed},
     {0}};
 
+const struct sw_option sw_options_watching[] = {
+    {"timeline", 0, "FILE", "write what every rank does as a trace for ui.perfetto.dev",
+     FIELD(timeline), sw_parse_text},
+    {0}};
+
 struct sw_options sw_options_default(void)
 {
     return (struct sw_options){.weights = SW_OTHER,

@@ -257,8 +257,9 @@ static const struct sw_option options[] = {
     {"no-stream", 0, NULL, "print when done, not as it comes", FIELD(no_stream), sw_parse_flag},
     {0}};
 
-static const struct sw_option *const groups[] = {options, sw_options_sampling, sw_options_placement,
-                                                 sw_options_common, NULL};
+static const struct sw_option *const groups[] = {
+    options, sw_options_sampling, sw_options_placement, sw_options_watching, sw_options_common,
+    NULL};
 
 const struct sw_verb sw_verb_run = {
     .name = "run",

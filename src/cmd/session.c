@@ -263,7 +263,9 @@ enum sw_status sw_session_start(struct sw_session *s, int positions)
     SW_TRY(agree(s, positions));
     if (s->slices[s->transport->rank].count > 0)
         SW_TRY(open_backend(s));
-    return sw_session_load(s);
+    SW_TRY(sw_session_load(s));
+    const char *timeline = s->call->options.timeline;
+    return timeline && sw_session_leads(s) ? sw_engine_record(s->engine, timeline) : SW_OK;
 }
 
 static uint64_t peak_bytes(void)
@@ -349,16 +351,17 @@ json_t *sw_session_predicted(const struct sw_session *s)
 
 json_t *sw_session_ranks(const struct sw_session *s)
 {
+    const struct sw_times *times = sw_engine_times(s->engine), start = {0};
     json_t *ranks = json_array();
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_stage *stage = &s->plan.stages[r];
-        json_array_append_new(ranks, json_pack("{s:i, s:s, s:i, s:i, s:{s:I, s:I, s:I}, s:I}",
-                                               "rank", r, "host", s->transport->ranks[r].host,
-                                               "first", stage->first, "count", stage->count,
-                                               "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
-                                               (json_int_t)stage->host.total, "disk",
-                                               (json_int_t)stage->disk_bytes, "peak_host_bytes",
-                                               s->peaks ? (json_int_t)s->peaks[r] : (json_int_t)0));
+        json_array_append_new(
+            ranks, json_pack("{s:i, s:s, s:i, s:i, s:{s:I, s:I, s:I}, s:I, s:f}", "rank", r, "host",
+                             s->transport->ranks[r].host, "first", stage->first, "count",
+                             stage->count, "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
+                             (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
+                             "peak_host_bytes", s->peaks ? (json_int_t)s->peaks[r] : (json_int_t)0,
+                             "busy", sw_times_busy(&start, &times[r])));
     }
     return ranks;
 }

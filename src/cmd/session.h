@@ -64,7 +64,8 @@ enum sw_status sw_session_stop(struct sw_session *session);
 enum sw_status sw_session_end(struct sw_session *session, enum sw_status status);
 /* {"load_s": …, "s_per_token": …, …} of the plan. */
 json_t *sw_session_predicted(const struct sw_session *session);
-/* One object per rank: host, layers, planned bytes, peak bytes. */
+/* One object per rank: host, layers, planned bytes, peak bytes, the share of its time it computed.
+ */
 json_t *sw_session_ranks(const struct sw_session *session);
 /* Prints root on stdout, indented, and frees it. */
 enum sw_status sw_json_print(json_t *root);

@@ -81,6 +81,8 @@ void sw_engine_close(struct sw_engine *e)
 {
     if (!e)
         return;
+    if (e->timeline) /* a job that was stopped has not told all */
+        sw_timeline_add(e->timeline, 0, 0, e->recorder.activities, (size_t)e->recorder.n);
     sw_timeline_close(e->timeline);
     sw_recorder_free(&e->recorder);
     for (size_t i = 0; i < e->cap_local; i++)

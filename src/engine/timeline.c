@@ -50,8 +50,6 @@ struct sw_timeline {
     FILE *file;
     int64_t n;    /* activities written */
     int failed;   /* errno of the first failure */
-    double begin; /* rank 0's clock at time 0 of the trace, once … */
-    bool begun;   /* … there is an activity */
     bool is_open; /* the array's bracket is written */
 };
 
@@ -106,11 +104,10 @@ static void write_activity(struct sw_timeline *t, int rank, double ahead,
     static const char *const names[SW_ACTIVITY_KINDS] = {"load", "wait", "compute", "send"};
     if (a->kind < 0 || a->kind >= SW_ACTIVITY_KINDS)
         return;
-    const double at = 1e6 * (a->start - ahead - t->begin);
     separate(t);
     if (fprintf(t->file,
                 "{\"name\":\"%s\",\"ph\":\"X\",\"pid\":%d,\"tid\":0,\"ts\":%.3f,\"dur\":%.3f",
-                names[a->kind], rank, at > 0 ? at : 0, 1e6 * (double)a->seconds) < 0 ||
+                names[a->kind], rank, 1e6 * (a->start - ahead), 1e6 * (double)a->seconds) < 0 ||
         (a->rows > 0 && fprintf(t->file, ",\"args\":{\"batch\":%lld,\"rows\":%d}",
                                 (long long)a->batch, a->rows) < 0) ||
         fputs("}", t->file) < 0)
@@ -120,10 +117,6 @@ static void write_activity(struct sw_timeline *t, int rank, double ahead,
 void sw_timeline_add(struct sw_timeline *t, int rank, double ahead,
                      const struct sw_activity *activities, size_t n)
 {
-    if (n > 0 && !t->begun) {
-        t->begin = activities[0].start - ahead;
-        t->begun = true;
-    }
     for (size_t i = 0; i < n && t->failed == 0 && t->n < FILE_ACTIVITIES_MAX; i++, t->n++)
         write_activity(t, rank, ahead, &activities[i]);
     if (fflush(t->file) != 0)

@@ -27,6 +27,16 @@ struct sw_times {
     int32_t is_final; /* its last word */
 };
 
+/* The share of its time that a rank computed between two words of it. */
+static inline double sw_times_busy(const struct sw_times *from, const struct sw_times *to)
+{
+    double whole = 0;
+    for (int i = SW_ACTIVITY_WAIT; i < SW_ACTIVITY_KINDS; i++)
+        whole += to->seconds[i] - from->seconds[i];
+    const double busy = to->seconds[SW_ACTIVITY_COMPUTE] - from->seconds[SW_ACTIVITY_COMPUTE];
+    return whole > 0 ? busy / whole : 0;
+}
+
 struct sw_activity {
     double start; /* the rank's clock */
     float seconds;

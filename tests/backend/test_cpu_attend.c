@@ -168,6 +168,47 @@ static void slots_do_not_touch_each_other(void)
     drop(&w);
 }
 
+/* A copied prefix is read, and written on, as if it had been stored: bit for bit. */
+static void a_copied_prefix_is_as_good(void)
+{
+    static const int64_t lengths[] = {1, 63, 64, 65, 129, 199};
+    const struct setup *s = &setups[1];
+    struct world w = make(*s);
+    const int64_t q_ld = 8 * 64, kv_ld = 2 * 64, last = s->length - 1;
+    const size_t bytes = sw_kv_bytes(s->kv, 3, 2, 64, s->length);
+    float *alone = malloc((size_t)(s->length * q_ld) * sizeof *alone), out[2][8 * 64];
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(2, isa);
+        run(b, &w, s->length, alone);
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+            struct sw_kv kv = {s->kv, 3, 2, 64, s->length, device(b, bytes)};
+            const int64_t n = lengths[i];
+            const struct sw_span whole = {2, 0, 0, s->length}, rest = {0, n, 0, s->length - n};
+            b->ops->kv_store(b, &kv, &whole, 1, w.k, w.v, kv_ld, 64);
+            b->ops->kv_copy(b, &kv, 2, 0, n);
+            b->ops->kv_store(b, &kv, &rest, 1, w.k + n * kv_ld, w.v + n * kv_ld, kv_ld, 64);
+            /* The last position of the copy and of the source. */
+            for (int k = 0; k < 2; k++) {
+                const struct sw_span span = {k ? 2 : 0, last, 0, 1};
+                const struct sw_attention a = {.n_heads = 8,
+                                               .scale = 0.125f,
+                                               .d_q = w.q + last * q_ld,
+                                               .q_ld = q_ld,
+                                               .q_head = 64,
+                                               .d_out = out[k],
+                                               .out_ld = q_ld};
+                b->ops->attend(b, &a, &kv, &span, 1);
+                CU_ASSERT(!memcmp(out[k], alone + last * q_ld, sizeof out[k]));
+            }
+            b->ops->free(b, kv.d_data, bytes);
+        }
+        b->ops->close(b);
+    }
+    free(alone);
+    drop(&w);
+}
+
 SW_UNIT_TESTS({"attention is right, its bits do not depend on the cut",
                attention_is_right_and_bits_do_not_depend_on_the_cut},
-              {"slots do not touch each other", slots_do_not_touch_each_other})
+              {"slots do not touch each other", slots_do_not_touch_each_other},
+              {"a copied prefix is as good", a_copied_prefix_is_as_good})
