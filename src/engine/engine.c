@@ -171,7 +171,7 @@ static enum sw_status pass_on(struct sw_engine *e, const struct sw_batch *batch,
 {
     struct sw_transport *t = e->options.transport;
     if (is_last(e) && t->rank == 0)
-        return sw_engine_queue(e, bytes, length);
+        return sw_engine_queue(e, length);
     struct sw_message m = {.kind = is_last(e) ? SW_MSG_RESULT : SW_MSG_BATCH};
     const struct sw_batch_body body = {batch->n_rows, batch->n_spans,
                                        e->options.model->dims.hidden};

@@ -42,8 +42,9 @@ enum sw_status sw_engine_control(struct sw_engine *engine, struct sw_message *me
 /* Values that rank 0 asked for: delivered there directly, or sent to it. */
 enum sw_status sw_engine_deliver(struct sw_engine *engine, enum sw_engine_kind kind, int layer,
                                  int64_t position, int n, const float *data, int64_t width);
-/* lead.c: results of a last stage that is rank 0's own wait here to be collected. */
-enum sw_status sw_engine_queue(struct sw_engine *engine, const void *bytes, size_t length);
+/* lead.c: the results of a last stage that is rank 0's own, in engine->results, wait to be
+ * collected. */
+enum sw_status sw_engine_queue(struct sw_engine *engine, size_t length);
 
 /* last.c */
 enum sw_status sw_last_open(struct sw_engine *engine);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum sw_status sw_engine_queue(struct sw_engine *e, const void *bytes, size_t length)
+enum sw_status sw_engine_queue(struct sw_engine *e, size_t length)
 {
     if (e->n_local == e->cap_local) {
         const size_t capacity = e->cap_local ? 2 * e->cap_local : 4;
@@ -21,9 +21,10 @@ enum sw_status sw_engine_queue(struct sw_engine *e, const void *bytes, size_t le
         memset(e->local + e->cap_local, 0, (capacity - e->cap_local) * sizeof *local);
         e->cap_local = capacity;
     }
-    SW_TRY(sw_wire_reserve(&e->local[e->n_local], length + 1));
-    memcpy(e->local[e->n_local].bytes, bytes, length);
+    const struct sw_wire idle = e->local[e->n_local];
+    e->local[e->n_local] = e->results;
     e->local_bytes[e->n_local++] = length;
+    e->results = idle;
     return SW_OK;
 }
 
