@@ -7,7 +7,7 @@
 /* Beside running sequences a batch takes at most this share of its rows from prompts. */
 #define PROMPT_SHARE 4
 /* A prompt is cut for the stages to overlap, but not into pieces smaller than this. */
-#define PIECE_MIN 64
+#define PIECE_MIN 32
 
 static int64_t larger(int64_t a, int64_t b)
 {

@@ -8,6 +8,7 @@
 #include "job.h"
 #include "unit.h"
 
+#include <malloc.h>
 #include <math.h>
 
 #define MAX_IDS 64
@@ -427,6 +428,117 @@ static void thousands_wait_their_turn(void)
     }
 }
 
+/* 100 prompts with 400 tokens in common and 4 of their own cost about one of them. */
+static enum sw_status share_or_not(struct job *job, struct sw_engine *engine)
+{
+    double *seconds = job->lead_context;
+    for (int unshared = 0; unshared < 2; unshared++) {
+        const struct sw_scheduler_options options = {.engine = engine,
+                                                     .slots = job->slots,
+                                                     .context = job->context,
+                                                     .rows = job->chunk,
+                                                     .unshared = unshared};
+        int32_t ids[404];
+        struct sw_scheduler *s;
+        SW_TRY(sw_scheduler_open(&options, &s));
+        const double start = sw_clock();
+        for (int i = 0; i < 100; i++) {
+            for (int k = 0; k < 404; k++)
+                ids[k] = k < 400 ? k * 7 % 96 : (i + k) % 96;
+            const struct sw_request r = {.ids = ids,
+                                         .n_ids = 404,
+                                         .score_from = 404,
+                                         .max_new = 1,
+                                         .sampling = sw_sampling_default()};
+            SW_TRY(sw_scheduler_submit(s, &r));
+        }
+        while (!sw_scheduler_idle(s))
+            SW_TRY(sw_scheduler_step(s));
+        seconds[unshared] = sw_clock() - start;
+        struct sw_scheduler_stats stats;
+        sw_scheduler_stats(s, &stats);
+        CU_ASSERT_EQUAL(stats.spared, unshared ? 0 : 99 * 400);
+        CU_ASSERT_EQUAL(stats.fed + stats.spared, 100 * 404);
+        sw_scheduler_close(s);
+    }
+    return sw_engine_stop(engine);
+}
+
+static void a_shared_prefix_costs_one_prefill(void)
+{
+    static const int32_t one = 1;
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        double seconds[2] = {0};
+        struct job job = {.dir = SW_SOURCE_DIR "/tests/models/shakespeare",
+                          .weights = SW_BF16,
+                          .kv = SW_BF16,
+                          .ranks = ranks,
+                          .threads = 1,
+                          .chunk = 128,
+                          .context = 512,
+                          .slots = 8,
+                          .lead = share_or_not,
+                          .lead_context = seconds,
+                          .ids = &one,
+                          .n_ids = 1};
+        CU_ASSERT_EQUAL(job_run(&job), SW_OK);
+        printf("    %d ranks: %.3f s shared, %.3f s not: %.0f times\n", ranks, seconds[0],
+               seconds[1], seconds[1] / seconds[0]);
+        CU_ASSERT(seconds[1] > 5 * seconds[0]); /* 100 where nothing else runs beside */
+        job_free(&job);
+    }
+}
+
+/* One scheduler, many requests: what it holds on the heap does not grow. */
+static enum sw_status submit_many(struct job *job, struct sw_engine *engine)
+{
+    const struct sw_scheduler_options options = {
+        .engine = engine, .slots = job->slots, .context = job->context, .rows = job->chunk};
+    size_t held[2] = {0};
+    struct sw_scheduler *s;
+    SW_TRY(sw_scheduler_open(&options, &s));
+    for (int i = 0; i < 20000; i++) {
+        const int32_t ids[4] = {i % 96, i / 96 % 96, 5, 6};
+        const struct sw_request r = {.ids = ids,
+                                     .n_ids = 2 + i % 3,
+                                     .score_from = i % 7 ? 2 + i % 3 : 1,
+                                     .max_new = i % 4,
+                                     .sampling = sw_sampling_default()};
+        SW_TRY(sw_scheduler_submit(s, &r));
+        while (sw_scheduler_room(s) == 0)
+            SW_TRY(sw_scheduler_step(s));
+        if (i == 5000 || i == 19999)
+            held[i > 5000] = mallinfo2().uordblks;
+    }
+    while (!sw_scheduler_idle(s))
+        SW_TRY(sw_scheduler_step(s));
+    CU_ASSERT(held[1] < held[0] + 65536);
+    if (held[1] >= held[0] + 65536)
+        printf("    %zu bytes held after 5000 requests, %zu after 20000\n", held[0], held[1]);
+    sw_scheduler_close(s);
+    return sw_engine_stop(engine);
+}
+
+static void memory_stays_flat(void)
+{
+    static const int32_t one = 1;
+    for (int ranks = 1; ranks <= 2; ranks++) {
+        struct job job = {.dir = SW_SOURCE_DIR "/tests/models/tiny/gpt_neox",
+                          .weights = SW_BF16,
+                          .kv = SW_BF16,
+                          .ranks = ranks,
+                          .threads = 1,
+                          .chunk = 64,
+                          .context = 16,
+                          .slots = 16,
+                          .lead = submit_many,
+                          .ids = &one,
+                          .n_ids = 1};
+        CU_ASSERT_EQUAL(job_run(&job), SW_OK);
+        job_free(&job);
+    }
+}
+
 static void a_stop_ends_it(void)
 {
     for (int ranks = 1; ranks <= 3; ranks++) {
@@ -450,4 +562,5 @@ SW_UNIT_TESTS({"nobody notices the others", identity},
               {"scores are the logits'", scores_are_the_logits},
               {"bad requests are refused", bad_requests_are_refused},
               {"thousands wait their turn", thousands_wait_their_turn},
-              {"a stop ends it", a_stop_ends_it})
+              {"a shared prefix costs one prefill", a_shared_prefix_costs_one_prefill},
+              {"memory stays flat", memory_stays_flat}, {"a stop ends it", a_stop_ends_it})
