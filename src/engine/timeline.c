@@ -32,7 +32,7 @@ void sw_recorder_add(struct sw_recorder *r, enum sw_activity_kind kind, double s
     if (r->activities && r->n < SW_ACTIVITIES_MAX)
         r->activities[r->n++] = (struct sw_activity){.start = start,
                                                      .seconds = (float)(end - start),
-                                                     .kind = kind,
+                                                     .kind = (int32_t)kind,
                                                      .batch = r->times.batches,
                                                      .rows = rows};
     if (kind == SW_ACTIVITY_COMPUTE) {
