@@ -128,14 +128,18 @@ static enum sw_status wordcount(struct sw_jinja_run *r, const struct sw_jinja_ca
     return SW_OK;
 }
 
-static enum sw_status escape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_value *out)
+enum sw_status sw_jinja_escape(struct sw_jinja_run *r, const struct sw_value *v,
+                               struct sw_value *out)
 {
     static const char from[] = "&<>'\"";
     static const char *const to[] = {"&amp;", "&lt;", "&gt;", "&#39;", "&#34;"};
     struct sw_strbuf buf = {0};
     struct sw_value self;
-    SW_TRY(text(r, call, &self));
+    SW_TRY(sw_value_to_text(r, v, &self));
+    if (self.safe) {
+        *out = self;
+        return SW_OK;
+    }
     for (size_t i = 0; i < self.length; i++) {
         const char *special = self.text[i] ? strchr(from, self.text[i]) : NULL;
         if (special)
@@ -143,7 +147,32 @@ static enum sw_status escape(struct sw_jinja_run *r, const struct sw_jinja_call 
         else
             sw_jinja_put(r, &buf, self.text + i, 1);
     }
-    return sw_jinja_text(r, &buf, out);
+    SW_TRY(sw_jinja_text(r, &buf, out));
+    out->safe = true;
+    return SW_OK;
+}
+
+static enum sw_status escape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                             struct sw_value *out)
+{
+    return sw_jinja_escape(r, &call->self, out);
+}
+
+static enum sw_status forceescape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
+{
+    struct sw_value self;
+    SW_TRY(text(r, call, &self));
+    self.safe = false;
+    return sw_jinja_escape(r, &self, out);
+}
+
+static enum sw_status safe(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                           struct sw_value *out)
+{
+    SW_TRY(text(r, call, out));
+    out->safe = true;
+    return SW_OK;
 }
 
 static enum sw_status urlencode(struct sw_jinja_run *r, const struct sw_jinja_call *call,
@@ -335,10 +364,10 @@ const struct sw_builtin sw_jinja_text_filters[] = {
     {"wordcount", "", 0, wordcount},
     {"format", NULL, 0, sw_text_percent},
     {"string", "", 0, text},
-    {"safe", "", 0, text}, /* nothing is escaped here, so nothing need be safe from it */
+    {"safe", "", 0, safe},
     {"e", "", 0, escape},
     {"escape", "", 0, escape},
-    {"forceescape", "", 0, escape},
+    {"forceescape", "", 0, forceescape},
     {"urlencode", "", 0, urlencode},
 };
 const size_t sw_jinja_n_text_filters =

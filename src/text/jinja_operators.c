@@ -115,11 +115,17 @@ static enum sw_status join_texts(struct sw_jinja_run *r, const struct sw_value *
                                  const struct sw_value *b, struct sw_value *out)
 {
     void *text;
+    struct sw_value escaped;
+    if (a->safe != b->safe) {
+        SW_TRY(sw_jinja_escape(r, a->safe ? b : a, &escaped));
+        return join_texts(r, a->safe ? a : &escaped, a->safe ? &escaped : b, out);
+    }
     SW_TRY(sw_jinja_charge(r, (a->length + b->length) / 64));
     SW_TRY(sw_jinja_take(r, a->length + b->length + 1, &text));
     memcpy(text, a->text, a->length);
     memcpy((char *)text + a->length, b->text, b->length);
     *out = sw_value_text(text, a->length + b->length);
+    out->safe = a->safe;
     return SW_OK;
 }
 
@@ -353,7 +359,7 @@ enum sw_status sw_jinja_item(struct sw_jinja_run *r, const struct sw_value *a,
     size_t length;
     SW_TRY(sw_jinja_defined(r, a));
     *out = sw_value_undefined("that item", 9);
-    if (a->kind == SW_V_DICT)
+    if (a->kind == SW_V_DICT && key->kind != SW_V_LIST && key->kind != SW_V_DICT)
         SW_TRY(sw_value_dict_find(r, a, key, &found));
     if (found) {
         *out = *found;

@@ -98,6 +98,9 @@ enum sw_status sw_jinja_attribute(struct sw_jinja_run *r, const struct sw_value 
                                   const struct sw_value *name, struct sw_value *out);
 enum sw_status sw_jinja_item(struct sw_jinja_run *r, const struct sw_value *a,
                              const struct sw_value *key, struct sw_value *out);
+/* str(v) as HTML, marked safe unless it already is; jinja_filters.c */
+enum sw_status sw_jinja_escape(struct sw_jinja_run *r, const struct sw_value *v,
+                               struct sw_value *out);
 /* jinja_call.c */
 enum sw_status sw_jinja_apply(struct sw_jinja_run *r, const struct sw_value *callee,
                               const struct sw_jinja_call *call, struct sw_value *out);

@@ -106,6 +106,7 @@ static enum sw_status strip(struct sw_jinja_run *r, const struct sw_jinja_call *
         end = last;
     }
     *out = sw_value_text(begin, (size_t)(end - begin));
+    out->safe = self.safe;
     return SW_OK;
 }
 

@@ -67,6 +67,7 @@ struct sw_value_method {
 struct sw_value {
     enum sw_value_kind kind;
     bool refused; /* SW_V_UNDEFINED: there is such a thing, but the sandbox forbids it */
+    bool safe;    /* SW_V_STRING: marked by the filter `safe`; what is added (+) to it is escaped */
     union {
         bool boolean;
         int64_t integer;
