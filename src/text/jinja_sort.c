@@ -58,10 +58,11 @@ static enum sw_status sort_key(struct sw_jinja_run *r, const struct sw_value *it
                                struct sw_value *out)
 {
     struct sw_value key, path = *paths;
-    const char *at = paths->text, *end = at + paths->length;
+    const bool text = paths->kind == SW_V_STRING;
+    const char *at = text ? paths->text : "", *end = at + (text ? paths->length : 0);
     SW_TRY(sw_value_list_new(r, SW_V_LIST, 1, out));
     do {
-        if (paths->kind == SW_V_STRING) {
+        if (text) {
             const char *comma = memchr(at, ',', (size_t)(end - at));
             path = sw_value_text(at, (size_t)((comma ? comma : end) - at));
             at = comma ? comma + 1 : NULL;
@@ -69,7 +70,7 @@ static enum sw_status sort_key(struct sw_jinja_run *r, const struct sw_value *it
         SW_TRY(sw_jinja_path(r, item, &path, &key));
         SW_TRY(ignore_case(r, case_sensitive, &key));
         SW_TRY(sw_value_list_add(r, out, &key));
-    } while (paths->kind == SW_V_STRING && at);
+    } while (text && at);
     return SW_OK;
 }
 

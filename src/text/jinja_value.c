@@ -285,7 +285,8 @@ enum sw_status sw_value_items(struct sw_jinja_run *r, const struct sw_value *v,
         return SW_OK;
     case SW_V_GENERATOR:
         SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, out));
-        out->list->items = v->list->items + v->list->taken;
+        if (v->list->count > v->list->taken)
+            out->list->items = v->list->items + v->list->taken;
         out->list->count = out->list->capacity = v->list->count - v->list->taken;
         v->list->taken = v->list->count;
         return SW_OK;
