@@ -29,6 +29,8 @@ struct sw_options {
     const char *file; /* prompt or ids from here; "-": stdin */
     int n;            /* new tokens */
     bool special, decode, jsonl, no_stream, ignore_end;
+    bool chat, render;  /* through the model's chat template; its text instead of the ids */
+    const char *system; /* the system message of a chat */
     /* sampling */
     double temperature, top_p, min_p, repetition_penalty;
     int top_k, logprobs;

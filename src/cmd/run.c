@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "cmd/session.h"
 #include "engine/generate.h"
+#include "text/chat.h"
 #include "text/stop.h"
 #include "text/stream.h"
 
@@ -193,6 +194,29 @@ static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
     return report(out, &g);
 }
 
+/* The prompt as a user's message, in the words of the model's chat template. */
+static enum sw_status chat_ids(struct sw_session *s, const char *text, size_t length,
+                               struct sw_ids *ids)
+{
+    const char *system = s->call->options.system;
+    struct sw_chat *chat;
+    SW_TRY(sw_chat_open(s->call->arguments[0], &chat));
+    json_t *messages = json_array();
+    if (system)
+        json_array_append_new(messages,
+                              json_pack("{s:s, s:s}", "role", "system", "content", system));
+    json_array_append_new(messages,
+                          json_pack("{s:s, s:s%}", "role", "user", "content", text, length));
+    const struct sw_chat_request request = {.messages = messages, .add_generation_prompt = true};
+    const enum sw_status status =
+        json_array_size(messages) == (system ? 2u : 1u)
+            ? sw_chat_encode(chat, s->tokenizer, &request, ids)
+            : sw_fail(SW_EINPUT, "run --chat: the prompt and the system message must be UTF-8");
+    json_decref(messages);
+    sw_chat_free(chat);
+    return status;
+}
+
 /* --tokens 1,2,3 for models without a tokenizer; else the prompt's ids, with BOS as the model
  * wants it. */
 static enum sw_status prompt_ids(struct sw_session *s, struct sw_ids *ids)
@@ -202,7 +226,9 @@ static enum sw_status prompt_ids(struct sw_session *s, struct sw_ids *ids)
     if (s->call->options.tokens)
         return sw_parse_ids(s->call->options.tokens, s->model->dims.vocab, ids);
     enum sw_status status = read_prompt(s->call, &text, &length);
-    if (status == SW_OK)
+    if (status == SW_OK && s->call->options.chat)
+        status = chat_ids(s, text, length, ids);
+    else if (status == SW_OK)
         status = sw_tokenizer_encode(s->tokenizer, text, length,
                                      SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL, ids);
     free(text);
@@ -244,6 +270,10 @@ static enum sw_status run(struct sw_call *call)
 
 static const struct sw_option options[] = {
     {"file", 'f', "FILE", "read the prompt from FILE (- for standard input)", FIELD(file),
+     sw_parse_text},
+    {"chat", 0, NULL, "the prompt is a user's message: put it into the model's chat template",
+     FIELD(chat), sw_parse_flag},
+    {"system", 0, "TEXT", "with --chat: the system message before it", FIELD(system),
      sw_parse_text},
     {"n", 'n', "N", "new tokens at most (default: 128)", FIELD(n), sw_parse_natural},
     {"stop", 0, "TEXT", "end before this text; may be given up to 16 times", FIELD(stop),

@@ -1,5 +1,6 @@
-/* Owns the verb `tokens`: text to ids and back, with the model's own tokenizer. */
+/* Owns the verb `tokens`: text to ids and back, with the model's own tokenizer and template. */
 #include "cmd/options.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
 
 #include <ctype.h>
@@ -31,16 +32,20 @@ static unsigned flags_of(const struct sw_options *o)
     return o->special ? SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL : SW_ENCODE_PARSE_SPECIAL;
 }
 
+static void print_ids(const struct sw_ids *ids)
+{
+    for (size_t i = 0; i < ids->count; i++)
+        printf(i ? " %d" : "%d", ids->items[i]);
+    printf("\n");
+}
+
 static enum sw_status encode(struct sw_tokenizer *tok, const char *text, size_t n,
                              const struct sw_options *o)
 {
     struct sw_ids ids = {0};
     const enum sw_status status = sw_tokenizer_encode(tok, text, n, flags_of(o), &ids);
-    if (status == SW_OK) {
-        for (size_t i = 0; i < ids.count; i++)
-            printf(i ? " %d" : "%d", ids.items[i]);
-        printf("\n");
-    }
+    if (status == SW_OK)
+        print_ids(&ids);
     sw_ids_free(&ids);
     return status;
 }
@@ -145,9 +150,75 @@ static enum sw_status convert_all(struct sw_tokenizer *tok, const struct sw_opti
     return status;
 }
 
+/*
+ * A conversation as a list of messages, or as an object with "messages", "tools" and
+ * "chat_template_kwargs", as servers take it. The object's add_generation_prompt is true unless it
+ * says otherwise.
+ */
+static enum sw_status chat_request(const json_t *root, struct sw_chat_request *request)
+{
+    const json_t *prompt = json_object_get(root, "add_generation_prompt");
+    *request = (struct sw_chat_request){
+        .messages = json_is_array(root) ? root : json_object_get(root, "messages"),
+        .tools = json_object_get(root, "tools"),
+        .variables = json_object_get(root, "chat_template_kwargs"),
+        .add_generation_prompt = !prompt || json_is_true(prompt)};
+    return request->messages ? SW_OK
+                             : sw_fail(SW_EINPUT, "standard input: expected a list of messages, or "
+                                                  "an object with \"messages\"");
+}
+
+static enum sw_status render(const struct sw_chat *chat, const struct sw_chat_request *request)
+{
+    struct sw_strbuf text = {0};
+    const enum sw_status status = sw_chat_render(chat, request, &text);
+    if (status == SW_OK && text.length > 0)
+        fwrite(text.text, 1, text.length, stdout);
+    sw_strbuf_free(&text);
+    return status;
+}
+
+static enum sw_status encode_chat(const struct sw_chat *chat, const char *model,
+                                  const struct sw_chat_request *request)
+{
+    struct sw_tokenizer *tok;
+    struct sw_ids ids = {0};
+    SW_TRY(sw_tokenizer_open(model, &tok));
+    const enum sw_status status = sw_chat_encode(chat, tok, request, &ids);
+    if (status == SW_OK)
+        print_ids(&ids);
+    sw_ids_free(&ids);
+    sw_tokenizer_close(tok);
+    return status;
+}
+
+/* --chat and --render: messages on standard input. */
+static enum sw_status chat(const struct sw_call *call)
+{
+    struct sw_chat *chat;
+    struct sw_chat_request request;
+    json_error_t error;
+    SW_TRY(sw_chat_open(call->arguments[0], &chat));
+    json_t *root = json_loadf(stdin, JSON_ALLOW_NUL, &error);
+    enum sw_status status =
+        root ? chat_request(root, &request)
+             : sw_fail(SW_EINPUT, "standard input: line %d: not JSON: %s", error.line, error.text);
+    if (status == SW_OK)
+        status = call->options.render ? render(chat, &request)
+                                      : encode_chat(chat, call->arguments[0], &request);
+    json_decref(root);
+    sw_chat_free(chat);
+    return status;
+}
+
 static enum sw_status tokens(struct sw_call *call)
 {
     struct sw_tokenizer *tok;
+    const struct sw_options *o = &call->options;
+    if ((o->chat || o->render) && (o->decode || o->jsonl))
+        return sw_fail(SW_EUSAGE, "tokens: --chat and --render do not go with --decode or --jsonl");
+    if (o->chat || o->render)
+        return chat(call);
     SW_TRY(sw_tokenizer_open(call->arguments[0], &tok));
     const enum sw_status status =
         call->options.jsonl ? convert_lines(tok, &call->options) : convert_all(tok, &call->options);
@@ -161,6 +232,10 @@ static const struct sw_option options[] = {
     {"decode", 'd', NULL, "ids to text instead", FIELD(decode), sw_parse_flag},
     {"jsonl", 0, NULL, "a JSON object a line: {\"text\"} to {\"ids\"}, or back with --decode",
      FIELD(jsonl), sw_parse_flag},
+    {"chat", 0, NULL, "read messages as JSON; their ids as the model's chat template has them",
+     FIELD(chat), sw_parse_flag},
+    {"render", 0, NULL, "the same, but print the text that the template makes", FIELD(render),
+     sw_parse_flag},
     {"special", 0, NULL, "add BOS/EOS as the model wants; with --decode, print special tokens",
      FIELD(special), sw_parse_flag},
     {0}};
@@ -175,7 +250,9 @@ const struct sw_verb sw_verb_tokens = {
     .summary = "turn text on standard input into token ids, or back",
     .description = "A directory with only tokenizer files is enough. The ids come on one line.\n\n"
                    "  echo -n \"Hello world\" | spillway tokens gpt-j-6b\n"
-                   "  echo 15496 995 | spillway tokens gpt-j-6b --decode",
+                   "  echo 15496 995 | spillway tokens gpt-j-6b --decode\n"
+                   "  echo '[{\"role\": \"user\", \"content\": \"Hi\"}]' | spillway tokens llama "
+                   "--render",
     .groups = groups,
     .run = tokens,
 };

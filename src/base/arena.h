@@ -1,0 +1,18 @@
+/* Memory that is freed all at once, with a limit on how much there may be. */
+#ifndef SW_BASE_ARENA_H
+#define SW_BASE_ARENA_H
+
+#include <stddef.h>
+
+struct sw_arena_block;
+
+struct sw_arena {
+    struct sw_arena_block *blocks; /* newest first */
+    size_t used, limit;            /* bytes; used counts what was asked for */
+};
+
+/* Zeroed and aligned for anything; NULL when the limit or the machine's memory is spent. */
+void *sw_arena_take(struct sw_arena *arena, size_t bytes);
+void sw_arena_free(struct sw_arena *arena);
+
+#endif

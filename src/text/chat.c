@@ -1,0 +1,279 @@
+/*
+ * Owns a model's chat template: finding it among the model's files, and giving it the variables
+ * that transformers gives it.
+ */
+#include "text/chat.h"
+#include "base/file.h"
+#include "text/jinja.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CONFIG_MAX (64u << 20)
+
+struct sw_chat {
+    struct sw_jinja *plain, *tools; /* tools: for requests with tools; NULL: plain does both */
+    json_t *specials;               /* {"bos_token": "<s>", …} */
+    char *name;                     /* of the file the template is from */
+};
+
+/* A JSON file of the model; *out NULL when there is none. */
+static enum sw_status read_json(const char *dir, const char *name, json_t **out)
+{
+    char *bytes = NULL, *path = sw_path_join(dir, name);
+    size_t n = 0;
+    json_error_t error;
+    enum sw_status status = path ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a path");
+    *out = NULL;
+    if (path && sw_file_exists(path)) {
+        status = sw_file_read(path, CONFIG_MAX, &bytes, &n);
+        *out = status == SW_OK ? json_loadb(bytes, n, JSON_ALLOW_NUL, &error) : NULL;
+        if (status == SW_OK && !*out)
+            status = sw_fail(SW_EMODEL, "%s: line %d: %s", path, error.line, error.text);
+    }
+    free(bytes);
+    free(path);
+    return status;
+}
+
+static enum sw_status parse(const json_t *source, const char *name, struct sw_jinja **out)
+{
+    if (!json_is_string(source))
+        return sw_fail(SW_EMODEL, "%s: the chat template must be a text", name);
+    const enum sw_status status =
+        sw_jinja_parse(json_string_value(source), json_string_length(source), out);
+    if (status != SW_OK)
+        sw_error_context("%s: chat template", name);
+    return status;
+}
+
+/* chat_template.jinja or the like, if it is there. */
+static enum sw_status read_plain_file(const char *dir, const char *name, struct sw_jinja **out)
+{
+    char *bytes = NULL, *path = sw_path_join(dir, name);
+    size_t n = 0;
+    enum sw_status status = path ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a path");
+    if (path && sw_file_exists(path)) {
+        status = sw_file_read(path, SW_JINJA_SOURCE_MAX, &bytes, &n);
+        if (status == SW_OK && (status = sw_jinja_parse(bytes, n, out)) != SW_OK)
+            sw_error_context("%s", path);
+    }
+    free(bytes);
+    free(path);
+    return status;
+}
+
+/* [{"name": "default", "template": "…"}, {"name": "tool_use", …}] */
+static enum sw_status read_list(struct sw_chat *chat, const json_t *list, const char *name)
+{
+    const json_t *found = NULL, *with_tools = NULL;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *row = json_array_get(list, i);
+        const char *own = json_string_value(json_object_get(row, "name"));
+        const json_t *template = json_object_get(row, "template");
+        if (own && strcmp(own, "default") == 0)
+            found = template;
+        else if (own && strcmp(own, "tool_use") == 0)
+            with_tools = template;
+        else if (json_array_size(list) == 1)
+            found = template;
+    }
+    if (!found)
+        return sw_fail(SW_EMODEL, "%s: none of the %zu chat templates is named \"default\"", name,
+                       json_array_size(list));
+    if (with_tools)
+        SW_TRY(parse(with_tools, name, &chat->tools));
+    return parse(found, name, &chat->plain);
+}
+
+/* "chat_template" in a JSON file: a text or a list. */
+static enum sw_status read_member(struct sw_chat *chat, const json_t *file, const char *name)
+{
+    const json_t *template = json_object_get(file, "chat_template");
+    if (!template || json_is_null(template))
+        return SW_OK;
+    return json_is_array(template) ? read_list(chat, template, name)
+                                   : parse(template, name, &chat->plain);
+}
+
+static enum sw_status set_special(struct sw_chat *chat, const char *name, const json_t *token)
+{
+    const json_t *content = json_is_object(token) ? json_object_get(token, "content") : token;
+    if (!json_is_string(content) || json_object_get(chat->specials, name))
+        return SW_OK;
+    json_t *copy = json_stringn(json_string_value(content), json_string_length(content));
+    return json_object_set_new(chat->specials, name, copy) == 0
+               ? SW_OK
+               : sw_fail(SW_ENOMEM, "no memory for a chat template");
+}
+
+/* bos_token, eos_token and whatever else ends in _token and is a text or has one. */
+static enum sw_status read_specials(struct sw_chat *chat, json_t *file)
+{
+    static const char ending[] = "_token";
+    const char *name;
+    json_t *token;
+    json_object_foreach(file, name, token)
+    {
+        const size_t n = strlen(name);
+        if (n > strlen(ending) && strcmp(name + n - strlen(ending), ending) == 0)
+            SW_TRY(set_special(chat, name, token));
+    }
+    json_object_foreach(json_object_get(file, "extra_special_tokens"), name, token)
+        SW_TRY(set_special(chat, name, token));
+    return SW_OK;
+}
+
+static enum sw_status read_files(struct sw_chat *chat, const char *dir, json_t *files[3])
+{
+    static const char *const names[3] = {"tokenizer_config.json", "special_tokens_map.json",
+                                         "chat_template.json"};
+    for (int i = 0; i < 3; i++)
+        SW_TRY(read_json(dir, names[i], &files[i]));
+    SW_TRY(read_specials(chat, files[0]));
+    SW_TRY(read_specials(chat, files[1]));
+    chat->name = strdup("chat_template.jinja");
+    SW_TRY(read_plain_file(dir, chat->name, &chat->plain));
+    SW_TRY(read_plain_file(dir, "additional_chat_templates/tool_use.jinja", &chat->tools));
+    for (int i = 2; !chat->plain && i >= 0; i -= 2) {
+        free(chat->name);
+        chat->name = strdup(names[i]);
+        SW_TRY(read_member(chat, files[i], names[i]));
+    }
+    if (!chat->name)
+        return sw_fail(SW_ENOMEM, "no memory for a chat template");
+    if (chat->plain)
+        return SW_OK;
+    return sw_fail(SW_EMODEL,
+                   "%s: the model has no chat template (expected chat_template.jinja, "
+                   "chat_template.json, or \"chat_template\" in tokenizer_config.json); it may not "
+                   "be a chat model: prompt it with plain text, or put the template of the model "
+                   "it was tuned like there as chat_template.jinja",
+                   dir);
+}
+
+enum sw_status sw_chat_open(const char *dir, struct sw_chat **out)
+{
+    json_t *files[3] = {0};
+    struct sw_chat *chat = calloc(1, sizeof *chat);
+    if (!chat || !(chat->specials = json_object())) {
+        free(chat);
+        return sw_fail(SW_ENOMEM, "no memory for a chat template");
+    }
+    const enum sw_status status = read_files(chat, dir, files);
+    for (int i = 0; i < 3; i++)
+        json_decref(files[i]);
+    if (status != SW_OK)
+        sw_chat_free(chat);
+    else
+        *out = chat;
+    return status;
+}
+
+void sw_chat_free(struct sw_chat *chat)
+{
+    if (!chat)
+        return;
+    sw_jinja_free(chat->plain);
+    sw_jinja_free(chat->tools);
+    json_decref(chat->specials);
+    free(chat->name);
+    free(chat);
+}
+
+static enum sw_status check(const struct sw_chat_request *request)
+{
+    static const char *const own[] = {"messages", "tools", "add_generation_prompt"};
+    const json_t *messages = request->messages;
+    if (!json_is_array(messages) || json_array_size(messages) == 0)
+        return sw_fail(SW_EINPUT, "messages must be a list of at least one "
+                                  "{\"role\": …, \"content\": …}");
+    for (size_t i = 0; i < json_array_size(messages); i++)
+        if (!json_is_string(json_object_get(json_array_get(messages, i), "role")))
+            return sw_fail(SW_EINPUT, "messages[%zu] must be an object with a text \"role\"", i);
+    if (request->tools && !json_is_array(request->tools) && !json_is_null(request->tools))
+        return sw_fail(SW_EINPUT, "tools must be a list of tool descriptions");
+    if (request->variables && !json_is_object(request->variables))
+        return sw_fail(SW_EINPUT, "the template's variables must be an object");
+    for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+        if (json_object_get(request->variables, own[i]))
+            return sw_fail(SW_EINPUT, "\"%s\" cannot be among the template's variables", own[i]);
+    return SW_OK;
+}
+
+/*
+ * What a model thought goes by three names; templates read one of them. Like transformers: the
+ * first of these that a message has becomes its reasoning_content and, unless set, its thinking.
+ */
+static json_t *with_reasoning(json_t *message)
+{
+    static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
+    json_t *reasoning = NULL;
+    for (size_t i = 0; i < 3 && (!reasoning || json_is_null(reasoning)); i++)
+        reasoning = json_object_get(message, names[i]);
+    if (!reasoning || json_is_null(reasoning))
+        return json_incref(message);
+    json_t *made = json_object();
+    if (json_object_set(made, "thinking", reasoning) || json_object_update(made, message) ||
+        json_object_set(made, "reasoning_content", reasoning)) {
+        json_decref(made);
+        return NULL;
+    }
+    return made;
+}
+
+static json_t *readable(const json_t *json)
+{
+    return (json_t *)(uintptr_t)json;
+}
+
+/* The variables of one rendering, or NULL when memory is short. */
+static json_t *variables_of(const struct sw_chat *chat, const struct sw_chat_request *request)
+{
+    json_t *all = json_deep_copy(chat->specials), *messages = json_array();
+    int failed = !all || !messages;
+    for (size_t i = 0; !failed && i < json_array_size(request->messages); i++)
+        failed =
+            json_array_append_new(messages, with_reasoning(json_array_get(request->messages, i)));
+    failed |= json_object_set_new(all, "documents", json_null());
+    if (request->variables)
+        failed |= json_object_update(all, readable(request->variables));
+    failed |= json_object_set_new(all, "messages", messages);
+    failed |= json_object_set_new(
+        all, "tools", request->tools ? json_incref(readable(request->tools)) : json_null());
+    failed |= json_object_set_new(all, "add_generation_prompt",
+                                  json_boolean(request->add_generation_prompt));
+    if (!failed)
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
+enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_request *request,
+                              struct sw_strbuf *text)
+{
+    const struct sw_jinja_limits limits = sw_jinja_limits_default();
+    SW_TRY(check(request));
+    json_t *variables = variables_of(chat, request);
+    if (!variables)
+        return sw_fail(SW_ENOMEM, "no memory for a conversation");
+    const bool tools = json_is_array(request->tools) && chat->tools;
+    const enum sw_status status =
+        sw_jinja_render(tools ? chat->tools : chat->plain, variables, &limits, text);
+    if (status != SW_OK)
+        sw_error_context("%s", chat->name);
+    json_decref(variables);
+    return status;
+}
+
+enum sw_status sw_chat_encode(const struct sw_chat *chat, struct sw_tokenizer *tok,
+                              const struct sw_chat_request *request, struct sw_ids *ids)
+{
+    struct sw_strbuf text = {0};
+    enum sw_status status = sw_chat_render(chat, request, &text);
+    if (status == SW_OK)
+        status = sw_tokenizer_encode(tok, text.text ? text.text : "", text.length,
+                                     SW_ENCODE_PARSE_SPECIAL, ids);
+    sw_strbuf_free(&text);
+    return status;
+}

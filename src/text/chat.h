@@ -1,0 +1,51 @@
+/*
+ * Chat templates: a conversation becomes the text its model was trained on, as the model's own
+ * template says. Templates are Jinja2 as transformers renders it (see text/jinja.h).
+ *
+ * A sw_chat may be shared by threads as long as each renders requests of its own.
+ */
+#ifndef SW_TEXT_CHAT_H
+#define SW_TEXT_CHAT_H
+
+#include "base/status.h"
+#include "base/strbuf.h"
+#include "text/ids.h"
+#include "text/tokenizer.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sw_chat;
+
+/*
+ * Reads the template of the model in `dir`: chat_template.jinja, chat_template.json, else
+ * "chat_template" of tokenizer_config.json (a text, or a list of {"name", "template"}).
+ * SW_EMODEL: there is none, or it does not parse (file, line, expected and found). The caller
+ * frees *out.
+ */
+enum sw_status sw_chat_open(const char *dir, struct sw_chat **out);
+void sw_chat_free(struct sw_chat *chat);
+
+struct sw_chat_request {
+    const json_t *messages;     /* [{"role": "user", "content": "…"}, …] */
+    const json_t *tools;        /* list of tool descriptions; NULL: none */
+    const json_t *variables;    /* {"enable_thinking": false, …} for the template; NULL: none */
+    bool add_generation_prompt; /* end with what begins an answer */
+};
+
+/*
+ * Appends the rendered text. SW_EINPUT: messages, tools or variables have the wrong form, or the
+ * template refuses the conversation (its own words), fails or goes beyond its limits (its line).
+ * On failure *text keeps its old length.
+ */
+enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_request *request,
+                              struct sw_strbuf *text);
+/*
+ * Appends the ids of the rendered text, as they go to the model: special tokens are recognised and
+ * no BOS is added, for the template prints its own. On failure *ids keeps its old count.
+ */
+enum sw_status sw_chat_encode(const struct sw_chat *chat, struct sw_tokenizer *tok,
+                              const struct sw_chat_request *request, struct sw_ids *ids);
+
+#endif
