@@ -17,8 +17,8 @@ check() (
     # folder → floor; each folder here must exist in docs/design.md too
     BEGIN {
         n = split("src/base:0 src/model:1 src/text:1 src/plan:2 src/format:2 kernels/cpu:2 " \
-            "kernels/cuda:2 src/backend:3 src/transport:3 src/probe:4 src/engine:4 src/serve:5 " \
-            "src/cmd:5 src:6", rows, " ")
+            "kernels/cuda:2 src/backend:3 src/transport:3 src/probe:4 src/engine:4 src/jobs:5 " \
+            "src/serve:6 src/cmd:7 src:8", rows, " ")
         for (i = 1; i <= n; i++) {
             split(rows[i], row, ":")
             floor[row[1]] = row[2]

@@ -1,0 +1,172 @@
+/* Owns writing results and the thread that makes them safe (group commit). */
+#include "jobs/appender.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+struct sw_appender {
+    int fd;
+    const char *path;
+    uint64_t size; /* of the file: whole lines */
+    pthread_t thread;
+    bool running;
+    pthread_mutex_t lock; /* guards all below */
+    pthread_cond_t work, safe_now;
+    int64_t lines_written, lines_safe;
+    uint64_t bytes_written, bytes_safe;
+    bool hurry, closing;
+    int error; /* errno of a failed sync */
+};
+
+static void wait_interval(struct sw_appender *a)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(SW_SYNC_INTERVAL * 1e9);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (!a->hurry && !a->closing &&
+           pthread_cond_timedwait(&a->work, &a->lock, &until) != ETIMEDOUT)
+        ;
+}
+
+static void *make_safe(void *context)
+{
+    struct sw_appender *a = context;
+    pthread_mutex_lock(&a->lock);
+    for (;;) {
+        while (a->lines_safe == a->lines_written && !a->closing)
+            pthread_cond_wait(&a->work, &a->lock);
+        if (a->lines_safe == a->lines_written || a->error)
+            break;
+        wait_interval(a);
+        const int64_t lines = a->lines_written;
+        const uint64_t bytes = a->bytes_written;
+        a->hurry = false;
+        pthread_mutex_unlock(&a->lock);
+        const int error = fdatasync(a->fd) == 0 ? 0 : errno;
+        pthread_mutex_lock(&a->lock);
+        a->error = error;
+        if (!error) {
+            a->lines_safe = lines;
+            a->bytes_safe = bytes;
+        }
+        pthread_cond_broadcast(&a->safe_now);
+        if (error)
+            break;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
+enum sw_status sw_appender_open(int fd, const char *path, uint64_t size, struct sw_appender **out)
+{
+    struct sw_appender *a = calloc(1, sizeof *a);
+    pthread_condattr_t monotonic;
+    sigset_t all, before;
+    if (!a)
+        return sw_fail(SW_ENOMEM, "%s: no memory to write it", path);
+    a->fd = fd;
+    a->path = path;
+    a->size = size;
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&a->work, &monotonic);
+    pthread_cond_init(&a->safe_now, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    sigfillset(&all); /* signals are for the threads that know about them */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    a->running = pthread_create(&a->thread, NULL, make_safe, a) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!a->running) {
+        sw_appender_close(a);
+        return sw_fail(SW_EDEVICE, "cannot start a thread to write %s", path);
+    }
+    *out = a;
+    return SW_OK;
+}
+
+static enum sw_status cannot_write(const struct sw_appender *a, int error)
+{
+    return sw_fail(SW_EIO, "%s: cannot write: %s; make room there", a->path, strerror(error));
+}
+
+/* With the lock held: until at most `lines` and `bytes` are not safe. */
+static enum sw_status wait_safe(struct sw_appender *a, int64_t lines, uint64_t bytes)
+{
+    while (!a->error &&
+           (a->lines_written - a->lines_safe > lines || a->bytes_written - a->bytes_safe > bytes)) {
+        a->hurry = true;
+        pthread_cond_signal(&a->work);
+        pthread_cond_wait(&a->safe_now, &a->lock);
+    }
+    return a->error ? cannot_write(a, a->error) : SW_OK;
+}
+
+enum sw_status sw_appender_write(struct sw_appender *a, const char *line, size_t n)
+{
+    pthread_mutex_lock(&a->lock);
+    const enum sw_status status = wait_safe(a, SW_UNSAFE_LINES, SW_UNSAFE_BYTES);
+    pthread_mutex_unlock(&a->lock);
+    SW_TRY(status);
+    for (size_t done = 0; done < n;) { /* a second round only where the first says why not */
+        const ssize_t written = write(a->fd, line + done, n - done);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            const int error = written < 0 ? errno : ENOSPC;
+            if (done > 0 && ftruncate(a->fd, (off_t)a->size) != 0)
+                return sw_fail(SW_EIO, "%s: %s, and the torn line cannot be cut off", a->path,
+                               strerror(error));
+            return cannot_write(a, error);
+        }
+        done += (size_t)written;
+    }
+    pthread_mutex_lock(&a->lock);
+    a->size += n;
+    a->bytes_written += n;
+    a->lines_written++;
+    pthread_cond_signal(&a->work);
+    pthread_mutex_unlock(&a->lock);
+    return SW_OK;
+}
+
+enum sw_status sw_appender_flush(struct sw_appender *a)
+{
+    pthread_mutex_lock(&a->lock);
+    const enum sw_status status = wait_safe(a, 0, 0);
+    pthread_mutex_unlock(&a->lock);
+    return status;
+}
+
+int64_t sw_appender_safe(struct sw_appender *a)
+{
+    pthread_mutex_lock(&a->lock);
+    const int64_t n = a->lines_safe;
+    pthread_mutex_unlock(&a->lock);
+    return n;
+}
+
+void sw_appender_close(struct sw_appender *a)
+{
+    if (!a)
+        return;
+    if (a->running) {
+        pthread_mutex_lock(&a->lock);
+        a->closing = true;
+        pthread_cond_signal(&a->work);
+        pthread_mutex_unlock(&a->lock);
+        pthread_join(a->thread, NULL);
+    }
+    pthread_cond_destroy(&a->work);
+    pthread_cond_destroy(&a->safe_now);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}

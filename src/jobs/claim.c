@@ -1,0 +1,173 @@
+/* Owns the file beside an output that says whose it is. */
+#include "jobs/claim.h"
+
+#include "base/file.h"
+#include "base/strbuf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CLAIM_MAX (1u << 20)
+
+/* OUT and a suffix; the caller frees it. */
+static char *beside(const char *out, const char *suffix)
+{
+    struct sw_strbuf path = {0};
+    sw_strbuf_printf(&path, "%s%s", out, suffix);
+    if (path.failed)
+        sw_strbuf_free(&path);
+    return path.text;
+}
+
+enum sw_status sw_claim_read(const char *out, json_t **claim)
+{
+    char *text = NULL;
+    size_t n = 0;
+    json_error_t error;
+    enum sw_status status = SW_OK;
+    char *path = beside(out, ".job");
+    *claim = NULL;
+    if (!path)
+        return sw_fail(SW_ENOMEM, "no memory for a path");
+    if (access(path, F_OK) == 0) {
+        status = sw_file_read(path, CLAIM_MAX, &text, &n);
+        if (status == SW_OK && !(*claim = json_loadb(text, n, 0, &error)))
+            status = sw_fail(SW_EINPUT,
+                             "%s: line %d: %s; it says which job %s belongs to: mend it, or begin "
+                             "anew with --fresh",
+                             path, error.line, error.text, out);
+        free(text);
+    }
+    free(path);
+    return status;
+}
+
+/* The name itself must last, not only what it names. */
+static int sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    const int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(folder);
+    if (fd < 0)
+        return -1;
+    const int failed = fsync(fd);
+    close(fd);
+    return failed && errno != EINVAL ? -1 : 0; /* some file systems have no such thing */
+}
+
+static int write_all(int fd, const char *text, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        const ssize_t written = write(fd, text + done, n - done);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0)
+            return -1;
+        done += (size_t)written;
+    }
+    return fsync(fd);
+}
+
+static enum sw_status replace(const char *path, const char *part, const char *text)
+{
+    const int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return sw_fail(SW_EIO, "%s: cannot write: %s", part, strerror(errno));
+    int failed = write_all(fd, text, strlen(text));
+    failed = close(fd) != 0 || failed;
+    failed = failed || rename(part, path) != 0 || sync_folder(path) != 0;
+    if (!failed)
+        return SW_OK;
+    const int error = errno;
+    unlink(part);
+    return sw_fail(SW_EIO, "%s: cannot write: %s; make room there", path, strerror(error));
+}
+
+enum sw_status sw_claim_write(const char *out, const json_t *claim)
+{
+    char *path = beside(out, ".job"), *part = beside(out, ".job.part");
+    char *text = json_dumps(claim, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    const enum sw_status status = path && part && text
+                                      ? replace(path, part, text)
+                                      : sw_fail(SW_ENOMEM, "%s: no memory to describe it", out);
+    free(text);
+    free(part);
+    free(path);
+    return status;
+}
+
+static const char *text_of(const json_t *object, const char *a, const char *b)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(object, a), b));
+    return text ? text : "?";
+}
+
+/* "--temperature 0 (it was begun with 0.7)" for each option that differs. */
+static void compare_options(const json_t *past, const json_t *mine, struct sw_strbuf *text)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)mine, name, value)
+    {
+        const json_t *then = json_object_get(past, name);
+        if (then && json_equal(then, value))
+            continue;
+        char *was = json_dumps(then, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        char *is = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        sw_strbuf_printf(text, "%s%s is %s, was %s", text->length ? "; " : "", name, is ? is : "?",
+                         was ? was : "not known");
+        free(was);
+        free(is);
+    }
+}
+
+enum sw_status sw_claim_check(const char *out, const json_t *claim, const json_t *mine,
+                              const char *begin)
+{
+    struct sw_strbuf text = {0};
+    const char *was = json_string_value(json_object_get(claim, "verb"));
+    const char *is = json_string_value(json_object_get(mine, "verb"));
+    if (!was || strcmp(was, is) != 0)
+        sw_strbuf_printf(&text, "it was made by '%s', not '%s'", was ? was : "?", is);
+    else if (strcmp(text_of(claim, "model", "digest"), text_of(mine, "model", "digest")) != 0)
+        sw_strbuf_printf(&text, "it was made with another model (%s, now %s)",
+                         text_of(claim, "model", "name"), text_of(mine, "model", "name"));
+    else if (strcmp(text_of(claim, "input", "digest"), begin) != 0)
+        sw_strbuf_printf(&text, "it answers another input (%s as it was then, now %s)",
+                         text_of(claim, "input", "path"), text_of(mine, "input", "path"));
+    else
+        compare_options(json_object_get(claim, "options"), json_object_get(mine, "options"), &text);
+    if (text.length == 0)
+        return SW_OK;
+    const enum sw_status status =
+        sw_fail(SW_EINPUT,
+                "%s: belongs to another job: %s. Name another output, or begin anew with --fresh, "
+                "or keep what is there and go on with --force",
+                out, text.text ? text.text : "");
+    sw_strbuf_free(&text);
+    return status;
+}
+
+json_t *sw_claim_writer(void)
+{
+    char host[256] = "?", since[32];
+    const time_t now = time(NULL);
+    struct tm local;
+    gethostname(host, sizeof host - 1);
+    strftime(since, sizeof since, "%Y-%m-%d %H:%M:%S", localtime_r(&now, &local));
+    return json_pack("{s:s, s:i, s:s}", "host", host, "pid", (int)getpid(), "since", since);
+}
+
+void sw_claim_describe_writer(const json_t *claim, char *out, size_t cap)
+{
+    const json_t *writer = json_object_get(claim, "writer");
+    snprintf(out, cap, "process %lld on host %s, since %s",
+             (long long)json_integer_value(json_object_get(writer, "pid")),
+             text_of(claim, "writer", "host"), text_of(claim, "writer", "since"));
+}

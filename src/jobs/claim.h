@@ -1,0 +1,30 @@
+/*
+ * OUT.job, beside the output OUT: which job the output belongs to (verb, input, model, options that
+ * the answers depend on) and who writes it. A JSON object, replaced as a whole:
+ *   {"verb": "batch", "input": {"path", "bytes", "digest"}, "model": {"name", "digest"},
+ *    "options": {"temperature": 0, …}, "writer": {"host", "pid", "since"}}
+ */
+#ifndef SW_JOBS_CLAIM_H
+#define SW_JOBS_CLAIM_H
+
+#include "base/status.h"
+
+#include <jansson.h>
+
+/* *claim is NULL when there is none; the caller frees it. SW_EINPUT: it cannot be understood. */
+enum sw_status sw_claim_read(const char *out, json_t **claim);
+/* On disk for certain when it returns. */
+enum sw_status sw_claim_write(const char *out, const json_t *claim);
+/*
+ * SW_EINPUT when the output's claim differs from this job's, naming what: the verb, the model or
+ * each option with both values. The input is compared by its digest; `begin` is the digest of as
+ * many bytes of this job's input as the claim's had: a file that only grew is the same.
+ */
+enum sw_status sw_claim_check(const char *out, const json_t *claim, const json_t *mine,
+                              const char *begin);
+/* {"host", "pid", "since"} of this process. */
+json_t *sw_claim_writer(void);
+/* "process 123 on host h1, since 2026-01-01 12:00:00" */
+void sw_claim_describe_writer(const json_t *claim, char *out, size_t cap);
+
+#endif

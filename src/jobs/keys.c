@@ -1,0 +1,92 @@
+/* Owns the table of ids: open addressing over hashes, two low bits are the marks. */
+#include "jobs/keys.h"
+
+#include "base/checked.h"
+#include "jobs/hash.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+#include <time.h>
+
+#define MARKS 3u
+
+struct sw_keys {
+    uint64_t secret[2];
+    struct sw_digest *slots; /* (n_slots), a power of two; free: no mark in `low` */
+    size_t n_slots, used;
+};
+
+enum sw_status sw_keys_create(struct sw_keys **out)
+{
+    struct sw_keys *keys = calloc(1, sizeof *keys);
+    if (!keys)
+        return sw_fail(SW_ENOMEM, "no memory for the table of ids");
+    if (getrandom(keys->secret, sizeof keys->secret, GRND_NONBLOCK) != sizeof keys->secret)
+        keys->secret[0] = (uint64_t)time(NULL) ^ (uint64_t)(uintptr_t)keys;
+    keys->n_slots = 1024;
+    keys->slots = calloc(keys->n_slots, sizeof *keys->slots);
+    if (!keys->slots) {
+        free(keys);
+        return sw_fail(SW_ENOMEM, "no memory for the table of ids");
+    }
+    *out = keys;
+    return SW_OK;
+}
+
+void sw_keys_free(struct sw_keys *keys)
+{
+    if (keys)
+        free(keys->slots);
+    free(keys);
+}
+
+/* The slot that holds `digest`, or the free one where it belongs. */
+static struct sw_digest *find(struct sw_digest *slots, size_t n, struct sw_digest digest)
+{
+    size_t i = (size_t)digest.high & (n - 1);
+    while ((slots[i].low & MARKS) != 0 &&
+           (slots[i].high != digest.high || (slots[i].low | MARKS) != (digest.low | MARKS)))
+        i = (i + 1) & (n - 1);
+    return &slots[i];
+}
+
+static enum sw_status grow(struct sw_keys *keys)
+{
+    size_t n;
+    struct sw_digest *slots = sw_mul_size(keys->n_slots, 2, &n) ? calloc(n, sizeof *slots) : NULL;
+    if (!slots)
+        return sw_fail(SW_ENOMEM, "no memory for the ids of more than %zu lines", keys->used);
+    for (size_t i = 0; i < keys->n_slots; i++)
+        if (keys->slots[i].low & MARKS)
+            *find(slots, n, keys->slots[i]) = keys->slots[i];
+    free(keys->slots);
+    keys->slots = slots;
+    keys->n_slots = n;
+    return SW_OK;
+}
+
+enum sw_status sw_keys_mark(struct sw_keys *keys, const char *key, size_t n, unsigned marks,
+                            unsigned *before)
+{
+    if (4 * (keys->used + 1) > 3 * keys->n_slots)
+        SW_TRY(grow(keys));
+    const struct sw_digest digest = sw_hash_of(keys->secret, key, n);
+    struct sw_digest *slot = find(keys->slots, keys->n_slots, digest);
+    *before = (unsigned)slot->low & MARKS;
+    if (*before == 0 && marks != 0) {
+        keys->used++;
+        *slot = (struct sw_digest){digest.low & ~(uint64_t)MARKS, digest.high};
+    }
+    slot->low |= marks & MARKS;
+    return SW_OK;
+}
+
+int64_t sw_keys_count(const struct sw_keys *keys, unsigned marks, unsigned without)
+{
+    int64_t n = 0;
+    for (size_t i = 0; i < keys->n_slots; i++) {
+        const unsigned has = (unsigned)keys->slots[i].low & MARKS;
+        n += has != 0 && (has & marks) == marks && (has & without) == 0;
+    }
+    return n;
+}

@@ -1,0 +1,169 @@
+/* Owns reading a file line by line in bounded memory. */
+#include "jobs/lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define FIRST_CAPACITY (256u << 10)
+
+struct sw_lines {
+    int fd;
+    bool owned; /* fd is ours to close */
+    char *path;
+    size_t limit;
+    char *buffer; /* [begin, end) is read and not handed out yet */
+    size_t begin, end, capacity;
+    uint64_t read; /* bytes of the file in all */
+    bool at_end;
+    int64_t number;
+};
+
+enum sw_status sw_lines_over(int fd, const char *path, size_t limit, struct sw_lines **out)
+{
+    struct sw_lines *l = calloc(1, sizeof *l);
+    if (!l)
+        return sw_fail(SW_ENOMEM, "no memory to read %s", path);
+    *l = (struct sw_lines){.fd = fd, .limit = limit, .capacity = FIRST_CAPACITY};
+    l->path = strdup(path);
+    l->buffer = malloc(l->capacity);
+    if (!l->path || !l->buffer) {
+        sw_lines_close(l);
+        return sw_fail(SW_ENOMEM, "no memory to read %s", path);
+    }
+    *out = l;
+    return SW_OK;
+}
+
+enum sw_status sw_lines_open(const char *path, size_t limit, struct sw_lines **out)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return sw_fail(SW_EINPUT, "%s: %s", path, strerror(errno));
+    enum sw_status status = SW_OK;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        status = sw_fail(SW_EINPUT,
+                         "%s: is not a regular file; a job that is resumed must be able to read "
+                         "its input again, so write it to a file first",
+                         path);
+    if (status == SW_OK)
+        status = sw_lines_over(fd, path, limit, out);
+    if (status != SW_OK)
+        close(fd);
+    else
+        (*out)->owned = true;
+    return status;
+}
+
+void sw_lines_close(struct sw_lines *l)
+{
+    if (!l)
+        return;
+    if (l->owned)
+        close(l->fd);
+    free(l->buffer);
+    free(l->path);
+    free(l);
+}
+
+/* Room for more bytes behind `end`: moves what is kept to the front, or grows up to the limit. */
+static enum sw_status make_room(struct sw_lines *l)
+{
+    if (l->begin > 0) {
+        memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
+        l->end -= l->begin;
+        l->begin = 0;
+    }
+    if (l->end < l->capacity)
+        return SW_OK;
+    char *grown = realloc(l->buffer, 2 * l->capacity);
+    if (!grown)
+        return sw_fail(SW_ENOMEM, "%s: no memory for line %lld", l->path, (long long)l->number + 1);
+    l->buffer = grown;
+    l->capacity *= 2;
+    return SW_OK;
+}
+
+static enum sw_status fill(struct sw_lines *l)
+{
+    SW_TRY(make_room(l));
+    for (;;) {
+        const ssize_t n = pread(l->fd, l->buffer + l->end, l->capacity - l->end, (off_t)l->read);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return sw_fail(SW_EIO, "%s: cannot read at byte %llu: %s", l->path,
+                           (unsigned long long)l->read, strerror(errno));
+        l->end += (size_t)n;
+        l->read += (uint64_t)n;
+        l->at_end = n == 0;
+        return SW_OK;
+    }
+}
+
+/* Drops the rest of a line that is too long; its first `limit` bytes stay at `begin`. */
+static enum sw_status swallow(struct sw_lines *l, struct sw_line *line)
+{
+    const size_t kept = l->begin + l->limit;
+    line->too_long = true;
+    for (;;) {
+        const char *newline = memchr(l->buffer + kept, '\n', l->end - kept);
+        if (newline) {
+            const size_t skip = (size_t)(newline - (l->buffer + kept));
+            memmove(l->buffer + kept, newline, l->end - kept - skip);
+            l->end -= skip;
+            return SW_OK;
+        }
+        l->end = kept;
+        if (l->at_end)
+            return SW_OK;
+        SW_TRY(fill(l));
+    }
+}
+
+enum sw_status sw_lines_next(struct sw_lines *l, struct sw_line *line, bool *more)
+{
+    size_t looked = 0;
+    const char *newline = NULL;
+    *line = (struct sw_line){.number = l->number + 1, .offset = l->read - (l->end - l->begin)};
+    for (;;) {
+        newline = memchr(l->buffer + l->begin + looked, '\n', l->end - l->begin - looked);
+        looked = newline ? (size_t)(newline - l->buffer) - l->begin : l->end - l->begin;
+        if (looked > l->limit) {
+            if (l->begin > 0) { /* so that what is kept starts at the front */
+                memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
+                l->end -= l->begin;
+                l->begin = 0;
+            }
+            SW_TRY(swallow(l, line));
+            looked = l->limit;
+            newline = l->end > looked ? l->buffer + looked : NULL;
+        }
+        if (newline || l->at_end)
+            break;
+        SW_TRY(fill(l));
+    }
+    *more = newline || looked > 0;
+    if (!*more)
+        return SW_OK;
+    l->number++;
+    line->bytes = l->buffer + l->begin;
+    line->n = looked;
+    line->ended = newline;
+    l->begin += looked + (newline ? 1 : 0);
+    if (line->n > 0 && line->bytes[line->n - 1] == '\r')
+        line->n--;
+    return SW_OK;
+}
+
+bool sw_line_is_blank(const struct sw_line *line)
+{
+    for (size_t i = 0; i < line->n; i++)
+        if (!strchr(" \t\r", line->bytes[i]) || line->bytes[i] == '\0')
+            return false;
+    return true;
+}

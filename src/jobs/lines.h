@@ -1,0 +1,32 @@
+/* A file's lines one after the other, in a buffer no larger than the longest line allowed. */
+#ifndef SW_JOBS_LINES_H
+#define SW_JOBS_LINES_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sw_line {
+    const char *bytes; /* (n), without "\n" or "\r\n"; valid until the next call */
+    size_t n;
+    int64_t number;  /* from 1 */
+    uint64_t offset; /* of its first byte in the file */
+    bool ended;      /* by a newline, not by the end of the file */
+    bool too_long;   /* more than `limit` bytes: only the first ones are here */
+};
+
+struct sw_lines;
+
+/* Regular files only (they can be read again); a missing or other one is SW_EINPUT. */
+enum sw_status sw_lines_open(const char *path, size_t limit, struct sw_lines **out);
+/* As sw_lines_open over an open descriptor, from its beginning; the caller closes `fd` later. */
+enum sw_status sw_lines_over(int fd, const char *path, size_t limit, struct sw_lines **out);
+void sw_lines_close(struct sw_lines *lines);
+/* *more false: there is no further line. SW_EIO when the file cannot be read. */
+enum sw_status sw_lines_next(struct sw_lines *lines, struct sw_line *line, bool *more);
+/* Nothing but white space. */
+bool sw_line_is_blank(const struct sw_line *line);
+
+#endif

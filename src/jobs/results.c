@@ -1,0 +1,239 @@
+/* Owns an output file: its lock, what is found in it, what is appended. */
+#include "jobs/results.h"
+
+#include "base/log.h"
+#include "jobs/appender.h"
+#include "jobs/claim.h"
+#include "jobs/lines.h"
+#include "jobs/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_WAIT_S 5
+#define RECORD_MAX (1u << 30)
+
+struct sw_results {
+    int fd;
+    char *path;
+    json_t *claim; /* as found; NULL: none */
+    struct sw_keys *keys;
+    struct sw_appender *appender;
+    struct sw_results_count count;
+    bool adopted; /* --force: nobody knows who wrote what is there, so nothing is cut off */
+};
+
+/* flock: Linux carries it to the server of an NFS, and it goes away with its process. */
+static enum sw_status lock(struct sw_results *r)
+{
+    for (int tenths = 0; flock(r->fd, LOCK_EX | LOCK_NB) != 0; tenths++) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EWOULDBLOCK) {
+            sw_log(SW_LOG_WARN,
+                   "%s: its file system knows no locks (%s): see to it that no other job writes "
+                   "there",
+                   r->path, strerror(errno));
+            return SW_OK;
+        }
+        if (tenths == LOCK_WAIT_S * 10) {
+            char writer[512];
+            json_t *claim = NULL;
+            if (sw_claim_read(r->path, &claim) != SW_OK || !claim)
+                return sw_fail(SW_EINPUT,
+                               "%s: another job is writing it; wait for that one, or "
+                               "name another output",
+                               r->path);
+            sw_claim_describe_writer(claim, writer, sizeof writer);
+            json_decref(claim);
+            return sw_fail(SW_EINPUT,
+                           "%s: another job is writing it (%s); wait for that one, or name another "
+                           "output",
+                           r->path, writer);
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_results_open(const char *path, struct sw_results **out)
+{
+    struct stat st;
+    struct sw_results *r = calloc(1, sizeof *r);
+    *out = r;
+    if (!r || !(r->path = strdup(path))) {
+        free(r);
+        *out = NULL;
+        return sw_fail(SW_ENOMEM, "no memory for %s", path);
+    }
+    r->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
+    if (r->fd < 0)
+        return sw_fail(SW_EIO, "%s: cannot write: %s", path, strerror(errno));
+    if (fstat(r->fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return sw_fail(SW_EUSAGE, "%s: is not a regular file, so a job cannot be resumed from it",
+                       path);
+    SW_TRY(lock(r));
+    SW_TRY(sw_keys_create(&r->keys));
+    return sw_claim_read(path, &r->claim);
+}
+
+uint64_t sw_results_input_bytes(const struct sw_results *r)
+{
+    const json_t *input = json_object_get(r->claim, "input");
+    const json_int_t n = json_integer_value(json_object_get(input, "bytes"));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+/* Takes the line as a result; false: it is none. */
+static enum sw_status take(struct sw_results *r, const struct sw_line *line, struct sw_strbuf *key,
+                           bool *good)
+{
+    struct sw_record record;
+    unsigned before;
+    *good = false;
+    if (!line->ended || line->too_long || memchr(line->bytes, '\0', line->n))
+        return SW_OK;
+    const enum sw_status status = sw_record_scan(line->bytes, line->n, key, &record);
+    if (status == SW_ENOMEM)
+        return status;
+    if (status != SW_OK || !record.has_id)
+        return SW_OK;
+    *good = true;
+    SW_TRY(sw_keys_mark(r->keys, key->text, key->length, SW_KEY_DONE, &before));
+    if (before & SW_KEY_DONE) {
+        sw_log(SW_LOG_WARN, "%s: line %lld has the id %.100s once more", r->path,
+               (long long)line->number, key->text);
+        return SW_OK;
+    }
+    r->count.found++;
+    r->count.found_failed += record.failed;
+    return SW_OK;
+}
+
+/* What does not read as a result and lies no further from the end than what can have been unsafe
+ * was being written when a run died. */
+static enum sw_status cut(struct sw_results *r, const struct sw_line *line, uint64_t size,
+                          bool last)
+{
+    const uint64_t torn = size - line->offset;
+    if (r->adopted || (!last && torn > SW_UNSAFE_BYTES))
+        return sw_fail(SW_EINPUT,
+                       "%s: line %lld is no result, and %llu bytes follow it; mend or delete that "
+                       "line, or begin anew with --fresh",
+                       r->path, (long long)line->number, (unsigned long long)torn);
+    if (ftruncate(r->fd, (off_t)line->offset) != 0 || fdatasync(r->fd) != 0)
+        return sw_fail(SW_EIO, "%s: cannot cut off a torn line: %s", r->path, strerror(errno));
+    sw_log(SW_LOG_WARN, "%s: cut off %llu bytes that an earlier run was writing when it ended",
+           r->path, (unsigned long long)torn);
+    return SW_OK;
+}
+
+static enum sw_status scan(struct sw_results *r, uint64_t *size)
+{
+    struct sw_lines *lines;
+    struct sw_line line;
+    struct sw_strbuf key = {0};
+    struct stat st;
+    bool more, good = true;
+    if (fstat(r->fd, &st) != 0)
+        return sw_fail(SW_EIO, "%s: %s", r->path, strerror(errno));
+    *size = (uint64_t)st.st_size;
+    SW_TRY(sw_lines_over(r->fd, r->path, RECORD_MAX, &lines));
+    enum sw_status status;
+    while ((status = sw_lines_next(lines, &line, &more)) == SW_OK && more) {
+        if (line.ended && sw_line_is_blank(&line))
+            continue;
+        status = take(r, &line, &key, &good);
+        if (status != SW_OK || !good)
+            break;
+    }
+    if (status == SW_OK && !good) {
+        status = cut(r, &line, *size, !line.ended);
+        *size = line.offset;
+    }
+    sw_strbuf_free(&key);
+    sw_lines_close(lines);
+    return status;
+}
+
+static enum sw_status settle(struct sw_results *r, const json_t *claim,
+                             const struct sw_survey *survey, enum sw_results_mode mode)
+{
+    struct stat st;
+    r->adopted = mode == SW_RESULTS_FORCE && !r->claim;
+    if (fstat(r->fd, &st) != 0)
+        return sw_fail(SW_EIO, "%s: %s", r->path, strerror(errno));
+    if (mode == SW_RESULTS_FRESH && ftruncate(r->fd, 0) != 0)
+        return sw_fail(SW_EIO, "%s: cannot empty it: %s", r->path, strerror(errno));
+    if (mode == SW_RESULTS_RESUME && st.st_size > 0 && !r->claim)
+        return sw_fail(SW_EINPUT,
+                       "%s: is there already, and nothing says that it is this job's (there is no "
+                       "%s.job). Name another output, or begin anew with --fresh, or keep what is "
+                       "there and go on with --force",
+                       r->path, r->path);
+    if (mode == SW_RESULTS_RESUME && st.st_size > 0)
+        SW_TRY(sw_claim_check(r->path, r->claim, claim, survey->begin));
+    json_t *mine = json_copy((json_t *)(uintptr_t)claim);
+    enum sw_status status = SW_ENOMEM;
+    if (mine && json_object_set_new(mine, "writer", sw_claim_writer()) == 0)
+        status = sw_claim_write(r->path, mine);
+    else
+        (void)sw_fail(SW_ENOMEM, "%s: no memory to describe it", r->path);
+    json_decref(mine);
+    return status;
+}
+
+enum sw_status sw_results_begin(struct sw_results *r, const json_t *claim,
+                                const struct sw_survey *survey, enum sw_results_mode mode)
+{
+    uint64_t size;
+    SW_TRY(settle(r, claim, survey, mode));
+    SW_TRY(scan(r, &size));
+    return sw_appender_open(r->fd, r->path, size, &r->appender);
+}
+
+struct sw_keys *sw_results_keys(struct sw_results *r)
+{
+    return r->keys;
+}
+
+struct sw_results_count sw_results_count(struct sw_results *r)
+{
+    if (r->appender)
+        r->count.safe = sw_appender_safe(r->appender);
+    return r->count;
+}
+
+enum sw_status sw_results_append(struct sw_results *r, const struct sw_strbuf *line, bool failed)
+{
+    if (line->failed)
+        return sw_fail(SW_ENOMEM, "no memory for a result");
+    SW_TRY(sw_appender_write(r->appender, line->text, line->length));
+    r->count.written++;
+    r->count.written_failed += failed;
+    return SW_OK;
+}
+
+enum sw_status sw_results_flush(struct sw_results *r)
+{
+    return r->appender ? sw_appender_flush(r->appender) : SW_OK;
+}
+
+void sw_results_close(struct sw_results *r)
+{
+    if (!r)
+        return;
+    sw_appender_close(r->appender);
+    sw_keys_free(r->keys);
+    json_decref(r->claim);
+    if (r->fd >= 0)
+        close(r->fd);
+    free(r->path);
+    free(r);
+}

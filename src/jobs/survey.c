@@ -1,0 +1,114 @@
+/* Owns the first look over an input file. */
+#include "jobs/survey.h"
+
+#include "jobs/hash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BLOCK (1u << 20)
+
+static const uint64_t known_key[2] = {0x5370696c6c776179, 0x696e707574};
+
+struct look {
+    struct sw_survey *out;
+    struct sw_hash hash;
+    uint64_t begin_bytes;
+    uint64_t line; /* bytes of the line under way */
+    bool filled;   /* it has more than white space */
+};
+
+static void end_line(struct look *l)
+{
+    l->out->lines += l->filled;
+    if (l->line > l->out->longest)
+        l->out->longest = l->line;
+    l->line = 0;
+    l->filled = false;
+}
+
+static void count_lines(struct look *l, const char *block, size_t n)
+{
+    for (size_t at = 0; at < n;) {
+        const char *newline = memchr(block + at, '\n', n - at);
+        const size_t end = newline ? (size_t)(newline - block) : n;
+        l->line += end - at;
+        for (; !l->filled && at < end; at++)
+            l->filled = block[at] != ' ' && block[at] != '\t' && block[at] != '\r';
+        at = end + 1;
+        if (newline)
+            end_line(l);
+    }
+}
+
+static void add(struct look *l, const char *block, size_t n)
+{
+    const uint64_t before = l->out->bytes;
+    count_lines(l, block, n);
+    if (l->begin_bytes >= before && l->begin_bytes <= before + n) {
+        const size_t head = (size_t)(l->begin_bytes - before);
+        sw_hash_add(&l->hash, block, head);
+        sw_digest_text(sw_hash_end(&l->hash), l->out->begin);
+        sw_hash_add(&l->hash, block + head, n - head);
+    } else {
+        sw_hash_add(&l->hash, block, n);
+    }
+    l->out->bytes += n;
+}
+
+static enum sw_status read_all(int fd, const char *path, struct look *l,
+                               enum sw_status (*alive)(void *), void *context)
+{
+    enum sw_status status = SW_OK;
+    char *block = malloc(BLOCK);
+    if (!block)
+        return sw_fail(SW_ENOMEM, "no memory to read %s", path);
+    add(l, block, 0);
+    while (status == SW_OK) {
+        const ssize_t n = read(fd, block, BLOCK);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            status = sw_fail(SW_EIO, "%s: cannot read: %s", path, strerror(errno));
+        if (n <= 0)
+            break;
+        add(l, block, (size_t)n);
+        if (alive)
+            status = alive(context);
+    }
+    free(block);
+    return status;
+}
+
+enum sw_status sw_survey_make(const char *path, uint64_t begin_bytes,
+                              enum sw_status (*alive)(void *context), void *context,
+                              struct sw_survey *out)
+{
+    struct look l = {.out = out, .begin_bytes = begin_bytes};
+    struct stat st;
+    *out = (struct sw_survey){0};
+    sw_hash_begin(&l.hash, known_key);
+    if (strcmp(path, "-") == 0)
+        return sw_fail(SW_EUSAGE, "the input cannot be standard input: a job that is stopped reads "
+                                  "it again; write it to a file first");
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return sw_fail(SW_EINPUT, "%s: %s", path, strerror(errno));
+    enum sw_status status = SW_OK;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
+        status = sw_fail(SW_EINPUT,
+                         "%s: is not a regular file; a job that is stopped reads its input again, "
+                         "so write it to a file first",
+                         path);
+    if (status == SW_OK)
+        status = read_all(fd, path, &l, alive, context);
+    close(fd);
+    end_line(&l);
+    sw_digest_text(sw_hash_end(&l.hash), out->digest);
+    return status;
+}

@@ -1,0 +1,25 @@
+/* One look over the input before anything is loaded: how much there is, and which input it is. */
+#ifndef SW_JOBS_SURVEY_H
+#define SW_JOBS_SURVEY_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SW_LINE_MAX (64u << 20) /* bytes of an input line; longer ones get an error record */
+
+struct sw_survey {
+    int64_t lines;    /* that are not blank */
+    uint64_t longest; /* bytes of the longest line */
+    uint64_t bytes;   /* of the file */
+    char digest[33];  /* of all bytes, */
+    char begin[33];   /* and of the first `begin_bytes`; empty when the file has fewer */
+};
+
+/* `alive` is called now and then (may be NULL); its failure ends the survey. */
+enum sw_status sw_survey_make(const char *path, uint64_t begin_bytes,
+                              enum sw_status (*alive)(void *context), void *context,
+                              struct sw_survey *out);
+
+#endif
