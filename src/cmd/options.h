@@ -42,7 +42,8 @@ struct sw_options {
     bool hidden;
     int prompt, repeat;
     double timeout; /* seconds without a sign of life from a peer */
-    const char *timeline;
+    const char *timeline, *metrics; /* files */
+    bool fresh, force;              /* jobs */
 };
 
 struct sw_option {
@@ -110,7 +111,7 @@ void sw_options_help(const struct sw_verb *verb);
 const struct sw_verb *sw_verb_row(int i);
 const struct sw_verb *sw_verb_find(const char *name);
 
-extern const struct sw_verb sw_verb_bench, sw_verb_inspect, sw_verb_plan, sw_verb_probe,
-    sw_verb_run, sw_verb_tokens, sw_verb_trace;
+extern const struct sw_verb sw_verb_batch, sw_verb_bench, sw_verb_inspect, sw_verb_plan,
+    sw_verb_probe, sw_verb_run, sw_verb_score, sw_verb_tokens, sw_verb_trace;
 
 #endif

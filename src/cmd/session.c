@@ -157,16 +157,36 @@ static enum sw_status fit(struct sw_session *s)
     return SW_ENOFIT;
 }
 
+/* Counts and plans with what the command line says, and else with the verb's wishes. */
+static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
+{
+    struct sw_options o = s->call->options;
+    const int most = s->model->dims.context;
+    if (o.context == 0 && s->wish.context > 0)
+        o.context = most > 0 && most < s->wish.context ? most : s->wish.context;
+    if (o.slots == 0)
+        o.slots = slots;
+    sw_footprint_free(&s->footprint);
+    sw_plan_free(&s->plan);
+    SW_TRY(sw_params_resolve(&o, s->model, stored_format(s), positions, &s->params));
+    SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
+    return fit(s);
+}
+
 static enum sw_status make_plan(struct sw_session *s, int positions, int *slices)
 {
-    const struct sw_options *o = &s->call->options;
-    SW_TRY(sw_params_resolve(o, s->model, stored_format(s), positions, &s->params));
-    SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
+    int slots = s->call->options.slots > 0 || s->wish.slots == 0 ? 1 : s->wish.slots;
     s->plan_options.slices = slices;
     s->plan_options.no_disk = true; /* the engine has no such tier yet */
-    s->plan_options.footprint_at = sw_params_footprint;
     s->plan_options.user = s->model;
-    SW_TRY(fit(s));
+    enum sw_status status;
+    do { /* half as many sequences at once where memory is short; the last time with advice */
+        s->plan_options.footprint_at = slots > 1 ? NULL : sw_params_footprint;
+        status = plan_for(s, positions, slots);
+        slots /= 2;
+    } while (status == SW_ENOFIT && slots > 0);
+    SW_TRY(status);
+    sw_error_clear();
     say_plan(s);
     s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
     if (!s->slices)
@@ -185,7 +205,7 @@ static enum sw_status agree(struct sw_session *s, int positions)
     void *a = &mine, *b = NULL;
     size_t a_bytes = sizeof mine, b_bytes = (size_t)t->size * sizeof *s->slices;
     if (t->rank == 0) {
-        enum sw_status status = sw_plan_options_resolve(&s->call->options, SW_OBJECTIVE_LATENCY,
+        enum sw_status status = sw_plan_options_resolve(&s->call->options, s->wish.objective,
                                                         &slices, &s->plan_options);
         if (status == SW_OK)
             status = make_plan(s, positions, slices);
@@ -255,9 +275,30 @@ static enum sw_status open_backend(struct sw_session *s)
     return status;
 }
 
+/* Rank 0 says whether there is anything to do. */
+static enum sw_status announce(struct sw_session *s, bool skip)
+{
+    char word = skip ? 's' : 'g', *said = &word;
+    void *bytes = said;
+    size_t n = 1;
+    SW_TRY(sw_transport_broadcast(s->transport, 0, &bytes, &n));
+    s->skipped = n == 1 && *(const char *)bytes == 's';
+    if (bytes != said)
+        free(bytes);
+    return SW_OK;
+}
+
+enum sw_status sw_session_skip(struct sw_session *s)
+{
+    return announce(s, true);
+}
+
 enum sw_status sw_session_start(struct sw_session *s, int positions)
 {
     const struct sw_probe_options probe = look(s);
+    SW_TRY(announce(s, false));
+    if (s->skipped)
+        return SW_OK;
     SW_TRY(sw_probe_run(s->transport, &probe, &s->probe));
     s->probed = true;
     SW_TRY(agree(s, positions));
@@ -303,6 +344,8 @@ enum sw_status sw_session_stop(struct sw_session *s)
 static enum sw_status serve(struct sw_session *s)
 {
     SW_TRY(sw_session_start(s, 0));
+    if (s->skipped)
+        return SW_OK;
     SW_TRY(sw_engine_serve(s->engine));
     return sw_session_stop(s);
 }

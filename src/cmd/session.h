@@ -15,6 +15,13 @@
 
 #include <jansson.h>
 
+/* What a verb would have where the command line leaves the choice; set before the start. */
+struct sw_session_wish {
+    enum sw_objective objective;
+    int context; /* positions, as far as the model has them; 0: the usual */
+    int slots;   /* this many, or as many as fit; 0: one */
+};
+
 struct sw_session {
     struct sw_call *call;
     struct sw_transport *transport;
@@ -29,7 +36,9 @@ struct sw_session {
     int vocab_limit;
     struct sw_probe probe; /* what every rank has; the same on all; once … */
     bool probed;
+    bool skipped; /* there was nothing to compute, and nothing has been loaded */
     /* rank 0 */
+    struct sw_session_wish wish;
     struct sw_footprint footprint;
     struct sw_plan_options plan_options;
     struct sw_plan plan;
@@ -51,6 +60,8 @@ enum sw_status sw_session_tokenizer(struct sw_session *session, bool needed);
  * otherwise, and loads. Every rank calls it.
  */
 enum sw_status sw_session_start(struct sw_session *session, int positions);
+/* Rank 0, instead of sw_session_start: there is nothing to compute after all. */
+enum sw_status sw_session_skip(struct sw_session *session);
 bool sw_session_leads(const struct sw_session *session);
 /*
  * The work is done: rank 0 lets the others stop serving, and learns what memory each took. Every

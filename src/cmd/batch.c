@@ -1,0 +1,153 @@
+/* Owns the verb `batch`: a file of prompts in, a file of continuations out. */
+#include "jobs/batch.h"
+#include "cmd/jobs.h"
+#include "text/utf8.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define USUAL_CONTEXT 2048
+
+struct batch {
+    struct sw_batch_job job;
+    struct sw_chat *chat;
+    char no_chat[512];
+};
+
+static enum sw_status take_defaults(const struct sw_options *o, struct sw_asked *out)
+{
+    *out = (struct sw_asked){.max_tokens = o->n,
+                             .ignore_end = o->ignore_end,
+                             .sampling = sw_sampling_default(),
+                             .n_stop = o->n_stop};
+    out->sampling.temperature = (float)o->temperature;
+    out->sampling.top_k = o->top_k;
+    out->sampling.top_p = (float)o->top_p;
+    out->sampling.min_p = (float)o->min_p;
+    out->sampling.repetition_penalty = (float)o->repetition_penalty;
+    out->sampling.seed = o->seed;
+    out->sampling.logprobs = o->logprobs > 0 ? o->logprobs : -1;
+    for (int i = 0; i < o->n_stop; i++) {
+        if (!sw_utf8_valid(o->stop[i], strlen(o->stop[i])))
+            return sw_fail(SW_EUSAGE, "--stop: text %d is not UTF-8", i + 1);
+        out->stop[i] = o->stop[i];
+    }
+    if (o->n < 1)
+        return sw_fail(SW_EUSAGE, "-n 0: a prompt needs one new token at least");
+    struct sw_stop *stop;
+    SW_TRY(sw_stop_create(out->stop, (size_t)out->n_stop, &stop));
+    sw_stop_free(stop);
+    return sw_sampling_check(&out->sampling);
+}
+
+static enum sw_status prepare(struct sw_session *s, void *owner)
+{
+    struct batch *batch = owner;
+    const char *model = s->call->arguments[0], *slash = strrchr(model, '/');
+    SW_TRY(take_defaults(&s->call->options, &batch->job.defaults));
+    SW_TRY(sw_session_tokenizer(s, false));
+    if (!s->tokenizer || sw_chat_open(model, &batch->chat) != SW_OK)
+        snprintf(batch->no_chat, sizeof batch->no_chat, "%s", sw_error_message());
+    sw_error_clear();
+    batch->job.tokenizer = s->tokenizer;
+    batch->job.chat = batch->chat;
+    batch->job.no_chat = batch->no_chat;
+    batch->job.model = slash && slash[1] ? slash + 1 : model;
+    batch->job.special = s->call->options.special;
+    return SW_OK;
+}
+
+static int context(const struct sw_survey *survey)
+{
+    (void)survey; /* lines may ask for any number of new tokens */
+    return USUAL_CONTEXT;
+}
+
+static void started(struct sw_session *s, void *owner)
+{
+    struct batch *batch = owner;
+    batch->job.vocab = s->model->dims.vocab;
+}
+
+static void options(const struct sw_options *o, json_t *out)
+{
+    json_t *stop = json_array();
+    for (int i = 0; i < o->n_stop; i++)
+        json_array_append_new(stop, json_string(o->stop[i]));
+    json_object_set_new(out, "-n", json_integer(o->n));
+    json_object_set_new(out, "--temperature", json_real(o->temperature));
+    json_object_set_new(out, "--top-k", json_integer(o->top_k));
+    json_object_set_new(out, "--top-p", json_real(o->top_p));
+    json_object_set_new(out, "--min-p", json_real(o->min_p));
+    json_object_set_new(out, "--repetition-penalty", json_real(o->repetition_penalty));
+    json_object_set_new(out, "--seed", json_integer((json_int_t)o->seed));
+    json_object_set_new(out, "--logprobs", json_integer(o->logprobs));
+    json_object_set_new(out, "--stop", stop);
+    json_object_set_new(out, "--ignore-end", json_boolean(o->ignore_end));
+    json_object_set_new(out, "--special", json_boolean(o->special));
+}
+
+static enum sw_status lead(struct sw_session *s)
+{
+    struct batch batch = {0};
+    const struct sw_job_verb verb = {.name = "batch",
+                                     .task = &sw_batch_task,
+                                     .owner = &batch,
+                                     .unit = "texts ended before their max_tokens",
+                                     .prepare = prepare,
+                                     .context = context,
+                                     .started = started,
+                                     .options = options};
+    const enum sw_status status = sw_jobs_lead(s, &verb);
+    sw_chat_free(batch.chat);
+    return status;
+}
+
+static enum sw_status run(struct sw_call *call)
+{
+    return sw_session_run(call, lead);
+}
+
+#define FIELD(name) offsetof(struct sw_options, name)
+
+static const struct sw_option own[] = {
+    {"n", 'n', "N", "new tokens at most, for lines without max_tokens (default: 128)", FIELD(n),
+     sw_parse_natural},
+    {"stop", 0, "TEXT", "end before this text; may be given up to 16 times", FIELD(stop),
+     sw_parse_stop},
+    {"logprobs", 0, "N", "each token's log-probability and the N likeliest", FIELD(logprobs),
+     sw_parse_natural},
+    {"ignore-end", 0, NULL, "go on after an end-of-text token", FIELD(ignore_end), sw_parse_flag},
+    {"special", 0, NULL, "special tokens are part of the text", FIELD(special), sw_parse_flag},
+    {0}};
+
+static const struct sw_option *const groups[] = {own,
+                                                 sw_options_jobs,
+                                                 sw_options_sampling,
+                                                 sw_options_placement,
+                                                 sw_options_watching,
+                                                 sw_options_common,
+                                                 NULL};
+
+const struct sw_verb sw_verb_batch = {
+    .name = "batch",
+    .arguments = "MODEL IN.jsonl OUT.jsonl",
+    .min_arguments = 3,
+    .max_arguments = 3,
+    .summary = "continue a file of prompts; killed, it goes on where it was",
+    .description =
+        "A line of IN is {\"id\", \"prompt\", …} (or \"messages\", for models with a chat\n"
+        "template) with, where the line wants its own, max_tokens, temperature, top_p, top_k,\n"
+        "min_p, repetition_penalty, seed, stop, logprobs; or a line of the OpenAI Batch API\n"
+        "(custom_id, method, url, body). OUT gets a line for each, in the same form, as they\n"
+        "are finished; one that cannot be done gets a line that says why. Options below hold\n"
+        "for lines that do not say.\n\n"
+        "A result counts when it is on disk. The same command again, on any number of ranks,\n"
+        "does what is left; OUT.job says whose results they are. Texts have room for 2048\n"
+        "tokens with their prompts, or what --context says; 32 of them are under way at once,\n"
+        "or as many as there is memory for, or --slots.\n\n"
+        "  spillway batch llama prompts.jsonl answers.jsonl -n 64\n"
+        "  mpirun --hostfile hostfiles/lab spillway batch opt-66b prompts.jsonl answers.jsonl",
+    .groups = groups,
+    .run = run,
+};

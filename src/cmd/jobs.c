@@ -1,0 +1,230 @@
+/* Owns the life of a job over files: whose output it is, what is left, the run, the closing line.
+ */
+#include "cmd/jobs.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "base/units.h"
+#include "engine/timeline.h"
+#include "jobs/watch.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+/* All that one run of a job opens. */
+struct run {
+    struct sw_session *s;
+    const struct sw_job_verb *verb;
+    struct sw_survey survey;
+    struct sw_results *results;
+    struct sw_job job;
+    struct sw_scheduler *scheduler;
+    struct sw_watch *watch;
+};
+
+static enum sw_status alive(void *context)
+{
+    const struct run *run = context;
+    return sw_transport_alive(run->s->transport);
+}
+
+static struct sw_watch_state state_of(const struct run *run)
+{
+    struct sw_watch_state state = {.count = sw_results_count(run->results)};
+    if (run->scheduler) {
+        sw_scheduler_stats(run->scheduler, &state.stats);
+        state.times = sw_engine_times(run->s->engine);
+    }
+    return state;
+}
+
+static enum sw_status tick(struct sw_job *job)
+{
+    struct run *run = job->context;
+    if (run->watch && sw_watch_is_due(run->watch)) {
+        const struct sw_watch_state state = state_of(run);
+        sw_watch_say(run->watch, &state);
+    }
+    return sw_transport_alive(run->s->transport);
+}
+
+static enum sw_status check_paths(const char *in, const char *out)
+{
+    struct stat a, b;
+    if (stat(in, &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        return sw_fail(SW_EUSAGE, "%s and %s are the same file", in, out);
+    return SW_OK;
+}
+
+/* Looks at both files, and settles that the output is this job's. */
+static enum sw_status open_files(struct run *run)
+{
+    const struct sw_call *call = run->s->call;
+    const char *in = call->arguments[1], *out = call->arguments[2];
+    const enum sw_results_mode mode = call->options.fresh   ? SW_RESULTS_FRESH
+                                      : call->options.force ? SW_RESULTS_FORCE
+                                                            : SW_RESULTS_RESUME;
+    json_t *claim = NULL;
+    if (call->options.fresh && call->options.force)
+        return sw_fail(SW_EUSAGE, "--fresh throws the results away that --force would keep");
+    SW_TRY(check_paths(in, out));
+    /* A missing input is said before an output is made. */
+    SW_TRY(sw_survey_make(in, 0, alive, run, &run->survey));
+    SW_TRY(sw_results_open(out, &run->results));
+    if (sw_results_input_bytes(run->results) > 0)
+        SW_TRY(sw_survey_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));
+    SW_TRY(sw_jobs_claim(run->s, run->verb, &run->survey, &claim));
+    const enum sw_status status = sw_results_begin(run->results, claim, &run->survey, mode);
+    json_decref(claim);
+    return status;
+}
+
+/* Plans, loads and makes everything ready to run. */
+static enum sw_status start(struct run *run)
+{
+    struct sw_session *s = run->s;
+    const struct sw_options *o = &s->call->options;
+    const struct sw_watch_options watch = {.what = run->verb->name,
+                                           .metrics = o->metrics,
+                                           .total = run->survey.lines,
+                                           .n_ranks = s->transport->size,
+                                           .quiet = o->quiet};
+    s->wish = (struct sw_session_wish){.objective = SW_OBJECTIVE_THROUGHPUT,
+                                       .context = run->verb->context(&run->survey),
+                                       .slots = 32};
+    SW_TRY(sw_session_start(s, 0));
+    const struct sw_scheduler_options options = {.engine = s->engine,
+                                                 .slots = s->params.slots,
+                                                 .context = s->params.context,
+                                                 .rows = s->params.rows};
+    SW_TRY(sw_scheduler_open(&options, &run->scheduler));
+    run->job.scheduler = run->scheduler;
+    run->verb->started(s, run->verb->owner);
+    SW_TRY(sw_watch_open(&watch, &run->watch));
+    const int64_t found = sw_results_count(run->results).found;
+    if (found > 0)
+        sw_log(SW_LOG_INFO, "%s: %lld of %lld results are there already", run->verb->name,
+               (long long)found, (long long)run->survey.lines);
+    sw_log(SW_LOG_DEBUG, "%s: %d slots of %d positions, batches of up to %d rows", run->verb->name,
+           s->params.slots, s->params.context, s->params.rows);
+    return SW_OK;
+}
+
+static void say_totals(const struct run *run, const struct sw_watch_state *state, double seconds)
+{
+    const struct sw_scheduler_stats *t = &state->stats;
+    const struct sw_results_count *n = &state->count;
+    const char *name = run->verb->name, *out = run->s->call->arguments[2];
+    char time[32];
+    if (run->scheduler)
+        sw_log(SW_LOG_INFO,
+               "%s: %lld results in %s: %lld prompt tokens (%lld shared), %lld new, %lld scored; "
+               "%.4g tokens/s",
+               name, (long long)n->written, sw_seconds_format(seconds, time, sizeof time),
+               (long long)run->job.prompt_tokens, (long long)t->spared, (long long)t->generated,
+               (long long)t->scored, seconds > 0 ? (double)(t->fed + t->spared) / seconds : 0);
+    else
+        sw_log(SW_LOG_INFO, "%s: nothing is left to do", name);
+    if (n->found_failed + n->written_failed > 0)
+        sw_log(SW_LOG_WARN, "%s: %lld of the results in %s say what was wrong with a line", name,
+               (long long)(n->found_failed + n->written_failed), out);
+    const int most = run->s->model->dims.context;
+    if (run->job.cut_short > 0)
+        sw_log(SW_LOG_WARN, "%s: %s for want of room: %lld%s", name, run->verb->unit,
+               (long long)run->job.cut_short,
+               most == 0 || run->s->params.context < most ? "; --context N gives more" : "");
+}
+
+static enum sw_status print_totals(const struct run *run, const struct sw_watch_state *state,
+                                   double seconds)
+{
+    const struct sw_session *s = run->s;
+    const struct sw_scheduler_stats *t = &state->stats;
+    const struct sw_results_count *n = &state->count;
+    json_t *root = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "lines",
+        (json_int_t)run->survey.lines, "done", (json_int_t)(n->found + n->safe), "resumed",
+        (json_int_t)n->found, "failed", (json_int_t)(n->found_failed + n->written_failed),
+        "prompt_tokens", (json_int_t)run->job.prompt_tokens, "shared_tokens", (json_int_t)t->spared,
+        "generated_tokens", (json_int_t)run->job.new_tokens, "cut_short",
+        (json_int_t)run->job.cut_short, "seconds", seconds, "tokens_per_s",
+        seconds > 0 ? (double)(t->fed + t->spared) / seconds : 0.0);
+    if (root && run->scheduler) {
+        json_object_set_new(root, "slots", json_integer(s->params.slots));
+        json_object_set_new(root, "context", json_integer(s->params.context));
+        json_object_set_new(root, "load_s", json_real(s->load_s));
+        json_object_set_new(root, "busy", sw_watch_busy(run->watch, state));
+        json_object_set_new(root, "predicted", sw_session_predicted(s));
+        json_object_set_new(root, "ranks", sw_session_ranks(s));
+    }
+    return sw_json_print(root);
+}
+
+/* Runs what is left and stops the session; the results are safe when it returns. */
+static enum sw_status run_job(struct run *run, double *seconds)
+{
+    SW_TRY(start(run));
+    const enum sw_status status = sw_job_run(&run->job);
+    *seconds = sw_watch_seconds(run->watch);
+    const struct sw_watch_state state = state_of(run);
+    sw_watch_end(run->watch, &state);
+    return status == SW_OK ? sw_session_stop(run->s) : status;
+}
+
+/* What is safe and what next, behind what went wrong. */
+static enum sw_status explain(struct run *run, enum sw_status status)
+{
+    char message[SW_ERROR_MAX];
+    snprintf(message, sizeof message, "%s", sw_error_message());
+    (void)sw_results_flush(run->results);
+    const struct sw_results_count n = sw_results_count(run->results);
+    return sw_fail(status,
+                   "%s. %lld of %lld results are safe in %s; the same command goes on from there",
+                   *message ? message : sw_status_text(status), (long long)(n.found + n.safe),
+                   (long long)run->survey.lines, run->s->call->arguments[2]);
+}
+
+static enum sw_status work(struct run *run)
+{
+    double seconds = 0;
+    bool left = false;
+    SW_TRY(run->verb->prepare(run->s, run->verb->owner));
+    SW_TRY(open_files(run));
+    run->job = (struct sw_job){.task = run->verb->task,
+                               .owner = run->verb->owner,
+                               .in = run->s->call->arguments[1],
+                               .results = run->results,
+                               .tick = tick,
+                               .context = run};
+    SW_TRY(sw_job_open(&run->job, &left));
+    const enum sw_status status = left ? run_job(run, &seconds) : sw_session_skip(run->s);
+    if (status != SW_OK)
+        return run->watch ? explain(run, status) : status;
+    const struct sw_watch_state state = state_of(run);
+    say_totals(run, &state, seconds);
+    return run->s->call->options.json ? print_totals(run, &state, seconds) : SW_OK;
+}
+
+enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb)
+{
+    struct run run = {.s = s, .verb = verb};
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write */
+    const enum sw_status status = work(&run);
+    sw_job_close(&run.job);
+    sw_scheduler_close(run.scheduler);
+    sw_watch_close(run.watch);
+    sw_results_close(run.results);
+    return status;
+}
+
+#define FIELD(name) offsetof(struct sw_options, name)
+
+const struct sw_option sw_options_jobs[] = {
+    {"fresh", 0, NULL, "throw away the results that are in OUT", FIELD(fresh), sw_parse_flag},
+    {"force", 0, NULL, "keep them and go on, though they are another job's", FIELD(force),
+     sw_parse_flag},
+    {"metrics", 0, "FILE", "append a JSON line a second about the job", FIELD(metrics),
+     sw_parse_text},
+    {0}};

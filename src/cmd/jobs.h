@@ -1,0 +1,32 @@
+/* What the verbs `batch` and `score` share: from files on the command line to a closing line. */
+#ifndef SW_CMD_JOBS_H
+#define SW_CMD_JOBS_H
+
+#include "cmd/session.h"
+#include "jobs/job.h"
+#include "jobs/survey.h"
+
+struct sw_job_verb {
+    const char *name;
+    const struct sw_job_task *task;
+    void *owner;      /* the task's own */
+    const char *unit; /* what cut_short counts */
+    /* Opens what reading lines needs; the session has no engine yet. */
+    enum sw_status (*prepare)(struct sw_session *s, void *owner);
+    /* The context that would be best for the input. */
+    int (*context)(const struct sw_survey *survey);
+    /* The session has started. */
+    void (*started)(struct sw_session *s, void *owner);
+    /* Adds what the answers depend on, beside the model, to the claim's options. */
+    void (*options)(const struct sw_options *o, json_t *options);
+};
+
+/* arguments: MODEL IN OUT. Rank 0's part of the verb. */
+enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb);
+/* {"verb", "input", "model", "options"} for the output's claim; job_claim.c */
+enum sw_status sw_jobs_claim(const struct sw_session *s, const struct sw_job_verb *verb,
+                             const struct sw_survey *survey, json_t **claim);
+
+extern const struct sw_option sw_options_jobs[]; /* --fresh --force --metrics */
+
+#endif

@@ -1,0 +1,77 @@
+/* Owns the verb `score`: a file of texts in, a file of log-probabilities out. */
+#include "jobs/score.h"
+#include "cmd/jobs.h"
+
+static enum sw_status prepare(struct sw_session *s, void *owner)
+{
+    struct sw_score_job *score = owner;
+    SW_TRY(sw_session_tokenizer(s, true));
+    score->tokenizer = s->tokenizer;
+    return SW_OK;
+}
+
+/* All the model has, where a line could need it: a token has one byte at least. */
+static int context(const struct sw_survey *survey)
+{
+    return survey->longest < 1u << 30 ? (int)survey->longest + 64 : 1 << 30;
+}
+
+static void started(struct sw_session *s, void *owner)
+{
+    struct sw_score_job *score = owner;
+    score->context = s->params.context;
+    score->vocab = s->model->dims.vocab;
+}
+
+static void options(const struct sw_options *o, json_t *out)
+{
+    (void)o;
+    (void)out;
+}
+
+static enum sw_status lead(struct sw_session *s)
+{
+    struct sw_score_job score = {0};
+    const struct sw_job_verb verb = {.name = "score",
+                                     .task = &sw_score_task,
+                                     .owner = &score,
+                                     .unit = "contexts cut on the left",
+                                     .prepare = prepare,
+                                     .context = context,
+                                     .started = started,
+                                     .options = options};
+    return sw_jobs_lead(s, &verb);
+}
+
+static enum sw_status run(struct sw_call *call)
+{
+    return sw_session_run(call, lead);
+}
+
+static const struct sw_option *const groups[] = {sw_options_jobs, sw_options_placement,
+                                                 sw_options_watching, sw_options_common, NULL};
+
+const struct sw_verb sw_verb_score = {
+    .name = "score",
+    .arguments = "MODEL IN.jsonl OUT.jsonl",
+    .min_arguments = 3,
+    .max_arguments = 3,
+    .summary = "log-probabilities of a file of texts, for zero- and few-shot work",
+    .description =
+        "A line of IN is one of\n"
+        "  {\"id\", \"context\", \"continuation\"}   its log-probability, token by token\n"
+        "  {\"id\", \"context\", \"choices\": […]}    each choice's, and the best; \"delimiter\"\n"
+        "                                      goes before each and is not counted\n"
+        "  {\"id\", \"text\"}                       the whole text's, and its perplexity\n"
+        "and OUT gets a line for each. Texts are cut into tokens as lm-evaluation-harness does\n"
+        "for Hugging Face models, so the numbers are the same: a context that is too long is cut\n"
+        "on the left, a long text is scored in windows. A common context is computed once.\n\n"
+        "A result counts when it is on disk. The same command again, on any number of ranks,\n"
+        "does what is left; OUT.job says whose results they are. There is room for what the\n"
+        "longest line could need, as far as the model goes, or what --context says; 32 texts\n"
+        "are under way at once, or as many as there is memory for, or --slots.\n\n"
+        "  spillway score llama choices.jsonl scores.jsonl\n"
+        "  mpirun --hostfile hostfiles/lab spillway score opt-66b choices.jsonl scores.jsonl",
+    .groups = groups,
+    .run = run,
+};

@@ -1,0 +1,202 @@
+/* Owns the form of result lines. */
+#include "jobs/answer.h"
+
+#include "jobs/record.h"
+#include "text/stream.h"
+#include "text/utf8.h"
+
+#include <string.h>
+
+static void put_number(struct sw_strbuf *out, double value)
+{
+    sw_strbuf_printf(out, "%.9g", value < -1e30 ? -1e30 : value); /* JSON knows no infinity */
+}
+
+static void put_text(struct sw_strbuf *out, const char *name, const char *text, size_t n)
+{
+    sw_strbuf_printf(out, "\"%s\":", name);
+    sw_json_quote(out, text ? text : "", n);
+}
+
+/* The bytes one token stands for, perhaps not a whole character. */
+static void token_bytes(const struct sw_answer *a, int32_t id, struct sw_strbuf *bytes)
+{
+    struct sw_stream stream;
+    bytes->length = 0;
+    sw_strbuf_append(bytes, "", 0);
+    if (!a->tok || id < 0 || (size_t)id >= sw_tokenizer_size(a->tok))
+        return;
+    sw_stream_begin(&stream, a->tok, false);
+    stream.begun = true; /* in the middle of a text: a leading space is its own */
+    if (sw_stream_push(&stream, id, bytes) == SW_OK)
+        sw_strbuf_append(bytes, (const char *)stream.pending, stream.n_pending);
+}
+
+/* The token as the API's text member has it: "bytes:\\xe2\\x80" when it is no whole text. */
+static void put_token(const struct sw_answer *a, int32_t id, struct sw_strbuf *bytes,
+                      struct sw_strbuf *out)
+{
+    token_bytes(a, id, bytes);
+    if (bytes->failed || sw_utf8_valid(bytes->text, bytes->length)) {
+        sw_json_quote(out, bytes->text ? bytes->text : "", bytes->length);
+        return;
+    }
+    sw_strbuf_puts(out, "\"bytes:");
+    for (size_t i = 0; i < bytes->length; i++)
+        sw_strbuf_printf(out, "\\\\x%02x", (unsigned char)bytes->text[i]);
+    sw_strbuf_puts(out, "\"");
+}
+
+/* [{"id", "logprob", "top": [{"id", "logprob"}, …]}, …] */
+static void plain_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
+{
+    sw_strbuf_puts(out, "[");
+    for (size_t i = 0; i < a->ids->count; i++) {
+        const struct sw_sampled *s = &a->sampled[i];
+        sw_strbuf_printf(out, "%s{\"id\":%d,\"logprob\":", i ? "," : "", s->id);
+        put_number(out, (double)s->logprob);
+        sw_strbuf_puts(out, ",\"top\":[");
+        for (int k = 0; k < s->n_top; k++) {
+            sw_strbuf_printf(out, "%s{\"id\":%d,\"logprob\":", k ? "," : "", s->top[k].id);
+            put_number(out, (double)s->top[k].logprob);
+            sw_strbuf_puts(out, "}");
+        }
+        sw_strbuf_puts(out, "]}");
+    }
+    sw_strbuf_puts(out, "]");
+}
+
+/* {"tokens": […], "token_logprobs": […], "top_logprobs": [{TOKEN: …}, …], "text_offset": […]} */
+static void completion_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
+{
+    struct sw_strbuf bytes = {0};
+    size_t offset = 0;
+    sw_strbuf_puts(out, "{\"tokens\":[");
+    for (size_t i = 0; i < a->ids->count; i++) {
+        sw_strbuf_puts(out, i ? "," : "");
+        put_token(a, a->sampled[i].id, &bytes, out);
+    }
+    sw_strbuf_puts(out, "],\"token_logprobs\":[");
+    for (size_t i = 0; i < a->ids->count; i++) {
+        sw_strbuf_puts(out, i ? "," : "");
+        put_number(out, (double)a->sampled[i].logprob);
+    }
+    sw_strbuf_puts(out, "],\"top_logprobs\":[");
+    for (size_t i = 0; i < a->ids->count; i++) {
+        const struct sw_sampled *s = &a->sampled[i];
+        sw_strbuf_puts(out, i ? ",{" : "{");
+        for (int k = 0; k < s->n_top; k++) {
+            sw_strbuf_puts(out, k ? "," : "");
+            put_token(a, s->top[k].id, &bytes, out);
+            sw_strbuf_puts(out, ":");
+            put_number(out, (double)s->top[k].logprob);
+        }
+        sw_strbuf_puts(out, "}");
+    }
+    sw_strbuf_puts(out, "],\"text_offset\":[");
+    for (size_t i = 0; i < a->ids->count; i++) {
+        sw_strbuf_printf(out, "%s%zu", i ? "," : "", offset);
+        token_bytes(a, a->sampled[i].id, &bytes);
+        for (size_t k = 0; k < bytes.length; k++) /* characters, not bytes */
+            offset += ((unsigned char)bytes.text[k] & 0xC0) != 0x80;
+    }
+    sw_strbuf_puts(out, "]}");
+    out->failed = out->failed || bytes.failed;
+    sw_strbuf_free(&bytes);
+}
+
+/* "token": …, "logprob": …, "bytes": […] */
+static void chat_token(const struct sw_answer *a, int32_t id, float logprob,
+                       struct sw_strbuf *bytes, struct sw_strbuf *out)
+{
+    sw_strbuf_puts(out, "{\"token\":");
+    put_token(a, id, bytes, out);
+    sw_strbuf_puts(out, ",\"logprob\":");
+    put_number(out, (double)logprob);
+    sw_strbuf_puts(out, ",\"bytes\":[");
+    for (size_t i = 0; i < bytes->length; i++)
+        sw_strbuf_printf(out, "%s%d", i ? "," : "", (unsigned char)bytes->text[i]);
+    sw_strbuf_puts(out, "]");
+}
+
+/* {"content": [{"token", "logprob", "bytes", "top_logprobs": [the same, …]}, …], "refusal": null}
+ */
+static void chat_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
+{
+    struct sw_strbuf bytes = {0};
+    sw_strbuf_puts(out, "{\"content\":[");
+    for (size_t i = 0; i < a->ids->count; i++) {
+        const struct sw_sampled *s = &a->sampled[i];
+        sw_strbuf_puts(out, i ? "," : "");
+        chat_token(a, s->id, s->logprob, &bytes, out);
+        sw_strbuf_puts(out, ",\"top_logprobs\":[");
+        for (int k = 0; k < s->n_top; k++) {
+            sw_strbuf_puts(out, k ? "," : "");
+            chat_token(a, s->top[k].id, s->top[k].logprob, &bytes, out);
+            sw_strbuf_puts(out, "}");
+        }
+        sw_strbuf_puts(out, "]}");
+    }
+    sw_strbuf_puts(out, "],\"refusal\":null}");
+    out->failed = out->failed || bytes.failed;
+    sw_strbuf_free(&bytes);
+}
+
+static void write_plain(const struct sw_answer *a, struct sw_strbuf *out)
+{
+    sw_strbuf_puts(out, "{\"id\":");
+    sw_strbuf_append(out, a->key->text, a->key->length);
+    sw_strbuf_puts(out, ",");
+    put_text(out, "text", a->text, a->n_text);
+    sw_strbuf_puts(out, ",\"ids\":[");
+    for (size_t i = 0; i < a->ids->count; i++)
+        sw_strbuf_printf(out, i ? ",%d" : "%d", a->ids->items[i]);
+    sw_strbuf_printf(out,
+                     "],\"finish_reason\":\"%s\",\"prompt_tokens\":%d,\"generated_tokens\":%zu",
+                     a->stopped ? "stop" : "length", a->n_prompt, a->ids->count);
+    if (a->sampled) {
+        sw_strbuf_puts(out, ",\"logprobs\":");
+        plain_logprobs(a, out);
+    }
+    sw_strbuf_puts(out, "}\n");
+}
+
+static void write_body(const struct sw_answer *a, struct sw_strbuf *out)
+{
+    const bool chat = a->asked->form == SW_FORM_CHAT;
+    const char *model = a->asked->model ? a->asked->model : a->model;
+    char digits[33];
+    sw_strbuf_printf(out, "{\"id\":\"%s-%s\",\"object\":\"%s\",\"created\":%lld,",
+                     chat ? "chatcmpl" : "cmpl", sw_record_digits(a->key, digits),
+                     chat ? "chat.completion" : "text_completion", (long long)a->created);
+    put_text(out, "model", model, strlen(model));
+    sw_strbuf_puts(out, ",\"choices\":[{\"index\":0,");
+    if (chat)
+        sw_strbuf_puts(out, "\"message\":{\"role\":\"assistant\",");
+    put_text(out, chat ? "content" : "text", a->text, a->n_text);
+    sw_strbuf_puts(out, chat ? ",\"refusal\":null},\"logprobs\":" : ",\"logprobs\":");
+    if (!a->sampled)
+        sw_strbuf_puts(out, "null");
+    else if (chat)
+        chat_logprobs(a, out);
+    else
+        completion_logprobs(a, out);
+    sw_strbuf_printf(out,
+                     ",\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":%d,"
+                     "\"completion_tokens\":%zu,\"total_tokens\":%zu}}",
+                     a->stopped ? "stop" : "length", a->n_prompt, a->ids->count,
+                     (size_t)a->n_prompt + a->ids->count);
+}
+
+void sw_answer_write(const struct sw_answer *a, struct sw_strbuf *out)
+{
+    if (a->asked->form == SW_FORM_PLAIN) {
+        write_plain(a, out);
+        return;
+    }
+    struct sw_strbuf body = {0};
+    write_body(a, &body);
+    sw_record_wrap(a->key, 200, body.text ? body.text : "", body.length, out);
+    out->failed = out->failed || body.failed;
+    sw_strbuf_free(&body);
+}

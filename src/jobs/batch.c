@@ -1,0 +1,220 @@
+/* Owns the items of `batch`: from a request to its result. */
+#include "jobs/batch.h"
+
+#include "jobs/answer.h"
+#include "jobs/hash.h"
+#include "text/stream.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct sw_batch_item {
+    struct sw_job *job;
+    struct sw_batch_item *next, **link; /* among the items under way */
+    json_t *root;                       /* asked borrows from it */
+    struct sw_asked asked;
+    struct sw_strbuf key;
+    struct sw_stream stream;
+    struct sw_stop *stops;
+    struct sw_strbuf piece, text;
+    struct sw_ids ids;
+    struct sw_sampled *sampled; /* (capacity) when log-probabilities are asked for */
+    size_t capacity;
+    int n_prompt;
+    bool stopped;
+};
+
+uint64_t sw_batch_seed(uint64_t seed, const struct sw_strbuf *key)
+{
+    const uint64_t salt[2] = {seed, 0x73656564};
+    return sw_hash_of(salt, key->text, key->length).low;
+}
+
+static void free_item(struct sw_batch_item *item)
+{
+    if (item->link) {
+        *item->link = item->next;
+        if (item->next)
+            item->next->link = item->link;
+    }
+    json_decref(item->root);
+    sw_strbuf_free(&item->key);
+    sw_stop_free(item->stops);
+    sw_strbuf_free(&item->piece);
+    sw_strbuf_free(&item->text);
+    sw_ids_free(&item->ids);
+    free(item->sampled);
+    free(item);
+}
+
+static enum sw_status note_sampled(struct sw_batch_item *item, const struct sw_sampled *token)
+{
+    const size_t n = item->ids.count;
+    if (n > item->capacity) {
+        const size_t capacity = n < 32 ? 32 : 2 * n;
+        struct sw_sampled *grown = realloc(item->sampled, capacity * sizeof *grown);
+        if (!grown)
+            return sw_fail(SW_ENOMEM, "no memory for the log-probabilities of %zu tokens", n);
+        item->sampled = grown;
+        item->capacity = capacity;
+    }
+    item->sampled[n - 1] = *token;
+    return SW_OK;
+}
+
+static enum sw_status take_token(void *owner, const struct sw_sampled *token, bool *stop)
+{
+    struct sw_batch_item *item = owner;
+    const struct sw_batch_job *batch = item->job->owner;
+    if (!item->asked.ignore_end && batch->tokenizer &&
+        sw_tokenizer_is_end(batch->tokenizer, token->id)) {
+        *stop = item->stopped = true;
+        return SW_OK;
+    }
+    SW_TRY(sw_ids_push(&item->ids, token->id));
+    if (item->asked.sampling.logprobs >= 0)
+        SW_TRY(note_sampled(item, token));
+    if (!batch->tokenizer)
+        return SW_OK;
+    item->piece.length = 0;
+    SW_TRY(sw_stream_push(&item->stream, token->id, &item->piece));
+    *stop = item->stopped = sw_stop_push(item->stops, item->piece.text ? item->piece.text : "",
+                                         item->piece.length, &item->text);
+    return SW_OK;
+}
+
+static enum sw_status done(void *owner, enum sw_finish finish)
+{
+    struct sw_batch_item *item = owner;
+    struct sw_job *job = item->job;
+    const struct sw_batch_job *batch = job->owner;
+    struct sw_strbuf line = {0};
+    const struct sw_sampled none[1] = {{0}};
+    if (batch->tokenizer) {
+        item->piece.length = 0;
+        sw_stream_finish(&item->stream, &item->piece);
+        sw_stop_push(item->stops, item->piece.text ? item->piece.text : "", item->piece.length,
+                     &item->text);
+        sw_stop_finish(item->stops, &item->text);
+    }
+    const struct sw_answer answer = {
+        .asked = &item->asked,
+        .key = &item->key,
+        .model = batch->model,
+        .tok = batch->tokenizer,
+        .text = item->text.text,
+        .n_text = item->text.length,
+        .ids = &item->ids,
+        .sampled = item->asked.sampling.logprobs < 0 ? NULL
+                   : item->sampled                   ? item->sampled
+                                                     : none,
+        .n_prompt = item->n_prompt,
+        .stopped = item->stopped,
+        .created = (int64_t)time(NULL),
+    };
+    sw_answer_write(&answer, &line);
+    line.failed = line.failed || item->text.failed || item->piece.failed;
+    const enum sw_status status = sw_job_finish(job, &line);
+    job->prompt_tokens += item->n_prompt;
+    job->new_tokens += (int64_t)item->ids.count;
+    job->cut_short += finish == SW_FINISH_CONTEXT;
+    sw_strbuf_free(&line);
+    free_item(item);
+    return status;
+}
+
+static enum sw_status ids_of_list(const json_t *list, int vocab, struct sw_ids *ids)
+{
+    size_t i;
+    json_t *id;
+    json_array_foreach((json_t *)(uintptr_t)list, i, id)
+    {
+        const json_int_t value = json_integer_value(id);
+        if (!json_is_integer(id) || value < 0 || value >= vocab)
+            return sw_fail(SW_EINPUT, "\"prompt\": item %zu is not a token id from 0 to %d", i,
+                           vocab - 1);
+        SW_TRY(sw_ids_push(ids, (int32_t)value));
+    }
+    return SW_OK;
+}
+
+static enum sw_status prompt_ids(const struct sw_batch_job *batch, const struct sw_asked *asked,
+                                 struct sw_ids *ids)
+{
+    if (json_is_array(asked->prompt))
+        return ids_of_list(asked->prompt, batch->vocab, ids);
+    if (!batch->tokenizer)
+        return sw_fail(SW_EINPUT, "the model has no tokenizer, so prompts must be lists of ids");
+    if (asked->prompt)
+        return sw_tokenizer_encode(batch->tokenizer, json_string_value(asked->prompt),
+                                   json_string_length(asked->prompt),
+                                   SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL, ids);
+    if (!batch->chat)
+        return sw_fail(SW_EINPUT, "\"messages\": %s", batch->no_chat);
+    const struct sw_chat_request request = {
+        .messages = asked->messages, .variables = asked->variables, .add_generation_prompt = true};
+    return sw_chat_encode(batch->chat, batch->tokenizer, &request, ids);
+}
+
+static enum sw_status submit(struct sw_batch_item *item, const struct sw_ids *prompt)
+{
+    const struct sw_batch_job *batch = item->job->owner;
+    const struct sw_request request = {.ids = prompt->items,
+                                       .n_ids = (int)prompt->count,
+                                       .score_from = (int)prompt->count,
+                                       .max_new = item->asked.max_tokens,
+                                       .sampling = item->asked.sampling,
+                                       .token = take_token,
+                                       .done = done,
+                                       .owner = item};
+    item->n_prompt = (int)prompt->count;
+    if (batch->tokenizer) {
+        sw_stream_begin(&item->stream, batch->tokenizer, !batch->special);
+        SW_TRY(sw_stream_skip(&item->stream, prompt->items, prompt->count));
+    }
+    SW_TRY(sw_stop_create(item->asked.stop, (size_t)item->asked.n_stop, &item->stops));
+    return sw_scheduler_submit(item->job->scheduler, &request);
+}
+
+static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
+                            const struct sw_strbuf *key)
+{
+    struct sw_batch_job *batch = job->owner;
+    struct sw_ids prompt = {0};
+    struct sw_batch_item *item = calloc(1, sizeof *item);
+    if (!item)
+        return sw_fail(SW_ENOMEM, "no memory for a request");
+    item->job = job;
+    item->root = json_incref(root);
+    sw_strbuf_append(&item->key, key->text, key->length);
+    enum sw_status status = item->key.failed
+                                ? sw_fail(SW_ENOMEM, "no memory for an id")
+                                : sw_asked_read(root, batch_form, &batch->defaults, &item->asked);
+    if (status == SW_OK && !item->asked.seeded)
+        item->asked.sampling.seed = sw_batch_seed(batch->defaults.sampling.seed, key);
+    if (status == SW_OK)
+        status = prompt_ids(batch, &item->asked, &prompt);
+    if (status == SW_OK)
+        status = submit(item, &prompt);
+    sw_ids_free(&prompt);
+    if (status != SW_OK) {
+        free_item(item);
+        return status;
+    }
+    item->next = batch->items;
+    item->link = &batch->items;
+    if (item->next)
+        item->next->link = &item->next;
+    batch->items = item;
+    return SW_OK;
+}
+
+static void drop(struct sw_job *job)
+{
+    struct sw_batch_job *batch = job->owner;
+    while (batch->items)
+        free_item(batch->items);
+}
+
+const struct sw_job_task sw_batch_task = {.begin = begin, .drop = drop};

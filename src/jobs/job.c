@@ -1,0 +1,170 @@
+/* Owns the loop from lines to results. */
+#include "jobs/job.h"
+
+#include "jobs/lines.h"
+#include "jobs/record.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LINES_A_TURN 1000 /* lines passed over until the pipeline has its turn again */
+
+/* The input, with the line that comes next: one that has no result yet. */
+struct sw_job_input {
+    struct sw_lines *lines;
+    bool more; /* there is such a line: */
+    struct sw_line line;
+    struct sw_strbuf key;
+    struct sw_record record;
+    enum sw_status fault; /* what is wrong with it already, and in words */
+    char words[SW_ERROR_MAX];
+};
+
+enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line)
+{
+    return sw_results_append(job->results, line, false);
+}
+
+static bool is_lines_fault(enum sw_status status)
+{
+    return status == SW_EINPUT || status == SW_EUSAGE;
+}
+
+static enum sw_status seen(struct sw_job *job, unsigned *before)
+{
+    const struct sw_strbuf *key = &job->input->key;
+    if (key->failed)
+        return sw_fail(SW_ENOMEM, "no memory for an id");
+    return sw_keys_mark(sw_results_keys(job->results), key->text, key->length, SW_KEY_SEEN, before);
+}
+
+/* Fills key with the line's own id, or with its number, so that no two lines have the same. *done:
+ * an earlier run has answered it. */
+static enum sw_status name_line(struct sw_job *job, bool *done)
+{
+    struct sw_job_input *in = job->input;
+    const struct sw_line *line = &in->line;
+    unsigned before = 0;
+    in->record = (struct sw_record){0};
+    enum sw_status status = line->too_long
+                                ? sw_fail(SW_EINPUT, "is longer than %u MiB", SW_LINE_MAX >> 20)
+                                : sw_record_scan(line->bytes, line->n, &in->key, &in->record);
+    if (status == SW_OK && in->record.has_id) {
+        SW_TRY(seen(job, &before));
+        *done = before & SW_KEY_DONE;
+        if (!(before & SW_KEY_SEEN))
+            return SW_OK;
+        status = sw_fail(SW_EINPUT, "has the id %.200s, which an earlier line has; ids must differ",
+                         in->key.text);
+    }
+    sw_record_line_key(line->number, &in->key);
+    SW_TRY(seen(job, &before));
+    while (before & SW_KEY_SEEN) { /* somebody called a line of his "line-7" */
+        in->key.length--;
+        sw_strbuf_puts(&in->key, "+\"");
+        SW_TRY(seen(job, &before));
+    }
+    *done = before & SW_KEY_DONE;
+    return status;
+}
+
+/* Goes on to the next line without a result, past `most` others at most (then *found is false). */
+static enum sw_status next_line(struct sw_job *job, int most, bool *found)
+{
+    struct sw_job_input *in = job->input;
+    bool done;
+    for (*found = false; most > 0; most--) {
+        SW_TRY(sw_lines_next(in->lines, &in->line, &in->more));
+        if (!in->more)
+            return SW_OK;
+        if (sw_line_is_blank(&in->line))
+            continue;
+        in->fault = name_line(job, &done);
+        if (in->fault != SW_OK && !is_lines_fault(in->fault))
+            return in->fault;
+        if (in->fault != SW_OK)
+            snprintf(in->words, sizeof in->words, "%s", sw_error_message());
+        sw_error_clear();
+        *found = !done;
+        if (*found)
+            return SW_OK;
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_job_open(struct sw_job *job, bool *left)
+{
+    struct sw_job_input *in = job->input = calloc(1, sizeof *in);
+    bool found = false;
+    if (!in)
+        return sw_fail(SW_ENOMEM, "no memory for a job");
+    in->more = true;
+    SW_TRY(sw_lines_open(job->in, SW_LINE_MAX, &in->lines));
+    while (in->more && !found) {
+        SW_TRY(next_line(job, LINES_A_TURN, &found));
+        SW_TRY(job->tick(job));
+    }
+    *left = found;
+    return SW_OK;
+}
+
+void sw_job_close(struct sw_job *job)
+{
+    if (!job->input)
+        return;
+    job->task->drop(job);
+    sw_lines_close(job->input->lines);
+    sw_strbuf_free(&job->input->key);
+    free(job->input);
+    job->input = NULL;
+}
+
+/* A result that says what is wrong with the line. */
+static enum sw_status refuse(struct sw_job *job, const char *words)
+{
+    const struct sw_job_input *in = job->input;
+    struct sw_strbuf out = {0};
+    char message[SW_ERROR_MAX + 32];
+    snprintf(message, sizeof message, "line %lld: %s", (long long)in->line.number, words);
+    sw_record_error(&in->key, in->record.batch_form, message, &out);
+    const enum sw_status status = sw_results_append(job->results, &out, true);
+    sw_strbuf_free(&out);
+    return status;
+}
+
+static enum sw_status begin_line(struct sw_job *job)
+{
+    const struct sw_job_input *in = job->input;
+    json_error_t error;
+    if (in->fault != SW_OK)
+        return refuse(job, in->words);
+    json_t *root =
+        json_loadb(in->line.bytes, in->line.n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
+    const enum sw_status status =
+        root ? job->task->begin(job, root, in->record.batch_form, &in->key)
+             : sw_fail(SW_EINPUT, "not JSON: %s (column %d)", error.text, error.column);
+    json_decref(root);
+    if (!is_lines_fault(status))
+        return status;
+    char words[SW_ERROR_MAX];
+    snprintf(words, sizeof words, "%s", sw_error_message());
+    sw_error_clear();
+    return refuse(job, words);
+}
+
+enum sw_status sw_job_run(struct sw_job *job)
+{
+    struct sw_job_input *in = job->input;
+    bool found = in->more;
+    while (in->more || !sw_scheduler_idle(job->scheduler)) {
+        for (int n = 0; found && n < LINES_A_TURN && sw_scheduler_room(job->scheduler) > 0; n++) {
+            SW_TRY(begin_line(job));
+            SW_TRY(next_line(job, 1, &found));
+        }
+        if (in->more && !found)
+            SW_TRY(next_line(job, LINES_A_TURN, &found));
+        SW_TRY(sw_scheduler_step(job->scheduler));
+        SW_TRY(job->tick(job));
+    }
+    return sw_results_flush(job->results);
+}

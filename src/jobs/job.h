@@ -1,0 +1,59 @@
+/*
+ * What `batch` and `score` share: lines are read as the pipeline has room for them, each becomes an
+ * item of work or a result that says what is wrong with it, results are appended as they come.
+ * Every line gives exactly one result, under its id or, where it has none of its own (absent, not
+ * readable, used by an earlier line), under "line-N".
+ */
+#ifndef SW_JOBS_JOB_H
+#define SW_JOBS_JOB_H
+
+#include "engine/scheduler.h"
+#include "jobs/results.h"
+
+#include <jansson.h>
+
+struct sw_job;
+
+/* What is done with a line. */
+struct sw_job_task {
+    /*
+     * Takes a line's object (whoever keeps it adds a reference) and submits its requests to
+     * job->scheduler; its result is handed in with sw_job_finish. SW_EINPUT and SW_EUSAGE: the line
+     * is at fault, and gets a result with the message; nothing was submitted. Any other failure
+     * ends the job.
+     */
+    enum sw_status (*begin)(struct sw_job *job, json_t *root, bool batch_form,
+                            const struct sw_strbuf *key);
+    /* Frees the items that are not done. */
+    void (*drop)(struct sw_job *job);
+};
+
+struct sw_job_input;
+
+struct sw_job {
+    const struct sw_job_task *task;
+    void *owner; /* the task's own */
+    const char *in;
+    struct sw_results *results;     /* begun */
+    struct sw_scheduler *scheduler; /* for sw_job_run */
+    /* Called after every step, and now and then while many lines are passed over. */
+    enum sw_status (*tick)(struct sw_job *job);
+    void *context; /* for tick */
+    /* out */
+    int64_t prompt_tokens, new_tokens;
+    int64_t cut_short;          /* texts that the context had no room for, whole */
+    struct sw_job_input *input; /* job.c's own */
+};
+
+/*
+ * Opens the input and passes over the lines that earlier runs have answered; *left false: there is
+ * no other, and nothing to run.
+ */
+enum sw_status sw_job_open(struct sw_job *job, bool *left);
+/* Runs to the end; what it has written is safe then. */
+enum sw_status sw_job_run(struct sw_job *job);
+void sw_job_close(struct sw_job *job);
+/* The tasks' way to hand in a result: a line with its newline. */
+enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line);
+
+#endif

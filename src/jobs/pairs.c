@@ -1,0 +1,165 @@
+/* Owns the cutting of texts to be scored. */
+#include "jobs/pairs.h"
+
+#include "text/utf8.h"
+
+#include <string.h>
+
+/* What Python's str.isspace and re's \s take for white space. */
+static bool is_space(uint32_t c)
+{
+    return sw_utf8_is_space(c) || (c >= 0x1C && c <= 0x1F);
+}
+
+int32_t sw_pair_prefix(const struct sw_tokenizer *tok)
+{
+    const int32_t bos = sw_tokenizer_bos(tok);
+    return bos >= 0 ? bos : sw_tokenizer_eos(tok);
+}
+
+/* With BOS as the model wants it, but not twice. */
+static enum sw_status encode(struct sw_tokenizer *tok, const char *text, size_t n,
+                             struct sw_ids *out)
+{
+    unsigned flags = SW_ENCODE_PARSE_SPECIAL | SW_ENCODE_ADD_SPECIAL;
+    const int32_t prefix = sw_pair_prefix(tok);
+    struct sw_strbuf written = {0};
+    if (prefix >= 0) {
+        const enum sw_status status = sw_tokenizer_decode(tok, &prefix, 1, false, &written);
+        if (status == SW_OK && written.length <= n &&
+            memcmp(text, written.text ? written.text : "", written.length) == 0)
+            flags = SW_ENCODE_PARSE_SPECIAL;
+        sw_strbuf_free(&written);
+        SW_TRY(status);
+    }
+    return sw_tokenizer_encode(tok, text, n, flags, out);
+}
+
+static size_t without_trailing_space(struct sw_text text)
+{
+    size_t n = text.n;
+    while (n > 0) {
+        size_t at = n - 1;
+        int length;
+        while (at > 0 && ((unsigned char)text.bytes[at] & 0xC0) == 0x80)
+            at--;
+        if (!is_space(sw_utf8_decode(text.bytes + at, &length)))
+            break;
+        n = at;
+    }
+    return n;
+}
+
+static enum sw_status nothing_left(const char *what)
+{
+    return sw_fail(SW_EINPUT, "%s has no tokens to score", what);
+}
+
+/* Behind no context at all: the prefix, which the continuation may begin with itself. */
+static enum sw_status encode_alone(struct sw_tokenizer *tok, struct sw_text text,
+                                   struct sw_pair *out)
+{
+    const int32_t prefix = sw_pair_prefix(tok);
+    if (prefix < 0)
+        return sw_fail(SW_EINPUT, "\"context\" is empty, and the model has no token to begin with");
+    SW_TRY(sw_ids_push(&out->ids, prefix));
+    SW_TRY(sw_tokenizer_encode(tok, text.bytes, text.n, SW_ENCODE_PARSE_SPECIAL, &out->ids));
+    out->from = 1;
+    if (out->ids.count > 1 && out->ids.items[1] == prefix) {
+        out->ids.count--;
+        memmove(out->ids.items + 1, out->ids.items + 2,
+                (out->ids.count - 1) * sizeof *out->ids.items);
+    }
+    return out->ids.count > 1 ? SW_OK : nothing_left("\"continuation\"");
+}
+
+enum sw_status sw_pair_encode(struct sw_tokenizer *tok, struct sw_text context,
+                              struct sw_text continuation, struct sw_pair *out)
+{
+    struct sw_strbuf whole = {0};
+    struct sw_ids ids = {0};
+    *out = (struct sw_pair){0};
+    if (context.n == 0)
+        return encode_alone(tok, continuation, out);
+    sw_strbuf_append(&whole, context.bytes, context.n);
+    sw_strbuf_append(&whole, continuation.bytes, continuation.n);
+    enum sw_status status =
+        whole.failed ? sw_fail(SW_ENOMEM, "no memory for a text")
+                     : encode(tok, context.bytes, without_trailing_space(context), &out->ids);
+    out->from = out->ids.count;
+    if (status == SW_OK)
+        status = encode(tok, whole.text, whole.length, &ids);
+    if (status == SW_OK && out->from == 0 && sw_pair_prefix(tok) >= 0) { /* nothing but space */
+        status = sw_ids_push(&out->ids, sw_pair_prefix(tok));
+        if (status == SW_OK)
+            status = sw_ids_append(&out->ids, ids.items, ids.count);
+        out->from = 1;
+    } else if (status == SW_OK && ids.count > out->from) {
+        status = sw_ids_append(&out->ids, ids.items + out->from, ids.count - out->from);
+    }
+    sw_ids_free(&ids);
+    sw_strbuf_free(&whole);
+    if (status == SW_OK && (out->from == 0 || out->ids.count == out->from))
+        status = nothing_left("\"continuation\"");
+    return status;
+}
+
+enum sw_status sw_pair_fit(struct sw_pair *pair, size_t context, size_t *dropped)
+{
+    const size_t n = pair->ids.count, scored = n - pair->from;
+    *dropped = 0;
+    if (scored > context)
+        return sw_fail(SW_EINPUT,
+                       "the continuation has %zu tokens, but there is room for %zu; raise "
+                       "--context",
+                       scored, context);
+    if (n <= context + 1)
+        return SW_OK;
+    *dropped = n - (context + 1);
+    memmove(pair->ids.items, pair->ids.items + *dropped, (context + 1) * sizeof(int32_t));
+    pair->ids.count = context + 1;
+    pair->from -= *dropped;
+    return SW_OK;
+}
+
+enum sw_status sw_pair_text(struct sw_tokenizer *tok, struct sw_text text, struct sw_ids *out)
+{
+    const int32_t prefix = sw_pair_prefix(tok);
+    if (prefix < 0)
+        return sw_fail(SW_EINPUT, "the model has no token for a text to begin with");
+    SW_TRY(sw_ids_push(out, prefix));
+    SW_TRY(encode(tok, text.bytes, text.n, out));
+    return out->count > 1 ? SW_OK : nothing_left("\"text\"");
+}
+
+bool sw_window(size_t n, size_t context, size_t index, struct sw_window *out)
+{
+    const size_t scored = index * context; /* by the windows before */
+    if (scored >= n)
+        return false;
+    const size_t end = n - scored < context ? n : scored + context;
+    *out = (struct sw_window){
+        .begin = index == 0 ? 0 : end - context, .from = scored + 1, .end = end + 1};
+    return true;
+}
+
+size_t sw_text_characters(struct sw_text text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += ((unsigned char)text.bytes[i] & 0xC0) != 0x80;
+    return n;
+}
+
+size_t sw_text_words(struct sw_text text)
+{
+    size_t n = 1;
+    bool before = false;
+    int length;
+    for (size_t i = 0; i < text.n; i += (size_t)length) {
+        const bool space = is_space(sw_utf8_decode(text.bytes + i, &length));
+        n += space && !before;
+        before = space;
+    }
+    return n;
+}

@@ -1,0 +1,44 @@
+/*
+ * What a line of `batch` asks for. Three forms:
+ *   plain       {"id", "prompt" | "messages", "max_tokens", "temperature", "top_p", "top_k",
+ *                "min_p", "repetition_penalty", "seed", "stop", "logprobs", "ignore_end"}
+ *   completion  {"custom_id", "method": "POST", "url": "/v1/completions", "body": {"prompt", …}}
+ *   chat        the same with "/v1/chat/completions" and {"messages", …}
+ * the last two as the OpenAI Batch API has them. Members that say nothing about the answer ("user",
+ * or columns of one's own) are passed over; those that would change it but are not there
+ * ("n" above 1, "tools", …) are refused.
+ */
+#ifndef SW_JOBS_REQUEST_H
+#define SW_JOBS_REQUEST_H
+
+#include "base/status.h"
+#include "text/sampler.h"
+#include "text/stop.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum sw_form { SW_FORM_PLAIN, SW_FORM_COMPLETION, SW_FORM_CHAT };
+
+/* What holds for lines that do not say, and what one line asks for. Texts are borrowed. */
+struct sw_asked {
+    enum sw_form form;
+    const json_t *prompt;    /* a text or a list of ids, or … */
+    const json_t *messages;  /* … a conversation */
+    const json_t *variables; /* chat_template_kwargs; may be NULL */
+    const char *model;       /* as the line names it; NULL */
+    int max_tokens;
+    bool ignore_end, seeded;     /* seeded: the line says a seed of its own */
+    struct sw_sampling sampling; /* .logprobs: alternatives asked for, -1: no log-probabilities */
+    const char *stop[SW_STOP_STRINGS_MAX];
+    int n_stop;
+};
+
+/*
+ * Reads a line that sw_record_scan took. *out begins as a copy of `defaults` and borrows from
+ * `root`. SW_EINPUT names the member, what it must be and what it is.
+ */
+enum sw_status sw_asked_read(const json_t *root, bool batch_form, const struct sw_asked *defaults,
+                             struct sw_asked *out);
+
+#endif

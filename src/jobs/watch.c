@@ -1,0 +1,247 @@
+/* Owns what is said about a job under way. */
+#include "jobs/watch.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "base/units.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DRAW_S 0.25
+#define LOG_S 60
+#define METRICS_S 1
+
+/* What counts stood at when something was last said. */
+struct mark {
+    double at;
+    int64_t tokens;
+    double *computed; /* (n_ranks) seconds */
+    double *clocks;
+};
+
+struct sw_watch {
+    struct sw_watch_options options;
+    bool terminal, drawn, metrics_failed;
+    FILE *metrics;
+    double started;
+    struct mark said, measured;
+};
+
+static bool open_mark(struct mark *m, int n_ranks, double now)
+{
+    m->at = now;
+    m->computed = calloc((size_t)n_ranks, sizeof *m->computed);
+    m->clocks = calloc((size_t)n_ranks, sizeof *m->clocks);
+    return m->computed && m->clocks;
+}
+
+enum sw_status sw_watch_open(const struct sw_watch_options *options, struct sw_watch **out)
+{
+    struct sw_watch *w = calloc(1, sizeof *w);
+    if (!w)
+        return sw_fail(SW_ENOMEM, "no memory to watch the job");
+    w->options = *options;
+    w->terminal = isatty(STDERR_FILENO);
+    w->started = sw_clock();
+    enum sw_status status = SW_OK;
+    if (!open_mark(&w->said, options->n_ranks, w->started) ||
+        !open_mark(&w->measured, options->n_ranks, w->started))
+        status = sw_fail(SW_ENOMEM, "no memory to watch the job");
+    else if (options->metrics && !(w->metrics = fopen(options->metrics, "ae")))
+        status = sw_fail(SW_EIO, "%s: cannot write: %s", options->metrics, strerror(errno));
+    if (status == SW_OK)
+        *out = w;
+    else
+        sw_watch_close(w);
+    return status;
+}
+
+void sw_watch_close(struct sw_watch *w)
+{
+    if (!w)
+        return;
+    if (w->metrics)
+        fclose(w->metrics);
+    free(w->said.computed);
+    free(w->said.clocks);
+    free(w->measured.computed);
+    free(w->measured.clocks);
+    free(w);
+}
+
+double sw_watch_seconds(const struct sw_watch *w)
+{
+    return sw_clock() - w->started;
+}
+
+static double interval(const struct sw_watch *w)
+{
+    return w->terminal ? DRAW_S : LOG_S;
+}
+
+bool sw_watch_is_due(struct sw_watch *w)
+{
+    const double now = sw_clock();
+    return (!w->options.quiet && now - w->said.at >= interval(w)) ||
+           (w->metrics && now - w->measured.at >= METRICS_S);
+}
+
+/* Prompt tokens that were computed or shared, and new ones. */
+static int64_t tokens_of(const struct sw_watch_state *s)
+{
+    return s->stats.fed + s->stats.spared;
+}
+
+static double rate(const struct mark *m, const struct sw_watch_state *s, double now)
+{
+    return now > m->at ? (double)(tokens_of(s) - m->tokens) / (now - m->at) : 0;
+}
+
+/* The share of the time since the mark that rank r computed; -1: it has no layers, or has not
+ * spoken since. */
+static double busy(const struct mark *m, const struct sw_watch_state *s, int r)
+{
+    const double clock = s->times[r].clock - m->clocks[r];
+    const double computed = s->times[r].seconds[SW_ACTIVITY_COMPUTE] - m->computed[r];
+    if (s->times[r].batches == 0 || clock <= 0)
+        return -1;
+    return m->clocks[r] == 0 ? -1 : computed < clock ? computed / clock : 1;
+}
+
+static void set_mark(struct mark *m, const struct sw_watch *w, const struct sw_watch_state *s,
+                     double now)
+{
+    m->at = now;
+    m->tokens = tokens_of(s);
+    for (int r = 0; r < w->options.n_ranks && s->times; r++) {
+        m->computed[r] = s->times[r].seconds[SW_ACTIVITY_COMPUTE];
+        m->clocks[r] = s->times[r].clock;
+    }
+}
+
+static void describe(const struct sw_watch *w, const struct sw_watch_state *s, double now,
+                     struct sw_strbuf *text)
+{
+    const int64_t done = s->count.found + s->count.safe, left = w->options.total - done;
+    const int64_t failed = s->count.found_failed + s->count.written_failed;
+    char eta[32];
+    sw_strbuf_printf(text, "%lld of %lld done", (long long)done, (long long)w->options.total);
+    if (failed > 0)
+        sw_strbuf_printf(text, " (%lld failed)", (long long)failed);
+    sw_strbuf_printf(text, ", %.4g tokens/s", rate(&w->said, s, now));
+    if (s->count.safe > 0 && left > 0)
+        sw_strbuf_printf(
+            text, ", %s left",
+            sw_seconds_format((double)left * (now - w->started) / (double)s->count.safe, eta,
+                              sizeof eta));
+    bool first = true;
+    for (int r = 0; r < w->options.n_ranks && s->times; r++) {
+        const double share = busy(&w->said, s, r);
+        if (share < 0)
+            continue;
+        sw_strbuf_printf(text, "%s%.0f%%", first ? ", stages busy " : " ", 100 * share);
+        first = false;
+    }
+}
+
+static void say(struct sw_watch *w, const struct sw_watch_state *s, double now)
+{
+    struct sw_strbuf text = {0};
+    describe(w, s, now, &text);
+    if (!w->terminal) {
+        sw_log(SW_LOG_INFO, "%s: %s", w->options.what, text.text ? text.text : "");
+    } else {
+        fprintf(stderr, "\r%s: %s\033[K", w->options.what, text.text ? text.text : "");
+        fflush(stderr);
+        w->drawn = true;
+    }
+    sw_strbuf_free(&text);
+}
+
+/* Bytes of memory this process has now; 0 when the system does not say. */
+static uint64_t resident_bytes(void)
+{
+    unsigned long long all = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+    if (f && fscanf(f, "%llu %llu", &all, &resident) != 2)
+        resident = 0;
+    if (f)
+        fclose(f);
+    return resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+static json_t *busy_list(const struct sw_watch *w, const struct mark *m,
+                         const struct sw_watch_state *s)
+{
+    json_t *list = json_array();
+    for (int r = 0; r < w->options.n_ranks && s->times; r++) {
+        const double share = busy(m, s, r);
+        json_array_append_new(list, share < 0 ? json_null() : json_real(share));
+    }
+    return list;
+}
+
+static void measure(struct sw_watch *w, const struct sw_watch_state *s, double now)
+{
+    const struct sw_scheduler_stats *t = &s->stats;
+    json_t *line = json_pack(
+        "{s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:i, s:i, s:I, s:f, s:o, s:I}",
+        "time", (json_int_t)time(NULL), "seconds", now - w->started, "done",
+        (json_int_t)(s->count.found + s->count.safe), "total", (json_int_t)w->options.total,
+        "failed", (json_int_t)(s->count.found_failed + s->count.written_failed), "fed",
+        (json_int_t)t->fed, "shared", (json_int_t)t->spared, "generated", (json_int_t)t->generated,
+        "scored", (json_int_t)t->scored, "tokens_per_s", rate(&w->measured, s, now), "slots_in_use",
+        t->running, "queue", t->waiting, "batches_under_way", t->under_way, "batches",
+        (json_int_t)t->batches, "rows_per_batch",
+        t->batches > 0 ? (double)t->fed / (double)t->batches : 0.0, "busy",
+        busy_list(w, &w->measured, s), "host_memory", (json_int_t)resident_bytes());
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
+    if (text)
+        fprintf(w->metrics, "%s\n", text);
+    if ((fflush(w->metrics) != 0 || ferror(w->metrics)) && !w->metrics_failed) {
+        w->metrics_failed = true;
+        sw_log(SW_LOG_WARN, "%s: cannot write: %s; the job goes on without", w->options.metrics,
+               strerror(errno));
+    }
+    free(text);
+    json_decref(line);
+}
+
+void sw_watch_say(struct sw_watch *w, const struct sw_watch_state *s)
+{
+    const double now = sw_clock();
+    if (!w->options.quiet && now - w->said.at >= interval(w)) {
+        say(w, s, now);
+        set_mark(&w->said, w, s, now);
+    }
+    if (w->metrics && now - w->measured.at >= METRICS_S) {
+        measure(w, s, now);
+        set_mark(&w->measured, w, s, now);
+    }
+}
+
+void sw_watch_end(struct sw_watch *w, const struct sw_watch_state *s)
+{
+    if (w->drawn)
+        fprintf(stderr, "\r\033[K");
+    w->drawn = false;
+    if (w->metrics)
+        measure(w, s, sw_clock());
+}
+
+json_t *sw_watch_busy(const struct sw_watch *w, const struct sw_watch_state *s)
+{
+    json_t *list = json_array();
+    for (int r = 0; r < w->options.n_ranks && s->times; r++) {
+        const double seconds = sw_watch_seconds(w);
+        const double computed = s->times[r].seconds[SW_ACTIVITY_COMPUTE];
+        json_array_append_new(list, json_real(seconds > 0 ? computed / seconds : 0));
+    }
+    return list;
+}

@@ -1,0 +1,70 @@
+/* Lines of batch: what reads as a request gets answers and error records that are JSON, whose id
+ * is read back as the request's own. */
+#include "jobs/answer.h"
+#include "jobs/record.h"
+#include "jobs/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The line is JSON, and a resumed job would know it by `key`. */
+static void check(const struct sw_strbuf *line, const struct sw_strbuf *key, bool failed)
+{
+    struct sw_strbuf again = {0};
+    struct sw_record record;
+    json_t *root = json_loadb(line->text, line->length, JSON_ALLOW_NUL, NULL);
+    if (!root || line->text[line->length - 1] != '\n' ||
+        memchr(line->text, '\n', line->length - 1) ||
+        sw_record_scan(line->text, line->length - 1, &again, &record) != SW_OK ||
+        !record.has_id || record.failed != failed || again.length != key->length ||
+        memcmp(again.text, key->text, key->length) != 0)
+        abort();
+    json_decref(root);
+    sw_strbuf_free(&again);
+}
+
+static void answer(const struct sw_asked *asked, const struct sw_strbuf *key)
+{
+    struct sw_strbuf line = {0};
+    int32_t items[2] = {1, 2};
+    const struct sw_ids ids = {.items = items, .count = 2};
+    const struct sw_sampled sampled[2] = {{.id = 1, .n_top = 1, .top = {{1, -1}}}, {.id = 2}};
+    const struct sw_answer a = {.asked = asked,
+                                .key = key,
+                                .model = "m",
+                                .text = "t\n\"",
+                                .n_text = 3,
+                                .ids = &ids,
+                                .sampled = asked->sampling.logprobs < 0 ? NULL : sampled,
+                                .n_prompt = 3};
+    sw_answer_write(&a, &line);
+    check(&line, key, false);
+    sw_strbuf_free(&line);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const struct sw_asked defaults = {.max_tokens = 1, .sampling = sw_sampling_default()};
+    struct sw_asked asked;
+    struct sw_record record;
+    struct sw_strbuf key = {0}, line = {0};
+    enum sw_status status = sw_record_scan((const char *)data, size, &key, &record);
+    if (status != SW_OK || !record.has_id)
+        sw_record_line_key(7, &key);
+    json_t *root = json_loadb((const char *)data, size, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES,
+                              NULL);
+    if (status == SW_OK && root) {
+        status = sw_asked_read(root, record.batch_form, &defaults, &asked);
+        if (status == SW_OK)
+            answer(&asked, &key);
+    }
+    if (status != SW_OK) {
+        sw_record_error(&key, record.batch_form, sw_error_message(), &line);
+        check(&line, &key, true);
+    }
+    json_decref(root);
+    sw_strbuf_free(&key);
+    sw_strbuf_free(&line);
+    return 0;
+}

@@ -1,0 +1,309 @@
+/* Lines, ids and what requests ask for. */
+#include "jobs/hash.h"
+#include "jobs/keys.h"
+#include "jobs/lines.h"
+#include "jobs/record.h"
+#include "jobs/request.h"
+#include "unit.h"
+
+#include <unistd.h>
+
+static int file_of(const char *text, size_t n)
+{
+    char path[] = "/tmp/sw-lines-XXXXXX";
+    const int fd = mkstemp(path);
+    unlink(path);
+    if (write(fd, text, n) != (ssize_t)n)
+        abort();
+    return fd;
+}
+
+static void lines_of_any_length(void)
+{
+    static const char text[] = "one\r\n\n  \t\nlonger than ten\nten bytes.\nlast";
+    static const struct {
+        const char *bytes;
+        bool ended, too_long, blank;
+    } expected[] = {{"one", true, false, false},        {"", true, false, true},
+                    {"  \t", true, false, true},        {"longer tha", true, true, false},
+                    {"ten bytes.", true, false, false}, {"last", false, false, false}};
+    const int fd = file_of(text, sizeof text - 1);
+    struct sw_lines *lines;
+    struct sw_line line;
+    bool more;
+    CU_ASSERT_EQUAL_FATAL(sw_lines_over(fd, "text", 10, &lines), SW_OK);
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        CU_ASSERT_EQUAL_FATAL(sw_lines_next(lines, &line, &more), SW_OK);
+        CU_ASSERT_FATAL(more);
+        CU_ASSERT_EQUAL(line.number, (int64_t)i + 1);
+        CU_ASSERT_EQUAL(line.ended, expected[i].ended);
+        CU_ASSERT_EQUAL(line.too_long, expected[i].too_long);
+        CU_ASSERT_EQUAL(sw_line_is_blank(&line), expected[i].blank);
+        CU_ASSERT_EQUAL_FATAL(line.n, strlen(expected[i].bytes));
+        CU_ASSERT_EQUAL(memcmp(line.bytes, expected[i].bytes, line.n), 0);
+        if (!line.too_long)
+            CU_ASSERT_EQUAL(memcmp(text + line.offset, line.bytes, line.n), 0);
+    }
+    CU_ASSERT_EQUAL(sw_lines_next(lines, &line, &more), SW_OK);
+    CU_ASSERT_FALSE(more);
+    sw_lines_close(lines);
+    close(fd);
+}
+
+/* Lines around the size of the buffer, which has to move and to grow. */
+static void long_lines(void)
+{
+    enum { N = 40, MOST = 700000 };
+    char *text = malloc((size_t)N * (MOST + 1));
+    size_t n = 0, at = 0;
+    struct sw_lines *lines;
+    struct sw_line line;
+    bool more;
+    for (int i = 0; i < N; i++) {
+        const size_t length = (size_t)i * 7919 * 31 % MOST;
+        memset(text + n, 'a' + i % 26, length);
+        n += length;
+        text[n++] = '\n';
+    }
+    const int fd = file_of(text, n);
+    CU_ASSERT_EQUAL_FATAL(sw_lines_over(fd, "text", 600000, &lines), SW_OK);
+    for (int i = 0; i < N; i++) {
+        const size_t length = (size_t)i * 7919 * 31 % MOST;
+        CU_ASSERT_EQUAL_FATAL(sw_lines_next(lines, &line, &more), SW_OK);
+        CU_ASSERT_FATAL(more);
+        CU_ASSERT_EQUAL(line.offset, at);
+        CU_ASSERT_EQUAL(line.too_long, length > 600000);
+        CU_ASSERT_EQUAL_FATAL(line.n, length > 600000 ? 600000 : length);
+        CU_ASSERT(length == 0 ||
+                  (line.bytes[0] == 'a' + i % 26 && line.bytes[line.n - 1] == 'a' + i % 26));
+        at += length + 1;
+    }
+    CU_ASSERT_EQUAL(sw_lines_next(lines, &line, &more), SW_OK);
+    CU_ASSERT_FALSE(more);
+    sw_lines_close(lines);
+    close(fd);
+    free(text);
+}
+
+/* The vectors of the reference's vectors_sip128: key and text are 00 01 02 … */
+static void siphash(void)
+{
+    static const struct {
+        size_t n;
+        const char *expected;
+    } vectors[] = {{0, "a3817f04ba25a8e66df67214c7550293"},
+                   {1, "da87c1d86b99af44347659119b22fc45"},
+                   {7, "a1f1ebbed8dbc153c0b84aa61ff08239"},
+                   {8, "3b62a9ba6258f5610f83e264f31497b4"}};
+    const uint64_t key[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
+    unsigned char text[64];
+    for (int i = 0; i < 64; i++)
+        text[i] = (unsigned char)i;
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        const struct sw_digest d = sw_hash_of(key, text, vectors[i].n);
+        char bytes[33];
+        for (int b = 0; b < 16; b++)
+            snprintf(bytes + 2 * b, 3, "%02x",
+                     (unsigned)((b < 8 ? d.low : d.high) >> (8 * (b % 8)) & 0xff));
+        CU_ASSERT_STRING_EQUAL(bytes, vectors[i].expected);
+    }
+    struct sw_hash parts;
+    sw_hash_begin(&parts, key);
+    for (size_t at = 0, step = 1; at < 64; at += step, step = (step * 5 + 1) % 11 + 1)
+        sw_hash_add(&parts, text + at, at + step > 64 ? 64 - at : step);
+    const struct sw_digest whole = sw_hash_of(key, text, 64), pieces = sw_hash_end(&parts);
+    CU_ASSERT(whole.low == pieces.low && whole.high == pieces.high);
+}
+
+static void keys(void)
+{
+    enum { N = 20000 };
+    struct sw_keys *keys;
+    unsigned before;
+    char key[32];
+    CU_ASSERT_EQUAL_FATAL(sw_keys_create(&keys), SW_OK);
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < N; i++) {
+            const int n = snprintf(key, sizeof key, "\"%d\"", i);
+            const unsigned marks = round == 0 ? SW_KEY_DONE : i % 2 ? SW_KEY_SEEN : 0;
+            CU_ASSERT_EQUAL(sw_keys_mark(keys, key, (size_t)n, marks, &before), SW_OK);
+            CU_ASSERT_EQUAL(before, round == 0 ? 0u : SW_KEY_DONE);
+        }
+    CU_ASSERT_EQUAL(sw_keys_count(keys, SW_KEY_DONE, 0), N);
+    CU_ASSERT_EQUAL(sw_keys_count(keys, SW_KEY_DONE, SW_KEY_SEEN), N / 2);
+    CU_ASSERT_EQUAL(sw_keys_mark(keys, "\"new\"", 5, 0, &before), SW_OK);
+    CU_ASSERT_EQUAL(before, 0);
+    CU_ASSERT_EQUAL(sw_keys_count(keys, 0, 0), N);
+    sw_keys_free(keys);
+}
+
+static void ids(void)
+{
+    static const struct {
+        const char *line, *key; /* NULL: refused; "": it has none */
+        bool batch_form, failed;
+    } rows[] = {
+        {"{\"id\": \"a\", \"prompt\": 1}", "\"a\"", false, false},
+        {" {\"x\": {\"id\": 5}, \"id\": 12 } ", "12", false, false},
+        {"{\"id\":-1.50e+3}", "-1.50e+3", false, false},
+        {"{\"id\": \"\\u0041\\n\\\"\\u00e9\"}", "\"A\\n\\\"\xc3\xa9\"", false, false},
+        {"{\"id\":null}", "", false, false},
+        {"{}", "", false, false},
+        {"{\"custom_id\":\"c\",\"id\":\"batch_req_1\",\"response\":{\"status_code\":200,\"body\":{}"
+         "},"
+         "\"error\":null}",
+         "\"c\"", true, false},
+        {"{\"custom_id\":\"c\",\"response\":{\"status_code\":400}}", "\"c\"", true, true},
+        {"{\"url\":\"u\",\"body\":{}}", "", true, false},
+        {"{\"id\":1,\"error\":\"no\"}", "1", false, true},
+        {"{\"id\":01}", NULL, false, false},
+        {"{\"id\":[1]}", NULL, false, false},
+        {"{\"id\":true}", NULL, false, false},
+        {"{\"id\":\"\\ud800\"}", NULL, false, false},
+        {"{\"id\":1", NULL, false, false},
+        {"{\"id\":1}}", NULL, false, false},
+        {"[1]", NULL, false, false},
+        {"", NULL, false, false},
+    };
+    struct sw_strbuf key = {0};
+    struct sw_record record;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const enum sw_status status =
+            sw_record_scan(rows[i].line, strlen(rows[i].line), &key, &record);
+        CU_ASSERT_EQUAL(status, rows[i].key ? SW_OK : SW_EINPUT);
+        CU_ASSERT_EQUAL(record.has_id, rows[i].key && rows[i].key[0]);
+        if (record.has_id)
+            CU_ASSERT_STRING_EQUAL(key.text, rows[i].key);
+        if (rows[i].key)
+            CU_ASSERT(record.batch_form == rows[i].batch_form && record.failed == rows[i].failed);
+    }
+    sw_strbuf_free(&key);
+}
+
+/* What is written about an error is read back as one, under the same id, in both forms. */
+static void error_records(void)
+{
+    struct sw_strbuf key = {0}, line = {0}, again = {0};
+    struct sw_record record;
+    sw_json_quote(&key, "a\"\n\x01\xc3\xa9", 6);
+    for (int form = 0; form < 2; form++) {
+        line.length = 0;
+        sw_record_error(&key, form, "bad \xff byte \"x\"", &line);
+        CU_ASSERT_EQUAL(line.text[line.length - 1], '\n');
+        CU_ASSERT_EQUAL(sw_record_scan(line.text, line.length - 1, &again, &record), SW_OK);
+        CU_ASSERT(record.failed && record.has_id && record.batch_form == (form == 1));
+        CU_ASSERT_STRING_EQUAL(again.text, key.text);
+        json_t *root = json_loadb(line.text, line.length, 0, NULL);
+        CU_ASSERT_PTR_NOT_NULL(root);
+        json_decref(root);
+    }
+    sw_strbuf_free(&key);
+    sw_strbuf_free(&line);
+    sw_strbuf_free(&again);
+}
+
+static struct sw_asked defaults(void)
+{
+    return (struct sw_asked){
+        .max_tokens = 7, .sampling = sw_sampling_default(), .stop = {"END"}, .n_stop = 1};
+}
+
+/* What a line asks for, or the word its refusal must have. */
+static json_t *asked(const char *text, bool batch_form, struct sw_asked *out, const char *refusal)
+{
+    const struct sw_asked start = defaults();
+    json_t *root = json_loads(text, 0, NULL);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+    const enum sw_status status = sw_asked_read(root, batch_form, &start, out);
+    CU_ASSERT_EQUAL(status, refusal ? SW_EINPUT : SW_OK);
+    if (status != SW_OK && (!refusal || !strstr(sw_error_message(), refusal)))
+        CU_FAIL(sw_error_message());
+    return root;
+}
+
+static void plain_requests(void)
+{
+    struct sw_asked a;
+    json_t *root = asked("{\"prompt\":\"hi\",\"temperature\":0.5,\"top_p\":0.9,\"top_k\":-1,"
+                         "\"min_p\":0.1,\"repetition_penalty\":1.5,\"seed\":9,\"max_tokens\":3,"
+                         "\"stop\":[\"a\",\"b\"],\"logprobs\":2,\"ignore_end\":true,\"mine\":{}}",
+                         false, &a, NULL);
+    CU_ASSERT(a.form == SW_FORM_PLAIN && a.max_tokens == 3 && a.ignore_end && a.seeded);
+    CU_ASSERT(a.sampling.temperature == 0.5f && a.sampling.top_p == 0.9f && a.sampling.top_k == 0);
+    CU_ASSERT(a.sampling.min_p == 0.1f && a.sampling.repetition_penalty == 1.5f);
+    CU_ASSERT(a.sampling.seed == 9 && a.sampling.logprobs == 2 && a.n_stop == 2);
+    CU_ASSERT_STRING_EQUAL(a.stop[1], "b");
+    json_decref(root);
+    root = asked("{\"prompt\":[1,2],\"temperature\":null,\"stop\":null}", false, &a, NULL);
+    CU_ASSERT(a.max_tokens == 7 && a.n_stop == 1 && !a.seeded && a.sampling.logprobs == -1);
+    json_decref(root);
+    root = asked("{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", false, &a, NULL);
+    CU_ASSERT(a.messages && !a.prompt);
+    json_decref(root);
+}
+
+static void batch_requests(void)
+{
+    struct sw_asked a;
+    json_t *root = asked("{\"url\":\"/v1/completions\",\"method\":\"POST\",\"body\":{\"model\":"
+                         "\"m\",\"prompt\":[\"one\"],\"n\":1,\"echo\":false,\"stream\":false,"
+                         "\"logit_bias\":{},\"user\":\"u\"}}",
+                         true, &a, NULL);
+    CU_ASSERT(a.form == SW_FORM_COMPLETION && json_is_string(a.prompt));
+    CU_ASSERT_STRING_EQUAL(a.model, "m");
+    json_decref(root);
+    root = asked("{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"logprobs\":true,"
+                 "\"top_logprobs\":3,\"max_completion_tokens\":5,"
+                 "\"response_format\":{\"type\":\"text\"},\"chat_template_kwargs\":{\"a\":1}}}",
+                 true, &a, NULL);
+    CU_ASSERT(a.form == SW_FORM_CHAT && a.max_tokens == 5 && a.sampling.logprobs == 3);
+    CU_ASSERT_PTR_NOT_NULL(a.variables);
+    json_decref(root);
+}
+
+static void refusals(void)
+{
+    static const struct {
+        const char *line, *word;
+        bool batch_form;
+    } rows[] = {
+        {"{}", "neither", false},
+        {"{\"prompt\":\"a\",\"messages\":[]}", "both", false},
+        {"{\"prompt\":5}", "\"prompt\"", false},
+        {"{\"prompt\":[]}", "\"prompt\"", false},
+        {"{\"prompt\":[\"a\",\"b\"]}", "2 prompts", false},
+        {"{\"prompt\":\"a\",\"max_tokens\":0}", "max_tokens", false},
+        {"{\"prompt\":\"a\",\"max_tokens\":1.5}", "whole number", false},
+        {"{\"prompt\":\"a\",\"max_tokens\":99999999999}", "max_tokens", false},
+        {"{\"prompt\":\"a\",\"temperature\":\"hot\"}", "temperature", false},
+        {"{\"prompt\":\"a\",\"temperature\":-1}", "temperature", false},
+        {"{\"prompt\":\"a\",\"top_p\":0}", "top_p", false},
+        {"{\"prompt\":\"a\",\"top_p\":1.1}", "top_p", false},
+        {"{\"prompt\":\"a\",\"seed\":\"x\"}", "seed", false},
+        {"{\"prompt\":\"a\",\"stop\":\"\"}", "stop", false},
+        {"{\"prompt\":\"a\",\"stop\":[1]}", "stop", false},
+        {"{\"prompt\":\"a\",\"logprobs\":33}", "logprobs", false},
+        {"{\"prompt\":\"a\",\"n\":2}", "\"n\"", false},
+        {"{\"prompt\":\"a\",\"ignore_end\":1}", "ignore_end", false},
+        {"{\"url\":\"/v1/embeddings\",\"body\":{}}", "url", true},
+        {"{\"url\":\"/v1/completions\",\"method\":\"GET\",\"body\":{\"prompt\":\"a\"}}", "method",
+         true},
+        {"{\"url\":\"/v1/completions\",\"body\":5}", "body", true},
+        {"{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"stream\":true}}", "stream",
+         true},
+        {"{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"echo\":true}}", "echo", true},
+        {"{\"url\":\"/v1/chat/completions\",\"body\":{\"prompt\":\"a\"}}", "messages", true},
+        {"{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"logprobs\":2}}",
+         "logprobs", true},
+        {"{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"tools\":[{}]}}", "tools",
+         true},
+    };
+    struct sw_asked a;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        json_decref(asked(rows[i].line, rows[i].batch_form, &a, rows[i].word));
+}
+
+SW_UNIT_TESTS({"lines of any length", lines_of_any_length}, {"long lines", long_lines},
+              {"SipHash", siphash}, {"keys", keys}, {"ids", ids}, {"error records", error_records},
+              {"plain requests", plain_requests}, {"requests of the Batch API", batch_requests},
+              {"refusals", refusals})
