@@ -23,9 +23,13 @@ sed -nE 's/^\*\*(-[a-z])\*\*, \*\*--([a-z0-9-]+)\*\*.*/\1 \2/p; s/^\*\*--([a-z0-
 diff -u options.help options.man || fail "options of --help (-) and of the man page (+) differ"
 
 if command -v lowdown >/dev/null && command -v man >/dev/null; then
-    lowdown -s -Tman "$page" >spillway.1 || fail "lowdown"
-    MANWIDTH=100 man --warnings -l spillway.1 >text 2>err || fail "man"
-    [ -s err ] && fail "the page has warnings"
-    grep -q '^OPTIONS OF EVERY VERB' text || fail "the page has no sections"
+    for source in "$here"/../../docs/man/*.1.md; do
+        name=$(basename "$source" .md)
+        lowdown -s -Tman "$source" >"$name" || fail "$name: lowdown"
+        MANWIDTH=100 man --warnings -l "$name" >"$name.text" 2>err || fail "$name: man"
+        [ -s err ] && fail "$name has warnings"
+    done
+    grep -q '^OPTIONS OF EVERY VERB' spillway.1.text || fail "the page has no sections"
+    grep -q '^EXIT STATUS' spillway-batch.1.text || fail "the page of batch has no sections"
 fi
 finish
