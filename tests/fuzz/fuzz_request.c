@@ -15,8 +15,8 @@ static void check(const struct sw_strbuf *line, const struct sw_strbuf *key, boo
     json_t *root = json_loadb(line->text, line->length, JSON_ALLOW_NUL, NULL);
     if (!root || line->text[line->length - 1] != '\n' ||
         memchr(line->text, '\n', line->length - 1) ||
-        sw_record_scan(line->text, line->length - 1, &again, &record) != SW_OK ||
-        !record.has_id || record.failed != failed || again.length != key->length ||
+        sw_record_scan(line->text, line->length - 1, &again, &record) != SW_OK || !record.has_id ||
+        record.failed != failed || again.length != key->length ||
         memcmp(again.text, key->text, key->length) != 0)
         abort();
     json_decref(root);
@@ -52,8 +52,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum sw_status status = sw_record_scan((const char *)data, size, &key, &record);
     if (status != SW_OK || !record.has_id)
         sw_record_line_key(7, &key);
-    json_t *root = json_loadb((const char *)data, size, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES,
-                              NULL);
+    json_t *root =
+        json_loadb((const char *)data, size, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
     if (status == SW_OK && root) {
         status = sw_asked_read(root, record.batch_form, &defaults, &asked);
         if (status == SW_OK)
