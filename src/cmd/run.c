@@ -223,10 +223,15 @@ static enum sw_status prompt_ids(struct sw_session *s, struct sw_ids *ids)
 {
     char *text = NULL;
     size_t length = 0;
-    if (s->call->options.tokens)
-        return sw_parse_ids(s->call->options.tokens, s->model->dims.vocab, ids);
+    const struct sw_options *o = &s->call->options;
+    if (o->system && !o->chat)
+        return sw_fail(SW_EUSAGE, "run: --system goes with --chat");
+    if (o->chat && o->tokens)
+        return sw_fail(SW_EUSAGE, "run: give --chat a prompt in words, not --tokens");
+    if (o->tokens)
+        return sw_parse_ids(o->tokens, s->model->dims.vocab, ids);
     enum sw_status status = read_prompt(s->call, &text, &length);
-    if (status == SW_OK && s->call->options.chat)
+    if (status == SW_OK && o->chat)
         status = chat_ids(s, text, length, ids);
     else if (status == SW_OK)
         status = sw_tokenizer_encode(s->tokenizer, text, length,

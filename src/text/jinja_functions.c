@@ -26,7 +26,7 @@ static enum sw_status range(struct sw_jinja_run *r, const struct sw_jinja_call *
         return sw_jinja_fail(r, "range: more than %d numbers", RANGE_MAX);
     SW_TRY(sw_jinja_take(r, sizeof(struct sw_value_range), &made));
     *out = (struct sw_value){.kind = SW_V_RANGE, .range = made};
-    *out->range = (struct sw_value_range){part[0], part[2], 0};
+    *out->range = (struct sw_value_range){part[0], part[1], part[2], 0};
     if (span > 0) {
         /* Within RANGE_MAX steps of each other, so nothing here overflows. */
         const uint64_t distance = part[2] > 0 ? (uint64_t)part[1] - (uint64_t)part[0]

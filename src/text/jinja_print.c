@@ -113,8 +113,7 @@ static enum sw_status repr_dict(struct sw_jinja_run *r, const struct sw_value *v
 
 static void repr_range(const struct sw_value_range *range, struct sw_strbuf *out)
 {
-    const int64_t end = range->start + (int64_t)range->count * range->step;
-    sw_strbuf_printf(out, "range(%" PRId64 ", %" PRId64, range->start, end);
+    sw_strbuf_printf(out, "range(%" PRId64 ", %" PRId64, range->start, range->stop);
     if (range->step != 1)
         sw_strbuf_printf(out, ", %" PRId64, range->step);
     sw_strbuf_puts(out, ")");

@@ -60,11 +60,8 @@ static enum sw_status split_spaces(struct sw_jinja_run *r, const struct sw_value
             at = next;
         if (at == end)
             return SW_OK;
-        if (most-- == 0) {
-            while ((next = space_before(at, end)))
-                end = next;
+        if (most-- == 0)
             return add(r, out, at, end);
-        }
         const char *word = at;
         while (at < end && !space_after(at, end))
             at = skip_character(at);
@@ -81,11 +78,8 @@ static enum sw_status rsplit_spaces(struct sw_jinja_run *r, const struct sw_valu
             end = next;
         if (end == begin)
             return SW_OK;
-        if (most-- == 0) {
-            while ((next = space_after(begin, end)))
-                begin = next;
+        if (most-- == 0)
             return add(r, out, begin, end);
-        }
         const char *word = end;
         while (end > begin && !space_before(begin, end))
             end--;

@@ -55,7 +55,7 @@ struct sw_value_dict {
 };
 
 struct sw_value_range {
-    int64_t start, step;
+    int64_t start, stop, step;
     size_t count;
 };
 
