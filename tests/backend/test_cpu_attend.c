@@ -168,44 +168,57 @@ static void slots_do_not_touch_each_other(void)
     drop(&w);
 }
 
+/* The last position of slots 2 and 0, of which the first n were copied from 2 to 0. */
+static void copied(struct sw_backend *b, const struct world *w, int64_t n, float *out)
+{
+    const struct setup *s = &w->s;
+    const int64_t q_ld = s->n_heads * s->head_dim, kv_ld = s->n_kv_heads * s->head_dim;
+    const int64_t last = s->length - 1;
+    const size_t bytes = sw_kv_bytes(s->kv, 3, s->n_kv_heads, s->head_dim, s->length);
+    const struct sw_kv kv = {s->kv, 3, s->n_kv_heads, s->head_dim, s->length, device(b, bytes)};
+    const struct sw_span whole = {2, 0, 0, s->length}, rest = {0, n, 0, s->length - n};
+    b->ops->kv_store(b, &kv, &whole, 1, w->k, w->v, kv_ld, s->head_dim);
+    b->ops->kv_copy(b, &kv, 2, 0, n);
+    b->ops->kv_store(b, &kv, &rest, 1, w->k + n * kv_ld, w->v + n * kv_ld, kv_ld, s->head_dim);
+    for (int k = 0; k < 2; k++) {
+        const struct sw_span span = {k ? 0 : 2, last, 0, 1};
+        const struct sw_attention a = {.n_heads = s->n_heads,
+                                       .scale = 1 / sqrtf((float)s->head_dim),
+                                       .window = s->window,
+                                       .d_slopes = s->alibi ? w->slopes : NULL,
+                                       .d_q = w->q + last * q_ld,
+                                       .q_ld = q_ld,
+                                       .q_head = s->head_dim,
+                                       .d_out = out + k * q_ld,
+                                       .out_ld = q_ld};
+        b->ops->attend(b, &a, &kv, &span, 1);
+    }
+    b->ops->free(b, kv.d_data, bytes);
+}
+
 /* A copied prefix is read, and written on, as if it had been stored: bit for bit. */
 static void a_copied_prefix_is_as_good(void)
 {
-    static const int64_t lengths[] = {1, 63, 64, 65, 129, 199};
-    const struct setup *s = &setups[1];
-    struct world w = make(*s);
-    const int64_t q_ld = 8 * 64, kv_ld = 2 * 64, last = s->length - 1;
-    const size_t bytes = sw_kv_bytes(s->kv, 3, 2, 64, s->length);
-    float *alone = malloc((size_t)(s->length * q_ld) * sizeof *alone), out[2][8 * 64];
-    FOR_EACH_ISA (isa) {
-        struct sw_backend *b = open_cpu(2, isa);
-        run(b, &w, s->length, alone);
-        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
-            struct sw_kv kv = {s->kv, 3, 2, 64, s->length, device(b, bytes)};
-            const int64_t n = lengths[i];
-            const struct sw_span whole = {2, 0, 0, s->length}, rest = {0, n, 0, s->length - n};
-            b->ops->kv_store(b, &kv, &whole, 1, w.k, w.v, kv_ld, 64);
-            b->ops->kv_copy(b, &kv, 2, 0, n);
-            b->ops->kv_store(b, &kv, &rest, 1, w.k + n * kv_ld, w.v + n * kv_ld, kv_ld, 64);
-            /* The last position of the copy and of the source. */
-            for (int k = 0; k < 2; k++) {
-                const struct sw_span span = {k ? 2 : 0, last, 0, 1};
-                const struct sw_attention a = {.n_heads = 8,
-                                               .scale = 0.125f,
-                                               .d_q = w.q + last * q_ld,
-                                               .q_ld = q_ld,
-                                               .q_head = 64,
-                                               .d_out = out[k],
-                                               .out_ld = q_ld};
-                b->ops->attend(b, &a, &kv, &span, 1);
-                CU_ASSERT(!memcmp(out[k], alone + last * q_ld, sizeof out[k]));
+    for (size_t i = 0; i < sizeof setups / sizeof setups[0]; i++) {
+        struct world w = make(setups[i]);
+        const int64_t q_ld = w.s.n_heads * w.s.head_dim, last = w.s.length - 1;
+        const int64_t lengths[] = {1, 2, 62, 63, last - 1, last};
+        float *alone = malloc((size_t)(w.s.length * q_ld) * sizeof *alone);
+        float *out = malloc((size_t)(2 * q_ld) * sizeof *out);
+        FOR_EACH_ISA (isa) {
+            struct sw_backend *b = open_cpu(2, isa);
+            run(b, &w, w.s.length, alone);
+            for (size_t n = 0; n < sizeof lengths / sizeof lengths[0]; n++) {
+                copied(b, &w, lengths[n], out);
+                for (int k = 0; k < 2; k++)
+                    CU_ASSERT(
+                        !memcmp(out + k * q_ld, alone + last * q_ld, (size_t)q_ld * sizeof *out));
             }
-            b->ops->free(b, kv.d_data, bytes);
+            b->ops->close(b);
         }
-        b->ops->close(b);
+        free(alone), free(out);
+        drop(&w);
     }
-    free(alone);
-    drop(&w);
 }
 
 SW_UNIT_TESTS({"attention is right, its bits do not depend on the cut",

@@ -4,8 +4,10 @@
 A record is one line `cell <tab> program <tab> figure <tab> value`: cell names what was asked
 ("bf16 2" is format and threads), figure what was measured. One record per figure and round.
 
-  figures.py read spillway|llama-bench CELL PROGRAM FILE    JSON to records, on stdout
-  figures.py peers|contention|ranks|first_token RECORDS     records to a table; exit 1: target missed
+  figures.py read spillway|llama-bench|batched-bench CELL PROGRAM FILE
+                                             JSON to records, on stdout
+  figures.py peers|contention|ranks|first_token|batch RECORDS
+                                             records to a table; exit 1: target missed
 """
 import json
 import statistics
@@ -27,6 +29,8 @@ TARGETS = {  # what the tables judge by; docs and README of this folder name the
     "kept": 0.50,
     "two ranks of one": 0.95,
     "first token, s": 1.0,
+    "two ranks of one, 64 sequences": 0.95,
+    "batched of llama.cpp, 16 sequences": 1.50,
 }
 
 
@@ -54,16 +58,27 @@ def read_llama_bench(text):
     return figures
 
 
+def read_batched_bench(text):
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    if not lines:
+        fail("llama-batched-bench printed no JSON line")
+    return {"prefill": lines[-1]["speed_pp"], "decode": lines[-1]["speed_tg"]}
+
+
 def read(kind, cell, program, path):
     with open(path, encoding="utf-8") as file:
         text = file.read()
     try:
-        figures = {"spillway": read_spillway, "llama-bench": read_llama_bench}[kind](text)
+        figures = READERS[kind](text)
     except ValueError as error:
         fail(f"{path} is not JSON: {error}")
     for figure, value in figures.items():
         if value is not None:
             print(cell, program, figure, value, sep="\t")
+
+
+READERS = {"spillway": read_spillway, "llama-bench": read_llama_bench,
+           "batched-bench": read_batched_bench}
 
 
 class Records:
@@ -229,10 +244,32 @@ def first_token(records):
     return verdict.close()
 
 
+def batch(records):
+    verdict = Verdict()
+    for phase in ("decode", "prefill"):
+        rows = []
+        for cell in records.values:
+            one, two, llama = (records.median(cell, name, phase)
+                               for name in ("1 rank", "2 ranks", "llama.cpp"))
+            rows.append([cell, number(one), number(two), number(llama), number(ratio(two, one)),
+                         number(ratio(one, llama)), percent(records.spread(cell, "1 rank", phase)),
+                         percent(records.spread(cell, "2 ranks", phase))])
+            if phase == "decode" and cell.endswith("x64"):
+                verdict.at_least(f"{cell} two ranks of one", "two ranks of one, 64 sequences",
+                                 ratio(two, one))
+            if phase == "decode" and cell.endswith("x16"):
+                verdict.at_least(f"{cell} one rank of llama.cpp",
+                                 "batched of llama.cpp, 16 sequences", ratio(one, llama))
+        print_table([f"{phase}, tokens/s", "1 rank", "2 ranks", "llama.cpp", "2/1", "1/llama",
+                     "± 1", "± 2"], rows)
+        print()
+    return verdict.close()
+
+
 def main(arguments):
     tables = {"peers": peers, "contention": contention, "ranks": ranks,
-              "first_token": first_token}
-    if len(arguments) == 5 and arguments[0] == "read" and arguments[1] in ("spillway", "llama-bench"):
+              "first_token": first_token, "batch": batch}
+    if len(arguments) == 5 and arguments[0] == "read" and arguments[1] in READERS:
         return read(*arguments[1:])
     if len(arguments) == 2 and arguments[0] in tables:
         return tables[arguments[0]](Records(arguments[1]))

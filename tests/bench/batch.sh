@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Many sequences at once: one rank with two threads, two ranks with one core each, and llama.cpp's
+# batched decode with two threads where it is at hand. A B C A B C …, medians are compared.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+
+usage() {
+    cat <<'TEXT'
+usage: batch.sh [-r ROUNDS] [-w SECONDS] [-s SEQUENCES] [-p TOKENS] [-n TOKENS]
+
+  -r, --rounds N     rounds; the medians are compared (5)
+  -w, --wait S       before each run wait up to S seconds for a quiet machine (0)
+  -s, --sequences L  how many at once ("16 64")
+  -p, --prompt N     prompt tokens of each (16)
+  -n N               new tokens of each (32)
+
+environment
+  SPILLWAY, MODEL_bf16       as in peers.sh
+  LLAMA_BATCHED, GGUF_bf16   llama.cpp's llama-batched-bench and a file of the same shape
+
+Weights are bf16. Needs Open MPI and two cores.
+The exit status is 1 when two ranks with 64 sequences are slower than 0.95 of one, or one rank with
+16 is slower than 1.5 of llama.cpp; 2 when something could not be run.
+TEXT
+}
+
+sequences="16 64" prompt=16 new=32
+common_options "$@"
+set -- "${rest[@]}"
+while [ $# -gt 0 ]; do
+    case $1 in
+        -s | --sequences) sequences=${2:?} && shift 2 ;;
+        -p | --prompt) prompt=${2:?} && shift 2 ;;
+        -n) new=${2:?} && shift 2 ;;
+        *) die "unknown argument '$1'; see --help" ;;
+    esac
+done
+common_needs
+mpi_needs
+[ "$(nproc)" -ge 2 ] || die "needs two cores, this process may use $(nproc)"
+records=$work/records
+
+ours() { # SEQUENCES RANKS NAME
+    model_for bf16
+    quiet
+    keep_output "$work/out" mpirun -np "$2" --map-by "slot:PE=$((2 / $2))" --bind-to core \
+        "$SPILLWAY" bench "${model[@]}" --threads $((2 / $2)) --objective throughput --slots "$1" \
+        --context $((prompt + new + 1)) --prompt "$prompt" -n "$new" --repeat 1 --json
+    figures read spillway "bf16 x$1" "$3" "$work/out" >>"$records"
+}
+
+theirs() { # SEQUENCES
+    [ -n "${GGUF_bf16:-}" ] || die "llama.cpp is to be measured, but GGUF_bf16 is not set"
+    quiet
+    keep_output "$work/out" "$LLAMA_BATCHED" -m "$GGUF_bf16" -t 2 -tb 2 \
+        -c $(((prompt + new) * $1)) -npp "$prompt" -ntg "$new" -npl "$1" --output-format jsonl
+    figures read batched-bench "bf16 x$1" llama.cpp "$work/out" >>"$records"
+}
+
+say "batch: $rounds rounds of $sequences sequences, $prompt prompt and $new new tokens each"
+for ((round = 1; round <= rounds; round++)); do
+    for n in $sequences; do
+        say "  round $round of $rounds: $n sequences"
+        ours "$n" 1 "1 rank"
+        ours "$n" 2 "2 ranks"
+        [ -z "${LLAMA_BATCHED:-}" ] || theirs "$n"
+    done
+done
+printf 'medians of %d rounds, %d prompt tokens, %d new tokens a sequence, all sequences together\n\n' \
+    "$rounds" "$prompt" "$new"
+figures batch "$records"
