@@ -41,7 +41,7 @@ struct sw_options {
     const char *tokens, *dump;
     bool hidden;
     int prompt, repeat;
-    double timeout; /* seconds without a sign of life from a peer */
+    double timeout;                 /* seconds without a sign of life from a peer */
     const char *timeline, *metrics; /* files */
     bool fresh, force;              /* jobs */
 };
