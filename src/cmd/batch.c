@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define USUAL_CONTEXT 2048
-
 struct batch {
     struct sw_batch_job job;
     struct sw_chat *chat;
@@ -45,7 +43,9 @@ static enum sw_status prepare(struct sw_session *s, void *owner)
     struct batch *batch = owner;
     const char *model = s->call->arguments[0], *slash = strrchr(model, '/');
     SW_TRY(take_defaults(&s->call->options, &batch->job.defaults));
-    SW_TRY(sw_session_tokenizer(s, false));
+    const enum sw_status status = sw_session_tokenizer(s, true);
+    if (status != SW_OK && status != SW_EINPUT) /* there is none: prompts can be ids */
+        return status;
     if (!s->tokenizer || sw_chat_open(model, &batch->chat) != SW_OK)
         snprintf(batch->no_chat, sizeof batch->no_chat, "%s", sw_error_message());
     sw_error_clear();
@@ -59,8 +59,8 @@ static enum sw_status prepare(struct sw_session *s, void *owner)
 
 static int context(const struct sw_survey *survey)
 {
-    (void)survey; /* lines may ask for any number of new tokens */
-    return USUAL_CONTEXT;
+    (void)survey; /* lines may ask for any number of new tokens: */
+    return 0;     /* the usual */
 }
 
 static void started(struct sw_session *s, void *owner)

@@ -70,11 +70,9 @@ static enum sw_status open_files(struct run *run)
     if (call->options.fresh && call->options.force)
         return sw_fail(SW_EUSAGE, "--fresh throws the results away that --force would keep");
     SW_TRY(check_paths(in, out));
-    /* A missing input is said before an output is made. */
-    SW_TRY(sw_survey_make(in, 0, alive, run, &run->survey));
+    SW_TRY(sw_survey_check(in)); /* before an output is made */
     SW_TRY(sw_results_open(out, &run->results));
-    if (sw_results_input_bytes(run->results) > 0)
-        SW_TRY(sw_survey_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));
+    SW_TRY(sw_survey_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));
     SW_TRY(sw_jobs_claim(run->s, run->verb, &run->survey, &claim));
     const enum sw_status status = sw_results_begin(run->results, claim, &run->survey, mode);
     json_decref(claim);

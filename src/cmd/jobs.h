@@ -13,7 +13,7 @@ struct sw_job_verb {
     const char *unit; /* what cut_short counts */
     /* Opens what reading lines needs; the session has no engine yet. */
     enum sw_status (*prepare)(struct sw_session *s, void *owner);
-    /* The context that would be best for the input. */
+    /* The context that would be best for the input; 0: the usual. */
     int (*context)(const struct sw_survey *survey);
     /* The session has started. */
     void (*started)(struct sw_session *s, void *owner);

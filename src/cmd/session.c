@@ -157,13 +157,15 @@ static enum sw_status fit(struct sw_session *s)
     return SW_ENOFIT;
 }
 
+#define UNLIMITED_CONTEXT 2048 /* of models that name no limit, unless --context says more */
+
 /* Counts and plans with what the command line says, and else with the verb's wishes. */
 static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
 {
     struct sw_options o = s->call->options;
-    const int most = s->model->dims.context;
+    const int most = s->model->dims.context > 0 ? s->model->dims.context : UNLIMITED_CONTEXT;
     if (o.context == 0 && s->wish.context > 0)
-        o.context = most > 0 && most < s->wish.context ? most : s->wish.context;
+        o.context = most < s->wish.context ? most : s->wish.context;
     if (o.slots == 0)
         o.slots = slots;
     sw_footprint_free(&s->footprint);

@@ -85,28 +85,42 @@ static enum sw_status read_all(int fd, const char *path, struct look *l,
     return status;
 }
 
+static enum sw_status open_input(const char *path, int *fd)
+{
+    struct stat st;
+    if (strcmp(path, "-") == 0)
+        return sw_fail(SW_EUSAGE, "the input cannot be standard input: a job that is stopped reads "
+                                  "it again; write it to a file first");
+    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (*fd < 0)
+        return sw_fail(SW_EINPUT, "%s: %s", path, strerror(errno));
+    if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode))
+        return SW_OK;
+    close(*fd);
+    return sw_fail(SW_EINPUT,
+                   "%s: is not a regular file; a job that is stopped reads its input again, so "
+                   "write it to a file first",
+                   path);
+}
+
+enum sw_status sw_survey_check(const char *path)
+{
+    int fd;
+    SW_TRY(open_input(path, &fd));
+    close(fd);
+    return SW_OK;
+}
+
 enum sw_status sw_survey_make(const char *path, uint64_t begin_bytes,
                               enum sw_status (*alive)(void *context), void *context,
                               struct sw_survey *out)
 {
     struct look l = {.out = out, .begin_bytes = begin_bytes};
-    struct stat st;
+    int fd;
     *out = (struct sw_survey){0};
     sw_hash_begin(&l.hash, known_key);
-    if (strcmp(path, "-") == 0)
-        return sw_fail(SW_EUSAGE, "the input cannot be standard input: a job that is stopped reads "
-                                  "it again; write it to a file first");
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return sw_fail(SW_EINPUT, "%s: %s", path, strerror(errno));
-    enum sw_status status = SW_OK;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        status = sw_fail(SW_EINPUT,
-                         "%s: is not a regular file; a job that is stopped reads its input again, "
-                         "so write it to a file first",
-                         path);
-    if (status == SW_OK)
-        status = read_all(fd, path, &l, alive, context);
+    SW_TRY(open_input(path, &fd));
+    const enum sw_status status = read_all(fd, path, &l, alive, context);
     close(fd);
     end_line(&l);
     sw_digest_text(sw_hash_end(&l.hash), out->digest);
