@@ -16,29 +16,36 @@
 #define DRAW_S 0.25
 #define LOG_S 60
 #define METRICS_S 1
+#define RATE_S 0.999
 
-/* What counts stood at when something was last said. */
+struct rank_mark {
+    double computed, clock; /* seconds, by the rank's own word */
+    double share;           /* of the time before that it computed; -1: not known yet */
+};
+
+/* Rates over the time since something was last said, a second at least. */
 struct mark {
     double at;
     int64_t tokens;
-    double *computed; /* (n_ranks) seconds */
-    double *clocks;
+    double rate;             /* tokens/s */
+    struct rank_mark *ranks; /* (n_ranks) */
 };
 
 struct sw_watch {
     struct sw_watch_options options;
     bool terminal, drawn, metrics_failed;
     FILE *metrics;
-    double started;
+    double started, said_at;
     struct mark said, measured;
 };
 
 static bool open_mark(struct mark *m, int n_ranks, double now)
 {
     m->at = now;
-    m->computed = calloc((size_t)n_ranks, sizeof *m->computed);
-    m->clocks = calloc((size_t)n_ranks, sizeof *m->clocks);
-    return m->computed && m->clocks;
+    m->ranks = calloc((size_t)n_ranks, sizeof *m->ranks);
+    for (int r = 0; r < n_ranks && m->ranks; r++)
+        m->ranks[r].share = -1;
+    return m->ranks;
 }
 
 enum sw_status sw_watch_open(const struct sw_watch_options *options, struct sw_watch **out)
@@ -48,7 +55,7 @@ enum sw_status sw_watch_open(const struct sw_watch_options *options, struct sw_w
         return sw_fail(SW_ENOMEM, "no memory to watch the job");
     w->options = *options;
     w->terminal = isatty(STDERR_FILENO);
-    w->started = sw_clock();
+    w->started = w->said_at = sw_clock();
     enum sw_status status = SW_OK;
     if (!open_mark(&w->said, options->n_ranks, w->started) ||
         !open_mark(&w->measured, options->n_ranks, w->started))
@@ -68,10 +75,8 @@ void sw_watch_close(struct sw_watch *w)
         return;
     if (w->metrics)
         fclose(w->metrics);
-    free(w->said.computed);
-    free(w->said.clocks);
-    free(w->measured.computed);
-    free(w->measured.clocks);
+    free(w->said.ranks);
+    free(w->measured.ranks);
     free(w);
 }
 
@@ -88,7 +93,7 @@ static double interval(const struct sw_watch *w)
 bool sw_watch_is_due(struct sw_watch *w)
 {
     const double now = sw_clock();
-    return (!w->options.quiet && now - w->said.at >= interval(w)) ||
+    return (!w->options.quiet && now - w->said_at >= interval(w)) ||
            (w->metrics && now - w->measured.at >= METRICS_S);
 }
 
@@ -98,31 +103,29 @@ static int64_t tokens_of(const struct sw_watch_state *s)
     return s->stats.fed + s->stats.spared;
 }
 
-static double rate(const struct mark *m, const struct sw_watch_state *s, double now)
+/* A rank that has no layers stays unknown; one that has not spoken since keeps its share. */
+static void move_rank(struct rank_mark *m, const struct sw_times *t)
 {
-    return now > m->at ? (double)(tokens_of(s) - m->tokens) / (now - m->at) : 0;
+    const double clock = t->clock - m->clock;
+    const double computed = t->seconds[SW_ACTIVITY_COMPUTE] - m->computed;
+    if (t->batches == 0 || clock <= 0)
+        return;
+    if (m->clock > 0)
+        m->share = computed < clock ? computed / clock : 1;
+    m->clock = t->clock;
+    m->computed = t->seconds[SW_ACTIVITY_COMPUTE];
 }
 
-/* The share of the time since the mark that rank r computed; -1: it has no layers, or has not
- * spoken since. */
-static double busy(const struct mark *m, const struct sw_watch_state *s, int r)
+static void move(struct mark *m, const struct sw_watch *w, const struct sw_watch_state *s,
+                 double now)
 {
-    const double clock = s->times[r].clock - m->clocks[r];
-    const double computed = s->times[r].seconds[SW_ACTIVITY_COMPUTE] - m->computed[r];
-    if (s->times[r].batches == 0 || clock <= 0)
-        return -1;
-    return m->clocks[r] == 0 ? -1 : computed < clock ? computed / clock : 1;
-}
-
-static void set_mark(struct mark *m, const struct sw_watch *w, const struct sw_watch_state *s,
-                     double now)
-{
+    if (now - m->at < RATE_S)
+        return;
+    m->rate = (double)(tokens_of(s) - m->tokens) / (now - m->at);
     m->at = now;
     m->tokens = tokens_of(s);
-    for (int r = 0; r < w->options.n_ranks && s->times; r++) {
-        m->computed[r] = s->times[r].seconds[SW_ACTIVITY_COMPUTE];
-        m->clocks[r] = s->times[r].clock;
-    }
+    for (int r = 0; r < w->options.n_ranks && s->times; r++)
+        move_rank(&m->ranks[r], &s->times[r]);
 }
 
 static void describe(const struct sw_watch *w, const struct sw_watch_state *s, double now,
@@ -134,15 +137,15 @@ static void describe(const struct sw_watch *w, const struct sw_watch_state *s, d
     sw_strbuf_printf(text, "%lld of %lld done", (long long)done, (long long)w->options.total);
     if (failed > 0)
         sw_strbuf_printf(text, " (%lld failed)", (long long)failed);
-    sw_strbuf_printf(text, ", %.4g tokens/s", rate(&w->said, s, now));
+    sw_strbuf_printf(text, ", %.4g tokens/s", w->said.rate);
     if (s->count.safe > 0 && left > 0)
         sw_strbuf_printf(
             text, ", %s left",
             sw_seconds_format((double)left * (now - w->started) / (double)s->count.safe, eta,
                               sizeof eta));
     bool first = true;
-    for (int r = 0; r < w->options.n_ranks && s->times; r++) {
-        const double share = busy(&w->said, s, r);
+    for (int r = 0; r < w->options.n_ranks; r++) {
+        const double share = w->said.ranks[r].share;
         if (share < 0)
             continue;
         sw_strbuf_printf(text, "%s%.0f%%", first ? ", stages busy " : " ", 100 * share);
@@ -176,12 +179,11 @@ static uint64_t resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static json_t *busy_list(const struct sw_watch *w, const struct mark *m,
-                         const struct sw_watch_state *s)
+static json_t *busy_list(const struct sw_watch *w, const struct mark *m)
 {
     json_t *list = json_array();
-    for (int r = 0; r < w->options.n_ranks && s->times; r++) {
-        const double share = busy(m, s, r);
+    for (int r = 0; r < w->options.n_ranks; r++) {
+        const double share = m->ranks[r].share;
         json_array_append_new(list, share < 0 ? json_null() : json_real(share));
     }
     return list;
@@ -196,11 +198,11 @@ static void measure(struct sw_watch *w, const struct sw_watch_state *s, double n
         (json_int_t)(s->count.found + s->count.safe), "total", (json_int_t)w->options.total,
         "failed", (json_int_t)(s->count.found_failed + s->count.written_failed), "fed",
         (json_int_t)t->fed, "shared", (json_int_t)t->spared, "generated", (json_int_t)t->generated,
-        "scored", (json_int_t)t->scored, "tokens_per_s", rate(&w->measured, s, now), "slots_in_use",
+        "scored", (json_int_t)t->scored, "tokens_per_s", w->measured.rate, "slots_in_use",
         t->running, "queue", t->waiting, "batches_under_way", t->under_way, "batches",
         (json_int_t)t->batches, "rows_per_batch",
         t->batches > 0 ? (double)t->fed / (double)t->batches : 0.0, "busy",
-        busy_list(w, &w->measured, s), "host_memory", (json_int_t)resident_bytes());
+        busy_list(w, &w->measured), "host_memory", (json_int_t)resident_bytes());
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (text)
         fprintf(w->metrics, "%s\n", text);
@@ -216,13 +218,14 @@ static void measure(struct sw_watch *w, const struct sw_watch_state *s, double n
 void sw_watch_say(struct sw_watch *w, const struct sw_watch_state *s)
 {
     const double now = sw_clock();
-    if (!w->options.quiet && now - w->said.at >= interval(w)) {
+    if (!w->options.quiet && now - w->said_at >= interval(w)) {
+        move(&w->said, w, s, now);
         say(w, s, now);
-        set_mark(&w->said, w, s, now);
+        w->said_at = now;
     }
     if (w->metrics && now - w->measured.at >= METRICS_S) {
+        move(&w->measured, w, s, now);
         measure(w, s, now);
-        set_mark(&w->measured, w, s, now);
     }
 }
 
@@ -231,8 +234,10 @@ void sw_watch_end(struct sw_watch *w, const struct sw_watch_state *s)
     if (w->drawn)
         fprintf(stderr, "\r\033[K");
     w->drawn = false;
-    if (w->metrics)
-        measure(w, s, sw_clock());
+    if (!w->metrics)
+        return;
+    move(&w->measured, w, s, sw_clock());
+    measure(w, s, sw_clock());
 }
 
 json_t *sw_watch_busy(const struct sw_watch *w, const struct sw_watch_state *s)
