@@ -271,6 +271,21 @@ static enum sw_status slice_part(struct sw_jinja_parser *p, struct sw_jinja_node
     return sw_jinja_expression(p, out);
 }
 
+/* a[b, c]: the rest of a key that is a tuple. */
+static enum sw_status tuple_key(struct sw_jinja_parser *p, struct sw_jinja_node **key)
+{
+    struct sw_jinja_list items = {0};
+    struct sw_jinja_node *item = *key;
+    SW_TRY(sw_jinja_node_new(p, SW_N_TUPLE, key));
+    sw_jinja_list_add(&items, item);
+    while (sw_jinja_skip_operator(p, ",")) {
+        SW_TRY(sw_jinja_expression(p, &item));
+        sw_jinja_list_add(&items, item);
+    }
+    (*key)->list = items.first;
+    return SW_OK;
+}
+
 static enum sw_status subscript(struct sw_jinja_parser *p, struct sw_jinja_node **node)
 {
     struct sw_jinja_node *item;
@@ -283,7 +298,7 @@ static enum sw_status subscript(struct sw_jinja_parser *p, struct sw_jinja_node 
         if (!item->b)
             return sw_jinja_unexpected(p, "an expression");
         if (sw_jinja_at_operator(p, ","))
-            return sw_jinja_unexpected(p, "']' (an item is one expression or a slice)");
+            SW_TRY(tuple_key(p, &item->b));
         return sw_jinja_expect_operator(p, "]");
     }
     item->kind = SW_N_SLICE;

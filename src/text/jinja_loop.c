@@ -9,6 +9,7 @@ struct sw_loop {
     struct sw_value items;  /* what the loop's condition let pass, so far */
     size_t index;           /* of the item the body runs for, from 0 */
     int level;              /* of a recursive loop */
+    bool through;           /* some time the body ran to its end */
     struct sw_value seen;   /* loop.changed */
 };
 
@@ -47,6 +48,7 @@ static enum sw_status body(struct sw_jinja_run *r, struct sw_loop *loop)
         SW_TRY(sw_jinja_assign(r, node->a, &loop->items.list->items[loop->index]));
         SW_TRY(sw_jinja_exec(r, node->list));
         const bool leave = r->flow == SW_FLOW_BREAK;
+        loop->through = loop->through || r->flow == SW_FLOW_ON;
         r->flow = SW_FLOW_ON;
         if (leave)
             return SW_OK;
@@ -69,7 +71,7 @@ enum sw_status sw_loop_run(struct sw_jinja_run *r, const struct sw_jinja_node *n
         SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, &loop->items));
     SW_TRY(body(r, loop));
     r->scope = scope;
-    if (loop->items.list->count > 0)
+    if (loop->through) /* Jinja's `else` runs after loops that were only left or skipped, too */
         return SW_OK;
     SW_TRY(sw_scope_push(r, scope));
     SW_TRY(sw_jinja_exec(r, node->orelse));

@@ -269,6 +269,26 @@ static enum sw_status slice_bound(struct sw_jinja_run *r, const struct sw_value 
     return SW_OK;
 }
 
+static enum sw_status slice_range(struct sw_jinja_run *r, const struct sw_value_range *range,
+                                  int64_t from, int64_t to, int64_t step, struct sw_value *out)
+{
+    void *made;
+    struct sw_value_range part = {0};
+    if (__builtin_mul_overflow(range->step, step, &part.step) ||
+        __builtin_mul_overflow(range->step, from, &part.start) ||
+        __builtin_mul_overflow(range->step, to, &part.stop) ||
+        __builtin_add_overflow(range->start, part.start, &part.start) ||
+        __builtin_add_overflow(range->start, part.stop, &part.stop))
+        return overflow(r);
+    for (int64_t i = from; step > 0 ? i < to : i > to; part.count++)
+        if (__builtin_add_overflow(i, step, &i))
+            i = to;
+    SW_TRY(sw_jinja_take(r, sizeof part, &made));
+    *out = (struct sw_value){.kind = SW_V_RANGE, .range = made};
+    *out->range = part;
+    return SW_OK;
+}
+
 enum sw_status sw_jinja_slice(struct sw_jinja_run *r, const struct sw_value *a,
                               const struct sw_value part[3], struct sw_value *out)
 {
@@ -293,6 +313,8 @@ enum sw_status sw_jinja_slice(struct sw_jinja_run *r, const struct sw_value *a,
         *out = sw_value_text(a->text + begin, end - begin);
         return SW_OK;
     }
+    if (a->kind == SW_V_RANGE)
+        return slice_range(r, a->range, from, to, step, out);
     struct sw_value items = *a;
     if (a->kind == SW_V_STRING)
         SW_TRY(sw_value_items(r, a, &items));
