@@ -22,7 +22,8 @@ environment
   MODEL_bf16, MODEL_f16      model directories (default: the 1.1 B shape with made-up weights)
   LLAMA_BENCH, GGUF_bf16, GGUF_f16   llama.cpp's llama-bench and its files of the same shape
   IK_BENCH           ik_llama.cpp's llama-bench; reads the same files. Measured with its run-time
-                     repacking; for f16 without as well, because there repacking rounds to bf16
+                     repacking; for f16 without as well, because there repacking rounds to bf16: only
+                     the one without counts
 
 The exit status is 1 when a target was missed, 2 when something could not be run.
 TEXT
