@@ -66,7 +66,8 @@ struct sw_jinja {
     struct sw_jinja_node *body;
 };
 
-/* Where the parser is; jinja_parse.c has the statements, jinja_expression.c the expressions. */
+/* Where the parser is; jinja_parse.c has the statements, jinja_expression.c the
+ * expressions, jinja_operand.c what they are made of. */
 struct sw_jinja_parser {
     struct sw_arena *arena;
     const struct sw_jinja_token *at;
@@ -95,6 +96,12 @@ enum sw_status sw_jinja_unexpected(const struct sw_jinja_parser *p, const char *
 /* One level deeper, or SW_EMODEL. */
 enum sw_status sw_jinja_enter(struct sw_jinja_parser *p);
 
+/* Puts *left and `right` under a new node of an operator, which becomes *left. */
+enum sw_status sw_jinja_join(struct sw_jinja_parser *p, enum sw_jinja_node_kind kind, int op,
+                             struct sw_jinja_node **left, struct sw_jinja_node *right);
+/* What stands between operators, signs included; `filters`: with its filters and tests. */
+enum sw_status sw_jinja_operand(struct sw_jinja_parser *p, bool filters,
+                                struct sw_jinja_node **out);
 enum sw_status sw_jinja_expression(struct sw_jinja_parser *p, struct sw_jinja_node **out);
 /* Without `a if b else c`, which would eat the `if` of a loop. */
 enum sw_status sw_jinja_plain_expression(struct sw_jinja_parser *p, struct sw_jinja_node **out);
