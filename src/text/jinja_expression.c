@@ -1,5 +1,5 @@
 /* Owns the parsing of operators, from the weakest down to what they work on (jinja_operand.c). */
-#include "text/jinja_tree.h"
+#include "text/jinja_parser.h"
 
 #include <string.h>
 

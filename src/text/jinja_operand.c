@@ -2,7 +2,7 @@
  * Owns the parsing of operands: names, literals, calls, items, filters, tests; and of what looks
  * like one, tuples and targets of assignments.
  */
-#include "text/jinja_tree.h"
+#include "text/jinja_parser.h"
 
 #include <string.h>
 
