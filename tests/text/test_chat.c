@@ -179,7 +179,7 @@ static void has_limits(void)
     deep[100000] = '\0';
     memcpy(deep, "{{", 2);
     refuses(deep, "deeper");
-    for (int i = 2; i < 100000; i += 4)
+    for (int i = 2; i < 99994; i += 4)
         memcpy(deep + i, "not ", 4);
     memcpy(deep + 99994, "x }}", 4);
     refuses(deep, "deeper");
