@@ -29,7 +29,7 @@ struct sw_jinja_limits {
 
 struct sw_jinja;
 
-/* Good for conversations of many megabytes; under two seconds for the worst template. */
+/* Good for conversations of many megabytes; the worst template is ended within seconds. */
 struct sw_jinja_limits sw_jinja_limits_default(void);
 /* SW_EMODEL names the line, what was expected and what is there. The caller frees *out. */
 enum sw_status sw_jinja_parse(const char *source, size_t n, struct sw_jinja **out);

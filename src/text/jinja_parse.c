@@ -1,5 +1,5 @@
 /* Owns the parsing of statements: what stands between {% and %}, and the bodies they enclose. */
-#include "text/jinja_tree.h"
+#include "text/jinja_parser.h"
 
 #include <stdlib.h>
 #include <string.h>

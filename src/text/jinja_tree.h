@@ -1,10 +1,9 @@
-/* A template as a tree, and what builds it (private to src/text). */
+/* A template as a tree (private to src/text). */
 #ifndef SW_TEXT_JINJA_TREE_H
 #define SW_TEXT_JINJA_TREE_H
 
 #include "base/arena.h"
 #include "text/jinja.h"
-#include "text/jinja_lex.h"
 #include "text/jinja_value.h"
 
 /* Names in the comments are fields of struct sw_jinja_node. */
@@ -65,50 +64,5 @@ struct sw_jinja {
     struct sw_arena arena;
     struct sw_jinja_node *body;
 };
-
-/* Where the parser is; jinja_parse.c has the statements, jinja_expression.c the expressions. */
-struct sw_jinja_parser {
-    struct sw_arena *arena;
-    const struct sw_jinja_token *at;
-    int depth, loops; /* of the place in the text */
-    int specials;     /* SW_MACRO_ names that the innermost macro uses */
-};
-
-/* A list of nodes under construction. */
-struct sw_jinja_list {
-    struct sw_jinja_node *first, *last;
-};
-
-enum sw_status sw_jinja_node_new(struct sw_jinja_parser *p, enum sw_jinja_node_kind kind,
-                                 struct sw_jinja_node **out);
-void sw_jinja_list_add(struct sw_jinja_list *list, struct sw_jinja_node *node);
-/* Whether the token here is this name or operator. */
-bool sw_jinja_at_name(const struct sw_jinja_parser *p, const char *name);
-bool sw_jinja_at_operator(const struct sw_jinja_parser *p, const char *op);
-/* The same, and steps over it. */
-bool sw_jinja_skip_name(struct sw_jinja_parser *p, const char *name);
-bool sw_jinja_skip_operator(struct sw_jinja_parser *p, const char *op);
-enum sw_status sw_jinja_expect_operator(struct sw_jinja_parser *p, const char *op);
-enum sw_status sw_jinja_expect_name(struct sw_jinja_parser *p, struct sw_value *name);
-/* SW_EMODEL: "line 3: expected WHAT, found 'x'" */
-enum sw_status sw_jinja_unexpected(const struct sw_jinja_parser *p, const char *what);
-/* One level deeper, or SW_EMODEL. */
-enum sw_status sw_jinja_enter(struct sw_jinja_parser *p);
-
-enum sw_status sw_jinja_expression(struct sw_jinja_parser *p, struct sw_jinja_node **out);
-/* Without `a if b else c`, which would eat the `if` of a loop. */
-enum sw_status sw_jinja_plain_expression(struct sw_jinja_parser *p, struct sw_jinja_node **out);
-/* `a, b, c` without parentheses or one expression; it ends before the name `until` (or NULL). */
-enum sw_status sw_jinja_tuple(struct sw_jinja_parser *p, bool plain, const char *until,
-                              struct sw_jinja_node **out);
-/* What can be assigned to; `attributes`: of namespaces too. */
-enum sw_status sw_jinja_target(struct sw_jinja_parser *p, bool attributes,
-                               struct sw_jinja_node **out);
-/* |name(…)|name…, applied to `inner` (NULL: filled in when it runs). */
-enum sw_status sw_jinja_filters(struct sw_jinja_parser *p, struct sw_jinja_node *inner,
-                                struct sw_jinja_node **out);
-/* One name(…) of those, without the bar. */
-enum sw_status sw_jinja_filter_name(struct sw_jinja_parser *p, struct sw_jinja_node *inner,
-                                    struct sw_jinja_node **out);
 
 #endif

@@ -179,7 +179,7 @@ static void has_limits(void)
     deep[100000] = '\0';
     memcpy(deep, "{{", 2);
     refuses(deep, "deeper");
-    for (int i = 2; i < 100000; i += 4)
+    for (int i = 2; i < 99994; i += 4)
         memcpy(deep + i, "not ", 4);
     memcpy(deep + 99994, "x }}", 4);
     refuses(deep, "deeper");
@@ -300,9 +300,23 @@ done:
     fixture_remove(dir);
 }
 
+/* A template as its authors publish it. */
+static void renders_a_published_template(void)
+{
+    char *dir = fixture_make();
+    if (fixture_link(dir, "tokenizer_config.json", "qwen2.5/tokenizer_config.json")) {
+        check(dir, false,
+              "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+              "<|im_start|>user\nHi<|im_end|>\n");
+        check(dir, true, "<|im_start|>user\nHi<|im_end|>\n");
+    }
+    fixture_remove(dir);
+}
+
 SW_UNIT_TESTS({"renders templates as transformers does", renders_templates},
               {"renders each construct as Jinja does", renders_snippets},
               {"names the line and the reason", names_line_and_reason},
               {"ends what would never end", has_limits},
               {"finds the template among the files", finds_the_template},
-              {"refuses bad requests", refuses_bad_requests}, {"encodes", encodes})
+              {"refuses bad requests", refuses_bad_requests}, {"encodes", encodes},
+              {"renders a published template", renders_a_published_template})
