@@ -1,0 +1,185 @@
+/*
+ * What comes from another rank is checked before it is used: batches, copies and results that are
+ * not possible are refused, whichever field is wrong and wherever the bytes end.
+ */
+#include "engine/wire.h"
+
+#include "unit.h"
+
+static const struct sw_wire_limits limits = {
+    .rows = 8, .slots = 3, .context = 20, .vocab = 50, .hidden = 4};
+
+#define ROWS 5
+#define SPANS 2
+
+/* A batch of two spans, five rows of four floats, as a payload; *length bytes of it. */
+static char *make_batch(struct sw_batch_body *body, size_t *length)
+{
+    struct sw_span spans[SPANS] = {{0, 17, 0, 3}, {2, 0, 3, 2}};
+    struct sw_ask asks[SPANS] = {{1, 3, 49}, {1, 1, 0}};
+    int32_t ids[ROWS] = {0, 49, 7, 8, 9};
+    const struct sw_batch batch = {ROWS, SPANS, spans, asks, ids};
+    const size_t head = sw_wire_batch_head(ROWS, SPANS);
+    *body = (struct sw_batch_body){ROWS, SPANS, 4};
+    *length = head + (size_t)ROWS * 4 * sizeof(float);
+    char *bytes = calloc(1, *length);
+    sw_wire_write_batch(&batch, bytes);
+    return bytes;
+}
+
+static enum sw_status read_batch(const struct sw_batch_body *body, char *bytes, size_t length)
+{
+    struct sw_batch batch;
+    const float *hidden;
+    return sw_wire_read_batch(body, bytes, length, &limits, &batch, &hidden);
+}
+
+static void a_batch_arrives_as_it_was(void)
+{
+    struct sw_batch_body body;
+    struct sw_batch batch;
+    const float *hidden;
+    size_t length;
+    char *bytes = make_batch(&body, &length);
+    CU_ASSERT_EQUAL(sw_wire_read_batch(&body, bytes, length, &limits, &batch, &hidden), SW_OK);
+    CU_ASSERT(batch.n_rows == ROWS && batch.n_spans == SPANS);
+    CU_ASSERT(batch.spans[1].slot == 2 && batch.spans[1].row == 3 && batch.asks[0].next == 49);
+    CU_ASSERT(batch.ids[1] == 49 && (const char *)hidden == bytes + length - 5 * 4 * 4);
+    free(bytes);
+}
+
+static void impossible_batches_are_refused(void)
+{
+    struct sw_batch_body body;
+    size_t length;
+    for (int i = 0; i < 19; i++) {
+        char *bytes = make_batch(&body, &length);
+        struct sw_span *spans = (struct sw_span *)(void *)bytes;
+        struct sw_ask *asks = (struct sw_ask *)(void *)(spans + SPANS);
+        int32_t *ids = (int32_t *)(void *)(asks + SPANS);
+        switch (i) {
+        case 0:
+            body.n_rows = 6;
+            break;
+        case 1:
+            body.n_rows = -1;
+            break;
+        case 2:
+            body.n_spans = 0;
+            break;
+        case 3:
+            body.n_spans = INT32_MAX;
+            break;
+        case 4:
+            body.hidden = 3;
+            break;
+        case 5:
+            length -= 4;
+            break;
+        case 6:
+            spans[0].slot = 3;
+            break;
+        case 7:
+            spans[0].slot = -1;
+            break;
+        case 8:
+            spans[0].position = 18;
+            break;
+        case 9:
+            spans[0].position = INT64_MAX;
+            break;
+        case 10:
+            spans[1].row = 2;
+            break;
+        case 11:
+            spans[1].n = 1;
+            break; /* a row in no span */
+        case 12:
+            spans[1].n = INT64_MAX;
+            break;
+        case 13:
+            asks[0].score_from = -1;
+            break;
+        case 14:
+            asks[0].score_from = 4;
+            break;
+        case 15:
+            asks[1].sample_from = 3;
+            break;
+        case 16:
+            asks[0].next = 50;
+            break;
+        case 17:
+            ids[4] = 50;
+            break;
+        default:
+            ids[0] = -1;
+            break;
+        }
+        CU_ASSERT_EQUAL(read_batch(&body, bytes, length), SW_EPEER);
+        free(bytes);
+    }
+}
+
+static void impossible_copies_are_refused(void)
+{
+    static const struct sw_copy_body good = {0, 2, 20}, bad[] = {{0, 0, 5}, {-1, 0, 5}, {0, 3, 5},
+                                                                 {0, 1, 0}, {0, 1, 21}, {3, 1, 5}};
+    CU_ASSERT_EQUAL(sw_wire_check_copy(&good, &limits), SW_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        CU_ASSERT_EQUAL(sw_wire_check_copy(&bad[i], &limits), SW_EPEER);
+}
+
+static void results_arrive_as_they_were_and_whole(void)
+{
+    static const struct sw_alternative top[3] = {{4, -0.5f}, {5, -1.5f}, {6, -2.5f}};
+    const struct sw_result sent[2] = {
+        {.slot = 2, .position = 19, .id = 49, .logprob = -0.25f, .scored = true, .greedy = true},
+        {.slot = 0, .position = 0, .id = 4, .logprob = -0.5f, .n_top = 3, .top = top}};
+    struct sw_wire wire = {0};
+    struct sw_result r;
+    size_t length = 0, at = 0;
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT_EQUAL(sw_wire_write_result(&sent[i], &wire, &length), SW_OK);
+    CU_ASSERT_EQUAL(sw_wire_read_result(wire.bytes, length, &limits, &at, &r), SW_OK);
+    CU_ASSERT(r.slot == 2 && r.position == 19 && r.id == 49 && r.scored && r.greedy && !r.n_top);
+    const size_t second = at;
+    CU_ASSERT(second <= 24); /* small when nobody asked for alternatives */
+    CU_ASSERT_EQUAL(sw_wire_read_result(wire.bytes, length, &limits, &at, &r), SW_OK);
+    CU_ASSERT(at == length && r.n_top == 3 && memcmp(r.top, top, sizeof top) == 0 && !r.scored);
+    for (size_t cut = second + 1; cut < length; cut++) {
+        char *bytes = malloc(cut);
+        memcpy(bytes, wire.bytes, cut);
+        at = second;
+        CU_ASSERT_EQUAL(sw_wire_read_result(bytes, cut, &limits, &at, &r), SW_EPEER);
+        free(bytes);
+    }
+    free(wire.bytes);
+}
+
+/* Any bytes: refused or within the limits; the sanitizers see that nothing else is read. */
+static void any_bytes_do_no_harm(void)
+{
+    uint64_t state = 1;
+    for (int round = 0; round < 20000; round++) {
+        const size_t length = (size_t)round % 100;
+        char *bytes = malloc(length + 1);
+        for (size_t i = 0; i < length; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            bytes[i] = (char)(state >> 40 & (round % 3 ? 3 : 255)); /* small numbers, too */
+        }
+        struct sw_result r;
+        for (size_t at = 0; at < length;)
+            if (sw_wire_read_result(bytes, length, &limits, &at, &r) != SW_OK)
+                break;
+            else
+                CU_ASSERT(r.slot < 3 && r.position < 20 && r.id < 50 && at <= length);
+        free(bytes);
+    }
+}
+
+SW_UNIT_TESTS({"a batch arrives as it was", a_batch_arrives_as_it_was},
+              {"impossible batches are refused", impossible_batches_are_refused},
+              {"impossible copies are refused", impossible_copies_are_refused},
+              {"results arrive as they were, and whole", results_arrive_as_they_were_and_whole},
+              {"any bytes do no harm", any_bytes_do_no_harm})
