@@ -94,6 +94,11 @@ enum sw_status sw_parse_text(const char *text, void *field)
     return SW_OK;
 }
 
+enum sw_status sw_parse_place(const char *text, void *field)
+{
+    return sw_parse_text(text ? text : "-", field);
+}
+
 static enum sw_status parse_int(const char *text, long low, int *out)
 {
     char *end;
@@ -247,7 +252,7 @@ static enum sw_status take(const struct sw_verb *verb, int argc, char **argv, in
     }
     if (value && !option->argument)
         return sw_fail(SW_EUSAGE, "%s: --%s takes no value", verb->name, option->name);
-    if (!value && option->argument) {
+    if (!value && option->argument && option->argument[0] != '[') {
         if (*i >= argc)
             return sw_fail(SW_EUSAGE, "%s: --%s wants a value: %s", verb->name, option->name,
                            option->argument);
@@ -295,10 +300,11 @@ void sw_options_help(const struct sw_verb *verb)
     for (const struct sw_option *const *group = verb->groups; *group; group++)
         for (const struct sw_option *option = *group; option->name; option++) {
             char left[64];
-            const int n = snprintf(
-                left, sizeof left, "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
-                option->letter ? option->letter : ' ', option->letter ? ", " : "  ", option->name,
-                option->argument ? " " : "", option->argument ? option->argument : "");
+            const int n =
+                snprintf(left, sizeof left, "%c%c%s--%s%s%s", option->letter ? '-' : ' ',
+                         option->letter ? option->letter : ' ', option->letter ? ", " : "  ",
+                         option->name, option->argument && option->argument[0] != '[' ? " " : "",
+                         option->argument ? option->argument : "");
             printf("  %s%*s%s\n", left, n < 30 ? 30 - n : 1, "", option->help);
         }
 }

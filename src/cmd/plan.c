@@ -1,9 +1,12 @@
 /* Owns the verb `plan`: what goes where on a cluster that need not be here, and how fast. */
+#include "base/log.h"
 #include "base/strbuf.h"
 #include "cmd/session.h"
 #include "model/model.h"
 #include "plan/report.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stddef.h>
@@ -22,9 +25,86 @@ static int terminal_width(void)
     return columns && atoi(columns) > 0 ? atoi(columns) : 100;
 }
 
-static enum sw_status print(const struct sw_options *o, const struct sw_report *report)
+/* The options of this plan that the job's command line needs, so that it plans the same. */
+static void put_options(const struct sw_options *o, const struct sw_report *report,
+                        struct sw_strbuf *out)
 {
+    const struct sw_footprint_params *params = &report->footprint->params;
+    const char *comma = "=";
+    sw_strbuf_printf(out, " --context %d --slots %d", params->context, params->slots);
+    if (o->weights != SW_OTHER)
+        sw_strbuf_printf(out, " --weights %s", sw_dtype_info(o->weights)->name);
+    if (o->kv != SW_OTHER)
+        sw_strbuf_printf(out, " --kv %s", sw_dtype_info(o->kv)->name);
+    if (o->weights_from)
+        sw_strbuf_printf(out, " --weights-from %s", o->weights_from);
+    if (o->chunk)
+        sw_strbuf_printf(out, " --chunk %d", o->chunk);
+    if (o->threads)
+        sw_strbuf_printf(out, " --threads %d", o->threads);
+    if (o->isa)
+        sw_strbuf_printf(out, " --isa %s", o->isa);
+    if (o->gpu_memory != UINT64_MAX)
+        sw_strbuf_printf(out, " --gpu-memory %llu", (unsigned long long)o->gpu_memory);
+    if (o->host_memory != UINT64_MAX)
+        sw_strbuf_printf(out, " --host-memory %llu", (unsigned long long)o->host_memory);
+    if (o->objective)
+        sw_strbuf_printf(out, " --objective %s", o->objective);
+    for (int r = 0; o->slices && r < report->plan->n_ranks; r++)
+        if (report->plan->stages[r].count) {
+            sw_strbuf_printf(out, "%s%s%d", comma[0] == '=' ? " --slices" : "", comma,
+                             report->plan->stages[r].count);
+            comma = ",";
+        }
+}
+
+static enum sw_status put_job(const struct sw_call *call, const struct sw_report *report,
+                              struct sw_strbuf *out)
+{
+    char name[128];
+    char *path = realpath(call->arguments[0], NULL);
+    struct sw_strbuf options = {0};
+    snprintf(name, sizeof name, "%s", report->model);
+    for (char *c = name; *c; c++)
+        if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
+            *c = '_';
+    put_options(&call->options, report, &options);
+    const struct sw_job job = {.name = name,
+                               .model = path ? path : call->arguments[0],
+                               .options = options.text ? options.text : "",
+                               .threads = call->options.threads};
+    const enum sw_status status = options.failed ? sw_fail(SW_ENOMEM, "no memory for the job file")
+                                                 : sw_report_sbatch(report, &job, out);
+    sw_strbuf_free(&options);
+    free(path);
+    return status;
+}
+
+static enum sw_status write_job(const struct sw_call *call, const struct sw_report *report)
+{
+    const char *path = call->options.sbatch;
+    struct sw_strbuf text = {0};
+    enum sw_status status = put_job(call, report, &text);
+    FILE *file = NULL;
+    if (status == SW_OK && text.failed)
+        status = sw_fail(SW_ENOMEM, "no memory for the job file");
+    if (status == SW_OK) {
+        file = fopen(path, "we");
+        const bool written = file && fwrite(text.text, 1, text.length, file) == text.length;
+        if ((file && fclose(file) != 0) || !written)
+            status = sw_fail(SW_EIO, "%s: cannot be written: %s", path, strerror(errno));
+        else
+            sw_log(SW_LOG_INFO, "wrote %s; start it with 'sbatch %s'", path, path);
+    }
+    sw_strbuf_free(&text);
+    return status;
+}
+
+static enum sw_status print(const struct sw_call *call, const struct sw_report *report)
+{
+    const struct sw_options *o = &call->options;
     struct sw_strbuf out = {0};
+    enum sw_status status = SW_OK;
     setlocale(LC_CTYPE, "");
     const struct sw_report_style style = {.width = terminal_width(),
                                           .unicode = !strcmp(nl_langinfo(CODESET), "UTF-8"),
@@ -32,15 +112,21 @@ static enum sw_status print(const struct sw_options *o, const struct sw_report *
     setlocale(LC_CTYPE, "C");
     if (o->json)
         sw_report_json(report, &out);
+    else if (o->sbatch && !strcmp(o->sbatch, "-") && report->plan->fits)
+        status = put_job(call, report, &out);
     else if (o->svg && report->plan->fits)
         sw_report_svg(report, &out);
     else
         sw_report_text(report, &style, &out);
     const bool failed = out.failed;
-    if (!failed && out.text)
+    if (status == SW_OK && !failed && out.text)
         fputs(out.text, stdout);
     sw_strbuf_free(&out);
-    return failed ? sw_fail(SW_ENOMEM, "no memory for the report") : SW_OK;
+    if (status == SW_OK && failed)
+        status = sw_fail(SW_ENOMEM, "no memory for the report");
+    if (status == SW_OK && o->sbatch && strcmp(o->sbatch, "-") != 0 && report->plan->fits)
+        status = write_job(call, report);
+    return status;
 }
 
 /* The last part of a path, without a slash at the end. */
@@ -74,7 +160,7 @@ static enum sw_status plan_model(const struct sw_call *call, struct sw_model *mo
                                          .cluster = cluster,
                                          .plan = &plan,
                                          .options = options};
-        const enum sw_status printed = print(&call->options, &report);
+        const enum sw_status printed = print(call, &report);
         status = printed == SW_OK ? status : printed;
     }
     sw_plan_free(&plan);
@@ -115,6 +201,9 @@ static const struct sw_option own[] = {
      offsetof(struct sw_options, ranks), sw_parse_count},
     {"svg", 0, NULL, "print the plan as an SVG picture", offsetof(struct sw_options, svg),
      sw_parse_flag},
+    {"sbatch", 0, "[=FILE]",
+     "write a Slurm job file that asks for what the plan needs (no FILE: print it)",
+     offsetof(struct sw_options, sbatch), sw_parse_place},
     {0}};
 
 static const struct sw_option *const groups[] = {own, sw_options_placement, sw_options_common,
@@ -131,7 +220,8 @@ const struct sw_verb sw_verb_plan = {
         "Prints which layers each rank holds and where, every byte of it, and the predicted\n"
         "speed; or, with exit code 4, the smallest changes that would make it fit.\n\n"
         "  spillway plan opt-66b --cluster \"1x(gpu:2x24G host:128G)\"\n"
-        "  spillway plan opt-66b --cluster hostfiles/lab2 --objective throughput --json",
+        "  spillway plan opt-66b --cluster hostfiles/lab2 --objective throughput --json\n"
+        "  spillway plan opt-66b --cluster hostfiles/lab2 --sbatch=opt-66b.sbatch",
     .groups = groups,
     .run = plan,
 };

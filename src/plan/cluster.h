@@ -6,7 +6,8 @@
  *     group   := [ COUNT "x" ] "(" item { item } ")"
  *     item    := "gpu:" [ COUNT "x" ] SIZE [ "/" SIZE ] [ "@" RATE ] [ "@" FLOPS ]
  *              | "host:" SIZE [ "/" SIZE ] [ "@" RATE [ "@" RATE ] ] [ "@" FLOPS ]
- *              | "bus:" RATE | "disk:" RATE | "load:" RATE | "ranks:" N | "name:" WORD
+ *              | "bus:" RATE | "disk:" RATE | "load:" RATE | "ranks:" N | "cores:" N
+ *              | "name:" WORD
  *
  *     2x(gpu:2x24G host:64G) + 1x(host:128G)
  *     1x(gpu:2x22G/24G@672GB/s host:60G/64G@80GB/s@1.2TF disk:3GB/s name:lab) link:1.2GB/s/30us
@@ -33,6 +34,7 @@
 #define SW_MAX_NODES 4096 /* more is refused */
 #define SW_MAX_DEVICES 64 /* of a node */
 #define SW_MAX_NODE_RANKS 1024
+#define SW_MAX_NODE_CORES 65536
 #define SW_MAX_BYTES (1ull << 50) /* of a node or a device */
 #define SW_MAX_RATE 1e18          /* speeds are from 1 to this, latencies up to … */
 #define SW_MAX_LATENCY 1e3
@@ -64,6 +66,7 @@ struct sw_node {
     double cpu_flops;               /* per second, all cores of the node */
     double bus_bandwidth;           /* host to device, shared by the node's ranks */
     double disk_bandwidth;          /* shared by the node's ranks */
+    int cores;                      /* for job files only; 0: not known */
     bool disk_tier; /* layers may stay on disk; else disk only matters for loading */
     int n_devices;
     struct sw_device *devices; /* (n_devices) */

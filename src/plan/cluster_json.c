@@ -65,6 +65,22 @@ static enum sw_status get_name(const json_t *object, const char *where, char *na
     return SW_OK;
 }
 
+/* Leaves *out alone when there is no such field. */
+static enum sw_status get_count(const json_t *object, const char *where, const char *key, int most,
+                                int *out)
+{
+    char expected[48];
+    const json_t *value = json_object_get(object, key);
+    if (!value)
+        return SW_OK;
+    snprintf(expected, sizeof expected, "a number from 1 to %d", most);
+    if (!json_is_integer(value) || json_integer_value(value) < 1 ||
+        json_integer_value(value) > most)
+        return wrong(where, key, expected);
+    *out = (int)json_integer_value(value);
+    return SW_OK;
+}
+
 static enum sw_status get_sizes(const json_t *object, const char *where, const char *free_key,
                                 const char *total_key, uint64_t *free, uint64_t *total)
 {
@@ -118,14 +134,8 @@ static enum sw_status get_node(const json_t *object, int index, struct sw_cluste
         SW_TRY(get_device(json_array_get(devices, i), where, node));
     }
     node->n_ranks = node->n_devices ? node->n_devices : 1;
-    const json_t *ranks = json_object_get(object, "ranks");
-    if (!ranks)
-        return SW_OK;
-    if (!json_is_integer(ranks) || json_integer_value(ranks) < 1 ||
-        json_integer_value(ranks) > SW_MAX_NODE_RANKS)
-        return wrong(where, "ranks", "a number from 1 to 1024");
-    node->n_ranks = (int)json_integer_value(ranks);
-    return SW_OK;
+    SW_TRY(get_count(object, where, "ranks", SW_MAX_NODE_RANKS, &node->n_ranks));
+    return get_count(object, where, "cores", SW_MAX_NODE_CORES, &node->cores);
 }
 
 static enum sw_status get_cluster(const json_t *root, struct sw_cluster *out)
@@ -174,11 +184,14 @@ static void put_node(struct sw_strbuf *out, const struct sw_node *node)
                      ", \"ranks\": %d,\n     \"host_free\": %llu, \"host_total\": %llu,\n"
                      "     \"host_bandwidth\": %.17g, \"rank_bandwidth\": %.17g,\n"
                      "     \"cpu_flops\": %.17g, \"bus_bandwidth\": %.17g,\n"
-                     "     \"disk_bandwidth\": %.17g, \"disk_tier\": %s,\n     \"devices\": [",
+                     "     \"disk_bandwidth\": %.17g, \"disk_tier\": %s,",
                      node->n_ranks, (unsigned long long)node->host_free,
                      (unsigned long long)node->host_total, node->host_bandwidth,
                      node->rank_bandwidth, node->cpu_flops, node->bus_bandwidth,
                      node->disk_bandwidth, node->disk_tier ? "true" : "false");
+    if (node->cores)
+        sw_strbuf_printf(out, " \"cores\": %d,", node->cores);
+    sw_strbuf_puts(out, "\n     \"devices\": [");
     for (int i = 0; i < node->n_devices; i++) {
         const struct sw_device *d = &node->devices[i];
         sw_strbuf_puts(out, i ? ",\n       {\"name\": " : "\n       {\"name\": ");

@@ -242,12 +242,20 @@ static enum sw_status item(struct parser *p, struct sw_node *node, int *ranks)
         *ranks = (int)n;
         return SW_OK;
     }
+    if (KEY("cores")) {
+        char *end;
+        const long n = strtol(value, &end, 10);
+        if (end == value || *end || n < 1 || n > SW_MAX_NODE_CORES)
+            return wrong(p, "a number of cores such as cores:16");
+        node->cores = (int)n;
+        return SW_OK;
+    }
     if (KEY("name") && value[0] && strlen(value) < SW_NAME_MAX) {
         snprintf(node->name, sizeof node->name, "%s", value);
         return SW_OK;
     }
 #undef KEY
-    return wrong(p, "gpu:, host:, bus:, disk:, load:, ranks: or name:");
+    return wrong(p, "gpu:, host:, bus:, disk:, load:, ranks:, cores: or name:");
 }
 
 static enum sw_status repeat(struct parser *p, int first, int count, bool named)
@@ -451,7 +459,7 @@ static bool node_alike(const struct sw_node *a, const struct sw_node *b)
         a->host_total != b->host_total || a->host_bandwidth != b->host_bandwidth ||
         a->rank_bandwidth != b->rank_bandwidth || a->cpu_flops != b->cpu_flops ||
         a->bus_bandwidth != b->bus_bandwidth || a->disk_bandwidth != b->disk_bandwidth ||
-        a->disk_tier != b->disk_tier)
+        a->disk_tier != b->disk_tier || a->cores != b->cores)
         return false;
     for (int i = 0; i < a->n_devices; i++)
         if (!device_alike(&a->devices[i], &b->devices[i]))
@@ -482,6 +490,8 @@ static void put_node(struct sw_strbuf *out, const struct sw_cluster *cluster, in
     }
     if (node->n_ranks != (node->n_devices ? node->n_devices : 1))
         sw_strbuf_printf(out, " ranks:%d", node->n_ranks);
+    if (node->cores)
+        sw_strbuf_printf(out, " cores:%d", node->cores);
     if (!plain_name(cluster, index))
         sw_strbuf_printf(out, " name:%s", node->name);
     sw_strbuf_puts(out, ")");

@@ -29,4 +29,19 @@ void sw_report_text(const struct sw_report *report, const struct sw_report_style
 void sw_report_json(const struct sw_report *report, struct sw_strbuf *out);
 void sw_report_svg(const struct sw_report *report, struct sw_strbuf *out);
 
+/* What a Slurm job file says beside the plan; texts that are not NULL. */
+struct sw_job {
+    const char *name;    /* one word */
+    const char *model;   /* the path that the job's command line has */
+    const char *options; /* … and the options of the plan, " --slots 4", quoted for a shell */
+    int threads;         /* a rank, as asked for; 0: not */
+};
+/*
+ * A job file for the nodes that have layers in a plan that fits: what to ask Slurm for, then
+ * launch/slurm.sbatch. Nodes of other needs become other parts of the job (hetjob). SW_ENOFIT: more
+ * parts than Slurm takes.
+ */
+enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_job *job,
+                                struct sw_strbuf *out);
+
 #endif

@@ -71,6 +71,7 @@ static enum sw_status add_node(struct sw_probe *probe, int first, int end, int o
     if (node->host_free > node->host_total)
         node->host_free = node->host_total;
     fill_speeds(probe, first, end, node);
+    node->cores = probe->ranks[first].cores.n_machine;
     for (int i = first; i < end; i++)
         for (int k = 0; k < probe->ranks[i].n_devices; k++) {
             struct sw_device *device = sw_node_add_device(node);

@@ -34,7 +34,7 @@ static void reads_speeds(void)
     struct sw_cluster cl;
     CU_ASSERT_EQUAL_FATAL(
         parse("(gpu:22G/24G@672GB/s@16TF gpu:8G host:60G/64G@80GB/s@45GB/s@1.2TF bus:24GB/s "
-              "disk:3GB/s name:lab ranks:4) link:1.2GB/s/30us # a comment",
+              "disk:3GB/s name:lab ranks:4 cores:16) link:1.2GB/s/30us # a comment",
               &cl),
         SW_OK);
     const struct sw_node *n = &cl.nodes[0];
@@ -43,7 +43,7 @@ static void reads_speeds(void)
     CU_ASSERT(n->devices[1].free == 8 * GIB && n->devices[1].bandwidth == SW_GPU_BANDWIDTH);
     CU_ASSERT(n->host_bandwidth == 80e9 && n->rank_bandwidth == 45e9 && n->cpu_flops == 1.2e12);
     CU_ASSERT(n->bus_bandwidth == 24e9 && n->disk_bandwidth == 3e9 && n->disk_tier);
-    CU_ASSERT(n->n_ranks == 4 && !strcmp(n->name, "lab"));
+    CU_ASSERT(n->n_ranks == 4 && n->cores == 16 && !strcmp(n->name, "lab"));
     CU_ASSERT(cl.link_bandwidth == 1.2e9);
     CU_ASSERT_DOUBLE_EQUAL(cl.link_latency, 30e-6, 1e-12);
     sw_cluster_free(&cl);
@@ -71,7 +71,7 @@ static bool same(const struct sw_cluster *a, const struct sw_cluster *b)
              x->host_total == y->host_total && x->host_bandwidth == y->host_bandwidth &&
              x->rank_bandwidth == y->rank_bandwidth && x->cpu_flops == y->cpu_flops &&
              x->bus_bandwidth == y->bus_bandwidth && x->disk_bandwidth == y->disk_bandwidth &&
-             x->disk_tier == y->disk_tier && x->n_ranks == y->n_ranks &&
+             x->disk_tier == y->disk_tier && x->cores == y->cores && x->n_ranks == y->n_ranks &&
              x->n_devices == y->n_devices;
         for (int d = 0; ok && d < x->n_devices; d++)
             ok = x->devices[d].free == y->devices[d].free &&
@@ -86,7 +86,7 @@ static void goes_both_ways(void)
 {
     static const char *const texts[] = {
         "2x(gpu:2x24G host:64G) + 1x(host:128G)",
-        "3x(host:1000000007 ranks:2 load:123456789B/s) local:7GB/s/1us",
+        "3x(host:1000000007 ranks:2 cores:5 load:123456789B/s) local:7GB/s/1us",
         ("2x(gpu:3x7777M/8G@271.828GB/s@3.14159TF gpu:80G host:1G/2G@99.9GB/s@33.3GB/s@0.7TF "
          "bus:31.5GB/s disk:0.9GB/s name:rack) + (host:1T) link:12.3GB/s/1.7us"),
     };
@@ -125,6 +125,7 @@ static void refuses(void)
         {"(gpu:0G host:64G)", "above 0"},
         {"(host:65G/64G)", "no more than the total"},
         {"(host:64G ranks:0)", "a number of ranks"},
+        {"(host:64G cores:0)", "a number of cores"},
         {"(host:64G cpu:3)", "gpu:, host:"},
         {"9999x(host:64G)", "a group"},
         {"(host:64G) link:fast", "a link"},

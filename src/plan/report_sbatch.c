@@ -1,0 +1,238 @@
+/* A plan as a Slurm job file: what its nodes are asked for, part by part, then the launch script.
+ */
+#include "plan/report.h"
+
+#include "base/units.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PARTS_MAX 128  /* of a job; Slurm's own limit */
+#define LOADER_CORES 4 /* of a rank whose layers are all on its GPU */
+#define BODY "# ---- what runs ----\n"
+#define GIB (1ull << 30)
+#define MIB (1ull << 20)
+
+extern const unsigned char sw_job_script[]; /* launch/slurm.sbatch; made by CMakeLists.txt */
+
+/* What one node of the plan needs. */
+struct need {
+    int ranks, gpus;
+    int cpus;     /* a rank; 0: all that there are */
+    uint64_t mib; /* of host memory */
+};
+
+/* Nodes [first, last] of the cluster, those of them with layers all alike. */
+struct part {
+    struct need need;
+    uint64_t room; /* MiB that all of its nodes have free */
+    int first, last, nodes;
+    int first_rank, last_rank, first_layer, last_layer;
+};
+
+/*
+ * Memory: what the ranks hold, and the reserve that the planner keeps of a node, are needed; a
+ * twentieth more is for what a job has beside its ranks, where the node has it.
+ */
+static uint64_t memory_of(const struct sw_report *r, const struct sw_node *node, uint64_t bytes)
+{
+    const uint64_t least = bytes + r->options->node_reserve;
+    uint64_t most = least + bytes / 20 + GIB / 4;
+    if (most > node->host_free)
+        most = node->host_free > least ? node->host_free : least;
+    const uint64_t unit = most > 8 * GIB ? GIB : 256 * MIB;
+    const uint64_t up = (most + unit - 1) / unit * unit;
+    const uint64_t down = most / unit * unit;
+    return (up <= node->host_free || down < least ? up : down) / MIB;
+}
+
+/* False: the node has no layers. */
+static bool need_of(const struct sw_report *r, const struct sw_job *job, int n, struct part *part)
+{
+    const struct sw_node *node = &r->cluster->nodes[n];
+    struct need *need = &part->need;
+    uint64_t bytes = 0;
+    bool computes = false;
+    *part = (struct part){
+        .first = n, .last = n, .nodes = 1, .first_rank = -1, .room = node->host_free / MIB};
+    for (int i = 0; i < r->plan->n_ranks; i++) {
+        const struct sw_stage *s = &r->plan->stages[i];
+        if (s->node != n || !s->count)
+            continue;
+        if (part->first_rank < 0) {
+            part->first_rank = i;
+            part->first_layer = s->first;
+        }
+        part->last_rank = i;
+        part->last_layer = s->first + s->count - 1;
+        need->ranks++;
+        need->gpus += s->device >= 0;
+        bytes += s->host.total;
+        computes = computes || s->n_host || s->n_disk;
+    }
+    if (!need->ranks)
+        return false;
+    need->mib = memory_of(r, node, bytes);
+    need->cpus = node->cores / need->ranks;
+    if (!computes && (!need->cpus || need->cpus > LOADER_CORES))
+        need->cpus = LOADER_CORES;
+    if (node->cores && !need->cpus)
+        need->cpus = 1;
+    if (job->threads)
+        need->cpus = job->threads;
+    return true;
+}
+
+/* Adds a node to a part, when it needs the same and has the memory for the larger of the two. */
+static bool join(struct part *part, const struct part *next)
+{
+    struct need *a = &part->need;
+    const struct need *b = &next->need;
+    const uint64_t mib = a->mib > b->mib ? a->mib : b->mib;
+    const uint64_t room = part->room < next->room ? part->room : next->room;
+    if (a->ranks != b->ranks || a->gpus != b->gpus || a->cpus != b->cpus ||
+        (a->mib != b->mib && mib > room))
+        return false;
+    a->mib = mib;
+    part->room = room;
+    part->last = next->last;
+    part->last_rank = next->last_rank;
+    part->last_layer = next->last_layer;
+    part->nodes++;
+    return true;
+}
+
+/* Ranks follow the parts, so only neighbours are joined. */
+static int parts_of(const struct sw_report *r, const struct sw_job *job, struct part *parts)
+{
+    int n = 0;
+    for (int i = 0; i < r->cluster->n_nodes; i++) {
+        struct part next;
+        if (!need_of(r, job, i, &next))
+            continue;
+        if (n > 0 && n <= PARTS_MAX && join(&parts[n - 1], &next))
+            continue;
+        if (n++ < PARTS_MAX)
+            parts[n - 1] = next;
+    }
+    return n;
+}
+
+/* "layer 3", "layers 3-8" */
+static const char *span(const char *what, int first, int last, char *out, size_t cap)
+{
+    if (first == last)
+        snprintf(out, cap, "%s %d", what, first);
+    else
+        snprintf(out, cap, "%ss %d-%d", what, first, last);
+    return out;
+}
+
+static void put_part(const struct sw_report *r, const struct part *p, struct sw_strbuf *out)
+{
+    const struct need *n = &p->need;
+    char ranks[32], layers[32];
+    const char *first = r->cluster->nodes[p->first].name, *last = r->cluster->nodes[p->last].name;
+    sw_strbuf_printf(out, "#\n# %s%s%s of the plan: %s, %s\n", first, p->nodes > 1 ? " to " : "",
+                     p->nodes > 1 ? last : "",
+                     span("rank", p->first_rank, p->last_rank, ranks, sizeof ranks),
+                     span("layer", p->first_layer, p->last_layer, layers, sizeof layers));
+    sw_strbuf_printf(out, "#SBATCH --nodes=%d\n#SBATCH --ntasks-per-node=%d\n", p->nodes, n->ranks);
+    if (n->gpus == n->ranks)
+        sw_strbuf_puts(out, "#SBATCH --gpus-per-task=1\n");
+    else if (n->gpus)
+        sw_strbuf_printf(out, "#SBATCH --gres=gpu:%d\n", n->gpus);
+    if (n->mib % 1024 == 0)
+        sw_strbuf_printf(out, "#SBATCH --mem=%lluG\n", (unsigned long long)n->mib / 1024);
+    else
+        sw_strbuf_printf(out, "#SBATCH --mem=%lluM\n", (unsigned long long)n->mib);
+    if (n->cpus)
+        sw_strbuf_printf(out, "#SBATCH --cpus-per-task=%d\n", n->cpus);
+    else
+        sw_strbuf_puts(out, "# the CPU computes here, so all cores; or --cpus-per-task=N\n"
+                            "#SBATCH --exclusive\n");
+    sw_strbuf_puts(out, "##SBATCH --time=12:00:00\n##SBATCH --partition=NAME\n");
+    if (n->gpus)
+        sw_strbuf_puts(out,
+                       "# the kind of GPU, as your site names it\n##SBATCH --constraint=NAME\n");
+}
+
+static void put_quoted(struct sw_strbuf *out, const char *text)
+{
+    sw_strbuf_puts(out, "'");
+    for (const char *c = text; *c; c++)
+        if (*c == '\'')
+            sw_strbuf_puts(out, "'\\''");
+        else
+            sw_strbuf_append(out, c, 1);
+    sw_strbuf_puts(out, "'");
+}
+
+static void put_head(const struct sw_report *r, const struct sw_job *job, const struct part *parts,
+                     int n, struct sw_strbuf *out)
+{
+    const struct sw_prediction *q = &r->plan->predicted;
+    int nodes = 0;
+    char size[16];
+    for (int i = 0; i < n; i++)
+        nodes += parts[i].nodes;
+    sw_strbuf_printf(
+        out,
+        "#!/bin/bash\n# %s by Spillway on %d node%s, %d rank%s; made by 'spillway plan "
+        "--sbatch'.\n",
+        job->name, nodes, nodes == 1 ? "" : "s", r->plan->n_stages,
+        r->plan->n_stages == 1 ? "" : "s");
+    sw_strbuf_printf(
+        out,
+        "# Predicted: %.3g tokens/s, loading %s.\n#\n#   sbatch FILE                    "
+        "  runs the command below\n#   sbatch FILE VERB MODEL …       runs this "
+        "one\n#\n",
+        q->tokens_per_s, sw_seconds_format(q->load_s, size, sizeof size));
+    sw_strbuf_printf(out,
+                     "# ##SBATCH lines are not read: with one # they are. Memory is that of a "
+                     "node.\n#SBATCH --job-name=%s\n#SBATCH --output=%%x-%%j.log\n",
+                     job->name);
+    sw_strbuf_puts(out, "# Two minutes before the time limit the ranks are asked to stop; then the "
+                        "job is queued again.\n#SBATCH --signal=B:USR1@120\n#SBATCH --requeue\n"
+                        "#SBATCH --open-mode=append\n");
+    if (n > 1)
+        sw_strbuf_printf(out,
+                         "# The nodes have different needs, so the job has %d parts; each has its "
+                         "own time and\n# partition. Such a job has no array, and mpirun sees its "
+                         "first part only.\n",
+                         n);
+    else
+        sw_strbuf_puts(out, "# Many inputs: a task each, with its number where %a stands in the "
+                            "command.\n##SBATCH --array=0-3\n");
+}
+
+static void put_command(const struct sw_job *job, struct sw_strbuf *out)
+{
+    sw_strbuf_puts(out, "\n# ---- what was planned ----\nmodel=");
+    put_quoted(out, job->model);
+    sw_strbuf_puts(out, "\n[ $# -gt 0 ] || set -- batch \"$model\" prompts.jsonl answers.jsonl\n");
+    if (job->options[0])
+        sw_strbuf_printf(out, "set -- \"$@\"%s\n", job->options);
+    sw_strbuf_puts(out, "\n");
+}
+
+enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_job *job,
+                                struct sw_strbuf *out)
+{
+    struct part parts[PARTS_MAX];
+    const char *body = strstr((const char *)sw_job_script, BODY);
+    const int n = parts_of(report, job, parts);
+    if (n > PARTS_MAX)
+        return sw_fail(SW_ENOFIT,
+                       "the plan has %d runs of nodes with different needs, a Slurm job at most %d "
+                       "parts; list nodes of a kind together in the cluster, or plan for fewer",
+                       n, PARTS_MAX);
+    put_head(report, job, parts, n, out);
+    for (int i = 0; i < n; i++) {
+        sw_strbuf_puts(out, i ? "#SBATCH hetjob\n" : "");
+        put_part(report, &parts[i], out);
+    }
+    put_command(job, out);
+    sw_strbuf_puts(out, body ? body : "");
+    return SW_OK;
+}
