@@ -1,6 +1,7 @@
 /* Owns the program's life: which verb, its exit code, the one place that ends the process. */
 #include "base/log.h"
 #include "cmd/options.h"
+#include "transport/transport.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,6 +61,9 @@ int main(int argc, char **argv)
     }
     if (status == SW_OK)
         status = sw_output_flush();
+    /* All ranks have the same command line: one complains. */
+    if (status == SW_EUSAGE && sw_transport_launch_rank() > 0)
+        sw_error_clear();
     if (status != SW_OK && *sw_error_message())
         sw_log(SW_LOG_ERROR, "%s", sw_error_message());
     return sw_status_exit_code(status);
