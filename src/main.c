@@ -1,5 +1,6 @@
 /* Owns the program's life: which verb, its exit code, the one place that ends the process. */
 #include "base/log.h"
+#include "base/version.h"
 #include "cmd/options.h"
 #include "transport/transport.h"
 
@@ -54,7 +55,7 @@ int main(int argc, char **argv)
         strcmp(argv[1], "help") == 0) {
         usage(stdout);
     } else if (strcmp(argv[1], "--version") == 0) {
-        printf("spillway %s (mpi)\n", SW_VERSION);
+        printf("spillway %s (mpi)\nsource %s\n", sw_version(), sw_source_id());
     } else {
         struct sw_call call = {0};
         status = run(argc, argv, &call);

@@ -1,52 +1,120 @@
 /* Owns the verb `probe`: what every rank sees and measures, as a table or as a cluster in JSON. */
 #include "probe/probe.h"
+#include "base/file.h"
 #include "base/log.h"
-#include "cmd/options.h"
+#include "cmd/session.h"
+#include "format/checkpoint.h"
+#include "probe/files.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define MEASURE_S 1.0
 
-/* Each warning as a log line of its own, beside the result. */
-static void log_warnings(const char *text)
+/* Each line as a log line of its own, beside the result. */
+static void log_lines(const char *text)
 {
     for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
         sw_log(SW_LOG_WARN, "%.*s", (int)strcspn(line, "\n"), line);
 }
 
-static enum sw_status report(const struct sw_call *call, const struct sw_probe *probe)
+static json_t *lines_json(const char *text)
+{
+    json_t *lines = json_array();
+    for (const char *line = text; line && *line; line += strcspn(line, "\n") + 1)
+        json_array_append_new(lines, json_stringn_nocheck(line, strcspn(line, "\n")));
+    return lines;
+}
+
+/* The cluster's object with what is wrong in it; `probe` NULL: there is no cluster. */
+static enum sw_status print_json(const struct sw_probe *probe, const char *problem)
 {
     struct sw_strbuf text = {0};
-    if (call->options.json)
+    if (probe)
         sw_cluster_to_json(&probe->cluster, &text);
-    else
+    json_t *root = probe ? json_loads(text.text ? text.text : "", 0, NULL) : json_object();
+    json_t *problems = lines_json(probe ? probe->problems : "");
+    sw_strbuf_free(&text);
+    if (problem)
+        json_array_append_new(problems, json_string_nocheck(problem));
+    if (!root || !problems) {
+        json_decref(root);
+        json_decref(problems);
+        return sw_fail(SW_ENOMEM, "no memory for the probe's report");
+    }
+    json_object_set_new(root, "warnings", lines_json(probe ? probe->warnings : ""));
+    json_object_set_new(root, "problems", problems);
+    return sw_json_print(root);
+}
+
+static enum sw_status report(const struct sw_call *call, const struct sw_probe *probe,
+                             const char *problem)
+{
+    struct sw_strbuf text = {0};
+    enum sw_status status = SW_OK;
+    if (call->options.json) {
+        status = print_json(probe, problem);
+    } else {
         sw_probe_table(probe, &text);
-    const enum sw_status status =
-        text.failed ? sw_fail(SW_ENOMEM, "no memory for the probe's report") : SW_OK;
-    if (status == SW_OK) {
-        fputs(text.text ? text.text : "", stdout);
-        if (text.length && text.text[text.length - 1] != '\n')
-            putchar('\n');
-        fflush(stdout);
-        log_warnings(probe->warnings);
-        sw_log(SW_LOG_INFO, "measured in %.1f s", probe->seconds);
+        if (text.failed)
+            status = sw_fail(SW_ENOMEM, "no memory for the probe's report");
+        else
+            fputs(text.text, stdout);
     }
     sw_strbuf_free(&text);
+    SW_TRY(status);
+    fflush(stdout);
+    log_lines(probe->warnings);
+    sw_log(SW_LOG_INFO, "measured in %.1f s", probe->seconds);
+    return SW_OK;
+}
+
+/* A directory needs no weights here: the verbs that read them are stricter. */
+static enum sw_status open_files(const char *path, struct sw_tensors *tensors)
+{
+    int file;
+    if (sw_file_is_directory(path))
+        return sw_checkpoint_exists(path) ? sw_checkpoint_open(path, tensors) : SW_OK;
+    if (!sw_file_exists(path))
+        return sw_fail(SW_EINPUT, "%s: no such model", path);
+    return sw_tensors_add_file(tensors, path, 0, &file);
+}
+
+/* All ranks; the same on all. */
+static enum sw_status compare_files(const struct sw_call *call, struct sw_transport *t)
+{
+    struct sw_tensors tensors = {0};
+    if (!call->n_arguments)
+        return SW_OK;
+    const char *path = call->arguments[0];
+    const enum sw_status status = sw_files_same(t, path, &tensors, open_files(path, &tensors));
+    sw_tensors_free(&tensors);
     return status;
 }
 
+/* What is wrong ends the verb, but after all else has been looked at and printed. */
 static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
 {
     struct sw_probe probe;
+    char problem[SW_ERROR_MAX] = "";
     const struct sw_probe_options options = {
         .seconds = MEASURE_S,
         .threads = call->options.threads,
         .format = call->options.weights == SW_OTHER ? SW_BF16 : call->options.weights,
         .path = call->n_arguments ? call->arguments[0] : NULL,
+        .reach = true,
     };
+    const enum sw_status files = compare_files(call, t);
+    if (files != SW_OK)
+        snprintf(problem, sizeof problem, "%s", sw_error_message());
     SW_TRY(sw_probe_run(t, &options, &probe));
-    const enum sw_status status = t->rank == 0 ? report(call, &probe) : SW_OK;
+    enum sw_status status = SW_OK;
+    if (t->rank == 0)
+        status = report(call, &probe, files == SW_OK ? NULL : problem);
+    if (status == SW_OK && files != SW_OK)
+        status = sw_fail(files, "%s", problem);
+    if (status == SW_OK && probe.problems[0])
+        status = sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(probe.problems, "\n"), probe.problems);
     sw_probe_free(&probe);
     return status;
 }
@@ -55,8 +123,16 @@ static enum sw_status probe(struct sw_call *call)
 {
     struct sw_transport *t;
     const struct sw_transport_options options = {.silence_s = call->options.timeout};
-    SW_TRY(sw_transport_open(&options, &t));
-    return sw_transport_finish(t, probe_all(call, t));
+    const enum sw_status status = sw_transport_open(&options, &t);
+    if (status == SW_OK)
+        return sw_transport_finish(t, probe_all(call, t));
+    if (call->options.json && sw_error_message()[0]) {
+        char problem[SW_ERROR_MAX];
+        snprintf(problem, sizeof problem, "%s", sw_error_message());
+        SW_TRY(print_json(NULL, problem));
+        (void)sw_fail(status, "%s", problem);
+    }
+    return status;
 }
 
 static const struct sw_option own[] = {
@@ -74,8 +150,13 @@ const struct sw_verb sw_verb_probe = {
     .max_arguments = 1,
     .summary = "say what every rank has: free memory, measured speeds, links",
     .description =
-        "Takes about a second. With MODEL, the disk that holds it is measured too. --json prints\n"
-        "a cluster that 'spillway plan --cluster FILE' takes.\n\n"
+        "Takes about two seconds. With MODEL, the disk that holds it is measured too, and its "
+        "files\n"
+        "are compared between the hosts. Finds what a run would fail on, before it loads: other\n"
+        "programs or models on some hosts, networks that do not join them, a GPU seen by two "
+        "ranks,\n"
+        "little /dev/shm. --json prints a cluster that 'spillway plan --cluster FILE' takes, with\n"
+        "\"warnings\" and \"problems\"; a problem is exit code 3 or 5.\n\n"
         "  mpirun --hostfile hostfiles/lab --bind-to none spillway probe\n"
         "  mpirun --hostfile hostfiles/lab --bind-to none spillway probe --json opt-66b > lab.json",
     .groups = groups,

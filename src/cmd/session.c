@@ -6,6 +6,7 @@
 #include "base/strbuf.h"
 #include "base/units.h"
 #include "format/checkpoint.h"
+#include "probe/files.h"
 
 #include <assert.h>
 #include <signal.h>
@@ -81,7 +82,8 @@ enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out)
                                              : SW_LOG_INFO,
                      s->transport->rank > 0 ? s->transport->rank : -1, /* rank 0 speaks for all */
                      s->transport->ranks[s->transport->rank].host);
-    return open_model(s);
+    const enum sw_status opened = open_model(s);
+    return sw_files_same(s->transport, call->arguments[0], &s->tensors, opened);
 }
 
 bool sw_session_leads(const struct sw_session *s)
@@ -303,6 +305,9 @@ enum sw_status sw_session_start(struct sw_session *s, int positions)
         return SW_OK;
     SW_TRY(sw_probe_run(s->transport, &probe, &s->probe));
     s->probed = true;
+    if (s->probe.problems[0])
+        return sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(s->probe.problems, "\n"),
+                       s->probe.problems);
     SW_TRY(agree(s, positions));
     if (s->slices[s->transport->rank].count > 0)
         SW_TRY(open_backend(s));

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #define PATH_CAP 1024
 #define SMALL_FILE (64 << 10)
@@ -183,5 +184,11 @@ enum sw_status sw_memory_read(const char *root, struct sw_host_memory *out)
     struct statvfs shm;
     snprintf(path, sizeof path, "%s/dev/shm", root);
     out->shm_free = statvfs(path, &shm) == 0 ? (uint64_t)shm.f_bavail * shm.f_frsize : 0;
+    struct rlimit lock;
+    out->lock_limit = getrlimit(RLIMIT_MEMLOCK, &lock) == 0 && lock.rlim_cur != RLIM_INFINITY
+                          ? (uint64_t)lock.rlim_cur
+                          : UINT64_MAX;
+    snprintf(path, sizeof path, "%s/dev/infiniband", root);
+    out->infiniband = access(path, F_OK) == 0;
     return SW_OK;
 }

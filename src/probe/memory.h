@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct sw_host_memory {
@@ -17,6 +18,8 @@ struct sw_host_memory {
     char cgroup[192];
     uint64_t address_free; /* left of RLIMIT_AS; UINT64_MAX: no limit */
     uint64_t shm_free;     /* in /dev/shm, where ranks of a node exchange messages */
+    uint64_t lock_limit;   /* RLIMIT_MEMLOCK; UINT64_MAX: none. What InfiniBand pins is below it */
+    bool infiniband;       /* the machine has such a network (/dev/infiniband) */
 };
 
 /* `root` is "" on a real machine; tests give the path of a tree with proc/ and sys/ in it. */

@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "base/pool.h"
+#include "base/version.h"
 #include "probe/gpu.h"
 
 #include <stdio.h>
@@ -24,28 +25,52 @@
 static enum sw_status look(const struct sw_probe_options *options, struct sw_probe_rank *card)
 {
     const char *root = options->root ? options->root : "";
-    snprintf(card->version, sizeof card->version, "%s", SW_VERSION);
+    snprintf(card->version, sizeof card->version, "%s", sw_version());
     sw_cpu_name_read(root, card->cpu, sizeof card->cpu);
     card->isa = (int32_t)sw_cpu_isa();
     SW_TRY(sw_cpu_share_read(&card->cores));
     return sw_memory_read(root, &card->memory);
 }
 
-/* GPUs of a node are dealt out in order: the node's i-th rank drives the i-th. */
-static enum sw_status take_device(const struct sw_transport *t, struct sw_probe_rank *card)
+/* What GPUs this rank sees: *gpus (card->n_seen), caller frees. */
+static enum sw_status see_devices(const char *root, struct sw_probe_rank *card,
+                                  struct sw_gpu **gpus)
 {
-    struct sw_device *devices = calloc(SW_MAX_DEVICES, sizeof *devices);
-    int n = 0, local = 0;
-    if (!devices)
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    int n = 0;
+    *gpus = calloc(SW_MAX_DEVICES, sizeof **gpus);
+    if (!*gpus)
         return sw_fail(SW_ENOMEM, "no memory for the list of GPUs");
-    for (int i = 0; i < t->rank; i++)
-        local += t->ranks[i].node == t->ranks[t->rank].node;
-    const enum sw_status status = sw_gpu_list(devices, &n);
-    card->n_devices = 0;
-    if (status == SW_OK && local < n)
-        card->devices[card->n_devices++] = devices[local];
-    free(devices);
-    return status;
+    SW_TRY(sw_gpu_list(*gpus, &n));
+    card->n_seen = n;
+    for (int i = 0; i < n; i++)
+        memcpy(card->seen[i], (*gpus)[i].bus, SW_GPU_BUS);
+    snprintf(card->visible, sizeof card->visible, "%s", visible ? visible : "");
+    card->n_unused = sw_gpu_unused(root);
+    return SW_OK;
+}
+
+/* Once all ranks' cards are known. */
+static enum sw_status take_device(const struct sw_probe *probe, int rank, const struct sw_gpu *gpus,
+                                  struct sw_probe_rank *card)
+{
+    int *choice = malloc((size_t)probe->n_ranks * sizeof *choice);
+    if (!choice)
+        return sw_fail(SW_ENOMEM, "no memory for %d ranks", probe->n_ranks);
+    sw_probe_deal(probe, choice);
+    if (choice[rank] >= 0)
+        card->devices[card->n_devices++] = gpus[choice[rank]].device;
+    free(choice);
+    return SW_OK;
+}
+
+/* Adds what the networks between hosts lack to the warnings. */
+static enum sw_status try_networks(struct sw_transport *t, struct sw_probe *probe)
+{
+    struct sw_strbuf text = {0};
+    SW_TRY(sw_probe_reach(t, &text));
+    probe->warnings = text.text;
+    return SW_OK;
 }
 
 /* Cards of all ranks to all ranks. A card of another size is another program's. */
@@ -66,7 +91,7 @@ static enum sw_status exchange(struct sw_transport *t, const struct sw_probe_ran
             status = sw_fail(SW_EUSAGE,
                              "%s runs another version of this program than rank 0 (%s); "
                              "install the same one on all hosts",
-                             sw_transport_name(t, i, name, sizeof name), SW_VERSION);
+                             sw_transport_name(t, i, name, sizeof name), sw_version());
         }
         if (status == SW_OK)
             memcpy(&cards[i], blocks[i], sizeof *card);
@@ -87,7 +112,7 @@ static enum sw_status exchange(struct sw_transport *t, const struct sw_probe_ran
         return sw_fail(SW_EUSAGE,
                        "rank 0 runs another version of this program than rank %d (%s); "
                        "install the same one on all hosts",
-                       t->rank, SW_VERSION);
+                       t->rank, sw_version());
     }
     free(probe->ranks);
     probe->ranks = all;
@@ -194,11 +219,16 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
         return sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
     memcpy(out->places, t->ranks, (size_t)t->size * sizeof *out->places);
     /* Free memory is read before anything is allocated to measure with. */
+    struct sw_gpu *gpus = NULL;
     enum sw_status status = look(options, &card);
     if (status == SW_OK)
-        status = take_device(t, &card);
+        status = see_devices(options->root ? options->root : "", &card, &gpus);
     if (status == SW_OK)
         status = exchange(t, &card, out);
+    if (status == SW_OK)
+        status = take_device(out, t->rank, gpus, &card);
+    if (status == SW_OK && options->reach && t->n_nodes > 1)
+        status = try_networks(t, out);
     if (status == SW_OK)
         status = measure(t, options, out, &card);
     if (status == SW_OK)
@@ -207,6 +237,7 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
         status = sw_probe_cluster(out);
     if (status == SW_OK)
         status = sw_probe_warn(out);
+    free(gpus);
     out->seconds = sw_clock() - begin;
     if (status != SW_OK)
         sw_probe_free(out);
@@ -218,6 +249,7 @@ void sw_probe_free(struct sw_probe *probe)
     free(probe->ranks);
     free(probe->places);
     free(probe->warnings);
+    free(probe->problems);
     sw_cluster_free(&probe->cluster);
     memset(probe, 0, sizeof *probe);
 }

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/strbuf.h"
 #include "plan/cluster.h"
+#include "probe/gpu.h"
 #include "probe/measure.h"
 #include "probe/memory.h"
 #include "transport/transport.h"
@@ -18,6 +19,7 @@ struct sw_probe_options {
     int threads; /* per rank; 0: one per core the rank may use, shared out where ranks overlap */
     enum sw_dtype format; /* of the weights whose products are measured */
     const char *path;     /* model to measure the disk with; NULL: not measured */
+    bool reach;           /* try every network between the hosts (half a second) */
     const char *root;     /* of /proc and /sys; NULL: "" (the machine's own) */
 };
 
@@ -32,8 +34,12 @@ struct sw_probe_rank {
     double read_bandwidth; /* bytes per second while all ranks of the node read */
     double alone_bandwidth; /* … while this one reads alone; 0: not measured (first on a node is) */
     double flops;           /* per second, all ranks of the node at it */
-    double disk_bandwidth;               /* likewise; 0: not measured */
-    double link_latency, link_bandwidth; /* to the next rank; 0: not measured */
+    double disk_bandwidth;                 /* likewise; 0: not measured */
+    double link_latency, link_bandwidth;   /* to the next rank; 0: not measured */
+    int32_t n_seen;                        /* GPUs that this rank sees */
+    char seen[SW_MAX_DEVICES][SW_GPU_BUS]; /* (n_seen) their places on the bus */
+    char visible[64];                      /* CUDA_VISIBLE_DEVICES as this rank has it; "": unset */
+    int32_t n_unused;                      /* GPUs that this build cannot use */
     int32_t n_devices;
     struct sw_device devices[8]; /* that this rank drives */
 };
@@ -44,6 +50,7 @@ struct sw_probe {
     struct sw_transport_rank *places; /* (n_ranks) host and node */
     struct sw_cluster cluster;        /* ranks in order; the same on every rank */
     char *warnings;                   /* one a line, "" when there are none */
+    char *problems;                   /* likewise: what a run would fail on (SW_EDEVICE) */
     double seconds;                   /* it took */
 };
 
@@ -65,7 +72,16 @@ enum sw_status sw_probe_cores(const struct sw_probe *probe, int rank, bool alone
 
 /* From the cards: nodes, memory, speeds, links (what a test can call without a machine). */
 enum sw_status sw_probe_cluster(struct sw_probe *probe);
-/* Fills probe->warnings. */
+/* The index in seen[] of the GPU that each rank drives, -1: none; choice (n_ranks). deal.c */
+void sw_probe_deal(const struct sw_probe *probe, int *choice);
+/* Appends ranks that were shown no GPU but others' own, a line each. */
+void sw_probe_deal_problems(const struct sw_probe *probe, const int *choice, struct sw_strbuf *out);
+/*
+ * All ranks call it: which networks of a host cannot be reached from another, a line each, appended
+ * to `out` on every rank; nothing when Open MPI has been told which to use. reach.c
+ */
+enum sw_status sw_probe_reach(struct sw_transport *t, struct sw_strbuf *out);
+/* Fills probe->warnings and probe->problems; what is there stays, and comes first. */
 enum sw_status sw_probe_warn(struct sw_probe *probe);
 /* The table: one row a rank. */
 void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out);

@@ -10,7 +10,8 @@
 
 #define SHM_LOW                                                                                    \
     (64u << 20) /* bytes free in /dev/shm for each rank of a node, below it: a warning */
-#define SWAP_LOW (64u << 20) /* less swap in use is nothing to speak of */
+#define LOCK_LOW (1ull << 30) /* bytes that may be locked, below it: a warning */
+#define SWAP_LOW (64u << 20)  /* less swap in use is nothing to speak of */
 
 static int first_rank_of(const struct sw_probe *probe, int node)
 {
@@ -81,6 +82,16 @@ static void warn_memory(const struct sw_probe *probe, int node, struct sw_strbuf
                          "%s: only %s free in /dev/shm, through which its %d ranks talk; "
                          "make it larger (in a container: --shm-size=1g)\n",
                          host, sw_size_format(m->shm_free, a, sizeof a), ranks);
+    if ((m->infiniband || probe->ranks[first].n_devices) && m->lock_limit < LOCK_LOW)
+        sw_strbuf_printf(out,
+                         "%s: a process may lock %s of memory (ulimit -l), which is little for "
+                         "InfiniBand and GPUs; set memlock to unlimited in "
+                         "/etc/security/limits.conf and for slurmd (LimitMEMLOCK=infinity)\n",
+                         host, sw_size_format(m->lock_limit, a, sizeof a));
+    if (probe->ranks[first].n_unused)
+        sw_strbuf_printf(
+            out, "%s: its %d GPU%s not used: this build computes on the CPU (no CUDA)\n", host,
+            probe->ranks[first].n_unused, probe->ranks[first].n_unused == 1 ? " is" : "s are");
 }
 
 static void warn_alike(const struct sw_probe *probe, struct sw_strbuf *out)
@@ -119,9 +130,15 @@ static void warn_alike(const struct sw_probe *probe, struct sw_strbuf *out)
 
 enum sw_status sw_probe_warn(struct sw_probe *probe)
 {
-    struct sw_strbuf text = {0};
+    struct sw_strbuf text = {0}, bad = {0};
     int nodes = 0;
-    sw_strbuf_puts(&text, "");
+    int *choice = malloc((size_t)probe->n_ranks * sizeof *choice);
+    sw_strbuf_puts(&text, probe->warnings ? probe->warnings : "");
+    sw_strbuf_puts(&bad, probe->problems ? probe->problems : "");
+    if (choice) {
+        sw_probe_deal(probe, choice);
+        sw_probe_deal_problems(probe, choice, &bad);
+    }
     warn_alike(probe, &text);
     for (int i = 0; i < probe->n_ranks; i++)
         if (probe->places[i].node >= nodes)
@@ -130,11 +147,18 @@ enum sw_status sw_probe_warn(struct sw_probe *probe)
         warn_cores(probe, node, &text);
         warn_memory(probe, node, &text);
     }
-    if (text.failed)
+    const bool failed = text.failed || bad.failed || !choice;
+    free(choice);
+    if (failed) {
+        sw_strbuf_free(&text);
+        sw_strbuf_free(&bad);
         return sw_fail(SW_ENOMEM, "no memory for the probe's report");
+    }
     free(probe->warnings);
-    probe->warnings = text.text ? text.text : calloc(1, 1);
-    return probe->warnings ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the probe's report");
+    free(probe->problems);
+    probe->warnings = text.text;
+    probe->problems = bad.text;
+    return SW_OK;
 }
 
 /* "12.3", or "-" when it was not measured. */

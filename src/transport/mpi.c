@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "transport/local.h"
+#include "transport/start.h"
 
 #include <mpi.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #define INLINE_MAX (64 << 10)
+#define START_S 60.0          /* ranks that have not met by then do not meet */
 #define PIECE_MAX (256 << 20) /* MPI counts are int */
 #define IDLE_MAX (64u << 20)  /* bytes of send buffers kept for reuse */
 
@@ -360,6 +362,9 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     int provided, rank, size, first;
     MPI_Comm comm, node;
     prefer_eager();
+    SW_TRY(sw_start_check());
+    struct sw_start_watch *watch =
+        sw_start_watch_begin(options && options->silence_s > 0 ? options->silence_s : START_S);
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)
         return sw_fail(SW_EDEVICE, "MPI_Init failed; is Open MPI installed alike on all hosts?");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -367,6 +372,12 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &size);
+    const enum sw_status same = sw_start_same(comm);
+    sw_start_watch_end(watch);
+    if (same != SW_OK) {
+        MPI_Finalize();
+        return same;
+    }
     MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);
     first = rank;
     MPI_Bcast(&first, 1, MPI_INT, 0, node);

@@ -1,0 +1,214 @@
+/*
+ * Owns the trial of the networks between hosts: the first rank of every host listens, the others
+ * try each of its addresses. A network that is there but joins nobody is what Open MPI may choose.
+ */
+#include "base/clock.h"
+#include "probe/probe.h"
+
+#include "transport/network.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define PATIENCE_S 0.5
+#define HOSTS_MAX 64 /* more are not tried: it is every host with every other */
+
+/* What the first rank of a host tells all; plain bytes. */
+struct door {
+    int32_t port, n; /* port 0: nobody listens (not the first rank, or no socket) */
+    struct sw_interface interfaces[SW_INTERFACES_MAX];
+};
+
+static int listen_somewhere(int32_t *port)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET};
+    socklen_t length = sizeof any;
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    *port = 0;
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (struct sockaddr *)&any, sizeof any) == 0 && listen(fd, HOSTS_MAX * 4) == 0 &&
+        getsockname(fd, (struct sockaddr *)&any, &length) == 0)
+        *port = ntohs(any.sin_port);
+    return fd;
+}
+
+/* All ranks' blocks of equal size to all ranks: *all (size * bytes), caller frees. */
+static enum sw_status share(struct sw_transport *t, const void *mine, size_t bytes, char **all)
+{
+    const size_t size = (size_t)t->size;
+    void **blocks = calloc(size, sizeof *blocks);
+    size_t *lengths = calloc(size, sizeof *lengths);
+    char *together = calloc(size, bytes);
+    enum sw_status status = blocks && lengths && together
+                                ? sw_transport_gather(t, mine, bytes, blocks, lengths)
+                                : sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
+    for (size_t r = 0; blocks && r < size; r++) {
+        if (status == SW_OK && t->rank == 0 && lengths[r] == bytes)
+            memcpy(together + r * bytes, blocks[r], bytes);
+        free(blocks[r]);
+    }
+    free(blocks);
+    free(lengths);
+    void *block = together;
+    size_t length = size * bytes;
+    if (status == SW_OK)
+        status = sw_transport_broadcast(t, 0, &block, &length);
+    if (status != SW_OK || block != together)
+        free(together);
+    if (status == SW_OK && length != size * bytes) {
+        free(block);
+        return sw_fail(SW_EPEER, "the ranks do not run the same program");
+    }
+    *all = status == SW_OK ? block : NULL;
+    return status;
+}
+
+/* Starts to connect; -1: refused at once. */
+static int knock(uint32_t address, int port)
+{
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = address};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof to) != 0 &&
+        errno != EINPROGRESS) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static bool opened(int fd)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
+}
+
+/* reached (size, SW_INTERFACES_MAX): 1 where this rank got to that address of that rank's host. */
+static enum sw_status try_doors(const struct sw_transport *t, const struct door *doors,
+                                char *reached)
+{
+    const size_t most = (size_t)t->size * SW_INTERFACES_MAX;
+    struct pollfd *tries = malloc(most * sizeof *tries);
+    size_t *which = malloc(most * sizeof *which), n = 0, open = 0;
+    if (!tries || !which) {
+        free(tries);
+        free(which);
+        return sw_fail(SW_ENOMEM, "no memory to try %d ranks' networks", t->size);
+    }
+    for (int r = 0; r < t->size; r++)
+        for (int i = 0; doors[r].port && r != t->rank && i < doors[r].n; i++) {
+            const int fd = knock(doors[r].interfaces[i].address, doors[r].port);
+            if (fd < 0)
+                continue;
+            which[n] = (size_t)r * SW_INTERFACES_MAX + (size_t)i;
+            tries[n++] = (struct pollfd){.fd = fd, .events = POLLOUT};
+        }
+    const double until = sw_clock() + PATIENCE_S;
+    for (open = n; open > 0 && sw_clock() < until;) {
+        poll(tries, n, 20);
+        for (size_t i = 0; i < n; i++)
+            if (tries[i].fd >= 0 && tries[i].revents) {
+                reached[which[i]] = opened(tries[i].fd);
+                close(tries[i].fd);
+                tries[i].fd = -1;
+                open--;
+            }
+    }
+    for (size_t i = 0; i < n; i++)
+        if (tries[i].fd >= 0)
+            close(tries[i].fd);
+    free(tries);
+    free(which);
+    return SW_OK;
+}
+
+/* The network of rank 0's host that every other host reaches, as an advice; "" when there is none.
+ */
+static void good_network(const struct sw_transport *t, const struct door *doors,
+                         const char *reached, char *out, size_t cap)
+{
+    *out = 0;
+    for (int i = 0; i < doors[0].n && !*out; i++) {
+        bool all = true;
+        for (int from = 1; from < t->size; from++)
+            all =
+                all && (!doors[from].port ||
+                        reached[((size_t)from * (size_t)t->size) * SW_INTERFACES_MAX + (size_t)i]);
+        if (all)
+            sw_network_of(&doors[0].interfaces[i], out, cap);
+    }
+}
+
+static void report(const struct sw_transport *t, const struct door *doors, const char *reached,
+                   struct sw_strbuf *out)
+{
+    char good[32];
+    good_network(t, doors, reached, good, sizeof good);
+    for (int r = 0; r < t->size; r++)
+        for (int i = 0; doors[r].port && i < doors[r].n; i++) {
+            struct sw_strbuf from = {0}, what = {0};
+            for (int k = 0; k < t->size; k++)
+                if (k != r && doors[k].port &&
+                    !reached[((size_t)k * (size_t)t->size + (size_t)r) * SW_INTERFACES_MAX +
+                             (size_t)i])
+                    sw_strbuf_printf(&from, "%s%s", from.length ? ", " : "", t->ranks[k].host);
+            sw_network_describe(&doors[r].interfaces[i], 1, &what);
+            if (from.length)
+                sw_strbuf_printf(out,
+                                 "%s: its network %s is not reached from %s; Open MPI may try it",
+                                 t->ranks[r].host, what.text ? what.text : "", from.text);
+            if (from.length && good[0])
+                sw_strbuf_printf(
+                    out, ": keep to one that joins all, mpirun --mca btl_tcp_if_include %s", good);
+            sw_strbuf_puts(out, from.length ? "\n" : "");
+            sw_strbuf_free(&from);
+            sw_strbuf_free(&what);
+        }
+}
+
+static bool first_on_node(const struct sw_transport *t)
+{
+    for (int i = 0; i < t->rank; i++)
+        if (t->ranks[i].node == t->ranks[t->rank].node)
+            return false;
+    return true;
+}
+
+enum sw_status sw_probe_reach(struct sw_transport *t, struct sw_strbuf *out)
+{
+    struct door mine = {0};
+    char *doors = NULL, *all = NULL;
+    const size_t bytes = (size_t)t->size * SW_INTERFACES_MAX;
+    if (t->n_nodes < 2 || t->n_nodes > HOSTS_MAX || getenv("OMPI_MCA_btl_tcp_if_include"))
+        return SW_OK;
+    int fd = -1;
+    if (first_on_node(t)) {
+        fd = listen_somewhere(&mine.port);
+        mine.n = sw_network_list(mine.interfaces, SW_INTERFACES_MAX);
+    }
+    char *reached = calloc(1, bytes);
+    enum sw_status status = reached ? share(t, &mine, sizeof mine, &doors)
+                                    : sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
+    if (status == SW_OK && mine.port)
+        status = try_doors(t, (const struct door *)(const void *)doors, reached);
+    if (status == SW_OK)
+        status = share(t, reached, bytes, &all); /* all have tried before anybody closes its door */
+    if (fd >= 0)
+        close(fd);
+    if (status == SW_OK)
+        report(t, (const struct door *)(const void *)doors, all, out);
+    free(doors);
+    free(all);
+    free(reached);
+    return status;
+}

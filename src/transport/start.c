@@ -1,0 +1,173 @@
+/* Owns the looks before and while MPI starts, and the thread that ends a start that hangs. */
+#include "transport/start.h"
+
+#include "base/log.h"
+#include "transport/network.h"
+#include "transport/transport.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHM_OF_A_RANK (6ull << 20) /* Open MPI 4.1 (vader): 4 MiB, and small things */
+#define TOLD_RANKS 16              /* so many ranks say what their hosts have */
+
+static int number_of(const char *variable, int otherwise)
+{
+    const char *text = getenv(variable);
+    return text ? atoi(text) : otherwise;
+}
+
+/* Ranks in the job, on this host, and which of these we are; 0, 0 and -1 when no launcher says. */
+struct launched {
+    int ranks, here, local;
+};
+
+static struct launched launched(void)
+{
+    if (getenv("OMPI_COMM_WORLD_SIZE"))
+        return (struct launched){number_of("OMPI_COMM_WORLD_SIZE", 0),
+                                 number_of("OMPI_COMM_WORLD_LOCAL_SIZE", 0),
+                                 number_of("OMPI_COMM_WORLD_LOCAL_RANK", -1)};
+    const int ranks = number_of("SLURM_STEP_NUM_TASKS", 0);
+    const int nodes = number_of("SLURM_STEP_NUM_NODES", 0);
+    return (struct launched){ranks, nodes > 0 ? (ranks + nodes - 1) / nodes : 0,
+                             number_of("SLURM_LOCALID", -1)};
+}
+
+static enum sw_status check_network(const struct sw_interface *interfaces, int n)
+{
+    char host[SW_HOST_MAX] = "this host";
+    struct sw_strbuf text = {0};
+    if (getenv("OMPI_MCA_btl_tcp_if_include"))
+        return SW_OK; /* somebody knows better */
+    for (int i = 0; i < n; i++)
+        if (!sw_network_is_bridge(&interfaces[i]))
+            return SW_OK;
+    gethostname(host, sizeof host - 1);
+    sw_network_describe(interfaces, n, &text);
+    (void)sw_fail(
+        SW_EDEVICE,
+        "%s has no network that the job's other hosts could reach (it has: %s); bring its "
+        "network up, or say which one it is: OMPI_MCA_btl_tcp_if_include=NAME",
+        host, text.text ? text.text : "");
+    sw_strbuf_free(&text);
+    return SW_EDEVICE;
+}
+
+static enum sw_status check_shm(int ranks)
+{
+    struct statvfs shm;
+    char host[SW_HOST_MAX] = "this host";
+    if (statvfs("/dev/shm", &shm) != 0)
+        return SW_OK; /* Open MPI has other places */
+    const unsigned long long free_bytes = (unsigned long long)shm.f_bavail * shm.f_frsize;
+    if (free_bytes >= SHM_OF_A_RANK * (unsigned long long)ranks)
+        return SW_OK;
+    gethostname(host, sizeof host - 1);
+    return sw_fail(
+        SW_EDEVICE,
+        "%s has %.1f MiB free in /dev/shm, through which its %d ranks talk, and they need "
+        "%llu MiB: make it larger (mount -o remount,size=1g /dev/shm; in a container "
+        "--shm-size=1g), or remove what other jobs have left there",
+        host, (double)free_bytes / (1 << 20), ranks,
+        SHM_OF_A_RANK * (unsigned long long)ranks >> 20);
+}
+
+enum sw_status sw_start_check(void)
+{
+    const struct launched l = launched();
+    struct sw_interface interfaces[SW_INTERFACES_MAX];
+    enum sw_status status = SW_OK;
+    if (l.here > 0 && l.ranks > l.here)
+        status = check_network(interfaces, sw_network_list(interfaces, SW_INTERFACES_MAX));
+    if (status == SW_OK && l.here > 1)
+        status = check_shm(l.here);
+    if (status != SW_OK && l.local > 0)
+        sw_error_clear();
+    return status;
+}
+
+struct sw_start_watch {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    double seconds;
+    bool over;
+};
+
+static void say_networks(int rank, double seconds)
+{
+    struct sw_interface interfaces[SW_INTERFACES_MAX];
+    struct sw_strbuf text = {0};
+    char host[SW_HOST_MAX] = "?", network[32] = "NETWORK";
+    const int n = sw_network_list(interfaces, SW_INTERFACES_MAX);
+    gethostname(host, sizeof host - 1);
+    sw_network_describe(interfaces, n, &text);
+    for (int i = n - 1; i >= 0; i--)
+        if (!sw_network_is_bridge(&interfaces[i]))
+            sw_network_of(&interfaces[i], network, sizeof network);
+    if (rank == 0)
+        sw_log(
+            SW_LOG_ERROR,
+            "the ranks have not reached each other in %.3g s. Networks of %s, where rank 0 is: "
+            "%s. Name one that joins all hosts, such as mpirun --mca btl_tcp_if_include %s (with "
+            "srun: export OMPI_MCA_btl_tcp_if_include=%s), and see that no firewall closes its "
+            "ports; --timeout N waits longer",
+            seconds, host, text.text, network, network);
+    else if (rank < TOLD_RANKS)
+        sw_log(SW_LOG_WARN, "networks of %s, where rank %d is: %s", host, rank, text.text);
+    sw_strbuf_free(&text);
+}
+
+static void *watch_start(void *context)
+{
+    struct sw_start_watch *w = context;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)w->seconds + 1;
+    pthread_mutex_lock(&w->lock);
+    while (!w->over && pthread_cond_timedwait(&w->wake, &w->lock, &until) != ETIMEDOUT)
+        ;
+    const bool over = w->over;
+    pthread_mutex_unlock(&w->lock);
+    if (over)
+        return NULL;
+    const int rank = sw_transport_launch_rank();
+    say_networks(rank, w->seconds);
+    fflush(NULL);
+    sleep(rank == 0 ? 1 : 3); /* the others' lines; and rank 0's exit code is the job's */
+    _exit(sw_status_exit_code(SW_EDEVICE));
+}
+
+struct sw_start_watch *sw_start_watch_begin(double seconds)
+{
+    struct sw_start_watch *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    w->seconds = seconds;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    if (pthread_create(&w->thread, NULL, watch_start, w) == 0)
+        return w;
+    free(w);
+    return NULL;
+}
+
+void sw_start_watch_end(struct sw_start_watch *w)
+{
+    if (!w)
+        return;
+    pthread_mutex_lock(&w->lock);
+    w->over = true;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    pthread_join(w->thread, NULL);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->wake);
+    free(w);
+}

@@ -1,0 +1,40 @@
+/*
+ * What is looked at while a job of several ranks starts: whether MPI can work here at all, whether
+ * the ranks come together in time, whether they are the same program. Each would otherwise end in
+ * a hang or in a message of MPI's own that names no remedy.
+ */
+#ifndef SW_TRANSPORT_START_H
+#define SW_TRANSPORT_START_H
+
+#include "base/status.h"
+
+#include <mpi.h>
+
+/*
+ * Before MPI_Init. SW_EDEVICE: ranks are on other hosts and this one has no network interface that
+ * they could reach, or /dev/shm is too small for the ranks of this host. One rank of a host says
+ * so.
+ */
+enum sw_status sw_start_check(void);
+
+/*
+ * From before MPI_Init until the ranks have heard of each other: when that takes longer than
+ * `seconds`, every rank says which networks its host has, rank 0 what is wrong, and the process
+ * ends with exit code 5. Nothing else could end it: MPI waits for ever inside MPI_Init and the
+ * first message.
+ */
+struct sw_start_watch;
+struct sw_start_watch *sw_start_watch_begin(double seconds);
+void sw_start_watch_end(struct sw_start_watch *watch);
+
+/*
+ * The first message of all, in a form that never changes. SW_EDEVICE on every rank when not all are
+ * the same program on the same MPI library; the error slot names hosts and versions on rank 0.
+ */
+enum sw_status sw_start_same(MPI_Comm comm);
+
+/* What sw_start_same finds in the ranks' texts: "HOST\nVERSION\nSOURCE\nMPI LIBRARY", (size). */
+#define SW_HELLO_BYTES 256
+enum sw_status sw_hello_judge(const char (*hellos)[SW_HELLO_BYTES], int size);
+
+#endif
