@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static void usage(FILE *out)
 {
@@ -62,9 +63,11 @@ int main(int argc, char **argv)
     }
     if (status == SW_OK)
         status = sw_output_flush();
-    /* All ranks have the same command line: one complains. */
-    if (status == SW_EUSAGE && sw_transport_launch_rank() > 0)
+    /* All ranks have the same command line: one complains, before another's exit ends the job. */
+    if (status == SW_EUSAGE && sw_transport_launch_rank() > 0) {
         sw_error_clear();
+        sleep(1);
+    }
     if (status != SW_OK && *sw_error_message())
         sw_log(SW_LOG_ERROR, "%s", sw_error_message());
     return sw_status_exit_code(status);

@@ -356,6 +356,12 @@ static void prefer_eager(void)
     setenv("OMPI_MCA_btl_vader_eager_limit", "68000", 0);
 }
 
+/* All leave together, so that no launcher ends rank 0 before it has said why. */
+static void leave(void)
+{
+    MPI_Finalize();
+}
+
 enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
                                      struct sw_transport **out)
 {
@@ -375,7 +381,7 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     const enum sw_status same = sw_start_same(comm);
     sw_start_watch_end(watch);
     if (same != SW_OK) {
-        MPI_Finalize();
+        atexit(leave);
         return same;
     }
     MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);

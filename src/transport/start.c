@@ -87,8 +87,10 @@ enum sw_status sw_start_check(void)
         status = check_network(interfaces, sw_network_list(interfaces, SW_INTERFACES_MAX));
     if (status == SW_OK && l.here > 1)
         status = check_shm(l.here);
-    if (status != SW_OK && l.local > 0)
+    if (status != SW_OK && l.local > 0) {
         sw_error_clear();
+        sleep(1); /* the first exit code ends the job: let the one who has a message be first */
+    }
     return status;
 }
 

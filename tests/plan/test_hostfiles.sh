@@ -19,6 +19,10 @@ check() {
         echo "$name: exit code $code, expected $expected"
         failed=1
     fi
+    # of a job file all but the launch script, which is as launch/slurm.sbatch has it
+    case $name in
+    *.sbatch) actual=$(sed "s|$root|ROOT|; /^# ---- what runs ----/,\$d" <<<"$actual") ;;
+    esac
     if [ "${SW_UPDATE_GOLDENS:-}" = 1 ]; then
         printf '%s\n' "$actual" >"$golden"
     elif ! diff -u "$golden" <(printf '%s\n' "$actual"); then
@@ -42,6 +46,39 @@ check lab2-throughput.txt 0 opt-66b "$hosts/lab2" --objective throughput --slots
 check cpu-only.txt 0 mixtral-8x7b "$hosts/cpu-only"
 check big.txt 0 llama-3.1-405b "$hosts/big" --context 8192
 check big-throughput.json 0 bloom "$hosts/big" --objective throughput --slots 64 --json
+
+# job files: parts of unlike nodes, neighbours that are alike enough, cores that are known
+check student.sbatch 0 gpt-j-6b "$hosts/student" --sbatch
+check lab.sbatch 0 opt-30b "$hosts/lab" --sbatch --threads 6
+check lab2.sbatch 0 opt-66b "$hosts/lab2" --sbatch --objective throughput --slots 16
+check cpu-only.sbatch 0 mixtral-8x7b "$hosts/cpu-only" --sbatch
+check big.sbatch 0 llama-3.1-405b "$hosts/big" --context 8192 --sbatch
+check cores.sbatch 0 gpt-neox-20b "2x(gpu:24G host:32G cores:16) + 2x(host:64G cores:24 ranks:2)" \
+    --slices 20,12,6,6,0,0 --sbatch
+check lab-opt-66b.txt 4 opt-66b "$hosts/lab" --sbatch
+"$spillway" plan "$here/configs/opt-30b" --cluster "$hosts/lab" --sbatch |
+    sed '1,/^set -- /d' | diff - <(sed -n '/^# ---- what runs/,$p' "$root/launch/slurm.sbatch" | sed '1i\') || {
+    echo "the job file does not end with the launch script"
+    failed=1
+}
+# more runs of unlike nodes than a job may have parts
+deep=$(mktemp -d)
+cat >"$deep/config.json" <<'JSON'
+{"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 64, "n_layer": 130,
+ "n_head": 4, "n_positions": 128, "vocab_size": 500, "layer_norm_epsilon": 1e-5,
+ "activation_function": "gelu_new", "torch_dtype": "float32"}
+JSON
+nodes='' slices=''
+for i in $(seq 130); do
+    nodes+="${nodes:+ + }1x(host:4G cores:$((i % 2 + 1)))"
+    slices+=${slices:+,}1
+done
+refused=$("$spillway" plan "$deep" --cluster "$nodes" --slices "$slices" --sbatch 2>&1 >/dev/null)
+if [ $? != 4 ] || ! grep -q '130 runs of nodes .* at most 128 parts' <<<"$refused"; then
+    echo "130 parts are not refused: $refused"
+    failed=1
+fi
+rm -rf "$deep"
 
 # no plan is wider than the terminal that was asked for by much, nor in plain ASCII anything else
 ascii=$(LC_ALL=C "$spillway" plan "$here/configs/opt-30b" --cluster "$hosts/lab" 2>/dev/null)

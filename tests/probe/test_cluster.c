@@ -132,21 +132,26 @@ static void quiet_when_all_is_well(void)
     struct sw_probe p = made(2, (int[]){0, 0});
     CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
     CU_ASSERT_STRING_EQUAL(p.warnings, "");
+    CU_ASSERT_STRING_EQUAL(p.problems, "");
     sw_probe_free(&p);
 }
 
 static void every_trap_is_said(void)
 {
-    static const char *const said[] = {"may use 1 of 4 cores",  "--bind-to none",
-                                       "2 ranks share 1 core;", "cgroup /box allows",
-                                       "of swap is in use",     "in /dev/shm",
-                                       "runs version 9",        "has avx2, rank 0 has portable"};
+    static const char *const said[] = {"may use 1 of 4 cores",    "--bind-to none",
+                                       "2 ranks share 1 core;",   "cgroup /box allows",
+                                       "of swap is in use",       "in /dev/shm",
+                                       "runs version 9",          "has avx2, rank 0 has portable",
+                                       "lock 8.00 MiB of memory", "its 2 GPUs are not used"};
     struct sw_probe p = made(2, (int[]){0, 0});
     for (int i = 0; i < 2; i++) {
         p.ranks[i].cores.bound[0] = 1;
         p.ranks[i].cores.n_bound = 1;
         p.ranks[i].memory.shm_free = 1 << 20;
         p.ranks[i].memory.swap_used = GIB;
+        p.ranks[i].memory.lock_limit = 8 << 20;
+        p.ranks[i].memory.infiniband = true;
+        p.ranks[i].n_unused = 2;
         p.ranks[i].memory.cgroup_limit = 3 * GIB;
         snprintf(p.ranks[i].memory.cgroup, sizeof p.ranks[i].memory.cgroup, "/box");
     }
@@ -161,9 +166,49 @@ static void every_trap_is_said(void)
     sw_probe_free(&p);
 }
 
+static void sees(struct sw_probe_rank *rank, const char *visible, int n, const char *const *buses)
+{
+    rank->n_seen = n;
+    for (int i = 0; i < n; i++)
+        snprintf(rank->seen[i], sizeof rank->seen[i], "%s", buses[i]);
+    snprintf(rank->visible, sizeof rank->visible, "%s", visible);
+}
+
+static void gpus_are_dealt_out(void)
+{
+    static const char *const both[] = {"0000:3b:00.0", "0000:af:00.0"};
+    struct sw_probe p = made(4, (int[]){0, 0, 0, 1});
+    int choice[4];
+    struct sw_strbuf text = {0};
+    for (int i = 0; i < 4; i++)
+        sees(&p.ranks[i], "", 2, both);
+    sw_probe_deal(&p,
+                  choice); /* all see both: the third of the first host has none, as it should */
+    CU_ASSERT(choice[0] == 0 && choice[1] == 1 && choice[2] == -1 && choice[3] == 0);
+    sw_probe_deal_problems(&p, choice, &text);
+    CU_ASSERT_EQUAL(text.length, 0);
+
+    sees(&p.ranks[0], "1", 1, both + 1); /* each its own, in another order */
+    sees(&p.ranks[1], "0", 1, both);
+    sees(&p.ranks[2], "", 0, both);
+    sw_probe_deal(&p, choice);
+    CU_ASSERT(choice[0] == 0 && choice[1] == 0 && choice[2] == -1);
+    sw_probe_deal_problems(&p, choice, &text);
+    CU_ASSERT_EQUAL(text.length, 0);
+
+    sees(&p.ranks[0], "0", 1, both); /* the same for both */
+    CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
+    CU_ASSERT_PTR_NOT_NULL(strstr(p.problems, "rank 1 on h0 sees only GPU 0000:3b:00.0 "
+                                              "(CUDA_VISIBLE_DEVICES=0), which rank 0 drives"));
+    CU_ASSERT_PTR_NULL(strstr(p.problems, "rank 3"));
+    sw_strbuf_free(&text);
+    sw_probe_free(&p);
+}
+
 SW_UNIT_TESTS({"ranks of a host become a node", ranks_of_a_host_become_a_node},
               {"a cgroup is counted once", a_cgroup_is_counted_once},
               {"alternating hosts are cut in parts", alternating_hosts_are_cut_in_parts},
               {"cores are shared out", cores_are_shared_out},
               {"quiet when all is well", quiet_when_all_is_well},
-              {"every trap is said", every_trap_is_said})
+              {"every trap is said", every_trap_is_said},
+              {"GPUs are dealt out", gpus_are_dealt_out})
