@@ -57,7 +57,8 @@ check cores.sbatch 0 gpt-neox-20b "2x(gpu:24G host:32G cores:16) + 2x(host:64G c
     --slices 20,12,6,6,0,0 --sbatch
 check lab-opt-66b.txt 4 opt-66b "$hosts/lab" --sbatch
 "$spillway" plan "$here/configs/opt-30b" --cluster "$hosts/lab" --sbatch |
-    sed '1,/^set -- /d' | diff - <(sed -n '/^# ---- what runs/,$p' "$root/launch/slurm.sbatch" | sed '1i\') || {
+    sed -n '/^# ---- what runs/,$p' |
+    cmp - <(sed -n '/^# ---- what runs/,$p' "$root/launch/slurm.sbatch") || {
     echo "the job file does not end with the launch script"
     failed=1
 }
