@@ -31,7 +31,7 @@ step() {
     printf '   took %s\n' "$(seconds_since "$begin")"
 }
 
-has_program() { command -v "$1" >/dev/null 2>&1; }
+has_program() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
 has_module() { has_program pkg-config && pkg-config --exists "$1"; }
 has_python() { has_program python3 && python3 -c "import $1" 2>/dev/null; }
 has_headers() { printf '#include <%s>\n' "$1" | cc -E - >/dev/null 2>&1; }
@@ -53,6 +53,15 @@ needs_tests='
 module cunit libcunit1-dev
 program pgrep procps
 python json python3'
+
+# The tests of batch jobs bring a Slurm up, which only root can.
+needs_slurm='
+program slurmctld slurmctld
+program slurmd slurmd
+program srun slurm-client
+program munged munge
+program ip iproute2'
+[ "$(id -u)" = 0 ] && needs_tests+=$needs_slurm
 
 # missing NEEDS: the packages that are not there, on one line.
 missing() {
