@@ -108,6 +108,13 @@ down() {
     bash "$here/hosts.sh" down # ends whatever runs on the hosts, the daemons too
 }
 
+# Slurm lets two minutes pass. Two seconds it needs: nodes take credentials no newer than the
+# kill, by the second, for those of the killed turn.
+start() {
+    sleep 2
+    on h1 scontrol update "JobId=$1" StartTime=now
+}
+
 # "JobState=… Restarts=… ExitCode=…" of a job
 job_state() {
     on h1 scontrol -o show job "$1" 2>/dev/null |
@@ -136,7 +143,7 @@ down) down ;;
 status) on h1 sinfo && on h1 squeue ;;
 logs) tail -n 15 "$state"/*.log ;;
 exec) on h1 "$@" ;;
-start) on h1 scontrol update "JobId=$1" StartTime=now ;;
+start) start "$1" ;;
 wait) until_state "$1" "${2:-60}" 'JobState=(COMPLETED|FAILED|TIMEOUT|CANCELLED|NODE_FAIL|DEADLINE)' ;;
 running) until_state "$1" "${2:-60}" 'JobState=RUNNING' ;;
 *) sed -n '2,14s/^# \{0,1\}//p' "$0" ;;
