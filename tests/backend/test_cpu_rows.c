@@ -127,7 +127,7 @@ static void check_rope(enum sw_isa isa, bool interleaved, int rotary)
 {
     enum { HEADS = 3, DIM = 80, CONTEXT = 50, N = 9 };
     const int half = rotary / 2;
-    float *table = floats((size_t)CONTEXT * (size_t)rotary, 5);
+    float *table = floats((int64_t)CONTEXT * rotary, 5);
     for (int p = 0; p < CONTEXT; p++)
         for (int i = 0; i < half; i++) {
             table[p * rotary + i] = cosf((float)p * powf(0.9f, (float)i));
