@@ -1,8 +1,10 @@
 #!/bin/bash
 # Pretend hosts on one machine, for tests of ranks on several hosts: each has its own network, host
 # name, shared memory and a link to a common switch. Needs root. 10.98.0.0/24 exists inside only.
-#   hosts.sh up N | down | exec HOST CMD… | mpirun ARG… | cut HOST | heal HOST | freeze HOST | thaw HOST
-# Hosts are h1, h2, …; SW_HOSTS names the state folder (one set of hosts a folder).
+#   hosts.sh up N | down | exec HOST CMD… | mpirun ARG… | processes HOST
+#   hosts.sh cut HOST [HOST2] | heal HOST [HOST2] | slow HOST RATE|off | freeze HOST | thaw HOST
+# Hosts are h1, h2, …; SW_HOSTS names the state folder (one set of hosts a folder). A cut is silent:
+# no sender hears of it. SW_MPIRUN: what `mpirun` runs (another program with mpirun's options).
 set -u
 state=${SW_HOSTS:-/tmp/sw-hosts}
 self=$(readlink -f "$0")
@@ -80,9 +82,25 @@ signal_all() {
 }
 
 launch() {
-    inside h1 bash -c 'cd "$0" && exec "$@"' "$PWD" mpirun --hostfile "$state/hostfile" \
+    inside h1 bash -c 'cd "$0" && exec "$@"' "$PWD" "${SW_MPIRUN:-mpirun}" --hostfile "$state/hostfile" \
         --mca plm rsh --mca plm_rsh_agent "$self agent" --mca plm_rsh_no_tree_spawn 1 \
         --mca btl_tcp_if_include 10.98.0.0/24 --mca oob_tcp_if_include 10.98.0.0/24 "$@"
+}
+
+# Between two hosts only: each sends to a hardware address that nobody has.
+cut_between() {
+    inside "$1" ip neigh replace "10.98.0.$((10 + ${2#h}))" lladdr 02:00:00:00:00:99 dev eth0 \
+        nud permanent
+}
+heal_between() { inside "$1" ip neigh flush to "10.98.0.$((10 + ${2#h}))" dev eth0 nud permanent; }
+
+# A token bucket each way; the queue holds 50 ms.
+slow() {
+    inside "$1" tc qdisc del dev eth0 root 2>/dev/null
+    inside switch tc qdisc del dev "v${1#h}" root 2>/dev/null
+    [ "$2" = off ] && return
+    inside "$1" tc qdisc add dev eth0 root tbf rate "$2" burst 128k latency 50ms &&
+        inside switch tc qdisc add dev "v${1#h}" root tbf rate "$2" burst 128k latency 50ms
 }
 
 verb=${1:-help}
@@ -102,9 +120,23 @@ agent) # what mpirun calls in place of ssh: [options] HOST COMMAND…
     inside "$host" bash -c "$*"
     ;;
 mpirun) launch "$@" ;;
-cut) inside switch ip link set "v${1#h}" down ;;
-heal) inside switch ip link set "v${1#h}" up ;;
+cut)
+    if [ $# -gt 1 ]; then
+        cut_between "$1" "$2" && cut_between "$2" "$1"
+    else
+        inside switch ip link set "v${1#h}" down
+    fi
+    ;;
+heal)
+    if [ $# -gt 1 ]; then
+        heal_between "$1" "$2" && heal_between "$2" "$1"
+    else
+        inside switch ip link set "v${1#h}" up
+    fi
+    ;;
+slow) slow "$1" "$2" ;;
+processes) processes "$1" ;;
 freeze) signal_all STOP "$1" ;;
 thaw) signal_all CONT "$1" ;;
-*) sed -n '2,5s/^# //p' "$self" ;;
+*) sed -n '2,8s/^# //p' "$self" ;;
 esac

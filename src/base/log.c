@@ -18,20 +18,35 @@ void sw_log_setup(enum sw_log_level level, int rank, const char *host)
         snprintf(prefix, sizeof prefix, "spillway: ");
 }
 
-void sw_log(enum sw_log_level level, const char *format, ...)
+static void put(const char *format, va_list args)
 {
-    if (level > max_level)
-        return;
     char line[4096];
     int n = snprintf(line, sizeof line, "%s", prefix);
-    va_list args;
-    va_start(args, format);
     const int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
-    va_end(args);
     if (m > 0)
         n += m < (int)sizeof line - n - 2 ? m : (int)sizeof line - n - 2;
     line[n++] = '\n';
-    fflush(stdout);
     if (write(STDERR_FILENO, line, (size_t)n) < 0)
         return; /* nowhere left to say so */
+}
+
+void sw_log(enum sw_log_level level, const char *format, ...)
+{
+    va_list args;
+    if (level > max_level)
+        return;
+    fflush(stdout);
+    va_start(args, format);
+    put(format, args);
+    va_end(args);
+}
+
+void sw_log_urgent(enum sw_log_level level, const char *format, ...)
+{
+    va_list args;
+    if (level > max_level)
+        return;
+    va_start(args, format);
+    put(format, args);
+    va_end(args);
 }

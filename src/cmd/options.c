@@ -45,9 +45,8 @@ const struct sw_option sw_options_placement[] = {
      FIELD(threads), sw_parse_count},
     {"isa", 0, "NAME", "portable, avx2, avx512 or avx512bf16 (default: the best all ranks have)",
      FIELD(isa), sw_parse_text},
-    {"timeout", 0, "SECONDS",
-     "give up when a peer shows no sign of life for so long (default: 120)", FIELD(timeout),
-     sw_parse_number},
+    {"timeout", 0, "SECONDS", "give up when a peer shows no sign of life for so long (default: 15)",
+     FIELD(timeout), sw_parse_number},
     {0}};
 
 const struct sw_option sw_options_sampling[] = {
@@ -77,8 +76,7 @@ struct sw_options sw_options_default(void)
                                .host_memory = UINT64_MAX,
                                .n = 128,
                                .top_p = 1,
-                               .repetition_penalty = 1,
-                               .timeout = 120};
+                               .repetition_penalty = 1};
 }
 
 enum sw_status sw_parse_flag(const char *text, void *field)

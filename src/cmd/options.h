@@ -61,6 +61,7 @@ struct sw_call {
     struct sw_options options;
     const char *const *arguments; /* what is left of the line: MODEL, PROMPT, …; NULL-terminated */
     int n_arguments;
+    const char *safe; /* what a failure leaves unharmed, for its message; NULL: nothing to say */
 };
 
 struct sw_verb {

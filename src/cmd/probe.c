@@ -122,7 +122,8 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
 static enum sw_status probe(struct sw_call *call)
 {
     struct sw_transport *t;
-    const struct sw_transport_options options = {.silence_s = call->options.timeout};
+    const struct sw_transport_options options = {.silence_s = call->options.timeout,
+                                                 .stop = sw_stop_catch()};
     const enum sw_status status = sw_transport_open(&options, &t);
     if (status == SW_OK)
         return sw_transport_finish(t, probe_all(call, t));
@@ -138,7 +139,7 @@ static enum sw_status probe(struct sw_call *call)
 static const struct sw_option own[] = {
     {"threads", 't', "N", "threads per rank (default: one per core the rank may use)",
      offsetof(struct sw_options, threads), sw_parse_count},
-    {"timeout", 0, "SECONDS", "give up when a peer shows no sign of life for so long (default: 60)",
+    {"timeout", 0, "SECONDS", "give up when a peer shows no sign of life for so long (default: 15)",
      offsetof(struct sw_options, timeout), sw_parse_number},
     {0}};
 static const struct sw_option *const groups[] = {sw_options_common, own, NULL};

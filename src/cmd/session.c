@@ -9,27 +9,10 @@
 #include "probe/files.h"
 
 #include <assert.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-static volatile sig_atomic_t stop_requested;
-
-static void request_stop(int signal)
-{
-    stop_requested = signal;
-}
-
-static void catch_signals(void)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
-    struct sigaction action = {.sa_handler = request_stop};
-    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
-        sigaction(signals[i], &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
 
 /* The format the checkpoint's matrices are in: config.json's word, else the first one's own. */
 static enum sw_dtype stored_format(const struct sw_session *s)
@@ -72,9 +55,8 @@ enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out)
     if (!s)
         return sw_fail(SW_ENOMEM, "no memory for a session");
     s->call = call;
-    catch_signals();
-    const struct sw_transport_options options = {.silence_s = call->options.timeout,
-                                                 .stop = &stop_requested};
+    const struct sw_transport_options options = {
+        .silence_s = call->options.timeout, .stop = sw_stop_catch(), .safe = call->safe};
     SW_TRY(sw_transport_open(&options, &s->transport));
     if (s->transport->size > 1)
         sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
@@ -200,6 +182,18 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     return SW_OK;
 }
 
+/* A message about a lost rank says which layers went with it. */
+static void label_ranks(const struct sw_session *s)
+{
+    char text[64];
+    for (int r = 0; r < s->transport->size; r++) {
+        const struct sw_engine_slice *slice = &s->slices[r];
+        snprintf(text, sizeof text, slice->count > 0 ? "layers %d-%d" : "no layers", slice->first,
+                 slice->first + slice->count - 1);
+        sw_transport_label(s->transport, r, text);
+    }
+}
+
 /* Rank 0 plans; all leave with the same params and slices. */
 static enum sw_status agree(struct sw_session *s, int positions)
 {
@@ -233,6 +227,7 @@ static enum sw_status agree(struct sw_session *s, int positions)
     }
     s->params = mine.params;
     s->vocab_limit = mine.vocab_limit;
+    label_ranks(s);
     return SW_OK;
 }
 

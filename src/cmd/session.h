@@ -14,6 +14,7 @@
 #include "text/tokenizer.h"
 
 #include <jansson.h>
+#include <signal.h>
 
 /* What a verb would have where the command line leaves the choice; set before the start. */
 struct sw_session_wish {
@@ -91,6 +92,12 @@ enum sw_status sw_plan_options_resolve(const struct sw_options *options,
 /* sw_footprint_at over a struct sw_model. */
 enum sw_status sw_params_footprint(void *model, const struct sw_footprint_params *params,
                                    struct sw_footprint *out);
+
+/*
+ * stop.c: from now on TERM, INT and USR1 set this flag instead of ending the process; every wait
+ * of a transport that is given it then ends with SW_EINTERRUPTED.
+ */
+const volatile sig_atomic_t *sw_stop_catch(void);
 
 /* loading.c: loads this rank's slice; rank 0 shows a bar over all ranks and waits for them. */
 enum sw_status sw_session_load(struct sw_session *session);

@@ -6,7 +6,6 @@
 #include "transport/ops.h"
 
 #include "base/log.h"
-#include "transport/local.h"
 #include "transport/start.h"
 
 #include <mpi.h>
@@ -17,7 +16,7 @@
 #include <unistd.h>
 
 #define INLINE_MAX (64 << 10)
-#define START_S 60.0          /* ranks that have not met by then do not meet */
+#define START_SILENCES 4      /* ranks that have not met after so many timeouts do not meet */
 #define PIECE_MAX (256 << 20) /* MPI counts are int */
 #define IDLE_MAX (64u << 20)  /* bytes of send buffers kept for reuse */
 
@@ -35,7 +34,6 @@ struct mpi {
     struct parcel *busy, *idle;
     uint64_t *under_way; /* (size) */
     uint64_t all_under_way, idle_bytes;
-    struct sw_local *local;
     /* Per channel: what the last take brought, and the pieces being received. */
     struct inbox {
         char *data; /* (INLINE_MAX + head) */
@@ -266,11 +264,6 @@ static void mpi_sleep(struct sw_transport *t, double seconds)
     nanosleep(&ts, NULL);
 }
 
-static bool mpi_gone(struct sw_transport *t, int peer)
-{
-    return sw_local_gone(mpi_of(t)->local, peer);
-}
-
 static void mpi_free(struct mpi *mpi)
 {
     if (!mpi)
@@ -281,7 +274,6 @@ static void mpi_free(struct mpi *mpi)
     }
     for (int c = 0; c < SW_CHANNELS; c++)
         free(mpi->inboxes[c].data);
-    sw_local_free(mpi->local);
     free(mpi->under_way);
     free(mpi);
 }
@@ -298,15 +290,6 @@ static void mpi_close(struct sw_transport *t)
     mpi_free(mpi);
 }
 
-/* MPI_Finalize would wait for the lost rank; the launcher is given a moment to end the job. */
-static void mpi_quit(struct sw_transport *t, int exit_code)
-{
-    fflush(NULL);
-    mpi_sleep(t, 1.0);
-    MPI_Abort(mpi_of(t)->comm, exit_code);
-    _exit(exit_code);
-}
-
 static const struct sw_transport_ops mpi_ops = {
     .name = "mpi",
     .send = mpi_send,
@@ -315,9 +298,7 @@ static const struct sw_transport_ops mpi_ops = {
     .peek = mpi_peek,
     .payload = mpi_payload,
     .sleep = mpi_sleep,
-    .gone = mpi_gone,
     .close = mpi_close,
-    .quit = mpi_quit,
 };
 
 static struct mpi *mpi_new(int size, MPI_Comm comm)
@@ -338,8 +319,15 @@ static struct mpi *mpi_new(int size, MPI_Comm comm)
     return NULL;
 }
 
+/* What each rank tells all others; plain bytes. */
+struct card {
+    char host[SW_HOST_MAX];
+    int32_t first_on_node; /* the lowest rank that shares memory with it */
+    struct sw_heartbeat_card heartbeat;
+};
+
 /* Nodes are numbered by their first rank; a rank's card says which rank that is. */
-static struct sw_transport_rank *ranks_of(const struct sw_local_card *cards, int size)
+static struct sw_transport_rank *ranks_of(const struct card *cards, int size)
 {
     struct sw_transport_rank *ranks = calloc((size_t)size, sizeof *ranks);
     int nodes = 0;
@@ -362,50 +350,69 @@ static void leave(void)
     MPI_Finalize();
 }
 
+/* Joins the ranks once MPI is up; nothing made here is freed when it fails. */
+static enum sw_status join(MPI_Comm comm, const struct sw_transport_options *options,
+                           struct sw_transport **out)
+{
+    struct card card = {.host = "unknown"};
+    struct sw_heartbeat *heartbeat;
+    int rank, size;
+    MPI_Comm node;
+    MPI_Comm_rank(comm, &rank);
+    MPI_Comm_size(comm, &size);
+    MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);
+    card.first_on_node = rank;
+    MPI_Bcast(&card.first_on_node, 1, MPI_INT32_T, 0, node);
+    MPI_Comm_free(&node);
+    (void)gethostname(card.host, sizeof card.host - 1);
+
+    struct mpi *mpi = mpi_new(size, comm);
+    struct card *cards = calloc((size_t)size, sizeof *cards);
+    struct sw_heartbeat_card *beats = calloc((size_t)size, sizeof *beats);
+    if (!mpi || !cards || !beats)
+        return sw_fail(SW_ENOMEM, "no memory to join %d ranks", size);
+    SW_TRY(sw_heartbeat_open(&card.heartbeat, &heartbeat));
+    MPI_TRY(NULL, -1, MPI_Allgather,
+            (&card, sizeof card, MPI_BYTE, cards, sizeof card, MPI_BYTE, comm));
+    for (int i = 0; i < size; i++)
+        beats[i] = cards[i].heartbeat;
+    struct sw_transport_rank *ranks = ranks_of(cards, size);
+    *out = ranks ? sw_transport_new(&mpi_ops, rank, size, ranks, heartbeat, options) : NULL;
+    free(cards);
+    if (!*out)
+        return sw_fail(SW_ENOMEM, "no memory to join %d ranks", size);
+    (*out)->state->own = mpi;
+    (*out)->state->process = true;
+    SW_TRY(sw_heartbeat_start(heartbeat, *out, beats));
+    free(beats);
+    return SW_OK;
+}
+
 enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
                                      struct sw_transport **out)
 {
-    int provided, rank, size, first;
-    MPI_Comm comm, node;
+    const double silence = options && options->silence_s > 0 ? options->silence_s : SW_TIMEOUT_S;
+    int provided;
+    MPI_Comm comm;
     prefer_eager();
     SW_TRY(sw_start_check());
-    struct sw_start_watch *watch =
-        sw_start_watch_begin(options && options->silence_s > 0 ? options->silence_s : START_S);
+    struct sw_start_watch *watch = sw_start_watch_begin(START_SILENCES * silence);
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)
         return sw_fail(SW_EDEVICE, "MPI_Init failed; is Open MPI installed alike on all hosts?");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
     MPI_Comm_dup(MPI_COMM_WORLD, &comm);
     MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
-    MPI_Comm_rank(comm, &rank);
-    MPI_Comm_size(comm, &size);
-    const enum sw_status same = sw_start_same(comm);
-    sw_start_watch_end(watch);
-    if (same != SW_OK) {
+    enum sw_status status = sw_start_same(comm);
+    if (status != SW_OK) {
+        sw_start_watch_end(watch);
         atexit(leave);
-        return same;
+        return status;
     }
-    MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);
-    first = rank;
-    MPI_Bcast(&first, 1, MPI_INT, 0, node);
-    MPI_Comm_free(&node);
-
-    struct mpi *mpi = mpi_new(size, comm);
-    struct sw_local_card *cards = calloc((size_t)size, sizeof *cards);
-    struct sw_local_card card = sw_local_card(first);
-    struct sw_transport_rank *ranks = NULL;
-    if (cards)
-        MPI_Allgather(&card, sizeof card, MPI_BYTE, cards, sizeof card, MPI_BYTE, comm);
-    if (mpi && cards) {
-        ranks = ranks_of(cards, size);
-        mpi->local = sw_local_new(cards, rank, size);
-    }
-    free(cards);
-    *out = ranks && mpi->local ? sw_transport_new(&mpi_ops, rank, size, ranks, options) : NULL;
-    if (!*out) { /* nobody may be left waiting for this rank */
-        sw_log(SW_LOG_ERROR, "no memory to join %d ranks", size);
-        MPI_Abort(comm, sw_status_exit_code(SW_ENOMEM));
-        _exit(sw_status_exit_code(SW_ENOMEM));
-    }
-    (*out)->state->own = mpi;
-    return SW_OK;
+    status = join(comm, options, out);
+    sw_start_watch_end(watch);
+    if (status == SW_OK)
+        return SW_OK;
+    sw_log(SW_LOG_ERROR, "%s", sw_error_message()); /* nobody may be left waiting for this rank */
+    MPI_Abort(comm, sw_status_exit_code(status));
+    _exit(sw_status_exit_code(status));
 }

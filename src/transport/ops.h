@@ -1,14 +1,16 @@
 /*
- * Inside src/transport: what one kind of transport must do (the vtable), and what the waiting
- * keeps. Everything here is non-blocking; waiting, deadlines and failure are in wait.c, once.
+ * Inside src/transport: what one kind of transport must do (the vtable), and what waiting keeps.
+ * Everything here is non-blocking; waiting is in wait.c, deadlines and failure in heartbeat.c,
+ * once for all kinds.
  */
 #ifndef SW_TRANSPORT_OPS_H
 #define SW_TRANSPORT_OPS_H
 
+#include "transport/heartbeat.h"
 #include "transport/transport.h"
 
 /* Messages on different channels do not overtake or hide each other. */
-enum sw_channel { SW_CHANNEL_DATA, SW_CHANNEL_COLLECTIVE, SW_CHANNEL_CONTROL, SW_CHANNELS };
+enum sw_channel { SW_CHANNEL_DATA, SW_CHANNEL_COLLECTIVE, SW_CHANNELS };
 
 struct sw_transport_ops {
     const char *name;
@@ -27,72 +29,39 @@ struct sw_transport_ops {
                               const struct sw_message *message, void *payload, bool *done);
     /* Sleeps for about `seconds`, or less when something came. */
     void (*sleep)(struct sw_transport *t, double seconds);
-    /* Is `peer` certainly dead? false: alive, or nobody here can know. */
-    bool (*gone)(struct sw_transport *t, int peer);
     /* Everybody has agreed on the end: leave in good order; frees the kind's own state. */
     void (*close)(struct sw_transport *t);
-    /* Somebody is lost, so good order is impossible. May end the process. Frees like close. */
-    void (*quit)(struct sw_transport *t, int exit_code);
-};
-
-#define SW_VERDICT_MAX (SW_ERROR_MAX + 128)
-
-/* One entry a rank. */
-struct sw_peer {
-    double heard;            /* when the last sign of life came */
-    uint64_t sent, received; /* sequence numbers of the data channel */
-    bool edge;               /* talks with us: gets heartbeats */
-    bool lost;               /* gone, or silent for too long */
-    bool ended;              /* has told its outcome (kept by the chief in finish.c) */
 };
 
 struct sw_transport_state {
-    void *own;                    /* the kind's */
-    struct sw_peer *peers;        /* (size) */
-    double told, drained, looked; /* when heartbeats went out, control was read, gone was asked */
-    bool ending;                  /* in finish.c: a stop request no longer interrupts */
-    bool judged;                  /* a verdict is known: what the whole job ends with */
-    bool released;                /* the chief says everybody may leave ... */
-    bool disorder;                /* ... but some rank is lost, so not in good order */
-    enum sw_status verdict;
-    int verdict_rank; /* who failed first */
-    char verdict_text[SW_VERDICT_MAX];
+    void *own; /* the kind's */
+    struct sw_heartbeat *heartbeat;
+    struct sw_peer {
+        uint64_t sent, received; /* sequence numbers of the data channel */
+    } * peers;                   /* (size) */
+    double moved;                /* when sends were last moved along */
+    bool process;                /* a rank is a process, which may be ended; else a thread */
+    bool ending;                 /* in finish.c: a stop request or a verdict ends no wait */
 };
 
-/* The transport's own kinds, all on the control channel. */
-enum {
-    SW_KIND_ALIVE = SW_KIND_TRANSPORT,
-    SW_KIND_OUTCOME, /* to the chief: how this rank ended; body struct sw_outcome, payload its text
-                      */
-    SW_KIND_VERDICT, /* from the chief: the job ends with this; same form */
-    SW_KIND_RELEASE, /* from the chief: leave; status is SW_OK when in good order */
-    SW_KIND_BLOCK    /* a collective's payload */
-};
-struct sw_outcome {
-    int32_t status, rank;
-};
+/* The transport's own kind, on the collective channel. */
+#define SW_KIND_BLOCK SW_KIND_TRANSPORT
 
 /* One wait: begin, then step until what is waited for has happened. */
 struct sw_wait {
     double began;
-    int from;      /* whose silence counts; SW_ANY_RANK: any edge's */
-    bool sleepy;   /* the spin is over */
-    bool tolerant; /* a lost peer is noted, not an error */
+    bool sleepy; /* the spin is over */
 };
-void sw_wait_begin(struct sw_wait *wait, int from);
+void sw_wait_begin(struct sw_wait *wait);
 /* Spins or sleeps a little; an error ends the wait. */
 enum sw_status sw_wait_step(struct sw_transport *t, struct sw_wait *wait);
-/* Reads the control messages that are there. */
-enum sw_status sw_control_drain(struct sw_transport *t);
-/* Tells the peers with edges (and `also`, if a rank) that this rank lives, once a second. */
-enum sw_status sw_control_tell(struct sw_transport *t, int also);
-/* Sends an outcome or a verdict. */
-enum sw_status sw_control_send(struct sw_transport *t, int peer, uint16_t kind,
-                               enum sw_status status, int rank, const char *text);
-/* Makes `status` the job's, unless there is a verdict or it is SW_OK. */
-void sw_verdict_note(struct sw_transport *t, enum sw_status status, int rank, const char *text);
 /* SW_OK, or the verdict's status with its text in the slot. */
 enum sw_status sw_verdict_check(struct sw_transport *t);
+/* The signal that asked for a stop, or 0; and how to say so. */
+int sw_stop_number(const struct sw_transport *t);
+void sw_stop_text(const struct sw_transport *t, int number, char *out, size_t cap);
+/* After a loss, so long is left to mpirun to notice it by its keep-alive (6.5 s by launch/). */
+#define SW_LEAVE_S 8.0
 
 /* A whole message on a channel, waiting for it; like sw_transport_send and recv_*. */
 enum sw_status sw_channel_send(struct sw_transport *t, enum sw_channel channel, int peer,
@@ -102,13 +71,20 @@ enum sw_status sw_channel_head(struct sw_transport *t, enum sw_channel channel, 
 enum sw_status sw_channel_payload(struct sw_transport *t, enum sw_channel channel,
                                   const struct sw_message *message, void *payload);
 
-/* Fills what is common; `ranks` (size) becomes t's. Returns NULL when memory is short. */
+/*
+ * Fills what is common; `ranks` (size) becomes t's, and the heartbeat too. NULL: memory is short.
+ */
 struct sw_transport *sw_transport_new(const struct sw_transport_ops *ops, int rank, int size,
                                       struct sw_transport_rank *ranks,
+                                      struct sw_heartbeat *heartbeat,
                                       const struct sw_transport_options *options);
+/* Also closes the heartbeat. NULL is fine. */
 void sw_transport_free(struct sw_transport *t);
 /* The MPI kind, whatever started this process (a single process becomes a job of one rank). */
 enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
                                      struct sw_transport **out);
+/* The only rank of this process, which is the job. */
+enum sw_status sw_transport_open_alone(const struct sw_transport_options *options,
+                                       struct sw_transport **out);
 
 #endif

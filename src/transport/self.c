@@ -163,15 +163,6 @@ static void self_sleep(struct sw_transport *t, double seconds)
     pthread_mutex_unlock(&box->lock);
 }
 
-static bool self_gone(struct sw_transport *t, int peer)
-{
-    struct mailbox *box = box_of(t, peer);
-    pthread_mutex_lock(&box->lock);
-    const bool closed = box->closed;
-    pthread_mutex_unlock(&box->lock);
-    return closed;
-}
-
 static void empty(struct mailbox *box)
 {
     for (int c = 0; c < SW_CHANNELS; c++)
@@ -215,13 +206,6 @@ static void self_close(struct sw_transport *t)
         group_free(group);
 }
 
-/* The other ranks are threads of this process, which its owner ends. */
-static void self_quit(struct sw_transport *t, int exit_code)
-{
-    (void)exit_code;
-    self_close(t);
-}
-
 static const struct sw_transport_ops self_ops = {
     .name = "self",
     .send = self_send,
@@ -230,9 +214,7 @@ static const struct sw_transport_ops self_ops = {
     .peek = self_peek,
     .payload = self_payload,
     .sleep = self_sleep,
-    .gone = self_gone,
     .close = self_close,
-    .quit = self_quit,
 };
 
 static struct group *group_new(int n)
@@ -262,22 +244,26 @@ static struct group *group_new(int n)
 }
 
 static struct sw_transport *endpoint_new(struct group *group, int rank,
-                                         const struct sw_transport_options *options)
+                                         const struct sw_transport_options *options,
+                                         struct sw_heartbeat_card *card)
 {
     struct sw_transport_rank *ranks = calloc((size_t)group->size, sizeof *ranks);
     struct rank *own = calloc(1, sizeof *own);
-    if (!ranks || !own)
+    struct sw_heartbeat *heartbeat = NULL;
+    if (!ranks || !own || sw_heartbeat_open(card, &heartbeat) != SW_OK)
         goto no_parts;
     for (int i = 0; i < group->size; i++)
         if (gethostname(ranks[i].host, SW_HOST_MAX - 1) != 0)
             snprintf(ranks[i].host, SW_HOST_MAX, "localhost");
     own->group = group;
-    struct sw_transport *t = sw_transport_new(&self_ops, rank, group->size, ranks, options);
+    struct sw_transport *t =
+        sw_transport_new(&self_ops, rank, group->size, ranks, heartbeat, options);
     if (!t)
         goto no_parts;
     t->state->own = own;
     return t;
 no_parts:
+    sw_heartbeat_close(heartbeat);
     free(own);
     free(ranks);
     return NULL;
@@ -287,19 +273,35 @@ enum sw_status sw_transport_open_self(int n, const struct sw_transport_options *
                                       struct sw_transport **out)
 {
     struct group *group = n > 0 ? group_new(n) : NULL;
-    if (!group)
-        return sw_fail(SW_ENOMEM, "no memory for %d ranks in one process", n);
+    struct sw_heartbeat_card *cards = n > 0 ? calloc((size_t)n, sizeof *cards) : NULL;
+    if (!group || !cards)
+        goto no_group;
     for (group->present = 0; group->present < n; group->present++) {
-        out[group->present] = endpoint_new(group, group->present, options);
+        out[group->present] = endpoint_new(group, group->present, options, &cards[group->present]);
         if (!out[group->present])
             goto no_endpoint;
     }
+    for (int i = 0; i < n; i++)
+        if (sw_heartbeat_start(out[i]->state->heartbeat, out[i], cards) != SW_OK)
+            goto no_endpoint;
+    free(cards);
     return SW_OK;
 no_endpoint:
     for (int i = 0; i < group->present; i++) {
         free(rank_of(out[i]));
         sw_transport_free(out[i]);
     }
-    group_free(group);
+no_group:
+    if (group)
+        group_free(group);
+    free(cards);
     return sw_fail(SW_ENOMEM, "no memory for %d ranks in one process", n);
+}
+
+enum sw_status sw_transport_open_alone(const struct sw_transport_options *options,
+                                       struct sw_transport **out)
+{
+    SW_TRY(sw_transport_open_self(1, options, out));
+    (*out)->state->process = true;
+    return SW_OK;
 }

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "transport/network.h"
 #include "transport/transport.h"
+#include "transport/verdict.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -102,6 +103,22 @@ struct sw_start_watch {
     bool over;
 };
 
+/* Rank 0's words are what the job ends with: for the status file, or printed. */
+static void conclude(const char *host, const char *networks, const char *network, double seconds)
+{
+    struct sw_verdict verdict = {.status = SW_EDEVICE, .rank = -1};
+    const char *folder = sw_verdict_folder();
+    snprintf(verdict.text, sizeof verdict.text,
+             "the ranks have not reached each other in %.3g s: one is stopped or cut off, or they "
+             "try the wrong network. Networks of %s, where rank 0 is: %s. Name one that joins all "
+             "hosts, such as mpirun --mca btl_tcp_if_include %s (with srun: export "
+             "OMPI_MCA_btl_tcp_if_include=%s), and see that no firewall closes its ports; "
+             "--timeout N waits longer",
+             seconds, host, networks, network, network);
+    if (!folder || !sw_verdict_write(folder, 0, &verdict))
+        sw_log(SW_LOG_ERROR, "%s", verdict.text);
+}
+
 static void say_networks(int rank, double seconds)
 {
     struct sw_interface interfaces[SW_INTERFACES_MAX];
@@ -114,13 +131,7 @@ static void say_networks(int rank, double seconds)
         if (!sw_network_is_bridge(&interfaces[i]))
             sw_network_of(&interfaces[i], network, sizeof network);
     if (rank == 0)
-        sw_log(
-            SW_LOG_ERROR,
-            "the ranks have not reached each other in %.3g s. Networks of %s, where rank 0 is: "
-            "%s. Name one that joins all hosts, such as mpirun --mca btl_tcp_if_include %s (with "
-            "srun: export OMPI_MCA_btl_tcp_if_include=%s), and see that no firewall closes its "
-            "ports; --timeout N waits longer",
-            seconds, host, text.text, network, network);
+        conclude(host, text.text, network, seconds);
     else if (rank < TOLD_RANKS)
         sw_log(SW_LOG_WARN, "networks of %s, where rank %d is: %s", host, rank, text.text);
     sw_strbuf_free(&text);

@@ -1,6 +1,5 @@
 /* Owns what every transport shares: opening, whole messages, their order and their limits. */
 #include "transport/transport.h"
-#include "base/clock.h"
 
 #include "transport/ops.h"
 
@@ -8,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SILENCE_DEFAULT_S 60.0
 #define SPIN_DEFAULT_S 50e-6
 #define UNDER_WAY_MAX (64u << 20) /* bytes on their way to one peer before send waits */
 
@@ -16,6 +14,7 @@ _Static_assert(sizeof(struct sw_message) == 256, "a head is 256 bytes on the wir
 
 struct sw_transport *sw_transport_new(const struct sw_transport_ops *ops, int rank, int size,
                                       struct sw_transport_rank *ranks,
+                                      struct sw_heartbeat *heartbeat,
                                       const struct sw_transport_options *options)
 {
     struct sw_transport *t = calloc(1, sizeof *t);
@@ -30,7 +29,9 @@ struct sw_transport *sw_transport_new(const struct sw_transport_ops *ops, int ra
     if (options)
         t->options = *options;
     if (t->options.silence_s <= 0)
-        t->options.silence_s = SILENCE_DEFAULT_S;
+        t->options.silence_s = SW_TIMEOUT_S;
+    if (t->options.stall_s <= 0)
+        t->options.stall_s = SW_STALL_S;
     if (t->options.spin_s == 0)
         t->options.spin_s = SPIN_DEFAULT_S;
     t->ops = ops;
@@ -39,12 +40,10 @@ struct sw_transport *sw_transport_new(const struct sw_transport_ops *ops, int ra
     t->ranks = ranks;
     t->state = state;
     state->peers = peers;
-    for (int i = 0; i < size; i++) {
-        peers[i].edge = i != rank && (rank == 0 || i == 0 || i == (rank + 1) % size ||
-                                      i == (rank + size - 1) % size);
+    state->heartbeat = heartbeat;
+    for (int i = 0; i < size; i++)
         if (ranks[i].node >= t->n_nodes)
             t->n_nodes = ranks[i].node + 1;
-    }
     return t;
 }
 
@@ -52,6 +51,7 @@ void sw_transport_free(struct sw_transport *t)
 {
     if (!t)
         return;
+    sw_heartbeat_close(t->state->heartbeat);
     free((void *)t->ranks);
     free(t->state->peers);
     free(t->state);
@@ -79,7 +79,7 @@ enum sw_status sw_transport_open(const struct sw_transport_options *options,
     *out = NULL;
     if (number_of("OMPI_COMM_WORLD_SIZE") > 0)
         return number_of("OMPI_COMM_WORLD_SIZE") > 1 ? sw_transport_open_mpi(options, out)
-                                                     : sw_transport_open_self(1, options, out);
+                                                     : sw_transport_open_alone(options, out);
     const int tasks = number_of("SLURM_STEP_NUM_TASKS");
     if (getenv("PMIX_RANK") && tasks != 1)
         return sw_transport_open_mpi(options, out);
@@ -88,13 +88,18 @@ enum sw_status sw_transport_open(const struct sw_transport_options *options,
                        "srun started %d ranks that cannot find each other (PMIX_RANK is not set); "
                        "use `srun --mpi=pmix` or start them with mpirun",
                        tasks);
-    return sw_transport_open_self(1, options, out);
+    return sw_transport_open_alone(options, out);
 }
 
 const char *sw_transport_name(const struct sw_transport *t, int rank, char *out, size_t cap)
 {
     snprintf(out, cap, "rank %d on %s", rank, t->ranks[rank].host);
     return out;
+}
+
+void sw_transport_label(struct sw_transport *t, int rank, const char *text)
+{
+    sw_heartbeat_label(t->state->heartbeat, rank, text);
 }
 
 /* Bounds what is on its way to one peer; a single larger message still goes, alone. */
@@ -105,7 +110,7 @@ static enum sw_status make_room(struct sw_transport *t, int peer, size_t bytes)
     SW_TRY(t->ops->pending(t, peer, &under_way));
     if (under_way == 0 || under_way + bytes <= UNDER_WAY_MAX)
         return SW_OK;
-    sw_wait_begin(&wait, peer);
+    sw_wait_begin(&wait);
     while (under_way > 0 && under_way + bytes > UNDER_WAY_MAX) {
         SW_TRY(sw_wait_step(t, &wait));
         SW_TRY(t->ops->pending(t, peer, &under_way));
@@ -121,13 +126,12 @@ enum sw_status sw_channel_send(struct sw_transport *t, enum sw_channel channel, 
     message->bytes = bytes;
     message->unused = 0;
     message->sequence = 0;
-    if (channel != SW_CHANNEL_CONTROL)
-        SW_TRY(make_room(t, peer, bytes));
+    SW_TRY(make_room(t, peer, bytes));
     if (channel == SW_CHANNEL_DATA)
         message->sequence = to->sent++;
-    if (peer != t->rank)
-        to->edge = true;
-    return t->ops->send(t, channel, peer, message, payload);
+    SW_TRY(t->ops->send(t, channel, peer, message, payload));
+    sw_heartbeat_sent(t->state->heartbeat, peer);
+    return SW_OK;
 }
 
 enum sw_status sw_channel_head(struct sw_transport *t, enum sw_channel channel, int from,
@@ -135,17 +139,18 @@ enum sw_status sw_channel_head(struct sw_transport *t, enum sw_channel channel, 
 {
     struct sw_wait wait;
     bool found = false;
-    sw_wait_begin(&wait, from);
+    sw_wait_begin(&wait);
     for (;;) {
         SW_TRY(t->ops->take(t, channel, from, message, &found));
         if (found)
             break;
+        if (t->size == 1)
+            return sw_fail(SW_EPEER, "the only rank waits for a message that nobody can send");
         SW_TRY(sw_wait_step(t, &wait));
     }
     struct sw_peer *peer = &t->state->peers[message->source];
-    peer->heard = sw_clock();
-    if (message->source != t->rank)
-        peer->edge = true;
+    if (message->bytes == 0)
+        sw_heartbeat_taken(t->state->heartbeat, message->source);
     if (channel == SW_CHANNEL_DATA && message->sequence != peer->received++) {
         char name[96];
         return sw_fail(SW_EPEER, "message %llu of %s arrived where message %llu was due",
@@ -163,13 +168,15 @@ enum sw_status sw_channel_payload(struct sw_transport *t, enum sw_channel channe
         return SW_OK;
     struct sw_wait wait;
     bool done = false;
-    sw_wait_begin(&wait, message->source);
+    sw_wait_begin(&wait);
     for (;;) {
         SW_TRY(t->ops->payload(t, channel, message, payload, &done));
         if (done)
-            return SW_OK;
+            break;
         SW_TRY(sw_wait_step(t, &wait));
     }
+    sw_heartbeat_taken(t->state->heartbeat, message->source);
+    return SW_OK;
 }
 
 enum sw_status sw_transport_send(struct sw_transport *t, int peer, struct sw_message *message,
@@ -215,7 +222,7 @@ enum sw_status sw_transport_flush(struct sw_transport *t)
     uint64_t under_way = 0;
     SW_TRY(t->ops->pending(t, SW_ANY_RANK, &under_way));
     struct sw_wait wait;
-    sw_wait_begin(&wait, SW_ANY_RANK);
+    sw_wait_begin(&wait);
     while (under_way > 0) {
         SW_TRY(sw_wait_step(t, &wait));
         SW_TRY(t->ops->pending(t, SW_ANY_RANK, &under_way));

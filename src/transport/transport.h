@@ -4,9 +4,9 @@
  *
  * Every wait first spins for a moment, then sleeps; it ends with SW_EINTERRUPTED when a stop was
  * asked for, with SW_EPEER (naming rank and host) when a peer is gone or gave no sign of life for
- * `silence_s`, and with the failing rank's own status when another rank has given up. A rank that
- * computes or loads for long calls sw_transport_alive now and then so that nobody takes it for
- * dead.
+ * `silence_s`, and with the failing rank's own status when another rank has given up. Signs of life
+ * come from a thread of their own (heartbeat.h), so a rank that computes or loads for minutes is
+ * not taken for dead; it calls sw_transport_alive now and then to learn of stops and failures.
  */
 #ifndef SW_TRANSPORT_TRANSPORT_H
 #define SW_TRANSPORT_TRANSPORT_H
@@ -21,6 +21,8 @@
 #define SW_MESSAGE_BODY 232 /* bytes of a header that are the sender's own */
 #define SW_ANY_RANK (-1)    /* receive from whoever comes first */
 #define SW_HOST_MAX 64
+#define SW_TIMEOUT_S 15.0
+#define SW_STALL_S 600.0 /* one layer of one micro-batch, one read, one message of 64 MiB */
 
 /* The fixed-size head of a message, 256 bytes; the payload (rows of f32, ids, text) follows it. */
 struct sw_message {
@@ -34,9 +36,11 @@ struct sw_message {
 #define SW_KIND_TRANSPORT 0xff00 /* kinds from here on are the transport's */
 
 struct sw_transport_options {
-    double silence_s; /* give up on a peer after this; 0: 60 s (the program asks for 120) */
+    double silence_s; /* a peer silent for so long is lost; 0: SW_TIMEOUT_S */
+    double stall_s;   /* a rank that gets nothing done for so long, too; 0: SW_STALL_S */
     double spin_s;    /* spin before sleeping; 0: 50 us; < 0: never */
     const volatile sig_atomic_t *stop; /* non-zero: leave every wait; may be NULL */
+    const char *safe; /* what a failure leaves unharmed, for its message; NULL: nothing to say */
 };
 
 struct sw_transport_rank {
@@ -50,7 +54,7 @@ struct sw_transport {
     int rank, size, n_nodes;
     const struct sw_transport_rank *ranks; /* (size), the same on every rank */
     struct sw_transport_options options;
-    struct sw_transport_state *state; /* the waiting's own: silence, heartbeats, failure */
+    struct sw_transport_state *state; /* the waiting's and the heartbeat's own */
 };
 
 /* Started by mpirun or srun as one of several ranks: MPI. Otherwise one rank, and no MPI_Init. */
@@ -80,9 +84,8 @@ enum sw_status sw_transport_poll(struct sw_transport *t, int from, bool *ready);
 /* Waits until everything sent has left this rank. */
 enum sw_status sw_transport_flush(struct sw_transport *t);
 /*
- * "I am busy, not dead": moves sends along and tells the others, at most once a second (one clock
- * read otherwise), so call it freely between layers, files and rows. Also returns SW_EINTERRUPTED
- * or the status of another rank that gave up.
+ * "I move on": also moves sends along, and returns SW_EINTERRUPTED or the status of another rank
+ * that gave up. A clock read most of the time, so call it freely between layers, files and rows.
  */
 enum sw_status sw_transport_alive(struct sw_transport *t);
 
@@ -97,10 +100,11 @@ enum sw_status sw_transport_gather(struct sw_transport *t, const void *bytes, si
 
 /*
  * The end of a job, called once by every rank with its own outcome; frees t. The first failure
- * anywhere becomes everybody's: it is printed once in the whole job (with the rank and host it
- * came from), waits elsewhere end, and the same status is returned on all ranks, with the error
- * slot empty because all is said. Takes some seconds at most once something has failed; when a
- * rank is lost the process ends here with that status's exit code.
+ * anywhere becomes everybody's: it goes to the status file of a launcher that reads it (verdict.h),
+ * else is printed once in the whole job, with the rank and host it came from; waits elsewhere end,
+ * and the same status is returned on all ranks, with the error slot empty because all is said.
+ * Takes some seconds once something has failed; when a rank is lost the process ends here with
+ * that status's exit code.
  */
 enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status);
 /*
@@ -108,6 +112,8 @@ enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status
  * that one rank complains about the command line they all share.
  */
 int sw_transport_launch_rank(void);
+/* What messages about a lost rank say of it beside its host: "layers 4-7". Any rank, for any. */
+void sw_transport_label(struct sw_transport *t, int rank, const char *text);
 /* "rank 3 on h2", into `out`. */
 const char *sw_transport_name(const struct sw_transport *t, int rank, char *out, size_t cap);
 

@@ -96,8 +96,8 @@ grep -q "h3: its network docker0 172.17.0.1/16 .*not reached from h1, h2.*btl_tc
     fail "a bridge on one host: no warning"
 bridge h1
 bridge h2
-over -np 3 "$spillway" "${run[@]}" --timeout 3
-said 5 "a bridge on all hosts" 'have not reached each other in 3 s' 'docker0 172.17.0.1/16' \
+over -np 3 "$spillway" "${run[@]}" --timeout 2
+said 5 "a bridge on all hosts" 'have not reached each other in 8 s' 'docker0 172.17.0.1/16' \
     'btl_tcp_if_include 10.98.0.0/24'
 [ "$(grep -c 'networks of h[23]' err)" = 2 ] || fail "a bridge on all hosts: not what the others have"
 over --mca btl_tcp_if_include 10.98.0.0/24 -np 3 "$spillway" "${run[@]}" --timeout 30

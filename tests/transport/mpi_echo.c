@@ -165,8 +165,29 @@ static enum sw_status loss(struct sw_transport *t, int victim)
     return sw_transport_recv(t, SW_ANY_RANK, &m, NULL, 0);
 }
 
-/* Rank 1 neither speaks nor dies for `seconds`. */
-static enum sw_status silent(struct sw_transport *t, int seconds)
+/* Rank 1 is stopped for `seconds`, as by a debugger or a machine that is moved. */
+static enum sw_status stopped_for(struct sw_transport *t, int seconds)
+{
+    struct sw_message m = {0};
+    SW_TRY(sw_transport_barrier(t));
+    if (t->rank != 1)
+        return sw_transport_recv(t, 1, &m, NULL, 0);
+    sleep_for(0.5); /* the heartbeats are there by then */
+    const pid_t self = getpid();
+    if (fork() == 0) {
+        sleep_for(seconds);
+        kill(self, SIGCONT);
+        _exit(0);
+    }
+    raise(SIGSTOP);
+    for (int i = 0; i < t->size; i++)
+        if (i != 1)
+            SW_TRY(sw_transport_send(t, i, &m, NULL, 0));
+    return SW_OK;
+}
+
+/* Rank 1 lives, but its main thread hangs. */
+static enum sw_status stuck(struct sw_transport *t, int seconds)
 {
     struct sw_message m = {0};
     SW_TRY(sw_transport_barrier(t));
@@ -191,10 +212,11 @@ static enum sw_status stopped(struct sw_transport *t, int argument)
 static const struct mode {
     const char *name;
     enum sw_status (*run)(struct sw_transport *t, int argument);
-    double silence_s;
+    double silence_s, stall_s;
 } modes[] = {
-    {"ring", ring, 20},    {"latency", latency, 20}, {"idle", idle, 20},     {"loss", loss, 20},
-    {"silent", silent, 2}, {"stop", stopped, 20},    {"frozen", stopped, 3},
+    {"ring", ring, 20, 0},    {"latency", latency, 20, 0},    {"idle", idle, 20, 0},
+    {"loss", loss, 20, 0},    {"stopped", stopped_for, 4, 0}, {"stuck", stuck, 20, 2},
+    {"stop", stopped, 20, 0}, {"late", ring, 2, 0},
 };
 
 int main(int argc, char **argv)
@@ -204,9 +226,11 @@ int main(int argc, char **argv)
             continue;
         signal(SIGTERM, on_signal);
         signal(SIGUSR1, on_signal);
-        const struct sw_transport_options options = {.silence_s = modes[i].silence_s,
-                                                     .stop = &stop};
+        const struct sw_transport_options options = {
+            .silence_s = modes[i].silence_s, .stall_s = modes[i].stall_s, .stop = &stop};
         struct sw_transport *t;
+        if (strcmp(argv[1], "late") == 0 && sw_transport_launch_rank() == 1)
+            sleep_for(60); /* the others are in MPI_Init */
         const enum sw_status opened = sw_transport_open(&options, &t);
         if (opened != SW_OK) {
             sw_log(SW_LOG_ERROR, "%s", sw_error_message());
@@ -215,6 +239,6 @@ int main(int argc, char **argv)
         const enum sw_status status = modes[i].run(t, argc > 2 ? atoi(argv[2]) : 0);
         return sw_status_exit_code(sw_transport_finish(t, status));
     }
-    fprintf(stderr, "usage: mpi_echo ring|latency|idle|loss|silent|stop [ARGUMENT]\n");
+    fprintf(stderr, "usage: mpi_echo ring|latency|idle|loss|stopped|stuck|stop|late [ARGUMENT]\n");
     return 2;
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Ranks over MPI: every size round a ring, latency beside plain MPI, idle ranks that sleep, and
-# ranks that die, fail, fall silent or are told to stop: one message, in seconds, nobody left.
+# ranks that die, fail, are stopped, hang or are told to end: one message, in seconds, nobody left.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../mpi_env.sh"
@@ -66,10 +66,23 @@ for rank in 0 2; do
     one_line_with "rank $rank failed" "rank $rank on .*: the weights are missing"
 done
 
-launch 3 silent 6
-[ $code = 75 ] && below "$seconds" 9 || fail "silent rank"
-one_line_with "silent rank" "rank 1 on .* gave no sign of life"
-nobody_left silent
+# Timeouts of 4 s (stopped) and, for a main thread that gets nothing done, of 2 s (stuck); then
+# mpirun has 8 s to notice, which it does not here.
+launch 3 stopped 3
+[ $code = 0 ] || fail "a rank stopped for a moment"
+launch 3 stopped 20
+[ $code = 75 ] && below "$seconds" 20 || fail "a stopped rank"
+one_line_with "a stopped rank" "rank 1 on .* gave no sign of life"
+nobody_left stopped
+launch 3 stuck 60
+[ $code = 75 ] && below "$seconds" 16 || fail "a stuck rank"
+one_line_with "a stuck rank" "rank 1 on .* has got nothing done"
+nobody_left stuck
+
+launch 3 late
+[ $code = 5 ] && below "$seconds" 16 || fail "a rank that does not join"
+grep -q "ranks have not reached each other in 8 s" "$work/err" || fail "a rank that does not join"
+nobody_left late
 
 timeout -k 5 60 mpirun -np 3 "$echo_program" stop >"$work/out" 2>"$work/err" &
 launcher=$!

@@ -1,0 +1,19 @@
+/* Owns the request to stop: the signals that ask for it, and the flag they set. */
+#include "cmd/session.h"
+
+static volatile sig_atomic_t stop_requested;
+
+static void request_stop(int signal)
+{
+    stop_requested = signal;
+}
+
+const volatile sig_atomic_t *sw_stop_catch(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGUSR1};
+    const struct sigaction action = {.sa_handler = request_stop};
+    for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+        sigaction(signals[i], &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return &stop_requested;
+}

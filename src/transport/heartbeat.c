@@ -1,0 +1,253 @@
+/* Owns the heartbeat's life: its state, its thread, and what the main thread tells and asks it. */
+#include "transport/heartbeat_impl.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define BEATS_PER_TIMEOUT 10
+#define INTERVAL_MAX_S 1.0
+#define HASTE_S 0.05 /* between looks once there is a verdict */
+
+static void nudge(struct sw_heartbeat *hb)
+{
+    const uint64_t one = 1;
+    if (write(hb->wake, &one, sizeof one) < 0)
+        return; /* it wakes by itself soon enough */
+}
+
+/* Sleeps until `due`, a frame or a nudge. The lock is free meanwhile: only this thread changes the
+ * list of links but for additions, which nudge. */
+static void rest(struct sw_heartbeat *hb, struct pollfd *fds, double due)
+{
+    uint64_t nudges;
+    nfds_t n = 0;
+    fds[n++] = (struct pollfd){.fd = hb->wake, .events = POLLIN};
+    fds[n++] = (struct pollfd){.fd = hb->listener, .events = POLLIN};
+    for (int i = 0; i < hb->n_links; i++) {
+        const struct sw_link *link = hb->links[i];
+        const bool out = link->state == SW_LINK_CONNECTING || link->n_out > 0;
+        if (link->state != SW_LINK_DOWN)
+            fds[n++] = (struct pollfd){.fd = link->fd, .events = out ? POLLIN | POLLOUT : POLLIN};
+    }
+    pthread_mutex_unlock(&hb->lock);
+    const double left = due - sw_clock();
+    poll(fds, n, left > 0 ? (int)(left * 1e3) + 1 : 0);
+    if (fds[0].revents && read(hb->wake, &nudges, sizeof nudges) < 0)
+        nudges = 0;
+    pthread_mutex_lock(&hb->lock);
+}
+
+/* This thread did not run for `late` seconds: stopped, or its machine was. What the others did
+ * meanwhile is not known yet, so it is no silence. */
+static void forgive(struct sw_heartbeat *hb, double late)
+{
+    for (int i = 0; i < hb->t->size; i++)
+        hb->peers[i].heard += late;
+    hb->stepped += late;
+}
+
+static void *beat(void *argument)
+{
+    struct sw_heartbeat *hb = argument;
+    struct pollfd *fds = NULL;
+    int room = 0;
+    pthread_mutex_lock(&hb->lock);
+    double due = hb->stepped; /* when it was started; it may run much later */
+    while (!hb->closing) {
+        if (room < hb->cap_links + 2) {
+            struct pollfd *more = realloc(fds, sizeof *fds * (size_t)(hb->cap_links + 2));
+            if (!more)
+                break;
+            fds = more;
+            room = hb->cap_links + 2;
+        }
+        const double soon = sw_clock() + HASTE_S;
+        rest(hb, fds, hb->judged && soon < due ? soon : due);
+        const double now = sw_clock();
+        if (now - due > 2 * hb->interval)
+            forgive(hb, now - due);
+        sw_heart_links(hb, now);
+        if (now >= due) {
+            sw_heart_judge(hb, now);
+            sw_heart_beat(hb);
+            due = now + hb->interval;
+        }
+        sw_heart_act(hb, now);
+        sw_heart_flush(hb);
+    }
+    sw_heart_bye(hb);
+    pthread_mutex_unlock(&hb->lock);
+    free(fds);
+    return NULL;
+}
+
+enum sw_status sw_heartbeat_open(struct sw_heartbeat_card *card, struct sw_heartbeat **out)
+{
+    struct sw_heartbeat *hb = calloc(1, sizeof *hb);
+    *out = NULL;
+    if (!hb)
+        return sw_fail(SW_ENOMEM, "no memory for the heartbeat");
+    hb->listener = sw_link_listen(&hb->port);
+    hb->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (hb->listener < 0 || hb->wake < 0) {
+        const int why = errno;
+        close(hb->listener);
+        close(hb->wake);
+        free(hb);
+        return sw_fail(SW_EDEVICE, "no socket to listen on for the other ranks: %s", strerror(why));
+    }
+    if (getrandom(&hb->key, sizeof hb->key, 0) != (ssize_t)sizeof hb->key)
+        hb->key = (uint64_t)(sw_clock() * 1e9) ^ (uint64_t)getpid() << 32;
+    hb->folder = sw_verdict_folder();
+    pthread_mutex_init(&hb->lock, NULL);
+    memset(card, 0, sizeof *card);
+    sw_place_here(hb->port, &card->place);
+    card->key = hb->key;
+    card->scribe = hb->folder != NULL;
+    *out = hb;
+    return SW_OK;
+}
+
+/* Rank r makes the links to 0 and r-1, and expects those of r+1 and, as rank 0, of all. */
+static void want_links(struct sw_heartbeat *hb, double now)
+{
+    const int rank = hb->t->rank, size = hb->t->size;
+    for (int i = 0; i < size; i++) {
+        struct sw_heart_peer *peer = &hb->peers[i];
+        peer->heard = peer->moved = now;
+        peer->watched = i != rank && (i == 0 || rank == 0 || i == rank - 1 || i == rank + 1);
+        if (i < rank && peer->watched)
+            sw_heart_want(hb, i);
+    }
+    hb->stepped = now;
+}
+
+enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_transport *t,
+                                  const struct sw_heartbeat_card *cards)
+{
+    const size_t size = (size_t)t->size;
+    sigset_t all, before;
+    hb->t = t;
+    hb->timeout = t->options.silence_s;
+    hb->stall = t->options.stall_s;
+    hb->interval = hb->timeout / BEATS_PER_TIMEOUT;
+    if (hb->interval > INTERVAL_MAX_S)
+        hb->interval = INTERVAL_MAX_S;
+    hb->peers = calloc(size, sizeof *hb->peers);
+    hb->cards = malloc(size * sizeof *hb->cards);
+    if (!hb->peers || !hb->cards)
+        return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
+    memcpy(hb->cards, cards, size * sizeof *cards);
+    want_links(hb, sw_clock());
+    sigfillset(&all); /* signals are the main thread's */
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    const int failed = pthread_create(&hb->thread, NULL, beat, hb);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed)
+        return sw_fail(SW_EDEVICE, "no thread for the heartbeat: %s", strerror(failed));
+    hb->started = true;
+    return SW_OK;
+}
+
+void sw_heartbeat_close(struct sw_heartbeat *hb)
+{
+    if (!hb)
+        return;
+    if (hb->started) {
+        pthread_mutex_lock(&hb->lock);
+        hb->closing = true;
+        pthread_mutex_unlock(&hb->lock);
+        nudge(hb);
+        pthread_join(hb->thread, NULL);
+    }
+    for (int i = 0; i < hb->n_links; i++) {
+        sw_link_drop(hb->links[i]);
+        free(hb->links[i]);
+    }
+    close(hb->listener);
+    close(hb->wake);
+    pthread_mutex_destroy(&hb->lock);
+    free(hb->links);
+    free(hb->peers);
+    free(hb->cards);
+    free(hb);
+}
+
+void sw_heartbeat_step(struct sw_heartbeat *hb, bool waiting)
+{
+    atomic_fetch_add_explicit(waiting ? &hb->waits : &hb->steps, 1, memory_order_relaxed);
+}
+
+void sw_heartbeat_sent(struct sw_heartbeat *hb, int peer)
+{
+    const uint64_t before =
+        atomic_fetch_add_explicit(&hb->peers[peer].sent, 1, memory_order_relaxed);
+    if (before > 0 || peer == hb->t->rank)
+        return;
+    pthread_mutex_lock(&hb->lock);
+    if (!hb->peers[peer].watched) {
+        hb->peers[peer].watched = true;
+        hb->peers[peer].heard = sw_clock();
+        sw_heart_want(hb, peer);
+    }
+    pthread_mutex_unlock(&hb->lock);
+    nudge(hb);
+}
+
+void sw_heartbeat_taken(struct sw_heartbeat *hb, int peer)
+{
+    atomic_fetch_add_explicit(&hb->peers[peer].taken, 1, memory_order_relaxed);
+}
+
+void sw_heartbeat_label(struct sw_heartbeat *hb, int rank, const char *text)
+{
+    struct sw_heart_peer *peer = &hb->peers[rank];
+    pthread_mutex_lock(&hb->lock);
+    snprintf(peer->label, sizeof peer->label, "%s", text);
+    pthread_mutex_unlock(&hb->lock);
+}
+
+bool sw_heartbeat_judged(const struct sw_heartbeat *hb)
+{
+    return atomic_load_explicit(&hb->judged, memory_order_relaxed);
+}
+
+void sw_heartbeat_verdict(struct sw_heartbeat *hb, struct sw_verdict *out)
+{
+    pthread_mutex_lock(&hb->lock);
+    *out = hb->verdict;
+    pthread_mutex_unlock(&hb->lock);
+}
+
+void sw_heartbeat_raise(struct sw_heartbeat *hb, const struct sw_verdict *verdict)
+{
+    pthread_mutex_lock(&hb->lock);
+    sw_heart_adopt(hb, verdict, false);
+    pthread_mutex_unlock(&hb->lock);
+    nudge(hb);
+}
+
+void sw_heartbeat_end(struct sw_heartbeat *hb)
+{
+    const struct sw_frame frame = {.kind = SW_FRAME_ENDED};
+    pthread_mutex_lock(&hb->lock);
+    hb->ended = true;
+    if (hb->t->rank != 0)
+        sw_heart_tell(hb, 0, &frame, NULL);
+    pthread_mutex_unlock(&hb->lock);
+    nudge(hb);
+}
+
+enum sw_release sw_heartbeat_release(const struct sw_heartbeat *hb)
+{
+    return (enum sw_release)atomic_load_explicit(&hb->release, memory_order_acquire);
+}

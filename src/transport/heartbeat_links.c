@@ -1,0 +1,283 @@
+/* Owns the heartbeat's connections: making them, greeting, and what each frame means. */
+#include "transport/heartbeat_impl.h"
+
+#include "base/clock.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TRY_S 2.0        /* one way to a peer, before the next is tried */
+#define STRANGERS_MAX 64 /* connections that have not said who they are */
+#define BYE_S 0.5
+
+static bool add(struct sw_heartbeat *hb, const struct sw_link *link)
+{
+    if (hb->n_links == hb->cap_links) {
+        const int capacity = hb->cap_links ? 2 * hb->cap_links : 8;
+        struct sw_link **links = realloc(hb->links, sizeof *links * (size_t)capacity);
+        if (!links)
+            return false;
+        hb->links = links;
+        hb->cap_links = capacity;
+    }
+    hb->links[hb->n_links] = malloc(sizeof *link);
+    if (!hb->links[hb->n_links])
+        return false;
+    *hb->links[hb->n_links++] = *link;
+    return true;
+}
+
+void sw_heart_want(struct sw_heartbeat *hb, int peer)
+{
+    const struct sw_link link = {.fd = -1, .peer = peer, .ours = true};
+    (void)add(hb, &link);
+}
+
+static void put(struct sw_link *link, const struct sw_frame *frame, const char *text)
+{
+    (void)sw_link_put(link, frame, text); /* no room: it does not read, and will be judged */
+}
+
+void sw_heart_tell(struct sw_heartbeat *hb, int peer, const struct sw_frame *frame,
+                   const char *text)
+{
+    for (int i = 0; i < hb->n_links; i++)
+        if (hb->links[i]->state == SW_LINK_OPEN &&
+            (peer == SW_ANY_RANK || hb->links[i]->peer == peer))
+            put(hb->links[i], frame, text);
+}
+
+static struct sw_frame verdict_frame(const struct sw_heartbeat *hb)
+{
+    return (struct sw_frame){.kind = SW_FRAME_VERDICT,
+                             .status = hb->verdict.status,
+                             .rank = hb->verdict.rank,
+                             .flags = (hb->verdict.lost ? SW_FRAME_LOST : 0) |
+                                      (hb->decided ? SW_FRAME_DECIDED : 0)};
+}
+
+void sw_heart_tell_verdict(struct sw_heartbeat *hb)
+{
+    const struct sw_frame frame = verdict_frame(hb);
+    sw_heart_tell(hb, SW_ANY_RANK, &frame, hb->verdict.text);
+}
+
+static void greet(struct sw_heartbeat *hb, struct sw_link *link)
+{
+    const struct sw_frame frame = {
+        .kind = SW_FRAME_HELLO, .rank = hb->t->rank, .number = hb->cards[link->peer].key};
+    put(link, &frame, NULL);
+}
+
+/* Both ends know each other; what was told to all before is told again here. */
+static void opened(struct sw_heartbeat *hb, struct sw_link *link, double now)
+{
+    const struct sw_frame said = {.kind = SW_FRAME_SAID}, ended = {.kind = SW_FRAME_ENDED};
+    const struct sw_frame verdict = verdict_frame(hb);
+    link->state = SW_LINK_OPEN;
+    link->since = hb->peers[link->peer].heard = now;
+    if (hb->judged)
+        put(link, &verdict, hb->verdict.text);
+    if (hb->said)
+        put(link, &said, NULL);
+    if (hb->ended && link->peer == 0)
+        put(link, &ended, NULL);
+}
+
+/* The first frame of a link. false: that is no rank of this job. */
+static bool introduced(struct sw_heartbeat *hb, struct sw_link *link, const struct sw_frame *frame,
+                       double now)
+{
+    const int from = frame->rank;
+    if (frame->kind != SW_FRAME_HELLO || frame->number != hb->key || from < 0 ||
+        from >= hb->t->size || from == hb->t->rank || (link->ours && from != link->peer))
+        return false;
+    link->peer = from;
+    hb->peers[from].watched = true;
+    if (!link->ours)
+        greet(hb, link);
+    opened(hb, link, now);
+    return true;
+}
+
+static void obey(struct sw_heartbeat *hb, struct sw_link *link, const struct sw_frame *frame,
+                 const char *text)
+{
+    struct sw_heart_peer *peer = &hb->peers[link->peer];
+    switch (frame->kind) {
+    case SW_FRAME_BEAT:
+        peer->promised = frame->number;
+        break;
+    case SW_FRAME_VERDICT: {
+        struct sw_verdict verdict = {.status = (enum sw_status)frame->status,
+                                     .rank = frame->rank,
+                                     .lost = frame->flags & SW_FRAME_LOST};
+        memcpy(verdict.text, text, strlen(text) + 1);
+        sw_heart_adopt(hb, &verdict, frame->flags & SW_FRAME_DECIDED);
+        break;
+    }
+    case SW_FRAME_SAID:
+        if (!hb->said)
+            sw_heart_tell(hb, SW_ANY_RANK, frame, NULL);
+        hb->said = true;
+        break;
+    case SW_FRAME_ENDED:
+        peer->ended = true;
+        break;
+    case SW_FRAME_RELEASE:
+        atomic_store_explicit(&hb->release,
+                              frame->status == SW_OK ? SW_RELEASE_TOGETHER : SW_RELEASE_ALONE,
+                              memory_order_release);
+        break;
+    case SW_FRAME_BYE:
+        peer->left = true;
+        break;
+    default:
+        break; /* a later version's */
+    }
+}
+
+/* Reads and obeys. false: the link is no good any more. */
+static bool listen_to(struct sw_heartbeat *hb, struct sw_link *link, double now)
+{
+    struct sw_frame frame;
+    char text[SW_VERDICT_MAX];
+    bool broken;
+    const bool there = sw_link_fill(link);
+    while (sw_link_take(link, &frame, text, &broken)) {
+        if (link->state == SW_LINK_GREETING) {
+            if (!introduced(hb, link, &frame, now))
+                return false;
+            continue;
+        }
+        hb->peers[link->peer].heard = now;
+        obey(hb, link, &frame, text);
+    }
+    return there && !broken;
+}
+
+/* Begins to connect by the next way there is, in turn. */
+static void try_next(struct sw_heartbeat *hb, struct sw_link *link, double now)
+{
+    const struct sw_place *here = &hb->cards[hb->t->rank].place;
+    const struct sw_place *there = &hb->cards[link->peer].place;
+    struct sockaddr_in to;
+    link->since = now;
+    if (sw_place_way(here, there, link->way, &to)) {
+        link->way++;
+    } else {
+        link->way = 1;
+        if (!sw_place_way(here, there, 0, &to))
+            return;
+    }
+    sw_link_connect(link, &to);
+}
+
+/* One step of connecting to a peer. */
+static void approach(struct sw_heartbeat *hb, struct sw_link *link, double now)
+{
+    struct pollfd ready = {.fd = link->fd, .events = POLLOUT};
+    if (link->state == SW_LINK_DOWN && now - link->since > hb->interval / 2 &&
+        !hb->peers[link->peer].left)
+        try_next(hb, link, now);
+    else if (link->state == SW_LINK_CONNECTING && poll(&ready, 1, 0) == 1)
+        sw_link_connected(link);
+    else if (link->state == SW_LINK_CONNECTING && now - link->since > TRY_S)
+        sw_link_drop(link);
+    if (link->state == SW_LINK_GREETING)
+        greet(hb, link);
+}
+
+static void let_in(struct sw_heartbeat *hb, double now)
+{
+    struct sw_link link;
+    int strangers = 0;
+    for (int i = 0; i < hb->n_links; i++)
+        strangers += hb->links[i]->peer < 0;
+    while (strangers++ < STRANGERS_MAX && sw_link_accept(hb->listener, &link)) {
+        link.since = now;
+        if (!add(hb, &link))
+            sw_link_drop(&link);
+    }
+}
+
+/* Links that have no more use are marked dead. */
+static void tend(struct sw_heartbeat *hb, struct sw_link *link, double now)
+{
+    if (link->state < SW_LINK_GREETING)
+        approach(hb, link, now);
+    if (link->state < SW_LINK_GREETING)
+        return;
+    const bool late = link->state == SW_LINK_GREETING && now - link->since > 2 * TRY_S;
+    if (!late && listen_to(hb, link, now))
+        return;
+    const bool open = link->state == SW_LINK_OPEN;
+    sw_link_drop(link);
+    link->since = now;
+    link->dead = open || !link->ours;
+    if (open)
+        sw_heart_gone(hb, link->peer);
+}
+
+void sw_heart_links(struct sw_heartbeat *hb, double now)
+{
+    int kept = 0;
+    let_in(hb, now);
+    for (int i = 0; i < hb->n_links; i++)
+        tend(hb, hb->links[i], now);
+    for (int i = 0; i < hb->n_links; i++)
+        if (hb->links[i]->dead)
+            free(hb->links[i]);
+        else
+            hb->links[kept++] = hb->links[i];
+    hb->n_links = kept;
+}
+
+void sw_heart_beat(struct sw_heartbeat *hb)
+{
+    for (int i = 0; i < hb->n_links; i++) {
+        struct sw_link *link = hb->links[i];
+        if (link->state != SW_LINK_OPEN || link->n_out > 0)
+            continue;
+        const struct sw_frame frame = {
+            .kind = SW_FRAME_BEAT,
+            .number = atomic_load_explicit(&hb->peers[link->peer].sent, memory_order_relaxed)};
+        put(link, &frame, NULL);
+    }
+}
+
+void sw_heart_flush(struct sw_heartbeat *hb)
+{
+    for (int i = 0; i < hb->n_links; i++) /* a broken one shows when it is read */
+        if (hb->links[i]->state >= SW_LINK_GREETING)
+            (void)sw_link_flush(hb->links[i]);
+}
+
+static bool unsent(const struct sw_heartbeat *hb)
+{
+    for (int i = 0; i < hb->n_links; i++)
+        if (hb->links[i]->state == SW_LINK_OPEN && hb->links[i]->n_out > 0 &&
+            !hb->peers[hb->links[i]->peer].lost)
+            return true;
+    return false;
+}
+
+void sw_heart_bye(struct sw_heartbeat *hb)
+{
+    const struct sw_frame frame = {.kind = SW_FRAME_BYE};
+    const double until = sw_clock() + BYE_S;
+    sw_heart_tell(hb, SW_ANY_RANK, &frame, NULL);
+    sw_heart_flush(hb);
+    while (unsent(hb) && sw_clock() < until) {
+        pthread_mutex_unlock(&hb->lock);
+        poll(NULL, 0, 5);
+        pthread_mutex_lock(&hb->lock);
+        sw_heart_flush(hb);
+    }
+    for (int i = 0; i < hb->n_links; i++) /* unread bytes would turn the close into a reset */
+        if (hb->links[i]->state == SW_LINK_OPEN) {
+            hb->links[i]->n_in = 0;
+            (void)sw_link_fill(hb->links[i]);
+        }
+}

@@ -1,0 +1,147 @@
+/* Owns one TCP connection of the heartbeat: its socket, and frames in and out of it. */
+#include "transport/link.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MAGIC 0x31776c70u
+
+int sw_link_listen(uint16_t *port)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
+    socklen_t length = sizeof here;
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (struct sockaddr *)&here, sizeof here) != 0 || listen(fd, SOMAXCONN) != 0 ||
+        getsockname(fd, (struct sockaddr *)&here, &length) != 0) {
+        const int why = errno;
+        close(fd);
+        errno = why;
+        return -1;
+    }
+    *port = ntohs(here.sin_port);
+    return fd;
+}
+
+static void adopt(struct sw_link *link, int fd, enum sw_link_state state)
+{
+    const int one = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    /* a lost beat is sent again soon, however many were lost before */
+    setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
+    link->fd = fd;
+    link->state = state;
+    link->reached = link->reached || state == SW_LINK_GREETING;
+    link->n_in = link->n_out = 0;
+}
+
+bool sw_link_accept(int listener, struct sw_link *link)
+{
+    const int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0)
+        return false;
+    *link = (struct sw_link){.peer = -1};
+    adopt(link, fd, SW_LINK_GREETING);
+    return true;
+}
+
+static void fail(struct sw_link *link, int error)
+{
+    snprintf(link->trouble, sizeof link->trouble, "%.90s", strerror(error));
+    sw_link_drop(link);
+}
+
+void sw_link_connect(struct sw_link *link, const struct sockaddr_in *to)
+{
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) {
+        fail(link, errno);
+        return;
+    }
+    adopt(link, fd, SW_LINK_CONNECTING);
+    if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0)
+        adopt(link, fd, SW_LINK_GREETING);
+    else if (errno != EINPROGRESS)
+        fail(link, errno);
+}
+
+void sw_link_connected(struct sw_link *link)
+{
+    int error = 0;
+    socklen_t length = sizeof error;
+    if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
+        error = errno;
+    if (error)
+        fail(link, error);
+    else
+        adopt(link, link->fd, SW_LINK_GREETING);
+}
+
+bool sw_link_put(struct sw_link *link, const struct sw_frame *frame, const char *text)
+{
+    struct sw_frame head = *frame;
+    head.magic = MAGIC;
+    head.bytes = (uint16_t)(text ? strnlen(text, SW_VERDICT_MAX - 1) : 0);
+    if (link->n_out + sizeof head + head.bytes > sizeof link->out)
+        return false;
+    memcpy(link->out + link->n_out, &head, sizeof head);
+    if (head.bytes)
+        memcpy(link->out + link->n_out + sizeof head, text, head.bytes);
+    link->n_out += sizeof head + head.bytes;
+    return true;
+}
+
+bool sw_link_flush(struct sw_link *link)
+{
+    while (link->n_out > 0) {
+        const ssize_t n = send(link->fd, link->out, link->n_out, MSG_NOSIGNAL);
+        if (n < 0)
+            return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+        link->n_out -= (size_t)n;
+        memmove(link->out, link->out + n, link->n_out);
+    }
+    return true;
+}
+
+bool sw_link_fill(struct sw_link *link)
+{
+    if (link->n_in == sizeof link->in)
+        return true;
+    const ssize_t n = recv(link->fd, link->in + link->n_in, sizeof link->in - link->n_in, 0);
+    if (n < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    link->n_in += (size_t)n;
+    return n > 0;
+}
+
+bool sw_link_take(struct sw_link *link, struct sw_frame *frame, char *text, bool *broken)
+{
+    *broken = false;
+    if (link->n_in < sizeof *frame)
+        return false;
+    memcpy(frame, link->in, sizeof *frame);
+    *broken = frame->magic != MAGIC || frame->bytes >= SW_VERDICT_MAX;
+    const size_t length = sizeof *frame + frame->bytes;
+    if (*broken || link->n_in < length)
+        return false;
+    memcpy(text, link->in + sizeof *frame, frame->bytes);
+    text[frame->bytes] = 0;
+    link->n_in -= length;
+    memmove(link->in, link->in + length, link->n_in);
+    return true;
+}
+
+void sw_link_drop(struct sw_link *link)
+{
+    if (link->state != SW_LINK_DOWN)
+        close(link->fd);
+    link->state = SW_LINK_DOWN;
+    link->fd = -1;
+    link->n_in = link->n_out = 0;
+}

@@ -1,0 +1,64 @@
+/*
+ * One TCP connection between two ranks, for the heartbeat: small frames out and in, in order,
+ * never waiting. Who is at the other end is the caller's to find out (heartbeat.c).
+ */
+#ifndef SW_TRANSPORT_LINK_H
+#define SW_TRANSPORT_LINK_H
+
+#include "transport/verdict.h"
+
+#include <netinet/in.h>
+
+/* The head of a frame, as it is on the wire; `bytes` of text follow. */
+struct sw_frame {
+    uint32_t magic; /* set by sw_link_put */
+    uint16_t kind, bytes;
+    int32_t status, rank;
+    uint32_t flags, unused;
+    uint64_t number;
+};
+
+enum sw_link_state {
+    SW_LINK_DOWN,       /* no socket */
+    SW_LINK_CONNECTING, /* begun, not there yet */
+    SW_LINK_GREETING,   /* connected; the other end has not said who it is */
+    SW_LINK_OPEN
+};
+
+struct sw_link {
+    int fd, peer; /* peer -1: accepted, unknown yet */
+    enum sw_link_state state;
+    bool ours;        /* this end connects, again and again, until it is open */
+    bool reached;     /* ours: it was connected once, though perhaps never greeted */
+    bool dead;        /* to be forgotten */
+    int way;          /* ours: the next way to try */
+    double since;     /* of the state */
+    char trouble[96]; /* ours: why the last way failed */
+    size_t n_in, n_out;
+    char in[sizeof(struct sw_frame) + SW_VERDICT_MAX];
+    char out[8192];
+};
+
+/* A socket that listens on every interface at a port of the system's choice; -1 and errno. */
+int sw_link_listen(uint16_t *port);
+/* The next connection that came in; false: none. */
+bool sw_link_accept(int listener, struct sw_link *link);
+/* Begins to connect; the state says how far that came at once. */
+void sw_link_connect(struct sw_link *link, const struct sockaddr_in *to);
+/* CONNECTING and writable: connected (GREETING) or failed (DOWN). */
+void sw_link_connected(struct sw_link *link);
+/* Queues a frame with its text; false when there is no room (the other end does not read). */
+bool sw_link_put(struct sw_link *link, const struct sw_frame *frame, const char *text);
+/* Sends what is queued, as far as it goes. false: the connection is broken. */
+bool sw_link_flush(struct sw_link *link);
+/* Reads what is there. false: the other end has closed, or the connection is broken. */
+bool sw_link_fill(struct sw_link *link);
+/*
+ * The next whole frame read, its text with a NUL in `text` (SW_VERDICT_MAX). false: none yet, or
+ * with *broken that what came is no frame.
+ */
+bool sw_link_take(struct sw_link *link, struct sw_frame *frame, char *text, bool *broken);
+/* Back to DOWN; nothing queued or read is kept. */
+void sw_link_drop(struct sw_link *link);
+
+#endif

@@ -1,0 +1,189 @@
+#!/bin/bash
+# Three pretend hosts under launch/spillway-mpirun, and what can happen to them while the model is
+# loaded and while it computes: the job ends in time with one message that names rank, host and
+# layers, with exit code 75, and nobody is left anywhere; what is no failure is survived. Needs root.
+# $1: the program. Faults run side by side, each on hosts of its own.
+set -u
+spillway=$1
+if [ "$(id -u)" != 0 ] || ! unshare -n -m -u -i true 2>/dev/null; then
+    echo "skipped: pretend hosts need root and namespaces"
+    exit 77
+fi
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/common.sh"
+hosts_sh=$here/../hosts.sh
+export SW_MPIRUN=$here/../../launch/spillway-mpirun
+at_once=4 # faults at a time
+timeout_s=4 # --timeout
+cleanups+=('for d in "$work"/*/hosts; do SW_HOSTS=$d bash "$hosts_sh" down; done')
+
+mkdir busy
+cat >busy/config.json <<'JSON'
+{"model_type": "llama", "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 12,
+ "num_attention_heads": 16, "vocab_size": 2000, "max_position_embeddings": 100000,
+ "rms_norm_eps": 1e-5, "torch_dtype": "bfloat16"}
+JSON
+# Loading takes some seconds, the long text some minutes.
+# shellcheck disable=SC2054 # commas are meant
+long=(run "$work/busy" --weights-from random --slices 4,4,4 --threads 1
+    --tokens 1,2,3 -n 30000 --context 40000 --timeout "$timeout_s")
+# shellcheck disable=SC2054
+short=(run "$work/busy" --weights-from random --slices 4,4,4 --threads 1 --tokens 1,2,3 -n 400
+    --context 500 --timeout "$timeout_s" --json)
+
+hosts() { bash "$hosts_sh" "$@"; }
+note() { echo "$*" >>failed; }
+ours() { # HOST: processes of the program there
+    local p
+    for p in $(hosts processes "$1"); do
+        [ "$(readlink "/proc/$p/exe" 2>/dev/null)" = "$spillway" ] && echo "$p"
+    done
+}
+kill_rank() { # HOST
+    local pids
+    mapfile -t pids < <(ours "$1")
+    kill -KILL "${pids[@]}"
+}
+stop_rank_for() { # SECONDS HOST
+    local pids
+    mapfile -t pids < <(ours "$2")
+    kill -STOP "${pids[@]}"
+    sleep "$1"
+    kill -CONT "${pids[@]}"
+}
+# Links of 20 Mbit/s that drop out for 200 ms now and then.
+bad_links() {
+    hosts slow h2 20mbit || return 1
+    for _ in 1 2 3 4 5 6 7 8; do
+        hosts cut h1 h2 && hosts cut h2 h3
+        sleep 0.2
+        hosts heal h1 h2 && hosts heal h2 h3
+        sleep 0.3
+    done
+}
+# until_line PATTERN: the job says so.
+until_line() {
+    for _ in $(seq 1500); do
+        grep -q "$1" err && return
+        kill -0 "$job" 2>/dev/null || return
+        sleep 0.1
+    done
+    note "no '$1' in time; the ranks are $(for h in h1 h2 h3; do ours $h; done |
+        xargs -r ps -o pid=,stat=,time=,wchan= -p | tr '\n' ';')"
+}
+nobody_on() { # HOST…
+    local host left=
+    for _ in $(seq 60); do
+        left=
+        for host in "$@"; do left+=$(hosts processes "$host"); done
+        [ -z "$left" ] && return
+        sleep 0.1
+    done
+    for host in "$@"; do
+        for p in $(hosts processes "$host"); do
+            note "left on $host: $(tr '\0' ' ' <"/proc/$p/cmdline")"
+        done
+    done
+}
+begin() { # COMMAND…: three hosts, and the job on them
+    hosts up 3 || note "no hosts"
+    hosts mpirun -np 3 "$spillway" "$@" >out 2>err </dev/null &
+    job=$!
+    until_line 'rank 2 on h3: layers'
+}
+# ended SECONDS: waits for the job, at most so long; sets $code.
+ended() {
+    local start=$EPOCHREALTIME
+    for _ in $(seq $(($1 * 10))); do
+        kill -0 $job 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -0 $job 2>/dev/null && note "still running after $1 s"
+    wait $job
+    code=$?
+    awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f\n", b - a }' >took
+}
+# fault WHEN SECONDS PATTERN COMMAND…: during loading or computing the command happens; the job must
+# end within SECONDS with a message that matches.
+fault() {
+    local when=$1 seconds=$2 pattern=$3
+    shift 3
+    if [ "$when" = loading ]; then
+        begin "${long[@]}" --weights f32
+    else
+        begin "${long[@]}"
+        until_line 'making up weights: .* in '
+    fi
+    sleep 0.5
+    "$@" || note "could not: $*"
+    ended "$seconds"
+    [ "$code" = 75 ] || note "exit code $code"
+    [ "$(grep -cE '^spillway: .* run the same command again' err)" = 1 ] || note "not one message"
+    grep -qE "^spillway: $pattern" err || note "the message does not say '$pattern'"
+    if [ "$1 $2" = "hosts freeze" ]; then hosts thaw "$3"; fi
+    nobody_on h1 h2 h3
+}
+# survives COMMAND…: the job computes on as if nothing had happened.
+survives() {
+    begin "${short[@]}"
+    "$@" || note "could not: $*"
+    ended 60
+    [ "$code" = 0 ] && grep -q '"generated_tokens": 400' out || note "exit code $code"
+    nobody_on h1 h2 h3
+}
+# The status file is on rank 0's host only, as without a shared disk.
+private_status() {
+    mkdir -p private
+    hosts up 3
+    for h in h2 h3; do hosts exec $h mount -t tmpfs tmpfs "$PWD/private"; done
+    export SPILLWAY_STATUS=$PWD/private/status
+    hosts mpirun -np 3 "$spillway" "${long[@]}" >out 2>err </dev/null &
+    job=$!
+    until_line 'making up weights: .* in '
+    kill_rank h3
+    ended 10
+    [ "$code" = 75 ] || note "exit code $code"
+    [ "$(grep -c '^spillway: rank 2 on h3 .* is gone' err)" = 1 ] || note "not one message"
+    head -n 1 private/status/status | grep -qx 'exit 75' || note "no status file"
+    nobody_on h1 h2 h3
+}
+
+# shellcheck disable=SC2034 # used in the faults' commands
+{
+layers='\(layers [0-9]+-[0-9]+\)'
+gone="rank 1 on h2 $layers is gone"
+silent="gave no sign of life to rank [012] on h[123] $layers"
+}
+# name | what happens. Noticed within the timeout or at once; then mpirun has up to 8 s to notice.
+faults='a rank killed while loading|fault loading 8 "$gone" kill_rank h2
+a rank killed|fault computing 8 "$gone" kill_rank h2
+a host cut off while loading|fault loading 20 "rank [012] on h[123] $layers $silent" hosts cut h2
+rank 0 cut off|fault computing 20 "rank [012] on h[123] $layers $silent" hosts cut h1
+a cut between two workers|fault computing 20 "rank [12] on h[23] $layers $silent" hosts cut h2 h3
+a host frozen while loading|fault loading 25 "rank 2 on h3 $layers $silent" hosts freeze h3
+a host frozen|fault computing 25 "rank 1 on h2 $layers $silent" hosts freeze h2
+a rank stopped for 3 s|survives stop_rank_for 3 h2
+a slow link with gaps|survives bad_links
+a status file of one host|private_status'
+
+# one NAME COMMAND: in a folder and on hosts of its own.
+one() {
+    mkdir "$work/$1" && cd "$work/$1" || exit 1
+    export SW_HOSTS=$PWD/hosts
+    : >failed
+    eval "$2"
+    hosts down
+}
+while IFS='|' read -r name command; do
+    while [ "$(jobs -rp | wc -l)" -ge $at_once ]; do wait -n; done
+    one "$name" "$command" </dev/null >/dev/null 2>&1 &
+done <<<"$faults"
+wait
+while IFS='|' read -r name _; do
+    echo "$name: ended $(cat "$work/$name/took") s later: $(grep -h '^spillway: rank.*again' \
+        "$work/$name/err")"
+    : >out
+    cp "$work/$name/err" err
+    while read -r what; do fail "$name: $what"; done <"$work/$name/failed"
+done <<<"$faults"
+finish

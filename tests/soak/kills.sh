@@ -1,0 +1,189 @@
+#!/bin/bash
+# Runs that are killed at random moments and resumed until they are done: each line answered exactly
+# once, each greedy answer as in an undisturbed run. A harm is one of: KILL of a rank, KILL of
+# mpirun, TERM, USR1, a rank stopped for good, and on pretend hosts (root) a cut or a frozen host.
+#
+#   tests/soak/kills.sh PROGRAM [--runs N] [--seed N] [--lines N] [--keep]
+#
+# A run: one input, done in the end on 1 to 4 ranks, after 1 to 4 harms, some on another number of
+# ranks. --keep leaves the work folder. Says what it did, a line a run; the last lines count harms.
+set -u
+program=$(readlink -f "${1:-}")
+[ -x "$program" ] || {
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    exit 2
+}
+shift
+runs=100 seed=1 lines=120 keep=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --runs) runs=$2 && shift ;;
+    --seed) seed=$2 && shift ;;
+    --lines) lines=$2 && shift ;;
+    --keep) keep=1 ;;
+    *) echo "unknown option $1" && exit 2 ;;
+    esac
+    shift
+done
+RANDOM=$seed
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/mpi_env.sh
+. "$here/../mpi_env.sh"
+unset OMPI_MCA_orte_execute_quiet
+launcher=$here/../../launch/spillway-mpirun
+hosts_sh=$here/../hosts.sh
+model=$here/../models/shakespeare
+work=$(mktemp -d)
+cp "$program" "$work/spillway-soak" # a name of our own
+program=$work/spillway-soak
+export SW_HOSTS=$work/hosts SW_MPIRUN=$launcher TMPDIR=$work
+hosts() { bash "$hosts_sh" "$@"; }
+pretend=
+[ "$(id -u)" = 0 ] && unshare -n -m -u -i true 2>/dev/null && pretend=1
+leave() {
+    [ -z "$pretend" ] || hosts down
+    [ -n "$keep" ] || rm -rf "$work"
+}
+trap leave EXIT
+cd "$work" || exit 1
+die() {
+    echo "FAILED: $*"
+    echo "  seed $seed, run $run; what the job said:"
+    tail -n 20 err | sed 's/^/    /'
+    keep=1
+    echo "  its files: $work"
+    exit 1
+}
+within() { echo $(($1 + RANDOM % ($2 - $1 + 1))); }
+pick() { # WORD…
+    local words=("$@")
+    echo "${words[RANDOM % $#]}"
+}
+
+python3 - "$lines" <<'PYTHON'
+import json, sys
+with open("in.jsonl", "w") as out:
+    for i in range(int(sys.argv[1])):
+        text = ["KING HENRY:", "ROMEO: what light", "Now is the winter of", "O, "][i % 4]
+        json.dump({"id": f"line-{i}", "prompt": f"{text} {i}", "max_tokens": 8 + 7 * i % 60}, out)
+        out.write("\n")
+PYTHON
+cat >check.py <<'PYTHON'
+import json, sys
+def read(name):
+    answers, last = {}, 0
+    for line in open(name, "rb").read().split(b"\n")[:-1]:
+        answer = json.loads(line)
+        if answer["id"] in answers: sys.exit(f"{name}: {answer['id']} is there twice")
+        answers[answer["id"]] = answer
+    return answers
+want, got = read("want.jsonl"), read(sys.argv[1])
+for i in want:
+    if i not in got: sys.exit(f"{i} is missing: {len(got)} of {len(want)} are there")
+    for key in ("text", "ids", "finish_reason", "prompt_tokens", "generated_tokens"):
+        if want[i].get(key) != got[i].get(key): sys.exit(f"{i}: {key} is not as undisturbed: {want[i]} {got[i]}")
+if len(got) != len(want): sys.exit("there are more answers than lines")
+PYTHON
+
+# start RANKS: here, or with $on_hosts on the pretend hosts
+start() {
+    local command=("$program" batch "$model" "$work/in.jsonl" "$work/out.jsonl" --timeout 3
+        --threads 1 --slots "$(within 2 9)")
+    if [ -n "$on_hosts" ]; then
+        hosts mpirun -np "$1" "${command[@]}" >out 2>err </dev/null &
+    else
+        "$launcher" -np "$1" "${command[@]}" >out 2>err </dev/null &
+    fi
+    job=$!
+}
+ranks() { pgrep -f "^$program batch"; }
+one_rank() {
+    local pids
+    mapfile -t pids < <(ranks)
+    [ ${#pids[@]} -gt 0 ] && pick "${pids[@]}"
+}
+the_mpirun() { pgrep -f "^mpirun .*$program"; }
+harm() { # KIND
+    local pid=
+    case $1 in
+    kill-rank) pid=$(one_rank) && kill -KILL "$pid" ;;
+    stop-rank) pid=$(one_rank) && kill -STOP "$pid" ;;
+    kill-mpirun) pid=$(the_mpirun) && kill -KILL "$pid" ;;
+    term) pid=$(supervisor) && kill -TERM "$pid" ;;
+    usr1) pid=$(supervisor) && kill -USR1 "$pid" ;;
+    term-ranks) pid=$(ranks) && echo "$pid" | xargs kill -TERM ;;
+    cut) hosts cut "h$(within 1 3)" ;;
+    cut-pair) hosts cut h2 h3 ;;
+    freeze) hosts freeze "h$(within 2 3)" ;;
+    esac 2>/dev/null
+}
+supervisor() { pgrep -f "^/bin/bash $launcher .*$program" | head -n 1; }
+# What outlives the job only as long as the harm lasts: a stopped rank, a frozen host.
+mend() {
+    local host pid
+    for pid in $(ranks); do kill -CONT "$pid" 2>/dev/null; done
+    if [ -n "$on_hosts" ]; then
+        for host in h1 h2 h3; do hosts thaw $host; done
+        for host in h1 h2 h3; do hosts heal $host; done
+        hosts heal h2 h3
+    fi 2>/dev/null
+    for _ in $(seq 100); do
+        ranks >/dev/null || return 0
+        sleep 0.1
+    done
+    die "ranks are left: $(pgrep -fa "^$program")"
+}
+# ended SECONDS: waits for the job; sets $code
+ended() {
+    for _ in $(seq $(($1 * 10))); do
+        kill -0 "$job" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -0 "$job" 2>/dev/null && die "still running after $1 s"
+    wait "$job"
+    code=$?
+}
+
+run=0 on_hosts='' tally=''
+begin=$EPOCHREALTIME
+start 1
+ended 600
+[ $code = 0 ] || die "the undisturbed run: exit code $code"
+whole=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.0f", 1000 * (b - a) }')
+mv out.jsonl want.jsonl
+rm -rf out.jsonl.*
+for ((run = 1; run <= runs; run++)); do
+    story=
+    rm -rf out.jsonl*
+    on_hosts=
+    [ -n "$pretend" ] && [ $((RANDOM % 3)) = 0 ] && on_hosts=1
+    [ -z "$on_hosts" ] || hosts up 3 || die "no hosts"
+    for ((left = $(within 1 4); ; left--)); do
+        n=$([ -n "$on_hosts" ] && echo 3 || within 1 4)
+        start "$n"
+        story+=" $n:"
+        [ $left -gt 0 ] || break
+        sleep "0.$(printf %03d $((RANDOM % 1000)))"
+        sleep "$(awk -v w="$whole" -v r=$RANDOM 'BEGIN { printf "%.3f", w / 1000 * r / 32768 }')"
+        if [ -n "$on_hosts" ]; then
+            kind=$(pick kill-rank usr1 cut cut-pair freeze)
+        else
+            kind=$(pick kill-rank kill-rank stop-rank kill-mpirun term usr1 term-ranks)
+            [ "$n$kind" = 1stop-rank ] && kind=kill-rank # nobody is there to notice
+        fi
+        kill -0 $job 2>/dev/null && harm "$kind" && story+=$kind && tally+=$kind$'\n'
+        ended 60
+        mend
+        [ $code = 0 ] && break # it was done before
+        # stopped before the ranks had found each other: that could be a wrong network as well
+        grep -q 'ranks have not reached each other' err && [ $code = 5 ] && code=75
+        [ $code = 75 ] || die "exit code $code after $kind"
+        story+="($(wc -l <out.jsonl 2>/dev/null || echo 0))"
+    done
+    [ $left -gt 0 ] || { ended 300 && [ $code = 0 ] || die "the last run: exit code $code"; }
+    python3 check.py out.jsonl || die "the answers are not those of the undisturbed run"
+    [ -z "$on_hosts" ] || hosts down
+    echo "run $run${on_hosts:+ on three hosts}:$story done"
+done
+echo "$runs runs, every line exactly once and as undisturbed. Harms:"
+sort <<<"$tally" | grep . | uniq -c
