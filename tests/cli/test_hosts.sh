@@ -63,13 +63,20 @@ bad_links() {
 }
 # until_line PATTERN: the job says so.
 until_line() {
-    for _ in $(seq 1500); do
+    for _ in $(seq 600); do
         grep -q "$1" err && return
         kill -0 "$job" 2>/dev/null || return
         sleep 0.1
     done
     note "no '$1' in time; the ranks are $(for h in h1 h2 h3; do ours $h; done |
         xargs -r ps -o pid=,stat=,time=,wchan= -p | tr '\n' ';')"
+}
+# Loading says so when it has taken more than a second.
+until_computing() {
+    for _ in $(seq 100); do
+        grep -q 'making up weights: .* in ' err && return
+        sleep 0.1
+    done
 }
 nobody_on() { # HOST…
     local host left=
@@ -112,7 +119,7 @@ fault() {
         begin "${long[@]}" --weights f32
     else
         begin "${long[@]}"
-        until_line 'making up weights: .* in '
+        until_computing
     fi
     sleep 0.5
     "$@" || note "could not: $*"
@@ -139,7 +146,7 @@ private_status() {
     export SPILLWAY_STATUS=$PWD/private/status
     hosts mpirun -np 3 "$spillway" "${long[@]}" >out 2>err </dev/null &
     job=$!
-    until_line 'making up weights: .* in '
+    until_computing
     kill_rank h3
     ended 10
     [ "$code" = 75 ] || note "exit code $code"
@@ -154,7 +161,7 @@ layers='\(layers [0-9]+-[0-9]+\)'
 gone="rank 1 on h2 $layers is gone"
 silent="gave no sign of life to rank [012] on h[123] $layers"
 }
-# name | what happens. Noticed within the timeout or at once; then mpirun has up to 8 s to notice.
+# name | what happens. Noticed within the timeout or at once; then mpirun has up to 10 s to notice.
 faults='a rank killed while loading|fault loading 8 "$gone" kill_rank h2
 a rank killed|fault computing 8 "$gone" kill_rank h2
 a host cut off while loading|fault loading 20 "rank [012] on h[123] $layers $silent" hosts cut h2

@@ -67,15 +67,15 @@ for rank in 0 2; do
 done
 
 # Timeouts of 4 s (stopped) and, for a main thread that gets nothing done, of 2 s (stuck); then
-# mpirun has 8 s to notice, which it does not here.
+# mpirun has 10 s to notice, which it does not here.
 launch 3 stopped 3
 [ $code = 0 ] || fail "a rank stopped for a moment"
-launch 3 stopped 20
-[ $code = 75 ] && below "$seconds" 20 || fail "a stopped rank"
+launch 3 stopped 25
+[ $code = 75 ] && below "$seconds" 22 || fail "a stopped rank"
 one_line_with "a stopped rank" "rank 1 on .* gave no sign of life"
 nobody_left stopped
 launch 3 stuck 60
-[ $code = 75 ] && below "$seconds" 16 || fail "a stuck rank"
+[ $code = 75 ] && below "$seconds" 18 || fail "a stuck rank"
 one_line_with "a stuck rank" "rank 1 on .* has got nothing done"
 nobody_left stuck
 
