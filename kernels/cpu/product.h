@@ -203,8 +203,8 @@ ALWAYS_INLINE const char *prepare_row(enum kind kind, const struct sw_prepare *p
     const float *x = p->x + row * p->x_ld + col;
     if (p->activate) {
         const float *up = p->gated ? x + p->cols : NULL;
-        for (int64_t i = 0; i < n;
-             i += 16) { /* the next ones, which come after those of other rows */
+        /* The next columns, whose turn comes after those of the other rows. */
+        for (int64_t i = 0; i < n; i += 16) {
             __builtin_prefetch(x + PREPARE_COLS + i, 0, 2);
             if (up)
                 __builtin_prefetch(up + PREPARE_COLS + i, 0, 2);
