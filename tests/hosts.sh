@@ -3,6 +3,9 @@
 # name, shared memory and a link to a common switch. Needs root. 10.98.0.0/24 exists inside only.
 #   hosts.sh up N | down | exec HOST CMD… | mpirun ARG… | processes HOST
 #   hosts.sh cut HOST [HOST2] | heal HOST [HOST2] | slow HOST RATE|off | freeze HOST | thaw HOST
+#   hosts.sh far HOST MS MBIT | memory HOST SIZE
+# far: from now on a cable of that delay (one way) and rate; SW_WIRE is the program tests/tools/wire.c.
+# memory: what all processes of HOST that start from now on may use (1G); more, and the kernel kills.
 # Hosts are h1, h2, …; SW_HOSTS names the state folder (one set of hosts a folder). A cut is silent:
 # no sender hears of it. SW_MPIRUN: what `mpirun` runs (another program with mpirun's options).
 set -u
@@ -15,10 +18,15 @@ die() {
 }
 holder() { cat "$state/$1" 2>/dev/null || die "there is no host $1"; }
 inside() {
-    local pid
+    local pid group
     pid=$(holder "$1") || exit 1
+    group=$(group_of "$1")
     shift
-    nsenter -t "$pid" -n -u -i -m -- "$@"
+    if [ -d "$group" ]; then # and all that it starts
+        bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" nsenter -t "$pid" -n -u -i -m -- "$@"
+    else
+        nsenter -t "$pid" -n -u -i -m -- "$@"
+    fi
 }
 
 # hold NAME SCRIPT: a process that keeps new namespaces open, after SCRIPT has run in them.
@@ -64,12 +72,18 @@ processes() {
     return 0
 }
 
+groups=/sys/fs/cgroup/memory
+[ -d $groups ] || groups=/sys/fs/cgroup
+group_of() { echo "$groups/sw-${state//\//_}-$1"; }
+
 down() {
     for name in "$state"/h[0-9] "$state"/h[0-9][0-9] "$state/switch"; do
         [ -f "$name" ] || continue
         for p in $(processes "${name##*/}") $(cat "$name"); do
             kill -KILL "$p" 2>/dev/null
         done
+        [ ! -e "$state/${name##*/}.wire" ] || kill "$(cat "$state/${name##*/}.wire")"
+        [ ! -d "$(group_of "${name##*/}")" ] || leave_group "${name##*/}"
     done
     rm -rf "$state"
 }
@@ -101,6 +115,45 @@ slow() {
     [ "$2" = off ] && return
     inside "$1" tc qdisc add dev eth0 root tbf rate "$2" burst 128k latency 50ms &&
         inside switch tc qdisc add dev "v${1#h}" root tbf rate "$2" burst 128k latency 50ms
+}
+
+# The host's cable is replaced: eth0 there and its port of the switch become the ends of a slow one.
+far() {
+    local address
+    address=10.98.0.$((10 + ${1#h}))/24
+    [ -x "${SW_WIRE:-}" ] || die "far: SW_WIRE is not the program of tests/tools/wire.c"
+    [ ! -e "$state/$1.wire" ] || kill "$(cat "$state/$1.wire")"
+    inside switch ip link del "v${1#h}" 2>/dev/null # and its other end
+    "$SW_WIRE" "$(holder "$1")" eth0 "$(holder switch)" "v${1#h}" $((${2%.*} * 1000)) "$3" \
+        </dev/null >"$state/$1.cable" 2>&1 &
+    echo $! >"$state/$1.wire"
+    for _ in $(seq 100); do
+        grep -qs ready "$state/$1.cable" && break
+        sleep 0.05
+    done
+    inside switch ip link set "v${1#h}" master br0 up && inside "$1" ip addr add "$address" dev eth0 &&
+        inside "$1" ip link set eth0 up || die "no cable to $1: $(cat "$state/$1.cable")"
+}
+
+# A memory group (cgroup v1 or v2) for what starts on the host.
+memory() {
+    local group
+    group=$(group_of "$1")
+    mkdir -p "$group" || die "memory: no group $group can be made"
+    if [ -e "$group/memory.limit_in_bytes" ]; then
+        echo "$2" >"$group/memory.limit_in_bytes"
+    else
+        echo "+memory" >"$groups/cgroup.subtree_control" 2>/dev/null
+        echo "$2" >"$group/memory.max" && echo 0 >"$group/memory.swap.max"
+    fi || die "memory: $2 cannot be set in $group"
+}
+leave_group() {
+    local group
+    group=$(group_of "$1")
+    for _ in 1 2 3 4 5 6 7 8 9 10; do # a killed process stays in it for a moment
+        rmdir "$group" 2>/dev/null && return
+        sleep 0.1
+    done
 }
 
 verb=${1:-help}
@@ -135,8 +188,10 @@ heal)
     fi
     ;;
 slow) slow "$1" "$2" ;;
+far) far "$1" "$2" "$3" ;;
+memory) memory "$1" "$2" ;;
 processes) processes "$1" ;;
 freeze) signal_all STOP "$1" ;;
 thaw) signal_all CONT "$1" ;;
-*) sed -n '2,8s/^# //p' "$self" ;;
+*) sed -n '2,11s/^# //p' "$self" ;;
 esac

@@ -24,12 +24,6 @@ static int64_t ceil_div(int64_t a, int64_t b)
     return (a + b - 1) / b;
 }
 
-/* Micro-batches of running sequences that should be under way. */
-static int groups(const struct sw_scheduler *s)
-{
-    return s->options.stages;
-}
-
 static void add_span(struct sw_scheduler *s, int index, int n)
 {
     struct sw_batch *b = &s->batch;
@@ -53,7 +47,7 @@ static void add_span(struct sw_scheduler *s, int index, int n)
 
 static void deal_steps(struct sw_scheduler *s)
 {
-    int64_t n = smaller(ceil_div(s->n_stepping, groups(s)), s->options.rows);
+    int64_t n = smaller(ceil_div(s->n_stepping, s->pace.groups), s->options.rows);
     for (n = smaller(n, s->steps.n); n > 0; n--) {
         const int index = ring_head(&s->steps);
         ring_pop(&s->steps);
@@ -93,7 +87,7 @@ static void deal_prompts(struct sw_scheduler *s)
 void sw_scheduler_deal(struct sw_scheduler *s)
 {
     /* One more of prompts alone, so that no stage waits for rank 0 to hear of the oldest. */
-    const int most = s->steps.n > 0 || s->options.stages == 1 ? groups(s) : s->options.stages + 1;
+    const int most = s->pace.groups + (s->steps.n == 0 && s->options.stages > 1);
     s->batch.n_rows = s->batch.n_spans = 0;
     if (s->stats.under_way >= most)
         return;

@@ -105,6 +105,11 @@ int sw_engine_stages(const struct sw_engine *e)
     return e->stages;
 }
 
+int sw_engine_size(const struct sw_engine *e)
+{
+    return e->options.transport->size;
+}
+
 int sw_engine_vocab(const struct sw_engine *e)
 {
     return e->limits.vocab;

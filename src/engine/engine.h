@@ -40,6 +40,7 @@ enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw
                               struct sw_engine **out);
 void sw_engine_close(struct sw_engine *engine);
 int sw_engine_stages(const struct sw_engine *engine); /* ranks that have layers */
+int sw_engine_size(const struct sw_engine *engine);   /* all ranks */
 int sw_engine_vocab(const struct sw_engine *engine);  /* ids are below */
 
 /* Ranks other than 0: runs what comes until rank 0 says stop. */

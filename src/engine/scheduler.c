@@ -34,7 +34,9 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
     s->options = *options;
     if (s->options.stages == 0)
         s->options.stages = sw_engine_stages(options->engine);
-    const enum sw_status status = make_slots(s);
+    enum sw_status status = make_slots(s);
+    if (status == SW_OK)
+        status = sw_pace_open(&s->pace, s->options.stages, sw_engine_size(options->engine));
     if (status != SW_OK) {
         sw_scheduler_close(s);
         return status;
@@ -55,6 +57,7 @@ void sw_scheduler_close(struct sw_scheduler *s)
         free(s->slots[i].entry);
         free(s->slots[i].ids);
     }
+    sw_pace_close(&s->pace);
     free(s->slots);
     free(s->prompts.slots);
     free(s->steps.slots);
@@ -180,6 +183,7 @@ static enum sw_status collect(struct sw_scheduler *s)
 enum sw_status sw_scheduler_step(struct sw_scheduler *s)
 {
     SW_TRY(sw_scheduler_admit(s));
+    sw_pace_look(&s->pace, s->n_stepping, sw_engine_times(s->options.engine));
     for (;;) {
         sw_scheduler_deal(s);
         if (s->batch.n_rows == 0)

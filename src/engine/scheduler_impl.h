@@ -3,6 +3,7 @@
 #ifndef SW_ENGINE_SCHEDULER_IMPL_H
 #define SW_ENGINE_SCHEDULER_IMPL_H
 
+#include "engine/pace.h"
 #include "engine/scheduler.h"
 
 #include <stdint.h>
@@ -56,6 +57,7 @@ struct sw_scheduler {
     int n_blocked;              /* slots that wait for another's prefix */
     int n_stepping;             /* sequences whose prompt has been sent and that go on */
     int64_t prompt_rows;        /* to be sent by the slots in `prompts` */
+    struct sw_pace pace;        /* micro-batches that should be under way */
     struct sw_batch batch;      /* the one being built; arrays for `rows` rows */
     struct sw_scheduler_stats stats;
 };
