@@ -152,8 +152,12 @@ ALWAYS_INLINE void steps_apart(enum kind kind, int nr, int nv, const struct tile
     const ptrdiff_t unit = x_bytes(kind), x_ld = t->x_ld, w_step = t->w_step, ahead = t->ahead;
     for (int64_t k = t->steps; k > 0; k--, w += w_step, x += unit) {
         if (nv == 4)
-            EACH (line, kind_bytes(kind))
-                __builtin_prefetch(w + ahead + line * 64);
+            EACH (line, kind_bytes(kind)) {
+                if (nr == 1)
+                    __builtin_prefetch(w + ahead + line * 64, 0, 2);
+                else
+                    __builtin_prefetch(w + ahead + line * 64);
+            }
         step_kind(kind, nr, nv, x_ld, w, x, acc);
     }
 }

@@ -1,6 +1,8 @@
 /*
- * The thread pool. One 64-bit word holds the run's number and how many chunks are unclaimed, so a
- * thread that comes late can never claim a chunk of a run it has not read.
+ * The thread pool. Each thread has a lane: a contiguous part of a run's chunks, which it takes from
+ * the front, so that it goes through memory in order; when its own is empty it takes from the back
+ * of others'. A lane is one 64-bit word with the run's number in it, so a thread that comes late
+ * can never claim a chunk of a run it has not read.
  */
 #include "base/pool.h"
 
@@ -24,14 +26,21 @@ struct worker {
     int index;
 };
 
+/* Run number << 32 | first unclaimed unit << 16 | the one after the last. */
+struct lane {
+    _Alignas(64) _Atomic uint64_t word;
+};
+#define LANE_MAX 65535 /* units */
+
 struct sw_pool {
     int n;
-    _Alignas(64) _Atomic uint64_t word; /* run number << 32 | unclaimed chunks */
-    /* The job; written only while no chunk is unclaimed. */
-    _Atomic(sw_pool_fn *) fn;
+    struct lane *lanes; /* (n) */
+    /* The job; written only while no lane has anything. A unit is so many chunks. */
+    _Alignas(64) _Atomic(sw_pool_fn *) fn;
     _Atomic(void *) ctx;
-    _Atomic uint32_t n_chunks;
-    _Alignas(64) _Atomic uint32_t undone; /* chunks not finished; the caller's futex */
+    _Atomic uint32_t n_chunks, unit;
+    _Atomic uint32_t run;                 /* the newest; written when all lanes are filled */
+    _Alignas(64) _Atomic uint32_t undone; /* units not finished; the caller's futex */
     _Atomic uint32_t caller_sleeps;
     _Alignas(64) _Atomic uint32_t bell; /* counts runs; the workers' futex */
     _Atomic uint32_t sleepers;
@@ -76,58 +85,75 @@ static void bind_self(int core)
     pthread_setaffinity_np(pthread_self(), sizeof set, &set);
 }
 
-/*
- * Chunks claimed at once: long runs at first, so that a thread goes through memory in order, single
- * ones at the end, so that all finish together.
- */
-static uint32_t share(const struct sw_pool *pool, uint32_t unclaimed)
+static uint32_t lane_first(uint64_t word)
 {
-    const uint32_t part = unclaimed / (4 * (uint32_t)pool->n);
-    return part ? part : 1;
+    return (uint32_t)word >> 16;
 }
 
-/* Claims and does chunks until none is left. */
-static void work(struct sw_pool *pool, int worker)
+static uint32_t lane_end(uint64_t word)
 {
-    uint64_t word = atomic_load_explicit(&pool->word, memory_order_acquire);
-    while ((uint32_t)word) {
+    return (uint32_t)word & LANE_MAX;
+}
+
+/* One unit from the front or the back of a lane, done. False: there was none. */
+static bool work_lane(struct sw_pool *pool, int lane, int worker)
+{
+    _Atomic uint64_t *const at = &pool->lanes[lane].word;
+    uint64_t word = atomic_load_explicit(at, memory_order_acquire), rest;
+    uint32_t unit;
+    do {
+        const uint32_t first = lane_first(word), end = lane_end(word);
+        if (first >= end)
+            return false;
+        unit = lane == worker ? first : end - 1;
+        rest = lane == worker ? word + LANE_MAX + 1 : word - 1;
+        /* Read before the claim: its success means that they belong to this word's run. */
         sw_pool_fn *fn = atomic_load_explicit(&pool->fn, memory_order_relaxed);
         void *ctx = atomic_load_explicit(&pool->ctx, memory_order_relaxed);
         const uint32_t n = atomic_load_explicit(&pool->n_chunks, memory_order_relaxed);
-        const uint32_t first = n - (uint32_t)word, take = share(pool, (uint32_t)word);
-        /* Success means that the job read above belongs to this word. */
-        if (!atomic_compare_exchange_weak_explicit(&pool->word, &word, word - take,
-                                                   memory_order_acq_rel, memory_order_acquire))
+        const uint32_t size = atomic_load_explicit(&pool->unit, memory_order_relaxed);
+        if (!atomic_compare_exchange_weak_explicit(at, &word, rest, memory_order_acq_rel,
+                                                   memory_order_acquire))
             continue;
-        for (uint32_t i = 0; i < take; i++)
-            fn(ctx, (int64_t)first + i, worker);
-        const uint32_t undone =
-            atomic_fetch_sub_explicit(&pool->undone, take, memory_order_seq_cst) - take;
-        if (!undone && worker && atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst))
+        const uint32_t past = n - unit * size < size ? n : unit * size + size;
+        for (uint32_t i = unit * size; i < past; i++)
+            fn(ctx, (int64_t)i, worker);
+        const uint32_t undone = atomic_fetch_sub_explicit(&pool->undone, 1, memory_order_seq_cst);
+        if (undone == 1 && worker &&
+            atomic_load_explicit(&pool->caller_sleeps, memory_order_seq_cst))
             futex_wake(&pool->undone, 1);
-        word = atomic_load_explicit(&pool->word, memory_order_acquire);
-    }
+        return true;
+    } while (true);
 }
 
-static bool has_work(struct sw_pool *pool)
+/* Does what is in the own lane, then what is left in the others'. */
+static void work(struct sw_pool *pool, int worker)
 {
-    return (uint32_t)atomic_load_explicit(&pool->word, memory_order_acquire) ||
+    for (int i = 0; i < pool->n; i++)
+        while (work_lane(pool, (worker + i) % pool->n, worker))
+            ;
+}
+
+/* Is there a run that the worker has not seen? */
+static bool has_work(struct sw_pool *pool, uint32_t seen)
+{
+    return atomic_load_explicit(&pool->run, memory_order_acquire) != seen ||
            atomic_load_explicit(&pool->stop, memory_order_acquire);
 }
 
-static void wait_for_work(struct sw_pool *pool)
+static void wait_for_work(struct sw_pool *pool, uint32_t seen)
 {
     const int64_t until = now_ns() + SPIN_WORKER_NS;
     do {
         for (int i = 0; i < 64; i++) {
-            if (has_work(pool))
+            if (has_work(pool, seen))
                 return;
             relax();
         }
     } while (now_ns() < until);
     const uint32_t bell = atomic_load(&pool->bell);
     atomic_fetch_add(&pool->sleepers, 1);
-    if (!has_work(pool))
+    if (!has_work(pool, seen))
         futex_wait(&pool->bell, bell);
     atomic_fetch_sub(&pool->sleepers, 1);
 }
@@ -137,8 +163,9 @@ static void *worker_main(void *arg)
     struct worker *self = arg;
     struct sw_pool *pool = self->pool;
     while (!atomic_load_explicit(&pool->stop, memory_order_acquire)) {
+        const uint32_t seen = atomic_load_explicit(&pool->run, memory_order_acquire);
         work(pool, self->index);
-        wait_for_work(pool);
+        wait_for_work(pool, seen);
     }
     return NULL;
 }
@@ -162,12 +189,20 @@ static void wait_for_rest(struct sw_pool *pool)
 
 static void run_some(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uint32_t n)
 {
+    const uint32_t size = (n - 1) / LANE_MAX + 1, units = (n - 1) / size + 1;
+    const uint32_t run = atomic_load_explicit(&pool->run, memory_order_relaxed) + 1;
+    const uint32_t lanes = (uint32_t)pool->n;
     atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&pool->ctx, ctx, memory_order_relaxed);
     atomic_store_explicit(&pool->n_chunks, n, memory_order_relaxed);
-    atomic_store_explicit(&pool->undone, n, memory_order_relaxed);
-    const uint64_t run = (atomic_load_explicit(&pool->word, memory_order_relaxed) >> 32) + 1;
-    atomic_store(&pool->word, run << 32 | n);
+    atomic_store_explicit(&pool->unit, size, memory_order_relaxed);
+    atomic_store_explicit(&pool->undone, units, memory_order_relaxed);
+    for (uint32_t i = 0; i < lanes; i++) {
+        const uint64_t first = (uint64_t)units * i / lanes, end = (uint64_t)units * (i + 1) / lanes;
+        atomic_store_explicit(&pool->lanes[i].word, (uint64_t)run << 32 | first << 16 | end,
+                              memory_order_release);
+    }
+    atomic_store(&pool->run, run);
     atomic_fetch_add(&pool->bell, 1);
     if (atomic_load(&pool->sleepers))
         futex_wake(&pool->bell, INT_MAX);
@@ -200,6 +235,7 @@ void sw_pool_free(struct sw_pool *pool)
     for (int i = 0; i < pool->n_started; i++)
         pthread_join(pool->workers[i].thread, NULL);
     free(pool->workers);
+    free(pool->lanes);
     free(pool);
 }
 
@@ -231,10 +267,15 @@ enum sw_status sw_pool_create(int n, const int *cores, struct sw_pool **out)
         return sw_fail(SW_ENOMEM, "no memory for a pool of %d threads", n);
     *pool = (struct sw_pool){.n = n};
     pool->workers = calloc((size_t)n, sizeof *pool->workers);
-    if (!pool->workers) {
+    pool->lanes = aligned_alloc(64, (size_t)n * sizeof *pool->lanes);
+    if (!pool->workers || !pool->lanes) {
+        free(pool->workers);
+        free(pool->lanes);
         free(pool);
         return sw_fail(SW_ENOMEM, "no memory for a pool of %d threads", n);
     }
+    for (int i = 0; i < n; i++)
+        atomic_init(&pool->lanes[i].word, 0);
     for (int i = 1; i < n; i++) {
         struct worker *worker = &pool->workers[i - 1];
         *worker = (struct worker){.pool = pool, .index = i};

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #define PEAK_SECONDS 0.3
+#define READ_EVERY_S 0.05
+#define READ_BYTES (SW_MEASURE_BYTES / 4)
 #define MAX_ROUNDS 100
 
 /* What one round measures, and the medians over all. */
@@ -73,10 +75,22 @@ static double flops_of_prompt(const struct bench *b)
     return flops;
 }
 
+/*
+ * Reading memory, between the tokens: what a shared machine's memory gives changes from second to
+ * second, so a share of it means something only if both were measured at the same time.
+ */
+struct reading {
+    struct sw_backend *backend; /* NULL: nothing is read */
+    struct sw_cpu_buffer buffer;
+    double last; /* when it was last read */
+    double bytes, seconds;
+};
+
 /* Tokens as they come: when every sequence had its first, and how many came since. */
 struct crowd {
     int sequences, started, after;
     double begun, all_started, ended; /* times */
+    struct reading *reading;          /* NULL: none; its seconds are not the tokens' */
 };
 
 struct member {
@@ -84,12 +98,25 @@ struct member {
     bool started;
 };
 
+static void read_some(struct reading *r)
+{
+    const double start = sw_clock();
+    if (!r->backend || start - r->last < READ_EVERY_S)
+        return;
+    const double rate = sw_cpu_read_once(r->backend, &r->buffer);
+    r->last = sw_clock();
+    r->bytes += (double)r->buffer.bytes;
+    r->seconds += (double)r->buffer.bytes / rate;
+}
+
 static enum sw_status take_token(void *owner, const struct sw_sampled *token, bool *stop)
 {
     struct member *m = owner;
     struct crowd *c = m->crowd;
     (void)token, (void)stop;
     c->after += c->started == c->sequences;
+    if (c->started == c->sequences && c->reading)
+        read_some(c->reading);
     if (m->started)
         return SW_OK;
     m->started = true;
@@ -100,11 +127,11 @@ static enum sw_status take_token(void *owner, const struct sw_sampled *token, bo
 
 /* All sequences at once, from their prompts to max_new tokens. */
 static enum sw_status run_crowd(struct bench *b, struct sw_scheduler *scheduler, int max_new,
-                                struct crowd *c)
+                                struct reading *reading, struct crowd *c)
 {
     struct member *members = calloc((size_t)b->sequences, sizeof *members);
     enum sw_status status = members ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the sequences");
-    *c = (struct crowd){.sequences = b->sequences, .begun = sw_clock()};
+    *c = (struct crowd){.sequences = b->sequences, .begun = sw_clock(), .reading = reading};
     for (int i = 0; i < b->sequences && status == SW_OK; i++) {
         members[i].crowd = c;
         b->ids[0] = (int32_t)(i % b->s->vocab_limit); /* nothing in common */
@@ -126,7 +153,7 @@ static enum sw_status run_crowd(struct bench *b, struct sw_scheduler *scheduler,
 
 /* First the prompts alone. Then the same ones again, whose rows the slots have kept but for the
  * last: all sequences generate from the first step on. */
-static enum sw_status measure(struct bench *b, int round)
+static enum sw_status measure(struct bench *b, int round, struct reading *reading)
 {
     const struct sw_session *s = b->s;
     const struct sw_scheduler_options options = {.engine = s->engine,
@@ -136,24 +163,32 @@ static enum sw_status measure(struct bench *b, int round)
     struct sw_scheduler *scheduler;
     struct crowd c;
     SW_TRY(sw_scheduler_open(&options, &scheduler));
-    enum sw_status status = run_crowd(b, scheduler, 1, &c);
+    enum sw_status status = run_crowd(b, scheduler, 1, NULL, &c);
     b->figures[PROMPT_RATE][round] = b->sequences * b->prompt / (c.ended - c.begun);
     if (status == SW_OK)
-        status = run_crowd(b, scheduler, b->generate + 1, &c);
+        status = run_crowd(b, scheduler, b->generate + 1, reading, &c);
     sw_scheduler_close(scheduler);
-    b->figures[DECODE_RATE][round] = c.after > 0 ? c.after / (c.ended - c.all_started) : 0;
+    const double seconds = c.ended - c.all_started - reading->seconds;
+    b->figures[DECODE_RATE][round] = c.after > 0 ? c.after / seconds : 0;
     return status;
 }
 
 static enum sw_status round_of(struct bench *b, int round)
 {
     struct sw_session *s = b->s;
-    SW_TRY(measure(b, round));
+    struct reading reading = {0};
     /* Limits are this rank's, so they are held against a model that this rank runs alone. */
     if (s->transport->size > 1 || s->slices[0].count < s->model->dims.n_layers)
-        return SW_OK;
-    double bandwidth;
-    SW_TRY(sw_cpu_measure_bandwidth(s->backend, &bandwidth));
+        return measure(b, round, &reading);
+    reading.backend = s->backend;
+    SW_TRY(sw_cpu_buffer_open(s->backend, READ_BYTES, &reading.buffer));
+    sw_cpu_read_once(s->backend, &reading.buffer);
+    const enum sw_status status = measure(b, round, &reading);
+    if (status == SW_OK && reading.seconds <= 0) /* too few tokens */
+        read_some(&reading);
+    sw_cpu_buffer_close(s->backend, &reading.buffer);
+    SW_TRY(status);
+    const double bandwidth = reading.bytes / reading.seconds;
     const double peak = sw_cpu_measure_peak(s->backend, s->params.weights, PEAK_SECONDS);
     b->figures[BANDWIDTH][round] = bandwidth;
     b->figures[PEAK][round] = peak;
@@ -272,10 +307,9 @@ const struct sw_verb sw_verb_bench = {
     .summary = "measure prompt and generation speed beside this machine's own limits",
     .description =
         "Each round feeds a prompt, generates, and measures the limits with the same threads: the\n"
-        "memory's read bandwidth, which bounds decoding, and the arithmetic peak, which bounds "
-        "the\n"
-        "prompt. With --slots N sequences run at once, each with its own prompt. A config.json is\n"
-        "enough with --weights-from random.\n\n"
+        "memory's read bandwidth (between the tokens), which bounds decoding, and the arithmetic\n"
+        "peak, which bounds the prompt. With --slots N sequences run at once, each with its own\n"
+        "prompt. A config.json is enough with --weights-from random.\n\n"
         "  spillway bench llama-1b --weights-from random --weights bf16 --threads 2",
     .groups = groups,
     .run = bench,
