@@ -4,8 +4,18 @@
 
 #include <string.h>
 
-/* Steps; with four bytes a weight 256 KiB of a panel, which a second-level cache holds. */
+/*
+ * Steps that all tiles of tokens go over before the next. With four bytes a weight 256 KiB of a
+ * panel, which a second-level cache holds. Two tiles wait for memory more than they compute: the
+ * second then finds 16 KiB of weights in the first-level cache, and memory has no pause.
+ */
 #define K_BLOCK 1024
+#define K_BLOCK_OF_TWO 64
+
+static inline int64_t k_block(int64_t n)
+{
+    return sw_tile_count(n) == 2 ? K_BLOCK_OF_TWO : K_BLOCK;
+}
 
 ALWAYS_INLINE int64_t count_steps(enum kind kind, int64_t cols)
 {
@@ -71,23 +81,23 @@ static inline void plan_prefetch(struct tile *t, int64_t i, int64_t n_tiles, int
 ALWAYS_INLINE void product_many(enum kind kind, const struct sw_panel_product *p)
 {
     const int64_t steps = count_steps(kind, p->cols), n_tiles = sw_tile_count(p->n);
-    const int64_t base = tile_first(p->n, p->first_tile);
+    const int64_t base = tile_first(p->n, p->first_tile), block = k_block(p->n);
     struct tile t = {
         .w_step = p->width * kind_bytes(kind), .c_ld = SW_PANEL, .y_ld = p->y_ld, .add = p->add};
-    for (int64_t k = 0; k < steps; k += K_BLOCK) {
+    for (int64_t k = 0; k < steps; k += block) {
         const char *x = (const char *)p->x + k * p->n * x_bytes(kind);
-        const int64_t left = steps - k - K_BLOCK, after = left > 0 ? left : steps;
+        const int64_t left = steps - k - block, after = left > 0 ? left : steps;
         t.w = (const char *)p->weights + k * t.w_step;
-        t.steps = left < 0 ? left + K_BLOCK : K_BLOCK;
+        t.steps = left < 0 ? left + block : block;
         t.resume = k > 0;
         const bool finish = left <= 0 && is_whole(p);
         t.bias = finish ? p->bias : NULL;
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             const int64_t first = tile_first(p->n, i), end = tile_first(p->n, i + 1);
             t.x = x + first * t.steps * x_bytes(kind);
-            t.c = p->scratch + (steps > K_BLOCK ? (first - base) * SW_PANEL : 0);
+            t.c = p->scratch + (steps > block ? (first - base) * SW_PANEL : 0);
             t.y = finish ? p->y + first * p->y_ld : NULL;
-            plan_prefetch(&t, i, n_tiles, (after < K_BLOCK ? after : K_BLOCK) * t.w_step);
+            plan_prefetch(&t, i, n_tiles, (after < block ? after : block) * t.w_step);
             tile_wide(kind, true, (int)(end - first), p->width / 16, t);
             if (left <= 0 && !finish)
                 finish_rows(p, first, end, t.c);
@@ -223,19 +233,19 @@ ALWAYS_INLINE void prepare_kind(enum kind kind, const struct sw_prepare *p, int6
     const int64_t first = tile_first(p->n, i);
     const int nr = (int)(tile_first(p->n, i + 1) - first);
     const struct interleaving in = interleaving_of(nr);
-    const int64_t per_block = kind == KIND_PAIRS ? 2 * K_BLOCK : K_BLOCK;
+    const int64_t block = k_block(p->n), per_block = kind == KIND_PAIRS ? 2 * block : block;
     float activated[TILE_ROWS][PREPARE_COLS];
     char rounded[TILE_ROWS][PREPARE_COLS / 2 * PAIR_BYTES];
     const char *rows[TILE_ROWS];
     char *to = NULL;
-    for (int64_t col = 0; col < p->cols; col += PREPARE_COLS) {
+    const int64_t piece = PREPARE_COLS < per_block ? PREPARE_COLS : per_block;
+    for (int64_t col = 0; col < p->cols; col += piece) {
         if (col % per_block == 0) {
             const int64_t left = p->cols - col;
             const int64_t steps = count_steps(kind, left < per_block ? left : per_block);
-            to =
-                (char *)p->out + (col / per_block * K_BLOCK * p->n + first * steps) * x_bytes(kind);
+            to = (char *)p->out + (col / per_block * block * p->n + first * steps) * x_bytes(kind);
         }
-        const int64_t take = p->cols - col < PREPARE_COLS ? p->cols - col : PREPARE_COLS;
+        const int64_t take = p->cols - col < piece ? p->cols - col : piece;
         for (int r = 0; r < nr; r++)
             rows[r] = prepare_row(kind, p, first + r, col, take, activated[r], rounded[r]);
         to = interleave(&in, count_steps(kind, take), rows, x_bytes(kind), to);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Many sequences at once: one rank with two threads, two ranks with one core each, and llama.cpp's
-# batched decode with two threads where it is at hand. A B C A B C …, medians are compared.
+# Many sequences at once: one rank with two threads, two ranks with one core each, and where they are
+# at hand llama.cpp's batched decode with two threads, and over two RPC servers with one core each. A B C A B C …, medians are compared.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -18,10 +18,11 @@ usage: batch.sh [-r ROUNDS] [-w SECONDS] [-s SEQUENCES] [-p TOKENS] [-n TOKENS]
 environment
   SPILLWAY, MODEL_bf16       as in peers.sh
   LLAMA_BATCHED, GGUF_bf16   llama.cpp's llama-batched-bench and a file of the same shape
+  LLAMA_RPC_SERVER           llama.cpp's ggml-rpc-server, for its RPC backend over two of them
 
 Weights are bf16. Needs Open MPI and two cores.
 The exit status is 1 when two ranks with 64 sequences are slower than 0.95 of one, or one rank with
-16 is slower than 1.5 of llama.cpp; 2 when something could not be run.
+16 is slower than 1.5 of llama.cpp, or two ranks with 16 than 2.5 of its RPC backend; 2 when something could not be run.
 TEXT
 }
 
@@ -50,12 +51,29 @@ ours() { # SEQUENCES RANKS NAME
     figures read spillway "bf16 x$1" "$3" "$work/out" >>"$records"
 }
 
-theirs() { # SEQUENCES
+# batched NAME SEQUENCES OPTION…: llama.cpp's batched decode
+batched() {
+    local name=$1 n=$2
+    shift 2
     [ -n "${GGUF_bf16:-}" ] || die "llama.cpp is to be measured, but GGUF_bf16 is not set"
     quiet
-    keep_output "$work/out" "$LLAMA_BATCHED" -m "$GGUF_bf16" -t 2 -tb 2 \
-        -c $(((prompt + new) * $1)) -npp "$prompt" -ntg "$new" -npl "$1" --output-format jsonl
-    figures read batched-bench "bf16 x$1" llama.cpp "$work/out" >>"$records"
+    keep_output "$work/out" "$LLAMA_BATCHED" -m "$GGUF_bf16" -c $(((prompt + new) * n)) \
+        -npp "$prompt" -ntg "$new" -npl "$n" --output-format jsonl "$@"
+    figures read batched-bench "bf16 x$n" "$name" "$work/out" >>"$records"
+}
+
+# Over two servers, each on a core of its own; they go when this script does (busy_stop).
+by_rpc() { # SEQUENCES
+    local i list=()
+    for i in 0 1; do
+        taskset -c "$i" "$LLAMA_RPC_SERVER" -H 127.0.0.1 -p $((50061 + i)) -t 1 \
+            >"$work/server" 2>&1 </dev/null &
+        busy_pids+=($!)
+        list+=("127.0.0.1:$((50061 + i))")
+    done
+    sleep 1
+    batched "llama.cpp rpc" "$1" --rpc "${list[0]},${list[1]}" -ngl 99 -t 1 -tb 1
+    busy_stop
 }
 
 say "batch: $rounds rounds of $sequences sequences, $prompt prompt and $new new tokens each"
@@ -64,7 +82,8 @@ for ((round = 1; round <= rounds; round++)); do
         say "  round $round of $rounds: $n sequences"
         ours "$n" 1 "1 rank"
         ours "$n" 2 "2 ranks"
-        [ -z "${LLAMA_BATCHED:-}" ] || theirs "$n"
+        [ -z "${LLAMA_BATCHED:-}" ] || batched llama.cpp "$n" -t 2 -tb 2
+        [ -z "${LLAMA_RPC_SERVER:-}" ] || by_rpc "$n"
     done
 done
 printf 'medians of %d rounds, %d prompt tokens, %d new tokens a sequence, all sequences together\n\n' \
