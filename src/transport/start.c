@@ -79,9 +79,20 @@ static enum sw_status check_shm(int ranks)
         SHM_OF_A_RANK * (unsigned long long)ranks >> 20);
 }
 
+/* From here on the ranks see to it that the start has an end; before, launch/spillway-mpirun does,
+ * which takes this line out. */
+static void tell_launcher(void)
+{
+    if (getenv("SPILLWAY_SUPERVISED") && sw_transport_launch_rank() == 0) {
+        fputs("spillway-mpirun: rank 0 has started\n", stderr);
+        fflush(stderr);
+    }
+}
+
 enum sw_status sw_start_check(void)
 {
     const struct launched l = launched();
+    tell_launcher();
     struct sw_interface interfaces[SW_INTERFACES_MAX];
     enum sw_status status = SW_OK;
     if (l.here > 0 && l.ranks > l.here)

@@ -94,6 +94,7 @@ nobody_on() { # HOST…
 }
 begin() { # COMMAND…: three hosts, and the job on them
     hosts up 3 || note "no hosts"
+    [ -z "${memory_of_h3:-}" ] || hosts memory h3 "$memory_of_h3" || note "no memory group"
     hosts mpirun -np 3 "$spillway" "$@" >out 2>err </dev/null &
     job=$!
     until_line 'rank 2 on h3: layers'
@@ -105,7 +106,10 @@ ended() {
         kill -0 $job 2>/dev/null || break
         sleep 0.1
     done
-    kill -0 $job 2>/dev/null && note "still running after $1 s"
+    if kill -0 $job 2>/dev/null; then
+        note "still running after $1 s"
+        hosts down # which ends it
+    fi
     wait $job
     code=$?
     awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f\n", b - a }' >took
@@ -138,6 +142,18 @@ survives() {
     [ "$code" = 0 ] && grep -q '"generated_tokens": 400' out || note "exit code $code"
     nobody_on h1 h2 h3
 }
+# Other processes of the host take what memory there is, each less than the rank has, so that the
+# kernel kills the rank.
+take_memory() { # HOST
+    # shellcheck disable=SC2016 # expanded there
+    hosts exec "$1" bash -c 'for i in $(seq 22); do
+        python3 -c "import time; x = b\"x\" * 100000000; time.sleep(4)" &
+    done; wait' &
+}
+out_of_memory() {
+    local memory_of_h3=2G
+    fault computing 20 "rank 2 on h3 $layers is gone" take_memory h3
+}
 # The status file is on rank 0's host only, as without a shared disk.
 private_status() {
     mkdir -p private
@@ -164,6 +180,7 @@ silent="gave no sign of life to rank [012] on h[123] $layers"
 # name | what happens. Noticed within the timeout or at once; then mpirun has up to 10 s to notice.
 faults='a rank killed while loading|fault loading 8 "$gone" kill_rank h2
 a rank killed|fault computing 8 "$gone" kill_rank h2
+a node out of memory|out_of_memory
 a host cut off while loading|fault loading 20 "rank [012] on h[123] $layers $silent" hosts cut h2
 rank 0 cut off|fault computing 20 "rank [012] on h[123] $layers $silent" hosts cut h1
 a cut between two workers|fault computing 20 "rank [12] on h[23] $layers $silent" hosts cut h2 h3
@@ -172,6 +189,13 @@ a host frozen|fault computing 25 "rank 1 on h2 $layers $silent" hosts freeze h2
 a rank stopped for 3 s|survives stop_rank_for 3 h2
 a slow link with gaps|survives bad_links
 a status file of one host|private_status'
+
+# A kernel without memory groups cannot be made to run out of memory.
+if ! { mkdir /sys/fs/cgroup/memory/sw-try || grep -qw memory /sys/fs/cgroup/cgroup.controllers; } 2>/dev/null; then
+    echo "skipped: a node out of memory (no memory groups here)"
+    faults=$(grep -v '^a node out of memory' <<<"$faults")
+fi
+rmdir /sys/fs/cgroup/memory/sw-try 2>/dev/null
 
 # one NAME COMMAND: in a folder and on hosts of its own.
 one() {

@@ -52,6 +52,8 @@ mpirun_pid() { pgrep -f "^mpirun .*$echo_program"; }
 supervised 10 --help
 expect 0 "--help"
 grep -q 'Runs mpirun under supervision' out || fail "--help"
+SPILLWAY_START_S=0 supervised 60 -np 3 "$echo_program" ring # at once, or it counts as hung
+expect 75 "a start that takes too long"
 supervised 60 -np 3 "$echo_program" ring
 expect 0 "ring"
 [ ! -s err ] && grep -q '^ring 3' out || fail "ring"
@@ -116,4 +118,8 @@ for _ in $(seq 50); do
 done
 grep -q 'not stopped within 1 s' err || fail "a mpirun that does not stop"
 nobody_left "a mpirun that does not stop"
+PATH=$work/bin:$PATH SPILLWAY_START_S=1 supervised 30 "$echo_program"
+expect 75 "a mpirun that starts nothing"
+grep -q 'did not start the ranks within 1 s' err || fail "a mpirun that starts nothing: no message"
+nobody_left "a mpirun that starts nothing"
 finish
