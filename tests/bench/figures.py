@@ -6,7 +6,7 @@ A record is one line `cell <tab> program <tab> figure <tab> value`: cell names w
 
   figures.py read spillway|llama-bench|batched-bench CELL PROGRAM FILE
                                              JSON to records, on stdout
-  figures.py peers|contention|ranks|first_token|batch RECORDS
+  figures.py peers|contention|ranks|first_token|batch|links RECORDS
                                              records to a table; exit 1: target missed
 """
 import json
@@ -32,6 +32,7 @@ TARGETS = {  # what the tables judge by; docs and README of this folder name the
     "two ranks of one, 64 sequences": 0.95,
     "batched of llama.cpp, 16 sequences": 1.50,
     "two ranks of rpc, 16 sequences": 2.5,
+    "busy on slow links": 0.85,
 }
 
 
@@ -44,7 +45,11 @@ def read_spillway(text):
     missing = [field for field in ("tokens_per_s",) if field not in document]
     if missing:
         fail(f"spillway's JSON has no {missing[0]}; it has {', '.join(sorted(document))}")
-    return {name: document[field] for name, field in SPILLWAY.items() if field in document}
+    figures = {name: document[field] for name, field in SPILLWAY.items() if field in document}
+    busy = [rank["busy"] for rank in document.get("ranks", []) if rank.get("count")]
+    if busy:
+        figures["least busy"] = min(busy)
+    return figures
 
 
 def read_llama_bench(text):
@@ -276,9 +281,24 @@ def batch(records):
     return verdict.close()
 
 
+def links(records):
+    verdict = Verdict()
+    rows = []
+    for cell in records.values:
+        fast, slow, busy, before = (records.median(cell, name, figure) for name, figure in
+                                    (("fast", "decode"), ("slow", "decode"),
+                                     ("slow", "least busy"), ("fast", "least busy")))
+        rows.append([cell, number(fast), number(slow), number(ratio(slow, fast)), percent(before),
+                     percent(busy), percent(records.spread(cell, "slow", "decode"))])
+        verdict.at_least(f"{cell} least busy stage on slow links", "busy on slow links", busy)
+    print_table(["decode, tokens/s", "fast links", "slow links", "slow/fast", "least busy, fast",
+                 "least busy, slow", "± slow"], rows)
+    return verdict.close()
+
+
 def main(arguments):
     tables = {"peers": peers, "contention": contention, "ranks": ranks,
-              "first_token": first_token, "batch": batch}
+              "first_token": first_token, "batch": batch, "links": links}
     if len(arguments) == 5 and arguments[0] == "read" and arguments[1] in READERS:
         return read(*arguments[1:])
     if len(arguments) == 2 and arguments[0] in tables:

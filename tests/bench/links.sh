@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# How busy four stages stay on four pretend hosts whose links are slow: each host's cable has half
+# the delay, so that a message takes all of it. Needs root, and /dev/net/tun.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=common.sh
+. "$(dirname "$0")/common.sh"
+
+usage() {
+    cat <<'TEXT'
+usage: links.sh [-r ROUNDS] [-w SECONDS] [-s SEQUENCES] [-d MS] [-b MBIT] [-p TOKENS] [-n TOKENS]
+
+  -r, --rounds N     rounds; the medians are compared (5)
+  -w, --wait S       before each run wait up to S seconds for a quiet machine (0)
+  -s, --sequences N  how many at once (64)
+  -d, --delay MS     of a link, one way (2)
+  -b, --rate MBIT    of a link, million bits a second (1000)
+  -p, --prompt N     prompt tokens of each (16)
+  -n N               new tokens of each (48)
+
+environment
+  SPILLWAY, MODEL_bf16   as in peers.sh
+  SW_WIRE                the program of tests/tools/wire.c (build/tests/wire of this tree)
+
+Each rank has one thread. The exit status is 1 when a stage computes less than 0.85 of its time; 2 when
+something could not be run.
+TEXT
+}
+
+sequences=64 delay=2 rate=1000 prompt=16 new=48
+common_options "$@"
+set -- "${rest[@]}"
+while [ $# -gt 0 ]; do
+    case $1 in
+        -s | --sequences) sequences=${2:?} && shift 2 ;;
+        -d | --delay) delay=${2:?} && shift 2 ;;
+        -b | --rate) rate=${2:?} && shift 2 ;;
+        -p | --prompt) prompt=${2:?} && shift 2 ;;
+        -n) new=${2:?} && shift 2 ;;
+        *) die "unknown argument '$1'; see --help" ;;
+    esac
+done
+common_needs
+mpi_needs
+records=$work/records
+export SW_HOSTS=$work/hosts SW_WIRE=${SW_WIRE:-$repo/build/tests/wire}
+hosts() { bash "$repo/tests/hosts.sh" "$@"; }
+[ "$(id -u)" = 0 ] || die "needs root, for pretend hosts"
+leave() {
+    hosts down
+    rm -rf "$work"
+}
+
+# With slow cables or without.
+measure() { # NAME
+    hosts up 4
+    if [ "$1" = slow ]; then
+        for host in h1 h2 h3 h4; do
+            hosts far $host "$(awk -v d="$delay" 'BEGIN { print d / 2 }')" "$rate"
+        done
+    fi
+    model_for bf16
+    quiet
+    keep_output "$work/out" bash "$repo/tests/hosts.sh" mpirun -np 4 --bind-to none "$SPILLWAY" bench \
+        "${model[@]}" --threads 1 --objective throughput --slots "$sequences" \
+        --context $((prompt + new + 1)) --prompt "$prompt" -n "$new" --repeat 1 --json
+    figures read spillway "bf16 x$sequences" "$1" "$work/out" >>"$records"
+    hosts down
+}
+
+say "links: $rounds rounds of $sequences sequences over links of $delay ms and $rate Mbit/s"
+for ((round = 1; round <= rounds; round++)); do
+    say "  round $round of $rounds"
+    measure fast
+    measure slow
+done
+printf 'medians of %d rounds, %d prompt tokens, %d new tokens a sequence, all sequences together\n\n' \
+    "$rounds" "$prompt" "$new"
+figures links "$records"
