@@ -127,9 +127,11 @@ uint64_t sw_cuda_workspace(const struct sw_gpu_options *options);
 enum sw_status sw_cuda_open(const struct sw_gpu_options *options, struct sw_backend **out);
 void sw_cuda_close(struct sw_backend *b);
 enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n);
-/* nvml.c: free and total bytes from the driver's monitor, which needs no context of ours on the
- * device. False: it does not know. */
-bool sw_cuda_nvml_memory(const char *bus_id, uint64_t *free, uint64_t *total);
+/* nvml.c: free and total bytes of a GPU whose name and place are known, from the driver's monitor,
+ * which needs no context of ours on the device. False: it does not know. */
+bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t *total);
+/* Bytes from one row of a matrix to the next. */
+size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols);
 
 /* ---- the operations, as backend.h and gpu_library.h have them */
 

@@ -5,11 +5,6 @@
 
 #include <string.h>
 
-static uint64_t limit(const struct sw_cuda *cuda)
-{
-    return cuda->options.memory ? cuda->options.memory : UINT64_MAX;
-}
-
 uint64_t sw_cuda_allocated(const struct sw_backend *b)
 {
     return ((const struct sw_cuda *)(const void *)b)->allocated;
@@ -24,8 +19,8 @@ static enum sw_status beyond_limit(const struct sw_cuda *cuda, size_t bytes, con
                    "(--gpu-memory)",
                    sw_cuda_label(cuda, label, sizeof label), bytes,
                    sw_size_format(bytes, want, sizeof want), what,
-                   sw_size_format(limit(cuda), all, sizeof all),
-                   sw_size_format(limit(cuda) - cuda->allocated, left, sizeof left));
+                   sw_size_format(cuda->options.memory, all, sizeof all),
+                   sw_size_format(cuda->options.memory - cuda->allocated, left, sizeof left));
 }
 
 static enum sw_status not_to_be_had(const struct sw_cuda *cuda, size_t bytes, const char *what)
@@ -50,7 +45,7 @@ enum sw_status sw_cuda_alloc(struct sw_backend *b, size_t bytes, const char *wha
     struct sw_cuda *cuda = sw_cuda_of(b);
     *d_out = NULL;
     SW_TRY(sw_cuda_enter(cuda));
-    if (bytes > limit(cuda) - cuda->allocated)
+    if (bytes > cuda->options.memory - cuda->allocated)
         return beyond_limit(cuda, bytes, what);
     const cudaError_t error = cudaMalloc(d_out, bytes ? bytes : 1);
     if (error == cudaErrorMemoryAllocation)
