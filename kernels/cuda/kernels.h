@@ -38,7 +38,7 @@ struct sw_gpu_span {
 struct sw_gpu_batch {
     const struct sw_gpu_span *spans; /* (n) device memory */
     const struct sw_gpu_span *host;  /* (n) the same; not read after the launcher has returned */
-    int n;
+    int n;                           /* a slot has at most one span */
 };
 
 /* y[i] = row ids[i] of the matrix, as f32. ids: (n) device memory. embed.cu */
@@ -107,11 +107,12 @@ cudaError_t sw_gpu_quantize(const float *x, int64_t ld_x, int64_t n, int64_t col
 /*
  * For many tokens products go through cuBLAS; these make its operands and take its results.
  * convert.cu
- *  - sw_gpu_to_half: activations to f16 or bf16, (n, cols padded to 8) dense; rows are scaled by a
- *    power of two where f16 could overflow, scale[r] undoes it.
+ *  - sw_gpu_to_half: activations to f16 or bf16, (n, cols padded to 8) dense; for f16 rows are
+ *    scaled by a power of two into its range, scale[r] undoes it.
  *  - sw_gpu_weights_to_half: rows [row, row + n) of a matrix of any format as f16 or bf16, dense,
  *    columns padded to 8; scale[i] (a power of two, or an int8 row's scale) undoes what was done.
- *  - sw_gpu_finish: y (+)= sums * x_scale[r] * w_scale[c] + bias; sums (n, rows) f32 dense.
+ *  - sw_gpu_finish: y (+)= sums * x_scale[r] * w_scale[c] + bias; sums (n, rows) f32 dense; scales
+ *    may be NULL.
  */
 cudaError_t sw_gpu_to_half(enum sw_dtype half, const float *x, int64_t ld_x, int64_t n,
                            int64_t cols, void *out, float *scale, cudaStream_t stream);
@@ -121,12 +122,13 @@ cudaError_t sw_gpu_weights_to_half(enum sw_dtype half, enum sw_dtype format, con
 cudaError_t sw_gpu_finish(const float *sums, int64_t n, int64_t rows, const float *x_scale,
                           const float *w_scale, const float *bias, bool add, float *y, int64_t ld_y,
                           cudaStream_t stream);
-/* int8: y (+)= sums * x_scale * w_scale + outliers · Wᵀ + bias; sums (n, rows padded) i32, x as
- * sw_gpu_quantize had it. quant.cu */
-cudaError_t sw_gpu_finish_int8(const int32_t *sums, const float *x, int64_t ld_x, const void *x8,
-                               const void *w, int64_t rows, int64_t cols, int64_t n,
-                               const float *bias, bool add, float *y, int64_t ld_y,
-                               cudaStream_t stream);
+/* int8: y (+)= (sums * x_scale + outliers · Wᵀ) * w_scale + bias for rows [row, row + n_rows) of W;
+ * sums (n, n_rows) i32, ld_sums apart; x as sw_gpu_quantize had it; y, bias: of row `row`. quant.cu
+ */
+cudaError_t sw_gpu_finish_int8(const int32_t *sums, int64_t ld_sums, const float *x, int64_t ld_x,
+                               const void *x8, const void *w, int64_t rows, int64_t cols,
+                               int64_t row, int64_t n_rows, int64_t n, const float *bias, bool add,
+                               float *y, int64_t ld_y, cudaStream_t stream);
 /* Where the int8 elements (n, cols padded as the weights' are) of x8 start. */
 const int8_t *sw_gpu_quantized_elements(const void *x8, int64_t n, int64_t cols);
 
