@@ -14,7 +14,8 @@
 
 size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols)
 {
-    return (size_t)(sw_round_up((uint64_t)cols, SW_COL_PAD) * sw_dtype_info(format)->bits / 8);
+    const struct sw_dtype_info *info = sw_dtype_info(format);
+    return (size_t)(sw_round_up((uint64_t)cols, info->col_pad) * info->bits / 8);
 }
 
 /* Who has what of the backend's own block. */

@@ -8,6 +8,8 @@
 
 #include "base/checked.h"
 
+#include <assert.h>
+
 #define TILE ((uint64_t)16 << 20)      /* bytes of weights that are converted at once */
 #define MOST_SUMS ((uint64_t)64 << 20) /* bytes of a product's results before they are finished */
 #define APART 256 /* what starts in the workspace is aligned to so many bytes */
@@ -82,17 +84,21 @@ struct product {
 
 static enum sw_status few(struct sw_cuda *cuda, const struct product *p)
 {
-    struct sw_gpu_product q = {.format = p->m->format,
-                               .w = p->m->d_data,
-                               .rows = p->m->rows,
-                               .cols = p->m->cols,
-                               .x = p->x,
-                               .ld_x = p->ld_x,
-                               .n = p->n,
-                               .bias = p->bias,
-                               .y = p->y,
-                               .ld_y = p->ld_y,
-                               .add = p->add};
+    const struct work w = work_of(cuda);
+    if (p->m->format == SW_INT8)
+        CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, p->m->cols, w.operand, cuda->compute));
+    const struct sw_gpu_product q = {.format = p->m->format,
+                                     .w = p->m->d_data,
+                                     .rows = p->m->rows,
+                                     .cols = p->m->cols,
+                                     .x = p->x,
+                                     .ld_x = p->ld_x,
+                                     .x8 = p->m->format == SW_INT8 ? w.operand : NULL,
+                                     .n = p->n,
+                                     .bias = p->bias,
+                                     .y = p->y,
+                                     .ld_y = p->ld_y,
+                                     .add = p->add};
     CUDA_TRY(cuda, sw_gpu_matvec(&q, cuda->compute));
     return SW_OK;
 }
@@ -200,23 +206,47 @@ static enum sw_status many(struct sw_cuda *cuda, const struct product *p)
     return SW_OK;
 }
 
-/* Rows at once: what the workspace was made for, or more of a matrix that is narrower. */
-static int64_t most_rows(const struct sw_cuda *cuda, const struct sw_matrix *m, int64_t n)
+/*
+ * int8: products of bytes are exact in 32 bits; scales and outliers join when they are finished.
+ * cuBLAS wants rows of bytes, and their number, in multiples of 4: padded ones are.
+ */
+static enum sw_status many_int8(struct sw_cuda *cuda, const struct product *p)
 {
     const struct work w = work_of(cuda);
-    int64_t rows = n;
-    while (rows > 1 && operand_bytes(rows, m->cols) > w.operand_bytes)
-        rows = rows > cuda->options.max_rows ? cuda->options.max_rows : rows - 1;
-    return rows;
+    const struct sw_matrix *m = p->m;
+    const int64_t ld = (int64_t)sw_cuda_row_bytes(SW_INT8, m->cols);
+    const int64_t padded_rows = padded(m->rows, SW_ROW_PAD);
+    const int64_t room = (int64_t)(w.sums_bytes / sizeof(int32_t)) / p->n;
+    const int64_t step = room > SW_ROW_PAD ? room / SW_ROW_PAD * SW_ROW_PAD : SW_ROW_PAD;
+    const int32_t one = 1, zero = 0;
+    int32_t *sums = (int32_t *)(void *)w.sums;
+    CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, m->cols, w.operand, cuda->compute));
+    const int8_t *x = sw_gpu_quantized_elements(w.operand, p->n, m->cols);
+    for (int64_t row = 0; row < m->rows; row += step) {
+        const int64_t ld_sums = smaller(step, padded_rows - row), n = smaller(step, m->rows - row);
+        CUBLAS_TRY(cuda,
+                   cublasGemmEx(cuda->blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)ld_sums, (int)p->n,
+                                (int)ld, &one, (const int8_t *)m->d_data + row * ld, CUDA_R_8I,
+                                (int)ld, x, CUDA_R_8I, (int)ld, &zero, sums, CUDA_R_32I,
+                                (int)ld_sums, CUBLAS_COMPUTE_32I, CUBLAS_GEMM_DEFAULT));
+        CUDA_TRY(cuda,
+                 sw_gpu_finish_int8(sums, ld_sums, p->x, p->ld_x, w.operand, m->d_data, m->rows,
+                                    m->cols, row, n, p->n, p->bias ? p->bias + row : NULL, p->add,
+                                    p->y + row, p->ld_y, cuda->compute));
+    }
+    return SW_OK;
 }
 
 static enum sw_status products(struct sw_cuda *cuda, struct product p)
 {
     SW_TRY(sw_cuda_enter(cuda));
-    const int64_t n = p.n, most = n <= SW_GPU_FEW_ROWS ? n : most_rows(cuda, p.m, n);
+    const int64_t n = p.n, most = smaller(n, cuda->options.max_rows);
+    assert(p.m->cols <= cuda->options.max_cols); /* more rows go in more tiles */
     for (int64_t row = 0; row < n; row += most) {
         p.n = smaller(most, n - row);
-        SW_TRY(p.n <= SW_GPU_FEW_ROWS ? few(cuda, &p) : many(cuda, &p));
+        SW_TRY(p.n <= SW_GPU_FEW_ROWS   ? few(cuda, &p)
+               : p.m->format == SW_INT8 ? many_int8(cuda, &p)
+                                        : many(cuda, &p));
         p.x += most * p.ld_x;
         p.y += most * p.ld_y;
     }

@@ -28,8 +28,7 @@ struct piece {
     size_t row_bytes; /* of the matrix */
     char *out;        /* (n, row_bytes) */
     char *raw;        /* a row of the source's elements side by side, … */
-    float *values;    /* … and as f32 */
-    float *scales;    /* (n) int8 only */
+    float *values;    /* … and as f32; int8: a panel of the CPU's, packed */
 };
 
 static const char *source_row(const struct piece *p, int64_t i)
@@ -82,11 +81,49 @@ static void make_half(const struct piece *p)
     }
 }
 
+/* Quantized by the CPU's own packing, so that a layer's weights are the same bits wherever it
+ * lies: (cols / 4, width, 4) as kernels/cpu/kernels.h has it, taken apart again. */
+static void make_int8(const struct piece *p)
+{
+    const int width = sw_panel_width(p->n, 0);
+    char *panel = (char *)p->values;
+    memset(panel, 0, sw_matrix_bytes(SW_INT8, p->n, p->m->cols));
+    const struct sw_pack pack = {.format = SW_INT8,
+                                 .rows = p->n,
+                                 .cols = p->m->cols,
+                                 .data = panel,
+                                 .src = source_row(p, 0),
+                                 .src_dtype = p->rows->dtype,
+                                 .n_rows = p->n,
+                                 .row_stride = p->rows->row_stride,
+                                 .col_stride = p->rows->col_stride};
+    sw_pack_panel(&pack, 0);
+    for (int64_t i = 0; i < p->n; i++)
+        for (size_t at = 0; at < p->row_bytes; at += 4)
+            memcpy(p->out + (size_t)i * p->row_bytes + at,
+                   panel + (at / 4 * (size_t)width + (size_t)i) * 4, 4);
+}
+
+/* The scales of the rows lie behind all elements. */
+static enum sw_status send_scales(struct sw_cuda *cuda, const struct piece *p)
+{
+    const uint64_t rows = sw_round_up((uint64_t)p->m->rows, SW_ROW_PAD);
+    float *d_scales = (float *)(void *)((char *)p->m->d_data + rows * p->row_bytes);
+    return sw_cuda_upload(&cuda->base, d_scales + p->rows->row0 + p->row,
+                          sw_matrix_scales(p->values, p->n, p->m->cols),
+                          (size_t)p->n * sizeof(float));
+}
+
 struct form {
     enum sw_dtype format;
+    int64_t most_rows; /* of a piece; 0: any number */
     void (*make)(const struct piece *p);
+    enum sw_status (*send_more)(struct sw_cuda *cuda, const struct piece *p); /* NULL: nothing */
 };
-static const struct form forms[] = {{SW_F32, make_f32}, {SW_F16, make_half}, {SW_BF16, make_half}};
+static const struct form forms[] = {{SW_F32, 0, make_f32, NULL},
+                                    {SW_F16, 0, make_half, NULL},
+                                    {SW_BF16, 0, make_half, NULL},
+                                    {SW_INT8, SW_PANEL, make_int8, send_scales}};
 
 static const struct form *form_of(enum sw_dtype format)
 {
@@ -108,7 +145,7 @@ static enum sw_status send_piece(struct sw_cuda *cuda, struct piece *p, const st
     else
         form->make(p);
     CUDA_TRY(cuda, cudaMemcpyAsync(d_to, pinned, bytes, cudaMemcpyHostToDevice, cuda->compute));
-    return SW_OK;
+    return form->send_more ? form->send_more(cuda, p) : SW_OK;
 }
 
 static enum sw_status refuse(const struct sw_cuda *cuda, const struct sw_matrix *m,
@@ -127,14 +164,22 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
     SW_TRY(sw_cuda_enter(cuda));
     if (!form || !sw_dtype_info(rows->dtype)->is_float)
         return refuse(cuda, m, rows);
+    if (m->format == SW_INT8 && m->cols > SW_INT8_COLS)
+        return sw_fail(SW_EMODEL,
+                       "GPU %d: a matrix of %lld columns cannot be int8: sums of more than %d "
+                       "products could overflow; use --weights f16 or bf16",
+                       cuda->options.device, (long long)m->cols, SW_INT8_COLS);
     assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
     struct piece p = {.m = m, .rows = rows, .row_bytes = sw_cuda_row_bytes(m->format, m->cols)};
-    const int64_t most = (int64_t)(SW_CUDA_PIECE / p.row_bytes);
+    int64_t most = (int64_t)(SW_CUDA_PIECE / p.row_bytes);
+    if (form->most_rows && most > form->most_rows)
+        most = form->most_rows;
     if (most < 1)
         return sw_fail(SW_EMODEL, "GPU %d: a matrix of %lld columns is wider than is foreseen",
                        cuda->options.device, (long long)m->cols);
     p.raw = malloc((size_t)m->cols * sizeof(double));
-    p.values = malloc((size_t)m->cols * sizeof *p.values);
+    p.values = malloc(form->most_rows ? sw_matrix_bytes(m->format, most, m->cols)
+                                      : (size_t)m->cols * sizeof *p.values);
     enum sw_status status =
         p.raw && p.values
             ? SW_OK
