@@ -5,7 +5,9 @@
  * A packed matrix is a row of panels of SW_PANEL output rows (the last one narrower: what is left,
  * rounded up to SW_ROW_PAD). In a panel the rows are interleaved, so that a vector's lanes are
  * output rows and each output is one chain of additions along the columns:
- *   f32, f16:  (cols, width), bf16: (cols / 2, width, 2); cols rounded up to SW_COL_PAD.
+ *   f32, f16: (cols, width), bf16: (cols / 2, width, 2), int8: (cols / 4, width, 4);
+ * cols rounded up to the format's col_pad. Behind the last panel lie an int8 matrix's scales: f32,
+ * of all rows with their padding.
  */
 #ifndef SW_KERNELS_KERNELS_H
 #define SW_KERNELS_KERNELS_H
@@ -21,6 +23,24 @@
 
 #define SW_PANEL 64
 
+/*
+ * Activations of int8 products (LLM.int8(), Dettmers et al., arXiv 2208.07339). Of each row the
+ * elements of magnitude above SW_INT8_OUTLIER, and what is not finite, are outliers: they stay f32
+ * where they are and count 0 here. The others are round(x * 127 / absmax of the others).
+ */
+struct sw_int8_row {
+    float scale, inverse; /* absmax / 127 and 127 / absmax, or 0 and 0 */
+    int32_t excess;       /* this instruction set's sums of products are larger by this */
+    int32_t n_outliers;
+};
+/* An absmax below this counts as 0: 127 / absmax must be finite. */
+#define SW_INT8_TINY 0x1p-100f
+struct sw_int8_x {
+    struct sw_int8_row *rows; /* (n) */
+    uint64_t *outliers;       /* (n, words) a bit a column */
+    int64_t words;
+};
+
 /* y (n, rows) = x · Wᵀ + bias for the rows of one panel, or y += that. */
 struct sw_panel_product {
     enum sw_dtype format;
@@ -28,7 +48,8 @@ struct sw_panel_product {
     int width, n_rows;   /* its interleaved rows, and how many of them are real */
     int64_t cols;
     const void *x; /* as prepare_tile made it; or, for n <= SW_FEW_ROWS, x_ld bytes apart as … */
-    int64_t x_ld;  /* … round_row made them or, but for bf16, as they are. 0: by prepare_tile */
+    int64_t x_ld;  /* … round_row or quantize_row made them, or (f32, f16) as they are. 0: by
+                    * prepare_tile */
     int64_t n;     /* tokens, at most SW_PRODUCT_ROWS */
     int64_t first_tile, end_tile; /* of sw_tile_count(n): which are to be done; with x_ld 0 only */
     const float *bias;            /* (n_rows), NULL: none */
@@ -36,6 +57,11 @@ struct sw_panel_product {
     int64_t y_ld;
     bool add;
     float *scratch; /* SW_THREAD_FLOATS */
+    /* int8: */
+    const float *scales; /* (width) */
+    struct sw_int8_x int8;
+    const float *outliers_of; /* (n, cols) what x was made from, … */
+    int64_t outliers_ld;      /* … rows so many floats apart */
 };
 #define SW_PRODUCT_ROWS 512
 #define SW_FEW_ROWS 6
@@ -49,9 +75,10 @@ struct sw_prepare {
     enum sw_dtype format; /* of the weights they meet */
     const float *x;       /* (n, cols), x_ld apart; gated: (n, 2, cols) */
     int64_t x_ld, n, cols;
-    bool activate, gated; /* act(x), and times the second half */
+    bool activate, gated; /* act(x), and times the second half; not for int8 */
     enum sw_activation activation;
-    void *out; /* (n, cols padded) */
+    void *out;             /* (n, cols padded) */
+    struct sw_int8_x int8; /* filled, for int8 */
 };
 
 /* The queries of one KV head: n_queries consecutive positions of `group` heads each. */
@@ -78,7 +105,9 @@ int sw_attend_rows(int head_dim);
 struct sw_kernels {
     enum sw_isa isa;
     int64_t bf16_x_bytes; /* of one column of x, prepared for bf16 weights; else it is 4 */
-    void (*round_row)(const float *x, int64_t n, void *out);     /* rounds to bf16, pads with 0 */
+    void (*round_row)(const float *x, int64_t n, void *out); /* rounds to bf16, pads with 0 */
+    /* Row `row` as int8; out: (cols rounded up to 16), padded with 0. */
+    void (*quantize_row)(const struct sw_prepare *p, int64_t row, void *out);
     void (*prepare_tile)(const struct sw_prepare *p, int64_t i); /* i < sw_tile_count(n) */
     void (*panel_product)(const struct sw_panel_product *p);
     void (*norm)(enum sw_norm kind, float eps, const float *x, int64_t dim, const float *weight,
@@ -119,6 +148,8 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel);
 /* Start of a panel, bytes into the matrix; its width. */
 size_t sw_panel_offset(enum sw_dtype format, int64_t cols, int64_t panel);
 int sw_panel_width(int64_t rows, int64_t panel);
+/* The scales of an int8 matrix: (rows padded). */
+float *sw_matrix_scales(const void *data, int64_t rows, int64_t cols);
 /* Row `row` of a packed matrix as f32. out: (cols) */
 void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
                    float *out);

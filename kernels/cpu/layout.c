@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 
+#include <math.h>
 #include <string.h>
 
 const struct sw_kernels *sw_kernels_for(enum sw_isa isa)
@@ -22,8 +23,9 @@ int sw_attend_rows(int head_dim)
 
 size_t sw_panel_offset(enum sw_dtype format, int64_t cols, int64_t panel)
 {
-    const uint64_t padded = sw_round_up((uint64_t)cols, SW_COL_PAD);
-    return (size_t)((uint64_t)panel * SW_PANEL * padded * sw_dtype_info(format)->bits / 8);
+    const struct sw_dtype_info *info = sw_dtype_info(format);
+    const uint64_t padded = sw_round_up((uint64_t)cols, info->col_pad);
+    return (size_t)((uint64_t)panel * SW_PANEL * padded * info->bits / 8);
 }
 
 int sw_panel_width(int64_t rows, int64_t panel)
@@ -32,11 +34,20 @@ int sw_panel_width(int64_t rows, int64_t panel)
     return left >= SW_PANEL ? SW_PANEL : (int)sw_round_up((uint64_t)left, SW_ROW_PAD);
 }
 
+float *sw_matrix_scales(const void *data, int64_t rows, int64_t cols)
+{
+    const uint64_t padded = sw_round_up((uint64_t)cols, SW_COL_PAD_INT8);
+    return (float *)(uintptr_t)((const char *)data +
+                                sw_round_up((uint64_t)rows, SW_ROW_PAD) * padded);
+}
+
 /* Where element (lane, col) of a panel lies, in elements. */
 static int64_t place(enum sw_dtype format, int width, int lane, int64_t col)
 {
     if (format == SW_BF16)
         return (col / 2 * width + lane) * 2 + (col & 1);
+    if (format == SW_INT8)
+        return (col / 4 * width + lane) * 4 + (col & 3);
     return col * width + lane;
 }
 
@@ -52,27 +63,107 @@ static float load(enum sw_dtype format, const void *data, int64_t at)
 {
     if (format == SW_F32)
         return ((const float *)data)[at];
+    if (format == SW_INT8)
+        return ((const int8_t *)data)[at];
     const uint16_t bits = ((const uint16_t *)data)[at];
     return format == SW_F16 ? sw_f16_to_f32(bits) : sw_bf16_to_f32(bits);
+}
+
+#define PIECE 256
+
+/* Columns [start, start + n) of a row, n <= PIECE, side by side: where they are, or in `gathered`.
+ */
+static const char *piece_of(const struct sw_pack *p, const char *src, int64_t start, int64_t n,
+                            char *gathered)
+{
+    const size_t size = sw_dtype_info(p->src_dtype)->bits / 8;
+    const char *from = src + start * p->col_stride * (int64_t)size;
+    if (p->col_stride == 1)
+        return from;
+    for (int64_t i = 0; i < n; i++)
+        memcpy(gathered + (size_t)i * size, from + i * p->col_stride * (int64_t)size, size);
+    return gathered;
 }
 
 /* One row, a piece at a time, through f32 when the source holds another type. */
 static void put_row(const struct sw_pack *p, char *panel, int width, int lane, const char *src)
 {
-    const size_t size = sw_dtype_info(p->src_dtype)->bits / 8;
-    for (int64_t start = 0; start < p->cols; start += 256) {
-        const int64_t n = p->cols - start < 256 ? p->cols - start : 256;
-        char gathered[256 * 8];
-        float values[256];
-        const char *from = src + start * p->col_stride * (int64_t)size;
-        if (p->col_stride != 1) {
-            for (int64_t i = 0; i < n; i++)
-                memcpy(gathered + (size_t)i * size, from + i * p->col_stride * (int64_t)size, size);
-            from = gathered;
-        }
-        sw_dtype_to_f32(p->src_dtype, from, n, values);
+    for (int64_t start = 0; start < p->cols; start += PIECE) {
+        const int64_t n = p->cols - start < PIECE ? p->cols - start : PIECE;
+        char gathered[PIECE * 8];
+        float values[PIECE];
+        sw_dtype_to_f32(p->src_dtype, piece_of(p, src, start, n, gathered), n, values);
         for (int64_t i = 0; i < n; i++)
             store(p->format, panel, place(p->format, width, lane, start + i), values[i]);
+    }
+}
+
+/* Largest magnitude; infinity or NaN if there is one. Without their sign bit, floats are in order
+ * when compared as whole numbers, those two at the end. */
+static float largest_of(enum sw_dtype dtype, const char *src, int64_t n)
+{
+    float value;
+    if (sw_dtype_info(dtype)->bits == 16) {
+        int16_t most = 0;
+        for (int64_t i = 0; i < n; i++) {
+            int16_t bits;
+            memcpy(&bits, src + 2 * i, sizeof bits);
+            bits &= 0x7fff;
+            most = bits > most ? bits : most;
+        }
+        sw_dtype_to_f32(dtype, &most, 1, &value);
+        return value;
+    }
+    float values[PIECE];
+    int32_t most = 0;
+    sw_dtype_to_f32(dtype, src, n, values);
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        bits &= 0x7fffffff;
+        most = bits > most ? bits : most;
+    }
+    memcpy(&value, &most, sizeof value);
+    return value;
+}
+
+/* A finite value of magnitude below 2^22, rounded to even: the adder does it. */
+static inline int8_t rounded(float value)
+{
+    const float shifted = value + 0x1.8p23f;
+    int32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    return (int8_t)(bits - 0x4b400000);
+}
+
+/* One row as int8, and its scale. A row with something that is no number makes its products NaN, so
+ * that it does not pass unnoticed. */
+static void put_int8_row(const struct sw_pack *p, char *panel, int width, int64_t row,
+                         const char *src)
+{
+    char gathered[PIECE * 8];
+    float absmax = 0;
+    bool finite = true;
+    for (int64_t start = 0; start < p->cols; start += PIECE) {
+        const int64_t n = p->cols - start < PIECE ? p->cols - start : PIECE;
+        const float most = largest_of(p->src_dtype, piece_of(p, src, start, n, gathered), n);
+        finite = finite && isfinite(most);
+        absmax = most > absmax ? most : absmax;
+    }
+    const bool is_zero = !finite || absmax < SW_INT8_TINY;
+    const float inverse = is_zero ? 0 : 127 / absmax;
+    sw_matrix_scales(p->data, p->rows, p->cols)[row] = !finite ? NAN : is_zero ? 0 : absmax / 127;
+    for (int64_t start = 0; start < p->cols; start += PIECE) {
+        const int64_t n = p->cols - start < PIECE ? p->cols - start : PIECE;
+        float values[PIECE] = {0};
+        int8_t elements[PIECE];
+        if (!is_zero)
+            sw_dtype_to_f32(p->src_dtype, piece_of(p, src, start, n, gathered), n, values);
+        for (int64_t i = 0; i < PIECE; i++)
+            elements[i] = rounded(values[i] * inverse);
+        char *to = panel + place(SW_INT8, width, (int)(row % SW_PANEL), start);
+        for (int64_t i = 0; i < n; i += 4, to += width * 4)
+            memcpy(to, elements + i, 4);
     }
 }
 
@@ -132,8 +223,11 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
         move_rows(p, data, width, (int)(lo - first), (int)(hi - lo), src);
         return;
     }
-    for (int64_t row = lo; row < hi; row++)
-        put_row(p, data, width, (int)(row - first), src + (row - lo) * p->row_stride * size);
+    for (int64_t row = lo; row < hi; row++, src += p->row_stride * size)
+        if (p->format == SW_INT8)
+            put_int8_row(p, data, width, row, src);
+        else
+            put_row(p, data, width, (int)(row - first), src);
 }
 
 void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
@@ -142,8 +236,9 @@ void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t
     const int64_t panel = row / SW_PANEL;
     const char *from = (const char *)data + sw_panel_offset(format, cols, panel);
     const int width = sw_panel_width(rows, panel);
+    const float scale = format == SW_INT8 ? sw_matrix_scales(data, rows, cols)[row] : 1;
     for (int64_t col = 0; col < cols; col++)
-        out[col] = load(format, from, place(format, width, (int)(row % SW_PANEL), col));
+        out[col] = scale * load(format, from, place(format, width, (int)(row % SW_PANEL), col));
 }
 
 size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context)

@@ -13,47 +13,56 @@ static float read_memory(const void *p, size_t bytes)
     return v_sum(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
 }
 
-/* A step's multiply-adds without its loads. */
-ALWAYS_INLINE void spin_step(bool pairs, vec a, vec acc[TILE_ROWS][4])
+/* A step's multiply-adds without its loads; of int8 with them, but from one place, for each token
+ * makes other operands of it. */
+ALWAYS_INLINE void spin_step(enum kind kind, vec a, const char *bytes, vec acc[TILE_ROWS][4])
 {
+    if (kind == KIND_INT8) {
+        step_int8(TILE_ROWS, VEC_TILE, 4, bytes, bytes, acc);
+        return;
+    }
     EACH (r, TILE_ROWS)
         EACH (v, VEC_TILE)
 #ifdef DOT
-            if (pairs)
+            if (kind == KIND_PAIRS)
                 acc[r][v] = _mm512_dpbf16_ps(acc[r][v], (__m512bh)a, (__m512bh)a);
             else
 #endif
                 acc[r][v] = v_fma(a, a, acc[r][v]);
-    (void)pairs;
 }
 
-/* Does steps and nothing else; returns the floating-point operations done, a pair counting double.
- */
-ALWAYS_INLINE double spin_kind(bool pairs, int64_t steps, float *out)
+/* Does steps and nothing else; returns the operations done, a pair counting double, a four four
+ * times. */
+ALWAYS_INLINE double spin_kind(enum kind kind, int64_t steps, float *out)
 {
     vec acc[TILE_ROWS][4], a = v_load(out);
+    char bytes[256];
+    for (int i = 0; i < 256; i++)
+        bytes[i] = (char)(i & 63);
     EACH (r, TILE_ROWS)
         EACH (v, VEC_TILE)
             acc[r][v] = v_add(a, v_set((float)(r * 4 + v))); /* all different */
     for (int64_t k = 0; k < steps; k++) {
-        __asm__ volatile(""); /* or the compiler would foresee the sums */
-        spin_step(pairs, a, acc);
+        __asm__ volatile("" : : "r"(bytes) : "memory"); /* or the sums would be foreseen */
+        spin_step(kind, a, bytes, acc);
     }
     EACH (r, TILE_ROWS)
         EACH (v, VEC_TILE)
             v_store(out, v_add(v_load(out), acc[r][v]));
-    return (double)steps * TILE_ROWS * VEC_TILE * (pairs ? 64 : 32);
+    const int each = kind == KIND_INT8 ? 4 : kind == KIND_PAIRS ? 2 : 1;
+    return (double)steps * TILE_ROWS * VEC_TILE * 32 * each;
 }
 
 /* out: 16 floats of any value. Without dot products a bf16 pair is two multiply-adds. */
 static double spin(enum sw_dtype format, int64_t steps, float *out)
 {
+    if (format == SW_INT8)
+        return spin_kind(KIND_INT8, steps, out);
 #ifdef DOT
     if (format == SW_BF16)
-        return spin_kind(true, steps, out);
+        return spin_kind(KIND_PAIRS, steps, out);
 #endif
-    (void)format;
-    return spin_kind(false, steps, out);
+    return spin_kind(KIND_F32, steps, out);
 }
 
 #endif

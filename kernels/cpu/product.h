@@ -9,13 +9,19 @@
 
 ALWAYS_INLINE int64_t count_steps(enum kind kind, int64_t cols)
 {
-    return kind == KIND_PAIRS ? (cols + 1) / 2 : cols;
+    return kind == KIND_PAIRS ? (cols + 1) / 2 : kind == KIND_INT8 ? (cols + 3) / 4 : cols;
 }
 
-/* The last panel has rows that are not real: its sums reach y by way of scratch. */
-static inline bool is_whole(const struct sw_panel_product *p)
+ALWAYS_INLINE int64_t step_cols(enum kind kind)
 {
-    return p->n_rows == p->width;
+    return kind == KIND_PAIRS ? 2 : kind == KIND_INT8 ? 4 : 1;
+}
+
+/* The last panel has rows that are not real, and int8 sums are not yet y: these reach it by way of
+ * scratch. */
+ALWAYS_INLINE bool is_whole(enum kind kind, const struct sw_panel_product *p)
+{
+    return p->n_rows == p->width && kind != KIND_INT8;
 }
 
 static void finish_row(const struct sw_panel_product *p, const float *c, float *y)
@@ -32,11 +38,14 @@ static void finish_row(const struct sw_panel_product *p, const float *c, float *
 }
 
 /* Tokens [first, end), the first of which is at c. */
-static void finish_rows(const struct sw_panel_product *p, int64_t first, int64_t end,
-                        const float *c)
+ALWAYS_INLINE void finish_rows(enum kind kind, const struct sw_panel_product *p, int64_t first,
+                               int64_t end, const float *c)
 {
     for (int64_t r = first; r < end; r++, c += SW_PANEL)
-        finish_row(p, c, p->y + r * p->y_ld);
+        if (kind == KIND_INT8)
+            finish_int8(p, r, c, p->y + r * p->y_ld);
+        else
+            finish_row(p, c, p->y + r * p->y_ld);
 }
 
 /* One tile of tokens, which lie as the caller has them: the whole way in registers. */
@@ -49,13 +58,13 @@ ALWAYS_INLINE void product_few(enum kind kind, const struct sw_panel_product *p)
                            .steps = count_steps(kind, p->cols),
                            .c = p->scratch,
                            .c_ld = SW_PANEL,
-                           .y = is_whole(p) ? p->y : NULL,
+                           .y = is_whole(kind, p) ? p->y : NULL,
                            .y_ld = p->y_ld,
-                           .bias = is_whole(p) ? p->bias : NULL,
+                           .bias = is_whole(kind, p) ? p->bias : NULL,
                            .add = p->add};
     tall[kind](p->n, p->width / 16, t);
-    if (!is_whole(p))
-        finish_rows(p, 0, p->n, p->scratch);
+    if (!is_whole(kind, p))
+        finish_rows(kind, p, 0, p->n, p->scratch);
 }
 
 /* While n_tiles tiles go over a block of weights, the block after it is fetched in equal shares. */
@@ -80,7 +89,7 @@ ALWAYS_INLINE void product_many(enum kind kind, const struct sw_panel_product *p
         t.w = (const char *)p->weights + k * t.w_step;
         t.steps = left < 0 ? left + K_BLOCK : K_BLOCK;
         t.resume = k > 0;
-        const bool finish = left <= 0 && is_whole(p);
+        const bool finish = left <= 0 && is_whole(kind, p);
         t.bias = finish ? p->bias : NULL;
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             const int64_t first = tile_first(p->n, i), end = tile_first(p->n, i + 1);
@@ -90,7 +99,7 @@ ALWAYS_INLINE void product_many(enum kind kind, const struct sw_panel_product *p
             plan_prefetch(&t, i, n_tiles, (after < K_BLOCK ? after : K_BLOCK) * t.w_step);
             tile_wide(kind, true, (int)(end - first), p->width / 16, t);
             if (left <= 0 && !finish)
-                finish_rows(p, first, end, t.c);
+                finish_rows(kind, p, first, end, t.c);
         }
     }
 }
@@ -109,6 +118,8 @@ static void panel_product(const struct sw_panel_product *p)
         product_kind(KIND_F32, p);
     else if (p->format == SW_F16)
         product_kind(KIND_F16, p);
+    else if (p->format == SW_INT8)
+        product_kind(KIND_INT8, p);
     else
         product_kind(KIND_PAIRS, p);
 }
@@ -200,6 +211,10 @@ ALWAYS_INLINE char *interleave(const struct interleaving *in, int64_t steps,
 ALWAYS_INLINE const char *prepare_row(enum kind kind, const struct sw_prepare *p, int64_t row,
                                       int64_t col, int64_t n, float *activated, char *rounded)
 {
+    if (kind == KIND_INT8) {
+        quantize(p, row, col, n, (int8_t *)rounded);
+        return rounded;
+    }
     const float *x = p->x + row * p->x_ld + col;
     if (p->activate) {
         const float *up = p->gated ? x + p->cols : NULL;
@@ -223,11 +238,13 @@ ALWAYS_INLINE void prepare_kind(enum kind kind, const struct sw_prepare *p, int6
     const int64_t first = tile_first(p->n, i);
     const int nr = (int)(tile_first(p->n, i + 1) - first);
     const struct interleaving in = interleaving_of(nr);
-    const int64_t per_block = kind == KIND_PAIRS ? 2 * K_BLOCK : K_BLOCK;
+    const int64_t per_block = step_cols(kind) * K_BLOCK;
     float activated[TILE_ROWS][PREPARE_COLS];
     char rounded[TILE_ROWS][PREPARE_COLS / 2 * PAIR_BYTES];
     const char *rows[TILE_ROWS];
     char *to = NULL;
+    for (int r = 0; kind == KIND_INT8 && r < nr; r++)
+        scan_row(p, first + r);
     for (int64_t col = 0; col < p->cols; col += PREPARE_COLS) {
         if (col % per_block == 0) {
             const int64_t left = p->cols - col;
@@ -246,6 +263,8 @@ static void prepare_tile(const struct sw_prepare *p, int64_t i)
 {
     if (p->format == SW_BF16)
         prepare_kind(KIND_PAIRS, p, i);
+    else if (p->format == SW_INT8)
+        prepare_kind(KIND_INT8, p, i);
     else
         prepare_kind(KIND_F32, p, i);
 }

@@ -6,6 +6,8 @@
 
 #include "kernels/cpu/rows.h"
 
+#include "kernels/cpu/int8.h"
+
 #include "kernels/cpu/product.h"
 
 #include "kernels/cpu/attend.h"
@@ -15,6 +17,7 @@ const struct sw_kernels TABLE = {
     .isa = TABLE_ISA,
     .bf16_x_bytes = PAIR_BYTES / 2,
     .round_row = round_row,
+    .quantize_row = quantize_row,
     .prepare_tile = prepare_tile,
     .panel_product = panel_product,
     .norm = norm,

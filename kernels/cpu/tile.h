@@ -18,13 +18,15 @@
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 #endif
 
-/* How the weights lie: one element a step, or (PAIRS) two bf16 of consecutive columns. */
-enum kind { KIND_F32, KIND_F16, KIND_PAIRS };
+/* How the weights lie: one element a step, or two bf16 (PAIRS) or four int8 of consecutive columns.
+ * The sums of int8 products are int32 lanes; from here they go to c, and int8.h makes floats of
+ * them. */
+enum kind { KIND_F32, KIND_F16, KIND_PAIRS, KIND_INT8 };
 
 struct tile {
     const char *w;
     ptrdiff_t w_step; /* bytes from one step's weights to the next */
-    const char *x;    /* floats; with DOT, for PAIRS, pairs of bf16 */
+    const char *x;    /* floats; with DOT, for PAIRS, pairs of bf16; for INT8 fours of int8 */
     ptrdiff_t x_ld;   /* bytes from token to token; 0: packed (steps, nr) */
     int64_t steps;
     float *c; /* sums so far: token r at c + r * c_ld */
@@ -50,7 +52,7 @@ ALWAYS_INLINE vec load_kind(enum kind kind, const char *w)
 
 ALWAYS_INLINE ptrdiff_t kind_bytes(enum kind kind)
 {
-    return kind == KIND_F32 || kind == KIND_PAIRS ? 4 : 2;
+    return kind == KIND_F16 ? 2 : 4;
 }
 
 ALWAYS_INLINE float float_at(const char *x)
@@ -110,6 +112,17 @@ ALWAYS_INLINE void step_pairs(int nr, int nv, ptrdiff_t x_ld, const char *w, con
 }
 #endif
 
+ALWAYS_INLINE void step_int8(int nr, int nv, ptrdiff_t x_ld, const char *w, const char *x,
+                             vec acc[TILE_ROWS][4])
+{
+    v_bytes weights[4];
+    EACH (v, nv)
+        weights[v] = v_load_bytes(w + v * 64);
+    EACH (r, nr)
+        EACH (v, nv)
+            acc[r][v] = v_dot_bytes(acc[r][v], weights[v], x + r * x_ld);
+}
+
 /* Bytes ahead that the streams are fetched: packed activations; weights when there are few tokens.
  */
 #define X_AHEAD 4096
@@ -121,6 +134,8 @@ ALWAYS_INLINE void step_kind(enum kind kind, int nr, int nv, ptrdiff_t x_ld, con
 {
     if (kind == KIND_PAIRS)
         step_pairs(nr, nv, x_ld, w, x, acc);
+    else if (kind == KIND_INT8)
+        step_int8(nr, nv, x_ld, w, x, acc);
     else
         step_single(kind, nr, nv, x_ld, w, x, acc);
 }
@@ -268,9 +283,12 @@ ALWAYS_INLINE void tile_tall(enum kind kind, int64_t n, int n_vecs, struct tile 
 TALL(tall_f32, KIND_F32)
 TALL(tall_f16, KIND_F16)
 TALL(tall_pairs, KIND_PAIRS)
+TALL(tall_int8, KIND_INT8)
 #undef TALL
 
-static void (*const tall[])(int64_t n, int n_vecs, struct tile t) = {
-    [KIND_F32] = tall_f32, [KIND_F16] = tall_f16, [KIND_PAIRS] = tall_pairs};
+static void (*const tall[])(int64_t n, int n_vecs, struct tile t) = {[KIND_F32] = tall_f32,
+                                                                     [KIND_F16] = tall_f16,
+                                                                     [KIND_PAIRS] = tall_pairs,
+                                                                     [KIND_INT8] = tall_int8};
 
 #endif

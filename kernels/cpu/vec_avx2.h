@@ -129,5 +129,67 @@ static inline float v_largest(vec a)
     q = _mm_max_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
 }
+static inline vec v_abs(vec a)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return (vec){_mm256_andnot_ps(sign, a.a), _mm256_andnot_ps(sign, a.b)};
+}
+static inline vec v_within(vec a, float limit, uint16_t *outside)
+{
+    const vec size = v_abs(a);
+    const __m256 most = _mm256_set1_ps(limit);
+    const __m256 in_a = _mm256_cmp_ps(size.a, most, _CMP_LE_OQ);
+    const __m256 in_b = _mm256_cmp_ps(size.b, most, _CMP_LE_OQ);
+    *outside = (uint16_t) ~(_mm256_movemask_ps(in_a) | _mm256_movemask_ps(in_b) << 8);
+    return (vec){_mm256_and_ps(a.a, in_a), _mm256_and_ps(a.b, in_b)};
+}
+
+static inline void v_store_int8(int8_t *p, vec a)
+{
+    const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(a.a), _mm256_cvtps_epi32(a.b));
+    const __m256i in_order = _mm256_permute4x64_epi64(words, 0xd8);
+    _mm_storeu_si128((__m128i *)p, _mm_packs_epi16(_mm256_castsi256_si128(in_order),
+                                                   _mm256_extracti128_si256(in_order, 1)));
+}
+static inline __m256 byte_of(const char *p, int which)
+{
+    const __m256i up = _mm256_sll_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p),
+                                        _mm_cvtsi32_si128(8 * (3 - which)));
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(up, 24));
+}
+static inline vec v_load_int8(const char *p, int which)
+{
+    return (vec){byte_of(p, which), byte_of(p + 32, which)};
+}
+static inline vec v_of_sums(vec sums, int32_t excess)
+{
+    const __m256i less = _mm256_set1_epi32(excess);
+    return (vec){_mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_castps_si256(sums.a), less)),
+                 _mm256_cvtepi32_ps(_mm256_sub_epi32(_mm256_castps_si256(sums.b), less))};
+}
+/* VPMADDUBSW takes one side unsigned: the weight's sign goes to x. Pairs of 127 * 127 fit its 16
+ * bits. */
+#define INT8_EXCESS 0
+typedef struct v_bytes {
+    __m256i a, b;
+} v_bytes;
+static inline v_bytes v_load_bytes(const char *w)
+{
+    return (v_bytes){_mm256_loadu_si256((const __m256i *)(const void *)w),
+                     _mm256_loadu_si256((const __m256i *)(const void *)(w + 32))};
+}
+static inline __m256 dot_bytes(__m256 sums, __m256i w, __m256i x)
+{
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sums),
+                                                _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+}
+static inline vec v_dot_bytes(vec sums, v_bytes w, const char *x)
+{
+    int four;
+    memcpy(&four, x, sizeof four);
+    const __m256i xs = _mm256_set1_epi32(four);
+    return (vec){dot_bytes(sums.a, w.a, xs), dot_bytes(sums.b, w.b, xs)};
+}
 
 #endif

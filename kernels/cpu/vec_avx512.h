@@ -4,6 +4,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 #define VEC_TILE 4 /* vectors a tile of several tokens is wide */
 
@@ -99,6 +100,81 @@ static inline float v_largest(vec a)
 {
     return _mm512_reduce_max_ps(a);
 }
+
+/* a where |a| <= limit, else 0; *outside: the lanes where it is not, NaN among them */
+static inline vec v_within(vec a, float limit, uint16_t *outside)
+{
+    const __mmask16 inside = _mm512_cmp_ps_mask(_mm512_abs_ps(a), v_set(limit), _CMP_LE_OQ);
+    *outside = (uint16_t)~inside;
+    return _mm512_maskz_mov_ps(inside, a);
+}
+static inline vec v_abs(vec a)
+{
+    return _mm512_abs_ps(a);
+}
+
+/* Int8. Sums of products are int32 lanes that travel as a vec. */
+
+/* Sixteen whole numbers, rounded to nearest even. */
+static inline void v_store_int8(int8_t *p, vec a)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(a)));
+}
+/* Byte `which` of each of sixteen groups of four. */
+static inline vec v_load_int8(const char *p, int which)
+{
+    const __m512i up = _mm512_sll_epi32(_mm512_loadu_si512(p), _mm_cvtsi32_si128(8 * (3 - which)));
+    return _mm512_cvtepi32_ps(_mm512_srai_epi32(up, 24));
+}
+/* The sums as floats, less `excess` each. */
+static inline vec v_of_sums(vec sums, int32_t excess)
+{
+    return _mm512_cvtepi32_ps(
+        _mm512_sub_epi32(_mm512_castps_si512(sums), _mm512_set1_epi32(excess)));
+}
+
+/* Sixteen groups of four weights, and in each lane what four elements of x (at x) add to its sum.
+ * None of them is -128. */
+#ifdef DOT
+/* VPDPBUSD takes one side unsigned: weights are raised by 128, so sums by 128 times all of x. */
+#define INT8_EXCESS 128
+typedef __m512i v_bytes;
+static inline v_bytes v_load_bytes(const char *w)
+{
+    return _mm512_xor_si512(_mm512_loadu_si512(w), _mm512_set1_epi8((char)0x80));
+}
+static inline vec v_dot_bytes(vec sums, v_bytes w, const char *x)
+{
+    int four;
+    memcpy(&four, x, sizeof four);
+    return _mm512_castsi512_ps(
+        _mm512_dpbusd_epi32(_mm512_castps_si512(sums), w, _mm512_set1_epi32(four)));
+}
+#else
+/* VPMADDUBSW takes one side unsigned too: the weight's sign goes to x. Pairs of 127 * 127 fit its
+ * 16 bits. */
+#define INT8_EXCESS 0
+typedef struct v_bytes {
+    __m512i size;
+    __mmask64 negative;
+} v_bytes;
+static inline v_bytes v_load_bytes(const char *w)
+{
+    const __m512i bytes = _mm512_loadu_si512(w);
+    return (v_bytes){_mm512_abs_epi8(bytes), _mm512_movepi8_mask(bytes)};
+}
+static inline vec v_dot_bytes(vec sums, v_bytes w, const char *x)
+{
+    int four;
+    memcpy(&four, x, sizeof four);
+    const __m512i plain = _mm512_set1_epi32(four);
+    const __m512i turned = _mm512_sub_epi8(_mm512_setzero_si512(), plain);
+    const __m512i pairs =
+        _mm512_maddubs_epi16(w.size, _mm512_mask_blend_epi8(w.negative, plain, turned));
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(sums),
+                                                _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));
+}
+#endif
 
 /* a, but where `lanes` says so words `from` of b; all words of 4 bytes */
 #define VEC_WORDS 1

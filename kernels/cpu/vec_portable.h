@@ -110,5 +110,56 @@ static inline float v_largest(vec a)
         r = a.x[i] > r ? a.x[i] : r;
     return r;
 }
+static inline vec v_abs(vec a)
+{
+    EACH_LANE(fabsf(a.x[i]));
+}
+static inline vec v_within(vec a, float limit, uint16_t *outside)
+{
+    *outside = 0;
+    for (int i = 0; i < 16; i++)
+        if (!(fabsf(a.x[i]) <= limit)) {
+            *outside |= (uint16_t)(1u << i);
+            a.x[i] = 0;
+        }
+    return a;
+}
+
+static inline void v_store_int8(int8_t *p, vec a)
+{
+    for (int i = 0; i < 16; i++)
+        p[i] = (int8_t)nearbyintf(a.x[i]);
+}
+static inline vec v_load_int8(const char *p, int which)
+{
+    EACH_LANE((float)(signed char)p[4 * i + which]);
+}
+static inline vec v_of_sums(vec sums, int32_t excess)
+{
+    int32_t whole[16];
+    memcpy(whole, sums.x, sizeof whole);
+    EACH_LANE((float)(whole[i] - excess));
+}
+#define INT8_EXCESS 0
+typedef struct v_bytes {
+    int8_t x[64];
+} v_bytes;
+static inline v_bytes v_load_bytes(const char *w)
+{
+    v_bytes r;
+    memcpy(r.x, w, sizeof r.x);
+    return r;
+}
+static inline vec v_dot_bytes(vec sums, v_bytes w, const char *x)
+{
+    int8_t four[4];
+    int32_t whole[16];
+    memcpy(four, x, sizeof four);
+    memcpy(whole, sums.x, sizeof whole);
+    for (int i = 0; i < 64; i++)
+        whole[i / 4] += w.x[i] * four[i % 4];
+    memcpy(sums.x, whole, sizeof whole);
+    return sums;
+}
 
 #endif

@@ -29,25 +29,27 @@ struct few {
     struct sw::attention t;
     int64_t first, part_keys;
     int n_parts;
-    float *work; /* (rows, n_heads, n_parts, part_floats); NULL: one part, straight to out */
+    float *work; /* (rows, n_heads, n_parts, part_floats); one part goes straight to out */
 };
 
-/* Row number `index` of the few spans: its row in the batch, its position and slot. */
+struct few_rows {
+    __device__ inline int operator()(const struct sw_gpu_span &span) const
+    {
+        return sw::is_few(span) ? span.n : 0;
+    }
+};
+
+/* A row of the few spans: where it is in the batch, its slot, and its position, -1: none. */
 struct query {
     int64_t row;
     int position, slot;
 };
 __device__ inline query find(const struct sw::attention &t, int64_t index)
 {
-    for (int s = 0; s < t.n_spans; s++) {
-        const struct sw_gpu_span span = t.spans[s];
-        if (!sw::is_few(span))
-            continue;
-        if (index < span.n)
-            return {span.row + index, (int)(span.position + index), span.slot};
-        index -= span.n;
-    }
-    return {0, -1, 0};
+    const int s = sw::find_span(t.spans, t.n_spans, &index, few_rows());
+    if (s < 0)
+        return {0, -1, 0};
+    return {t.spans[s].row + index, (int)(t.spans[s].position + index), t.spans[s].slot};
 }
 
 /* Dimensions d and d + 1 of keys 2 * lane and 2 * lane + 1: out[dimension][key] */
@@ -281,7 +283,7 @@ __global__ void __launch_bounds__(threads) attend_part(few f)
         const int h = i / width, d = i % width;
         if (d >= head_dim)
             continue;
-        if (!f.work) {
+        if (f.n_parts == 1) {
             t.a.out[at.row * t.a.out_ld + (int64_t)(head + h) * head_dim + d] =
                 out[i] / totals[0][h];
             continue;
@@ -301,6 +303,8 @@ __global__ void __launch_bounds__(threads) join_parts(few f)
     const struct sw::attention &t = f.t;
     const int head_dim = t.cache.head_dim;
     const query at = find(t, f.first + blockIdx.y);
+    if (at.position < 0)
+        return;
     const int first = (int)(sw::first_key(at.position, t.a.window) / f.part_keys);
     const int last = (int)(at.position / f.part_keys);
     const float *const parts = f.work + ((int64_t)blockIdx.y * t.a.n_heads + blockIdx.x) *
@@ -368,9 +372,10 @@ cudaError_t sw::attend_few(const struct sw::attention &t, enum sw_dtype format, 
     f.t = t;
     f.part_keys = part_keys(context);
     f.n_parts = (int)divide_up(longest, f.part_keys);
-    f.work = f.n_parts > 1 ? (float *)work : nullptr;
-    int64_t most =
-        f.work ? (int64_t)(work_bytes / row_bytes(t.a.n_heads, t.cache.head_dim, context)) : 65535;
+    f.work = (float *)work;
+    int64_t most = f.n_parts > 1
+                       ? (int64_t)(work_bytes / row_bytes(t.a.n_heads, t.cache.head_dim, context))
+                       : 65535;
     most = most > 65535 ? 65535 : most;
     if (n > 0 && most < 1)
         return cudaErrorInvalidValue;
@@ -379,7 +384,7 @@ cudaError_t sw::attend_few(const struct sw::attention &t, enum sw_dtype format, 
     for (f.first = 0; f.first < n; f.first += most) {
         const unsigned rows = (unsigned)(n - f.first < most ? n - f.first : most);
         SW_LAUNCH(part, dim3((unsigned)f.n_parts, (unsigned)shares, rows), threads, 0, stream, f);
-        if (f.work)
+        if (f.n_parts > 1)
             SW_LAUNCH(join_parts, dim3((unsigned)t.a.n_heads, rows), threads, 0, stream, f);
         const cudaError_t error = cudaGetLastError();
         if (error != cudaSuccess)

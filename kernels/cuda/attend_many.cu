@@ -42,19 +42,26 @@ __host__ __device__ inline int64_t span_tiles(const struct sw_gpu_span &span, in
     return sw::is_few(span) ? 0 : sw::divide_up(span.n, per_tile);
 }
 
-/* The last queries of a span come first: they have most to do. */
+struct tiles_of {
+    int group;
+    __device__ inline int operator()(const struct sw_gpu_span &span) const
+    {
+        return (int)span_tiles(span, group);
+    }
+};
+
+/* The last queries of a span come first: they have most to do. n is 0 where there is no tile. */
 __device__ inline tile find(const struct sw::attention &t)
 {
     const int heads = heads_per_tile(t.group), shares = (t.group + heads - 1) / heads;
     const int per_tile = tile_rows / heads, first = (int)blockIdx.y % shares * heads;
     tile r;
     int64_t index = blockIdx.x;
-    int s = 0;
-    while (index >= span_tiles(t.spans[s], t.group))
-        index -= span_tiles(t.spans[s++], t.group);
-    r.span = t.spans[s];
+    const int s = sw::find_span(t.spans, t.n_spans, &index, tiles_of{t.group});
+    r.span = t.spans[s < 0 ? 0 : s];
     r.first = ((int)span_tiles(r.span, t.group) - 1 - (int)index) * per_tile;
     r.n = r.span.n - r.first < per_tile ? r.span.n - r.first : per_tile;
+    r.n = s < 0 ? 0 : r.n;
     r.kv_head = (int)blockIdx.y / shares;
     r.head = r.kv_head * t.group + first;
     r.heads = t.group - first < heads ? t.group - first : heads;
@@ -167,6 +174,8 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
 {
     __shared__ __align__(16) shared m;
     const tile r = find(t);
+    if (r.n == 0)
+        return;
     const int x = (int)threadIdx.x % side * 4, y = (int)threadIdx.x / side * 4;
     const int position = (int)r.span.position + r.first, head_dim = t.cache.head_dim;
     const int last = position + r.n - 1, from = sw::first_key(position, t.a.window);

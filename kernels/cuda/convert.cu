@@ -116,12 +116,12 @@ typedef void (*kernel)(const void *, const float *, int64_t, int64_t, bool, uint
     }
 const kernel kernels[2][4] = {FOR_FORMATS(SW_F16), FOR_FORMATS(SW_BF16)};
 
-cudaError_t launch(enum sw_dtype half, enum sw_dtype format, const void *in, const float *scales,
+cudaError_t launch(enum sw_dtype to, enum sw_dtype format, const void *in, const float *scales,
                    int64_t elements, int64_t cols, int64_t n, void *out, float *scale,
                    cudaStream_t stream)
 {
     const int from = sw::format_row(format);
-    if ((half != SW_F16 && half != SW_BF16) || from < 0 || !sw::is_aligned(out, 16))
+    if ((to != SW_F16 && to != SW_BF16) || from < 0 || !sw::is_aligned(out, 16))
         return cudaErrorInvalidValue;
     if (n == 0)
         return cudaSuccess;
@@ -129,7 +129,7 @@ cudaError_t launch(enum sw_dtype half, enum sw_dtype format, const void *in, con
     const size_t vector = format == SW_INT8 ? 8 : 16;
     const bool whole = cols % per_vector == 0 && elements * bytes % (int64_t)vector == 0 &&
                        sw::is_aligned(in, vector);
-    SW_LAUNCH(kernels[half == SW_BF16][from], (unsigned)n, threads, 0, stream, in, scales, elements,
+    SW_LAUNCH(kernels[to == SW_BF16][from], (unsigned)n, threads, 0, stream, in, scales, elements,
               cols, whole, (uint4 *)out, scale);
     return cudaGetLastError();
 }
@@ -138,13 +138,13 @@ cudaError_t launch(enum sw_dtype half, enum sw_dtype format, const void *in, con
 
 /* ------------------------------------------------------------------------------------------- */
 
-cudaError_t sw_gpu_to_half(enum sw_dtype half, const float *x, int64_t ld_x, int64_t n,
-                           int64_t cols, void *out, float *scale, cudaStream_t stream)
+cudaError_t sw_gpu_to_half(enum sw_dtype to, const float *x, int64_t ld_x, int64_t n, int64_t cols,
+                           void *out, float *scale, cudaStream_t stream)
 {
-    return launch(half, SW_F32, x, nullptr, ld_x, cols, n, out, scale, stream);
+    return launch(to, SW_F32, x, nullptr, ld_x, cols, n, out, scale, stream);
 }
 
-cudaError_t sw_gpu_weights_to_half(enum sw_dtype half, enum sw_dtype format, const void *w,
+cudaError_t sw_gpu_weights_to_half(enum sw_dtype to, enum sw_dtype format, const void *w,
                                    int64_t rows, int64_t cols, int64_t row, int64_t n, void *out,
                                    float *scale, cudaStream_t stream)
 {
@@ -152,8 +152,8 @@ cudaError_t sw_gpu_weights_to_half(enum sw_dtype half, enum sw_dtype format, con
     const float *const scales = sw::int8_scales(format, w, rows, cols);
     const char *const from =
         (const char *)w + row * elements * (int64_t)sw_dtype_info(format)->bits / 8;
-    return launch(half, format, from, scales ? scales + row : nullptr, elements, cols, n, out,
-                  scale, stream);
+    return launch(to, format, from, scales ? scales + row : nullptr, elements, cols, n, out, scale,
+                  stream);
 }
 
 cudaError_t sw_gpu_finish(const float *sums, int64_t n, int64_t rows, const float *x_scale,

@@ -24,9 +24,13 @@
 extern "C" {
 #endif
 
+/* A function named as a struct is usual in C, and in C++ only for those who have to. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #include "model/dtype.h"
 #include "model/footprint.h"
 #include "model/ops.h"
+#pragma GCC diagnostic pop
 
 /* Consecutive positions of one slot, as backend.h's sw_span. */
 struct sw_gpu_span {

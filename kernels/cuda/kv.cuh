@@ -48,6 +48,30 @@ static __device__ inline int64_t value_at(int head_dim, int key, int d)
     return (int64_t)key * head_dim + d;
 }
 
+/*
+ * Of spans that count(span) things each, the one that has thing number *index, which becomes its
+ * number there; -1: none. Whole warps call it, and all lanes ask the same.
+ */
+template <class Count>
+static __device__ inline int find_span(const struct sw_gpu_span *spans, int n_spans, int64_t *index,
+                                       Count count)
+{
+    for (int first = 0; first < n_spans; first += warp_size) {
+        const int n = first + lane() < n_spans ? count(spans[first + lane()]) : 0;
+        int up_to = n;
+        for (int apart = 1; apart < warp_size; apart *= 2) {
+            const int before = __shfl_up_sync(all_lanes, up_to, (unsigned)apart);
+            up_to += lane() >= apart ? before : 0;
+        }
+        const unsigned past = __ballot_sync(all_lanes, *index < up_to);
+        const int at = past ? __ffs((int)past) - 1 : warp_size - 1;
+        *index -= __shfl_sync(all_lanes, past ? up_to - n : up_to, at);
+        if (past)
+            return first + at;
+    }
+    return -1;
+}
+
 /* The formats of caches, in rows of tables; -1: none. */
 static inline int kv_format_row(enum sw_dtype format)
 {

@@ -14,9 +14,10 @@ constexpr int threads = 128, warps = threads / sw::warp_size;
 constexpr int block_rows = 4;
 static_assert(SW_ROW_PAD % block_rows == 0, "padding rows may be read");
 
-/* Vector v of a row of floats; what lies past its end is 0. */
-template <int n>
-__device__ inline void load_x(bool whole, const float *x, int64_t v, int64_t cols, float *out)
+/* Vectors are loaded `whole` where rows consist of them and start on their bounds; else an element
+ * at a time, 0 past the row's end. Either way a thread has the same elements in the same order. */
+template <bool whole, int n>
+__device__ inline void load_x(const float *x, int64_t v, int64_t cols, float *out)
 {
     if (whole) {
         const float4 *from = (const float4 *)(const void *)(x + v * n);
@@ -33,18 +34,28 @@ __device__ inline void load_x(bool whole, const float *x, int64_t v, int64_t col
     }
 }
 
-/* Vector v of a row of weights as floats, alike. */
-template <enum sw_dtype format>
-__device__ inline void load_w(bool whole, const typename sw::element<format>::type *w, int64_t v,
-                              int64_t cols, float *out)
+/* Vector v of block_rows rows of weights as floats. All are under way before one is looked at. */
+template <bool whole, enum sw_dtype format>
+__device__ inline void load_w(const typename sw::element<format>::type *w, int64_t row_elements,
+                              int64_t v, int64_t cols,
+                              float (*out)[sw::element<format>::per_vector])
 {
     constexpr int n = sw::element<format>::per_vector;
     if (whole) {
-        sw::element<format>::unpack(__ldcs((const uint4 *)(const void *)(w + v * n)), out);
+        uint4 raw[block_rows];
+#pragma unroll
+        for (int r = 0; r < block_rows; r++)
+            raw[r] = __ldcs((const uint4 *)(const void *)(w + r * row_elements + v * n));
+#pragma unroll
+        for (int r = 0; r < block_rows; r++)
+            sw::element<format>::unpack(raw[r], out[r]);
     } else {
 #pragma unroll
-        for (int i = 0; i < n; i++)
-            out[i] = v * n + i < cols ? sw::element<format>::load(w[v * n + i]) : 0.0f;
+        for (int r = 0; r < block_rows; r++)
+            for (int i = 0; i < n; i++)
+                out[r][i] = v * n + i < cols
+                                ? sw::element<format>::load(w[r * row_elements + v * n + i])
+                                : 0.0f;
     }
 }
 
@@ -81,9 +92,8 @@ __device__ inline int64_t token_row(const struct sw_gpu_product &p, int token)
     return token < p.n ? token : p.n - 1;
 }
 
-template <enum sw_dtype format, int tokens>
-__global__ void __launch_bounds__(threads)
-    matvec(struct sw_gpu_product p, int64_t row_elements, bool whole)
+template <bool whole, enum sw_dtype format, int tokens>
+__global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64_t row_elements)
 {
     typedef typename sw::element<format>::type type;
     constexpr int per_vector = sw::element<format>::per_vector, n_sums = block_rows * tokens;
@@ -96,12 +106,10 @@ __global__ void __launch_bounds__(threads)
         sums[i] = 0;
     for (int64_t v = threadIdx.x; v * per_vector < p.cols; v += threads) {
         float weights[block_rows][per_vector], x[per_vector];
-#pragma unroll
-        for (int r = 0; r < block_rows; r++)
-            load_w<format>(whole, w + r * row_elements, v, p.cols, weights[r]);
+        load_w<whole, format>(w, row_elements, v, p.cols, weights);
 #pragma unroll
         for (int t = 0; t < tokens; t++) {
-            load_x<per_vector>(whole, p.x + token_row(p, t) * p.ld_x, v, p.cols, x);
+            load_x<whole, per_vector>(p.x + token_row(p, t) * p.ld_x, v, p.cols, x);
 #pragma unroll
             for (int r = 0; r < block_rows; r++)
 #pragma unroll
@@ -114,17 +122,17 @@ __global__ void __launch_bounds__(threads)
         put(p, row + (int)threadIdx.x / tokens, (int)threadIdx.x % tokens, sum);
 }
 
-/* Vector v of a row of bytes. Rows are whole words. */
-__device__ inline uint4 load_bytes(bool whole, const int8_t *row, int64_t v, int64_t bytes)
+/* Vector v of a row of bytes; rows are whole words. once: nobody will read it again. */
+template <bool whole, bool once>
+__device__ inline uint4 load_bytes(const int8_t *row, int64_t v, int64_t bytes)
 {
+    const uint4 *const vector = (const uint4 *)(const void *)row + v;
+    const unsigned *const words = (const unsigned *)(const void *)row + v * 4;
+    const int64_t n = bytes / 4 - v * 4;
     if (whole)
-        return __ldcs((const uint4 *)(const void *)(row + v * 16));
-    unsigned words[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        words[i] =
-            v * 16 + 4 * i < bytes ? *(const unsigned *)(const void *)(row + v * 16 + 4 * i) : 0;
-    return make_uint4(words[0], words[1], words[2], words[3]);
+        return once ? __ldcs(vector) : *vector;
+    return make_uint4(n > 0 ? words[0] : 0, n > 1 ? words[1] : 0, n > 2 ? words[2] : 0,
+                      n > 3 ? words[3] : 0);
 }
 
 __device__ inline int dot(const uint4 &a, const uint4 &b, int sum)
@@ -136,9 +144,9 @@ __device__ inline int dot(const uint4 &a, const uint4 &b, int sum)
 }
 
 /* Exact sums of bytes, and sums of the outliers, whose bytes are 0. */
-template <int tokens>
+template <bool whole, int tokens>
 __global__ void __launch_bounds__(threads)
-    matvec_int8(struct sw_gpu_product p, const float *scales, sw::quantized x8, bool whole)
+    matvec_int8(struct sw_gpu_product p, const float *scales, sw::quantized x8)
 {
     constexpr int n_sums = block_rows * tokens;
     __shared__ int scratch[warps * n_sums];
@@ -154,11 +162,11 @@ __global__ void __launch_bounds__(threads)
         uint4 weights[block_rows];
 #pragma unroll
         for (int r = 0; r < block_rows; r++)
-            weights[r] = load_bytes(whole, w + r * bytes, v, bytes);
+            weights[r] = load_bytes<whole, true>(w + r * bytes, v, bytes);
 #pragma unroll
         for (int t = 0; t < tokens; t++) {
             const int64_t token = token_row(p, t);
-            const uint4 x = load_bytes(whole, x8.elements + token * bytes, v, bytes);
+            const uint4 x = load_bytes<whole, false>(x8.elements + token * bytes, v, bytes);
 #pragma unroll
             for (int r = 0; r < block_rows; r++)
                 sums[r * tokens + t] = dot(weights[r], x, sums[r * tokens + t]);
@@ -182,7 +190,6 @@ __global__ void __launch_bounds__(threads)
         put(p, out, token, sw::int8_value(sum, x8.scales[token], outlier_sum, scales[out]));
 }
 
-/* Vectors can be loaded whole when rows consist of them and start on their bounds. */
 bool has_whole_vectors(const struct sw_gpu_product *p)
 {
     const int64_t per_vector = 128 / (int64_t)sw_dtype_info(p->format)->bits;
@@ -190,20 +197,26 @@ bool has_whole_vectors(const struct sw_gpu_product *p)
            sw::is_aligned(p->w, 16) && (!p->x8 || sw::is_aligned(p->x8, 16));
 }
 
-/* The kernel for 1, 2, 3…4 or 5…8 tokens. */
-int tokens_row(int64_t n)
+/* Columns of the tables: 1, 2, 3…4, 5…8 tokens, and any number where vectors are not whole, which
+ * no model of note has. */
+int column(const struct sw_gpu_product *p)
 {
-    return n <= 1 ? 0 : n <= 2 ? 1 : n <= 4 ? 2 : 3;
+    if (!has_whole_vectors(p))
+        return 4;
+    return p->n <= 1 ? 0 : p->n <= 2 ? 1 : p->n <= 4 ? 2 : 3;
 }
 
-typedef void (*kernel)(struct sw_gpu_product, int64_t, bool);
+typedef void (*kernel)(struct sw_gpu_product, int64_t);
+typedef void (*int8_kernel)(struct sw_gpu_product, const float *, sw::quantized);
 #define FOR_TOKENS(format)                                                                         \
     {                                                                                              \
-        matvec<format, 1>, matvec<format, 2>, matvec<format, 4>, matvec<format, 8>                 \
+        matvec<true, format, 1>, matvec<true, format, 2>, matvec<true, format, 4>,                 \
+            matvec<true, format, 8>, matvec<false, format, SW_GPU_FEW_ROWS>                        \
     }
-const kernel kernels[][4] = {FOR_TOKENS(SW_F32), FOR_TOKENS(SW_F16), FOR_TOKENS(SW_BF16)};
-void (*const int8_kernels[])(struct sw_gpu_product, const float *, sw::quantized, bool) = {
-    matvec_int8<1>, matvec_int8<2>, matvec_int8<4>, matvec_int8<8>};
+const kernel kernels[3][5] = {FOR_TOKENS(SW_F32), FOR_TOKENS(SW_F16), FOR_TOKENS(SW_BF16)};
+const int8_kernel int8_kernels[5] = {matvec_int8<true, 1>, matvec_int8<true, 2>,
+                                     matvec_int8<true, 4>, matvec_int8<true, 8>,
+                                     matvec_int8<false, SW_GPU_FEW_ROWS>};
 
 } // namespace
 
@@ -217,13 +230,12 @@ cudaError_t sw_gpu_matvec(const struct sw_gpu_product *p, cudaStream_t stream)
     if (p->n == 0 || p->rows == 0)
         return cudaSuccess;
     const unsigned blocks = (unsigned)sw::divide_up(p->rows, block_rows);
-    const bool whole = has_whole_vectors(p);
     if (p->format == SW_INT8)
-        SW_LAUNCH(int8_kernels[tokens_row(p->n)], blocks, threads, 0, stream, *p,
+        SW_LAUNCH(int8_kernels[column(p)], blocks, threads, 0, stream, *p,
                   sw::int8_scales(p->format, p->w, p->rows, p->cols),
-                  sw::quantized_of(p->x8, p->n, p->cols), whole);
+                  sw::quantized_of(p->x8, p->n, p->cols));
     else
-        SW_LAUNCH(kernels[format][tokens_row(p->n)], blocks, threads, 0, stream, *p,
-                  sw::row_elements(p->format, p->cols), whole);
+        SW_LAUNCH(kernels[format][column(p)], blocks, threads, 0, stream, *p,
+                  sw::row_elements(p->format, p->cols));
     return cudaGetLastError();
 }

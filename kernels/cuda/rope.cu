@@ -31,10 +31,10 @@ cudaError_t sw_gpu_rope(int rotary_dim, bool interleaved, const float *cos_sin,
                         const int32_t *positions, int64_t n, int n_heads, float *x, int64_t ld,
                         int64_t head, cudaStream_t stream)
 {
-    const int half = rotary_dim / 2;
-    if (n == 0 || half == 0)
+    const int pairs = rotary_dim / 2;
+    if (n == 0 || pairs == 0)
         return cudaSuccess;
-    SW_LAUNCH(rope, sw::grid_of_rows(n, (int64_t)n_heads * half), sw::column_threads, 0, stream,
-              half, interleaved, cos_sin, positions, n, n_heads, x, ld, head);
+    SW_LAUNCH(rope, sw::grid_of_rows(n, (int64_t)n_heads * pairs), sw::column_threads, 0, stream,
+              pairs, interleaved, cos_sin, positions, n, n_heads, x, ld, head);
     return cudaGetLastError();
 }

@@ -82,7 +82,8 @@ static enum sw_status sync_nothing(struct sw_backend *b)
 static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
 {
     /* Padding lies in the last panel, and in every one when the columns are padded. */
-    const int64_t first = m->cols % SW_COL_PAD ? 0 : (m->rows - 1) / SW_PANEL;
+    const unsigned pad = sw_dtype_info(m->format)->col_pad;
+    const int64_t first = m->cols % pad ? 0 : (m->rows - 1) / SW_PANEL;
     const size_t from = sw_panel_offset(m->format, m->cols, first);
     (void)b;
     memset((char *)m->d_data + from, 0, sw_matrix_bytes(m->format, m->rows, m->cols) - from);
@@ -108,6 +109,11 @@ static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
     if (!info->is_float || !sw_dtype_info(m->format)->is_weight)
         return sw_fail(SW_EMODEL, "%s values cannot be made into %s weights", info->name,
                        sw_dtype_info(m->format)->name);
+    if (m->format == SW_INT8 && m->cols > SW_INT8_COLS)
+        return sw_fail(SW_EMODEL,
+                       "a matrix of %lld columns cannot be int8: sums of more than %d products "
+                       "could overflow; use --weights f16 or bf16",
+                       (long long)m->cols, SW_INT8_COLS);
     assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
     if (!rows->n_rows)
         return SW_OK;

@@ -29,16 +29,37 @@ static void prepare_tile(void *ctx, int64_t chunk, int worker)
     p->cpu->kernels->prepare_tile(&p->in, chunk);
 }
 
+/* int8: what is known of each row lies before the elements, which take a quarter of the room. */
+static void divide(struct product *p)
+{
+    struct sw_prepare *in = &p->in;
+    in->int8.rows = p->cpu->x;
+    in->int8.outliers = (uint64_t *)(void *)(in->int8.rows + in->n);
+    in->int8.words = (in->cols + 63) / 64;
+    const size_t before =
+        (size_t)in->n * (sizeof *in->int8.rows + (size_t)in->int8.words * sizeof(uint64_t));
+    in->out = (char *)p->cpu->x + sw_round_up(before, SW_ALIGN);
+    p->panel.int8 = in->int8;
+    p->panel.outliers_of = in->x;
+    p->panel.outliers_ld = in->x_ld;
+}
+
 /* Few rows are read where they are, or where they have been rounded; more are packed in tiles. */
 static void prepare(struct product *p)
 {
     struct sw_cpu *cpu = p->cpu;
     const struct sw_prepare *in = &p->in;
-    p->panel.x = cpu->x;
+    if (in->format == SW_INT8)
+        divide(p);
+    p->panel.x = in->out;
     p->panel.x_ld = 0;
     if (in->n > SW_FEW_ROWS) {
         const bool is_small = in->n * in->cols < 65536;
         sw_pool_run(is_small ? NULL : cpu->pool, prepare_tile, p, sw_tile_count(in->n));
+    } else if (in->format == SW_INT8) {
+        p->panel.x_ld = padded(in->cols);
+        for (int64_t r = 0; r < in->n; r++)
+            cpu->kernels->quantize_row(in, r, (char *)in->out + r * p->panel.x_ld);
     } else if (in->format == SW_BF16) {
         p->panel.x_ld = padded(in->cols) * cpu->kernels->bf16_x_bytes;
         for (int64_t r = 0; r < in->n; r++)
@@ -60,6 +81,8 @@ static void do_panel(const struct product *p, int64_t index, int64_t first, int6
     panel.n_rows = p->m->rows - row < SW_PANEL ? (int)(p->m->rows - row) : SW_PANEL;
     panel.first_tile = first;
     panel.end_tile = end;
+    if (panel.format == SW_INT8)
+        panel.scales = sw_matrix_scales(p->m->d_data, p->m->rows, p->m->cols) + row;
     panel.bias = p->bias ? p->bias + row : NULL;
     panel.y = p->y + row;
     panel.scratch = p->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS;
@@ -139,15 +162,16 @@ void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool
                              const struct sw_matrix *m, const float *d_bias, float *d_x,
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
 {
-    const bool packed = n > SW_FEW_ROWS;
+    /* int8 looks at whole rows before it makes anything of them */
+    const bool fused = n > SW_FEW_ROWS && m->format != SW_INT8;
     struct product p = {
         .cpu = sw_cpu_of(b),
         .m = m,
         .panel = {.add = add},
-        .in = {.x = d_x, .x_ld = ld_x, .activate = packed, .gated = gated, .activation = kind},
+        .in = {.x = d_x, .x_ld = ld_x, .activate = fused, .gated = gated, .activation = kind},
         .bias = d_bias,
         .y = d_y};
-    if (!packed)
+    if (!fused)
         b->ops->activate(b, kind, gated, d_x, ld_x, n, m->cols, d_x, ld_x);
     multiply(&p, n, ld_y);
 }

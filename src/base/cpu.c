@@ -23,7 +23,10 @@ enum sw_isa sw_cpu_isa(void)
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
         return SW_ISA_AVX2;
-    return __builtin_cpu_supports("avx512bf16") ? SW_ISA_AVX512BF16 : SW_ISA_AVX512;
+    /* Every CPU with the first has the second. */
+    return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")
+               ? SW_ISA_AVX512BF16
+               : SW_ISA_AVX512;
 #else
     return SW_ISA_PORTABLE;
 #endif

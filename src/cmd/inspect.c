@@ -15,13 +15,19 @@ static uint64_t weight_bytes(const struct sw_footprint *f)
     return bytes;
 }
 
-/* Bytes of the weights in `format`, and of the KV cache of one position. */
+/* Bytes of the weights in `format`, and of the KV cache of one position, as run has them when only
+ * the weights' format is asked for. */
 static enum sw_status weigh(const struct sw_model *model, enum sw_dtype format, uint64_t *weights,
                             uint64_t *kv_row)
 {
     struct sw_footprint f;
-    const struct sw_footprint_params params = {
-        .weights = format, .kv = format, .context = 1, .slots = 1, .rows = 1};
+    const enum sw_dtype dense = sw_dtype_dense(model->dtype);
+    const struct sw_footprint_params params = {.weights = format,
+                                               .dense = dense,
+                                               .kv = sw_dtype_is_quantized(format) ? dense : format,
+                                               .context = 1,
+                                               .slots = 1,
+                                               .rows = 1};
     SW_TRY(sw_footprint_of(model, &params, &f));
     *weights = weight_bytes(&f);
     *kv_row = 0;

@@ -20,10 +20,11 @@ const struct sw_option sw_options_common[] = {
     {0}};
 
 const struct sw_option sw_options_placement[] = {
-    {"weights", 'w', "FORMAT", "keep weights as f32, f16 or bf16 (default: as the checkpoint)",
-     FIELD(weights), sw_parse_weights},
+    {"weights", 'w', "FORMAT",
+     "keep weights as f32, f16, bf16 or int8 (default: as the checkpoint)", FIELD(weights),
+     sw_parse_weights},
     {"kv", 0, "FORMAT", "keep the KV cache as f32, f16 or bf16 (default: as the weights)",
-     FIELD(kv), sw_parse_weights},
+     FIELD(kv), sw_parse_kv},
     {"weights-from", 0, "random", "make weights up instead of reading them (config.json is enough)",
      FIELD(weights_from), sw_parse_text},
     {"context", 'c', "N",
@@ -144,20 +145,36 @@ enum sw_status sw_parse_bytes(const char *text, void *field)
     return sw_size_parse(text, field);
 }
 
-enum sw_status sw_parse_weights(const char *text, void *field)
+/* A weight format; without quantized ones, a format that a KV cache can have. */
+static bool is_choice(enum sw_dtype dtype, bool quantized)
+{
+    return sw_dtype_info(dtype)->is_weight && (quantized || !sw_dtype_is_quantized(dtype));
+}
+
+static enum sw_status parse_format(const char *text, bool quantized, void *field)
 {
     enum sw_dtype dtype;
-    if (!sw_dtype_by_name(text, &dtype) || !sw_dtype_info(dtype)->is_weight) {
+    if (!sw_dtype_by_name(text, &dtype) || !is_choice(dtype, quantized)) {
         char known[128] = "";
         size_t used = 0;
         for (int i = 0; i < SW_DTYPE_COUNT && used < sizeof known; i++)
-            if (sw_dtype_info((enum sw_dtype)i)->is_weight)
+            if (is_choice((enum sw_dtype)i, quantized))
                 used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
                                          used ? ", " : "", sw_dtype_info((enum sw_dtype)i)->name);
         return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text, known);
     }
     *(enum sw_dtype *)field = dtype;
     return SW_OK;
+}
+
+enum sw_status sw_parse_weights(const char *text, void *field)
+{
+    return parse_format(text, true, field);
+}
+
+enum sw_status sw_parse_kv(const char *text, void *field)
+{
+    return parse_format(text, false, field);
 }
 
 enum sw_status sw_parse_stop(const char *text, void *field)

@@ -89,9 +89,10 @@ enum sw_status sw_parse_natural(const char *text, void *field); /* int >= 0 */
 enum sw_status sw_parse_seed(const char *text, void *field);    /* uint64_t */
 enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 */
 enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */
-enum sw_status sw_parse_weights(const char *text, void *field); /* enum sw_dtype */
-enum sw_status sw_parse_place(const char *text, void *field);   /* sw_parse_text, no value: "-" */
-enum sw_status sw_parse_stop(const char *text, void *field);    /* sw_options.stop, one more */
+enum sw_status sw_parse_weights(const char *text, void *field);
+enum sw_status sw_parse_kv(const char *text, void *field);    /* enum sw_dtype */
+enum sw_status sw_parse_place(const char *text, void *field); /* sw_parse_text, no value: "-" */
+enum sw_status sw_parse_stop(const char *text, void *field);  /* sw_options.stop, one more */
 /* "1,2,3" or "1 2 3", each below `limit`, appended. tokens.c */
 enum sw_status sw_parse_ids(const char *text, int limit, struct sw_ids *ids);
 

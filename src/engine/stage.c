@@ -165,6 +165,7 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     loader->model = options->model;
     loader->backend = options->backend;
     loader->format = options->params.weights;
+    loader->dense = options->params.dense;
     if (!s->layers || !s->kv)
         status = sw_fail(SW_ENOMEM, "no memory for a stage of %d layers", options->count);
     else

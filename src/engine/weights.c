@@ -25,12 +25,16 @@ static enum sw_status report(struct sw_loader *l, uint64_t bytes)
     return l->progress ? l->progress(l->context, l->bytes) : SW_OK;
 }
 
+/* Of `n` rows of a matrix, as they are kept: for the progress bar. */
+static uint64_t stored(const struct target *t, int64_t n)
+{
+    return (uint64_t)n * (uint64_t)t->spec->cols * sw_dtype_info(t->matrix->format)->bits / 8;
+}
+
 static enum sw_status put(struct target *t, int64_t row, int64_t n, const void *data,
                           enum sw_dtype dtype)
 {
     struct sw_backend *b = t->loader->backend;
-    const uint64_t bytes =
-        (uint64_t)n * (uint64_t)t->spec->cols * sw_dtype_info(t->loader->format)->bits / 8;
     if (t->matrix) {
         const struct sw_matrix_rows rows = {.data = data,
                                             .dtype = dtype,
@@ -39,7 +43,7 @@ static enum sw_status put(struct target *t, int64_t row, int64_t n, const void *
                                             .row_stride = t->spec->cols,
                                             .col_stride = 1};
         SW_TRY(b->ops->matrix_put(b, t->matrix, &rows));
-        return report(t->loader, bytes);
+        return report(t->loader, stored(t, n));
     }
     float *values = malloc((size_t)n * sizeof *values);
     if (!values)
@@ -75,8 +79,7 @@ static enum sw_status put_transposed(struct target *t, const struct sw_tensor *t
     if (status == SW_OK)
         status = l->backend->ops->matrix_put(l->backend, t->matrix, &rows);
     if (status == SW_OK)
-        status = report(l, (uint64_t)n_rows * (uint64_t)t->spec->cols *
-                               sw_dtype_info(l->format)->bits / 8);
+        status = report(l, stored(t, n_rows));
     free(data);
     return status;
 }
@@ -138,9 +141,14 @@ static bool shared(const struct sw_loader *l, const struct sw_weight_spec *spec,
     return spec->id == SW_W_HEAD && l->model->dims.tied && (parts & SW_PART_EMBED);
 }
 
+static enum sw_dtype format_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
+{
+    return sw_weight_format(spec->id, l->format, l->dense);
+}
+
 static uint64_t bytes_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
 {
-    return spec->is_matrix ? sw_matrix_bytes(l->format, spec->rows, spec->cols)
+    return spec->is_matrix ? sw_matrix_bytes(format_of(l, spec), spec->rows, spec->cols)
                            : sw_vector_bytes(spec->rows);
 }
 
@@ -156,7 +164,7 @@ static enum sw_status place(struct sw_loader *l, const struct sw_weight_spec *sp
     }
     if (spec->expert >= 0)
         matrix = spec->id == SW_W_UP ? &w->expert_up[spec->expert] : &w->expert_down[spec->expert];
-    *matrix = (struct sw_matrix){l->format, spec->rows, spec->cols, d_at};
+    *matrix = (struct sw_matrix){format_of(l, spec), spec->rows, spec->cols, d_at};
     return fill(l, spec, matrix, NULL);
 }
 

@@ -288,7 +288,8 @@ static enum sw_status read_config(const json_t *config, struct sw_model *m)
                            : "unknown method");
     const char *dtype = json_string_value(first(config, KEYS("torch_dtype", "dtype")));
     m->dtype = SW_F32;
-    if (dtype && (!sw_dtype_by_name(dtype, &m->dtype) || !sw_dtype_info(m->dtype)->is_weight))
+    if (dtype && (!sw_dtype_by_name(dtype, &m->dtype) || !sw_dtype_info(m->dtype)->is_float ||
+                  !sw_dtype_info(m->dtype)->is_weight))
         m->dtype = SW_F32;
     return SW_OK;
 }

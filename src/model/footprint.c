@@ -8,9 +8,10 @@
 
 uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols)
 {
-    const uint64_t n =
-        sw_round_up((uint64_t)rows, SW_ROW_PAD) * sw_round_up((uint64_t)cols, SW_COL_PAD);
-    return sw_round_up(n * sw_dtype_info(format)->bits / 8, SW_ALIGN);
+    const struct sw_dtype_info *info = sw_dtype_info(format);
+    const uint64_t padded = sw_round_up((uint64_t)rows, SW_ROW_PAD);
+    const uint64_t elements = padded * sw_round_up((uint64_t)cols, info->col_pad);
+    return sw_round_up(elements * info->bits / 8 + padded * info->scale_bytes, SW_ALIGN);
 }
 
 uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim, int64_t context)
@@ -68,9 +69,10 @@ struct sums {
     double flops;
 };
 
-static void count(const struct sw_model *model, enum sw_dtype format,
+static void count(const struct sw_model *model, const struct sw_footprint_params *p,
                   const struct sw_weight_spec *spec, struct sums *sums)
 {
+    const enum sw_dtype format = sw_weight_format(spec->id, p->weights, p->dense);
     const uint64_t bytes = spec->is_matrix ? sw_matrix_bytes(format, spec->rows, spec->cols)
                                            : sw_vector_bytes(spec->rows);
     const double share =
@@ -89,14 +91,15 @@ static enum sw_status count_globals(const struct sw_model *model,
     struct sums embed = {0}, head = {0};
     SW_TRY(sw_model_weights(model, SW_GLOBAL, &specs, &n));
     for (size_t i = 0; i < n; i++)
-        count(model, p->weights, &specs[i], specs[i].id <= SW_W_PROJECT_IN ? &embed : &head);
+        count(model, p, &specs[i], specs[i].id <= SW_W_PROJECT_IN ? &embed : &head);
     free(specs);
     out->embed_bytes = embed.bytes;
-    out->embed_read_bytes = (uint64_t)model->dims.embed_dim * sw_dtype_info(p->weights)->bits / 8;
+    const enum sw_dtype embedding = sw_weight_format(SW_W_EMBED, p->weights, p->dense);
+    out->embed_read_bytes = (uint64_t)model->dims.embed_dim * sw_dtype_info(embedding)->bits / 8;
     out->head_bytes = head.bytes;
     out->head_flops = head.flops;
     if (model->dims.tied)
-        out->tied_bytes = sw_matrix_bytes(p->weights, model->dims.vocab, model->dims.embed_dim);
+        out->tied_bytes = sw_matrix_bytes(embedding, model->dims.vocab, model->dims.embed_dim);
     return SW_OK;
 }
 
@@ -109,7 +112,7 @@ static enum sw_status count_layer(const struct sw_model *model, const struct sw_
     struct sums sums = {0};
     SW_TRY(sw_model_weights(model, layer, &specs, &n));
     for (size_t i = 0; i < n; i++)
-        count(model, p->weights, &specs[i], &sums);
+        count(model, p, &specs[i], &sums);
     free(specs);
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;

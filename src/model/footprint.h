@@ -15,12 +15,12 @@
 struct sw_model;
 
 /*
- * Bytes of one weight matrix and of one layer's KV cache, on every backend. Rows are padded to
- * SW_ROW_PAD, columns to SW_COL_PAD, KV positions to SW_KEY_BLOCK; kernels may count on it. Starts
- * are aligned to SW_ALIGN. Sizes come from a checked model, so they cannot overflow.
+ * Bytes of one weight matrix, with its scales, and of one layer's KV cache, on every backend. Rows
+ * are padded to SW_ROW_PAD, columns as the dtype table says, KV positions to SW_KEY_BLOCK; kernels
+ * may count on it. Starts are aligned to SW_ALIGN. Sizes come from a checked model, so they cannot
+ * overflow.
  */
 #define SW_ROW_PAD 16
-#define SW_COL_PAD 2
 #define SW_KEY_BLOCK 64
 #define SW_ALIGN 64
 uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols);
@@ -39,7 +39,8 @@ uint64_t sw_scratch_bytes(const struct sw_model *model, int rows);
 int64_t sw_model_max_cols(const struct sw_model *model);
 
 struct sw_footprint_params {
-    enum sw_dtype weights; /* a weight format */
+    enum sw_dtype weights; /* a weight format, … */
+    enum sw_dtype dense;   /* … and that of the matrices it leaves alone (sw_weight_format) */
     enum sw_dtype kv;      /* f32, f16 or bf16 */
     int context;           /* positions each slot has room for */
     int slots;             /* sequences that can be under way at once */

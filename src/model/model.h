@@ -125,6 +125,12 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
                              const struct sw_tensor **out);
 /* Checks every weight of the model against the directory: the first that is wrong is named. */
 enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tensors *tensors);
+/*
+ * The format that a matrix is kept in when --weights asks for `weights`: quantized ones are for the
+ * linear matrices of layers only; embeddings, projections, the router and the head are then kept in
+ * `dense`. Vectors are f32 always.
+ */
+enum sw_dtype sw_weight_format(enum sw_weight id, enum sw_dtype weights, enum sw_dtype dense);
 /* "qkv", "mlp norm bias", …: for messages and reports. */
 const char *sw_weight_name(enum sw_weight id);
 /* Parameters in the checkpoint (a tied head counts once). */

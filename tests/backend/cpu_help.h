@@ -72,11 +72,92 @@ static inline void *encode(enum sw_dtype dtype, const float *x, int64_t n)
     return p;
 }
 
+/* Values that a weight format can have, in this order. */
+static const enum sw_dtype formats[] = {SW_F32, SW_F16, SW_BF16, SW_INT8};
+#define N_FORMATS (sizeof formats / sizeof formats[0])
+
 static inline float rounded(enum sw_dtype format, float x)
 {
     if (format == SW_F16)
         return sw_f16_to_f32(sw_f32_to_f16(x));
     return format == SW_BF16 ? sw_bf16_to_f32(sw_f32_to_bf16(x)) : x;
+}
+
+/* One row by the definition of int8: q = round(x * 127 / absmax), its value q * absmax / 127. Of
+ * `outliers`, larger ones than SW_INT8_OUTLIER, and what is not finite, stay as they are. */
+static inline void int8_row(const float *x, int64_t n, bool outliers, float *out)
+{
+    float absmax = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!outliers || fabsf(x[i]) <= SW_INT8_OUTLIER)
+            absmax = fmaxf(absmax, fabsf(x[i]));
+    for (int64_t i = 0; i < n; i++)
+        if (outliers && !(fabsf(x[i]) <= SW_INT8_OUTLIER))
+            out[i] = x[i];
+        else
+            out[i] = absmax > 0 ? absmax / 127 * rintf(x[i] * (127 / absmax)) : 0;
+}
+
+/* What products see of a row of weights, and of a row of activations. */
+static inline void kept_row(enum sw_dtype format, const float *w, int64_t n, float *out)
+{
+    if (format == SW_INT8)
+        int8_row(w, n, false, out);
+    else
+        for (int64_t i = 0; i < n; i++)
+            out[i] = rounded(format, w[i]);
+}
+static inline void taken_row(enum sw_dtype format, const float *x, int64_t n, float *out)
+{
+    if (format == SW_INT8)
+        int8_row(x, n, true, out);
+    else
+        for (int64_t i = 0; i < n; i++)
+            out[i] = format == SW_BF16 ? rounded(SW_BF16, x[i]) : x[i];
+}
+
+static inline struct sw_matrix packed(struct sw_backend *b, enum sw_dtype format, int64_t rows,
+                                      int64_t cols, const float *w)
+{
+    struct sw_matrix m = {format, rows, cols, NULL};
+    m.d_data = device(b, sw_matrix_bytes(format, rows, cols));
+    b->ops->matrix_clear(b, &m);
+    const struct sw_matrix_rows all = {w, SW_F32, 0, rows, cols, 1};
+    CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &all), SW_OK);
+    return m;
+}
+
+static inline void unpack(struct sw_backend *b, struct sw_matrix *m)
+{
+    b->ops->free(b, m->d_data, sw_matrix_bytes(m->format, m->rows, m->cols));
+}
+
+/* Largest |y - what y should be| / sum of |terms|, so that cancellation does not count. */
+static inline double product_error(enum sw_dtype format, int64_t rows, int64_t cols, const float *w,
+                                   const float *x, const float *bias, const float *y0, int64_t n,
+                                   const float *y)
+{
+    double worst = 0;
+    float *kept = malloc((size_t)cols * sizeof *kept), *taken = malloc((size_t)cols * sizeof *kept);
+    for (int64_t i = 0; i < n; i++) {
+        taken_row(format, x + i * cols, cols, taken);
+        for (int64_t r = 0; r < rows; r++) {
+            double sum = 0, size = 1e-30;
+            kept_row(format, w + r * cols, cols, kept);
+            for (int64_t c = 0; c < cols; c++) {
+                const double t = (double)kept[c] * (double)taken[c];
+                sum += t;
+                size += fabs(t);
+            }
+            sum += (double)(bias ? bias[r] : 0) + (double)(y0 ? y0[i * rows + r] : 0);
+            size +=
+                (double)(bias ? fabsf(bias[r]) : 0) + (double)(y0 ? fabsf(y0[i * rows + r]) : 0);
+            const double error = fabs((double)y[i * rows + r] - sum) / size;
+            worst = error <= worst ? worst : isnan(error) ? INFINITY : error;
+        }
+    }
+    free(kept), free(taken);
+    return worst;
 }
 
 #define FOR_EACH_ISA(isa)                                                                          \

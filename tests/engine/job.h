@@ -127,6 +127,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                               .backend = backend,
                                               .transport = t,
                                               .params = {.weights = job->weights,
+                                                         .dense = SW_F16,
                                                          .kv = job->kv,
                                                          .context = job->context,
                                                          .slots = job->slots ? job->slots : 1,

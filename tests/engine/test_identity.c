@@ -24,7 +24,7 @@ static void same_bits(const char *name, enum sw_dtype weights, const char *isa)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct job job = {.dir = dir,
                           .weights = weights,
-                          .kv = weights,
+                          .kv = sw_dtype_is_quantized(weights) ? SW_F16 : weights,
                           .isa = isa,
                           .ranks = cases[i].ranks,
                           .threads = cases[i].threads,

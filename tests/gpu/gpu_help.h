@@ -151,9 +151,9 @@ static inline void gpu_matrix_row(struct gpu_matrix *m, int64_t r, const float *
         const int64_t at = r * m->row_elements + c;
         float *value = &m->values[r * m->cols + c];
         if (m->format == SW_INT8) {
-            const float element = nearbyintf(x[c] / m->scales[r]);
-            ((int8_t *)m->host)[at] = (int8_t)element;
-            *value = element * m->scales[r];
+            const int8_t element = (int8_t)nearbyintf(x[c] / m->scales[r]);
+            ((int8_t *)m->host)[at] = element;
+            *value = (float)element * m->scales[r];
         } else if (m->format == SW_F32) {
             ((float *)m->host)[at] = *value = x[c];
         } else {

@@ -1,7 +1,7 @@
 /* Keys and values in the cache: bit for bit as the CPU backend has them. */
 #include "gpu_help.h"
 
-static const enum sw_dtype formats[] = {SW_F32, SW_F16, SW_BF16};
+static const enum sw_dtype kv_formats[] = {SW_F32, SW_F16, SW_BF16};
 
 struct world {
     enum sw_dtype format;
@@ -71,7 +71,7 @@ static void stores(void)
     static const int shapes[][2] = {{1, 1}, {3, 5}, {2, 64}, {5, 80}};
     for (int f = 0; f < 3; f++)
         for (int s = 0; s < 4; s++) {
-            struct world w = make(formats[f], shapes[s][0], shapes[s][1], 150);
+            struct world w = make(kv_formats[f], shapes[s][0], shapes[s][1], 150);
             /* over a block's end, an even and an odd last key, one row, rows not in order */
             const struct sw_span first[] = {{0, 0, 4, 67}, {2, 63, 0, 2}, {1, 128, 2, 1}};
             store(&w, first, 3, 71);
@@ -88,7 +88,7 @@ static void copies(void)
     static const int64_t lengths[] = {1, 64, 65, 150};
     for (int f = 0; f < 3; f++)
         for (int s = 0; s < 4; s++) {
-            struct world w = make(formats[f], 3, 20, 150);
+            struct world w = make(kv_formats[f], 3, 20, 150);
             const struct sw_span all[] = {{2, 0, 0, 150}};
             store(&w, all, 1, 150);
             const struct sw_gpu_kv kv = gpu_kv(&w);

@@ -81,6 +81,9 @@ static struct sw_matrix random_matrix(struct bench *bench, enum sw_dtype format,
     uint16_t *p = m.d_data; /* small numbers whatever the format */
     for (size_t i = 0; i < bytes / 2; i++)
         p[i] = (uint16_t)(format == SW_F32 && !(i & 1) ? i : 0x3800 + (i * 2654435761u >> 9) % 512);
+    if (format == SW_INT8)
+        for (int64_t i = 0; i < rows; i++)
+            sw_matrix_scales(m.d_data, rows, cols)[i] = 0.01f;
     return m;
 }
 
@@ -211,8 +214,8 @@ static void small_ones(struct bench *bench, int64_t n)
 
 static void measure(struct bench *bench, const char *only)
 {
-    static const enum sw_dtype formats[] = {SW_BF16, SW_F16, SW_F32};
-    for (int f = 0; f < 3; f++) {
+    static const enum sw_dtype formats[] = {SW_BF16, SW_F16, SW_F32, SW_INT8};
+    for (int f = 0; f < 4; f++) {
         if (!only || !strcmp(only, "decode")) {
             few_rows(bench, formats[f], 2560, 2048, 1);
             few_rows(bench, formats[f], 11264, 2048, 1);
@@ -228,7 +231,7 @@ static void measure(struct bench *bench, const char *only)
             many_rows(bench, formats[f], 11264, 2048, 512);
             many_rows(bench, formats[f], 2048, 5632, 512);
         }
-        if (!only || !strcmp(only, "attend")) {
+        if (!sw_dtype_is_quantized(formats[f]) && (!only || !strcmp(only, "attend"))) {
             attention(bench, formats[f], 4, 512, 512);
             attention(bench, formats[f], 4, 512, 1);
             attention(bench, formats[f], 4, 32768, 1);
@@ -271,10 +274,10 @@ int main(int argc, char **argv)
     double rates[7];
     for (int i = 0; i < 7; i++)
         rates[i] = read_rate(&bench);
-    printf("%s, %d threads: reads %.1f GB/s, peak bf16 %.0f f32 %.0f GFLOP/s\n",
+    printf("%s, %d threads: reads %.1f GB/s, peak bf16 %.0f f32 %.0f int8 %.0f GFLOP/s\n",
            sw_isa_name(sw_cpu_backend_isa(bench.b)), sw_cpu_backend_threads(bench.b),
            median(rates, 7) * 1e-9, peak_rate(&bench, SW_BF16) * 1e-9,
-           peak_rate(&bench, SW_F32) * 1e-9);
+           peak_rate(&bench, SW_F32) * 1e-9, peak_rate(&bench, SW_INT8) * 1e-9);
     measure(&bench, only);
     sw_cpu_buffer_close(bench.b, &bench.buffer);
     bench.b->ops->close(bench.b);

@@ -51,6 +51,31 @@ static void footprint_adds_up(void)
     sw_model_close(model);
 }
 
+/* Linear matrices of layers with a byte an element and four a row; the rest as it was. */
+static void int8_is_for_layers(void)
+{
+    struct sw_model *model = open_config("mixtral-8x7b");
+    const struct sw_footprint_params params = {
+        .weights = SW_INT8, .dense = SW_BF16, .kv = SW_BF16, .context = 64, .slots = 1, .rows = 1};
+    struct sw_footprint f;
+    CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
+    const uint64_t attention = 6144 * 4096 + 4096 * 4096, qkv_and_out = 6144 + 4096;
+    const uint64_t expert = 3 * 14336 * 4096, rows = 2 * 14336 + 4096;
+    const uint64_t norms = 2 * 4096 * 4, router = 2 * 16 * 4096;
+    CU_ASSERT_EQUAL(f.layers[0].weight_bytes,
+                    attention + 4 * qkv_and_out + 8 * (expert + 4 * rows) + norms + router);
+    CU_ASSERT_EQUAL(f.embed_bytes, 2 * 32000 * 4096);
+    CU_ASSERT_EQUAL(f.head_bytes, 2 * 32000 * 4096 + 4096 * 4);
+    CU_ASSERT_EQUAL(f.embed_read_bytes, 2 * 4096);
+    sw_footprint_free(&f);
+    sw_model_close(model);
+    CU_ASSERT_EQUAL(sw_matrix_bytes(SW_INT8, 17, 5), 32 * 8 + 32 * 4);
+    CU_ASSERT_EQUAL(sw_matrix_bytes(SW_BF16, 17, 5), 32 * 6 * 2);
+    CU_ASSERT_EQUAL(sw_weight_format(SW_W_QKV, SW_INT8, SW_F16), SW_INT8);
+    CU_ASSERT_EQUAL(sw_weight_format(SW_W_HEAD, SW_INT8, SW_F16), SW_F16);
+    CU_ASSERT_EQUAL(sw_weight_format(SW_W_HEAD, SW_F32, SW_F16), SW_F32);
+}
+
 static void experts_are_read_in_part(void)
 {
     struct sw_model *model = open_config("mixtral-8x7b");
@@ -134,7 +159,7 @@ static void wrong_checkpoints_are_refused_by_name(void)
 }
 
 SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_the_published_ones},
-              {"footprint adds up", footprint_adds_up},
+              {"footprint adds up", footprint_adds_up}, {"int8 is for layers", int8_is_for_layers},
               {"experts are read in part", experts_are_read_in_part},
               {"bad configs are refused by name", bad_configs_are_refused_by_name},
               {"wrong checkpoints are refused by name", wrong_checkpoints_are_refused_by_name})

@@ -48,10 +48,12 @@ static const Launch *launch_now;
 static Thread *thread_now;
 static uint64_t grids;
 
+static thread_local bool runs_kernel;
+
 const char *running_thread()
 {
     static char text[400];
-    if (!launch_now)
+    if (!runs_kernel || !launch_now)
         return "";
     const uint3 b = block_index;
     int at = snprintf(text, sizeof text, "kernel %.200s, block (%u,%u,%u)", launch_now->name, b.x,
@@ -145,10 +147,13 @@ template <class F> static uint64_t warp_meet(Site site, unsigned mask, F finish)
             gone & warps[w].lanes ? "have ended" : "do not exist");
     t->site = site;
     t->mask = mask;
-    const unsigned here = in_state(w, AT_WARP) & mask;
+    unsigned here = in_state(w, AT_WARP) & mask;
     for (unsigned l = 0; l < 32; l++) {
         const Thread *o = lane_of(w, l);
-        if (here >> l & 1 && (o->mask != mask || !same_place(o->site, site)))
+        if (!(here >> l & 1) || (o->mask == mask && same_place(o->site, site)))
+            continue;
+        here &= ~(1u << l); // it may come later, unless it waits for this lane
+        if (o->mask & me)
             die("%s: %s at %s:%d with mask %08x meets lane %u in %s at %s:%d with mask %08x",
                 running_thread(), site.what, site.file, site.line, mask, l, o->site.what,
                 o->site.file, o->site.line, o->mask);
@@ -234,8 +239,9 @@ static void fiber_body()
         finish_thread(t);
         Thread *next = nullptr;
         for (unsigned i = 0; i < 32 && !next; i++) {
-            Thread *o = lane_of(t->place.warp, downwards ? 31 - i : i);
-            if (warps[t->place.warp].lanes >> o->place.lane & 1 && o->state == FRESH)
+            const unsigned l = downwards ? 31 - i : i;
+            Thread *o = lane_of(t->place.warp, l);
+            if (warps[t->place.warp].lanes >> l & 1 && o->state == FRESH)
                 next = o;
         }
         if (next) {
@@ -323,20 +329,18 @@ void run_grid(const Launch &launch, int)
 {
     const dim3 g = launch.grid;
     const uint64_t n = static_cast<uint64_t>(g.x) * g.y * g.z;
-    uint64_t first = 0, step = 1;
+    uint64_t at = 0, step = 1;
     Random order(0);
     for (uint64_t i = 0; i < n; i++) {
         // Kernels of other streams and devices may come between two blocks.
         const std::lock_guard<std::mutex> one(sm);
         if (i == 0) {
             order = Random(++grids);
-            first = order.next() % n;
+            at = order.next() % n;
             step = order.next() % n + 1;
             while (std::gcd(step, n) != 1)
                 step++;
         }
-        const uint64_t at =
-            static_cast<uint64_t>((static_cast<unsigned __int128>(i) * step + first) % n);
         launch_now = &launch;
         grid_size = g;
         block_size = launch.block;
@@ -352,9 +356,12 @@ void run_grid(const Launch &launch, int)
         if (shared)
             memset(shared, 0xff, launch.shared); // NaN
         poison_static_shared(launch.kernel);
+        runs_kernel = true;
         run_block(&order);
+        runs_kernel = false;
         free(shared);
         launch_now = nullptr;
+        at = (at + step) % n;
     }
 }
 } // namespace simgpu

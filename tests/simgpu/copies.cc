@@ -64,11 +64,15 @@ static cudaError_t copy(Rows r, enum cudaMemcpyKind kind, cudaStream_t stream, b
         return note(cudaErrorInvalidValue);
     Where to, from;
     bool capturing;
+    unsigned devices = 0;
     {
         const std::lock_guard<std::mutex> guard(lock);
         to = where(r.dst, span(r.dst_pitch, r));
         from = where(r.src, span(r.src_pitch, r));
         capturing = stream_captures(stream);
+        for (const void *p : {static_cast<const void *>(r.dst), static_cast<const void *>(r.src)})
+            if (const Allocation *a = find_allocation(p))
+                devices |= 1u << a->device;
     }
     if (to == BEYOND || from == BEYOND || !fits(kind, to == DEVICE, from == DEVICE))
         return note(cudaErrorInvalidValue);
@@ -81,7 +85,7 @@ static cudaError_t copy(Rows r, enum cudaMemcpyKind kind, cudaStream_t stream, b
         };
     }
     Ticket ticket;
-    error = enqueue(stream, "a copy", run, &ticket);
+    error = enqueue(stream, "a copy", run, &ticket, devices);
     if (error)
         return note(error);
     const bool both_device = to == DEVICE && from == DEVICE;

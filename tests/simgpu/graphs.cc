@@ -137,7 +137,11 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
         return note(cudaErrorInvalidValue);
     const std::shared_ptr<const Nodes> nodes = exec->nodes;
     const uint64_t launch = ++exec->launches;
-    return note(enqueue(stream, "a graph", [nodes, launch] { run_nodes(*nodes, launch); }));
+    unsigned devices = 0;
+    for (const Node &n : *nodes)
+        devices |= n.devices;
+    return note(enqueue(
+        stream, "a graph", [nodes, launch] { run_nodes(*nodes, launch); }, nullptr, devices));
 }
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t)

@@ -29,6 +29,9 @@ static const unsigned char pattern = 0xa5;
 static std::map<uintptr_t, Allocation> &live = *new std::map<uintptr_t, Allocation>;
 static std::deque<Allocation> &freed = *new std::deque<Allocation>;
 
+static unsigned users[max_devices]; // operations that run
+static bool is_open[max_devices];
+
 static size_t round_up(size_t n, size_t to)
 {
     return (n + to - 1) / to * to;
@@ -82,20 +85,59 @@ static void check(const Allocation &a, const char *when)
     const char *before = damaged(first_usable(a), a.data);
     const char *behind = damaged(a.data + a.bytes, end_usable(a));
     if (before)
-        die("%s finds that something was written %td bytes before the start of an allocation of "
+        die("after %s: something was written %td bytes before the start of an allocation of "
             "%zu bytes on device %d",
             when, a.data - before, a.bytes, a.device);
     if (behind)
-        die("%s finds that something was written %td bytes behind the end of an allocation of %zu "
+        die("after %s: something was written %td bytes behind the end of an allocation of %zu "
             "bytes on device %d",
             when, behind - (a.data + a.bytes), a.bytes, a.device);
     guard_zones(a, true);
 }
 
+static bool accessible(int device)
+{
+    return is_open[device] || !settings().strict;
+}
+
 void check_guards(const char *when)
 {
     for (const auto &entry : live)
-        check(entry.second, when);
+        if (accessible(entry.second.device))
+            check(entry.second, when);
+}
+
+static void protect(const Allocation &a, int protection)
+{
+    if (mprotect(first_usable(a), a.mapped - 2 * page, protection) != 0)
+        die("mprotect of %zu bytes of device memory failed", a.mapped);
+}
+
+static void set_open(int device, bool open, const char *what)
+{
+    is_open[device] = open;
+    for (const auto &entry : live) {
+        const Allocation &a = entry.second;
+        if (a.device != device)
+            continue;
+        if (!open)
+            check(a, what);
+        protect(a, open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    }
+}
+
+void begin_use(unsigned devices)
+{
+    for (int d = 0; d < max_devices; d++)
+        if (devices >> d & 1 && users[d]++ == 0 && !accessible(d))
+            set_open(d, true, "");
+}
+
+void end_use(unsigned devices, bool idle, const char *what)
+{
+    for (int d = 0; d < max_devices; d++)
+        if (devices >> d & 1 && --users[d] == 0 && idle && is_open[d])
+            set_open(d, false, what);
 }
 
 const Allocation *find_allocation(const void *p)
@@ -118,16 +160,16 @@ static bool describe(const Allocation &a, const char *p, char *out, size_t size)
 {
     if (p < a.base || p >= a.base + a.mapped)
         return false;
-    const char *state = a.freed ? "freed " : "";
+    const char *state = a.freed ? "a freed " : "an ";
     if (p < a.data)
-        snprintf(out, size, "%td bytes before a %sallocation of %zu bytes on device %d", a.data - p,
+        snprintf(out, size, "%td bytes before %sallocation of %zu bytes on device %d", a.data - p,
                  state, a.bytes, a.device);
     else if (p >= a.data + a.bytes)
-        snprintf(out, size, "%td bytes behind the end of a %sallocation of %zu bytes on device %d",
+        snprintf(out, size, "%td bytes behind the end of %sallocation of %zu bytes on device %d",
                  p - (a.data + a.bytes), state, a.bytes, a.device);
     else
-        snprintf(out, size, "byte %td of a %sallocation of %zu bytes on device %d", p - a.data,
-                 state, a.bytes, a.device);
+        snprintf(out, size, "byte %td of %sallocation of %zu bytes on device %d", p - a.data, state,
+                 a.bytes, a.device);
     return true;
 }
 
@@ -164,12 +206,13 @@ static cudaError_t allocate(int device, size_t bytes, void **out)
     a.device = device;
     a.data = end_usable(a) - round_up(bytes, alignment);
     char *usable = first_usable(a);
-    if (mprotect(usable, a.mapped - 2 * page, PROT_READ | PROT_WRITE) != 0)
-        die("mprotect of %zu bytes failed", a.mapped);
+    protect(a, PROT_READ | PROT_WRITE);
     memset(usable, pattern, static_cast<size_t>(a.data - usable));
     memset(a.data, 0xff, bytes);
     memset(a.data + bytes, pattern, static_cast<size_t>(end_usable(a) - (a.data + bytes)));
     guard_zones(a, true);
+    if (!accessible(device))
+        protect(a, PROT_NONE);
     live[reinterpret_cast<uintptr_t>(a.data)] = a;
     *out = a.data;
     return cudaSuccess;
@@ -177,7 +220,8 @@ static cudaError_t allocate(int device, size_t bytes, void **out)
 
 static void release(Allocation a)
 {
-    check(a, "cudaFree");
+    if (accessible(a.device))
+        check(a, "cudaFree");
     guard_zones(a, false);
     live.erase(reinterpret_cast<uintptr_t>(a.data));
     machine_give(machine_number(a.device), charged(a.bytes));
@@ -244,6 +288,33 @@ cudaError_t cudaFree(void *p)
         return note(cudaErrorInvalidValue);
     release(*a);
     return cudaSuccess;
+}
+
+cudaError_t cudaMallocAsync(void **out, size_t bytes, cudaStream_t)
+{
+    SIMGPU_ENTER();
+    return cudaMalloc(out, bytes);
+}
+
+/* In the stream's order: whoever uses the memory there later uses freed memory. */
+cudaError_t cudaFreeAsync(void *p, cudaStream_t stream)
+{
+    SIMGPU_ENTER();
+    if (!p)
+        return cudaSuccess;
+    {
+        const std::lock_guard<std::mutex> guard(lock);
+        const Allocation *a = find_allocation(p);
+        if (!a || a->data != p)
+            return note(cudaErrorInvalidValue);
+    }
+    return note(enqueue(stream, "cudaFreeAsync", [p] {
+        const std::lock_guard<std::mutex> guard(lock);
+        const Allocation *a = find_allocation(p);
+        if (!a)
+            die("cudaFreeAsync: the memory was freed before its turn came");
+        release(*a);
+    }));
 }
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total)

@@ -32,6 +32,7 @@ struct Settings {
     size_t context;       /* bytes a process takes of a device by using it, SIMGPU_CONTEXT */
     int arch;             /* 80 for 8.0, SIMGPU_ARCH */
     uint64_t seed;        /* SIMGPU_SEED */
+    bool strict;          /* memory of idle devices cannot be touched, SIMGPU_STRICT */
     unsigned delay, odds; /* up to so many microseconds, before one in `odds` operations */
     std::string state, report;
     std::vector<int> visible; /* CUDA_VISIBLE_DEVICES: numbers of the machine's */
@@ -90,7 +91,11 @@ struct Allocation {
 const Allocation *find_allocation(const void *p); /* live ones, whose data holds p */
 /* Is [p, p + bytes) within one live allocation? */
 bool on_device(const void *p, size_t bytes);
+/* Of the memory that can be used now; the rest was looked at when its last use ended. */
 void check_guards(const char *when);
+/* Only operations that run open the memory of their devices; nobody else can read or write it. */
+void begin_use(unsigned devices);
+void end_use(unsigned devices, bool idle, const char *what);
 void release_all(int device);
 /* What an address is or was, as text. Without the lock too, from a signal handler. */
 void describe_address(const void *p, char *out, size_t size);
@@ -102,13 +107,14 @@ struct Operation {
     const char *what = "";
     std::function<void()> run;
     std::vector<std::shared_ptr<Operation>> after;
+    unsigned devices = 0; /* bits of those whose memory it uses besides its stream's */
     bool done = false;
     double end = 0; /* seconds, when done */
 };
 typedef std::shared_ptr<Operation> Ticket;
 /* `run` may be empty. *ticket: what to wait for; NULL when it was recorded into a graph. */
 cudaError_t enqueue(cudaStream_t stream, const char *what, std::function<void()> run,
-                    Ticket *ticket = nullptr);
+                    Ticket *ticket = nullptr, unsigned devices = 0);
 /* An operation that only waits for another stream's. */
 cudaError_t enqueue_wait(cudaStream_t stream, const Ticket &event);
 bool stream_captures(cudaStream_t stream); /* with the lock */

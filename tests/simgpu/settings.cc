@@ -69,6 +69,7 @@ static Settings read_settings()
     s.context = bytes_of("SIMGPU_CONTEXT", "0");
     s.arch = number_of("SIMGPU_ARCH", "80", 50, 999);
     s.seed = strtoull(variable("SIMGPU_SEED", "1"), nullptr, 10);
+    s.strict = number_of("SIMGPU_STRICT", "1", 0, 1);
     s.state = variable("SIMGPU_STATE", "");
     s.report = variable("SIMGPU_REPORT", "");
     const char *delay = variable("SIMGPU_DELAY", "200/8");

@@ -11,6 +11,7 @@ namespace simgpu
 static std::set<CUstream_st *> &streams = *new std::set<CUstream_st *>;
 static CUstream_st *defaults[max_devices];
 static uint64_t created;
+static unsigned queued[max_devices]; // operations that have not ended
 
 double now()
 {
@@ -23,21 +24,35 @@ static bool finished(const Ticket &t)
     return !t || t->done;
 }
 
+static unsigned reachable(int device)
+{
+    unsigned devices = 0;
+    for (int d = 0; d < max_devices; d++)
+        devices |= static_cast<unsigned>(peers(device, d)) << d;
+    return devices;
+}
+
 static void perform(CUstream_st *s, const Ticket &op, std::unique_lock<std::mutex> &held)
 {
     for (const Ticket &other : op->after)
         changed.wait(held, [&] { return other->done; });
     op->after.clear();
+    const unsigned devices = op->devices | reachable(s->device);
     Random random(s->number << 32 | s->count++);
     const Settings &set = settings();
     const bool late = set.delay && random.below(set.odds) == 0;
-    held.unlock();
-    if (late)
+    if (late) {
+        held.unlock();
         std::this_thread::sleep_for(std::chrono::microseconds(random.below(set.delay) + 1));
+        held.lock();
+    }
+    begin_use(devices);
+    held.unlock();
     if (op->run)
         op->run();
     op->run = nullptr; // gives back what it held
     held.lock();
+    end_use(devices, --queued[s->device] == 0, op->what);
     op->end = now();
     op->done = true;
     changed.notify_all();
@@ -133,8 +148,17 @@ static bool capture_in_the_way(CUstream_st *s)
     return false;
 }
 
+// With the lock held.
+static void push(CUstream_st *s, const Ticket &op)
+{
+    s->queue.push_back(op);
+    s->tail = op;
+    queued[s->device]++;
+    changed.notify_all();
+}
+
 cudaError_t enqueue(cudaStream_t handle, const char *what, std::function<void()> run,
-                    Ticket *ticket)
+                    Ticket *ticket, unsigned devices)
 {
     const std::lock_guard<std::mutex> guard(lock);
     CUstream_st *s = find_stream(handle);
@@ -148,7 +172,7 @@ cudaError_t enqueue(cudaStream_t handle, const char *what, std::function<void()>
         if (!s->capture->valid)
             return cudaErrorStreamCaptureInvalidated;
         Nodes &nodes = s->capture->nodes;
-        nodes.push_back({what, std::move(run), s->last});
+        nodes.push_back({what, std::move(run), s->last, devices});
         s->last = {nodes.size() - 1};
         return cudaSuccess;
     }
@@ -157,12 +181,11 @@ cudaError_t enqueue(cudaStream_t handle, const char *what, std::function<void()>
     const Ticket op = std::make_shared<Operation>();
     op->what = what;
     op->run = std::move(run);
+    op->devices = devices;
     op->after = before(s);
-    s->queue.push_back(op);
-    s->tail = op;
+    push(s, op);
     if (ticket)
         *ticket = op;
-    changed.notify_all();
     return cudaSuccess;
 }
 
@@ -176,9 +199,7 @@ cudaError_t enqueue_wait(cudaStream_t handle, const Ticket &event)
     op->what = "cudaStreamWaitEvent";
     op->after = before(s);
     op->after.push_back(event);
-    s->queue.push_back(op);
-    s->tail = op;
-    changed.notify_all();
+    push(s, op);
     return cudaSuccess;
 }
 

@@ -12,6 +12,7 @@ struct Node {
     const char *what;
     std::function<void()> run;
     std::vector<size_t> after; /* numbers of earlier nodes */
+    unsigned devices;          /* as an operation's */
 };
 typedef std::vector<Node> Nodes;
 
