@@ -29,8 +29,8 @@ struct sw_gpu_options {
     int64_t max_rows; /* most rows a call will have, … */
     int64_t max_cols; /* … most in-features, … */
     int64_t max_out;  /* … and most out-features of a matrix: they size the workspace */
-    /* All of alloc together may take at most so much, the workspace not counted. 0 or UINT64_MAX:
-     * what is free. */
+    /* The workspace and all of alloc together may take at most so much. 0 or UINT64_MAX: what is
+     * free. */
     uint64_t memory;
 };
 
@@ -71,7 +71,8 @@ struct sw_gpu_ops {
                                   const void *src, size_t bytes, int64_t n);
     enum sw_status (*download_rows)(struct sw_backend *b, void *dst, const void *d_src,
                                     size_t ld_bytes, size_t bytes, int64_t n);
-    /* Bytes that alloc has given out and that were not freed: what options.memory limits. */
+    /* Bytes of the workspace and of what alloc has given out and was not freed: what
+     * options.memory limits. */
     uint64_t (*allocated)(const struct sw_backend *b);
 };
 
