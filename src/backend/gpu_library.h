@@ -29,8 +29,8 @@ struct sw_gpu_options {
     int64_t max_rows; /* most rows a call will have, … */
     int64_t max_cols; /* … most in-features, … */
     int64_t max_out;  /* … and most out-features of a matrix: they size the workspace */
-    /* The workspace and all of alloc together may take at most so much. 0 or UINT64_MAX: what is
-     * free. */
+    /* All of alloc together may take at most so much, the workspace not counted. 0 or UINT64_MAX:
+     * what is free. */
     uint64_t memory;
 };
 
@@ -71,8 +71,7 @@ struct sw_gpu_ops {
                                   const void *src, size_t bytes, int64_t n);
     enum sw_status (*download_rows)(struct sw_backend *b, void *dst, const void *d_src,
                                     size_t ld_bytes, size_t bytes, int64_t n);
-    /* Bytes of the workspace and of what alloc has given out and was not freed: what
-     * options.memory limits. */
+    /* Bytes that alloc has given out and that were not freed: what options.memory limits. */
     uint64_t (*allocated)(const struct sw_backend *b);
 };
 
@@ -83,7 +82,8 @@ struct sw_gpu_library {
     /* *n devices, at most cap written. No GPU or no driver: SW_OK and 0. */
     enum sw_status (*devices)(struct sw_gpu_info *out, int cap, int *n);
     enum sw_status (*open)(const struct sw_gpu_options *options, struct sw_backend **out);
-    /* Bytes of device memory that open takes for workspace (the planner counts them). */
+    /* Bytes of device memory that open takes for workspace: sw_gpu_workspace_bytes, which the
+     * planner counts. */
     uint64_t (*workspace)(const struct sw_gpu_options *options);
     const struct sw_gpu_ops *ops;
     /* May be called beside a backend that is open on the device; takes no memory from it for long.

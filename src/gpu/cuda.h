@@ -58,9 +58,8 @@ struct sw_cuda {
     int32_t *bad; /* (1) device: a value was not finite */
     char *work;   /* temporaries of one operation; work_bytes */
     size_t work_bytes;
-    void *blas_work; /* cuBLAS's own */
-    void *block;     /* device memory in which the above lie; block_bytes */
-    size_t block_bytes;
+    void *blas_work;       /* cuBLAS's own */
+    void *block;           /* device memory in which the above lie */
     enum sw_status status; /* the first failure, or SW_OK; … */
     const char *file;      /* … where it was noticed, … */
     int line;
@@ -135,7 +134,8 @@ size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols);
 
 /* ---- the operations, as backend.h and gpu_library.h have them */
 
-/* memory.c */
+/* memory.c; take: as alloc, but not counted, and beyond what the options allow */
+enum sw_status sw_cuda_take(struct sw_cuda *cuda, size_t bytes, const char *what, void **d_out);
 enum sw_status sw_cuda_alloc(struct sw_backend *b, size_t bytes, const char *what, void **d_out);
 void sw_cuda_free(struct sw_backend *b, void *d_ptr, size_t bytes);
 enum sw_status sw_cuda_upload(struct sw_backend *b, void *d_dst, const void *src, size_t bytes);

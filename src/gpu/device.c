@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,16 +46,19 @@ static int64_t span_room(const struct sw_gpu_options *o)
     return o->max_rows > LEAST_ROWS ? o->max_rows : LEAST_ROWS;
 }
 
+/* What is left of the whole is for products and attention. */
 static struct parts parts_of(const struct sw_gpu_options *o)
 {
     const uint64_t room = (uint64_t)span_room(o);
     struct parts p = {0};
-    p.work = place(sw_cuda_products_bytes(o), &p);
     p.blas = place(BLAS_WORK, &p);
     p.ring = place(SW_CUDA_PIECES * SW_CUDA_PIECE, &p);
     p.spans = place(room * sizeof(struct sw_gpu_span), &p);
     p.positions = place(room * sizeof(int32_t), &p);
     p.bad = place(sizeof(int32_t), &p);
+    p.work = p.all;
+    p.all = sw_gpu_workspace_bytes(o->max_rows, o->max_cols, o->max_out);
+    assert(p.all >= p.work + sw_cuda_products_bytes(o));
     return p;
 }
 
@@ -167,11 +171,10 @@ static enum sw_status make_block(struct sw_cuda *cuda)
 {
     const struct parts p = parts_of(&cuda->options);
     void *block;
-    SW_TRY(sw_cuda_alloc(&cuda->base, (size_t)p.all, "workspace", &block));
+    SW_TRY(sw_cuda_take(cuda, (size_t)p.all, "workspace", &block));
     char *at = cuda->block = block;
-    cuda->block_bytes = (size_t)p.all;
     cuda->work = at + p.work;
-    cuda->work_bytes = (size_t)(p.blas - p.work);
+    cuda->work_bytes = (size_t)(p.all - p.work);
     cuda->blas_work = at + p.blas;
     cuda->ring.device = at + p.ring;
     cuda->spans.device = (struct sw_gpu_span *)(void *)(at + p.spans);
@@ -239,7 +242,7 @@ void sw_cuda_close(struct sw_backend *b)
         (void)cublasDestroy(cuda->blas);
     sw_cuda_spans_close(cuda);
     sw_cuda_ring_close(cuda);
-    sw_cuda_free(b, cuda->block, cuda->block_bytes);
+    (void)cudaFree(cuda->block);
     for (int i = 0; i < SW_CUDA_BUFFERS; i++) {
         if (cuda->buffers[i].fetched)
             (void)cudaEventDestroy(cuda->buffers[i].fetched);

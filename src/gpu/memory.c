@@ -40,17 +40,24 @@ static enum sw_status not_to_be_had(const struct sw_cuda *cuda, size_t bytes, co
 }
 
 /* Not kept as the backend's failure: nothing that was enqueued is the worse for it. */
-enum sw_status sw_cuda_alloc(struct sw_backend *b, size_t bytes, const char *what, void **d_out)
+enum sw_status sw_cuda_take(struct sw_cuda *cuda, size_t bytes, const char *what, void **d_out)
 {
-    struct sw_cuda *cuda = sw_cuda_of(b);
     *d_out = NULL;
     SW_TRY(sw_cuda_enter(cuda));
-    if (bytes > cuda->options.memory - cuda->allocated)
-        return beyond_limit(cuda, bytes, what);
     const cudaError_t error = cudaMalloc(d_out, bytes ? bytes : 1);
     if (error == cudaErrorMemoryAllocation)
         return not_to_be_had(cuda, bytes, what);
     CUDA_TRY(cuda, error);
+    return SW_OK;
+}
+
+enum sw_status sw_cuda_alloc(struct sw_backend *b, size_t bytes, const char *what, void **d_out)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    *d_out = NULL;
+    if (bytes > cuda->options.memory - cuda->allocated)
+        return beyond_limit(cuda, bytes, what);
+    SW_TRY(sw_cuda_take(cuda, bytes, what, d_out));
     cuda->allocated += bytes;
     return SW_OK;
 }
