@@ -26,6 +26,7 @@ struct job {
     int slots;                            /* 0: 1 */
     const struct sw_engine_slice *slices; /* (ranks); NULL: even ones, all on the CPU */
     bool gpus;                            /* every rank has a GPU and counts its memory */
+    const struct sw_gpu_library *library; /* where these are opened; NULL: made of the CPU */
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
     const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
     /* What rank 0 does instead of feeding ids and continuing; ends with sw_engine_stop. */
@@ -135,10 +136,13 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                                    .max_cols = sw_model_max_cols(model),
                                                    .max_out = sw_model_max_out(model),
                                                    .memory = slices[t->rank].gpu_memory};
-        cpu_index = fake_wrap(cpu, false, UINT64_MAX);
-        if (gpu_options.memory > 0)
+        if (!job->library)
+            cpu_index = fake_wrap(cpu, false, UINT64_MAX);
+        if (gpu_options.memory > 0 && job->library)
+            status = job->library->open(&gpu_options, &gpu);
+        else if (gpu_options.memory > 0)
             status = fake_open(&gpu_options, job->threads, job->isa, &gpu, &gpu_index);
-        if (gpu)
+        if (gpu && !job->library)
             fake_of(gpu)->fail_at = job->fail_at;
     }
     if (status != SW_OK)
@@ -147,7 +151,9 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
     const struct sw_engine_options options = {.model = model,
                                               .cpu = cpu,
                                               .gpu = gpu,
-                                              .gpu_ops = gpu ? &fake_gpu_ops : NULL,
+                                              .gpu_ops = job->library ? job->library->ops
+                                                         : gpu        ? &fake_gpu_ops
+                                                                      : NULL,
                                               .transport = t,
                                               .params = {.weights = job->weights,
                                                          .dense = SW_F16,
@@ -176,11 +182,12 @@ undo:
     sw_engine_close(engine);
     if (gpu) {
         gpu->ops->close(gpu);
-        job->gpu_reports[t->rank] = fake_report_of[gpu_index];
+        if (!job->library)
+            job->gpu_reports[t->rank] = fake_report_of[gpu_index];
     }
     if (cpu)
         cpu->ops->close(cpu);
-    if (cpu && job->gpus)
+    if (cpu && job->gpus && !job->library)
         job->cpu_reports[t->rank] = fake_report_of[cpu_index];
     sw_reader_close(reader);
     sw_tensors_free(&tensors);
