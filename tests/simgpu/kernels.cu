@@ -187,6 +187,16 @@ __global__ void foreign_lane(int *y)
         y[threadIdx.x] = __shfl_sync(0x0000ffffu, y[threadIdx.x], 20);
 }
 
+struct holder {
+    int n;
+    int *y;
+};
+
+__global__ void held(struct holder h)
+{
+    h.y[0] = h.n;
+}
+
 __global__ void trap(int *y)
 {
     if (threadIdx.x == 3 && y)
@@ -320,6 +330,16 @@ cudaError_t test_ended_lanes(int *y, cudaStream_t s)
 cudaError_t test_foreign_lane(int *y, cudaStream_t s)
 {
     SW_LAUNCH(foreign_lane, 1, 32, 0, s, y);
+    return cudaGetLastError();
+}
+
+cudaError_t test_pointer(int *y, bool in_structure, cudaStream_t s)
+{
+    const struct holder h = {7, y};
+    if (in_structure)
+        SW_LAUNCH(held, 1, 1, 0, s, h);
+    else
+        SW_LAUNCH(add, 1, 1, 0, s, y, 1, 7);
     return cudaGetLastError();
 }
 
