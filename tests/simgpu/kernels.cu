@@ -147,6 +147,20 @@ __global__ void no_barrier(const int *x, int *y)
     y[threadIdx.x] = held[blockDim.x - 1 - threadIdx.x];
 }
 
+// Whoever comes last, the result is the same; it is a race all the same.
+__global__ void race(int *y, bool barrier)
+{
+    __shared__ int held;
+    if (threadIdx.x == 7)
+        held = 1;
+    if (barrier)
+        __syncthreads();
+    if (threadIdx.x == 40)
+        held = 1;
+    __syncthreads();
+    y[threadIdx.x] = held;
+}
+
 __global__ void write_at(char *p, long offset)
 {
     if (threadIdx.x == 5)
@@ -294,6 +308,12 @@ cudaError_t test_unwritten(int *out, int blocks, cudaStream_t s)
 cudaError_t test_no_barrier(const int *x, int *y, int threads, cudaStream_t s)
 {
     SW_LAUNCH(no_barrier, 1, static_cast<unsigned>(threads), 0, s, x, y);
+    return cudaGetLastError();
+}
+
+cudaError_t test_race(int *y, bool barrier, cudaStream_t s)
+{
+    SW_LAUNCH(race, 3, 64, 0, s, y, barrier);
     return cudaGetLastError();
 }
 

@@ -36,6 +36,7 @@ cudaError_t test_unwritten(int *out, int blocks, cudaStream_t s);
 
 /* Faults. */
 cudaError_t test_no_barrier(const int *x, int *y, int threads, cudaStream_t s);
+cudaError_t test_race(int *y, bool barrier, cudaStream_t s);
 cudaError_t test_write_at(char *p, long offset, cudaStream_t s);
 cudaError_t test_divergent_barrier(int *y, cudaStream_t s);
 cudaError_t test_stuck(int *y, cudaStream_t s);

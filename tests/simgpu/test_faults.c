@@ -114,6 +114,14 @@ static void too_deep(void)
 {
     finish(test_deep(ints(1), 100000, NULL));
 }
+static void race(void)
+{
+    finish(test_race(ints(64), false, NULL));
+}
+static void no_race(void)
+{
+    finish(test_race(ints(64), true, NULL));
+}
 static void of_another_device(void)
 {
     NEED_CUDA(cudaSetDevice(1));
@@ -166,6 +174,16 @@ static void barriers_and_masks(void)
     expect_death(too_deep, "", "the thread's stack overflowed", "stack-overflow");
 }
 
+static void races(void)
+{
+    expect_right(no_race, "");
+#ifdef __SANITIZE_THREAD__
+    expect_death(race, "", "data race", NULL);
+#else
+    expect_right(race, ""); /* only the thread sanitizer sees it */
+#endif
+}
+
 static void places_of_memory(void)
 {
     const char *two = "SIMGPU_DEVICES=2";
@@ -177,4 +195,4 @@ static void places_of_memory(void)
 }
 
 SW_UNIT_TESTS({"memory", memory_faults}, {"barriers and masks", barriers_and_masks},
-              {"places of memory", places_of_memory})
+              {"races", races}, {"places of memory", places_of_memory})
