@@ -168,7 +168,7 @@ static void check_elements(struct sw_backend *b, const struct sw_matrix *m, cons
         b->ops->embed(b, m, &r, 1, back, m->cols);
         for (int64_t c = 0; c < m->cols; c++)
             CU_ASSERT_DOUBLE_EQUAL(back[c], (double)scale * q[r * m->cols + c],
-                                   1e-6 * (double)scale);
+                                   1e-4 * (double)scale);
     }
     free(back);
 }
@@ -189,7 +189,7 @@ static double difference(struct sw_backend *b, const struct sw_matrix *m, const 
     return (double)(error / largest);
 }
 
-/* bitsandbytes' own layer, row by row (tests/models/make_int8.py). It rounds products to f16. */
+/* bitsandbytes' own layer, row by row (tests/models/make_int8.py). */
 static void a_layer_of_bitsandbytes_agrees(void)
 {
     const char *path = SW_SOURCE_DIR "/tests/models/int8/layer.safetensors";
@@ -207,7 +207,7 @@ static void a_layer_of_bitsandbytes_agrees(void)
         const struct sw_matrix_rows all = {w, SW_F16, 0, rows, cols, 1};
         CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &all), SW_OK);
         check_elements(b, &m, q, scb);
-        CU_ASSERT(difference(b, &m, x, n_x / cols, want) <= 1e-3);
+        CU_ASSERT(difference(b, &m, x, n_x / cols, want) <= 1e-4);
         unpack(b, &m);
         b->ops->close(b);
     }
@@ -237,7 +237,7 @@ static void a_published_layer_agrees(void)
     struct sw_backend *b = open_cpu(1, sw_cpu_isa());
     struct sw_matrix m = packed(b, SW_INT8, n_scb, cols, w);
     check_elements(b, &m, q, scb);
-    CU_ASSERT(difference(b, &m, x, n_x / cols, want) <= 0.01);
+    CU_ASSERT(difference(b, &m, x, n_x / cols, want) <= 2e-3);
     unpack(b, &m);
     b->ops->close(b);
     free(q), free(scb), free(x), free(want), free(w);
