@@ -30,7 +30,7 @@ static const char variable[] = "SPILLWAY_GPU_LIBRARY";
 static struct {
     const struct sw_gpu_library *library;
     enum sw_status status;
-    char why[SW_ERROR_MAX]; /* there is none; or the failure's text */
+    char why[8192]; /* there is none; or the failure's text. Room for a path and its reason */
 } found;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 

@@ -118,7 +118,7 @@ static enum sw_status sum_layer(const struct sw_model *model, const struct sw_fo
     size_t n;
     SW_TRY(sw_model_weights(model, layer, &specs, &n));
     for (size_t i = 0; i < n; i++)
-        count(model, p, &specs[i], &sums);
+        count(model, p, &specs[i], sums);
     free(specs);
     return SW_OK;
 }

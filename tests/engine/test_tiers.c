@@ -41,6 +41,7 @@ static struct counted count(const char *dir, const struct job *job,
     struct sw_plan_options options;
     char text[128];
     const struct sw_footprint_params params = {.weights = job->weights,
+                                               .dense = SW_F16,
                                                .kv = job->kv,
                                                .context = job->context,
                                                .slots = job->slots ? job->slots : 1,
@@ -84,7 +85,7 @@ static struct job job_of(const char *dir, enum sw_dtype format)
 {
     return (struct job){.dir = dir,
                         .weights = format,
-                        .kv = format,
+                        .kv = sw_dtype_is_quantized(format) ? SW_F16 : format,
                         .ranks = 1,
                         .threads = 1,
                         .chunk = 80,
