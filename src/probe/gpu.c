@@ -11,9 +11,10 @@
 enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n)
 {
     static const struct sw_device defaults = {.bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS};
-    struct sw_gpu_info infos[SW_MAX_DEVICES] = {{{0}}};
+    struct sw_gpu_info infos[SW_MAX_DEVICES];
     enum sw_status status;
     *n = 0;
+    memset(infos, 0, sizeof infos);
     const struct sw_gpu_library *library = sw_gpu_library_load(NULL, &status);
     SW_TRY(status);
     if (!library)
@@ -23,7 +24,8 @@ enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n)
     for (int i = 0; i < *n; i++) {
         struct sw_gpu *gpu = &gpus[i];
         gpu->device = defaults;
-        snprintf(gpu->device.name, sizeof gpu->device.name, "%s", infos[i].name);
+        snprintf(gpu->device.name, sizeof gpu->device.name, "%.*s",
+                 (int)sizeof gpu->device.name - 1, infos[i].name);
         gpu->device.free = infos[i].free;
         gpu->device.total = infos[i].total;
         snprintf(gpu->bus, sizeof gpu->bus, "%.*s", SW_GPU_BUS - 1, infos[i].bus_id);
