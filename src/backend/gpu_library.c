@@ -30,7 +30,7 @@ static const char variable[] = "SPILLWAY_GPU_LIBRARY";
 static struct {
     const struct sw_gpu_library *library;
     enum sw_status status;
-    char why[8192]; /* there is none; or the failure's text. Room for a path and its reason */
+    char why[4096 + 4096 + 256]; /* why there is none; or the failure's text */
 } found;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -51,7 +51,7 @@ static bool own_directory(char *out, size_t cap)
 static bool find_file(const char *named, char *path, size_t cap)
 {
     static const char *const places[] = {"", "/../lib"};
-    char directory[3072];
+    char directory[3072]; /* leaves room in a path of 4096 */
     if (named) {
         snprintf(path, cap, "%s", named);
         return true;

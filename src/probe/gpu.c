@@ -14,18 +14,17 @@ enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n)
     struct sw_gpu_info infos[SW_MAX_DEVICES];
     enum sw_status status;
     *n = 0;
-    memset(infos, 0, sizeof infos);
     const struct sw_gpu_library *library = sw_gpu_library_load(NULL, &status);
     SW_TRY(status);
     if (!library)
         return SW_OK;
+    memset(infos, 0, sizeof infos);
     SW_TRY(library->devices(infos, SW_MAX_DEVICES, n));
     *n = *n < SW_MAX_DEVICES ? *n : SW_MAX_DEVICES;
     for (int i = 0; i < *n; i++) {
         struct sw_gpu *gpu = &gpus[i];
         gpu->device = defaults;
-        snprintf(gpu->device.name, sizeof gpu->device.name, "%.*s",
-                 (int)sizeof gpu->device.name - 1, infos[i].name);
+        snprintf(gpu->device.name, sizeof gpu->device.name, "%.*s", SW_NAME_MAX - 1, infos[i].name);
         gpu->device.free = infos[i].free;
         gpu->device.total = infos[i].total;
         snprintf(gpu->bus, sizeof gpu->bus, "%.*s", SW_GPU_BUS - 1, infos[i].bus_id);
