@@ -26,7 +26,7 @@ struct job {
     int slots;                            /* 0: 1 */
     const struct sw_engine_slice *slices; /* (ranks); NULL: even ones, all on the CPU */
     bool gpus;                            /* every rank has a GPU and counts its memory */
-    const struct sw_gpu_library *library; /* where these are opened; NULL: made of the CPU */
+    const struct sw_gpu_library *library; /* whose they are; NULL: fake ones */
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
     const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
     /* What rank 0 does instead of feeding ids and continuing; ends with sw_engine_stop. */
@@ -136,8 +136,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                                    .max_cols = sw_model_max_cols(model),
                                                    .max_out = sw_model_max_out(model),
                                                    .memory = slices[t->rank].gpu_memory};
-        if (!job->library)
-            cpu_index = fake_wrap(cpu, false, UINT64_MAX);
+        cpu_index = fake_wrap(cpu, false, UINT64_MAX);
         if (gpu_options.memory > 0 && job->library)
             status = job->library->open(&gpu_options, &gpu);
         else if (gpu_options.memory > 0)
@@ -151,9 +150,9 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
     const struct sw_engine_options options = {.model = model,
                                               .cpu = cpu,
                                               .gpu = gpu,
-                                              .gpu_ops = job->library ? job->library->ops
-                                                         : gpu        ? &fake_gpu_ops
-                                                                      : NULL,
+                                              .gpu_ops = !gpu           ? NULL
+                                                         : job->library ? job->library->ops
+                                                                        : &fake_gpu_ops,
                                               .transport = t,
                                               .params = {.weights = job->weights,
                                                          .dense = SW_F16,
@@ -177,17 +176,21 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
 undo:
     if (status != SW_OK)
         snprintf(job->error, sizeof job->error, "%s", sw_error_message());
+    struct fake_report *report = &job->gpu_reports[t->rank];
     if (engine)
         job->gpu_bytes[t->rank] = sw_engine_gpu_bytes(engine);
+    if (gpu && job->library)
+        report->peak = job->library->ops->allocated(gpu); /* a stage frees nothing before its end */
     sw_engine_close(engine);
-    if (gpu) {
+    if (gpu && job->library)
+        report->left = job->library->ops->allocated(gpu);
+    if (gpu)
         gpu->ops->close(gpu);
-        if (!job->library)
-            job->gpu_reports[t->rank] = fake_report_of[gpu_index];
-    }
+    if (gpu && !job->library)
+        *report = fake_report_of[gpu_index];
     if (cpu)
         cpu->ops->close(cpu);
-    if (cpu && job->gpus && !job->library)
+    if (cpu && job->gpus)
         job->cpu_reports[t->rank] = fake_report_of[cpu_index];
     sw_reader_close(reader);
     sw_tensors_free(&tensors);
