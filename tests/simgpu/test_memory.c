@@ -164,9 +164,20 @@ static void broken(void)
     NEED_CUDA(cudaMalloc(&q, 10));
 }
 
+static void with_context(void)
+{
+    size_t free_bytes, total;
+    NEED_CUDA(cudaMemGetInfo(&free_bytes, &total));
+    NEED(free_bytes == 700 << 10 && total == 1 << 20 && simgpu_used(0) == 324 << 10);
+    NEED_CUDA(cudaDeviceReset());
+    NEED(simgpu_used(0) == 0);
+    to_device(NULL, 700 << 10);
+}
+
 static void in_one_process(void)
 {
     expect_right(limited, "SIMGPU_MEMORY=1M");
+    expect_right(with_context, "SIMGPU_MEMORY=1M SIMGPU_CONTEXT=324K");
     expect_right(fresh, "");
     expect_right(copied, "");
     expect_right(pointers, "");
