@@ -23,7 +23,7 @@ expect 0 "as JSON"
 [ "$(grep -c '"name": ".*Turing' out)" = 2 ] || fail "two ranks, but not two cards"
 cp out cluster.json
 sw plan "$here/../plan/configs/opt-66b" --cluster cluster.json
-grep -q 'gpu1' out err || fail "plan does not take the cluster"
+grep -q '2 ranks have .* of GPU' out err || fail "plan does not take the cluster"
 
 CUDA_VISIBLE_DEVICES='' sw probe
 expect 0 "none visible"
