@@ -50,6 +50,7 @@ module jansson libjansson-dev
 module libpcre2-8 libpcre2-dev
 module libutf8proc libutf8proc-dev'
 needs_tests='
+program c++ g++
 module cunit libcunit1-dev
 program pgrep procps
 python json python3'

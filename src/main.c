@@ -56,7 +56,7 @@ int main(int argc, char **argv)
         strcmp(argv[1], "help") == 0) {
         usage(stdout);
     } else if (strcmp(argv[1], "--version") == 0) {
-        printf("spillway %s (mpi)\nsource %s\n", sw_version(), sw_source_id());
+        printf("spillway %s (%s)\nsource %s\n", sw_version(), sw_built_in(), sw_source_id());
     } else {
         struct sw_call call = {0};
         status = run(argc, argv, &call);

@@ -4,9 +4,9 @@
  * .cu files are compiled by nvcc and, for tests, by the host compiler (tests/simgpu/).
  *
  * Layouts. A weight matrix (rows = out features, cols = in features) is row-major: rows rounded up
- * to SW_ROW_PAD, a row's columns to the format's column padding (dtype table), padding is 0. An int8
- * matrix has (rows padded) f32 scales behind its elements: weight = element * scale[row]. Keys and
- * values lie as the CPU has them (kernels/cpu/kernels.h: blocks of SW_KEY_BLOCK keys), so that
+ * to SW_ROW_PAD, a row's columns to the format's column padding (dtype table), padding is 0. An
+ * int8 matrix has (rows padded) f32 scales behind its elements: weight = element * scale[row]. Keys
+ * and values lie as the CPU has them (kernels/cpu/kernels.h: blocks of SW_KEY_BLOCK keys), so that
  * whole blocks can be copied between the two. Activations are f32, one token a row, `ld` apart.
  *
  * Order. What is computed for one output element does not depend on pointers, on time or on which
@@ -15,22 +15,34 @@
 #ifndef SW_KERNELS_CUDA_KERNELS_H
 #define SW_KERNELS_CUDA_KERNELS_H
 
-#include "model/dtype.h"
-#include "model/footprint.h"
-#include "model/ops.h"
-
 #include <cuda_runtime_api.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Consecutive positions of one slot, as backend.h's sw_span; in device memory. */
+/* A function named as a struct is usual in C, and in C++ only for those who have to. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#include "model/dtype.h"
+#include "model/footprint.h"
+#include "model/ops.h"
+#pragma GCC diagnostic pop
+
+/* Consecutive positions of one slot, as backend.h's sw_span. */
 struct sw_gpu_span {
     int32_t slot, n;
     int64_t position, row;
+};
+
+/* The spans of one call, twice: kernels read them, and launchers size their grids by them. */
+struct sw_gpu_batch {
+    const struct sw_gpu_span *spans; /* (n) device memory */
+    const struct sw_gpu_span *host;  /* (n) the same; not read after the launcher has returned */
+    int n;                           /* a slot has at most one span */
 };
 
 /* y[i] = row ids[i] of the matrix, as f32. ids: (n) device memory. embed.cu */
@@ -91,7 +103,6 @@ cudaError_t sw_gpu_matvec(const struct sw_gpu_product *p, cudaStream_t stream);
  * above SW_INT8_OUTLIER stay f32, the others become round(x * 127 / absmax of the others). quant.cu
  * x8: sw_gpu_quantized_bytes(n, cols) bytes; its form is quant.cu's own business.
  */
-#define SW_INT8_OUTLIER 6.0f
 size_t sw_gpu_quantized_bytes(int64_t n, int64_t cols);
 cudaError_t sw_gpu_quantize(const float *x, int64_t ld_x, int64_t n, int64_t cols, void *x8,
                             cudaStream_t stream);
@@ -99,11 +110,12 @@ cudaError_t sw_gpu_quantize(const float *x, int64_t ld_x, int64_t n, int64_t col
 /*
  * For many tokens products go through cuBLAS; these make its operands and take its results.
  * convert.cu
- *  - sw_gpu_to_half: activations to f16 or bf16, (n, cols padded to 8) dense; rows are scaled by a
- *    power of two where f16 could overflow, scale[r] undoes it.
+ *  - sw_gpu_to_half: activations to f16 or bf16, (n, cols padded to 8) dense; for f16 rows are
+ *    scaled by a power of two into its range, scale[r] undoes it.
  *  - sw_gpu_weights_to_half: rows [row, row + n) of a matrix of any format as f16 or bf16, dense,
  *    columns padded to 8; scale[i] (a power of two, or an int8 row's scale) undoes what was done.
- *  - sw_gpu_finish: y (+)= sums * x_scale[r] * w_scale[c] + bias; sums (n, rows) f32 dense.
+ *  - sw_gpu_finish: y (+)= sums * x_scale[r] * w_scale[c] + bias; sums (n, rows) f32 dense; scales
+ *    may be NULL.
  */
 cudaError_t sw_gpu_to_half(enum sw_dtype half, const float *x, int64_t ld_x, int64_t n,
                            int64_t cols, void *out, float *scale, cudaStream_t stream);
@@ -113,11 +125,14 @@ cudaError_t sw_gpu_weights_to_half(enum sw_dtype half, enum sw_dtype format, con
 cudaError_t sw_gpu_finish(const float *sums, int64_t n, int64_t rows, const float *x_scale,
                           const float *w_scale, const float *bias, bool add, float *y, int64_t ld_y,
                           cudaStream_t stream);
-/* int8: y (+)= sums * x_scale * w_scale + outliers · Wᵀ + bias; sums (n, rows padded) i32. quant.cu */
-cudaError_t sw_gpu_finish_int8(const int32_t *sums, const void *x8, const void *w, int64_t rows,
-                               int64_t cols, int64_t n, const float *bias, bool add, float *y,
-                               int64_t ld_y, cudaStream_t stream);
-/* Where the int8 elements (n, cols padded) of x8 start. */
+/* int8: y (+)= (sums * x_scale + outliers · Wᵀ) * w_scale + bias for rows [row, row + n_rows) of W;
+ * sums (n, n_rows) i32, ld_sums apart; x as sw_gpu_quantize had it; y, bias: of row `row`. quant.cu
+ */
+cudaError_t sw_gpu_finish_int8(const int32_t *sums, int64_t ld_sums, const float *x, int64_t ld_x,
+                               const void *x8, const void *w, int64_t rows, int64_t cols,
+                               int64_t row, int64_t n_rows, int64_t n, const float *bias, bool add,
+                               float *y, int64_t ld_y, cudaStream_t stream);
+/* Where the int8 elements (n, cols padded as the weights' are) of x8 start. */
 const int8_t *sw_gpu_quantized_elements(const void *x8, int64_t n, int64_t cols);
 
 /*
@@ -128,20 +143,31 @@ const int8_t *sw_gpu_quantized_elements(const void *x8, int64_t n, int64_t cols)
 cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
                           void *out, cudaStream_t stream);
 
-/* Keys and values: one layer's cache and what attends to it. attend.cu */
+/* Keys and values: one layer's cache. kv.cu */
 struct sw_gpu_kv {
-    enum sw_dtype format;
+    enum sw_dtype format; /* f32, f16 or bf16 */
     int slots, n_kv_heads, head_dim;
     int64_t context;
     void *data;
 };
-cudaError_t sw_gpu_kv_store(const struct sw_gpu_kv *kv, const struct sw_gpu_span *spans,
-                            int n_spans, int64_t n_rows, const float *k, const float *v, int64_t ld,
-                            int64_t head, cudaStream_t stream);
+/* KV head h of row r at k + r * ld + h * head (v alike). */
+cudaError_t sw_gpu_kv_store(const struct sw_gpu_kv *kv, const struct sw_gpu_batch *batch,
+                            const float *k, const float *v, int64_t ld, int64_t head,
+                            cudaStream_t stream);
+/* The first n positions, in whole blocks. */
 cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t n,
                            cudaStream_t stream);
+
+/*
+ * Attention. Spans of at most SW_GPU_FEW_QUERIES rows split the context over blocks, in parts that
+ * depend on the cache's size only, and join them in order (attend_few.cu); longer ones go in tiles
+ * that share the keys they read (flash attention: Dao et al.; attend_many.cu). Queries, scores and
+ * sums are f32. head_dim is at most SW_GPU_HEAD_DIM.
+ */
+#define SW_GPU_FEW_QUERIES 4
+#define SW_GPU_HEAD_DIM 256
 struct sw_gpu_attention {
-    int n_heads;
+    int n_heads; /* a multiple of n_kv_heads */
     float scale;
     int64_t window;      /* 0: none */
     const float *slopes; /* (n_heads) or NULL */
@@ -149,14 +175,12 @@ struct sw_gpu_attention {
     int64_t q_ld, q_head;
     float *out; /* (rows, n_heads * head_dim), out_ld apart */
     int64_t out_ld;
-    int64_t longest; /* most keys that any row of the batch sees: sizes the split */
 };
-/* Bytes of `work` for a batch of so many rows. */
+/* Bytes of `work` for n_rows rows of short spans; with fewer they go in several launches, with less
+ * than one row's sw_gpu_attend fails (cudaErrorInvalidValue). */
 size_t sw_gpu_attend_work(const struct sw_gpu_kv *kv, int n_heads, int64_t n_rows);
-/* Decode rows split the context over blocks and join the parts in order; many rows of one span
- * share the keys they read (flash attention: Dao et al.). */
 cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_kv *kv,
-                          const struct sw_gpu_span *spans, int n_spans, int64_t n_rows, void *work,
+                          const struct sw_gpu_batch *batch, void *work, size_t work_bytes,
                           cudaStream_t stream);
 
 /* For probe and bench: reads `bytes` of memory once. out: 1 float. measure.cu */

@@ -141,7 +141,5 @@ struct sw_cpu_options {
 /* Scratch bytes sw_backend_cpu_open will take for these options (counted by the planner). */
 size_t sw_backend_cpu_scratch(const struct sw_cpu_options *options);
 enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct sw_backend **out);
-/* The backend of GPU `device`; SW_EDEVICE in a build without one. */
-enum sw_status sw_backend_cuda_open(int device, struct sw_backend **out);
 
 #endif

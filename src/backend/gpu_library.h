@@ -1,7 +1,7 @@
 /*
- * The GPU side is a shared object of our own (libspillway_cuda.so: kernels, CUDA runtime, cuBLAS,
- * NCCL), opened when a GPU is wanted, so that the program starts on nodes without driver or toolkit
- * and a run on CPUs does not pay for loading it. Tests open libspillway_simgpu.so instead, the same
+ * The GPU side is a shared object of our own (libspillway_cuda.so: kernels, CUDA runtime, cuBLAS),
+ * opened when a GPU is wanted, so that the program starts on nodes without driver or toolkit and a
+ * run on CPUs does not pay for loading it. Tests open libspillway_simgpu.so instead, the same
  * sources on a simulated GPU (SPILLWAY_GPU_LIBRARY names another file).
  *
  * The object calls back into the program (sw_fail, sw_log, …), which exports its symbols.
@@ -19,9 +19,9 @@
 /* A GPU as the driver tells it. */
 struct sw_gpu_info {
     char name[SW_GPU_NAME_MAX];
-    char bus_id[32]; /* PCI: tells whether two ranks were given the same one */
-    uint64_t free, total;
-    int major, minor; /* compute capability */
+    char bus_id[32];      /* PCI: tells whether two ranks were given the same one */
+    uint64_t free, total; /* bytes */
+    int major, minor;     /* compute capability: 7.5 is Turing */
 };
 
 struct sw_gpu_options {
@@ -29,23 +29,31 @@ struct sw_gpu_options {
     int64_t max_rows; /* most rows a call will have, … */
     int64_t max_cols; /* … most in-features, … */
     int64_t max_out;  /* … and most out-features of a matrix: they size the workspace */
-    uint64_t memory;  /* all of alloc together may take at most so much; UINT64_MAX: what is free */
+    /* All of alloc together may take at most so much, the workspace not counted. 0 or UINT64_MAX:
+     * what is free. */
+    uint64_t memory;
 };
 
-/* What a look at a GPU measures, in well under a second. */
+/* What a look at a GPU measures, in well under a second. 0: could not be measured. */
 struct sw_gpu_speeds {
     double bandwidth; /* bytes/s, reading its own memory */
     double flops;     /* in a product of many rows, f16 */
     double to_device; /* bytes/s from pinned host memory */
 };
 
-/* What streaming host layers through the GPU takes besides sw_backend_ops. NULL members: none. */
+/*
+ * What streaming host layers through the GPU takes besides sw_backend_ops. All members are there.
+ * As with the backend's own, a failure stays: every later call fails with it, too.
+ */
 struct sw_gpu_ops {
-    /* Makes host memory fit for copies that overlap computing; and the reverse. */
+    /* Makes host memory fit for copies that overlap computing; and the reverse. A failed pin
+     * leaves the backend sound: such memory is copied, only slower. */
     enum sw_status (*pin)(struct sw_backend *b, void *host, size_t bytes);
     void (*unpin)(struct sw_backend *b, void *host);
-    /* Copies to the device beside what is computed, on a stream of its own, after all earlier uses
-     * of `buffer` (0 or 1) are over. */
+    /*
+     * Copies to the device beside what is computed, on a stream of its own, after all earlier uses
+     * of `buffer` (0 or 1) are over. `src` stays as it is until a sync() after fetched(buffer).
+     */
     enum sw_status (*fetch)(struct sw_backend *b, int buffer, void *d_dst, const void *src,
                             size_t bytes);
     /* What is enqueued from here on finds buffer's fetches done; … */
@@ -54,30 +62,44 @@ struct sw_gpu_ops {
     enum sw_status (*used)(struct sw_backend *b, int buffer);
     /* A matrix that the CPU backend packed, in device memory, becomes one of this backend's. */
     enum sw_status (*unpack)(struct sw_backend *b, const void *d_packed, struct sw_matrix *m);
-    /* SW_EDEVICE, naming `where`, when a value of the rows is not finite. */
+    /* SW_EDEVICE, naming `where`, when a value of the rows is not finite. Waits like sync(). */
     enum sw_status (*check_finite)(struct sw_backend *b, const float *d_x, int64_t ld, int64_t n,
                                    int64_t dim, const char *where);
+    /* n rows of `bytes` each between dense host memory and rows ld_bytes apart: one copy instead
+     * of n. The host's rows may be reused when it returns. */
+    enum sw_status (*upload_rows)(struct sw_backend *b, void *d_dst, size_t ld_bytes,
+                                  const void *src, size_t bytes, int64_t n);
+    enum sw_status (*download_rows)(struct sw_backend *b, void *dst, const void *d_src,
+                                    size_t ld_bytes, size_t bytes, int64_t n);
+    /* Bytes that alloc has given out and that were not freed: what options.memory limits. */
+    uint64_t (*allocated)(const struct sw_backend *b);
 };
 
 struct sw_gpu_library {
-    const char *source_id; /* sw_source_id of the sources it was built from; must be ours */
-    const char *what;      /* "CUDA 13.0, cuBLAS 13.0, NCCL 2.28.9": for --version */
+    /* sw_source_id of the sources it was built from: must be ours. Looked at before all else. */
+    const char *(*source_id)(void);
+    const char *what; /* "CUDA 13.0, cuBLAS 13.1" */
     /* *n devices, at most cap written. No GPU or no driver: SW_OK and 0. */
     enum sw_status (*devices)(struct sw_gpu_info *out, int cap, int *n);
     enum sw_status (*open)(const struct sw_gpu_options *options, struct sw_backend **out);
-    /* Bytes of device memory that open takes for workspace (the planner counts them). */
+    /* Bytes of device memory that open takes for workspace: sw_gpu_workspace_bytes, which the
+     * planner counts. */
     uint64_t (*workspace)(const struct sw_gpu_options *options);
     const struct sw_gpu_ops *ops;
+    /* May be called beside a backend that is open on the device; takes no memory from it for long.
+     */
     enum sw_status (*measure)(int device, struct sw_gpu_speeds *out);
 };
 
-/* The symbol the object exports. */
+/* The symbol the object exports: a const struct sw_gpu_library. */
 #define SW_GPU_LIBRARY_SYMBOL "sw_gpu_library"
 
 /*
  * The library, loaded at the first call; NULL when there is none, with the reason in *why (never
  * NULL; not an error: this node has no GPU to use). Looks at SPILLWAY_GPU_LIBRARY, then beside the
- * program and in ../lib. A library of another build is SW_EDEVICE by way of *status.
+ * program and in ../lib. *status is SW_EDEVICE, and the error slot filled, when there is one that
+ * cannot be used: of another build, or the file that SPILLWAY_GPU_LIBRARY names and that is not
+ * one. `why` and `status` may be NULL. Any thread may call it.
  */
 const struct sw_gpu_library *sw_gpu_library_load(const char **why, enum sw_status *status);
 

@@ -1,5 +1,5 @@
-# Writes OUT, a C file with sw_version and sw_source_id. Run at build time: cmake -DROOT=… -DOUT=… -DVERSION=… -P
-file(GLOB_RECURSE sources RELATIVE ${ROOT} ${ROOT}/src/*.[ch] ${ROOT}/kernels/*.[ch])
+# Writes OUT, a C file with sw_version, sw_source_id and sw_built_in. Run at build time: cmake -DROOT=… -DOUT=… -DVERSION=… -DBUILT_IN=… -P
+file(GLOB_RECURSE sources RELATIVE ${ROOT} ${ROOT}/src/*.[ch] ${ROOT}/kernels/*.[ch] ${ROOT}/kernels/*.cu ${ROOT}/kernels/*.cuh)
 list(SORT sources)
 set(all "")
 foreach(source ${sources})
@@ -16,5 +16,9 @@ const char *sw_version(void)
 const char *sw_source_id(void)
 {
     return \"${id}\";
+}
+const char *sw_built_in(void)
+{
+    return \"${BUILT_IN}\";
 }
 ")

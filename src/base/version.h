@@ -6,5 +6,7 @@
 const char *sw_version(void);
 /* Twelve digits of a hash over all sources, whoever compiled them and where. */
 const char *sw_source_id(void);
+/* What was built besides the CPU's part: "mpi cuda". */
+const char *sw_built_in(void);
 
 #endif

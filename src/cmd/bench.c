@@ -173,23 +173,29 @@ static enum sw_status measure(struct bench *b, int round, struct reading *readin
     return status;
 }
 
+/* Limits are those of this rank's cores, so they are held against a model that it runs alone. */
+static bool alone(const struct bench *b)
+{
+    const struct sw_session *s = b->s;
+    return s->transport->size == 1 && !s->gpu && s->slices[0].count == s->model->dims.n_layers;
+}
+
 static enum sw_status round_of(struct bench *b, int round)
 {
     struct sw_session *s = b->s;
     struct reading reading = {0};
-    /* Limits are this rank's, so they are held against a model that this rank runs alone. */
-    if (s->transport->size > 1 || s->slices[0].count < s->model->dims.n_layers)
+    if (!alone(b))
         return measure(b, round, &reading);
-    reading.backend = s->backend;
-    SW_TRY(sw_cpu_buffer_open(s->backend, READ_BYTES, &reading.buffer));
-    sw_cpu_read_once(s->backend, &reading.buffer);
+    reading.backend = s->cpu;
+    SW_TRY(sw_cpu_buffer_open(s->cpu, READ_BYTES, &reading.buffer));
+    sw_cpu_read_once(s->cpu, &reading.buffer);
     const enum sw_status status = measure(b, round, &reading);
     if (status == SW_OK && reading.seconds <= 0) /* too few tokens */
         read_some(&reading);
-    sw_cpu_buffer_close(s->backend, &reading.buffer);
+    sw_cpu_buffer_close(s->cpu, &reading.buffer);
     SW_TRY(status);
     const double bandwidth = reading.bytes / reading.seconds;
-    const double peak = sw_cpu_measure_peak(s->backend, s->params.weights, PEAK_SECONDS);
+    const double peak = sw_cpu_measure_peak(s->cpu, s->params.weights, PEAK_SECONDS);
     b->figures[BANDWIDTH][round] = bandwidth;
     b->figures[PEAK][round] = peak;
     b->figures[DECODE_SHARE][round] = b->figures[DECODE_RATE][round] * b->token_bytes / bandwidth;
@@ -201,19 +207,17 @@ static enum sw_status round_of(struct bench *b, int round)
 static enum sw_status report_json(const struct bench *b)
 {
     const struct sw_session *s = b->s;
-    const bool alone = s->transport->size == 1;
-    json_t *root =
-        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
-                  s->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name,
-                  "threads", s->backend ? sw_cpu_backend_threads(s->backend) : 0, "sequences",
-                  b->sequences, "prompt_tokens", b->prompt, "generated_tokens", b->generate,
-                  "rounds", b->rounds, "prompt_tokens_per_s", median(b, PROMPT_RATE),
-                  "tokens_per_s", median(b, DECODE_RATE), "bytes_per_token", b->token_bytes,
-                  "prompt_flops", b->prompt_flops * median(b, PROMPT_RATE) / b->prompt, "load_s",
-                  s->load_s, "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
-    if (root && s->backend)
-        json_object_set_new(root, "isa", json_string(sw_isa_name(sw_cpu_backend_isa(s->backend))));
-    if (root && alone) {
+    json_t *root = json_pack(
+        "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
+        s->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name, "threads",
+        s->cpu ? sw_cpu_backend_threads(s->cpu) : 0, "sequences", b->sequences, "prompt_tokens",
+        b->prompt, "generated_tokens", b->generate, "rounds", b->rounds, "prompt_tokens_per_s",
+        median(b, PROMPT_RATE), "tokens_per_s", median(b, DECODE_RATE), "bytes_per_token",
+        b->token_bytes, "prompt_flops", b->prompt_flops * median(b, PROMPT_RATE) / b->prompt,
+        "load_s", s->load_s, "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
+    if (root && s->cpu)
+        json_object_set_new(root, "isa", json_string(sw_isa_name(sw_cpu_backend_isa(s->cpu))));
+    if (root && alone(b)) {
         json_object_set_new(root, "read_bandwidth", json_real(median(b, BANDWIDTH)));
         json_object_set_new(root, "decode_share", json_real(median(b, DECODE_SHARE)));
         json_object_set_new(root, "peak_flops", json_real(median(b, PEAK)));
@@ -229,16 +233,18 @@ static enum sw_status report_text(const struct bench *b)
     printf("%s, %s weights, %d ranks, %d threads on rank 0 (%s), %d sequences; medians of %d "
            "rounds\n",
            s->call->arguments[0], sw_dtype_info(s->params.weights)->name, s->transport->size,
-           s->backend ? sw_cpu_backend_threads(s->backend) : 0,
-           s->backend ? sw_isa_name(sw_cpu_backend_isa(s->backend)) : "no layers", b->sequences,
-           b->rounds);
+           s->cpu ? sw_cpu_backend_threads(s->cpu) : 0,
+           s->cpu   ? sw_isa_name(sw_cpu_backend_isa(s->cpu))
+           : s->gpu ? s->gpu->ops->name
+                    : "no layers",
+           b->sequences, b->rounds);
     printf("  prompt %5d tokens   %10.4g tokens/s", b->prompt, prompt);
-    if (s->transport->size == 1)
+    if (alone(b))
         printf("   %6.1f GFLOP/s, %3.0f%% of the %.0f that registers alone reach",
                b->prompt_flops * prompt / b->prompt / 1e9, 100 * median(b, PROMPT_SHARE),
                median(b, PEAK) / 1e9);
     printf("\n  decode %5d tokens   %10.4g tokens/s", b->generate, decode);
-    if (s->transport->size == 1)
+    if (alone(b))
         printf("   %6.1f GB/s, %3.0f%% of the %.1f that memory gives",
                decode * b->token_bytes / 1e9, 100 * median(b, DECODE_SHARE),
                median(b, BANDWIDTH) / 1e9);

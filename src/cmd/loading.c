@@ -1,5 +1,6 @@
 /* Owns loading with something to look at: a bar on rank 0 that counts all ranks' bytes. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "cmd/session.h"
 #include "engine/wire.h"
@@ -16,6 +17,7 @@ struct loading {
     uint64_t *done, *total; /* (ranks), rank 0 */
     double reported;
     int n_loading; /* other ranks not done yet */
+    bool is_short; /* rank 0: some rank has not got the memory of its slice */
 };
 
 static uint64_t bytes_of(const struct sw_session *s, int rank)
@@ -61,13 +63,14 @@ static enum sw_status take(struct loading *l)
     l->done[m.source] = body.bytes;
     if (body.finished)
         l->n_loading--;
+    l->is_short = l->is_short || body.is_short;
     return SW_OK;
 }
 
-static enum sw_status tell(struct loading *l, uint64_t bytes, bool finished)
+static enum sw_status tell(struct loading *l, uint64_t bytes, bool finished, bool is_short)
 {
     struct sw_message m = {.kind = SW_MSG_LOAD};
-    const struct sw_load_body body = {bytes, finished};
+    const struct sw_load_body body = {bytes, finished, is_short};
     memcpy(m.body, &body, sizeof body);
     return sw_transport_send(l->s->transport, 0, &m, NULL, 0);
 }
@@ -83,7 +86,7 @@ static enum sw_status progress(void *context, uint64_t bytes)
         return SW_OK;
     l->reported = now;
     if (t->rank != 0)
-        return tell(l, bytes, false);
+        return tell(l, bytes, false, false);
     l->done[0] = bytes;
     for (;;) {
         SW_TRY(sw_transport_poll(t, SW_ANY_RANK, &ready));
@@ -95,32 +98,68 @@ static enum sw_status progress(void *context, uint64_t bytes)
     return SW_OK;
 }
 
-static enum sw_status load(struct loading *l)
+static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
 {
     struct sw_session *s = l->s;
-    struct sw_transport *t = s->transport;
     struct sw_loader loader = {.tensors = s->reader ? &s->tensors : NULL,
                                .reader = s->reader,
                                .progress = progress,
                                .context = l};
+    SW_TRY(sw_session_backends(s));
     const struct sw_engine_options options = {.model = s->model,
-                                              .backend = s->backend,
-                                              .transport = t,
+                                              .cpu = s->cpu,
+                                              .gpu = s->gpu,
+                                              .gpu_ops = s->gpu ? s->gpu_library->ops : NULL,
+                                              .transport = s->transport,
                                               .params = s->params,
                                               .slices = s->slices,
                                               .vocab_limit = s->vocab_limit};
-    SW_TRY(sw_engine_open(&options, &loader, &s->engine));
-    if (t->rank != 0)
-        return tell(l, loader.bytes, true);
-    l->done[0] = loader.bytes;
-    while (l->n_loading > 0) {
-        SW_TRY(take(l));
-        show(l);
-    }
+    const enum sw_status status = sw_engine_open(&options, &loader, &s->engine);
+    *bytes = loader.bytes;
+    return status;
+}
+
+/* Rank 0's word, once all have come to an end, on whether any was short. */
+static enum sw_status hear_all(struct loading *l, bool *is_short)
+{
+    char word = l->is_short ? 's' : 'g';
+    void *bytes = &word;
+    size_t n = 1;
+    SW_TRY(sw_transport_broadcast(l->s->transport, 0, &bytes, &n));
+    *is_short = n == 1 && *(const char *)bytes == 's';
+    if (bytes != &word)
+        free(bytes);
     return SW_OK;
 }
 
-enum sw_status sw_session_load(struct sw_session *s)
+static enum sw_status load(struct loading *l, bool *is_short)
+{
+    struct sw_transport *t = l->s->transport;
+    uint64_t bytes = 0;
+    const enum sw_status status = open_engine(l, &bytes);
+    const bool mine = is_short && status == SW_ENOMEM;
+    if (status != SW_OK && !mine)
+        return status;
+    if (mine) {
+        char name[SW_HOST_MAX + 32];
+        sw_log(SW_LOG_WARN, "%s: %s", sw_transport_name(t, t->rank, name, sizeof name),
+               sw_error_message());
+        sw_error_clear();
+    }
+    if (t->rank != 0) {
+        SW_TRY(tell(l, bytes, true, mine));
+    } else {
+        l->done[0] = bytes;
+        l->is_short = l->is_short || mine;
+    }
+    while (t->rank == 0 && l->n_loading > 0) {
+        SW_TRY(take(l));
+        show(l);
+    }
+    return is_short ? hear_all(l, is_short) : SW_OK;
+}
+
+enum sw_status sw_session_load(struct sw_session *s, bool *is_short)
 {
     const size_t size = (size_t)s->transport->size;
     struct loading l = {.s = s, .n_loading = s->transport->size - 1};
@@ -137,7 +176,7 @@ enum sw_status sw_session_load(struct sw_session *s)
     sw_progress_begin(&l.bar, s->reader ? "loading" : "making up weights", total,
                       s->call->options.quiet || s->transport->rank != 0);
     const double start = sw_clock();
-    const enum sw_status status = load(&l);
+    const enum sw_status status = load(&l, is_short);
     s->load_s = sw_clock() - start;
     if (s->transport->rank == 0)
         sw_progress_end(&l.bar, total);

@@ -117,13 +117,21 @@ static double rate(int n, double seconds)
 /* What each rank was to take, and took. */
 static void say_memory(const struct sw_session *s)
 {
-    char planned[16], peak[16], name[SW_HOST_MAX + 32];
-    for (int r = 0; r < s->plan.n_ranks; r++)
-        sw_log(s->transport->size > 1 ? SW_LOG_INFO : SW_LOG_DEBUG,
-               "%s: planned %s of host memory, took %s at most",
-               sw_transport_name(s->transport, r, name, sizeof name),
-               sw_size_format(s->plan.stages[r].host.total, planned, sizeof planned),
-               sw_size_format(s->peaks[r], peak, sizeof peak));
+    char planned[16], peak[16], context[16], name[SW_HOST_MAX + 32];
+    for (int r = 0; r < s->plan.n_ranks; r++) {
+        const struct sw_stage *stage = &s->plan.stages[r];
+        const bool gpu = stage->gpu.total > 0;
+        const enum sw_log_level level = s->transport->size > 1 || gpu ? SW_LOG_INFO : SW_LOG_DEBUG;
+        sw_transport_name(s->transport, r, name, sizeof name);
+        sw_log(level, "%s: planned %s of host memory, took %s at most", name,
+               sw_size_format(stage->host.total, planned, sizeof planned),
+               sw_size_format(s->peaks[r].host, peak, sizeof peak));
+        if (gpu)
+            sw_log(level, "%s: planned %s of GPU memory and %s for the driver's own, took %s", name,
+                   sw_size_format(stage->gpu.total - stage->gpu.context, planned, sizeof planned),
+                   sw_size_format(stage->gpu.context, context, sizeof context),
+                   sw_size_format(s->peaks[r].gpu, peak, sizeof peak));
+    }
 }
 
 static enum sw_status report(struct output *out, const struct sw_generate *g)

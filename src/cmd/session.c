@@ -87,39 +87,36 @@ struct agreement {
     int vocab_limit;
 };
 
-/* The best instruction set that all ranks have, or the one asked for: bits must not depend on who
- * holds a layer. */
-static enum sw_status choose_isa(const struct sw_session *s, enum sw_isa *isa)
+/* "30.1 GiB", or "21.9 GiB on the GPU (8 of 11 layers, 2 streamed), 3.1 GiB in host memory" */
+static const char *stage_text(const struct sw_stage *stage, char *out, size_t cap)
 {
-    enum sw_isa asked;
-    SW_TRY(sw_isa_by_name(s->call->options.isa, &asked));
-    *isa = sw_cpu_isa();
-    for (int r = 0; r < s->probe.n_ranks; r++)
-        if ((enum sw_isa)s->probe.ranks[r].isa < *isa)
-            *isa = (enum sw_isa)s->probe.ranks[r].isa;
-    if (s->call->options.isa && asked > *isa)
-        return sw_fail(SW_EUSAGE, "--isa %s: the ranks' processors have %s at best",
-                       s->call->options.isa, sw_isa_name(*isa));
-    if (s->call->options.isa)
-        *isa = asked;
-    return SW_OK;
+    char gpu[16], host[16], streamed[32] = "";
+    sw_size_format(stage->gpu.total, gpu, sizeof gpu);
+    sw_size_format(stage->host.total, host, sizeof host);
+    if (stage->n_streamed > 0)
+        snprintf(streamed, sizeof streamed, ", %d streamed", stage->n_streamed);
+    if (stage->gpu.total > 0)
+        snprintf(out, cap, "%s on the GPU (%d of %d layers%s%s), %s in host memory", gpu,
+                 stage->n_gpu, stage->count, streamed,
+                 stage->stream_prompt ? ", all for prompts" : "", host);
+    else
+        snprintf(out, cap, "%s", host);
+    return out;
 }
 
 static void say_plan(const struct sw_session *s)
 {
-    char bytes[16], name[SW_HOST_MAX + 32];
+    char text[160], name[SW_HOST_MAX + 32];
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_stage *stage = &s->plan.stages[r];
         sw_transport_name(s->transport, r, name, sizeof name);
-        /* The probe of this build sees no GPU, and the plan was told to leave the disk alone. */
-        assert(stage->n_host == stage->count);
+        assert(stage->n_disk == 0); /* the plan was told to leave the disk alone */
         if (s->transport->size > 1 && stage->count == 0)
             sw_log(SW_LOG_INFO, "%s: no layers", name);
-        else if (s->transport->size > 1)
+        else if (s->transport->size > 1 || stage->gpu.total > 0)
             sw_log(SW_LOG_INFO, "%s: layers %d-%d%s%s, %s", name, stage->first,
                    stage->first + stage->count - 1, stage->embed ? ", embedding" : "",
-                   stage->head ? ", head" : "",
-                   sw_size_format(stage->host.total, bytes, sizeof bytes));
+                   stage->head ? ", head" : "", stage_text(stage, text, sizeof text));
     }
 }
 
@@ -159,6 +156,20 @@ static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
     return fit(s);
 }
 
+static struct sw_engine_slice slice_of(const struct sw_session *s, const struct sw_stage *stage)
+{
+    const uint64_t apart = stage->gpu.context + s->footprint.gpu_workspace_bytes;
+    return (struct sw_engine_slice){.first = stage->first,
+                                    .count = stage->count,
+                                    .tiers = {.n_gpu = stage->n_gpu,
+                                              .n_streamed = stage->n_streamed,
+                                              .stream_rows = stage->stream_rows,
+                                              .embed_on_gpu = stage->embed_on_gpu,
+                                              .head_on_gpu = stage->head_on_gpu},
+                                    .gpu_memory =
+                                        stage->gpu.total > 0 ? stage->gpu.total - apart : 0};
+}
+
 static enum sw_status make_plan(struct sw_session *s, int positions, int *slices)
 {
     int slots = s->call->options.slots > 0 || s->wish.slots == 0 ? 1 : s->wish.slots;
@@ -174,11 +185,12 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     SW_TRY(status);
     sw_error_clear();
     say_plan(s);
+    free(s->slices);
     s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
     if (!s->slices)
         return sw_fail(SW_ENOMEM, "no memory for the plan");
     for (int r = 0; r < s->transport->size && r < s->plan.n_ranks; r++)
-        s->slices[r] = (struct sw_engine_slice){s->plan.stages[r].first, s->plan.stages[r].count};
+        s->slices[r] = slice_of(s, &s->plan.stages[r]);
     return SW_OK;
 }
 
@@ -222,6 +234,7 @@ static enum sw_status agree(struct sw_session *s, int positions)
                        "the ranks do not run the same program; start the same everywhere");
     memcpy(&mine, a, sizeof mine);
     if (t->rank != 0) {
+        free(s->slices);
         s->slices = b;
         free(a);
     }
@@ -246,34 +259,6 @@ static struct sw_probe_options look(const struct sw_session *s)
                                      .path = s->reader ? s->call->arguments[0] : NULL};
 }
 
-/* The cores to compute on: this rank's own share, or, while stages take turns, all it may use. */
-static enum sw_status open_backend(struct sw_session *s)
-{
-    const int rank = s->transport->rank, asked = s->call->options.threads;
-    struct sw_strbuf list = {0};
-    enum sw_isa isa;
-    int *cores, n;
-    SW_TRY(choose_isa(s, &isa));
-    SW_TRY(sw_probe_cores(&s->probe, rank, asked == 0, &cores, &n));
-    if (asked > n) {
-        free(cores);
-        SW_TRY(sw_probe_cores(&s->probe, rank, true, &cores, &n));
-    }
-    for (int i = 0; i < n; i++)
-        sw_strbuf_printf(&list, i ? ",%d" : "%d", cores[i]);
-    free(cores);
-    const int rows = s->params.rows > SW_LOGIT_ROWS ? s->params.rows : SW_LOGIT_ROWS;
-    const struct sw_cpu_options cpu = {.threads = asked,
-                                       .cores = list.text,
-                                       .isa = sw_isa_name(isa),
-                                       .max_rows = rows,
-                                       .max_cols = sw_model_max_cols(s->model)};
-    const enum sw_status status = list.failed ? sw_fail(SW_ENOMEM, "no memory for a list of cores")
-                                              : sw_backend_cpu_open(&cpu, &s->backend);
-    sw_strbuf_free(&list);
-    return status;
-}
-
 /* Rank 0 says whether there is anything to do. */
 static enum sw_status announce(struct sw_session *s, bool skip)
 {
@@ -292,36 +277,60 @@ enum sw_status sw_session_skip(struct sw_session *s)
     return announce(s, true);
 }
 
-enum sw_status sw_session_start(struct sw_session *s, int positions)
+/* Looks around, plans and loads, once; *is_short as in sw_session_load. */
+static enum sw_status set_up(struct sw_session *s, int positions, bool *is_short)
 {
     const struct sw_probe_options probe = look(s);
-    SW_TRY(announce(s, false));
-    if (s->skipped)
-        return SW_OK;
     SW_TRY(sw_probe_run(s->transport, &probe, &s->probe));
     s->probed = true;
     if (s->probe.problems[0])
         return sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(s->probe.problems, "\n"),
                        s->probe.problems);
     SW_TRY(agree(s, positions));
-    if (s->slices[s->transport->rank].count > 0)
-        SW_TRY(open_backend(s));
-    SW_TRY(sw_session_load(s));
+    return sw_session_load(s, is_short);
+}
+
+/* What set_up made. */
+static void take_down(struct sw_session *s)
+{
+    sw_engine_close(s->engine);
+    s->engine = NULL;
+    sw_session_backends_close(s);
+    if (s->probed)
+        sw_probe_free(&s->probe);
+    s->probed = false;
+}
+
+enum sw_status sw_session_start(struct sw_session *s, int positions)
+{
+    bool is_short = false;
+    SW_TRY(announce(s, false));
+    if (s->skipped)
+        return SW_OK;
+    SW_TRY(set_up(s, positions, &is_short));
+    if (is_short) { /* somebody took memory since it was counted: once more, with what is left */
+        take_down(s);
+        if (sw_session_leads(s))
+            sw_log(SW_LOG_WARN, "planning again with the memory that is free now");
+        SW_TRY(set_up(s, positions, NULL));
+    }
     const char *timeline = s->call->options.timeline;
     return timeline && sw_session_leads(s) ? sw_engine_record(s->engine, timeline) : SW_OK;
 }
 
-static uint64_t peak_bytes(void)
+static struct sw_peak peak_of(const struct sw_session *s)
 {
     struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0;
+    return (struct sw_peak){
+        .host = getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0,
+        .gpu = s->gpu ? s->gpu_workspace + sw_engine_gpu_bytes(s->engine) : 0};
 }
 
 enum sw_status sw_session_stop(struct sw_session *s)
 {
     struct sw_transport *t = s->transport;
     const size_t size = (size_t)t->size;
-    const uint64_t mine = peak_bytes();
+    const struct sw_peak mine = peak_of(s);
     void **blocks = calloc(size, sizeof *blocks);
     size_t *lengths = calloc(size, sizeof *lengths);
     s->peaks = calloc(size, sizeof *s->peaks);
@@ -360,12 +369,8 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
         status = sw_output_flush();
     if (s->transport)
         status = sw_transport_finish(s->transport, status);
-    sw_engine_close(s->engine);
-    if (s->backend)
-        s->backend->ops->close(s->backend);
+    take_down(s);
     sw_plan_free(&s->plan);
-    if (s->probed)
-        sw_probe_free(&s->probe);
     sw_footprint_free(&s->footprint);
     free(s->slices);
     free(s->peaks);
@@ -400,13 +405,16 @@ json_t *sw_session_ranks(const struct sw_session *s)
     json_t *ranks = json_array();
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_stage *stage = &s->plan.stages[r];
+        const struct sw_peak peak = s->peaks ? s->peaks[r] : (struct sw_peak){0};
         json_array_append_new(
-            ranks, json_pack("{s:i, s:s, s:i, s:i, s:{s:I, s:I, s:I}, s:I, s:f}", "rank", r, "host",
-                             s->transport->ranks[r].host, "first", stage->first, "count",
-                             stage->count, "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
-                             (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
-                             "peak_host_bytes", s->peaks ? (json_int_t)s->peaks[r] : (json_int_t)0,
-                             "busy", sw_times_busy(&start, &times[r])));
+            ranks,
+            json_pack("{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i}, s:{s:I, s:I, s:I}, s:I, s:I, s:f}",
+                      "rank", r, "host", s->transport->ranks[r].host, "first", stage->first,
+                      "count", stage->count, "layers", "gpu", stage->n_gpu, "host", stage->n_host,
+                      "streamed", stage->n_streamed, "bytes", "gpu", (json_int_t)stage->gpu.total,
+                      "host", (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
+                      "peak_host_bytes", (json_int_t)peak.host, "peak_gpu_bytes",
+                      (json_int_t)peak.gpu, "busy", sw_times_busy(&start, &times[r])));
     }
     return ranks;
 }

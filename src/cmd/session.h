@@ -5,6 +5,7 @@
 #ifndef SW_CMD_SESSION_H
 #define SW_CMD_SESSION_H
 
+#include "backend/gpu_library.h"
 #include "cmd/options.h"
 #include "engine/engine.h"
 #include "format/reader.h"
@@ -23,6 +24,11 @@ struct sw_session_wish {
     int slots;   /* this many, or as many as fit; 0: one */
 };
 
+/* What a process took at most; of a GPU what it allocated there, without the driver's own. */
+struct sw_peak {
+    uint64_t host, gpu;
+};
+
 struct sw_session {
     struct sw_call *call;
     struct sw_transport *transport;
@@ -30,7 +36,9 @@ struct sw_session {
     struct sw_tensors tensors; /* empty with --weights-from random */
     struct sw_reader *reader;
     struct sw_tokenizer *tokenizer; /* rank 0, after sw_session_tokenizer; else NULL */
-    struct sw_backend *backend;
+    struct sw_backend *cpu, *gpu;   /* NULL: this rank's slice needs none */
+    const struct sw_gpu_library *gpu_library;
+    uint64_t gpu_workspace; /* that the open GPU backend took for itself */
     struct sw_engine *engine;
     struct sw_footprint_params params;
     struct sw_engine_slice *slices; /* (transport->size) */
@@ -44,7 +52,7 @@ struct sw_session {
     struct sw_plan_options plan_options;
     struct sw_plan plan;
     double load_s;
-    uint64_t *peaks; /* (transport->size) bytes of host memory each process took at most */
+    struct sw_peak *peaks; /* (transport->size) */
 };
 
 /*
@@ -99,7 +107,15 @@ enum sw_status sw_params_footprint(void *model, const struct sw_footprint_params
  */
 const volatile sig_atomic_t *sw_stop_catch(void);
 
-/* loading.c: loads this rank's slice; rank 0 shows a bar over all ranks and waits for them. */
-enum sw_status sw_session_load(struct sw_session *session);
+/* backends.c: opens what this rank's slice needs. SW_ENOMEM: it is not there any more. */
+enum sw_status sw_session_backends(struct sw_session *session);
+void sw_session_backends_close(struct sw_session *session);
+
+/*
+ * loading.c: opens the backends and loads this rank's slice; rank 0 shows a bar over all ranks and
+ * waits for them. With *is_short given, memory that turns out not to be there is no failure: it
+ * tells every rank, when all have come to an end.
+ */
+enum sw_status sw_session_load(struct sw_session *session, bool *is_short);
 
 #endif

@@ -9,10 +9,13 @@
 /* Shorthands of one call. */
 struct block {
     struct sw_stage_run *s;
+    const struct sw_side *side;
     struct sw_backend *b;
     const struct sw_model *model;
     const struct sw_dims *d;
     const struct sw_weights *w;
+    const struct sw_kv *kv;
+    struct sw_ferry *ferry; /* NULL: matrices are as the backend wants them */
     const struct sw_batch *batch;
     int64_t ld; /* of the hidden buffers */
     int kind;   /* set of enum sw_layer_kind */
@@ -24,6 +27,17 @@ static void norm(const struct block *k, enum sw_weight id, const float *d_x, flo
                     k->d->hidden, k->w->d_vector[id], k->w->d_vector[id + 1], d_y, k->ld);
 }
 
+/* y (n, m->rows) = x · Wᵀ + bias, or y += that. */
+static enum sw_status product(const struct block *k, const struct sw_matrix *m, const float *d_bias,
+                              const float *d_x, int64_t ld_x, int n, float *d_y, int64_t ld_y,
+                              bool add)
+{
+    if (k->ferry)
+        SW_TRY(sw_ferry_unpack(k->ferry, &m));
+    k->b->ops->matmul(k->b, m, d_bias, d_x, ld_x, n, d_y, ld_y, add);
+    return SW_OK;
+}
+
 /* Qwen3: RMS norm of each head's vector, before rope. Heads of a row are neighbours there. */
 static void head_norm(const struct block *k, enum sw_weight id, int64_t at, int n_heads)
 {
@@ -31,73 +45,75 @@ static void head_norm(const struct block *k, enum sw_weight id, int64_t at, int 
     if (!d_weight)
         return;
     for (int r = 0; r < k->batch->n_rows; r++) {
-        float *d_heads = k->s->d_qkv + r * k->s->qkv.width + at;
+        float *d_heads = k->side->d_qkv + r * k->s->qkv.width + at;
         k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_heads, k->d->head_dim, n_heads,
                         k->d->head_dim, d_weight, NULL, d_heads, k->d->head_dim);
     }
 }
 
 /* x += attention(h) */
-static void attention(const struct block *k, int index, const float *d_h)
+static enum sw_status attention(const struct block *k, const float *d_h)
 {
-    struct sw_stage_run *s = k->s;
+    const struct sw_side *side = k->side;
     const struct sw_dims *d = k->d;
-    const struct sw_qkv_layout *at = &s->qkv;
+    const struct sw_qkv_layout *at = &k->s->qkv;
     const struct sw_backend_ops *ops = k->b->ops;
     const struct sw_span *spans = k->batch->spans;
-    const int n_spans = k->batch->n_spans;
-    ops->matmul(k->b, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS], d_h, k->ld,
-                k->batch->n_rows, s->d_qkv, at->width, false);
+    const int n_spans = k->batch->n_spans, n = k->batch->n_rows;
+    float *d_qkv = side->d_qkv;
+    SW_TRY(product(k, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS], d_h, k->ld, n, d_qkv,
+                   at->width, false));
     head_norm(k, SW_W_Q_NORM, at->q, d->n_heads);
     head_norm(k, SW_W_K_NORM, at->k, d->n_kv_heads);
     if (d->rotary_dim > 0) {
-        ops->rope(k->b, &s->rope, spans, n_spans, d->n_heads, s->d_qkv + at->q, at->width,
+        ops->rope(k->b, &side->rope, spans, n_spans, d->n_heads, d_qkv + at->q, at->width,
                   at->q_head);
-        ops->rope(k->b, &s->rope, spans, n_spans, d->n_kv_heads, s->d_qkv + at->k, at->width,
+        ops->rope(k->b, &side->rope, spans, n_spans, d->n_kv_heads, d_qkv + at->k, at->width,
                   at->kv_head);
     }
-    ops->kv_store(k->b, &s->kv[index], spans, n_spans, s->d_qkv + at->k, s->d_qkv + at->v,
-                  at->width, at->kv_head);
+    ops->kv_store(k->b, k->kv, spans, n_spans, d_qkv + at->k, d_qkv + at->v, at->width,
+                  at->kv_head);
     const struct sw_attention a = {.n_heads = d->n_heads,
                                    .scale = 1.0f / sqrtf((float)d->head_dim),
                                    .window = k->kind & SW_LAYER_SLIDING ? d->window : 0,
-                                   .d_slopes = s->d_slopes,
-                                   .d_q = s->d_qkv + at->q,
+                                   .d_slopes = side->d_slopes,
+                                   .d_q = d_qkv + at->q,
                                    .q_ld = at->width,
                                    .q_head = at->q_head,
-                                   .d_out = s->d_attention,
-                                   .out_ld = s->work.attention};
-    ops->attend(k->b, &a, &s->kv[index], spans, n_spans);
-    ops->matmul(k->b, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS], s->d_attention,
-                s->work.attention, k->batch->n_rows, s->d_x, k->ld, true);
+                                   .d_out = side->d_attention,
+                                   .out_ld = k->s->work.attention};
+    ops->attend(k->b, &a, k->kv, spans, n_spans);
+    return product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS], side->d_attention,
+                   k->s->work.attention, n, side->d_x, k->ld, true);
 }
 
 /* y (+)= down(act(d_up)), n rows; act reads what the up (and gate) product left in d_up */
-static void down(const struct block *k, const struct sw_matrix *m, const float *d_bias, int n,
-                 float *d_y, int64_t ld_y, bool add)
+static enum sw_status down(const struct block *k, const struct sw_matrix *m, const float *d_bias,
+                           int n, float *d_y, int64_t ld_y, bool add)
 {
     const struct sw_backend_ops *ops = k->b->ops;
     const bool gated = k->model->arch->gated;
-    float *d_up = k->s->d_up;
+    float *d_up = k->side->d_up;
     const int64_t ld = k->s->work.up;
-    if (ops->activated_matmul) {
-        ops->activated_matmul(k->b, k->d->activation, gated, m, d_bias, d_up, ld, n, d_y, ld_y,
-                              add);
-        return;
+    if (!ops->activated_matmul) {
+        ops->activate(k->b, k->d->activation, gated, d_up, ld, n, m->cols, d_up, ld);
+        return product(k, m, d_bias, d_up, ld, n, d_y, ld_y, add);
     }
-    ops->activate(k->b, k->d->activation, gated, d_up, ld, n, m->cols, d_up, ld);
-    ops->matmul(k->b, m, d_bias, d_up, ld, n, d_y, ld_y, add);
+    if (k->ferry)
+        SW_TRY(sw_ferry_unpack(k->ferry, &m));
+    ops->activated_matmul(k->b, k->d->activation, gated, m, d_bias, d_up, ld, n, d_y, ld_y, add);
+    return SW_OK;
 }
 
 /* x += down(act(up h)) */
-static void dense_mlp(const struct block *k, const float *d_h)
+static enum sw_status dense_mlp(const struct block *k, const float *d_h)
 {
-    struct sw_stage_run *s = k->s;
-    const struct sw_backend_ops *ops = k->b->ops;
+    const struct sw_side *side = k->side;
     const int n = k->batch->n_rows;
-    ops->matmul(k->b, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], d_h, k->ld, n, s->d_up,
-                s->work.up, false);
-    down(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS], n, s->d_x, k->ld, true);
+    SW_TRY(product(k, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], d_h, k->ld, n,
+                   side->d_up, k->s->work.up, false));
+    return down(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS], n, side->d_x, k->ld,
+                true);
 }
 
 /* Softmax over all experts in f32, the n_experts_used likeliest (lower index on ties), renormalised
@@ -130,13 +146,14 @@ static void route(const struct sw_dims *d, const float *scores, int32_t *chosen,
 static enum sw_status routed_mlp(const struct block *k, const float *d_h)
 {
     struct sw_stage_run *s = k->s;
+    const struct sw_side *side = k->side;
     const struct sw_dims *d = k->d;
     const struct sw_backend_ops *ops = k->b->ops;
     const int n = k->batch->n_rows, used = d->n_experts_used;
     float *shares = s->shares + n;
-    ops->matmul(k->b, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, s->d_router, d->n_experts,
-                false);
-    SW_TRY(ops->download(k->b, s->scores, s->d_router,
+    SW_TRY(product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, side->d_router, d->n_experts,
+                   false));
+    SW_TRY(ops->download(k->b, s->scores, side->d_router,
                          (size_t)n * (size_t)d->n_experts * sizeof(float)));
     for (int r = 0; r < n; r++)
         route(d, s->scores + (int64_t)r * d->n_experts, s->chosen + r * used, shares + r * used);
@@ -149,54 +166,56 @@ static enum sw_status routed_mlp(const struct block *k, const float *d_h)
             }
         if (m == 0)
             continue;
-        ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, s->d_expert_in, d->hidden);
-        ops->matmul(k->b, &k->w->expert_up[e], NULL, s->d_expert_in, d->hidden, m, s->d_up,
-                    s->work.up, false);
-        down(k, &k->w->expert_down[e], NULL, m, s->d_expert_out, d->hidden, false);
-        ops->scatter_add(k->b, s->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden, s->d_x,
-                         k->ld);
+        ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, side->d_expert_in, d->hidden);
+        SW_TRY(product(k, &k->w->expert_up[e], NULL, side->d_expert_in, d->hidden, m, side->d_up,
+                       s->work.up, false));
+        SW_TRY(down(k, &k->w->expert_down[e], NULL, m, side->d_expert_out, d->hidden, false));
+        ops->scatter_add(k->b, side->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden,
+                         side->d_x, k->ld);
     }
     return SW_OK;
 }
 
 static enum sw_status mlp(const struct block *k, const float *d_h)
 {
-    if (k->kind & SW_LAYER_ROUTED)
-        return routed_mlp(k, d_h);
-    dense_mlp(k, d_h);
-    return SW_OK;
+    return k->kind & SW_LAYER_ROUTED ? routed_mlp(k, d_h) : dense_mlp(k, d_h);
 }
 
-enum sw_status sw_block_run(struct sw_stage_run *s, int index, const struct sw_batch *batch)
+enum sw_status sw_block_run(struct sw_stage_run *s, const struct sw_block *block,
+                            const struct sw_batch *batch)
 {
     const struct sw_model *model = s->options.model;
+    const struct sw_side *side = block->side;
     const struct block k = {.s = s,
-                            .b = s->options.backend,
+                            .side = side,
+                            .b = side->backend,
                             .model = model,
                             .d = &model->dims,
-                            .w = &s->layers[index],
+                            .w = block->weights,
+                            .kv = block->kv,
+                            .ferry = block->ferry,
                             .batch = batch,
                             .ld = s->work.hidden,
-                            .kind = model->layer_kinds[s->options.first + index]};
+                            .kind = model->layer_kinds[block->layer]};
     if (k.d->post_norm) {
-        attention(&k, index, s->d_x);
-        norm(&k, SW_W_ATTN_NORM, s->d_x, s->d_x);
-        SW_TRY(mlp(&k, s->d_x));
-        norm(&k, SW_W_MLP_NORM, s->d_x, s->d_x);
+        SW_TRY(attention(&k, side->d_x));
+        norm(&k, SW_W_ATTN_NORM, side->d_x, side->d_x);
+        SW_TRY(mlp(&k, side->d_x));
+        norm(&k, SW_W_MLP_NORM, side->d_x, side->d_x);
         return SW_OK;
     }
     if (k.d->residual != SW_RES_SEQUENTIAL) {
         const bool two = k.d->residual == SW_RES_PARALLEL;
-        norm(&k, SW_W_ATTN_NORM, s->d_x, s->d_h);
+        norm(&k, SW_W_ATTN_NORM, side->d_x, side->d_h);
         if (two)
-            norm(&k, SW_W_MLP_NORM, s->d_x, s->d_h2);
-        attention(&k, index, s->d_h);
-        return mlp(&k, two ? s->d_h2 : s->d_h);
+            norm(&k, SW_W_MLP_NORM, side->d_x, side->d_h2);
+        SW_TRY(attention(&k, side->d_h));
+        return mlp(&k, two ? side->d_h2 : side->d_h);
     }
     /* With normed_residual the normed value is what the branch is added to. */
-    float *d_h = k.d->normed_residual ? s->d_x : s->d_h;
-    norm(&k, SW_W_ATTN_NORM, s->d_x, d_h);
-    attention(&k, index, d_h);
-    norm(&k, SW_W_MLP_NORM, s->d_x, d_h);
+    float *d_h = k.d->normed_residual ? side->d_x : side->d_h;
+    norm(&k, SW_W_ATTN_NORM, side->d_x, d_h);
+    SW_TRY(attention(&k, d_h));
+    norm(&k, SW_W_MLP_NORM, side->d_x, d_h);
     return mlp(&k, d_h);
 }

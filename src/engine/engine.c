@@ -34,10 +34,13 @@ static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
     if (o->slices[rank].count == 0)
         return SW_OK;
     const struct sw_stage_options stage = {.model = o->model,
-                                           .backend = o->backend,
+                                           .cpu = o->cpu,
+                                           .gpu = o->gpu,
+                                           .gpu_ops = o->gpu_ops,
                                            .params = o->params,
                                            .first = o->slices[rank].first,
                                            .count = o->slices[rank].count,
+                                           .tiers = o->slices[rank].tiers,
                                            .embed = rank == e->first_rank,
                                            .head = rank == e->last_rank};
     e->load_start = sw_clock();
@@ -113,6 +116,11 @@ int sw_engine_size(const struct sw_engine *e)
 int sw_engine_vocab(const struct sw_engine *e)
 {
     return e->limits.vocab;
+}
+
+uint64_t sw_engine_gpu_bytes(const struct sw_engine *e)
+{
+    return e->stage ? sw_stage_gpu_bytes(e->stage) : 0;
 }
 
 enum sw_status sw_engine_deliver(struct sw_engine *e, enum sw_engine_kind kind, int layer,

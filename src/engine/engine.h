@@ -11,14 +11,17 @@
 
 struct sw_engine;
 
-/* Which layers a rank runs; count 0: none. */
+/* Which layers a rank runs, and where; count 0: none. The same on every rank. */
 struct sw_engine_slice {
     int first, count;
+    struct sw_tiers tiers;
+    uint64_t gpu_memory; /* what the stage will allocate on the GPU, and may; 0: it uses none */
 };
 
 struct sw_engine_options {
     const struct sw_model *model;
-    struct sw_backend *backend; /* may be NULL on a rank without layers */
+    struct sw_backend *cpu, *gpu; /* NULL: not needed for this rank's slice */
+    const struct sw_gpu_ops *gpu_ops;
     struct sw_transport *transport;
     struct sw_footprint_params params;
     const struct sw_engine_slice *slices; /* (transport->size), the same on every rank */
@@ -42,6 +45,8 @@ void sw_engine_close(struct sw_engine *engine);
 int sw_engine_stages(const struct sw_engine *engine); /* ranks that have layers */
 int sw_engine_size(const struct sw_engine *engine);   /* all ranks */
 int sw_engine_vocab(const struct sw_engine *engine);  /* ids are below */
+/* What this rank's stage has allocated on its GPU. */
+uint64_t sw_engine_gpu_bytes(const struct sw_engine *engine);
 
 /* Ranks other than 0: runs what comes until rank 0 says stop. */
 enum sw_status sw_engine_serve(struct sw_engine *engine);

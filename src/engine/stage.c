@@ -1,114 +1,80 @@
 /* Owns a stage's memory and what happens before the first and after the last of its blocks. */
 #include "engine/stage.h"
 
-#include "base/checked.h"
-
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-/* Rope frequencies as the family scales them; (rotary_dim / 2). */
-static double frequency(const struct sw_dims *d, int i)
+/* ---- what lies and runs where */
+
+enum tier { TIER_GPU, TIER_HOST, TIER_STREAMED };
+
+static enum tier tier_of(const struct sw_stage_run *s, int index)
 {
-    const double f = 1 / pow((double)d->rope_base, 2.0 * i / d->rotary_dim);
-    if (d->rope_scaling == SW_ROPE_LINEAR)
-        return f / (double)d->rope_factor;
-    if (d->rope_scaling == SW_ROPE_LLAMA3) {
-        const double pi = 3.14159265358979323846, wavelength = 2 * pi / f;
-        const double low = d->rope_original / (double)d->rope_low;
-        const double high = d->rope_original / (double)d->rope_high;
-        if (wavelength < high)
-            return f;
-        if (wavelength > low)
-            return f / (double)d->rope_factor;
-        const double smooth = (d->rope_original / wavelength - (double)d->rope_low) /
-                              ((double)d->rope_high - (double)d->rope_low);
-        return (1 - smooth) * f / (double)d->rope_factor + smooth * f;
-    }
-    return f;
+    const struct sw_stage_options *o = &s->options;
+    return index < o->tiers.n_gpu                   ? TIER_GPU
+           : index < o->count - o->tiers.n_streamed ? TIER_HOST
+                                                    : TIER_STREAMED;
 }
 
-static enum sw_status make_rope(struct sw_stage_run *s, float *d_table)
+static int n_host(const struct sw_stage_options *o)
 {
-    const struct sw_dims *d = &s->options.model->dims;
-    const int half = d->rotary_dim / 2, context = s->options.params.context;
-    s->rope = (struct sw_rope){.rotary_dim = d->rotary_dim,
-                               .interleaved = s->options.model->arch->rope_interleaved,
-                               .d_cos_sin = d_table};
-    float *row = malloc((size_t)d->rotary_dim * sizeof *row);
-    float *frequencies = malloc((size_t)half * sizeof *frequencies);
-    enum sw_status status = SW_OK;
-    if (!row || !frequencies)
-        status = sw_fail(SW_ENOMEM, "no memory for the rope table");
-    for (int i = 0; i < half && status == SW_OK; i++)
-        frequencies[i] = (float)frequency(d, i);
-    for (int p = 0; p < context && status == SW_OK; p++) {
-        for (int i = 0; i < half; i++) {
-            /* The angle is rounded to f32 as transformers does; its cos and sin are exact. */
-            const double angle = (double)((float)p * frequencies[i]);
-            row[i] = (float)cos(angle);
-            row[half + i] = (float)sin(angle);
-        }
-        status = s->options.backend->ops->upload(s->options.backend,
-                                                 d_table + (int64_t)p * d->rotary_dim, row,
-                                                 (size_t)d->rotary_dim * sizeof *row);
-    }
-    free(row);
-    free(frequencies);
-    return status;
+    return o->count - o->tiers.n_gpu - o->tiers.n_streamed;
 }
 
-/* Press, Smith, Lewis (ALiBi): powers of 2^(-8/P) for the largest power of two P <= heads, then
- * every other power of 2^(-4/P). */
-static enum sw_status make_slopes(struct sw_stage_run *s, float *d_slopes)
+/* The side whose memory holds a layer's keys and values. */
+static int kv_side(const struct sw_stage_run *s, int index)
 {
-    const int n = s->options.model->dims.n_heads;
-    float *slopes = malloc((size_t)n * sizeof *slopes);
-    if (!slopes)
-        return sw_fail(SW_ENOMEM, "no memory for ALiBi slopes");
-    int p = 1;
-    while (2 * p <= n)
-        p *= 2;
-    for (int h = 0; h < n; h++)
-        slopes[h] =
-            (float)(h < p ? pow(2, -8.0 / p * (h + 1)) : pow(2, -4.0 / p * (2 * (h - p) + 1)));
-    const enum sw_status status = s->options.backend->ops->upload(
-        s->options.backend, d_slopes, slopes, (size_t)n * sizeof *slopes);
-    free(slopes);
-    s->d_slopes = d_slopes;
-    return status;
+    return tier_of(s, index) == TIER_HOST ? SW_SIDE_CPU : SW_SIDE_GPU;
 }
 
-static float *carve(char **at, uint64_t floats)
+static int embed_side(const struct sw_stage_options *o)
 {
-    float *d_start = (float *)(void *)*at;
-    *at += sw_round_up(floats * sizeof(float), SW_ALIGN);
-    return d_start;
+    return o->tiers.embed_on_gpu ? SW_SIDE_GPU : SW_SIDE_CPU;
+}
+
+static int head_side(const struct sw_stage_options *o)
+{
+    return o->tiers.head_on_gpu ? SW_SIDE_GPU : SW_SIDE_CPU;
+}
+
+static bool streams(const struct sw_stage_options *o)
+{
+    return o->tiers.n_streamed > 0 || (o->tiers.stream_rows > 0 && n_host(o) > 0);
+}
+
+static bool computes(const struct sw_stage_options *o, int side)
+{
+    const bool embeds = o->embed && embed_side(o) == side, heads = o->head && head_side(o) == side;
+    const bool runs = side == SW_SIDE_GPU ? o->tiers.n_gpu > 0 || streams(o) : n_host(o) > 0;
+    return embeds || heads || runs;
+}
+
+/* The first layer that is streamed for this batch; all after it are. */
+static int first_streamed(const struct sw_stage_run *s, const struct sw_batch *batch)
+{
+    const struct sw_stage_options *o = &s->options;
+    const bool all = o->tiers.stream_rows > 0 && batch->n_rows >= o->tiers.stream_rows;
+    return all ? o->tiers.n_gpu : o->count - o->tiers.n_streamed;
+}
+
+/* ---- memory */
+
+static size_t logits_bytes(const struct sw_stage_run *s)
+{
+    return (size_t)SW_LOGIT_ROWS * (size_t)s->options.model->dims.vocab * sizeof(float);
 }
 
 static enum sw_status make_buffers(struct sw_stage_run *s)
 {
-    const struct sw_model *model = s->options.model;
-    const uint64_t rows = (uint64_t)s->work.rows;
-    const struct sw_work *w = &s->work;
-    struct sw_backend *b = s->options.backend;
-    SW_TRY(b->ops->alloc(b, w->bytes, "activations", &s->d_work));
-    char *at = s->d_work;
-    s->d_x = carve(&at, rows * (uint64_t)w->hidden);
-    s->d_h = carve(&at, rows * (uint64_t)w->hidden);
-    s->d_h2 = carve(&at, rows * (uint64_t)w->hidden);
-    s->d_qkv = carve(&at, rows * (uint64_t)w->qkv);
-    s->d_attention = carve(&at, rows * (uint64_t)w->attention);
-    s->d_up = carve(&at, rows * (uint64_t)w->up);
-    s->d_router = carve(&at, rows * (uint64_t)w->router);
-    s->d_expert_in = carve(&at, rows * (uint64_t)w->expert);
-    s->d_expert_out = carve(&at, rows * (uint64_t)w->expert);
-    if (w->rope > 0)
-        SW_TRY(make_rope(s, carve(&at, (uint64_t)w->rope)));
-    if (w->slopes > 0)
-        SW_TRY(make_slopes(s, carve(&at, (uint64_t)w->slopes)));
-    if (s->options.head)
-        SW_TRY(b->ops->alloc(b, (size_t)SW_LOGIT_ROWS * (size_t)model->dims.vocab * sizeof(float),
-                             "logits", (void **)&s->d_logits));
+    const struct sw_stage_options *o = &s->options;
+    const struct sw_model *model = o->model;
+    const size_t rows = (size_t)s->work.rows;
+    struct sw_backend *gpu = o->gpu;
+    for (int i = 0; i < SW_SIDES; i++)
+        if (computes(o, i))
+            SW_TRY(sw_side_open(&s->sides[i], model, &o->params, &s->work));
+    if (o->head && head_side(o) == SW_SIDE_GPU)
+        SW_TRY(gpu->ops->alloc(gpu, logits_bytes(s), "logits", (void **)&s->d_logits));
     const size_t experts = (size_t)model->dims.n_experts, used = (size_t)model->dims.n_experts_used;
     s->rows = malloc(rows * sizeof *s->rows);
     s->shares = malloc(rows * (used + 1) * sizeof *s->shares);
@@ -119,32 +85,66 @@ static enum sw_status make_buffers(struct sw_stage_run *s)
     return SW_OK;
 }
 
+static enum sw_status make_ferry(struct sw_stage_run *s)
+{
+    const struct sw_stage_options *o = &s->options;
+    SW_TRY(sw_staging_of(o->model, &o->params, &s->ferry.sizes));
+    if (o->tiers.stream_rows == 0 || n_host(o) == 0)
+        s->ferry.sizes.kv = 0;
+    s->ferry.gpu = o->gpu;
+    s->ferry.ops = o->gpu_ops;
+    s->ferry.layers = s->layers;
+    return sw_ferry_open(&s->ferry, o->model->dims.n_experts);
+}
+
+static uint64_t kv_bytes(const struct sw_stage_run *s)
+{
+    const struct sw_footprint_params *p = &s->options.params;
+    const struct sw_dims *d = &s->options.model->dims;
+    return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
+}
+
 static enum sw_status make_kv(struct sw_stage_run *s, int index)
 {
     const struct sw_dims *d = &s->options.model->dims;
     const struct sw_footprint_params *p = &s->options.params;
-    struct sw_kv *kv = &s->kv[index];
+    struct sw_backend *b = s->sides[kv_side(s, index)].backend;
+    struct sw_kv *kv = &s->layers[index].kv;
     *kv = (struct sw_kv){.format = p->kv,
                          .slots = p->slots,
                          .n_kv_heads = d->n_kv_heads,
                          .head_dim = d->head_dim,
                          .context = p->context};
-    return s->options.backend->ops->alloc(
-        s->options.backend, sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context),
-        "the KV cache", &kv->d_data);
+    return b->ops->alloc(b, kv_bytes(s), "the KV cache", &kv->d_data);
+}
+
+static enum sw_status make_layer(struct sw_stage_run *s, struct sw_loader *loader, int index)
+{
+    const struct sw_stage_options *o = &s->options;
+    const enum tier tier = tier_of(s, index);
+    SW_TRY(make_kv(s, index));
+    loader->backend = tier == TIER_GPU ? o->gpu : o->cpu;
+    SW_TRY(sw_weights_load(loader, o->first + index, 0, &s->layers[index].weights));
+    if (tier == TIER_STREAMED || (tier == TIER_HOST && o->tiers.stream_rows > 0))
+        sw_ferry_pin(&s->ferry, &s->layers[index], tier == TIER_HOST);
+    return SW_OK;
 }
 
 static enum sw_status fill(struct sw_stage_run *s, struct sw_loader *loader)
 {
-    const unsigned parts =
-        (s->options.embed ? SW_PART_EMBED : 0u) | (s->options.head ? SW_PART_HEAD : 0u);
+    const struct sw_stage_options *o = &s->options;
     SW_TRY(make_buffers(s));
-    if (parts)
-        SW_TRY(sw_weights_load(loader, SW_GLOBAL, parts, &s->globals));
-    for (int i = 0; i < s->options.count; i++) {
-        SW_TRY(make_kv(s, i));
-        SW_TRY(sw_weights_load(loader, s->options.first + i, 0, &s->layers[i]));
+    if (streams(o))
+        SW_TRY(make_ferry(s));
+    for (int i = 0; i < SW_SIDES; i++) {
+        const unsigned parts = (o->embed && embed_side(o) == i ? SW_PART_EMBED : 0u) |
+                               (o->head && head_side(o) == i ? SW_PART_HEAD : 0u);
+        loader->backend = s->sides[i].backend;
+        if (parts)
+            SW_TRY(sw_weights_load(loader, SW_GLOBAL, parts, &s->globals[i]));
     }
+    for (int i = 0; i < o->count; i++)
+        SW_TRY(make_layer(s, loader, i));
     return SW_OK;
 }
 
@@ -158,15 +158,15 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     if (!s)
         return sw_fail(SW_ENOMEM, "no memory for a stage");
     s->options = *options;
+    s->sides[SW_SIDE_CPU].backend = options->cpu;
+    s->sides[SW_SIDE_GPU].backend = options->gpu;
     s->work = sw_work_of(options->model, &options->params);
     s->qkv = sw_model_qkv_layout(options->model);
     s->layers = calloc(n, sizeof *s->layers);
-    s->kv = calloc(n, sizeof *s->kv);
     loader->model = options->model;
-    loader->backend = options->backend;
     loader->format = options->params.weights;
     loader->dense = options->params.dense;
-    if (!s->layers || !s->kv)
+    if (!s->layers)
         status = sw_fail(SW_ENOMEM, "no memory for a stage of %d layers", options->count);
     else
         status = fill(s, loader);
@@ -178,131 +178,252 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     return SW_OK;
 }
 
+static void free_layer(struct sw_stage_run *s, int index)
+{
+    const struct sw_stage_options *o = &s->options;
+    struct sw_backend *b = s->sides[kv_side(s, index)].backend;
+    struct sw_layer *layer = &s->layers[index];
+    sw_ferry_unpin(&s->ferry, layer);
+    if (b)
+        b->ops->free(b, layer->kv.d_data, kv_bytes(s));
+    sw_weights_free(tier_of(s, index) == TIER_GPU ? o->gpu : o->cpu, &layer->weights);
+}
+
 void sw_stage_close(struct sw_stage_run *s)
 {
     if (!s)
         return;
-    struct sw_backend *b = s->options.backend;
-    const struct sw_dims *d = &s->options.model->dims;
-    const struct sw_footprint_params *p = &s->options.params;
-    for (int i = 0; i < s->options.count && s->layers && s->kv; i++) {
-        sw_weights_free(b, &s->layers[i]);
-        b->ops->free(b, s->kv[i].d_data,
-                     sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context));
+    struct sw_backend *gpu = s->options.gpu;
+    if (gpu)
+        (void)gpu->ops->sync(gpu);
+    sw_ferry_close(&s->ferry);
+    for (int i = 0; i < s->options.count && s->layers; i++)
+        free_layer(s, i);
+    for (int i = 0; i < SW_SIDES; i++) {
+        sw_weights_free(s->sides[i].backend, &s->globals[i]);
+        sw_side_close(&s->sides[i]);
     }
-    sw_weights_free(b, &s->globals);
-    b->ops->free(b, s->d_work, s->work.bytes);
-    b->ops->free(b, s->d_logits, (size_t)SW_LOGIT_ROWS * (size_t)d->vocab * sizeof(float));
+    if (gpu)
+        gpu->ops->free(gpu, s->d_logits, logits_bytes(s));
     free(s->rows);
     free(s->shares);
     free(s->scores);
     free(s->chosen);
     free(s->layers);
-    free(s->kv);
     free(s);
 }
+
+uint64_t sw_stage_gpu_bytes(const struct sw_stage_run *s)
+{
+    uint64_t bytes = s->sides[SW_SIDE_GPU].bytes + s->globals[SW_SIDE_GPU].bytes +
+                     sw_ferry_bytes(&s->ferry) + (s->d_logits ? logits_bytes(s) : 0);
+    for (int i = 0; i < s->options.count; i++)
+        bytes += (tier_of(s, i) == TIER_GPU ? s->layers[i].weights.bytes : 0) +
+                 (kv_side(s, i) == SW_SIDE_GPU ? kv_bytes(s) : 0);
+    return bytes;
+}
+
+/* ---- the way of a batch */
 
 /* ids → d_x: token and position embeddings, input projection, embedding norm. */
 static void embed(struct sw_stage_run *s, const struct sw_batch *batch)
 {
     const struct sw_model *model = s->options.model;
-    const struct sw_weights *w = &s->globals;
-    struct sw_backend *b = s->options.backend;
+    const struct sw_weights *w = &s->globals[s->at];
+    const struct sw_side *side = &s->sides[s->at];
+    struct sw_backend *b = side->backend;
     const int64_t ld = s->work.hidden, n = batch->n_rows, hidden = model->dims.hidden;
     const bool projected = w->matrix[SW_W_PROJECT_IN].d_data != NULL;
-    float *d_first = projected ? s->d_h : s->d_x;
+    float *d_first = projected ? side->d_h : side->d_x;
     b->ops->embed(b, &w->matrix[SW_W_EMBED], batch->ids, n, d_first, ld);
     if (projected)
-        b->ops->matmul(b, &w->matrix[SW_W_PROJECT_IN], NULL, s->d_h, ld, n, s->d_x, ld, false);
+        b->ops->matmul(b, &w->matrix[SW_W_PROJECT_IN], NULL, side->d_h, ld, n, side->d_x, ld,
+                       false);
     if (w->matrix[SW_W_POSITIONS].d_data) {
         for (int i = 0; i < batch->n_spans; i++)
             for (int64_t r = 0; r < batch->spans[i].n; r++)
                 s->rows[batch->spans[i].row + r] =
                     (int32_t)(batch->spans[i].position + r + model->arch->position_offset);
-        b->ops->embed(b, &w->matrix[SW_W_POSITIONS], s->rows, n, s->d_h, ld);
-        b->ops->add(b, s->d_h, ld, n, hidden, s->d_x, ld);
+        b->ops->embed(b, &w->matrix[SW_W_POSITIONS], s->rows, n, side->d_h, ld);
+        b->ops->add(b, side->d_h, ld, n, hidden, side->d_x, ld);
     }
     if (w->d_vector[SW_W_EMBED_NORM])
-        b->ops->norm(b, model->arch->norm, model->dims.norm_eps, s->d_x, ld, n, hidden,
-                     w->d_vector[SW_W_EMBED_NORM], w->d_vector[SW_W_EMBED_NORM_BIAS], s->d_x, ld);
+        b->ops->norm(b, model->arch->norm, model->dims.norm_eps, side->d_x, ld, n, hidden,
+                     w->d_vector[SW_W_EMBED_NORM], w->d_vector[SW_W_EMBED_NORM_BIAS], side->d_x,
+                     ld);
 }
 
-static enum sw_status tap(struct sw_stage_run *s, int layer, int n_rows)
+/* Rows of `hidden` floats between host memory (dense) and the residual stream, where it is. */
+static enum sw_status move(struct sw_stage_run *s, const float *in, float *out, int n_rows)
 {
-    const int64_t hidden = s->options.model->dims.hidden;
-    struct sw_backend *b = s->options.backend;
+    const struct sw_gpu_ops *gpu = s->options.gpu_ops;
+    const struct sw_side *side = &s->sides[s->at];
+    struct sw_backend *b = side->backend;
+    const int64_t hidden = s->options.model->dims.hidden, ld = s->work.hidden;
+    const size_t bytes = (size_t)hidden * sizeof(float), ld_bytes = (size_t)ld * sizeof(float);
+    if (s->at == SW_SIDE_GPU)
+        return in ? gpu->upload_rows(b, side->d_x, ld_bytes, in, bytes, n_rows)
+                  : gpu->download_rows(b, out, side->d_x, ld_bytes, bytes, n_rows);
+    for (int r = 0; r < n_rows; r++)
+        if (in)
+            SW_TRY(b->ops->upload(b, side->d_x + r * ld, in + r * hidden, bytes));
+        else
+            SW_TRY(b->ops->download(b, out + r * hidden, side->d_x + r * ld, bytes));
+    return SW_OK;
+}
+
+/* `layer` has run last. On a GPU sums can overflow that a CPU keeps in range. */
+static enum sw_status check(struct sw_stage_run *s, int layer)
+{
+    char where[64];
+    if (s->at != SW_SIDE_GPU)
+        return SW_OK;
+    snprintf(where, sizeof where, "the output of layer %d", s->options.first + layer);
+    return s->options.gpu_ops->check_finite(s->options.gpu, s->sides[SW_SIDE_GPU].d_x,
+                                            s->work.hidden, s->n_rows,
+                                            s->options.model->dims.hidden, where);
+}
+
+/* The residual stream goes on on another side; layer `next` is to run there. */
+static enum sw_status cross(struct sw_stage_run *s, int side, int next)
+{
+    struct sw_backend *gpu = s->options.gpu;
+    float *d_cpu = s->sides[SW_SIDE_CPU].d_x, *d_gpu = s->sides[SW_SIDE_GPU].d_x;
+    const size_t bytes = (size_t)s->n_rows * (size_t)s->work.hidden * sizeof(float);
+    if (side == s->at)
+        return SW_OK;
+    if (next > 0)
+        SW_TRY(check(s, next - 1));
+    s->at = side;
+    return side == SW_SIDE_GPU ? gpu->ops->upload(gpu, d_gpu, d_cpu, bytes)
+                               : gpu->ops->download(gpu, d_cpu, d_gpu, bytes);
+}
+
+static enum sw_status tap(struct sw_stage_run *s, int layer)
+{
+    const size_t hidden = (size_t)s->options.model->dims.hidden;
     if (!s->tap)
         return SW_OK;
-    float *values = malloc((size_t)n_rows * (size_t)hidden * sizeof *values);
+    float *values = malloc((size_t)s->n_rows * hidden * sizeof *values);
     if (!values)
-        return sw_fail(SW_ENOMEM, "no memory for %d hidden states", n_rows);
-    enum sw_status status = SW_OK;
-    for (int r = 0; r < n_rows && status == SW_OK; r++)
-        status = b->ops->download(b, values + r * hidden, s->d_x + r * s->work.hidden,
-                                  (size_t)hidden * sizeof *values);
+        return sw_fail(SW_ENOMEM, "no memory for %d hidden states", s->n_rows);
+    enum sw_status status = move(s, NULL, values, s->n_rows);
     if (status == SW_OK)
-        status = s->tap(s->tap_context, layer, values, n_rows);
+        status = s->tap(s->tap_context, layer, values, s->n_rows);
     free(values);
     return status;
 }
 
-/* Rows of `hidden` floats between host memory (dense) and d_x. */
-static enum sw_status move(struct sw_stage_run *s, const float *in, float *out, int n_rows)
+/* A layer that lies in host memory, on the GPU. */
+static enum sw_status run_streamed(struct sw_stage_run *s, struct sw_block *block, int index,
+                                   const struct sw_batch *batch)
 {
-    struct sw_backend *b = s->options.backend;
-    const int64_t hidden = s->options.model->dims.hidden, ld = s->work.hidden;
-    const size_t bytes = (size_t)hidden * sizeof(float);
-    for (int r = 0; r < n_rows; r++)
-        if (in)
-            SW_TRY(b->ops->upload(b, s->d_x + r * ld, in + r * hidden, bytes));
-        else
-            SW_TRY(b->ops->download(b, out + r * hidden, s->d_x + r * ld, bytes));
-    return SW_OK;
+    const struct sw_stage_options *o = &s->options;
+    const struct sw_kv *kv = &s->layers[index].kv;
+    const bool kv_in_host = kv_side(s, index) == SW_SIDE_CPU;
+    const bool sliding = o->model->layer_kinds[block->layer] & SW_LAYER_SLIDING;
+    SW_TRY(sw_ferry_take(&s->ferry, index));
+    block->ferry = &s->ferry;
+    block->weights = &s->ferry.view;
+    if (kv_in_host) {
+        SW_TRY(sw_ferry_kv_in(&s->ferry, kv, batch->spans, batch->n_spans,
+                              sliding ? o->model->dims.window : 0));
+        block->kv = &s->ferry.kv;
+    }
+    SW_TRY(sw_block_run(s, block, batch));
+    SW_TRY(sw_ferry_done(&s->ferry, index));
+    return kv_in_host ? sw_ferry_kv_out(&s->ferry, kv, batch->spans, batch->n_spans) : SW_OK;
+}
+
+static enum sw_status run_layer(struct sw_stage_run *s, int index, const struct sw_batch *batch)
+{
+    const bool streamed = index >= s->ferry.from && index < s->ferry.end;
+    const int side = streamed ? SW_SIDE_GPU : kv_side(s, index);
+    struct sw_block block = {.layer = s->options.first + index,
+                             .side = &s->sides[side],
+                             .weights = &s->layers[index].weights,
+                             .kv = &s->layers[index].kv};
+    SW_TRY(cross(s, side, index));
+    return streamed ? run_streamed(s, &block, index, batch) : sw_block_run(s, &block, batch);
+}
+
+/* The side on which a batch begins that comes from the stage before. */
+static int entry(const struct sw_stage_run *s)
+{
+    return s->ferry.from == 0 && s->ferry.end > 0 ? SW_SIDE_GPU : kv_side(s, 0);
 }
 
 enum sw_status sw_stage_forward(struct sw_stage_run *s, const struct sw_batch *batch,
                                 const float *in, float *out)
 {
+    const struct sw_stage_options *o = &s->options;
+    s->n_rows = batch->n_rows;
+    if (s->ferry.gpu)
+        SW_TRY(sw_ferry_begin(&s->ferry, first_streamed(s, batch), o->count));
+    s->at = in ? entry(s) : embed_side(o);
     if (in) {
         SW_TRY(move(s, in, NULL, batch->n_rows));
     } else {
         embed(s, batch);
-        SW_TRY(tap(s, -1, batch->n_rows));
+        SW_TRY(tap(s, -1));
     }
-    for (int i = 0; i < s->options.count; i++) {
-        SW_TRY(sw_block_run(s, i, batch));
-        SW_TRY(tap(s, s->options.first + i, batch->n_rows));
+    for (int i = 0; i < o->count; i++) {
+        SW_TRY(run_layer(s, i, batch));
+        SW_TRY(tap(s, o->first + i));
         if (s->breathe)
             SW_TRY(s->breathe(s->tap_context));
     }
+    SW_TRY(check(s, o->count - 1));
     if (out)
         SW_TRY(move(s, NULL, out, batch->n_rows));
-    return s->options.backend->ops->sync(s->options.backend);
+    return s->sides[s->at].backend->ops->sync(s->sides[s->at].backend);
 }
 
 void sw_stage_copy(struct sw_stage_run *s, int from, int to, int n)
 {
-    for (int i = 0; i < s->options.count; i++)
-        s->options.backend->ops->kv_copy(s->options.backend, &s->kv[i], from, to, n);
+    for (int i = 0; i < s->options.count; i++) {
+        struct sw_backend *b = s->sides[kv_side(s, i)].backend;
+        b->ops->kv_copy(b, &s->layers[i].kv, from, to, n);
+    }
+}
+
+/* rows[0..n) of the residual stream, to the head's d_h. */
+static enum sw_status gather(struct sw_stage_run *s, const int32_t *rows, int n, int to)
+{
+    const struct sw_side *from = &s->sides[s->at];
+    const int64_t ld = s->work.hidden;
+    const size_t bytes = (size_t)n * (size_t)ld * sizeof(float);
+    struct sw_backend *b = from->backend, *gpu = s->options.gpu;
+    b->ops->gather(b, from->d_x, ld, rows, n, s->options.model->dims.hidden, from->d_h, ld);
+    if (s->at == to)
+        return SW_OK;
+    return to == SW_SIDE_GPU ? gpu->ops->upload(gpu, s->sides[to].d_h, from->d_h, bytes)
+                             : gpu->ops->download(gpu, s->sides[to].d_h, from->d_h, bytes);
 }
 
 enum sw_status sw_stage_logits(struct sw_stage_run *s, const int32_t *rows, int n, float *logits)
 {
     const struct sw_model *model = s->options.model;
-    const struct sw_weights *w = &s->globals;
-    struct sw_backend *b = s->options.backend;
+    const int at = head_side(&s->options);
+    const struct sw_weights *w = &s->globals[at];
+    const struct sw_side *side = &s->sides[at];
+    struct sw_backend *b = side->backend;
     const int64_t ld = s->work.hidden, vocab = model->dims.vocab;
-    b->ops->gather(b, s->d_x, ld, rows, n, model->dims.hidden, s->d_h, ld);
+    float *d_logits = at == SW_SIDE_GPU ? s->d_logits : logits; /* the CPU computes in place */
+    SW_TRY(gather(s, rows, n, at));
     if (w->d_vector[SW_W_FINAL_NORM])
-        b->ops->norm(b, model->arch->norm, model->dims.norm_eps, s->d_h, ld, n, model->dims.hidden,
-                     w->d_vector[SW_W_FINAL_NORM], w->d_vector[SW_W_FINAL_NORM_BIAS], s->d_h, ld);
-    const float *d_h = s->d_h;
+        b->ops->norm(b, model->arch->norm, model->dims.norm_eps, side->d_h, ld, n,
+                     model->dims.hidden, w->d_vector[SW_W_FINAL_NORM],
+                     w->d_vector[SW_W_FINAL_NORM_BIAS], side->d_h, ld);
+    const float *d_h = side->d_h;
     if (w->matrix[SW_W_PROJECT_OUT].d_data) {
-        b->ops->matmul(b, &w->matrix[SW_W_PROJECT_OUT], NULL, s->d_h, ld, n, s->d_h2, ld, false);
-        d_h = s->d_h2;
+        b->ops->matmul(b, &w->matrix[SW_W_PROJECT_OUT], NULL, side->d_h, ld, n, side->d_h2, ld,
+                       false);
+        d_h = side->d_h2;
     }
-    b->ops->matmul(b, &w->matrix[SW_W_HEAD], w->d_vector[SW_W_HEAD_BIAS], d_h, ld, n, s->d_logits,
+    b->ops->matmul(b, &w->matrix[SW_W_HEAD], w->d_vector[SW_W_HEAD_BIAS], d_h, ld, n, d_logits,
                    vocab, false);
-    SW_TRY(b->ops->download(b, logits, s->d_logits, (size_t)(n * vocab) * sizeof *logits));
+    if (at == SW_SIDE_GPU)
+        SW_TRY(b->ops->download(b, logits, d_logits, (size_t)(n * vocab) * sizeof *logits));
     return b->ops->sync(b);
 }

@@ -1,36 +1,51 @@
 /*
- * A stage at work: the layers [first, first + count) of a model on one device, with the KV cache
- * of all slots, and the embedding or the head where the stage is the first or the last.
+ * A stage at work: the layers [first, first + count) of a model, with the KV cache of all slots,
+ * and the embedding or the head where the stage is the first or the last. Which layers lie and run
+ * where is the plan's choice; here it is carried out, and nowhere else.
  */
 #ifndef SW_ENGINE_STAGE_H
 #define SW_ENGINE_STAGE_H
 
 #include "engine/batch.h"
+#include "engine/ferry.h"
+#include "engine/side.h"
 #include "engine/weights.h"
 #include "model/footprint.h"
 
+/*
+ * Where a stage's layers lie (plan/plan.h has the words): the first n_gpu in GPU memory, the last
+ * n_streamed in host memory to be copied to the GPU for each use, those between in host memory.
+ * All 0: everything is on the CPU.
+ */
+struct sw_tiers {
+    int n_gpu, n_streamed;
+    /* Batches of at least so many rows take the layers between through the GPU, too; 0: none. */
+    int stream_rows;
+    bool embed_on_gpu, head_on_gpu;
+};
+
 struct sw_stage_options {
     const struct sw_model *model;
-    struct sw_backend *backend;
+    struct sw_backend *cpu; /* NULL: nothing lies in host memory */
+    struct sw_backend *gpu; /* NULL: there is none */
+    const struct sw_gpu_ops *gpu_ops;
     struct sw_footprint_params params; /* formats, context, slots, most rows of a batch */
     int first, count;
+    struct sw_tiers tiers;
     bool embed, head;
 };
 
 struct sw_stage_run {
     struct sw_stage_options options;
     struct sw_work work;
-    struct sw_weights globals;
-    struct sw_weights *layers; /* (count) */
-    struct sw_kv *kv;          /* (count) */
+    struct sw_side sides[SW_SIDES];
+    struct sw_weights globals[SW_SIDES]; /* embedding and head, each on its side */
+    struct sw_layer *layers;             /* (count) */
+    struct sw_ferry ferry;               /* gpu NULL: no layer is streamed */
     struct sw_qkv_layout qkv;
-    struct sw_rope rope;
-    void *d_work;      /* work.bytes; the buffers below lie in it */
-    float *d_x;        /* (rows, hidden): the residual stream */
-    float *d_h, *d_h2; /* (rows, hidden): normed */
-    float *d_qkv, *d_attention, *d_up, *d_router, *d_expert_in, *d_expert_out;
-    float *d_slopes;
-    float *d_logits; /* (SW_LOGIT_ROWS, vocab); only with the head */
+    float *d_logits; /* (SW_LOGIT_ROWS, vocab); only with the head on the GPU */
+    int at;          /* the side on which the residual stream is; … */
+    int n_rows;      /* … of so many rows */
     int32_t *rows;   /* (max rows) host scratch: row lists and positions, … */
     float *shares;   /* … expert weights, … */
     float *scores;   /* … router scores (rows, n_experts), … */
@@ -44,11 +59,13 @@ struct sw_stage_run {
 
 /*
  * Allocates exactly what the footprint counted and loads the weights (loader's backend, model and
- * format are set here). SW_ENOMEM when the device cannot hold it.
+ * format are set here). SW_ENOMEM when a device cannot hold it.
  */
 enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_loader *loader,
                              struct sw_stage_run **out);
 void sw_stage_close(struct sw_stage_run *stage);
+/* What the stage has allocated on the GPU, besides the backend's own workspace. */
+uint64_t sw_stage_gpu_bytes(const struct sw_stage_run *stage);
 
 /*
  * Runs the batch through the stage's layers. `in`: hidden states (n_rows, hidden) from the stage
@@ -63,7 +80,16 @@ void sw_stage_copy(struct sw_stage_run *stage, int from, int to, int n);
 enum sw_status sw_stage_logits(struct sw_stage_run *stage, const int32_t *rows, int n,
                                float *logits);
 
-/* block.c: layer `index` of the stage (0 is its first), in place on d_x. */
-enum sw_status sw_block_run(struct sw_stage_run *stage, int index, const struct sw_batch *batch);
+/* A layer that is about to run: where, and with what. */
+struct sw_block {
+    int layer; /* of the model */
+    struct sw_side *side;
+    const struct sw_weights *weights;
+    const struct sw_kv *kv;
+    struct sw_ferry *ferry; /* NULL: the matrices are the side's own already */
+};
+/* block.c: in place on the side's d_x. */
+enum sw_status sw_block_run(struct sw_stage_run *stage, const struct sw_block *block,
+                            const struct sw_batch *batch);
 
 #endif

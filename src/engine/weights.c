@@ -183,6 +183,7 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
         w->expert_down = calloc(n, sizeof *w->expert_down);
         if (!w->expert_up || !w->expert_down)
             return sw_fail(SW_ENOMEM, "no memory for %zu experts", n);
+        w->n_experts = (int)n;
     }
     char *d_at = w->d_block;
     for (size_t i = 0; i < count; i++) {
@@ -214,7 +215,8 @@ enum sw_status sw_weights_load(struct sw_loader *l, int layer, unsigned parts,
 
 void sw_weights_free(struct sw_backend *b, struct sw_weights *w)
 {
-    b->ops->free(b, w->d_block, w->bytes);
+    if (w->d_block)
+        b->ops->free(b, w->d_block, w->bytes);
     free(w->expert_up);
     free(w->expert_down);
     *w = (struct sw_weights){0};

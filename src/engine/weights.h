@@ -12,7 +12,8 @@ struct sw_weights {
     struct sw_matrix matrix[SW_W_COUNT]; /* d_data NULL: absent */
     float *d_vector[SW_W_COUNT];
     struct sw_matrix *expert_up, *expert_down; /* (n_experts); NULL: a dense layer */
-    void *d_block;                             /* all of the above lie in here */
+    int n_experts;
+    void *d_block; /* all of the above lie in here */
     uint64_t bytes;
 };
 

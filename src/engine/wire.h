@@ -45,6 +45,7 @@ struct sw_values_body {
 struct sw_load_body {
     uint64_t bytes; /* weights on the device so far */
     int32_t finished;
+    int32_t is_short; /* … for want of memory that the plan counted on */
 };
 
 /* What a message may say on this rank, of this model. */

@@ -77,7 +77,7 @@ static inline float sw_bf16_to_f32(uint16_t bits)
     const union {
         uint32_t u;
         float f;
-    } v = {.u = (uint32_t)bits << 16};
+    } v = {(uint32_t)bits << 16}; /* u; C++17 has no names here */
     return v.f;
 }
 uint16_t sw_f32_to_bf16(float value);

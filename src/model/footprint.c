@@ -63,9 +63,9 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
     return w;
 }
 
-/* Bytes, bytes read per token, and flops per token of a list of weights. */
+/* Bytes, bytes read per token, flops per token, and the largest matrix of a list of weights. */
 struct sums {
-    uint64_t bytes, read;
+    uint64_t bytes, read, matrix;
     double flops;
 };
 
@@ -79,6 +79,8 @@ static void count(const struct sw_model *model, const struct sw_footprint_params
         spec->expert < 0 ? 1 : (double)model->dims.n_experts_used / (double)model->dims.n_experts;
     sums->bytes += bytes;
     sums->read += (uint64_t)((double)bytes * share);
+    if (spec->is_matrix && bytes > sums->matrix)
+        sums->matrix = bytes;
     if (spec->is_matrix)
         sums->flops += 2 * (double)spec->rows * (double)spec->cols * share;
 }
@@ -103,21 +105,43 @@ static enum sw_status count_globals(const struct sw_model *model,
     return SW_OK;
 }
 
-static enum sw_status count_layer(const struct sw_model *model, const struct sw_footprint_params *p,
-                                  int layer, struct sw_layer_footprint *out)
+/* Neighbours are nearly always alike, and experts make the list long. */
+static bool is_as_before(const struct sw_model *model, int layer)
 {
-    const struct sw_dims *d = &model->dims;
+    return layer > 0 && model->layer_kinds[layer] == model->layer_kinds[layer - 1];
+}
+
+static enum sw_status sum_layer(const struct sw_model *model, const struct sw_footprint_params *p,
+                                int layer, struct sums *sums)
+{
     struct sw_weight_spec *specs;
     size_t n;
-    struct sums sums = {0};
     SW_TRY(sw_model_weights(model, layer, &specs, &n));
     for (size_t i = 0; i < n; i++)
-        count(model, p, &specs[i], &sums);
+        count(model, p, &specs[i], sums);
     free(specs);
+    return SW_OK;
+}
+
+static uint64_t layer_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
+{
+    const struct sw_dims *d = &model->dims;
+    return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
+}
+
+static enum sw_status count_layer(const struct sw_model *model, const struct sw_footprint_params *p,
+                                  int layer, struct sw_footprint *footprint)
+{
+    const struct sw_dims *d = &model->dims;
+    struct sw_layer_footprint *out = &footprint->layers[layer];
+    struct sums sums = {0};
+    SW_TRY(sum_layer(model, p, layer, &sums));
+    if (sums.matrix > footprint->matrix_bytes)
+        footprint->matrix_bytes = sums.matrix;
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;
     out->token_flops = sums.flops;
-    out->kv_bytes = sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
+    out->kv_bytes = layer_kv_bytes(model, p);
     out->kv_row_bytes =
         2 * (uint64_t)d->n_kv_heads * (uint64_t)d->head_dim * sw_dtype_info(p->kv)->bits / 8;
     return SW_OK;
@@ -135,11 +159,10 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
     if (!out->layers)
         return sw_fail(SW_ENOMEM, "no memory for the footprint of %d layers", out->n_layers);
     for (int i = 0; i < out->n_layers && status == SW_OK; i++) {
-        /* Neighbours are nearly always alike, and experts make the list long. */
-        if (i > 0 && model->layer_kinds[i] == model->layer_kinds[i - 1])
+        if (is_as_before(model, i))
             out->layers[i] = out->layers[i - 1];
         else
-            status = count_layer(model, p, i, &out->layers[i]);
+            status = count_layer(model, p, i, out);
     }
     if (status == SW_OK)
         status = count_globals(model, p, out);
@@ -150,6 +173,9 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
     const struct sw_work work = sw_work_of(model, p);
     out->hop_bytes = (uint64_t)model->dims.hidden * sizeof(float);
     out->work_bytes = work.bytes + sw_scratch_bytes(model, p->rows);
+    out->gpu_workspace_bytes =
+        sw_gpu_workspace_bytes(work.rows, sw_model_max_cols(model), sw_model_max_out(model));
+    out->gpu_work_bytes = work.bytes + out->gpu_workspace_bytes;
     out->logits_bytes = (uint64_t)SW_LOGIT_ROWS * (uint64_t)model->dims.vocab * sizeof(float);
     out->load_bytes = 2 * (uint64_t)SW_LOAD_CHUNK;
     return SW_OK;
@@ -161,6 +187,40 @@ int64_t sw_model_max_cols(const struct sw_model *model)
     int64_t cols = larger(d->hidden, (int64_t)d->n_heads * d->head_dim);
     cols = larger(cols, larger(d->ffn, d->expert_ffn));
     return larger(cols, d->embed_dim);
+}
+
+int64_t sw_model_max_out(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    const int64_t halves = model->arch->gated ? 2 : 1;
+    int64_t out = larger(sw_model_qkv_layout(model).width, larger(d->hidden, d->embed_dim));
+    out = larger(out, halves * larger(d->ffn, d->expert_ffn));
+    return larger(larger(out, d->n_experts), d->vocab);
+}
+
+uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out)
+{
+    const uint64_t row = (uint64_t)max_out * sizeof(float);
+    uint64_t sums = (uint64_t)rows * row;
+    if (sums > SW_GPU_SUMS_BYTES)
+        sums = row > SW_GPU_SUMS_BYTES ? row : SW_GPU_SUMS_BYTES;
+    return sw_round_up((uint64_t)rows * (uint64_t)max_cols * sizeof(float), SW_ALIGN) +
+           sw_round_up(sums, SW_ALIGN) + SW_GPU_WORKSPACE_FIXED;
+}
+
+enum sw_status sw_staging_of(const struct sw_model *model, const struct sw_footprint_params *p,
+                             struct sw_staging *out)
+{
+    *out = (struct sw_staging){.kv = layer_kv_bytes(model, p)};
+    for (int i = 0; i < model->dims.n_layers; i++) {
+        struct sums sums = {0};
+        if (is_as_before(model, i))
+            continue;
+        SW_TRY(sum_layer(model, p, i, &sums));
+        out->layer = sums.bytes > out->layer ? sums.bytes : out->layer;
+        out->matrix = sums.matrix > out->matrix ? sums.matrix : out->matrix;
+    }
+    return SW_OK;
 }
 
 uint64_t sw_scratch_bytes(const struct sw_model *model, int rows)

@@ -36,7 +36,16 @@ uint64_t sw_vector_bytes(int64_t n); /* n f32 */
 #define SW_LOGIT_ROWS 16
 #define SW_LOAD_CHUNK (8u << 20)
 uint64_t sw_scratch_bytes(const struct sw_model *model, int rows);
-int64_t sw_model_max_cols(const struct sw_model *model);
+int64_t sw_model_max_cols(const struct sw_model *model); /* in-features of any matrix, … */
+int64_t sw_model_max_out(const struct sw_model *model);  /* … and out-features */
+/*
+ * What the GPU backend takes for itself when it is opened for these sizes, known without a GPU: the
+ * activations and the sums of a product of many rows (of these at most SW_GPU_SUMS_BYTES at once,
+ * but a row), and SW_GPU_WORKSPACE_FIXED for the rest.
+ */
+#define SW_GPU_SUMS_BYTES (64u << 20)
+#define SW_GPU_WORKSPACE_FIXED (64u << 20)
+uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out);
 
 struct sw_footprint_params {
     enum sw_dtype weights; /* a weight format, … */
@@ -65,7 +74,10 @@ struct sw_footprint {
     uint64_t tied_bytes;               /* saved when one rank holds both embedding and tied head */
     double head_flops;                 /* per token that is sampled */
     uint64_t hop_bytes;                /* hidden state of one token between stages (f32) */
-    uint64_t work_bytes;               /* activations of one rank at `rows` tokens */
+    uint64_t work_bytes;               /* activations of one rank at `rows` tokens, on a CPU, */
+    uint64_t gpu_work_bytes;           /* and on a GPU; in this, … */
+    uint64_t gpu_workspace_bytes;      /* … what the GPU backend takes for itself */
+    uint64_t matrix_bytes;             /* of the largest matrix in a layer */
     uint64_t logits_bytes;             /* the last rank's, besides */
     uint64_t load_bytes; /* staging while a rank loads; freed before the first token */
 };
@@ -79,6 +91,18 @@ struct sw_work {
     uint64_t bytes; /* everything together at params.rows rows */
 };
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *params);
+
+/*
+ * Buffers on a GPU through which layers pass that lie in host memory: two of the largest layer as
+ * it lies there, one matrix in the GPU's own layout, and one layer's keys and values where these
+ * lie in host memory, too. Of the whole model, whatever layers a rank has.
+ */
+#define SW_STREAM_BUFFERS 2
+struct sw_staging {
+    uint64_t layer, matrix, kv;
+};
+enum sw_status sw_staging_of(const struct sw_model *model, const struct sw_footprint_params *params,
+                             struct sw_staging *out);
 
 enum sw_status sw_footprint_of(const struct sw_model *model,
                                const struct sw_footprint_params *params, struct sw_footprint *out);

@@ -43,7 +43,10 @@ static bool check_stage(const struct sw_cost *c, const struct sw_stage *s, char 
     CHECK(!memcmp(&again.gpu, &s->gpu, sizeof s->gpu), "the GPU bytes of rank %d", s->rank);
     CHECK(!memcmp(&again.host, &s->host, sizeof s->host), "the host bytes of rank %d", s->rank);
     CHECK(again.disk_bytes == s->disk_bytes, "the disk bytes of rank %d", s->rank);
-    CHECK(again.stream_prompt == s->stream_prompt, "streaming of rank %d's prompt", s->rank);
+    CHECK(again.stream_prompt == s->stream_prompt && again.stream_rows == s->stream_rows,
+          "streaming of rank %d's prompt", s->rank);
+    CHECK((s->stream_rows > 0) == s->stream_prompt, "rank %d streams from %d rows on", s->rank,
+          s->stream_rows);
     CHECK(near(again.step_s, s->step_s) && near(again.prompt_s, s->prompt_s),
           "the seconds of rank %d", s->rank);
     CHECK(s->gpu.total <= p->gpu_cap, "rank %d takes %llu of %llu GPU bytes", s->rank,

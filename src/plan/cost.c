@@ -46,12 +46,11 @@ static sw_ps layer_time(const struct sw_cost *c, const struct sw_place *p,
     const bool on_gpu = tier == TIER_GPU || tier == TIER_STREAMED;
     double t = on_gpu ? larger(bytes / p->gpu_bw, flops / p->gpu_flops)
                       : larger(bytes / p->host_bw, flops / p->cpu_flops);
-    if (tier == TIER_STREAMED) {
-        double moved = (double)layer->weight_bytes;
-        if (load->prompt) /* its KV is in host memory: earlier rows come along, new ones go back */
-            moved += kv + (double)layer->kv_row_bytes * load->rows;
-        t = larger(t, moved / p->bus_bw);
-    }
+    if (tier == TIER_STREAMED)
+        t = larger(t, (double)layer->weight_bytes / p->bus_bw);
+    if (tier == TIER_STREAMED && load->prompt) /* its KV is in host memory: earlier rows come along
+                                                  and new ones go back, before and after the rest */
+        t += (kv + (double)layer->kv_row_bytes * load->rows) / p->bus_bw;
     if (tier == TIER_DISK)
         t = larger(t, (double)layer->weight_bytes * c->disk_scale / p->disk_bw);
     return to_ps(t);
@@ -82,10 +81,14 @@ static struct load decode_load(const struct sw_cost *c)
 }
 
 /* A prompt's chunk reads the KV of its one slot once; half the positions, on the average. */
-static struct load prompt_load(const struct sw_cost *c)
+static struct load prompt_load(const struct sw_cost *c, int rows)
 {
-    const int rows = c->fp->params.rows > 0 ? c->fp->params.rows : 1;
     return (struct load){.rows = rows, .kv_rows = c->position / 2.0, .prompt = true};
+}
+
+static int chunk_rows(const struct sw_cost *c)
+{
+    return c->fp->params.rows > 0 ? c->fp->params.rows : 1;
 }
 
 static uint64_t less(uint64_t a, uint64_t b)
@@ -214,6 +217,7 @@ static enum sw_status sums_init(struct sw_cost *c)
         if (layer->kv_bytes > c->max_kv)
             c->max_kv = layer->kv_bytes;
     }
+    c->stream_bytes = SW_STREAM_BUFFERS * c->max_weight + fp->matrix_bytes;
     const uint64_t stored = c->options->stored_bytes;
     c->disk_scale = stored && total ? (double)stored / (double)total : 1;
     return SW_OK;
@@ -306,11 +310,11 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, int from, int to)
     return ids ? cost->link_ids : cost->link_hop;
 }
 
-/* Hand-overs between GPU and CPU on the way through a stage. */
-static int crossings(const struct sw_stage *s)
+/* Hand-overs between GPU and CPU on the way through a stage whose host layers run on `host`. */
+static int crossings(const struct sw_stage *s, enum tier host)
 {
     const int on[6] = {
-        s->embed ? s->embed_on_gpu : -1, s->n_gpu ? 1 : -1,  s->n_host ? 0 : -1,
+        s->embed ? s->embed_on_gpu : -1, s->n_gpu ? 1 : -1,  s->n_host ? host == TIER_STREAMED : -1,
         s->n_streamed ? 1 : -1,          s->n_disk ? 0 : -1, s->head ? s->head_on_gpu : -1};
     int at = -1, n = 0;
     for (int i = 0; i < 6; i++) {
@@ -355,7 +359,7 @@ static void stage_bytes(const struct sw_cost *c, struct sw_stage *s)
         *(s->head_on_gpu ? &gpu.head : &cpu.head) =
             fp->head_bytes - (s->embed ? fp->tied_bytes : 0);
     if (s->n_streamed || s->stream_prompt)
-        gpu.staging = 2 * c->max_weight + (s->stream_prompt ? c->max_kv : 0);
+        gpu.staging = c->stream_bytes + (s->stream_prompt ? c->max_kv : 0);
     if (s->n_disk)
         cpu.staging = 2 * c->max_weight;
     const bool gpu_works =
@@ -364,7 +368,7 @@ static void stage_bytes(const struct sw_cost *c, struct sw_stage *s)
         s->n_host || s->n_disk || (s->embed && !s->embed_on_gpu) || (s->head && !s->head_on_gpu);
     if (gpu_works) {
         gpu.context = c->options->gpu_context;
-        gpu.work = fp->work_bytes + (s->head && s->head_on_gpu ? fp->logits_bytes : 0);
+        gpu.work = fp->gpu_work_bytes + (s->head && s->head_on_gpu ? fp->logits_bytes : 0);
     }
     cpu.work = s->device >= 0 ? c->bounce_bytes : 0;
     cpu.work += (cpu_works ? fp->work_bytes : 0) + (s->head ? fp->logits_bytes : 0);
@@ -376,16 +380,21 @@ static void stage_bytes(const struct sw_cost *c, struct sw_stage *s)
     s->host = cpu;
 }
 
-static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, const struct load *load)
+/* A micro-batch's time, with the host layers run as `host` says. */
+static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, enum tier host,
+                      const struct load *load)
 {
     const struct sw_place *p = &c->places[s->rank];
     const int n[4] = {s->n_gpu, s->n_host, s->n_streamed, s->n_disk};
-    const enum tier tiers[4] = {TIER_GPU, TIER_HOST, TIER_STREAMED, TIER_DISK};
-    sw_ps t = (sw_ps)crossings(s) * (p->device >= 0 ? crossing_time(c, p, load->rows) : 0);
+    const enum tier tiers[4] = {TIER_GPU, host, TIER_STREAMED, TIER_DISK};
+    sw_ps t = (sw_ps)crossings(s, host) * (p->device >= 0 ? crossing_time(c, p, load->rows) : 0);
     int i = s->first;
-    for (int k = 0; k < 4; k++)
+    for (int k = 0; k < 4; k++) {
+        /* streamed layers that are no host layers have their KV on the GPU */
+        const struct load l = {load->rows, load->kv_rows, load->prompt && k != 2};
         for (const int end = i + n[k]; i < end; i++)
-            t += layer_time(c, p, &c->fp->layers[i], tiers[k], load);
+            t += layer_time(c, p, &c->fp->layers[i], tiers[k], &l);
+    }
     if (s->embed)
         t += embed_time(c, p, s->embed_on_gpu, load->rows);
     if (s->head) /* of a prompt, only the last token is sampled */
@@ -393,30 +402,48 @@ static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, const s
     return t;
 }
 
+/* Is a chunk of so many rows done sooner with the host layers streamed? */
+static bool streaming_pays(const struct sw_cost *c, const struct sw_stage *s, int rows)
+{
+    const struct load load = prompt_load(c, rows);
+    return sum_time(c, s, TIER_STREAMED, &load) < sum_time(c, s, TIER_HOST, &load);
+}
+
+/* A number of rows from which it pays, when it pays for `rows`: with one row less it does not. */
+static int least_rows(const struct sw_cost *c, const struct sw_stage *s, int rows)
+{
+    int low = 0; /* does not pay */
+    while (rows - low > 1) {
+        const int middle = low + (rows - low) / 2;
+        if (streaming_pays(c, s, middle))
+            rows = middle;
+        else
+            low = middle;
+    }
+    return rows;
+}
+
 /* The prompt's time, and whether it pays (and there is room) to stream what is not on the GPU. */
 static sw_ps prompt_time(const struct sw_cost *c, struct sw_stage *s)
 {
-    const struct load load = prompt_load(c);
+    const struct load load = prompt_load(c, chunk_rows(c));
     const struct sw_place *p = &c->places[s->rank];
     s->stream_prompt = false;
-    const sw_ps resident = sum_time(c, s, &load);
-    if (p->device < 0 || s->n_host == 0)
-        return resident;
-    s->stream_prompt = true;
-    stage_bytes(c, s);
-    s->stream_prompt = s->gpu.total <= p->gpu_cap && s->host.total <= p->host_cap;
-    sw_ps t = resident;
-    for (int i = s->first + s->n_gpu, end = i + s->n_host; i < end; i++)
-        t += layer_time(c, p, &c->fp->layers[i], TIER_STREAMED, &load) -
-             layer_time(c, p, &c->fp->layers[i], TIER_HOST, &load);
-    s->stream_prompt &= t < resident;
-    return s->stream_prompt ? t : resident;
+    s->stream_rows = 0;
+    if (p->device >= 0 && s->n_host > 0 && streaming_pays(c, s, chunk_rows(c))) {
+        s->stream_prompt = true;
+        stage_bytes(c, s);
+        s->stream_prompt = s->gpu.total <= p->gpu_cap && s->host.total <= p->host_cap;
+    }
+    if (s->stream_prompt)
+        s->stream_rows = least_rows(c, s, chunk_rows(c));
+    return sum_time(c, s, s->stream_prompt ? TIER_STREAMED : TIER_HOST, &load);
 }
 
 void sw_cost_stage(const struct sw_cost *cost, struct sw_stage *s)
 {
     const struct load load = decode_load(cost);
-    s->step_s = (double)sum_time(cost, s, &load) * 1e-12;
+    s->step_s = (double)sum_time(cost, s, TIER_HOST, &load) * 1e-12;
     s->prompt_s = (double)prompt_time(cost, s) * 1e-12;
     stage_bytes(cost, s);
 }

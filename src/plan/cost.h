@@ -44,6 +44,8 @@ struct sw_cost {
     uint64_t *node_cap;      /* (n_nodes) host bytes all ranks of the node share */
     uint64_t *weights, *kv;  /* prefix sums, (n_layers + 1) */
     uint64_t max_weight, max_kv;
+    uint64_t stream_bytes; /* buffers on a GPU for streamed layers; with their KV in host memory,
+                              max_kv besides */
     uint64_t bounce_bytes; /* host buffers of a rank with a GPU for what travels by MPI */
     double disk_scale;     /* bytes in the file per byte in memory */
     sw_ps local_hop, link_hop, local_ids, link_ids;

@@ -65,7 +65,8 @@ struct sw_stage {
     int n_gpu, n_host, n_streamed, n_disk;
     bool embed, head; /* holds the embedding, the head; where: */
     bool embed_on_gpu, head_on_gpu;
-    bool stream_prompt; /* host layers are streamed to the GPU when a prompt is fed */
+    bool stream_prompt; /* host layers are streamed to the GPU when a prompt is fed, … */
+    int stream_rows;    /* … from so many rows in a micro-batch on; 0: never */
     struct sw_bytes gpu, host;
     uint64_t disk_bytes; /* weights that stay on disk */
     double step_s;       /* one decode micro-batch, without the hop to the next stage */

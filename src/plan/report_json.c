@@ -31,6 +31,7 @@ static json_t *stage_json(const struct sw_report *r, const struct sw_stage *s)
     json_object_set_new(stage, "embedding_on_gpu", json_boolean(s->embed_on_gpu));
     json_object_set_new(stage, "head_on_gpu", json_boolean(s->head_on_gpu));
     json_object_set_new(stage, "prompt_streamed", json_boolean(s->stream_prompt));
+    json_object_set_new(stage, "prompt_streamed_rows", json_integer(s->stream_rows));
     json_object_set_new(stage, "predicted",
                         json_pack("{s:f, s:f, s:f, s:f}", "step_s", s->step_s, "prompt_s",
                                   s->prompt_s, "hop_s", s->hop_s, "load_s", s->load_s));

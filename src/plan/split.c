@@ -52,9 +52,9 @@ static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool use
     const bool embed = r->embed && s->embed_on_gpu, head = r->head && s->head_on_gpu;
     if (!used && !embed && !head && !s->streamed)
         return 0;
-    return c->options->gpu_context + c->fp->work_bytes + (embed ? c->fp->embed_bytes : 0) +
+    return c->options->gpu_context + c->fp->gpu_work_bytes + (embed ? c->fp->embed_bytes : 0) +
            (head ? head_bytes(r) + c->fp->logits_bytes : 0) +
-           (s->streamed ? 2 * c->max_weight + c->kv[end] - c->kv[end - s->streamed] : 0);
+           (s->streamed ? c->stream_bytes + c->kv[end] - c->kv[end - s->streamed] : 0);
 }
 
 static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
@@ -211,7 +211,8 @@ static bool can_stream(const struct run *r)
 {
     const struct sw_cost *c = r->c;
     return r->k->place->device >= 0 &&
-           c->options->gpu_context + c->fp->work_bytes + 2 * c->max_weight <= r->k->place->gpu_cap;
+           c->options->gpu_context + c->fp->gpu_work_bytes + c->stream_bytes <=
+               r->k->place->gpu_cap;
 }
 
 bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count, uint64_t host_cap,

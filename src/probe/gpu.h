@@ -1,4 +1,5 @@
-/* The GPUs this process sees; which file answers is the build's choice. */
+/* The GPUs this process sees and can use: those that the GPU library knows (backend/gpu_library.h).
+ */
 #ifndef SW_PROBE_GPU_H
 #define SW_PROBE_GPU_H
 
@@ -8,16 +9,20 @@
 #define SW_GPU_BUS 16
 
 struct sw_gpu {
-    struct sw_device device; /* with what is free now, and its specification's speeds */
+    struct sw_device device; /* with what is free now, and usual speeds */
     char bus[SW_GPU_BUS];    /* "0000:3b:00.0", the same from every process of the machine */
 };
 
 /*
  * Up to SW_MAX_DEVICES GPUs, in the driver's order as CUDA_VISIBLE_DEVICES leaves it. None, or no
- * driver: *n is 0 and SW_OK.
+ * driver, or no library: *n is 0 and SW_OK. SW_EDEVICE: there is a library, but it does not work.
  */
 enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n);
-/* GPUs of this machine that this build has no use for (0 with CUDA); `root` as in memory.h. */
-int sw_gpu_unused(const char *root);
+/* The speeds of GPU number `device`, measured in less than a second; bytes/s from pinned host
+ * memory. What cannot be measured is left as it is (to_device: 0), and logged. */
+void sw_gpu_measure(int device, struct sw_device *out, double *to_device);
+/* GPUs of this machine that cannot be used for want of a library, and why; `root` as in memory.h.
+ */
+int sw_gpu_unused(const char *root, const char **why);
 
 #endif

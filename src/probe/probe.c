@@ -46,7 +46,11 @@ static enum sw_status see_devices(const char *root, struct sw_probe_rank *card,
     for (int i = 0; i < n; i++)
         memcpy(card->seen[i], (*gpus)[i].bus, SW_GPU_BUS);
     snprintf(card->visible, sizeof card->visible, "%s", visible ? visible : "");
-    card->n_unused = sw_gpu_unused(root);
+    const char *why = "";
+    card->n_unused = sw_gpu_unused(root, &why);
+    if (card->n_unused)
+        snprintf(card->unused_why, sizeof card->unused_why, "%.*s",
+                 (int)sizeof card->unused_why - 1, why);
     return SW_OK;
 }
 
@@ -58,6 +62,7 @@ static enum sw_status take_device(const struct sw_probe *probe, int rank, const 
     if (!choice)
         return sw_fail(SW_ENOMEM, "no memory for %d ranks", probe->n_ranks);
     sw_probe_deal(probe, choice);
+    card->device = choice[rank];
     if (choice[rank] >= 0)
         card->devices[card->n_devices++] = gpus[choice[rank]].device;
     free(choice);
@@ -181,6 +186,24 @@ static enum sw_status measure_disk(struct sw_transport *t, const char *path, dou
     return sw_transport_barrier(t);
 }
 
+/* All ranks of a node at once, for they share its bus. */
+static enum sw_status measure_gpu(struct sw_transport *t, struct sw_probe_rank *card)
+{
+    SW_TRY(sw_transport_barrier(t));
+    if (card->n_devices)
+        sw_gpu_measure(card->device, &card->devices[0], &card->to_device);
+    return sw_transport_barrier(t);
+}
+
+/* Does any rank drive a GPU? What all do together depends on it. */
+static bool any_gpu(const struct sw_probe *probe)
+{
+    for (int i = 0; i < probe->n_ranks; i++)
+        if (probe->ranks[i].n_seen)
+            return true;
+    return false;
+}
+
 static enum sw_status measure(struct sw_transport *t, const struct sw_probe_options *options,
                               const struct sw_probe *probe, struct sw_probe_rank *card)
 {
@@ -197,6 +220,8 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
     SW_TRY(status);
     status = measure_memory(t, options, probe, pool, card);
     sw_pool_free(pool);
+    if (status == SW_OK && any_gpu(probe))
+        status = measure_gpu(t, card);
     if (status == SW_OK && options->path)
         status = measure_disk(t, options->path, options->seconds * DISK, card);
     if (status == SW_OK && t->size > 1)
@@ -211,6 +236,7 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
     const double begin = sw_clock();
     struct sw_probe_rank card;
     memset(&card, 0, sizeof card);
+    card.device = -1;
     memset(out, 0, sizeof *out);
     sw_cluster_init(&out->cluster);
     out->n_ranks = t->size;

@@ -39,7 +39,11 @@ struct sw_probe_rank {
     int32_t n_seen;                        /* GPUs that this rank sees */
     char seen[SW_MAX_DEVICES][SW_GPU_BUS]; /* (n_seen) their places on the bus */
     char visible[64];                      /* CUDA_VISIBLE_DEVICES as this rank has it; "": unset */
-    int32_t n_unused;                      /* GPUs that this build cannot use */
+    int32_t n_unused;                      /* GPUs that cannot be used here, … */
+    char unused_why[256];                  /* … and why; "": it is not known */
+    int32_t device;                        /* the one in seen[] that this rank drives; -1: none */
+    double to_device;                      /* bytes per second to it, all of the node's at once; 0:
+                                            * not measured */
     int32_t n_devices;
     struct sw_device devices[8]; /* that this rank drives */
 };

@@ -89,9 +89,9 @@ static void warn_memory(const struct sw_probe *probe, int node, struct sw_strbuf
                          "/etc/security/limits.conf and for slurmd (LimitMEMLOCK=infinity)\n",
                          host, sw_size_format(m->lock_limit, a, sizeof a));
     if (probe->ranks[first].n_unused)
-        sw_strbuf_printf(
-            out, "%s: its %d GPU%s not used: this build computes on the CPU (no CUDA)\n", host,
-            probe->ranks[first].n_unused, probe->ranks[first].n_unused == 1 ? " is" : "s are");
+        sw_strbuf_printf(out, "%s: its %d GPU%s not used: %s\n", host, probe->ranks[first].n_unused,
+                         probe->ranks[first].n_unused == 1 ? " is" : "s are",
+                         probe->ranks[first].unused_why);
 }
 
 static void warn_alike(const struct sw_probe *probe, struct sw_strbuf *out)
@@ -178,6 +178,19 @@ static const char *hop(const struct sw_probe_rank *card, char *out, size_t cap)
     return out;
 }
 
+/* A line of its own below its rank's. */
+static void put_device(const struct sw_probe_rank *card, const struct sw_device *d, int width,
+                       struct sw_strbuf *out)
+{
+    char a[24], b[24];
+    sw_strbuf_printf(out, "      %-*s  GPU %s: %s of %s free", width, "", d->name,
+                     sw_size_format(d->free, a, sizeof a), sw_size_format(d->total, b, sizeof b));
+    if (card->to_device > 0)
+        sw_strbuf_printf(out, ", %.1f GB/s, %.2f TFLOP/s, %.1f GB/s from host memory",
+                         d->bandwidth / 1e9, d->flops / 1e12, card->to_device / 1e9);
+    sw_strbuf_puts(out, "\n");
+}
+
 static uint64_t left(const struct sw_host_memory *m)
 {
     const uint64_t least = m->cgroup_free < m->available ? m->cgroup_free : m->available;
@@ -203,8 +216,7 @@ void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
                          rate(card->read_bandwidth, 1e9, b, sizeof b),
                          rate(card->flops, 1e9, c, sizeof c), hop(card, d, sizeof d));
         for (int k = 0; k < card->n_devices; k++)
-            sw_strbuf_printf(out, "      %-*s  GPU %s: %s free\n", width, "", card->devices[k].name,
-                             sw_size_format(card->devices[k].free, a, sizeof a));
+            put_device(card, &card->devices[k], width, out);
     }
     for (int i = 0; i < probe->cluster.n_nodes; i++) {
         const struct sw_node *node = &probe->cluster.nodes[i];

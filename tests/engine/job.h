@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "engine/generate.h"
+#include "fake_gpu.h"
 #include "format/checkpoint.h"
 #include "format/reader.h"
 #include "model/model.h"
@@ -22,8 +23,12 @@ struct job {
     int ranks, threads, chunk, context;
     const char *isa;
     bool random;
-    int slots;                         /* 0: 1 */
-    const volatile sig_atomic_t *stop; /* as the transport's; may be NULL */
+    int slots;                            /* 0: 1 */
+    const struct sw_engine_slice *slices; /* (ranks); NULL: even ones, all on the CPU */
+    bool gpus;                            /* every rank has a GPU and counts its memory */
+    const struct sw_gpu_library *library; /* whose they are; NULL: fake ones */
+    int fail_at;                          /* this allocation on the GPUs fails; 0: none */
+    const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
     /* What rank 0 does instead of feeding ids and continuing; ends with sw_engine_stop. */
     enum sw_status (*lead)(struct job *job, struct sw_engine *engine);
     void *lead_context;
@@ -34,6 +39,8 @@ struct job {
     int32_t *new_ids; /* (n_new); caller frees */
     int vocab;
     char error[SW_ERROR_MAX];
+    struct fake_report cpu_reports[16], gpu_reports[16]; /* of each rank, with `gpus` */
+    uint64_t gpu_bytes[16];                              /* what each stage says it took */
 };
 
 struct job_rank {
@@ -103,28 +110,49 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
     struct sw_model *model = NULL;
     struct sw_tensors tensors = {0};
     struct sw_reader *reader = NULL;
-    struct sw_backend *backend = NULL;
+    struct sw_backend *cpu = NULL, *gpu = NULL;
     struct sw_engine *engine = NULL;
     struct sw_engine_slice slices[16] = {{0}};
+    int cpu_index = 0, gpu_index = 0;
     enum sw_status status = job_open(job, &model, &tensors, &reader);
     if (status != SW_OK)
         goto undo;
     const int layers = model->dims.n_layers;
     for (int r = 0, first = 0; r < job->ranks; r++) {
         const int count = layers / job->ranks + (r < layers % job->ranks);
-        slices[r] = (struct sw_engine_slice){first, count};
+        slices[r] =
+            job->slices ? job->slices[r] : (struct sw_engine_slice){.first = first, .count = count};
         first += count;
     }
-    const struct sw_cpu_options cpu = {.threads = job->threads,
-                                       .isa = job->isa,
-                                       .max_rows = job->chunk > 16 ? job->chunk : 16,
-                                       .max_cols = sw_model_max_cols(model)};
-    status = sw_backend_cpu_open(&cpu, &backend);
+    const int rows = job->chunk > SW_LOGIT_ROWS ? job->chunk : SW_LOGIT_ROWS;
+    const struct sw_cpu_options cpu_options = {.threads = job->threads,
+                                               .isa = job->isa,
+                                               .max_rows = rows,
+                                               .max_cols = sw_model_max_cols(model)};
+    status = sw_backend_cpu_open(&cpu_options, &cpu);
+    if (status == SW_OK && job->gpus) {
+        const struct sw_gpu_options gpu_options = {.device = t->rank,
+                                                   .max_rows = rows,
+                                                   .max_cols = sw_model_max_cols(model),
+                                                   .max_out = sw_model_max_out(model),
+                                                   .memory = slices[t->rank].gpu_memory};
+        cpu_index = fake_wrap(cpu, false, UINT64_MAX);
+        if (gpu_options.memory > 0 && job->library)
+            status = job->library->open(&gpu_options, &gpu);
+        else if (gpu_options.memory > 0)
+            status = fake_open(&gpu_options, job->threads, job->isa, &gpu, &gpu_index);
+        if (gpu && !job->library)
+            fake_of(gpu)->fail_at = job->fail_at;
+    }
     if (status != SW_OK)
         goto undo;
     struct sw_loader loader = {.tensors = reader ? &tensors : NULL, .reader = reader};
     const struct sw_engine_options options = {.model = model,
-                                              .backend = backend,
+                                              .cpu = cpu,
+                                              .gpu = gpu,
+                                              .gpu_ops = !gpu           ? NULL
+                                                         : job->library ? job->library->ops
+                                                                        : &fake_gpu_ops,
                                               .transport = t,
                                               .params = {.weights = job->weights,
                                                          .dense = SW_F16,
@@ -148,9 +176,22 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
 undo:
     if (status != SW_OK)
         snprintf(job->error, sizeof job->error, "%s", sw_error_message());
+    struct fake_report *report = &job->gpu_reports[t->rank];
+    if (engine)
+        job->gpu_bytes[t->rank] = sw_engine_gpu_bytes(engine);
+    if (gpu && job->library)
+        report->peak = job->library->ops->allocated(gpu); /* a stage frees nothing before its end */
     sw_engine_close(engine);
-    if (backend)
-        backend->ops->close(backend);
+    if (gpu && job->library)
+        report->left = job->library->ops->allocated(gpu);
+    if (gpu)
+        gpu->ops->close(gpu);
+    if (gpu && !job->library)
+        *report = fake_report_of[gpu_index];
+    if (cpu)
+        cpu->ops->close(cpu);
+    if (cpu && job->gpus)
+        job->cpu_reports[t->rank] = fake_report_of[cpu_index];
     sw_reader_close(reader);
     sw_tensors_free(&tensors);
     sw_model_close(model);

@@ -10,15 +10,15 @@ trap 'rm -rf "$work"' EXIT
 # check ROOT: complains on stdout and fails when an include goes up, sideways or round.
 check() (
     cd "$1" || exit 1
-    find src kernels -name '*.[ch]' 2>/dev/null | LC_ALL=C sort >"$work/files"
+    find src kernels \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) 2>/dev/null | LC_ALL=C sort >"$work/files"
     [ -s "$work/files" ] || { echo "$1: no sources"; exit 1; }
     xargs grep -Hn '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' <"$work/files" |
         awk -v files="$work/files" '
     # folder → floor; each folder here must exist in docs/design.md too
     BEGIN {
         n = split("src/base:0 src/model:1 src/text:1 src/plan:2 src/format:2 kernels/cpu:2 " \
-            "kernels/cuda:2 src/backend:3 src/transport:3 src/probe:4 src/engine:4 src/jobs:5 " \
-            "src/serve:6 src/cmd:7 src:8", rows, " ")
+            "kernels/cuda:2 src/backend:3 src/transport:3 src/gpu:4 src/probe:4 src/engine:4 " \
+            "src/jobs:5 src/serve:6 src/cmd:7 src:8", rows, " ")
         for (i = 1; i <= n; i++) {
             split(rows[i], row, ":")
             floor[row[1]] = row[2]

@@ -24,7 +24,7 @@ static enum sw_status model_at(void *user, const struct sw_footprint_params *par
             .token_flops = 5e8};
     out->embed_bytes = out->head_bytes = 64 << 20;
     out->hop_bytes = 4096;
-    out->work_bytes = out->load_bytes = 32 << 20;
+    out->work_bytes = out->gpu_work_bytes = out->load_bytes = 32 << 20;
     return SW_OK;
 }
 

@@ -90,8 +90,9 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
     if (gpu)
         t += crossings * (10e-6 + (double)fp->hop_bytes * q->batch / bus);
     if (w->n[0] || w->n[2] || (embed && w->egpu) || (head && w->hgpu))
-        g += (double)o->gpu_context + (double)fp->work_bytes +
-             (head && w->hgpu ? (double)fp->logits_bytes : 0) + (w->n[2] ? 2 * biggest : 0);
+        g += (double)o->gpu_context + (double)fp->gpu_work_bytes +
+             (head && w->hgpu ? (double)fp->logits_bytes : 0) +
+             (w->n[2] ? 2 * biggest + (double)fp->matrix_bytes : 0);
     if (w->n[1] || w->n[3] || (embed && !w->egpu) || (head && !w->hgpu))
         h += (double)fp->work_bytes;
     h += (double)o->rank_host + (head ? (double)fp->logits_bytes : 0) +
@@ -216,6 +217,8 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
     fp->head_flops = roll(3000);
     fp->hop_bytes = roll(60);
     fp->work_bytes = roll(400);
+    fp->gpu_work_bytes = roll(400);
+    fp->matrix_bytes = roll(1500);
     fp->logits_bytes = roll(200);
     fp->load_bytes = roll(900);
 }

@@ -37,7 +37,7 @@ static void big_model(struct sw_footprint *fp, struct sw_layer_footprint *layers
     fp->embed_read_bytes = 32768;
     fp->head_flops = 4.2e9;
     fp->hop_bytes = 65536;
-    fp->work_bytes = 512ull << 20;
+    fp->work_bytes = fp->gpu_work_bytes = 512ull << 20;
     fp->logits_bytes = 128256 * 4;
     fp->load_bytes = 64ull << 20;
 }

@@ -10,3 +10,8 @@ const char *sw_source_id(void)
 {
     return "0123456789ab";
 }
+
+const char *sw_built_in(void)
+{
+    return "mpi";
+}

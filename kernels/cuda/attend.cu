@@ -1,0 +1,22 @@
+/* Attention: short spans one way, long ones the other. */
+#include "kernels/cuda/attend.cuh"
+
+cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_kv *kv,
+                          const struct sw_gpu_batch *batch, void *work, size_t work_bytes,
+                          cudaStream_t stream)
+{
+    if (sw::kv_format_row(kv->format) < 0 || kv->head_dim > SW_GPU_HEAD_DIM ||
+        a->n_heads % kv->n_kv_heads != 0)
+        return cudaErrorInvalidValue;
+    struct sw::attention t;
+    t.a = *a;
+    t.cache = sw::cache_of(kv);
+    t.group = a->n_heads / kv->n_kv_heads;
+    t.spans = batch->spans;
+    t.n_spans = batch->n;
+    const cudaError_t error =
+        sw::attend_few(t, kv->format, kv->context, batch->host, work, work_bytes, stream);
+    if (error != cudaSuccess)
+        return error;
+    return sw::attend_many(t, kv->format, batch->host, stream);
+}

@@ -1,0 +1,43 @@
+/* What the two ways of attention share, and the launchers of each (attend.cu chooses). */
+#ifndef SW_KERNELS_CUDA_ATTEND_CUH
+#define SW_KERNELS_CUDA_ATTEND_CUH
+
+#include "kernels/cuda/kv.cuh"
+
+namespace sw
+{
+
+/* Everything of a call but the way. Spans are `few` (attend_few.cu) or not (attend_many.cu). */
+struct attention {
+    struct sw_gpu_attention a;
+    struct cache cache;
+    int group; /* query heads per KV head */
+    const struct sw_gpu_span *spans;
+    int n_spans;
+};
+
+static __host__ __device__ inline bool is_few(const struct sw_gpu_span &span)
+{
+    return span.n <= SW_GPU_FEW_QUERIES;
+}
+
+/* Keys that a query sees: [first_key, position]. */
+static __host__ __device__ inline int first_key(int position, int64_t window)
+{
+    return window > 0 && position >= window ? (int)(position - window + 1) : 0;
+}
+
+static __device__ inline const float *query_of(const attention &t, int64_t row, int head)
+{
+    return t.a.q + row * t.a.q_ld + head * t.a.q_head;
+}
+
+cudaError_t attend_few(const struct attention &t, enum sw_dtype format, int64_t context,
+                       const struct sw_gpu_span *host, void *work, size_t work_bytes,
+                       cudaStream_t stream);
+cudaError_t attend_many(const struct attention &t, enum sw_dtype format,
+                        const struct sw_gpu_span *host, cudaStream_t stream);
+
+} // namespace sw
+
+#endif

@@ -1,0 +1,394 @@
+/*
+ * Attention of few queries over many keys: the context is cut in parts, a block has one part for
+ * one query and up to 8 heads that share a KV head, and another kernel joins the parts in order. In
+ * a block each warp goes over blocks of 64 keys: lanes are pairs of keys while scores are made, and
+ * dimensions while values are summed, so that both are read in whole lines.
+ */
+#include "kernels/cuda/attend.cuh"
+
+namespace
+{
+
+constexpr int threads = 128, warps = threads / sw::warp_size;
+constexpr int most_parts = 64, least_part = warps * SW_KEY_BLOCK;
+
+/* Keys of a part: of the cache's size and nothing else, so that a query's bits do not depend on
+ * what else is in the batch. */
+int64_t part_keys(int64_t context)
+{
+    return sw::round_up(sw::divide_up(context, most_parts), least_part);
+}
+
+/* Of a part: head_dim sums, the largest score, the sum of shares. */
+__host__ __device__ inline int64_t part_floats(int head_dim)
+{
+    return head_dim + 2;
+}
+
+struct few {
+    struct sw::attention t;
+    int64_t first, part_keys;
+    int n_parts;
+    float *work; /* (rows, n_heads, n_parts, part_floats); one part goes straight to out */
+};
+
+struct few_rows {
+    __device__ inline int operator()(const struct sw_gpu_span &span) const
+    {
+        return sw::is_few(span) ? span.n : 0;
+    }
+};
+
+/* A row of the few spans: where it is in the batch, its slot, and its position, -1: none. */
+struct query {
+    int64_t row;
+    int position, slot;
+};
+__device__ inline query find(const struct sw::attention &t, int64_t index)
+{
+    const int s = sw::find_span(t.spans, t.n_spans, &index, few_rows());
+    if (s < 0)
+        return {0, -1, 0};
+    return {t.spans[s].row + index, (int)(t.spans[s].position + index), t.spans[s].slot};
+}
+
+/* Dimensions d and d + 1 of keys 2 * lane and 2 * lane + 1: out[dimension][key] */
+template <enum sw_dtype format>
+__device__ inline void load_keys(const char *block, int head_dim, int d, float out[2][2])
+{
+    typedef sw::element<format> element;
+    out[0][0] = out[0][1] = out[1][0] = out[1][1] = 0;
+    if (d >= head_dim)
+        return;
+    const char *const at =
+        block + sw::key_at<format>(d, 2 * sw::lane()) * (int64_t)sizeof(typename element::type);
+    const char *const next = at + SW_KEY_BLOCK * (int64_t)sizeof(typename element::type);
+    const bool both = d + 1 < head_dim;
+    if (format == SW_BF16) { /* pairs of dimensions; the odd last one has 0 beside it */
+        const uint2 pairs = *(const uint2 *)(const void *)at;
+        out[0][0] = sw::bf16_to_float(pairs.x & 0xffffu);
+        out[1][0] = __uint_as_float(pairs.x & 0xffff0000u);
+        out[0][1] = sw::bf16_to_float(pairs.y & 0xffffu);
+        out[1][1] = __uint_as_float(pairs.y & 0xffff0000u);
+    } else if (format == SW_F16) {
+        const unsigned first = *(const unsigned *)(const void *)at;
+        const unsigned second = both ? *(const unsigned *)(const void *)next : 0;
+        out[0][0] = sw::f16_to_float(first & 0xffffu);
+        out[0][1] = sw::f16_to_float(first >> 16);
+        out[1][0] = sw::f16_to_float(second & 0xffffu);
+        out[1][1] = sw::f16_to_float(second >> 16);
+    } else {
+        const float2 first = *(const float2 *)(const void *)at;
+        const float2 second = both ? *(const float2 *)(const void *)next : make_float2(0, 0);
+        out[0][0] = first.x, out[0][1] = first.y;
+        out[1][0] = second.x, out[1][1] = second.y;
+    }
+}
+
+/* Dimension d of keys [key, key + 4), 0 for those outside [lo, hi): they may hold anything. */
+template <enum sw_dtype format>
+__device__ inline void load_values(const char *values, int head_dim, int d, int key, int lo, int hi,
+                                   float out[4])
+{
+    typedef sw::element<format> element;
+    if (format == SW_BF16) { /* pairs of keys */
+#pragma unroll
+        for (int i = 0; i < 4; i += 2) {
+            const unsigned pair =
+                *(const unsigned *)(const void *)(values +
+                                                  2 * sw::value_at<format>(head_dim, key + i, d));
+            out[i] = sw::bf16_to_float(pair & 0xffffu);
+            out[i + 1] = __uint_as_float(pair & 0xffff0000u);
+        }
+    } else {
+        const typename element::type *const from =
+            (const typename element::type *)(const void *)values;
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            out[i] = element::load(from[sw::value_at<format>(head_dim, key + i, d)]);
+    }
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        out[i] = key + i >= lo && key + i < hi ? out[i] : 0.0f;
+}
+
+/* What a warp has of its keys so far, for each head; sums of dimensions lane, lane + 32, … */
+template <int heads, int per_lane> struct state {
+    float top[heads], total[heads]; /* total: of this lane's keys */
+    float sums[heads][per_lane];
+};
+
+/* One block of keys, of which [lo, hi) are seen. q: (heads, width); p: (heads, SW_KEY_BLOCK) */
+template <enum sw_dtype format, int heads, int per_lane>
+__device__ inline void attend_block(const few &f, const char *block, int base, int lo, int hi,
+                                    const float *slopes, const float *q, float *p,
+                                    state<heads, per_lane> &s)
+{
+    constexpr int width = per_lane * sw::warp_size;
+    const int head_dim = f.t.cache.head_dim;
+    float scores[heads][2];
+#pragma unroll
+    for (int h = 0; h < heads; h++)
+        scores[h][0] = scores[h][1] = 0;
+#pragma unroll 4
+    for (int d = 0; d < head_dim; d += 4) {
+        float k[4][2];
+        load_keys<format>(block, head_dim, d, k);
+        load_keys<format>(block, head_dim, d + 2, k + 2);
+#pragma unroll
+        for (int h = 0; h < heads; h++) {
+            const float4 four = *(const float4 *)(const void *)(q + h * width + d);
+#pragma unroll
+            for (int i = 0; i < 2; i++) {
+                scores[h][i] += four.x * k[0][i];
+                scores[h][i] += four.y * k[1][i];
+                scores[h][i] += four.z * k[2][i];
+                scores[h][i] += four.w * k[3][i];
+            }
+        }
+    }
+    const int key = 2 * sw::lane();
+#pragma unroll
+    for (int h = 0; h < heads; h++) {
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const float score = scores[h][i] * f.t.a.scale + slopes[h] * (float)(base + key + i);
+            scores[h][i] = key + i >= lo && key + i < hi ? score : -INFINITY;
+        }
+        const float top = fmaxf(s.top[h], sw::warp_max(fmaxf(scores[h][0], scores[h][1])));
+        const float shrink = s.top[h] == top ? 1.0f : expf(s.top[h] - top);
+        const float first = expf(scores[h][0] - top), second = expf(scores[h][1] - top);
+        s.top[h] = top;
+        s.total[h] = s.total[h] * shrink + first + second;
+#pragma unroll
+        for (int j = 0; j < per_lane; j++)
+            s.sums[h][j] *= shrink;
+        p[h * SW_KEY_BLOCK + key] = first;
+        p[h * SW_KEY_BLOCK + key + 1] = second;
+    }
+    __syncwarp();
+    const char *const values = block + f.t.cache.half_bytes;
+#pragma unroll 2
+    for (int first = lo / 4 * 4; first < hi; first += 4) {
+        float v[per_lane][4];
+#pragma unroll
+        for (int j = 0; j < per_lane; j++) {
+            const int d = sw::lane() + j * sw::warp_size;
+            v[j][0] = v[j][1] = v[j][2] = v[j][3] = 0;
+            if (d < head_dim)
+                load_values<format>(values, head_dim, d, first, lo, hi, v[j]);
+        }
+#pragma unroll
+        for (int h = 0; h < heads; h++) {
+            const float4 four = *(const float4 *)(const void *)(p + h * SW_KEY_BLOCK + first);
+#pragma unroll
+            for (int j = 0; j < per_lane; j++) {
+                s.sums[h][j] += four.x * v[j][0];
+                s.sums[h][j] += four.y * v[j][1];
+                s.sums[h][j] += four.z * v[j][2];
+                s.sums[h][j] += four.w * v[j][3];
+            }
+        }
+    }
+    __syncwarp();
+}
+
+/* The warps' states joined, warp after warp: sums in out (heads, width), tops[0] and totals[0]. */
+template <int heads, int per_lane>
+__device__ inline void join_warps(state<heads, per_lane> &s, float (*tops)[heads],
+                                  float (*totals)[heads], float *out)
+{
+#pragma unroll
+    for (int h = 0; h < heads; h++) {
+        const float total = sw::warp_sum(s.total[h]);
+        if (sw::lane() == 0)
+            tops[sw::warp()][h] = s.top[h], totals[sw::warp()][h] = total;
+    }
+    for (int w = 0; w < warps; w++) {
+        __syncthreads();
+        if (sw::warp() != w)
+            continue;
+#pragma unroll
+        for (int h = 0; h < heads; h++) {
+            float top = tops[0][h];
+            for (int i = 1; i < warps; i++)
+                top = fmaxf(top, tops[i][h]);
+            const float share = s.top[h] == -INFINITY ? 0.0f : expf(s.top[h] - top);
+#pragma unroll
+            for (int j = 0; j < per_lane; j++) {
+                float *const at = out + (h * per_lane + j) * sw::warp_size + sw::lane();
+                *at = (w ? *at : 0.0f) + share * s.sums[h][j];
+            }
+        }
+    }
+    __syncthreads();
+    if (threadIdx.x < heads) {
+        const int h = (int)threadIdx.x;
+        float top = tops[0][h], total = 0;
+        for (int i = 1; i < warps; i++)
+            top = fmaxf(top, tops[i][h]);
+        for (int i = 0; i < warps; i++)
+            total += tops[i][h] == -INFINITY ? 0.0f : expf(tops[i][h] - top) * totals[i][h];
+        tops[0][h] = top;
+        totals[0][h] = total;
+    }
+    __syncthreads();
+}
+
+/* blockIdx: part; KV head and share of its heads; row. */
+template <enum sw_dtype format, int heads, int per_lane>
+__global__ void __launch_bounds__(threads) attend_part(few f)
+{
+    constexpr int width = per_lane * sw::warp_size;
+    __shared__ __align__(16) float q[heads * width];
+    __shared__ __align__(16) float p[warps][heads * SW_KEY_BLOCK];
+    __shared__ float out[heads * width], tops[warps][heads], totals[warps][heads];
+    const struct sw::attention &t = f.t;
+    const int shares = (t.group + heads - 1) / heads, head_dim = t.cache.head_dim;
+    const int kv_head = (int)blockIdx.y / shares, first = (int)blockIdx.y % shares * heads;
+    const int head = kv_head * t.group + first;
+    const int n_heads = t.group - first < heads ? t.group - first : heads;
+    const query at = find(t, f.first + blockIdx.z);
+    const int from = sw::first_key(at.position, t.a.window);
+    const int64_t start = blockIdx.x * f.part_keys, past = start + f.part_keys;
+    if (start > at.position || past <= from)
+        return;
+    for (int i = (int)threadIdx.x; i < heads * width; i += threads) {
+        const int h = i / width, d = i % width;
+        q[i] = h < n_heads && d < head_dim ? sw::query_of(t, at.row, head + h)[d] : 0.0f;
+    }
+    float slopes[heads];
+    state<heads, per_lane> s;
+#pragma unroll
+    for (int h = 0; h < heads; h++) {
+        slopes[h] = t.a.slopes && h < n_heads ? t.a.slopes[head + h] : 0.0f;
+        s.top[h] = -INFINITY;
+        s.total[h] = 0;
+#pragma unroll
+        for (int j = 0; j < per_lane; j++)
+            s.sums[h][j] = 0;
+    }
+    __syncthreads();
+    const char *const keys = sw::head_of(t.cache, at.slot, kv_head);
+    for (int base = (int)start + sw::warp() * SW_KEY_BLOCK; base < past && base <= at.position;
+         base += warps * SW_KEY_BLOCK) {
+        const int lo = from > base ? from - base : 0, end = at.position + 1 - base;
+        if (lo < SW_KEY_BLOCK)
+            attend_block<format, heads, per_lane>(
+                f, keys + base / SW_KEY_BLOCK * 2 * t.cache.half_bytes, base, lo,
+                end < SW_KEY_BLOCK ? end : SW_KEY_BLOCK, slopes, q, p[sw::warp()], s);
+    }
+    join_warps<heads, per_lane>(s, tops, totals, out);
+    for (int i = (int)threadIdx.x; i < n_heads * width; i += threads) {
+        const int h = i / width, d = i % width;
+        if (d >= head_dim)
+            continue;
+        if (f.n_parts == 1) {
+            t.a.out[at.row * t.a.out_ld + (int64_t)(head + h) * head_dim + d] =
+                out[i] / totals[0][h];
+            continue;
+        }
+        const int64_t place =
+            ((int64_t)blockIdx.z * t.a.n_heads + head + h) * f.n_parts + blockIdx.x;
+        float *const part = f.work + place * part_floats(head_dim);
+        part[d] = out[i];
+        if (d == 0)
+            part[head_dim] = tops[0][h], part[head_dim + 1] = totals[0][h];
+    }
+}
+
+/* The parts of one row (blockIdx.y) and head (blockIdx.x), in order. */
+__global__ void __launch_bounds__(threads) join_parts(few f)
+{
+    const struct sw::attention &t = f.t;
+    const int head_dim = t.cache.head_dim;
+    const query at = find(t, f.first + blockIdx.y);
+    if (at.position < 0)
+        return;
+    const int first = (int)(sw::first_key(at.position, t.a.window) / f.part_keys);
+    const int last = (int)(at.position / f.part_keys);
+    const float *const parts = f.work + ((int64_t)blockIdx.y * t.a.n_heads + blockIdx.x) *
+                                            f.n_parts * part_floats(head_dim);
+    float top = -INFINITY;
+    for (int i = first; i <= last; i++)
+        top = fmaxf(top, parts[i * part_floats(head_dim) + head_dim]);
+    float total = 0;
+    for (int i = first; i <= last; i++) {
+        const float *const ends = parts + i * part_floats(head_dim) + head_dim;
+        total += expf(ends[0] - top) * ends[1];
+    }
+    for (int d = (int)threadIdx.x; d < head_dim; d += threads) {
+        float sum = 0;
+        for (int i = first; i <= last; i++) {
+            const float *const part = parts + i * part_floats(head_dim);
+            sum += expf(part[head_dim] - top) * part[d];
+        }
+        t.a.out[at.row * t.a.out_ld + (int64_t)blockIdx.x * head_dim + d] = sum / total;
+    }
+}
+
+typedef void (*kernel)(few);
+#define FOR_WIDTHS(format, heads)                                                                  \
+    {                                                                                              \
+        attend_part<format, heads, 2>, attend_part<format, heads, 4>,                              \
+            attend_part<format, heads, 8>                                                          \
+    }
+#define FOR_HEADS(format)                                                                          \
+    {                                                                                              \
+        FOR_WIDTHS(format, 1), FOR_WIDTHS(format, 4), FOR_WIDTHS(format, 8)                        \
+    }
+const kernel kernels[3][3][3] = {FOR_HEADS(SW_F32), FOR_HEADS(SW_F16), FOR_HEADS(SW_BF16)};
+const int heads_of[3] = {1, 4, 8};
+
+size_t row_bytes(int n_heads, int head_dim, int64_t context)
+{
+    const int64_t n_parts = sw::divide_up(context, part_keys(context));
+    return (size_t)(n_heads * n_parts * part_floats(head_dim)) * sizeof(float);
+}
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+size_t sw_gpu_attend_work(const struct sw_gpu_kv *kv, int n_heads, int64_t n_rows)
+{
+    return row_bytes(n_heads, kv->head_dim, kv->context) * (size_t)n_rows;
+}
+
+cudaError_t sw::attend_few(const struct sw::attention &t, enum sw_dtype format, int64_t context,
+                           const struct sw_gpu_span *host, void *work, size_t work_bytes,
+                           cudaStream_t stream)
+{
+    int64_t n = 0, longest = 0;
+    for (int i = 0; i < t.n_spans; i++)
+        if (is_few(host[i]) && host[i].n > 0) {
+            n += host[i].n;
+            const int64_t keys = host[i].position + host[i].n;
+            longest = keys > longest ? keys : longest;
+        }
+    const int heads = t.group == 1 ? 0 : t.group <= 4 ? 1 : 2;
+    const int width = t.cache.head_dim <= 64 ? 0 : t.cache.head_dim <= 128 ? 1 : 2;
+    struct few f;
+    f.t = t;
+    f.part_keys = part_keys(context);
+    f.n_parts = (int)divide_up(longest, f.part_keys);
+    f.work = (float *)work;
+    int64_t most = f.n_parts > 1
+                       ? (int64_t)(work_bytes / row_bytes(t.a.n_heads, t.cache.head_dim, context))
+                       : 65535;
+    most = most > 65535 ? 65535 : most;
+    if (n > 0 && most < 1)
+        return cudaErrorInvalidValue;
+    const kernel part = kernels[kv_format_row(format)][heads][width];
+    const int64_t shares = divide_up(t.group, heads_of[heads]) * t.cache.n_kv_heads;
+    for (f.first = 0; f.first < n; f.first += most) {
+        const unsigned rows = (unsigned)(n - f.first < most ? n - f.first : most);
+        SW_LAUNCH(part, dim3((unsigned)f.n_parts, (unsigned)shares, rows), threads, 0, stream, f);
+        if (f.n_parts > 1)
+            SW_LAUNCH(join_parts, dim3((unsigned)t.a.n_heads, rows), threads, 0, stream, f);
+        const cudaError_t error = cudaGetLastError();
+        if (error != cudaSuccess)
+            return error;
+    }
+    return cudaSuccess;
+}

@@ -1,0 +1,168 @@
+/*
+ * Operands for products of many tokens, in f16 or bf16, and what becomes of their results. f16 has
+ * few exponents, so rows are multiplied by a power of two that brings their largest magnitude into
+ * [2^14, 2^15): exact, nothing overflows, and small elements keep what digits f16 can give them.
+ */
+#include "kernels/cuda/device.cuh"
+
+namespace
+{
+
+constexpr int threads = 256;
+constexpr int per_vector = 8; /* columns that a thread makes at a time: 16 bytes */
+
+/* The exponent of the power of two to multiply by; 0 for zeros and for what is not finite. */
+__device__ inline int scale_exponent(float largest)
+{
+    const int exponent = (int)(__float_as_uint(largest) >> 23 & 0xffu);
+    if (largest == 0 || exponent == 255)
+        return 0;
+    const int wanted = 14 - (exponent - 127); /* subnormals count as 2^-127 */
+    return wanted > 126 ? 126 : wanted;
+}
+
+__device__ inline float power_of_two(int exponent) /* in [-126, 127] */
+{
+    return __uint_as_float((unsigned)(exponent + 127) << 23);
+}
+
+/* Eight columns from `col` on as floats, 0 beyond the end. */
+template <enum sw_dtype format>
+__device__ inline void load(const typename sw::element<format>::type *row, int64_t col,
+                            int64_t cols, bool whole, float *out)
+{
+    constexpr int n = sw::element<format>::per_vector;
+    if (whole && format == SW_INT8) {
+        const uint2 half = *(const uint2 *)(const void *)(row + col);
+        float all[16];
+        sw::element<SW_INT8>::unpack(make_uint4(half.x, half.y, 0, 0), all);
+#pragma unroll
+        for (int i = 0; i < per_vector; i++)
+            out[i] = all[i];
+    } else if (whole) {
+#pragma unroll
+        for (int i = 0; i + n <= per_vector; i += n)
+            sw::element<format>::unpack(*(const uint4 *)(const void *)(row + col + i), out + i);
+    } else {
+#pragma unroll
+        for (int i = 0; i < per_vector; i++)
+            out[i] = col + i < cols ? sw::element<format>::load(row[col + i]) : 0.0f;
+    }
+}
+
+template <enum sw_dtype half> __device__ inline uint4 pack(const float *values, float factor)
+{
+    unsigned words[4];
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        words[i] = (unsigned)sw::element<half>::store(values[2 * i] * factor) |
+                   (unsigned)sw::element<half>::store(values[2 * i + 1] * factor) << 16;
+    return make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+/* A block a row, of `elements` a row in memory. Where the range may not do, the row is read twice.
+ * int8 rows have a scale of their own, and f16 to f16 changes nothing. */
+template <enum sw_dtype half, enum sw_dtype format>
+__global__ void __launch_bounds__(threads)
+    to_half(const void *in, const float *row_scales, int64_t elements, int64_t cols, bool whole,
+            uint4 *out, float *scale)
+{
+    typedef typename sw::element<format>::type type;
+    constexpr bool fits = half == SW_BF16 || format == SW_F16 || format == SW_INT8;
+    __shared__ float scratch[threads / sw::warp_size];
+    const int64_t r = blockIdx.x, vectors = sw::divide_up(cols, per_vector);
+    const type *const row = (const type *)in + r * elements;
+    int exponent = 0;
+    float values[per_vector];
+    if (!fits) {
+        float largest = 0;
+        for (int64_t v = threadIdx.x; v < vectors; v += threads) {
+            load<format>(row, v * per_vector, cols, whole, values);
+#pragma unroll
+            for (int i = 0; i < per_vector; i++)
+                largest = fmaxf(largest, fabsf(values[i]));
+        }
+        exponent = scale_exponent(sw::block_max<threads>(largest, scratch));
+    }
+    if (threadIdx.x == 0)
+        scale[r] = row_scales ? row_scales[r] : power_of_two(-exponent);
+    const float factor = power_of_two(exponent);
+    for (int64_t v = threadIdx.x; v < vectors; v += threads) {
+        load<format>(row, v * per_vector, cols, whole, values);
+        out[r * vectors + v] = pack<half>(values, factor);
+    }
+}
+
+__global__ void finish(const float *sums, int64_t n, int64_t rows, const float *x_scale,
+                       const float *w_scale, const float *bias, bool add, float *y, int64_t ld_y)
+{
+    const int64_t col = sw::this_column();
+    if (col >= rows)
+        return;
+    const float scale = w_scale ? w_scale[col] : 1.0f, shift = bias ? bias[col] : 0.0f;
+    for (int64_t r = blockIdx.y; r < n; r += gridDim.y) {
+        /* One scale after the other: their product may leave the range. */
+        const float value = sums[r * rows + col] * (x_scale ? x_scale[r] : 1.0f) * scale + shift;
+        float *const out = y + r * ld_y + col;
+        *out = add ? *out + value : value;
+    }
+}
+
+typedef void (*kernel)(const void *, const float *, int64_t, int64_t, bool, uint4 *, float *);
+#define FOR_FORMATS(half)                                                                          \
+    {                                                                                              \
+        to_half<half, SW_F32>, to_half<half, SW_F16>, to_half<half, SW_BF16>,                      \
+            to_half<half, SW_INT8>                                                                 \
+    }
+const kernel kernels[2][4] = {FOR_FORMATS(SW_F16), FOR_FORMATS(SW_BF16)};
+
+cudaError_t launch(enum sw_dtype to, enum sw_dtype format, const void *in, const float *scales,
+                   int64_t elements, int64_t cols, int64_t n, void *out, float *scale,
+                   cudaStream_t stream)
+{
+    const int from = sw::format_row(format);
+    if ((to != SW_F16 && to != SW_BF16) || from < 0 || !sw::is_aligned(out, 16))
+        return cudaErrorInvalidValue;
+    if (n == 0)
+        return cudaSuccess;
+    const int64_t bytes = (int64_t)sw_dtype_info(format)->bits / 8;
+    const size_t vector = format == SW_INT8 ? 8 : 16;
+    const bool whole = cols % per_vector == 0 && elements * bytes % (int64_t)vector == 0 &&
+                       sw::is_aligned(in, vector);
+    SW_LAUNCH(kernels[to == SW_BF16][from], (unsigned)n, threads, 0, stream, in, scales, elements,
+              cols, whole, (uint4 *)out, scale);
+    return cudaGetLastError();
+}
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+cudaError_t sw_gpu_to_half(enum sw_dtype to, const float *x, int64_t ld_x, int64_t n, int64_t cols,
+                           void *out, float *scale, cudaStream_t stream)
+{
+    return launch(to, SW_F32, x, nullptr, ld_x, cols, n, out, scale, stream);
+}
+
+cudaError_t sw_gpu_weights_to_half(enum sw_dtype to, enum sw_dtype format, const void *w,
+                                   int64_t rows, int64_t cols, int64_t row, int64_t n, void *out,
+                                   float *scale, cudaStream_t stream)
+{
+    const int64_t elements = sw::row_elements(format, cols);
+    const float *const scales = sw::int8_scales(format, w, rows, cols);
+    const char *const from =
+        (const char *)w + row * elements * (int64_t)sw_dtype_info(format)->bits / 8;
+    return launch(to, format, from, scales ? scales + row : nullptr, elements, cols, n, out, scale,
+                  stream);
+}
+
+cudaError_t sw_gpu_finish(const float *sums, int64_t n, int64_t rows, const float *x_scale,
+                          const float *w_scale, const float *bias, bool add, float *y, int64_t ld_y,
+                          cudaStream_t stream)
+{
+    if (n == 0 || rows == 0)
+        return cudaSuccess;
+    SW_LAUNCH(finish, sw::grid_of_rows(n, rows), sw::column_threads, 0, stream, sums, n, rows,
+              x_scale, w_scale, bias, add, y, ld_y);
+    return cudaGetLastError();
+}

@@ -1,0 +1,246 @@
+/* What the kernels share: element types as floats, sums over warps and blocks, grids. */
+#ifndef SW_KERNELS_CUDA_DEVICE_CUH
+#define SW_KERNELS_CUDA_DEVICE_CUH
+
+#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/launch.cuh"
+
+#include <cuda_fp16.h>
+#include <math.h>
+
+namespace sw
+{
+
+constexpr int warp_size = 32;
+constexpr unsigned all_lanes = 0xffffffffu;
+
+static __host__ __device__ inline int64_t round_up(int64_t n, int64_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+static __host__ __device__ inline int64_t divide_up(int64_t n, int64_t by)
+{
+    return (n + by - 1) / by;
+}
+
+static __device__ inline int lane()
+{
+    return (int)(threadIdx.x % warp_size);
+}
+
+static __device__ inline int warp()
+{
+    return (int)(threadIdx.x / warp_size);
+}
+
+/* ---- elements. bf16 by bits: Turing has no arithmetic for it. */
+
+static __device__ inline float bf16_to_float(unsigned bits)
+{
+    return __uint_as_float(bits << 16);
+}
+
+/* To nearest even, NaN stays NaN, as sw_f32_to_bf16. */
+static __device__ inline uint16_t float_to_bf16(float value)
+{
+    const unsigned u = __float_as_uint(value);
+    if ((u & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(u >> 16 | 0x40u);
+    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
+}
+
+static __device__ inline float f16_to_float(unsigned bits)
+{
+    return __half2float(__ushort_as_half((unsigned short)bits));
+}
+
+static __device__ inline uint16_t float_to_f16(float value)
+{
+    return __half_as_ushort(__float2half_rn(value));
+}
+
+/* A vector is 16 bytes; `word` number i of it. */
+static __device__ inline unsigned word(const uint4 &v, int i)
+{
+    return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
+}
+
+/*
+ * An element format: its type in memory, how many make a vector, and both as floats. int8's scale
+ * is its user's business.
+ */
+template <enum sw_dtype format> struct element;
+
+template <> struct element<SW_F32> {
+    typedef float type;
+    static constexpr int per_vector = 4;
+    static __device__ inline float load(type bits)
+    {
+        return bits;
+    }
+    static __device__ inline type store(float value)
+    {
+        return value;
+    }
+    static __device__ inline void unpack(const uint4 &v, float *out)
+    {
+        for (int i = 0; i < 4; i++)
+            out[i] = __uint_as_float(word(v, i));
+    }
+};
+
+template <> struct element<SW_F16> {
+    typedef uint16_t type;
+    static constexpr int per_vector = 8;
+    static __device__ inline float load(type bits)
+    {
+        return f16_to_float(bits);
+    }
+    static __device__ inline type store(float value)
+    {
+        return float_to_f16(value);
+    }
+    static __device__ inline void unpack(const uint4 &v, float *out)
+    {
+        for (int i = 0; i < 4; i++) {
+            out[2 * i] = f16_to_float(word(v, i) & 0xffffu);
+            out[2 * i + 1] = f16_to_float(word(v, i) >> 16);
+        }
+    }
+};
+
+template <> struct element<SW_BF16> {
+    typedef uint16_t type;
+    static constexpr int per_vector = 8;
+    static __device__ inline float load(type bits)
+    {
+        return bf16_to_float(bits);
+    }
+    static __device__ inline type store(float value)
+    {
+        return float_to_bf16(value);
+    }
+    static __device__ inline void unpack(const uint4 &v, float *out)
+    {
+        for (int i = 0; i < 4; i++) {
+            out[2 * i] = bf16_to_float(word(v, i) & 0xffffu);
+            out[2 * i + 1] = __uint_as_float(word(v, i) & 0xffff0000u);
+        }
+    }
+};
+
+template <> struct element<SW_INT8> {
+    typedef int8_t type;
+    static constexpr int per_vector = 16;
+    static __device__ inline float load(type bits)
+    {
+        return (float)bits;
+    }
+    static __device__ inline void unpack(const uint4 &v, float *out)
+    {
+        for (int i = 0; i < 16; i++)
+            out[i] = (float)(int8_t)(word(v, i / 4) >> i % 4 * 8 & 0xffu);
+    }
+};
+
+/* Rows of tables of kernels, and of element sizes; -1: none. */
+static inline int format_row(enum sw_dtype format)
+{
+    return format == SW_F32    ? 0
+           : format == SW_F16  ? 1
+           : format == SW_BF16 ? 2
+           : format == SW_INT8 ? 3
+                               : -1;
+}
+
+/* Elements from one row of a matrix to the next. */
+static inline int64_t row_elements(enum sw_dtype format, int64_t cols)
+{
+    return round_up(cols, format == SW_INT8 ? SW_COL_PAD_INT8 : SW_COL_PAD);
+}
+
+/* Behind an int8 matrix's elements; NULL for the other formats. */
+static inline const float *int8_scales(enum sw_dtype format, const void *w, int64_t rows,
+                                       int64_t cols)
+{
+    if (format != SW_INT8)
+        return nullptr;
+    const int64_t bytes = round_up(rows, SW_ROW_PAD) * row_elements(format, cols);
+    return (const float *)((const char *)w + bytes);
+}
+
+/* ---- sums in a fixed order: lanes 16 apart first; every lane has the result */
+
+static __device__ inline float warp_sum(float x)
+{
+    for (int apart = warp_size / 2; apart; apart /= 2)
+        x += __shfl_xor_sync(all_lanes, x, apart);
+    return x;
+}
+
+static __device__ inline int warp_sum(int x)
+{
+    for (int apart = warp_size / 2; apart; apart /= 2)
+        x += __shfl_xor_sync(all_lanes, x, apart);
+    return x;
+}
+
+static __device__ inline float warp_max(float x)
+{
+    for (int apart = warp_size / 2; apart; apart /= 2)
+        x = fmaxf(x, __shfl_xor_sync(all_lanes, x, apart));
+    return x;
+}
+
+/* Over a block of `threads`; `scratch`: threads / 32 floats of shared memory, free before and after
+ * for all threads. */
+template <int threads> static __device__ inline float block_sum(float x, float *scratch)
+{
+    x = warp_sum(x);
+    if (lane() == 0)
+        scratch[warp()] = x;
+    __syncthreads();
+    x = 0;
+    for (int i = 0; i < threads / warp_size; i++)
+        x += scratch[i];
+    __syncthreads();
+    return x;
+}
+
+template <int threads> static __device__ inline float block_max(float x, float *scratch)
+{
+    x = warp_max(x);
+    if (lane() == 0)
+        scratch[warp()] = x;
+    __syncthreads();
+    x = scratch[0];
+    for (int i = 1; i < threads / warp_size; i++)
+        x = fmaxf(x, scratch[i]);
+    __syncthreads();
+    return x;
+}
+
+/* ---- grids */
+
+/* Columns over blocks in x, rows over y; kernels stride over rows, for y has few values. */
+constexpr int column_threads = 256;
+static inline dim3 grid_of_rows(int64_t n, int64_t dim)
+{
+    const int64_t most = 65535;
+    return dim3((unsigned)divide_up(dim, column_threads), (unsigned)(n < most ? n : most));
+}
+
+static __device__ inline int64_t this_column()
+{
+    return (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+}
+
+static inline bool is_aligned(const void *p, size_t bytes)
+{
+    return (uintptr_t)p % bytes == 0;
+}
+
+} // namespace sw
+
+#endif

@@ -1,0 +1,241 @@
+/*
+ * Products of few tokens: bound by reading the weights once. A block has a few rows of W and all of
+ * their columns; thread t has the 16-byte vectors t, t + 128, … of each, so that a warp reads 512
+ * bytes in a row and every thread has a vector of each row under way. Tokens share what is read; x
+ * comes by way of the caches. An output is the sum of its threads' sums in the order of lanes and
+ * warps, which depends on the number of columns only.
+ */
+#include "kernels/cuda/quant.cuh"
+
+namespace
+{
+
+constexpr int threads = 128, warps = threads / sw::warp_size;
+constexpr int block_rows = 4;
+static_assert(SW_ROW_PAD % block_rows == 0, "padding rows may be read");
+
+/* Vectors are loaded `whole` where rows consist of them and start on their bounds; else an element
+ * at a time, 0 past the row's end. Either way a thread has the same elements in the same order. */
+template <bool whole, int n>
+__device__ inline void load_x(const float *x, int64_t v, int64_t cols, float *out)
+{
+    if (whole) {
+        const float4 *from = (const float4 *)(const void *)(x + v * n);
+#pragma unroll
+        for (int i = 0; i < n / 4; i++) {
+            const float4 four = from[i];
+            out[4 * i] = four.x, out[4 * i + 1] = four.y;
+            out[4 * i + 2] = four.z, out[4 * i + 3] = four.w;
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < n; i++)
+            out[i] = v * n + i < cols ? x[v * n + i] : 0.0f;
+    }
+}
+
+/* Vector v of block_rows rows of weights as floats. All are under way before one is looked at. */
+template <bool whole, enum sw_dtype format>
+__device__ inline void load_w(const typename sw::element<format>::type *w, int64_t row_elements,
+                              int64_t v, int64_t cols,
+                              float (*out)[sw::element<format>::per_vector])
+{
+    constexpr int n = sw::element<format>::per_vector;
+    if (whole) {
+        uint4 raw[block_rows];
+#pragma unroll
+        for (int r = 0; r < block_rows; r++)
+            raw[r] = __ldcs((const uint4 *)(const void *)(w + r * row_elements + v * n));
+#pragma unroll
+        for (int r = 0; r < block_rows; r++)
+            sw::element<format>::unpack(raw[r], out[r]);
+    } else {
+#pragma unroll
+        for (int r = 0; r < block_rows; r++)
+            for (int i = 0; i < n; i++)
+                out[r][i] = v * n + i < cols
+                                ? sw::element<format>::load(w[r * row_elements + v * n + i])
+                                : 0.0f;
+    }
+}
+
+/* The block's sums of every row and token, by thread row * tokens + token; others get none. */
+template <class T, int n> __device__ inline T join(T *sums, T *scratch)
+{
+#pragma unroll
+    for (int i = 0; i < n; i++) {
+        const T sum = sw::warp_sum(sums[i]);
+        if (sw::lane() == 0)
+            scratch[sw::warp() * n + i] = sum;
+    }
+    __syncthreads();
+    T sum = 0;
+    if (threadIdx.x < n)
+        for (int i = 0; i < warps; i++)
+            sum += scratch[i * n + (int)threadIdx.x];
+    return sum;
+}
+
+__device__ inline void put(const struct sw_gpu_product &p, int64_t row, int64_t token, float value)
+{
+    if (row >= p.rows || token >= p.n)
+        return;
+    float *const y = p.y + token * p.ld_y + row;
+    if (p.bias)
+        value += p.bias[row];
+    *y = p.add ? *y + value : value;
+}
+
+/* `tokens` is at least p.n; the last one stands in for those that are not there. */
+__device__ inline int64_t token_row(const struct sw_gpu_product &p, int token)
+{
+    return token < p.n ? token : p.n - 1;
+}
+
+template <bool whole, enum sw_dtype format, int tokens>
+__global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64_t row_elements)
+{
+    typedef typename sw::element<format>::type type;
+    constexpr int per_vector = sw::element<format>::per_vector, n_sums = block_rows * tokens;
+    __shared__ float scratch[warps * n_sums];
+    const int64_t row = (int64_t)blockIdx.x * block_rows;
+    const type *const w = (const type *)p.w + row * row_elements;
+    float sums[n_sums];
+#pragma unroll
+    for (int i = 0; i < n_sums; i++)
+        sums[i] = 0;
+    for (int64_t v = threadIdx.x; v * per_vector < p.cols; v += threads) {
+        float weights[block_rows][per_vector], x[per_vector];
+        load_w<whole, format>(w, row_elements, v, p.cols, weights);
+#pragma unroll
+        for (int t = 0; t < tokens; t++) {
+            load_x<whole, per_vector>(p.x + token_row(p, t) * p.ld_x, v, p.cols, x);
+#pragma unroll
+            for (int r = 0; r < block_rows; r++)
+#pragma unroll
+                for (int i = 0; i < per_vector; i++)
+                    sums[r * tokens + t] += weights[r][i] * x[i];
+        }
+    }
+    const float sum = join<float, n_sums>(sums, scratch);
+    if (threadIdx.x < n_sums)
+        put(p, row + (int)threadIdx.x / tokens, (int)threadIdx.x % tokens, sum);
+}
+
+/* Vector v of a row of bytes; rows are whole words. once: nobody will read it again. */
+template <bool whole, bool once>
+__device__ inline uint4 load_bytes(const int8_t *row, int64_t v, int64_t bytes)
+{
+    const uint4 *const vector = (const uint4 *)(const void *)row + v;
+    const unsigned *const words = (const unsigned *)(const void *)row + v * 4;
+    const int64_t n = bytes / 4 - v * 4;
+    if (whole)
+        return once ? __ldcs(vector) : *vector;
+    return make_uint4(n > 0 ? words[0] : 0, n > 1 ? words[1] : 0, n > 2 ? words[2] : 0,
+                      n > 3 ? words[3] : 0);
+}
+
+__device__ inline int dot(const uint4 &a, const uint4 &b, int sum)
+{
+#pragma unroll
+    for (int i = 0; i < 4; i++)
+        sum = __dp4a((int)sw::word(a, i), (int)sw::word(b, i), sum);
+    return sum;
+}
+
+/* Exact sums of bytes, and sums of the outliers, whose bytes are 0. */
+template <bool whole, int tokens>
+__global__ void __launch_bounds__(threads)
+    matvec_int8(struct sw_gpu_product p, const float *scales, sw::quantized x8)
+{
+    constexpr int n_sums = block_rows * tokens;
+    __shared__ int scratch[warps * n_sums];
+    __shared__ float outlier_scratch[warps * n_sums];
+    const int64_t row = (int64_t)blockIdx.x * block_rows, bytes = x8.row_bytes;
+    const int8_t *const w = (const int8_t *)p.w + row * bytes;
+    int sums[n_sums];
+    float outliers[n_sums];
+#pragma unroll
+    for (int i = 0; i < n_sums; i++)
+        sums[i] = 0, outliers[i] = 0;
+    for (int64_t v = threadIdx.x; v * 16 < bytes; v += threads) {
+        uint4 weights[block_rows];
+#pragma unroll
+        for (int r = 0; r < block_rows; r++)
+            weights[r] = load_bytes<whole, true>(w + r * bytes, v, bytes);
+#pragma unroll
+        for (int t = 0; t < tokens; t++) {
+            const int64_t token = token_row(p, t);
+            const uint4 x = load_bytes<whole, false>(x8.elements + token * bytes, v, bytes);
+#pragma unroll
+            for (int r = 0; r < block_rows; r++)
+                sums[r * tokens + t] = dot(weights[r], x, sums[r * tokens + t]);
+            const unsigned both = x8.outliers[token * x8.row_words + v / 2];
+            for (unsigned rest = both >> v % 2 * 16 & 0xffffu; rest; rest &= rest - 1) {
+                const int i = __ffs((int)rest) - 1;
+                const float value = p.x[token * p.ld_x + v * 16 + i];
+#pragma unroll
+                for (int r = 0; r < block_rows; r++)
+                    outliers[r * tokens + t] +=
+                        value * (float)(int8_t)(sw::word(weights[r], i / 4) >> i % 4 * 8 & 0xffu);
+            }
+        }
+    }
+    const int sum = join<int, n_sums>(sums, scratch);
+    const float outlier_sum = join<float, n_sums>(outliers, outlier_scratch);
+    if (threadIdx.x >= n_sums)
+        return;
+    const int64_t out = row + (int)threadIdx.x / tokens, token = (int)threadIdx.x % tokens;
+    if (token < p.n)
+        put(p, out, token, sw::int8_value(sum, x8.scales[token], outlier_sum, scales[out]));
+}
+
+bool has_whole_vectors(const struct sw_gpu_product *p)
+{
+    const int64_t per_vector = 128 / (int64_t)sw_dtype_info(p->format)->bits;
+    return p->cols % per_vector == 0 && p->ld_x % 4 == 0 && sw::is_aligned(p->x, 16) &&
+           sw::is_aligned(p->w, 16) && (!p->x8 || sw::is_aligned(p->x8, 16));
+}
+
+/* Columns of the tables: 1, 2, 3…4, 5…8 tokens, and any number where vectors are not whole, which
+ * no model of note has. */
+int column(const struct sw_gpu_product *p)
+{
+    if (!has_whole_vectors(p))
+        return 4;
+    return p->n <= 1 ? 0 : p->n <= 2 ? 1 : p->n <= 4 ? 2 : 3;
+}
+
+typedef void (*kernel)(struct sw_gpu_product, int64_t);
+typedef void (*int8_kernel)(struct sw_gpu_product, const float *, sw::quantized);
+#define FOR_TOKENS(format)                                                                         \
+    {                                                                                              \
+        matvec<true, format, 1>, matvec<true, format, 2>, matvec<true, format, 4>,                 \
+            matvec<true, format, 8>, matvec<false, format, SW_GPU_FEW_ROWS>                        \
+    }
+const kernel kernels[3][5] = {FOR_TOKENS(SW_F32), FOR_TOKENS(SW_F16), FOR_TOKENS(SW_BF16)};
+const int8_kernel int8_kernels[5] = {matvec_int8<true, 1>, matvec_int8<true, 2>,
+                                     matvec_int8<true, 4>, matvec_int8<true, 8>,
+                                     matvec_int8<false, SW_GPU_FEW_ROWS>};
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+cudaError_t sw_gpu_matvec(const struct sw_gpu_product *p, cudaStream_t stream)
+{
+    const int format = sw::format_row(p->format);
+    if (format < 0 || p->n > SW_GPU_FEW_ROWS || (p->format == SW_INT8 && !p->x8))
+        return cudaErrorInvalidValue;
+    if (p->n == 0 || p->rows == 0)
+        return cudaSuccess;
+    const unsigned blocks = (unsigned)sw::divide_up(p->rows, block_rows);
+    if (p->format == SW_INT8)
+        SW_LAUNCH(int8_kernels[column(p)], blocks, threads, 0, stream, *p,
+                  sw::int8_scales(p->format, p->w, p->rows, p->cols),
+                  sw::quantized_of(p->x8, p->n, p->cols));
+    else
+        SW_LAUNCH(kernels[format][column(p)], blocks, threads, 0, stream, *p,
+                  sw::row_elements(p->format, p->cols));
+    return cudaGetLastError();
+}

@@ -1,0 +1,145 @@
+/* Elementwise operations on rows: activations, sums, gathering and scattering, the look for NaN. */
+#include "kernels/cuda/device.cuh"
+
+namespace
+{
+
+template <enum sw_activation kind> __device__ float act(float x);
+
+template <> __device__ inline float act<SW_ACT_RELU>(float x)
+{
+    return x < 0 ? 0 : x; /* NaN stays */
+}
+
+template <> __device__ inline float act<SW_ACT_SILU>(float x)
+{
+    return x / (1 + expf(-x));
+}
+
+/* x Phi(x); by erfc, whose small values keep their digits. */
+template <> __device__ inline float act<SW_ACT_GELU>(float x)
+{
+    return 0.5f * x * erfcf(x * -0.707106781f);
+}
+
+/* 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
+template <> __device__ inline float act<SW_ACT_GELU_TANH>(float x)
+{
+    return x / (1 + expf(-1.59576912f * (x + 0.044715f * x * x * x)));
+}
+
+template <enum sw_activation kind>
+__global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, bool gated, float *y,
+                         int64_t ld_y)
+{
+    const int64_t col = sw::this_column();
+    if (col >= dim)
+        return;
+    for (int64_t row = blockIdx.y; row < n; row += gridDim.y) {
+        const float *from = x + row * ld_x + col;
+        const float value = act<kind>(*from);
+        y[row * ld_y + col] = gated ? value * from[dim] : value;
+    }
+}
+
+__global__ void add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y, int64_t ld_y)
+{
+    const int64_t col = sw::this_column();
+    if (col >= dim)
+        return;
+    for (int64_t row = blockIdx.y; row < n; row += gridDim.y)
+        y[row * ld_y + col] += x[row * ld_x + col];
+}
+
+__global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,
+                       float *y, int64_t ld_y)
+{
+    const int64_t col = sw::this_column();
+    if (col >= dim)
+        return;
+    for (int64_t i = blockIdx.y; i < n; i += gridDim.y)
+        y[i * ld_y + col] = x[rows[i] * ld_x + col];
+}
+
+/* A row may be named more than once, so one thread has all of a column. */
+__global__ void scatter_add(const float *x, int64_t ld_x, const int32_t *rows, const float *weights,
+                            int64_t n, int64_t dim, float *y, int64_t ld_y)
+{
+    const int64_t col = sw::this_column();
+    if (col >= dim)
+        return;
+    for (int64_t i = 0; i < n; i++)
+        y[rows[i] * ld_y + col] += weights[i] * x[i * ld_x + col];
+}
+
+__global__ void check_finite(const float *x, int64_t ld_x, int64_t n, int64_t dim, int32_t *bad)
+{
+    const int64_t col = sw::this_column();
+    if (col >= dim)
+        return;
+    for (int64_t row = blockIdx.y; row < n; row += gridDim.y)
+        if (!isfinite(x[row * ld_x + col]))
+            atomicOr(bad, 1);
+}
+
+constexpr int scatter_threads = 64; /* few columns are many blocks then */
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x, int64_t ld_x,
+                            int64_t n, int64_t dim, float *y, int64_t ld_y, cudaStream_t stream)
+{
+    static void (*const kernels[])(const float *, int64_t, int64_t, int64_t, bool, float *,
+                                   int64_t) = {activate<SW_ACT_RELU>, activate<SW_ACT_GELU>,
+                                               activate<SW_ACT_GELU_TANH>, activate<SW_ACT_SILU>};
+    static_assert(SW_ACT_RELU == 0 && SW_ACT_GELU == 1 && SW_ACT_GELU_TANH == 2 && SW_ACT_SILU == 3,
+                  "the table is in the enum's order");
+    if (n == 0 || dim == 0)
+        return cudaSuccess;
+    SW_LAUNCH(kernels[kind], sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, n,
+              dim, gated, y, ld_y);
+    return cudaGetLastError();
+}
+
+cudaError_t sw_gpu_add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y, int64_t ld_y,
+                       cudaStream_t stream)
+{
+    if (n == 0 || dim == 0)
+        return cudaSuccess;
+    SW_LAUNCH(add, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, n, dim, y,
+              ld_y);
+    return cudaGetLastError();
+}
+
+cudaError_t sw_gpu_gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,
+                          float *y, int64_t ld_y, cudaStream_t stream)
+{
+    if (n == 0 || dim == 0)
+        return cudaSuccess;
+    SW_LAUNCH(gather, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, rows, n,
+              dim, y, ld_y);
+    return cudaGetLastError();
+}
+
+cudaError_t sw_gpu_scatter_add(const float *x, int64_t ld_x, const int32_t *rows,
+                               const float *weights, int64_t n, int64_t dim, float *y, int64_t ld_y,
+                               cudaStream_t stream)
+{
+    if (n == 0 || dim == 0)
+        return cudaSuccess;
+    SW_LAUNCH(scatter_add, (unsigned)sw::divide_up(dim, scatter_threads), scatter_threads, 0,
+              stream, x, ld_x, rows, weights, n, dim, y, ld_y);
+    return cudaGetLastError();
+}
+
+cudaError_t sw_gpu_check_finite(const float *x, int64_t ld_x, int64_t n, int64_t dim, int32_t *bad,
+                                cudaStream_t stream)
+{
+    if (n == 0 || dim == 0)
+        return cudaSuccess;
+    SW_LAUNCH(check_finite, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, n,
+              dim, bad);
+    return cudaGetLastError();
+}

@@ -1,0 +1,71 @@
+/*
+ * The CPU's packed matrices into rows. A panel is units x width there (a unit: one column of f32 or
+ * f16, two of bf16, four of int8) and becomes width x units: a transpose, in squares that go
+ * through shared memory so that both sides are read and written in runs.
+ */
+#include "kernels/cuda/device.cuh"
+
+namespace
+{
+
+constexpr int square = 32, lines = 8; /* threads: square x lines */
+constexpr int panel_rows = 64;        /* SW_PANEL (kernels/cpu/kernels.h) */
+
+/* blockIdx: (units, rows) in squares; 32 divides a panel, so a square lies in one. */
+template <class unit>
+__global__ void __launch_bounds__(square *lines)
+    unpack(const unit *packed, int64_t padded_rows, int64_t units, unit *out)
+{
+    __shared__ unit tile[square][square + 1];
+    const int64_t first_row = (int64_t)blockIdx.y * square, first = (int64_t)blockIdx.x * square;
+    const int64_t panel = first_row / panel_rows, left = padded_rows - panel * panel_rows;
+    const int64_t width = left < panel_rows ? left : panel_rows;
+    const unit *const from = packed + panel * panel_rows * units;
+    const int64_t lane = first_row % panel_rows + threadIdx.x;
+    for (int i = (int)threadIdx.y; i < square; i += lines)
+        if (first + i < units && lane < width)
+            tile[i][threadIdx.x] = from[(first + i) * width + lane];
+    __syncthreads();
+    for (int i = (int)threadIdx.y; i < square; i += lines)
+        if (first + threadIdx.x < units && first_row % panel_rows + i < width)
+            out[(first_row + i) * units + first + threadIdx.x] = tile[threadIdx.x][i];
+}
+
+__global__ void copy(const float *from, int64_t n, float *to)
+{
+    const int64_t i = sw::this_column();
+    if (i < n)
+        to[i] = from[i];
+}
+
+template <class unit>
+cudaError_t launch(const void *packed, int64_t rows, int64_t units, void *out, cudaStream_t stream)
+{
+    const dim3 grid((unsigned)sw::divide_up(units, square), (unsigned)sw::divide_up(rows, square));
+    SW_LAUNCH(unpack<unit>, grid, dim3(square, lines), 0, stream, (const unit *)packed, rows, units,
+              (unit *)out);
+    return cudaGetLastError();
+}
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
+                          void *out, cudaStream_t stream)
+{
+    const int64_t padded = sw::round_up(rows, SW_ROW_PAD);
+    const int64_t elements = sw::row_elements(format, cols);
+    if (sw::format_row(format) < 0)
+        return cudaErrorInvalidValue;
+    if (format == SW_F16)
+        return launch<uint16_t>(packed, padded, elements, out, stream);
+    const int64_t per_unit = 32 / (int64_t)sw_dtype_info(format)->bits;
+    const cudaError_t error = launch<unsigned>(packed, padded, elements / per_unit, out, stream);
+    if (error != cudaSuccess || format != SW_INT8)
+        return error;
+    SW_LAUNCH(copy, sw::grid_of_rows(1, padded), sw::column_threads, 0, stream,
+              sw::int8_scales(format, packed, rows, cols), padded,
+              (float *)(uintptr_t)sw::int8_scales(format, out, rows, cols));
+    return cudaGetLastError();
+}

@@ -1,0 +1,107 @@
+/* Owns what a rank computes on: its cores, and its GPU where the plan uses it. */
+#include "base/cpu.h"
+#include "base/strbuf.h"
+#include "cmd/session.h"
+
+#include <stdlib.h>
+
+/* The best instruction set that all ranks have, or the one asked for: bits must not depend on who
+ * holds a layer. */
+static enum sw_status choose_isa(const struct sw_session *s, enum sw_isa *isa)
+{
+    enum sw_isa asked;
+    SW_TRY(sw_isa_by_name(s->call->options.isa, &asked));
+    *isa = sw_cpu_isa();
+    for (int r = 0; r < s->probe.n_ranks; r++)
+        if ((enum sw_isa)s->probe.ranks[r].isa < *isa)
+            *isa = (enum sw_isa)s->probe.ranks[r].isa;
+    if (s->call->options.isa && asked > *isa)
+        return sw_fail(SW_EUSAGE, "--isa %s: the ranks' processors have %s at best",
+                       s->call->options.isa, sw_isa_name(*isa));
+    if (s->call->options.isa)
+        *isa = asked;
+    return SW_OK;
+}
+
+/* The cores to compute on: this rank's own share, or, while stages take turns, all it may use. */
+static enum sw_status open_cpu(struct sw_session *s, int64_t rows)
+{
+    const int rank = s->transport->rank, asked = s->call->options.threads;
+    struct sw_strbuf list = {0};
+    enum sw_isa isa;
+    int *cores, n;
+    SW_TRY(choose_isa(s, &isa));
+    SW_TRY(sw_probe_cores(&s->probe, rank, asked == 0, &cores, &n));
+    if (asked > n) {
+        free(cores);
+        SW_TRY(sw_probe_cores(&s->probe, rank, true, &cores, &n));
+    }
+    for (int i = 0; i < n; i++)
+        sw_strbuf_printf(&list, i ? ",%d" : "%d", cores[i]);
+    free(cores);
+    const struct sw_cpu_options options = {.threads = asked,
+                                           .cores = list.text,
+                                           .isa = sw_isa_name(isa),
+                                           .max_rows = rows,
+                                           .max_cols = sw_model_max_cols(s->model)};
+    const enum sw_status status = list.failed ? sw_fail(SW_ENOMEM, "no memory for a list of cores")
+                                              : sw_backend_cpu_open(&options, &s->cpu);
+    sw_strbuf_free(&list);
+    return status;
+}
+
+/* The driver's number of the GPU that this rank was dealt; -1: none. */
+static enum sw_status find_device(const struct sw_session *s, int *device)
+{
+    int *choice = malloc((size_t)s->probe.n_ranks * sizeof *choice);
+    if (!choice)
+        return sw_fail(SW_ENOMEM, "no memory for %d ranks", s->probe.n_ranks);
+    sw_probe_deal(&s->probe, choice);
+    *device = choice[s->transport->rank];
+    free(choice);
+    return SW_OK;
+}
+
+static enum sw_status open_gpu(struct sw_session *s, int64_t rows, uint64_t memory)
+{
+    const char *why;
+    enum sw_status status = SW_OK;
+    struct sw_gpu_options options = {.max_rows = rows,
+                                     .max_cols = sw_model_max_cols(s->model),
+                                     .max_out = sw_model_max_out(s->model),
+                                     .memory = memory};
+    SW_TRY(find_device(s, &options.device));
+    s->gpu_library = sw_gpu_library_load(&why, &status);
+    SW_TRY(status);
+    if (!s->gpu_library || options.device < 0)
+        return sw_fail(SW_EDEVICE, "the plan uses a GPU of rank %d, but %s; see 'spillway probe'",
+                       s->transport->rank, s->gpu_library ? "it was dealt none" : why);
+    SW_TRY(s->gpu_library->open(&options, &s->gpu));
+    s->gpu_workspace = s->gpu_library->workspace(&options);
+    return SW_OK;
+}
+
+enum sw_status sw_session_backends(struct sw_session *s)
+{
+    const struct sw_engine_slice *slice = &s->slices[s->transport->rank];
+    const struct sw_tiers *t = &slice->tiers;
+    const int64_t rows = s->params.rows > SW_LOGIT_ROWS ? s->params.rows : SW_LOGIT_ROWS;
+    const bool embed = slice->first == 0;
+    const bool head = slice->first + slice->count == s->model->dims.n_layers;
+    const bool computes = t->n_gpu + t->n_streamed < slice->count || (embed && !t->embed_on_gpu) ||
+                          (head && !t->head_on_gpu);
+    if (slice->count == 0)
+        return SW_OK;
+    if (computes || t->n_streamed > 0) /* which are packed by the CPU */
+        SW_TRY(open_cpu(s, computes ? rows : 1));
+    return slice->gpu_memory > 0 ? open_gpu(s, rows, slice->gpu_memory) : SW_OK;
+}
+
+void sw_session_backends_close(struct sw_session *s)
+{
+    if (s->gpu)
+        s->gpu->ops->close(s->gpu);
+    if (s->cpu)
+        s->cpu->ops->close(s->cpu);
+    s->gpu = s->cpu = NULL;
+}

@@ -1,0 +1,116 @@
+/* Owns the buffers of one side of a stage, and the tables that its operations read. */
+#include "engine/side.h"
+
+#include "base/checked.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+/* Rope frequencies as the family scales them; (rotary_dim / 2). */
+static double frequency(const struct sw_dims *d, int i)
+{
+    const double f = 1 / pow((double)d->rope_base, 2.0 * i / d->rotary_dim);
+    if (d->rope_scaling == SW_ROPE_LINEAR)
+        return f / (double)d->rope_factor;
+    if (d->rope_scaling == SW_ROPE_LLAMA3) {
+        const double pi = 3.14159265358979323846, wavelength = 2 * pi / f;
+        const double low = d->rope_original / (double)d->rope_low;
+        const double high = d->rope_original / (double)d->rope_high;
+        if (wavelength < high)
+            return f;
+        if (wavelength > low)
+            return f / (double)d->rope_factor;
+        const double smooth = (d->rope_original / wavelength - (double)d->rope_low) /
+                              ((double)d->rope_high - (double)d->rope_low);
+        return (1 - smooth) * f / (double)d->rope_factor + smooth * f;
+    }
+    return f;
+}
+
+static enum sw_status make_rope(struct sw_side *side, const struct sw_model *model, int context,
+                                float *d_table)
+{
+    const struct sw_dims *d = &model->dims;
+    const int half = d->rotary_dim / 2;
+    side->rope = (struct sw_rope){.rotary_dim = d->rotary_dim,
+                                  .interleaved = model->arch->rope_interleaved,
+                                  .d_cos_sin = d_table};
+    float *row = malloc((size_t)d->rotary_dim * sizeof *row);
+    float *frequencies = malloc((size_t)half * sizeof *frequencies);
+    enum sw_status status = SW_OK;
+    if (!row || !frequencies)
+        status = sw_fail(SW_ENOMEM, "no memory for the rope table");
+    for (int i = 0; i < half && status == SW_OK; i++)
+        frequencies[i] = (float)frequency(d, i);
+    for (int p = 0; p < context && status == SW_OK; p++) {
+        for (int i = 0; i < half; i++) {
+            /* The angle is rounded to f32 as transformers does; its cos and sin are exact. */
+            const double angle = (double)((float)p * frequencies[i]);
+            row[i] = (float)cos(angle);
+            row[half + i] = (float)sin(angle);
+        }
+        status = side->backend->ops->upload(side->backend, d_table + (int64_t)p * d->rotary_dim,
+                                            row, (size_t)d->rotary_dim * sizeof *row);
+    }
+    free(row);
+    free(frequencies);
+    return status;
+}
+
+/* Press, Smith, Lewis (ALiBi): powers of 2^(-8/P) for the largest power of two P <= heads, then
+ * every other power of 2^(-4/P). */
+static enum sw_status make_slopes(struct sw_side *side, int n, float *d_slopes)
+{
+    float *slopes = malloc((size_t)n * sizeof *slopes);
+    if (!slopes)
+        return sw_fail(SW_ENOMEM, "no memory for ALiBi slopes");
+    int p = 1;
+    while (2 * p <= n)
+        p *= 2;
+    for (int h = 0; h < n; h++)
+        slopes[h] =
+            (float)(h < p ? pow(2, -8.0 / p * (h + 1)) : pow(2, -4.0 / p * (2 * (h - p) + 1)));
+    const enum sw_status status =
+        side->backend->ops->upload(side->backend, d_slopes, slopes, (size_t)n * sizeof *slopes);
+    free(slopes);
+    side->d_slopes = d_slopes;
+    return status;
+}
+
+static float *carve(char **at, uint64_t floats)
+{
+    float *d_start = (float *)(void *)*at;
+    *at += sw_round_up(floats * sizeof(float), SW_ALIGN);
+    return d_start;
+}
+
+enum sw_status sw_side_open(struct sw_side *side, const struct sw_model *model,
+                            const struct sw_footprint_params *params, const struct sw_work *work)
+{
+    const uint64_t rows = (uint64_t)work->rows;
+    struct sw_backend *b = side->backend;
+    SW_TRY(b->ops->alloc(b, work->bytes, "activations", &side->d_work));
+    side->bytes = work->bytes;
+    char *at = side->d_work;
+    side->d_x = carve(&at, rows * (uint64_t)work->hidden);
+    side->d_h = carve(&at, rows * (uint64_t)work->hidden);
+    side->d_h2 = carve(&at, rows * (uint64_t)work->hidden);
+    side->d_qkv = carve(&at, rows * (uint64_t)work->qkv);
+    side->d_attention = carve(&at, rows * (uint64_t)work->attention);
+    side->d_up = carve(&at, rows * (uint64_t)work->up);
+    side->d_router = carve(&at, rows * (uint64_t)work->router);
+    side->d_expert_in = carve(&at, rows * (uint64_t)work->expert);
+    side->d_expert_out = carve(&at, rows * (uint64_t)work->expert);
+    if (work->rope > 0)
+        SW_TRY(make_rope(side, model, params->context, carve(&at, (uint64_t)work->rope)));
+    if (work->slopes > 0)
+        SW_TRY(make_slopes(side, model->dims.n_heads, carve(&at, (uint64_t)work->slopes)));
+    return SW_OK;
+}
+
+void sw_side_close(struct sw_side *side)
+{
+    if (side->backend)
+        side->backend->ops->free(side->backend, side->d_work, side->bytes);
+    side->d_work = NULL;
+}

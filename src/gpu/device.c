@@ -1,0 +1,258 @@
+/* Owns a backend's life: the device, its streams, cuBLAS, and one block of memory for itself. */
+#include "gpu/cuda.h"
+
+#include "base/checked.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLAS_WORK ((uint64_t)32 << 20) /* what NVIDIA recommends for the cards that want most */
+#define LEAST_ROWS 64                  /* spans and rows there is room for, at least */
+#define OLDEST_MAJOR 7
+#define OLDEST_MINOR 5 /* Turing */
+
+size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols)
+{
+    const struct sw_dtype_info *info = sw_dtype_info(format);
+    return (size_t)(sw_round_up((uint64_t)cols, info->col_pad) * info->bits / 8);
+}
+
+/* Who has what of the backend's own block. */
+struct parts {
+    uint64_t work, blas, ring, spans, positions, bad, all;
+};
+
+static uint64_t place(uint64_t bytes, struct parts *p)
+{
+    const uint64_t at = p->all;
+    p->all += sw_round_up(bytes, 256);
+    return at;
+}
+
+static struct sw_gpu_options completed(const struct sw_gpu_options *options)
+{
+    struct sw_gpu_options o = *options;
+    o.max_rows = o.max_rows < 1 ? 1 : o.max_rows;
+    o.max_cols = o.max_cols < 1 ? 1 : o.max_cols;
+    o.max_out = o.max_out < 1 ? 1 : o.max_out;
+    o.memory = o.memory == 0 ? UINT64_MAX : o.memory;
+    return o;
+}
+
+static int64_t span_room(const struct sw_gpu_options *o)
+{
+    return o->max_rows > LEAST_ROWS ? o->max_rows : LEAST_ROWS;
+}
+
+/* What is left of the whole is for products and attention. */
+static struct parts parts_of(const struct sw_gpu_options *o)
+{
+    const uint64_t room = (uint64_t)span_room(o);
+    struct parts p = {0};
+    p.blas = place(BLAS_WORK, &p);
+    p.ring = place(SW_CUDA_PIECES * SW_CUDA_PIECE, &p);
+    p.spans = place(room * sizeof(struct sw_gpu_span), &p);
+    p.positions = place(room * sizeof(int32_t), &p);
+    p.bad = place(sizeof(int32_t), &p);
+    p.work = p.all;
+    p.all = sw_gpu_workspace_bytes(o->max_rows, o->max_cols, o->max_out);
+    assert(p.all >= p.work + sw_cuda_products_bytes(o));
+    return p;
+}
+
+uint64_t sw_cuda_workspace(const struct sw_gpu_options *options)
+{
+    const struct sw_gpu_options o = completed(options);
+    return parts_of(&o).all;
+}
+
+/* ---- which GPUs there are */
+
+/* Errors that mean: there is nothing to compute with here. */
+static bool is_absence(cudaError_t error)
+{
+    return error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver ||
+           error == cudaErrorStubLibrary;
+}
+
+static enum sw_status count(int *n)
+{
+    *n = 0;
+    const cudaError_t error = cudaGetDeviceCount(n);
+    if (error == cudaSuccess)
+        return SW_OK;
+    (void)cudaGetLastError();
+    *n = 0;
+    if (is_absence(error))
+        return SW_OK;
+    return sw_fail(SW_EDEVICE,
+                   "the NVIDIA driver cannot tell its GPUs: %s (%s); nvidia-smi and dmesg may tell "
+                   "more, CUDA_VISIBLE_DEVICES= runs without them",
+                   cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+/* The driver's monitor knows free memory without taking any; a context takes hundreds of MiB. */
+static cudaError_t see_memory(int device, struct sw_gpu_info *out)
+{
+    size_t free_bytes = 0, total = 0;
+    if (sw_cuda_nvml_memory(out, &out->free, &out->total))
+        return cudaSuccess;
+    cudaError_t error = cudaSetDevice(device);
+    if (error == cudaSuccess)
+        error = cudaMemGetInfo(&free_bytes, &total);
+    out->free = free_bytes;
+    out->total = total;
+    return error;
+}
+
+static cudaError_t see(int device, struct sw_gpu_info *out)
+{
+    struct cudaDeviceProp prop;
+    cudaError_t error = cudaGetDeviceProperties(&prop, device);
+    if (error != cudaSuccess)
+        return error;
+    snprintf(out->name, sizeof out->name, "%.*s", SW_GPU_NAME_MAX - 1, prop.name);
+    out->major = prop.major;
+    out->minor = prop.minor;
+    return cudaDeviceGetPCIBusId(out->bus_id, (int)sizeof out->bus_id, device);
+}
+
+enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n)
+{
+    int current = 0;
+    SW_TRY(count(n));
+    if (*n == 0)
+        return SW_OK;
+    (void)cudaGetDevice(&current);
+    for (int i = 0; i < *n && i < cap; i++) {
+        cudaError_t error = see(i, &out[i]);
+        if (error == cudaSuccess)
+            error = see_memory(i, &out[i]);
+        if (error != cudaSuccess) {
+            (void)cudaGetLastError();
+            return sw_fail(SW_EDEVICE,
+                           "GPU %d: %s (%s); see nvidia-smi, or leave it out with "
+                           "CUDA_VISIBLE_DEVICES",
+                           i, cudaGetErrorString(error), cudaGetErrorName(error));
+        }
+    }
+    (void)cudaSetDevice(current);
+    return SW_OK;
+}
+
+/* ---- opening and closing */
+
+static enum sw_status look(struct sw_cuda *cuda)
+{
+    struct sw_gpu_info info = {0};
+    int n;
+    SW_TRY(count(&n));
+    if (cuda->options.device < 0 || cuda->options.device >= n)
+        return sw_fail(SW_EDEVICE,
+                       "there is no GPU %d: this process sees %d; see nvidia-smi and "
+                       "CUDA_VISIBLE_DEVICES",
+                       cuda->options.device, n);
+    CUDA_TRY(cuda, see(cuda->options.device, &info));
+    memcpy(cuda->name, info.name, sizeof cuda->name);
+    cuda->major = info.major;
+    cuda->minor = info.minor;
+    if (info.major < OLDEST_MAJOR || (info.major == OLDEST_MAJOR && info.minor < OLDEST_MINOR))
+        return sw_fail(SW_EDEVICE,
+                       "GPU %d (%s) has compute capability %d.%d, but %d.%d (Turing) or newer is "
+                       "needed; leave it out with CUDA_VISIBLE_DEVICES",
+                       cuda->options.device, info.name, info.major, info.minor, OLDEST_MAJOR,
+                       OLDEST_MINOR);
+    return SW_OK;
+}
+
+static enum sw_status make_block(struct sw_cuda *cuda)
+{
+    const struct parts p = parts_of(&cuda->options);
+    void *block;
+    SW_TRY(sw_cuda_take(cuda, (size_t)p.all, "workspace", &block));
+    char *at = cuda->block = block;
+    cuda->work = at + p.work;
+    cuda->work_bytes = (size_t)(p.all - p.work);
+    cuda->blas_work = at + p.blas;
+    cuda->ring.device = at + p.ring;
+    cuda->spans.device = (struct sw_gpu_span *)(void *)(at + p.spans);
+    cuda->spans.positions = (int32_t *)(void *)(at + p.positions);
+    cuda->spans.capacity = span_room(&cuda->options);
+    cuda->bad = (int32_t *)(void *)(at + p.bad);
+    return SW_OK;
+}
+
+static enum sw_status make_streams(struct sw_cuda *cuda)
+{
+    CUDA_TRY(cuda, cudaStreamCreateWithFlags(&cuda->compute, cudaStreamNonBlocking));
+    CUDA_TRY(cuda, cudaStreamCreateWithFlags(&cuda->copy, cudaStreamNonBlocking));
+    for (int i = 0; i < SW_CUDA_BUFFERS; i++) {
+        struct sw_cuda_buffer *buffer = &cuda->buffers[i];
+        CUDA_TRY(cuda, cudaEventCreateWithFlags(&buffer->fetched, cudaEventDisableTiming));
+        CUDA_TRY(cuda, cudaEventCreateWithFlags(&buffer->used, cudaEventDisableTiming));
+    }
+    return SW_OK;
+}
+
+static enum sw_status start(struct sw_cuda *cuda)
+{
+    SW_TRY(look(cuda));
+    SW_TRY(sw_cuda_enter(cuda));
+    SW_TRY(make_streams(cuda));
+    SW_TRY(make_block(cuda));
+    SW_TRY(sw_cuda_ring_open(cuda));
+    SW_TRY(sw_cuda_spans_open(cuda));
+    CUBLAS_TRY(cuda, cublasCreate(&cuda->blas));
+    CUBLAS_TRY(cuda, cublasSetStream(cuda->blas, cuda->compute));
+    CUBLAS_TRY(cuda, cublasSetWorkspace(cuda->blas, cuda->blas_work, BLAS_WORK));
+    return SW_OK;
+}
+
+enum sw_status sw_cuda_open(const struct sw_gpu_options *options, struct sw_backend **out)
+{
+    *out = NULL;
+    struct sw_cuda *cuda = calloc(1, sizeof *cuda);
+    if (!cuda)
+        return sw_fail(SW_ENOMEM, "no memory for the GPU backend");
+    cuda->base.ops = &sw_cuda_backend_ops;
+    cuda->options = completed(options);
+    const enum sw_status status = start(cuda);
+    if (status != SW_OK) {
+        sw_cuda_close(&cuda->base);
+        return status;
+    }
+    *out = &cuda->base;
+    return SW_OK;
+}
+
+/* Also what was opened in part only. */
+void sw_cuda_close(struct sw_backend *b)
+{
+    if (!b)
+        return;
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    (void)cudaSetDevice(cuda->options.device);
+    if (cuda->compute)
+        (void)cudaStreamSynchronize(cuda->compute);
+    if (cuda->copy)
+        (void)cudaStreamSynchronize(cuda->copy);
+    if (cuda->blas)
+        (void)cublasDestroy(cuda->blas);
+    sw_cuda_spans_close(cuda);
+    sw_cuda_ring_close(cuda);
+    (void)cudaFree(cuda->block);
+    for (int i = 0; i < SW_CUDA_BUFFERS; i++) {
+        if (cuda->buffers[i].fetched)
+            (void)cudaEventDestroy(cuda->buffers[i].fetched);
+        if (cuda->buffers[i].used)
+            (void)cudaEventDestroy(cuda->buffers[i].used);
+    }
+    if (cuda->copy)
+        (void)cudaStreamDestroy(cuda->copy);
+    if (cuda->compute)
+        (void)cudaStreamDestroy(cuda->compute);
+    (void)cudaGetLastError();
+    free(cuda);
+}

@@ -1,0 +1,94 @@
+/* Owns the failure that a backend keeps: the first one, with what to do about it. */
+#include "gpu/cuda.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    cudaError_t error;
+    const char *advice;
+} advices[] = {
+    {cudaErrorMemoryAllocation, "give this rank fewer layers on the GPU (--gpu-memory, --slices)"},
+    {cudaErrorInsufficientDriver, "install a newer NVIDIA driver (nvidia-smi tells the present)"},
+    {cudaErrorDevicesUnavailable,
+     "another process may hold it for itself alone (nvidia-smi: compute mode)"},
+    {cudaErrorNoKernelImageForDevice, "this build has no code for this kind of GPU; add it to "
+                                      "CMAKE_CUDA_ARCHITECTURES and build again"},
+    {cudaErrorECCUncorrectable, "the card's memory is damaged (nvidia-smi -q -d ECC); use another"},
+    {cudaErrorIllegalAddress, "a fault of this program, unless the card fails elsewhere, too "
+                              "(dmesg | grep Xid); please report it"},
+    {cudaErrorMisalignedAddress, "a fault of this program; please report it"},
+    {cudaErrorLaunchFailure, "a fault of this program, unless the card fails elsewhere, too "
+                             "(dmesg | grep Xid); please report it"},
+    {cudaErrorLaunchTimeout, "the card also drives a display, which ends long computations; use "
+                             "one that does not"},
+};
+
+static const char *advice_for(cudaError_t error)
+{
+    for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++)
+        if (advices[i].error == error)
+            return advices[i].advice;
+    return "nvidia-smi and dmesg may tell more";
+}
+
+const char *sw_cuda_label(const struct sw_cuda *cuda, char *out, size_t cap)
+{
+    snprintf(out, cap, "GPU %d (%s)", cuda->options.device, cuda->name);
+    return out;
+}
+
+static enum sw_status keep(struct sw_cuda *cuda, enum sw_status status, const char *file, int line)
+{
+    cuda->status = status;
+    cuda->file = file;
+    cuda->line = line;
+    snprintf(cuda->error, sizeof cuda->error, "%s", sw_error_message());
+    return status;
+}
+
+enum sw_status sw_cuda_failed(struct sw_cuda *cuda, cudaError_t error, const char *call,
+                              const char *file, int line)
+{
+    char label[96];
+    (void)cudaGetLastError(); /* else the next launch would report it again */
+    if (cuda->status != SW_OK)
+        return sw_cuda_status(cuda);
+    sw_fail_at(file, line, "%s: %s (%s) at %.*s; %s", sw_cuda_label(cuda, label, sizeof label),
+               cudaGetErrorString(error), cudaGetErrorName(error), (int)strcspn(call, "("), call,
+               advice_for(error));
+    return keep(cuda, error == cudaErrorMemoryAllocation ? SW_ENOMEM : SW_EDEVICE, file, line);
+}
+
+enum sw_status sw_cuda_blas_failed(struct sw_cuda *cuda, cublasStatus_t error, const char *call,
+                                   const char *file, int line)
+{
+    char label[96];
+    if (cuda->status != SW_OK)
+        return sw_cuda_status(cuda);
+    sw_fail_at(file, line, "%s: cuBLAS says %s at %.*s; nvidia-smi and dmesg may tell more",
+               sw_cuda_label(cuda, label, sizeof label), cublasGetStatusName(error),
+               (int)strcspn(call, "("), call);
+    return keep(cuda, error == CUBLAS_STATUS_ALLOC_FAILED ? SW_ENOMEM : SW_EDEVICE, file, line);
+}
+
+enum sw_status sw_cuda_record(struct sw_cuda *cuda, enum sw_status status)
+{
+    if (status == SW_OK || cuda->status != SW_OK)
+        return cuda->status;
+    return keep(cuda, status, "gpu", 0);
+}
+
+enum sw_status sw_cuda_status(const struct sw_cuda *cuda)
+{
+    if (cuda->status != SW_OK)
+        sw_fail_at(cuda->file, cuda->line, "%s", cuda->error);
+    return cuda->status;
+}
+
+enum sw_status sw_cuda_enter(struct sw_cuda *cuda)
+{
+    SW_TRY(sw_cuda_status(cuda));
+    CUDA_TRY(cuda, cudaSetDevice(cuda->options.device));
+    return SW_OK;
+}

@@ -1,0 +1,34 @@
+# libspillway_cuda.so: the GPU side, which the program opens where there is a GPU. Beside the program.
+if(NOT NVCC AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  message(FATAL_ERROR "CUDA=ON, but there is no nvcc in PATH, CUDA_PATH or /usr/local/cuda. Install "
+    "the CUDA Toolkit (12.8 or newer) or name its compiler (-DCMAKE_CUDA_COMPILER=…), or configure "
+    "with -DCUDA=OFF to compute on CPUs alone.")
+endif()
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  set(CMAKE_CUDA_COMPILER ${NVCC})
+endif()
+# Turing to Blackwell; the last one also as PTX, from which drivers make code for what comes later.
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90-real 120)
+endif()
+set(CMAKE_CUDA_STANDARD 17)
+set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+enable_language(CUDA)
+find_package(CUDAToolkit 12.8 REQUIRED) # knows 120
+
+file(GLOB gpu_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/gpu/*.c
+  ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+# With a version.c of its own, so that it knows the sources it was built from.
+add_library(spillway_cuda SHARED ${gpu_sources} ${PROJECT_BINARY_DIR}/version.c)
+target_include_directories(spillway_cuda PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
+target_compile_options(spillway_cuda PRIVATE
+  "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Werror>")
+target_link_libraries(spillway_cuda PRIVATE CUDA::cudart_static CUDA::cublas ${CMAKE_DL_LIBS})
+# All but the one symbol stays inside, the static runtime's too.
+target_link_options(spillway_cuda PRIVATE LINKER:--exclude-libs,ALL)
+set_target_properties(spillway_cuda PROPERTIES C_VISIBILITY_PRESET hidden
+  CUDA_VISIBILITY_PRESET hidden CUDA_SEPARABLE_COMPILATION OFF CUDA_RUNTIME_LIBRARY Static
+  INSTALL_RPATH "$ORIGIN;${CUDAToolkit_LIBRARY_DIR}")
+# Not CMAKE_INSTALL_LIBDIR: the program looks in ../lib.
+install(TARGETS spillway_cuda LIBRARY DESTINATION lib)

@@ -1,0 +1,133 @@
+/*
+ * Owns a quick look at a GPU's speeds. Each measurement begins small and doubles until it takes
+ * long enough to be trusted, so that neither a fast card nor a slow one is asked too much.
+ */
+#include "gpu/cuda.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LONG_ENOUGH 0.01 /* seconds */
+#define MOST_BYTES ((size_t)512 << 20)
+#define LEAST_BYTES ((size_t)4 << 20)
+#define MOST_SIDE 8192 /* of the matrices of a product */
+#define LEAST_SIDE 128
+#define TIMES 3 /* the best of */
+
+struct look {
+    struct sw_cuda *cuda; /* only for errors and streams */
+    cudaEvent_t begin, end;
+    char *device;
+    size_t bytes; /* of it */
+};
+
+/* Something to be timed, of a size that its context knows. */
+typedef enum sw_status work(struct look *l, size_t size);
+
+static enum sw_status read_memory(struct look *l, size_t bytes)
+{
+    CUDA_TRY(l->cuda, sw_gpu_read_memory(l->device, bytes, (float *)(void *)(l->device + bytes),
+                                         l->cuda->compute));
+    return SW_OK;
+}
+
+static enum sw_status multiply(struct look *l, size_t side)
+{
+    const float one = 1, zero = 0;
+    const int n = (int)side;
+    char *a = l->device, *b = a + side * side * 2, *c = b + side * side * 2;
+    CUBLAS_TRY(l->cuda, cublasGemmEx(l->cuda->blas, CUBLAS_OP_T, CUBLAS_OP_N, n, n, n, &one, a,
+                                     CUDA_R_16F, n, b, CUDA_R_16F, n, &zero, c, CUDA_R_32F, n,
+                                     CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    return SW_OK;
+}
+
+static enum sw_status timed(struct look *l, work *what, size_t size, double *seconds)
+{
+    float ms = 0;
+    CUDA_TRY(l->cuda, cudaEventRecord(l->begin, l->cuda->compute));
+    SW_TRY(what(l, size));
+    CUDA_TRY(l->cuda, cudaEventRecord(l->end, l->cuda->compute));
+    CUDA_TRY(l->cuda, cudaEventSynchronize(l->end));
+    CUDA_TRY(l->cuda, cudaEventElapsedTime(&ms, l->begin, l->end));
+    *seconds = ms > 0 ? (double)ms / 1e3 : 1e-9;
+    return SW_OK;
+}
+
+/* The size that was long enough, or `most`, and its best time. The first run of each size is not
+ * counted: code is loaded, clocks go up. */
+static enum sw_status find_size(struct look *l, work *what, size_t least, size_t most, size_t *size,
+                                double *seconds)
+{
+    for (*size = least;; *size *= 2) {
+        SW_TRY(timed(l, what, *size, seconds));
+        if (*size == least)
+            SW_TRY(timed(l, what, *size, seconds));
+        if (*seconds >= LONG_ENOUGH || *size * 2 > most)
+            break;
+    }
+    for (int i = 1; i < TIMES; i++) {
+        double again;
+        SW_TRY(timed(l, what, *size, &again));
+        *seconds = again < *seconds ? again : *seconds;
+    }
+    return SW_OK;
+}
+
+/* Half of what is free, at most what the largest measurement takes. */
+static enum sw_status take_memory(struct look *l)
+{
+    size_t free_bytes, total;
+    CUDA_TRY(l->cuda, cudaMemGetInfo(&free_bytes, &total));
+    for (l->bytes = MOST_BYTES; l->bytes > free_bytes / 2 && l->bytes > LEAST_BYTES;)
+        l->bytes /= 2;
+    CUDA_TRY(l->cuda, cudaMalloc((void **)&l->device, l->bytes + 256));
+    CUDA_TRY(l->cuda, cudaMemsetAsync(l->device, 0, l->bytes + 256, l->cuda->compute));
+    return SW_OK;
+}
+
+static enum sw_status copy_piece(struct look *l, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += SW_CUDA_PIECES * SW_CUDA_PIECE)
+        CUDA_TRY(l->cuda,
+                 cudaMemcpyAsync(l->device + at, l->cuda->ring.host, SW_CUDA_PIECES * SW_CUDA_PIECE,
+                                 cudaMemcpyHostToDevice, l->cuda->compute));
+    return SW_OK;
+}
+
+static enum sw_status measure(struct look *l, struct sw_gpu_speeds *out)
+{
+    size_t size, most_side = LEAST_SIDE;
+    double seconds;
+    CUDA_TRY(l->cuda, cudaEventCreate(&l->begin));
+    CUDA_TRY(l->cuda, cudaEventCreate(&l->end));
+    SW_TRY(take_memory(l));
+    SW_TRY(find_size(l, read_memory, LEAST_BYTES, l->bytes, &size, &seconds));
+    out->bandwidth = (double)size / seconds;
+    SW_TRY(find_size(l, copy_piece, SW_CUDA_PIECES * SW_CUDA_PIECE, l->bytes, &size, &seconds));
+    out->to_device = (double)size / seconds;
+    while (most_side * 2 <= MOST_SIDE && most_side * most_side * 4 * 8 <= l->bytes)
+        most_side *= 2;
+    SW_TRY(find_size(l, multiply, LEAST_SIDE, most_side, &size, &seconds));
+    out->flops = 2.0 * (double)size * (double)size * (double)size / seconds;
+    return SW_OK;
+}
+
+enum sw_status sw_cuda_measure(int device, struct sw_gpu_speeds *out)
+{
+    const struct sw_gpu_options options = {
+        .device = device, .max_rows = 1, .max_cols = 1, .max_out = 1};
+    struct sw_backend *b;
+    memset(out, 0, sizeof *out);
+    SW_TRY(sw_cuda_open(&options, &b));
+    struct look l = {.cuda = sw_cuda_of(b)};
+    const enum sw_status status = measure(&l, out);
+    if (l.begin)
+        (void)cudaEventDestroy(l.begin);
+    if (l.end)
+        (void)cudaEventDestroy(l.end);
+    if (l.device)
+        (void)cudaFree(l.device);
+    sw_cuda_close(b);
+    return status;
+}

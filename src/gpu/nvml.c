@@ -1,0 +1,60 @@
+/*
+ * Asks the driver's monitor (NVML, a part of the driver) for free memory. Opened by hand: nodes
+ * without a driver lack it, and four of its functions are all that is needed.
+ */
+#include "gpu/cuda.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+struct memory {
+    unsigned long long total, free, used;
+};
+
+struct nvml {
+    int (*init)(void);
+    int (*shutdown)(void);
+    int (*by_bus)(const char *bus_id, void **device);
+    int (*memory)(void *device, struct memory *out);
+};
+
+/* POSIX has dlsym give functions as data pointers, which C cannot convert. */
+static bool find(void *library, const char *name, void *function, size_t size)
+{
+    void *symbol = dlsym(library, name);
+    memcpy(function, &symbol, size);
+    return symbol != NULL;
+}
+
+static bool ask(const struct nvml *nvml, const char *bus_id, struct memory *out)
+{
+    void *device;
+    if (nvml->init() != 0)
+        return false;
+    const bool known = nvml->by_bus(bus_id, &device) == 0 && nvml->memory(device, out) == 0;
+    nvml->shutdown();
+    return known;
+}
+
+bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t *total)
+{
+    struct nvml nvml;
+    struct memory memory;
+    if (strstr(gpu->name, "MIG ")) /* the monitor would speak of the whole card */
+        return false;
+    void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        return false;
+    const bool known =
+        find(library, "nvmlInit_v2", &nvml.init, sizeof nvml.init) &&
+        find(library, "nvmlShutdown", &nvml.shutdown, sizeof nvml.shutdown) &&
+        find(library, "nvmlDeviceGetHandleByPciBusId_v2", &nvml.by_bus, sizeof nvml.by_bus) &&
+        find(library, "nvmlDeviceGetMemoryInfo", &nvml.memory, sizeof nvml.memory) &&
+        ask(&nvml, gpu->bus_id, &memory);
+    if (known) {
+        *free = memory.free;
+        *total = memory.total;
+    }
+    dlclose(library);
+    return known;
+}

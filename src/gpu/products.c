@@ -1,0 +1,261 @@
+/*
+ * Owns matrix products. Few rows are bound by reading the weights and go through kernels of our own
+ * (matvec); many go through cuBLAS, whose operands are made in the workspace where they are not
+ * there already: activations rounded to a half format, weights converted a tile at a time. cuBLAS
+ * counts columns first, so our row-major y = x · Wᵀ is its yᵀ = (Wᵀ)ᵀ · xᵀ.
+ */
+#include "gpu/cuda.h"
+
+#include "base/checked.h"
+
+#include <assert.h>
+
+#define TILE ((uint64_t)16 << 20)      /* bytes of weights that are converted at once */
+#define MOST_SUMS ((uint64_t)64 << 20) /* bytes of a product's results before they are finished */
+#define APART 256 /* what starts in the workspace is aligned to so many bytes */
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t padded(int64_t n, int64_t unit)
+{
+    return (n + unit - 1) / unit * unit;
+}
+
+/* Columns of a half operand. */
+static int64_t half_cols(int64_t cols)
+{
+    return padded(cols, 8);
+}
+
+/* ---- the workspace: activations, then sums, then a tile of weights */
+
+static uint64_t operand_bytes(int64_t n, int64_t cols)
+{
+    const uint64_t half = (uint64_t)n * ((uint64_t)half_cols(cols) * 2 + sizeof(float)) + APART;
+    return sw_round_up(larger(half, sw_gpu_quantized_bytes(n, cols)), APART);
+}
+
+static uint64_t sums_bytes(const struct sw_gpu_options *o)
+{
+    const uint64_t row = (uint64_t)padded(o->max_out, SW_ROW_PAD) * sizeof(float);
+    const uint64_t all = (uint64_t)o->max_rows * row;
+    return sw_round_up(all < MOST_SUMS ? all : larger(MOST_SUMS, row), APART);
+}
+
+uint64_t sw_cuda_products_bytes(const struct sw_gpu_options *o)
+{
+    return operand_bytes(o->max_rows, o->max_cols) + sums_bytes(o) + TILE;
+}
+
+struct work {
+    char *operand, *sums, *tile;
+    uint64_t operand_bytes, sums_bytes;
+};
+
+static struct work work_of(const struct sw_cuda *cuda)
+{
+    const struct sw_gpu_options *o = &cuda->options;
+    struct work w = {.operand = cuda->work,
+                     .operand_bytes = operand_bytes(o->max_rows, o->max_cols),
+                     .sums_bytes = sums_bytes(o)};
+    w.sums = w.operand + w.operand_bytes;
+    w.tile = w.sums + w.sums_bytes;
+    return w;
+}
+
+/* ---- one product; y (+)= x · Wᵀ + bias, n rows */
+
+struct product {
+    const struct sw_matrix *m;
+    const float *bias, *x;
+    int64_t ld_x, n;
+    float *y;
+    int64_t ld_y;
+    bool add;
+};
+
+static enum sw_status few(struct sw_cuda *cuda, const struct product *p)
+{
+    const struct work w = work_of(cuda);
+    if (p->m->format == SW_INT8)
+        CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, p->m->cols, w.operand, cuda->compute));
+    const struct sw_gpu_product q = {.format = p->m->format,
+                                     .w = p->m->d_data,
+                                     .rows = p->m->rows,
+                                     .cols = p->m->cols,
+                                     .x = p->x,
+                                     .ld_x = p->ld_x,
+                                     .x8 = p->m->format == SW_INT8 ? w.operand : NULL,
+                                     .n = p->n,
+                                     .bias = p->bias,
+                                     .y = p->y,
+                                     .ld_y = p->ld_y,
+                                     .add = p->add};
+    CUDA_TRY(cuda, sw_gpu_matvec(&q, cuda->compute));
+    return SW_OK;
+}
+
+/* How a weight format meets activations in cuBLAS. */
+struct operands {
+    enum sw_dtype format; /* of both */
+    cudaDataType_t type;
+};
+
+/* f16 weights meet f16 activations, which have more digits; bf16 ones bf16, whose range is
+ * larger, but on Turing, which cannot multiply it, scaled f16; f32 stays f32. */
+static struct operands operands_for(const struct sw_cuda *cuda, enum sw_dtype format)
+{
+    if (format == SW_F32)
+        return (struct operands){SW_F32, CUDA_R_32F};
+    if (format == SW_BF16 && cuda->major >= 8)
+        return (struct operands){SW_BF16, CUDA_R_16BF};
+    return (struct operands){SW_F16, CUDA_R_16F};
+}
+
+/* Activations as cuBLAS reads them. */
+struct side {
+    const void *data;
+    int64_t ld;
+    const float *scale; /* (n) NULL: 1 */
+};
+
+static enum sw_status make_x(struct sw_cuda *cuda, const struct product *p,
+                             const struct operands *o, const struct work *w, struct side *x)
+{
+    if (o->format == SW_F32) {
+        *x = (struct side){p->x, p->ld_x, NULL};
+        return SW_OK;
+    }
+    const int64_t cols = half_cols(p->m->cols);
+    float *scale = (float *)(void *)(w->operand + sw_round_up((uint64_t)(p->n * cols * 2), APART));
+    *x = (struct side){w->operand, cols, scale};
+    CUDA_TRY(cuda, sw_gpu_to_half(o->format, p->x, p->ld_x, p->n, p->m->cols, w->operand, scale,
+                                  cuda->compute));
+    return SW_OK;
+}
+
+/* Rows [row, row + n) of the weights: where they are, or converted into the tile. */
+static enum sw_status make_w(struct sw_cuda *cuda, const struct product *p,
+                             const struct operands *o, const struct work *w, int64_t row, int64_t n,
+                             struct side *out)
+{
+    const struct sw_matrix *m = p->m;
+    if (o->format == m->format) {
+        const size_t row_bytes = sw_cuda_row_bytes(m->format, m->cols);
+        *out = (struct side){
+            (const char *)m->d_data + (size_t)row * row_bytes,
+            (int64_t)(row_bytes / (sw_dtype_info(m->format)->bits / 8)),
+            NULL,
+        };
+        return SW_OK;
+    }
+    const int64_t cols = half_cols(m->cols);
+    float *scale = (float *)(void *)(w->tile + sw_round_up((uint64_t)(n * cols * 2), APART));
+    *out = (struct side){w->tile, cols, scale};
+    CUDA_TRY(cuda, sw_gpu_weights_to_half(o->format, m->format, m->d_data, m->rows, m->cols, row, n,
+                                          w->tile, scale, cuda->compute));
+    return SW_OK;
+}
+
+/* Weight rows at once: what the sums have room for, and the tile if they are converted. */
+static int64_t tile_rows(const struct product *p, const struct operands *o, const struct work *w)
+{
+    int64_t rows = (int64_t)(w->sums_bytes / sizeof(float)) / p->n;
+    if (o->format != p->m->format)
+        rows = smaller(rows, ((int64_t)TILE - APART) / (half_cols(p->m->cols) * 2 + 4));
+    return rows > SW_ROW_PAD ? rows / SW_ROW_PAD * SW_ROW_PAD : rows;
+}
+
+/* sums (n, rows) = x · Wᵀ in f32 */
+static enum sw_status multiply(struct sw_cuda *cuda, const struct operands *o,
+                               const struct side *weights, int64_t rows, const struct side *x,
+                               int64_t n, int64_t cols, float *sums)
+{
+    const float one = 1, zero = 0;
+    CUBLAS_TRY(cuda, cublasGemmEx(cuda->blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)rows, (int)n,
+                                  (int)cols, &one, weights->data, o->type, (int)weights->ld,
+                                  x->data, o->type, (int)x->ld, &zero, sums, CUDA_R_32F, (int)rows,
+                                  CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
+    return SW_OK;
+}
+
+static enum sw_status many(struct sw_cuda *cuda, const struct product *p)
+{
+    const struct work w = work_of(cuda);
+    const struct operands o = operands_for(cuda, p->m->format);
+    const int64_t step = tile_rows(p, &o, &w);
+    float *sums = (float *)(void *)w.sums;
+    struct side x, weights;
+    SW_TRY(make_x(cuda, p, &o, &w, &x));
+    for (int64_t row = 0; row < p->m->rows; row += step) {
+        const int64_t n = smaller(step, p->m->rows - row);
+        SW_TRY(make_w(cuda, p, &o, &w, row, n, &weights));
+        SW_TRY(multiply(cuda, &o, &weights, n, &x, p->n, p->m->cols, sums));
+        CUDA_TRY(cuda, sw_gpu_finish(sums, p->n, n, x.scale, weights.scale,
+                                     p->bias ? p->bias + row : NULL, p->add, p->y + row, p->ld_y,
+                                     cuda->compute));
+    }
+    return SW_OK;
+}
+
+/*
+ * int8: products of bytes are exact in 32 bits; scales and outliers join when they are finished.
+ * cuBLAS wants rows of bytes, and their number, in multiples of 4: padded ones are.
+ */
+static enum sw_status many_int8(struct sw_cuda *cuda, const struct product *p)
+{
+    const struct work w = work_of(cuda);
+    const struct sw_matrix *m = p->m;
+    const int64_t ld = (int64_t)sw_cuda_row_bytes(SW_INT8, m->cols);
+    const int64_t padded_rows = padded(m->rows, SW_ROW_PAD);
+    const int64_t room = (int64_t)(w.sums_bytes / sizeof(int32_t)) / p->n;
+    const int64_t step = room > SW_ROW_PAD ? room / SW_ROW_PAD * SW_ROW_PAD : SW_ROW_PAD;
+    const int32_t one = 1, zero = 0;
+    int32_t *sums = (int32_t *)(void *)w.sums;
+    CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, m->cols, w.operand, cuda->compute));
+    const int8_t *x = sw_gpu_quantized_elements(w.operand, p->n, m->cols);
+    for (int64_t row = 0; row < m->rows; row += step) {
+        const int64_t ld_sums = smaller(step, padded_rows - row), n = smaller(step, m->rows - row);
+        CUBLAS_TRY(cuda,
+                   cublasGemmEx(cuda->blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)ld_sums, (int)p->n,
+                                (int)ld, &one, (const int8_t *)m->d_data + row * ld, CUDA_R_8I,
+                                (int)ld, x, CUDA_R_8I, (int)ld, &zero, sums, CUDA_R_32I,
+                                (int)ld_sums, CUBLAS_COMPUTE_32I, CUBLAS_GEMM_DEFAULT));
+        CUDA_TRY(cuda,
+                 sw_gpu_finish_int8(sums, ld_sums, p->x, p->ld_x, w.operand, m->d_data, m->rows,
+                                    m->cols, row, n, p->n, p->bias ? p->bias + row : NULL, p->add,
+                                    p->y + row, p->ld_y, cuda->compute));
+    }
+    return SW_OK;
+}
+
+static enum sw_status products(struct sw_cuda *cuda, struct product p)
+{
+    SW_TRY(sw_cuda_enter(cuda));
+    const int64_t n = p.n, most = smaller(n, cuda->options.max_rows);
+    assert(p.m->cols <= cuda->options.max_cols); /* more rows go in more tiles */
+    for (int64_t row = 0; row < n; row += most) {
+        p.n = smaller(most, n - row);
+        SW_TRY(p.n <= SW_GPU_FEW_ROWS   ? few(cuda, &p)
+               : p.m->format == SW_INT8 ? many_int8(cuda, &p)
+                                        : many(cuda, &p));
+        p.x += most * p.ld_x;
+        p.y += most * p.ld_y;
+    }
+    return SW_OK;
+}
+
+void sw_cuda_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
+                    const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
+{
+    const struct product p = {m, d_bias, d_x, ld_x, n, d_y, ld_y, add};
+    (void)products(sw_cuda_of(b), p);
+}

@@ -1,0 +1,60 @@
+/* Owns the pinned memory through which everything comes from ordinary host memory. */
+#include "gpu/cuda.h"
+
+#include "base/checked.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum sw_status sw_cuda_ring_open(struct sw_cuda *cuda)
+{
+    struct sw_cuda_ring *ring = &cuda->ring;
+    CUDA_TRY(cuda, cudaMallocHost((void **)&ring->host, SW_CUDA_PIECES * SW_CUDA_PIECE));
+    for (int i = 0; i < SW_CUDA_PIECES; i++)
+        CUDA_TRY(cuda, cudaEventCreateWithFlags(&ring->over[i], cudaEventDisableTiming));
+    return SW_OK;
+}
+
+void sw_cuda_ring_close(struct sw_cuda *cuda)
+{
+    struct sw_cuda_ring *ring = &cuda->ring;
+    for (int i = 0; i < SW_CUDA_PIECES; i++)
+        if (ring->over[i])
+            (void)cudaEventDestroy(ring->over[i]);
+    if (ring->host)
+        (void)cudaFreeHost(ring->host);
+}
+
+/* The event behind a piece's last copy is what the next use of the piece waits for. */
+static enum sw_status turn(struct sw_cuda *cuda)
+{
+    struct sw_cuda_ring *ring = &cuda->ring;
+    CUDA_TRY(cuda, cudaEventRecord(ring->over[ring->piece], cuda->compute));
+    ring->piece = (ring->piece + 1) % SW_CUDA_PIECES;
+    ring->used = 0;
+    CUDA_TRY(cuda, cudaEventSynchronize(ring->over[ring->piece]));
+    return SW_OK;
+}
+
+enum sw_status sw_cuda_ring_take(struct sw_cuda *cuda, size_t bytes, void **host, void **d_mirror)
+{
+    struct sw_cuda_ring *ring = &cuda->ring;
+    assert(bytes <= SW_CUDA_PIECE);
+    if (ring->used + bytes > SW_CUDA_PIECE)
+        SW_TRY(turn(cuda));
+    const size_t at = (size_t)ring->piece * SW_CUDA_PIECE + ring->used;
+    ring->used += (size_t)sw_round_up(bytes, SW_ALIGN);
+    *host = ring->host + at;
+    if (d_mirror)
+        *d_mirror = ring->device + at;
+    return SW_OK;
+}
+
+enum sw_status sw_cuda_ring_send(struct sw_cuda *cuda, const void *src, size_t bytes, void **d_out)
+{
+    void *host;
+    SW_TRY(sw_cuda_ring_take(cuda, bytes, &host, d_out));
+    memcpy(host, src, bytes);
+    CUDA_TRY(cuda, cudaMemcpyAsync(*d_out, host, bytes, cudaMemcpyHostToDevice, cuda->compute));
+    return SW_OK;
+}

@@ -1,0 +1,105 @@
+/*
+ * Owns what layers take that lie in host memory and are computed here: copies on a stream of their
+ * own. Two events a buffer keep order: no copy before the buffer's last use is over, no use before
+ * its copies are.
+ */
+#include "gpu/cuda.h"
+
+#include <assert.h>
+
+/* Not kept as the backend's failure: memory that is not pinned is copied, too. */
+static enum sw_status pin(struct sw_backend *b, void *host, size_t bytes)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    SW_TRY(sw_cuda_enter(cuda));
+    const cudaError_t error = cudaHostRegister(host, bytes, cudaHostRegisterPortable);
+    if (error == cudaSuccess)
+        return SW_OK;
+    (void)cudaGetLastError();
+    return sw_fail(SW_ENOMEM,
+                   "GPU %d: %zu bytes of host memory cannot be pinned: %s (%s); a process may lock "
+                   "more after 'ulimit -l unlimited'",
+                   cuda->options.device, bytes, cudaGetErrorString(error), cudaGetErrorName(error));
+}
+
+static void unpin(struct sw_backend *b, void *host)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    (void)cudaSetDevice(cuda->options.device);
+    if (cudaHostUnregister(host) != cudaSuccess)
+        (void)cudaGetLastError();
+}
+
+static struct sw_cuda_buffer *buffer_of(struct sw_cuda *cuda, int buffer)
+{
+    assert(buffer >= 0 && buffer < SW_CUDA_BUFFERS);
+    return &cuda->buffers[buffer];
+}
+
+static enum sw_status fetch(struct sw_backend *b, int buffer, void *d_dst, const void *src,
+                            size_t bytes)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    const struct sw_cuda_buffer *at = buffer_of(cuda, buffer);
+    SW_TRY(sw_cuda_enter(cuda));
+    CUDA_TRY(cuda, cudaStreamWaitEvent(cuda->copy, at->used, 0));
+    CUDA_TRY(cuda, cudaMemcpyAsync(d_dst, src, bytes, cudaMemcpyHostToDevice, cuda->copy));
+    CUDA_TRY(cuda, cudaEventRecord(at->fetched, cuda->copy));
+    return SW_OK;
+}
+
+static enum sw_status fetched(struct sw_backend *b, int buffer)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    SW_TRY(sw_cuda_enter(cuda));
+    CUDA_TRY(cuda, cudaStreamWaitEvent(cuda->compute, buffer_of(cuda, buffer)->fetched, 0));
+    return SW_OK;
+}
+
+static enum sw_status used(struct sw_backend *b, int buffer)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    SW_TRY(sw_cuda_enter(cuda));
+    CUDA_TRY(cuda, cudaEventRecord(buffer_of(cuda, buffer)->used, cuda->compute));
+    return SW_OK;
+}
+
+static enum sw_status unpack(struct sw_backend *b, const void *d_packed, struct sw_matrix *m)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    SW_TRY(sw_cuda_enter(cuda));
+    CUDA_TRY(cuda, sw_gpu_unpack(m->format, d_packed, m->rows, m->cols, m->d_data, cuda->compute));
+    return SW_OK;
+}
+
+/* Not kept either: the caller may want to look closer. */
+static enum sw_status check_finite(struct sw_backend *b, const float *d_x, int64_t ld, int64_t n,
+                                   int64_t dim, const char *where)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    int32_t bad = 0;
+    SW_TRY(sw_cuda_enter(cuda));
+    CUDA_TRY(cuda, cudaMemsetAsync(cuda->bad, 0, sizeof *cuda->bad, cuda->compute));
+    CUDA_TRY(cuda, sw_gpu_check_finite(d_x, ld, n, dim, cuda->bad, cuda->compute));
+    SW_TRY(sw_cuda_download(b, &bad, cuda->bad, sizeof bad));
+    if (bad)
+        return sw_fail(SW_EDEVICE,
+                       "GPU %d (%s): %s has values that are not finite; the card may be failing "
+                       "(nvidia-smi -q -d ECC), or f16 weights are too small a range for this "
+                       "model: try --weights bf16",
+                       cuda->options.device, cuda->name, where);
+    return SW_OK;
+}
+
+const struct sw_gpu_ops sw_cuda_streaming_ops = {
+    .pin = pin,
+    .unpin = unpin,
+    .fetch = fetch,
+    .fetched = fetched,
+    .used = used,
+    .unpack = unpack,
+    .check_finite = check_finite,
+    .upload_rows = sw_cuda_upload_rows,
+    .download_rows = sw_cuda_download_rows,
+    .allocated = sw_cuda_allocated,
+};

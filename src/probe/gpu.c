@@ -1,0 +1,72 @@
+/* Owns what is asked of GPUs here, by way of the GPU library; without it there are none to use. */
+#include "probe/gpu.h"
+
+#include "backend/gpu_library.h"
+#include "base/log.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+
+enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n)
+{
+    static const struct sw_device defaults = {.bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS};
+    struct sw_gpu_info infos[SW_MAX_DEVICES];
+    enum sw_status status;
+    *n = 0;
+    const struct sw_gpu_library *library = sw_gpu_library_load(NULL, &status);
+    SW_TRY(status);
+    if (!library)
+        return SW_OK;
+    memset(infos, 0, sizeof infos);
+    SW_TRY(library->devices(infos, SW_MAX_DEVICES, n));
+    *n = *n < SW_MAX_DEVICES ? *n : SW_MAX_DEVICES;
+    for (int i = 0; i < *n; i++) {
+        struct sw_gpu *gpu = &gpus[i];
+        gpu->device = defaults;
+        snprintf(gpu->device.name, sizeof gpu->device.name, "%.*s", SW_NAME_MAX - 1, infos[i].name);
+        gpu->device.free = infos[i].free;
+        gpu->device.total = infos[i].total;
+        snprintf(gpu->bus, sizeof gpu->bus, "%.*s", SW_GPU_BUS - 1, infos[i].bus_id);
+    }
+    return SW_OK;
+}
+
+void sw_gpu_measure(int device, struct sw_device *out, double *to_device)
+{
+    struct sw_gpu_speeds speeds;
+    const struct sw_gpu_library *library = sw_gpu_library_load(NULL, NULL);
+    *to_device = 0;
+    if (!library)
+        return;
+    if (library->measure(device, &speeds) != SW_OK) {
+        sw_log(SW_LOG_WARN, "the GPU's speed cannot be measured, a usual one stands in: %s",
+               sw_error_message());
+        sw_error_clear();
+        return;
+    }
+    *to_device = speeds.to_device;
+    if (speeds.bandwidth > 0)
+        out->bandwidth = speeds.bandwidth;
+    if (speeds.flops > 0)
+        out->flops = speeds.flops;
+}
+
+/* NVIDIA's driver has a folder for each. */
+static int count_in_driver(const char *root)
+{
+    char path[1024];
+    int n = 0;
+    snprintf(path, sizeof path, "%s/proc/driver/nvidia/gpus", root);
+    DIR *dir = opendir(path);
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        n += entry->d_name[0] != '.';
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+int sw_gpu_unused(const char *root, const char **why)
+{
+    return sw_gpu_library_load(why, NULL) ? 0 : count_in_driver(root);
+}

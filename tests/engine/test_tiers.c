@@ -1,0 +1,291 @@
+/*
+ * Layers on the GPU, in host memory, streamed: every way to lay them out gives the bits of a run on
+ * the CPU alone, takes the memory that the plan counted, and fails cleanly when it is not there.
+ * The GPU is tests/fake_gpu.h.
+ */
+#include "tiers.h"
+
+#define MIXED_SLOTS 3
+
+static void same_as(struct job *job, const struct job *first, const struct sw_engine_slice *slices)
+{
+    char text[128];
+    const bool same = memcmp(job->logits, first->logits,
+                             (size_t)N_IDS * (size_t)job->vocab * sizeof(float)) == 0 &&
+                      memcmp(job->new_ids, first->new_ids, N_NEW * sizeof *job->new_ids) == 0;
+    if (!same)
+        printf("    %s, chunks of %d: %s: other bits\n", strrchr(job->dir, '/') + 1, job->chunk,
+               say(&slices[0], text, sizeof text));
+    CU_ASSERT_TRUE(same);
+}
+
+/* Every split of the layers, every place of the ends, with and without streaming of prompts. */
+static void every_mix(const char *name, enum sw_dtype format)
+{
+    char dir[4096];
+    int layers;
+    bool tied, good = true;
+    path_of(name, dir, sizeof dir);
+    properties(dir, &layers, &tied);
+    struct job first = job_of(dir, format);
+    CU_ASSERT_EQUAL_FATAL(job_run(&first), SW_OK);
+    int n = 0;
+    for (int gpu = 0; gpu <= layers; gpu++)
+        for (int streamed = 0; gpu + streamed <= layers && good; streamed++)
+            for (int bits = 0; bits < 8 && good; bits++) {
+                struct sw_engine_slice slice = {.count = layers};
+                slice.tiers = (struct sw_tiers){.n_gpu = gpu,
+                                                .n_streamed = streamed,
+                                                .embed_on_gpu = bits & 1,
+                                                .head_on_gpu = bits & 2,
+                                                .stream_rows = bits & 4 ? 5 : 0};
+                if ((tied && slice.tiers.embed_on_gpu != slice.tiers.head_on_gpu) ||
+                    ((bits & 4) && gpu + streamed == layers))
+                    continue;
+                struct job job = job_of(dir, format);
+                job.chunk = n++ % 2 ? 7 : 80;
+                good = run(&job, &slice);
+                if (good)
+                    same_as(&job, &first, &slice);
+                job_free(&job);
+            }
+    job_free(&first);
+}
+
+static void every_family(void)
+{
+    static const char *const names[] = {"bloom",
+                                        "gpt2",
+                                        "gpt_neox",
+                                        "gptj",
+                                        "llama31",
+                                        "mistral",
+                                        "mixtral",
+                                        "opt",
+                                        "opt_350m",
+                                        "qwen2",
+                                        "qwen3",
+                                        "qwen3_moe",
+                                        "qwen3_moe_sparse_step"};
+    make_ids();
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        every_mix(names[i], SW_F32);
+}
+
+static void every_weight_format(void)
+{
+    make_ids();
+    for (int i = 0; i < SW_DTYPE_COUNT; i++)
+        if (sw_dtype_info((enum sw_dtype)i)->is_weight) {
+            every_mix("llama31", (enum sw_dtype)i);
+            every_mix("mixtral", (enum sw_dtype)i);
+        }
+}
+
+/* Two and three ranks, each with tiers of its own, and ends on either side. */
+static void several_ranks(void)
+{
+    static const struct {
+        int ranks;
+        struct sw_engine_slice slices[3];
+    } cases[] = {{2, {{0, 2, {1, 0, 0, true, false}, 0}, {2, 1, {0, 1, 0, false, true}, 0}}},
+                 {2, {{0, 1, {0, 0, 3, false, false}, 0}, {1, 2, {1, 0, 6, false, false}, 0}}},
+                 {2, {{0, 2, {0, 1, 2, true, false}, 0}, {2, 1, {0, 0, 0, false, false}, 0}}},
+                 {3,
+                  {{0, 1, {1, 0, 0, false, false}, 0},
+                   {1, 1, {0, 0, 0, false, false}, 0},
+                   {2, 1, {1, 0, 0, false, true}, 0}}}};
+    static const char *const names[] = {"gpt_neox", "bloom", "qwen2"};
+    char dir[4096];
+    make_ids();
+    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
+        path_of(names[k], dir, sizeof dir);
+        struct job first = job_of(dir, SW_F32);
+        CU_ASSERT_EQUAL_FATAL(job_run(&first), SW_OK);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+            for (int chunk = 4; chunk <= 80; chunk += 76) {
+                struct sw_engine_slice slices[3];
+                struct job job = job_of(dir, SW_F32);
+                memcpy(slices, cases[i].slices, sizeof slices);
+                job.ranks = cases[i].ranks;
+                job.chunk = chunk;
+                if (run(&job, slices))
+                    same_as(&job, &first, slices);
+                job_free(&job);
+            }
+        job_free(&first);
+    }
+}
+
+/* ---- batches in which decode rows ride along with prompts, and copies of slots */
+
+struct heard {
+    float *logits;
+    size_t n, capacity;
+};
+
+static enum sw_status hear(void *context, int64_t position, int n, const float *data)
+{
+    struct job *job = context;
+    struct heard *heard = job->lead_context;
+    const size_t more = (size_t)n * (size_t)job->vocab;
+    (void)position;
+    if (heard->n + more > heard->capacity)
+        return SW_ENOMEM;
+    memcpy(heard->logits + heard->n, data, more * sizeof *data);
+    heard->n += more;
+    return SW_OK;
+}
+
+/* Rows of up to three slots in one batch: all their logits are asked for. */
+static enum sw_status submit(struct sw_engine *engine, const struct sw_span *given, int n_spans)
+{
+    struct sw_span spans[MIXED_SLOTS];
+    struct sw_ask asks[MIXED_SLOTS] = {{0, 0, 0}};
+    int32_t row_ids[N_IDS];
+    struct sw_batch batch = {0, n_spans, spans, asks, row_ids};
+    const struct sw_result *results;
+    int n;
+    for (int i = 0; i < n_spans; i++) {
+        spans[i] = given[i];
+        spans[i].row = batch.n_rows;
+        for (int64_t r = 0; r < spans[i].n; r++)
+            row_ids[batch.n_rows++] = ids[(spans[i].position + r + 11 * spans[i].slot) % N_IDS];
+    }
+    SW_TRY(sw_engine_submit(engine, &batch));
+    return sw_engine_collect(engine, &results, &n);
+}
+
+static enum sw_status mixed_lead(struct job *job, struct sw_engine *engine)
+{
+    static const struct {
+        int n;
+        struct sw_span spans[MIXED_SLOTS];
+        int copy_from, copy_to, copied;
+    } steps[] = {
+        {1, {{0, 0, 0, 30}}, 0, 0, 0},
+        {2, {{0, 30, 0, 1}, {1, 0, 0, 40}}, 0, 0, 0},  /* a prompt comes beside decoding */
+        {2, {{0, 31, 0, 1}, {1, 40, 0, 1}}, 1, 2, 35}, /* decoding alone, then a copy */
+        {3, {{0, 32, 0, 1}, {1, 41, 0, 1}, {2, 35, 0, 20}}, 0, 0, 0},
+        {3, {{2, 55, 0, 12}, {1, 42, 0, 1}, {0, 33, 0, 1}}, 2, 0, 66}, /* over a block's edge */
+        {3, {{0, 66, 0, 1}, {1, 43, 0, 1}, {2, 67, 0, 1}}, 0, 0, 0},
+        {2, {{0, 67, 0, 6}, {1, 44, 0, 25}}, 0, 0, 0},
+        {3, {{0, 73, 0, 1}, {1, 69, 0, 1}, {2, 68, 0, 1}}, 0, 0, 0}};
+    const struct sw_engine_watch watch = {.logits = hear, .context = job};
+    const struct sw_sampling greedy = sw_sampling_default();
+    SW_TRY(sw_engine_watch(engine, &watch));
+    for (int slot = 0; slot < MIXED_SLOTS; slot++)
+        SW_TRY(sw_engine_slot(engine, slot, &greedy));
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        SW_TRY(submit(engine, steps[i].spans, steps[i].n));
+        if (steps[i].copied)
+            SW_TRY(sw_engine_copy(engine, steps[i].copy_from, steps[i].copy_to, steps[i].copied));
+    }
+    return sw_engine_stop(engine);
+}
+
+static struct heard mixed(struct job *job, struct sw_engine_slice *slices)
+{
+    struct heard heard = {calloc(400 * 400, sizeof(float)), 0, 400 * 400};
+    job->slots = MIXED_SLOTS;
+    job->lead = mixed_lead;
+    job->lead_context = &heard;
+    if (slices)
+        CU_ASSERT_TRUE(run(job, slices));
+    if (!slices)
+        CU_ASSERT_EQUAL(job_run(job), SW_OK);
+    job_free(job);
+    return heard;
+}
+
+static void mixed_batches(void)
+{
+    static const char *const names[] = {"llama31", "mistral", "bloom", "mixtral", "qwen2_window"};
+    static const struct sw_tiers tiers[] = {{0, 0, 2, true, true},   {0, 0, 20, false, false},
+                                            {1, 0, 3, true, true},   {1, 1, 10, true, true},
+                                            {0, 1, 0, false, false}, {0, 2, 4, true, true},
+                                            {2, 0, 0, false, false}, {0, 0, 1, false, false}};
+    char dir[4096], text[128];
+    make_ids();
+    for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
+        for (int format = SW_F32; format <= SW_BF16; format++) {
+            int layers;
+            bool tied;
+            path_of(names[k], dir, sizeof dir);
+            properties(dir, &layers, &tied);
+            struct job plain = job_of(dir, (enum sw_dtype)format);
+            struct heard expected = mixed(&plain, NULL);
+            CU_ASSERT(expected.n > 0);
+            for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++) {
+                struct sw_engine_slice slice = {.count = layers, .tiers = tiers[i]};
+                struct job job = job_of(dir, (enum sw_dtype)format);
+                if (tiers[i].n_gpu + tiers[i].n_streamed >= layers && tiers[i].stream_rows)
+                    continue;
+                struct heard got = mixed(&job, &slice);
+                const bool same = got.n == expected.n &&
+                                  memcmp(got.logits, expected.logits, got.n * sizeof(float)) == 0;
+                if (!same)
+                    printf("    %s: %s: other bits\n", names[k], say(&slice, text, sizeof text));
+                CU_ASSERT_TRUE(same);
+                free(got.logits);
+            }
+            free(expected.logits);
+        }
+}
+
+/* ---- what passes, and when there is no room */
+
+/* Up to two layers stay in their buffers; more pass with every batch, the first ones ahead. */
+static void layers_pass_no_more_than_needed(void)
+{
+    char dir[4096];
+    path_of("gpt_neox", dir, sizeof dir);
+    make_ids();
+    for (int streamed = 1; streamed <= 3; streamed++) {
+        struct sw_engine_slice slice = {.count = 3};
+        slice.tiers.n_gpu = 3 - streamed;
+        slice.tiers.n_streamed = streamed;
+        struct job job = job_of(dir, SW_F32);
+        job.chunk = 25;
+        job.n_new = 0;
+        const uint64_t layer =
+            count(dir, &job, &slice, 0, false).stage.host.weights / (uint64_t)streamed;
+        if (run(&job, &slice)) /* three batches of 25 */
+            CU_ASSERT_EQUAL(job.gpu_reports[0].fetched,
+                            layer * (uint64_t)(streamed < 3 ? streamed : 3 * 3 + 2));
+        job_free(&job);
+    }
+}
+
+/* Short by a byte, and with every allocation failing in turn: told, and nothing is left behind. */
+static void memory_that_is_not_there(void)
+{
+    char dir[4096];
+    path_of("mixtral", dir, sizeof dir);
+    make_ids();
+    struct sw_engine_slice slice = {.count = 2};
+    slice.tiers = (struct sw_tiers){0, 1, 5, true, true};
+    int at = 0;
+    for (enum sw_status status = SW_ENOMEM; status == SW_ENOMEM && at < 100; at++) {
+        struct job job = job_of(dir, SW_F32);
+        const uint64_t memory = count(dir, &job, &slice, 0, true).gpu;
+        job.slices = &slice;
+        job.gpus = true;
+        slice.gpu_memory = at ? memory : memory - 1;
+        job.fail_at = at;
+        status = job_run(&job);
+        const struct fake_report *g = &job.gpu_reports[0], *h = &job.cpu_reports[0];
+        CU_ASSERT(status == SW_OK || status == SW_ENOMEM);
+        CU_ASSERT_EQUAL(g->left + h->left, 0);
+        CU_ASSERT_EQUAL(g->faults + h->faults + g->pins_left, 0);
+        if (g->faults + h->faults)
+            printf("    at %d: %s%s\n", at, g->fault, h->fault);
+        job_free(&job);
+    }
+    CU_ASSERT(at > 8 && at < 100);
+}
+
+SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},
+              {"several ranks", several_ranks}, {"mixed batches", mixed_batches},
+              {"layers pass no more than needed", layers_pass_no_more_than_needed},
+              {"memory that is not there", memory_that_is_not_there})

@@ -1,0 +1,157 @@
+/*
+ * What the tests of tiers share: stages whose memory is held against what the planner counts for
+ * them, by the cost model itself.
+ */
+#ifndef SW_TESTS_ENGINE_TIERS_H
+#define SW_TESTS_ENGINE_TIERS_H
+
+#include "engine/job.h"
+#include "plan/cost.h"
+#include "unit.h"
+
+#define N_IDS 75 /* more than a block of keys */
+#define N_NEW 6
+#define CONTEXT (N_IDS + N_NEW)
+
+static int32_t ids[N_IDS];
+
+static inline void make_ids(void)
+{
+    uint32_t state = 12345;
+    for (int i = 0; i < N_IDS; i++) {
+        state = state * 1664525u + 1013904223u;
+        ids[i] = (int32_t)(3 + (state >> 16) % 240);
+    }
+}
+
+/* What the planner counts for a stage of these layers on one rank of `ranks` with a GPU each. */
+struct counted {
+    struct sw_stage stage;
+    uint64_t gpu, host; /* what the backends are asked for */
+};
+
+/* stream: do the planner's figures make host layers pass through the GPU for a prompt? */
+static inline struct counted count(const char *dir, const struct job *job,
+                                   const struct sw_engine_slice *slice, int rank, bool stream)
+{
+    struct counted c = {{0}, 0, 0};
+    struct sw_model *model = NULL;
+    struct sw_cluster cluster;
+    struct sw_footprint fp;
+    struct sw_cost cost;
+    struct sw_plan_options options;
+    char text[128];
+    const struct sw_footprint_params params = {.weights = job->weights,
+                                               .dense = SW_F16,
+                                               .kv = job->kv,
+                                               .context = job->context,
+                                               .slots = job->slots ? job->slots : 1,
+                                               .rows = job->chunk};
+    snprintf(text, sizeof text, "1x(gpu:%dx24G host:64G bus:%s)", job->ranks,
+             stream ? "100000GB/s" : "1MB/s");
+    sw_plan_options_init(&options);
+    CU_ASSERT_EQUAL_FATAL(sw_model_open(dir, &model), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &fp), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_cluster_parse(text, strlen(text), &cluster), SW_OK);
+    if (stream) /* on the CPU anything takes longer than a hand-over to the GPU */
+        cluster.nodes[0].cpu_flops = 1;
+    CU_ASSERT_EQUAL_FATAL(sw_cost_init(&cost, &fp, &cluster, &options), SW_OK);
+    const struct sw_tiers *t = &slice->tiers;
+    c.stage = (struct sw_stage){.rank = rank,
+                                .first = slice->first,
+                                .count = slice->count,
+                                .n_gpu = t->n_gpu,
+                                .n_host = slice->count - t->n_gpu - t->n_streamed,
+                                .n_streamed = t->n_streamed,
+                                .embed = slice->first == 0,
+                                .head = slice->first + slice->count == fp.n_layers};
+    c.stage.embed_on_gpu = c.stage.embed && t->embed_on_gpu;
+    c.stage.head_on_gpu = c.stage.head && t->head_on_gpu;
+    sw_cost_stage(&cost, &c.stage);
+    CU_ASSERT_EQUAL(c.stage.stream_prompt, stream && c.stage.n_host > 0);
+    const struct sw_bytes *g = &c.stage.gpu, *h = &c.stage.host;
+    const bool cpu_works = c.stage.n_host > 0 || (c.stage.embed && !t->embed_on_gpu) ||
+                           (c.stage.head && !t->head_on_gpu);
+    c.gpu = g->total ? g->total - g->context - fp.gpu_workspace_bytes : 0;
+    c.host = h->weights + h->kv + h->embed + h->head +
+             (cpu_works ? sw_work_of(model, &params).bytes : 0);
+    sw_cost_free(&cost);
+    sw_cluster_free(&cluster);
+    sw_footprint_free(&fp);
+    sw_model_close(model);
+    return c;
+}
+
+static inline struct job job_of(const char *dir, enum sw_dtype format)
+{
+    return (struct job){.dir = dir,
+                        .weights = format,
+                        .kv = sw_dtype_is_quantized(format) ? SW_F16 : format,
+                        .ranks = 1,
+                        .threads = 1,
+                        .chunk = 80,
+                        .context = CONTEXT,
+                        .ids = ids,
+                        .n_ids = N_IDS,
+                        .n_new = N_NEW};
+}
+
+static inline const char *say(const struct sw_engine_slice *s, char *text, size_t cap)
+{
+    const struct sw_tiers *t = &s->tiers;
+    snprintf(text, cap, "%d gpu, %d host, %d streamed, embedding on %s, head on %s, from %d rows",
+             t->n_gpu, s->count - t->n_gpu - t->n_streamed, t->n_streamed,
+             t->embed_on_gpu ? "gpu" : "cpu", t->head_on_gpu ? "gpu" : "cpu", t->stream_rows);
+    return text;
+}
+
+/* Runs the job on the slices, and holds its memory against the plan. */
+static inline bool run(struct job *job, struct sw_engine_slice *slices)
+{
+    struct counted counted[16];
+    char text[128];
+    bool good = true;
+    for (int r = 0; r < job->ranks; r++) {
+        counted[r] = count(job->dir, job, &slices[r], r, slices[r].tiers.stream_rows > 0);
+        slices[r].gpu_memory = counted[r].gpu;
+    }
+    job->slices = slices;
+    job->gpus = true;
+    const enum sw_status status = job_run(job);
+    CU_ASSERT_EQUAL(status, SW_OK);
+    if (status != SW_OK)
+        printf("    %s: %s: %s\n", job->dir, say(&slices[0], text, sizeof text), job->error);
+    for (int r = 0; r < job->ranks && status == SW_OK; r++) {
+        const struct fake_report *g = &job->gpu_reports[r], *h = &job->cpu_reports[r];
+        const uint64_t planned = counted[r].gpu;
+        good = good && g->peak == planned && job->gpu_bytes[r] == planned &&
+               h->peak == counted[r].host && g->left == 0 && h->left == 0 &&
+               g->faults + h->faults + g->pins_left == 0;
+        if (!good)
+            printf("    %s rank %d: %s:\n    gpu %llu of %llu, host %llu of %llu, left %llu and "
+                   "%llu, %d faults (%s%s)\n",
+                   strrchr(job->dir, '/') + 1, r, say(&slices[r], text, sizeof text),
+                   (unsigned long long)g->peak, (unsigned long long)planned,
+                   (unsigned long long)h->peak, (unsigned long long)counted[r].host,
+                   (unsigned long long)g->left, (unsigned long long)h->left, g->faults + h->faults,
+                   g->fault, h->fault);
+    }
+    CU_ASSERT_TRUE(good);
+    return good && status == SW_OK;
+}
+
+static inline void path_of(const char *name, char *dir, size_t cap)
+{
+    snprintf(dir, cap, "%s/tests/models/tiny/%s", SW_SOURCE_DIR, name);
+}
+
+static inline void properties(const char *dir, int *layers, bool *tied)
+{
+    struct sw_model *model = NULL;
+    CU_ASSERT_EQUAL_FATAL(sw_model_open(dir, &model), SW_OK);
+    *layers = model->dims.n_layers;
+    *tied = model->dims.tied;
+    sw_model_close(model);
+}
+
+#endif

@@ -1,0 +1,265 @@
+/*
+ * Attention against doubles, over what the cache holds. Shapes: groups of 1 to 8 heads and more,
+ * sizes that fill no vector, windows, slopes, prompts in pieces of every kind, several spans.
+ */
+#include "gpu_help.h"
+
+struct setup {
+    int n_heads, n_kv_heads, head_dim;
+    int64_t length, window;
+    bool alibi;
+    enum sw_dtype kv;
+};
+
+static const struct setup setups[] = {
+    {4, 4, 16, 70, 0, false, SW_F32},    {8, 2, 64, 200, 0, false, SW_F16},
+    {6, 1, 20, 150, 0, false, SW_BF16},  {4, 2, 80, 130, 64, false, SW_F16},
+    {3, 3, 5, 200, 10, false, SW_F32},   {12, 4, 32, 140, 0, true, SW_BF16},
+    {2, 1, 128, 300, 100, true, SW_F32}, {70, 1, 24, 66, 0, false, SW_F16},
+    {8, 8, 96, 65, 1, false, SW_BF16},   {1, 1, 1, 64, 0, true, SW_F16},
+    {4, 2, 7, 131, 0, false, SW_BF16},   {5, 1, 256, 90, 33, false, SW_BF16},
+    {7, 1, 130, 70, 0, true, SW_F16},    {2, 2, 64, 700, 300, false, SW_BF16},
+};
+#define N_SETUPS (sizeof setups / sizeof setups[0])
+
+struct world {
+    struct setup s;
+    float *q, *k, *v, *slopes; /* (length, heads * head_dim) */
+    double *want;              /* (length, n_heads * head_dim) */
+    struct sw_gpu_kv cache;
+    float *d_q, *d_slopes, *d_out;
+};
+
+static int64_t q_ld(const struct setup *s)
+{
+    return (int64_t)s->n_heads * s->head_dim;
+}
+
+static int64_t kv_ld(const struct setup *s)
+{
+    return (int64_t)s->n_kv_heads * s->head_dim;
+}
+
+static void reference(struct world *w)
+{
+    const struct setup *s = &w->s;
+    double *p = malloc((size_t)s->length * sizeof *p);
+    for (int64_t i = 0; i < s->length; i++)
+        for (int h = 0; h < s->n_heads; h++) {
+            const int g = h / (s->n_heads / s->n_kv_heads);
+            const int64_t first = s->window && i - s->window + 1 > 0 ? i - s->window + 1 : 0;
+            const float *q = w->q + i * q_ld(s) + h * s->head_dim;
+            double top = -INFINITY, total = 0;
+            for (int64_t j = first; j <= i; j++) {
+                const float *k = w->k + j * kv_ld(s) + g * s->head_dim;
+                p[j] = 0;
+                for (int d = 0; d < s->head_dim; d++)
+                    p[j] += (double)q[d] * (double)k[d];
+                p[j] = p[j] / sqrt(s->head_dim) + (s->alibi ? (double)w->slopes[h] * (double)j : 0);
+                top = fmax(top, p[j]);
+            }
+            for (int64_t j = first; j <= i; j++)
+                total += p[j] = exp(p[j] - top);
+            double *out = w->want + i * q_ld(s) + h * s->head_dim;
+            for (int d = 0; d < s->head_dim; d++) {
+                out[d] = 0;
+                for (int64_t j = first; j <= i; j++)
+                    out[d] += p[j] / total * (double)w->v[j * kv_ld(s) + g * s->head_dim + d];
+            }
+        }
+    free(p);
+}
+
+/* As the cache will have it. */
+static float *stored(enum sw_dtype format, int64_t n, uint64_t seed)
+{
+    float *x = floats(n, seed);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = rounded(format, x[i]);
+    return x;
+}
+
+static struct world make(struct setup s, int slots, int64_t context)
+{
+    struct world w = {.s = s};
+    w.q = floats(s.length * q_ld(&s), 1);
+    w.k = stored(s.kv, s.length * kv_ld(&s), 2);
+    w.v = stored(s.kv, s.length * kv_ld(&s), 3);
+    w.slopes = floats(s.n_heads, 4);
+    for (int64_t i = 0; i < s.length * q_ld(&s); i++)
+        w.q[i] *= 4;
+    for (int h = 0; h < s.n_heads; h++)
+        w.slopes[h] = 0.02f + 0.01f * (float)h;
+    w.want = malloc((size_t)(s.length * q_ld(&s)) * sizeof *w.want);
+    reference(&w);
+    w.cache = (struct sw_gpu_kv){s.kv, slots, s.n_kv_heads, s.head_dim, context, NULL};
+    w.cache.data = gpu_alloc(sw_kv_bytes(s.kv, slots, s.n_kv_heads, s.head_dim, context));
+    w.d_q = gpu_floats(w.q, s.length * q_ld(&s));
+    w.d_slopes = gpu_floats(w.slopes, s.n_heads);
+    w.d_out = gpu_alloc((size_t)(s.length * q_ld(&s)) * sizeof(float));
+    return w;
+}
+
+static void drop(struct world *w)
+{
+    free(w->q), free(w->k), free(w->v), free(w->slopes), free(w->want);
+    CU_ASSERT_TRUE(gpu_free_all());
+}
+
+static struct sw_gpu_attention attention(const struct world *w)
+{
+    const struct setup *s = &w->s;
+    return (struct sw_gpu_attention){.n_heads = s->n_heads,
+                                     .scale = 1 / sqrtf((float)s->head_dim),
+                                     .window = s->window,
+                                     .slopes = s->alibi ? w->d_slopes : NULL,
+                                     .q = w->d_q,
+                                     .q_ld = q_ld(s),
+                                     .q_head = s->head_dim,
+                                     .out = w->d_out,
+                                     .out_ld = q_ld(s)};
+}
+
+/* Stores and attends one call's spans; row r of the batch is row r of the world. */
+static void call(struct world *w, const struct sw_gpu_span *spans, int n, const float *k,
+                 const float *v, size_t work_rows)
+{
+    const struct setup *s = &w->s;
+    const struct sw_gpu_batch batch = {gpu_copy(spans, (size_t)n * sizeof *spans), spans, n};
+    const int64_t rows = spans[n - 1].row + spans[n - 1].n;
+    const struct sw_gpu_attention a = attention(w);
+    const float *d_k = gpu_floats(k, rows * kv_ld(s)), *d_v = gpu_floats(v, rows * kv_ld(s));
+    const size_t bytes = sw_gpu_attend_work(&w->cache, s->n_heads, (int64_t)work_rows);
+    gpu_ok(sw_gpu_kv_store(&w->cache, &batch, d_k, d_v, kv_ld(s), s->head_dim, 0));
+    gpu_ok(sw_gpu_attend(&a, &w->cache, &batch, gpu_alloc(bytes), bytes, 0));
+}
+
+/* The prompt in slot 1, `chunk` positions a call. Tolerance: f32 sums; scores reach 30. */
+static void check(struct setup s, int64_t chunk)
+{
+    struct world w = make(s, 3, s.length);
+    struct world at = w;
+    for (int64_t from = 0; from < s.length; from += chunk) {
+        const struct sw_gpu_span span = {
+            1, (int32_t)(s.length - from < chunk ? s.length - from : chunk), from, 0};
+        const int first_buffer = n_gpu_buffers;
+        at.d_q = w.d_q + from * q_ld(&s);
+        at.d_out = w.d_out + from * q_ld(&s);
+        call(&at, &span, 1, w.k + from * kv_ld(&s), w.v + from * kv_ld(&s), 4);
+        gpu_ok(cudaDeviceSynchronize());
+        while (n_gpu_buffers > first_buffer)
+            gpu_ok(cudaFree(gpu_buffers[--n_gpu_buffers].start));
+    }
+    float *got = malloc((size_t)(s.length * q_ld(&s)) * sizeof *got);
+    gpu_get(got, w.d_out, (size_t)(s.length * q_ld(&s)) * sizeof *got);
+    CU_ASSERT_TRUE(gpu_error(got, q_ld(&s), w.want, s.length, q_ld(&s)) < 3e-6);
+    free(got);
+    drop(&w);
+}
+
+static void many_queries(void)
+{
+    for (size_t i = 0; i < N_SETUPS; i++)
+        check(setups[i], setups[i].length);
+}
+
+static void pieces(void)
+{
+    for (size_t i = 0; i < N_SETUPS; i++)
+        check(setups[i], i % 2 ? 37 : 64);
+}
+
+/* Every number of heads a group, short calls only. */
+static void few_queries(void)
+{
+    for (int group = 1; group <= 9; group++)
+        for (int format = 0; format < 3; format++) {
+            const struct setup s = {2 * group,
+                                    2,
+                                    group % 2 ? 12 : 33,
+                                    20,
+                                    group % 3 ? 0 : 7,
+                                    group % 2 == 0,
+                                    (enum sw_dtype[]){SW_F32, SW_F16, SW_BF16}[format]};
+            check(s, 1 + group % SW_GPU_FEW_QUERIES);
+        }
+}
+
+/* The last positions only, one at a time: contexts of several parts. */
+static void long_contexts(void)
+{
+    static const struct setup longs[] = {
+        {2, 1, 40, 600, 0, false, SW_F16},  {4, 4, 16, 1030, 0, true, SW_F32},
+        {8, 1, 64, 520, 0, false, SW_BF16}, {1, 1, 128, 515, 260, false, SW_BF16},
+        {3, 1, 9, 770, 500, true, SW_BF16}, {9, 1, 72, 300, 0, false, SW_F16},
+    };
+    for (size_t i = 0; i < sizeof longs / sizeof longs[0]; i++) {
+        const struct setup s = longs[i];
+        const int64_t first = s.length - 6;
+        struct world w = make(s, 2, s.length);
+        const struct sw_gpu_span before = {1, (int32_t)first, 0, 0};
+        const struct sw_gpu_batch batch = {gpu_copy(&before, sizeof before), &before, 1};
+        gpu_ok(sw_gpu_kv_store(&w.cache, &batch, gpu_floats(w.k, first * kv_ld(&s)),
+                               gpu_floats(w.v, first * kv_ld(&s)), kv_ld(&s), s.head_dim, 0));
+        float *got = malloc((size_t)(s.length * q_ld(&s)) * sizeof *got);
+        struct world at = w;
+        for (int64_t p = first; p < s.length; p += 2) { /* room in work for one row: two launches */
+            const struct sw_gpu_span span = {1, 2, p, 0};
+            at.d_q = w.d_q + p * q_ld(&s);
+            at.d_out = w.d_out + p * q_ld(&s);
+            call(&at, &span, 1, w.k + p * kv_ld(&s), w.v + p * kv_ld(&s), 1);
+        }
+        gpu_get(got, w.d_out, (size_t)(s.length * q_ld(&s)) * sizeof *got);
+        CU_ASSERT_TRUE(gpu_error(got + first * q_ld(&s), q_ld(&s), w.want + first * q_ld(&s), 6,
+                                 q_ld(&s)) < 3e-6);
+        const struct sw_gpu_attention a = attention(&w);
+        const struct sw_gpu_span span = {1, 1, s.length - 1, 0};
+        const struct sw_gpu_batch one = {gpu_copy(&span, sizeof span), &span, 1};
+        if (s.length > 256) /* several parts have to have a place */
+            CU_ASSERT_NOT_EQUAL(sw_gpu_attend(&a, &w.cache, &one, NULL, 0, 0), cudaSuccess);
+        free(got);
+        drop(&w);
+    }
+}
+
+/* Short and long spans of several slots in one call; each gives what it gives alone. */
+static void spans_together(void)
+{
+    for (int f = 0; f < 3; f++) {
+        const struct setup s = {
+            6, 2, 24, 170, 0, false, (enum sw_dtype[]){SW_F32, SW_F16, SW_BF16}[f]};
+        struct world w = make(s, 4, 200);
+        /* slot 0: 80 + 1; slot 1: 70; slot 2: 3 + 2; slot 3: 14. The second call goes on. */
+        static const struct sw_gpu_span first[] = {
+            {0, 80, 0, 0}, {2, 3, 0, 80}, {1, 70, 0, 83}, {3, 14, 0, 153}};
+        static const struct sw_gpu_span then[] = {{2, 2, 3, 0}, {0, 1, 80, 2}};
+        const size_t row = (size_t)q_ld(&s);
+        float *k = malloc(167 * (size_t)kv_ld(&s) * sizeof *k), *q = malloc(167 * row * sizeof *q);
+        float *v = malloc(167 * (size_t)kv_ld(&s) * sizeof *v);
+        float *got = malloc(167 * row * sizeof *got);
+        for (int c = 0; c < 2; c++) {
+            const struct sw_gpu_span *spans = c ? then : first;
+            const int n = c ? 2 : 4;
+            for (int i = 0; i < n; i++) { /* every slot has the same sequence */
+                const size_t to = (size_t)spans[i].row, from = (size_t)spans[i].position;
+                const size_t kv = (size_t)kv_ld(&s), rows = (size_t)spans[i].n;
+                memcpy(q + to * row, w.q + from * row, rows * row * sizeof *q);
+                memcpy(k + to * kv, w.k + from * kv, rows * kv * sizeof *k);
+                memcpy(v + to * kv, w.v + from * kv, rows * kv * sizeof *v);
+            }
+            const size_t n_rows = (size_t)(spans[n - 1].row + spans[n - 1].n);
+            gpu_ok(cudaMemcpy(w.d_q, q, n_rows * row * sizeof *q, cudaMemcpyHostToDevice));
+            call(&w, spans, n, k, v, 2);
+            gpu_get(got, w.d_out, n_rows * row * sizeof *got);
+            for (int i = 0; i < n; i++)
+                CU_ASSERT_TRUE(gpu_error(got + (size_t)spans[i].row * row, q_ld(&s),
+                                         w.want + (size_t)spans[i].position * row, spans[i].n,
+                                         q_ld(&s)) < 3e-6);
+        }
+        free(q), free(k), free(v), free(got);
+        drop(&w);
+    }
+}
+
+SW_UNIT_TESTS({"many queries", many_queries}, {"pieces", pieces}, {"few queries", few_queries},
+              {"long contexts", long_contexts}, {"spans together", spans_together})

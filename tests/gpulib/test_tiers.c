@@ -1,0 +1,90 @@
+/*
+ * The same on the simulated GPU: mixes of tiers over the real GPU backend, its kernels and streams.
+ * Logits are those of the CPU but for rounding; memory is what the plan counted.
+ */
+#include "engine/tiers.h"
+
+#include <math.h>
+#include <simgpu.h>
+
+static const struct sw_gpu_library *library(void)
+{
+    const char *why;
+    enum sw_status status;
+    const struct sw_gpu_library *found = sw_gpu_library_load(&why, &status);
+    if (!found)
+        printf("    %s\n", why);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(found);
+    return found;
+}
+
+/* Largest difference as a share of the largest logit; infinity where one is not a number. */
+static double apart(const struct job *a, const struct job *b)
+{
+    double most = 0, largest = 0;
+    for (int64_t i = 0; i < (int64_t)N_IDS * a->vocab; i++) {
+        const double error = fabs((double)a->logits[i] - (double)b->logits[i]);
+        if (!(error <= most))
+            most = isnan(error) ? INFINITY : error;
+        largest = fmax(largest, fabs((double)b->logits[i]));
+    }
+    return most / largest;
+}
+
+/* Every `step`th mix: the simulated GPU is slow. */
+static void same_but_for_rounding(const char *name, enum sw_dtype format, double tolerance,
+                                  size_t step)
+{
+    static const struct sw_tiers mixes[] = {
+        {99, 0, 0, true, true},  /* all on the GPU */
+        {1, 0, 0, true, true},   /* some */
+        {1, 1, 0, false, false}, /* some streamed, the ends on the CPU */
+        {0, 99, 0, true, true},  /* all streamed */
+        {0, 0, 5, false, false}, /* prompts streamed */
+        {0, 1, 9, true, true}};  /* both */
+    char dir[4096], text[128];
+    int layers;
+    bool tied;
+    path_of(name, dir, sizeof dir);
+    properties(dir, &layers, &tied);
+    make_ids();
+    struct job first = job_of(dir, format);
+    CU_ASSERT_EQUAL_FATAL(job_run(&first), SW_OK);
+    for (size_t i = 0; i < sizeof mixes / sizeof mixes[0]; i += step) {
+        struct sw_engine_slice slice = {.count = layers, .tiers = mixes[i]};
+        if (slice.tiers.n_gpu > layers)
+            slice.tiers.n_gpu = layers;
+        if (slice.tiers.n_streamed > layers)
+            slice.tiers.n_streamed = layers;
+        struct job job = job_of(dir, format);
+        job.library = library();
+        job.chunk = i % 2 ? 30 : 80;
+        job.n_new = 3;
+        if (run(&job, &slice)) {
+            const double error = apart(&job, &first);
+            if (!(error <= tolerance))
+                printf("    %s in %s: %s: error %.1e\n", name, sw_dtype_info(format)->name,
+                       say(&slice, text, sizeof text), error);
+            CU_ASSERT_TRUE(error <= tolerance);
+        }
+        CU_ASSERT_EQUAL(simgpu_used(0), 0);
+        job_free(&job);
+    }
+    job_free(&first);
+}
+
+static void families(void)
+{
+    static const char *const names[] = {"llama31", "mixtral", "bloom", "opt_350m"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        same_but_for_rounding(names[i], SW_F32, 1e-3, i < 2 ? 1 : 3);
+}
+
+static void weight_formats(void)
+{
+    same_but_for_rounding("llama31", SW_F16, 4e-3, 5);
+    same_but_for_rounding("llama31", SW_BF16, 3e-2, 5);
+    same_but_for_rounding("gpt_neox", SW_INT8, 3e-2, 5);
+}
+
+SW_UNIT_TESTS({"families", families}, {"weight formats", weight_formats})

@@ -1,0 +1,382 @@
+// Runs a grid block after block, each thread of a block as a fiber. Warps and lanes take turns in
+// an order drawn from the seed, so that a missing barrier shows. What real hardware would leave
+// undefined ends the process with a message.
+#include "fibers.h"
+#include "runtime.h"
+#include "simgpu_device.h"
+#include "simgpu_launch.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <numeric>
+
+namespace simgpu
+{
+Place *self;
+uint3 block_index;
+dim3 block_size, grid_size;
+void *dynamic_shared;
+
+enum State { FRESH, READY, AT_BLOCK, AT_WARP, DONE };
+static const char *const state_names[] = {"has not begun", "is ready", "is at a block barrier",
+                                          "waits for its warp", "has ended"};
+
+struct Thread {
+    Place place;
+    Fiber *fiber;
+    State state;
+    Site site; // where it waits
+    unsigned mask, source;
+    uint64_t value, result;
+};
+struct Warp {
+    unsigned lanes;    // that exist
+    unsigned runnable; // FRESH or READY
+};
+
+static std::mutex &sm = *new std::mutex; // the one multiprocessor: a block at a time
+static Thread threads[1024];
+static Warp warps[32];
+static unsigned n_threads, n_warps, live, waiting;
+static Site barrier;
+static int joined[3], barrier_result[3]; // by Join
+static Fiber *idle[1024];
+static unsigned n_idle;
+static bool downwards; // the order of lanes in this turn
+static const Launch *launch_now;
+static Thread *thread_now;
+static uint64_t grids;
+
+static thread_local bool runs_kernel;
+
+const char *running_thread()
+{
+    static char text[400];
+    if (!runs_kernel || !launch_now)
+        return "";
+    const uint3 b = block_index;
+    int at = snprintf(text, sizeof text, "kernel %.200s, block (%u,%u,%u)", launch_now->name, b.x,
+                      b.y, b.z);
+    if (thread_now) {
+        const uint3 t = thread_now->place.thread;
+        snprintf(text + at, sizeof text - static_cast<size_t>(at), ", thread (%u,%u,%u)", t.x, t.y,
+                 t.z);
+    }
+    return text;
+}
+
+static Thread *lane_of(unsigned warp, unsigned lane)
+{
+    return &threads[warp * 32 + lane];
+}
+
+static unsigned in_state(unsigned warp, State state)
+{
+    unsigned mask = 0;
+    for (unsigned l = 0; l < 32; l++)
+        if (warps[warp].lanes >> l & 1 && lane_of(warp, l)->state == state)
+            mask |= 1u << l;
+    return mask;
+}
+
+static void wake(Thread *t)
+{
+    t->state = READY;
+    warps[t->place.warp].runnable |= 1u << t->place.lane;
+}
+
+static void suspend(Thread *t, State state)
+{
+    t->state = state;
+    warps[t->place.warp].runnable &= ~(1u << t->place.lane);
+    fiber_leave();
+}
+
+static bool same_place(const Site &a, const Site &b)
+{
+    return a.line == b.line && strcmp(a.what, b.what) == 0 && strcmp(a.file, b.file) == 0;
+}
+
+static void open_barrier()
+{
+    // The next barrier cannot open before all have read this.
+    memcpy(barrier_result, joined, sizeof joined);
+    waiting = 0;
+    for (unsigned i = 0; i < n_threads; i++)
+        if (threads[i].state == AT_BLOCK)
+            wake(&threads[i]);
+}
+
+int block_barrier(Site site, Join join, int predicate)
+{
+    Thread *t = thread_now;
+    if (waiting == 0) {
+        barrier = site;
+        joined[JOIN_OR] = joined[JOIN_COUNT] = 0;
+        joined[JOIN_AND] = 1;
+    } else if (!same_place(barrier, site)) {
+        die("%s: divergent barrier: %s at %s:%d, but other threads of the block wait at %s at "
+            "%s:%d",
+            running_thread(), site.what, site.file, site.line, barrier.what, barrier.file,
+            barrier.line);
+    }
+    fiber_release(&barrier);
+    joined[JOIN_OR] |= predicate != 0;
+    joined[JOIN_AND] &= predicate != 0;
+    joined[JOIN_COUNT] += predicate != 0;
+    t->site = site;
+    if (++waiting == live)
+        open_barrier();
+    else
+        suspend(t, AT_BLOCK);
+    fiber_acquire(&barrier);
+    return barrier_result[join];
+}
+
+// The lanes of `mask` meet; the last to come finishes: each lane's result is set by `finish`.
+template <class F> static uint64_t warp_meet(Site site, unsigned mask, F finish)
+{
+    Thread *t = thread_now;
+    const unsigned w = t->place.warp, me = 1u << t->place.lane;
+    if (!(mask & me))
+        die("%s: %s at %s:%d: wrong mask %08x: lane %u calls and is not in it", running_thread(),
+            site.what, site.file, site.line, mask, t->place.lane);
+    const unsigned gone = mask & (~warps[w].lanes | in_state(w, DONE));
+    if (gone)
+        die("%s: %s at %s:%d: wrong mask %08x: lanes %08x of the warp %s", running_thread(),
+            site.what, site.file, site.line, mask, gone,
+            gone & warps[w].lanes ? "have ended" : "do not exist");
+    t->site = site;
+    t->mask = mask;
+    unsigned here = in_state(w, AT_WARP) & mask;
+    for (unsigned l = 0; l < 32; l++) {
+        const Thread *o = lane_of(w, l);
+        if (!(here >> l & 1) || (o->mask == mask && same_place(o->site, site)))
+            continue;
+        here &= ~(1u << l); // it may come later, unless it waits for this lane
+        if (o->mask & me)
+            die("%s: %s at %s:%d with mask %08x meets lane %u in %s at %s:%d with mask %08x",
+                running_thread(), site.what, site.file, site.line, mask, l, o->site.what,
+                o->site.file, o->site.line, o->mask);
+    }
+    if ((here | me) != mask) {
+        suspend(t, AT_WARP);
+        return t->result;
+    }
+    finish(w);
+    for (unsigned l = 0; l < 32; l++)
+        if (here >> l & 1)
+            wake(lane_of(w, l));
+    return t->result;
+}
+
+uint64_t warp_exchange(Site site, unsigned mask, uint64_t value, unsigned source)
+{
+    Thread *t = thread_now;
+    t->value = value;
+    t->source = source;
+    return warp_meet(site, mask, [=](unsigned w) {
+        for (unsigned l = 0; l < 32; l++) {
+            Thread *o = lane_of(w, l);
+            if (!(mask >> l & 1))
+                continue;
+            if (o->source < 32 && !(mask >> o->source & 1))
+                die("%s: %s at %s:%d: wrong mask %08x: lane %u reads from lane %u, which is not "
+                    "in it",
+                    running_thread(), site.what, site.file, site.line, mask, l, o->source);
+            o->result = o->source < 32 ? lane_of(w, o->source)->value : o->value;
+        }
+    });
+}
+
+void warp_barrier(Site site, unsigned mask)
+{
+    // The only warp operation that orders memory.
+    void *order = &warps[thread_now->place.warp];
+    fiber_release(order);
+    warp_meet(site, mask, [](unsigned) {});
+    fiber_acquire(order);
+}
+
+unsigned warp_vote(Site site, unsigned mask, bool value)
+{
+    thread_now->value = value;
+    return static_cast<unsigned>(warp_meet(site, mask, [=](unsigned w) {
+        unsigned votes = 0;
+        for (unsigned l = 0; l < 32; l++)
+            if (mask >> l & 1 && lane_of(w, l)->value)
+                votes |= 1u << l;
+        for (unsigned l = 0; l < 32; l++)
+            if (mask >> l & 1)
+                lane_of(w, l)->result = votes;
+    }));
+}
+
+void trap(Site site)
+{
+    die("%s: %s at %s:%d", running_thread(), site.what, site.file, site.line);
+}
+
+unsigned active_lanes()
+{
+    const unsigned w = thread_now->place.warp;
+    return warps[w].lanes & ~in_state(w, DONE);
+}
+
+static void make_current(Thread *t)
+{
+    thread_now = t;
+    self = &t->place;
+}
+
+static void finish_thread(Thread *t)
+{
+    t->state = DONE;
+    warps[t->place.warp].runnable &= ~(1u << t->place.lane);
+    live--;
+    if (live && waiting == live) // those that have ended count as arrived
+        open_barrier();
+}
+
+// Runs threads one after the other: when one ends, its fiber goes on with the next of the warp that
+// has not begun, so that threads without barriers cost no change of stack.
+static void fiber_body()
+{
+    for (;;) {
+        Thread *t = thread_now;
+        Fiber *fiber = t->fiber;
+        fiber_acquire(&launch_now);
+        launch_now->thread();
+        fiber_release(&launch_now);
+        finish_thread(t);
+        Thread *next = nullptr;
+        for (unsigned i = 0; fiber_runs_several && i < 32 && !next; i++) {
+            const unsigned l = downwards ? 31 - i : i;
+            Thread *o = lane_of(t->place.warp, l);
+            if (warps[t->place.warp].lanes >> l & 1 && o->state == FRESH)
+                next = o;
+        }
+        if (next) {
+            next->fiber = fiber;
+            next->state = READY;
+            make_current(next);
+            continue;
+        }
+        idle[n_idle++] = fiber;
+        fiber_leave();
+    }
+}
+
+static void turn(Thread *t)
+{
+    if (t->state == FRESH) {
+        t->fiber = n_idle ? idle[--n_idle] : fiber_create(fiber_body);
+        t->state = READY;
+    }
+    make_current(t);
+    fiber_enter(t->fiber);
+    thread_now = nullptr;
+}
+
+[[noreturn]] static void deadlock()
+{
+    const Thread *at_block = nullptr, *at_warp = nullptr;
+    for (unsigned i = 0; i < n_threads; i++) {
+        if (threads[i].state == AT_BLOCK)
+            at_block = &threads[i];
+        if (threads[i].state == AT_WARP && !at_warp)
+            at_warp = &threads[i];
+    }
+    const unsigned w = at_warp->place.warp, missing = at_warp->mask & ~in_state(w, AT_WARP);
+    const unsigned absent = missing ? static_cast<unsigned>(__builtin_ctz(missing)) : 0;
+    const Thread *other = missing ? lane_of(w, absent) : at_block;
+    die("%s: deadlock: thread (%u,%u,%u) waits in %s at %s:%d with mask %08x; lane %u %s (%s "
+        "at %s:%d); %u of %u threads wait at a block barrier",
+        running_thread(), at_warp->place.thread.x, at_warp->place.thread.y, at_warp->place.thread.z,
+        at_warp->site.what, at_warp->site.file, at_warp->site.line, at_warp->mask, absent,
+        other ? state_names[other->state] : "?", other && other->site.what ? other->site.what : "",
+        other && other->site.file ? other->site.file : "", other ? other->site.line : 0, waiting,
+        live);
+}
+
+static void run_block(Random *random)
+{
+    const dim3 b = block_size;
+    live = n_threads;
+    waiting = 0;
+    for (unsigned i = 0; i < n_threads; i++) {
+        Thread *t = &threads[i];
+        t->place = {{i % b.x, i / b.x % b.y, i / b.x / b.y}, i & 31, i >> 5};
+        t->state = FRESH;
+        t->site = {};
+    }
+    unsigned turns[32], n_turns;
+    for (unsigned w = 0; w < n_warps; w++) {
+        const unsigned lanes = std::min(32u, n_threads - w * 32);
+        warps[w].lanes = warps[w].runnable = lanes == 32 ? ~0u : (1u << lanes) - 1;
+    }
+    while (live) {
+        n_turns = 0;
+        for (unsigned w = 0; w < n_warps; w++)
+            if (warps[w].runnable)
+                turns[n_turns++] = w;
+        if (n_turns == 0)
+            deadlock();
+        // Up to as many turns as there are warps, in any order; some get none, some several.
+        for (unsigned n = n_turns; n > 0; n--) {
+            const unsigned w = turns[random->below(n_turns)];
+            downwards = random->next() >> 40 & 1;
+            const unsigned runnable = warps[w].runnable;
+            for (unsigned i = 0; i < 32; i++) {
+                const unsigned l = downwards ? 31 - i : i;
+                if (runnable >> l & 1 && warps[w].runnable >> l & 1)
+                    turn(lane_of(w, l));
+            }
+        }
+    }
+}
+
+// Blocks in an order that depends on the seed: a start and a step without a common divisor.
+void run_grid(const Launch &launch, int)
+{
+    const dim3 g = launch.grid;
+    const uint64_t n = static_cast<uint64_t>(g.x) * g.y * g.z;
+    uint64_t at = 0, step = 1;
+    Random order(0);
+    for (uint64_t i = 0; i < n; i++) {
+        // Kernels of other streams and devices may come between two blocks.
+        const std::lock_guard<std::mutex> one(sm);
+        if (i == 0) {
+            order = Random(++grids);
+            at = order.next() % n;
+            step = order.next() % n + 1;
+            while (std::gcd(step, n) != 1)
+                step++;
+        }
+        launch_now = &launch;
+        grid_size = g;
+        block_size = launch.block;
+        block_index = {static_cast<unsigned>(at % g.x), static_cast<unsigned>(at / g.x % g.y),
+                       static_cast<unsigned>(at / g.x / g.y)};
+        n_threads = block_size.x * block_size.y * block_size.z;
+        n_warps = (n_threads + 31) / 32;
+        // A size of its own, so that a sanitizer sees reads and writes beyond it.
+        void *shared = nullptr;
+        if (launch.shared && posix_memalign(&shared, 256, launch.shared) != 0)
+            die("no host memory for %zu bytes of shared memory", launch.shared);
+        dynamic_shared = shared;
+        if (shared)
+            memset(shared, 0xff, launch.shared); // NaN
+        poison_static_shared(launch.kernel);
+        runs_kernel = true;
+        fiber_release(&launch_now);
+        run_block(&order);
+        fiber_acquire(&launch_now);
+        runs_kernel = false;
+        free(shared);
+        launch_now = nullptr;
+        at = (at + step) % n;
+    }
+}
+} // namespace simgpu

@@ -1,0 +1,76 @@
+// Says what an access to forbidden memory was: whose thread, which allocation. And what is looked
+// at and written when the process ends.
+#include "fibers.h"
+#include "runtime.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <signal.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace simgpu
+{
+static struct sigaction segv_before, bus_before;
+
+static void on_fault(int signal, siginfo_t *info, void *)
+{
+    // Whatever comes next is for who was there before: the access is repeated on return.
+    sigaction(signal, signal == SIGSEGV ? &segv_before : &bus_before, nullptr);
+    static char what[256], text[900];
+    const char *who = running_thread();
+    const bool ours = describe_address(info->si_addr, what, sizeof what);
+    const bool overflow = fiber_overflow(info->si_addr);
+    if (!ours && !overflow && !running_operation)
+        return; // a fault of the program that has nothing to do with the GPU
+    if (!*who)
+        who = running_operation ? running_operation : "the host";
+    const int n = snprintf(text, sizeof text, "simgpu: %s: %s %s\n", who,
+                           overflow ? "the thread's stack overflowed at" : "access to", what);
+    if (write(STDERR_FILENO, text, static_cast<size_t>(n)) != n)
+        return;
+}
+
+void watch_stack()
+{
+    static const size_t size = 64 << 10;
+    void *stack = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    stack_t alternative = {};
+    alternative.ss_sp = stack;
+    alternative.ss_size = size;
+    if (stack != MAP_FAILED)
+        sigaltstack(&alternative, nullptr);
+}
+
+static void report()
+{
+    {
+        const std::lock_guard<std::mutex> guard(lock);
+        check_guards("the end of the process");
+    }
+    if (settings().report.empty())
+        return;
+    FILE *f = fopen(settings().report.c_str(), "a");
+    if (!f)
+        die("SIMGPU_REPORT=%s: cannot be written", settings().report.c_str());
+    for (int d = 0; d < device_count(); d++)
+        fprintf(f, "pid=%d device=%d peak=%zu left=%zu\n", static_cast<int>(getpid()),
+                machine_number(d), simgpu_peak(d), simgpu_used(d));
+    fclose(f);
+}
+
+void watch_process()
+{
+    static std::once_flag once;
+    std::call_once(once, [] {
+        struct sigaction action = {};
+        action.sa_sigaction = on_fault;
+        action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+        sigaction(SIGSEGV, &action, &segv_before);
+        sigaction(SIGBUS, &action, &bus_before);
+        atexit(report);
+    });
+}
+} // namespace simgpu
