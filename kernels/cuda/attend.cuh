@@ -7,12 +7,14 @@
 namespace sw
 {
 
-/* Everything of a call but the way. Spans are `few` (attend_few.cu) or not (attend_many.cu). */
+/* Everything of a call but the way, without padding: kernels take it by value, and the simulated
+ * GPU looks at every word of what they are given. Spans are `few` (attend_few.cu) or not
+ * (attend_many.cu). */
 struct attention {
     struct sw_gpu_attention a;
     struct cache cache;
-    int group; /* query heads per KV head */
     const struct sw_gpu_span *spans;
+    int group; /* query heads per KV head */
     int n_spans;
 };
 

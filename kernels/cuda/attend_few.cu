@@ -27,8 +27,7 @@ __host__ __device__ inline int64_t part_floats(int head_dim)
 
 struct few {
     struct sw::attention t;
-    int64_t first, part_keys;
-    int n_parts;
+    int64_t first, part_keys, n_parts;
     float *work; /* (rows, n_heads, n_parts, part_floats); one part goes straight to out */
 };
 
@@ -371,7 +370,7 @@ cudaError_t sw::attend_few(const struct sw::attention &t, enum sw_dtype format, 
     struct few f;
     f.t = t;
     f.part_keys = part_keys(context);
-    f.n_parts = (int)divide_up(longest, f.part_keys);
+    f.n_parts = divide_up(longest, f.part_keys);
     f.work = (float *)work;
     int64_t most = f.n_parts > 1
                        ? (int64_t)(work_bytes / row_bytes(t.a.n_heads, t.cache.head_dim, context))

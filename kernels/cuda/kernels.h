@@ -85,6 +85,7 @@ cudaError_t sw_gpu_check_finite(const float *x, int64_t ld_x, int64_t n, int64_t
 #define SW_GPU_FEW_ROWS 8
 struct sw_gpu_product {
     enum sw_dtype format;
+    int32_t add; /* y += instead of y =; beside format, so that the struct has no padding */
     const void *w;
     int64_t rows, cols;
     const float *x; /* (n, cols), ld_x apart */
@@ -94,7 +95,6 @@ struct sw_gpu_product {
     const float *bias; /* (rows) or NULL */
     float *y;
     int64_t ld_y;
-    bool add;
 };
 cudaError_t sw_gpu_matvec(const struct sw_gpu_product *p, cudaStream_t stream);
 
