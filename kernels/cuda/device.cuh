@@ -157,7 +157,7 @@ static inline int format_row(enum sw_dtype format)
 /* Elements from one row of a matrix to the next. */
 static inline int64_t row_elements(enum sw_dtype format, int64_t cols)
 {
-    return round_up(cols, format == SW_INT8 ? 4 : SW_COL_PAD);
+    return round_up(cols, format == SW_INT8 ? SW_COL_PAD_INT8 : SW_COL_PAD);
 }
 
 /* Behind an int8 matrix's elements; NULL for the other formats. */

@@ -103,7 +103,6 @@ cudaError_t sw_gpu_matvec(const struct sw_gpu_product *p, cudaStream_t stream);
  * above SW_INT8_OUTLIER stay f32, the others become round(x * 127 / absmax of the others). quant.cu
  * x8: sw_gpu_quantized_bytes(n, cols) bytes; its form is quant.cu's own business.
  */
-#define SW_INT8_OUTLIER 6.0f
 size_t sw_gpu_quantized_bytes(int64_t n, int64_t cols);
 cudaError_t sw_gpu_quantize(const float *x, int64_t ld_x, int64_t n, int64_t cols, void *x8,
                             cudaStream_t stream);

@@ -72,7 +72,6 @@ __global__ void scatter_add(const float *x, int64_t ld_x, const int32_t *rows, c
         y[rows[i] * ld_y + col] += weights[i] * x[i * ld_x + col];
 }
 
-/* All that store, store the same. */
 __global__ void check_finite(const float *x, int64_t ld_x, int64_t n, int64_t dim, int32_t *bad)
 {
     const int64_t col = sw::this_column();
@@ -80,7 +79,7 @@ __global__ void check_finite(const float *x, int64_t ld_x, int64_t n, int64_t di
         return;
     for (int64_t row = blockIdx.y; row < n; row += gridDim.y)
         if (!isfinite(x[row * ld_x + col]))
-            *bad = 1;
+            atomicOr(bad, 1);
 }
 
 constexpr int scatter_threads = 64; /* few columns are many blocks then */

@@ -1,7 +1,7 @@
 # libspillway_cuda.so: the GPU side, which the program opens where there is a GPU. Beside the program.
 if(NOT NVCC AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   message(FATAL_ERROR "CUDA=ON, but there is no nvcc in PATH, CUDA_PATH or /usr/local/cuda. Install "
-    "the CUDA Toolkit (12 or newer) or name its compiler (-DCMAKE_CUDA_COMPILER=…), or configure "
+    "the CUDA Toolkit (12.8 or newer) or name its compiler (-DCMAKE_CUDA_COMPILER=…), or configure "
     "with -DCUDA=OFF to compute on CPUs alone.")
 endif()
 if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
@@ -15,7 +15,7 @@ set(CMAKE_CUDA_STANDARD 17)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 enable_language(CUDA)
-find_package(CUDAToolkit 12.0 REQUIRED)
+find_package(CUDAToolkit 12.8 REQUIRED) # knows 120
 
 file(GLOB gpu_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/gpu/*.c
   ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)

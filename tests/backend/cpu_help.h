@@ -84,7 +84,7 @@ static inline float rounded(enum sw_dtype format, float x)
 }
 
 /* One row by the definition of int8: q = round(x * 127 / absmax), its value q * absmax / 127. Of
- * `outliers`, larger ones than SW_INT8_OUTLIER, and what is not finite, stay as they are. */
+ * `outliers`, larger ones than SW_INT8_OUTLIER, and what is not finite, stay as they are. No -0. */
 static inline void int8_row(const float *x, int64_t n, bool outliers, float *out)
 {
     float absmax = 0;
@@ -95,7 +95,7 @@ static inline void int8_row(const float *x, int64_t n, bool outliers, float *out
         if (outliers && !(fabsf(x[i]) <= SW_INT8_OUTLIER))
             out[i] = x[i];
         else
-            out[i] = absmax > 0 ? absmax / 127 * rintf(x[i] * (127 / absmax)) : 0;
+            out[i] = absmax > 0 ? absmax / 127 * (rintf(x[i] * (127 / absmax)) + 0.0f) : 0;
 }
 
 /* What products see of a row of weights, and of a row of activations. */

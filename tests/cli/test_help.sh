@@ -43,6 +43,7 @@ done <<'LINES'
 2 run llama two words
 2 run llama --weights
 2 run llama --weights int3 hi
+2 run llama --kv int8 hi
 2 run llama --json=yes hi
 2 run llama -n many hi
 2 run llama -n -1 hi

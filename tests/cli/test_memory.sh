@@ -29,4 +29,5 @@ ids=$(seq -s, 1 300)
 run=("$1" run "$work" --weights-from random --tokens "$ids" -n 4 --json --quiet)
 check "one rank" "${run[@]}"
 check "one rank in f32, long context" "${run[@]}" --weights f32 --context 4096
+check "one rank in int8" "${run[@]}" --weights int8
 check "three ranks" mpirun -np 3 "${run[@]}" --slices 4,4,4

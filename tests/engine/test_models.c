@@ -145,9 +145,7 @@ static void fewer_bits_cost_what_is_stated(void)
         {"tests/models/shakespeare", SW_BF16, 0.03}, {"tests/models/shakespeare", SW_F16, 0.002},
         {"tests/models/tiny/llama", SW_BF16, 0.03},  {"tests/models/tiny/qwen2", SW_F16, 0.002},
         {"tests/models/tiny/bloom", SW_BF16, 0.03},  {"tests/models/tiny/opt", SW_F16, 0.002},
-        {"tests/models/shakespeare", SW_INT8, 0.05}, {"tests/models/tiny/llama", SW_INT8, 0.05},
-        {"tests/models/tiny/gpt2", SW_INT8, 0.05},   {"tests/models/tiny/bloom", SW_INT8, 0.05},
-        {"tests/models/tiny/mixtral", SW_INT8, 0.05}};
+        {"tests/models/shakespeare", SW_INT8, 0.03}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char dir[2048], expected[2100];
         int64_t n_ids = 0, n_logits = 0;
@@ -176,6 +174,54 @@ static void fewer_bits_cost_what_is_stated(void)
         job_free(&job);
         free(ids64);
         free(logits);
+    }
+}
+
+/*
+ * Int8 weights against transformers with bitsandbytes, fed one token at a time (make_int8.py).
+ * Random models have sharp attention and magnify every rounding, so what int8 costs them is held
+ * against what it costs there. Differences left: bitsandbytes rounds activations and outliers to
+ * f16.
+ */
+static void int8_agrees_with_bitsandbytes(void)
+{
+    static const char *const names[] = {"shakespeare", "tiny/gpt_neox", "tiny/llama", "tiny/opt"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char dir[2048], expected[2100], exact[2100];
+        int64_t n_ids = 0, n_logits = 0;
+        const char *slash = strrchr(names[i], '/');
+        snprintf(dir, sizeof dir, "%s/tests/models/%s", SW_SOURCE_DIR, names[i]);
+        snprintf(expected, sizeof expected, "%s/tests/models/int8/%s.safetensors", SW_SOURCE_DIR,
+                 slash ? slash + 1 : names[i]);
+        snprintf(exact, sizeof exact, "%s/expected.safetensors", dir);
+        int64_t *ids64 = job_read(expected, "input_ids", SW_I64, &n_ids);
+        float *theirs = job_read(expected, "logits", SW_F32, &n_logits);
+        float *f32 = job_read(exact, "logits", SW_F32, &n_logits);
+        CU_ASSERT_TRUE_FATAL(ids64 && theirs && f32 && n_ids <= 64);
+        int32_t ids[64];
+        for (int64_t k = 0; k < n_ids; k++)
+            ids[k] = (int32_t)ids64[k];
+        struct job job = {.dir = dir,
+                          .weights = SW_INT8,
+                          .kv = SW_F32,
+                          .ranks = 2,
+                          .threads = 1,
+                          .chunk = 7,
+                          .context = 64,
+                          .ids = ids,
+                          .n_ids = (int)n_ids};
+        CU_ASSERT_EQUAL(job_run(&job), SW_OK);
+        const double error = job.logits ? error_of(job.logits, theirs, n_logits) : 1;
+        const double cost = job.logits ? error_of(job.logits, f32, n_logits) : 1;
+        const double their_cost = error_of(theirs, f32, n_logits);
+        printf("    %-20s differs by %.1e; from f32 by %.1e, theirs by %.1e\n", names[i], error,
+               cost, their_cost);
+        CU_ASSERT_TRUE(error <= their_cost);
+        CU_ASSERT_TRUE(cost <= 1.25 * their_cost);
+        job_free(&job);
+        free(ids64);
+        free(theirs);
+        free(f32);
     }
 }
 
@@ -244,4 +290,5 @@ SW_UNIT_TESTS({"our own agree with transformers", our_own_agree_with_transformer
               {"independent ones agree", independent_ones_agree},
               {"independent ones agree in torch form", independent_ones_agree_in_torch_form},
               {"fewer bits cost what is stated", fewer_bits_cost_what_is_stated},
+              {"int8 agrees with bitsandbytes", int8_agrees_with_bitsandbytes},
               {"stories agree in every form", stories_agree_in_every_form})

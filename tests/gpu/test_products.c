@@ -43,12 +43,13 @@ static void bytes_free(struct bytes *b)
     free(b->scales);
 }
 
-/* A few elements become outliers, one of them the last column. */
+/* A few elements become outliers, one of them the last column; the largest that is none. */
 static void add_outliers(struct gpu_rows *x)
 {
     for (int64_t r = 0; r < x->n; r++)
         for (int64_t i = r; i < x->dim; i += 61 + 7 * r)
             x->host[r * x->ld + i] *= 40;
+    x->host[x->dim / 2] = SW_INT8_OUTLIER;
     x->host[x->dim - 1] = -77.5f;
     gpu_ok(
         cudaMemcpy(x->d, x->host, (size_t)(x->n * x->ld) * sizeof(float), cudaMemcpyHostToDevice));

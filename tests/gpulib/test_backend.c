@@ -382,9 +382,10 @@ static void attention_agrees(void)
         float *qkv = floats(n * (q_ld + 2 * h->n_kv_heads * h->head_dim), 17);
         float *want = attended(cpu, h, qkv, n), *got = attended(gpu, h, qkv, n);
         const double error = apart(got, want, n, q_ld, q_ld);
-        if (!(error < 1e-5))
+        const double most = h->kv == SW_BF16 ? 1e-2 : 1e-5; /* the CPU rounds queries, too */
+        if (!(error < most))
             printf("    case %zu: %g\n", i, error);
-        CU_ASSERT(error < 1e-5);
+        CU_ASSERT(error < most);
         free(qkv), free(want), free(got);
     }
     close_both();

@@ -44,7 +44,11 @@ static void workspace_is_exact(void)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const size_t before = simgpu_used(0);
         struct sw_backend *b = open_gpu_as(&cases[i]);
-        CU_ASSERT_EQUAL(simgpu_used(0) - before, gpu_library()->workspace(&cases[i]));
+        const size_t took = simgpu_used(0) - before;
+        const size_t want = (gpu_library()->workspace(&cases[i]) + 511) / 512 * 512; /* as CUDA */
+        if (took != want)
+            printf("    case %zu: %zu taken\n", i, took);
+        CU_ASSERT_EQUAL(took, want);
         CU_ASSERT_EQUAL(gpu_library()->ops->allocated(b), 0);
         b->ops->close(b);
         CU_ASSERT_EQUAL(simgpu_used(0), before);
@@ -161,7 +165,8 @@ static void a_failure_stays(void)
     CU_ASSERT_EQUAL(simgpu_used(0), 0);
 }
 
-/* A fault that the device meets later is told by sync(), with its name. */
+/* A fault that the device meets later is told by sync(), with its name. The last test: device 1 is
+ * of no use after it. */
 static void a_fault_is_told_by_sync(void)
 {
     struct sw_gpu_options o = small;
@@ -171,8 +176,6 @@ static void a_fault_is_told_by_sync(void)
     CU_ASSERT_EQUAL(b->ops->sync(b), SW_EDEVICE);
     CU_ASSERT(says("GPU 1 (") && says("cudaErrorECCUncorrectable") && says("memory is damaged"));
     b->ops->close(b);
-    (void)cudaSetDevice(1);
-    (void)cudaDeviceReset();
 }
 
 /* Two devices, and two backends of one, at once: each has its own memory and results. */
@@ -246,10 +249,12 @@ static void copies_of_any_size(void)
     b->ops->close(b);
 }
 
-SW_UNIT_TESTS(
-    {"devices are listed", devices_are_listed}, {"the workspace is exact", workspace_is_exact},
-    {"the limit is exact", the_limit_is_exact}, {"a full card says so", a_full_card_says_so},
-    {"what is not there is not opened", what_is_not_there_is_not_opened},
-    {"opening fails cleanly", opening_fails_cleanly}, {"a failure stays", a_failure_stays},
-    {"a fault is told by sync", a_fault_is_told_by_sync},
-    {"devices do not mix", devices_do_not_mix}, {"copies of any size", copies_of_any_size})
+SW_UNIT_TESTS({"devices are listed", devices_are_listed},
+              {"the workspace is exact", workspace_is_exact},
+              {"the limit is exact", the_limit_is_exact},
+              {"a full card says so", a_full_card_says_so},
+              {"what is not there is not opened", what_is_not_there_is_not_opened},
+              {"opening fails cleanly", opening_fails_cleanly},
+              {"a failure stays", a_failure_stays}, {"devices do not mix", devices_do_not_mix},
+              {"copies of any size", copies_of_any_size},
+              {"a fault is told by sync", a_fault_is_told_by_sync})

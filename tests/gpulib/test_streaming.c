@@ -10,6 +10,14 @@
 
 static const struct sw_gpu_options options = {.max_rows = 4, .max_cols = DIM, .max_out = DIM};
 
+/* A buffer; what filled it was its first use. */
+static void *buffer(struct sw_backend *b, int index, size_t bytes)
+{
+    void *d = room(b, bytes);
+    ok(gpu_library()->ops->used(b, index));
+    return d;
+}
+
 /* The work of a layer: x += its vector, many times, so that it takes a while. */
 static void use(struct sw_backend *b, const float *d_layer, float *d_x)
 {
@@ -23,7 +31,7 @@ static void buffers_are_not_mixed_up(void)
     const struct sw_gpu_ops *ops = gpu_library()->ops;
     const size_t bytes = DIM * sizeof(float);
     float *layers = floats(LAYERS * DIM, 1), x[DIM] = {0}, y[DIM];
-    float *d_buffers[2] = {room(b, bytes), room(b, bytes)};
+    float *d_buffers[2] = {buffer(b, 0, bytes), buffer(b, 1, bytes)};
     float *pinned = aligned_alloc(4096, 8192);
     for (int round = 0; round < 20; round++) {
         const bool pin = round % 2;
@@ -69,7 +77,7 @@ static void packed_matrices_pass(void)
     {
         const size_t bytes = sw_matrix_bytes((enum sw_dtype)format, rows, cols);
         struct sw_matrix packed[3], own = {(enum sw_dtype)format, rows, cols, room(b, bytes)};
-        char *d_buffers[2] = {room(b, bytes), room(b, bytes)};
+        char *d_buffers[2] = {buffer(b, 0, bytes), buffer(b, 1, bytes)};
         float *d_x = copied_floats(b, x, n * cols), *d_y[3];
         for (int i = 0; i < 3; i++) {
             float *w = floats(rows * cols, 3 + (uint64_t)i);
@@ -113,7 +121,7 @@ static void a_refused_pin_does_no_harm(void)
 {
     struct sw_backend *b = open_gpu_as(&options);
     const struct sw_gpu_ops *ops = gpu_library()->ops;
-    float *x = floats(DIM, 4), y[DIM], *d_x = room(b, sizeof y);
+    float *x = floats(DIM, 4), y[DIM], *d_x = buffer(b, 0, sizeof y);
     simgpu_fail("cudaHostRegister", 1, cudaErrorMemoryAllocation);
     CU_ASSERT_EQUAL(ops->pin(b, x, sizeof y), SW_ENOMEM);
     CU_ASSERT(strstr(sw_error_message(), "ulimit -l") != NULL);

@@ -2,8 +2,8 @@
  * Measures the CPU backend beside the machine's limits, in short interleaved slices so that other
  * people's work on the machine weighs on both alike. Not a test.
  *
- *     measure_kernels [--threads N] [--isa NAME] [--quick] [--only
- * decode|batch|prefill|attend|small]
+ *     measure_kernels [--threads N] [--isa NAME] [--quick] [--format NAME]
+ *                     [--only decode|batch|prefill|attend|small]
  */
 #include "backend/cpu_measure.h"
 #include "kernels/cpu/kernels.h"
@@ -212,10 +212,12 @@ static void small_ones(struct bench *bench, int64_t n)
     printf("  add %.2f\n", per_call(t, calls));
 }
 
-static void measure(struct bench *bench, const char *only)
+static void measure(struct bench *bench, const char *only, const char *format)
 {
     static const enum sw_dtype formats[] = {SW_BF16, SW_F16, SW_F32, SW_INT8};
     for (int f = 0; f < 4; f++) {
+        if (format && strcmp(format, sw_dtype_info(formats[f])->name) != 0)
+            continue;
         if (!only || !strcmp(only, "decode")) {
             few_rows(bench, formats[f], 2560, 2048, 1);
             few_rows(bench, formats[f], 11264, 2048, 1);
@@ -248,7 +250,7 @@ static void measure(struct bench *bench, const char *only)
 int main(int argc, char **argv)
 {
     struct sw_cpu_options options = {.max_rows = MAX_ROWS, .max_cols = MAX_COLS};
-    const char *only = NULL;
+    const char *only = NULL, *format = NULL;
     struct bench bench = {.samples = 15};
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--quick"))
@@ -259,6 +261,8 @@ int main(int argc, char **argv)
             options.isa = argv[++i];
         else if (i + 1 < argc && !strcmp(argv[i], "--only"))
             only = argv[++i];
+        else if (i + 1 < argc && !strcmp(argv[i], "--format"))
+            format = argv[++i];
     }
     if (sw_backend_cpu_open(&options, &bench.b) != SW_OK ||
         sw_cpu_buffer_open(bench.b, (size_t)256 << 20, &bench.buffer) != SW_OK) {
@@ -278,7 +282,7 @@ int main(int argc, char **argv)
            sw_isa_name(sw_cpu_backend_isa(bench.b)), sw_cpu_backend_threads(bench.b),
            median(rates, 7) * 1e-9, peak_rate(&bench, SW_BF16) * 1e-9,
            peak_rate(&bench, SW_F32) * 1e-9, peak_rate(&bench, SW_INT8) * 1e-9);
-    measure(&bench, only);
+    measure(&bench, only, format);
     sw_cpu_buffer_close(bench.b, &bench.buffer);
     bench.b->ops->close(bench.b);
     return 0;

@@ -3,7 +3,7 @@
 
     make_int8.py
 
-tests/models/int8/NAME.safetensors, for some of tests/models/tiny: input_ids as in that checkpoint's
+tests/models/int8/NAME.safetensors, for some of the models here: input_ids as in that checkpoint's
 expected.safetensors, and logits (n_tokens, vocab) f32. Tokens are fed one at a time with a cache:
 bitsandbytes looks for outliers in columns of all the rows that it is given at once.
 
@@ -14,6 +14,7 @@ row of x by itself.
 Needs torch, transformers, safetensors, accelerate and bitsandbytes. Nothing is downloaded.
 """
 
+import logging
 import os
 
 import reference
@@ -23,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-NAMES = ["llama", "opt", "gpt_neox"]
+NAMES = ["shakespeare", "tiny/gpt_neox", "tiny/llama", "tiny/opt"]
 THRESHOLD = 6.0
 
 
@@ -70,17 +71,18 @@ def layer():
 def main():
     out = os.path.join(HERE, "int8")
     os.makedirs(out, exist_ok=True)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     print(reference.versions() + f", bitsandbytes {bitsandbytes.__version__}")
     tensors = {name: t.contiguous() for name, t in layer().items()}
     save_file(tensors, os.path.join(out, "layer.safetensors"), metadata={"format": "pt"})
     for name in NAMES:
-        directory = os.path.join(HERE, "tiny", name)
+        directory = os.path.join(HERE, name)
         expected = load_file(os.path.join(directory, "expected.safetensors"))
         ids, f32 = expected["input_ids"], expected["logits"]
         logits = logits_of(directory, ids.tolist())
         save_file(
             {"input_ids": ids, "logits": logits.contiguous()},
-            os.path.join(out, name + ".safetensors"),
+            os.path.join(out, os.path.basename(name) + ".safetensors"),
             metadata={"format": "pt"},
         )
         cost = ((logits - f32).abs().max() / f32.abs().max()).item()

@@ -121,6 +121,7 @@ int block_barrier(Site site, Join join, int predicate)
             running_thread(), site.what, site.file, site.line, barrier.what, barrier.file,
             barrier.line);
     }
+    fiber_release(&barrier);
     joined[JOIN_OR] |= predicate != 0;
     joined[JOIN_AND] &= predicate != 0;
     joined[JOIN_COUNT] += predicate != 0;
@@ -129,6 +130,7 @@ int block_barrier(Site site, Join join, int predicate)
         open_barrier();
     else
         suspend(t, AT_BLOCK);
+    fiber_acquire(&barrier);
     return barrier_result[join];
 }
 
@@ -188,6 +190,15 @@ uint64_t warp_exchange(Site site, unsigned mask, uint64_t value, unsigned source
     });
 }
 
+void warp_barrier(Site site, unsigned mask)
+{
+    // The only warp operation that orders memory.
+    void *order = &warps[thread_now->place.warp];
+    fiber_release(order);
+    warp_meet(site, mask, [](unsigned) {});
+    fiber_acquire(order);
+}
+
 unsigned warp_vote(Site site, unsigned mask, bool value)
 {
     thread_now->value = value;
@@ -235,10 +246,12 @@ static void fiber_body()
     for (;;) {
         Thread *t = thread_now;
         Fiber *fiber = t->fiber;
+        fiber_acquire(&launch_now);
         launch_now->thread();
+        fiber_release(&launch_now);
         finish_thread(t);
         Thread *next = nullptr;
-        for (unsigned i = 0; i < 32 && !next; i++) {
+        for (unsigned i = 0; fiber_runs_several && i < 32 && !next; i++) {
             const unsigned l = downwards ? 31 - i : i;
             Thread *o = lane_of(t->place.warp, l);
             if (warps[t->place.warp].lanes >> l & 1 && o->state == FRESH)
@@ -357,7 +370,9 @@ void run_grid(const Launch &launch, int)
             memset(shared, 0xff, launch.shared); // NaN
         poison_static_shared(launch.kernel);
         runs_kernel = true;
+        fiber_release(&launch_now);
         run_block(&order);
+        fiber_acquire(&launch_now);
         runs_kernel = false;
         free(shared);
         launch_now = nullptr;

@@ -84,9 +84,8 @@ static std::vector<Fault> &faults()
     return list;
 }
 
-int planted_fault(const char *function)
+int planted_fault_locked(const char *function)
 {
-    const std::lock_guard<std::mutex> guard(lock);
     std::vector<Fault> &list = faults();
     for (size_t i = 0; i < list.size(); i++) {
         if (list[i].function != function || --list[i].after > 0)
@@ -96,6 +95,12 @@ int planted_fault(const char *function)
         return error;
     }
     return 0;
+}
+
+int planted_fault(const char *function)
+{
+    const std::lock_guard<std::mutex> guard(lock);
+    return planted_fault_locked(function);
 }
 } // namespace simgpu
 

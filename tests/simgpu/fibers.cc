@@ -16,8 +16,7 @@
 #define SIMGPU_ASAN 1
 #include <sanitizer/common_interface_defs.h>
 #endif
-#if defined(__SANITIZE_THREAD__) || SIMGPU_HAS(thread_sanitizer)
-#define SIMGPU_TSAN 1
+#ifdef SIMGPU_TSAN // by CMake: this file and blocks.cc are not instrumented themselves
 #include <sanitizer/tsan_interface.h>
 #endif
 #if !defined(__x86_64__)
@@ -147,7 +146,7 @@ void fiber_enter(Fiber *f)
     __sanitizer_finish_switch_fiber(fake, nullptr, nullptr);
 #elif defined(SIMGPU_TSAN)
     main_fiber = __tsan_get_current_fiber();
-    __tsan_switch_to_fiber(f->sanitizer, 0);
+    __tsan_switch_to_fiber(f->sanitizer, __tsan_switch_to_fiber_no_sync);
     change(&main_context, &f->context);
 #else
     change(&main_context, &f->context);
@@ -163,10 +162,28 @@ void fiber_leave()
     // Another thread may have entered: its stack is the one to return to now.
     __sanitizer_finish_switch_fiber(f->sanitizer, &main_bottom, &main_size);
 #elif defined(SIMGPU_TSAN)
-    __tsan_switch_to_fiber(main_fiber, 0);
+    __tsan_switch_to_fiber(main_fiber, __tsan_switch_to_fiber_no_sync);
     change(&f->context, &main_context);
 #else
     change(&f->context, &main_context);
+#endif
+}
+
+void fiber_release(void *what)
+{
+#ifdef SIMGPU_TSAN
+    __tsan_release(what);
+#else
+    (void)what;
+#endif
+}
+
+void fiber_acquire(void *what)
+{
+#ifdef SIMGPU_TSAN
+    __tsan_acquire(what);
+#else
+    (void)what;
 #endif
 }
 

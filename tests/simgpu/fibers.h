@@ -17,6 +17,18 @@ Fiber *fiber_create(void (*body)());
 /* Leaves the scheduler's own stack for the fiber, until it calls fiber_leave. */
 void fiber_enter(Fiber *fiber);
 void fiber_leave();
+/* What the thread sanitizer is told of order between fibers, by the address of something: what
+ * comes before a release comes before what follows an acquire. A change of fiber is none, so it
+ * finds threads of a block that touch the same memory without a barrier between them. */
+void fiber_release(void *what);
+void fiber_acquire(void *what);
+/* May a fiber run several threads of a block one after the other? The sanitizer would take them
+ * for one. */
+#ifdef SIMGPU_TSAN
+const bool fiber_runs_several = false;
+#else
+const bool fiber_runs_several = true;
+#endif
 /* Is p in the guard page below a fiber's stack? */
 bool fiber_overflow(const void *p);
 } // namespace simgpu

@@ -65,7 +65,7 @@ static void leave(const CapturePtr &capture, int device)
 using namespace simgpu;
 
 extern "C" {
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode)
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
 {
     SIMGPU_ENTER();
     const std::lock_guard<std::mutex> guard(lock);
@@ -78,6 +78,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
         return note(cudaErrorIllegalState);
     s->capture = std::make_shared<Capture>();
     s->capture->origin = s;
+    s->capture->mode = mode;
     s->last.clear();
     return cudaSuccess;
 }

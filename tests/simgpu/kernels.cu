@@ -147,6 +147,20 @@ __global__ void no_barrier(const int *x, int *y)
     y[threadIdx.x] = held[blockDim.x - 1 - threadIdx.x];
 }
 
+// Whoever comes last, the result is the same; it is a race all the same.
+__global__ void race(int *y, bool barrier)
+{
+    __shared__ int held;
+    if (threadIdx.x == 7)
+        held = 1;
+    if (barrier)
+        __syncthreads();
+    if (threadIdx.x == 40)
+        held = 1;
+    __syncthreads();
+    y[threadIdx.x] = held;
+}
+
 __global__ void write_at(char *p, long offset)
 {
     if (threadIdx.x == 5)
@@ -185,6 +199,16 @@ __global__ void foreign_lane(int *y)
 {
     if (threadIdx.x < 16)
         y[threadIdx.x] = __shfl_sync(0x0000ffffu, y[threadIdx.x], 20);
+}
+
+struct holder {
+    int n;
+    int *y;
+};
+
+__global__ void held(struct holder h)
+{
+    h.y[0] = h.n;
 }
 
 __global__ void trap(int *y)
@@ -287,6 +311,12 @@ cudaError_t test_no_barrier(const int *x, int *y, int threads, cudaStream_t s)
     return cudaGetLastError();
 }
 
+cudaError_t test_race(int *y, bool barrier, cudaStream_t s)
+{
+    SW_LAUNCH(race, 3, 64, 0, s, y, barrier);
+    return cudaGetLastError();
+}
+
 cudaError_t test_write_at(char *p, long offset, cudaStream_t s)
 {
     SW_LAUNCH(write_at, 2, 32, 0, s, p, offset);
@@ -320,6 +350,16 @@ cudaError_t test_ended_lanes(int *y, cudaStream_t s)
 cudaError_t test_foreign_lane(int *y, cudaStream_t s)
 {
     SW_LAUNCH(foreign_lane, 1, 32, 0, s, y);
+    return cudaGetLastError();
+}
+
+cudaError_t test_pointer(int *y, bool in_structure, cudaStream_t s)
+{
+    const struct holder h = {7, y};
+    if (in_structure)
+        SW_LAUNCH(held, 1, 1, 0, s, h);
+    else
+        SW_LAUNCH(add, 1, 1, 0, s, y, 1, 7);
     return cudaGetLastError();
 }
 

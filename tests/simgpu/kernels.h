@@ -3,6 +3,7 @@
 #define SIMGPU_TESTS_KERNELS_H
 
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -35,12 +36,15 @@ cudaError_t test_unwritten(int *out, int blocks, cudaStream_t s);
 
 /* Faults. */
 cudaError_t test_no_barrier(const int *x, int *y, int threads, cudaStream_t s);
+cudaError_t test_race(int *y, bool barrier, cudaStream_t s);
 cudaError_t test_write_at(char *p, long offset, cudaStream_t s);
 cudaError_t test_divergent_barrier(int *y, cudaStream_t s);
 cudaError_t test_stuck(int *y, cudaStream_t s);
 cudaError_t test_wrong_mask(int *y, cudaStream_t s);
 cudaError_t test_ended_lanes(int *y, cudaStream_t s);
 cudaError_t test_foreign_lane(int *y, cudaStream_t s);
+/* y as an argument and within a structure. */
+cudaError_t test_pointer(int *y, bool in_structure, cudaStream_t s);
 cudaError_t test_trap(int *y, cudaStream_t s);
 cudaError_t test_deep(int *y, int depth, cudaStream_t s);
 cudaError_t test_big_launch(int *y, int threads, size_t shared, cudaStream_t s);

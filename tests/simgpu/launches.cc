@@ -2,6 +2,8 @@
 #include "runtime.h"
 #include "simgpu_launch.h"
 
+#include <sys/mman.h>
+
 namespace simgpu
 {
 static cudaError_t check_launch(const Launch &l)
@@ -14,6 +16,28 @@ static cudaError_t check_launch(const Launch &l)
     if (l.shared > shared_limit(l.kernel))
         return cudaErrorInvalidValue;
     return cudaSuccess;
+}
+
+// Memory of the process that the device cannot reach. The pages are asked for only when the value
+// looks like an address.
+static bool is_host_memory(uint64_t word)
+{
+    const uint64_t page = word & ~static_cast<uint64_t>(4095), top = word >> 40;
+    const void *p = reinterpret_cast<const void *>(word);
+    if (top < 0x55 || top > 0x7f || near_allocation(p) || pinned(p, 0))
+        return false;
+    return msync(reinterpret_cast<void *>(page), 1, MS_ASYNC) == 0 && !near_freed(p);
+}
+
+// With the lock held. What the real device would find out by a fault.
+static void check_arguments(const Launch &l)
+{
+    for (const Argument &a : l.arguments)
+        for (uint64_t word : a.words)
+            if (is_host_memory(word))
+                die("kernel %s: argument %d %s %#jx, which is host memory that is not pinned: the "
+                    "device cannot reach it",
+                    l.name, a.number, a.pointer ? "is" : "holds", static_cast<uintmax_t>(word));
 }
 
 void enqueue_launch(Launch launch, cudaStream_t stream)
@@ -31,6 +55,8 @@ void enqueue_launch(Launch launch, cudaStream_t stream)
         const std::lock_guard<std::mutex> guard(lock);
         if (stream_device(stream) != device)
             error = cudaErrorInvalidResourceHandle;
+        else if (settings().strict)
+            check_arguments(launch);
     }
     if (!error)
         error = enqueue(stream, launch.name, [launch, device] { run_grid(launch, device); });

@@ -150,6 +150,28 @@ const Allocation *find_allocation(const void *p)
     return address < reinterpret_cast<uintptr_t>(a.data) + a.bytes ? &a : nullptr;
 }
 
+static bool holds(const Allocation &a, const void *p)
+{
+    const char *address = static_cast<const char *>(p);
+    return address >= a.base && address < a.base + a.mapped;
+}
+
+bool near_allocation(const void *p)
+{
+    auto next = live.upper_bound(reinterpret_cast<uintptr_t>(p));
+    if (next != live.end() && holds(next->second, p))
+        return true;
+    return next != live.begin() && holds((--next)->second, p);
+}
+
+bool near_freed(const void *p)
+{
+    for (const Allocation &a : freed)
+        if (holds(a, p))
+            return true;
+    return false;
+}
+
 bool on_device(const void *p, size_t bytes)
 {
     const Allocation *a = find_allocation(p);
@@ -158,7 +180,7 @@ bool on_device(const void *p, size_t bytes)
 
 static bool describe(const Allocation &a, const char *p, char *out, size_t size)
 {
-    if (p < a.base || p >= a.base + a.mapped)
+    if (!holds(a, p))
         return false;
     const char *state = a.freed ? "a freed " : "an ";
     if (p < a.data)
@@ -263,7 +285,8 @@ cudaError_t cudaMalloc(void **out, size_t bytes)
     if (bytes == 0)
         return cudaSuccess;
     const std::lock_guard<std::mutex> guard(lock);
-    return note(allocate(device, bytes, out));
+    const cudaError_t refused = refuse_in_capture();
+    return note(refused ? refused : allocate(device, bytes, out));
 }
 
 cudaError_t cudaFree(void *p)
@@ -279,6 +302,9 @@ cudaError_t cudaFree(void *p)
         const Allocation *a = find_allocation(p);
         if (!a || a->data != p)
             return note(cudaErrorInvalidValue);
+        const cudaError_t refused = refuse_in_capture();
+        if (refused)
+            return note(refused);
         owner = a->device;
     }
     wait_for_device(owner); /* as the real one */

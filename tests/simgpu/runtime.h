@@ -54,6 +54,7 @@ cudaError_t sticky(int device);
 void set_sticky(int device, cudaError_t error);
 /* The error that this call of a function is to give, 0: none. */
 int planted_fault(const char *function);
+int planted_fault_locked(const char *function); /* with the lock held */
 #define SIMGPU_ENTER()                                                                             \
     do {                                                                                           \
         const int fault_ = ::simgpu::planted_fault(__func__);                                      \
@@ -89,6 +90,9 @@ struct Allocation {
     bool freed;
 };
 const Allocation *find_allocation(const void *p); /* live ones, whose data holds p */
+/* In the mapping of a live one, guard zones too; and of one that was freed. */
+bool near_allocation(const void *p);
+bool near_freed(const void *p);
 /* Is [p, p + bytes) within one live allocation? */
 bool on_device(const void *p, size_t bytes);
 /* Of the memory that can be used now; the rest was looked at when its last use ended. */
@@ -118,8 +122,10 @@ cudaError_t enqueue(cudaStream_t stream, const char *what, std::function<void()>
 /* An operation that only waits for another stream's. */
 cudaError_t enqueue_wait(cudaStream_t stream, const Ticket &event);
 bool stream_captures(cudaStream_t stream); /* with the lock */
-void wait_for(const Ticket &ticket);       /* without the lock */
-void wait_for_device(int device);          /* without the lock */
+/* For calls that may not be made while a stream is captured; threads are not told apart. Locked. */
+cudaError_t refuse_in_capture();
+void wait_for(const Ticket &ticket); /* without the lock */
+void wait_for_device(int device);    /* without the lock */
 int stream_device(cudaStream_t stream);
 double now();
 

@@ -46,9 +46,13 @@ static void perform(CUstream_st *s, const Ticket &op, std::unique_lock<std::mute
         std::this_thread::sleep_for(std::chrono::microseconds(random.below(set.delay) + 1));
         held.lock();
     }
+    // What a fault of the device does: this and all that follows is not done.
+    const int fault = op->run ? planted_fault_locked("operation") : 0;
+    if (fault)
+        set_sticky(s->device, static_cast<cudaError_t>(fault));
     begin_use(devices);
     held.unlock();
-    if (op->run)
+    if (op->run && !sticky(s->device))
         op->run();
     op->run = nullptr; // gives back what it held
     held.lock();
@@ -120,6 +124,16 @@ bool stream_captures(cudaStream_t handle)
 {
     const CUstream_st *s = find_stream(handle);
     return s && s->capture;
+}
+
+cudaError_t refuse_in_capture()
+{
+    for (CUstream_st *s : streams)
+        if (s->capture && s->capture->mode != cudaStreamCaptureModeRelaxed) {
+            s->capture->valid = false;
+            return cudaErrorStreamCaptureUnsupported;
+        }
+    return cudaSuccess;
 }
 
 // What an operation in s waits for, besides the stream's own order.

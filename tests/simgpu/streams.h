@@ -19,6 +19,7 @@ typedef std::vector<Node> Nodes;
 /* What is being recorded. It ends in the stream in which it began. */
 struct Capture {
     CUstream_st *origin;
+    enum cudaStreamCaptureMode mode;
     Nodes nodes;
     bool valid = true;
 };
@@ -26,7 +27,6 @@ typedef std::shared_ptr<Capture> CapturePtr;
 
 /* The stream that a handle means; NULL when it is none. With `lock` held. */
 CUstream_st *find_stream(cudaStream_t handle);
-/* Ends all threads of the device's streams once they are idle, and forgets the default stream. */
 std::vector<CUstream_st *> streams_of(int device);
 } // namespace simgpu
 

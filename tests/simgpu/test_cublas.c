@@ -165,6 +165,7 @@ static void integers(void)
                       CUBLAS_GEMM_DEFAULT) == CUBLAS_STATUS_INVALID_VALUE);
     NEED(cublasSetWorkspace(handle, d, 4096) == CUBLAS_STATUS_SUCCESS);
     NEED(cublasSetWorkspace(handle, d, 4097) == CUBLAS_STATUS_INVALID_VALUE);
+    NEED(cublasDestroy(handle) == CUBLAS_STATUS_SUCCESS);
 }
 
 /* On its stream, after what is before it and late. */
@@ -199,6 +200,7 @@ static void on_its_stream(void)
     simgpu_fail("cublasSgemm", 1, CUBLAS_STATUS_EXECUTION_FAILED);
     NEED(cublasSgemm(handle, CUBLAS_OP_N, CUBLAS_OP_N, 4, 4, 4, &alpha, d_x, 4, d_x, 4, &beta, d_y,
                      4) == CUBLAS_STATUS_EXECUTION_FAILED);
+    NEED(cublasDestroy(handle) == CUBLAS_STATUS_SUCCESS);
 }
 
 static void too_large(void)

@@ -2,6 +2,8 @@
 #include "simgpu/child.h"
 #include "simgpu/kernels.h"
 
+#include <stdint.h>
+
 static int *ints(int n)
 {
     int *d = to_device(NULL, (size_t)n * sizeof(int));
@@ -53,7 +55,31 @@ static void copy_after_stream_free(void)
 }
 static void no_device_memory(void)
 {
-    finish(test_write_at((char *)8, 0, NULL));
+    char *p = to_device(NULL, 1000);
+    finish(test_write_at(p, 8 - (long)(intptr_t)p, NULL));
+}
+static int in_host_memory;
+static void host_pointer(void)
+{
+    finish(test_pointer(&in_host_memory, false, NULL));
+}
+static void host_pointer_in_structure(void)
+{
+    int *on_stack = &(int){0};
+    finish(test_pointer(on_stack, true, NULL));
+}
+static void pointers_that_may_be(void)
+{
+    int *pinned, *device = ints(10), got;
+    NEED_CUDA(cudaMallocHost((void **)&pinned, sizeof *pinned));
+    pinned[0] = 5;
+    finish(test_pointer(pinned, false, NULL));
+    NEED(pinned[0] == 12);
+    finish(test_pointer(pinned, true, NULL));
+    NEED(pinned[0] == 7);
+    finish(test_pointer(device + 9, true, NULL));
+    from_device(&got, device + 9, sizeof got);
+    NEED(got == 7);
 }
 static void divergent_barrier(void)
 {
@@ -88,6 +114,14 @@ static void too_deep(void)
 {
     finish(test_deep(ints(1), 100000, NULL));
 }
+static void race(void)
+{
+    finish(test_race(ints(64), false, NULL));
+}
+static void no_race(void)
+{
+    finish(test_race(ints(64), true, NULL));
+}
 static void of_another_device(void)
 {
     NEED_CUDA(cudaSetDevice(1));
@@ -118,7 +152,10 @@ static void memory_faults(void)
                  asan);
     expect_death(after_free, "", "access to byte 10 of a freed allocation of 1000 bytes", NULL);
     expect_death(copy_after_stream_free, "", "byte 10 of a freed allocation of 1000 bytes", NULL);
-    expect_death(no_device_memory, "", "kernel write_at, block (", NULL);
+    expect_death(no_device_memory, "", "thread (5,0,0): access to 0x8, which is no device", NULL);
+    expect_death(host_pointer, "", "kernel add: argument 1 is 0x", NULL);
+    expect_death(host_pointer_in_structure, "", "kernel held: argument 1 holds 0x", NULL);
+    expect_right(pointers_that_may_be, "");
 }
 
 static void barriers_and_masks(void)
@@ -137,6 +174,16 @@ static void barriers_and_masks(void)
     expect_death(too_deep, "", "the thread's stack overflowed", "stack-overflow");
 }
 
+static void races(void)
+{
+    expect_right(no_race, "");
+#ifdef __SANITIZE_THREAD__
+    expect_death(race, "", "data race", NULL);
+#else
+    expect_right(race, ""); /* only the thread sanitizer sees it */
+#endif
+}
+
 static void places_of_memory(void)
 {
     const char *two = "SIMGPU_DEVICES=2";
@@ -148,4 +195,4 @@ static void places_of_memory(void)
 }
 
 SW_UNIT_TESTS({"memory", memory_faults}, {"barriers and masks", barriers_and_masks},
-              {"places of memory", places_of_memory})
+              {"races", races}, {"places of memory", places_of_memory})

@@ -84,6 +84,8 @@ static void fork_and_join(bool join)
         from_device(got, e, sizeof got);
         NEED(got[0] == 2 * i + 1);
     }
+    NEED_CUDA(cudaGraphExecDestroy(exec));
+    NEED_CUDA(cudaGraphDestroy(graph));
 }
 
 static void forked(void)
@@ -119,6 +121,15 @@ static void refused(void)
     NEED(cudaStreamSynchronize(a) == cudaErrorStreamCaptureUnsupported);
     NEED(test_add(d, N, 1, a) == cudaErrorStreamCaptureInvalidated);
     NEED(cudaStreamEndCapture(a, &graph) == cudaErrorStreamCaptureInvalidated);
+    /* memory, unless the capture does not mind */
+    void *p;
+    NEED_CUDA(cudaStreamBeginCapture(a, cudaStreamCaptureModeGlobal));
+    NEED(cudaMalloc(&p, 10) == cudaErrorStreamCaptureUnsupported);
+    NEED(cudaStreamEndCapture(a, &graph) == cudaErrorStreamCaptureInvalidated);
+    NEED_CUDA(cudaStreamBeginCapture(a, cudaStreamCaptureModeRelaxed));
+    NEED_CUDA(cudaMalloc(&p, 10));
+    NEED_CUDA(cudaStreamEndCapture(a, &graph));
+    NEED_CUDA(cudaGraphDestroy(graph));
     /* the default stream, while a stream that it waits for is captured */
     NEED_CUDA(cudaStreamCreate(&blocking));
     NEED_CUDA(cudaStreamBeginCapture(blocking, cudaStreamCaptureModeGlobal));

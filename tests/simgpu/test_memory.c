@@ -144,6 +144,14 @@ static void broken(void)
     NEED(cudaStreamSynchronize(NULL) == cudaErrorECCUncorrectable); /* SIMGPU_FAIL */
     NEED(cudaGetLastError() == cudaErrorECCUncorrectable);
     NEED_CUDA(cudaStreamSynchronize(NULL));
+    simgpu_fail("operation", 2, cudaErrorIllegalAddress); /* found out when it runs */
+    NEED_CUDA(cudaMemsetAsync(p, 0, 4, NULL));
+    NEED_CUDA(cudaStreamSynchronize(NULL));
+    NEED_CUDA(cudaMemsetAsync(p, 0, 4, NULL));
+    NEED(cudaStreamSynchronize(NULL) == cudaErrorIllegalAddress);
+    NEED(cudaMemsetAsync(p, 0, 4, NULL) == cudaErrorIllegalAddress);
+    NEED_CUDA(cudaDeviceReset());
+    NEED_CUDA(cudaMalloc(&p, 100));
     simgpu_break(0, cudaErrorLaunchFailure);
     NEED(cudaMalloc(&q, 10) == cudaErrorLaunchFailure);
     NEED(cudaDeviceSynchronize() == cudaErrorLaunchFailure);

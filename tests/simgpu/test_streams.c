@@ -71,8 +71,10 @@ static void pinned_source_reused(void)
 {
     cudaStream_t s = stream(cudaStreamNonBlocking);
     int *d = to_device(NULL, N * sizeof(int)), *h = pinned_ints(1), got[N];
+    NEED_CUDA(cudaLaunchHostFunc(s, gate, NULL));
     NEED_CUDA(cudaMemcpyAsync(d, h, N * sizeof(int), cudaMemcpyHostToDevice, s));
     memset(h, 0, N * sizeof(int)); /* too early */
+    open_gate();
     NEED_CUDA(cudaStreamSynchronize(s));
     from_device(got, d, sizeof got);
     NEED(all(got, 1));
@@ -140,6 +142,7 @@ static void asked(void)
     NEED(cudaStreamQuery(s) == cudaErrorNotReady && cudaEventQuery(end) == cudaErrorNotReady);
     NEED(cudaEventElapsedTime(&ms, begin, end) == cudaErrorNotReady);
     NEED_CUDA(cudaGetLastError()); /* not being ready is no error */
+    NEED_CUDA(cudaEventSynchronize(begin));
     nanosleep(&(struct timespec){0, 5000000}, NULL);
     open_gate();
     NEED_CUDA(cudaEventSynchronize(end));

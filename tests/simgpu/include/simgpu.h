@@ -21,7 +21,9 @@ void simgpu_check(void);
  * cudaDeviceReset. */
 void simgpu_break(int device, cudaError_t error);
 /* Call number `nth` (1: the next) of the named runtime or cuBLAS function gives `error` instead
- * of doing anything. Also by SIMGPU_FAIL="cudaMalloc:3:2", several separated by commas. */
+ * of doing anything; for the name "launch" a launch does, and for "operation" what a stream runs:
+ * the device is broken from then on. Also by SIMGPU_FAIL="cudaMalloc:3:2", several separated by
+ * commas. */
 void simgpu_fail(const char *function, int nth, int error);
 
 #ifdef __cplusplus

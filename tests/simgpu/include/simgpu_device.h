@@ -49,6 +49,7 @@ enum Join { JOIN_OR, JOIN_AND, JOIN_COUNT };
 int block_barrier(Site site, Join join, int predicate);
 /* Gives what lane `source` of the warp brought; source 32: the lane's own. */
 uint64_t warp_exchange(Site site, unsigned mask, uint64_t value, unsigned source);
+void warp_barrier(Site site, unsigned mask);
 /* The lanes of mask that brought a true value. */
 unsigned warp_vote(Site site, unsigned mask, bool value);
 [[noreturn]] void trap(Site site);
@@ -96,7 +97,7 @@ static inline int __syncthreads_count(int p, SIMGPU_WHERE)
 }
 static inline void __syncwarp(unsigned mask = ~0u, SIMGPU_WHERE)
 {
-    simgpu::warp_vote(SIMGPU_SITE("__syncwarp"), mask, false);
+    simgpu::warp_barrier(SIMGPU_SITE("__syncwarp"), mask);
 }
 static inline unsigned __ballot_sync(unsigned mask, int p, SIMGPU_WHERE)
 {

@@ -4,21 +4,42 @@
 
 #include "cuda_runtime_api.h"
 
+#include <cstdint>
+#include <cstring>
 #include <functional>
 #include <tuple>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace simgpu
 {
+/* An argument that is or may hold pointers: they must lead where the device can go. */
+struct Argument {
+    int number;
+    bool pointer; /* else a structure */
+    std::vector<uint64_t> words;
+};
 struct Launch {
     const char *name;
     const void *kernel; /* for its attributes */
     dim3 grid, block;
     size_t shared;
     std::function<void()> thread; /* what one thread runs */
+    std::vector<Argument> arguments;
 };
 /* Checks the configuration and enqueues; what is wrong is the last error, as with <<<>>>. */
 void enqueue_launch(Launch launch, cudaStream_t stream);
+
+template <class T> void add_argument(std::vector<Argument> *to, int number, const T &value)
+{
+    if (!std::is_pointer<T>::value && !std::is_class<T>::value)
+        return;
+    Argument a = {number, std::is_pointer<T>::value, {}};
+    a.words.resize(sizeof(T) / sizeof(uint64_t));
+    memcpy(a.words.data(), static_cast<const void *>(&value), a.words.size() * sizeof(uint64_t));
+    to->push_back(a);
+}
 
 template <class T> struct Same {
     typedef T type;
@@ -27,9 +48,12 @@ template <class... P>
 void launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
             cudaStream_t stream, typename Same<P>::type... args)
 {
+    std::vector<Argument> arguments;
+    int number = 0;
+    (add_argument(&arguments, ++number, args), ...);
     std::tuple<P...> held(args...);
     enqueue_launch({name, reinterpret_cast<const void *>(kernel), grid, block, shared,
-                    [kernel, held] { std::apply(kernel, held); }},
+                    [kernel, held] { std::apply(kernel, held); }, arguments},
                    stream);
 }
 } // namespace simgpu

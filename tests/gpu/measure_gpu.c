@@ -1,0 +1,293 @@
+/*
+ * Speeds of the kernels on a GPU, beside what its memory and cuBLAS give: a tool, not a test. On
+ * the simulated GPU the figures mean nothing; `measure_gpu --small` only shows that it runs.
+ */
+#include "kernels/cuda/kernels.h"
+
+#include <cublas_v2.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void ok(cudaError_t error, int line)
+{
+    if (error == cudaSuccess)
+        return;
+    fprintf(stderr, "measure_gpu.c:%d: %s\n", line, cudaGetErrorString(error));
+    exit(1);
+}
+#define OK(call) ok((call), __LINE__)
+
+static cudaStream_t stream;
+static cublasHandle_t blas;
+static int64_t scale = 1; /* sizes are divided by it */
+static int repeats = 20, goes = 3;
+
+static void *device(size_t bytes)
+{
+    void *p = NULL;
+    OK(cudaMalloc(&p, bytes));
+    OK(cudaMemset(p, 0, bytes));
+    return p;
+}
+
+/* Seconds of one call of `run`, the fastest of some goes of `repeats`. */
+static double seconds(void (*run)(void *ctx, int i), void *ctx)
+{
+    cudaEvent_t start, end;
+    double best = INFINITY;
+    OK(cudaEventCreate(&start));
+    OK(cudaEventCreate(&end));
+    run(ctx, 0);
+    for (int go = 0; go < goes; go++) {
+        float ms = 0;
+        OK(cudaEventRecord(start, stream));
+        for (int i = 0; i < repeats; i++)
+            run(ctx, i);
+        OK(cudaEventRecord(end, stream));
+        OK(cudaEventSynchronize(end));
+        OK(cudaEventElapsedTime(&ms, start, end));
+        best = fmin(best, (double)ms / 1e3 / repeats);
+    }
+    OK(cudaEventDestroy(start));
+    OK(cudaEventDestroy(end));
+    return best;
+}
+
+/* ---- memory */
+
+struct reading {
+    void *p;
+    size_t bytes;
+    float *out;
+};
+
+static void read_once(void *ctx, int i)
+{
+    const struct reading *r = ctx;
+    (void)i;
+    OK(sw_gpu_read_memory(r->p, r->bytes, r->out, stream));
+}
+
+static double bandwidth(void)
+{
+    struct reading r = {.bytes = ((size_t)1 << 30) / (size_t)(scale * scale)};
+    r.p = device(r.bytes);
+    r.out = device(sizeof(float));
+    const double rate = (double)r.bytes / seconds(read_once, &r);
+    OK(cudaFree(r.p));
+    OK(cudaFree(r.out));
+    return rate;
+}
+
+/* ---- products. Matrices are taken in turn, so that none is found in the cache. */
+
+#define MOST_COPIES 64
+struct shape {
+    const char *of;
+    int64_t rows, cols;
+};
+static const struct shape shapes[] = {
+    {"7B attention", 4096, 4096}, {"7B up", 11008, 4096},   {"7B down", 4096, 11008},
+    {"7B head", 32000, 4096},     {"20B qkv", 18432, 6144}, {"20B up", 24576, 6144},
+    {"20B down", 6144, 24576},    {"8B keys", 1024, 4096},
+};
+static int n_shapes = sizeof shapes / sizeof shapes[0]; /* of them measured */
+
+struct products {
+    struct sw_gpu_product p;
+    size_t bytes;
+    void *w[MOST_COPIES];
+    int copies;
+};
+
+static void multiply(void *ctx, int i)
+{
+    struct products *m = ctx;
+    m->p.w = m->w[i % m->copies];
+    OK(sw_gpu_matvec(&m->p, stream));
+}
+
+static void measure_few(double memory)
+{
+    static const enum sw_dtype formats[] = {SW_F32, SW_F16, SW_BF16, SW_INT8};
+    static const int64_t tokens[] = {1, 2, 4, 8};
+    printf("\nfew tokens, GB/s of weights (share of memory's)\n%-14s %-5s", "", "");
+    for (int t = 0; t < 4; t++)
+        printf("       n = %d   ", (int)tokens[t]);
+    printf("\n");
+    for (int s = 0; s < n_shapes; s++)
+        for (int f = 0; f < 4; f++) {
+            const int64_t rows = shapes[s].rows / scale, cols = shapes[s].cols / scale;
+            struct products m = {.p = {.format = formats[f], .rows = rows, .cols = cols}};
+            m.bytes = sw_matrix_bytes(formats[f], rows, cols);
+            m.copies = 1 + (int)(((size_t)512 << 20) / (size_t)(scale * scale) / m.bytes);
+            m.copies = m.copies > MOST_COPIES ? MOST_COPIES : m.copies;
+            for (int i = 0; i < m.copies; i++)
+                m.w[i] = device(m.bytes);
+            float *x = device((size_t)(8 * cols) * sizeof *x);
+            void *x8 = device(sw_gpu_quantized_bytes(8, cols));
+            m.p.x = x;
+            m.p.ld_x = cols;
+            m.p.y = device((size_t)(8 * rows) * sizeof(float));
+            m.p.ld_y = rows;
+            printf("%-14s %-5s", shapes[s].of, sw_dtype_info(formats[f])->name);
+            for (int t = 0; t < 4; t++) {
+                m.p.n = tokens[t];
+                m.p.x8 = formats[f] == SW_INT8 ? x8 : NULL;
+                OK(sw_gpu_quantize(x, cols, m.p.n, cols, x8, stream));
+                const double rate = (double)m.bytes / seconds(multiply, &m);
+                printf(" %7.0f (%3.0f %%)", rate / 1e9, 100 * rate / memory);
+            }
+            printf("\n");
+            for (int i = 0; i < m.copies; i++)
+                OK(cudaFree(m.w[i]));
+            OK(cudaFree(x));
+            OK(cudaFree(x8));
+            OK(cudaFree(m.p.y));
+        }
+}
+
+struct gemm {
+    int64_t rows, cols, n;
+    enum sw_dtype format; /* of the weights */
+    void *w, *w_half, *x_half;
+    float *x, *y, *sums, *x_scale, *w_scale;
+};
+
+static void gemm_alone(void *ctx, int i)
+{
+    const struct gemm *g = ctx;
+    const float one = 1, zero = 0;
+    (void)i;
+    if (cublasGemmEx(blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)g->rows, (int)g->n, (int)g->cols, &one,
+                     g->w_half, CUDA_R_16F, (int)g->cols, g->x_half, CUDA_R_16F, (int)g->cols,
+                     &zero, g->sums, CUDA_R_32F, (int)g->rows, CUBLAS_COMPUTE_32F,
+                     CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
+        exit(1);
+}
+
+/* All that a product of f16 weights takes; with others their conversion besides. */
+static void gemm_whole(void *ctx, int i)
+{
+    const struct gemm *g = ctx;
+    OK(sw_gpu_to_half(SW_F16, g->x, g->cols, g->n, g->cols, g->x_half, g->x_scale, stream));
+    if (g->format != SW_F16)
+        OK(sw_gpu_weights_to_half(SW_F16, g->format, g->w, g->rows, g->cols, 0, g->rows, g->w_half,
+                                  g->w_scale, stream));
+    gemm_alone(ctx, i);
+    OK(sw_gpu_finish(g->sums, g->n, g->rows, g->x_scale, g->w_scale, NULL, false, g->y, g->rows,
+                     stream));
+}
+
+static void measure_many(void)
+{
+    const int64_t rows = 11008 / scale, cols = 4096 / scale, n = 512 / scale;
+    struct gemm g = {.rows = rows, .cols = cols, .n = n};
+    g.w = device(sw_matrix_bytes(SW_F32, rows, cols));
+    g.w_half = device((size_t)(rows * cols) * 2);
+    g.x_half = device((size_t)(n * cols) * 2);
+    g.x = device((size_t)(n * cols) * sizeof(float));
+    g.y = device((size_t)(n * rows) * sizeof(float));
+    g.sums = device((size_t)(n * rows) * sizeof(float));
+    g.x_scale = device((size_t)n * sizeof(float));
+    g.w_scale = device((size_t)rows * sizeof(float));
+    const double operations = 2 * (double)rows * (double)cols * (double)n;
+    printf("\n%lld tokens by %lld x %lld, TFLOP/s: cuBLAS alone %.1f", (long long)n,
+           (long long)rows, (long long)cols, operations / seconds(gemm_alone, &g) / 1e12);
+    static const enum sw_dtype formats[] = {SW_F16, SW_BF16, SW_INT8, SW_F32};
+    for (int f = 0; f < 4; f++) {
+        g.format = formats[f];
+        printf(", with all around it %s %.1f", sw_dtype_info(formats[f])->name,
+               operations / seconds(gemm_whole, &g) / 1e12);
+    }
+    printf("\n");
+    void *const all[] = {g.w, g.w_half, g.x_half, g.x, g.y, g.sums, g.x_scale, g.w_scale};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        OK(cudaFree(all[i]));
+}
+
+/* ---- attention */
+
+struct attending {
+    struct sw_gpu_attention a;
+    struct sw_gpu_kv kv;
+    struct sw_gpu_batch batch;
+    void *work;
+    size_t work_bytes;
+};
+
+static void attend(void *ctx, int i)
+{
+    const struct attending *t = ctx;
+    (void)i;
+    OK(sw_gpu_attend(&t->a, &t->kv, &t->batch, t->work, t->work_bytes, stream));
+}
+
+/* One token of each of `slots` sequences of `context`, or (slots 0) one prompt of so many. */
+static void measure_attention(int n_heads, int n_kv_heads, int slots, int64_t context)
+{
+    enum { HEAD = 128, MOST_SLOTS = 16 };
+    struct sw_gpu_span spans[MOST_SLOTS];
+    const int n_slots = slots ? slots : 1;
+    const int64_t rows = slots ? slots : context;
+    for (int i = 0; i < n_slots; i++)
+        spans[i] = (struct sw_gpu_span){i, slots ? 1 : (int32_t)context, slots ? context - 1 : 0,
+                                        slots ? i : 0};
+    struct attending t = {.kv = {SW_F16, n_slots, n_kv_heads, HEAD, context, NULL}};
+    const size_t cache = sw_kv_bytes(SW_F16, n_slots, n_kv_heads, HEAD, context);
+    const size_t q_bytes = (size_t)(rows * n_heads * HEAD) * sizeof(float);
+    struct sw_gpu_span *d_spans = device(sizeof spans);
+    float *q = device(q_bytes);
+    OK(cudaMemcpy(d_spans, spans, sizeof spans, cudaMemcpyHostToDevice));
+    t.kv.data = device(cache);
+    t.batch = (struct sw_gpu_batch){d_spans, spans, n_slots};
+    t.work_bytes = sw_gpu_attend_work(&t.kv, n_heads, n_slots);
+    t.work = device(t.work_bytes);
+    t.a = (struct sw_gpu_attention){.n_heads = n_heads,
+                                    .scale = 0.1f,
+                                    .q = q,
+                                    .q_ld = n_heads * HEAD,
+                                    .q_head = HEAD,
+                                    .out = device(q_bytes),
+                                    .out_ld = n_heads * HEAD};
+    const double time = seconds(attend, &t);
+    printf("attention, %d heads, %d KV heads, %lld keys: ", n_heads, n_kv_heads,
+           (long long)context);
+    if (slots)
+        printf("%d tokens %.1f us, %.0f GB/s\n", slots, time * 1e6, (double)cache / time / 1e9);
+    else /* half of the keys on average; q·k and p·v */
+        printf("prompt %.2f ms, %.1f TFLOP/s\n", time * 1e3,
+               2 * (double)context * (double)context * n_heads * HEAD / time / 1e12);
+    void *const all[] = {d_spans, q, t.kv.data, t.work, t.a.out};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        OK(cudaFree(all[i]));
+}
+
+int main(int argc, char **argv)
+{
+    struct cudaDeviceProp properties;
+    if (argc > 1 && strcmp(argv[1], "--small") == 0)
+        scale = 64, repeats = goes = n_shapes = 1;
+    OK(cudaGetDeviceProperties(&properties, 0));
+    OK(cudaStreamCreate(&stream));
+    if (cublasCreate(&blas) != CUBLAS_STATUS_SUCCESS ||
+        cublasSetStream(blas, stream) != CUBLAS_STATUS_SUCCESS) {
+        fprintf(stderr, "cuBLAS does not start\n");
+        return 1;
+    }
+    const double memory = bandwidth();
+    printf("%s: memory is read at %.0f GB/s\n", properties.name, memory / 1e9);
+    measure_few(memory);
+    measure_many();
+    printf("\n");
+    for (int slots = 1; slots <= (n_shapes > 1 ? 16 : 1); slots *= 4)
+        measure_attention(32, 8, slots, 4096 / scale);
+    if (n_shapes > 1)
+        measure_attention(32, 32, 1, 4096 / scale);
+    measure_attention(32, 8, 0, 2048 / scale);
+    cublasDestroy(blas);
+    OK(cudaStreamDestroy(stream));
+    return 0;
+}

@@ -1,0 +1,43 @@
+#!/bin/bash
+# GPUs as probe sees them through the GPU library, on two simulated Turing cards: their names, free
+# memory and measured speeds, in time, as a cluster that plan takes; a library that is not there or
+# of another build. $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/../cli/common.sh"
+library=$(dirname "$spillway")/tests/libspillway_simgpu.so
+[ -e "$library" ] || { echo "skipped: $library was not built"; exit 77; }
+export SPILLWAY_GPU_LIBRARY=$library SIMGPU_DEVICES=2 SIMGPU_MEMORY=512M SIMGPU_ARCH=75
+
+sw probe
+expect 0 "two cards"
+[ "$(grep -c 'GPU .*Turing.*: .* of 512 MiB free, [0-9.]* GB/s, [0-9.]* TFLOP/s, [0-9.]* GB/s from host' out)" = 1 ] ||
+    fail "the one rank's card is not shown with its speeds"
+SIMGPU_DEVICES=0 sw probe
+expect 0 "no card"
+grep -q GPU out && fail "a card where there is none"
+
+ranks 2 probe --json
+expect 0 "as JSON"
+[ "$(grep -c '"name": ".*Turing' out)" = 2 ] || fail "two ranks, but not two cards"
+cp out cluster.json
+sw plan "$here/../plan/configs/opt-66b" --cluster cluster.json
+grep -q 'gpu1' out err || fail "plan does not take the cluster"
+
+CUDA_VISIBLE_DEVICES='' sw probe
+expect 0 "none visible"
+grep -q 'GPU .*free' out && fail "a card that is not visible"
+
+SPILLWAY_GPU_LIBRARY=$(dirname "$library")/libother_gpu_library.so sw probe
+expect 5 "of another build"
+grep -q 'was built from other sources (0123456789ab)' err || fail "another build: the message"
+SPILLWAY_GPU_LIBRARY=/nowhere.so sw probe
+expect 5 "not there"
+grep -q 'SPILLWAY_GPU_LIBRARY: /nowhere.so cannot be opened' err || fail "not there: the message"
+
+sw --version
+built=$(sed -n '1s/.*(\(.*\))/\1/p' out)
+if [ -e "$(dirname "$spillway")/libspillway_cuda.so" ]; then want="mpi cuda"; else want=mpi; fi
+[ "$built" = "$want" ] || fail "--version says '$built', not '$want'"
+finish
