@@ -40,6 +40,18 @@ int current_device()
     return device_of_thread;
 }
 
+void set_thread_device(int device)
+{
+    device_of_thread = device;
+}
+
+void end_context(int device)
+{
+    if (has_context[device])
+        machine_give(machine_number(device), settings().context);
+    has_context[device] = false;
+}
+
 int device_count()
 {
     return static_cast<int>(settings().visible.size());

@@ -21,9 +21,13 @@ static void on_fault(int signal, siginfo_t *info, void *)
     sigaction(signal, signal == SIGSEGV ? &segv_before : &bus_before, nullptr);
     static char what[256], text[900];
     const char *who = running_thread();
-    describe_address(info->si_addr, what, sizeof what);
+    const bool ours = describe_address(info->si_addr, what, sizeof what);
     const bool overflow = fiber_overflow(info->si_addr);
-    const int n = snprintf(text, sizeof text, "simgpu: %s: %s %s\n", *who ? who : "outside kernels",
+    if (!ours && !overflow && !running_operation)
+        return; // a fault of the program that has nothing to do with the GPU
+    if (!*who)
+        who = running_operation ? running_operation : "the host";
+    const int n = snprintf(text, sizeof text, "simgpu: %s: %s %s\n", who,
                            overflow ? "the thread's stack overflowed at" : "access to", what);
     if (write(STDERR_FILENO, text, static_cast<size_t>(n)) != n)
         return;

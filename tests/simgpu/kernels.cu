@@ -4,6 +4,7 @@
 #include "kernels/cuda/launch.cuh"
 
 #include <cuda_fp16.h>
+#include <string.h>
 
 template <int WIDTH> __device__ float warp_sum(float v)
 {
@@ -202,13 +203,18 @@ __global__ void foreign_lane(int *y)
 }
 
 struct holder {
+    long n;
+    int *y;
+};
+
+struct padded {
     int n;
     int *y;
 };
 
-__global__ void held(struct holder h)
+template <class T> __global__ void held(T h)
 {
-    h.y[0] = h.n;
+    h.y[0] = static_cast<int>(h.n);
 }
 
 __global__ void trap(int *y)
@@ -355,11 +361,21 @@ cudaError_t test_foreign_lane(int *y, cudaStream_t s)
 
 cudaError_t test_pointer(int *y, bool in_structure, cudaStream_t s)
 {
-    const struct holder h = {7, y};
+    const holder h = {7, y};
     if (in_structure)
-        SW_LAUNCH(held, 1, 1, 0, s, h);
+        SW_LAUNCH(held<holder>, 1, 1, 0, s, h);
     else
         SW_LAUNCH(add, 1, 1, 0, s, y, 1, 7);
+    return cudaGetLastError();
+}
+
+cudaError_t test_padding(int *y, unsigned junk, cudaStream_t s)
+{
+    padded h;
+    h.n = 7;
+    h.y = y;
+    memcpy(reinterpret_cast<char *>(&h) + sizeof h.n, &junk, sizeof junk);
+    SW_LAUNCH(held<padded>, 1, 1, 0, s, h);
     return cudaGetLastError();
 }
 

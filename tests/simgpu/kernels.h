@@ -45,6 +45,8 @@ cudaError_t test_ended_lanes(int *y, cudaStream_t s);
 cudaError_t test_foreign_lane(int *y, cudaStream_t s);
 /* y as an argument and within a structure. */
 cudaError_t test_pointer(int *y, bool in_structure, cudaStream_t s);
+/* In a structure whose padding holds junk. */
+cudaError_t test_padding(int *y, unsigned junk, cudaStream_t s);
 cudaError_t test_trap(int *y, cudaStream_t s);
 cudaError_t test_deep(int *y, int depth, cudaStream_t s);
 cudaError_t test_big_launch(int *y, int threads, size_t shared, cudaStream_t s);

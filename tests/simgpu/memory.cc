@@ -195,16 +195,17 @@ static bool describe(const Allocation &a, const char *p, char *out, size_t size)
     return true;
 }
 
-void describe_address(const void *p, char *out, size_t size)
+bool describe_address(const void *p, char *out, size_t size)
 {
     const char *address = static_cast<const char *>(p);
     for (const auto &entry : live)
         if (describe(entry.second, address, out, size))
-            return;
+            return true;
     for (const Allocation &a : freed)
         if (describe(a, address, out, size))
-            return;
+            return true;
     snprintf(out, size, "%p, which is no device memory", p);
+    return false;
 }
 
 static void forget_oldest()

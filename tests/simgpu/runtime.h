@@ -65,6 +65,8 @@ int planted_fault_locked(const char *function); /* with the lock held */
 
 /* Devices (devices.cc). */
 int current_device();
+void set_thread_device(int device);
+void end_context(int device);        /* with the lock */
 cudaError_t use_device(int *device); /* the current one, its context made; else why not */
 int device_count();
 int machine_number(int device);    /* the machine's number of a device of this process */
@@ -101,8 +103,9 @@ void check_guards(const char *when);
 void begin_use(unsigned devices);
 void end_use(unsigned devices, bool idle, const char *what);
 void release_all(int device);
-/* What an address is or was, as text. Without the lock too, from a signal handler. */
-void describe_address(const void *p, char *out, size_t size);
+/* What an address is or was, as text; false: no device memory. From a signal handler without the
+ * lock. */
+bool describe_address(const void *p, char *out, size_t size);
 bool pinned(const void *p, size_t bytes); /* host.cc */
 
 /* Streams (streams.cc). An operation runs when those before it in its stream and those in `after`
@@ -124,8 +127,9 @@ cudaError_t enqueue_wait(cudaStream_t stream, const Ticket &event);
 bool stream_captures(cudaStream_t stream); /* with the lock */
 /* For calls that may not be made while a stream is captured; threads are not told apart. Locked. */
 cudaError_t refuse_in_capture();
-void wait_for(const Ticket &ticket); /* without the lock */
-void wait_for_device(int device);    /* without the lock */
+void wait_for(const Ticket &ticket);               /* without the lock */
+void wait_for_device(int device);                  /* without the lock */
+extern thread_local const char *running_operation; /* of this thread, NULL: none */
 int stream_device(cudaStream_t stream);
 double now();
 

@@ -11,6 +11,7 @@ namespace simgpu
 static std::set<CUstream_st *> &streams = *new std::set<CUstream_st *>;
 static CUstream_st *defaults[max_devices];
 static uint64_t created;
+thread_local const char *running_operation;
 static unsigned queued[max_devices]; // operations that have not ended
 
 double now()
@@ -52,8 +53,10 @@ static void perform(CUstream_st *s, const Ticket &op, std::unique_lock<std::mute
         set_sticky(s->device, static_cast<cudaError_t>(fault));
     begin_use(devices);
     held.unlock();
+    running_operation = op->what;
     if (op->run && !sticky(s->device))
         op->run();
+    running_operation = nullptr;
     op->run = nullptr; // gives back what it held
     held.lock();
     end_use(devices, --queued[s->device] == 0, op->what);
@@ -65,7 +68,7 @@ static void perform(CUstream_st *s, const Ticket &op, std::unique_lock<std::mute
 static void work(CUstream_st *s)
 {
     watch_stack();
-    cudaSetDevice(s->device);
+    set_thread_device(s->device);
     std::unique_lock<std::mutex> held(lock);
     for (;;) {
         changed.wait(held, [&] { return !s->queue.empty() || s->closing; });
@@ -355,6 +358,7 @@ cudaError_t cudaDeviceReset(void)
     defaults[device] = nullptr;
     changed.notify_all();
     release_all(device);
+    end_context(device);
     set_sticky(device, cudaSuccess);
     return cudaSuccess;
 }

@@ -3,6 +3,7 @@
 #include "simgpu/kernels.h"
 
 #include <stdint.h>
+#include <sys/mman.h>
 
 static int *ints(int n)
 {
@@ -77,9 +78,30 @@ static void pointers_that_may_be(void)
     NEED(pinned[0] == 12);
     finish(test_pointer(pinned, true, NULL));
     NEED(pinned[0] == 7);
+    /* with what was in the padding, its words look like the address of memory that is there */
+    const uint64_t high = 0x7e01;
+    void *there = mmap((void *)(uintptr_t)(high << 32), 4096, PROT_READ,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    NEED(there != MAP_FAILED);
+    finish(test_padding(device, (unsigned)high, NULL));
     finish(test_pointer(device + 9, true, NULL));
     from_device(&got, device + 9, sizeof got);
     NEED(got == 7);
+}
+static void copy_to_freed_host_memory(void)
+{
+    char *d = to_device("abc", 3);
+    char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    NEED_CUDA(cudaHostRegister(page, 4096, 0));
+    munmap(page, 4096);
+    finish(cudaMemcpyAsync(page, d, 3, cudaMemcpyDeviceToHost, NULL));
+}
+static void crash_of_the_host(void)
+{
+    volatile int *volatile nowhere = NULL;
+    to_device(NULL, 3);
+    fprintf(stderr, "goes on: ");
+    *nowhere = 1;
 }
 static void divergent_barrier(void)
 {
@@ -154,8 +176,12 @@ static void memory_faults(void)
     expect_death(copy_after_stream_free, "", "byte 10 of a freed allocation of 1000 bytes", NULL);
     expect_death(no_device_memory, "", "thread (5,0,0): access to 0x8, which is no device", NULL);
     expect_death(host_pointer, "", "kernel add: argument 1 is 0x", NULL);
-    expect_death(host_pointer_in_structure, "", "kernel held: argument 1 holds 0x", NULL);
+    expect_death(host_pointer_in_structure, "", "kernel held<holder>: argument 1 holds 0x", NULL);
     expect_right(pointers_that_may_be, "");
+    expect_death(copy_to_freed_host_memory, "", "simgpu: a copy: access to 0x", NULL);
+    char text[8192];
+    CU_ASSERT_NOT_EQUAL(child_run(crash_of_the_host, "", text, sizeof text), 0);
+    CU_ASSERT(strstr(text, "goes on: ") && !strstr(text, "simgpu"));
 }
 
 static void barriers_and_masks(void)
@@ -190,7 +216,7 @@ static void places_of_memory(void)
     expect_death(of_another_device, two,
                  "access to byte 0 of an allocation of 100 bytes on device 1", NULL);
     expect_right(of_a_peer, two);
-    expect_death(read_by_the_host, "", "outside kernels: access to byte 0 of an allocation of 3",
+    expect_death(read_by_the_host, "", "simgpu: the host: access to byte 0 of an allocation of 3",
                  NULL);
 }
 

@@ -164,9 +164,20 @@ static void broken(void)
     NEED_CUDA(cudaMalloc(&q, 10));
 }
 
+static void with_context(void)
+{
+    size_t free_bytes, total;
+    NEED_CUDA(cudaMemGetInfo(&free_bytes, &total));
+    NEED(free_bytes == 700 << 10 && total == 1 << 20 && simgpu_used(0) == 324 << 10);
+    NEED_CUDA(cudaDeviceReset());
+    NEED(simgpu_used(0) == 0);
+    to_device(NULL, 700 << 10);
+}
+
 static void in_one_process(void)
 {
     expect_right(limited, "SIMGPU_MEMORY=1M");
+    expect_right(with_context, "SIMGPU_MEMORY=1M SIMGPU_CONTEXT=324K");
     expect_right(fresh, "");
     expect_right(copied, "");
     expect_right(pointers, "");
@@ -178,7 +189,7 @@ static void in_one_process(void)
 }
 
 /* Two processes of one machine. The first takes 700 KiB and says so, then waits to be killed. */
-static int told[2];
+static int told[2], asked[2];
 static void first_process(void)
 {
     to_device(NULL, 700 << 10);
@@ -204,25 +215,53 @@ static void third_process(void)
     NEED_CUDA(cudaMalloc(&p, 1 << 20));
 }
 
+/* Was there before the first, and sees what that one had come back. */
+static void patient_process(void)
+{
+    size_t free_bytes, total;
+    void *p;
+    char c;
+    NEED_CUDA(cudaMemGetInfo(&free_bytes, &total));
+    NEED(free_bytes == total && write(told[1], "x", 1) == 1);
+    NEED(read(asked[0], &c, 1) == 1);
+    NEED(cudaMalloc(&p, 1 << 20) == cudaErrorMemoryAllocation);
+    NEED(write(told[1], "x", 1) == 1 && read(asked[0], &c, 1) == 1);
+    NEED_CUDA(cudaMalloc(&p, 1 << 20));
+}
+
+static pid_t in_background(void (*body)(void), const char *settings)
+{
+    const pid_t pid = fork();
+    if (pid == 0) {
+        child_settings(settings);
+        body();
+        _exit(0);
+    }
+    char c;
+    CU_ASSERT_EQUAL(read(told[0], &c, 1), 1);
+    return pid;
+}
+
 static void processes_share_a_device(void)
 {
     char state[] = "/tmp/simgpu-test-XXXXXX", settings[128], c;
     const int file = mkstemp(state);
-    CU_ASSERT_FATAL(file >= 0 && pipe(told) == 0);
+    CU_ASSERT_FATAL(file >= 0 && pipe(told) == 0 && pipe(asked) == 0);
     close(file);
     snprintf(settings, sizeof settings, "SIMGPU_MEMORY=1M SIMGPU_STATE=%s", state);
-    const pid_t pid = fork();
-    if (pid == 0) {
-        child_settings(settings);
-        first_process();
-        _exit(1);
-    }
+    const pid_t patient = in_background(patient_process, settings);
+    const pid_t pid = in_background(first_process, settings);
+    CU_ASSERT_EQUAL(write(asked[1], "x", 1), 1);
     CU_ASSERT_EQUAL(read(told[0], &c, 1), 1);
     expect_right(second_process, settings);
     /* What a killed process had is free at once, before anybody has waited for it. */
     kill(pid, SIGKILL);
     siginfo_t info;
     waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    CU_ASSERT_EQUAL(write(asked[1], "x", 1), 1);
+    int status = -1;
+    waitpid(patient, &status, 0);
+    CU_ASSERT_EQUAL(status, 0);
     expect_right(third_process, settings);
     waitpid(pid, NULL, 0);
     expect_right(third_process, settings);

@@ -31,14 +31,28 @@ struct Launch {
 /* Checks the configuration and enqueues; what is wrong is the last error, as with <<<>>>. */
 void enqueue_launch(Launch launch, cudaStream_t stream);
 
-template <class T> void add_argument(std::vector<Argument> *to, int number, const T &value)
+/* Padding may hold anything, such as half of an old address: where it cannot be cleared,
+ * structures that have some are not looked at. */
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+#define SIMGPU_CLEAR_PADDING(p) __builtin_clear_padding(p)
+#endif
+#endif
+template <class T> void add_argument(std::vector<Argument> *to, int number, T value)
 {
-    if (!std::is_pointer<T>::value && !std::is_class<T>::value)
-        return;
-    Argument a = {number, std::is_pointer<T>::value, {}};
-    a.words.resize(sizeof(T) / sizeof(uint64_t));
-    memcpy(a.words.data(), static_cast<const void *>(&value), a.words.size() * sizeof(uint64_t));
-    to->push_back(a);
+    if constexpr (std::is_pointer<T>::value || std::is_class<T>::value) {
+#ifdef SIMGPU_CLEAR_PADDING
+        SIMGPU_CLEAR_PADDING(&value);
+#else
+        if (!std::has_unique_object_representations<T>::value)
+            return;
+#endif
+        Argument a = {number, std::is_pointer<T>::value, {}};
+        a.words.resize(sizeof(T) / sizeof(uint64_t));
+        memcpy(a.words.data(), static_cast<const void *>(&value),
+               a.words.size() * sizeof(uint64_t));
+        to->push_back(a);
+    }
 }
 
 template <class T> struct Same {
