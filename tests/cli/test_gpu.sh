@@ -15,6 +15,7 @@ cat >config.json <<'JSON'
  "max_position_embeddings": 512, "torch_dtype": "float32"}
 JSON
 G=$((1 << 30))
+# shellcheck disable=SC2054 # commas are meant
 run=(run . --weights-from random --tokens 5,6,7,8,9,10,11,12 -n 12 --json --quiet --context 256 --chunk 32)
 
 # field NAME: the first number of this name in the JSON that came out
