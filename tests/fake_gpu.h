@@ -362,6 +362,13 @@ static inline uint64_t fake_allocated(const struct sw_backend *b)
     return fake_of(b)->used;
 }
 
+/* Nothing of it ever waits. */
+static inline void fake_watch(struct sw_backend *b, const struct sw_gpu_watch *watch)
+{
+    (void)b;
+    (void)watch;
+}
+
 static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
                                                .unpin = fake_unpin,
                                                .fetch = fake_fetch,
@@ -371,7 +378,8 @@ static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
                                                .check_finite = fake_check_finite,
                                                .upload_rows = fake_upload_rows,
                                                .download_rows = fake_download_rows,
-                                               .allocated = fake_allocated};
+                                               .allocated = fake_allocated,
+                                               .watch = fake_watch};
 
 static inline enum sw_status fake_open(const struct sw_gpu_options *o, int threads, const char *isa,
                                        struct sw_backend **out, int *index)

@@ -42,6 +42,19 @@ struct sw_gpu_speeds {
 };
 
 /*
+ * What a wait for the device does again and again, so that a rank whose GPU waits for another's
+ * shows signs of life and learns when the job has failed.
+ */
+struct sw_gpu_watch {
+    /* Another status than SW_OK ends the wait, and the backend has failed with it. NULL: nothing.
+     */
+    enum sw_status (*step)(void *context);
+    void *context;
+    double seconds; /* a wait of so long is a failure, too; 0: SW_GPU_WAIT_S */
+};
+#define SW_GPU_WAIT_S 600.0
+
+/*
  * What streaming host layers through the GPU takes besides sw_backend_ops. All members are there.
  * As with the backend's own, a failure stays: every later call fails with it, too.
  */
@@ -73,6 +86,36 @@ struct sw_gpu_ops {
                                     size_t ld_bytes, size_t bytes, int64_t n);
     /* Bytes that alloc has given out and that were not freed: what options.memory limits. */
     uint64_t (*allocated)(const struct sw_backend *b);
+    /* From now on, in every wait for the device; NULL: nobody is asked any more. Copied. */
+    void (*watch)(struct sw_backend *b, const struct sw_gpu_watch *watch);
+};
+
+/*
+ * Edges: rows that go from the memory of one rank's GPU to that of another's, by NCCL. The ranks
+ * whose GPUs take part form one group. join, warm_up and leave wait for all of it, at most
+ * `seconds`; what fails there does not stay, but leaves the group. A failure that the watch gives
+ * is returned as it is. SW_EPEER: another rank is gone or stuck; SW_EDEVICE: this one.
+ */
+struct sw_gpu_edge_id {
+    unsigned char bytes[128];
+};
+struct sw_gpu_edge_ops {
+    /* 22809 is 2.28.9; must be the same everywhere. 0: it does not work. */
+    int (*version)(void);
+    /* One rank makes it, and the others get it by other means. */
+    enum sw_status (*make_id)(struct sw_gpu_edge_id *out);
+    /* As rank `rank` of `size` of the group; no two on one GPU. */
+    enum sw_status (*join)(struct sw_backend *b, const struct sw_gpu_edge_id *id, int rank,
+                           int size, double seconds);
+    /* Something to `to` and something from `from` at once (-1: nobody), and looks at what came: an
+     * edge is connected when it is first used, which waits for both ends. */
+    enum sw_status (*warm_up)(struct sw_backend *b, int from, int to, double seconds);
+    /* n floats; enqueued like any operation. Each holds up what is enqueued behind it until the
+     * other end's call, of as many floats, has its turn. A failure stays. */
+    enum sw_status (*send)(struct sw_backend *b, int to, const float *d_x, int64_t n);
+    enum sw_status (*receive)(struct sw_backend *b, int from, float *d_x, int64_t n);
+    /* In good order when all is done and well, else what is under way is given up. */
+    void (*leave)(struct sw_backend *b);
 };
 
 struct sw_gpu_library {
@@ -89,6 +132,8 @@ struct sw_gpu_library {
     /* May be called beside a backend that is open on the device; takes no memory from it for long.
      */
     enum sw_status (*measure)(int device, struct sw_gpu_speeds *out);
+    /* NULL: built without NCCL. */
+    const struct sw_gpu_edge_ops *(*edges)(void);
 };
 
 /* The symbol the object exports: a const struct sw_gpu_library. */

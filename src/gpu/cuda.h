@@ -58,8 +58,11 @@ struct sw_cuda {
     int32_t *bad; /* (1) device: a value was not finite */
     char *work;   /* temporaries of one operation; work_bytes */
     size_t work_bytes;
-    void *blas_work;       /* cuBLAS's own */
-    void *block;           /* device memory in which the above lie */
+    void *blas_work; /* cuBLAS's own */
+    void *block;     /* device memory in which the above lie */
+    struct sw_gpu_watch watch;
+    struct ncclComm *comm; /* the group of edges, NULL: none */
+    bool stuck;            /* the device did not come to an end; what waits for it would hang */
     enum sw_status status; /* the first failure, or SW_OK; … */
     const char *file;      /* … where it was noticed, … */
     int line;
@@ -99,6 +102,28 @@ const char *sw_cuda_label(const struct sw_cuda *cuda, char *out, size_t cap);
         if (cublas_error != CUBLAS_STATUS_SUCCESS)                                                 \
             return sw_cuda_blas_failed(cuda, cublas_error, #call, __FILE__, __LINE__);             \
     } while (0)
+
+/* ---- wait.c */
+
+/* Waits for an event, NULL: for all of the compute stream. A failure is recorded. */
+enum sw_status sw_cuda_wait(struct sw_cuda *cuda, cudaEvent_t event);
+/* At most `seconds`; only what CUDA says is recorded. */
+enum sw_status sw_cuda_wait_within(struct sw_cuda *cuda, cudaEvent_t event, double seconds);
+/* One step of a wait that began at `began` (sw_clock): spins or sleeps a little. Another status
+ * than SW_OK ends it; not recorded. `what`: is waited for, for the message. */
+enum sw_status sw_cuda_pause(struct sw_cuda *cuda, double began, double seconds, const char *what);
+/* Whether a stream comes to its end within `seconds`; asks nobody, and leaves no message. */
+bool sw_cuda_idle(cudaStream_t stream, double seconds);
+void sw_cuda_watch(struct sw_backend *b, const struct sw_gpu_watch *watch);
+
+/* ---- nccl.c, or nccl_stub.c in builds without */
+
+const struct sw_gpu_edge_ops *sw_cuda_edges(void); /* NULL: there are none */
+/* What has gone wrong with an edge of which nobody was told yet; not recorded. */
+enum sw_status sw_cuda_edges_check(struct sw_cuda *cuda);
+/* Leaves the group; what is under way ends, so that the stream does. */
+void sw_cuda_edges_abort(struct sw_cuda *cuda);
+void sw_cuda_edges_leave(struct sw_backend *b);
 
 /* ---- ring.c */
 

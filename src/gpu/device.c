@@ -227,6 +227,8 @@ enum sw_status sw_cuda_open(const struct sw_gpu_options *options, struct sw_back
     return SW_OK;
 }
 
+#define CLOSE_S 5.0
+
 /* Also what was opened in part only. */
 void sw_cuda_close(struct sw_backend *b)
 {
@@ -234,10 +236,16 @@ void sw_cuda_close(struct sw_backend *b)
         return;
     struct sw_cuda *cuda = sw_cuda_of(b);
     (void)cudaSetDevice(cuda->options.device);
-    if (cuda->compute)
-        (void)cudaStreamSynchronize(cuda->compute);
-    if (cuda->copy)
-        (void)cudaStreamSynchronize(cuda->copy);
+    sw_cuda_watch(b, NULL);
+    sw_cuda_edges_leave(b);
+    if (cuda->compute && !cuda->stuck)
+        cuda->stuck = !sw_cuda_idle(cuda->compute, CLOSE_S);
+    if (cuda->copy && !cuda->stuck)
+        cuda->stuck = !sw_cuda_idle(cuda->copy, CLOSE_S);
+    if (cuda->stuck) { /* giving anything back would wait for it */
+        free(cuda);
+        return;
+    }
     if (cuda->blas)
         (void)cublasDestroy(cuda->blas);
     sw_cuda_spans_close(cuda);

@@ -16,15 +16,32 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_EXTENSIONS OFF)
 enable_language(CUDA)
 find_package(CUDAToolkit 12.8 REQUIRED) # knows 120
+# Edges between GPUs; NCCL comes without any description for CMake or pkg-config.
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
+if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+  set(with_nccl ON)
+else()
+  message(STATUS "NCCL is not installed: ranks' GPUs exchange data through host memory")
+endif()
 
 file(GLOB gpu_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/gpu/*.c
   ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+if(with_nccl)
+  list(REMOVE_ITEM gpu_sources ${PROJECT_SOURCE_DIR}/src/gpu/nccl_stub.c)
+else()
+  list(REMOVE_ITEM gpu_sources ${PROJECT_SOURCE_DIR}/src/gpu/nccl.c)
+endif()
 # With a version.c of its own, so that it knows the sources it was built from.
 add_library(spillway_cuda SHARED ${gpu_sources} ${PROJECT_BINARY_DIR}/version.c)
 target_include_directories(spillway_cuda PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
 target_compile_options(spillway_cuda PRIVATE
   "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Werror>")
 target_link_libraries(spillway_cuda PRIVATE CUDA::cudart_static CUDA::cublas ${CMAKE_DL_LIBS})
+if(with_nccl)
+  target_include_directories(spillway_cuda PRIVATE ${NCCL_INCLUDE_DIR})
+  target_link_libraries(spillway_cuda PRIVATE ${NCCL_LIBRARY})
+endif()
 # All but the one symbol stays inside, the static runtime's too.
 target_link_options(spillway_cuda PRIVATE LINKER:--exclude-libs,ALL)
 set_target_properties(spillway_cuda PROPERTIES C_VISIBILITY_PRESET hidden

@@ -48,7 +48,7 @@ static enum sw_status timed(struct look *l, work *what, size_t size, double *sec
     CUDA_TRY(l->cuda, cudaEventRecord(l->begin, l->cuda->compute));
     SW_TRY(what(l, size));
     CUDA_TRY(l->cuda, cudaEventRecord(l->end, l->cuda->compute));
-    CUDA_TRY(l->cuda, cudaEventSynchronize(l->end));
+    SW_TRY(sw_cuda_wait(l->cuda, l->end));
     CUDA_TRY(l->cuda, cudaEventElapsedTime(&ms, l->begin, l->end));
     *seconds = ms > 0 ? (double)ms / 1e3 : 1e-9;
     return SW_OK;

@@ -65,7 +65,7 @@ enum sw_status sw_cuda_alloc(struct sw_backend *b, size_t bytes, const char *wha
 void sw_cuda_free(struct sw_backend *b, void *d_ptr, size_t bytes)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
-    if (!d_ptr)
+    if (!d_ptr || cuda->stuck)
         return;
     (void)cudaSetDevice(cuda->options.device);
     (void)cudaFree(d_ptr);
@@ -76,8 +76,7 @@ enum sw_status sw_cuda_sync(struct sw_backend *b)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
     SW_TRY(sw_cuda_enter(cuda));
-    CUDA_TRY(cuda, cudaStreamSynchronize(cuda->compute));
-    return SW_OK;
+    return sw_cuda_wait(cuda, NULL);
 }
 
 enum sw_status sw_cuda_upload(struct sw_backend *b, void *d_dst, const void *src, size_t bytes)

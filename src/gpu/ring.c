@@ -32,8 +32,7 @@ static enum sw_status turn(struct sw_cuda *cuda)
     CUDA_TRY(cuda, cudaEventRecord(ring->over[ring->piece], cuda->compute));
     ring->piece = (ring->piece + 1) % SW_CUDA_PIECES;
     ring->used = 0;
-    CUDA_TRY(cuda, cudaEventSynchronize(ring->over[ring->piece]));
-    return SW_OK;
+    return sw_cuda_wait(cuda, ring->over[ring->piece]);
 }
 
 enum sw_status sw_cuda_ring_take(struct sw_cuda *cuda, size_t bytes, void **host, void **d_mirror)

@@ -25,6 +25,8 @@ static enum sw_status pin(struct sw_backend *b, void *host, size_t bytes)
 static void unpin(struct sw_backend *b, void *host)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
+    if (cuda->stuck)
+        return;
     (void)cudaSetDevice(cuda->options.device);
     if (cudaHostUnregister(host) != cudaSuccess)
         (void)cudaGetLastError();
@@ -102,4 +104,5 @@ const struct sw_gpu_ops sw_cuda_streaming_ops = {
     .upload_rows = sw_cuda_upload_rows,
     .download_rows = sw_cuda_download_rows,
     .allocated = sw_cuda_allocated,
+    .watch = sw_cuda_watch,
 };

@@ -65,6 +65,11 @@ static enum sw_status measure(int device, struct sw_gpu_speeds *out)
     return SW_OK;
 }
 
+static const struct sw_gpu_edge_ops *no_edges(void)
+{
+    return NULL;
+}
+
 extern const struct sw_gpu_library sw_gpu_library;
 const struct sw_gpu_library sw_gpu_library = {.source_id = sw_source_id,
                                               .what = "fake",
@@ -72,4 +77,5 @@ const struct sw_gpu_library sw_gpu_library = {.source_id = sw_source_id,
                                               .open = open_fake,
                                               .workspace = workspace,
                                               .ops = &fake_gpu_ops,
-                                              .measure = measure};
+                                              .measure = measure,
+                                              .edges = no_edges};

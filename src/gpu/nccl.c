@@ -1,0 +1,208 @@
+/*
+ * Owns the edges to other ranks' GPUs. One communicator for the whole pipeline, whose sends and
+ * receives go in the compute stream, so each stage does them in the order of its micro-batches;
+ * stages stand in a line, so nobody waits in a circle. It is not blocking: NCCL itself waits
+ * nowhere, and a deadline or the job's failing ends any wait. Then it is aborted, which also ends
+ * what waits in the stream.
+ */
+#include "gpu/cuda.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <nccl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GREETING 256 /* floats sent to warm an edge up */
+#define END_S 0.5    /* what a rank may still have to do when the job is done */
+#define LEAVE_S 5.0  /* for the others to leave, too */
+
+_Static_assert(sizeof(struct sw_gpu_edge_id) == sizeof(ncclUniqueId), "an id travels as it is");
+
+/* NCCL's own words, where it has more than the name of the error. */
+static enum sw_status failed(const struct sw_cuda *cuda, ncclResult_t result, const char *what)
+{
+    char label[96] = "NCCL";
+    const char *more = ncclGetLastError(cuda ? cuda->comm : NULL);
+    const bool peer = result == ncclRemoteError || result == ncclSystemError;
+    if (cuda)
+        sw_cuda_label(cuda, label, sizeof label);
+    return sw_fail(peer ? SW_EPEER : SW_EDEVICE,
+                   "%s: %s at %s%s%s; NCCL_DEBUG=INFO tells more, --transport mpi does without "
+                   "NCCL",
+                   label, ncclGetErrorString(result), what, more && *more ? ": " : "",
+                   more ? more : "");
+}
+
+/* A call has returned `result`; waits until it is done, if it is not. Not recorded. */
+static enum sw_status settle(struct sw_cuda *cuda, ncclResult_t result, double seconds,
+                             const char *what)
+{
+    const double began = sw_clock();
+    while (result == ncclInProgress) {
+        SW_TRY(sw_cuda_pause(cuda, began, seconds, what));
+        const ncclResult_t asked = ncclCommGetAsyncError(cuda->comm, &result);
+        if (asked != ncclSuccess)
+            result = asked;
+    }
+    return result == ncclSuccess ? SW_OK : failed(cuda, result, what);
+}
+
+enum sw_status sw_cuda_edges_check(struct sw_cuda *cuda)
+{
+    ncclResult_t result = ncclSuccess;
+    if (!cuda->comm)
+        return SW_OK;
+    const ncclResult_t asked = ncclCommGetAsyncError(cuda->comm, &result);
+    if (asked != ncclSuccess)
+        result = asked;
+    return result == ncclSuccess || result == ncclInProgress
+               ? SW_OK
+               : failed(cuda, result, "an edge to another GPU");
+}
+
+void sw_cuda_edges_abort(struct sw_cuda *cuda)
+{
+    if (cuda->comm)
+        (void)ncclCommAbort(cuda->comm);
+    cuda->comm = NULL;
+}
+
+void sw_cuda_edges_leave(struct sw_backend *b)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    if (!cuda->comm)
+        return;
+    (void)cudaSetDevice(cuda->options.device);
+    bool well = cuda->status == SW_OK && sw_cuda_idle(cuda->compute, END_S);
+    if (well && settle(cuda, ncclCommFinalize(cuda->comm), LEAVE_S, "leaving") != SW_OK) {
+        sw_error_clear(); /* nothing is lost by it */
+        well = false;
+    }
+    if (!well) {
+        sw_cuda_edges_abort(cuda);
+        return;
+    }
+    (void)ncclCommDestroy(cuda->comm);
+    cuda->comm = NULL;
+}
+
+static int version(void)
+{
+    int found = 0;
+    return ncclGetVersion(&found) == ncclSuccess ? found : 0;
+}
+
+static enum sw_status make_id(struct sw_gpu_edge_id *out)
+{
+    ncclUniqueId id;
+    const ncclResult_t result = ncclGetUniqueId(&id);
+    if (result != ncclSuccess)
+        return failed(NULL, result, "ncclGetUniqueId");
+    memcpy(out, &id, sizeof *out);
+    return SW_OK;
+}
+
+/* What fails at the start leaves the group, and the backend as it was. */
+static enum sw_status or_abort(struct sw_cuda *cuda, enum sw_status status)
+{
+    if (status != SW_OK)
+        sw_cuda_edges_abort(cuda);
+    return status;
+}
+
+static enum sw_status join(struct sw_backend *b, const struct sw_gpu_edge_id *id, int rank,
+                           int size, double seconds)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    ncclUniqueId unique;
+    assert(!cuda->comm);
+    SW_TRY(sw_cuda_enter(cuda));
+    config.blocking = 0;
+    memcpy(&unique, id, sizeof unique);
+    const ncclResult_t result = ncclCommInitRankConfig(&cuda->comm, size, unique, rank, &config);
+    return or_abort(cuda, settle(cuda, result, seconds, "joining the other ranks' GPUs"));
+}
+
+/* Both at once, unless a peer is -1; until NCCL has enqueued them. Not recorded. */
+static enum sw_status enqueue(struct sw_cuda *cuda, int to, const float *d_to, int from,
+                              float *d_from, int64_t n, double seconds)
+{
+    ncclResult_t result = ncclGroupStart(), ended;
+    if (result == ncclSuccess && from >= 0)
+        result = ncclRecv(d_from, (size_t)n, ncclFloat, from, cuda->comm, cuda->compute);
+    if ((result == ncclSuccess || result == ncclInProgress) && to >= 0)
+        result = ncclSend(d_to, (size_t)n, ncclFloat, to, cuda->comm, cuda->compute);
+    ended = ncclGroupEnd();
+    if (result == ncclSuccess || result == ncclInProgress)
+        result = ended;
+    return settle(cuda, result, seconds, to >= 0 ? "ncclSend" : "ncclRecv");
+}
+
+static enum sw_status greet(struct sw_cuda *cuda, int from, int to, double seconds)
+{
+    float *d_to = (float *)(void *)cuda->work, *d_from = d_to + GREETING;
+    float sent[GREETING], came[GREETING];
+    assert(cuda->work_bytes >= 2 * sizeof sent);
+    for (int i = 0; i < GREETING; i++)
+        sent[i] = (float)(i + 1);
+    SW_TRY(sw_cuda_upload(&cuda->base, d_to, sent, sizeof sent));
+    SW_TRY(enqueue(cuda, to, d_to, from, d_from, GREETING, seconds));
+    SW_TRY(sw_cuda_wait_within(cuda, NULL, seconds));
+    if (from < 0)
+        return SW_OK;
+    SW_TRY(sw_cuda_download(&cuda->base, came, d_from, sizeof came));
+    if (memcmp(sent, came, sizeof sent) == 0)
+        return SW_OK;
+    return sw_fail(SW_EDEVICE,
+                   "GPU %d (%s): NCCL brings other values than were sent; its ways between these "
+                   "cards do not work (NCCL_P2P_DISABLE=1 avoids one), --transport mpi does "
+                   "without NCCL",
+                   cuda->options.device, cuda->name);
+}
+
+static enum sw_status warm_up(struct sw_backend *b, int from, int to, double seconds)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    SW_TRY(sw_cuda_enter(cuda));
+    return from < 0 && to < 0 ? SW_OK : or_abort(cuda, greet(cuda, from, to, seconds));
+}
+
+/* From now on it stays. */
+static enum sw_status move(struct sw_cuda *cuda, int to, const float *d_to, int from, float *d_from,
+                           int64_t n)
+{
+    const double seconds = cuda->watch.seconds > 0 ? cuda->watch.seconds : SW_GPU_WAIT_S;
+    SW_TRY(sw_cuda_enter(cuda));
+    assert(cuda->comm);
+    const enum sw_status status = enqueue(cuda, to, d_to, from, d_from, n, seconds);
+    if (status == SW_OK)
+        return SW_OK;
+    (void)sw_cuda_record(cuda, status);
+    sw_cuda_edges_abort(cuda);
+    return sw_cuda_status(cuda);
+}
+
+static enum sw_status send(struct sw_backend *b, int to, const float *d_x, int64_t n)
+{
+    return move(sw_cuda_of(b), to, d_x, -1, NULL, n);
+}
+
+static enum sw_status receive(struct sw_backend *b, int from, float *d_x, int64_t n)
+{
+    return move(sw_cuda_of(b), -1, NULL, from, d_x, n);
+}
+
+const struct sw_gpu_edge_ops *sw_cuda_edges(void)
+{
+    static const struct sw_gpu_edge_ops ops = {.version = version,
+                                               .make_id = make_id,
+                                               .join = join,
+                                               .warm_up = warm_up,
+                                               .send = send,
+                                               .receive = receive,
+                                               .leave = sw_cuda_edges_leave};
+    return &ops;
+}
