@@ -52,6 +52,13 @@ void sw_gpu_measure(int device, struct sw_device *out, double *to_device)
         out->flops = speeds.flops;
 }
 
+int sw_gpu_nccl(void)
+{
+    const struct sw_gpu_library *library = sw_gpu_library_load(NULL, NULL);
+    const struct sw_gpu_edge_ops *edges = library ? library->edges() : NULL;
+    return edges ? edges->version() : 0;
+}
+
 /* NVIDIA's driver has a folder for each. */
 static int count_in_driver(const char *root)
 {

@@ -21,6 +21,8 @@ enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n);
 /* The speeds of GPU number `device`, measured in less than a second; bytes/s from pinned host
  * memory. What cannot be measured is left as it is (to_device: 0), and logged. */
 void sw_gpu_measure(int device, struct sw_device *out, double *to_device);
+/* The version of NCCL that joins GPUs, 22809 is 2.28.9; 0: none. */
+int sw_gpu_nccl(void);
 /* GPUs of this machine that cannot be used for want of a library, and why; `root` as in memory.h.
  */
 int sw_gpu_unused(const char *root, const char **why);

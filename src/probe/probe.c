@@ -43,6 +43,7 @@ static enum sw_status see_devices(const char *root, struct sw_probe_rank *card,
         return sw_fail(SW_ENOMEM, "no memory for the list of GPUs");
     SW_TRY(sw_gpu_list(*gpus, &n));
     card->n_seen = n;
+    card->nccl = n > 0 ? sw_gpu_nccl() : 0;
     for (int i = 0; i < n; i++)
         memcpy(card->seen[i], (*gpus)[i].bus, SW_GPU_BUS);
     snprintf(card->visible, sizeof card->visible, "%s", visible ? visible : "");

@@ -44,6 +44,7 @@ struct sw_probe_rank {
     int32_t device;                        /* the one in seen[] that this rank drives; -1: none */
     double to_device;                      /* bytes per second to it, all of the node's at once; 0:
                                             * not measured */
+    int32_t nccl;                          /* its version, 22809 is 2.28.9; 0: none */
     int32_t n_devices;
     struct sw_device devices[8]; /* that this rank drives */
 };

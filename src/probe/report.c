@@ -94,6 +94,26 @@ static void warn_memory(const struct sw_probe *probe, int node, struct sw_strbuf
                          probe->ranks[first].unused_why);
 }
 
+/* Ranks with GPUs that have another NCCL than the first such one: their edges go by MPI. */
+static void warn_nccl(const struct sw_probe *probe, struct sw_strbuf *out)
+{
+    int first = -1;
+    for (int i = 0; i < probe->n_ranks; i++) {
+        const struct sw_probe_rank *card = &probe->ranks[i];
+        if (card->n_seen == 0 || card->nccl == 0)
+            continue;
+        first = first < 0 ? i : first;
+        if (card->nccl == probe->ranks[first].nccl)
+            continue;
+        sw_strbuf_printf(out,
+                         "rank %d on %s has NCCL %d.%d.%d, another one than rank %d on %s; between "
+                         "them activations go through host memory: install the same one\n",
+                         i, probe->places[i].host, card->nccl / 10000, card->nccl / 100 % 100,
+                         card->nccl % 100, first, probe->places[first].host);
+        return;
+    }
+}
+
 static void warn_alike(const struct sw_probe *probe, struct sw_strbuf *out)
 {
     bool told_version = false, told_isa = false, told_order = false;
@@ -140,6 +160,7 @@ enum sw_status sw_probe_warn(struct sw_probe *probe)
         sw_probe_deal_problems(probe, choice, &bad);
     }
     warn_alike(probe, &text);
+    warn_nccl(probe, &text);
     for (int i = 0; i < probe->n_ranks; i++)
         if (probe->places[i].node >= nodes)
             nodes = probe->places[i].node + 1;
@@ -188,6 +209,11 @@ static void put_device(const struct sw_probe_rank *card, const struct sw_device 
     if (card->to_device > 0)
         sw_strbuf_printf(out, ", %.1f GB/s, %.2f TFLOP/s, %.1f GB/s from host memory",
                          d->bandwidth / 1e9, d->flops / 1e12, card->to_device / 1e9);
+    if (card->device >= 0)
+        sw_strbuf_printf(out, ", at %.*s", SW_GPU_BUS - 1, card->seen[card->device]);
+    if (card->nccl)
+        sw_strbuf_printf(out, ", NCCL %d.%d.%d", card->nccl / 10000, card->nccl / 100 % 100,
+                         card->nccl % 100);
     sw_strbuf_puts(out, "\n");
 }
 

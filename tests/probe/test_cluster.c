@@ -205,10 +205,28 @@ static void gpus_are_dealt_out(void)
     sw_probe_free(&p);
 }
 
+static void other_nccls_are_said(void)
+{
+    static const char *const card[] = {"0000:3b:00.0"};
+    struct sw_probe p = made(4, (int[]){0, 1, 2, 3});
+    for (int i = 1; i < 4; i++) {
+        sees(&p.ranks[i], "", 1, card);
+        p.ranks[i].nccl = 22809;
+    }
+    CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
+    CU_ASSERT_PTR_NULL(strstr(p.warnings, "NCCL"));
+    p.ranks[3].nccl = 22703;
+    CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(p.warnings, "rank 3 on h3 has NCCL 2.27.3, another one than rank 1 on h1"));
+    sw_probe_free(&p);
+}
+
 SW_UNIT_TESTS({"ranks of a host become a node", ranks_of_a_host_become_a_node},
               {"a cgroup is counted once", a_cgroup_is_counted_once},
               {"alternating hosts are cut in parts", alternating_hosts_are_cut_in_parts},
               {"cores are shared out", cores_are_shared_out},
               {"quiet when all is well", quiet_when_all_is_well},
               {"every trap is said", every_trap_is_said},
-              {"GPUs are dealt out", gpus_are_dealt_out})
+              {"GPUs are dealt out", gpus_are_dealt_out},
+              {"other NCCLs are said", other_nccls_are_said})
