@@ -97,6 +97,12 @@ enum sw_status sw_session_backends(struct sw_session *s)
     return slice->gpu_memory > 0 ? open_gpu(s, rows, slice->gpu_memory) : SW_OK;
 }
 
+const char *sw_session_bus_id(const struct sw_session *s)
+{
+    const struct sw_probe_rank *card = &s->probe.ranks[s->transport->rank];
+    return card->device >= 0 ? card->seen[card->device] : "";
+}
+
 void sw_session_backends_close(struct sw_session *s)
 {
     if (s->gpu)

@@ -113,7 +113,10 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
                                               .transport = s->transport,
                                               .params = s->params,
                                               .slices = s->slices,
-                                              .vocab_limit = s->vocab_limit};
+                                              .vocab_limit = s->vocab_limit,
+                                              .edge_ops = s->gpu ? s->gpu_library->edges() : NULL,
+                                              .bus_id = sw_session_bus_id(s),
+                                              .host_only = s->call->options.host_only};
     const enum sw_status status = sw_engine_open(&options, &loader, &s->engine);
     *bytes = loader.bytes;
     return status;

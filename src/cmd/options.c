@@ -46,6 +46,9 @@ const struct sw_option sw_options_placement[] = {
      FIELD(threads), sw_parse_count},
     {"isa", 0, "NAME", "portable, avx2, avx512 or avx512bf16 (default: the best all ranks have)",
      FIELD(isa), sw_parse_text},
+    {"transport", 0, "auto|mpi",
+     "mpi: activations go through host memory also between GPUs (default: NCCL where it can)",
+     FIELD(host_only), sw_parse_transport},
     {"timeout", 0, "SECONDS", "give up when a peer shows no sign of life for so long (default: 15)",
      FIELD(timeout), sw_parse_number},
     {0}};
@@ -175,6 +178,14 @@ enum sw_status sw_parse_weights(const char *text, void *field)
 enum sw_status sw_parse_kv(const char *text, void *field)
 {
     return parse_format(text, false, field);
+}
+
+enum sw_status sw_parse_transport(const char *text, void *field)
+{
+    if (strcmp(text, "auto") != 0 && strcmp(text, "mpi") != 0)
+        return sw_fail(SW_EUSAGE, "'%s' is neither auto nor mpi", text);
+    *(bool *)field = strcmp(text, "mpi") == 0;
+    return SW_OK;
 }
 
 enum sw_status sw_parse_stop(const char *text, void *field)

@@ -25,6 +25,7 @@ struct sw_options {
     uint64_t gpu_memory, host_memory;          /* caps per rank; UINT64_MAX: none */
     const char *slices, *objective, *cluster, *isa;
     bool svg;
+    bool host_only;     /* --transport mpi */
     const char *sbatch; /* a job file goes here; "-": stdout */
     /* text in and out */
     const char *file; /* prompt or ids from here; "-": stdin */
@@ -90,9 +91,10 @@ enum sw_status sw_parse_seed(const char *text, void *field);    /* uint64_t */
 enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 */
 enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */
 enum sw_status sw_parse_weights(const char *text, void *field);
-enum sw_status sw_parse_kv(const char *text, void *field);    /* enum sw_dtype */
-enum sw_status sw_parse_place(const char *text, void *field); /* sw_parse_text, no value: "-" */
-enum sw_status sw_parse_stop(const char *text, void *field);  /* sw_options.stop, one more */
+enum sw_status sw_parse_kv(const char *text, void *field);        /* enum sw_dtype */
+enum sw_status sw_parse_place(const char *text, void *field);     /* sw_parse_text, no value: "-" */
+enum sw_status sw_parse_transport(const char *text, void *field); /* bool: mpi */
+enum sw_status sw_parse_stop(const char *text, void *field);      /* sw_options.stop, one more */
 /* "1,2,3" or "1 2 3", each below `limit`, appended. tokens.c */
 enum sw_status sw_parse_ids(const char *text, int limit, struct sw_ids *ids);
 

@@ -314,6 +314,7 @@ enum sw_status sw_session_start(struct sw_session *s, int positions)
             sw_log(SW_LOG_WARN, "planning again with the memory that is free now");
         SW_TRY(set_up(s, positions, NULL));
     }
+    SW_TRY(sw_engine_connect(s->engine));
     const char *timeline = s->call->options.timeline;
     return timeline && sw_session_leads(s) ? sw_engine_record(s->engine, timeline) : SW_OK;
 }
@@ -367,9 +368,12 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
         return status;
     if (status == SW_OK)
         status = sw_output_flush();
-    if (s->transport)
+    const bool told = s->transport != NULL;
+    if (told)
         status = sw_transport_finish(s->transport, status);
     take_down(s);
+    if (told)
+        sw_error_clear(); /* a GPU that has failed says so again when its stage is closed */
     sw_plan_free(&s->plan);
     sw_footprint_free(&s->footprint);
     free(s->slices);
@@ -408,13 +412,14 @@ json_t *sw_session_ranks(const struct sw_session *s)
         const struct sw_peak peak = s->peaks ? s->peaks[r] : (struct sw_peak){0};
         json_array_append_new(
             ranks,
-            json_pack("{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i}, s:{s:I, s:I, s:I}, s:I, s:I, s:f}",
-                      "rank", r, "host", s->transport->ranks[r].host, "first", stage->first,
-                      "count", stage->count, "layers", "gpu", stage->n_gpu, "host", stage->n_host,
-                      "streamed", stage->n_streamed, "bytes", "gpu", (json_int_t)stage->gpu.total,
-                      "host", (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
-                      "peak_host_bytes", (json_int_t)peak.host, "peak_gpu_bytes",
-                      (json_int_t)peak.gpu, "busy", sw_times_busy(&start, &times[r])));
+            json_pack(
+                "{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i}, s:{s:I, s:I, s:I}, s:I, s:I, s:f, s:s}",
+                "rank", r, "host", s->transport->ranks[r].host, "first", stage->first, "count",
+                stage->count, "layers", "gpu", stage->n_gpu, "host", stage->n_host, "streamed",
+                stage->n_streamed, "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
+                (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
+                "peak_host_bytes", (json_int_t)peak.host, "peak_gpu_bytes", (json_int_t)peak.gpu,
+                "busy", sw_times_busy(&start, &times[r]), "to_next", sw_engine_edge(s->engine, r)));
     }
     return ranks;
 }

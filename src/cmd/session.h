@@ -110,6 +110,8 @@ const volatile sig_atomic_t *sw_stop_catch(void);
 /* backends.c: opens what this rank's slice needs. SW_ENOMEM: it is not there any more. */
 enum sw_status sw_session_backends(struct sw_session *session);
 void sw_session_backends_close(struct sw_session *session);
+/* The place of the GPU that this rank was dealt; "": none. */
+const char *sw_session_bus_id(const struct sw_session *session);
 
 /*
  * loading.c: opens the backends and loads this rank's slice; rank 0 shows a bar over all ranks and

@@ -27,6 +27,12 @@ static bool is_last(const struct sw_engine *e)
     return e->options.transport->rank == e->last_rank;
 }
 
+static enum sw_status breathe(void *context)
+{
+    struct sw_engine *e = context;
+    return sw_transport_alive(e->options.transport);
+}
+
 static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
 {
     const struct sw_engine_options *o = &e->options;
@@ -44,6 +50,10 @@ static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
                                            .embed = rank == e->first_rank,
                                            .head = rank == e->last_rank};
     e->load_start = sw_clock();
+    if (o->gpu) {
+        const struct sw_gpu_watch watch = {breathe, e, o->transport->options.stall_s};
+        o->gpu_ops->watch(o->gpu, &watch);
+    }
     SW_TRY(sw_stage_open(&stage, loader, &e->stage));
     e->load_end = sw_clock();
     sw_recorder_add(&e->recorder, SW_ACTIVITY_LOAD, e->load_start, e->load_end, 0);
@@ -61,6 +71,7 @@ enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw
     if (!e)
         return sw_fail(SW_ENOMEM, "no memory for an engine");
     e->options = *options;
+    e->edges.from = e->edges.to = -1;
     find_stages(e);
     e->limits =
         (struct sw_wire_limits){.rows = p->rows,
@@ -95,12 +106,37 @@ void sw_engine_close(struct sw_engine *e)
     free(e->decoded);
     free(e->times);
     free(e->ahead);
+    if (e->options.gpu) /* the transport may be gone by now */
+        e->options.gpu_ops->watch(e->options.gpu, NULL);
+    sw_edges_close(&e->edges);
     sw_last_close(e);
     sw_stage_close(e->stage);
     free(e->in.bytes);
     free(e->out.bytes);
     free(e->results.bytes);
     free(e);
+}
+
+enum sw_status sw_engine_connect(struct sw_engine *e)
+{
+    const struct sw_edges_options options = {.transport = e->options.transport,
+                                             .slices = e->options.slices,
+                                             .gpu = e->options.gpu,
+                                             .ops = e->options.edge_ops,
+                                             .bus_id = e->options.bus_id,
+                                             .host_only = e->options.host_only};
+    SW_TRY(sw_edges_open(&options, &e->edges));
+    if (e->edges.from >= 0) {
+        e->limits.hidden = 0; /* what comes by MPI brings no rows */
+        e->stage->received = true;
+    }
+    return SW_OK;
+}
+
+const char *sw_engine_edge(const struct sw_engine *e, int rank)
+{
+    const struct sw_edge *edge = e->edges.edges ? &e->edges.edges[rank] : NULL;
+    return !edge || edge->to < 0 ? "" : edge->direct ? "NCCL" : "MPI";
 }
 
 int sw_engine_stages(const struct sw_engine *e)
@@ -151,12 +187,6 @@ static enum sw_status tapped(void *context, int layer, const float *hidden, int 
     return SW_OK;
 }
 
-static enum sw_status breathe(void *context)
-{
-    struct sw_engine *e = context;
-    return sw_transport_alive(e->options.transport);
-}
-
 /* The stage's work: what is to be sent stands in *bytes, *length bytes of it. */
 static enum sw_status compute(struct sw_engine *e, const struct sw_batch *batch,
                               const float *hidden, const char **bytes, size_t *length)
@@ -172,11 +202,15 @@ static enum sw_status compute(struct sw_engine *e, const struct sw_batch *batch,
         return SW_OK;
     }
     const size_t head = sw_wire_batch_head(batch->n_rows, batch->n_spans);
-    *length = head + (size_t)batch->n_rows * (size_t)e->options.model->dims.hidden * sizeof(float);
+    const bool direct = e->edges.to >= 0;
+    *length = direct ? head
+                     : head + (size_t)batch->n_rows * (size_t)e->options.model->dims.hidden *
+                                  sizeof(float);
     SW_TRY(sw_wire_reserve(&e->out, *length));
     sw_wire_write_batch(batch, e->out.bytes);
     *bytes = e->out.bytes;
-    return sw_stage_forward(e->stage, batch, hidden, (float *)(void *)(e->out.bytes + head));
+    return sw_stage_forward(e->stage, batch, hidden,
+                            direct ? NULL : (float *)(void *)(e->out.bytes + head));
 }
 
 static enum sw_status pass_on(struct sw_engine *e, const struct sw_batch *batch, const char *bytes,
@@ -187,7 +221,7 @@ static enum sw_status pass_on(struct sw_engine *e, const struct sw_batch *batch,
         return sw_engine_queue(e, length);
     struct sw_message m = {.kind = is_last(e) ? SW_MSG_RESULT : SW_MSG_BATCH};
     const struct sw_batch_body body = {batch->n_rows, batch->n_spans,
-                                       e->options.model->dims.hidden};
+                                       e->edges.to >= 0 ? 0 : e->options.model->dims.hidden};
     memcpy(m.body, &body, sizeof body);
     return sw_transport_send(t, is_last(e) ? 0 : e->next, &m, bytes, length);
 }
@@ -197,11 +231,22 @@ enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_batch *b
 {
     const char *bytes;
     size_t length;
+    int64_t ld;
     const double start = sw_clock();
+    if (e->edges.from >= 0) {
+        float *d_rows = sw_stage_rows(e->stage, &ld);
+        SW_TRY(sw_edges_receive(&e->edges, d_rows, batch->n_rows * ld));
+    }
     SW_TRY(compute(e, batch, hidden, &bytes, &length));
     const double computed = sw_clock();
     sw_recorder_add(&e->recorder, SW_ACTIVITY_COMPUTE, start, computed, batch->n_rows);
     SW_TRY(pass_on(e, batch, bytes, length));
+    /* After the head, on which the next stage takes the rows: nobody waits for this but the
+     * stream. */
+    if (e->edges.to >= 0) {
+        const float *d_rows = sw_stage_rows(e->stage, &ld);
+        SW_TRY(sw_edges_send(&e->edges, d_rows, batch->n_rows * ld));
+    }
     sw_recorder_add(&e->recorder, SW_ACTIVITY_SEND, computed, sw_clock(), batch->n_rows);
     return sw_engine_tell(e, false);
 }

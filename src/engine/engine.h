@@ -6,17 +6,11 @@
 #ifndef SW_ENGINE_ENGINE_H
 #define SW_ENGINE_ENGINE_H
 
+#include "engine/slice.h"
 #include "engine/stage.h"
 #include "engine/wire.h"
 
 struct sw_engine;
-
-/* Which layers a rank runs, and where; count 0: none. The same on every rank. */
-struct sw_engine_slice {
-    int first, count;
-    struct sw_tiers tiers;
-    uint64_t gpu_memory; /* what the stage will allocate on the GPU, and may; 0: it uses none */
-};
 
 struct sw_engine_options {
     const struct sw_model *model;
@@ -26,6 +20,10 @@ struct sw_engine_options {
     struct sw_footprint_params params;
     const struct sw_engine_slice *slices; /* (transport->size), the same on every rank */
     int vocab_limit;                      /* ids from here on are never sampled */
+    /* For edges between GPUs, as in edges.h; NULL, false: none. */
+    const struct sw_gpu_edge_ops *edge_ops;
+    const char *bus_id;
+    bool host_only;
 };
 
 /* Rank 0 is told of values that were asked for beside the samples; data is valid during the call.
@@ -42,6 +40,13 @@ struct sw_engine_watch {
 enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw_loader *loader,
                               struct sw_engine **out);
 void sw_engine_close(struct sw_engine *engine);
+/*
+ * Connects the stages, once all ranks have opened their engines; every rank calls it. Without it
+ * all edges go through host memory.
+ */
+enum sw_status sw_engine_connect(struct sw_engine *engine);
+/* How a rank's rows get to the next stage: "NCCL", "MPI", or "" when there is none. */
+const char *sw_engine_edge(const struct sw_engine *engine, int rank);
 int sw_engine_stages(const struct sw_engine *engine); /* ranks that have layers */
 int sw_engine_size(const struct sw_engine *engine);   /* all ranks */
 int sw_engine_vocab(const struct sw_engine *engine);  /* ids are below */

@@ -3,6 +3,7 @@
 #ifndef SW_ENGINE_IMPL_H
 #define SW_ENGINE_IMPL_H
 
+#include "engine/edges.h"
 #include "engine/engine.h"
 
 struct sw_last; /* last.c: what the last stage keeps */
@@ -15,6 +16,7 @@ struct sw_engine {
     int stages;
     int next;                  /* rank of the next stage, -1: this is the last */
     int first_rank, last_rank; /* of the stages */
+    struct sw_edges edges;
     bool watch_hidden, watch_logits;
     const struct sw_batch *current; /* the batch being run, for the tap */
     struct sw_wire in, out, results;

@@ -1,6 +1,7 @@
 /* Owns a stage's memory and what happens before the first and after the last of its blocks. */
 #include "engine/stage.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -213,6 +214,12 @@ void sw_stage_close(struct sw_stage_run *s)
     free(s);
 }
 
+float *sw_stage_rows(const struct sw_stage_run *s, int64_t *ld)
+{
+    *ld = s->work.hidden;
+    return s->sides[SW_SIDE_GPU].d_x;
+}
+
 uint64_t sw_stage_gpu_bytes(const struct sw_stage_run *s)
 {
     uint64_t bytes = s->sides[SW_SIDE_GPU].bytes + s->globals[SW_SIDE_GPU].bytes +
@@ -360,8 +367,10 @@ enum sw_status sw_stage_forward(struct sw_stage_run *s, const struct sw_batch *b
     s->n_rows = batch->n_rows;
     if (s->ferry.gpu)
         SW_TRY(sw_ferry_begin(&s->ferry, first_streamed(s, batch), o->count));
-    s->at = in ? entry(s) : embed_side(o);
-    if (in) {
+    s->at = in || s->received ? entry(s) : embed_side(o);
+    if (s->received) {
+        assert(s->at == SW_SIDE_GPU);
+    } else if (in) {
         SW_TRY(move(s, in, NULL, batch->n_rows));
     } else {
         embed(s, batch);

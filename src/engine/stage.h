@@ -9,20 +9,9 @@
 #include "engine/batch.h"
 #include "engine/ferry.h"
 #include "engine/side.h"
+#include "engine/slice.h"
 #include "engine/weights.h"
 #include "model/footprint.h"
-
-/*
- * Where a stage's layers lie (plan/plan.h has the words): the first n_gpu in GPU memory, the last
- * n_streamed in host memory to be copied to the GPU for each use, those between in host memory.
- * All 0: everything is on the CPU.
- */
-struct sw_tiers {
-    int n_gpu, n_streamed;
-    /* Batches of at least so many rows take the layers between through the GPU, too; 0: none. */
-    int stream_rows;
-    bool embed_on_gpu, head_on_gpu;
-};
 
 struct sw_stage_options {
     const struct sw_model *model;
@@ -44,6 +33,7 @@ struct sw_stage_run {
     struct sw_ferry ferry;               /* gpu NULL: no layer is streamed */
     struct sw_qkv_layout qkv;
     float *d_logits; /* (SW_LOGIT_ROWS, vocab); only with the head on the GPU */
+    bool received;   /* a batch's rows have come into sw_stage_rows by themselves; no `in` */
     int at;          /* the side on which the residual stream is; … */
     int n_rows;      /* … of so many rows */
     int32_t *rows;   /* (max rows) host scratch: row lists and positions, … */
@@ -64,13 +54,16 @@ struct sw_stage_run {
 enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_loader *loader,
                              struct sw_stage_run **out);
 void sw_stage_close(struct sw_stage_run *stage);
+/* The residual stream in GPU memory, (rows, *ld) with hidden <= *ld, the same on all ranks: where
+ * an edge between GPUs takes it from and puts it, when the slice ends or begins there. */
+float *sw_stage_rows(const struct sw_stage_run *stage, int64_t *ld);
 /* What the stage has allocated on the GPU, besides the backend's own workspace. */
 uint64_t sw_stage_gpu_bytes(const struct sw_stage_run *stage);
 
 /*
  * Runs the batch through the stage's layers. `in`: hidden states (n_rows, hidden) from the stage
  * before, NULL on the first stage, which embeds batch->ids. `out`: where hidden states go, NULL to
- * leave them for sw_stage_logits.
+ * leave them for sw_stage_logits or in sw_stage_rows.
  */
 enum sw_status sw_stage_forward(struct sw_stage_run *stage, const struct sw_batch *batch,
                                 const float *in, float *out);

@@ -1,11 +1,14 @@
 /* Owns the list of this host's network interfaces, and what they are called in messages. */
 #include "transport/network.h"
 
+#include "transport/address.h"
+
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int sw_network_list(struct sw_interface *out, int cap)
@@ -65,4 +68,25 @@ void sw_network_describe(const struct sw_interface *interfaces, int n, struct sw
                          with_bits(interfaces[i].address, interfaces[i].mask, text, sizeof text),
                          sw_network_is_bridge(&interfaces[i]) ? " (a bridge of this host's own)"
                                                               : "");
+}
+
+void sw_network_for_nccl(char *out, size_t cap)
+{
+    const char *given = getenv("NCCL_SOCKET_IFNAME");
+    const char *list = getenv("OMPI_MCA_btl_tcp_if_include");
+    struct sw_interface interfaces[SW_INTERFACES_MAX];
+    char exact[256] = "=";
+    size_t used = 1;
+    snprintf(out, cap, "%s", given ? given : "");
+    if (given || !list || !*list)
+        return;
+    const int n = sw_network_list(interfaces, SW_INTERFACES_MAX);
+    for (int i = 0; i < n; i++)
+        if (sw_interface_listed(list, interfaces[i].name, interfaces[i].address))
+            used += (size_t)snprintf(exact + used, sizeof exact - used, "%s%s", used > 1 ? "," : "",
+                                     interfaces[i].name);
+    if (used == 1)
+        return;
+    setenv("NCCL_SOCKET_IFNAME", exact, 1); /* "=": whole names */
+    snprintf(out, cap, "%s", exact + 1);
 }

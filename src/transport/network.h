@@ -5,6 +5,7 @@
 #include "base/strbuf.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define SW_INTERFACES_MAX 16
@@ -24,5 +25,10 @@ const char *sw_network_of(const struct sw_interface *interface, char *out, size_
 /* "eth0 10.1.0.7/16, docker0 172.17.0.1/16 (a bridge of this host's own)", or "none but loopback".
  */
 void sw_network_describe(const struct sw_interface *interfaces, int n, struct sw_strbuf *out);
+/*
+ * NCCL keeps to the networks that Open MPI was told to use, unless NCCL_SOCKET_IFNAME tells it
+ * otherwise: sets that for this process. Their names ("eth1,eth2"); "": NCCL chooses.
+ */
+void sw_network_for_nccl(char *out, size_t cap);
 
 #endif

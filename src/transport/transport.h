@@ -117,7 +117,4 @@ void sw_transport_label(struct sw_transport *t, int rank, const char *text);
 /* "rank 3 on h2", into `out`. */
 const char *sw_transport_name(const struct sw_transport *t, int rank, char *out, size_t cap);
 
-/* The seam for device-to-device edges; without NCCL SW_EDEVICE says so. */
-enum sw_status sw_transport_nccl_open(struct sw_transport *t, int device);
-
 #endif

@@ -27,6 +27,9 @@ struct job {
     const struct sw_engine_slice *slices; /* (ranks); NULL: even ones, all on the CPU */
     bool gpus;                            /* every rank has a GPU and counts its memory */
     const struct sw_gpu_library *library; /* whose they are; NULL: fake ones */
+    bool connect;                         /* edges between GPUs, where the library has them */
+    bool host_only;                       /* … but they are not wanted */
+    double silence_s;                     /* as the transport's; 0: a minute */
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
     const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
     /* What rank 0 does instead of feeding ids and continuing; ends with sw_engine_stop. */
@@ -40,7 +43,8 @@ struct job {
     int vocab;
     char error[SW_ERROR_MAX];
     struct fake_report cpu_reports[16], gpu_reports[16]; /* of each rank, with `gpus` */
-    uint64_t gpu_bytes[16];                              /* what each stage says it took */
+    char edges[16][8];      /* of each rank to the next, as rank 0 knows */
+    uint64_t gpu_bytes[16]; /* what each stage says it took */
 };
 
 struct job_rank {
@@ -113,7 +117,9 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
     struct sw_backend *cpu = NULL, *gpu = NULL;
     struct sw_engine *engine = NULL;
     struct sw_engine_slice slices[16] = {{0}};
+    char bus_id[16];
     int cpu_index = 0, gpu_index = 0;
+    snprintf(bus_id, sizeof bus_id, "%d", t->rank);
     enum sw_status status = job_open(job, &model, &tensors, &reader);
     if (status != SW_OK)
         goto undo;
@@ -147,24 +153,32 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
     if (status != SW_OK)
         goto undo;
     struct sw_loader loader = {.tensors = reader ? &tensors : NULL, .reader = reader};
-    const struct sw_engine_options options = {.model = model,
-                                              .cpu = cpu,
-                                              .gpu = gpu,
-                                              .gpu_ops = !gpu           ? NULL
-                                                         : job->library ? job->library->ops
-                                                                        : &fake_gpu_ops,
-                                              .transport = t,
-                                              .params = {.weights = job->weights,
-                                                         .dense = SW_F16,
-                                                         .kv = job->kv,
-                                                         .context = job->context,
-                                                         .slots = job->slots ? job->slots : 1,
-                                                         .rows = job->chunk},
-                                              .slices = slices,
-                                              .vocab_limit = model->dims.vocab};
+    const struct sw_engine_options options = {
+        .model = model,
+        .cpu = cpu,
+        .gpu = gpu,
+        .gpu_ops = !gpu           ? NULL
+                   : job->library ? job->library->ops
+                                  : &fake_gpu_ops,
+        .transport = t,
+        .params = {.weights = job->weights,
+                   .dense = SW_F16,
+                   .kv = job->kv,
+                   .context = job->context,
+                   .slots = job->slots ? job->slots : 1,
+                   .rows = job->chunk},
+        .slices = slices,
+        .vocab_limit = model->dims.vocab,
+        .edge_ops = gpu && job->library && job->connect ? job->library->edges() : NULL,
+        .bus_id = bus_id,
+        .host_only = job->host_only};
     status = sw_engine_open(&options, &loader, &engine);
+    if (status == SW_OK && job->connect)
+        status = sw_engine_connect(engine);
     if (status != SW_OK)
         goto undo;
+    for (int r = 0; r < job->ranks && t->rank == 0; r++)
+        snprintf(job->edges[r], sizeof job->edges[r], "%s", sw_engine_edge(engine, r));
     if (t->rank == 0) {
         job->vocab = model->dims.vocab;
         job->logits = calloc((size_t)job->n_ids * (size_t)job->vocab, sizeof *job->logits);
@@ -212,7 +226,8 @@ static inline enum sw_status job_run(struct job *job)
     struct sw_transport *transports[16];
     struct job_rank ranks[16];
     pthread_t threads[16];
-    const struct sw_transport_options options = {.silence_s = 60, .stop = job->stop};
+    const struct sw_transport_options options = {
+        .silence_s = job->silence_s > 0 ? job->silence_s : 60, .stop = job->stop};
     job->logits = NULL;
     job->new_ids = NULL;
     SW_TRY(sw_transport_open_self(job->ranks, &options, transports));

@@ -1,0 +1,132 @@
+/*
+ * A pipeline over GPUs: the same bits whatever the cut and whatever way the edges take, for the
+ * same batches; each edge takes the way it should.
+ */
+#include "engine/job.h"
+#include "gpulib_help.h"
+
+#define N_IDS 11
+#define N_NEW 4
+
+static const int32_t ids[N_IDS] = {3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46};
+
+static struct job job_of(const char *name, int ranks, const struct sw_engine_slice *slices)
+{
+    static char dir[4096];
+    snprintf(dir, sizeof dir, "%s/tests/models/tiny/%s", SW_SOURCE_DIR, name);
+    return (struct job){.dir = dir,
+                        .weights = SW_F16,
+                        .kv = SW_F16,
+                        .ranks = ranks,
+                        .threads = 1,
+                        .chunk = 5,
+                        .context = N_IDS + N_NEW,
+                        .ids = ids,
+                        .n_ids = N_IDS,
+                        .n_new = N_NEW,
+                        .slices = slices,
+                        .gpus = true,
+                        .library = gpu_library(),
+                        .connect = true};
+}
+
+/* A slice all on the GPU; of so many layers in host memory after those; or streamed last. */
+static struct sw_engine_slice slice(int first, int gpu, int host, int streamed)
+{
+    return (struct sw_engine_slice){
+        .first = first,
+        .count = gpu + host + streamed,
+        .tiers = {.n_gpu = gpu, .n_streamed = streamed, .embed_on_gpu = true, .head_on_gpu = true},
+        .gpu_memory = UINT64_MAX};
+}
+
+/* edges: "NCCL MPI", of rank 0, 1, … */
+static void run(struct job *job, const char *edges)
+{
+    char got[64] = "";
+    CU_ASSERT_EQUAL_FATAL(job_run(job), SW_OK);
+    for (int r = 0; r + 1 < job->ranks; r++)
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", r ? " " : "", job->edges[r]);
+    if (strcmp(got, edges) != 0)
+        printf("    edges %s, not %s\n", got, edges);
+    CU_ASSERT_STRING_EQUAL(got, edges);
+}
+
+static void same_bits(const struct job *a, const struct job *b)
+{
+    const size_t n = N_IDS * (size_t)a->vocab;
+    CU_ASSERT_EQUAL(memcmp(a->logits, b->logits, n * sizeof *a->logits), 0);
+    CU_ASSERT_EQUAL(memcmp(a->new_ids, b->new_ids, N_NEW * sizeof *a->new_ids), 0);
+}
+
+static void whatever_the_cut(void)
+{
+    const struct sw_engine_slice all[] = {slice(0, 3, 0, 0)};
+    const struct sw_engine_slice halves[] = {slice(0, 2, 0, 0), slice(2, 1, 0, 0)};
+    const struct sw_engine_slice thirds[] = {slice(0, 1, 0, 0), slice(1, 1, 0, 0),
+                                             slice(2, 1, 0, 0)};
+    const struct sw_engine_slice gap[] = {slice(0, 1, 0, 0), {.count = 0}, slice(1, 2, 0, 0)};
+    const struct sw_engine_slice streamed[] = {slice(0, 1, 0, 1), slice(2, 0, 0, 1)};
+    const struct {
+        int ranks;
+        const struct sw_engine_slice *slices;
+        const char *edges;
+    } cuts[] = {
+        {2, halves, "NCCL"}, {3, thirds, "NCCL NCCL"}, {3, gap, "NCCL "}, {2, streamed, "NCCL"}};
+    struct job one = job_of("llama31", 1, all);
+    run(&one, "");
+    for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
+        struct job job = job_of("llama31", cuts[i].ranks, cuts[i].slices);
+        run(&job, cuts[i].edges);
+        same_bits(&job, &one);
+        job_free(&job);
+    }
+    struct job host = job_of("llama31", 3, thirds);
+    host.host_only = true;
+    run(&host, "MPI MPI");
+    same_bits(&host, &one);
+    job_free(&host);
+    job_free(&one);
+}
+
+/* Rows that end in host memory on one side go through it; the others still go directly. */
+static void where_they_end(void)
+{
+    const struct sw_engine_slice mixed[] = {slice(0, 1, 0, 0), slice(1, 1, 0, 0),
+                                            slice(2, 0, 1, 0)};
+    struct job a = job_of("llama31", 3, mixed), b = job_of("llama31", 3, mixed);
+    run(&a, "NCCL MPI");
+    b.host_only = true;
+    run(&b, "MPI MPI");
+    same_bits(&a, &b);
+    job_free(&a);
+    job_free(&b);
+}
+
+/* NCCL that fails at the start is done without. */
+static void without_nccl(void)
+{
+    const struct sw_engine_slice halves[] = {slice(0, 2, 0, 0), slice(2, 1, 0, 0)};
+    static const char *const calls[] = {"ncclGetUniqueId", "ncclCommInitRankConfig",
+                                        "ncclGroupEnd"};
+    struct job first = job_of("llama31", 2, halves);
+    run(&first, "NCCL");
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        struct job job = job_of("llama31", 2, halves);
+        job.silence_s = 2; /* the other rank waits four times as long */
+        simgpu_fail(calls[i], 1, 2);
+        run(&job, "MPI");
+        same_bits(&job, &first);
+        job_free(&job);
+    }
+    job_free(&first);
+}
+
+int main(void)
+{
+    static const struct sw_unit_test tests[] = {{"whatever the cut", whatever_the_cut},
+                                                {"where they end", where_they_end},
+                                                {"without NCCL", without_nccl}};
+    setenv("SIMGPU_DEVICES", "3", 1);
+    return sw_unit_main(__FILE__, tests, sizeof tests / sizeof tests[0]);
+}
