@@ -25,18 +25,24 @@ else()
   message(STATUS "NCCL is not installed: ranks' GPUs exchange data through host memory")
 endif()
 
-file(GLOB gpu_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/gpu/*.c
-  ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+# The kernels by themselves: for the library, and for the tests on a card (tests/gpu.sh).
+file(GLOB kernel_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
+add_library(cuda_kernels OBJECT ${kernel_sources})
+target_include_directories(cuda_kernels PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
+target_compile_options(cuda_kernels PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
+set_target_properties(cuda_kernels PROPERTIES POSITION_INDEPENDENT_CODE ON
+  CUDA_VISIBILITY_PRESET hidden CUDA_SEPARABLE_COMPILATION OFF)
+
+file(GLOB gpu_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/gpu/*.c)
 if(with_nccl)
   list(REMOVE_ITEM gpu_sources ${PROJECT_SOURCE_DIR}/src/gpu/nccl_stub.c)
 else()
   list(REMOVE_ITEM gpu_sources ${PROJECT_SOURCE_DIR}/src/gpu/nccl.c)
 endif()
 # With a version.c of its own, so that it knows the sources it was built from.
-add_library(spillway_cuda SHARED ${gpu_sources} ${PROJECT_BINARY_DIR}/version.c)
+add_library(spillway_cuda SHARED ${gpu_sources} $<TARGET_OBJECTS:cuda_kernels>
+  ${PROJECT_BINARY_DIR}/version.c)
 target_include_directories(spillway_cuda PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})
-target_compile_options(spillway_cuda PRIVATE
-  "$<$<COMPILE_LANGUAGE:CUDA>:-Werror=all-warnings;-Xcompiler=-Wall,-Wextra,-Werror>")
 target_link_libraries(spillway_cuda PRIVATE CUDA::cudart_static CUDA::cublas ${CMAKE_DL_LIBS})
 if(with_nccl)
   target_include_directories(spillway_cuda PRIVATE ${NCCL_INCLUDE_DIR})
@@ -45,7 +51,7 @@ endif()
 # All but the one symbol stays inside, the static runtime's too.
 target_link_options(spillway_cuda PRIVATE LINKER:--exclude-libs,ALL)
 set_target_properties(spillway_cuda PROPERTIES C_VISIBILITY_PRESET hidden
-  CUDA_VISIBILITY_PRESET hidden CUDA_SEPARABLE_COMPILATION OFF CUDA_RUNTIME_LIBRARY Static
+  CUDA_RUNTIME_LIBRARY Static
   INSTALL_RPATH "$ORIGIN;${CUDAToolkit_LIBRARY_DIR}")
 # Not CMAKE_INSTALL_LIBDIR: the program looks in ../lib.
 install(TARGETS spillway_cuda LIBRARY DESTINATION lib)
