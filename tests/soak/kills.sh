@@ -36,7 +36,7 @@ model=$here/../models/shakespeare
 work=$(mktemp -d)
 cp "$program" "$work/spillway-soak" # a name of our own
 program=$work/spillway-soak
-export SW_HOSTS=$work/hosts SW_MPIRUN=$launcher TMPDIR=$work SPILLWAY_START_S=20
+export SW_HOSTS=$work/hosts SW_MPIRUN=$launcher TMPDIR=$work SPILLWAY_START_S=40
 hosts() { bash "$hosts_sh" "$@"; }
 pretend=
 [ "$(id -u)" = 0 ] && unshare -n -m -u -i true 2>/dev/null && pretend=1
