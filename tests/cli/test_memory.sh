@@ -19,9 +19,9 @@ check() { # NAME COMMAND...: its JSON lists planned and peak bytes of each rank
     "$@" >"$work/out.json"
     awk -v name="$name" '
         /"host": [0-9]+/ { gsub(/[^0-9]/, ""); planned = $0 }
-        /"peak_host_bytes"/ { gsub(/[^0-9]/, ""); n++
-            printf "%s: planned %.0f MiB, took %.0f MiB\n", name, planned / 2^20, $0 / 2^20
-            if ($0 + 0 <= 0 || $0 > planned * 1.05 + 64 * 2^20) bad = 1 }
+        /"peak_host_bytes"/ { gsub(/[^0-9]/, ""); took = $0 + 0; n++   # + 0: else it compares as text
+            printf "%s: planned %.0f MiB, took %.0f MiB\n", name, planned / 2^20, took / 2^20
+            if (took <= 0 || took > planned * 1.05 + 64 * 2^20) bad = 1 }
         END { exit bad || n == 0 }' "$work/out.json" || { echo "$name: more than planned"; exit 1; }
 }
 
