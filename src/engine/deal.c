@@ -59,6 +59,8 @@ static void deal_steps(struct sw_scheduler *s)
 static int64_t prompt_quota(const struct sw_scheduler *s)
 {
     int64_t n = s->options.rows - s->batch.n_rows;
+    if (s->stream_rows > 0 && s->prompt_rows >= s->stream_rows)
+        return n; /* each piece would send for the same layers again */
     if (s->n_stepping > 0)
         n = smaller(n, ceil_div(s->options.rows, PROMPT_SHARE));
     if (s->options.stages > 1) /* so that every stage has a piece soon */

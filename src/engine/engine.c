@@ -144,6 +144,18 @@ int sw_engine_stages(const struct sw_engine *e)
     return e->stages;
 }
 
+int sw_engine_stream_rows(const struct sw_engine *e)
+{
+    int least = 0;
+    for (int r = 0; r < e->options.transport->size; r++) {
+        const struct sw_engine_slice *s = &e->options.slices[r];
+        if (s->count > 0 && s->tiers.stream_rows > 0 &&
+            (least == 0 || s->tiers.stream_rows < least))
+            least = s->tiers.stream_rows;
+    }
+    return least;
+}
+
 int sw_engine_size(const struct sw_engine *e)
 {
     return e->options.transport->size;

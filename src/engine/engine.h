@@ -48,8 +48,10 @@ enum sw_status sw_engine_connect(struct sw_engine *engine);
 /* How a rank's rows get to the next stage: "NCCL", "MPI", or "" when there is none. */
 const char *sw_engine_edge(const struct sw_engine *engine, int rank);
 int sw_engine_stages(const struct sw_engine *engine); /* ranks that have layers */
-int sw_engine_size(const struct sw_engine *engine);   /* all ranks */
-int sw_engine_vocab(const struct sw_engine *engine);  /* ids are below */
+/* Batches of so many rows pass some rank's host layers through its GPU; 0: none do. */
+int sw_engine_stream_rows(const struct sw_engine *engine);
+int sw_engine_size(const struct sw_engine *engine);  /* all ranks */
+int sw_engine_vocab(const struct sw_engine *engine); /* ids are below */
 /* What this rank's stage has allocated on its GPU. */
 uint64_t sw_engine_gpu_bytes(const struct sw_engine *engine);
 

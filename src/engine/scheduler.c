@@ -34,6 +34,7 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
     s->options = *options;
     if (s->options.stages == 0)
         s->options.stages = sw_engine_stages(options->engine);
+    s->stream_rows = sw_engine_stream_rows(options->engine);
     enum sw_status status = make_slots(s);
     if (status == SW_OK)
         status = sw_pace_open(&s->pace, s->options.stages, sw_engine_size(options->engine));

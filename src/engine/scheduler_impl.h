@@ -57,6 +57,7 @@ struct sw_scheduler {
     int n_blocked;              /* slots that wait for another's prefix */
     int n_stepping;             /* sequences whose prompt has been sent and that go on */
     int64_t prompt_rows;        /* to be sent by the slots in `prompts` */
+    int stream_rows;            /* sw_engine_stream_rows */
     struct sw_pace pace;        /* micro-batches that should be under way */
     struct sw_batch batch;      /* the one being built; arrays for `rows` rows */
     struct sw_scheduler_stats stats;

@@ -3,6 +3,7 @@
  * the CPU alone, takes the memory that the plan counted, and fails cleanly when it is not there.
  * The GPU is tests/fake_gpu.h.
  */
+#include "engine/scheduler.h"
 #include "tiers.h"
 
 #define MIXED_SLOTS 3
@@ -257,6 +258,52 @@ static void layers_pass_no_more_than_needed(void)
     }
 }
 
+static enum sw_status count_batches(struct job *job, struct sw_engine *engine)
+{
+    const struct sw_scheduler_options options = {
+        .engine = engine, .slots = 1, .context = job->context, .rows = job->chunk};
+    const struct sw_request request = {.ids = ids,
+                                       .n_ids = N_IDS,
+                                       .score_from = N_IDS,
+                                       .max_new = 1,
+                                       .sampling = sw_sampling_default()};
+    struct sw_scheduler_stats stats;
+    struct sw_scheduler *s;
+    SW_TRY(sw_scheduler_open(&options, &s));
+    enum sw_status status = sw_scheduler_submit(s, &request);
+    while (status == SW_OK && !sw_scheduler_idle(s))
+        status = sw_scheduler_step(s);
+    sw_scheduler_stats(s, &stats);
+    *(int64_t *)job->lead_context = stats.batches;
+    sw_scheduler_close(s);
+    return status == SW_OK ? sw_engine_stop(engine) : status;
+}
+
+/* A prompt is cut so that stages overlap, but not where each piece would pass all layers anew. */
+static void prompts_pass_in_one_piece(void)
+{
+    static const struct {
+        int stream_rows;
+        bool cut;
+    } cases[] = {{0, true}, {5, false}, {N_IDS, false}, {N_IDS + 1, true}};
+    char dir[4096];
+    path_of("gpt_neox", dir, sizeof dir);
+    make_ids();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sw_engine_slice slices[2] = {
+            {.count = 2, .tiers = {.stream_rows = cases[i].stream_rows}},
+            {.first = 2, .count = 1, .tiers = {.n_gpu = 1}}};
+        struct job job = job_of(dir, SW_F32);
+        int64_t batches = 0;
+        job.ranks = 2;
+        job.lead = count_batches;
+        job.lead_context = &batches;
+        CU_ASSERT_TRUE(run(&job, slices));
+        CU_ASSERT((batches > 1) == cases[i].cut && batches > 0);
+        job_free(&job);
+    }
+}
+
 /* Short by a byte, and with every allocation failing in turn: told, and nothing is left behind. */
 static void memory_that_is_not_there(void)
 {
@@ -288,4 +335,5 @@ static void memory_that_is_not_there(void)
 SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},
               {"several ranks", several_ranks}, {"mixed batches", mixed_batches},
               {"layers pass no more than needed", layers_pass_no_more_than_needed},
+              {"prompts pass in one piece", prompts_pass_in_one_piece},
               {"memory that is not there", memory_that_is_not_there})
