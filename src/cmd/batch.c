@@ -96,6 +96,7 @@ static enum sw_status lead(struct sw_session *s)
                                      .unit = "texts ended before their max_tokens",
                                      .prepare = prepare,
                                      .context = context,
+                                     .new_tokens = s->call->options.n,
                                      .started = started,
                                      .options = options};
     const enum sw_status status = sw_jobs_lead(s, &verb);

@@ -264,6 +264,8 @@ static enum sw_status lead(struct sw_session *s)
     b->generate = o->n;
     b->sequences = o->slots > 0 ? o->slots : 1;
     b->rounds = o->repeat > 0 ? o->repeat : 3;
+    s->wish.prompt_tokens = b->prompt;
+    s->wish.new_tokens = b->generate;
     b->ids = calloc((size_t)b->prompt, sizeof *b->ids);
     enum sw_status status = SW_OK;
     if (!b->ids)

@@ -11,6 +11,7 @@ struct sw_job_verb {
     const struct sw_job_task *task;
     void *owner;      /* the task's own */
     const char *unit; /* what cut_short counts */
+    int new_tokens;   /* that a line usually asks for */
     /* Opens what reading lines needs; the session has no engine yet. */
     enum sw_status (*prepare)(struct sw_session *s, void *owner);
     /* The context that would be best for the input; 0: the usual. */

@@ -85,6 +85,9 @@ enum sw_status sw_plan_options_resolve(const struct sw_options *o, enum sw_objec
         out->slices = *slices;
     }
     out->n_ranks = o->ranks;
+    if (o->prompt > 0)
+        out->prompt_tokens = o->prompt;
+    out->new_tokens = o->n;
     out->gpu_memory = o->gpu_memory;
     out->host_memory = o->host_memory;
     return SW_OK;

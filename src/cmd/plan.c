@@ -199,6 +199,10 @@ static const struct sw_option own[] = {
      offsetof(struct sw_options, cluster), sw_parse_text},
     {"ranks", 0, "N", "use only the first N ranks of the cluster",
      offsetof(struct sw_options, ranks), sw_parse_count},
+    {"prompt", 'p', "N", "for requests with prompts of N tokens (default: 512), …",
+     offsetof(struct sw_options, prompt), sw_parse_count},
+    {"n", 'n', "N", "… that are answered with N tokens (default: 128; 0: only prompts count)",
+     offsetof(struct sw_options, n), sw_parse_natural},
     {"svg", 0, NULL, "print the plan as an SVG picture", offsetof(struct sw_options, svg),
      sw_parse_flag},
     {"sbatch", 0, "[=FILE]",
@@ -218,7 +222,8 @@ const struct sw_verb sw_verb_plan = {
     .description =
         "Needs neither the machines nor the weights: MODEL is a directory with a config.json.\n"
         "Prints which layers each rank holds and where, every byte of it, and the predicted\n"
-        "speed; or, with exit code 4, the smallest changes that would make it fit.\n\n"
+        "speed; or, with exit code 4, the smallest changes that would make it fit. The plan is\n"
+        "the fastest for requests of so many prompt and new tokens.\n\n"
         "  spillway plan opt-66b --cluster \"1x(gpu:2x24G host:128G)\"\n"
         "  spillway plan opt-66b --cluster hostfiles/lab2 --objective throughput --json\n"
         "  spillway plan opt-66b --cluster hostfiles/lab2 --sbatch=opt-66b.sbatch",

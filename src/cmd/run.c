@@ -261,6 +261,8 @@ static enum sw_status lead(struct sw_session *s)
     enum sw_status status = sw_session_tokenizer(s, o->tokens == NULL);
     if (status == SW_OK)
         status = prompt_ids(s, &prompt);
+    s->wish.prompt_tokens = (int)prompt.count;
+    s->wish.new_tokens = o->n;
     if (status == SW_OK)
         status = sw_session_start(s, (int)prompt.count + o->n);
     if (status == SW_OK)

@@ -217,6 +217,10 @@ static enum sw_status agree(struct sw_session *s, int positions)
     if (t->rank == 0) {
         enum sw_status status = sw_plan_options_resolve(&s->call->options, s->wish.objective,
                                                         &slices, &s->plan_options);
+        if (s->wish.prompt_tokens > 0) {
+            s->plan_options.prompt_tokens = s->wish.prompt_tokens;
+            s->plan_options.new_tokens = s->wish.new_tokens;
+        }
         if (status == SW_OK)
             status = make_plan(s, positions, slices);
         s->plan_options.slices = NULL;
@@ -398,9 +402,9 @@ enum sw_status sw_session_run(struct sw_call *call, enum sw_status (*lead)(struc
 json_t *sw_session_predicted(const struct sw_session *s)
 {
     const struct sw_prediction *p = &s->plan.predicted;
-    return json_pack("{s:f, s:f, s:f, s:f}", "load_s", p->load_s, "s_per_token", p->s_per_token,
-                     "tokens_per_s", p->tokens_per_s, "prompt_tokens_per_s",
-                     p->prompt_tokens_per_s);
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "load_s", p->load_s, "s_per_token",
+                     p->s_per_token, "tokens_per_s", p->tokens_per_s, "prompt_tokens_per_s",
+                     p->prompt_tokens_per_s, "s_per_request", p->s_per_request);
 }
 
 json_t *sw_session_ranks(const struct sw_session *s)
@@ -412,14 +416,16 @@ json_t *sw_session_ranks(const struct sw_session *s)
         const struct sw_peak peak = s->peaks ? s->peaks[r] : (struct sw_peak){0};
         json_array_append_new(
             ranks,
-            json_pack(
-                "{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i}, s:{s:I, s:I, s:I}, s:I, s:I, s:f, s:s}",
-                "rank", r, "host", s->transport->ranks[r].host, "first", stage->first, "count",
-                stage->count, "layers", "gpu", stage->n_gpu, "host", stage->n_host, "streamed",
-                stage->n_streamed, "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
-                (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
-                "peak_host_bytes", (json_int_t)peak.host, "peak_gpu_bytes", (json_int_t)peak.gpu,
-                "busy", sw_times_busy(&start, &times[r]), "to_next", sw_engine_edge(s->engine, r)));
+            json_pack("{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i}, s:i, s:{s:I, s:I, s:I}, s:I, s:I, "
+                      "s:f, s:s}",
+                      "rank", r, "host", s->transport->ranks[r].host, "first", stage->first,
+                      "count", stage->count, "layers", "gpu", stage->n_gpu, "host", stage->n_host,
+                      "streamed", stage->n_streamed, "prompt_streamed_rows", stage->stream_rows,
+                      "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
+                      (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
+                      "peak_host_bytes", (json_int_t)peak.host, "peak_gpu_bytes",
+                      (json_int_t)peak.gpu, "busy", sw_times_busy(&start, &times[r]), "to_next",
+                      sw_engine_edge(s->engine, r)));
     }
     return ranks;
 }

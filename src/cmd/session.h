@@ -20,8 +20,9 @@
 /* What a verb would have where the command line leaves the choice; set before the start. */
 struct sw_session_wish {
     enum sw_objective objective;
-    int context; /* positions, as far as the model has them; 0: the usual */
-    int slots;   /* this many, or as many as fit; 0: one */
+    int context;                   /* positions, as far as the model has them; 0: the usual */
+    int slots;                     /* this many, or as many as fit; 0: one */
+    int prompt_tokens, new_tokens; /* of a request; prompt_tokens 0: the usual of both */
 };
 
 /* What a process took at most; of a GPU what it allocated there, without the driver's own. */

@@ -114,6 +114,7 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     const struct sw_options *o = &s->call->options;
     struct values v;
     const int n = (int)ids->count;
+    s->wish.prompt_tokens = n;
     SW_TRY(sw_session_start(s, n));
     if (n > s->params.context)
         return sw_fail(SW_EINPUT, "%d tokens, but there is room for %d; raise --context", n,

@@ -14,7 +14,8 @@ struct load {
     bool prompt;
 };
 
-enum tier { TIER_GPU, TIER_HOST, TIER_STREAMED, TIER_DISK };
+/* TIER_PASSING: a host layer that is streamed for a prompt. */
+enum tier { TIER_GPU, TIER_HOST, TIER_STREAMED, TIER_PASSING, TIER_DISK };
 
 static sw_ps to_ps(double seconds)
 {
@@ -36,42 +37,47 @@ static double read_bytes(const struct sw_layer_footprint *layer, double rows)
     return all * (1 - pow(1 - one / all, rows));
 }
 
-static sw_ps layer_time(const struct sw_cost *c, const struct sw_place *p,
-                        const struct sw_layer_footprint *layer, enum tier tier,
-                        const struct load *load)
+/* All in seconds, of one micro-batch. */
+static double layer_time(const struct sw_cost *c, const struct sw_place *p,
+                         const struct sw_layer_footprint *layer, enum tier tier,
+                         const struct load *load)
 {
     const double kv = (double)layer->kv_row_bytes * load->kv_rows;
     const double bytes = read_bytes(layer, load->rows) + kv;
     const double flops = layer->token_flops * load->rows;
-    const bool on_gpu = tier == TIER_GPU || tier == TIER_STREAMED;
+    const bool on_gpu = tier == TIER_GPU || tier == TIER_STREAMED || tier == TIER_PASSING;
     double t = on_gpu ? larger(bytes / p->gpu_bw, flops / p->gpu_flops)
                       : larger(bytes / p->host_bw, flops / p->cpu_flops);
-    if (tier == TIER_STREAMED)
+    if (tier == TIER_STREAMED || tier == TIER_PASSING)
         t = larger(t, (double)layer->weight_bytes / p->bus_bw);
-    if (tier == TIER_STREAMED && load->prompt) /* its KV is in host memory: earlier rows come along
-                                                  and new ones go back, before and after the rest */
+    if (tier == TIER_PASSING) /* its KV is in host memory: earlier rows come along and new ones go
+                                 back, before and after the rest */
         t += (kv + (double)layer->kv_row_bytes * load->rows) / p->bus_bw;
     if (tier == TIER_DISK)
         t = larger(t, (double)layer->weight_bytes * c->disk_scale / p->disk_bw);
-    return to_ps(t);
+    return t;
 }
 
-static sw_ps embed_time(const struct sw_cost *c, const struct sw_place *p, bool on_gpu, double rows)
+static double embed_time(const struct sw_cost *c, const struct sw_place *p, bool on_gpu,
+                         double rows)
 {
     const double bytes = (double)c->fp->embed_read_bytes * rows;
-    return to_ps(bytes / (on_gpu ? p->gpu_bw : p->host_bw));
+    return bytes / (on_gpu ? p->gpu_bw : p->host_bw);
 }
 
-static sw_ps head_time(const struct sw_cost *c, const struct sw_place *p, bool on_gpu, double rows)
+/* Of a prompt, only the last token is sampled. */
+static double head_time(const struct sw_cost *c, const struct sw_place *p, bool on_gpu,
+                        const struct load *load)
 {
-    const double bytes = (double)c->fp->head_bytes, flops = c->fp->head_flops * rows;
-    return on_gpu ? to_ps(larger(bytes / p->gpu_bw, flops / p->gpu_flops))
-                  : to_ps(larger(bytes / p->host_bw, flops / p->cpu_flops));
+    const double bytes = (double)c->fp->head_bytes;
+    const double flops = c->fp->head_flops * (load->prompt ? 1 : load->rows);
+    return on_gpu ? larger(bytes / p->gpu_bw, flops / p->gpu_flops)
+                  : larger(bytes / p->host_bw, flops / p->cpu_flops);
 }
 
-static sw_ps crossing_time(const struct sw_cost *c, const struct sw_place *p, double rows)
+static double crossing_time(const struct sw_cost *c, const struct sw_place *p, double rows)
 {
-    return to_ps(SW_CROSSING_LATENCY + rows * (double)c->fp->hop_bytes / p->bus_bw);
+    return SW_CROSSING_LATENCY + rows * (double)c->fp->hop_bytes / p->bus_bw;
 }
 
 static struct load decode_load(const struct sw_cost *c)
@@ -143,40 +149,97 @@ static bool layers_alike(const struct sw_layer_footprint *a, const struct sw_lay
            a->token_flops == b->token_flops;
 }
 
+/* In the objective's measure. */
+static sw_ps joined(const struct sw_cost *c, double step_s, double prompt_s)
+{
+    return to_ps(c->step_share * step_s + c->prompt_share * prompt_s);
+}
+
+/* Of one layer, in every tier; least: see struct sw_kind. */
+struct times {
+    sw_ps gpu, host[2], streamed, disk, least[2];
+};
+
+static sw_ps smaller(sw_ps a, sw_ps b)
+{
+    return a < b ? a : b;
+}
+
+static struct times times_of(const struct sw_cost *c, const struct sw_place *p,
+                             const struct sw_layer_footprint *layer)
+{
+    const struct load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
+    double at[TIER_DISK + 1][2];
+    for (int tier = 0; tier <= TIER_DISK; tier++) {
+        at[tier][0] = layer_time(c, p, layer, (enum tier)tier, &step);
+        at[tier][1] = layer_time(c, p, layer, (enum tier)tier, &prompt);
+    }
+    struct times t = {.gpu = joined(c, at[TIER_GPU][0], at[TIER_GPU][1]),
+                      .host = {joined(c, at[TIER_HOST][0], at[TIER_HOST][1]),
+                               joined(c, at[TIER_HOST][0], at[TIER_PASSING][1])},
+                      .streamed = joined(c, at[TIER_STREAMED][0], at[TIER_STREAMED][1]),
+                      .disk = joined(c, at[TIER_DISK][0], at[TIER_DISK][1])};
+    if (!p->disk)
+        t.disk = t.host[0];
+    if (p->device < 0)
+        t.gpu = t.streamed = t.host[1] = 0;
+    for (int f = 0; f < 2; f++)
+        t.least[f] = smaller(t.streamed, p->disk ? smaller(t.host[f], t.disk) : t.host[f]);
+    return t;
+}
+
+/* What holds for all layers so far holds with this one, too? `first`: there is none so far. */
+static void compare(struct sw_kind *k, const struct times *t, bool disk, bool first)
+{
+    const sw_ps crossings = 3 * (k->crossing + k->prompt_crossing);
+    for (int f = 0; f < 2; f++) {
+        const sw_ps off = disk ? smaller(t->host[f], t->disk) : t->host[f];
+        const sw_ps costs = t->streamed > off ? t->streamed - off : 0;
+        k->gpu_wins[f] &= t->gpu <= t->least[f];
+        k->stream_loses[f] &= t->streamed >= t->host[f] + crossings;
+        k->disk_loses[f] &= !disk || t->disk >= t->host[f];
+        k->stream_costs[f] = first ? costs : smaller(k->stream_costs[f], costs);
+    }
+    k->prompt_loses &= t->host[1] >= t->host[0] + 3 * k->prompt_crossing;
+}
+
 static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
 {
     const struct sw_place *p = k->place;
-    const struct load load = decode_load(c);
+    const struct load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
     const bool gpu = p->device >= 0;
     const size_t n = (size_t)c->n_layers + 1;
-    sw_ps *t = calloc(4 * n, sizeof *t);
-    if (!t)
+    sw_ps **const sums[] = {&k->gpu,  &k->host[0],  &k->host[1], &k->streamed,
+                            &k->disk, &k->least[0], &k->least[1]};
+    const size_t n_sums = sizeof sums / sizeof sums[0];
+    sw_ps *block = calloc(n_sums * n, sizeof *block);
+    if (!block)
         return sw_fail(SW_ENOMEM, "no memory for the plan of %d layers", c->n_layers);
-    k->gpu = t;
-    k->host = t + n;
-    k->streamed = t + 2 * n;
-    k->disk = t + 3 * n;
-    k->crossing = gpu ? crossing_time(c, p, load.rows) : 0;
-    for (int g = 0; g < 1 + gpu; g++) {
-        k->embed[g] = embed_time(c, p, g, load.rows);
-        k->head[g] = head_time(c, p, g, load.rows);
+    for (size_t i = 0; i < n_sums; i++)
+        *sums[i] = block + i * n;
+    if (gpu) {
+        k->crossing = joined(c, crossing_time(c, p, step.rows), 0);
+        k->prompt_crossing = joined(c, 0, crossing_time(c, p, prompt.rows));
     }
-    k->gpu_wins = k->stream_loses = gpu;
-    sw_ps tg = 0, th = 0, ts = 0, td = 0;
+    for (int g = 0; g < 1 + gpu; g++) {
+        k->embed[g] = joined(c, embed_time(c, p, g, step.rows), embed_time(c, p, g, prompt.rows));
+        k->head[g] = joined(c, head_time(c, p, g, &step), head_time(c, p, g, &prompt));
+    }
+    for (int f = 0; f < 2; f++) {
+        k->gpu_wins[f] = k->stream_loses[f] = gpu;
+        k->disk_loses[f] = true;
+    }
+    k->prompt_loses = true;
+    struct times t = {0};
     for (int i = 0; i < c->n_layers; i++) {
-        const struct sw_layer_footprint *layer = &c->fp->layers[i];
-        if (i == 0 || !c->uniform) {
-            th = layer_time(c, p, layer, TIER_HOST, &load);
-            td = p->disk ? layer_time(c, p, layer, TIER_DISK, &load) : th;
-            tg = gpu ? layer_time(c, p, layer, TIER_GPU, &load) : 0;
-            ts = gpu ? layer_time(c, p, layer, TIER_STREAMED, &load) : 0;
-        }
-        k->gpu_wins &= tg <= th && tg <= ts && tg <= td;
-        k->stream_loses &= ts >= th + 3 * k->crossing;
-        k->gpu[i + 1] = k->gpu[i] + tg;
-        k->host[i + 1] = k->host[i] + th;
-        k->streamed[i + 1] = k->streamed[i] + ts;
-        k->disk[i + 1] = k->disk[i] + td;
+        if (i == 0 || !c->uniform)
+            t = times_of(c, p, &c->fp->layers[i]);
+        if (gpu)
+            compare(k, &t, p->disk, i == 0);
+        const sw_ps of[] = {t.gpu,  t.host[0],  t.host[1], t.streamed,
+                            t.disk, t.least[0], t.least[1]};
+        for (size_t s = 0; s < n_sums; s++)
+            (*sums[s])[i + 1] = (*sums[s])[i] + of[s];
     }
     return SW_OK;
 }
@@ -226,11 +289,16 @@ static enum sw_status sums_init(struct sw_cost *c)
 static void hops_init(struct sw_cost *c)
 {
     const struct sw_cluster *cl = c->cluster;
-    const double hop = (double)c->fp->hop_bytes * c->micro_batch, ids = 4.0 * c->micro_batch;
-    c->local_hop = to_ps(cl->local_latency + hop / cl->local_bandwidth);
-    c->link_hop = to_ps(cl->link_latency + hop / cl->link_bandwidth);
-    c->local_ids = to_ps(cl->local_latency + ids / cl->local_bandwidth);
-    c->link_ids = to_ps(cl->link_latency + ids / cl->link_bandwidth);
+    const double step = (double)c->fp->hop_bytes * c->micro_batch, ids = 4.0 * c->micro_batch;
+    const double prompt = (double)c->fp->hop_bytes * c->prompt_rows;
+    const double local_ids = cl->local_latency + ids / cl->local_bandwidth;
+    const double link_ids = cl->link_latency + ids / cl->link_bandwidth;
+    const double local = cl->local_latency + step / cl->local_bandwidth;
+    const double link = cl->link_latency + step / cl->link_bandwidth;
+    c->step = (struct sw_hops){to_ps(local), to_ps(link), to_ps(local_ids), to_ps(link_ids)};
+    c->goal = (struct sw_hops){joined(c, local, cl->local_latency + prompt / cl->local_bandwidth),
+                               joined(c, link, cl->link_latency + prompt / cl->link_bandwidth),
+                               joined(c, local_ids, local_ids), joined(c, link_ids, link_ids)};
 }
 
 /* The defaults that depend on the cluster. */
@@ -244,6 +312,27 @@ static void batch_init(struct sw_cost *c)
                              ? slots / c->n_ranks
                              : 1;
     c->position = c->options->position >= 0 ? c->options->position : params->context / 2;
+}
+
+/*
+ * What a request weighs: its prompt goes in equal chunks, or, where the pipeline is full, fills
+ * them together with others'; each of its new tokens is a row of a step.
+ */
+static void request_init(struct sw_cost *c)
+{
+    const struct sw_plan_options *o = c->options;
+    const int prompt = o->prompt_tokens > 0 ? o->prompt_tokens : 1;
+    const int slots = c->fp->params.slots > 0 ? c->fp->params.slots : 1, most = chunk_rows(c);
+    if (o->objective == SW_OBJECTIVE_THROUGHPUT) {
+        c->prompt_rows = (int64_t)prompt * slots < most ? prompt * slots : most;
+        c->prompt_chunks = (double)prompt / c->prompt_rows;
+    } else {
+        const int chunks = (prompt - 1) / most + 1;
+        c->prompt_rows = (prompt - 1) / chunks + 1;
+        c->prompt_chunks = chunks;
+    }
+    c->step_share = o->new_tokens > 0;
+    c->prompt_share = o->new_tokens > 0 ? c->prompt_chunks * c->micro_batch / o->new_tokens : 1;
 }
 
 enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
@@ -262,6 +351,7 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
     cost->n_ranks = options->n_ranks ? options->n_ranks : all;
     cost->n_nodes = cluster->n_nodes;
     batch_init(cost);
+    request_init(cost);
     const size_t layers = (size_t)fp->n_layers + 1, nodes = (size_t)cluster->n_nodes;
     int *ranks_of_node = calloc(nodes, sizeof *ranks_of_node);
     cost->places = calloc((size_t)cost->n_ranks, sizeof *cost->places);
@@ -299,22 +389,22 @@ void sw_cost_free(struct sw_cost *cost)
     memset(cost, 0, sizeof *cost);
 }
 
-sw_ps sw_cost_hop(const struct sw_cost *cost, int from, int to)
+sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int from, int to)
 {
     const int a = from < 0 ? 0 : from, b = to < 0 ? 0 : to;
     const bool ids = from < 0 || to < 0;
     if (a == b)
         return 0;
     if (cost->places[a].node == cost->places[b].node)
-        return ids ? cost->local_ids : cost->local_hop;
-    return ids ? cost->link_ids : cost->link_hop;
+        return ids ? hops->local_ids : hops->local;
+    return ids ? hops->link_ids : hops->link;
 }
 
 /* Hand-overs between GPU and CPU on the way through a stage whose host layers run on `host`. */
 static int crossings(const struct sw_stage *s, enum tier host)
 {
     const int on[6] = {
-        s->embed ? s->embed_on_gpu : -1, s->n_gpu ? 1 : -1,  s->n_host ? host == TIER_STREAMED : -1,
+        s->embed ? s->embed_on_gpu : -1, s->n_gpu ? 1 : -1,  s->n_host ? host == TIER_PASSING : -1,
         s->n_streamed ? 1 : -1,          s->n_disk ? 0 : -1, s->head ? s->head_on_gpu : -1};
     int at = -1, n = 0;
     for (int i = 0; i < 6; i++) {
@@ -387,18 +477,17 @@ static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, enum ti
     const struct sw_place *p = &c->places[s->rank];
     const int n[4] = {s->n_gpu, s->n_host, s->n_streamed, s->n_disk};
     const enum tier tiers[4] = {TIER_GPU, host, TIER_STREAMED, TIER_DISK};
-    sw_ps t = (sw_ps)crossings(s, host) * (p->device >= 0 ? crossing_time(c, p, load->rows) : 0);
+    sw_ps t = 0;
+    if (p->device >= 0)
+        t += crossings(s, host) * to_ps(crossing_time(c, p, load->rows));
     int i = s->first;
-    for (int k = 0; k < 4; k++) {
-        /* streamed layers that are no host layers have their KV on the GPU */
-        const struct load l = {load->rows, load->kv_rows, load->prompt && k != 2};
+    for (int k = 0; k < 4; k++)
         for (const int end = i + n[k]; i < end; i++)
-            t += layer_time(c, p, &c->fp->layers[i], tiers[k], &l);
-    }
+            t += to_ps(layer_time(c, p, &c->fp->layers[i], tiers[k], load));
     if (s->embed)
-        t += embed_time(c, p, s->embed_on_gpu, load->rows);
-    if (s->head) /* of a prompt, only the last token is sampled */
-        t += head_time(c, p, s->head_on_gpu, load->prompt ? 1 : load->rows);
+        t += to_ps(embed_time(c, p, s->embed_on_gpu, load->rows));
+    if (s->head)
+        t += to_ps(head_time(c, p, s->head_on_gpu, load));
     return t;
 }
 
@@ -406,7 +495,7 @@ static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, enum ti
 static bool streaming_pays(const struct sw_cost *c, const struct sw_stage *s, int rows)
 {
     const struct load load = prompt_load(c, rows);
-    return sum_time(c, s, TIER_STREAMED, &load) < sum_time(c, s, TIER_HOST, &load);
+    return sum_time(c, s, TIER_PASSING, &load) < sum_time(c, s, TIER_HOST, &load);
 }
 
 /* A number of rows from which it pays, when it pays for `rows`: with one row less it does not. */
@@ -423,27 +512,12 @@ static int least_rows(const struct sw_cost *c, const struct sw_stage *s, int row
     return rows;
 }
 
-/* The prompt's time, and whether it pays (and there is room) to stream what is not on the GPU. */
-static sw_ps prompt_time(const struct sw_cost *c, struct sw_stage *s)
-{
-    const struct load load = prompt_load(c, chunk_rows(c));
-    const struct sw_place *p = &c->places[s->rank];
-    s->stream_prompt = false;
-    s->stream_rows = 0;
-    if (p->device >= 0 && s->n_host > 0 && streaming_pays(c, s, chunk_rows(c))) {
-        s->stream_prompt = true;
-        stage_bytes(c, s);
-        s->stream_prompt = s->gpu.total <= p->gpu_cap && s->host.total <= p->host_cap;
-    }
-    if (s->stream_prompt)
-        s->stream_rows = least_rows(c, s, chunk_rows(c));
-    return sum_time(c, s, s->stream_prompt ? TIER_STREAMED : TIER_HOST, &load);
-}
-
 void sw_cost_stage(const struct sw_cost *cost, struct sw_stage *s)
 {
-    const struct load load = decode_load(cost);
-    s->step_s = (double)sum_time(cost, s, TIER_HOST, &load) * 1e-12;
-    s->prompt_s = (double)prompt_time(cost, s) * 1e-12;
+    const struct load step = decode_load(cost), prompt = prompt_load(cost, cost->prompt_rows);
+    const enum tier host = s->stream_prompt ? TIER_PASSING : TIER_HOST;
+    s->step_s = (double)sum_time(cost, s, TIER_HOST, &step) * 1e-12;
+    s->prompt_s = (double)sum_time(cost, s, host, &prompt) * 1e-12;
+    s->stream_rows = s->stream_prompt ? least_rows(cost, s, cost->prompt_rows) : 0;
     stage_bytes(cost, s);
 }

@@ -24,13 +24,26 @@ struct sw_place {
     int kind; /* places of one kind are equal but for rank, node and device */
 };
 
-/* Per kind of place: prefix sums over layers, (n_layers + 1), of the time of one micro-batch. */
+/*
+ * Per kind of place, times in the objective's measure (see struct sw_cost); of layers as prefix
+ * sums, (n_layers + 1). Where there are two, [1] is for stages that stream host layers for prompts.
+ */
 struct sw_kind {
     const struct sw_place *place; /* the first of its kind */
-    sw_ps *gpu, *host, *streamed, *disk;
-    sw_ps embed[2], head[2], crossing; /* [on GPU] */
-    bool gpu_wins;                     /* every layer is no slower on the GPU than anywhere else */
-    bool stream_loses; /* every layer is slower streamed than on the CPU by three crossings */
+    sw_ps *gpu, *host[2], *streamed, *disk;
+    sw_ps *least[2];                 /* off the GPU, wherever it takes least */
+    sw_ps embed[2], head[2];         /* [on GPU] */
+    sw_ps crossing, prompt_crossing; /* at decode, with a prompt */
+    sw_ps stream_costs[2]; /* every layer takes longer streamed than least[] by so much; or 0 */
+    bool gpu_wins[2];      /* every layer is no slower on the GPU than anywhere else */
+    bool stream_loses[2];  /* every layer is slower streamed than as a host layer by 3 crossings */
+    bool disk_loses[2];    /* no layer is faster from disk than as a host layer */
+    bool prompt_loses;     /* every layer's prompts are slower streamed by 3 crossings */
+};
+
+/* Between ranks: the hidden state over local and over network links, and token ids. */
+struct sw_hops {
+    sw_ps local, link, local_ids, link_ids;
 };
 
 struct sw_cost {
@@ -38,6 +51,11 @@ struct sw_cost {
     const struct sw_plan_options *options;
     const struct sw_cluster *cluster;
     int n_layers, n_ranks, n_nodes, n_kinds, micro_batch, position;
+    /* What is minimised is step_share * a decode step + prompt_share * a prompt's chunk of
+       prompt_rows tokens: what a request takes (docs/hardware.md), per step. */
+    int prompt_rows;
+    double prompt_chunks; /* of a request; several may share one */
+    double step_share, prompt_share;
     bool uniform;            /* all layers are alike */
     struct sw_place *places; /* (n_ranks) */
     struct sw_kind *kinds;   /* (n_kinds) */
@@ -48,13 +66,14 @@ struct sw_cost {
                               max_kv besides */
     uint64_t bounce_bytes; /* host buffers of a rank with a GPU for what travels by MPI */
     double disk_scale;     /* bytes in the file per byte in memory */
-    sw_ps local_hop, link_hop, local_ids, link_ids;
+    struct sw_hops step, goal; /* at decode; in the objective's measure */
 };
 
 /* A way to hold layers [first, first + gpu + host + streamed + disk). */
 struct sw_split {
     int gpu, host, streamed, disk;
     bool embed_on_gpu, head_on_gpu;
+    bool stream_prompt; /* then there are host layers */
     uint64_t host_bytes;
     sw_ps time;
 };
@@ -79,8 +98,8 @@ enum sw_status sw_splits_add(struct sw_splits *list, const struct sw_split *spli
 enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first, int count,
                                 uint64_t host_cap, struct sw_splits *out);
 
-/* Hops of one decode micro-batch. `from` -1: rank 0 to the first stage; `to` -1: back to rank 0. */
-sw_ps sw_cost_hop(const struct sw_cost *cost, int from, int to);
+/* `hops` is of the cost. `from` -1: rank 0 to the first stage; `to` -1: back to rank 0. */
+sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int from, int to);
 /* Fills bytes and seconds of a stage from its rank, slices and flags, by plain sums over layers. */
 void sw_cost_stage(const struct sw_cost *cost, struct sw_stage *stage);
 

@@ -138,7 +138,7 @@ static enum sw_status use_rank(struct work *w, int j, int p, int n, bool local,
     const enum goal goal = w->s->goal;
     const uint64_t room = c->node_cap[c->places[j].node] - label->host;
     const sw_ps in = hop_into(c, j, p, local);
-    const sw_ps out = p + n == c->n_layers ? sw_cost_hop(c, j, -1) : 0;
+    const sw_ps out = p + n == c->n_layers ? sw_cost_hop(c, &c->goal, j, -1) : 0;
     const struct value value = value_join(goal, label->value, value_hop(in));
     int from, to;
     if (in > w->s->limit || out > w->s->limit)

@@ -60,7 +60,7 @@ static struct value best_use(struct search *s, int j, int p, int *count)
         if (rest->a >= SW_PS_NEVER || value_less(best, *rest))
             continue;
         const sw_ps t = fastest_time(s, j, p, n);
-        const sw_ps out = p + n == c->n_layers ? sw_cost_hop(c, j, -1) : 0;
+        const sw_ps out = p + n == c->n_layers ? sw_cost_hop(c, &c->goal, j, -1) : 0;
         if (t > s->limit || out > s->limit)
             continue;
         struct value v = value_join(s->goal, value_stage(s->goal, t), *rest);

@@ -82,8 +82,8 @@ static inline size_t run_indices(const struct sw_cost *c)
 static inline sw_ps hop_into(const struct sw_cost *c, int to, int layer, bool local)
 {
     if (layer == 0)
-        return sw_cost_hop(c, -1, to);
-    return local ? c->local_hop : c->link_hop;
+        return sw_cost_hop(c, &c->goal, -1, to);
+    return local ? c->goal.local : c->goal.link;
 }
 
 /* Is the next rank on the same node? */

@@ -15,7 +15,9 @@
 
 void sw_plan_options_init(struct sw_plan_options *options)
 {
-    *options = (struct sw_plan_options){.position = -1,
+    *options = (struct sw_plan_options){.prompt_tokens = SW_USUAL_PROMPT,
+                                        .new_tokens = SW_USUAL_NEW,
+                                        .position = -1,
                                         .gpu_memory = UINT64_MAX,
                                         .host_memory = UINT64_MAX,
                                         .gpu_context = SW_GPU_CONTEXT_BYTES,
@@ -73,6 +75,7 @@ static void stages_fill(const struct sw_cost *c, const struct sw_slice *slices,
         s->head = slice->first + slice->count == c->n_layers;
         s->embed_on_gpu = s->embed && split->embed_on_gpu;
         s->head_on_gpu = s->head && split->head_on_gpu;
+        s->stream_prompt = split->stream_prompt;
         if (s->embed)
             plan->embedding_rank = r;
         if (s->head)
@@ -116,6 +119,7 @@ static enum sw_status make(const struct sw_cost *c, struct sw_plan *plan)
     plan->n_ranks = c->n_ranks;
     plan->micro_batch = c->micro_batch;
     plan->position = c->position;
+    plan->prompt_rows = c->prompt_rows;
     plan->objective = c->options->objective;
     enum sw_status status = slices && plan->stages
                                 ? sw_partition(c, slices)
@@ -163,9 +167,10 @@ enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
     struct sw_plan spread;
     all.least = 1;
     all.footprint_at = NULL; /* no advice is wanted when not all can be used */
-    const double limit = fmax(out->predicted.s_per_token * (1 + SW_SPREAD), SW_UNNOTICED_S);
+    const double limit = fmax(out->predicted.s_per_request * (1 + SW_SPREAD),
+                              SW_UNNOTICED_S * fmax(options->new_tokens, 1));
     if (sw_plan_make(footprint, cluster, &all, &spread) == SW_OK &&
-        spread.predicted.s_per_token <= limit) {
+        spread.predicted.s_per_request <= limit) {
         sw_plan_free(out);
         *out = spread;
     } else {

@@ -13,10 +13,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Of what a request takes, its prompt and its new tokens together. */
 enum sw_objective {
     SW_OBJECTIVE_LATENCY,   /* least sum over stages and hops: one sequence */
     SW_OBJECTIVE_THROUGHPUT /* least slowest stage, then least sum: a full pipeline */
 };
+
+#define SW_USUAL_PROMPT 512 /* tokens of a request that nobody described */
+#define SW_USUAL_NEW 128
 
 #define SW_GPU_CONTEXT_BYTES (600ull << 20)  /* CUDA context, cuBLAS and NCCL of one process */
 #define SW_GPU_RESERVE_BYTES (256ull << 20)  /* of each GPU: fragmentation */
@@ -29,6 +33,8 @@ typedef enum sw_status sw_footprint_at(void *user, const struct sw_footprint_par
 
 struct sw_plan_options {
     enum sw_objective objective;
+    int prompt_tokens; /* of a request: its prompt, at least 1, … */
+    int new_tokens;    /* … and what follows; 0: only prompts count */
     int micro_batch;   /* tokens that travel together at decode; 0: 1, or slots per rank */
     int position;      /* earlier positions a decoded token attends to; -1: half the context */
     const int *slices; /* (n_slices) layers per rank by hand; NULL: the planner cuts */
@@ -48,7 +54,7 @@ struct sw_plan_options {
 struct sw_bytes {
     uint64_t weights, kv, embed, head; /* resident; a tied matrix held once counts as embed */
     uint64_t work;                     /* activations, and the last stage's logits */
-    uint64_t staging;                  /* of streamed and disk layers */
+    uint64_t staging;                  /* of disk layers, and of all that pass through the GPU */
     uint64_t load;                     /* while loading, before staging is needed */
     uint64_t context;                  /* of the process: CUDA context, or code and MPI */
     uint64_t total;                    /* sum, with the larger of staging and load */
@@ -70,7 +76,7 @@ struct sw_stage {
     struct sw_bytes gpu, host;
     uint64_t disk_bytes; /* weights that stay on disk */
     double step_s;       /* one decode micro-batch, without the hop to the next stage */
-    double prompt_s;     /* one prompt micro-batch of params.rows tokens */
+    double prompt_s;     /* one chunk of a prompt (sw_plan.prompt_rows tokens) */
     double hop_s;        /* to the next stage (ids back to rank 0 from the last), at decode */
     double prompt_hop_s;
     double load_s;
@@ -81,6 +87,7 @@ struct sw_prediction {
     double s_per_token;         /* one sequence: all stages and hops */
     double tokens_per_s;        /* latency: 1 / s_per_token; throughput: of the full pipeline */
     double prompt_tokens_per_s; /* likewise */
+    double s_per_request;       /* throughput: by which each adds to the job */
 };
 
 enum sw_advice_kind {
@@ -106,7 +113,7 @@ struct sw_advice {
 struct sw_plan {
     bool fits;
     enum sw_objective objective;
-    int micro_batch, position;
+    int micro_batch, position, prompt_rows;
     int n_layers, n_ranks;
     struct sw_stage *stages; /* (n_ranks), stages[r] is rank r's; NULL when it does not fit */
     int n_stages;            /* with layers */
@@ -125,12 +132,12 @@ void sw_plan_options_init(struct sw_plan_options *options);
 enum sw_status sw_plan_make(const struct sw_footprint *footprint, const struct sw_cluster *cluster,
                             const struct sw_plan_options *options, struct sw_plan *out);
 /*
- * As sw_plan_make; but when a plan that leaves no rank out is at most SW_SPREAD slower than the
- * best, or too fast for anyone to notice, that one is made: who starts ranks wants them used, and
+ * As sw_plan_make; but when a request takes at most SW_SPREAD longer by a plan that leaves no rank
+ * out, or too little for anyone to notice, that one is made: who starts ranks wants them used, and
  * it loads faster and leaves memory free everywhere.
  */
 #define SW_SPREAD 0.05
-#define SW_UNNOTICED_S 1e-3 /* a token */
+#define SW_UNNOTICED_S 1e-3 /* a new token */
 enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
                               const struct sw_cluster *cluster,
                               const struct sw_plan_options *options, struct sw_plan *out);

@@ -15,8 +15,7 @@ static int next_stage(const struct sw_plan *plan, int rank)
 static double prompt_hop(const struct sw_cost *c, int from, int to)
 {
     const struct sw_cluster *cl = c->cluster;
-    const int rows = c->fp->params.rows > 0 ? c->fp->params.rows : 1;
-    const double bytes = (double)c->fp->hop_bytes * rows;
+    const double bytes = (double)c->fp->hop_bytes * c->prompt_rows;
     if (c->places[from].node == c->places[to].node)
         return cl->local_latency + bytes / cl->local_bandwidth;
     return cl->link_latency + bytes / cl->link_bandwidth;
@@ -41,7 +40,6 @@ static double load_seconds(const struct sw_cost *c, const struct sw_plan *plan, 
 
 void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
 {
-    const int rows = cost->fp->params.rows > 0 ? cost->fp->params.rows : 1;
     const int slots = cost->fp->params.slots > 0 ? cost->fp->params.slots : 1;
     double sum = 0, slowest = 0, prompt_sum = 0, prompt_slowest = 0, load = 0, node_load = 0;
     for (int r = 0, node = -1; r < plan->n_ranks; r++) {
@@ -52,9 +50,9 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
         if (s->node != node)
             node_load = load_seconds(cost, plan, node = s->node);
         s->load_s = node_load;
-        s->hop_s = (double)sw_cost_hop(cost, r, to) * 1e-12;
+        s->hop_s = (double)sw_cost_hop(cost, &cost->step, r, to) * 1e-12;
         s->prompt_hop_s = to < 0 ? s->hop_s : prompt_hop(cost, r, to);
-        const double in = s->embed ? (double)sw_cost_hop(cost, -1, r) * 1e-12 : 0;
+        const double in = s->embed ? (double)sw_cost_hop(cost, &cost->step, -1, r) * 1e-12 : 0;
         sum += in + s->step_s + s->hop_s;
         slowest = fmax(slowest, fmax(in, fmax(s->step_s, s->hop_s)));
         prompt_sum += in + s->prompt_s + s->prompt_hop_s;
@@ -68,12 +66,14 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
     p->load_s = load;
     p->s_per_token = sum;
     p->tokens_per_s = 1 / sum;
-    p->prompt_tokens_per_s = rows / prompt_sum;
+    p->prompt_tokens_per_s = cost->prompt_rows / prompt_sum;
     if (plan->objective == SW_OBJECTIVE_THROUGHPUT) {
         /* so many micro-batches are under way; a step of one waits for the others when many */
         const double batches = fmax(1, floor((double)slots / plan->micro_batch));
         p->s_per_token = fmax(sum, batches * slowest);
         p->tokens_per_s = batches * plan->micro_batch / p->s_per_token;
-        p->prompt_tokens_per_s = rows / prompt_slowest;
+        p->prompt_tokens_per_s = cost->prompt_rows / prompt_slowest;
     }
+    p->s_per_request = cost->prompt_chunks * cost->prompt_rows / p->prompt_tokens_per_s +
+                       cost->options->new_tokens / p->tokens_per_s;
 }

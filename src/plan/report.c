@@ -93,7 +93,8 @@ static void say_host(const struct sw_stage *s, char *text, size_t cap)
              : (void)0)
     const int host = s->first + s->n_gpu, streamed = host + s->n_host;
     SAY(s->embed && !s->embed_on_gpu, "embedding");
-    SAY(s->n_host, "layers %s", range(host, s->n_host, layers, sizeof layers));
+    SAY(s->n_host, "layers %s%s", range(host, s->n_host, layers, sizeof layers),
+        s->stream_prompt ? " (on the GPU for prompts)" : "");
     SAY(s->n_streamed, "streamed %s", range(streamed, s->n_streamed, layers, sizeof layers));
     SAY(s->n_disk, "from disk %s",
         range(streamed + s->n_streamed, s->n_disk, layers, sizeof layers));
@@ -255,15 +256,19 @@ static void put_prediction(const struct printer *p)
 {
     const struct sw_plan *plan = p->r->plan;
     const struct sw_prediction *q = &plan->predicted;
-    char load[32], token[32];
+    char load[32], token[32], request[32];
     const bool full = plan->objective == SW_OBJECTIVE_THROUGHPUT;
     sw_strbuf_printf(p->out, "\n  predicted  %.3g tokens/s", q->tokens_per_s);
     sw_strbuf_printf(p->out, " (%s a token%s), prompts %.3g tokens/s, loading %s\n",
                      sw_seconds_format(q->s_per_token, token, sizeof token),
                      full ? " in each slot" : "", q->prompt_tokens_per_s,
                      sw_seconds_format(q->load_s, load, sizeof load));
-    sw_strbuf_printf(p->out, "  optimum for %s: %d stage%s on %d rank%s",
-                     full ? "throughput" : "latency", plan->n_stages,
+    sw_strbuf_printf(p->out,
+                     "  optimum for %s of requests with %d prompt and %d new tokens (%s each)\n"
+                     "  %d stage%s on %d rank%s",
+                     full ? "throughput" : "latency", p->r->options->prompt_tokens,
+                     p->r->options->new_tokens,
+                     sw_seconds_format(q->s_per_request, request, sizeof request), plan->n_stages,
                      plan->n_stages == 1 ? "" : "s", plan->n_ranks, plan->n_ranks == 1 ? "" : "s");
     if (plan->n_stages < plan->n_ranks)
         sw_strbuf_printf(p->out, ", %d left out", plan->n_ranks - plan->n_stages);

@@ -88,6 +88,9 @@ void sw_report_json(const struct sw_report *r, struct sw_strbuf *out)
         out->failed = true;
         return;
     }
+    json_object_set_new(root, "request",
+                        json_pack("{s:i, s:i}", "prompt_tokens", r->options->prompt_tokens,
+                                  "new_tokens", r->options->new_tokens));
     json_object_set_new(root, "stages", stages_json(r, idle));
     json_object_set_new(root, "left_out", idle);
     if (plan->fits) {
@@ -96,9 +99,10 @@ void sw_report_json(const struct sw_report *r, struct sw_strbuf *out)
         json_object_set_new(root, "embedding_rank", json_integer(plan->embedding_rank));
         json_object_set_new(root, "head_rank", json_integer(plan->head_rank));
         json_object_set_new(root, "predicted",
-                            json_pack("{s:f, s:f, s:f, s:f}", "load_s", p->load_s, "s_per_token",
-                                      p->s_per_token, "tokens_per_s", p->tokens_per_s,
-                                      "prompt_tokens_per_s", p->prompt_tokens_per_s));
+                            json_pack("{s:f, s:f, s:f, s:f, s:f}", "load_s", p->load_s,
+                                      "s_per_token", p->s_per_token, "tokens_per_s",
+                                      p->tokens_per_s, "prompt_tokens_per_s",
+                                      p->prompt_tokens_per_s, "s_per_request", p->s_per_request));
     } else {
         json_object_set_new(root, "needed", json_integer((json_int_t)plan->needed));
         json_object_set_new(root, "available", json_integer((json_int_t)plan->available));

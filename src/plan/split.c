@@ -2,15 +2,20 @@
  * How one rank best holds a given run of layers: the tiers of a split, its bytes and its time from
  * prefix sums, the fastest split, and the frontier of splits that trade host memory for time.
  *
+ * Host layers run on the CPU, or are streamed to the GPU for prompts; then the GPU keeps room for
+ * the buffers. All else follows from that, so each way is searched by itself (f, 0 or 1, is the
+ * way).
+ *
  * Both searches are exhaustive up to splits that cannot be better than one that is looked at:
  *
  *  - When no layer is faster off the GPU (gpu_wins), moving the layer after the last GPU layer
  *    onto the GPU, if it fits, makes nothing slower and takes no more host memory. It adds no
  *    crossing unless it is the first GPU layer. So only 0 GPU layers or as many as fit are tried.
- *  - A disk layer is never faster than the same layer in host memory, so without streaming the
- *    fewest disk layers that fit are the fastest.
+ *  - Where no layer is faster from disk than as a host layer (disk_loses), the fewest disk layers
+ *    that fit are the fastest, as long as no layers are streamed for each use.
  *  - Streaming is tried when a layer may be faster so (not stream_loses), or when it could save
- *    disk layers, because the KV of streamed layers lies in GPU memory: see may_save().
+ *    disk layers, because the KV of streamed layers lies in GPU memory: see may_save(). It is not
+ *    tried beyond a split that is as fast as any with so many streamed layers can be: bound().
  */
 #include "plan/cost.h"
 
@@ -50,11 +55,12 @@ static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool use
     const struct sw_cost *c = r->c;
     const int end = r->first + r->count - s->disk;
     const bool embed = r->embed && s->embed_on_gpu, head = r->head && s->head_on_gpu;
-    if (!used && !embed && !head && !s->streamed)
+    if (!used && !embed && !head && !s->streamed && !s->stream_prompt)
         return 0;
     return c->options->gpu_context + c->fp->gpu_work_bytes + (embed ? c->fp->embed_bytes : 0) +
            (head ? head_bytes(r) + c->fp->logits_bytes : 0) +
-           (s->streamed ? c->stream_bytes + c->kv[end] - c->kv[end - s->streamed] : 0);
+           (s->streamed || s->stream_prompt ? c->stream_bytes : 0) +
+           (s->stream_prompt ? c->max_kv : 0) + c->kv[end] - c->kv[end - s->streamed];
 }
 
 static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
@@ -72,13 +78,14 @@ static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
            (c->kv[streamed] - c->kv[host]) + (c->kv[end] - c->kv[disk]);
 }
 
-static int crossings(const struct run *r, const struct sw_split *s)
+/* On the way through the stage when host layers run on the GPU (1) or the CPU. */
+static int crossings(const struct run *r, const struct sw_split *s, int host)
 {
     int at = -1, n = 0;
 #define PASS(there, on) ((there) ? (n += at >= 0 && at != (on), at = (on)) : 0)
     PASS(r->embed, s->embed_on_gpu);
     PASS(s->gpu, 1);
-    PASS(s->host, 0);
+    PASS(s->host, host);
     PASS(s->streamed, 1);
     PASS(s->disk, 0);
     PASS(r->head, s->head_on_gpu);
@@ -86,13 +93,20 @@ static int crossings(const struct run *r, const struct sw_split *s)
     return n;
 }
 
+static sw_ps ends_time(const struct run *r, const struct sw_split *s)
+{
+    const struct sw_kind *k = r->k;
+    return (r->embed ? k->embed[s->embed_on_gpu] : 0) + (r->head ? k->head[s->head_on_gpu] : 0);
+}
+
 static sw_ps split_time(const struct run *r, const struct sw_split *s)
 {
     const struct sw_kind *k = r->k;
+    const sw_ps *on_host = k->host[s->stream_prompt];
     const int a = r->first, b = a + s->gpu, c = b + s->host, d = c + s->streamed, e = d + s->disk;
-    return k->gpu[b] - k->gpu[a] + k->host[c] - k->host[b] + k->streamed[d] - k->streamed[c] +
-           k->disk[e] - k->disk[d] + crossings(r, s) * k->crossing +
-           (r->embed ? k->embed[s->embed_on_gpu] : 0) + (r->head ? k->head[s->head_on_gpu] : 0);
+    return k->gpu[b] - k->gpu[a] + on_host[c] - on_host[b] + k->streamed[d] - k->streamed[c] +
+           k->disk[e] - k->disk[d] + crossings(r, s, 0) * k->crossing +
+           crossings(r, s, s->stream_prompt) * k->prompt_crossing + ends_time(r, s);
 }
 
 /* The most of the first `most` layers that fit into the GPU besides what s has there; -1: not 0. */
@@ -121,12 +135,18 @@ static int gpu_room(const struct run *r, const struct sw_split *s, int most)
     return low;
 }
 
-static void take_better(struct sw_split *best, bool *found, const struct sw_split *s)
+/* The best split so far. */
+struct best {
+    struct sw_split split;
+    bool found;
+};
+
+static void take_better(struct best *best, const struct sw_split *s)
 {
-    if (!*found || s->time < best->time ||
-        (s->time == best->time && s->host_bytes < best->host_bytes))
-        *best = *s;
-    *found = true;
+    if (!best->found || s->time < best->split.time ||
+        (s->time == best->split.time && s->host_bytes < best->split.host_bytes))
+        best->split = *s;
+    best->found = true;
 }
 
 /* Gives s its host layers, bytes and time; false: it does not fit into host memory. */
@@ -148,7 +168,8 @@ static bool fewest_disk(const struct run *r, struct sw_split *s)
         return true;
     if (!r->k->place->disk)
         return false;
-    int low = 1, high = r->count - s->gpu; /* host bytes fall from one disk layer on */
+    int low = 1, high = r->count - s->gpu - s->stream_prompt; /* host bytes fall from one disk
+                                                                 layer on */
     while (low < high) {
         s->disk = (low + high) / 2;
         if (complete(r, s))
@@ -215,43 +236,92 @@ static bool can_stream(const struct run *r)
                r->k->place->gpu_cap;
 }
 
+/* The ways to treat host layers that are worth a try: 1, or 2 with streaming for prompts. */
+static int ways(const struct run *r)
+{
+    return can_stream(r) && !r->k->prompt_loses ? 2 : 1;
+}
+
+/*
+ * Splits without streamed layers; s has its ends and its way. Returns whether streamed ones are
+ * worth a try.
+ */
+static bool without_streamed(const struct run *r, struct sw_split *s, struct best *best)
+{
+    const int way = s->stream_prompt;
+    const bool gpu = can_stream(r), wins = r->k->gpu_wins[way];
+    bool stream = gpu && !(r->k->stream_loses[way] && wins && r->k->disk_loses[way]);
+    bool fits = false;
+    s->streamed = s->disk = 0;
+    const int most = gpu_room(r, s, r->count - way);
+    for (int g = most; g >= 0; g = wins && g ? 0 : g - 1) {
+        s->gpu = g;
+        if (!fewest_disk(r, s))
+            continue;
+        take_better(best, s);
+        fits |= g == most;
+        stream |= gpu && g == most && may_save(r, s);
+        if (g == r->count && wins && crossings(r, s, 0) == 0)
+            break; /* off the GPU could only have saved crossings */
+    }
+    return most >= 0 && gpu && (stream || !fits);
+}
+
+/* What any split with s's ends and way takes at least, with so many streamed layers or more. */
+static sw_ps bound(const struct run *r, const struct sw_split *s, int streamed)
+{
+    const struct sw_kind *k = r->k;
+    struct sw_split most = *s;
+    most.streamed = most.disk = 0;
+    if (!k->gpu_wins[s->stream_prompt])
+        return 0;
+    const sw_ps *off = k->least[s->stream_prompt];
+    const int a = r->first, b = a + gpu_room(r, &most, r->count), c = a + r->count;
+    return k->gpu[b] - k->gpu[a] + off[c] - off[b] + streamed * k->stream_costs[s->stream_prompt] +
+           ends_time(r, s);
+}
+
+/* Splits with streamed layers, and all with disk layers where the fewest may not be best. */
+static void with_streamed(const struct run *r, struct sw_split *s, struct best *best)
+{
+    const int way = s->stream_prompt, most = r->count - way;
+    const bool wins = r->k->gpu_wins[way], disk = r->k->place->disk;
+    for (int n = r->k->disk_loses[way] ? 1 : 0; n <= most; n++) {
+        if (best->found && bound(r, s, n) > best->split.time)
+            return;
+        s->streamed = n;
+        for (s->disk = 0; s->disk <= (disk ? most - n : 0); s->disk++)
+            for (int g = gpu_room(r, s, most - n - s->disk); g >= 0; g = wins && g ? 0 : g - 1) {
+                s->gpu = g;
+                if (complete(r, s))
+                    take_better(best, s);
+                if (g + n == r->count && wins && !disk)
+                    return; /* more of them would only take layers off the GPU */
+            }
+    }
+}
+
 bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count, uint64_t host_cap,
                      struct sw_split *out)
 {
     const struct run r = run_of(cost, kind, first, count, host_cap);
-    const bool gpu = can_stream(&r), disk = r.k->place->disk;
-    bool found = false;
+    struct best best = {0};
+    bool stream[2][4] = {{false}};
     struct sw_split s = {0};
     if (hopeless(&r))
         return false;
-    FOR_EACH_ENDS(&r, &s)
-    {
-        s.streamed = s.disk = 0;
-        const int most = gpu_room(&r, &s, count);
-        if (most < 0)
-            continue;
-        bool stream = gpu && !(r.k->stream_loses && r.k->gpu_wins), fits = false;
-        for (int g = most; g >= 0; g = r.k->gpu_wins && g ? 0 : g - 1) {
-            s.gpu = g;
-            s.streamed = 0;
-            if (!fewest_disk(&r, &s))
-                continue;
-            take_better(out, &found, &s);
-            fits |= g == most;
-            stream |= gpu && g == most && may_save(&r, &s);
-            if (g == count && r.k->gpu_wins && crossings(&r, &s) == 0)
-                break; /* off the GPU could only have saved crossings */
-        }
-        for (int n = 1; gpu && (stream || !fits) && n <= count; n++)
-            for (s.streamed = n, s.disk = 0; s.disk <= (disk ? count - n : 0); s.disk++)
-                for (int g = gpu_room(&r, &s, count - n - s.disk); g >= 0;
-                     g = r.k->gpu_wins && g ? 0 : g - 1) {
-                    s.gpu = g;
-                    if (complete(&r, &s))
-                        take_better(out, &found, &s);
-                }
+    for (int way = 0; way < ways(&r); way++) {
+        s.stream_prompt = way;
+        FOR_EACH_ENDS(&r, &s) stream[way][ends_] = without_streamed(&r, &s, &best);
     }
-    return found;
+    for (int way = 0; way < ways(&r); way++) {
+        s.stream_prompt = way;
+        FOR_EACH_ENDS(&r, &s)
+        if (stream[way][ends_])
+            with_streamed(&r, &s, &best);
+    }
+    *out = best.split;
+    return best.found;
 }
 
 enum sw_status sw_splits_add(struct sw_splits *list, const struct sw_split *split)
@@ -304,20 +374,25 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
     const struct run r = run_of(cost, kind, first, count, host_cap);
     const struct sw_place *p = r.k->place;
     const int base = out->count, end = first + count;
-    /* streamed layers that are slower can only pay by their KV, which is not in host memory */
-    const bool stream =
-        p->device >= 0 && (!r.k->stream_loses || !r.k->gpu_wins || cost->kv[end] > cost->kv[first]);
     struct sw_split s = {0};
     if (hopeless(&r))
         return SW_OK;
-    FOR_EACH_ENDS(&r, &s)
-    for (int n = 0; n <= (stream ? count : 0); n++)
-        for (s.streamed = n, s.disk = 0; s.disk <= (p->disk ? count - n : 0); s.disk++)
-            for (int g = gpu_room(&r, &s, count - n - s.disk); g >= 0;
-                 g = r.k->gpu_wins && g ? 0 : g - 1) {
-                s.gpu = g;
-                if (complete(&r, &s))
-                    SW_TRY(insert(out, base, &s));
-            }
+    for (int way = 0; way < ways(&r); way++) {
+        /* streamed layers that are slower can only pay by their KV, which is not in host memory */
+        const struct sw_kind *k = r.k;
+        const bool stream = p->device >= 0 && (!k->stream_loses[way] || !k->gpu_wins[way] ||
+                                               cost->kv[end] > cost->kv[first]);
+        const int most = count - way;
+        s.stream_prompt = way;
+        FOR_EACH_ENDS(&r, &s)
+        for (int n = 0; n <= (stream ? most : 0); n++)
+            for (s.streamed = n, s.disk = 0; s.disk <= (p->disk ? most - n : 0); s.disk++)
+                for (int g = gpu_room(&r, &s, most - n - s.disk); g >= 0;
+                     g = k->gpu_wins[way] && g ? 0 : g - 1) {
+                    s.gpu = g;
+                    if (complete(&r, &s))
+                        SW_TRY(insert(out, base, &s));
+                }
+    }
     return SW_OK;
 }
