@@ -28,7 +28,7 @@ struct sw_gpu_options {
     int device;
     int64_t max_rows; /* most rows a call will have, … */
     int64_t max_cols; /* … most in-features, … */
-    int64_t max_out;  /* … and most out-features of a matrix: they size the workspace */
+    int64_t max_out;  /* … and out-features (more go in pieces): they size the workspace */
     /* All of alloc together may take at most so much, the workspace not counted. 0 or UINT64_MAX:
      * what is free. */
     uint64_t memory;

@@ -173,8 +173,8 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
     const struct sw_work work = sw_work_of(model, p);
     out->hop_bytes = (uint64_t)model->dims.hidden * sizeof(float);
     out->work_bytes = work.bytes + sw_scratch_bytes(model, p->rows);
-    out->gpu_workspace_bytes =
-        sw_gpu_workspace_bytes(work.rows, sw_model_max_cols(model), sw_model_max_out(model));
+    out->gpu_workspace_bytes = sw_gpu_workspace_bytes(work.rows, sw_model_max_cols(model),
+                                                      sw_model_max_out(model, work.rows));
     out->gpu_work_bytes = work.bytes + out->gpu_workspace_bytes;
     out->logits_bytes = (uint64_t)SW_LOGIT_ROWS * (uint64_t)model->dims.vocab * sizeof(float);
     out->load_bytes = 2 * (uint64_t)SW_LOAD_CHUNK;
@@ -189,13 +189,14 @@ int64_t sw_model_max_cols(const struct sw_model *model)
     return larger(cols, d->embed_dim);
 }
 
-int64_t sw_model_max_out(const struct sw_model *model)
+int64_t sw_model_max_out(const struct sw_model *model, int64_t rows)
 {
     const struct sw_dims *d = &model->dims;
     const int64_t halves = model->arch->gated ? 2 : 1;
     int64_t out = larger(sw_model_qkv_layout(model).width, larger(d->hidden, d->embed_dim));
     out = larger(out, halves * larger(d->ffn, d->expert_ffn));
-    return larger(larger(out, d->n_experts), d->vocab);
+    const int64_t head = (SW_LOGIT_ROWS * (int64_t)d->vocab + rows - 1) / rows;
+    return larger(larger(out, d->n_experts), rows > SW_LOGIT_ROWS ? head : d->vocab);
 }
 
 uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out)

@@ -36,8 +36,10 @@ uint64_t sw_vector_bytes(int64_t n); /* n f32 */
 #define SW_LOGIT_ROWS 16
 #define SW_LOAD_CHUNK (8u << 20)
 uint64_t sw_scratch_bytes(const struct sw_model *model, int rows);
-int64_t sw_model_max_cols(const struct sw_model *model); /* in-features of any matrix, … */
-int64_t sw_model_max_out(const struct sw_model *model);  /* … and out-features */
+int64_t sw_model_max_cols(const struct sw_model *model); /* in-features of any matrix */
+/* Out-features of any matrix of a layer; more where `rows` rows of them have less room than
+ * SW_LOGIT_ROWS of the head's take. */
+int64_t sw_model_max_out(const struct sw_model *model, int64_t rows);
 /*
  * What the GPU backend takes for itself when it is opened for these sizes, known without a GPU: the
  * activations and the sums of a product of many rows (of these at most SW_GPU_SUMS_BYTES at once,

@@ -140,7 +140,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
         const struct sw_gpu_options gpu_options = {.device = t->rank,
                                                    .max_rows = rows,
                                                    .max_cols = sw_model_max_cols(model),
-                                                   .max_out = sw_model_max_out(model),
+                                                   .max_out = sw_model_max_out(model, rows),
                                                    .memory = slices[t->rank].gpu_memory};
         cpu_index = fake_wrap(cpu, false, UINT64_MAX);
         if (gpu_options.memory > 0 && job->library)

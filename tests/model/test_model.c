@@ -51,6 +51,31 @@ static void footprint_adds_up(void)
     sw_model_close(model);
 }
 
+/* The head's products have SW_LOGIT_ROWS rows at most, so its many outputs do not size a workspace
+ * for all rows: gpt-j's 16384 outputs of a layer do, not 50400 of the vocabulary. */
+static void gpu_workspace_is_that_of_layers(void)
+{
+    static const struct {
+        int rows;
+        uint64_t in, out; /* activations and sums, bytes */
+    } cases[] = {{512, 512 * 16384 * 4, 512 * 16384 * 4},
+                 {1024, 1024 * 16384 * 4, SW_GPU_SUMS_BYTES},
+                 {20, 20 * 16384 * 4, 20 * 40320 * 4}, /* room for 16 rows of the head */
+                 {1, 16 * 16384 * 4, 16 * 50400 * 4}};
+    struct sw_model *model = open_config("gpt-j-6b");
+    struct sw_footprint_params params = {
+        .weights = SW_F16, .kv = SW_F16, .context = 2048, .slots = 1};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sw_footprint f;
+        params.rows = cases[i].rows;
+        CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
+        CU_ASSERT_EQUAL(f.gpu_workspace_bytes, cases[i].in + cases[i].out + SW_GPU_WORKSPACE_FIXED);
+        CU_ASSERT_EQUAL(f.gpu_work_bytes, f.gpu_workspace_bytes + sw_work_of(model, &params).bytes);
+        sw_footprint_free(&f);
+    }
+    sw_model_close(model);
+}
+
 /* Linear matrices of layers with a byte an element and four a row; the rest as it was. */
 static void int8_is_for_layers(void)
 {
@@ -160,6 +185,7 @@ static void wrong_checkpoints_are_refused_by_name(void)
 
 SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_the_published_ones},
               {"footprint adds up", footprint_adds_up}, {"int8 is for layers", int8_is_for_layers},
+              {"gpu workspace is that of layers", gpu_workspace_is_that_of_layers},
               {"experts are read in part", experts_are_read_in_part},
               {"bad configs are refused by name", bad_configs_are_refused_by_name},
               {"wrong checkpoints are refused by name", wrong_checkpoints_are_refused_by_name})
