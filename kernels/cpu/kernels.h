@@ -33,8 +33,6 @@ struct sw_int8_row {
     int32_t excess;       /* this instruction set's sums of products are larger by this */
     int32_t n_outliers;
 };
-/* An absmax below this counts as 0: 127 / absmax must be finite. */
-#define SW_INT8_TINY 0x1p-100f
 struct sw_int8_x {
     struct sw_int8_row *rows; /* (n) */
     uint64_t *outliers;       /* (n, words) a bit a column */

@@ -5,7 +5,6 @@ namespace
 {
 
 constexpr int threads = 256;
-constexpr float tiny = 0x1p-100f; /* rows smaller than this are 0, as on the CPU */
 
 /* Also for NaN: what is not finite stays as it is and shows in the result. */
 __device__ inline bool is_outlier(float x)
@@ -25,9 +24,9 @@ __global__ void __launch_bounds__(threads)
         if (!is_outlier(x[i]))
             largest = fmaxf(largest, fabsf(x[i]));
     largest = sw::block_max<threads>(largest, scratch);
-    const float scale = largest < tiny ? 0 : 127 / largest;
+    const float scale = largest < SW_INT8_TINY ? 0 : 127 / largest;
     if (threadIdx.x == 0)
-        q.scales[row] = largest < tiny ? 0 : largest / 127;
+        q.scales[row] = largest < SW_INT8_TINY ? 0 : largest / 127;
     /* Whole warps go on to the end, for the ballot. */
     for (int64_t i = threadIdx.x; i < sw::round_up(q.row_bytes, sw::warp_size); i += threads) {
         const float value = i < cols ? x[i] : 0;

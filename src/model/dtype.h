@@ -40,6 +40,8 @@ enum sw_dtype {
 
 /* int8: elements of an activation of larger magnitude are multiplied in f32 (docs/formats.md). */
 #define SW_INT8_OUTLIER 6.0f
+/* A row whose absmax is below this counts as 0: 127 / absmax must be finite. */
+#define SW_INT8_TINY 0x1p-100f
 /* Most columns of an int8 matrix: sums of 127 * 127 stay below 2^31. */
 #define SW_INT8_COLS (1 << 17)
 
