@@ -1,4 +1,5 @@
 /* Owns the program's life: which verb, its exit code, the one place that ends the process. */
+#include "backend/gpu_library.h"
 #include "base/log.h"
 #include "base/version.h"
 #include "cmd/options.h"
@@ -21,6 +22,23 @@ static void usage(FILE *out)
             "\n'spillway VERB --help' tells all about one. '--version' names what is built in.\n"
             "Exit codes: 0 done; 2 usage; 3 the model or the input is bad; 4 it does not fit;\n"
             "5 a device or library failed; 75 interrupted or a peer was lost: run it again.\n");
+}
+
+/* What was built in, and what the GPU library beside the program can do. */
+static void version(void)
+{
+    const char *why;
+    const struct sw_gpu_library *library = sw_gpu_library_load(&why, NULL);
+    const struct sw_gpu_edge_ops *edges = library ? library->edges() : NULL;
+    const int nccl = edges ? edges->version() : 0;
+    printf("spillway %s (%s)\nsource %s\n", sw_version(), sw_built_in(), sw_source_id());
+    if (!library)
+        printf("GPU library: none (%s)\n", why);
+    else if (nccl)
+        printf("GPU library: %s, NCCL %d.%d.%d\n", library->what, nccl / 10000, nccl / 100 % 100,
+               nccl % 100);
+    else
+        printf("GPU library: %s, without NCCL\n", library->what);
 }
 
 static enum sw_status unknown_verb(const char *name)
@@ -56,7 +74,7 @@ int main(int argc, char **argv)
         strcmp(argv[1], "help") == 0) {
         usage(stdout);
     } else if (strcmp(argv[1], "--version") == 0) {
-        printf("spillway %s (%s)\nsource %s\n", sw_version(), sw_built_in(), sw_source_id());
+        version();
     } else {
         struct sw_call call = {0};
         status = run(argc, argv, &call);

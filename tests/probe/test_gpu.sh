@@ -37,6 +37,15 @@ expect 5 "not there"
 grep -q 'SPILLWAY_GPU_LIBRARY: /nowhere.so cannot be opened' err || fail "not there: the message"
 
 sw --version
+expect 0 "--version"
+grep -Eqx 'GPU library: CUDA [0-9.]+, cuBLAS [0-9.]+, NCCL 2\.28\.9' out || fail "--version: the library"
+# a GPU made of a CPU (tests/tools/fake_gpu_library.c), without edges of its own
+SPILLWAY_GPU_LIBRARY=$(dirname "$library")/libspillway_fakegpu.so sw --version
+grep -qx 'GPU library: fake, without NCCL' out || fail "--version without NCCL: the library"
+SPILLWAY_GPU_LIBRARY=/nowhere.so sw --version
+expect 0 "--version without a library"
+grep -q '^GPU library: none (.*/nowhere.so' out || fail "--version without a library: the reason"
+sw --version
 built=$(sed -n '1s/.*(\(.*\))/\1/p' out)
 if [ -e "$(dirname "$spillway")/libspillway_cuda.so" ]; then want="mpi cuda"; else want=mpi; fi
 [ "$built" = "$want" ] || fail "--version says '$built', not '$want'"
