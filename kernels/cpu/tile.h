@@ -166,14 +166,10 @@ ALWAYS_INLINE void steps_apart(enum kind kind, int nr, int nv, const struct tile
     const char *w = t->w, *x = t->x;
     const ptrdiff_t unit = x_bytes(kind), x_ld = t->x_ld, w_step = t->w_step, ahead = t->ahead;
     for (int64_t k = t->steps; k > 0; k--, w += w_step, x += unit) {
-        if (nv == 4)
-            EACH (line, kind_bytes(kind)) {
-                /* one token with bf16 loads faster than fetches into the nearest cache come in */
-                if (nr == 1 && kind == KIND_PAIRS)
-                    __builtin_prefetch(w + ahead + line * 64, 0, 2);
-                else
-                    __builtin_prefetch(w + ahead + line * 64);
-            }
+        /* One token waits for nothing but memory: the processor's own fetching is best there. */
+        if (nv == 4 && nr > 1)
+            EACH (line, kind_bytes(kind))
+                __builtin_prefetch(w + ahead + line * 64);
         step_kind(kind, nr, nv, x_ld, w, x, acc);
     }
 }

@@ -381,21 +381,12 @@ static enum sw_status choose_isa(const char *name, const struct sw_kernels **ker
     return SW_OK;
 }
 
-/* More threads than cores share cores from the front. */
 static enum sw_status start_pool(struct sw_cpu *cpu, const struct sw_cpu_options *options)
 {
     int *cores, n;
     SW_TRY(sw_cpu_cores(options->cores, &cores, &n));
     cpu->threads = count_threads(options, n);
-    int *bound = malloc(sizeof *bound * (size_t)cpu->threads);
-    enum sw_status status = SW_OK;
-    if (!bound)
-        status = sw_fail(SW_ENOMEM, "no memory for %d threads", cpu->threads);
-    for (int i = 0; bound && i < cpu->threads; i++)
-        bound[i] = cores[i % n];
-    if (status == SW_OK)
-        status = sw_pool_create(cpu->threads, cpu->threads > n ? NULL : bound, &cpu->pool);
-    free(bound);
+    const enum sw_status status = sw_pool_create(cpu->threads, cores, n, &cpu->pool);
     free(cores);
     return status;
 }

@@ -75,14 +75,14 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static void bind_self(int core)
+/* The cores that thread `index` of n may use: see pool.h. */
+static void cores_for(int index, int n, const int *cores, int n_cores, cpu_set_t *set)
 {
-    cpu_set_t set;
-    if (core < 0 || core >= CPU_SETSIZE)
-        return;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)core, &set);
-    pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    const int first = n == n_cores ? index : 0, end = n == n_cores ? index + 1 : n_cores;
+    CPU_ZERO(set);
+    for (int i = first; i < end; i++)
+        if (cores[i] >= 0 && cores[i] < CPU_SETSIZE)
+            CPU_SET((size_t)cores[i], set);
 }
 
 static uint32_t lane_first(uint64_t word)
@@ -240,25 +240,22 @@ void sw_pool_free(struct sw_pool *pool)
 }
 
 /* The thread is bound by its attributes, so that its stack is already touched on its own node. */
-static int start(struct worker *worker, const int *cores)
+static int start(struct worker *worker, const cpu_set_t *set)
 {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
-    if (cores && cores[worker->index] >= 0 && cores[worker->index] < CPU_SETSIZE) {
-        cpu_set_t set;
-        CPU_ZERO(&set);
-        CPU_SET((size_t)cores[worker->index], &set);
-        pthread_attr_setaffinity_np(&attributes, sizeof set, &set);
-    }
+    if (CPU_COUNT(set) > 0)
+        pthread_attr_setaffinity_np(&attributes, sizeof *set, set);
     int error = pthread_create(&worker->thread, &attributes, worker_main, worker);
-    if (error && cores)
+    if (error && CPU_COUNT(set) > 0)
         error = pthread_create(&worker->thread, NULL, worker_main, worker);
     pthread_attr_destroy(&attributes);
     return error;
 }
 
-enum sw_status sw_pool_create(int n, const int *cores, struct sw_pool **out)
+enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_pool **out)
 {
+    cpu_set_t set;
     *out = NULL;
     if (n < 1)
         return sw_fail(SW_EUSAGE, "a thread pool needs at least one thread, %d asked for", n);
@@ -279,7 +276,8 @@ enum sw_status sw_pool_create(int n, const int *cores, struct sw_pool **out)
     for (int i = 1; i < n; i++) {
         struct worker *worker = &pool->workers[i - 1];
         *worker = (struct worker){.pool = pool, .index = i};
-        const int error = start(worker, cores);
+        cores_for(i, n, cores, cores ? n_cores : 0, &set);
+        const int error = start(worker, &set);
         if (error) {
             sw_pool_free(pool);
             return sw_fail(SW_EDEVICE,
@@ -288,8 +286,9 @@ enum sw_status sw_pool_create(int n, const int *cores, struct sw_pool **out)
         }
         pool->n_started++;
     }
-    if (cores)
-        bind_self(cores[0]);
+    cores_for(0, n, cores, cores ? n_cores : 0, &set);
+    if (CPU_COUNT(&set) > 0)
+        pthread_setaffinity_np(pthread_self(), sizeof set, &set);
     *out = pool;
     return SW_OK;
 }

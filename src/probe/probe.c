@@ -216,7 +216,7 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
         free(cores);
         return SW_OK;
     }
-    enum sw_status status = sw_pool_create(card->threads, NULL, &pool);
+    enum sw_status status = sw_pool_create(card->threads, NULL, 0, &pool);
     free(cores);
     SW_TRY(status);
     status = measure_memory(t, options, probe, pool, card);

@@ -4,6 +4,8 @@
 #include "base/pool.h"
 #include "unit.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -30,7 +32,7 @@ static void every_chunk_is_done_once(void)
 {
     for (int threads = 1; threads <= 5; threads++) {
         struct sw_pool *pool;
-        CU_ASSERT_EQUAL_FATAL(sw_pool_create(threads, NULL, &pool), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_pool_create(threads, NULL, 0, &pool), SW_OK);
         CU_ASSERT_EQUAL(sw_pool_threads(pool), threads);
         static struct job job;
         int wrong = 0;
@@ -67,7 +69,7 @@ static void late_threads_do_no_harm(void)
 {
     struct sw_pool *pool;
     int64_t a[3] = {0}, b[40] = {0};
-    CU_ASSERT_EQUAL_FATAL(sw_pool_create(4, NULL, &pool), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_pool_create(4, NULL, 0, &pool), SW_OK);
     for (int i = 0; i < 5000; i++) {
         sw_pool_run(pool, first_kind, a, 3);
         sw_pool_run(pool, second_kind, b, 2 + i % 39);
@@ -84,14 +86,14 @@ static void pools_come_and_go(void)
     for (int i = 0; i < 50; i++) {
         struct sw_pool *pool;
         int64_t a[8] = {0};
-        CU_ASSERT_EQUAL_FATAL(sw_pool_create(1 + i % 4, NULL, &pool), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_pool_create(1 + i % 4, NULL, 0, &pool), SW_OK);
         if (i % 3)
             sw_pool_run(pool, first_kind, a, 8);
         CU_ASSERT_EQUAL(a[7], i % 3 ? 1 : 0);
         sw_pool_free(pool);
     }
     struct sw_pool *none;
-    CU_ASSERT_EQUAL(sw_pool_create(0, NULL, &none), SW_EUSAGE);
+    CU_ASSERT_EQUAL(sw_pool_create(0, NULL, 0, &none), SW_EUSAGE);
     CU_ASSERT_PTR_NULL(none);
     sw_pool_free(NULL);
     int64_t a[2] = {0};
@@ -110,16 +112,42 @@ static void cores_are_found(void)
     CU_ASSERT_EQUAL_FATAL(sw_cpu_cores(list, &again, &m), SW_OK);
     CU_ASSERT_EQUAL(m, 1);
     CU_ASSERT_EQUAL(again[0], cores[0]);
-    struct sw_pool *pool;
-    CU_ASSERT_EQUAL_FATAL(sw_pool_create(n, cores, &pool), SW_OK);
-    int64_t a[64] = {0};
-    sw_pool_run(pool, first_kind, a, 64);
-    CU_ASSERT_EQUAL(a[63], 1);
-    sw_pool_free(pool);
     free(cores), free(again);
     static const char *const bad[] = {"", "x", "4000", "1--2", "-", "0-1-2", "0,", "99999999"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CU_ASSERT_EQUAL(sw_cpu_cores(bad[i], &cores, &n), SW_EUSAGE);
+}
+
+static void count_usable(void *ctx, int64_t chunk, int worker)
+{
+    int *usable = ctx;
+    cpu_set_t set;
+    (void)chunk;
+    if (pthread_getaffinity_np(pthread_self(), sizeof set, &set) == 0)
+        usable[worker] = CPU_COUNT(&set);
+}
+
+/* One thread a core: each has its own. Fewer or more: two programs of one thread each on a machine
+ * of two cores must not share the first. */
+static void threads_are_bound(void)
+{
+    cpu_set_t before;
+    int *cores, n;
+    CU_ASSERT_EQUAL_FATAL(sw_cpu_cores(NULL, &cores, &n), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(pthread_getaffinity_np(pthread_self(), sizeof before, &before), 0);
+    for (int threads = 1; threads <= n + 1; threads++) {
+        struct sw_pool *pool;
+        int *usable = calloc((size_t)threads, sizeof *usable);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(usable);
+        CU_ASSERT_EQUAL_FATAL(sw_pool_create(threads, cores, n, &pool), SW_OK);
+        sw_pool_run(pool, count_usable, usable, 4096);
+        for (int i = 0; i < threads; i++) /* 0: the others were faster */
+            CU_ASSERT(usable[i] == (threads == n ? 1 : n) || (i > 0 && usable[i] == 0));
+        sw_pool_free(pool);
+        free(usable);
+        CU_ASSERT_EQUAL(pthread_setaffinity_np(pthread_self(), sizeof before, &before), 0);
+    }
+    free(cores);
 }
 
 static void instruction_sets_have_names(void)
@@ -138,4 +166,5 @@ static void instruction_sets_have_names(void)
 SW_UNIT_TESTS({"every chunk is done once", every_chunk_is_done_once},
               {"late threads do no harm", late_threads_do_no_harm},
               {"pools come and go", pools_come_and_go}, {"cores are found", cores_are_found},
+              {"threads are bound", threads_are_bound},
               {"instruction sets have names", instruction_sets_have_names})
