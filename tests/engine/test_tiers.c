@@ -258,6 +258,35 @@ static void layers_pass_no_more_than_needed(void)
     }
 }
 
+/* All layers pass, then the last two, in turns. */
+static enum sw_status turns_lead(struct job *job, struct sw_engine *engine)
+{
+    static const struct sw_span turns[] = {
+        {0, 0, 0, 20}, {0, 20, 0, 1}, {0, 21, 0, 20}, {0, 41, 0, 1}, {0, 42, 0, 20}};
+    const struct sw_sampling greedy = sw_sampling_default();
+    (void)job;
+    SW_TRY(sw_engine_slot(engine, 0, &greedy));
+    for (size_t i = 0; i < sizeof turns / sizeof turns[0]; i++)
+        SW_TRY(submit(engine, &turns[i], 1));
+    return sw_engine_stop(engine);
+}
+
+/* A layer that the next batch needs second is not given up for the first: 2 + 3 layers are sent
+ * for, then 1, 1 + 3, 1 and 1 + 3. */
+static void turns_keep_what_they_share(void)
+{
+    char dir[4096];
+    path_of("gpt_neox", dir, sizeof dir);
+    make_ids();
+    struct sw_engine_slice slice = {.count = 3, .tiers = {.n_streamed = 2, .stream_rows = 5}};
+    struct job job = job_of(dir, SW_F32);
+    job.lead = turns_lead;
+    const uint64_t layer = count(dir, &job, &slice, 0, true).stage.host.weights / 3;
+    if (run(&job, &slice))
+        CU_ASSERT_EQUAL(job.gpu_reports[0].fetched, layer * 15);
+    job_free(&job);
+}
+
 static enum sw_status count_batches(struct job *job, struct sw_engine *engine)
 {
     const struct sw_scheduler_options options = {
@@ -335,5 +364,6 @@ static void memory_that_is_not_there(void)
 SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},
               {"several ranks", several_ranks}, {"mixed batches", mixed_batches},
               {"layers pass no more than needed", layers_pass_no_more_than_needed},
+              {"turns keep what they share", turns_keep_what_they_share},
               {"prompts pass in one piece", prompts_pass_in_one_piece},
               {"memory that is not there", memory_that_is_not_there})
