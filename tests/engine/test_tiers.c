@@ -258,6 +258,24 @@ static void layers_pass_no_more_than_needed(void)
     }
 }
 
+/* From stream_rows rows on: of batches of 20, 20, 20 and 15 rows three pass, or none. */
+static void prompts_pass_from_so_many_rows_on(void)
+{
+    char dir[4096];
+    path_of("gpt_neox", dir, sizeof dir);
+    make_ids();
+    for (int rows = 20; rows <= 21; rows++) {
+        struct sw_engine_slice slice = {.count = 3, .tiers = {.stream_rows = rows}};
+        struct job job = job_of(dir, SW_F32);
+        job.chunk = 20;
+        job.n_new = 0;
+        const uint64_t layer = count(dir, &job, &slice, 0, true).stage.host.weights / 3;
+        if (run(&job, &slice))
+            CU_ASSERT_EQUAL(job.gpu_reports[0].fetched, rows == 20 ? layer * (2 + 3 * 3) : 0);
+        job_free(&job);
+    }
+}
+
 /* All layers pass, then the last two, in turns. */
 static enum sw_status turns_lead(struct job *job, struct sw_engine *engine)
 {
@@ -364,6 +382,7 @@ static void memory_that_is_not_there(void)
 SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},
               {"several ranks", several_ranks}, {"mixed batches", mixed_batches},
               {"layers pass no more than needed", layers_pass_no_more_than_needed},
+              {"prompts pass from so many rows on", prompts_pass_from_so_many_rows_on},
               {"turns keep what they share", turns_keep_what_they_share},
               {"prompts pass in one piece", prompts_pass_in_one_piece},
               {"memory that is not there", memory_that_is_not_there})
