@@ -13,5 +13,5 @@ build_into "$build" all
 grep -q '^CUNIT_FOUND:INTERNAL=1' "$build/CMakeCache.txt" || die "CUnit was not found; see \
 $build/configure.log"
 say "Testing (ctest)"
-# twice as many as there are cores: half of them wait (tests/CMakeLists.txt)
-exec ctest --test-dir "$build" --output-on-failure --no-tests=error -j $((2 * $(nproc))) "$@"
+# one more than there are cores: many of them wait (tests/CMakeLists.txt)
+exec ctest --test-dir "$build" --output-on-failure --no-tests=error -j $((1 + $(nproc))) "$@"
