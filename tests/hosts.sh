@@ -3,9 +3,10 @@
 # name, shared memory and a link to a common switch. Needs root. 10.98.0.0/24 exists inside only.
 #   hosts.sh up N | down | exec HOST CMD… | mpirun ARG… | processes HOST
 #   hosts.sh cut HOST [HOST2] | heal HOST [HOST2] | slow HOST RATE|off | freeze HOST | thaw HOST
-#   hosts.sh far HOST MS MBIT | memory HOST SIZE
+#   hosts.sh far HOST MS MBIT | memory HOST SIZE | cores HOST NUMBER
 # far: from now on a cable of that delay (one way) and rate; SW_WIRE is the program tests/tools/wire.c.
 # memory: what all processes of HOST that start from now on may use (1G); more, and the kernel kills.
+# cores: the same of processor time (0.5: half a core).
 # Hosts are h1, h2, …; SW_HOSTS names the state folder (one set of hosts a folder). A cut is silent:
 # no sender hears of it. SW_MPIRUN: what `mpirun` runs (another program with mpirun's options).
 set -u
@@ -18,15 +19,14 @@ die() {
 }
 holder() { cat "$state/$1" 2>/dev/null || die "there is no host $1"; }
 inside() {
-    local pid group
+    local pid group join=()
     pid=$(holder "$1") || exit 1
-    group=$(group_of "$1")
+    for group in $(groups_of "$1"); do # and all that it starts
+        # shellcheck disable=SC2016 # expanded by the shell that joins
+        join+=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
+    done
     shift
-    if [ -d "$group" ]; then # and all that it starts
-        bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" nsenter -t "$pid" -n -u -i -m -- "$@"
-    else
-        nsenter -t "$pid" -n -u -i -m -- "$@"
-    fi
+    "${join[@]}" nsenter -t "$pid" -n -u -i -m -- "$@"
 }
 
 # hold NAME SCRIPT: a process that keeps new namespaces open, after SCRIPT has run in them.
@@ -72,9 +72,18 @@ processes() {
     return 0
 }
 
-groups=/sys/fs/cgroup/memory
-[ -d $groups ] || groups=/sys/fs/cgroup
-group_of() { echo "$groups/sw-${state//\//_}-$1"; }
+# The control group (cgroup v1 or v2) of a host for `memory` or `cpu`.
+group_of() { # HOST CONTROLLER
+    local all=/sys/fs/cgroup/$2
+    [ -d "$all" ] || all=/sys/fs/cgroup
+    echo "$all/sw-${state//\//_}-$1"
+}
+# Those that exist.
+groups_of() {
+    for controller in memory cpu; do
+        [ ! -d "$(group_of "$1" $controller)" ] || group_of "$1" $controller
+    done | sort -u
+}
 
 down() {
     for name in "$state"/h[0-9] "$state"/h[0-9][0-9] "$state/switch"; do
@@ -83,7 +92,9 @@ down() {
             kill -KILL "$p" 2>/dev/null
         done
         [ ! -e "$state/${name##*/}.wire" ] || kill "$(cat "$state/${name##*/}.wire")"
-        [ ! -d "$(group_of "${name##*/}")" ] || leave_group "${name##*/}"
+        for group in $(groups_of "${name##*/}"); do
+            leave_group "$group"
+        done
     done
     rm -rf "$state"
 }
@@ -135,23 +146,31 @@ far() {
         inside "$1" ip link set eth0 up || die "no cable to $1: $(cat "$state/$1.cable")"
 }
 
-# A memory group (cgroup v1 or v2) for what starts on the host.
+# For what starts on the host from now on: the first of the files FILE=VALUE that there is, is set.
+limit() { # HOST CONTROLLER FILE=VALUE …
+    local group file
+    group=$(group_of "$1" "$2")
+    mkdir -p "$group" || die "$2: no group $group can be made"
+    { echo "+$2" >"${group%/*}/cgroup.subtree_control"; } 2>/dev/null # cgroup v2
+    for file in "${@:3}"; do
+        [ -e "$group/${file%%=*}" ] || continue
+        echo "${file#*=}" >"$group/${file%%=*}" && return
+    done
+    die "$2: nothing of ${*:3} can be set in $group"
+}
 memory() {
-    local group
-    group=$(group_of "$1")
-    mkdir -p "$group" || die "memory: no group $group can be made"
-    if [ -e "$group/memory.limit_in_bytes" ]; then
-        echo "$2" >"$group/memory.limit_in_bytes"
-    else
-        echo "+memory" >"$groups/cgroup.subtree_control" 2>/dev/null
-        echo "$2" >"$group/memory.max" && echo 0 >"$group/memory.swap.max"
-    fi || die "memory: $2 cannot be set in $group"
+    limit "$1" memory "memory.limit_in_bytes=$2" "memory.max=$2"
+    [ ! -e "$(group_of "$1" memory)/memory.swap.max" ] || limit "$1" memory memory.swap.max=0
+}
+cores() { # in periods of 10 ms
+    local us
+    us=$(awk -v n="$2" 'BEGIN { printf "%d", n * 10000 }')
+    [ ! -e /sys/fs/cgroup/cpu ] || limit "$1" cpu cpu.cfs_period_us=10000
+    limit "$1" cpu "cpu.cfs_quota_us=$us" "cpu.max=$us 10000"
 }
 leave_group() {
-    local group
-    group=$(group_of "$1")
     for _ in 1 2 3 4 5 6 7 8 9 10; do # a killed process stays in it for a moment
-        rmdir "$group" 2>/dev/null && return
+        rmdir "$1" 2>/dev/null && return
         sleep 0.1
     done
 }
@@ -190,8 +209,9 @@ heal)
 slow) slow "$1" "$2" ;;
 far) far "$1" "$2" "$3" ;;
 memory) memory "$1" "$2" ;;
+cores) cores "$1" "$2" ;;
 processes) processes "$1" ;;
 freeze) signal_all STOP "$1" ;;
 thaw) signal_all CONT "$1" ;;
-*) sed -n '2,11s/^# //p' "$self" ;;
+*) sed -n '2,12s/^# //p' "$self" ;;
 esac

@@ -338,10 +338,15 @@ static struct sw_transport_rank *ranks_of(const struct card *cards, int size)
     return ranks;
 }
 
-/* Hidden states of common models are 8 to 64 KiB: let them travel at once through shared memory. */
+/*
+ * Hidden states of common models are 8 to 64 KiB a row: let one travel at once through shared
+ * memory, and a micro-batch over a network. What is larger waits there until both ranks have come
+ * to MPI, twice the link's delay and as long as either computes.
+ */
 static void prefer_eager(void)
 {
     setenv("OMPI_MCA_btl_vader_eager_limit", "68000", 0);
+    setenv("OMPI_MCA_btl_tcp_eager_limit", "1048576", 0);
 }
 
 /* All leave together, so that no launcher ends rank 0 before it has said why. */

@@ -120,19 +120,12 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     SIMGPU_ENTER();
-    Ticket ticket;
-    {
-        const std::lock_guard<std::mutex> guard(lock);
-        if (!events.count(event))
-            return note(cudaErrorInvalidResourceHandle);
-        if (event->capture)
-            return note(cudaErrorCapturedEvent);
-        ticket = event->recorded;
-    }
-    wait_for(ticket);
-    const std::lock_guard<std::mutex> guard(lock);
-    check_guards("cudaEventSynchronize");
-    return note(sticky(current_device()));
+    std::unique_lock<std::mutex> held(lock);
+    if (!events.count(event))
+        return note(cudaErrorInvalidResourceHandle);
+    if (event->capture)
+        return note(cudaErrorCapturedEvent);
+    return synchronize(held, {event->recorded}, current_device(), "cudaEventSynchronize");
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)
