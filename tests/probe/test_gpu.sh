@@ -52,7 +52,7 @@ LD_LIBRARY_PATH=$PWD/driver beside probe
 expect 5 "a driver"
 grep -q 'was built from other sources (0123456789ab)' err || fail "a driver: the message"
 
-sw --version
+SPILLWAY_GPU_LIBRARY=$library sw --version
 expect 0 "--version"
 grep -Eqx 'GPU library: CUDA [0-9.]+, cuBLAS [0-9.]+, NCCL 2\.28\.9' out || fail "--version: the library"
 # a GPU made of a CPU (tests/tools/fake_gpu_library.c), without edges of its own
