@@ -129,14 +129,29 @@ bool stream_captures(cudaStream_t handle)
     return s && s->capture;
 }
 
+static bool is_in_the_way_here(const Capture &c)
+{
+    return c.mode == cudaStreamCaptureModeGlobal ||
+           (c.mode == cudaStreamCaptureModeThreadLocal && c.thread == std::this_thread::get_id());
+}
+
 cudaError_t refuse_in_capture()
 {
     for (CUstream_st *s : streams)
-        if (s->capture && s->capture->mode != cudaStreamCaptureModeRelaxed) {
+        if (s->capture && is_in_the_way_here(*s->capture)) {
             s->capture->valid = false;
             return cudaErrorStreamCaptureUnsupported;
         }
     return cudaSuccess;
+}
+
+// A capture is no work that one could wait for, in whatever mode.
+static cudaError_t refuse_if_captured(CUstream_st *s)
+{
+    if (!s->capture)
+        return cudaSuccess;
+    s->capture->valid = false;
+    return cudaErrorStreamCaptureUnsupported;
 }
 
 // What an operation in s waits for, besides the stream's own order.
@@ -307,10 +322,11 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     CUstream_st *s = find_stream(stream);
     if (!s)
         return note(cudaErrorInvalidResourceHandle);
-    if (s->capture) {
-        s->capture->valid = false;
-        return note(cudaErrorStreamCaptureUnsupported);
-    }
+    cudaError_t refused = refuse_if_captured(s);
+    if (!refused)
+        refused = refuse_in_capture();
+    if (refused)
+        return note(refused);
     const int device = s->device;
     for (const Ticket &t : pending(s))
         changed.wait(held, [&] { return finished(t); });
@@ -327,6 +343,11 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
         return note(cudaErrorInvalidResourceHandle);
     if (sticky(s->device))
         return note(sticky(s->device));
+    cudaError_t refused = refuse_if_captured(s);
+    if (!refused)
+        refused = refuse_in_capture();
+    if (refused)
+        return note(refused);
     for (const Ticket &t : pending(s))
         if (!finished(t))
             return cudaErrorNotReady;
@@ -340,6 +361,15 @@ cudaError_t cudaDeviceSynchronize(void)
     const cudaError_t error = use_device(&device);
     if (error)
         return error;
+    {
+        const std::lock_guard<std::mutex> guard(lock);
+        cudaError_t refused = refuse_in_capture();
+        for (CUstream_st *s : streams_of(device))
+            if (refuse_if_captured(s))
+                refused = cudaErrorStreamCaptureUnsupported;
+        if (refused)
+            return note(refused);
+    }
     wait_for_device(device);
     const std::lock_guard<std::mutex> guard(lock);
     check_guards("cudaDeviceSynchronize");
