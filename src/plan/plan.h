@@ -18,9 +18,8 @@ enum sw_objective {
     SW_OBJECTIVE_THROUGHPUT /* least slowest stage, then least sum: a full pipeline */
 };
 
-/* CUDA context, cuBLAS and NCCL of one process, and its graphs */
-#define SW_GPU_CONTEXT_BYTES ((600ull << 20) + SW_GPU_GRAPH_BYTES)
-#define SW_GPU_RESERVE_BYTES (256ull << 20)  /* of each GPU: fragmentation */
+#define SW_GPU_CONTEXT_BYTES (600ull << 20)  /* CUDA context, cuBLAS and NCCL of one process */
+#define SW_GPU_RESERVE_BYTES (256ull << 20)  /* of each GPU: fragmentation, and graphs */
 #define SW_RANK_HOST_BYTES (96ull << 20)     /* code, MPI and stacks of one process */
 #define SW_NODE_RESERVE_BYTES (512ull << 20) /* of each node: page tables, page cache */
 
