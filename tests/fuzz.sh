@@ -4,7 +4,8 @@
 #   tests/fuzz.sh [SECONDS [BUILD_FOLDER [TARGET …]]]     default: 600 seconds each, build-fuzz, all
 #
 # New inputs are kept in BUILD_FOLDER/corpus/TARGET, crashes in BUILD_FOLDER/crashes/TARGET-*; the
-# seeds in tests/fuzz/corpus are only read. Exit code 1 when a target crashed, hung or grew.
+# seeds in tests/fuzz/corpus are only read. As many targets run at once as there are cores. Exit code
+# 1 when one crashed, hung or grew.
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 seconds=${1:-600}
@@ -39,22 +40,26 @@ cmake --build "$build" -j "$(nproc)" --target "${targets[@]/#/fuzz_}" >"$build/b
     exit 2
 }
 
-failed=0
-for name in "${targets[@]}"; do
-    seeds=$root/tests/fuzz/corpus/$name found=$build/corpus/$name log=$build/$name.log
+# run NAME: its line is printed when it has ended
+run() {
+    local name=$1 seeds=$root/tests/fuzz/corpus/$1 found=$build/corpus/$1 log=$build/$1.log
+    local verdict=clean folders=("$found")
     mkdir -p "$found"
-    folders=("$found")
     [ -d "$seeds" ] && folders+=("$seeds")
-    if nice -n 10 "$build/tests/fuzz_$name" -max_total_time="$seconds" -max_len=65536 \
+    nice -n 10 "$build/tests/fuzz_$name" -max_total_time="$seconds" -max_len=65536 \
         -rss_limit_mb=2048 -malloc_limit_mb=1024 -timeout=20 -print_final_stats=1 \
-        -artifact_prefix="$build/crashes/$name-" "${folders[@]}" >"$log" 2>&1; then
-        verdict=clean
-    else
+        -artifact_prefix="$build/crashes/$name-" "${folders[@]}" >"$log" 2>&1 ||
         verdict="FAILED, see $log and $build/crashes/"
-        failed=1
-    fi
-    runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
-    cover=$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)
-    printf '%-20s %6s s %12s runs  %-12s %s\n' "$name" "$seconds" "${runs:-?}" "${cover:-}" "$verdict"
+    printf '%-20s %6s s %12s runs  %-12s %s\n' "$name" "$seconds" \
+        "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
+        "$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)" "$verdict"
+    [ "$verdict" = clean ] || touch "$build/failed"
+}
+
+rm -f "$build/failed"
+for name in "${targets[@]}"; do
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n; done
+    run "$name" &
 done
-exit $failed
+wait
+[ ! -e "$build/failed" ]

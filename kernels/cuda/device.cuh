@@ -90,44 +90,29 @@ template <> struct element<SW_F32> {
     }
 };
 
-template <> struct element<SW_F16> {
+/* f16 and bf16: two are in a word, the first in its low half. */
+template <enum sw_dtype format> struct element_of_16_bits {
     typedef uint16_t type;
     static constexpr int per_vector = 8;
-    static __device__ inline float load(type bits)
+    static __device__ inline float load(unsigned bits)
     {
-        return f16_to_float(bits);
+        return format == SW_F16 ? f16_to_float(bits) : bf16_to_float(bits);
     }
     static __device__ inline type store(float value)
     {
-        return float_to_f16(value);
+        return format == SW_F16 ? float_to_f16(value) : float_to_bf16(value);
     }
     static __device__ inline void unpack(const uint4 &v, float *out)
     {
         for (int i = 0; i < 4; i++) {
-            out[2 * i] = f16_to_float(word(v, i) & 0xffffu);
-            out[2 * i + 1] = f16_to_float(word(v, i) >> 16);
+            out[2 * i] = load(word(v, i) & 0xffffu);
+            out[2 * i + 1] = load(word(v, i) >> 16);
         }
     }
 };
-
-template <> struct element<SW_BF16> {
-    typedef uint16_t type;
-    static constexpr int per_vector = 8;
-    static __device__ inline float load(type bits)
-    {
-        return bf16_to_float(bits);
-    }
-    static __device__ inline type store(float value)
-    {
-        return float_to_bf16(value);
-    }
-    static __device__ inline void unpack(const uint4 &v, float *out)
-    {
-        for (int i = 0; i < 4; i++) {
-            out[2 * i] = bf16_to_float(word(v, i) & 0xffffu);
-            out[2 * i + 1] = __uint_as_float(word(v, i) & 0xffff0000u);
-        }
-    }
+template <> struct element<SW_F16> : element_of_16_bits<SW_F16> {
+};
+template <> struct element<SW_BF16> : element_of_16_bits<SW_BF16> {
 };
 
 template <> struct element<SW_INT8> {

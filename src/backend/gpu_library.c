@@ -25,6 +25,7 @@ __attribute__((used)) static function *const called_back[] = {
 
 static const char file_name[] = "libspillway_cuda.so";
 static const char variable[] = "SPILLWAY_GPU_LIBRARY";
+static const char driver[] = "libcuda.so.1"; /* comes with NVIDIA's driver, not with the toolkit */
 
 /* The outcome of the one attempt. */
 static struct {
@@ -118,6 +119,17 @@ static void check(const char *path, void *handle)
         dlclose(handle);
 }
 
+/* Without a driver the library would find no GPU, but take 150 MiB and a while: cuBLAS is large. */
+static bool has_driver(const char *path)
+{
+    if (dlopen(driver, RTLD_LAZY | RTLD_LOCAL)) /* stays open: the CUDA runtime wants it, too */
+        return true;
+    const char *reason = dlerror();
+    snprintf(found.why, sizeof found.why, "there is no NVIDIA driver (%s), so %s is not opened",
+             reason ? reason : driver, path);
+    return false;
+}
+
 static void load(void)
 {
     char path[4096];
@@ -126,6 +138,10 @@ static void load(void)
         named = NULL;
     if (!find_file(named, path, sizeof path))
         return;
+    if (!named && !has_driver(path)) {
+        sw_log(SW_LOG_DEBUG, "the GPU library stays closed: %s", found.why);
+        return;
+    }
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (handle)
         check(path, handle);

@@ -166,10 +166,11 @@ struct sw_gpu_library {
 
 /*
  * The library, loaded at the first call; NULL when there is none, with the reason in *why (never
- * NULL; not an error: this node has no GPU to use). Looks at SPILLWAY_GPU_LIBRARY, then beside the
- * program and in ../lib. *status is SW_EDEVICE, and the error slot filled, when there is one that
- * cannot be used: of another build, or the file that SPILLWAY_GPU_LIBRARY names and that is not
- * one. `why` and `status` may be NULL. Any thread may call it.
+ * NULL; not an error: this node has no GPU to use). Opens what SPILLWAY_GPU_LIBRARY names; else,
+ * where there is NVIDIA's driver, the one beside the program or in ../lib. *status is SW_EDEVICE,
+ * and the error slot filled, when there is one that cannot be used: of another build, or the file
+ * that SPILLWAY_GPU_LIBRARY names and that is not one. `why` and `status` may be NULL. Any thread
+ * may call it.
  */
 const struct sw_gpu_library *sw_gpu_library_load(const char **why, enum sw_status *status);
 

@@ -5,57 +5,204 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What is left of the weight of older times at each look. */
+#define FADE 0.8
+/* The slowest stage computes so much of a round: then it has no pause worth filling. */
+#define SATURATED 0.9
+/* A number is tried for so many looks; after a failure the one before is kept for so many. */
+#define TRIAL 5
+#define HOLD 30
+/* What a delay that cannot be seen is taken for, look by look. */
+#define EASE 0.95
+
 enum sw_status sw_pace_open(struct sw_pace *p, int stages, int n_ranks)
 {
-    *p = (struct sw_pace){.stages = stages, .groups = stages, .n_ranks = n_ranks};
+    *p = (struct sw_pace){.stages = stages,
+                          .groups = stages,
+                          .n_ranks = n_ranks,
+                          .most_rounds = SW_PACE_MOST * stages + 2,
+                          .slack = INFINITY};
     p->then = calloc((size_t)n_ranks, sizeof *p->then);
-    return p->then ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the times of %d ranks", n_ranks);
+    p->sums = calloc((size_t)n_ranks, sizeof *p->sums);
+    p->costs = calloc((size_t)n_ranks, sizeof *p->costs);
+    p->rounds = calloc((size_t)p->most_rounds, sizeof *p->rounds);
+    if (p->then && p->sums && p->costs && p->rounds)
+        return SW_OK;
+    sw_pace_close(p);
+    return sw_fail(SW_ENOMEM, "no memory for the times of %d ranks", n_ranks);
 }
 
 void sw_pace_close(struct sw_pace *p)
 {
     free(p->then);
-    p->then = NULL;
+    free(p->sums);
+    free(p->costs);
+    free(p->rounds);
+    *p = (struct sw_pace){0};
 }
 
-static int limit(int groups, int least, int most)
+/* ---- the rule */
+
+static double cost(const struct sw_pace_cost *c, double rows)
 {
-    const int n = groups < most ? groups : most;
-    return n > least ? n : least;
+    return c->fixed + rows * c->per_row;
 }
 
-int sw_pace_next(int groups, int stages, int sequences, double busiest)
+double sw_pace_rate(const struct sw_pace_cost *costs, int stages, double delay, int sequences,
+                    int groups)
+{
+    const double rows = ceil((double)sequences / groups);
+    double slowest = 0, round = delay;
+    for (int i = 0; i < stages; i++) {
+        const double seconds = cost(&costs[i], rows);
+        slowest = seconds > slowest ? seconds : slowest;
+        round += seconds;
+    }
+    /* A group is back after a round, and no sooner than the slowest stage has done all groups. */
+    const double seconds = groups * slowest > round ? groups * slowest : round;
+    return seconds > 0 ? sequences / seconds : 0;
+}
+
+int sw_pace_best(const struct sw_pace_cost *costs, int stages, double delay, int sequences,
+                 int groups)
 {
     const int most = sequences < SW_PACE_MOST * stages ? sequences : SW_PACE_MOST * stages;
-    int next = groups;
-    if (busiest > SW_PACE_HIGH)
-        next -= (groups + 7) / 8;
-    else if (busiest < 0.5)
-        next *= 2;
-    else if (busiest < SW_PACE_LOW) /* Little's law: under way = rate x time */
-        next = (int)ceil(groups / busiest * SW_PACE_LOW);
-    return limit(next, stages, most);
+    int best = most < groups ? most : groups;
+    best = best > stages ? best : stages;
+    double best_rate = SW_PACE_GAIN * sw_pace_rate(costs, stages, delay, sequences, best);
+    for (int n = stages; n <= most; n++) {
+        const double rate = sw_pace_rate(costs, stages, delay, sequences, n);
+        if (rate > best_rate) {
+            best_rate = rate;
+            best = n;
+        }
+    }
+    return best;
+}
+
+/* ---- what is learnt */
+
+void sw_pace_sent(struct sw_pace *p, double now, int rows)
+{
+    if (p->n_rounds < p->most_rounds)
+        p->rounds[(p->first_round + p->n_rounds++) % p->most_rounds] =
+            (struct sw_pace_round){now, rows};
+}
+
+void sw_pace_back(struct sw_pace *p, double now)
+{
+    if (p->n_rounds == 0)
+        return;
+    const struct sw_pace_round *round = &p->rounds[p->first_round];
+    double slack = now - round->sent;
+    for (int i = 0; i < p->stages; i++)
+        slack -= cost(&p->costs[i], round->rows);
+    if (slack < p->slack)
+        p->slack = slack;
+    p->first_round = (p->first_round + 1) % p->most_rounds;
+    p->n_rounds--;
+}
+
+static void add(struct sw_pace_sums *s, const struct sw_times *from, const struct sw_times *to)
+{
+    const int compute = SW_ACTIVITY_COMPUTE;
+    s->n = FADE * s->n + (double)(to->batches - from->batches);
+    s->rows = FADE * s->rows + (double)(to->rows - from->rows);
+    s->seconds = FADE * s->seconds + (to->seconds[compute] - from->seconds[compute]);
+    s->squares = FADE * s->squares + (to->row_squares - from->row_squares);
+    s->products = FADE * s->products + (to->row_seconds - from->row_seconds);
+}
+
+/* Least squares. As long as all had about as many rows, half of the time is taken for fixed. */
+static struct sw_pace_cost fit(const struct sw_pace_sums *s)
+{
+    if (s->n <= 0 || s->rows <= 0)
+        return (struct sw_pace_cost){0};
+    const double rows = s->rows / s->n, seconds = s->seconds / s->n, most = seconds / rows;
+    const double variance = s->squares / s->n - rows * rows;
+    double per_row = most / 2;
+    if (variance > 0.01 * rows * rows)
+        per_row = (s->products / s->n - rows * seconds) / variance;
+    per_row = per_row < 0 ? 0 : per_row > most ? most : per_row;
+    return (struct sw_pace_cost){seconds - per_row * rows, per_row};
+}
+
+/*
+ * The least slack of many rounds is the delay, if the others have waited for stages and this one
+ * has not. When a round takes about as long as the slowest stage for all groups, all have waited,
+ * and nothing is known but that the delay is smaller: fewer are tried bit by bit.
+ */
+static void estimate_delay(struct sw_pace *p, int sequences)
+{
+    const double rows = ceil((double)sequences / p->groups);
+    double sum = 0, slowest = 0;
+    for (int i = 0; i < p->stages; i++) {
+        const double seconds = cost(&p->costs[i], rows);
+        sum += seconds;
+        slowest = seconds > slowest ? seconds : slowest;
+    }
+    const double slack = p->slack > 0 ? p->slack : 0, eased = EASE * p->delay;
+    const bool all_wait = p->groups * slowest > SATURATED * (sum + slack);
+    p->delay = all_wait && eased < slack ? eased : slack;
+}
+
+/* What the line has done since the last look. */
+static void count(struct sw_pace *p, const struct sw_times *from, const struct sw_times *to)
+{
+    p->rows = FADE * p->rows + (double)(to->rows - from->rows);
+    p->seconds = FADE * p->seconds + (to->clock - from->clock);
+}
+
+static void change(struct sw_pace *p, int groups)
+{
+    p->groups = groups;
+    p->rows = p->seconds = 0;
+}
+
+/* Goes on with a number that is being tried, or tries another. */
+static void choose(struct sw_pace *p, int sequences)
+{
+    const double rate = p->seconds > 0 ? p->rows / p->seconds : 0;
+    if (p->trial.looks > 0) {
+        if (--p->trial.looks == TRIAL - 1) /* half of it was before */
+            p->rows = p->seconds = 0;
+        if (p->trial.looks == 0 && rate < p->trial.rate) {
+            p->hold = HOLD;
+            change(p, p->trial.groups);
+        }
+    } else if (p->hold > 0) {
+        p->hold--;
+    } else {
+        const int best = sw_pace_best(p->costs, p->stages, p->delay, sequences, p->groups);
+        if (best == p->groups)
+            return;
+        p->trial = (struct sw_pace_trial){p->groups, TRIAL, rate};
+        change(p, best);
+    }
 }
 
 void sw_pace_look(struct sw_pace *p, int sequences, const struct sw_times *times)
 {
-    double busiest = 0;
+    int n = 0;
     if (p->stages < 2)
         return;
-    for (int r = 0; r < p->n_ranks; r++) {
-        if (times[r].batches == 0)
-            continue;
-        if (times[r].clock - p->then[r].clock < SW_PACE_SECONDS)
-            return;
-        const double busy = sw_times_busy(&p->then[r], &times[r]);
-        busiest = busy > busiest ? busy : busiest;
-    }
-    /* The first look only sets the marks: what was before is not one pace. */
-    bool is_first = true;
     for (int r = 0; r < p->n_ranks; r++)
-        is_first = is_first && p->then[r].clock <= 0;
-    p->saturated = busiest > SW_PACE_HIGH ? p->saturated + 1 : 0;
-    if (!is_first && (p->saturated == 0 || p->saturated % SW_PACE_PATIENCE == 0))
-        p->groups = sw_pace_next(p->groups, p->stages, sequences, busiest);
+        if (times[r].batches > 0 && times[r].clock - p->then[r].clock < SW_PACE_SECONDS)
+            return;
+    for (int r = 0; r < p->n_ranks; r++) {
+        add(&p->sums[r], &p->then[r], &times[r]);
+        if (times[r].batches == 0 || n == p->stages)
+            continue;
+        p->costs[n++] = fit(&p->sums[r]);
+        if (n == p->stages)
+            count(p, &p->then[r], &times[r]);
+    }
     memcpy(p->then, times, (size_t)p->n_ranks * sizeof *times);
+    /* Rounds that are back from now on are compared with these costs. */
+    if (isfinite(p->slack) && p->is_learnt) {
+        estimate_delay(p, sequences);
+        choose(p, sequences);
+    }
+    p->is_learnt = n == p->stages;
+    p->slack = INFINITY;
 }

@@ -1,34 +1,70 @@
 /*
  * How many micro-batches of running sequences should be under way. Of as many as there are stages,
  * one is always on the wire or waits for rank 0; where links are slow beside a stage's work, stages
- * then stand still. More of them keep the stages busy, but each reads the weights anew, so no more
- * than the busiest stage asks for.
+ * then stand still. More of them fill that time, but each reads the weights anew. So what a stage
+ * takes for a micro-batch is learnt as seconds for reading and seconds a row, and what a round
+ * takes besides as a delay; the number is the one with which most rows a second would come through.
+ * Whether they do is looked at afterwards: where other things make a round long (machines that are
+ * shared), the number before comes back.
  */
 #ifndef SW_ENGINE_PACE_H
 #define SW_ENGINE_PACE_H
 
 #include "engine/timeline.h"
 
-#define SW_PACE_LOW 0.90    /* below, the busiest stage lacks work */
-#define SW_PACE_HIGH 0.98   /* above, fewer micro-batches may do as well, … */
-#define SW_PACE_PATIENCE 5  /* … which is tried after so many looks */
 #define SW_PACE_SECONDS 0.7 /* between two looks; ranks tell their times once a second */
 #define SW_PACE_MOST 8      /* times the stages */
+#define SW_PACE_GAIN 1.03   /* so much faster must another number promise to be */
+
+/* What a stage takes for a micro-batch: fixed + rows * per_row seconds. */
+struct sw_pace_cost {
+    double fixed, per_row;
+};
+
+/* Sums over micro-batches, from which costs are learnt; newer ones count more. */
+struct sw_pace_sums {
+    double n, rows, seconds, squares, products; /* of rows; of rows and seconds */
+};
+
+/* A micro-batch under way. */
+struct sw_pace_round {
+    double sent; /* clock */
+    int rows;
+};
 
 struct sw_pace {
     int stages, groups;
     int n_ranks;
-    int saturated;         /* looks in a row that found the busiest stage so */
-    struct sw_times *then; /* (n_ranks) at the last look */
+    struct sw_times *then;        /* (n_ranks) at the last look */
+    struct sw_pace_sums *sums;    /* (n_ranks) */
+    struct sw_pace_cost *costs;   /* (n_ranks) of the stages, in the order of ranks */
+    struct sw_pace_round *rounds; /* a queue of those under way, (most_rounds) */
+    int first_round, n_rounds, most_rounds;
+    double slack;   /* least of a round's seconds that stages did not take, since the last look */
+    double delay;   /* what a round takes besides the stages */
+    bool is_learnt; /* costs are */
+    struct sw_pace_trial {
+        int groups, looks; /* what comes back if it fails; looks to its end, 0: there is none */
+        double rate;       /* rows a second before */
+    } trial;
+    int hold;             /* looks until another number may be tried */
+    double rows, seconds; /* at this number; newer ones count more */
 };
 /* groups: stages to begin with. SW_ENOMEM */
 enum sw_status sw_pace_open(struct sw_pace *p, int stages, int n_ranks);
 void sw_pace_close(struct sw_pace *p);
+/* A micro-batch goes on its way; the oldest under way is back. */
+void sw_pace_sent(struct sw_pace *p, double now, int rows);
+void sw_pace_back(struct sw_pace *p, double now);
 /* times: (n_ranks), what the ranks last told; changes groups when all with layers have told anew.
  * sequences: that run now; there are never more groups. */
 void sw_pace_look(struct sw_pace *p, int sequences, const struct sw_times *times);
-/* The rule alone: how many instead of `groups`, when the busiest stage computes that share (at
- * more than SW_PACE_HIGH: and has done so for long). */
-int sw_pace_next(int groups, int stages, int sequences, double busiest);
+
+/* The rule alone. Rows a second of `sequences` in `groups` micro-batches, costs: (stages) */
+double sw_pace_rate(const struct sw_pace_cost *costs, int stages, double delay, int sequences,
+                    int groups);
+/* Which number instead of `groups`. */
+int sw_pace_best(const struct sw_pace_cost *costs, int stages, double delay, int sequences,
+                 int groups);
 
 #endif

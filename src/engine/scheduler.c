@@ -1,6 +1,8 @@
 /* Owns requests from submission to their end: the queue, the steps, what results mean. */
 #include "engine/scheduler_impl.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,6 +168,7 @@ static enum sw_status collect(struct sw_scheduler *s)
     const struct sw_result *results;
     int n;
     SW_TRY(sw_engine_collect(s->options.engine, &results, &n));
+    sw_pace_back(&s->pace, sw_clock());
     s->stats.under_way--;
     for (int i = 0; i < n; i++) {
         const struct sw_result *r = &results[i];
@@ -188,6 +191,7 @@ enum sw_status sw_scheduler_step(struct sw_scheduler *s)
         sw_scheduler_deal(s);
         if (s->batch.n_rows == 0)
             break;
+        sw_pace_sent(&s->pace, sw_clock(), s->batch.n_rows);
         SW_TRY(sw_engine_submit(s->options.engine, &s->batch));
         s->stats.under_way++;
         s->stats.batches++;

@@ -38,6 +38,8 @@ void sw_recorder_add(struct sw_recorder *r, enum sw_activity_kind kind, double s
     if (kind == SW_ACTIVITY_COMPUTE) {
         r->times.batches++;
         r->times.rows += rows;
+        r->times.row_squares += (double)rows * rows;
+        r->times.row_seconds += rows * (end - start);
     }
 }
 

@@ -23,8 +23,9 @@ enum sw_activity_kind {
 struct sw_times {
     double seconds[SW_ACTIVITY_KINDS];
     int64_t batches, rows;
-    double clock;     /* of the rank when it said so */
-    int32_t is_final; /* its last word */
+    double row_squares, row_seconds; /* of computed batches: rows², rows x seconds */
+    double clock;                    /* of the rank when it said so */
+    int32_t is_final;                /* its last word */
 };
 
 /* The share of its time that a rank computed between two words of it. */

@@ -27,16 +27,7 @@ TEXT
 }
 
 sequences="16 64" prompt=16 new=32
-common_options "$@"
-set -- "${rest[@]}"
-while [ $# -gt 0 ]; do
-    case $1 in
-        -s | --sequences) sequences=${2:?} && shift 2 ;;
-        -p | --prompt) prompt=${2:?} && shift 2 ;;
-        -n) new=${2:?} && shift 2 ;;
-        *) die "unknown argument '$1'; see --help" ;;
-    esac
-done
+options_only sequences=-s,--sequences prompt=-p,--prompt new=-n -- "$@"
 common_needs
 mpi_needs
 [ "$(nproc)" -ge 2 ] || die "needs two cores, this process may use $(nproc)"

@@ -20,19 +20,35 @@ die() {
 
 figures() { python3 "$bench_dir/figures.py" "$@"; }
 
-# Options every script takes: -r ROUNDS, -w SECONDS, -h. The others stay in "rest".
-common_options() {
+# options [VARIABLE=OPTION[,OPTION]…]… -- ARGUMENT…: sets each variable whose option is there to the
+# value behind it; every script takes -r ROUNDS, -w SECONDS, -h. Other arguments stay in "rest".
+options() {
+    local known=("rounds=-r,--rounds" "wait_quiet=-w,--wait") one variable
+    while [ "$1" != -- ]; do
+        known+=("$1") && shift
+    done
+    shift
     rest=()
     while [ $# -gt 0 ]; do
-        case $1 in
-            -r | --rounds) rounds=${2:?"$1 needs a number"} && shift 2 ;;
-            -w | --wait) wait_quiet=${2:?"$1 needs seconds"} && shift 2 ;;
-            -h | --help) usage && exit 0 ;;
-            *) rest+=("$1") && shift ;;
-        esac
+        case $1 in -h | --help) usage && exit 0 ;; esac
+        variable=
+        for one in "${known[@]}"; do
+            case ",${one#*=}," in *",$1,"*) variable=${one%%=*} ;; esac
+        done
+        if [ -z "$variable" ]; then
+            rest+=("$1") && shift
+        else
+            [ -n "${2:-}" ] || die "$1 needs a value; see --help"
+            printf -v "$variable" %s "$2" && shift 2
+        fi
     done
     [[ $rounds =~ ^[1-9][0-9]*$ ]] || die "--rounds wants a number of 1 or more, not '$rounds'"
     [[ $wait_quiet =~ ^[0-9]+$ ]] || die "--wait wants whole seconds, not '$wait_quiet'"
+}
+# For scripts that take nothing else.
+options_only() {
+    options "$@"
+    [ ${#rest[@]} = 0 ] || die "unknown argument '${rest[0]}'; see --help"
 }
 
 common_needs() {

@@ -25,18 +25,11 @@ TEXT
 }
 
 neighbours=3 levels="10 19" threads=2 format=bf16 new=64 own_session=0
-common_options "$@"
-set -- "${rest[@]}"
-while [ $# -gt 0 ]; do
-    case $1 in
-        -k | --neighbours) neighbours=${2:?} && shift 2 ;;
-        -l | --levels) levels=${2:?} && shift 2 ;;
-        -t | --threads) threads=${2:?} && shift 2 ;;
-        -f | --format) format=${2:?} && shift 2 ;;
-        -n) new=${2:?} && shift 2 ;;
-        --own-sessions) own_session=1 && shift ;;
-        *) die "unknown argument '$1'; see --help" ;;
-    esac
+options neighbours=-k,--neighbours levels=-l,--levels threads=-t,--threads format=-f,--format \
+    new=-n -- "$@"
+for argument in "${rest[@]}"; do
+    [ "$argument" = --own-sessions ] || die "unknown argument '$argument'; see --help"
+    own_session=1
 done
 common_needs
 records=$work/records

@@ -20,15 +20,10 @@ TEXT
 }
 
 ranks=2 shipped=$repo/tests/models/shakespeare text="To be, or not to be"
-common_options "$@"
-set -- "${rest[@]}"
-while [ $# -gt 0 ]; do
-    case $1 in
-        -k | --ranks) ranks=${2:?} && shift 2 ;;
-        -m | --model) shipped=${2:?} && shift 2 ;;
-        -*) die "unknown argument '$1'; see --help" ;;
-        *) text=$1 && shift ;;
-    esac
+options ranks=-k,--ranks shipped=-m,--model -- "$@"
+for argument in "${rest[@]}"; do
+    case $argument in -*) die "unknown argument '$argument'; see --help" ;; esac
+    text=$argument
 done
 common_needs
 mpi_needs

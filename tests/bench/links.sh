@@ -27,18 +27,8 @@ TEXT
 }
 
 sequences=64 delay=2 rate=1000 prompt=16 new=48
-common_options "$@"
-set -- "${rest[@]}"
-while [ $# -gt 0 ]; do
-    case $1 in
-        -s | --sequences) sequences=${2:?} && shift 2 ;;
-        -d | --delay) delay=${2:?} && shift 2 ;;
-        -b | --rate) rate=${2:?} && shift 2 ;;
-        -p | --prompt) prompt=${2:?} && shift 2 ;;
-        -n) new=${2:?} && shift 2 ;;
-        *) die "unknown argument '$1'; see --help" ;;
-    esac
-done
+options_only sequences=-s,--sequences delay=-d,--delay rate=-b,--rate prompt=-p,--prompt \
+    new=-n -- "$@"
 common_needs
 mpi_needs
 records=$work/records

@@ -30,18 +30,8 @@ TEXT
 }
 
 formats="bf16 f16" threads="1 2" prompt=512 new=64 out=
-common_options "$@"
-set -- "${rest[@]}"
-while [ $# -gt 0 ]; do
-    case $1 in
-        -f | --formats) formats=${2:?} && shift 2 ;;
-        -t | --threads) threads=${2:?} && shift 2 ;;
-        -p | --prompt) prompt=${2:?} && shift 2 ;;
-        -n) new=${2:?} && shift 2 ;;
-        -o | --out) out=${2:?} && shift 2 ;;
-        *) die "unknown argument '$1'; see --help" ;;
-    esac
-done
+options_only formats=-f,--formats threads=-t,--threads prompt=-p,--prompt new=-n \
+    out=-o,--out -- "$@"
 common_needs
 records=$work/records
 

@@ -20,15 +20,7 @@ TEXT
 }
 
 formats="bf16" new=64
-common_options "$@"
-set -- "${rest[@]}"
-while [ $# -gt 0 ]; do
-    case $1 in
-        -f | --formats) formats=${2:?} && shift 2 ;;
-        -n) new=${2:?} && shift 2 ;;
-        *) die "unknown argument '$1'; see --help" ;;
-    esac
-done
+options_only formats=-f,--formats new=-n -- "$@"
 common_needs
 mpi_needs
 [ "$(nproc)" -ge 2 ] || die "needs two cores, this process may use $(nproc)"

@@ -36,6 +36,22 @@ SPILLWAY_GPU_LIBRARY=/nowhere.so sw probe
 expect 5 "not there"
 grep -q 'SPILLWAY_GPU_LIBRARY: /nowhere.so cannot be opened' err || fail "not there: the message"
 
+# What lies beside the program is opened where there is a driver only; here, one of another build.
+mkdir beside
+cp "$spillway" beside/spillway
+cp "$(dirname "$library")/libother_gpu_library.so" beside/libspillway_cuda.so
+unset SPILLWAY_GPU_LIBRARY
+beside() { spillway=$PWD/beside/spillway sw "$@"; }
+if ! /sbin/ldconfig -p | grep -q 'libcuda\.so\.1'; then
+    beside probe
+    expect 0 "no driver"
+fi
+mkdir driver
+cp "$(dirname "$library")/libno_gpu_library.so" driver/libcuda.so.1
+LD_LIBRARY_PATH=$PWD/driver beside probe
+expect 5 "a driver"
+grep -q 'was built from other sources (0123456789ab)' err || fail "a driver: the message"
+
 sw --version
 built=$(sed -n '1s/.*(\(.*\))/\1/p' out)
 if [ -e "$(dirname "$spillway")/libspillway_cuda.so" ]; then want="mpi cuda"; else want=mpi; fi

@@ -131,18 +131,11 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     SIMGPU_ENTER();
-    Ticket ticket;
-    {
-        const std::lock_guard<std::mutex> guard(lock);
-        const cudaError_t refused = refuse(event);
-        if (refused)
-            return note(refused);
-        ticket = event->recorded;
-    }
-    wait_for(ticket);
-    const std::lock_guard<std::mutex> guard(lock);
-    check_guards("cudaEventSynchronize");
-    return note(sticky(current_device()));
+    std::unique_lock<std::mutex> held(lock);
+    const cudaError_t refused = refuse(event);
+    if (refused)
+        return note(refused);
+    return synchronize(held, {event->recorded}, current_device(), "cudaEventSynchronize");
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end)

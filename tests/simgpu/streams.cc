@@ -235,10 +235,16 @@ cudaError_t enqueue_wait(cudaStream_t handle, const Ticket &event)
     return cudaSuccess;
 }
 
+static void wait_for_all(std::unique_lock<std::mutex> &held, const std::vector<Ticket> &tickets)
+{
+    for (const Ticket &t : tickets)
+        changed.wait(held, [&] { return finished(t); });
+}
+
 void wait_for(const Ticket &ticket)
 {
     std::unique_lock<std::mutex> held(lock);
-    changed.wait(held, [&] { return finished(ticket); });
+    wait_for_all(held, {ticket});
 }
 
 static std::vector<Ticket> tails(int device, bool blocking_only)
@@ -253,8 +259,15 @@ static std::vector<Ticket> tails(int device, bool blocking_only)
 void wait_for_device(int device)
 {
     std::unique_lock<std::mutex> held(lock);
-    for (const Ticket &t : tails(device, false))
-        changed.wait(held, [&] { return finished(t); });
+    wait_for_all(held, tails(device, false));
+}
+
+cudaError_t synchronize(std::unique_lock<std::mutex> &held, const std::vector<Ticket> &tickets,
+                        int device, const char *call)
+{
+    wait_for_all(held, tickets);
+    check_guards(call);
+    return note(sticky(device));
 }
 
 static std::vector<Ticket> pending(CUstream_st *s)
@@ -327,11 +340,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
         refused = refuse_in_capture();
     if (refused)
         return note(refused);
-    const int device = s->device;
-    for (const Ticket &t : pending(s))
-        changed.wait(held, [&] { return finished(t); });
-    check_guards("cudaStreamSynchronize");
-    return note(sticky(device));
+    return synchronize(held, pending(s), s->device, "cudaStreamSynchronize");
 }
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
@@ -361,19 +370,14 @@ cudaError_t cudaDeviceSynchronize(void)
     const cudaError_t error = use_device(&device);
     if (error)
         return error;
-    {
-        const std::lock_guard<std::mutex> guard(lock);
-        cudaError_t refused = refuse_in_capture();
-        for (CUstream_st *s : streams_of(device))
-            if (refuse_if_captured(s))
-                refused = cudaErrorStreamCaptureUnsupported;
-        if (refused)
-            return note(refused);
-    }
-    wait_for_device(device);
-    const std::lock_guard<std::mutex> guard(lock);
-    check_guards("cudaDeviceSynchronize");
-    return note(sticky(device));
+    std::unique_lock<std::mutex> held(lock);
+    cudaError_t refused = refuse_in_capture();
+    for (CUstream_st *s : streams_of(device))
+        if (refuse_if_captured(s))
+            refused = cudaErrorStreamCaptureUnsupported;
+    if (refused)
+        return note(refused);
+    return synchronize(held, tails(device, false), device, "cudaDeviceSynchronize");
 }
 
 cudaError_t cudaDeviceReset(void)

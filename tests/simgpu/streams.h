@@ -30,6 +30,9 @@ typedef std::shared_ptr<Capture> CapturePtr;
 /* The stream that a handle means; NULL when it is none. With `lock` held. */
 CUstream_st *find_stream(cudaStream_t handle);
 std::vector<CUstream_st *> streams_of(int device);
+/* What a call to wait does: waits for these, and tells of the device. With `lock` held. */
+cudaError_t synchronize(std::unique_lock<std::mutex> &held, const std::vector<Ticket> &tickets,
+                        int device, const char *call);
 } // namespace simgpu
 
 struct CUstream_st {

@@ -1,0 +1,36 @@
+#!/bin/bash
+# Builds with a sanitizer and runs the tests that are for it.
+#
+#   tests/sanitize.sh address|thread [BUILD_FOLDER [CTEST OPTION …]]       default: build-address, …
+#
+# address, with undefined behaviour: unit tests and the seeds of the fuzz targets. Some tests take
+# minutes; -LE long leaves these out, as .ci/run does.
+# thread: what has threads.
+set -u
+root=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=launch/setup.sh
+. "$root/launch/setup.sh"
+kind=${1:-}
+build=${2:-$root/build-$kind}
+shift $(($# < 2 ? $# : 2))
+
+case $kind in
+address)
+    wanted=all
+    which=(-L 'unit|fuzz')
+    ;;
+thread)
+    threads=(base_pool format_reader transport_self transport_heartbeat engine_identity jobs_results
+        simgpu_blocks simgpu_streams)
+    wanted=${threads[*]/#/test_}
+    names=$(IFS='|' && echo "${threads[*]/_/.}")
+    which=(-R "^($names)\$")
+    ;;
+*)
+    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    exit 2
+    ;;
+esac
+build_into "$build" "$wanted" -DSANITIZE="$kind"
+step "$build/test.log" "Tests with the $kind sanitizer" ctest --test-dir "$build" --output-on-failure \
+    --no-tests=error -j "$(nproc)" "${which[@]}" "$@"
