@@ -39,7 +39,8 @@ struct fake_gpu {
     } fetches[FAKE_FETCHES];
     int n_fetches, n_unpacked;
     uint64_t fetched_bytes;
-    bool in_use[2];
+    bool in_use[2], repeating;
+    uint64_t replays;
 };
 
 /* What a closed one leaves behind. */
@@ -141,6 +142,8 @@ static inline enum sw_status fake_upload(struct sw_backend *b, void *d_dst, cons
                                          size_t bytes)
 {
     fake_mine(b, d_dst, bytes, "an upload goes elsewhere");
+    if (fake_of(b)->repeating)
+        fake_fault(b, "an upload among what is to be repeated");
     if (fake_piece_of(fake_of(b)->memory, src, 1))
         fake_fault(b, "an upload comes from the device");
     return fake_of(b)->cpu->upload(b, d_dst, src, bytes);
@@ -150,6 +153,8 @@ static inline enum sw_status fake_download(struct sw_backend *b, void *dst, cons
                                            size_t bytes)
 {
     fake_mine(b, d_src, bytes, "a download comes from elsewhere");
+    if (fake_of(b)->repeating)
+        fake_fault(b, "a download among what is to be repeated");
     if (fake_piece_of(fake_of(b)->memory, dst, 1))
         fake_fault(b, "a download goes to the device");
     return fake_of(b)->cpu->download(b, dst, d_src, bytes);
@@ -160,6 +165,8 @@ static inline void fake_embed(struct sw_backend *b, const struct sw_matrix *m, c
 {
     fake_mine(b, m->d_data, 1, "embed reads elsewhere");
     fake_mine(b, d_y, 1, "embed writes elsewhere");
+    if (fake_of(b)->repeating)
+        fake_fault(b, "ids among what is to be repeated");
     fake_of(b)->cpu->embed(b, m, ids, n, d_y, ld_y);
 }
 
@@ -357,6 +364,22 @@ static inline enum sw_status fake_download_rows(struct sw_backend *b, void *dst,
     return SW_OK;
 }
 
+/* Nothing is kept, but what could not be is a fault. */
+static inline enum sw_status fake_repeat(struct sw_backend *b, const struct sw_gpu_sequence *q)
+{
+    struct fake_gpu *g = fake_of(b);
+    g->repeating = g->is_gpu;
+    g->replays++;
+    const enum sw_status status = q->enqueue(q->context);
+    g->repeating = false;
+    return status;
+}
+
+static inline uint64_t fake_replays(const struct sw_backend *b)
+{
+    return fake_of(b)->replays;
+}
+
 static inline uint64_t fake_allocated(const struct sw_backend *b)
 {
     return fake_of(b)->used;
@@ -378,6 +401,8 @@ static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
                                                .check_finite = fake_check_finite,
                                                .upload_rows = fake_upload_rows,
                                                .download_rows = fake_download_rows,
+                                               .repeat = fake_repeat,
+                                               .replays = fake_replays,
                                                .allocated = fake_allocated,
                                                .watch = fake_watch};
 

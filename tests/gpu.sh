@@ -5,8 +5,9 @@
 #   tests/gpu.sh [build|kernels|measure|models] …     (all of them, in this order)
 #
 #   build     the program, libspillway_cuda.so and the tests for this card, into build-gpu/
-#   kernels   tests/gpu/ with the real kernels
-#   measure   decode and prefill of single products and attention, beside the card's memory and cuBLAS
+#   kernels   tests/gpu/ with the real kernels, and steps kept as CUDA graphs (tests/gpulib/test_graphs.c)
+#   measure   decode and prefill of single products and attention, beside the card's memory and cuBLAS;
+#             decode of gpt-j-6b, its steps kept as graphs and launched one by one
 #   models    whole models of true shapes with made-up weights on a rank that counts as a 24 GB card,
 #             predicted and measured: gpt-neox-20b (f16), opt-30b (int8; f16 with spill), opt-66b (int8)
 #
@@ -18,6 +19,7 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/launch/setup.sh"
 build=$root/build-gpu
 spillway=$build/spillway
+export SPILLWAY_GPU_LIBRARY=$build/libspillway_cuda.so
 failed=0
 case ${1:-} in
 -h | --help)
@@ -48,6 +50,7 @@ kernels() {
 }
 measure() {
     "$build/tests/card_measure_gpu" || failed=1
+    "$build/tests/card_measure_decode" "$root/tests/plan/configs/gpt-j-6b" f16 || failed=1
     "$spillway" probe || failed=1
 }
 # one NAME WEIGHTS: a rank that may use 24 GiB of the card, and as much host memory as there is

@@ -365,6 +365,7 @@ cudaError_t sw::attend_few(const struct sw::attention &t, enum sw_dtype format, 
             const int64_t keys = host[i].position + host[i].n;
             longest = keys > longest ? keys : longest;
         }
+    longest = longest < context ? longest : context; /* what `work` has room for */
     const int heads = t.group == 1 ? 0 : t.group <= 4 ? 1 : 2;
     const int width = t.cache.head_dim <= 64 ? 0 : t.cache.head_dim <= 128 ? 1 : 2;
     struct few f;

@@ -38,11 +38,15 @@ struct sw_gpu_span {
     int64_t position, row;
 };
 
-/* The spans of one call, twice: kernels read them, and launchers size their grids by them. */
+/*
+ * The spans of one call, twice: kernels read them, and launchers size their grids by them. What the
+ * host is told may lie at later positions than it really does: blocks that find nothing to do then
+ * end at once, and not a bit changes. So one launch, recorded in a graph, serves for many batches.
+ */
 struct sw_gpu_batch {
     const struct sw_gpu_span *spans; /* (n) device memory */
-    const struct sw_gpu_span *host;  /* (n) the same; not read after the launcher has returned */
-    int n;                           /* a slot has at most one span */
+    const struct sw_gpu_span *host; /* (n) with as many rows; not read after the launcher returns */
+    int n;                          /* a slot has at most one span */
 };
 
 /* y[i] = row ids[i] of the matrix, as f32. ids: (n) device memory. embed.cu */

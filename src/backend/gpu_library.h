@@ -32,6 +32,7 @@ struct sw_gpu_options {
     /* All of alloc together may take at most so much, the workspace not counted. 0 or UINT64_MAX:
      * what is free. */
     uint64_t memory;
+    bool no_graphs; /* repeat() only ever enqueues: what tests and measurements compare with */
 };
 
 /* What a look at a GPU measures, in well under a second. 0: could not be measured. */
@@ -55,8 +56,23 @@ struct sw_gpu_watch {
 #define SW_GPU_WAIT_S 600.0
 
 /*
- * What streaming host layers through the GPU takes besides sw_backend_ops. All members are there.
- * As with the backend's own, a failure stays: every later call fails with it, too.
+ * Operations that come again and again, the same each time: those of a token that a sequence goes
+ * on by. What they are follows from `id` and the number of rows, as long as no memory is freed, and
+ * what differs from one time to the next lies in device memory or follows from the spans. Between
+ * their enqueueing nothing goes to host memory or comes from there.
+ */
+struct sw_gpu_sequence {
+    int64_t id;
+    const struct sw_span *spans; /* of all of the operations that take spans */
+    int n_spans;
+    enum sw_status (*enqueue)(void *context);
+    void *context;
+};
+
+/*
+ * What a GPU can besides sw_backend_ops: streaming host layers through it, and repeating. All
+ * members are there. As with the backend's own, a failure stays: every later call fails with it,
+ * too.
  */
 struct sw_gpu_ops {
     /* Makes host memory fit for copies that overlap computing; and the reverse. A failed pin
@@ -84,6 +100,15 @@ struct sw_gpu_ops {
                                   const void *src, size_t bytes, int64_t n);
     enum sw_status (*download_rows)(struct sw_backend *b, void *dst, const void *d_src,
                                     size_t ld_bytes, size_t bytes, int64_t n);
+    /*
+     * Has the operations done in their order, as if by enqueue(); but where all spans are single
+     * rows, at most eight of them, the device is given all of it by one call (a CUDA graph) once it
+     * has seen it. enqueue is called no more then, or twice when that did not work, of which a
+     * warning tells. Its own failure is returned.
+     */
+    enum sw_status (*repeat)(struct sw_backend *b, const struct sw_gpu_sequence *sequence);
+    /* How many times one call was all that it took. */
+    uint64_t (*replays)(const struct sw_backend *b);
     /* Bytes that alloc has given out and that were not freed: what options.memory limits. */
     uint64_t (*allocated)(const struct sw_backend *b);
     /* From now on, in every wait for the device; NULL: nobody is asked any more. Copied. */

@@ -354,6 +354,62 @@ static enum sw_status run_layer(struct sw_stage_run *s, int index, const struct 
     return streamed ? run_streamed(s, &block, index, batch) : sw_block_run(s, &block, batch);
 }
 
+/* After each layer. */
+static enum sw_status look_up(struct sw_stage_run *s, int index)
+{
+    SW_TRY(tap(s, s->options.first + index));
+    return s->breathe ? s->breathe(s->tap_context) : SW_OK;
+}
+
+/* Layers in a row, [from, end). */
+struct layers {
+    struct sw_stage_run *s;
+    const struct sw_batch *batch;
+    int from, end;
+};
+
+static enum sw_status run_layers(void *context)
+{
+    const struct layers *k = context;
+    for (int i = k->from; i < k->end; i++) {
+        SW_TRY(run_layer(k->s, i, k->batch));
+        SW_TRY(look_up(k->s, i));
+    }
+    return SW_OK;
+}
+
+/* Where layers end that need nothing from the host once they have begun at `from`: dense ones that
+ * lie on the GPU. Which experts a row takes is chosen on the host, and who taps wants to see. */
+static int end_of_repeatable(const struct sw_stage_run *s, int from)
+{
+    const struct sw_stage_options *o = &s->options;
+    int end = from;
+    while (!s->tap && end < o->tiers.n_gpu &&
+           !(o->model->layer_kinds[o->first + end] & SW_LAYER_ROUTED))
+        end++;
+    return end;
+}
+
+/* Layers from `from` on, up to *end. */
+static enum sw_status run_some(struct sw_stage_run *s, const struct sw_batch *batch, int from,
+                               int *end)
+{
+    const struct sw_stage_options *o = &s->options;
+    struct layers k = {s, batch, from, end_of_repeatable(s, from)};
+    if (k.end == from) {
+        *end = k.end = from + 1;
+        return run_layers(&k);
+    }
+    *end = k.end;
+    SW_TRY(cross(s, SW_SIDE_GPU, from));
+    const struct sw_gpu_sequence sequence = {.id = from,
+                                             .spans = batch->spans,
+                                             .n_spans = batch->n_spans,
+                                             .enqueue = run_layers,
+                                             .context = &k};
+    return o->gpu_ops->repeat(o->gpu, &sequence);
+}
+
 /* The side on which a batch begins that comes from the stage before. */
 static int entry(const struct sw_stage_run *s)
 {
@@ -376,12 +432,8 @@ enum sw_status sw_stage_forward(struct sw_stage_run *s, const struct sw_batch *b
         embed(s, batch);
         SW_TRY(tap(s, -1));
     }
-    for (int i = 0; i < o->count; i++) {
-        SW_TRY(run_layer(s, i, batch));
-        SW_TRY(tap(s, o->first + i));
-        if (s->breathe)
-            SW_TRY(s->breathe(s->tap_context));
-    }
+    for (int i = 0; i < o->count;)
+        SW_TRY(run_some(s, batch, i, &i));
     SW_TRY(check(s, o->count - 1));
     if (out)
         SW_TRY(move(s, NULL, out, batch->n_rows));

@@ -42,7 +42,8 @@ struct sw_stage_run {
     int32_t *chosen; /* … and experts (rows, n_experts_used) */
     /* Called with each layer's output (n_rows, hidden) in host memory; index -1: the embedding. */
     enum sw_status (*tap)(void *context, int layer, const float *hidden, int n_rows);
-    /* Called after each layer: a sign of life to the other ranks. NULL: nobody asks. */
+    /* Called after each layer whose operations are enqueued one by one: a sign of life to the other
+     * ranks. NULL: nobody asks. */
     enum sw_status (*breathe)(void *context);
     void *tap_context; /* of both */
 };

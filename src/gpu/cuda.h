@@ -44,6 +44,26 @@ struct sw_cuda_buffer {
 };
 #define SW_CUDA_BUFFERS 2
 
+/* Operations that are repeated for one number of rows and reach of positions. */
+struct sw_cuda_graph {
+    int64_t id, reach;
+    int rows;
+    uint64_t used;        /* the turn of its last use; 0: this place is free */
+    size_t nodes;         /* 0: it was never recorded */
+    cudaGraphExec_t exec; /* NULL: it is not kept */
+};
+#define SW_CUDA_GRAPHS 32
+struct sw_cuda_graphs {
+    struct sw_cuda_graph kept[SW_CUDA_GRAPHS];
+    uint64_t turn, replays;
+    size_t nodes; /* of all that are kept */
+    bool recording;
+    bool off; /* it did not work */
+    /* What launchers are told instead of the spans while operations are repeated. */
+    struct sw_gpu_span told[SW_GPU_FEW_ROWS];
+    int n_told;
+};
+
 struct sw_cuda {
     struct sw_backend base; /* first: a struct sw_backend * is one of these */
     struct sw_gpu_options options;
@@ -55,6 +75,7 @@ struct sw_cuda {
     struct sw_cuda_ring ring;
     struct sw_cuda_spans spans;
     struct sw_cuda_buffer buffers[SW_CUDA_BUFFERS];
+    struct sw_cuda_graphs graphs;
     int32_t *bad; /* (1) device: a value was not finite */
     char *work;   /* temporaries of one operation; work_bytes */
     size_t work_bytes;
@@ -141,9 +162,19 @@ enum sw_status sw_cuda_ring_send(struct sw_cuda *cuda, const void *src, size_t b
 /* `device`, `positions` and `capacity` are set. */
 enum sw_status sw_cuda_spans_open(struct sw_cuda *cuda);
 void sw_cuda_spans_close(struct sw_cuda *cuda);
-/* The spans on the device (and their rows' positions, in cuda->spans). */
+/* The spans on the device (and their rows' positions, in cuda->spans). While operations are
+ * repeated the host's are those of the graph (graphs.c). */
 enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *spans, int n,
                                   struct sw_gpu_batch *out);
+
+/* ---- graphs.c */
+
+enum sw_status sw_cuda_repeat(struct sw_backend *b, const struct sw_gpu_sequence *sequence);
+/* A failure, recorded, if operations are being recorded, for which `what` will not do. */
+enum sw_status sw_cuda_recordable(struct sw_cuda *cuda, const char *what);
+/* Graphs name memory, so they go when any does. Nothing of them is under way. */
+void sw_cuda_graphs_forget(struct sw_cuda *cuda);
+uint64_t sw_cuda_replays(const struct sw_backend *b);
 
 /* ---- device.c */
 

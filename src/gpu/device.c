@@ -246,6 +246,7 @@ void sw_cuda_close(struct sw_backend *b)
         free(cuda);
         return;
     }
+    sw_cuda_graphs_forget(cuda);
     if (cuda->blas)
         (void)cublasDestroy(cuda->blas);
     sw_cuda_spans_close(cuda);

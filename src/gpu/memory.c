@@ -68,7 +68,8 @@ void sw_cuda_free(struct sw_backend *b, void *d_ptr, size_t bytes)
     if (!d_ptr || cuda->stuck)
         return;
     (void)cudaSetDevice(cuda->options.device);
-    (void)cudaFree(d_ptr);
+    (void)cudaFree(d_ptr); /* waits, so no graph is under way */
+    sw_cuda_graphs_forget(cuda);
     cuda->allocated -= bytes;
 }
 

@@ -39,6 +39,7 @@ enum sw_status sw_cuda_ring_take(struct sw_cuda *cuda, size_t bytes, void **host
 {
     struct sw_cuda_ring *ring = &cuda->ring;
     assert(bytes <= SW_CUDA_PIECE);
+    SW_TRY(sw_cuda_recordable(cuda, "something from host memory"));
     if (ring->used + bytes > SW_CUDA_PIECE)
         SW_TRY(turn(cuda));
     const size_t at = (size_t)ring->piece * SW_CUDA_PIECE + ring->used;

@@ -77,6 +77,8 @@ enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *sp
 {
     struct sw_cuda_spans *to = &cuda->spans;
     if (!are_same(to, spans, n)) {
+        SW_TRY(sw_cuda_recordable(cuda, "other spans"));
+        cuda->graphs.n_told = 0; /* these are not the ones that a graph stands for */
         SW_TRY(measure(cuda, spans, n));
         for (int i = 0; i < n; i++)
             to->host[i] = (struct sw_gpu_span){.slot = spans[i].slot,
@@ -86,6 +88,8 @@ enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *sp
         to->n = n;
         SW_TRY(send(cuda, spans));
     }
-    *out = (struct sw_gpu_batch){.spans = to->device, .host = to->host, .n = n};
+    const bool told = cuda->graphs.n_told == n;
+    *out = (struct sw_gpu_batch){
+        .spans = to->device, .host = told ? cuda->graphs.told : to->host, .n = n};
     return SW_OK;
 }

@@ -80,6 +80,7 @@ enum sw_status sw_cuda_wait_within(struct sw_cuda *cuda, cudaEvent_t event, doub
 enum sw_status sw_cuda_wait(struct sw_cuda *cuda, cudaEvent_t event)
 {
     const double seconds = cuda->watch.seconds > 0 ? cuda->watch.seconds : SW_GPU_WAIT_S;
+    SW_TRY(sw_cuda_recordable(cuda, "a wait"));
     const enum sw_status status = sw_cuda_wait_within(cuda, event, seconds);
     if (status == SW_OK)
         return SW_OK;

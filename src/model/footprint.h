@@ -47,6 +47,8 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows);
  */
 #define SW_GPU_SUMS_BYTES (64u << 20)
 #define SW_GPU_WORKSPACE_FIXED (64u << 20)
+/* What the driver may take for steps that are kept as CUDA graphs: half of a plan's reserve. */
+#define SW_GPU_GRAPH_BYTES (128u << 20)
 uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out);
 
 struct sw_footprint_params {

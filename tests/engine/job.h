@@ -27,6 +27,7 @@ struct job {
     const struct sw_engine_slice *slices; /* (ranks); NULL: even ones, all on the CPU */
     bool gpus;                            /* every rank has a GPU and counts its memory */
     const struct sw_gpu_library *library; /* whose they are; NULL: fake ones */
+    bool no_graphs;                       /* nothing that they do is kept as a graph */
     bool connect;                         /* edges between GPUs, where the library has them */
     bool host_only;                       /* … but they are not wanted */
     double silence_s;                     /* as the transport's; 0: a minute */
@@ -45,6 +46,7 @@ struct job {
     struct fake_report cpu_reports[16], gpu_reports[16]; /* of each rank, with `gpus` */
     char edges[16][8];      /* of each rank to the next, as rank 0 knows */
     uint64_t gpu_bytes[16]; /* what each stage says it took */
+    uint64_t replays[16];   /* of each rank's GPU */
 };
 
 struct job_rank {
@@ -109,6 +111,11 @@ static inline enum sw_status job_open(struct job *job, struct sw_model **model,
     return sw_reader_open(tensors, reader);
 }
 
+static inline const struct sw_gpu_ops *job_gpu_ops(const struct job *job)
+{
+    return job->library ? job->library->ops : &fake_gpu_ops;
+}
+
 static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *t)
 {
     struct sw_model *model = NULL;
@@ -141,7 +148,8 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                                    .max_rows = rows,
                                                    .max_cols = sw_model_max_cols(model),
                                                    .max_out = sw_model_max_out(model, rows),
-                                                   .memory = slices[t->rank].gpu_memory};
+                                                   .memory = slices[t->rank].gpu_memory,
+                                                   .no_graphs = job->no_graphs};
         cpu_index = fake_wrap(cpu, false, UINT64_MAX);
         if (gpu_options.memory > 0 && job->library)
             status = job->library->open(&gpu_options, &gpu);
@@ -157,9 +165,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
         .model = model,
         .cpu = cpu,
         .gpu = gpu,
-        .gpu_ops = !gpu           ? NULL
-                   : job->library ? job->library->ops
-                                  : &fake_gpu_ops,
+        .gpu_ops = gpu ? job_gpu_ops(job) : NULL,
         .transport = t,
         .params = {.weights = job->weights,
                    .dense = SW_F16,
@@ -193,6 +199,8 @@ undo:
     struct fake_report *report = &job->gpu_reports[t->rank];
     if (engine)
         job->gpu_bytes[t->rank] = sw_engine_gpu_bytes(engine);
+    if (gpu)
+        job->replays[t->rank] = job_gpu_ops(job)->replays(gpu);
     if (gpu && job->library)
         report->peak = job->library->ops->allocated(gpu); /* a stage frees nothing before its end */
     sw_engine_close(engine);

@@ -222,6 +222,45 @@ static void long_contexts(void)
     }
 }
 
+/* Launchers that are told of later positions than there are launch more; the bits are the same. */
+static void later_positions(void)
+{
+    static const struct {
+        struct setup s;
+        int64_t context, told[4];
+    } cases[] = {
+        {{4, 2, 16, 250, 0, false, SW_F16}, 1030, {249, 255, 511, 1029}},
+        {{2, 1, 24, 600, 300, true, SW_F32}, 1030, {599, 767, 1023, 2047}},
+        /* parts of 768 keys */
+        {{3, 1, 8, 700, 0, false, SW_BF16}, 40000, {699, 1023, 16383, 65535}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct setup s = cases[i].s;
+        const size_t row = (size_t)q_ld(&s);
+        struct world w = make(s, 2, cases[i].context);
+        const struct sw_gpu_span all = {1, (int32_t)s.length, 0, 0}, last = {1, 1, s.length - 1, 0};
+        const struct sw_gpu_batch batch = {gpu_copy(&all, sizeof all), &all, 1};
+        const size_t bytes = sw_gpu_attend_work(&w.cache, s.n_heads, 1);
+        void *work = gpu_alloc(bytes), *d_last = gpu_copy(&last, sizeof last);
+        float *got = malloc(row * sizeof *got), *first = malloc(row * sizeof *first);
+        gpu_ok(sw_gpu_kv_store(&w.cache, &batch, gpu_floats(w.k, s.length * kv_ld(&s)),
+                               gpu_floats(w.v, s.length * kv_ld(&s)), kv_ld(&s), s.head_dim, 0));
+        struct sw_gpu_attention a = attention(&w);
+        a.q += (s.length - 1) * q_ld(&s);
+        for (int k = 0; k < 4; k++) {
+            const struct sw_gpu_span told = {0, 1, cases[i].told[k], 0};
+            const struct sw_gpu_batch one = {d_last, &told, 1};
+            gpu_ok(sw_gpu_attend(&a, &w.cache, &one, work, bytes, 0));
+            gpu_get(k ? got : first, w.d_out, row * sizeof *got);
+            CU_ASSERT(k == 0 || memcmp(got, first, row * sizeof *got) == 0);
+        }
+        CU_ASSERT(gpu_error(first, q_ld(&s), w.want + (s.length - 1) * q_ld(&s), 1, q_ld(&s)) <
+                  3e-6);
+        free(got), free(first);
+        drop(&w);
+    }
+}
+
 /* Short and long spans of several slots in one call; each gives what it gives alone. */
 static void spans_together(void)
 {
@@ -262,4 +301,5 @@ static void spans_together(void)
 }
 
 SW_UNIT_TESTS({"many queries", many_queries}, {"pieces", pieces}, {"few queries", few_queries},
-              {"long contexts", long_contexts}, {"spans together", spans_together})
+              {"long contexts", long_contexts}, {"later positions", later_positions},
+              {"spans together", spans_together})

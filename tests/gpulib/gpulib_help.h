@@ -8,8 +8,6 @@
 #include "backend/cpu_help.h"
 #include "backend/gpu_library.h"
 
-#include <simgpu.h>
-
 #define DIE(...)                                                                                   \
     do {                                                                                           \
         fprintf(stderr, __VA_ARGS__);                                                              \

@@ -4,6 +4,8 @@
  */
 #include "gpulib_help.h"
 
+#include <simgpu.h>
+
 static struct sw_backend *cpu, *gpu;
 
 static void open_both(void)

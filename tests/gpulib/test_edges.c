@@ -7,6 +7,7 @@
 #include "base/clock.h"
 
 #include <pthread.h>
+#include <simgpu.h>
 
 #define ROWS 6
 #define HIDDEN 96

@@ -4,6 +4,8 @@
  */
 #include "gpulib_help.h"
 
+#include <simgpu.h>
+
 #define MIB ((size_t)1 << 20)
 
 static const struct sw_gpu_options small = {.max_rows = 8, .max_cols = 64, .max_out = 64};

@@ -6,6 +6,8 @@
 #include "engine/job.h"
 #include "gpulib_help.h"
 
+#include <simgpu.h>
+
 #define N_IDS 11
 #define N_NEW 3
 

@@ -5,6 +5,8 @@
 #include "engine/job.h"
 #include "gpulib_help.h"
 
+#include <simgpu.h>
+
 #define N_IDS 11
 #define N_NEW 4
 

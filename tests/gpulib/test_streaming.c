@@ -5,6 +5,8 @@
  */
 #include "gpulib_help.h"
 
+#include <simgpu.h>
+
 #define LAYERS 12
 #define DIM 96
 

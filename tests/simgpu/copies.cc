@@ -67,6 +67,9 @@ static cudaError_t copy(Rows r, enum cudaMemcpyKind kind, cudaStream_t stream, b
     unsigned devices = 0;
     {
         const std::lock_guard<std::mutex> guard(lock);
+        const cudaError_t refused = async ? cudaSuccess : refuse_in_capture();
+        if (refused)
+            return note(refused);
         to = where(r.dst, span(r.dst_pitch, r));
         from = where(r.src, span(r.src_pitch, r));
         capturing = stream_captures(stream);

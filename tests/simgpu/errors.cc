@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 
 namespace simgpu
 {
@@ -84,8 +85,11 @@ static std::vector<Fault> &faults()
     return list;
 }
 
+static std::map<std::string, unsigned long> &calls = *new std::map<std::string, unsigned long>;
+
 int planted_fault_locked(const char *function)
 {
+    calls[function]++;
     std::vector<Fault> &list = faults();
     for (size_t i = 0; i < list.size(); i++) {
         if (list[i].function != function || --list[i].after > 0)
@@ -137,6 +141,12 @@ void simgpu_break(int device, cudaError_t error)
 {
     const std::lock_guard<std::mutex> guard(lock);
     set_sticky(device, error);
+}
+
+unsigned long simgpu_calls(const char *function)
+{
+    const std::lock_guard<std::mutex> guard(lock);
+    return calls[function];
 }
 
 void simgpu_fail(const char *function, int nth, int error)

@@ -36,6 +36,18 @@ static cudaError_t join_capture(CUstream_st *s, const CUevent_st *event)
     add(&s->last, event->nodes);
     return cudaSuccess;
 }
+
+// Why an event cannot be asked or waited for now; with the lock.
+static cudaError_t refuse(const CUevent_st *event)
+{
+    if (!events.count(const_cast<CUevent_st *>(event)))
+        return cudaErrorInvalidResourceHandle;
+    if (event->capture) {
+        event->capture->valid = false;
+        return cudaErrorCapturedEvent;
+    }
+    return refuse_in_capture();
+}
 } // namespace simgpu
 
 using namespace simgpu;
@@ -110,10 +122,9 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     SIMGPU_ENTER();
     const std::lock_guard<std::mutex> guard(lock);
-    if (!events.count(event))
-        return note(cudaErrorInvalidResourceHandle);
-    if (event->capture)
-        return note(cudaErrorCapturedEvent);
+    const cudaError_t refused = refuse(event);
+    if (refused)
+        return note(refused);
     return !event->recorded || event->recorded->done ? cudaSuccess : cudaErrorNotReady;
 }
 
@@ -121,10 +132,9 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     SIMGPU_ENTER();
     std::unique_lock<std::mutex> held(lock);
-    if (!events.count(event))
-        return note(cudaErrorInvalidResourceHandle);
-    if (event->capture)
-        return note(cudaErrorCapturedEvent);
+    const cudaError_t refused = refuse(event);
+    if (refused)
+        return note(refused);
     return synchronize(held, {event->recorded}, current_device(), "cudaEventSynchronize");
 }
 

@@ -79,6 +79,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     s->capture = std::make_shared<Capture>();
     s->capture->origin = s;
     s->capture->mode = mode;
+    s->capture->thread = std::this_thread::get_id();
     s->last.clear();
     return cudaSuccess;
 }
@@ -96,6 +97,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
     const CapturePtr capture = s->capture;
     if (capture->origin != s)
         return note(cudaErrorStreamCaptureUnmatched);
+    if (capture->mode != cudaStreamCaptureModeRelaxed &&
+        capture->thread != std::this_thread::get_id())
+        return note(cudaErrorStreamCaptureWrongThread);
     const std::vector<size_t> last = s->last;
     leave(capture, s->device);
     if (!capture->valid)
@@ -108,6 +112,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *out)
 {
+    SIMGPU_ENTER();
     const std::lock_guard<std::mutex> guard(lock);
     const CUstream_st *s = find_stream(stream);
     if (!s)
@@ -115,6 +120,18 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureSta
     *out = !s->capture         ? cudaStreamCaptureStatusNone
            : s->capture->valid ? cudaStreamCaptureStatusActive
                                : cudaStreamCaptureStatusInvalidated;
+    return cudaSuccess;
+}
+
+/* Only their number; nodes have no handles here. */
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t *nodes, size_t *n)
+{
+    SIMGPU_ENTER();
+    if (!graph || !n)
+        return note(cudaErrorInvalidValue);
+    if (nodes)
+        return note(cudaErrorNotSupported);
+    *n = graph->nodes.size();
     return cudaSuccess;
 }
 
@@ -147,17 +164,20 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
 
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t)
 {
+    SIMGPU_ENTER();
     return exec ? cudaSuccess : note(cudaErrorInvalidValue);
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
 {
+    SIMGPU_ENTER();
     delete exec;
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 {
+    SIMGPU_ENTER();
     delete graph;
     return cudaSuccess;
 }

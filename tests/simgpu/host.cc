@@ -23,6 +23,12 @@ bool pinned(const void *p, size_t bytes)
     return address + bytes <= next->first + next->second.bytes;
 }
 
+static cudaError_t refuse_now()
+{
+    const std::lock_guard<std::mutex> guard(lock);
+    return refuse_in_capture();
+}
+
 static cudaError_t forget(void *p, bool allocated)
 {
     const auto found = ranges.find(reinterpret_cast<uintptr_t>(p));
@@ -46,6 +52,9 @@ cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned)
     *out = nullptr;
     if (bytes == 0)
         return cudaSuccess;
+    const cudaError_t refused = refuse_now();
+    if (refused)
+        return note(refused);
     if (posix_memalign(out, 4096, bytes) != 0) {
         *out = nullptr;
         return note(cudaErrorMemoryAllocation);
@@ -69,6 +78,8 @@ cudaError_t cudaFreeHost(void *p)
         return cudaSuccess;
     int device;
     cudaError_t error = use_device(&device);
+    if (!error)
+        error = note(refuse_now());
     if (error)
         return error;
     wait_for_device(device);
@@ -92,6 +103,9 @@ cudaError_t cudaHostRegister(void *p, size_t bytes, unsigned)
     if (!p || bytes == 0)
         return note(cudaErrorInvalidValue);
     const std::lock_guard<std::mutex> guard(lock);
+    const cudaError_t refused = refuse_in_capture();
+    if (refused)
+        return note(refused);
     const uintptr_t start = reinterpret_cast<uintptr_t>(p);
     for (const auto &r : ranges)
         if (start < r.first + r.second.bytes && r.first < start + bytes)
@@ -104,7 +118,9 @@ cudaError_t cudaHostUnregister(void *p)
 {
     SIMGPU_ENTER();
     int device;
-    const cudaError_t error = use_device(&device);
+    cudaError_t error = use_device(&device);
+    if (!error)
+        error = note(refuse_now());
     if (error)
         return error;
     wait_for_device(device);

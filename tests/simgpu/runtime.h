@@ -125,7 +125,7 @@ cudaError_t enqueue(cudaStream_t stream, const char *what, std::function<void()>
 /* An operation that only waits for another stream's. */
 cudaError_t enqueue_wait(cudaStream_t stream, const Ticket &event);
 bool stream_captures(cudaStream_t stream); /* with the lock */
-/* For calls that may not be made while a stream is captured; threads are not told apart. Locked. */
+/* For calls that may not be made while a stream is captured, in the mode of its capture. Locked. */
 cudaError_t refuse_in_capture();
 void wait_for(const Ticket &ticket);               /* without the lock */
 void wait_for_device(int device);                  /* without the lock */

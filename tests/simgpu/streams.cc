@@ -129,14 +129,29 @@ bool stream_captures(cudaStream_t handle)
     return s && s->capture;
 }
 
+static bool is_in_the_way_here(const Capture &c)
+{
+    return c.mode == cudaStreamCaptureModeGlobal ||
+           (c.mode == cudaStreamCaptureModeThreadLocal && c.thread == std::this_thread::get_id());
+}
+
 cudaError_t refuse_in_capture()
 {
     for (CUstream_st *s : streams)
-        if (s->capture && s->capture->mode != cudaStreamCaptureModeRelaxed) {
+        if (s->capture && is_in_the_way_here(*s->capture)) {
             s->capture->valid = false;
             return cudaErrorStreamCaptureUnsupported;
         }
     return cudaSuccess;
+}
+
+// A capture is no work that one could wait for, in whatever mode.
+static cudaError_t refuse_if_captured(CUstream_st *s)
+{
+    if (!s->capture)
+        return cudaSuccess;
+    s->capture->valid = false;
+    return cudaErrorStreamCaptureUnsupported;
 }
 
 // What an operation in s waits for, besides the stream's own order.
@@ -320,10 +335,11 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     CUstream_st *s = find_stream(stream);
     if (!s)
         return note(cudaErrorInvalidResourceHandle);
-    if (s->capture) {
-        s->capture->valid = false;
-        return note(cudaErrorStreamCaptureUnsupported);
-    }
+    cudaError_t refused = refuse_if_captured(s);
+    if (!refused)
+        refused = refuse_in_capture();
+    if (refused)
+        return note(refused);
     return synchronize(held, pending(s), s->device, "cudaStreamSynchronize");
 }
 
@@ -336,6 +352,11 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
         return note(cudaErrorInvalidResourceHandle);
     if (sticky(s->device))
         return note(sticky(s->device));
+    cudaError_t refused = refuse_if_captured(s);
+    if (!refused)
+        refused = refuse_in_capture();
+    if (refused)
+        return note(refused);
     for (const Ticket &t : pending(s))
         if (!finished(t))
             return cudaErrorNotReady;
@@ -350,6 +371,12 @@ cudaError_t cudaDeviceSynchronize(void)
     if (error)
         return error;
     std::unique_lock<std::mutex> held(lock);
+    cudaError_t refused = refuse_in_capture();
+    for (CUstream_st *s : streams_of(device))
+        if (refuse_if_captured(s))
+            refused = cudaErrorStreamCaptureUnsupported;
+    if (refused)
+        return note(refused);
     return synchronize(held, tails(device, false), device, "cudaDeviceSynchronize");
 }
 

@@ -5,6 +5,7 @@
 #include "runtime.h"
 
 #include <deque>
+#include <thread>
 
 namespace simgpu
 {
@@ -20,6 +21,7 @@ typedef std::vector<Node> Nodes;
 struct Capture {
     CUstream_st *origin;
     enum cudaStreamCaptureMode mode;
+    std::thread::id thread; // in which it began
     Nodes nodes;
     bool valid = true;
 };

@@ -2,6 +2,8 @@
 #include "simgpu/child.h"
 #include "simgpu/kernels.h"
 
+#include <pthread.h>
+
 enum { N = 100 };
 
 static cudaStream_t stream(void)
@@ -35,6 +37,7 @@ static void again(void)
     NEED_CUDA(test_add(d, N, 2, s));
     NEED_CUDA(test_add(d, N, 3, s));
     NEED_CUDA(cudaMemcpyAsync(h, d, N * sizeof(int), cudaMemcpyDeviceToHost, s));
+    const unsigned long launches = simgpu_calls("launch");
     cudaGraphExec_t exec = ready(s);
     NEED_CUDA(cudaStreamIsCapturing(s, &status));
     NEED(status == cudaStreamCaptureStatusNone);
@@ -50,6 +53,128 @@ static void again(void)
     NEED_CUDA(cudaGraphExecDestroy(exec)); /* what is under way goes on */
     NEED_CUDA(cudaStreamSynchronize(s));
     NEED(h[0] == 30);
+    NEED(simgpu_calls("launch") == launches && simgpu_calls("cudaGraphLaunch") == 6);
+}
+
+static void counted(void)
+{
+    cudaStream_t s = stream();
+    cudaGraph_t graph;
+    size_t n = 99;
+    int *d = to_device(NULL, N * sizeof(int));
+    NEED_CUDA(cudaStreamBeginCapture(s, cudaStreamCaptureModeGlobal));
+    for (int i = 0; i < 7; i++)
+        NEED_CUDA(test_add(d, N, 1, s));
+    NEED_CUDA(cudaStreamEndCapture(s, &graph));
+    NEED_CUDA(cudaGraphGetNodes(graph, NULL, &n));
+    NEED(n == 7);
+    NEED_CUDA(cudaGraphDestroy(graph));
+}
+
+/* What may wait for something, while another stream is captured: refused where the capture's mode
+ * says so, and the capture is of no use any more. */
+static cudaStream_t other_stream;
+static cudaEvent_t other_event;
+static char *d_other, *pinned_other;
+
+static cudaError_t ask_event(void)
+{
+    return cudaEventQuery(other_event);
+}
+static cudaError_t await_event(void)
+{
+    return cudaEventSynchronize(other_event);
+}
+static cudaError_t ask_stream(void)
+{
+    return cudaStreamQuery(other_stream);
+}
+static cudaError_t await_stream(void)
+{
+    return cudaStreamSynchronize(other_stream);
+}
+static cudaError_t copy_at_once(void)
+{
+    return cudaMemcpy(d_other, pinned_other, 8, cudaMemcpyHostToDevice);
+}
+static cudaError_t pin(void)
+{
+    static char memory[4096];
+    const cudaError_t error = cudaHostRegister(memory, sizeof memory, 0);
+    return error ? error : cudaHostUnregister(memory);
+}
+static cudaError_t (*const unsafe[])(void) = {ask_event,    await_event,  ask_stream,
+                                              await_stream, copy_at_once, pin};
+#define N_UNSAFE (sizeof unsafe / sizeof unsafe[0])
+
+static void *call(void *which)
+{
+    static cudaError_t error;
+    error = unsafe[*(size_t *)which]();
+    return &error;
+}
+
+static cudaError_t in_another_thread(size_t which)
+{
+    pthread_t thread;
+    void *error;
+    NEED(pthread_create(&thread, NULL, call, &which) == 0);
+    NEED(pthread_join(thread, &error) == 0);
+    return *(cudaError_t *)error;
+}
+
+static void refused_by_mode(void)
+{
+    static const enum cudaStreamCaptureMode modes[] = {cudaStreamCaptureModeGlobal,
+                                                       cudaStreamCaptureModeThreadLocal,
+                                                       cudaStreamCaptureModeRelaxed};
+    cudaStream_t s = stream();
+    cudaGraph_t graph;
+    other_stream = stream();
+    NEED_CUDA(cudaEventCreate(&other_event));
+    NEED_CUDA(cudaEventRecord(other_event, other_stream));
+    d_other = to_device(NULL, 8);
+    NEED_CUDA(cudaHostAlloc((void **)&pinned_other, 8, 0));
+    for (int m = 0; m < 3; m++)
+        for (size_t i = 0; i < 2 * N_UNSAFE; i++) {
+            const bool another = i >= N_UNSAFE, refuses = m == 0 || (m == 1 && !another);
+            NEED_CUDA(cudaStreamBeginCapture(s, modes[m]));
+            const cudaError_t got = another ? in_another_thread(i % N_UNSAFE) : unsafe[i]();
+            NEED(got == (refuses ? cudaErrorStreamCaptureUnsupported : cudaSuccess));
+            NEED(cudaStreamEndCapture(s, &graph) ==
+                 (refuses ? cudaErrorStreamCaptureInvalidated : cudaSuccess));
+            if (!refuses)
+                NEED_CUDA(cudaGraphDestroy(graph));
+        }
+    /* the captured stream and its device, in any mode */
+    NEED_CUDA(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed));
+    NEED(cudaStreamQuery(s) == cudaErrorStreamCaptureUnsupported);
+    NEED(cudaStreamEndCapture(s, &graph) == cudaErrorStreamCaptureInvalidated);
+    NEED_CUDA(cudaStreamBeginCapture(s, cudaStreamCaptureModeRelaxed));
+    NEED(cudaDeviceSynchronize() == cudaErrorStreamCaptureUnsupported);
+    NEED(cudaStreamEndCapture(s, &graph) == cudaErrorStreamCaptureInvalidated);
+}
+
+static void *end_capture(void *s)
+{
+    static cudaError_t error;
+    cudaGraph_t graph;
+    error = cudaStreamEndCapture(s, &graph);
+    return &error;
+}
+
+static void ended_in_another_thread(void)
+{
+    pthread_t thread;
+    cudaStream_t s = stream();
+    cudaGraph_t graph;
+    void *error;
+    NEED_CUDA(cudaStreamBeginCapture(s, cudaStreamCaptureModeThreadLocal));
+    NEED(pthread_create(&thread, NULL, end_capture, s) == 0);
+    NEED(pthread_join(thread, &error) == 0);
+    NEED(*(cudaError_t *)error == cudaErrorStreamCaptureWrongThread);
+    NEED_CUDA(cudaStreamEndCapture(s, &graph));
+    NEED_CUDA(cudaGraphDestroy(graph));
 }
 
 /* a: +1, fork, b: copy to e, join, +1; the copy is of after the first and before the second. */
@@ -150,6 +275,9 @@ static void recorded_and_run(void)
         expect_right(forked, settings);
     }
     expect_right(refused, "");
+    expect_right(refused_by_mode, "");
+    expect_right(ended_in_another_thread, "");
+    expect_right(counted, "");
 }
 
 static void a_missing_dependency_shows(void)

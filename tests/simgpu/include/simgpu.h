@@ -14,6 +14,9 @@ extern "C" {
 size_t simgpu_used(int device);
 size_t simgpu_peak(int device);
 void simgpu_reset_peak(int device);
+/* How often a runtime or cuBLAS function was called so far, by whatever thread; names as
+ * simgpu_fail has them. A launch that a graph repeats is no call. */
+unsigned long simgpu_calls(const char *function);
 /* Looks at the guard zones of all allocations; ends the process with a message if one is damaged.
  * Also done by every free and synchronisation, and at exit. */
 void simgpu_check(void);

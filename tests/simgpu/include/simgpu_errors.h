@@ -50,6 +50,7 @@
     X(cudaErrorStreamCaptureIsolation, 905, "dependency created on uncaptured work")               \
     X(cudaErrorStreamCaptureImplicit, 906, "operation would make the legacy stream depend")        \
     X(cudaErrorCapturedEvent, 907, "operation not permitted on an event last recorded in capture") \
+    X(cudaErrorStreamCaptureWrongThread, 908, "capture was not ended in the thread it began in")   \
     X(cudaErrorUnknown, 999, "unknown error")
 
 #define SIMGPU_ENUM(name, number, text) name = number,
