@@ -41,6 +41,7 @@ struct fake_gpu {
     uint64_t fetched_bytes;
     bool in_use[2], repeating;
     uint64_t replays;
+    char checked[64]; /* what was looked at last, whether it is finite */
 };
 
 /* What a closed one leaves behind. */
@@ -48,6 +49,7 @@ struct fake_report {
     uint64_t peak, left, fetched;
     int faults, unpacked, pins_left;
     char fault[128]; /* the first */
+    char checked[64];
 };
 
 static struct fake_gpu fake_gpus[FAKE_GPUS];
@@ -228,6 +230,7 @@ static inline void fake_close(struct sw_backend *b)
     r->left = g->used;
     r->unpacked = g->n_unpacked;
     r->fetched = g->fetched_bytes;
+    memcpy(r->checked, g->checked, sizeof r->checked);
     for (int k = 0; k < FAKE_PIECES; k++)
         r->pins_left += g->pinned[k].start != NULL;
     const struct sw_backend_ops *cpu = g->cpu;
@@ -339,6 +342,7 @@ static inline enum sw_status fake_check_finite(struct sw_backend *b, const float
                                                int64_t n, int64_t dim, const char *where)
 {
     fake_mine(b, d_x, 1, "checked elsewhere");
+    snprintf(fake_of(b)->checked, sizeof fake_of(b)->checked, "%s", where);
     for (int64_t r = 0; r < n; r++)
         for (int64_t i = 0; i < dim; i++)
             if (d_x[r * ld + i] - d_x[r * ld + i] != 0)
