@@ -4,8 +4,8 @@
 A record is one line `cell <tab> program <tab> figure <tab> value`: cell names what was asked
 ("bf16 2" is format and threads), figure what was measured. One record per figure and round.
 
-  figures.py read spillway|llama-bench|batched-bench CELL PROGRAM FILE
-                                             JSON to records, on stdout
+  figures.py read spillway|llama-bench|batched-bench CELL PROGRAM FILE [FIGURE …]
+                                             JSON to records, on stdout; all figures, or these
   figures.py peers|contention|ranks|first_token|batch|links RECORDS
                                              records to a table; exit 1: target missed
 """
@@ -71,7 +71,7 @@ def read_batched_bench(text):
     return {"prefill": lines[-1]["speed_pp"], "decode": lines[-1]["speed_tg"]}
 
 
-def read(kind, cell, program, path):
+def read(kind, cell, program, path, *wanted):
     with open(path, encoding="utf-8") as file:
         text = file.read()
     try:
@@ -79,7 +79,7 @@ def read(kind, cell, program, path):
     except ValueError as error:
         fail(f"{path} is not JSON: {error}")
     for figure, value in figures.items():
-        if value is not None:
+        if value is not None and (not wanted or figure in wanted):
             print(cell, program, figure, value, sep="\t")
 
 
@@ -299,7 +299,7 @@ def links(records):
 def main(arguments):
     tables = {"peers": peers, "contention": contention, "ranks": ranks,
               "first_token": first_token, "batch": batch, "links": links}
-    if len(arguments) == 5 and arguments[0] == "read" and arguments[1] in READERS:
+    if len(arguments) >= 5 and arguments[0] == "read" and arguments[1] in READERS:
         return read(*arguments[1:])
     if len(arguments) == 2 and arguments[0] in tables:
         return tables[arguments[0]](Records(arguments[1]))

@@ -35,12 +35,18 @@ options_only formats=-f,--formats threads=-t,--threads prompt=-p,--prompt new=-n
 common_needs
 records=$work/records
 
+# As llama-bench does: a prompt by itself, and new tokens from an empty context on.
 measure_ours() { # FORMAT THREADS
     model_for "$1"
+    measure_part "$1 t=$2" "$2" "$prompt" 1 prefill prompt_share peak
+    measure_part "$1 t=$2" "$2" 1 "$new" decode decode_share bandwidth
+}
+
+measure_part() { # CELL THREADS PROMPT NEW FIGURE…
     quiet
-    keep_output "$work/out" "$SPILLWAY" bench "${model[@]}" --threads "$2" --prompt "$prompt" \
-        -n "$new" --repeat 1 --json
-    figures read spillway "$1 t=$2" spillway "$work/out" >>"$records"
+    keep_output "$work/out" "$SPILLWAY" bench "${model[@]}" --threads "$2" --prompt "$3" -n "$4" \
+        --repeat 1 --json
+    figures read spillway "$1" spillway "$work/out" "${@:5}" >>"$records"
 }
 
 measure_peer() { # NAME FORMAT THREADS PROGRAM ARGUMENT…
