@@ -21,10 +21,10 @@ holder() { cat "$state/$1" 2>/dev/null || die "there is no host $1"; }
 inside() {
     local pid group join=()
     pid=$(holder "$1") || exit 1
-    for group in $(groups_of "$1"); do # and all that it starts
+    while read -r group; do # and all that it starts
         # shellcheck disable=SC2016 # expanded by the shell that joins
         join+=(bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group")
-    done
+    done < <(groups_of "$1")
     shift
     "${join[@]}" nsenter -t "$pid" -n -u -i -m -- "$@"
 }
@@ -92,9 +92,9 @@ down() {
             kill -KILL "$p" 2>/dev/null
         done
         [ ! -e "$state/${name##*/}.wire" ] || kill "$(cat "$state/${name##*/}.wire")"
-        for group in $(groups_of "${name##*/}"); do
+        while read -r group; do
             leave_group "$group"
-        done
+        done < <(groups_of "${name##*/}")
     done
     rm -rf "$state"
 }
