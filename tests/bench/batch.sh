@@ -22,7 +22,7 @@ environment
 
 Weights are bf16. Needs Open MPI and two cores.
 The exit status is 1 when two ranks with 64 sequences are slower than 0.95 of one, or one rank with
-16 is slower than 1.5 of llama.cpp, or two ranks with 16 than 2.5 of its RPC backend; 2 when something could not be run.
+16 than 1.5 of llama.cpp, or two ranks with 64 than 2.5 of its RPC backend; 2 when something could not be run.
 TEXT
 }
 
