@@ -9,9 +9,12 @@
 #define FADE 0.8
 /* The slowest stage computes so much of a round: then it has no pause worth filling. */
 #define SATURATED 0.9
-/* A number is tried for so many looks; after a failure the one before is kept for so many. */
+/* A number is tried for so many looks, or until it is clearly slower; after a failure the one
+ * before is kept for so many, after each further one twice as many. */
 #define TRIAL 5
+#define CLEARLY 0.9
 #define HOLD 30
+#define HOLD_MOST 480
 /* What a delay that cannot be seen is taken for, look by look. */
 #define EASE 0.95
 
@@ -21,7 +24,8 @@ enum sw_status sw_pace_open(struct sw_pace *p, int stages, int n_ranks)
                           .groups = stages,
                           .n_ranks = n_ranks,
                           .most_rounds = SW_PACE_MOST * stages + 2,
-                          .slack = INFINITY};
+                          .slack = INFINITY,
+                          .next_hold = HOLD};
     p->then = calloc((size_t)n_ranks, sizeof *p->then);
     p->sums = calloc((size_t)n_ranks, sizeof *p->sums);
     p->costs = calloc((size_t)n_ranks, sizeof *p->costs);
@@ -48,16 +52,26 @@ static double cost(const struct sw_pace_cost *c, double rows)
     return c->fixed + rows * c->per_row;
 }
 
+/* Seconds that the stages take for one group, one after the other; and the slowest of them. */
+static double work(const struct sw_pace_cost *costs, int stages, int sequences, int groups,
+                   double *slowest)
+{
+    const double rows = ceil((double)sequences / groups);
+    double sum = 0;
+    *slowest = 0;
+    for (int i = 0; i < stages; i++) {
+        const double seconds = cost(&costs[i], rows);
+        *slowest = seconds > *slowest ? seconds : *slowest;
+        sum += seconds;
+    }
+    return sum;
+}
+
 double sw_pace_rate(const struct sw_pace_cost *costs, int stages, double delay, int sequences,
                     int groups)
 {
-    const double rows = ceil((double)sequences / groups);
-    double slowest = 0, round = delay;
-    for (int i = 0; i < stages; i++) {
-        const double seconds = cost(&costs[i], rows);
-        slowest = seconds > slowest ? seconds : slowest;
-        round += seconds;
-    }
+    double slowest;
+    const double round = delay + work(costs, stages, sequences, groups, &slowest);
     /* A group is back after a round, and no sooner than the slowest stage has done all groups. */
     const double seconds = groups * slowest > round ? groups * slowest : round;
     return seconds > 0 ? sequences / seconds : 0;
@@ -134,13 +148,8 @@ static struct sw_pace_cost fit(const struct sw_pace_sums *s)
  */
 static void estimate_delay(struct sw_pace *p, int sequences)
 {
-    const double rows = ceil((double)sequences / p->groups);
-    double sum = 0, slowest = 0;
-    for (int i = 0; i < p->stages; i++) {
-        const double seconds = cost(&p->costs[i], rows);
-        sum += seconds;
-        slowest = seconds > slowest ? seconds : slowest;
-    }
+    double slowest;
+    const double sum = work(p->costs, p->stages, sequences, p->groups, &slowest);
     const double slack = p->slack > 0 ? p->slack : 0, eased = EASE * p->delay;
     const bool all_wait = p->groups * slowest > SATURATED * (sum + slack);
     p->delay = all_wait && eased < slack ? eased : slack;
@@ -159,17 +168,28 @@ static void change(struct sw_pace *p, int groups)
     p->rows = p->seconds = 0;
 }
 
+/* One look at a number that is being tried. */
+static void go_on_trying(struct sw_pace *p, double rate)
+{
+    const int left = --p->trial.looks;
+    if (left == TRIAL - 1) { /* half of it was before */
+        p->rows = p->seconds = 0;
+    } else if (rate < (left > 0 ? CLEARLY : 1) * p->trial.rate) {
+        p->hold = p->next_hold;
+        p->next_hold = 2 * p->hold < HOLD_MOST ? 2 * p->hold : HOLD_MOST;
+        p->trial.looks = 0;
+        change(p, p->trial.groups);
+    } else if (left == 0) {
+        p->next_hold = HOLD;
+    }
+}
+
 /* Goes on with a number that is being tried, or tries another. */
 static void choose(struct sw_pace *p, int sequences)
 {
     const double rate = p->seconds > 0 ? p->rows / p->seconds : 0;
     if (p->trial.looks > 0) {
-        if (--p->trial.looks == TRIAL - 1) /* half of it was before */
-            p->rows = p->seconds = 0;
-        if (p->trial.looks == 0 && rate < p->trial.rate) {
-            p->hold = HOLD;
-            change(p, p->trial.groups);
-        }
+        go_on_trying(p, rate);
     } else if (p->hold > 0) {
         p->hold--;
     } else {

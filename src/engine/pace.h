@@ -47,7 +47,7 @@ struct sw_pace {
         int groups, looks; /* what comes back if it fails; looks to its end, 0: there is none */
         double rate;       /* rows a second before */
     } trial;
-    int hold;             /* looks until another number may be tried */
+    int hold, next_hold;  /* looks until another number may be tried; after the next failure */
     double rows, seconds; /* at this number; newer ones count more */
 };
 /* groups: stages to begin with. SW_ENOMEM */
