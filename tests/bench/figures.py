@@ -172,6 +172,8 @@ def peers(records):
     others = [name for name in programs if name != "spillway"]
     for phase, share, limit in (("decode", "decode_share", "bandwidth"),
                                 ("prefill", "prompt_share", "peak")):
+        if not any(records.median(cell, "spillway", phase) for cell in records.values):
+            continue  # peers.sh -p 0
         head = [f"{phase}, tokens/s", *programs, *(f"ours/{name}" for name in others),
                 f"of {limit}", "± ours"]
         rows = []

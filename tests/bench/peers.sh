@@ -13,7 +13,7 @@ usage: peers.sh [-r ROUNDS] [-w SECONDS] [-f FORMATS] [-t THREADS] [-p TOKENS] [
   -w, --wait S       before each run wait up to S seconds for a quiet machine (0)
   -f, --formats L    weight formats ("bf16 f16")
   -t, --threads L    thread counts ("1 2")
-  -p, --prompt N     prompt tokens (512)
+  -p, --prompt N     prompt tokens (512); 0: decode only, for many short rounds
   -n N               new tokens (64)
   -o, --out FILE     keep the records of all rounds here
 
@@ -38,7 +38,7 @@ records=$work/records
 # As llama-bench does: a prompt by itself, and new tokens from an empty context on.
 measure_ours() { # FORMAT THREADS
     model_for "$1"
-    measure_part "$1 t=$2" "$2" "$prompt" 1 prefill prompt_share peak
+    [ "$prompt" = 0 ] || measure_part "$1 t=$2" "$2" "$prompt" 1 prefill prompt_share peak
     measure_part "$1 t=$2" "$2" 1 "$new" decode decode_share bandwidth
 }
 
