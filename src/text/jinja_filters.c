@@ -205,22 +205,35 @@ static enum sw_status default_(struct sw_jinja_run *r, const struct sw_jinja_cal
     return SW_OK;
 }
 
-/* A whole text as a number, spaces around it allowed; false when it is not one. */
-static bool read_real(const struct sw_value *v, double *out)
+static bool is_space(char c)
 {
-    char digits[400], *end;
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* What of a text Python reads as a number: without spaces around it, without underscores, ending in
+ * a zero. False when that is nothing, holds a zero, or takes `room` bytes or more. */
+static bool number_text(const struct sw_value *v, size_t room, char *digits)
+{
     size_t n = 0;
     const char *at = v->text, *stop = at + v->length;
-    while (at < stop && (*at == ' ' || (*at >= '\t' && *at <= '\r')))
+    while (at < stop && is_space(*at))
         at++;
-    for (; at < stop && n < sizeof digits - 1; at++)
+    while (at < stop && is_space(stop[-1]))
+        stop--;
+    for (; at < stop && n < room - 1; at++)
         if (*at != '_')
             digits[n++] = *at;
     digits[n] = '\0';
-    if (n == 0 || at < stop || strpbrk(digits, "xXpP(") || strlen(digits) != n)
+    return n > 0 && at == stop && strlen(digits) == n;
+}
+
+/* Python's float(text); false when it is not one. */
+static bool read_real(const struct sw_value *v, double *out)
+{
+    char digits[400], *end;
+    if (!number_text(v, sizeof digits, digits) || strpbrk(digits, "xXpP("))
         return false;
     *out = strtod(digits, &end);
-    end += strspn(end, " \t\n\v\f\r");
     return end != digits && *end == '\0';
 }
 
@@ -228,21 +241,13 @@ static bool read_real(const struct sw_value *v, double *out)
 static bool read_integer(const struct sw_value *v, int base, int64_t *out)
 {
     char digits[80], *end;
-    size_t n = 0;
-    const char *at = v->text, *stop = at + v->length;
-    while (at < stop && (*at == ' ' || (*at >= '\t' && *at <= '\r')))
-        at++;
-    for (; at < stop && n < sizeof digits - 1; at++)
-        if (*at != '_')
-            digits[n++] = *at;
-    while (n > 0 && (digits[n - 1] == ' ' || (digits[n - 1] >= '\t' && digits[n - 1] <= '\r')))
-        n--;
-    digits[n] = '\0';
+    if (!number_text(v, sizeof digits, digits))
+        return false;
     char *prefix = digits + strspn(digits, "+-");
     const char marker = base == 2 ? 'b' : base == 8 ? 'o' : '\0';
     if (marker && prefix[0] == '0' && (prefix[1] | 32) == marker)
         memmove(prefix, prefix + 2, strlen(prefix + 2) + 1);
-    if (n == 0 || at < stop || prefix > digits + 1 || *prefix == ' ')
+    if (prefix > digits + 1 || is_space(*prefix))
         return false;
     errno = 0;
     *out = strtoll(digits, &end, base);

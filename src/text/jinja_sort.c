@@ -149,6 +149,16 @@ enum sw_status sw_jinja_unique(struct sw_jinja_run *r, const struct sw_jinja_cal
     return SW_OK;
 }
 
+/* What groupby puts the item with. */
+static enum sw_status group_of(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                               const struct sw_value *item, struct sw_value *out)
+{
+    SW_TRY(sw_jinja_path(r, item, &call->args[0], out));
+    if (out->kind == SW_V_UNDEFINED && call->args[1].kind != SW_V_ABSENT)
+        *out = call->args[1];
+    return SW_OK;
+}
+
 /* attribute default case_sensitive: tuples of the attribute's value and the items that have it */
 enum sw_status sw_jinja_groupby(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                 struct sw_value *out)
@@ -160,9 +170,7 @@ enum sw_status sw_jinja_groupby(struct sw_jinja_run *r, const struct sw_jinja_ca
     SW_TRY(keyed_new(r, n, &keyed));
     for (size_t i = 0; i < n; i++) {
         keyed[i].item = items.list->items[i];
-        SW_TRY(sw_jinja_path(r, &keyed[i].item, &call->args[0], &keyed[i].key));
-        if (keyed[i].key.kind == SW_V_UNDEFINED && call->args[1].kind != SW_V_ABSENT)
-            keyed[i].key = call->args[1];
+        SW_TRY(group_of(r, call, &keyed[i].item, &keyed[i].key));
         SW_TRY(ignore_case(r, sw_value_true(&call->args[2]), &keyed[i].key));
     }
     SW_TRY(sort(r, keyed, n, keyed + n, false));
@@ -172,9 +180,7 @@ enum sw_status sw_jinja_groupby(struct sw_jinja_run *r, const struct sw_jinja_ca
         if (i > 0)
             SW_TRY(sw_value_equal(r, &keyed[i].key, &keyed[i - 1].key, &same));
         if (!same) {
-            SW_TRY(sw_jinja_path(r, &keyed[i].item, &call->args[0], &value));
-            if (value.kind == SW_V_UNDEFINED && call->args[1].kind != SW_V_ABSENT)
-                value = call->args[1];
+            SW_TRY(group_of(r, call, &keyed[i].item, &value));
             SW_TRY(sw_value_list_new(r, SW_V_TUPLE, 2, &group));
             group.list->items[0] = value;
             SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, &group.list->items[1]));
