@@ -3,6 +3,8 @@
 # codes come out as they must, and busy neighbours are gone after every way of leaving.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=tests/within.sh
+. "$here/../within.sh"
 if ! command -v python3 >/dev/null; then
     echo "skipped: needs python3"
     exit 0
@@ -87,10 +89,7 @@ for signal in TERM KILL; do
     rm -f "$tmp"/slow.*
     SPILLWAY=$tmp/slow bash "$here/contention.sh" -r 1 -k 2 -l 19 >"$tmp/out" 2>"$tmp/err" &
     script=$!
-    for ((i = 0; i < 200; i++)); do
-        if [ -e "$tmp/slow.contended" ]; then break; fi
-        sleep 0.05
-    done
+    within 10 test -e "$tmp/slow.contended" || true
     neighbours=()
     read -ra children <"/proc/$script/task/$script/children" || true
     for pid in "${children[@]}"; do
@@ -99,13 +98,9 @@ for signal in TERM KILL; do
     check "contention.sh, neighbours while it runs" 2 "${#neighbours[@]}"
     kill -"$signal" "$script"
     wait "$script" 2>/dev/null || true
-    for ((i = 0; i < 100; i++)); do
-        left=0
-        for pid in "${neighbours[@]}"; do kill -0 "$pid" 2>/dev/null && left=$((left + 1)); done
-        if [ "$left" = 0 ]; then break; fi
-        sleep 0.1
+    for pid in "${neighbours[@]}"; do
+        within 10 gone "$pid" || check "contention.sh, a neighbour after $signal" gone left
     done
-    check "contention.sh, neighbours after $signal" 0 "$left"
 done
 
 # ranks: two at 9 tokens/s against one at 10 is below the target; first text after a fifth of a

@@ -7,6 +7,8 @@ spillway=$(readlink -f "$spillway")
 make_checkpoint=$(dirname "$spillway")/tests/make_checkpoint
 models=$here/../models
 . "$here/../mpi_env.sh"
+# shellcheck source=tests/within.sh
+. "$here/../within.sh"
 export LC_ALL=C.UTF-8 COLUMNS=100
 work=$(mktemp -d)
 cleanups=()

@@ -83,11 +83,7 @@ launch "$supervisor" -np 1 "$spillway" "${run[@]}" -n 6 --slices 2,2 : \
 expect 5 "a receive is refused"
 
 nobody_left() {
-    local _
-    for _ in $(seq 50); do
-        pgrep -f "^$spillway" >/dev/null || return 0
-        sleep 0.1
-    done
+    within 5 none_left "^$spillway" && return
     fail "$1: processes are left"
     pgrep -f "^$spillway" | xargs -r kill -KILL
 }
@@ -97,10 +93,7 @@ begin() {
     timeout -k 5 120 "$supervisor" -np 3 "$spillway" "${run[@]}" -n 4000 --slices 1,1,2 --timeout 10 \
         >out 2>err </dev/null &
     job=$!
-    for _ in $(seq 300); do
-        grep -q '1 → 2: NCCL' err && break
-        sleep 0.1
-    done
+    within 30 grep -q '1 → 2: NCCL' err
     sleep 2
 }
 # ended SECONDS CODE WHAT

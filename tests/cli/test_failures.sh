@@ -12,23 +12,12 @@ cp "$spillway" "$work/spillway"
 spillway=$work/spillway
 
 nobody_left() {
-    local _
-    for _ in $(seq 50); do
-        pgrep -f "^$spillway" >/dev/null || return 0
-        sleep 0.1
-    done
+    within 5 none_left "^$spillway" && return
     fail "$1: processes are left: $(pgrep -fa "^$spillway")"
     pkill -KILL -f "^$spillway"
 }
 # wait_for FILE: until it has some bytes
-wait_for() {
-    local _
-    for _ in $(seq 300); do
-        [ -s "$1" ] && return 0
-        sleep 0.1
-    done
-    return 1
-}
+wait_for() { within 30 test -s "$1"; }
 # background COMMAND…: its output in out and err; sets $job
 background() {
     : >out
@@ -38,11 +27,7 @@ background() {
 # ended SECONDS WHAT: waits for $job, at most so long; sets $code
 ended() {
     local begin=$EPOCHREALTIME took
-    for _ in $(seq $(($1 * 10))); do
-        kill -0 "$job" 2>/dev/null || break
-        sleep 0.1
-    done
-    if kill -0 "$job" 2>/dev/null; then
+    if ! within "$1" gone "$job"; then
         fail "$2: still running after $1 s"
         kill -KILL "$job"
     fi
@@ -88,12 +73,10 @@ JSON
 # shellcheck disable=SC2054 # commas are meant
 long=(run busy --weights-from random --tokens 1,2,3 -n 30000 --context 40000 -v)
 
+all_placed() { [ "$(pgrep -fc "^$spillway")" = 3 ] && grep -q 'layers' err; }
 for victim in 0 1 2; do
     background mpirun -np 3 "$spillway" "${long[@]}" --timeout 10
-    for _ in $(seq 200); do
-        [ "$(pgrep -fc "^$spillway")" = 3 ] && grep -q 'layers' err && break
-        sleep 0.1
-    done
+    within 20 all_placed
     sleep 3
     pid=$(pgrep -f "^$spillway" | while read -r p; do
         tr '\0' '\n' <"/proc/$p/environ" | grep -qx "OMPI_COMM_WORLD_RANK=$victim" && echo "$p"

@@ -61,31 +61,22 @@ bad_links() {
         sleep 0.3
     done
 }
+said_or_gone() { grep -q "$1" err || gone "$job"; }
 # until_line PATTERN: the job says so.
 until_line() {
-    for _ in $(seq 600); do
-        grep -q "$1" err && return
-        kill -0 "$job" 2>/dev/null || return
-        sleep 0.1
-    done
+    within 60 said_or_gone "$1" && return
     note "no '$1' in time; the ranks are $(for h in h1 h2 h3; do ours $h; done |
         xargs -r ps -o pid=,stat=,time=,wchan= -p | tr '\n' ';')"
 }
 # Loading says so when it has taken more than a second.
-until_computing() {
-    for _ in $(seq 100); do
-        grep -q 'making up weights: .* in ' err && return
-        sleep 0.1
-    done
+until_computing() { within 10 grep -q 'making up weights: .* in ' err; }
+empty_hosts() {
+    local host
+    for host in "$@"; do [ -z "$(hosts processes "$host")" ] || return; done
 }
 nobody_on() { # HOST…
-    local host left=
-    for _ in $(seq 60); do
-        left=
-        for host in "$@"; do left+=$(hosts processes "$host"); done
-        [ -z "$left" ] && return
-        sleep 0.1
-    done
+    local host
+    within 6 empty_hosts "$@" && return
     for host in "$@"; do
         for p in $(hosts processes "$host"); do
             note "left on $host: $(tr '\0' ' ' <"/proc/$p/cmdline")"
@@ -102,11 +93,7 @@ begin() { # COMMAND…: three hosts, and the job on them
 # ended SECONDS: waits for the job, at most so long; sets $code.
 ended() {
     local start=$EPOCHREALTIME
-    for _ in $(seq $(($1 * 10))); do
-        kill -0 $job 2>/dev/null || break
-        sleep 0.1
-    done
-    if kill -0 $job 2>/dev/null; then
+    if ! within "$1" gone $job; then
         note "still running after $1 s"
         hosts down # which ends it
     fi
@@ -152,7 +139,7 @@ take_memory() { # HOST
 }
 out_of_memory() {
     local memory_of_h3=2G
-    fault computing 20 "rank 2 on h3 $layers is gone" take_memory h3
+    fault computing 40 "rank 2 on h3 $layers is gone" take_memory h3 # filling it takes a while
 }
 # The status file is on rank 0's host only, as without a shared disk.
 private_status() {

@@ -45,12 +45,10 @@ ended() {
         fail "$3: $state, not $1 with exit code $2"
     }
 }
-# says PATTERN WHAT: a line of the job's log; waits for it a little
+pending() { slurm exec squeue -h -t PENDING -j "$job" 2>/dev/null | grep -q .; }
+# says PATTERN WHAT [SECONDS]: a line of the job's log; waits for it a little
 says() {
-    for _ in $(seq "${3:-50}"); do
-        grep -Eq -- "$1" "$log" 2>/dev/null && return
-        sleep 0.1
-    done
+    within "${3:-5}" grep -Esq -- "$1" "$log" && return
     cp "$log" out
     fail "$2: the log does not say \"$1\""
 }
@@ -135,7 +133,7 @@ for arguments in "-f $work/prompt.%a.txt -n 24" "@$work/list.txt"; do
     for i in 1 2; do
         log=$work/array-$i.log
         answer=$work/array-$i.out
-        says "ended with exit code 0" "task $i of the array with $arguments" 300
+        says "ended with exit code 0" "task $i of the array with $arguments" 30
         says "task $i of the array" "task $i of the array with $arguments"
         text "task $i of the array with $arguments"
     done
@@ -185,18 +183,15 @@ JSON
 # shellcheck disable=SC2054 # commas are meant
 long=(run "$work/busy" --weights-from random --tokens 1,2,3 -n 30000 --context 40000 --slices 6,6)
 submit --time=1 --signal=B:USR1@45 --nodes=2 "$script" "${long[@]}"
-says 'USR1 came: asking' "a time limit" 600
+says 'USR1 came: asking' "a time limit" 60
 # Slurm may send it a minute early, when ranks are only starting: these end by the signal
-says 'exit code [0-9]+: queued again' "a time limit" 700
+says 'exit code [0-9]+: queued again' "a time limit" 70
 grep -q 'exit code 75' "$log" && [ "$(grep -cE '^spillway.*(stop|interrupt)' "$log")" != 1 ] &&
     fail "a time limit: not one message"
-for _ in $(seq 100); do
-    slurm exec squeue -h -t PENDING -j "$job" 2>/dev/null | grep -q . && break
-    sleep 0.1
-done
+within 10 pending
 slurm start "$job"
 slurm running "$job" 30 >out || fail "a time limit: does not start again"
-says 'restart 1' "a time limit" 100
+says 'restart 1' "a time limit" 10
 sleep 1
 slurm exec scancel "$job"
 ended CANCELLED '' "cancelled"
@@ -205,12 +200,13 @@ slurm exec squeue -h -j "$job" | grep -q . && fail "a cancelled job is in the qu
 
 step "mpirun: the same stop, by hand"
 SPILLWAY_LAUNCHER=mpirun submit --nodes=2 "$script" "${long[@]}"
-says 'rank 1 on h[123]: layers' "a stop with mpirun" 200
+says 'rank 1 on h[123]: layers' "a stop with mpirun" 20
 slurm exec scancel --batch --signal=USR1 "$job"
-says 'exit code 75: queued again' "a stop with mpirun" 200
+says 'exit code 75: queued again' "a stop with mpirun" 20
 slurm exec scancel "$job"
 
 answers() { cat cut.jsonl 2>/dev/null | wc -l; }
+more_answers() { [ "$(answers)" -gt "$done_before" ]; } # this turn has done something
 # with_batch: two preemptions of a batch job; every id once, the answers of an undisturbed run
 with_batch() {
     local i n=200 done_before=0 verdict
@@ -222,20 +218,14 @@ with_batch() {
     submit --nodes=3 "$script" batch "$shakespeare" "$work/in.jsonl" "$work/cut.jsonl"
     for i in 1 2; do
         slurm running "$job" 30 >out || fail "batch: does not run"
-        for _ in $(seq 1200); do # until this turn has done something
-            [ "$(answers)" -gt "$done_before" ] && break
-            sleep 0.05
-        done
+        within 60 more_answers
         if [ $i = 1 ]; then # as the time limit does it
             slurm exec scancel --batch --signal=USR1 "$job"
-            says 'exit code 75: queued again' "batch: asked to stop" 200
+            says 'exit code 75: queued again' "batch: asked to stop" 20
         else # as a preemption does it that leaves no time
             slurm exec scontrol requeue "$job"
         fi
-        for _ in $(seq 100); do
-            slurm exec squeue -h -t PENDING -j "$job" 2>/dev/null | grep -q . && break
-            sleep 0.1
-        done
+        within 10 pending
         echo "preemption $i: $(answers) of $n answers are there"
         [ "$(answers)" -gt "$done_before" ] && [ "$(answers)" -lt $n ] ||
             fail "batch: preemption $i did not come in its middle"

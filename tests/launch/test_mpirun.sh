@@ -20,18 +20,11 @@ begin() { # ARGUMENT…: until the ranks are ready
     : >out
     "$supervisor" -np 3 "$echo_program" "$@" >out 2>err </dev/null &
     job=$!
-    for _ in $(seq 200); do
-        grep -q ready out && break
-        sleep 0.1
-    done
+    within 20 grep -q ready out
 }
 # ended SECONDS CODE WHAT [MESSAGE]
 ended() {
-    for _ in $(seq $(($1 * 10))); do
-        kill -0 $job 2>/dev/null || break
-        sleep 0.1
-    done
-    kill -0 $job 2>/dev/null && fail "$3: still running after $1 s"
+    within "$1" gone $job || fail "$3: still running after $1 s"
     wait $job
     code=$?
     expect "$2" "$3"
@@ -40,11 +33,7 @@ ended() {
     echo "$3: $(cat err)"
 }
 nobody_left() {
-    for _ in $(seq 30); do
-        pgrep -f "$echo_program" >/dev/null || break
-        sleep 0.1
-    done
-    pgrep -f "$echo_program" >/dev/null && fail "$1: left: $(pgrep -fa "$echo_program")"
+    within 3 none_left "$echo_program" || fail "$1: left: $(pgrep -fa "$echo_program")"
     [ -z "$(find "$work" -name 'spillway-status.*')" ] || fail "$1: a temporary folder is left"
 }
 mpirun_pid() { pgrep -f "^mpirun .*$echo_program"; }
@@ -110,10 +99,7 @@ sed -i '/^printf/d' bin/mpirun
 PATH=$work/bin:$PATH SPILLWAY_STOP_S=1 timeout -s TERM 2 "$supervisor" "$echo_program" >out 2>err &
 job=$!
 wait $job
-for _ in $(seq 50); do
-    [ -s err ] && break
-    sleep 0.1
-done
+within 5 test -s err
 grep -q 'not stopped within 1 s' err || fail "a mpirun that does not stop"
 nobody_left "a mpirun that does not stop"
 PATH=$work/bin:$PATH SPILLWAY_START_S=1 supervised 30 "$echo_program"

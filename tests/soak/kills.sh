@@ -29,6 +29,8 @@ RANDOM=$seed
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tests/mpi_env.sh
 . "$here/../mpi_env.sh"
+# shellcheck source=tests/within.sh
+. "$here/../within.sh"
 unset OMPI_MCA_orte_execute_quiet
 launcher=$here/../../launch/spillway-mpirun
 hosts_sh=$here/../hosts.sh
@@ -127,19 +129,11 @@ mend() {
         for host in h1 h2 h3; do hosts heal $host; done
         hosts heal h2 h3
     fi 2>/dev/null
-    for _ in $(seq 100); do
-        ranks >/dev/null || return 0
-        sleep 0.1
-    done
-    die "ranks are left: $(pgrep -fa "^$program")"
+    within 10 none_left "^$program batch" || die "ranks are left: $(pgrep -fa "^$program")"
 }
 # ended SECONDS: waits for the job; sets $code
 ended() {
-    for _ in $(seq $(($1 * 10))); do
-        kill -0 "$job" 2>/dev/null || break
-        sleep 0.1
-    done
-    kill -0 "$job" 2>/dev/null && die "still running after $1 s"
+    within "$1" gone "$job" || die "still running after $1 s"
     wait "$job"
     code=$?
 }

@@ -5,6 +5,8 @@
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=tests/mpi_env.sh
 . "$here/../mpi_env.sh"
+# shellcheck source=tests/within.sh
+. "$here/../within.sh"
 work=$(mktemp -d)
 # a name of our own, so that pgrep finds the ranks of this test and no others
 echo_program=$work/mpi_echo

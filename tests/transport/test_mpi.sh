@@ -10,12 +10,7 @@ one_line_with() {
     grep -q "$2" "$work/err" || fail "$1: the message does not say \"$2\""
 }
 nobody_left() {
-    local tries
-    for tries in $(seq 20); do
-        pgrep -f "^$echo_program $1" >/dev/null || return 0
-        sleep 0.1
-    done
-    fail "$1: ranks are left after $tries looks"
+    within 2 none_left "^$echo_program $1" || fail "$1: ranks are left"
 }
 
 launch 3 ring
@@ -54,10 +49,7 @@ nobody_left late
 
 timeout -k 5 60 mpirun -np 3 "$echo_program" stop >"$work/out" 2>"$work/err" &
 launcher=$!
-for _ in $(seq 100); do
-    grep -q ready "$work/out" 2>/dev/null && break
-    sleep 0.1
-done
+within 10 grep -q ready "$work/out"
 kill -USR1 "$(pgrep -P $launcher mpirun)"
 wait $launcher
 code=$?
