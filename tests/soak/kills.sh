@@ -56,7 +56,7 @@ die() {
     echo "  its files: $work"
     exit 1
 }
-within() { echo $(($1 + RANDOM % ($2 - $1 + 1))); }
+number_in() { echo $(($1 + RANDOM % ($2 - $1 + 1))); }
 pick() { # WORD…
     local words=("$@")
     echo "${words[RANDOM % $#]}"
@@ -90,7 +90,7 @@ PYTHON
 # start RANKS: here, or with $on_hosts on the pretend hosts
 start() {
     local command=("$program" batch "$model" "$work/in.jsonl" "$work/out.jsonl" --timeout 3
-        --threads 1 --slots "$(within 2 9)")
+        --threads 1 --slots "$(number_in 2 9)")
     if [ -n "$on_hosts" ]; then
         hosts mpirun -np "$1" "${command[@]}" >out 2>err </dev/null &
     else
@@ -114,9 +114,9 @@ harm() { # KIND
     term) pid=$(supervisor) && kill -TERM "$pid" ;;
     usr1) pid=$(supervisor) && kill -USR1 "$pid" ;;
     term-ranks) pid=$(ranks) && echo "$pid" | xargs kill -TERM ;;
-    cut) hosts cut "h$(within 1 3)" ;;
+    cut) hosts cut "h$(number_in 1 3)" ;;
     cut-pair) hosts cut h2 h3 ;;
-    freeze) hosts freeze "h$(within 2 3)" ;;
+    freeze) hosts freeze "h$(number_in 2 3)" ;;
     esac 2>/dev/null
 }
 supervisor() { pgrep -f "^/bin/bash $launcher .*$program" | head -n 1; }
@@ -152,8 +152,8 @@ for ((run = 1; run <= runs; run++)); do
     on_hosts=
     [ -n "$pretend" ] && [ $((RANDOM % 3)) = 0 ] && on_hosts=1
     [ -z "$on_hosts" ] || hosts up 3 || die "no hosts"
-    for ((left = $(within 1 4); ; left--)); do
-        n=$([ -n "$on_hosts" ] && echo 3 || within 1 4)
+    for ((left = $(number_in 1 4); ; left--)); do
+        n=$([ -n "$on_hosts" ] && echo 3 || number_in 1 4)
         start "$n"
         story+=" $n:"
         [ $left -gt 0 ] || break
