@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "transport/ops.h"
+#include "transport/start.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,6 +55,8 @@ enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status
     sw_heartbeat_verdict(hb, &verdict);
     if (release == SW_RELEASE_ALONE && t->state->process)
         leave_alone(t, verdict.status);
+    if (verdict.status == SW_OK)
+        sw_start_tell_launcher(t->rank, "has ended well");
     t->ops->close(t);
     sw_transport_free(t);
     sw_error_clear();

@@ -79,12 +79,10 @@ static enum sw_status check_shm(int ranks)
         SHM_OF_A_RANK * (unsigned long long)ranks >> 20);
 }
 
-/* From here on the ranks see to it that the start has an end; before, launch/spillway-mpirun does,
- * which takes this line out. */
-static void tell_launcher(void)
+void sw_start_tell_launcher(int rank, const char *what)
 {
-    if (getenv("SPILLWAY_SUPERVISED") && sw_transport_launch_rank() == 0) {
-        fputs("spillway-mpirun: rank 0 has started\n", stderr);
+    if (rank == 0 && getenv("SPILLWAY_SUPERVISED")) {
+        fprintf(stderr, "spillway-mpirun: rank 0 %s\n", what);
         fflush(stderr);
     }
 }
@@ -92,7 +90,8 @@ static void tell_launcher(void)
 enum sw_status sw_start_check(void)
 {
     const struct launched l = launched();
-    tell_launcher();
+    /* From here on the ranks see to it that the start has an end; before, the launcher does. */
+    sw_start_tell_launcher(sw_transport_launch_rank(), "has started");
     struct sw_interface interfaces[SW_INTERFACES_MAX];
     enum sw_status status = SW_OK;
     if (l.here > 0 && l.ranks > l.here)

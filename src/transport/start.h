@@ -17,6 +17,10 @@
  */
 enum sw_status sw_start_check(void);
 
+/* Rank 0 tells launch/spillway-mpirun, which takes the line out, that it "has started" or "has ended
+ * well". Without one, mpirun's own exit code 0 would count, which it also has when it lost a host. */
+void sw_start_tell_launcher(int rank, const char *what);
+
 /*
  * From before MPI_Init until the ranks have heard of each other: when that takes longer than
  * `seconds`, every rank says which networks its host has, rank 0 what is wrong, and the process

@@ -106,4 +106,22 @@ PATH=$work/bin:$PATH SPILLWAY_START_S=1 supervised 30 "$echo_program"
 expect 75 "a mpirun that starts nothing"
 grep -q 'did not start the ranks within 1 s' err || fail "a mpirun that starts nothing: no message"
 nobody_left "a mpirun that starts nothing"
+
+# A mpirun that has lost a host ends with code 0: that is no success. What is no job may say nothing.
+lost='-----------------------------------------
+ORTE has lost communication with a remote daemon.
+-----------------------------------------'
+for said in "$lost" 'spillway-mpirun: rank 0 has started'; do
+    printf '#!/bin/bash\necho "%s" >&2\n' "$said" >bin/mpirun
+    PATH=$work/bin:$PATH supervised 30 "$echo_program"
+    expect 75 "a mpirun that ends well without its ranks"
+    grep -q 'no rank said that the job was done; run the same' err || fail "a mpirun that ends well: no message"
+done
+printf '#!/bin/bash\necho "%s\nspillway-mpirun: rank 0 has ended well" >&2\n' "$said" >bin/mpirun
+PATH=$work/bin:$PATH supervised 30 "$echo_program"
+expect 0 "a job whose status file nobody sees"
+[ -s err ] && fail "a job whose status file nobody sees: not quiet"
+printf '#!/bin/bash\n' >bin/mpirun
+PATH=$work/bin:$PATH supervised 30 "$echo_program"
+expect 0 "no job at all"
 finish
