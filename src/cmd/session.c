@@ -184,6 +184,10 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     } while (status == SW_ENOFIT && slots > 0);
     SW_TRY(status);
     sw_error_clear();
+    struct sw_cluster now = s->probe.cluster; /* only its links differ */
+    now.link_latency = s->probe.link_now;
+    now.local_latency = s->probe.local_now;
+    SW_TRY(sw_plan_predict(&s->footprint, &now, &s->plan_options, &s->plan));
     say_plan(s);
     free(s->slices);
     s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);

@@ -179,3 +179,15 @@ enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
     sw_error_clear();
     return SW_OK;
 }
+
+enum sw_status sw_plan_predict(const struct sw_footprint *footprint,
+                               const struct sw_cluster *cluster,
+                               const struct sw_plan_options *options, struct sw_plan *plan)
+{
+    struct sw_cost cost;
+    const enum sw_status status = sw_cost_init(&cost, footprint, cluster, options);
+    if (status == SW_OK)
+        sw_cost_finish(&cost, plan);
+    sw_cost_free(&cost);
+    return status;
+}
