@@ -151,6 +151,9 @@ static enum sw_status plan_model(const struct sw_call *call, struct sw_model *mo
     struct sw_footprint_params params;
     SW_TRY(sw_params_resolve(&call->options, model, model->dtype, 0, &params));
     SW_TRY(sw_footprint_of(model, &params, &footprint));
+    const int room = params.context - options->new_tokens; /* for a prompt that nobody described */
+    if (call->options.prompt <= 0 && options->prompt_tokens > room)
+        options->prompt_tokens = room < 1 ? 1 : room;
     options->footprint_at = sw_params_footprint;
     options->user = model;
     enum sw_status status = sw_plan_spread(&footprint, cluster, options, &plan);
@@ -199,7 +202,7 @@ static const struct sw_option own[] = {
      offsetof(struct sw_options, cluster), sw_parse_text},
     {"ranks", 0, "N", "use only the first N ranks of the cluster",
      offsetof(struct sw_options, ranks), sw_parse_count},
-    {"prompt", 'p', "N", "for requests with prompts of N tokens (default: 512), …",
+    {"prompt", 'p', "N", "for requests with prompts of N tokens (default: 512, or what fits), …",
      offsetof(struct sw_options, prompt), sw_parse_count},
     {"n", 'n', "N", "… that are answered with N tokens (default: 128; 0: only prompts count)",
      offsetof(struct sw_options, n), sw_parse_natural},

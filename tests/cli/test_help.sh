@@ -27,6 +27,8 @@ grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
 # Every line below: exit code, then the command line; message and code go to the golden.
 ln -s "$models/tiny/llama" llama
 ln -s "$models/shakespeare" shakespeare
+mkdir strange
+sed -E 's/("hidden_size": *)[0-9]+/\1-3/' llama/config.json >strange/config.json
 : >actual
 while read -r expected line; do
     [ -n "$line" ] || continue
@@ -63,6 +65,10 @@ done <<'LINES'
 3 run nowhere hi
 3 run . hi
 3 run llama hi
+3 run llama --tokens 1,,2
+3 run llama --tokens 1.5
+3 run shakespeare ""
+3 run strange --tokens 1
 4 run shakespeare --host-memory 1M hi
 2 trace llama
 2 trace llama --tokens "" --dump a.safetensors
@@ -76,6 +82,7 @@ done <<'LINES'
 3 plan llama --cluster "1x(host:fast)"
 3 plan nowhere --cluster "1x(host:4G)"
 2 bench shakespeare --repeat 1000
+3 bench shakespeare -p 300 -n 1
 LINES
 golden errors.txt
 
