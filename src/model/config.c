@@ -344,6 +344,12 @@ enum sw_status sw_model_open(const char *dir, struct sw_model **out)
         return sw_fail(SW_EINPUT,
                        "%s: no such model directory; MODEL is a directory as the hub publishes it",
                        dir);
+    const size_t n = strlen(dir);
+    if (!sw_file_is_directory(dir) && (n < 5 || strcmp(dir + n - 5, ".json") != 0))
+        return sw_fail(SW_EINPUT,
+                       "%s: is not a directory; MODEL is a directory as the hub publishes it (GGUF "
+                       "files are not read yet)",
+                       dir);
     char *path = sw_file_is_directory(dir) ? sw_path_join(dir, "config.json") : strdup(dir);
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");

@@ -27,6 +27,7 @@ grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
 # Every line below: exit code, then the command line; message and code go to the golden.
 ln -s "$models/tiny/llama" llama
 ln -s "$models/shakespeare" shakespeare
+printf GGUF >model.gguf
 mkdir strange
 sed -E 's/("hidden_size": *)[0-9]+/\1-3/' llama/config.json >strange/config.json
 : >actual
@@ -76,6 +77,7 @@ done <<'LINES'
 3 trace llama --tokens 1,1000000 --dump a.safetensors
 5 trace llama --tokens 1 --dump no/such/folder/a.safetensors
 3 inspect nowhere
+3 inspect model.gguf
 2 inspect
 3 tokens llama
 2 plan llama
