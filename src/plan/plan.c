@@ -167,8 +167,10 @@ enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
     struct sw_plan spread;
     all.least = 1;
     all.footprint_at = NULL; /* no advice is wanted when not all can be used */
+    const double unnoticed =
+        options->objective == SW_OBJECTIVE_LATENCY ? SW_UNNOTICED_S : SW_UNNOTICED_FULL_S;
     const double limit = fmax(out->predicted.s_per_request * (1 + SW_SPREAD),
-                              SW_UNNOTICED_S * fmax(options->new_tokens, 1));
+                              unnoticed * fmax(options->new_tokens, 1));
     if (sw_plan_make(footprint, cluster, &all, &spread) == SW_OK &&
         spread.predicted.s_per_request <= limit) {
         sw_plan_free(out);

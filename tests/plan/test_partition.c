@@ -472,15 +472,18 @@ static void equals_brute_force(void)
     CU_ASSERT(seen.streamed > fits / 100 && seen.disk > fits / 100);
 }
 
+static struct sw_layer_footprint two_layers[2] = {{.weight_bytes = 1 << 20, .read_bytes = 1 << 20},
+                                                  {.weight_bytes = 1 << 20, .read_bytes = 1 << 20}};
+static const struct sw_footprint two_layers_footprint = {
+    .params = {.context = 64, .slots = 1, .rows = 64},
+    .n_layers = 2,
+    .layers = two_layers,
+    .hop_bytes = 1024};
+
 /* Two stages on two nodes: there by the link, and the ids back. */
 static void slower_links_are_predicted(void)
 {
-    struct sw_layer_footprint layers[2] = {{.weight_bytes = 1 << 20, .read_bytes = 1 << 20},
-                                           {.weight_bytes = 1 << 20, .read_bytes = 1 << 20}};
-    const struct sw_footprint fp = {.params = {.context = 64, .slots = 1, .rows = 64},
-                                    .n_layers = 2,
-                                    .layers = layers,
-                                    .hop_bytes = 1024};
+    const struct sw_footprint fp = two_layers_footprint;
     const char *const text = "2x(host:8G)";
     struct sw_plan_options o;
     struct sw_cluster cl;
@@ -499,5 +502,35 @@ static void slower_links_are_predicted(void)
     sw_cluster_free(&cl);
 }
 
+/* Of two ranks both are used while nobody notices, though one alone is faster. */
+static void small_models_are_spread(void)
+{
+    static const struct {
+        double latency;
+        enum sw_objective objective;
+        int stages;
+    } cases[] = {{50e-6, SW_OBJECTIVE_LATENCY, 2},
+                 {1.5e-3, SW_OBJECTIVE_LATENCY, 2},
+                 {2.5e-3, SW_OBJECTIVE_LATENCY, 1},
+                 {50e-6, SW_OBJECTIVE_THROUGHPUT, 2},
+                 {2.5e-3, SW_OBJECTIVE_THROUGHPUT, 1}};
+    const char *const text = "2x(host:8G)";
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sw_plan_options o;
+        struct sw_cluster cl;
+        struct sw_plan plan;
+        sw_plan_options_init(&o);
+        o.prompt_tokens = 1;
+        o.objective = cases[i].objective;
+        CU_ASSERT_EQUAL_FATAL(sw_cluster_parse(text, strlen(text), &cl), SW_OK);
+        cl.link_latency = cases[i].latency;
+        CU_ASSERT_EQUAL(sw_plan_spread(&two_layers_footprint, &cl, &o, &plan), SW_OK);
+        CU_ASSERT_EQUAL(plan.n_stages, cases[i].stages);
+        sw_plan_free(&plan);
+        sw_cluster_free(&cl);
+    }
+}
+
 SW_UNIT_TESTS({"equals brute force", equals_brute_force},
-              {"slower links are predicted", slower_links_are_predicted})
+              {"slower links are predicted", slower_links_are_predicted},
+              {"small models are spread", small_models_are_spread})
