@@ -182,6 +182,9 @@ static enum sw_status plan(struct sw_call *call)
         return sw_fail(SW_EUSAGE, "plan: say for which machines, with --cluster \"1x(gpu:2x24G "
                                   "host:64G)\" or --cluster FILE as 'spillway probe --json' "
                                   "prints it");
+    if (o->json + o->svg + (o->sbatch && !strcmp(o->sbatch, "-")) > 1)
+        return sw_fail(SW_EUSAGE, "plan: --json, --svg and --sbatch are all for standard output: "
+                                  "give one of them, or --sbatch=FILE");
     SW_TRY(sw_plan_options_resolve(o, SW_OBJECTIVE_LATENCY, &slices, &options));
     enum sw_status status = sw_cluster_open(o->cluster, &cluster);
     if (status == SW_OK) {

@@ -266,8 +266,9 @@ static void put_prediction(const struct printer *p)
                      sw_number_format(q->prompt_tokens_per_s, prompts, sizeof prompts),
                      sw_seconds_format(q->load_s, load, sizeof load));
     sw_strbuf_printf(p->out,
-                     "  optimum for %s of requests with %d prompt and %d new tokens (%s each)\n"
+                     "  %s for %s of requests with %d prompt and %d new tokens (%s each)\n"
                      "  %d stage%s on %d rank%s",
+                     p->r->options->slices ? "cut by hand, tiers" : "optimum",
                      full ? "throughput" : "latency", p->r->options->prompt_tokens,
                      p->r->options->new_tokens,
                      sw_seconds_format(q->s_per_request, request, sizeof request), plan->n_stages,

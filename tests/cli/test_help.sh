@@ -81,6 +81,8 @@ done <<'LINES'
 2 inspect
 3 tokens llama
 2 plan llama
+2 plan llama --cluster "1x(host:4G)" --json --svg
+2 plan llama --cluster "1x(host:4G)" --svg --sbatch
 3 plan llama --cluster "1x(host:fast)"
 3 plan nowhere --cluster "1x(host:4G)"
 2 bench shakespeare --repeat 1000
