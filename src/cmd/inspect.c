@@ -111,6 +111,7 @@ static const struct sw_option *const groups[] = {sw_options_common, NULL};
 
 const struct sw_verb sw_verb_inspect = {
     .name = "inspect",
+    .alone = true,
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,

@@ -221,6 +221,7 @@ static const struct sw_option *const groups[] = {own, sw_options_placement, sw_o
 
 const struct sw_verb sw_verb_plan = {
     .name = "plan",
+    .alone = true,
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,

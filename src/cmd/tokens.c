@@ -246,6 +246,7 @@ static const struct sw_option *const groups[] = {options, sw_options_common, NUL
 
 const struct sw_verb sw_verb_tokens = {
     .name = "tokens",
+    .alone = true,
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,

@@ -20,6 +20,18 @@ for verb in $verbs; do
     golden "help-$verb.txt"
     grep -q '^  spillway \|^  mpirun \|^  echo ' out || fail "$verb --help has no example"
 done
+
+# What needs no other rank is said once.
+for line in "inspect shakespeare" "plan shakespeare --cluster 1x(host:4G) --json" "tokens shakespeare" \
+    "run --help"; do
+    # shellcheck disable=SC2086 # words
+    sw ${line//shakespeare/$models/shakespeare}
+    mv out one
+    # shellcheck disable=SC2086 # words
+    ranks 3 ${line//shakespeare/$models/shakespeare}
+    expect 0 "three ranks: $line"
+    cmp -s out one || fail "three ranks: $line: not what one says"
+done
 sw --version
 expect 0 --version
 grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
