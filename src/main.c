@@ -52,10 +52,11 @@ static enum sw_status run(int argc, char **argv, struct sw_call *call)
     if (!verb)
         return unknown_verb(argv[1]);
     SW_TRY(sw_options_parse(verb, argc - 2, argv + 2, call));
-    if (call->options.help) {
+    const bool idle = sw_transport_launch_rank() > 0 && (verb->alone || call->options.help);
+    if (call->options.help && !idle)
         sw_options_help(verb);
+    if (call->options.help || idle)
         return SW_OK;
-    }
     sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
                  : call->options.verbose ? SW_LOG_DEBUG
                                          : SW_LOG_INFO,

@@ -90,3 +90,23 @@ char *sw_seconds_format(double s, char *out, size_t cap)
         snprintf(out, cap, "%.0f h %02.0f min", floor(s / 3600), fmod(s, 3600) / 60);
     return out;
 }
+
+char *sw_number_format(double value, char *out, size_t cap)
+{
+    char digits[32];
+    snprintf(digits, sizeof digits, "%.2e", value);
+    const double rounded = strtod(digits, NULL);
+    snprintf(out, cap, rounded >= 1000 ? "%.0f" : "%.3g", rounded);
+    return out;
+}
+
+char *sw_layers_format(int first, int count, char *out, size_t cap)
+{
+    if (count > 1)
+        snprintf(out, cap, "layers %d-%d", first, first + count - 1);
+    else if (count == 1)
+        snprintf(out, cap, "layer %d", first);
+    else
+        snprintf(out, cap, "no layers");
+    return out;
+}

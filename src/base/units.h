@@ -18,5 +18,10 @@ enum sw_status sw_rate_parse(const char *text, double *bytes_per_second);
 char *sw_size_format(uint64_t bytes, char *out, size_t cap);
 /* Writes "1.2 ms", "35 s", "2 h 05 min". */
 char *sw_seconds_format(double seconds, char *out, size_t cap);
+/* Three digits of it, without an exponent from a thousandth on: "0.557", "16.2", "1610", "286000".
+ */
+char *sw_number_format(double value, char *out, size_t cap);
+/* Writes "no layers", "layer 3", "layers 3-8". */
+char *sw_layers_format(int first, int count, char *out, size_t cap);
 
 #endif

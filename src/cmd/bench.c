@@ -226,31 +226,51 @@ static enum sw_status report_json(const struct bench *b)
     return sw_json_print(root);
 }
 
+static const char *plural(int n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static enum sw_status report_text(const struct bench *b)
 {
     const struct sw_session *s = b->s;
+    const struct sw_prediction *predicted = &s->plan.predicted;
     const double decode = median(b, DECODE_RATE), prompt = median(b, PROMPT_RATE);
-    printf("%s, %s weights, %d ranks, %d threads on rank 0 (%s), %d sequences; medians of %d "
-           "rounds\n",
-           s->call->arguments[0], sw_dtype_info(s->params.weights)->name, s->transport->size,
-           s->cpu ? sw_cpu_backend_threads(s->cpu) : 0,
+    const int ranks = s->transport->size, threads = s->cpu ? sw_cpu_backend_threads(s->cpu) : 0;
+    char rate[16], more[16];
+    printf("%s, %s weights, %d rank%s, %d thread%s on rank 0 (%s), %d sequence%s; ",
+           s->call->arguments[0], sw_dtype_info(s->params.weights)->name, ranks, plural(ranks),
+           threads, plural(threads),
            s->cpu   ? sw_isa_name(sw_cpu_backend_isa(s->cpu))
            : s->gpu ? s->gpu->ops->name
                     : "no layers",
-           b->sequences, b->rounds);
-    printf("  prompt %5d tokens   %10.4g tokens/s", b->prompt, prompt);
+           b->sequences, plural(b->sequences));
+    printf("medians of %d round%s\n", b->rounds, plural(b->rounds));
+    printf("  prompt %5d tokens   %10s tokens/s", b->prompt,
+           sw_number_format(prompt, rate, sizeof rate));
     if (alone(b))
         printf("   %6.1f GFLOP/s, %3.0f%% of the %.0f that registers alone reach",
                b->prompt_flops * prompt / b->prompt / 1e9, 100 * median(b, PROMPT_SHARE),
                median(b, PEAK) / 1e9);
-    printf("\n  decode %5d tokens   %10.4g tokens/s", b->generate, decode);
+    printf("\n  decode %5d tokens   %10s tokens/s", b->generate,
+           sw_number_format(decode, rate, sizeof rate));
     if (alone(b))
         printf("   %6.1f GB/s, %3.0f%% of the %.1f that memory gives",
                decode * b->token_bytes / 1e9, 100 * median(b, DECODE_SHARE),
                median(b, BANDWIDTH) / 1e9);
-    printf("\n  predicted            %10.4g tokens/s decode, %.4g prompt; loaded in %.2f s\n",
-           s->plan.predicted.tokens_per_s, s->plan.predicted.prompt_tokens_per_s, s->load_s);
+    printf("\n  predicted            %10s tokens/s decode, %s prompt; loaded in %.2f s\n",
+           sw_number_format(predicted->tokens_per_s, rate, sizeof rate),
+           sw_number_format(predicted->prompt_tokens_per_s, more, sizeof more), s->load_s);
     return SW_OK;
+}
+
+/* The usual prompt, or what the context leaves beside the tokens to be generated. */
+static int usual_prompt(const struct sw_session *s)
+{
+    const struct sw_options *o = &s->call->options;
+    const int context = o->context > 0 ? o->context : s->model->dims.context;
+    const int left = context > 0 ? context - o->n - 1 : SW_USUAL_PROMPT;
+    return left < 1 ? 1 : left < SW_USUAL_PROMPT ? left : SW_USUAL_PROMPT;
 }
 
 static enum sw_status lead(struct sw_session *s)
@@ -260,7 +280,7 @@ static enum sw_status lead(struct sw_session *s)
     if (!b)
         return sw_fail(SW_ENOMEM, "no memory for the figures");
     b->s = s;
-    b->prompt = o->prompt > 0 ? o->prompt : 512;
+    b->prompt = o->prompt > 0 ? o->prompt : usual_prompt(s);
     b->generate = o->n;
     b->sequences = o->slots > 0 ? o->slots : 1;
     b->rounds = o->repeat > 0 ? o->repeat : 3;
@@ -299,7 +319,8 @@ static enum sw_status bench(struct sw_call *call)
 #define FIELD(name) offsetof(struct sw_options, name)
 
 static const struct sw_option options[] = {
-    {"prompt", 'p', "N", "prompt tokens (default: 512)", FIELD(prompt), sw_parse_count},
+    {"prompt", 'p', "N", "prompt tokens (default: 512, or what the context has room for)",
+     FIELD(prompt), sw_parse_count},
     {"n", 'n', "N", "generated tokens (default: 128)", FIELD(n), sw_parse_count},
     {"repeat", 'r', "N", "rounds; medians are printed (default: 3)", FIELD(repeat), sw_parse_count},
     {0}};

@@ -71,8 +71,10 @@ static enum sw_status print_text(const struct sw_model *model, const char *name)
     const struct sw_dims *d = &model->dims;
     char size[16], kv_size[16];
     printf("%s: %s (%s)\n", name, model->arch->title, model->arch->model_type);
-    printf("  parameters   %.3f billion, stored as %s\n", (double)sw_model_parameters(model) / 1e9,
-           sw_dtype_info(model->dtype)->name);
+    const double parameters = (double)sw_model_parameters(model);
+    const bool billions = parameters >= 1e9;
+    printf("  parameters   %.3f %s, stored as %s\n", parameters / (billions ? 1e9 : 1e6),
+           billions ? "billion" : "million", sw_dtype_info(model->dtype)->name);
     printf("  layers       %d, hidden size %d, MLP %d\n", d->n_layers, d->hidden,
            d->n_experts ? d->expert_ffn : d->ffn);
     if (d->n_experts)
@@ -109,6 +111,7 @@ static const struct sw_option *const groups[] = {sw_options_common, NULL};
 
 const struct sw_verb sw_verb_inspect = {
     .name = "inspect",
+    .alone = true,
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,

@@ -69,6 +69,7 @@ struct sw_verb {
     const char *name;
     const char *arguments; /* "MODEL [PROMPT]" */
     int min_arguments, max_arguments;
+    bool alone;                            /* one process does it: of many ranks, the first */
     const char *summary;                   /* one line */
     const char *description;               /* the rest of --help: what it does, an example or two */
     const struct sw_option *const *groups; /* NULL-terminated list of name-NULL-terminated tables */

@@ -151,6 +151,9 @@ static enum sw_status plan_model(const struct sw_call *call, struct sw_model *mo
     struct sw_footprint_params params;
     SW_TRY(sw_params_resolve(&call->options, model, model->dtype, 0, &params));
     SW_TRY(sw_footprint_of(model, &params, &footprint));
+    const int room = params.context - options->new_tokens; /* for a prompt that nobody described */
+    if (call->options.prompt <= 0 && options->prompt_tokens > room)
+        options->prompt_tokens = room < 1 ? 1 : room;
     options->footprint_at = sw_params_footprint;
     options->user = model;
     enum sw_status status = sw_plan_spread(&footprint, cluster, options, &plan);
@@ -179,6 +182,9 @@ static enum sw_status plan(struct sw_call *call)
         return sw_fail(SW_EUSAGE, "plan: say for which machines, with --cluster \"1x(gpu:2x24G "
                                   "host:64G)\" or --cluster FILE as 'spillway probe --json' "
                                   "prints it");
+    if (o->json + o->svg + (o->sbatch && !strcmp(o->sbatch, "-")) > 1)
+        return sw_fail(SW_EUSAGE, "plan: --json, --svg and --sbatch are all for standard output: "
+                                  "give one of them, or --sbatch=FILE");
     SW_TRY(sw_plan_options_resolve(o, SW_OBJECTIVE_LATENCY, &slices, &options));
     enum sw_status status = sw_cluster_open(o->cluster, &cluster);
     if (status == SW_OK) {
@@ -199,7 +205,7 @@ static const struct sw_option own[] = {
      offsetof(struct sw_options, cluster), sw_parse_text},
     {"ranks", 0, "N", "use only the first N ranks of the cluster",
      offsetof(struct sw_options, ranks), sw_parse_count},
-    {"prompt", 'p', "N", "for requests with prompts of N tokens (default: 512), …",
+    {"prompt", 'p', "N", "for requests with prompts of N tokens (default: 512, or what fits), …",
      offsetof(struct sw_options, prompt), sw_parse_count},
     {"n", 'n', "N", "… that are answered with N tokens (default: 128; 0: only prompts count)",
      offsetof(struct sw_options, n), sw_parse_natural},
@@ -215,6 +221,7 @@ static const struct sw_option *const groups[] = {own, sw_options_placement, sw_o
 
 const struct sw_verb sw_verb_plan = {
     .name = "plan",
+    .alone = true,
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,

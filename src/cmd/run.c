@@ -66,6 +66,16 @@ static enum sw_status print_new(struct output *out)
     return o->no_stream ? SW_OK : sw_output_flush();
 }
 
+/* What stands for the text of a model without a tokenizer. */
+static enum sw_status print_id(const struct output *out, int32_t id)
+{
+    const struct sw_options *o = &out->s->call->options;
+    if (o->json)
+        return SW_OK;
+    printf(out->ids.count > 1 ? " %d" : "%d", id);
+    return o->no_stream ? SW_OK : sw_output_flush();
+}
+
 static void note_logprobs(struct output *out, const struct sw_sampled *token)
 {
     json_t *top = json_array();
@@ -88,7 +98,7 @@ static enum sw_status take_token(void *context, const struct sw_sampled *token, 
     if (out->logprobs)
         note_logprobs(out, token);
     if (!out->s->tokenizer)
-        return SW_OK;
+        return print_id(out, token->id);
     out->piece.length = 0;
     SW_TRY(sw_stream_push(&out->stream, token->id, &out->piece));
     *stop = out->ended = sw_stop_push(out->stops, out->piece.text ? out->piece.text : "",
@@ -141,12 +151,16 @@ static enum sw_status report(struct output *out, const struct sw_generate *g)
     const double prompt_rate = rate(g->n_prompt, g->prompt_s);
     const double decode_rate = rate(g->n_new - 1, g->decode_s);
     if (!s->call->options.json) {
+        char prompt[16], decode[16], predicted[16];
         printf("\n");
         SW_TRY(sw_output_flush());
         sw_log(SW_LOG_INFO,
-               "prompt %d tokens, %.4g tokens/s; generated %d, %.4g tokens/s (predicted %.4g); "
+               "prompt %d token%s, %s tokens/s; generated %d, %s tokens/s (predicted %s); "
                "loaded in %.2f s",
-               g->n_prompt, prompt_rate, g->n_new, decode_rate, s->plan.predicted.tokens_per_s,
+               g->n_prompt, g->n_prompt == 1 ? "" : "s",
+               sw_number_format(prompt_rate, prompt, sizeof prompt), g->n_new,
+               sw_number_format(decode_rate, decode, sizeof decode),
+               sw_number_format(s->plan.predicted.tokens_per_s, predicted, sizeof predicted),
                s->load_s);
         if (g->out_of_room)
             sw_log(SW_LOG_INFO, "ended because the context of %d positions is full", g->context);
@@ -295,7 +309,7 @@ static const struct sw_option options[] = {
      sw_parse_stop},
     {"logprobs", 0, "N", "with --json: each token's log-probability and the N likeliest",
      FIELD(logprobs), sw_parse_natural},
-    {"tokens", 0, "1,2,3", "the prompt as ids (no tokenizer is needed)", FIELD(tokens),
+    {"tokens", 0, "1,2,3", "the prompt as ids (without a tokenizer, ids come out)", FIELD(tokens),
      sw_parse_text},
     {"ignore-end", 0, NULL, "go on after an end-of-text token", FIELD(ignore_end), sw_parse_flag},
     {"special", 0, NULL, "print special tokens too", FIELD(special), sw_parse_flag},

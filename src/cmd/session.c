@@ -106,16 +106,16 @@ static const char *stage_text(const struct sw_stage *stage, char *out, size_t ca
 
 static void say_plan(const struct sw_session *s)
 {
-    char text[160], name[SW_HOST_MAX + 32];
+    char text[160], layers[32], name[SW_HOST_MAX + 32];
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_stage *stage = &s->plan.stages[r];
         sw_transport_name(s->transport, r, name, sizeof name);
         assert(stage->n_disk == 0); /* the plan was told to leave the disk alone */
+        sw_layers_format(stage->first, stage->count, layers, sizeof layers);
         if (s->transport->size > 1 && stage->count == 0)
-            sw_log(SW_LOG_INFO, "%s: no layers", name);
+            sw_log(SW_LOG_INFO, "%s: %s", name, layers);
         else if (s->transport->size > 1 || stage->gpu.total > 0)
-            sw_log(SW_LOG_INFO, "%s: layers %d-%d%s%s, %s", name, stage->first,
-                   stage->first + stage->count - 1, stage->embed ? ", embedding" : "",
+            sw_log(SW_LOG_INFO, "%s: %s%s%s, %s", name, layers, stage->embed ? ", embedding" : "",
                    stage->head ? ", head" : "", stage_text(stage, text, sizeof text));
     }
 }
@@ -184,6 +184,10 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     } while (status == SW_ENOFIT && slots > 0);
     SW_TRY(status);
     sw_error_clear();
+    struct sw_cluster now = s->probe.cluster; /* only its links differ */
+    now.link_latency = s->probe.link_now;
+    now.local_latency = s->probe.local_now;
+    SW_TRY(sw_plan_predict(&s->footprint, &now, &s->plan_options, &s->plan));
     say_plan(s);
     free(s->slices);
     s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
@@ -200,9 +204,8 @@ static void label_ranks(const struct sw_session *s)
     char text[64];
     for (int r = 0; r < s->transport->size; r++) {
         const struct sw_engine_slice *slice = &s->slices[r];
-        snprintf(text, sizeof text, slice->count > 0 ? "layers %d-%d" : "no layers", slice->first,
-                 slice->first + slice->count - 1);
-        sw_transport_label(s->transport, r, text);
+        sw_transport_label(s->transport, r,
+                           sw_layers_format(slice->first, slice->count, text, sizeof text));
     }
 }
 

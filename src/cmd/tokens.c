@@ -17,12 +17,14 @@ enum sw_status sw_parse_ids(const char *text, int limit, struct sw_ids *ids)
         char *end;
         errno = 0;
         const long id = strtol(at, &end, 10);
-        if (end == at || errno || id < 0 || id >= limit)
-            return sw_fail(SW_EINPUT, "'%.20s': not a token id from 0 to %d", at, limit - 1);
+        const bool ends = !*end || *end == ',' || isspace((unsigned char)*end);
+        if (end == at || !ends || errno || id < 0 || id >= limit)
+            return sw_fail(SW_EINPUT, "'%.*s': not a token id from 0 to %d",
+                           (int)strcspn(at, ", \t\r\n"), at, limit - 1);
         SW_TRY(sw_ids_push(ids, (int32_t)id));
-        at = end;
-        while (*at == ',' || isspace((unsigned char)*at))
-            at++;
+        at = end + strspn(end, " \t\r\n");
+        at += *at == ',';
+        at += strspn(at, " \t\r\n");
     }
     return SW_OK;
 }
@@ -244,6 +246,7 @@ static const struct sw_option *const groups[] = {options, sw_options_common, NUL
 
 const struct sw_verb sw_verb_tokens = {
     .name = "tokens",
+    .alone = true,
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,

@@ -117,8 +117,10 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     s->wish.prompt_tokens = n;
     SW_TRY(sw_session_start(s, n));
     if (n > s->params.context)
-        return sw_fail(SW_EINPUT, "%d tokens, but there is room for %d; raise --context", n,
-                       s->params.context);
+        return sw_fail(SW_EINPUT,
+                       "%d tokens, but there is room for %d; give fewer, or raise --context as far "
+                       "as the model goes",
+                       n, s->params.context);
     enum sw_status status = make_values(&v, s->model, n, o->hidden);
     const struct sw_engine_watch watch = {
         .hidden = o->hidden ? take_hidden : NULL, .logits = take_logits, .context = &v};

@@ -2,6 +2,7 @@
 #include "engine/engine_impl.h"
 
 #include "base/clock.h"
+#include "base/units.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,13 +59,11 @@ enum sw_status sw_engine_told(struct sw_engine *e, const struct sw_message *m)
 
 static void name_lane(struct sw_engine *e, int rank)
 {
-    char name[SW_HOST_MAX + 32], text[SW_HOST_MAX + 96];
+    char name[SW_HOST_MAX + 32], text[SW_HOST_MAX + 96], layers[32];
     const struct sw_engine_slice *s = &e->options.slices[rank];
     sw_transport_name(e->options.transport, rank, name, sizeof name);
-    if (s->count > 0)
-        snprintf(text, sizeof text, "%s, layers %d-%d", name, s->first, s->first + s->count - 1);
-    else
-        snprintf(text, sizeof text, "%s, no layers", name);
+    snprintf(text, sizeof text, "%s, %s", name,
+             sw_layers_format(s->first, s->count, layers, sizeof layers));
     sw_timeline_name(e->timeline, rank, text);
 }
 

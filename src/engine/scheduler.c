@@ -74,11 +74,14 @@ static enum sw_status check(const struct sw_scheduler *s, const struct sw_reques
 {
     const int vocab = sw_engine_vocab(s->options.engine);
     if (r->n_ids < 1)
-        return sw_fail(SW_EINPUT, "the prompt is empty, and this model has no start token");
+        return sw_fail(
+            SW_EINPUT,
+            "the prompt is empty, and this model has no start token; give it at least one "
+            "token");
     if (n_prompt > s->options.context)
         return sw_fail(SW_EINPUT,
-                       "the prompt has %d tokens, but there is room for %d; raise "
-                       "--context",
+                       "the prompt has %d tokens, but there is room for %d; shorten it, or raise "
+                       "--context as far as the model goes",
                        r->n_ids, s->options.context);
     if (r->score_from < 1 || r->max_new < 0)
         return sw_fail(SW_EINPUT, "scores from id %d on, and %d new tokens, cannot be asked for",

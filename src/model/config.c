@@ -24,6 +24,19 @@ static const json_t *first(const json_t *object, const char *const *keys)
     return NULL;
 }
 
+/* "'head_dim' is -3, but must be an integer from 1 to 16384" */
+static enum sw_status wrong(const char *key, const json_t *value, const char *what, double low,
+                            double high)
+{
+    if (!value)
+        return sw_fail(SW_EMODEL, "'%s' is missing", key);
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+    (void)sw_fail(SW_EMODEL, "'%s' is %.60s, but must be %s from %.12g to %.12g", key,
+                  text ? text : "unreadable", what, low, high);
+    free(text);
+    return SW_EMODEL;
+}
+
 /* An integer in [low, high]; `absent` when no key is there (absent < low: it is required). */
 static enum sw_status read_int(const json_t *config, const char *const *keys, int low, int high,
                                int absent, int *out)
@@ -37,7 +50,7 @@ static enum sw_status read_int(const json_t *config, const char *const *keys, in
     }
     const double number = json_number_value(value);
     if (!json_is_number(value) || number != floor(number) || number < low || number > high)
-        return sw_fail(SW_EMODEL, "'%s' must be an integer from %d to %d", keys[0], low, high);
+        return wrong(keys[0], value, "an integer", low, high);
     *out = (int)number;
     return SW_OK;
 }
@@ -48,7 +61,7 @@ static enum sw_status read_float(const json_t *config, const char *const *keys, 
     const json_t *value = first(config, keys);
     const double number = value ? json_number_value(value) : absent;
     if ((value && !json_is_number(value)) || !(number >= low && number <= high))
-        return sw_fail(SW_EMODEL, "'%s' must be a number from %g to %g", keys[0], low, high);
+        return wrong(keys[0], value, "a number", low, high);
     *out = (float)number;
     return SW_OK;
 }
@@ -328,7 +341,15 @@ enum sw_status sw_model_open(const char *dir, struct sw_model **out)
     size_t length = 0;
     *out = NULL;
     if (!sw_file_exists(dir))
-        return sw_fail(SW_EINPUT, "%s: no such model directory", dir);
+        return sw_fail(SW_EINPUT,
+                       "%s: no such model directory; MODEL is a directory as the hub publishes it",
+                       dir);
+    const size_t n = strlen(dir);
+    if (!sw_file_is_directory(dir) && (n < 5 || strcmp(dir + n - 5, ".json") != 0))
+        return sw_fail(SW_EINPUT,
+                       "%s: is not a directory; MODEL is a directory as the hub publishes it (GGUF "
+                       "files are not read yet)",
+                       dir);
     char *path = sw_file_is_directory(dir) ? sw_path_join(dir, "config.json") : strdup(dir);
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");

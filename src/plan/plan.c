@@ -167,8 +167,10 @@ enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
     struct sw_plan spread;
     all.least = 1;
     all.footprint_at = NULL; /* no advice is wanted when not all can be used */
+    const double unnoticed =
+        options->objective == SW_OBJECTIVE_LATENCY ? SW_UNNOTICED_S : SW_UNNOTICED_FULL_S;
     const double limit = fmax(out->predicted.s_per_request * (1 + SW_SPREAD),
-                              SW_UNNOTICED_S * fmax(options->new_tokens, 1));
+                              unnoticed * fmax(options->new_tokens, 1));
     if (sw_plan_make(footprint, cluster, &all, &spread) == SW_OK &&
         spread.predicted.s_per_request <= limit) {
         sw_plan_free(out);
@@ -178,4 +180,16 @@ enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
     }
     sw_error_clear();
     return SW_OK;
+}
+
+enum sw_status sw_plan_predict(const struct sw_footprint *footprint,
+                               const struct sw_cluster *cluster,
+                               const struct sw_plan_options *options, struct sw_plan *plan)
+{
+    struct sw_cost cost;
+    const enum sw_status status = sw_cost_init(&cost, footprint, cluster, options);
+    if (status == SW_OK)
+        sw_cost_finish(&cost, plan);
+    sw_cost_free(&cost);
+    return status;
 }

@@ -137,10 +137,15 @@ enum sw_status sw_plan_make(const struct sw_footprint *footprint, const struct s
  * it loads faster and leaves memory free everywhere.
  */
 #define SW_SPREAD 0.05
-#define SW_UNNOTICED_S 1e-3 /* a new token */
+#define SW_UNNOTICED_S 4e-3      /* a new token of one sequence: nobody reads 250 a second */
+#define SW_UNNOTICED_FULL_S 1e-3 /* … of a full pipeline, where requests add up */
 enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
                               const struct sw_cluster *cluster,
                               const struct sw_plan_options *options, struct sw_plan *out);
+/* Predicts the plan's speed anew, for a cluster whose links have other speeds. */
+enum sw_status sw_plan_predict(const struct sw_footprint *footprint,
+                               const struct sw_cluster *cluster,
+                               const struct sw_plan_options *options, struct sw_plan *plan);
 void sw_plan_free(struct sw_plan *plan);
 /* Every invariant, bytes and seconds computed anew. A broken one is our bug: names it in `why`. */
 bool sw_plan_check(const struct sw_plan *plan, const struct sw_footprint *footprint,

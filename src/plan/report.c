@@ -93,7 +93,7 @@ static void say_host(const struct sw_stage *s, char *text, size_t cap)
              : (void)0)
     const int host = s->first + s->n_gpu, streamed = host + s->n_host;
     SAY(s->embed && !s->embed_on_gpu, "embedding");
-    SAY(s->n_host, "layers %s%s", range(host, s->n_host, layers, sizeof layers),
+    SAY(s->n_host, "%s%s", sw_layers_format(host, s->n_host, layers, sizeof layers),
         s->stream_prompt ? " (on the GPU for prompts)" : "");
     SAY(s->n_streamed, "streamed %s", range(streamed, s->n_streamed, layers, sizeof layers));
     SAY(s->n_disk, "from disk %s",
@@ -109,7 +109,7 @@ static void say_gpu(const struct sw_stage *s, char *text, size_t cap)
     char layers[32];
     const char *comma = "";
     SAY(s->embed && s->embed_on_gpu, "embedding");
-    SAY(s->n_gpu, "layers %s", range(s->first, s->n_gpu, layers, sizeof layers));
+    SAY(s->n_gpu, "%s", sw_layers_format(s->first, s->n_gpu, layers, sizeof layers));
     SAY(s->head && s->head_on_gpu, "head");
     SAY(!s->count, "left out");
 #undef SAY
@@ -256,16 +256,19 @@ static void put_prediction(const struct printer *p)
 {
     const struct sw_plan *plan = p->r->plan;
     const struct sw_prediction *q = &plan->predicted;
-    char load[32], token[32], request[32];
+    char load[32], token[32], request[32], rate[16], prompts[16];
     const bool full = plan->objective == SW_OBJECTIVE_THROUGHPUT;
-    sw_strbuf_printf(p->out, "\n  predicted  %.3g tokens/s", q->tokens_per_s);
-    sw_strbuf_printf(p->out, " (%s a token%s), prompts %.3g tokens/s, loading %s\n",
+    sw_strbuf_printf(p->out, "\n  predicted  %s tokens/s",
+                     sw_number_format(q->tokens_per_s, rate, sizeof rate));
+    sw_strbuf_printf(p->out, " (%s a token%s), prompts %s tokens/s, loading %s\n",
                      sw_seconds_format(q->s_per_token, token, sizeof token),
-                     full ? " in each slot" : "", q->prompt_tokens_per_s,
+                     full ? " in each slot" : "",
+                     sw_number_format(q->prompt_tokens_per_s, prompts, sizeof prompts),
                      sw_seconds_format(q->load_s, load, sizeof load));
     sw_strbuf_printf(p->out,
-                     "  optimum for %s of requests with %d prompt and %d new tokens (%s each)\n"
+                     "  %s for %s of requests with %d prompt and %d new tokens (%s each)\n"
                      "  %d stage%s on %d rank%s",
+                     p->r->options->slices ? "cut by hand, tiers" : "optimum",
                      full ? "throughput" : "latency", p->r->options->prompt_tokens,
                      p->r->options->new_tokens,
                      sw_seconds_format(q->s_per_request, request, sizeof request), plan->n_stages,

@@ -173,7 +173,7 @@ static void put_head(const struct sw_report *r, const struct sw_job *job, const 
 {
     const struct sw_prediction *q = &r->plan->predicted;
     int nodes = 0;
-    char size[16];
+    char size[16], rate[16];
     for (int i = 0; i < n; i++)
         nodes += parts[i].nodes;
     sw_strbuf_printf(
@@ -182,12 +182,12 @@ static void put_head(const struct sw_report *r, const struct sw_job *job, const 
         "--sbatch'.\n",
         job->name, nodes, nodes == 1 ? "" : "s", r->plan->n_stages,
         r->plan->n_stages == 1 ? "" : "s");
-    sw_strbuf_printf(
-        out,
-        "# Predicted: %.3g tokens/s, loading %s.\n#\n#   sbatch FILE                    "
-        "  runs the command below\n#   sbatch FILE VERB MODEL …       runs this "
-        "one\n#\n",
-        q->tokens_per_s, sw_seconds_format(q->load_s, size, sizeof size));
+    sw_strbuf_printf(out,
+                     "# Predicted: %s tokens/s, loading %s.\n#\n#   sbatch FILE                    "
+                     "  runs the command below\n#   sbatch FILE VERB MODEL …       runs this "
+                     "one\n#\n",
+                     sw_number_format(q->tokens_per_s, rate, sizeof rate),
+                     sw_seconds_format(q->load_s, size, sizeof size));
     sw_strbuf_printf(out,
                      "# ##SBATCH lines are not read: with one # they are. Memory is that of a "
                      "node.\n#SBATCH --job-name=%s\n#SBATCH --output=%%x-%%j.log\n",

@@ -95,7 +95,7 @@ static double put_gpu(const struct sw_report *r, const struct sw_stage *s, doubl
     parts[3] = r->options->gpu_reserve < d->free ? r->options->gpu_reserve : d->free;
     parts[4] = d->total - d->free;
     say(&what, "embedding", 0, s->embed && s->embed_on_gpu ? -1 : 0);
-    say(&what, "layers ", s->first, s->n_gpu);
+    say(&what, s->n_gpu == 1 ? "layer " : "layers ", s->first, s->n_gpu);
     say(&what, "head", 0, s->head && s->head_on_gpu ? -1 : 0);
     if (!s->count)
         say(&what, "left out", 0, -1);
@@ -117,7 +117,7 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
             continue;
         parts_add(parts, &s->host);
         say(&what, "embedding", 0, s->embed && !s->embed_on_gpu ? -1 : 0);
-        say(&what, "layers ", host, s->n_host);
+        say(&what, s->n_host == 1 ? "layer " : "layers ", host, s->n_host);
         say(&what, "streamed ", host + s->n_host, s->n_streamed);
         say(&what, "disk ", host + s->n_host + s->n_streamed, s->n_disk);
         say(&what, "head", 0, s->head && !s->head_on_gpu ? -1 : 0);
@@ -159,15 +159,17 @@ static double put_node(const struct sw_report *r, int n, double y, struct sw_str
 static void put_head(const struct sw_report *r, struct sw_strbuf *out)
 {
     const struct sw_prediction *p = &r->plan->predicted;
-    char text[256], token[32], load[32];
+    char text[256], token[32], load[32], rate[16], prompts[16];
     snprintf(text, sizeof text, "%.80s, %s weights, %d layers on %d ranks",
              r->model ? r->model : "model", sw_dtype_info(r->footprint->params.weights)->name,
              r->plan->n_layers, r->plan->n_stages);
     put_text(out, LEFT, 34, "title", text);
     snprintf(text, sizeof text,
-             "predicted %.3g tokens/s (%s a token), prompts %.3g tokens/s, loading %s",
-             p->tokens_per_s, sw_seconds_format(p->s_per_token, token, sizeof token),
-             p->prompt_tokens_per_s, sw_seconds_format(p->load_s, load, sizeof load));
+             "predicted %s tokens/s (%s a token), prompts %s tokens/s, loading %s",
+             sw_number_format(p->tokens_per_s, rate, sizeof rate),
+             sw_seconds_format(p->s_per_token, token, sizeof token),
+             sw_number_format(p->prompt_tokens_per_s, prompts, sizeof prompts),
+             sw_seconds_format(p->load_s, load, sizeof load));
     put_text(out, LEFT, 58, "size", text);
     for (int i = 0; i < 6; i++) {
         const int x = LEFT + i * 112;

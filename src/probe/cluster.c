@@ -85,27 +85,37 @@ static enum sw_status add_node(struct sw_probe *probe, int first, int end, int o
     return SW_OK;
 }
 
-/* Means over the hops of each kind, such that the sum over a pipeline's hops comes out right. */
+/*
+ * Means over the hops of each kind, such that the sum over a pipeline's hops comes out right. A
+ * latency without a bandwidth is from a glance (probe.c): it says what this job's hops take now,
+ * but a plan should not differ with how busy a machine was in those milliseconds.
+ */
 static void fill_links(struct sw_probe *probe)
 {
+    struct sw_cluster *cl = &probe->cluster;
     double latency[2] = {0}, seconds_per_byte[2] = {0};
-    int n[2] = {0};
+    int n[2] = {0}, n_measured[2] = {0};
     for (int i = 0; i + 1 < probe->n_ranks; i++) {
         const struct sw_probe_rank *card = &probe->ranks[i];
         const int local = probe->places[i].node == probe->places[i + 1].node;
-        if (card->link_bandwidth <= 0)
+        if (card->link_latency <= 0)
             continue;
         latency[local] += card->link_latency;
-        seconds_per_byte[local] += 1 / card->link_bandwidth;
         n[local]++;
+        if (card->link_bandwidth <= 0)
+            continue;
+        seconds_per_byte[local] += 1 / card->link_bandwidth;
+        n_measured[local]++;
     }
-    if (n[0]) {
-        probe->cluster.link_latency = latency[0] / n[0];
-        probe->cluster.link_bandwidth = n[0] / seconds_per_byte[0];
+    probe->link_now = n[0] ? latency[0] / n[0] : cl->link_latency;
+    probe->local_now = n[1] ? latency[1] / n[1] : cl->local_latency;
+    if (n_measured[0]) {
+        cl->link_latency = probe->link_now;
+        cl->link_bandwidth = n_measured[0] / seconds_per_byte[0];
     }
-    if (n[1]) {
-        probe->cluster.local_latency = latency[1] / n[1];
-        probe->cluster.local_bandwidth = n[1] / seconds_per_byte[1];
+    if (n_measured[1]) {
+        cl->local_latency = probe->local_now;
+        cl->local_bandwidth = n_measured[1] / seconds_per_byte[1];
     }
 }
 

@@ -56,14 +56,17 @@ enum sw_status sw_link_measure(struct sw_transport *t, double seconds, double *l
     static const size_t sizes[2] = {SMALL, LARGE};
     enum sw_status status = SW_OK;
     double trip[2] = {0};
-    *latency = *bandwidth = 0;
+    *latency = 0;
+    if (bandwidth)
+        *bandwidth = 0;
     char *data = calloc(1, LARGE);
     if (!data)
         return sw_fail(SW_ENOMEM, "no memory to measure links with");
+    const int n_sizes = bandwidth ? 2 : 1;
     for (int turn = 0; turn < 2 && status == SW_OK; turn++) {
         const bool asks = t->rank % 2 == turn && t->rank + 1 < t->size;
         const bool answers = t->rank > 0 && (t->rank - 1) % 2 == turn;
-        for (int i = 0; i < 2 && status == SW_OK; i++)
+        for (int i = 0; i < n_sizes && status == SW_OK; i++)
             if (asks)
                 status = ask(t, t->rank + 1, data, sizes[i], seconds / 4, &trip[i]);
             else if (answers)
@@ -71,9 +74,9 @@ enum sw_status sw_link_measure(struct sw_transport *t, double seconds, double *l
     }
     free(data);
     SW_TRY(status);
-    if (trip[0] > 0) {
+    *latency = trip[0] / 2;
+    if (bandwidth && trip[0] > 0) {
         const double more = (trip[1] - trip[0]) / 2;
-        *latency = trip[0] / 2;
         *bandwidth = (LARGE - SMALL) / (more > 1e-9 ? more : 1e-9);
     }
     return SW_OK;

@@ -51,8 +51,8 @@ enum sw_status sw_disk_rate(const char *path, int part, int parts, double second
 
 /*
  * All ranks together: round trips with the next rank, in two turns so that nobody serves two
- * neighbours at once. latency in seconds one way, bandwidth in bytes per second; 0 on the last
- * rank.
+ * neighbours at once. latency in seconds one way, bandwidth in bytes per second (NULL: is not
+ * measured, which is much quicker over a slow network); 0 on the last rank.
  */
 enum sw_status sw_link_measure(struct sw_transport *t, double seconds, double *latency,
                                double *bandwidth);

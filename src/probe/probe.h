@@ -14,7 +14,8 @@
 #include "transport/transport.h"
 
 struct sw_probe_options {
-    double seconds;  /* for all measurements together, about; 0: none, the classes' defaults */
+    /* For all measurements together, about. 0: the classes' defaults but for a glance at hops. */
+    double seconds;
     uint64_t memory; /* most bytes the measuring on a node may take; 0: some times its cache */
     int threads; /* per rank; 0: one per core the rank may use, shared out where ranks overlap */
     enum sw_dtype format; /* of the weights whose products are measured */
@@ -54,6 +55,7 @@ struct sw_probe {
     struct sw_probe_rank *ranks;      /* (n_ranks) */
     struct sw_transport_rank *places; /* (n_ranks) host and node */
     struct sw_cluster cluster;        /* ranks in order; the same on every rank */
+    double link_now, local_now;       /* seconds that a hop took, between nodes and within one */
     char *warnings;                   /* one a line, "" when there are none */
     char *problems;                   /* likewise: what a run would fail on (SW_EDEVICE) */
     double seconds;                   /* it took */

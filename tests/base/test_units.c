@@ -47,5 +47,29 @@ static void sizes_are_printed(void)
     CU_ASSERT_STRING_EQUAL(sw_seconds_format(35, out, sizeof out), "35 s");
 }
 
+static void numbers_have_no_exponent(void)
+{
+    static const struct {
+        double value;
+        const char *text;
+    } cases[] = {{0, "0"},         {0.5574, "0.557"},    {1, "1"},
+                 {16.24, "16.2"},  {999.6, "1000"},      {1607.3, "1610"},
+                 {28641, "28600"}, {3021337, "3020000"}, {99960, "100000"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char out[16];
+        CU_ASSERT_STRING_EQUAL(sw_number_format(cases[i].value, out, sizeof out), cases[i].text);
+    }
+}
+
+static void layers_are_told(void)
+{
+    char out[32];
+    CU_ASSERT_STRING_EQUAL(sw_layers_format(3, 6, out, sizeof out), "layers 3-8");
+    CU_ASSERT_STRING_EQUAL(sw_layers_format(3, 1, out, sizeof out), "layer 3");
+    CU_ASSERT_STRING_EQUAL(sw_layers_format(3, 0, out, sizeof out), "no layers");
+}
+
 SW_UNIT_TESTS({"sizes are read", sizes_are_read}, {"rates are read", rates_are_read},
-              {"sizes are printed", sizes_are_printed})
+              {"sizes are printed", sizes_are_printed},
+              {"numbers have no exponent", numbers_have_no_exponent},
+              {"layers are told", layers_are_told})

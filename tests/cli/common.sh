@@ -45,7 +45,7 @@ expect() { [ "$code" = "$1" ] || fail "$2: exit code $code, not $1"; }
 # which matches.
 one_message() {
     local n
-    n=$(grep '^spillway' "$work/err" | grep -cvE ': (layers [0-9]|no layers|making up weights)')
+    n=$(grep '^spillway' "$work/err" | grep -cvE ': (layers? [0-9]|no layers|making up weights)')
     [ "$n" = 1 ] || fail "$1: $n messages"
     grep -Eq -- "$2" "$work/err" || fail "$1: the message does not say \"$2\""
 }

@@ -20,6 +20,18 @@ for verb in $verbs; do
     golden "help-$verb.txt"
     grep -q '^  spillway \|^  mpirun \|^  echo ' out || fail "$verb --help has no example"
 done
+
+# What needs no other rank is said once.
+for line in "inspect shakespeare" "plan shakespeare --cluster 1x(host:4G) --json" "tokens shakespeare" \
+    "run --help"; do
+    # shellcheck disable=SC2086 # words
+    sw ${line//shakespeare/$models/shakespeare}
+    mv out one
+    # shellcheck disable=SC2086 # words
+    ranks 3 ${line//shakespeare/$models/shakespeare}
+    expect 0 "three ranks: $line"
+    cmp -s out one || fail "three ranks: $line: not what one says"
+done
 sw --version
 expect 0 --version
 grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
@@ -27,6 +39,9 @@ grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
 # Every line below: exit code, then the command line; message and code go to the golden.
 ln -s "$models/tiny/llama" llama
 ln -s "$models/shakespeare" shakespeare
+printf GGUF >model.gguf
+mkdir strange
+sed -E 's/("hidden_size": *)[0-9]+/\1-3/' llama/config.json >strange/config.json
 : >actual
 while read -r expected line; do
     [ -n "$line" ] || continue
@@ -63,6 +78,10 @@ done <<'LINES'
 3 run nowhere hi
 3 run . hi
 3 run llama hi
+3 run llama --tokens 1,,2
+3 run llama --tokens 1.5
+3 run shakespeare ""
+3 run strange --tokens 1
 4 run shakespeare --host-memory 1M hi
 2 trace llama
 2 trace llama --tokens "" --dump a.safetensors
@@ -70,12 +89,16 @@ done <<'LINES'
 3 trace llama --tokens 1,1000000 --dump a.safetensors
 5 trace llama --tokens 1 --dump no/such/folder/a.safetensors
 3 inspect nowhere
+3 inspect model.gguf
 2 inspect
 3 tokens llama
 2 plan llama
+2 plan llama --cluster "1x(host:4G)" --json --svg
+2 plan llama --cluster "1x(host:4G)" --svg --sbatch
 3 plan llama --cluster "1x(host:fast)"
 3 plan nowhere --cluster "1x(host:4G)"
 2 bench shakespeare --repeat 1000
+3 bench shakespeare -p 300 -n 1
 LINES
 golden errors.txt
 

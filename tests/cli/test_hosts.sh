@@ -88,7 +88,7 @@ begin() { # COMMAND…: three hosts, and the job on them
     [ -z "${memory_of_h3:-}" ] || hosts memory h3 "$memory_of_h3" || note "no memory group"
     hosts mpirun -np 3 "$spillway" "$@" >out 2>err </dev/null &
     job=$!
-    until_line 'rank 2 on h3: layers'
+    until_line 'rank 2 on h3: layers\?'
 }
 # ended SECONDS: waits for the job, at most so long; sets $code.
 ended() {
@@ -160,7 +160,7 @@ private_status() {
 
 # shellcheck disable=SC2034 # used in the faults' commands
 {
-layers='\(layers [0-9]+-[0-9]+\)'
+layers='\(layers? [0-9-]+\)'
 gone="rank 1 on h2 $layers is gone"
 silent="gave no sign of life to rank [012] on h[123] $layers"
 }

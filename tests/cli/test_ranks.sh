@@ -52,8 +52,16 @@ sw inspect "$shakespeare" --json
 json "assert r['layers'] == 6 and r['formats']['bf16']['weight_bytes'] > 4e6" "inspect --json"
 sw plan "$shakespeare" --cluster "2x(host:4G)" --json
 json "assert r['fits'] and sum(s['count'] for s in r['stages']) == 6" "plan --json"
+json "assert r['request'] == {'prompt_tokens': 128, 'new_tokens': 128}" "plan: a request that fits"
+sw bench "$shakespeare" -r 1 --json
+expect 0 "bench without sizes"
+json "assert r['prompt_tokens'] == 127 and r['generated_tokens'] == 128" "bench: a prompt that fits"
 sw bench "$shakespeare" -p 16 -n 8 -r 1 --json
 json "assert r['tokens_per_s'] > 0 and r['prompt_tokens_per_s'] > 0" "bench --json"
+sw run "$models/tiny/llama" --tokens 1,2 -n 5 --json
+json "open('ids', 'w').write(' '.join(map(str, r['ids'])) + '\\n')" "ids as JSON"
+sw run "$models/tiny/llama" --tokens 1,2 -n 5
+cmp -s out ids || fail "without a tokenizer: not the ids"
 sw trace "$shakespeare" --tokens 1,2 --dump a.safetensors --json
 json "assert r['tokens'] == 2" "trace --json"
 ranks 2 probe --json -q

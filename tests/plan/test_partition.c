@@ -472,4 +472,65 @@ static void equals_brute_force(void)
     CU_ASSERT(seen.streamed > fits / 100 && seen.disk > fits / 100);
 }
 
-SW_UNIT_TESTS({"equals brute force", equals_brute_force})
+static struct sw_layer_footprint two_layers[2] = {{.weight_bytes = 1 << 20, .read_bytes = 1 << 20},
+                                                  {.weight_bytes = 1 << 20, .read_bytes = 1 << 20}};
+static const struct sw_footprint two_layers_footprint = {
+    .params = {.context = 64, .slots = 1, .rows = 64},
+    .n_layers = 2,
+    .layers = two_layers,
+    .hop_bytes = 1024};
+
+/* Two stages on two nodes: there by the link, and the ids back. */
+static void slower_links_are_predicted(void)
+{
+    const struct sw_footprint fp = two_layers_footprint;
+    const char *const text = "2x(host:8G)";
+    struct sw_plan_options o;
+    struct sw_cluster cl;
+    struct sw_plan plan;
+    sw_plan_options_init(&o);
+    CU_ASSERT_EQUAL_FATAL(sw_cluster_parse(text, strlen(text), &cl), SW_OK);
+    o.slices = (int[]){1, 1};
+    o.n_slices = 2;
+    CU_ASSERT_EQUAL_FATAL(sw_plan_make(&fp, &cl, &o, &plan), SW_OK);
+    const double before = plan.predicted.s_per_token;
+    cl.link_latency += 0.25;
+    CU_ASSERT_EQUAL(sw_plan_predict(&fp, &cl, &o, &plan), SW_OK);
+    CU_ASSERT_DOUBLE_EQUAL(plan.predicted.s_per_token, before + 0.5, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(plan.predicted.tokens_per_s, 1 / (before + 0.5), 1e-9);
+    sw_plan_free(&plan);
+    sw_cluster_free(&cl);
+}
+
+/* Of two ranks both are used while nobody notices, though one alone is faster. */
+static void small_models_are_spread(void)
+{
+    static const struct {
+        double latency;
+        enum sw_objective objective;
+        int stages;
+    } cases[] = {{50e-6, SW_OBJECTIVE_LATENCY, 2},
+                 {1.5e-3, SW_OBJECTIVE_LATENCY, 2},
+                 {2.5e-3, SW_OBJECTIVE_LATENCY, 1},
+                 {50e-6, SW_OBJECTIVE_THROUGHPUT, 2},
+                 {2.5e-3, SW_OBJECTIVE_THROUGHPUT, 1}};
+    const char *const text = "2x(host:8G)";
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct sw_plan_options o;
+        struct sw_cluster cl;
+        struct sw_plan plan;
+        sw_plan_options_init(&o);
+        o.prompt_tokens = 1;
+        o.objective = cases[i].objective;
+        CU_ASSERT_EQUAL_FATAL(sw_cluster_parse(text, strlen(text), &cl), SW_OK);
+        cl.link_latency = cases[i].latency;
+        CU_ASSERT_EQUAL(sw_plan_spread(&two_layers_footprint, &cl, &o, &plan), SW_OK);
+        CU_ASSERT_EQUAL(plan.n_stages, cases[i].stages);
+        sw_plan_free(&plan);
+        sw_cluster_free(&cl);
+    }
+}
+
+SW_UNIT_TESTS({"equals brute force", equals_brute_force},
+              {"slower links are predicted", slower_links_are_predicted},
+              {"small models are spread", small_models_are_spread})

@@ -55,6 +55,9 @@ static void ranks_of_a_host_become_a_node(void)
     CU_ASSERT_DOUBLE_EQUAL(p.cluster.link_latency, 50e-6, 1e-12);
     CU_ASSERT_DOUBLE_EQUAL(p.cluster.link_bandwidth, 1e9, 1);
 
+    CU_ASSERT_DOUBLE_EQUAL(p.local_now, 3e-6, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(p.link_now, 50e-6, 1e-12);
+
     struct sw_strbuf text = {0};
     struct sw_cluster again;
     sw_cluster_to_json(&p.cluster, &text);
@@ -64,6 +67,23 @@ static void ranks_of_a_host_become_a_node(void)
     CU_ASSERT_EQUAL(sw_cluster_n_ranks(&again), 3);
     sw_cluster_free(&again);
     sw_strbuf_free(&text);
+    sw_probe_free(&p);
+}
+
+/* Latencies without bandwidths: told, but a plan does not hang on them. */
+static void a_glance_changes_no_plan(void)
+{
+    struct sw_probe p = made(3, (int[]){0, 0, 1});
+    for (int i = 0; i < 3; i++)
+        p.ranks[i].link_bandwidth = 0;
+    p.ranks[0].link_latency = 300e-6;
+    p.ranks[1].link_latency = 900e-6;
+    p.ranks[2].link_latency = 0; /* has no next rank */
+    CU_ASSERT_EQUAL(sw_probe_cluster(&p), SW_OK);
+    CU_ASSERT_DOUBLE_EQUAL(p.local_now, 300e-6, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(p.link_now, 900e-6, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(p.cluster.local_latency, SW_LOCAL_LATENCY, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(p.cluster.link_latency, SW_LINK_LATENCY, 1e-12);
     sw_probe_free(&p);
 }
 
@@ -223,6 +243,7 @@ static void other_nccls_are_said(void)
 }
 
 SW_UNIT_TESTS({"ranks of a host become a node", ranks_of_a_host_become_a_node},
+              {"a glance changes no plan", a_glance_changes_no_plan},
               {"a cgroup is counted once", a_cgroup_is_counted_once},
               {"alternating hosts are cut in parts", alternating_hosts_are_cut_in_parts},
               {"cores are shared out", cores_are_shared_out},

@@ -27,7 +27,7 @@ said() {
     local code_wanted=$1 what=$2 pattern
     shift 2
     expect "$code_wanted" "$what"
-    [ "$(grep -E '^spillway' err | grep -cvE '^spillway: (rank [0-9] on h[0-9]: (no )?layers|measured|networks of|h[123]: )')" = 1 ] ||
+    [ "$(grep -E '^spillway' err | grep -cvE '^spillway: (rank [0-9] on h[0-9]: (no )?layers?|measured|networks of|h[123]: )')" = 1 ] ||
         fail "$what: not one message"
     for pattern in "$@"; do
         grep -E '^spillway' err | grep -Eq -- "$pattern" || fail "$what: it does not say \"$pattern\""
