@@ -173,6 +173,12 @@ static enum sw_status run_job(struct run *run, double *seconds)
     return status == SW_OK ? sw_session_stop(run->s) : status;
 }
 
+const char *sw_jobs_safe(const struct sw_options *o)
+{
+    return o->fresh ? "every result in the output file is safe, as long as --fresh is left out"
+                    : "every result in the output file is safe";
+}
+
 /* What is safe and what next, behind what went wrong. */
 static enum sw_status explain(struct run *run, enum sw_status status)
 {
@@ -181,9 +187,10 @@ static enum sw_status explain(struct run *run, enum sw_status status)
     (void)sw_results_flush(run->results);
     const struct sw_results_count n = sw_results_count(run->results);
     return sw_fail(status,
-                   "%s. %lld of %lld results are safe in %s; the same command goes on from there",
+                   "%s. %lld of %lld results are safe in %s; the same command%s goes on from there",
                    *message ? message : sw_status_text(status), (long long)(n.found + n.safe),
-                   (long long)run->survey.lines, run->s->call->arguments[2]);
+                   (long long)run->survey.lines, run->s->call->arguments[2],
+                   run->s->call->options.fresh ? " without --fresh" : "");
 }
 
 static enum sw_status work(struct run *run)

@@ -24,6 +24,8 @@ struct sw_job_verb {
 
 /* arguments: MODEL IN OUT. Rank 0's part of the verb. */
 enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb);
+/* What a failure leaves unharmed, for sw_call.safe. */
+const char *sw_jobs_safe(const struct sw_options *o);
 /* {"verb", "input", "model", "options"} for the output's claim; job_claim.c */
 enum sw_status sw_jobs_claim(const struct sw_session *s, const struct sw_job_verb *verb,
                              const struct sw_survey *survey, json_t **claim);

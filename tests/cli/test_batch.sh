@@ -130,6 +130,17 @@ expect 75 "USR1"
 grep -Eq '[1-9][0-9]* of 2000 results are safe in stopped.jsonl; the same command' err || fail "USR1"
 grep -oE '[0-9]+ of 2000' err | { read -r n _; [ "$n" = "$(wc -l <stopped.jsonl)" ]; } || fail "USR1: count"
 
+# So is what comes after --fresh, when that is left out.
+rm -f stopped.jsonl*
+"$spillway" batch model long.jsonl stopped.jsonl --fresh 2>err &
+job=$!
+for _ in $(seq 100); do [ -s stopped.jsonl ] && break; sleep 0.05; done
+kill -TERM $job
+wait $job
+code=$?
+expect 75 "TERM after --fresh"
+grep -q 'the same command without --fresh goes on' err || fail "TERM after --fresh: how to go on"
+
 # Lines that cannot be answered.
 cat >bad.jsonl <<'LINES'
 {"id": "good", "prompt": "ROMEO:", "max_tokens": 2}
