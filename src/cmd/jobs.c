@@ -11,7 +11,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 /* All that one run of a job opens. */
 struct run {
@@ -50,14 +49,6 @@ static enum sw_status tick(struct sw_job *job)
     return sw_transport_alive(run->s->transport);
 }
 
-static enum sw_status check_paths(const char *in, const char *out)
-{
-    struct stat a, b;
-    if (stat(in, &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-        return sw_fail(SW_EUSAGE, "%s and %s are the same file", in, out);
-    return SW_OK;
-}
-
 /* Looks at both files, and settles that the output is this job's. */
 static enum sw_status open_files(struct run *run)
 {
@@ -69,7 +60,7 @@ static enum sw_status open_files(struct run *run)
     json_t *claim = NULL;
     if (call->options.fresh && call->options.force)
         return sw_fail(SW_EUSAGE, "--fresh throws the results away that --force would keep");
-    SW_TRY(check_paths(in, out));
+    SW_TRY(sw_jobs_paths(call));
     SW_TRY(sw_survey_check(in)); /* before an output is made */
     SW_TRY(sw_results_open(out, &run->results));
     SW_TRY(sw_survey_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));

@@ -257,7 +257,14 @@ refused 3 '--temperature is 0.5, was 0.0' model in.jsonl mine.jsonl --temperatur
 refused 3 'n is 9, was 128.*--fresh.*--force' model in.jsonl mine.jsonl -n 9
 refused 3 'another input' model more.jsonl mine.jsonl
 refused 3 'another model' chat in.jsonl mine.jsonl
-refused 2 'the same file' model mine.jsonl mine.jsonl
+refused 2 'IN and OUT.*the same file' model mine.jsonl mine.jsonl
+refused 2 'mine.jsonl and mine.jsonl: OUT and --metrics.*same file' model in.jsonl mine.jsonl --metrics mine.jsonl
+refused 2 'OUT and --timeline' model in.jsonl mine.jsonl --timeline ./mine.jsonl
+refused 2 'OUT.job and --metrics' model in.jsonl mine.jsonl --metrics mine.jsonl.job
+refused 2 'IN and --timeline' model in.jsonl mine.jsonl --timeline "$work/in.jsonl"
+refused 2 '--metrics and --timeline' model in.jsonl mine.jsonl --metrics new --timeline ./new
+refused 2 'IN and OUT.job' model mine.jsonl.job mine.jsonl
+refused 2 'standard output' model in.jsonl -
 refused 2 'standard input' model - mine.jsonl
 refused 3 'No such file' model nowhere.jsonl mine.jsonl
 refused 3 'not a regular file' model . mine.jsonl
