@@ -48,6 +48,20 @@ ran batch m in.7 out.7 --chunk 4
 SLURM_ARRAY_TASK_ID=12 job 0 0 batch m in.%a out.%a
 ran batch m in.12 out.12
 
+# A job file's own options, for the verbs that have such; what the user says comes behind them.
+"$spillway" plan "$models/shakespeare" --cluster "2x(host:1G cores:2)" --context 100 --kv f32 \
+    --sbatch=planned.sbatch 2>err || fail "plan --sbatch"
+planned() { script=$work/planned.sbatch job 0 0 "$@"; }
+options=(--context 100 --kv f32)
+planned
+ran batch "${options[@]}" "$(realpath "$models/shakespeare")" prompts.jsonl answers.jsonl
+planned score m in out --context 50
+ran score "${options[@]}" m in out --context 50
+planned run m -- --fresh
+ran run "${options[@]}" m -- --fresh
+planned probe m
+ran probe m
+
 # Queued again when the same command would go on, but not for ever.
 queued() { grep -qx 'requeue 7' scontrol 2>/dev/null; }
 job 0 75 batch m in out
