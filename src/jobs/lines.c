@@ -155,6 +155,11 @@ enum sw_status sw_lines_next(struct sw_lines *l, struct sw_line *line, bool *mor
     line->n = looked;
     line->ended = newline;
     l->begin += looked + (newline ? 1 : 0);
+    if (l->number == 1 && line->n >= 3 && memcmp(line->bytes, "\xEF\xBB\xBF", 3) == 0) {
+        line->bytes += 3; /* a byte order mark, as Windows begins texts */
+        line->offset += 3;
+        line->n -= 3;
+    }
     if (line->n > 0 && line->bytes[line->n - 1] == '\r')
         line->n--;
     return SW_OK;

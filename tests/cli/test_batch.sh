@@ -149,9 +149,11 @@ cat >bad.jsonl <<'LINES'
 not JSON
 {"prompt": "ROMEO:", "max_tokens": 2}
 {"id": ["list"], "prompt": "x"}
-{"id": "line-14", "prompt": "ROMEO:", "max_tokens": 1}
+{"id": "line-16", "prompt": "ROMEO:", "max_tokens": 1}
 {"id": "none"}
 {"id": "type", "prompt": "x", "temperature": "hot"}
+{"id": "hot", "prompt": "x", "temperature": 200}
+{"id": "many", "prompt": "x", "max_tokens": 99999999999}
 {"id": "ids", "prompt": [1, 2, 100000]}
 {"id": "chat", "messages": [{"role": "user", "content": "hi"}]}
 {"id": 8, "prompt": [51, 38, 44], "max_tokens": 3, "logprobs": 2}
@@ -166,17 +168,18 @@ for n in 1 2; do
 import json, sys
 lines = [json.loads(l) for l in open("bad.out.jsonl")]
 by_id = {l["id"]: l for l in lines}
-assert len(lines) == len(by_id) == 14, by_id.keys()
-for name, n in (("good", 2), ("line-5", 2), ("line-14", 1), (8, 3)):
+assert len(lines) == len(by_id) == 16, by_id.keys()
+for name, n in (("good", 2), ("line-5", 2), ("line-16", 1), (8, 3)):
     assert by_id.pop(name)["generated_tokens"] == n
 words = {"line-2": "earlier line", "line-4": "not a JSON", "line-6": "neither a text nor",
-         "none": "neither", "type": "temperature", "ids": "item 2", "chat": "chat template",
-         "twice": "duplicate", "line-14+": "not a JSON", "long": "raise --context"}
+         "none": "neither", "type": "temperature", "hot": "is 200; 0 to 100 are",
+         "many": "is 99999999999; 1 to 2147483647 are", "ids": "item 2", "chat": "chat template",
+         "twice": "duplicate", "line-16+": "not a JSON", "long": "raise --context"}
 assert by_id.keys() == words.keys(), by_id.keys() ^ words.keys()
 for name, word in words.items():
     assert word in by_id[name]["error"], by_id[name]
 r = json.load(open("out"))
-assert r["lines"] == r["done"] == 14 and r["failed"] == 10 and r["resumed"] == (14 if sys.argv[1] == "2" else 0), r
+assert r["lines"] == r["done"] == 16 and r["failed"] == 12 and r["resumed"] == (16 if sys.argv[1] == "2" else 0), r
 PY
 done
 
