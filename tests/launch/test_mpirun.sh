@@ -76,7 +76,7 @@ SPILLWAY_STATUS=$work/kept supervised 60 -np 2 "$echo_program" ring
 expect 0 "a folder for the status"
 grep -qx 'exit 0' kept/status || fail "no status file in the folder asked for"
 
-for signal in TERM INT USR1; do
+for signal in TERM INT USR1 HUP; do
     begin stop
     kill -$signal $job
     [ $signal = INT ] && kill -TERM $job # a shell's background job ignores INT
