@@ -82,6 +82,18 @@ for signal in TERM INT USR1 HUP; do
     [ $signal = INT ] && kill -TERM $job # a shell's background job ignores INT
     ended 8 75 "$signal" "a stop was asked for"
 done
+# Asked while mpirun is only starting: then it hears nothing.
+for wait in 0 0.05 0.1 0.2; do
+    "$supervisor" -np 2 "$echo_program" stop >out 2>err </dev/null &
+    job=$!
+    for _ in $(seq 100); do
+        [ -n "$(find . -name 'spillway-status.*')" ] && break
+        sleep 0.01
+    done
+    sleep $wait
+    kill -TERM $job
+    ended 8 75 "TERM after $wait s"
+done
 begin stop
 pkill -TERM -f "^$echo_program"
 ended 8 75 "TERM to the ranks" "a stop was asked for"
