@@ -193,6 +193,7 @@ static enum sw_status work(struct run *run)
     run->job = (struct sw_job){.task = run->verb->task,
                                .owner = run->verb->owner,
                                .in = run->s->call->arguments[1],
+                               .in_bytes = run->survey.bytes,
                                .results = run->results,
                                .tick = tick,
                                .context = run};

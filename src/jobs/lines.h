@@ -19,8 +19,9 @@ struct sw_line {
 
 struct sw_lines;
 
-/* Regular files only (they can be read again); a missing or other one is SW_EINPUT. */
-enum sw_status sw_lines_open(const char *path, size_t limit, struct sw_lines **out);
+/* Regular files only (they can be read again); a missing or other one is SW_EINPUT. What lies
+ * beyond the first `most` bytes is not read. */
+enum sw_status sw_lines_open(const char *path, size_t limit, uint64_t most, struct sw_lines **out);
 /* As sw_lines_open over an open descriptor, from its beginning; the caller closes `fd` later. */
 enum sw_status sw_lines_over(int fd, const char *path, size_t limit, struct sw_lines **out);
 void sw_lines_close(struct sw_lines *lines);

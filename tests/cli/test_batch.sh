@@ -326,6 +326,7 @@ fi
 
 # What can be watched.
 rm -f watched.jsonl*
+(sleep 1 && printf '{"id": "late", "prom' >>long.jsonl) & # somebody is writing to it
 ranks 2 batch model long.jsonl watched.jsonl --metrics metrics.jsonl --timeline trace.json --json
 expect 0 "--metrics"
 python3 - <<'PY' || fail "--metrics: not as expected"
@@ -337,4 +338,9 @@ r = json.load(open("out"))
 assert r["done"] == 2000 and r["generated_tokens"] > 0 and len(r["busy"]) == 2 and r["slots"] == 32
 assert json.load(open("trace.json"))
 PY
+echo 'pt": "ROMEO:", "max_tokens": 1}' >>long.jsonl
+sw batch model long.jsonl watched.jsonl
+expect 0 "a line that was being written"
+[ "$(wc -l <watched.jsonl)" = 2001 ] && tail -n 1 watched.jsonl | grep -q '^{"id":"late","text"' ||
+    fail "a line that was being written: $(wc -l <watched.jsonl) results, $(grep -c '"error"' watched.jsonl) errors"
 finish
