@@ -66,6 +66,10 @@ ran probe m
 queued() { grep -qx 'requeue 7' scontrol 2>/dev/null; }
 job 0 75 batch m in out
 queued || fail "exit code 75: not queued again"
+for code in 134 137 139; do # what srun gives when a task ended by a signal, whatever the others say
+    job 0 $code batch m in out
+    queued || fail "a rank that ended with code $code: not queued again"
+done
 job 10 75 batch m in out
 queued && fail "a rank lost after ten restarts: queued again"
 SPILLWAY_RETRIES=11 job 10 75 batch m in out
