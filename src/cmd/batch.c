@@ -106,7 +106,7 @@ static enum sw_status lead(struct sw_session *s)
 
 static enum sw_status run(struct sw_call *call)
 {
-    call->safe = "every result in the output file is safe";
+    call->safe = sw_jobs_safe(&call->options);
     return sw_session_run(call, lead);
 }
 

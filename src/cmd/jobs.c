@@ -11,7 +11,6 @@
 
 #include <signal.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 /* All that one run of a job opens. */
 struct run {
@@ -50,14 +49,6 @@ static enum sw_status tick(struct sw_job *job)
     return sw_transport_alive(run->s->transport);
 }
 
-static enum sw_status check_paths(const char *in, const char *out)
-{
-    struct stat a, b;
-    if (stat(in, &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-        return sw_fail(SW_EUSAGE, "%s and %s are the same file", in, out);
-    return SW_OK;
-}
-
 /* Looks at both files, and settles that the output is this job's. */
 static enum sw_status open_files(struct run *run)
 {
@@ -69,7 +60,7 @@ static enum sw_status open_files(struct run *run)
     json_t *claim = NULL;
     if (call->options.fresh && call->options.force)
         return sw_fail(SW_EUSAGE, "--fresh throws the results away that --force would keep");
-    SW_TRY(check_paths(in, out));
+    SW_TRY(sw_jobs_paths(call));
     SW_TRY(sw_survey_check(in)); /* before an output is made */
     SW_TRY(sw_results_open(out, &run->results));
     SW_TRY(sw_survey_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));
@@ -91,7 +82,7 @@ static enum sw_status start(struct run *run)
                                            .quiet = o->quiet};
     s->wish = (struct sw_session_wish){.objective = SW_OBJECTIVE_THROUGHPUT,
                                        .context = run->verb->context(&run->survey),
-                                       .slots = 32,
+                                       .slots = SW_USUAL_SLOTS,
                                        .prompt_tokens = SW_USUAL_PROMPT,
                                        .new_tokens = run->verb->new_tokens};
     SW_TRY(sw_session_start(s, 0));
@@ -173,6 +164,12 @@ static enum sw_status run_job(struct run *run, double *seconds)
     return status == SW_OK ? sw_session_stop(run->s) : status;
 }
 
+const char *sw_jobs_safe(const struct sw_options *o)
+{
+    return o->fresh ? "every result in the output file is safe, as long as --fresh is left out"
+                    : "every result in the output file is safe";
+}
+
 /* What is safe and what next, behind what went wrong. */
 static enum sw_status explain(struct run *run, enum sw_status status)
 {
@@ -181,9 +178,10 @@ static enum sw_status explain(struct run *run, enum sw_status status)
     (void)sw_results_flush(run->results);
     const struct sw_results_count n = sw_results_count(run->results);
     return sw_fail(status,
-                   "%s. %lld of %lld results are safe in %s; the same command goes on from there",
+                   "%s. %lld of %lld results are safe in %s; the same command%s goes on from there",
                    *message ? message : sw_status_text(status), (long long)(n.found + n.safe),
-                   (long long)run->survey.lines, run->s->call->arguments[2]);
+                   (long long)run->survey.lines, run->s->call->arguments[2],
+                   run->s->call->options.fresh ? " without --fresh" : "");
 }
 
 static enum sw_status work(struct run *run)
@@ -195,6 +193,7 @@ static enum sw_status work(struct run *run)
     run->job = (struct sw_job){.task = run->verb->task,
                                .owner = run->verb->owner,
                                .in = run->s->call->arguments[1],
+                               .in_bytes = run->survey.bytes,
                                .results = run->results,
                                .tick = tick,
                                .context = run};

@@ -31,7 +31,9 @@ static void put_options(const struct sw_options *o, const struct sw_report *repo
 {
     const struct sw_footprint_params *params = &report->footprint->params;
     const char *comma = "=";
-    sw_strbuf_printf(out, " --context %d --slots %d", params->context, params->slots);
+    sw_strbuf_printf(out, " --context %d", params->context);
+    if (o->slots)
+        sw_strbuf_printf(out, " --slots %d", o->slots);
     if (o->weights != SW_OTHER)
         sw_strbuf_printf(out, " --weights %s", sw_dtype_info(o->weights)->name);
     if (o->kv != SW_OTHER)
@@ -142,21 +144,41 @@ static const char *title_of(const char *path, char *out, size_t cap)
     return out;
 }
 
+/* With as many sequences at once as were asked for; for a job file else as many as `batch` takes,
+ * which is as many as there is memory for. */
+static enum sw_status spread(const struct sw_options *asked, struct sw_model *model,
+                             const struct sw_cluster *cluster, struct sw_plan_options *options,
+                             struct sw_footprint *footprint, struct sw_plan *plan)
+{
+    struct sw_options o = *asked;
+    struct sw_footprint_params params;
+    if (o.sbatch && o.slots == 0)
+        o.slots = SW_USUAL_SLOTS;
+    options->user = model;
+    for (;; o.slots /= 2) {
+        const bool last = o.slots <= 1 || asked->slots > 0;
+        SW_TRY(sw_params_resolve(&o, model, model->dtype, 0, &params));
+        SW_TRY(sw_footprint_of(model, &params, footprint));
+        const int room = params.context - options->new_tokens; /* a prompt that nobody described */
+        if (asked->prompt <= 0 && options->prompt_tokens > room)
+            options->prompt_tokens = room < 1 ? 1 : room;
+        options->footprint_at = last ? sw_params_footprint : NULL; /* for advice */
+        const enum sw_status status = sw_plan_spread(footprint, cluster, options, plan);
+        if (status != SW_ENOFIT || last)
+            return status;
+        sw_error_clear();
+        sw_plan_free(plan);
+        sw_footprint_free(footprint);
+    }
+}
+
 static enum sw_status plan_model(const struct sw_call *call, struct sw_model *model,
                                  const struct sw_cluster *cluster, struct sw_plan_options *options)
 {
-    struct sw_footprint footprint;
-    struct sw_plan plan;
+    struct sw_footprint footprint = {0};
+    struct sw_plan plan = {0};
     char title[128];
-    struct sw_footprint_params params;
-    SW_TRY(sw_params_resolve(&call->options, model, model->dtype, 0, &params));
-    SW_TRY(sw_footprint_of(model, &params, &footprint));
-    const int room = params.context - options->new_tokens; /* for a prompt that nobody described */
-    if (call->options.prompt <= 0 && options->prompt_tokens > room)
-        options->prompt_tokens = room < 1 ? 1 : room;
-    options->footprint_at = sw_params_footprint;
-    options->user = model;
-    enum sw_status status = sw_plan_spread(&footprint, cluster, options, &plan);
+    enum sw_status status = spread(&call->options, model, cluster, options, &footprint, &plan);
     if (status == SW_OK || status == SW_ENOFIT) {
         const struct sw_report report = {.model = title_of(call->arguments[0], title, sizeof title),
                                          .footprint = &footprint,
@@ -185,7 +207,9 @@ static enum sw_status plan(struct sw_call *call)
     if (o->json + o->svg + (o->sbatch && !strcmp(o->sbatch, "-")) > 1)
         return sw_fail(SW_EUSAGE, "plan: --json, --svg and --sbatch are all for standard output: "
                                   "give one of them, or --sbatch=FILE");
-    SW_TRY(sw_plan_options_resolve(o, SW_OBJECTIVE_LATENCY, &slices, &options));
+    SW_TRY(sw_plan_options_resolve(o, o->sbatch ? SW_OBJECTIVE_THROUGHPUT : SW_OBJECTIVE_LATENCY,
+                                   &slices, &options));
+    options.no_disk = o->sbatch != NULL; /* the engine has no such tier yet */
     enum sw_status status = sw_cluster_open(o->cluster, &cluster);
     if (status == SW_OK) {
         status = sw_model_open(call->arguments[0], &model);

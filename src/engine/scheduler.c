@@ -81,7 +81,7 @@ static enum sw_status check(const struct sw_scheduler *s, const struct sw_reques
     if (n_prompt > s->options.context)
         return sw_fail(SW_EINPUT,
                        "the prompt has %d tokens, but there is room for %d; shorten it, or raise "
-                       "--context as far as the model goes",
+                       "--context, if the model goes further",
                        r->n_ids, s->options.context);
     if (r->score_from < 1 || r->max_new < 0)
         return sw_fail(SW_EINPUT, "scores from id %d on, and %d new tokens, cannot be asked for",

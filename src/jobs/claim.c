@@ -39,7 +39,7 @@ enum sw_status sw_claim_read(const char *out, json_t **claim)
         if (status == SW_OK && !(*claim = json_loadb(text, n, 0, &error)))
             status = sw_fail(SW_EINPUT,
                              "%s: line %d: %s; it says which job %s belongs to: mend it, or begin "
-                             "anew with --fresh",
+                             "anew with --fresh, or keep what is there and go on with --force",
                              path, error.line, error.text, out);
         free(text);
     }

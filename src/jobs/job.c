@@ -99,7 +99,8 @@ enum sw_status sw_job_open(struct sw_job *job, bool *left)
     if (!in)
         return sw_fail(SW_ENOMEM, "no memory for a job");
     in->more = true;
-    SW_TRY(sw_lines_open(job->in, SW_LINE_MAX, &in->lines));
+    SW_TRY(sw_lines_open(job->in, SW_LINE_MAX, job->in_bytes ? job->in_bytes : UINT64_MAX,
+                         &in->lines));
     while (in->more && !found) {
         SW_TRY(next_line(job, LINES_A_TURN, &found));
         SW_TRY(job->tick(job));

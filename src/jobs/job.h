@@ -34,6 +34,7 @@ struct sw_job {
     const struct sw_job_task *task;
     void *owner; /* the task's own */
     const char *in;
+    uint64_t in_bytes;              /* it is read so far, as it may be growing; 0: to its end */
     struct sw_results *results;     /* begun */
     struct sw_scheduler *scheduler; /* for sw_job_run */
     /* Called after every step, and now and then while many lines are passed over. */

@@ -17,7 +17,8 @@ struct sw_lines {
     size_t limit;
     char *buffer; /* [begin, end) is read and not handed out yet */
     size_t begin, end, capacity;
-    uint64_t read; /* bytes of the file in all */
+    uint64_t most; /* bytes of the file that are read at all */
+    uint64_t read; /* … and that were */
     bool at_end;
     int64_t number;
 };
@@ -27,7 +28,8 @@ enum sw_status sw_lines_over(int fd, const char *path, size_t limit, struct sw_l
     struct sw_lines *l = calloc(1, sizeof *l);
     if (!l)
         return sw_fail(SW_ENOMEM, "no memory to read %s", path);
-    *l = (struct sw_lines){.fd = fd, .limit = limit, .capacity = FIRST_CAPACITY};
+    *l =
+        (struct sw_lines){.fd = fd, .limit = limit, .most = UINT64_MAX, .capacity = FIRST_CAPACITY};
     l->path = strdup(path);
     l->buffer = malloc(l->capacity);
     if (!l->path || !l->buffer) {
@@ -38,7 +40,7 @@ enum sw_status sw_lines_over(int fd, const char *path, size_t limit, struct sw_l
     return SW_OK;
 }
 
-enum sw_status sw_lines_open(const char *path, size_t limit, struct sw_lines **out)
+enum sw_status sw_lines_open(const char *path, size_t limit, uint64_t most, struct sw_lines **out)
 {
     struct stat st;
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -52,11 +54,13 @@ enum sw_status sw_lines_open(const char *path, size_t limit, struct sw_lines **o
                          path);
     if (status == SW_OK)
         status = sw_lines_over(fd, path, limit, out);
-    if (status != SW_OK)
+    if (status != SW_OK) {
         close(fd);
-    else
-        (*out)->owned = true;
-    return status;
+        return status;
+    }
+    (*out)->owned = true;
+    (*out)->most = most;
+    return SW_OK;
 }
 
 void sw_lines_close(struct sw_lines *l)
@@ -92,7 +96,10 @@ static enum sw_status fill(struct sw_lines *l)
 {
     SW_TRY(make_room(l));
     for (;;) {
-        const ssize_t n = pread(l->fd, l->buffer + l->end, l->capacity - l->end, (off_t)l->read);
+        const size_t room = l->capacity - l->end;
+        const uint64_t left = l->most - l->read;
+        const ssize_t n =
+            pread(l->fd, l->buffer + l->end, left < room ? (size_t)left : room, (off_t)l->read);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -155,6 +162,11 @@ enum sw_status sw_lines_next(struct sw_lines *l, struct sw_line *line, bool *mor
     line->n = looked;
     line->ended = newline;
     l->begin += looked + (newline ? 1 : 0);
+    if (l->number == 1 && line->n >= 3 && memcmp(line->bytes, "\xEF\xBB\xBF", 3) == 0) {
+        line->bytes += 3; /* a byte order mark, as Windows begins texts */
+        line->offset += 3;
+        line->n -= 3;
+    }
     if (line->n > 0 && line->bytes[line->n - 1] == '\r')
         line->n--;
     return SW_OK;

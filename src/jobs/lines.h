@@ -19,12 +19,14 @@ struct sw_line {
 
 struct sw_lines;
 
-/* Regular files only (they can be read again); a missing or other one is SW_EINPUT. */
-enum sw_status sw_lines_open(const char *path, size_t limit, struct sw_lines **out);
+/* Regular files only (they can be read again); a missing or other one is SW_EINPUT. What lies
+ * beyond the first `most` bytes is not read. */
+enum sw_status sw_lines_open(const char *path, size_t limit, uint64_t most, struct sw_lines **out);
 /* As sw_lines_open over an open descriptor, from its beginning; the caller closes `fd` later. */
 enum sw_status sw_lines_over(int fd, const char *path, size_t limit, struct sw_lines **out);
 void sw_lines_close(struct sw_lines *lines);
-/* *more false: there is no further line. SW_EIO when the file cannot be read. */
+/* *more false: there is no further line. SW_EIO when the file cannot be read. A byte order mark at
+ * the beginning of the file is no part of its first line. */
 enum sw_status sw_lines_next(struct sw_lines *lines, struct sw_line *line, bool *more);
 /* Nothing but white space. */
 bool sw_line_is_blank(const struct sw_line *line);

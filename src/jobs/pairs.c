@@ -111,7 +111,7 @@ enum sw_status sw_pair_fit(struct sw_pair *pair, size_t context, size_t *dropped
     if (scored > context)
         return sw_fail(SW_EINPUT,
                        "the continuation has %zu tokens, but there is room for %zu; raise "
-                       "--context",
+                       "--context, if the model goes further",
                        scored, context);
     if (n <= context + 1)
         return SW_OK;

@@ -30,6 +30,18 @@ void sw_json_quote(struct sw_strbuf *out, const char *text, size_t n)
     sw_strbuf_append(out, "\"", 1);
 }
 
+const char *sw_json_type(const json_t *value)
+{
+    static const char *const names[] = {"an object", "a list", "a text", "a whole number",
+                                        "a number",  "true",   "false",  "null"};
+    return value ? names[json_typeof(value)] : "absent";
+}
+
+bool sw_json_absent(const json_t *value)
+{
+    return !value || json_is_null(value);
+}
+
 static size_t digits(const char *text, size_t n)
 {
     size_t i = 0;

@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "base/strbuf.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +32,10 @@ enum sw_status sw_record_scan(const char *line, size_t n, struct sw_strbuf *key,
 void sw_record_line_key(int64_t number, struct sw_strbuf *key);
 /* Appends text[0..n), valid UTF-8, as a JSON string. */
 void sw_json_quote(struct sw_strbuf *out, const char *text, size_t n);
+/* What a message calls the value: "a list", …; NULL is "absent". */
+const char *sw_json_type(const json_t *value);
+/* JSON null is as good as absent. */
+bool sw_json_absent(const json_t *value);
 /* The line, with its newline, that says what was wrong with an input line. */
 void sw_record_error(const struct sw_strbuf *key, bool batch_form, const char *message,
                      struct sw_strbuf *out);

@@ -22,7 +22,7 @@
 struct sw_results {
     int fd;
     char *path;
-    json_t *claim; /* as found; NULL: none */
+    json_t *claim; /* as found; NULL: none, or it cannot be understood */
     struct sw_keys *keys;
     struct sw_appender *appender;
     struct sw_results_count count;
@@ -80,7 +80,11 @@ enum sw_status sw_results_open(const char *path, struct sw_results **out)
                        path);
     SW_TRY(lock(r));
     SW_TRY(sw_keys_create(&r->keys));
-    return sw_claim_read(path, &r->claim);
+    const enum sw_status status = sw_claim_read(path, &r->claim);
+    if (status != SW_EINPUT)
+        return status;
+    sw_error_clear(); /* until it matters: settle */
+    return SW_OK;
 }
 
 uint64_t sw_results_input_bytes(const struct sw_results *r)
@@ -171,13 +175,16 @@ static enum sw_status settle(struct sw_results *r, const json_t *claim,
         return sw_fail(SW_EIO, "%s: %s", r->path, strerror(errno));
     if (mode == SW_RESULTS_FRESH && ftruncate(r->fd, 0) != 0)
         return sw_fail(SW_EIO, "%s: cannot empty it: %s", r->path, strerror(errno));
-    if (mode == SW_RESULTS_RESUME && st.st_size > 0 && !r->claim)
+    const bool resumes = mode == SW_RESULTS_RESUME && st.st_size > 0;
+    if (resumes && !r->claim)
+        SW_TRY(sw_claim_read(r->path, &r->claim));
+    if (resumes && !r->claim)
         return sw_fail(SW_EINPUT,
                        "%s: is there already, and nothing says that it is this job's (there is no "
                        "%s.job). Name another output, or begin anew with --fresh, or keep what is "
                        "there and go on with --force",
                        r->path, r->path);
-    if (mode == SW_RESULTS_RESUME && st.st_size > 0)
+    if (resumes)
         SW_TRY(sw_claim_check(r->path, r->claim, claim, survey->begin));
     json_t *mine = json_copy((json_t *)(uintptr_t)claim);
     enum sw_status status = SW_ENOMEM;

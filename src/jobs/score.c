@@ -211,11 +211,16 @@ static enum sw_status submit(struct pass *p)
     return sw_scheduler_submit(item->job->scheduler, &request);
 }
 
-static enum sw_status text_of(const json_t *root, const char *name, struct sw_text *out)
+/* A text; optional: absent is as good as empty, and JSON null as good as absent. */
+static enum sw_status text_of(const json_t *root, const char *name, bool optional,
+                              struct sw_text *out)
 {
     const json_t *value = json_object_get(root, name);
+    *out = (struct sw_text){"", 0};
+    if (optional && sw_json_absent(value))
+        return SW_OK;
     if (!json_is_string(value))
-        return sw_fail(SW_EINPUT, "\"%s\" must be a text", name);
+        return sw_fail(SW_EINPUT, "\"%s\" must be a text, not %s", name, sw_json_type(value));
     *out = (struct sw_text){json_string_value(value), json_string_length(value)};
     return SW_OK;
 }
@@ -244,8 +249,8 @@ static enum sw_status encode_pass(struct pass *p, struct sw_text context,
 static enum sw_status read_continuation(struct sw_score_item *item, const json_t *root)
 {
     struct sw_text context, continuation;
-    SW_TRY(text_of(root, "context", &context));
-    SW_TRY(text_of(root, "continuation", &continuation));
+    SW_TRY(text_of(root, "context", true, &context));
+    SW_TRY(text_of(root, "continuation", false, &continuation));
     SW_TRY(make_passes(item, 1));
     struct pass *p = &item->passes[0];
     SW_TRY(encode_pass(p, context, continuation));
@@ -260,21 +265,25 @@ static enum sw_status read_choices(struct sw_score_item *item, const json_t *roo
 {
     const json_t *choices = json_object_get(root, "choices");
     const size_t n = json_array_size(choices);
-    struct sw_text context, delimiter = {"", 0};
+    struct sw_text context, delimiter;
     struct sw_strbuf whole = {0};
     size_t ids = 0;
-    SW_TRY(text_of(root, "context", &context));
-    if (json_object_get(root, "delimiter"))
-        SW_TRY(text_of(root, "delimiter", &delimiter));
-    if (!json_is_array(choices) || n < 1 || n > CHOICES_MAX)
-        return sw_fail(SW_EINPUT, "\"choices\" must be a list of 1 to %d texts", CHOICES_MAX);
+    SW_TRY(text_of(root, "context", true, &context));
+    SW_TRY(text_of(root, "delimiter", true, &delimiter));
+    if (!json_is_array(choices))
+        return sw_fail(SW_EINPUT, "\"choices\" must be a list of texts, not %s",
+                       sw_json_type(choices));
+    if (n < 1 || n > CHOICES_MAX)
+        return sw_fail(SW_EINPUT, "\"choices\" has %zu texts; 1 to %d are possible", n,
+                       CHOICES_MAX);
     SW_TRY(make_passes(item, n));
     enum sw_status status = SW_OK;
     for (size_t i = 0; i < n && status == SW_OK; i++) {
         struct pass *p = &item->passes[i];
         const json_t *choice = json_array_get(choices, i);
         if (!json_is_string(choice)) {
-            status = sw_fail(SW_EINPUT, "\"choices\": item %zu is not a text", i);
+            status = sw_fail(SW_EINPUT, "\"choices\": item %zu must be a text, not %s", i,
+                             sw_json_type(choice));
             break;
         }
         const struct sw_text text = {json_string_value(choice), json_string_length(choice)};
@@ -299,7 +308,7 @@ static enum sw_status read_text(struct sw_score_item *item, const json_t *root)
     const struct sw_score_job *score = item->job->owner;
     const size_t context = (size_t)score->context;
     struct sw_text text;
-    SW_TRY(text_of(root, "text", &text));
+    SW_TRY(text_of(root, "text", false, &text));
     SW_TRY(sw_pair_text(score->tokenizer, text, &item->ids));
     item->bytes = text.n;
     item->words = sw_text_words(text);
@@ -319,7 +328,7 @@ static enum sw_status read_line(struct sw_score_item *item, const json_t *root, 
     if (batch_form)
         return sw_fail(SW_EINPUT, "is a line of the Batch API, which knows no scoring");
     for (int i = 0; i < 3; i++) {
-        if (!json_object_get(root, marks[i]))
+        if (sw_json_absent(json_object_get(root, marks[i])))
             continue;
         if (found >= 0)
             return sw_fail(SW_EINPUT, "has both \"%s\" and \"%s\"", marks[found], marks[i]);

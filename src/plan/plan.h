@@ -20,6 +20,7 @@ enum sw_objective {
 };
 
 #define SW_USUAL_PROMPT 512 /* tokens of a request that nobody described */
+#define SW_USUAL_SLOTS 32   /* sequences at once in a batch that nobody described */
 #define SW_USUAL_NEW 128
 
 #define SW_GPU_CONTEXT_BYTES (600ull << 20)  /* CUDA context, cuBLAS and NCCL of one process */

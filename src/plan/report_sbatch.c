@@ -211,8 +211,12 @@ static void put_command(const struct sw_job *job, struct sw_strbuf *out)
     sw_strbuf_puts(out, "\n# ---- what was planned ----\nmodel=");
     put_quoted(out, job->model);
     sw_strbuf_puts(out, "\n[ $# -gt 0 ] || set -- batch \"$model\" prompts.jsonl answers.jsonl\n");
-    if (job->options[0])
-        sw_strbuf_printf(out, "set -- \"$@\"%s\n", job->options);
+    if (job->options[0]) /* before the user's own, which come later and so prevail */
+        sw_strbuf_printf(out,
+                         "case $1 in run | batch | score | bench | trace)\n"
+                         "    set -- \"$1\"%s \"${@:2}\" ;;\n"
+                         "esac\n",
+                         job->options);
     sw_strbuf_puts(out, "\n");
 }
 

@@ -130,6 +130,17 @@ expect 75 "USR1"
 grep -Eq '[1-9][0-9]* of 2000 results are safe in stopped.jsonl; the same command' err || fail "USR1"
 grep -oE '[0-9]+ of 2000' err | { read -r n _; [ "$n" = "$(wc -l <stopped.jsonl)" ]; } || fail "USR1: count"
 
+# So is what comes after --fresh, when that is left out.
+rm -f stopped.jsonl*
+"$spillway" batch model long.jsonl stopped.jsonl --fresh 2>err &
+job=$!
+for _ in $(seq 100); do [ -s stopped.jsonl ] && break; sleep 0.05; done
+kill -TERM $job
+wait $job
+code=$?
+expect 75 "TERM after --fresh"
+grep -q 'the same command without --fresh goes on' err || fail "TERM after --fresh: how to go on"
+
 # Lines that cannot be answered.
 cat >bad.jsonl <<'LINES'
 {"id": "good", "prompt": "ROMEO:", "max_tokens": 2}
@@ -138,9 +149,11 @@ cat >bad.jsonl <<'LINES'
 not JSON
 {"prompt": "ROMEO:", "max_tokens": 2}
 {"id": ["list"], "prompt": "x"}
-{"id": "line-14", "prompt": "ROMEO:", "max_tokens": 1}
+{"id": "line-16", "prompt": "ROMEO:", "max_tokens": 1}
 {"id": "none"}
 {"id": "type", "prompt": "x", "temperature": "hot"}
+{"id": "hot", "prompt": "x", "temperature": 200}
+{"id": "many", "prompt": "x", "max_tokens": 99999999999}
 {"id": "ids", "prompt": [1, 2, 100000]}
 {"id": "chat", "messages": [{"role": "user", "content": "hi"}]}
 {"id": 8, "prompt": [51, 38, 44], "max_tokens": 3, "logprobs": 2}
@@ -155,17 +168,18 @@ for n in 1 2; do
 import json, sys
 lines = [json.loads(l) for l in open("bad.out.jsonl")]
 by_id = {l["id"]: l for l in lines}
-assert len(lines) == len(by_id) == 14, by_id.keys()
-for name, n in (("good", 2), ("line-5", 2), ("line-14", 1), (8, 3)):
+assert len(lines) == len(by_id) == 16, by_id.keys()
+for name, n in (("good", 2), ("line-5", 2), ("line-16", 1), (8, 3)):
     assert by_id.pop(name)["generated_tokens"] == n
 words = {"line-2": "earlier line", "line-4": "not a JSON", "line-6": "neither a text nor",
-         "none": "neither", "type": "temperature", "ids": "item 2", "chat": "chat template",
-         "twice": "duplicate", "line-14+": "not a JSON", "long": "raise --context"}
+         "none": "neither", "type": "temperature", "hot": "is 200; 0 to 100 are",
+         "many": "is 99999999999; 1 to 2147483647 are", "ids": "item 2", "chat": "chat template",
+         "twice": "duplicate", "line-16+": "not a JSON", "long": "raise --context"}
 assert by_id.keys() == words.keys(), by_id.keys() ^ words.keys()
 for name, word in words.items():
     assert word in by_id[name]["error"], by_id[name]
 r = json.load(open("out"))
-assert r["lines"] == r["done"] == 14 and r["failed"] == 10 and r["resumed"] == (14 if sys.argv[1] == "2" else 0), r
+assert r["lines"] == r["done"] == 16 and r["failed"] == 12 and r["resumed"] == (16 if sys.argv[1] == "2" else 0), r
 PY
 done
 
@@ -246,7 +260,14 @@ refused 3 '--temperature is 0.5, was 0.0' model in.jsonl mine.jsonl --temperatur
 refused 3 'n is 9, was 128.*--fresh.*--force' model in.jsonl mine.jsonl -n 9
 refused 3 'another input' model more.jsonl mine.jsonl
 refused 3 'another model' chat in.jsonl mine.jsonl
-refused 2 'the same file' model mine.jsonl mine.jsonl
+refused 2 'IN and OUT.*the same file' model mine.jsonl mine.jsonl
+refused 2 'mine.jsonl and mine.jsonl: OUT and --metrics.*same file' model in.jsonl mine.jsonl --metrics mine.jsonl
+refused 2 'OUT and --timeline' model in.jsonl mine.jsonl --timeline ./mine.jsonl
+refused 2 'OUT.job and --metrics' model in.jsonl mine.jsonl --metrics mine.jsonl.job
+refused 2 'IN and --timeline' model in.jsonl mine.jsonl --timeline "$work/in.jsonl"
+refused 2 '--metrics and --timeline' model in.jsonl mine.jsonl --metrics new --timeline ./new
+refused 2 'IN and OUT.job' model mine.jsonl.job mine.jsonl
+refused 2 'standard output' model in.jsonl -
 refused 2 'standard input' model - mine.jsonl
 refused 3 'No such file' model nowhere.jsonl mine.jsonl
 refused 3 'not a regular file' model . mine.jsonl
@@ -305,6 +326,7 @@ fi
 
 # What can be watched.
 rm -f watched.jsonl*
+(sleep 1 && printf '{"id": "late", "prom' >>long.jsonl) & # somebody is writing to it
 ranks 2 batch model long.jsonl watched.jsonl --metrics metrics.jsonl --timeline trace.json --json
 expect 0 "--metrics"
 python3 - <<'PY' || fail "--metrics: not as expected"
@@ -316,4 +338,9 @@ r = json.load(open("out"))
 assert r["done"] == 2000 and r["generated_tokens"] > 0 and len(r["busy"]) == 2 and r["slots"] == 32
 assert json.load(open("trace.json"))
 PY
+echo 'pt": "ROMEO:", "max_tokens": 1}' >>long.jsonl
+sw batch model long.jsonl watched.jsonl
+expect 0 "a line that was being written"
+[ "$(wc -l <watched.jsonl)" = 2001 ] && tail -n 1 watched.jsonl | grep -q '^{"id":"late","text"' ||
+    fail "a line that was being written: $(wc -l <watched.jsonl) results, $(grep -c '"error"' watched.jsonl) errors"
 finish

@@ -70,6 +70,10 @@ cat >bad.jsonl <<'LINES'
 {"id": "number", "context": 5, "continuation": "b"}
 {"id": "choices", "context": "a", "choices": []}
 {"id": "choice", "context": "a", "choices": ["a", 5]}
+{"id": "list", "context": "a", "choices": "ab"}
+{"id": "bare", "continuation": " b", "choices": null}
+{"id": "null", "context": null, "choices": [" b"], "delimiter": null}
+{"id": "nothing", "context": "", "continuation": " b"}
 {"custom_id": "api", "method": "POST", "url": "/v1/completions", "body": {"prompt": "a"}}
 not JSON
 LINES
@@ -80,11 +84,14 @@ python3 - <<'PY' || fail "bad lines: not as expected"
 import json
 lines = [json.loads(l) for l in open("bad.out.jsonl")]
 by_id = {l.get("custom_id", l["id"]): l for l in lines}
-assert len(lines) == len(by_id) == 10, by_id.keys()
+assert len(lines) == len(by_id) == 14, by_id.keys()
 assert by_id.pop("good")["logprob"] < 0
+alone = by_id.pop("nothing")["logprob"]
+assert by_id.pop("bare")["logprob"] == by_id.pop("null")["choices"][0]["logprob"] == alone
 assert by_id.pop("api")["response"]["status_code"] == 400
-words = {"none": "neither", "both": "has both", "empty": "nothing to score", "number": '"context"',
-         "choices": '"choices"', "choice": "item 1", "line-9": "not a JSON", "long": "--context"}
+words = {"none": "neither", "both": "has both", "empty": "nothing to score", "number": "not a whole number",
+         "choices": "has 0 texts", "choice": "item 1 must be a text, not a whole", "list": "not a text",
+         "line-13": "not a JSON", "long": "--context, if"}
 assert by_id.keys() == words.keys(), by_id.keys()
 for name, word in words.items():
     assert word in by_id[name]["error"], by_id[name]

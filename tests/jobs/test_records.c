@@ -20,13 +20,14 @@ static int file_of(const char *text, size_t n)
 
 static void lines_of_any_length(void)
 {
-    static const char text[] = "one\r\n\n  \t\nlonger than ten\nten bytes.\nlast";
+    static const char text[] =
+        "\xEF\xBB\xBFone\r\n\n  \t\nlonger than ten\nten bytes.\n\xEF\xBB\xBFlast";
     static const struct {
         const char *bytes;
         bool ended, too_long, blank;
     } expected[] = {{"one", true, false, false},        {"", true, false, true},
                     {"  \t", true, false, true},        {"longer tha", true, true, false},
-                    {"ten bytes.", true, false, false}, {"last", false, false, false}};
+                    {"ten bytes.", true, false, false}, {"\xEF\xBB\xBFlast", false, false, false}};
     const int fd = file_of(text, sizeof text - 1);
     struct sw_lines *lines;
     struct sw_line line;

@@ -101,6 +101,32 @@ static void resumes(void)
     end_test();
 }
 
+/* A file that says whose output it is, but cannot be read, stands in the way of no remedy. */
+static void broken_claims(void)
+{
+    struct sw_results *r;
+    char command[128];
+    begin_test();
+    CU_ASSERT_EQUAL_FATAL(open_as("batch", 0, "x", SW_RESULTS_RESUME, &r), SW_OK);
+    append(r, "{\"id\":1,\"text\":\"\"}\n");
+    sw_results_close(r);
+    snprintf(command, sizeof command, "echo garbage >%s.job", path);
+    CU_ASSERT_EQUAL(system(command), 0);
+    CU_ASSERT_EQUAL(open_as("batch", 0, "x", SW_RESULTS_RESUME, &r), SW_EINPUT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "garbage"));
+    sw_results_close(r);
+    CU_ASSERT_EQUAL_FATAL(open_as("batch", 0, "x", SW_RESULTS_FORCE, &r), SW_OK);
+    CU_ASSERT_EQUAL(sw_results_count(r).found, 1);
+    sw_results_close(r);
+    CU_ASSERT_EQUAL(system(command), 0);
+    CU_ASSERT_EQUAL_FATAL(open_as("batch", 0, "x", SW_RESULTS_FRESH, &r), SW_OK);
+    CU_ASSERT_EQUAL(sw_results_count(r).found, 0);
+    sw_results_close(r);
+    CU_ASSERT_EQUAL_FATAL(open_as("batch", 0, "x", SW_RESULTS_RESUME, &r), SW_OK);
+    sw_results_close(r);
+    end_test();
+}
+
 /* Blocks that a dying machine never wrote are zeros, and whole lines may follow them. */
 static void zeros(void)
 {
@@ -282,5 +308,5 @@ static void killed(void)
 }
 
 SW_UNIT_TESTS({"resumes", resumes}, {"blocks never written", zeros}, {"damage", damage},
-              {"other jobs", other_jobs}, {"not ours", not_ours}, {"two writers", two_writers},
-              {"no room", no_room}, {"killed", killed})
+              {"broken claims", broken_claims}, {"other jobs", other_jobs}, {"not ours", not_ours},
+              {"two writers", two_writers}, {"no room", no_room}, {"killed", killed})

@@ -65,11 +65,23 @@ SPILLWAY_STATUS=$work/kept supervised 60 -np 2 "$echo_program" ring
 expect 0 "a folder for the status"
 grep -qx 'exit 0' kept/status || fail "no status file in the folder asked for"
 
-for signal in TERM INT USR1; do
+for signal in TERM INT USR1 HUP; do
     begin stop
     kill -$signal $job
     [ $signal = INT ] && kill -TERM $job # a shell's background job ignores INT
     ended 8 75 "$signal" "a stop was asked for"
+done
+# Asked while mpirun is only starting: then it hears nothing.
+for wait in 0 0.05 0.1 0.2; do
+    "$supervisor" -np 2 "$echo_program" stop >out 2>err </dev/null &
+    job=$!
+    for _ in $(seq 100); do
+        [ -n "$(find . -name 'spillway-status.*')" ] && break
+        sleep 0.01
+    done
+    sleep $wait
+    kill -TERM $job
+    ended 8 75 "TERM after $wait s"
 done
 begin stop
 pkill -TERM -f "^$echo_program"

@@ -55,7 +55,18 @@ check cpu-only.sbatch 0 mixtral-8x7b "$hosts/cpu-only" --sbatch
 check big.sbatch 0 llama-3.1-405b "$hosts/big" --context 8192 --sbatch
 check cores.sbatch 0 gpt-neox-20b "2x(gpu:24G host:32G cores:16) + 2x(host:64G cores:24 ranks:2)" \
     --slices 20,12,6,6,0,0 --sbatch
-check lab-opt-66b.txt 4 opt-66b "$hosts/lab" --sbatch
+check lab-opt-66b-sbatch.txt 4 opt-66b "$hosts/lab" --sbatch
+# what only the disk has room for is planned, but is no job
+for form in "0" "4 --sbatch"; do
+    read -r expected option <<<"$form"
+    # shellcheck disable=SC2086 # no word or one
+    "$spillway" plan "$here/configs/opt-30b" --cluster "1x(host:32G disk:3GB/s)" $option >/dev/null 2>&1
+    code=$?
+    if [ $code != "$expected" ]; then
+        echo "layers on disk${option:+ with $option}: exit code $code, expected $expected"
+        failed=1
+    fi
+done
 "$spillway" plan "$here/configs/opt-30b" --cluster "$hosts/lab" --sbatch |
     sed -n '/^# ---- what runs/,$p' |
     cmp - <(sed -n '/^# ---- what runs/,$p' "$root/launch/slurm.sbatch") || {

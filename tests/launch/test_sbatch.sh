@@ -1,0 +1,81 @@
+#!/bin/bash
+# launch/slurm.sbatch without a Slurm: srun and scontrol are stand-ins that note their arguments.
+# What a job runs, first and when it was queued again; when it is queued again. tests/cli/test_slurm.sh
+# is the real one. $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/../cli/common.sh"
+script=$here/../../launch/slurm.sbatch
+unset "${!SLURM_@}" "${!SPILLWAY_@}"
+export SPILLWAY=$spillway SLURM_JOB_ID=7 SLURM_NTASKS=2
+mkdir bin
+cat >bin/srun <<'SH'
+#!/bin/bash
+while [ "$1" != "$SPILLWAY" ]; do shift; done
+printf '%s\n' "${@:2}" >"$NOTES/words"
+exit "${FAKE_CODE:-0}"
+SH
+cat >bin/scontrol <<'SH'
+#!/bin/bash
+echo "$*" >>"$NOTES/scontrol"
+SH
+printf '#!/bin/bash\n' >bin/sleep # until Slurm ends the script
+chmod +x bin/*
+export NOTES=$work PATH=$work/bin:$PATH
+
+# job RESTARTS CODE ARGUMENT…: the script with ranks that end with CODE
+job() {
+    rm -f words scontrol
+    FAKE_CODE=$2 SLURM_RESTART_COUNT=$1 launch bash "$script" "${@:3}"
+    expect "$2" "restart $1: ${*:3}"
+}
+# ran WORD…: what the ranks were started with
+ran() { printf '%s\n' "$@" | cmp -s - words || fail "not started with '$*' but with '$(xargs <words)'"; }
+
+# Results that were to be thrown away were so by the first run; those that are there now are this job's.
+job 0 0 batch m in out --fresh -n 5
+ran batch m in out --fresh -n 5
+job 1 0 batch m in out --fresh -n 5
+ran batch m in out -n 5
+job 2 0 score --fresh m in out
+ran score m in out
+job 1 0 run m --fresh # a prompt, or none of this script's business
+ran run m --fresh
+echo "in.7 out.7 --fresh" >list
+SLURM_ARRAY_TASK_ID=1 job 1 0 batch m @list --chunk 4
+ran batch m in.7 out.7 --chunk 4
+SLURM_ARRAY_TASK_ID=12 job 0 0 batch m in.%a out.%a
+ran batch m in.12 out.12
+
+# A job file's own options, for the verbs that have such; what the user says comes behind them.
+"$spillway" plan "$models/shakespeare" --cluster "2x(host:1G cores:2)" --context 100 --kv f32 \
+    --sbatch=planned.sbatch 2>err || fail "plan --sbatch"
+planned() { script=$work/planned.sbatch job 0 0 "$@"; }
+options=(--context 100 --kv f32)
+planned
+ran batch "${options[@]}" "$(realpath "$models/shakespeare")" prompts.jsonl answers.jsonl
+planned score m in out --context 50
+ran score "${options[@]}" m in out --context 50
+planned run m -- --fresh
+ran run "${options[@]}" m -- --fresh
+planned probe m
+ran probe m
+
+# Queued again when the same command would go on, but not for ever.
+queued() { grep -qx 'requeue 7' scontrol 2>/dev/null; }
+job 0 75 batch m in out
+queued || fail "exit code 75: not queued again"
+for code in 134 137 139; do # what srun gives when a task ended by a signal, whatever the others say
+    job 0 $code batch m in out
+    queued || fail "a rank that ended with code $code: not queued again"
+done
+job 10 75 batch m in out
+queued && fail "a rank lost after ten restarts: queued again"
+SPILLWAY_RETRIES=11 job 10 75 batch m in out
+queued || fail "SPILLWAY_RETRIES=11, restart 10: not queued again"
+for code in 0 2 3 4 5; do
+    job 0 $code batch m in out
+    queued && fail "exit code $code: queued again"
+done
+finish
