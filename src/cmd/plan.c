@@ -102,6 +102,13 @@ static enum sw_status write_job(const struct sw_call *call, const struct sw_repo
     return status;
 }
 
+/* mpirun gives rank 0 a terminal even when its own output is a file. */
+static bool wants_colour(void)
+{
+    const char *no = getenv("NO_COLOR"); /* no-color.org: any text but none */
+    return isatty(STDOUT_FILENO) && !(no && *no) && !getenv("OMPI_COMM_WORLD_RANK");
+}
+
 static enum sw_status print(const struct sw_call *call, const struct sw_report *report)
 {
     const struct sw_options *o = &call->options;
@@ -110,7 +117,7 @@ static enum sw_status print(const struct sw_call *call, const struct sw_report *
     setlocale(LC_CTYPE, "");
     const struct sw_report_style style = {.width = terminal_width(),
                                           .unicode = !strcmp(nl_langinfo(CODESET), "UTF-8"),
-                                          .colour = isatty(STDOUT_FILENO)};
+                                          .colour = wants_colour()};
     setlocale(LC_CTYPE, "C");
     if (o->json)
         sw_report_json(report, &out);

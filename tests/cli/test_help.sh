@@ -22,7 +22,7 @@ for verb in $verbs; do
 done
 
 # What needs no other rank is said once.
-for line in "inspect shakespeare" "plan shakespeare --cluster 1x(host:4G) --json" "tokens shakespeare" \
+for line in "inspect shakespeare" "plan shakespeare --cluster 1x(host:4G)" "tokens shakespeare" \
     "run --help"; do
     # shellcheck disable=SC2086 # words
     sw ${line//shakespeare/$models/shakespeare}

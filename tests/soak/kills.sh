@@ -172,7 +172,7 @@ for ((run = 1; run <= runs; run++)); do
         # stopped before the ranks had found each other: that could be a wrong network as well
         grep -q 'ranks have not reached each other' err && [ $code = 5 ] && code=75
         [ $code = 75 ] || die "exit code $code after $kind"
-        story+="($(wc -l <out.jsonl 2>/dev/null || echo 0))"
+        story+="($(cat out.jsonl 2>/dev/null | wc -l))"
     done
     # Undisturbed to the end; a start that mpirun did not manage is tried again, as its message says.
     for again in yes yes no; do
