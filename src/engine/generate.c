@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "engine/scheduler.h"
+#include "text/sampler.h"
 
 struct alone {
     struct sw_generate *g;
@@ -26,7 +27,7 @@ static enum sw_status take_end(void *owner, enum sw_finish finish)
 {
     const struct alone *a = owner;
     a->g->out_of_room = finish == SW_FINISH_CONTEXT;
-    return SW_OK;
+    return finish == SW_FINISH_UNDEFINED ? sw_logits_undefined() : SW_OK;
 }
 
 enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g)

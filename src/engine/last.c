@@ -96,6 +96,16 @@ static enum sw_status sample(struct sw_engine *e, const float *logits, struct sw
     return SW_OK;
 }
 
+/* Logits that are not finite are the sequence's fault, not the job's: its other sequences go on. */
+static enum sw_status or_undefined(enum sw_status status, struct sw_result *r)
+{
+    if (status != SW_EDEVICE)
+        return status;
+    sw_error_clear();
+    r->undefined = true;
+    return SW_OK;
+}
+
 /* One row's answer from its logits (vocab), appended to the results. */
 static enum sw_status answer(struct sw_engine *e, const struct sw_batch *batch, int span,
                              int32_t row, const float *logits, size_t *length)
@@ -106,13 +116,14 @@ static enum sw_status answer(struct sw_engine *e, const struct sw_batch *batch, 
     struct sw_sampled sampled;
     struct sw_result r = {.slot = s->slot, .position = (int32_t)s->position + at};
     if (at >= ask->sample_from) {
-        SW_TRY(sample(e, logits, &sampled, &r));
+        SW_TRY(or_undefined(sample(e, logits, &sampled, &r), &r));
     } else {
         /* Among all ids of the model, as the reference implementation's log-softmax. */
         r.scored = true;
         r.id = at + 1 < s->n ? batch->ids[row + 1] : ask->next;
-        SW_TRY(sw_logprob_of(logits, (size_t)e->options.model->dims.vocab, r.id, &r.logprob,
-                             &r.greedy));
+        SW_TRY(or_undefined(sw_logprob_of(logits, (size_t)e->options.model->dims.vocab, r.id,
+                                          &r.logprob, &r.greedy),
+                            &r));
     }
     SW_TRY(sw_wire_write_result(&r, &e->results, length));
     if (!e->watch_logits)

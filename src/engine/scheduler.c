@@ -134,9 +134,11 @@ void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats 
 
 static enum sw_status take_score(struct sw_scheduler *s, const struct sw_result *r)
 {
-    const struct sw_request *request = &s->slots[r->slot].entry->request;
+    struct entry *e = s->slots[r->slot].entry;
+    const struct sw_request *request = &e->request;
     s->stats.scored++;
-    if (request->scored)
+    e->undefined = e->undefined || r->undefined;
+    if (request->scored && !r->undefined)
         SW_TRY(request->scored(request->owner, r->position + 1, r->logprob, r->greedy));
     if (r->position + 2 < request->n_ids || request->max_new > 0)
         return SW_OK;
@@ -148,11 +150,12 @@ static enum sw_status take_token(struct sw_scheduler *s, const struct sw_result 
     struct slot *slot = &s->slots[r->slot];
     struct entry *e = slot->entry;
     struct sw_sampled sampled = {.id = r->id, .logprob = r->logprob, .n_top = r->n_top};
-    bool stop = false;
+    bool stop = r->undefined;
     memcpy(sampled.top, r->top, (size_t)r->n_top * sizeof *r->top);
+    e->undefined = e->undefined || r->undefined;
     e->n_new++;
-    s->stats.generated++;
-    if (e->request.token)
+    s->stats.generated += !r->undefined;
+    if (e->request.token && !r->undefined)
         SW_TRY(e->request.token(e->request.owner, &sampled, &stop));
     const bool is_full = slot->n_sent >= s->options.context;
     if (stop || e->n_new >= e->request.max_new || is_full) {

@@ -10,9 +10,10 @@
 #include "engine/engine.h"
 
 enum sw_finish {
-    SW_FINISH_STOP,   /* the caller said stop */
-    SW_FINISH_LENGTH, /* max_new tokens, or all that was to be scored */
-    SW_FINISH_CONTEXT /* no room for more */
+    SW_FINISH_STOP,     /* the caller said stop */
+    SW_FINISH_LENGTH,   /* max_new tokens, or all that was to be scored */
+    SW_FINISH_CONTEXT,  /* no room for more */
+    SW_FINISH_UNDEFINED /* logits that are not finite: what was handed out is not all */
 };
 
 struct sw_request {

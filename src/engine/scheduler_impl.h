@@ -17,6 +17,7 @@ struct entry {
     struct sw_request request; /* its ids are the ones below */
     int n_prompt;              /* ids that are fed: all, or all but the last when it only scores */
     int n_new;                 /* tokens so far */
+    bool undefined;            /* logits of it were not finite */
     int32_t ids[];             /* (request.n_ids) */
 };
 

@@ -160,5 +160,5 @@ enum sw_status sw_scheduler_end(struct sw_scheduler *s, int index, enum sw_finis
     slot->n_due = slot->n_sent;
     slot->used = s->stats.done;
     s->stats.running--;
-    return end(s, e, finish);
+    return end(s, e, e->undefined ? SW_FINISH_UNDEFINED : finish);
 }

@@ -1,6 +1,8 @@
 /* Owns a stage's memory and what happens before the first and after the last of its blocks. */
 #include "engine/stage.h"
 
+#include "base/log.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -279,16 +281,24 @@ static enum sw_status move(struct sw_stage_run *s, const float *in, float *out, 
     return SW_OK;
 }
 
-/* `layer` has run last. On a GPU sums can overflow that a CPU keeps in range. */
+/* `layer` has run last. On a GPU sums can overflow that a CPU keeps in range. That is said once;
+ * the sequences that it meets have undefined logits, the others go on. */
 static enum sw_status check(struct sw_stage_run *s, int layer)
 {
     char where[64];
     if (s->at != SW_SIDE_GPU)
         return SW_OK;
     snprintf(where, sizeof where, "the output of layer %d", s->options.first + layer);
-    return s->options.gpu_ops->check_finite(s->options.gpu, s->sides[SW_SIDE_GPU].d_x,
-                                            s->work.hidden, s->n_rows,
-                                            s->options.model->dims.hidden, where);
+    const enum sw_status status =
+        s->options.gpu_ops->check_finite(s->options.gpu, s->sides[SW_SIDE_GPU].d_x, s->work.hidden,
+                                         s->n_rows, s->options.model->dims.hidden, where);
+    if (status != SW_EDEVICE) /* the device's own failures stay, and come back */
+        return status;
+    if (!s->is_warned)
+        sw_log(SW_LOG_WARN, "%s", sw_error_message());
+    s->is_warned = true;
+    sw_error_clear();
+    return SW_OK;
 }
 
 /* The residual stream goes on on another side; layer `next` is to run there. */

@@ -36,6 +36,7 @@ struct sw_stage_run {
     bool received;   /* a batch's rows have come into sw_stage_rows by themselves; no `in` */
     int at;          /* the side on which the residual stream is; … */
     int n_rows;      /* … of so many rows */
+    bool is_warned;  /* that values of it were not finite */
     int32_t *rows;   /* (max rows) host scratch: row lists and positions, … */
     float *shares;   /* … expert weights, … */
     float *scores;   /* … router scores (rows, n_experts), … */

@@ -102,13 +102,14 @@ struct record {
     int32_t slot, position, id;
     float logprob;
     uint16_t n_top;
-    uint8_t scored, greedy;
+    uint8_t scored, greedy, undefined;
 };
 
 enum sw_status sw_wire_write_result(const struct sw_result *r, struct sw_wire *wire, size_t *length)
 {
-    const struct record record = {r->slot,   r->position, r->id, r->logprob, (uint16_t)r->n_top,
-                                  r->scored, r->greedy};
+    const struct record record = {r->slot,    r->position,        r->id,
+                                  r->logprob, (uint16_t)r->n_top, r->scored,
+                                  r->greedy,  r->undefined};
     const size_t top = (size_t)r->n_top * sizeof *r->top, end = *length + sizeof record + top;
     if (end > wire->capacity)
         SW_TRY(sw_wire_reserve(wire, 2 * end));
@@ -139,6 +140,7 @@ enum sw_status sw_wire_read_result(const char *bytes, size_t length,
         .logprob = r.logprob,
         .scored = r.scored != 0,
         .greedy = r.greedy != 0,
+        .undefined = r.undefined != 0,
         .n_top = r.n_top,
         .top = (const struct sw_alternative *)(const void *)(bytes + *at + sizeof r)};
     *at += sizeof r + r.n_top * sizeof *out->top;

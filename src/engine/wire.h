@@ -81,6 +81,7 @@ struct sw_result {
     int32_t id;
     float logprob; /* sampled: 0 unless the slot's sampling asks for it */
     bool scored, greedy;
+    bool undefined; /* the logits are not finite: id and logprob say nothing */
     int n_top;
     const struct sw_alternative *top; /* (n_top) */
 };

@@ -91,6 +91,12 @@ static enum sw_status done(void *owner, enum sw_finish finish)
     const struct sw_batch_job *batch = job->owner;
     struct sw_strbuf line = {0};
     const struct sw_sampled none[1] = {{0}};
+    if (finish == SW_FINISH_UNDEFINED) {
+        const enum sw_status status =
+            sw_job_undefined(job, &item->key, item->asked.form != SW_FORM_PLAIN);
+        free_item(item);
+        return status;
+    }
     if (batch->tokenizer) {
         item->piece.length = 0;
         sw_stream_finish(&item->stream, &item->piece);

@@ -3,6 +3,7 @@
 
 #include "jobs/lines.h"
 #include "jobs/record.h"
+#include "text/sampler.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,21 @@ struct sw_job_input {
 
 enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line)
 {
+    job->answered++;
     return sw_results_append(job->results, line, false);
+}
+
+enum sw_status sw_job_undefined(struct sw_job *job, const struct sw_strbuf *key, bool batch_form)
+{
+    struct sw_strbuf out = {0};
+    const enum sw_status fault = sw_logits_undefined();
+    if (++job->undefined >= SW_JOB_UNDEFINED_MAX && job->answered == 0)
+        return fault;
+    sw_record_error(key, batch_form, sw_error_message(), &out);
+    sw_error_clear();
+    const enum sw_status status = sw_results_append(job->results, &out, true);
+    sw_strbuf_free(&out);
+    return status;
 }
 
 static bool is_lines_fault(enum sw_status status)

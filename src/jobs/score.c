@@ -33,6 +33,7 @@ struct sw_score_item {
     struct sw_ids ids; /* of a text, behind its prefix */
     size_t bytes, words;
     size_t n_passes, n_left;
+    bool undefined;      /* the model has no numbers for a pass */
     struct pass *passes; /* (n_passes) */
 };
 
@@ -190,9 +191,15 @@ static enum sw_status scored(void *owner, int index, float logprob, bool greedy)
 
 static enum sw_status done(void *owner, enum sw_finish how)
 {
-    struct pass *p = owner;
-    (void)how;
-    return --p->item->n_left > 0 ? SW_OK : finish(p->item);
+    struct sw_score_item *item = ((struct pass *)owner)->item;
+    item->undefined = item->undefined || how == SW_FINISH_UNDEFINED;
+    if (--item->n_left > 0)
+        return SW_OK;
+    if (!item->undefined)
+        return finish(item);
+    const enum sw_status status = sw_job_undefined(item->job, &item->key, false);
+    free_item(item);
+    return status;
 }
 
 static enum sw_status submit(struct pass *p)

@@ -163,12 +163,11 @@ static double log_sum(const float *logits, size_t n, float best)
     return (double)best + log(sum);
 }
 
-static enum sw_status not_numbers(size_t limit)
+enum sw_status sw_logits_undefined(void)
 {
     return sw_fail(SW_EDEVICE,
-                   "the %zu logits hold NaN or infinity, or nothing else than -infinity: a layer "
-                   "overflowed or its weights are damaged; try --weights with a wider format",
-                   limit);
+                   "the logits hold NaN or infinity, or nothing else than -infinity: a layer "
+                   "overflowed or its weights are damaged; try --weights with a wider format");
 }
 
 enum sw_status sw_logprob_of(const float *logits, size_t limit, int32_t id, float *logprob,
@@ -176,7 +175,7 @@ enum sw_status sw_logprob_of(const float *logits, size_t limit, int32_t id, floa
 {
     const int32_t best = best_of(logits, limit);
     if (best < 0)
-        return not_numbers(limit);
+        return sw_logits_undefined();
     if (id < 0 || (size_t)id >= limit)
         return sw_fail(SW_EINPUT, "id %d is outside the %zu logits", id, limit);
     *logprob = (float)((double)logits[id] - log_sum(logits, limit, logits[best]));
@@ -393,7 +392,7 @@ enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampl
                        sampler->max_vocab);
     const int32_t best = best_of(logits, limit);
     if (best < 0)
-        return not_numbers(limit);
+        return sw_logits_undefined();
     *out = (struct sw_sampled){
         .id = pick(sampler, sampling, logits, limit, history, n_history, position, best)};
     if (sampling->logprobs < 0)

@@ -66,6 +66,8 @@ enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampl
  */
 enum sw_status sw_logprob_of(const float *logits, size_t limit, int32_t id, float *logprob,
                              bool *greedy);
+/* Fails with SW_EDEVICE, in words for this. */
+enum sw_status sw_logits_undefined(void);
 /* Uniform in [0, 1) from (seed, position) by Philox4x32-10 (Salmon et al., SC 2011). */
 double sw_uniform(uint64_t seed, uint64_t position);
 
