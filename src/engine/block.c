@@ -38,16 +38,21 @@ static enum sw_status product(const struct block *k, const struct sw_matrix *m, 
     return SW_OK;
 }
 
-/* Qwen3: RMS norm of each head's vector, before rope. Heads of a row are neighbours there. */
+/* Qwen3: RMS norm of each head's vector, before rope. Heads of a row are neighbours there, and so
+ * are rows of a head; few calls are better, since on a GPU each is a launch. */
 static void head_norm(const struct block *k, enum sw_weight id, int64_t at, int n_heads)
 {
     const float *d_weight = k->w->d_vector[id];
     if (!d_weight)
         return;
-    for (int r = 0; r < k->batch->n_rows; r++) {
-        float *d_heads = k->side->d_qkv + r * k->s->qkv.width + at;
-        k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_heads, k->d->head_dim, n_heads,
-                        k->d->head_dim, d_weight, NULL, d_heads, k->d->head_dim);
+    const bool by_head = n_heads < k->batch->n_rows;
+    const int64_t width = k->s->qkv.width, dim = k->d->head_dim;
+    const int64_t calls = by_head ? n_heads : k->batch->n_rows;
+    const int64_t n = by_head ? k->batch->n_rows : n_heads, ld = by_head ? width : dim;
+    for (int64_t i = 0; i < calls; i++) {
+        float *d_heads = k->side->d_qkv + at + i * (by_head ? dim : width);
+        k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_heads, ld, n, dim, d_weight, NULL,
+                        d_heads, ld);
     }
 }
 
