@@ -124,13 +124,13 @@ static double act(enum sw_activation kind, double x)
  */
 static void activates(void)
 {
-    static const int64_t dims[] = {1, 100, 257};
+    static const int64_t dims[] = {1, 100, 257, 1100, 1100}, apart[] = {1, 4, 1, 4, 2};
     for (int kind = SW_ACT_RELU; kind <= SW_ACT_SILU; kind++)
         for (int gated = 0; gated < 2; gated++)
-            for (int s = 0; s < 3; s++) {
+            for (int s = 0; s < 5; s++) {
                 const int64_t dim = dims[s], n = 3, width = gated ? 2 * dim : dim;
-                struct gpu_rows x = gpu_rows_of(n, width, width + 1, 1);
-                struct gpu_rows y = gpu_rows_of(n, dim, dim + 1, 1);
+                struct gpu_rows x = gpu_rows_of(n, width, width + apart[s], 1);
+                struct gpu_rows y = gpu_rows_of(n, dim, dim + apart[s], 1);
                 for (int64_t i = 0; i < n * x.ld; i++)
                     x.host[i] *= 12;
                 gpu_ok(cudaMemcpy(x.d, x.host, (size_t)(n * x.ld) * sizeof(float),
