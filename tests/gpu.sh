@@ -7,7 +7,8 @@
 #   build     the program, libspillway_cuda.so and the tests for this card, into build-gpu/
 #   kernels   tests/gpu/ with the real kernels, and steps kept as CUDA graphs (tests/gpulib/test_graphs.c)
 #   measure   decode and prefill of single products and attention, beside the card's memory and cuBLAS;
-#             `probe`; decode of gpt-j-6b, its steps kept as graphs and launched one by one
+#             `probe`; decode of gpt-j-6b (f16, int8): steps kept as graphs and launched one by one, and
+#             layers streamed from host memory, as shares of what memory and the bus give
 #   models    whole models of true shapes with made-up weights on two ranks that share the card and count
 #             as 24 GB each, predicted and measured: gpt-neox-20b (f16), opt-30b (int8; f16 with spill),
 #             opt-66b (int8 with spill)
@@ -94,7 +95,11 @@ kernels() {
 measure() {
     try measure_gpu 180 60 "$build/tests/card_measure_gpu"
     try probe 60 30 "$spillway" probe
-    try decode_gpt-j-6b 240 4 "$build/tests/card_measure_decode" "$root/tests/plan/configs/gpt-j-6b" f16
+    local weights
+    for weights in f16 int8; do
+        try "decode_gpt-j-6b_$weights" 200 4 "$build/tests/card_measure_decode" \
+            "$root/tests/plan/configs/gpt-j-6b" $weights
+    done
 }
 # two NAME WEIGHTS: ranks that may use 24 GiB of the card each, and as much host memory as there is
 two() {

@@ -40,9 +40,9 @@ words=(measure kernels)
 script SECONDS_LEFT=22
 expect 1 "no time is left"
 grep -q '^42 GB/s$' out || fail "no time is left: what there was time for did not run"
-grep -q 'decode_gpt-j-6b: ended after 2[0-2] s' out || fail "what hangs is not ended"
+grep -q 'decode_gpt-j-6b_f16: ended after 2[0-2] s' out || fail "what hangs is not ended"
 grep -q 'test_good: left out' out || fail "what does not fit is not left out"
-grep -q 'decoded' kept/decode_gpt-j-6b.txt || fail "what hangs: its output is not kept"
+grep -q 'decoded' kept/decode_gpt-j-6b_f16.txt || fail "what hangs: its output is not kept"
 
 stand_in bin/nvidia-smi 'exit 9'
 words=(kernels)
