@@ -12,7 +12,10 @@ __device__ inline bool is_outlier(float x)
     return !(fabsf(x) <= SW_INT8_OUTLIER);
 }
 
-/* A block a row. */
+/* A block a row, of more threads where the row is long: at decode there is but one row, and nothing
+ * to do beside it. A largest magnitude is the same in any order. */
+constexpr int64_t long_row = 4096;
+template <int threads>
 __global__ void __launch_bounds__(threads)
     quantize(const float *x, int64_t ld_x, int64_t cols, sw::quantized q)
 {
@@ -20,9 +23,11 @@ __global__ void __launch_bounds__(threads)
     const int64_t row = blockIdx.x;
     x += row * ld_x;
     float largest = 0;
-    for (int64_t i = threadIdx.x; i < cols; i += threads)
-        if (!is_outlier(x[i]))
-            largest = fmaxf(largest, fabsf(x[i]));
+#pragma unroll 8
+    for (int64_t i = threadIdx.x; i < cols; i += threads) {
+        const float value = x[i];
+        largest = fmaxf(largest, is_outlier(value) ? 0.0f : fabsf(value));
+    }
     largest = sw::block_max<threads>(largest, scratch);
     const float scale = largest < SW_INT8_TINY ? 0 : 127 / largest;
     if (threadIdx.x == 0)
@@ -116,8 +121,9 @@ cudaError_t sw_gpu_quantize(const float *x, int64_t ld_x, int64_t n, int64_t col
 {
     if (n == 0)
         return cudaSuccess;
-    SW_LAUNCH(quantize, (unsigned)n, threads, 0, stream, x, ld_x, cols,
-              sw::quantized_of(x8, n, cols));
+    const bool is_long = cols > long_row;
+    SW_LAUNCH((is_long ? quantize<1024> : quantize<256>), (unsigned)n, is_long ? 1024 : 256, 0,
+              stream, x, ld_x, cols, sw::quantized_of(x8, n, cols));
     return cudaGetLastError();
 }
 
