@@ -210,10 +210,11 @@ static void quantizes(void)
  * order of outliers. Rows in two tiles. */
 static void finishes_int8(void)
 {
-    static const int64_t sizes[][2] = {{1, 5}, {40, 300}, {270, 90}, {17, 8300}};
-    for (int s = 0; s < 4; s++)
+    static const int64_t sizes[][3] = {
+        {1, 5, 3}, {40, 300, 3}, {270, 90, 3}, {17, 8300, 3}, {40, 60, 133}};
+    for (int s = 0; s < 5; s++)
         for (int add = 0; add < 2; add++) {
-            const int64_t rows = sizes[s][0], cols = sizes[s][1], n = 3;
+            const int64_t rows = sizes[s][0], cols = sizes[s][1], n = sizes[s][2];
             struct gpu_matrix m = gpu_matrix_of(SW_INT8, rows, cols, 3);
             struct gpu_rows x = gpu_rows_of(n, cols, cols + 1, 5);
             struct gpu_rows y = gpu_rows_of(n, rows, rows + 2, 6);
