@@ -56,6 +56,24 @@ static void head_norm(const struct block *k, enum sw_weight id, int64_t at, int 
     }
 }
 
+/* Queries and keys; at once where keys follow as if they were more heads of the queries'. */
+static void rotate(const struct block *k)
+{
+    const struct sw_qkv_layout *at = &k->s->qkv;
+    const struct sw_backend_ops *ops = k->b->ops;
+    const struct sw_batch *batch = k->batch;
+    const int n_heads = k->d->n_heads, n_kv_heads = k->d->n_kv_heads;
+    const bool in_a_row = at->k == at->q + n_heads * at->q_head && at->kv_head == at->q_head;
+    float *d_qkv = k->side->d_qkv;
+    if (k->d->rotary_dim == 0)
+        return;
+    ops->rope(k->b, &k->side->rope, batch->spans, batch->n_spans,
+              in_a_row ? n_heads + n_kv_heads : n_heads, d_qkv + at->q, at->width, at->q_head);
+    if (!in_a_row)
+        ops->rope(k->b, &k->side->rope, batch->spans, batch->n_spans, n_kv_heads, d_qkv + at->k,
+                  at->width, at->kv_head);
+}
+
 /* x += attention(h) */
 static enum sw_status attention(const struct block *k, const float *d_h)
 {
@@ -70,12 +88,7 @@ static enum sw_status attention(const struct block *k, const float *d_h)
                    at->width, false));
     head_norm(k, SW_W_Q_NORM, at->q, d->n_heads);
     head_norm(k, SW_W_K_NORM, at->k, d->n_kv_heads);
-    if (d->rotary_dim > 0) {
-        ops->rope(k->b, &side->rope, spans, n_spans, d->n_heads, d_qkv + at->q, at->width,
-                  at->q_head);
-        ops->rope(k->b, &side->rope, spans, n_spans, d->n_kv_heads, d_qkv + at->k, at->width,
-                  at->kv_head);
-    }
+    rotate(k);
     ops->kv_store(k->b, k->kv, spans, n_spans, d_qkv + at->k, d_qkv + at->v, at->width,
                   at->kv_head);
     const struct sw_attention a = {.n_heads = d->n_heads,
