@@ -7,9 +7,15 @@
 #   build     the program, libspillway_cuda.so and the tests for this card, into build-gpu/
 #   kernels   tests/gpu/ with the real kernels, and steps kept as CUDA graphs (tests/gpulib/test_graphs.c)
 #   measure   decode and prefill of single products and attention, beside the card's memory and cuBLAS;
-#             decode of gpt-j-6b, its steps kept as graphs and launched one by one
-#   models    whole models of true shapes with made-up weights on a rank that counts as a 24 GB card,
-#             predicted and measured: gpt-neox-20b (f16), opt-30b (int8; f16 with spill), opt-66b (int8)
+#             `probe`; decode of gpt-j-6b (f16, int8): steps kept as graphs and launched one by one, and
+#             layers streamed from host memory, as shares of what memory and the bus give
+#   models    whole models of true shapes with made-up weights on two ranks that share the card and count
+#             as 24 GB each, predicted and measured: gpt-neox-20b (f16), opt-30b (int8; f16 with spill),
+#             opt-66b (int8 with spill)
+#
+# All that is printed, and each command's whole output, is kept in a folder as it comes: $OUT, else
+# build-gpu/results. What fails or hangs holds up nothing that comes after it. SECONDS_LEFT: the card is
+# there for so many seconds; what would not fit any more is left out, and what runs then is ended.
 #
 # Needs nvcc, cmake and what tests/run.sh needs (CUnit, Open MPI, hwloc, jansson, PCRE2, utf8proc); it
 # installs nothing. CMAKE_PREFIX_PATH and PKG_CONFIG_PATH may name where they lie.
@@ -19,14 +25,51 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 . "$root/launch/setup.sh"
 build=$root/build-gpu
 spillway=$build/spillway
+results=${OUT:-$build/results}
 export SPILLWAY_GPU_LIBRARY=$build/libspillway_cuda.so
-failed=0
+failed=
+began=$(date +%s)
 case ${1:-} in
 -h | --help)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac
+mkdir -p "$results" || die "cannot write to $results"
+exec > >(tee -a "$results/gpu.log") 2>&1
+printer=$!
+# The log is whole, and the folder has all there is, however this ends.
+finish() {
+    local rc=$?
+    cp "$build"/*.log "$results" 2>/dev/null
+    exec >&- 2>&-
+    wait "$printer"
+    exit $rc
+}
+trap finish EXIT
+trap 'exit 1' TERM INT
+
+left() { echo $((${SECONDS_LEFT:-100000} - ($(date +%s) - began))); }
+# try NAME SECONDS LINES COMMAND…: runs it for at most so long, keeps its output as NAME.txt, and shows
+# its last LINES lines.
+try() {
+    local name=$1 most=$2 lines=$3 rc
+    shift 3
+    if [ "$(left)" -lt 20 ]; then
+        say "$name: left out, no time is left"
+        failed+=" $name"
+        return
+    fi
+    [ "$most" -lt "$(left)" ] || most=$(left)
+    say "$name"
+    timeout -k 10 "$most" "$@" >"$results/$name.txt" 2>&1 </dev/null
+    rc=$?
+    tail -n "$lines" "$results/$name.txt"
+    [ $rc = 0 ] && return
+    failed+=" $name"
+    [ $rc = 124 ] || [ $rc = 137 ] && say "$name: ended after $most s" && return
+    say "$name: exit code $rc (all of its output: $results/$name.txt)"
+}
 
 card=$(nvidia-smi --query-gpu=name,compute_cap,memory.total,driver_version --format=csv,noheader 2>/dev/null |
     head -n 1)
@@ -41,30 +84,35 @@ build() {
     say "$("$spillway" --version | head -n 1)"
 }
 kernels() {
-    local test
+    local test name found=
     for test in "$build"/tests/card_test_*; do
-        say "${test##*/card_}"
-        "$test" | tail -n 8
-        [ "${PIPESTATUS[0]}" = 0 ] || failed=1
+        [ -x "$test" ] || continue
+        found=yes name=${test##*/card_}
+        try "$name" 150 8 "$test"
     done
+    [ -n "$found" ] || die "there are no tests in $build/tests: tests/gpu.sh build comes first"
 }
 measure() {
-    "$build/tests/card_measure_gpu" || failed=1
-    "$build/tests/card_measure_decode" "$root/tests/plan/configs/gpt-j-6b" f16 || failed=1
-    "$spillway" probe || failed=1
+    try measure_gpu 180 60 "$build/tests/card_measure_gpu"
+    try probe 60 30 "$spillway" probe
+    local weights
+    for weights in f16 int8; do
+        try "decode_gpt-j-6b_$weights" 200 4 "$build/tests/card_measure_decode" \
+            "$root/tests/plan/configs/gpt-j-6b" $weights
+    done
 }
-# one NAME WEIGHTS: a rank that may use 24 GiB of the card, and as much host memory as there is
-one() {
-    local model=$root/tests/plan/configs/$1
-    say "$1, $2, 24 GiB of the card"
-    "$spillway" bench "$model" --weights-from random --weights "$2" --gpu-memory 24GiB \
-        --context 1024 -p 512 -n 16 -r 3 || failed=1
+# two NAME WEIGHTS: ranks that may use 24 GiB of the card each, and as much host memory as there is
+two() {
+    try "$1_$2" 540 25 mpirun --bind-to none -np 2 "$spillway" bench "$root/tests/plan/configs/$1" \
+        --weights-from random --weights "$2" --share-gpus --gpu-memory 24GiB --context 1024 \
+        -p 512 -n 16 -r 3
 }
 models() {
-    one gpt-neox-20b f16
-    one opt-30b int8
-    one opt-30b f16
-    one opt-66b int8
+    mpi_on_any_machine
+    two gpt-neox-20b f16
+    two opt-30b int8
+    two opt-30b f16
+    two opt-66b int8
 }
 
 for step in "${@:-build kernels measure models}"; do
@@ -75,5 +123,6 @@ for step in "${@:-build kernels measure models}"; do
         esac
     done
 done
-[ $failed = 0 ] && say "All of it went well"
-exit $failed
+[ -z "$failed" ] && say "All of it went well" && exit 0
+say "Not well:$failed"
+exit 1

@@ -93,18 +93,32 @@ __global__ void __launch_bounds__(threads)
     }
 }
 
+template <bool whole>
 __global__ void finish(const float *sums, int64_t n, int64_t rows, const float *x_scale,
                        const float *w_scale, const float *bias, bool add, float *y, int64_t ld_y)
 {
-    const int64_t col = sw::this_column();
-    if (col >= rows)
+    const int64_t col = sw::this_column() * 4, left = rows - col;
+    if (left <= 0)
         return;
-    const float scale = w_scale ? w_scale[col] : 1.0f, shift = bias ? bias[col] : 0.0f;
+    float scale[4] = {1, 1, 1, 1}, shift[4] = {0, 0, 0, 0};
+    if (w_scale)
+        sw::load_four<whole>(w_scale + col, left, scale);
+    if (bias)
+        sw::load_four<whole>(bias + col, left, shift);
     for (int64_t r = blockIdx.y; r < n; r += gridDim.y) {
-        /* One scale after the other: their product may leave the range. */
-        const float value = sums[r * rows + col] * (x_scale ? x_scale[r] : 1.0f) * scale + shift;
+        float values[4], old[4] = {0, 0, 0, 0};
         float *const out = y + r * ld_y + col;
-        *out = add ? *out + value : value;
+        const float factor = x_scale ? x_scale[r] : 1.0f;
+        sw::load_four<whole>(sums + r * rows + col, left, values);
+        if (add)
+            sw::load_four<whole>(out, left, old);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            /* One scale after the other: their product may leave the range. */
+            const float value = values[i] * factor * scale[i] + shift[i];
+            values[i] = add ? old[i] + value : value;
+        }
+        sw::store_four<whole>(out, left, values);
     }
 }
 
@@ -162,7 +176,9 @@ cudaError_t sw_gpu_finish(const float *sums, int64_t n, int64_t rows, const floa
 {
     if (n == 0 || rows == 0)
         return cudaSuccess;
-    SW_LAUNCH(finish, sw::grid_of_rows(n, rows), sw::column_threads, 0, stream, sums, n, rows,
-              x_scale, w_scale, bias, add, y, ld_y);
+    const bool whole = sw::is_in_fours(sums, rows, rows) && sw::is_in_fours(y, rows, ld_y) &&
+                       sw::is_aligned(w_scale, 16) && sw::is_aligned(bias, 16);
+    SW_LAUNCH((whole ? finish<true> : finish<false>), sw::grid_of_rows(n, sw::divide_up(rows, 4)),
+              sw::column_threads, 0, stream, sums, n, rows, x_scale, w_scale, bias, add, y, ld_y);
     return cudaGetLastError();
 }

@@ -226,6 +226,41 @@ static inline bool is_aligned(const void *p, size_t bytes)
     return (uintptr_t)p % bytes == 0;
 }
 
+/* ---- four columns a thread: with one, many rows are more blocks than can be begun as fast as
+ * memory is */
+
+/* Rows of which every four columns are a vector, on its bound. */
+static inline bool is_in_fours(const float *p, int64_t dim, int64_t ld)
+{
+    return dim % 4 == 0 && ld % 4 == 0 && is_aligned(p, 16);
+}
+
+/* `n` of them are there. */
+template <bool whole> static __device__ inline void load_four(const float *p, int64_t n, float *out)
+{
+    if (whole) {
+        const float4 v = *(const float4 *)(const void *)p;
+        out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            out[i] = i < n ? p[i] : 0.0f;
+    }
+}
+
+template <bool whole>
+static __device__ inline void store_four(float *p, int64_t n, const float *values)
+{
+    if (whole) {
+        *(float4 *)(void *)p = make_float4(values[0], values[1], values[2], values[3]);
+    } else {
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            if (i < n)
+                p[i] = values[i];
+    }
+}
+
 } // namespace sw
 
 #endif

@@ -28,17 +28,23 @@ template <> __device__ inline float act<SW_ACT_GELU_TANH>(float x)
     return x / (1 + expf(-1.59576912f * (x + 0.044715f * x * x * x)));
 }
 
-template <enum sw_activation kind>
+template <enum sw_activation kind, bool whole>
 __global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, bool gated, float *y,
                          int64_t ld_y)
 {
-    const int64_t col = sw::this_column();
-    if (col >= dim)
+    const int64_t col = sw::this_column() * 4, left = dim - col;
+    if (left <= 0)
         return;
     for (int64_t row = blockIdx.y; row < n; row += gridDim.y) {
-        const float *from = x + row * ld_x + col;
-        const float value = act<kind>(*from);
-        y[row * ld_y + col] = gated ? value * from[dim] : value;
+        const float *const from = x + row * ld_x + col;
+        float values[4], factors[4] = {1, 1, 1, 1};
+        sw::load_four<whole>(from, left, values);
+        if (gated)
+            sw::load_four<whole>(from + dim, left, factors);
+#pragma unroll
+        for (int i = 0; i < 4; i++)
+            values[i] = gated ? act<kind>(values[i]) * factors[i] : act<kind>(values[i]);
+        sw::store_four<whole>(y + row * ld_y + col, left, values);
     }
 }
 
@@ -91,15 +97,19 @@ constexpr int scatter_threads = 64; /* few columns are many blocks then */
 cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x, int64_t ld_x,
                             int64_t n, int64_t dim, float *y, int64_t ld_y, cudaStream_t stream)
 {
-    static void (*const kernels[])(const float *, int64_t, int64_t, int64_t, bool, float *,
-                                   int64_t) = {activate<SW_ACT_RELU>, activate<SW_ACT_GELU>,
-                                               activate<SW_ACT_GELU_TANH>, activate<SW_ACT_SILU>};
+    static void (*const kernels[][2])(const float *, int64_t, int64_t, int64_t, bool, float *,
+                                      int64_t) = {
+        {activate<SW_ACT_RELU, false>, activate<SW_ACT_RELU, true>},
+        {activate<SW_ACT_GELU, false>, activate<SW_ACT_GELU, true>},
+        {activate<SW_ACT_GELU_TANH, false>, activate<SW_ACT_GELU_TANH, true>},
+        {activate<SW_ACT_SILU, false>, activate<SW_ACT_SILU, true>}};
     static_assert(SW_ACT_RELU == 0 && SW_ACT_GELU == 1 && SW_ACT_GELU_TANH == 2 && SW_ACT_SILU == 3,
                   "the table is in the enum's order");
     if (n == 0 || dim == 0)
         return cudaSuccess;
-    SW_LAUNCH(kernels[kind], sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, n,
-              dim, gated, y, ld_y);
+    const bool whole = sw::is_in_fours(x, dim, ld_x) && sw::is_in_fours(y, dim, ld_y);
+    SW_LAUNCH(kernels[kind][whole], sw::grid_of_rows(n, sw::divide_up(dim, 4)), sw::column_threads,
+              0, stream, x, ld_x, n, dim, gated, y, ld_y);
     return cudaGetLastError();
 }
 

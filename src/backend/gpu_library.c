@@ -16,11 +16,12 @@
 /* What the library calls back. Named here, so that no program is linked without it. */
 typedef void function(void);
 __attribute__((used)) static function *const called_back[] = {
-    (function *)sw_fail_at,     (function *)sw_error_message,       (function *)sw_log,
-    (function *)sw_dtype_info,  (function *)sw_dtype_to_f32,        (function *)sw_f32_to_f16,
-    (function *)sw_f32_to_bf16, (function *)sw_matrix_bytes,        (function *)sw_kv_bytes,
-    (function *)sw_size_format, (function *)sw_pack_panel,          (function *)sw_kv_head_bytes,
-    (function *)sw_f16_to_f32,  (function *)sw_gpu_workspace_bytes,
+    (function *)sw_fail_at,      (function *)sw_error_message,       (function *)sw_log,
+    (function *)sw_dtype_info,   (function *)sw_dtype_to_f32,        (function *)sw_f32_to_f16,
+    (function *)sw_f32_to_bf16,  (function *)sw_matrix_bytes,        (function *)sw_kv_bytes,
+    (function *)sw_size_format,  (function *)sw_pack_panel,          (function *)sw_kv_head_bytes,
+    (function *)sw_f16_to_f32,   (function *)sw_gpu_workspace_bytes, (function *)sw_pool_run,
+    (function *)sw_pool_threads,
 };
 
 static const char file_name[] = "libspillway_cuda.so";

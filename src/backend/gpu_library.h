@@ -10,6 +10,7 @@
 #define SW_BACKEND_GPU_LIBRARY_H
 
 #include "backend/backend.h"
+#include "base/pool.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,7 @@ struct sw_gpu_options {
      * what is free. */
     uint64_t memory;
     bool no_graphs; /* repeat() only ever enqueues: what tests and measurements compare with */
+    struct sw_pool *pool; /* makes weights; must outlive the backend. NULL: the caller alone */
 };
 
 /* What a look at a GPU measures, in well under a second. 0: could not be measured. */

@@ -62,6 +62,16 @@ static enum sw_status find_device(const struct sw_session *s, int *device)
     return SW_OK;
 }
 
+/* Threads that make a GPU's weights, one a core of this rank's share: what is quantized and made up
+ * takes many. Where they run is the system's business, they are there for loading only. */
+static enum sw_status open_pool(struct sw_session *s)
+{
+    int *cores, n;
+    SW_TRY(sw_probe_cores(&s->probe, s->transport->rank, false, &cores, &n));
+    free(cores);
+    return sw_pool_create(n, NULL, 0, &s->pool);
+}
+
 static enum sw_status open_gpu(struct sw_session *s, int64_t rows, uint64_t memory)
 {
     const char *why;
@@ -69,7 +79,8 @@ static enum sw_status open_gpu(struct sw_session *s, int64_t rows, uint64_t memo
     struct sw_gpu_options options = {.max_rows = rows,
                                      .max_cols = sw_model_max_cols(s->model),
                                      .max_out = sw_model_max_out(s->model, rows),
-                                     .memory = memory};
+                                     .memory = memory,
+                                     .pool = s->pool};
     SW_TRY(find_device(s, &options.device));
     s->gpu_library = sw_gpu_library_load(&why, &status);
     SW_TRY(status);
@@ -92,6 +103,8 @@ enum sw_status sw_session_backends(struct sw_session *s)
                           (head && !t->head_on_gpu);
     if (slice->count == 0)
         return SW_OK;
+    if (slice->gpu_memory > 0) /* first: threads that come later may be bound to cores */
+        SW_TRY(open_pool(s));
     if (computes || t->n_streamed > 0) /* which are packed by the CPU */
         SW_TRY(open_cpu(s, computes ? rows : 1));
     return slice->gpu_memory > 0 ? open_gpu(s, rows, slice->gpu_memory) : SW_OK;
@@ -109,5 +122,7 @@ void sw_session_backends_close(struct sw_session *s)
         s->gpu->ops->close(s->gpu);
     if (s->cpu)
         s->cpu->ops->close(s->cpu);
+    sw_pool_free(s->pool);
     s->gpu = s->cpu = NULL;
+    s->pool = NULL;
 }

@@ -106,6 +106,7 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
                                .progress = progress,
                                .context = l};
     SW_TRY(sw_session_backends(s));
+    loader.pool = s->pool;
     const struct sw_engine_options options = {.model = s->model,
                                               .cpu = s->cpu,
                                               .gpu = s->gpu,

@@ -25,7 +25,8 @@ struct sw_options {
     uint64_t gpu_memory, host_memory;          /* caps per rank; UINT64_MAX: none */
     const char *slices, *objective, *cluster, *isa;
     bool svg;
-    bool host_only;     /* --transport mpi */
+    bool host_only; /* --transport mpi */
+    bool share_gpus;
     const char *sbatch; /* a job file goes here; "-": stdout */
     /* text in and out */
     const char *file; /* prompt or ids from here; "-": stdin */

@@ -260,6 +260,7 @@ static struct sw_probe_options look(const struct sw_session *s)
                                                                    : 0,
                                      .memory = bytes / 2,
                                      .threads = s->call->options.threads,
+                                     .share_gpus = s->call->options.share_gpus,
                                      .format = s->call->options.weights != SW_OTHER
                                                    ? s->call->options.weights
                                                    : stored_format(s),

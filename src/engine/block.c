@@ -38,17 +38,40 @@ static enum sw_status product(const struct block *k, const struct sw_matrix *m, 
     return SW_OK;
 }
 
-/* Qwen3: RMS norm of each head's vector, before rope. Heads of a row are neighbours there. */
+/* Qwen3: RMS norm of each head's vector, before rope. Heads of a row are neighbours there, and so
+ * are rows of a head; few calls are better, since on a GPU each is a launch. */
 static void head_norm(const struct block *k, enum sw_weight id, int64_t at, int n_heads)
 {
     const float *d_weight = k->w->d_vector[id];
     if (!d_weight)
         return;
-    for (int r = 0; r < k->batch->n_rows; r++) {
-        float *d_heads = k->side->d_qkv + r * k->s->qkv.width + at;
-        k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_heads, k->d->head_dim, n_heads,
-                        k->d->head_dim, d_weight, NULL, d_heads, k->d->head_dim);
+    const bool by_head = n_heads < k->batch->n_rows;
+    const int64_t width = k->s->qkv.width, dim = k->d->head_dim;
+    const int64_t calls = by_head ? n_heads : k->batch->n_rows;
+    const int64_t n = by_head ? k->batch->n_rows : n_heads, ld = by_head ? width : dim;
+    for (int64_t i = 0; i < calls; i++) {
+        float *d_heads = k->side->d_qkv + at + i * (by_head ? dim : width);
+        k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_heads, ld, n, dim, d_weight, NULL,
+                        d_heads, ld);
     }
+}
+
+/* Queries and keys; at once where keys follow as if they were more heads of the queries'. */
+static void rotate(const struct block *k)
+{
+    const struct sw_qkv_layout *at = &k->s->qkv;
+    const struct sw_backend_ops *ops = k->b->ops;
+    const struct sw_batch *batch = k->batch;
+    const int n_heads = k->d->n_heads, n_kv_heads = k->d->n_kv_heads;
+    const bool in_a_row = at->k == at->q + n_heads * at->q_head && at->kv_head == at->q_head;
+    float *d_qkv = k->side->d_qkv;
+    if (k->d->rotary_dim == 0)
+        return;
+    ops->rope(k->b, &k->side->rope, batch->spans, batch->n_spans,
+              in_a_row ? n_heads + n_kv_heads : n_heads, d_qkv + at->q, at->width, at->q_head);
+    if (!in_a_row)
+        ops->rope(k->b, &k->side->rope, batch->spans, batch->n_spans, n_kv_heads, d_qkv + at->k,
+                  at->width, at->kv_head);
 }
 
 /* x += attention(h) */
@@ -65,12 +88,7 @@ static enum sw_status attention(const struct block *k, const float *d_h)
                    at->width, false));
     head_norm(k, SW_W_Q_NORM, at->q, d->n_heads);
     head_norm(k, SW_W_K_NORM, at->k, d->n_kv_heads);
-    if (d->rotary_dim > 0) {
-        ops->rope(k->b, &side->rope, spans, n_spans, d->n_heads, d_qkv + at->q, at->width,
-                  at->q_head);
-        ops->rope(k->b, &side->rope, spans, n_spans, d->n_kv_heads, d_qkv + at->k, at->width,
-                  at->kv_head);
-    }
+    rotate(k);
     ops->kv_store(k->b, k->kv, spans, n_spans, d_qkv + at->k, d_qkv + at->v, at->width,
                   at->kv_head);
     const struct sw_attention a = {.n_heads = d->n_heads,

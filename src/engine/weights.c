@@ -84,6 +84,24 @@ static enum sw_status put_transposed(struct target *t, const struct sw_tensor *t
     return status;
 }
 
+/* Elements [first, first + n) of a made-up tensor, in shares. */
+struct made_up {
+    const struct sw_weight_spec *spec;
+    int source;
+    int64_t first, n;
+    float *values;
+};
+#define SHARE 65536
+
+static void make_up(void *ctx, int64_t chunk, int worker)
+{
+    const struct made_up *m = ctx;
+    const int64_t at = chunk * SHARE;
+    (void)worker;
+    sw_weights_random(m->spec, m->source, m->first + at, m->n - at < SHARE ? m->n - at : SHARE,
+                      m->values + at);
+}
+
 static enum sw_status put_random(struct target *t, int source)
 {
     const int64_t rows = t->spec->sources[source].rows, cols = t->spec->cols;
@@ -98,7 +116,8 @@ static enum sw_status put_random(struct target *t, int source)
         return sw_fail(SW_ENOMEM, "no memory for made-up weights");
     for (int64_t r = 0; r < rows && status == SW_OK; r += step) {
         const int64_t n = rows - r < step ? rows - r : step;
-        sw_weights_random(&spec, source, r * cols, n * cols, values);
+        struct made_up m = {&spec, source, r * cols, n * cols, values};
+        sw_pool_run(t->loader->pool, make_up, &m, (m.n + SHARE - 1) / SHARE);
         status = put(t, t->row + r, n, values, SW_F32);
     }
     free(values);

@@ -3,6 +3,7 @@
 #define SW_ENGINE_WEIGHTS_H
 
 #include "backend/backend.h"
+#include "base/pool.h"
 #include "model/model.h"
 
 #include <stdint.h>
@@ -24,6 +25,7 @@ struct sw_loader {
     const struct sw_tensors *tensors; /* NULL: weights are made up */
     struct sw_reader *reader;         /* of the tensors */
     struct sw_backend *backend;
+    struct sw_pool *pool;        /* makes weights up; NULL: the caller alone */
     enum sw_dtype format, dense; /* of sw_footprint_params: weights, dense */
     /* Called now and then with the bytes stored so far; a failure ends the load. May be NULL. */
     enum sw_status (*progress)(void *context, uint64_t bytes);

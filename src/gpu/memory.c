@@ -95,13 +95,36 @@ enum sw_status sw_cuda_upload(struct sw_backend *b, void *d_dst, const void *src
     return SW_OK;
 }
 
+/*
+ * A copy to memory that is not pinned waits inside CUDA until its turn has come, where nobody shows
+ * signs of life, and for ever behind an edge that never moves. So little comes by way of the ring,
+ * and much when all before it is done.
+ */
+static enum sw_status bring(struct sw_cuda *cuda, void *dst, const void *d_src, size_t ld_bytes,
+                            size_t bytes, size_t n)
+{
+    const size_t all = n * bytes;
+    const bool by_ring = all <= SW_CUDA_PIECE;
+    void *to = dst;
+    SW_TRY(sw_cuda_enter(cuda));
+    if (by_ring)
+        SW_TRY(sw_cuda_ring_take(cuda, all, &to, NULL));
+    else
+        SW_TRY(sw_cuda_wait(cuda, NULL));
+    if (n == 1 && all > 0)
+        CUDA_TRY(cuda, cudaMemcpyAsync(to, d_src, bytes, cudaMemcpyDeviceToHost, cuda->compute));
+    else if (all > 0)
+        CUDA_TRY(cuda, cudaMemcpy2DAsync(to, bytes, d_src, ld_bytes, bytes, n,
+                                         cudaMemcpyDeviceToHost, cuda->compute));
+    SW_TRY(sw_cuda_wait(cuda, NULL));
+    if (by_ring && all > 0)
+        memcpy(dst, to, all);
+    return SW_OK;
+}
+
 enum sw_status sw_cuda_download(struct sw_backend *b, void *dst, const void *d_src, size_t bytes)
 {
-    struct sw_cuda *cuda = sw_cuda_of(b);
-    SW_TRY(sw_cuda_enter(cuda));
-    if (bytes)
-        CUDA_TRY(cuda, cudaMemcpyAsync(dst, d_src, bytes, cudaMemcpyDeviceToHost, cuda->compute));
-    return sw_cuda_sync(b);
+    return bring(sw_cuda_of(b), dst, d_src, bytes, bytes, 1);
 }
 
 enum sw_status sw_cuda_upload_rows(struct sw_backend *b, void *d_dst, size_t ld_bytes,
@@ -130,10 +153,5 @@ enum sw_status sw_cuda_upload_rows(struct sw_backend *b, void *d_dst, size_t ld_
 enum sw_status sw_cuda_download_rows(struct sw_backend *b, void *dst, const void *d_src,
                                      size_t ld_bytes, size_t bytes, int64_t n)
 {
-    struct sw_cuda *cuda = sw_cuda_of(b);
-    SW_TRY(sw_cuda_enter(cuda));
-    if (bytes && n > 0)
-        CUDA_TRY(cuda, cudaMemcpy2DAsync(dst, bytes, d_src, ld_bytes, bytes, (size_t)n,
-                                         cudaMemcpyDeviceToHost, cuda->compute));
-    return sw_cuda_sync(b);
+    return bring(sw_cuda_of(b), dst, d_src, ld_bytes, bytes, n > 0 ? (size_t)n : 0);
 }

@@ -6,11 +6,13 @@
 
 #include "base/clock.h"
 
+#include <sys/prctl.h>
 #include <time.h>
 
 #define SPIN_S 100e-6 /* as long as most operations that somebody waits for still take */
 #define SLEEP_MIN_S 20e-6
 #define SLEEP_MAX_S 1e-3
+#define TIMER_SLACK_NS 1000ul
 #define SLEEP_SHARE 64 /* a sleep is at most this fraction of the wait so far */
 
 void sw_cuda_watch(struct sw_backend *b, const struct sw_gpu_watch *watch)
@@ -18,8 +20,10 @@ void sw_cuda_watch(struct sw_backend *b, const struct sw_gpu_watch *watch)
     sw_cuda_of(b)->watch = watch ? *watch : (struct sw_gpu_watch){0};
 }
 
+/* Timers of ordinary threads may be 50 us late, which is longer than many a wait here. */
 static void nap(double seconds)
 {
+    (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     nanosleep(&(struct timespec){.tv_nsec = (long)(seconds * 1e9)}, NULL);
 }
 

@@ -1,10 +1,12 @@
 /*
  * Owns how weights come onto the device: rows of a file's values become rows of the GPU's layout
- * (kernels/cuda/kernels.h) in pinned memory, a piece of the ring at a time, and are sent.
+ * (kernels/cuda/kernels.h) in pinned memory, a piece of the ring at a time, and are sent. Threads
+ * share a piece's rows: one alone quantizes more slowly than disks read.
  */
 #include "gpu/cuda.h"
 
 #include "base/checked.h"
+#include "base/pool.h"
 #include "kernels/cpu/kernels.h"
 
 #include <assert.h>
@@ -27,6 +29,7 @@ struct piece {
     int64_t row, n;
     size_t row_bytes; /* of the matrix */
     char *out;        /* (n, row_bytes) */
+    float *scales;    /* (n) int8 only */
     char *raw;        /* a row of the source's elements side by side, … */
     float *values;    /* … and as f32; int8: a panel of the CPU's, packed */
 };
@@ -98,6 +101,7 @@ static void make_int8(const struct piece *p)
                                  .row_stride = p->rows->row_stride,
                                  .col_stride = p->rows->col_stride};
     sw_pack_panel(&pack, 0);
+    memcpy(p->scales, sw_matrix_scales(panel, p->n, p->m->cols), (size_t)p->n * sizeof *p->scales);
     for (int64_t i = 0; i < p->n; i++)
         for (size_t at = 0; at < p->row_bytes; at += 4)
             memcpy(p->out + (size_t)i * p->row_bytes + at,
@@ -109,21 +113,20 @@ static enum sw_status send_scales(struct sw_cuda *cuda, const struct piece *p)
 {
     const uint64_t rows = sw_round_up((uint64_t)p->m->rows, SW_ROW_PAD);
     float *d_scales = (float *)(void *)((char *)p->m->d_data + rows * p->row_bytes);
-    return sw_cuda_upload(&cuda->base, d_scales + p->rows->row0 + p->row,
-                          sw_matrix_scales(p->values, p->n, p->m->cols),
-                          (size_t)p->n * sizeof(float));
+    return sw_cuda_upload(&cuda->base, d_scales + p->rows->row0 + p->row, p->scales,
+                          (size_t)p->n * sizeof *p->scales);
 }
 
 struct form {
     enum sw_dtype format;
-    int64_t most_rows; /* of a piece; 0: any number */
+    int64_t least_rows; /* of a thread's share that is worth it */
     void (*make)(const struct piece *p);
     enum sw_status (*send_more)(struct sw_cuda *cuda, const struct piece *p); /* NULL: nothing */
 };
-static const struct form forms[] = {{SW_F32, 0, make_f32, NULL},
-                                    {SW_F16, 0, make_half, NULL},
-                                    {SW_BF16, 0, make_half, NULL},
-                                    {SW_INT8, SW_PANEL, make_int8, send_scales}};
+static const struct form forms[] = {{SW_F32, 1, make_f32, NULL},
+                                    {SW_F16, 1, make_half, NULL},
+                                    {SW_BF16, 1, make_half, NULL},
+                                    {SW_INT8, SW_ROW_PAD, make_int8, send_scales}};
 
 static const struct form *form_of(enum sw_dtype format)
 {
@@ -133,19 +136,62 @@ static const struct form *form_of(enum sw_dtype format)
     return NULL;
 }
 
-static enum sw_status send_piece(struct sw_cuda *cuda, struct piece *p, const struct form *form)
+/* How a piece is made: in shares of `rows` rows, each thread with memory of its own. */
+struct making {
+    struct piece piece;
+    void (*make)(const struct piece *p);
+    struct sw_pool *pool;
+    int64_t rows;
+    size_t raw_bytes, values_bytes; /* of a thread's */
+};
+
+static void make_share(void *ctx, int64_t chunk, int worker)
 {
+    const struct making *w = ctx;
+    struct piece p = w->piece;
+    const int64_t first = chunk * w->rows;
+    p.row += first;
+    p.n = p.n - first < w->rows ? p.n - first : w->rows;
+    p.out += (size_t)first * p.row_bytes;
+    p.scales += first;
+    p.raw += (size_t)worker * w->raw_bytes;
+    p.values = (float *)(void *)((char *)p.values + (size_t)worker * w->values_bytes);
+    w->make(&p);
+}
+
+static enum sw_status send_piece(struct sw_cuda *cuda, struct making *w, const struct form *form)
+{
+    struct piece *p = &w->piece;
     const size_t bytes = (size_t)p->n * p->row_bytes;
     char *d_to = (char *)p->m->d_data + (size_t)(p->rows->row0 + p->row) * p->row_bytes;
     void *pinned;
     SW_TRY(sw_cuda_ring_take(cuda, bytes, &pinned, NULL));
     p->out = pinned;
-    if (p->rows->dtype == p->m->format)
-        make_same(p);
-    else
-        form->make(p);
+    sw_pool_run(w->pool, make_share, w, (p->n + w->rows - 1) / w->rows);
     CUDA_TRY(cuda, cudaMemcpyAsync(d_to, pinned, bytes, cudaMemcpyHostToDevice, cuda->compute));
     return form->send_more ? form->send_more(cuda, p) : SW_OK;
+}
+
+/* Two shares a thread and piece, so that one that is late holds up little; `most`: of a piece. */
+static enum sw_status prepare(struct making *w, const struct form *form, int64_t most)
+{
+    struct piece *p = &w->piece;
+    const int64_t threads = w->pool ? sw_pool_threads(w->pool) : 1, cols = p->m->cols;
+    const int64_t parts = threads > 1 ? 2 * threads : 1, rows = (most + parts - 1) / parts;
+    w->make = p->rows->dtype == p->m->format ? make_same : form->make;
+    w->rows = rows > form->least_rows ? rows : form->least_rows;
+    if (form->send_more && w->rows > SW_PANEL)
+        w->rows = SW_PANEL;
+    w->raw_bytes = sw_round_up((uint64_t)cols * sizeof(double), SW_ALIGN);
+    w->values_bytes = sw_round_up(form->send_more ? sw_matrix_bytes(p->m->format, w->rows, cols)
+                                                  : (uint64_t)cols * sizeof *p->values,
+                                  SW_ALIGN);
+    p->raw = malloc((size_t)threads * w->raw_bytes);
+    p->values = malloc((size_t)threads * w->values_bytes);
+    p->scales = malloc((size_t)most * sizeof *p->scales);
+    return p->raw && p->values && p->scales
+               ? SW_OK
+               : sw_fail(SW_ENOMEM, "no memory for rows of %lld weights", (long long)cols);
 }
 
 static enum sw_status refuse(const struct sw_cuda *cuda, const struct sw_matrix *m,
@@ -170,25 +216,21 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
                        "products could overflow; use --weights f16 or bf16",
                        cuda->options.device, (long long)m->cols, SW_INT8_COLS);
     assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
-    struct piece p = {.m = m, .rows = rows, .row_bytes = sw_cuda_row_bytes(m->format, m->cols)};
-    int64_t most = (int64_t)(SW_CUDA_PIECE / p.row_bytes);
-    if (form->most_rows && most > form->most_rows)
-        most = form->most_rows;
+    struct making w = {
+        .piece = {.m = m, .rows = rows, .row_bytes = sw_cuda_row_bytes(m->format, m->cols)},
+        .pool = cuda->options.pool};
+    struct piece *p = &w.piece;
+    const int64_t most = (int64_t)(SW_CUDA_PIECE / p->row_bytes);
     if (most < 1)
         return sw_fail(SW_EMODEL, "GPU %d: a matrix of %lld columns is wider than is foreseen",
                        cuda->options.device, (long long)m->cols);
-    p.raw = malloc((size_t)m->cols * sizeof(double));
-    p.values = malloc(form->most_rows ? sw_matrix_bytes(m->format, most, m->cols)
-                                      : (size_t)m->cols * sizeof *p.values);
-    enum sw_status status =
-        p.raw && p.values
-            ? SW_OK
-            : sw_fail(SW_ENOMEM, "no memory for a row of %lld weights", (long long)m->cols);
-    for (; status == SW_OK && p.row < rows->n_rows; p.row += p.n) {
-        p.n = rows->n_rows - p.row < most ? rows->n_rows - p.row : most;
-        status = send_piece(cuda, &p, form);
+    enum sw_status status = prepare(&w, form, most);
+    for (; status == SW_OK && p->row < rows->n_rows; p->row += p->n) {
+        p->n = rows->n_rows - p->row < most ? rows->n_rows - p->row : most;
+        status = send_piece(cuda, &w, form);
     }
-    free(p.raw);
-    free(p.values);
+    free(p->raw);
+    free(p->values);
+    free(p->scales);
     return status;
 }

@@ -29,6 +29,7 @@ static enum sw_status look(const struct sw_probe_options *options, struct sw_pro
     snprintf(card->version, sizeof card->version, "%s", sw_version());
     sw_cpu_name_read(root, card->cpu, sizeof card->cpu);
     card->isa = (int32_t)sw_cpu_isa();
+    card->shares = options->share_gpus;
     SW_TRY(sw_cpu_share_read(&card->cores));
     return sw_memory_read(root, &card->memory);
 }
@@ -65,8 +66,11 @@ static enum sw_status take_device(const struct sw_probe *probe, int rank, const 
         return sw_fail(SW_ENOMEM, "no memory for %d ranks", probe->n_ranks);
     sw_probe_deal(probe, choice);
     card->device = choice[rank];
-    if (choice[rank] >= 0)
-        card->devices[card->n_devices++] = gpus[choice[rank]].device;
+    if (choice[rank] >= 0) {
+        struct sw_device *device = &card->devices[card->n_devices++];
+        *device = gpus[choice[rank]].device;
+        device->free /= (uint64_t)sw_probe_sharers(probe, choice, rank);
+    }
     free(choice);
     return SW_OK;
 }

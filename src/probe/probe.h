@@ -21,6 +21,7 @@ struct sw_probe_options {
     enum sw_dtype format; /* of the weights whose products are measured */
     const char *path;     /* model to measure the disk with; NULL: not measured */
     bool reach;           /* try every network between the hosts (half a second) */
+    bool share_gpus;      /* ranks that outnumber the GPUs they see share them */
     const char *root;     /* of /proc and /sys; NULL: "" (the machine's own) */
 };
 
@@ -40,6 +41,7 @@ struct sw_probe_rank {
     int32_t n_seen;                        /* GPUs that this rank sees */
     char seen[SW_MAX_DEVICES][SW_GPU_BUS]; /* (n_seen) their places on the bus */
     char visible[64];                      /* CUDA_VISIBLE_DEVICES as this rank has it; "": unset */
+    int32_t shares;                        /* takes one that others drive, too, rather than none */
     int32_t n_unused;                      /* GPUs that cannot be used here, … */
     char unused_why[256];                  /* … and why; "": it is not known */
     int32_t device;                        /* the one in seen[] that this rank drives; -1: none */
@@ -81,6 +83,8 @@ enum sw_status sw_probe_cores(const struct sw_probe *probe, int rank, bool alone
 enum sw_status sw_probe_cluster(struct sw_probe *probe);
 /* The index in seen[] of the GPU that each rank drives, -1: none; choice (n_ranks). deal.c */
 void sw_probe_deal(const struct sw_probe *probe, int *choice);
+/* How many ranks drive the GPU that `rank` drives, itself included; 0: it drives none. */
+int sw_probe_sharers(const struct sw_probe *probe, const int *choice, int rank);
 /* Appends ranks that were shown no GPU but others' own, a line each. */
 void sw_probe_deal_problems(const struct sw_probe *probe, const int *choice, struct sw_strbuf *out);
 /*

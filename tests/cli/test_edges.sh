@@ -55,6 +55,12 @@ SIMGPU_DEVICES=2 ranks 3 "${run[@]}" -n 6 --slices 1,1,2
 went "two cards" "NCCL MPI"
 grep -q 'rank 1 → 2: MPI (ends in host memory)' err || fail "two cards: the reason"
 
+# More ranks than cards, which share them: each with an even part of what is free.
+SIMGPU_DEVICES=1 ranks 2 "${run[@]}" -n 6 --slices 2,2 --share-gpus
+went "one card for two" "MPI"
+grep -q 'rank 0 → 1: MPI (both on one GPU)' err || fail "one card for two: the reason"
+[ "$(tr -d ' \n' <out | grep -o '"layers":{"gpu":2' | wc -l)" = 2 ] || fail "one card for two: not both"
+
 # The trained model, in words.
 SIMGPU_DEVICES=0 sw run "$models/shakespeare" "ROMEO:" -n 4 -w f16
 cp out plain.txt

@@ -27,6 +27,7 @@ struct job {
     const struct sw_engine_slice *slices; /* (ranks); NULL: even ones, all on the CPU */
     bool gpus;                            /* every rank has a GPU and counts its memory */
     const struct sw_gpu_library *library; /* whose they are; NULL: fake ones */
+    struct sw_pool *pool;                 /* makes weights, of one rank; NULL: none */
     bool no_graphs;                       /* nothing that they do is kept as a graph */
     bool connect;                         /* edges between GPUs, where the library has them */
     bool host_only;                       /* … but they are not wanted */
@@ -149,7 +150,8 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                                    .max_cols = sw_model_max_cols(model),
                                                    .max_out = sw_model_max_out(model, rows),
                                                    .memory = slices[t->rank].gpu_memory,
-                                                   .no_graphs = job->no_graphs};
+                                                   .no_graphs = job->no_graphs,
+                                                   .pool = job->pool};
         cpu_index = fake_wrap(cpu, false, UINT64_MAX);
         if (gpu_options.memory > 0 && job->library)
             status = job->library->open(&gpu_options, &gpu);
@@ -160,7 +162,8 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
     }
     if (status != SW_OK)
         goto undo;
-    struct sw_loader loader = {.tensors = reader ? &tensors : NULL, .reader = reader};
+    struct sw_loader loader = {
+        .tensors = reader ? &tensors : NULL, .reader = reader, .pool = job->pool};
     const struct sw_engine_options options = {
         .model = model,
         .cpu = cpu,

@@ -108,10 +108,10 @@ static void halves_weights(void)
 
 static void finishes(void)
 {
-    for (int bits = 0; bits < 16; bits++) {
+    for (int bits = 0; bits < 32; bits++) {
         const bool scaled_x = bits & 1, scaled_w = bits & 2, has_bias = bits & 4, add = bits & 8;
-        const int64_t n = 3, rows = 259;
-        struct gpu_rows sums = gpu_rows_of(n, rows, rows, 1), y = gpu_rows_of(n, rows, rows + 3, 2);
+        const int64_t n = 3, rows = bits & 16 ? 1100 : 259, ld = bits & 16 ? rows + 4 : rows + 3;
+        struct gpu_rows sums = gpu_rows_of(n, rows, rows, 1), y = gpu_rows_of(n, rows, ld, 2);
         float *x_scale = floats(n, 3), *w_scale = floats(rows, 4), *bias = floats(rows, 5);
         double *want = malloc((size_t)(n * rows) * sizeof *want);
         for (int64_t i = 0; i < n * rows; i++)

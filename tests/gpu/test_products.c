@@ -187,8 +187,9 @@ static void order_is_one(void)
 
 static void quantizes(void)
 {
-    for (size_t s = 0; s < N_SHAPES; s++) {
-        struct gpu_rows x = gpu_rows_of(4, shapes[s][1], shapes[s][1] + 2, 5);
+    for (size_t s = 0; s <= N_SHAPES; s++) { /* the last one for blocks of more threads */
+        const int64_t cols = s < N_SHAPES ? shapes[s][1] : 5003;
+        struct gpu_rows x = gpu_rows_of(4, cols, cols + 2, 5);
         add_outliers(&x);
         memset(x.host + 3 * x.ld, 0, (size_t)x.dim * sizeof(float)); /* a row of zeros */
         gpu_ok(
@@ -209,10 +210,11 @@ static void quantizes(void)
  * order of outliers. Rows in two tiles. */
 static void finishes_int8(void)
 {
-    static const int64_t sizes[][2] = {{1, 5}, {40, 300}, {270, 90}, {17, 8300}};
-    for (int s = 0; s < 4; s++)
+    static const int64_t sizes[][3] = {
+        {1, 5, 3}, {40, 300, 3}, {270, 90, 3}, {17, 8300, 3}, {40, 60, 133}};
+    for (int s = 0; s < 5; s++)
         for (int add = 0; add < 2; add++) {
-            const int64_t rows = sizes[s][0], cols = sizes[s][1], n = 3;
+            const int64_t rows = sizes[s][0], cols = sizes[s][1], n = sizes[s][2];
             struct gpu_matrix m = gpu_matrix_of(SW_INT8, rows, cols, 3);
             struct gpu_rows x = gpu_rows_of(n, cols, cols + 1, 5);
             struct gpu_rows y = gpu_rows_of(n, rows, rows + 2, 6);

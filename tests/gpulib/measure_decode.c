@@ -1,13 +1,16 @@
 /*
- * Decoding on a GPU with steps kept as graphs, and with each kernel launched by itself: a tool, not
- * a test. The model, with made-up weights, lies on the GPU whole. On the simulated GPU the figures
- * mean nothing.
+ * Decoding on a GPU with steps kept as graphs, with each kernel launched by itself, and with layers
+ * streamed from host memory, beside what the GPU's memory and its bus give: a tool, not a test. The
+ * weights are made up. On the simulated GPU the figures mean nothing.
  *
  *     measure_decode CONFIG_FOLDER WEIGHTS [TOKENS]
  */
 #include "engine/job.h"
 
 #include "base/clock.h"
+#include "base/pool.h"
+
+#include <unistd.h>
 
 #define MOST_TOKENS 1024
 #define PROMPT 16
@@ -60,14 +63,66 @@ static double median_step(const struct times *times)
     return n ? steps[n / 2] : 0;
 }
 
-static int layers_of(const char *dir)
+/* What decoding a token reads. */
+struct sizes {
+    int layers;
+    double layer, head; /* bytes */
+};
+
+static enum sw_status look(const char *dir, const struct sw_footprint_params *params,
+                           struct sizes *out)
 {
     struct sw_model *model = NULL;
-    if (sw_model_open(dir, &model) != SW_OK)
-        return 0;
-    const int n = model->dims.n_layers;
+    struct sw_staging staging;
+    SW_TRY(sw_model_open(dir, &model));
+    const enum sw_status status = sw_staging_of(model, params, &staging);
+    out->layers = model->dims.n_layers;
+    out->layer = (double)staging.layer;
+    out->head = (double)sw_matrix_bytes(params->weights, model->dims.vocab, model->dims.hidden);
     sw_model_close(model);
-    return n;
+    return status;
+}
+
+static const struct way {
+    const char *name;
+    bool no_graphs, streamed;
+    int most_tokens;
+} ways[] = {{"steps kept as graphs", false, false, MOST_TOKENS},
+            {"kernels launched one by one", true, false, MOST_TOKENS},
+            {"layers streamed from host memory", false, true, 16}};
+
+static enum sw_status measure(struct job *job, const struct way *way, const struct sizes *sizes,
+                              const struct sw_gpu_speeds *speeds)
+{
+    struct times *times = job->lead_context;
+    const int layers = sizes->layers;
+    const struct sw_engine_slice all = {.count = layers,
+                                        .tiers = {.n_gpu = way->streamed ? 0 : layers,
+                                                  .n_streamed = way->streamed ? layers : 0,
+                                                  .embed_on_gpu = true,
+                                                  .head_on_gpu = true},
+                                        .gpu_memory = UINT64_MAX};
+    const int tokens = job->n_new;
+    times->n = 0;
+    job->slices = &all;
+    job->no_graphs = way->no_graphs;
+    job->n_new = tokens < way->most_tokens ? tokens : way->most_tokens;
+    const enum sw_status status = job_run(job);
+    job->n_new = tokens;
+    if (status != SW_OK)
+        return status;
+    job_free(job);
+    const double step = median_step(times);
+    const double bytes = layers * sizes->layer + (way->streamed ? 0 : sizes->head);
+    const double rate = step > 0 ? bytes / step : 0;
+    const double most = way->streamed ? speeds->to_device : speeds->bandwidth;
+    printf("%s, %s, decode, %s: %.3f ms a token (%llu of %d steps repeated), %.1f GB/s of weights, "
+           "%.0f %% of the %.1f of %s\n",
+           job->dir, sw_dtype_info(job->weights)->name, way->name, step * 1e3,
+           (unsigned long long)job->replays[0], times->n, rate / 1e9,
+           most > 0 ? 100 * rate / most : 0, most / 1e9, way->streamed ? "the bus" : "memory");
+    fflush(stdout);
+    return SW_OK;
 }
 
 int main(int argc, char **argv)
@@ -82,20 +137,16 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: measure_decode CONFIG_FOLDER WEIGHTS [TOKENS]\n");
         return 2;
     }
-    const int layers = layers_of(argv[1]);
-    const struct sw_engine_slice all = {
-        .count = layers,
-        .tiers = {.n_gpu = layers, .embed_on_gpu = true, .head_on_gpu = true},
-        .gpu_memory = UINT64_MAX};
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const int threads = cores > 1 ? (int)cores : 1;
     struct job job = {.dir = argv[1],
                       .weights = weights,
                       .kv = SW_F16,
                       .ranks = 1,
-                      .threads = 1,
+                      .threads = threads,
                       .chunk = PROMPT,
                       .context = PROMPT + tokens,
                       .random = true,
-                      .slices = &all,
                       .gpus = true,
                       .library = sw_gpu_library_load(&why, &status),
                       .ids = &one,
@@ -103,21 +154,28 @@ int main(int argc, char **argv)
                       .n_new = tokens,
                       .lead = lead,
                       .lead_context = &times};
-    if (layers == 0 || !job.library) {
-        fprintf(stderr, "%s\n", layers == 0 ? sw_error_message() : why);
+    const struct sw_footprint_params params = {.weights = weights,
+                                               .dense = SW_F16,
+                                               .kv = job.kv,
+                                               .context = job.context,
+                                               .slots = 1,
+                                               .rows = job.chunk};
+    struct sizes sizes = {0};
+    struct sw_gpu_speeds speeds = {0};
+    if (!job.library) {
+        fprintf(stderr, "%s\n", why);
         return 1;
     }
-    for (int i = 0; i < 2; i++) {
-        times.n = 0;
-        job.no_graphs = i == 1;
-        if (job_run(&job) != SW_OK) {
-            fprintf(stderr, "%s\n", job.error);
-            return 1;
-        }
-        job_free(&job);
-        printf("%s, %s, decode, %s: %.3f ms a token (%llu of %d steps repeated)\n", argv[1],
-               argv[2], i ? "kernels launched one by one" : "steps kept as graphs",
-               median_step(&times) * 1e3, (unsigned long long)job.replays[0], times.n);
-    }
-    return 0;
+    status = look(argv[1], &params, &sizes);
+    if (status == SW_OK)
+        status = job.library->measure(0, &speeds);
+    if (status == SW_OK)
+        status = sw_pool_create(threads, NULL, 0, &job.pool);
+    snprintf(job.error, sizeof job.error, "%s", status == SW_OK ? "" : sw_error_message());
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0] && status == SW_OK; i++)
+        status = measure(&job, &ways[i], &sizes, &speeds);
+    sw_pool_free(job.pool);
+    if (status != SW_OK)
+        fprintf(stderr, "%s\n", job.error);
+    return status != SW_OK;
 }

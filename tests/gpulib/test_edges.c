@@ -112,6 +112,54 @@ static void send_to_nobody(struct end *e)
     CU_ASSERT_EQUAL(e->b->ops->sync(e->b), e->status); /* it stays */
 }
 
+/* What a stage waits for first is something that comes down: CUDA must not be where it waits. */
+static void download_behind(struct end *e, size_t bytes)
+{
+    const struct sw_gpu_watch short_one = {.seconds = 0.7};
+    void *d = room(e->b, bytes), *host = malloc(bytes);
+    e->status = start(e, PATIENCE);
+    if (e->rank == 0 && e->status == SW_OK) {
+        ok(e->b->ops->sync(e->b));
+        gpu_library()->ops->watch(e->b, &short_one);
+        (void)e->ops->send(e->b, 1, e->d_x, COUNT);
+        const double began = sw_clock();
+        e->status = e->b->ops->download(e->b, host, d, bytes);
+        e->took = sw_clock() - began;
+    }
+    free(host);
+    e->b->ops->free(e->b, d, bytes);
+}
+
+static void download_little(struct end *e)
+{
+    download_behind(e, 64);
+}
+
+static void download_much(struct end *e)
+{
+    download_behind(e, (size_t)3 << 20);
+}
+
+static void never_received_before(void (*download)(struct end *e))
+{
+    struct end ends[2] = {{.device = 0}, {.device = 1}};
+    run_ends(ends, 2, download);
+    CU_ASSERT_EQUAL(ends[0].status, SW_EPEER);
+    CU_ASSERT_TRUE(ends[0].took > 0.6 && ends[0].took < 5);
+    CU_ASSERT_PTR_NOT_NULL(strstr(ends[0].error, "another rank's GPU does not take part"));
+    CU_ASSERT_EQUAL(ends[1].status, SW_OK);
+}
+
+static void never_received_before_little(void)
+{
+    never_received_before(download_little);
+}
+
+static void never_received_before_much(void)
+{
+    never_received_before(download_much);
+}
+
 static void never_received(void)
 {
     struct end ends[2] = {{.device = 0}, {.device = 1}};
@@ -220,6 +268,8 @@ static void nobody_warms_up(void)
 }
 
 SW_UNIT_TESTS({"rows arrive", rows_arrive}, {"never received", never_received},
+              {"never received, before a small download", never_received_before_little},
+              {"never received, before a large download", never_received_before_much},
               {"the job ends", the_job_ends}, {"NCCL hears of it", nccl_hears_of_it},
               {"nobody joins", nobody_joins}, {"one GPU twice", one_gpu_twice},
               {"nobody warms up", nobody_warms_up})

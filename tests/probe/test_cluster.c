@@ -225,6 +225,29 @@ static void gpus_are_dealt_out(void)
     sw_probe_free(&p);
 }
 
+static void gpus_are_shared_where_asked(void)
+{
+    static const char *const both[] = {"0000:3b:00.0", "0000:af:00.0"};
+    struct sw_probe p = made(6, (int[]){0, 0, 0, 0, 0, 1});
+    int choice[6];
+    for (int i = 0; i < 6; i++) {
+        sees(&p.ranks[i], "", 2, both);
+        p.ranks[i].shares = 1;
+    }
+    sw_probe_deal(&p, choice);
+    CU_ASSERT(choice[0] == 0 && choice[1] == 1 && choice[2] == 0 && choice[3] == 1);
+    CU_ASSERT(choice[4] == 0 && choice[5] == 0);
+    CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 0), 3);
+    CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 3), 2);
+    CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 5), 1);
+    p.ranks[4].shares = 0;
+    sw_probe_deal(&p, choice);
+    CU_ASSERT_EQUAL(choice[4], -1);
+    CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 4), 0);
+    CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 0), 2);
+    sw_probe_free(&p);
+}
+
 static void other_nccls_are_said(void)
 {
     static const char *const card[] = {"0000:3b:00.0"};
@@ -250,4 +273,5 @@ SW_UNIT_TESTS({"ranks of a host become a node", ranks_of_a_host_become_a_node},
               {"quiet when all is well", quiet_when_all_is_well},
               {"every trap is said", every_trap_is_said},
               {"GPUs are dealt out", gpus_are_dealt_out},
+              {"GPUs are shared where asked", gpus_are_shared_where_asked},
               {"other NCCLs are said", other_nccls_are_said})
