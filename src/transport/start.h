@@ -18,8 +18,8 @@
 enum sw_status sw_start_check(void);
 
 /*
- * Rank 0 tells launch/spillway-mpirun, which takes the line out, that it "has started" or "has ended
- * well": mpirun's own exit code is 0 also when it has lost a host.
+ * Rank 0 tells launch/spillway-mpirun, which takes the line out, that it "has started" or "has
+ * ended well": mpirun's own exit code is 0 also when it has lost a host.
  */
 void sw_start_tell_launcher(int rank, const char *what);
 
