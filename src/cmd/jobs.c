@@ -108,19 +108,22 @@ static void say_totals(const struct run *run, const struct sw_watch_state *state
     const struct sw_scheduler_stats *t = &state->stats;
     const struct sw_results_count *n = &state->count;
     const char *name = run->verb->name, *out = run->s->call->arguments[2];
-    char time[32];
+    const int64_t failed = n->found_failed + n->written_failed;
+    char time[32], rate[32];
     if (run->scheduler)
         sw_log(SW_LOG_INFO,
                "%s: %lld results in %s: %lld prompt tokens (%lld shared), %lld new, %lld scored; "
-               "%.4g tokens/s",
+               "%s tokens/s",
                name, (long long)n->written, sw_seconds_format(seconds, time, sizeof time),
                (long long)run->job.prompt_tokens, (long long)t->spared, (long long)t->generated,
-               (long long)t->scored, seconds > 0 ? (double)(t->fed + t->spared) / seconds : 0);
+               (long long)t->scored,
+               sw_number_format(seconds > 0 ? (double)(t->fed + t->spared) / seconds : 0, rate,
+                                sizeof rate));
     else
         sw_log(SW_LOG_INFO, "%s: nothing is left to do", name);
-    if (n->found_failed + n->written_failed > 0)
-        sw_log(SW_LOG_WARN, "%s: %lld of the results in %s say what was wrong with a line", name,
-               (long long)(n->found_failed + n->written_failed), out);
+    if (failed > 0)
+        sw_log(SW_LOG_WARN, "%s: %lld of the results in %s %s what was wrong with a line", name,
+               (long long)failed, out, failed == 1 ? "says" : "say");
     const int most = run->s->model->dims.context;
     if (run->job.cut_short > 0)
         sw_log(SW_LOG_WARN, "%s: %s for want of room: %lld%s", name, run->verb->unit,

@@ -133,11 +133,11 @@ static void describe(const struct sw_watch *w, const struct sw_watch_state *s, d
 {
     const int64_t done = s->count.found + s->count.safe, left = w->options.total - done;
     const int64_t failed = s->count.found_failed + s->count.written_failed;
-    char eta[32];
+    char eta[32], rate[32];
     sw_strbuf_printf(text, "%lld of %lld done", (long long)done, (long long)w->options.total);
     if (failed > 0)
         sw_strbuf_printf(text, " (%lld failed)", (long long)failed);
-    sw_strbuf_printf(text, ", %.4g tokens/s", w->said.rate);
+    sw_strbuf_printf(text, ", %s tokens/s", sw_number_format(w->said.rate, rate, sizeof rate));
     if (s->count.safe > 0 && left > 0)
         sw_strbuf_printf(
             text, ", %s left",

@@ -73,7 +73,7 @@ for form in "srun --nodes=3" "srun --nodes=2 --ntasks-per-node=2" "srun --ntasks
     ended COMPLETED 0 "$form"
     says "slurm.sbatch: .*$launcher " "$form" # spillway-mpirun, where it is
     text "$form"
-    ranks=$(grep -Ec '^spillway: rank [0-9]+ on h[1-3]: (layers|no layers)' "$log")
+    ranks=$(grep -Ec '^spillway: rank [0-9]+ on h[1-3]: (layers? |no layers)' "$log")
     case $form in
     *--nodes=2*) [ "$ranks" = 4 ] || fail "$form: $ranks ranks, not 4" ;;
     *=3*) [ "$ranks" = 3 ] || fail "$form: $ranks ranks, not 3" ;;

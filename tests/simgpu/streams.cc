@@ -256,10 +256,11 @@ static std::vector<Ticket> tails(int device, bool blocking_only)
     return out;
 }
 
+// Also for what streams still have to do that were destroyed meanwhile.
 void wait_for_device(int device)
 {
     std::unique_lock<std::mutex> held(lock);
-    wait_for_all(held, tails(device, false));
+    changed.wait(held, [&] { return queued[device] == 0; });
 }
 
 cudaError_t synchronize(std::unique_lock<std::mutex> &held, const std::vector<Ticket> &tickets,

@@ -57,6 +57,27 @@ static void in_order(void)
     NEED(cudaStreamSynchronize(s) == cudaErrorInvalidResourceHandle);
 }
 
+static void nap(void *unused)
+{
+    (void)unused;
+    nanosleep(&(struct timespec){0, 50000000}, NULL);
+}
+
+/* A destroyed stream ends what it has; whoever frees the memory of that waits for it. */
+static void destroyed(void)
+{
+    for (int reset = 0; reset < 2; reset++) {
+        cudaStream_t s = stream(cudaStreamNonBlocking);
+        int *d = to_device(NULL, N * sizeof(int)), *h = pinned_ints(7);
+        NEED_CUDA(cudaLaunchHostFunc(s, nap, NULL));
+        NEED_CUDA(cudaMemcpyAsync(d, h, N * sizeof(int), cudaMemcpyHostToDevice, s));
+        NEED_CUDA(cudaStreamDestroy(s));
+        NEED_CUDA(reset ? cudaDeviceReset() : cudaFree(d));
+        nap(NULL);
+        nap(NULL);
+    }
+}
+
 /* Every one of these is a fault of the program, and seen as one. */
 static void not_waited_for(void)
 {
@@ -189,8 +210,8 @@ static void of_another_device(void)
 
 static void right_ways(void)
 {
-    void (*const bodies[])(void) = {in_order, pageable_is_staged, events_join_streams, asked,
-                                    default_stream};
+    void (*const bodies[])(void) = {in_order, pageable_is_staged, events_join_streams,
+                                    asked,    default_stream,     destroyed};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         expect_right(bodies[i], "SIMGPU_DELAY=0/1");
         expect_right(bodies[i], "SIMGPU_SEED=2 SIMGPU_DELAY=3000/2");
