@@ -185,7 +185,7 @@ long=(run "$work/busy" --weights-from random --tokens 1,2,3 -n 30000 --context 4
 submit --time=1 --signal=B:USR1@45 --nodes=2 "$script" "${long[@]}"
 says 'USR1 came: asking' "a time limit" 60
 # Slurm may send it a minute early, when ranks are only starting: these end by the signal
-says 'exit code [0-9]+: queued again' "a time limit" 70
+says 'exit code [0-9]+: to be queued again' "a time limit" 70
 grep -q 'exit code 75' "$log" && [ "$(grep -cE '^spillway.*(stop|interrupt)' "$log")" != 1 ] &&
     fail "a time limit: not one message"
 within 10 pending
@@ -202,7 +202,7 @@ step "mpirun: the same stop, by hand"
 SPILLWAY_LAUNCHER=mpirun submit --nodes=2 "$script" "${long[@]}"
 says 'rank 1 on h[123]: layers' "a stop with mpirun" 20
 slurm exec scancel --batch --signal=USR1 "$job"
-says 'exit code 75: queued again' "a stop with mpirun" 20
+says 'exit code 75: to be queued again' "a stop with mpirun" 20
 slurm exec scancel "$job"
 
 answers() { cat cut.jsonl 2>/dev/null | wc -l; }
@@ -221,7 +221,7 @@ with_batch() {
         within 60 more_answers
         if [ $i = 1 ]; then # as the time limit does it
             slurm exec scancel --batch --signal=USR1 "$job"
-            says 'exit code 75: queued again' "batch: asked to stop" 20
+            says 'exit code 75: to be queued again' "batch: asked to stop" 20
         else # as a preemption does it that leaves no time
             slurm exec scontrol requeue "$job"
         fi
