@@ -23,15 +23,16 @@ struct sw_job_input {
 
 enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line)
 {
-    job->answered++;
     return sw_results_append(job->results, line, false);
 }
 
 enum sw_status sw_job_undefined(struct sw_job *job, const struct sw_strbuf *key, bool batch_form)
 {
     struct sw_strbuf out = {0};
+    const struct sw_results_count n = sw_results_count(job->results);
+    const bool any_good = n.found + n.written > n.found_failed + n.written_failed;
     const enum sw_status fault = sw_logits_undefined();
-    if (++job->undefined >= SW_JOB_UNDEFINED_MAX && job->answered == 0)
+    if (++job->undefined >= SW_JOB_UNDEFINED_MAX && !any_good)
         return fault;
     sw_record_error(key, batch_form, sw_error_message(), &out);
     sw_error_clear();

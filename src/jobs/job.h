@@ -42,9 +42,9 @@ struct sw_job {
     void *context; /* for tick */
     /* out */
     int64_t prompt_tokens, new_tokens;
-    int64_t cut_short;           /* texts that the context had no room for, whole */
-    int64_t answered, undefined; /* lines that the model has, or has no numbers for */
-    struct sw_job_input *input;  /* job.c's own */
+    int64_t cut_short;          /* texts that the context had no room for, whole */
+    int64_t undefined;          /* lines that the model has no numbers for */
+    struct sw_job_input *input; /* job.c's own */
 };
 
 /*
@@ -59,7 +59,7 @@ void sw_job_close(struct sw_job *job);
 enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line);
 /*
  * … or that the logits of a line were not finite: its result says so. SW_EDEVICE: so were those of
- * SW_JOB_UNDEFINED_MAX lines, and none had others: the weights are damaged, and the job is over.
+ * SW_JOB_UNDEFINED_MAX lines, and OUT has no good result: the weights are damaged, the job is over.
  */
 #define SW_JOB_UNDEFINED_MAX 16
 enum sw_status sw_job_undefined(struct sw_job *job, const struct sw_strbuf *key, bool batch_form);

@@ -7,16 +7,18 @@ spillway=$1
 # shellcheck source=tests/cli/common.sh
 . "$(dirname "$0")/common.sh"
 cp -r "$models/shakespeare" damaged
-# The embedding of id 500 becomes NaN.
-python3 - <<'PY' || fail "cannot damage the weights"
-import json, struct
-with open("damaged/model.safetensors", "r+b") as f:
+cat >damage.py <<'PY'
+"""damage.py MODEL TENSOR ROW: that row becomes NaN."""
+import json, struct, sys
+with open(sys.argv[1] + "/model.safetensors", "r+b") as f:
     n = struct.unpack("<Q", f.read(8))[0]
-    entry = json.loads(f.read(n))["gpt_neox.embed_in.weight"]
-    width = entry["shape"][1] * 2
-    f.seek(8 + n + entry["data_offsets"][0] + 500 * width)
-    f.write(b"\xc0\x7f" * (width // 2))
+    entry = json.loads(f.read(n))[sys.argv[2]]
+    begin, end = entry["data_offsets"]
+    width = (end - begin) // entry["shape"][0]
+    f.seek(8 + n + begin + int(sys.argv[3]) * width)
+    f.write(b"\xff" * width)
 PY
+python3 damage.py damaged gpt_neox.embed_in.weight 500 || fail "cannot damage the weights"
 words='the logits hold NaN or infinity'
 
 sw run damaged --tokens 1,500 -n 3
@@ -70,4 +72,19 @@ sw batch damaged in.jsonl all_bad.jsonl
 expect 5 "nothing else"
 one_message "nothing else" "$words"
 [ "$(wc -l <all_bad.jsonl)" -lt 16 ] || fail "nothing else: goes on"
+
+# On a GPU a layer is named besides, once.
+cp -r "$models/tiny/gpt_neox_sequential" small
+python3 damage.py small gpt_neox.embed_in.weight 5 || fail "cannot damage the weights"
+for ids in 1,2 3,5 4,2 6,5; do echo "{\"id\": \"$ids\", \"prompt\": [$ids], \"max_tokens\": 1}"; done >in.jsonl
+grep -v ',5"' in.jsonl >good.jsonl
+library=$(dirname "$spillway")/tests/libspillway_simgpu.so
+export SPILLWAY_GPU_LIBRARY=$library SIMGPU_MEMORY=2G
+sw batch small good.jsonl gpu_want.jsonl --slots 1
+expect 0 "the good ones alone, on a GPU"
+sw batch small in.jsonl on_gpu.jsonl --slots 1
+expect 0 "on a GPU"
+[ "$(grep -c 'GPU 0 .* the output of layer .* not finite' err)" = 1 ] || fail "on a GPU: not one warning"
+grep -v error on_gpu.jsonl | cmp -s - gpu_want.jsonl || fail "on a GPU: other answers"
+[ "$(grep -c "$words" on_gpu.jsonl)" = 2 ] || fail "on a GPU: not 2 errors"
 finish
