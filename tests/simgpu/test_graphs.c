@@ -133,6 +133,7 @@ static void refused_by_mode(void)
     other_stream = stream();
     NEED_CUDA(cudaEventCreate(&other_event));
     NEED_CUDA(cudaEventRecord(other_event, other_stream));
+    NEED_CUDA(cudaStreamSynchronize(other_stream)); /* or asking it gets "not ready", at times */
     d_other = to_device(NULL, 8);
     NEED_CUDA(cudaHostAlloc((void **)&pinned_other, 8, 0));
     for (int m = 0; m < 3; m++)
