@@ -1,32 +1,8 @@
 /* Elementwise operations on rows: activations, sums, gathering and scattering, the look for NaN. */
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/act.cuh"
 
 namespace
 {
-
-template <enum sw_activation kind> __device__ float act(float x);
-
-template <> __device__ inline float act<SW_ACT_RELU>(float x)
-{
-    return x < 0 ? 0 : x; /* NaN stays */
-}
-
-template <> __device__ inline float act<SW_ACT_SILU>(float x)
-{
-    return x / (1 + expf(-x));
-}
-
-/* x Phi(x); by erfc, whose small values keep their digits. */
-template <> __device__ inline float act<SW_ACT_GELU>(float x)
-{
-    return 0.5f * x * erfcf(x * -0.707106781f);
-}
-
-/* 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
-template <> __device__ inline float act<SW_ACT_GELU_TANH>(float x)
-{
-    return x / (1 + expf(-1.59576912f * (x + 0.044715f * x * x * x)));
-}
 
 template <enum sw_activation kind, bool whole>
 __global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, bool gated, float *y,
@@ -43,7 +19,7 @@ __global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, b
             sw::load_four<whole>(from + dim, left, factors);
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            values[i] = gated ? act<kind>(values[i]) * factors[i] : act<kind>(values[i]);
+            values[i] = gated ? sw::act<kind>(values[i]) * factors[i] : sw::act<kind>(values[i]);
         sw::store_four<whole>(y + row * ld_y + col, left, values);
     }
 }
