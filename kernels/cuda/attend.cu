@@ -18,5 +18,7 @@ cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_
         sw::attend_few(t, kv->format, kv->context, batch->host, work, work_bytes, stream);
     if (error != cudaSuccess)
         return error;
-    return sw::attend_many(t, kv->format, batch->host, stream);
+    if (kv->format == SW_F32)
+        return sw::attend_many(t, batch->host, stream);
+    return sw::attend_half(t, kv->format, batch->host, stream);
 }

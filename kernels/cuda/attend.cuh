@@ -9,7 +9,7 @@ namespace sw
 
 /* Everything of a call but the way, without padding: kernels take it by value, and the simulated
  * GPU looks at every word of what they are given. Spans are `few` (attend_few.cu) or not
- * (attend_many.cu). */
+ * (attend_many.cu, or attend_half.cu for f16 and bf16 caches). */
 struct attention {
     struct sw_gpu_attention a;
     struct cache cache;
@@ -37,7 +37,9 @@ static __device__ inline const float *query_of(const attention &t, int64_t row, 
 cudaError_t attend_few(const struct attention &t, enum sw_dtype format, int64_t context,
                        const struct sw_gpu_span *host, void *work, size_t work_bytes,
                        cudaStream_t stream);
-cudaError_t attend_many(const struct attention &t, enum sw_dtype format,
+cudaError_t attend_many(const struct attention &t, const struct sw_gpu_span *host,
+                        cudaStream_t stream);
+cudaError_t attend_half(const struct attention &t, enum sw_dtype format,
                         const struct sw_gpu_span *host, cudaStream_t stream);
 
 } // namespace sw

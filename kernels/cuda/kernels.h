@@ -177,8 +177,9 @@ cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t
 /*
  * Attention. Spans of at most SW_GPU_FEW_QUERIES rows split the context over blocks, in parts that
  * depend on the cache's size only, and join them in order (attend_few.cu); longer ones go in tiles
- * that share the keys they read (flash attention: Dao et al.; attend_many.cu). Queries, scores and
- * sums are f32. head_dim is at most SW_GPU_HEAD_DIM.
+ * that share the keys they read (flash attention: Dao et al.; attend_many.cu for f32 caches,
+ * attend_half.cu on tensor cores for others). Queries, scores and sums are f32, or as good as that.
+ * head_dim is at most SW_GPU_HEAD_DIM.
  */
 #define SW_GPU_FEW_QUERIES 4
 #define SW_GPU_HEAD_DIM 256

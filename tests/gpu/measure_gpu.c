@@ -226,18 +226,19 @@ static void attend(void *ctx, int i)
 }
 
 /* One token of each of `slots` sequences of `context`, or (slots 0) one prompt of so many. */
-static void measure_attention(int n_heads, int n_kv_heads, int slots, int64_t context)
+static void measure_attention(enum sw_dtype format, int n_heads, int n_kv_heads, int head,
+                              int slots, int64_t context)
 {
-    enum { HEAD = 128, MOST_SLOTS = 16 };
+    enum { MOST_SLOTS = 16 };
     struct sw_gpu_span spans[MOST_SLOTS];
     const int n_slots = slots ? slots : 1;
     const int64_t rows = slots ? slots : context;
     for (int i = 0; i < n_slots; i++)
         spans[i] = (struct sw_gpu_span){i, slots ? 1 : (int32_t)context, slots ? context - 1 : 0,
                                         slots ? i : 0};
-    struct attending t = {.kv = {SW_F16, n_slots, n_kv_heads, HEAD, context, NULL}};
-    const size_t cache = sw_kv_bytes(SW_F16, n_slots, n_kv_heads, HEAD, context);
-    const size_t q_bytes = (size_t)(rows * n_heads * HEAD) * sizeof(float);
+    struct attending t = {.kv = {format, n_slots, n_kv_heads, head, context, NULL}};
+    const size_t cache = sw_kv_bytes(format, n_slots, n_kv_heads, head, context);
+    const size_t q_bytes = (size_t)(rows * n_heads * head) * sizeof(float);
     struct sw_gpu_span *d_spans = device(sizeof spans);
     float *q = device(q_bytes);
     OK(cudaMemcpy(d_spans, spans, sizeof spans, cudaMemcpyHostToDevice));
@@ -248,18 +249,18 @@ static void measure_attention(int n_heads, int n_kv_heads, int slots, int64_t co
     t.a = (struct sw_gpu_attention){.n_heads = n_heads,
                                     .scale = 0.1f,
                                     .q = q,
-                                    .q_ld = n_heads * HEAD,
-                                    .q_head = HEAD,
+                                    .q_ld = n_heads * head,
+                                    .q_head = head,
                                     .out = device(q_bytes),
-                                    .out_ld = n_heads * HEAD};
+                                    .out_ld = n_heads * head};
     const double time = seconds(attend, &t);
-    printf("attention, %d heads, %d KV heads, %lld keys: ", n_heads, n_kv_heads,
-           (long long)context);
+    printf("attention, %s, %d heads of %d, %d KV heads, %lld keys: ", sw_dtype_info(format)->name,
+           n_heads, head, n_kv_heads, (long long)context);
     if (slots)
         printf("%d tokens %.1f us, %.0f GB/s\n", slots, time * 1e6, (double)cache / time / 1e9);
     else /* half of the keys on average; q·k and p·v */
         printf("prompt %.2f ms, %.1f TFLOP/s\n", time * 1e3,
-               2 * (double)context * (double)context * n_heads * HEAD / time / 1e12);
+               2 * (double)context * (double)context * n_heads * head / time / 1e12);
     void *const all[] = {d_spans, q, t.kv.data, t.work, t.a.out};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         OK(cudaFree(all[i]));
@@ -283,10 +284,17 @@ int main(int argc, char **argv)
     measure_many();
     printf("\n");
     for (int slots = 1; slots <= (n_shapes > 1 ? 16 : 1); slots *= 4)
-        measure_attention(32, 8, slots, 4096 / scale);
+        measure_attention(SW_F16, 32, 8, 128, slots, 4096 / scale);
     if (n_shapes > 1)
-        measure_attention(32, 32, 1, 4096 / scale);
-    measure_attention(32, 8, 0, 2048 / scale);
+        measure_attention(SW_F16, 32, 32, 128, 1, 4096 / scale);
+    static const enum sw_dtype caches[] = {SW_F16, SW_BF16, SW_F32};
+    for (int f = 0; f < 3; f++)
+        measure_attention(caches[f], 32, 8, 128, 0, 2048 / scale);
+    if (n_shapes > 1) {
+        measure_attention(SW_F16, 32, 8, 128, 0, 512);
+        measure_attention(SW_F16, 16, 16, 256, 0, 2048); /* gpt-j-6b */
+        measure_attention(SW_F16, 64, 64, 64, 0, 2048);
+    }
     cublasDestroy(blas);
     OK(cudaStreamDestroy(stream));
     return 0;

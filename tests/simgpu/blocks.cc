@@ -4,9 +4,11 @@
 #include "fibers.h"
 #include "runtime.h"
 #include "simgpu_device.h"
+#include "simgpu_half.h"
 #include "simgpu_launch.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
@@ -17,6 +19,12 @@ Place *self;
 uint3 block_index;
 dim3 block_size, grid_size;
 void *dynamic_shared;
+
+// A lane's share of a matrix product's operands.
+struct Fragments {
+    float sums[4];
+    unsigned a[4], b[2];
+};
 
 enum State { FRESH, READY, AT_BLOCK, AT_WARP, DONE };
 static const char *const state_names[] = {"has not begun", "is ready", "is at a block barrier",
@@ -29,6 +37,7 @@ struct Thread {
     Site site; // where it waits
     unsigned mask, source;
     uint64_t value, result;
+    Fragments fragments;
 };
 struct Warp {
     unsigned lanes;    // that exist
@@ -211,6 +220,58 @@ unsigned warp_vote(Site site, unsigned mask, bool value)
             if (mask >> l & 1)
                 lane_of(w, l)->result = votes;
     }));
+}
+
+// Element `half` (0 low, 1 high) of a register of two.
+static double half_of(unsigned pair, unsigned half)
+{
+    return static_cast<double>(half_value(static_cast<unsigned short>(pair >> 16 * half)));
+}
+
+// As f32, what does not fit cut off: hardware does not round these sums.
+static float cut(double x)
+{
+    const float f = static_cast<float>(x);
+    const bool larger = std::fabs(static_cast<double>(f)) > std::fabs(x) && !std::isinf(x);
+    return larger ? std::nextafterf(f, 0) : f;
+}
+
+// The PTX manual, "Matrix Fragments for mma.m16n8k16 with floating point type": of lane 4 g + t,
+// register r of a has row g + 8 (r odd), columns 2 t + 8 (r > 1) and the next; of b rows
+// 2 t + 8 r and the next, column g; of the sums row g + 8 (r > 1), column 2 t + (r odd).
+static void multiply_fragments(unsigned w)
+{
+    double a[16][16], b[16][8];
+    for (unsigned l = 0; l < 32; l++) {
+        const Fragments &f = lane_of(w, l)->fragments;
+        const unsigned g = l / 4, t = l % 4;
+        for (unsigned i = 0; i < 8; i++)
+            a[g + 8 * (i / 2 % 2)][2 * t + i % 2 + 8 * (i / 4)] = half_of(f.a[i / 2], i % 2);
+        for (unsigned i = 0; i < 4; i++)
+            b[2 * t + i % 2 + 8 * (i / 2)][g] = half_of(f.b[i / 2], i % 2);
+    }
+    for (unsigned l = 0; l < 32; l++) {
+        float *sums = lane_of(w, l)->fragments.sums;
+        for (unsigned r = 0; r < 4; r++) {
+            const unsigned row = l / 4 + 8 * (r / 2), column = 2 * (l % 4) + r % 2;
+            for (unsigned k = 0; k < 16; k += 8) {
+                double sum = static_cast<double>(sums[r]);
+                for (unsigned i = k; i < k + 8; i++)
+                    sum += a[row][i] * b[i][column];
+                sums[r] = cut(sum);
+            }
+        }
+    }
+}
+
+void warp_product(Site site, float sums[4], const unsigned a[4], const unsigned b[2])
+{
+    Fragments *f = &thread_now->fragments;
+    memcpy(f->sums, sums, sizeof f->sums);
+    memcpy(f->a, a, sizeof f->a);
+    memcpy(f->b, b, sizeof f->b);
+    warp_meet(site, ~0u, multiply_fragments);
+    memcpy(sums, f->sums, sizeof f->sums);
 }
 
 void trap(Site site)

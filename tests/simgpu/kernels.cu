@@ -1,7 +1,7 @@
 // Kernels for the simulated GPU's own tests; kernels.h says what they do.
 #include "simgpu/kernels.h"
 
-#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/mma.cuh"
 
 #include <cuda_fp16.h>
 #include <string.h>
@@ -68,6 +68,28 @@ __global__ void warp(int *out, int width)
         out[6] = __shfl_xor_sync(0x0000ffffu, me, 1) + __shfl_xor_sync(0x0000ffffu, me, 2);
     __syncwarp();
     out[7] = __shfl_sync(0xffffffffu, out[6], 31 - me % 32);
+}
+
+// The PTX manual's places of elements, pair by pair.
+__global__ void product(const uint16_t *a, const uint16_t *b, float *c, bool all)
+{
+    const unsigned lane = threadIdx.x, g = lane / 4, t = lane % 4;
+    if (!all && lane == 31)
+        return;
+    unsigned a_words[4], b_words[2];
+    float sums[4];
+    for (unsigned i = 0; i < 4; i++) {
+        const uint16_t *const two = a + (g + i % 2 * 8) * 16 + i / 2 * 8 + t * 2;
+        a_words[i] = two[0] | static_cast<unsigned>(two[1]) << 16;
+        sums[i] = c[(g + i / 2 * 8) * 8 + t * 2 + i % 2];
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        const uint16_t *const two = b + (i * 8 + t * 2) * 8 + g;
+        b_words[i] = two[0] | static_cast<unsigned>(two[8]) << 16;
+    }
+    sw::multiply(sums, a_words, b_words);
+    for (unsigned i = 0; i < 4; i++)
+        c[(g + i / 2 * 8) * 8 + t * 2 + i % 2] = sums[i];
 }
 
 __global__ void votes(int *out)
@@ -272,6 +294,12 @@ cudaError_t test_count(const int *x, int n, int *counts, int *highest, unsigned 
 cudaError_t test_warp(int *out, int width, int threads, cudaStream_t s)
 {
     SW_LAUNCH(warp, 1, static_cast<unsigned>(threads), 0, s, out, width);
+    return cudaGetLastError();
+}
+
+cudaError_t test_product(const uint16_t *a, const uint16_t *b, float *c, bool all, cudaStream_t s)
+{
+    SW_LAUNCH(product, 1, 32, 0, s, a, b, c, all);
     return cudaGetLastError();
 }
 

@@ -22,6 +22,9 @@ cudaError_t test_count(const int *x, int n, int *counts, int *highest, unsigned 
 cudaError_t test_warp(int *out, int width, int threads, cudaStream_t s);
 /* out (threads): the barrier's or, and, count of thread % 3 == 0, by `round`. */
 cudaError_t test_votes(int *out, int threads, cudaStream_t s);
+/* c (16, 8) += a (16, 16) · b (16, 8), of f16 with f32 sums, by one warp; without its last lane
+ * where that is a fault to find. */
+cudaError_t test_product(const uint16_t *a, const uint16_t *b, float *c, bool all, cudaStream_t s);
 /* y[i] += a */
 cudaError_t test_add(int *y, int n, int a, cudaStream_t s);
 /* y[i] = x[i] */

@@ -101,6 +101,54 @@ static void voted(void)
     NEED(out[0] == 4 + 2 + 1 && out[1] == 24 * 4 + 2);
 }
 
+static uint16_t half_of_integer(int x) /* |x| < 2048, exact */
+{
+    if (x == 0)
+        return 0;
+    const int size = x < 0 ? -x : x, exponent = ilogb(size);
+    return (uint16_t)((x < 0) << 15 | (exponent + 15) << 10 | (size << (10 - exponent) & 1023));
+}
+
+static void multiplied_by_warps(void)
+{
+    static uint16_t a[16][16], b[16][8];
+    static float c[16][8], got[16][8];
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 16; j++) {
+            a[i][j] = half_of_integer((i * 37 + j * 11) % 41 - 20);
+            b[i][j % 8] = half_of_integer((i * 5 + j % 8 * 29) % 23 - 11);
+            c[i][j % 8] = (float)(1000 * i + j % 8);
+        }
+    /* What one product adds to a large sum is cut off, not rounded. */
+    c[15][7] = 0x1p24f;
+    const uint16_t *d_a = to_device(a, sizeof a), *d_b = to_device(b, sizeof b);
+    float *d_c = to_device(c, sizeof c);
+    NEED_CUDA(test_product(d_a, d_b, d_c, true, NULL));
+    from_device(got, d_c, sizeof got);
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 8; j++) {
+            double sum = (double)c[i][j];
+            for (int k = 0; k < 16; k++)
+                sum += ((i * 37 + k * 11) % 41 - 20) * ((k * 5 + j * 29) % 23 - 11);
+            NEED(i == 15 && j == 7 ? fabs((double)got[i][j] - sum) <= 2 : (double)got[i][j] == sum);
+        }
+    a[0][0] = half_of_integer(1), b[0][0] = half_of_integer(1), c[0][0] = 0x1.fffffep24f;
+    for (int k = 1; k < 16; k++)
+        a[0][k] = 0;
+    d_a = to_device(a, sizeof a), d_b = to_device(b, sizeof b), d_c = to_device(c, sizeof c);
+    NEED_CUDA(test_product(d_a, d_b, d_c, true, NULL));
+    from_device(got, d_c, sizeof got);
+    NEED(got[0][0] == 0x1.fffffep24f); /* half a unit more: rounded it would be 2^25 */
+}
+
+static void multiplied_by_some(void)
+{
+    uint16_t *d = to_device(NULL, 16 * 16 * sizeof(uint16_t));
+    float *d_c = to_device(NULL, 16 * 8 * sizeof(float));
+    NEED_CUDA(test_product(d, d, d_c, false, NULL));
+    NEED_CUDA(cudaDeviceSynchronize());
+}
+
 static void placed(void)
 {
     static int out[2 * 3 * 2][4 * 3 * 3][6];
@@ -176,7 +224,8 @@ static void unwritten(void)
 
 static void right_in_any_order(void)
 {
-    void (*const bodies[])(void) = {sums, reversed, counted, warps, voted, placed};
+    void (*const bodies[])(void) = {sums,   reversed,           counted, warps, voted,
+                                    placed, multiplied_by_warps};
     for (int seed = 1; seed <= 6; seed++) {
         char settings[64];
         snprintf(settings, sizeof settings, "SIMGPU_SEED=%d", seed);
@@ -218,6 +267,11 @@ static void a_missing_barrier_shows(void)
     }
 }
 
+static void a_product_wants_the_whole_warp(void)
+{
+    expect_death(multiplied_by_some, "", "kernel product", "wrong mask ffffffff");
+}
+
 static void configurations(void)
 {
     int *d_y = to_device(NULL, sizeof(int));
@@ -240,4 +294,5 @@ static void launches_are_checked(void)
 SW_UNIT_TESTS({"right in any order", right_in_any_order}, {"half conversions", half_conversions},
               {"shared memory is never clean", shared_memory_is_never_clean},
               {"a missing barrier shows", a_missing_barrier_shows},
+              {"a product wants the whole warp", a_product_wants_the_whole_warp},
               {"launches are checked", launches_are_checked})

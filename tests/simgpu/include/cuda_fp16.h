@@ -75,6 +75,14 @@ static inline float2 __half22float2(__half2 h)
 {
     return {__half2float(h.x), __half2float(h.y)};
 }
+static inline __half __low2half(__half2 h)
+{
+    return h.x;
+}
+static inline __half __high2half(__half2 h)
+{
+    return h.y;
+}
 static inline float __low2float(__half2 h)
 {
     return __half2float(h.x);

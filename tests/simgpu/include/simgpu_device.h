@@ -52,6 +52,8 @@ uint64_t warp_exchange(Site site, unsigned mask, uint64_t value, unsigned source
 void warp_barrier(Site site, unsigned mask);
 /* The lanes of mask that brought a true value. */
 unsigned warp_vote(Site site, unsigned mask, bool value);
+/* sums += a·b by the whole warp: (16, 16) times (16, 8), f16 with f32 sums. */
+void warp_product(Site site, float sums[4], const unsigned a[4], const unsigned b[2]);
 [[noreturn]] void trap(Site site);
 unsigned active_lanes();
 
@@ -143,6 +145,13 @@ T __shfl_up_sync(unsigned mask, T v, unsigned delta, int width = 32, SIMGPU_WHER
     const unsigned w = static_cast<unsigned>(width), lane = simgpu::self->lane;
     const bool within = (lane & (w - 1)) >= delta;
     return simgpu::exchange(SIMGPU_SITE("__shfl_up_sync"), mask, v, within ? lane - delta : 32);
+}
+
+/* mma.m16n8k16 of the PTX manual, row times column, in its layout of fragments. */
+static inline void simgpu_mma_m16n8k16(float sums[4], const unsigned a[4], const unsigned b[2],
+                                       SIMGPU_WHERE)
+{
+    simgpu::warp_product(SIMGPU_SITE("mma"), sums, a, b);
 }
 
 static inline void __threadfence()

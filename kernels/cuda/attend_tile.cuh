@@ -1,0 +1,124 @@
+/* What the two kernels for long spans share: tiles of query rows that have the keys they read in
+ * common. */
+#ifndef SW_KERNELS_CUDA_ATTEND_TILE_CUH
+#define SW_KERNELS_CUDA_ATTEND_TILE_CUH
+
+#include "kernels/cuda/attend.cuh"
+
+namespace sw
+{
+
+/* Rows are positions times the query heads that share a KV head: row i is query i / heads, head
+ * head + i % heads. */
+constexpr int tile_rows = 64, tile_keys = SW_KEY_BLOCK;
+
+struct tile {
+    struct sw_gpu_span span;
+    int first, n;             /* queries of the span; n is 0 where there is no tile */
+    int kv_head, head, heads; /* its query heads: [head, head + heads) */
+};
+
+static __host__ __device__ inline int heads_per_tile(int group)
+{
+    return group < tile_rows ? group : tile_rows;
+}
+
+static __host__ __device__ inline int64_t span_tiles(const struct sw_gpu_span &span, int group)
+{
+    const int64_t per_tile = tile_rows / heads_per_tile(group);
+    return is_few(span) ? 0 : divide_up(span.n, per_tile);
+}
+
+struct tiles_of {
+    int group;
+    __device__ inline int operator()(const struct sw_gpu_span &span) const
+    {
+        return (int)span_tiles(span, group);
+    }
+};
+
+/* The block's tile; the last queries of a span come first, for they have most to do. */
+static __device__ inline tile find_tile(const attention &t)
+{
+    const int heads = heads_per_tile(t.group), shares = (t.group + heads - 1) / heads;
+    const int per_tile = tile_rows / heads, first = (int)blockIdx.y % shares * heads;
+    tile r;
+    int64_t index = blockIdx.x;
+    const int s = find_span(t.spans, t.n_spans, &index, tiles_of{t.group});
+    r.span = t.spans[s < 0 ? 0 : s];
+    r.first = ((int)span_tiles(r.span, t.group) - 1 - (int)index) * per_tile;
+    r.n = r.span.n - r.first < per_tile ? r.span.n - r.first : per_tile;
+    r.n = s < 0 ? 0 : r.n;
+    r.kv_head = (int)blockIdx.y / shares;
+    r.head = r.kv_head * t.group + first;
+    r.heads = t.group - first < heads ? t.group - first : heads;
+    return r;
+}
+
+/* One of a tile's rows. */
+struct tile_row {
+    int query, head;
+    int lo, hi; /* the keys that it sees; none if there is no such query */
+    float slope;
+    /* how far it is: the largest score, and the sum of shares in its terms */
+    float top, total;
+};
+
+static __device__ inline tile_row row_of(const attention &t, const tile &r, int i)
+{
+    tile_row row;
+    row.query = i / r.heads;
+    row.head = r.head + i % r.heads;
+    const bool there = row.query < r.n;
+    const int position = (int)r.span.position + r.first + row.query;
+    row.lo = there ? first_key(position, t.a.window) : 0;
+    row.hi = there ? position + 1 : 0;
+    row.slope = there && t.a.slopes ? t.a.slopes[row.head] : 0.0f;
+    row.top = -INFINITY;
+    row.total = 0;
+    return row;
+}
+
+static __device__ inline bool sees(const tile_row &row, int key)
+{
+    return key >= row.lo && key < row.hi;
+}
+
+static __device__ inline float *out_of(const attention &t, const tile &r, const tile_row &row)
+{
+    return t.a.out + (r.span.row + r.first + row.query) * t.a.out_ld +
+           (int64_t)row.head * t.cache.head_dim;
+}
+
+/* The largest of `of` threads' values, and their sum: neighbours by powers of two. */
+template <int of> static __device__ inline float max_over(float x)
+{
+    for (int apart = of / 2; apart; apart /= 2)
+        x = fmaxf(x, __shfl_xor_sync(all_lanes, x, apart));
+    return x;
+}
+
+template <int of> static __device__ inline float sum_over(float x)
+{
+    for (int apart = of / 2; apart; apart /= 2)
+        x += __shfl_xor_sync(all_lanes, x, apart);
+    return x;
+}
+
+/* The tiles of a batch, and blocks of them for all heads; kernel(t). */
+static inline cudaError_t launch_tiles(void (*kernel)(attention), int threads, const attention &t,
+                                       const struct sw_gpu_span *host, cudaStream_t stream)
+{
+    int64_t tiles = 0;
+    for (int i = 0; i < t.n_spans; i++)
+        tiles += span_tiles(host[i], t.group);
+    if (tiles == 0)
+        return cudaSuccess;
+    const int64_t shares = divide_up(t.group, heads_per_tile(t.group)) * t.cache.n_kv_heads;
+    SW_LAUNCH(kernel, dim3((unsigned)tiles, (unsigned)shares), threads, 0, stream, t);
+    return cudaGetLastError();
+}
+
+} // namespace sw
+
+#endif
