@@ -84,6 +84,7 @@ __device__ inline void put(const sw::cache &cache, const struct sw_gpu_span &spa
 template <enum sw_dtype format, int threads>
 __global__ void __launch_bounds__(threads) place(heads t)
 {
+    sw::await_previous();
     __shared__ float held[threads], scratch[threads / sw::warp_size];
     const int d = (int)threadIdx.x, head_dim = t.cache.head_dim;
     const bool there = d < head_dim, is_key = (int)blockIdx.x >= t.n_heads;

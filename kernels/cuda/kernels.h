@@ -80,7 +80,8 @@ cudaError_t sw_gpu_check_finite(const float *x, int64_t ld_x, int64_t n, int64_t
  * Matrix-vector products, for few tokens (n <= SW_GPU_FEW_ROWS): y (n, rows) = x · Wᵀ + bias, or
  * y += that. Bound by reading W once. An output's sum does not depend on n. int8: `x8` as
  * sw_gpu_quantize made it. The result may be activated as sw_gpu_activate does it, gated: y (n,
- * rows / 2). matvec.cu
+ * rows / 2). W may be read before the kernels launched before have ended (launch.cuh), so none of
+ * them may write it; what comes from sw_gpu_unpack or was copied to the device is well. matvec.cu
  */
 #define SW_GPU_FEW_ROWS 8
 struct sw_gpu_product {

@@ -9,6 +9,7 @@ constexpr int copy_threads = 256;
 /* blockIdx.y: the KV head. */
 __global__ void copy(sw::cache cache, int from, int to, int64_t vectors)
 {
+    sw::await_previous();
     const int kv_head = (int)blockIdx.y;
     const uint4 *const in = (const uint4 *)(const void *)sw::head_of(cache, from, kv_head);
     uint4 *const out = (uint4 *)(void *)sw::head_of(cache, to, kv_head);

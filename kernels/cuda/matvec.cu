@@ -4,6 +4,9 @@
  * bytes in a row and every thread has a vector of each row under way. Tokens share what is read; x
  * comes by way of the caches. An output is the sum of its threads' sums in the order of lanes and
  * warps, which depends on the number of columns only.
+ *
+ * A thread asks for its first vectors of W before it waits for the kernel before (launch.cuh): a
+ * card's worth of blocks are megabytes, which come while the small kernels between products run.
  */
 #include "kernels/cuda/act.cuh"
 #include "kernels/cuda/quant.cuh"
@@ -136,13 +139,16 @@ __global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64
     constexpr int per_vector = sw::element<format>::per_vector, n_sums = block_rows * tokens;
     __shared__ float scratch[warps * n_sums];
     const rows_of_w<type> w(p, row_elements);
-    float sums[n_sums];
+    float sums[n_sums], weights[block_rows][per_vector];
+    const int64_t first = threadIdx.x;
+    if (first * per_vector < p.cols)
+        load_w<whole, format>(w, first, p.cols, weights);
+    sw::await_previous();
 #pragma unroll
     for (int i = 0; i < n_sums; i++)
         sums[i] = 0;
-    for (int64_t v = threadIdx.x; v * per_vector < p.cols; v += threads) {
-        float weights[block_rows][per_vector], x[per_vector];
-        load_w<whole, format>(w, v, p.cols, weights);
+    const auto add = [&](int64_t v) {
+        float x[per_vector];
 #pragma unroll
         for (int t = 0; t < tokens; t++) {
             load_x<whole, per_vector>(p.x + token_row(p, t) * p.ld_x, v, p.cols, x);
@@ -152,6 +158,12 @@ __global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64
                 for (int i = 0; i < per_vector; i++)
                     sums[r * tokens + t] += weights[r][i] * x[i];
         }
+    };
+    if (first * per_vector < p.cols)
+        add(first);
+    for (int64_t v = first + threads; v * per_vector < p.cols; v += threads) {
+        load_w<whole, format>(w, v, p.cols, weights);
+        add(v);
     }
     const float sum = join<float, n_sums>(sums, scratch);
     if (threadIdx.x < sw::warp_size)
@@ -192,14 +204,20 @@ __global__ void __launch_bounds__(threads)
     const rows_of_w<int8_t> w(p, bytes);
     int sums[n_sums];
     float outliers[n_sums];
-#pragma unroll
-    for (int i = 0; i < n_sums; i++)
-        sums[i] = 0, outliers[i] = 0;
-    for (int64_t v = threadIdx.x; v * 16 < bytes; v += threads) {
-        uint4 weights[block_rows];
+    uint4 weights[block_rows];
+    const auto load = [&](int64_t v) {
 #pragma unroll
         for (int r = 0; r < block_rows; r++)
             weights[r] = load_bytes<whole, true>(w[r], v, bytes);
+    };
+    const int64_t first = threadIdx.x;
+    if (first * 16 < bytes)
+        load(first);
+    sw::await_previous();
+#pragma unroll
+    for (int i = 0; i < n_sums; i++)
+        sums[i] = 0, outliers[i] = 0;
+    const auto add = [&](int64_t v) {
 #pragma unroll
         for (int t = 0; t < tokens; t++) {
             const int64_t token = token_row(p, t);
@@ -217,6 +235,12 @@ __global__ void __launch_bounds__(threads)
                         value * (float)(int8_t)(sw::word(weights[r], i / 4) >> i % 4 * 8 & 0xffu);
             }
         }
+    };
+    if (first * 16 < bytes)
+        add(first);
+    for (int64_t v = first + threads; v * 16 < bytes; v += threads) {
+        load(v);
+        add(v);
     }
     const int sum = join<int, n_sums>(sums, scratch);
     const float outlier_sum = join<float, n_sums>(outliers, outlier_scratch);

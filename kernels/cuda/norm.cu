@@ -17,6 +17,7 @@ __global__ void __launch_bounds__(threads)
     norm(bool centred, float eps, const float *x, int64_t ld_x, int64_t dim, const float *weight,
          const float *bias, float *y, int64_t ld_y, sw::quantized q)
 {
+    sw::await_previous();
     __shared__ float scratch[threads / sw::warp_size];
     constexpr int64_t step = threads;
     float values[held ? held : 1];

@@ -13,6 +13,7 @@ template <int threads>
 __global__ void __launch_bounds__(threads)
     quantize(const float *x, int64_t ld_x, int64_t cols, sw::quantized q)
 {
+    sw::await_previous();
     __shared__ float scratch[threads / sw::warp_size];
     x += blockIdx.x * ld_x;
     sw::quantize_row<threads, 0>(q, blockIdx.x, cols, scratch,
@@ -32,6 +33,7 @@ __global__ void __launch_bounds__(threads)
                 const int8_t *w, const float *scales, int64_t rows, int64_t n, int at_once,
                 const float *bias, bool add, float *y, int64_t ld_y)
 {
+    sw::await_previous();
     __shared__ uint16_t list[list_words * 32];
     __shared__ int before[threads / sw::warp_size + 1];
     const int64_t row = (int64_t)blockIdx.x * threads + threadIdx.x;

@@ -8,6 +8,7 @@ template <enum sw_activation kind, bool whole>
 __global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, bool gated, float *y,
                          int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column() * 4, left = dim - col;
     if (left <= 0)
         return;
@@ -26,6 +27,7 @@ __global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, b
 
 __global__ void add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y, int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
@@ -36,6 +38,7 @@ __global__ void add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float 
 __global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,
                        float *y, int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
@@ -47,6 +50,7 @@ __global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_
 __global__ void scatter_add(const float *x, int64_t ld_x, const int32_t *rows, const float *weights,
                             int64_t n, int64_t dim, float *y, int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
@@ -56,6 +60,7 @@ __global__ void scatter_add(const float *x, int64_t ld_x, const int32_t *rows, c
 
 __global__ void check_finite(const float *x, int64_t ld_x, int64_t n, int64_t dim, int32_t *bad)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
