@@ -34,6 +34,12 @@ static inline struct quantized quantized_of(const void *x8, int64_t n, int64_t c
     return q;
 }
 
+/* Also for NaN: what is not finite stays as it is and shows in the result. */
+static __device__ inline bool is_outlier(float x)
+{
+    return !(fabsf(x) <= SW_INT8_OUTLIER);
+}
+
 /* What an output is before bias, from the exact sum of bytes and the sum of outliers * elements. */
 static __device__ inline float int8_value(int sum, float x_scale, float outlier_sum, float w_scale)
 {
