@@ -51,64 +51,87 @@ __device__ inline query find(const struct sw::attention &t, int64_t index)
     return {t.spans[s].row + index, (int)(t.spans[s].position + index), t.spans[s].slot};
 }
 
-/* Dimensions d and d + 1 of keys 2 * lane and 2 * lane + 1: out[dimension][key] */
-template <enum sw_dtype format>
-__device__ inline void load_keys(const char *block, int head_dim, int d, float out[2][2])
+/* What one load gives: of keys 2 * lane and 2 * lane + 1 one dimension, and of a key's values one
+ * dimension; of bf16 two dimensions of keys, and two keys of values. */
+template <enum sw_dtype format> struct piece;
+
+template <> struct piece<SW_F32> {
+    typedef float2 keys;
+    typedef float values;
+    static constexpr int of = 1;
+    static __device__ inline float key(const keys &from, int, int key)
+    {
+        return key ? from.y : from.x;
+    }
+    static __device__ inline float value(values from, int)
+    {
+        return from;
+    }
+};
+
+template <> struct piece<SW_F16> {
+    typedef unsigned keys;
+    typedef uint16_t values;
+    static constexpr int of = 1;
+    static __device__ inline float key(keys from, int, int key)
+    {
+        return sw::f16_to_float(key ? from >> 16 : from & 0xffffu);
+    }
+    static __device__ inline float value(values from, int)
+    {
+        return sw::f16_to_float(from);
+    }
+};
+
+template <> struct piece<SW_BF16> {
+    typedef uint2 keys;
+    typedef unsigned values;
+    static constexpr int of = 2;
+    static __device__ inline float value(values from, int key)
+    {
+        return key ? __uint_as_float(from & 0xffff0000u) : sw::bf16_to_float(from & 0xffffu);
+    }
+    static __device__ inline float key(const keys &from, int dim, int key)
+    {
+        return value(key ? from.y : from.x, dim);
+    }
+};
+
+/* A wait for memory takes as long as hundreds of operations, and at short contexts there is little
+ * else to do meanwhile: so much is loaded before any of it is used. */
+constexpr int dims_at_once = 32, values_at_once = 64;
+
+/* Dimensions [d, d + n) of the keys; beyond the last it is the last again. */
+template <enum sw_dtype format, int n, bool all>
+__device__ inline void load_keys(const char *block, int head_dim, int d,
+                                 typename piece<format>::keys out[n / piece<format>::of])
 {
-    typedef sw::element<format> element;
-    out[0][0] = out[0][1] = out[1][0] = out[1][1] = 0;
-    if (d >= head_dim)
-        return;
-    const char *const at =
-        block + sw::key_at<format>(d, 2 * sw::lane()) * (int64_t)sizeof(typename element::type);
-    const char *const next = at + SW_KEY_BLOCK * (int64_t)sizeof(typename element::type);
-    const bool both = d + 1 < head_dim;
-    if (format == SW_BF16) { /* pairs of dimensions; the odd last one has 0 beside it */
-        const uint2 pairs = *(const uint2 *)(const void *)at;
-        out[0][0] = sw::bf16_to_float(pairs.x & 0xffffu);
-        out[1][0] = __uint_as_float(pairs.x & 0xffff0000u);
-        out[0][1] = sw::bf16_to_float(pairs.y & 0xffffu);
-        out[1][1] = __uint_as_float(pairs.y & 0xffff0000u);
-    } else if (format == SW_F16) {
-        const unsigned first = *(const unsigned *)(const void *)at;
-        const unsigned second = both ? *(const unsigned *)(const void *)next : 0;
-        out[0][0] = sw::f16_to_float(first & 0xffffu);
-        out[0][1] = sw::f16_to_float(first >> 16);
-        out[1][0] = sw::f16_to_float(second & 0xffffu);
-        out[1][1] = sw::f16_to_float(second >> 16);
-    } else {
-        const float2 first = *(const float2 *)(const void *)at;
-        const float2 second = both ? *(const float2 *)(const void *)next : make_float2(0, 0);
-        out[0][0] = first.x, out[0][1] = first.y;
-        out[1][0] = second.x, out[1][1] = second.y;
+    typedef typename sw::element<format>::type type;
+    typedef typename piece<format>::keys word;
+    const type *const keys = (const type *)(const void *)block;
+    const int last = (head_dim - 1) / piece<format>::of;
+#pragma unroll
+    for (int i = 0; i < n / piece<format>::of; i++) {
+        const int at = d / piece<format>::of + i, row = all || at < last ? at : last;
+        out[i] = *(const word *)(const void *)(keys + sw::key_at<format>(row * piece<format>::of,
+                                                                         2 * sw::lane()));
     }
 }
 
-/* Dimension d of keys [key, key + 4), 0 for those outside [lo, hi): they may hold anything. */
-template <enum sw_dtype format>
-__device__ inline void load_values(const char *values, int head_dim, int d, int key, int lo, int hi,
-                                   float out[4])
+/* Dimension d of keys [key, key + n); beyond the last dimension it is the last. */
+template <enum sw_dtype format, int n>
+__device__ inline void load_values(const char *half, int head_dim, int d, int key,
+                                   typename piece<format>::values out[n / piece<format>::of])
 {
-    typedef sw::element<format> element;
-    if (format == SW_BF16) { /* pairs of keys */
+    typedef typename sw::element<format>::type type;
+    typedef typename piece<format>::values word;
+    const type *const values = (const type *)(const void *)half;
+    const int at = d < head_dim ? d : head_dim - 1;
 #pragma unroll
-        for (int i = 0; i < 4; i += 2) {
-            const unsigned pair =
-                *(const unsigned *)(const void *)(values +
-                                                  2 * sw::value_at<format>(head_dim, key + i, d));
-            out[i] = sw::bf16_to_float(pair & 0xffffu);
-            out[i + 1] = __uint_as_float(pair & 0xffff0000u);
-        }
-    } else {
-        const typename element::type *const from =
-            (const typename element::type *)(const void *)values;
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            out[i] = element::load(from[sw::value_at<format>(head_dim, key + i, d)]);
-    }
-#pragma unroll
-    for (int i = 0; i < 4; i++)
-        out[i] = key + i >= lo && key + i < hi ? out[i] : 0.0f;
+    for (int i = 0; i < n / piece<format>::of; i++)
+        out[i] =
+            *(const word *)(const void *)(values + sw::value_at<format>(
+                                                       head_dim, key + i * piece<format>::of, at));
 }
 
 /* What a warp has of its keys so far, for each head; sums of dimensions lane, lane + 32, … */
@@ -123,28 +146,27 @@ __device__ inline void attend_block(const few &f, const char *block, int base, i
                                     const float *slopes, const float *q, float *p,
                                     state<heads, per_lane> &s)
 {
-    constexpr int width = per_lane * sw::warp_size;
+    constexpr int width = per_lane * sw::warp_size, keys_at_once = values_at_once / per_lane;
+    constexpr int of = piece<format>::of;
     const int head_dim = f.t.cache.head_dim;
     float scores[heads][2];
 #pragma unroll
     for (int h = 0; h < heads; h++)
         scores[h][0] = scores[h][1] = 0;
-#pragma unroll 4
-    for (int d = 0; d < head_dim; d += 4) {
-        float k[4][2];
-        load_keys<format>(block, head_dim, d, k);
-        load_keys<format>(block, head_dim, d + 2, k + 2);
+    for (int d = 0; d < head_dim; d += dims_at_once) { /* q is 0 beyond the last */
+        typename piece<format>::keys k[dims_at_once / of];
+        if (d + dims_at_once <= head_dim)
+            load_keys<format, dims_at_once, true>(block, head_dim, d, k);
+        else
+            load_keys<format, dims_at_once, false>(block, head_dim, d, k);
+        __syncwarp(); /* or the compiler makes a dozen waits of it */
 #pragma unroll
-        for (int h = 0; h < heads; h++) {
-            const float4 four = *(const float4 *)(const void *)(q + h * width + d);
+        for (int e = 0; e < dims_at_once; e++)
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                scores[h][i] += four.x * k[0][i];
-                scores[h][i] += four.y * k[1][i];
-                scores[h][i] += four.z * k[2][i];
-                scores[h][i] += four.w * k[3][i];
-            }
-        }
+            for (int h = 0; h < heads; h++)
+#pragma unroll
+                for (int i = 0; i < 2; i++)
+                    scores[h][i] += q[h * width + d + e] * piece<format>::key(k[e / of], e % of, i);
     }
     const int key = 2 * sw::lane();
 #pragma unroll
@@ -167,25 +189,22 @@ __device__ inline void attend_block(const few &f, const char *block, int base, i
     }
     __syncwarp();
     const char *const values = block + f.t.cache.half_bytes;
-#pragma unroll 2
-    for (int first = lo / 4 * 4; first < hi; first += 4) {
-        float v[per_lane][4];
+    for (int first = lo / keys_at_once * keys_at_once; first < hi; first += keys_at_once) {
+        typename piece<format>::values v[per_lane][keys_at_once / of];
 #pragma unroll
-        for (int j = 0; j < per_lane; j++) {
-            const int d = sw::lane() + j * sw::warp_size;
-            v[j][0] = v[j][1] = v[j][2] = v[j][3] = 0;
-            if (d < head_dim)
-                load_values<format>(values, head_dim, d, first, lo, hi, v[j]);
-        }
+        for (int j = 0; j < per_lane; j++)
+            load_values<format, keys_at_once>(values, head_dim, sw::lane() + j * sw::warp_size,
+                                              first, v[j]);
+        __syncwarp();
 #pragma unroll
-        for (int h = 0; h < heads; h++) {
-            const float4 four = *(const float4 *)(const void *)(p + h * SW_KEY_BLOCK + first);
+        for (int e = 0; e < keys_at_once; e++) {
+            const bool seen = first + e >= lo && first + e < hi; /* others may hold anything */
 #pragma unroll
             for (int j = 0; j < per_lane; j++) {
-                s.sums[h][j] += four.x * v[j][0];
-                s.sums[h][j] += four.y * v[j][1];
-                s.sums[h][j] += four.z * v[j][2];
-                s.sums[h][j] += four.w * v[j][3];
+                const float value = seen ? piece<format>::value(v[j][e / of], e % of) : 0.0f;
+#pragma unroll
+                for (int h = 0; h < heads; h++)
+                    s.sums[h][j] += p[h * SW_KEY_BLOCK + first + e] * value;
             }
         }
     }

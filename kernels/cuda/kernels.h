@@ -129,8 +129,8 @@ cudaError_t sw_gpu_finish(const float *sums, int64_t n, int64_t rows, const floa
                           const float *w_scale, const float *bias, bool add, float *y, int64_t ld_y,
                           cudaStream_t stream);
 /* int8: y (+)= (sums * x_scale + outliers · Wᵀ) * w_scale + bias for rows [row, row + n_rows) of W;
- * sums (n, n_rows) i32, ld_sums apart; x as sw_gpu_quantize had it; y, bias: of row `row`. quant.cu
- */
+ * sums (n, n_rows) i32, ld_sums apart; x as sw_gpu_quantize had it; y, bias: of row `row`.
+ * finish_int8.cu */
 cudaError_t sw_gpu_finish_int8(const int32_t *sums, int64_t ld_sums, const float *x, int64_t ld_x,
                                const void *x8, const void *w, int64_t rows, int64_t cols,
                                int64_t row, int64_t n_rows, int64_t n, const float *bias, bool add,

@@ -54,6 +54,7 @@ static __device__ inline void for_columns(int64_t cols, F f)
         if (threadIdx.x + k * step < cols)
             f(k, threadIdx.x + k * step);
     if (!held)
+#pragma unroll 8
         for (int64_t i = threadIdx.x; i < cols; i += step)
             f(0, i);
 }

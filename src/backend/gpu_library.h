@@ -42,6 +42,7 @@ struct sw_gpu_speeds {
     double bandwidth; /* bytes/s, reading its own memory */
     double flops;     /* in a product of many rows, f16 */
     double to_device; /* bytes/s from pinned host memory */
+    double launch;    /* seconds that a kernel with little to do takes behind another */
 };
 
 /*

@@ -145,7 +145,7 @@ static enum sw_status make_x(struct sw_cuda *cuda, const struct product *p,
     }
     const int64_t cols = half_cols(p->m->cols);
     float *scale = (float *)(void *)(w->operand + sw_round_up((uint64_t)(p->n * cols * 2), APART));
-    *x = (struct side){w->operand, cols, scale};
+    *x = (struct side){w->operand, cols, o->format == SW_BF16 ? NULL : scale};
     CUDA_TRY(cuda, sw_gpu_to_half(o->format, p->x, p->ld_x, p->n, p->m->cols, w->operand, scale,
                                   cuda->compute));
     return SW_OK;
@@ -183,15 +183,15 @@ static int64_t tile_rows(const struct product *p, const struct operands *o, cons
     return rows > SW_ROW_PAD ? rows / SW_ROW_PAD * SW_ROW_PAD : rows;
 }
 
-/* sums (n, rows) = x · Wᵀ in f32 */
+/* y (n, rows) (+)= x · Wᵀ in f32 */
 static enum sw_status multiply(struct sw_cuda *cuda, const struct operands *o,
                                const struct side *weights, int64_t rows, const struct side *x,
-                               int64_t n, int64_t cols, float *sums)
+                               int64_t n, int64_t cols, bool add, float *y, int64_t ld_y)
 {
-    const float one = 1, zero = 0;
+    const float one = 1, before = add ? 1 : 0;
     CUBLAS_TRY(cuda, cublasGemmEx(cuda->blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)rows, (int)n,
                                   (int)cols, &one, weights->data, o->type, (int)weights->ld,
-                                  x->data, o->type, (int)x->ld, &zero, sums, CUDA_R_32F, (int)rows,
+                                  x->data, o->type, (int)x->ld, &before, y, CUDA_R_32F, (int)ld_y,
                                   CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT));
     return SW_OK;
 }
@@ -204,10 +204,15 @@ static enum sw_status many(struct sw_cuda *cuda, const struct product *p)
     float *sums = (float *)(void *)w.sums;
     struct side x, weights;
     SW_TRY(make_x(cuda, p, &o, &w, &x));
+    if (!x.scale && o.format == p->m->format && !p->bias) { /* cuBLAS leaves nothing to finish */
+        SW_TRY(make_w(cuda, p, &o, &w, 0, p->m->rows, &weights));
+        return multiply(cuda, &o, &weights, p->m->rows, &x, p->n, p->m->cols, p->add, p->y,
+                        p->ld_y);
+    }
     for (int64_t row = 0; row < p->m->rows; row += step) {
         const int64_t n = smaller(step, p->m->rows - row);
         SW_TRY(make_w(cuda, p, &o, &w, row, n, &weights));
-        SW_TRY(multiply(cuda, &o, &weights, n, &x, p->n, p->m->cols, sums));
+        SW_TRY(multiply(cuda, &o, &weights, n, &x, p->n, p->m->cols, false, sums, n));
         CUDA_TRY(cuda, sw_gpu_finish(sums, p->n, n, x.scale, weights.scale,
                                      p->bias ? p->bias + row : NULL, p->add, p->y + row, p->ld_y,
                                      cuda->compute));

@@ -47,7 +47,8 @@ struct sw_device *sw_node_add_device(struct sw_node *node)
     if (!devices)
         return NULL;
     node->devices = devices;
-    devices[n] = (struct sw_device){.bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS};
+    devices[n] = (struct sw_device){
+        .bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS, .launch = SW_GPU_LAUNCH};
     snprintf(devices[n].name, sizeof devices[n].name, "gpu%zu", n);
     node->n_devices++;
     return &devices[n];

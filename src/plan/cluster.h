@@ -42,6 +42,7 @@
 /* Defaults of the classes, bytes per second and flops per second; docs/hardware.md says why. */
 #define SW_GPU_BANDWIDTH 450e9
 #define SW_GPU_FLOPS 20e12
+#define SW_GPU_LAUNCH 0 /* not counted until it is measured */
 #define SW_HOST_BANDWIDTH 40e9
 #define SW_HOST_FLOPS 500e9
 #define SW_BUS_BANDWIDTH 12e9
@@ -56,6 +57,7 @@ struct sw_device {
     uint64_t free, total; /* bytes of device memory */
     double bandwidth;     /* bytes per second, reading its own memory */
     double flops;         /* per second, in a matrix product of the weight formats */
+    double launch;        /* seconds that a kernel with little to do takes behind another */
 };
 
 struct sw_node {

@@ -38,14 +38,15 @@ static enum sw_status get_positive(const json_t *object, const char *where, cons
     return SW_OK;
 }
 
-static enum sw_status get_latency(const json_t *object, const char *key, double *out)
+static enum sw_status get_latency(const json_t *object, const char *where, const char *key,
+                                  double *out)
 {
     const json_t *value = json_object_get(object, key);
     if (!value)
         return SW_OK;
     if (!json_is_number(value) || !(json_number_value(value) >= 0) ||
         json_number_value(value) > SW_MAX_LATENCY)
-        return wrong("", key, "a number of seconds, at most 1000");
+        return wrong(where, key, "a number of seconds, at most 1000");
     *out = fabs(json_number_value(value)); /* -0 */
     return SW_OK;
 }
@@ -104,7 +105,8 @@ static enum sw_status get_device(const json_t *object, const char *where, struct
     SW_TRY(get_name(object, where, device->name));
     SW_TRY(get_sizes(object, where, "free", "total", &device->free, &device->total));
     SW_TRY(get_positive(object, where, "bandwidth", &device->bandwidth));
-    return get_positive(object, where, "flops", &device->flops);
+    SW_TRY(get_positive(object, where, "flops", &device->flops));
+    return get_latency(object, where, "launch", &device->launch);
 }
 
 static enum sw_status get_node(const json_t *object, int index, struct sw_cluster *out)
@@ -146,8 +148,8 @@ static enum sw_status get_cluster(const json_t *root, struct sw_cluster *out)
         return wrong("", "nodes", "an array of 1 to 4096 nodes");
     SW_TRY(get_positive(root, "", "link_bandwidth", &out->link_bandwidth));
     SW_TRY(get_positive(root, "", "local_bandwidth", &out->local_bandwidth));
-    SW_TRY(get_latency(root, "link_latency", &out->link_latency));
-    SW_TRY(get_latency(root, "local_latency", &out->local_latency));
+    SW_TRY(get_latency(root, "", "link_latency", &out->link_latency));
+    SW_TRY(get_latency(root, "", "local_latency", &out->local_latency));
     for (size_t i = 0; i < json_array_size(nodes); i++)
         SW_TRY(get_node(json_array_get(nodes, i), (int)i, out));
     return SW_OK;
@@ -198,9 +200,9 @@ static void put_node(struct sw_strbuf *out, const struct sw_node *node)
         put_string(out, d->name);
         sw_strbuf_printf(out,
                          ", \"free\": %llu, \"total\": %llu, \"bandwidth\": %.17g, "
-                         "\"flops\": %.17g}",
+                         "\"flops\": %.17g, \"launch\": %.17g}",
                          (unsigned long long)d->free, (unsigned long long)d->total, d->bandwidth,
-                         d->flops);
+                         d->flops, d->launch);
     }
     sw_strbuf_puts(out, "]}");
 }

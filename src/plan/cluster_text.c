@@ -156,17 +156,20 @@ static enum sw_status memory(struct parser *p, char *text, uint64_t *free, uint6
     return SW_OK;
 }
 
-/* "672GB/s@80GB/s@16TF": rates to rates[0], rates[1]; flops to *flops. */
-static enum sw_status speeds(struct parser *p, char *text, double *rates[2], double *flops)
+/* "672GB/s@80GB/s@16TF@2us": rates to rates[0], rates[1]; flops to *flops; a launch's time to
+ * *launch. NULL: there is none. */
+static enum sw_status speeds(struct parser *p, char *text, double *rates[2], double *flops,
+                             double *launch)
 {
     int n = 0;
     while (text) {
         char *rest = strchr(text, '@');
         if (rest)
             *rest++ = 0;
-        if (!flops_parse(text, flops)) {
+        if (!flops_parse(text, flops) && !(launch && time_parse(text, launch))) {
             if (n == 2 || !rates[n] || !rate_parse(text, rates[n]))
-                return wrong(p, "a speed such as 672GB/s or 16TF behind @");
+                return wrong(p, launch ? "a speed such as 672GB/s, 16TF or 2us behind @"
+                                       : "a speed such as 80GB/s or 1.2TF behind @");
             n++;
         }
         text = rest;
@@ -178,14 +181,15 @@ static enum sw_status gpu_item(struct parser *p, struct sw_node *node, const cha
 {
     char text[WORD_MAX];
     int count = 1;
-    struct sw_device like = {.bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS};
+    struct sw_device like = {
+        .bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS, .launch = SW_GPU_LAUNCH};
     count_prefix(value, &count, &value);
     snprintf(text, sizeof text, "%s", value);
     char *at = strchr(text, '@');
     if (at)
         *at++ = 0;
     SW_TRY(memory(p, text, &like.free, &like.total));
-    SW_TRY(speeds(p, at, (double *[2]){&like.bandwidth, NULL}, &like.flops));
+    SW_TRY(speeds(p, at, (double *[2]){&like.bandwidth, NULL}, &like.flops, &like.launch));
     for (int i = 0; i < count; i++) {
         if (node->n_devices == SW_MAX_DEVICES)
             return wrong(p, "fewer GPUs in one node");
@@ -207,7 +211,7 @@ static enum sw_status host_item(struct parser *p, struct sw_node *node, const ch
     if (at)
         *at++ = 0;
     SW_TRY(memory(p, text, &node->host_free, &node->host_total));
-    SW_TRY(speeds(p, at, (double *[2]){&node->host_bandwidth, &alone}, &node->cpu_flops));
+    SW_TRY(speeds(p, at, (double *[2]){&node->host_bandwidth, &alone}, &node->cpu_flops, NULL));
     node->rank_bandwidth = alone > 0 ? alone : node->host_bandwidth;
     return SW_OK;
 }
@@ -409,7 +413,7 @@ static void put_flops(struct sw_strbuf *out, double flops)
 static bool device_alike(const struct sw_device *a, const struct sw_device *b)
 {
     return a->free == b->free && a->total == b->total && a->bandwidth == b->bandwidth &&
-           a->flops == b->flops;
+           a->flops == b->flops && a->launch == b->launch;
 }
 
 static void put_devices(struct sw_strbuf *out, const struct sw_node *node)
@@ -430,6 +434,8 @@ static void put_devices(struct sw_strbuf *out, const struct sw_node *node)
             sw_strbuf_puts(out, "@");
             put_flops(out, d->flops);
         }
+        if (d->launch != SW_GPU_LAUNCH)
+            sw_strbuf_printf(out, "@%.17gs", d->launch);
         sw_strbuf_puts(out, " ");
     }
 }

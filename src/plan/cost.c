@@ -46,8 +46,9 @@ static double layer_time(const struct sw_cost *c, const struct sw_place *p,
     const double bytes = read_bytes(layer, load->rows) + kv;
     const double flops = layer->token_flops * load->rows;
     const bool on_gpu = tier == TIER_GPU || tier == TIER_STREAMED || tier == TIER_PASSING;
-    double t = on_gpu ? larger(bytes / p->gpu_bw, flops / p->gpu_flops)
-                      : larger(bytes / p->host_bw, flops / p->cpu_flops);
+    double t =
+        on_gpu ? larger(bytes / p->gpu_bw, flops / p->gpu_flops) + SW_LAYER_LAUNCHES * p->gpu_launch
+               : larger(bytes / p->host_bw, flops / p->cpu_flops);
     if (tier == TIER_STREAMED || tier == TIER_PASSING)
         t = larger(t, (double)layer->weight_bytes / p->bus_bw);
     if (tier == TIER_PASSING) /* its KV is in host memory: earlier rows come along and new ones go
@@ -130,6 +131,7 @@ static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
         p->gpu_cap = less(free, o->gpu_reserve);
         p->gpu_bw = d->bandwidth;
         p->gpu_flops = d->flops;
+        p->gpu_launch = d->launch;
     }
 }
 
@@ -137,7 +139,8 @@ static bool place_alike(const struct sw_place *a, const struct sw_place *b)
 {
     return (a->device < 0) == (b->device < 0) && a->gpu_cap == b->gpu_cap &&
            a->host_cap == b->host_cap && a->even_cap == b->even_cap && a->sharers == b->sharers &&
-           a->gpu_bw == b->gpu_bw && a->gpu_flops == b->gpu_flops && a->host_bw == b->host_bw &&
+           a->gpu_bw == b->gpu_bw && a->gpu_flops == b->gpu_flops &&
+           a->gpu_launch == b->gpu_launch && a->host_bw == b->host_bw &&
            a->cpu_flops == b->cpu_flops && a->bus_bw == b->bus_bw && a->disk_bw == b->disk_bw &&
            a->disk == b->disk;
 }

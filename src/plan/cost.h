@@ -12,6 +12,7 @@ typedef int64_t sw_ps; /* picoseconds; one layer at most SW_PS_MAX, so no sum ov
 #define SW_PS_NEVER (INT64_MAX / 4)
 #define SW_MAX_LAYERS 1024
 #define SW_CROSSING_LATENCY 10e-6 /* a hand-over between GPU and CPU inside a rank */
+#define SW_LAYER_LAUNCHES 8       /* kernels of a layer on a GPU (tests/gpulib/test_launches.c) */
 
 /* What one rank has, after reserves and caps, and its share of what its node's ranks share. */
 struct sw_place {
@@ -19,7 +20,7 @@ struct sw_place {
     uint64_t gpu_cap, host_cap; /* of this rank alone */
     uint64_t even_cap;          /* of host_cap, what an even share of the node allows */
     int sharers;                /* ranks of the node */
-    double gpu_bw, gpu_flops, host_bw, cpu_flops, bus_bw, disk_bw;
+    double gpu_bw, gpu_flops, gpu_launch, host_bw, cpu_flops, bus_bw, disk_bw;
     bool disk;
     int kind; /* places of one kind are equal but for rank, node and device */
 };

@@ -10,7 +10,8 @@
 
 enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n)
 {
-    static const struct sw_device defaults = {.bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS};
+    static const struct sw_device defaults = {
+        .bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS, .launch = SW_GPU_LAUNCH};
     struct sw_gpu_info infos[SW_MAX_DEVICES];
     enum sw_status status;
     *n = 0;
@@ -50,6 +51,8 @@ void sw_gpu_measure(int device, struct sw_device *out, double *to_device)
         out->bandwidth = speeds.bandwidth;
     if (speeds.flops > 0)
         out->flops = speeds.flops;
+    if (speeds.launch > 0)
+        out->launch = speeds.launch;
 }
 
 int sw_gpu_nccl(void)

@@ -207,8 +207,9 @@ static void put_device(const struct sw_probe_rank *card, const struct sw_device 
     sw_strbuf_printf(out, "      %-*s  GPU %s: %s of %s free", width, "", d->name,
                      sw_size_format(d->free, a, sizeof a), sw_size_format(d->total, b, sizeof b));
     if (card->to_device > 0)
-        sw_strbuf_printf(out, ", %.1f GB/s, %.2f TFLOP/s, %.1f GB/s from host memory",
-                         d->bandwidth / 1e9, d->flops / 1e12, card->to_device / 1e9);
+        sw_strbuf_printf(
+            out, ", %.1f GB/s, %.2f TFLOP/s, %.1f us a launch, %.1f GB/s from host memory",
+            d->bandwidth / 1e9, d->flops / 1e12, d->launch * 1e6, card->to_device / 1e9);
     if (card->device >= 0)
         sw_strbuf_printf(out, ", at %.*s", SW_GPU_BUS - 1, card->seen[card->device]);
     if (card->nccl)

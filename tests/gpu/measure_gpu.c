@@ -149,63 +149,141 @@ static void measure_few(double memory)
         }
 }
 
+/* Many tokens: cuBLAS's own rate, and with all that src/gpu/products.c does around it. */
 struct gemm {
     int64_t rows, cols, n;
-    enum sw_dtype format; /* of the weights */
     void *w, *w_half, *x_half;
-    float *x, *y, *sums, *x_scale, *w_scale;
+    float *x, *y, *x_scale, *w_scale;
+    void *sums; /* f32 or i32 */
 };
 
-static void gemm_alone(void *ctx, int i)
+static void multiply_many(const struct gemm *g, const void *w, const void *x, cudaDataType_t type,
+                          void *y)
 {
-    const struct gemm *g = ctx;
+    const bool bytes = type == CUDA_R_8I;
     const float one = 1, zero = 0;
-    (void)i;
-    if (cublasGemmEx(blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)g->rows, (int)g->n, (int)g->cols, &one,
-                     g->w_half, CUDA_R_16F, (int)g->cols, g->x_half, CUDA_R_16F, (int)g->cols,
-                     &zero, g->sums, CUDA_R_32F, (int)g->rows, CUBLAS_COMPUTE_32F,
-                     CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS)
+    const int32_t whole_one = 1, whole_zero = 0;
+    if (cublasGemmEx(blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)g->rows, (int)g->n, (int)g->cols,
+                     bytes ? (const void *)&whole_one : &one, w, type, (int)g->cols, x, type,
+                     (int)g->cols, bytes ? (const void *)&whole_zero : &zero, y,
+                     bytes ? CUDA_R_32I : CUDA_R_32F, (int)g->rows,
+                     bytes ? CUBLAS_COMPUTE_32I : CUBLAS_COMPUTE_32F,
+                     CUBLAS_GEMM_DEFAULT) != CUBLAS_STATUS_SUCCESS) {
+        fprintf(stderr, "cuBLAS refuses a product\n");
         exit(1);
+    }
 }
 
-/* All that a product of f16 weights takes; with others their conversion besides. */
-static void gemm_whole(void *ctx, int i)
+static void f16_alone(void *ctx, int i)
+{
+    const struct gemm *g = ctx;
+    (void)i;
+    multiply_many(g, g->w, g->x_half, CUDA_R_16F, g->sums);
+}
+
+static void f16_whole(void *ctx, int i)
 {
     const struct gemm *g = ctx;
     OK(sw_gpu_to_half(SW_F16, g->x, g->cols, g->n, g->cols, g->x_half, g->x_scale, stream));
-    if (g->format != SW_F16)
-        OK(sw_gpu_weights_to_half(SW_F16, g->format, g->w, g->rows, g->cols, 0, g->rows, g->w_half,
-                                  g->w_scale, stream));
-    gemm_alone(ctx, i);
+    f16_alone(ctx, i);
+    OK(sw_gpu_finish(g->sums, g->n, g->rows, g->x_scale, NULL, NULL, false, g->y, g->rows, stream));
+}
+
+static void bf16_alone(void *ctx, int i)
+{
+    const struct gemm *g = ctx;
+    (void)i;
+    multiply_many(g, g->w, g->x_half, CUDA_R_16BF, g->y);
+}
+
+static void bf16_whole(void *ctx, int i)
+{
+    const struct gemm *g = ctx;
+    OK(sw_gpu_to_half(SW_BF16, g->x, g->cols, g->n, g->cols, g->x_half, g->x_scale, stream));
+    bf16_alone(ctx, i);
+}
+
+/* Turing has no bf16: its weights become f16. */
+static void bf16_converted(void *ctx, int i)
+{
+    const struct gemm *g = ctx;
+    (void)i;
+    OK(sw_gpu_to_half(SW_F16, g->x, g->cols, g->n, g->cols, g->x_half, g->x_scale, stream));
+    OK(sw_gpu_weights_to_half(SW_F16, SW_BF16, g->w, g->rows, g->cols, 0, g->rows, g->w_half,
+                              g->w_scale, stream));
+    multiply_many(g, g->w_half, g->x_half, CUDA_R_16F, g->sums);
     OK(sw_gpu_finish(g->sums, g->n, g->rows, g->x_scale, g->w_scale, NULL, false, g->y, g->rows,
                      stream));
 }
 
-static void measure_many(void)
+static void int8_alone(void *ctx, int i)
 {
-    const int64_t rows = 11008 / scale, cols = 4096 / scale, n = 512 / scale;
-    struct gemm g = {.rows = rows, .cols = cols, .n = n};
-    g.w = device(sw_matrix_bytes(SW_F32, rows, cols));
-    g.w_half = device((size_t)(rows * cols) * 2);
-    g.x_half = device((size_t)(n * cols) * 2);
-    g.x = device((size_t)(n * cols) * sizeof(float));
-    g.y = device((size_t)(n * rows) * sizeof(float));
-    g.sums = device((size_t)(n * rows) * sizeof(float));
-    g.x_scale = device((size_t)n * sizeof(float));
-    g.w_scale = device((size_t)rows * sizeof(float));
-    const double operations = 2 * (double)rows * (double)cols * (double)n;
-    printf("\n%lld tokens by %lld x %lld, TFLOP/s: cuBLAS alone %.1f", (long long)n,
-           (long long)rows, (long long)cols, operations / seconds(gemm_alone, &g) / 1e12);
-    static const enum sw_dtype formats[] = {SW_F16, SW_BF16, SW_INT8, SW_F32};
-    for (int f = 0; f < 4; f++) {
-        g.format = formats[f];
-        printf(", with all around it %s %.1f", sw_dtype_info(formats[f])->name,
-               operations / seconds(gemm_whole, &g) / 1e12);
+    const struct gemm *g = ctx;
+    (void)i;
+    multiply_many(g, g->w, sw_gpu_quantized_elements(g->x_half, g->n, g->cols), CUDA_R_8I, g->sums);
+}
+
+static void int8_whole(void *ctx, int i)
+{
+    const struct gemm *g = ctx;
+    OK(sw_gpu_quantize(g->x, g->cols, g->n, g->cols, g->x_half, stream));
+    int8_alone(ctx, i);
+    OK(sw_gpu_finish_int8(g->sums, g->rows, g->x, g->cols, g->x_half, g->w, g->rows, g->cols, 0,
+                          g->rows, g->n, NULL, false, g->y, g->rows, stream));
+}
+
+/* Every token has outliers in the same few columns, as those of models have. */
+static void add_outliers(float *d_x, int64_t n, int64_t cols)
+{
+    enum { COLUMNS = 12 };
+    float *x = calloc((size_t)(n * cols), sizeof *x);
+    if (!x)
+        exit(1);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < COLUMNS; c++)
+            x[i * cols + c * cols / COLUMNS] = 20;
+    OK(cudaMemcpy(d_x, x, (size_t)(n * cols) * sizeof *x, cudaMemcpyHostToDevice));
+    free(x);
+}
+
+struct way {
+    const char *of;
+    void (*alone)(void *ctx, int i), (*whole)(void *ctx, int i);
+};
+
+static void measure_many(bool turing)
+{
+    const struct way ways[] = {
+        {"f16", f16_alone, f16_whole},
+        {"bf16", turing ? f16_alone : bf16_alone, turing ? bf16_converted : bf16_whole},
+        {"int8", int8_alone, int8_whole}};
+    const int64_t n = 512 / scale;
+    printf("\n%d tokens, TFLOP/s: cuBLAS alone, with all around it (share)\n", (int)n);
+    for (int s = 0; s < n_shapes; s++) {
+        const int64_t rows = shapes[s].rows / scale, cols = shapes[s].cols / scale;
+        struct gemm g = {.rows = rows, .cols = cols, .n = n};
+        g.w = device(sw_matrix_bytes(SW_F16, rows, cols));
+        g.w_half = device((size_t)(rows * cols) * 2);
+        g.x_half = device((size_t)(n * cols) * 2 + sw_gpu_quantized_bytes(n, cols));
+        g.x = device((size_t)(n * cols) * sizeof(float));
+        g.y = device((size_t)(n * rows) * sizeof(float));
+        g.sums = device((size_t)(n * rows) * sizeof(float));
+        g.x_scale = device((size_t)n * sizeof(float));
+        g.w_scale = device((size_t)rows * sizeof(float));
+        add_outliers(g.x, n, cols);
+        const double operations = 2 * (double)rows * (double)cols * (double)n;
+        printf("%-14s", shapes[s].of);
+        for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+            const double alone = operations / seconds(ways[i].alone, &g);
+            const double whole = operations / seconds(ways[i].whole, &g);
+            printf(" %s %6.1f, %6.1f (%3.0f %%)", ways[i].of, alone / 1e12, whole / 1e12,
+                   100 * whole / alone);
+        }
+        printf("\n");
+        void *const all[] = {g.w, g.w_half, g.x_half, g.x, g.y, g.sums, g.x_scale, g.w_scale};
+        for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+            OK(cudaFree(all[i]));
     }
-    printf("\n");
-    void *const all[] = {g.w, g.w_half, g.x_half, g.x, g.y, g.sums, g.x_scale, g.w_scale};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        OK(cudaFree(all[i]));
 }
 
 /* ---- attention */
@@ -281,7 +359,7 @@ int main(int argc, char **argv)
     const double memory = bandwidth();
     printf("%s: memory is read at %.0f GB/s\n", properties.name, memory / 1e9);
     measure_few(memory);
-    measure_many();
+    measure_many(properties.major < 8);
     printf("\n");
     for (int slots = 1; slots <= (n_shapes > 1 ? 16 : 1); slots *= 4)
         measure_attention(SW_F16, 32, 8, 128, slots, 4096 / scale);

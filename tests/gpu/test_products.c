@@ -289,14 +289,16 @@ static void activates(void)
 }
 
 /* Sums that a library made of the bytes, finished: the same bits as the other way, but for the
- * order of outliers. Rows in two tiles. */
+ * order of outliers. Rows a few at a time; in one tile of the kernel, in several. */
 static void finishes_int8(void)
 {
-    static const int64_t sizes[][3] = {
-        {1, 5, 3}, {40, 300, 3}, {270, 90, 3}, {17, 8300, 3}, {40, 60, 133}};
-    for (int s = 0; s < 5; s++)
+    static const int64_t sizes[][4] = {{1, 5, 3, 32},     {40, 300, 3, 32},   {270, 90, 3, 160},
+                                       {17, 8300, 3, 32}, {40, 60, 133, 32},  {132, 40, 129, 132},
+                                       {64, 9000, 5, 64}, {72, 300, 280, 72}, {3, 33, 128, 16}};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
         for (int add = 0; add < 2; add++) {
-            const int64_t rows = sizes[s][0], cols = sizes[s][1], n = sizes[s][2];
+            const int64_t rows = sizes[s][0], cols = sizes[s][1], n = sizes[s][2],
+                          some = sizes[s][3];
             struct gpu_matrix m = gpu_matrix_of(SW_INT8, rows, cols, 3);
             struct gpu_rows x = gpu_rows_of(n, cols, cols + 1, 5);
             struct gpu_rows y = gpu_rows_of(n, rows, rows + 2, 6);
@@ -314,10 +316,10 @@ static void finishes_int8(void)
             int32_t *d_sums = gpu_copy(sums, (size_t)(n * ld) * sizeof *sums);
             float *d_bias = gpu_floats(bias, rows);
             void *x8 = quantize(&m, &x);
-            for (int64_t row = 0; row < rows; row += 32)
+            for (int64_t row = 0; row < rows; row += some)
                 gpu_ok(sw_gpu_finish_int8(d_sums + row, ld, x.d, x.ld, x8, m.d, rows, cols, row,
-                                          rows - row < 32 ? rows - row : 32, n, d_bias + row, add,
-                                          y.d + row, y.ld, 0));
+                                          rows - row < some ? rows - row : some, n, d_bias + row,
+                                          add, y.d + row, y.ld, 0));
             gpu_rows_get(&y);
             double most = 0;
             for (int64_t t = 0; t < n; t++)

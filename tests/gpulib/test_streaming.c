@@ -156,7 +156,8 @@ static void speeds_are_measured(void)
 {
     struct sw_gpu_speeds speeds;
     ok(gpu_library()->measure(0, &speeds));
-    CU_ASSERT(speeds.bandwidth > 0 && speeds.flops > 0 && speeds.to_device > 0);
+    CU_ASSERT(speeds.bandwidth > 0 && speeds.flops > 0 && speeds.to_device > 0 &&
+              speeds.launch > 0);
     CU_ASSERT_EQUAL(simgpu_used(0), 0);
 }
 

@@ -33,13 +33,15 @@ static void reads_speeds(void)
 {
     struct sw_cluster cl;
     CU_ASSERT_EQUAL_FATAL(
-        parse("(gpu:22G/24G@672GB/s@16TF gpu:8G host:60G/64G@80GB/s@45GB/s@1.2TF bus:24GB/s "
+        parse("(gpu:22G/24G@672GB/s@16TF@3.5us gpu:8G host:60G/64G@80GB/s@45GB/s@1.2TF bus:24GB/s "
               "disk:3GB/s name:lab ranks:4 cores:16) link:1.2GB/s/30us # a comment",
               &cl),
         SW_OK);
     const struct sw_node *n = &cl.nodes[0];
     CU_ASSERT(n->devices[0].free == 22 * GIB && n->devices[0].total == 24 * GIB);
     CU_ASSERT(n->devices[0].bandwidth == 672e9 && n->devices[0].flops == 16e12);
+    CU_ASSERT_DOUBLE_EQUAL(n->devices[0].launch, 3.5e-6, 1e-12);
+    CU_ASSERT(n->devices[1].launch == SW_GPU_LAUNCH);
     CU_ASSERT(n->devices[1].free == 8 * GIB && n->devices[1].bandwidth == SW_GPU_BANDWIDTH);
     CU_ASSERT(n->host_bandwidth == 80e9 && n->rank_bandwidth == 45e9 && n->cpu_flops == 1.2e12);
     CU_ASSERT(n->bus_bandwidth == 24e9 && n->disk_bandwidth == 3e9 && n->disk_tier);
@@ -77,7 +79,8 @@ static bool same(const struct sw_cluster *a, const struct sw_cluster *b)
             ok = x->devices[d].free == y->devices[d].free &&
                  x->devices[d].total == y->devices[d].total &&
                  x->devices[d].bandwidth == y->devices[d].bandwidth &&
-                 x->devices[d].flops == y->devices[d].flops;
+                 x->devices[d].flops == y->devices[d].flops &&
+                 x->devices[d].launch == y->devices[d].launch;
     }
     return ok;
 }
@@ -87,7 +90,7 @@ static void goes_both_ways(void)
     static const char *const texts[] = {
         "2x(gpu:2x24G host:64G) + 1x(host:128G)",
         "3x(host:1000000007 ranks:2 cores:5 load:123456789B/s) local:7GB/s/1us",
-        ("2x(gpu:3x7777M/8G@271.828GB/s@3.14159TF gpu:80G host:1G/2G@99.9GB/s@33.3GB/s@0.7TF "
+        ("2x(gpu:3x7777M/8G@271.828GB/s@3.14159TF@1.9us gpu:80G host:1G/2G@99.9GB/s@33.3GB/s@0.7TF "
          "bus:31.5GB/s disk:0.9GB/s name:rack) + (host:1T) link:12.3GB/s/1.7us"),
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {

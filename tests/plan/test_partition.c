@@ -88,8 +88,9 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
                 const double touched = wb * (1 - pow(1 - share, rows)) + seen;
                 const double work = l->token_flops * rows;
                 const bool passes = p && tier == 1 && w->passing;
-                lt[p] = on_gpu || passes ? max2(touched / dev->bandwidth, work / dev->flops)
-                                         : max2(touched / host_bw, work / cpu);
+                lt[p] = on_gpu || passes
+                            ? max2(touched / dev->bandwidth, work / dev->flops) + 8 * dev->launch
+                            : max2(touched / host_bw, work / cpu);
                 if (tier == 2 || passes)
                     lt[p] = max2(lt[p], wb / bus);
                 if (passes)
@@ -275,6 +276,7 @@ static void random_cluster(struct sw_cluster *cl, int most_ranks)
             device->free = device->total = 500 + roll(roll(3) ? 9000 : 16000);
             device->bandwidth = slow_gpu ? 1e6 * (1 + roll(30)) : 1e6 * (50 + roll(500));
             device->flops = slow_gpu ? 1e6 * (1 + roll(300)) : 1e9;
+            device->launch = 1e-6 * roll(8);
             if (d && roll(2))
                 *device = node->devices[d - 1];
         }

@@ -54,7 +54,8 @@ static double streamed(const struct sw_node *node, int n)
     const struct sw_layer_footprint *l = &layers[0];
     const struct sw_device *d = &node->devices[0];
     const double kv = 2048 / 2 / 2.0 * (double)l->kv_row_bytes, weights = (double)l->weight_bytes;
-    const double computing = larger((weights + kv) / d->bandwidth, l->token_flops * n / d->flops);
+    const double computing =
+        larger((weights + kv) / d->bandwidth, l->token_flops * n / d->flops) + 8 * d->launch;
     return larger(computing, weights / node->bus_bandwidth) +
            (kv + n * (double)l->kv_row_bytes) / node->bus_bandwidth;
 }

@@ -12,7 +12,7 @@ export SPILLWAY_GPU_LIBRARY=$library SIMGPU_DEVICES=2 SIMGPU_MEMORY=512M SIMGPU_
 
 sw probe
 expect 0 "two cards"
-[ "$(grep -c 'GPU .*Turing.*: .* of 512 MiB free, [0-9.]* GB/s, [0-9.]* TFLOP/s, [0-9.]* GB/s from host memory, at 0000:10:00.0, NCCL 2.28.9$' out)" = 1 ] ||
+[ "$(grep -c 'GPU .*Turing.*: .* of 512 MiB free, [0-9.]* GB/s, [0-9.]* TFLOP/s, [0-9.]* us a launch, [0-9.]* GB/s from host memory, at 0000:10:00.0, NCCL 2.28.9$' out)" = 1 ] ||
     fail "the one rank's card is not shown with its speeds"
 SIMGPU_DEVICES=0 sw probe
 expect 0 "no card"
