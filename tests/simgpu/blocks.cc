@@ -55,8 +55,7 @@ static Warp warps[32];
 static unsigned n_threads, n_warps, live, waiting;
 static Site barrier;
 static int joined[3], barrier_result[3]; // by Join
-static Fiber *idle[1024];
-static unsigned n_idle;
+static std::vector<Fiber *> &idle = *new std::vector<Fiber *>;
 static bool downwards; // the order of lanes in this turn
 static const Launch *launch_now;
 static Thread *thread_now;
@@ -361,7 +360,7 @@ static void fiber_body()
             make_current(next);
             continue;
         }
-        idle[n_idle++] = fiber;
+        idle.push_back(fiber);
         fiber_leave();
     }
 }
@@ -369,7 +368,10 @@ static void fiber_body()
 static void turn(Thread *t)
 {
     if (t->state == FRESH) {
-        t->fiber = n_idle ? idle[--n_idle] : fiber_create(fiber_body);
+        if (idle.empty())
+            idle.push_back(fiber_create(fiber_body));
+        t->fiber = idle.back();
+        idle.pop_back();
         t->state = READY;
     }
     make_current(t);

@@ -275,7 +275,7 @@ __global__ void awaits(const int *x, int *y, int n)
 
 __global__ void reads_before(const int *x, int *y, int n)
 {
-    __shared__ int held[64];
+    __shared__ int held[1024];
     const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
     const int value = i < n ? x[i] : 0;
     sw::await_previous();
@@ -373,12 +373,14 @@ cudaError_t test_next(enum test_beginning kind, bool in_order, const int *x, int
 {
     static void (*const kernels[])(const int *, int *, int) = {awaits, reads_before, writes_before,
                                                                leaves_before};
+    const int threads = n > 1000 ? 1024 : 64;
     if (in_order)
-        SW_LAUNCH_IN_ORDER(kernels[kind], up(n, 64), 64, 0, s, x, y, n);
+        SW_LAUNCH_IN_ORDER(kernels[kind], up(n, threads), static_cast<unsigned>(threads), 0, s, x,
+                           y, n);
     else if (kind == TEST_LEAVES_BEFORE) // a name for the message
-        SW_LAUNCH(leaves_before, up(n, 64), 64, 0, s, x, y, n);
+        SW_LAUNCH(leaves_before, up(n, threads), static_cast<unsigned>(threads), 0, s, x, y, n);
     else
-        SW_LAUNCH(kernels[kind], up(n, 64), 64, 0, s, x, y, n);
+        SW_LAUNCH(kernels[kind], up(n, threads), static_cast<unsigned>(threads), 0, s, x, y, n);
     return cudaGetLastError();
 }
 

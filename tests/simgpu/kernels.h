@@ -32,7 +32,7 @@ cudaError_t test_add(int *y, int n, int a, cudaStream_t s);
 /* y[i] = x[i] */
 cudaError_t test_copy(const int *x, int *y, int n, cudaStream_t s);
 /* y[i] = x[i] + 1; awaits the kernel before first of all, or only after something. In order: not
- * launched so that it may begin before that has ended. */
+ * launched so that it may begin before that has ended. Blocks of 64, of 1024 for more than 1000. */
 enum test_beginning { TEST_AWAITS, TEST_READS_BEFORE, TEST_WRITES_BEFORE, TEST_LEAVES_BEFORE };
 cudaError_t test_next(enum test_beginning kind, bool in_order, const int *x, int *y, int n,
                       cudaStream_t s);

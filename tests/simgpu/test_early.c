@@ -165,6 +165,30 @@ static void beside_others(void)
     }
 }
 
+/* Blocks of all the threads that a block can have, several of them begun at once. */
+static void wide(void)
+{
+    enum { MANY = 3000 };
+    struct world w = make();
+    static int got[MANY];
+    int *x = to_device(NULL, sizeof got), *y = to_device(NULL, sizeof got);
+    NEED_CUDA(cudaMemset(x, 0, sizeof got));
+    NEED_CUDA(cudaDeviceSynchronize());
+    for (int round = 1; round <= ROUNDS; round++) {
+        pthread_mutex_lock(&lock);
+        NEED_CUDA(cudaLaunchHostFunc(w.s, pass, NULL));
+        for (int i = 0; i < 3; i++) {
+            NEED_CUDA(test_next(TEST_AWAITS, false, x, y, MANY, w.s));
+            NEED_CUDA(test_next(TEST_AWAITS, false, y, x, MANY, w.s));
+        }
+        pthread_mutex_unlock(&lock);
+        NEED_CUDA(cudaStreamSynchronize(w.s));
+        from_device(got, x, sizeof got);
+        for (int i = 0; i < MANY; i++)
+            NEED(got[i] == 6 * round);
+    }
+}
+
 static void right_ways(void)
 {
     for (int seed = 1; seed <= 4; seed++) {
@@ -174,6 +198,7 @@ static void right_ways(void)
         expect_right(right_graph, settings);
         expect_right(nothing_early, settings);
         expect_right(beside_others, settings);
+        expect_right(wide, settings);
     }
 }
 
