@@ -195,13 +195,31 @@ static inline void fake_matmul(struct sw_backend *b, const struct sw_matrix *m, 
     fake_of(b)->cpu->matmul(b, m, d_bias, d_x, ld_x, n, d_y, ld_y, add);
 }
 
-static inline void fake_kv_store(struct sw_backend *b, const struct sw_kv *kv,
-                                 const struct sw_span *spans, int n_spans, const float *d_k,
-                                 const float *d_v, int64_t ld, int64_t head)
+/* Only a GPU has it. */
+static inline void fake_project(struct sw_backend *b, const struct sw_projection *p,
+                                const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y)
+{
+    const struct sw_matrix *m = p->m;
+    if (p->d_norm)
+        fake_norm(b, p->norm, p->eps, d_x, ld_x, n, m->cols, p->d_norm, p->d_norm_bias, p->d_h,
+                  p->ld_h);
+    fake_matmul(b, m, p->d_bias, p->d_norm ? p->d_h : d_x, p->d_norm ? p->ld_h : ld_x, n, d_y, ld_y,
+                false);
+    if (p->activated)
+        fake_of(b)->cpu->activate(b, p->activation, p->gated, d_y, ld_y, n,
+                                  p->gated ? m->rows / 2 : m->rows, d_y, ld_y);
+}
+
+static inline void fake_place_heads(struct sw_backend *b, const struct sw_heads *heads,
+                                    const struct sw_kv *kv, const struct sw_span *spans,
+                                    int n_spans)
 {
     fake_mine(b, kv->d_data, 1, "the cache is elsewhere");
-    fake_mine(b, d_k, 1, "keys are elsewhere");
-    fake_of(b)->cpu->kv_store(b, kv, spans, n_spans, d_k, d_v, ld, head);
+    fake_mine(b, heads->d_k, 1, "keys are elsewhere");
+    fake_mine(b, heads->d_q, 1, "queries are elsewhere");
+    fake_mine(b, heads->d_q_norm, 1, "the norm of queries is elsewhere");
+    fake_mine(b, heads->rope.d_cos_sin, 1, "the table of angles is elsewhere");
+    fake_of(b)->cpu->place_heads(b, heads, kv, spans, n_spans);
 }
 
 static inline void fake_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to,
@@ -257,13 +275,14 @@ static inline int fake_wrap(struct sw_backend *b, bool is_gpu, uint64_t limit)
     g->ops.embed = fake_embed;
     g->ops.norm = fake_norm;
     g->ops.matmul = fake_matmul;
-    g->ops.kv_store = fake_kv_store;
+    g->ops.place_heads = fake_place_heads;
     g->ops.kv_copy = fake_kv_copy;
     g->ops.attend = fake_attend;
     if (is_gpu) {
         g->ops.name = "gpu";
         g->ops.upload = fake_upload;
         g->ops.download = fake_download;
+        g->ops.project = fake_project;
         g->ops.activated_matmul = NULL;
     }
     b->ops = &g->ops;

@@ -257,6 +257,7 @@ __device__ inline void join_warps(state<heads, per_lane> &s, float (*tops)[heads
 template <enum sw_dtype format, int heads, int per_lane>
 __global__ void __launch_bounds__(threads) attend_part(few f)
 {
+    sw::await_previous();
     constexpr int width = per_lane * sw::warp_size;
     __shared__ __align__(16) float q[heads * width];
     __shared__ __align__(16) float p[warps][heads * SW_KEY_BLOCK];
@@ -318,6 +319,7 @@ __global__ void __launch_bounds__(threads) attend_part(few f)
 /* The parts of one row (blockIdx.y) and head (blockIdx.x), in order. */
 __global__ void __launch_bounds__(threads) join_parts(few f)
 {
+    sw::await_previous();
     const struct sw::attention &t = f.t;
     const int head_dim = t.cache.head_dim;
     const query at = find(t, f.first + blockIdx.y);

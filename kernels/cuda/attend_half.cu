@@ -112,6 +112,7 @@ __device__ inline bool sees_all(const sw::tile_row &row, int base)
 template <enum sw_dtype format, int width>
 __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
 {
+    sw::await_previous();
     constexpr bool keeps_queries = width <= 128;
     constexpr int query_steps = width / 16, columns = width / 8;
     constexpr int key_ld = tile_keys + sw::pair_pad, value_ld = width + sw::pair_pad;

@@ -99,6 +99,7 @@ __device__ inline float soften(sw::tile_row &row, float scale, int key, float sc
 /* blockIdx: tile; KV head and share of its heads. chunks: of value_dims dimensions. */
 template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
 {
+    sw::await_previous();
     __shared__ __align__(16) shared m;
     const sw::tile r = sw::find_tile(t);
     if (r.n == 0)

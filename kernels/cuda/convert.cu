@@ -67,6 +67,7 @@ __global__ void __launch_bounds__(threads)
     to_half(const void *in, const float *row_scales, int64_t elements, int64_t cols, bool whole,
             uint4 *out, float *scale)
 {
+    sw::await_previous();
     typedef typename sw::element<format>::type type;
     constexpr bool fits = half == SW_BF16 || format == SW_F16 || format == SW_INT8;
     __shared__ float scratch[threads / sw::warp_size];
@@ -97,6 +98,7 @@ template <bool whole>
 __global__ void finish(const float *sums, int64_t n, int64_t rows, const float *x_scale,
                        const float *w_scale, const float *bias, bool add, float *y, int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column() * 4, left = rows - col;
     if (left <= 0)
         return;

@@ -8,6 +8,7 @@ template <enum sw_dtype format>
 __global__ void embed(const void *w, const float *scales, int64_t row_elements, int64_t cols,
                       const int32_t *ids, int64_t n, float *y, int64_t ld_y)
 {
+    sw::await_previous();
     typedef sw::element<format> element;
     const int64_t col = sw::this_column();
     if (col >= cols)

@@ -188,6 +188,7 @@ __device__ inline void put(const finishing &f, int64_t token, int64_t past, int6
 /* blockIdx: tile of rows, of tokens. */
 template <bool whole> __global__ void __launch_bounds__(threads) finish(finishing f)
 {
+    sw::await_previous();
     __shared__ __align__(16) shared m;
     const int at_row = (int)threadIdx.x % row_threads * own_rows;
     const int at_token = (int)threadIdx.x / row_threads * own_tokens;

@@ -54,16 +54,11 @@ cudaError_t sw_gpu_embed(enum sw_dtype format, const void *w, int64_t rows, int6
                          const int32_t *ids, int64_t n, float *y, int64_t ld_y,
                          cudaStream_t stream);
 
-/* y = norm(x) * weight (+ bias), n rows of dim; bias may be NULL, y may be x. norm.cu */
+/* y = norm(x) * weight (+ bias), n rows of dim; bias may be NULL, y may be x. norm.cu
+ * x8: y once more as sw_gpu_quantize would make it of y; NULL: not needed. */
 cudaError_t sw_gpu_norm(enum sw_norm kind, float eps, const float *x, int64_t ld_x, int64_t n,
                         int64_t dim, const float *weight, const float *bias, float *y, int64_t ld_y,
-                        cudaStream_t stream);
-
-/* Rotates n_heads heads of each row in place; row r is at position positions[r]. rope.cu
- * cos_sin: (context, 2, rotary_dim / 2); positions: (n) device memory. */
-cudaError_t sw_gpu_rope(int rotary_dim, bool interleaved, const float *cos_sin,
-                        const int32_t *positions, int64_t n, int n_heads, float *x, int64_t ld,
-                        int64_t head, cudaStream_t stream);
+                        void *x8, cudaStream_t stream);
 
 /* Elementwise: gated y = act(x[:, :dim]) * x[:, dim:2 dim], else y = act(x); y may be x. rows.cu */
 cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x, int64_t ld_x,
@@ -84,12 +79,16 @@ cudaError_t sw_gpu_check_finite(const float *x, int64_t ld_x, int64_t n, int64_t
 /*
  * Matrix-vector products, for few tokens (n <= SW_GPU_FEW_ROWS): y (n, rows) = x · Wᵀ + bias, or
  * y += that. Bound by reading W once. An output's sum does not depend on n. int8: `x8` as
- * sw_gpu_quantize made it. matvec.cu
+ * sw_gpu_quantize made it. The result may be activated as sw_gpu_activate does it, gated: y (n,
+ * rows / 2). W may be read before the kernels launched before have ended (launch.cuh), so none of
+ * them may write it; what comes from sw_gpu_unpack or was copied to the device is well. matvec.cu
  */
 #define SW_GPU_FEW_ROWS 8
 struct sw_gpu_product {
     enum sw_dtype format;
-    int32_t add; /* y += instead of y =; beside format, so that the struct has no padding */
+    int32_t add; /* y += instead of y =; whole words, so that the struct has no padding */
+    int32_t act; /* 0: none; 1 + enum sw_activation: y = act(that), and then not `add` */
+    int32_t gated;
     const void *w;
     int64_t rows, cols;
     const float *x; /* (n, cols), ld_x apart */
@@ -147,18 +146,32 @@ const int8_t *sw_gpu_quantized_elements(const void *x8, int64_t n, int64_t cols)
 cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
                           void *out, cudaStream_t stream);
 
-/* Keys and values: one layer's cache. kv.cu */
+/* Keys and values: one layer's cache. */
 struct sw_gpu_kv {
     enum sw_dtype format; /* f32, f16 or bf16 */
     int slots, n_kv_heads, head_dim;
     int64_t context;
     void *data;
 };
-/* KV head h of row r at k + r * ld + h * head (v alike). */
-cudaError_t sw_gpu_kv_store(const struct sw_gpu_kv *kv, const struct sw_gpu_batch *batch,
-                            const float *k, const float *v, int64_t ld, int64_t head,
-                            cudaStream_t stream);
-/* The first n positions, in whole blocks. */
+/*
+ * Queries and keys of the batch's rows are normed (RMS, each head by itself) and rotated, where
+ * there is something to do that by; then keys and values are stored. Queries stay in place.
+ * heads.cu
+ */
+struct sw_gpu_heads {
+    float *q;           /* query head h of row r at q + r * ld + h * q_head */
+    const float *k, *v; /* KV head h of row r at k + r * ld + h * kv_head, v alike */
+    int64_t ld, q_head, kv_head;
+    const float *q_norm, *k_norm; /* (head_dim) NULL: none */
+    const float *cos_sin;         /* (context, 2, rotary_dim / 2) */
+    float eps;                    /* of the norms */
+    int n_heads;                  /* of queries; 0: they are left alone */
+    int rotary_dim;               /* 0: nothing is rotated; at most head_dim */
+    bool interleaved;
+};
+cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu_kv *kv,
+                               const struct sw_gpu_batch *batch, cudaStream_t stream);
+/* The first n positions, in whole blocks. kv.cu */
 cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t n,
                            cudaStream_t stream);
 

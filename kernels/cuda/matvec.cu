@@ -4,7 +4,11 @@
  * bytes in a row and every thread has a vector of each row under way. Tokens share what is read; x
  * comes by way of the caches. An output is the sum of its threads' sums in the order of lanes and
  * warps, which depends on the number of columns only.
+ *
+ * A thread asks for its first vectors of W before it waits for the kernel before (launch.cuh): a
+ * card's worth of blocks are megabytes, which come while the small kernels between products run.
  */
+#include "kernels/cuda/act.cuh"
 #include "kernels/cuda/quant.cuh"
 
 namespace
@@ -13,6 +17,33 @@ namespace
 constexpr int threads = 128, warps = threads / sw::warp_size;
 constexpr int block_rows = 4;
 static_assert(SW_ROW_PAD % block_rows == 0, "padding rows may be read");
+
+/* Row number i of a block's, of W. Gated ones come in pairs: what is activated, then what that is
+ * multiplied with, half of the rows further on. Such rows may be padding, too. */
+__device__ inline int64_t row_of(const struct sw_gpu_product &p, int i)
+{
+    const int64_t block = blockIdx.x;
+    if (!p.gated)
+        return block * block_rows + i;
+    return (i < block_rows / 2 ? 0 : p.rows / 2) + block * (block_rows / 2) + i % (block_rows / 2);
+}
+
+/* Where a block's rows of W are: those of a half are neighbours. */
+template <class T> struct rows_of_w {
+    const T *half[2];
+    int64_t elements; /* from one row to the next */
+
+    __device__ inline rows_of_w(const struct sw_gpu_product &p, int64_t row_elements)
+        : half{(const T *)p.w + row_of(p, 0) * row_elements,
+               (const T *)p.w + row_of(p, block_rows / 2) * row_elements},
+          elements(row_elements)
+    {
+    }
+    __device__ inline const T *operator[](int i) const
+    {
+        return half[i / (block_rows / 2)] + i % (block_rows / 2) * elements;
+    }
+};
 
 /* Vectors are loaded `whole` where rows consist of them and start on their bounds; else an element
  * at a time, 0 past the row's end. Either way a thread has the same elements in the same order. */
@@ -36,16 +67,15 @@ __device__ inline void load_x(const float *x, int64_t v, int64_t cols, float *ou
 
 /* Vector v of block_rows rows of weights as floats. All are under way before one is looked at. */
 template <bool whole, enum sw_dtype format>
-__device__ inline void load_w(const typename sw::element<format>::type *w, int64_t row_elements,
-                              int64_t v, int64_t cols,
-                              float (*out)[sw::element<format>::per_vector])
+__device__ inline void load_w(const rows_of_w<typename sw::element<format>::type> &w, int64_t v,
+                              int64_t cols, float (*out)[sw::element<format>::per_vector])
 {
     constexpr int n = sw::element<format>::per_vector;
     if (whole) {
         uint4 raw[block_rows];
 #pragma unroll
         for (int r = 0; r < block_rows; r++)
-            raw[r] = __ldcs((const uint4 *)(const void *)(w + r * row_elements + v * n));
+            raw[r] = __ldcs((const uint4 *)(const void *)(w[r] + v * n));
 #pragma unroll
         for (int r = 0; r < block_rows; r++)
             sw::element<format>::unpack(raw[r], out[r]);
@@ -53,9 +83,7 @@ __device__ inline void load_w(const typename sw::element<format>::type *w, int64
 #pragma unroll
         for (int r = 0; r < block_rows; r++)
             for (int i = 0; i < n; i++)
-                out[r][i] = v * n + i < cols
-                                ? sw::element<format>::load(w[r * row_elements + v * n + i])
-                                : 0.0f;
+                out[r][i] = v * n + i < cols ? sw::element<format>::load(w[r][v * n + i]) : 0.0f;
     }
 }
 
@@ -76,13 +104,25 @@ template <class T, int n> __device__ inline T join(T *sums, T *scratch)
     return sum;
 }
 
-__device__ inline void put(const struct sw_gpu_product &p, int64_t row, int64_t token, float value)
+/* What a thread has of a block's results goes to y; the first warp calls it. Thread `row * tokens +
+ * token` has one, so those that are multiplied when gated are in one warp. */
+template <int tokens>
+__device__ inline void put(const struct sw_gpu_product &p, int64_t row, int token, float value)
 {
-    if (row >= p.rows || token >= p.n)
+    static_assert(block_rows * SW_GPU_FEW_ROWS <= sw::warp_size, "a warp has all results");
+    const bool there = row < p.rows && token < p.n;
+    if (there && p.bias)
+        value += p.bias[row];
+    if (p.act)
+        value = p.gated && (int)threadIdx.x >= block_rows / 2 * tokens
+                    ? value
+                    : sw::act((enum sw_activation)(p.act - 1), value);
+    if (p.gated)
+        value *= __shfl_down_sync(sw::all_lanes, value, block_rows / 2 * tokens);
+    if (!there || (int)threadIdx.x >= (p.gated ? block_rows / 2 : block_rows) * tokens ||
+        (p.gated && row >= p.rows / 2))
         return;
     float *const y = p.y + token * p.ld_y + row;
-    if (p.bias)
-        value += p.bias[row];
     *y = p.add ? *y + value : value;
 }
 
@@ -98,15 +138,17 @@ __global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64
     typedef typename sw::element<format>::type type;
     constexpr int per_vector = sw::element<format>::per_vector, n_sums = block_rows * tokens;
     __shared__ float scratch[warps * n_sums];
-    const int64_t row = (int64_t)blockIdx.x * block_rows;
-    const type *const w = (const type *)p.w + row * row_elements;
-    float sums[n_sums];
+    const rows_of_w<type> w(p, row_elements);
+    float sums[n_sums], weights[block_rows][per_vector];
+    const int64_t first = threadIdx.x;
+    if (first * per_vector < p.cols)
+        load_w<whole, format>(w, first, p.cols, weights);
+    sw::await_previous();
 #pragma unroll
     for (int i = 0; i < n_sums; i++)
         sums[i] = 0;
-    for (int64_t v = threadIdx.x; v * per_vector < p.cols; v += threads) {
-        float weights[block_rows][per_vector], x[per_vector];
-        load_w<whole, format>(w, row_elements, v, p.cols, weights);
+    const auto add = [&](int64_t v) {
+        float x[per_vector];
 #pragma unroll
         for (int t = 0; t < tokens; t++) {
             load_x<whole, per_vector>(p.x + token_row(p, t) * p.ld_x, v, p.cols, x);
@@ -116,10 +158,17 @@ __global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64
                 for (int i = 0; i < per_vector; i++)
                     sums[r * tokens + t] += weights[r][i] * x[i];
         }
+    };
+    if (first * per_vector < p.cols)
+        add(first);
+    for (int64_t v = first + threads; v * per_vector < p.cols; v += threads) {
+        load_w<whole, format>(w, v, p.cols, weights);
+        add(v);
     }
     const float sum = join<float, n_sums>(sums, scratch);
-    if (threadIdx.x < n_sums)
-        put(p, row + (int)threadIdx.x / tokens, (int)threadIdx.x % tokens, sum);
+    if (threadIdx.x < sw::warp_size)
+        put<tokens>(p, row_of(p, (int)threadIdx.x / tokens % block_rows), (int)threadIdx.x % tokens,
+                    sum);
 }
 
 /* Vector v of a row of bytes; rows are whole words. once: nobody will read it again. */
@@ -151,18 +200,24 @@ __global__ void __launch_bounds__(threads)
     constexpr int n_sums = block_rows * tokens;
     __shared__ int scratch[warps * n_sums];
     __shared__ float outlier_scratch[warps * n_sums];
-    const int64_t row = (int64_t)blockIdx.x * block_rows, bytes = x8.row_bytes;
-    const int8_t *const w = (const int8_t *)p.w + row * bytes;
+    const int64_t bytes = x8.row_bytes;
+    const rows_of_w<int8_t> w(p, bytes);
     int sums[n_sums];
     float outliers[n_sums];
+    uint4 weights[block_rows];
+    const auto load = [&](int64_t v) {
+#pragma unroll
+        for (int r = 0; r < block_rows; r++)
+            weights[r] = load_bytes<whole, true>(w[r], v, bytes);
+    };
+    const int64_t first = threadIdx.x;
+    if (first * 16 < bytes)
+        load(first);
+    sw::await_previous();
 #pragma unroll
     for (int i = 0; i < n_sums; i++)
         sums[i] = 0, outliers[i] = 0;
-    for (int64_t v = threadIdx.x; v * 16 < bytes; v += threads) {
-        uint4 weights[block_rows];
-#pragma unroll
-        for (int r = 0; r < block_rows; r++)
-            weights[r] = load_bytes<whole, true>(w + r * bytes, v, bytes);
+    const auto add = [&](int64_t v) {
 #pragma unroll
         for (int t = 0; t < tokens; t++) {
             const int64_t token = token_row(p, t);
@@ -180,14 +235,22 @@ __global__ void __launch_bounds__(threads)
                         value * (float)(int8_t)(sw::word(weights[r], i / 4) >> i % 4 * 8 & 0xffu);
             }
         }
+    };
+    if (first * 16 < bytes)
+        add(first);
+    for (int64_t v = first + threads; v * 16 < bytes; v += threads) {
+        load(v);
+        add(v);
     }
     const int sum = join<int, n_sums>(sums, scratch);
     const float outlier_sum = join<float, n_sums>(outliers, outlier_scratch);
-    if (threadIdx.x >= n_sums)
+    if (threadIdx.x >= sw::warp_size)
         return;
-    const int64_t out = row + (int)threadIdx.x / tokens, token = (int)threadIdx.x % tokens;
-    if (token < p.n)
-        put(p, out, token, sw::int8_value(sum, x8.scales[token], outlier_sum, scales[out]));
+    const int token = (int)threadIdx.x % tokens;
+    const int64_t out = row_of(p, (int)threadIdx.x / tokens % block_rows);
+    put<tokens>(p, out, token,
+                sw::int8_value(sum, x8.scales[token_row(p, token)], outlier_sum,
+                               out < p.rows ? scales[out] : 0));
 }
 
 bool has_whole_vectors(const struct sw_gpu_product *p)
@@ -225,11 +288,13 @@ const int8_kernel int8_kernels[5] = {matvec_int8<true, 1>, matvec_int8<true, 2>,
 cudaError_t sw_gpu_matvec(const struct sw_gpu_product *p, cudaStream_t stream)
 {
     const int format = sw::format_row(p->format);
-    if (format < 0 || p->n > SW_GPU_FEW_ROWS || (p->format == SW_INT8 && !p->x8))
+    if (format < 0 || p->n > SW_GPU_FEW_ROWS || (p->format == SW_INT8 && !p->x8) ||
+        (p->gated && !p->act) || (p->act && p->add))
         return cudaErrorInvalidValue;
     if (p->n == 0 || p->rows == 0)
         return cudaSuccess;
-    const unsigned blocks = (unsigned)sw::divide_up(p->rows, block_rows);
+    const int64_t halves = p->gated ? 2 : 1;
+    const unsigned blocks = (unsigned)sw::divide_up(p->rows / halves, block_rows / halves);
     if (p->format == SW_INT8)
         SW_LAUNCH(int8_kernels[column(p)], blocks, threads, 0, stream, *p,
                   sw::int8_scales(p->format, p->w, p->rows, p->cols),

@@ -10,6 +10,7 @@ constexpr int threads = 256, ahead = 4;
  * reads are needed but hardly ever followed by a write. */
 __global__ void __launch_bounds__(threads) read_memory(const uint4 *from, int64_t n, float *out)
 {
+    sw::await_previous();
     const int64_t step = (int64_t)gridDim.x * threads;
     unsigned sum = 0;
     for (int64_t i = (int64_t)blockIdx.x * threads + threadIdx.x; i < n; i += step * ahead)

@@ -1,5 +1,6 @@
-/* Layer norm and RMS norm, a block a row. */
-#include "kernels/cuda/device.cuh"
+/* Layer norm and RMS norm, a block a row; with the result in bytes, too, where int8 weights wait.
+ */
+#include "kernels/cuda/quant.cuh"
 
 namespace
 {
@@ -11,11 +12,12 @@ constexpr int threads = 512; /* whatever the width: the order of a row's sum dep
  * it keeps them, and all are read at once: a row of a single token waits for memory once instead of
  * three times, and nothing else is going on meanwhile. 0: any number, read anew each time.
  */
-template <int held>
+template <int held, bool in_bytes>
 __global__ void __launch_bounds__(threads)
     norm(bool centred, float eps, const float *x, int64_t ld_x, int64_t dim, const float *weight,
-         const float *bias, float *y, int64_t ld_y)
+         const float *bias, float *y, int64_t ld_y, sw::quantized q)
 {
+    sw::await_previous();
     __shared__ float scratch[threads / sw::warp_size];
     constexpr int64_t step = threads;
     float values[held ? held : 1];
@@ -24,41 +26,32 @@ __global__ void __launch_bounds__(threads)
 #pragma unroll
     for (int k = 0; k < held; k++)
         values[k] = threadIdx.x + k * step < dim ? x[threadIdx.x + k * step] : 0.0f;
+    const auto value = [&](int k, int64_t i) { return held ? values[k] : x[i]; };
     float mean = 0;
     if (centred) {
         float sum = 0;
-#pragma unroll
-        for (int k = 0; k < held; k++)
-            sum += values[k];
-        if (!held)
-            for (int64_t i = threadIdx.x; i < dim; i += step)
-                sum += x[i];
+        sw::for_columns<threads, held>(dim, [&](int k, int64_t i) { sum += value(k, i); });
         mean = sw::block_sum<threads>(sum, scratch) / (float)dim;
     }
     float squares = 0;
-#pragma unroll
-    for (int k = 0; k < held; k++)
-        if (threadIdx.x + k * step < dim)
-            squares += (values[k] - mean) * (values[k] - mean);
-    if (!held)
-        for (int64_t i = threadIdx.x; i < dim; i += step)
-            squares += (x[i] - mean) * (x[i] - mean);
+    sw::for_columns<threads, held>(
+        dim, [&](int k, int64_t i) { squares += (value(k, i) - mean) * (value(k, i) - mean); });
     squares = sw::block_sum<threads>(squares, scratch);
     const float scale = 1 / sqrtf(squares / (float)dim + eps);
-#pragma unroll
-    for (int k = 0; k < held; k++) {
-        const int64_t i = threadIdx.x + k * step;
-        if (i < dim) {
-            const float v = (values[k] - mean) * scale * weight[i];
-            y[i] = bias ? v + bias[i] : v;
-        }
-    }
-    if (!held)
-        for (int64_t i = threadIdx.x; i < dim; i += step) {
-            const float v = (x[i] - mean) * scale * weight[i];
-            y[i] = bias ? v + bias[i] : v;
-        }
+    sw::for_columns<threads, held>(dim, [&](int k, int64_t i) {
+        const float v = (value(k, i) - mean) * scale * weight[i];
+        y[i] = values[k] = bias ? v + bias[i] : v;
+    });
+    if (in_bytes) /* where nothing is held, what this thread has just written is read again */
+        sw::quantize_row<threads, held>(q, blockIdx.x, dim, scratch,
+                                        [&](int k, int64_t i) { return held ? values[k] : y[i]; });
 }
+
+typedef void (*kernel)(bool, float, const float *, int64_t, int64_t, const float *, const float *,
+                       float *, int64_t, sw::quantized);
+const kernel kernels[3][2] = {{norm<4, false>, norm<4, true>},
+                              {norm<16, false>, norm<16, true>},
+                              {norm<0, false>, norm<0, true>}};
 
 } // namespace
 
@@ -66,14 +59,15 @@ __global__ void __launch_bounds__(threads)
 
 cudaError_t sw_gpu_norm(enum sw_norm kind, float eps, const float *x, int64_t ld_x, int64_t n,
                         int64_t dim, const float *weight, const float *bias, float *y, int64_t ld_y,
-                        cudaStream_t stream)
+                        void *x8, cudaStream_t stream)
 {
+    const int width = dim <= 4 * threads ? 0 : dim <= 16 * threads ? 1 : 2;
+    struct sw::quantized q = {};
     if (n == 0)
         return cudaSuccess;
-    SW_LAUNCH((dim <= 4 * threads    ? norm<4>
-               : dim <= 16 * threads ? norm<16>
-                                     : norm<0>),
-              (unsigned)n, threads, 0, stream, kind == SW_NORM_LAYER, eps, x, ld_x, dim, weight,
-              bias, y, ld_y);
+    if (x8)
+        q = sw::quantized_of(x8, n, dim);
+    SW_LAUNCH(kernels[width][x8 != nullptr], (unsigned)n, threads, 0, stream, kind == SW_NORM_LAYER,
+              eps, x, ld_x, dim, weight, bias, y, ld_y, q);
     return cudaGetLastError();
 }

@@ -7,35 +7,17 @@ namespace
 constexpr int threads = 256;
 
 /* A block a row, of more threads where the row is long: at decode there is but one row, and nothing
- * to do beside it. A largest magnitude is the same in any order. */
+ * to do beside it. */
 constexpr int64_t long_row = 4096;
 template <int threads>
 __global__ void __launch_bounds__(threads)
     quantize(const float *x, int64_t ld_x, int64_t cols, sw::quantized q)
 {
+    sw::await_previous();
     __shared__ float scratch[threads / sw::warp_size];
-    const int64_t row = blockIdx.x;
-    x += row * ld_x;
-    float largest = 0;
-#pragma unroll 8
-    for (int64_t i = threadIdx.x; i < cols; i += threads) {
-        const float value = x[i];
-        largest = fmaxf(largest, sw::is_outlier(value) ? 0.0f : fabsf(value));
-    }
-    largest = sw::block_max<threads>(largest, scratch);
-    const float scale = largest < SW_INT8_TINY ? 0 : 127 / largest;
-    if (threadIdx.x == 0)
-        q.scales[row] = largest < SW_INT8_TINY ? 0 : largest / 127;
-    /* Whole warps go on to the end, for the ballot. */
-    for (int64_t i = threadIdx.x; i < sw::round_up(q.row_bytes, sw::warp_size); i += threads) {
-        const float value = i < cols ? x[i] : 0;
-        const bool out = sw::is_outlier(value);
-        const unsigned mask = __ballot_sync(sw::all_lanes, out);
-        if (sw::lane() == 0 && i < cols)
-            q.outliers[row * q.row_words + i / 32] = mask;
-        if (i < q.row_bytes)
-            q.elements[row * q.row_bytes + i] = out ? 0 : (int8_t)__float2int_rn(value * scale);
-    }
+    x += blockIdx.x * ld_x;
+    sw::quantize_row<threads, 0>(q, blockIdx.x, cols, scratch,
+                                 [&](int, int64_t i) { return x[i]; });
 }
 
 } // namespace

@@ -1,37 +1,14 @@
 /* Elementwise operations on rows: activations, sums, gathering and scattering, the look for NaN. */
-#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/act.cuh"
 
 namespace
 {
-
-template <enum sw_activation kind> __device__ float act(float x);
-
-template <> __device__ inline float act<SW_ACT_RELU>(float x)
-{
-    return x < 0 ? 0 : x; /* NaN stays */
-}
-
-template <> __device__ inline float act<SW_ACT_SILU>(float x)
-{
-    return x / (1 + expf(-x));
-}
-
-/* x Phi(x); by erfc, whose small values keep their digits. */
-template <> __device__ inline float act<SW_ACT_GELU>(float x)
-{
-    return 0.5f * x * erfcf(x * -0.707106781f);
-}
-
-/* 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
-template <> __device__ inline float act<SW_ACT_GELU_TANH>(float x)
-{
-    return x / (1 + expf(-1.59576912f * (x + 0.044715f * x * x * x)));
-}
 
 template <enum sw_activation kind, bool whole>
 __global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, bool gated, float *y,
                          int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column() * 4, left = dim - col;
     if (left <= 0)
         return;
@@ -43,13 +20,14 @@ __global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, b
             sw::load_four<whole>(from + dim, left, factors);
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            values[i] = gated ? act<kind>(values[i]) * factors[i] : act<kind>(values[i]);
+            values[i] = gated ? sw::act<kind>(values[i]) * factors[i] : sw::act<kind>(values[i]);
         sw::store_four<whole>(y + row * ld_y + col, left, values);
     }
 }
 
 __global__ void add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y, int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
@@ -60,6 +38,7 @@ __global__ void add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float 
 __global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,
                        float *y, int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
@@ -71,6 +50,7 @@ __global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_
 __global__ void scatter_add(const float *x, int64_t ld_x, const int32_t *rows, const float *weights,
                             int64_t n, int64_t dim, float *y, int64_t ld_y)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
@@ -80,6 +60,7 @@ __global__ void scatter_add(const float *x, int64_t ld_x, const int32_t *rows, c
 
 __global__ void check_finite(const float *x, int64_t ld_x, int64_t n, int64_t dim, int32_t *bad)
 {
+    sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;

@@ -16,6 +16,7 @@ template <class unit>
 __global__ void __launch_bounds__(square *lines)
     unpack(const unit *packed, int64_t padded_rows, int64_t units, unit *out)
 {
+    sw::await_previous();
     __shared__ unit tile[square][square + 1];
     const int64_t first_row = (int64_t)blockIdx.y * square, first = (int64_t)blockIdx.x * square;
     const int64_t panel = first_row / panel_rows, left = padded_rows - panel * panel_rows;
@@ -33,6 +34,7 @@ __global__ void __launch_bounds__(square *lines)
 
 __global__ void copy(const float *from, int64_t n, float *to)
 {
+    sw::await_previous();
     const int64_t i = sw::this_column();
     if (i < n)
         to[i] = from[i];
@@ -51,13 +53,12 @@ cudaError_t launch(const void *packed, int64_t rows, int64_t units, void *out, c
 
 /* ------------------------------------------------------------------------------------------- */
 
-cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
-                          void *out, cudaStream_t stream)
+/* With the scales of int8. */
+static cudaError_t unpack_all(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
+                              void *out, cudaStream_t stream)
 {
     const int64_t padded = sw::round_up(rows, SW_ROW_PAD);
     const int64_t elements = sw::row_elements(format, cols);
-    if (sw::format_row(format) < 0)
-        return cudaErrorInvalidValue;
     if (format == SW_F16)
         return launch<uint16_t>(packed, padded, elements, out, stream);
     const int64_t per_unit = 32 / (int64_t)sw_dtype_info(format)->bits;
@@ -68,4 +69,14 @@ cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows
               sw::int8_scales(format, packed, rows, cols), padded,
               (float *)(uintptr_t)sw::int8_scales(format, out, rows, cols));
     return cudaGetLastError();
+}
+
+/* Products read weights before they wait for what was launched before them. */
+cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
+                          void *out, cudaStream_t stream)
+{
+    if (sw::format_row(format) < 0)
+        return cudaErrorInvalidValue;
+    const cudaError_t error = unpack_all(format, packed, rows, cols, out, stream);
+    return error == cudaSuccess ? sw::launch_fence(stream) : error;
 }

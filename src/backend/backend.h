@@ -58,6 +58,18 @@ struct sw_kv {
     void *d_data;    /* sw_kv_bytes(format, slots, n_kv_heads, head_dim, context) bytes */
 };
 
+/* Queries, keys and values as their product leaves them. */
+struct sw_heads {
+    float *d_q;       /* query head h of row r at d_q + r * ld + h * q_head */
+    float *d_k;       /* KV head h of row r at d_k + r * ld + h * kv_head */
+    const float *d_v; /* as d_k */
+    int64_t ld, q_head, kv_head;
+    int n_heads;                      /* query heads; the cache knows of the KV heads */
+    const float *d_q_norm, *d_k_norm; /* (head_dim) RMS norm of each head; NULL: none */
+    float eps;                        /* of the norms */
+    struct sw_rope rope;              /* rotary_dim 0: nothing is rotated */
+};
+
 struct sw_attention {
     int n_heads;           /* query heads; head h reads KV head h / (n_heads / n_kv_heads) */
     float scale;           /* of q·k */
@@ -68,6 +80,22 @@ struct sw_attention {
     int64_t q_ld, q_head;
     float *d_out; /* (rows, n_heads * head_dim), stride out_ld */
     int64_t out_ld;
+};
+
+/*
+ * A product with the norm that makes its input and the activation of its results, for devices on
+ * which fewer steps are faster: h = norm(x), y = act(h · Wᵀ + bias).
+ */
+struct sw_projection {
+    const struct sw_matrix *m;
+    const float *d_bias; /* NULL: none */
+    enum sw_norm norm;
+    float eps;
+    const float *d_norm, *d_norm_bias; /* d_norm NULL: there is no norm, h is x */
+    float *d_h;                        /* (n, m->cols), may be x; not used without a norm */
+    int64_t ld_h;
+    bool activated, gated; /* as activate; gated: y is (n, m->rows / 2), in room for (n, m->rows) */
+    enum sw_activation activation;
 };
 
 struct sw_backend;
@@ -98,12 +126,13 @@ struct sw_backend_ops {
     /* y (n, m->rows) = x (n, m->cols) · Wᵀ + bias; or y += that, when add. bias may be NULL. */
     void (*matmul)(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
                    const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
-    /* Rotates n_heads heads of each row in place: head h of row r at d_x + r * ld + h * head. */
-    void (*rope)(struct sw_backend *b, const struct sw_rope *rope, const struct sw_span *spans,
-                 int n_spans, int n_heads, float *d_x, int64_t ld, int64_t head);
-    /* Stores K and V of the rows: KV head h of row r at d_k + r * ld + h * head (V alike). */
-    void (*kv_store)(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
-                     int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head);
+    /* NULL: there is no such form here. */
+    void (*project)(struct sw_backend *b, const struct sw_projection *p, const float *d_x,
+                    int64_t ld_x, int64_t n, float *d_y, int64_t ld_y);
+    /* Of the spans' rows: queries are normed and rotated in place; keys, too, and are then stored
+     * with the values. What is left at d_k may be anything. */
+    void (*place_heads)(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
+                        const struct sw_span *spans, int n_spans);
     /* The first n positions of slot `from` become those of slot `to`; what `to` held is lost. */
     void (*kv_copy)(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);
     /* softmax(scale · q·kᵀ + alibi) · v over the visible keys, which are already stored. */
@@ -112,7 +141,7 @@ struct sw_backend_ops {
     /* gated: y (n, dim) = act(x[:, :dim]) * x[:, dim:2*dim]; else y = act(x). y may be x. */
     void (*activate)(struct sw_backend *b, enum sw_activation kind, bool gated, const float *d_x,
                      int64_t ld_x, int64_t n, int64_t dim, float *d_y, int64_t ld_y);
-    /* Both in one, x being what activate reads; x is lost. NULL: there is no such form here. */
+    /* Both in one, x being what activate reads; x is lost. NULL where there is `project`. */
     void (*activated_matmul)(struct sw_backend *b, enum sw_activation kind, bool gated,
                              const struct sw_matrix *m, const float *d_bias, float *d_x,
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);

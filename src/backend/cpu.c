@@ -137,10 +137,7 @@ struct rows {
     int64_t x_ld, y_ld;
     const int32_t *ids;
     const struct sw_matrix *m;
-    const struct sw_rope *rope;
-    const struct sw_span *spans;
-    int n_spans, n_heads, kind;
-    int64_t head;
+    int kind;
     float eps;
     bool gated;
 };
@@ -204,35 +201,6 @@ static void norm(struct sw_backend *b, enum sw_norm kind, float eps, const float
                      .kind = (int)kind,
                      .eps = eps};
     run_rows(&r, dim);
-}
-
-/* Row i of the spans counted one after another. */
-static void rope_row(const struct rows *r, int64_t i)
-{
-    const struct sw_span *span = r->spans;
-    for (; i >= span->n; span++)
-        i -= span->n;
-    const int rotary = r->rope->rotary_dim;
-    r->cpu->kernels->rope(rotary, r->rope->interleaved,
-                          r->rope->d_cos_sin + (span->position + i) * rotary, r->n_heads,
-                          r->y + (span->row + i) * r->y_ld, r->head);
-}
-
-static void rope(struct sw_backend *b, const struct sw_rope *rope_, const struct sw_span *spans,
-                 int n_spans, int n_heads, float *d_x, int64_t ld, int64_t head)
-{
-    struct rows r = {.cpu = sw_cpu_of(b),
-                     .row = rope_row,
-                     .rope = rope_,
-                     .spans = spans,
-                     .n_spans = n_spans,
-                     .n_heads = n_heads,
-                     .y = d_x,
-                     .y_ld = ld,
-                     .head = head};
-    for (int i = 0; i < n_spans; i++)
-        r.n += spans[i].n;
-    run_rows(&r, (int64_t)n_heads * rope_->rotary_dim);
 }
 
 static void activate_row(const struct rows *r, int64_t i)
@@ -360,8 +328,7 @@ static const struct sw_backend_ops ops = {
     .norm = norm,
     .matmul = sw_cpu_matmul,
     .activated_matmul = sw_cpu_activated_matmul,
-    .rope = rope,
-    .kv_store = sw_cpu_kv_store,
+    .place_heads = sw_cpu_place_heads,
     .kv_copy = sw_cpu_kv_copy,
     .attend = sw_cpu_attend,
     .activate = activate,

@@ -26,6 +26,8 @@ void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float 
 void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool gated,
                              const struct sw_matrix *m, const float *d_bias, float *d_x,
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
+void sw_cpu_place_heads(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
+                        const struct sw_span *spans, int n_spans);
 void sw_cpu_kv_store(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
                      int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head);
 void sw_cpu_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);

@@ -27,6 +27,20 @@ static void norm(const struct block *k, enum sw_weight id, const float *d_x, flo
                     k->d->hidden, k->w->d_vector[id], k->w->d_vector[id + 1], d_y, k->ld);
 }
 
+/* What a branch begins with: norm(x), to be put into h; or h itself, when x is NULL. */
+struct input {
+    const float *d_x;
+    enum sw_weight norm;
+    float *d_h;
+};
+
+static const float *normed(const struct block *k, const struct input *in)
+{
+    if (in->d_x)
+        norm(k, in->norm, in->d_x, in->d_h);
+    return in->d_h;
+}
+
 /* y (n, m->rows) = x · Wᵀ + bias, or y += that. */
 static enum sw_status product(const struct block *k, const struct sw_matrix *m, const float *d_bias,
                               const float *d_x, int64_t ld_x, int n, float *d_y, int64_t ld_y,
@@ -38,100 +52,102 @@ static enum sw_status product(const struct block *k, const struct sw_matrix *m, 
     return SW_OK;
 }
 
-/* Qwen3: RMS norm of each head's vector, before rope. Heads of a row are neighbours there, and so
- * are rows of a head; few calls are better, since on a GPU each is a launch. */
-static void head_norm(const struct block *k, enum sw_weight id, int64_t at, int n_heads)
+/* y (n, m->rows) = in · Wᵀ + bias, of rows of `hidden`; where the device does that in one, the norm
+ * is in it, and the activation of what goes `up`. */
+static enum sw_status project(const struct block *k, const struct input *in, int64_t ld_h,
+                              const struct sw_matrix *m, const float *d_bias, bool up, int n,
+                              float *d_y, int64_t ld_y)
 {
-    const float *d_weight = k->w->d_vector[id];
-    if (!d_weight)
-        return;
-    const bool by_head = n_heads < k->batch->n_rows;
-    const int64_t width = k->s->qkv.width, dim = k->d->head_dim;
-    const int64_t calls = by_head ? n_heads : k->batch->n_rows;
-    const int64_t n = by_head ? k->batch->n_rows : n_heads, ld = by_head ? width : dim;
-    for (int64_t i = 0; i < calls; i++) {
-        float *d_heads = k->side->d_qkv + at + i * (by_head ? dim : width);
-        k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_heads, ld, n, dim, d_weight, NULL,
-                        d_heads, ld);
-    }
+    const struct sw_backend_ops *ops = k->b->ops;
+    if (!ops->project)
+        return product(k, m, d_bias, normed(k, in), ld_h, n, d_y, ld_y, false);
+    if (k->ferry)
+        SW_TRY(sw_ferry_unpack(k->ferry, &m));
+    const struct sw_projection p = {.m = m,
+                                    .d_bias = d_bias,
+                                    .norm = k->model->arch->norm,
+                                    .eps = k->d->norm_eps,
+                                    .d_norm = in->d_x ? k->w->d_vector[in->norm] : NULL,
+                                    .d_norm_bias = in->d_x ? k->w->d_vector[in->norm + 1] : NULL,
+                                    .d_h = in->d_h,
+                                    .ld_h = ld_h,
+                                    .activated = up,
+                                    .gated = up && k->model->arch->gated,
+                                    .activation = k->d->activation};
+    ops->project(k->b, &p, in->d_x ? in->d_x : in->d_h, in->d_x ? k->ld : ld_h, n, d_y, ld_y);
+    return SW_OK;
 }
 
-/* Queries and keys; at once where keys follow as if they were more heads of the queries'. */
-static void rotate(const struct block *k)
+static void place_heads(const struct block *k)
 {
     const struct sw_qkv_layout *at = &k->s->qkv;
-    const struct sw_backend_ops *ops = k->b->ops;
-    const struct sw_batch *batch = k->batch;
-    const int n_heads = k->d->n_heads, n_kv_heads = k->d->n_kv_heads;
-    const bool in_a_row = at->k == at->q + n_heads * at->q_head && at->kv_head == at->q_head;
     float *d_qkv = k->side->d_qkv;
-    if (k->d->rotary_dim == 0)
-        return;
-    ops->rope(k->b, &k->side->rope, batch->spans, batch->n_spans,
-              in_a_row ? n_heads + n_kv_heads : n_heads, d_qkv + at->q, at->width, at->q_head);
-    if (!in_a_row)
-        ops->rope(k->b, &k->side->rope, batch->spans, batch->n_spans, n_kv_heads, d_qkv + at->k,
-                  at->width, at->kv_head);
+    const struct sw_heads heads = {.d_q = d_qkv + at->q,
+                                   .d_k = d_qkv + at->k,
+                                   .d_v = d_qkv + at->v,
+                                   .ld = at->width,
+                                   .q_head = at->q_head,
+                                   .kv_head = at->kv_head,
+                                   .n_heads = k->d->n_heads,
+                                   .d_q_norm = k->w->d_vector[SW_W_Q_NORM],
+                                   .d_k_norm = k->w->d_vector[SW_W_K_NORM],
+                                   .eps = k->d->norm_eps,
+                                   .rope = k->side->rope};
+    k->b->ops->place_heads(k->b, &heads, k->kv, k->batch->spans, k->batch->n_spans);
 }
 
-/* x += attention(h) */
-static enum sw_status attention(const struct block *k, const float *d_h)
+/* x += attention(in) */
+static enum sw_status attention(const struct block *k, const struct input *in)
 {
     const struct sw_side *side = k->side;
     const struct sw_dims *d = k->d;
     const struct sw_qkv_layout *at = &k->s->qkv;
-    const struct sw_backend_ops *ops = k->b->ops;
-    const struct sw_span *spans = k->batch->spans;
-    const int n_spans = k->batch->n_spans, n = k->batch->n_rows;
-    float *d_qkv = side->d_qkv;
-    SW_TRY(product(k, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS], d_h, k->ld, n, d_qkv,
-                   at->width, false));
-    head_norm(k, SW_W_Q_NORM, at->q, d->n_heads);
-    head_norm(k, SW_W_K_NORM, at->k, d->n_kv_heads);
-    rotate(k);
-    ops->kv_store(k->b, k->kv, spans, n_spans, d_qkv + at->k, d_qkv + at->v, at->width,
-                  at->kv_head);
+    const int n = k->batch->n_rows;
+    SW_TRY(project(k, in, k->ld, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS], false, n,
+                   side->d_qkv, at->width));
+    place_heads(k);
     const struct sw_attention a = {.n_heads = d->n_heads,
                                    .scale = 1.0f / sqrtf((float)d->head_dim),
                                    .window = k->kind & SW_LAYER_SLIDING ? d->window : 0,
                                    .d_slopes = side->d_slopes,
-                                   .d_q = d_qkv + at->q,
+                                   .d_q = side->d_qkv + at->q,
                                    .q_ld = at->width,
                                    .q_head = at->q_head,
                                    .d_out = side->d_attention,
                                    .out_ld = k->s->work.attention};
-    ops->attend(k->b, &a, k->kv, spans, n_spans);
+    k->b->ops->attend(k->b, &a, k->kv, k->batch->spans, k->batch->n_spans);
     return product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS], side->d_attention,
                    k->s->work.attention, n, side->d_x, k->ld, true);
 }
 
-/* y (+)= down(act(d_up)), n rows; act reads what the up (and gate) product left in d_up */
-static enum sw_status down(const struct block *k, const struct sw_matrix *m, const float *d_bias,
-                           int n, float *d_y, int64_t ld_y, bool add)
+/* d_up = up(in); activated, where the device does that with it */
+static enum sw_status up(const struct block *k, const struct input *in)
+{
+    return project(k, in, k->ld, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], true,
+                   k->batch->n_rows, k->side->d_up, k->s->work.up);
+}
+
+/* y (+)= down(act(d_up)), n rows, of what going up has left in d_up */
+static enum sw_status down_of(const struct block *k, const struct sw_matrix *m, const float *d_bias,
+                              int n, float *d_y, int64_t ld_y, bool add)
 {
     const struct sw_backend_ops *ops = k->b->ops;
-    const bool gated = k->model->arch->gated;
     float *d_up = k->side->d_up;
     const int64_t ld = k->s->work.up;
-    if (!ops->activated_matmul) {
-        ops->activate(k->b, k->d->activation, gated, d_up, ld, n, m->cols, d_up, ld);
+    if (ops->project)
         return product(k, m, d_bias, d_up, ld, n, d_y, ld_y, add);
-    }
     if (k->ferry)
         SW_TRY(sw_ferry_unpack(k->ferry, &m));
-    ops->activated_matmul(k->b, k->d->activation, gated, m, d_bias, d_up, ld, n, d_y, ld_y, add);
+    ops->activated_matmul(k->b, k->d->activation, k->model->arch->gated, m, d_bias, d_up, ld, n,
+                          d_y, ld_y, add);
     return SW_OK;
 }
 
-/* x += down(act(up h)) */
-static enum sw_status dense_mlp(const struct block *k, const float *d_h)
+/* x += down(act(d_up)) */
+static enum sw_status down(const struct block *k)
 {
-    const struct sw_side *side = k->side;
-    const int n = k->batch->n_rows;
-    SW_TRY(product(k, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], d_h, k->ld, n,
-                   side->d_up, k->s->work.up, false));
-    return down(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS], n, side->d_x, k->ld,
-                true);
+    return down_of(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS], k->batch->n_rows,
+                   k->side->d_x, k->ld, true);
 }
 
 /* Softmax over all experts in f32, the n_experts_used likeliest (lower index on ties), renormalised
@@ -160,8 +176,8 @@ static void route(const struct sw_dims *d, const float *scores, int32_t *chosen,
         shares[i] /= kept;
 }
 
-/* x += sum over a row's experts, in the order of their index, of share * expert(h) */
-static enum sw_status routed_mlp(const struct block *k, const float *d_h)
+/* x += sum over a row's experts, in the order of their index, of share * expert(in) */
+static enum sw_status routed_mlp(const struct block *k, const struct input *in)
 {
     struct sw_stage_run *s = k->s;
     const struct sw_side *side = k->side;
@@ -169,6 +185,8 @@ static enum sw_status routed_mlp(const struct block *k, const float *d_h)
     const struct sw_backend_ops *ops = k->b->ops;
     const int n = k->batch->n_rows, used = d->n_experts_used;
     float *shares = s->shares + n;
+    const float *d_h = normed(k, in);
+    const struct input expert_in = {.d_h = side->d_expert_in};
     SW_TRY(product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, side->d_router, d->n_experts,
                    false));
     SW_TRY(ops->download(k->b, s->scores, side->d_router,
@@ -185,18 +203,40 @@ static enum sw_status routed_mlp(const struct block *k, const float *d_h)
         if (m == 0)
             continue;
         ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, side->d_expert_in, d->hidden);
-        SW_TRY(product(k, &k->w->expert_up[e], NULL, side->d_expert_in, d->hidden, m, side->d_up,
-                       s->work.up, false));
-        SW_TRY(down(k, &k->w->expert_down[e], NULL, m, side->d_expert_out, d->hidden, false));
+        SW_TRY(project(k, &expert_in, d->hidden, &k->w->expert_up[e], NULL, true, m, side->d_up,
+                       s->work.up));
+        SW_TRY(down_of(k, &k->w->expert_down[e], NULL, m, side->d_expert_out, d->hidden, false));
         ops->scatter_add(k->b, side->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden,
                          side->d_x, k->ld);
     }
     return SW_OK;
 }
 
-static enum sw_status mlp(const struct block *k, const float *d_h)
+static enum sw_status mlp(const struct block *k, const struct input *in)
 {
-    return k->kind & SW_LAYER_ROUTED ? routed_mlp(k, d_h) : dense_mlp(k, d_h);
+    if (k->kind & SW_LAYER_ROUTED)
+        return routed_mlp(k, in);
+    SW_TRY(up(k, in));
+    return down(k);
+}
+
+/* Both branches read what x was before: a dense one goes up first, so that one h will do. */
+static enum sw_status parallel(const struct block *k)
+{
+    const struct sw_side *side = k->side;
+    const bool two = k->d->residual == SW_RES_PARALLEL;
+    const struct input first = {side->d_x, SW_W_ATTN_NORM, side->d_h},
+                       as_first = {.d_h = side->d_h},
+                       second = {side->d_x, SW_W_MLP_NORM, side->d_h}, aside = {.d_h = side->d_h2};
+    if (!(k->kind & SW_LAYER_ROUTED)) {
+        SW_TRY(up(k, two ? &second : &first));
+        SW_TRY(attention(k, two ? &first : &as_first));
+        return down(k);
+    }
+    if (two)
+        norm(k, SW_W_MLP_NORM, side->d_x, side->d_h2);
+    SW_TRY(attention(k, &first));
+    return routed_mlp(k, two ? &aside : &as_first);
 }
 
 enum sw_status sw_block_run(struct sw_stage_run *s, const struct sw_block *block,
@@ -216,24 +256,19 @@ enum sw_status sw_block_run(struct sw_stage_run *s, const struct sw_block *block
                             .ld = s->work.hidden,
                             .kind = model->layer_kinds[block->layer]};
     if (k.d->post_norm) {
-        SW_TRY(attention(&k, side->d_x));
-        norm(&k, SW_W_ATTN_NORM, side->d_x, side->d_x);
-        SW_TRY(mlp(&k, side->d_x));
+        const struct input x = {.d_h = side->d_x},
+                           normed_x = {side->d_x, SW_W_ATTN_NORM, side->d_x};
+        SW_TRY(attention(&k, &x));
+        SW_TRY(mlp(&k, &normed_x));
         norm(&k, SW_W_MLP_NORM, side->d_x, side->d_x);
         return SW_OK;
     }
-    if (k.d->residual != SW_RES_SEQUENTIAL) {
-        const bool two = k.d->residual == SW_RES_PARALLEL;
-        norm(&k, SW_W_ATTN_NORM, side->d_x, side->d_h);
-        if (two)
-            norm(&k, SW_W_MLP_NORM, side->d_x, side->d_h2);
-        SW_TRY(attention(&k, side->d_h));
-        return mlp(&k, two ? side->d_h2 : side->d_h);
-    }
+    if (k.d->residual != SW_RES_SEQUENTIAL)
+        return parallel(&k);
     /* With normed_residual the normed value is what the branch is added to. */
     float *d_h = k.d->normed_residual ? side->d_x : side->d_h;
-    norm(&k, SW_W_ATTN_NORM, side->d_x, d_h);
-    SW_TRY(attention(&k, d_h));
-    norm(&k, SW_W_MLP_NORM, side->d_x, d_h);
-    return mlp(&k, d_h);
+    const struct input first = {side->d_x, SW_W_ATTN_NORM, d_h},
+                       second = {side->d_x, SW_W_MLP_NORM, d_h};
+    SW_TRY(attention(&k, &first));
+    return mlp(&k, &second);
 }

@@ -1,4 +1,4 @@
-/* Owns the operations that go by spans: rope, keys and values, attention. */
+/* Owns the operations that go by spans: heads, keys and values, attention. */
 #include "gpu/cuda.h"
 
 static struct sw_gpu_kv cache_of(const struct sw_kv *kv)
@@ -11,53 +11,35 @@ static struct sw_gpu_kv cache_of(const struct sw_kv *kv)
                               .data = kv->d_data};
 }
 
-static enum sw_status rotate(struct sw_cuda *cuda, const struct sw_rope *rope, int64_t first,
-                             int64_t n, int n_heads, float *d_x, int64_t ld, int64_t head)
-{
-    CUDA_TRY(cuda, sw_gpu_rope(rope->rotary_dim, rope->interleaved, rope->d_cos_sin,
-                               cuda->spans.positions + (first - cuda->spans.first), n, n_heads,
-                               d_x + first * ld, ld, head, cuda->compute));
-    return SW_OK;
-}
-
-static enum sw_status rope_spans(struct sw_cuda *cuda, const struct sw_rope *rope,
-                                 const struct sw_span *spans, int n_spans, int n_heads, float *d_x,
-                                 int64_t ld, int64_t head)
-{
-    struct sw_gpu_batch batch;
-    SW_TRY(sw_cuda_enter(cuda));
-    SW_TRY(sw_cuda_spans_send(cuda, spans, n_spans, &batch));
-    if (!cuda->spans.gaps)
-        return rotate(cuda, rope, cuda->spans.first, cuda->spans.n_rows, n_heads, d_x, ld, head);
-    for (int i = 0; i < n_spans; i++)
-        SW_TRY(rotate(cuda, rope, spans[i].row, spans[i].n, n_heads, d_x, ld, head));
-    return SW_OK;
-}
-
-void sw_cuda_rope(struct sw_backend *b, const struct sw_rope *rope, const struct sw_span *spans,
-                  int n_spans, int n_heads, float *d_x, int64_t ld, int64_t head)
-{
-    if (n_spans > 0)
-        (void)rope_spans(sw_cuda_of(b), rope, spans, n_spans, n_heads, d_x, ld, head);
-}
-
-static enum sw_status store(struct sw_cuda *cuda, const struct sw_kv *kv,
-                            const struct sw_span *spans, int n_spans, const float *d_k,
-                            const float *d_v, int64_t ld, int64_t head)
+static enum sw_status place(struct sw_cuda *cuda, const struct sw_heads *h, const struct sw_kv *kv,
+                            const struct sw_span *spans, int n_spans)
 {
     const struct sw_gpu_kv cache = cache_of(kv);
+    const struct sw_gpu_heads heads = {.q = h->d_q,
+                                       .k = h->d_k,
+                                       .v = h->d_v,
+                                       .ld = h->ld,
+                                       .q_head = h->q_head,
+                                       .kv_head = h->kv_head,
+                                       .q_norm = h->d_q_norm,
+                                       .k_norm = h->d_k_norm,
+                                       .cos_sin = h->rope.d_cos_sin,
+                                       .eps = h->eps,
+                                       .n_heads = h->n_heads,
+                                       .rotary_dim = h->rope.rotary_dim,
+                                       .interleaved = h->rope.interleaved};
     struct sw_gpu_batch batch;
     SW_TRY(sw_cuda_enter(cuda));
     SW_TRY(sw_cuda_spans_send(cuda, spans, n_spans, &batch));
-    CUDA_TRY(cuda, sw_gpu_kv_store(&cache, &batch, d_k, d_v, ld, head, cuda->compute));
+    CUDA_TRY(cuda, sw_gpu_place_heads(&heads, &cache, &batch, cuda->compute));
     return SW_OK;
 }
 
-void sw_cuda_kv_store(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
-                      int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head)
+void sw_cuda_place_heads(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
+                         const struct sw_span *spans, int n_spans)
 {
     if (n_spans > 0)
-        (void)store(sw_cuda_of(b), kv, spans, n_spans, d_k, d_v, ld, head);
+        (void)place(sw_cuda_of(b), heads, kv, spans, n_spans);
 }
 
 static enum sw_status copy_slot(struct sw_cuda *cuda, const struct sw_kv *kv, int from, int to,

@@ -32,10 +32,8 @@ struct sw_cuda_ring {
 /* The spans of the last call that had any: a batch's operations are many and its spans the same. */
 struct sw_cuda_spans {
     struct sw_gpu_span *host, *device; /* (capacity) */
-    int32_t *positions;                /* (capacity) device: of rows first, first + 1, … */
     int n;                             /* 0: none were sent yet */
-    int64_t capacity, first, n_rows;
-    bool gaps; /* some of these rows are in no span */
+    int64_t capacity;
 };
 
 /* A buffer that layers are streamed through. */
@@ -159,11 +157,11 @@ enum sw_status sw_cuda_ring_send(struct sw_cuda *cuda, const void *src, size_t b
 
 /* ---- spans.c */
 
-/* `device`, `positions` and `capacity` are set. */
+/* `device` and `capacity` are set. */
 enum sw_status sw_cuda_spans_open(struct sw_cuda *cuda);
 void sw_cuda_spans_close(struct sw_cuda *cuda);
-/* The spans on the device (and their rows' positions, in cuda->spans). While operations are
- * repeated the host's are those of the graph (graphs.c). */
+/* The spans on the device. While operations are repeated the host's are those of the graph
+ * (graphs.c). */
 enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *spans, int n,
                                   struct sw_gpu_batch *out);
 
@@ -210,13 +208,13 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
 uint64_t sw_cuda_products_bytes(const struct sw_gpu_options *options);
 void sw_cuda_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
                     const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
+void sw_cuda_project(struct sw_backend *b, const struct sw_projection *p, const float *d_x,
+                     int64_t ld_x, int64_t n, float *d_y, int64_t ld_y);
 /* rows.c */
 extern const struct sw_backend_ops sw_cuda_backend_ops;
 /* attention.c */
-void sw_cuda_rope(struct sw_backend *b, const struct sw_rope *rope, const struct sw_span *spans,
-                  int n_spans, int n_heads, float *d_x, int64_t ld, int64_t head);
-void sw_cuda_kv_store(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
-                      int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head);
+void sw_cuda_place_heads(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
+                         const struct sw_span *spans, int n_spans);
 void sw_cuda_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);
 void sw_cuda_attend(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
                     const struct sw_span *spans, int n_spans);

@@ -21,7 +21,7 @@ size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols)
 
 /* Who has what of the backend's own block. */
 struct parts {
-    uint64_t work, blas, ring, spans, positions, bad, all;
+    uint64_t work, blas, ring, spans, bad, all;
 };
 
 static uint64_t place(uint64_t bytes, struct parts *p)
@@ -54,7 +54,6 @@ static struct parts parts_of(const struct sw_gpu_options *o)
     p.blas = place(BLAS_WORK, &p);
     p.ring = place(SW_CUDA_PIECES * SW_CUDA_PIECE, &p);
     p.spans = place(room * sizeof(struct sw_gpu_span), &p);
-    p.positions = place(room * sizeof(int32_t), &p);
     p.bad = place(sizeof(int32_t), &p);
     p.work = p.all;
     p.all = sw_gpu_workspace_bytes(o->max_rows, o->max_cols, o->max_out);
@@ -178,7 +177,6 @@ static enum sw_status make_block(struct sw_cuda *cuda)
     cuda->blas_work = at + p.blas;
     cuda->ring.device = at + p.ring;
     cuda->spans.device = (struct sw_gpu_span *)(void *)(at + p.spans);
-    cuda->spans.positions = (int32_t *)(void *)(at + p.positions);
     cuda->spans.capacity = span_room(&cuda->options);
     cuda->bad = (int32_t *)(void *)(at + p.bad);
     return SW_OK;

@@ -82,10 +82,17 @@ struct product {
     bool add;
 };
 
-static enum sw_status few(struct sw_cuda *cuda, const struct product *p)
+/* What else it is done with, where there are few rows; zeros: nothing. */
+struct beside {
+    bool quantized; /* the operand has been made of x already */
+    int32_t act, gated;
+};
+
+static enum sw_status few(struct sw_cuda *cuda, const struct product *p,
+                          const struct beside *beside)
 {
     const struct work w = work_of(cuda);
-    if (p->m->format == SW_INT8)
+    if (p->m->format == SW_INT8 && !beside->quantized)
         CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, p->m->cols, w.operand, cuda->compute));
     const struct sw_gpu_product q = {.format = p->m->format,
                                      .w = p->m->d_data,
@@ -98,7 +105,9 @@ static enum sw_status few(struct sw_cuda *cuda, const struct product *p)
                                      .bias = p->bias,
                                      .y = p->y,
                                      .ld_y = p->ld_y,
-                                     .add = p->add};
+                                     .add = p->add,
+                                     .act = beside->act,
+                                     .gated = beside->gated};
     CUDA_TRY(cuda, sw_gpu_matvec(&q, cuda->compute));
     return SW_OK;
 }
@@ -244,12 +253,11 @@ static enum sw_status many_int8(struct sw_cuda *cuda, const struct product *p)
 
 static enum sw_status products(struct sw_cuda *cuda, struct product p)
 {
-    SW_TRY(sw_cuda_enter(cuda));
     const int64_t n = p.n, most = smaller(n, cuda->options.max_rows);
     assert(p.m->cols <= cuda->options.max_cols); /* more rows go in more tiles */
     for (int64_t row = 0; row < n; row += most) {
         p.n = smaller(most, n - row);
-        SW_TRY(p.n <= SW_GPU_FEW_ROWS   ? few(cuda, &p)
+        SW_TRY(p.n <= SW_GPU_FEW_ROWS   ? few(cuda, &p, &(struct beside){0})
                : p.m->format == SW_INT8 ? many_int8(cuda, &p)
                                         : many(cuda, &p));
         p.x += most * p.ld_x;
@@ -262,5 +270,56 @@ void sw_cuda_matmul(struct sw_backend *b, const struct sw_matrix *m, const float
                     const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
 {
     const struct product p = {m, d_bias, d_x, ld_x, n, d_y, ld_y, add};
-    (void)products(sw_cuda_of(b), p);
+    if (sw_cuda_enter(sw_cuda_of(b)) == SW_OK)
+        (void)products(sw_cuda_of(b), p);
+}
+
+/* ---- with the norm before it and the activation behind it */
+
+/* Few rows: the activation, and for int8 the making of bytes, are in kernels that are there anyway.
+ */
+static enum sw_status project_few(struct sw_cuda *cuda, const struct sw_projection *p,
+                                  const struct product *product, bool normed)
+{
+    const struct beside beside = {
+        .quantized = normed && p->m->format == SW_INT8,
+        .act = p->activated ? 1 + (int32_t)p->activation : 0,
+        .gated = p->activated && p->gated,
+    };
+    return few(cuda, product, &beside);
+}
+
+static enum sw_status project_many(struct sw_cuda *cuda, const struct sw_projection *p,
+                                   const struct product *product)
+{
+    const int64_t halves = p->gated ? 2 : 1;
+    SW_TRY(products(cuda, *product));
+    if (p->activated)
+        CUDA_TRY(cuda,
+                 sw_gpu_activate(p->activation, p->gated, product->y, product->ld_y, product->n,
+                                 p->m->rows / halves, product->y, product->ld_y, cuda->compute));
+    return SW_OK;
+}
+
+static enum sw_status project(struct sw_cuda *cuda, const struct sw_projection *p,
+                              struct product product)
+{
+    const bool normed = p->d_norm != NULL;
+    const bool is_few = product.n <= SW_GPU_FEW_ROWS && product.n <= cuda->options.max_rows;
+    void *x8 = is_few && p->m->format == SW_INT8 ? work_of(cuda).operand : NULL;
+    SW_TRY(sw_cuda_enter(cuda));
+    if (normed) {
+        CUDA_TRY(cuda, sw_gpu_norm(p->norm, p->eps, product.x, product.ld_x, product.n, p->m->cols,
+                                   p->d_norm, p->d_norm_bias, p->d_h, p->ld_h, x8, cuda->compute));
+        product.x = p->d_h;
+        product.ld_x = p->ld_h;
+    }
+    return is_few ? project_few(cuda, p, &product, normed) : project_many(cuda, p, &product);
+}
+
+void sw_cuda_project(struct sw_backend *b, const struct sw_projection *p, const float *d_x,
+                     int64_t ld_x, int64_t n, float *d_y, int64_t ld_y)
+{
+    const struct product product = {p->m, p->d_bias, d_x, ld_x, n, d_y, ld_y, false};
+    (void)project(sw_cuda_of(b), p, product);
 }

@@ -87,8 +87,8 @@ static void norm(struct sw_backend *b, enum sw_norm kind, float eps, const float
                  int64_t n, int64_t dim, const float *d_weight, const float *d_bias, float *d_y,
                  int64_t ld_y)
 {
-    LAUNCH(b,
-           sw_gpu_norm(kind, eps, d_x, ld_x, n, dim, d_weight, d_bias, d_y, ld_y, cuda->compute));
+    LAUNCH(b, sw_gpu_norm(kind, eps, d_x, ld_x, n, dim, d_weight, d_bias, d_y, ld_y, NULL,
+                          cuda->compute));
 }
 
 static void activate(struct sw_backend *b, enum sw_activation kind, bool gated, const float *d_x,
@@ -116,12 +116,11 @@ const struct sw_backend_ops sw_cuda_backend_ops = {
     .embed = embed,
     .norm = norm,
     .matmul = sw_cuda_matmul,
-    .rope = sw_cuda_rope,
-    .kv_store = sw_cuda_kv_store,
+    .project = sw_cuda_project,
+    .place_heads = sw_cuda_place_heads,
     .kv_copy = sw_cuda_kv_copy,
     .attend = sw_cuda_attend,
     .activate = activate,
-    .activated_matmul = NULL, /* the activation is little beside the product */
     .add = add,
     .gather = gather,
     .scatter_add = scatter_add,

@@ -28,47 +28,27 @@ static bool are_same(const struct sw_cuda_spans *have, const struct sw_span *spa
     return true;
 }
 
-/* What rows the spans have, and whether all between the first and the last. */
-static enum sw_status measure(struct sw_cuda *cuda, const struct sw_span *spans, int n)
+static enum sw_status check(struct sw_cuda *cuda, int n)
 {
-    struct sw_cuda_spans *to = &cuda->spans;
-    int64_t first = INT64_MAX, end = 0, sum = 0;
-    for (int i = 0; i < n; i++) {
-        first = spans[i].row < first ? spans[i].row : first;
-        end = spans[i].row + spans[i].n > end ? spans[i].row + spans[i].n : end;
-        sum += spans[i].n;
-    }
-    to->first = first < end ? first : 0;
-    to->n_rows = end - to->first;
-    to->gaps = sum != to->n_rows;
-    if (n > to->capacity || to->n_rows > to->capacity)
-        return sw_cuda_record(
-            cuda, sw_fail(SW_EDEVICE,
-                          "GPU %d: %d spans over %lld rows, but the backend was opened for %lld; a "
-                          "fault of this program, please report it",
-                          cuda->options.device, n, (long long)to->n_rows, (long long)to->capacity));
-    return SW_OK;
+    if (n <= cuda->spans.capacity)
+        return SW_OK;
+    return sw_cuda_record(cuda,
+                          sw_fail(SW_EDEVICE,
+                                  "GPU %d: %d spans, but the backend was opened for %lld; a fault "
+                                  "of this program, please report it",
+                                  cuda->options.device, n, (long long)cuda->spans.capacity));
 }
 
 /* Through the ring, but not to its mirror: what is sent now outlives many turns of the ring. */
-static enum sw_status send(struct sw_cuda *cuda, const struct sw_span *spans)
+static enum sw_status send(struct sw_cuda *cuda)
 {
-    struct sw_cuda_spans *to = &cuda->spans;
-    const size_t span_bytes = (size_t)to->n * sizeof *to->host,
-                 position_bytes = (size_t)to->n_rows * sizeof *to->positions;
+    const struct sw_cuda_spans *to = &cuda->spans;
+    const size_t bytes = (size_t)to->n * sizeof *to->host;
     void *pinned;
-    SW_TRY(sw_cuda_ring_take(cuda, span_bytes, &pinned, NULL));
-    memcpy(pinned, to->host, span_bytes);
-    CUDA_TRY(cuda, cudaMemcpyAsync(to->device, pinned, span_bytes, cudaMemcpyHostToDevice,
-                                   cuda->compute));
-    SW_TRY(sw_cuda_ring_take(cuda, position_bytes, &pinned, NULL));
-    int32_t *positions = pinned;
-    memset(positions, 0, position_bytes);
-    for (int i = 0; i < to->n; i++)
-        for (int64_t r = 0; r < spans[i].n; r++)
-            positions[spans[i].row - to->first + r] = (int32_t)(spans[i].position + r);
-    CUDA_TRY(cuda, cudaMemcpyAsync(to->positions, positions, position_bytes, cudaMemcpyHostToDevice,
-                                   cuda->compute));
+    SW_TRY(sw_cuda_ring_take(cuda, bytes, &pinned, NULL));
+    memcpy(pinned, to->host, bytes);
+    CUDA_TRY(cuda,
+             cudaMemcpyAsync(to->device, pinned, bytes, cudaMemcpyHostToDevice, cuda->compute));
     return SW_OK;
 }
 
@@ -79,14 +59,14 @@ enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *sp
     if (!are_same(to, spans, n)) {
         SW_TRY(sw_cuda_recordable(cuda, "other spans"));
         cuda->graphs.n_told = 0; /* these are not the ones that a graph stands for */
-        SW_TRY(measure(cuda, spans, n));
+        SW_TRY(check(cuda, n));
         for (int i = 0; i < n; i++)
             to->host[i] = (struct sw_gpu_span){.slot = spans[i].slot,
                                                .n = (int32_t)spans[i].n,
                                                .position = spans[i].position,
                                                .row = spans[i].row};
         to->n = n;
-        SW_TRY(send(cuda, spans));
+        SW_TRY(send(cuda));
     }
     const bool told = cuda->graphs.n_told == n;
     *out = (struct sw_gpu_batch){

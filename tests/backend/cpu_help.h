@@ -132,6 +132,16 @@ static inline void unpack(struct sw_backend *b, struct sw_matrix *m)
     b->ops->free(b, m->d_data, sw_matrix_bytes(m->format, m->rows, m->cols));
 }
 
+/* Keys and values as they are: KV head h of row r at k + r * ld + h * head. */
+static inline void store_heads(struct sw_backend *b, const struct sw_kv *kv,
+                               const struct sw_span *spans, int n_spans, const float *k,
+                               const float *v, int64_t ld, int64_t head)
+{
+    const struct sw_heads heads = {
+        .d_k = (float *)(uintptr_t)k, .d_v = v, .ld = ld, .kv_head = head};
+    b->ops->place_heads(b, &heads, kv, spans, n_spans);
+}
+
 /* Largest |y - what y should be| / sum of |terms|, so that cancellation does not count. */
 static inline double product_error(enum sw_dtype format, int64_t rows, int64_t cols, const float *w,
                                    const float *x, const float *bias, const float *y0, int64_t n,

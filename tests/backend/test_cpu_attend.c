@@ -50,8 +50,7 @@ static void run(struct sw_backend *b, const struct world *w, int64_t chunk, floa
     for (int64_t at = 0; at < s->length; at += chunk) {
         const int64_t n = s->length - at < chunk ? s->length - at : chunk;
         const struct sw_span span = {1, at, 0, n};
-        b->ops->kv_store(b, &kv, &span, 1, w->k + at * kv_ld, w->v + at * kv_ld, kv_ld,
-                         s->head_dim);
+        store_heads(b, &kv, &span, 1, w->k + at * kv_ld, w->v + at * kv_ld, kv_ld, s->head_dim);
         const struct sw_attention a = {.n_heads = s->n_heads,
                                        .scale = 1 / sqrtf((float)s->head_dim),
                                        .window = s->window,
@@ -144,7 +143,7 @@ static void slots_do_not_touch_each_other(void)
         struct sw_kv kv = {SW_F16, 2, 2, 64, w.s.length, NULL};
         kv.d_data = device(b, sw_kv_bytes(SW_F16, 2, 2, 64, w.s.length));
         const struct sw_span fill[] = {{0, 0, 0, 199}, {1, 0, 0, 90}};
-        b->ops->kv_store(b, &kv, fill, 2, w.k, w.v, kv_ld, 64);
+        store_heads(b, &kv, fill, 2, w.k, w.v, kv_ld, 64);
         /* Rows 0 and 1 of a batch are positions 150 of slot 0 and 89 of slot 1. */
         float *q = malloc((size_t)(2 * q_ld) * sizeof *q);
         memcpy(q, w.q + 150 * q_ld, (size_t)q_ld * sizeof *q);
@@ -177,9 +176,9 @@ static void copied(struct sw_backend *b, const struct world *w, int64_t n, float
     const size_t bytes = sw_kv_bytes(s->kv, 3, s->n_kv_heads, s->head_dim, s->length);
     const struct sw_kv kv = {s->kv, 3, s->n_kv_heads, s->head_dim, s->length, device(b, bytes)};
     const struct sw_span whole = {2, 0, 0, s->length}, rest = {0, n, 0, s->length - n};
-    b->ops->kv_store(b, &kv, &whole, 1, w->k, w->v, kv_ld, s->head_dim);
+    store_heads(b, &kv, &whole, 1, w->k, w->v, kv_ld, s->head_dim);
     b->ops->kv_copy(b, &kv, 2, 0, n);
-    b->ops->kv_store(b, &kv, &rest, 1, w->k + n * kv_ld, w->v + n * kv_ld, kv_ld, s->head_dim);
+    store_heads(b, &kv, &rest, 1, w->k + n * kv_ld, w->v + n * kv_ld, kv_ld, s->head_dim);
     for (int k = 0; k < 2; k++) {
         const struct sw_span span = {k ? 0 : 2, last, 0, 1};
         const struct sw_attention a = {.n_heads = s->n_heads,

@@ -135,9 +135,20 @@ static void check_rope(enum sw_isa isa, bool interleaved, int rotary)
         }
     const struct sw_span spans[] = {{0, 40, 5, 4}, {1, 3, 0, 5}};
     struct sw_backend *b = open_cpu(2, isa);
-    const struct sw_rope rope = {rotary, interleaved, table};
     float *x = floats(N * HEADS * DIM, 6), *was = floats(N * HEADS * DIM, 6);
-    b->ops->rope(b, &rope, spans, 2, HEADS, x, HEADS * DIM, DIM);
+    float *k = floats(N * HEADS * DIM, 6); /* keys that are what queries are */
+    const size_t head = sw_kv_bytes(SW_F32, 1, 1, DIM, CONTEXT) / sizeof(float);
+    float *cache = device(b, 2 * HEADS * head * sizeof *cache);
+    const struct sw_kv kv = {SW_F32, 2, HEADS, DIM, CONTEXT, cache};
+    const struct sw_heads heads = {.d_q = x,
+                                   .d_k = k,
+                                   .d_v = was,
+                                   .ld = HEADS * DIM,
+                                   .q_head = DIM,
+                                   .kv_head = DIM,
+                                   .n_heads = HEADS,
+                                   .rope = {rotary, interleaved, table}};
+    b->ops->place_heads(b, &heads, &kv, spans, 2);
     for (int r = 0; r < N; r++)
         for (int h = 0; h < HEADS; h++)
             for (int i = 0; i < DIM; i++) {
@@ -152,8 +163,12 @@ static void check_rope(enum sw_isa isa, bool interleaved, int rotary)
                 else if (i < rotary)
                     want = (double)was[at + second] * *c + (double)was[at + first] * *s;
                 CU_ASSERT_DOUBLE_EQUAL(x[at + i], want, 3e-7);
+                const float *block = cache + (size_t)((r < 5 ? 1 : 0) * HEADS + h) * head;
+                CU_ASSERT_EQUAL(block[i * SW_KEY_BLOCK + p], x[at + i]);
+                CU_ASSERT_EQUAL(block[DIM * SW_KEY_BLOCK + p * DIM + i], was[at + i]);
             }
-    free(x), free(was), free(table);
+    b->ops->free(b, cache, 2 * HEADS * head * sizeof *cache);
+    free(x), free(k), free(was), free(table);
     b->ops->close(b);
 }
 
@@ -164,6 +179,54 @@ static void rope_rotates(void)
         for (size_t i = 0; i < sizeof rotary / sizeof rotary[0]; i++)
             for (int interleaved = 0; interleaved < 2; interleaved++)
                 check_rope((enum sw_isa)isa, interleaved, rotary[i]);
+}
+
+/* Heads are normed as rows of their own are. */
+static void heads_are_normed(void)
+{
+    enum {
+        HEADS = 3,
+        KV_HEADS = 2,
+        DIM = 24,
+        CONTEXT = 70,
+        N = 6,
+        LD = (HEADS + KV_HEADS) * DIM + 1
+    };
+    const struct sw_span spans[] = {{0, 62, 1, 4}, {1, 0, 0, 1}}; /* row 5 is in none */
+    float *q_norm = floats(DIM, 3), *k_norm = floats(DIM, 4);
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(2, isa);
+        float *x = floats(N * LD, 6), *was = floats(N * LD, 6), *v = floats(N * LD, 7), row[DIM];
+        const size_t head = sw_kv_bytes(SW_F32, 1, 1, DIM, CONTEXT) / sizeof(float);
+        float *cache = device(b, 2 * KV_HEADS * head * sizeof *cache);
+        const struct sw_kv kv = {SW_F32, 2, KV_HEADS, DIM, CONTEXT, cache};
+        const struct sw_heads heads = {.d_q = x,
+                                       .d_k = x + HEADS * DIM,
+                                       .d_v = v,
+                                       .ld = LD,
+                                       .q_head = DIM,
+                                       .kv_head = DIM,
+                                       .n_heads = HEADS,
+                                       .d_q_norm = q_norm,
+                                       .d_k_norm = k_norm,
+                                       .eps = 1e-5f};
+        b->ops->place_heads(b, &heads, &kv, spans, 2);
+        for (int r = 0; r < 5; r++)
+            for (int h = 0; h < HEADS + KV_HEADS; h++) {
+                const int at = r * LD + h * DIM, p = r ? 61 + r : 0, slot = r ? 0 : 1;
+                b->ops->norm(b, SW_NORM_RMS, 1e-5f, was + at, DIM, 1, DIM,
+                             h < HEADS ? q_norm : k_norm, NULL, row, DIM);
+                const float *keys = cache + (size_t)(slot * KV_HEADS + h - HEADS) * head +
+                                    p / SW_KEY_BLOCK * 2 * DIM * SW_KEY_BLOCK + p % SW_KEY_BLOCK;
+                for (int i = 0; i < DIM; i++)
+                    CU_ASSERT_EQUAL(h < HEADS ? x[at + i] : keys[i * SW_KEY_BLOCK], row[i]);
+            }
+        CU_ASSERT(!memcmp(x + 5 * LD, was + 5 * LD, LD * sizeof *x));
+        b->ops->free(b, cache, 2 * KV_HEADS * head * sizeof *cache);
+        b->ops->close(b);
+        free(x), free(was), free(v);
+    }
+    free(q_norm), free(k_norm);
 }
 
 static void rows_are_added_and_moved(void)
@@ -204,4 +267,5 @@ static void rows_are_added_and_moved(void)
 SW_UNIT_TESTS({"norms are right", norms_are_right},
               {"activations are right", activations_are_right},
               {"gated forms multiply", gated_forms_multiply}, {"rope rotates", rope_rotates},
+              {"heads are normed", heads_are_normed},
               {"rows are added and moved", rows_are_added_and_moved})

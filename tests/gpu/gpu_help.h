@@ -125,6 +125,14 @@ static inline void gpu_rows_get(struct gpu_rows *r)
         }
 }
 
+/* Keys and values as they are: KV head h of row r at k + r * ld + h * head. */
+static inline void gpu_store(const struct sw_gpu_kv *kv, const struct sw_gpu_batch *batch,
+                             const float *k, const float *v, int64_t ld, int64_t head)
+{
+    const struct sw_gpu_heads heads = {.k = k, .v = v, .ld = ld, .kv_head = head};
+    gpu_ok(sw_gpu_place_heads(&heads, kv, batch, 0));
+}
+
 /* A weight matrix in the GPU's layout, and the values it stands for. */
 struct gpu_matrix {
     enum sw_dtype format;

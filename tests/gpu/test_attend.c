@@ -142,7 +142,7 @@ static void call(struct world *w, const struct sw_gpu_span *spans, int n, const 
     const struct sw_gpu_attention a = attention(w);
     const float *d_k = gpu_floats(k, rows * kv_ld(s)), *d_v = gpu_floats(v, rows * kv_ld(s));
     const size_t bytes = sw_gpu_attend_work(&w->cache, s->n_heads, (int64_t)work_rows);
-    gpu_ok(sw_gpu_kv_store(&w->cache, &batch, d_k, d_v, kv_ld(s), s->head_dim, 0));
+    gpu_store(&w->cache, &batch, d_k, d_v, kv_ld(s), s->head_dim);
     gpu_ok(sw_gpu_attend(&a, &w->cache, &batch, gpu_alloc(bytes), bytes, 0));
 }
 
@@ -256,8 +256,8 @@ static void long_contexts(void)
         struct world w = make(s, 2, s.length);
         const struct sw_gpu_span before = {1, (int32_t)first, 0, 0};
         const struct sw_gpu_batch batch = {gpu_copy(&before, sizeof before), &before, 1};
-        gpu_ok(sw_gpu_kv_store(&w.cache, &batch, gpu_floats(w.k, first * kv_ld(&s)),
-                               gpu_floats(w.v, first * kv_ld(&s)), kv_ld(&s), s.head_dim, 0));
+        gpu_store(&w.cache, &batch, gpu_floats(w.k, first * kv_ld(&s)),
+                  gpu_floats(w.v, first * kv_ld(&s)), kv_ld(&s), s.head_dim);
         float *got = malloc((size_t)(s.length * q_ld(&s)) * sizeof *got);
         struct world at = w;
         for (int64_t p = first; p < s.length; p += 2) { /* room in work for one row: two launches */
@@ -300,8 +300,8 @@ static void later_positions(void)
         const size_t bytes = sw_gpu_attend_work(&w.cache, s.n_heads, 1);
         void *work = gpu_alloc(bytes), *d_last = gpu_copy(&last, sizeof last);
         float *got = malloc(row * sizeof *got), *first = malloc(row * sizeof *first);
-        gpu_ok(sw_gpu_kv_store(&w.cache, &batch, gpu_floats(w.k, s.length * kv_ld(&s)),
-                               gpu_floats(w.v, s.length * kv_ld(&s)), kv_ld(&s), s.head_dim, 0));
+        gpu_store(&w.cache, &batch, gpu_floats(w.k, s.length * kv_ld(&s)),
+                  gpu_floats(w.v, s.length * kv_ld(&s)), kv_ld(&s), s.head_dim);
         struct sw_gpu_attention a = attention(&w);
         a.q += (s.length - 1) * q_ld(&s);
         for (int k = 0; k < 4; k++) {

@@ -61,8 +61,8 @@ static void store(struct world *w, const struct sw_span *spans, int n_spans, int
     const struct sw_gpu_batch batch = {gpu_copy(g, sizeof g), g, n_spans};
     const struct sw_gpu_kv kv = gpu_kv(w);
     const struct sw_kv ckv = cpu_kv(w);
-    gpu_ok(sw_gpu_kv_store(&kv, &batch, k.d, v.d, ld, head, 0));
-    w->cpu->ops->kv_store(w->cpu, &ckv, spans, n_spans, k.host, v.host, ld, head);
+    gpu_store(&kv, &batch, k.d, v.d, ld, head);
+    store_heads(w->cpu, &ckv, spans, n_spans, k.host, v.host, ld, head);
     free(k.host), free(v.host);
 }
 

@@ -206,6 +206,88 @@ static void quantizes(void)
     }
 }
 
+/* A norm that makes bytes as well: the bits of both are those of one after the other. */
+static void norms_in_bytes(void)
+{
+    static const int64_t dims[] = {1, 7, 64, 333, 2048, 2083, 9001};
+    for (size_t s = 0; s < sizeof dims / sizeof dims[0]; s++)
+        for (int kind = SW_NORM_LAYER; kind <= SW_NORM_RMS; kind++) {
+            const int64_t dim = dims[s];
+            const size_t bytes = sw_gpu_quantized_bytes(3, dim);
+            struct gpu_rows x = gpu_rows_of(3, dim, dim + 1, 1), y[2];
+            float *rest = floats(2 * dim, 2);
+            for (int64_t i = 0; i < dim; i += 5)
+                rest[i] *= 30; /* outliers */
+            float *d_rest = gpu_floats(rest, 2 * dim);
+            void *d_x8[2];
+            char *x8[2];
+            for (int in_one = 0; in_one < 2; in_one++) {
+                y[in_one] = gpu_rows_of(3, dim, dim + 2, 3);
+                d_x8[in_one] = gpu_alloc(bytes);
+                gpu_ok(sw_gpu_norm((enum sw_norm)kind, 1e-5f, x.d, x.ld, 3, dim, d_rest,
+                                   kind == SW_NORM_LAYER ? d_rest + dim : NULL, y[in_one].d,
+                                   y[in_one].ld, in_one ? d_x8[1] : NULL, 0));
+                if (!in_one)
+                    gpu_ok(sw_gpu_quantize(y[0].d, y[0].ld, 3, dim, d_x8[0], 0));
+                gpu_rows_get(&y[in_one]);
+                x8[in_one] = malloc(bytes);
+                gpu_get(x8[in_one], d_x8[in_one], bytes);
+            }
+            CU_ASSERT_EQUAL(memcmp(y[0].host, y[1].host, (size_t)(3 * y[0].ld) * sizeof(float)), 0);
+            CU_ASSERT_EQUAL(memcmp(x8[0], x8[1], bytes), 0);
+            free(x.host), free(y[0].host), free(y[1].host), free(rest), free(x8[0]), free(x8[1]);
+            CU_ASSERT_TRUE(gpu_free_all());
+        }
+}
+
+/* Results that are activated at once: the bits of a product and an activation after it. */
+static void activates(void)
+{
+    static const int64_t sizes[][2] = {{2, 5}, {6, 64}, {34, 333}, {37, 90}, {130, 48}};
+    static const int64_t ns[] = {1, 2, 3, 8};
+    for (int f = 0; f < N_GPU_FORMATS; f++)
+        for (int s = 0; s < 5; s++)
+            for (int i = 0; i < 8; i++) {
+                const int64_t rows = sizes[s][0], cols = sizes[s][1], n = ns[i / 2];
+                const bool gated = i % 2 && rows % 2 == 0;
+                const enum sw_activation kind = (enum sw_activation)((i + s) % 4);
+                const int64_t dim = gated ? rows / 2 : rows;
+                struct gpu_matrix m = gpu_matrix_of(gpu_formats[f], rows, cols, 3);
+                struct gpu_rows x = gpu_rows_of(n, cols, cols + 4, 5);
+                struct gpu_rows want = gpu_rows_of(n, rows, rows + 1, 6);
+                struct gpu_rows got = gpu_rows_of(n, dim, rows + 1, 7);
+                if (m.format == SW_INT8)
+                    add_outliers(&x);
+                float *bias = floats(rows, 8);
+                struct sw_gpu_product p = {.format = m.format,
+                                           .w = m.d,
+                                           .rows = rows,
+                                           .cols = cols,
+                                           .x = x.d,
+                                           .ld_x = x.ld,
+                                           .x8 = quantize(&m, &x),
+                                           .n = n,
+                                           .bias = i < 6 ? gpu_floats(bias, rows) : NULL,
+                                           .y = want.d,
+                                           .ld_y = want.ld};
+                gpu_ok(sw_gpu_matvec(&p, 0));
+                gpu_ok(sw_gpu_activate(kind, gated, want.d, want.ld, n, dim, want.d, want.ld, 0));
+                p.y = got.d;
+                p.act = 1 + (int32_t)kind;
+                p.gated = gated;
+                gpu_ok(sw_gpu_matvec(&p, 0));
+                gpu_rows_get(&want);
+                gpu_rows_get(&got);
+                for (int64_t t = 0; t < n; t++)
+                    CU_ASSERT_EQUAL(memcmp(got.host + t * got.ld, want.host + t * want.ld,
+                                           (size_t)dim * sizeof(float)),
+                                    0);
+                free(x.host), free(want.host), free(got.host), free(bias);
+                gpu_matrix_free(&m);
+                CU_ASSERT_TRUE(gpu_free_all());
+            }
+}
+
 /* Sums that a library made of the bytes, finished: the same bits as the other way, but for the
  * order of outliers. Rows a few at a time; in one tile of the kernel, in several. */
 static void finishes_int8(void)
@@ -286,4 +368,5 @@ static void not_finite_stays(void)
 }
 
 SW_UNIT_TESTS({"multiplies", multiplies}, {"one order", order_is_one}, {"quantizes", quantizes},
+              {"norms in bytes", norms_in_bytes}, {"activates", activates},
               {"finishes int8", finishes_int8}, {"what is not finite stays", not_finite_stays})

@@ -1,4 +1,4 @@
-/* Embedding, norms, rope, activations and the rest that goes row by row, against doubles. */
+/* Embedding, norms, activations and the rest that goes row by row, against doubles. */
 #include "gpu_help.h"
 
 static void embeds(void)
@@ -60,53 +60,12 @@ static void norms(void)
                              has_bias ? bias : NULL, want + r * dim);
                 struct gpu_rows *out = in_place ? &x : &y;
                 gpu_ok(sw_gpu_norm((enum sw_norm)kind, 1e-5f, x.d, x.ld, n, dim, d_weight,
-                                   has_bias ? d_bias : NULL, out->d, out->ld, 0));
+                                   has_bias ? d_bias : NULL, out->d, out->ld, NULL, 0));
                 gpu_rows_get(out);
                 CU_ASSERT_TRUE(gpu_error(out->host, out->ld, want, n, dim) < 4e-6);
                 free(x.host), free(y.host), free(weight), free(bias), free(want);
                 CU_ASSERT_TRUE(gpu_free_all());
             }
-}
-
-static void rotates(void)
-{
-    static const struct {
-        int rotary, head_dim, heads;
-        bool interleaved;
-    } setups[] = {{8, 8, 3, false},
-                  {8, 20, 2, true},
-                  {64, 64, 5, false},
-                  {2, 7, 1, true},
-                  {96, 128, 7, false}};
-    static const int32_t positions[] = {0, 5, 2, 63};
-    for (size_t s = 0; s < sizeof setups / sizeof setups[0]; s++) {
-        const int half = setups[s].rotary / 2, head = setups[s].head_dim + 1;
-        const int64_t n = 4, dim = (int64_t)setups[s].heads * head;
-        struct gpu_rows x = gpu_rows_of(n, dim, dim + 5, 1);
-        float *table = floats(64 * 2 * half, 2);
-        double *want = malloc((size_t)(n * dim) * sizeof *want);
-        for (int64_t r = 0; r < n; r++) {
-            for (int64_t i = 0; i < dim; i++)
-                want[r * dim + i] = x.host[r * x.ld + i];
-            for (int h = 0; h < setups[s].heads; h++)
-                for (int i = 0; i < half; i++) {
-                    const float *t = table + positions[r] * 2 * half;
-                    const double c = t[i], d = t[half + i];
-                    double *a = want + r * dim + h * head + (setups[s].interleaved ? 2 * i : i);
-                    double *b = a + (setups[s].interleaved ? 1 : half), first = *a, second = *b;
-                    *a = first * c - second * d;
-                    *b = second * c + first * d;
-                }
-        }
-        const float *d_table = gpu_floats(table, 64 * 2 * half);
-        const int32_t *d_positions = gpu_copy(positions, sizeof positions);
-        gpu_ok(sw_gpu_rope(setups[s].rotary, setups[s].interleaved, d_table, d_positions, n,
-                           setups[s].heads, x.d, x.ld, head, 0));
-        gpu_rows_get(&x);
-        CU_ASSERT_TRUE(gpu_error(x.host, x.ld, want, n, dim) < 2e-7);
-        free(x.host), free(table), free(want);
-        CU_ASSERT_TRUE(gpu_free_all());
-    }
 }
 
 static double act(enum sw_activation kind, double x)
@@ -239,7 +198,7 @@ static void reads_memory(void)
     CU_ASSERT_TRUE(gpu_free_all());
 }
 
-SW_UNIT_TESTS({"embeds", embeds}, {"norms", norms}, {"rotates", rotates}, {"activates", activates},
+SW_UNIT_TESTS({"embeds", embeds}, {"norms", norms}, {"activates", activates},
               {"extremes", extremes}, {"sums", sums},
               {"finds what is not finite", finds_what_is_not_finite},
               {"reads memory", reads_memory})

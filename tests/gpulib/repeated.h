@@ -78,8 +78,7 @@ static inline enum sw_status layer_enqueue(void *context)
 {
     struct layer *k = context;
     struct sw_backend *b = k->b;
-    const struct sw_rope rope = {LAYER_HEAD, false, k->d_rope};
-    float *d_k = k->d_qkv + LAYER_Q, *d_v = d_k + LAYER_KV;
+    float *d_k = k->d_qkv + LAYER_Q;
     const struct sw_attention a = {.n_heads = LAYER_HEADS,
                                    .scale = 0.5f,
                                    .d_q = k->d_qkv,
@@ -90,9 +89,15 @@ static inline enum sw_status layer_enqueue(void *context)
     b->ops->norm(b, SW_NORM_RMS, 1e-5f, k->d_x, LAYER_HIDDEN, k->n, LAYER_HIDDEN, k->d_norm, NULL,
                  k->d_h, LAYER_HIDDEN);
     b->ops->matmul(b, &k->qkv, NULL, k->d_h, LAYER_HIDDEN, k->n, k->d_qkv, LAYER_QKV, false);
-    b->ops->rope(b, &rope, k->spans, k->n, LAYER_HEADS, k->d_qkv, LAYER_QKV, LAYER_HEAD);
-    b->ops->rope(b, &rope, k->spans, k->n, LAYER_KV_HEADS, d_k, LAYER_QKV, LAYER_HEAD);
-    b->ops->kv_store(b, &k->kv, k->spans, k->n, d_k, d_v, LAYER_QKV, LAYER_HEAD);
+    const struct sw_heads heads = {.d_q = k->d_qkv,
+                                   .d_k = d_k,
+                                   .d_v = d_k + LAYER_KV,
+                                   .ld = LAYER_QKV,
+                                   .q_head = LAYER_HEAD,
+                                   .kv_head = LAYER_HEAD,
+                                   .n_heads = LAYER_HEADS,
+                                   .rope = {LAYER_HEAD, false, k->d_rope}};
+    b->ops->place_heads(b, &heads, &k->kv, k->spans, k->n);
     b->ops->attend(b, &a, &k->kv, k->spans, k->n);
     b->ops->matmul(b, &k->out, NULL, k->d_attention, LAYER_Q, k->n, k->d_x, LAYER_HIDDEN, true);
     for (int i = 0; i < k->more; i++)

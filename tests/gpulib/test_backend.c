@@ -108,6 +108,90 @@ static void tiles_change_nothing(void)
     close_both();
 }
 
+/* ---- a norm, a product and an activation: in one as one by one, bit for bit */
+
+struct projected {
+    float *h, *y; /* (n, cols + 1), (n, rows + 2) of the host */
+};
+
+static struct projected projected(const struct sw_projection *how, const float *x, int64_t n,
+                                  bool in_one)
+{
+    const struct sw_matrix *m = how->m;
+    const int64_t ld_x = m->cols + 3, ld_h = m->cols + 1, ld_y = m->rows + 2;
+    const size_t nan_h = (size_t)(n * ld_h) * sizeof(float), nan_y = (size_t)(n * ld_y) * 4;
+    struct sw_projection p = *how;
+    float *d_x = copied_floats(gpu, x, n * ld_x), *d_y = room(gpu, nan_y);
+    p.d_h = room(gpu, nan_h);
+    p.ld_h = ld_h;
+    if (in_one) {
+        gpu->ops->project(gpu, &p, d_x, ld_x, n, d_y, ld_y);
+    } else {
+        if (p.d_norm)
+            gpu->ops->norm(gpu, p.norm, p.eps, d_x, ld_x, n, m->cols, p.d_norm, p.d_norm_bias,
+                           p.d_h, ld_h);
+        gpu->ops->matmul(gpu, m, p.d_bias, p.d_norm ? p.d_h : d_x, p.d_norm ? ld_h : ld_x, n, d_y,
+                         ld_y, false);
+        if (p.activated)
+            gpu->ops->activate(gpu, p.activation, p.gated, d_y, ld_y, n,
+                               p.gated ? m->rows / 2 : m->rows, d_y, ld_y);
+    }
+    gpu->ops->free(gpu, d_x, (size_t)(n * ld_x) * sizeof *d_x);
+    return (struct projected){taken(gpu, p.d_h, n * ld_h), taken(gpu, d_y, n * ld_y)};
+}
+
+static void check_projection(const struct sw_projection *p, int64_t n, uint64_t seed)
+{
+    const int64_t cols = p->m->cols, rows = p->m->rows, dim = p->gated ? rows / 2 : rows;
+    float *x = floats(n * (cols + 3), seed);
+    for (int64_t i = 7; i < n * (cols + 3); i += 97)
+        x[i] *= 50; /* outliers of int8 */
+    struct projected want = projected(p, x, n, false), got = projected(p, x, n, true);
+    bool same = !memcmp(want.h, got.h, (size_t)(n * (cols + 1)) * sizeof *got.h);
+    for (int64_t r = 0; r < n; r++)
+        same = same && !memcmp(want.y + r * (rows + 2), got.y + r * (rows + 2),
+                               (size_t)dim * sizeof *got.y);
+    if (!same)
+        printf("    %s %ld x %ld, %ld rows: other bits in one\n", sw_dtype_info(p->m->format)->name,
+               (long)rows, (long)cols, (long)n);
+    CU_ASSERT(same);
+    free(x), free(want.h), free(want.y), free(got.h), free(got.y);
+}
+
+static void projections_are_the_same(void)
+{
+    /* rows, cols; gated halves of an odd size, too, and rows that are wider than threads hold */
+    static const int64_t sizes[][2] = {{2, 3}, {6, 16}, {34, 77}, {100, 128}, {12, 2100}};
+    static const int64_t ns[] = {1, 2, 3, 8, 9, MAX_ROWS + 6};
+    open_both();
+    FOR_EACH_WEIGHT_FORMAT(format)
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        const int64_t rows = sizes[s][0], cols = sizes[s][1];
+        float *w = floats(rows * cols, 1), *rest = floats(rows + 2 * cols, 2);
+        struct sw_matrix m = matrix(gpu, (enum sw_dtype)format, rows, cols, w);
+        float *d_rest = copied_floats(gpu, rest, rows + 2 * cols);
+        for (size_t i = 0; i < 2 * sizeof ns / sizeof ns[0]; i++) {
+            const struct sw_projection p = {
+                .m = &m,
+                .d_bias = i % 3 ? d_rest : NULL,
+                .norm = i % 2 ? SW_NORM_LAYER : SW_NORM_RMS,
+                .eps = 1e-5f,
+                .d_norm = i % 4 ? d_rest + rows : NULL,
+                .d_norm_bias = i % 4 && i % 2 ? d_rest + rows + cols : NULL,
+                .activated = i % 5 != 1,
+                .gated = i % 5 != 1 && i % 2 == 0,
+                .activation = (enum sw_activation)(i % 4),
+            };
+            if (cols <= MAX_COLS)
+                check_projection(&p, ns[i / 2], 3 + i);
+        }
+        matrix_free(gpu, &m);
+        gpu->ops->free(gpu, d_rest, (size_t)(rows + 2 * cols) * sizeof *d_rest);
+        free(w), free(rest);
+    }
+    close_both();
+}
+
 /* ---- weights */
 
 static void *bytes_of(const struct sw_matrix *m)
@@ -299,30 +383,56 @@ static void rows_agree(void)
 
 /* ---- spans */
 
-static void rope_agrees(void)
+static void heads_agree(void)
 {
-    enum { HEADS = 3, DIM = 80, CONTEXT = 50, N = 12, LD = HEADS * DIM };
-    /* Not in order; rows 9 and 10 are in no span; and the same again, as a batch's layers do. */
-    static const struct sw_span spans[] = {{0, 40, 5, 4}, {1, 3, 0, 5}, {2, 0, 11, 1}};
-    float *table = floats(CONTEXT * 64, 15), *x = floats(N * LD, 16);
+    enum {
+        HEADS = 3,
+        KV_HEADS = 2,
+        DIM = 80,
+        CONTEXT = 70,
+        N = 12,
+        LD = (HEADS + 2 * KV_HEADS) * DIM
+    };
+    /* Not in order; rows 9 and 10 are in no span. */
+    static const struct sw_span spans[] = {{0, 62, 5, 4}, {1, 3, 0, 5}, {2, 0, 11, 1}};
+    const int64_t n_cache = (int64_t)(sw_kv_bytes(SW_F32, 3, KV_HEADS, DIM, CONTEXT) / 4);
+    float *table = floats(CONTEXT * 64, 15), *x = floats(N * LD, 16), *norms = floats(2 * DIM, 17);
+    float *nothing = calloc((size_t)n_cache, sizeof *nothing);
     open_both();
-    for (int mode = 0; mode < 6; mode++) {
-        float *result[2];
+    for (int mode = 0; mode < 12; mode++) {
+        float *result[2], *cache[2];
         const int n_spans = 1 + mode % 3;
         for (int k = 0; k < 2; k++) {
             struct sw_backend *b = k ? gpu : cpu;
             float *d_table = copied_floats(b, table, CONTEXT * 64),
-                  *d_x = copied_floats(b, x, N * LD);
-            const struct sw_rope rope = {64, mode > 2, d_table};
-            for (int again = 0; again < 2; again++)
-                b->ops->rope(b, &rope, spans, n_spans, HEADS, d_x, LD, DIM);
+                  *d_x = copied_floats(b, x, N * LD), *d_norms = copied_floats(b, norms, 2 * DIM),
+                  *d_cache = copied_floats(b, nothing, n_cache);
+            const struct sw_kv kv = {SW_F32, 3, KV_HEADS, DIM, CONTEXT, d_cache};
+            const struct sw_heads heads = {.d_q = d_x,
+                                           .d_k = d_x + HEADS * DIM,
+                                           .d_v = d_x + (HEADS + KV_HEADS) * DIM,
+                                           .ld = LD,
+                                           .q_head = DIM,
+                                           .kv_head = DIM,
+                                           .n_heads = HEADS,
+                                           .d_q_norm = mode < 6 ? d_norms : NULL,
+                                           .d_k_norm = mode < 6 ? d_norms + DIM : NULL,
+                                           .eps = 1e-5f,
+                                           .rope = {mode % 4 ? 64 : 0, mode % 2, d_table}};
+            b->ops->place_heads(b, &heads, &kv, spans, n_spans);
             result[k] = taken(b, d_x, N * LD);
+            cache[k] = taken(b, d_cache, n_cache);
             b->ops->free(b, d_table, CONTEXT * 64 * sizeof *d_table);
+            b->ops->free(b, d_norms, 2 * DIM * sizeof *d_norms);
         }
-        CU_ASSERT(apart(result[1], result[0], N, LD, LD) < 1e-6);
-        free(result[0]), free(result[1]);
+        for (int r = 0; r < N; r++) /* what keys leave there may be anything */
+            memcpy(result[1] + r * LD + HEADS * DIM, result[0] + r * LD + HEADS * DIM,
+                   KV_HEADS * DIM * sizeof(float));
+        CU_ASSERT(apart(result[1], result[0], N, HEADS * DIM, LD) < 2e-6);
+        CU_ASSERT(apart(cache[1], cache[0], 1, n_cache, n_cache) < 2e-6);
+        free(result[0]), free(result[1]), free(cache[0]), free(cache[1]);
     }
-    free(table), free(x);
+    free(table), free(x), free(norms), free(nothing);
     close_both();
 }
 
@@ -358,10 +468,10 @@ static float *attended(struct sw_backend *b, const struct heads *h, const float 
     const struct sw_span first = {0, 0, 0, n - 20};
     const struct sw_span both[] = {{0, n - 20, n - 20, 19}, {1, n - 20, n - 1, 1}};
     float *d_k = d_qkv + q_ld, *d_v = d_k + h->n_kv_heads * h->head_dim;
-    b->ops->kv_store(b, &kv, &first, 1, d_k, d_v, ld, h->head_dim);
+    store_heads(b, &kv, &first, 1, d_k, d_v, ld, h->head_dim);
     b->ops->attend(b, &a, &kv, &first, 1);
     b->ops->kv_copy(b, &kv, 0, 1, n - 20);
-    b->ops->kv_store(b, &kv, both, 2, d_k, d_v, ld, h->head_dim);
+    store_heads(b, &kv, both, 2, d_k, d_v, ld, h->head_dim);
     b->ops->attend(b, &a, &kv, both, 2);
     b->ops->free(b, d_qkv, (size_t)(n * ld) * 4);
     b->ops->free(b, d_slopes, sizeof slopes);
@@ -394,6 +504,7 @@ static void attention_agrees(void)
 }
 
 SW_UNIT_TESTS({"products agree", products_agree}, {"tiles change nothing", tiles_change_nothing},
+              {"projections are the same", projections_are_the_same},
               {"weights arrive", weights_arrive}, {"rows are embedded", rows_are_embedded},
-              {"rows agree", rows_agree}, {"rope agrees", rope_agrees},
+              {"rows agree", rows_agree}, {"heads agree", heads_agree},
               {"attention agrees", attention_agrees})

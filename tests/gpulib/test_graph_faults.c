@@ -108,7 +108,7 @@ static void failures_of_graphs(void)
 {
     goes_on("cudaStreamBeginCapture", 1, 0, "at cudaStreamBeginCapture");
     goes_on("launch", 1, 0, "out of memory");
-    goes_on("launch", 6, 0, "out of memory");
+    goes_on("launch", 5, 0, "out of memory");
     goes_on("cudaGraphGetNodes", 1, 0, "at cudaGraphGetNodes");
     goes_on("cudaGraphInstantiate", 1, 0, "at cudaGraphInstantiate");
     goes_on("cudaGraphLaunch", 1, 0, "at cudaGraphLaunch");

@@ -186,18 +186,30 @@ static void small_ones(struct bench *bench, int64_t n)
 {
     const struct sw_backend_ops *o = bench->b->ops;
     static float cos_sin[64 * 2 * 512], weight[5632];
-    const struct sw_rope rope = {64, false, cos_sin};
     const struct sw_span span = {0, 0, 0, n};
+    const size_t bytes = sw_kv_bytes(SW_F16, 1, 1, 64, 512);
+    struct sw_kv kv = {SW_F16, 1, 1, 64, 512, NULL};
+    const struct sw_heads heads = {.d_q = bench->x,
+                                   .d_k = bench->y,
+                                   .d_v = bench->y,
+                                   .ld = 2048,
+                                   .q_head = 64,
+                                   .kv_head = 64,
+                                   .n_heads = 31,
+                                   .rope = {64, false, cos_sin}};
     const int calls = n > 8 ? 20 : 2000;
     double t = seconds_now();
     for (int i = 0; i < calls; i++)
         o->norm(bench->b, SW_NORM_RMS, 1e-5f, bench->x, 2048, n, 2048, weight, NULL, bench->y,
                 2048);
     printf("%3ld rows, us a call: norm %.2f", (long)n, per_call(t, calls));
+    if (o->alloc(bench->b, bytes, "keys and values", &kv.d_data) != SW_OK)
+        exit(1);
     t = seconds_now();
     for (int i = 0; i < calls; i++)
-        o->rope(bench->b, &rope, &span, 1, 32, bench->x, 2048, 64);
-    printf("  rope %.2f", per_call(t, calls));
+        o->place_heads(bench->b, &heads, &kv, &span, 1);
+    printf("  heads %.2f", per_call(t, calls));
+    o->free(bench->b, kv.d_data, bytes);
     static const char *const names[] = {"relu", "gelu", "gelu_tanh", "silu"};
     for (int k = 0; k < 4; k++) {
         t = seconds_now();

@@ -26,15 +26,20 @@ struct Fragments {
     unsigned a[4], b[2];
 };
 
-enum State { FRESH, READY, AT_BLOCK, AT_WARP, DONE };
-static const char *const state_names[] = {"has not begun", "is ready", "is at a block barrier",
-                                          "waits for its warp", "has ended"};
+enum State { FRESH, READY, AT_BLOCK, AT_WARP, AT_GRID, DONE };
+static const char *const state_names[] = {"has not begun",
+                                          "is ready",
+                                          "is at a block barrier",
+                                          "waits for its warp",
+                                          "waits for the grid before",
+                                          "has ended"};
 
 struct Thread {
     Place place;
     Fiber *fiber;
     State state;
-    Site site; // where it waits
+    bool awaited; // the grid before
+    Site site;    // where it waits
     unsigned mask, source;
     uint64_t value, result;
     Fragments fragments;
@@ -56,6 +61,20 @@ static bool downwards; // the order of lanes in this turn
 static const Launch *launch_now;
 static Thread *thread_now;
 static uint64_t grids;
+static bool is_early; // this block has begun before the grid before has ended
+
+// A grid on its way through its blocks; one that has begun early also has what its first block was
+// when it was left.
+struct Course {
+    Random order{0};
+    uint64_t at, step;
+    void *shared = nullptr; // of the block that runs
+    std::vector<Thread> threads;
+    Warp warps[32];
+    unsigned live, waiting;
+    Site barrier;
+    int joined[3], barrier_result[3];
+};
 
 static thread_local bool runs_kernel;
 
@@ -104,7 +123,8 @@ static void suspend(Thread *t, State state)
 
 static bool same_place(const Site &a, const Site &b)
 {
-    return a.line == b.line && strcmp(a.what, b.what) == 0 && strcmp(a.file, b.file) == 0;
+    return a.line == b.line && (a.what == b.what || strcmp(a.what, b.what) == 0) &&
+           (a.file == b.file || strcmp(a.file, b.file) == 0);
 }
 
 static void open_barrier()
@@ -291,8 +311,24 @@ static void make_current(Thread *t)
     self = &t->place;
 }
 
+void await_grid_before(Site site)
+{
+    Thread *t = thread_now;
+    t->awaited = true;
+    t->site = site;
+    if (is_early) {
+        suspend(t, AT_GRID);
+        fiber_acquire(&launch_now);
+    }
+}
+
 static void finish_thread(Thread *t)
 {
+    if (launch_now->may_begin_early && !t->awaited)
+        die("%s: it was launched so that it may begin before the kernel before it has ended, and "
+            "has itself ended without having waited for that: so what comes after it does not wait "
+            "either; call sw::await_previous() first of all",
+            running_thread());
     t->state = DONE;
     warps[t->place.warp].runnable &= ~(1u << t->place.lane);
     live--;
@@ -361,7 +397,7 @@ static void turn(Thread *t)
         live);
 }
 
-static void run_block(Random *random)
+static void set_up_block()
 {
     const dim3 b = block_size;
     live = n_threads;
@@ -370,18 +406,26 @@ static void run_block(Random *random)
         Thread *t = &threads[i];
         t->place = {{i % b.x, i / b.x % b.y, i / b.x / b.y}, i & 31, i >> 5};
         t->state = FRESH;
+        t->awaited = false;
         t->site = {};
     }
-    unsigned turns[32], n_turns;
     for (unsigned w = 0; w < n_warps; w++) {
         const unsigned lanes = std::min(32u, n_threads - w * 32);
         warps[w].lanes = warps[w].runnable = lanes == 32 ? ~0u : (1u << lanes) - 1;
     }
+}
+
+// To its end; that of one that is early, as far as it comes.
+static void run_block(Random *random)
+{
+    unsigned turns[32], n_turns;
     while (live) {
         n_turns = 0;
         for (unsigned w = 0; w < n_warps; w++)
             if (warps[w].runnable)
                 turns[n_turns++] = w;
+        if (n_turns == 0 && is_early)
+            return;
         if (n_turns == 0)
             deadlock();
         // Up to as many turns as there are warps, in any order; some get none, some several.
@@ -398,46 +442,111 @@ static void run_block(Random *random)
     }
 }
 
+static uint64_t blocks_of(const Launch &launch)
+{
+    return static_cast<uint64_t>(launch.grid.x) * launch.grid.y * launch.grid.z;
+}
+
 // Blocks in an order that depends on the seed: a start and a step without a common divisor.
-void run_grid(const Launch &launch, int)
+static void set_out(const Launch &launch, Course *course)
+{
+    const uint64_t n = blocks_of(launch);
+    course->order = Random(++grids);
+    course->at = course->order.next() % n;
+    course->step = course->order.next() % n + 1;
+    while (std::gcd(course->step, n) != 1)
+        course->step++;
+}
+
+static void enter_block(const Launch &launch, const Course &course)
 {
     const dim3 g = launch.grid;
-    const uint64_t n = static_cast<uint64_t>(g.x) * g.y * g.z;
-    uint64_t at = 0, step = 1;
-    Random order(0);
+    const uint64_t at = course.at;
+    launch_now = &launch;
+    grid_size = g;
+    block_size = launch.block;
+    block_index = {static_cast<unsigned>(at % g.x), static_cast<unsigned>(at / g.x % g.y),
+                   static_cast<unsigned>(at / g.x / g.y)};
+    n_threads = block_size.x * block_size.y * block_size.z;
+    n_warps = (n_threads + 31) / 32;
+    dynamic_shared = course.shared;
+    poison_static_shared(launch.kernel);
+}
+
+static void enter_new_block(const Launch &launch, Course *course)
+{
+    // A size of its own, so that a sanitizer sees reads and writes beyond it.
+    course->shared = nullptr;
+    if (launch.shared && posix_memalign(&course->shared, 256, launch.shared) != 0)
+        die("no host memory for %zu bytes of shared memory", launch.shared);
+    if (course->shared)
+        memset(course->shared, 0xff, launch.shared); // NaN
+    enter_block(launch, *course);
+    set_up_block();
+}
+
+static void run_entered(Course *course)
+{
+    runs_kernel = true;
+    fiber_release(&launch_now);
+    run_block(&course->order);
+    fiber_acquire(&launch_now);
+    runs_kernel = false;
+    launch_now = nullptr;
+}
+
+// The first block of a grid, until all of its threads wait for the grid before.
+std::shared_ptr<Course> begin_grid(const Launch &launch)
+{
+    const std::lock_guard<std::mutex> one(sm);
+    const auto c = std::make_shared<Course>();
+    set_out(launch, c.get());
+    enter_new_block(launch, c.get());
+    is_early = true;
+    run_entered(c.get());
+    is_early = false;
+    c->threads.assign(threads, threads + n_threads);
+    std::copy(warps, warps + 32, c->warps);
+    c->live = live;
+    c->waiting = waiting;
+    c->barrier = barrier;
+    std::copy(joined, joined + 3, c->joined);
+    std::copy(barrier_result, barrier_result + 3, c->barrier_result);
+    return c;
+}
+
+// The block goes on. What it has written to static shared memory is lost.
+static void enter_again(const Launch &launch, const Course &c)
+{
+    enter_block(launch, c);
+    std::copy(c.threads.begin(), c.threads.end(), threads);
+    std::copy(c.warps, c.warps + 32, warps);
+    live = c.live;
+    waiting = c.waiting;
+    barrier = c.barrier;
+    std::copy(c.joined, c.joined + 3, joined);
+    std::copy(c.barrier_result, c.barrier_result + 3, barrier_result);
+    for (unsigned i = 0; i < n_threads; i++)
+        if (threads[i].state == AT_GRID)
+            wake(&threads[i]);
+}
+
+void run_grid(const Launch &launch, Course *begun)
+{
+    const uint64_t n = blocks_of(launch);
+    Course fresh, *course = begun ? begun : &fresh;
     for (uint64_t i = 0; i < n; i++) {
         // Kernels of other streams and devices may come between two blocks.
         const std::lock_guard<std::mutex> one(sm);
-        if (i == 0) {
-            order = Random(++grids);
-            at = order.next() % n;
-            step = order.next() % n + 1;
-            while (std::gcd(step, n) != 1)
-                step++;
-        }
-        launch_now = &launch;
-        grid_size = g;
-        block_size = launch.block;
-        block_index = {static_cast<unsigned>(at % g.x), static_cast<unsigned>(at / g.x % g.y),
-                       static_cast<unsigned>(at / g.x / g.y)};
-        n_threads = block_size.x * block_size.y * block_size.z;
-        n_warps = (n_threads + 31) / 32;
-        // A size of its own, so that a sanitizer sees reads and writes beyond it.
-        void *shared = nullptr;
-        if (launch.shared && posix_memalign(&shared, 256, launch.shared) != 0)
-            die("no host memory for %zu bytes of shared memory", launch.shared);
-        dynamic_shared = shared;
-        if (shared)
-            memset(shared, 0xff, launch.shared); // NaN
-        poison_static_shared(launch.kernel);
-        runs_kernel = true;
-        fiber_release(&launch_now);
-        run_block(&order);
-        fiber_acquire(&launch_now);
-        runs_kernel = false;
-        free(shared);
-        launch_now = nullptr;
-        at = (at + step) % n;
+        if (i == 0 && !begun)
+            set_out(launch, course);
+        if (i == 0 && begun)
+            enter_again(launch, *course);
+        else
+            enter_new_block(launch, course);
+        run_entered(course);
+        free(course->shared);
+        course->at = (course->at + course->step) % n;
     }
 }
 } // namespace simgpu

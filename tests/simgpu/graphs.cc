@@ -13,10 +13,21 @@ struct CUgraphExec_st {
 
 namespace simgpu
 {
+// A kernel that comes after nothing but this one may begin before it has ended.
+static void begin_next(const Nodes &nodes, size_t node, const std::vector<size_t> &next,
+                       Random *random, std::vector<Run> *begun)
+{
+    for (size_t after : next)
+        if (nodes[node].begin && nodes[after].begin && nodes[after].after.size() == 1 &&
+            random->below(2) != 0)
+            (*begun)[after] = nodes[after].begin();
+}
+
 static void run_nodes(const Nodes &nodes, uint64_t launch)
 {
     std::vector<size_t> missing(nodes.size()), ready;
     std::vector<std::vector<size_t>> next(nodes.size());
+    std::vector<Run> begun(nodes.size());
     for (size_t i = 0; i < nodes.size(); i++) {
         missing[i] = nodes[i].after.size();
         if (!missing[i])
@@ -29,8 +40,12 @@ static void run_nodes(const Nodes &nodes, uint64_t launch)
         const size_t pick = random.below(static_cast<unsigned>(ready.size())), node = ready[pick];
         ready[pick] = ready.back();
         ready.pop_back();
-        if (nodes[node].run)
+        begin_next(nodes, node, next[node], &random, &begun);
+        if (begun[node])
+            begun[node]();
+        else if (nodes[node].run)
             nodes[node].run();
+        begun[node] = nullptr;
         for (size_t after : next[node])
             if (--missing[after] == 0)
                 ready.push_back(after);

@@ -263,6 +263,47 @@ __global__ void nothing(int *y)
         y[0] = 1;
 }
 
+// ---- beginning before the kernel before has ended: y = x + 1
+
+__global__ void awaits(const int *x, int *y, int n)
+{
+    sw::await_previous();
+    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i < n)
+        y[i] = x[i] + 1;
+}
+
+__global__ void reads_before(const int *x, int *y, int n)
+{
+    __shared__ int held[64];
+    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    const int value = i < n ? x[i] : 0;
+    sw::await_previous();
+    held[threadIdx.x] = value;
+    __syncthreads();
+    if (i < n)
+        y[i] = held[threadIdx.x] + 1;
+}
+
+__global__ void writes_before(const int *x, int *y, int n)
+{
+    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i < n)
+        y[i] = 1000;
+    sw::await_previous();
+    if (i < n)
+        y[i] = x[i] + 1;
+}
+
+__global__ void leaves_before(const int *x, int *y, int n)
+{
+    const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+    if (i >= n)
+        return;
+    sw::await_previous();
+    y[i] = x[i] + 1;
+}
+
 // ---- launchers
 
 static unsigned up(int n, int by)
@@ -274,6 +315,12 @@ extern "C" {
 cudaError_t test_sum(const float *x, int n, float *out, int blocks, int threads, cudaStream_t s)
 {
     SW_LAUNCH(sum, static_cast<unsigned>(blocks), static_cast<unsigned>(threads), 0, s, x, n, out);
+    return cudaGetLastError();
+}
+
+cudaError_t test_sum_in_order(const float *x, int n, float *out, cudaStream_t s)
+{
+    SW_LAUNCH_IN_ORDER(sum, 1, 96, 0, s, x, n, out);
     return cudaGetLastError();
 }
 
@@ -318,6 +365,20 @@ cudaError_t test_add(int *y, int n, int a, cudaStream_t s)
 cudaError_t test_copy(const int *x, int *y, int n, cudaStream_t s)
 {
     SW_LAUNCH(copy, up(n, 64), 64, 0, s, x, y, n);
+    return cudaGetLastError();
+}
+
+cudaError_t test_next(enum test_beginning kind, bool in_order, const int *x, int *y, int n,
+                      cudaStream_t s)
+{
+    static void (*const kernels[])(const int *, int *, int) = {awaits, reads_before, writes_before,
+                                                               leaves_before};
+    if (in_order)
+        SW_LAUNCH_IN_ORDER(kernels[kind], up(n, 64), 64, 0, s, x, y, n);
+    else if (kind == TEST_LEAVES_BEFORE) // a name for the message
+        SW_LAUNCH(leaves_before, up(n, 64), 64, 0, s, x, y, n);
+    else
+        SW_LAUNCH(kernels[kind], up(n, 64), 64, 0, s, x, y, n);
     return cudaGetLastError();
 }
 

@@ -12,6 +12,8 @@ extern "C" {
 
 /* out[block] = sum of n values, blocks of `threads`: shared memory and shuffles. */
 cudaError_t test_sum(const float *x, int n, float *out, int blocks, int threads, cudaStream_t s);
+/* By one block, not launched so that it may begin early. */
+cudaError_t test_sum_in_order(const float *x, int n, float *out, cudaStream_t s);
 /* y[i] = x[n - 1 - i] within each block, by way of dynamic shared memory. */
 cudaError_t test_reverse(const int *x, int *y, int blocks, int threads, cudaStream_t s);
 /* counts[v] = how often v occurs in x; highest[0] the largest; tickets[0] blocks mod blocks. */
@@ -29,6 +31,11 @@ cudaError_t test_product(const uint16_t *a, const uint16_t *b, float *c, bool al
 cudaError_t test_add(int *y, int n, int a, cudaStream_t s);
 /* y[i] = x[i] */
 cudaError_t test_copy(const int *x, int *y, int n, cudaStream_t s);
+/* y[i] = x[i] + 1; awaits the kernel before first of all, or only after something. In order: not
+ * launched so that it may begin before that has ended. */
+enum test_beginning { TEST_AWAITS, TEST_READS_BEFORE, TEST_WRITES_BEFORE, TEST_LEAVES_BEFORE };
+cudaError_t test_next(enum test_beginning kind, bool in_order, const int *x, int *y, int n,
+                      cudaStream_t s);
 /* Each thread's place: out (grid, block, 6). */
 cudaError_t test_places(int *out, dim3 grid, dim3 block, cudaStream_t s);
 /* Conversions: y[i] = half(x[i]) bits, z[i] = float(half bits i). */

@@ -58,8 +58,18 @@ void enqueue_launch(Launch launch, cudaStream_t stream)
         else if (settings().strict)
             check_arguments(launch);
     }
-    if (!error)
-        error = enqueue(stream, launch.name, [launch, device] { run_grid(launch, device); });
+    launch.may_begin_early = launch.may_begin_early && settings().arch >= 90;
+    if (!error) {
+        const auto held = std::make_shared<const Launch>(std::move(launch));
+        Begin begin;
+        if (held->may_begin_early)
+            begin = [held]() -> Run {
+                const std::shared_ptr<Course> begun = begin_grid(*held);
+                return [held, begun] { run_grid(*held, begun.get()); };
+            };
+        error = enqueue(
+            stream, held->name, [held] { run_grid(*held, nullptr); }, nullptr, 0, begin);
+    }
     note(error);
 }
 } // namespace simgpu

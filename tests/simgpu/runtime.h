@@ -20,6 +20,7 @@
 namespace simgpu
 {
 struct Launch;
+struct Course;
 
 const int max_devices = 16;
 extern std::mutex &lock;
@@ -110,9 +111,14 @@ bool pinned(const void *p, size_t bytes); /* host.cc */
 
 /* Streams (streams.cc). An operation runs when those before it in its stream and those in `after`
  * are done. */
+typedef std::function<void()> Run;
+/* Of a kernel that may begin before the one before it has ended: does what it does until then, and
+ * gives what is to be run in place of `run`. */
+typedef std::function<Run()> Begin;
 struct Operation {
     const char *what = "";
-    std::function<void()> run;
+    Run run;
+    Begin begin; /* may be empty */
     std::vector<std::shared_ptr<Operation>> after;
     unsigned devices = 0; /* bits of those whose memory it uses besides its stream's */
     bool done = false;
@@ -120,8 +126,8 @@ struct Operation {
 };
 typedef std::shared_ptr<Operation> Ticket;
 /* `run` may be empty. *ticket: what to wait for; NULL when it was recorded into a graph. */
-cudaError_t enqueue(cudaStream_t stream, const char *what, std::function<void()> run,
-                    Ticket *ticket = nullptr, unsigned devices = 0);
+cudaError_t enqueue(cudaStream_t stream, const char *what, Run run, Ticket *ticket = nullptr,
+                    unsigned devices = 0, Begin begin = nullptr);
 /* An operation that only waits for another stream's. */
 cudaError_t enqueue_wait(cudaStream_t stream, const Ticket &event);
 bool stream_captures(cudaStream_t stream); /* with the lock */
@@ -138,7 +144,10 @@ void watch_process(); /* once, when a device is first used */
 void watch_stack();   /* a thread that runs kernels: their stack may be what is full */
 
 /* The kernel that runs now, for messages (blocks.cc). */
-void run_grid(const Launch &launch, int device);
+/* A grid; or its first block only, as far as it comes before it waits for the grid before, and then
+ * the rest. */
+void run_grid(const Launch &launch, Course *begun);
+std::shared_ptr<Course> begin_grid(const Launch &launch);
 const char *running_thread(); /* "kernel K, block (…), thread (…)", or "" outside kernels */
 /* Fills static shared memory with a pattern (shared.cc). */
 void poison_static_shared(const void *kernel);

@@ -33,6 +33,16 @@ static unsigned reachable(int device)
     return devices;
 }
 
+// The next operation, if it begins before `op` has ended: both are kernels that may, nothing else
+// is in its way, and by chance. With the lock.
+static Ticket early(const CUstream_st *s, const Ticket &op, Random *random)
+{
+    if (s->queue.size() < 2 || !op->begin || !s->queue[1]->begin || !s->queue[1]->after.empty() ||
+        sticky(s->device) || random->below(2) == 0)
+        return nullptr;
+    return s->queue[1];
+}
+
 static void perform(CUstream_st *s, const Ticket &op, std::unique_lock<std::mutex> &held)
 {
     for (const Ticket &other : op->after)
@@ -51,13 +61,19 @@ static void perform(CUstream_st *s, const Ticket &op, std::unique_lock<std::mute
     const int fault = op->run ? planted_fault_locked("operation") : 0;
     if (fault)
         set_sticky(s->device, static_cast<cudaError_t>(fault));
+    const Ticket next = early(s, op, &random);
     begin_use(devices);
     held.unlock();
+    if (next) {
+        running_operation = next->what;
+        next->run = next->begin();
+    }
     running_operation = op->what;
     if (op->run && !sticky(s->device))
         op->run();
     running_operation = nullptr;
     op->run = nullptr; // gives back what it held
+    op->begin = nullptr;
     held.lock();
     end_use(devices, --queued[s->device] == 0, op->what);
     op->end = now();
@@ -189,8 +205,8 @@ static void push(CUstream_st *s, const Ticket &op)
     changed.notify_all();
 }
 
-cudaError_t enqueue(cudaStream_t handle, const char *what, std::function<void()> run,
-                    Ticket *ticket, unsigned devices)
+cudaError_t enqueue(cudaStream_t handle, const char *what, Run run, Ticket *ticket,
+                    unsigned devices, Begin begin)
 {
     const std::lock_guard<std::mutex> guard(lock);
     CUstream_st *s = find_stream(handle);
@@ -204,7 +220,7 @@ cudaError_t enqueue(cudaStream_t handle, const char *what, std::function<void()>
         if (!s->capture->valid)
             return cudaErrorStreamCaptureInvalidated;
         Nodes &nodes = s->capture->nodes;
-        nodes.push_back({what, std::move(run), s->last, devices});
+        nodes.push_back({what, std::move(run), s->last, devices, std::move(begin)});
         s->last = {nodes.size() - 1};
         return cudaSuccess;
     }
@@ -213,6 +229,7 @@ cudaError_t enqueue(cudaStream_t handle, const char *what, std::function<void()>
     const Ticket op = std::make_shared<Operation>();
     op->what = what;
     op->run = std::move(run);
+    op->begin = std::move(begin);
     op->devices = devices;
     op->after = before(s);
     push(s, op);

@@ -11,9 +11,10 @@ namespace simgpu
 {
 struct Node {
     const char *what;
-    std::function<void()> run;
+    Run run;
     std::vector<size_t> after; /* numbers of earlier nodes */
-    unsigned devices;          /* as an operation's */
+    unsigned devices;          /* these as an operation's */
+    Begin begin;
 };
 typedef std::vector<Node> Nodes;
 

@@ -54,6 +54,7 @@ void warp_barrier(Site site, unsigned mask);
 unsigned warp_vote(Site site, unsigned mask, bool value);
 /* sums += a·b by the whole warp: (16, 16) times (16, 8), f16 with f32 sums. */
 void warp_product(Site site, float sums[4], const unsigned a[4], const unsigned b[2]);
+void await_grid_before(Site site);
 [[noreturn]] void trap(Site site);
 unsigned active_lanes();
 
@@ -152,6 +153,15 @@ static inline void simgpu_mma_m16n8k16(float sums[4], const unsigned a[4], const
                                        SIMGPU_WHERE)
 {
     simgpu::warp_product(SIMGPU_SITE("mma"), sums, a, b);
+}
+
+/* Programmatic dependent launch. Whoever is launched so begins at times without being let. */
+static inline void cudaTriggerProgrammaticLaunchCompletion()
+{
+}
+static inline void cudaGridDependencySynchronize(SIMGPU_WHERE)
+{
+    simgpu::await_grid_before(SIMGPU_SITE("cudaGridDependencySynchronize"));
 }
 
 static inline void __threadfence()

@@ -27,6 +27,7 @@ struct Launch {
     size_t shared;
     std::function<void()> thread; /* what one thread runs */
     std::vector<Argument> arguments;
+    bool may_begin_early; /* programmatic stream serialization; where the device has it */
 };
 /* Checks the configuration and enqueues; what is wrong is the last error, as with <<<>>>. */
 void enqueue_launch(Launch launch, cudaStream_t stream);
@@ -59,22 +60,24 @@ template <class T> struct Same {
     typedef T type;
 };
 template <class... P>
-void launch(const char *name, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
-            cudaStream_t stream, typename Same<P>::type... args)
+void launch(const char *name, bool early, void (*kernel)(P...), dim3 grid, dim3 block,
+            size_t shared, cudaStream_t stream, typename Same<P>::type... args)
 {
     std::vector<Argument> arguments;
     int number = 0;
     (add_argument(&arguments, ++number, args), ...);
     std::tuple<P...> held(args...);
     enqueue_launch({name, reinterpret_cast<const void *>(kernel), grid, block, shared,
-                    [kernel, held] { std::apply(kernel, held); }, arguments},
+                    [kernel, held] { std::apply(kernel, held); }, arguments, early},
                    stream);
 }
 } // namespace simgpu
 
 /* A template kernel with commas goes in parentheses: SW_LAUNCH((matvec<T, 4>), …). */
 #define SW_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
-    ::simgpu::launch(#kernel, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+    ::simgpu::launch(#kernel, true, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+#define SW_LAUNCH_IN_ORDER(kernel, grid, block, shared_bytes, stream, ...)                         \
+    ::simgpu::launch(#kernel, false, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
 #define SW_SHARED_DYNAMIC(type, name)                                                              \
     type *const name = static_cast<type *>(::simgpu::dynamic_shared)
 

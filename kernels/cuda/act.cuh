@@ -1,0 +1,45 @@
+/* Activations of one value. */
+#ifndef SW_KERNELS_CUDA_ACT_CUH
+#define SW_KERNELS_CUDA_ACT_CUH
+
+#include "kernels/cuda/device.cuh"
+
+namespace sw
+{
+
+template <enum sw_activation kind> static __device__ inline float act(float x);
+
+template <> __device__ inline float act<SW_ACT_RELU>(float x)
+{
+    return x < 0 ? 0 : x; /* NaN stays */
+}
+
+template <> __device__ inline float act<SW_ACT_SILU>(float x)
+{
+    return x / (1 + expf(-x));
+}
+
+/* x Phi(x); by erfc, whose small values keep their digits. */
+template <> __device__ inline float act<SW_ACT_GELU>(float x)
+{
+    return 0.5f * x * erfcf(x * -0.707106781f);
+}
+
+/* 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
+template <> __device__ inline float act<SW_ACT_GELU_TANH>(float x)
+{
+    return x / (1 + expf(-1.59576912f * (x + 0.044715f * x * x * x)));
+}
+
+/* Of a kind that is known only when it runs; for what is done once an output. */
+static __device__ inline float act(enum sw_activation kind, float x)
+{
+    return kind == SW_ACT_RELU   ? act<SW_ACT_RELU>(x)
+           : kind == SW_ACT_SILU ? act<SW_ACT_SILU>(x)
+           : kind == SW_ACT_GELU ? act<SW_ACT_GELU>(x)
+                                 : act<SW_ACT_GELU_TANH>(x);
+}
+
+} // namespace sw
+
+#endif

@@ -1,0 +1,154 @@
+/*
+ * What becomes of queries, keys and values between their product and attention: heads are normed
+ * (Qwen3) and rotated, keys and values stored. A block has one head of a row, a thread a dimension.
+ */
+#include "kernels/cuda/kv.cuh"
+
+namespace
+{
+
+/* A call, without padding (attend.cuh says why). */
+struct heads {
+    struct sw::cache cache;
+    const struct sw_gpu_span *spans;
+    int64_t n_rows; /* of all spans */
+    float *q;
+    const float *k, *v;
+    int64_t ld, q_head, kv_head;
+    const float *q_norm, *k_norm, *cos_sin; /* NULL: none */
+    float eps;
+    int n_spans, n_heads;
+    int pairs, step, apart; /* pair i is at i * step and `apart` behind that */
+};
+
+struct span_rows {
+    __device__ inline int operator()(const struct sw_gpu_span &span) const
+    {
+        return span.n;
+    }
+};
+
+/* x of each thread, its squares summed as norm.cu sums them. */
+template <int threads>
+__device__ inline float normed(float x, bool there, int dim, float eps, const float *weight,
+                               float *scratch)
+{
+    const float squares = sw::block_sum<threads>(x * x, scratch);
+    const float scale = 1 / sqrtf(squares / (float)dim + eps);
+    return there ? x * scale * weight[threadIdx.x] : 0;
+}
+
+/* x of each thread with its pair's other one turned; `held` is free before and after. */
+__device__ inline float rotated(float x, const heads &t, int64_t position, float *held)
+{
+    const int d = (int)threadIdx.x;
+    held[d] = x;
+    __syncthreads();
+    if (d < 2 * t.pairs) {
+        const int pair = t.step == 2 ? d / 2 : d % t.pairs;
+        const bool is_second = d != pair * t.step;
+        const float *const table = t.cos_sin + position * 2 * t.pairs;
+        const float c = table[pair], s = table[t.pairs + pair];
+        x = is_second ? x * c + held[d - t.apart] * s : x * c - held[d + t.apart] * s;
+    }
+    __syncthreads();
+    return x;
+}
+
+/* Dimension d of row `row` of a span. */
+template <enum sw_dtype format>
+__device__ inline void put(const sw::cache &cache, const struct sw_gpu_span &span, int64_t row,
+                           int kv_head, int d, float k, float v)
+{
+    typedef sw::element<format> element;
+    typedef typename element::type type;
+    const int64_t position = span.position + row;
+    const int key = (int)(position % SW_KEY_BLOCK);
+    char *const block =
+        sw::head_of(cache, span.slot, kv_head) + position / SW_KEY_BLOCK * 2 * cache.half_bytes;
+    type *const keys = (type *)(void *)block;
+    type *const values = (type *)(void *)(block + cache.half_bytes);
+    keys[sw::key_at<format>(d, key)] = element::store(k);
+    values[sw::value_at<format>(cache.head_dim, key, d)] = element::store(v);
+    if (format != SW_BF16)
+        return;
+    /* The other half of a pair is 0 until there is something: beside the odd last dimension, and
+     * for the next key, when no row of this span stores it. */
+    if (d == cache.head_dim - 1 && d % 2 == 0)
+        keys[sw::key_at<format>(d + 1, key)] = 0;
+    if (key % 2 == 0 && row + 1 == span.n)
+        values[sw::value_at<format>(cache.head_dim, key + 1, d)] = 0;
+}
+
+/* blockIdx.x: query heads, then KV heads; blockIdx.y strides over the rows of all spans. */
+template <enum sw_dtype format, int threads>
+__global__ void __launch_bounds__(threads) place(heads t)
+{
+    sw::await_previous();
+    __shared__ float held[threads], scratch[threads / sw::warp_size];
+    const int d = (int)threadIdx.x, head_dim = t.cache.head_dim;
+    const bool there = d < head_dim, is_key = (int)blockIdx.x >= t.n_heads;
+    const int head = (int)blockIdx.x - (is_key ? t.n_heads : 0);
+    const float *const weight = is_key ? t.k_norm : t.q_norm;
+    for (int64_t i = blockIdx.y; i < t.n_rows; i += gridDim.y) {
+        int64_t row = i;
+        const int s = sw::find_span(t.spans, t.n_spans, &row, span_rows());
+        if (s < 0)
+            return; /* all threads */
+        const struct sw_gpu_span span = t.spans[s];
+        const int64_t from = (span.row + row) * t.ld;
+        const float *const at =
+            is_key ? t.k + from + head * t.kv_head : t.q + from + head * t.q_head;
+        float x = there ? at[d] : 0;
+        if (weight)
+            x = normed<threads>(x, there, head_dim, t.eps, weight, scratch);
+        if (t.pairs)
+            x = rotated(x, t, span.position + row, held);
+        if (there && is_key)
+            put<format>(t.cache, span, row, head, d, x, t.v[from + head * t.kv_head + d]);
+        else if (there)
+            t.q[from + head * t.q_head + d] = x;
+    }
+}
+
+typedef void (*kernel)(heads);
+#define FOR_WIDTHS(format)                                                                         \
+    {                                                                                              \
+        place<format, 64>, place<format, 128>, place<format, 256>                                  \
+    }
+const kernel kernels[3][3] = {FOR_WIDTHS(SW_F32), FOR_WIDTHS(SW_F16), FOR_WIDTHS(SW_BF16)};
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu_kv *kv,
+                               const struct sw_gpu_batch *batch, cudaStream_t stream)
+{
+    const int format = sw::kv_format_row(kv->format);
+    const int width = kv->head_dim <= 64 ? 0 : kv->head_dim <= 128 ? 1 : 2, threads = 64 << width;
+    if (format < 0 || kv->head_dim > threads || h->rotary_dim > kv->head_dim)
+        return cudaErrorInvalidValue;
+    struct heads t = {};
+    t.cache = sw::cache_of(kv);
+    t.spans = batch->spans;
+    t.n_spans = batch->n;
+    for (int i = 0; i < batch->n; i++)
+        t.n_rows += batch->host[i].n;
+    t.q = h->q, t.k = h->k, t.v = h->v;
+    t.ld = h->ld, t.q_head = h->q_head, t.kv_head = h->kv_head;
+    t.q_norm = h->q_norm, t.k_norm = h->k_norm, t.eps = h->eps;
+    t.cos_sin = h->cos_sin;
+    t.pairs = h->rotary_dim / 2;
+    t.step = h->interleaved ? 2 : 1;
+    t.apart = h->interleaved ? 1 : t.pairs;
+    t.n_heads = t.q_norm || t.pairs ? h->n_heads : 0; /* else they are as they are to be */
+    if (t.n_rows == 0)
+        return cudaSuccess;
+    const int64_t most = 65535;
+    SW_LAUNCH(
+        kernels[format][width],
+        dim3((unsigned)(t.n_heads + kv->n_kv_heads), (unsigned)(t.n_rows < most ? t.n_rows : most)),
+        (unsigned)threads, 0, stream, t);
+    return cudaGetLastError();
+}

@@ -1,0 +1,51 @@
+/* Owns what becomes of heads before attention: their norm and rotation, and storing them. */
+#include "backend/cpu_internal.h"
+
+struct placing {
+    const struct sw_kernels *kernels;
+    const struct sw_heads *heads;
+    const struct sw_span *spans;
+    int n_kv_heads, head_dim;
+};
+
+static void turn(const struct placing *p, const float *weight, int n_heads, int64_t position,
+                 float *x, int64_t head)
+{
+    const struct sw_rope *rope = &p->heads->rope;
+    for (int h = 0; weight && h < n_heads; h++)
+        p->kernels->norm(SW_NORM_RMS, p->heads->eps, x + h * head, p->head_dim, weight, NULL,
+                         x + h * head);
+    if (rope->rotary_dim > 0)
+        p->kernels->rope(rope->rotary_dim, rope->interleaved,
+                         rope->d_cos_sin + position * rope->rotary_dim, n_heads, x, head);
+}
+
+/* Row i of the spans counted one after another. */
+static void turn_row(void *ctx, int64_t i, int worker)
+{
+    const struct placing *p = ctx;
+    const struct sw_heads *h = p->heads;
+    const struct sw_span *span = p->spans;
+    (void)worker;
+    for (; i >= span->n; span++)
+        i -= span->n;
+    const int64_t at = (span->row + i) * h->ld, position = span->position + i;
+    turn(p, h->d_q_norm, h->n_heads, position, h->d_q + at, h->q_head);
+    turn(p, h->d_k_norm, p->n_kv_heads, position, h->d_k + at, h->kv_head);
+}
+
+#define FEW_FLOATS 32768 /* done before other threads would have begun */
+
+void sw_cpu_place_heads(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
+                        const struct sw_span *spans, int n_spans)
+{
+    struct sw_cpu *cpu = sw_cpu_of(b);
+    struct placing p = {cpu->kernels, heads, spans, kv->n_kv_heads, kv->head_dim};
+    int64_t n = 0;
+    for (int i = 0; i < n_spans; i++)
+        n += spans[i].n;
+    const bool is_small = n * (heads->n_heads + kv->n_kv_heads) * kv->head_dim < FEW_FLOATS;
+    if (heads->rope.rotary_dim > 0 || heads->d_q_norm || heads->d_k_norm)
+        sw_pool_run(is_small ? NULL : cpu->pool, turn_row, &p, n);
+    sw_cpu_kv_store(b, kv, spans, n_spans, heads->d_k, heads->d_v, heads->ld, heads->kv_head);
+}

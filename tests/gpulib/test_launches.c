@@ -1,0 +1,104 @@
+/*
+ * How many kernels a layer of a token takes: on a fast card each costs about as much as reading
+ * some hundredth of a layer, whatever it does, so one more is a loss that nothing else would show.
+ */
+#include "engine/job.h"
+#include "gpulib_help.h"
+
+#include <simgpu.h>
+
+enum { N_NEW = 3 };
+
+/* How many there were when each token was known. */
+struct counts {
+    unsigned long at[N_NEW];
+    int n;
+};
+
+static enum sw_status note(void *context, const struct sw_sampled *token, bool *stop)
+{
+    struct counts *counts = context;
+    (void)token;
+    *stop = false;
+    counts->at[counts->n++] = simgpu_calls("launch");
+    return SW_OK;
+}
+
+static enum sw_status lead(struct job *job, struct sw_engine *engine)
+{
+    static const int32_t prompt = 3;
+    struct sw_generate g = {.prompt = &prompt,
+                            .n_prompt = 1,
+                            .max_new = N_NEW,
+                            .context = job->context,
+                            .chunk = job->chunk,
+                            .sampling = sw_sampling_default(),
+                            .token = note,
+                            .context_of_caller = job->lead_context};
+    SW_TRY(sw_generate(engine, &g));
+    return sw_engine_stop(engine);
+}
+
+/* Launches of the last of a few tokens. */
+static unsigned long launches(const char *name, enum sw_dtype weights, int *n_layers)
+{
+    char dir[4096];
+    struct sw_model *model = NULL;
+    struct counts counts = {.n = 0};
+    static const int32_t one = 1;
+    snprintf(dir, sizeof dir, "%s/tests/models/tiny/%s", SW_SOURCE_DIR, name);
+    CU_ASSERT_EQUAL_FATAL(sw_model_open(dir, &model), SW_OK);
+    *n_layers = model->dims.n_layers;
+    sw_model_close(model);
+    const struct sw_engine_slice all = {
+        .count = *n_layers,
+        .tiers = {.n_gpu = *n_layers, .embed_on_gpu = true, .head_on_gpu = true},
+        .gpu_memory = (uint64_t)64 << 20};
+    struct job job = {.dir = dir,
+                      .weights = weights,
+                      .kv = SW_F16,
+                      .ranks = 1,
+                      .threads = 1,
+                      .chunk = 1,
+                      .context = N_NEW + 1,
+                      .ids = &one,
+                      .n_ids = 1,
+                      .n_new = N_NEW,
+                      .gpus = true,
+                      .library = gpu_library(),
+                      .slices = &all,
+                      .no_graphs = true,
+                      .lead = lead,
+                      .lead_context = &counts};
+    const enum sw_status status = job_run(&job);
+    if (status != SW_OK)
+        printf("    %s: %s\n", name, job.error);
+    CU_ASSERT_EQUAL_FATAL(status, SW_OK);
+    CU_ASSERT_EQUAL_FATAL(counts.n, N_NEW);
+    job_free(&job);
+    return counts.at[N_NEW - 1] - counts.at[N_NEW - 2];
+}
+
+static void of_a_token(void)
+{
+    static const struct {
+        const char *name;
+        enum sw_dtype weights;
+        unsigned long layer, besides; /* besides: before and after layers */
+    } cases[] = {
+        {"llama31", SW_F16, 8, 5},    {"llama31", SW_INT8, 10, 5}, {"gpt_neox", SW_F16, 8, 5},
+        {"gpt_neox", SW_INT8, 10, 5}, {"qwen3", SW_F16, 8, 5},     {"gptj", SW_F16, 7, 5},
+        {"opt_350m", SW_INT8, 11, 8},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int layers;
+        const unsigned long token = launches(cases[i].name, cases[i].weights, &layers);
+        const unsigned long want = (unsigned long)layers * cases[i].layer + cases[i].besides;
+        if (token != want)
+            printf("    %s in %s, %d layers: %lu launches a token instead of %lu\n", cases[i].name,
+                   sw_dtype_info(cases[i].weights)->name, layers, token, want);
+        CU_ASSERT_EQUAL(token, want);
+    }
+}
+
+SW_UNIT_TESTS({"of a token", of_a_token})
