@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
+#include <vector>
 
 namespace simgpu
 {
@@ -54,10 +55,9 @@ static Thread threads[1024];
 static Warp warps[32];
 static unsigned n_threads, n_warps, live, waiting;
 static Site barrier;
-static int joined[3], barrier_result[3]; // by Join
-static Fiber *idle[1024];
-static unsigned n_idle;
-static bool downwards; // the order of lanes in this turn
+static int joined[3], barrier_result[3];                       // by Join
+static std::vector<Fiber *> &idle = *new std::vector<Fiber *>; // of blocks that are early, too
+static bool downwards;                                         // the order of lanes in this turn
 static const Launch *launch_now;
 static Thread *thread_now;
 static uint64_t grids;
@@ -360,7 +360,7 @@ static void fiber_body()
             make_current(next);
             continue;
         }
-        idle[n_idle++] = fiber;
+        idle.push_back(fiber);
         fiber_leave();
     }
 }
@@ -368,7 +368,10 @@ static void fiber_body()
 static void turn(Thread *t)
 {
     if (t->state == FRESH) {
-        t->fiber = n_idle ? idle[--n_idle] : fiber_create(fiber_body);
+        if (idle.empty())
+            idle.push_back(fiber_create(fiber_body));
+        t->fiber = idle.back();
+        idle.pop_back();
         t->state = READY;
     }
     make_current(t);
