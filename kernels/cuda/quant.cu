@@ -4,8 +4,6 @@
 namespace
 {
 
-constexpr int threads = 256;
-
 /* A block a row, of more threads where the row is long: at decode there is but one row, and nothing
  * to do beside it. */
 constexpr int64_t long_row = 4096;

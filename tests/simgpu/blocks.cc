@@ -317,6 +317,7 @@ void await_grid_before(Site site)
     t->awaited = true;
     t->site = site;
     if (is_early) {
+        fiber_release(&launch_now);
         suspend(t, AT_GRID);
         fiber_acquire(&launch_now);
     }
