@@ -83,7 +83,6 @@ static enum sw_status start(struct run *run)
     s->wish = (struct sw_session_wish){.objective = SW_OBJECTIVE_THROUGHPUT,
                                        .context = run->verb->context(&run->survey),
                                        .slots = SW_USUAL_SLOTS,
-                                       .prompt_tokens = SW_USUAL_PROMPT,
                                        .new_tokens = run->verb->new_tokens};
     SW_TRY(sw_session_start(s, 0));
     const struct sw_scheduler_options options = {.engine = s->engine,

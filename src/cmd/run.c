@@ -278,7 +278,7 @@ static enum sw_status lead(struct sw_session *s)
     s->wish.prompt_tokens = (int)prompt.count;
     s->wish.new_tokens = o->n;
     if (status == SW_OK)
-        status = sw_session_start(s, (int)prompt.count + o->n);
+        status = sw_session_start(s, sw_positions((int)prompt.count, o->n));
     if (status == SW_OK)
         status = generate(&out, &prompt);
     sw_ids_free(&prompt);

@@ -151,9 +151,17 @@ static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
         o.slots = slots;
     sw_footprint_free(&s->footprint);
     sw_plan_free(&s->plan);
-    SW_TRY(sw_params_resolve(&o, s->model, stored_format(s), positions, &s->params));
+    struct sw_params_of of = {&o, s->model, stored_format(s)};
+    SW_TRY(sw_params_resolve(&o, s->model, of.stored, positions, &s->params));
     SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
-    return fit(s);
+    s->plan_options.user = &of;
+    s->plan_options.new_tokens = s->wish.new_tokens;
+    s->plan_options.prompt_tokens = s->wish.prompt_tokens > 0
+                                        ? s->wish.prompt_tokens
+                                        : sw_usual_prompt(s->params.context, s->wish.new_tokens);
+    const enum sw_status status = fit(s);
+    s->plan_options.user = NULL;
+    return status;
 }
 
 static struct sw_engine_slice slice_of(const struct sw_session *s, const struct sw_stage *stage)
@@ -175,7 +183,6 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     int slots = s->call->options.slots > 0 || s->wish.slots == 0 ? 1 : s->wish.slots;
     s->plan_options.slices = slices;
     s->plan_options.no_disk = true; /* the engine has no such tier yet */
-    s->plan_options.user = s->model;
     enum sw_status status;
     do { /* half as many sequences at once where memory is short; the last time with advice */
         s->plan_options.footprint_at = slots > 1 ? NULL : sw_params_footprint;
@@ -220,10 +227,6 @@ static enum sw_status agree(struct sw_session *s, int positions)
     if (t->rank == 0) {
         enum sw_status status = sw_plan_options_resolve(&s->call->options, s->wish.objective,
                                                         &slices, &s->plan_options);
-        if (s->wish.prompt_tokens > 0) {
-            s->plan_options.prompt_tokens = s->wish.prompt_tokens;
-            s->plan_options.new_tokens = s->wish.new_tokens;
-        }
         if (status == SW_OK)
             status = make_plan(s, positions, slices);
         s->plan_options.slices = NULL;

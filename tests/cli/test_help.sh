@@ -98,7 +98,7 @@ done <<'LINES'
 3 plan llama --cluster "1x(host:fast)"
 3 plan nowhere --cluster "1x(host:4G)"
 2 bench shakespeare --repeat 1000
-3 bench shakespeare -p 300 -n 1
+2 bench shakespeare -p 300 -n 1
 LINES
 golden errors.txt
 
