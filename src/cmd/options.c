@@ -2,6 +2,7 @@
 #include "cmd/options.h"
 
 #include "base/units.h"
+#include "probe/measure.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -46,7 +47,7 @@ const struct sw_option sw_options_placement[] = {
     {"objective", 0, "GOAL", "latency (one sequence fast) or throughput (a full pipeline)",
      FIELD(objective), sw_parse_text},
     {"threads", 't', "N", "compute threads per rank (default: one per core the rank may use)",
-     FIELD(threads), sw_parse_count},
+     FIELD(threads), sw_parse_threads},
     {"isa", 0, "NAME", "portable, avx2, avx512 or avx512bf16 (default: the best all ranks have)",
      FIELD(isa), sw_parse_text},
     {"transport", 0, "auto|mpi",
@@ -123,6 +124,17 @@ enum sw_status sw_parse_count(const char *text, void *field)
 enum sw_status sw_parse_natural(const char *text, void *field)
 {
     return parse_int(text, 0, field);
+}
+
+enum sw_status sw_parse_threads(const char *text, void *field)
+{
+    int n;
+    SW_TRY(parse_int(text, 1, &n));
+    if (n > SW_CPU_MAX)
+        return sw_fail(SW_EUSAGE, "%d are more threads than any machine has cores; at most %d", n,
+                       SW_CPU_MAX);
+    *(int *)field = n;
+    return SW_OK;
 }
 
 enum sw_status sw_parse_seed(const char *text, void *field)

@@ -89,6 +89,7 @@ enum sw_status sw_parse_flag(const char *text, void *field);    /* bool */
 enum sw_status sw_parse_text(const char *text, void *field);    /* const char * */
 enum sw_status sw_parse_count(const char *text, void *field);   /* int >= 1 */
 enum sw_status sw_parse_natural(const char *text, void *field); /* int >= 0 */
+enum sw_status sw_parse_threads(const char *text, void *field); /* int from 1 to SW_CPU_MAX */
 enum sw_status sw_parse_seed(const char *text, void *field);    /* uint64_t */
 enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 */
 enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */

@@ -288,6 +288,21 @@ enum sw_status sw_session_skip(struct sw_session *s)
     return announce(s, true);
 }
 
+/* Said once in the job, though it plans twice. */
+static enum sw_status warn_threads(struct sw_session *s)
+{
+    struct sw_strbuf text = {0};
+    if (s->warned || !sw_session_leads(s))
+        return SW_OK;
+    s->warned = true;
+    sw_probe_warn_threads(&s->probe, &text);
+    const bool failed = text.failed;
+    if (text.length > 0 && !failed)
+        sw_log(SW_LOG_WARN, "%.*s", (int)strcspn(text.text, "\n"), text.text);
+    sw_strbuf_free(&text);
+    return failed ? sw_fail(SW_ENOMEM, "no memory for a warning") : SW_OK;
+}
+
 /* Looks around, plans and loads, once; *is_short as in sw_session_load. */
 static enum sw_status set_up(struct sw_session *s, int positions, bool *is_short)
 {
@@ -297,6 +312,7 @@ static enum sw_status set_up(struct sw_session *s, int positions, bool *is_short
     if (s->probe.problems[0])
         return sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(s->probe.problems, "\n"),
                        s->probe.problems);
+    SW_TRY(warn_threads(s));
     SW_TRY(agree(s, positions));
     return sw_session_load(s, is_short);
 }

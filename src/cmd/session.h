@@ -47,6 +47,7 @@ struct sw_session {
     int vocab_limit;
     struct sw_probe probe; /* what every rank has; the same on all; once … */
     bool probed;
+    bool warned;  /* of too many threads */
     bool skipped; /* there was nothing to compute, and nothing has been loaded */
     /* rank 0 */
     struct sw_session_wish wish;

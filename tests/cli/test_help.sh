@@ -63,6 +63,7 @@ done <<'LINES'
 2 run llama -n many hi
 2 run llama -n -1 hi
 2 run llama --context 0 hi
+2 run llama --threads 2000 hi
 2 run llama --host-memory 5Q hi
 2 run shakespeare --context 100000 hi
 2 run shakespeare --temperature hot hi

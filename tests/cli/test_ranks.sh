@@ -22,6 +22,20 @@ for form in "2 --slices 3,3" "2 --slices 1,5" "3 --slices 2,2,2" "3 --slices 1,4
     cmp -s out one.txt || fail "ranks and options $form: another text"
 done
 
+# Far more threads than cores: the same text, and one warning that says how many of both.
+many=$((2 * $(nproc --all) + 1))
+if [ $many -le 1024 ]; then
+    for n in 1 2; do
+        ranks $n run "$shakespeare" "$prompt" -n 48 --threads $many
+        expect 0 "$many threads on $n ranks"
+        cmp -s out one.txt || fail "$many threads on $n ranks: another text"
+        [ "$(grep -cE "^spillway: .*: $many threads share the [0-9]+ cores?" err)" = 1 ] ||
+            fail "$many threads on $n ranks: not one warning"
+    done
+    sw run "$shakespeare" "$prompt" -n 1 --threads "$(nproc --all)"
+    grep -q 'threads share' err && fail "a thread for each core: a warning"
+fi
+
 printf '%s' "$prompt" >prompt.txt
 sw run "$shakespeare" -n 48 -f prompt.txt
 cmp -s out one.txt || fail "--file: another text"
@@ -55,7 +69,7 @@ json "assert r['fits'] and sum(s['count'] for s in r['stages']) == 6" "plan --js
 json "assert r['request'] == {'prompt_tokens': 128, 'new_tokens': 128}" "plan: a request that fits"
 sw bench "$shakespeare" -r 1 --json
 expect 0 "bench without sizes"
-json "assert r['prompt_tokens'] == 127 and r['generated_tokens'] == 128" "bench: a prompt that fits"
+json "assert r['prompt_tokens'] == 128 and r['generated_tokens'] == 128" "bench: a prompt that fits"
 sw bench "$shakespeare" -p 16 -n 8 -r 1 --json
 json "assert r['tokens_per_s'] > 0 and r['prompt_tokens_per_s'] > 0" "bench --json"
 sw run "$models/tiny/llama" --tokens 1,2 -n 5 --json
