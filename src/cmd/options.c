@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "probe/measure.h"
+#include "text/stop.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -208,6 +209,9 @@ enum sw_status sw_parse_stop(const char *text, void *field)
     struct sw_options *o = (struct sw_options *)(void *)((char *)field - FIELD(stop));
     if (o->n_stop == (int)(sizeof o->stop / sizeof o->stop[0]))
         return sw_fail(SW_EUSAGE, "at most %d stop texts", o->n_stop);
+    if (strlen(text) == 0 || strlen(text) > SW_STOP_LENGTH_MAX)
+        return sw_fail(SW_EUSAGE, "a stop text has 1 to %d bytes, this has %zu", SW_STOP_LENGTH_MAX,
+                       strlen(text));
     o->stop[o->n_stop++] = text;
     return SW_OK;
 }

@@ -40,6 +40,7 @@ grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
 ln -s "$models/tiny/llama" llama
 ln -s "$models/shakespeare" shakespeare
 printf GGUF >model.gguf
+echo '{"prompt": "hi"}' >in.jsonl
 mkdir strange
 sed -E 's/("hidden_size": *)[0-9]+/\1-3/' llama/config.json >strange/config.json
 : >actual
@@ -74,6 +75,9 @@ done <<'LINES'
 2 run shakespeare --slices 5 hi
 2 run shakespeare --objective speed hi
 2 run shakespeare --weights-from thin-air hi
+2 run shakespeare --stop ROMEO --stop "" hi
+2 run shakespeare --stop "$(printf %01025d 0)" hi
+2 batch shakespeare in.jsonl out.jsonl --stop ""
 2 run shakespeare -f prompt.txt hi
 3 run shakespeare -f prompt.txt
 3 run nowhere hi
