@@ -326,7 +326,8 @@ fi
 
 # What can be watched.
 rm -f watched.jsonl*
-(sleep 1 && printf '{"id": "late", "prom' >>long.jsonl) & # somebody is writing to it
+# somebody is writing to it, after the job has looked how many lines there are
+(within 60 test -e metrics.jsonl && printf '{"id": "late", "prom' >>long.jsonl) &
 ranks 2 batch model long.jsonl watched.jsonl --metrics metrics.jsonl --timeline trace.json --json
 expect 0 "--metrics"
 python3 - <<'PY' || fail "--metrics: not as expected"
