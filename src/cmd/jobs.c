@@ -226,6 +226,6 @@ const struct sw_option sw_options_jobs[] = {
     {"fresh", 0, NULL, "throw away the results that are in OUT", FIELD(fresh), sw_parse_flag},
     {"force", 0, NULL, "keep them and go on, though they are another job's", FIELD(force),
      sw_parse_flag},
-    {"metrics", 0, "FILE", "append a JSON line a second about the job", FIELD(metrics),
-     sw_parse_text},
+    {"metrics", 0, "FILE", "append a JSON line a second about the job; a later run goes on in it",
+     FIELD(metrics), sw_parse_text},
     {0}};

@@ -73,7 +73,7 @@ const struct sw_option sw_options_sampling[] = {
     {0}};
 
 const struct sw_option sw_options_watching[] = {
-    {"timeline", 0, "FILE", "write what every rank does as a trace for ui.perfetto.dev",
+    {"timeline", 0, "FILE", "write what every rank does in this run as a trace for ui.perfetto.dev",
      FIELD(timeline), sw_parse_text},
     {0}};
 
