@@ -320,6 +320,7 @@ static enum sw_status lead(struct sw_session *s)
 
 static enum sw_status bench(struct sw_call *call)
 {
+    call->measures = true;
     return sw_session_run(call, lead);
 }
 

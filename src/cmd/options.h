@@ -63,6 +63,7 @@ struct sw_call {
     struct sw_options options;
     const char *const *arguments; /* what is left of the line: MODEL, PROMPT, …; NULL-terminated */
     int n_arguments;
+    bool measures;    /* takes its time: speeds are looked at even for the smallest model */
     const char *safe; /* what a failure leaves unharmed, for its message; NULL: nothing to say */
 };
 

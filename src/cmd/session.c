@@ -254,13 +254,14 @@ static enum sw_status agree(struct sw_session *s, int positions)
     return SW_OK;
 }
 
-/* A look around in proportion to what is to be loaded: none for a model that fits the caches. */
+/* A look around in proportion to what is to be loaded: none for a model that fits the caches,
+ * unless speeds are what the verb is about. */
 static struct sw_probe_options look(const struct sw_session *s)
 {
     const uint64_t bytes = 2 * sw_model_parameters(s->model);
-    return (struct sw_probe_options){.seconds = bytes > 4000000000 ? 1
-                                                : bytes > 64000000 ? 0.3
-                                                                   : 0,
+    return (struct sw_probe_options){.seconds = bytes > 4000000000                      ? 1
+                                                : bytes > 64000000 || s->call->measures ? 0.3
+                                                                                        : 0,
                                      .memory = bytes / 2,
                                      .threads = s->call->options.threads,
                                      .share_gpus = s->call->options.share_gpus,

@@ -67,9 +67,14 @@ json "assert r['layers'] == 6 and r['formats']['bf16']['weight_bytes'] > 4e6" "i
 sw plan "$shakespeare" --cluster "2x(host:4G)" --json
 json "assert r['fits'] and sum(s['count'] for s in r['stages']) == 6" "plan --json"
 json "assert r['request'] == {'prompt_tokens': 128, 'new_tokens': 128}" "plan: a request that fits"
+# bench holds its speed against a prediction of this machine's, not of what machines have usually
+sw plan "$shakespeare" --cluster "1x(host:4G)" --json
+json "open('usual', 'w').write(str(r['predicted']['prompt_tokens_per_s']))" "plan --json for one rank"
 sw bench "$shakespeare" -r 1 --json
 expect 0 "bench without sizes"
 json "assert r['prompt_tokens'] == 128 and r['generated_tokens'] == 128" "bench: a prompt that fits"
+json "assert abs(r['predicted']['prompt_tokens_per_s'] / float(open('usual').read()) - 1) > 1e-4" \
+    "bench: nothing was measured for the prediction"
 sw bench "$shakespeare" -p 16 -n 8 -r 1 --json
 json "assert r['tokens_per_s'] > 0 and r['prompt_tokens_per_s'] > 0" "bench --json"
 sw run "$models/tiny/llama" --tokens 1,2 -n 5 --json
