@@ -13,6 +13,10 @@ sw run "$shakespeare" "$prompt" -n 48
 expect 0 "one rank"
 cp out one.txt
 [ "$(wc -c <one.txt)" -gt 60 ] || fail "little text"
+# Speeds of small models are thousands: in plain figures
+number='[0-9]+(\.[0-9]+)?'
+one_message "speeds" "^spillway: prompt [0-9]+ tokens, $number tokens/s; generated 48, $number tokens/s \
+\\(predicted $number\\); loaded in [0-9.]+ s\$"
 for form in "2 --slices 3,3" "2 --slices 1,5" "3 --slices 2,2,2" "3 --slices 1,4,1" "2 --threads 1" \
     "2 --threads 2 --chunk 3" "3 --slices 2,1,3 --chunk 1" "3"; do
     read -r n options <<<"$form"
