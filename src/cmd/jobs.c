@@ -227,5 +227,5 @@ const struct sw_option sw_options_jobs[] = {
     {"force", 0, NULL, "keep them and go on, though they are another job's", FIELD(force),
      sw_parse_flag},
     {"metrics", 0, "FILE", "append a JSON line a second about the job; a later run goes on in it",
-     FIELD(metrics), sw_parse_text},
+     FIELD(metrics), sw_parse_file},
     {0}};

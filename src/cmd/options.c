@@ -74,7 +74,7 @@ const struct sw_option sw_options_sampling[] = {
 
 const struct sw_option sw_options_watching[] = {
     {"timeline", 0, "FILE", "write what every rank does in this run as a trace for ui.perfetto.dev",
-     FIELD(timeline), sw_parse_text},
+     FIELD(timeline), sw_parse_file},
     {0}};
 
 struct sw_options sw_options_default(void)
@@ -101,9 +101,14 @@ enum sw_status sw_parse_text(const char *text, void *field)
     return SW_OK;
 }
 
+enum sw_status sw_parse_file(const char *text, void *field)
+{
+    return *text ? sw_parse_text(text, field) : sw_fail(SW_EUSAGE, "the file's name is empty");
+}
+
 enum sw_status sw_parse_place(const char *text, void *field)
 {
-    return sw_parse_text(text ? text : "-", field);
+    return sw_parse_file(text ? text : "-", field);
 }
 
 static enum sw_status parse_int(const char *text, long low, int *out)

@@ -88,6 +88,7 @@ extern const struct sw_option sw_options_watching[];  /* --timeline, for sw_sess
 /* Field parsers. Each refuses with SW_EUSAGE and says what it wants. */
 enum sw_status sw_parse_flag(const char *text, void *field);    /* bool */
 enum sw_status sw_parse_text(const char *text, void *field);    /* const char * */
+enum sw_status sw_parse_file(const char *text, void *field);    /* const char *, not empty */
 enum sw_status sw_parse_count(const char *text, void *field);   /* int >= 1 */
 enum sw_status sw_parse_natural(const char *text, void *field); /* int >= 0 */
 enum sw_status sw_parse_threads(const char *text, void *field); /* int from 1 to SW_CPU_MAX */
@@ -96,7 +97,7 @@ enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 *
 enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */
 enum sw_status sw_parse_weights(const char *text, void *field);
 enum sw_status sw_parse_kv(const char *text, void *field);        /* enum sw_dtype */
-enum sw_status sw_parse_place(const char *text, void *field);     /* sw_parse_text, no value: "-" */
+enum sw_status sw_parse_place(const char *text, void *field);     /* sw_parse_file, no value: "-" */
 enum sw_status sw_parse_transport(const char *text, void *field); /* bool: mpi */
 enum sw_status sw_parse_stop(const char *text, void *field);      /* sw_options.stop, one more */
 /* "1,2,3" or "1 2 3", each below `limit`, appended. tokens.c */

@@ -18,6 +18,8 @@ for verb in $verbs; do
     [ -s err ] && fail "$verb --help writes to stderr"
     cp out actual
     golden "help-$verb.txt"
+    mv out one && sw help "$verb"
+    cmp -s out one || fail "help $verb: not what $verb --help says"
     grep -q '^  spillway \|^  mpirun \|^  echo ' out || fail "$verb --help has no example"
 done
 
@@ -78,6 +80,12 @@ done <<'LINES'
 2 run shakespeare --stop ROMEO --stop "" hi
 2 run shakespeare --stop "$(printf %01025d 0)" hi
 2 batch shakespeare in.jsonl out.jsonl --stop ""
+2 run shakespeare --timeline "" hi
+2 run shakespeare --file ""
+2 batch shakespeare in.jsonl out.jsonl --metrics ""
+2 trace shakespeare --tokens 1 --dump ""
+2 plan shakespeare --cluster "1x(host:4G)" --sbatch=
+2 help dance
 2 run shakespeare -f prompt.txt hi
 3 run shakespeare -f prompt.txt
 3 run nowhere hi

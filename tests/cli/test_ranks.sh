@@ -26,6 +26,9 @@ for form in "2 --slices 3,3" "2 --slices 1,5" "3 --slices 2,2,2" "3 --slices 1,4
     cmp -s out one.txt || fail "ranks and options $form: another text"
 done
 
+sw run "$shakespeare" "$prompt" -n 1
+one_message "one token, whose time is the prompt's" "tokens/s; generated 1; loaded"
+
 # Far more threads than cores: the same text, and one warning that says how many of both.
 many=$((2 * $(nproc --all) + 1))
 if [ $many -le 1024 ]; then
