@@ -111,11 +111,11 @@ static void say_totals(const struct run *run, const struct sw_watch_state *state
     char time[32], rate[32];
     if (run->scheduler)
         sw_log(SW_LOG_INFO,
-               "%s: %lld results in %s: %lld prompt tokens (%lld shared), %lld new, %lld scored; "
+               "%s: %lld result%s in %s: %lld prompt tokens (%lld shared), %lld new, %lld scored; "
                "%s tokens/s",
-               name, (long long)n->written, sw_seconds_format(seconds, time, sizeof time),
-               (long long)run->job.prompt_tokens, (long long)t->spared, (long long)t->generated,
-               (long long)t->scored,
+               name, (long long)n->written, n->written == 1 ? "" : "s",
+               sw_seconds_format(seconds, time, sizeof time), (long long)run->job.prompt_tokens,
+               (long long)t->spared, (long long)t->generated, (long long)t->scored,
                sw_number_format(seconds > 0 ? (double)(t->fed + t->spared) / seconds : 0, rate,
                                 sizeof rate));
     else

@@ -347,6 +347,7 @@ python3 - <<'PY' || fail "--metrics goes on, --timeline begins anew: not so"
 import json
 before, lines = open("before.jsonl").read(), open("metrics.jsonl").read()
 assert lines.startswith(before) and len(lines) > len(before)
+assert ": 1 result in " in open("err").read()
 last = json.loads(lines.splitlines()[-1])
 assert last["done"] == 2001 and last["generated"] == 1
 trace = json.load(open("trace.json"))

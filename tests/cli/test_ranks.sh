@@ -52,6 +52,9 @@ for launcher in "" "mpirun -np 2"; do
 done
 sw run "$shakespeare" -n 48 --no-stream "$prompt"
 cmp -s out one.txt || fail "--no-stream: another text"
+"$spillway" run "$shakespeare" "$prompt" -n 40 2>err | head -c 3 >out
+[ "${PIPESTATUS[0]}" = 5 ] || fail "a reader that ends: not exit code 5"
+one_message "a reader that ends" "who read it has ended"
 
 # Drawn text is the same for the same seed, and differs for another.
 sw run "$shakespeare" "$prompt" -n 32 --temperature 1 --seed 5
