@@ -71,8 +71,14 @@ int main(int argc, char **argv)
         usage(stderr);
         return sw_status_exit_code(SW_EUSAGE);
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
+    const bool help = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                      strcmp(argv[1], "help") == 0;
+    const struct sw_verb *verb = help && argc > 2 ? sw_verb_find(argv[2]) : NULL;
+    if (help && argc > 2 && !verb) {
+        status = unknown_verb(argv[2]);
+    } else if (verb) {
+        sw_options_help(verb);
+    } else if (help) {
         usage(stdout);
     } else if (strcmp(argv[1], "--version") == 0) {
         version();

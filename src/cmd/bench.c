@@ -6,6 +6,7 @@
 #include "cmd/session.h"
 #include "engine/scheduler.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,13 +265,22 @@ static enum sw_status report_text(const struct bench *b)
     return SW_OK;
 }
 
-/* The usual prompt, or what the context leaves beside the tokens to be generated. */
-static int usual_prompt(const struct sw_session *s)
+/* How long the prompt is, and that what was asked for has room. */
+static enum sw_status choose_tokens(struct bench *b)
 {
-    const struct sw_options *o = &s->call->options;
-    const int context = o->context > 0 ? o->context : s->model->dims.context;
-    const int left = context > 0 ? context - o->n - 1 : SW_USUAL_PROMPT;
-    return left < 1 ? 1 : left < SW_USUAL_PROMPT ? left : SW_USUAL_PROMPT;
+    const struct sw_options *o = &b->s->call->options;
+    const int most = b->s->model->dims.context > 0 ? b->s->model->dims.context : INT_MAX;
+    const int context = o->context > 0 && o->context < most ? o->context : most;
+    b->generate = o->n;
+    b->prompt = o->prompt > 0 ? o->prompt : sw_usual_prompt(context, o->n);
+    if (b->prompt > context - b->generate)
+        return sw_fail(SW_EUSAGE,
+                       "bench: %d prompt token%s and %d more have no room in %d positions; give a "
+                       "smaller %s%s",
+                       b->prompt, plural(b->prompt), b->generate, context,
+                       o->prompt > 0 ? "--prompt or --n" : "--n",
+                       context < most ? ", or a larger --context" : "");
+    return SW_OK;
 }
 
 static enum sw_status lead(struct sw_session *s)
@@ -280,20 +290,17 @@ static enum sw_status lead(struct sw_session *s)
     if (!b)
         return sw_fail(SW_ENOMEM, "no memory for the figures");
     b->s = s;
-    b->prompt = o->prompt > 0 ? o->prompt : usual_prompt(s);
-    b->generate = o->n;
     b->sequences = o->slots > 0 ? o->slots : 1;
     b->rounds = o->repeat > 0 ? o->repeat : 3;
+    enum sw_status status = choose_tokens(b);
     s->wish.prompt_tokens = b->prompt;
     s->wish.new_tokens = b->generate;
-    b->ids = calloc((size_t)b->prompt, sizeof *b->ids);
-    enum sw_status status = SW_OK;
-    if (!b->ids)
-        status = sw_fail(SW_ENOMEM, "no memory for the prompt");
-    else if (b->rounds > MAX_ROUNDS)
+    if (status == SW_OK && b->rounds > MAX_ROUNDS)
         status = sw_fail(SW_EUSAGE, "bench: --repeat: at most %d", MAX_ROUNDS);
-    else
-        status = sw_session_start(s, b->prompt + b->generate + 1);
+    if (status == SW_OK && !(b->ids = calloc((size_t)b->prompt, sizeof *b->ids)))
+        status = sw_fail(SW_ENOMEM, "no memory for the prompt");
+    if (status == SW_OK)
+        status = sw_session_start(s, b->prompt + b->generate);
     for (int i = 0; i < b->prompt && status == SW_OK; i++)
         b->ids[i] = (int32_t)((unsigned)i * 7919u % (unsigned)s->vocab_limit);
     if (status == SW_OK) {
@@ -313,14 +320,15 @@ static enum sw_status lead(struct sw_session *s)
 
 static enum sw_status bench(struct sw_call *call)
 {
+    call->measures = true;
     return sw_session_run(call, lead);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
 static const struct sw_option options[] = {
-    {"prompt", 'p', "N", "prompt tokens (default: 512, or what the context has room for)",
-     FIELD(prompt), sw_parse_count},
+    {"prompt", 'p', "N", "prompt tokens (default: 512, or what has room)", FIELD(prompt),
+     sw_parse_count},
     {"n", 'n', "N", "generated tokens (default: 128)", FIELD(n), sw_parse_count},
     {"repeat", 'r', "N", "rounds; medians are printed (default: 3)", FIELD(repeat), sw_parse_count},
     {0}};

@@ -83,7 +83,6 @@ static enum sw_status start(struct run *run)
     s->wish = (struct sw_session_wish){.objective = SW_OBJECTIVE_THROUGHPUT,
                                        .context = run->verb->context(&run->survey),
                                        .slots = SW_USUAL_SLOTS,
-                                       .prompt_tokens = SW_USUAL_PROMPT,
                                        .new_tokens = run->verb->new_tokens};
     SW_TRY(sw_session_start(s, 0));
     const struct sw_scheduler_options options = {.engine = s->engine,
@@ -112,11 +111,11 @@ static void say_totals(const struct run *run, const struct sw_watch_state *state
     char time[32], rate[32];
     if (run->scheduler)
         sw_log(SW_LOG_INFO,
-               "%s: %lld results in %s: %lld prompt tokens (%lld shared), %lld new, %lld scored; "
+               "%s: %lld result%s in %s: %lld prompt tokens (%lld shared), %lld new, %lld scored; "
                "%s tokens/s",
-               name, (long long)n->written, sw_seconds_format(seconds, time, sizeof time),
-               (long long)run->job.prompt_tokens, (long long)t->spared, (long long)t->generated,
-               (long long)t->scored,
+               name, (long long)n->written, n->written == 1 ? "" : "s",
+               sw_seconds_format(seconds, time, sizeof time), (long long)run->job.prompt_tokens,
+               (long long)t->spared, (long long)t->generated, (long long)t->scored,
                sw_number_format(seconds > 0 ? (double)(t->fed + t->spared) / seconds : 0, rate,
                                 sizeof rate));
     else
@@ -227,6 +226,6 @@ const struct sw_option sw_options_jobs[] = {
     {"fresh", 0, NULL, "throw away the results that are in OUT", FIELD(fresh), sw_parse_flag},
     {"force", 0, NULL, "keep them and go on, though they are another job's", FIELD(force),
      sw_parse_flag},
-    {"metrics", 0, "FILE", "append a JSON line a second about the job", FIELD(metrics),
-     sw_parse_text},
+    {"metrics", 0, "FILE", "append a JSON line a second about the job; a later run goes on in it",
+     FIELD(metrics), sw_parse_file},
     {0}};

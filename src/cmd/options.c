@@ -2,6 +2,8 @@
 #include "cmd/options.h"
 
 #include "base/units.h"
+#include "probe/measure.h"
+#include "text/stop.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -46,7 +48,7 @@ const struct sw_option sw_options_placement[] = {
     {"objective", 0, "GOAL", "latency (one sequence fast) or throughput (a full pipeline)",
      FIELD(objective), sw_parse_text},
     {"threads", 't', "N", "compute threads per rank (default: one per core the rank may use)",
-     FIELD(threads), sw_parse_count},
+     FIELD(threads), sw_parse_threads},
     {"isa", 0, "NAME", "portable, avx2, avx512 or avx512bf16 (default: the best all ranks have)",
      FIELD(isa), sw_parse_text},
     {"transport", 0, "auto|mpi",
@@ -71,8 +73,8 @@ const struct sw_option sw_options_sampling[] = {
     {0}};
 
 const struct sw_option sw_options_watching[] = {
-    {"timeline", 0, "FILE", "write what every rank does as a trace for ui.perfetto.dev",
-     FIELD(timeline), sw_parse_text},
+    {"timeline", 0, "FILE", "write what every rank does in this run as a trace for ui.perfetto.dev",
+     FIELD(timeline), sw_parse_file},
     {0}};
 
 struct sw_options sw_options_default(void)
@@ -99,9 +101,14 @@ enum sw_status sw_parse_text(const char *text, void *field)
     return SW_OK;
 }
 
+enum sw_status sw_parse_file(const char *text, void *field)
+{
+    return *text ? sw_parse_text(text, field) : sw_fail(SW_EUSAGE, "the file's name is empty");
+}
+
 enum sw_status sw_parse_place(const char *text, void *field)
 {
-    return sw_parse_text(text ? text : "-", field);
+    return sw_parse_file(text ? text : "-", field);
 }
 
 static enum sw_status parse_int(const char *text, long low, int *out)
@@ -123,6 +130,17 @@ enum sw_status sw_parse_count(const char *text, void *field)
 enum sw_status sw_parse_natural(const char *text, void *field)
 {
     return parse_int(text, 0, field);
+}
+
+enum sw_status sw_parse_threads(const char *text, void *field)
+{
+    int n;
+    SW_TRY(parse_int(text, 1, &n));
+    if (n > SW_CPU_MAX)
+        return sw_fail(SW_EUSAGE, "%d are more threads than any machine has cores; at most %d", n,
+                       SW_CPU_MAX);
+    *(int *)field = n;
+    return SW_OK;
 }
 
 enum sw_status sw_parse_seed(const char *text, void *field)
@@ -196,6 +214,9 @@ enum sw_status sw_parse_stop(const char *text, void *field)
     struct sw_options *o = (struct sw_options *)(void *)((char *)field - FIELD(stop));
     if (o->n_stop == (int)(sizeof o->stop / sizeof o->stop[0]))
         return sw_fail(SW_EUSAGE, "at most %d stop texts", o->n_stop);
+    if (strlen(text) == 0 || strlen(text) > SW_STOP_LENGTH_MAX)
+        return sw_fail(SW_EUSAGE, "a stop text has 1 to %d bytes, this has %zu", SW_STOP_LENGTH_MAX,
+                       strlen(text));
     o->stop[o->n_stop++] = text;
     return SW_OK;
 }

@@ -63,6 +63,7 @@ struct sw_call {
     struct sw_options options;
     const char *const *arguments; /* what is left of the line: MODEL, PROMPT, …; NULL-terminated */
     int n_arguments;
+    bool measures;    /* takes its time: speeds are looked at even for the smallest model */
     const char *safe; /* what a failure leaves unharmed, for its message; NULL: nothing to say */
 };
 
@@ -87,14 +88,16 @@ extern const struct sw_option sw_options_watching[];  /* --timeline, for sw_sess
 /* Field parsers. Each refuses with SW_EUSAGE and says what it wants. */
 enum sw_status sw_parse_flag(const char *text, void *field);    /* bool */
 enum sw_status sw_parse_text(const char *text, void *field);    /* const char * */
+enum sw_status sw_parse_file(const char *text, void *field);    /* const char *, not empty */
 enum sw_status sw_parse_count(const char *text, void *field);   /* int >= 1 */
 enum sw_status sw_parse_natural(const char *text, void *field); /* int >= 0 */
+enum sw_status sw_parse_threads(const char *text, void *field); /* int from 1 to SW_CPU_MAX */
 enum sw_status sw_parse_seed(const char *text, void *field);    /* uint64_t */
 enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 */
 enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */
 enum sw_status sw_parse_weights(const char *text, void *field);
 enum sw_status sw_parse_kv(const char *text, void *field);        /* enum sw_dtype */
-enum sw_status sw_parse_place(const char *text, void *field);     /* sw_parse_text, no value: "-" */
+enum sw_status sw_parse_place(const char *text, void *field);     /* sw_parse_file, no value: "-" */
 enum sw_status sw_parse_transport(const char *text, void *field); /* bool: mpi */
 enum sw_status sw_parse_stop(const char *text, void *field);      /* sw_options.stop, one more */
 /* "1,2,3" or "1 2 3", each below `limit`, appended. tokens.c */

@@ -11,6 +11,8 @@ enum sw_status sw_output_flush(void)
     const bool failed = fflush(stdout) != 0;
     if (!failed && !ferror(stdout))
         return SW_OK;
+    if (failed && errno == EPIPE)
+        return sw_fail(SW_EIO, "cannot write to standard output: who read it has ended");
     return sw_fail(SW_EIO,
                    "cannot write to standard output%s%s; make room or send it elsewhere, and run "
                    "it again",

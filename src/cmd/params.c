@@ -40,6 +40,17 @@ enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_mod
     return SW_OK;
 }
 
+int sw_usual_prompt(int context, int new_tokens)
+{
+    const int room = (context > 0 ? context : INT_MAX) - new_tokens;
+    return room < 1 ? 1 : smaller(SW_USUAL_PROMPT, room);
+}
+
+int sw_positions(int prompt, int new_tokens)
+{
+    return new_tokens < INT_MAX - prompt ? prompt + new_tokens : INT_MAX;
+}
+
 static enum sw_status parse_slices(const char *text, int **out, int *n_out)
 {
     int n = 1;
@@ -93,8 +104,15 @@ enum sw_status sw_plan_options_resolve(const struct sw_options *o, enum sw_objec
     return SW_OK;
 }
 
-enum sw_status sw_params_footprint(void *model, const struct sw_footprint_params *params,
+enum sw_status sw_params_footprint(void *user, const struct sw_footprint_params *params,
                                    struct sw_footprint *out)
 {
-    return sw_footprint_of(model, params, out);
+    const struct sw_params_of *of = user;
+    struct sw_options o = *of->options;
+    struct sw_footprint_params changed;
+    o.context = params->context;
+    o.slots = params->slots;
+    o.weights = params->weights;
+    SW_TRY(sw_params_resolve(&o, of->model, of->stored, 0, &changed));
+    return sw_footprint_of(of->model, &changed, out);
 }

@@ -153,24 +153,27 @@ static const char *title_of(const char *path, char *out, size_t cap)
 
 /* With as many sequences at once as were asked for; for a job file else as many as `batch` takes,
  * which is as many as there is memory for. */
-static enum sw_status spread(const struct sw_options *asked, struct sw_model *model,
+static enum sw_status spread(const struct sw_options *asked, const struct sw_model *model,
                              const struct sw_cluster *cluster, struct sw_plan_options *options,
                              struct sw_footprint *footprint, struct sw_plan *plan)
 {
     struct sw_options o = *asked;
+    struct sw_params_of of = {&o, model, model->dtype};
     struct sw_footprint_params params;
+    const int most = asked->context > 0 ? asked->context : model->dims.context;
+    if (asked->prompt <= 0)
+        options->prompt_tokens = sw_usual_prompt(most, options->new_tokens);
+    const int positions = sw_positions(options->prompt_tokens, options->new_tokens);
     if (o.sbatch && o.slots == 0)
         o.slots = SW_USUAL_SLOTS;
-    options->user = model;
     for (;; o.slots /= 2) {
         const bool last = o.slots <= 1 || asked->slots > 0;
-        SW_TRY(sw_params_resolve(&o, model, model->dtype, 0, &params));
+        SW_TRY(sw_params_resolve(&o, model, of.stored, positions, &params));
         SW_TRY(sw_footprint_of(model, &params, footprint));
-        const int room = params.context - options->new_tokens; /* a prompt that nobody described */
-        if (asked->prompt <= 0 && options->prompt_tokens > room)
-            options->prompt_tokens = room < 1 ? 1 : room;
         options->footprint_at = last ? sw_params_footprint : NULL; /* for advice */
+        options->user = &of;
         const enum sw_status status = sw_plan_spread(footprint, cluster, options, plan);
+        options->user = NULL;
         if (status != SW_ENOFIT || last)
             return status;
         sw_error_clear();
@@ -236,7 +239,8 @@ static const struct sw_option own[] = {
      offsetof(struct sw_options, cluster), sw_parse_text},
     {"ranks", 0, "N", "use only the first N ranks of the cluster",
      offsetof(struct sw_options, ranks), sw_parse_count},
-    {"prompt", 'p', "N", "for requests with prompts of N tokens (default: 512, or what fits), …",
+    {"prompt", 'p', "N",
+     "for requests with prompts of N tokens (default: 512, or what has room), …",
      offsetof(struct sw_options, prompt), sw_parse_count},
     {"n", 'n', "N", "… that are answered with N tokens (default: 128; 0: only prompts count)",
      offsetof(struct sw_options, n), sw_parse_natural},

@@ -138,7 +138,7 @@ static enum sw_status probe(struct sw_call *call)
 
 static const struct sw_option own[] = {
     {"threads", 't', "N", "threads per rank (default: one per core the rank may use)",
-     offsetof(struct sw_options, threads), sw_parse_count},
+     offsetof(struct sw_options, threads), sw_parse_threads},
     {"timeout", 0, "SECONDS", "give up when a peer shows no sign of life for so long (default: 15)",
      offsetof(struct sw_options, timeout), sw_parse_number},
     {0}};

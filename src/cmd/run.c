@@ -124,6 +124,20 @@ static double rate(int n, double seconds)
     return n > 0 && seconds > 0 ? n / seconds : 0;
 }
 
+/* ", 2750 tokens/s", and what was predicted (0: not said); nothing where nothing was timed */
+static const char *speed_text(double rate, double predicted, char *out, size_t cap)
+{
+    char number[16], other[16];
+    if (rate <= 0)
+        return "";
+    const int n =
+        snprintf(out, cap, ", %s tokens/s", sw_number_format(rate, number, sizeof number));
+    if (predicted > 0 && n > 0 && (size_t)n < cap)
+        snprintf(out + n, cap - (size_t)n, " (predicted %s)",
+                 sw_number_format(predicted, other, sizeof other));
+    return out;
+}
+
 /* What each rank was to take, and took. */
 static void say_memory(const struct sw_session *s)
 {
@@ -151,16 +165,13 @@ static enum sw_status report(struct output *out, const struct sw_generate *g)
     const double prompt_rate = rate(g->n_prompt, g->prompt_s);
     const double decode_rate = rate(g->n_new - 1, g->decode_s);
     if (!s->call->options.json) {
-        char prompt[16], decode[16], predicted[16];
+        char prompt[64], decode[64];
         printf("\n");
         SW_TRY(sw_output_flush());
-        sw_log(SW_LOG_INFO,
-               "prompt %d token%s, %s tokens/s; generated %d, %s tokens/s (predicted %s); "
-               "loaded in %.2f s",
-               g->n_prompt, g->n_prompt == 1 ? "" : "s",
-               sw_number_format(prompt_rate, prompt, sizeof prompt), g->n_new,
-               sw_number_format(decode_rate, decode, sizeof decode),
-               sw_number_format(s->plan.predicted.tokens_per_s, predicted, sizeof predicted),
+        sw_log(SW_LOG_INFO, "prompt %d token%s%s; generated %d%s; loaded in %.2f s", g->n_prompt,
+               g->n_prompt == 1 ? "" : "s", speed_text(prompt_rate, 0, prompt, sizeof prompt),
+               g->n_new,
+               speed_text(decode_rate, s->plan.predicted.tokens_per_s, decode, sizeof decode),
                s->load_s);
         if (g->out_of_room)
             sw_log(SW_LOG_INFO, "ended because the context of %d positions is full", g->context);
@@ -278,7 +289,7 @@ static enum sw_status lead(struct sw_session *s)
     s->wish.prompt_tokens = (int)prompt.count;
     s->wish.new_tokens = o->n;
     if (status == SW_OK)
-        status = sw_session_start(s, (int)prompt.count + o->n);
+        status = sw_session_start(s, sw_positions((int)prompt.count, o->n));
     if (status == SW_OK)
         status = generate(&out, &prompt);
     sw_ids_free(&prompt);
@@ -299,7 +310,7 @@ static enum sw_status run(struct sw_call *call)
 
 static const struct sw_option options[] = {
     {"file", 'f', "FILE", "read the prompt from FILE (- for standard input)", FIELD(file),
-     sw_parse_text},
+     sw_parse_file},
     {"chat", 0, NULL, "the prompt is a user's message: put it into the model's chat template",
      FIELD(chat), sw_parse_flag},
     {"system", 0, "TEXT", "with --chat: the system message before it", FIELD(system),

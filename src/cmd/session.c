@@ -151,9 +151,17 @@ static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
         o.slots = slots;
     sw_footprint_free(&s->footprint);
     sw_plan_free(&s->plan);
-    SW_TRY(sw_params_resolve(&o, s->model, stored_format(s), positions, &s->params));
+    struct sw_params_of of = {&o, s->model, stored_format(s)};
+    SW_TRY(sw_params_resolve(&o, s->model, of.stored, positions, &s->params));
     SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
-    return fit(s);
+    s->plan_options.user = &of;
+    s->plan_options.new_tokens = s->wish.new_tokens;
+    s->plan_options.prompt_tokens = s->wish.prompt_tokens > 0
+                                        ? s->wish.prompt_tokens
+                                        : sw_usual_prompt(s->params.context, s->wish.new_tokens);
+    const enum sw_status status = fit(s);
+    s->plan_options.user = NULL;
+    return status;
 }
 
 static struct sw_engine_slice slice_of(const struct sw_session *s, const struct sw_stage *stage)
@@ -175,7 +183,6 @@ static enum sw_status make_plan(struct sw_session *s, int positions, int *slices
     int slots = s->call->options.slots > 0 || s->wish.slots == 0 ? 1 : s->wish.slots;
     s->plan_options.slices = slices;
     s->plan_options.no_disk = true; /* the engine has no such tier yet */
-    s->plan_options.user = s->model;
     enum sw_status status;
     do { /* half as many sequences at once where memory is short; the last time with advice */
         s->plan_options.footprint_at = slots > 1 ? NULL : sw_params_footprint;
@@ -220,10 +227,6 @@ static enum sw_status agree(struct sw_session *s, int positions)
     if (t->rank == 0) {
         enum sw_status status = sw_plan_options_resolve(&s->call->options, s->wish.objective,
                                                         &slices, &s->plan_options);
-        if (s->wish.prompt_tokens > 0) {
-            s->plan_options.prompt_tokens = s->wish.prompt_tokens;
-            s->plan_options.new_tokens = s->wish.new_tokens;
-        }
         if (status == SW_OK)
             status = make_plan(s, positions, slices);
         s->plan_options.slices = NULL;
@@ -251,13 +254,14 @@ static enum sw_status agree(struct sw_session *s, int positions)
     return SW_OK;
 }
 
-/* A look around in proportion to what is to be loaded: none for a model that fits the caches. */
+/* A look around in proportion to what is to be loaded: none for a model that fits the caches,
+ * unless speeds are what the verb is about. */
 static struct sw_probe_options look(const struct sw_session *s)
 {
     const uint64_t bytes = 2 * sw_model_parameters(s->model);
-    return (struct sw_probe_options){.seconds = bytes > 4000000000 ? 1
-                                                : bytes > 64000000 ? 0.3
-                                                                   : 0,
+    return (struct sw_probe_options){.seconds = bytes > 4000000000                      ? 1
+                                                : bytes > 64000000 || s->call->measures ? 0.3
+                                                                                        : 0,
                                      .memory = bytes / 2,
                                      .threads = s->call->options.threads,
                                      .share_gpus = s->call->options.share_gpus,
@@ -285,6 +289,21 @@ enum sw_status sw_session_skip(struct sw_session *s)
     return announce(s, true);
 }
 
+/* Said once in the job, though it plans twice. */
+static enum sw_status warn_threads(struct sw_session *s)
+{
+    struct sw_strbuf text = {0};
+    if (s->warned || !sw_session_leads(s))
+        return SW_OK;
+    s->warned = true;
+    sw_probe_warn_threads(&s->probe, &text);
+    const bool failed = text.failed;
+    if (text.length > 0 && !failed)
+        sw_log(SW_LOG_WARN, "%.*s", (int)strcspn(text.text, "\n"), text.text);
+    sw_strbuf_free(&text);
+    return failed ? sw_fail(SW_ENOMEM, "no memory for a warning") : SW_OK;
+}
+
 /* Looks around, plans and loads, once; *is_short as in sw_session_load. */
 static enum sw_status set_up(struct sw_session *s, int positions, bool *is_short)
 {
@@ -294,6 +313,7 @@ static enum sw_status set_up(struct sw_session *s, int positions, bool *is_short
     if (s->probe.problems[0])
         return sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(s->probe.problems, "\n"),
                        s->probe.problems);
+    SW_TRY(warn_threads(s));
     SW_TRY(agree(s, positions));
     return sw_session_load(s, is_short);
 }

@@ -22,7 +22,7 @@ struct sw_session_wish {
     enum sw_objective objective;
     int context;                   /* positions, as far as the model has them; 0: the usual */
     int slots;                     /* this many, or as many as fit; 0: one */
-    int prompt_tokens, new_tokens; /* of a request; prompt_tokens 0: the usual of both */
+    int prompt_tokens, new_tokens; /* of a request; prompt_tokens 0: the usual */
 };
 
 /* What a process took at most; of a GPU what it allocated there, without the driver's own. */
@@ -47,6 +47,7 @@ struct sw_session {
     int vocab_limit;
     struct sw_probe probe; /* what every rank has; the same on all; once … */
     bool probed;
+    bool warned;  /* of too many threads */
     bool skipped; /* there was nothing to compute, and nothing has been loaded */
     /* rank 0 */
     struct sw_session_wish wish;
@@ -96,11 +97,23 @@ enum sw_status sw_json_print(json_t *root);
 enum sw_status sw_params_resolve(const struct sw_options *options, const struct sw_model *model,
                                  enum sw_dtype stored, int positions,
                                  struct sw_footprint_params *out);
+/* Of a request that nobody described: SW_USUAL_PROMPT tokens, or what a context (0: without a
+ * limit) has room for beside the new ones, but one at least. */
+int sw_usual_prompt(int context, int new_tokens);
+int sw_positions(int prompt, int new_tokens); /* that a request needs; INT_MAX at most */
 enum sw_status sw_plan_options_resolve(const struct sw_options *options,
                                        enum sw_objective objective, int **slices,
                                        struct sw_plan_options *out);
-/* sw_footprint_at over a struct sw_model. */
-enum sw_status sw_params_footprint(void *model, const struct sw_footprint_params *params,
+/*
+ * sw_footprint_at over a struct sw_params_of: what the same command line would take with another
+ * --context, --slots or --weights; what follows from these (rows, KV format) follows here, too.
+ */
+struct sw_params_of {
+    const struct sw_options *options;
+    const struct sw_model *model;
+    enum sw_dtype stored;
+};
+enum sw_status sw_params_footprint(void *of, const struct sw_footprint_params *params,
                                    struct sw_footprint *out);
 
 /*

@@ -165,7 +165,7 @@ static enum sw_status trace(struct sw_call *call)
 static const struct sw_option options[] = {
     {"tokens", 0, "1,2,3", "the token ids to feed (see 'spillway tokens')", FIELD(tokens),
      sw_parse_text},
-    {"dump", 'o', "FILE", "where the tensors go (.safetensors)", FIELD(dump), sw_parse_text},
+    {"dump", 'o', "FILE", "where the tensors go (.safetensors)", FIELD(dump), sw_parse_file},
     {"hidden", 0, NULL, "also the embedding and every layer's output", FIELD(hidden),
      sw_parse_flag},
     {0}};

@@ -198,16 +198,18 @@ void sw_record_wrap(const struct sw_strbuf *key, int status_code, const char *bo
     sw_strbuf_puts(out, "},\"error\":null}\n");
 }
 
-void sw_record_error(const struct sw_strbuf *key, bool batch_form, const char *message,
-                     struct sw_strbuf *out)
+void sw_record_error(const struct sw_strbuf *key, bool batch_form, enum sw_status fault,
+                     const char *message, struct sw_strbuf *out)
 {
+    const bool is_lines = fault == SW_EINPUT || fault == SW_EUSAGE;
     struct sw_strbuf clean = {0}, body = {0};
     sw_utf8_lossy(message, strlen(message), &clean);
     if (batch_form) {
         sw_strbuf_puts(&body, "{\"error\":{\"message\":");
         sw_json_quote(&body, clean.text ? clean.text : "", clean.length);
-        sw_strbuf_puts(&body, ",\"type\":\"invalid_request_error\",\"param\":null,\"code\":null}}");
-        sw_record_wrap(key, 400, body.text ? body.text : "", body.length, out);
+        sw_strbuf_printf(&body, ",\"type\":\"%s\",\"param\":null,\"code\":null}}",
+                         is_lines ? "invalid_request_error" : "server_error");
+        sw_record_wrap(key, is_lines ? 400 : 500, body.text ? body.text : "", body.length, out);
     } else {
         sw_strbuf_puts(out, "{\"id\":");
         sw_strbuf_append(out, key->text, key->length);

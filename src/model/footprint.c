@@ -147,6 +147,17 @@ static enum sw_status count_layer(const struct sw_model *model, const struct sw_
     return SW_OK;
 }
 
+/* Numbers from a command line, unlike those of a checked model, could make sums overflow. */
+static enum sw_status check_kv(const struct sw_model *model, const struct sw_footprint_params *p)
+{
+    const struct sw_dims *d = &model->dims;
+    const double row = 2.0 * d->n_layers * d->n_kv_heads * d->head_dim;
+    if ((double)p->slots * p->context * row * sw_dtype_info(p->kv)->bits / 8 < 0x1p60)
+        return SW_OK;
+    return sw_fail(SW_EUSAGE, "%d slots of %d positions are more than 1 EiB of KV cache", p->slots,
+                   p->context);
+}
+
 enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_footprint_params *p,
                                struct sw_footprint *out)
 {
@@ -155,6 +166,7 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
     if (model->dims.context > 0 && p->context > model->dims.context)
         return sw_fail(SW_EUSAGE, "--context %d: the model was made for at most %d positions",
                        p->context, model->dims.context);
+    SW_TRY(check_kv(model, p));
     out->layers = calloc((size_t)out->n_layers, sizeof *out->layers);
     if (!out->layers)
         return sw_fail(SW_ENOMEM, "no memory for the footprint of %d layers", out->n_layers);

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MOST_NODES 256 /* more nodes than this are no advice */
+#define MOST_NODES 256 /* more nodes than this are no advice, … */
+#define MOST_HOST 4096 /* … nor are more GiB on one of them */
 
 struct trial {
     const struct sw_cost *cost;
@@ -159,6 +160,7 @@ static void try_host(struct trial *t)
                         unit +
                     64;
     int best_node = -1, tried = 0;
+    best = best < MOST_HOST ? best : MOST_HOST;
     for (int n = 0; n < t->cluster.n_nodes && tried < 8; n++) {
         struct sw_node *node = &t->cluster.nodes[n];
         const uint64_t free = node->host_free;

@@ -28,7 +28,8 @@ enum sw_objective {
 #define SW_RANK_HOST_BYTES (96ull << 20)     /* code, MPI and stacks of one process */
 #define SW_NODE_RESERVE_BYTES (512ull << 20) /* of each node: page tables, page cache */
 
-/* Gives the footprint of the same model at other params, for advice; the planner frees it. */
+/* Gives the footprint of the same model with the context, slots and weights of other params (the
+ * rest follows from these), for advice; the planner frees it. */
 typedef enum sw_status sw_footprint_at(void *user, const struct sw_footprint_params *params,
                                        struct sw_footprint *out);
 

@@ -216,7 +216,10 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
     int *cores, n;
     struct sw_pool *pool;
     SW_TRY(sw_probe_cores(probe, t->rank, false, &cores, &n));
+    const int most = probe->ranks[t->rank].cores.n_bound;
     card->threads = options->threads > 0 ? options->threads : n;
+    if (card->threads > most)
+        card->threads = most; /* more would measure one after the other */
     if (options->seconds <= 0) {
         free(cores);
         return t->size > 1 ? sw_link_measure(t, GLANCE_S, &card->link_latency, NULL) : SW_OK;
@@ -246,6 +249,7 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
     memset(out, 0, sizeof *out);
     sw_cluster_init(&out->cluster);
     out->n_ranks = t->size;
+    out->threads = options->threads;
     out->places = malloc((size_t)t->size * sizeof *out->places);
     if (!out->places)
         return sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);

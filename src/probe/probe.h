@@ -29,8 +29,8 @@ struct sw_probe_options {
 struct sw_probe_rank {
     char version[32];
     char cpu[96];
-    int32_t isa; /* enum sw_isa: the best of this CPU */
-    int32_t threads;
+    int32_t isa;     /* enum sw_isa: the best of this CPU */
+    int32_t threads; /* that it measured with: as asked for, but no more than it has cores */
     struct sw_cpu_share cores;
     struct sw_host_memory memory;
     double read_bandwidth; /* bytes per second while all ranks of the node read */
@@ -57,6 +57,7 @@ struct sw_probe {
     struct sw_probe_rank *ranks;      /* (n_ranks) */
     struct sw_transport_rank *places; /* (n_ranks) host and node */
     struct sw_cluster cluster;        /* ranks in order; the same on every rank */
+    int threads;                      /* asked for per rank; 0: not */
     double link_now, local_now;       /* seconds that a hop took, between nodes and within one */
     char *warnings;                   /* one a line, "" when there are none */
     char *problems;                   /* likewise: what a run would fail on (SW_EDEVICE) */
@@ -94,6 +95,9 @@ void sw_probe_deal_problems(const struct sw_probe *probe, const int *choice, str
 enum sw_status sw_probe_reach(struct sw_transport *t, struct sw_strbuf *out);
 /* Fills probe->warnings and probe->problems; what is there stays, and comes first. */
 enum sw_status sw_probe_warn(struct sw_probe *probe);
+/* Appends a line when so many more threads were asked for than a rank has cores that they are in
+ * each other's way; of the rank with fewest. */
+void sw_probe_warn_threads(const struct sw_probe *probe, struct sw_strbuf *out);
 /* The table: one row a rank. */
 void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out);
 

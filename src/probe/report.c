@@ -12,6 +12,7 @@
     (64u << 20) /* bytes free in /dev/shm for each rank of a node, below it: a warning */
 #define LOCK_LOW (1ull << 30) /* bytes that may be locked, below it: a warning */
 #define SWAP_LOW (64u << 20)  /* less swap in use is nothing to speak of */
+#define THREADS_A_CORE 2      /* as many have some use where cores have hardware threads */
 
 static int first_rank_of(const struct sw_probe *probe, int node)
 {
@@ -55,6 +56,21 @@ static void warn_cores(const struct sw_probe *probe, int node, struct sw_strbuf 
     if (ranks > used)
         sw_strbuf_printf(out, "%s: %d ranks share %d core%s; start fewer ranks there\n", host,
                          ranks, used, used == 1 ? "" : "s");
+}
+
+void sw_probe_warn_threads(const struct sw_probe *probe, struct sw_strbuf *out)
+{
+    int least = 0;
+    for (int i = 1; i < probe->n_ranks; i++)
+        if (probe->ranks[i].cores.n_bound < probe->ranks[least].cores.n_bound)
+            least = i;
+    const int cores = probe->ranks[least].cores.n_bound;
+    if (probe->threads > cores * THREADS_A_CORE)
+        sw_strbuf_printf(out,
+                         "%s: %d threads share the %d core%s that rank %d may use, which is slower "
+                         "than one a core; leave out --threads\n",
+                         probe->places[least].host, probe->threads, cores, cores == 1 ? "" : "s",
+                         least);
 }
 
 static void warn_memory(const struct sw_probe *probe, int node, struct sw_strbuf *out)
@@ -161,6 +177,7 @@ enum sw_status sw_probe_warn(struct sw_probe *probe)
     }
     warn_alike(probe, &text);
     warn_nccl(probe, &text);
+    sw_probe_warn_threads(probe, &text);
     for (int i = 0; i < probe->n_ranks; i++)
         if (probe->places[i].node >= nodes)
             nodes = probe->places[i].node + 1;

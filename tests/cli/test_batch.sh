@@ -326,7 +326,8 @@ fi
 
 # What can be watched.
 rm -f watched.jsonl*
-(sleep 1 && printf '{"id": "late", "prom' >>long.jsonl) & # somebody is writing to it
+# somebody is writing to it, after the job has looked how many lines there are
+(within 60 test -e metrics.jsonl && printf '{"id": "late", "prom' >>long.jsonl) &
 ranks 2 batch model long.jsonl watched.jsonl --metrics metrics.jsonl --timeline trace.json --json
 expect 0 "--metrics"
 python3 - <<'PY' || fail "--metrics: not as expected"
@@ -339,8 +340,19 @@ assert r["done"] == 2000 and r["generated_tokens"] > 0 and len(r["busy"]) == 2 a
 assert json.load(open("trace.json"))
 PY
 echo 'pt": "ROMEO:", "max_tokens": 1}' >>long.jsonl
-sw batch model long.jsonl watched.jsonl
+cp metrics.jsonl before.jsonl
+sw batch model long.jsonl watched.jsonl --metrics metrics.jsonl --timeline trace.json
 expect 0 "a line that was being written"
+python3 - <<'PY' || fail "--metrics goes on, --timeline begins anew: not so"
+import json
+before, lines = open("before.jsonl").read(), open("metrics.jsonl").read()
+assert lines.startswith(before) and len(lines) > len(before)
+assert ": 1 result in " in open("err").read()
+last = json.loads(lines.splitlines()[-1])
+assert last["done"] == 2001 and last["generated"] == 1
+trace = json.load(open("trace.json"))
+assert {e["pid"] for e in trace} == {0} # the run before had two ranks
+PY
 [ "$(wc -l <watched.jsonl)" = 2001 ] && tail -n 1 watched.jsonl | grep -q '^{"id":"late","text"' ||
     fail "a line that was being written: $(wc -l <watched.jsonl) results, $(grep -c '"error"' watched.jsonl) errors"
 finish

@@ -60,6 +60,13 @@ SIMGPU_DEVICES=1 ranks 2 "${run[@]}" -n 6 --slices 2,2 --share-gpus
 went "one card for two" "MPI"
 grep -q 'rank 0 → 1: MPI (both on one GPU)' err || fail "one card for two: the reason"
 [ "$(tr -d ' \n' <out | grep -o '"layers":{"gpu":2' | wc -l)" = 2 ] || fail "one card for two: not both"
+# What is free of it is enough for one of them, but not half of it for each.
+SIMGPU_DEVICES=1 SIMGPU_MEMORY=1800M ranks 2 "${run[@]}" -n 6 --slices 2,2 --share-gpus
+went "a small card for two" "MPI"
+[ "$(tr -d ' \n' <out | grep -o '"layers":{"gpu":0' | wc -l)" = 2 ] || fail "a small card for two: more than its half"
+SIMGPU_DEVICES=1 SIMGPU_MEMORY=1800M ranks 2 "${run[@]}" -n 6 --slices 2,2
+went "a small card for one of two" "MPI"
+tr -d ' \n' <out | grep -q '"layers":{"gpu":2.*"layers":{"gpu":0' || fail "a small card for one of two: not on it"
 
 # The trained model, in words.
 SIMGPU_DEVICES=0 sw run "$models/shakespeare" "ROMEO:" -n 4 -w f16

@@ -18,6 +18,8 @@ for verb in $verbs; do
     [ -s err ] && fail "$verb --help writes to stderr"
     cp out actual
     golden "help-$verb.txt"
+    mv out one && sw help "$verb"
+    cmp -s out one || fail "help $verb: not what $verb --help says"
     grep -q '^  spillway \|^  mpirun \|^  echo ' out || fail "$verb --help has no example"
 done
 
@@ -40,6 +42,7 @@ grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
 ln -s "$models/tiny/llama" llama
 ln -s "$models/shakespeare" shakespeare
 printf GGUF >model.gguf
+echo '{"prompt": "hi"}' >in.jsonl
 mkdir strange
 sed -E 's/("hidden_size": *)[0-9]+/\1-3/' llama/config.json >strange/config.json
 : >actual
@@ -63,6 +66,7 @@ done <<'LINES'
 2 run llama -n many hi
 2 run llama -n -1 hi
 2 run llama --context 0 hi
+2 run llama --threads 2000 hi
 2 run llama --host-memory 5Q hi
 2 run shakespeare --context 100000 hi
 2 run shakespeare --temperature hot hi
@@ -73,6 +77,15 @@ done <<'LINES'
 2 run shakespeare --slices 5 hi
 2 run shakespeare --objective speed hi
 2 run shakespeare --weights-from thin-air hi
+2 run shakespeare --stop ROMEO --stop "" hi
+2 run shakespeare --stop "$(printf %01025d 0)" hi
+2 batch shakespeare in.jsonl out.jsonl --stop ""
+2 run shakespeare --timeline "" hi
+2 run shakespeare --file ""
+2 batch shakespeare in.jsonl out.jsonl --metrics ""
+2 trace shakespeare --tokens 1 --dump ""
+2 plan shakespeare --cluster "1x(host:4G)" --sbatch=
+2 help dance
 2 run shakespeare -f prompt.txt hi
 3 run shakespeare -f prompt.txt
 3 run nowhere hi
@@ -98,7 +111,7 @@ done <<'LINES'
 3 plan llama --cluster "1x(host:fast)"
 3 plan nowhere --cluster "1x(host:4G)"
 2 bench shakespeare --repeat 1000
-3 bench shakespeare -p 300 -n 1
+2 bench shakespeare -p 300 -n 1
 LINES
 golden errors.txt
 

@@ -13,6 +13,10 @@ sw run "$shakespeare" "$prompt" -n 48
 expect 0 "one rank"
 cp out one.txt
 [ "$(wc -c <one.txt)" -gt 60 ] || fail "little text"
+# Speeds of small models are thousands: in plain figures
+number='[0-9]+(\.[0-9]+)?'
+one_message "speeds" "^spillway: prompt [0-9]+ tokens, $number tokens/s; generated 48, $number tokens/s \
+\\(predicted $number\\); loaded in [0-9.]+ s\$"
 for form in "2 --slices 3,3" "2 --slices 1,5" "3 --slices 2,2,2" "3 --slices 1,4,1" "2 --threads 1" \
     "2 --threads 2 --chunk 3" "3 --slices 2,1,3 --chunk 1" "3"; do
     read -r n options <<<"$form"
@@ -21,6 +25,23 @@ for form in "2 --slices 3,3" "2 --slices 1,5" "3 --slices 2,2,2" "3 --slices 1,4
     expect 0 "ranks and options: $form"
     cmp -s out one.txt || fail "ranks and options $form: another text"
 done
+
+sw run "$shakespeare" "$prompt" -n 1
+one_message "one token, whose time is the prompt's" "tokens/s; generated 1; loaded"
+
+# Far more threads than cores: the same text, and one warning that says how many of both.
+many=$((2 * $(nproc --all) + 1))
+if [ $many -le 1024 ]; then
+    for n in 1 2; do
+        ranks $n run "$shakespeare" "$prompt" -n 48 --threads $many
+        expect 0 "$many threads on $n ranks"
+        cmp -s out one.txt || fail "$many threads on $n ranks: another text"
+        [ "$(grep -cE "^spillway: .*: $many threads share the [0-9]+ cores?" err)" = 1 ] ||
+            fail "$many threads on $n ranks: not one warning"
+    done
+    sw run "$shakespeare" "$prompt" -n 1 --threads "$(nproc --all)"
+    grep -q 'threads share' err && fail "a thread for each core: a warning"
+fi
 
 printf '%s' "$prompt" >prompt.txt
 sw run "$shakespeare" -n 48 -f prompt.txt
@@ -31,6 +52,9 @@ for launcher in "" "mpirun -np 2"; do
 done
 sw run "$shakespeare" -n 48 --no-stream "$prompt"
 cmp -s out one.txt || fail "--no-stream: another text"
+"$spillway" run "$shakespeare" "$prompt" -n 40 2>err | head -c 3 >out
+[ "${PIPESTATUS[0]}" = 5 ] || fail "a reader that ends: not exit code 5"
+one_message "a reader that ends" "who read it has ended"
 
 # Drawn text is the same for the same seed, and differs for another.
 sw run "$shakespeare" "$prompt" -n 32 --temperature 1 --seed 5
@@ -53,9 +77,14 @@ json "assert r['layers'] == 6 and r['formats']['bf16']['weight_bytes'] > 4e6" "i
 sw plan "$shakespeare" --cluster "2x(host:4G)" --json
 json "assert r['fits'] and sum(s['count'] for s in r['stages']) == 6" "plan --json"
 json "assert r['request'] == {'prompt_tokens': 128, 'new_tokens': 128}" "plan: a request that fits"
+# bench holds its speed against a prediction of this machine's, not of what machines have usually
+sw plan "$shakespeare" --cluster "1x(host:4G)" --json
+json "open('usual', 'w').write(str(r['predicted']['prompt_tokens_per_s']))" "plan --json for one rank"
 sw bench "$shakespeare" -r 1 --json
 expect 0 "bench without sizes"
-json "assert r['prompt_tokens'] == 127 and r['generated_tokens'] == 128" "bench: a prompt that fits"
+json "assert r['prompt_tokens'] == 128 and r['generated_tokens'] == 128" "bench: a prompt that fits"
+json "assert abs(r['predicted']['prompt_tokens_per_s'] / float(open('usual').read()) - 1) > 1e-4" \
+    "bench: nothing was measured for the prediction"
 sw bench "$shakespeare" -p 16 -n 8 -r 1 --json
 json "assert r['tokens_per_s'] > 0 and r['prompt_tokens_per_s'] > 0" "bench --json"
 sw run "$models/tiny/llama" --tokens 1,2 -n 5 --json

@@ -48,7 +48,7 @@ for form in "1 --slots 1" "1" "2 --chunk 4"; do
     ranks "$n" batch damaged in.jsonl out.jsonl --fresh $options
     expect 0 "batch on $form"
     grep '"id":"good' out.jsonl | sort | cmp -s - <(sort want.jsonl) || fail "batch on $form: other answers"
-    [ "$(grep -c "\"custom_id\":\"bad .*$words" out.jsonl)" = 6 ] || fail "batch on $form: not 6 errors"
+    [ "$(grep -c "\"custom_id\":\"bad .*\"status_code\":500,.*$words.*\"type\":\"server_error\"" out.jsonl)" = 6 ] || fail "batch on $form: not 6 errors"
 done
 sw batch damaged in.jsonl out.jsonl
 expect 0 "once more"

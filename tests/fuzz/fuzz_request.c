@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             answer(&asked, &key);
     }
     if (status != SW_OK) {
-        sw_record_error(&key, record.batch_form, sw_error_message(), &line);
+        sw_record_error(&key, record.batch_form, SW_EINPUT, sw_error_message(), &line);
         check(&line, &key, true);
     }
     json_decref(root);

@@ -189,7 +189,7 @@ static void error_records(void)
     sw_json_quote(&key, "a\"\n\x01\xc3\xa9", 6);
     for (int form = 0; form < 2; form++) {
         line.length = 0;
-        sw_record_error(&key, form, "bad \xff byte \"x\"", &line);
+        sw_record_error(&key, form, SW_EINPUT, "bad \xff byte \"x\"", &line);
         CU_ASSERT_EQUAL(line.text[line.length - 1], '\n');
         CU_ASSERT_EQUAL(sw_record_scan(line.text, line.length - 1, &again, &record), SW_OK);
         CU_ASSERT(record.failed && record.has_id && record.batch_form == (form == 1));
@@ -197,6 +197,17 @@ static void error_records(void)
         json_t *root = json_loadb(line.text, line.length, 0, NULL);
         CU_ASSERT_PTR_NOT_NULL(root);
         json_decref(root);
+    }
+    static const struct {
+        enum sw_status fault;
+        const char *says[2];
+    } cases[] = {{SW_EINPUT, {"\"status_code\":400,", "\"type\":\"invalid_request_error\""}},
+                 {SW_EUSAGE, {"\"status_code\":400,", "\"type\":\"invalid_request_error\""}},
+                 {SW_EDEVICE, {"\"status_code\":500,", "\"type\":\"server_error\""}}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        line.length = 0;
+        sw_record_error(&key, true, cases[i].fault, "no", &line);
+        CU_ASSERT(strstr(line.text, cases[i].says[0]) && strstr(line.text, cases[i].says[1]));
     }
     sw_strbuf_free(&key);
     sw_strbuf_free(&line);

@@ -12,8 +12,12 @@ export SPILLWAY=$spillway SLURM_JOB_ID=7 SLURM_NTASKS=2
 mkdir bin
 cat >bin/srun <<'SH'
 #!/bin/bash
+trap "" USR1 # ends in good order
 while [ "$1" != "$SPILLWAY" ]; do shift; done
 printf '%s\n' "${@:2}" >"$NOTES/words"
+[ -z "${FAKE_FRESH:-}" ] || : >"$FAKE_RESULT"
+[ -z "${FAKE_RESULT:-}" ] || echo result >>"$FAKE_RESULT"
+[ -z "${FAKE_SIGNAL:-}" ] || kill -"$FAKE_SIGNAL" $PPID
 exit "${FAKE_CODE:-0}"
 SH
 cat >bin/scontrol <<'SH'
@@ -64,18 +68,62 @@ ran probe m
 
 # Queued again when the same command would go on, but not for ever.
 queued() { grep -qx 'requeue 7' scontrol 2>/dev/null; }
+forget() { rm -rf .spillway-7.tries; }
 job 0 75 batch m in out
 queued || fail "exit code 75: not queued again"
 for code in 134 137 139; do # what srun gives when a task ended by a signal, whatever the others say
     job 0 $code batch m in out
     queued || fail "a rank that ended with code $code: not queued again"
 done
-job 10 75 batch m in out
-queued && fail "a rank lost after ten restarts: queued again"
-SPILLWAY_RETRIES=11 job 10 75 batch m in out
-queued || fail "SPILLWAY_RETRIES=11, restart 10: not queued again"
 for code in 0 2 3 4 5; do
     job 0 $code batch m in out
     queued && fail "exit code $code: queued again"
 done
+
+# fruitless TIMES WHAT ARGUMENT…: queued so many times in a row, then not
+fruitless() {
+    local times=$1 what=$2 i
+    shift 2
+    for i in $(seq "$times"); do
+        job $((100 + i)) 75 "$@"
+        queued || fail "$what: not queued again after $i times"
+    done
+    job $((101 + times)) 75 "$@"
+    queued && fail "$what: queued again after $times times"
+    grep -q "after $times restarts in a row without a new result" err || fail "$what: it does not say why"
+    [ -e .spillway-7.tries ] && fail "$what: the count is left"
+}
+forget
+fruitless 10 "a rank lost" batch m in answers
+SPILLWAY_RETRIES=2 fruitless 2 "SPILLWAY_RETRIES" batch m in answers
+# The time limit of what keeps no results is no progress either: each time it begins anew.
+FAKE_SIGNAL=USR1 fruitless 10 "time limits of a run" run m hello
+: >answers.job # results that were there before are none of this turn's
+echo result >answers
+FAKE_SIGNAL=USR1 fruitless 10 "time limits without a result" batch m in answers -n 5
+# With a new result it is another matter, whatever ended the turn.
+for signal in USR1 ""; do
+    for i in $(seq 13); do
+        FAKE_RESULT=answers FAKE_SIGNAL=$signal job "$i" 75 batch m in answers -n 5
+        queued || fail "a new result each time${signal:+, then $signal}: not queued again after $i times"
+    done
+done
+FAKE_RESULT='' job 14 75 batch m in answers
+[ "$(cat .spillway-7.tries)" = 1 ] || fail "a turn without a result is not counted"
+FAKE_RESULT=answers job 15 75 batch m in answers
+[ -e .spillway-7.tries ] && fail "a new result does not end the count"
+# --fresh throws away more than the turn writes
+printf '%s\n' {1..9} >answers
+FAKE_FRESH=1 FAKE_RESULT=answers job 0 75 batch m in answers --fresh
+[ -e .spillway-7.tries ] && fail "a new result after --fresh is not seen"
+FAKE_SIGNAL=TERM job 0 75 batch m in answers
+queued && fail "TERM: queued again"
+# Where the count cannot be kept, all restarts count.
+mkdir .spillway-7.tries
+job 9 75 batch m in answers
+queued || fail "a count that cannot be kept, restart 9: not queued again"
+job 10 75 batch m in answers
+queued && fail "a count that cannot be kept, restart 10: queued again"
+grep -q 'spillway-7.tries' err && fail "a count that cannot be kept: a message of the shell"
+forget
 finish

@@ -135,9 +135,32 @@ static void bad_configs_are_refused_by_name(void)
         {"{" GOOD ", \"num_key_value_heads\": 3}", "evenly"},
         {"{" GOOD ", \"hidden_size\": 33}", "not a multiple"},
         {"{" GOOD ", \"hidden_act\": \"mish\"}", "activation 'mish'"},
-        {"{" GOOD ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}", "'yarn'"},
+        {"{" GOOD ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}",
+         "rope scaling 'yarn' is not one of linear"},
         {"{" GOOD ", \"rope_scaling\": {\"type\": \"linear\"}}", "'factor'"},
-        {"{" GOOD ", \"quantization_config\": {\"quant_method\": \"gptq\"}}", "gptq"},
+        {"{" GOOD ", \"rope_scaling\": {\"type\": \"llama3\", \"factor\": 2}}",
+         "'low_freq_factor' is missing"},
+        {"{" GOOD ", \"tie_word_embeddings\": 1}", "'tie_word_embeddings' must be true or false"},
+        {"{" GOOD ", \"rms_norm_eps\": \"small\"}", "must be a number from 0 to 1"},
+        {"{" GOOD ", \"head_dim\": 9}", "9 rotary dimensions of a head of 9: must be even"},
+        {"{" GOOD ", \"head_dim\": 16384, \"num_attention_heads\": 4096}",
+         "4096 heads of 16384 are not possible"},
+        {"{" GOOD ", \"model_type\": \"gpt2\"}", "'max_position_embeddings' is missing"},
+        {"{" GOOD ", \"model_type\": \"gpt2\", \"n_positions\": 64, "
+         "\"scale_attn_by_inverse_layer_idx\": true}",
+         "'scale_attn_by_inverse_layer_idx' is not supported"},
+        {"{" GOOD ", \"model_type\": \"opt\", \"max_position_embeddings\": 64, "
+         "\"layer_norm_elementwise_affine\": false}",
+         "norms without weights"},
+        {"{" GOOD ", \"model_type\": \"mixtral\", \"num_local_experts\": 4, "
+         "\"num_experts_per_tok\": 5}",
+         "'num_experts_per_tok' is 5, but must be an integer from 1 to 4"},
+        {"{" GOOD ", \"model_type\": \"mixtral\", \"num_local_experts\": 4, "
+         "\"num_experts_per_tok\": 2, \"mlp_only_layers\": [1]}",
+         "layer 1 would have no experts; Mixtral has them in every layer"},
+        {"{" GOOD ", \"quantization_config\": {\"bits\": 4}}", "(unknown method)"},
+        {"{" GOOD ", \"quantization_config\": {\"quant_method\": \"gptq\"}}",
+         "quantized checkpoints (gptq) are not supported yet; use the 16-bit one"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct sw_model *model = NULL;

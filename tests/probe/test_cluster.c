@@ -150,6 +150,7 @@ static void cores_are_shared_out(void)
 static void quiet_when_all_is_well(void)
 {
     struct sw_probe p = made(2, (int[]){0, 0});
+    p.threads = 8; /* of 4 cores, that may have hardware threads */
     CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
     CU_ASSERT_STRING_EQUAL(p.warnings, "");
     CU_ASSERT_STRING_EQUAL(p.problems, "");
@@ -158,11 +159,17 @@ static void quiet_when_all_is_well(void)
 
 static void every_trap_is_said(void)
 {
-    static const char *const said[] = {"may use 1 of 4 cores",    "--bind-to none",
-                                       "2 ranks share 1 core;",   "cgroup /box allows",
-                                       "of swap is in use",       "in /dev/shm",
-                                       "runs version 9",          "has avx2, rank 0 has portable",
-                                       "lock 8.00 MiB of memory", "its 2 GPUs are not used"};
+    static const char *const said[] = {"may use 1 of 4 cores",
+                                       "--bind-to none",
+                                       "2 ranks share 1 core;",
+                                       "cgroup /box allows",
+                                       "of swap is in use",
+                                       "in /dev/shm",
+                                       "runs version 9",
+                                       "has avx2, rank 0 has portable",
+                                       "lock 8.00 MiB of memory",
+                                       "its 2 GPUs are not used",
+                                       "h0: 3 threads share the 1 core that rank 0 may use"};
     struct sw_probe p = made(2, (int[]){0, 0});
     for (int i = 0; i < 2; i++) {
         p.ranks[i].cores.bound[0] = 1;
@@ -177,6 +184,7 @@ static void every_trap_is_said(void)
     }
     snprintf(p.ranks[1].version, sizeof p.ranks[1].version, "9");
     p.ranks[1].isa = 1;
+    p.threads = 3;
     CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
     for (size_t i = 0; i < sizeof said / sizeof said[0]; i++)
         if (!strstr(p.warnings, said[i])) {

@@ -28,6 +28,13 @@ launch "$spillway" probe
 check "alone: exit $code" [ $code = 0 ]
 check "alone: a row for rank 0" in_file '^ +0 +[^ ]+ +[0-9]+ +[0-9.]+ [KMGT]iB' out
 
+# Threads that wait for each other's core would each count as one that has its own.
+launch "$spillway" probe --threads 1000
+check "too many threads: exit $code" [ $code = 0 ]
+check "too many threads: warned" in_file '1000 threads share the [0-9]+ core' err
+check "too many threads: no more than cores measure" \
+    [ "$(awk '$1 == 0 { print $3 }' "$work/out")" -le "$(nproc)" ]
+
 launch mpirun -np 3 "$spillway" probe
 check "three ranks: exit $code" [ $code = 0 ]
 check "three ranks: three rows" [ "$(grep -Ec '^ +[012] ' "$work/out")" = 3 ]

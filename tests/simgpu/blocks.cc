@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <numeric>
+#include <vector>
 
 namespace simgpu
 {
@@ -54,9 +55,9 @@ static Thread threads[1024];
 static Warp warps[32];
 static unsigned n_threads, n_warps, live, waiting;
 static Site barrier;
-static int joined[3], barrier_result[3]; // by Join
-static std::vector<Fiber *> &idle = *new std::vector<Fiber *>;
-static bool downwards; // the order of lanes in this turn
+static int joined[3], barrier_result[3];                       // by Join
+static std::vector<Fiber *> &idle = *new std::vector<Fiber *>; // of blocks that are early, too
+static bool downwards;                                         // the order of lanes in this turn
 static const Launch *launch_now;
 static Thread *thread_now;
 static uint64_t grids;
