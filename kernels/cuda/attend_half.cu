@@ -152,8 +152,8 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
         if (works) {
 #pragma unroll
             for (int i = 0; i < query_steps; i++) {
-                if (16 * i >= head_dim)
-                    break;
+                if (16 * i >= head_dim) /* no break: loops have to unroll */
+                    continue;
                 sw::split *const a = kept[keeps_queries ? i : 0];
                 if (!keeps_queries)
                     load_queries(q, 16 * i + x, a);
@@ -198,11 +198,10 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
                                         sw::split_pair(s[2 * i + 1][0], s[2 * i + 1][1]),
                                         sw::split_pair(s[2 * i + 1][2], s[2 * i + 1][3])};
 #pragma unroll
-                for (int j = 0; j < columns; j++) {
-                    if (8 * j >= head_dim)
-                        break;
-                    multiply(sums[j], a, words + at_values + 8 * i * value_ld + 8 * j, value_ld);
-                }
+                for (int j = 0; j < columns; j++)
+                    if (8 * j < head_dim)
+                        multiply(sums[j], a, words + at_values + 8 * i * value_ld + 8 * j,
+                                 value_ld);
             }
         }
     }

@@ -115,7 +115,7 @@ static inline cudaError_t launch_tiles(void (*kernel)(attention), int threads, c
     if (tiles == 0)
         return cudaSuccess;
     const int64_t shares = divide_up(t.group, heads_per_tile(t.group)) * t.cache.n_kv_heads;
-    SW_LAUNCH(kernel, dim3((unsigned)tiles, (unsigned)shares), threads, 0, stream, t);
+    SW_LAUNCH(kernel, dim3((unsigned)tiles, (unsigned)shares), (unsigned)threads, 0, stream, t);
     return cudaGetLastError();
 }
 
