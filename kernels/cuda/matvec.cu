@@ -65,25 +65,34 @@ __device__ inline void load_x(const float *x, int64_t v, int64_t cols, float *ou
     }
 }
 
-/* Vector v of block_rows rows of weights as floats. All are under way before one is looked at. */
-template <bool whole, enum sw_dtype format>
-__device__ inline void load_w(const rows_of_w<typename sw::element<format>::type> &w, int64_t v,
-                              int64_t cols, float (*out)[sw::element<format>::per_vector])
+/* An element as the bits that it has in memory. */
+__device__ inline unsigned bits_of(float x)
 {
-    constexpr int n = sw::element<format>::per_vector;
-    if (whole) {
-        uint4 raw[block_rows];
+    return __float_as_uint(x);
+}
+__device__ inline unsigned bits_of(uint16_t x)
+{
+    return x;
+}
+
+/* Vector v of block_rows rows of weights as it is in memory: all of them are under way before
+ * anything is made of one. */
+template <bool whole, class T>
+__device__ inline void load_w(const rows_of_w<T> &w, int64_t v, int64_t cols, uint4 *out)
+{
+    constexpr int n = (int)(sizeof(uint4) / sizeof(T)), per_word = n / 4;
 #pragma unroll
-        for (int r = 0; r < block_rows; r++)
-            raw[r] = __ldcs((const uint4 *)(const void *)(w[r] + v * n));
+    for (int r = 0; r < block_rows; r++) {
+        if (whole) {
+            out[r] = __ldcs((const uint4 *)(const void *)(w[r] + v * n));
+            continue;
+        }
+        unsigned words[4] = {0, 0, 0, 0};
 #pragma unroll
-        for (int r = 0; r < block_rows; r++)
-            sw::element<format>::unpack(raw[r], out[r]);
-    } else {
-#pragma unroll
-        for (int r = 0; r < block_rows; r++)
-            for (int i = 0; i < n; i++)
-                out[r][i] = v * n + i < cols ? sw::element<format>::load(w[r][v * n + i]) : 0.0f;
+        for (int i = 0; i < n; i++)
+            if (v * n + i < cols)
+                words[i / per_word] |= bits_of(w[r][v * n + i]) << i % per_word * 16;
+        out[r] = make_uint4(words[0], words[1], words[2], words[3]);
     }
 }
 
@@ -139,16 +148,20 @@ __global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64
     constexpr int per_vector = sw::element<format>::per_vector, n_sums = block_rows * tokens;
     __shared__ float scratch[warps * n_sums];
     const rows_of_w<type> w(p, row_elements);
-    float sums[n_sums], weights[block_rows][per_vector];
+    float sums[n_sums];
+    uint4 raw[block_rows];
     const int64_t first = threadIdx.x;
     if (first * per_vector < p.cols)
-        load_w<whole, format>(w, first, p.cols, weights);
+        load_w<whole>(w, first, p.cols, raw);
     sw::await_previous();
 #pragma unroll
     for (int i = 0; i < n_sums; i++)
         sums[i] = 0;
     const auto add = [&](int64_t v) {
-        float x[per_vector];
+        float x[per_vector], weights[block_rows][per_vector];
+#pragma unroll
+        for (int r = 0; r < block_rows; r++)
+            sw::element<format>::unpack(raw[r], weights[r]);
 #pragma unroll
         for (int t = 0; t < tokens; t++) {
             load_x<whole, per_vector>(p.x + token_row(p, t) * p.ld_x, v, p.cols, x);
@@ -162,7 +175,7 @@ __global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64
     if (first * per_vector < p.cols)
         add(first);
     for (int64_t v = first + threads; v * per_vector < p.cols; v += threads) {
-        load_w<whole, format>(w, v, p.cols, weights);
+        load_w<whole>(w, v, p.cols, raw);
         add(v);
     }
     const float sum = join<float, n_sums>(sums, scratch);
@@ -222,10 +235,10 @@ __global__ void __launch_bounds__(threads)
         for (int t = 0; t < tokens; t++) {
             const int64_t token = token_row(p, t);
             const uint4 x = load_bytes<whole, false>(x8.elements + token * bytes, v, bytes);
+            const unsigned both = x8.outliers[token * x8.row_words + v / 2];
 #pragma unroll
             for (int r = 0; r < block_rows; r++)
                 sums[r * tokens + t] = dot(weights[r], x, sums[r * tokens + t]);
-            const unsigned both = x8.outliers[token * x8.row_words + v / 2];
             for (unsigned rest = both >> v % 2 * 16 & 0xffffu; rest; rest &= rest - 1) {
                 const int i = __ffs((int)rest) - 1;
                 const float value = p.x[token * p.ld_x + v * 16 + i];
