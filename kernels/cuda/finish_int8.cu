@@ -34,10 +34,11 @@ struct finishing {
 };
 
 struct shared {
+    /* first, and rows of whole vectors: fours are read */
+    float x[tile_cols][tile_tokens + pad], w[tile_cols][tile_rows + pad];
     unsigned either[list_words]; /* a bit a column: an outlier of one token or another */
     int before[threads / sw::warp_size + 1];
     uint16_t list[list_words * 32]; /* columns, in order */
-    float x[tile_cols][tile_tokens + pad], w[tile_cols][tile_rows + pad];
 };
 
 /* Words [first, first + words) of the outliers of tokens [token, past). */
