@@ -13,7 +13,23 @@
 
 namespace simgpu
 {
-static struct sigaction segv_before, bus_before;
+static struct sigaction segv_before, bus_before, ill_before;
+
+// Kernels are compiled so that they trap on it.
+static void on_trap(int signal, siginfo_t *, void *)
+{
+    static char text[600];
+    sigaction(signal, &ill_before, nullptr);
+    const char *who = running_thread();
+    if (!*who)
+        return;
+    const int n = snprintf(text, sizeof text,
+                           "simgpu: %s: a misaligned access: what has N bytes (float4: 16) lies at "
+                           "multiples of N\n",
+                           who);
+    if (write(STDERR_FILENO, text, static_cast<size_t>(n)) != n)
+        return;
+}
 
 static void on_fault(int signal, siginfo_t *info, void *)
 {
@@ -70,6 +86,8 @@ void watch_process()
         action.sa_flags = SA_SIGINFO | SA_ONSTACK;
         sigaction(SIGSEGV, &action, &segv_before);
         sigaction(SIGBUS, &action, &bus_before);
+        action.sa_sigaction = on_trap;
+        sigaction(SIGILL, &action, &ill_before);
         atexit(report);
     });
 }

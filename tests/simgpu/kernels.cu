@@ -92,6 +92,11 @@ __global__ void product(const uint16_t *a, const uint16_t *b, float *c, bool all
         c[(g + i / 2 * 8) * 8 + t * 2 + i % 2] = sums[i];
 }
 
+__global__ void vector(float *y, int offset)
+{
+    *reinterpret_cast<float4 *>(reinterpret_cast<char *>(y) + 4 * offset) = make_float4(1, 2, 3, 4);
+}
+
 __global__ void votes(int *out)
 {
     const bool p = threadIdx.x % 3 == 0;
@@ -467,6 +472,12 @@ cudaError_t test_padding(int *y, unsigned junk, cudaStream_t s)
     h.y = y;
     memcpy(reinterpret_cast<char *>(&h) + sizeof h.n, &junk, sizeof junk);
     SW_LAUNCH(held<padded>, 1, 1, 0, s, h);
+    return cudaGetLastError();
+}
+
+cudaError_t test_vector(float *y, int offset, cudaStream_t s)
+{
+    SW_LAUNCH(vector, 1, 1, 0, s, y, offset);
     return cudaGetLastError();
 }
 

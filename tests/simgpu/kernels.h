@@ -58,6 +58,8 @@ cudaError_t test_pointer(int *y, bool in_structure, cudaStream_t s);
 /* In a structure whose padding holds junk. */
 cudaError_t test_padding(int *y, unsigned junk, cudaStream_t s);
 cudaError_t test_trap(int *y, cudaStream_t s);
+/* Writes four floats from y + offset on at once. */
+cudaError_t test_vector(float *y, int offset, cudaStream_t s);
 cudaError_t test_deep(int *y, int depth, cudaStream_t s);
 cudaError_t test_big_launch(int *y, int threads, size_t shared, cudaStream_t s);
 cudaError_t test_allow_shared(int bytes);

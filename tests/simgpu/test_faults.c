@@ -132,6 +132,14 @@ static void trapped(void)
 {
     finish(test_trap(ints(1), NULL));
 }
+static void aligned(void)
+{
+    finish(test_vector((float *)(void *)ints(16), 8, NULL));
+}
+static void misaligned(void)
+{
+    finish(test_vector((float *)(void *)ints(16), 9, NULL));
+}
 static void too_deep(void)
 {
     finish(test_deep(ints(1), 100000, NULL));
@@ -196,6 +204,9 @@ static void barriers_and_masks(void)
                  "exist",
                  NULL);
     expect_death(foreign_lane, "", "reads from lane 20, which is not in it", NULL);
+    expect_right(aligned, "");
+    expect_death(misaligned, "",
+                 "kernel vector, block (0,0,0), thread (0,0,0): a misaligned access", NULL);
     expect_death(trapped, "", "thread (3,0,0): __trap", NULL);
     expect_death(too_deep, "", "the thread's stack overflowed", "stack-overflow");
 }
