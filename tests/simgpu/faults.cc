@@ -15,38 +15,38 @@ namespace simgpu
 {
 static struct sigaction segv_before, bus_before, ill_before;
 
-// Kernels are compiled so that they trap on it.
-static void on_trap(int signal, siginfo_t *, void *)
+static void say(const char *who, const char *what, const char *more)
 {
-    static char text[600];
-    sigaction(signal, &ill_before, nullptr);
-    const char *who = running_thread();
-    if (!*who)
-        return;
-    const int n = snprintf(text, sizeof text,
-                           "simgpu: %s: a misaligned access: what has N bytes (float4: 16) lies at "
-                           "multiples of N\n",
-                           who);
+    static char text[900];
+    const int n = snprintf(text, sizeof text, "simgpu: %s: %s%s\n", who, what, more);
     if (write(STDERR_FILENO, text, static_cast<size_t>(n)) != n)
         return;
+}
+
+// Kernels are compiled so that they trap on a vector that is not on its bound.
+static void on_trap(int signal, siginfo_t *, void *)
+{
+    sigaction(signal, &ill_before, nullptr);
+    if (*running_thread())
+        say(running_thread(),
+            "a misaligned access: what has N bytes (float4: 16) lies at multiples of N", "");
 }
 
 static void on_fault(int signal, siginfo_t *info, void *)
 {
     // Whatever comes next is for who was there before: the access is repeated on return.
     sigaction(signal, signal == SIGSEGV ? &segv_before : &bus_before, nullptr);
-    static char what[256], text[900];
+    static char what[256];
     const char *who = running_thread();
+    if (*who && signal == SIGSEGV && info->si_code == SI_KERNEL)
+        return say(who, "a misaligned access, or a pointer that no memory has", "");
     const bool ours = describe_address(info->si_addr, what, sizeof what);
     const bool overflow = fiber_overflow(info->si_addr);
     if (!ours && !overflow && !running_operation)
         return; // a fault of the program that has nothing to do with the GPU
     if (!*who)
         who = running_operation ? running_operation : "the host";
-    const int n = snprintf(text, sizeof text, "simgpu: %s: %s %s\n", who,
-                           overflow ? "the thread's stack overflowed at" : "access to", what);
-    if (write(STDERR_FILENO, text, static_cast<size_t>(n)) != n)
-        return;
+    say(who, overflow ? "the thread's stack overflowed at " : "access to ", what);
 }
 
 void watch_stack()

@@ -206,7 +206,8 @@ static void barriers_and_masks(void)
     expect_death(foreign_lane, "", "reads from lane 20, which is not in it", NULL);
     expect_right(aligned, "");
     expect_death(misaligned, "",
-                 "kernel vector, block (0,0,0), thread (0,0,0): a misaligned access", NULL);
+                 "kernel vector, block (0,0,0), thread (0,0,0): a misaligned access",
+                 "misaligned address");
     expect_death(trapped, "", "thread (3,0,0): __trap", NULL);
     expect_death(too_deep, "", "the thread's stack overflowed", "stack-overflow");
 }
