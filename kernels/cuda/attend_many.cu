@@ -57,11 +57,6 @@ __device__ inline void load_values(const struct sw::attention &t, const float *v
     }
 }
 
-__device__ inline float4 four(const float *p)
-{
-    return *(const float4 *)(const void *)p;
-}
-
 /* sums[i][j] += a[i] * b[j] */
 __device__ inline void multiply(const float4 &a, const float4 &b, float sums[4][4])
 {
@@ -130,7 +125,7 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
             __syncthreads();
 #pragma unroll 8
             for (int d = 0; d < key_dims; d++)
-                multiply(four(&m.u.s.q[d][y]), four(&m.u.s.k[d][x]), scores);
+                multiply(sw::four(&m.u.s.q[d][y]), sw::four(&m.u.s.k[d][x]), scores);
         }
 #pragma unroll
         for (int i = 0; i < 4; i++) {
@@ -152,7 +147,7 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
             __syncthreads();
 #pragma unroll 8
             for (int key = 0; key < tile_keys; key++)
-                multiply(four(&m.p[key][y]), four(&m.u.v[key][x]), sums[c]);
+                multiply(sw::four(&m.p[key][y]), sw::four(&m.u.v[key][x]), sums[c]);
         }
     }
 #pragma unroll

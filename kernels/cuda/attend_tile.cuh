@@ -90,21 +90,6 @@ static __device__ inline float *out_of(const attention &t, const tile &r, const 
            (int64_t)row.head * t.cache.head_dim;
 }
 
-/* The largest of `of` threads' values, and their sum: neighbours by powers of two. */
-template <int of> static __device__ inline float max_over(float x)
-{
-    for (int apart = of / 2; apart; apart /= 2)
-        x = fmaxf(x, __shfl_xor_sync(all_lanes, x, apart));
-    return x;
-}
-
-template <int of> static __device__ inline float sum_over(float x)
-{
-    for (int apart = of / 2; apart; apart /= 2)
-        x += __shfl_xor_sync(all_lanes, x, apart);
-    return x;
-}
-
 /* The tiles of a batch, and blocks of them for all heads; kernel(t). */
 static inline cudaError_t launch_tiles(void (*kernel)(attention), int threads, const attention &t,
                                        const struct sw_gpu_span *host, cudaStream_t stream)

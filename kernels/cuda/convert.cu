@@ -21,11 +21,6 @@ __device__ inline int scale_exponent(float largest)
     return wanted > 126 ? 126 : wanted;
 }
 
-__device__ inline float power_of_two(int exponent) /* in [-126, 127] */
-{
-    return __uint_as_float((unsigned)(exponent + 127) << 23);
-}
-
 /* Eight columns from `col` on as floats, 0 beyond the end. */
 template <enum sw_dtype format>
 __device__ inline void load(const typename sw::element<format>::type *row, int64_t col,
@@ -86,8 +81,8 @@ __global__ void __launch_bounds__(threads)
         exponent = scale_exponent(sw::block_max<threads>(largest, scratch));
     }
     if (threadIdx.x == 0)
-        scale[r] = row_scales ? row_scales[r] : power_of_two(-exponent);
-    const float factor = power_of_two(exponent);
+        scale[r] = row_scales ? row_scales[r] : sw::power_of_two(-exponent);
+    const float factor = sw::power_of_two(exponent);
     for (int64_t v = threadIdx.x; v < vectors; v += threads) {
         load<format>(row, v * per_vector, cols, whole, values);
         out[r * vectors + v] = pack<half>(values, factor);

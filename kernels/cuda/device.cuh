@@ -60,6 +60,17 @@ static __device__ inline uint16_t float_to_f16(float value)
     return __half_as_ushort(__float2half_rn(value));
 }
 
+/* 2^n, of n from -126 to 127. */
+static __device__ inline float power_of_two(int n)
+{
+    return __uint_as_float((unsigned)(n + 127) << 23);
+}
+
+static __device__ inline float4 four(const float *p) /* on the bound of a vector */
+{
+    return *(const float4 *)(const void *)p;
+}
+
 /* A vector is 16 bytes; `word` number i of it. */
 static __device__ inline unsigned word(const uint4 &v, int i)
 {
@@ -157,11 +168,23 @@ static inline const float *int8_scales(enum sw_dtype format, const void *w, int6
 
 /* ---- sums in a fixed order: lanes 16 apart first; every lane has the result */
 
-static __device__ inline float warp_sum(float x)
+template <int of> static __device__ inline float sum_over(float x) /* threads, neighbours */
 {
-    for (int apart = warp_size / 2; apart; apart /= 2)
+    for (int apart = of / 2; apart; apart /= 2)
         x += __shfl_xor_sync(all_lanes, x, apart);
     return x;
+}
+
+template <int of> static __device__ inline float max_over(float x)
+{
+    for (int apart = of / 2; apart; apart /= 2)
+        x = fmaxf(x, __shfl_xor_sync(all_lanes, x, apart));
+    return x;
+}
+
+static __device__ inline float warp_sum(float x)
+{
+    return sum_over<warp_size>(x);
 }
 
 static __device__ inline int warp_sum(int x)
@@ -173,9 +196,7 @@ static __device__ inline int warp_sum(int x)
 
 static __device__ inline float warp_max(float x)
 {
-    for (int apart = warp_size / 2; apart; apart /= 2)
-        x = fmaxf(x, __shfl_xor_sync(all_lanes, x, apart));
-    return x;
+    return max_over<warp_size>(x);
 }
 
 /* Over a block of `threads`; `scratch`: threads / 32 floats of shared memory, free before and after
@@ -239,7 +260,7 @@ static inline bool is_in_fours(const float *p, int64_t dim, int64_t ld)
 template <bool whole> static __device__ inline void load_four(const float *p, int64_t n, float *out)
 {
     if (whole) {
-        const float4 v = *(const float4 *)(const void *)p;
+        const float4 v = four(p);
         out[0] = v.x, out[1] = v.y, out[2] = v.z, out[3] = v.w;
     } else {
 #pragma unroll

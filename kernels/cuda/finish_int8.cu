@@ -120,17 +120,12 @@ __device__ inline void bring(const finishing &f, int64_t token, int64_t row, int
         m.w[first_w + i * w_apart][own_row] = (float)w_values[i];
 }
 
-__device__ inline float4 four(const float *p)
-{
-    return *(const float4 *)(const void *)p;
-}
-
 __device__ inline void multiply(const shared &m, int n, int at_token, int at_row,
                                 float sums[own_tokens][own_rows])
 {
     for (int k = 0; k < n; k++) {
-        const float4 w = four(&m.w[k][at_row]);
-        const float4 x[2] = {four(&m.x[k][at_token]), four(&m.x[k][at_token + 4])};
+        const float4 w = sw::four(&m.w[k][at_row]);
+        const float4 x[2] = {sw::four(&m.x[k][at_token]), sw::four(&m.x[k][at_token + 4])};
 #pragma unroll
         for (int i = 0; i < own_tokens; i++) {
             const float value = i % 4 == 0   ? x[i / 4].x

@@ -22,12 +22,6 @@ __host__ __device__ constexpr int pair_words(int rows, int columns)
     return rows / 2 * (columns + pair_pad);
 }
 
-/* 2^n, of n from -126 to 127. */
-static __device__ inline float power_of_two(int n)
-{
-    return __uint_as_float((unsigned)(n + 127) << 23);
-}
-
 /* Of f32, with bounds that keep powers of two that undo them within f32. */
 static __device__ inline int exponent_of(unsigned bits)
 {

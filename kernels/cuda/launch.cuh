@@ -12,8 +12,9 @@
  *    can be seen. So no kernel ends before the one before it has, and it is enough to wait for that
  *    one: all earlier ones have ended, too. Nothing is written early either, so what others still
  *    read stays.
- *  - What is read before it was not written by a kernel that may still run: only weights are
- * (matvec.cu), which are copied to the device. unpack.cu, which computes some, waits for itself.
+ *  - What is read before it was not written by a kernel that may still run: only weights are read
+ *    then (matvec.cu), which are copied to the device. unpack.cu computes some, behind which a
+ *    fence is launched.
  *
  * Between a kernel and anything else (copies, events, products of cuBLAS, NCCL, graphs as a whole)
  * order is the stream's, as ever: only a kernel launched by SW_LAUNCH begins early, and only where

@@ -137,8 +137,7 @@ enum sw_status sw_parse_threads(const char *text, void *field)
     int n;
     SW_TRY(parse_int(text, 1, &n));
     if (n > SW_CPU_MAX)
-        return sw_fail(SW_EUSAGE, "%d are more threads than any machine has cores; at most %d", n,
-                       SW_CPU_MAX);
+        return sw_fail(SW_EUSAGE, "%d are too many threads; at most %d", n, SW_CPU_MAX);
     *(int *)field = n;
     return SW_OK;
 }
