@@ -1,13 +1,153 @@
-/* Owns reading of files: every other module is given bytes or an open descriptor. */
+/* Owns opening and reading of files: what is absent, what is no file, what cannot be read. */
 #include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* What an errno of a path stands for, and what helps. */
+static const struct cause {
+    int error;
+    enum sw_status status;
+    const char *advice;
+} causes[] = {
+    {ENOENT, SW_EINPUT, ""},
+    {ENOTDIR, SW_EINPUT, ""},
+    {ELOOP, SW_EINPUT, "; its links lead in a circle"},
+    {ENAMETOOLONG, SW_EINPUT, ""},
+    {EACCES, SW_EINPUT, "; the user who runs this must be allowed to"},
+    {EPERM, SW_EINPUT, "; the user who runs this must be allowed to"},
+    {EISDIR, SW_EINPUT, ""},
+    {EROFS, SW_EINPUT, ""},
+    {ENXIO, SW_EINPUT, "; it is a socket, or nobody is at the other end"},
+    {EMFILE, SW_EIO, "; raise the limit of open files (ulimit -n)"},
+    {ENFILE, SW_EIO, "; the machine has too many open files"},
+    {ESTALE, SW_EIO, "; it was replaced on the file server, start again"},
+    {ENOMEM, SW_ENOMEM, ""},
+};
+
+enum sw_status sw_file_fail(const char *path, const char *done, int error)
+{
+    const struct cause *cause = NULL;
+    for (size_t i = 0; i < sizeof causes / sizeof causes[0] && !cause; i++)
+        if (causes[i].error == error)
+            cause = &causes[i];
+    return sw_fail(cause ? cause->status : SW_EIO, "%s: cannot be %s: %s%s", path, done,
+                   strerror(error), cause ? cause->advice : "");
+}
+
+bool sw_file_is_absence(int error)
+{
+    return error == ENOENT || error == ENOTDIR;
+}
+
+/* stat, or lstat, as often as signals interrupt it; 0 or an errno. */
+static int file_stat(const char *path, bool follow, struct stat *st)
+{
+    while ((follow ? stat(path, st) : lstat(path, st)) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
+}
+
+/* After a call said that nothing is there: nothing at all, or a link that leads nowhere? */
+static enum sw_status check_dangling(const char *path)
+{
+    char target[PATH_MAX];
+    struct stat st;
+    const int error = file_stat(path, false, &st);
+    if (error != 0 && !sw_file_is_absence(error))
+        return sw_file_fail(path, "looked at", error);
+    if (error != 0 || !S_ISLNK(st.st_mode))
+        return SW_OK;
+    const ssize_t n = readlink(path, target, sizeof target - 1);
+    target[n > 0 ? n : 0] = '\0';
+    return sw_fail(SW_EINPUT,
+                   "%s: is a link to %s, which is gone; download it again, or copy what the link "
+                   "was to lead to",
+                   path, n > 0 ? target : "a file");
+}
+
+static enum sw_file_kind kind_of(const struct stat *st)
+{
+    return S_ISREG(st->st_mode)   ? SW_FILE_REGULAR
+           : S_ISDIR(st->st_mode) ? SW_FILE_DIRECTORY
+                                  : SW_FILE_OTHER;
+}
+
+enum sw_status sw_file_find(const char *path, enum sw_file_kind *kind)
+{
+    struct stat st;
+    *kind = SW_FILE_ABSENT;
+    const int error = file_stat(path, true, &st);
+    if (sw_file_is_absence(error))
+        return check_dangling(path);
+    if (error != 0)
+        return sw_file_fail(path, "looked at", error);
+    *kind = kind_of(&st);
+    return SW_OK;
+}
+
+static enum sw_status refuse_kind(const char *path, const struct stat *st)
+{
+    const char *what = S_ISDIR(st->st_mode)    ? "a directory"
+                       : S_ISFIFO(st->st_mode) ? "a FIFO (a named pipe)"
+                       : S_ISSOCK(st->st_mode) ? "a socket"
+                                               : "a device";
+    return sw_fail(SW_EINPUT, "%s: is %s, not a regular file", path, what);
+}
+
+static enum sw_status check_opened(int fd, const char *path, uint64_t *size)
+{
+    struct stat st;
+    while (fstat(fd, &st) != 0)
+        if (errno != EINTR)
+            return sw_file_fail(path, "looked at", errno);
+    if (!S_ISREG(st.st_mode))
+        return refuse_kind(path, &st);
+    if (size)
+        *size = (uint64_t)st.st_size;
+    return SW_OK;
+}
+
+enum sw_status sw_file_open_optional(const char *path, int *fd, uint64_t *size)
+{
+    /* Without waiting for a FIFO's other end, nor becoming the owner of a terminal. */
+    int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, opened;
+    struct stat st;
+    *fd = -1;
+    while ((opened = open(path, flags)) < 0) {
+        if (errno == EAGAIN && (flags & O_NONBLOCK)) /* a file that a server has lent out: wait */
+            flags &= ~O_NONBLOCK;
+        else if (errno != EINTR)
+            break;
+    }
+    if (opened < 0) {
+        const int error = errno;
+        if (sw_file_is_absence(error))
+            return check_dangling(path);
+        if (error == ENXIO && file_stat(path, true, &st) == 0 && !S_ISREG(st.st_mode))
+            return refuse_kind(path, &st);
+        return sw_file_fail(path, "opened", error);
+    }
+    const enum sw_status status = check_opened(opened, path, size);
+    if (status != SW_OK)
+        close(opened);
+    else
+        *fd = opened;
+    return status;
+}
+
+enum sw_status sw_file_open(const char *path, int *fd, uint64_t *size)
+{
+    SW_TRY(sw_file_open_optional(path, fd, size));
+    return *fd >= 0 ? SW_OK : sw_file_fail(path, "opened", ENOENT);
+}
 
 enum sw_status sw_file_read_at(int fd, const char *path, uint64_t offset, void *out, size_t length)
 {
@@ -31,39 +171,77 @@ enum sw_status sw_file_read_at(int fd, const char *path, uint64_t offset, void *
     return SW_OK;
 }
 
-enum sw_status sw_file_read(const char *path, size_t limit, char **bytes, size_t *length)
+static enum sw_status read_whole(int fd, const char *path, uint64_t size, size_t limit,
+                                 char **bytes, size_t *length)
 {
-    enum sw_status status = SW_OK;
-    struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sw_fail(SW_EINPUT, "%s: %s", path, strerror(errno));
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        status = sw_fail(SW_EINPUT, "%s: is not a regular file", path);
-        goto undo_open;
-    }
-    if ((uint64_t)st.st_size > limit) {
-        status = sw_fail(SW_EINPUT, "%s: has %lld bytes, more than the %zu that can be right", path,
-                         (long long)st.st_size, limit);
-        goto undo_open;
-    }
-    const size_t size = (size_t)st.st_size;
-    char *buffer = malloc(size + 1);
-    if (!buffer) {
-        status = sw_fail(SW_ENOMEM, "%s: no memory for its %zu bytes", path, size);
-        goto undo_open;
-    }
-    status = sw_file_read_at(fd, path, 0, buffer, size);
+    if (size > limit)
+        return sw_fail(SW_EINPUT, "%s: has %llu bytes, more than the %zu that can be right", path,
+                       (unsigned long long)size, limit);
+    char *buffer = malloc((size_t)size + 1);
+    if (!buffer)
+        return sw_fail(SW_ENOMEM, "%s: no memory for its %llu bytes", path,
+                       (unsigned long long)size);
+    const enum sw_status status = sw_file_read_at(fd, path, 0, buffer, (size_t)size);
     if (status != SW_OK) {
         free(buffer);
-        goto undo_open;
+        return status;
     }
     buffer[size] = '\0';
     *bytes = buffer;
-    *length = size;
-undo_open:
+    *length = (size_t)size;
+    return SW_OK;
+}
+
+enum sw_status sw_file_read_optional(const char *path, size_t limit, char **bytes, size_t *length)
+{
+    uint64_t size = 0;
+    int fd;
+    *bytes = NULL;
+    *length = 0;
+    SW_TRY(sw_file_open_optional(path, &fd, &size));
+    if (fd < 0)
+        return SW_OK;
+    const enum sw_status status = read_whole(fd, path, size, limit, bytes, length);
     close(fd);
     return status;
+}
+
+enum sw_status sw_file_read(const char *path, size_t limit, char **bytes, size_t *length)
+{
+    SW_TRY(sw_file_read_optional(path, limit, bytes, length));
+    return *bytes ? SW_OK : sw_file_fail(path, "opened", ENOENT);
+}
+
+enum sw_status sw_file_read_kernel(const char *path, size_t limit, char **bytes, size_t *length)
+{
+    enum sw_status status = SW_OK;
+    int fd;
+    *bytes = NULL;
+    *length = 0;
+    SW_TRY(sw_file_open_optional(path, &fd, NULL));
+    if (fd < 0)
+        return SW_OK;
+    char *buffer = malloc(limit + 1);
+    size_t have = 0;
+    if (!buffer)
+        status = sw_fail(SW_ENOMEM, "%s: no memory to read it", path);
+    while (status == SW_OK && have < limit) {
+        const ssize_t n = read(fd, buffer + have, limit - have);
+        if (n < 0 && errno != EINTR)
+            status = sw_file_fail(path, "read", errno);
+        if (n == 0)
+            break;
+        have += n > 0 ? (size_t)n : 0;
+    }
+    close(fd);
+    if (status != SW_OK) {
+        free(buffer);
+        return status;
+    }
+    buffer[have] = '\0';
+    *bytes = buffer;
+    *length = have;
+    return SW_OK;
 }
 
 bool sw_file_exists(const char *path)
