@@ -11,6 +11,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 /* All that one run of a job opens. */
 struct run {
@@ -60,7 +61,10 @@ static enum sw_status open_files(struct run *run)
     json_t *claim = NULL;
     if (call->options.fresh && call->options.force)
         return sw_fail(SW_EUSAGE, "--fresh throws the results away that --force would keep");
-    SW_TRY(sw_jobs_paths(call));
+    if (strcmp(out, "-") == 0)
+        return sw_fail(SW_EUSAGE, "the output cannot be standard output: a job that is stopped "
+                                  "goes on from it; name a file");
+    SW_TRY(sw_call_files(call, in, out));
     SW_TRY(sw_survey_check(in)); /* before an output is made */
     SW_TRY(sw_results_open(out, &run->results));
     SW_TRY(sw_survey_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));

@@ -24,9 +24,6 @@ struct sw_job_verb {
 
 /* arguments: MODEL IN OUT. Rank 0's part of the verb. */
 enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb);
-/* SW_EUSAGE when a file of the job (IN, OUT, OUT.job, --metrics, --timeline) would be written over
- * by another; job_paths.c */
-enum sw_status sw_jobs_paths(const struct sw_call *call);
 /* What a failure leaves unharmed, for sw_call.safe. */
 const char *sw_jobs_safe(const struct sw_options *o);
 /* {"verb", "input", "model", "options"} for the output's claim; job_claim.c */

@@ -111,6 +111,12 @@ struct sw_options sw_options_default(void);
 enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **argv,
                                 struct sw_call *call);
 /*
+ * SW_EUSAGE when a file that an option (or OUT, with OUT.job beside it) names for writing is one
+ * that is read (the model's files, IN, --file, --cluster) or written otherwise, or no file at all.
+ * in, out: NULL where the verb has none. call_files.c
+ */
+enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out);
+/*
  * Hands everything printed so far to the system. SW_EIO: some of it, now or before, could not be
  * written. output.c
  */

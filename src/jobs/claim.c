@@ -74,9 +74,11 @@ static int write_all(int fd, const char *text, size_t n)
     return fsync(fd);
 }
 
+/* Anybody can guess the name of the part, and put a link there that leads to another file. */
 static enum sw_status replace(const char *path, const char *part, const char *text)
 {
-    const int fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    (void)unlink(part); /* of a run that was killed */
+    const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return sw_fail(SW_EIO, "%s: cannot write: %s", part, strerror(errno));
     int failed = write_all(fd, text, strlen(text));

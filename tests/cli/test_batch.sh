@@ -267,10 +267,30 @@ refused 2 'OUT.job and --metrics' model in.jsonl mine.jsonl --metrics mine.jsonl
 refused 2 'IN and --timeline' model in.jsonl mine.jsonl --timeline "$work/in.jsonl"
 refused 2 '--metrics and --timeline' model in.jsonl mine.jsonl --metrics new --timeline ./new
 refused 2 'IN and OUT.job' model mine.jsonl.job mine.jsonl
+# nor the model, under any of its names
+cp -rL "$models/shakespeare" own
+ln own/config.json hard.json
+ln -s own/tokenizer.json soft.json
+mkfifo pipe
+sum=$(cat own/* | cksum)
+refused 2 "MODEL's files and OUT are the same" own in.jsonl own/config.json
+refused 2 "MODEL's files and OUT are the same" own in.jsonl hard.json --fresh
+refused 2 "MODEL's files and --metrics" own in.jsonl mine.jsonl --metrics soft.json
+refused 2 "MODEL's files and --timeline" own in.jsonl mine.jsonl --timeline own/model.safetensors
+refused 2 '--metrics is no regular file but a pipe' model in.jsonl mine.jsonl --metrics pipe
+refused 2 'OUT is no regular file but a pipe' model in.jsonl pipe
+[ "$(cat own/* | cksum)" = "$sum" ] || fail "the model has been written to"
+# a link at the name of what becomes OUT.job
+echo "my letters" >letters
+ln -s letters linked.jsonl.job.part
+sw batch model in.jsonl linked.jsonl
+expect 0 "a link at OUT.job.part"
+[ "$(cat letters)" = "my letters" ] && [ ! -L linked.jsonl.job ] || fail "followed a link at OUT.job.part"
 refused 2 'standard output' model in.jsonl -
 refused 2 'standard input' model - mine.jsonl
 refused 3 'No such file' model nowhere.jsonl mine.jsonl
 refused 3 'not a regular file' model . mine.jsonl
+refused 3 'not a regular file' model pipe mine.jsonl
 refused 2 'fresh' model in.jsonl mine.jsonl --fresh --force
 refused 2 '-n 0' model in.jsonl mine.jsonl -n 0
 refused 5 'no/such' model in.jsonl no/such/out.jsonl

@@ -1,0 +1,46 @@
+/* Owns which files a command line reads and writes: none may be written over. */
+#include "base/file_set.h"
+#include "base/strbuf.h"
+#include "cmd/options.h"
+
+#include <string.h>
+
+/* What is read may be one file under two names; what is written is the file of one option alone. */
+static enum sw_status call_files_add(const struct sw_call *call, const char *in, const char *out,
+                                     const char *claim, struct sw_file_set *set)
+{
+    const struct sw_options *o = &call->options;
+    const char *model = call->n_arguments > 0 ? call->arguments[0] : NULL;
+    if (model) {
+        SW_TRY(sw_file_set_read(set, "MODEL", model));
+        SW_TRY(sw_file_set_read_folder(set, "MODEL's files", model));
+    }
+    SW_TRY(sw_file_set_read(set, "IN", in));
+    SW_TRY(sw_file_set_read(set, "--file", o->file));
+    SW_TRY(sw_file_set_read(set, "--cluster", o->cluster));
+    SW_TRY(sw_file_set_write(set, "OUT", out));
+    SW_TRY(sw_file_set_write(set, "OUT.job", claim));
+    const struct {
+        const char *what, *path;
+    } written[] = {{"--metrics", o->metrics},
+                   {"--timeline", o->timeline},
+                   {"--dump", o->dump},
+                   {"--sbatch", o->sbatch && strcmp(o->sbatch, "-") != 0 ? o->sbatch : NULL}};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
+        SW_TRY(sw_file_set_write(set, written[i].what, written[i].path));
+    return SW_OK;
+}
+
+enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out)
+{
+    struct sw_file_set set = {0};
+    struct sw_strbuf claim = {0};
+    if (out)
+        sw_strbuf_printf(&claim, "%s.job", out);
+    const enum sw_status status = claim.failed
+                                      ? sw_fail(SW_ENOMEM, "no memory for the path of OUT.job")
+                                      : call_files_add(call, in, out, claim.text, &set);
+    sw_strbuf_free(&claim);
+    sw_file_set_free(&set);
+    return status;
+}
