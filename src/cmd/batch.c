@@ -16,6 +16,7 @@ static enum sw_status take_defaults(const struct sw_options *o, struct sw_asked 
 {
     *out = (struct sw_asked){.max_tokens = o->n,
                              .ignore_end = o->ignore_end,
+                             .special = o->special,
                              .sampling = sw_sampling_default(),
                              .n_stop = o->n_stop};
     out->sampling.temperature = (float)o->temperature;
@@ -53,7 +54,6 @@ static enum sw_status prepare(struct sw_session *s, void *owner)
     batch->job.chat = batch->chat;
     batch->job.no_chat = batch->no_chat;
     batch->job.model = slash && slash[1] ? slash + 1 : model;
-    batch->job.special = s->call->options.special;
     return SW_OK;
 }
 

@@ -205,6 +205,7 @@ static enum sw_status work(struct run *run)
                                .context = run};
     SW_TRY(sw_job_open(&run->job, &left));
     const enum sw_status status = left ? run_job(run, &seconds) : sw_session_skip(run->s);
+    sw_unknown_say(&run->job.unknown, run->verb->name);
     if (status != SW_OK)
         return run->watch ? explain(run, status) : status;
     const struct sw_watch_state state = state_of(run);

@@ -5,6 +5,7 @@
 #include "jobs/hash.h"
 #include "text/stream.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -176,7 +177,7 @@ static enum sw_status submit(struct sw_batch_item *item, const struct sw_ids *pr
                                        .owner = item};
     item->n_prompt = (int)prompt->count;
     if (batch->tokenizer) {
-        sw_stream_begin(&item->stream, batch->tokenizer, !batch->special);
+        sw_stream_begin(&item->stream, batch->tokenizer, !item->asked.special);
         SW_TRY(sw_stream_skip(&item->stream, prompt->items, prompt->count));
     }
     SW_TRY(sw_stop_create(item->asked.stop, (size_t)item->asked.n_stop, &item->stops));
@@ -194,9 +195,11 @@ static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
     item->job = job;
     item->root = json_incref(root);
     sw_strbuf_append(&item->key, key->text, key->length);
-    enum sw_status status = item->key.failed
-                                ? sw_fail(SW_ENOMEM, "no memory for an id")
-                                : sw_asked_read(root, batch_form, &batch->defaults, &item->asked);
+    enum sw_status status = item->key.failed ? sw_fail(SW_ENOMEM, "no memory for an id")
+                                             : sw_asked_read(root, batch_form, &batch->defaults,
+                                                             &job->unknown, &item->asked);
+    if (status != SW_OK && item->asked.wrong)
+        snprintf(job->param, sizeof job->param, "%s", item->asked.wrong);
     if (status == SW_OK && !item->asked.seeded)
         item->asked.sampling.seed = sw_batch_seed(batch->defaults.sampling.seed, key);
     if (status == SW_OK)

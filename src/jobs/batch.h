@@ -17,7 +17,6 @@ struct sw_batch_job {
     const char *no_chat;            /* … why */
     const char *model;              /* name for lines that do not give one */
     int vocab;                      /* ids of prompts are below */
-    bool special;                   /* special tokens are part of the text */
     struct sw_batch_item *items;    /* under way */
 };
 

@@ -34,7 +34,7 @@ enum sw_status sw_job_undefined(struct sw_job *job, const struct sw_strbuf *key,
     const enum sw_status fault = sw_logits_undefined();
     if (++job->undefined >= SW_JOB_UNDEFINED_MAX && !any_good)
         return fault;
-    sw_record_error(key, batch_form, fault, sw_error_message(), &out);
+    sw_record_error(key, batch_form, fault, sw_error_message(), NULL, &out);
     sw_error_clear();
     const enum sw_status status = sw_results_append(job->results, &out, true);
     sw_strbuf_free(&out);
@@ -143,7 +143,8 @@ static enum sw_status refuse(struct sw_job *job, const char *words)
     struct sw_strbuf out = {0};
     char message[SW_ERROR_MAX + 32];
     snprintf(message, sizeof message, "line %lld: %s", (long long)in->line.number, words);
-    sw_record_error(&in->key, in->record.batch_form, SW_EINPUT, message, &out);
+    sw_record_error(&in->key, in->record.batch_form, SW_EINPUT, message,
+                    job->param[0] ? job->param : NULL, &out);
     const enum sw_status status = sw_results_append(job->results, &out, true);
     sw_strbuf_free(&out);
     return status;
@@ -153,6 +154,7 @@ static enum sw_status begin_line(struct sw_job *job)
 {
     const struct sw_job_input *in = job->input;
     json_error_t error;
+    job->param[0] = '\0';
     if (in->fault != SW_OK)
         return refuse(job, in->words);
     json_t *root =

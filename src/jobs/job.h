@@ -9,6 +9,7 @@
 
 #include "engine/scheduler.h"
 #include "jobs/results.h"
+#include "jobs/unknown.h"
 
 #include <jansson.h>
 
@@ -44,6 +45,8 @@ struct sw_job {
     int64_t prompt_tokens, new_tokens;
     int64_t cut_short;          /* texts that the context had no room for, whole */
     int64_t undefined;          /* lines that the model has no numbers for */
+    struct sw_unknown unknown;  /* members of lines that were passed over */
+    char param[64];             /* the member that a line was refused for; begin fills it, or not */
     struct sw_job_input *input; /* job.c's own */
 };
 

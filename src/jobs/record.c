@@ -199,7 +199,7 @@ void sw_record_wrap(const struct sw_strbuf *key, int status_code, const char *bo
 }
 
 void sw_record_error(const struct sw_strbuf *key, bool batch_form, enum sw_status fault,
-                     const char *message, struct sw_strbuf *out)
+                     const char *message, const char *param, struct sw_strbuf *out)
 {
     const bool is_lines = fault == SW_EINPUT || fault == SW_EUSAGE;
     struct sw_strbuf clean = {0}, body = {0};
@@ -207,8 +207,13 @@ void sw_record_error(const struct sw_strbuf *key, bool batch_form, enum sw_statu
     if (batch_form) {
         sw_strbuf_puts(&body, "{\"error\":{\"message\":");
         sw_json_quote(&body, clean.text ? clean.text : "", clean.length);
-        sw_strbuf_printf(&body, ",\"type\":\"%s\",\"param\":null,\"code\":null}}",
+        sw_strbuf_printf(&body, ",\"type\":\"%s\",\"param\":",
                          is_lines ? "invalid_request_error" : "server_error");
+        if (param)
+            sw_json_quote(&body, param, strlen(param));
+        else
+            sw_strbuf_puts(&body, "null");
+        sw_strbuf_puts(&body, ",\"code\":null}}");
         sw_record_wrap(key, is_lines ? 400 : 500, body.text ? body.text : "", body.length, out);
     } else {
         sw_strbuf_puts(out, "{\"id\":");

@@ -37,9 +37,10 @@ const char *sw_json_type(const json_t *value);
 /* JSON null is as good as absent. */
 bool sw_json_absent(const json_t *value);
 /* The line, with its newline, that says why an input line has no answer; whose fault it is tells
- * the status code of the batch form: 400 the line's (SW_EINPUT, SW_EUSAGE), 500 ours. */
+ * the status code of the batch form: 400 the line's (SW_EINPUT, SW_EUSAGE), 500 ours; `param` is
+ * the member at fault there, or NULL. */
 void sw_record_error(const struct sw_strbuf *key, bool batch_form, enum sw_status fault,
-                     const char *message, struct sw_strbuf *out);
+                     const char *message, const char *param, struct sw_strbuf *out);
 /*
  * Appends {"id": …, "custom_id": KEY, "response": {"status_code": …, "request_id": …, "body": BODY
  * },"error": null} and a newline; body is JSON text.

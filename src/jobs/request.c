@@ -1,4 +1,4 @@
-/* Owns reading what a line asks for: tables of members, checked one by one. */
+/* Owns reading what a line asks for: one table of members, and how each kind of them is read. */
 #include "jobs/request.h"
 
 #include "jobs/record.h"
@@ -10,59 +10,261 @@
 
 #define FIELD(name) offsetof(struct sw_asked, name)
 
-enum kind { COUNT, SEED, NUMBER, FLAG };
+enum {
+    PLAIN = 1 << SW_FORM_PLAIN,
+    COMPLETION = 1 << SW_FORM_COMPLETION,
+    CHAT = 1 << SW_FORM_CHAT,
+    API = COMPLETION | CHAT,
+    ALL = PLAIN | API
+};
 
-/* A member with a value of its own; JSON null is as good as absent. */
+enum kind {
+    /* what a line can have of its own */
+    COUNT,
+    SEED,
+    NUMBER,
+    FLAG,
+    LATER, /* read by a function of its own, after all others */
+    /* what says nothing about the answer */
+    ANY,
+    /* what can only be as it is anyway */
+    ONE,   /* the number `low` */
+    FALSE, /* … */
+    TRUE,
+    EMPTY,  /* a list, an object, a text with nothing in it; or false */
+    UNUSED, /* "none" or "auto": of tools, which there are not */
+    FORMAT, /* {"type": "text"} */
+    TEXTS,  /* ["text"] */
+    SKIP,   /* skip_special_tokens */
+    NEVER
+};
+
+/*
+ * JSON null is as good as absent. A form that a row does not name does not know the member. Where
+ * `ours` has a form, a value that cannot be is refused there; else it is one that the form does not
+ * know: so plain lines may have columns called as another program's members are.
+ */
 static const struct member {
     const char *name;
     enum kind kind;
+    unsigned forms, ours;
     double low, high;
     size_t offset;
 } members[] = {
-    {"max_tokens", COUNT, 1, INT_MAX, FIELD(max_tokens)},
-    {"temperature", NUMBER, 0, 100, FIELD(sampling.temperature)},
-    {"top_p", NUMBER, 0, 1, FIELD(sampling.top_p)},
-    {"min_p", NUMBER, 0, 1, FIELD(sampling.min_p)},
-    {"top_k", COUNT, -1, INT_MAX, FIELD(sampling.top_k)},
-    {"repetition_penalty", NUMBER, 0.01, 100, FIELD(sampling.repetition_penalty)},
-    {"seed", SEED, 0, 0, FIELD(sampling.seed)},
-    {"ignore_end", FLAG, 0, 0, FIELD(ignore_end)},
-    {"ignore_eos", FLAG, 0, 0, FIELD(ignore_end)},
+    {"max_tokens", COUNT, ALL, ALL, 1, INT_MAX, FIELD(max_tokens)},
+    {"max_completion_tokens", LATER, ALL, ALL, 1, INT_MAX, FIELD(max_tokens)},
+    {"temperature", NUMBER, ALL, ALL, 0, 100, FIELD(sampling.temperature)},
+    {"top_p", NUMBER, ALL, ALL, 0, 1, FIELD(sampling.top_p)},
+    {"min_p", NUMBER, ALL, ALL, 0, 1, FIELD(sampling.min_p)},
+    {"top_k", COUNT, ALL, ALL, -1, INT_MAX, FIELD(sampling.top_k)},
+    {"repetition_penalty", NUMBER, ALL, ALL, 0.01, 100, FIELD(sampling.repetition_penalty)},
+    {"seed", SEED, ALL, ALL, 0, 0, FIELD(sampling.seed)},
+    {"ignore_end", FLAG, ALL, ALL, 0, 0, FIELD(ignore_end)},
+    {"ignore_eos", FLAG, ALL, ALL, 0, 0, FIELD(ignore_end)},
+    {"stop", LATER, ALL, ALL, 0, 0, 0},
+    {"logprobs", LATER, ALL, ALL, 0, 0, 0},
+    {"top_logprobs", LATER, PLAIN | CHAT, ALL, 0, 0, 0},
+    {"prompt", LATER, PLAIN | COMPLETION, ALL, 0, 0, 0},
+    {"messages", LATER, PLAIN | CHAT, ALL, 0, 0, 0},
+    {"chat_template_kwargs", LATER, PLAIN | CHAT, ALL, 0, 0, 0},
+    {"id", ANY, PLAIN, ALL, 0, 0, 0},
+    /* of the OpenAI API: whose the request is, where it is kept, how soon it is done */
+    {"model", ANY, ALL, ALL, 0, 0, 0},
+    {"user", ANY, ALL, ALL, 0, 0, 0},
+    {"metadata", ANY, ALL, ALL, 0, 0, 0},
+    {"store", ANY, ALL, ALL, 0, 0, 0},
+    {"service_tier", ANY, ALL, ALL, 0, 0, 0},
+    {"safety_identifier", ANY, ALL, ALL, 0, 0, 0},
+    {"prompt_cache_key", ANY, ALL, ALL, 0, 0, 0},
+    {"prompt_cache_retention", ANY, ALL, ALL, 0, 0, 0},
+    {"stream_options", ANY, ALL, ALL, 0, 0, 0},      /* nothing streams */
+    {"parallel_tool_calls", ANY, ALL, ALL, 0, 0, 0}, /* there are no tools */
+    /* … and what changes the answer */
+    {"n", ONE, ALL, ALL, 1, 0, 0},
+    {"best_of", ONE, ALL, ALL, 1, 0, 0},
+    {"presence_penalty", ONE, ALL, ALL, 0, 0, 0},
+    {"frequency_penalty", ONE, ALL, ALL, 0, 0, 0},
+    {"stream", FALSE, ALL, ALL, 0, 0, 0},
+    {"echo", FALSE, ALL, ALL, 0, 0, 0},
+    {"suffix", EMPTY, ALL, ALL, 0, 0, 0},
+    {"logit_bias", EMPTY, ALL, ALL, 0, 0, 0},
+    {"tools", EMPTY, ALL, ALL, 0, 0, 0},
+    {"functions", EMPTY, ALL, ALL, 0, 0, 0},
+    {"response_format", FORMAT, ALL, ALL, 0, 0, 0},
+    {"audio", NEVER, ALL, ALL, 0, 0, 0},
+    {"tool_choice", UNUSED, ALL, API, 0, 0, 0},
+    {"function_call", UNUSED, ALL, API, 0, 0, 0},
+    {"modalities", TEXTS, ALL, API, 0, 0, 0},
+    /* of other programs, whose clients write their defaults into every request */
+    {"priority", ANY, ALL, API, 0, 0, 0},
+    {"request_id", ANY, ALL, API, 0, 0, 0},
+    {"cache_salt", ANY, ALL, API, 0, 0, 0},
+    {"skip_special_tokens", SKIP, ALL, API, 0, 0, 0},
+    {"spaces_between_special_tokens", TRUE, ALL, API, 0, 0, 0},
+    {"add_generation_prompt", TRUE, ALL, API, 0, 0, 0},
+    {"continue_final_message", FALSE, ALL, API, 0, 0, 0},
+    {"use_beam_search", FALSE, ALL, API, 0, 0, 0},
+    {"early_stopping", FALSE, ALL, API, 0, 0, 0},
+    {"include_stop_str_in_output", FALSE, ALL, API, 0, 0, 0},
+    {"return_token_ids", FALSE, ALL, API, 0, 0, 0},
+    {"return_tokens_as_token_ids", FALSE, ALL, API, 0, 0, 0},
+    {"min_tokens", ONE, ALL, API, 0, 0, 0},
+    {"length_penalty", ONE, ALL, API, 1, 0, 0},
+    {"stop_token_ids", EMPTY, ALL, API, 0, 0, 0},
+    {"bad_words", EMPTY, ALL, API, 0, 0, 0},
+    {"documents", EMPTY, ALL, API, 0, 0, 0},
 };
+#define N_MEMBERS (sizeof members / sizeof members[0])
 
-static enum sw_status read_member(const struct member *m, const json_t *value, struct sw_asked *out)
+static enum sw_status read_flag(const struct member *m, const json_t *value, struct sw_asked *out)
+{
+    if (!json_is_boolean(value))
+        return sw_fail(SW_EINPUT, "\"%s\" must be true or false, not %s", m->name,
+                       sw_json_type(value));
+    *(bool *)((char *)out + m->offset) = json_is_true(value);
+    return SW_OK;
+}
+
+static enum sw_status read_seed(const struct member *m, const json_t *value, struct sw_asked *out)
+{
+    if (!json_is_integer(value))
+        return sw_fail(SW_EINPUT, "\"%s\" must be a whole number, not %s", m->name,
+                       sw_json_type(value));
+    *(uint64_t *)((char *)out + m->offset) = (uint64_t)json_integer_value(value);
+    out->seeded = true;
+    return SW_OK;
+}
+
+static enum sw_status read_number(const struct member *m, const json_t *value, struct sw_asked *out)
 {
     void *field = (char *)out + m->offset;
     const double number = json_number_value(value);
-    const bool whole = json_is_integer(value);
-    if (m->kind == FLAG) {
-        if (!json_is_boolean(value))
-            return sw_fail(SW_EINPUT, "\"%s\" must be true or false, not %s", m->name,
-                           sw_json_type(value));
-        *(bool *)field = json_is_true(value);
-        return SW_OK;
-    }
-    if (m->kind == SEED) {
-        if (!whole)
-            return sw_fail(SW_EINPUT, "\"%s\" must be a whole number, not %s", m->name,
-                           sw_json_type(value));
-        *(uint64_t *)field = (uint64_t)json_integer_value(value);
-        out->seeded = true;
-        return SW_OK;
-    }
-    if (m->kind == NUMBER ? !json_is_number(value) : !whole)
+    const bool real = m->kind == NUMBER;
+    if (real ? !json_is_number(value) : !json_is_integer(value))
         return sw_fail(SW_EINPUT, "\"%s\" must be %s, not %s", m->name,
-                       m->kind == NUMBER ? "a number" : "a whole number", sw_json_type(value));
+                       real ? "a number" : "a whole number", sw_json_type(value));
     if (m->high == INT_MAX && number < m->low)
         return sw_fail(SW_EINPUT, "\"%s\" is %.15g; it must be at least %g", m->name, number,
                        m->low);
     if (!(number >= m->low && number <= m->high))
         return sw_fail(SW_EINPUT, "\"%s\" is %.15g; %g to %.10g are possible", m->name, number,
                        m->low, m->high);
-    if (m->kind == NUMBER)
+    if (real)
         *(float *)field = (float)number;
     else
         *(int *)field = (int)json_integer_value(value);
+    return SW_OK;
+}
+
+static bool is_one(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)out;
+    return json_is_number(value) && json_number_value(value) == m->low;
+}
+
+static bool is_false(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)m;
+    (void)out;
+    return json_is_false(value);
+}
+
+static bool is_true(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)m;
+    (void)out;
+    return json_is_true(value);
+}
+
+static bool is_skip(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)m;
+    return out->special ? json_is_false(value) : json_is_true(value);
+}
+
+static bool is_empty(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)m;
+    (void)out;
+    return json_is_false(value) || (json_is_array(value) && json_array_size(value) == 0) ||
+           (json_is_object(value) && json_object_size(value) == 0) ||
+           (json_is_string(value) && json_string_length(value) == 0);
+}
+
+static bool is_text(const json_t *value, const char *text)
+{
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
+static bool is_unused(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)m;
+    (void)out;
+    return is_text(value, "none") || is_text(value, "auto");
+}
+
+static bool is_format(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)m;
+    (void)out;
+    return is_text(json_object_get(value, "type"), "text");
+}
+
+static bool is_texts(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)m;
+    (void)out;
+    return json_array_size(value) == 1 && is_text(json_array_get(value, 0), "text");
+}
+
+static bool is_never(const struct member *m, const json_t *value, const struct sw_asked *out)
+{
+    (void)m;
+    (void)value;
+    (void)out;
+    return false;
+}
+
+/* How a kind is read; or what says that a value is what happens anyway. Neither: passed over. */
+static const struct {
+    enum sw_status (*read)(const struct member *m, const json_t *value, struct sw_asked *out);
+    bool (*harmless)(const struct member *m, const json_t *value, const struct sw_asked *out);
+} kinds[] = {
+    [COUNT] = {read_number, NULL}, [SEED] = {read_seed, NULL},   [NUMBER] = {read_number, NULL},
+    [FLAG] = {read_flag, NULL},    [LATER] = {NULL, NULL},       [ANY] = {NULL, NULL},
+    [ONE] = {NULL, is_one},        [FALSE] = {NULL, is_false},   [TRUE] = {NULL, is_true},
+    [EMPTY] = {NULL, is_empty},    [UNUSED] = {NULL, is_unused}, [FORMAT] = {NULL, is_format},
+    [TEXTS] = {NULL, is_texts},    [SKIP] = {NULL, is_skip},     [NEVER] = {NULL, is_never},
+};
+
+static const struct member *find_member(const char *name)
+{
+    for (size_t i = 0; i < N_MEMBERS; i++)
+        if (strcmp(members[i].name, name) == 0)
+            return &members[i];
+    return NULL;
+}
+
+static enum sw_status read_member(const char *name, const json_t *value, struct sw_unknown *unknown,
+                                  struct sw_asked *out)
+{
+    const struct member *m = find_member(name);
+    const unsigned form = 1u << out->form;
+    bool known = m && (m->forms & form);
+    if (known && kinds[m->kind].read)
+        return kinds[m->kind].read(m, value, out);
+    if (known && (!kinds[m->kind].harmless || kinds[m->kind].harmless(m, value, out)))
+        return SW_OK;
+    known = known && (m->ours & form);
+    if (known && m->kind == ONE)
+        return sw_fail(SW_EINPUT, "\"%s\" can only be %g here", name, m->low);
+    if (known && m->kind == SKIP)
+        return sw_fail(SW_EINPUT, "\"%s\" can only be %s here%s", name,
+                       out->special ? "false" : "true", out->special ? ", with --special" : "");
+    if (known || (form & API))
+        return sw_fail(SW_EINPUT, "\"%.200s\" is not supported%s", name,
+                       m && (m->forms & form) ? " with this value" : "");
+    sw_unknown_note(unknown, name);
     return SW_OK;
 }
 
@@ -95,59 +297,38 @@ static enum sw_status read_stop(const json_t *value, struct sw_asked *out)
     return SW_OK;
 }
 
-/* A number of alternatives; in chats a flag, with the number in "top_logprobs". */
-static enum sw_status read_logprobs(const json_t *body, struct sw_asked *out)
+static enum sw_status read_alternatives(const char *name, const json_t *value, int32_t *out)
 {
-    const json_t *value = json_object_get(body, "logprobs");
-    const char *name = "logprobs";
-    if (json_is_boolean(value)) {
-        out->sampling.logprobs = -1;
-        if (json_is_false(value))
-            return SW_OK;
-        name = "top_logprobs";
-        value = json_object_get(body, name);
-        out->sampling.logprobs = 0;
-    } else if (out->form == SW_FORM_CHAT && !sw_json_absent(value)) {
-        return sw_fail(SW_EINPUT, "\"logprobs\" of a chat must be true or false, not %s",
-                       sw_json_type(value));
-    }
-    if (sw_json_absent(value))
-        return SW_OK;
     const json_int_t n = json_integer_value(value);
     if (!json_is_integer(value) || n < 0 || n > SW_TOP_LOGPROBS_MAX)
         return sw_fail(SW_EINPUT, "\"%s\" must be a whole number from 0 to %d", name,
                        SW_TOP_LOGPROBS_MAX);
-    out->sampling.logprobs = (int32_t)n;
+    *out = (int32_t)n;
     return SW_OK;
 }
 
-/* Members of the API that would change the answer and are not there, with the value that is no
- * harm. */
-static enum sw_status refuse_unknown(const json_t *body)
+/* A number of alternatives; in chats a flag, with the number in "top_logprobs". */
+static enum sw_status read_logprobs(const json_t *body, struct sw_asked *out)
 {
-    static const struct {
-        const char *name;
-        double harmless;
-    } numbers[] = {{"n", 1}, {"best_of", 1}, {"presence_penalty", 0}, {"frequency_penalty", 0}};
-    static const char *const others[] = {"stream",          "echo",  "suffix",    "logit_bias",
-                                         "response_format", "tools", "functions", "audio"};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        const json_t *value = json_object_get(body, numbers[i].name);
-        if (!sw_json_absent(value) &&
-            (!json_is_number(value) || json_number_value(value) != numbers[i].harmless))
-            return sw_fail(SW_EINPUT, "\"%s\" can only be %g here", numbers[i].name,
-                           numbers[i].harmless);
-    }
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
-        const json_t *value = json_object_get(body, others[i]);
-        const char *type = json_string_value(json_object_get(value, "type"));
-        if (sw_json_absent(value) || json_is_false(value) || (type && strcmp(type, "text") == 0) ||
-            (json_is_array(value) && json_array_size(value) == 0) ||
-            (json_is_object(value) && json_object_size(value) == 0) ||
-            (json_is_string(value) && json_string_length(value) == 0))
-            continue;
-        return sw_fail(SW_EINPUT, "\"%s\" is not supported", others[i]);
-    }
+    const json_t *value = json_object_get(body, "logprobs");
+    const json_t *top = json_object_get(body, "top_logprobs");
+    int32_t n = 0;
+    out->wrong = "logprobs";
+    if (json_is_boolean(value))
+        out->sampling.logprobs = json_is_true(value) ? 0 : -1;
+    else if (out->form == SW_FORM_CHAT && !sw_json_absent(value))
+        return sw_fail(SW_EINPUT, "\"logprobs\" of a chat must be true or false, not %s",
+                       sw_json_type(value));
+    else if (!sw_json_absent(value))
+        SW_TRY(read_alternatives("logprobs", value, &out->sampling.logprobs));
+    if (sw_json_absent(top))
+        return SW_OK;
+    out->wrong = "top_logprobs";
+    SW_TRY(read_alternatives("top_logprobs", top, &n));
+    if (json_is_true(value))
+        out->sampling.logprobs = n;
+    else if (n > 0)
+        return sw_fail(SW_EINPUT, "\"top_logprobs\" is %d, but \"logprobs\" is not true", (int)n);
     return SW_OK;
 }
 
@@ -157,24 +338,38 @@ static bool is_ids(const json_t *value)
            json_is_integer(json_array_get(value, 0));
 }
 
+static enum sw_status read_messages(const json_t *body, const json_t *messages,
+                                    struct sw_asked *out)
+{
+    out->wrong = "messages";
+    if (!json_is_array(messages))
+        return sw_fail(SW_EINPUT, "\"messages\" must be a list of messages, not %s",
+                       sw_json_type(messages));
+    if (json_array_size(messages) == 0)
+        return sw_fail(SW_EINPUT, "\"messages\" is an empty list; it must have one at least");
+    out->messages = messages;
+    out->variables = json_object_get(body, "chat_template_kwargs");
+    if (sw_json_absent(out->variables))
+        out->variables = NULL;
+    out->wrong = "chat_template_kwargs";
+    if (out->variables && !json_is_object(out->variables))
+        return sw_fail(SW_EINPUT, "\"chat_template_kwargs\" must be an object, not %s",
+                       sw_json_type(out->variables));
+    return SW_OK;
+}
+
 static enum sw_status read_prompt(const json_t *body, struct sw_asked *out)
 {
     const json_t *prompt = json_object_get(body, "prompt");
     const json_t *messages = json_object_get(body, "messages");
-    if (out->form == SW_FORM_PLAIN && !sw_json_absent(prompt) && !sw_json_absent(messages))
+    const bool plain = out->form == SW_FORM_PLAIN;
+    if (plain && !sw_json_absent(prompt) && !sw_json_absent(messages))
         return sw_fail(SW_EINPUT, "has both \"prompt\" and \"messages\"");
-    if (out->form == SW_FORM_CHAT || (out->form == SW_FORM_PLAIN && sw_json_absent(prompt))) {
-        if (!json_is_array(messages) || json_array_size(messages) == 0)
-            return out->form == SW_FORM_PLAIN && sw_json_absent(messages)
-                       ? sw_fail(SW_EINPUT, "has neither \"prompt\" nor \"messages\"")
-                       : sw_fail(SW_EINPUT, "\"messages\" must be a list of messages, not %s",
-                                 sw_json_type(messages));
-        out->messages = messages;
-        out->variables = json_object_get(body, "chat_template_kwargs");
-        if (sw_json_absent(out->variables))
-            out->variables = NULL;
-        return SW_OK;
-    }
+    if (plain && sw_json_absent(prompt) && sw_json_absent(messages))
+        return sw_fail(SW_EINPUT, "has neither \"prompt\" nor \"messages\"");
+    if (out->form == SW_FORM_CHAT || (plain && sw_json_absent(prompt)))
+        return read_messages(body, messages, out);
+    out->wrong = "prompt";
     /* The API takes several prompts at once: here one, bare or alone in its list. */
     if (json_is_array(prompt) && json_array_size(prompt) == 1 && !is_ids(prompt))
         prompt = json_array_get(prompt, 0);
@@ -188,58 +383,79 @@ static enum sw_status read_prompt(const json_t *body, struct sw_asked *out)
     return SW_OK;
 }
 
-static enum sw_status read_body(const json_t *body, struct sw_asked *out)
+static enum sw_status read_body(const json_t *body, struct sw_unknown *unknown,
+                                struct sw_asked *out)
 {
-    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
-        const json_t *value = json_object_get(body, members[i].name);
-        if (!sw_json_absent(value))
-            SW_TRY(read_member(&members[i], value, out));
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        out->wrong = name;
+        if (!json_is_null(value))
+            SW_TRY(read_member(name, value, unknown, out));
     }
-    const json_t *newer = json_object_get(body, "max_completion_tokens");
-    const struct member tokens = {"max_completion_tokens", COUNT, 1, INT_MAX, FIELD(max_tokens)};
+    out->wrong = "max_completion_tokens";
+    const json_t *newer = json_object_get(body, out->wrong);
     if (!sw_json_absent(newer))
-        SW_TRY(read_member(&tokens, newer, out));
+        SW_TRY(read_number(find_member(out->wrong), newer, out));
     if (out->sampling.top_k < 0) /* some write -1 for off */
         out->sampling.top_k = 0;
+    out->wrong = "stop";
     SW_TRY(read_stop(json_object_get(body, "stop"), out));
     SW_TRY(read_logprobs(body, out));
+    out->wrong = NULL;
     SW_TRY(read_prompt(body, out));
+    out->wrong = NULL;
     return sw_sampling_check(&out->sampling) == SW_OK ? SW_OK : SW_EINPUT;
 }
 
 /* The envelope of the Batch API. */
-static enum sw_status open_envelope(const json_t *root, const json_t **body, enum sw_form *form)
+static enum sw_status open_envelope(const json_t *root, struct sw_unknown *unknown,
+                                    const json_t **body, struct sw_asked *out)
 {
+    static const char *const known[] = {"custom_id", "method", "url", "body"};
     const char *url = json_string_value(json_object_get(root, "url"));
     const json_t *method = json_object_get(root, "method");
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)root, name, value)
+    {
+        size_t i = 0;
+        while (i < sizeof known / sizeof known[0] && strcmp(known[i], name) != 0)
+            i++;
+        if (i == sizeof known / sizeof known[0] && !json_is_null(value))
+            sw_unknown_note(unknown, name);
+    }
     *body = json_object_get(root, "body");
+    out->wrong = "method";
     if (!sw_json_absent(method) &&
         (!json_is_string(method) || strcmp(json_string_value(method), "POST") != 0))
         return sw_fail(SW_EINPUT, "\"method\" must be \"POST\"");
+    out->wrong = "url";
     if (url && strcmp(url, "/v1/completions") == 0)
-        *form = SW_FORM_COMPLETION;
+        out->form = SW_FORM_COMPLETION;
     else if (url && strcmp(url, "/v1/chat/completions") == 0)
-        *form = SW_FORM_CHAT;
+        out->form = SW_FORM_CHAT;
     else
         return sw_fail(
             SW_EINPUT,
             "\"url\" is \"%.60s\"; /v1/completions and /v1/chat/completions are possible",
             url ? url : "");
+    out->wrong = "body";
     if (!json_is_object(*body))
         return sw_fail(SW_EINPUT, "\"body\" must be an object, not %s", sw_json_type(*body));
     return SW_OK;
 }
 
 enum sw_status sw_asked_read(const json_t *root, bool batch_form, const struct sw_asked *defaults,
-                             struct sw_asked *out)
+                             struct sw_unknown *unknown, struct sw_asked *out)
 {
     const json_t *body = root;
     *out = *defaults;
     out->form = SW_FORM_PLAIN;
     if (batch_form) {
-        SW_TRY(open_envelope(root, &body, &out->form));
+        SW_TRY(open_envelope(root, unknown, &body, out));
         out->model = json_string_value(json_object_get(body, "model"));
     }
-    SW_TRY(refuse_unknown(body));
-    return read_body(body, out);
+    return read_body(body, unknown, out);
 }

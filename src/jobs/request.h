@@ -4,14 +4,16 @@
  *                "min_p", "repetition_penalty", "seed", "stop", "logprobs", "ignore_end"}
  *   completion  {"custom_id", "method": "POST", "url": "/v1/completions", "body": {"prompt", …}}
  *   chat        the same with "/v1/chat/completions" and {"messages", …}
- * the last two as the OpenAI Batch API has them. Members that say nothing about the answer ("user",
- * or columns of one's own) are passed over; those that would change it but are not there
- * ("n" above 1, "tools", …) are refused.
+ * the last two as the OpenAI Batch API has them. One table in request.c says of every member what
+ * becomes of it: read; passed over, because it says nothing about the answer ("user"), or because
+ * its value is what happens here anyway ("n": 1, "tools": []); else refused by name. What the table
+ * does not have is refused in a body of the API, and passed over and counted in a plain line.
  */
 #ifndef SW_JOBS_REQUEST_H
 #define SW_JOBS_REQUEST_H
 
 #include "base/status.h"
+#include "jobs/unknown.h"
 #include "text/sampler.h"
 #include "text/stop.h"
 
@@ -27,8 +29,10 @@ struct sw_asked {
     const json_t *messages;  /* … a conversation */
     const json_t *variables; /* chat_template_kwargs; may be NULL */
     const char *model;       /* as the line names it; NULL */
+    const char *wrong;       /* when it was refused: the member at fault, or NULL */
     int max_tokens;
-    bool ignore_end, seeded;     /* seeded: the line says a seed of its own */
+    bool special;            /* special tokens are part of the text; the line cannot change it */
+    bool ignore_end, seeded; /* seeded: the line says a seed of its own */
     struct sw_sampling sampling; /* .logprobs: alternatives asked for, -1: no log-probabilities */
     const char *stop[SW_STOP_STRINGS_MAX];
     int n_stop;
@@ -36,9 +40,10 @@ struct sw_asked {
 
 /*
  * Reads a line that sw_record_scan took. *out begins as a copy of `defaults` and borrows from
- * `root`. SW_EINPUT names the member, what it must be and what it is.
+ * `root`. SW_EINPUT names the member, what it must be and what it is. Members that nobody knows are
+ * counted in `unknown` (may be NULL), whatever the line's form, where they are passed over.
  */
 enum sw_status sw_asked_read(const json_t *root, bool batch_form, const struct sw_asked *defaults,
-                             struct sw_asked *out);
+                             struct sw_unknown *unknown, struct sw_asked *out);
 
 #endif

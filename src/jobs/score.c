@@ -326,6 +326,38 @@ static enum sw_status read_text(struct sw_score_item *item, const json_t *root)
     return SW_OK;
 }
 
+/* Members of any kind of line; what else there is passes, but … */
+static bool is_known(const char *name)
+{
+    static const char *const known[] = {"id",   "context", "continuation", "choices", "delimiter",
+                                        "text", "model",   "user",         "metadata"};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(name, known[i]) == 0)
+            return true;
+    return false;
+}
+
+/* … without a context a text under another name could be meant to be it. */
+static enum sw_status check_others(struct sw_score_item *item, const json_t *root)
+{
+    const bool context = !sw_json_absent(json_object_get(root, "context"));
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)root, name, value)
+    {
+        const bool texts = json_is_string(value) || json_is_array(value);
+        if (is_known(name) || json_is_null(value))
+            continue;
+        if (!context && item->kind != TEXT && texts)
+            return sw_fail(SW_EINPUT,
+                           "has \"%.200s\" but no \"context\"; call it that, or say "
+                           "\"context\": \"\" where there is none",
+                           name);
+        sw_unknown_note(&item->job->unknown, name);
+    }
+    return SW_OK;
+}
+
 static enum sw_status read_line(struct sw_score_item *item, const json_t *root, bool batch_form)
 {
     static enum sw_status (*const readers[])(struct sw_score_item *, const json_t *) = {
@@ -344,6 +376,7 @@ static enum sw_status read_line(struct sw_score_item *item, const json_t *root, 
     if (found < 0)
         return sw_fail(SW_EINPUT, "has neither \"continuation\" nor \"choices\" nor \"text\"");
     item->kind = (enum kind)found;
+    SW_TRY(check_others(item, root));
     return readers[found](item, root);
 }
 

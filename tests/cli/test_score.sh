@@ -96,4 +96,29 @@ assert by_id.keys() == words.keys(), by_id.keys()
 for name, word in words.items():
     assert word in by_id[name]["error"], by_id[name]
 PY
+
+# A text that could be meant to be the context, under another name.
+cat >other.jsonl <<'LINES'
+{"id": "prompt", "prompt": "ROMEO:", "continuation": " b"}
+{"id": "question", "question": "ROMEO:", "choices": [" b", " c"]}
+{"id": "input", "input": "ROMEO:", "continuation": " b", "context": null}
+{"id": "messages", "messages": [{"role": "user", "content": "ROMEO:"}], "continuation": " b"}
+{"id": "said", "prompt": "ROMEO:", "context": "", "continuation": " b"}
+{"id": "there", "prompt": "x", "context": "ROMEO:", "continuation": " b", "label": "y"}
+{"id": "numbers", "continuation": " b", "label": 3}
+{"id": "text", "text": "ROMEO:", "label": "y"}
+LINES
+sw score shakespeare other.jsonl other.out.jsonl
+expect 0 "texts under other names"
+python3 - <<'PY' || fail "texts under other names: not as expected"
+import json
+by_id = {l["id"]: l for l in map(json.loads, open("other.out.jsonl"))}
+assert len(by_id) == 8
+for name in ("prompt", "question", "input", "messages"):
+    assert f'has "{name}" but no "context"' in by_id[name]["error"], by_id[name]
+assert all("error" not in by_id[name] for name in ("said", "there", "numbers", "text"))
+assert by_id["said"]["logprob"] == by_id["numbers"]["logprob"] != by_id["there"]["logprob"]
+PY
+grep -qF 'spillway: 3 lines have "label", which score does not know' err || fail "columns: no warning"
+grep -qF 'spillway: 2 lines have "prompt", which score does not know' err || fail "columns: no warning of prompt"
 finish

@@ -55,12 +55,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_t *root =
         json_loadb((const char *)data, size, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
     if (status == SW_OK && root) {
-        status = sw_asked_read(root, record.batch_form, &defaults, &asked);
+        status = sw_asked_read(root, record.batch_form, &defaults, NULL, &asked);
         if (status == SW_OK)
             answer(&asked, &key);
     }
     if (status != SW_OK) {
-        sw_record_error(&key, record.batch_form, SW_EINPUT, sw_error_message(), &line);
+        sw_record_error(&key, record.batch_form, SW_EINPUT, sw_error_message(), NULL, &line);
         check(&line, &key, true);
     }
     json_decref(root);

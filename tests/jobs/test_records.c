@@ -189,7 +189,7 @@ static void error_records(void)
     sw_json_quote(&key, "a\"\n\x01\xc3\xa9", 6);
     for (int form = 0; form < 2; form++) {
         line.length = 0;
-        sw_record_error(&key, form, SW_EINPUT, "bad \xff byte \"x\"", &line);
+        sw_record_error(&key, form, SW_EINPUT, "bad \xff byte \"x\"", NULL, &line);
         CU_ASSERT_EQUAL(line.text[line.length - 1], '\n');
         CU_ASSERT_EQUAL(sw_record_scan(line.text, line.length - 1, &again, &record), SW_OK);
         CU_ASSERT(record.failed && record.has_id && record.batch_form == (form == 1));
@@ -206,7 +206,7 @@ static void error_records(void)
                  {SW_EDEVICE, {"\"status_code\":500,", "\"type\":\"server_error\""}}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         line.length = 0;
-        sw_record_error(&key, true, cases[i].fault, "no", &line);
+        sw_record_error(&key, true, cases[i].fault, "no", "n", &line);
         CU_ASSERT(strstr(line.text, cases[i].says[0]) && strstr(line.text, cases[i].says[1]));
     }
     sw_strbuf_free(&key);
@@ -220,13 +220,15 @@ static struct sw_asked defaults(void)
         .max_tokens = 7, .sampling = sw_sampling_default(), .stop = {"END"}, .n_stop = 1};
 }
 
+static struct sw_unknown unknown;
+
 /* What a line asks for, or the word its refusal must have. */
 static json_t *asked(const char *text, bool batch_form, struct sw_asked *out, const char *refusal)
 {
     const struct sw_asked start = defaults();
     json_t *root = json_loads(text, 0, NULL);
     CU_ASSERT_PTR_NOT_NULL_FATAL(root);
-    const enum sw_status status = sw_asked_read(root, batch_form, &start, out);
+    const enum sw_status status = sw_asked_read(root, batch_form, &start, &unknown, out);
     CU_ASSERT_EQUAL(status, refusal ? SW_EINPUT : SW_OK);
     if (status != SW_OK && (!refusal || !strstr(sw_error_message(), refusal)))
         CU_FAIL(sw_error_message());
@@ -240,6 +242,8 @@ static void plain_requests(void)
                          "\"min_p\":0.1,\"repetition_penalty\":1.5,\"seed\":9,\"max_tokens\":3,"
                          "\"stop\":[\"a\",\"b\"],\"logprobs\":2,\"ignore_end\":true,\"mine\":{}}",
                          false, &a, NULL);
+    CU_ASSERT(unknown.n == 1 && unknown.names[0].lines == 1);
+    sw_unknown_say(&unknown, "batch");
     CU_ASSERT(a.form == SW_FORM_PLAIN && a.max_tokens == 3 && a.ignore_end && a.seeded);
     CU_ASSERT(a.sampling.temperature == 0.5f && a.sampling.top_p == 0.9f && a.sampling.top_k == 0);
     CU_ASSERT(a.sampling.min_p == 0.1f && a.sampling.repetition_penalty == 1.5f);
@@ -281,6 +285,9 @@ static void refusals(void)
     } rows[] = {
         {"{}", "neither", false},
         {"{\"prompt\":\"a\",\"messages\":[]}", "both", false},
+        {"{\"messages\":[]}", "is an empty list", false},
+        {"{\"messages\":{}}", "not an object", false},
+        {"{\"messages\":[{}],\"chat_template_kwargs\":[1]}", "must be an object", false},
         {"{\"prompt\":5}", "\"prompt\"", false},
         {"{\"prompt\":[]}", "\"prompt\"", false},
         {"{\"prompt\":[\"a\",\"b\"]}", "2 prompts", false},
@@ -304,7 +311,8 @@ static void refusals(void)
         {"{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"stream\":true}}", "stream",
          true},
         {"{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"echo\":true}}", "echo", true},
-        {"{\"url\":\"/v1/chat/completions\",\"body\":{\"prompt\":\"a\"}}", "messages", true},
+        {"{\"url\":\"/v1/chat/completions\",\"body\":{\"prompt\":\"a\"}}", "\"prompt\"", true},
+        {"{\"url\":\"/v1/chat/completions\",\"body\":{}}", "messages", true},
         {"{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"logprobs\":2}}",
          "logprobs", true},
         {"{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"tools\":[{}]}}", "tools",
@@ -315,7 +323,147 @@ static void refusals(void)
         json_decref(asked(rows[i].line, rows[i].batch_form, &a, rows[i].word));
 }
 
+/* Members that change the answer, of the API and of other programs: refused by name in a body. */
+static void refused_by_name(void)
+{
+    static const char *const rows[] = {"\"stop_token_ids\":[2]",
+                                       "\"min_tokens\":5",
+                                       "\"bad_words\":[\"a\"]",
+                                       "\"guided_json\":{\"type\":\"object\"}",
+                                       "\"guided_regex\":\"a+\"",
+                                       "\"guided_choice\":[\"a\"]",
+                                       "\"guided_grammar\":\"root\"",
+                                       "\"structured_outputs\":{\"json\":{}}",
+                                       "\"use_beam_search\":true",
+                                       "\"length_penalty\":1.5",
+                                       "\"early_stopping\":true",
+                                       "\"skip_special_tokens\":false",
+                                       "\"spaces_between_special_tokens\":false",
+                                       "\"prompt_logprobs\":1",
+                                       "\"continue_final_message\":true",
+                                       "\"add_generation_prompt\":false",
+                                       "\"add_special_tokens\":true",
+                                       "\"chat_template\":\"x\"",
+                                       "\"reasoning_effort\":\"low\"",
+                                       "\"verbosity\":\"low\"",
+                                       "\"documents\":[{}]",
+                                       "\"tool_choice\":\"required\"",
+                                       "\"tool_choice\":{\"type\":\"function\"}",
+                                       "\"allowed_token_ids\":[1]",
+                                       "\"truncate_prompt_tokens\":4",
+                                       "\"include_stop_str_in_output\":true",
+                                       "\"typical_p\":0.5",
+                                       "\"no_repeat_ngram_size\":2",
+                                       "\"logits_processors\":[\"x\"]",
+                                       "\"modalities\":[\"audio\"]",
+                                       "\"function_call\":{\"name\":\"f\"}",
+                                       "\"web_search_options\":{}",
+                                       "\"n\":2",
+                                       "\"best_of\":2",
+                                       "\"echo\":true",
+                                       "\"stream\":true",
+                                       "\"suffix\":\"s\"",
+                                       "\"logit_bias\":{\"1\":2}",
+                                       "\"presence_penalty\":0.5",
+                                       "\"frequency_penalty\":\"0\"",
+                                       "\"response_format\":{\"type\":\"json_object\"}",
+                                       "\"tools\":[{}]",
+                                       "\"audio\":{}",
+                                       "\"temprature\":0.5",
+                                       "\"max_new_tokens\":4"};
+    struct sw_asked a;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (int chat = 0; chat < 2; chat++) {
+            char line[256], name[64];
+            snprintf(line, sizeof line, "{\"url\":\"/v1/%s\",\"body\":{%s,%s}}",
+                     chat ? "chat/completions" : "completions",
+                     chat ? "\"messages\":[{}]" : "\"prompt\":\"a\"", rows[i]);
+            snprintf(name, sizeof name, "%.*s", (int)strcspn(rows[i], ":"), rows[i]);
+            json_decref(asked(line, true, &a, name));
+            name[strlen(name) - 1] = '\0';
+            CU_ASSERT_PTR_NOT_NULL_FATAL(a.wrong);
+            json_t *root = json_loads(line, 0, NULL);
+            CU_ASSERT_EQUAL(
+                sw_asked_read(root, true, &(struct sw_asked){.max_tokens = 1}, NULL, &a),
+                SW_EINPUT);
+            CU_ASSERT_STRING_EQUAL(a.wrong, name + 1);
+            json_decref(root);
+        }
+    CU_ASSERT_EQUAL(unknown.n, 0);
+    json_decref(asked("{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"messages\":[]}}",
+                      true, &a, "\"messages\""));
+    json_decref(asked("{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\","
+                      "\"top_logprobs\":2}}",
+                      true, &a, "\"top_logprobs\""));
+    json_decref(asked("{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],"
+                      "\"top_logprobs\":2}}",
+                      true, &a, "\"logprobs\" is not true"));
+}
+
+/* What says nothing about the answer, or what happens anyway; null is as good as absent. */
+static void passed_over(void)
+{
+    static const char body[] =
+        "\"model\":\"m\",\"user\":\"u\",\"metadata\":{\"a\":\"b\"},\"store\":true,"
+        "\"service_tier\":\"flex\",\"stream\":false,\"stream_options\":{\"include_usage\":true},"
+        "\"safety_identifier\":\"s\",\"prompt_cache_key\":\"k\",\"prompt_cache_retention\":\"24h\","
+        "\"n\":1,\"best_of\":1.0,\"echo\":false,\"logit_bias\":{},\"presence_penalty\":0,"
+        "\"frequency_penalty\":0.0,\"suffix\":\"\",\"tools\":[],\"functions\":[],"
+        "\"tool_choice\":\"none\",\"function_call\":\"auto\",\"parallel_tool_calls\":false,"
+        "\"response_format\":{\"type\":\"text\"},\"modalities\":[\"text\"],\"audio\":null,"
+        "\"reasoning_effort\":null,\"min_tokens\":0,\"stop_token_ids\":[],\"bad_words\":[],"
+        "\"use_beam_search\":false,\"skip_special_tokens\":true,\"guided_json\":null,"
+        "\"add_generation_prompt\":true,\"continue_final_message\":false,\"documents\":[],"
+        "\"spaces_between_special_tokens\":true,\"length_penalty\":1,\"priority\":3,"
+        "\"logprobs\":null,\"stop\":null,\"seed\":null,\"nobody_knows\":null";
+    char line[2048];
+    struct sw_asked a;
+    snprintf(line, sizeof line, "{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",%s}}",
+             body);
+    json_decref(asked(line, true, &a, NULL));
+    snprintf(
+        line, sizeof line,
+        "{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"top_logprobs\":0,%s}}",
+        body);
+    json_decref(asked(line, true, &a, NULL));
+    snprintf(line, sizeof line, "{\"prompt\":\"a\",%s}", body);
+    json_decref(asked(line, false, &a, NULL));
+    CU_ASSERT_EQUAL(unknown.n, 0);
+}
+
+/* Plain lines may have columns of the user's own, which are counted; so is what others know. */
+static void counted(void)
+{
+    static const struct {
+        const char *name;
+        int64_t lines;
+    } expected[] = {{"label", 3}, {"min_tokens", 2}, {"reasoning_effort", 1}, {"temperature", 1}};
+    struct sw_asked a;
+    json_decref(asked("{\"prompt\":\"a\",\"label\":1,\"min_tokens\":5}", false, &a, NULL));
+    json_decref(asked("{\"prompt\":\"a\",\"label\":\"x\",\"min_tokens\":6}", false, &a, NULL));
+    json_decref(
+        asked("{\"label\":0,\"min_tokens\":0,\"prompt\":\"a\",\"reasoning_effort\":\"low\"}", false,
+              &a, NULL));
+    json_decref(asked("{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\","
+                      "\"temperature\":1,\"body\":{\"prompt\":\"a\"}}",
+                      true, &a, NULL));
+    CU_ASSERT_EQUAL_FATAL(unknown.n, 4);
+    for (int i = 0; i < 4; i++) {
+        CU_ASSERT_STRING_EQUAL(unknown.names[i].name, expected[i].name);
+        CU_ASSERT_EQUAL(unknown.names[i].lines, expected[i].lines);
+    }
+    for (int i = 0; i < 30; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "c%d", i);
+        sw_unknown_note(&unknown, name);
+    }
+    CU_ASSERT(unknown.n == SW_UNKNOWN_NAMES && unknown.others == 14);
+    sw_unknown_say(&unknown, "batch");
+    CU_ASSERT(unknown.n == 0 && unknown.others == 0);
+}
+
 SW_UNIT_TESTS({"lines of any length", lines_of_any_length}, {"long lines", long_lines},
               {"SipHash", siphash}, {"keys", keys}, {"ids", ids}, {"error records", error_records},
               {"plain requests", plain_requests}, {"requests of the Batch API", batch_requests},
-              {"refusals", refusals})
+              {"refusals", refusals}, {"refused by name", refused_by_name},
+              {"passed over", passed_over}, {"counted", counted})
