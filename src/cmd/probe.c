@@ -72,10 +72,15 @@ static enum sw_status report(const struct sw_call *call, const struct sw_probe *
 /* A directory needs no weights here: the verbs that read them are stricter. */
 static enum sw_status open_files(const char *path, struct sw_tensors *tensors)
 {
+    enum sw_file_kind kind;
+    bool there;
     int file;
-    if (sw_file_is_directory(path))
-        return sw_checkpoint_exists(path) ? sw_checkpoint_open(path, tensors) : SW_OK;
-    if (!sw_file_exists(path))
+    SW_TRY(sw_file_find(path, &kind));
+    if (kind == SW_FILE_DIRECTORY) {
+        SW_TRY(sw_checkpoint_find(path, &there));
+        return there ? sw_checkpoint_open(path, tensors) : SW_OK;
+    }
+    if (kind == SW_FILE_ABSENT)
         return sw_fail(SW_EINPUT, "%s: no such model", path);
     return sw_tensors_add_file(tensors, path, 0, &file);
 }

@@ -9,12 +9,9 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* In the order they are looked for. */
 static const struct {
@@ -139,10 +136,12 @@ static enum sw_status check_shards_exist(const struct opening *o)
         char *path = sw_path_join(o->dir, o->index->files[i]);
         if (!path)
             return sw_fail(SW_ENOMEM, "no memory for a path");
-        struct stat st;
-        if (stat(path, &st) != 0 && missing++ == 0)
-            first = o->index->files[i];
+        enum sw_file_kind kind;
+        const enum sw_status status = sw_file_find(path, &kind);
         free(path);
+        SW_TRY(status);
+        if (kind == SW_FILE_ABSENT && missing++ == 0)
+            first = o->index->files[i];
     }
     if (missing > 0)
         return sw_fail(SW_EMODEL,
@@ -173,21 +172,21 @@ static enum sw_status open_sharded(const char *dir, const char *index_path, stru
 }
 
 /*
- * Index of the first candidate in the directory, N_CANDIDATES when there is none. A link that
- * leads nowhere counts as there: opening it gives the better message.
+ * Index of the first candidate in the directory, N_CANDIDATES when there is none. One that cannot
+ * be looked at, or that is a link to nothing, is a failure: another one must not stand in for it.
  */
-static size_t first_candidate(const char *dir)
+static enum sw_status first_candidate(const char *dir, size_t *found)
 {
-    struct stat st;
-    size_t i = N_CANDIDATES;
-    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return i;
-    for (i = 0; i < N_CANDIDATES; i++)
-        if (fstatat(fd, candidates[i].name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-            break;
-    close(fd);
-    return i;
+    enum sw_file_kind kind = SW_FILE_ABSENT;
+    for (*found = 0; *found < N_CANDIDATES; ++*found) {
+        char *path = sw_path_join(dir, candidates[*found].name);
+        const enum sw_status status =
+            path ? sw_file_find(path, &kind) : sw_fail(SW_ENOMEM, "no memory for a path");
+        free(path);
+        if (status != SW_OK || kind != SW_FILE_ABSENT)
+            return status;
+    }
+    return SW_OK;
 }
 
 /* Says what was looked for, and names what lies there that a later version may read. */
@@ -201,8 +200,7 @@ static enum sw_status nothing_found(const char *dir)
                        "or torch files",
                        dir);
     if (!folder)
-        return sw_fail(SW_EINPUT, "%s: %s; give the directory of a model as the hub publishes it",
-                       dir, strerror(errno));
+        return sw_file_fail(dir, "searched for weights", errno);
     for (struct dirent *e; (e = readdir(folder)) && !unread[0];) {
         if (ends_with(e->d_name, ".gguf"))
             snprintf(unread, sizeof unread, "; a .gguf is not read yet (%.100s)", e->d_name);
@@ -219,15 +217,19 @@ static enum sw_status nothing_found(const char *dir)
                    unread);
 }
 
-bool sw_checkpoint_exists(const char *dir)
+enum sw_status sw_checkpoint_find(const char *dir, bool *there)
 {
-    return first_candidate(dir) < N_CANDIDATES;
+    size_t found = N_CANDIDATES;
+    const enum sw_status status = first_candidate(dir, &found);
+    *there = found < N_CANDIDATES;
+    return status;
 }
 
 enum sw_status sw_checkpoint_open(const char *dir, struct sw_tensors *out)
 {
+    size_t found;
     *out = (struct sw_tensors){0};
-    const size_t found = first_candidate(dir);
+    SW_TRY(first_candidate(dir, &found));
     if (found == N_CANDIDATES)
         return nothing_found(dir);
     char *path = sw_path_join(dir, candidates[found].name);

@@ -25,10 +25,11 @@
 enum sw_status sw_checkpoint_open(const char *dir, struct sw_tensors *out);
 
 /*
- * Whether `dir` holds one of the four names above. False: there is only a config.json, perhaps,
- * which is enough for the planner (and sw_checkpoint_open would answer SW_EINPUT).
+ * Whether `dir` holds one of the four names above. Not: there is only a config.json, perhaps,
+ * which is enough for the planner (and sw_checkpoint_open would answer SW_EINPUT). A failure: it
+ * cannot be told.
  */
-bool sw_checkpoint_exists(const char *dir);
+enum sw_status sw_checkpoint_find(const char *dir, bool *there);
 
 /*
  * Reads the header of one weight file, .safetensors or torch .bin told by its first bytes, and

@@ -6,12 +6,10 @@
 
 #include "base/file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Descriptors kept open; a stage's tensors lie in few shards, mostly one after the other. */
@@ -92,18 +90,19 @@ uint64_t sw_reader_row_bytes(const struct sw_tensor *tensor)
 /* The file must still be the one whose header was read. */
 static enum sw_status open_checked(const struct sw_tensor_file *file, int *out)
 {
-    struct stat st;
-    const int fd = open(file->path, O_RDONLY | O_CLOEXEC);
+    uint64_t size;
+    int fd;
+    SW_TRY(sw_file_open_optional(file->path, &fd, &size));
     if (fd < 0)
-        return sw_fail(errno == ENOENT ? SW_EMODEL : SW_EIO,
-                       "%s: cannot be opened any more: %s; its header was read before", file->path,
-                       strerror(errno));
-    if (fstat(fd, &st) != 0 || (uint64_t)st.st_size != file->size) {
+        return sw_fail(SW_EMODEL,
+                       "%s: cannot be opened any more, it is gone; its header was read before",
+                       file->path);
+    if (size != file->size) {
         close(fd);
         return sw_fail(SW_EMODEL,
                        "%s: changed while it was in use: %llu bytes when its header was read, "
-                       "%lld now; start again when the copy is complete",
-                       file->path, (unsigned long long)file->size, (long long)st.st_size);
+                       "%llu now; start again when the copy is complete",
+                       file->path, (unsigned long long)file->size, (unsigned long long)size);
     }
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     *out = fd;

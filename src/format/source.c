@@ -3,26 +3,19 @@
 
 #include "base/file.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 enum sw_status sw_source_open(const char *path, struct sw_source *out)
 {
-    struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sw_fail(SW_EINPUT, "%s: cannot be opened: %s", path, strerror(errno));
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        close(fd);
-        return sw_fail(SW_EINPUT, "%s: is not a regular file", path);
-    }
+    uint64_t size;
+    int fd;
+    SW_TRY(sw_file_open(path, &fd, &size));
     /* Headers are few KB in files of many GB: without this the kernel reads ahead for nothing. */
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
-    *out = (struct sw_source){.path = path, .size = (uint64_t)st.st_size, .fd = fd};
+    *out = (struct sw_source){.path = path, .size = size, .fd = fd};
     return SW_OK;
 }
 

@@ -340,27 +340,28 @@ enum sw_status sw_model_open(const char *dir, struct sw_model **out)
     char *bytes = NULL;
     size_t length = 0;
     *out = NULL;
-    if (!sw_file_exists(dir))
+    enum sw_file_kind kind;
+    SW_TRY(sw_file_find(dir, &kind));
+    if (kind == SW_FILE_ABSENT)
         return sw_fail(SW_EINPUT,
                        "%s: no such model directory; MODEL is a directory as the hub publishes it",
                        dir);
     const size_t n = strlen(dir);
-    if (!sw_file_is_directory(dir) && (n < 5 || strcmp(dir + n - 5, ".json") != 0))
+    const bool is_folder = kind == SW_FILE_DIRECTORY;
+    if (!is_folder && (n < 5 || strcmp(dir + n - 5, ".json") != 0))
         return sw_fail(SW_EINPUT,
                        "%s: is not a directory; MODEL is a directory as the hub publishes it (GGUF "
                        "files are not read yet)",
                        dir);
-    char *path = sw_file_is_directory(dir) ? sw_path_join(dir, "config.json") : strdup(dir);
+    char *path = is_folder ? sw_path_join(dir, "config.json") : strdup(dir);
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");
-    enum sw_status status = SW_OK;
-    if (!sw_file_exists(path))
+    enum sw_status status = sw_file_read_optional(path, CONFIG_LIMIT, &bytes, &length);
+    if (status == SW_OK && !bytes)
         status = sw_fail(SW_EINPUT,
                          "%s: there is no config.json; MODEL is a directory as the hub "
                          "publishes it",
                          dir);
-    else
-        status = sw_file_read(path, CONFIG_LIMIT, &bytes, &length);
     if (status == SW_OK)
         status = sw_model_parse(bytes, length, path, out);
     free(bytes);

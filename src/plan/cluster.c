@@ -4,6 +4,7 @@
 #include "base/file.h"
 
 #include <ctype.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,9 +127,13 @@ enum sw_status sw_cluster_open(const char *text_or_path, struct sw_cluster *out)
 {
     char *bytes;
     size_t length;
+    enum sw_file_kind kind = SW_FILE_ABSENT;
+    const bool is_text = strpbrk(text_or_path, "({");
     sw_cluster_init(out);
-    if (!sw_file_exists(text_or_path)) {
-        if (!strpbrk(text_or_path, "({"))
+    if (!is_text || strlen(text_or_path) <= NAME_MAX) /* no file has a longer name */
+        SW_TRY(sw_file_find(text_or_path, &kind));
+    if (kind == SW_FILE_ABSENT) {
+        if (!is_text)
             return sw_fail(SW_EINPUT,
                            "--cluster: '%s' is neither a file nor a cluster such as "
                            "\"2x(gpu:2x24G host:64G) + 1x(host:128G)\"",

@@ -1,5 +1,6 @@
 /* Owns the short read that tells how fast a model's disk is. */
 #include "base/clock.h"
+#include "base/file.h"
 #include "probe/measure.h"
 
 #include <dirent.h>
@@ -15,73 +16,89 @@
 #define ALIGNMENT 4096
 #define SIZE_ENOUGH (1 << 20) /* a smaller file says nothing about the disk */
 
-/* The largest regular file of a directory into `out`. */
-static uint64_t largest_in(const char *path, char *out, size_t cap)
+static enum sw_status size_of(const char *path, uint64_t *size)
+{
+    int fd;
+    SW_TRY(sw_file_open(path, &fd, size));
+    close(fd);
+    return SW_OK;
+}
+
+/* The largest regular file of a directory into `out`; those that cannot be looked at do not count.
+ */
+static enum sw_status largest_in(const char *path, char *out, size_t cap, uint64_t *largest)
 {
     DIR *dir = opendir(path);
-    uint64_t largest = 0;
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+    if (!dir)
+        return sw_file_fail(path, "listed", errno);
+    for (const struct dirent *entry; (entry = readdir(dir));) {
         char name[4096];
         struct stat st;
         snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
-        if (stat(name, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size > largest &&
+        if (stat(name, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size > *largest &&
             strlen(name) < cap) {
-            largest = (uint64_t)st.st_size;
+            *largest = (uint64_t)st.st_size;
             snprintf(out, cap, "%s", name);
         }
     }
-    if (dir)
-        closedir(dir);
-    return largest;
+    closedir(dir);
+    return SW_OK;
 }
 
-static int open_uncached(const char *name, uint64_t from, uint64_t length)
+/* Past the cache of pages, where the file system can; else the cache forgets it first. */
+static enum sw_status open_uncached(const char *name, uint64_t from, uint64_t length, int *fd)
 {
-    int fd = open(name, O_RDONLY | O_CLOEXEC | O_DIRECT);
-    if (fd >= 0)
-        return fd;
-    fd = open(name, O_RDONLY | O_CLOEXEC);
-    if (fd >= 0)
-        posix_fadvise(fd, (off_t)from, (off_t)length, POSIX_FADV_DONTNEED);
-    return fd;
+    SW_TRY(sw_file_open(name, fd, NULL));
+    if (fcntl(*fd, F_SETFL, O_DIRECT) != 0)
+        posix_fadvise(*fd, (off_t)from, (off_t)length, POSIX_FADV_DONTNEED);
+    return SW_OK;
+}
+
+/* One piece; 0 at the end. */
+static enum sw_status read_block(int fd, const char *name, char *block, uint64_t at, size_t *n)
+{
+    ssize_t got;
+    do
+        got = pread(fd, block, BLOCK, (off_t)at);
+    while (got < 0 && errno == EINTR);
+    *n = got > 0 ? (size_t)got : 0;
+    return got < 0 ? sw_file_fail(name, "read", errno) : SW_OK;
 }
 
 enum sw_status sw_disk_rate(const char *path, int part, int parts, double seconds, double *rate)
 {
     char name[4096];
-    struct stat st;
+    enum sw_file_kind kind;
+    uint64_t size = 0;
+    int fd;
     *rate = 0;
-    if (stat(path, &st) != 0)
-        return sw_fail(SW_EINPUT, "%s: %s", path, strerror(errno));
     snprintf(name, sizeof name, "%s", path);
-    const uint64_t size =
-        S_ISDIR(st.st_mode) ? largest_in(path, name, sizeof name) : (uint64_t)st.st_size;
+    SW_TRY(sw_file_find(path, &kind));
+    if (kind == SW_FILE_DIRECTORY)
+        SW_TRY(largest_in(path, name, sizeof name, &size));
+    else
+        SW_TRY(size_of(path, &size));
     if (size < SIZE_ENOUGH)
         return sw_fail(SW_EINPUT,
                        "%s: holds no file of 1 MiB or more, too little to measure the disk with",
                        path);
     const uint64_t from = size / (uint64_t)parts * (uint64_t)part / ALIGNMENT * ALIGNMENT;
-    const int fd = open_uncached(name, from, size - from);
+    SW_TRY(open_uncached(name, from, size - from, &fd));
     char *block = aligned_alloc(ALIGNMENT, BLOCK);
-    if (fd < 0 || !block) {
-        const enum sw_status status = fd < 0 ? sw_fail(SW_EINPUT, "%s: %s", name, strerror(errno))
-                                             : sw_fail(SW_ENOMEM, "no memory to read %s", name);
-        free(block);
-        if (fd >= 0)
-            close(fd);
-        return status;
-    }
+    enum sw_status status = block ? SW_OK : sw_fail(SW_ENOMEM, "no memory to read %s", name);
     const double begin = sw_clock();
     double bytes = 0, time = begin;
-    for (uint64_t at = from; time < begin + seconds && at < size; time = sw_clock()) {
-        const ssize_t n = pread(fd, block, BLOCK, (off_t)at);
-        if (n <= 0)
+    for (uint64_t at = from; status == SW_OK && time < begin + seconds && at < size;
+         time = sw_clock()) {
+        size_t n;
+        status = read_block(fd, name, block, at, &n);
+        if (n == 0)
             break;
         bytes += (double)n;
-        at += (uint64_t)n;
+        at += n;
     }
     *rate = time > begin ? bytes / (time - begin) : 0;
     free(block);
     close(fd);
-    return *rate > 0 ? SW_OK : sw_fail(SW_EIO, "%s: cannot be read: %s", name, strerror(errno));
+    return status;
 }

@@ -4,12 +4,9 @@
 #include "base/file.h"
 #include "base/strbuf.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define HEAD_MAX ((uint64_t)16 << 20) /* of a safetensors header */
@@ -61,21 +58,15 @@ static enum sw_status mix_contents(int fd, const char *path, uint64_t size, uint
 static enum sw_status print_file(const char *path, struct sw_file_print *out)
 {
     const char *slash = strrchr(path, '/');
-    struct stat st;
+    int fd;
     snprintf(out->name, sizeof out->name, "%s", slash ? slash + 1 : path);
-    out->size = UINT64_MAX;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        const int error = errno;
-        if (fd >= 0)
-            close(fd);
-        return error == ENOENT ? SW_OK : sw_fail(SW_EIO, "%s: %s", path, strerror(error));
+    SW_TRY(sw_file_open_optional(path, &fd, &out->size));
+    if (fd < 0) {
+        out->size = UINT64_MAX;
+        return SW_OK;
     }
-    out->size = (uint64_t)st.st_size;
     out->contents = 14695981039346656037u;
-    const enum sw_status status = S_ISREG(st.st_mode)
-                                      ? mix_contents(fd, path, out->size, &out->contents)
-                                      : sw_fail(SW_EINPUT, "%s: not a file", path);
+    const enum sw_status status = mix_contents(fd, path, out->size, &out->contents);
     close(fd);
     return status;
 }
@@ -87,8 +78,11 @@ enum sw_status sw_files_print(const char *dir, const struct sw_tensors *tensors,
     char *config = sw_path_join(dir, "config.json");
     struct sw_file_print *out = calloc((size_t)n_weights + 1, sizeof *out);
     enum sw_status status = config && out ? SW_OK : sw_fail(SW_ENOMEM, "no memory for %s", dir);
+    enum sw_file_kind kind = SW_FILE_ABSENT;
     *n = 0;
-    if (status == SW_OK && sw_file_is_directory(dir))
+    if (status == SW_OK)
+        status = sw_file_find(dir, &kind);
+    if (status == SW_OK && kind == SW_FILE_DIRECTORY)
         status = print_file(config, &out[(*n)++]);
     for (int i = 0; i < n_weights && status == SW_OK; i++)
         status = print_file(tensors->files[i].path, &out[(*n)++]);

@@ -2,6 +2,9 @@
  */
 #include "probe/memory.h"
 
+#include "base/file.h"
+#include "base/log.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,19 +17,20 @@
 #define SMALL_FILE (64 << 10)
 #define V1_NO_LIMIT (1ull << 62) /* version 1 writes "no limit" as a huge number */
 
-/* The start of root/path (the kernel's files tell no size), NULL when it is not there. */
+/*
+ * The start of root/path (the kernel's files tell no size), NULL when it is not there. One that
+ * cannot be read is told, because what is not known may be a limit; the caller frees.
+ */
 static char *text_of(const char *root, const char *path)
 {
-    char full[PATH_CAP];
+    char full[PATH_CAP], *text = NULL;
+    size_t length;
     if (snprintf(full, sizeof full, "%s%s", root, path) >= (int)sizeof full)
         return NULL;
-    FILE *file = fopen(full, "re");
-    if (!file)
-        return NULL;
-    char *text = malloc(SMALL_FILE + 1);
-    if (text)
-        text[fread(text, 1, SMALL_FILE, file)] = 0;
-    fclose(file);
+    if (sw_file_read_kernel(full, SMALL_FILE, &text, &length) != SW_OK) {
+        sw_log(SW_LOG_WARN, "%s; a limit of memory there may be is not heeded", sw_error_message());
+        sw_error_clear();
+    }
     return text;
 }
 
