@@ -244,17 +244,6 @@ enum sw_status sw_file_read_kernel(const char *path, size_t limit, char **bytes,
     return SW_OK;
 }
 
-bool sw_file_exists(const char *path)
-{
-    return access(path, R_OK) == 0;
-}
-
-bool sw_file_is_directory(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
 char *sw_path_join(const char *dir, const char *name)
 {
     const size_t n = strlen(dir) + strlen(name) + 2;

@@ -56,8 +56,4 @@ bool sw_file_is_absence(int error);
 /* "dir/name" as a new string (caller frees), NULL when memory is short. */
 char *sw_path_join(const char *dir, const char *name);
 
-/* To be replaced by sw_file_find: these take any failure for absence. */
-bool sw_file_exists(const char *path);
-bool sw_file_is_directory(const char *path);
-
 #endif

@@ -44,11 +44,13 @@ static enum sw_status prepare(struct sw_session *s, void *owner)
     struct batch *batch = owner;
     const char *model = s->call->arguments[0], *slash = strrchr(model, '/');
     SW_TRY(take_defaults(&s->call->options, &batch->job.defaults));
-    const enum sw_status status = sw_session_tokenizer(s, true);
-    if (status != SW_OK && status != SW_EINPUT) /* there is none: prompts can be ids */
+    SW_TRY(sw_session_tokenizer(s, false)); /* without one prompts can be ids */
+    const enum sw_status status = s->tokenizer
+                                      ? sw_chat_open(model, &batch->chat)
+                                      : sw_fail(SW_EMODEL, "%s: the model has no tokenizer", model);
+    if (status != SW_OK && status != SW_EMODEL) /* EMODEL: none, or none that is understood */
         return status;
-    if (!s->tokenizer || sw_chat_open(model, &batch->chat) != SW_OK)
-        snprintf(batch->no_chat, sizeof batch->no_chat, "%s", sw_error_message());
+    snprintf(batch->no_chat, sizeof batch->no_chat, "%s", sw_error_message());
     sw_error_clear();
     batch->job.tokenizer = s->tokenizer;
     batch->job.chat = batch->chat;

@@ -284,6 +284,10 @@ static enum sw_status lead(struct sw_session *s)
     if (o->logprobs > 0)
         out.logprobs = json_array();
     enum sw_status status = sw_session_tokenizer(s, o->tokens == NULL);
+    if (status == SW_EMODEL && o->tokens) {
+        sw_log(SW_LOG_WARN, "%s; ids come out", sw_error_message());
+        status = SW_OK;
+    }
     if (status == SW_OK)
         status = prompt_ids(s, &prompt);
     s->wish.prompt_tokens = (int)prompt.count;

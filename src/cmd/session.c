@@ -75,10 +75,11 @@ bool sw_session_leads(const struct sw_session *s)
 
 enum sw_status sw_session_tokenizer(struct sw_session *s, bool needed)
 {
+    bool there;
     if (!sw_session_leads(s))
         return SW_OK;
-    const enum sw_status status = sw_tokenizer_open(s->call->arguments[0], &s->tokenizer);
-    return needed ? status : SW_OK;
+    SW_TRY(sw_tokenizer_present(s->call->arguments[0], &there));
+    return there || needed ? sw_tokenizer_open(s->call->arguments[0], &s->tokenizer) : SW_OK;
 }
 
 /* What rank 0 decides for all, sent as it is: the ranks run the same program. */

@@ -17,18 +17,25 @@
 #define SMALL_FILE (64 << 10)
 #define V1_NO_LIMIT (1ull << 62) /* version 1 writes "no limit" as a huge number */
 
-/*
- * The start of root/path (the kernel's files tell no size), NULL when it is not there. One that
- * cannot be read is told, because what is not known may be a limit; the caller frees.
+/* The start of root/path (the kernel's files tell no size), NULL when it is not there; the caller
+ * frees it. */
+static enum sw_status read_text(const char *root, const char *path, char **text)
+{
+    char full[PATH_CAP];
+    size_t length;
+    *text = NULL;
+    if (snprintf(full, sizeof full, "%s%s", root, path) >= (int)sizeof full)
+        return sw_fail(SW_EINPUT, "%s%s: is too long a path", root, path);
+    return sw_file_read_kernel(full, SMALL_FILE, text, &length);
+}
+
+/* The same for what may hold a limit: one that cannot be read is told, since it may be a low one.
  */
 static char *text_of(const char *root, const char *path)
 {
-    char full[PATH_CAP], *text = NULL;
-    size_t length;
-    if (snprintf(full, sizeof full, "%s%s", root, path) >= (int)sizeof full)
-        return NULL;
-    if (sw_file_read_kernel(full, SMALL_FILE, &text, &length) != SW_OK) {
-        sw_log(SW_LOG_WARN, "%s; a limit of memory there may be is not heeded", sw_error_message());
+    char *text;
+    if (read_text(root, path, &text) != SW_OK) {
+        sw_log(SW_LOG_WARN, "%s; what it says of limits is not heeded", sw_error_message());
         sw_error_clear();
     }
     return text;
@@ -48,8 +55,9 @@ static bool field(const char *text, const char *key, uint64_t *value)
 
 static enum sw_status read_meminfo(const char *root, struct sw_host_memory *out)
 {
-    char *text = text_of(root, "/proc/meminfo");
+    char *text;
     uint64_t total, available, swap = 0, swap_free = 0;
+    SW_TRY(read_text(root, "/proc/meminfo", &text));
     if (!text || !field(text, "MemTotal:", &total) || !field(text, "MemAvailable:", &available)) {
         free(text);
         return sw_fail(SW_EDEVICE,

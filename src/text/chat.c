@@ -25,12 +25,10 @@ static enum sw_status read_json(const char *dir, const char *name, json_t **out)
     json_error_t error;
     enum sw_status status = path ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a path");
     *out = NULL;
-    if (path && sw_file_exists(path)) {
-        status = sw_file_read(path, CONFIG_MAX, &bytes, &n);
-        *out = status == SW_OK ? json_loadb(bytes, n, JSON_ALLOW_NUL, &error) : NULL;
-        if (status == SW_OK && !*out)
-            status = sw_fail(SW_EMODEL, "%s: line %d: %s", path, error.line, error.text);
-    }
+    if (path)
+        status = sw_file_read_optional(path, CONFIG_MAX, &bytes, &n);
+    if (bytes && !(*out = json_loadb(bytes, n, JSON_ALLOW_NUL, &error)))
+        status = sw_fail(SW_EMODEL, "%s: line %d: %s", path, error.line, error.text);
     free(bytes);
     free(path);
     return status;
@@ -53,11 +51,10 @@ static enum sw_status read_plain_file(const char *dir, const char *name, struct 
     char *bytes = NULL, *path = sw_path_join(dir, name);
     size_t n = 0;
     enum sw_status status = path ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a path");
-    if (path && sw_file_exists(path)) {
-        status = sw_file_read(path, SW_JINJA_SOURCE_MAX, &bytes, &n);
-        if (status == SW_OK && (status = sw_jinja_parse(bytes, n, out)) != SW_OK)
-            sw_error_context("%s", path);
-    }
+    if (path)
+        status = sw_file_read_optional(path, SW_JINJA_SOURCE_MAX, &bytes, &n);
+    if (bytes && (status = sw_jinja_parse(bytes, n, out)) != SW_OK)
+        sw_error_context("%s", path);
     free(bytes);
     free(path);
     return status;

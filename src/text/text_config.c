@@ -16,10 +16,8 @@ static enum sw_status read_config(const char *dir, const char *name, json_t **ou
     char *path = sw_path_join(dir, name);
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");
-    if (!sw_file_exists(path))
-        goto undo_path;
-    status = sw_file_read(path, CONFIG_MAX, &bytes, &n);
-    if (status != SW_OK)
+    status = sw_file_read_optional(path, CONFIG_MAX, &bytes, &n);
+    if (status != SW_OK || !bytes)
         goto undo_path;
     *out = json_loadb(bytes, n, JSON_ALLOW_NUL, &error);
     if (!*out)

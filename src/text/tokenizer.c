@@ -91,7 +91,34 @@ static bool looks_like_tiktoken(const char *bytes, size_t n)
     return n > 0 && (unsigned char)bytes[0] >= ' ' && (unsigned char)bytes[0] < 0x7F;
 }
 
-enum form { TOKENIZER_JSON, TOKENIZER_MODEL, VOCAB_MERGES };
+enum form { TOKENIZER_JSON, TOKENIZER_MODEL, VOCAB_MERGES, N_FORMS };
+
+static const char *const form_files[N_FORMS] = {"tokenizer.json", "tokenizer.model", "vocab.json"};
+
+/* The first form that is there, N_FORMS: none. A failure: that cannot be told. */
+static enum sw_status find_form(const char *dir, enum form *form)
+{
+    for (int i = 0; i < N_FORMS; i++) {
+        enum sw_file_kind kind = SW_FILE_ABSENT;
+        char *path = sw_path_join(dir, form_files[i]);
+        const enum sw_status status =
+            path ? sw_file_find(path, &kind) : sw_fail(SW_ENOMEM, "no memory for a path");
+        free(path);
+        *form = (enum form)i;
+        if (status != SW_OK || kind != SW_FILE_ABSENT)
+            return status;
+    }
+    *form = N_FORMS;
+    return SW_OK;
+}
+
+enum sw_status sw_tokenizer_present(const char *dir, bool *there)
+{
+    enum form form = N_FORMS;
+    const enum sw_status status = find_form(dir, &form);
+    *there = form != N_FORMS;
+    return status;
+}
 
 static enum sw_status read_form(struct sw_tokenizer *tok, enum form form, const char *path,
                                 const char *dir, const struct sw_text_config *config)
@@ -126,22 +153,19 @@ static enum sw_status read_form(struct sw_tokenizer *tok, enum form form, const 
 static enum sw_status open_form(struct sw_tokenizer *tok, const char *dir,
                                 const struct sw_text_config *config)
 {
-    static const char *const names[] = {"tokenizer.json", "tokenizer.model", "vocab.json"};
-    for (int form = TOKENIZER_JSON; form <= VOCAB_MERGES; form++) {
-        char *path = sw_path_join(dir, names[form]);
-        if (!path)
-            return sw_fail(SW_ENOMEM, "no memory for a path");
-        const bool here = sw_file_exists(path);
-        const enum sw_status status =
-            here ? read_form(tok, (enum form)form, path, dir, config) : SW_OK;
-        free(path);
-        if (here)
-            return status;
-    }
-    return sw_fail(SW_EINPUT,
-                   "%s: no tokenizer here; tokenizer.json, tokenizer.model, or vocab.json with "
-                   "merges.txt is needed",
-                   dir);
+    enum form form;
+    SW_TRY(find_form(dir, &form));
+    if (form == N_FORMS)
+        return sw_fail(SW_EINPUT,
+                       "%s: no tokenizer here; tokenizer.json, tokenizer.model, or vocab.json with "
+                       "merges.txt is needed",
+                       dir);
+    char *path = sw_path_join(dir, form_files[form]);
+    if (!path)
+        return sw_fail(SW_ENOMEM, "no memory for a path");
+    const enum sw_status status = read_form(tok, form, path, dir, config);
+    free(path);
+    return status;
 }
 
 enum sw_status sw_tokenizer_open(const char *dir, struct sw_tokenizer **out)

@@ -27,6 +27,8 @@ struct sw_tokenizer;
  * The caller closes *out.
  */
 enum sw_status sw_tokenizer_open(const char *dir, struct sw_tokenizer **out);
+/* Is there one? A failure: that cannot be told, and it is not "no". */
+enum sw_status sw_tokenizer_present(const char *dir, bool *there);
 void sw_tokenizer_close(struct sw_tokenizer *tok);
 
 enum sw_encode_flags {

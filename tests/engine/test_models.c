@@ -87,7 +87,7 @@ static int compare_all(const char *root)
         snprintf(expected, sizeof expected, "%s/expected.safetensors", dir);
         /* T5 is not a decoder-only model. */
         if (entry->d_name[0] == '.' || strncmp(entry->d_name, "t5", 2) == 0 ||
-            !sw_file_exists(expected))
+            access(expected, R_OK) != 0)
             continue;
         n += compare(dir, expected);
     }
@@ -250,7 +250,7 @@ static void stories_agree_in_every_form(void)
     for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
         char dir[4096];
         snprintf(dir, sizeof dir, "%s/../shared/data/%s", SW_SOURCE_DIR, forms[i].dir);
-        if (!sw_file_is_directory(dir))
+        if (access(dir, X_OK) != 0)
             continue;
         struct job job = {.dir = dir,
                           .weights = SW_F32,

@@ -197,7 +197,9 @@ static enum sw_status write_config(const struct job *job, const char *config)
     static const char *const types[] = {
         [SW_F32] = "float32", [SW_F16] = "float16", [SW_BF16] = "bfloat16"};
     char path[4096];
-    snprintf(path, sizeof path, sw_file_is_directory(config) ? "%s/config.json" : "%s", config);
+    enum sw_file_kind kind;
+    SW_TRY(sw_file_find(config, &kind));
+    snprintf(path, sizeof path, kind == SW_FILE_DIRECTORY ? "%s/config.json" : "%s", config);
     json_t *root = json_load_file(path, 0, NULL);
     if (!root)
         return sw_fail(SW_EINPUT, "%s: cannot be read", path);
