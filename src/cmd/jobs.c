@@ -68,7 +68,7 @@ static enum sw_status open_files(struct run *run)
     SW_TRY(sw_survey_check(in)); /* before an output is made */
     SW_TRY(sw_results_open(out, &run->results));
     SW_TRY(sw_survey_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));
-    SW_TRY(sw_jobs_claim(run->s, run->verb, &run->survey, &claim));
+    SW_TRY(sw_jobs_claim(run->s, run->verb, &run->survey, sw_results_former(run->results), &claim));
     const enum sw_status status = sw_results_begin(run->results, claim, &run->survey, mode);
     json_decref(claim);
     return status;

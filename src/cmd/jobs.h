@@ -26,9 +26,10 @@ struct sw_job_verb {
 enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb);
 /* What a failure leaves unharmed, for sw_call.safe. */
 const char *sw_jobs_safe(const struct sw_options *o);
-/* {"verb", "input", "model", "options"} for the output's claim; job_claim.c */
+/* {"verb", "input", "model", "options"} for the output's claim, comparable with one of the first
+ * version when `former`; job_claim.c */
 enum sw_status sw_jobs_claim(const struct sw_session *s, const struct sw_job_verb *verb,
-                             const struct sw_survey *survey, json_t **claim);
+                             const struct sw_survey *survey, bool former, json_t **claim);
 
 extern const struct sw_option sw_options_jobs[]; /* --fresh --force --metrics */
 

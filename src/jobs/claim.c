@@ -34,15 +34,13 @@ enum sw_status sw_claim_read(const char *out, json_t **claim)
     *claim = NULL;
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");
-    if (access(path, F_OK) == 0) {
-        status = sw_file_read(path, CLAIM_MAX, &text, &n);
-        if (status == SW_OK && !(*claim = json_loadb(text, n, 0, &error)))
-            status = sw_fail(SW_EINPUT,
-                             "%s: line %d: %s; it says which job %s belongs to: mend it, or begin "
-                             "anew with --fresh, or keep what is there and go on with --force",
-                             path, error.line, error.text, out);
-        free(text);
-    }
+    status = sw_file_read_optional(path, CLAIM_MAX, &text, &n);
+    if (status == SW_OK && text && !(*claim = json_loadb(text, n, 0, &error)))
+        status = sw_fail(SW_EINPUT,
+                         "%s: line %d: %s; it says which job %s belongs to: mend it, or begin "
+                         "anew with --fresh, or keep what is there and go on with --force",
+                         path, error.line, error.text, out);
+    free(text);
     free(path);
     return status;
 }
@@ -129,6 +127,48 @@ static void compare_options(const json_t *past, const json_t *mine, struct sw_st
     }
 }
 
+bool sw_claim_is_former(const json_t *claim)
+{
+    return claim && !json_object_get(json_object_get(claim, "model"), "version");
+}
+
+void sw_claim_carry(const json_t *claim, json_t *mine)
+{
+    json_t *model = json_object_get(mine, "model");
+    json_t *hashes = json_object_get(json_object_get(claim, "model"), "hashes");
+    if (json_string_length(hashes) > 0 && json_string_length(json_object_get(model, "hashes")) == 0)
+        (void)json_object_set(model, "hashes", hashes);
+    (void)json_object_del(model, "former");
+}
+
+/* What differs, in words; "" when nothing does. */
+static void compare_models(const json_t *past, const json_t *mine, struct sw_strbuf *text)
+{
+    const json_t *was = json_object_get(past, "model"), *is = json_object_get(mine, "model");
+    const bool former = sw_claim_is_former(past) && json_object_get(is, "former");
+    const char *hashes[2] = {json_string_value(json_object_get(was, "hashes")),
+                             json_string_value(json_object_get(is, "hashes"))};
+    const bool known = hashes[0] && hashes[0][0] && hashes[1] && hashes[1][0];
+    if (!sw_claim_is_former(past) &&
+        !json_equal(json_object_get(was, "version"), json_object_get(is, "version")))
+        sw_strbuf_puts(text,
+                       "it was begun by another version of spillway, which tells models apart "
+                       "in another way; that version can go on with it");
+    else if (strcmp(text_of(past, "model", "digest"),
+                    text_of(mine, "model", former ? "former" : "digest")) != 0 ||
+             (known && strcmp(hashes[0], hashes[1]) != 0))
+        sw_strbuf_printf(text, "it was made with another model (%s, now %s)",
+                         text_of(past, "model", "name"), text_of(mine, "model", "name"));
+}
+
+static void compare_inputs(const json_t *past, const json_t *mine, const char *begin,
+                           struct sw_strbuf *text)
+{
+    if (strcmp(text_of(past, "input", "digest"), begin) != 0)
+        sw_strbuf_printf(text, "it answers another input (%s as it was then, now %s)",
+                         text_of(past, "input", "path"), text_of(mine, "input", "path"));
+}
+
 enum sw_status sw_claim_check(const char *out, const json_t *claim, const json_t *mine,
                               const char *begin)
 {
@@ -137,13 +177,11 @@ enum sw_status sw_claim_check(const char *out, const json_t *claim, const json_t
     const char *is = json_string_value(json_object_get(mine, "verb"));
     if (!was || strcmp(was, is) != 0)
         sw_strbuf_printf(&text, "it was made by '%s', not '%s'", was ? was : "?", is);
-    else if (strcmp(text_of(claim, "model", "digest"), text_of(mine, "model", "digest")) != 0)
-        sw_strbuf_printf(&text, "it was made with another model (%s, now %s)",
-                         text_of(claim, "model", "name"), text_of(mine, "model", "name"));
-    else if (strcmp(text_of(claim, "input", "digest"), begin) != 0)
-        sw_strbuf_printf(&text, "it answers another input (%s as it was then, now %s)",
-                         text_of(claim, "input", "path"), text_of(mine, "input", "path"));
-    else
+    if (text.length == 0)
+        compare_models(claim, mine, &text);
+    if (text.length == 0)
+        compare_inputs(claim, mine, begin, &text);
+    if (text.length == 0)
         compare_options(json_object_get(claim, "options"), json_object_get(mine, "options"), &text);
     if (text.length == 0)
         return SW_OK;

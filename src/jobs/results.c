@@ -94,6 +94,11 @@ uint64_t sw_results_input_bytes(const struct sw_results *r)
     return n > 0 ? (uint64_t)n : 0;
 }
 
+bool sw_results_former(const struct sw_results *r)
+{
+    return sw_claim_is_former(r->claim);
+}
+
 /* Takes the line as a result; false: it is none. */
 static enum sw_status take(struct sw_results *r, const struct sw_line *line, struct sw_strbuf *key,
                            bool *good)
@@ -186,8 +191,9 @@ static enum sw_status settle(struct sw_results *r, const json_t *claim,
                        r->path, r->path);
     if (resumes)
         SW_TRY(sw_claim_check(r->path, r->claim, claim, survey->begin));
-    json_t *mine = json_copy((json_t *)(uintptr_t)claim);
+    json_t *mine = json_deep_copy(claim);
     enum sw_status status = SW_ENOMEM;
+    sw_claim_carry(resumes ? r->claim : NULL, mine);
     if (mine && json_object_set_new(mine, "writer", sw_claim_writer()) == 0)
         status = sw_claim_write(r->path, mine);
     else

@@ -27,6 +27,8 @@ enum sw_results_mode {
 enum sw_status sw_results_open(const char *path, struct sw_results **out);
 /* Bytes of the input that the output there belongs to; 0: there is none. */
 uint64_t sw_results_input_bytes(const struct sw_results *results);
+/* Whether what is there was begun by a program whose claims have no version (jobs/identity.h). */
+bool sw_results_former(const struct sw_results *results);
 /*
  * Settles whose output it is (jobs/claim.h; SW_EINPUT when it is another job's), finds the results
  * that are there, and cuts off a line that was torn when an earlier run died. `survey` is of the

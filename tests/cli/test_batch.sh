@@ -313,6 +313,22 @@ refused 2 "MODEL's files and --timeline" own in.jsonl mine.jsonl --timeline own/
 refused 2 '--metrics is no regular file but a pipe' model in.jsonl mine.jsonl --metrics pipe
 refused 2 'OUT is no regular file but a pipe' model in.jsonl pipe
 [ "$(cat own/* | cksum)" = "$sum" ] || fail "the model has been written to"
+# Another model that differs in the middle of its weights only; the same one elsewhere, touched.
+cp -r own touched
+touch -d 2001-01-01 touched/*
+sw batch touched in.jsonl mine.jsonl
+expect 0 "the same model elsewhere"
+python3 - <<'PY'
+with open("own/model.safetensors", "r+b") as f:
+    size = f.seek(0, 2)
+    f.seek(size // 2)
+    f.write(bytes(1024))
+PY
+refused 3 'another model \(model, now own\)|another model \(touched, now own\)' own in.jsonl mine.jsonl
+# a file that cannot be read is no other model
+rm -f touched/merges.txt
+mkfifo touched/merges.txt
+refused 3 'merges.txt: is a FIFO' touched in.jsonl mine.jsonl
 # a link at the name of what becomes OUT.job
 echo "my letters" >letters
 ln -s letters linked.jsonl.job.part

@@ -1,0 +1,223 @@
+/* Owns telling models apart by what their files hold. */
+#include "jobs/identity.h"
+
+#include "base/file.h"
+#include "jobs/hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TEXT_MAX (256u << 20) /* bytes of a text file that count */
+#define WHOLE_MAX (8u << 20)
+#define PIECES 64
+#define PIECE (64u << 10)
+#define TENSORS_MAX 4096
+#define TENSOR_PIECE 4096
+#define FORMER_TAIL (64u << 10)
+
+static const uint64_t known_key[2] = {0x5370696c6c776179, 0x6d6f64656c};
+static const uint64_t place_key[2] = {0x5370696c6c776179, 0x706c616365};
+
+/* What answers depend on, beside the weights; the first version took those up to `former`. */
+static const struct {
+    const char *name;
+    bool former;
+} texts[] = {{"config.json", true},
+             {"tokenizer.json", true},
+             {"tokenizer.model", true},
+             {"vocab.json", true},
+             {"merges.txt", true},
+             {"tokenizer_config.json", true},
+             {"chat_template.jinja", true},
+             {"generation_config.json", true},
+             {"special_tokens_map.json", false},
+             {"added_tokens.json", false},
+             {"chat_template.json", false},
+             {"additional_chat_templates/tool_use.jinja", false}};
+#define N_TEXTS (sizeof texts / sizeof texts[0])
+
+static void add_number(struct sw_hash *hash, uint64_t number)
+{
+    sw_hash_add(hash, &number, sizeof number);
+}
+
+static enum sw_status add_range(struct sw_hash *hash, int fd, const char *path, uint64_t offset,
+                                uint64_t n)
+{
+    char block[16384];
+    while (n > 0) {
+        const size_t part = n < sizeof block ? (size_t)n : sizeof block;
+        SW_TRY(sw_file_read_at(fd, path, offset, block, part));
+        sw_hash_add(hash, block, part);
+        offset += part;
+        n -= part;
+    }
+    return SW_OK;
+}
+
+/* A number below `limit` that follows from the others. */
+static uint64_t place_of(uint64_t size, uint64_t index, uint64_t limit)
+{
+    const uint64_t seed[2] = {size, index};
+    return limit ? sw_hash_of(place_key, seed, sizeof seed).low % limit : 0;
+}
+
+static enum sw_status add_pieces(struct sw_hash *hash, int fd, const char *path, uint64_t size)
+{
+    if (size <= WHOLE_MAX)
+        return add_range(hash, fd, path, 0, size);
+    const uint64_t part = (size - 2 * PIECE) / (PIECES - 2); /* of the file, a piece in each */
+    SW_TRY(add_range(hash, fd, path, 0, PIECE));
+    for (uint64_t i = 0; i < PIECES - 2; i++)
+        SW_TRY(
+            add_range(hash, fd, path, PIECE + i * part + place_of(size, i, part - PIECE), PIECE));
+    return add_range(hash, fd, path, size - PIECE, PIECE);
+}
+
+/* `model`/name; a model that is one file is its config.json. NULL: no memory. */
+static char *text_path(const char *model, bool is_file, const char *name)
+{
+    return is_file ? strdup(model) : sw_path_join(model, name);
+}
+
+static enum sw_status add_texts(struct sw_hash *hash, const char *model)
+{
+    enum sw_file_kind kind;
+    SW_TRY(sw_file_find(model, &kind));
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        uint64_t size = 0;
+        int fd = -1;
+        char *path = text_path(model, kind == SW_FILE_REGULAR, texts[i].name);
+        enum sw_status status = path ? sw_file_open_optional(path, &fd, &size)
+                                     : sw_fail(SW_ENOMEM, "%s: no memory for a path", model);
+        add_number(hash, fd < 0 ? 0 : size + 1);
+        if (fd >= 0) {
+            status = add_range(hash, fd, path, 0, size < TEXT_MAX ? size : TEXT_MAX);
+            close(fd);
+        }
+        free(path);
+        SW_TRY(status);
+        if (kind == SW_FILE_REGULAR)
+            break;
+    }
+    return SW_OK;
+}
+
+static void add_directory(struct sw_hash *hash, const struct sw_tensors *t)
+{
+    add_number(hash, t->count);
+    for (size_t i = 0; i < t->count; i++) {
+        const struct sw_tensor *tensor = &t->items[i];
+        sw_hash_add(hash, tensor->name, strlen(tensor->name) + 1);
+        add_number(hash, (uint64_t)tensor->dtype);
+        add_number(hash, (uint64_t)tensor->file);
+        add_number(hash, tensor->offset);
+        add_number(hash, (uint64_t)tensor->rank);
+        for (int k = 0; k < tensor->rank; k++) {
+            add_number(hash, (uint64_t)tensor->shape[k]);
+            add_number(hash, (uint64_t)tensor->stride[k]);
+        }
+    }
+}
+
+/* Every `step`th tensor of the file, some of its bytes. */
+static enum sw_status add_tensors(struct sw_hash *hash, int fd, uint64_t size,
+                                  const struct sw_tensors *t, int file, size_t step)
+{
+    for (size_t i = 0; i < t->count; i += step) {
+        const struct sw_tensor *tensor = &t->items[i];
+        if (tensor->file != file || tensor->offset >= size)
+            continue;
+        /* a tensor whose values are repeated by its strides has more bytes than the file */
+        const uint64_t left = size - tensor->offset;
+        const uint64_t bytes = tensor->bytes < left ? tensor->bytes : left;
+        const uint64_t n = bytes < TENSOR_PIECE ? bytes : TENSOR_PIECE;
+        SW_TRY(add_range(hash, fd, t->files[file].path,
+                         tensor->offset + place_of(bytes, i, bytes - n + 1), n));
+    }
+    return SW_OK;
+}
+
+static enum sw_status add_weights(struct sw_hash *hash, const struct sw_tensors *t)
+{
+    const size_t step = (t->count + TENSORS_MAX - 1) / TENSORS_MAX;
+    add_directory(hash, t);
+    for (int i = 0; i < t->n_files; i++) {
+        const char *path = t->files[i].path;
+        uint64_t size;
+        int fd;
+        SW_TRY(sw_file_open(path, &fd, &size));
+        add_number(hash, size);
+        enum sw_status status = add_pieces(hash, fd, path, size);
+        if (status == SW_OK && size > WHOLE_MAX)
+            status = add_tensors(hash, fd, size, t, i, step);
+        close(fd);
+        SW_TRY(status);
+    }
+    return SW_OK;
+}
+
+static enum sw_status digest_hashes(const struct sw_tensors *t, char digest[33])
+{
+    struct sw_hash hash;
+    digest[0] = '\0';
+    sw_hash_begin(&hash, known_key);
+    for (int i = 0; i < t->n_files; i++) {
+        char text[65];
+        SW_TRY(sw_identity_hub_hash(t->files[i].path, text));
+        if (!text[0])
+            return SW_OK;
+        sw_hash_add(&hash, text, 64);
+    }
+    if (t->n_files > 0)
+        sw_digest_text(sw_hash_end(&hash), digest);
+    return SW_OK;
+}
+
+enum sw_status sw_identity_make(const char *model, const struct sw_tensors *tensors,
+                                struct sw_identity *out)
+{
+    struct sw_hash hash;
+    sw_hash_begin(&hash, known_key);
+    SW_TRY(add_texts(&hash, model));
+    SW_TRY(add_weights(&hash, tensors));
+    sw_digest_text(sw_hash_end(&hash), out->digest);
+    return digest_hashes(tensors, out->hashes);
+}
+
+/* As many bytes as are there, their end besides. */
+static enum sw_status add_former(struct sw_hash *hash, const char *path, uint64_t tail)
+{
+    uint64_t size;
+    int fd;
+    SW_TRY(sw_file_open_optional(path, &fd, &size));
+    if (fd < 0)
+        return SW_OK;
+    const uint64_t n = size < tail ? size : tail;
+    const uint64_t begin = tail == FORMER_TAIL ? size - n : 0, end = begin + n;
+    const enum sw_status status = add_range(hash, fd, path, begin, n);
+    close(fd);
+    sw_hash_add(hash, &end, sizeof end);
+    return status;
+}
+
+enum sw_status sw_identity_former(const char *model, const struct sw_tensors *tensors,
+                                  char digest[33])
+{
+    struct sw_hash hash;
+    sw_hash_begin(&hash, known_key);
+    for (size_t i = 0; i < N_TEXTS; i++) {
+        char *path = sw_path_join(model, texts[i].name);
+        const enum sw_status status = !texts[i].former ? SW_OK
+                                      : path           ? add_former(&hash, path, TEXT_MAX)
+                                                       : sw_fail(SW_ENOMEM, "no memory for a path");
+        free(path);
+        SW_TRY(status);
+    }
+    for (int i = 0; i < tensors->n_files; i++)
+        SW_TRY(add_former(&hash, tensors->files[i].path, FORMER_TAIL));
+    sw_digest_text(sw_hash_end(&hash), digest);
+    return SW_OK;
+}
