@@ -1,11 +1,11 @@
 /* Owns the verb `tokens`: text to ids and back, with the model's own tokenizer and template. */
+#include "base/json.h"
 #include "cmd/options.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,12 +115,11 @@ static enum sw_status convert_lines(struct sw_tokenizer *tok, const struct sw_op
     ssize_t n;
     enum sw_status status = SW_OK;
     while (status == SW_OK && (n = getline(&line, &capacity, stdin)) > 0) {
-        json_error_t error;
-        json_t *answer = NULL;
+        json_t *root, *answer = NULL;
         number++;
-        json_t *root = json_loadb(line, (size_t)n, JSON_ALLOW_NUL, &error);
-        status = root ? convert_line(tok, root, o, &answer)
-                      : sw_fail(SW_EINPUT, "not JSON: %s", error.text);
+        status = sw_json_read(line, (size_t)n, SW_JSON_INPUT | SW_JSON_ONE_LINE, &root);
+        if (status == SW_OK)
+            status = convert_line(tok, root, o, &answer);
         if (status == SW_OK) {
             json_dumpf(answer, stdout, JSON_COMPACT);
             printf("\n");
@@ -134,16 +133,21 @@ static enum sw_status convert_lines(struct sw_tokenizer *tok, const struct sw_op
     return status;
 }
 
+static enum sw_status read_all(struct sw_strbuf *text)
+{
+    char buffer[65536];
+    size_t n;
+    while (!text->failed && (n = fread(buffer, 1, sizeof buffer, stdin)) > 0)
+        sw_strbuf_append(text, buffer, n);
+    return text->failed ? sw_fail(SW_ENOMEM, "no memory for the text") : SW_OK;
+}
+
 static enum sw_status convert_all(struct sw_tokenizer *tok, const struct sw_options *o)
 {
     struct sw_strbuf text = {0};
-    char buffer[65536];
-    size_t n;
-    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0)
-        sw_strbuf_append(&text, buffer, n);
-    enum sw_status status;
-    if (text.failed)
-        status = sw_fail(SW_ENOMEM, "no memory for the text");
+    enum sw_status status = read_all(&text);
+    if (status != SW_OK)
+        sw_error_context("standard input");
     else if (o->decode)
         status = decode(tok, text.text ? text.text : "", o);
     else
@@ -199,16 +203,21 @@ static enum sw_status chat(const struct sw_call *call)
 {
     struct sw_chat *chat;
     struct sw_chat_request request;
-    json_error_t error;
+    struct sw_strbuf text = {0};
+    json_t *root = NULL;
     SW_TRY(sw_chat_open(call->arguments[0], &chat));
-    json_t *root = json_loadf(stdin, JSON_ALLOW_NUL, &error);
-    enum sw_status status =
-        root ? chat_request(root, &request)
-             : sw_fail(SW_EINPUT, "standard input: line %d: not JSON: %s", error.line, error.text);
+    enum sw_status status = read_all(&text);
+    if (status == SW_OK)
+        status = sw_json_read(text.text ? text.text : "", text.length, SW_JSON_INPUT, &root);
+    if (status != SW_OK)
+        sw_error_context("standard input");
+    else
+        status = chat_request(root, &request);
     if (status == SW_OK)
         status = call->options.render ? render(chat, &request)
                                       : encode_chat(chat, call->arguments[0], &request);
     json_decref(root);
+    sw_strbuf_free(&text);
     sw_chat_free(chat);
     return status;
 }

@@ -2,8 +2,8 @@
 #include "format/safetensors.h"
 
 #include "base/checked.h"
+#include "base/json.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -198,12 +198,13 @@ static enum sw_status parse(const uint8_t *bytes, size_t length, uint64_t file_s
                        (unsigned long long)n);
     if (n == 0 || bytes[8] != '{')
         return sw_fail(SW_EMODEL, "its header does not begin with '{'");
-    json_error_t error;
-    json_t *header = json_loadb((const char *)bytes + 8, (size_t)n, JSON_REJECT_DUPLICATES, &error);
-    if (!header)
-        return sw_fail(json_error_code(&error) == json_error_out_of_memory ? SW_ENOMEM : SW_EMODEL,
-                       "its header is not JSON: %s, at byte %d", error.text, error.position);
-    enum sw_status status;
+    json_t *header;
+    enum sw_status status =
+        sw_json_read((const char *)bytes + 8, (size_t)n, SW_JSON_HEADER, &header);
+    if (status != SW_OK) {
+        sw_error_context("its header");
+        return status;
+    }
     struct extent *extents = malloc((json_object_size(header) + 1) * sizeof *extents);
     if (extents)
         status = parse_object(header, 8 + n, file_size, file, extents, out);

@@ -1,7 +1,8 @@
 /* Owns the parsing of model.safetensors.index.json and its torch twin. */
 #include "format/weight_index.h"
 
-#include <jansson.h>
+#include "base/json.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,16 +62,13 @@ static enum sw_status collect_files(struct sw_weight_index *index)
 enum sw_status sw_weight_index_parse(const char *bytes, size_t length, const char *path,
                                      struct sw_weight_index *out)
 {
-    json_error_t error;
     enum sw_status status;
     *out = (struct sw_weight_index){0};
-    out->root = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &error);
-    if (out->root)
+    status = sw_json_read(bytes, length, SW_JSON_HEADER, &out->root);
+    if (status == SW_OK)
         status = collect_files(out);
-    else
-        status = sw_fail(
-            json_error_code(&error) == json_error_out_of_memory ? SW_ENOMEM : SW_EMODEL,
-            "is not JSON: %s, line %d; it is damaged, copy it again", error.text, error.line);
+    else if (status == SW_EMODEL)
+        sw_error_context("it is damaged, copy it again");
     if (status != SW_OK) {
         sw_error_context("%s", path);
         sw_weight_index_free(out);

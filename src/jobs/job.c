@@ -1,6 +1,7 @@
 /* Owns the loop from lines to results. */
 #include "jobs/job.h"
 
+#include "base/json.h"
 #include "jobs/lines.h"
 #include "jobs/record.h"
 #include "text/sampler.h"
@@ -153,15 +154,13 @@ static enum sw_status refuse(struct sw_job *job, const char *words)
 static enum sw_status begin_line(struct sw_job *job)
 {
     const struct sw_job_input *in = job->input;
-    json_error_t error;
+    json_t *root;
     job->param[0] = '\0';
     if (in->fault != SW_OK)
         return refuse(job, in->words);
-    json_t *root =
-        json_loadb(in->line.bytes, in->line.n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &error);
-    const enum sw_status status =
-        root ? job->task->begin(job, root, in->record.batch_form, &in->key)
-             : sw_fail(SW_EINPUT, "not JSON: %s (column %d)", error.text, error.column);
+    enum sw_status status = sw_json_read(in->line.bytes, in->line.n, SW_JSON_LINE, &root);
+    if (status == SW_OK)
+        status = job->task->begin(job, root, in->record.batch_form, &in->key);
     json_decref(root);
     if (!is_lines_fault(status))
         return status;

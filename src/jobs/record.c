@@ -1,6 +1,7 @@
 /* Owns ids and the outer form of lines. */
 #include "jobs/record.h"
 
+#include "base/json.h"
 #include "jobs/hash.h"
 #include "text/json_scan.h"
 #include "text/utf8.h"
@@ -34,6 +35,8 @@ const char *sw_json_type(const json_t *value)
 {
     static const char *const names[] = {"an object", "a list", "a text", "a whole number",
                                         "a number",  "true",   "false",  "null"};
+    if (sw_json_is_number(value))
+        return names[sw_json_is_integer(value) ? JSON_INTEGER : JSON_REAL];
     return value ? names[json_typeof(value)] : "absent";
 }
 

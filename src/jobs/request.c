@@ -1,6 +1,7 @@
 /* Owns reading what a line asks for: one table of members, and how each kind of them is read. */
 #include "jobs/request.h"
 
+#include "base/json.h"
 #include "jobs/record.h"
 
 #include <limits.h>
@@ -127,10 +128,17 @@ static enum sw_status read_flag(const struct member *m, const json_t *value, str
 
 static enum sw_status read_seed(const struct member *m, const json_t *value, struct sw_asked *out)
 {
-    if (!json_is_integer(value))
+    uint64_t *seed = (void *)((char *)out + m->offset);
+    char text[SW_JSON_SHORT];
+    int64_t negative;
+    if (!sw_json_is_integer(value))
         return sw_fail(SW_EINPUT, "\"%s\" must be a whole number, not %s", m->name,
                        sw_json_type(value));
-    *(uint64_t *)((char *)out + m->offset) = (uint64_t)json_integer_value(value);
+    if (sw_json_integer(value, INT64_MIN, -1, &negative))
+        *seed = (uint64_t)negative; /* its two's complement */
+    else if (!sw_json_uint64(value, seed))
+        return sw_fail(SW_EINPUT, "\"%s\" is %s; -2^63 to 2^64 - 1 are possible", m->name,
+                       sw_json_show(value, text, sizeof text));
     out->seeded = true;
     return SW_OK;
 }
@@ -138,9 +146,9 @@ static enum sw_status read_seed(const struct member *m, const json_t *value, str
 static enum sw_status read_number(const struct member *m, const json_t *value, struct sw_asked *out)
 {
     void *field = (char *)out + m->offset;
-    const double number = json_number_value(value);
-    const bool real = m->kind == NUMBER;
-    if (real ? !json_is_number(value) : !json_is_integer(value))
+    double number;
+    const bool any = sw_json_number(value, &number), real = m->kind == NUMBER;
+    if (real ? !any : !sw_json_is_integer(value))
         return sw_fail(SW_EINPUT, "\"%s\" must be %s, not %s", m->name,
                        real ? "a number" : "a whole number", sw_json_type(value));
     if (m->high == INT_MAX && number < m->low)
@@ -159,7 +167,8 @@ static enum sw_status read_number(const struct member *m, const json_t *value, s
 static bool is_one(const struct member *m, const json_t *value, const struct sw_asked *out)
 {
     (void)out;
-    return json_is_number(value) && json_number_value(value) == m->low;
+    double number;
+    return sw_json_number(value, &number) && number == m->low;
 }
 
 static bool is_false(const struct member *m, const json_t *value, const struct sw_asked *out)
@@ -299,8 +308,8 @@ static enum sw_status read_stop(const json_t *value, struct sw_asked *out)
 
 static enum sw_status read_alternatives(const char *name, const json_t *value, int32_t *out)
 {
-    const json_int_t n = json_integer_value(value);
-    if (!json_is_integer(value) || n < 0 || n > SW_TOP_LOGPROBS_MAX)
+    int64_t n;
+    if (!sw_json_integer(value, 0, SW_TOP_LOGPROBS_MAX, &n))
         return sw_fail(SW_EINPUT, "\"%s\" must be a whole number from 0 to %d", name,
                        SW_TOP_LOGPROBS_MAX);
     *out = (int32_t)n;

@@ -3,9 +3,9 @@
  * readers below take a list of them, first match wins, and null counts as absent.
  */
 #include "base/file.h"
+#include "base/json.h"
 #include "model/model.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,11 +30,9 @@ static enum sw_status wrong(const char *key, const json_t *value, const char *wh
 {
     if (!value)
         return sw_fail(SW_EMODEL, "'%s' is missing", key);
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
-    (void)sw_fail(SW_EMODEL, "'%s' is %.60s, but must be %s from %.12g to %.12g", key,
-                  text ? text : "unreadable", what, low, high);
-    free(text);
-    return SW_EMODEL;
+    char text[SW_JSON_SHORT];
+    return sw_fail(SW_EMODEL, "'%s' is %s, but must be %s from %.12g to %.12g", key,
+                   sw_json_show(value, text, sizeof text), what, low, high);
 }
 
 /* An integer in [low, high]; `absent` when no key is there (absent < low: it is required). */
@@ -48,8 +46,8 @@ static enum sw_status read_int(const json_t *config, const char *const *keys, in
         *out = absent;
         return SW_OK;
     }
-    const double number = json_number_value(value);
-    if (!json_is_number(value) || number != floor(number) || number < low || number > high)
+    double number;
+    if (!sw_json_number(value, &number) || number != floor(number) || number < low || number > high)
         return wrong(keys[0], value, "an integer", low, high);
     *out = (int)number;
     return SW_OK;
@@ -59,8 +57,8 @@ static enum sw_status read_float(const json_t *config, const char *const *keys, 
                                  double high, double absent, float *out)
 {
     const json_t *value = first(config, keys);
-    const double number = value ? json_number_value(value) : absent;
-    if ((value && !json_is_number(value)) || !(number >= low && number <= high))
+    double number = absent;
+    if ((value && !sw_json_number(value, &number)) || !(number >= low && number <= high))
         return wrong(keys[0], value, "a number", low, high);
     *out = (float)number;
     return SW_OK;
@@ -188,8 +186,8 @@ static enum sw_status read_experts(const json_t *config, struct sw_model *m)
     size_t i;
     json_array_foreach((json_t *)(uintptr_t)dense, i, item)
     {
-        const json_int_t layer = json_integer_value(item);
-        if (layer >= 0 && layer < d->n_layers)
+        int64_t layer;
+        if (sw_json_integer(item, 0, d->n_layers - 1, &layer))
             m->layer_kinds[layer] &= (unsigned char)~SW_LAYER_ROUTED;
     }
     for (int layer = 0; layer < d->n_layers; layer++)
@@ -310,12 +308,13 @@ static enum sw_status read_config(const json_t *config, struct sw_model *m)
 enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
                               struct sw_model **out)
 {
-    json_error_t error;
-    enum sw_status status = SW_OK;
+    json_t *config;
     *out = NULL;
-    json_t *config = json_loadb(json, length, 0, &error);
-    if (!config)
-        return sw_fail(SW_EMODEL, "%s: not JSON: line %d: %s", name, error.line, error.text);
+    enum sw_status status = sw_json_read(json, length, SW_JSON_MODEL, &config);
+    if (status != SW_OK) {
+        sw_error_context("%s", name);
+        return status;
+    }
     struct sw_model *m = calloc(1, sizeof *m);
     if (!m)
         status = sw_fail(SW_ENOMEM, "no memory for a model");

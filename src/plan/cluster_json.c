@@ -1,7 +1,8 @@
 /* The JSON form of a cluster: the structs' fields by name. What is missing is a default. */
 #include "plan/cluster.h"
 
-#include <jansson.h>
+#include "base/json.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,12 +158,12 @@ static enum sw_status get_cluster(const json_t *root, struct sw_cluster *out)
 
 enum sw_status sw_cluster_parse_json(const char *text, size_t length, struct sw_cluster *out)
 {
-    json_error_t error;
-    json_t *root = json_loadb(text, length, 0, &error);
-    if (!root)
-        return sw_fail(SW_EINPUT, "cluster JSON: line %d, column %d: %s", error.line, error.column,
-                       error.text);
-    const enum sw_status status = get_cluster(root, out);
+    json_t *root;
+    enum sw_status status = sw_json_read(text, length, SW_JSON_INPUT | SW_JSON_NO_NUL, &root);
+    if (status != SW_OK)
+        sw_error_context("cluster JSON");
+    else
+        status = get_cluster(root, out);
     json_decref(root);
     return status;
 }

@@ -4,6 +4,7 @@
  */
 #include "text/chat.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "text/jinja.h"
 
 #include <stdlib.h>
@@ -22,13 +23,12 @@ static enum sw_status read_json(const char *dir, const char *name, json_t **out)
 {
     char *bytes = NULL, *path = sw_path_join(dir, name);
     size_t n = 0;
-    json_error_t error;
     enum sw_status status = path ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a path");
     *out = NULL;
     if (path)
         status = sw_file_read_optional(path, CONFIG_MAX, &bytes, &n);
-    if (bytes && !(*out = json_loadb(bytes, n, JSON_ALLOW_NUL, &error)))
-        status = sw_fail(SW_EMODEL, "%s: line %d: %s", path, error.line, error.text);
+    if (bytes && (status = sw_json_read(bytes, n, SW_JSON_MODEL, out)) != SW_OK)
+        sw_error_context("%s", path);
     free(bytes);
     free(path);
     return status;

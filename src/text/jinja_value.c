@@ -1,5 +1,6 @@
 /* Owns the values of a running template: making, comparing, going through them. */
 #include "text/jinja_value.h"
+#include "base/json.h"
 #include "text/jinja_run.h"
 #include "text/utf8.h"
 
@@ -216,13 +217,27 @@ static enum sw_status dict_from_json(struct sw_jinja_run *r, const json_t *json,
     return SW_OK;
 }
 
+/* One that is kept as it is spelled: in Python infinite, NaN, or a long integer. */
+static enum sw_status number_from_json(struct sw_jinja_run *r, const json_t *json,
+                                       struct sw_value *out)
+{
+    double number;
+    if (sw_json_is_integer(json))
+        return sw_jinja_fail(r, "integers of more than 64 bits (%.40s) are not supported",
+                             sw_json_spelling(json));
+    sw_json_number(json, &number);
+    *out = sw_value_real(number);
+    return SW_OK;
+}
+
 enum sw_status sw_value_from_json(struct sw_jinja_run *r, const json_t *json, struct sw_value *out)
 {
     enum sw_status status = SW_OK;
     SW_TRY(sw_jinja_deeper(r));
     switch (json ? json_typeof(json) : JSON_NULL) {
     case JSON_OBJECT:
-        status = dict_from_json(r, json, out);
+        status =
+            sw_json_is_number(json) ? number_from_json(r, json, out) : dict_from_json(r, json, out);
         break;
     case JSON_ARRAY:
         status = list_from_json(r, json, out);

@@ -1,6 +1,7 @@
 /* Owns the pull scanner; jansson parses what it passes over. */
 #include "text/json_scan.h"
 
+#include "base/json.h"
 #include "text/utf8.h"
 
 #include <string.h>
@@ -65,79 +66,14 @@ enum sw_status sw_json_scan_next(struct sw_json_scan *scan, char open, bool *mor
     return SW_OK;
 }
 
-static int hex4(const char *text, uint32_t *value)
-{
-    *value = 0;
-    for (int i = 0; i < 4; i++) {
-        const char c = text[i];
-        const int digit = c >= '0' && c <= '9'   ? c - '0'
-                          : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                          : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                 : -1;
-        if (digit < 0)
-            return 0;
-        *value = *value << 4 | (uint32_t)digit;
-    }
-    return 1;
-}
-
-/* \uXXXX, or two of them that form one character; at[0] is the first digit. */
-static enum sw_status unicode_escape(struct sw_json_scan *scan, struct sw_strbuf *out)
-{
-    uint32_t c, low;
-    char bytes[4];
-    if (scan->end - scan->at < 4 || !hex4(scan->at, &c))
-        return wrong(scan, "four hexadecimal digits");
-    scan->at += 4;
-    if (c >= 0xDC00 && c <= 0xDFFF)
-        return wrong(scan, "no lone low surrogate before this");
-    if (c >= 0xD800 && c <= 0xDBFF) {
-        if (scan->end - scan->at < 6 || scan->at[0] != '\\' || scan->at[1] != 'u' ||
-            !hex4(scan->at + 2, &low) || low < 0xDC00 || low > 0xDFFF)
-            return wrong(scan, "the low surrogate of a pair");
-        scan->at += 6;
-        c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
-    }
-    sw_strbuf_append(out, bytes, (size_t)sw_utf8_encode(c, bytes));
-    return SW_OK;
-}
-
-static enum sw_status escape(struct sw_json_scan *scan, struct sw_strbuf *out)
-{
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    if (scan->at == scan->end)
-        return wrong(scan, "the rest of an escape");
-    const char c = *scan->at;
-    if (c == 'u') {
-        scan->at++;
-        return unicode_escape(scan, out);
-    }
-    const char *known = c ? strchr(from, c) : NULL;
-    if (!known)
-        return wrong(scan, "an escape of JSON");
-    scan->at++;
-    sw_strbuf_append(out, &to[known - from], 1);
-    return SW_OK;
-}
-
 enum sw_status sw_json_scan_string(struct sw_json_scan *scan, const char **text, size_t *n)
 {
     struct sw_strbuf *out = &scan->text[scan->turn++ & 1];
     SW_TRY(expect(scan, '"', "a string"));
     out->length = 0;
-    sw_strbuf_append(out, "", 0);
-    for (;;) {
-        const char *plain = scan->at;
-        while (scan->at < scan->end && *scan->at != '"' && *scan->at != '\\' &&
-               (unsigned char)*scan->at >= 0x20)
-            scan->at++;
-        sw_strbuf_append(out, plain, (size_t)(scan->at - plain));
-        if (scan->at == scan->end || (unsigned char)*scan->at < 0x20)
-            return wrong(scan, "the end of a string");
-        if (*scan->at++ == '"')
-            break;
-        SW_TRY(escape(scan, out));
-    }
+    const char *expected = sw_json_decode_text(&scan->at, scan->end, SW_JSON_PAIRED, out);
+    if (expected)
+        return wrong(scan, expected);
     if (out->failed)
         return sw_fail(SW_ENOMEM, "JSON: no memory for a string");
     if (!sw_utf8_valid(out->text, out->length))
@@ -229,12 +165,11 @@ enum sw_status sw_json_scan_end(struct sw_json_scan *scan)
 
 enum sw_status sw_json_parse(const struct sw_json_range *range, const char *name, json_t **out)
 {
-    json_error_t error;
     *out = NULL;
     if (!range->bytes)
         return SW_OK;
-    *out = json_loadb(range->bytes, range->length, JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    if (!*out)
-        return sw_fail(SW_EMODEL, "\"%s\": line %d: %s", name, error.line, error.text);
-    return SW_OK;
+    const enum sw_status status = sw_json_read(range->bytes, range->length, SW_JSON_MODEL, out);
+    if (status != SW_OK)
+        sw_error_context("\"%s\"", name);
+    return status;
 }

@@ -1,6 +1,6 @@
 /*
  * A pull scanner over JSON text, for the two members of a tokenizer file that hold hundreds of
- * thousands of strings (vocabulary, merges). Everything smaller goes to jansson.
+ * thousands of strings (vocabulary, merges). Everything smaller goes to base/json.h.
  */
 #ifndef SW_TEXT_JSON_SCAN_H
 #define SW_TEXT_JSON_SCAN_H
@@ -44,7 +44,7 @@ enum sw_status sw_json_scan_skip(struct sw_json_scan *scan, struct sw_json_range
 /* SW_EMODEL when anything but white space is left. */
 enum sw_status sw_json_scan_end(struct sw_json_scan *scan);
 
-/* Parses a range with jansson (NULL for an absent one); `name` is for the message. */
+/* Reads a range (NULL for an absent one); `name` is for the message. */
 enum sw_status sw_json_parse(const struct sw_json_range *range, const char *name, json_t **out);
 
 #endif

@@ -1,5 +1,6 @@
 /* Owns the files beside a tokenizer: which tokens are special, which begin and end a text. */
 #include "base/file.h"
+#include "base/json.h"
 #include "text/tokenizer_impl.h"
 
 #include <stdlib.h>
@@ -11,7 +12,6 @@ static enum sw_status read_config(const char *dir, const char *name, json_t **ou
 {
     char *bytes = NULL;
     size_t n = 0;
-    json_error_t error;
     enum sw_status status = SW_OK;
     char *path = sw_path_join(dir, name);
     if (!path)
@@ -19,9 +19,9 @@ static enum sw_status read_config(const char *dir, const char *name, json_t **ou
     status = sw_file_read_optional(path, CONFIG_MAX, &bytes, &n);
     if (status != SW_OK || !bytes)
         goto undo_path;
-    *out = json_loadb(bytes, n, JSON_ALLOW_NUL, &error);
-    if (!*out)
-        status = sw_fail(SW_EMODEL, "%s: line %d: %s", path, error.line, error.text);
+    status = sw_json_read(bytes, n, SW_JSON_MODEL, out);
+    if (status != SW_OK)
+        sw_error_context("%s", path);
     free(bytes);
 undo_path:
     free(path);

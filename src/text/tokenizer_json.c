@@ -2,6 +2,7 @@
  * Owns the reading of tokenizer.json (Hugging Face tokenizers) with a BPE model, and what the
  * vocab.json + merges.txt form shares with it.
  */
+#include "base/json.h"
 #include "text/bytes.h"
 #include "text/json_scan.h"
 #include "text/tokenizer_impl.h"
@@ -283,9 +284,10 @@ static enum sw_status read_replace_decoder(struct sw_tokenizer *tok, const json_
 static enum sw_status read_strip_decoder(struct sw_tokenizer *tok, const json_t *json)
 {
     const char *content = json_string_value(json_object_get(json, "content"));
-    const json_int_t start = json_integer_value(json_object_get(json, "start"));
-    const json_int_t stop = json_integer_value(json_object_get(json, "stop"));
-    if (!content || strcmp(content, " ") != 0 || start < 0 || start > 1 || stop != 0)
+    int64_t start, stop;
+    if (!content || strcmp(content, " ") != 0 ||
+        !sw_json_integer(json_object_get(json, "start"), 0, 1, &start) ||
+        !sw_json_integer(json_object_get(json, "stop"), 0, 0, &stop))
         return sw_fail(SW_EMODEL, "decoder Strip is only supported for one leading space");
     tok->decoder.strip = start == 1;
     return SW_OK;

@@ -156,7 +156,7 @@ not JSON
 {"id": "many", "prompt": "x", "max_tokens": 99999999999}
 {"id": "ids", "prompt": [1, 2, 100000]}
 {"id": "chat", "messages": [{"role": "user", "content": "hi"}]}
-{"id": 8, "prompt": [51, 38, 44], "max_tokens": 3, "logprobs": 2}
+{"id": 18446744073709551616, "seed": 18446744073709551615, "prompt": [51, 38, 44], "max_tokens": 3, "logprobs": 2}
 {"id": "twice", "prompt": "x", "prompt": "y"}
 {"id": "cut
 LINES
@@ -169,7 +169,7 @@ import json, sys
 lines = [json.loads(l) for l in open("bad.out.jsonl")]
 by_id = {l["id"]: l for l in lines}
 assert len(lines) == len(by_id) == 16, by_id.keys()
-for name, n in (("good", 2), ("line-5", 2), ("line-16", 1), (8, 3)):
+for name, n in (("good", 2), ("line-5", 2), ("line-16", 1), (18446744073709551616, 3)):
     assert by_id.pop(name)["generated_tokens"] == n
 words = {"line-2": "earlier line", "line-4": "not a JSON", "line-6": "neither a text nor",
          "none": "neither", "type": "temperature", "hot": "is 200; 0 to 100 are",

@@ -53,7 +53,7 @@ refused() {
 refused '[]' 'messages must be a list of at least one'
 refused '{"prompt": "x"}' 'expected a list of messages'
 refused '[{"content": "x"}]' 'messages\[0\] must be an object with a text "role"'
-refused 'hello' 'line 1: not JSON'
+refused 'hello' 'standard input: not JSON: line 1, column 1'
 refused '[{"role": "user", "content": "x"}, {"role": "user"' 'not JSON'
 echo "{{ messages[0].content.text.more }}" >model/chat_template.jinja
 refused '[{"role": "user", "content": "x"}]' "chat_template.jinja: line 1: 'text' is undefined"

@@ -2,6 +2,7 @@
  * Any bytes as a chat template, and behind a line "---" any JSON as its variables: refused with a
  * message, or a text within the limits.
  */
+#include "base/json.h"
 #include "text/jinja.h"
 #include "text/utf8.h"
 
@@ -32,9 +33,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const size_t n = cut ? size - (size_t)(json - text) : strlen(conversation);
     struct sw_jinja *template;
     struct sw_strbuf out = {0};
-    json_error_t error;
-    json_t *variables = json_loadb(json, n, JSON_ALLOW_NUL, &error);
-    if (json_is_object(variables) &&
+    json_t *variables;
+    if (sw_json_read(json, n, SW_JSON_LINE, &variables) == SW_OK && json_is_object(variables) &&
         sw_jinja_parse(text, cut ? (size_t)(cut - text) : size, &template) == SW_OK) {
         const enum sw_status status = sw_jinja_render(template, variables, &limits, &out);
         if (status == SW_OK && out.length > 0 && !sw_utf8_valid(out.text, out.length))

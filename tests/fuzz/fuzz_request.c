@@ -1,5 +1,6 @@
 /* Lines of batch: what reads as a request gets answers and error records that are JSON, whose id
  * is read back as the request's own. */
+#include "base/json.h"
 #include "jobs/answer.h"
 #include "jobs/record.h"
 #include "jobs/request.h"
@@ -12,9 +13,9 @@ static void check(const struct sw_strbuf *line, const struct sw_strbuf *key, boo
 {
     struct sw_strbuf again = {0};
     struct sw_record record;
-    json_t *root = json_loadb(line->text, line->length, JSON_ALLOW_NUL, NULL);
-    if (!root || line->text[line->length - 1] != '\n' ||
-        memchr(line->text, '\n', line->length - 1) ||
+    json_t *root;
+    if (sw_json_read(line->text, line->length, SW_JSON_LINE, &root) != SW_OK ||
+        line->text[line->length - 1] != '\n' || memchr(line->text, '\n', line->length - 1) ||
         sw_record_scan(line->text, line->length - 1, &again, &record) != SW_OK || !record.has_id ||
         record.failed != failed || again.length != key->length ||
         memcmp(again.text, key->text, key->length) != 0)
@@ -52,9 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum sw_status status = sw_record_scan((const char *)data, size, &key, &record);
     if (status != SW_OK || !record.has_id)
         sw_record_line_key(7, &key);
-    json_t *root =
-        json_loadb((const char *)data, size, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, NULL);
-    if (status == SW_OK && root) {
+    json_t *root;
+    if (sw_json_read((const char *)data, size, SW_JSON_LINE, &root) == SW_OK && status == SW_OK) {
         status = sw_asked_read(root, record.batch_form, &defaults, NULL, &asked);
         if (status == SW_OK)
             answer(&asked, &key);

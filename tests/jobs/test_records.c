@@ -1,4 +1,5 @@
 /* Lines, ids and what requests ask for. */
+#include "base/json.h"
 #include "jobs/hash.h"
 #include "jobs/keys.h"
 #include "jobs/lines.h"
@@ -226,8 +227,8 @@ static struct sw_unknown unknown;
 static json_t *asked(const char *text, bool batch_form, struct sw_asked *out, const char *refusal)
 {
     const struct sw_asked start = defaults();
-    json_t *root = json_loads(text, 0, NULL);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(root);
+    json_t *root;
+    CU_ASSERT_EQUAL_FATAL(sw_json_read(text, strlen(text), SW_JSON_LINE, &root), SW_OK);
     const enum sw_status status = sw_asked_read(root, batch_form, &start, &unknown, out);
     CU_ASSERT_EQUAL(status, refusal ? SW_EINPUT : SW_OK);
     if (status != SW_OK && (!refusal || !strstr(sw_error_message(), refusal)))
@@ -256,6 +257,25 @@ static void plain_requests(void)
     root = asked("{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", false, &a, NULL);
     CU_ASSERT(a.messages && !a.prompt);
     json_decref(root);
+}
+
+/* Numbers are as long as JSON lets them be; what is not asked for is not looked at. */
+static void long_numbers(void)
+{
+    static const struct {
+        const char *line;
+        uint64_t seed;
+    } rows[] = {{"{\"prompt\":\"a\",\"seed\":18446744073709551615}", UINT64_MAX},
+                {"{\"prompt\":\"a\",\"seed\":9223372036854775808}", (uint64_t)1 << 63},
+                {"{\"prompt\":\"a\",\"seed\":-1}", UINT64_MAX},
+                {"{\"prompt\":\"a\",\"seed\":1,\"id\":18446744073709551616}", 1},
+                {"{\"prompt\":\"a\",\"seed\":1,\"id\":1e400,\"metadata\":[NaN,-Infinity]}", 1}};
+    struct sw_asked a;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        json_t *root = asked(rows[i].line, false, &a, NULL);
+        CU_ASSERT(a.seeded && a.sampling.seed == rows[i].seed);
+        json_decref(root);
+    }
 }
 
 static void batch_requests(void)
@@ -299,6 +319,12 @@ static void refusals(void)
         {"{\"prompt\":\"a\",\"top_p\":0}", "top_p", false},
         {"{\"prompt\":\"a\",\"top_p\":1.1}", "top_p", false},
         {"{\"prompt\":\"a\",\"seed\":\"x\"}", "seed", false},
+        {"{\"prompt\":\"a\",\"seed\":18446744073709551616}",
+         "\"seed\" is 18446744073709551616; -2^63 to 2^64 - 1 are possible", false},
+        {"{\"prompt\":\"a\",\"seed\":1e400}", "must be a whole number, not a number", false},
+        {"{\"prompt\":\"a\",\"temperature\":NaN}", "\"temperature\" is nan", false},
+        {"{\"prompt\":\"a\",\"temperature\":1e400}", "\"temperature\" is inf", false},
+        {"{\"prompt\":\"a\",\"max_tokens\":1000000000000000000000}", "max_tokens", false},
         {"{\"prompt\":\"a\",\"stop\":\"\"}", "stop", false},
         {"{\"prompt\":\"a\",\"stop\":[1]}", "stop", false},
         {"{\"prompt\":\"a\",\"logprobs\":33}", "logprobs", false},
@@ -465,5 +491,6 @@ static void counted(void)
 SW_UNIT_TESTS({"lines of any length", lines_of_any_length}, {"long lines", long_lines},
               {"SipHash", siphash}, {"keys", keys}, {"ids", ids}, {"error records", error_records},
               {"plain requests", plain_requests}, {"requests of the Batch API", batch_requests},
-              {"refusals", refusals}, {"refused by name", refused_by_name},
-              {"passed over", passed_over}, {"counted", counted})
+              {"long numbers", long_numbers}, {"refusals", refusals},
+              {"refused by name", refused_by_name}, {"passed over", passed_over},
+              {"counted", counted})

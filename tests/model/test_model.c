@@ -132,6 +132,12 @@ static void bad_configs_are_refused_by_name(void)
         {"{" GOOD ", \"hidden_size\": \"big\"}",
          "'hidden_size' is \"big\", but must be an integer from 1 to"},
         {"{" GOOD ", \"hidden_size\": 1e30}", "'hidden_size' is 1e30, but must be an integer"},
+        {"{" GOOD ", \"vocab_size\": 1000000000000000019884624838656}",
+         "'vocab_size' is 1000000000000000019884624838656, but must be an integer from 1 to"},
+        {"{" GOOD ", \"rope_theta\": Infinity}", "'rope_theta' is Infinity, but must be a number"},
+        {"{" GOOD ", \"rms_norm_eps\": NaN}", "'rms_norm_eps' is NaN, but must be a number"},
+        {"{\"model_type\": \"falcon_mamba\", \"time_step_limit\": [0.0, Infinity]}",
+         "model family 'falcon_mamba' is not supported"},
         {"{" GOOD ", \"num_key_value_heads\": 3}", "evenly"},
         {"{" GOOD ", \"hidden_size\": 33}", "not a multiple"},
         {"{" GOOD ", \"hidden_act\": \"mish\"}", "activation 'mish'"},
@@ -177,6 +183,19 @@ static void bad_configs_are_refused_by_name(void)
     sw_model_close(model);
 }
 
+/* What Python writes and no key of ours reads. */
+static void odd_values_of_other_keys_are_passed_over(void)
+{
+    static const char json[] =
+        "{" GOOD ", \"model_max_length\": 1000000000000000019884624838656, "
+        "\"time_step_limit\": [0.0, Infinity], \"x\": -Infinity, \"y\": NaN, \"z\": 1e400, "
+        "\"name\": \"a\\u0000\\ud83d\", \"vocab_size\": 97}";
+    struct sw_model *model;
+    CU_ASSERT_EQUAL_FATAL(sw_model_parse(json, strlen(json), "c.json", &model), SW_OK);
+    CU_ASSERT_EQUAL(model->dims.vocab, 97); /* the last of two */
+    sw_model_close(model);
+}
+
 static void wrong_checkpoints_are_refused_by_name(void)
 {
     struct sw_model *model;
@@ -212,4 +231,6 @@ SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_t
               {"gpu workspace is that of layers", gpu_workspace_is_that_of_layers},
               {"experts are read in part", experts_are_read_in_part},
               {"bad configs are refused by name", bad_configs_are_refused_by_name},
+              {"odd values of other keys are passed over",
+               odd_values_of_other_keys_are_passed_over},
               {"wrong checkpoints are refused by name", wrong_checkpoints_are_refused_by_name})

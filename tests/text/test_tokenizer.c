@@ -100,7 +100,8 @@ static void ends_come_from_generation_config(void)
 
     fixture_puts(dir, "generation_config.json", "{\"eos_token_id\": [7, 9]}");
     fixture_puts(dir, "tokenizer_config.json",
-                 "{\"eos_token\": {\"content\": \"<|endoftext|>\"}, \"bos_token\": null}");
+                 "{\"model_max_length\": 1000000000000000019884624838656, "
+                 "\"eos_token\": {\"content\": \"<|endoftext|>\"}, \"bos_token\": null}");
     tok = fixture_open(dir);
     CU_ASSERT(sw_tokenizer_is_end(tok, 7));
     CU_ASSERT(sw_tokenizer_is_end(tok, 9));
