@@ -58,21 +58,24 @@ static double bytes_per_token(const struct bench *b)
     const double position = b->prompt + b->generate / 2.0;
     double weights = (double)f->head_bytes, each = (double)f->embed_read_bytes;
     for (int i = 0; i < f->n_layers; i++) {
-        weights += (double)f->layers[i].read_bytes;
-        each += position * (double)f->layers[i].kv_row_bytes;
+        const struct sw_layer_footprint *l = &f->layers[i];
+        weights += (double)l->read_bytes;
+        const double seen = l->window > 0 && l->window < position ? l->window : position;
+        each += seen * (double)l->kv_row_bytes;
     }
     return weights / b->sequences + each;
 }
 
-/* Two per multiply-add; the head runs for the last token only, attention by half the square. */
+/* Two per multiply-add; the head runs for the last token only. */
 static double flops_of_prompt(const struct bench *b)
 {
     const struct sw_footprint *f = &b->s->footprint;
-    const struct sw_dims *d = &b->s->model->dims;
     const double n = b->prompt;
     double flops = f->head_flops;
-    for (int i = 0; i < f->n_layers; i++)
-        flops += n * f->layers[i].token_flops + 2 * n * n * d->n_heads * (double)d->head_dim;
+    for (int i = 0; i < f->n_layers; i++) {
+        const struct sw_layer_footprint *l = &f->layers[i];
+        flops += n * (l->token_flops + l->attend_flops * sw_layer_prompt_sees(l, n));
+    }
     return flops;
 }
 

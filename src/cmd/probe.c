@@ -102,10 +102,13 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
 {
     struct sw_probe probe;
     char problem[SW_ERROR_MAX] = "";
+    const enum sw_dtype weights =
+        call->options.weights == SW_OTHER ? SW_BF16 : call->options.weights;
     const struct sw_probe_options options = {
         .seconds = MEASURE_S,
         .threads = call->options.threads,
-        .format = call->options.weights == SW_OTHER ? SW_BF16 : call->options.weights,
+        .format = weights,
+        .attention = {.kv = sw_dtype_dense(weights), .head_dim = 128, .group = 4},
         .path = call->n_arguments ? call->arguments[0] : NULL,
         .reach = true,
     };

@@ -260,16 +260,22 @@ static enum sw_status agree(struct sw_session *s, int positions)
 static struct sw_probe_options look(const struct sw_session *s)
 {
     const uint64_t bytes = 2 * sw_model_parameters(s->model);
-    return (struct sw_probe_options){.seconds = bytes > 4000000000                      ? 1
-                                                : bytes > 64000000 || s->call->measures ? 0.3
-                                                                                        : 0,
-                                     .memory = bytes / 2,
-                                     .threads = s->call->options.threads,
-                                     .share_gpus = s->call->options.share_gpus,
-                                     .format = s->call->options.weights != SW_OTHER
-                                                   ? s->call->options.weights
-                                                   : stored_format(s),
-                                     .path = s->reader ? s->call->arguments[0] : NULL};
+    const struct sw_options *o = &s->call->options;
+    const struct sw_dims *d = &s->model->dims;
+    const enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored_format(s);
+    const enum sw_dtype dense = sw_dtype_is_quantized(weights) ? stored_format(s) : weights;
+    return (struct sw_probe_options){
+        .seconds = bytes > 4000000000                      ? 1
+                   : bytes > 64000000 || s->call->measures ? 0.3
+                                                           : 0,
+        .memory = bytes / 2,
+        .threads = o->threads,
+        .share_gpus = o->share_gpus,
+        .format = weights,
+        .attention = {.kv = o->kv != SW_OTHER ? o->kv : sw_dtype_dense(dense),
+                      .head_dim = d->head_dim,
+                      .group = d->n_heads / d->n_kv_heads},
+        .path = s->reader ? s->call->arguments[0] : NULL};
 }
 
 /* Rank 0 says whether there is anything to do. */

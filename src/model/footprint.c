@@ -141,6 +141,8 @@ static enum sw_status count_layer(const struct sw_model *model, const struct sw_
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;
     out->token_flops = sums.flops;
+    out->attend_flops = 4.0 * d->n_heads * d->head_dim; /* scores, and the sum of values */
+    out->window = model->layer_kinds[layer] & SW_LAYER_SLIDING ? d->window : 0;
     out->kv_bytes = layer_kv_bytes(model, p);
     out->kv_row_bytes =
         2 * (uint64_t)d->n_kv_heads * (uint64_t)d->head_dim * sw_dtype_info(p->kv)->bits / 8;
@@ -191,6 +193,14 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
     out->logits_bytes = (uint64_t)SW_LOGIT_ROWS * (uint64_t)model->dims.vocab * sizeof(float);
     out->load_bytes = 2 * (uint64_t)SW_LOAD_CHUNK;
     return SW_OK;
+}
+
+double sw_layer_prompt_sees(const struct sw_layer_footprint *layer, double n)
+{
+    const double window = layer->window;
+    if (window <= 0 || window >= n)
+        return (n + 1) / 2;
+    return (window * (window + 1) / 2 + (n - window) * window) / n;
 }
 
 int64_t sw_model_max_cols(const struct sw_model *model)

@@ -66,6 +66,8 @@ struct sw_layer_footprint {
     uint64_t kv_bytes;     /* KV cache of all slots */
     uint64_t kv_row_bytes; /* KV that one token's step reads per earlier position of its slot */
     double token_flops;    /* 2 * multiply-adds per token, attention over the context left out */
+    double attend_flops;   /* … and those of attention per token and position that it sees; … */
+    int window;            /* … it sees at most so many, itself included; 0: all */
 };
 
 struct sw_footprint {
@@ -111,5 +113,8 @@ enum sw_status sw_staging_of(const struct sw_model *model, const struct sw_footp
 enum sw_status sw_footprint_of(const struct sw_model *model,
                                const struct sw_footprint_params *params, struct sw_footprint *out);
 void sw_footprint_free(struct sw_footprint *footprint);
+
+/* Positions that a token of a prompt of n sees in the layer, itself included, on the average. */
+double sw_layer_prompt_sees(const struct sw_layer_footprint *layer, double n);
 
 #endif

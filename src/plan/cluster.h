@@ -4,8 +4,8 @@
  *
  *     cluster := group { "+" group } [ "link:" RATE ["/" TIME] ] [ "local:" … ]
  *     group   := [ COUNT "x" ] "(" item { item } ")"
- *     item    := "gpu:" [ COUNT "x" ] SIZE [ "/" SIZE ] [ "@" RATE ] [ "@" FLOPS ]
- *              | "host:" SIZE [ "/" SIZE ] [ "@" RATE [ "@" RATE ] ] [ "@" FLOPS ]
+ *     item    := "gpu:" [ COUNT "x" ] SIZE [ "/" SIZE ] [ "@" RATE ] [ "@" FLOPS [ "@" FLOPS ] ]
+ *              | "host:" SIZE [ "/" SIZE ] [ "@" RATE [ "@" RATE ] ] [ "@" FLOPS [ "@" FLOPS ] ]
  *              | "bus:" RATE | "disk:" RATE | "load:" RATE | "ranks:" N | "cores:" N
  *              | "name:" WORD
  *
@@ -16,7 +16,8 @@
  * "disk:" says that layers may stay on disk when memory is short; without it they may not.
  * "load:" is the same disk's rate when it serves only for loading.
  * FLOPS is "16TF" or "800GF" a second. What is not written is a default of its class below; "#"
- * starts a comment. A host's second RATE is that of one rank alone. When a file has lines that
+ * starts a comment. A host's second RATE is that of one rank alone, a second
+ * FLOPS that of attention. When a file has lines that
  * start with "#:", only those count, so that an mpirun hostfile can carry its cluster. The JSON
  * form has the fields of the structs by name.
  */
@@ -42,9 +43,12 @@
 /* Defaults of the classes, bytes per second and flops per second; docs/hardware.md says why. */
 #define SW_GPU_BANDWIDTH 450e9
 #define SW_GPU_FLOPS 20e12
-#define SW_GPU_LAUNCH 0 /* not counted until it is measured */
+#define SW_GPU_ATTEND_SHARE 0.25 /* attention's rate, of that of products, where it is not known   \
+                                  */
+#define SW_GPU_LAUNCH 0          /* not counted until it is measured */
 #define SW_HOST_BANDWIDTH 40e9
 #define SW_HOST_FLOPS 500e9
+#define SW_HOST_ATTEND_SHARE 0.5
 #define SW_BUS_BANDWIDTH 12e9
 #define SW_DISK_BANDWIDTH 1e9
 #define SW_LINK_BANDWIDTH 1.1e9 /* 10 Gbit/s Ethernet */
@@ -57,6 +61,7 @@ struct sw_device {
     uint64_t free, total; /* bytes of device memory */
     double bandwidth;     /* bytes per second, reading its own memory */
     double flops;         /* per second, in a matrix product of the weight formats */
+    double attend;        /* flops per second in attention; 0: SW_GPU_ATTEND_SHARE of flops */
     double launch;        /* seconds that a kernel with little to do takes behind another */
 };
 
@@ -66,6 +71,7 @@ struct sw_node {
     double host_bandwidth;          /* bytes per second, all ranks of the node reading at once */
     double rank_bandwidth;          /* … one rank reading while the others are idle */
     double cpu_flops;               /* per second, all cores of the node */
+    double cpu_attend;              /* … in attention; 0: SW_HOST_ATTEND_SHARE of cpu_flops */
     double bus_bandwidth;           /* host to device, shared by the node's ranks */
     double disk_bandwidth;          /* shared by the node's ranks */
     int cores;                      /* for job files only; 0: not known */

@@ -107,6 +107,7 @@ static enum sw_status get_device(const json_t *object, const char *where, struct
     SW_TRY(get_sizes(object, where, "free", "total", &device->free, &device->total));
     SW_TRY(get_positive(object, where, "bandwidth", &device->bandwidth));
     SW_TRY(get_positive(object, where, "flops", &device->flops));
+    SW_TRY(get_positive(object, where, "attend", &device->attend));
     return get_latency(object, where, "launch", &device->launch);
 }
 
@@ -126,6 +127,7 @@ static enum sw_status get_node(const json_t *object, int index, struct sw_cluste
     node->rank_bandwidth = node->host_bandwidth;
     SW_TRY(get_positive(object, where, "rank_bandwidth", &node->rank_bandwidth));
     SW_TRY(get_positive(object, where, "cpu_flops", &node->cpu_flops));
+    SW_TRY(get_positive(object, where, "cpu_attend", &node->cpu_attend));
     SW_TRY(get_positive(object, where, "bus_bandwidth", &node->bus_bandwidth));
     SW_TRY(get_positive(object, where, "disk_bandwidth", &node->disk_bandwidth));
     node->disk_tier = json_is_true(json_object_get(object, "disk_tier"));
@@ -192,6 +194,8 @@ static void put_node(struct sw_strbuf *out, const struct sw_node *node)
                      (unsigned long long)node->host_total, node->host_bandwidth,
                      node->rank_bandwidth, node->cpu_flops, node->bus_bandwidth,
                      node->disk_bandwidth, node->disk_tier ? "true" : "false");
+    if (node->cpu_attend > 0)
+        sw_strbuf_printf(out, " \"cpu_attend\": %.17g,", node->cpu_attend);
     if (node->cores)
         sw_strbuf_printf(out, " \"cores\": %d,", node->cores);
     sw_strbuf_puts(out, "\n     \"devices\": [");
@@ -201,9 +205,12 @@ static void put_node(struct sw_strbuf *out, const struct sw_node *node)
         put_string(out, d->name);
         sw_strbuf_printf(out,
                          ", \"free\": %llu, \"total\": %llu, \"bandwidth\": %.17g, "
-                         "\"flops\": %.17g, \"launch\": %.17g}",
+                         "\"flops\": %.17g, ",
                          (unsigned long long)d->free, (unsigned long long)d->total, d->bandwidth,
-                         d->flops, d->launch);
+                         d->flops);
+        if (d->attend > 0)
+            sw_strbuf_printf(out, "\"attend\": %.17g, ", d->attend);
+        sw_strbuf_printf(out, "\"launch\": %.17g}", d->launch);
     }
     sw_strbuf_puts(out, "]}");
 }

@@ -156,17 +156,19 @@ static enum sw_status memory(struct parser *p, char *text, uint64_t *free, uint6
     return SW_OK;
 }
 
-/* "672GB/s@80GB/s@16TF@2us": rates to rates[0], rates[1]; flops to *flops; a launch's time to
- * *launch. NULL: there is none. */
-static enum sw_status speeds(struct parser *p, char *text, double *rates[2], double *flops,
+/* "672GB/s@80GB/s@16TF@8TF@2us": rates to rates[0], rates[1]; flops of products and of attention to
+ * flops[0], flops[1]; a launch's time to *launch. NULL: there is none. */
+static enum sw_status speeds(struct parser *p, char *text, double *rates[2], double *flops[2],
                              double *launch)
 {
-    int n = 0;
+    int n = 0, n_flops = 0;
     while (text) {
         char *rest = strchr(text, '@');
         if (rest)
             *rest++ = 0;
-        if (!flops_parse(text, flops) && !(launch && time_parse(text, launch))) {
+        if (n_flops < 2 && flops_parse(text, flops[n_flops]))
+            n_flops++;
+        else if (!(launch && time_parse(text, launch))) {
             if (n == 2 || !rates[n] || !rate_parse(text, rates[n]))
                 return wrong(p, launch ? "a speed such as 672GB/s, 16TF or 2us behind @"
                                        : "a speed such as 80GB/s or 1.2TF behind @");
@@ -189,7 +191,8 @@ static enum sw_status gpu_item(struct parser *p, struct sw_node *node, const cha
     if (at)
         *at++ = 0;
     SW_TRY(memory(p, text, &like.free, &like.total));
-    SW_TRY(speeds(p, at, (double *[2]){&like.bandwidth, NULL}, &like.flops, &like.launch));
+    SW_TRY(speeds(p, at, (double *[2]){&like.bandwidth, NULL},
+                  (double *[2]){&like.flops, &like.attend}, &like.launch));
     for (int i = 0; i < count; i++) {
         if (node->n_devices == SW_MAX_DEVICES)
             return wrong(p, "fewer GPUs in one node");
@@ -211,7 +214,8 @@ static enum sw_status host_item(struct parser *p, struct sw_node *node, const ch
     if (at)
         *at++ = 0;
     SW_TRY(memory(p, text, &node->host_free, &node->host_total));
-    SW_TRY(speeds(p, at, (double *[2]){&node->host_bandwidth, &alone}, &node->cpu_flops, NULL));
+    SW_TRY(speeds(p, at, (double *[2]){&node->host_bandwidth, &alone},
+                  (double *[2]){&node->cpu_flops, &node->cpu_attend}, NULL));
     node->rank_bandwidth = alone > 0 ? alone : node->host_bandwidth;
     return SW_OK;
 }
@@ -410,10 +414,23 @@ static void put_flops(struct sw_strbuf *out, double flops)
     sw_strbuf_puts(out, text);
 }
 
+/* A rate of attention stands behind that of products. */
+static void put_computing(struct sw_strbuf *out, double flops, double usual, double attend)
+{
+    if (flops != usual || attend > 0) {
+        sw_strbuf_puts(out, "@");
+        put_flops(out, flops);
+    }
+    if (attend > 0) {
+        sw_strbuf_puts(out, "@");
+        put_flops(out, attend);
+    }
+}
+
 static bool device_alike(const struct sw_device *a, const struct sw_device *b)
 {
     return a->free == b->free && a->total == b->total && a->bandwidth == b->bandwidth &&
-           a->flops == b->flops && a->launch == b->launch;
+           a->flops == b->flops && a->attend == b->attend && a->launch == b->launch;
 }
 
 static void put_devices(struct sw_strbuf *out, const struct sw_node *node)
@@ -430,10 +447,7 @@ static void put_devices(struct sw_strbuf *out, const struct sw_node *node)
             sw_strbuf_puts(out, "@");
             put_rate(out, d->bandwidth);
         }
-        if (d->flops != SW_GPU_FLOPS) {
-            sw_strbuf_puts(out, "@");
-            put_flops(out, d->flops);
-        }
+        put_computing(out, d->flops, SW_GPU_FLOPS, d->attend);
         if (d->launch != SW_GPU_LAUNCH)
             sw_strbuf_printf(out, "@%.17gs", d->launch);
         sw_strbuf_puts(out, " ");
@@ -453,10 +467,7 @@ static void put_host(struct sw_strbuf *out, const struct sw_node *node)
         sw_strbuf_puts(out, "@");
         put_rate(out, node->rank_bandwidth);
     }
-    if (node->cpu_flops != SW_HOST_FLOPS) {
-        sw_strbuf_puts(out, "@");
-        put_flops(out, node->cpu_flops);
-    }
+    put_computing(out, node->cpu_flops, SW_HOST_FLOPS, node->cpu_attend);
 }
 
 static bool node_alike(const struct sw_node *a, const struct sw_node *b)
@@ -464,8 +475,9 @@ static bool node_alike(const struct sw_node *a, const struct sw_node *b)
     if (a->n_devices != b->n_devices || a->n_ranks != b->n_ranks || a->host_free != b->host_free ||
         a->host_total != b->host_total || a->host_bandwidth != b->host_bandwidth ||
         a->rank_bandwidth != b->rank_bandwidth || a->cpu_flops != b->cpu_flops ||
-        a->bus_bandwidth != b->bus_bandwidth || a->disk_bandwidth != b->disk_bandwidth ||
-        a->disk_tier != b->disk_tier || a->cores != b->cores)
+        a->cpu_attend != b->cpu_attend || a->bus_bandwidth != b->bus_bandwidth ||
+        a->disk_bandwidth != b->disk_bandwidth || a->disk_tier != b->disk_tier ||
+        a->cores != b->cores)
         return false;
     for (int i = 0; i < a->n_devices; i++)
         if (!device_alike(&a->devices[i], &b->devices[i]))

@@ -1,62 +1,20 @@
 /*
- * Time and bytes of layers on the ranks of a cluster: what each rank may use, the time of every
- * layer in every tier, and the account of one stage. The formulas are stated in docs/hardware.md.
+ * Time and bytes of layers on the ranks of a cluster: what each rank may use, every layer's time in
+ * every tier as sums (one layer's: layer_time.c), and the account of one stage. The formulas are
+ * stated in docs/hardware.md.
  */
 #include "plan/cost.h"
+
+#include "plan/layer_time.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What travels through a layer together: tokens, and KV positions that are read for them. */
-struct load {
-    double rows, kv_rows;
-    bool prompt;
-};
-
-/* TIER_PASSING: a host layer that is streamed for a prompt. */
-enum tier { TIER_GPU, TIER_HOST, TIER_STREAMED, TIER_PASSING, TIER_DISK };
-
 static sw_ps to_ps(double seconds)
 {
     const double ps = seconds * 1e12;
     return ps < (double)SW_PS_MAX ? (sw_ps)(ps + 0.5) : SW_PS_MAX;
-}
-
-static double larger(double a, double b)
-{
-    return a > b ? a : b;
-}
-
-/* Weight bytes a micro-batch reads: all of a dense layer; of experts, those that some row chose. */
-static double read_bytes(const struct sw_layer_footprint *layer, double rows)
-{
-    const double all = (double)layer->weight_bytes, one = (double)layer->read_bytes;
-    if (one >= all)
-        return all;
-    return all * (1 - pow(1 - one / all, rows));
-}
-
-/* All in seconds, of one micro-batch. */
-static double layer_time(const struct sw_cost *c, const struct sw_place *p,
-                         const struct sw_layer_footprint *layer, enum tier tier,
-                         const struct load *load)
-{
-    const double kv = (double)layer->kv_row_bytes * load->kv_rows;
-    const double bytes = read_bytes(layer, load->rows) + kv;
-    const double flops = layer->token_flops * load->rows;
-    const bool on_gpu = tier == TIER_GPU || tier == TIER_STREAMED || tier == TIER_PASSING;
-    double t =
-        on_gpu ? larger(bytes / p->gpu_bw, flops / p->gpu_flops) + SW_LAYER_LAUNCHES * p->gpu_launch
-               : larger(bytes / p->host_bw, flops / p->cpu_flops);
-    if (tier == TIER_STREAMED || tier == TIER_PASSING)
-        t = larger(t, (double)layer->weight_bytes / p->bus_bw);
-    if (tier == TIER_PASSING) /* its KV is in host memory: earlier rows come along and new ones go
-                                 back, before and after the rest */
-        t += (kv + (double)layer->kv_row_bytes * load->rows) / p->bus_bw;
-    if (tier == TIER_DISK)
-        t = larger(t, (double)layer->weight_bytes * c->disk_scale / p->disk_bw);
-    return t;
 }
 
 static double embed_time(const struct sw_cost *c, const struct sw_place *p, bool on_gpu,
@@ -68,12 +26,12 @@ static double embed_time(const struct sw_cost *c, const struct sw_place *p, bool
 
 /* Of a prompt, only the last token is sampled. */
 static double head_time(const struct sw_cost *c, const struct sw_place *p, bool on_gpu,
-                        const struct load *load)
+                        const struct sw_load *load)
 {
     const double bytes = (double)c->fp->head_bytes;
-    const double flops = c->fp->head_flops * (load->prompt ? 1 : load->rows);
-    return on_gpu ? larger(bytes / p->gpu_bw, flops / p->gpu_flops)
-                  : larger(bytes / p->host_bw, flops / p->cpu_flops);
+    const double flops = c->fp->head_flops * (load->prompt > 0 ? 1 : load->rows);
+    return on_gpu ? fmax(bytes / p->gpu_bw, flops / p->gpu_flops)
+                  : fmax(bytes / p->host_bw, flops / p->cpu_flops);
 }
 
 static double crossing_time(const struct sw_cost *c, const struct sw_place *p, double rows)
@@ -81,16 +39,19 @@ static double crossing_time(const struct sw_cost *c, const struct sw_place *p, d
     return SW_CROSSING_LATENCY + rows * (double)c->fp->hop_bytes / p->bus_bw;
 }
 
-static struct load decode_load(const struct sw_cost *c)
+static int prompt_tokens(const struct sw_cost *c)
 {
-    const double rows = c->micro_batch;
-    return (struct load){.rows = rows, .kv_rows = rows * c->position};
+    return c->options->prompt_tokens > 0 ? c->options->prompt_tokens : 1;
 }
 
-/* A prompt's chunk reads the KV of its one slot once; half the positions, on the average. */
-static struct load prompt_load(const struct sw_cost *c, int rows)
+static struct sw_load decode_load(const struct sw_cost *c)
 {
-    return (struct load){.rows = rows, .kv_rows = c->position / 2.0, .prompt = true};
+    return (struct sw_load){.rows = c->micro_batch, .position = c->position};
+}
+
+static struct sw_load prompt_load(const struct sw_cost *c, int rows)
+{
+    return (struct sw_load){.rows = rows, .prompt = prompt_tokens(c)};
 }
 
 static int chunk_rows(const struct sw_cost *c)
@@ -114,6 +75,8 @@ static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
     const double ranks = ranks_of_node[p->node];
     const bool alone = o->objective == SW_OBJECTIVE_LATENCY;
     p->cpu_flops = node->cpu_flops / ranks;
+    p->cpu_attend =
+        (node->cpu_attend > 0 ? node->cpu_attend : SW_HOST_ATTEND_SHARE * node->cpu_flops) / ranks;
     p->host_bw = alone ? node->rank_bandwidth : node->host_bandwidth / ranks;
     p->bus_bw = alone ? node->bus_bandwidth : node->bus_bandwidth / ranks;
     p->disk_bw = alone ? node->disk_bandwidth : node->disk_bandwidth / ranks;
@@ -131,6 +94,7 @@ static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
         p->gpu_cap = less(free, o->gpu_reserve);
         p->gpu_bw = d->bandwidth;
         p->gpu_flops = d->flops;
+        p->gpu_attend = d->attend > 0 ? d->attend : SW_GPU_ATTEND_SHARE * d->flops;
         p->gpu_launch = d->launch;
     }
 }
@@ -140,6 +104,7 @@ static bool place_alike(const struct sw_place *a, const struct sw_place *b)
     return (a->device < 0) == (b->device < 0) && a->gpu_cap == b->gpu_cap &&
            a->host_cap == b->host_cap && a->even_cap == b->even_cap && a->sharers == b->sharers &&
            a->gpu_bw == b->gpu_bw && a->gpu_flops == b->gpu_flops &&
+           a->gpu_attend == b->gpu_attend && a->cpu_attend == b->cpu_attend &&
            a->gpu_launch == b->gpu_launch && a->host_bw == b->host_bw &&
            a->cpu_flops == b->cpu_flops && a->bus_bw == b->bus_bw && a->disk_bw == b->disk_bw &&
            a->disk == b->disk;
@@ -149,7 +114,8 @@ static bool layers_alike(const struct sw_layer_footprint *a, const struct sw_lay
 {
     return a->weight_bytes == b->weight_bytes && a->read_bytes == b->read_bytes &&
            a->kv_bytes == b->kv_bytes && a->kv_row_bytes == b->kv_row_bytes &&
-           a->token_flops == b->token_flops;
+           a->token_flops == b->token_flops && a->attend_flops == b->attend_flops &&
+           a->window == b->window;
 }
 
 /* In the objective's measure. */
@@ -171,17 +137,17 @@ static sw_ps smaller(sw_ps a, sw_ps b)
 static struct times times_of(const struct sw_cost *c, const struct sw_place *p,
                              const struct sw_layer_footprint *layer)
 {
-    const struct load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
-    double at[TIER_DISK + 1][2];
-    for (int tier = 0; tier <= TIER_DISK; tier++) {
-        at[tier][0] = layer_time(c, p, layer, (enum tier)tier, &step);
-        at[tier][1] = layer_time(c, p, layer, (enum tier)tier, &prompt);
+    const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
+    double at[SW_N_TIERS][2];
+    for (int tier = 0; tier < SW_N_TIERS; tier++) {
+        at[tier][0] = sw_layer_time(c, p, layer, (enum sw_tier)tier, &step);
+        at[tier][1] = sw_layer_time(c, p, layer, (enum sw_tier)tier, &prompt);
     }
-    struct times t = {.gpu = joined(c, at[TIER_GPU][0], at[TIER_GPU][1]),
-                      .host = {joined(c, at[TIER_HOST][0], at[TIER_HOST][1]),
-                               joined(c, at[TIER_HOST][0], at[TIER_PASSING][1])},
-                      .streamed = joined(c, at[TIER_STREAMED][0], at[TIER_STREAMED][1]),
-                      .disk = joined(c, at[TIER_DISK][0], at[TIER_DISK][1])};
+    struct times t = {.gpu = joined(c, at[SW_TIER_GPU][0], at[SW_TIER_GPU][1]),
+                      .host = {joined(c, at[SW_TIER_HOST][0], at[SW_TIER_HOST][1]),
+                               joined(c, at[SW_TIER_HOST][0], at[SW_TIER_PASSING][1])},
+                      .streamed = joined(c, at[SW_TIER_STREAMED][0], at[SW_TIER_STREAMED][1]),
+                      .disk = joined(c, at[SW_TIER_DISK][0], at[SW_TIER_DISK][1])};
     if (!p->disk)
         t.disk = t.host[0];
     if (p->device < 0)
@@ -209,7 +175,7 @@ static void compare(struct sw_kind *k, const struct times *t, bool disk, bool fi
 static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
 {
     const struct sw_place *p = k->place;
-    const struct load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
+    const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
     const bool gpu = p->device >= 0;
     const size_t n = (size_t)c->n_layers + 1;
     sw_ps **const sums[] = {&k->gpu,  &k->host[0],  &k->host[1], &k->streamed,
@@ -314,7 +280,10 @@ static void batch_init(struct sw_cost *c)
         c->micro_batch = c->options->objective == SW_OBJECTIVE_THROUGHPUT && slots > c->n_ranks
                              ? slots / c->n_ranks
                              : 1;
-    c->position = c->options->position >= 0 ? c->options->position : params->context / 2;
+    const double middle = prompt_tokens(c) + c->options->new_tokens / 2.0;
+    c->position = c->options->position >= 0  ? c->options->position
+                  : middle < params->context ? (int)middle
+                                             : params->context;
 }
 
 /*
@@ -324,7 +293,7 @@ static void batch_init(struct sw_cost *c)
 static void request_init(struct sw_cost *c)
 {
     const struct sw_plan_options *o = c->options;
-    const int prompt = o->prompt_tokens > 0 ? o->prompt_tokens : 1;
+    const int prompt = prompt_tokens(c);
     const int slots = c->fp->params.slots > 0 ? c->fp->params.slots : 1, most = chunk_rows(c);
     if (o->objective == SW_OBJECTIVE_THROUGHPUT) {
         c->prompt_rows = (int64_t)prompt * slots < most ? prompt * slots : most;
@@ -404,11 +373,14 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int fr
 }
 
 /* Hand-overs between GPU and CPU on the way through a stage whose host layers run on `host`. */
-static int crossings(const struct sw_stage *s, enum tier host)
+static int crossings(const struct sw_stage *s, enum sw_tier host)
 {
-    const int on[6] = {
-        s->embed ? s->embed_on_gpu : -1, s->n_gpu ? 1 : -1,  s->n_host ? host == TIER_PASSING : -1,
-        s->n_streamed ? 1 : -1,          s->n_disk ? 0 : -1, s->head ? s->head_on_gpu : -1};
+    const int on[6] = {s->embed ? s->embed_on_gpu : -1,
+                       s->n_gpu ? 1 : -1,
+                       s->n_host ? host == SW_TIER_PASSING : -1,
+                       s->n_streamed ? 1 : -1,
+                       s->n_disk ? 0 : -1,
+                       s->head ? s->head_on_gpu : -1};
     int at = -1, n = 0;
     for (int i = 0; i < 6; i++) {
         if (on[i] < 0)
@@ -474,19 +446,19 @@ static void stage_bytes(const struct sw_cost *c, struct sw_stage *s)
 }
 
 /* A micro-batch's time, with the host layers run as `host` says. */
-static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, enum tier host,
-                      const struct load *load)
+static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, enum sw_tier host,
+                      const struct sw_load *load)
 {
     const struct sw_place *p = &c->places[s->rank];
     const int n[4] = {s->n_gpu, s->n_host, s->n_streamed, s->n_disk};
-    const enum tier tiers[4] = {TIER_GPU, host, TIER_STREAMED, TIER_DISK};
+    const enum sw_tier tiers[4] = {SW_TIER_GPU, host, SW_TIER_STREAMED, SW_TIER_DISK};
     sw_ps t = 0;
     if (p->device >= 0)
         t += crossings(s, host) * to_ps(crossing_time(c, p, load->rows));
     int i = s->first;
     for (int k = 0; k < 4; k++)
         for (const int end = i + n[k]; i < end; i++)
-            t += to_ps(layer_time(c, p, &c->fp->layers[i], tiers[k], load));
+            t += to_ps(sw_layer_time(c, p, &c->fp->layers[i], tiers[k], load));
     if (s->embed)
         t += to_ps(embed_time(c, p, s->embed_on_gpu, load->rows));
     if (s->head)
@@ -497,8 +469,8 @@ static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, enum ti
 /* Is a chunk of so many rows done sooner with the host layers streamed? */
 static bool streaming_pays(const struct sw_cost *c, const struct sw_stage *s, int rows)
 {
-    const struct load load = prompt_load(c, rows);
-    return sum_time(c, s, TIER_PASSING, &load) < sum_time(c, s, TIER_HOST, &load);
+    const struct sw_load load = prompt_load(c, rows);
+    return sum_time(c, s, SW_TIER_PASSING, &load) < sum_time(c, s, SW_TIER_HOST, &load);
 }
 
 /* A number of rows from which it pays, when it pays for `rows`: with one row less it does not. */
@@ -517,9 +489,9 @@ static int least_rows(const struct sw_cost *c, const struct sw_stage *s, int row
 
 void sw_cost_stage(const struct sw_cost *cost, struct sw_stage *s)
 {
-    const struct load step = decode_load(cost), prompt = prompt_load(cost, cost->prompt_rows);
-    const enum tier host = s->stream_prompt ? TIER_PASSING : TIER_HOST;
-    s->step_s = (double)sum_time(cost, s, TIER_HOST, &step) * 1e-12;
+    const struct sw_load step = decode_load(cost), prompt = prompt_load(cost, cost->prompt_rows);
+    const enum sw_tier host = s->stream_prompt ? SW_TIER_PASSING : SW_TIER_HOST;
+    s->step_s = (double)sum_time(cost, s, SW_TIER_HOST, &step) * 1e-12;
     s->prompt_s = (double)sum_time(cost, s, host, &prompt) * 1e-12;
     s->stream_rows = s->stream_prompt ? least_rows(cost, s, cost->prompt_rows) : 0;
     stage_bytes(cost, s);

@@ -20,7 +20,8 @@ struct sw_place {
     uint64_t gpu_cap, host_cap; /* of this rank alone */
     uint64_t even_cap;          /* of host_cap, what an even share of the node allows */
     int sharers;                /* ranks of the node */
-    double gpu_bw, gpu_flops, gpu_launch, host_bw, cpu_flops, bus_bw, disk_bw;
+    double gpu_bw, gpu_flops, gpu_attend, gpu_launch;
+    double host_bw, cpu_flops, cpu_attend, bus_bw, disk_bw;
     bool disk;
     int kind; /* places of one kind are equal but for rank, node and device */
 };

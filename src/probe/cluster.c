@@ -36,10 +36,11 @@ static uint64_t free_of(const struct sw_probe *probe, int first, int end)
 
 static void fill_speeds(const struct sw_probe *probe, int first, int end, struct sw_node *node)
 {
-    double bandwidth = 0, alone = 0, flops = 0, disk = 0, bus = 0;
+    double bandwidth = 0, alone = 0, flops = 0, attend = 0, disk = 0, bus = 0;
     for (int i = first; i < end; i++) {
         bandwidth += probe->ranks[i].read_bandwidth;
         flops += probe->ranks[i].flops;
+        attend += probe->ranks[i].attend;
         disk += probe->ranks[i].disk_bandwidth;
         bus += probe->ranks[i].to_device;
         if (probe->ranks[i].alone_bandwidth > alone)
@@ -51,6 +52,8 @@ static void fill_speeds(const struct sw_probe *probe, int first, int end, struct
         node->rank_bandwidth = alone < bandwidth ? alone : bandwidth;
     if (flops > 0)
         node->cpu_flops = flops;
+    if (attend > 0)
+        node->cpu_attend = attend;
     if (bus > 0)
         node->bus_bandwidth = bus;
     if (disk > 0)

@@ -166,3 +166,90 @@ double sw_compute_rate(struct sw_pool *pool, enum sw_dtype format, double second
     free(computing.worked);
     return rate;
 }
+
+#define SPAN 1024 /* positions that a measured tile of queries comes last of */
+
+struct attending {
+    const struct sw_attend_shape *shape;
+    double seconds;
+    struct worked *worked;
+};
+
+/* Keys and values of one head at SPAN positions, all different. */
+static char *make_keys(const struct sw_attend_shape *shape)
+{
+    const int n = shape->head_dim;
+    char *head = calloc(1, sw_kv_head_bytes(shape->kv, n, SPAN));
+    float *row = malloc((size_t)n * sizeof *row);
+    unsigned number = 1;
+    for (int64_t i = 0; head && row && i < SPAN; i++) {
+        for (int d = 0; d < n; d++) {
+            number = number * 1664525u + 1013904223u;
+            row[d] = (float)(int32_t)number * 0x1p-31f;
+        }
+        sw_kv_put(shape->kv, n, head, i, row, row);
+    }
+    if (!row) {
+        free(head);
+        head = NULL;
+    }
+    free(row);
+    return head;
+}
+
+static void attend_part(void *ctx, int64_t chunk, int worker)
+{
+    (void)worker;
+    const struct attending *a = ctx;
+    const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
+    const int dim = a->shape->head_dim, most = sw_attend_rows(dim);
+    const int group = a->shape->group < most ? a->shape->group : most;
+    const int queries = most / group < SPAN ? most / group : SPAN;
+    const int64_t row = (int64_t)group * dim;
+    struct worked *w = &a->worked[chunk];
+    char *keys = make_keys(a->shape);
+    float *q = calloc((size_t)(queries * row), sizeof *q);
+    float *out = malloc((size_t)(queries * row) * sizeof *out);
+    float *scratch = malloc(SW_THREAD_FLOATS * sizeof *scratch);
+    for (int64_t i = 0; q && i < queries * row; i++)
+        q[i] = (float)(i % 7) - 3.0f;
+    const struct sw_attend_tile tile = {.format = a->shape->kv,
+                                        .head_dim = dim,
+                                        .group = group,
+                                        .n_queries = queries,
+                                        .kv = keys,
+                                        .position = SPAN - queries,
+                                        .scale = 1.0f / (float)dim,
+                                        .q = q,
+                                        .q_ld = row,
+                                        .q_head = dim,
+                                        .out = out,
+                                        .out_ld = row,
+                                        .scratch = scratch};
+    const double seen = queries * (SPAN - (queries - 1) / 2.0);
+    const double begin = sw_clock();
+    double time = begin;
+    while (keys && q && out && scratch && time < begin + a->seconds) {
+        kernels->attend(&tile);
+        w->amount += 4.0 * dim * group * seen;
+        time = sw_clock();
+    }
+    w->seconds = time - begin;
+    free(keys);
+    free(q);
+    free(out);
+    free(scratch);
+}
+
+double sw_attend_rate(struct sw_pool *pool, const struct sw_attend_shape *shape, double seconds)
+{
+    const int n = threads_of(pool);
+    struct attending a = {shape, seconds, aligned_alloc(64, sizeof(struct worked) * (size_t)n)};
+    if (!a.worked)
+        return 0;
+    memset(a.worked, 0, sizeof(struct worked) * (size_t)n);
+    sw_pool_run(pool, attend_part, &a, n);
+    const double rate = total(a.worked, n);
+    free(a.worked);
+    return rate;
+}

@@ -42,6 +42,15 @@ void sw_stream_free(struct sw_stream *stream);
  */
 double sw_compute_rate(struct sw_pool *pool, enum sw_dtype format, double seconds);
 
+/* A prompt's attention: keys and values of `kv`, `group` query heads for each of their heads. */
+struct sw_attend_shape {
+    enum sw_dtype kv;
+    int head_dim, group; /* head_dim 0: not to be measured */
+};
+/* Its floating-point operations (scores and the sum of values, two a multiply-add) per second, by
+ * the pool's threads with the real kernel; 0: no memory. */
+double sw_attend_rate(struct sw_pool *pool, const struct sw_attend_shape *shape, double seconds);
+
 /*
  * Bytes per second when reading the largest file in the directory `path` (or that file), past the
  * page cache where the file system allows. `part` of `parts`: where in the file to begin, so that

@@ -16,6 +16,7 @@
 #define TOGETHER 0.15
 #define ALONE 0.10
 #define COMPUTE 0.10
+#define ATTEND 0.05
 #define DISK 0.20
 #define LINK 0.20
 #define GLANCE_S 0.02          /* when no time is given: hops are what a small model waits for */
@@ -177,6 +178,8 @@ static enum sw_status measure_memory(struct sw_transport *t, const struct sw_pro
     sw_stream_free(stream);
     SW_TRY(status);
     card->flops = PRODUCT_SHARE * sw_compute_rate(pool, options->format, seconds * COMPUTE);
+    if (options->attention.head_dim > 0)
+        card->attend = sw_attend_rate(pool, &options->attention, seconds * ATTEND);
     return sw_transport_barrier(t);
 }
 

@@ -18,11 +18,12 @@ struct sw_probe_options {
     double seconds;
     uint64_t memory; /* most bytes the measuring on a node may take; 0: some times its cache */
     int threads; /* per rank; 0: one per core the rank may use, shared out where ranks overlap */
-    enum sw_dtype format; /* of the weights whose products are measured */
-    const char *path;     /* model to measure the disk with; NULL: not measured */
-    bool reach;           /* try every network between the hosts (half a second) */
-    bool share_gpus;      /* ranks that outnumber the GPUs they see share them */
-    const char *root;     /* of /proc and /sys; NULL: "" (the machine's own) */
+    enum sw_dtype format;             /* of the weights whose products are measured */
+    struct sw_attend_shape attention; /* of the model */
+    const char *path;                 /* model to measure the disk with; NULL: not measured */
+    bool reach;                       /* try every network between the hosts (half a second) */
+    bool share_gpus;                  /* ranks that outnumber the GPUs they see share them */
+    const char *root;                 /* of /proc and /sys; NULL: "" (the machine's own) */
 };
 
 /* One rank's card; plain bytes, the same program on every rank understands them. */
@@ -36,6 +37,7 @@ struct sw_probe_rank {
     double read_bandwidth; /* bytes per second while all ranks of the node read */
     double alone_bandwidth; /* … while this one reads alone; 0: not measured (first on a node is) */
     double flops;           /* per second, all ranks of the node at it */
+    double attend;          /* likewise, in attention; 0: not measured */
     double disk_bandwidth;                 /* likewise; 0: not measured */
     double link_latency, link_bandwidth;   /* to the next rank; 0: not measured */
     int32_t n_seen;                        /* GPUs that this rank sees */

@@ -276,6 +276,8 @@ void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
         if (first >= 0 && probe->ranks[first].read_bandwidth > 0)
             sw_strbuf_printf(out, ", read at %.1f GB/s together, %.1f GB/s by one rank alone",
                              node->host_bandwidth / 1e9, node->rank_bandwidth / 1e9);
+        if (node->cpu_attend > 0)
+            sw_strbuf_printf(out, ", attention at %.0f GFLOP/s", node->cpu_attend / 1e9);
         if (first >= 0 && probe->ranks[first].disk_bandwidth > 0)
             sw_strbuf_printf(out, ", model's disk %.2f GB/s", node->disk_bandwidth / 1e9);
         sw_strbuf_puts(out, "\n");

@@ -43,11 +43,35 @@ static void footprint_adds_up(void)
     CU_ASSERT_DOUBLE_EQUAL((double)bytes, 2.0 * (double)sw_model_parameters(model), 1e7);
     CU_ASSERT_EQUAL(f.layers[5].kv_bytes, 2ull * 2 * 8 * 128 * 4096 * 2);
     CU_ASSERT_DOUBLE_EQUAL(f.layers[5].token_flops, (double)f.layers[5].weight_bytes, 1e6);
+    /* a score and a weighted value: 2 * 128 multiply-adds for each of 128 heads */
+    CU_ASSERT_EQUAL(f.layers[5].attend_flops, 4 * 128 * 128);
+    CU_ASSERT_EQUAL(f.layers[5].window, 0);
     CU_ASSERT_EQUAL(f.tied_bytes, 0);
     sw_footprint_free(&f);
     struct sw_footprint_params longer = params;
     longer.context = 131073;
     CU_ASSERT_EQUAL(sw_footprint_of(model, &longer, &f), SW_EUSAGE);
+    sw_model_close(model);
+}
+
+/* Layers that slide see their window; a prompt's tokens are counted one by one. */
+static void layers_see_their_windows(void)
+{
+    const struct sw_footprint_params params = {
+        .weights = SW_F32, .kv = SW_F32, .context = 32, .slots = 1, .rows = 8};
+    struct sw_footprint f;
+    struct sw_model *model = NULL;
+    CU_ASSERT_EQUAL_FATAL(sw_model_open(SW_SOURCE_DIR "/tests/models/tiny/qwen2_window", &model),
+                          SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
+    CU_ASSERT(f.layers[0].window == 0 && f.layers[1].window == 6 && f.layers[2].window == 6);
+    for (int n = 1, sum[2] = {0}; n <= 32; n++) {
+        sum[0] += n;
+        sum[1] += n < 6 ? n : 6;
+        CU_ASSERT_DOUBLE_EQUAL(sw_layer_prompt_sees(&f.layers[0], n), (double)sum[0] / n, 1e-12);
+        CU_ASSERT_DOUBLE_EQUAL(sw_layer_prompt_sees(&f.layers[1], n), (double)sum[1] / n, 1e-12);
+    }
+    sw_footprint_free(&f);
     sw_model_close(model);
 }
 
@@ -227,7 +251,9 @@ static void wrong_checkpoints_are_refused_by_name(void)
 }
 
 SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_the_published_ones},
-              {"footprint adds up", footprint_adds_up}, {"int8 is for layers", int8_is_for_layers},
+              {"footprint adds up", footprint_adds_up},
+              {"layers see their windows", layers_see_their_windows},
+              {"int8 is for layers", int8_is_for_layers},
               {"gpu workspace is that of layers", gpu_workspace_is_that_of_layers},
               {"experts are read in part", experts_are_read_in_part},
               {"bad configs are refused by name", bad_configs_are_refused_by_name},

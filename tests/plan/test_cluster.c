@@ -33,7 +33,8 @@ static void reads_speeds(void)
 {
     struct sw_cluster cl;
     CU_ASSERT_EQUAL_FATAL(
-        parse("(gpu:22G/24G@672GB/s@16TF@3.5us gpu:8G host:60G/64G@80GB/s@45GB/s@1.2TF bus:24GB/s "
+        parse("(gpu:22G/24G@672GB/s@16TF@5TF@3.5us gpu:8G host:60G/64G@80GB/s@45GB/s@1.2TF@0.7TF "
+              "bus:24GB/s "
               "disk:3GB/s name:lab ranks:4 cores:16) link:1.2GB/s/30us # a comment",
               &cl),
         SW_OK);
@@ -44,6 +45,8 @@ static void reads_speeds(void)
     CU_ASSERT(n->devices[1].launch == SW_GPU_LAUNCH);
     CU_ASSERT(n->devices[1].free == 8 * GIB && n->devices[1].bandwidth == SW_GPU_BANDWIDTH);
     CU_ASSERT(n->host_bandwidth == 80e9 && n->rank_bandwidth == 45e9 && n->cpu_flops == 1.2e12);
+    CU_ASSERT(n->devices[0].attend == 5e12 && n->devices[1].attend == 0);
+    CU_ASSERT(n->cpu_attend == 0.7e12);
     CU_ASSERT(n->bus_bandwidth == 24e9 && n->disk_bandwidth == 3e9 && n->disk_tier);
     CU_ASSERT(n->n_ranks == 4 && n->cores == 16 && !strcmp(n->name, "lab"));
     CU_ASSERT(cl.link_bandwidth == 1.2e9);
@@ -72,14 +75,15 @@ static bool same(const struct sw_cluster *a, const struct sw_cluster *b)
         ok = !strcmp(x->name, y->name) && x->host_free == y->host_free &&
              x->host_total == y->host_total && x->host_bandwidth == y->host_bandwidth &&
              x->rank_bandwidth == y->rank_bandwidth && x->cpu_flops == y->cpu_flops &&
-             x->bus_bandwidth == y->bus_bandwidth && x->disk_bandwidth == y->disk_bandwidth &&
-             x->disk_tier == y->disk_tier && x->cores == y->cores && x->n_ranks == y->n_ranks &&
-             x->n_devices == y->n_devices;
+             x->cpu_attend == y->cpu_attend && x->bus_bandwidth == y->bus_bandwidth &&
+             x->disk_bandwidth == y->disk_bandwidth && x->disk_tier == y->disk_tier &&
+             x->cores == y->cores && x->n_ranks == y->n_ranks && x->n_devices == y->n_devices;
         for (int d = 0; ok && d < x->n_devices; d++)
             ok = x->devices[d].free == y->devices[d].free &&
                  x->devices[d].total == y->devices[d].total &&
                  x->devices[d].bandwidth == y->devices[d].bandwidth &&
                  x->devices[d].flops == y->devices[d].flops &&
+                 x->devices[d].attend == y->devices[d].attend &&
                  x->devices[d].launch == y->devices[d].launch;
     }
     return ok;

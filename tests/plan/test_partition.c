@@ -36,6 +36,20 @@ static double max2(double a, double b)
     return a > b ? a : b;
 }
 
+/* Positions that a decoded token sees, and a prompt's on the average, counted one by one. */
+static double seen_in_step(const struct oracle *q, const struct sw_layer_footprint *l)
+{
+    return l->window && l->window < q->position ? l->window : q->position;
+}
+
+static double seen_in_prompt(const struct oracle *q, const struct sw_layer_footprint *l)
+{
+    double sum = 0;
+    for (int i = 1; i <= q->o->prompt_tokens; i++)
+        sum += l->window && l->window < i ? l->window : i;
+    return sum / q->o->prompt_tokens;
+}
+
 /* Returns false when it does not fit; adds the host bytes to *host, gives the time. */
 static bool weigh(const struct oracle *q, int rank, const struct way *w, double *host, double *time)
 {
@@ -50,6 +64,11 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
     const double bus = latency ? node->bus_bandwidth : node->bus_bandwidth / k;
     const double disk = latency ? node->disk_bandwidth : node->disk_bandwidth / k;
     const double cpu = node->cpu_flops / k;
+    const double cpu_attend =
+        (node->cpu_attend > 0 ? node->cpu_attend : node->cpu_flops * SW_HOST_ATTEND_SHARE) / k;
+    const double gpu_attend = !gpu              ? 0
+                              : dev->attend > 0 ? dev->attend
+                                                : dev->flops * SW_GPU_ATTEND_SHARE;
     const int count = w->n[0] + w->n[1] + w->n[2] + w->n[3];
     const bool embed = w->first == 0, head = w->first + count == fp->n_layers;
     double g = 0, h = 0, t = 0, biggest = 0, biggest_kv = 0;
@@ -83,14 +102,19 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
             double lt[2]; /* a step's, a prompt's */
             for (int p = 0; p < 2; p++) {
                 const double rows = p ? q->chunk : q->batch;
-                const double seen = (double)l->kv_row_bytes *
-                                    (p ? q->position / 2.0 : (double)q->batch * q->position);
-                const double touched = wb * (1 - pow(1 - share, rows)) + seen;
+                const double positions = p ? seen_in_prompt(q, l) : seen_in_step(q, l);
+                const double kv_rows =
+                    p ? max2(rows, positions + (rows - 1) / 2) : rows * positions;
+                const double seen = (double)l->kv_row_bytes * kv_rows;
+                const double touched = wb * (1 - pow(1 - share, rows));
                 const double work = l->token_flops * rows;
+                const double attention = l->attend_flops * rows * positions;
                 const bool passes = p && tier == 1 && w->passing;
-                lt[p] = on_gpu || passes
-                            ? max2(touched / dev->bandwidth, work / dev->flops) + 8 * dev->launch
-                            : max2(touched / host_bw, work / cpu);
+                lt[p] = on_gpu || passes ? max2(touched / dev->bandwidth, work / dev->flops) +
+                                               max2(seen / dev->bandwidth, attention / gpu_attend) +
+                                               8 * dev->launch
+                                         : max2(touched / host_bw, work / cpu) +
+                                               max2(seen / host_bw, attention / cpu_attend);
                 if (tier == 2 || passes)
                     lt[p] = max2(lt[p], wb / bus);
                 if (passes)
@@ -239,6 +263,8 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
         l->kv_bytes = roll(4) ? roll(800) : 0;
         l->kv_row_bytes = roll(20);
         l->token_flops = roll(4) ? 2.0 * (double)l->read_bytes : 1000.0 * roll(100);
+        l->attend_flops = roll(3) ? roll(200) : 0;
+        l->window = roll(3) ? 0 : 1 + (int)roll(40);
     }
     fp->embed_bytes = roll(1500);
     fp->embed_read_bytes = roll(50);
@@ -268,6 +294,7 @@ static void random_cluster(struct sw_cluster *cl, int most_ranks)
         node->host_bandwidth = node->rank_bandwidth * (1 + roll(3));
         /* half of them compute about as fast as they read: good for steps, not for prompts */
         node->cpu_flops = roll(2) ? 1e6 * (1 + roll(400)) : node->rank_bandwidth * (1 + roll(6));
+        node->cpu_attend = roll(2) ? node->cpu_flops / (1 + roll(9)) : 0;
         node->bus_bandwidth = 1e6 * (1 + roll(60));
         node->disk_bandwidth = 1e6 * (1 + roll(10));
         node->disk_tier = roll(2);
@@ -277,6 +304,7 @@ static void random_cluster(struct sw_cluster *cl, int most_ranks)
             device->bandwidth = slow_gpu ? 1e6 * (1 + roll(30)) : 1e6 * (50 + roll(500));
             device->flops = slow_gpu ? 1e6 * (1 + roll(300)) : 1e9;
             device->launch = 1e-6 * roll(8);
+            device->attend = roll(2) ? device->flops / (1 + roll(9)) : 0;
             if (d && roll(2))
                 *device = node->devices[d - 1];
         }
@@ -429,7 +457,8 @@ static bool compare(uint64_t seed, int most_ranks, bool prompts)
               : o.objective == SW_OBJECTIVE_THROUGHPUT && fp.params.slots > q.n_ranks
                   ? fp.params.slots / q.n_ranks
                   : 1;
-    q.position = o.position >= 0 ? o.position : fp.params.context / 2;
+    q.position = o.position >= 0 ? o.position
+                                 : (int)fmin(fp.params.context, o.prompt_tokens + o.new_tokens / 2);
     weigh_request(&q);
     place(&q, 0, 0, -1, 0, 0, 0);
     bool good = status == (q.found ? SW_OK : SW_ENOFIT) && plan.fits == q.found;

@@ -18,7 +18,8 @@ static struct sw_footprint make_footprint(int rows)
                                                 .read_bytes = 800 << 20,
                                                 .kv_bytes = 64 << 20,
                                                 .kv_row_bytes = 32 << 10,
-                                                .token_flops = 800e6};
+                                                .token_flops = 800e6,
+                                                .attend_flops = 4 * 8192};
     return (struct sw_footprint){
         .params = {.weights = SW_F16, .kv = SW_F16, .context = 2048, .slots = 1, .rows = rows},
         .n_layers = LAYERS,
@@ -40,22 +41,34 @@ static double larger(double a, double b)
     return a > b ? a : b;
 }
 
+/* A token of a prompt of 512 sees half of it; a chunk of n rows in it reads the keys and values of
+ * these and of what comes before them on the average. */
+#define SEEN ((512 + 1) / 2.0)
+
+static double kv_bytes(int n)
+{
+    return larger(n, SEEN + (n - 1) / 2.0) * (double)layers[0].kv_row_bytes;
+}
+
 /* One host layer's time for a chunk of n rows: on the CPU, and streamed. */
 static double on_cpu(const struct sw_node *node, int n)
 {
     const struct sw_layer_footprint *l = &layers[0];
-    const double kv = 2048 / 2 / 2.0 * (double)l->kv_row_bytes;
-    return larger(((double)l->weight_bytes + kv) / node->rank_bandwidth,
-                  l->token_flops * n / node->cpu_flops);
+    return larger((double)l->weight_bytes / node->rank_bandwidth,
+                  l->token_flops * n / node->cpu_flops) +
+           larger(kv_bytes(n) / node->rank_bandwidth,
+                  l->attend_flops * n * SEEN / (SW_HOST_ATTEND_SHARE * node->cpu_flops));
 }
 
 static double streamed(const struct sw_node *node, int n)
 {
     const struct sw_layer_footprint *l = &layers[0];
     const struct sw_device *d = &node->devices[0];
-    const double kv = 2048 / 2 / 2.0 * (double)l->kv_row_bytes, weights = (double)l->weight_bytes;
+    const double kv = kv_bytes(n), weights = (double)l->weight_bytes;
     const double computing =
-        larger((weights + kv) / d->bandwidth, l->token_flops * n / d->flops) + 8 * d->launch;
+        larger(weights / d->bandwidth, l->token_flops * n / d->flops) +
+        larger(kv / d->bandwidth, l->attend_flops * n * SEEN / (SW_GPU_ATTEND_SHARE * d->flops)) +
+        8 * d->launch;
     return larger(computing, weights / node->bus_bandwidth) +
            (kv + n * (double)l->kv_row_bytes) / node->bus_bandwidth;
 }

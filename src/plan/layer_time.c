@@ -1,0 +1,53 @@
+/* Seconds of a layer: products with its weights, attention over what its tokens see, copies. */
+#include "plan/layer_time.h"
+
+#include <math.h>
+
+/* Weight bytes a micro-batch reads: all of a dense layer; of experts, those that some row chose. */
+static double read_bytes(const struct sw_layer_footprint *layer, double rows)
+{
+    const double all = (double)layer->weight_bytes, one = (double)layer->read_bytes;
+    if (one >= all)
+        return all;
+    return all * (1 - pow(1 - one / all, rows));
+}
+
+/* Positions that a row sees, on the average. */
+static double sees(const struct sw_layer_footprint *layer, const struct sw_load *load)
+{
+    if (load->prompt > 0)
+        return sw_layer_prompt_sees(layer, load->prompt);
+    return layer->window > 0 ? fmin(layer->window, load->position) : load->position;
+}
+
+/* KV rows that are read: by each decoded token its own; by a prompt's chunk once what its last
+ * tokens see, and at least its own. */
+static double kv_rows(const struct sw_layer_footprint *layer, const struct sw_load *load)
+{
+    const double seen = sees(layer, load);
+    return load->prompt > 0 ? fmax(load->rows, seen + (load->rows - 1) / 2) : load->rows * seen;
+}
+
+double sw_layer_time(const struct sw_cost *c, const struct sw_place *p,
+                     const struct sw_layer_footprint *layer, enum sw_tier tier,
+                     const struct sw_load *load)
+{
+    const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
+    const double weights = read_bytes(layer, load->rows);
+    const double products = layer->token_flops * load->rows;
+    const double attention = layer->attend_flops * load->rows * sees(layer, load);
+    const bool on_gpu = tier != SW_TIER_HOST && tier != SW_TIER_DISK;
+    double t = on_gpu ? fmax(weights / p->gpu_bw, products / p->gpu_flops) +
+                            fmax(kv / p->gpu_bw, attention / p->gpu_attend) +
+                            SW_LAYER_LAUNCHES * p->gpu_launch
+                      : fmax(weights / p->host_bw, products / p->cpu_flops) +
+                            fmax(kv / p->host_bw, attention / p->cpu_attend);
+    if (tier == SW_TIER_STREAMED || tier == SW_TIER_PASSING)
+        t = fmax(t, (double)layer->weight_bytes / p->bus_bw);
+    if (tier == SW_TIER_PASSING) /* its KV is in host memory: earlier rows come along and new ones
+                                    go back, before and after the rest */
+        t += (kv + (double)layer->kv_row_bytes * load->rows) / p->bus_bw;
+    if (tier == SW_TIER_DISK)
+        t = fmax(t, (double)layer->weight_bytes * c->disk_scale / p->disk_bw);
+    return t;
+}
