@@ -1,8 +1,10 @@
 /*
  * Attention of a few queries over one KV head, block of keys by block of keys. Blocks lie at fixed
- * positions and a query's state changes only where it sees a key, so its bits do not depend on
- * which other queries are in the tile. With bf16 keys and values, queries and shares are rounded to
- * bf16 as well, as products round their input. Included per instruction set, after product.h.
+ * positions, and so do lengths of SW_KEY_LENGTH keys: each begins with an empty state, and their
+ * states are joined in order. A query's state changes only where it sees a key, so its bits do not
+ * depend on which other queries are in the tile, nor on who computes which length. With bf16 keys
+ * and values, queries and shares are rounded to bf16 as well, as products round their input.
+ * Included per instruction set, after product.h.
  */
 #ifndef SW_KERNELS_ATTEND_H
 #define SW_KERNELS_ATTEND_H
@@ -10,12 +12,13 @@
 #include <math.h>
 #include <string.h>
 
-/* Scratch: q (rows, dim_even), out (rows, dim_pad), p (rows, SW_KEY_BLOCK), top, total (rows),
- * block (SW_KEY_BLOCK, head_dim) and what a vector may read past it */
+/* Scratch: q (rows, dim_even), p (rows, SW_KEY_BLOCK), of a length out (rows, dim_pad), top, total
+ * (rows) and the same of what was joined so far, block (SW_KEY_BLOCK, head_dim) and what a vector
+ * may read past it */
 struct softmax {
     const struct sw_attend_tile *t;
     int dim_pad, dim_even;
-    float *q, *out, *p, *top, *total, *block;
+    float *q, *p, *out, *top, *total, *all_out, *all_top, *all_total, *block;
 };
 
 /* Keys of the block at `base` that query i sees: [*lo, *hi), empty when *lo >= *hi. */
@@ -127,26 +130,100 @@ ALWAYS_INLINE void attend_block(enum kind stored, const struct softmax *s, int64
     }
 }
 
-ALWAYS_INLINE void attend_kind(enum kind kind, const struct softmax *s)
+/* Keys [base, end), a length. */
+ALWAYS_INLINE void attend_kind(enum kind kind, const struct softmax *s, int64_t base, int64_t end)
 {
     const struct sw_attend_tile *t = s->t;
-    const int64_t last = t->position + t->n_queries - 1;
-    int64_t base = t->window ? t->position - t->window + 1 : 0;
-    for (base = base < 0 ? 0 : base / SW_KEY_BLOCK * SW_KEY_BLOCK; base <= last;
-         base += SW_KEY_BLOCK) {
-        int first = 0, end = t->n_queries, lo, hi;
-        for (; first < end; first++) { /* later queries see later keys */
+    for (; base < end; base += SW_KEY_BLOCK) {
+        int first = 0, last = t->n_queries, lo, hi;
+        for (; first < last; first++) { /* later queries see later keys */
             visible(t, first, base, &lo, &hi);
             if (lo < hi)
                 break;
         }
-        for (; end > first; end--) {
-            visible(t, end - 1, base, &lo, &hi);
+        for (; last > first; last--) {
+            visible(t, last - 1, base, &lo, &hi);
             if (lo < hi)
                 break;
         }
-        if (first < end)
-            attend_block(kind, s, base, first, end);
+        if (first < last)
+            attend_block(kind, s, base, first, last);
+    }
+}
+
+static void attend_length(const struct softmax *s, int64_t length)
+{
+    const struct sw_attend_tile *t = s->t;
+    const int n_rows = t->n_queries * t->group;
+    const int64_t base = length * SW_KEY_LENGTH, end = base + SW_KEY_LENGTH;
+    const int64_t seen = t->position + t->n_queries;
+    for (int i = 0; i < n_rows * s->dim_pad; i += 16)
+        v_store(s->out + i, v_set(0));
+    for (int row = 0; row < n_rows; row++) {
+        s->top[row] = -INFINITY;
+        s->total[row] = 0;
+    }
+    if (t->format == SW_F32)
+        attend_kind(KIND_F32, s, base, end < seen ? end : seen);
+    else if (t->format == SW_F16)
+        attend_kind(KIND_F16, s, base, end < seen ? end : seen);
+    else
+        attend_kind(KIND_PAIRS, s, base, end < seen ? end : seen);
+}
+
+/* The state of one row's further length joins what is there. */
+static void join_state(int dim_pad, float *out, float *top, float *total, const float *more_out,
+                       float more_top, float more_total)
+{
+    const float both = *top > more_top ? *top : more_top;
+    float old[16], more[16];
+    v_store(old, v_exp(v_set(*top - both)));
+    v_store(more, v_exp(v_set(more_top - both)));
+    for (int d = 0; d < dim_pad; d += 16)
+        v_store(out + d,
+                v_fma(v_load(more_out + d), v_set(more[0]), v_mul(v_load(out + d), v_set(old[0]))));
+    v_store(old, v_fma(v_set(more_total), v_set(more[0]), v_mul(v_set(*total), v_set(old[0]))));
+    *top = both;
+    *total = old[0];
+}
+
+static void write_row(int head_dim, const float *state, float sum, float *out)
+{
+    const vec total = v_set(sum);
+    for (int d = 0; d < head_dim; d += 16)
+        v_store_n(out + d, v_div(v_load(state + d), total), head_dim - d < 16 ? head_dim - d : 16);
+}
+
+/* What queries saw of a length: their first is copied, others are joined to it. */
+static void join_length(const struct softmax *s, int64_t length)
+{
+    const struct sw_attend_tile *t = s->t;
+    for (int row = 0; row < t->n_queries * t->group; row++) {
+        const int64_t query = t->position + row / t->group;
+        const int64_t first = sw_first_length(query, t->window);
+        float *out = s->all_out + row * s->dim_pad;
+        const float *more = s->out + row * s->dim_pad;
+        if (length == first) {
+            for (int d = 0; d < s->dim_pad; d += 16)
+                v_store(out + d, v_load(more + d));
+            s->all_top[row] = s->top[row];
+            s->all_total[row] = s->total[row];
+        } else if (length > first && length <= query / SW_KEY_LENGTH) {
+            join_state(s->dim_pad, out, &s->all_top[row], &s->all_total[row], more, s->top[row],
+                       s->total[row]);
+        }
+    }
+}
+
+static void save_states(const struct softmax *s)
+{
+    const struct sw_attend_tile *t = s->t;
+    for (int row = 0; row < t->n_queries * t->group; row++) {
+        float *to = t->state + row * sw_attend_state_floats(t->head_dim);
+        for (int d = 0; d < s->dim_pad; d += 16)
+            v_store(to + d, v_load(s->out + row * s->dim_pad + d));
+        to[s->dim_pad] = s->top[row];
+        to[s->dim_pad + 1] = s->total[row];
     }
 }
 
@@ -156,34 +233,49 @@ static void attend(const struct sw_attend_tile *t)
     struct softmax s = {.t = t, .dim_pad = dim_pad, .p = t->scratch};
     s.dim_even = (t->head_dim + 1) & ~1;
     s.out = s.p + n_rows * SW_KEY_BLOCK;
-    s.q = s.out + n_rows * dim_pad;
+    s.all_out = s.out + n_rows * dim_pad;
+    s.q = s.all_out + n_rows * dim_pad;
     s.top = s.q + n_rows * s.dim_even;
     s.total = s.top + n_rows;
-    s.block = s.total + n_rows;
-    for (int i = 0; i < n_rows * dim_pad; i += 16)
-        v_store(s.out + i, v_set(0));
+    s.all_top = s.total + n_rows;
+    s.all_total = s.all_top + n_rows;
+    s.block = s.all_total + n_rows;
     for (int row = 0; row < n_rows; row++) {
         const float *q = t->q + row / t->group * t->q_ld + row % t->group * t->q_head;
         if (t->format == SW_BF16)
             round_row(q, t->head_dim, s.q + row * s.dim_even);
         else
             memcpy(s.q + row * s.dim_even, q, (size_t)t->head_dim * sizeof *s.q);
-        s.top[row] = -INFINITY;
-        s.total[row] = 0;
     }
-    if (t->format == SW_F32)
-        attend_kind(KIND_F32, &s);
-    else if (t->format == SW_F16)
-        attend_kind(KIND_F16, &s);
-    else
-        attend_kind(KIND_PAIRS, &s);
-    for (int row = 0; row < n_rows; row++) {
-        float *out = t->out + row / t->group * t->out_ld + row % t->group * t->head_dim;
-        const vec total = v_set(s.total[row]);
-        for (int d = 0; d < t->head_dim; d += 16)
-            v_store_n(out + d, v_div(v_load(s.out + row * dim_pad + d), total),
-                      t->head_dim - d < 16 ? t->head_dim - d : 16);
+    if (t->state) {
+        attend_length(&s, t->length);
+        save_states(&s);
+        return;
     }
+    const int64_t first = sw_first_length(t->position, t->window);
+    const int64_t last = (t->position + t->n_queries - 1) / SW_KEY_LENGTH;
+    for (int64_t length = first; length <= last; length++) {
+        attend_length(&s, length);
+        if (first < last)
+            join_length(&s, length);
+    }
+    const float *out = first < last ? s.all_out : s.out;
+    const float *total = first < last ? s.all_total : s.total;
+    for (int row = 0; row < n_rows; row++)
+        write_row(t->head_dim, out + row * dim_pad, total[row],
+                   t->out + row / t->group * t->out_ld + row % t->group * t->head_dim);
+}
+
+/* As attend joins them; the first state is overwritten. */
+static void attend_join(int head_dim, int64_t n_states, int64_t step, float *states, float *out)
+{
+    const int dim_pad = (head_dim + 15) / 16 * 16;
+    for (int64_t i = 1; i < n_states; i++) {
+        const float *more = states + i * step;
+        join_state(dim_pad, states, &states[dim_pad], &states[dim_pad + 1], more, more[dim_pad],
+                   more[dim_pad + 1]);
+    }
+    write_row(head_dim, states, states[dim_pad + 1], out);
 }
 
 #endif

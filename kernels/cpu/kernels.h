@@ -79,7 +79,12 @@ struct sw_prepare {
     struct sw_int8_x int8; /* filled, for int8 */
 };
 
-/* The queries of one KV head: n_queries consecutive positions of `group` heads each. */
+/*
+ * The queries of one KV head: n_queries consecutive positions of `group` heads each. Keys come in
+ * lengths of SW_KEY_LENGTH at fixed positions, which are summed up each by itself and joined in
+ * order; so a query's lengths can be shared out, and the bits are the same.
+ */
+#define SW_KEY_LENGTH 512
 struct sw_attend_tile {
     enum sw_dtype format;
     int head_dim, group, n_queries;
@@ -93,7 +98,21 @@ struct sw_attend_tile {
     float *out; /* query i, head g at out + i * out_ld + g * head_dim */
     int64_t out_ld;
     float *scratch; /* SW_THREAD_FLOATS; group * n_queries <= sw_attend_rows(head_dim) */
+    float *state; /* not NULL: length `length` alone, and its state goes here instead of to out: */
+    int64_t length; /* (n_queries * group, sw_attend_state_floats(head_dim)), for attend_join */
 };
+
+/* The first length of which `query` sees a key; the last one is query / SW_KEY_LENGTH. */
+static inline int64_t sw_first_length(int64_t query, int64_t window)
+{
+    return window && query >= window ? (query - window + 1) / SW_KEY_LENGTH : 0;
+}
+
+/* One row's sums, largest score and sum of shares, so that vectors can read it. */
+static inline int64_t sw_attend_state_floats(int head_dim)
+{
+    return (head_dim + 15) / 16 * 16 + 16;
+}
 
 /* Scratch floats of one thread. */
 #define SW_THREAD_FLOATS (SW_PRODUCT_ROWS * SW_PANEL + 1024)
@@ -114,6 +133,9 @@ struct sw_kernels {
     void (*activate)(enum sw_activation kind, const float *x, const float *up, int64_t dim,
                      float *y);
     void (*attend)(const struct sw_attend_tile *t);
+    /* out (head_dim) of one row from the states of all lengths it sees, `step` floats apart, in
+     * order; they are overwritten. */
+    void (*attend_join)(int head_dim, int64_t n_states, int64_t step, float *states, float *out);
     /* Rotates the heads of one row in place. cos_sin: (2, rotary_dim / 2) */
     void (*rope)(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
                  int64_t head);

@@ -16,7 +16,7 @@ const struct sw_kernels *sw_kernels_for(enum sw_isa isa)
 int sw_attend_rows(int head_dim)
 {
     const int padded = head_dim + SW_ROW_PAD, block = SW_KEY_BLOCK * padded;
-    const int per_row = SW_KEY_BLOCK + 2 * padded + 2;
+    const int per_row = SW_KEY_BLOCK + 3 * padded + 4;
     const int rows = (SW_THREAD_FLOATS - block) / per_row;
     return rows < 1 ? 1 : rows > 48 ? 48 : rows;
 }

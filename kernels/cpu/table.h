@@ -24,6 +24,7 @@ const struct sw_kernels TABLE = {
     .activate = activate,
     .rope = rope,
     .attend = attend,
+    .attend_join = attend_join,
     .add_scaled = add_scaled,
     .add = add,
     .read_memory = read_memory,

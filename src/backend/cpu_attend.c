@@ -81,22 +81,48 @@ struct attend {
     int group;         /* query heads per KV head */
     int part, n_parts; /* a group is cut in parts of at most `part` heads */
     int tile;          /* query positions a tile */
+    bool split;        /* spans of one row are cut in lengths of keys, whose states go to: */
+    float *states;     /* for each such span (lengths, n_heads, state) */
 };
+
+static bool is_split(const struct attend *a, const struct sw_span *span)
+{
+    return a->split && span->n == 1;
+}
+
+/* Lengths of keys that a span of one row sees. */
+static int64_t span_lengths(const struct attend *a, const struct sw_span *span)
+{
+    return span->position / SW_KEY_LENGTH - sw_first_length(span->position, a->a->window) + 1;
+}
 
 static int64_t span_chunks(const struct attend *a, const struct sw_span *span)
 {
-    return (span->n + a->tile - 1) / a->tile * a->kv->n_kv_heads * a->n_parts;
+    const int64_t tiles =
+        is_split(a, span) ? span_lengths(a, span) : (span->n + a->tile - 1) / a->tile;
+    return tiles * a->kv->n_kv_heads * a->n_parts;
 }
 
-/* Chunks count, span by span, tiles of queries from the last (the longest) down, heads inside. */
+static int64_t span_states(const struct attend *a, const struct sw_span *span)
+{
+    const int64_t step = a->a->n_heads * sw_attend_state_floats(a->kv->head_dim);
+    return span->n == 1 ? span_lengths(a, span) * step : 0;
+}
+
+/* Chunks count, span by span, tiles of queries from the last (the longest) down, or lengths of
+ * keys, heads inside. */
 static void attend_chunk(void *ctx, int64_t chunk, int worker)
 {
     const struct attend *a = ctx;
     const struct sw_span *span = a->spans;
-    for (int64_t n; chunk >= (n = span_chunks(a, span)); span++)
+    float *states = a->states;
+    for (int64_t n; chunk >= (n = span_chunks(a, span)); span++) {
         chunk -= n;
-    const int64_t per_tile = (int64_t)a->kv->n_kv_heads * a->n_parts;
-    const int64_t tile = (span->n + a->tile - 1) / a->tile - 1 - chunk / per_tile;
+        states += is_split(a, span) ? span_states(a, span) : 0;
+    }
+    const bool split = is_split(a, span);
+    const int64_t per_tile = (int64_t)a->kv->n_kv_heads * a->n_parts, length = chunk / per_tile;
+    const int64_t tile = split ? 0 : (span->n + a->tile - 1) / a->tile - 1 - length;
     const int kv_index = (int)(chunk % per_tile) / a->n_parts;
     const int part = (int)(chunk % per_tile) % a->n_parts;
     const int first_head = kv_index * a->group + part * a->part, left = a->group - part * a->part;
@@ -118,23 +144,66 @@ static void attend_chunk(void *ctx, int64_t chunk, int worker)
         .out = at->d_out + row * at->out_ld + (int64_t)first_head * a->kv->head_dim,
         .out_ld = at->out_ld,
         .scratch = a->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS,
+        .state = split ? states + (length * at->n_heads + first_head) *
+                                      sw_attend_state_floats(a->kv->head_dim)
+                       : NULL,
+        .length = split ? sw_first_length(span->position, at->window) + length : 0,
     };
     a->cpu->kernels->attend(&t);
+}
+
+/* One head of every span that was split. */
+static void join_head(void *ctx, int64_t head, int worker)
+{
+    const struct attend *a = ctx;
+    const int64_t floats = sw_attend_state_floats(a->kv->head_dim);
+    float *states = a->states;
+    (void)worker;
+    for (int i = 0; i < a->n_spans; i++) {
+        const struct sw_span *span = &a->spans[i];
+        if (!is_split(a, span))
+            continue;
+        a->cpu->kernels->attend_join(
+            a->kv->head_dim, span_lengths(a, span), a->a->n_heads * floats, states + head * floats,
+            a->a->d_out + span->row * a->a->out_ld + head * a->kv->head_dim);
+        states += span_states(a, span);
+    }
+}
+
+/* Few long sequences with few KV heads have less to share out than there are threads, or not
+ * evenly. What was split has the same bits. */
+#define CHUNKS_A_THREAD 4
+static void choose_split(struct attend *a)
+{
+    int64_t n_chunks = 0, states = 0;
+    bool is_long = false;
+    for (int i = 0; i < a->n_spans; i++) {
+        n_chunks += span_chunks(a, &a->spans[i]);
+        states += span_states(a, &a->spans[i]);
+        is_long |= a->spans[i].n == 1 && span_lengths(a, &a->spans[i]) > 1;
+    }
+    a->states = a->cpu->x; /* of products; none is under way */
+    a->split = is_long && a->cpu->threads > 1 && n_chunks < CHUNKS_A_THREAD * a->cpu->threads &&
+               states <= a->cpu->x_floats;
 }
 
 void sw_cpu_attend(struct sw_backend *b, const struct sw_attention *at, const struct sw_kv *kv,
                    const struct sw_span *spans, int n_spans)
 {
-    struct attend a = {sw_cpu_of(b), at, kv, spans, n_spans, 0, 0, 0, 0};
+    struct attend a = {.cpu = sw_cpu_of(b), .a = at, .kv = kv, .spans = spans, .n_spans = n_spans};
     const int most = sw_attend_rows(kv->head_dim);
     a.group = at->n_heads / kv->n_kv_heads;
     a.part = a.group < most ? a.group : most;
     a.n_parts = (a.group + a.part - 1) / a.part;
     a.tile = most / a.part;
+    choose_split(&a);
     int64_t n_chunks = 0, work = 0;
     for (int i = 0; i < n_spans; i++) {
         n_chunks += span_chunks(&a, &spans[i]);
         work += spans[i].n * (spans[i].position + spans[i].n) * at->n_heads * kv->head_dim;
     }
-    sw_pool_run(work < 65536 ? NULL : a.cpu->pool, attend_chunk, &a, n_chunks);
+    struct sw_pool *pool = work < 65536 ? NULL : a.cpu->pool;
+    sw_pool_run(pool, attend_chunk, &a, n_chunks);
+    if (a.split)
+        sw_pool_run(pool, join_head, &a, at->n_heads);
 }
