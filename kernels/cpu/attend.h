@@ -263,7 +263,7 @@ static void attend(const struct sw_attend_tile *t)
     const float *total = first < last ? s.all_total : s.total;
     for (int row = 0; row < n_rows; row++)
         write_row(t->head_dim, out + row * dim_pad, total[row],
-                   t->out + row / t->group * t->out_ld + row % t->group * t->head_dim);
+                  t->out + row / t->group * t->out_ld + row % t->group * t->head_dim);
 }
 
 /* As attend joins them; the first state is overwritten. */

@@ -43,9 +43,10 @@
 /* Defaults of the classes, bytes per second and flops per second; docs/hardware.md says why. */
 #define SW_GPU_BANDWIDTH 450e9
 #define SW_GPU_FLOPS 20e12
-#define SW_GPU_ATTEND_SHARE 0.25 /* attention's rate, of that of products, where it is not known   \
-                                  */
-#define SW_GPU_LAUNCH 0          /* not counted until it is measured */
+#define SW_GPU_ATTEND_SHARE                                                                        \
+    0.25                /* attention's rate, of that of products, where it is not known            \
+                         */
+#define SW_GPU_LAUNCH 0 /* not counted until it is measured */
 #define SW_HOST_BANDWIDTH 40e9
 #define SW_HOST_FLOPS 500e9
 #define SW_HOST_ATTEND_SHARE 0.5
