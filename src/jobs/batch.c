@@ -1,8 +1,8 @@
 /* Owns the items of `batch`: from a request to its result. */
 #include "jobs/batch.h"
 
+#include "base/hash.h"
 #include "jobs/answer.h"
-#include "jobs/hash.h"
 #include "text/stream.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "jobs/identity.h"
 
 #include "base/file.h"
-#include "jobs/hash.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "jobs/keys.h"
 
 #include "base/checked.h"
-#include "jobs/hash.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

@@ -1,8 +1,8 @@
 /* Owns ids and the outer form of lines. */
 #include "jobs/record.h"
 
+#include "base/hash.h"
 #include "base/json.h"
-#include "jobs/hash.h"
 #include "text/json_scan.h"
 #include "text/utf8.h"
 

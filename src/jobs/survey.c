@@ -1,7 +1,7 @@
 /* Owns the first look over an input file. */
 #include "jobs/survey.h"
 
-#include "jobs/hash.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>

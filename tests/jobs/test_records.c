@@ -1,6 +1,6 @@
 /* Lines, ids and what requests ask for. */
+#include "base/hash.h"
 #include "base/json.h"
-#include "jobs/hash.h"
 #include "jobs/keys.h"
 #include "jobs/lines.h"
 #include "jobs/record.h"

@@ -1,5 +1,5 @@
 /* Owns SipHash-2-4-128. */
-#include "jobs/hash.h"
+#include "base/hash.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
  * SipHash-2-4 with 128 bits of result (Aumasson, Bernstein 2012): under a secret key nobody can
  * make two texts meet; under a known one it tells files apart.
  */
-#ifndef SW_JOBS_HASH_H
-#define SW_JOBS_HASH_H
+#ifndef SW_BASE_HASH_H
+#define SW_BASE_HASH_H
 
 #include <stddef.h>
 #include <stdint.h>
