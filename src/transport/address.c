@@ -44,8 +44,7 @@ bool sw_interface_listed(const char *list, const char *name, uint32_t ip)
     return false;
 }
 
-/* Equal on two processes only when loopback joins them. 0: unknown. */
-static uint64_t machine_id(void)
+uint64_t sw_place_machine(void)
 {
     char text[64];
     struct stat st;
@@ -67,7 +66,7 @@ void sw_place_here(uint16_t port, struct sw_place *out)
     struct sw_interface interfaces[SW_INTERFACES_MAX];
     const int n = sw_network_list(interfaces, SW_INTERFACES_MAX);
     memset(out, 0, sizeof *out);
-    out->machine = machine_id();
+    out->machine = sw_place_machine();
     out->port = port;
     if (!list)
         list = getenv("OMPI_MCA_oob_tcp_if_include");

@@ -14,13 +14,18 @@
 
 /* Plain bytes, sent to the others as they are; addresses and masks in network order. */
 struct sw_place {
-    uint64_t machine; /* the running kernel and its network namespace: loopback joins equal ones */
+    uint64_t machine; /* sw_place_machine() */
     uint16_t port, n_addresses;
     struct sw_address {
         uint32_t ip, mask;
     } addresses[SW_ADDRESSES_MAX];
 };
 
+/*
+ * The running kernel and this process's network namespace: loopback joins processes for which it is
+ * the same. 0: unknown.
+ */
+uint64_t sw_place_machine(void);
 /* This process's place, once it listens at `port` (host order) on all interfaces. */
 void sw_place_here(uint16_t port, struct sw_place *out);
 /* The k-th way (from 0) to try from one place to another; false past the last. */

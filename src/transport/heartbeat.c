@@ -30,8 +30,10 @@ static void rest(struct sw_heartbeat *hb, struct pollfd *fds, double due)
 {
     uint64_t nudges;
     nfds_t n = 0;
+    const double now = sw_clock();
+    const double rested = sw_door_rested(&hb->door, now), until = rested < due ? rested : due;
     fds[n++] = (struct pollfd){.fd = hb->wake, .events = POLLIN};
-    fds[n++] = (struct pollfd){.fd = hb->listener, .events = POLLIN};
+    n += sw_door_watch(&hb->door, now, fds + n);
     for (int i = 0; i < hb->n_links; i++) {
         const struct sw_link *link = hb->links[i];
         const bool out = link->state == SW_LINK_CONNECTING || link->n_out > 0;
@@ -39,7 +41,7 @@ static void rest(struct sw_heartbeat *hb, struct pollfd *fds, double due)
             fds[n++] = (struct pollfd){.fd = link->fd, .events = out ? POLLIN | POLLOUT : POLLIN};
     }
     pthread_mutex_unlock(&hb->lock);
-    const double left = due - sw_clock();
+    const double left = until - sw_clock();
     poll(fds, n, left > 0 ? (int)(left * 1e3) + 1 : 0);
     if (fds[0].revents && read(hb->wake, &nudges, sizeof nudges) < 0)
         nudges = 0;
@@ -63,12 +65,13 @@ static void *beat(void *argument)
     pthread_mutex_lock(&hb->lock);
     double due = hb->stepped; /* when it was started; it may run much later */
     while (!hb->closing) {
-        if (room < hb->cap_links + 2) {
-            struct pollfd *more = realloc(fds, sizeof *fds * (size_t)(hb->cap_links + 2));
+        const int most = hb->cap_links + 2 + SW_STRANGERS_MAX;
+        if (room < most) {
+            struct pollfd *more = realloc(fds, sizeof *fds * (size_t)most);
             if (!more)
                 break;
             fds = more;
-            room = hb->cap_links + 2;
+            room = most;
         }
         const double soon = sw_clock() + HASTE_S;
         rest(hb, fds, hb->judged && soon < due ? soon : due);
@@ -90,28 +93,29 @@ static void *beat(void *argument)
     return NULL;
 }
 
-enum sw_status sw_heartbeat_open(struct sw_heartbeat_card *card, struct sw_heartbeat **out)
+enum sw_status sw_heartbeat_open(bool local, struct sw_heartbeat_card *card,
+                                 struct sw_heartbeat **out)
 {
     struct sw_heartbeat *hb = calloc(1, sizeof *hb);
+    uint16_t port;
     *out = NULL;
     if (!hb)
         return sw_fail(SW_ENOMEM, "no memory for the heartbeat");
-    hb->listener = sw_link_listen(&hb->port);
-    hb->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (hb->listener < 0 || hb->wake < 0) {
-        const int why = errno;
-        close(hb->listener);
-        close(hb->wake);
+    enum sw_status status = sw_door_open(local, &hb->door, &port);
+    hb->wake = status == SW_OK ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
+    if (status == SW_OK && hb->wake < 0)
+        status = sw_fail(SW_EDEVICE, "no event for the heartbeat to wait for: %s", strerror(errno));
+    if (status != SW_OK) {
+        sw_door_free(&hb->door);
         free(hb);
-        return sw_fail(SW_EDEVICE, "no socket to listen on for the other ranks: %s", strerror(why));
+        return status;
     }
-    if (getrandom(&hb->key, sizeof hb->key, 0) != (ssize_t)sizeof hb->key)
-        hb->key = (uint64_t)(sw_clock() * 1e9) ^ (uint64_t)getpid() << 32;
+    memset(card, 0, sizeof *card);
+    card->key[0] = sw_door_nonce(&hb->door);
+    card->key[1] = sw_door_nonce(&hb->door);
     hb->folder = sw_verdict_folder();
     pthread_mutex_init(&hb->lock, NULL);
-    memset(card, 0, sizeof *card);
-    sw_place_here(hb->port, &card->place);
-    card->key = hb->key;
+    sw_place_here(port, &card->place);
     card->scribe = hb->folder != NULL;
     *out = hb;
     return SW_OK;
@@ -173,7 +177,7 @@ void sw_heartbeat_close(struct sw_heartbeat *hb)
         sw_link_drop(hb->links[i]);
         free(hb->links[i]);
     }
-    close(hb->listener);
+    sw_door_free(&hb->door);
     close(hb->wake);
     pthread_mutex_destroy(&hb->lock);
     free(hb->links);

@@ -23,12 +23,16 @@ struct sw_heartbeat;
 /* How to reach a rank; plain bytes that each rank learns of all others before they start. */
 struct sw_heartbeat_card {
     struct sw_place place;
-    uint64_t key;   /* random: who knows it is of this job */
-    int32_t scribe; /* sees the folder of the status file */
+    uint64_t key[2]; /* random: who knows it is of this job */
+    int32_t scribe;  /* sees the folder of the status file */
 };
 
-/* Listens, and fills this rank's card. SW_EDEVICE: no socket, no thread. */
-enum sw_status sw_heartbeat_open(struct sw_heartbeat_card *card, struct sw_heartbeat **out);
+/*
+ * Listens, and fills this rank's card. `local`: loopback joins all ranks of the job
+ * (sw_place_machine), and no other host can connect. SW_EDEVICE: no socket, no thread.
+ */
+enum sw_status sw_heartbeat_open(bool local, struct sw_heartbeat_card *card,
+                                 struct sw_heartbeat **out);
 /*
  * Starts the thread; cards (t->size) are copied. Links come up by themselves; one that does not
  * within silence_s is a verdict.

@@ -5,6 +5,7 @@
 #ifndef SW_TRANSPORT_HEARTBEAT_IMPL_H
 #define SW_TRANSPORT_HEARTBEAT_IMPL_H
 
+#include "transport/door.h"
 #include "transport/heartbeat.h"
 #include "transport/link.h"
 #include "transport/ops.h"
@@ -12,21 +13,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum sw_frame_kind {
-    SW_FRAME_HELLO = 1, /* rank: the sender's; number: the receiver's key */
-    SW_FRAME_BEAT,      /* number: messages sent to the receiver so far */
-    SW_FRAME_VERDICT,   /* status, rank, text; flags */
-    SW_FRAME_SAID,      /* the verdict's message has been printed */
-    SW_FRAME_ENDED,     /* to rank 0: this rank's work is over */
-    SW_FRAME_RELEASE,   /* from rank 0: leave; status SW_OK: together */
-    SW_FRAME_BYE        /* in good order: closing is no loss */
-};
-#define SW_FRAME_LOST 1u    /* flags of a verdict: its rank is lost … */
-#define SW_FRAME_DECIDED 2u /* … and it is rank 0's, which stands */
-
 struct sw_heart_peer {
     atomic_uint_fast64_t sent, taken; /* whole messages to and from it; the main thread counts */
     bool watched;                     /* a link is wanted or expected: its silence counts */
+    bool linked;                      /* a link was open once */
     bool lost, ended, left;           /* left: said good-bye */
     double heard;
     uint64_t promised; /* what its beats say that it has sent to us */
@@ -38,10 +28,9 @@ struct sw_heart_peer {
 struct sw_heartbeat {
     const struct sw_transport *t;
     struct sw_heartbeat_card *cards; /* (size) */
-    uint64_t key;
-    const char *folder; /* of the status file, or NULL */
-    int listener, wake; /* wake: an eventfd that ends the thread's sleep */
-    uint16_t port;
+    const char *folder;              /* of the status file, or NULL */
+    struct sw_door door;
+    int wake; /* an eventfd that ends the thread's sleep */
     double interval, timeout, stall;
     pthread_t thread;
     bool started;
@@ -65,7 +54,7 @@ struct sw_heartbeat {
 /* heartbeat_links.c, all under the lock. */
 /* A link to `peer` that this end makes. Failure (memory) shows as a link that never comes up. */
 void sw_heart_want(struct sw_heartbeat *hb, int peer);
-/* Accepts, connects, reads and acts on frames, drops what is broken. */
+/* Lets in, connects, reads and acts on frames, drops what is broken. */
 void sw_heart_links(struct sw_heartbeat *hb, double now);
 /* A beat on every link. */
 void sw_heart_beat(struct sw_heartbeat *hb);

@@ -2,36 +2,37 @@
 #include "transport/heartbeat_impl.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TRY_S 2.0        /* one way to a peer, before the next is tried */
-#define STRANGERS_MAX 64 /* connections that have not said who they are */
+#define TRY_S 2.0 /* one way to a peer, before the next is tried */
 #define BYE_S 0.5
 
-static bool add(struct sw_heartbeat *hb, const struct sw_link *link)
+/* NULL: no memory. */
+static struct sw_link *link_add(struct sw_heartbeat *hb, const struct sw_link *link)
 {
     if (hb->n_links == hb->cap_links) {
         const int capacity = hb->cap_links ? 2 * hb->cap_links : 8;
         struct sw_link **links = realloc(hb->links, sizeof *links * (size_t)capacity);
         if (!links)
-            return false;
+            return NULL;
         hb->links = links;
         hb->cap_links = capacity;
     }
-    hb->links[hb->n_links] = malloc(sizeof *link);
-    if (!hb->links[hb->n_links])
-        return false;
-    *hb->links[hb->n_links++] = *link;
-    return true;
+    struct sw_link *added = malloc(sizeof *added);
+    if (!added)
+        return NULL;
+    *added = *link;
+    return hb->links[hb->n_links++] = added;
 }
 
 void sw_heart_want(struct sw_heartbeat *hb, int peer)
 {
     const struct sw_link link = {.fd = -1, .peer = peer, .ours = true};
-    (void)add(hb, &link);
+    (void)link_add(hb, &link);
 }
 
 static void put(struct sw_link *link, const struct sw_frame *frame, const char *text)
@@ -63,10 +64,20 @@ void sw_heart_tell_verdict(struct sw_heartbeat *hb)
     sw_heart_tell(hb, SW_ANY_RANK, &frame, hb->verdict.text);
 }
 
-static void greet(struct sw_heartbeat *hb, struct sw_link *link)
+/* What only who knows the key of rank `to` can make of what he was asked with. */
+static uint64_t proof(const struct sw_heartbeat *hb, int from, int to, uint64_t asked, uint64_t own)
 {
-    const struct sw_frame frame = {
-        .kind = SW_FRAME_HELLO, .rank = hb->t->rank, .number = hb->cards[link->peer].key};
+    const uint64_t said[] = {asked, own, (uint64_t)from, (uint64_t)to};
+    return sw_hash_of(hb->cards[to].key, said, sizeof said).low;
+}
+
+/* Answers what the peer at the other end has asked with, and asks it with `own`. */
+static void greet(struct sw_heartbeat *hb, struct sw_link *link, uint64_t asked, uint64_t own)
+{
+    const struct sw_frame frame = {.kind = SW_FRAME_HELLO,
+                                   .rank = hb->t->rank,
+                                   .number = proof(hb, hb->t->rank, link->peer, asked, own),
+                                   .nonce = own};
     put(link, &frame, NULL);
 }
 
@@ -77,6 +88,7 @@ static void opened(struct sw_heartbeat *hb, struct sw_link *link, double now)
     const struct sw_frame verdict = verdict_frame(hb);
     link->state = SW_LINK_OPEN;
     link->since = hb->peers[link->peer].heard = now;
+    hb->peers[link->peer].linked = true;
     if (hb->judged)
         put(link, &verdict, hb->verdict.text);
     if (hb->said)
@@ -85,19 +97,37 @@ static void opened(struct sw_heartbeat *hb, struct sw_link *link, double now)
         put(link, &ended, NULL);
 }
 
-/* The first frame of a link. false: that is no rank of this job. */
+/* A frame on a link of ours that is not open yet. false: that is not the peer. */
 static bool introduced(struct sw_heartbeat *hb, struct sw_link *link, const struct sw_frame *frame,
                        double now)
 {
-    const int from = frame->rank;
-    if (frame->kind != SW_FRAME_HELLO || frame->number != hb->key || from < 0 ||
-        from >= hb->t->size || from == hb->t->rank || (link->ours && from != link->peer))
+    if (frame->kind == SW_FRAME_QUESTION && !link->nonce) {
+        link->nonce = sw_door_nonce(&hb->door);
+        greet(hb, link, frame->nonce, link->nonce);
+        return true;
+    }
+    if (frame->kind != SW_FRAME_HELLO || !link->nonce || frame->rank != link->peer ||
+        frame->number != proof(hb, link->peer, hb->t->rank, link->nonce, frame->nonce))
         return false;
-    link->peer = from;
-    hb->peers[from].watched = true;
-    if (!link->ours)
-        greet(hb, link);
     opened(hb, link, now);
+    return true;
+}
+
+/* For the door: who has answered becomes a link, if he is a rank of this job. */
+static bool welcome(void *context, int fd, uint64_t nonce, const struct sw_frame *hello)
+{
+    struct sw_heartbeat *hb = context;
+    const int from = hello->rank, here = hb->t->rank;
+    if (from < 0 || from >= hb->t->size || from == here ||
+        hello->number != proof(hb, from, here, nonce, hello->nonce))
+        return false;
+    struct sw_link *link = link_add(hb, &(struct sw_link){.fd = -1, .peer = from});
+    if (!link)
+        return false;
+    sw_link_adopt(link, fd);
+    hb->peers[from].watched = true;
+    greet(hb, link, hello->nonce, nonce);
+    opened(hb, link, sw_clock());
     return true;
 }
 
@@ -185,27 +215,19 @@ static void approach(struct sw_heartbeat *hb, struct sw_link *link, double now)
         sw_link_connected(link);
     else if (link->state == SW_LINK_CONNECTING && now - link->since > TRY_S)
         sw_link_drop(link);
-    if (link->state == SW_LINK_GREETING)
-        greet(hb, link);
 }
 
-static void let_in(struct sw_heartbeat *hb, double now)
+/* A link of ours that has become one too many: its peer has made one meanwhile. */
+static bool needless(const struct sw_heartbeat *hb, const struct sw_link *link)
 {
-    struct sw_link link;
-    int strangers = 0;
-    for (int i = 0; i < hb->n_links; i++)
-        strangers += hb->links[i]->peer < 0;
-    while (strangers++ < STRANGERS_MAX && sw_link_accept(hb->listener, &link)) {
-        link.since = now;
-        if (!add(hb, &link))
-            sw_link_drop(&link);
-    }
+    return link->state == SW_LINK_DOWN && hb->peers[link->peer].linked;
 }
 
 /* Links that have no more use are marked dead. */
 static void tend(struct sw_heartbeat *hb, struct sw_link *link, double now)
 {
-    if (link->state < SW_LINK_GREETING)
+    link->dead = needless(hb, link);
+    if (link->state < SW_LINK_GREETING && !link->dead)
         approach(hb, link, now);
     if (link->state < SW_LINK_GREETING)
         return;
@@ -215,15 +237,25 @@ static void tend(struct sw_heartbeat *hb, struct sw_link *link, double now)
     const bool open = link->state == SW_LINK_OPEN;
     sw_link_drop(link);
     link->since = now;
-    link->dead = open || !link->ours;
+    link->dead = open;
     if (open)
         sw_heart_gone(hb, link->peer);
+}
+
+static bool all_linked(const struct sw_heartbeat *hb)
+{
+    for (int i = 0; i < hb->t->size; i++)
+        if (i != hb->t->rank && !hb->peers[i].linked)
+            return false;
+    return true;
 }
 
 void sw_heart_links(struct sw_heartbeat *hb, double now)
 {
     int kept = 0;
-    let_in(hb, now);
+    sw_door_tend(&hb->door, now, welcome, hb);
+    if (hb->door.listener >= 0 && all_linked(hb)) /* nobody else is to come */
+        sw_door_shut(&hb->door);
     for (int i = 0; i < hb->n_links; i++)
         tend(hb, hb->links[i], now);
     for (int i = 0; i < hb->n_links; i++)

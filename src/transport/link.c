@@ -9,11 +9,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define MAGIC 0x31776c70u
-
-int sw_link_listen(uint16_t *port)
+int sw_link_listen(bool local, uint16_t *port)
 {
-    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_ANY)};
+    struct sockaddr_in here = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(local ? INADDR_LOOPBACK : INADDR_ANY)};
     socklen_t length = sizeof here;
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -29,7 +28,7 @@ int sw_link_listen(uint16_t *port)
     return fd;
 }
 
-static void adopt(struct sw_link *link, int fd, enum sw_link_state state)
+static void link_take_over(struct sw_link *link, int fd, enum sw_link_state state)
 {
     const int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
@@ -41,14 +40,9 @@ static void adopt(struct sw_link *link, int fd, enum sw_link_state state)
     link->n_in = link->n_out = 0;
 }
 
-bool sw_link_accept(int listener, struct sw_link *link)
+void sw_link_adopt(struct sw_link *link, int fd)
 {
-    const int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        return false;
-    *link = (struct sw_link){.peer = -1};
-    adopt(link, fd, SW_LINK_GREETING);
-    return true;
+    link_take_over(link, fd, SW_LINK_GREETING);
 }
 
 static void fail(struct sw_link *link, int error)
@@ -64,9 +58,9 @@ void sw_link_connect(struct sw_link *link, const struct sockaddr_in *to)
         fail(link, errno);
         return;
     }
-    adopt(link, fd, SW_LINK_CONNECTING);
+    link_take_over(link, fd, SW_LINK_CONNECTING);
     if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0)
-        adopt(link, fd, SW_LINK_GREETING);
+        link_take_over(link, fd, SW_LINK_GREETING);
     else if (errno != EINPROGRESS)
         fail(link, errno);
 }
@@ -80,13 +74,13 @@ void sw_link_connected(struct sw_link *link)
     if (error)
         fail(link, error);
     else
-        adopt(link, link->fd, SW_LINK_GREETING);
+        link_take_over(link, link->fd, SW_LINK_GREETING);
 }
 
 bool sw_link_put(struct sw_link *link, const struct sw_frame *frame, const char *text)
 {
     struct sw_frame head = *frame;
-    head.magic = MAGIC;
+    head.magic = SW_FRAME_MAGIC;
     head.bytes = (uint16_t)(text ? strnlen(text, SW_VERDICT_MAX - 1) : 0);
     if (link->n_out + sizeof head + head.bytes > sizeof link->out)
         return false;
@@ -126,7 +120,7 @@ bool sw_link_take(struct sw_link *link, struct sw_frame *frame, char *text, bool
     if (link->n_in < sizeof *frame)
         return false;
     memcpy(frame, link->in, sizeof *frame);
-    *broken = frame->magic != MAGIC || frame->bytes >= SW_VERDICT_MAX;
+    *broken = frame->magic != SW_FRAME_MAGIC || frame->bytes >= SW_VERDICT_MAX;
     const size_t length = sizeof *frame + frame->bytes;
     if (*broken || link->n_in < length)
         return false;
@@ -143,5 +137,6 @@ void sw_link_drop(struct sw_link *link)
         close(link->fd);
     link->state = SW_LINK_DOWN;
     link->fd = -1;
+    link->nonce = 0;
     link->n_in = link->n_out = 0;
 }

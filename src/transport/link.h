@@ -9,29 +9,46 @@
 
 #include <netinet/in.h>
 
+#define SW_FRAME_MAGIC 0x32776c70u
+
+enum sw_frame_kind {
+    SW_FRAME_QUESTION = 1, /* to whoever has connected; nonce */
+    SW_FRAME_HELLO,   /* the answer, and the answer to that. rank: the sender's; number: that he
+                         knows the receiver's key and its nonce; nonce: the sender's own */
+    SW_FRAME_BEAT,    /* number: messages sent to the receiver so far */
+    SW_FRAME_VERDICT, /* status, rank, text; flags */
+    SW_FRAME_SAID,    /* the verdict's message has been printed */
+    SW_FRAME_ENDED,   /* to rank 0: this rank's work is over */
+    SW_FRAME_RELEASE, /* from rank 0: leave; status SW_OK: together */
+    SW_FRAME_BYE      /* in good order: closing is no loss */
+};
+#define SW_FRAME_LOST 1u    /* flags of a verdict: its rank is lost … */
+#define SW_FRAME_DECIDED 2u /* … and it is rank 0's, which stands */
+
 /* The head of a frame, as it is on the wire; `bytes` of text follow. */
 struct sw_frame {
     uint32_t magic; /* set by sw_link_put */
     uint16_t kind, bytes;
     int32_t status, rank;
     uint32_t flags, unused;
-    uint64_t number;
+    uint64_t number, nonce;
 };
 
 enum sw_link_state {
     SW_LINK_DOWN,       /* no socket */
     SW_LINK_CONNECTING, /* begun, not there yet */
-    SW_LINK_GREETING,   /* connected; the other end has not said who it is */
+    SW_LINK_GREETING,   /* connected; the other end has not shown who it is */
     SW_LINK_OPEN
 };
 
 struct sw_link {
-    int fd, peer; /* peer -1: accepted, unknown yet */
+    int fd, peer;
     enum sw_link_state state;
     bool ours;        /* this end connects, again and again, until it is open */
     bool reached;     /* ours: it was connected once, though perhaps never greeted */
     bool dead;        /* to be forgotten */
     int way;          /* ours: the next way to try */
+    uint64_t nonce;   /* ours: that the other end has to answer; 0: it has not asked yet */
     double since;     /* of the state */
     char trouble[96]; /* ours: why the last way failed */
     size_t n_in, n_out;
@@ -39,10 +56,13 @@ struct sw_link {
     char out[8192];
 };
 
-/* A socket that listens on every interface at a port of the system's choice; -1 and errno. */
-int sw_link_listen(uint16_t *port);
-/* The next connection that came in; false: none. */
-bool sw_link_accept(int listener, struct sw_link *link);
+/*
+ * A socket that listens at a port of the system's choice, on every interface or (`local`) on
+ * loopback only; -1 and errno.
+ */
+int sw_link_listen(bool local, uint16_t *port);
+/* Takes over a connection that came in; GREETING. */
+void sw_link_adopt(struct sw_link *link, int fd);
 /* Begins to connect; the state says how far that came at once. */
 void sw_link_connect(struct sw_link *link, const struct sockaddr_in *to);
 /* CONNECTING and writable: connected (GREETING) or failed (DOWN). */

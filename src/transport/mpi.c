@@ -355,6 +355,15 @@ static void leave(void)
     MPI_Finalize();
 }
 
+/* On all ranks the same: does loopback join all of them? */
+static bool one_machine(MPI_Comm comm)
+{
+    const uint64_t id = sw_place_machine(), mine[2] = {id, ~id};
+    uint64_t most[2] = {0};
+    MPI_Allreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, comm);
+    return id != 0 && most[0] == id && most[1] == ~id;
+}
+
 /* Joins the ranks once MPI is up; nothing made here is freed when it fails. */
 static enum sw_status join(MPI_Comm comm, const struct sw_transport_options *options,
                            struct sw_transport **out)
@@ -376,7 +385,7 @@ static enum sw_status join(MPI_Comm comm, const struct sw_transport_options *opt
     struct sw_heartbeat_card *beats = calloc((size_t)size, sizeof *beats);
     if (!mpi || !cards || !beats)
         return sw_fail(SW_ENOMEM, "no memory to join %d ranks", size);
-    SW_TRY(sw_heartbeat_open(&card.heartbeat, &heartbeat));
+    SW_TRY(sw_heartbeat_open(one_machine(comm), &card.heartbeat, &heartbeat));
     MPI_TRY(NULL, -1, MPI_Allgather,
             (&card, sizeof card, MPI_BYTE, cards, sizeof card, MPI_BYTE, comm));
     for (int i = 0; i < size; i++)

@@ -250,7 +250,7 @@ static struct sw_transport *endpoint_new(struct group *group, int rank,
     struct sw_transport_rank *ranks = calloc((size_t)group->size, sizeof *ranks);
     struct rank *own = calloc(1, sizeof *own);
     struct sw_heartbeat *heartbeat = NULL;
-    if (!ranks || !own || sw_heartbeat_open(card, &heartbeat) != SW_OK)
+    if (!ranks || !own || sw_heartbeat_open(true, card, &heartbeat) != SW_OK)
         goto no_parts;
     for (int i = 0; i < group->size; i++)
         if (gethostname(ranks[i].host, SW_HOST_MAX - 1) != 0)

@@ -107,9 +107,9 @@ static void begin(struct job *job, double stall_s)
     CU_ASSERT_FATAL(job->said && dup2(fileno(job->said), STDERR_FILENO) >= 0);
     for (int i = 0; i < RANKS; i++) {
         snprintf(job->hosts[i].host, SW_HOST_MAX, "h%d", i + 1);
-        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_open(&job->cards[i], &job->hearts[i]), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_open(true, &job->cards[i], &job->hearts[i]), SW_OK);
     }
-    job->relay.listener = sw_link_listen(&job->relay.port);
+    job->relay.listener = sw_link_listen(true, &job->relay.port);
     CU_ASSERT_FATAL(job->relay.listener >= 0);
     job->relay.to = job->cards[1].place.port;
     fcntl(job->relay.listener, F_SETFL, 0);
@@ -283,7 +283,7 @@ static void strangers_do_no_harm(void)
     char said[4000];
     static const char nonsense[] = "GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n";
     struct sw_link forged = {.fd = -1};
-    const struct sw_frame hello = {.kind = SW_FRAME_HELLO, .rank = 2, .number = 12345};
+    const struct sw_frame hello = {.kind = SW_FRAME_HELLO, .rank = 2, .number = 12345, .nonce = 1};
     begin(&job, 60);
     for (int i = 0; i < 50; i++) {
         const int fd = dial(job.cards[1].place.port);

@@ -47,6 +47,24 @@ launch 3 late
 grep -q "ranks have not reached each other in 8 s" "$work/err" || fail "a rank that does not join"
 nobody_left late
 
+# Ranks of one host listen for each other's heartbeats on loopback: of four ranks 1 and 3 go on to,
+# because they have no link to each other.
+listening_on_loopback() {
+    local pid inodes=
+    for pid in $(pgrep -f "^$echo_program stop"); do
+        inodes+=" $(find "/proc/$pid/fd" -lname 'socket:*' -printf '%l ' 2>/dev/null)"
+    done
+    awk -v own="$inodes" '$4 == "0A" && $2 ~ /^0100007F/ && index(own, "socket:[" $10 "]") { n++ }
+                          END { print n + 0 }' /proc/net/tcp
+}
+two_listen_on_loopback() { [ "$(listening_on_loopback)" = 2 ]; }
+timeout -k 5 60 mpirun -np 4 "$echo_program" stop >"$work/out" 2>"$work/err" &
+launcher=$!
+within 10 grep -q ready "$work/out"
+within 5 two_listen_on_loopback || fail "$(listening_on_loopback) ranks listen on loopback, not two"
+kill -USR1 "$(pgrep -P $launcher mpirun)"
+wait $launcher
+
 timeout -k 5 60 mpirun -np 3 "$echo_program" stop >"$work/out" 2>"$work/err" &
 launcher=$!
 within 10 grep -q ready "$work/out"
