@@ -6,7 +6,7 @@ A record is one line `cell <tab> program <tab> figure <tab> value`: cell names w
 
   figures.py read spillway|llama-bench|batched-bench CELL PROGRAM FILE [FIGURE …]
                                              JSON to records, on stdout; all figures, or these
-  figures.py peers|contention|ranks|first_token|batch|links RECORDS
+  figures.py peers|contention|ranks|first_token|batch|links|strangers RECORDS
                                              records to a table; exit 1: target missed
 """
 import json
@@ -34,6 +34,7 @@ TARGETS = {  # what the tables judge by; docs and README of this folder name the
     "batched of llama.cpp, 16 sequences": 1.50,
     "two ranks of rpc, 64 sequences": 2.5,
     "busy on slow links": 0.85,
+    "beside strangers": 0.98,
 }
 
 
@@ -303,9 +304,23 @@ def links(records):
     return verdict.close()
 
 
+def strangers(records):
+    verdict = Verdict()
+    rows = []
+    for cell in records.values:
+        alone = records.median(cell, "alone", "batch")
+        beside = records.median(cell, "strangers", "batch")
+        rows.append([cell, number(alone), number(beside), number(ratio(beside, alone), "{:.3f}"),
+                     percent(records.spread(cell, "alone", "batch")),
+                     percent(records.spread(cell, "strangers", "batch"))])
+        verdict.at_least(f"{cell} beside strangers", "beside strangers", ratio(beside, alone))
+    print_table(["batch, tokens/s", "alone", "strangers", "kept", "± alone", "± strangers"], rows)
+    return verdict.close()
+
+
 def main(arguments):
     tables = {"peers": peers, "contention": contention, "ranks": ranks,
-              "first_token": first_token, "batch": batch, "links": links}
+              "first_token": first_token, "batch": batch, "links": links, "strangers": strangers}
     if len(arguments) >= 5 and arguments[0] == "read" and arguments[1] in READERS:
         return read(*arguments[1:])
     if len(arguments) == 2 and arguments[0] in tables:
