@@ -64,12 +64,6 @@ within 10 grep -q ready "$work/out"
 within 5 two_listen_on_loopback || fail "$(listening_on_loopback) ranks listen on loopback, not two"
 kill -USR1 "$(pgrep -P $launcher mpirun)"
 wait $launcher
-
-timeout -k 5 60 mpirun -np 3 "$echo_program" stop >"$work/out" 2>"$work/err" &
-launcher=$!
-within 10 grep -q ready "$work/out"
-kill -USR1 "$(pgrep -P $launcher mpirun)"
-wait $launcher
 code=$?
 [ $code = 75 ] || fail "stop: exit $code"
 one_line_with "stop" "a stop was asked for"
