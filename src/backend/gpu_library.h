@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define SW_GPU_NAME_MAX 64
+#define SW_GPU_WHY_MAX 384
 
 /* A GPU as the driver tells it. */
 struct sw_gpu_info {
@@ -150,8 +151,10 @@ struct sw_gpu_library {
     /* sw_source_id of the sources it was built from: must be ours. Looked at before all else. */
     const char *(*source_id)(void);
     const char *what; /* "CUDA 13.0, cuBLAS 13.1" */
-    /* *n devices, at most cap written. No GPU or no driver: SW_OK and 0. */
-    enum sw_status (*devices)(struct sw_gpu_info *out, int cap, int *n);
+    /* *n devices, at most cap written; no device has a context after it that had none before. No
+     * GPU or no driver: SW_OK and 0; likewise with a driver that is not one for this library, and
+     * then `why` says so, and what to do. Else it is "". */
+    enum sw_status (*devices)(struct sw_gpu_info *out, int cap, int *n, char why[SW_GPU_WHY_MAX]);
     enum sw_status (*open)(const struct sw_gpu_options *options, struct sw_backend **out);
     /* Bytes of device memory that open takes for workspace: sw_gpu_workspace_bytes, which the
      * planner counts. */

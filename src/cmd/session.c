@@ -297,16 +297,18 @@ enum sw_status sw_session_skip(struct sw_session *s)
 }
 
 /* Said once in the job, though it plans twice. */
-static enum sw_status warn_threads(struct sw_session *s)
+static enum sw_status warn(struct sw_session *s)
 {
     struct sw_strbuf text = {0};
     if (s->warned || !sw_session_leads(s))
         return SW_OK;
     s->warned = true;
     sw_probe_warn_threads(&s->probe, &text);
+    sw_probe_warn_gpus(&s->probe, &text);
     const bool failed = text.failed;
-    if (text.length > 0 && !failed)
-        sw_log(SW_LOG_WARN, "%.*s", (int)strcspn(text.text, "\n"), text.text);
+    for (const char *line = failed || !text.text ? "" : text.text; *line;
+         line += strcspn(line, "\n") + 1)
+        sw_log(SW_LOG_WARN, "%.*s", (int)strcspn(line, "\n"), line);
     sw_strbuf_free(&text);
     return failed ? sw_fail(SW_ENOMEM, "no memory for a warning") : SW_OK;
 }
@@ -320,7 +322,7 @@ static enum sw_status set_up(struct sw_session *s, int positions, bool *is_short
     if (s->probe.problems[0])
         return sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(s->probe.problems, "\n"),
                        s->probe.problems);
-    SW_TRY(warn_threads(s));
+    SW_TRY(warn(s));
     SW_TRY(agree(s, positions));
     return sw_session_load(s, is_short);
 }

@@ -179,10 +179,13 @@ uint64_t sw_cuda_replays(const struct sw_backend *b);
 uint64_t sw_cuda_workspace(const struct sw_gpu_options *options);
 enum sw_status sw_cuda_open(const struct sw_gpu_options *options, struct sw_backend **out);
 void sw_cuda_close(struct sw_backend *b);
-enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n);
+enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n, char why[SW_GPU_WHY_MAX]);
 /* nvml.c: free and total bytes of a GPU whose name and place are known, from the driver's monitor,
  * which needs no context of ours on the device. False: it does not know. */
 bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t *total);
+/* driver.c: the same by a context on the device, which takes some of it and ends here, unless the
+ * process had one before. */
+cudaError_t sw_cuda_driver_memory(int device, uint64_t *free, uint64_t *total);
 /* Bytes from one row of a matrix to the next. */
 size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols);
 

@@ -12,6 +12,12 @@
 #define LEAST_ROWS 64                  /* spans and rows there is room for, at least */
 #define OLDEST_MAJOR 7
 #define OLDEST_MINOR 5 /* Turing */
+/* The first driver that serves all of the runtime's major version. */
+#if CUDART_VERSION >= 13000
+#define NEEDED_DRIVER "580"
+#else
+#define NEEDED_DRIVER "525"
+#endif
 
 size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols)
 {
@@ -69,22 +75,57 @@ uint64_t sw_cuda_workspace(const struct sw_gpu_options *options)
 
 /* ---- which GPUs there are */
 
-/* Errors that mean: there is nothing to compute with here. */
-static bool is_absence(cudaError_t error)
+/* Errors that mean: there is nothing to compute with here. With advice: there may be GPUs, but the
+ * driver is not one for this library. */
+static const struct absence {
+    cudaError_t error;
+    const char *advice;
+} absences[] = {
+    {cudaErrorNoDevice, NULL},
+    {cudaErrorStubLibrary, NULL},
+    {cudaErrorInsufficientDriver, "install driver " NEEDED_DRIVER " or newer (nvidia-smi tells the "
+                                  "present one), or a build with an older CUDA Toolkit"},
+    {cudaErrorSystemDriverMismatch,
+     "its parts are of different versions: restart the machine after "
+     "an update; in a container take the host's libcuda.so.1"},
+    {cudaErrorCompatNotSupportedOnDevice,
+     "take cuda-compat out of LD_LIBRARY_PATH and install driver " NEEDED_DRIVER " or newer: these "
+     "cards cannot do with that library"},
+};
+
+static const struct absence *absence_of(cudaError_t error)
 {
-    return error == cudaErrorNoDevice || error == cudaErrorInsufficientDriver ||
-           error == cudaErrorStubLibrary;
+    for (size_t i = 0; i < sizeof absences / sizeof absences[0]; i++)
+        if (absences[i].error == error)
+            return &absences[i];
+    return NULL;
 }
 
-static enum sw_status count(int *n)
+/* Where there is no driver at all, the runtime calls it too old, too. */
+static void tell_misfit(const struct absence *absence, char why[SW_GPU_WHY_MAX])
+{
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+        return;
+    snprintf(why, SW_GPU_WHY_MAX,
+             "the NVIDIA driver serves CUDA %d.%d, and this build is of CUDA %d.%d (%s); %s",
+             driver / 1000, driver / 10 % 100, CUDART_VERSION / 1000, CUDART_VERSION / 10 % 100,
+             cudaGetErrorName(absence->error), absence->advice);
+}
+
+static enum sw_status count(int *n, char why[SW_GPU_WHY_MAX])
 {
     *n = 0;
+    *why = 0;
     const cudaError_t error = cudaGetDeviceCount(n);
+    const struct absence *absence = absence_of(error);
     if (error == cudaSuccess)
         return SW_OK;
     (void)cudaGetLastError();
     *n = 0;
-    if (is_absence(error))
+    if (absence && absence->advice)
+        tell_misfit(absence, why);
+    if (absence)
         return SW_OK;
     return sw_fail(SW_EDEVICE,
                    "the NVIDIA driver cannot tell its GPUs: %s (%s); nvidia-smi and dmesg may tell "
@@ -92,18 +133,12 @@ static enum sw_status count(int *n)
                    cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
-/* The driver's monitor knows free memory without taking any; a context takes hundreds of MiB. */
+/* Without a context that stays: others compute on most of these (cudaSetDevice would make one). */
 static cudaError_t see_memory(int device, struct sw_gpu_info *out)
 {
-    size_t free_bytes = 0, total = 0;
-    if (sw_cuda_nvml_memory(out, &out->free, &out->total))
-        return cudaSuccess;
-    cudaError_t error = cudaSetDevice(device);
-    if (error == cudaSuccess)
-        error = cudaMemGetInfo(&free_bytes, &total);
-    out->free = free_bytes;
-    out->total = total;
-    return error;
+    return sw_cuda_nvml_memory(out, &out->free, &out->total)
+               ? cudaSuccess
+               : sw_cuda_driver_memory(device, &out->free, &out->total);
 }
 
 static cudaError_t see(int device, struct sw_gpu_info *out)
@@ -118,13 +153,9 @@ static cudaError_t see(int device, struct sw_gpu_info *out)
     return cudaDeviceGetPCIBusId(out->bus_id, (int)sizeof out->bus_id, device);
 }
 
-enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n)
+enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n, char why[SW_GPU_WHY_MAX])
 {
-    int current = 0;
-    SW_TRY(count(n));
-    if (*n == 0)
-        return SW_OK;
-    (void)cudaGetDevice(&current);
+    SW_TRY(count(n, why));
     for (int i = 0; i < *n && i < cap; i++) {
         cudaError_t error = see(i, &out[i]);
         if (error == cudaSuccess)
@@ -137,7 +168,6 @@ enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n)
                            i, cudaGetErrorString(error), cudaGetErrorName(error));
         }
     }
-    (void)cudaSetDevice(current);
     return SW_OK;
 }
 
@@ -146,8 +176,11 @@ enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n)
 static enum sw_status look(struct sw_cuda *cuda)
 {
     struct sw_gpu_info info = {0};
+    char why[SW_GPU_WHY_MAX];
     int n;
-    SW_TRY(count(&n));
+    SW_TRY(count(&n, why));
+    if (*why)
+        return sw_fail(SW_EDEVICE, "GPU %d: %s", cuda->options.device, why);
     if (cuda->options.device < 0 || cuda->options.device >= n)
         return sw_fail(SW_EDEVICE,
                        "there is no GPU %d: this process sees %d; see nvidia-smi and "

@@ -8,19 +8,20 @@
 #include <stdio.h>
 #include <string.h>
 
-enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n)
+enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n, char why[SW_GPU_WHY_MAX])
 {
     static const struct sw_device defaults = {
         .bandwidth = SW_GPU_BANDWIDTH, .flops = SW_GPU_FLOPS, .launch = SW_GPU_LAUNCH};
     struct sw_gpu_info infos[SW_MAX_DEVICES];
     enum sw_status status;
     *n = 0;
+    *why = 0;
     const struct sw_gpu_library *library = sw_gpu_library_load(NULL, &status);
     SW_TRY(status);
     if (!library)
         return SW_OK;
     memset(infos, 0, sizeof infos);
-    SW_TRY(library->devices(infos, SW_MAX_DEVICES, n));
+    SW_TRY(library->devices(infos, SW_MAX_DEVICES, n, why));
     *n = *n < SW_MAX_DEVICES ? *n : SW_MAX_DEVICES;
     for (int i = 0; i < *n; i++) {
         struct sw_gpu *gpu = &gpus[i];
@@ -63,7 +64,7 @@ int sw_gpu_nccl(void)
 }
 
 /* NVIDIA's driver has a folder for each. */
-static int count_in_driver(const char *root)
+int sw_gpu_in_driver(const char *root)
 {
     char path[1024];
     int n = 0;
@@ -78,5 +79,5 @@ static int count_in_driver(const char *root)
 
 int sw_gpu_unused(const char *root, const char **why)
 {
-    return sw_gpu_library_load(why, NULL) ? 0 : count_in_driver(root);
+    return sw_gpu_library_load(why, NULL) ? 0 : sw_gpu_in_driver(root);
 }

@@ -3,6 +3,7 @@
 #ifndef SW_PROBE_GPU_H
 #define SW_PROBE_GPU_H
 
+#include "backend/gpu_library.h"
 #include "base/status.h"
 #include "plan/cluster.h"
 
@@ -15,9 +16,10 @@ struct sw_gpu {
 
 /*
  * Up to SW_MAX_DEVICES GPUs, in the driver's order as CUDA_VISIBLE_DEVICES leaves it. None, or no
- * driver, or no library: *n is 0 and SW_OK. SW_EDEVICE: there is a library, but it does not work.
+ * driver, or no library: *n is 0 and SW_OK; `why`: a driver that is not one for the library, and
+ * what to do, else "". SW_EDEVICE: there is a library, but it does not work.
  */
-enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n);
+enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n, char why[SW_GPU_WHY_MAX]);
 /* The speeds of GPU number `device`, measured in less than a second; bytes/s from pinned host
  * memory. What cannot be measured is left as it is (to_device: 0), and logged. */
 void sw_gpu_measure(int device, struct sw_device *out, double *to_device);
@@ -26,5 +28,7 @@ int sw_gpu_nccl(void);
 /* GPUs of this machine that cannot be used for want of a library, and why; `root` as in memory.h.
  */
 int sw_gpu_unused(const char *root, const char **why);
+/* GPUs that NVIDIA's driver has here, whether they can be used or not. */
+int sw_gpu_in_driver(const char *root);
 
 #endif

@@ -40,19 +40,20 @@ static enum sw_status see_devices(const char *root, struct sw_probe_rank *card,
                                   struct sw_gpu **gpus)
 {
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    char misfit[SW_GPU_WHY_MAX];
     int n = 0;
     *gpus = calloc(SW_MAX_DEVICES, sizeof **gpus);
     if (!*gpus)
         return sw_fail(SW_ENOMEM, "no memory for the list of GPUs");
-    SW_TRY(sw_gpu_list(*gpus, &n));
+    SW_TRY(sw_gpu_list(*gpus, &n, misfit));
     card->n_seen = n;
     card->nccl = n > 0 ? sw_gpu_nccl() : 0;
     for (int i = 0; i < n; i++)
         memcpy(card->seen[i], (*gpus)[i].bus, SW_GPU_BUS);
     snprintf(card->visible, sizeof card->visible, "%s", visible ? visible : "");
-    const char *why = "";
-    card->n_unused = sw_gpu_unused(root, &why);
-    if (card->n_unused)
+    const char *why = misfit;
+    card->n_unused = *misfit ? sw_gpu_in_driver(root) : sw_gpu_unused(root, &why);
+    if (card->n_unused || *misfit)
         snprintf(card->unused_why, sizeof card->unused_why, "%.*s",
                  (int)sizeof card->unused_why - 1, why);
     return SW_OK;

@@ -45,11 +45,11 @@ struct sw_probe_rank {
     char visible[64];                      /* CUDA_VISIBLE_DEVICES as this rank has it; "": unset */
     int32_t shares;                        /* takes one that others drive, too, rather than none */
     int32_t n_unused;                      /* GPUs that cannot be used here, … */
-    char unused_why[256];                  /* … and why; "": it is not known */
-    int32_t device;                        /* the one in seen[] that this rank drives; -1: none */
-    double to_device;                      /* bytes per second to it, all of the node's at once; 0:
-                                            * not measured */
-    int32_t nccl;                          /* its version, 22809 is 2.28.9; 0: none */
+    char unused_why[SW_GPU_WHY_MAX]; /* … and why, though there are 0: so many as there may be */
+    int32_t device;                  /* the one in seen[] that this rank drives; -1: none */
+    double to_device;                /* bytes per second to it, all of the node's at once; 0:
+                                      * not measured */
+    int32_t nccl;                    /* its version, 22809 is 2.28.9; 0: none */
     int32_t n_devices;
     struct sw_device devices[8]; /* that this rank drives */
 };
@@ -100,6 +100,8 @@ enum sw_status sw_probe_warn(struct sw_probe *probe);
 /* Appends a line when so many more threads were asked for than a rank has cores that they are in
  * each other's way; of the rank with fewest. */
 void sw_probe_warn_threads(const struct sw_probe *probe, struct sw_strbuf *out);
+/* Appends a line for each node whose GPUs are there, but cannot be used. */
+void sw_probe_warn_gpus(const struct sw_probe *probe, struct sw_strbuf *out);
 /* The table: one row a rank. */
 void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out);
 

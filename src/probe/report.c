@@ -104,10 +104,22 @@ static void warn_memory(const struct sw_probe *probe, int node, struct sw_strbuf
                          "InfiniBand and GPUs; set memlock to unlimited in "
                          "/etc/security/limits.conf and for slurmd (LimitMEMLOCK=infinity)\n",
                          host, sw_size_format(m->lock_limit, a, sizeof a));
-    if (probe->ranks[first].n_unused)
-        sw_strbuf_printf(out, "%s: its %d GPU%s not used: %s\n", host, probe->ranks[first].n_unused,
-                         probe->ranks[first].n_unused == 1 ? " is" : "s are",
-                         probe->ranks[first].unused_why);
+}
+
+void sw_probe_warn_gpus(const struct sw_probe *probe, struct sw_strbuf *out)
+{
+    for (int i = 0; i < probe->n_ranks; i++) {
+        const struct sw_probe_rank *card = &probe->ranks[i];
+        const bool known = card->n_unused > 0; /* how many: not everywhere does the driver tell */
+        if (i != first_rank_of(probe, probe->places[i].node) || (!known && !*card->unused_why))
+            continue;
+        sw_strbuf_printf(out, "%s: ", probe->places[i].host);
+        if (known)
+            sw_strbuf_printf(out, "its %d GPU%s not used: %s\n", card->n_unused,
+                             card->n_unused == 1 ? " is" : "s are", card->unused_why);
+        else
+            sw_strbuf_printf(out, "its GPUs are not used: %s\n", card->unused_why);
+    }
 }
 
 /* Ranks with GPUs that have another NCCL than the first such one: their edges go by MPI. */
@@ -178,6 +190,7 @@ enum sw_status sw_probe_warn(struct sw_probe *probe)
     warn_alike(probe, &text);
     warn_nccl(probe, &text);
     sw_probe_warn_threads(probe, &text);
+    sw_probe_warn_gpus(probe, &text);
     for (int i = 0; i < probe->n_ranks; i++)
         if (probe->places[i].node >= nodes)
             nodes = probe->places[i].node + 1;

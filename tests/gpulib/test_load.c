@@ -76,10 +76,11 @@ static void the_real_one_opens_without_a_driver(void)
     int result = 1, n = -1;
     if (child == 0) {
         struct sw_gpu_info infos[16];
+        char why[SW_GPU_WHY_MAX];
         setenv("SPILLWAY_GPU_LIBRARY", SW_CUDA_LIBRARY, 1);
         setenv("CUDA_VISIBLE_DEVICES", "", 1); /* where there is a card, too */
         const struct sw_gpu_library *library = gpu_library();
-        const bool right = library->devices(infos, 16, &n) == SW_OK && n == 0;
+        const bool right = library->devices(infos, 16, &n, why) == SW_OK && n == 0 && !*why;
         if (!right)
             printf("    %d devices: %s\n", n, sw_error_message());
         fflush(stdout);

@@ -21,9 +21,13 @@ static bool says(const char *text)
 static void devices_are_listed(void)
 {
     struct sw_gpu_info infos[4];
+    char why[SW_GPU_WHY_MAX];
     int n = 0;
-    ok(gpu_library()->devices(infos, 4, &n));
+    ok(gpu_library()->devices(infos, 4, &n, why));
     CU_ASSERT_EQUAL_FATAL(n, 2);
+    CU_ASSERT_STRING_EQUAL(why, "");
+    for (int i = 0; i < n; i++) /* looked at, not taken */
+        CU_ASSERT_EQUAL(simgpu_has_context(i), 0);
     for (int i = 0; i < n; i++) {
         CU_ASSERT(strlen(infos[i].name) > 0 && strlen(infos[i].bus_id) == 12);
         CU_ASSERT_EQUAL(infos[i].total, 256 * MIB);
@@ -32,7 +36,7 @@ static void devices_are_listed(void)
         CU_ASSERT_EQUAL(infos[i].minor, 5);
     }
     CU_ASSERT(strcmp(infos[0].bus_id, infos[1].bus_id) != 0);
-    ok(gpu_library()->devices(infos, 1, &n)); /* no more are written than there is room for */
+    ok(gpu_library()->devices(infos, 1, &n, why)); /* no more are written than there is room for */
     CU_ASSERT_EQUAL(n, 2);
 }
 

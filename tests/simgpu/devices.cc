@@ -13,7 +13,10 @@ std::condition_variable &changed = *new std::condition_variable;
 
 static thread_local int device_of_thread;
 static bool peer[max_devices][max_devices];
-static bool has_context[max_devices];
+// A process has one context on a device, which the runtime holds once it has used it; others may
+// too.
+static bool runtime_holds[max_devices];
+static int holders[max_devices], made[max_devices];
 static std::map<const void *, int> &dynamic_limits = *new std::map<const void *, int>;
 
 // Shared memory a block may have when it asks for it, and multiprocessors of a card of its kind.
@@ -45,11 +48,46 @@ void set_thread_device(int device)
     device_of_thread = device;
 }
 
+static cudaError_t hold(int device)
+{
+    if (holders[device] == 0) {
+        if (!machine_take(machine_number(device), settings().context))
+            return cudaErrorMemoryAllocation;
+        made[device]++;
+    }
+    holders[device]++;
+    return cudaSuccess;
+}
+
+static cudaError_t let_go(int device)
+{
+    if (holders[device] == 0)
+        return cudaErrorIllegalState;
+    if (--holders[device] == 0)
+        machine_give(machine_number(device), settings().context);
+    return cudaSuccess;
+}
+
 void end_context(int device)
 {
-    if (has_context[device])
-        machine_give(machine_number(device), settings().context);
-    has_context[device] = false;
+    if (runtime_holds[device])
+        let_go(device);
+    runtime_holds[device] = false;
+}
+
+cudaError_t retain_context(int device)
+{
+    if (device < 0 || device >= device_count())
+        return cudaErrorInvalidDevice;
+    watch_process();
+    const std::lock_guard<std::mutex> guard(lock);
+    return hold(device);
+}
+
+cudaError_t release_context(int device)
+{
+    const std::lock_guard<std::mutex> guard(lock);
+    return let_go(device);
 }
 
 int device_count()
@@ -77,11 +115,9 @@ cudaError_t use_device(int *device)
     *device = d;
     watch_process();
     const std::lock_guard<std::mutex> guard(lock);
-    if (!has_context[d]) {
-        if (!machine_take(machine_number(d), settings().context))
-            return note(cudaErrorMemoryAllocation);
-        has_context[d] = true;
-    }
+    if (!runtime_holds[d] && hold(d) != cudaSuccess)
+        return note(cudaErrorMemoryAllocation);
+    runtime_holds[d] = true;
     return cudaSuccess;
 }
 
@@ -106,6 +142,18 @@ size_t shared_optin()
 using namespace simgpu;
 
 extern "C" {
+int simgpu_contexts_made(int device)
+{
+    const std::lock_guard<std::mutex> guard(lock);
+    return made[device];
+}
+
+int simgpu_has_context(int device)
+{
+    const std::lock_guard<std::mutex> guard(lock);
+    return holders[device] > 0;
+}
+
 cudaError_t cudaRuntimeGetVersion(int *version)
 {
     *version = CUDART_VERSION;
@@ -114,13 +162,15 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = CUDART_VERSION;
+    *version = settings().driver;
     return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
     SIMGPU_ENTER();
+    if (settings().driver / 1000 < CUDART_VERSION / 1000)
+        return note(cudaErrorInsufficientDriver);
     if (device_count() == 0)
         return note(cudaErrorNoDevice); /* leaves *count alone, as the real one */
     *count = device_count();

@@ -72,8 +72,9 @@ static void report()
     if (!f)
         die("SIMGPU_REPORT=%s: cannot be written", settings().report.c_str());
     for (int d = 0; d < device_count(); d++)
-        fprintf(f, "pid=%d device=%d peak=%zu left=%zu\n", static_cast<int>(getpid()),
-                machine_number(d), simgpu_peak(d), simgpu_used(d));
+        fprintf(f, "pid=%d device=%d peak=%zu left=%zu contexts=%d held=%d\n",
+                static_cast<int>(getpid()), machine_number(d), simgpu_peak(d), simgpu_used(d),
+                simgpu_contexts_made(d), simgpu_has_context(d));
     fclose(f);
 }
 

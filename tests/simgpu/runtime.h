@@ -32,6 +32,7 @@ struct Settings {
     size_t memory;        /* bytes of each, SIMGPU_MEMORY */
     size_t context;       /* bytes a process takes of a device by using it, SIMGPU_CONTEXT */
     int arch;             /* 80 for 8.0, SIMGPU_ARCH */
+    int driver;           /* the CUDA version that the driver serves, SIMGPU_DRIVER */
     uint64_t seed;        /* SIMGPU_SEED */
     bool strict;          /* memory of idle devices cannot be touched, SIMGPU_STRICT */
     unsigned delay, odds; /* up to so many microseconds, before one in `odds` operations */
@@ -67,7 +68,9 @@ int planted_fault_locked(const char *function); /* with the lock held */
 /* Devices (devices.cc). */
 int current_device();
 void set_thread_device(int device);
-void end_context(int device);        /* with the lock */
+void end_context(int device);           /* the runtime's hold on it; with the lock */
+cudaError_t retain_context(int device); /* one more holder; made if there is none */
+cudaError_t release_context(int device);
 cudaError_t use_device(int *device); /* the current one, its context made; else why not */
 int device_count();
 int machine_number(int device);    /* the machine's number of a device of this process */

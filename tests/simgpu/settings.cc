@@ -68,6 +68,7 @@ static Settings read_settings()
     s.memory = bytes_of("SIMGPU_MEMORY", "1G");
     s.context = bytes_of("SIMGPU_CONTEXT", "0");
     s.arch = number_of("SIMGPU_ARCH", "80", 50, 999);
+    s.driver = number_of("SIMGPU_DRIVER", "13000", 0, 99999);
     s.seed = strtoull(variable("SIMGPU_SEED", "1"), nullptr, 10);
     s.strict = number_of("SIMGPU_STRICT", "1", 0, 1);
     s.state = variable("SIMGPU_STATE", "");

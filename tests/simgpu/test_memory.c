@@ -283,7 +283,7 @@ static void a_report_is_written(void)
     snprintf(settings, sizeof settings, "SIMGPU_REPORT=%s", report);
     expect_right(uses_some, settings);
     CU_ASSERT(read(file, text, sizeof text - 1) > 0);
-    CU_ASSERT_PTR_NOT_NULL(strstr(text, "device=0 peak=153600 left=51200\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "device=0 peak=153600 left=51200 contexts=1 held=1\n"));
     close(file);
     unlink(report);
 }

@@ -20,12 +20,13 @@ static void read_card(uint64_t *bytes, uint64_t *taken, int *after)
     *taken = t;
 }
 
-static enum sw_status devices(struct sw_gpu_info *out, int cap, int *n)
+static enum sw_status devices(struct sw_gpu_info *out, int cap, int *n, char why[SW_GPU_WHY_MAX])
 {
     uint64_t bytes, taken;
     int after;
     read_card(&bytes, &taken, &after);
     *n = bytes > 0 && cap > 0;
+    *why = 0;
     if (*n)
         *out = (struct sw_gpu_info){.name = "Fake GPU",
                                     .bus_id = "0000:01:00.0",

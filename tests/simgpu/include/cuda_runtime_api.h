@@ -104,6 +104,12 @@ enum cudaDeviceAttr {
     cudaDevAttrHostRegisterSupported = 99,
     cudaDevAttrMemoryPoolsSupported = 115
 };
+enum cudaDriverEntryPointQueryResult {
+    cudaDriverEntryPointSuccess = 0,
+    cudaDriverEntryPointSymbolNotFound = 1,
+    cudaDriverEntryPointVersionNotSufficent = 2
+};
+#define cudaEnableDefault 0x0
 /* Only what is asked for here; the real one has far more. */
 struct cudaDeviceProp {
     char name[256];
@@ -146,6 +152,11 @@ cudaError_t cudaDeviceReset(void);
 cudaError_t cudaFuncSetAttribute(const void *func, enum cudaFuncAttribute attr, int value);
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, const void *func,
                                                           int block_size, size_t dynamic_shared);
+
+/* driver.cc: what the driver has of contexts and memory, under its own names */
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned version,
+                                             unsigned long long flags,
+                                             enum cudaDriverEntryPointQueryResult *found);
 
 /* errors.cc */
 cudaError_t cudaGetLastError(void);

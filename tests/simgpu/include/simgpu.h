@@ -14,6 +14,10 @@ extern "C" {
 size_t simgpu_used(int device);
 size_t simgpu_peak(int device);
 void simgpu_reset_peak(int device);
+/* Contexts this process has made on a device so far, and whether it has one now. Since CUDA 12
+ * cudaSetDevice makes one, which the runtime keeps. */
+int simgpu_contexts_made(int device);
+int simgpu_has_context(int device);
 /* How often a runtime or cuBLAS function was called so far, by whatever thread; names as
  * simgpu_fail has them. A launch that a graph repeats is no call. */
 unsigned long simgpu_calls(const char *function);

@@ -1,0 +1,83 @@
+/*
+ * Asks the driver below the CUDA runtime for a device's free memory where its monitor cannot
+ * (nvml.c). That takes a context; the runtime would keep the one it makes, hundreds of MiB on a
+ * card that another rank computes on, so the driver is asked for one that ends here.
+ */
+#include "gpu/cuda.h"
+
+#include <string.h>
+
+#define SINCE 12000 /* the version of CUDA whose functions are meant */
+
+/* Results have the numbers of cudaError_t. */
+struct driver {
+    int (*get)(int *device, int ordinal);
+    int (*retain)(void **context, int device); /* the one that the runtime uses, too: counted */
+    int (*release)(int device);
+    int (*push)(void *context);
+    int (*pop)(void **context);
+    int (*memory)(size_t *free, size_t *total);
+};
+
+static cudaError_t find(const char *name, void *function, size_t size)
+{
+    void *symbol = NULL;
+    enum cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    const cudaError_t error =
+        cudaGetDriverEntryPointByVersion(name, &symbol, SINCE, cudaEnableDefault, &found);
+    memcpy(function, &symbol, size);
+    if (error != cudaSuccess)
+        return error;
+    return found == cudaDriverEntryPointSuccess && symbol ? cudaSuccess : cudaErrorNotSupported;
+}
+
+static cudaError_t open_driver(struct driver *driver)
+{
+    const struct {
+        const char *name;
+        void *function;
+    } functions[] = {
+        {"cuDeviceGet", &driver->get},
+        {"cuDevicePrimaryCtxRetain", &driver->retain},
+        {"cuDevicePrimaryCtxRelease", &driver->release},
+        {"cuCtxPushCurrent", &driver->push},
+        {"cuCtxPopCurrent", &driver->pop},
+        {"cuMemGetInfo", &driver->memory},
+    };
+    cudaError_t error = cudaSuccess;
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0] && error == cudaSuccess; i++)
+        error = find(functions[i].name, functions[i].function, sizeof driver->get);
+    return error;
+}
+
+static int ask(const struct driver *driver, void *context, size_t *free_bytes, size_t *total)
+{
+    void *popped;
+    int error = driver->push(context);
+    if (error)
+        return error;
+    error = driver->memory(free_bytes, total);
+    const int after = driver->pop(&popped);
+    return error ? error : after;
+}
+
+cudaError_t sw_cuda_driver_memory(int device, uint64_t *free, uint64_t *total)
+{
+    struct driver driver;
+    void *context;
+    size_t free_bytes = 0, total_bytes = 0;
+    int handle;
+    const cudaError_t opened = open_driver(&driver);
+    if (opened != cudaSuccess)
+        return opened;
+    int error = driver.get(&handle, device);
+    if (!error)
+        error = driver.retain(&context, handle);
+    if (error)
+        return (cudaError_t)error;
+    error = ask(&driver, context, &free_bytes, &total_bytes);
+    const int after = driver.release(handle);
+    *free = free_bytes;
+    *total = total_bytes;
+    return (cudaError_t)(error ? error : after);
+}

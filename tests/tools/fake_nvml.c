@@ -1,0 +1,39 @@
+/*
+ * A stand-in for the part of NVIDIA's driver that knows free memory without a context: four of its
+ * functions, for cli/test_contexts.sh. All of a simulated card counts as free.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+struct memory {
+    unsigned long long total, free, used;
+};
+static int card;
+
+int nvmlInit_v2(void);
+int nvmlInit_v2(void)
+{
+    return 0;
+}
+
+int nvmlShutdown(void);
+int nvmlShutdown(void)
+{
+    return 0;
+}
+
+int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device);
+int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device)
+{
+    *device = &card;
+    return strlen(bus_id) == strlen("0000:10:00.0") ? 0 : 2; /* invalid argument */
+}
+
+int nvmlDeviceGetMemoryInfo(void *device, struct memory *out);
+int nvmlDeviceGetMemoryInfo(void *device, struct memory *out)
+{
+    const char *size = getenv("SIMGPU_MEMORY"); /* "2G" */
+    out->total = out->free = (unsigned long long)(size ? atoi(size) : 1) << 30;
+    out->used = 0;
+    return device == &card ? 0 : 2;
+}
