@@ -366,6 +366,8 @@ size_t row_bytes(int n_heads, int head_dim, int64_t context)
     return (size_t)(n_heads * n_parts * part_floats(head_dim)) * sizeof(float);
 }
 
+const sw::listed_kernels all(kernels, join_parts);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

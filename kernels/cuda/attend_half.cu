@@ -229,6 +229,8 @@ typedef void (*kernel)(struct sw::attention);
     }
 const kernel kernels[2][3] = {FOR_WIDTHS(SW_F16), FOR_WIDTHS(SW_BF16)};
 
+const sw::listed_kernels all(kernels);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

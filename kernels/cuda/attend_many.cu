@@ -164,6 +164,10 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
     }
 }
 
+void (*const kernels[])(struct sw::attention) = {attend_tile<1>, attend_tile<2>, attend_tile<4>};
+
+const sw::listed_kernels all(kernels);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */
@@ -172,8 +176,8 @@ cudaError_t sw::attend_many(const struct sw::attention &t, const struct sw_gpu_s
                             cudaStream_t stream)
 {
     const int head_dim = t.cache.head_dim;
-    return launch_tiles(head_dim <= 64    ? attend_tile<1>
-                        : head_dim <= 128 ? attend_tile<2>
-                                          : attend_tile<4>,
+    return launch_tiles(kernels[head_dim <= 64    ? 0
+                                : head_dim <= 128 ? 1
+                                                  : 2],
                         threads, t, host, stream);
 }

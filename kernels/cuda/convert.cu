@@ -145,6 +145,8 @@ cudaError_t launch(enum sw_dtype to, enum sw_dtype format, const void *in, const
     return cudaGetLastError();
 }
 
+const sw::listed_kernels all(kernels, finish<true>, finish<false>);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

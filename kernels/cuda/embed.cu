@@ -21,6 +21,12 @@ __global__ void embed(const void *w, const float *scales, int64_t row_elements, 
     }
 }
 
+void (*const kernels[])(const void *, const float *, int64_t, int64_t, const int32_t *, int64_t,
+                        float *,
+                        int64_t) = {embed<SW_F32>, embed<SW_F16>, embed<SW_BF16>, embed<SW_INT8>};
+
+const sw::listed_kernels all(kernels);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */
@@ -28,9 +34,6 @@ __global__ void embed(const void *w, const float *scales, int64_t row_elements, 
 cudaError_t sw_gpu_embed(enum sw_dtype format, const void *w, int64_t rows, int64_t cols,
                          const int32_t *ids, int64_t n, float *y, int64_t ld_y, cudaStream_t stream)
 {
-    static void (*const kernels[])(const void *, const float *, int64_t, int64_t, const int32_t *,
-                                   int64_t, float *, int64_t) = {embed<SW_F32>, embed<SW_F16>,
-                                                                 embed<SW_BF16>, embed<SW_INT8>};
     const int kernel = sw::format_row(format);
     if (kernel < 0)
         return cudaErrorInvalidValue;

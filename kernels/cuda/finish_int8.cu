@@ -208,6 +208,8 @@ template <bool whole> __global__ void __launch_bounds__(threads) finish(finishin
         put<whole>(f, token + at_token, past, row + at_row, left, outliers);
 }
 
+const sw::listed_kernels all(finish<true>, finish<false>);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

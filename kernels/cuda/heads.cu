@@ -118,6 +118,8 @@ typedef void (*kernel)(heads);
     }
 const kernel kernels[3][3] = {FOR_WIDTHS(SW_F32), FOR_WIDTHS(SW_F16), FOR_WIDTHS(SW_BF16)};
 
+const sw::listed_kernels all(kernels);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

@@ -201,6 +201,13 @@ cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_
                           const struct sw_gpu_batch *batch, void *work, size_t work_bytes,
                           cudaStream_t stream);
 
+/*
+ * Has the driver load all kernels for the current device now. By default it would load each when it
+ * is first used, and loading may wait for all that is under way, which may be an edge's turn. Tells
+ * at once whether this build has code for the device, too. launch.cu
+ */
+cudaError_t sw_gpu_load_kernels(void);
+
 /* For probe and bench: reads `bytes` of memory once. out: 1 float. measure.cu */
 cudaError_t sw_gpu_read_memory(const void *p, size_t bytes, float *out, cudaStream_t stream);
 

@@ -18,6 +18,8 @@ __global__ void copy(sw::cache cache, int from, int to, int64_t vectors)
         out[i] = in[i];
 }
 
+const sw::listed_kernels all(copy);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

@@ -46,12 +46,57 @@ cudaError_t launch_fence(cudaStream_t stream);
 
 } // namespace sw
 
-#ifndef SW_SIMGPU
 namespace sw
 {
 
-/* Do kernels wait by themselves on the current device? launch.cu */
+/* May kernels begin early on the current device? The code has to wait by itself, and
+ * SPILLWAY_EARLY=0 has not ruled it out. launch.cu */
 bool kernels_await();
+
+/*
+ * The kernels of a file, tables of them whole, for sw_gpu_load_kernels: one `static const` of it in
+ * each, which lasts. Every kernel must be named there; a simulated GPU ends the process over one
+ * that was not (SIMGPU_LOADED).
+ */
+class listed_kernels
+{
+  public:
+    template <class... K> explicit listed_kernels(const K &...of_file) : next(first)
+    {
+        (add(of_file), ...);
+        first = this;
+    }
+    listed_kernels(const listed_kernels &) = delete;
+    listed_kernels &operator=(const listed_kernels &) = delete;
+
+    static const listed_kernels *first; /* of all files'; launch.cu */
+    const listed_kernels *const next;
+    const void *kernels[48];
+    int n = 0;
+
+  private:
+    template <class... P> void add(void (*kernel)(P...))
+    {
+        kernels[n++] = reinterpret_cast<const void *>(kernel);
+    }
+    template <class T, size_t size> void add(const T (&table)[size])
+    {
+        for (const T &kernel : table)
+            add(kernel);
+    }
+};
+
+} // namespace sw
+
+/* A template kernel whose arguments have commas goes in parentheses: SW_LAUNCH((matvec<T, 4>), …).
+ * At least one argument. SW_LAUNCH_IN_ORDER: one that begins when all before it has ended. */
+#ifdef SW_SIMGPU
+#define SW_LAUNCH(kernel, ...) SIMGPU_LAUNCH(::sw::kernels_await(), kernel, __VA_ARGS__)
+#define SW_LAUNCH_IN_ORDER(kernel, ...) SIMGPU_LAUNCH(false, kernel, __VA_ARGS__)
+#define SW_SHARED_DYNAMIC(type, name) SIMGPU_SHARED_DYNAMIC(type, name)
+#else
+namespace sw
+{
 
 template <class... P, class... A>
 static inline void launch(bool early, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
@@ -74,11 +119,8 @@ static inline void launch(bool early, void (*kernel)(P...), dim3 grid, dim3 bloc
 
 } // namespace sw
 
-/* A template kernel whose arguments have commas goes in parentheses: SW_LAUNCH((matvec<T, 4>), …).
- * At least one argument. */
 #define SW_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     ::sw::launch(true, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
-/* One that begins when all before it has ended. */
 #define SW_LAUNCH_IN_ORDER(kernel, grid, block, shared_bytes, stream, ...)                         \
     ::sw::launch(false, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
 /* Dynamic shared memory as a pointer; 16-byte aligned. One array under all names and types, because

@@ -294,6 +294,8 @@ const int8_kernel int8_kernels[5] = {matvec_int8<true, 1>, matvec_int8<true, 2>,
                                      matvec_int8<true, 4>, matvec_int8<true, 8>,
                                      matvec_int8<false, SW_GPU_FEW_ROWS>};
 
+const sw::listed_kernels all(kernels, int8_kernels);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

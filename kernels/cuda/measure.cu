@@ -24,6 +24,8 @@ __global__ void __launch_bounds__(threads) read_memory(const uint4 *from, int64_
         *out = 1;
 }
 
+const sw::listed_kernels all(read_memory);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

@@ -53,6 +53,8 @@ const kernel kernels[3][2] = {{norm<4, false>, norm<4, true>},
                               {norm<16, false>, norm<16, true>},
                               {norm<0, false>, norm<0, true>}};
 
+const sw::listed_kernels all(kernels);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

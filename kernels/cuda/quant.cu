@@ -18,6 +18,8 @@ __global__ void __launch_bounds__(threads)
                                  [&](int, int64_t i) { return x[i]; });
 }
 
+const sw::listed_kernels all(quantize<1024>, quantize<256>);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

@@ -71,6 +71,14 @@ __global__ void check_finite(const float *x, int64_t ld_x, int64_t n, int64_t di
 
 constexpr int scatter_threads = 64; /* few columns are many blocks then */
 
+void (*const kernels[][2])(const float *, int64_t, int64_t, int64_t, bool, float *, int64_t) = {
+    {activate<SW_ACT_RELU, false>, activate<SW_ACT_RELU, true>},
+    {activate<SW_ACT_GELU, false>, activate<SW_ACT_GELU, true>},
+    {activate<SW_ACT_GELU_TANH, false>, activate<SW_ACT_GELU_TANH, true>},
+    {activate<SW_ACT_SILU, false>, activate<SW_ACT_SILU, true>}};
+
+const sw::listed_kernels all(kernels, add, gather, scatter_add, check_finite);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */
@@ -78,12 +86,6 @@ constexpr int scatter_threads = 64; /* few columns are many blocks then */
 cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x, int64_t ld_x,
                             int64_t n, int64_t dim, float *y, int64_t ld_y, cudaStream_t stream)
 {
-    static void (*const kernels[][2])(const float *, int64_t, int64_t, int64_t, bool, float *,
-                                      int64_t) = {
-        {activate<SW_ACT_RELU, false>, activate<SW_ACT_RELU, true>},
-        {activate<SW_ACT_GELU, false>, activate<SW_ACT_GELU, true>},
-        {activate<SW_ACT_GELU_TANH, false>, activate<SW_ACT_GELU_TANH, true>},
-        {activate<SW_ACT_SILU, false>, activate<SW_ACT_SILU, true>}};
     static_assert(SW_ACT_RELU == 0 && SW_ACT_GELU == 1 && SW_ACT_GELU_TANH == 2 && SW_ACT_SILU == 3,
                   "the table is in the enum's order");
     if (n == 0 || dim == 0)

@@ -49,6 +49,8 @@ cudaError_t launch(const void *packed, int64_t rows, int64_t units, void *out, c
     return cudaGetLastError();
 }
 
+const sw::listed_kernels all(unpack<uint16_t>, unpack<unsigned>, copy);
+
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */

@@ -52,13 +52,15 @@ static uint64_t kv_bytes(const struct sw_kv *kv)
     return sw_kv_bytes(kv->format, kv->slots, kv->n_kv_heads, kv->head_dim, kv->context);
 }
 
+/* Told once of a stage: what fails for one layer does for others. */
 static bool pin(struct sw_ferry *s, void *host, uint64_t bytes)
 {
     static const char how[] = "memory of layers that are streamed cannot be pinned, so copying and "
-                              "computing take turns: %s";
+                              "computing take turns, which may halve the speed: %s";
     if (s->ops->pin(s->gpu, host, bytes) == SW_OK)
         return true;
-    sw_log(SW_LOG_DEBUG, how, sw_error_message());
+    sw_log(s->told_of_pinning ? SW_LOG_DEBUG : SW_LOG_WARN, how, sw_error_message());
+    s->told_of_pinning = true;
     sw_error_clear();
     return false;
 }

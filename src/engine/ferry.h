@@ -26,6 +26,7 @@ struct sw_ferry {
     struct sw_staging sizes; /* kv 0: no layer with its cache in host memory is streamed */
     void *d_layer[SW_STREAM_BUFFERS], *d_matrix, *d_kv;
     int held[SW_STREAM_BUFFERS]; /* the layer in each buffer, or on its way there; -1: none */
+    bool told_of_pinning;        /* … that it does not work */
     int from, end;               /* layers that pass with this batch */
     struct sw_weights view;      /* the layer that is run, as it lies in its buffer */
     struct sw_matrix unpacked;

@@ -231,6 +231,7 @@ static enum sw_status start(struct sw_cuda *cuda)
 {
     SW_TRY(look(cuda));
     SW_TRY(sw_cuda_enter(cuda));
+    CUDA_TRY(cuda, sw_gpu_load_kernels());
     SW_TRY(make_streams(cuda));
     SW_TRY(make_block(cuda));
     SW_TRY(sw_cuda_ring_open(cuda));

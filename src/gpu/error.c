@@ -4,6 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NO_CODE                                                                                    \
+    "this build has no code for this kind of GPU; add it to CMAKE_CUDA_ARCHITECTURES and build "   \
+    "again, or leave the card out with CUDA_VISIBLE_DEVICES"
+
 static const struct {
     cudaError_t error;
     const char *advice;
@@ -12,8 +16,10 @@ static const struct {
     {cudaErrorInsufficientDriver, "install a newer NVIDIA driver (nvidia-smi tells the present)"},
     {cudaErrorDevicesUnavailable,
      "another process may hold it for itself alone (nvidia-smi: compute mode)"},
-    {cudaErrorNoKernelImageForDevice, "this build has no code for this kind of GPU; add it to "
-                                      "CMAKE_CUDA_ARCHITECTURES and build again"},
+    {cudaErrorNoKernelImageForDevice, NO_CODE},
+    {cudaErrorInvalidDeviceFunction, NO_CODE}, /* as the runtime says it of a kernel without any */
+    {cudaErrorUnsupportedPtxVersion, "the driver is too old to make code for this kind of GPU; "
+                                     "install a newer one (nvidia-smi tells the present)"},
     {cudaErrorECCUncorrectable, "the card's memory is damaged (nvidia-smi -q -d ECC); use another"},
     {cudaErrorIllegalAddress, "a fault of this program, unless the card fails elsewhere, too "
                               "(dmesg | grep Xid); please report it"},

@@ -35,28 +35,34 @@ static enum sw_status failed(const struct sw_cuda *cuda, ncclResult_t result, co
                    more ? more : "");
 }
 
-/* A call has returned `result`; waits until it is done, if it is not. Not recorded. */
+static ncclResult_t state_of(const struct sw_cuda *cuda)
+{
+    ncclResult_t result = ncclSuccess;
+    const ncclResult_t asked = ncclCommGetAsyncError(cuda->comm, &result);
+    return asked == ncclSuccess ? result : asked;
+}
+
+/* A call has returned `result`; waits until it is done, if it is not. Not recorded. Success alone
+ * is not believed: some calls return it while they are still at it, so the state is asked for once
+ * in any case. */
 static enum sw_status settle(struct sw_cuda *cuda, ncclResult_t result, double seconds,
                              const char *what)
 {
     const double began = sw_clock();
+    if (result == ncclSuccess && cuda->comm)
+        result = state_of(cuda);
     while (result == ncclInProgress) {
         SW_TRY(sw_cuda_pause(cuda, began, seconds, what));
-        const ncclResult_t asked = ncclCommGetAsyncError(cuda->comm, &result);
-        if (asked != ncclSuccess)
-            result = asked;
+        result = state_of(cuda);
     }
     return result == ncclSuccess ? SW_OK : failed(cuda, result, what);
 }
 
 enum sw_status sw_cuda_edges_check(struct sw_cuda *cuda)
 {
-    ncclResult_t result = ncclSuccess;
     if (!cuda->comm)
         return SW_OK;
-    const ncclResult_t asked = ncclCommGetAsyncError(cuda->comm, &result);
-    if (asked != ncclSuccess)
-        result = asked;
+    const ncclResult_t result = state_of(cuda);
     return result == ncclSuccess || result == ncclInProgress
                ? SW_OK
                : failed(cuda, result, "an edge to another GPU");

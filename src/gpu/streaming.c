@@ -16,10 +16,12 @@ static enum sw_status pin(struct sw_backend *b, void *host, size_t bytes)
     if (error == cudaSuccess)
         return SW_OK;
     (void)cudaGetLastError();
-    return sw_fail(SW_ENOMEM,
-                   "GPU %d: %zu bytes of host memory cannot be pinned: %s (%s); a process may lock "
-                   "more after 'ulimit -l unlimited'",
-                   cuda->options.device, bytes, cudaGetErrorString(error), cudaGetErrorName(error));
+    return sw_fail(
+        SW_ENOMEM,
+        "GPU %d: %zu bytes of host memory cannot be pinned: %s (%s); the driver needs as "
+        "much that stays in place: end what else takes memory there, raise the limit of "
+        "the container (or of WSL), or stream fewer layers (--host-memory)",
+        cuda->options.device, bytes, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
 static void unpin(struct sw_backend *b, void *host)

@@ -11,7 +11,7 @@ nvml=$(dirname "$spillway")/tests/nvml
 [ -e "$library" ] || { echo "skipped: $library was not built"; exit 77; }
 [ -e "$nvml/libnvidia-ml.so.1" ] || { echo "skipped: $nvml has no monitor"; exit 77; }
 export SPILLWAY_GPU_LIBRARY=$library SIMGPU_DEVICES=4 SIMGPU_MEMORY=2G SIMGPU_CONTEXT=600M
-export SIMGPU_STATE=$work/cards SIMGPU_REPORT=$work/report
+export SIMGPU_LOADED=1 SIMGPU_STATE=$work/cards SIMGPU_REPORT=$work/report
 cat >config.json <<'JSON'
 {"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4,
  "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 200, "rms_norm_eps": 1e-5,

@@ -57,6 +57,13 @@ staging=$(((2 * layer) >> 10))
 echo "$most layers on the card for a short prompt, $(gpu) for a long one, from $(rows) rows on" \
     "(buffers of $staging KiB)"
 
+# Memory that cannot be pinned: the same text, and one warning that says what it costs and what helps.
+SIMGPU_FAIL=cudaHostRegister:1:2,cudaHostRegister:1:2,cudaHostRegister:1:2 sw "${run[@]}" "${cap[@]}" --tokens "$long"
+expect 0 "not pinned"
+[ "$(ids)" = "$(cat long.ids)" ] || fail "not pinned: other ids"
+[ "$(grep -c 'cannot be pinned, so copying and computing take turns, which may halve the speed: .*stays in place' err)" = 1 ] ||
+    fail "not pinned: said not once"
+
 # What `plan` says of such requests is the same as what is run.
 cluster="1x(gpu:2G host:8G)"
 for n in 5 188; do

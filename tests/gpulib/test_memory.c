@@ -139,6 +139,24 @@ static void opening_fails_cleanly(void)
     CU_ASSERT_EQUAL(simgpu_used(0), 0);
 }
 
+/* A card without code in this build is told before it takes anything. */
+static void a_card_without_code_is_told(void)
+{
+    static const cudaError_t errors[] = {cudaErrorNoKernelImageForDevice,
+                                         cudaErrorInvalidDeviceFunction};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        struct sw_backend *b = NULL;
+        const unsigned long taken = simgpu_calls("cudaMalloc");
+        simgpu_fail("cudaFuncGetAttributes", 1 + 3 * (int)i, errors[i]);
+        CU_ASSERT_EQUAL(gpu_library()->open(&small, &b), SW_EDEVICE);
+        CU_ASSERT(says("GPU 0 (") && says("no code for this kind of GPU") &&
+                  says("CMAKE_CUDA_ARCHITECTURES"));
+        CU_ASSERT_PTR_NULL(b);
+        CU_ASSERT_EQUAL(simgpu_calls("cudaMalloc"), taken);
+        CU_ASSERT_EQUAL(simgpu_used(0), 0);
+    }
+}
+
 /* The first failure of an operation is what every later call tells; nothing is computed on it. */
 static void a_failure_stays(void)
 {
@@ -266,6 +284,7 @@ SW_UNIT_TESTS({"devices are listed", devices_are_listed},
               {"a full card says so", a_full_card_says_so},
               {"what is not there is not opened", what_is_not_there_is_not_opened},
               {"opening fails cleanly", opening_fails_cleanly},
+              {"a card without code is told", a_card_without_code_is_told},
               {"a failure stays", a_failure_stays}, {"devices do not mix", devices_do_not_mix},
               {"copies of any size", copies_of_any_size},
               {"a fault is told by sync", a_fault_is_told_by_sync})

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstring>
 #include <map>
+#include <set>
 
 namespace simgpu
 {
@@ -18,6 +19,8 @@ static bool peer[max_devices][max_devices];
 static bool runtime_holds[max_devices];
 static int holders[max_devices], made[max_devices];
 static std::map<const void *, int> &dynamic_limits = *new std::map<const void *, int>;
+// By device: code is loaded when it is asked for or first used.
+static std::set<std::pair<int, const void *>> &loaded = *new std::set<std::pair<int, const void *>>;
 
 // Shared memory a block may have when it asks for it, and multiprocessors of a card of its kind.
 static const struct Kind {
@@ -131,6 +134,12 @@ size_t shared_limit(const void *kernel)
     const std::lock_guard<std::mutex> guard(lock);
     const auto found = dynamic_limits.find(kernel);
     return found == dynamic_limits.end() ? 48 << 10 : static_cast<size_t>(found->second);
+}
+
+bool load_kernel(int device, const void *kernel)
+{
+    const std::lock_guard<std::mutex> guard(lock);
+    return loaded.insert({device, kernel}).second;
 }
 
 size_t shared_optin()
@@ -328,6 +337,20 @@ cudaError_t cudaDeviceDisablePeerAccess(int other)
     if (!exists(other) || !peer[device][other])
         return note(cudaErrorPeerAccessNotEnabled);
     peer[device][other] = false;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFuncGetAttributes(struct cudaFuncAttributes *out, const void *func)
+{
+    SIMGPU_ENTER();
+    int device;
+    const cudaError_t error = use_device(&device);
+    if (error)
+        return error;
+    if (!out || !func)
+        return note(cudaErrorInvalidDeviceFunction);
+    *out = {0, 1024, settings().arch, settings().arch};
+    load_kernel(device, func);
     return cudaSuccess;
 }
 

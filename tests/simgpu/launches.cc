@@ -50,6 +50,10 @@ void enqueue_launch(Launch launch, cudaStream_t stream)
     int device;
     if (use_device(&device))
         return;
+    if (load_kernel(device, launch.kernel) && settings().loaded)
+        die("kernel %s is loaded when it is first launched, which may wait for the device "
+            "(SIMGPU_LOADED)",
+            launch.name);
     cudaError_t error = check_launch(launch);
     if (!error) {
         const std::lock_guard<std::mutex> guard(lock);
@@ -59,6 +63,8 @@ void enqueue_launch(Launch launch, cudaStream_t stream)
             check_arguments(launch);
     }
     launch.may_begin_early = launch.may_begin_early && settings().arch >= 90;
+    if (launch.may_begin_early)
+        planted_fault("early launch"); /* only to be counted */
     if (!error) {
         const auto held = std::make_shared<const Launch>(std::move(launch));
         Begin begin;

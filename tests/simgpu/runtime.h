@@ -34,6 +34,8 @@ struct Settings {
     int arch;             /* 80 for 8.0, SIMGPU_ARCH */
     int driver;           /* the CUDA version that the driver serves, SIMGPU_DRIVER */
     uint64_t seed;        /* SIMGPU_SEED */
+    bool loaded;          /* kernels must be loaded before they are launched, SIMGPU_LOADED */
+    bool hasty;           /* NCCL's calls are done before they are, SIMGPU_HASTY */
     bool strict;          /* memory of idle devices cannot be touched, SIMGPU_STRICT */
     unsigned delay, odds; /* up to so many microseconds, before one in `odds` operations */
     std::string state, report;
@@ -76,6 +78,8 @@ int device_count();
 int machine_number(int device);    /* the machine's number of a device of this process */
 bool peers(int device, int other); /* may kernels of `device` use memory of `other`? */
 size_t shared_limit(const void *kernel);
+/* Whether it was not yet. */
+bool load_kernel(int device, const void *kernel);
 size_t shared_optin();
 
 /* The machine's memory, shared with other processes (machine.cc). device: the machine's number. */

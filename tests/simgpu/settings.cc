@@ -70,6 +70,8 @@ static Settings read_settings()
     s.arch = number_of("SIMGPU_ARCH", "80", 50, 999);
     s.driver = number_of("SIMGPU_DRIVER", "13000", 0, 99999);
     s.seed = strtoull(variable("SIMGPU_SEED", "1"), nullptr, 10);
+    s.loaded = number_of("SIMGPU_LOADED", "0", 0, 1);
+    s.hasty = number_of("SIMGPU_HASTY", "0", 0, 1);
     s.strict = number_of("SIMGPU_STRICT", "1", 0, 1);
     s.state = variable("SIMGPU_STATE", "");
     s.report = variable("SIMGPU_REPORT", "");

@@ -21,6 +21,7 @@
     X(cudaErrorInvalidKernelImage, 200, "device kernel image is invalid")                          \
     X(cudaErrorNoKernelImageForDevice, 209, "no kernel image is available for the device")         \
     X(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                       \
+    X(cudaErrorUnsupportedPtxVersion, 222, "the PTX was made by a newer toolkit")                  \
     X(cudaErrorPeerAccessUnsupported, 217, "peer access is not supported")                         \
     X(cudaErrorOperatingSystem, 304, "OS call failed or is not supported")                         \
     X(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                              \

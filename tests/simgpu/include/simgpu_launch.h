@@ -73,12 +73,11 @@ void launch(const char *name, bool early, void (*kernel)(P...), dim3 grid, dim3 
 }
 } // namespace simgpu
 
-/* A template kernel with commas goes in parentheses: SW_LAUNCH((matvec<T, 4>), …). */
-#define SW_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
-    ::simgpu::launch(#kernel, true, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
-#define SW_LAUNCH_IN_ORDER(kernel, grid, block, shared_bytes, stream, ...)                         \
-    ::simgpu::launch(#kernel, false, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
-#define SW_SHARED_DYNAMIC(type, name)                                                              \
+/* What kernels/cuda/launch.cuh makes its own of. early: it may begin before the kernel before it
+ * ends. */
+#define SIMGPU_LAUNCH(early, kernel, grid, block, shared_bytes, stream, ...)                       \
+    ::simgpu::launch(#kernel, early, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+#define SIMGPU_SHARED_DYNAMIC(type, name)                                                          \
     type *const name = static_cast<type *>(::simgpu::dynamic_shared)
 
 #endif
