@@ -180,14 +180,19 @@ const char *sw_jobs_safe(const struct sw_options *o)
 static enum sw_status explain(struct run *run, enum sw_status status)
 {
     char message[SW_ERROR_MAX];
-    snprintf(message, sizeof message, "%s", sw_error_message());
+    snprintf(message, sizeof message, "%s",
+             *sw_error_message() ? sw_error_message() : sw_status_text(status));
     (void)sw_results_flush(run->results);
+    if (sw_results_look(run->results) != SW_OK) { /* nothing can be said to be safe there */
+        if (strcmp(message, sw_error_message()) != 0)
+            sw_error_context("%s", message);
+        return SW_EIO;
+    }
     const struct sw_results_count n = sw_results_count(run->results);
-    return sw_fail(status,
-                   "%s. %lld of %lld results are safe in %s; the same command%s goes on from there",
-                   *message ? message : sw_status_text(status), (long long)(n.found + n.safe),
-                   (long long)run->survey.lines, run->s->call->arguments[2],
-                   run->s->call->options.fresh ? " without --fresh" : "");
+    return sw_fail(
+        status, "%s. %lld of %lld results are safe in %s; the same command%s goes on from there",
+        message, (long long)(n.found + n.safe), (long long)run->survey.lines,
+        run->s->call->arguments[2], run->s->call->options.fresh ? " without --fresh" : "");
 }
 
 static enum sw_status work(struct run *run)
@@ -204,7 +209,9 @@ static enum sw_status work(struct run *run)
                                .tick = tick,
                                .context = run};
     SW_TRY(sw_job_open(&run->job, &left));
-    const enum sw_status status = left ? run_job(run, &seconds) : sw_session_skip(run->s);
+    enum sw_status status = left ? run_job(run, &seconds) : sw_session_skip(run->s);
+    if (status == SW_OK)
+        status = sw_results_look(run->results);
     sw_unknown_say(&run->job.unknown, run->verb->name);
     if (status != SW_OK)
         return run->watch ? explain(run, status) : status;

@@ -2,11 +2,14 @@
 #include "jobs/appender.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,7 +24,8 @@ struct sw_appender {
     int64_t lines_written, lines_safe;
     uint64_t bytes_written, bytes_safe;
     bool hurry, closing;
-    int error; /* errno of a failed sync */
+    int error;               /* errno of a failed sync */
+    char lost[SW_ERROR_MAX]; /* why the file is not what was opened any more; "": it is */
 };
 
 static void wait_interval(struct sw_appender *a)
@@ -36,6 +40,54 @@ static void wait_interval(struct sw_appender *a)
         ;
 }
 
+/* Where what was opened is now; "" when nobody knows. */
+static void appender_now(const struct sw_appender *a, char *out, size_t cap)
+{
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", a->fd);
+    const ssize_t n = readlink(name, out, cap - 1);
+    out[n > 0 ? n : 0] = '\0';
+    if (strstr(out, " (deleted)")) /* one of its names is gone; it has others */
+        out[0] = '\0';
+}
+
+/* `size`: bytes that must be there. */
+static enum sw_status appender_look(const struct sw_appender *a, uint64_t size)
+{
+    struct stat own, named;
+    char now[PATH_MAX];
+    if (fstat(a->fd, &own) != 0) /* the next write says why */
+        return SW_OK;
+    if (own.st_nlink == 0)
+        return sw_fail(SW_EIO,
+                       "%s: was removed while the job ran, and all results in it with it; the same "
+                       "command begins anew",
+                       a->path);
+    if (stat(a->path, &named) != 0 ? errno == ENOENT || errno == ENOTDIR || errno == ESTALE
+                                   : named.st_dev != own.st_dev || named.st_ino != own.st_ino) {
+        appender_now(a, now, sizeof now);
+        return sw_fail(SW_EIO,
+                       "%s: was moved or replaced while the job ran; the results are in %s. Move "
+                       "that back, and the same command goes on",
+                       a->path, now[0] ? now : "the file that was moved");
+    }
+    if ((uint64_t)own.st_size < size)
+        return sw_fail(SW_EIO,
+                       "%s: was cut while the job ran: it has %llu bytes, %llu were written. The "
+                       "same command does again what is missing",
+                       a->path, (unsigned long long)own.st_size, (unsigned long long)size);
+    return SW_OK;
+}
+
+enum sw_status sw_appender_look(struct sw_appender *a)
+{
+    pthread_mutex_lock(&a->lock);
+    const uint64_t size = a->size;
+    const bool lost = a->lost[0];
+    pthread_mutex_unlock(&a->lock);
+    return lost ? sw_fail(SW_EIO, "%s", a->lost) : appender_look(a, size);
+}
+
 static void *make_safe(void *context)
 {
     struct sw_appender *a = context;
@@ -43,22 +95,25 @@ static void *make_safe(void *context)
     for (;;) {
         while (a->lines_safe == a->lines_written && !a->closing)
             pthread_cond_wait(&a->work, &a->lock);
-        if (a->lines_safe == a->lines_written || a->error)
+        if (a->lines_safe == a->lines_written)
             break;
         wait_interval(a);
         const int64_t lines = a->lines_written;
-        const uint64_t bytes = a->bytes_written;
+        const uint64_t bytes = a->bytes_written, size = a->size;
         a->hurry = false;
         pthread_mutex_unlock(&a->lock);
         const int error = fdatasync(a->fd) == 0 ? 0 : errno;
+        const bool lost = appender_look(a, size) != SW_OK;
         pthread_mutex_lock(&a->lock);
         a->error = error;
-        if (!error) {
+        if (lost)
+            snprintf(a->lost, sizeof a->lost, "%s", sw_error_message());
+        if (!error && !lost) {
             a->lines_safe = lines;
             a->bytes_safe = bytes;
         }
         pthread_cond_broadcast(&a->safe_now);
-        if (error)
+        if (error || lost)
             break;
     }
     pthread_mutex_unlock(&a->lock);
@@ -101,13 +156,15 @@ static enum sw_status cannot_write(const struct sw_appender *a, int error)
 /* With the lock held: until at most `lines` and `bytes` are not safe. */
 static enum sw_status wait_safe(struct sw_appender *a, int64_t lines, uint64_t bytes)
 {
-    while (!a->error &&
+    while (!a->error && !a->lost[0] &&
            (a->lines_written - a->lines_safe > lines || a->bytes_written - a->bytes_safe > bytes)) {
         a->hurry = true;
         pthread_cond_signal(&a->work);
         pthread_cond_wait(&a->safe_now, &a->lock);
     }
-    return a->error ? cannot_write(a, a->error) : SW_OK;
+    return a->error     ? cannot_write(a, a->error)
+           : a->lost[0] ? sw_fail(SW_EIO, "%s", a->lost)
+                        : SW_OK;
 }
 
 enum sw_status sw_appender_write(struct sw_appender *a, const char *line, size_t n)

@@ -25,6 +25,11 @@ enum sw_status sw_appender_open(int fd, const char *path, uint64_t size, struct 
 enum sw_status sw_appender_write(struct sw_appender *a, const char *line, size_t n);
 /* Waits until all that was written is safe. */
 enum sw_status sw_appender_flush(struct sw_appender *a);
+/*
+ * SW_EIO when the file is not what was opened any more: it was removed, another one has its name,
+ * or bytes that were written are gone. Looked at after every sync as well, which ends the writing.
+ */
+enum sw_status sw_appender_look(struct sw_appender *a);
 /* Lines on disk for certain. */
 int64_t sw_appender_safe(struct sw_appender *a);
 /* Flushes as well as it can. */

@@ -80,7 +80,7 @@ static bool is_number(const char *text, size_t n)
 
 /* Where the members that matter here were. */
 struct members {
-    struct sw_json_range id, custom_id, url, body, error, response;
+    struct sw_json_range id, custom_id, url, body, error, response, text, logprob, best;
 };
 
 static bool is(const struct sw_json_range *range, const char *text)
@@ -95,7 +95,8 @@ static enum sw_status find_members(struct sw_json_scan *scan, struct members *m)
         const char *name;
         struct sw_json_range *range;
     } wanted[] = {{"id", &m->id},     {"custom_id", &m->custom_id}, {"url", &m->url},
-                  {"body", &m->body}, {"error", &m->error},         {"response", &m->response}};
+                  {"body", &m->body}, {"error", &m->error},         {"response", &m->response},
+                  {"text", &m->text}, {"logprob", &m->logprob},     {"best", &m->best}};
     SW_TRY(sw_json_scan_enter(scan, '{'));
     for (;;) {
         const char *name;
@@ -166,6 +167,9 @@ enum sw_status sw_record_scan(const char *line, size_t n, struct sw_strbuf *key,
     out->failed = (m.error.bytes && !is(&m.error, "null")) ||
                   (m.response.bytes && (m.response.length < sizeof good - 1 ||
                                         memcmp(m.response.bytes, good, sizeof good - 1) != 0));
+    out->is_result = out->batch_form
+                         ? m.response.bytes != NULL
+                         : m.error.bytes || m.text.bytes || m.logprob.bytes || m.best.bytes;
     const struct sw_json_range *id = out->batch_form ? &m.custom_id : &m.id;
     if (!id->bytes || is(id, "null"))
         return SW_OK;

@@ -18,6 +18,7 @@
 struct sw_record {
     bool batch_form; /* a line of the OpenAI Batch API: "custom_id", or "url" and "body" */
     bool has_id;     /* key was filled */
+    bool is_result;  /* it has what a result has, and a request has not */
     bool failed;     /* a result that says what was wrong */
 };
 

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "jobs/appender.h"
 #include "jobs/claim.h"
+#include "jobs/json_check.h"
 #include "jobs/lines.h"
 #include "jobs/record.h"
 
@@ -106,12 +107,12 @@ static enum sw_status take(struct sw_results *r, const struct sw_line *line, str
     struct sw_record record;
     unsigned before;
     *good = false;
-    if (!line->ended || line->too_long || memchr(line->bytes, '\0', line->n))
+    if (!line->ended || line->too_long || !sw_json_check(line->bytes, line->n))
         return SW_OK;
     const enum sw_status status = sw_record_scan(line->bytes, line->n, key, &record);
     if (status == SW_ENOMEM)
         return status;
-    if (status != SW_OK || !record.has_id)
+    if (status != SW_OK || !record.has_id || !record.is_result)
         return SW_OK;
     *good = true;
     SW_TRY(sw_keys_mark(r->keys, key->text, key->length, SW_KEY_DONE, &before));
@@ -125,16 +126,17 @@ static enum sw_status take(struct sw_results *r, const struct sw_line *line, str
     return SW_OK;
 }
 
-/* What does not read as a result and lies no further from the end than what can have been unsafe
- * was being written when a run died. */
-static enum sw_status cut(struct sw_results *r, const struct sw_line *line, uint64_t size,
-                          bool last)
+/* A line without an end, or with zeros that were never written, that lies no further from the end
+ * of the file than what can have been unsafe was being written when a run died. Whatever else is no
+ * result was put there by somebody. */
+static enum sw_status cut(struct sw_results *r, const struct sw_line *line, uint64_t size)
 {
     const uint64_t torn = size - line->offset;
-    if (r->adopted || (!last && torn > SW_UNSAFE_BYTES))
+    const bool zeros = memchr(line->bytes, '\0', line->n) && torn <= SW_UNSAFE_BYTES;
+    if (r->adopted || (line->ended && !zeros))
         return sw_fail(SW_EINPUT,
-                       "%s: line %lld is no result, and %llu bytes follow it; mend or delete that "
-                       "line, or begin anew with --fresh",
+                       "%s: line %lld is no result, and %llu bytes follow its beginning; mend or "
+                       "delete that line, or begin anew with --fresh",
                        r->path, (long long)line->number, (unsigned long long)torn);
     if (ftruncate(r->fd, (off_t)line->offset) != 0 || fdatasync(r->fd) != 0)
         return sw_fail(SW_EIO, "%s: cannot cut off a torn line: %s", r->path, strerror(errno));
@@ -163,7 +165,7 @@ static enum sw_status scan(struct sw_results *r, uint64_t *size)
             break;
     }
     if (status == SW_OK && !good) {
-        status = cut(r, &line, *size, !line.ended);
+        status = cut(r, &line, *size);
         *size = line.offset;
     }
     sw_strbuf_free(&key);
@@ -231,6 +233,11 @@ enum sw_status sw_results_append(struct sw_results *r, const struct sw_strbuf *l
     r->count.written++;
     r->count.written_failed += failed;
     return SW_OK;
+}
+
+enum sw_status sw_results_look(struct sw_results *r)
+{
+    return r->appender ? sw_appender_look(r->appender) : SW_OK;
 }
 
 enum sw_status sw_results_flush(struct sw_results *r)

@@ -50,6 +50,9 @@ struct sw_results_count sw_results_count(struct sw_results *results);
 /* Appends one line (with its newline). SW_EIO says how many results are safe and what to do. */
 enum sw_status sw_results_append(struct sw_results *results, const struct sw_strbuf *line,
                                  bool failed);
+/* SW_EIO when the output is not the file that was opened any more, or what was written is gone from
+ * it; else what was made safe is there (sw_appender_look). */
+enum sw_status sw_results_look(struct sw_results *results);
 /* Returns when everything written is safe. */
 enum sw_status sw_results_flush(struct sw_results *results);
 void sw_results_close(struct sw_results *results);

@@ -130,6 +130,17 @@ expect 75 "USR1"
 grep -Eq '[1-9][0-9]* of 2000 results are safe in stopped.jsonl; the same command' err || fail "USR1"
 grep -oE '[0-9]+ of 2000' err | { read -r n _; [ "$n" = "$(wc -l <stopped.jsonl)" ]; } || fail "USR1: count"
 
+# The output goes away while the job runs: nothing is called safe.
+for how in "rm lost.jsonl" "mv lost.jsonl moved.jsonl" "truncate -s 10 lost.jsonl" "mv lost.jsonl moved.jsonl; cp moved.jsonl lost.jsonl"; do
+    rm -f lost.jsonl* moved.jsonl
+    (within 60 test -s lost.jsonl && eval "$how") &
+    sw batch model long.jsonl lost.jsonl
+    wait $!
+    expect 5 "$how"
+    one_message "$how" 'lost.jsonl: was (removed|cut|moved or replaced) while the job ran'
+    grep -q 'safe' err && fail "$how: calls results safe"
+done
+
 # So is what comes after --fresh, when that is left out.
 rm -f stopped.jsonl*
 "$spillway" batch model long.jsonl stopped.jsonl --fresh 2>err &

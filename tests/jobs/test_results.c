@@ -150,6 +150,75 @@ static void zeros(void)
     end_test();
 }
 
+/* What is no result of ours was put there by somebody: refused, wherever it is, and left. */
+static void strangers(void)
+{
+    static const char *const lines[] = {
+        "what is this?\n",
+        "{\"id\":3,\"text\":nothing}\n",
+        "{\"id\":3,\"text\":\"\\x\"}\n",
+        "{\"id\":3,\"text\":\"\xff\"}\n",
+        "{\"id\":3,\"text\":\"\",}\n",
+        "{\"id\":3,\"prompt\":\"a request\"}\n",
+        "{\"custom_id\":\"a\",\"url\":\"/v1/completions\",\"body\":{}}\n",
+        "{\"text\":\"nobody's\"}\n",
+        "[1]\n",
+    };
+    static const char good[] = "{\"id\":2,\"text\":\"\"}\n";
+    struct sw_results *r;
+    begin_test();
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        CU_ASSERT_EQUAL_FATAL(open_as("batch", 0, "x", SW_RESULTS_FRESH, &r), SW_OK);
+        append(r, "{\"id\":1,\"text\":\"\"}\n");
+        sw_results_close(r);
+        add_bytes(lines[i], strlen(lines[i]));
+        add_bytes(good, sizeof good - 1);
+        const int64_t whole = size();
+        CU_ASSERT_EQUAL(open_as("batch", 0, "x", SW_RESULTS_RESUME, &r), SW_EINPUT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "line 2 is no result"));
+        sw_results_close(r);
+        CU_ASSERT_EQUAL(size(), whole);
+    }
+    end_test();
+}
+
+/* The file goes away while a job writes it: said, and nothing is called safe. */
+static void lost(void)
+{
+    static const struct {
+        const char *command, *words[2];
+    } rows[] = {
+        {"rm out.jsonl", {"was removed while the job ran", "begins anew"}},
+        {"mv out.jsonl moved", {"was moved or replaced", "/moved. Move that back"}},
+        {"mv out.jsonl moved; echo x >out.jsonl", {"was moved or replaced", "/moved. "}},
+        {"truncate -s 5 out.jsonl",
+         {"was cut while the job ran: it has 5 bytes, 19 were", "again"}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (int later = 0; later < 2; later++) {
+            struct sw_results *r;
+            char command[256];
+            begin_test();
+            CU_ASSERT_EQUAL_FATAL(open_as("batch", 0, "x", SW_RESULTS_RESUME, &r), SW_OK);
+            append(r, "{\"id\":1,\"text\":\"\"}\n");
+            CU_ASSERT_EQUAL(sw_results_flush(r), SW_OK);
+            CU_ASSERT_EQUAL(sw_results_look(r), SW_OK);
+            snprintf(command, sizeof command, "cd %s; %s", folder, rows[i].command);
+            CU_ASSERT_EQUAL(system(command), 0);
+            if (later) { /* and by the next sync */
+                append(r, "{\"id\":2,\"text\":\"\"}\n");
+                CU_ASSERT_EQUAL(sw_results_flush(r), SW_EIO);
+                CU_ASSERT_EQUAL(sw_results_count(r).safe, 1);
+            }
+            sw_error_clear();
+            CU_ASSERT_EQUAL(sw_results_look(r), SW_EIO);
+            for (int k = 0; k < 2 && !(later && i == 3); k++)
+                CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), rows[i].words[k]));
+            sw_results_close(r);
+            end_test();
+        }
+}
+
 /* Damage that no dying run can have left is not cut off. */
 static void damage(void)
 {
@@ -308,5 +377,6 @@ static void killed(void)
 }
 
 SW_UNIT_TESTS({"resumes", resumes}, {"blocks never written", zeros}, {"damage", damage},
-              {"broken claims", broken_claims}, {"other jobs", other_jobs}, {"not ours", not_ours},
-              {"two writers", two_writers}, {"no room", no_room}, {"killed", killed})
+              {"strangers", strangers}, {"lost", lost}, {"broken claims", broken_claims},
+              {"other jobs", other_jobs}, {"not ours", not_ours}, {"two writers", two_writers},
+              {"no room", no_room}, {"killed", killed})
