@@ -1,11 +1,11 @@
 /* Owns reading a file line by line in bounded memory. */
 #include "jobs/lines.h"
 
+#include "base/file.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define FIRST_CAPACITY (256u << 10)
@@ -42,18 +42,9 @@ enum sw_status sw_lines_over(int fd, const char *path, size_t limit, struct sw_l
 
 enum sw_status sw_lines_open(const char *path, size_t limit, uint64_t most, struct sw_lines **out)
 {
-    struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return sw_fail(SW_EINPUT, "%s: %s", path, strerror(errno));
-    enum sw_status status = SW_OK;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))
-        status = sw_fail(SW_EINPUT,
-                         "%s: is not a regular file; a job that is resumed must be able to read "
-                         "its input again, so write it to a file first",
-                         path);
-    if (status == SW_OK)
-        status = sw_lines_over(fd, path, limit, out);
+    int fd;
+    SW_TRY(sw_file_open(path, &fd, NULL));
+    const enum sw_status status = sw_lines_over(fd, path, limit, out);
     if (status != SW_OK) {
         close(fd);
         return status;

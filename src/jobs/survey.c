@@ -1,14 +1,13 @@
 /* Owns the first look over an input file. */
 #include "jobs/survey.h"
 
+#include "base/file.h"
 #include "base/hash.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define BLOCK (1u << 20)
@@ -87,16 +86,13 @@ static enum sw_status read_all(int fd, const char *path, struct look *l,
 
 static enum sw_status open_input(const char *path, int *fd)
 {
-    struct stat st;
+    enum sw_file_kind kind;
     if (strcmp(path, "-") == 0)
         return sw_fail(SW_EUSAGE, "the input cannot be standard input: a job that is stopped reads "
                                   "it again; write it to a file first");
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (*fd < 0)
-        return sw_fail(SW_EINPUT, "%s: %s", path, strerror(errno));
-    if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode))
-        return SW_OK;
-    close(*fd);
+    SW_TRY(sw_file_find(path, &kind));
+    if (kind != SW_FILE_DIRECTORY && kind != SW_FILE_OTHER)
+        return sw_file_open(path, fd, NULL);
     return sw_fail(SW_EINPUT,
                    "%s: is not a regular file; a job that is stopped reads its input again, so "
                    "write it to a file first",
