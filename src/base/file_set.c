@@ -1,6 +1,9 @@
 /* Owns telling whether two paths are one file. */
 #include "base/file_set.h"
 
+#include "base/file.h"
+#include "base/file_write.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
@@ -45,6 +48,8 @@ static bool place_look(struct sw_file_place *p, mode_t *mode)
     struct stat st;
     *mode = 0;
     for (int links = 0; stat(p->path, &st) != 0; links++) {
+        if (errno == EINTR)
+            continue;
         char *target = errno == ENOENT && links < LINKS_MAX ? place_target(p->path) : NULL;
         if (target) {
             free(p->path);
@@ -116,9 +121,10 @@ enum sw_status sw_file_set_read_folder(struct sw_file_set *set, const char *what
                                        const char *folder)
 {
     enum sw_status status = SW_OK;
-    DIR *dir = opendir(folder);
-    if (!dir)
-        return SW_OK;
+    DIR *dir;
+    while (!(dir = opendir(folder)))
+        if (errno != EINTR)
+            return sw_file_is_absence(errno) ? SW_OK : sw_file_fail(folder, "listed", errno);
     for (const struct dirent *entry; status == SW_OK && (entry = readdir(dir));) {
         const size_t n = strlen(folder) + strlen(entry->d_name) + 2;
         char *path = malloc(n);
@@ -144,6 +150,8 @@ enum sw_status sw_file_set_write(struct sw_file_set *set, const char *what, cons
     if (!p)
         return SW_OK;
     if (S_ISCHR(mode)) /* /dev/null: nothing there to lose */
+        return SW_OK;
+    if (mode && !S_ISREG(mode) && sw_file_write_descriptor(path) >= 0) /* "> file" or "| tool" */
         return SW_OK;
     if (mode && !S_ISREG(mode))
         return sw_fail(SW_EUSAGE, "%s: %s is no regular file but %s; name a file", path, what,

@@ -289,6 +289,7 @@ static enum sw_status choose_tokens(struct bench *b)
 static enum sw_status lead(struct sw_session *s)
 {
     const struct sw_options *o = &s->call->options;
+    SW_TRY(sw_call_files(s->call, NULL, NULL));
     struct bench *b = calloc(1, sizeof *b);
     if (!b)
         return sw_fail(SW_ENOMEM, "no memory for the figures");

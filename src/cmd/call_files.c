@@ -33,8 +33,11 @@ static enum sw_status call_files_add(const struct sw_call *call, const char *in,
 
 enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out)
 {
+    const struct sw_options *o = &call->options;
     struct sw_file_set set = {0};
     struct sw_strbuf claim = {0};
+    if (!out && !o->metrics && !o->timeline && !o->dump && !o->sbatch)
+        return SW_OK; /* nothing is written, so the folder need not be one that may be listed */
     if (out)
         sw_strbuf_printf(&claim, "%s.job", out);
     const enum sw_status status = claim.failed

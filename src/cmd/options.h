@@ -121,6 +121,8 @@ enum sw_status sw_call_files(const struct sw_call *call, const char *in, const c
  * written. output.c
  */
 enum sw_status sw_output_flush(void);
+/* Right after standard input seems to have ended: SW_EIO when it could not be read. output.c */
+enum sw_status sw_input_check(void);
 /* The verb's --help on stdout. */
 void sw_options_help(const struct sw_verb *verb);
 

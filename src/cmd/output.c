@@ -1,4 +1,4 @@
-/* Owns what goes to standard output and the news that it cannot. */
+/* Owns the news that standard output cannot be written, or standard input not read. */
 #include "cmd/options.h"
 
 #include <errno.h>
@@ -17,4 +17,10 @@ enum sw_status sw_output_flush(void)
                    "cannot write to standard output%s%s; make room or send it elsewhere, and run "
                    "it again",
                    failed ? ": " : "", failed ? strerror(errno) : "");
+}
+
+enum sw_status sw_input_check(void)
+{
+    return ferror(stdin) ? sw_fail(SW_EIO, "standard input cannot be read: %s", strerror(errno))
+                         : SW_OK;
 }

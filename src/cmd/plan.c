@@ -1,4 +1,5 @@
 /* Owns the verb `plan`: what goes where on a cluster that need not be here, and how fast. */
+#include "base/file_write.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "cmd/session.h"
@@ -91,9 +92,11 @@ static enum sw_status write_job(const struct sw_call *call, const struct sw_repo
     if (status == SW_OK && text.failed)
         status = sw_fail(SW_ENOMEM, "no memory for the job file");
     if (status == SW_OK) {
-        file = fopen(path, "we");
-        const bool written = file && fwrite(text.text, 1, text.length, file) == text.length;
-        if ((file && fclose(file) != 0) || !written)
+        status = sw_file_write_stream(path, SW_WRITE_ANEW, &file);
+    }
+    if (status == SW_OK) {
+        const bool written = fwrite(text.text, 1, text.length, file) == text.length;
+        if (fclose(file) != 0 || !written)
             status = sw_fail(SW_EIO, "%s: cannot be written: %s", path, strerror(errno));
         else
             sw_log(SW_LOG_INFO, "wrote %s; start it with 'sbatch %s'", path, path);
@@ -220,7 +223,9 @@ static enum sw_status plan(struct sw_call *call)
     SW_TRY(sw_plan_options_resolve(o, o->sbatch ? SW_OBJECTIVE_THROUGHPUT : SW_OBJECTIVE_LATENCY,
                                    &slices, &options));
     options.no_disk = o->sbatch != NULL; /* the engine has no such tier yet */
-    enum sw_status status = sw_cluster_open(o->cluster, &cluster);
+    enum sw_status status = sw_call_files(call, NULL, NULL);
+    if (status == SW_OK)
+        status = sw_cluster_open(o->cluster, &cluster);
     if (status == SW_OK) {
         status = sw_model_open(call->arguments[0], &model);
         if (status == SW_OK) {

@@ -47,6 +47,11 @@ static enum sw_status read_prompt(const struct sw_call *call, char **prompt, siz
     size_t n;
     while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0 && text.length <= PROMPT_LIMIT)
         sw_strbuf_append(&text, buffer, n);
+    const enum sw_status status = sw_input_check();
+    if (status != SW_OK) {
+        sw_strbuf_free(&text);
+        return status;
+    }
     if (text.failed || text.length > PROMPT_LIMIT) {
         sw_strbuf_free(&text);
         return sw_fail(SW_EINPUT, "the prompt on standard input is too long");
@@ -279,6 +284,7 @@ static enum sw_status lead(struct sw_session *s)
     const struct sw_sampling sampling = sampling_of(o);
     struct output out = {.s = s};
     struct sw_ids prompt = {0};
+    SW_TRY(sw_call_files(s->call, NULL, NULL));
     SW_TRY(sw_sampling_check(&sampling));
     SW_TRY(sw_stop_create(o->stop, (size_t)o->n_stop, &out.stops));
     if (o->logprobs > 0)

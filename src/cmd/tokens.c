@@ -130,7 +130,7 @@ static enum sw_status convert_lines(struct sw_tokenizer *tok, const struct sw_op
         json_decref(answer);
     }
     free(line);
-    return status;
+    return status == SW_OK ? sw_input_check() : status;
 }
 
 static enum sw_status read_all(struct sw_strbuf *text)
@@ -139,7 +139,7 @@ static enum sw_status read_all(struct sw_strbuf *text)
     size_t n;
     while (!text->failed && (n = fread(buffer, 1, sizeof buffer, stdin)) > 0)
         sw_strbuf_append(text, buffer, n);
-    return text->failed ? sw_fail(SW_ENOMEM, "no memory for the text") : SW_OK;
+    return text->failed ? sw_fail(SW_ENOMEM, "no memory for the text") : sw_input_check();
 }
 
 static enum sw_status convert_all(struct sw_tokenizer *tok, const struct sw_options *o)

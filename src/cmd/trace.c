@@ -1,4 +1,5 @@
 /* Owns the verb `trace`: hidden states and logits of given tokens, into a safetensors file. */
+#include "base/file_write.h"
 #include "base/log.h"
 #include "base/units.h"
 #include "cmd/session.h"
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* All values of one trace: logits, the embedding, each layer's output. */
 struct values {
@@ -101,6 +103,8 @@ static enum sw_status write_values(const struct values *v, const char *path)
 static enum sw_status report(const struct sw_session *s, const struct values *v)
 {
     const char *path = s->call->options.dump;
+    if (sw_file_write_descriptor(path) == STDOUT_FILENO)
+        return SW_OK; /* the tensors are there, and nothing else */
     if (s->call->options.json)
         return sw_json_print(json_pack("{s:s, s:i, s:i, s:b}", "file", path, "tokens", v->n_tokens,
                                        "vocab", v->vocab, "hidden", v->states != NULL));
@@ -144,6 +148,7 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
 static enum sw_status lead(struct sw_session *s)
 {
     struct sw_ids ids = {0};
+    SW_TRY(sw_call_files(s->call, NULL, NULL));
     enum sw_status status = sw_parse_ids(s->call->options.tokens, s->model->dims.vocab, &ids);
     if (status == SW_OK && ids.count == 0)
         status = sw_fail(SW_EUSAGE, "trace: --tokens is empty");

@@ -1,6 +1,7 @@
 /* Owns the book of a rank's time, and the file that rank 0 makes of all ranks' books. */
 #include "engine/timeline.h"
 
+#include "base/file_write.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -67,13 +68,14 @@ enum sw_status sw_timeline_open(const char *path, struct sw_timeline **out)
     *out = NULL;
     if (!t)
         return sw_fail(SW_ENOMEM, "no memory for a timeline");
-    t->file = fopen(path, "we");
-    if (!t->file) {
+    const enum sw_status status = sw_file_write_stream(path, SW_WRITE_ANEW, &t->file);
+    if (status == SW_OK) {
+        *out = t;
+    } else {
+        sw_error_context("--timeline");
         free(t);
-        return sw_fail(SW_EIO, "the timeline %s cannot be written: %s", path, strerror(errno));
     }
-    *out = t;
-    return SW_OK;
+    return status;
 }
 
 /* The array may stay open: the trace format allows it, so a killed job's file is readable. */

@@ -2,6 +2,7 @@
 #include "format/safetensors.h"
 
 #include "base/checked.h"
+#include "base/file_write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -136,17 +137,13 @@ static enum sw_status open_file(struct sw_safetensors_writer *w, const char *pat
     w->path = strdup(path);
     if (!w->path)
         return sw_fail(SW_ENOMEM, "no memory for a path");
-    const bool in_place = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
-    if (!in_place && asprintf(&w->temporary, "%s.%ld.part", path, (long)getpid()) < 0) {
+    if (sw_file_write_descriptor(path) >= 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode)))
+        return sw_file_write_open(path, SW_WRITE_ANEW, &w->fd);
+    if (asprintf(&w->temporary, "%s.%ld.part", path, (long)getpid()) < 0) {
         w->temporary = NULL;
         return sw_fail(SW_ENOMEM, "no memory for a path");
     }
-    const int flags = in_place ? 0 : O_CREAT | O_TRUNC;
-    w->fd = open(in_place ? path : w->temporary, O_WRONLY | O_CLOEXEC | flags, 0666);
-    if (w->fd < 0)
-        return sw_fail(SW_EIO, "%s: cannot be created: %s", in_place ? path : w->temporary,
-                       strerror(errno));
-    return SW_OK;
+    return sw_file_write_new(w->temporary, &w->fd);
 }
 
 enum sw_status sw_safetensors_writer_open(const char *path, const struct sw_safetensors_spec *specs,

@@ -2,16 +2,15 @@
 #include "jobs/watch.h"
 
 #include "base/clock.h"
+#include "base/file_write.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/units.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,21 +49,6 @@ static bool open_mark(struct mark *m, int n_ranks, double now)
     return m->ranks;
 }
 
-/* A pipe that nobody reads must not hold the job up. */
-static enum sw_status watch_metrics(const char *path, FILE **out)
-{
-    struct stat st;
-    const int fd =
-        open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
-    if (fd < 0)
-        return sw_fail(SW_EIO, "%s: cannot write: %s", path, strerror(errno));
-    if (fstat(fd, &st) == 0 && (S_ISREG(st.st_mode) || S_ISCHR(st.st_mode)) &&
-        (*out = fdopen(fd, "a")))
-        return SW_OK;
-    close(fd);
-    return sw_fail(SW_EIO, "%s: --metrics is no regular file", path);
-}
-
 enum sw_status sw_watch_open(const struct sw_watch_options *options, struct sw_watch **out)
 {
     struct sw_watch *w = calloc(1, sizeof *w);
@@ -78,7 +62,7 @@ enum sw_status sw_watch_open(const struct sw_watch_options *options, struct sw_w
         !open_mark(&w->measured, options->n_ranks, w->started))
         status = sw_fail(SW_ENOMEM, "no memory to watch the job");
     else if (options->metrics)
-        status = watch_metrics(options->metrics, &w->metrics);
+        status = sw_file_write_stream(options->metrics, SW_WRITE_APPEND, &w->metrics);
     if (status == SW_OK)
         *out = w;
     else
