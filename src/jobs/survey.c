@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "jobs/input_kind.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -102,9 +103,21 @@ static enum sw_status open_input(const char *path, int *fd)
 enum sw_status sw_survey_check(const char *path)
 {
     int fd;
+    size_t n = 0;
     SW_TRY(open_input(path, &fd));
+    char *head = malloc(SW_INPUT_LOOK);
+    enum sw_status status = head ? SW_OK : sw_fail(SW_ENOMEM, "no memory to read %s", path);
+    for (ssize_t got = 1; status == SW_OK && got != 0 && n < SW_INPUT_LOOK;) {
+        got = read(fd, head + n, SW_INPUT_LOOK - n);
+        if (got < 0 && errno != EINTR)
+            status = sw_fail(SW_EIO, "%s: cannot read: %s", path, strerror(errno));
+        n += got > 0 ? (size_t)got : 0;
+    }
+    if (status == SW_OK)
+        status = sw_input_kind_check(path, head, n, n < SW_INPUT_LOOK);
+    free(head);
     close(fd);
-    return SW_OK;
+    return status;
 }
 
 enum sw_status sw_survey_make(const char *path, uint64_t begin_bytes,

@@ -17,7 +17,8 @@ struct sw_survey {
     char begin[33];   /* and of the first `begin_bytes`; empty when the file has fewer */
 };
 
-/* Whether the path can be the input of a job: SW_EUSAGE or SW_EINPUT say why not. */
+/* Whether the path can be the input of a job, and its first bytes are lines (jobs/input_kind.h):
+ * SW_EUSAGE or SW_EINPUT say why not. */
 enum sw_status sw_survey_check(const char *path);
 /* `alive` is called now and then (may be NULL); its failure ends the survey. */
 enum sw_status sw_survey_make(const char *path, uint64_t begin_bytes,

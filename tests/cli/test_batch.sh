@@ -346,6 +346,17 @@ ln -s letters linked.jsonl.job.part
 sw batch model in.jsonl linked.jsonl
 expect 0 "a link at OUT.job.part"
 [ "$(cat letters)" = "my letters" ] && [ ! -L linked.jsonl.job ] || fail "followed a link at OUT.job.part"
+# what is no file of lines
+iconv -t UTF-16 in.jsonl >utf16
+iconv -t UTF-16LE in.jsonl >utf16le
+python3 -c "import json; json.dump([json.loads(l) for l in open('in.jsonl')], open('list', 'w'))"
+printf 'id,prompt\n1,hello\n' >table
+gzip -c in.jsonl >packed
+for name in "utf16 UTF-16" "utf16le UTF-16" "list one JSON list" "table a table" "packed gzip" "own/model.safetensors binary"; do
+    refused 3 "${name%% *}: looks like ${name#* }" model "${name%% *}" mine.jsonl
+    refused 3 "looks like ${name#* }" model "${name%% *}" none.jsonl
+    [ ! -e none.jsonl ] || fail "$name: an output was made"
+done
 refused 2 'standard output' model in.jsonl -
 refused 2 'standard input' model - mine.jsonl
 refused 3 'No such file' model nowhere.jsonl mine.jsonl

@@ -2,6 +2,7 @@
  * is read back as the request's own. */
 #include "base/json.h"
 #include "jobs/answer.h"
+#include "jobs/input_kind.h"
 #include "jobs/record.h"
 #include "jobs/request.h"
 
@@ -63,6 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sw_record_error(&key, record.batch_form, SW_EINPUT, sw_error_message(), NULL, &line);
         check(&line, &key, true);
     }
+    (void)sw_input_kind_check("in", (const char *)data, size, size & 1);
     json_decref(root);
     sw_strbuf_free(&key);
     sw_strbuf_free(&line);

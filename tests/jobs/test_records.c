@@ -1,6 +1,7 @@
 /* Lines, ids and what requests ask for. */
 #include "base/hash.h"
 #include "base/json.h"
+#include "jobs/input_kind.h"
 #include "jobs/keys.h"
 #include "jobs/lines.h"
 #include "jobs/record.h"
@@ -488,9 +489,61 @@ static void counted(void)
     CU_ASSERT(unknown.n == 0 && unknown.others == 0);
 }
 
+/* What is no file of lines, by its first bytes; NULL: it is one. */
+static void kinds_of_input(void)
+{
+#define HEAD(text) text, sizeof text - 1
+    static const struct {
+        const char *head;
+        size_t n;
+        const char *word;
+    } rows[] = {
+        {HEAD("{\"prompt\":\"a\"}\n"), NULL},
+        {HEAD(""), NULL},
+        {HEAD("\n \n"), NULL},
+        {HEAD("\xEF\xBB\xBF{\"prompt\":\"a\"}"), NULL},
+        {HEAD("not JSON\n{\"prompt\":\"a\"}\n"), NULL},
+        {HEAD("[1]\n{\"prompt\":\"a\"}\n"), NULL},
+        {HEAD("{\"id\": \"cut\n"), NULL},
+        {HEAD("{\"a\":1}\n\0\0\0\n"), NULL},
+        {HEAD("{}\n{"), NULL},
+        {HEAD("\xFF\xFE{\0\"\0"), "UTF-16 text, but"},
+        {HEAD("\xFE\xFF\0{\0\""), "UTF-16 text, but"},
+        {HEAD("{\0\"\0p\0"), "UTF-16 text without a byte order mark, but"},
+        {HEAD("\0{\0\"\0p"), "UTF-16BE"},
+        {HEAD("\xFF\xFE\0\0{\0\0\0"), "UTF-32"},
+        {HEAD("[{\"prompt\":\"a\"},{\"prompt\":\"b\"}]"), "one JSON list"},
+        {HEAD("[\n  {\n    \"prompt\":\"a\"\n  }\n]\n"), "one JSON list"},
+        {HEAD("[]"), "one JSON list"},
+        {HEAD("{\n  \"prompt\": \"a\"\n}\n"), "over several lines"},
+        {HEAD("{\"data\": [\n{\"prompt\": \"a\"}\n]}\n"), "over several lines"},
+        {HEAD("id,prompt\n1,\"a, b\"\n"), "(CSV)"},
+        {HEAD("id\tprompt\n1\ta\n"), "(TSV)"},
+        {HEAD("To be or not\nto be\n"), "looks like text"},
+        {HEAD("\x1F\x8B\x08\0\0"), "gunzip"},
+        {HEAD("PK\x03\x04zip"), "zip archive"},
+        {HEAD("PAR1\x15"), "Parquet"},
+        {HEAD("\x7F"
+              "ELF\x02\x01\x01\0\0\n\0"),
+         "binary"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const enum sw_status status = sw_input_kind_check("in", rows[i].head, rows[i].n, true);
+        CU_ASSERT_EQUAL(status, rows[i].word ? SW_EINPUT : SW_OK);
+        if (rows[i].word ? status == SW_OK || !strstr(sw_error_message(), rows[i].word)
+                         : status != SW_OK)
+            printf("    %s: %s\n", rows[i].head, sw_error_message());
+        if (rows[i].word)
+            CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), rows[i].word));
+    }
+    /* A first line that is longer than what is looked at. */
+    CU_ASSERT_EQUAL(sw_input_kind_check("in", "{\"prompt\":\"aaa", 14, false), SW_OK);
+    CU_ASSERT_EQUAL(sw_input_kind_check("in", "aaaaaaa", 7, false), SW_EINPUT);
+}
+
 SW_UNIT_TESTS({"lines of any length", lines_of_any_length}, {"long lines", long_lines},
               {"SipHash", siphash}, {"keys", keys}, {"ids", ids}, {"error records", error_records},
               {"plain requests", plain_requests}, {"requests of the Batch API", batch_requests},
               {"long numbers", long_numbers}, {"refusals", refusals},
               {"refused by name", refused_by_name}, {"passed over", passed_over},
-              {"counted", counted})
+              {"counted", counted}, {"kinds of input", kinds_of_input})
