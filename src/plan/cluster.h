@@ -94,6 +94,8 @@ enum sw_status sw_cluster_parse(const char *text, size_t length, struct sw_clust
 /* The two forms; sw_cluster_parse has initialised *out and frees it on failure. */
 enum sw_status sw_cluster_parse_text(const char *text, size_t length, struct sw_cluster *out);
 enum sw_status sw_cluster_parse_json(const char *text, size_t length, struct sw_cluster *out);
+/* SW_EINPUT, with the form that is wanted, when the text is an mpirun host file and no cluster. */
+enum sw_status sw_cluster_refuse_hostfile(const char *text, size_t length);
 /* As --cluster takes it: the path of a file with either form, else the text itself. */
 enum sw_status sw_cluster_open(const char *text_or_path, struct sw_cluster *out);
 /* Appends; what is a default is left out of the text. Parsing gives an equal cluster again. */

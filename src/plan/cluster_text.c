@@ -361,6 +361,8 @@ enum sw_status sw_cluster_parse_text(const char *text, size_t length, struct sw_
 {
     struct parser p = {.text = text, .length = length, .line_start = true, .cluster = out};
     p.marked = has_marks(text, length);
+    if (!p.marked)
+        SW_TRY(sw_cluster_refuse_hostfile(text, length));
     SW_TRY(next(&p));
     for (;;) {
         SW_TRY(group(&p));
