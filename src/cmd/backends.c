@@ -39,7 +39,8 @@ static enum sw_status open_cpu(struct sw_session *s, int64_t rows)
     for (int i = 0; i < n; i++)
         sw_strbuf_printf(&list, i ? ",%d" : "%d", cores[i]);
     free(cores);
-    const struct sw_cpu_options options = {.threads = asked,
+    const int threads = asked ? asked : sw_probe_threads(&s->probe, rank, true, n);
+    const struct sw_cpu_options options = {.threads = threads,
                                            .cores = list.text,
                                            .isa = sw_isa_name(isa),
                                            .max_rows = rows,
@@ -69,6 +70,7 @@ static enum sw_status open_pool(struct sw_session *s)
     int *cores, n;
     SW_TRY(sw_probe_cores(&s->probe, s->transport->rank, false, &cores, &n));
     free(cores);
+    n = sw_probe_threads(&s->probe, s->transport->rank, false, n);
     return sw_pool_create(n, NULL, 0, &s->pool);
 }
 

@@ -130,6 +130,7 @@ static enum sw_status fit(struct sw_session *s)
         sw_plan_spread(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan);
     if (status != SW_ENOFIT)
         return status;
+    sw_probe_limits(&s->probe, &advice);
     for (int i = 0; i < s->plan.n_advice; i++)
         sw_strbuf_printf(&advice, "%s%s",
                          i ? "; or " : ". To make it fit: ", s->plan.advice[i].text);

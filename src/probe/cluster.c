@@ -1,6 +1,8 @@
 /* Owns turning the ranks' cards into the cluster that the planner takes. */
 #include "probe/probe.h"
 
+#include "plan/plan.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -29,7 +31,9 @@ static uint64_t free_of(const struct sw_probe *probe, int first, int end)
             counted = strcmp(probe->ranks[k].memory.cgroup, m->cgroup) == 0;
         available = least(available, m->available);
         cgroups = counted ? cgroups : add_capped(cgroups, m->cgroup_free);
-        address = add_capped(address, m->address_free);
+        /* the node's reserve is for others, who do not count against this limit */
+        address = add_capped(
+            address, least(m->address_free, add_capped(m->data_free, SW_NODE_RESERVE_BYTES)));
     }
     return least(available, least(cgroups, address));
 }
@@ -60,6 +64,14 @@ static void fill_speeds(const struct sw_probe *probe, int first, int end, struct
         node->disk_bandwidth = disk;
 }
 
+/* Those that a job can compute with: no more than whole ones of a quota, at least one. */
+static int cores_of(const struct sw_cpu_share *share)
+{
+    if (share->quota <= 0 || share->quota >= share->n_machine)
+        return share->n_machine;
+    return share->quota >= 1 ? (int)share->quota : 1;
+}
+
 /*
  * Ranks [first, end) become a node of the plan. `share`, `of`: ranks of the real node that they
  * are; when the ranks of a node are not numbered in a row, each run of them gets its part of it.
@@ -77,7 +89,7 @@ static enum sw_status add_node(struct sw_probe *probe, int first, int end, int o
     if (node->host_free > node->host_total)
         node->host_free = node->host_total;
     fill_speeds(probe, first, end, node);
-    node->cores = probe->ranks[first].cores.n_machine;
+    node->cores = cores_of(&probe->ranks[first].cores);
     for (int i = first; i < end; i++)
         for (int k = 0; k < probe->ranks[i].n_devices; k++) {
             struct sw_device *device = sw_node_add_device(node);

@@ -1,5 +1,6 @@
-/* Owns what hwloc says about the cores a process may use. */
+/* Owns which cores a process may use (hwloc), and how much of their time (cgroups). */
 #include "base/cpu.h"
+#include "probe/cgroup.h"
 #include "probe/measure.h"
 
 #include <hwloc.h>
@@ -25,7 +26,41 @@ static void count_machine(struct sw_cpu_share *out)
     hwloc_topology_destroy(topology);
 }
 
-enum sw_status sw_cpu_share_read(struct sw_cpu_share *out)
+/* Microseconds in each period, of both versions; false: no limit. */
+static bool quota_of(const struct sw_cgroup *group, double *quota, double *period)
+{
+    uint64_t us = 0, each = 0;
+    bool is_limited = false;
+    if (group->version == SW_CGROUP_V1) { /* -1: none */
+        is_limited = sw_cgroup_number(group, "cpu.cfs_quota_us", &us) &&
+                     sw_cgroup_number(group, "cpu.cfs_period_us", &each);
+    } else {
+        char *text = sw_cgroup_text(group, "cpu.max"), *rest; /* "50000 100000", "max 100000" */
+        if (text && text[0] >= '0' && text[0] <= '9') {
+            us = strtoull(text, &rest, 10);
+            each = strtoull(rest, NULL, 10);
+            is_limited = true;
+        }
+        free(text);
+    }
+    *quota = (double)us;
+    *period = (double)each;
+    return is_limited && us > 0 && each > 0;
+}
+
+/* Keeps the tightest. */
+static void weigh_quota(void *context, const struct sw_cgroup *group)
+{
+    struct sw_cpu_share *out = context;
+    double quota, period;
+    if (!quota_of(group, &quota, &period) || (out->quota > 0 && quota / period >= out->quota))
+        return;
+    out->quota = quota / period;
+    snprintf(out->quota_group, sizeof out->quota_group, "%.180s",
+             group->path[0] ? group->path : "/");
+}
+
+enum sw_status sw_cpu_share_read(const char *root, struct sw_cpu_share *out)
 {
     int *cores, n;
     memset(out, 0, sizeof *out);
@@ -40,6 +75,7 @@ enum sw_status sw_cpu_share_read(struct sw_cpu_share *out)
     count_machine(out);
     if (out->n_machine < out->n_bound)
         out->n_machine = out->n_bound;
+    sw_cgroups_above(root, "cpu", weigh_quota, out);
     return SW_OK;
 }
 

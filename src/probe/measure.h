@@ -22,8 +22,11 @@ struct sw_cpu_share {
     int n_machine;                   /* cores the job may use on this machine */
     int n_numa;                      /* memory nodes of this machine */
     uint64_t cache_bytes;            /* last-level caches of this machine together */
+    double quota;                    /* cores' worth of time that a cgroup allows; 0: no limit */
+    char quota_group[192];           /* … and the cgroup's path */
 };
-enum sw_status sw_cpu_share_read(struct sw_cpu_share *out);
+/* `root` as in memory.h; the cores themselves are always this machine's. */
+enum sw_status sw_cpu_share_read(const char *root, struct sw_cpu_share *out);
 /* The processor's name as /proc/cpuinfo under `root` has it ("unknown processor" at worst). */
 void sw_cpu_name_read(const char *root, char *out, size_t cap);
 

@@ -31,7 +31,7 @@ static enum sw_status look(const struct sw_probe_options *options, struct sw_pro
     sw_cpu_name_read(root, card->cpu, sizeof card->cpu);
     card->isa = (int32_t)sw_cpu_isa();
     card->shares = options->share_gpus;
-    SW_TRY(sw_cpu_share_read(&card->cores));
+    SW_TRY(sw_cpu_share_read(root, &card->cores));
     return sw_memory_read(root, &card->memory);
 }
 
@@ -221,7 +221,8 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
     struct sw_pool *pool;
     SW_TRY(sw_probe_cores(probe, t->rank, false, &cores, &n));
     const int most = probe->ranks[t->rank].cores.n_bound;
-    card->threads = options->threads > 0 ? options->threads : n;
+    card->threads =
+        options->threads > 0 ? options->threads : sw_probe_threads(probe, t->rank, false, n);
     if (card->threads > most)
         card->threads = most; /* more would measure one after the other */
     if (options->seconds <= 0) {
@@ -329,4 +330,18 @@ enum sw_status sw_probe_cores(const struct sw_probe *probe, int rank, bool alone
     memmove(all, all + first, sizeof *all * (size_t)(end - first));
     *n = end - first;
     return SW_OK;
+}
+
+int sw_probe_threads(const struct sw_probe *probe, int rank, bool alone, int n_cores)
+{
+    const struct sw_cpu_share *mine = &probe->ranks[rank].cores;
+    int sharers = 0;
+    for (int i = 0; i < probe->n_ranks; i++)
+        sharers += probe->places[i].node == probe->places[rank].node &&
+                   probe->ranks[i].cores.quota > 0 &&
+                   strcmp(probe->ranks[i].cores.quota_group, mine->quota_group) == 0;
+    if (mine->quota <= 0 || sharers == 0)
+        return n_cores;
+    const double allowed = mine->quota / (alone ? 1 : sharers);
+    return allowed >= n_cores ? n_cores : allowed >= 1 ? (int)allowed : 1;
 }

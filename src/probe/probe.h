@@ -16,9 +16,9 @@
 struct sw_probe_options {
     /* For all measurements together, about. 0: the classes' defaults but for a glance at hops. */
     double seconds;
-    uint64_t memory; /* most bytes the measuring on a node may take; 0: some times its cache */
-    int threads; /* per rank; 0: one per core the rank may use, shared out where ranks overlap */
-    enum sw_dtype format;             /* of the weights whose products are measured */
+    uint64_t memory;      /* most bytes the measuring on a node may take; 0: some times its cache */
+    int threads;          /* per rank; 0: as sw_probe_threads has it */
+    enum sw_dtype format; /* of the weights whose products are measured */
     struct sw_attend_shape attention; /* of the model */
     const char *path;                 /* model to measure the disk with; NULL: not measured */
     bool reach;                       /* try every network between the hosts (half a second) */
@@ -82,6 +82,13 @@ void sw_probe_free(struct sw_probe *probe);
 enum sw_status sw_probe_cores(const struct sw_probe *probe, int rank, bool alone, int **cores,
                               int *n);
 
+/*
+ * How many threads should compute on these `n_cores` cores: one each, or as many as a cgroup gives
+ * whole cores' worth of time to (its ranks of the node share it, unless `alone`), at least one. One
+ * more would use up the time of all before the period ends, and then all stand still.
+ */
+int sw_probe_threads(const struct sw_probe *probe, int rank, bool alone, int n_cores);
+
 /* From the cards: nodes, memory, speeds, links (what a test can call without a machine). */
 enum sw_status sw_probe_cluster(struct sw_probe *probe);
 /* The index in seen[] of the GPU that each rank drives, -1: none; choice (n_ranks). deal.c */
@@ -102,6 +109,11 @@ enum sw_status sw_probe_warn(struct sw_probe *probe);
 void sw_probe_warn_threads(const struct sw_probe *probe, struct sw_strbuf *out);
 /* Appends a line for each node whose GPUs are there, but cannot be used. */
 void sw_probe_warn_gpus(const struct sw_probe *probe, struct sw_strbuf *out);
+/*
+ * Appends a sentence for each node, ". On h1 the memory cgroup …", on which a cgroup or a ulimit
+ * leaves less memory than the machine has: why a model does not fit.
+ */
+void sw_probe_limits(const struct sw_probe *probe, struct sw_strbuf *out);
 /* The table: one row a rank. */
 void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out);
 

@@ -58,13 +58,36 @@ static void warn_cores(const struct sw_probe *probe, int node, struct sw_strbuf 
                          ranks, used, used == 1 ? "" : "s");
 }
 
+/* "0.5 cores' worth of time" */
+static const char *quota_text(double quota, char *out, size_t cap)
+{
+    snprintf(out, cap, "%.3g core%s' worth of time", quota, quota == 1 ? "" : "s");
+    return out;
+}
+
+static void warn_quota(const struct sw_probe *probe, int node, struct sw_strbuf *out)
+{
+    const int first = first_rank_of(probe, node);
+    const struct sw_cpu_share *cores = &probe->ranks[first].cores;
+    char text[48];
+    if (cores->quota > 0 && cores->quota < cores->n_bound)
+        sw_strbuf_printf(out,
+                         "%s: the CPU quota of cgroup %s allows %s of %d cores, and threads follow "
+                         "it; give the container or job more (docker --cpus, cpu.max)\n",
+                         probe->places[first].host, cores->quota_group,
+                         quota_text(cores->quota, text, sizeof text), cores->n_bound);
+}
+
 void sw_probe_warn_threads(const struct sw_probe *probe, struct sw_strbuf *out)
 {
-    int least = 0;
-    for (int i = 1; i < probe->n_ranks; i++)
-        if (probe->ranks[i].cores.n_bound < probe->ranks[least].cores.n_bound)
+    int least = 0, cores = SW_CPU_MAX;
+    for (int i = 0; i < probe->n_ranks; i++) {
+        const int n = sw_probe_threads(probe, i, true, probe->ranks[i].cores.n_bound);
+        if (n < cores) {
+            cores = n;
             least = i;
-    const int cores = probe->ranks[least].cores.n_bound;
+        }
+    }
     if (probe->threads > cores * THREADS_A_CORE)
         sw_strbuf_printf(out,
                          "%s: %d threads share the %d core%s that rank %d may use, which is slower "
@@ -88,6 +111,9 @@ static void warn_memory(const struct sw_probe *probe, int node, struct sw_strbuf
                          "%s: the address space of a process is limited to %s more "
                          "(ulimit -v)\n",
                          host, sw_size_format(m->address_free, a, sizeof a));
+    if (m->data_free < m->total)
+        sw_strbuf_printf(out, "%s: the data of a process is limited to %s more (ulimit -d)\n", host,
+                         sw_size_format(m->data_free, a, sizeof a));
     if (m->swap_used > SWAP_LOW)
         sw_strbuf_printf(out,
                          "%s: %s of swap is in use; what has been swapped out comes back "
@@ -119,6 +145,38 @@ void sw_probe_warn_gpus(const struct sw_probe *probe, struct sw_strbuf *out)
                              card->n_unused == 1 ? " is" : "s are", card->unused_why);
         else
             sw_strbuf_printf(out, "its GPUs are not used: %s\n", card->unused_why);
+    }
+}
+
+/* Appends a part of sw_probe_limits' sentence when `left` is less than what there would be. */
+static void put_limit(struct sw_strbuf *out, bool *some, uint64_t left, uint64_t available,
+                      const char *name)
+{
+    char a[16];
+    if (left >= available)
+        return;
+    sw_strbuf_printf(out, "%s%s leaves %s", *some ? ", " : "", name,
+                     sw_size_format(left, a, sizeof a));
+    *some = true;
+}
+
+void sw_probe_limits(const struct sw_probe *probe, struct sw_strbuf *out)
+{
+    for (int i = 0; i < probe->n_ranks; i++) {
+        const struct sw_host_memory *m = &probe->ranks[i].memory;
+        char name[288], a[16];
+        bool some = false;
+        if (first_rank_of(probe, probe->places[i].node) != i || sw_memory_left(m) >= m->available)
+            continue;
+        sw_strbuf_printf(out, ". On %s ", probe->places[i].host);
+        snprintf(name, sizeof name, "the memory cgroup %s (%s of %s)", m->cgroup, m->cgroup_file,
+                 sw_size_format(m->cgroup_limit, a, sizeof a));
+        put_limit(out, &some, m->cgroup_free, m->available, name);
+        put_limit(out, &some, m->address_free, m->available,
+                  "the limit of address space (ulimit -v)");
+        put_limit(out, &some, m->data_free, m->available, "the limit of data (ulimit -d)");
+        sw_strbuf_printf(out, ", of %s that the machine has available: raise that limit",
+                         sw_size_format(m->available, a, sizeof a));
     }
 }
 
@@ -196,6 +254,7 @@ enum sw_status sw_probe_warn(struct sw_probe *probe)
             nodes = probe->places[i].node + 1;
     for (int node = 0; node < nodes; node++) {
         warn_cores(probe, node, &text);
+        warn_quota(probe, node, &text);
         warn_memory(probe, node, &text);
     }
     const bool failed = text.failed || bad.failed || !choice;
@@ -248,10 +307,15 @@ static void put_device(const struct sw_probe_rank *card, const struct sw_device 
     sw_strbuf_puts(out, "\n");
 }
 
-static uint64_t left(const struct sw_host_memory *m)
+/* ", 4 cores, quota 0.5 cores' worth of time, avx2, 1 memory node" */
+static void put_processor(const struct sw_probe_rank *card, struct sw_strbuf *out)
 {
-    const uint64_t least = m->cgroup_free < m->available ? m->cgroup_free : m->available;
-    return m->address_free < least ? m->address_free : least;
+    char text[48];
+    sw_strbuf_printf(out, ", %d cores", card->cores.n_machine);
+    if (card->cores.quota > 0)
+        sw_strbuf_printf(out, ", quota %s", quota_text(card->cores.quota, text, sizeof text));
+    sw_strbuf_printf(out, ", %s, %d memory node%s", sw_isa_name((enum sw_isa)card->isa),
+                     card->cores.n_numa, card->cores.n_numa == 1 ? "" : "s");
 }
 
 void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
@@ -269,7 +333,8 @@ void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
             i > 0 && probe->places[i].node == probe->places[i - 1].node; /* the same memory */
         sw_strbuf_printf(out, "%4d  %-*s  %5d  %8s  %6s  %7s  %s\n", i, width,
                          probe->places[i].host, card->threads,
-                         again ? "shared" : sw_size_format(left(&card->memory), a, sizeof a),
+                         again ? "shared"
+                               : sw_size_format(sw_memory_left(&card->memory), a, sizeof a),
                          rate(card->read_bandwidth, 1e9, b, sizeof b),
                          rate(card->flops, 1e9, c, sizeof c), hop(card, d, sizeof d));
         for (int k = 0; k < card->n_devices; k++)
@@ -280,10 +345,7 @@ void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
         const int first = first_rank_of(probe, i);
         sw_strbuf_printf(out, "\n%s: %s", node->name, first >= 0 ? probe->ranks[first].cpu : "");
         if (first >= 0)
-            sw_strbuf_printf(
-                out, ", %d cores, %s, %d memory node%s", probe->ranks[first].cores.n_machine,
-                sw_isa_name((enum sw_isa)probe->ranks[first].isa), probe->ranks[first].cores.n_numa,
-                probe->ranks[first].cores.n_numa == 1 ? "" : "s");
+            put_processor(&probe->ranks[first], out);
         sw_strbuf_printf(out, "\n  %s of %s free", sw_size_format(node->host_free, a, sizeof a),
                          sw_size_format(node->host_total, b, sizeof b));
         if (first >= 0 && probe->ranks[first].read_bandwidth > 0)

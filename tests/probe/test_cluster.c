@@ -1,4 +1,5 @@
 /* From made-up cards to the cluster, the shares of cores, the warnings. */
+#include "plan/plan.h"
 #include "probe/probe.h"
 #include "unit.h"
 
@@ -20,6 +21,7 @@ static struct sw_probe made(int n, const int *nodes)
                                             .cgroup_limit = UINT64_MAX,
                                             .cgroup_free = UINT64_MAX,
                                             .address_free = UINT64_MAX,
+                                            .data_free = UINT64_MAX,
                                             .shm_free = 32 * GIB};
         r->cores = (struct sw_cpu_share){.n_bound = 4, .n_machine = 4, .n_numa = 1};
         r->cores.bound[0] = 0xf0; /* cores 4 to 7 */
@@ -147,6 +149,63 @@ static void cores_are_shared_out(void)
     p = made(6, (int[]){0, 0, 0, 0, 0, 0}); /* more ranks than cores */
     CU_ASSERT_EQUAL(nth_core(&p, 5, false, 0, &n), 5);
     CU_ASSERT_EQUAL(n, 1);
+    sw_probe_free(&p);
+}
+
+static void threads_follow_a_quota(void)
+{
+    struct sw_probe p = made(3, (int[]){0, 0, 1});
+    CU_ASSERT_EQUAL(sw_probe_threads(&p, 0, false, 2), 2); /* no quota */
+    for (int i = 0; i < 3; i++) {
+        p.ranks[i].cores.quota = i < 2 ? 3.5 : 0.5;
+        strcpy(p.ranks[i].cores.quota_group, "/job");
+    }
+    CU_ASSERT_EQUAL(sw_probe_threads(&p, 0, true, 4), 3); /* whole cores only */
+    CU_ASSERT_EQUAL(sw_probe_threads(&p, 0, true, 2), 2);
+    CU_ASSERT_EQUAL(sw_probe_threads(&p, 0, false, 2), 1); /* two ranks have it together */
+    CU_ASSERT_EQUAL(sw_probe_threads(&p, 2, true, 4), 1);
+    strcpy(p.ranks[1].cores.quota_group, "/other");
+    CU_ASSERT_EQUAL(sw_probe_threads(&p, 0, false, 2), 2);
+    CU_ASSERT_EQUAL(sw_probe_cluster(&p), SW_OK);
+    CU_ASSERT_EQUAL(p.cluster.nodes[0].cores, 3);
+    CU_ASSERT_EQUAL(p.cluster.nodes[1].cores, 1);
+    CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
+    CU_ASSERT_PTR_NOT_NULL(strstr(p.warnings, "h0: the CPU quota of cgroup /job allows 3.5 cores'"
+                                              " worth of time of 4 cores"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(p.warnings, "h1: the CPU quota of cgroup /job allows 0.5 cores'"));
+    struct sw_strbuf table = {0};
+    sw_probe_table(&p, &table);
+    CU_ASSERT_PTR_NOT_NULL(strstr(table.text, "4 cores, quota 0.5 cores' worth of time, "));
+    sw_strbuf_free(&table);
+    sw_probe_free(&p);
+}
+
+static void limits_are_named(void)
+{
+    struct sw_probe p = made(3, (int[]){0, 0, 1});
+    struct sw_strbuf text = {0};
+    sw_probe_limits(&p, &text);
+    CU_ASSERT_EQUAL(text.length, 0);
+    for (int i = 0; i < 2; i++) {
+        p.ranks[i].memory.cgroup_limit = 2 * GIB;
+        p.ranks[i].memory.cgroup_free = 1 * GIB;
+        strcpy(p.ranks[i].memory.cgroup, "/job");
+        strcpy(p.ranks[i].memory.cgroup_file, "memory.high");
+    }
+    p.ranks[2].memory.address_free = 1 * GIB;
+    p.ranks[2].memory.data_free = 0;
+    sw_probe_limits(&p, &text);
+    CU_ASSERT_STRING_EQUAL(
+        text.text,
+        ". On h0 the memory cgroup /job (memory.high of 2.00 GiB) leaves 1.00 GiB, of 48.0 GiB "
+        "that "
+        "the machine has available: raise that limit. On h1 the limit of address space (ulimit -v) "
+        "leaves 1.00 GiB, the limit of data (ulimit -d) leaves 0 B, of 48.0 GiB that the machine "
+        "has available: raise that limit");
+    sw_strbuf_free(&text);
+    CU_ASSERT_EQUAL(sw_probe_cluster(&p), SW_OK);
+    CU_ASSERT_EQUAL(p.cluster.nodes[1].host_free, SW_NODE_RESERVE_BYTES);
     sw_probe_free(&p);
 }
 
@@ -281,6 +340,8 @@ SW_UNIT_TESTS({"ranks of a host become a node", ranks_of_a_host_become_a_node},
               {"a cgroup is counted once", a_cgroup_is_counted_once},
               {"alternating hosts are cut in parts", alternating_hosts_are_cut_in_parts},
               {"cores are shared out", cores_are_shared_out},
+              {"threads follow a quota", threads_follow_a_quota},
+              {"limits are named", limits_are_named},
               {"quiet when all is well", quiet_when_all_is_well},
               {"every trap is said", every_trap_is_said},
               {"GPUs are dealt out", gpus_are_dealt_out},

@@ -84,6 +84,7 @@ static void the_tightest_cgroup_above_counts(void)
     CU_ASSERT_EQUAL(sw_memory_read(root, &m), SW_OK);
     CU_ASSERT_EQUAL(m.cgroup_free, 1 * GIB);
     CU_ASSERT_STRING_EQUAL(m.cgroup, "/job/step/task");
+    CU_ASSERT_STRING_EQUAL(m.cgroup_file, "memory.high");
     end();
 }
 
@@ -124,6 +125,72 @@ static void version_one_cgroups_count_too(void)
     end();
 }
 
+/* The quota that is read of what `files` hold (path, text, …, NULL), and where it is. */
+static double quota_read(const char *cgroup, const char *const *files, char *group)
+{
+    struct sw_cpu_share cores;
+    begin();
+    put("/proc/self/cgroup", cgroup);
+    for (; *files; files += 2)
+        put(files[0], files[1]);
+    CU_ASSERT_EQUAL(sw_cpu_share_read(root, &cores), SW_OK);
+    strcpy(group, cores.quota_group);
+    end();
+    return cores.quota;
+}
+#define QUOTA(cgroup, group, ...)                                                                  \
+    quota_read(cgroup, (const char *const[]){__VA_ARGS__, NULL}, group)
+
+static void cpu_quotas_of_version_two(void)
+{
+    char group[192];
+    CU_ASSERT_EQUAL(QUOTA("0::/\n", group, "/proc/x", ""), 0); /* no file: no limit */
+    CU_ASSERT_EQUAL(QUOTA("0::/a\n", group, "/sys/fs/cgroup/a/cpu.max", "max 100000\n"), 0);
+    CU_ASSERT_EQUAL(QUOTA("0::/a\n", group, "/sys/fs/cgroup/a/cpu.max", "50000 100000\n"), 0.5);
+    CU_ASSERT_STRING_EQUAL(group, "/a");
+    /* the tightest above counts, whatever its period */
+    CU_ASSERT_EQUAL(QUOTA("0::/job/step/task\n", group, "/sys/fs/cgroup/job/cpu.max",
+                          "15000 10000\n", "/sys/fs/cgroup/job/step/cpu.max", "max 100000\n",
+                          "/sys/fs/cgroup/job/step/task/cpu.max", "400000 100000\n"),
+                    1.5);
+    CU_ASSERT_STRING_EQUAL(group, "/job");
+    /* a container sees its own group as the root, whatever /proc says */
+    CU_ASSERT_EQUAL(QUOTA("0::/../../x\n", group, "/sys/fs/cgroup/cpu.max", "200000 100000"), 2);
+    CU_ASSERT_STRING_EQUAL(group, "/");
+    CU_ASSERT_EQUAL(QUOTA("0::/docker/1\n", group, "/sys/fs/cgroup/cpu.max", "50000 50000\n"), 1);
+}
+
+static void cpu_quotas_of_version_one(void)
+{
+    static const char v1[] = "8:memory:/m\n4:cpu,cpuacct:/k8s/pod\n1:name=systemd:/\n0::/\n";
+    char group[192];
+    CU_ASSERT_EQUAL(QUOTA(v1, group, "/sys/fs/cgroup/cpu/k8s/pod/cpu.cfs_quota_us", "-1\n",
+                          "/sys/fs/cgroup/cpu/k8s/pod/cpu.cfs_period_us", "100000\n"),
+                    0);
+    CU_ASSERT_EQUAL(QUOTA(v1, group, "/sys/fs/cgroup/cpu/k8s/pod/cpu.cfs_quota_us", "250000\n",
+                          "/sys/fs/cgroup/cpu/k8s/pod/cpu.cfs_period_us", "100000\n",
+                          "/sys/fs/cgroup/cpu/k8s/cpu.cfs_quota_us", "5000\n",
+                          "/sys/fs/cgroup/cpu/k8s/cpu.cfs_period_us", "10000\n"),
+                    0.5);
+    CU_ASSERT_STRING_EQUAL(group, "/k8s");
+    CU_ASSERT_EQUAL(QUOTA(v1, group, "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "100000\n",
+                          "/sys/fs/cgroup/cpu/cpu.cfs_period_us", "100000\n"),
+                    1);
+    CU_ASSERT_STRING_EQUAL(group, "/");
+}
+
+static void nonsense_is_no_quota(void)
+{
+    static const char *const texts[] = {"",    "\n",  "0 100000",  "5",
+                                        "5 0", "5 x", "-5 100000", "x 7"};
+    char group[192];
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        CU_ASSERT_EQUAL(QUOTA("0::/\n", group, "/sys/fs/cgroup/cpu.max", texts[i]), 0);
+    CU_ASSERT_EQUAL(QUOTA("3:cpuacct:/a\n", group, "/sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", "5",
+                          "/sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "9"),
+                    0);
+}
+
 static void without_proc_it_says_so(void)
 {
     struct sw_host_memory m;
@@ -155,7 +222,7 @@ static void this_machine_can_be_read(void)
     char name[96];
     CU_ASSERT_EQUAL(sw_memory_read("", &m), SW_OK);
     CU_ASSERT(m.total > 0 && m.available <= m.total);
-    CU_ASSERT_EQUAL(sw_cpu_share_read(&cores), SW_OK);
+    CU_ASSERT_EQUAL(sw_cpu_share_read("", &cores), SW_OK);
     CU_ASSERT(cores.n_bound >= 1 && cores.n_bound <= cores.n_machine);
     sw_cpu_name_read("", name, sizeof name);
     CU_ASSERT(name[0] != 0);
@@ -167,6 +234,9 @@ SW_UNIT_TESTS({"a plain machine", a_plain_machine},
               {"the tightest cgroup above counts", the_tightest_cgroup_above_counts},
               {"a container sees its limit at the root", a_container_sees_its_limit_at_the_root},
               {"version one cgroups count too", version_one_cgroups_count_too},
+              {"cpu quotas of version two", cpu_quotas_of_version_two},
+              {"cpu quotas of version one", cpu_quotas_of_version_one},
+              {"nonsense is no quota", nonsense_is_no_quota},
               {"without proc it says so", without_proc_it_says_so},
               {"nonsense does no harm", nonsense_does_no_harm},
               {"this machine can be read", this_machine_can_be_read})

@@ -35,6 +35,35 @@ check "too many threads: warned" in_file '1000 threads share the [0-9]+ core' er
 check "too many threads: no more than cores measure" \
     [ "$(awk '$1 == 0 { print $3 }' "$work/out")" -le "$(nproc)" ]
 
+# Half a core's time, as docker --cpus=0.5 gives it: one thread, and a cluster of one core.
+with_half_a_core() {
+    local group=/sys/fs/cgroup/cpu/sw-probe-$$
+    [ -d /sys/fs/cgroup/cpu ] || group=/sys/fs/cgroup/sw-probe-$$
+    mkdir "$group" 2>/dev/null || return 77
+    if ! { echo 10000 >"$group/cpu.cfs_period_us" && echo 5000 >"$group/cpu.cfs_quota_us"; } 2>/dev/null &&
+        ! { echo "5000 10000" >"$group/cpu.max"; } 2>/dev/null; then
+        rmdir "$group"
+        return 77
+    fi
+    # shellcheck disable=SC2016 # expanded by the shell that joins
+    launch bash -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$group" "$@"
+    for _ in 1 2 3 4 5; do
+        rmdir "$group" 2>/dev/null && break
+        sleep 0.1
+    done
+}
+if with_half_a_core "$spillway" probe; then
+    check "half a core: exit $code" [ $code = 0 ]
+    check "half a core: one thread" [ "$(awk '$1 == 0 { print $3 }' "$work/out")" = 1 ]
+    check "half a core: said" in_file "quota 0.5 cores' worth of time" out
+    check "half a core: warned" in_file 'CPU quota of cgroup .*/sw-probe-[0-9]+ allows 0.5 cores' err
+    with_half_a_core "$spillway" probe --json
+    check "half a core: in JSON" in_file '"cores": 1,' out
+    check "half a core: a warning in JSON" in_file 'CPU quota of cgroup' out
+else
+    echo "half a core: skipped, no control group can be made"
+fi
+
 launch mpirun -np 3 "$spillway" probe
 check "three ranks: exit $code" [ $code = 0 ]
 check "three ranks: three rows" [ "$(grep -Ec '^ +[012] ' "$work/out")" = 3 ]
