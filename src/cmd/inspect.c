@@ -1,6 +1,7 @@
 /* Owns the verb `inspect`: what a model is and what it weighs, from its headers. */
 #include "base/units.h"
 #include "cmd/options.h"
+#include "format/fit.h"
 #include "model/footprint.h"
 #include "model/model.h"
 
@@ -101,8 +102,10 @@ static enum sw_status inspect(struct sw_call *call)
 {
     struct sw_model *model;
     SW_TRY(sw_model_open(call->arguments[0], &model));
-    const enum sw_status status =
-        call->options.json ? print_json(model) : print_text(model, call->arguments[0]);
+    enum sw_status status = sw_checkpoint_stored(call->arguments[0], model);
+    sw_model_say_warnings(model);
+    if (status == SW_OK)
+        status = call->options.json ? print_json(model) : print_text(model, call->arguments[0]);
     sw_model_close(model);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "cmd/session.h"
+#include "format/fit.h"
 #include "model/model.h"
 #include "plan/report.h"
 
@@ -229,7 +230,10 @@ static enum sw_status plan(struct sw_call *call)
     if (status == SW_OK) {
         status = sw_model_open(call->arguments[0], &model);
         if (status == SW_OK) {
-            status = plan_model(call, model, &cluster, &options);
+            status = sw_checkpoint_stored(call->arguments[0], model);
+            sw_model_say_warnings(model);
+            if (status == SW_OK)
+                status = plan_model(call, model, &cluster, &options);
             sw_model_close(model);
         }
         sw_cluster_free(&cluster);

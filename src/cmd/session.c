@@ -6,6 +6,7 @@
 #include "base/strbuf.h"
 #include "base/units.h"
 #include "format/checkpoint.h"
+#include "format/fit.h"
 #include "probe/files.h"
 
 #include <assert.h>
@@ -44,7 +45,7 @@ static enum sw_status open_model(struct sw_session *s)
         return SW_OK;
     }
     SW_TRY(sw_checkpoint_open(dir, &s->tensors));
-    SW_TRY(sw_model_check(s->model, &s->tensors));
+    SW_TRY(sw_checkpoint_fit(s->model, &s->tensors));
     return sw_reader_open(&s->tensors, &s->reader);
 }
 
@@ -65,6 +66,8 @@ enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out)
                      s->transport->rank > 0 ? s->transport->rank : -1, /* rank 0 speaks for all */
                      s->transport->ranks[s->transport->rank].host);
     const enum sw_status opened = open_model(s);
+    if (opened == SW_OK && sw_session_leads(s))
+        sw_model_say_warnings(s->model);
     return sw_files_same(s->transport, call->arguments[0], &s->tensors, opened);
 }
 

@@ -1,7 +1,7 @@
 /*
  * Architecture rows: what sets the families apart, as data. families.c holds one row a family; the
- * transformer block is written once over these values. Flags are defaults: where a checkpoint's
- * config.json says otherwise, it wins (model.c).
+ * transformer block is written once over these values, and config.c reads config.json by the keys
+ * that the row says the family has.
  */
 #ifndef SW_MODEL_ARCH_H
 #define SW_MODEL_ARCH_H
@@ -35,6 +35,60 @@ struct sw_names {
     const char *router, *expert_gate, *expert_up, *expert_down;
 };
 
+/*
+ * What a config.json can say that changes what is computed. Which of it a family has, under which
+ * names, and what it is when the file says nothing, is the row's: as in transformers, whose classes
+ * differ in all three. What each one does: config.c.
+ */
+enum sw_key {
+    SW_KEY_LAYERS,
+    SW_KEY_HIDDEN,
+    SW_KEY_HEADS,
+    SW_KEY_KV_HEADS, /* 0: as many as heads */
+    SW_KEY_HEAD_DIM, /* 0: hidden / heads */
+    SW_KEY_FFN,      /* 0: 4 * hidden */
+    SW_KEY_VOCAB,
+    SW_KEY_CONTEXT,   /* 0: no limit of its own */
+    SW_KEY_EMBED_DIM, /* 0: hidden */
+    SW_KEY_ACTIVATION,
+    SW_KEY_NORM_EPS,
+    SW_KEY_TIED,
+    SW_KEY_QKV_BIAS, /* of the attention's output, too, where the file says it */
+    SW_KEY_MLP_BIAS,
+    SW_KEY_LINEAR_BIAS, /* OPT: of all linears */
+    SW_KEY_NORM_WEIGHTS,
+    SW_KEY_PRE_NORM,
+    SW_KEY_NO_FINAL_NORM,
+    SW_KEY_PARALLEL,
+    SW_KEY_NORMED_RESIDUAL,
+    SW_KEY_ROPE_BASE,
+    SW_KEY_ROTARY_SHARE, /* of each head */
+    SW_KEY_ROTARY_DIM,   /* 0: the share's */
+    SW_KEY_ROPE,         /* objects: rope_scaling and rope_parameters */
+    SW_KEY_WINDOW,       /* 0: none */
+    SW_KEY_WINDOW_ON,    /* whether the window is used at all */
+    SW_KEY_WINDOW_FROM,  /* the first layer that slides */
+    SW_KEY_LAYER_TYPES,  /* says it layer by layer instead */
+    SW_KEY_EXPERTS,
+    SW_KEY_EXPERTS_USED,
+    SW_KEY_EXPERT_FFN, /* 0: SW_KEY_FFN */
+    SW_KEY_SPARSE_STEP,
+    SW_KEY_DENSE_LAYERS,
+    SW_KEY_NORM_TOPK,
+    SW_KEY_SCALED_SCORES, /* by 1 / sqrt(head_dim) */
+    SW_KEY_SCORES_BY_LAYER,
+    SW_KEY_CROSS_ATTENTION,
+    SW_KEY_COUNT
+};
+
+struct sw_arch_key {
+    const char *name;  /* NULL: the family has no such key, and is always as `absent` says */
+    const char *other; /* the name it has, too; `name` counts first; NULL: none */
+    double absent;     /* the value without the key; SW_REQUIRED: the file must have it */
+    bool null_is_zero; /* null means 0, else it is as good as absent */
+};
+#define SW_REQUIRED (-1.0)
+
 struct sw_arch {
     const char *model_type; /* config.json's */
     const char *title;      /* for people: "GPT-NeoX, Pythia" */
@@ -42,15 +96,13 @@ struct sw_arch {
     enum sw_position position;
     enum sw_residual residual;
     enum sw_qkv qkv;
-    enum sw_activation activation;
-    bool gated;            /* act(gate x) * (up x) */
-    bool conv1d;           /* linears are stored (in, out) */
-    bool rope_interleaved; /* pairs (2i, 2i+1) */
-    int position_offset;   /* OPT: row 2 is position 0 */
-    float norm_eps;        /* where config.json has none, and … */
-    float rotary_share;    /* … of each head that rope rotates (0: all of it) */
-    bool bias_keys; /* config.json's attention_bias and mlp_bias count (Qwen2 ignores them) */
-    bool tied, qkv_bias, out_bias, mlp_bias, head_bias;
+    enum sw_activation activation; /* where config.json has none */
+    bool gated;                    /* act(gate x) * (up x) */
+    bool conv1d;                   /* linears are stored (in, out) */
+    bool rope_interleaved;         /* pairs (2i, 2i+1) */
+    int position_offset;           /* OPT: row 2 is position 0 */
+    bool out_bias, head_bias;      /* out_bias: unless SW_KEY_QKV_BIAS says it */
+    struct sw_arch_key keys[SW_KEY_COUNT];
     struct sw_names names;
 };
 

@@ -1,260 +1,347 @@
 /*
- * Owns config.json → dimensions. Keys have had several names over the years and the families; the
- * readers below take a list of them, first match wins, and null counts as absent.
+ * Owns config.json → dimensions. Which keys there are, and what counts where one is absent, is the
+ * row's (families.c); null mostly counts as absent.
  */
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
+#include "model/config_keys.h"
 #include "model/model.h"
 
-#include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define CONFIG_LIMIT (16u << 20)
-#define KEYS(...) ((const char *const[]){__VA_ARGS__, NULL})
 
-static const json_t *first(const json_t *object, const char *const *keys)
+static enum sw_status read_activation(struct sw_config *config, enum sw_activation *out)
 {
-    for (; *keys; keys++) {
-        const json_t *value = json_object_get(object, *keys);
-        if (value && !json_is_null(value))
-            return value;
-    }
-    return NULL;
-}
-
-/* "'head_dim' is -3, but must be an integer from 1 to 16384" */
-static enum sw_status wrong(const char *key, const json_t *value, const char *what, double low,
-                            double high)
-{
+    const json_t *value = sw_config_find(config, SW_KEY_ACTIVATION);
+    const char *name = json_string_value(value), *known;
+    *out = config->arch->activation;
     if (!value)
-        return sw_fail(SW_EMODEL, "'%s' is missing", key);
-    char text[SW_JSON_SHORT];
-    return sw_fail(SW_EMODEL, "'%s' is %s, but must be %s from %.12g to %.12g", key,
-                   sw_json_show(value, text, sizeof text), what, low, high);
-}
-
-/* An integer in [low, high]; `absent` when no key is there (absent < low: it is required). */
-static enum sw_status read_int(const json_t *config, const char *const *keys, int low, int high,
-                               int absent, int *out)
-{
-    const json_t *value = first(config, keys);
-    if (!value) {
-        if (absent < low)
-            return sw_fail(SW_EMODEL, "'%s' is missing", keys[0]);
-        *out = absent;
         return SW_OK;
-    }
-    double number;
-    if (!sw_json_number(value, &number) || number != floor(number) || number < low || number > high)
-        return wrong(keys[0], value, "an integer", low, high);
-    *out = (int)number;
+    if (!name || !sw_config_activation(name, out, &known))
+        return sw_fail(SW_EMODEL, "activation '%s' is not one of %s", name ? name : "(no text)",
+                       known);
+    config->values[SW_KEY_ACTIVATION] = *out;
     return SW_OK;
 }
 
-static enum sw_status read_float(const json_t *config, const char *const *keys, double low,
-                                 double high, double absent, float *out)
+static enum sw_status read_heads(struct sw_config *config, struct sw_dims *d)
 {
-    const json_t *value = first(config, keys);
-    double number = absent;
-    if ((value && !sw_json_number(value, &number)) || !(number >= low && number <= high))
-        return wrong(keys[0], value, "a number", low, high);
-    *out = (float)number;
-    return SW_OK;
-}
-
-static enum sw_status read_bool(const json_t *config, const char *key, bool absent, bool *out)
-{
-    const json_t *value = first(config, KEYS(key));
-    if (value && !json_is_boolean(value))
-        return sw_fail(SW_EMODEL, "'%s' must be true or false", key);
-    *out = value ? json_is_true(value) : absent;
-    return SW_OK;
-}
-
-static enum sw_status read_activation(const json_t *config, enum sw_activation absent,
-                                      enum sw_activation *out)
-{
-    static const struct {
-        const char *name;
-        enum sw_activation kind;
-    } names[] = {{"relu", SW_ACT_RELU},
-                 {"gelu", SW_ACT_GELU},
-                 {"gelu_new", SW_ACT_GELU_TANH},
-                 {"gelu_fast", SW_ACT_GELU_TANH},
-                 {"gelu_pytorch_tanh", SW_ACT_GELU_TANH},
-                 {"silu", SW_ACT_SILU},
-                 {"swish", SW_ACT_SILU}};
-    const char *name = json_string_value(first(config, KEYS("hidden_act", "activation_function")));
-    *out = absent;
-    if (!name)
-        return SW_OK;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i].name, name) == 0) {
-            *out = names[i].kind;
-            return SW_OK;
-        }
-    return sw_fail(SW_EMODEL,
-                   "activation '%s' is not one of relu, gelu, gelu_new, gelu_fast, "
-                   "gelu_pytorch_tanh, silu",
-                   name);
-}
-
-static enum sw_status read_sizes(const json_t *config, struct sw_dims *d)
-{
-    SW_TRY(read_int(config, KEYS("num_hidden_layers", "n_layer"), 1, 10000, 0, &d->n_layers));
-    SW_TRY(read_int(config, KEYS("hidden_size", "n_embd", "n_embed"), 1, 1 << 20, 0, &d->hidden));
-    SW_TRY(read_int(config, KEYS("num_attention_heads", "n_head"), 1, 1 << 14, 0, &d->n_heads));
-    SW_TRY(read_int(config, KEYS("num_key_value_heads"), 1, 1 << 14, d->n_heads, &d->n_kv_heads));
-    SW_TRY(read_int(config, KEYS("vocab_size"), 1, 1 << 28, 0, &d->vocab));
-    SW_TRY(read_int(config, KEYS("max_position_embeddings", "n_positions", "n_ctx"), 1, 1 << 30,
-                    INT32_MAX, &d->context));
-    if (d->context == INT32_MAX)
-        d->context = 0;
+    SW_TRY(sw_config_int(config, SW_KEY_HEADS, 1, 1 << 14, &d->n_heads));
+    SW_TRY(sw_config_int(config, SW_KEY_KV_HEADS, 1, 1 << 14, &d->n_kv_heads));
+    if (d->n_kv_heads == 0)
+        d->n_kv_heads = d->n_heads;
     if (d->n_heads % d->n_kv_heads != 0)
         return sw_fail(SW_EMODEL, "%d attention heads do not share %d key/value heads evenly",
                        d->n_heads, d->n_kv_heads);
-    SW_TRY(read_int(config, KEYS("head_dim"), 1, 1 << 14, d->hidden / d->n_heads, &d->head_dim));
-    if (!first(config, KEYS("head_dim")) && d->hidden % d->n_heads != 0)
+    SW_TRY(sw_config_int(config, SW_KEY_HEAD_DIM, 1, 1 << 14, &d->head_dim));
+    if (d->head_dim == 0 && d->hidden % d->n_heads != 0)
         return sw_fail(SW_EMODEL, "hidden size %d is not a multiple of %d heads", d->hidden,
                        d->n_heads);
+    if (d->head_dim == 0)
+        d->head_dim = d->hidden / d->n_heads;
     if (d->head_dim < 1 || (int64_t)d->n_heads * d->head_dim > 1 << 24)
         return sw_fail(SW_EMODEL, "%d heads of %d are not possible", d->n_heads, d->head_dim);
-    const int four = d->hidden <= 1 << 22 ? 4 * d->hidden : 0;
-    SW_TRY(read_int(config, KEYS("intermediate_size", "ffn_dim", "n_inner"), 1, 1 << 24, four,
-                    &d->ffn));
-    return read_int(config, KEYS("word_embed_proj_dim"), 1, 1 << 20, d->hidden, &d->embed_dim);
+    config->values[SW_KEY_KV_HEADS] = d->n_kv_heads;
+    config->values[SW_KEY_HEAD_DIM] = d->head_dim;
+    return SW_OK;
 }
 
-static enum sw_status read_rope(const json_t *config, float usual_share, struct sw_dims *d)
+static enum sw_status read_sizes(struct sw_config *config, struct sw_dims *d)
 {
-    /* rope_parameters (transformers 5) holds what rope_theta and rope_scaling held before. */
-    const json_t *nested = first(config, KEYS("rope_parameters"));
-    const json_t *base_from = nested && first(nested, KEYS("rope_theta")) ? nested : config;
-    const json_t *pct_from =
-        nested && first(nested, KEYS("partial_rotary_factor")) ? nested : config;
-    const json_t *scaling = nested ? nested : first(config, KEYS("rope_scaling"));
-    float share = 1;
-    SW_TRY(read_float(base_from, KEYS("rope_theta", "rotary_emb_base"), 1, 1e12, 10000,
-                      &d->rope_base));
-    SW_TRY(read_float(pct_from, KEYS("rotary_pct", "partial_rotary_factor"), 0, 1,
-                      usual_share > 0 ? (double)usual_share : 1, &share));
-    SW_TRY(read_int(config, KEYS("rotary_dim"), 2, d->head_dim, (int)((float)d->head_dim * share),
-                    &d->rotary_dim));
-    if (d->rotary_dim < 2 || d->rotary_dim % 2 != 0)
+    SW_TRY(sw_config_int(config, SW_KEY_LAYERS, 1, 10000, &d->n_layers));
+    SW_TRY(sw_config_int(config, SW_KEY_HIDDEN, 1, 1 << 20, &d->hidden));
+    SW_TRY(sw_config_int(config, SW_KEY_VOCAB, 1, 1 << 28, &d->vocab));
+    SW_TRY(sw_config_int(config, SW_KEY_CONTEXT, 1, 1 << 30, &d->context));
+    SW_TRY(read_heads(config, d));
+    SW_TRY(sw_config_int(config, SW_KEY_FFN, 1, 1 << 24, &d->ffn));
+    if (d->ffn == 0 && d->hidden > 1 << 22)
+        return sw_fail(SW_EMODEL, "hidden size %d has no MLP", d->hidden);
+    if (d->ffn == 0)
+        d->ffn = 4 * d->hidden;
+    SW_TRY(sw_config_int(config, SW_KEY_EMBED_DIM, 1, 1 << 20, &d->embed_dim));
+    if (d->embed_dim == 0)
+        d->embed_dim = d->hidden;
+    config->values[SW_KEY_FFN] = d->ffn;
+    config->values[SW_KEY_EMBED_DIM] = d->embed_dim;
+    return SW_OK;
+}
+
+/*
+ * rope_scaling and rope_parameters (transformers 5) are two names of one object, of which the
+ * first that holds anything counts, with a type, what goes with it, and, if it likes, what the keys
+ * beside it say.
+ */
+static enum sw_status find_rope(const struct sw_config *config, const json_t **out)
+{
+    const struct sw_arch_key *key = &config->arch->keys[SW_KEY_ROPE];
+    const char *const names[] = {key->name, key->other};
+    const char *inner;
+    json_t *member;
+    *out = NULL;
+    for (size_t i = 0; i < 2 && names[i] && !*out; i++) {
+        const json_t *value = json_object_get(config->root, names[i]);
+        if (value && !json_is_null(value) && !json_is_false(value) && !json_is_object(value))
+            return sw_fail(SW_EMODEL, "'%s' must be an object", names[i]);
+        json_object_foreach(
+            (json_t *)(uintptr_t)value, inner,
+            member) if (json_is_object(member)) return sw_fail(SW_EMODEL,
+                                                               "'%s' has members by layer ('%s'), "
+                                                               "which is not supported",
+                                                               names[i], inner);
+        if (json_object_size(value) > 0)
+            *out = value;
+    }
+    return SW_OK;
+}
+
+/* A member of the object that stands for a key beside it. */
+static enum sw_status read_nested(struct sw_config *config, const json_t *rope, const char *name,
+                                  enum sw_key key, double low, double high, double *out)
+{
+    float beside;
+    const json_t *value = json_object_get(rope, name);
+    if (value && !json_is_null(value)) {
+        SW_TRY(sw_config_member(rope, name, low, high, false, out));
+        config->values[key] = *out;
+        return SW_OK;
+    }
+    SW_TRY(sw_config_float(config, key, low, high, &beside));
+    *out = config->values[key];
+    return SW_OK;
+}
+
+/* The context that llama3's scaling starts from: beside the object, in it, or the model's own. */
+static enum sw_status read_original(const json_t *root, const json_t *rope, struct sw_dims *d)
+{
+    static const char name[] = "original_max_position_embeddings";
+    const json_t *beside = json_object_get(root, name);
+    double original = d->context;
+    const json_t *from = beside && !json_is_null(beside) ? root : rope;
+    if (json_object_get(from, name) || d->context == 0)
+        SW_TRY(sw_config_member(from, name, 1, 1 << 30, true, &original));
+    d->rope_original = (int)original;
+    return SW_OK;
+}
+
+static enum sw_status read_scaling(const json_t *root, const json_t *rope, struct sw_dims *d)
+{
+    double factor, low, high;
+    const json_t *type = json_object_get(rope, "rope_type");
+    const char *name = json_string_value(type ? type : json_object_get(rope, "type"));
+    d->rope_scaling = SW_ROPE_PLAIN;
+    if (!name || strcmp(name, "default") == 0)
+        return SW_OK;
+    if (strcmp(name, "linear") == 0)
+        d->rope_scaling = SW_ROPE_LINEAR;
+    else if (strcmp(name, "llama3") == 0)
+        d->rope_scaling = SW_ROPE_LLAMA3;
+    else
+        return sw_fail(SW_EMODEL, "rope scaling '%s' is not one of linear, llama3", name);
+    SW_TRY(sw_config_member(rope, "factor", 1e-3, 1e6, false, &factor));
+    d->rope_factor = (float)factor;
+    if (d->rope_scaling == SW_ROPE_LINEAR)
+        return SW_OK;
+    SW_TRY(sw_config_member(rope, "low_freq_factor", 1e-3, 1e6, false, &low));
+    SW_TRY(sw_config_member(rope, "high_freq_factor", 1e-3, 1e6, false, &high));
+    d->rope_low = (float)low;
+    d->rope_high = (float)high;
+    return read_original(root, rope, d);
+}
+
+static enum sw_status read_rope(struct sw_config *config, struct sw_dims *d)
+{
+    const json_t *rope;
+    double base, share = 1;
+    SW_TRY(find_rope(config, &rope));
+    SW_TRY(read_nested(config, rope, "rope_theta", SW_KEY_ROPE_BASE, 1, 1e12, &base));
+    d->rope_base = (float)base;
+    if (sw_config_has(config, SW_KEY_ROTARY_SHARE))
+        SW_TRY(
+            read_nested(config, rope, "partial_rotary_factor", SW_KEY_ROTARY_SHARE, 0, 1, &share));
+    SW_TRY(sw_config_int(config, SW_KEY_ROTARY_DIM, 2, d->head_dim, &d->rotary_dim));
+    if (d->rotary_dim == 0)
+        d->rotary_dim = (int)(d->head_dim * share);
+    if (d->rotary_dim < 2 || d->rotary_dim % 2 != 0 || d->rotary_dim > d->head_dim)
         return sw_fail(SW_EMODEL,
                        "%d rotary dimensions of a head of %d: must be even and at least 2",
                        d->rotary_dim, d->head_dim);
-    d->rope_scaling = SW_ROPE_PLAIN;
-    if (!scaling)
-        return SW_OK;
-    const char *type = json_string_value(first(scaling, KEYS("rope_type", "type")));
-    if (!type || strcmp(type, "default") == 0)
-        return SW_OK;
-    if (strcmp(type, "linear") == 0)
-        d->rope_scaling = SW_ROPE_LINEAR;
-    else if (strcmp(type, "llama3") == 0)
-        d->rope_scaling = SW_ROPE_LLAMA3;
-    else
-        return sw_fail(SW_EMODEL, "rope scaling '%s' is not one of linear, llama3", type);
-    SW_TRY(read_float(scaling, KEYS("factor"), 1e-3, 1e6, 0, &d->rope_factor));
-    if (d->rope_scaling == SW_ROPE_LINEAR)
-        return SW_OK;
-    SW_TRY(read_float(scaling, KEYS("low_freq_factor"), 1e-3, 1e6, 0, &d->rope_low));
-    SW_TRY(read_float(scaling, KEYS("high_freq_factor"), 1e-3, 1e6, 0, &d->rope_high));
-    return read_int(scaling, KEYS("original_max_position_embeddings"), 1, 1 << 30, 0,
-                    &d->rope_original);
+    return read_scaling(config->root, rope, d);
 }
 
-static enum sw_status read_experts(const json_t *config, struct sw_model *m)
+/* The layers that "mlp_only_layers" names, as far as there are such. */
+static void leave_dense(const struct sw_config *config, struct sw_model *m)
 {
-    struct sw_dims *d = &m->dims;
-    int step;
-    if (!m->arch->names.router)
-        return SW_OK;
-    SW_TRY(read_int(config, KEYS("num_local_experts", "num_experts"), 1, 4096, 0, &d->n_experts));
-    SW_TRY(read_int(config, KEYS("num_experts_per_tok"), 1, d->n_experts, 0, &d->n_experts_used));
-    SW_TRY(read_int(config, KEYS("moe_intermediate_size"), 1, 1 << 24, d->ffn, &d->expert_ffn));
-    SW_TRY(read_int(config, KEYS("decoder_sparse_step"), 1, 1 << 20, 1, &step));
-    /* Mixtral always renormalises and has no key for it. */
-    SW_TRY(read_bool(config, "norm_topk_prob", !m->arch->names.gate, &d->norm_topk));
-    for (int layer = 0; layer < d->n_layers; layer++)
-        if ((layer + 1) % step == 0)
-            m->layer_kinds[layer] |= SW_LAYER_ROUTED;
-    const json_t *dense = first(config, KEYS("mlp_only_layers")), *item;
+    const json_t *dense = sw_config_find(config, SW_KEY_DENSE_LAYERS), *item;
     size_t i;
     json_array_foreach((json_t *)(uintptr_t)dense, i, item)
     {
         int64_t layer;
-        if (sw_json_integer(item, 0, d->n_layers - 1, &layer))
+        if (sw_json_integer(item, 0, m->dims.n_layers - 1, &layer))
             m->layer_kinds[layer] &= (unsigned char)~SW_LAYER_ROUTED;
     }
+}
+
+static enum sw_status read_experts(struct sw_config *config, struct sw_model *m)
+{
+    struct sw_dims *d = &m->dims;
+    int step;
+    if (!sw_config_has(config, SW_KEY_EXPERTS))
+        return SW_OK;
+    SW_TRY(sw_config_int(config, SW_KEY_EXPERTS, 1, 4096, &d->n_experts));
+    SW_TRY(sw_config_int(config, SW_KEY_EXPERTS_USED, 1, d->n_experts, &d->n_experts_used));
+    SW_TRY(sw_config_int(config, SW_KEY_EXPERT_FFN, 1, 1 << 24, &d->expert_ffn));
+    SW_TRY(sw_config_int(config, SW_KEY_SPARSE_STEP, 1, 1 << 20, &step));
+    SW_TRY(sw_config_flag(config, SW_KEY_NORM_TOPK, &d->norm_topk));
+    if (d->n_experts_used > d->n_experts)
+        return sw_fail(SW_EMODEL, "%d experts are used of %d", d->n_experts_used, d->n_experts);
+    if (d->expert_ffn == 0)
+        d->expert_ffn = d->ffn;
+    config->values[SW_KEY_EXPERT_FFN] = d->expert_ffn;
     for (int layer = 0; layer < d->n_layers; layer++)
-        if (!m->arch->names.up && !(m->layer_kinds[layer] & SW_LAYER_ROUTED))
-            return sw_fail(SW_EMODEL, "layer %d would have no experts; %s has them in every layer",
-                           layer, m->arch->title);
+        if ((layer + 1) % step == 0)
+            m->layer_kinds[layer] |= SW_LAYER_ROUTED;
+    leave_dense(config, m);
     return SW_OK;
 }
 
-static enum sw_status read_window(const json_t *config, struct sw_model *m)
+/* What "layer_types" says, layer by layer. */
+static enum sw_status read_layer_types(const json_t *types, struct sw_model *m)
 {
     struct sw_dims *d = &m->dims;
-    bool used = false;
-    int from;
-    /* Qwen configs carry a window that is switched off; Mistral's has no switch. */
-    SW_TRY(read_bool(config, "use_sliding_window", strncmp(m->arch->model_type, "qwen", 4) != 0,
-                     &used));
-    SW_TRY(read_int(config, KEYS("sliding_window"), 0, 1 << 30, 0, &d->window));
-    if (!used || d->window == 0) {
-        d->window = 0;
-        return SW_OK;
-    }
-    SW_TRY(read_int(config, KEYS("max_window_layers"), 0, 1 << 30, 0, &from));
-    const json_t *types = first(config, KEYS("layer_types"));
+    if (json_array_size(types) != (size_t)d->n_layers)
+        return sw_fail(SW_EMODEL,
+                       "'layer_types' must be a list with one text for each of %d layers",
+                       d->n_layers);
     for (int layer = 0; layer < d->n_layers; layer++) {
         const char *type = json_string_value(json_array_get(types, (size_t)layer));
-        if (type ? strcmp(type, "sliding_attention") == 0 : layer >= from)
+        const bool slides = type && strcmp(type, "sliding_attention") == 0;
+        if (!slides && !(type && strcmp(type, "full_attention") == 0))
+            return sw_fail(SW_EMODEL,
+                           "'layer_types' says '%s' of layer %d; full_attention and "
+                           "sliding_attention are supported",
+                           type ? type : "(no text)", layer);
+        if (slides && d->window == 0)
+            return sw_fail(SW_EMODEL,
+                           "'layer_types' says that layer %d slides, but there is no "
+                           "window",
+                           layer);
+        if (slides)
             m->layer_kinds[layer] |= SW_LAYER_SLIDING;
     }
     return SW_OK;
 }
 
-static enum sw_status read_flags(const json_t *config, struct sw_model *m)
+static enum sw_status read_window(struct sw_config *config, struct sw_model *m)
+{
+    struct sw_dims *d = &m->dims;
+    bool used = true;
+    int from;
+    const json_t *types = sw_config_find(config, SW_KEY_LAYER_TYPES);
+    SW_TRY(sw_config_int(config, SW_KEY_WINDOW, 0, 1 << 30, &d->window));
+    if (sw_config_has(config, SW_KEY_WINDOW_ON))
+        SW_TRY(sw_config_flag(config, SW_KEY_WINDOW_ON, &used));
+    SW_TRY(sw_config_int(config, SW_KEY_WINDOW_FROM, 0, 1 << 30, &from));
+    if (!used)
+        d->window = 0;
+    config->values[SW_KEY_WINDOW] = d->window;
+    config->values[SW_KEY_WINDOW_ON] = d->window > 0;
+    if (types)
+        return read_layer_types(types, m);
+    for (int layer = from; layer < d->n_layers && d->window > 0; layer++)
+        m->layer_kinds[layer] |= SW_LAYER_SLIDING;
+    return SW_OK;
+}
+
+static enum sw_status read_biases(struct sw_config *config, struct sw_dims *d)
+{
+    bool linear;
+    SW_TRY(sw_config_flag(config, SW_KEY_QKV_BIAS, &d->qkv_bias));
+    SW_TRY(sw_config_flag(config, SW_KEY_MLP_BIAS, &d->mlp_bias));
+    SW_TRY(sw_config_flag(config, SW_KEY_LINEAR_BIAS, &linear));
+    d->out_bias = sw_config_has(config, SW_KEY_QKV_BIAS) ? d->qkv_bias : config->arch->out_bias;
+    d->head_bias = config->arch->head_bias;
+    if (!linear)
+        d->qkv_bias = d->out_bias = d->mlp_bias = false;
+    return SW_OK;
+}
+
+/* Flags that only one value of is supported. */
+static enum sw_status refuse_flags(struct sw_config *config)
+{
+    static const struct {
+        enum sw_key key;
+        bool supported;
+    } rows[] = {{SW_KEY_NORM_WEIGHTS, true},
+                {SW_KEY_SCALED_SCORES, true},
+                {SW_KEY_SCORES_BY_LAYER, false},
+                {SW_KEY_CROSS_ATTENTION, false}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        bool flag;
+        SW_TRY(sw_config_flag(config, rows[i].key, &flag));
+        if (flag != rows[i].supported)
+            return sw_fail(SW_EMODEL, "'%s' is %s, which is not supported",
+                           config->arch->keys[rows[i].key].name, flag ? "true" : "false");
+    }
+    return SW_OK;
+}
+
+static enum sw_status read_flags(struct sw_config *config, struct sw_model *m)
 {
     const struct sw_arch *arch = m->arch;
     struct sw_dims *d = &m->dims;
-    bool flag = false, removed = false;
-    SW_TRY(read_activation(config, arch->activation, &d->activation));
-    SW_TRY(read_float(config, KEYS("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon"), 0, 1,
-                      (double)arch->norm_eps, &d->norm_eps));
-    SW_TRY(read_bool(config, "tie_word_embeddings", arch->tied, &d->tied));
-    d->qkv_bias = arch->qkv_bias;
-    d->out_bias = arch->out_bias;
-    d->mlp_bias = arch->mlp_bias;
-    if (arch->bias_keys) {
-        SW_TRY(read_bool(config, "attention_bias", arch->qkv_bias, &d->qkv_bias));
-        d->out_bias = d->qkv_bias;
-        SW_TRY(read_bool(config, "mlp_bias", arch->mlp_bias, &d->mlp_bias));
+    bool pre = true, removed = false, parallel = true;
+    SW_TRY(read_activation(config, &d->activation));
+    SW_TRY(sw_config_float(config, SW_KEY_NORM_EPS, 0, 1, &d->norm_eps));
+    SW_TRY(sw_config_flag(config, SW_KEY_TIED, &d->tied));
+    SW_TRY(read_biases(config, d));
+    SW_TRY(refuse_flags(config));
+    SW_TRY(sw_config_flag(config, SW_KEY_PRE_NORM, &pre));
+    SW_TRY(sw_config_flag(config, SW_KEY_NO_FINAL_NORM, &removed));
+    d->post_norm = !pre;
+    d->final_norm = pre && !removed;
+    d->residual = arch->residual;
+    if (sw_config_has(config, SW_KEY_PARALLEL)) {
+        SW_TRY(sw_config_flag(config, SW_KEY_PARALLEL, &parallel));
+        d->residual = parallel ? SW_RES_PARALLEL : SW_RES_SEQUENTIAL;
     }
-    d->head_bias = arch->head_bias;
-    SW_TRY(read_bool(config, "enable_bias", true, &flag));
-    if (!flag)
-        d->qkv_bias = d->out_bias = d->mlp_bias = false;
-    SW_TRY(read_bool(config, "layer_norm_elementwise_affine", true, &flag));
-    if (!flag)
-        return sw_fail(SW_EMODEL, "norms without weights are not supported");
-    SW_TRY(read_bool(config, "do_layer_norm_before", true, &flag));
-    SW_TRY(read_bool(config, "_remove_final_layer_norm", false, &removed));
-    d->post_norm = !flag;
-    d->final_norm = flag && !removed;
-    SW_TRY(read_bool(config, "use_parallel_residual", true, &flag));
-    d->residual = arch->residual == SW_RES_PARALLEL && !flag ? SW_RES_SEQUENTIAL : arch->residual;
-    SW_TRY(read_bool(config, "scale_attn_by_inverse_layer_idx", false, &flag));
-    if (flag)
-        return sw_fail(SW_EMODEL, "'scale_attn_by_inverse_layer_idx' is not supported");
-    return read_bool(config, "apply_residual_connection_post_layernorm", false,
-                     &d->normed_residual);
+    return sw_config_flag(config, SW_KEY_NORMED_RESIDUAL, &d->normed_residual);
+}
+
+/* config.json's own, or hf_quant_config.json's. */
+static enum sw_status quantized(const char *method)
+{
+    return sw_fail(SW_EMODEL,
+                   "quantized checkpoints (%s) are not supported yet; use the 16-bit one",
+                   method ? method : "unknown method");
+}
+
+static enum sw_status read_types(const json_t *root, struct sw_model *m)
+{
+    static const char *const quantization[] = {"quantization_config", "compression_config"};
+    static const char *const types[] = {"torch_dtype", "dtype"};
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *found = json_object_get(root, quantization[i]);
+        if (found && !json_is_null(found))
+            return quantized(json_string_value(json_object_get(found, "quant_method")));
+    }
+    m->dtype = SW_F32;
+    for (size_t i = 0; i < 2 && !m->dtype_stated; i++) {
+        const char *name = json_string_value(json_object_get(root, types[i]));
+        enum sw_dtype dtype;
+        if (name && strncmp(name, "torch.", 6) == 0)
+            name += 6;
+        if (name && sw_dtype_by_name(name, &dtype) && sw_dtype_info(dtype)->is_float &&
+            sw_dtype_info(dtype)->is_weight) {
+            m->dtype = dtype;
+            m->dtype_stated = true;
+        }
+    }
+    return SW_OK;
 }
 
 static enum sw_status unknown_family(const char *type)
@@ -269,40 +356,52 @@ static enum sw_status unknown_family(const char *type)
                    known);
 }
 
-static enum sw_status read_config(const json_t *config, struct sw_model *m)
+static enum sw_status check_layers(const struct sw_model *m)
 {
-    const char *type = json_string_value(first(config, KEYS("model_type")));
+    for (int layer = 0; layer < m->dims.n_layers; layer++)
+        if (!m->arch->names.up && !(m->layer_kinds[layer] & SW_LAYER_ROUTED))
+            return sw_fail(SW_EMODEL, "layer %d would have no experts; %s has them in every layer",
+                           layer, m->arch->title);
+    return SW_OK;
+}
+
+/* The lines of warnings, as one text; NULL where there are none. */
+static enum sw_status read_foreign(const struct sw_config *config, struct sw_model *m)
+{
+    struct sw_strbuf warnings = {0};
+    bool *slides = calloc((size_t)m->dims.n_layers, sizeof *slides);
+    for (int layer = 0; slides && layer < m->dims.n_layers; layer++)
+        slides[layer] = m->layer_kinds[layer] & SW_LAYER_SLIDING;
+    if (slides)
+        sw_config_foreign(config, slides, &warnings);
+    const bool failed = !slides || warnings.failed;
+    free(slides);
+    m->warnings = warnings.text;
+    return failed ? sw_fail(SW_ENOMEM, "no memory for warnings") : SW_OK;
+}
+
+static enum sw_status read_config(const json_t *root, struct sw_model *m)
+{
+    struct sw_config config;
+    const char *type = json_string_value(json_object_get(root, "model_type"));
     if (!type)
         return sw_fail(SW_EMODEL, "'model_type' is missing; is this a model's config.json?");
     m->arch = sw_arch_find(type);
     if (!m->arch)
         return unknown_family(type);
-    SW_TRY(read_sizes(config, &m->dims));
+    sw_config_begin(&config, root, m->arch);
+    SW_TRY(read_sizes(&config, &m->dims));
     m->layer_kinds = calloc((size_t)m->dims.n_layers, 1);
     if (!m->layer_kinds)
         return sw_fail(SW_ENOMEM, "no memory for %d layers", m->dims.n_layers);
     if (m->arch->position == SW_POS_ROPE)
-        SW_TRY(read_rope(config, m->arch->rotary_share, &m->dims));
-    if (m->arch->position == SW_POS_LEARNED && m->dims.context == 0)
-        return sw_fail(SW_EMODEL, "'max_position_embeddings' is missing");
-    if (m->arch->position == SW_POS_ALIBI)
-        m->dims.context = 0;
-    SW_TRY(read_flags(config, m));
-    SW_TRY(read_experts(config, m));
-    SW_TRY(read_window(config, m));
-    const json_t *quantized = first(config, KEYS("quantization_config"));
-    if (quantized)
-        return sw_fail(SW_EMODEL,
-                       "quantized checkpoints (%s) are not supported yet; use the 16-bit one",
-                       json_string_value(json_object_get(quantized, "quant_method"))
-                           ? json_string_value(json_object_get(quantized, "quant_method"))
-                           : "unknown method");
-    const char *dtype = json_string_value(first(config, KEYS("torch_dtype", "dtype")));
-    m->dtype = SW_F32;
-    if (dtype && (!sw_dtype_by_name(dtype, &m->dtype) || !sw_dtype_info(m->dtype)->is_float ||
-                  !sw_dtype_info(m->dtype)->is_weight))
-        m->dtype = SW_F32;
-    return SW_OK;
+        SW_TRY(read_rope(&config, &m->dims));
+    SW_TRY(read_flags(&config, m));
+    SW_TRY(read_experts(&config, m));
+    SW_TRY(check_layers(m));
+    SW_TRY(read_window(&config, m));
+    SW_TRY(read_types(root, m));
+    return read_foreign(&config, m);
 }
 
 enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
@@ -368,10 +467,34 @@ enum sw_status sw_model_open(const char *dir, struct sw_model **out)
     return status;
 }
 
+enum sw_status sw_model_warn(struct sw_model *m, const char *format, ...)
+{
+    char line[1024], *all;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (asprintf(&all, "%s%s\n", m->warnings ? m->warnings : "", line) < 0)
+        return sw_fail(SW_ENOMEM, "no memory for a warning");
+    free(m->warnings);
+    m->warnings = all;
+    return SW_OK;
+}
+
+void sw_model_say_warnings(const struct sw_model *m)
+{
+    for (const char *line = m->warnings; line && *line;) {
+        const size_t n = strcspn(line, "\n");
+        sw_log(SW_LOG_WARN, "%.*s", (int)n, line);
+        line += n + 1;
+    }
+}
+
 void sw_model_close(struct sw_model *m)
 {
     if (!m)
         return;
     free(m->layer_kinds);
+    free(m->warnings);
     free(m);
 }

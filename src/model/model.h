@@ -31,7 +31,8 @@ struct sw_dims {
     int window;                             /* of layers that slide */
     int n_experts, n_experts_used, expert_ffn;
     bool norm_topk; /* expert weights are renormalised to sum 1 */
-    bool tied;      /* the head is the embedding */
+    bool tied;      /* the head is the embedding, … */
+    bool tied_head; /* … which the file has under the head's name alone */
     bool qkv_bias, out_bias, mlp_bias, head_bias;
     bool post_norm;       /* norms after the residual sum (OPT-350m) */
     bool final_norm;      /* there is a norm before the head */
@@ -46,7 +47,9 @@ enum sw_layer_kind { SW_LAYER_ROUTED = 1, SW_LAYER_SLIDING = 2 };
 struct sw_model {
     const struct sw_arch *arch;
     struct sw_dims dims;
-    enum sw_dtype dtype; /* of the checkpoint, as config.json states it; f32 when it does not */
+    enum sw_dtype dtype; /* of the checkpoint, as config.json states it; f32 when it does not: */
+    bool dtype_stated;
+    char *warnings; /* lines about keys that are not read, each with its newline; NULL: none */
     unsigned char *layer_kinds; /* (n_layers), sets of enum sw_layer_kind */
 };
 
@@ -58,6 +61,11 @@ enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
                               struct sw_model **out);
 /* Reads `dir`/config.json (or `dir` itself when it is a file). */
 enum sw_status sw_model_open(const char *dir, struct sw_model **out);
+/* Adds a line to them. */
+enum sw_status sw_model_warn(struct sw_model *model, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Logs what there is to warn of; of all ranks one does. */
+void sw_model_say_warnings(const struct sw_model *model);
 void sw_model_close(struct sw_model *model);
 
 /* The weights a rank keeps, each one matrix or one vector (f32) of its own. */
@@ -118,11 +126,15 @@ enum sw_status sw_model_weights(const struct sw_model *model, int layer,
                                 struct sw_weight_spec **specs, size_t *count);
 /*
  * Finds the tensor of a source: by its name, else with the family's prefix taken off or put
- * before. SW_EMODEL: missing, or another shape than `spec` expects; expected and actual are named.
+ * before, or with what torch.compile and data-parallel training put before all names. SW_EMODEL:
+ * missing, or another shape than `spec` expects; expected and actual are named.
  */
 enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tensors *tensors,
                              const struct sw_weight_spec *spec, int source,
                              const struct sw_tensor **out);
+/* The embedding or the head (SW_W_EMBED, SW_W_HEAD) by the name of its own; NULL: not there. */
+const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
+                                        const struct sw_tensors *tensors, enum sw_weight id);
 /* Checks every weight of the model against the directory: the first that is wrong is named. */
 enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tensors *tensors);
 /*

@@ -2,6 +2,7 @@
  * Owns the list of a model's weights: their shapes, the tensors they are stacked from, and the
  * look-up of those tensors in a directory.
  */
+#include "model/layout.h"
 #include "model/model.h"
 
 #include <stdio.h>
@@ -122,7 +123,7 @@ static void globals(struct list *l)
     const struct sw_dims *d = &l->model->dims;
     const struct sw_names *n = &l->model->arch->names;
     struct sw_weight_spec *spec = append(l, SW_W_EMBED, -1, d->vocab, d->embed_dim);
-    source(l, spec, n->embed, ".weight", d->vocab);
+    source(l, spec, d->tied_head ? n->head : n->embed, ".weight", d->vocab);
     if (spec)
         spec->sources[0].transposed = false;
     if (n->positions) {
@@ -144,7 +145,7 @@ static void globals(struct list *l)
         source(l, append(l, SW_W_PROJECT_OUT, -1, d->embed_dim, d->hidden), n->project_out,
                ".weight", d->embed_dim);
     spec = append(l, SW_W_HEAD, -1, d->vocab, d->embed_dim);
-    source(l, spec, d->tied ? n->embed : n->head, ".weight", d->vocab);
+    source(l, spec, d->tied && !d->tied_head ? n->embed : n->head, ".weight", d->vocab);
     if (spec)
         spec->sources[0].transposed = false;
     if (d->head_bias)
@@ -229,19 +230,57 @@ enum sw_status sw_model_weights(const struct sw_model *model, int index,
     return SW_OK;
 }
 
-static const struct sw_tensor *find(const struct sw_tensors *tensors, const char *prefix,
-                                    const char *name)
+/* By the name, else with the prefix taken off or put before it. */
+static const struct sw_tensor *find_plain(const struct sw_tensors *tensors, const char *prefix,
+                                          const char *wrapper, const char *name)
 {
+    char longer[SW_TENSOR_NAME_MAX + 64];
     const size_t n = strlen(prefix);
-    const struct sw_tensor *tensor = sw_tensors_find(tensors, name);
-    if (!tensor && strncmp(name, prefix, n) == 0)
-        tensor = sw_tensors_find(tensors, name + n);
+    snprintf(longer, sizeof longer, "%s%s", wrapper, name);
+    const struct sw_tensor *tensor = sw_tensors_find(tensors, longer);
+    if (!tensor && strncmp(name, prefix, n) == 0) {
+        snprintf(longer, sizeof longer, "%s%s", wrapper, name + n);
+        tensor = sw_tensors_find(tensors, longer);
+    }
     if (!tensor) {
-        char longer[SW_TENSOR_NAME_MAX + 32];
-        snprintf(longer, sizeof longer, "%s%s", prefix, name);
+        snprintf(longer, sizeof longer, "%s%s%s", wrapper, prefix, name);
         tensor = sw_tensors_find(tensors, longer);
     }
     return tensor;
+}
+
+/* The same under what torch.compile and data-parallel training put before every name. */
+static const struct sw_tensor *find(const struct sw_tensors *tensors, const char *prefix,
+                                    const char *name)
+{
+    static const char *const wrappers[] = {"", "_orig_mod.", "module.", "module._orig_mod.",
+                                           "_orig_mod.module."};
+    const struct sw_tensor *tensor = NULL;
+    for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0] && !tensor; i++)
+        tensor = find_plain(tensors, prefix, wrappers[i], name);
+    return tensor;
+}
+
+static const struct sw_tensor *find_head(const struct sw_names *names,
+                                         const struct sw_tensors *tensors)
+{
+    char name[SW_TENSOR_NAME_MAX];
+    snprintf(name, sizeof name, "%s.weight", names->head);
+    const struct sw_tensor *tensor = find(tensors, names->prefix, name);
+    if (tensor || !names->head_alias)
+        return tensor;
+    snprintf(name, sizeof name, "%s.weight", names->head_alias);
+    return find(tensors, names->prefix, name);
+}
+
+const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
+                                        const struct sw_tensors *tensors, enum sw_weight id)
+{
+    char name[SW_TENSOR_NAME_MAX];
+    if (id == SW_W_HEAD)
+        return find_head(&model->arch->names, tensors);
+    snprintf(name, sizeof name, "%s.weight", model->arch->names.embed);
+    return id == SW_W_EMBED ? find(tensors, model->arch->names.prefix, name) : NULL;
 }
 
 enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tensors *tensors,
@@ -250,12 +289,10 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
 {
     const struct sw_weight_source *s = &spec->sources[source_index];
     const struct sw_names *names = &model->arch->names;
-    const struct sw_tensor *tensor = find(tensors, names->prefix, s->name);
-    if (!tensor && spec->id == SW_W_HEAD && names->head_alias) {
-        char alias[SW_TENSOR_NAME_MAX];
-        snprintf(alias, sizeof alias, "%s.weight", names->head_alias);
-        tensor = sw_tensors_find(tensors, alias);
-    }
+    const bool of_head = spec->id == SW_W_HEAD ? !model->dims.tied || model->dims.tied_head
+                                               : spec->id == SW_W_EMBED && model->dims.tied_head;
+    const struct sw_tensor *tensor =
+        of_head ? find_head(names, tensors) : find(tensors, names->prefix, s->name);
     char actual[160], expected[64];
     if (spec->is_matrix)
         snprintf(expected, sizeof expected, "[%lld, %lld]",
@@ -263,10 +300,12 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
                  (long long)(s->transposed ? s->rows : spec->cols));
     else
         snprintf(expected, sizeof expected, "[%lld]", (long long)s->rows);
-    if (!tensor)
-        return sw_fail(SW_EMODEL,
-                       "tensor '%s' %s (%s) is missing from the checkpoint's %zu tensors", s->name,
-                       expected, sw_weight_name(spec->id), tensors->count);
+    if (!tensor) {
+        char what[SW_TENSOR_NAME_MAX + 128];
+        snprintf(what, sizeof what, "tensor '%s' %s (%s)", s->name, expected,
+                 sw_weight_name(spec->id));
+        return sw_layout_fail(tensors, s->name, what);
+    }
     const int64_t rows = s->transposed ? spec->cols : s->rows;
     const int64_t cols = s->transposed ? s->rows : spec->cols;
     const bool shape_fits =

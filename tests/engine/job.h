@@ -9,6 +9,7 @@
 #include "engine/generate.h"
 #include "fake_gpu.h"
 #include "format/checkpoint.h"
+#include "format/fit.h"
 #include "format/reader.h"
 #include "model/model.h"
 
@@ -108,7 +109,7 @@ static inline enum sw_status job_open(struct job *job, struct sw_model **model,
     if (job->random)
         return SW_OK;
     SW_TRY(sw_checkpoint_open(job->dir, tensors));
-    SW_TRY(sw_model_check(*model, tensors));
+    SW_TRY(sw_checkpoint_fit(*model, tensors));
     return sw_reader_open(tensors, reader);
 }
 

@@ -175,19 +175,29 @@ static void bad_configs_are_refused_by_name(void)
         {"{" GOOD ", \"head_dim\": 9}", "9 rotary dimensions of a head of 9: must be even"},
         {"{" GOOD ", \"head_dim\": 16384, \"num_attention_heads\": 4096}",
          "4096 heads of 16384 are not possible"},
-        {"{" GOOD ", \"model_type\": \"gpt2\"}", "'max_position_embeddings' is missing"},
         {"{" GOOD ", \"model_type\": \"gpt2\", \"n_positions\": 64, "
          "\"scale_attn_by_inverse_layer_idx\": true}",
-         "'scale_attn_by_inverse_layer_idx' is not supported"},
-        {"{" GOOD ", \"model_type\": \"opt\", \"max_position_embeddings\": 64, "
+         "'scale_attn_by_inverse_layer_idx' is true, which is not supported"},
+        {"{" GOOD ", \"model_type\": \"gpt2\", \"scale_attn_weights\": false}",
+         "'scale_attn_weights' is false, which is not supported"},
+        {"{" GOOD ", \"model_type\": \"opt\", \"ffn_dim\": 64, "
          "\"layer_norm_elementwise_affine\": false}",
-         "norms without weights"},
+         "'layer_norm_elementwise_affine' is false, which is not supported"},
         {"{" GOOD ", \"model_type\": \"mixtral\", \"num_local_experts\": 4, "
-         "\"num_experts_per_tok\": 5}",
+         "\"num_key_value_heads\": 4, \"num_experts_per_tok\": 5}",
          "'num_experts_per_tok' is 5, but must be an integer from 1 to 4"},
-        {"{" GOOD ", \"model_type\": \"mixtral\", \"num_local_experts\": 4, "
-         "\"num_experts_per_tok\": 2, \"mlp_only_layers\": [1]}",
-         "layer 1 would have no experts; Mixtral has them in every layer"},
+        {"{" GOOD ", \"model_type\": \"mixtral\", \"num_key_value_heads\": 4, "
+         "\"num_local_experts\": 1}",
+         "2 experts are used of 1"},
+        {"{" GOOD ", \"model_type\": \"qwen2\", \"num_key_value_heads\": 4, "
+         "\"layer_types\": [\"full_attention\", \"chunked_attention\"]}",
+         "'layer_types' says 'chunked_attention' of layer 1"},
+        {"{" GOOD ", \"model_type\": \"qwen2\", \"num_key_value_heads\": 4, "
+         "\"layer_types\": [\"full_attention\"]}",
+         "one text for each of 2 layers"},
+        {"{" GOOD ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e4}}}",
+         "'rope_parameters' has members by layer ('full_attention')"},
+        {"{" GOOD ", \"rope_scaling\": \"linear\"}", "'rope_scaling' must be an object"},
         {"{" GOOD ", \"quantization_config\": {\"bits\": 4}}", "(unknown method)"},
         {"{" GOOD ", \"quantization_config\": {\"quant_method\": \"gptq\"}}",
          "quantized checkpoints (gptq) are not supported yet; use the 16-bit one"},
@@ -218,6 +228,53 @@ static void odd_values_of_other_keys_are_passed_over(void)
     CU_ASSERT_EQUAL_FATAL(sw_model_parse(json, strlen(json), "c.json", &model), SW_OK);
     CU_ASSERT_EQUAL(model->dims.vocab, 97); /* the last of two */
     sw_model_close(model);
+}
+
+/* A key that only other families have is warned of where it says what is not done anyway. */
+static void keys_of_other_families_are_warned_of(void)
+{
+    static const struct {
+        const char *json, *warned; /* NULL: of nothing */
+    } rows[] = {
+        {"{" GOOD ", \"sliding_window\": 5}", "'sliding_window' is 5, which models of the family "
+                                              "llama do not have"},
+        {"{" GOOD ", \"sliding_window\": 4096, \"use_sliding_window\": false}", NULL},
+        {"{" GOOD ", \"sliding_window\": null, \"max_window_layers\": 28}", NULL},
+        {"{" GOOD ", \"layer_types\": [\"full_attention\", \"full_attention\"]}", NULL},
+        {"{" GOOD ", \"layer_types\": [\"full_attention\", \"sliding_attention\"]}",
+         "'layer_types' is [\"full_attention\""},
+        {"{" GOOD ", \"rotary_pct\": 1.0, \"rotary_emb_base\": 10000, \"num_experts\": 0}", NULL},
+        {"{" GOOD ", \"rotary_emb_base\": 500}", "'rotary_emb_base' is 500"},
+        {"{" GOOD ", \"partial_rotary_factor\": 0.5}", "'partial_rotary_factor' is 0.5"},
+        {"{" GOOD ", \"activation_function\": \"silu\", \"n_embd\": 32, \"n_layer\": 2}", NULL},
+        {"{" GOOD ", \"activation_function\": \"relu\"}", "'activation_function' is \"relu\""},
+        {"{" GOOD ", \"use_parallel_residual\": true}", "'use_parallel_residual' is true"},
+        {"{" GOOD ", \"do_layer_norm_before\": true, \"enable_bias\": true}", NULL},
+        {"{" GOOD ", \"model_type\": \"mistral\", \"num_key_value_heads\": 4, "
+         "\"sliding_window\": 7, \"use_sliding_window\": false}",
+         "'use_sliding_window' is false"},
+        {"{" GOOD ", \"model_type\": \"mistral\", \"num_key_value_heads\": 4, "
+         "\"sliding_window\": null, \"use_sliding_window\": false}",
+         NULL},
+        {"{" GOOD ", \"model_type\": \"gpt_neox\", \"rope_theta\": 500}", "'rope_theta' is 500"},
+        {"{" GOOD ", \"model_type\": \"gpt_neox\", \"rope_theta\": 10000}", NULL},
+        {"{" GOOD ", \"model_type\": \"mixtral\", \"num_key_value_heads\": 4, "
+         "\"mlp_only_layers\": [1], \"norm_topk_prob\": true}",
+         "'mlp_only_layers' is [1]"},
+        {"{" GOOD ", \"pretraining_tp\": 2, \"attention_dropout\": 0.1, \"mine\": {}}", NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sw_model *model = NULL;
+        CU_ASSERT_EQUAL_FATAL(sw_model_parse(rows[i].json, strlen(rows[i].json), "c.json", &model),
+                              SW_OK);
+        const char *all = model->warnings ? model->warnings : "";
+        const bool good = rows[i].warned ? strstr(all, rows[i].warned) != NULL : !*all;
+        if (!good)
+            printf("    %s\n    warned of: %s\n", rows[i].json, all);
+        CU_ASSERT_TRUE(good);
+        CU_ASSERT_TRUE(!rows[i].warned || strchr(all, '\n') == strrchr(all, '\n'));
+        sw_model_close(model);
+    }
 }
 
 static void wrong_checkpoints_are_refused_by_name(void)
@@ -259,4 +316,5 @@ SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_t
               {"bad configs are refused by name", bad_configs_are_refused_by_name},
               {"odd values of other keys are passed over",
                odd_values_of_other_keys_are_passed_over},
+              {"keys of other families are warned of", keys_of_other_families_are_warned_of},
               {"wrong checkpoints are refused by name", wrong_checkpoints_are_refused_by_name})

@@ -3,7 +3,8 @@
 `config` is written as config.json as it stands, in the words the hub's files use for that family
 (transformers 4 names unless a row says otherwise). `form` and `dtype` say how the weights lie on
 disk, `strip` which prefix the hub's files of that family lack, `extra` which stale buffers they
-hold besides, `scale` multiplies random weights by part of the name. `matters` lists config changes that must change the logits: what the row exists for.
+hold besides, `scale` multiplies random weights by part of the name, `rename` gives
+tensors other names, `own_head` adds a head that the config says is not there. `matters` lists config changes that must change the logits: what the row exists for.
 Shapes are odd on purpose.
 """
 
@@ -593,5 +594,46 @@ SPECS = [
             "vocab_size": 251,
         },
         "matters": [{"norm_topk_prob": True}],
+    },
+    {
+        "name": "llama_own_head",
+        "about": "config.json says that the head is the embedding, but the file has another: it counts",
+        "form": "safetensors",
+        "dtype": "bf16",
+        "own_head": True,
+        "config": LLAMA
+        | {
+            "hidden_size": 24,
+            "intermediate_size": 43,
+            "num_attention_heads": 3,
+            "num_hidden_layers": 2,
+            "num_key_value_heads": 3,
+            "tie_word_embeddings": True,
+            "torch_dtype": "bfloat16",
+            "vocab_size": 131,
+        },
+        "matters": [],
+    },
+    {
+        "name": "qwen3_head_only",
+        "about": "tied, and saved under the head's name alone, as writers do that keep the first of two names",
+        "form": "safetensors",
+        "dtype": "bf16",
+        "rename": {"model.embed_tokens.weight": "lm_head.weight"},
+        "config": QWEN3
+        | {
+            "head_dim": 8,
+            "hidden_size": 24,
+            "intermediate_size": 37,
+            "max_window_layers": 2,
+            "num_attention_heads": 3,
+            "num_hidden_layers": 2,
+            "num_key_value_heads": 1,
+            "rope_theta": 10000.0,
+            "tie_word_embeddings": True,
+            "torch_dtype": "bfloat16",
+            "vocab_size": 131,
+        },
+        "matters": [],
     },
 ]

@@ -1,0 +1,23 @@
+/*
+ * Fitting a model, which is made from config.json alone, to what its weight files hold.
+ */
+#ifndef SW_FORMAT_FIT_H
+#define SW_FORMAT_FIT_H
+
+#include "model/model.h"
+
+/*
+ * Decides whether the head is the embedding: by config.json, unless the files hold a head of its
+ * own that differs (it is used, and model->warnings says so), or only one of the two, under either
+ * name. Then checks every weight (sw_model_check). Every rank decides by the same files, so all
+ * decide alike. SW_EIO: two tensors that may be the same could not be read.
+ */
+enum sw_status sw_checkpoint_fit(struct sw_model *model, const struct sw_tensors *tensors);
+
+/*
+ * Where config.json does not state the type of the weights ("auto", or nothing at all), sets
+ * model->dtype to that of the weights in `dir`, as transformers does; warns where there are none.
+ */
+enum sw_status sw_checkpoint_stored(const char *dir, struct sw_model *model);
+
+#endif
