@@ -1,6 +1,7 @@
 /* Owns the program's life: which verb, its exit code, the one place that ends the process. */
 #include "backend/gpu_library.h"
 #include "base/log.h"
+#include "base/stack.h"
 #include "base/version.h"
 #include "cmd/options.h"
 #include "transport/transport.h"
@@ -84,7 +85,9 @@ int main(int argc, char **argv)
         version();
     } else {
         struct sw_call call = {0};
-        status = run(argc, argv, &call);
+        status = sw_stack_prepare();
+        if (status == SW_OK)
+            status = run(argc, argv, &call);
     }
     if (status == SW_OK)
         status = sw_output_flush();

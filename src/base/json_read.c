@@ -96,13 +96,11 @@ static bool read_text(struct reader *r)
 static json_t *bad_text(struct reader *r, const char *start, const char *text, size_t n)
 {
     json_t *any = json_stringn_nocheck(text, n);
+    json_decref(any); /* whose memory the next try finds */
     json_t *good = any ? json_stringn(text, n) : NULL;
-    if (!any || good) {
-        json_decref(any);
-        json_decref(good);
+    json_decref(good);
+    if (!any || good)
         return no_memory(r);
-    }
-    json_decref(any);
     r->at = start;
     return not_json(r, "a text in UTF-8");
 }

@@ -26,8 +26,9 @@ static void nudge(struct sw_heartbeat *hb)
 
 /* Sleeps until `due`, a frame or a nudge. The lock is free meanwhile: only this thread changes the
  * list of links but for additions, which nudge. */
-static void rest(struct sw_heartbeat *hb, struct pollfd *fds, double due)
+static void rest(struct sw_heartbeat *hb, double due)
 {
+    struct pollfd *fds = hb->fds;
     uint64_t nudges;
     nfds_t n = 0;
     const double now = sw_clock();
@@ -37,7 +38,7 @@ static void rest(struct sw_heartbeat *hb, struct pollfd *fds, double due)
     for (int i = 0; i < hb->n_links; i++) {
         const struct sw_link *link = hb->links[i];
         const bool out = link->state == SW_LINK_CONNECTING || link->n_out > 0;
-        if (link->state != SW_LINK_DOWN)
+        if (link->state != SW_LINK_DOWN && n < (nfds_t)hb->cap_fds)
             fds[n++] = (struct pollfd){.fd = link->fd, .events = out ? POLLIN | POLLOUT : POLLIN};
     }
     pthread_mutex_unlock(&hb->lock);
@@ -57,24 +58,29 @@ static void forgive(struct sw_heartbeat *hb, double late)
     hb->stepped += late;
 }
 
+/* Room to wait for all links; without memory some are looked at only with each beat. */
+static bool make_room(struct sw_heartbeat *hb)
+{
+    const int most = hb->cap_links + 2 + SW_STRANGERS_MAX;
+    if (hb->cap_fds >= most)
+        return true;
+    struct pollfd *more = realloc(hb->fds, sizeof *more * (size_t)most);
+    if (!more)
+        return false;
+    hb->fds = more;
+    hb->cap_fds = most;
+    return true;
+}
+
 static void *beat(void *argument)
 {
     struct sw_heartbeat *hb = argument;
-    struct pollfd *fds = NULL;
-    int room = 0;
     pthread_mutex_lock(&hb->lock);
     double due = hb->stepped; /* when it was started; it may run much later */
     while (!hb->closing) {
-        const int most = hb->cap_links + 2 + SW_STRANGERS_MAX;
-        if (room < most) {
-            struct pollfd *more = realloc(fds, sizeof *fds * (size_t)most);
-            if (!more)
-                break;
-            fds = more;
-            room = most;
-        }
+        (void)make_room(hb);
         const double soon = sw_clock() + HASTE_S;
-        rest(hb, fds, hb->judged && soon < due ? soon : due);
+        rest(hb, hb->judged && soon < due ? soon : due);
         const double now = sw_clock();
         if (now - due > 2 * hb->interval)
             forgive(hb, now - due);
@@ -89,7 +95,6 @@ static void *beat(void *argument)
     }
     sw_heart_bye(hb);
     pthread_mutex_unlock(&hb->lock);
-    free(fds);
     return NULL;
 }
 
@@ -152,6 +157,8 @@ enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_trans
         return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
     memcpy(hb->cards, cards, size * sizeof *cards);
     want_links(hb, sw_clock());
+    if (!make_room(hb)) /* before the thread, which nobody would miss */
+        return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
     sigfillset(&all); /* signals are the main thread's */
     pthread_sigmask(SIG_BLOCK, &all, &before);
     const int failed = pthread_create(&hb->thread, NULL, beat, hb);
@@ -181,6 +188,7 @@ void sw_heartbeat_close(struct sw_heartbeat *hb)
     close(hb->wake);
     pthread_mutex_destroy(&hb->lock);
     free(hb->links);
+    free(hb->fds);
     free(hb->peers);
     free(hb->cards);
     free(hb);

@@ -43,6 +43,8 @@ struct sw_heartbeat {
     struct sw_heart_peer *peers; /* (size) */
     struct sw_link **links;      /* (n_links) */
     int n_links, cap_links;
+    struct pollfd *fds; /* (cap_fds), the thread's: what it waits for */
+    int cap_fds;
     bool closing, ended;          /* asked for by the main thread */
     struct sw_verdict verdict;    /* once judged */
     bool decided, written, said;  /* of the verdict: rank 0's; in the file; printed by someone */

@@ -243,30 +243,32 @@ static struct group *group_new(int n)
     return group;
 }
 
-static struct sw_transport *endpoint_new(struct group *group, int rank,
-                                         const struct sw_transport_options *options,
-                                         struct sw_heartbeat_card *card)
+static enum sw_status endpoint_new(struct group *group, int rank,
+                                   const struct sw_transport_options *options,
+                                   struct sw_heartbeat_card *card, struct sw_transport **out)
 {
     struct sw_transport_rank *ranks = calloc((size_t)group->size, sizeof *ranks);
     struct rank *own = calloc(1, sizeof *own);
     struct sw_heartbeat *heartbeat = NULL;
-    if (!ranks || !own || sw_heartbeat_open(true, card, &heartbeat) != SW_OK)
-        goto no_parts;
-    for (int i = 0; i < group->size; i++)
+    enum sw_status status = ranks && own ? sw_heartbeat_open(true, card, &heartbeat)
+                                         : sw_fail(SW_ENOMEM, "no memory for rank %d", rank);
+    for (int i = 0; status == SW_OK && i < group->size; i++)
         if (gethostname(ranks[i].host, SW_HOST_MAX - 1) != 0)
             snprintf(ranks[i].host, SW_HOST_MAX, "localhost");
+    if (status == SW_OK)
+        *out = sw_transport_new(&self_ops, rank, group->size, ranks, heartbeat, options);
+    if (status == SW_OK && !*out) {
+        sw_heartbeat_close(heartbeat);
+        status = sw_fail(SW_ENOMEM, "no memory for rank %d", rank);
+    }
+    if (status != SW_OK) {
+        free(own);
+        free(ranks);
+        return status;
+    }
     own->group = group;
-    struct sw_transport *t =
-        sw_transport_new(&self_ops, rank, group->size, ranks, heartbeat, options);
-    if (!t)
-        goto no_parts;
-    t->state->own = own;
-    return t;
-no_parts:
-    sw_heartbeat_close(heartbeat);
-    free(own);
-    free(ranks);
-    return NULL;
+    (*out)->state->own = own;
+    return SW_OK;
 }
 
 enum sw_status sw_transport_open_self(int n, const struct sw_transport_options *options,
@@ -274,28 +276,34 @@ enum sw_status sw_transport_open_self(int n, const struct sw_transport_options *
 {
     struct group *group = n > 0 ? group_new(n) : NULL;
     struct sw_heartbeat_card *cards = n > 0 ? calloc((size_t)n, sizeof *cards) : NULL;
-    if (!group || !cards)
-        goto no_group;
-    for (group->present = 0; group->present < n; group->present++) {
-        out[group->present] = endpoint_new(group, group->present, options, &cards[group->present]);
-        if (!out[group->present])
-            goto no_endpoint;
-    }
+    enum sw_status status = SW_OK;
     for (int i = 0; i < n; i++)
-        if (sw_heartbeat_start(out[i]->state->heartbeat, out[i], cards) != SW_OK)
-            goto no_endpoint;
+        out[i] = NULL;
+    if (!group || !cards) {
+        status = sw_fail(SW_ENOMEM, "no memory for %d ranks in one process", n);
+        goto no_group;
+    }
+    for (int i = 0; i < n && status == SW_OK; i++) {
+        status = endpoint_new(group, i, options, &cards[i], &out[i]);
+        group->present += status == SW_OK;
+    }
+    for (int i = 0; i < n && status == SW_OK; i++)
+        status = sw_heartbeat_start(out[i]->state->heartbeat, out[i], cards);
+    if (status != SW_OK)
+        goto no_endpoint;
     free(cards);
     return SW_OK;
 no_endpoint:
     for (int i = 0; i < group->present; i++) {
         free(rank_of(out[i]));
         sw_transport_free(out[i]);
+        out[i] = NULL; /* callers may look */
     }
 no_group:
     if (group)
         group_free(group);
     free(cards);
-    return sw_fail(SW_ENOMEM, "no memory for %d ranks in one process", n);
+    return status;
 }
 
 enum sw_status sw_transport_open_alone(const struct sw_transport_options *options,
