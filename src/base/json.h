@@ -39,6 +39,15 @@
  */
 enum sw_status sw_json_read(const char *bytes, size_t n, unsigned rules, json_t **out);
 
+/*
+ * Reads an object member by member: `take` gets each with its value, which is freed before the next
+ * one is read, so that what is taken is not more than the largest member needs. Which names are
+ * there twice is the caller's business. The first failure of `take` ends it; *took is then true.
+ */
+typedef enum sw_status sw_json_member(void *context, const char *name, const json_t *value);
+enum sw_status sw_json_each(const char *bytes, size_t n, unsigned rules, sw_json_member *take,
+                            void *context, bool *took);
+
 /* Whether it is a number, and one without point and exponent; false for NULL. */
 bool sw_json_is_number(const json_t *value);
 bool sw_json_is_integer(const json_t *value);

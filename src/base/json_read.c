@@ -304,3 +304,46 @@ enum sw_status sw_json_read(const char *bytes, size_t n, unsigned rules, json_t 
     sw_strbuf_free(&r.text);
     return r.status;
 }
+
+/* One member for sw_json_each: from its name on. */
+static bool give_member(struct reader *r, sw_json_member *take, void *context, bool *took)
+{
+    if (peek(r) != '"')
+        return not_json(r, "a member's name in quotes");
+    const char *start = r->at;
+    json_t *name = read_string(r);
+    if (name && strlen(json_string_value(name)) != json_string_length(name)) {
+        r->at = start;
+        not_json(r, "a name without a NUL");
+    }
+    json_t *value = NULL;
+    if (r->status == SW_OK)
+        value = peek(r) == ':' && r->at++ ? read_value(r) : not_json(r, "':'");
+    if (value && r->status == SW_OK) {
+        r->status = take(context, json_string_value(name), value);
+        *took = r->status != SW_OK;
+    }
+    json_decref(value);
+    json_decref(name);
+    return r->status == SW_OK;
+}
+
+enum sw_status sw_json_each(const char *bytes, size_t n, unsigned rules, sw_json_member *take,
+                            void *context, bool *took)
+{
+    struct reader r = {.begin = bytes, .at = bytes, .end = bytes + n, .rules = rules, .depth = 1};
+    bool more;
+    *took = false;
+    if (peek(&r) != '{')
+        not_json(&r, "an object");
+    else
+        r.at++;
+    for (bool first = true; r.status == SW_OK && next_item(&r, '}', first, &more) && more;
+         first = false)
+        if (!give_member(&r, take, context, took))
+            break;
+    if (r.status == SW_OK && (peek(&r), r.at < r.end))
+        not_json(&r, "the end");
+    sw_strbuf_free(&r.text);
+    return r.status;
+}

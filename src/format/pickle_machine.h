@@ -8,7 +8,10 @@ struct sw_pickle_machine {
     struct sw_pickle *pickle;
     const uint8_t *bytes;
     size_t length, at;
-    struct sw_pickle_seq stack, memo;
+    struct sw_pickle_array {
+        struct sw_pickle_value *items;
+        uint32_t count, capacity;
+    } stack, memo;
     size_t *marks; /* stack heights */
     size_t n_marks, marks_capacity;
     bool stopped;

@@ -134,7 +134,8 @@ static enum sw_status text(struct sw_pickle_machine *m, size_t size_of_length)
     SW_TRY(sw_pickle_number(m, size_of_length, &n));
     SW_TRY(sw_pickle_take(m, (size_t)n, &p));
     return sw_pickle_push(m, (struct sw_pickle_value){.kind = SW_PICKLE_STRING,
-                                                      .as.string = {(const char *)p, (size_t)n}});
+                                                      .length = (uint32_t)n,
+                                                      .as.text = (const char *)p});
 }
 
 static enum sw_status op_text1(struct sw_pickle_machine *m)
@@ -156,9 +157,12 @@ static enum sw_status push_seq(struct sw_pickle_machine *m, enum sw_pickle_kind 
                                const struct sw_pickle_value *items, size_t n)
 {
     struct sw_pickle_value value = {0};
-    SW_TRY(sw_pickle_new_seq(m->pickle, kind, &value));
-    for (size_t i = 0; i < n; i++)
-        SW_TRY(sw_pickle_append(value.as.seq, &items[i]));
+    if (kind == SW_PICKLE_TUPLE)
+        SW_TRY(sw_pickle_new_tuple(m->pickle, items, n, &value));
+    else
+        SW_TRY(sw_pickle_new_seq(m->pickle, kind, &value));
+    if (kind != SW_PICKLE_TUPLE)
+        SW_TRY(sw_pickle_append(m->pickle, value.as.seq, items, n));
     return sw_pickle_push(m, value);
 }
 
@@ -176,7 +180,7 @@ static enum sw_status small_tuple(struct sw_pickle_machine *m, size_t n)
 {
     if (sw_pickle_available(m) < n)
         return sw_fail(SW_EMODEL, "makes a tuple of values that are not there");
-    m->stack.count -= n;
+    m->stack.count -= (uint32_t)n;
     return push_seq(m, SW_PICKLE_TUPLE, m->stack.items + m->stack.count, n);
 }
 
@@ -241,9 +245,7 @@ static enum sw_status extend(struct sw_pickle_machine *m, enum sw_pickle_kind ki
         return SW_OK;
     if (kind == SW_PICKLE_DICT && n % 2 != 0)
         return sw_fail(SW_EMODEL, "sets a key without a value");
-    for (size_t i = 0; i < n; i++)
-        SW_TRY(sw_pickle_append(target.as.seq, &items[i]));
-    return SW_OK;
+    return sw_pickle_append(m->pickle, target.as.seq, items, n);
 }
 
 static enum sw_status op_append(struct sw_pickle_machine *m)
@@ -310,8 +312,8 @@ static enum sw_status op_stack_global(struct sw_pickle_machine *m)
     SW_TRY(sw_pickle_pop(m, &module));
     if (module.kind != SW_PICKLE_STRING || name.kind != SW_PICKLE_STRING)
         return sw_fail(SW_EMODEL, "names a global by something other than two texts");
-    return sw_pickle_push(m, sw_torch_global(module.as.string.text, module.as.string.length,
-                                             name.as.string.text, name.as.string.length));
+    return sw_pickle_push(
+        m, sw_torch_global(module.as.text, module.length, name.as.text, name.length));
 }
 
 /* REDUCE and NEWOBJ: callable or class, then a tuple. */

@@ -142,28 +142,56 @@ static enum sw_status check_tiling(struct extent *extents, size_t n, uint64_t da
     return SW_OK;
 }
 
-static enum sw_status parse_object(json_t *header, uint64_t data_start, uint64_t file_size,
-                                   int file, struct extent *extents, struct sw_tensors *out)
+/* What the members of a header are read into. */
+struct reading {
+    uint64_t data_start, data_size;
+    int file;
+    struct sw_tensors *out;
+    struct extent *extents; /* (n) */
+    size_t n, capacity;
+    bool has_metadata;
+};
+
+static enum sw_status extents_grow(struct reading *r)
 {
-    const char *name;
-    json_t *entry;
-    size_t n = 0;
-    json_object_foreach(header, name, entry)
-    {
-        if (strcmp(name, "__metadata__") == 0)
-            continue;
-        struct sw_tensor tensor = {.name = name, .file = file};
-        const enum sw_status status =
-            parse_tensor(entry, file_size - data_start, &tensor, &extents[n]);
-        if (status != SW_OK) {
-            sw_error_context("tensor '%s'", name);
-            return status;
-        }
-        extents[n].name = name;
-        tensor.offset = data_start + extents[n++].begin;
-        SW_TRY(sw_tensors_add(out, &tensor));
+    const size_t capacity = r->capacity ? r->capacity + r->capacity / 2 : 64;
+    if (r->n < r->capacity)
+        return SW_OK;
+    struct extent *grown = realloc(r->extents, capacity * sizeof *grown);
+    if (!grown)
+        return sw_fail(SW_ENOMEM, "no memory for its %zu tensors", r->n);
+    r->extents = grown;
+    r->capacity = capacity;
+    return SW_OK;
+}
+
+/* One member of the header. The header's values never are in memory all at once. */
+static enum sw_status take_member(void *context, const char *name, const json_t *entry)
+{
+    struct reading *r = context;
+    if (strcmp(name, "__metadata__") == 0) {
+        if (r->has_metadata)
+            return sw_fail(SW_EMODEL, "a duplicate of __metadata__");
+        r->has_metadata = true;
+        return SW_OK;
     }
-    return check_tiling(extents, n, file_size - data_start);
+    SW_TRY(extents_grow(r));
+    struct sw_tensor tensor = {.name = name, .file = r->file};
+    struct extent *extent = &r->extents[r->n];
+    const struct sw_tensor *other = sw_tensors_find(r->out, name);
+    const enum sw_status status =
+        other && other->file == r->file
+            ? sw_fail(SW_EMODEL, "there is a duplicate of it in the header")
+            : parse_tensor(entry, r->data_size, &tensor, extent);
+    if (status != SW_OK) {
+        sw_error_context("tensor '%s'", name);
+        return status;
+    }
+    tensor.offset = r->data_start + extent->begin;
+    SW_TRY(sw_tensors_add(r->out, &tensor));
+    extent->name = r->out->items[r->out->count - 1].name;
+    r->n++;
+    return SW_OK;
 }
 
 static enum sw_status header_length(const uint8_t *first, uint64_t file_size, uint64_t *n)
@@ -198,20 +226,16 @@ static enum sw_status parse(const uint8_t *bytes, size_t length, uint64_t file_s
                        (unsigned long long)n);
     if (n == 0 || bytes[8] != '{')
         return sw_fail(SW_EMODEL, "its header does not begin with '{'");
-    json_t *header;
+    struct reading r = {
+        .data_start = 8 + n, .data_size = file_size - 8 - n, .file = file, .out = out};
+    bool took;
     enum sw_status status =
-        sw_json_read((const char *)bytes + 8, (size_t)n, SW_JSON_HEADER, &header);
-    if (status != SW_OK) {
+        sw_json_each((const char *)bytes + 8, (size_t)n, SW_JSON_HEADER, take_member, &r, &took);
+    if (status != SW_OK && !took)
         sw_error_context("its header");
-        return status;
-    }
-    struct extent *extents = malloc((json_object_size(header) + 1) * sizeof *extents);
-    if (extents)
-        status = parse_object(header, 8 + n, file_size, file, extents, out);
-    else
-        status = sw_fail(SW_ENOMEM, "no memory for its %zu tensors", json_object_size(header));
-    free(extents);
-    json_decref(header);
+    if (status == SW_OK)
+        status = check_tiling(r.extents, r.n, r.data_size);
+    free(r.extents);
     return status;
 }
 

@@ -87,8 +87,8 @@ static enum sw_status read_pickles(struct stream *s)
 
 static bool is_text(const struct sw_pickle_value *value, const char *text)
 {
-    return value->kind == SW_PICKLE_STRING && value->as.string.length == strlen(text) &&
-           memcmp(value->as.string.text, text, strlen(text)) == 0;
+    return value->kind == SW_PICKLE_STRING && value->length == strlen(text) &&
+           memcmp(value->as.text, text, strlen(text)) == 0;
 }
 
 static enum sw_status check_facts(const struct stream *s)
@@ -146,8 +146,8 @@ static enum sw_status walk(struct stream *s)
     const struct sw_pickle_seq *keys = s->pickles[KEYS].top.as.seq;
     uint64_t at = s->data;
     for (size_t i = 0; i < keys->count; i++) {
-        const char *key = keys->items[i].as.string.text;
-        const size_t n = keys->items[i].as.string.length;
+        const char *key = keys->items[i].as.text;
+        const size_t n = keys->items[i].length;
         struct place *place = find(s, key, n);
         uint8_t raw[8];
         uint64_t count = 0, bytes;
@@ -188,8 +188,7 @@ static enum sw_status find_storages(struct stream *s)
         const struct sw_pickle_value *key = &list->as.seq->items[i];
         if (key->kind != SW_PICKLE_STRING)
             return sw_fail(SW_EMODEL, "its list of storage keys holds something else");
-        s->by_key[i] =
-            (struct place){.key = key->as.string.text, .key_length = key->as.string.length};
+        s->by_key[i] = (struct place){.key = key->as.text, .key_length = key->length};
     }
     s->n_places = n;
     qsort(s->by_key, n, sizeof *s->by_key, by_key);

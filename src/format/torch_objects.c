@@ -136,9 +136,9 @@ static const char *fill_tensor(const struct sw_pickle_seq *a, enum role role,
 static enum sw_status new_tensor(struct sw_pickle *pickle, const struct sw_pickle_seq *arguments,
                                  enum role role, struct sw_pickle_value *out)
 {
-    struct sw_torch_tensor *tensor = sw_pickle_alloc(pickle, sizeof *tensor);
-    if (!tensor)
-        return sw_fail(SW_ENOMEM, "no memory for the tensors of a pickle");
+    void *memory = NULL;
+    SW_TRY(sw_pickle_alloc(pickle, sizeof(struct sw_torch_tensor), &memory));
+    struct sw_torch_tensor *tensor = memory;
     tensor->defect = fill_tensor(arguments, role, tensor);
     *out = (struct sw_pickle_value){.kind = SW_PICKLE_TENSOR, .as.tensor = tensor};
     return SW_OK;
@@ -160,8 +160,7 @@ static enum sw_status new_dict(struct sw_pickle *pickle, const struct sw_pickle_
         const struct sw_pickle_value *pair = &pairs->items[i];
         if (!is_seq(pair) || pair->as.seq->count != 2)
             return sw_fail(SW_EMODEL, "makes a dict of something other than pairs");
-        SW_TRY(sw_pickle_append(out->as.seq, &pair->as.seq->items[0]));
-        SW_TRY(sw_pickle_append(out->as.seq, &pair->as.seq->items[1]));
+        SW_TRY(sw_pickle_append(pickle, out->as.seq, pair->as.seq->items, 2));
     }
     return SW_OK;
 }
@@ -213,18 +212,17 @@ enum sw_status sw_torch_persistent(struct sw_pickle *pickle, const struct sw_pic
     if (id->kind != SW_PICKLE_TUPLE || id->as.seq->count < 5)
         return SW_OK;
     const struct sw_pickle_value *item = id->as.seq->items;
-    if (item[0].kind != SW_PICKLE_STRING ||
-        !same(item[0].as.string.text, item[0].as.string.length, "storage"))
+    if (item[0].kind != SW_PICKLE_STRING || !same(item[0].as.text, item[0].length, "storage"))
         return SW_OK;
     if (!has_role(&item[1], ROLE_STORAGE) && !has_role(&item[1], ROLE_UNTYPED_STORAGE))
         return SW_OK;
     if (item[2].kind != SW_PICKLE_STRING || item[4].kind != SW_PICKLE_INT || item[4].as.integer < 0)
         return sw_fail(SW_EMODEL, "names a storage without a key or a size");
-    struct sw_torch_storage *storage = sw_pickle_alloc(pickle, sizeof *storage);
-    if (!storage)
-        return sw_fail(SW_ENOMEM, "no memory for the storages of a pickle");
-    storage->key = item[2].as.string.text;
-    storage->key_length = item[2].as.string.length;
+    void *memory = NULL;
+    SW_TRY(sw_pickle_alloc(pickle, sizeof(struct sw_torch_storage), &memory));
+    struct sw_torch_storage *storage = memory;
+    storage->key = item[2].as.text;
+    storage->key_length = item[2].length;
     storage->dtype = item[1].as.global->dtype;
     storage->numel = item[4].as.integer;
     if (!set_view(id->as.seq->count > 5 ? &item[5] : &none, storage))

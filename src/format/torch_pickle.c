@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define SPARE_BYTES ((size_t)1 << 20)
+
 /* ---- bytes and stack ---- */
 
 enum sw_status sw_pickle_take(struct sw_pickle_machine *m, size_t n, const uint8_t **out)
@@ -30,7 +32,9 @@ enum sw_status sw_pickle_number(struct sw_pickle_machine *m, size_t n, uint64_t 
 
 enum sw_status sw_pickle_push(struct sw_pickle_machine *m, struct sw_pickle_value value)
 {
-    return sw_pickle_append(&m->stack, &value);
+    SW_TRY(sw_pickle_grow(m->pickle, &m->stack.items, &m->stack.capacity, m->stack.count + 1u));
+    m->stack.items[m->stack.count++] = value;
+    return SW_OK;
 }
 
 size_t sw_pickle_available(const struct sw_pickle_machine *m)
@@ -60,7 +64,7 @@ enum sw_status sw_pickle_pop_mark(struct sw_pickle_machine *m, struct sw_pickle_
     if (m->n_marks == 0)
         return sw_fail(SW_EMODEL, "needs a mark where there is none");
     *n = sw_pickle_available(m);
-    m->stack.count = m->marks[--m->n_marks];
+    m->stack.count = (uint32_t)m->marks[--m->n_marks];
     *items = m->stack.items ? m->stack.items + m->stack.count : NULL;
     return SW_OK;
 }
@@ -69,6 +73,7 @@ enum sw_status sw_pickle_mark(struct sw_pickle_machine *m)
 {
     if (m->n_marks == m->marks_capacity) {
         const size_t capacity = m->marks_capacity ? 2 * m->marks_capacity : 64;
+        SW_TRY(sw_pickle_afford(m->pickle, (capacity - m->marks_capacity) * sizeof *m->marks));
         size_t *marks = realloc(m->marks, capacity * sizeof *marks);
         if (!marks)
             return sw_fail(SW_ENOMEM, "no memory for the marks of a pickle");
@@ -90,8 +95,9 @@ enum sw_status sw_pickle_remember(struct sw_pickle_machine *m, uint64_t index)
     if (index > m->at)
         return sw_fail(SW_EMODEL, "remembers a value under number %llu, too early for it",
                        (unsigned long long)index);
+    SW_TRY(sw_pickle_grow(m->pickle, &m->memo.items, &m->memo.capacity, (size_t)index + 1));
     while (m->memo.count <= index)
-        SW_TRY(sw_pickle_append(&m->memo, &unset));
+        m->memo.items[m->memo.count++] = unset;
     m->memo.items[index] = value;
     return SW_OK;
 }
@@ -127,7 +133,9 @@ static enum sw_status run(struct sw_pickle_machine *m)
 
 enum sw_status sw_pickle_parse(const void *bytes, size_t length, struct sw_pickle *out)
 {
-    *out = (struct sw_pickle){0};
+    if (length > SW_PICKLE_BYTES_MAX)
+        length = SW_PICKLE_BYTES_MAX;
+    *out = (struct sw_pickle){.most = SW_PICKLE_MEMORY * length + SPARE_BYTES};
     struct sw_pickle_machine m = {.pickle = out, .bytes = bytes, .length = length};
     const enum sw_status status = run(&m);
     out->used = m.at;

@@ -1,11 +1,12 @@
 /*
  * The pickles of torch files, read by a stack machine that knows no code: an opcode or a global
- * name that state dicts do not need is refused or becomes an opaque value. Memory is linear in
- * the bytes read, and nothing recurses.
+ * name that state dicts do not need is refused or becomes an opaque value. Nothing recurses, and
+ * memory is bounded: SW_PICKLE_MEMORY bytes for each byte read, and 1 MiB.
  */
 #ifndef SW_FORMAT_TORCH_PICKLE_H
 #define SW_FORMAT_TORCH_PICKLE_H
 
+#include "base/arena.h"
 #include "base/status.h"
 #include "model/tensors.h"
 
@@ -15,6 +16,8 @@
 
 /* More than any state dict's names and shapes need. */
 #define SW_PICKLE_BYTES_MAX ((size_t)64 << 20)
+/* A state dict takes 5 to 10: what is asked for in vain beyond this is refused. */
+#define SW_PICKLE_MEMORY 24
 
 enum sw_pickle_kind {
     SW_PICKLE_UNSET, /* never the kind of a value on the stack */
@@ -33,12 +36,10 @@ enum sw_pickle_kind {
 
 struct sw_pickle_value {
     enum sw_pickle_kind kind;
+    uint32_t length; /* of a string */
     union {
-        int64_t integer; /* and bool */
-        struct {
-            const char *text; /* inside the parsed bytes, not NUL-terminated */
-            size_t length;
-        } string;
+        int64_t integer;           /* and bool */
+        const char *text;          /* of a string: inside the parsed bytes, not NUL-terminated */
         struct sw_pickle_seq *seq; /* tuple, list, dict */
         const struct sw_torch_global *global;
         const struct sw_torch_storage *storage;
@@ -47,9 +48,9 @@ struct sw_pickle_value {
 };
 
 struct sw_pickle_seq {
-    struct sw_pickle_seq *next; /* all of a pickle's, for freeing */
+    struct sw_pickle_seq *next; /* of those whose items are to be freed: lists and dicts */
     struct sw_pickle_value *items;
-    size_t count, capacity;
+    uint32_t count, capacity;
     int has_tensors; /* of a dict, once asked: 1 no, 2 yes */
 };
 
@@ -78,7 +79,8 @@ struct sw_pickle {
     size_t copied;  /* values copied from one container to another; bounded */
     const struct sw_torch_storage *storages;
     struct sw_pickle_seq *seqs;
-    struct sw_pickle_block *blocks;
+    struct sw_arena arena;
+    size_t taken, most; /* bytes of memory, and how many may be */
 };
 
 /*
@@ -88,11 +90,19 @@ struct sw_pickle {
 enum sw_status sw_pickle_parse(const void *bytes, size_t length, struct sw_pickle *out);
 void sw_pickle_free(struct sw_pickle *pickle);
 
-/* Memory that lives as long as the pickle, zeroed. NULL when there is none. */
-void *sw_pickle_alloc(struct sw_pickle *pickle, size_t size);
-/* A new empty tuple, list or dict. */
+/* Counts memory that is about to be taken. SW_EMODEL: it is more than a state dict needs. */
+enum sw_status sw_pickle_afford(struct sw_pickle *pickle, size_t bytes);
+/* Memory that lives as long as the pickle, zeroed. */
+enum sw_status sw_pickle_alloc(struct sw_pickle *pickle, size_t size, void **out);
+/* Room for `wanted` values; the caller frees *items. */
+enum sw_status sw_pickle_grow(struct sw_pickle *pickle, struct sw_pickle_value **items,
+                              uint32_t *capacity, size_t wanted);
+/* A new empty list or dict, and more of its items. */
 enum sw_status sw_pickle_new_seq(struct sw_pickle *pickle, enum sw_pickle_kind kind,
                                  struct sw_pickle_value *out);
-enum sw_status sw_pickle_append(struct sw_pickle_seq *seq, const struct sw_pickle_value *value);
+enum sw_status sw_pickle_append(struct sw_pickle *pickle, struct sw_pickle_seq *seq,
+                                const struct sw_pickle_value *items, size_t n);
+enum sw_status sw_pickle_new_tuple(struct sw_pickle *pickle, const struct sw_pickle_value *items,
+                                   size_t n, struct sw_pickle_value *out);
 
 #endif

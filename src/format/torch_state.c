@@ -23,8 +23,8 @@ static bool has_tensors(const struct sw_pickle_value *value)
 
 static bool is_text(const struct sw_pickle_value *value, const char *text)
 {
-    return value->kind == SW_PICKLE_STRING && value->as.string.length == strlen(text) &&
-           memcmp(value->as.string.text, text, strlen(text)) == 0;
+    return value->kind == SW_PICKLE_STRING && value->length == strlen(text) &&
+           memcmp(value->as.text, text, strlen(text)) == 0;
 }
 
 /* The dict with the tensors: the top, one under a usual name, or the only one that is there. */
@@ -63,8 +63,8 @@ static enum sw_status copy_name(const struct sw_pickle_value *key, char **out)
 {
     if (key->kind != SW_PICKLE_STRING)
         return sw_fail(SW_EMODEL, "a tensor's name is not a text");
-    const char *text = key->as.string.text;
-    const size_t length = key->as.string.length;
+    const char *text = key->as.text;
+    const size_t length = key->length;
     if (length > 4096 || memchr(text, '\0', length))
         return sw_fail(SW_EMODEL, "a tensor's name is longer than 4096 bytes, or has NULs in it");
     json_t *checked = json_stringn(text, length);

@@ -3,74 +3,22 @@
  * on), and the next try works. The linker sends our own calls to __wrap_… (tests/CMakeLists.txt);
  * jansson is given its allocator.
  */
+#include "failing.h"
 #include "format/safetensors.h"
 #include "helpers.h"
 
 #include <jansson.h>
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t n);
-
-static long left = -1; /* allocations until one fails; < 0: none does */
-static long failed;
-
-static bool fails(void)
-{
-    if (left < 0)
-        return false;
-    if (left-- > 0)
-        return false;
-    failed++;
-    return true;
-}
-
-void *__wrap_malloc(size_t n)
-{
-    return fails() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return fails() ? NULL : __real_realloc(p, n);
-}
-
-char *__wrap_strndup(const char *text, size_t n)
-{
-    const size_t length = strnlen(text, n);
-    char *copy = fails() ? NULL : __real_malloc(length + 1);
-    if (copy) {
-        memcpy(copy, text, length);
-        copy[length] = '\0';
-    }
-    return copy;
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return __wrap_strndup(text, SIZE_MAX);
-}
 
 /* Runs `work` with the first allocation failing, then the second, …, until it never comes to it. */
 static void fail_each(const char *path, enum sw_status (*work)(const char *))
 {
     long n = 0;
     for (;; n++) {
-        failed = 0;
-        left = n;
+        failing_done = 0;
+        failing_left = n;
         const enum sw_status status = work(path);
-        left = -1;
-        if (failed == 0) {
+        failing_left = -1;
+        if (failing_done == 0) {
             CU_ASSERT_EQUAL(status, SW_OK);
             break;
         }
@@ -130,10 +78,10 @@ static enum sw_status write_file(const char *path)
     (void)sw_safetensors_writer_write(writer, "1234", 4);
     SW_TRY(sw_safetensors_writer_close(writer));
     /* jansson may do without some memory it asked for; then the file must be right. */
-    if (failed == 0)
+    if (failing_done == 0)
         return SW_OK;
     struct sw_tensors t = {0};
-    left = -1;
+    failing_left = -1;
     CU_ASSERT_EQUAL(sw_checkpoint_add_file(path, &t), SW_OK);
     const struct sw_tensor *a = sw_tensors_find(&t, "a");
     const bool right = a && a->rank == 1 && a->bytes == 4 && t.count == 1;
