@@ -5,6 +5,7 @@
 #include "jobs/answer.h"
 #include "text/stream.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,9 +147,32 @@ static enum sw_status ids_of_list(const json_t *list, int vocab, struct sw_ids *
     return SW_OK;
 }
 
-static enum sw_status prompt_ids(const struct sw_batch_job *batch, const struct sw_asked *asked,
-                                 struct sw_ids *ids)
+/* The same from the list's text, which may have many millions. */
+static enum sw_status ids_of_text(struct sw_json_range list, int vocab, struct sw_ids *ids)
 {
+    const char *at = list.bytes, *end = at + list.length - 1;
+    for (size_t i = 0; *at != ']'; i++) {
+        int64_t id = -1;
+        for (at++; at < end && strchr(" \t\r\n", *at); at++)
+            ;
+        if (at < end && isdigit((unsigned char)*at))
+            for (id = 0; at < end && isdigit((unsigned char)*at) && id < vocab; at++)
+                id = 10 * id + (*at - '0');
+        while (at < end && strchr(" \t\r\n", *at))
+            at++;
+        if (id < 0 || id >= vocab || (*at != ',' && *at != ']'))
+            return sw_fail(SW_EINPUT, "\"prompt\": item %zu is not a token id from 0 to %d", i,
+                           vocab - 1);
+        SW_TRY(sw_ids_push(ids, (int32_t)id));
+    }
+    return SW_OK;
+}
+
+static enum sw_status prompt_ids(const struct sw_batch_job *batch, const struct sw_asked *asked,
+                                 struct sw_json_range list, struct sw_ids *ids)
+{
+    if (json_is_array(asked->prompt) && list.bytes)
+        return ids_of_text(list, batch->vocab, ids);
     if (json_is_array(asked->prompt))
         return ids_of_list(asked->prompt, batch->vocab, ids);
     if (!batch->tokenizer)
@@ -184,6 +208,15 @@ static enum sw_status submit(struct sw_batch_item *item, const struct sw_ids *pr
     return sw_scheduler_submit(item->job->scheduler, &request);
 }
 
+/* Its ids are all that is needed from now on, and it may be most of the line. */
+static void forget_prompt(struct sw_batch_item *item, bool batch_form)
+{
+    json_t *body = batch_form ? json_object_get(item->root, "body") : item->root;
+    item->asked.prompt = item->asked.messages = item->asked.variables = NULL;
+    (void)json_object_del(body, "prompt");
+    (void)json_object_del(body, "messages");
+}
+
 static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
                             const struct sw_strbuf *key)
 {
@@ -203,7 +236,8 @@ static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
     if (status == SW_OK && !item->asked.seeded)
         item->asked.sampling.seed = sw_batch_seed(batch->defaults.sampling.seed, key);
     if (status == SW_OK)
-        status = prompt_ids(batch, &item->asked, &prompt);
+        status = prompt_ids(batch, &item->asked, job->ids, &prompt);
+    forget_prompt(item, batch_form);
     if (status == SW_OK)
         status = submit(item, &prompt);
     sw_ids_free(&prompt);
@@ -226,4 +260,4 @@ static void drop(struct sw_job *job)
         free_item(batch->items);
 }
 
-const struct sw_job_task sw_batch_task = {.begin = begin, .drop = drop};
+const struct sw_job_task sw_batch_task = {.knows = sw_asked_knows, .begin = begin, .drop = drop};

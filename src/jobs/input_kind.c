@@ -84,7 +84,7 @@ static enum sw_status check_one_value(const char *path, const char *at, const ch
     if (*at == '[' && (next == end || *next == '{' || *next == '[' || *next == ']'))
         return input_refuse(path, "one JSON list", "write its items a line each, with jq -c '.[]'");
     if (*at == '{' && first && memchr("{[,", first->at[first->n - 1], 3) &&
-        !sw_json_check(first->at, first->n))
+        !sw_json_check(first->at, first->n, true))
         return input_refuse(path, "JSON that goes on over several lines",
                             "write each object on one line, with jq -c .");
     return SW_OK;

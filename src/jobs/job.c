@@ -1,7 +1,7 @@
 /* Owns the loop from lines to results. */
 #include "jobs/job.h"
 
-#include "base/json.h"
+#include "jobs/line_json.h"
 #include "jobs/lines.h"
 #include "jobs/record.h"
 #include "text/sampler.h"
@@ -154,14 +154,15 @@ static enum sw_status refuse(struct sw_job *job, const char *words)
 static enum sw_status begin_line(struct sw_job *job)
 {
     const struct sw_job_input *in = job->input;
-    json_t *root;
+    struct sw_line_json json = {0};
     job->param[0] = '\0';
     if (in->fault != SW_OK)
         return refuse(job, in->words);
-    enum sw_status status = sw_json_read(in->line.bytes, in->line.n, SW_JSON_LINE, &root);
+    enum sw_status status = sw_line_json_read(in->line.bytes, in->line.n, job->task->knows, &json);
+    job->ids = json.ids;
     if (status == SW_OK)
-        status = job->task->begin(job, root, in->record.batch_form, &in->key);
-    json_decref(root);
+        status = job->task->begin(job, json.root, in->record.batch_form, &in->key);
+    json_decref(json.root);
     if (!is_lines_fault(status))
         return status;
     char words[SW_ERROR_MAX];

@@ -10,6 +10,7 @@
 #include "engine/scheduler.h"
 #include "jobs/results.h"
 #include "jobs/unknown.h"
+#include "text/json_scan.h"
 
 #include <jansson.h>
 
@@ -17,6 +18,8 @@ struct sw_job;
 
 /* What is done with a line. */
 struct sw_job_task {
+    /* Whether the value of a member of this name is looked at (jobs/line_json.h). */
+    bool (*knows)(const char *name);
     /*
      * Takes a line's object (whoever keeps it adds a reference) and submits its requests to
      * job->scheduler; its result is handed in with sw_job_finish. SW_EINPUT and SW_EUSAGE: the line
@@ -46,6 +49,7 @@ struct sw_job {
     int64_t cut_short;          /* texts that the context had no room for, whole */
     int64_t undefined;          /* lines that the model has no numbers for */
     struct sw_unknown unknown;  /* members of lines that were passed over */
+    struct sw_json_range ids;   /* of the line that begins: jobs/line_json.h */
     char param[64];             /* the member that a line was refused for; begin fills it, or not */
     struct sw_job_input *input; /* job.c's own */
 };

@@ -7,6 +7,7 @@
 
 struct cursor {
     const char *at, *end;
+    bool python;
 };
 
 static char cursor_peek(struct cursor *c)
@@ -59,9 +60,20 @@ static bool check_digits(struct cursor *c)
     return c->at > begin;
 }
 
+static bool check_word(struct cursor *c, const char *word)
+{
+    const size_t n = strlen(word);
+    if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0)
+        return false;
+    c->at += n;
+    return true;
+}
+
 static bool check_number(struct cursor *c)
 {
     (void)cursor_take(c, '-');
+    if (c->python && check_word(c, "Infinity"))
+        return true;
     if (!cursor_take(c, '0') && !check_digits(c))
         return false;
     if (cursor_take(c, '.') && !check_digits(c))
@@ -73,23 +85,15 @@ static bool check_number(struct cursor *c)
     return check_digits(c);
 }
 
-static bool check_word(struct cursor *c, const char *word)
-{
-    const size_t n = strlen(word);
-    if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0)
-        return false;
-    c->at += n;
-    return true;
-}
-
 /* A value that holds no others. */
 static bool check_plain(struct cursor *c, char first)
 {
-    return first == '"'   ? check_string(c)
-           : first == 't' ? check_word(c, "true")
-           : first == 'f' ? check_word(c, "false")
-           : first == 'n' ? check_word(c, "null")
-                          : check_number(c);
+    return first == '"'                        ? check_string(c)
+           : first == 't'                      ? check_word(c, "true")
+           : first == 'f'                      ? check_word(c, "false")
+           : first == 'n'                      ? check_word(c, "null")
+           : c->python && check_word(c, "NaN") ? true
+                                               : check_number(c);
 }
 
 /* A member's name and its colon; nothing in a list. */
@@ -138,8 +142,8 @@ static bool check_value(struct cursor *c)
     }
 }
 
-bool sw_json_check(const char *text, size_t n)
+bool sw_json_check(const char *text, size_t n, bool python)
 {
-    struct cursor c = {text, text + n};
+    struct cursor c = {text, text + n, python};
     return check_value(&c) && cursor_peek(&c) == '\0' && c.at == c.end && sw_utf8_valid(text, n);
 }

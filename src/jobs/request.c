@@ -254,6 +254,13 @@ static const struct member *find_member(const char *name)
     return NULL;
 }
 
+bool sw_asked_knows(const char *name)
+{
+    const struct member *m = find_member(name);
+    return (m && m->kind != ANY) || strcmp(name, "model") == 0 || strcmp(name, "method") == 0 ||
+           strcmp(name, "url") == 0;
+}
+
 static enum sw_status read_member(const char *name, const json_t *value, struct sw_unknown *unknown,
                                   struct sw_asked *out)
 {
@@ -361,7 +368,7 @@ static enum sw_status read_messages(const json_t *body, const json_t *messages,
     if (sw_json_absent(out->variables))
         out->variables = NULL;
     out->wrong = "chat_template_kwargs";
-    if (out->variables && !json_is_object(out->variables))
+    if (out->variables && (!json_is_object(out->variables) || sw_json_spelling(out->variables)))
         return sw_fail(SW_EINPUT, "\"chat_template_kwargs\" must be an object, not %s",
                        sw_json_type(out->variables));
     return SW_OK;

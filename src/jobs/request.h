@@ -38,6 +38,8 @@ struct sw_asked {
     int n_stop;
 };
 
+/* Whether the value of such a member is looked at, in a line or in a body. */
+bool sw_asked_knows(const char *name);
 /*
  * Reads a line that sw_record_scan took. *out begins as a copy of `defaults` and borrows from
  * `root`. SW_EINPUT names the member, what it must be and what it is. Members that nobody knows are

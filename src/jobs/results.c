@@ -107,7 +107,7 @@ static enum sw_status take(struct sw_results *r, const struct sw_line *line, str
     struct sw_record record;
     unsigned before;
     *good = false;
-    if (!line->ended || line->too_long || !sw_json_check(line->bytes, line->n))
+    if (!line->ended || line->too_long || !sw_json_check(line->bytes, line->n, false))
         return SW_OK;
     const enum sw_status status = sw_record_scan(line->bytes, line->n, key, &record);
     if (status == SW_ENOMEM)

@@ -435,4 +435,4 @@ static void drop(struct sw_job *job)
         free_item(score->items);
 }
 
-const struct sw_job_task sw_score_task = {.begin = begin, .drop = drop};
+const struct sw_job_task sw_score_task = {.knows = is_known, .begin = begin, .drop = drop};

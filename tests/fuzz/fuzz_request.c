@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "jobs/answer.h"
 #include "jobs/input_kind.h"
+#include "jobs/line_json.h"
 #include "jobs/record.h"
 #include "jobs/request.h"
 
@@ -54,9 +55,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     enum sw_status status = sw_record_scan((const char *)data, size, &key, &record);
     if (status != SW_OK || !record.has_id)
         sw_record_line_key(7, &key);
-    json_t *root;
-    if (sw_json_read((const char *)data, size, SW_JSON_LINE, &root) == SW_OK && status == SW_OK) {
-        status = sw_asked_read(root, record.batch_form, &defaults, NULL, &asked);
+    struct sw_line_json json = {0};
+    if (status == SW_OK)
+        status = sw_line_json_read((const char *)data, size, sw_asked_knows, &json);
+    if (status == SW_OK) {
+        status = sw_asked_read(json.root, record.batch_form, &defaults, NULL, &asked);
         if (status == SW_OK)
             answer(&asked, &key);
     }
@@ -65,7 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check(&line, &key, true);
     }
     (void)sw_input_kind_check("in", (const char *)data, size, size & 1);
-    json_decref(root);
+    json_decref(json.root);
     sw_strbuf_free(&key);
     sw_strbuf_free(&line);
     return 0;

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "jobs/input_kind.h"
 #include "jobs/keys.h"
+#include "jobs/line_json.h"
 #include "jobs/lines.h"
 #include "jobs/record.h"
 #include "jobs/request.h"
@@ -541,9 +542,50 @@ static void kinds_of_input(void)
     CU_ASSERT_EQUAL(sw_input_kind_check("in", "aaaaaaa", 7, false), SW_EINPUT);
 }
 
+/* What nobody looks at is not built, but checked; word NULL: it reads as `built`. */
+static void bounded_lines(void)
+{
+    static const struct {
+        const char *line, *built, *word;
+    } rows[] = {
+        {"{\"prompt\":\"a\",\"n\":1,\"mine\":{\"a\":[1,{}]},\"x\":[1],\"t\":\"long\",\"z\":null}",
+         "{\"prompt\":\"a\",\"n\":1,\"mine\":true,\"x\":[],\"t\":\"\",\"z\":null}", NULL},
+        {"{\"prompt\":\"a\",\"mine\":[NaN,-Infinity,1e999]}", "{\"prompt\":\"a\",\"mine\":[]}",
+         NULL},
+        {"{\"custom_id\":\"c\",\"body\":{\"prompt\":[\"a\"],\"metadata\":{\"b\":1},\"model\":\"m\"}"
+         "}",
+         "{\"custom_id\":\"\",\"body\":{\"prompt\":[\"a\"],\"metadata\":true,\"model\":\"m\"}}",
+         NULL},
+        {"{\"prompt\": [ 5 , 6]}", "{\"prompt\":[0]}", NULL},
+        {"{\"mine\":{\"a\":nothing}}", NULL, "\"mine\""},
+        {"{\"mine\":[1,]}", NULL, "\"mine\""},
+        {"{\"mine\":01}", NULL, "\"mine\""},
+        {"{\"n\":tru}", NULL, "\"n\": not JSON"},
+        {"{\"mine\":1,\"mine\":2}", NULL, "duplicate"},
+        {"{\"body\":{\"a\":1,\"a\":2}}", NULL, "duplicate"},
+        {"{\"a\\u0000b\":1}", NULL, "NUL"},
+        {"{\"a\":1} x", NULL, "not a JSON object"},
+    };
+    struct sw_line_json json;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const enum sw_status status =
+            sw_line_json_read(rows[i].line, strlen(rows[i].line), sw_asked_knows, &json);
+        CU_ASSERT_EQUAL(status, rows[i].word ? SW_EINPUT : SW_OK);
+        json_t *built = rows[i].built ? json_loads(rows[i].built, 0, NULL) : NULL;
+        CU_ASSERT(built ? json_equal(json.root, built) : !json.root);
+        if (rows[i].word ? !strstr(sw_error_message(), rows[i].word) : status != SW_OK)
+            CU_FAIL(sw_error_message());
+        if (i == 3)
+            CU_ASSERT(json.ids.length == 8 && memcmp(json.ids.bytes, "[ 5 , 6]", 8) == 0);
+        json_decref(built);
+        json_decref(json.root);
+    }
+}
+
 SW_UNIT_TESTS({"lines of any length", lines_of_any_length}, {"long lines", long_lines},
               {"SipHash", siphash}, {"keys", keys}, {"ids", ids}, {"error records", error_records},
               {"plain requests", plain_requests}, {"requests of the Batch API", batch_requests},
               {"long numbers", long_numbers}, {"refusals", refusals},
               {"refused by name", refused_by_name}, {"passed over", passed_over},
-              {"counted", counted}, {"kinds of input", kinds_of_input})
+              {"counted", counted}, {"kinds of input", kinds_of_input},
+              {"bounded lines", bounded_lines})
