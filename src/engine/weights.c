@@ -187,6 +187,27 @@ static enum sw_status place(struct sw_loader *l, const struct sw_weight_spec *sp
     return fill(l, spec, matrix, NULL);
 }
 
+/* The tensors that `specs` name, in the order in which they will be read: (*n), caller frees. None
+ * when weights are made up, or when one is missing, which is told when it is its turn. */
+static const struct sw_tensor **sources_of(const struct sw_loader *l,
+                                           const struct sw_weight_spec *specs, size_t count,
+                                           int layer, unsigned parts, size_t *n)
+{
+    size_t most = 0;
+    *n = 0;
+    for (size_t i = 0; i < count; i++)
+        most += (size_t)specs[i].n_sources;
+    const struct sw_tensor **list = l->tensors ? malloc(most * sizeof *list) : NULL;
+    for (size_t i = 0; list && i < count; i++) {
+        if (!wanted(&specs[i], layer, parts) || shared(l, &specs[i], parts))
+            continue;
+        for (int k = 0; k < specs[i].n_sources; k++)
+            if (sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK)
+                ++*n;
+    }
+    return list;
+}
+
 static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spec *specs,
                                  size_t count, int layer, unsigned parts, struct sw_weights *w)
 {
@@ -225,7 +246,14 @@ enum sw_status sw_weights_load(struct sw_loader *l, int layer, unsigned parts,
     size_t count;
     *out = (struct sw_weights){0};
     SW_TRY(sw_model_weights(l->model, layer, &specs, &count));
+    size_t n;
+    const struct sw_tensor **sources = sources_of(l, specs, count, layer, parts, &n);
+    if (sources)
+        sw_reader_expect(l->reader, sources, n);
     const enum sw_status status = load_specs(l, specs, count, layer, parts, out);
+    if (sources)
+        sw_reader_expect(l->reader, NULL, 0);
+    free(sources);
     free(specs);
     if (status != SW_OK)
         sw_weights_free(l->backend, out);

@@ -1,10 +1,12 @@
 /*
- * Owns reading of tensor data: a few open descriptors, one large pread per contiguous range, and
- * a gather for the strided tensors that torch files may hold. Chunks are in read_ahead.c.
+ * Owns reading of tensor data: a few open descriptors, contiguous ranges (in pieces by several
+ * threads: read_pieces.c), what the system is asked to fetch ahead, and a gather for the strided
+ * tensors that torch files may hold. Chunks are in read_ahead.c.
  */
 #include "format/reader.h"
 
 #include "base/file.h"
+#include "format/read_pieces.h"
 
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -14,8 +16,9 @@
 
 /* Descriptors kept open; a stage's tensors lie in few shards, mostly one after the other. */
 #define OPEN_FILES 4
-/* One pread: large for network file systems, small enough for the progress bar to move. */
-#define READ_BYTES ((uint64_t)64 << 20)
+/* What the system fetches ahead of the reading, and how much it is asked for at a time. */
+#define AHEAD_BYTES ((uint64_t)32 << 20)
+#define AHEAD_STEP ((uint64_t)4 << 20)
 /* What a gather reads at once, and the gap between wanted bytes that is worth a new pread. */
 #define GATHER_BYTES ((uint64_t)8 << 20)
 #define GATHER_GAP ((uint64_t)256 << 10)
@@ -31,6 +34,14 @@ struct sw_reader {
     struct open_file open[OPEN_FILES];
     uint64_t clock;
     atomic_uint_fast64_t bytes;
+    struct sw_pieces pieces;
+    /* What is read next, and how much of it the system has been asked for. */
+    struct {
+        const struct sw_tensor *const *tensors; /* (n) */
+        size_t n, at;
+        uint64_t done;          /* bytes of tensors[at] */
+        uint64_t asked, before; /* bytes of all; reader->bytes when it began */
+    } next;
     /* Kept from one tensor to the next: fresh pages cost as much as the reading. */
     struct {
         char *bytes;
@@ -59,6 +70,7 @@ void sw_reader_close(struct sw_reader *reader)
             close(reader->open[i].fd);
     for (int i = 0; i < 2; i++)
         free(reader->chunks[i].bytes);
+    sw_pieces_free(&reader->pieces);
     free(reader);
 }
 
@@ -131,19 +143,47 @@ static enum sw_status descriptor(struct sw_reader *reader, int file, int *fd)
     return SW_OK;
 }
 
+void sw_reader_expect(struct sw_reader *reader, const struct sw_tensor *const *tensors, size_t n)
+{
+    reader->next.tensors = tensors;
+    reader->next.n = n;
+    reader->next.at = 0;
+    reader->next.done = reader->next.asked = 0;
+    reader->next.before = sw_reader_bytes(reader);
+}
+
+/* Asks for more where that is not AHEAD_BYTES before the reading. A tensor that cannot be opened is
+ * told when it is read. */
+static void fetch_ahead(struct sw_reader *reader)
+{
+    const uint64_t read = sw_reader_bytes(reader) - reader->next.before;
+    while (reader->next.at < reader->next.n && reader->next.asked < read + AHEAD_BYTES) {
+        const struct sw_tensor *tensor = reader->next.tensors[reader->next.at];
+        const uint64_t left = tensor->bytes - reader->next.done;
+        const uint64_t n = left < AHEAD_STEP ? left : AHEAD_STEP;
+        int fd;
+        if (n == 0 || descriptor(reader, tensor->file, &fd) != SW_OK) {
+            sw_error_clear();
+            reader->next.asked += left;
+            reader->next.done = 0;
+            reader->next.at++;
+            continue;
+        }
+        (void)posix_fadvise(fd, (off_t)(tensor->offset + reader->next.done), (off_t)n,
+                            POSIX_FADV_WILLNEED);
+        reader->next.done += n;
+        reader->next.asked += n;
+    }
+}
+
 static enum sw_status read_range(struct sw_reader *reader, int file, uint64_t offset, void *out,
                                  uint64_t length)
 {
     int fd;
+    fetch_ahead(reader);
     SW_TRY(descriptor(reader, file, &fd));
-    for (uint64_t done = 0; done < length;) {
-        const uint64_t n = length - done < READ_BYTES ? length - done : READ_BYTES;
-        SW_TRY(sw_file_read_at(fd, reader->tensors->files[file].path, offset + done,
-                               (char *)out + done, (size_t)n));
-        done += n;
-        atomic_fetch_add_explicit(&reader->bytes, n, memory_order_relaxed);
-    }
-    return SW_OK;
+    return sw_pieces_read(&reader->pieces, fd, reader->tensors->files[file].path, offset, out,
+                          length, &reader->bytes);
 }
 
 /* One dimension of more than one element; strides in bytes. */

@@ -1,5 +1,6 @@
 /*
- * Reads tensor data from the files that a tensor directory names, in large sequential reads.
+ * Reads tensor data from the files that a tensor directory names, in large sequential reads, of
+ * which several are under way at once.
  *
  * A reader may be used by one thread at a time, and a sink must not use the reader that calls it.
  * Every failure names the path, the tensor and the offset: SW_EMODEL for a file that vanished,
@@ -37,6 +38,14 @@ uint64_t sw_reader_row_bytes(const struct sw_tensor *tensor);
  */
 enum sw_status sw_reader_rows(struct sw_reader *reader, const struct sw_tensor *tensor,
                               int64_t row0, int64_t n_rows, void *buffer);
+
+/*
+ * What will be read next, in this order, each whole: the system is asked to fetch some of it ahead
+ * of the reading, so that the disk does not wait between one tensor and the next. (n) pointers,
+ * which have to stay until the next call; NULL, 0: nothing is known. What is read besides or in
+ * another order is read as well, only not as fast.
+ */
+void sw_reader_expect(struct sw_reader *reader, const struct sw_tensor *const *tensors, size_t n);
 
 /*
  * Called with rows [row0, row0 + n_rows) in `data` (valid during the call only). Anything but
