@@ -88,8 +88,10 @@ ALWAYS_INLINE void add_outliers(int nv, const struct sw_panel_product *p, int64_
         }
 }
 
-/* y of row r from its sums at c: (sums * x_scale + outliers) * scales + bias. */
-static void finish_int8(const struct sw_panel_product *p, int64_t r, const float *c, float *y)
+/* y of row r from its sums at c: (sums * x_scale + outliers) * scales + bias; n_rows of them, and
+ * of a whole panel the vectors without looking at each. */
+ALWAYS_INLINE void finish_int8(bool whole, const struct sw_panel_product *p, int64_t r,
+                               const float *c, float *y)
 {
     const struct sw_int8_row *row = &p->int8.rows[r];
     const vec scale = v_set(row->scale);
@@ -100,10 +102,12 @@ static void finish_int8(const struct sw_panel_product *p, int64_t r, const float
     else if (row->n_outliers)
         for (int i = 0; i < p->width / 16; i++)
             add_outliers(1, p, r, weights + i * 64, outliers + i);
-    for (int i = 0; i < p->n_rows; i += 16) {
-        const int n = p->n_rows - i < 16 ? p->n_rows - i : 16;
+    EACH (j, 4) {
+        const int i = 16 * j, n = whole || p->n_rows - i > 16 ? 16 : p->n_rows - i;
+        if (n <= 0)
+            break;
         vec v = v_mul(v_of_sums(v_load(c + i), row->excess), scale);
-        v = v_mul(v_add(v, outliers[i / 16]), v_load(p->scales + i));
+        v = v_mul(v_add(v, outliers[j]), v_load(p->scales + i));
         if (p->bias)
             v = v_add(v, v_load_n(p->bias + i, n));
         if (p->add)

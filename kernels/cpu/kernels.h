@@ -73,8 +73,9 @@ struct sw_prepare {
     enum sw_dtype format; /* of the weights they meet */
     const float *x;       /* (n, cols), x_ld apart; gated: (n, 2, cols) */
     int64_t x_ld, n, cols;
-    bool activate, gated; /* act(x), and times the second half; not for int8 */
+    bool activate, gated; /* act(x), and times the second half */
     enum sw_activation activation;
+    float *activated;      /* int8: x again, where what is activated is kept for the outliers */
     void *out;             /* (n, cols padded) */
     struct sw_int8_x int8; /* filled, for int8 */
 };

@@ -51,9 +51,12 @@ static void finish_row(const struct sw_panel_product *p, const float *c, float *
 ALWAYS_INLINE void finish_rows(enum kind kind, const struct sw_panel_product *p, int64_t first,
                                int64_t end, const float *c)
 {
+    const bool whole = p->n_rows == SW_PANEL;
     for (int64_t r = first; r < end; r++, c += SW_PANEL)
-        if (kind == KIND_INT8)
-            finish_int8(p, r, c, p->y + r * p->y_ld);
+        if (kind == KIND_INT8 && whole)
+            finish_int8(true, p, r, c, p->y + r * p->y_ld);
+        else if (kind == KIND_INT8)
+            finish_int8(false, p, r, c, p->y + r * p->y_ld);
         else
             finish_row(p, c, p->y + r * p->y_ld);
 }
@@ -254,8 +257,13 @@ ALWAYS_INLINE void prepare_kind(enum kind kind, const struct sw_prepare *p, int6
     char rounded[TILE_ROWS][PREPARE_COLS / 2 * PAIR_BYTES];
     const char *rows[TILE_ROWS];
     char *to = NULL;
-    for (int r = 0; kind == KIND_INT8 && r < nr; r++)
-        scan_row(p, first + r);
+    for (int64_t row = first; kind == KIND_INT8 && row < first + nr; row++) {
+        const float *x = p->x + row * p->x_ld;
+        if (p->activate)
+            activate(p->activation, x, p->gated ? x + p->cols : NULL, p->cols,
+                     p->activated + row * p->x_ld);
+        scan_row(p, row);
+    }
     for (int64_t col = 0; col < p->cols; col += piece) {
         if (col % per_block == 0) {
             const int64_t left = p->cols - col;

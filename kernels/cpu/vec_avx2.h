@@ -25,17 +25,30 @@ static inline void v_store(float *p, vec a)
     _mm256_storeu_ps(p, a.a);
     _mm256_storeu_ps(p + 8, a.b);
 }
+/* The first n of eight lanes; n may be below 0 or above 8. */
+static inline __m256i first_lanes(int n)
+{
+    static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(const void *)(lanes + 8 -
+                                                              (n < 0   ? 0
+                                                               : n > 8 ? 8
+                                                                       : n)));
+}
 static inline vec v_load_n(const float *p, int n)
 {
-    float lanes[16] = {0};
-    memcpy(lanes, p, (size_t)n * sizeof *p);
-    return v_load(lanes);
+    if (n == 16)
+        return v_load(p);
+    return (vec){_mm256_maskload_ps(p, first_lanes(n)),
+                 _mm256_maskload_ps(p + 8, first_lanes(n - 8))};
 }
 static inline void v_store_n(float *p, vec a, int n)
 {
-    float lanes[16];
-    v_store(lanes, a);
-    memcpy(p, lanes, (size_t)n * sizeof *p);
+    if (n == 16) {
+        v_store(p, a);
+        return;
+    }
+    _mm256_maskstore_ps(p, first_lanes(n), a.a);
+    _mm256_maskstore_ps(p + 8, first_lanes(n - 8), a.b);
 }
 static inline vec v_load_f16(const uint16_t *p)
 {

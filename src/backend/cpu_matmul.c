@@ -142,6 +142,8 @@ static void multiply(struct product *p, int64_t n, int64_t ld_y)
         const int64_t n_chunks = cut(p);
         sw_pool_run(pool_for(p->cpu, p->in.n * m->rows * m->cols), do_chunk, p, n_chunks);
         p->in.x += most * p->in.x_ld;
+        if (p->in.activated)
+            p->in.activated += most * p->in.x_ld;
         p->y += most * ld_y;
     }
 }
@@ -162,15 +164,18 @@ void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool
                              const struct sw_matrix *m, const float *d_bias, float *d_x,
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
 {
-    /* int8 looks at whole rows before it makes anything of them */
-    const bool fused = n > SW_FEW_ROWS && m->format != SW_INT8;
-    struct product p = {
-        .cpu = sw_cpu_of(b),
-        .m = m,
-        .panel = {.add = add},
-        .in = {.x = d_x, .x_ld = ld_x, .activate = fused, .gated = gated, .activation = kind},
-        .bias = d_bias,
-        .y = d_y};
+    const bool fused = n > SW_FEW_ROWS;
+    struct product p = {.cpu = sw_cpu_of(b),
+                        .m = m,
+                        .panel = {.add = add},
+                        .in = {.x = d_x,
+                               .x_ld = ld_x,
+                               .activate = fused,
+                               .gated = gated,
+                               .activation = kind,
+                               .activated = d_x},
+                        .bias = d_bias,
+                        .y = d_y};
     if (!fused)
         b->ops->activate(b, kind, gated, d_x, ld_x, n, m->cols, d_x, ld_x);
     multiply(&p, n, ld_y);
