@@ -42,18 +42,28 @@ static void big_model(struct sw_footprint *fp, struct sw_layer_footprint *layers
     fp->load_bytes = 64ull << 20;
 }
 
-/* `spread`: no two cards have the same free memory, as on real machines. */
-static void big_cluster(struct sw_cluster *cl, uint64_t gpu, uint64_t host, bool disk, bool spread)
+/* `spread`: no two cards have the same free memory, as on real machines; `measured`: nor the same
+ * speeds, nor two nodes. */
+static void big_cluster(struct sw_cluster *cl, uint64_t gpu, uint64_t host, bool disk, bool spread,
+                        bool measured)
 {
     sw_cluster_init(cl);
     for (int n = 0; n < NODES; n++) {
         struct sw_node *node = sw_cluster_add_node(cl);
         node->host_free = node->host_total = (host << 30) - (spread ? (uint64_t)n << 22 : 0);
         node->disk_tier = disk;
+        if (measured) {
+            node->rank_bandwidth *= 1 + 2e-3 * (11 * n % NODES);
+            node->cpu_flops *= 1 + 2e-3 * (7 * n % NODES);
+        }
         for (int d = 0; d < DEVICES; d++) {
             struct sw_device *device = sw_node_add_device(node);
             device->free = device->total =
                 (gpu << 30) - (spread ? (uint64_t)(n * DEVICES + d) << 20 : 0);
+            if (measured) {
+                device->bandwidth *= 1 + 1e-3 * (n * DEVICES + d);
+                device->flops *= 1 + 1e-3 * (37 * (n * DEVICES + d) % 128);
+            }
         }
         node->n_ranks = DEVICES;
     }
@@ -69,30 +79,41 @@ static double milliseconds(void)
 static const struct scene {
     const char *name;
     uint64_t gpu, host; /* GiB */
-    bool disk, spread, mixed;
+    bool disk, spread, mixed, measured;
     enum sw_objective objective;
     bool fits;
     double limit; /* ms */
 } scenes[] = {
-    {"24G cards", 24, 64, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"24G cards, throughput", 24, 64, false, false, false, SW_OBJECTIVE_THROUGHPUT, true, 50},
-    {"80G cards", 80, 512, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"80G cards, throughput", 80, 512, false, false, false, SW_OBJECTIVE_THROUGHPUT, true, 50},
-    {"24G cards, all different", 24, 64, false, true, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"80G cards, all different, throughput", 80, 256, false, true, false, SW_OBJECTIVE_THROUGHPUT,
-     true, 50},
-    {"8G cards, the rest in RAM", 8, 64, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"8G cards, the rest in RAM, throughput", 8, 64, false, false, false, SW_OBJECTIVE_THROUGHPUT,
-     true, 50},
-    {"8G cards, different, RAM", 8, 64, false, true, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"8G cards, little RAM, disk", 8, 24, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"8G cards, little RAM, disk, throughput", 8, 24, true, false, false, SW_OBJECTIVE_THROUGHPUT,
-     true, 50},
-    {"4G cards, little RAM, disk, different", 4, 20, true, true, false, SW_OBJECTIVE_LATENCY, true,
+    {"24G cards", 24, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"24G cards, throughput", 24, 64, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true,
+     50},
+    {"80G cards", 80, 512, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"80G cards, throughput", 80, 512, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true,
+     50},
+    {"24G cards, all different", 24, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"80G cards, all different, throughput", 80, 256, false, true, false, false,
+     SW_OBJECTIVE_THROUGHPUT, true, 50},
+    {"8G cards, the rest in RAM", 8, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true,
+     50},
+    {"8G cards, the rest in RAM, throughput", 8, 64, false, false, false, false,
+     SW_OBJECTIVE_THROUGHPUT, true, 50},
+    {"8G cards, different, RAM", 8, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"8G cards, little RAM, disk", 8, 24, true, false, false, false, SW_OBJECTIVE_LATENCY, true,
+     50},
+    {"8G cards, little RAM, disk, throughput", 8, 24, true, false, false, false,
+     SW_OBJECTIVE_THROUGHPUT, true, 50},
+    {"4G cards, little RAM, disk, different", 4, 20, true, true, false, false, SW_OBJECTIVE_LATENCY,
+     true, 3000},
+    {"4G cards, disk, all measured", 4, 20, true, true, false, true, SW_OBJECTIVE_LATENCY, true,
      3000},
-    {"24G cards, layers differ", 24, 64, false, false, true, SW_OBJECTIVE_LATENCY, true, 50},
-    {"8G cards, layers differ, RAM", 8, 64, false, false, true, SW_OBJECTIVE_LATENCY, true, 50},
-    {"too small", 2, 8, false, false, false, SW_OBJECTIVE_LATENCY, false, 2000},
+    {"4G cards, disk, all measured, throughput", 4, 20, true, true, false, true,
+     SW_OBJECTIVE_THROUGHPUT, true, 3000},
+    {"8G cards, disk, all measured", 8, 24, true, true, false, true, SW_OBJECTIVE_LATENCY, true,
+     200},
+    {"24G cards, layers differ", 24, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"8G cards, layers differ, RAM", 8, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true,
+     50},
+    {"too small", 2, 8, false, false, false, false, SW_OBJECTIVE_LATENCY, false, 2000},
 };
 
 static void fast(void)
@@ -107,7 +128,7 @@ static void fast(void)
         char why[256];
         double best = 1e9;
         big_model(&fp, layers, !scene->mixed);
-        big_cluster(&cl, scene->gpu, scene->host, scene->disk, scene->spread);
+        big_cluster(&cl, scene->gpu, scene->host, scene->disk, scene->spread, scene->measured);
         sw_plan_options_init(&o);
         o.objective = scene->objective;
         for (int round = 0; round < 3; round++) {
