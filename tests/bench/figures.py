@@ -6,7 +6,7 @@ A record is one line `cell <tab> program <tab> figure <tab> value`: cell names w
 
   figures.py read spillway|llama-bench|batched-bench CELL PROGRAM FILE [FIGURE …]
                                              JSON to records, on stdout; all figures, or these
-  figures.py peers|contention|ranks|first_token|batch|links|strangers RECORDS
+  figures.py peers|contention|ranks|first_token|batch|links|load|strangers RECORDS
                                              records to a table; exit 1: target missed
 """
 import json
@@ -35,6 +35,7 @@ TARGETS = {  # what the tables judge by; docs and README of this folder name the
     "two ranks of rpc, 64 sequences": 2.5,
     "busy on slow links": 0.85,
     "beside strangers": 0.98,
+    "cold of fio": 0.85,
 }
 
 
@@ -318,9 +319,23 @@ def strangers(records):
     return verdict.close()
 
 
+def load(records):
+    verdict = Verdict()
+    rows = []
+    for cell in records.values:
+        fio, cold, warm = (records.median(cell, "spillway", name)
+                           for name in ("fio", "cold", "warm"))
+        rows.append([cell, *(number(x and x / 1e9) for x in (fio, cold, warm)),
+                     number(ratio(cold, fio)), percent(records.spread(cell, "spillway", "cold"))])
+        verdict.at_least(f"{cell} cold of fio", "cold of fio", ratio(cold, fio))
+    print_table(["GB/s", "fio", "cold", "warm", "cold of fio", "± cold"], rows)
+    return verdict.close()
+
+
 def main(arguments):
     tables = {"peers": peers, "contention": contention, "ranks": ranks,
-              "first_token": first_token, "batch": batch, "links": links, "strangers": strangers}
+              "first_token": first_token, "batch": batch, "links": links, "load": load,
+              "strangers": strangers}
     if len(arguments) >= 5 and arguments[0] == "read" and arguments[1] in READERS:
         return read(*arguments[1:])
     if len(arguments) == 2 and arguments[0] in tables:
