@@ -2,7 +2,6 @@
  * Owns config.json → dimensions. Which keys there are, and what counts where one is absent, is the
  * row's (families.c); null mostly counts as absent.
  */
-#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "model/config_keys.h"
@@ -12,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CONFIG_LIMIT (16u << 20)
 
 static enum sw_status read_activation(struct sw_config *config, enum sw_activation *out)
 {
@@ -312,8 +309,7 @@ static enum sw_status read_flags(struct sw_config *config, struct sw_model *m)
     return sw_config_flag(config, SW_KEY_NORMED_RESIDUAL, &d->normed_residual);
 }
 
-/* config.json's own, or hf_quant_config.json's. */
-static enum sw_status quantized(const char *method)
+enum sw_status sw_model_quantized(const char *method)
 {
     return sw_fail(SW_EMODEL,
                    "quantized checkpoints (%s) are not supported yet; use the 16-bit one",
@@ -327,7 +323,7 @@ static enum sw_status read_types(const json_t *root, struct sw_model *m)
     for (size_t i = 0; i < 2; i++) {
         const json_t *found = json_object_get(root, quantization[i]);
         if (found && !json_is_null(found))
-            return quantized(json_string_value(json_object_get(found, "quant_method")));
+            return sw_model_quantized(json_string_value(json_object_get(found, "quant_method")));
     }
     m->dtype = SW_F32;
     for (size_t i = 0; i < 2 && !m->dtype_stated; i++) {
@@ -431,40 +427,6 @@ enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
     }
     *out = m;
     return SW_OK;
-}
-
-enum sw_status sw_model_open(const char *dir, struct sw_model **out)
-{
-    char *bytes = NULL;
-    size_t length = 0;
-    *out = NULL;
-    enum sw_file_kind kind;
-    SW_TRY(sw_file_find(dir, &kind));
-    if (kind == SW_FILE_ABSENT)
-        return sw_fail(SW_EINPUT,
-                       "%s: no such model directory; MODEL is a directory as the hub publishes it",
-                       dir);
-    const size_t n = strlen(dir);
-    const bool is_folder = kind == SW_FILE_DIRECTORY;
-    if (!is_folder && (n < 5 || strcmp(dir + n - 5, ".json") != 0))
-        return sw_fail(SW_EINPUT,
-                       "%s: is not a directory; MODEL is a directory as the hub publishes it (GGUF "
-                       "files are not read yet)",
-                       dir);
-    char *path = is_folder ? sw_path_join(dir, "config.json") : strdup(dir);
-    if (!path)
-        return sw_fail(SW_ENOMEM, "no memory for a path");
-    enum sw_status status = sw_file_read_optional(path, CONFIG_LIMIT, &bytes, &length);
-    if (status == SW_OK && !bytes)
-        status = sw_fail(SW_EINPUT,
-                         "%s: there is no config.json; MODEL is a directory as the hub "
-                         "publishes it",
-                         dir);
-    if (status == SW_OK)
-        status = sw_model_parse(bytes, length, path, out);
-    free(bytes);
-    free(path);
-    return status;
 }
 
 enum sw_status sw_model_warn(struct sw_model *m, const char *format, ...)

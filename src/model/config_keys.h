@@ -31,6 +31,8 @@ enum sw_status sw_config_float(struct sw_config *config, enum sw_key key, double
 /* Of a member of another object, with no default: an integer or a number. */
 enum sw_status sw_config_member(const json_t *object, const char *name, double low, double high,
                                 bool whole, double *out);
+/* SW_EMODEL: the checkpoint is quantized by `method` (NULL: nobody knows). */
+enum sw_status sw_model_quantized(const char *method);
 /* By transformers' names. False: it is none of them (`known` lists these). */
 bool sw_config_activation(const char *name, enum sw_activation *out, const char **known);
 

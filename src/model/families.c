@@ -22,32 +22,38 @@
 #define REQUIRED .absent = SW_REQUIRED
 
 #define LLAMA_KEYS(kv_heads, eps, theta)                                                           \
-    [SW_KEY_LAYERS] = {"num_hidden_layers", REQUIRED},                                             \
-    [SW_KEY_HIDDEN] = {"hidden_size", REQUIRED},                                                   \
-    [SW_KEY_HEADS] = {"num_attention_heads", REQUIRED},                                            \
-    [SW_KEY_KV_HEADS] = {"num_key_value_heads", .absent = kv_heads, .null_is_zero = true},         \
-    [SW_KEY_FFN] = {"intermediate_size", REQUIRED}, [SW_KEY_VOCAB] = {"vocab_size", REQUIRED},     \
-    [SW_KEY_CONTEXT] = {"max_position_embeddings"}, [SW_KEY_ACTIVATION] = {"hidden_act"},          \
-    [SW_KEY_NORM_EPS] = {"rms_norm_eps", .absent = eps}, [SW_KEY_TIED] = {"tie_word_embeddings"},  \
-    [SW_KEY_ROPE_BASE] = {"rope_theta", .absent = theta}, [SW_KEY_ROTARY_SHARE] = {.absent = 1},   \
-    [SW_KEY_ROPE] = {"rope_scaling", "rope_parameters"}
+    [SW_KEY_LAYERS] = {.name = "num_hidden_layers", REQUIRED},                                     \
+    [SW_KEY_HIDDEN] = {.name = "hidden_size", REQUIRED},                                           \
+    [SW_KEY_HEADS] = {.name = "num_attention_heads", REQUIRED},                                    \
+    [SW_KEY_KV_HEADS] = {.name = "num_key_value_heads", .absent = kv_heads, .null_is_zero = true}, \
+    [SW_KEY_FFN] = {.name = "intermediate_size", REQUIRED},                                        \
+    [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},                                             \
+    [SW_KEY_CONTEXT] = {.name = "max_position_embeddings"},                                        \
+    [SW_KEY_ACTIVATION] = {.name = "hidden_act"},                                                  \
+    [SW_KEY_NORM_EPS] = {.name = "rms_norm_eps", .absent = eps},                                   \
+    [SW_KEY_TIED] = {.name = "tie_word_embeddings"},                                               \
+    [SW_KEY_ROPE_BASE] = {.name = "rope_theta", .absent = theta},                                  \
+    [SW_KEY_ROTARY_SHARE] = {.absent = 1},                                                         \
+    [SW_KEY_ROPE] = {.name = "rope_scaling", .other = "rope_parameters"}
 
 #define GPT2_KEYS(positions)                                                                       \
-    [SW_KEY_LAYERS] = {"num_hidden_layers", "n_layer", REQUIRED},                                  \
-    [SW_KEY_HIDDEN] = {"hidden_size", "n_embd", REQUIRED},                                         \
-    [SW_KEY_HEADS] = {"num_attention_heads", "n_head", REQUIRED}, [SW_KEY_FFN] = {"n_inner"},      \
-    [SW_KEY_VOCAB] = {"vocab_size", REQUIRED},                                                     \
-    [SW_KEY_CONTEXT] = {"max_position_embeddings", "n_positions", .absent = positions},            \
-    [SW_KEY_ACTIVATION] = {"activation_function"},                                                 \
-    [SW_KEY_NORM_EPS] = {"layer_norm_epsilon", .absent = 1e-5}
+    [SW_KEY_LAYERS] = {.name = "num_hidden_layers", .other = "n_layer", REQUIRED},                 \
+    [SW_KEY_HIDDEN] = {.name = "hidden_size", .other = "n_embd", REQUIRED},                        \
+    [SW_KEY_HEADS] = {.name = "num_attention_heads", .other = "n_head", REQUIRED},                 \
+    [SW_KEY_FFN] = {.name = "n_inner"}, [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},         \
+    [SW_KEY_CONTEXT] = {.name = "max_position_embeddings",                                         \
+                        .other = "n_positions",                                                    \
+                        .absent = positions},                                                      \
+    [SW_KEY_ACTIVATION] = {.name = "activation_function"},                                         \
+    [SW_KEY_NORM_EPS] = {.name = "layer_norm_epsilon", .absent = 1e-5}
 
 /* Qwen's window is there, but switched off, unless the file says otherwise. */
 #define QWEN_WINDOW                                                                                \
-    [SW_KEY_WINDOW] = {"sliding_window", .absent = 4096, .null_is_zero = true},                    \
-    [SW_KEY_WINDOW_ON] = {"use_sliding_window"}
+    [SW_KEY_WINDOW] = {.name = "sliding_window", .absent = 4096, .null_is_zero = true},            \
+    [SW_KEY_WINDOW_ON] = {.name = "use_sliding_window"}
 #define QWEN_WINDOW_LAYERS                                                                         \
-    QWEN_WINDOW, [SW_KEY_WINDOW_FROM] = {"max_window_layers", .absent = 28},                       \
-                 [SW_KEY_LAYER_TYPES] = {"layer_types"}
+    QWEN_WINDOW, [SW_KEY_WINDOW_FROM] = {.name = "max_window_layers", .absent = 28},               \
+                 [SW_KEY_LAYER_TYPES] = {.name = "layer_types"}
 
 static const struct sw_arch rows[] = {
     {
@@ -58,22 +64,23 @@ static const struct sw_arch rows[] = {
         .residual = SW_RES_PARALLEL,
         .qkv = SW_QKV_PER_HEAD,
         .activation = SW_ACT_GELU,
-        .keys = {[SW_KEY_LAYERS] = {"num_hidden_layers", REQUIRED},
-                 [SW_KEY_HIDDEN] = {"hidden_size", REQUIRED},
-                 [SW_KEY_HEADS] = {"num_attention_heads", REQUIRED},
-                 [SW_KEY_HEAD_DIM] = {"head_dim"}, /* of rope alone, so another one is refused */
-                 [SW_KEY_FFN] = {"intermediate_size", REQUIRED},
-                 [SW_KEY_VOCAB] = {"vocab_size", REQUIRED},
-                 [SW_KEY_CONTEXT] = {"max_position_embeddings"},
-                 [SW_KEY_ACTIVATION] = {"hidden_act"},
-                 [SW_KEY_NORM_EPS] = {"layer_norm_eps", .absent = 1e-5},
-                 [SW_KEY_TIED] = {"tie_word_embeddings"},
-                 [SW_KEY_QKV_BIAS] = {"attention_bias", .absent = 1},
+        .keys = {[SW_KEY_LAYERS] = {.name = "num_hidden_layers", REQUIRED},
+                 [SW_KEY_HIDDEN] = {.name = "hidden_size", REQUIRED},
+                 [SW_KEY_HEADS] = {.name = "num_attention_heads", REQUIRED},
+                 [SW_KEY_HEAD_DIM] =
+                     {.name = "head_dim"}, /* of rope alone, so another one is refused */
+                 [SW_KEY_FFN] = {.name = "intermediate_size", REQUIRED},
+                 [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},
+                 [SW_KEY_CONTEXT] = {.name = "max_position_embeddings"},
+                 [SW_KEY_ACTIVATION] = {.name = "hidden_act"},
+                 [SW_KEY_NORM_EPS] = {.name = "layer_norm_eps", .absent = 1e-5},
+                 [SW_KEY_TIED] = {.name = "tie_word_embeddings"},
+                 [SW_KEY_QKV_BIAS] = {.name = "attention_bias", .absent = 1},
                  [SW_KEY_MLP_BIAS] = {.absent = 1},
-                 [SW_KEY_PARALLEL] = {"use_parallel_residual", .absent = 1},
-                 [SW_KEY_ROPE_BASE] = {"rotary_emb_base", .absent = 10000},
-                 [SW_KEY_ROTARY_SHARE] = {"rotary_pct", .absent = 0.25},
-                 [SW_KEY_ROPE] = {"rope_scaling", "rope_parameters"}},
+                 [SW_KEY_PARALLEL] = {.name = "use_parallel_residual", .absent = 1},
+                 [SW_KEY_ROPE_BASE] = {.name = "rotary_emb_base", .absent = 10000},
+                 [SW_KEY_ROTARY_SHARE] = {.name = "rotary_pct", .absent = 0.25},
+                 [SW_KEY_ROPE] = {.name = "rope_scaling", .other = "rope_parameters"}},
         .names = {.prefix = "gpt_neox.",
                   .embed = "gpt_neox.embed_in",
                   .final_norm = "gpt_neox.final_layer_norm",
@@ -96,10 +103,10 @@ static const struct sw_arch rows[] = {
         .activation = SW_ACT_GELU_TANH,
         .rope_interleaved = true,
         .head_bias = true,
-        .keys = {GPT2_KEYS(2048), [SW_KEY_TIED] = {"tie_word_embeddings"},
+        .keys = {GPT2_KEYS(2048), [SW_KEY_TIED] = {.name = "tie_word_embeddings"},
                  [SW_KEY_MLP_BIAS] = {.absent = 1}, [SW_KEY_ROPE_BASE] = {.absent = 10000},
                  [SW_KEY_ROTARY_SHARE] = {.absent = 1},
-                 [SW_KEY_ROTARY_DIM] = {"rotary_dim", .absent = 64}},
+                 [SW_KEY_ROTARY_DIM] = {.name = "rotary_dim", .absent = 64}},
         .names = {.prefix = "transformer.",
                   .embed = "transformer.wte",
                   .final_norm = "transformer.ln_f",
@@ -122,11 +129,11 @@ static const struct sw_arch rows[] = {
         .activation = SW_ACT_GELU_TANH,
         .conv1d = true,
         .out_bias = true,
-        .keys = {GPT2_KEYS(1024), [SW_KEY_TIED] = {"tie_word_embeddings", .absent = 1},
+        .keys = {GPT2_KEYS(1024), [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = 1},
                  [SW_KEY_QKV_BIAS] = {.absent = 1}, [SW_KEY_MLP_BIAS] = {.absent = 1},
-                 [SW_KEY_SCALED_SCORES] = {"scale_attn_weights", .absent = 1},
-                 [SW_KEY_SCORES_BY_LAYER] = {"scale_attn_by_inverse_layer_idx"},
-                 [SW_KEY_CROSS_ATTENTION] = {"add_cross_attention"}},
+                 [SW_KEY_SCALED_SCORES] = {.name = "scale_attn_weights", .absent = 1},
+                 [SW_KEY_SCORES_BY_LAYER] = {.name = "scale_attn_by_inverse_layer_idx"},
+                 [SW_KEY_CROSS_ATTENTION] = {.name = "add_cross_attention"}},
         .names = {.prefix = "transformer.",
                   .embed = "transformer.wte",
                   .positions = "transformer.wpe",
@@ -149,22 +156,22 @@ static const struct sw_arch rows[] = {
         .activation = SW_ACT_RELU,
         .position_offset = 2,
         .out_bias = true,
-        .keys = {[SW_KEY_LAYERS] = {"num_hidden_layers", REQUIRED},
-                 [SW_KEY_HIDDEN] = {"hidden_size", REQUIRED},
-                 [SW_KEY_HEADS] = {"num_attention_heads", REQUIRED},
-                 [SW_KEY_FFN] = {"ffn_dim", REQUIRED},
-                 [SW_KEY_VOCAB] = {"vocab_size", REQUIRED},
-                 [SW_KEY_CONTEXT] = {"max_position_embeddings", .absent = 2048},
-                 [SW_KEY_EMBED_DIM] = {"word_embed_proj_dim"},
-                 [SW_KEY_ACTIVATION] = {"activation_function"},
+        .keys = {[SW_KEY_LAYERS] = {.name = "num_hidden_layers", REQUIRED},
+                 [SW_KEY_HIDDEN] = {.name = "hidden_size", REQUIRED},
+                 [SW_KEY_HEADS] = {.name = "num_attention_heads", REQUIRED},
+                 [SW_KEY_FFN] = {.name = "ffn_dim", REQUIRED},
+                 [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},
+                 [SW_KEY_CONTEXT] = {.name = "max_position_embeddings", .absent = 2048},
+                 [SW_KEY_EMBED_DIM] = {.name = "word_embed_proj_dim"},
+                 [SW_KEY_ACTIVATION] = {.name = "activation_function"},
                  [SW_KEY_NORM_EPS] = {.absent = 1e-5},
-                 [SW_KEY_TIED] = {"tie_word_embeddings", .absent = 1},
+                 [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = 1},
                  [SW_KEY_QKV_BIAS] = {.absent = 1},
                  [SW_KEY_MLP_BIAS] = {.absent = 1},
-                 [SW_KEY_LINEAR_BIAS] = {"enable_bias", .absent = 1},
-                 [SW_KEY_NORM_WEIGHTS] = {"layer_norm_elementwise_affine", .absent = 1},
-                 [SW_KEY_PRE_NORM] = {"do_layer_norm_before", .absent = 1},
-                 [SW_KEY_NO_FINAL_NORM] = {"_remove_final_layer_norm"}},
+                 [SW_KEY_LINEAR_BIAS] = {.name = "enable_bias", .absent = 1},
+                 [SW_KEY_NORM_WEIGHTS] = {.name = "layer_norm_elementwise_affine", .absent = 1},
+                 [SW_KEY_PRE_NORM] = {.name = "do_layer_norm_before", .absent = 1},
+                 [SW_KEY_NO_FINAL_NORM] = {.name = "_remove_final_layer_norm"}},
         .names = {.prefix = "model.",
                   .embed = "model.decoder.embed_tokens",
                   .positions = "model.decoder.embed_positions",
@@ -190,15 +197,15 @@ static const struct sw_arch rows[] = {
         .qkv = SW_QKV_PER_HEAD,
         .activation = SW_ACT_GELU_TANH,
         .out_bias = true,
-        .keys = {[SW_KEY_LAYERS] = {"num_hidden_layers", "n_layer", REQUIRED},
-                 [SW_KEY_HIDDEN] = {"n_embed", "hidden_size", REQUIRED},
-                 [SW_KEY_HEADS] = {"num_attention_heads", "n_head", REQUIRED},
-                 [SW_KEY_VOCAB] = {"vocab_size", REQUIRED},
-                 [SW_KEY_NORM_EPS] = {"layer_norm_epsilon", .absent = 1e-5},
-                 [SW_KEY_TIED] = {"tie_word_embeddings", .absent = 1},
+        .keys = {[SW_KEY_LAYERS] = {.name = "num_hidden_layers", .other = "n_layer", REQUIRED},
+                 [SW_KEY_HIDDEN] = {.name = "n_embed", .other = "hidden_size", REQUIRED},
+                 [SW_KEY_HEADS] = {.name = "num_attention_heads", .other = "n_head", REQUIRED},
+                 [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},
+                 [SW_KEY_NORM_EPS] = {.name = "layer_norm_epsilon", .absent = 1e-5},
+                 [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = 1},
                  [SW_KEY_QKV_BIAS] = {.absent = 1},
                  [SW_KEY_MLP_BIAS] = {.absent = 1},
-                 [SW_KEY_NORMED_RESIDUAL] = {"apply_residual_connection_post_layernorm"}},
+                 [SW_KEY_NORMED_RESIDUAL] = {.name = "apply_residual_connection_post_layernorm"}},
         .names = {.prefix = "transformer.",
                   .embed = "transformer.word_embeddings",
                   .embed_norm = "transformer.word_embeddings_layernorm",
@@ -218,8 +225,9 @@ static const struct sw_arch rows[] = {
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
         .gated = true,
-        .keys = {LLAMA_KEYS(0, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {"head_dim"},
-                 [SW_KEY_QKV_BIAS] = {"attention_bias"}, [SW_KEY_MLP_BIAS] = {"mlp_bias"}},
+        .keys = {LLAMA_KEYS(0, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {.name = "head_dim"},
+                 [SW_KEY_QKV_BIAS] = {.name = "attention_bias"},
+                 [SW_KEY_MLP_BIAS] = {.name = "mlp_bias"}},
         .names = {LLAMA_ATTENTION, LLAMA_MLP},
     },
     {
@@ -229,8 +237,10 @@ static const struct sw_arch rows[] = {
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
         .gated = true,
-        .keys = {LLAMA_KEYS(8, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {"head_dim"},
-                 [SW_KEY_WINDOW] = {"sliding_window", .absent = 4096, .null_is_zero = true}},
+        .keys = {LLAMA_KEYS(8, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {.name = "head_dim"},
+                 [SW_KEY_WINDOW] = {.name = "sliding_window",
+                                    .absent = 4096,
+                                    .null_is_zero = true}},
         .names = {LLAMA_ATTENTION, LLAMA_MLP},
     },
     {
@@ -240,7 +250,7 @@ static const struct sw_arch rows[] = {
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
         .gated = true,
-        .keys = {LLAMA_KEYS(32, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {"head_dim"},
+        .keys = {LLAMA_KEYS(32, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {.name = "head_dim"},
                  [SW_KEY_QKV_BIAS] = {.absent = 1}, QWEN_WINDOW_LAYERS},
         .names = {LLAMA_ATTENTION, LLAMA_MLP},
     },
@@ -251,8 +261,9 @@ static const struct sw_arch rows[] = {
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
         .gated = true,
-        .keys = {LLAMA_KEYS(32, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {"head_dim", .absent = 128},
-                 [SW_KEY_QKV_BIAS] = {"attention_bias"}, QWEN_WINDOW_LAYERS},
+        .keys =
+            {LLAMA_KEYS(32, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {.name = "head_dim", .absent = 128},
+             [SW_KEY_QKV_BIAS] = {.name = "attention_bias"}, QWEN_WINDOW_LAYERS},
         .names = {LLAMA_ATTENTION, LLAMA_MLP, .q_norm = "model.layers.#.self_attn.q_norm",
                   .k_norm = "model.layers.#.self_attn.k_norm"},
     },
@@ -263,10 +274,12 @@ static const struct sw_arch rows[] = {
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
         .gated = true,
-        .keys = {LLAMA_KEYS(8, 1e-5, 1e6), [SW_KEY_HEAD_DIM] = {"head_dim"},
-                 [SW_KEY_WINDOW] = {"sliding_window"},
-                 [SW_KEY_EXPERTS] = {"num_local_experts", "num_experts", .absent = 8},
-                 [SW_KEY_EXPERTS_USED] = {"num_experts_per_tok", .absent = 2},
+        .keys = {LLAMA_KEYS(8, 1e-5, 1e6), [SW_KEY_HEAD_DIM] = {.name = "head_dim"},
+                 [SW_KEY_WINDOW] = {.name = "sliding_window"},
+                 [SW_KEY_EXPERTS] = {.name = "num_local_experts",
+                                     .other = "num_experts",
+                                     .absent = 8},
+                 [SW_KEY_EXPERTS_USED] = {.name = "num_experts_per_tok", .absent = 2},
                  [SW_KEY_SPARSE_STEP] = {.absent = 1}, [SW_KEY_NORM_TOPK] = {.absent = 1}},
         .names = {LLAMA_ATTENTION, .router = "model.layers.#.block_sparse_moe.gate",
                   .expert_gate = "model.layers.#.block_sparse_moe.experts.@.w1",
@@ -280,14 +293,16 @@ static const struct sw_arch rows[] = {
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
         .gated = true,
-        .keys =
-            {LLAMA_KEYS(4, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {"head_dim"},
-             [SW_KEY_QKV_BIAS] = {"attention_bias"},
-             QWEN_WINDOW, [SW_KEY_EXPERTS] = {"num_experts", "num_local_experts", .absent = 128},
-             [SW_KEY_EXPERTS_USED] = {"num_experts_per_tok", .absent = 8},
-             [SW_KEY_EXPERT_FFN] = {"moe_intermediate_size", .absent = 768},
-             [SW_KEY_SPARSE_STEP] = {"decoder_sparse_step", .absent = 1},
-             [SW_KEY_DENSE_LAYERS] = {"mlp_only_layers"}, [SW_KEY_NORM_TOPK] = {"norm_topk_prob"}},
+        .keys = {LLAMA_KEYS(4, 1e-6, 10000), [SW_KEY_HEAD_DIM] = {.name = "head_dim"},
+                 [SW_KEY_QKV_BIAS] = {.name = "attention_bias"}, QWEN_WINDOW,
+                 [SW_KEY_EXPERTS] = {.name = "num_experts",
+                                     .other = "num_local_experts",
+                                     .absent = 128},
+                 [SW_KEY_EXPERTS_USED] = {.name = "num_experts_per_tok", .absent = 8},
+                 [SW_KEY_EXPERT_FFN] = {.name = "moe_intermediate_size", .absent = 768},
+                 [SW_KEY_SPARSE_STEP] = {.name = "decoder_sparse_step", .absent = 1},
+                 [SW_KEY_DENSE_LAYERS] = {.name = "mlp_only_layers"},
+                 [SW_KEY_NORM_TOPK] = {.name = "norm_topk_prob"}},
         .names = {LLAMA_ATTENTION, LLAMA_MLP, .q_norm = "model.layers.#.self_attn.q_norm",
                   .k_norm = "model.layers.#.self_attn.k_norm", .router = "model.layers.#.mlp.gate",
                   .expert_gate = "model.layers.#.mlp.experts.@.gate_proj",

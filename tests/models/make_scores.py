@@ -109,7 +109,7 @@ def directory(name, make, kept, scratch):
     out = pathlib.Path(scratch) / name.replace("/", "-")
     shutil.copytree(model, out)
     tok, config = make(json.loads((model / "config.json").read_text())["vocab_size"])
-    config |= {"tokenizer_class": "PreTrainedTokenizerFast"}
+    config |= {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": int(1e30)}
     for folder in (kept, out):
         tok.save(str(folder / "tokenizer.json"), pretty=False)
         (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")

@@ -203,7 +203,7 @@ def write_model(model, directory):
             "bos_token": END,
             "clean_up_tokenization_spaces": False,
             "eos_token": END,
-            "model_max_length": CONTEXT,
+            "model_max_length": int(1e30),  # transformers' word for no limit, as most files have it
             "tokenizer_class": "GPTNeoXTokenizer",
             "unk_token": END,
         },
