@@ -1,4 +1,4 @@
-/* Owns telling an mpirun host file that holds no cluster from a cluster with a mistake in it. */
+/* Owns telling a host file that holds no cluster from a cluster with a mistake in it. */
 #include "plan/cluster.h"
 
 #include <ctype.h>
@@ -6,7 +6,7 @@
 
 #define LINE_MAX_BYTES 200
 
-/* "node1" or "node1 slots=4 max_slots=8"? */
+/* "node1", "node1:4", "node[01-04]", "node1 slots=4 max_slots=8"? */
 static bool is_host_line(const char *line, size_t length, bool *slots)
 {
     static const char host[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_",
@@ -18,6 +18,16 @@ static bool is_host_line(const char *line, size_t length, bool *slots)
     memcpy(copy, line, length);
     copy[length] = 0;
     rest += strspn(rest, host);
+    if (*rest == '[') { /* as Slurm writes them */
+        rest += strspn(rest, "[0123456789-,]");
+        *slots = true;
+    }
+    if (*rest == ':' && isdigit((unsigned char)rest[1])) { /* as MPICH takes them */
+        rest += 1 + strspn(rest + 1, "0123456789");
+        *slots = true;
+    }
+    if (*rest && !strchr(blank, *rest))
+        return false;
     for (rest += strspn(rest, blank); *rest; rest += strspn(rest, blank)) {
         const size_t n = strcspn(rest, " \t\r=");
         bool known = false;
@@ -37,7 +47,7 @@ static bool is_host_line(const char *line, size_t length, bool *slots)
     return true;
 }
 
-/* How many hosts an mpirun host file names; 0: the text is none. */
+/* How many lines of hosts the text has; 0: it is no host file. */
 static int host_lines(const char *text, size_t length)
 {
     int n = 0;
@@ -65,7 +75,7 @@ enum sw_status sw_cluster_refuse_hostfile(const char *text, size_t length)
     if (hosts == 0)
         return SW_OK;
     return sw_fail(SW_EINPUT,
-                   "cluster: this is a host file of mpirun: %d host%s, and not what they have; add "
+                   "cluster: this is a host file: %d line%s of hosts, and not what they have; add "
                    "a line such as \"#: %dx(gpu:2x24G host:64G)\" to it, which mpirun passes over, "
                    "or give what 'mpirun --hostfile FILE spillway probe --json' prints",
                    hosts, hosts == 1 ? "" : "s", hosts);
