@@ -54,7 +54,8 @@ static const json_t *content_of(const json_t *token)
     return json_is_string(content) && json_string_length(content) > 0 ? content : NULL;
 }
 
-static enum sw_status put(struct sw_tokenizer *tok, const json_t *token, int64_t id, bool special)
+static enum sw_status put_added(struct sw_tokenizer *tok, const json_t *token, int64_t id,
+                                bool special)
 {
     const json_t *content = content_of(token);
     if (!content || id < 0 || id >= SW_VOCAB_MAX)
@@ -84,34 +85,107 @@ static enum sw_status apply_decoder_list(struct sw_tokenizer *tok, json_t *list)
         const long long id = strtoll(key, &end, 10);
         if (*end || end == key || id < 0 || id >= SW_VOCAB_MAX)
             return sw_fail(SW_EMODEL, "added_tokens_decoder: \"%.40s\" is not an id", key);
-        if (sw_added_by_id(&tok->added, (int32_t)id))
+        if (sw_added_by_id(&tok->added, (int32_t)id) && !tok->sentencepiece)
             continue;
-        SW_TRY(put(tok, token, id, json_is_true(json_object_get(token, "special"))));
+        SW_TRY(put_added(tok, token, id, json_is_true(json_object_get(token, "special"))));
     }
     return SW_OK;
 }
 
+static const char *const special_names[] = {"bos_token", "eos_token", "unk_token", "sep_token",
+                                            "pad_token", "cls_token", "mask_token"};
+#define N_SPECIAL_NAMES (sizeof special_names / sizeof special_names[0])
+/* Lists of more special tokens, or objects of them under names of the model's own. */
+static const char *const more_names[] = {"additional_special_tokens", "extra_special_tokens"};
+#define N_MORE_NAMES (sizeof more_names / sizeof more_names[0])
+
+/*
+ * As in transformers: where tokenizer_config.json has the added tokens with all that is to be
+ * known of them, the two older files do not count; else special_tokens_map.json goes before
+ * tokenizer_config.json. NULL: none of them has the member.
+ */
+static json_t *member_of(const struct sw_text_config *config, const char *name)
+{
+    json_t *token = NULL;
+    if (!sw_text_config_is_whole(config))
+        token = json_object_get(config->specials, name);
+    return token ? token : json_object_get(config->tokenizer, name);
+}
+
+bool sw_text_config_is_whole(const struct sw_text_config *config)
+{
+    return json_is_object(json_object_get(config->tokenizer, "added_tokens_decoder"));
+}
+
+/* What `name` is when the files do not say: of the class that goes with the form of the files. */
+static const char *usual_token(const struct sw_tokenizer *tok, const char *name)
+{
+    for (const struct sw_usual_token *usual = tok->usual; usual && usual->name; usual++)
+        if (strcmp(usual->name, name) == 0)
+            return usual->content;
+    return NULL;
+}
+
+static bool same_text(const json_t *token, const char *text, size_t n)
+{
+    const json_t *content = content_of(token);
+    return content && json_string_length(content) == n &&
+           memcmp(json_string_value(content), text, n) == 0;
+}
+
+static bool is_named_special(const struct sw_text_config *config, const struct sw_tokenizer *tok,
+                             const char *text, size_t n)
+{
+    for (size_t i = 0; i < N_SPECIAL_NAMES; i++) {
+        const json_t *token = member_of(config, special_names[i]);
+        const char *usual = token ? NULL : usual_token(tok, special_names[i]);
+        if (same_text(token, text, n) ||
+            (usual && strlen(usual) == n && memcmp(usual, text, n) == 0))
+            return true;
+    }
+    for (size_t k = 0; k < N_MORE_NAMES; k++) {
+        const json_t *list = member_of(config, more_names[k]);
+        for (size_t i = 0; i < json_array_size(list); i++)
+            if (same_text(json_array_get(list, i), text, n))
+                return true;
+    }
+    return false;
+}
+
 /* added_tokens.json: {"text": id, …} */
-static enum sw_status apply_added(struct sw_tokenizer *tok, json_t *list)
+static enum sw_status apply_added(const struct sw_text_config *config, struct sw_tokenizer *tok)
 {
     const char *text;
     json_t *id;
-    json_object_foreach(list, text, id)
+    if (sw_text_config_is_whole(config))
+        return SW_OK;
+    json_object_foreach(config->added, text, id)
     {
-        if (sw_added_find(&tok->added, text, strlen(text)))
+        const size_t n = strlen(text);
+        if (sw_added_find(&tok->added, text, n))
             continue;
-        json_t *token = json_string(text);
+        json_t *token = json_stringn(text, n);
         if (!token)
             return sw_fail(SW_ENOMEM, "no memory for an added token");
         const enum sw_status status =
-            put(tok, token, json_is_integer(id) ? json_integer_value(id) : -1, false);
+            put_added(tok, token, json_is_integer(id) ? json_integer_value(id) : -1,
+                      is_named_special(config, tok, text, n));
         json_decref(token);
         SW_TRY(status);
     }
     return SW_OK;
 }
 
-/* Makes a token that already has an id special. */
+/* The id of a token that nothing has given one: behind all others. */
+static int64_t next_id(const struct sw_tokenizer *tok)
+{
+    int64_t id = (int64_t)tok->vocab.count;
+    for (size_t i = 0; i < tok->added.count; i++)
+        if (tok->added.items[i].id >= id)
+            id = (int64_t)tok->added.items[i].id + 1;
+    return id;
+}
+
 static enum sw_status mark_special(struct sw_tokenizer *tok, const json_t *token)
 {
     const json_t *content = content_of(token);
@@ -120,40 +194,58 @@ static enum sw_status mark_special(struct sw_tokenizer *tok, const json_t *token
     const char *text = json_string_value(content);
     const size_t n = json_string_length(content);
     struct sw_added_token *added = sw_added_find(&tok->added, text, n);
-    const int32_t id = sw_vocab_find(&tok->vocab, text, n);
-    if (added)
-        added->special = true;
-    else if (id >= 0)
-        return put(tok, token, id, true);
+    if (!added) {
+        const int32_t id = sw_vocab_find(&tok->vocab, text, n);
+        SW_TRY(put_added(tok, token, id >= 0 ? id : next_id(tok), true));
+        added = sw_added_find(&tok->added, text, n);
+    }
+    added->special = true;
+    if (tok->plain_specials)
+        added->normalized = added->lstrip = added->rstrip = added->single_word = false;
     return SW_OK;
 }
 
-static enum sw_status apply_specials(struct sw_tokenizer *tok, const json_t *object)
+static enum sw_status mark_usual(struct sw_tokenizer *tok, const char *text)
 {
-    static const char *const names[] = {"bos_token", "eos_token", "unk_token",
-                                        "sep_token", "pad_token", "cls_token"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        SW_TRY(mark_special(tok, json_object_get(object, names[i])));
-    const json_t *more = json_object_get(object, "additional_special_tokens");
-    for (size_t i = 0; i < json_array_size(more); i++)
-        SW_TRY(mark_special(tok, json_array_get(more, i)));
+    json_t *token = json_string(text);
+    if (!token)
+        return sw_fail(SW_ENOMEM, "no memory for an added token");
+    const enum sw_status status = mark_special(tok, token);
+    json_decref(token);
+    return status;
+}
+
+static enum sw_status apply_specials(const struct sw_text_config *config, struct sw_tokenizer *tok)
+{
+    const char *name;
+    json_t *token;
+    for (size_t i = 0; i < N_SPECIAL_NAMES; i++) {
+        token = member_of(config, special_names[i]);
+        const char *usual = token ? NULL : usual_token(tok, special_names[i]);
+        SW_TRY(usual ? mark_usual(tok, usual) : mark_special(tok, token));
+    }
+    for (size_t k = 0; k < N_MORE_NAMES; k++) {
+        json_t *more = member_of(config, more_names[k]);
+        for (size_t i = 0; i < json_array_size(more); i++)
+            SW_TRY(mark_special(tok, json_array_get(more, i)));
+        json_object_foreach(more, name, token) SW_TRY(mark_special(tok, token));
+    }
     return SW_OK;
 }
 
-/* Changes *id to the token named in tokenizer_config.json or special_tokens_map.json, if any. */
+/* Changes *id to the token that the files beside the tokenizer name, if any. */
 static void apply_named(const struct sw_text_config *config, const struct sw_tokenizer *tok,
                         const char *name, int32_t *id)
 {
-    const json_t *token = json_object_get(config->tokenizer, name);
-    if (json_is_null(token)) { /* it says there is none */
+    const json_t *token = member_of(config, name), *content = content_of(token);
+    const char *usual = token || *id >= 0 ? NULL : usual_token(tok, name);
+    if (json_is_null(token)) /* it says there is none */
         *id = -1;
-        return;
-    }
-    const json_t *content = content_of(token ? token : json_object_get(config->specials, name));
-    if (!content)
+    const char *text = content ? json_string_value(content) : usual;
+    if (!text)
         return;
     const int32_t found =
-        sw_tokenizer_find(tok, json_string_value(content), json_string_length(content));
+        sw_tokenizer_find(tok, text, content ? json_string_length(content) : strlen(text));
     if (found >= 0)
         *id = found;
 }
@@ -203,9 +295,8 @@ enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct 
     if (!config)
         config = &none;
     SW_TRY(apply_decoder_list(tok, json_object_get(config->tokenizer, "added_tokens_decoder")));
-    SW_TRY(apply_added(tok, config->added));
-    SW_TRY(apply_specials(tok, config->tokenizer));
-    SW_TRY(apply_specials(tok, config->specials));
+    SW_TRY(apply_added(config, tok));
+    SW_TRY(apply_specials(config, tok));
     const json_t *bos_id = json_object_get(config->generation, "bos_token_id");
     if (!json_is_integer(bos_id))
         bos_id = json_object_get(config->model, "bos_token_id");
@@ -218,7 +309,7 @@ enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct 
     apply_named(config, tok, "eos_token", &tok->eos);
     apply_ends(config, tok);
     /* Nothing says what ends a text: GPT-2's family all call it the same. */
-    if (tok->n_ends == 0 && tok->eos < 0 && !json_object_get(config->tokenizer, "eos_token"))
+    if (tok->n_ends == 0 && tok->eos < 0 && !member_of(config, "eos_token"))
         tok->eos = sw_tokenizer_find(tok, "<|endoftext|>", 13);
     if (tok->n_ends == 0 && tok->eos >= 0)
         tok->ends[tok->n_ends++] = tok->eos;

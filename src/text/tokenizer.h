@@ -23,7 +23,11 @@ struct sw_tokenizer;
  * Opens the tokenizer of the model in `dir`: tokenizer.json, else tokenizer.model, else vocab.json
  * and merges.txt. BOS, EOS and what is added around a text come from tokenizer_config.json,
  * special_tokens_map.json, added_tokens.json, generation_config.json and config.json, each of which
- * may be absent. SW_EMODEL names the file and what is wrong with it, SW_EINPUT a missing one.
+ * may be absent. As in transformers, the second and third do not count beside an
+ * added_tokens_decoder in the first, and a special token that has no id gets the next free one. In
+ * folders of vocab.json nothing is special but what these files name and, where they are silent,
+ * what the family's class in transformers has ("<|endoftext|>").
+ * SW_EMODEL names the file and what is wrong with it, SW_EINPUT a missing one.
  * The caller closes *out.
  */
 enum sw_status sw_tokenizer_open(const char *dir, struct sw_tokenizer **out);

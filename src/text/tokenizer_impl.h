@@ -34,6 +34,11 @@ struct sw_affix {
     size_t count;
 };
 
+/* A special token that a class of tokenizers has when the files do not name another. */
+struct sw_usual_token {
+    const char *name, *content; /* "pad_token", "<pad>"; a list of them ends with NULL */
+};
+
 struct sw_tokenizer {
     struct sw_vocab vocab;
     struct sw_bpe bpe;
@@ -41,10 +46,13 @@ struct sw_tokenizer {
     struct sw_pretokenizer pre;
     struct sw_added added;
     struct sw_decoder decoder;
-    struct sw_affix prefix, suffix; /* what SW_ENCODE_ADD_SPECIAL puts around a text */
-    uint8_t *flags;                 /* (vocab.count) sw_id_flags */
-    int32_t bos, eos;               /* -1: none */
-    bool add_bos, add_eos;          /* wanted by the form of the file, without a template */
+    struct sw_affix prefix, suffix;     /* what SW_ENCODE_ADD_SPECIAL puts around a text */
+    uint8_t *flags;                     /* (vocab.count) sw_id_flags */
+    int32_t bos, eos;                   /* -1: none */
+    bool add_bos, add_eos;              /* wanted by the form of the file, without a template */
+    const struct sw_usual_token *usual; /* NULL: the form of the file says all */
+    bool plain_specials; /* special tokens take no spaces around them, whatever the files say */
+    bool sentencepiece;  /* added tokens are looked for in the text as it was given */
     int32_t ends[SW_ENDS_MAX];
     size_t n_ends;
     pthread_mutex_t lock; /* of the scratch memory in bpe, normalizer, pre */
@@ -73,6 +81,8 @@ enum sw_status sw_tokenizer_finish(struct sw_tokenizer *tok, const struct sw_tex
 
 enum sw_status sw_text_config_read(const char *dir, struct sw_text_config *config);
 void sw_text_config_free(struct sw_text_config *config);
+/* Has tokenizer_config.json all added tokens? Then the two older files beside it do not count. */
+bool sw_text_config_is_whole(const struct sw_text_config *config);
 /* Added tokens, BOS, EOS and end ids from the files beside the tokenizer. */
 enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct sw_tokenizer *tok);
 

@@ -8,17 +8,36 @@
 
 #define LLAMA3_BASE 128000
 
-/* The two files do not say how a text is cut; the family does. */
+static const struct sw_usual_token gpt2_usual[] = {{"bos_token", "<|endoftext|>"},
+                                                   {"eos_token", "<|endoftext|>"},
+                                                   {"unk_token", "<|endoftext|>"},
+                                                   {0}};
+static const struct sw_usual_token qwen_usual[] = {{"eos_token", "<|endoftext|>"},
+                                                   {"unk_token", "<|endoftext|>"},
+                                                   {"pad_token", "<|endoftext|>"},
+                                                   {0}};
+static const struct sw_usual_token neox_usual[] = {{"bos_token", "<|endoftext|>"},
+                                                   {"eos_token", "<|endoftext|>"},
+                                                   {"unk_token", "<|endoftext|>"},
+                                                   {"pad_token", "<|padding|>"},
+                                                   {0}};
+
+/*
+ * The two files say neither how a text is cut nor which tokens are special; the family does. Its
+ * usual tokens are the defaults of the class that transformers has for it, no others are special
+ * unless a file beside says so.
+ */
 static const struct family {
     const char *name; /* begins model_type or tokenizer_class, any case */
     const char *pattern;
-    bool nfc, ignore_merges, add_bos;
+    const struct sw_usual_token *usual;
+    bool nfc, ignore_merges, add_bos, plain_specials;
 } families[] = {
-    {"qwen", sw_pattern_qwen, true, false, false},
-    {"llama", sw_pattern_llama3, false, true, true},
-    {"opt", sw_pattern_gpt2, false, false, true},
-    {"gpt_neox", sw_pattern_gpt2, true, false, false},
-    {"", sw_pattern_gpt2, false, false, false},
+    {"qwen", sw_pattern_qwen, qwen_usual, true, false, false, true},
+    {"llama", sw_pattern_llama3, NULL, false, true, true, false},
+    {"opt", sw_pattern_gpt2, gpt2_usual, false, false, true, false},
+    {"gpt_neox", sw_pattern_gpt2, neox_usual, true, false, false, false},
+    {"", sw_pattern_gpt2, gpt2_usual, false, false, false, false},
 };
 
 static const struct family *family_of(const struct sw_text_config *config)
@@ -88,22 +107,6 @@ static enum sw_status read_merges(struct sw_tokenizer *tok, const char *bytes, s
     return SW_OK;
 }
 
-/* Names that are special wherever they are in the vocabulary; the files beside may add others. */
-static enum sw_status add_known_specials(struct sw_tokenizer *tok)
-{
-    static const char *const names[] = {"<|endoftext|>", "<s>", "</s>", "<pad>", "<unk>"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        const int32_t id = sw_vocab_find(&tok->vocab, names[i], strlen(names[i]));
-        if (id >= 0)
-            SW_TRY(sw_added_put(&tok->added,
-                                &(struct sw_added_token){.id = id,
-                                                         .content = (char *)(uintptr_t)names[i],
-                                                         .length = strlen(names[i]),
-                                                         .special = true}));
-    }
-    return SW_OK;
-}
-
 /* fairseq's dictionaries begin <s> <pad> </s> <unk>: OPT, whose texts begin with </s>. */
 static bool is_fairseq(const struct sw_tokenizer *tok)
 {
@@ -142,14 +145,13 @@ enum sw_status sw_read_vocab_merges(struct sw_tokenizer *tok, const char *vocab,
     tok->add_bos = family->add_bos;
     tok->decoder.byte_level = true;
     sw_find_byte_pieces(tok, false);
-    SW_TRY(add_known_specials(tok));
     if (strcmp(family->name, "llama") == 0 && tok->vocab.count == LLAMA3_BASE)
         return sw_add_llama3_specials(tok, LLAMA3_BASE);
+    tok->usual = family->usual;
+    tok->plain_specials = family->plain_specials;
     if (is_fairseq(tok)) {
         tok->bos = tok->eos = 2;
         tok->add_bos = true;
-    } else {
-        tok->bos = tok->eos = sw_tokenizer_find(tok, "<|endoftext|>", 13);
     }
     return SW_OK;
 }

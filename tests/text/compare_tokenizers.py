@@ -3,8 +3,13 @@
 
     compare_tokenizers.py PROGRAM MODEL_DIR TEXT_FILE...
 
-PROGRAM is run as `PROGRAM tokens MODEL_DIR --jsonl`. The reference is the `tokenizers` library for
-tokenizer.json and vocab.json + merges.txt, `sentencepiece` or `tiktoken` for tokenizer.model.
+PROGRAM is run as `PROGRAM tokens MODEL_DIR --jsonl`, which recognises special tokens in a text. The
+reference is the `tokenizers` library for tokenizer.json, the class that transformers picks for
+vocab.json + merges.txt, and `sentencepiece` or `tiktoken` for tokenizer.model. SentencePiece folders
+are held against what LlamaTokenizer of transformers 4 did around that library: text between added
+tokens is encoded piece by piece, each piece with the dummy prefix if "legacy" is true or absent, only
+the one that begins the text if it is false, none if "add_prefix_space" is false. (transformers 5
+takes an absent "legacy" as false, and ranks merges by ids instead of scores.)
 Each text is given whole lines at a time, as odd slices, and mixed with hard characters.
 Not part of the test run: the libraries are not needed to build or test.
 """
@@ -14,10 +19,8 @@ import random
 import subprocess
 import sys
 
-GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
           r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+")
-QWEN = LLAMA3.replace("{1,3}", "")
 HARD = ["\u00e9", "e\u0301", "\u1100\u1161\u11a8", "\u0fb2\u0f71\u0f80", "\U0001f469\u200d\U0001f469\u200d\U0001f467",
         "\u3000", "\u00a0", "\u180e", "\u2028", "\x85", "\x00", "\ufeff", "\ufffd", "\u017f", "'\u017f", "'S", "\r\n",
         "\t\t", "    ", "  \n  ", "\u2581", "\u2581\u2581", "<s>", "</s>", "<|endoftext|>", "<0x0A>", "\u0661\u0662",
@@ -48,15 +51,38 @@ def samples(paths):
              rng.randrange(0x1f300, 0x1f600)])) for _ in range(rng.randrange(1, 24)))
 
 
-def byte_level(vocab, merges, pattern, nfc, ignore_merges):
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
-    tok = Tokenizer(models.BPE.from_file(vocab, merges, ignore_merges=ignore_merges))
-    if nfc:
-        tok.normalizer = normalizers.NFC()
-    tok.pre_tokenizer = pre_tokenizers.Sequence([
-        pre_tokenizers.Split(Regex(pattern), "isolated"),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    return lambda text: tok.encode(text, add_special_tokens=False).ids
+def of_transformers(folder):
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from transformers import AutoTokenizer
+    tok = AutoTokenizer.from_pretrained(folder)
+    return lambda text: tok.encode(text, add_special_tokens=False)
+
+
+def of_sentencepiece(data, config):
+    import re
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2 as protobuf
+    proto = protobuf.ModelProto()
+    proto.ParseFromString(data)
+    prefixed = sentencepiece.SentencePieceProcessor(model_proto=data)
+    proto.normalizer_spec.add_dummy_prefix = False
+    plain = sentencepiece.SentencePieceProcessor(model_proto=proto.SerializeToString())
+    prefix = config.get("add_prefix_space") is not False
+    legacy = config.get("legacy") is not False
+    added = {p.piece: i for i, p in enumerate(proto.pieces) if p.type in (2, 3)}
+    for number, token in config.get("added_tokens_decoder", {}).items():
+        added[token["content"]] = int(number)
+    cut = re.compile("(" + "|".join(re.escape(t) for t in sorted(added, key=len, reverse=True)) + ")")
+
+    def encode(text):
+        ids = []
+        for i, part in enumerate(cut.split(text)):
+            if part in added:
+                ids.append(added[part])
+            elif part:
+                ids += (prefixed if prefix and (legacy or i == 0) else plain).encode(part)
+        return ids
+    return encode
 
 
 def reference(folder):
@@ -64,28 +90,22 @@ def reference(folder):
     if os.path.exists(here("tokenizer.json")):
         from tokenizers import Tokenizer
         tok = Tokenizer.from_file(here("tokenizer.json"))
-        tok.encode_special_tokens = True
         return lambda text: tok.encode(text, add_special_tokens=False).ids
-    if os.path.exists(here("tokenizer.model")):
-        with open(here("tokenizer.model"), "rb") as f:
-            data = f.read()
-        if data[:1] == b"\n":
-            import sentencepiece
-            sp = sentencepiece.SentencePieceProcessor(model_proto=data)
-            return sp.encode
-        import base64
-        import tiktoken
-        ranks = {base64.b64decode(a): int(b) for a, b in (l.split() for l in data.splitlines())}
-        enc = tiktoken.Encoding("model", pat_str=LLAMA3, mergeable_ranks=ranks, special_tokens={})
-        return enc.encode_ordinary
-    family = ""
-    for name, key in (("config.json", "model_type"), ("tokenizer_config.json", "tokenizer_class")):
-        if not family and os.path.exists(here(name)):
-            with open(here(name)) as f:
-                family = json.load(f).get(key, "").lower()
-    qwen, llama = family.startswith("qwen"), family.startswith("llama")
-    return byte_level(here("vocab.json"), here("merges.txt"),
-                      QWEN if qwen else LLAMA3 if llama else GPT2, qwen, llama)
+    if not os.path.exists(here("tokenizer.model")):
+        return of_transformers(folder)
+    with open(here("tokenizer.model"), "rb") as f:
+        data = f.read()
+    if data[:1] == b"\n":
+        config = {}
+        if os.path.exists(here("tokenizer_config.json")):
+            with open(here("tokenizer_config.json")) as f:
+                config = json.load(f)
+        return of_sentencepiece(data, config)
+    import base64
+    import tiktoken
+    ranks = {base64.b64decode(a): int(b) for a, b in (l.split() for l in data.splitlines())}
+    enc = tiktoken.Encoding("model", pat_str=LLAMA3, mergeable_ranks=ranks, special_tokens={})
+    return enc.encode_ordinary
 
 
 def main():

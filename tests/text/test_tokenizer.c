@@ -153,6 +153,8 @@ static void opt_begins_with_its_eos(void)
                  "\"\\u0120\": 6, \"ab\": 7, \"\\u0120ab\": 8}");
     fixture_puts(dir, "merges.txt", "#version: 0.2\na b\n\xC4\xA0 ab\n");
     fixture_puts(dir, "config.json", "{\"model_type\": \"opt\"}");
+    fixture_puts(dir, "special_tokens_map.json",
+                 "{\"bos_token\": \"</s>\", \"eos_token\": \"</s>\", \"unk_token\": \"</s>\"}");
     struct sw_tokenizer *tok = fixture_open(dir);
     const int32_t plain[] = {7, 8, 6, 4}, with_bos[] = {2, 7}, parsed[] = {7, 2, 7};
     CU_ASSERT(encodes_to(tok, "ab ab a", 0, 4, plain));
