@@ -64,7 +64,7 @@ enum sw_status sw_added_index(struct sw_added *added, struct sw_normalizer *norm
         const char *key = token->content;
         size_t n = token->length;
         if (token->normalized)
-            SW_TRY(sw_normalize(normalizer, key, n, &key, &n));
+            SW_TRY(sw_normalize(normalizer, key, n, true, &key, &n));
         if (n > 0)
             SW_TRY(sw_trie_add(token->normalized ? &added->normalized : &added->raw, key, n,
                                (int32_t)i));

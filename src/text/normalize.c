@@ -17,6 +17,7 @@ struct sw_normalize_step {
     struct sw_strbuf pattern;
     struct sw_regex *regex; /* Replace by Regex */
     bool left, right;       /* Strip */
+    bool begins;            /* of the text at hand: nothing lies before it */
     struct sw_sentencepiece_rules rules;
 };
 
@@ -214,12 +215,14 @@ static enum sw_status run_sentencepiece(struct sw_normalize_step *step, const ch
     size_t becomes_n, taken;
     const bool squeeze = rules->remove_extra_whitespaces;
     const size_t before = out->length;
+    const bool prefix =
+        rules->prefix == SW_PREFIX_ALWAYS || (rules->prefix == SW_PREFIX_FIRST && step->begins);
     bool begun = false, after_space = squeeze;
     for (; n > 0; text += taken, n -= taken) {
         taken = next_normal(rules, text, n, &becomes, &becomes_n);
         if (!begun && squeeze && becomes_n == 1 && *becomes == ' ')
             continue;
-        if (!begun && rules->add_dummy_prefix)
+        if (!begun && prefix)
             append_escaped(rules, " ", 1, out);
         begun = true;
         for (; after_space && becomes_n > 0 && *becomes == ' '; becomes_n--)
@@ -344,13 +347,20 @@ enum sw_status sw_normalizer_add_sentencepiece(struct sw_normalizer *normalizer,
     return SW_OK;
 }
 
+void sw_normalizer_set_prefix(struct sw_normalizer *normalizer, enum sw_dummy_prefix prefix)
+{
+    for (size_t i = 0; i < normalizer->n_steps; i++)
+        normalizer->steps[i]->rules.prefix = prefix;
+}
+
 enum sw_status sw_normalize(struct sw_normalizer *normalizer, const char *text, size_t n,
-                            const char **out, size_t *out_n)
+                            bool begins, const char **out, size_t *out_n)
 {
     for (size_t i = 0; i < normalizer->n_steps; i++) {
         struct sw_normalize_step *step = normalizer->steps[i];
         struct sw_strbuf *to = &normalizer->scratch[i & 1];
         to->length = 0;
+        step->begins = begins;
         sw_strbuf_append(to, "", 0);
         SW_TRY(step->kind->run(step, text, n, to));
         if (to->failed) {

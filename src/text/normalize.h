@@ -16,9 +16,17 @@
 
 struct sw_normalize_step;
 
+/* Where a SentencePiece model puts the space that its words begin with. */
+enum sw_dummy_prefix {
+    SW_PREFIX_NEVER,
+    SW_PREFIX_FIRST, /* before the text's beginning */
+    SW_PREFIX_ALWAYS /* before what follows an added token, too */
+};
+
 /* The way of a SentencePiece model: its normalizer_spec. */
 struct sw_sentencepiece_rules {
-    bool add_dummy_prefix, remove_extra_whitespaces, escape_whitespaces;
+    enum sw_dummy_prefix prefix;
+    bool remove_extra_whitespaces, escape_whitespaces;
     struct sw_charsmap charsmap;
     const struct sw_trie *whole; /* user-defined pieces are passed unchanged; borrowed */
 };
@@ -36,12 +44,14 @@ enum sw_status sw_normalizer_add_nfc(struct sw_normalizer *normalizer);
 /* Adds a SentencePiece model's rules and takes them over. */
 enum sw_status sw_normalizer_add_sentencepiece(struct sw_normalizer *normalizer,
                                                const struct sw_sentencepiece_rules *rules);
+/* Changes where they put the prefix; without such rules nothing happens. */
+void sw_normalizer_set_prefix(struct sw_normalizer *normalizer, enum sw_dummy_prefix prefix);
 /*
- * Normalises valid UTF-8 text[0..n). *out is `text` itself or memory of the normaliser, valid until
- * the next call.
+ * Normalises valid UTF-8 text[0..n); `begins`: nothing lies before it. *out is `text` itself or
+ * memory of the normaliser, valid until the next call.
  */
 enum sw_status sw_normalize(struct sw_normalizer *normalizer, const char *text, size_t n,
-                            const char **out, size_t *out_n);
+                            bool begins, const char **out, size_t *out_n);
 void sw_normalizer_free(struct sw_normalizer *normalizer);
 
 #endif

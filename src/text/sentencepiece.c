@@ -183,7 +183,7 @@ static enum sw_status read_normalizer(struct sw_sentencepiece_rules *rules, cons
             sw_charsmap_free(&rules->charsmap);
             SW_TRY(sw_charsmap_parse(&rules->charsmap, field.bytes, field.length));
         } else if (field.number == 3) {
-            rules->add_dummy_prefix = field.value != 0;
+            rules->prefix = field.value != 0 ? SW_PREFIX_ALWAYS : SW_PREFIX_NEVER;
         } else if (field.number == 4) {
             rules->remove_extra_whitespaces = field.value != 0;
         } else if (field.number == 5) {
@@ -268,8 +268,10 @@ static enum sw_status settle(struct model *model)
         if (byte >= 0)
             tok->bpe.byte_id[byte] = (int32_t)i;
     }
-    tok->decoder = (struct sw_decoder){
-        .byte_fallback = true, .strip = model->rules.add_dummy_prefix, .space = "\xE2\x96\x81"};
+    tok->decoder = (struct sw_decoder){.byte_fallback = true,
+                                       .strip = model->rules.prefix != SW_PREFIX_NEVER,
+                                       .space = "\xE2\x96\x81"};
+    tok->sentencepiece = true;
     model->rules.whole = &tok->bpe.whole;
     SW_TRY(sw_normalizer_add_sentencepiece(&tok->normalizer, &model->rules));
     model->rules.charsmap = (struct sw_charsmap){0}; /* the normaliser's now */
@@ -281,7 +283,7 @@ enum sw_status sw_read_sentencepiece(struct sw_tokenizer *tok, const char *bytes
     struct model model = {
         .tok = tok,
         .trainer = {.model_type = UNIGRAM, .unk = 0, .bos = 1, .eos = 2},
-        .rules = {.add_dummy_prefix = true,
+        .rules = {.prefix = SW_PREFIX_ALWAYS,
                   .remove_extra_whitespaces = true,
                   .escape_whitespaces = true},
     };

@@ -62,13 +62,14 @@ static enum sw_status put_added(struct sw_tokenizer *tok, const json_t *token, i
         return sw_fail(SW_EMODEL, "an added token has no text, or its id %lld is not one",
                        (long long)id);
     const json_t *normalized = json_object_get(token, "normalized");
+    const bool wanted = normalized ? json_is_true(normalized) : !special;
     return sw_added_put(&tok->added,
                         &(struct sw_added_token){
                             .id = (int32_t)id,
                             .content = (char *)(uintptr_t)json_string_value(content),
                             .length = json_string_length(content),
                             .special = special,
-                            .normalized = normalized ? json_is_true(normalized) : !special,
+                            .normalized = wanted && !tok->sentencepiece,
                             .lstrip = json_is_true(json_object_get(token, "lstrip")),
                             .rstrip = json_is_true(json_object_get(token, "rstrip")),
                             .single_word = json_is_true(json_object_get(token, "single_word"))});
@@ -289,6 +290,24 @@ static void apply_switch(const json_t *value, struct sw_affix *affix, int32_t id
         affix->count = 0;
 }
 
+/*
+ * As LlamaTokenizer of transformers 4 and what 5 has for most SentencePiece folders: the space goes
+ * before each stretch between added tokens, with "legacy": false only before the text's beginning.
+ * (LlamaTokenizer of 5 takes an absent "legacy" for false, which no model of that age was made
+ * with.)
+ */
+static void apply_prefix(const struct sw_text_config *config, struct sw_tokenizer *tok)
+{
+    if (!tok->sentencepiece || !tok->decoder.strip)
+        return;
+    if (json_is_false(json_object_get(config->tokenizer, "add_prefix_space"))) {
+        sw_normalizer_set_prefix(&tok->normalizer, SW_PREFIX_NEVER);
+        tok->decoder.strip = false;
+    } else if (json_is_false(json_object_get(config->tokenizer, "legacy"))) {
+        sw_normalizer_set_prefix(&tok->normalizer, SW_PREFIX_FIRST);
+    }
+}
+
 enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct sw_tokenizer *tok)
 {
     static const struct sw_text_config none;
@@ -297,6 +316,7 @@ enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct 
     SW_TRY(apply_decoder_list(tok, json_object_get(config->tokenizer, "added_tokens_decoder")));
     SW_TRY(apply_added(config, tok));
     SW_TRY(apply_specials(config, tok));
+    apply_prefix(config, tok);
     const json_t *bos_id = json_object_get(config->generation, "bos_token_id");
     if (!json_is_integer(bos_id))
         bos_id = json_object_get(config->model, "bos_token_id");

@@ -200,7 +200,7 @@ static enum sw_status encode_plain(struct sw_tokenizer *tok, const char *text, s
 static enum sw_status encode_normalized(struct sw_tokenizer *tok, const char *text, size_t n,
                                         bool at_zero, bool with_special, struct sw_ids *out)
 {
-    SW_TRY(sw_normalize(&tok->normalizer, text, n, &text, &n));
+    SW_TRY(sw_normalize(&tok->normalizer, text, n, at_zero, &text, &n));
     for (size_t from = 0; from < n;) {
         const struct sw_added_hit hit =
             sw_added_next(&tok->added, &tok->added.normalized, text, n, from, with_special);

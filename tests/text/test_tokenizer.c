@@ -144,6 +144,45 @@ static void bos_and_eos_as_the_config_wants(void)
     fixture_remove(dir);
 }
 
+/* Ids as compare_tokenizers.py has them from the library. */
+static void sentencepiece_prefix_as_the_config_wants(void)
+{
+    static const struct {
+        const char *config;
+        size_t n[3]; /* of ids for "the</s>the", "<s>the", " the" */
+        int32_t ids[3][5];
+        const char *back; /* of the first */
+    } rows[] = {
+        {"{}", {3, 2, 2}, {{268, 2, 268}, {1, 268}, {543, 268}}, "the</s> the"},
+        {"{\"legacy\": true}", {3, 2, 2}, {{268, 2, 268}, {1, 268}, {543, 268}}, "the</s> the"},
+        {"{\"legacy\": false}",
+         {4, 3, 2},
+         {{268, 2, 545, 261}, {1, 545, 261}, {543, 268}},
+         "the</s>the"},
+        {"{\"add_prefix_space\": false}",
+         {5, 3, 1},
+         {{545, 261, 2, 545, 261}, {1, 545, 261}, {268}},
+         "the</s>the"},
+    };
+    static const char *const texts[3] = {"the</s>the", "<s>the", " the"};
+    char *dir = copy_of("sentencepiece", "tokenizer.model");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        fixture_puts(dir, "tokenizer_config.json", rows[i].config);
+        struct sw_tokenizer *tok = fixture_open(dir);
+        for (size_t k = 0; k < 3; k++) {
+            const struct sw_ids ids = {.items = (int32_t *)(uintptr_t)rows[i].ids[k],
+                                       .count = rows[i].n[k]};
+            struct sw_strbuf text = {0};
+            CU_ASSERT(encodes_to(tok, texts[k], SW_ENCODE_PARSE_SPECIAL, ids.count, ids.items));
+            CU_ASSERT(fixture_decodes(tok, &ids, false, &text));
+            CU_ASSERT(k == 1 || strcmp(text.text, k == 0 ? rows[i].back : texts[k]) == 0);
+            sw_strbuf_free(&text);
+        }
+        sw_tokenizer_close(tok);
+    }
+    fixture_remove(dir);
+}
+
 /* Two letters, fairseq's order: OPT, whose texts begin with </s>. */
 static void opt_begins_with_its_eos(void)
 {
@@ -440,6 +479,8 @@ SW_UNIT_TESTS({"byte-level tokenizer.json", byte_level_json},
               {"tiktoken tokenizer.model", tiktoken_model},
               {"ends come from generation_config", ends_come_from_generation_config},
               {"BOS and EOS as the config wants", bos_and_eos_as_the_config_wants},
+              {"SentencePiece's prefix as the config wants",
+               sentencepiece_prefix_as_the_config_wants},
               {"OPT begins with its EOS", opt_begins_with_its_eos},
               {"steps of a tokenizer.json", steps_of_a_tokenizer_json},
               {"what is not supported is named", what_is_not_supported_is_named},
