@@ -1,6 +1,7 @@
 /* Owns the normalisation steps: a table of kinds, each from bytes to bytes. */
 #include "text/normalize.h"
 
+#include "text/unicode.h"
 #include "text/utf8.h"
 
 #include <stdlib.h>
@@ -36,20 +37,34 @@ static enum sw_status out_of_memory(void)
     return sw_fail(SW_ENOMEM, "no memory to normalise a text");
 }
 
-/* Where a text may be cut so that both parts normalise by themselves: before a long-lasting run of
- * marks gets longer than MARKS_MAX, whose ordering would take quadratic time. */
+/*
+ * Where a text may be cut so that both parts normalise by themselves: before what no form looks at,
+ * and before a run of marks gets longer than MARKS_MAX, whose ordering would take quadratic time.
+ */
 static size_t normal_chunk(const char *text, size_t n)
 {
     size_t marks = 0;
     int length;
     for (size_t i = 0; i < n; i += (size_t)length) {
         const uint32_t c = sw_utf8_decode(text + i, &length);
+        if (sw_unicode_is_inert(c))
+            return i;
         if (c < 0x300 || utf8proc_get_property((utf8proc_int32_t)c)->combining_class == 0)
             marks = 0;
         else if (++marks > MARKS_MAX)
             return i;
     }
     return n;
+}
+
+/* The bytes of the characters that no form looks at, from text[0] on. */
+static size_t inert_chunk(const char *text, size_t n)
+{
+    size_t i = 0;
+    int length;
+    for (; i < n && sw_unicode_is_inert(sw_utf8_decode(text + i, &length)); i += (size_t)length)
+        ;
+    return i;
 }
 
 static bool below_300(const char *text, size_t n)
@@ -78,6 +93,10 @@ static enum sw_status run_form(struct sw_normalize_step *step, const char *text,
     }
     for (size_t chunk; n > 0; text += chunk, n -= chunk) {
         utf8proc_uint8_t *mapped = NULL;
+        if ((chunk = inert_chunk(text, n)) > 0) {
+            sw_strbuf_append(out, text, chunk);
+            continue;
+        }
         chunk = normal_chunk(text, n);
         const utf8proc_ssize_t length =
             utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)chunk, &mapped,
@@ -96,10 +115,11 @@ static enum sw_status run_lowercase(struct sw_normalize_step *step, const char *
     (void)step;
     int length;
     char bytes[4];
+    uint32_t lower[2];
     for (size_t i = 0; i < n; i += (size_t)length) {
-        const uint32_t c = sw_utf8_decode(text + i, &length);
-        const utf8proc_int32_t lower = utf8proc_tolower((utf8proc_int32_t)c);
-        sw_strbuf_append(out, bytes, (size_t)sw_utf8_encode((uint32_t)lower, bytes));
+        const int count = sw_unicode_lower(sw_utf8_decode(text + i, &length), lower);
+        for (int k = 0; k < count; k++)
+            sw_strbuf_append(out, bytes, (size_t)sw_utf8_encode(lower[k], bytes));
     }
     return SW_OK;
 }
