@@ -171,6 +171,17 @@ enum sw_status sw_file_read_at(int fd, const char *path, uint64_t offset, void *
     return SW_OK;
 }
 
+enum sw_status sw_file_refuse_pointer(const char *path, const void *bytes, size_t n)
+{
+    static const char pointer[] = "version https://";
+    if (n < strlen(pointer) || memcmp(bytes, pointer, strlen(pointer)) != 0)
+        return SW_OK;
+    return sw_fail(SW_EMODEL,
+                   "%s: is a Git LFS pointer, not the file itself; run \"git lfs pull\" in its "
+                   "directory",
+                   path);
+}
+
 static enum sw_status read_whole(int fd, const char *path, uint64_t size, size_t limit,
                                  char **bytes, size_t *length)
 {
@@ -181,7 +192,9 @@ static enum sw_status read_whole(int fd, const char *path, uint64_t size, size_t
     if (!buffer)
         return sw_fail(SW_ENOMEM, "%s: no memory for its %llu bytes", path,
                        (unsigned long long)size);
-    const enum sw_status status = sw_file_read_at(fd, path, 0, buffer, (size_t)size);
+    enum sw_status status = sw_file_read_at(fd, path, 0, buffer, (size_t)size);
+    if (status == SW_OK)
+        status = sw_file_refuse_pointer(path, buffer, (size_t)size);
     if (status != SW_OK) {
         free(buffer);
         return status;

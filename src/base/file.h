@@ -33,8 +33,13 @@ enum sw_status sw_file_open(const char *path, int *fd, uint64_t *size);
 /* The same, but a file that is absent is no failure: *fd is -1. */
 enum sw_status sw_file_open_optional(const char *path, int *fd, uint64_t *size);
 /*
- * Reads all of `path`, at most `limit` bytes (SW_EINPUT beyond). *bytes is NUL-terminated one past
- * *length; the caller frees it. A missing file is SW_EINPUT.
+ * SW_EMODEL if what the file begins with, bytes[0..n) (16 are enough), is what Git leaves in the
+ * place of a large file that was not fetched.
+ */
+enum sw_status sw_file_refuse_pointer(const char *path, const void *bytes, size_t n);
+/*
+ * Reads all of `path`, at most `limit` bytes (SW_EINPUT beyond); a Git LFS pointer is refused.
+ * *bytes is NUL-terminated one past *length; the caller frees it. A missing file is SW_EINPUT.
  */
 enum sw_status sw_file_read(const char *path, size_t limit, char **bytes, size_t *length);
 /* The same, but a file that is absent is no failure: *bytes is NULL and *length 0. */

@@ -34,11 +34,7 @@ static enum sw_status wrong_magic(const char *path, const uint8_t *first, size_t
     char hex[3 * 16 + 1] = "";
     if (n >= 4 && memcmp(first, "GGUF", 4) == 0)
         return sw_fail(SW_EMODEL, "%s: is a GGUF file; a .gguf is not read yet", path);
-    if (n >= 11 && memcmp(first, "version htt", 11) == 0)
-        return sw_fail(SW_EMODEL,
-                       "%s: is a Git LFS pointer, not the weights; run \"git lfs pull\" in its "
-                       "directory",
-                       path);
+    SW_TRY(sw_file_refuse_pointer(path, first, n));
     for (size_t i = 0; i < n; i++)
         snprintf(hex + 3 * i, 4, "%02x ", first[i]);
     return sw_fail(SW_EMODEL,

@@ -42,6 +42,13 @@ static inline void fixture_write(const char *dir, const char *name, const void *
         abort();
 }
 
+static inline void fixture_drop(const char *dir, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    unlink(path);
+}
+
 static inline void fixture_puts(const char *dir, const char *name, const char *text)
 {
     fixture_write(dir, name, text, strlen(text));

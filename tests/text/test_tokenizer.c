@@ -329,6 +329,40 @@ static void what_is_not_supported_is_named(void)
     fixture_remove(dir);
 }
 
+/* What Git leaves where a file was not fetched is named, whichever file it is. */
+static void pointers_are_named(void)
+{
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer.model",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "config.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "added_tokens.json",
+                                        "generation_config.json"};
+    static const char pointer[] = "version https://git-lfs.github.com/spec/v1\n"
+                                  "oid sha256:00\nsize 1\n";
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *dir = i < 2 || i > 3 ? copy_of("byte-level", "tokenizer.json") : fixture_make();
+        char expected[64];
+        struct sw_tokenizer *tok = NULL;
+        if (i == 1)
+            fixture_drop(dir, "tokenizer.json");
+        if (i == 3)
+            fixture_puts(dir, "vocab.json", "{\"a\": 0}");
+        fixture_puts(dir, names[i], pointer);
+        snprintf(expected, sizeof expected, "/%s: is a Git LFS pointer", names[i]);
+        CU_ASSERT_EQUAL(sw_tokenizer_open(dir, &tok), SW_EMODEL);
+        const bool named = strstr(sw_error_message(), expected);
+        if (!named)
+            printf("    message: %s; expected: %s\n", sw_error_message(), expected);
+        CU_ASSERT(named);
+        sw_tokenizer_close(tok);
+        fixture_remove(dir);
+    }
+}
+
 /* Each prefix of each file is refused or opens; none crashes. */
 static void cut_files_are_borne(void)
 {
@@ -484,6 +518,7 @@ SW_UNIT_TESTS({"byte-level tokenizer.json", byte_level_json},
               {"OPT begins with its EOS", opt_begins_with_its_eos},
               {"steps of a tokenizer.json", steps_of_a_tokenizer_json},
               {"what is not supported is named", what_is_not_supported_is_named},
+              {"pointers are named", pointers_are_named},
               {"cut files are borne", cut_files_are_borne},
               {"bytes that are not UTF-8", bytes_that_are_not_utf8},
               {"characters wait for their last byte", characters_wait_for_their_last_byte},
