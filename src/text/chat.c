@@ -5,7 +5,9 @@
 #include "text/chat.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "text/chat_messages.h"
 #include "text/jinja.h"
+#include "text/jinja_uses.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +16,9 @@
 
 struct sw_chat {
     struct sw_jinja *plain, *tools; /* tools: for requests with tools; NULL: plain does both */
-    json_t *specials;               /* {"bos_token": "<s>", …} */
-    char *name;                     /* of the file the template is from */
+    struct sw_chat_wants plain_wants, tools_wants;
+    json_t *specials; /* {"bos_token": "<s>", …} */
+    char *name;       /* of the file the template is from */
 };
 
 /* A JSON file of the model; *out NULL when there is none. */
@@ -127,8 +130,10 @@ static enum sw_status read_files(struct sw_chat *chat, const char *dir, json_t *
                                          "chat_template.json"};
     for (int i = 0; i < 3; i++)
         SW_TRY(read_json(dir, names[i], &files[i]));
+    /* As for a tokenizer: beside an added_tokens_decoder the older file does not count. */
+    if (!json_is_object(json_object_get(files[0], "added_tokens_decoder")))
+        SW_TRY(read_specials(chat, files[1]));
     SW_TRY(read_specials(chat, files[0]));
-    SW_TRY(read_specials(chat, files[1]));
     chat->name = strdup("chat_template.jinja");
     SW_TRY(read_plain_file(dir, chat->name, &chat->plain));
     SW_TRY(read_plain_file(dir, "additional_chat_templates/tool_use.jinja", &chat->tools));
@@ -149,6 +154,15 @@ static enum sw_status read_files(struct sw_chat *chat, const char *dir, json_t *
                    dir);
 }
 
+static struct sw_chat_wants wants_of(const struct sw_jinja *template)
+{
+    struct sw_jinja_uses content, arguments;
+    sw_jinja_find_uses(template, "content", &content);
+    sw_jinja_find_uses(template, "arguments", &arguments);
+    const bool as_text = arguments.printed && !arguments.serialized && !arguments.opened;
+    return (struct sw_chat_wants){.parts = content.walked, .arguments_text = as_text};
+}
+
 enum sw_status sw_chat_open(const char *dir, struct sw_chat **out)
 {
     json_t *files[3] = {0};
@@ -158,6 +172,10 @@ enum sw_status sw_chat_open(const char *dir, struct sw_chat **out)
         return sw_fail(SW_ENOMEM, "no memory for a chat template");
     }
     const enum sw_status status = read_files(chat, dir, files);
+    if (status == SW_OK)
+        chat->plain_wants = wants_of(chat->plain);
+    if (status == SW_OK && chat->tools)
+        chat->tools_wants = wants_of(chat->tools);
     for (int i = 0; i < 3; i++)
         json_decref(files[i]);
     if (status != SW_OK)
@@ -181,13 +199,6 @@ void sw_chat_free(struct sw_chat *chat)
 static enum sw_status check(const struct sw_chat_request *request)
 {
     static const char *const own[] = {"messages", "tools", "add_generation_prompt"};
-    const json_t *messages = request->messages;
-    if (!json_is_array(messages) || json_array_size(messages) == 0)
-        return sw_fail(SW_EINPUT, "messages must be a list of at least one "
-                                  "{\"role\": …, \"content\": …}");
-    for (size_t i = 0; i < json_array_size(messages); i++)
-        if (!json_is_string(json_object_get(json_array_get(messages, i), "role")))
-            return sw_fail(SW_EINPUT, "messages[%zu] must be an object with a text \"role\"", i);
     if (request->tools && !json_is_array(request->tools) && !json_is_null(request->tools))
         return sw_fail(SW_EINPUT, "tools must be a list of tool descriptions");
     if (request->variables && !json_is_object(request->variables))
@@ -198,41 +209,17 @@ static enum sw_status check(const struct sw_chat_request *request)
     return SW_OK;
 }
 
-/*
- * What a model thought goes by three names; templates read one of them. Like transformers: the
- * first of these that a message has becomes its reasoning_content and, unless set, its thinking.
- */
-static json_t *with_reasoning(json_t *message)
-{
-    static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
-    json_t *reasoning = NULL;
-    for (size_t i = 0; i < 3 && (!reasoning || json_is_null(reasoning)); i++)
-        reasoning = json_object_get(message, names[i]);
-    if (!reasoning || json_is_null(reasoning))
-        return json_incref(message);
-    json_t *made = json_object();
-    if (json_object_set(made, "thinking", reasoning) || json_object_update(made, message) ||
-        json_object_set(made, "reasoning_content", reasoning)) {
-        json_decref(made);
-        return NULL;
-    }
-    return made;
-}
-
 static json_t *readable(const json_t *json)
 {
     return (json_t *)(uintptr_t)json;
 }
 
-/* The variables of one rendering, or NULL when memory is short. */
-static json_t *variables_of(const struct sw_chat *chat, const struct sw_chat_request *request)
+/* The variables of one rendering, or NULL when memory is short; takes `messages` over. */
+static json_t *variables_of(const struct sw_chat *chat, const struct sw_chat_request *request,
+                            json_t *messages)
 {
-    json_t *all = json_deep_copy(chat->specials), *messages = json_array();
-    int failed = !all || !messages;
-    for (size_t i = 0; !failed && i < json_array_size(request->messages); i++)
-        failed =
-            json_array_append_new(messages, with_reasoning(json_array_get(request->messages, i)));
-    failed |= json_object_set_new(all, "documents", json_null());
+    json_t *all = json_deep_copy(chat->specials);
+    int failed = json_object_set_new(all, "documents", json_null());
     if (request->variables)
         failed |= json_object_update(all, readable(request->variables));
     failed |= json_object_set_new(all, "messages", messages);
@@ -250,11 +237,14 @@ enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_r
                               struct sw_strbuf *text)
 {
     const struct sw_jinja_limits limits = sw_jinja_limits_default();
+    const bool tools = json_is_array(request->tools) && chat->tools;
+    json_t *messages;
     SW_TRY(check(request));
-    json_t *variables = variables_of(chat, request);
+    SW_TRY(sw_chat_messages(request->messages, tools ? &chat->tools_wants : &chat->plain_wants,
+                            &messages));
+    json_t *variables = variables_of(chat, request, messages);
     if (!variables)
         return sw_fail(SW_ENOMEM, "no memory for a conversation");
-    const bool tools = json_is_array(request->tools) && chat->tools;
     const enum sw_status status =
         sw_jinja_render(tools ? chat->tools : chat->plain, variables, &limits, text);
     if (status != SW_OK)

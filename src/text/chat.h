@@ -28,7 +28,7 @@ enum sw_status sw_chat_open(const char *dir, struct sw_chat **out);
 void sw_chat_free(struct sw_chat *chat);
 
 struct sw_chat_request {
-    const json_t *messages;     /* [{"role": "user", "content": "…"}, …] */
+    const json_t *messages;     /* [{"role": "user", "content": "…"}, …]; see chat_messages.h */
     const json_t *tools;        /* list of tool descriptions; NULL: none */
     const json_t *variables;    /* {"enable_thinking": false, …} for the template; NULL: none */
     bool add_generation_prompt; /* end with what begins an answer */

@@ -50,7 +50,7 @@ refused() {
     [ -s out ] && fail "$1: writes to stdout"
     one_message "$1" "$2"
 }
-refused '[]' 'messages must be a list of at least one'
+refused '[]' 'messages is an empty list'
 refused '{"prompt": "x"}' 'expected a list of messages'
 refused '[{"content": "x"}]' 'messages\[0\] must be an object with a text "role"'
 refused 'hello' 'standard input: not JSON: line 1, column 1'

@@ -5,15 +5,35 @@
 
 data/chat/*.jinja are templates, requests.json the conversations each of them is given, and
 snippets.txt short templates, one a line, that show one thing each. A template that raises gives
-null. The libraries are not needed to build or test.
+null. Before that transformers' own normalisation is made, and what is made here beside it:
+arguments that are JSON text are parsed, and texts of a content that is a list are joined for
+templates that do not walk over parts; parts that are no texts are refused. The libraries are not needed to build or test.
 """
 import glob
 import json
 import os
 
-from transformers.utils.chat_template_utils import _alias_reasoning_fields, _compile_jinja_template
+from transformers.utils.chat_template_utils import _alias_reasoning_fields, _compile_jinja_template, _normalize_chat_messages
 
 HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "chat")
+
+
+WALK = ["lines.jinja", "turns.jinja"]
+
+
+def settle(messages, walks):
+    """None: refused."""
+    messages = json.loads(json.dumps(_normalize_chat_messages(messages)))
+    for message in messages:
+        for call in message.get("tool_calls", []):
+            if isinstance(call["function"]["arguments"], str):
+                call["function"]["arguments"] = json.loads(call["function"]["arguments"])
+        if isinstance(message.get("content"), list):
+            if any(part["type"] != "text" for part in message["content"]):
+                return None
+            if not walks:
+                message["content"] = "\n".join(part["text"] for part in message["content"])
+    return _alias_reasoning_fields(messages)
 
 
 def render(template, variables):
@@ -33,9 +53,10 @@ def main():
         rows = templates[os.path.basename(path)] = {}
         for name, request in given["requests"].items():
             tools = given["tools"] if request.get("tools") else None
-            rows[name] = render(source, {
+            messages = settle(request["messages"], os.path.basename(path) in WALK)
+            rows[name] = messages and render(source, {
                 **given["specials"], **request.get("variables", {}), "documents": None,
-                "messages": _alias_reasoning_fields(request["messages"]), "tools": tools,
+                "messages": messages, "tools": tools,
                 "add_generation_prompt": request.get("add_generation_prompt", False)})
     with open(os.path.join(HERE, "snippets.txt"), encoding="utf-8") as f:
         lines = [line.rstrip("\n") for line in f if line.strip() and not line.startswith("##")]

@@ -220,8 +220,8 @@ static void finds_the_template(void)
                  " \"chat_template\": \"{{ bos_token }}{{ eos_token }}{{ image_token }}"
                  "{{ add_bos_token }}{{ tools is none }}\"}");
     fixture_puts(dir, "special_tokens_map.json",
-                 "{\"bos_token\": \"no\", \"eos_token\": \"</s>\"}");
-    check(dir, false, "<s></s><img>True");
+                 "{\"bos_token\": \"<m>\", \"eos_token\": \"</s>\"}");
+    check(dir, false, "<m></s><img>True"); /* the map goes first */
     fixture_puts(dir, "tokenizer_config.json",
                  "{\"chat_template\": [{\"name\": \"default\", \"template\": \"plain\"},"
                  "{\"name\": \"tool_use\", \"template\": \"with tools\"}]}");
@@ -262,14 +262,14 @@ static void refuses_bad_requests(void)
     fixture_puts(dir, "chat_template.jinja", "{{ messages[0].content + 'x' }}");
     CU_ASSERT_EQUAL_FATAL(sw_chat_open(dir, &chat), SW_OK);
     refuse_request(chat, "{}", "messages must be a list");
-    refuse_request(chat, "{\"messages\": []}", "messages must be a list");
+    refuse_request(chat, "{\"messages\": []}", "messages is an empty list");
     refuse_request(chat, "{\"messages\": [{\"role\": \"user\"}, 3]}", "messages[1]");
     refuse_request(chat, "{\"messages\": [{\"role\": \"user\"}], \"tools\": {}}", "tools");
     refuse_request(chat, "{\"messages\": [{\"role\": \"user\"}], \"variables\": []}", "object");
     refuse_request(chat, "{\"messages\": [{\"role\": \"u\"}], \"variables\": {\"tools\": 1}}",
                    "\"tools\" cannot be");
-    refuse_request(chat, "{\"messages\": [{\"role\": \"user\", \"content\": null}]}",
-                   "chat_template.jinja: line 1: a none and a string");
+    refuse_request(chat, "{\"messages\": [{\"role\": \"user\", \"content\": {}}]}",
+                   "chat_template.jinja: line 1: a dict and a string");
     sw_chat_free(chat);
     fixture_remove(dir);
 }
