@@ -4,7 +4,7 @@
     make_unicode.py         needs `pip install tokenizers`
 
 Each code point is normalised by itself, and, but for ideographs, Hangul and private ones, behind an "a"
-with a mark of every combining class, where its own class shows. The results are kept as 32-bit FNV-1a digests of 8192 code points each, the planes
+with a mark of every combining class, where its own class shows; planes of which nothing is assigned are left out. The results are kept as 32-bit FNV-1a digests of 8192 code points each, the planes
 beyond the second as one. test_unicode.c makes the same; the library is not needed to build or test.
 """
 import json
@@ -23,7 +23,7 @@ MARKS = "".join(map(chr, [
 def digests(normalizer, head):
     blocks = [2166136261] * 17
     for c in range(1, 0x110000):
-        if 0xD800 <= c < 0xE000 or head and (0x3400 <= c < 0xA000 or 0xAC00 <= c < 0xF900 or c >= 0x20000):
+        if 0xD800 <= c < 0xE000 or 0x30000 <= c < 0xE0000 or c >= 0xE1000 or head and (0x3400 <= c < 0xA000 or 0xAC00 <= c < 0xF900 or c >= 0x20000):
             continue
         digest = blocks[min(c >> 13, 16)]
         for byte in normalizer.normalize_str(head + chr(c)).encode() + b"\n":
