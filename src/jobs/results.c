@@ -73,7 +73,7 @@ enum sw_status sw_results_open(const char *path, struct sw_results **out)
         *out = NULL;
         return sw_fail(SW_ENOMEM, "no memory for %s", path);
     }
-    r->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
+    r->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
     if (r->fd < 0)
         return sw_fail(SW_EIO, "%s: cannot write: %s", path, strerror(errno));
     if (fstat(r->fd, &st) != 0 || !S_ISREG(st.st_mode))
