@@ -252,7 +252,7 @@ void sw_config_foreign(const struct sw_config *config, const bool *slides,
             sw_strbuf_printf(
                 warnings,
                 "config.json: '%s' is %s, which models of the family %s do not have: it is not "
-                "read, nor does transformers\n",
+                "read, as transformers does not\n",
                 name, sw_json_show(value, text, sizeof text), config->arch->model_type);
     }
 }

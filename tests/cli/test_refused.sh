@@ -84,6 +84,21 @@ damaged no-key gpt2
 sed -i 's/"n_layer"/"n_lawyer"/' no-key/config.json
 refused no-key "'num_hidden_layers' is missing"
 
+# What is only passed over is said once, by whichever number of ranks.
+damaged left-over llama
+sed -i 's/"model_type"/"sliding_window": 5, "model_type"/' left-over/config.json
+damaged own-head llama_own_head
+for n in 1 2; do
+    ranks $n run left-over --tokens 1,2 -n 2
+    expect 0 "another family's key on $n ranks"
+    [ "$(grep -c "config.json: 'sliding_window' is 5, which models of the family llama do not have" err)" = 1 ] ||
+        fail "another family's key on $n ranks: not said once"
+    ranks $n run own-head --tokens 1,2 -n 2
+    expect 0 "a head of its own on $n ranks"
+    [ "$(grep -c "'lm_head.weight' is not 'model.embed_tokens.weight': the file's head is used" err)" = 1 ] ||
+        fail "a head of its own on $n ranks: not said once"
+done
+
 # The same model whole is taken.
 damaged whole llama
 ranks 2 trace whole --tokens 1,2 --dump dump.safetensors
