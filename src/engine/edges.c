@@ -8,9 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ranks that have not come together by then do not, as at the start of a job. */
-#define START_SILENCES 4
-
 /* What all know of each rank. */
 struct card {
     int32_t version; /* of NCCL; 0: none */
@@ -166,7 +163,7 @@ static enum sw_status connect_mine(struct sw_edges *e, const struct sw_gpu_edge_
 {
     struct sw_transport *t = e->options.transport;
     const struct sw_edges_options *o = &e->options;
-    const double seconds = START_SILENCES * t->options.silence_s;
+    const double seconds = SW_START_S(t->options.silence_s);
     if (e->member[t->rank] < 0)
         return SW_OK;
     enum sw_status status = o->ops->join(o->gpu, id, e->member[t->rank], n, seconds);

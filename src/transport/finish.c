@@ -4,6 +4,7 @@
  */
 #include "base/clock.h"
 #include "transport/ops.h"
+#include "transport/segments.h"
 #include "transport/start.h"
 
 #include <stdio.h>
@@ -34,6 +35,7 @@ static void leave_alone(const struct sw_transport *t, enum sw_status status)
     fflush(NULL);
     while (sw_clock() < until && !sw_stop_number(t))
         usleep(20000);
+    sw_segments_close();
     _exit(sw_status_exit_code(status));
 }
 
@@ -56,7 +58,7 @@ enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status
     if (release == SW_RELEASE_ALONE && t->state->process)
         leave_alone(t, verdict.status);
     if (verdict.status == SW_OK)
-        sw_start_tell_launcher(t->rank, "has ended well");
+        sw_start_tell_launcher(t->rank, SW_FACT_ENDED_WELL);
     t->ops->close(t);
     sw_transport_free(t);
     sw_error_clear();

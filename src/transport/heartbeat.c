@@ -13,8 +13,6 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define BEATS_PER_TIMEOUT 10
-#define INTERVAL_MAX_S 1.0
 #define HASTE_S 0.05 /* between looks once there is a verdict */
 
 static void nudge(struct sw_heartbeat *hb)
@@ -121,7 +119,10 @@ enum sw_status sw_heartbeat_open(bool local, struct sw_heartbeat_card *card,
     hb->folder = sw_verdict_folder();
     pthread_mutex_init(&hb->lock, NULL);
     sw_place_here(port, &card->place);
-    card->scribe = hb->folder != NULL;
+    snprintf(card->job, sizeof card->job, "%s", sw_verdict_job());
+    card->scribe = hb->folder && *card->job;
+    if (!*card->job)
+        sw_verdict_name(card->job);
     *out = hb;
     return SW_OK;
 }
@@ -148,14 +149,14 @@ enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_trans
     hb->t = t;
     hb->timeout = t->options.silence_s;
     hb->stall = t->options.stall_s;
-    hb->interval = hb->timeout / BEATS_PER_TIMEOUT;
-    if (hb->interval > INTERVAL_MAX_S)
-        hb->interval = INTERVAL_MAX_S;
+    hb->interval = SW_BEAT_S(hb->timeout);
     hb->peers = calloc(size, sizeof *hb->peers);
     hb->cards = malloc(size * sizeof *hb->cards);
     if (!hb->peers || !hb->cards)
         return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
     memcpy(hb->cards, cards, size * sizeof *cards);
+    memcpy(hb->job, cards[0].job, sizeof hb->job);
+    hb->job[sizeof hb->job - 1] = 0;
     want_links(hb, sw_clock());
     if (!make_room(hb)) /* before the thread, which nobody would miss */
         return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);

@@ -23,8 +23,9 @@ struct sw_heartbeat;
 /* How to reach a rank; plain bytes that each rank learns of all others before they start. */
 struct sw_heartbeat_card {
     struct sw_place place;
-    uint64_t key[2]; /* random: who knows it is of this job */
-    int32_t scribe;  /* sees the folder of the status file */
+    uint64_t key[2];           /* random: who knows it is of this job */
+    int32_t scribe;            /* sees the folder of the status file, which a launcher reads */
+    char job[SW_JOB_NAME_MAX]; /* a name for the job; rank 0's is taken */
 };
 
 /*

@@ -29,6 +29,7 @@ struct sw_heartbeat {
     const struct sw_transport *t;
     struct sw_heartbeat_card *cards; /* (size) */
     const char *folder;              /* of the status file, or NULL */
+    char job[SW_JOB_NAME_MAX];
     struct sw_door door;
     int wake; /* an eventfd that ends the thread's sleep */
     double interval, timeout, stall;

@@ -11,12 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DISORDER_S 10.0 /* how long ranks have to end once something has failed */
-#define TURN_S 0.3      /* the lowest rank prints the message; the next waits so long for it */
-#define STOP_S 2.0      /* the main thread has so long to notice a stop itself … */
-#define MAIN_S 3.0      /* … and, with a verdict, to come to its end */
-#define FINISH_S 30.0   /* the end itself, MPI_Finalize included */
-
 static const char *name_of(const struct sw_heartbeat *hb, int rank, char *out, size_t cap)
 {
     const char *label = hb->peers[rank].label;
@@ -135,7 +129,7 @@ static void notice_stop(struct sw_heartbeat *hb, double now)
         return;
     if (hb->stopped_at == 0)
         hb->stopped_at = now;
-    if (now - hb->stopped_at < STOP_S)
+    if (now - hb->stopped_at < SW_STOP_S)
         return;
     sw_stop_text(hb->t, number, verdict.text, sizeof verdict.text);
     sw_heart_adopt(hb, &verdict, false);
@@ -146,7 +140,7 @@ static bool write_file(struct sw_heartbeat *hb, const struct sw_verdict *verdict
     const struct sw_verdict copy = *verdict;
     const char *folder = hb->folder;
     pthread_mutex_unlock(&hb->lock);
-    const bool written = sw_verdict_write(folder, hb->t->rank, &copy);
+    const bool written = sw_verdict_write(folder, hb->job, hb->t->rank, &copy);
     pthread_mutex_lock(&hb->lock);
     return written;
 }
@@ -155,7 +149,7 @@ static bool write_file(struct sw_heartbeat *hb, const struct sw_verdict *verdict
 static bool read_elsewhere(const struct sw_heartbeat *hb)
 {
     for (int i = 0; i < hb->t->size; i++)
-        if (i == hb->t->rank ? hb->written : hb->cards[i].scribe && !hb->peers[i].lost)
+        if (hb->cards[i].scribe && (i == hb->t->rank ? hb->written : !hb->peers[i].lost))
             return true;
     return false;
 }
@@ -171,7 +165,7 @@ static void say(struct sw_heartbeat *hb, double now)
             hb->folder = NULL;
     }
     for (int i = 0; i < hb->t->rank; i++)
-        turn += hb->peers[i].lost ? 0 : TURN_S;
+        turn += hb->peers[i].lost ? 0 : SW_TURN_S;
     if (hb->said || (now < turn && !read_elsewhere(hb)))
         return;
     if (!read_elsewhere(hb))
@@ -189,7 +183,7 @@ static void release(struct sw_heartbeat *hb, double now)
         all = all && (i == hb->t->rank || peer->ended || peer->lost);
         order = order && !peer->lost;
     }
-    if (!all && !(hb->judged && now - hb->judged_at > DISORDER_S))
+    if (!all && !(hb->judged && now - hb->judged_at > SW_DISORDER_S))
         return;
     order = order && all;
     if (!hb->judged && hb->folder) {
@@ -214,9 +208,9 @@ void sw_heart_act(struct sw_heartbeat *hb, double now)
         return;
     const double since = now - hb->judged_at;
     if (!released && hb->ended && hb->t->rank != 0 && hb->said &&
-        (hb->peers[0].lost || since > DISORDER_S + 2))
+        (hb->peers[0].lost || since > SW_DISORDER_S + 2))
         atomic_store_explicit(&hb->release, SW_RELEASE_ALONE, memory_order_release);
-    const double limit = hb->ended ? FINISH_S : hb->verdict.lost ? SW_LEAVE_S : MAIN_S;
+    const double limit = hb->ended ? SW_FINISH_S : hb->verdict.lost ? SW_LEAVE_S : SW_MAIN_S;
     if (hb->t->state->process && hb->said && since > limit) {
         sw_heart_flush(hb);
         _exit(sw_status_exit_code(hb->verdict.status));

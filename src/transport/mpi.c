@@ -6,6 +6,7 @@
 #include "transport/ops.h"
 
 #include "base/log.h"
+#include "transport/segments.h"
 #include "transport/start.h"
 
 #include <mpi.h>
@@ -16,7 +17,6 @@
 #include <unistd.h>
 
 #define INLINE_MAX (64 << 10)
-#define START_SILENCES 4      /* ranks that have not met after so many timeouts do not meet */
 #define PIECE_MAX (256 << 20) /* MPI counts are int */
 #define IDLE_MAX (64u << 20)  /* bytes of send buffers kept for reuse */
 
@@ -287,6 +287,7 @@ static void mpi_close(struct sw_transport *t)
         mpi_sleep(t, 1e-3);
     MPI_Comm_free(&mpi->comm);
     MPI_Finalize();
+    sw_segments_close();
     mpi_free(mpi);
 }
 
@@ -353,6 +354,7 @@ static void prefer_eager(void)
 static void leave(void)
 {
     MPI_Finalize();
+    sw_segments_close();
 }
 
 /* On all ranks the same: does loopback join all of them? */
@@ -409,8 +411,10 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     int provided;
     MPI_Comm comm;
     prefer_eager();
+    sw_segments_open();
     SW_TRY(sw_start_check());
-    struct sw_start_watch *watch = sw_start_watch_begin(START_SILENCES * silence);
+    struct sw_start_watch *watch =
+        sw_start_watch_begin(SW_START_S(silence), options ? options->stop : NULL);
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)
         return sw_fail(SW_EDEVICE, "MPI_Init failed; is Open MPI installed alike on all hosts?");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -424,8 +428,10 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     }
     status = join(comm, options, out);
     sw_start_watch_end(watch);
-    if (status == SW_OK)
+    if (status == SW_OK) {
+        sw_start_tell_launcher((*out)->rank, SW_FACT_MET);
         return SW_OK;
+    }
     sw_log(SW_LOG_ERROR, "%s", sw_error_message()); /* nobody may be left waiting for this rank */
     MPI_Abort(comm, sw_status_exit_code(status));
     _exit(sw_status_exit_code(status));

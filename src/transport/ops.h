@@ -60,8 +60,6 @@ enum sw_status sw_verdict_check(struct sw_transport *t);
 /* The signal that asked for a stop, or 0; and how to say so. */
 int sw_stop_number(const struct sw_transport *t);
 void sw_stop_text(const struct sw_transport *t, int number, char *out, size_t cap);
-/* After a loss, so long is left to mpirun to notice it by its keep-alive (9 s by launch/). */
-#define SW_LEAVE_S 10.0
 
 /* A whole message on a channel, waiting for it; like sw_transport_send and recv_*. */
 enum sw_status sw_channel_send(struct sw_transport *t, enum sw_channel channel, int peer,

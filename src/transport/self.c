@@ -1,5 +1,6 @@
 /* Owns ranks inside one process: a mailbox each, under a lock, with copies of what was sent. */
 #include "transport/ops.h"
+#include "transport/start.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -311,5 +312,7 @@ enum sw_status sw_transport_open_alone(const struct sw_transport_options *option
 {
     SW_TRY(sw_transport_open_self(1, options, out));
     (*out)->state->process = true;
+    sw_start_tell_launcher(0, SW_FACT_STARTED);
+    sw_start_tell_launcher(0, SW_FACT_MET);
     return SW_OK;
 }

@@ -1,12 +1,14 @@
 /* Owns the looks before and while MPI starts, and the thread that ends a start that hangs. */
 #include "transport/start.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "transport/network.h"
 #include "transport/transport.h"
 #include "transport/verdict.h"
 
-#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@
 
 #define SHM_OF_A_RANK (6ull << 20) /* Open MPI 4.1 (vader): 4 MiB, and small things */
 #define TOLD_RANKS 16              /* so many ranks say what their hosts have */
+#define LOOK_S 0.2                 /* between looks at whether the start is to end */
 
 static int number_of(const char *variable, int otherwise)
 {
@@ -79,11 +82,26 @@ static enum sw_status check_shm(int ranks)
         SHM_OF_A_RANK * (unsigned long long)ranks >> 20);
 }
 
-void sw_start_tell_launcher(int rank, const char *what)
+static const struct {
+    const char *line, *file;
+} start_facts[] = {[SW_FACT_STARTED] = {"has started", "started"},
+                   [SW_FACT_MET] = {"has met the others", "met"},
+                   [SW_FACT_ENDED_WELL] = {"has ended well", "well"}};
+
+void sw_start_tell_launcher(int rank, enum sw_start_fact fact)
 {
-    if (rank == 0 && getenv("SPILLWAY_SUPERVISED")) {
-        fprintf(stderr, "spillway-mpirun: rank 0 %s\n", what);
+    const char *how = getenv("SPILLWAY_SUPERVISED");
+    char path[PATH_MAX];
+    if (rank != 0 || !how)
+        return;
+    if (*how != '/') {
+        fprintf(stderr, "spillway-mpirun: rank 0 %s\n", start_facts[fact].line);
         fflush(stderr);
+    } else if (snprintf(path, sizeof path, "%s/%s", how, start_facts[fact].file) <
+               (int)sizeof path) {
+        const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+        if (fd >= 0) /* else it is on another host, and the script does not get to know */
+            close(fd);
     }
 }
 
@@ -91,7 +109,7 @@ enum sw_status sw_start_check(void)
 {
     const struct launched l = launched();
     /* From here on the ranks see to it that the start has an end; before, the launcher does. */
-    sw_start_tell_launcher(sw_transport_launch_rank(), "has started");
+    sw_start_tell_launcher(sw_transport_launch_rank(), SW_FACT_STARTED);
     struct sw_interface interfaces[SW_INTERFACES_MAX];
     enum sw_status status = SW_OK;
     if (l.here > 0 && l.ranks > l.here)
@@ -110,14 +128,22 @@ struct sw_start_watch {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     double seconds;
+    const volatile sig_atomic_t *stop;
     bool over;
 };
 
 /* Rank 0's words are what the job ends with: for the status file, or printed. */
-static void conclude(const char *host, const char *networks, const char *network, double seconds)
+static void conclude(const struct sw_verdict *verdict)
+{
+    const char *folder = sw_verdict_folder(), *job = sw_verdict_job();
+    if (!folder || !*job || !sw_verdict_write(folder, job, 0, verdict))
+        sw_log(SW_LOG_ERROR, "%s", verdict->text);
+}
+
+static void tell_networks(const char *host, const char *networks, const char *network,
+                          double seconds)
 {
     struct sw_verdict verdict = {.status = SW_EDEVICE, .rank = -1};
-    const char *folder = sw_verdict_folder();
     snprintf(verdict.text, sizeof verdict.text,
              "the ranks have not reached each other in %.3g s: one is stopped or cut off, or they "
              "try the wrong network. Networks of %s, where rank 0 is: %s. Name one that joins all "
@@ -125,8 +151,7 @@ static void conclude(const char *host, const char *networks, const char *network
              "OMPI_MCA_btl_tcp_if_include=%s), and see that no firewall closes its ports; "
              "--timeout N waits longer",
              seconds, host, networks, network, network);
-    if (!folder || !sw_verdict_write(folder, 0, &verdict))
-        sw_log(SW_LOG_ERROR, "%s", verdict.text);
+    conclude(&verdict);
 }
 
 static void say_networks(int rank, double seconds)
@@ -141,40 +166,77 @@ static void say_networks(int rank, double seconds)
         if (!sw_network_is_bridge(&interfaces[i]))
             sw_network_of(&interfaces[i], network, sizeof network);
     if (rank == 0)
-        conclude(host, text.text, network, seconds);
+        tell_networks(host, text.text, network, seconds);
     else if (rank < TOLD_RANKS)
         sw_log(SW_LOG_WARN, "networks of %s, where rank %d is: %s", host, rank, text.text);
     sw_strbuf_free(&text);
 }
 
+static void say_stopped(int rank, int number)
+{
+    struct sw_verdict verdict = {.status = SW_EINTERRUPTED, .rank = -1};
+    snprintf(
+        verdict.text, sizeof verdict.text,
+        "a stop was asked for (signal %d) before the ranks had met; run the same command again "
+        "to go on",
+        number);
+    if (rank == 0)
+        conclude(&verdict);
+}
+
+/* Sleeps for LOOK_S, or until the watch is over. */
+static void watch_rest(struct sw_start_watch *w)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(LOOK_S * 1e9);
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    (void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
+}
+
 static void *watch_start(void *context)
 {
     struct sw_start_watch *w = context;
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += (time_t)w->seconds + 1;
+    const double began = sw_clock();
+    double now = began, asked = 0; /* when a stop was first seen */
+    int number = 0;
     pthread_mutex_lock(&w->lock);
-    while (!w->over && pthread_cond_timedwait(&w->wake, &w->lock, &until) != ETIMEDOUT)
-        ;
+    while (!w->over && now - began < w->seconds && !(asked > 0 && now - asked > SW_STOP_S)) {
+        watch_rest(w);
+        now = sw_clock();
+        number = w->stop ? __atomic_load_n(w->stop, __ATOMIC_RELAXED) : 0;
+        asked = number && asked == 0 ? now : asked;
+    }
     const bool over = w->over;
     pthread_mutex_unlock(&w->lock);
     if (over)
         return NULL;
     const int rank = sw_transport_launch_rank();
-    say_networks(rank, w->seconds);
+    if (number)
+        say_stopped(rank, number);
+    else
+        say_networks(rank, w->seconds);
     fflush(NULL);
     sleep(rank == 0 ? 1 : 3); /* the others' lines; and rank 0's exit code is the job's */
-    _exit(sw_status_exit_code(SW_EDEVICE));
+    _exit(sw_status_exit_code(number ? SW_EINTERRUPTED : SW_EDEVICE));
 }
 
-struct sw_start_watch *sw_start_watch_begin(double seconds)
+struct sw_start_watch *sw_start_watch_begin(double seconds, const volatile sig_atomic_t *stop)
 {
+    pthread_condattr_t steady;
     struct sw_start_watch *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
     w->seconds = seconds;
+    w->stop = stop;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wake, NULL);
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &steady);
+    pthread_condattr_destroy(&steady);
     if (pthread_create(&w->thread, NULL, watch_start, w) == 0)
         return w;
     free(w);

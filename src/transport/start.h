@@ -9,6 +9,7 @@
 #include "base/status.h"
 
 #include <mpi.h>
+#include <signal.h>
 
 /*
  * Before MPI_Init. SW_EDEVICE: ranks are on other hosts and this one has no network interface that
@@ -18,19 +19,23 @@
 enum sw_status sw_start_check(void);
 
 /*
- * Rank 0 tells launch/spillway-mpirun, which takes the line out, that it "has started" or "has
- * ended well": mpirun's own exit code is 0 also when it has lost a host.
+ * What rank 0 tells the launch scripts: that it has started, that the ranks have met (a start that
+ * fails before may be tried again), and that it has ended well (mpirun's own exit code is 0 also
+ * when it has lost a host). SPILLWAY_SUPERVISED says how: "1", launch/spillway-mpirun, as lines on
+ * standard error that it takes out; a folder, launch/slurm.sbatch, as empty files in it.
  */
-void sw_start_tell_launcher(int rank, const char *what);
+enum sw_start_fact { SW_FACT_STARTED, SW_FACT_MET, SW_FACT_ENDED_WELL };
+void sw_start_tell_launcher(int rank, enum sw_start_fact fact);
 
 /*
- * From before MPI_Init until the ranks have heard of each other: when that takes longer than
+ * From before MPI_Init until the ranks have heard of each other. When that takes longer than
  * `seconds`, every rank says which networks its host has, rank 0 what is wrong, and the process
- * ends with exit code 5. Nothing else could end it: MPI waits for ever inside MPI_Init and the
- * first message.
+ * ends with exit code 5; when *stop (may be NULL) is set and they do not meet within SW_STOP_S, it
+ * ends with 75. Nothing else could end it: MPI waits for ever inside MPI_Init and the first
+ * message.
  */
 struct sw_start_watch;
-struct sw_start_watch *sw_start_watch_begin(double seconds);
+struct sw_start_watch *sw_start_watch_begin(double seconds, const volatile sig_atomic_t *stop);
 void sw_start_watch_end(struct sw_start_watch *watch);
 
 /*

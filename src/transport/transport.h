@@ -12,6 +12,7 @@
 #define SW_TRANSPORT_TRANSPORT_H
 
 #include "base/status.h"
+#include "transport/deadlines.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -21,8 +22,6 @@
 #define SW_MESSAGE_BODY 232 /* bytes of a header that are the sender's own */
 #define SW_ANY_RANK (-1)    /* receive from whoever comes first */
 #define SW_HOST_MAX 64
-#define SW_TIMEOUT_S 15.0
-#define SW_STALL_S 600.0 /* one layer of one micro-batch, one read, one message of 64 MiB */
 
 /* The fixed-size head of a message, 256 bytes; the payload (rows of f32, ids, text) follows it. */
 struct sw_message {

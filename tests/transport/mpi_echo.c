@@ -1,5 +1,5 @@
 /*
- * Ranks that talk, wait, fail and die, for test_mpi.sh: mpi_echo MODE [ARGUMENT].
+ * Ranks that talk, wait, fail and die, for test_mpi.sh: mpi_echo MODE [ARGUMENT [FILE]].
  * Prints what it measured as "name value" lines on stdout.
  */
 #include "base/log.h"
@@ -216,8 +216,25 @@ static const struct mode {
 } modes[] = {
     {"ring", ring, 20, 0},    {"latency", latency, 20, 0},    {"idle", idle, 20, 0},
     {"loss", loss, 20, 0},    {"stopped", stopped_for, 4, 0}, {"stuck", stuck, 20, 2},
-    {"stop", stopped, 20, 0}, {"late", ring, 2, 0},
+    {"stop", stopped, 20, 0}, {"late", ring, 2, 0},           {"crash", ring, 20, 0},
 };
+
+/* Rank 1 crashes in so many starts, of which the file COUNT keeps the number, as Open MPI does now
+ * and then in MPI_Init; rank 0 is in there by then. */
+static void crash(const char *argument, const char *count)
+{
+    FILE *file = fopen(count, "a+");
+    long starts = 0;
+    if (!file || sw_transport_launch_rank() != 1)
+        return;
+    fputc('.', file);
+    fflush(file);
+    starts = ftell(file);
+    fclose(file);
+    sleep_for(0.7);
+    if (starts <= atoi(argument))
+        raise(SIGSEGV);
+}
 
 int main(int argc, char **argv)
 {
@@ -226,11 +243,14 @@ int main(int argc, char **argv)
             continue;
         signal(SIGTERM, on_signal);
         signal(SIGUSR1, on_signal);
+        signal(SIGHUP, on_signal);
         const struct sw_transport_options options = {
             .silence_s = modes[i].silence_s, .stall_s = modes[i].stall_s, .stop = &stop};
         struct sw_transport *t;
         if (strcmp(argv[1], "late") == 0 && sw_transport_launch_rank() == 1)
             sleep_for(60); /* the others are in MPI_Init */
+        if (strcmp(argv[1], "crash") == 0 && argc > 3)
+            crash(argv[2], argv[3]);
         const enum sw_status opened = sw_transport_open(&options, &t);
         if (opened != SW_OK) {
             sw_log(SW_LOG_ERROR, "%s", sw_error_message());
@@ -239,6 +259,7 @@ int main(int argc, char **argv)
         const enum sw_status status = modes[i].run(t, argc > 2 ? atoi(argv[2]) : 0);
         return sw_status_exit_code(sw_transport_finish(t, status));
     }
-    fprintf(stderr, "usage: mpi_echo ring|latency|idle|loss|stopped|stuck|stop|late [ARGUMENT]\n");
+    fprintf(stderr, "usage: mpi_echo ring|latency|idle|loss|stopped|stuck|stop|late|crash "
+                    "[ARGUMENT [FILE]]\n");
     return 2;
 }

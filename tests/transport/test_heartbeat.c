@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -367,7 +368,7 @@ static void a_stop_that_the_main_thread_misses(void)
 static void read_status(const char *folder, char *text, size_t cap)
 {
     char path[256];
-    snprintf(path, sizeof path, "%s/status", folder);
+    snprintf(path, sizeof path, "%s/status.j1", folder);
     FILE *file = fopen(path, "r");
     text[0] = 0;
     if (!file)
@@ -385,6 +386,7 @@ static void the_status_file_takes_the_place_of_the_message(void)
         .status = SW_EMODEL, .rank = 1, .text = "rank 1 on h2: no weights"};
     CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
     setenv("SPILLWAY_STATUS", folder, 1);
+    setenv("SPILLWAY_JOB", "j1", 1);
     begin(&job, 60);
     sw_heartbeat_raise(job.hearts[1], &verdict);
     CU_ASSERT(until_judged(&job, 2, 2) >= 0);
@@ -395,13 +397,13 @@ static void the_status_file_takes_the_place_of_the_message(void)
     CU_ASSERT_EQUAL(sw_heartbeat_release(job.hearts[2]), SW_RELEASE_TOGETHER);
     end(&job, said, sizeof said);
     read_status(folder, text, sizeof text);
-    CU_ASSERT_STRING_EQUAL(text,
-                           "exit 3\nstatus SW_EMODEL\nrank 1\nmessage rank 1 on h2: no weights\n");
+    CU_ASSERT_STRING_EQUAL(text, "job j1\nexit 3\nstatus SW_EMODEL\nrank 1\n"
+                                 "message rank 1 on h2: no weights\nend j1\n");
     CU_ASSERT_STRING_EQUAL(said, "");
 
-    CU_ASSERT(sw_verdict_write(folder, 0, &verdict)); /* the first stays */
+    CU_ASSERT(sw_verdict_write(folder, "j1", 0, &verdict)); /* the first stays */
     verdict.rank = 2;
-    CU_ASSERT(sw_verdict_write(folder, 2, &verdict));
+    CU_ASSERT(sw_verdict_write(folder, "j1", 2, &verdict));
     read_status(folder, text, sizeof text);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "rank 1\n"));
     CU_ASSERT_EQUAL(rmdir(folder), 0); /* nothing else is left in it */
@@ -413,6 +415,69 @@ static void the_status_file_takes_the_place_of_the_message(void)
     end(&job, said, sizeof said);
     CU_ASSERT_EQUAL(count(said, "no weights"), 1);
     unsetenv("SPILLWAY_STATUS");
+    unsetenv("SPILLWAY_JOB");
+}
+
+static bool lists(const char *folder, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return access(path, F_OK) == 0;
+}
+
+/* Jobs that share a folder have a file each; what lies there under a name of ours is not followed.
+ */
+static void a_status_file_is_one_jobs_own(void)
+{
+    char folder[] = "/tmp/spillway-test.XXXXXX", aside[128], path[128], victim[128];
+    const struct sw_verdict verdict = {.status = SW_EPEER, .rank = 1, .text = "lost"};
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+    CU_ASSERT(sw_verdict_write(folder, "a", 0, &verdict));
+    CU_ASSERT(sw_verdict_write(folder, "b", 0, &verdict));
+    CU_ASSERT(lists(folder, "status.a") && lists(folder, "status.b") && !lists(folder, "status"));
+    snprintf(victim, sizeof victim, "%s/victim", folder);
+    snprintf(aside, sizeof aside, "%s/.status.c.0.%ld", folder, (long)getpid());
+    CU_ASSERT_EQUAL(symlink(victim, aside), 0);
+    CU_ASSERT_FALSE(sw_verdict_write(folder, "c", 0, &verdict));
+    CU_ASSERT_FALSE(lists(folder, "victim"));
+    unlink(aside);
+    for (const char *name = "ab"; *name; name++) {
+        snprintf(path, sizeof path, "%s/status.%c", folder, *name);
+        unlink(path);
+    }
+    CU_ASSERT_EQUAL(rmdir(folder), 0);
+}
+
+/* Without a launcher that has named the job all ranks print, and write under one made-up name. */
+static void a_job_without_a_launcher_has_a_name(void)
+{
+    char folder[] = "/tmp/spillway-test.XXXXXX", said[4096], path[300];
+    const struct sw_verdict verdict = {
+        .status = SW_EMODEL, .rank = 1, .text = "rank 1 on h2: no weights"};
+    struct job job;
+    int files = 0;
+    CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+    setenv("SPILLWAY_STATUS", folder, 1);
+    setenv("SPILLWAY_JOB", "no/name", 1);
+    begin(&job, 60);
+    sw_heartbeat_raise(job.hearts[1], &verdict);
+    CU_ASSERT(until_judged(&job, 2, 2) >= 0);
+    pause_s(1.5);
+    end(&job, said, sizeof said);
+    CU_ASSERT_EQUAL(count(said, "no weights"), 1);
+    DIR *dir = opendir(folder);
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        if (e->d_name[0] != '.') {
+            files++;
+            CU_ASSERT_EQUAL(strlen(e->d_name), strlen("status.") + 32);
+            snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+            unlink(path);
+        }
+    closedir(dir);
+    CU_ASSERT_EQUAL(files, 1);
+    CU_ASSERT_EQUAL(rmdir(folder), 0);
+    unsetenv("SPILLWAY_STATUS");
+    unsetenv("SPILLWAY_JOB");
 }
 
 static struct sw_address address(const char *ip, int bits)
@@ -462,4 +527,6 @@ SW_UNIT_TESTS({"a quiet job is left alone", a_quiet_job_is_left_alone},
               {"a stop that the main thread misses", a_stop_that_the_main_thread_misses},
               {"the status file takes the place of the message",
                the_status_file_takes_the_place_of_the_message},
+              {"a status file is one job's own", a_status_file_is_one_jobs_own},
+              {"a job without a launcher has a name", a_job_without_a_launcher_has_a_name},
               {"common networks come first", common_networks_come_first})
