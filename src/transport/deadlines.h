@@ -19,8 +19,7 @@
 
 /* Signs of life. */
 #define SW_BEAT_S(T) ((T) / 10 < 1.0 ? (T) / 10 : 1.0)
-#define SW_START_S(T) (4 * (T)) /* ranks, or GPUs of ranks, that have not met by then do not meet  \
-                                 */
+#define SW_START_S(T) (4 * (T)) /* ranks, or their GPUs, that have not met by then never meet */
 
 /* Once something has failed, or a stop was asked for. */
 #define SW_TURN_S 0.3      /* the lowest rank prints the message; the next waits so long for it */

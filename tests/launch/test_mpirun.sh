@@ -1,6 +1,7 @@
 #!/bin/bash
 # launch/spillway-mpirun: exit codes and the one message, signals to it, to ranks and to mpirun, a
-# mpirun that hangs after the job has failed. $1: the program.
+# mpirun that hangs after the job has failed, starts that crash, what is left of killed jobs.
+# $1: the program.
 set -u
 spillway=$1
 # shellcheck source=tests/cli/common.sh
@@ -24,7 +25,7 @@ begin() { # ARGUMENT…: until the ranks are ready
 }
 # ended SECONDS CODE WHAT [MESSAGE]
 ended() {
-    within "$1" gone $job || fail "$3: still running after $1 s"
+    within "$1" gone $job || { fail "$3: still running after $1 s" && kill -KILL $job; }
     wait $job
     code=$?
     expect "$2" "$3"
@@ -34,8 +35,9 @@ ended() {
 }
 nobody_left() {
     within 3 none_left "$echo_program" || fail "$1: left: $(pgrep -fa "$echo_program")"
-    [ -z "$(find "$work" -name 'spillway-status.*')" ] || fail "$1: a temporary folder is left"
+    no_folder || fail "$1: a temporary folder is left"
 }
+no_folder() { [ -z "$(find "$work" -name 'spillway-status.*')" ]; }
 mpirun_pid() { pgrep -f "^mpirun .*$echo_program"; }
 
 supervised 10 --help
@@ -64,6 +66,20 @@ grep -q 'unable to launch' err || fail "no program: mpirun's own words are lost"
 SPILLWAY_STATUS=$work/kept supervised 60 -np 2 "$echo_program" ring
 expect 0 "a folder for the status"
 grep -qx 'exit 0' kept/status || fail "no status file in the folder asked for"
+[ "$(ls -A kept)" = status ] || fail "more in that folder than the last status: $(ls -A kept)"
+SPILLWAY_START_S=1 supervised 60 -np 1 "$echo_program" idle 4
+expect 0 "a single rank, which needs longer than a start may"
+
+# Jobs that share a folder, and what others have left in it, do not end each other.
+mkdir shared
+printf 'exit 0\nstatus SW_OK\nrank -1\nmessage done\n' >shared/status
+export SPILLWAY_STATUS=$work/shared
+begin stop
+"$supervisor" -np 2 "$echo_program" ring >out.second 2>&1 </dev/null || fail "the second job"
+sleep 1
+kill -TERM $job
+ended 8 75 "the first job, TERM after the second was done" "a stop was asked for"
+unset SPILLWAY_STATUS
 
 for signal in TERM INT USR1 HUP; do
     begin stop
@@ -89,16 +105,85 @@ ended 8 75 "TERM to the ranks" "a stop was asked for"
 begin stop
 kill -TERM "$(mpirun_pid)"
 ended 12 75 "TERM to mpirun" "a stop was asked for"
+for signal in KILL SEGV ABRT; do
+    begin stop
+    kill -$signal "$(mpirun_pid)"
+    ended 8 75 "$signal to mpirun" "run the same command again"
+done
 begin stop
-kill -KILL "$(mpirun_pid)"
-ended 8 75 "KILL to mpirun" "run the same command again"
+pkill -HUP -f "^$echo_program"
+ended 8 75 "HUP to the ranks" "a stop was asked for .signal 1."
+# To mpirun while it is only starting.
+for signal in TERM HUP; do
+    for wait in 0 0.03 0.1 0.2 0.4; do
+        "$supervisor" -np 2 "$echo_program" stop >out 2>err </dev/null &
+        job=$!
+        within 5 mpirun_pid >pid
+        sleep $wait
+        kill -$signal "$(head -n 1 pid)"
+        ended 12 75 "$signal to mpirun after $wait s" "run the same command again"
+    done
+done
+
+# What kills the supervisor takes the job with it, and what is left of both goes at the next start.
+begin stop
+kill -KILL $job
+within 3 none_left "$echo_program" || fail "KILL to the supervisor: left: $(pgrep -fa "$echo_program")"
+within 4 no_folder || fail "KILL to the supervisor: a folder is left"
+wait $job 2>/dev/null
+begin stop
+mapfile -t all < <(ps -eo pid=,args= | awk -v w="$work" 'index($0, w) && !/awk/ { print $1 }' | grep -vx $$)
+name=$(tr '\0' '\n' <"/proc/$(mpirun_pid)/environ" | sed -n 's/^SPILLWAY_JOB=//p')
+kill -KILL "${all[@]}"
+wait $job
+[ -d "/dev/shm/spillway-$(id -u)-$name" ] || fail "everything killed: no segments to be removed"
+[ -n "$(find "$work" -name 'spillway-status.*')" ] || fail "everything killed: no folder to be removed"
+within 3 none_left "$echo_program"
+begin stop # of a living job nothing is removed
+other=$job
+supervised 60 -np 2 "$echo_program" ring
+expect 0 "the next start"
+[ ! -e "/dev/shm/spillway-$(id -u)-$name" ] || fail "segments of a dead job are left after the next start"
+[ "$(find "$work" -maxdepth 1 -name 'spillway-status.*' | wc -l)" = 1 ] ||
+    fail "folders after the next start: $(ls -d "$work"/spillway-status.*)"
+job=$other
+kill -TERM $job
+: >err
+wait $job
+[ $? = 75 ] || fail "the living job"
+nobody_left "the living job"
+
+# A start that crashes is tried again, but not for ever, and not one of ranks that have met.
+supervised 60 -np 2 "$echo_program" crash 2 "$work/starts"
+expect 0 "a start that crashes twice"
+grep -q '^ring 2' out || fail "a start that crashes twice: no result"
+[ "$(grep -c 'the start failed (code 139) before the ranks had met: trying again' err)" = 2 ] ||
+    fail "a start that crashes twice: it does not say so"
+rm starts
+supervised 60 -np 2 "$echo_program" crash 9 "$work/starts"
+expect 75 "a start that always crashes"
+[ "$(wc -c <starts)" = 4 ] || fail "a start that always crashes: $(wc -c <starts) starts"
+grep -q 'run the same command again' err || fail "a start that always crashes: no message"
+rm starts
+echo text | timeout 60 "$supervisor" -np 2 "$echo_program" crash 1 "$work/starts" >out 2>err
+[ "$(wc -c <starts)" = 1 ] || fail "a start that has read a pipe was tried again"
+
+# The date goes back and forth by hours: nothing waits by it.
+LD_PRELOAD=$(dirname "$spillway")/tests/libclock_step.so supervised 60 -np 2 "$echo_program" idle 4
+expect 0 "a date that changes"
 
 # Stand-ins for a mpirun that hangs: after a verdict, and when it is asked to stop.
 mkdir bin
 cat >bin/mpirun <<'STAND_IN'
 #!/bin/bash
 trap "" USR1 TERM
-printf 'exit 75\nstatus SW_EPEER\nrank 2\nmessage rank 2 on h3 is lost\n' >"$SPILLWAY_STATUS/status"
+file=$SPILLWAY_STATUS/status.$SPILLWAY_JOB
+printf 'job x\nexit 0\nstatus SW_OK\nrank 2\nmessage done\nend x\n' >"$file" # another job's
+sleep 1
+printf 'job %s\nexit 0\nstatus SW_OK\nrank 2\nmessage rank 2 on' "$SPILLWAY_JOB" >"$file" # not whole
+sleep 1
+printf 'job %s\nexit 75\nstatus SW_EPEER\nrank 2\nmessage rank 2 on h3 is lost\nend %s\n' "$SPILLWAY_JOB" \
+    "$SPILLWAY_JOB" >"$file"
 sleep 300 &
 sleep 300
 STAND_IN
@@ -107,7 +192,7 @@ PATH=$work/bin:$PATH supervised 30 "$echo_program"
 expect 75 "a mpirun that hangs after a verdict"
 grep -qx 'spillway: rank 2 on h3 is lost' err || fail "a mpirun that hangs: no message"
 nobody_left "a mpirun that hangs"
-sed -i '/^printf/d' bin/mpirun
+sed -i '/^file=/,/^    "/d' bin/mpirun
 PATH=$work/bin:$PATH SPILLWAY_STOP_S=1 timeout -s TERM 2 "$supervisor" "$echo_program" >out 2>err &
 job=$!
 wait $job
@@ -118,6 +203,16 @@ PATH=$work/bin:$PATH SPILLWAY_START_S=1 supervised 30 "$echo_program"
 expect 75 "a mpirun that starts nothing"
 grep -q 'did not start the ranks within 1 s' err || fail "a mpirun that starts nothing: no message"
 nobody_left "a mpirun that starts nothing"
+
+# Whatever ends mpirun, with or without a message of its own, unless it tells what is wrong.
+for signal in ABRT FPE SYS XCPU; do
+    for said in "" "echo spillway-mpirun: rank 0 has started >&2"; do
+        printf '#!/bin/bash\n%s\nkill -%s $$\n' "$said" $signal >bin/mpirun
+        PATH=$work/bin:$PATH supervised 30 "$echo_program" </dev/null
+        expect 75 "a mpirun that ends by $signal${said:+ after the start}"
+        grep -q 'run the same command again' err || fail "a mpirun that ends by $signal: no message"
+    done
+done
 
 # A mpirun that has lost a host ends with code 0: that is no success. What is no job may say nothing.
 lost='-----------------------------------------

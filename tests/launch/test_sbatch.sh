@@ -13,6 +13,10 @@ mkdir bin
 cat >bin/srun <<'SH'
 #!/bin/bash
 trap "" USR1 # ends in good order
+echo "$*" >"$NOTES/srun"
+for fact in ${FAKE_FACTS:-}; do : >"$SPILLWAY_SUPERVISED/$fact"; done
+echo >>"$NOTES/starts"
+[ "$(wc -l <"$NOTES/starts")" -le "${FAKE_CRASHES:-0}" ] && exit 139
 while [ "$1" != "$SPILLWAY" ]; do shift; done
 printf '%s\n' "${@:2}" >"$NOTES/words"
 [ -z "${FAKE_FRESH:-}" ] || : >"$FAKE_RESULT"
@@ -30,7 +34,7 @@ export NOTES=$work PATH=$work/bin:$PATH
 
 # job RESTARTS CODE ARGUMENT…: the script with ranks that end with CODE
 job() {
-    rm -f words scontrol
+    rm -f words scontrol starts
     FAKE_CODE=$2 SLURM_RESTART_COUNT=$1 launch bash "$script" "${@:3}"
     expect "$2" "restart $1: ${*:3}"
 }
@@ -118,6 +122,56 @@ FAKE_FRESH=1 FAKE_RESULT=answers job 0 75 batch m in answers --fresh
 [ -e .spillway-7.tries ] && fail "a new result after --fresh is not seen"
 FAKE_SIGNAL=TERM job 0 75 batch m in answers
 queued && fail "TERM: queued again"
+# A start that crashes before the ranks have met is tried again at once; not one whose ranks had met,
+# nor one that tells what is wrong, nor for ever.
+for crashes in 1 3; do
+    FAKE_FACTS=started FAKE_CRASHES=$crashes job 0 0 batch m in answers
+    [ "$(wc -l <starts)" = $((crashes + 1)) ] || fail "$crashes crashed starts: $(wc -l <starts) in all"
+    [ "$(grep -c 'before the ranks had met: trying again' err)" = "$crashes" ] || fail "no word of the crashed starts"
+done
+once() { [ "$(wc -l <starts)" = 1 ] || fail "$1: $(wc -l <starts) starts"; }
+FAKE_FACTS=started FAKE_CRASHES=9 job 0 139 batch m in answers
+[ "$(wc -l <starts)" = 4 ] && queued || fail "a start that always crashes: $(wc -l <starts) starts"
+FAKE_FACTS="started met" FAKE_CRASHES=9 job 0 139 batch m in answers
+once "ranks that had met"
+FAKE_CRASHES=9 job 0 139 batch m in answers
+once "ranks of which nothing is known"
+for code in 2 3 4 5; do
+    FAKE_FACTS=started job 0 $code batch m in answers
+    once "exit code $code"
+done
+[ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'spillway-start.*' -newer bin/srun)" ] || fail "a folder is left"
+
+# What Slurm says of tasks, GPUs and cores, whatever it looks like.
+export SLURM_NTASKS
+shape() { # WANTED VARIABLE=VALUE…: what srun is given of these
+    local wanted=$1
+    shift
+    env -u SLURM_NTASKS "$@" NOTES="$NOTES" bash "$script" run m x >out 2>err </dev/null ||
+        fail "$*: $(tail -n 1 err)"
+    [[ " $(cat srun)" == *" --wait=60 $wanted$spillway run m x" ]] || fail "$*: not '$wanted' but $(cat srun)"
+}
+for none in 0 "" "(null)" 00; do
+    shape "--ntasks-per-node=1 --cpus-per-task=8 " SLURM_GPUS_ON_NODE="$none" SLURM_CPUS_ON_NODE=8
+    shape "--ntasks-per-node=2 " SLURM_GPUS_ON_NODE=2 SLURM_CPUS_ON_NODE="$none"
+    shape "--ntasks-per-node=1 --cpus-per-task=3 " SLURM_NTASKS="$none" SLURM_NTASKS_PER_NODE="$none" \
+        SLURM_CPUS_PER_TASK="$none" SLURM_CPUS_ON_NODE=3 SLURM_RESTART_COUNT="$none" SLURM_HET_SIZE="$none"
+done
+shape "--ntasks-per-node=1 "
+for two in 2 02 "2(IDX:0-1)" "gpu:2" "gpu:a100:2(IDX:0,1)" "2(x3)"; do
+    shape "--ntasks-per-node=2 --cpus-per-task=8 " SLURM_GPUS_ON_NODE="$two" SLURM_CPUS_ON_NODE="16(x2)"
+done
+shape "--cpus-per-task=4 " SLURM_NTASKS=3 SLURM_CPUS_PER_TASK=4
+env -u SLURM_NTASKS SLURM_GPUS_ON_NODE=4 SLURM_CPUS_ON_NODE=2 bash "$script" run m x >out 2>err </dev/null
+code=$?
+expect 2 "fewer cores than tasks"
+grep -q '4 tasks on a node want as many cores' err || fail "fewer cores than tasks: no message"
+for cores in "16(x2)" 0 ""; do
+    SLURM_HET_SIZE=2 SLURM_NTASKS_PER_NODE_HET_GROUP_0=0 SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0=$cores \
+        bash "$script" run m x >out 2>err </dev/null || fail "a job of parts with '$cores' cores: $(tail -n 1 err)"
+    grep -q -- '--cpus-per-task=0' srun && fail "a job of parts with '$cores' cores: $(cat srun)"
+done
+
 # Where the count cannot be kept, all restarts count.
 mkdir .spillway-7.tries
 job 9 75 batch m in answers
