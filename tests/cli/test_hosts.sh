@@ -14,7 +14,7 @@ fi
 hosts_sh=$here/../hosts.sh
 export SW_MPIRUN=$here/../../launch/spillway-mpirun
 at_once=4 # faults at a time
-timeout_s=4 # --timeout
+timeout=(--timeout 4) # and the default, where it says so
 cleanups+=('for d in "$work"/*/hosts; do SW_HOSTS=$d bash "$hosts_sh" down; done')
 
 mkdir busy
@@ -26,10 +26,10 @@ JSON
 # Loading takes some seconds, the long text some minutes.
 # shellcheck disable=SC2054 # commas are meant
 long=(run "$work/busy" --weights-from random --slices 4,4,4 --threads 1
-    --tokens 1,2,3 -n 30000 --context 40000 --timeout "$timeout_s")
+    --tokens 1,2,3 -n 30000 --context 40000)
 # shellcheck disable=SC2054
 short=(run "$work/busy" --weights-from random --slices 4,4,4 --threads 1 --tokens 1,2,3 -n 400
-    --context 500 --timeout "$timeout_s" --json)
+    --context 500 --json)
 
 hosts() { bash "$hosts_sh" "$@"; }
 note() { echo "$*" >>failed; }
@@ -50,6 +50,15 @@ stop_rank_for() { # SECONDS HOST
     kill -STOP "${pids[@]}"
     sleep "$1"
     kill -CONT "${pids[@]}"
+}
+with_timeout() { # default|SECONDS COMMAND…
+    timeout=(--timeout "$1")
+    [ "$1" != default ] || timeout=()
+    shift
+    "$@"
+}
+gap() { # SECONDS HOST: it is cut off for so long
+    hosts cut "$2" && sleep "$1" && hosts heal "$2"
 }
 # Links of 20 Mbit/s that drop out for 200 ms now and then.
 bad_links() {
@@ -86,7 +95,7 @@ nobody_on() { # HOST…
 begin() { # COMMAND…: three hosts, and the job on them
     hosts up 3 || note "no hosts"
     [ -z "${memory_of_h3:-}" ] || hosts memory h3 "$memory_of_h3" || note "no memory group"
-    hosts mpirun -np 3 "$spillway" "$@" >out 2>err </dev/null &
+    hosts mpirun -np 3 "$spillway" "$@" "${timeout[@]}" >out 2>err </dev/null &
     job=$!
     until_line 'rank 2 on h3: layers\?'
 }
@@ -125,7 +134,7 @@ fault() {
 survives() {
     begin "${short[@]}"
     "$@" || note "could not: $*"
-    ended 60
+    ended 90
     [ "$code" = 0 ] && grep -q '"generated_tokens": 400' out || note "exit code $code"
     nobody_on h1 h2 h3
 }
@@ -147,7 +156,7 @@ private_status() {
     hosts up 3
     for h in h2 h3; do hosts exec $h mount -t tmpfs tmpfs "$PWD/private"; done
     export SPILLWAY_STATUS=$PWD/private/status
-    hosts mpirun -np 3 "$spillway" "${long[@]}" >out 2>err </dev/null &
+    hosts mpirun -np 3 "$spillway" "${long[@]}" "${timeout[@]}" >out 2>err </dev/null &
     job=$!
     until_computing
     kill_rank h3
@@ -175,6 +184,10 @@ a host frozen while loading|fault loading 25 "rank 2 on h3 $layers $silent" host
 a host frozen|fault computing 25 "rank 1 on h2 $layers $silent" hosts freeze h2
 a rank stopped for 3 s|survives stop_rank_for 3 h2
 a slow link with gaps|survives bad_links
+a host cut off, at the default timeout|with_timeout default fault computing 35 "rank [012] on h[123] $layers $silent for 1[56]" hosts cut h2
+a host frozen, at the default timeout|with_timeout default fault computing 42 "rank 1 on h2 $layers $silent for 1[56]" hosts freeze h2
+a gap of 10 s at the default timeout|with_timeout default survives gap 10 h2
+a gap of 20 s at --timeout 60|with_timeout 60 survives gap 20 h3
 a status file of one host|private_status'
 
 # A kernel without memory groups cannot be made to run out of memory.

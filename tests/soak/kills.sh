@@ -129,6 +129,7 @@ whose() {
     [ -z "$on_hosts" ] || host=h$((rank + 1))
     [ -n "$rank" ]
 }
+met_or_gone() { met || gone $job; }
 met() { compgen -G "$work/spillway-status.*/met" >/dev/null; }
 # The message that a harm must leave once the ranks had met: a pattern for one line of `err`.
 wanted() { # KIND RANKS
@@ -203,6 +204,7 @@ for ((run = 1; run <= runs; run++)); do
         start "$n"
         story+=" $n:"
         [ $left -gt 0 ] || break
+        [ $((RANDOM % 6)) = 0 ] || within 60 met_or_gone
         sleep "0.$(printf %03d $((RANDOM % 1000)))"
         sleep "$(awk -v w="$whole" -v r=$RANDOM 'BEGIN { printf "%.3f", w / 1000 * r / 32768 }')"
         if [ -n "$on_hosts" ]; then
