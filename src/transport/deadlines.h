@@ -19,6 +19,7 @@
 
 /* Signs of life. */
 #define SW_BEAT_S(T) ((T) / 10 < 1.0 ? (T) / 10 : 1.0)
+#define SW_REPEAT_S 3.0         /* beats that were lost are sent again so often */
 #define SW_START_S(T) (4 * (T)) /* ranks, or their GPUs, that have not met by then never meet */
 
 /* Once something has failed, or a stop was asked for. */

@@ -85,7 +85,7 @@ static void *beat(void *argument)
         sw_heart_links(hb, now);
         if (now >= due) {
             sw_heart_judge(hb, now);
-            sw_heart_beat(hb);
+            sw_heart_beat(hb, now);
             due = now + hb->interval;
         }
         sw_heart_act(hb, now);

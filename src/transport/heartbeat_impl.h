@@ -60,7 +60,7 @@ void sw_heart_want(struct sw_heartbeat *hb, int peer);
 /* Lets in, connects, reads and acts on frames, drops what is broken. */
 void sw_heart_links(struct sw_heartbeat *hb, double now);
 /* A beat on every link. */
-void sw_heart_beat(struct sw_heartbeat *hb);
+void sw_heart_beat(struct sw_heartbeat *hb, double now);
 /* A frame to all, or to one rank. */
 void sw_heart_tell(struct sw_heartbeat *hb, int peer, const struct sw_frame *frame,
                    const char *text);

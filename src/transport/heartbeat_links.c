@@ -266,11 +266,14 @@ void sw_heart_links(struct sw_heartbeat *hb, double now)
     hb->n_links = kept;
 }
 
-void sw_heart_beat(struct sw_heartbeat *hb)
+void sw_heart_beat(struct sw_heartbeat *hb, double now)
 {
     for (int i = 0; i < hb->n_links; i++) {
         struct sw_link *link = hb->links[i];
-        if (link->state != SW_LINK_OPEN || link->n_out > 0)
+        if (link->state != SW_LINK_OPEN)
+            continue;
+        sw_link_hurry(link, now);
+        if (link->n_out > 0)
             continue;
         const struct sw_frame frame = {
             .kind = SW_FRAME_BEAT,

@@ -1,11 +1,15 @@
 /* Owns one TCP connection of the heartbeat: its socket, and frames in and out of it. */
 #include "transport/link.h"
 
+#include "transport/deadlines.h"
+
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,7 +36,7 @@ static void link_take_over(struct sw_link *link, int fd, enum sw_link_state stat
 {
     const int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    /* a lost beat is sent again soon, however many were lost before */
+    /* a lost beat is sent again soon; sw_link_hurry keeps to that however many were lost before */
     setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
     link->fd = fd;
     link->state = state;
@@ -91,6 +95,24 @@ bool sw_link_put(struct sw_link *link, const struct sw_frame *frame, const char 
     return true;
 }
 
+void sw_link_hurry(struct sw_link *link, double now)
+{
+    int unacknowledged = 0;
+    unsigned milliseconds = 0;
+    if (ioctl(link->fd, SIOCOUTQ, &unacknowledged) != 0 || unacknowledged <= 0) {
+        if (link->unheard > 0)
+            setsockopt(link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+        link->unheard = 0;
+        return;
+    }
+    if (link->unheard <= 0)
+        link->unheard = now;
+    /* Linux waits no longer than until this limit, at which it would give up; it is moved before.
+     */
+    milliseconds = (unsigned)((now - link->unheard + SW_REPEAT_S) * 1e3);
+    setsockopt(link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
+}
+
 bool sw_link_flush(struct sw_link *link)
 {
     while (link->n_out > 0) {
@@ -138,5 +160,6 @@ void sw_link_drop(struct sw_link *link)
     link->state = SW_LINK_DOWN;
     link->fd = -1;
     link->nonce = 0;
+    link->unheard = 0;
     link->n_in = link->n_out = 0;
 }

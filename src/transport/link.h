@@ -51,6 +51,7 @@ struct sw_link {
     uint64_t nonce;   /* ours: that the other end has to answer; 0: it has not asked yet */
     double since;     /* of the state */
     char trouble[96]; /* ours: why the last way failed */
+    double unheard;   /* since when something sent was not acknowledged; 0: nothing is */
     size_t n_in, n_out;
     char in[sizeof(struct sw_frame) + SW_VERDICT_MAX];
     char out[8192];
@@ -69,6 +70,11 @@ void sw_link_connect(struct sw_link *link, const struct sockaddr_in *to);
 void sw_link_connected(struct sw_link *link);
 /* Queues a frame with its text; false when there is no room (the other end does not read). */
 bool sw_link_put(struct sw_link *link, const struct sw_frame *frame, const char *text);
+/*
+ * What was lost is sent again at least every SW_REPEAT_S, where TCP doubles its wait each time: so
+ * a gap is over for the other end soon after it is for the network. To be called every SW_BEAT_S.
+ */
+void sw_link_hurry(struct sw_link *link, double now);
 /* Sends what is queued, as far as it goes. false: the connection is broken. */
 bool sw_link_flush(struct sw_link *link);
 /* Reads what is there. false: the other end has closed, or the connection is broken. */

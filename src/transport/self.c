@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -307,9 +309,17 @@ no_group:
     return status;
 }
 
+/* A rank of several notices through MPI that its mpirun is gone; the only one does not join MPI. */
+static void end_with_mpirun(void)
+{
+    if (getenv("OMPI_COMM_WORLD_SIZE"))
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 enum sw_status sw_transport_open_alone(const struct sw_transport_options *options,
                                        struct sw_transport **out)
 {
+    end_with_mpirun();
     SW_TRY(sw_transport_open_self(1, options, out));
     (*out)->state->process = true;
     sw_start_tell_launcher(0, SW_FACT_STARTED);

@@ -110,6 +110,11 @@ for signal in KILL SEGV ABRT; do
     kill -$signal "$(mpirun_pid)"
     ended 8 75 "$signal to mpirun" "run the same command again"
 done
+"$supervisor" -np 1 "$echo_program" idle 30 >out 2>err </dev/null & # its only rank
+job=$!
+within 10 pgrep -f "^$echo_program idle" >pid
+kill -KILL "$(mpirun_pid)"
+ended 8 75 "KILL to the mpirun of one rank" "mpirun or a rank was killed"
 begin stop
 pkill -HUP -f "^$echo_program"
 ended 8 75 "HUP to the ranks" "a stop was asked for .signal 1."
