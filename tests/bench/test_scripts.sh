@@ -129,6 +129,28 @@ if command -v mpirun >/dev/null && [ "$(nproc)" -ge 2 ]; then
     SPILLWAY=$tmp/ranked bash "$here/first_token.sh" -r 1 -m "$tmp/model" >"$tmp/out" 2>"$tmp/err" ||
         true # a busy machine may take its second
     check_line "first_token.sh" '^2 ranks +(0\.[2-9]|1\.[0-9])[0-9] ' "$tmp/out"
+    # strangers come to the port that a rank listens on; half of the speed is below the target
+    cat >"$tmp/batcher" <<'PY'
+#!/usr/bin/env python3
+import os, socket, sys, time
+if os.environ["OMPI_COMM_WORLD_RANK"] != "0":
+    sys.exit()
+door, came = socket.create_server(("127.0.0.1", 0)), []
+door.setblocking(False)
+until = time.monotonic() + 3
+while time.monotonic() < until:
+    try:
+        came.append(door.accept())
+    except BlockingIOError:
+        time.sleep(0.05)
+print(f"batch: 1 results in 1 s: {100 - 10 * len(came)} tokens/s")
+PY
+    chmod +x "$tmp/batcher"
+    status=0
+    SPILLWAY=$tmp/batcher bash "$here/strangers.sh" -r 1 -l 1 -k 5 -p 2 >"$tmp/out" 2>"$tmp/err" ||
+        status=$?
+    check "strangers.sh, a target missed" 1 "$status"
+    check_line "strangers.sh" '^2 ranks +100\.00 +50\.00 +0\.500' "$tmp/out"
 else
     echo "ranks.sh and first_token.sh not tried: they need mpirun and two cores"
 fi
