@@ -124,7 +124,8 @@ static int by_begin(const void *a, const void *b)
 /* No gap, no overlap, nothing left over: what lies in the file is what the header says. */
 static enum sw_status check_tiling(struct extent *extents, size_t n, uint64_t data_size)
 {
-    qsort(extents, n, sizeof *extents, by_begin);
+    if (n > 0)
+        qsort(extents, n, sizeof *extents, by_begin);
     uint64_t at = 0;
     for (size_t i = 0; i < n; i++) {
         if (extents[i].begin != at)

@@ -3,6 +3,7 @@
 #include "base/strbuf.h"
 #include "jobs/identity.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,17 +18,17 @@ static bool is_sha256(const char *text, size_t n)
 }
 
 /* …/blobs/SHA256, which a snapshot of the cache links to. */
-static bool hash_of_blob(const char *path, char hash[65])
+static enum sw_status hash_of_blob(const char *path, char hash[65])
 {
     char real[PATH_MAX];
-    if (!realpath(path, real)) /* then it cannot be opened either, which others say */
-        return false;
+    while (!realpath(path, real)) /* one that cannot be looked at is no file without a hash */
+        if (errno != EINTR)
+            return sw_file_is_absence(errno) ? SW_OK : sw_file_fail(path, "looked at", errno);
     const char *name = strrchr(real, '/');
-    if (!name || name - real < 6 || memcmp(name - 6, "/blobs", 6) != 0 ||
-        !is_sha256(name + 1, strlen(name + 1)))
-        return false;
-    memcpy(hash, name + 1, 65);
-    return true;
+    if (name && name - real >= 6 && memcmp(name - 6, "/blobs", 6) == 0 &&
+        is_sha256(name + 1, strlen(name + 1)))
+        memcpy(hash, name + 1, 65);
+    return SW_OK;
 }
 
 /* Lines of the note: commit, etag (the SHA-256, perhaps quoted), time of the download. */
@@ -56,7 +57,11 @@ enum sw_status sw_identity_hub_hash(const char *path, char hash[65])
     const int folder = slash ? (int)(slash - path) + 1 : 0;
     struct stat st;
     hash[0] = '\0';
-    if (hash_of_blob(path, hash) || stat(path, &st) != 0)
+    SW_TRY(hash_of_blob(path, hash));
+    while (!hash[0] && stat(path, &st) != 0)
+        if (errno != EINTR)
+            return sw_file_is_absence(errno) ? SW_OK : sw_file_fail(path, "looked at", errno);
+    if (hash[0])
         return SW_OK;
     const double written = (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec * 1e-9;
     for (size_t i = 0; i < sizeof folders / sizeof folders[0] && !hash[0]; i++) {
