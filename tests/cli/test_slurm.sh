@@ -120,6 +120,12 @@ SPILLWAY=/no/such/program submit "$script" run "$shakespeare" hello
 ended FAILED 2 "no program"
 says "no program '/no/such/program'" "no program"
 
+step "a start that crashes before the ranks have met"
+SPILLWAY=$(dirname "$spillway")/tests/mpi_echo submit --nodes=2 "$script" crash 2 "$work/starts"
+ended COMPLETED 0 "a start that crashes"
+says 'exit code 139. before the ranks had met: trying again .2 of 3' "a start that crashes"
+[ "$(wc -c <starts)" = 3 ] && grep -q '^ring 2' "$answer" || fail "a start that crashes: $(wc -c <starts) starts"
+
 step "an array"
 for i in 1 2; do
     echo -n "$prompt" >prompt.$i.txt
