@@ -2,6 +2,7 @@
  * Speeds of the kernels on a GPU, beside what its memory and cuBLAS give: a tool, not a test. On
  * the simulated GPU the figures mean nothing; `measure_gpu --small` only shows that it runs.
  */
+#include "base/checked.h"
 #include "kernels/cuda/kernels.h"
 
 #include <cublas_v2.h>
@@ -24,11 +25,65 @@ static cublasHandle_t blas;
 static int64_t scale = 1; /* sizes are divided by it */
 static int repeats = 20, goes = 3;
 
+/* One element of a format, from -0.5 to 0.5. */
+static void put_noise(enum sw_dtype format, uint64_t *state, size_t i, void *out)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX */
+    const float f = (float)(*state >> 40) / (float)(1 << 24) - 0.5f;
+    switch (format) {
+    case SW_F32:
+        ((float *)out)[i] = f;
+        break;
+    case SW_F16:
+        ((uint16_t *)out)[i] = sw_f32_to_f16(f);
+        break;
+    case SW_BF16:
+        ((uint16_t *)out)[i] = sw_f32_to_bf16(f);
+        break;
+    default:
+        ((int8_t *)out)[i] = (int8_t)(*state >> 56);
+    }
+}
+
+/* Device memory of made-up numbers, of which a few MiB come again and again: zeros would be
+ * multiplied, and toggle fewer wires, faster than any model's. */
+static void fill(void *p, enum sw_dtype format, size_t bytes)
+{
+    enum { BLOCK = 4 << 20 };
+    static char block[BLOCK];
+    uint64_t state = 1 + (uint64_t)format;
+    const size_t element = sw_dtype_info(format)->bits / 8;
+    for (size_t i = 0; i < (bytes < BLOCK ? bytes : BLOCK) / element; i++)
+        put_noise(format, &state, i, block);
+    for (size_t at = 0; at < bytes; at += BLOCK)
+        OK(cudaMemcpy((char *)p + at, block, bytes - at < BLOCK ? bytes - at : BLOCK,
+                      cudaMemcpyHostToDevice));
+}
+
 static void *device(size_t bytes)
 {
     void *p = NULL;
     OK(cudaMalloc(&p, bytes));
     OK(cudaMemset(p, 0, bytes));
+    return p;
+}
+
+static void *filled(enum sw_dtype format, size_t bytes)
+{
+    void *p = device(bytes);
+    fill(p, format, bytes);
+    return p;
+}
+
+/* Weights; behind an int8 matrix lie its scales. */
+static void *matrix(enum sw_dtype format, int64_t rows, int64_t cols)
+{
+    const size_t bytes = sw_matrix_bytes(format, rows, cols);
+    const size_t scales =
+        format == SW_INT8 ? (size_t)sw_round_up((uint64_t)rows, SW_ROW_PAD) * 4 : 0;
+    void *p = device(bytes);
+    fill(p, format, bytes - scales);
+    fill((char *)p + bytes - scales, SW_F32, scales);
     return p;
 }
 
@@ -73,7 +128,7 @@ static void read_once(void *ctx, int i)
 static double bandwidth(void)
 {
     struct reading r = {.bytes = ((size_t)1 << 30) / (size_t)(scale * scale)};
-    r.p = device(r.bytes);
+    r.p = filled(SW_F16, r.bytes);
     r.out = device(sizeof(float));
     const double rate = (double)r.bytes / seconds(read_once, &r);
     OK(cudaFree(r.p));
@@ -125,8 +180,8 @@ static void measure_few(double memory)
             m.copies = 1 + (int)(((size_t)512 << 20) / (size_t)(scale * scale) / m.bytes);
             m.copies = m.copies > MOST_COPIES ? MOST_COPIES : m.copies;
             for (int i = 0; i < m.copies; i++)
-                m.w[i] = device(m.bytes);
-            float *x = device((size_t)(8 * cols) * sizeof *x);
+                m.w[i] = matrix(formats[f], rows, cols);
+            float *x = filled(SW_F32, (size_t)(8 * cols) * sizeof *x);
             void *x8 = device(sw_gpu_quantized_bytes(8, cols));
             m.p.x = x;
             m.p.ld_x = cols;
@@ -152,7 +207,7 @@ static void measure_few(double memory)
 /* Many tokens: cuBLAS's own rate, and with all that src/gpu/products.c does around it. */
 struct gemm {
     int64_t rows, cols, n;
-    void *w, *w_half, *x_half;
+    void *w, *w8, *w_half, *x_half;
     float *x, *y, *x_scale, *w_scale;
     void *sums; /* f32 or i32 */
 };
@@ -220,7 +275,8 @@ static void int8_alone(void *ctx, int i)
 {
     const struct gemm *g = ctx;
     (void)i;
-    multiply_many(g, g->w, sw_gpu_quantized_elements(g->x_half, g->n, g->cols), CUDA_R_8I, g->sums);
+    multiply_many(g, g->w8, sw_gpu_quantized_elements(g->x_half, g->n, g->cols), CUDA_R_8I,
+                  g->sums);
 }
 
 static void int8_whole(void *ctx, int i)
@@ -228,7 +284,7 @@ static void int8_whole(void *ctx, int i)
     const struct gemm *g = ctx;
     OK(sw_gpu_quantize(g->x, g->cols, g->n, g->cols, g->x_half, stream));
     int8_alone(ctx, i);
-    OK(sw_gpu_finish_int8(g->sums, g->rows, g->x, g->cols, g->x_half, g->w, g->rows, g->cols, 0,
+    OK(sw_gpu_finish_int8(g->sums, g->rows, g->x, g->cols, g->x_half, g->w8, g->rows, g->cols, 0,
                           g->rows, g->n, NULL, false, g->y, g->rows, stream));
 }
 
@@ -236,9 +292,10 @@ static void int8_whole(void *ctx, int i)
 static void add_outliers(float *d_x, int64_t n, int64_t cols)
 {
     enum { COLUMNS = 12 };
-    float *x = calloc((size_t)(n * cols), sizeof *x);
+    float *x = malloc((size_t)(n * cols) * sizeof *x);
     if (!x)
         exit(1);
+    OK(cudaMemcpy(x, d_x, (size_t)(n * cols) * sizeof *x, cudaMemcpyDeviceToHost));
     for (int64_t i = 0; i < n; i++)
         for (int64_t c = 0; c < COLUMNS; c++)
             x[i * cols + c * cols / COLUMNS] = 20;
@@ -262,10 +319,11 @@ static void measure_many(bool turing)
     for (int s = 0; s < n_shapes; s++) {
         const int64_t rows = shapes[s].rows / scale, cols = shapes[s].cols / scale;
         struct gemm g = {.rows = rows, .cols = cols, .n = n};
-        g.w = device(sw_matrix_bytes(SW_F16, rows, cols));
+        g.w = matrix(SW_F16, rows, cols);
+        g.w8 = matrix(SW_INT8, rows, cols);
         g.w_half = device((size_t)(rows * cols) * 2);
         g.x_half = device((size_t)(n * cols) * 2 + sw_gpu_quantized_bytes(n, cols));
-        g.x = device((size_t)(n * cols) * sizeof(float));
+        g.x = filled(SW_F32, (size_t)(n * cols) * sizeof(float));
         g.y = device((size_t)(n * rows) * sizeof(float));
         g.sums = device((size_t)(n * rows) * sizeof(float));
         g.x_scale = device((size_t)n * sizeof(float));
@@ -274,13 +332,14 @@ static void measure_many(bool turing)
         const double operations = 2 * (double)rows * (double)cols * (double)n;
         printf("%-14s", shapes[s].of);
         for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+            ways[i].whole(&g, 0); /* makes the operands */
             const double alone = operations / seconds(ways[i].alone, &g);
             const double whole = operations / seconds(ways[i].whole, &g);
             printf(" %s %6.1f, %6.1f (%3.0f %%)", ways[i].of, alone / 1e12, whole / 1e12,
                    100 * whole / alone);
         }
         printf("\n");
-        void *const all[] = {g.w, g.w_half, g.x_half, g.x, g.y, g.sums, g.x_scale, g.w_scale};
+        void *const all[] = {g.w, g.w8, g.w_half, g.x_half, g.x, g.y, g.sums, g.x_scale, g.w_scale};
         for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
             OK(cudaFree(all[i]));
     }
@@ -318,9 +377,9 @@ static void measure_attention(enum sw_dtype format, int n_heads, int n_kv_heads,
     const size_t cache = sw_kv_bytes(format, n_slots, n_kv_heads, head, context);
     const size_t q_bytes = (size_t)(rows * n_heads * head) * sizeof(float);
     struct sw_gpu_span *d_spans = device(sizeof spans);
-    float *q = device(q_bytes);
+    float *q = filled(SW_F32, q_bytes);
     OK(cudaMemcpy(d_spans, spans, sizeof spans, cudaMemcpyHostToDevice));
-    t.kv.data = device(cache);
+    t.kv.data = filled(format, cache);
     t.batch = (struct sw_gpu_batch){d_spans, spans, n_slots};
     t.work_bytes = sw_gpu_attend_work(&t.kv, n_heads, n_slots);
     t.work = device(t.work_bytes);

@@ -117,12 +117,26 @@ template <class T> static T dot(const T *a, const T *b, size_t k)
     return sums[0];
 }
 
+// Only to be counted and refused: a device multiplies zeros, or whatever is alike, faster than
+// other numbers.
+template <class T> static void look_for_alike(const std::vector<T> &operand)
+{
+    for (const T &v : operand)
+        if (memcmp(&v, operand.data(), sizeof v) != 0)
+            return;
+    planted_fault("product of one number");
+    if (!settings().alike)
+        die("a product whose operand has but one number (SIMGPU_ALIKE)");
+}
+
 template <class T, class Put>
 static void multiply(const Product &p, const char *a, const char *b, Put put)
 {
     const size_t k = static_cast<size_t>(p.k);
     const std::vector<T> rows = gather<T>(a, p.a_type, p.lda, p.a_transposed, p.m, p.k);
     const std::vector<T> columns = gather<T>(b, p.b_type, p.ldb, !p.b_transposed, p.n, p.k);
+    look_for_alike(rows);
+    look_for_alike(columns);
     for (size_t j = 0; j < static_cast<size_t>(p.n); j++)
         for (size_t i = 0; i < static_cast<size_t>(p.m); i++)
             put(j * static_cast<size_t>(p.ldc) + i,

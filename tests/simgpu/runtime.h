@@ -35,6 +35,7 @@ struct Settings {
     int driver;           /* the CUDA version that the driver serves, SIMGPU_DRIVER */
     uint64_t seed;        /* SIMGPU_SEED */
     bool loaded;          /* kernels must be loaded before they are launched, SIMGPU_LOADED */
+    bool alike;           /* products of one number are well, SIMGPU_ALIKE */
     bool hasty;           /* NCCL's calls are done before they are, SIMGPU_HASTY */
     bool strict;          /* memory of idle devices cannot be touched, SIMGPU_STRICT */
     unsigned delay, odds; /* up to so many microseconds, before one in `odds` operations */

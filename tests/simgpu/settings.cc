@@ -72,6 +72,7 @@ static Settings read_settings()
     s.seed = strtoull(variable("SIMGPU_SEED", "1"), nullptr, 10);
     s.loaded = number_of("SIMGPU_LOADED", "0", 0, 1);
     s.hasty = number_of("SIMGPU_HASTY", "0", 0, 1);
+    s.alike = number_of("SIMGPU_ALIKE", "1", 0, 1);
     s.strict = number_of("SIMGPU_STRICT", "1", 0, 1);
     s.state = variable("SIMGPU_STATE", "");
     s.report = variable("SIMGPU_REPORT", "");
