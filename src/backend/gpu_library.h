@@ -24,6 +24,7 @@ struct sw_gpu_info {
     char bus_id[32];      /* PCI: tells whether two ranks were given the same one */
     uint64_t free, total; /* bytes */
     int major, minor;     /* compute capability: 7.5 is Turing */
+    bool beside_context;  /* free: beside a context of this process, whose bytes are not in it */
 };
 
 struct sw_gpu_options {
@@ -34,6 +35,10 @@ struct sw_gpu_options {
     /* All of alloc together may take at most so much, the workspace not counted. 0 or UINT64_MAX:
      * what is free. */
     uint64_t memory;
+    /* All of `memory` is taken when it is opened, in one piece that alloc gives out: the driver
+     * hands out whole pages of 2 MiB. Else each alloc is one of the driver's, in which tests notice
+     * what is written beside it. */
+    bool one_block;
     bool no_graphs; /* repeat() only ever enqueues: what tests and measurements compare with */
     struct sw_pool *pool; /* makes weights; must outlive the backend. NULL: the caller alone */
 };
@@ -156,13 +161,16 @@ struct sw_gpu_library {
      * then `why` says so, and what to do. Else it is "". */
     enum sw_status (*devices)(struct sw_gpu_info *out, int cap, int *n, char why[SW_GPU_WHY_MAX]);
     enum sw_status (*open)(const struct sw_gpu_options *options, struct sw_backend **out);
-    /* Bytes of device memory that open takes for workspace: sw_gpu_workspace_bytes, which the
-     * planner counts. */
+    /* Bytes of device memory that open takes at most for workspace, and for rounding up with
+     * one_block: sw_gpu_workspace_bytes, which the planner counts. */
     uint64_t (*workspace)(const struct sw_gpu_options *options);
     const struct sw_gpu_ops *ops;
     /* May be called beside a backend that is open on the device; takes no memory from it for long.
      */
     enum sw_status (*measure)(int device, struct sw_gpu_speeds *out);
+    /* Bytes that are free on the device once this process has its context there, which stays, and
+     * what measure() has loaded. */
+    enum sw_status (*left)(int device, uint64_t *free);
     /* NULL: built without NCCL. */
     const struct sw_gpu_edge_ops *(*edges)(void);
 };

@@ -82,6 +82,7 @@ static enum sw_status open_gpu(struct sw_session *s, int64_t rows, uint64_t memo
                                      .max_cols = sw_model_max_cols(s->model),
                                      .max_out = sw_model_max_out(s->model, rows),
                                      .memory = memory,
+                                     .one_block = true,
                                      .pool = s->pool};
     SW_TRY(find_device(s, &options.device));
     s->gpu_library = sw_gpu_library_load(&why, &status);

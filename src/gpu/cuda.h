@@ -36,6 +36,17 @@ struct sw_cuda_spans {
     int64_t capacity;
 };
 
+/* Parts of one block, in the order of their places. */
+struct sw_cuda_piece {
+    size_t at, bytes;
+};
+struct sw_cuda_pieces {
+    char *start; /* device memory; bytes 0: there is no such block */
+    size_t bytes;
+    struct sw_cuda_piece *used; /* (n of capacity) */
+    int n, capacity;
+};
+
 /* A buffer that layers are streamed through. */
 struct sw_cuda_buffer {
     cudaEvent_t fetched, used;
@@ -72,6 +83,7 @@ struct sw_cuda {
     uint64_t allocated;
     struct sw_cuda_ring ring;
     struct sw_cuda_spans spans;
+    struct sw_cuda_pieces pieces; /* of what alloc gives out */
     struct sw_cuda_buffer buffers[SW_CUDA_BUFFERS];
     struct sw_cuda_graphs graphs;
     int32_t *bad; /* (1) device: a value was not finite */
@@ -133,6 +145,7 @@ enum sw_status sw_cuda_wait_within(struct sw_cuda *cuda, cudaEvent_t event, doub
 enum sw_status sw_cuda_pause(struct sw_cuda *cuda, double began, double seconds, const char *what);
 /* Whether a stream comes to its end within `seconds`; asks nobody, and leaves no message. */
 bool sw_cuda_idle(cudaStream_t stream, double seconds);
+#define SW_CUDA_CLOSE_S 5.0 /* what is under way has so long when memory is given back */
 void sw_cuda_watch(struct sw_backend *b, const struct sw_gpu_watch *watch);
 
 /* ---- nccl.c, or nccl_stub.c in builds without */
@@ -154,6 +167,13 @@ void sw_cuda_ring_close(struct sw_cuda *cuda);
 enum sw_status sw_cuda_ring_take(struct sw_cuda *cuda, size_t bytes, void **host, void **d_mirror);
 /* A small array of host memory for a kernel to read, enqueued on the compute stream. */
 enum sw_status sw_cuda_ring_send(struct sw_cuda *cuda, const void *src, size_t bytes, void **d_out);
+
+/* ---- pieces.c */
+
+/* NULL: no part of the block is large enough. */
+void *sw_cuda_pieces_take(struct sw_cuda_pieces *pieces, size_t bytes);
+/* False: it is none of them. */
+bool sw_cuda_pieces_give(struct sw_cuda_pieces *pieces, const void *p);
 
 /* ---- spans.c */
 
@@ -225,5 +245,6 @@ void sw_cuda_attend(struct sw_backend *b, const struct sw_attention *a, const st
 extern const struct sw_gpu_ops sw_cuda_streaming_ops;
 /* measure.c */
 enum sw_status sw_cuda_measure(int device, struct sw_gpu_speeds *out);
+enum sw_status sw_cuda_left(int device, uint64_t *free);
 
 #endif

@@ -62,7 +62,7 @@ static struct parts parts_of(const struct sw_gpu_options *o)
     p.spans = place(room * sizeof(struct sw_gpu_span), &p);
     p.bad = place(sizeof(int32_t), &p);
     p.work = p.all;
-    p.all = sw_gpu_workspace_bytes(o->max_rows, o->max_cols, o->max_out);
+    p.all = sw_gpu_workspace_bytes(o->max_rows, o->max_cols, o->max_out) - SW_GPU_ROUNDING;
     assert(p.all >= p.work + sw_cuda_products_bytes(o));
     return p;
 }
@@ -70,7 +70,7 @@ static struct parts parts_of(const struct sw_gpu_options *o)
 uint64_t sw_cuda_workspace(const struct sw_gpu_options *options)
 {
     const struct sw_gpu_options o = completed(options);
-    return parts_of(&o).all;
+    return parts_of(&o).all + SW_GPU_ROUNDING;
 }
 
 /* ---- which GPUs there are */
@@ -136,9 +136,9 @@ static enum sw_status count(int *n, char why[SW_GPU_WHY_MAX])
 /* Without a context that stays: others compute on most of these (cudaSetDevice would make one). */
 static cudaError_t see_memory(int device, struct sw_gpu_info *out)
 {
-    return sw_cuda_nvml_memory(out, &out->free, &out->total)
-               ? cudaSuccess
-               : sw_cuda_driver_memory(device, &out->free, &out->total);
+    out->beside_context = !sw_cuda_nvml_memory(out, &out->free, &out->total);
+    return out->beside_context ? sw_cuda_driver_memory(device, &out->free, &out->total)
+                               : cudaSuccess;
 }
 
 static cudaError_t see(int device, struct sw_gpu_info *out)
@@ -169,6 +169,20 @@ enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n, char wh
         }
     }
     return SW_OK;
+}
+
+enum sw_status sw_cuda_left(int device, uint64_t *free)
+{
+    size_t bytes = 0, total = 0;
+    cudaError_t error = cudaSetDevice(device);
+    if (error == cudaSuccess)
+        error = cudaMemGetInfo(&bytes, &total);
+    *free = bytes;
+    if (error == cudaSuccess)
+        return SW_OK;
+    (void)cudaGetLastError();
+    return sw_fail(SW_EDEVICE, "GPU %d: its free memory is not told: %s (%s)", device,
+                   cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
 /* ---- opening and closing */
@@ -202,9 +216,14 @@ static enum sw_status look(struct sw_cuda *cuda)
 static enum sw_status make_block(struct sw_cuda *cuda)
 {
     const struct parts p = parts_of(&cuda->options);
+    const bool one = cuda->options.one_block && cuda->options.memory != UINT64_MAX;
+    const uint64_t rest = one ? cuda->options.memory + SW_GPU_APART : 0;
     void *block;
-    SW_TRY(sw_cuda_take(cuda, (size_t)p.all, "workspace", &block));
+    SW_TRY(sw_cuda_take(cuda, (size_t)(p.all + rest),
+                        one ? "workspace, weights and KV cache" : "workspace", &block));
     char *at = cuda->block = block;
+    cuda->pieces.start = at + p.all;
+    cuda->pieces.bytes = (size_t)rest;
     cuda->work = at + p.work;
     cuda->work_bytes = (size_t)(p.all - p.work);
     cuda->blas_work = at + p.blas;
@@ -259,8 +278,6 @@ enum sw_status sw_cuda_open(const struct sw_gpu_options *options, struct sw_back
     return SW_OK;
 }
 
-#define CLOSE_S 5.0
-
 /* Also what was opened in part only. */
 void sw_cuda_close(struct sw_backend *b)
 {
@@ -271,9 +288,10 @@ void sw_cuda_close(struct sw_backend *b)
     sw_cuda_watch(b, NULL);
     sw_cuda_edges_leave(b);
     if (cuda->compute && !cuda->stuck)
-        cuda->stuck = !sw_cuda_idle(cuda->compute, CLOSE_S);
+        cuda->stuck = !sw_cuda_idle(cuda->compute, SW_CUDA_CLOSE_S);
     if (cuda->copy && !cuda->stuck)
-        cuda->stuck = !sw_cuda_idle(cuda->copy, CLOSE_S);
+        cuda->stuck = !sw_cuda_idle(cuda->copy, SW_CUDA_CLOSE_S);
+    free(cuda->pieces.used);
     if (cuda->stuck) { /* giving anything back would wait for it */
         free(cuda);
         return;

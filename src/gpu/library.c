@@ -41,5 +41,6 @@ const struct sw_gpu_library sw_gpu_library = {
     .workspace = sw_cuda_workspace,
     .ops = &sw_cuda_streaming_ops,
     .measure = sw_cuda_measure,
+    .left = sw_cuda_left,
     .edges = sw_cuda_edges,
 };

@@ -57,9 +57,20 @@ enum sw_status sw_cuda_alloc(struct sw_backend *b, size_t bytes, const char *wha
     *d_out = NULL;
     if (bytes > cuda->options.memory - cuda->allocated)
         return beyond_limit(cuda, bytes, what);
-    SW_TRY(sw_cuda_take(cuda, bytes, what, d_out));
+    SW_TRY(sw_cuda_enter(cuda));
+    *d_out = sw_cuda_pieces_take(&cuda->pieces, bytes);
+    if (!*d_out)
+        SW_TRY(sw_cuda_take(cuda, bytes, what, d_out));
     cuda->allocated += bytes;
     return SW_OK;
+}
+
+/* What cudaFree does by itself: nothing that was enqueued may use it any more. */
+static bool come_to_rest(struct sw_cuda *cuda)
+{
+    cuda->stuck =
+        !sw_cuda_idle(cuda->compute, SW_CUDA_CLOSE_S) || !sw_cuda_idle(cuda->copy, SW_CUDA_CLOSE_S);
+    return !cuda->stuck;
 }
 
 void sw_cuda_free(struct sw_backend *b, void *d_ptr, size_t bytes)
@@ -68,7 +79,10 @@ void sw_cuda_free(struct sw_backend *b, void *d_ptr, size_t bytes)
     if (!d_ptr || cuda->stuck)
         return;
     (void)cudaSetDevice(cuda->options.device);
-    (void)cudaFree(d_ptr); /* waits, so no graph is under way */
+    if (cuda->pieces.bytes > 0 && !come_to_rest(cuda))
+        return;
+    if (!sw_cuda_pieces_give(&cuda->pieces, d_ptr))
+        (void)cudaFree(d_ptr); /* waits, so no graph is under way */
     sw_cuda_graphs_forget(cuda);
     cuda->allocated -= bytes;
 }

@@ -228,7 +228,7 @@ uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out)
     if (sums > SW_GPU_SUMS_BYTES)
         sums = row > SW_GPU_SUMS_BYTES ? row : SW_GPU_SUMS_BYTES;
     return sw_round_up((uint64_t)rows * (uint64_t)max_cols * sizeof(float), SW_ALIGN) +
-           sw_round_up(sums, SW_ALIGN) + SW_GPU_WORKSPACE_FIXED;
+           sw_round_up(sums, SW_ALIGN) + SW_GPU_WORKSPACE_FIXED + SW_GPU_ROUNDING;
 }
 
 enum sw_status sw_staging_of(const struct sw_model *model, const struct sw_footprint_params *p,

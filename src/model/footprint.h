@@ -43,8 +43,12 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows);
 /*
  * What the GPU backend takes for itself when it is opened for these sizes, known without a GPU: the
  * activations and the sums of a product of many rows (of these at most SW_GPU_SUMS_BYTES at once,
- * but a row), and SW_GPU_WORKSPACE_FIXED for the rest.
+ * but a row), and SW_GPU_WORKSPACE_FIXED for the rest. With it SW_GPU_ROUNDING, which the driver
+ * and the alignment of parts take of the one block that a stage has there: the driver hands out
+ * pages of 2 MiB, and each of at most some 4000 parts (SW_GPU_APART) starts at a multiple of 256.
  */
+#define SW_GPU_APART (1u << 20)
+#define SW_GPU_ROUNDING ((2u << 20) + SW_GPU_APART)
 #define SW_GPU_SUMS_BYTES (64u << 20)
 #define SW_GPU_WORKSPACE_FIXED (64u << 20)
 /* What the driver may take for steps that are kept as CUDA graphs: half of a plan's reserve. */

@@ -24,6 +24,7 @@ enum sw_objective {
 #define SW_USUAL_NEW 128
 
 #define SW_GPU_CONTEXT_BYTES (600ull << 20)  /* CUDA context, cuBLAS and NCCL of one process */
+#define SW_GPU_EDGE_BYTES (128ull << 20)     /* … of which NCCL, by reckoning */
 #define SW_GPU_RESERVE_BYTES (256ull << 20)  /* of each GPU: fragmentation, and graphs */
 #define SW_RANK_HOST_BYTES (96ull << 20)     /* code, MPI and stacks of one process */
 #define SW_NODE_RESERVE_BYTES (512ull << 20) /* of each node: page tables, page cache */

@@ -3,6 +3,7 @@
 
 #include "backend/gpu_library.h"
 #include "base/log.h"
+#include "plan/plan.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ enum sw_status sw_gpu_list(struct sw_gpu *gpus, int *n, char why[SW_GPU_WHY_MAX]
         snprintf(gpu->device.name, sizeof gpu->device.name, "%.*s", SW_NAME_MAX - 1, infos[i].name);
         gpu->device.free = infos[i].free;
         gpu->device.total = infos[i].total;
+        gpu->beside_context = infos[i].beside_context;
         snprintf(gpu->bus, sizeof gpu->bus, "%.*s", SW_GPU_BUS - 1, infos[i].bus_id);
     }
     return SW_OK;
@@ -54,6 +56,22 @@ void sw_gpu_measure(int device, struct sw_device *out, double *to_device)
         out->flops = speeds.flops;
     if (speeds.launch > 0)
         out->launch = speeds.launch;
+}
+
+/* A plan takes the context off what is free; here it is there already, whatever it took. */
+void sw_gpu_correct(int device, int sharers, bool beside_context, struct sw_device *out)
+{
+    uint64_t left;
+    const struct sw_gpu_library *library = sw_gpu_library_load(NULL, NULL);
+    if (!library)
+        return;
+    if (library->left(device, &left) != SW_OK) {
+        sw_error_clear();
+        return;
+    }
+    const uint64_t counted = left / (uint64_t)sharers + SW_GPU_CONTEXT_BYTES - SW_GPU_EDGE_BYTES;
+    const uint64_t most = beside_context ? out->total / (uint64_t)sharers : out->free;
+    out->free = counted < most ? counted : most;
 }
 
 int sw_gpu_nccl(void)

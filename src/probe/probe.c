@@ -59,9 +59,15 @@ static enum sw_status see_devices(const char *root, struct sw_probe_rank *card,
     return SW_OK;
 }
 
-/* Once all ranks' cards are known. */
+/* The GPU that this rank drives. */
+struct deal {
+    int sharers; /* ranks that drive it */
+    bool beside_context;
+};
+
+/* Once all ranks' cards are known; *deal is left alone if there is none for this one. */
 static enum sw_status take_device(const struct sw_probe *probe, int rank, const struct sw_gpu *gpus,
-                                  struct sw_probe_rank *card)
+                                  struct sw_probe_rank *card, struct deal *deal)
 {
     int *choice = malloc((size_t)probe->n_ranks * sizeof *choice);
     if (!choice)
@@ -71,7 +77,9 @@ static enum sw_status take_device(const struct sw_probe *probe, int rank, const 
     if (choice[rank] >= 0) {
         struct sw_device *device = &card->devices[card->n_devices++];
         *device = gpus[choice[rank]].device;
-        device->free /= (uint64_t)sw_probe_sharers(probe, choice, rank);
+        deal->sharers = sw_probe_sharers(probe, choice, rank);
+        deal->beside_context = gpus[choice[rank]].beside_context;
+        device->free /= (uint64_t)deal->sharers;
     }
     free(choice);
     return SW_OK;
@@ -197,12 +205,16 @@ static enum sw_status measure_disk(struct sw_transport *t, const char *path, dou
 }
 
 /* All ranks of a node at once, for they share its bus. */
-static enum sw_status measure_gpu(struct sw_transport *t, struct sw_probe_rank *card)
+static enum sw_status measure_gpu(struct sw_transport *t, struct sw_probe_rank *card,
+                                  const struct deal *deal)
 {
     SW_TRY(sw_transport_barrier(t));
     if (card->n_devices)
         sw_gpu_measure(card->device, &card->devices[0], &card->to_device);
-    return sw_transport_barrier(t);
+    SW_TRY(sw_transport_barrier(t));
+    if (card->n_devices)
+        sw_gpu_correct(card->device, deal->sharers, deal->beside_context, &card->devices[0]);
+    return SW_OK;
 }
 
 /* Does any rank drive a GPU? What all do together depends on it. */
@@ -215,7 +227,8 @@ static bool any_gpu(const struct sw_probe *probe)
 }
 
 static enum sw_status measure(struct sw_transport *t, const struct sw_probe_options *options,
-                              const struct sw_probe *probe, struct sw_probe_rank *card)
+                              const struct sw_probe *probe, const struct deal *deal,
+                              struct sw_probe_rank *card)
 {
     int *cores, n;
     struct sw_pool *pool;
@@ -235,7 +248,7 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
     status = measure_memory(t, options, probe, pool, card);
     sw_pool_free(pool);
     if (status == SW_OK && any_gpu(probe))
-        status = measure_gpu(t, card);
+        status = measure_gpu(t, card, deal);
     if (status == SW_OK && options->path)
         status = measure_disk(t, options->path, options->seconds * DISK, card);
     if (status == SW_OK && t->size > 1)
@@ -261,17 +274,18 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
     memcpy(out->places, t->ranks, (size_t)t->size * sizeof *out->places);
     /* Free memory is read before anything is allocated to measure with. */
     struct sw_gpu *gpus = NULL;
+    struct deal deal = {.sharers = 1};
     enum sw_status status = look(options, &card);
     if (status == SW_OK)
         status = see_devices(options->root ? options->root : "", &card, &gpus);
     if (status == SW_OK)
         status = exchange(t, &card, out);
     if (status == SW_OK)
-        status = take_device(out, t->rank, gpus, &card);
+        status = take_device(out, t->rank, gpus, &card, &deal);
     if (status == SW_OK && options->reach && t->n_nodes > 1)
         status = try_networks(t, out);
     if (status == SW_OK)
-        status = measure(t, options, out, &card);
+        status = measure(t, options, out, &deal, &card);
     if (status == SW_OK)
         status = exchange(t, &card, out);
     if (status == SW_OK)

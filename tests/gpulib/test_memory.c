@@ -40,8 +40,8 @@ static void devices_are_listed(void)
     CU_ASSERT_EQUAL(n, 2);
 }
 
-/* What it says it takes for itself is what it takes, to the byte. */
-static void workspace_is_exact(void)
+/* The driver hands out pages, which are within what it says it takes for itself. */
+static void workspace_is_within(void)
 {
     static const struct sw_gpu_options cases[] = {
         {.max_rows = 1, .max_cols = 1, .max_out = 1},
@@ -51,10 +51,10 @@ static void workspace_is_exact(void)
         const size_t before = simgpu_used(0);
         struct sw_backend *b = open_gpu_as(&cases[i]);
         const size_t took = simgpu_used(0) - before;
-        const size_t want = (gpu_library()->workspace(&cases[i]) + 511) / 512 * 512; /* as CUDA */
-        if (took != want)
+        const size_t most = gpu_library()->workspace(&cases[i]);
+        if (took > most || took + SW_GPU_ROUNDING < most)
             printf("    case %zu: %zu taken\n", i, took);
-        CU_ASSERT_EQUAL(took, want);
+        CU_ASSERT(took <= most && took + SW_GPU_ROUNDING >= most && took % (2 * MIB) == 0);
         CU_ASSERT_EQUAL(gpu_library()->ops->allocated(b), 0);
         b->ops->close(b);
         CU_ASSERT_EQUAL(simgpu_used(0), before);
@@ -75,7 +75,7 @@ static void the_limit_is_exact(void)
               says("1.00 MiB are left") && says("GPU 0 (") && says("--gpu-memory"));
     ok(g->ops->alloc(g, MIB, "the KV cache", &b)); /* to the last byte, after a refusal */
     CU_ASSERT_EQUAL(gpu_library()->ops->allocated(g), 3 * MIB);
-    CU_ASSERT_EQUAL(simgpu_used(0) - own, 3 * MIB);
+    CU_ASSERT_EQUAL(simgpu_used(0) - own, 4 * MIB); /* pages of 2 MiB */
     CU_ASSERT_EQUAL(g->ops->alloc(g, 1, "one more", &c), SW_ENOMEM);
     g->ops->free(g, a, 2 * MIB);
     g->ops->free(g, NULL, 5);
@@ -84,6 +84,43 @@ static void the_limit_is_exact(void)
     g->ops->free(g, b, MIB);
     ok(g->ops->sync(g)); /* refusals are no failure of the backend's */
     g->ops->close(g);
+}
+
+/* One block for all: what was counted is what is taken, in however many parts, which do not mix. */
+static void a_stage_is_one_block(void)
+{
+    enum { N = 200, BYTES = 12345 };
+    static unsigned char in[BYTES], out[BYTES];
+    struct sw_gpu_options o = small;
+    void *d[N], *one;
+    o.memory = N * BYTES;
+    o.one_block = true;
+    const size_t before = simgpu_used(0);
+    struct sw_backend *b = open_gpu_as(&o);
+    const size_t took = simgpu_used(0) - before;
+    CU_ASSERT(took <= gpu_library()->workspace(&o) + o.memory);
+    const unsigned long calls = simgpu_calls("cudaMalloc");
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < N; i++) {
+            memset(in, i, sizeof in);
+            ok(b->ops->alloc(b, BYTES, "a part", &d[i]));
+            CU_ASSERT_EQUAL((uintptr_t)d[i] % 256, 0);
+            ok(b->ops->upload(b, d[i], in, BYTES));
+        }
+        CU_ASSERT_EQUAL(b->ops->alloc(b, 1, "one more", &one), SW_ENOMEM);
+        for (int i = 0; i < N; i++) {
+            memset(in, i, sizeof in);
+            ok(b->ops->download(b, out, d[i], BYTES));
+            CU_ASSERT(memcmp(in, out, BYTES) == 0);
+        }
+        for (int i = 0; i < N; i++) /* every third one, then the others */
+            b->ops->free(b, d[i * 3 % N], BYTES);
+        CU_ASSERT_EQUAL(gpu_library()->ops->allocated(b), 0);
+    }
+    CU_ASSERT_EQUAL(simgpu_calls("cudaMalloc"), calls);
+    CU_ASSERT_EQUAL(simgpu_used(0) - before, took);
+    b->ops->close(b);
+    CU_ASSERT_EQUAL(simgpu_used(0), before);
 }
 
 static void a_full_card_says_so(void)
@@ -279,8 +316,9 @@ static void copies_of_any_size(void)
 }
 
 SW_UNIT_TESTS({"devices are listed", devices_are_listed},
-              {"the workspace is exact", workspace_is_exact},
+              {"the workspace is within", workspace_is_within},
               {"the limit is exact", the_limit_is_exact},
+              {"a stage is one block", a_stage_is_one_block},
               {"a full card says so", a_full_card_says_so},
               {"what is not there is not opened", what_is_not_there_is_not_opened},
               {"opening fails cleanly", opening_fails_cleanly},

@@ -93,7 +93,8 @@ static void gpu_workspace_is_that_of_layers(void)
         struct sw_footprint f;
         params.rows = cases[i].rows;
         CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
-        CU_ASSERT_EQUAL(f.gpu_workspace_bytes, cases[i].in + cases[i].out + SW_GPU_WORKSPACE_FIXED);
+        CU_ASSERT_EQUAL(f.gpu_workspace_bytes,
+                        cases[i].in + cases[i].out + SW_GPU_WORKSPACE_FIXED + SW_GPU_ROUNDING);
         CU_ASSERT_EQUAL(f.gpu_work_bytes, f.gpu_workspace_bytes + sw_work_of(model, &params).bytes);
         sw_footprint_free(&f);
     }

@@ -37,10 +37,37 @@ static size_t round_up(size_t n, size_t to)
     return (n + to - 1) / to * to;
 }
 
-// Bytes an allocation counts for.
-static size_t charged(size_t bytes)
+// Device memory is handed out in pages: whole ones for what takes half of one or more; less shares
+// them, as if there were no gaps. With the lock.
+static size_t shared_bytes[max_devices]; // of the small ones
+
+static bool is_small(size_t bytes)
 {
-    return round_up(bytes, granule);
+    return bytes < settings().page / 2;
+}
+
+static bool charge(int device, size_t bytes)
+{
+    const size_t page_size = settings().page;
+    if (!is_small(bytes))
+        return machine_take(machine_number(device), round_up(bytes, page_size));
+    const size_t before = round_up(shared_bytes[device], page_size);
+    const size_t all = shared_bytes[device] + round_up(bytes, granule);
+    const size_t more = round_up(all, page_size) - before;
+    if (more && !machine_take(machine_number(device), more))
+        return false;
+    shared_bytes[device] = all;
+    return true;
+}
+
+static void discharge(int device, size_t bytes)
+{
+    const size_t page_size = settings().page;
+    if (!is_small(bytes))
+        return machine_give(machine_number(device), round_up(bytes, page_size));
+    const size_t before = round_up(shared_bytes[device], page_size);
+    shared_bytes[device] -= round_up(bytes, granule);
+    machine_give(machine_number(device), before - round_up(shared_bytes[device], page_size));
 }
 
 static char *first_usable(const Allocation &a)
@@ -216,7 +243,7 @@ static void forget_oldest()
 
 static cudaError_t allocate(int device, size_t bytes, void **out)
 {
-    if (bytes > SIZE_MAX / 2 || !machine_take(machine_number(device), charged(bytes)))
+    if (bytes > SIZE_MAX / 2 || !charge(device, bytes))
         return cudaErrorMemoryAllocation;
     Allocation a = {};
     a.mapped = round_up(bytes + alignment, page) + 2 * page;
@@ -247,7 +274,7 @@ static void release(Allocation a)
         check(a, "cudaFree");
     guard_zones(a, false);
     live.erase(reinterpret_cast<uintptr_t>(a.data));
-    machine_give(machine_number(a.device), charged(a.bytes));
+    discharge(a.device, a.bytes);
     // Gives the pages back and keeps the addresses.
     void *p = mmap(a.base, a.mapped, PROT_NONE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);

@@ -30,6 +30,7 @@ extern std::condition_variable &changed; /* an operation ended */
 struct Settings {
     int devices;          /* of this machine, SIMGPU_DEVICES */
     size_t memory;        /* bytes of each, SIMGPU_MEMORY */
+    size_t page;          /* in which memory is handed out, SIMGPU_PAGE */
     size_t context;       /* bytes a process takes of a device by using it, SIMGPU_CONTEXT */
     int arch;             /* 80 for 8.0, SIMGPU_ARCH */
     int driver;           /* the CUDA version that the driver serves, SIMGPU_DRIVER */

@@ -66,6 +66,9 @@ static Settings read_settings()
     Settings s = {};
     s.devices = number_of("SIMGPU_DEVICES", "1", 0, max_devices);
     s.memory = bytes_of("SIMGPU_MEMORY", "1G");
+    s.page = bytes_of("SIMGPU_PAGE", "2M");
+    if (s.page < 512)
+        die("SIMGPU_PAGE: a page has 512 bytes or more");
     s.context = bytes_of("SIMGPU_CONTEXT", "0");
     s.arch = number_of("SIMGPU_ARCH", "80", 50, 999);
     s.driver = number_of("SIMGPU_DRIVER", "13000", 0, 99999);

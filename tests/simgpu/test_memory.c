@@ -174,15 +174,35 @@ static void with_context(void)
     to_device(NULL, 700 << 10);
 }
 
+/* Whole pages for what takes half of one or more; less shares them. 8 MiB in pages of 2 MiB. */
+static void in_pages(void)
+{
+    void *p[5];
+    NEED_CUDA(cudaMalloc(&p[0], 1 << 20));
+    NEED(simgpu_used(0) == 2 << 20);
+    NEED_CUDA(cudaMalloc(&p[1], (2 << 20) + 1));
+    NEED(simgpu_used(0) == 6 << 20);
+    NEED_CUDA(cudaMalloc(&p[2], 100));
+    NEED_CUDA(cudaMalloc(&p[3], (1 << 20) - 1));
+    NEED(simgpu_used(0) == 8 << 20);
+    NEED(cudaMalloc(&p[4], 1 << 20) == cudaErrorMemoryAllocation);
+    NEED(cudaMalloc(&p[4], (1 << 20) - 100) == cudaErrorMemoryAllocation);
+    NEED_CUDA(cudaMalloc(&p[4], 1000));
+    for (int i = 0; i < 5; i++)
+        NEED_CUDA(cudaFree(p[i]));
+    NEED(simgpu_used(0) == 0);
+}
+
 static void in_one_process(void)
 {
-    expect_right(limited, "SIMGPU_MEMORY=1M");
-    expect_right(with_context, "SIMGPU_MEMORY=1M SIMGPU_CONTEXT=324K");
+    expect_right(in_pages, "SIMGPU_MEMORY=8M");
+    expect_right(limited, "SIMGPU_MEMORY=1M SIMGPU_PAGE=512");
+    expect_right(with_context, "SIMGPU_MEMORY=1M SIMGPU_PAGE=512 SIMGPU_CONTEXT=324K");
     expect_right(fresh, "");
     expect_right(copied, "");
     expect_right(pointers, "");
     expect_right(several, "SIMGPU_DEVICES=3 CUDA_VISIBLE_DEVICES=2,0 SIMGPU_ARCH=89 "
-                          "SIMGPU_MEMORY=2M");
+                          "SIMGPU_MEMORY=2M SIMGPU_PAGE=512");
     expect_right(none, "CUDA_VISIBLE_DEVICES=");
     expect_right(none, "SIMGPU_DEVICES=0");
     expect_right(broken, "SIMGPU_FAIL=cudaStreamSynchronize:1:214");
@@ -248,7 +268,7 @@ static void processes_share_a_device(void)
     const int file = mkstemp(state);
     CU_ASSERT_FATAL(file >= 0 && pipe(told) == 0 && pipe(asked) == 0);
     close(file);
-    snprintf(settings, sizeof settings, "SIMGPU_MEMORY=1M SIMGPU_STATE=%s", state);
+    snprintf(settings, sizeof settings, "SIMGPU_MEMORY=1M SIMGPU_PAGE=512 SIMGPU_STATE=%s", state);
     const pid_t patient = in_background(patient_process, settings);
     const pid_t pid = in_background(first_process, settings);
     CU_ASSERT_EQUAL(write(asked[1], "x", 1), 1);
@@ -280,7 +300,7 @@ static void a_report_is_written(void)
     char report[] = "/tmp/simgpu-test-XXXXXX", settings[128], text[256] = "";
     const int file = mkstemp(report);
     CU_ASSERT_FATAL(file >= 0);
-    snprintf(settings, sizeof settings, "SIMGPU_REPORT=%s", report);
+    snprintf(settings, sizeof settings, "SIMGPU_PAGE=512 SIMGPU_REPORT=%s", report);
     expect_right(uses_some, settings);
     CU_ASSERT(read(file, text, sizeof text - 1) > 0);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "device=0 peak=153600 left=51200 contexts=1 held=1\n"));

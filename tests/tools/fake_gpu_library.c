@@ -66,6 +66,16 @@ static enum sw_status measure(int device, struct sw_gpu_speeds *out)
     return SW_OK;
 }
 
+static enum sw_status left(int device, uint64_t *free)
+{
+    uint64_t bytes, taken;
+    int after;
+    (void)device;
+    read_card(&bytes, &taken, &after);
+    *free = looks > after ? bytes - taken : bytes;
+    return SW_OK;
+}
+
 static const struct sw_gpu_edge_ops *no_edges(void)
 {
     return NULL;
@@ -79,4 +89,5 @@ const struct sw_gpu_library sw_gpu_library = {.source_id = sw_source_id,
                                               .workspace = workspace,
                                               .ops = &fake_gpu_ops,
                                               .measure = measure,
+                                              .left = left,
                                               .edges = no_edges};

@@ -32,8 +32,10 @@ int nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, void **device)
 int nvmlDeviceGetMemoryInfo(void *device, struct memory *out);
 int nvmlDeviceGetMemoryInfo(void *device, struct memory *out)
 {
-    const char *size = getenv("SIMGPU_MEMORY"); /* "2G" */
-    out->total = out->free = (unsigned long long)(size ? atoi(size) : 1) << 30;
+    const char *size = getenv("SIMGPU_MEMORY"); /* "2G", "512M", "65536" */
+    char *unit = "";
+    const unsigned long long n = size ? strtoull(size, &unit, 10) : 1ull << 30;
+    out->total = out->free = n << (*unit == 'G' ? 30 : *unit == 'M' ? 20 : 0);
     out->used = 0;
     return device == &card ? 0 : 2;
 }
