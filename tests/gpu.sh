@@ -3,6 +3,10 @@
 # kernel against the references, and measures. What it prints belongs into docs/gpu-log.md.
 #
 #   tests/gpu.sh [build|kernels|measure|models] …     (all of them, in this order)
+#   tests/gpu.sh bundle      on a machine without a card: all that a bare one with a card needs, as
+#                            build-gpu/bundle.tar.xz (tests/gpu/bundle.sh)
+#   tests/gpu.sh a|b         there: unpacks it and runs one of its two steps (tests/gpu/steps.sh), for a
+#                            card that is lent for minutes
 #
 #   build     the program, libspillway_cuda.so and the tests for this card, into build-gpu/
 #   kernels   tests/gpu/ with the real kernels, and steps kept as CUDA graphs (tests/gpulib/test_graphs.c)
@@ -33,6 +37,15 @@ case ${1:-} in
 -h | --help)
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
     exit 0
+    ;;
+bundle) exec bash "$root/tests/gpu/bundle.sh" "${@:2}" ;;
+a | b)
+    folder=$(mktemp -d) && tar -xJf "${BUNDLE:-$build/bundle}.tar.xz" -C "$folder" ||
+        die "there is no bundle to unpack: tests/gpu.sh bundle makes it, where there is a compiler"
+    OUT=$results bash "$folder/gpu.sh" "$1"
+    rc=$?
+    rm -rf "$folder"
+    exit $rc
     ;;
 esac
 mkdir -p "$results" || die "cannot write to $results"

@@ -19,12 +19,13 @@ set(CMAKE_CUDA_EXTENSIONS OFF)
 enable_language(CUDA)
 find_package(CUDAToolkit 12.8 REQUIRED) # knows 120
 # Edges between GPUs; NCCL comes without any description for CMake or pkg-config.
+option(NCCL "Join ranks' GPUs by NCCL, where it is installed" ON)
 find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
-if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+if(NCCL AND NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
   set(with_nccl ON)
 else()
-  message(STATUS "NCCL is not installed: ranks' GPUs exchange data through host memory")
+  message(STATUS "Without NCCL (not installed, or NCCL=OFF): ranks' GPUs exchange data through host memory")
 endif()
 
 # The kernels by themselves: for the library, and for the tests on a card (tests/gpu.sh).

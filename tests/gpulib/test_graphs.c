@@ -193,7 +193,8 @@ static uint64_t generate(const char *name, int ranks, const struct sw_engine_sli
     static const int32_t one = 1;
     char dir[4096];
     uint32_t state = 99;
-    snprintf(dir, sizeof dir, "%s/tests/models/tiny/%s", SW_SOURCE_DIR, name);
+    const char *root = getenv("SW_SOURCE_DIR"); /* in a bundle it is elsewhere */
+    snprintf(dir, sizeof dir, "%s/tests/models/tiny/%s", root ? root : SW_SOURCE_DIR, name);
     struct job job = {.dir = dir,
                       .weights = SW_F16,
                       .kv = SW_F16,
