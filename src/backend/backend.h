@@ -170,5 +170,7 @@ struct sw_cpu_options {
 /* Scratch bytes sw_backend_cpu_open will take for these options (counted by the planner). */
 size_t sw_backend_cpu_scratch(const struct sw_cpu_options *options);
 enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct sw_backend **out);
+/* Its threads, for what is to be done between its operations; NULL: another backend's. */
+struct sw_pool *sw_backend_cpu_pool(struct sw_backend *backend);
 
 #endif

@@ -337,6 +337,11 @@ static const struct sw_backend_ops ops = {
     .scatter_add = scatter_add,
 };
 
+struct sw_pool *sw_backend_cpu_pool(struct sw_backend *backend)
+{
+    return backend && backend->ops == &ops ? sw_cpu_of(backend)->pool : NULL;
+}
+
 static enum sw_status choose_isa(const char *name, const struct sw_kernels **kernels)
 {
     enum sw_isa isa;

@@ -115,6 +115,7 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
                                               .params = s->params,
                                               .slices = s->slices,
                                               .vocab_limit = s->vocab_limit,
+                                              .pool = s->pool,
                                               .edge_ops = s->gpu ? s->gpu_library->edges() : NULL,
                                               .bus_id = sw_session_bus_id(s),
                                               .host_only = s->call->options.host_only};

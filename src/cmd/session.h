@@ -39,7 +39,7 @@ struct sw_session {
     struct sw_tokenizer *tokenizer; /* rank 0, after sw_session_tokenizer; else NULL */
     struct sw_backend *cpu, *gpu;   /* NULL: this rank's slice needs none */
     const struct sw_gpu_library *gpu_library;
-    struct sw_pool *pool;   /* makes weights for the GPU; NULL: there is none */
+    struct sw_pool *pool;   /* makes the GPU's weights, samples; NULL: no GPU */
     uint64_t gpu_workspace; /* that the open GPU backend took for itself */
     struct sw_engine *engine;
     struct sw_footprint_params params;

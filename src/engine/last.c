@@ -1,6 +1,13 @@
-/* Owns what only the last stage does: the sequences' ids and sampling, logits, samples, scores. */
+/*
+ * Owns what only the last stage does: the sequences' ids and sampling, logits, samples, scores.
+ * Rows are shared out to the threads; each row's answer is one thread's, and they are noted in
+ * order.
+ */
 #include "engine/engine_impl.h"
 
+#include "base/pool.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,9 +16,20 @@ struct sequence {
     int32_t *history; /* (context): ids by position */
 };
 
+/* What becomes of one row. */
+struct answer {
+    struct sw_result result;
+    struct sw_sampled sampled;
+    enum sw_status status;
+    char message[256]; /* of a failure, which a thread cannot leave in the caller's slot */
+};
+
 struct sw_last {
-    struct sequence *sequences; /* (slots) */
-    struct sw_sampler *sampler;
+    struct sequence *sequences;                 /* (slots) */
+    struct sw_pool *pool;                       /* borrowed; NULL: the caller alone */
+    int n_samplers;                             /* as many rows are sampled at once */
+    struct sw_sampler *samplers[SW_LOGIT_ROWS]; /* (n_samplers) */
+    struct answer answers[SW_LOGIT_ROWS];
     float *logits; /* (SW_LOGIT_ROWS, vocab) */
     int32_t *rows; /* (rows) of the batch that are asked about, … */
     int *spans;    /* (rows) … and the spans they are in */
@@ -37,7 +55,14 @@ enum sw_status sw_last_open(struct sw_engine *e)
         if (!l->sequences[i].history)
             return sw_fail(SW_ENOMEM, "no memory for a sequence's ids");
     }
-    return sw_sampler_create(vocab, &l->sampler);
+    l->pool = sw_backend_cpu_pool(e->options.cpu);
+    if (!l->pool)
+        l->pool = e->options.pool;
+    const int threads = l->pool ? sw_pool_threads(l->pool) : 1;
+    const int samplers = threads < SW_LOGIT_ROWS ? threads : SW_LOGIT_ROWS;
+    for (; l->n_samplers < samplers; l->n_samplers++)
+        SW_TRY(sw_sampler_create(vocab, &l->samplers[l->n_samplers]));
+    return SW_OK;
 }
 
 void sw_last_close(struct sw_engine *e)
@@ -51,7 +76,8 @@ void sw_last_close(struct sw_engine *e)
     free(l->logits);
     free(l->rows);
     free(l->spans);
-    sw_sampler_free(l->sampler);
+    for (int i = 0; i < l->n_samplers; i++)
+        sw_sampler_free(l->samplers[i]);
     free(l);
     e->last = NULL;
 }
@@ -81,61 +107,92 @@ static int asked_rows(struct sw_last *l, const struct sw_batch *batch)
     return n;
 }
 
-static enum sw_status sample(struct sw_engine *e, const float *logits, struct sw_sampled *sampled,
-                             struct sw_result *r)
+static enum sw_status sample(const struct sw_engine *e, struct sw_sampler *sampler,
+                             const float *logits, struct answer *a)
 {
+    struct sw_result *r = &a->result;
     struct sequence *sequence = &e->last->sequences[r->slot];
-    SW_TRY(sw_sampler_pick(e->last->sampler, &sequence->sampling, logits,
+    SW_TRY(sw_sampler_pick(sampler, &sequence->sampling, logits,
                            (size_t)e->options.model->dims.vocab, (size_t)e->options.vocab_limit,
                            sequence->history, (size_t)r->position + 1, (uint64_t)r->position + 1,
-                           sampled));
-    r->id = sampled->id;
-    r->logprob = sampled->logprob;
-    r->n_top = sampled->n_top;
-    r->top = sampled->top;
+                           &a->sampled));
+    r->id = a->sampled.id;
+    r->logprob = a->sampled.logprob;
+    r->n_top = a->sampled.n_top;
+    r->top = a->sampled.top;
     return SW_OK;
 }
 
-/* Logits that are not finite are the sequence's fault, not the job's: its other sequences go on. */
-static enum sw_status or_undefined(enum sw_status status, struct sw_result *r)
-{
-    if (status != SW_EDEVICE)
-        return status;
-    sw_error_clear();
-    r->undefined = true;
-    return SW_OK;
-}
+/* Rows of the batch from `first` on whose logits are there, as the threads see them. */
+struct rows {
+    struct sw_engine *engine;
+    const struct sw_batch *batch;
+    int first, n;
+};
 
-/* One row's answer from its logits (vocab), appended to the results. */
-static enum sw_status answer(struct sw_engine *e, const struct sw_batch *batch, int span,
-                             int32_t row, const float *logits, size_t *length)
+static void answer_row(const struct rows *rows, int row, struct sw_sampler *sampler)
 {
-    const struct sw_span *s = &batch->spans[span];
-    const struct sw_ask *ask = &batch->asks[span];
-    const int32_t at = row - (int32_t)s->row;
-    struct sw_sampled sampled;
-    struct sw_result r = {.slot = s->slot, .position = (int32_t)s->position + at};
+    struct sw_engine *e = rows->engine;
+    struct sw_last *l = e->last;
+    struct answer *a = &l->answers[row];
+    const int span = l->spans[rows->first + row];
+    const int32_t at_row = l->rows[rows->first + row];
+    const struct sw_span *s = &rows->batch->spans[span];
+    const struct sw_ask *ask = &rows->batch->asks[span];
+    const int32_t at = at_row - (int32_t)s->row;
+    const int64_t vocab = e->options.model->dims.vocab;
+    const float *logits = l->logits + row * vocab;
+    struct sw_result *r = &a->result;
+    *r = (struct sw_result){.slot = s->slot, .position = (int32_t)s->position + at};
     if (at >= ask->sample_from) {
-        SW_TRY(or_undefined(sample(e, logits, &sampled, &r), &r));
+        a->status = sample(e, sampler, logits, a);
     } else {
         /* Among all ids of the model, as the reference implementation's log-softmax. */
-        r.scored = true;
-        r.id = at + 1 < s->n ? batch->ids[row + 1] : ask->next;
-        SW_TRY(or_undefined(sw_logprob_of(logits, (size_t)e->options.model->dims.vocab, r.id,
-                                          &r.logprob, &r.greedy),
-                            &r));
+        r->scored = true;
+        r->id = at + 1 < s->n ? rows->batch->ids[at_row + 1] : ask->next;
+        a->status = sw_logprob_of(logits, (size_t)vocab, r->id, &r->logprob, &r->greedy);
     }
-    SW_TRY(sw_wire_write_result(&r, &e->results, length));
-    if (!e->watch_logits)
-        return SW_OK;
-    return sw_engine_deliver(e, SW_MSG_LOGITS, 0, r.position, 1, logits,
-                             e->options.model->dims.vocab);
+    if (a->status == SW_OK)
+        return;
+    /* Logits that are not finite are the sequence's fault, not the job's: its others go on. */
+    r->undefined = a->status == SW_EDEVICE;
+    snprintf(a->message, sizeof a->message, "%s", sw_error_message());
+    sw_error_clear();
+}
+
+/* Every n_samplers-th row from this one on. */
+static void answer_share(void *context, int64_t share, int worker)
+{
+    const struct rows *rows = context;
+    struct sw_last *l = rows->engine->last;
+    (void)worker;
+    for (int row = (int)share; row < rows->n; row += l->n_samplers)
+        answer_row(rows, row, l->samplers[share]);
+}
+
+/* The answers to rows whose logits are there, appended to the results in order. */
+static enum sw_status answer_rows(const struct rows *rows, size_t *length)
+{
+    struct sw_engine *e = rows->engine;
+    struct sw_last *l = e->last;
+    const int64_t vocab = e->options.model->dims.vocab;
+    const int shares = rows->n < l->n_samplers ? rows->n : l->n_samplers;
+    sw_pool_run(l->pool, answer_share, (void *)(uintptr_t)rows, shares);
+    for (int i = 0; i < rows->n; i++) {
+        struct answer *a = &l->answers[i];
+        if (a->status != SW_OK && !a->result.undefined)
+            return sw_fail(a->status, "%s", a->message);
+        SW_TRY(sw_wire_write_result(&a->result, &e->results, length));
+        if (e->watch_logits)
+            SW_TRY(sw_engine_deliver(e, SW_MSG_LOGITS, 0, a->result.position, 1,
+                                     l->logits + i * vocab, vocab));
+    }
+    return SW_OK;
 }
 
 enum sw_status sw_last_finish(struct sw_engine *e, const struct sw_batch *batch, size_t *length)
 {
     struct sw_last *l = e->last;
-    const int64_t vocab = e->options.model->dims.vocab;
     const int n = asked_rows(l, batch);
     for (int i = 0; i < batch->n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];
@@ -145,10 +202,9 @@ enum sw_status sw_last_finish(struct sw_engine *e, const struct sw_batch *batch,
     *length = 0;
     for (int i = 0; i < n; i += SW_LOGIT_ROWS) {
         const int m = n - i < SW_LOGIT_ROWS ? n - i : SW_LOGIT_ROWS;
+        const struct rows rows = {e, batch, i, m};
         SW_TRY(sw_stage_logits(e->stage, l->rows + i, m, l->logits));
-        for (int j = 0; j < m; j++)
-            SW_TRY(
-                answer(e, batch, l->spans[i + j], l->rows[i + j], l->logits + j * vocab, length));
+        SW_TRY(answer_rows(&rows, length));
     }
     return SW_OK;
 }

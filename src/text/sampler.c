@@ -1,6 +1,8 @@
 /*
  * Owns sampling. Candidates are narrowed by selection over the bits of their scores (a histogram
- * at a time), never by a full sort, so that a vocabulary of 250 000 costs a few passes.
+ * at a time), never by a full sort, and first by a bound that vector code finds, so that a
+ * vocabulary of 250 000 costs a few passes over it and the rest is about the few that can matter.
+ * Sums that decide are made in the order of ids.
  */
 #include "text/sampler.h"
 
@@ -13,17 +15,15 @@
 #define LANES 8
 #define BUCKET_BITS 11
 #define BUCKETS (1 << BUCKET_BITS)
-
-struct candidate {
-    float score;
-    int32_t id;
-};
+#define BLOCK 64 /* logits whose greatest is looked at first */
 
 struct sw_sampler {
     size_t max_vocab;
-    struct candidate *candidates; /* (max_vocab) in the order of ids */
-    float *weights;               /* (max_vocab) exp(score) of each candidate */
-    uint64_t *seen;               /* (max_vocab / 64 + 1) bits: ids of the history */
+    float *scores;   /* (max_vocab) of the candidates, in the order of ids */
+    int32_t *ids;    /* (max_vocab) of the candidates */
+    float *weights;  /* (max_vocab) exp(score) of each candidate */
+    uint32_t *among; /* (max_vocab) candidates that a selection has come down to */
+    uint64_t *seen;  /* (max_vocab / 64 + 1) bits: ids of the history */
     double mass[BUCKETS];
 };
 
@@ -64,10 +64,13 @@ enum sw_status sw_sampler_create(size_t max_vocab, struct sw_sampler **out)
     struct sw_sampler *sampler = calloc(1, sizeof *sampler);
     if (sampler && max_vocab > 0 && max_vocab < (size_t)1 << 30) {
         sampler->max_vocab = max_vocab;
-        sampler->candidates = malloc(max_vocab * sizeof *sampler->candidates);
-        sampler->weights = malloc(max_vocab * sizeof *sampler->weights);
+        sampler->scores = malloc(max_vocab * sizeof *sampler->scores);
+        sampler->ids = malloc(max_vocab * sizeof *sampler->ids);
+        sampler->among = malloc(max_vocab * sizeof *sampler->among);
+        sampler->weights = calloc(max_vocab, sizeof *sampler->weights);
         sampler->seen = calloc(max_vocab / 64 + 1, sizeof *sampler->seen);
-        if (sampler->candidates && sampler->weights && sampler->seen) {
+        if (sampler->scores && sampler->ids && sampler->among && sampler->weights &&
+            sampler->seen) {
             *out = sampler;
             return SW_OK;
         }
@@ -80,7 +83,9 @@ void sw_sampler_free(struct sw_sampler *sampler)
 {
     if (!sampler)
         return;
-    free(sampler->candidates);
+    free(sampler->scores);
+    free(sampler->ids);
+    free(sampler->among);
     free(sampler->weights);
     free(sampler->seen);
     free(sampler);
@@ -124,20 +129,48 @@ static inline float exp_negative(float x)
     return p * scale;
 }
 
+/* The greatest of x[0..n), -inf of none; NaNs are passed over. */
+static float greatest(const float *x, size_t n)
+{
+    const size_t whole = n / LANES * LANES;
+    float lanes[LANES], most = -INFINITY;
+    for (size_t lane = 0; lane < LANES; lane++)
+        lanes[lane] = -INFINITY;
+    for (size_t i = 0; i < whole; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            lanes[lane] = x[i + lane] > lanes[lane] ? x[i + lane] : lanes[lane];
+    for (size_t lane = 0; lane < n - whole; lane++)
+        most = x[whole + lane] > most ? x[whole + lane] : most;
+    for (size_t lane = 0; lane < LANES; lane++)
+        most = lanes[lane] > most ? lanes[lane] : most;
+    return most;
+}
+
+/* Whether one of x[0..n) is NaN or +inf. */
+static bool has_bad(const float *x, size_t n)
+{
+    int32_t bad = 0;
+    for (size_t i = 0; i < n; i++)
+        bad |= x[i] < INFINITY ? 0 : 1;
+    return bad;
+}
+
+/* Where `value` is first; it is one of x[0..n). */
+static size_t first_of(const float *x, size_t n, float value)
+{
+    size_t i = 0;
+    while (i < n && x[i] != value)
+        i++;
+    return i;
+}
+
 /* The greatest logit, the lowest id among equals. -1 when one is NaN or +inf, or all are -inf. */
 static int32_t best_of(const float *logits, size_t n)
 {
-    float best = -INFINITY;
-    int32_t id = -1;
-    bool bad = false;
-    for (size_t i = 0; i < n; i++) {
-        bad |= !(logits[i] < INFINITY);
-        if (logits[i] > best) {
-            best = logits[i];
-            id = (int32_t)i;
-        }
-    }
-    return bad ? -1 : id;
+    const float best = greatest(logits, n);
+    if (!(best > -INFINITY) || has_bad(logits, n))
+        return -1;
+    return (int32_t)first_of(logits, n, best);
 }
 
 /* log(sum(exp(logits))), summed in a fixed number of lanes: the same on every machine. */
@@ -189,6 +222,12 @@ static int32_t top_of(const float *logits, size_t n, int32_t wanted, double log_
 {
     int32_t have = 0;
     for (size_t i = 0; wanted > 0 && i < n; i++) {
+        /* Blocks without one that would count are passed at once. */
+        for (; have == wanted && i % BLOCK == 0 && i + BLOCK <= n; i += BLOCK)
+            if (greatest(logits + i, BLOCK) > top[have - 1].logprob)
+                break;
+        if (i == n)
+            break;
         if (logits[i] == -INFINITY || (have == wanted && logits[i] <= top[have - 1].logprob))
             continue;
         int32_t at = have < wanted ? have++ : have - 1;
@@ -209,6 +248,25 @@ static uint32_t key_of(float score)
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
+/* The bucket at which the sum from the last one down, begun with *above, first reaches `wanted`;
+ * *above becomes the sum before it. */
+static uint32_t bucket_of(const double *mass, uint32_t last, double wanted, double *above)
+{
+    uint32_t lowest = last;
+    double sum = *above;
+    for (uint32_t bucket = last + 1; bucket-- > 0;) {
+        if (!(mass[bucket] > 0))
+            continue;
+        *above = sum;
+        if (sum + mass[bucket] >= wanted)
+            return bucket;
+        sum += mass[bucket];
+        lowest = bucket;
+    }
+    *above = sum - mass[lowest]; /* rounding left it just short: the last one that has any */
+    return lowest;
+}
+
 /*
  * The key at which the candidates' weights, summed from the greatest score down, first reach
  * `wanted`; *above is the sum over greater keys. Histograms of 11, 11 and 10 bits of the key.
@@ -218,6 +276,7 @@ static uint32_t select_key(struct sw_sampler *sampler, size_t n, const float *we
                            double wanted, double *above)
 {
     static const unsigned shifts[] = {21, 10, 0};
+    const float *scores = sampler->scores;
     uint32_t prefix = 0, known = 0; /* the key's upper bits found so far, and their mask */
     *above = 0;
     for (size_t round = 0; round < 3; round++) {
@@ -225,40 +284,73 @@ static uint32_t select_key(struct sw_sampler *sampler, size_t n, const float *we
         const uint32_t mask = round == 2 ? 0x3FF : BUCKETS - 1;
         memset(sampler->mass, 0, sizeof sampler->mass);
         for (size_t i = 0; i < n; i++) {
-            const uint32_t key = key_of(sampler->candidates[i].score);
-            if ((key & known) == prefix)
-                sampler->mass[key >> shift & mask] += weights ? (double)weights[i] : 1.0;
+            const size_t at = round == 0 ? i : sampler->among[i];
+            sampler->mass[key_of(scores[at]) >> shift & mask] +=
+                weights ? (double)weights[at] : 1.0;
         }
-        uint32_t bucket = mask, lowest = mask;
-        double sum = *above;
-        for (;; bucket--) {
-            if (sampler->mass[bucket] > 0) {
-                lowest = bucket;
-                if (sum + sampler->mass[bucket] >= wanted)
-                    break;
-                sum += sampler->mass[bucket];
-            }
-            if (bucket == 0) { /* rounding left it just short: the last one that has any */
-                bucket = lowest;
-                sum -= sampler->mass[lowest];
-                break;
-            }
-        }
-        *above = sum;
-        prefix |= bucket << shift;
+        prefix |= bucket_of(sampler->mass, mask, wanted, above) << shift;
         known |= mask << shift;
+        size_t count = 0; /* those whose key goes on like that; without a branch to guess */
+        for (size_t i = 0; round < 2 && i < n; i++) {
+            const size_t at = round == 0 ? i : sampler->among[i];
+            sampler->among[count] = (uint32_t)at;
+            count += (key_of(scores[at]) & known) == prefix;
+        }
+        n = count;
     }
     return prefix;
 }
 
-/* Keeps the candidates that `weights` and a boundary leave; order stays. */
-static size_t keep_from(struct sw_sampler *sampler, size_t n, uint32_t key)
+/* Moves a candidate to a place before it or its own, where it stays if it is `wanted`; is 1 then.
+ */
+static size_t move(struct sw_sampler *sampler, size_t from, size_t to, bool wanted)
+{
+    sampler->scores[to] = sampler->scores[from];
+    sampler->weights[to] = sampler->weights[from];
+    sampler->ids[to] = sampler->ids[from];
+    return wanted;
+}
+
+/* Keeps the candidates of at least this score, with their weights; order stays. */
+static size_t keep_from(struct sw_sampler *sampler, size_t n, float score)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < n; i++)
-        if (key_of(sampler->candidates[i].score) >= key)
-            sampler->candidates[kept++] = sampler->candidates[i];
+    for (size_t i = 0, end; i < n; i = end) {
+        end = i + BLOCK < n ? i + BLOCK : n;
+        if (!(greatest(sampler->scores + i, end - i) >= score))
+            continue;
+        for (; i < end; i++)
+            kept += move(sampler, i, kept, sampler->scores[i] >= score);
+    }
     return kept;
+}
+
+/* The score whose key it is; the other way round than key_of. */
+static float score_of(uint32_t key)
+{
+    const uint32_t bits = key & 0x80000000u ? key & 0x7FFFFFFFu : ~key;
+    float score;
+    memcpy(&score, &bits, sizeof score);
+    return score;
+}
+
+/*
+ * A score that at least k candidates have: of the blocks' greatest ones the k-th. What lies below
+ * is not among the k greatest. Uses `weights` for the blocks'.
+ */
+static float bound_of_top_k(struct sw_sampler *sampler, size_t n, int32_t k)
+{
+    size_t blocks = 0;
+    double above;
+    if (n / BLOCK < 2 * (size_t)k)
+        return -INFINITY;
+    float *scores = sampler->scores;
+    for (size_t i = 0; i + BLOCK <= n; i += BLOCK)
+        sampler->weights[blocks++] = greatest(scores + i, BLOCK);
+    sampler->scores = sampler->weights;
+    const float bound = score_of(select_key(sampler, blocks, NULL, k, &above));
+    sampler->scores = scores;
+    return bound;
 }
 
 static size_t keep_top_k(struct sw_sampler *sampler, size_t n, int32_t k)
@@ -266,18 +358,38 @@ static size_t keep_top_k(struct sw_sampler *sampler, size_t n, int32_t k)
     double above;
     if (k <= 0 || (size_t)k >= n)
         return n;
-    return keep_from(sampler, n, select_key(sampler, n, NULL, k, &above));
+    n = keep_from(sampler, n, bound_of_top_k(sampler, n, k));
+    const uint32_t key = select_key(sampler, n, NULL, k, &above);
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++)
+        kept += move(sampler, i, kept, key_of(sampler->scores[i]) >= key);
+    return kept;
 }
 
 /* Scores are relative to the best one, which weighs 1. Returns the sum of the weights. */
 static double weigh(struct sw_sampler *sampler, size_t n)
 {
+    const float *scores = sampler->scores;
+    float *weights = sampler->weights;
     double sum = 0;
     for (size_t i = 0; i < n; i++)
-        sampler->weights[i] = exp_negative(sampler->candidates[i].score);
+        weights[i] = exp_negative(scores[i]);
     for (size_t i = 0; i < n; i++)
-        sum += (double)sampler->weights[i];
+        sum += (double)weights[i];
     return sum;
+}
+
+/*
+ * A score so low that all candidates below together weigh less than half of what top-p leaves out,
+ * so the share is reached above it; where a bucket of select_key's first histogram begins, so that
+ * those above hold what they would hold with all.
+ */
+static float bound_of_top_p(double sum, size_t n, float p)
+{
+    const double rest = (1 - (double)p) * sum / 2 / (double)n;
+    if (!(rest > 1e-30))
+        return -INFINITY;
+    return score_of(key_of((float)log(rest) - 1.0f) & ~((1u << 21) - 1));
 }
 
 /* The fewest candidates, likeliest first, whose share reaches p; at least one. */
@@ -286,30 +398,23 @@ static size_t keep_top_p(struct sw_sampler *sampler, size_t n, float p)
     double above;
     if (!(p < 1) || n < 2)
         return n;
-    const double wanted = (double)p * weigh(sampler, n);
+    const double sum = weigh(sampler, n), wanted = (double)p * sum;
+    n = keep_from(sampler, n, bound_of_top_p(sum, n, p));
     const uint32_t key = select_key(sampler, n, sampler->weights, wanted, &above);
     size_t kept = 0;
     for (size_t i = 0; i < n; i++) {
-        const uint32_t mine = key_of(sampler->candidates[i].score);
-        if (mine < key || (mine == key && above >= wanted))
-            continue;
-        if (mine == key) /* of equals the lowest ids, until the share is reached */
+        const uint32_t mine = key_of(sampler->scores[i]);
+        const bool equal = mine == key && above < wanted;
+        if (equal) /* of equals the lowest ids, until the share is reached */
             above += (double)sampler->weights[i];
-        sampler->candidates[kept++] = sampler->candidates[i];
+        kept += move(sampler, i, kept, mine > key || equal);
     }
     return kept;
 }
 
 static size_t keep_min_p(struct sw_sampler *sampler, size_t n, float min_p)
 {
-    size_t kept = 0;
-    if (!(min_p > 0))
-        return n;
-    const float floor_score = logf(min_p);
-    for (size_t i = 0; i < n; i++)
-        if (sampler->candidates[i].score >= floor_score)
-            sampler->candidates[kept++] = sampler->candidates[i];
-    return kept;
+    return min_p > 0 ? keep_from(sampler, n, logf(min_p)) : n;
 }
 
 /* Divides positive logits of the ids in the history, multiplies negative ones; each id once. */
@@ -321,7 +426,7 @@ static void penalise(struct sw_sampler *sampler, float penalty, const int32_t *h
         if (id < 0 || (size_t)id >= limit || (sampler->seen[id / 64] >> (id % 64) & 1))
             continue;
         sampler->seen[id / 64] |= (uint64_t)1 << (id % 64);
-        float *score = &sampler->candidates[id].score;
+        float *score = &sampler->scores[id];
         const float changed = *score < 0 ? *score * penalty : *score / penalty;
         *score = changed > FLT_MAX ? FLT_MAX : changed;
     }
@@ -330,28 +435,33 @@ static void penalise(struct sw_sampler *sampler, float penalty, const int32_t *h
             sampler->seen[history[i] / 64] = 0;
 }
 
-static size_t best_candidate(const struct sw_sampler *sampler, size_t n)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < n; i++)
-        if (sampler->candidates[i].score > sampler->candidates[best].score)
-            best = i;
-    return best;
-}
-
 static int32_t draw(struct sw_sampler *sampler, size_t n, double uniform)
 {
     double left = uniform * weigh(sampler, n);
-    int32_t id = sampler->candidates[0].id;
+    int32_t id = sampler->ids[0];
     for (size_t i = 0; i < n; i++) {
         if (!(sampler->weights[i] > 0))
             continue;
-        id = sampler->candidates[i].id;
+        id = sampler->ids[i];
         left -= (double)sampler->weights[i];
         if (left < 0)
             break;
     }
     return id;
+}
+
+/* Scores relative to the best one, so that no temperature makes them overflow upwards, of those
+ * that are possible at all. */
+static size_t relate(struct sw_sampler *sampler, size_t n, float best, float temperature)
+{
+    float *scores = sampler->scores;
+    for (size_t i = 0; i < n; i++) {
+        const float score = (scores[i] - best) / temperature;
+        scores[i] = scores[i] < best ? score : 0;
+    }
+    for (size_t i = 0; i < n; i++)
+        sampler->ids[i] = (int32_t)i;
+    return keep_from(sampler, n, -FLT_MAX);
 }
 
 static int32_t pick(struct sw_sampler *sampler, const struct sw_sampling *sampling,
@@ -361,21 +471,13 @@ static int32_t pick(struct sw_sampler *sampler, const struct sw_sampling *sampli
     const bool penalised = sampling->repetition_penalty != 1.0f && n_history > 0;
     if (sampling->temperature <= 0 && !penalised)
         return best_id;
-    for (size_t i = 0; i < limit; i++)
-        sampler->candidates[i] = (struct candidate){logits[i], (int32_t)i};
+    memcpy(sampler->scores, logits, limit * sizeof *logits);
     if (penalised)
         penalise(sampler, sampling->repetition_penalty, history, n_history, limit);
+    const float best = greatest(sampler->scores, limit);
     if (sampling->temperature <= 0)
-        return sampler->candidates[best_candidate(sampler, limit)].id;
-    /* Relative to the best one, so that no temperature makes them overflow upwards. */
-    const float best = sampler->candidates[best_candidate(sampler, limit)].score;
-    size_t n = 0;
-    for (size_t i = 0; i < limit; i++) {
-        const struct candidate *from = &sampler->candidates[i];
-        const float score = from->score < best ? (from->score - best) / sampling->temperature : 0;
-        if (score > -INFINITY)
-            sampler->candidates[n++] = (struct candidate){score, from->id};
-    }
+        return (int32_t)first_of(sampler->scores, limit, best);
+    size_t n = relate(sampler, limit, best, sampling->temperature);
     n = keep_top_k(sampler, n, sampling->top_k);
     n = keep_top_p(sampler, n, sampling->top_p);
     n = keep_min_p(sampler, n, sampling->min_p);
