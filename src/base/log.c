@@ -1,8 +1,11 @@
 /* Owns the log's level, its prefix and stderr. */
 #include "base/log.h"
 
+#include "base/printable.h"
+
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Set once at start, before any thread runs. */
@@ -20,13 +23,12 @@ void sw_log_setup(enum sw_log_level level, int rank, const char *host)
 
 static void put(const char *format, va_list args)
 {
-    char line[4096];
-    int n = snprintf(line, sizeof line, "%s", prefix);
-    const int m = vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
-    if (m > 0)
-        n += m < (int)sizeof line - n - 2 ? m : (int)sizeof line - n - 2;
+    char text[4096], line[4096];
+    size_t n = (size_t)snprintf(line, sizeof line, "%s", prefix);
+    if (vsnprintf(text, sizeof text, format, args) > 0)
+        n += sw_printable(text, strlen(text), line + n, sizeof line - n - 1);
     line[n++] = '\n';
-    if (write(STDERR_FILENO, line, (size_t)n) < 0)
+    if (write(STDERR_FILENO, line, n) < 0)
         return; /* nowhere left to say so */
 }
 

@@ -1,6 +1,8 @@
 /* Owns the status table and the calling thread's error slot. */
 #include "base/status.h"
 
+#include "base/printable.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -48,19 +50,22 @@ void sw_fail_at(const char *file, int line, const char *format, ...)
 {
     const char *slash = strrchr(file, '/');
     snprintf(where, sizeof where, "%s:%d", slash ? slash + 1 : file, line);
+    char raw[SW_ERROR_MAX];
     va_list args;
     va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
+    vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
+    sw_printable(raw, strlen(raw), message, sizeof message);
 }
 
 void sw_error_context(const char *format, ...)
 {
-    char context[512], old[SW_ERROR_MAX];
+    char raw[512], context[512], old[SW_ERROR_MAX];
     va_list args;
     va_start(args, format);
-    vsnprintf(context, sizeof context, format, args);
+    vsnprintf(raw, sizeof raw, format, args);
     va_end(args);
+    sw_printable(raw, strlen(raw), context, sizeof context);
     memcpy(old, message, sizeof old);
     const int used = snprintf(message, sizeof message, "%s: ", context);
     if (used >= 0 && (size_t)used < sizeof message)

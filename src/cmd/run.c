@@ -1,6 +1,7 @@
 /* Owns the verb `run`: a prompt in, text out as it comes. */
 #include "base/file.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "base/units.h"
 #include "cmd/session.h"
 #include "engine/generate.h"
@@ -61,12 +62,23 @@ static enum sw_status read_prompt(const struct sw_call *call, char **prompt, siz
     return *prompt ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the prompt");
 }
 
+/* What a model says may hold control bytes, which are not for a terminal. */
+static void print_text(const char *text, size_t n)
+{
+    char *shown = isatty(STDOUT_FILENO) ? malloc(4 * n + 1) : NULL;
+    if (shown)
+        fwrite(shown, 1, sw_printable(text, n, shown, 4 * n + 1), stdout);
+    else
+        fwrite(text, 1, n, stdout);
+    free(shown);
+}
+
 static enum sw_status print_new(struct output *out)
 {
     const struct sw_options *o = &out->s->call->options;
     if (o->json || out->text.length == out->printed)
         return SW_OK;
-    fwrite(out->text.text + out->printed, 1, out->text.length - out->printed, stdout);
+    print_text(out->text.text + out->printed, out->text.length - out->printed);
     out->printed = out->text.length;
     return o->no_stream ? SW_OK : sw_output_flush();
 }
