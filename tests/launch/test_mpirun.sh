@@ -174,8 +174,15 @@ echo text | timeout 60 "$supervisor" -np 2 "$echo_program" crash 1 "$work/starts
 [ "$(wc -c <starts)" = 1 ] || fail "a start that has read a pipe was tried again"
 
 # The date goes back and forth by hours: nothing waits by it.
-LD_PRELOAD=$(dirname "$spillway")/tests/libclock_step.so supervised 60 -np 2 "$echo_program" idle 4
-expect 0 "a date that changes"
+clock_step=$(dirname "$spillway")/tests/libclock_step.so
+LD_PRELOAD=$clock_step CLOCK_BACK=1 supervised 60 -np 2 "$echo_program" idle 4
+expect 0 "a date that has gone back"
+mkdir slow
+printf '#!/bin/bash\nsleep 4; echo "%s\n%s" >&2\n' 'spillway-mpirun: rank 0 has started' \
+    'spillway-mpirun: rank 0 has ended well' >slow/mpirun
+chmod +x slow/mpirun
+PATH=$work/slow:$PATH LD_PRELOAD=$clock_step supervised 60 "$echo_program"
+expect 0 "a date that changes while mpirun starts"
 
 # Stand-ins for a mpirun that hangs: after a verdict, and when it is asked to stop.
 mkdir bin

@@ -1,20 +1,19 @@
 /*
- * Loaded before libc (LD_PRELOAD): the date goes back by STEP seconds again and again, forth at
- * every other look, as no date does that somebody only sets. What waits by the date waits for ever,
- * or not at all.
+ * Loaded before libc (LD_PRELOAD): each second the date goes back or forth by two STEPs, as no date
+ * does that somebody only sets; with CLOCK_BACK it is one STEP behind. What waits by the date waits
+ * for ever, or not at all.
  */
 #include <dlfcn.h>
-#include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/time.h>
 #include <time.h>
 
 #define STEP 3600
 
-static long step(void)
+static long step(long second)
 {
-    static atomic_int looks;
-    return atomic_fetch_add(&looks, 1) % 2 ? STEP : -STEP;
+    return getenv("CLOCK_BACK") || second % 2 ? -STEP : STEP;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *out)
@@ -23,7 +22,7 @@ int clock_gettime(clockid_t clock, struct timespec *out)
     *(void **)&real = dlsym(RTLD_NEXT, "clock_gettime");
     const int rc = real(clock, out);
     if (rc == 0 && clock == CLOCK_REALTIME)
-        out->tv_sec += step();
+        out->tv_sec += step(out->tv_sec);
     return rc;
 }
 
