@@ -184,7 +184,7 @@ static void a_card_without_code_is_told(void)
     for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
         struct sw_backend *b = NULL;
         const unsigned long taken = simgpu_calls("cudaMalloc");
-        simgpu_fail("cudaFuncGetAttributes", 1 + 3 * (int)i, errors[i]);
+        simgpu_fail("cudaFuncGetAttributes", 1 + 3 * (int)i, (int)errors[i]);
         CU_ASSERT_EQUAL(gpu_library()->open(&small, &b), SW_EDEVICE);
         CU_ASSERT(says("GPU 0 (") && says("no code for this kind of GPU") &&
                   says("CMAKE_CUDA_ARCHITECTURES"));
