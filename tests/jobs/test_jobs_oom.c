@@ -5,6 +5,7 @@
  * linker sends our own calls to __wrap_… (tests/CMakeLists.txt); jansson is given its allocator.
  * The scheduler here is a few lines that answer every request at once.
  */
+#include "failing.h"
 #include "jobs/batch.h"
 #include "jobs/identity.h"
 #include "jobs/score.h"
@@ -13,59 +14,6 @@
 
 #include <sys/resource.h>
 #include <unistd.h>
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t n);
-
-static long left = -1; /* allocations until one fails; < 0: none does */
-static long failed;
-
-static bool fails(void)
-{
-    if (left < 0)
-        return false;
-    if (left-- > 0)
-        return false;
-    failed++;
-    return true;
-}
-
-void *__wrap_malloc(size_t n)
-{
-    return fails() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return fails() ? NULL : __real_realloc(p, n);
-}
-
-char *__wrap_strndup(const char *text, size_t n)
-{
-    const size_t length = strnlen(text, n);
-    char *copy = fails() ? NULL : __real_malloc(length + 1);
-    if (copy) {
-        memcpy(copy, text, length);
-        copy[length] = '\0';
-    }
-    return copy;
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return __wrap_strndup(text, SIZE_MAX);
-}
 
 /* Requests in a row, answered one a step. */
 struct sw_scheduler {
@@ -254,11 +202,11 @@ static void fail_allocations(enum sw_status (*work)(void))
     for (;; n++) {
         begin_anew();
         sw_error_clear();
-        failed = 0;
-        left = n;
+        failing_done = 0;
+        failing_left = n;
         const enum sw_status status = work();
-        left = -1;
-        if (failed == 0) {
+        failing_left = -1;
+        if (failing_done == 0) {
             CU_ASSERT_EQUAL(status, SW_OK);
             break;
         }
