@@ -80,14 +80,14 @@ static void runs(void)
 {
     static const char *const words[] = {"run", MODEL,     "--tokens",  "1,2,3", "-n",
                                         "2",   "--quiet", "--threads", "2",     NULL};
-    fail_each(words, 5);
+    fail_each(words, 10);
 }
 
 static void traces(void)
 {
     static const char *const words[] = {"trace",  MODEL,       "--tokens", "1,2", "--hidden",
                                         "--dump", "/dev/null", "--quiet",  NULL};
-    fail_each(words, 5);
+    fail_each(words, 10);
 }
 
 static void plans(void)
