@@ -183,7 +183,7 @@ a cut between two workers|fault computing 20 "rank [12] on h[23] $layers $silent
 a host frozen while loading|fault loading 25 "rank 2 on h3 $layers $silent" hosts freeze h3
 a host frozen|fault computing 25 "rank 1 on h2 $layers $silent" hosts freeze h2
 a rank stopped for 3 s|survives stop_rank_for 3 h2
-a slow link with gaps|survives bad_links
+a slow link with gaps|with_timeout default survives bad_links
 a host cut off, at the default timeout|with_timeout default fault computing 35 "rank [012] on h[123] $layers $silent for 1[56]" hosts cut h2
 a host frozen, at the default timeout|with_timeout default fault computing 42 "rank 1 on h2 $layers $silent for 1[56]" hosts freeze h2
 a gap of 10 s at the default timeout|with_timeout default survives gap 10 h2
