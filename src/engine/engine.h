@@ -20,8 +20,7 @@ struct sw_engine_options {
     struct sw_footprint_params params;
     const struct sw_engine_slice *slices; /* (transport->size), the same on every rank */
     int vocab_limit;                      /* ids from here on are never sampled */
-    struct sw_pool
-        *pool; /* samples where there is no CPU backend with one; NULL: the caller alone */
+    struct sw_pool *pool; /* samples where no CPU backend has one; NULL: the caller alone */
     /* For edges between GPUs, as in edges.h; NULL, false: none. */
     const struct sw_gpu_edge_ops *edge_ops;
     const char *bus_id;

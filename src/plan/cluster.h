@@ -43,13 +43,12 @@
 /* Defaults of the classes, bytes per second and flops per second; docs/hardware.md says why. */
 #define SW_GPU_BANDWIDTH 450e9
 #define SW_GPU_FLOPS 20e12
-#define SW_GPU_ATTEND_SHARE                                                                        \
-    0.25                /* attention's rate, of that of products, where it is not known            \
-                         */
+/* Attention's rate, of that of products, where it is not known. */
+#define SW_GPU_ATTEND_SHARE 0.25
+#define SW_HOST_ATTEND_SHARE 0.5
 #define SW_GPU_LAUNCH 0 /* not counted until it is measured */
 #define SW_HOST_BANDWIDTH 40e9
 #define SW_HOST_FLOPS 500e9
-#define SW_HOST_ATTEND_SHARE 0.5
 #define SW_BUS_BANDWIDTH 12e9
 #define SW_DISK_BANDWIDTH 1e9
 #define SW_LINK_BANDWIDTH 1.1e9 /* 10 Gbit/s Ethernet */

@@ -3,10 +3,10 @@
  * it, the others are what an end takes once something has failed. Nothing else waits by a number of
  * its own. In order, after a host was cut off at 0:
  *
- *   T                       its peers judge it lost, and write the status file
- *   T + SW_MPIRUN_S …       mpirun's keep-alive notices it, and ends the ranks that still wait for
- * that T + SW_LEAVE_S          they leave by themselves T + SW_HANG_S launch/spillway-mpirun ends a
- * mpirun that has not (a frozen host)
+ *   - T: its peers judge it lost, and write the status file.
+ *   - T + SW_MPIRUN_S: mpirun's keep-alive notices it, and ends the ranks that still wait for that.
+ *   - T + SW_LEAVE_S: they leave by themselves.
+ *   - T + SW_HANG_S: launch/spillway-mpirun ends a mpirun that has not ended (a frozen host).
  *
  * launch/spillway-mpirun reckons its part in shell from the --timeout of the command line, as
  * launch/slurm.sbatch does; tests/launch/test_deadlines.sh compares.
