@@ -62,15 +62,23 @@ static enum sw_status read_prompt(const struct sw_call *call, char **prompt, siz
     return *prompt ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the prompt");
 }
 
-/* What a model says may hold control bytes, which are not for a terminal. */
+/* What a model says may hold control bytes, which are not for a terminal. Characters stay whole. */
 static void print_text(const char *text, size_t n)
 {
-    char *shown = isatty(STDOUT_FILENO) ? malloc(4 * n + 1) : NULL;
-    if (shown)
-        fwrite(shown, 1, sw_printable(text, n, shown, 4 * n + 1), stdout);
-    else
+    enum { PIECE = 1024 };
+    char shown[4 * PIECE + 1];
+    if (!isatty(STDOUT_FILENO)) {
         fwrite(text, 1, n, stdout);
-    free(shown);
+        return;
+    }
+    while (n > 0) {
+        size_t piece = n < PIECE ? n : PIECE;
+        while (piece < n && piece > 1 && (text[piece] & 0xC0) == 0x80)
+            piece--;
+        fwrite(shown, 1, sw_printable(text, piece, shown, sizeof shown), stdout);
+        text += piece;
+        n -= piece;
+    }
 }
 
 static enum sw_status print_new(struct output *out)
