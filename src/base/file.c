@@ -93,6 +93,15 @@ enum sw_status sw_file_find(const char *path, enum sw_file_kind *kind)
     return SW_OK;
 }
 
+enum sw_status sw_file_find_in(const char *dir, const char *name, enum sw_file_kind *kind)
+{
+    char *path = sw_path_join(dir, name);
+    const enum sw_status status =
+        path ? sw_file_find(path, kind) : sw_fail(SW_ENOMEM, "no memory for a path");
+    free(path);
+    return status;
+}
+
 static enum sw_status refuse_kind(const char *path, const struct stat *st)
 {
     const char *what = S_ISDIR(st->st_mode)    ? "a directory"

@@ -25,6 +25,8 @@ enum sw_file_kind {
 
 /* What lies at `path`, links followed. */
 enum sw_status sw_file_find(const char *path, enum sw_file_kind *kind);
+/* The same at dir/name. */
+enum sw_status sw_file_find_in(const char *dir, const char *name, enum sw_file_kind *kind);
 /*
  * Opens a regular file for reading, at once: anything else is refused, a FIFO is not waited for.
  * size may be NULL. The caller closes *fd, which is -1 after a failure.

@@ -129,13 +129,8 @@ static enum sw_status check_shards_exist(const struct opening *o)
     const char *first = NULL;
     size_t missing = 0;
     for (size_t i = 0; i < o->index->n_files; i++) {
-        char *path = sw_path_join(o->dir, o->index->files[i]);
-        if (!path)
-            return sw_fail(SW_ENOMEM, "no memory for a path");
         enum sw_file_kind kind;
-        const enum sw_status status = sw_file_find(path, &kind);
-        free(path);
-        SW_TRY(status);
+        SW_TRY(sw_file_find_in(o->dir, o->index->files[i], &kind));
         if (kind == SW_FILE_ABSENT && missing++ == 0)
             first = o->index->files[i];
     }
@@ -175,10 +170,7 @@ static enum sw_status first_candidate(const char *dir, size_t *found)
 {
     enum sw_file_kind kind = SW_FILE_ABSENT;
     for (*found = 0; *found < N_CANDIDATES; ++*found) {
-        char *path = sw_path_join(dir, candidates[*found].name);
-        const enum sw_status status =
-            path ? sw_file_find(path, &kind) : sw_fail(SW_ENOMEM, "no memory for a path");
-        free(path);
+        const enum sw_status status = sw_file_find_in(dir, candidates[*found].name, &kind);
         if (status != SW_OK || kind != SW_FILE_ABSENT)
             return status;
     }

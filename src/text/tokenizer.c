@@ -100,10 +100,7 @@ static enum sw_status find_form(const char *dir, enum form *form)
 {
     for (int i = 0; i < N_FORMS; i++) {
         enum sw_file_kind kind = SW_FILE_ABSENT;
-        char *path = sw_path_join(dir, form_files[i]);
-        const enum sw_status status =
-            path ? sw_file_find(path, &kind) : sw_fail(SW_ENOMEM, "no memory for a path");
-        free(path);
+        const enum sw_status status = sw_file_find_in(dir, form_files[i], &kind);
         *form = (enum form)i;
         if (status != SW_OK || kind != SW_FILE_ABSENT)
             return status;
