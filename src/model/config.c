@@ -15,13 +15,13 @@
 static enum sw_status read_activation(struct sw_config *config, enum sw_activation *out)
 {
     const json_t *value = sw_config_find(config, SW_KEY_ACTIVATION);
-    const char *name = json_string_value(value), *known;
+    const char *name = json_string_value(value);
     *out = config->arch->activation;
     if (!value)
         return SW_OK;
-    if (!name || !sw_config_activation(name, out, &known))
-        return sw_fail(SW_EMODEL, "activation '%s' is not one of %s", name ? name : "(no text)",
-                       known);
+    if (!name || !sw_config_activation(name, out))
+        return sw_fail(SW_EMODEL, "activation '%s' is not one of " SW_ACTIVATION_NAMES,
+                       name ? name : "(no text)");
     config->values[SW_KEY_ACTIVATION] = *out;
     return SW_OK;
 }

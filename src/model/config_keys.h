@@ -33,8 +33,9 @@ enum sw_status sw_config_member(const json_t *object, const char *name, double l
                                 bool whole, double *out);
 /* SW_EMODEL: the checkpoint is quantized by `method` (NULL: nobody knows). */
 enum sw_status sw_model_quantized(const char *method);
-/* By transformers' names. False: it is none of them (`known` lists these). */
-bool sw_config_activation(const char *name, enum sw_activation *out, const char **known);
+/* By transformers' names. False: it is none of SW_ACTIVATION_NAMES. */
+bool sw_config_activation(const char *name, enum sw_activation *out);
+#define SW_ACTIVATION_NAMES "relu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, silu"
 
 /*
  * Appends a line for each member that the family does not have, but another family does, and that
