@@ -3,6 +3,7 @@
 #
 #   tests/fuzz.sh [SECONDS [BUILD_FOLDER [TARGET …]]]     default: 600 seconds each, build-fuzz, all
 #
+# FUZZ_SEED=N begins with the same inputs each time; else each run tries others.
 # New inputs are kept in BUILD_FOLDER/corpus/TARGET, crashes in BUILD_FOLDER/crashes/TARGET-*; the
 # seeds in tests/fuzz/corpus are only read. As many targets run at once as there are cores. Exit code
 # 1 when one crashed, hung or grew.
@@ -47,13 +48,15 @@ run() {
     mkdir -p "$found"
     [ -d "$seeds" ] && folders+=("$seeds")
     nice -n 10 "$build/tests/fuzz_$name" -max_total_time="$seconds" -max_len=65536 \
-        -rss_limit_mb=2048 -malloc_limit_mb=1024 -timeout=20 -print_final_stats=1 \
+        -seed="${FUZZ_SEED:-0}" -rss_limit_mb=2048 -malloc_limit_mb=1024 -timeout=20 -print_final_stats=1 \
         -artifact_prefix="$build/crashes/$name-" "${folders[@]}" >"$log" 2>&1 ||
         verdict="FAILED, see $log and $build/crashes/"
     printf '%-20s %6s s %12s runs  %-12s %s\n' "$name" "$seconds" \
         "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
         "$(grep -o 'cov: [0-9]*' "$log" | tail -n 1)" "$verdict"
-    [ "$verdict" = clean ] || touch "$build/failed"
+    [ "$verdict" = clean ] && return
+    grep -vE '^#[0-9]+[[:space:]]' "$log" | grep -m 1 -A 24 -E 'ERROR|runtime error|ALARM' | sed 's/^/    /'
+    touch "$build/failed"
 }
 
 rm -f "$build/failed"
