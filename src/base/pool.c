@@ -3,9 +3,16 @@
  * the front, so that it goes through memory in order; when its own is empty it takes from the back
  * of others'. A lane is one 64-bit word with the run's number in it, so a thread that comes late
  * can never claim a chunk of a run it has not read.
+ *
+ * A bound pool counts the time in which a thread had work and did not run: the caller's own, and
+ * that in which it waited for others. pool_rest.c says what follows.
  */
 #include "base/pool.h"
 
+#include "base/pool_loss.h"
+#include "base/pool_rest.h"
+
+#include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -13,12 +20,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define SPIN_WORKER_NS 60000 /* covers the short serial operations between two matrix products */
 #define SPIN_CALLER_NS 20000
+#define PATIENCE_NS 500000 /* the caller sleeps so long before it asks whether others run */
 
 struct worker {
     struct sw_pool *pool;
@@ -34,7 +43,8 @@ struct lane {
 
 struct sw_pool {
     int n;
-    struct lane *lanes; /* (n) */
+    _Atomic uint32_t active; /* threads from here on rest; their futex; seldom written */
+    struct lane *lanes;      /* (n) */
     /* The job; written only while no lane has anything. A unit is so many chunks. */
     _Alignas(64) _Atomic(sw_pool_fn *) fn;
     _Atomic(void *) ctx;
@@ -45,13 +55,22 @@ struct sw_pool {
     _Alignas(64) _Atomic uint32_t bell; /* counts runs; the workers' futex */
     _Atomic uint32_t sleepers;
     _Atomic bool stop;
-    struct worker *workers; /* (n - 1) */
+    _Alignas(64) struct worker *workers; /* (n - 1) */
     int n_started;
+    /* The caller's. */
+    int *cores;        /* (n), one for each thread; NULL: not bound */
+    bool is_bound;     /* now, each thread to its own */
+    pthread_t creator; /* thread 0 */
+    struct sw_pool_rest rest;
+    struct sw_pool_caller caller;
+    struct sw_pool_runner *runners; /* (n - 1) */
 };
 
-static void futex_wait(_Atomic uint32_t *address, uint32_t expected)
+/* False: `limit` is over (NULL: none). */
+static bool futex_wait(_Atomic uint32_t *address, uint32_t expected, const struct timespec *limit)
 {
-    syscall(SYS_futex, address, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+    return syscall(SYS_futex, address, FUTEX_WAIT_PRIVATE, expected, limit, NULL, 0) == 0 ||
+           errno != ETIMEDOUT;
 }
 
 static void futex_wake(_Atomic uint32_t *address, int n)
@@ -70,9 +89,7 @@ static void relax(void)
 
 static int64_t now_ns(void)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return sw_pool_clock_ns(CLOCK_MONOTONIC);
 }
 
 /* The cores that thread `index` of n may use: see pool.h. */
@@ -126,11 +143,16 @@ static bool work_lane(struct sw_pool *pool, int lane, int worker)
     } while (true);
 }
 
+static bool pool_is_active(struct sw_pool *pool, int worker)
+{
+    return (uint32_t)worker < atomic_load_explicit(&pool->active, memory_order_relaxed);
+}
+
 /* Does what is in the own lane, then what is left in the others'. */
 static void work(struct sw_pool *pool, int worker)
 {
     for (int i = 0; i < pool->n; i++)
-        while (work_lane(pool, (worker + i) % pool->n, worker))
+        while (pool_is_active(pool, worker) && work_lane(pool, (worker + i) % pool->n, worker))
             ;
 }
 
@@ -154,8 +176,15 @@ static void wait_for_work(struct sw_pool *pool, uint32_t seen)
     const uint32_t bell = atomic_load(&pool->bell);
     atomic_fetch_add(&pool->sleepers, 1);
     if (!has_work(pool, seen))
-        futex_wait(&pool->bell, bell);
+        futex_wait(&pool->bell, bell, NULL);
     atomic_fetch_sub(&pool->sleepers, 1);
+}
+
+static void pool_rest_while_told(struct sw_pool *pool, int worker)
+{
+    uint32_t active;
+    while ((active = atomic_load(&pool->active)) <= (uint32_t)worker)
+        futex_wait(&pool->active, active, NULL);
 }
 
 static void *worker_main(void *arg)
@@ -163,6 +192,7 @@ static void *worker_main(void *arg)
     struct worker *self = arg;
     struct sw_pool *pool = self->pool;
     while (!atomic_load_explicit(&pool->stop, memory_order_acquire)) {
+        pool_rest_while_told(pool, self->index);
         const uint32_t seen = atomic_load_explicit(&pool->run, memory_order_acquire);
         work(pool, self->index);
         wait_for_work(pool, seen);
@@ -170,35 +200,56 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-static void wait_for_rest(struct sw_pool *pool)
+/* Returns how much of the time was lost because no worker ran. */
+static int64_t sleep_for_rest(struct sw_pool *pool)
 {
-    const int64_t until = now_ns() + SPIN_CALLER_NS;
-    do {
-        for (int i = 0; i < 64; i++) {
-            if (!atomic_load_explicit(&pool->undone, memory_order_acquire))
-                return;
-            relax();
-        }
-    } while (now_ns() < until);
+    static const struct timespec patience = {0, PATIENCE_NS};
+    const struct timespec *limit = pool->cores ? &patience : NULL;
+    int64_t marked = 0;
     atomic_store(&pool->caller_sleeps, 1);
     uint32_t undone;
     while ((undone = atomic_load(&pool->undone)) != 0)
-        futex_wait(&pool->undone, undone);
+        if (!futex_wait(&pool->undone, undone, limit)) {
+            limit = NULL;
+            marked = sw_pool_mark(pool->runners, pool->n_started);
+        }
     atomic_store(&pool->caller_sleeps, 0);
+    return marked ? sw_pool_lost_since(pool->runners, pool->n_started, marked) : 0;
 }
 
-static void run_some(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uint32_t n)
+/* How the caller fared in a run. */
+struct wait {
+    int64_t awake_until; /* when all was done or it fell asleep */
+    int64_t lost_ns;
+};
+
+static struct wait wait_for_rest(struct sw_pool *pool)
+{
+    int64_t now = now_ns();
+    const int64_t until = now + SPIN_CALLER_NS;
+    do {
+        for (int i = 0; i < 64; i++) {
+            if (!atomic_load_explicit(&pool->undone, memory_order_acquire))
+                return (struct wait){now, 0};
+            relax();
+        }
+    } while ((now = now_ns()) < until);
+    return (struct wait){now, sleep_for_rest(pool)};
+}
+
+static struct wait run_some(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uint32_t n)
 {
     const uint32_t size = (n - 1) / LANE_MAX + 1, units = (n - 1) / size + 1;
     const uint32_t run = atomic_load_explicit(&pool->run, memory_order_relaxed) + 1;
-    const uint32_t lanes = (uint32_t)pool->n;
+    const uint32_t active = atomic_load_explicit(&pool->active, memory_order_relaxed);
     atomic_store_explicit(&pool->fn, fn, memory_order_relaxed);
     atomic_store_explicit(&pool->ctx, ctx, memory_order_relaxed);
     atomic_store_explicit(&pool->n_chunks, n, memory_order_relaxed);
     atomic_store_explicit(&pool->unit, size, memory_order_relaxed);
     atomic_store_explicit(&pool->undone, units, memory_order_relaxed);
-    for (uint32_t i = 0; i < lanes; i++) {
-        const uint64_t first = (uint64_t)units * i / lanes, end = (uint64_t)units * (i + 1) / lanes;
+    for (uint32_t i = 0; i < (uint32_t)pool->n; i++) { /* those of resting threads are empty */
+        const uint64_t from = i < active ? i : active, to = i < active ? i + 1 : active;
+        const uint64_t first = units * from / active, end = units * to / active;
         atomic_store_explicit(&pool->lanes[i].word, (uint64_t)run << 32 | first << 16 | end,
                               memory_order_release);
     }
@@ -207,7 +258,43 @@ static void run_some(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uint32_t n
     if (atomic_load(&pool->sleepers))
         futex_wake(&pool->bell, INT_MAX);
     work(pool, 0);
-    wait_for_rest(pool);
+    return wait_for_rest(pool);
+}
+
+/* Each thread to its own core, or all to all. */
+static void pool_bind(struct sw_pool *pool, bool bound)
+{
+    cpu_set_t set;
+    for (int i = 0; i < pool->n; i++) {
+        cores_for(i, bound ? pool->n : 0, pool->cores, pool->n, &set);
+        if (CPU_COUNT(&set) > 0)
+            pthread_setaffinity_np(i ? pool->workers[i - 1].thread : pool->creator, sizeof set,
+                                   &set);
+    }
+    pool->is_bound = bound;
+}
+
+/* Does what pool_rest.c has decided. */
+static void pool_follow(struct sw_pool *pool)
+{
+    const uint32_t active = (uint32_t)pool->rest.active;
+    const uint32_t before = atomic_exchange(&pool->active, active);
+    if (pool->rest.bound != pool->is_bound)
+        pool_bind(pool, pool->rest.bound);
+    if (active > before)
+        futex_wake(&pool->active, INT_MAX);
+}
+
+/* A run, and what it says about who should rest. */
+static void pool_run_bound(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uint32_t n)
+{
+    const int64_t start = now_ns();
+    if (sw_pool_rest_over(&pool->rest, start))
+        pool_follow(pool);
+    const struct wait wait = run_some(pool, fn, ctx, n);
+    const int64_t lost = wait.lost_ns + sw_pool_caller_lost(&pool->caller, start, wait.awake_until);
+    if (lost && sw_pool_rest_lost(&pool->rest, now_ns(), lost))
+        pool_follow(pool);
 }
 
 void sw_pool_run(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, int64_t n_chunks)
@@ -217,7 +304,10 @@ void sw_pool_run(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, int64_t n_chun
             fn(ctx, i, 0);
         return;
     }
-    run_some(pool, fn, ctx, (uint32_t)n_chunks);
+    if (pool->cores && pthread_equal(pthread_self(), pool->creator))
+        pool_run_bound(pool, fn, ctx, (uint32_t)n_chunks);
+    else
+        run_some(pool, fn, ctx, (uint32_t)n_chunks);
 }
 
 int sw_pool_threads(const struct sw_pool *pool)
@@ -232,8 +322,12 @@ void sw_pool_free(struct sw_pool *pool)
     atomic_store(&pool->stop, true);
     atomic_fetch_add(&pool->bell, 1);
     futex_wake(&pool->bell, INT_MAX);
+    atomic_store(&pool->active, (uint32_t)pool->n);
+    futex_wake(&pool->active, INT_MAX);
     for (int i = 0; i < pool->n_started; i++)
         pthread_join(pool->workers[i].thread, NULL);
+    free(pool->cores);
+    free(pool->runners);
     free(pool->workers);
     free(pool->lanes);
     free(pool);
@@ -253,26 +347,40 @@ static int start(struct worker *worker, const cpu_set_t *set)
     return error;
 }
 
+/* NULL: no memory. Bound to a core each, or not. */
+static struct sw_pool *pool_alloc(int n, const int *cores, int n_cores)
+{
+    struct sw_pool *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
+    if (!pool)
+        return NULL;
+    *pool = (struct sw_pool){.n = n, .active = (uint32_t)n, .creator = pthread_self()};
+    sw_pool_rest_init(&pool->rest, n);
+    const bool bound = cores && n == n_cores;
+    pool->workers = calloc((size_t)n, sizeof *pool->workers);
+    pool->runners = calloc((size_t)n, sizeof *pool->runners);
+    pool->lanes = aligned_alloc(64, (size_t)n * sizeof *pool->lanes);
+    pool->cores = bound ? calloc((size_t)n, sizeof *pool->cores) : NULL;
+    if (!pool->workers || !pool->runners || !pool->lanes || (bound && !pool->cores)) {
+        sw_pool_free(pool);
+        return NULL;
+    }
+    if (bound)
+        memcpy(pool->cores, cores, (size_t)n * sizeof *cores);
+    pool->is_bound = bound;
+    for (int i = 0; i < n; i++)
+        atomic_init(&pool->lanes[i].word, 0);
+    return pool;
+}
+
 enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_pool **out)
 {
     cpu_set_t set;
     *out = NULL;
     if (n < 1)
         return sw_fail(SW_EUSAGE, "a thread pool needs at least one thread, %d asked for", n);
-    struct sw_pool *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
+    struct sw_pool *pool = pool_alloc(n, cores, n_cores);
     if (!pool)
         return sw_fail(SW_ENOMEM, "no memory for a pool of %d threads", n);
-    *pool = (struct sw_pool){.n = n};
-    pool->workers = calloc((size_t)n, sizeof *pool->workers);
-    pool->lanes = aligned_alloc(64, (size_t)n * sizeof *pool->lanes);
-    if (!pool->workers || !pool->lanes) {
-        free(pool->workers);
-        free(pool->lanes);
-        free(pool);
-        return sw_fail(SW_ENOMEM, "no memory for a pool of %d threads", n);
-    }
-    for (int i = 0; i < n; i++)
-        atomic_init(&pool->lanes[i].word, 0);
     for (int i = 1; i < n; i++) {
         struct worker *worker = &pool->workers[i - 1];
         *worker = (struct worker){.pool = pool, .index = i};
@@ -285,6 +393,7 @@ enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_po
                            i + 1, n, error);
         }
         pool->n_started++;
+        pthread_getcpuclockid(worker->thread, &pool->runners[i - 1].clock);
     }
     cores_for(0, n, cores, cores ? n_cores : 0, &set);
     if (CPU_COUNT(&set) > 0)

@@ -4,6 +4,10 @@
  * A run is over when its chunks are done, not when every thread has checked in, so a thread that a
  * busy machine has put aside holds nothing up unless it is in the middle of a chunk. Idle threads
  * spin for some microseconds and then sleep.
+ *
+ * Where each thread is bound to a core and others use these cores so much that waiting for a thread
+ * costs more than it does, threads rest: they take no chunks for 50 to 200 ms, and the others, no
+ * longer bound, go to the cores that are free. Then the threads are tried again, one at a time.
  */
 #ifndef SW_BASE_POOL_H
 #define SW_BASE_POOL_H
@@ -31,7 +35,8 @@ int sw_pool_threads(const struct sw_pool *pool);
 
 /*
  * Calls fn for chunks 0 … n_chunks-1, each once, on whichever thread is free, and returns when all
- * are done. One run at a time. With one chunk, one thread, or a NULL pool the caller does it alone.
+ * are done. One run at a time. Threads rest only in runs of the thread that created the pool. With
+ * one chunk, one thread, or a NULL pool the caller does it alone.
  */
 void sw_pool_run(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, int64_t n_chunks);
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <time.h>
 
 #define MOST 300
@@ -150,6 +151,93 @@ static void threads_are_bound(void)
     free(cores);
 }
 
+/* CLOCK_MONOTONIC, in parts of a millisecond. */
+static int64_t time_in(int per_ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 * per_ms + t.tv_nsec / (1000000 / per_ms);
+}
+
+/* A worker that sleeps in a chunk does not run although it has work: others have its core. */
+struct lossy {
+    _Atomic bool lose;
+    _Atomic int by_workers;
+    int bound_to[64]; /* cores that a thread may use, when it last ran */
+};
+
+static void lose_core(void *ctx, int64_t chunk, int worker)
+{
+    struct lossy *l = ctx;
+    (void)chunk;
+    count_usable(l->bound_to, 0, worker < 64 ? worker : 63);
+    const struct timespec nap = {0, 2000000};
+    const int64_t until = time_in(100) + 1;
+    if (worker) {
+        l->by_workers++;
+        if (l->lose)
+            nanosleep(&nap, NULL);
+    } else {
+        while (time_in(100) < until) /* so that the others get some */
+            ;
+    }
+}
+
+/* Returns how many runs of so many chunks were in so many ms. */
+static int run_lossy(struct sw_pool *pool, struct lossy *l, int n_chunks, int ms)
+{
+    const int64_t end = time_in(1) + ms;
+    int runs = 0;
+    l->by_workers = 0;
+    for (; time_in(1) < end; runs++)
+        sw_pool_run(pool, lose_core, l, n_chunks);
+    return runs;
+}
+
+/* Thread 1 works again, on its own core. With pauses, so that a busy machine takes no core away. */
+static void run_until_bound(struct sw_pool *pool, struct lossy *l)
+{
+    const struct timespec pause = {0, 1000000};
+    const int64_t end = time_in(1) + 20000;
+    l->by_workers = 0;
+    while (!(l->by_workers && l->bound_to[1] == 1) && time_in(1) < end) {
+        sw_pool_run(pool, lose_core, l, 16);
+        nanosleep(&pause, NULL);
+    }
+    CU_ASSERT(l->by_workers > 0);
+    CU_ASSERT_EQUAL(l->bound_to[0], 1);
+    CU_ASSERT_EQUAL(l->bound_to[1], 1);
+}
+
+/* With a thread a core. Otherwise the system moves the threads, and all go on. */
+static void a_thread_without_its_core_rests(void)
+{
+    cpu_set_t before;
+    int *cores, n;
+    CU_ASSERT_EQUAL_FATAL(sw_cpu_cores(NULL, &cores, &n), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(pthread_getaffinity_np(pthread_self(), sizeof before, &before), 0);
+    static struct lossy l;
+    struct sw_pool *pool;
+    if (n > 1) {
+        CU_ASSERT_EQUAL_FATAL(sw_pool_create(2, cores, 2, &pool), SW_OK);
+        l.lose = true;
+        const int runs = run_lossy(pool, &l, 16, 800);
+        CU_ASSERT(l.by_workers > 0);
+        CU_ASSERT(l.by_workers * 10 < runs);
+        CU_ASSERT_EQUAL(l.bound_to[0], 2);
+        l.lose = false;
+        run_until_bound(pool, &l);
+        sw_pool_free(pool);
+    }
+    CU_ASSERT_EQUAL_FATAL(sw_pool_create(n + 1, cores, n, &pool), SW_OK);
+    l.lose = true;
+    const int runs = run_lossy(pool, &l, 1000, 400);
+    CU_ASSERT(l.by_workers * 2 > runs);
+    sw_pool_free(pool);
+    CU_ASSERT_EQUAL(pthread_setaffinity_np(pthread_self(), sizeof before, &before), 0);
+    free(cores);
+}
+
 static void instruction_sets_have_names(void)
 {
     for (int i = 0; i < SW_ISA_COUNT; i++) {
@@ -167,4 +255,5 @@ SW_UNIT_TESTS({"every chunk is done once", every_chunk_is_done_once},
               {"late threads do no harm", late_threads_do_no_harm},
               {"pools come and go", pools_come_and_go}, {"cores are found", cores_are_found},
               {"threads are bound", threads_are_bound},
+              {"a thread without its core rests", a_thread_without_its_core_rests},
               {"instruction sets have names", instruction_sets_have_names})
