@@ -1,6 +1,6 @@
 /*
  * Owns what only the last stage does: the sequences' ids and sampling, logits, samples, scores.
- * Rows are shared out to the threads; each row's answer is one thread's, and they are noted in
+ * Rows are shared out to the threads, or, where there are fewer, each row is; answers are noted in
  * order.
  */
 #include "engine/engine_impl.h"
@@ -61,7 +61,7 @@ enum sw_status sw_last_open(struct sw_engine *e)
     const int threads = l->pool ? sw_pool_threads(l->pool) : 1;
     const int samplers = threads < SW_LOGIT_ROWS ? threads : SW_LOGIT_ROWS;
     for (; l->n_samplers < samplers; l->n_samplers++)
-        SW_TRY(sw_sampler_create(vocab, &l->samplers[l->n_samplers]));
+        SW_TRY(sw_sampler_create(vocab, sw_cpu_isa(), &l->samplers[l->n_samplers]));
     return SW_OK;
 }
 
@@ -150,7 +150,7 @@ static void answer_row(const struct rows *rows, int row, struct sw_sampler *samp
         /* Among all ids of the model, as the reference implementation's log-softmax. */
         r->scored = true;
         r->id = at + 1 < s->n ? rows->batch->ids[at_row + 1] : ask->next;
-        a->status = sw_logprob_of(logits, (size_t)vocab, r->id, &r->logprob, &r->greedy);
+        a->status = sw_logprob_of(sampler, logits, (size_t)vocab, r->id, &r->logprob, &r->greedy);
     }
     if (a->status == SW_OK)
         return;
@@ -160,7 +160,7 @@ static void answer_row(const struct rows *rows, int row, struct sw_sampler *samp
     sw_error_clear();
 }
 
-/* Every n_samplers-th row from this one on. */
+/* Every n_samplers-th row from this one on is one thread's. */
 static void answer_share(void *context, int64_t share, int worker)
 {
     const struct rows *rows = context;
@@ -170,14 +170,26 @@ static void answer_share(void *context, int64_t share, int worker)
         answer_row(rows, row, l->samplers[share]);
 }
 
+/* Each row by all threads, one row after the other. */
+static void share_rows(const struct rows *rows)
+{
+    struct sw_last *l = rows->engine->last;
+    sw_sampler_share(l->samplers[0], l->pool);
+    for (int row = 0; row < rows->n; row++)
+        answer_row(rows, row, l->samplers[0]);
+    sw_sampler_share(l->samplers[0], NULL);
+}
+
 /* The answers to rows whose logits are there, appended to the results in order. */
 static enum sw_status answer_rows(const struct rows *rows, size_t *length)
 {
     struct sw_engine *e = rows->engine;
     struct sw_last *l = e->last;
     const int64_t vocab = e->options.model->dims.vocab;
-    const int shares = rows->n < l->n_samplers ? rows->n : l->n_samplers;
-    sw_pool_run(l->pool, answer_share, (void *)(uintptr_t)rows, shares);
+    if (rows->n < l->n_samplers)
+        share_rows(rows);
+    else
+        sw_pool_run(l->pool, answer_share, (void *)(uintptr_t)rows, l->n_samplers);
     for (int i = 0; i < rows->n; i++) {
         struct answer *a = &l->answers[i];
         if (a->status != SW_OK && !a->result.undefined)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What sampling and log-probabilities of 64 rows of 151,936 logits take beside the model.
+# What sampling and log-probabilities of 64 rows of 151,936 logits, and of one, take beside the model.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 if [ $# -ne 2 ]; then
@@ -9,6 +9,7 @@ if [ $# -ne 2 ]; then
 fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+read -ra libraries < <(pkg-config --libs hwloc)
 "${CC:-cc}" -std=c17 -O2 -D_GNU_SOURCE -I"$here/../../src" -o "$tmp/sampling" "$here/sampling.c" \
-    "$1/libsw_text.a" "$1/libsw_base.a" -lm -lpthread
+    "$1/libsw_text.a" "$1/libsw_base.a" "${libraries[@]}" -lm -lpthread
 "$tmp/sampling" "$2"

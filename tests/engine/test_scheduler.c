@@ -319,6 +319,8 @@ static enum sw_status check_scores(struct job *job, struct sw_engine *engine)
 
 static void scores_are_the_logits(void)
 {
+    struct sw_sampler *sampler = NULL;
+    CU_ASSERT_EQUAL_FATAL(sw_sampler_create(1024, sw_cpu_isa(), &sampler), SW_OK);
     static const char *const names[] = {"tiny/llama", "tiny/gptj", "tiny/qwen3_moe"};
     char dir[4096];
     for (int i = 0; i < 9; i++) {
@@ -348,7 +350,8 @@ static void scores_are_the_logits(void)
             float logprob;
             bool greedy;
             CU_ASSERT_EQUAL(
-                sw_logprob_of(logits, (size_t)job.vocab, text.ids[k], &logprob, &greedy), SW_OK);
+                sw_logprob_of(sampler, logits, (size_t)job.vocab, text.ids[k], &logprob, &greedy),
+                SW_OK);
             CU_ASSERT(logprob == text.scores[k] && greedy == text.greedy[k]);
             double sum = 0; /* and by the definition */
             for (int v = 0; v < job.vocab; v++)
@@ -357,6 +360,7 @@ static void scores_are_the_logits(void)
         }
         job_free(&job);
     }
+    sw_sampler_free(sampler);
 }
 
 static enum sw_status submit_bad(struct job *job, struct sw_engine *engine)

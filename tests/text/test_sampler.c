@@ -11,7 +11,7 @@ static const float logits[N] = {1.0f, 3.0f, 2.0f, -1.0f, 3.0f, 0.5f, -4.0f, 2.5f
 static struct sw_sampler *sampler_of(size_t n)
 {
     struct sw_sampler *sampler = NULL;
-    CU_ASSERT_EQUAL_FATAL(sw_sampler_create(n, &sampler), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_sampler_create(n, sw_cpu_isa(), &sampler), SW_OK);
     return sampler;
 }
 
@@ -161,6 +161,9 @@ static void top_p_parts_equals_by_id(void)
     for (uint64_t i = 0; i < 200; i++)
         seen[pick_one(sampler, &s, flat, 4, i)] = true;
     CU_ASSERT(seen[0] && seen[1] && !seen[2] && !seen[3]);
+    const float zeros[2] = {-0.0f, 0.0f}; /* equal, too */
+    for (uint64_t i = 0; i < 50; i++)
+        CU_ASSERT_EQUAL(pick_one(sampler, &s, zeros, 2, i), 0);
     sw_sampler_free(sampler);
 }
 
@@ -181,6 +184,16 @@ static void repetition_is_penalised_once(void)
     s.repetition_penalty = 2;
     CU_ASSERT_EQUAL(sw_sampler_pick(sampler, &s, negative, 2, 2, zero, 1, 0, &out), SW_OK);
     CU_ASSERT_EQUAL(out.id, 1);
+    /* What the penalty would make -inf stays possible. */
+    const float lowest[2] = {-3e38f, -2e38f};
+    const int32_t both[] = {0, 1};
+    int draws_of_0 = 0;
+    s.temperature = 1;
+    for (uint64_t i = 0; i < 50; i++) {
+        CU_ASSERT_EQUAL(sw_sampler_pick(sampler, &s, lowest, 2, 2, both, 2, i, &out), SW_OK);
+        draws_of_0 += out.id == 0;
+    }
+    CU_ASSERT(draws_of_0 > 0 && draws_of_0 < 50);
     sw_sampler_free(sampler);
 }
 
@@ -228,12 +241,12 @@ static void logprobs_are_of_the_plain_distribution(void)
     CU_ASSERT_DOUBLE_EQUAL((double)out.top[2].logprob, 2.5 - log(total), 1e-5);
     float logprob;
     bool greedy;
-    CU_ASSERT_EQUAL(sw_logprob_of(logits, N, 4, &logprob, &greedy), SW_OK);
+    CU_ASSERT_EQUAL(sw_logprob_of(sampler, logits, N, 4, &logprob, &greedy), SW_OK);
     CU_ASSERT_DOUBLE_EQUAL((double)logprob, 3 - log(total), 1e-5);
     CU_ASSERT(!greedy);
-    CU_ASSERT_EQUAL(sw_logprob_of(logits, N, 1, &logprob, &greedy), SW_OK);
+    CU_ASSERT_EQUAL(sw_logprob_of(sampler, logits, N, 1, &logprob, &greedy), SW_OK);
     CU_ASSERT(greedy);
-    CU_ASSERT_EQUAL(sw_logprob_of(logits, N, 8, &logprob, &greedy), SW_EINPUT);
+    CU_ASSERT_EQUAL(sw_logprob_of(sampler, logits, N, 8, &logprob, &greedy), SW_EINPUT);
     s.logprobs = SW_TOP_LOGPROBS_MAX; /* more than there are */
     CU_ASSERT_EQUAL(sw_sampler_pick(sampler, &s, logits, N, N, NULL, 0, 9, &out), SW_OK);
     CU_ASSERT_EQUAL(out.n_top, N);
