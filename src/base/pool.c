@@ -11,6 +11,7 @@
 
 #include "base/pool_loss.h"
 #include "base/pool_rest.h"
+#include "base/thread_fail.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -19,6 +20,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -375,6 +377,7 @@ static struct sw_pool *pool_alloc(int n, const int *cores, int n_cores)
 enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_pool **out)
 {
     cpu_set_t set;
+    char what[48];
     *out = NULL;
     if (n < 1)
         return sw_fail(SW_EUSAGE, "a thread pool needs at least one thread, %d asked for", n);
@@ -388,9 +391,8 @@ enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_po
         const int error = start(worker, &set);
         if (error) {
             sw_pool_free(pool);
-            return sw_fail(SW_EDEVICE,
-                           "thread %d of %d cannot be started (error %d); ask for fewer --threads",
-                           i + 1, n, error);
+            snprintf(what, sizeof what, "thread %d of %d", i + 1, n);
+            return sw_thread_fail(what, error, "or ask for fewer --threads");
         }
         pool->n_started++;
         pthread_getcpuclockid(worker->thread, &pool->runners[i - 1].clock);

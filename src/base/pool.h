@@ -26,7 +26,8 @@ typedef void sw_pool_fn(void *ctx, int64_t chunk, int worker);
  * numbers; NULL: no binding. A thread for each core: each is bound to its own, thread 0 (the thread
  * that creates the pool) included. Fewer or more threads: all may use all of these cores, because
  * other processes may use them as well, and the system knows which are idle.
- * SW_EUSAGE: n < 1. SW_EDEVICE: a thread cannot be started. A core that cannot be bound is skipped.
+ * SW_EUSAGE: n < 1. SW_EDEVICE: a thread cannot be started (base/thread_fail.h). A core that cannot
+ * be bound is skipped.
  */
 enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_pool **out);
 /* Waits for the threads to end. NULL is fine. */

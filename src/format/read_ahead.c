@@ -4,6 +4,8 @@
  */
 #include "format/reader.h"
 
+#include "base/thread_fail.h"
+
 #include <pthread.h>
 #include <string.h>
 
@@ -92,7 +94,7 @@ static enum sw_status overlap(struct ahead *a, sw_reader_sink *sink, void *conte
     enum sw_status status;
     const int error = pthread_create(&thread, NULL, read_chunks, a);
     if (error != 0) {
-        status = sw_fail(SW_ENOMEM, "no thread for reading ahead: %s", strerror(error));
+        status = sw_thread_fail("the thread that reads weights", error, "");
         goto undo_lock;
     }
     status = take_chunks(a, sink, context);

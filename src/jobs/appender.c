@@ -1,6 +1,8 @@
 /* Owns writing results and the thread that makes them safe (group commit). */
 #include "jobs/appender.h"
 
+#include "base/thread_fail.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
@@ -138,11 +140,14 @@ enum sw_status sw_appender_open(int fd, const char *path, uint64_t size, struct 
     pthread_condattr_destroy(&monotonic);
     sigfillset(&all); /* signals are for the threads that know about them */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    a->running = pthread_create(&a->thread, NULL, make_safe, a) == 0;
+    const int error = pthread_create(&a->thread, NULL, make_safe, a);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!a->running) {
+    a->running = error == 0;
+    if (error) {
         sw_appender_close(a);
-        return sw_fail(SW_EDEVICE, "cannot start a thread to write %s", path);
+        (void)sw_thread_fail("the thread that writes", error, "");
+        sw_error_context("%s", path);
+        return SW_EDEVICE;
     }
     *out = a;
     return SW_OK;

@@ -2,6 +2,7 @@
 #include "transport/heartbeat_impl.h"
 
 #include "base/clock.h"
+#include "base/thread_fail.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -162,10 +163,10 @@ enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_trans
         return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
     sigfillset(&all); /* signals are the main thread's */
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    const int failed = pthread_create(&hb->thread, NULL, beat, hb);
+    const int error = pthread_create(&hb->thread, NULL, beat, hb);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (failed)
-        return sw_fail(SW_EDEVICE, "no thread for the heartbeat: %s", strerror(failed));
+    if (error)
+        return sw_thread_fail("the heartbeat's thread", error, "");
     hb->started = true;
     return SW_OK;
 }
