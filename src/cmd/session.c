@@ -65,10 +65,13 @@ enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out)
                                              : SW_LOG_INFO,
                      s->transport->rank > 0 ? s->transport->rank : -1, /* rank 0 speaks for all */
                      s->transport->ranks[s->transport->rank].host);
-    const enum sw_status opened = open_model(s);
-    if (opened == SW_OK && sw_session_leads(s))
-        sw_model_say_warnings(s->model);
-    return sw_files_same(s->transport, call->arguments[0], &s->tensors, opened);
+    SW_TRY(sw_files_same(s->transport, call->arguments[0], &s->tensors, open_model(s)));
+    if (!sw_session_leads(s))
+        return SW_OK;
+    const enum sw_status status =
+        s->reader ? sw_checkpoint_fit_values(s->model, &s->tensors) : SW_OK;
+    sw_model_say_warnings(s->model);
+    return status;
 }
 
 bool sw_session_leads(const struct sw_session *s)
@@ -282,17 +285,22 @@ static struct sw_probe_options look(const struct sw_session *s)
         .path = s->reader ? s->call->arguments[0] : NULL};
 }
 
-/* Rank 0 says whether there is anything to do. */
+/* Rank 0 says whether there is anything to do, and what it alone has read of the model. */
 static enum sw_status announce(struct sw_session *s, bool skip)
 {
-    char word = skip ? 's' : 'g', *said = &word;
+    char said[2] = {skip ? 's' : 'g', s->model->dims.tied ? 't' : 'o'};
     void *bytes = said;
-    size_t n = 1;
+    size_t n = sizeof said;
     SW_TRY(sw_transport_broadcast(s->transport, 0, &bytes, &n));
-    s->skipped = n == 1 && *(const char *)bytes == 's';
+    if (n == sizeof said)
+        memmove(said, bytes, n);
+    s->skipped = said[0] == 's';
+    s->model->dims.tied = said[1] == 't';
     if (bytes != said)
         free(bytes);
-    return SW_OK;
+    return n == sizeof said ? SW_OK
+                            : sw_fail(SW_EPEER, "the ranks do not run the same program; start the "
+                                                "same everywhere");
 }
 
 enum sw_status sw_session_skip(struct sw_session *s)

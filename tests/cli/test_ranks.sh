@@ -120,7 +120,8 @@ expect 0 "batch int8"
 
 # Bits: logits and every hidden state.
 tokens=1,5,9,2,7,3,3,8,4,6,11
-for model in gpt_neox gptj gpt2 opt_350m bloom llama31 mistral qwen3 mixtral; do
+# (llama_own_head: rank 0 alone reads that its head is not the embedding)
+for model in gpt_neox gptj gpt2 opt_350m bloom llama31 mistral qwen3 mixtral llama_own_head; do
     dir=$models/tiny/$model
     sw inspect "$dir" --json
     layers=$(sed -n 's/.*"layers": \([0-9]*\).*/\1/p' out)

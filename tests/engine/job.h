@@ -110,6 +110,7 @@ static inline enum sw_status job_open(struct job *job, struct sw_model **model,
         return SW_OK;
     SW_TRY(sw_checkpoint_open(job->dir, tensors));
     SW_TRY(sw_checkpoint_fit(*model, tensors));
+    SW_TRY(sw_checkpoint_fit_values(*model, tensors));
     return sw_reader_open(tensors, reader);
 }
 

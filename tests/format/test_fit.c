@@ -40,7 +40,8 @@ static struct sw_tensors renamed(const struct sw_tensors *from, const char *befo
 
 static void wrapped_names_are_found(void)
 {
-    static const char *const before[] = {"_orig_mod.", "module.", "module._orig_mod."};
+    static const char *const before[] = {"_orig_mod.", "module.", "module._orig_mod.",
+                                         "_orig_mod.module."};
     static const char *const models[] = {"llama", "gpt_neox", "bloom", "opt", "qwen3_head_only"};
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++)
         for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
@@ -100,6 +101,10 @@ static void ties_are_what_the_file_holds(void)
         struct sw_tensors tensors;
         struct sw_model *model = open_tiny(rows[i].model, &tensors);
         CU_ASSERT_EQUAL(sw_checkpoint_fit(model, &tensors), SW_OK);
+        /* Who does not read the values takes config.json's word. */
+        CU_ASSERT_EQUAL(model->dims.tied, rows[i].tied || rows[i].warned);
+        CU_ASSERT_PTR_NULL(model->warnings);
+        CU_ASSERT_EQUAL(sw_checkpoint_fit_values(model, &tensors), SW_OK);
         CU_ASSERT_EQUAL(model->dims.tied, rows[i].tied);
         CU_ASSERT_EQUAL(model->dims.tied_head, rows[i].tied_head);
         CU_ASSERT_EQUAL(model->warnings && strstr(model->warnings, "the file's head is used"),
@@ -107,16 +112,52 @@ static void ties_are_what_the_file_holds(void)
         sw_tensors_free(&tensors);
         sw_model_close(model);
     }
-    /* Both are there and alike: as one. */
+}
+
+/* How a head beside the embedding of qwen2, which config.json ties, differs from it. */
+enum twin { ALIKE, COPIED, CHANGED_COPY, TRANSPOSED, OTHER_TYPE };
+
+/* Both are there: as one when they are alike, wherever they lie. */
+static void twins_are_compared(enum twin twin, bool tied)
+{
+    char dir[64], path[128];
+    size_t n;
     struct sw_tensors tensors;
     struct sw_model *model = open_tiny("qwen2", &tensors);
     struct sw_tensor head = *sw_tensors_find(&tensors, "model.embed_tokens.weight");
+    char *bytes = get_file(TINY "qwen2/model.safetensors", &n);
+    snprintf(path, sizeof path, "%s/copy", new_folder(dir));
+    bytes[head.offset + head.bytes - 1] ^= twin == CHANGED_COPY;
+    put_file(dir, "copy", bytes, n);
+    free(bytes);
     head.name = "lm_head.weight";
+    if (twin == COPIED || twin == CHANGED_COPY)
+        CU_ASSERT_EQUAL(sw_tensors_add_file(&tensors, path, n, &head.file), SW_OK);
+    if (twin == TRANSPOSED) {
+        head.stride[0] = 1;
+        head.stride[1] = head.shape[0];
+    }
+    if (twin == OTHER_TYPE)
+        head.dtype = head.dtype == SW_F16 ? SW_BF16 : SW_F16;
     CU_ASSERT_EQUAL(sw_tensors_add(&tensors, &head), SW_OK);
     CU_ASSERT_EQUAL(sw_checkpoint_fit(model, &tensors), SW_OK);
-    CU_ASSERT_TRUE(model->dims.tied && !model->dims.tied_head && !model->warnings);
+    CU_ASSERT_EQUAL(model->dims.tied, twin != OTHER_TYPE);
+    CU_ASSERT_EQUAL(sw_checkpoint_fit_values(model, &tensors), SW_OK);
+    CU_ASSERT_EQUAL(model->dims.tied, tied);
+    CU_ASSERT_EQUAL(!model->warnings, tied);
+    CU_ASSERT_FALSE(model->dims.tied_head);
     sw_tensors_free(&tensors);
     sw_model_close(model);
+    remove_folder(dir);
+}
+
+static void heads_beside_the_embedding(void)
+{
+    twins_are_compared(ALIKE, true);
+    twins_are_compared(COPIED, true);
+    twins_are_compared(CHANGED_COPY, false);
+    twins_are_compared(TRANSPOSED, false);
+    twins_are_compared(OTHER_TYPE, false);
 }
 
 static void link_into(const char *folder, const char *model, const char *name)
@@ -137,18 +178,22 @@ static void unstated_types_are_the_file_s(void)
         const char *config;
         bool weights, warned;
         enum sw_dtype dtype;
-    } rows[] = {{LLAMA ", \"torch_dtype\": \"auto\"}", true, false, SW_BF16},
-                {LLAMA ", \"dtype\": null}", true, false, SW_BF16},
-                {LLAMA "}", true, false, SW_BF16},
-                {LLAMA ", \"torch_dtype\": \"float16\"}", true, false, SW_F16},
-                {LLAMA ", \"dtype\": \"torch.bfloat16\"}", false, false, SW_BF16},
-                {LLAMA ", \"torch_dtype\": \"auto\"}", false, true, SW_F32}};
+        const char *model; /* NULL: llama_own_head */
+    } rows[] = {
+        {LLAMA ", \"torch_dtype\": \"auto\"}", true, false, SW_BF16, NULL},
+        {LLAMA ", \"dtype\": null}", true, false, SW_BF16, NULL},
+        {LLAMA "}", true, false, SW_BF16, NULL},
+        {LLAMA ", \"torch_dtype\": \"float16\"}", true, false, SW_F16, NULL},
+        {LLAMA ", \"dtype\": \"torch.bfloat16\"}", false, false, SW_BF16, NULL},
+        {LLAMA ", \"torch_dtype\": \"auto\"}", false, true, SW_F32, NULL},
+        /* which has the embedding under the head's name alone */
+        {LLAMA ", \"tie_word_embeddings\": true}", true, false, SW_BF16, "qwen3_head_only"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char dir[64];
         struct sw_model *model = NULL;
         put_text(new_folder(dir), "config.json", rows[i].config);
         if (rows[i].weights)
-            link_into(dir, "llama_own_head", "model.safetensors");
+            link_into(dir, rows[i].model ? rows[i].model : "llama_own_head", "model.safetensors");
         CU_ASSERT_EQUAL_FATAL(sw_model_open(dir, &model), SW_OK);
         CU_ASSERT_EQUAL(sw_checkpoint_stored(dir, model), SW_OK);
         CU_ASSERT_EQUAL(model->dtype, rows[i].dtype);
@@ -184,6 +229,7 @@ static void other_folders_are_told(void)
     check_folder(dir, SW_EINPUT, "there is no config.json");
     snprintf(path, sizeof path, "%s/snapshots/0123abcd", dir);
     CU_ASSERT_EQUAL(mkdir(path, 0755), 0);
+    check_folder(dir, SW_EINPUT, "there is no config.json"); /* in the snapshot neither */
     put_text(path, "config.json", LLAMA "}");
     check_folder(dir, SW_EINPUT, "snapshots: give ");
     CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), path));
@@ -212,5 +258,6 @@ static void other_folders_are_told(void)
 SW_UNIT_TESTS({"wrapped names are found", wrapped_names_are_found},
               {"layouts are told", layouts_are_told},
               {"ties are what the file holds", ties_are_what_the_file_holds},
+              {"heads beside the embedding", heads_beside_the_embedding},
               {"unstated types are the file's", unstated_types_are_the_file_s},
               {"other folders are told", other_folders_are_told})
