@@ -6,6 +6,7 @@
 #ifndef SW_TESTS_FAILING_H
 #define SW_TESTS_FAILING_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -30,6 +31,7 @@ static bool failing_now(void)
     if (failing_left-- > 0)
         return false;
     failing_done++;
+    errno = ENOMEM;
     return true;
 }
 

@@ -86,6 +86,8 @@ static enum sw_status replace(const char *path, const char *part, const char *te
         return SW_OK;
     const int error = errno;
     unlink(part);
+    if (error == ENOMEM)
+        return sw_fail(SW_ENOMEM, "%s: no memory to write it", path);
     return sw_fail(SW_EIO, "%s: cannot write: %s; make room there", path, strerror(error));
 }
 

@@ -133,6 +133,15 @@ static void write_text(const char *name, const char *text)
         abort();
 }
 
+/* One that is longer than what is read at once. */
+static void append_long_line(const char *name)
+{
+    FILE *f = fopen(name, "a");
+    if (!f || fprintf(f, "{\"id\":\"w\",\"mine\":\"%0*d\",\"prompt\":[5]}\n", 300000, 0) < 0 ||
+        fclose(f) != 0)
+        abort();
+}
+
 static void set_up(void)
 {
     if (!mkdtemp(folder) || chdir(folder) != 0)
@@ -146,6 +155,7 @@ static void set_up(void)
                "completions\",\"body\":{\"prompt\":\"a\",\"min_p\":5}}\n"
                "{\"prompt\":\"b\",\"seed\":18446744073709551615,\"metadata\":{\"a\":[1]}}\n"
                "{\"id\":\"a\",\"prompt\":\"again\"}\n");
+    append_long_line("batch.jsonl");
     write_text(
         "score.jsonl",
         "{\"id\":1,\"context\":\"ROMEO:\",\"continuation\":\" and\",\"mine\":1}\n"
@@ -210,6 +220,10 @@ static void fail_allocations(enum sw_status (*work)(void))
             CU_ASSERT_EQUAL(status, SW_OK);
             break;
         }
+        CU_ASSERT(status == SW_OK || status == SW_ENOMEM);
+        if (status != SW_OK && status != SW_ENOMEM)
+            printf("    allocation %ld: %s, \"%s\"\n", n, sw_status_name(status),
+                   sw_error_message());
         check(status, work, "allocation", n);
     }
     printf("    %ld allocations\n", n);
