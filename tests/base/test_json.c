@@ -105,7 +105,9 @@ static void unused_values_do_no_harm(void)
     CU_ASSERT_TRUE(sw_json_integer(json_object_get(value, "n"), 1, 10, &layers));
     CU_ASSERT_EQUAL(layers, 4);
     CU_ASSERT_FALSE(sw_json_integer(json_object_get(value, "n"), 5, 10, &layers));
+    CU_ASSERT_FALSE(sw_json_integer(json_object_get(value, "n"), 1, 3, &layers));
     CU_ASSERT_EQUAL(json_object_size(value), 4);
+    CU_ASSERT_EQUAL(json_object_size(json_object_get(value, "x")), 0); /* not as "y" */
     json_decref(value);
 }
 

@@ -107,7 +107,7 @@ static void what_is_no_file_is_refused_at_once(void)
     if (s < 0 || bind(s, (const struct sockaddr *)&address, sizeof address) != 0)
         abort();
     expect_open(at("fifo"), SW_EINPUT, "is a FIFO");
-    expect_open(at("socket"), SW_EINPUT, "is a socket");
+    expect_open(at("socket"), SW_EINPUT, "is a socket, not a regular file");
     expect_open(folder, SW_EINPUT, "is a directory");
     expect_open("/dev/zero", SW_EINPUT, "is a device");
     CU_ASSERT_EQUAL(sw_file_find(at("fifo"), &kind), SW_OK);

@@ -23,6 +23,13 @@ static void control_bytes_are_spelled(void)
     }
     CU_ASSERT_EQUAL(sw_printable("a\x1B\x1B", 3, small, sizeof small), 5); /* none is cut */
     CU_ASSERT_STRING_EQUAL(small, "a\\x1b");
+    for (size_t cap = 1; cap < sizeof small; cap++) { /* nor is anything behind the end touched */
+        memset(small, '#', sizeof small);
+        const size_t n = sw_printable("a\x1B", 2, small, cap);
+        CU_ASSERT_EQUAL(n, cap > 1);
+        CU_ASSERT(small[n] == '\0' && small[cap] == '#');
+    }
+    CU_ASSERT_EQUAL(sw_printable("\xC2\x85", 1, out, sizeof out), 1); /* half a character */
     CU_ASSERT_EQUAL(sw_printable("\0a", 2, out, sizeof out), 5);
 }
 

@@ -107,16 +107,18 @@ cat >other.jsonl <<'LINES'
 {"id": "there", "prompt": "x", "context": "ROMEO:", "continuation": " b", "label": "y"}
 {"id": "numbers", "continuation": " b", "label": 3}
 {"id": "text", "text": "ROMEO:", "label": "y"}
+{"id": "alike", "context": "ROMEO:", "choices": [" b", " b"], "label": null}
 LINES
 sw score shakespeare other.jsonl other.out.jsonl
 expect 0 "texts under other names"
 python3 - <<'PY' || fail "texts under other names: not as expected"
 import json
 by_id = {l["id"]: l for l in map(json.loads, open("other.out.jsonl"))}
-assert len(by_id) == 8
+assert len(by_id) == 9
 for name in ("prompt", "question", "input", "messages"):
     assert f'has "{name}" but no "context"' in by_id[name]["error"], by_id[name]
-assert all("error" not in by_id[name] for name in ("said", "there", "numbers", "text"))
+assert all("error" not in by_id[name] for name in ("said", "there", "numbers", "text", "alike"))
+assert [by_id["alike"]["best" + by] for by in ("", "_per_char", "_per_byte")] == [0, 0, 0], by_id["alike"]
 assert by_id["said"]["logprob"] == by_id["numbers"]["logprob"] != by_id["there"]["logprob"]
 PY
 grep -qF 'spillway: 3 lines have "label", which score does not know' err || fail "columns: no warning"

@@ -27,17 +27,21 @@ static size_t peak_of(int (*work)(const void *), const void *argument, int *code
     return (size_t)usage.ru_maxrss * 1024;
 }
 
-/* A pickle that repeats `pattern`; 0: read, 1: refused by SW_EMODEL. */
+/* A pickle that repeats `pattern`, or the two parts of "one|two" in a half each; 0: read, 1:
+ * refused by SW_EMODEL. */
 static int read_pickle(const void *pattern)
 {
     struct sw_pickle pickle;
-    const size_t n = strlen(pattern);
+    const char *one = pattern, *two = strchr(one, '|');
+    const size_t n = two ? (size_t)(two - one) : strlen(one), half = PICKLE_BYTES / 2;
     char *bytes = malloc(PICKLE_BYTES);
     if (!bytes)
         return 2;
     memcpy(bytes, "\x80\x02", 2);
     for (size_t i = 2; i < PICKLE_BYTES; i++)
-        bytes[i] = ((const char *)pattern)[(i - 2) % n];
+        bytes[i] = one[(i - 2) % n];
+    for (size_t i = half; two && i < PICKLE_BYTES; i++)
+        bytes[i] = two[1 + (i - half) % strlen(two + 1)];
     const enum sw_status status = sw_pickle_parse(bytes, PICKLE_BYTES, &pickle);
     sw_pickle_free(&pickle);
     free(bytes);
@@ -64,6 +68,7 @@ static void pickles_are_bounded(void)
                                            "N",
                                            "(",
                                            "(t",
+                                           "(|]",
                                            "N\x94\x94\x94\x94\x94\x94\x94",
                                            "K\x01",
                                            "]N\x85\x94",

@@ -1,16 +1,29 @@
 /*
  * Large tensors are read in pieces by several threads: several reads are under way, what comes is
  * right, and whichever read fails the message names the file. The linker sends pread to
- * __wrap_pread (tests/CMakeLists.txt).
+ * __wrap_pread, and posix_fadvise to __wrap_posix_fadvise (tests/CMakeLists.txt).
  */
 #include "helpers.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <time.h>
 
 ssize_t __real_pread(int fd, void *out, size_t n, off_t at);
 ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at);
+int __wrap_posix_fadvise(int fd, off_t at, off_t n, int advice);
+
+static atomic_uint_fast64_t asked_ahead; /* bytes that the system was asked to fetch */
+
+int __wrap_posix_fadvise(int fd, off_t at, off_t n, int advice)
+{
+    (void)fd;
+    (void)at;
+    if (advice == POSIX_FADV_WILLNEED)
+        atomic_fetch_add(&asked_ahead, (uint64_t)n);
+    return 0;
+}
 
 static atomic_int under_way, most_under_way, fails_from; /* bytes into the file; 0: none fails */
 static atomic_bool is_slow;
@@ -126,17 +139,21 @@ static void a_failure_anywhere_names_the_file(void)
         sw_reader_close(r);
     }
     for (uint64_t size = 2 * HALF - 1; size > HALF; size -= 1111111) {
+        CU_ASSERT_EQUAL(truncate(path, 2 * HALF), 0);
         CU_ASSERT_EQUAL_FATAL(sw_reader_open(&t, &r), SW_OK);
-        float first;
-        CU_ASSERT_EQUAL(sw_reader_rows(r, t.items, 0, 0, &first), SW_OK);
-        CU_ASSERT_EQUAL(read_second(r, &t, &s), size == 2 * HALF - 1 ? SW_OK : SW_EMODEL);
-        CU_ASSERT_EQUAL(truncate(path, (off_t)size), 0);
-        if (size == 2 * HALF - 1) { /* while it is open */
-            CU_ASSERT_EQUAL(read_second(r, &t, &s), SW_EMODEL);
-            snprintf(what, sizeof what, "ends at byte %llu", (unsigned long long)size);
-            CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), what));
-            CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), path));
-        }
+        float row[COLS];
+        CU_ASSERT_EQUAL(sw_reader_rows(r, t.items, 0, 1, row), SW_OK);
+        CU_ASSERT_EQUAL(truncate(path, (off_t)size), 0); /* while it is open */
+        atomic_store(&is_slow, true);                    /* several pieces end too soon at once */
+        CU_ASSERT_EQUAL(read_second(r, &t, &s), SW_EMODEL);
+        atomic_store(&is_slow, false);
+        snprintf(what, sizeof what, "ends at byte %llu", (unsigned long long)size);
+        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), what));
+        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), path));
+        sw_reader_close(r);
+        CU_ASSERT_EQUAL_FATAL(sw_reader_open(&t, &r), SW_OK); /* and before it is opened again */
+        CU_ASSERT_EQUAL(read_second(r, &t, &s), SW_EMODEL);
+        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "changed while it was in use"));
         sw_reader_close(r);
     }
     sw_tensors_free(&t);
@@ -161,8 +178,10 @@ static void what_is_expected_need_not_come(void)
     CU_ASSERT_EQUAL_FATAL(sw_reader_open(&t, &r), SW_OK);
     for (size_t n = 0; n <= 4; n++) {
         sw_reader_expect(r, next, n);
+        atomic_store(&asked_ahead, 0);
         CU_ASSERT_EQUAL(read_second(r, &t, &s), SW_OK);
         CU_ASSERT(s.right && s.next_row == ROWS);
+        CU_ASSERT_EQUAL(atomic_load(&asked_ahead), n >= 3 ? 2 * HALF : n == 2 ? HALF : 0);
     }
     sw_reader_expect(r, NULL, 0);
     CU_ASSERT_EQUAL(read_second(r, &t, &s), SW_OK);

@@ -105,24 +105,34 @@ static void shared_chunks_see_their_own_prompts(void)
 
 /* A decoded token sees its prompt and half of what is new: their keys and values are read, and, by
  * many heads for each of them, computed with. */
+static double step_seconds(double position, int window, double bandwidth, double attend)
+{
+    double seconds = 0;
+    for (int layer = 0; layer < LAYERS; layer++) {
+        const double sees = layer == LAYERS - 1 && window ? fmin(window, position) : position;
+        seconds += WEIGHTS / bandwidth + fmax(sees * KV_ROW / bandwidth, sees * ATTEND / attend);
+    }
+    return seconds;
+}
+
 static void steps_grow_with_the_position(void)
 {
-    const double bandwidth = 40e9, attend = 10e9;
-    for (int prompt = 512; prompt <= 32768; prompt *= 8)
-        for (int window = 0; window <= 4096; window += 4096) {
-            const struct sw_footprint fp = small_llama(window);
-            const struct sw_prediction p =
-                predict("(host:64G@40GB/s@100GF@10GF)", &fp, prompt, 128);
-            double want = 0;
-            for (int layer = 0; layer < LAYERS; layer++) {
-                const double position = prompt + 64;
-                const double sees =
-                    layer == LAYERS - 1 && window ? fmin(window, position) : position;
-                want +=
-                    WEIGHTS / bandwidth + fmax(sees * KV_ROW / bandwidth, sees * ATTEND / attend);
+    static const struct {
+        const char *text;
+        double bandwidth, attend;
+    } machines[] = {{"(host:64G@40GB/s@100GF@10GF)", 40e9, 10e9},   /* computing takes longer */
+                    {"(host:64G@40GB/s@900GF@900GF)", 40e9, 900e9}, /* reading does */
+                    {"(gpu:24G@900GB/s@20TF@1TF host:64G)", 900e9, 1e12}, /* the same on a GPU */
+                    {"(gpu:24G@900GB/s@90TF@90TF host:64G)", 900e9, 90e12}};
+    for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++)
+        for (int prompt = 512; prompt <= 32768; prompt *= 8)
+            for (int window = 0; window <= 4096; window += 4096) {
+                const struct sw_footprint fp = small_llama(window);
+                const struct sw_prediction p = predict(machines[m].text, &fp, prompt, 128);
+                const double want =
+                    step_seconds(prompt + 64, window, machines[m].bandwidth, machines[m].attend);
+                CU_ASSERT_DOUBLE_EQUAL(p.s_per_token / want, 1, 1e-6);
             }
-            CU_ASSERT_DOUBLE_EQUAL(p.s_per_token / want, 1, 1e-6);
-        }
 }
 
 SW_UNIT_TESTS({"prompts grow with their square", prompts_grow_with_their_square},

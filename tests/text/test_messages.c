@@ -40,6 +40,10 @@ static const struct {
     {WALKS(EACH_PART "(m.content or [])" PART_TEXT), TWO_TEXTS, "<a><b>"},
     {WALKS(EACH_PART "m.content | selectattr('type', 'equalto', 'text')" PART_TEXT), TWO_TEXTS,
      "<a><b>"},
+    {WALKS(EACH_PART "m.content | rejectattr('type', 'equalto', 'image')" PART_TEXT), TWO_TEXTS,
+     "<a><b>"},
+    {WALKS(EACH_PART "m.content | list" PART_TEXT), TWO_TEXTS, "<a><b>"},
+    {WALKS(EACH_PART "m.content | default([])" PART_TEXT), TWO_TEXTS, "<a><b>"},
     {WALKS("{% set x = m.content %}{% set y = x %}" EACH_PART "y" PART_TEXT), TWO_TEXTS, "<a><b>"},
     {WALKS("<{{ m.content[0].text }}>"), TWO_TEXTS, "<a>"},
     {"{% macro show(role, c) %}" EACH_PART "c" PART_TEXT
@@ -48,6 +52,10 @@ static const struct {
     {"{% macro show(c) %}{% if c is string %}{{ c }}{% else %}" EACH_PART "c" PART_TEXT
      "{% endif %}{% endmacro %}" WALKS("{{ show(c=m.content) }}"),
      USER("\"s\""), "s"},
+    {"{% macro show(c) %}" EACH_PART "c" PART_TEXT
+     "{% endmacro %}" WALKS("{{ show(c=m.content) }}"),
+     TWO_TEXTS, "<a><b>"},
+    {WALKS("{{ m.content['x'] or m.content }}"), TWO_TEXTS, "a\nb"}, /* asks, but does not walk */
     /* other kinds are named, whatever the template */
     {PLAIN, USER("[{\"type\": \"image_url\", \"image_url\": {\"url\": \"x\"}}]"),
      "!messages[0].content[0] is of the type \"image_url\""},

@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -54,6 +56,8 @@ static void only_dead_jobs_are_removed(void)
     CU_ASSERT_EQUAL(flock(lock, LOCK_SH), 0);
     snprintf(others, sizeof others, "%s/spillway-%lu-x", place, (unsigned long)geteuid() + 1);
     CU_ASSERT_EQUAL(mkdir(others, 0700), 0);
+    strcat(others, "/lock");
+    close(make(others));
     sw_segments_sweep(place, at("mine", "") + sizeof place);
     CU_ASSERT_FALSE(there(at("dead", "")));
     CU_ASSERT(there(at("alive", "vader_segment.h1.0.1.0")));
@@ -64,6 +68,58 @@ static void only_dead_jobs_are_removed(void)
     sw_segments_sweep(place, "");
     CU_ASSERT_FALSE(there(at("alive", "")));
     CU_ASSERT_FALSE(there(at("mine", "")));
+}
+
+/* The lock goes last: without it nobody would dare to remove the rest, should this sweep be killed.
+ */
+static void locks_go_last(void)
+{
+    char events[4096] __attribute__((aligned(8))), last[64] = "";
+    const int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    int n = 0;
+    job("order", true);
+    close(make(at("order", "later")));
+    CU_ASSERT_FATAL(inotify_add_watch(watch, at("order", ""), IN_DELETE) >= 0);
+    sw_segments_sweep(place, "");
+    const ssize_t got = read(watch, events, sizeof events);
+    for (ssize_t i = 0; i < got;) {
+        const struct inotify_event *e = (const void *)(events + i);
+        if (e->mask & IN_DELETE) {
+            snprintf(last, sizeof last, "%.60s", e->name);
+            n++;
+        }
+        i += (ssize_t)(sizeof *e + e->len);
+    }
+    CU_ASSERT_EQUAL(n, 3);
+    CU_ASSERT_STRING_EQUAL(last, "lock");
+    close(watch);
+}
+
+/* Nothing in such a folder is waited for. */
+static void fifos_are_not_waited_for(void)
+{
+    CU_ASSERT_EQUAL(mkdir(at("fifo", ""), 0700), 0);
+    CU_ASSERT_EQUAL(mkfifo(at("fifo", "lock"), 0600), 0);
+    alarm(10); /* ends the test should it wait */
+    sw_segments_sweep(place, "");
+    alarm(0);
+}
+
+static int count_descriptors(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 256; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static void sweeps_leave_no_descriptors(void)
+{
+    job("one", true);
+    job("two", false);
+    const int before = count_descriptors();
+    sw_segments_sweep(place, "");
+    CU_ASSERT_EQUAL(count_descriptors(), before);
 }
 
 /* Links and other users' folders under such a name lead nowhere. */
@@ -90,4 +146,7 @@ static void links_are_not_followed(void)
 }
 
 SW_UNIT_TESTS({"only dead jobs are removed", only_dead_jobs_are_removed},
+              {"locks go last", locks_go_last},
+              {"FIFOs are not waited for", fifos_are_not_waited_for},
+              {"sweeps leave no descriptors", sweeps_leave_no_descriptors},
               {"links are not followed", links_are_not_followed})
