@@ -1,6 +1,7 @@
 /* Owns the verb `probe`: what every rank sees and measures, as a table or as a cluster in JSON. */
 #include "probe/probe.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "cmd/session.h"
 #include "format/checkpoint.h"
@@ -18,33 +19,45 @@ static void log_lines(const char *text)
         sw_log(SW_LOG_WARN, "%.*s", (int)strcspn(line, "\n"), line);
 }
 
-static json_t *lines_json(const char *text)
+/* A list of `text`'s lines, and of `last` unless it is NULL. NULL: no memory. */
+static json_t *lines_json(const char *text, const char *last)
 {
     json_t *lines = json_array();
+    int failed = !lines;
     for (const char *line = text; line && *line; line += strcspn(line, "\n") + 1)
-        json_array_append_new(lines, json_stringn_nocheck(line, strcspn(line, "\n")));
-    return lines;
+        failed |= json_array_append_new(lines, json_stringn_nocheck(line, strcspn(line, "\n")));
+    if (last)
+        failed |= json_array_append_new(lines, json_string_nocheck(last));
+    if (!failed)
+        return lines;
+    json_decref(lines);
+    return NULL;
+}
+
+/* jansson's own reader writes behind its buffers where memory is short. */
+static json_t *cluster_json(const struct sw_cluster *cluster)
+{
+    struct sw_strbuf text = {0};
+    json_t *root = NULL;
+    sw_cluster_to_json(cluster, &text);
+    if (!text.failed && sw_json_read(text.text, text.length, SW_JSON_MODEL, &root) != SW_OK)
+        root = NULL;
+    sw_strbuf_free(&text);
+    return root;
 }
 
 /* The cluster's object with what is wrong in it; `probe` NULL: there is no cluster. */
 static enum sw_status print_json(const struct sw_probe *probe, const char *problem)
 {
-    struct sw_strbuf text = {0};
-    if (probe)
-        sw_cluster_to_json(&probe->cluster, &text);
-    json_t *root = probe ? json_loads(text.text ? text.text : "", 0, NULL) : json_object();
-    json_t *problems = lines_json(probe ? probe->problems : "");
-    sw_strbuf_free(&text);
-    if (problem)
-        json_array_append_new(problems, json_string_nocheck(problem));
-    if (!root || !problems) {
-        json_decref(root);
-        json_decref(problems);
-        return sw_fail(SW_ENOMEM, "no memory for the probe's report");
-    }
-    json_object_set_new(root, "warnings", lines_json(probe ? probe->warnings : ""));
-    json_object_set_new(root, "problems", problems);
-    return sw_json_print(root);
+    json_t *root = probe ? cluster_json(&probe->cluster) : json_object();
+    int failed =
+        json_object_set_new(root, "warnings", lines_json(probe ? probe->warnings : "", NULL));
+    failed |=
+        json_object_set_new(root, "problems", lines_json(probe ? probe->problems : "", problem));
+    if (!failed)
+        return sw_json_print(root);
+    json_decref(root);
+    return sw_fail(SW_ENOMEM, "no memory for the probe's report");
 }
 
 static enum sw_status report(const struct sw_call *call, const struct sw_probe *probe,

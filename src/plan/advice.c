@@ -216,13 +216,14 @@ static enum sw_status add_like(struct sw_cluster *cluster, const struct sw_node 
 static bool fits_with_nodes(struct trial *t, int more)
 {
     struct sw_cluster small = t->cluster, grown;
-    if (sw_cluster_copy(&small, &grown) != SW_OK)
+    if (t->status == SW_OK)
+        t->status = sw_cluster_copy(&small, &grown);
+    if (t->status != SW_OK)
         return false;
-    bool ok = true;
-    for (int i = 0; ok && i < more; i++)
-        ok = add_like(&grown, &small.nodes[small.n_nodes - 1]) == SW_OK;
+    for (int i = 0; t->status == SW_OK && i < more; i++)
+        t->status = add_like(&grown, &small.nodes[small.n_nodes - 1]);
     t->cluster = grown;
-    ok = ok && fits(t);
+    const bool ok = fits(t);
     sw_cluster_free(&t->cluster);
     t->cluster = small;
     return ok;

@@ -171,12 +171,16 @@ enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
         options->objective == SW_OBJECTIVE_LATENCY ? SW_UNNOTICED_S : SW_UNNOTICED_FULL_S;
     const double limit = fmax(out->predicted.s_per_request * (1 + SW_SPREAD),
                               unnoticed * fmax(options->new_tokens, 1));
-    if (sw_plan_make(footprint, cluster, &all, &spread) == SW_OK &&
-        spread.predicted.s_per_request <= limit) {
+    const enum sw_status status = sw_plan_make(footprint, cluster, &all, &spread);
+    if (status == SW_OK && spread.predicted.s_per_request <= limit) {
         sw_plan_free(out);
         *out = spread;
-    } else {
-        sw_plan_free(&spread);
+        return SW_OK;
+    }
+    sw_plan_free(&spread);
+    if (status != SW_OK && status != SW_ENOFIT) {
+        sw_plan_free(out);
+        return status;
     }
     sw_error_clear();
     return SW_OK;
