@@ -35,8 +35,13 @@ for t in 1 4 15 60 94 95 96 600 3600; do
 done
 "$launch/spillway-mpirun" -np 2 "$spillway" run m x -- --timeout 60 </dev/null
 same "" "no --timeout"
-"$launch/spillway-mpirun" -np 2 "$spillway" run m --timeout 2.5 </dev/null
-same 3 "--timeout 2.5"
+for form in "2.5 3" "1e2 100" "1.5E1 15" "6e-1 1" "0x3c 60" ".5 1" "100. 100" "+7 7" "007 7" "1e5 100000" \
+    "1e300 999999" "0 15" "fast 15" "-3 15"; do # what it is, and the seconds that this is
+    "$launch/spillway-mpirun" -np 2 "$spillway" run m --timeout ${form% *} </dev/null
+    same "${form#* }" "--timeout ${form% *}"
+    "$launch/spillway-mpirun" -np 2 "$spillway" run m --timeout=${form% *} </dev/null
+    same "${form#* }" "--timeout=${form% *}"
+done
 OMPI_MCA_oob_tcp_keepalive_probes=7 "$launch/spillway-mpirun" -np 2 "$spillway" </dev/null
 [ "$(cut -d' ' -f3 told)" = 7 ] || fail "the user's own keep-alive: $(cat told)"
 grep -q "^hang_s=$("$deadlines" | cut -d' ' -f4) " "$launch/spillway-mpirun" || fail "hang_s"
@@ -44,11 +49,11 @@ grep -q "^hang_s=$("$deadlines" | cut -d' ' -f4) " "$launch/spillway-mpirun" || 
 # A bare mpirun in a Slurm job, and the supervisor there.
 cp "$launch/slurm.sbatch" .
 cp "$spillway" "$work/alone" # with no supervisor near it
-for t in 15 60; do
+for t in 15 60 1e2; do
     for program in "$work/alone" "$spillway"; do
         SPILLWAY=$program SPILLWAY_LAUNCHER=mpirun SLURM_JOB_ID=7 SLURM_NTASKS=2 bash slurm.sbatch run m \
             --timeout $t </dev/null 2>err
-        same $t "slurm.sbatch with $program, --timeout $t"
+        same ${t/1e2/100} "slurm.sbatch with $program, --timeout $t"
     done
 done
 finish
