@@ -124,12 +124,15 @@ static void warn_memory(const struct sw_probe *probe, int node, struct sw_strbuf
                          "%s: only %s free in /dev/shm, through which its %d ranks talk; "
                          "make it larger (in a container: --shm-size=1g)\n",
                          host, sw_size_format(m->shm_free, a, sizeof a), ranks);
-    if ((m->infiniband || probe->ranks[first].n_devices) && m->lock_limit < LOCK_LOW)
+    const bool gpus = probe->ranks[first].n_devices > 0;
+    if ((m->infiniband || gpus) && m->lock_limit < LOCK_LOW)
         sw_strbuf_printf(out,
                          "%s: a process may lock %s of memory (ulimit -l), which is little for "
-                         "InfiniBand and GPUs; set memlock to unlimited in "
+                         "%s%s%s; set memlock to unlimited in "
                          "/etc/security/limits.conf and for slurmd (LimitMEMLOCK=infinity)\n",
-                         host, sw_size_format(m->lock_limit, a, sizeof a));
+                         host, sw_size_format(m->lock_limit, a, sizeof a),
+                         m->infiniband ? "InfiniBand" : "", m->infiniband && gpus ? " and " : "",
+                         gpus ? "GPUs" : "");
 }
 
 void sw_probe_warn_gpus(const struct sw_probe *probe, struct sw_strbuf *out)

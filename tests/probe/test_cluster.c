@@ -221,17 +221,18 @@ static void quiet_when_all_is_well(void)
 
 static void every_trap_is_said(void)
 {
-    static const char *const said[] = {"may use 1 of 4 cores",
-                                       "--bind-to none",
-                                       "2 ranks share 1 core;",
-                                       "cgroup /box allows",
-                                       "of swap is in use",
-                                       "in /dev/shm",
-                                       "runs version 9",
-                                       "has avx2, rank 0 has portable",
-                                       "lock 8.00 MiB of memory",
-                                       "its 2 GPUs are not used",
-                                       "h0: 3 threads share the 1 core that rank 0 may use"};
+    static const char *const said[] = {
+        "may use 1 of 4 cores",
+        "--bind-to none",
+        "2 ranks share 1 core;",
+        "cgroup /box allows",
+        "of swap is in use",
+        "in /dev/shm",
+        "runs version 9",
+        "has avx2, rank 0 has portable",
+        "lock 8.00 MiB of memory (ulimit -l), which is little for InfiniBand; set",
+        "its 2 GPUs are not used",
+        "h0: 3 threads share the 1 core that rank 0 may use"};
     struct sw_probe p = made(2, (int[]){0, 0});
     for (int i = 0; i < 2; i++) {
         p.ranks[i].cores.bound[0] = 1;
