@@ -172,8 +172,8 @@ static enum sw_status run_job(struct run *run, double *seconds)
 
 const char *sw_jobs_safe(const struct sw_options *o)
 {
-    return o->fresh ? "every result in the output file is safe, as long as --fresh is left out"
-                    : "every result in the output file is safe";
+    return o->fresh ? "see the output file for the results so far, and leave out --fresh"
+                    : "see the output file for the results so far";
 }
 
 /* What is safe and what next, behind what went wrong. */

@@ -24,7 +24,8 @@ struct sw_job_verb {
 
 /* arguments: MODEL IN OUT. Rank 0's part of the verb. */
 enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb);
-/* What a failure leaves unharmed, for sw_call.safe. */
+/* Where a failure leaves results, for sw_call.safe. Who says it may not look at the file first, so
+ * it does not say how they are. */
 const char *sw_jobs_safe(const struct sw_options *o);
 /* {"verb", "input", "model", "options"} for the output's claim, comparable with one of the first
  * version when `former`; job_claim.c */

@@ -39,7 +39,7 @@ struct sw_transport_options {
     double stall_s;   /* a rank that gets nothing done for so long, too; 0: SW_STALL_S */
     double spin_s;    /* spin before sleeping; 0: 50 us; < 0: never */
     const volatile sig_atomic_t *stop; /* non-zero: leave every wait; may be NULL */
-    const char *safe; /* what a failure leaves unharmed, for its message; NULL: nothing to say */
+    const char *safe; /* what a failure leaves, for its message; NULL: nothing to say */
 };
 
 struct sw_transport_rank {
