@@ -2,6 +2,7 @@
 #include "jobs/claim.h"
 
 #include "base/file.h"
+#include "base/json.h"
 #include "base/strbuf.h"
 
 #include <errno.h>
@@ -27,19 +28,24 @@ static char *beside(const char *out, const char *suffix)
 enum sw_status sw_claim_read(const char *out, json_t **claim)
 {
     char *text = NULL;
+    char why[256] = "it is no object";
     size_t n = 0;
-    json_error_t error;
     enum sw_status status = SW_OK;
     char *path = beside(out, ".job");
     *claim = NULL;
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");
     status = sw_file_read_optional(path, CLAIM_MAX, &text, &n);
-    if (status == SW_OK && text && !(*claim = json_loadb(text, n, 0, &error)))
+    if (status == SW_OK && text && (status = sw_json_read(text, n, SW_JSON_INPUT, claim)) != SW_OK)
+        snprintf(why, sizeof why, "%s", sw_error_message());
+    if (text && (status == SW_EINPUT || (status == SW_OK && !json_is_object(*claim)))) {
+        json_decref(*claim);
+        *claim = NULL;
         status = sw_fail(SW_EINPUT,
-                         "%s: line %d: %s; it says which job %s belongs to: mend it, or begin "
-                         "anew with --fresh, or keep what is there and go on with --force",
-                         path, error.line, error.text, out);
+                         "%s: %s; it says which job %s belongs to: mend it, or begin anew with "
+                         "--fresh, or keep what is there and go on with --force",
+                         path, why, out);
+    }
     free(text);
     free(path);
     return status;
