@@ -4,7 +4,7 @@
 #   hosts.sh up N | down | exec HOST CMD… | mpirun ARG… | processes HOST
 #   hosts.sh cut HOST [HOST2] | heal HOST [HOST2] | slow HOST RATE|off | freeze HOST | thaw HOST
 #   hosts.sh far HOST MS MBIT | memory HOST SIZE | cores HOST NUMBER
-# far: from now on a cable of that delay (one way) and rate; SW_WIRE is the program tests/tools/wire.c.
+# far: from now on a cable of that delay (one way) and rate; SW_CABLE is the program tests/tools/cable.c.
 # memory: what all processes of HOST that start from now on may use (1G); more, and the kernel kills.
 # cores: the same of processor time (0.5: half a core).
 # Hosts are h1, h2, …; SW_HOSTS names the state folder (one set of hosts a folder). A cut is silent:
@@ -132,10 +132,10 @@ slow() {
 far() {
     local address
     address=10.98.0.$((10 + ${1#h}))/24
-    [ -x "${SW_WIRE:-}" ] || die "far: SW_WIRE is not the program of tests/tools/wire.c"
+    [ -x "${SW_CABLE:-}" ] || die "far: SW_CABLE is not the program of tests/tools/cable.c"
     [ ! -e "$state/$1.wire" ] || kill "$(cat "$state/$1.wire")"
     inside switch ip link del "v${1#h}" 2>/dev/null # and its other end
-    "$SW_WIRE" "$(holder "$1")" eth0 "$(holder switch)" "v${1#h}" $((${2%.*} * 1000)) "$3" \
+    "$SW_CABLE" "$(holder "$1")" eth0 "$(holder switch)" "v${1#h}" $((${2%.*} * 1000)) "$3" \
         </dev/null >"$state/$1.cable" 2>&1 &
     echo $! >"$state/$1.wire"
     for _ in $(seq 100); do

@@ -1,5 +1,5 @@
 /* The table of one instruction set, which the including file has named: TABLE, TABLE_ISA. */
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 /* In this order: each builds on the one before. */
 #include "kernels/cpu/tile.h"

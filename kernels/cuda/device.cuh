@@ -2,7 +2,7 @@
 #ifndef SW_KERNELS_CUDA_DEVICE_CUH
 #define SW_KERNELS_CUDA_DEVICE_CUH
 
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/launch.cuh"
 
 #include <cuda_fp16.h>

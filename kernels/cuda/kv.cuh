@@ -1,4 +1,4 @@
-/* Where keys and values lie (kernels/cpu/kernels.h), and which rows a span has. */
+/* Where keys and values lie (kernels/cpu/cpu_kernels.h), and which rows a span has. */
 #ifndef SW_KERNELS_CUDA_KV_CUH
 #define SW_KERNELS_CUDA_KV_CUH
 

@@ -1,6 +1,6 @@
 /* Whether kernels may begin early on a device, the fence behind which none does, and loading them.
  */
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/launch.cuh"
 
 #include <atomic>

@@ -9,7 +9,7 @@ namespace
 {
 
 constexpr int square = 32, lines = 8; /* threads: square x lines */
-constexpr int panel_rows = 64;        /* SW_PANEL (kernels/cpu/kernels.h) */
+constexpr int panel_rows = 64;        /* SW_PANEL (kernels/cpu/cpu_kernels.h) */
 
 /* blockIdx: (units, rows) in squares; 32 divides a panel, so a square lies in one. */
 template <class unit>

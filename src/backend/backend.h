@@ -16,7 +16,7 @@
 #include "base/status.h"
 #include "model/dtype.h"
 #include "model/footprint.h"
-#include "model/ops.h"
+#include "model/op_kinds.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
 
 #include "backend/backend.h"
 #include "base/pool.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 struct sw_cpu {
     struct sw_backend base; /* first: a struct sw_backend * is one of these */

@@ -3,7 +3,7 @@
 #define SW_BACKEND_CPU_MEASURE_H
 
 #include "backend/backend.h"
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 
 /* Of a backend that sw_backend_cpu_open gave. */
 enum sw_isa sw_cpu_backend_isa(const struct sw_backend *b);

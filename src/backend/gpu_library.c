@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "base/version.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

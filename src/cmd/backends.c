@@ -1,5 +1,5 @@
 /* Owns what a rank computes on: its cores, and its GPU where the plan uses it. */
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "base/strbuf.h"
 #include "cmd/session.h"
 

@@ -3,7 +3,7 @@
 
 #include "base/units.h"
 #include "probe/measure.h"
-#include "text/stop.h"
+#include "text/stop_strings.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -100,7 +100,7 @@ enum sw_status sw_parse_kv(const char *text, void *field);        /* enum sw_dty
 enum sw_status sw_parse_place(const char *text, void *field);     /* sw_parse_file, no value: "-" */
 enum sw_status sw_parse_transport(const char *text, void *field); /* bool: mpi */
 enum sw_status sw_parse_stop(const char *text, void *field);      /* sw_options.stop, one more */
-/* "1,2,3" or "1 2 3", each below `limit`, appended. tokens.c */
+/* "1,2,3" or "1 2 3", each below `limit`, appended. verb_tokens.c */
 enum sw_status sw_parse_ids(const char *text, int limit, struct sw_ids *ids);
 
 struct sw_options sw_options_default(void);

@@ -1,7 +1,7 @@
 /* Owns the life of a job: joining, planning, loading, ending. */
 #include "cmd/session.h"
 
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/units.h"

@@ -117,8 +117,8 @@ enum sw_status sw_params_footprint(void *of, const struct sw_footprint_params *p
                                    struct sw_footprint *out);
 
 /*
- * stop.c: from now on TERM, INT, USR1 and HUP (unless under nohup) set this flag instead of ending
- * the process; every wait of a transport that is given it then ends with SW_EINTERRUPTED.
+ * stop_signals.c: from now on TERM, INT, USR1 and HUP (unless under nohup) set this flag instead of
+ * ending the process; every wait of a transport that is given it then ends with SW_EINTERRUPTED.
  */
 const volatile sig_atomic_t *sw_stop_catch(void);
 

@@ -9,7 +9,7 @@
 #define SW_ENGINE_FERRY_H
 
 #include "backend/gpu_library.h"
-#include "engine/weights.h"
+#include "engine/stage_weights.h"
 #include "model/footprint.h"
 
 /* A layer of a stage: its weights and its cache, wherever they lie. */

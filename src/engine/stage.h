@@ -10,7 +10,7 @@
 #include "engine/ferry.h"
 #include "engine/side.h"
 #include "engine/slice.h"
-#include "engine/weights.h"
+#include "engine/stage_weights.h"
 #include "model/footprint.h"
 
 struct sw_stage_options {

@@ -1,7 +1,7 @@
 /*
  * The GPU backend as its files share it. All state hangs off the device's struct sw_cuda, so
  * that two devices, or two backends of one, live in a process beside each other. Names sw_gpu_… are
- * the launchers of kernels/cuda/kernels.h and the contract of backend/gpu_library.h.
+ * the launchers of kernels/cuda/cuda_kernels.h and the contract of backend/gpu_library.h.
  *
  * Errors. Operations only enqueue and return nothing, so the first failure is recorded in the
  * backend and stays: later operations do nothing, and every call that returns a status, sync()
@@ -11,7 +11,7 @@
 #define SW_GPU_CUDA_H
 
 #include "backend/gpu_library.h"
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 
 #include <cublas_v2.h>
 
@@ -134,7 +134,7 @@ const char *sw_cuda_label(const struct sw_cuda *cuda, char *out, size_t cap);
             return sw_cuda_blas_failed(cuda, cublas_error, #call, __FILE__, __LINE__);             \
     } while (0)
 
-/* ---- wait.c */
+/* ---- cuda_wait.c */
 
 /* Waits for an event, NULL: for all of the compute stream. A failure is recorded. */
 enum sw_status sw_cuda_wait(struct sw_cuda *cuda, cudaEvent_t event);
@@ -203,15 +203,15 @@ enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n, char wh
 /* nvml.c: free and total bytes of a GPU whose name and place are known, from the driver's monitor,
  * which needs no context of ours on the device. False: it does not know. */
 bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t *total);
-/* driver.c: the same by a context on the device, which takes some of it and ends here, unless the
- * process had one before. */
+/* cuda_context.c: the same by a context on the device, which takes some of it and ends here, unless
+ * the process had one before. */
 cudaError_t sw_cuda_driver_memory(int device, uint64_t *free, uint64_t *total);
 /* Bytes from one row of a matrix to the next. */
 size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols);
 
 /* ---- the operations, as backend.h and gpu_library.h have them */
 
-/* memory.c; take: as alloc, but not counted, and beyond what the options allow */
+/* cuda_memory.c; take: as alloc, but not counted, and beyond what the options allow */
 enum sw_status sw_cuda_take(struct sw_cuda *cuda, size_t bytes, const char *what, void **d_out);
 enum sw_status sw_cuda_alloc(struct sw_backend *b, size_t bytes, const char *what, void **d_out);
 void sw_cuda_free(struct sw_backend *b, void *d_ptr, size_t bytes);
@@ -223,7 +223,7 @@ enum sw_status sw_cuda_download_rows(struct sw_backend *b, void *dst, const void
                                      size_t ld_bytes, size_t bytes, int64_t n);
 enum sw_status sw_cuda_sync(struct sw_backend *b);
 uint64_t sw_cuda_allocated(const struct sw_backend *b);
-/* weights.c */
+/* cuda_matrix.c */
 enum sw_status sw_cuda_matrix_clear(struct sw_backend *b, struct sw_matrix *m);
 enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
                                   const struct sw_matrix_rows *rows);
@@ -243,7 +243,7 @@ void sw_cuda_attend(struct sw_backend *b, const struct sw_attention *a, const st
                     const struct sw_span *spans, int n_spans);
 /* streaming.c */
 extern const struct sw_gpu_ops sw_cuda_streaming_ops;
-/* measure.c */
+/* cuda_measure.c */
 enum sw_status sw_cuda_measure(int device, struct sw_gpu_speeds *out);
 enum sw_status sw_cuda_left(int device, uint64_t *free);
 

@@ -15,7 +15,7 @@
 #include "base/status.h"
 #include "jobs/unknown.h"
 #include "text/sampler.h"
-#include "text/stop.h"
+#include "text/stop_strings.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -6,7 +6,7 @@
 #ifndef SW_MODEL_ARCH_H
 #define SW_MODEL_ARCH_H
 
-#include "model/ops.h"
+#include "model/op_kinds.h"
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* Owns which cores a process may use (hwloc), and how much of their time (cgroups). */
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "probe/cgroup.h"
 #include "probe/measure.h"
 

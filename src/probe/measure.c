@@ -5,7 +5,7 @@
 #include "probe/measure.h"
 #include "base/clock.h"
 
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 #include <stdlib.h>
 #include <string.h>

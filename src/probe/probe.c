@@ -2,7 +2,7 @@
 #include "probe/probe.h"
 #include "base/clock.h"
 
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "base/pool.h"
 #include "base/version.h"
 #include "probe/gpu.h"

@@ -12,7 +12,7 @@
 #ifndef SW_TEXT_SAMPLER_H
 #define SW_TEXT_SAMPLER_H
 
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "base/pool.h"
 #include "base/status.h"
 

@@ -10,7 +10,7 @@
 #ifndef SW_TEXT_WEIGHTS_H
 #define SW_TEXT_WEIGHTS_H
 
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 
 #include <stdbool.h>
 #include <stddef.h>

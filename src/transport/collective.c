@@ -1,5 +1,5 @@
 /* Owns the collective helpers, made of messages so that they have the same deadlines. */
-#include "transport/ops.h"
+#include "transport/transport_ops.h"
 
 #include <stdlib.h>
 

@@ -3,9 +3,9 @@
  * with the others, or alone when one is lost.
  */
 #include "base/clock.h"
-#include "transport/ops.h"
 #include "transport/segments.h"
 #include "transport/start.h"
+#include "transport/transport_ops.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -8,7 +8,7 @@
 #include "transport/door.h"
 #include "transport/heartbeat.h"
 #include "transport/link.h"
-#include "transport/ops.h"
+#include "transport/transport_ops.h"
 
 #include <pthread.h>
 #include <stdatomic.h>

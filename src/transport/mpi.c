@@ -3,7 +3,7 @@
  * INLINE_MAX travel as one MPI message; a larger payload follows in pieces, straight into the
  * receiver's buffer. Nothing blocks here except MPI_Init and MPI_Finalize.
  */
-#include "transport/ops.h"
+#include "transport/transport_ops.h"
 
 #include "base/log.h"
 #include "transport/segments.h"

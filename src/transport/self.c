@@ -1,6 +1,6 @@
 /* Owns ranks inside one process: a mailbox each, under a lock, with copies of what was sent. */
-#include "transport/ops.h"
 #include "transport/start.h"
+#include "transport/transport_ops.h"
 
 #include <errno.h>
 #include <pthread.h>

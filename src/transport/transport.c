@@ -1,7 +1,7 @@
 /* Owns what every transport shares: opening, whole messages, their order and their limits. */
 #include "transport/transport.h"
 
-#include "transport/ops.h"
+#include "transport/transport_ops.h"
 
 #include <stdio.h>
 #include <stdlib.h>

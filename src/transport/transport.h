@@ -47,7 +47,8 @@ struct sw_transport_rank {
     int node; /* ranks that share memory have the same; nodes count from 0 in rank order */
 };
 
-struct sw_transport_ops; /* src/transport/ops.h: what self, mpi and later transports fill in */
+struct sw_transport_ops; /* src/transport/transport_ops.h: what self, mpi and later transports fill
+                            in */
 struct sw_transport {
     const struct sw_transport_ops *ops;
     int rank, size, n_nodes;

@@ -3,7 +3,7 @@
 #define SW_TESTS_CPU_HELP_H
 
 #include "backend/backend.h"
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "unit.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* The thread pool: every chunk once, nothing torn, from one thread to many and from tiny to long.
  */
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "base/pool.h"
 #include "unit.h"
 

@@ -21,7 +21,7 @@ usage: links.sh [-r ROUNDS] [-w SECONDS] [-s SEQUENCES] [-d MS] [-b MBIT] [-p TO
 
 environment
   SPILLWAY               as in peers.sh
-  SW_WIRE                the program of tests/tools/wire.c (build/tests/wire of this tree)
+  SW_CABLE                the program of tests/tools/cable.c (build/tests/cable of this tree)
 
 Each rank has one thread. The exit status is 1 when a stage computes less than 0.85 of its time; 2 when
 something could not be run.
@@ -34,7 +34,7 @@ options_only sequences=-s,--sequences delay=-d,--delay rate=-b,--rate prompt=-p,
 common_needs
 mpi_needs
 records=$work/records
-export SW_HOSTS=$work/hosts SW_WIRE=${SW_WIRE:-$repo/build/tests/wire}
+export SW_HOSTS=$work/hosts SW_CABLE=${SW_CABLE:-$repo/build/tests/cable}
 hosts() { bash "$repo/tests/hosts.sh" "$@"; }
 [ "$(id -u)" = 0 ] || die "needs root, for pretend hosts"
 leave() {

@@ -2,7 +2,7 @@
  * A sequence's answer does not depend on what else is under way: sequences of several slots in one
  * micro-batch give the bits that each gives alone, on one rank and on three.
  */
-#include "job.h"
+#include "pipeline_job.h"
 #include "unit.h"
 
 #define SLOTS 3

@@ -2,7 +2,7 @@
  * Logits and greedy ids of checkpoints of every family against references computed by other
  * programs (Hugging Face transformers for tests/models/tiny; see the READMEs beside them).
  */
-#include "job.h"
+#include "pipeline_job.h"
 #include "unit.h"
 
 #include <dirent.h>

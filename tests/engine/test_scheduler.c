@@ -5,7 +5,7 @@
 #include "engine/scheduler.h"
 
 #include "base/clock.h"
-#include "job.h"
+#include "pipeline_job.h"
 #include "unit.h"
 
 #include <malloc.h>

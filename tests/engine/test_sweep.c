@@ -4,7 +4,7 @@
  * or is as without the key where that is null, or what the checkpoint gives anyway.
  */
 #include "base/json.h"
-#include "job.h"
+#include "pipeline_job.h"
 #include "unit.h"
 
 #include <dirent.h>

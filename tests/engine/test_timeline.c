@@ -4,7 +4,7 @@
  */
 #include "engine/scheduler.h"
 
-#include "job.h"
+#include "pipeline_job.h"
 #include "unit.h"
 
 #include <jansson.h>

@@ -5,7 +5,7 @@
 #ifndef SW_TESTS_ENGINE_TIERS_H
 #define SW_TESTS_ENGINE_TIERS_H
 
-#include "engine/job.h"
+#include "engine/pipeline_job.h"
 #include "plan/cost.h"
 #include "unit.h"
 

@@ -7,7 +7,7 @@
 #define SW_TESTS_GPU_HELP_H
 
 #include "backend/cpu_help.h"
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 
 #include <cuda_runtime_api.h>
 

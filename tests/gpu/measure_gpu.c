@@ -3,7 +3,7 @@
  * the simulated GPU the figures mean nothing; `measure_gpu --small` only shows that it runs.
  */
 #include "base/checked.h"
-#include "kernels/cuda/kernels.h"
+#include "kernels/cuda/cuda_kernels.h"
 
 #include <cublas_v2.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Operands of products of many tokens, their results, and matrices that the CPU packed. */
 #include "gpu_help.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 static const enum sw_dtype halves[] = {SW_F16, SW_BF16};
 

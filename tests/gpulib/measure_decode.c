@@ -5,7 +5,7 @@
  *
  *     measure_decode CONFIG_FOLDER WEIGHTS [TOKENS]
  */
-#include "engine/job.h"
+#include "engine/pipeline_job.h"
 
 #include "base/clock.h"
 #include "base/pool.h"

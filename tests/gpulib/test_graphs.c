@@ -3,7 +3,7 @@
  * sequences take part, while they grow past every reach of a graph, and that it is graphs that did
  * it. Also run on real cards (tests/gpu.sh).
  */
-#include "engine/job.h"
+#include "engine/pipeline_job.h"
 #include "engine/scheduler.h"
 #include "gpulib_help.h"
 #include "repeated.h"

@@ -2,7 +2,7 @@
  * How many kernels a layer of a token takes: on a fast card each costs about as much as reading
  * some hundredth of a layer, whatever it does, so one more is a loss that nothing else would show.
  */
-#include "engine/job.h"
+#include "engine/pipeline_job.h"
 #include "gpulib_help.h"
 
 #include <simgpu.h>

@@ -2,7 +2,7 @@
  * A pipeline over GPUs: the same bits whatever the cut and whatever way the edges take, for the
  * same batches; each edge takes the way it should.
  */
-#include "engine/job.h"
+#include "engine/pipeline_job.h"
 #include "gpulib_help.h"
 
 #include <simgpu.h>

@@ -3,7 +3,7 @@
  * they give what they give undisturbed. Under AddressSanitizer this is the test for leaks, of
  * finished requests and of ones dropped under way.
  */
-#include "engine/job.h"
+#include "engine/pipeline_job.h"
 #include "jobs/batch.h"
 #include "jobs/lines.h"
 #include "jobs/score.h"

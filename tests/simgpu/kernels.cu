@@ -1,5 +1,5 @@
-// Kernels for the simulated GPU's own tests; kernels.h says what they do.
-#include "simgpu/kernels.h"
+// Kernels for the simulated GPU's own tests; sim_kernels.h says what they do.
+#include "simgpu/sim_kernels.h"
 
 #include "kernels/cuda/mma.cuh"
 

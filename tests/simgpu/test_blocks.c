@@ -1,6 +1,6 @@
 /* Threads of blocks: their places, barriers, warp operations, atomics, shared memory. */
 #include "simgpu/child.h"
-#include "simgpu/kernels.h"
+#include "simgpu/sim_kernels.h"
 
 #include <math.h>
 

@@ -1,6 +1,6 @@
 /* The stand-in for cuBLAS against plain loops, over shapes, types, transposes and strides. */
 #include "simgpu/child.h"
-#include "simgpu/kernels.h"
+#include "simgpu/sim_kernels.h"
 
 #include <cublas_v2.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Kernels that begin before the one before them has ended: what they do until they wait for it. */
 #include "simgpu/child.h"
-#include "simgpu/kernels.h"
+#include "simgpu/sim_kernels.h"
 
 #include <pthread.h>
 

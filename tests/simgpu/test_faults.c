@@ -1,6 +1,6 @@
 /* Faults that the simulated GPU must find, each planted in a process that ends with a message. */
 #include "simgpu/child.h"
-#include "simgpu/kernels.h"
+#include "simgpu/sim_kernels.h"
 
 #include <stdint.h>
 #include <sys/mman.h>

@@ -1,6 +1,6 @@
 /* Streams and events: what runs in order, what does not, and that a missing wait shows. */
 #include "simgpu/child.h"
-#include "simgpu/kernels.h"
+#include "simgpu/sim_kernels.h"
 
 #include <stdatomic.h>
 #include <time.h>

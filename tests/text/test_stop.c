@@ -1,5 +1,5 @@
 /* Stop strings: where the text ends, what is held back, and that cutting changes nothing. */
-#include "text/stop.h"
+#include "text/stop_strings.h"
 #include "unit.h"
 
 /* Pushes the text in pieces of `step` bytes; the result as a new string. */

@@ -5,7 +5,7 @@
  */
 #include "base/file.h"
 #include "base/units.h"
-#include "engine/weights.h"
+#include "engine/stage_weights.h"
 #include "format/safetensors.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #include "transport/transport.h"
 #include "unit.h"
 
-#include "transport/ops.h"
+#include "transport/transport_ops.h"
 
 #include <fcntl.h>
 #include <pthread.h>

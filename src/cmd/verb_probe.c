@@ -1,11 +1,11 @@
 /* Owns the verb `probe`: what every rank sees and measures, as a table or as a cluster in JSON. */
-#include "probe/probe.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "cmd/session.h"
 #include "format/checkpoint.h"
 #include "probe/files.h"
+#include "probe/probe.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * verdict. Who is lost is judged elsewhere (heartbeat.h).
  */
 #include "base/clock.h"
-#include "transport/ops.h"
+#include "transport/transport_ops.h"
 
 #include <stdio.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* Device memory: its limit, who shares it, what is in it, copies, devices and errors. */
 #include "simgpu/child.h"
-#include "simgpu/kernels.h"
+#include "simgpu/sim_kernels.h"
 
 #include <math.h>
 #include <stdint.h>

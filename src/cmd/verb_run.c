@@ -6,7 +6,7 @@
 #include "cmd/session.h"
 #include "engine/generate.h"
 #include "text/chat.h"
-#include "text/stop.h"
+#include "text/stop_strings.h"
 #include "text/stream.h"
 
 #include <stdio.h>

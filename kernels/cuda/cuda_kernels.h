@@ -6,8 +6,9 @@
  * Layouts. A weight matrix (rows = out features, cols = in features) is row-major: rows rounded up
  * to SW_ROW_PAD, a row's columns to the format's column padding (dtype table), padding is 0. An
  * int8 matrix has (rows padded) f32 scales behind its elements: weight = element * scale[row]. Keys
- * and values lie as the CPU has them (kernels/cpu/kernels.h: blocks of SW_KEY_BLOCK keys), so that
- * whole blocks can be copied between the two. Activations are f32, one token a row, `ld` apart.
+ * and values lie as the CPU has them (kernels/cpu/cpu_kernels.h: blocks of SW_KEY_BLOCK keys), so
+ * that whole blocks can be copied between the two. Activations are f32, one token a row, `ld`
+ * apart.
  *
  * Order. What is computed for one output element does not depend on pointers, on time or on which
  * stage asks; for the same batch it gives the same bits. There are no floating-point atomics.
@@ -29,7 +30,7 @@ extern "C" {
 #pragma GCC diagnostic ignored "-Wshadow"
 #include "model/dtype.h"
 #include "model/footprint.h"
-#include "model/ops.h"
+#include "model/op_kinds.h"
 #pragma GCC diagnostic pop
 
 /* Consecutive positions of one slot, as backend.h's sw_span. */
@@ -139,8 +140,8 @@ cudaError_t sw_gpu_finish_int8(const int32_t *sums, int64_t ld_sums, const float
 const int8_t *sw_gpu_quantized_elements(const void *x8, int64_t n, int64_t cols);
 
 /*
- * A matrix as the CPU packs it (kernels/cpu/kernels.h: panels of interleaved rows; int8: (cols / 4,
- * width, 4), the scales of all rows behind the last panel) into the layout above. Both have
+ * A matrix as the CPU packs it (kernels/cpu/cpu_kernels.h: panels of interleaved rows; int8: (cols
+ * / 4, width, 4), the scales of all rows behind the last panel) into the layout above. Both have
  * sw_matrix_bytes; they may not overlap. unpack.cu
  */
 cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,

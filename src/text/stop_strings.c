@@ -1,5 +1,5 @@
 /* Owns stop strings: what may be the beginning of one waits in `held`. */
-#include "text/stop.h"
+#include "text/stop_strings.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /*
  * What to say of a checkpoint that lacks a tensor: which layout of the world outside it looks like.
  */
-#ifndef SW_MODEL_LAYOUT_H
-#define SW_MODEL_LAYOUT_H
+#ifndef SW_MODEL_FOREIGN_LAYOUT_H
+#define SW_MODEL_FOREIGN_LAYOUT_H
 
 #include "model/tensors.h"
 

@@ -1,6 +1,6 @@
 /* What this process may use of the machine: cores (asked of hwloc) and instruction sets. */
-#ifndef SW_BASE_CPU_H
-#define SW_BASE_CPU_H
+#ifndef SW_BASE_CPU_INFO_H
+#define SW_BASE_CPU_INFO_H
 
 #include "base/status.h"
 

@@ -1,6 +1,6 @@
 /* A stage's weights on its device: read from the checkpoint, or made up. */
-#ifndef SW_ENGINE_WEIGHTS_H
-#define SW_ENGINE_WEIGHTS_H
+#ifndef SW_ENGINE_STAGE_WEIGHTS_H
+#define SW_ENGINE_STAGE_WEIGHTS_H
 
 #include "backend/backend.h"
 #include "base/pool.h"

@@ -1,10 +1,10 @@
 /*
  * Inside src/transport: what one kind of transport must do (the vtable), and what waiting keeps.
- * Everything here is non-blocking; waiting is in wait.c, deadlines and failure in heartbeat.c,
- * once for all kinds.
+ * Everything here is non-blocking; waiting is in transport_wait.c, deadlines and failure in
+ * heartbeat.c, once for all kinds.
  */
-#ifndef SW_TRANSPORT_OPS_H
-#define SW_TRANSPORT_OPS_H
+#ifndef SW_TRANSPORT_TRANSPORT_OPS_H
+#define SW_TRANSPORT_TRANSPORT_OPS_H
 
 #include "transport/heartbeat.h"
 #include "transport/transport.h"

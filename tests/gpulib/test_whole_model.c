@@ -3,7 +3,7 @@
  * rounding may cost, however the layers are spread over GPU, host memory and streaming, and on two
  * cards.
  */
-#include "engine/job.h"
+#include "engine/pipeline_job.h"
 #include "gpulib_help.h"
 
 #include <simgpu.h>

@@ -1,13 +1,13 @@
 /*
  * Owns how weights come onto the device: rows of a file's values become rows of the GPU's layout
- * (kernels/cuda/kernels.h) in pinned memory, a piece of the ring at a time, and are sent. Threads
- * share a piece's rows: one alone quantizes more slowly than disks read.
+ * (kernels/cuda/cuda_kernels.h) in pinned memory, a piece of the ring at a time, and are sent.
+ * Threads share a piece's rows: one alone quantizes more slowly than disks read.
  */
 #include "gpu/cuda.h"
 
 #include "base/checked.h"
 #include "base/pool.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -85,7 +85,7 @@ static void make_half(const struct piece *p)
 }
 
 /* Quantized by the CPU's own packing, so that a layer's weights are the same bits wherever it
- * lies: (cols / 4, width, 4) as kernels/cpu/kernels.h has it, taken apart again. */
+ * lies: (cols / 4, width, 4) as kernels/cpu/cpu_kernels.h has it, taken apart again. */
 static void make_int8(const struct piece *p)
 {
     const int width = sw_panel_width(p->n, 0);

@@ -1,5 +1,5 @@
 /* Owns the layouts of weight files that are known, but not read. */
-#include "model/layout.h"
+#include "model/foreign_layout.h"
 
 #include <string.h>
 

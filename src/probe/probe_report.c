@@ -1,7 +1,7 @@
 /* Owns what a probe says to people: the table, and the traps that it has noticed. */
 #include "probe/probe.h"
 
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "base/units.h"
 
 #include <stdio.h>

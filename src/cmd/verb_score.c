@@ -1,6 +1,6 @@
 /* Owns the verb `score`: a file of texts in, a file of log-probabilities out. */
-#include "jobs/score.h"
 #include "cmd/jobs.h"
+#include "jobs/score.h"
 
 static enum sw_status prepare(struct sw_session *s, void *owner)
 {

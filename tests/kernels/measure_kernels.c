@@ -6,7 +6,7 @@
  *                     [--only decode|batch|prefill|attend|small]
  */
 #include "backend/cpu_measure.h"
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* Owns getting weights onto a device: one block of memory a layer, filled weight by weight. */
-#include "engine/weights.h"
+#include "engine/stage_weights.h"
 
 #include "base/checked.h"
 #include "format/reader.h"

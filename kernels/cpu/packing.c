@@ -1,5 +1,5 @@
 /* The packed forms of weights and of keys and values; the choice of the kernel table. */
-#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/cpu_kernels.h"
 
 #include "base/checked.h"
 

@@ -2,7 +2,7 @@
  * Owns the list of a model's weights: their shapes, the tensors they are stacked from, and the
  * look-up of those tensors in a directory.
  */
-#include "model/layout.h"
+#include "model/foreign_layout.h"
 #include "model/model.h"
 
 #include <stdio.h>

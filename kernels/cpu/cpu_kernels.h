@@ -12,10 +12,10 @@
 #ifndef SW_KERNELS_KERNELS_H
 #define SW_KERNELS_KERNELS_H
 
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 #include "model/dtype.h"
 #include "model/footprint.h"
-#include "model/ops.h"
+#include "model/op_kinds.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -153,7 +153,7 @@ extern const struct sw_kernels sw_kernels_portable, sw_kernels_avx2, sw_kernels_
     sw_kernels_avx512bf16;
 const struct sw_kernels *sw_kernels_for(enum sw_isa isa);
 
-/* layout.c: the packed forms, alike on every instruction set. */
+/* packing.c: the packed forms, alike on every instruction set. */
 
 /* Puts rows [row0, row0 + n) x all columns of a source into the packed matrix. */
 struct sw_pack {

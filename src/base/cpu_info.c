@@ -1,5 +1,5 @@
 /* Cores and instruction sets of this machine, as far as this process may use them. */
-#include "base/cpu.h"
+#include "base/cpu_info.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

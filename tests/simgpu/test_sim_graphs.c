@@ -1,6 +1,6 @@
 /* Graphs: what a capture records and a launch runs again. */
 #include "simgpu/child.h"
-#include "simgpu/kernels.h"
+#include "simgpu/sim_kernels.h"
 
 #include <pthread.h>
 

@@ -3,8 +3,8 @@
  * first; what could still become one is held back. The result does not depend on how the text was
  * cut into pushes.
  */
-#ifndef SW_TEXT_STOP_H
-#define SW_TEXT_STOP_H
+#ifndef SW_TEXT_STOP_STRINGS_H
+#define SW_TEXT_STOP_STRINGS_H
 
 #include "base/status.h"
 #include "base/strbuf.h"

@@ -1,6 +1,6 @@
 /* Owns the verb `batch`: a file of prompts in, a file of continuations out. */
-#include "jobs/batch.h"
 #include "cmd/jobs.h"
+#include "jobs/batch.h"
 #include "text/utf8.h"
 
 #include <stdio.h>
