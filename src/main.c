@@ -30,8 +30,8 @@ static void version(void)
 {
     const char *why;
     const struct sw_gpu_library *library = sw_gpu_library_load(&why, NULL);
-    const struct sw_gpu_edge_ops *edges = library ? library->edges() : NULL;
-    const int nccl = edges ? edges->version() : 0;
+    const struct sw_gpu_link_ops *links = library ? library->links() : NULL;
+    const int nccl = links ? links->version() : 0;
     printf("spillway %s (%s)\nsource %s\n", sw_version(), sw_built_in(), sw_source_id());
     if (!library)
         printf("GPU library: none (%s)\n", why);

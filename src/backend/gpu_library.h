@@ -125,24 +125,24 @@ struct sw_gpu_ops {
 };
 
 /*
- * Edges: rows that go from the memory of one rank's GPU to that of another's, by NCCL. The ranks
+ * Links: rows that go from the memory of one rank's GPU to that of another's, by NCCL. The ranks
  * whose GPUs take part form one group. join, warm_up and leave wait for all of it, at most
  * `seconds`; what fails there does not stay, but leaves the group. A failure that the watch gives
  * is returned as it is. SW_EPEER: another rank is gone or stuck; SW_EDEVICE: this one.
  */
-struct sw_gpu_edge_id {
+struct sw_gpu_link_id {
     unsigned char bytes[128];
 };
-struct sw_gpu_edge_ops {
+struct sw_gpu_link_ops {
     /* 22809 is 2.28.9; must be the same everywhere. 0: it does not work. */
     int (*version)(void);
     /* One rank makes it, and the others get it by other means. */
-    enum sw_status (*make_id)(struct sw_gpu_edge_id *out);
+    enum sw_status (*make_id)(struct sw_gpu_link_id *out);
     /* As rank `rank` of `size` of the group; no two on one GPU. */
-    enum sw_status (*join)(struct sw_backend *b, const struct sw_gpu_edge_id *id, int rank,
+    enum sw_status (*join)(struct sw_backend *b, const struct sw_gpu_link_id *id, int rank,
                            int size, double seconds);
     /* Something to `to` and something from `from` at once (-1: nobody), and looks at what came: an
-     * edge is connected when it is first used, which waits for both ends. */
+     * link is connected when it is first used, which waits for both ends. */
     enum sw_status (*warm_up)(struct sw_backend *b, int from, int to, double seconds);
     /* n floats; enqueued like any operation. Each holds up what is enqueued behind it until the
      * other end's call, of as many floats, has its turn. A failure stays. */
@@ -172,7 +172,7 @@ struct sw_gpu_library {
      * what measure() has loaded. */
     enum sw_status (*left)(int device, uint64_t *free);
     /* NULL: built without NCCL. */
-    const struct sw_gpu_edge_ops *(*edges)(void);
+    const struct sw_gpu_link_ops *(*links)(void);
 };
 
 /* The symbol the object exports: a const struct sw_gpu_library. */

@@ -84,10 +84,10 @@ static enum sw_status start(struct run *run)
                                            .total = run->survey.lines,
                                            .n_ranks = s->transport->size,
                                            .quiet = o->quiet};
-    s->wish = (struct sw_session_wish){.objective = SW_OBJECTIVE_THROUGHPUT,
-                                       .context = run->verb->context(&run->survey),
-                                       .slots = SW_USUAL_SLOTS,
-                                       .new_tokens = run->verb->new_tokens};
+    s->defaults = (struct sw_session_defaults){.objective = SW_OBJECTIVE_THROUGHPUT,
+                                               .context = run->verb->context(&run->survey),
+                                               .slots = SW_DEFAULT_SLOTS,
+                                               .new_tokens = run->verb->new_tokens};
     SW_TRY(sw_session_start(s, 0));
     const struct sw_scheduler_options options = {.engine = s->engine,
                                                  .slots = s->params.slots,
@@ -119,9 +119,9 @@ static void say_totals(const struct run *run, const struct sw_watch_state *state
                "%s tokens/s",
                name, (long long)n->written, n->written == 1 ? "" : "s",
                sw_seconds_format(seconds, time, sizeof time), (long long)run->job.prompt_tokens,
-               (long long)t->spared, (long long)t->generated, (long long)t->scored,
-               sw_number_format(seconds > 0 ? (double)(t->fed + t->spared) / seconds : 0, rate,
-                                sizeof rate));
+               (long long)t->prefix_hits, (long long)t->generated, (long long)t->scored,
+               sw_number_format(seconds > 0 ? (double)(t->rows_sent + t->prefix_hits) / seconds : 0,
+                                rate, sizeof rate));
     else
         sw_log(SW_LOG_INFO, "%s: nothing is left to do", name);
     if (failed > 0)
@@ -144,10 +144,10 @@ static enum sw_status print_totals(const struct run *run, const struct sw_watch_
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "lines",
         (json_int_t)run->survey.lines, "done", (json_int_t)(n->found + n->safe), "resumed",
         (json_int_t)n->found, "failed", (json_int_t)(n->found_failed + n->written_failed),
-        "prompt_tokens", (json_int_t)run->job.prompt_tokens, "shared_tokens", (json_int_t)t->spared,
-        "generated_tokens", (json_int_t)run->job.new_tokens, "cut_short",
-        (json_int_t)run->job.cut_short, "seconds", seconds, "tokens_per_s",
-        seconds > 0 ? (double)(t->fed + t->spared) / seconds : 0.0);
+        "prompt_tokens", (json_int_t)run->job.prompt_tokens, "shared_tokens",
+        (json_int_t)t->prefix_hits, "generated_tokens", (json_int_t)run->job.new_tokens,
+        "cut_short", (json_int_t)run->job.cut_short, "seconds", seconds, "tokens_per_s",
+        seconds > 0 ? (double)(t->rows_sent + t->prefix_hits) / seconds : 0.0);
     if (root && run->scheduler) {
         json_object_set_new(root, "slots", json_integer(s->params.slots));
         json_object_set_new(root, "context", json_integer(s->params.context));

@@ -22,7 +22,7 @@ struct loading {
 
 static uint64_t bytes_of(const struct sw_session *s, int rank)
 {
-    const struct sw_stage *stage = &s->plan.stages[rank];
+    const struct sw_plan_stage *stage = &s->plan.stages[rank];
     return stage->count == 0 ? 0
                              : stage->host.weights + stage->host.embed + stage->host.head +
                                    stage->gpu.weights + stage->gpu.embed + stage->gpu.head;
@@ -116,7 +116,7 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
                                               .slices = s->slices,
                                               .vocab_limit = s->vocab_limit,
                                               .pool = s->pool,
-                                              .edge_ops = s->gpu ? s->gpu_library->edges() : NULL,
+                                              .link_ops = s->gpu ? s->gpu_library->links() : NULL,
                                               .bus_id = sw_session_bus_id(s),
                                               .host_only = s->call->options.host_only};
     const enum sw_status status = sw_engine_open(&options, &loader, &s->engine);

@@ -40,10 +40,10 @@ enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_mod
     return SW_OK;
 }
 
-int sw_usual_prompt(int context, int new_tokens)
+int sw_default_prompt(int context, int new_tokens)
 {
     const int room = (context > 0 ? context : INT_MAX) - new_tokens;
-    return room < 1 ? 1 : smaller(SW_USUAL_PROMPT, room);
+    return room < 1 ? 1 : smaller(SW_DEFAULT_PROMPT, room);
 }
 
 int sw_positions(int prompt, int new_tokens)

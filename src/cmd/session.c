@@ -95,7 +95,7 @@ struct agreement {
 };
 
 /* "30.1 GiB", or "21.9 GiB on the GPU (8 of 11 layers, 2 streamed), 3.1 GiB in host memory" */
-static const char *stage_text(const struct sw_stage *stage, char *out, size_t cap)
+static const char *stage_text(const struct sw_plan_stage *stage, char *out, size_t cap)
 {
     char gpu[16], host[16], streamed[32] = "";
     sw_size_format(stage->gpu.total, gpu, sizeof gpu);
@@ -115,7 +115,7 @@ static void say_plan(const struct sw_session *s)
 {
     char text[160], layers[32], name[SW_HOST_MAX + 32];
     for (int r = 0; r < s->plan.n_ranks; r++) {
-        const struct sw_stage *stage = &s->plan.stages[r];
+        const struct sw_plan_stage *stage = &s->plan.stages[r];
         sw_transport_name(s->transport, r, name, sizeof name);
         assert(stage->n_disk == 0); /* the plan was told to leave the disk alone */
         sw_layers_format(stage->first, stage->count, layers, sizeof layers);
@@ -153,8 +153,8 @@ static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
 {
     struct sw_options o = s->call->options;
     const int most = s->model->dims.context > 0 ? s->model->dims.context : UNLIMITED_CONTEXT;
-    if (o.context == 0 && s->wish.context > 0)
-        o.context = most < s->wish.context ? most : s->wish.context;
+    if (o.context == 0 && s->defaults.context > 0)
+        o.context = most < s->defaults.context ? most : s->defaults.context;
     if (o.slots == 0)
         o.slots = slots;
     sw_footprint_free(&s->footprint);
@@ -163,16 +163,18 @@ static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
     SW_TRY(sw_params_resolve(&o, s->model, of.stored, positions, &s->params));
     SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
     s->plan_options.user = &of;
-    s->plan_options.new_tokens = s->wish.new_tokens;
-    s->plan_options.prompt_tokens = s->wish.prompt_tokens > 0
-                                        ? s->wish.prompt_tokens
-                                        : sw_usual_prompt(s->params.context, s->wish.new_tokens);
+    s->plan_options.new_tokens = s->defaults.new_tokens;
+    s->plan_options.prompt_tokens =
+        s->defaults.prompt_tokens > 0
+            ? s->defaults.prompt_tokens
+            : sw_default_prompt(s->params.context, s->defaults.new_tokens);
     const enum sw_status status = fit(s);
     s->plan_options.user = NULL;
     return status;
 }
 
-static struct sw_engine_slice slice_of(const struct sw_session *s, const struct sw_stage *stage)
+static struct sw_engine_slice slice_of(const struct sw_session *s,
+                                       const struct sw_plan_stage *stage)
 {
     const uint64_t apart = stage->gpu.context + s->footprint.gpu_workspace_bytes;
     return (struct sw_engine_slice){.first = stage->first,
@@ -188,7 +190,7 @@ static struct sw_engine_slice slice_of(const struct sw_session *s, const struct 
 
 static enum sw_status make_plan(struct sw_session *s, int positions, int *slices)
 {
-    int slots = s->call->options.slots > 0 || s->wish.slots == 0 ? 1 : s->wish.slots;
+    int slots = s->call->options.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
     s->plan_options.slices = slices;
     s->plan_options.no_disk = true; /* the engine has no such tier yet */
     enum sw_status status;
@@ -233,7 +235,7 @@ static enum sw_status agree(struct sw_session *s, int positions)
     void *a = &mine, *b = NULL;
     size_t a_bytes = sizeof mine, b_bytes = (size_t)t->size * sizeof *s->slices;
     if (t->rank == 0) {
-        enum sw_status status = sw_plan_options_resolve(&s->call->options, s->wish.objective,
+        enum sw_status status = sw_plan_options_resolve(&s->call->options, s->defaults.objective,
                                                         &slices, &s->plan_options);
         if (status == SW_OK)
             status = make_plan(s, positions, slices);
@@ -407,7 +409,7 @@ static enum sw_status serve(struct sw_session *s)
     SW_TRY(sw_session_start(s, 0));
     if (s->skipped)
         return SW_OK;
-    SW_TRY(sw_engine_serve(s->engine));
+    SW_TRY(sw_engine_run_worker(s->engine));
     return sw_session_stop(s);
 }
 
@@ -457,7 +459,7 @@ json_t *sw_session_ranks(const struct sw_session *s)
     const struct sw_times *times = sw_engine_times(s->engine), start = {0};
     json_t *ranks = json_array();
     for (int r = 0; r < s->plan.n_ranks; r++) {
-        const struct sw_stage *stage = &s->plan.stages[r];
+        const struct sw_plan_stage *stage = &s->plan.stages[r];
         const struct sw_peak peak = s->peaks ? s->peaks[r] : (struct sw_peak){0};
         json_array_append_new(
             ranks,
@@ -470,7 +472,7 @@ json_t *sw_session_ranks(const struct sw_session *s)
                       (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
                       "peak_host_bytes", (json_int_t)peak.host, "peak_gpu_bytes",
                       (json_int_t)peak.gpu, "busy", sw_times_busy(&start, &times[r]), "to_next",
-                      sw_engine_edge(s->engine, r)));
+                      sw_engine_link(s->engine, r)));
     }
     return ranks;
 }

@@ -18,7 +18,7 @@
 #include <signal.h>
 
 /* What a verb would have where the command line leaves the choice; set before the start. */
-struct sw_session_wish {
+struct sw_session_defaults {
     enum sw_objective objective;
     int context;                   /* positions, as far as the model has them; 0: the usual */
     int slots;                     /* this many, or as many as fit; 0: one */
@@ -50,7 +50,7 @@ struct sw_session {
     bool warned;  /* of too many threads */
     bool skipped; /* there was nothing to compute, and nothing has been loaded */
     /* rank 0 */
-    struct sw_session_wish wish;
+    struct sw_session_defaults defaults;
     struct sw_footprint footprint;
     struct sw_plan_options plan_options;
     struct sw_plan plan;
@@ -97,9 +97,9 @@ enum sw_status sw_json_print(json_t *root);
 enum sw_status sw_params_resolve(const struct sw_options *options, const struct sw_model *model,
                                  enum sw_dtype stored, int positions,
                                  struct sw_footprint_params *out);
-/* Of a request that nobody described: SW_USUAL_PROMPT tokens, or what a context (0: without a
+/* Of a request that nobody described: SW_DEFAULT_PROMPT tokens, or what a context (0: without a
  * limit) has room for beside the new ones, but one at least. */
-int sw_usual_prompt(int context, int new_tokens);
+int sw_default_prompt(int context, int new_tokens);
 int sw_positions(int prompt, int new_tokens); /* that a request needs; INT_MAX at most */
 enum sw_status sw_plan_options_resolve(const struct sw_options *options,
                                        enum sw_objective objective, int **slices,

@@ -275,7 +275,7 @@ static enum sw_status choose_tokens(struct bench *b)
     const int most = b->s->model->dims.context > 0 ? b->s->model->dims.context : INT_MAX;
     const int context = o->context > 0 && o->context < most ? o->context : most;
     b->generate = o->n;
-    b->prompt = o->prompt > 0 ? o->prompt : sw_usual_prompt(context, o->n);
+    b->prompt = o->prompt > 0 ? o->prompt : sw_default_prompt(context, o->n);
     if (b->prompt > context - b->generate)
         return sw_fail(SW_EUSAGE,
                        "bench: %d prompt token%s and %d more have no room in %d positions; give a "
@@ -297,8 +297,8 @@ static enum sw_status lead(struct sw_session *s)
     b->sequences = o->slots > 0 ? o->slots : 1;
     b->rounds = o->repeat > 0 ? o->repeat : 3;
     enum sw_status status = choose_tokens(b);
-    s->wish.prompt_tokens = b->prompt;
-    s->wish.new_tokens = b->generate;
+    s->defaults.prompt_tokens = b->prompt;
+    s->defaults.new_tokens = b->generate;
     if (status == SW_OK && b->rounds > MAX_ROUNDS)
         status = sw_fail(SW_EUSAGE, "bench: --repeat: at most %d", MAX_ROUNDS);
     if (status == SW_OK && !(b->ids = calloc((size_t)b->prompt, sizeof *b->ids)))

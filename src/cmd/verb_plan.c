@@ -166,10 +166,10 @@ static enum sw_status spread(const struct sw_options *asked, const struct sw_mod
     struct sw_footprint_params params;
     const int most = asked->context > 0 ? asked->context : model->dims.context;
     if (asked->prompt <= 0)
-        options->prompt_tokens = sw_usual_prompt(most, options->new_tokens);
+        options->prompt_tokens = sw_default_prompt(most, options->new_tokens);
     const int positions = sw_positions(options->prompt_tokens, options->new_tokens);
     if (o.sbatch && o.slots == 0)
-        o.slots = SW_USUAL_SLOTS;
+        o.slots = SW_DEFAULT_SLOTS;
     for (;; o.slots /= 2) {
         const bool last = o.slots <= 1 || asked->slots > 0;
         SW_TRY(sw_params_resolve(&o, model, of.stored, positions, &params));

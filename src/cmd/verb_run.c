@@ -168,7 +168,7 @@ static void say_memory(const struct sw_session *s)
 {
     char planned[16], peak[16], context[16], name[SW_HOST_MAX + 32];
     for (int r = 0; r < s->plan.n_ranks; r++) {
-        const struct sw_stage *stage = &s->plan.stages[r];
+        const struct sw_plan_stage *stage = &s->plan.stages[r];
         const bool gpu = stage->gpu.total > 0;
         const enum sw_log_level level = s->transport->size > 1 || gpu ? SW_LOG_INFO : SW_LOG_DEBUG;
         sw_transport_name(s->transport, r, name, sizeof name);
@@ -316,8 +316,8 @@ static enum sw_status lead(struct sw_session *s)
     }
     if (status == SW_OK)
         status = prompt_ids(s, &prompt);
-    s->wish.prompt_tokens = (int)prompt.count;
-    s->wish.new_tokens = o->n;
+    s->defaults.prompt_tokens = (int)prompt.count;
+    s->defaults.new_tokens = o->n;
     if (status == SW_OK)
         status = sw_session_start(s, sw_positions((int)prompt.count, o->n));
     if (status == SW_OK)

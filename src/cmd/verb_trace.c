@@ -118,7 +118,7 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     const struct sw_options *o = &s->call->options;
     struct values v;
     const int n = (int)ids->count;
-    s->wish.prompt_tokens = n;
+    s->defaults.prompt_tokens = n;
     SW_TRY(sw_session_start(s, n));
     if (n > s->params.context)
         return sw_fail(SW_EINPUT,
@@ -126,15 +126,15 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
                        "as the model goes",
                        n, s->params.context);
     enum sw_status status = make_values(&v, s->model, n, o->hidden);
-    const struct sw_engine_watch watch = {
+    const struct sw_engine_hooks watch = {
         .hidden = o->hidden ? take_hidden : NULL, .logits = take_logits, .context = &v};
     const struct sw_sampling greedy = sw_sampling_default();
     if (status == SW_OK)
-        status = sw_engine_watch(s->engine, &watch);
+        status = sw_engine_hooks(s->engine, &watch);
     if (status == SW_OK)
         status = sw_engine_slot(s->engine, 0, &greedy);
     if (status == SW_OK)
-        status = sw_feed(s->engine, ids->items, n, s->params.rows);
+        status = sw_prefill(s->engine, ids->items, n, s->params.rows);
     if (status == SW_OK)
         status = sw_session_stop(s);
     if (status == SW_OK)

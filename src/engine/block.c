@@ -8,15 +8,15 @@
 
 /* Shorthands of one call. */
 struct block {
-    struct sw_stage_run *s;
-    const struct sw_side *side;
+    struct sw_stage *s;
+    const struct sw_device_context *device;
     struct sw_backend *b;
     const struct sw_model *model;
     const struct sw_dims *d;
     const struct sw_weights *w;
     const struct sw_kv *kv;
-    struct sw_ferry *ferry; /* NULL: matrices are as the backend wants them */
-    const struct sw_batch *batch;
+    struct sw_streamed *streamed; /* NULL: matrices are as the backend wants them */
+    const struct sw_microbatch *batch;
     int64_t ld; /* of the hidden buffers */
     int kind;   /* set of enum sw_layer_kind */
 };
@@ -46,8 +46,8 @@ static enum sw_status product(const struct block *k, const struct sw_matrix *m, 
                               const float *d_x, int64_t ld_x, int n, float *d_y, int64_t ld_y,
                               bool add)
 {
-    if (k->ferry)
-        SW_TRY(sw_ferry_unpack(k->ferry, &m));
+    if (k->streamed)
+        SW_TRY(sw_streamed_unpack(k->streamed, &m));
     k->b->ops->matmul(k->b, m, d_bias, d_x, ld_x, n, d_y, ld_y, add);
     return SW_OK;
 }
@@ -61,8 +61,8 @@ static enum sw_status project(const struct block *k, const struct input *in, int
     const struct sw_backend_ops *ops = k->b->ops;
     if (!ops->project)
         return product(k, m, d_bias, normed(k, in), ld_h, n, d_y, ld_y, false);
-    if (k->ferry)
-        SW_TRY(sw_ferry_unpack(k->ferry, &m));
+    if (k->streamed)
+        SW_TRY(sw_streamed_unpack(k->streamed, &m));
     const struct sw_projection p = {.m = m,
                                     .d_bias = d_bias,
                                     .norm = k->model->arch->norm,
@@ -81,7 +81,7 @@ static enum sw_status project(const struct block *k, const struct input *in, int
 static void place_heads(const struct block *k)
 {
     const struct sw_qkv_layout *at = &k->s->qkv;
-    float *d_qkv = k->side->d_qkv;
+    float *d_qkv = k->device->d_qkv;
     const struct sw_heads heads = {.d_q = d_qkv + at->q,
                                    .d_k = d_qkv + at->k,
                                    .d_v = d_qkv + at->v,
@@ -92,39 +92,39 @@ static void place_heads(const struct block *k)
                                    .d_q_norm = k->w->d_vector[SW_W_Q_NORM],
                                    .d_k_norm = k->w->d_vector[SW_W_K_NORM],
                                    .eps = k->d->norm_eps,
-                                   .rope = k->side->rope};
+                                   .rope = k->device->rope};
     k->b->ops->place_heads(k->b, &heads, k->kv, k->batch->spans, k->batch->n_spans);
 }
 
 /* x += attention(in) */
 static enum sw_status attention(const struct block *k, const struct input *in)
 {
-    const struct sw_side *side = k->side;
+    const struct sw_device_context *device = k->device;
     const struct sw_dims *d = k->d;
     const struct sw_qkv_layout *at = &k->s->qkv;
     const int n = k->batch->n_rows;
     SW_TRY(project(k, in, k->ld, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS], false, n,
-                   side->d_qkv, at->width));
+                   device->d_qkv, at->width));
     place_heads(k);
     const struct sw_attention a = {.n_heads = d->n_heads,
                                    .scale = 1.0f / sqrtf((float)d->head_dim),
                                    .window = k->kind & SW_LAYER_SLIDING ? d->window : 0,
-                                   .d_slopes = side->d_slopes,
-                                   .d_q = side->d_qkv + at->q,
+                                   .d_slopes = device->d_slopes,
+                                   .d_q = device->d_qkv + at->q,
                                    .q_ld = at->width,
                                    .q_head = at->q_head,
-                                   .d_out = side->d_attention,
+                                   .d_out = device->d_attention,
                                    .out_ld = k->s->work.attention};
     k->b->ops->attend(k->b, &a, k->kv, k->batch->spans, k->batch->n_spans);
-    return product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS], side->d_attention,
-                   k->s->work.attention, n, side->d_x, k->ld, true);
+    return product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS], device->d_attention,
+                   k->s->work.attention, n, device->d_x, k->ld, true);
 }
 
 /* d_up = up(in); activated, where the device does that with it */
 static enum sw_status up(const struct block *k, const struct input *in)
 {
     return project(k, in, k->ld, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], true,
-                   k->batch->n_rows, k->side->d_up, k->s->work.up);
+                   k->batch->n_rows, k->device->d_up, k->s->work.up);
 }
 
 /* y (+)= down(act(d_up)), n rows, of what going up has left in d_up */
@@ -132,12 +132,12 @@ static enum sw_status down_of(const struct block *k, const struct sw_matrix *m, 
                               int n, float *d_y, int64_t ld_y, bool add)
 {
     const struct sw_backend_ops *ops = k->b->ops;
-    float *d_up = k->side->d_up;
+    float *d_up = k->device->d_up;
     const int64_t ld = k->s->work.up;
     if (ops->project)
         return product(k, m, d_bias, d_up, ld, n, d_y, ld_y, add);
-    if (k->ferry)
-        SW_TRY(sw_ferry_unpack(k->ferry, &m));
+    if (k->streamed)
+        SW_TRY(sw_streamed_unpack(k->streamed, &m));
     ops->activated_matmul(k->b, k->d->activation, k->model->arch->gated, m, d_bias, d_up, ld, n,
                           d_y, ld_y, add);
     return SW_OK;
@@ -147,7 +147,7 @@ static enum sw_status down_of(const struct block *k, const struct sw_matrix *m, 
 static enum sw_status down(const struct block *k)
 {
     return down_of(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS], k->batch->n_rows,
-                   k->side->d_x, k->ld, true);
+                   k->device->d_x, k->ld, true);
 }
 
 /* Softmax over all experts in f32, the n_experts_used likeliest (lower index on ties), renormalised
@@ -179,17 +179,17 @@ static void route(const struct sw_dims *d, const float *scores, int32_t *chosen,
 /* x += sum over a row's experts, in the order of their index, of share * expert(in) */
 static enum sw_status routed_mlp(const struct block *k, const struct input *in)
 {
-    struct sw_stage_run *s = k->s;
-    const struct sw_side *side = k->side;
+    struct sw_stage *s = k->s;
+    const struct sw_device_context *device = k->device;
     const struct sw_dims *d = k->d;
     const struct sw_backend_ops *ops = k->b->ops;
     const int n = k->batch->n_rows, used = d->n_experts_used;
     float *shares = s->shares + n;
     const float *d_h = normed(k, in);
-    const struct input expert_in = {.d_h = side->d_expert_in};
-    SW_TRY(product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, side->d_router, d->n_experts,
-                   false));
-    SW_TRY(ops->download(k->b, s->scores, side->d_router,
+    const struct input expert_in = {.d_h = device->d_expert_in};
+    SW_TRY(product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, device->d_router,
+                   d->n_experts, false));
+    SW_TRY(ops->download(k->b, s->scores, device->d_router,
                          (size_t)n * (size_t)d->n_experts * sizeof(float)));
     for (int r = 0; r < n; r++)
         route(d, s->scores + (int64_t)r * d->n_experts, s->chosen + r * used, shares + r * used);
@@ -202,12 +202,12 @@ static enum sw_status routed_mlp(const struct block *k, const struct input *in)
             }
         if (m == 0)
             continue;
-        ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, side->d_expert_in, d->hidden);
-        SW_TRY(project(k, &expert_in, d->hidden, &k->w->expert_up[e], NULL, true, m, side->d_up,
+        ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, device->d_expert_in, d->hidden);
+        SW_TRY(project(k, &expert_in, d->hidden, &k->w->expert_up[e], NULL, true, m, device->d_up,
                        s->work.up));
-        SW_TRY(down_of(k, &k->w->expert_down[e], NULL, m, side->d_expert_out, d->hidden, false));
-        ops->scatter_add(k->b, side->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden,
-                         side->d_x, k->ld);
+        SW_TRY(down_of(k, &k->w->expert_down[e], NULL, m, device->d_expert_out, d->hidden, false));
+        ops->scatter_add(k->b, device->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden,
+                         device->d_x, k->ld);
     }
     return SW_OK;
 }
@@ -223,52 +223,53 @@ static enum sw_status mlp(const struct block *k, const struct input *in)
 /* Both branches read what x was before: a dense one goes up first, so that one h will do. */
 static enum sw_status parallel(const struct block *k)
 {
-    const struct sw_side *side = k->side;
+    const struct sw_device_context *device = k->device;
     const bool two = k->d->residual == SW_RES_PARALLEL;
-    const struct input first = {side->d_x, SW_W_ATTN_NORM, side->d_h},
-                       as_first = {.d_h = side->d_h},
-                       second = {side->d_x, SW_W_MLP_NORM, side->d_h}, aside = {.d_h = side->d_h2};
+    const struct input first = {device->d_x, SW_W_ATTN_NORM, device->d_h},
+                       as_first = {.d_h = device->d_h},
+                       second = {device->d_x, SW_W_MLP_NORM, device->d_h},
+                       aside = {.d_h = device->d_h2};
     if (!(k->kind & SW_LAYER_ROUTED)) {
         SW_TRY(up(k, two ? &second : &first));
         SW_TRY(attention(k, two ? &first : &as_first));
         return down(k);
     }
     if (two)
-        norm(k, SW_W_MLP_NORM, side->d_x, side->d_h2);
+        norm(k, SW_W_MLP_NORM, device->d_x, device->d_h2);
     SW_TRY(attention(k, &first));
     return routed_mlp(k, two ? &aside : &as_first);
 }
 
-enum sw_status sw_block_run(struct sw_stage_run *s, const struct sw_block *block,
-                            const struct sw_batch *batch)
+enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
+                            const struct sw_microbatch *batch)
 {
     const struct sw_model *model = s->options.model;
-    const struct sw_side *side = block->side;
+    const struct sw_device_context *device = block->device;
     const struct block k = {.s = s,
-                            .side = side,
-                            .b = side->backend,
+                            .device = device,
+                            .b = device->backend,
                             .model = model,
                             .d = &model->dims,
                             .w = block->weights,
                             .kv = block->kv,
-                            .ferry = block->ferry,
+                            .streamed = block->streamed,
                             .batch = batch,
                             .ld = s->work.hidden,
                             .kind = model->layer_kinds[block->layer]};
     if (k.d->post_norm) {
-        const struct input x = {.d_h = side->d_x},
-                           normed_x = {side->d_x, SW_W_ATTN_NORM, side->d_x};
+        const struct input x = {.d_h = device->d_x},
+                           normed_x = {device->d_x, SW_W_ATTN_NORM, device->d_x};
         SW_TRY(attention(&k, &x));
         SW_TRY(mlp(&k, &normed_x));
-        norm(&k, SW_W_MLP_NORM, side->d_x, side->d_x);
+        norm(&k, SW_W_MLP_NORM, device->d_x, device->d_x);
         return SW_OK;
     }
     if (k.d->residual != SW_RES_SEQUENTIAL)
         return parallel(&k);
     /* With normed_residual the normed value is what the branch is added to. */
-    float *d_h = k.d->normed_residual ? side->d_x : side->d_h;
-    const struct input first = {side->d_x, SW_W_ATTN_NORM, d_h},
-                       second = {side->d_x, SW_W_MLP_NORM, d_h};
+    float *d_h = k.d->normed_residual ? device->d_x : device->d_h;
+    const struct input first = {device->d_x, SW_W_ATTN_NORM, d_h},
+                       second = {device->d_x, SW_W_MLP_NORM, d_h};
     SW_TRY(attention(&k, &first));
     return mlp(&k, &second);
 }

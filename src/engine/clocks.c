@@ -17,10 +17,10 @@ enum sw_status sw_engine_start_recorder(struct sw_engine *e)
                                  .seconds = (float)(e->load_end - e->load_start),
                                  .kind = SW_ACTIVITY_LOAD};
     e->recorder.told = 0; /* at once */
-    return sw_engine_tell(e, false);
+    return sw_engine_report_times(e, false);
 }
 
-enum sw_status sw_engine_tell(struct sw_engine *e, bool is_final)
+enum sw_status sw_engine_report_times(struct sw_engine *e, bool is_final)
 {
     struct sw_recorder *r = &e->recorder;
     struct sw_transport *t = e->options.transport;
@@ -42,7 +42,7 @@ enum sw_status sw_engine_tell(struct sw_engine *e, bool is_final)
     return sw_transport_send(t, 0, &m, r->activities, n * sizeof *r->activities);
 }
 
-enum sw_status sw_engine_told(struct sw_engine *e, const struct sw_message *m)
+enum sw_status sw_engine_take_times(struct sw_engine *e, const struct sw_message *m)
 {
     const size_t n = m->bytes / sizeof(struct sw_activity);
     if (m->bytes % sizeof(struct sw_activity) != 0 || n > SW_ACTIVITIES_MAX)
@@ -85,7 +85,7 @@ static enum sw_status ask_to_record(struct sw_engine *e, int rank)
     struct sw_times times;
     memcpy(&times, m.body, sizeof times);
     e->ahead[rank] = times.clock - (asked + sw_clock()) / 2;
-    return sw_engine_told(e, &m);
+    return sw_engine_take_times(e, &m);
 }
 
 enum sw_status sw_engine_record(struct sw_engine *e, const char *path)

@@ -27,7 +27,7 @@ static bool is_last(const struct sw_engine *e)
     return e->options.transport->rank == e->last_rank;
 }
 
-static enum sw_status breathe(void *context)
+static enum sw_status keepalive(void *context)
 {
     struct sw_engine *e = context;
     return sw_transport_alive(e->options.transport);
@@ -51,13 +51,13 @@ static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
                                            .head = rank == e->last_rank};
     e->load_start = sw_clock();
     if (o->gpu) {
-        const struct sw_gpu_watch watch = {breathe, e, o->transport->options.stall_s};
+        const struct sw_gpu_watch watch = {keepalive, e, o->transport->options.stall_s};
         o->gpu_ops->watch(o->gpu, &watch);
     }
     SW_TRY(sw_stage_open(&stage, loader, &e->stage));
     e->load_end = sw_clock();
     sw_recorder_add(&e->recorder, SW_ACTIVITY_LOAD, e->load_start, e->load_end, 0);
-    return stage.head ? sw_last_open(e) : SW_OK;
+    return stage.head ? sw_last_stage_open(e) : SW_OK;
 }
 
 enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw_loader *loader,
@@ -71,7 +71,7 @@ enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw
     if (!e)
         return sw_fail(SW_ENOMEM, "no memory for an engine");
     e->options = *options;
-    e->edges.from = e->edges.to = -1;
+    e->links.from = e->links.to = -1;
     find_stages(e);
     e->limits =
         (struct sw_wire_limits){.rows = p->rows,
@@ -108,8 +108,8 @@ void sw_engine_close(struct sw_engine *e)
     free(e->ahead);
     if (e->options.gpu) /* the transport may be gone by now */
         e->options.gpu_ops->watch(e->options.gpu, NULL);
-    sw_edges_close(&e->edges);
-    sw_last_close(e);
+    sw_stage_links_close(&e->links);
+    sw_last_stage_close(e);
     sw_stage_close(e->stage);
     free(e->in.bytes);
     free(e->out.bytes);
@@ -119,24 +119,24 @@ void sw_engine_close(struct sw_engine *e)
 
 enum sw_status sw_engine_connect(struct sw_engine *e)
 {
-    const struct sw_edges_options options = {.transport = e->options.transport,
-                                             .slices = e->options.slices,
-                                             .gpu = e->options.gpu,
-                                             .ops = e->options.edge_ops,
-                                             .bus_id = e->options.bus_id,
-                                             .host_only = e->options.host_only};
-    SW_TRY(sw_edges_open(&options, &e->edges));
-    if (e->edges.from >= 0) {
+    const struct sw_stage_links_options options = {.transport = e->options.transport,
+                                                   .slices = e->options.slices,
+                                                   .gpu = e->options.gpu,
+                                                   .ops = e->options.link_ops,
+                                                   .bus_id = e->options.bus_id,
+                                                   .host_only = e->options.host_only};
+    SW_TRY(sw_stage_links_open(&options, &e->links));
+    if (e->links.from >= 0) {
         e->limits.hidden = 0; /* what comes by MPI brings no rows */
         e->stage->received = true;
     }
     return SW_OK;
 }
 
-const char *sw_engine_edge(const struct sw_engine *e, int rank)
+const char *sw_engine_link(const struct sw_engine *e, int rank)
 {
-    const struct sw_edge *edge = e->edges.edges ? &e->edges.edges[rank] : NULL;
-    return !edge || edge->to < 0 ? "" : edge->direct ? "NCCL" : "MPI";
+    const struct sw_stage_link *link = e->links.links ? &e->links.links[rank] : NULL;
+    return !link || link->to < 0 ? "" : link->direct ? "NCCL" : "MPI";
 }
 
 int sw_engine_stages(const struct sw_engine *e)
@@ -200,21 +200,21 @@ static enum sw_status tapped(void *context, int layer, const float *hidden, int 
 }
 
 /* The stage's work: what is to be sent stands in *bytes, *length bytes of it. */
-static enum sw_status compute(struct sw_engine *e, const struct sw_batch *batch,
+static enum sw_status compute(struct sw_engine *e, const struct sw_microbatch *batch,
                               const float *hidden, const char **bytes, size_t *length)
 {
     e->current = batch;
-    e->stage->tap = e->watch_hidden ? tapped : NULL;
-    e->stage->tap_context = e;
-    e->stage->breathe = breathe;
+    e->stage->hidden_hook = e->watch_hidden ? tapped : NULL;
+    e->stage->hook_context = e;
+    e->stage->keepalive = keepalive;
     if (is_last(e)) {
         SW_TRY(sw_stage_forward(e->stage, batch, hidden, NULL));
-        SW_TRY(sw_last_finish(e, batch, length));
+        SW_TRY(sw_last_stage_finish(e, batch, length));
         *bytes = e->results.bytes;
         return SW_OK;
     }
     const size_t head = sw_wire_batch_head(batch->n_rows, batch->n_spans);
-    const bool direct = e->edges.to >= 0;
+    const bool direct = e->links.to >= 0;
     *length = direct ? head
                      : head + (size_t)batch->n_rows * (size_t)e->options.model->dims.hidden *
                                   sizeof(float);
@@ -225,29 +225,29 @@ static enum sw_status compute(struct sw_engine *e, const struct sw_batch *batch,
                             direct ? NULL : (float *)(void *)(e->out.bytes + head));
 }
 
-static enum sw_status pass_on(struct sw_engine *e, const struct sw_batch *batch, const char *bytes,
-                              size_t length)
+static enum sw_status pass_on(struct sw_engine *e, const struct sw_microbatch *batch,
+                              const char *bytes, size_t length)
 {
     struct sw_transport *t = e->options.transport;
     if (is_last(e) && t->rank == 0)
         return sw_engine_queue(e, length);
     struct sw_message m = {.kind = is_last(e) ? SW_MSG_RESULT : SW_MSG_BATCH};
     const struct sw_batch_body body = {batch->n_rows, batch->n_spans,
-                                       e->edges.to >= 0 ? 0 : e->options.model->dims.hidden};
+                                       e->links.to >= 0 ? 0 : e->options.model->dims.hidden};
     memcpy(m.body, &body, sizeof body);
     return sw_transport_send(t, is_last(e) ? 0 : e->next, &m, bytes, length);
 }
 
-enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_batch *batch,
+enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_microbatch *batch,
                                    const float *hidden)
 {
     const char *bytes;
     size_t length;
     int64_t ld;
     const double start = sw_clock();
-    if (e->edges.from >= 0) {
+    if (e->links.from >= 0) {
         float *d_rows = sw_stage_rows(e->stage, &ld);
-        SW_TRY(sw_edges_receive(&e->edges, d_rows, batch->n_rows * ld));
+        SW_TRY(sw_stage_links_receive(&e->links, d_rows, batch->n_rows * ld));
     }
     SW_TRY(compute(e, batch, hidden, &bytes, &length));
     const double computed = sw_clock();
@@ -255,12 +255,12 @@ enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_batch *b
     SW_TRY(pass_on(e, batch, bytes, length));
     /* After the head, on which the next stage takes the rows: nobody waits for this but the
      * stream. */
-    if (e->edges.to >= 0) {
+    if (e->links.to >= 0) {
         const float *d_rows = sw_stage_rows(e->stage, &ld);
-        SW_TRY(sw_edges_send(&e->edges, d_rows, batch->n_rows * ld));
+        SW_TRY(sw_stage_links_send(&e->links, d_rows, batch->n_rows * ld));
     }
     sw_recorder_add(&e->recorder, SW_ACTIVITY_SEND, computed, sw_clock(), batch->n_rows);
-    return sw_engine_tell(e, false);
+    return sw_engine_report_times(e, false);
 }
 
 static enum sw_status take_slot(struct sw_engine *e, const struct sw_message *m)
@@ -272,7 +272,7 @@ static enum sw_status take_slot(struct sw_engine *e, const struct sw_message *m)
                        "rank %d spoke of slot %d of %d; start the same program everywhere",
                        m->source, body.slot, e->limits.slots);
     if (e->last)
-        sw_last_slot(e, &body);
+        sw_last_stage_slot(e, &body);
     return SW_OK;
 }
 
@@ -284,7 +284,7 @@ static enum sw_status take_copy(struct sw_engine *e, const struct sw_message *m)
     if (e->stage)
         sw_stage_copy(e->stage, body.from, body.to, body.n);
     if (e->last)
-        sw_last_copy(e, &body);
+        sw_last_stage_copy(e, &body);
     return SW_OK;
 }
 
@@ -294,8 +294,8 @@ enum sw_status sw_engine_control(struct sw_engine *e, struct sw_message *m)
         SW_TRY(take_slot(e, m));
     } else if (m->kind == SW_MSG_COPY) {
         SW_TRY(take_copy(e, m));
-    } else if (m->kind == SW_MSG_WATCH) {
-        struct sw_watch_body body;
+    } else if (m->kind == SW_MSG_HOOKS) {
+        struct sw_hooks_body body;
         memcpy(&body, m->body, sizeof body);
         e->watch_hidden = body.hidden;
         e->watch_logits = body.logits;
@@ -320,18 +320,18 @@ static enum sw_status receive(struct sw_engine *e, struct sw_message *m)
     return SW_OK;
 }
 
-enum sw_status sw_engine_serve(struct sw_engine *e)
+enum sw_status sw_engine_run_worker(struct sw_engine *e)
 {
     for (;;) {
         struct sw_message m;
         SW_TRY(receive(e, &m));
         if (m.kind == SW_MSG_STOP)
-            return sw_engine_tell(e, true);
+            return sw_engine_report_times(e, true);
         if (m.kind == SW_MSG_RECORD) {
             SW_TRY(sw_engine_start_recorder(e));
         } else if (m.kind == SW_MSG_BATCH && e->stage) {
             struct sw_batch_body body;
-            struct sw_batch batch;
+            struct sw_microbatch batch;
             const float *hidden;
             memcpy(&body, m.body, sizeof body);
             SW_TRY(sw_wire_read_batch(&body, e->in.bytes, m.bytes, &e->limits, &batch, &hidden));

@@ -21,15 +21,15 @@ struct sw_engine_options {
     const struct sw_engine_slice *slices; /* (transport->size), the same on every rank */
     int vocab_limit;                      /* ids from here on are never sampled */
     struct sw_pool *pool; /* samples where no CPU backend has one; NULL: the caller alone */
-    /* For edges between GPUs, as in edges.h; NULL, false: none. */
-    const struct sw_gpu_edge_ops *edge_ops;
+    /* For links between GPUs, as in stage_links.h; NULL, false: none. */
+    const struct sw_gpu_link_ops *link_ops;
     const char *bus_id;
     bool host_only;
 };
 
 /* Rank 0 is told of values that were asked for beside the samples; data is valid during the call.
  */
-struct sw_engine_watch {
+struct sw_engine_hooks {
     /* rows [position, position + n) of the slot; layer -1 is the embedding. (n, hidden) */
     enum sw_status (*hidden)(void *context, int layer, int64_t position, int n, const float *data);
     /* (n, vocab) */
@@ -43,11 +43,11 @@ enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw
 void sw_engine_close(struct sw_engine *engine);
 /*
  * Connects the stages, once all ranks have opened their engines; every rank calls it. Without it
- * all edges go through host memory.
+ * all links go through host memory.
  */
 enum sw_status sw_engine_connect(struct sw_engine *engine);
 /* How a rank's rows get to the next stage: "NCCL", "MPI", or "" when there is none. */
-const char *sw_engine_edge(const struct sw_engine *engine, int rank);
+const char *sw_engine_link(const struct sw_engine *engine, int rank);
 int sw_engine_stages(const struct sw_engine *engine); /* ranks that have layers */
 /* Batches of so many rows pass some rank's host layers through its GPU; 0: none do. */
 int sw_engine_stream_rows(const struct sw_engine *engine);
@@ -57,7 +57,7 @@ int sw_engine_vocab(const struct sw_engine *engine); /* ids are below */
 uint64_t sw_engine_gpu_bytes(const struct sw_engine *engine);
 
 /* Ranks other than 0: runs what comes until rank 0 says stop. */
-enum sw_status sw_engine_serve(struct sw_engine *engine);
+enum sw_status sw_engine_run_worker(struct sw_engine *engine);
 
 /* Rank 0 from here on. Begins a sequence in `slot`, from position 0 or where a copy ends. */
 enum sw_status sw_engine_slot(struct sw_engine *engine, int slot,
@@ -65,7 +65,7 @@ enum sw_status sw_engine_slot(struct sw_engine *engine, int slot,
 /* The first n positions of slot `from`, which have been submitted, become those of slot `to`. */
 enum sw_status sw_engine_copy(struct sw_engine *engine, int from, int to, int n);
 /* Sends the batch on its way (and computes the first stage, if that is rank 0's). Copied. */
-enum sw_status sw_engine_submit(struct sw_engine *engine, const struct sw_batch *batch);
+enum sw_status sw_engine_submit(struct sw_engine *engine, const struct sw_microbatch *batch);
 /*
  * Waits for the results of the oldest batch under way: one per row asked for, in row order. They
  * are valid until the next call.
@@ -73,7 +73,7 @@ enum sw_status sw_engine_submit(struct sw_engine *engine, const struct sw_batch 
 enum sw_status sw_engine_collect(struct sw_engine *engine, const struct sw_result **results,
                                  int *n);
 /* Asks every stage for hidden states, or the last for logits, of all batches from now on. */
-enum sw_status sw_engine_watch(struct sw_engine *engine, const struct sw_engine_watch *watch);
+enum sw_status sw_engine_hooks(struct sw_engine *engine, const struct sw_engine_hooks *watch);
 /*
  * Writes what every rank does from now on, and its loading before, to a trace file (timeline.h).
  * Once, before anything is submitted.

@@ -56,18 +56,18 @@ enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g)
     return status;
 }
 
-enum sw_status sw_feed(struct sw_engine *engine, const int32_t *ids, int n, int chunk)
+enum sw_status sw_prefill(struct sw_engine *engine, const int32_t *ids, int n, int chunk)
 {
     int under_way = 0;
     for (int at = 0; at < n; at += chunk, under_way++) {
         const int m = n - at < chunk ? n - at : chunk;
         struct sw_span span = {.slot = 0, .position = at, .row = 0, .n = m};
-        struct sw_ask ask = {0, 0, 0};
-        const struct sw_batch batch = {.n_rows = m,
-                                       .n_spans = 1,
-                                       .spans = &span,
-                                       .asks = &ask,
-                                       .ids = (int32_t *)(uintptr_t)(ids + at)};
+        struct sw_row_outputs ask = {0, 0, 0};
+        const struct sw_microbatch batch = {.n_rows = m,
+                                            .n_spans = 1,
+                                            .spans = &span,
+                                            .outputs = &ask,
+                                            .ids = (int32_t *)(uintptr_t)(ids + at)};
         SW_TRY(sw_engine_submit(engine, &batch));
     }
     for (; under_way > 0; under_way--) {

@@ -23,8 +23,8 @@ struct sw_generate {
 
 /* SW_EINPUT: the prompt is empty or leaves no room for a token. */
 enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g);
-/* Feeds ids at positions from 0 of slot 0 in chunks, asks about every row, and drops the results:
- * for sw_engine_watch. */
-enum sw_status sw_feed(struct sw_engine *engine, const int32_t *ids, int n, int chunk);
+/* Feeds ids at positions from 0 of slot 0 in chunks, outputs about every row, and drops the
+ * results: for sw_engine_hooks. */
+enum sw_status sw_prefill(struct sw_engine *engine, const int32_t *ids, int n, int chunk);
 
 #endif

@@ -14,10 +14,10 @@ static enum sw_status make_slots(struct sw_scheduler *s)
     s->prompts = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
     s->steps = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
     s->batch.spans = calloc(rows, sizeof *s->batch.spans);
-    s->batch.asks = calloc(rows, sizeof *s->batch.asks);
+    s->batch.outputs = calloc(rows, sizeof *s->batch.outputs);
     s->batch.ids = calloc(rows, sizeof *s->batch.ids);
-    bool ok = s->slots && s->prompts.slots && s->steps.slots && s->batch.spans && s->batch.asks &&
-              s->batch.ids;
+    bool ok = s->slots && s->prompts.slots && s->steps.slots && s->batch.spans &&
+              s->batch.outputs && s->batch.ids;
     for (size_t i = 0; i < slots && ok; i++) {
         s->slots[i].source = -1;
         s->slots[i].ids = calloc(ids, sizeof *s->slots[i].ids);
@@ -39,7 +39,8 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
     s->stream_rows = sw_engine_stream_rows(options->engine);
     enum sw_status status = make_slots(s);
     if (status == SW_OK)
-        status = sw_pace_open(&s->pace, s->options.stages, sw_engine_size(options->engine));
+        status =
+            sw_in_flight_open(&s->in_flight, s->options.stages, sw_engine_size(options->engine));
     if (status != SW_OK) {
         sw_scheduler_close(s);
         return status;
@@ -60,12 +61,12 @@ void sw_scheduler_close(struct sw_scheduler *s)
         free(s->slots[i].entry);
         free(s->slots[i].ids);
     }
-    sw_pace_close(&s->pace);
+    sw_in_flight_close(&s->in_flight);
     free(s->slots);
     free(s->prompts.slots);
     free(s->steps.slots);
     free(s->batch.spans);
-    free(s->batch.asks);
+    free(s->batch.outputs);
     free(s->batch.ids);
     free(s);
 }
@@ -175,7 +176,7 @@ static enum sw_status collect(struct sw_scheduler *s)
     const struct sw_result *results;
     int n;
     SW_TRY(sw_engine_collect(s->options.engine, &results, &n));
-    sw_pace_back(&s->pace, sw_clock());
+    sw_in_flight_returned(&s->in_flight, sw_clock());
     s->stats.under_way--;
     for (int i = 0; i < n; i++) {
         const struct sw_result *r = &results[i];
@@ -193,16 +194,16 @@ static enum sw_status collect(struct sw_scheduler *s)
 enum sw_status sw_scheduler_step(struct sw_scheduler *s)
 {
     SW_TRY(sw_scheduler_admit(s));
-    sw_pace_look(&s->pace, s->n_stepping, sw_engine_times(s->options.engine));
+    sw_in_flight_adapt(&s->in_flight, s->n_stepping, sw_engine_times(s->options.engine));
     for (;;) {
-        sw_scheduler_deal(s);
+        sw_scheduler_build_batch(s);
         if (s->batch.n_rows == 0)
             break;
-        sw_pace_sent(&s->pace, sw_clock(), s->batch.n_rows);
+        sw_in_flight_sent(&s->in_flight, sw_clock(), s->batch.n_rows);
         SW_TRY(sw_engine_submit(s->options.engine, &s->batch));
         s->stats.under_way++;
         s->stats.batches++;
-        s->stats.fed += s->batch.n_rows;
+        s->stats.rows_sent += s->batch.n_rows;
         SW_TRY(sw_scheduler_unblock(s));
     }
     return s->stats.under_way > 0 ? collect(s) : SW_OK;

@@ -40,12 +40,12 @@ struct sw_scheduler_options {
 };
 
 struct sw_scheduler_stats {
-    int64_t fed;       /* rows sent through the pipeline */
-    int64_t generated; /* tokens sampled and handed out */
-    int64_t scored;    /* log-probabilities handed out */
-    int64_t spared;    /* prompt tokens whose rows another sequence gave */
-    int64_t batches;   /* micro-batches sent: fed / batches is the mean of their rows */
-    int64_t done;      /* requests */
+    int64_t rows_sent;   /* rows sent through the pipeline */
+    int64_t generated;   /* tokens sampled and handed out */
+    int64_t scored;      /* log-probabilities handed out */
+    int64_t prefix_hits; /* prompt tokens whose rows another sequence gave */
+    int64_t batches;     /* micro-batches sent: fed / batches is the mean of their rows */
+    int64_t done;        /* requests */
     int waiting, running;
     int under_way; /* micro-batches */
 };
@@ -57,8 +57,8 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
 void sw_scheduler_close(struct sw_scheduler *s);
 /*
  * SW_EINPUT when the request can never run (empty prompt, longer than the context, ids that the
- * model does not have): nothing is queued. SW_EUSAGE: its sampling is out of range. One that asks
- * for nothing is done in the next step. The last id of one that only scores needs no room.
+ * model does not have): nothing is queued. SW_EUSAGE: its sampling is out of range. One that
+ * outputs for nothing is done in the next step. The last id of one that only scores needs no room.
  */
 enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *request);
 /* How many more requests would help now (so that callers read their input as it is needed). */

@@ -1,9 +1,9 @@
 /* What scheduler.c (requests and results), slots.c (who gets which slot, shared prefixes) and
- * deal.c (what the next micro-batch holds) share. Internal to src/engine/. */
+ * batch_builder.c (what the next micro-batch holds) share. Internal to src/engine/. */
 #ifndef SW_ENGINE_SCHEDULER_IMPL_H
 #define SW_ENGINE_SCHEDULER_IMPL_H
 
-#include "engine/pace.h"
+#include "engine/in_flight.h"
 #include "engine/scheduler.h"
 
 #include <stdint.h>
@@ -51,16 +51,16 @@ static inline void ring_pop(struct ring *r)
 
 struct sw_scheduler {
     struct sw_scheduler_options options;
-    struct entry *first, *last; /* the queue */
-    struct slot *slots;         /* (slots) */
-    struct ring prompts;        /* slots with prompt rows to send, the oldest first */
-    struct ring steps;          /* slots whose newest token is to be fed */
-    int n_blocked;              /* slots that wait for another's prefix */
-    int n_stepping;             /* sequences whose prompt has been sent and that go on */
-    int64_t prompt_rows;        /* to be sent by the slots in `prompts` */
-    int stream_rows;            /* sw_engine_stream_rows */
-    struct sw_pace pace;        /* micro-batches that should be under way */
-    struct sw_batch batch;      /* the one being built; arrays for `rows` rows */
+    struct entry *first, *last;    /* the queue */
+    struct slot *slots;            /* (slots) */
+    struct ring prompts;           /* slots with prompt rows to send, the oldest first */
+    struct ring steps;             /* slots whose newest token is to be fed */
+    int n_blocked;                 /* slots that wait for another's prefix */
+    int n_stepping;                /* sequences whose prompt has been sent and that go on */
+    int64_t prompt_rows;           /* to be sent by the slots in `prompts` */
+    int stream_rows;               /* sw_engine_stream_rows */
+    struct sw_in_flight in_flight; /* micro-batches that should be under way */
+    struct sw_microbatch batch;    /* the one being built; arrays for `rows` rows */
     struct sw_scheduler_stats stats;
 };
 
@@ -71,7 +71,7 @@ enum sw_status sw_scheduler_unblock(struct sw_scheduler *s);
 /* The slot's request is over: tells its owner and frees it. */
 enum sw_status sw_scheduler_end(struct sw_scheduler *s, int slot, enum sw_finish finish);
 
-/* deal.c: fills s->batch, with 0 rows when enough is under way or nothing is ready. */
-void sw_scheduler_deal(struct sw_scheduler *s);
+/* batch_builder.c: fills s->batch, with 0 rows when enough is under way or nothing is ready. */
+void sw_scheduler_build_batch(struct sw_scheduler *s);
 
 #endif

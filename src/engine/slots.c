@@ -71,7 +71,7 @@ static void start(struct sw_scheduler *s, int index)
 {
     struct slot *slot = &s->slots[index];
     slot->source = -1;
-    s->stats.spared += slot->n_sent;
+    s->stats.prefix_hits += slot->n_sent;
     s->prompt_rows += slot->n_due - slot->n_sent;
     ring_push(&s->prompts, index);
 }

@@ -11,7 +11,7 @@
 
 enum tier { TIER_GPU, TIER_HOST, TIER_STREAMED };
 
-static enum tier tier_of(const struct sw_stage_run *s, int index)
+static enum tier tier_of(const struct sw_stage *s, int index)
 {
     const struct sw_stage_options *o = &s->options;
     return index < o->tiers.n_gpu                   ? TIER_GPU
@@ -24,20 +24,20 @@ static int n_host(const struct sw_stage_options *o)
     return o->count - o->tiers.n_gpu - o->tiers.n_streamed;
 }
 
-/* The side whose memory holds a layer's keys and values. */
-static int kv_side(const struct sw_stage_run *s, int index)
+/* The device whose memory holds a layer's keys and values. */
+static int kv_side(const struct sw_stage *s, int index)
 {
-    return tier_of(s, index) == TIER_HOST ? SW_SIDE_CPU : SW_SIDE_GPU;
+    return tier_of(s, index) == TIER_HOST ? SW_ON_CPU : SW_ON_GPU;
 }
 
 static int embed_side(const struct sw_stage_options *o)
 {
-    return o->tiers.embed_on_gpu ? SW_SIDE_GPU : SW_SIDE_CPU;
+    return o->tiers.embed_on_gpu ? SW_ON_GPU : SW_ON_CPU;
 }
 
 static int head_side(const struct sw_stage_options *o)
 {
-    return o->tiers.head_on_gpu ? SW_SIDE_GPU : SW_SIDE_CPU;
+    return o->tiers.head_on_gpu ? SW_ON_GPU : SW_ON_CPU;
 }
 
 static bool streams(const struct sw_stage_options *o)
@@ -45,15 +45,16 @@ static bool streams(const struct sw_stage_options *o)
     return o->tiers.n_streamed > 0 || (o->tiers.stream_rows > 0 && n_host(o) > 0);
 }
 
-static bool computes(const struct sw_stage_options *o, int side)
+static bool computes(const struct sw_stage_options *o, int device)
 {
-    const bool embeds = o->embed && embed_side(o) == side, heads = o->head && head_side(o) == side;
-    const bool runs = side == SW_SIDE_GPU ? o->tiers.n_gpu > 0 || streams(o) : n_host(o) > 0;
+    const bool embeds = o->embed && embed_side(o) == device,
+               heads = o->head && head_side(o) == device;
+    const bool runs = device == SW_ON_GPU ? o->tiers.n_gpu > 0 || streams(o) : n_host(o) > 0;
     return embeds || heads || runs;
 }
 
 /* The first layer that is streamed for this batch; all after it are. */
-static int first_streamed(const struct sw_stage_run *s, const struct sw_batch *batch)
+static int first_streamed(const struct sw_stage *s, const struct sw_microbatch *batch)
 {
     const struct sw_stage_options *o = &s->options;
     const bool all = o->tiers.stream_rows > 0 && batch->n_rows >= o->tiers.stream_rows;
@@ -62,21 +63,21 @@ static int first_streamed(const struct sw_stage_run *s, const struct sw_batch *b
 
 /* ---- memory */
 
-static size_t logits_bytes(const struct sw_stage_run *s)
+static size_t logits_bytes(const struct sw_stage *s)
 {
     return (size_t)SW_LOGIT_ROWS * (size_t)s->options.model->dims.vocab * sizeof(float);
 }
 
-static enum sw_status make_buffers(struct sw_stage_run *s)
+static enum sw_status make_buffers(struct sw_stage *s)
 {
     const struct sw_stage_options *o = &s->options;
     const struct sw_model *model = o->model;
     const size_t rows = (size_t)s->work.rows;
     struct sw_backend *gpu = o->gpu;
-    for (int i = 0; i < SW_SIDES; i++)
+    for (int i = 0; i < SW_DEVICE_KINDS; i++)
         if (computes(o, i))
-            SW_TRY(sw_side_open(&s->sides[i], model, &o->params, &s->work));
-    if (o->head && head_side(o) == SW_SIDE_GPU)
+            SW_TRY(sw_device_context_open(&s->contexts[i], model, &o->params, &s->work));
+    if (o->head && head_side(o) == SW_ON_GPU)
         SW_TRY(gpu->ops->alloc(gpu, logits_bytes(s), "logits", (void **)&s->d_logits));
     const size_t experts = (size_t)model->dims.n_experts, used = (size_t)model->dims.n_experts_used;
     s->rows = malloc(rows * sizeof *s->rows);
@@ -88,30 +89,30 @@ static enum sw_status make_buffers(struct sw_stage_run *s)
     return SW_OK;
 }
 
-static enum sw_status make_ferry(struct sw_stage_run *s)
+static enum sw_status make_ferry(struct sw_stage *s)
 {
     const struct sw_stage_options *o = &s->options;
-    SW_TRY(sw_staging_of(o->model, &o->params, &s->ferry.sizes));
+    SW_TRY(sw_staging_of(o->model, &o->params, &s->streamed.sizes));
     if (o->tiers.stream_rows == 0 || n_host(o) == 0)
-        s->ferry.sizes.kv = 0;
-    s->ferry.gpu = o->gpu;
-    s->ferry.ops = o->gpu_ops;
-    s->ferry.layers = s->layers;
-    return sw_ferry_open(&s->ferry, o->model->dims.n_experts);
+        s->streamed.sizes.kv = 0;
+    s->streamed.gpu = o->gpu;
+    s->streamed.ops = o->gpu_ops;
+    s->streamed.layers = s->layers;
+    return sw_streamed_open(&s->streamed, o->model->dims.n_experts);
 }
 
-static uint64_t kv_bytes(const struct sw_stage_run *s)
+static uint64_t kv_bytes(const struct sw_stage *s)
 {
     const struct sw_footprint_params *p = &s->options.params;
     const struct sw_dims *d = &s->options.model->dims;
     return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
 }
 
-static enum sw_status make_kv(struct sw_stage_run *s, int index)
+static enum sw_status make_kv(struct sw_stage *s, int index)
 {
     const struct sw_dims *d = &s->options.model->dims;
     const struct sw_footprint_params *p = &s->options.params;
-    struct sw_backend *b = s->sides[kv_side(s, index)].backend;
+    struct sw_backend *b = s->contexts[kv_side(s, index)].backend;
     struct sw_kv *kv = &s->layers[index].kv;
     *kv = (struct sw_kv){.format = p->kv,
                          .slots = p->slots,
@@ -121,7 +122,7 @@ static enum sw_status make_kv(struct sw_stage_run *s, int index)
     return b->ops->alloc(b, kv_bytes(s), "the KV cache", &kv->d_data);
 }
 
-static enum sw_status make_layer(struct sw_stage_run *s, struct sw_loader *loader, int index)
+static enum sw_status make_layer(struct sw_stage *s, struct sw_loader *loader, int index)
 {
     const struct sw_stage_options *o = &s->options;
     const enum tier tier = tier_of(s, index);
@@ -129,20 +130,20 @@ static enum sw_status make_layer(struct sw_stage_run *s, struct sw_loader *loade
     loader->backend = tier == TIER_GPU ? o->gpu : o->cpu;
     SW_TRY(sw_weights_load(loader, o->first + index, 0, &s->layers[index].weights));
     if (tier == TIER_STREAMED || (tier == TIER_HOST && o->tiers.stream_rows > 0))
-        sw_ferry_pin(&s->ferry, &s->layers[index], tier == TIER_HOST);
+        sw_streamed_pin(&s->streamed, &s->layers[index], tier == TIER_HOST);
     return SW_OK;
 }
 
-static enum sw_status fill(struct sw_stage_run *s, struct sw_loader *loader)
+static enum sw_status fill(struct sw_stage *s, struct sw_loader *loader)
 {
     const struct sw_stage_options *o = &s->options;
     SW_TRY(make_buffers(s));
     if (streams(o))
         SW_TRY(make_ferry(s));
-    for (int i = 0; i < SW_SIDES; i++) {
+    for (int i = 0; i < SW_DEVICE_KINDS; i++) {
         const unsigned parts = (o->embed && embed_side(o) == i ? SW_PART_EMBED : 0u) |
                                (o->head && head_side(o) == i ? SW_PART_HEAD : 0u);
-        loader->backend = s->sides[i].backend;
+        loader->backend = s->contexts[i].backend;
         if (parts)
             SW_TRY(sw_weights_load(loader, SW_GLOBAL, parts, &s->globals[i]));
     }
@@ -152,17 +153,17 @@ static enum sw_status fill(struct sw_stage_run *s, struct sw_loader *loader)
 }
 
 enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_loader *loader,
-                             struct sw_stage_run **out)
+                             struct sw_stage **out)
 {
-    struct sw_stage_run *s = calloc(1, sizeof *s);
+    struct sw_stage *s = calloc(1, sizeof *s);
     const size_t n = options->count > 0 ? (size_t)options->count : 1;
     enum sw_status status;
     *out = NULL;
     if (!s)
         return sw_fail(SW_ENOMEM, "no memory for a stage");
     s->options = *options;
-    s->sides[SW_SIDE_CPU].backend = options->cpu;
-    s->sides[SW_SIDE_GPU].backend = options->gpu;
+    s->contexts[SW_ON_CPU].backend = options->cpu;
+    s->contexts[SW_ON_GPU].backend = options->gpu;
     s->work = sw_work_of(options->model, &options->params);
     s->qkv = sw_model_qkv_layout(options->model);
     s->layers = calloc(n, sizeof *s->layers);
@@ -181,30 +182,30 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     return SW_OK;
 }
 
-static void free_layer(struct sw_stage_run *s, int index)
+static void free_layer(struct sw_stage *s, int index)
 {
     const struct sw_stage_options *o = &s->options;
-    struct sw_backend *b = s->sides[kv_side(s, index)].backend;
+    struct sw_backend *b = s->contexts[kv_side(s, index)].backend;
     struct sw_layer *layer = &s->layers[index];
-    sw_ferry_unpin(&s->ferry, layer);
+    sw_streamed_unpin(&s->streamed, layer);
     if (b)
         b->ops->free(b, layer->kv.d_data, kv_bytes(s));
     sw_weights_free(tier_of(s, index) == TIER_GPU ? o->gpu : o->cpu, &layer->weights);
 }
 
-void sw_stage_close(struct sw_stage_run *s)
+void sw_stage_close(struct sw_stage *s)
 {
     if (!s)
         return;
     struct sw_backend *gpu = s->options.gpu;
     if (gpu)
         (void)gpu->ops->sync(gpu);
-    sw_ferry_close(&s->ferry);
+    sw_streamed_close(&s->streamed);
     for (int i = 0; i < s->options.count && s->layers; i++)
         free_layer(s, i);
-    for (int i = 0; i < SW_SIDES; i++) {
-        sw_weights_free(s->sides[i].backend, &s->globals[i]);
-        sw_side_close(&s->sides[i]);
+    for (int i = 0; i < SW_DEVICE_KINDS; i++) {
+        sw_weights_free(s->contexts[i].backend, &s->globals[i]);
+        sw_device_context_close(&s->contexts[i]);
     }
     if (gpu)
         gpu->ops->free(gpu, s->d_logits, logits_bytes(s));
@@ -216,81 +217,81 @@ void sw_stage_close(struct sw_stage_run *s)
     free(s);
 }
 
-float *sw_stage_rows(const struct sw_stage_run *s, int64_t *ld)
+float *sw_stage_rows(const struct sw_stage *s, int64_t *ld)
 {
     *ld = s->work.hidden;
-    return s->sides[SW_SIDE_GPU].d_x;
+    return s->contexts[SW_ON_GPU].d_x;
 }
 
-uint64_t sw_stage_gpu_bytes(const struct sw_stage_run *s)
+uint64_t sw_stage_gpu_bytes(const struct sw_stage *s)
 {
-    uint64_t bytes = s->sides[SW_SIDE_GPU].bytes + s->globals[SW_SIDE_GPU].bytes +
-                     sw_ferry_bytes(&s->ferry) + (s->d_logits ? logits_bytes(s) : 0);
+    uint64_t bytes = s->contexts[SW_ON_GPU].bytes + s->globals[SW_ON_GPU].bytes +
+                     sw_streamed_bytes(&s->streamed) + (s->d_logits ? logits_bytes(s) : 0);
     for (int i = 0; i < s->options.count; i++)
         bytes += (tier_of(s, i) == TIER_GPU ? s->layers[i].weights.bytes : 0) +
-                 (kv_side(s, i) == SW_SIDE_GPU ? kv_bytes(s) : 0);
+                 (kv_side(s, i) == SW_ON_GPU ? kv_bytes(s) : 0);
     return bytes;
 }
 
 /* ---- the way of a batch */
 
 /* ids → d_x: token and position embeddings, input projection, embedding norm. */
-static void embed(struct sw_stage_run *s, const struct sw_batch *batch)
+static void embed(struct sw_stage *s, const struct sw_microbatch *batch)
 {
     const struct sw_model *model = s->options.model;
     const struct sw_weights *w = &s->globals[s->at];
-    const struct sw_side *side = &s->sides[s->at];
-    struct sw_backend *b = side->backend;
+    const struct sw_device_context *device = &s->contexts[s->at];
+    struct sw_backend *b = device->backend;
     const int64_t ld = s->work.hidden, n = batch->n_rows, hidden = model->dims.hidden;
     const bool projected = w->matrix[SW_W_PROJECT_IN].d_data != NULL;
-    float *d_first = projected ? side->d_h : side->d_x;
+    float *d_first = projected ? device->d_h : device->d_x;
     b->ops->embed(b, &w->matrix[SW_W_EMBED], batch->ids, n, d_first, ld);
     if (projected)
-        b->ops->matmul(b, &w->matrix[SW_W_PROJECT_IN], NULL, side->d_h, ld, n, side->d_x, ld,
+        b->ops->matmul(b, &w->matrix[SW_W_PROJECT_IN], NULL, device->d_h, ld, n, device->d_x, ld,
                        false);
     if (w->matrix[SW_W_POSITIONS].d_data) {
         for (int i = 0; i < batch->n_spans; i++)
             for (int64_t r = 0; r < batch->spans[i].n; r++)
                 s->rows[batch->spans[i].row + r] =
                     (int32_t)(batch->spans[i].position + r + model->arch->position_offset);
-        b->ops->embed(b, &w->matrix[SW_W_POSITIONS], s->rows, n, side->d_h, ld);
-        b->ops->add(b, side->d_h, ld, n, hidden, side->d_x, ld);
+        b->ops->embed(b, &w->matrix[SW_W_POSITIONS], s->rows, n, device->d_h, ld);
+        b->ops->add(b, device->d_h, ld, n, hidden, device->d_x, ld);
     }
     if (w->d_vector[SW_W_EMBED_NORM])
-        b->ops->norm(b, model->arch->norm, model->dims.norm_eps, side->d_x, ld, n, hidden,
-                     w->d_vector[SW_W_EMBED_NORM], w->d_vector[SW_W_EMBED_NORM_BIAS], side->d_x,
+        b->ops->norm(b, model->arch->norm, model->dims.norm_eps, device->d_x, ld, n, hidden,
+                     w->d_vector[SW_W_EMBED_NORM], w->d_vector[SW_W_EMBED_NORM_BIAS], device->d_x,
                      ld);
 }
 
 /* Rows of `hidden` floats between host memory (dense) and the residual stream, where it is. */
-static enum sw_status move(struct sw_stage_run *s, const float *in, float *out, int n_rows)
+static enum sw_status move(struct sw_stage *s, const float *in, float *out, int n_rows)
 {
     const struct sw_gpu_ops *gpu = s->options.gpu_ops;
-    const struct sw_side *side = &s->sides[s->at];
-    struct sw_backend *b = side->backend;
+    const struct sw_device_context *device = &s->contexts[s->at];
+    struct sw_backend *b = device->backend;
     const int64_t hidden = s->options.model->dims.hidden, ld = s->work.hidden;
     const size_t bytes = (size_t)hidden * sizeof(float), ld_bytes = (size_t)ld * sizeof(float);
-    if (s->at == SW_SIDE_GPU)
-        return in ? gpu->upload_rows(b, side->d_x, ld_bytes, in, bytes, n_rows)
-                  : gpu->download_rows(b, out, side->d_x, ld_bytes, bytes, n_rows);
+    if (s->at == SW_ON_GPU)
+        return in ? gpu->upload_rows(b, device->d_x, ld_bytes, in, bytes, n_rows)
+                  : gpu->download_rows(b, out, device->d_x, ld_bytes, bytes, n_rows);
     for (int r = 0; r < n_rows; r++)
         if (in)
-            SW_TRY(b->ops->upload(b, side->d_x + r * ld, in + r * hidden, bytes));
+            SW_TRY(b->ops->upload(b, device->d_x + r * ld, in + r * hidden, bytes));
         else
-            SW_TRY(b->ops->download(b, out + r * hidden, side->d_x + r * ld, bytes));
+            SW_TRY(b->ops->download(b, out + r * hidden, device->d_x + r * ld, bytes));
     return SW_OK;
 }
 
 /* `layer` has run last. On a GPU sums can overflow that a CPU keeps in range. That is said once;
  * the sequences that it meets have undefined logits, the others go on. */
-static enum sw_status check(struct sw_stage_run *s, int layer)
+static enum sw_status check(struct sw_stage *s, int layer)
 {
     char where[64];
-    if (s->at != SW_SIDE_GPU)
+    if (s->at != SW_ON_GPU)
         return SW_OK;
     snprintf(where, sizeof where, "the output of layer %d", s->options.first + layer);
     const enum sw_status status =
-        s->options.gpu_ops->check_finite(s->options.gpu, s->sides[SW_SIDE_GPU].d_x, s->work.hidden,
+        s->options.gpu_ops->check_finite(s->options.gpu, s->contexts[SW_ON_GPU].d_x, s->work.hidden,
                                          s->n_rows, s->options.model->dims.hidden, where);
     if (status != SW_EDEVICE) /* the device's own failures stay, and come back */
         return status;
@@ -301,80 +302,80 @@ static enum sw_status check(struct sw_stage_run *s, int layer)
     return SW_OK;
 }
 
-/* The residual stream goes on on another side; layer `next` is to run there. */
-static enum sw_status cross(struct sw_stage_run *s, int side, int next)
+/* The residual stream goes on on another device; layer `next` is to run there. */
+static enum sw_status cross(struct sw_stage *s, int device, int next)
 {
     struct sw_backend *gpu = s->options.gpu;
-    float *d_cpu = s->sides[SW_SIDE_CPU].d_x, *d_gpu = s->sides[SW_SIDE_GPU].d_x;
+    float *d_cpu = s->contexts[SW_ON_CPU].d_x, *d_gpu = s->contexts[SW_ON_GPU].d_x;
     const size_t bytes = (size_t)s->n_rows * (size_t)s->work.hidden * sizeof(float);
-    if (side == s->at)
+    if (device == s->at)
         return SW_OK;
     if (next > 0)
         SW_TRY(check(s, next - 1));
-    s->at = side;
-    return side == SW_SIDE_GPU ? gpu->ops->upload(gpu, d_gpu, d_cpu, bytes)
+    s->at = device;
+    return device == SW_ON_GPU ? gpu->ops->upload(gpu, d_gpu, d_cpu, bytes)
                                : gpu->ops->download(gpu, d_cpu, d_gpu, bytes);
 }
 
-static enum sw_status tap(struct sw_stage_run *s, int layer)
+static enum sw_status stage_call_hook(struct sw_stage *s, int layer)
 {
     const size_t hidden = (size_t)s->options.model->dims.hidden;
-    if (!s->tap)
+    if (!s->hidden_hook)
         return SW_OK;
     float *values = malloc((size_t)s->n_rows * hidden * sizeof *values);
     if (!values)
         return sw_fail(SW_ENOMEM, "no memory for %d hidden states", s->n_rows);
     enum sw_status status = move(s, NULL, values, s->n_rows);
     if (status == SW_OK)
-        status = s->tap(s->tap_context, layer, values, s->n_rows);
+        status = s->hidden_hook(s->hook_context, layer, values, s->n_rows);
     free(values);
     return status;
 }
 
 /* A layer that lies in host memory, on the GPU. */
-static enum sw_status run_streamed(struct sw_stage_run *s, struct sw_block *block, int index,
-                                   const struct sw_batch *batch)
+static enum sw_status run_streamed(struct sw_stage *s, struct sw_block *block, int index,
+                                   const struct sw_microbatch *batch)
 {
     const struct sw_stage_options *o = &s->options;
     const struct sw_kv *kv = &s->layers[index].kv;
-    const bool kv_in_host = kv_side(s, index) == SW_SIDE_CPU;
+    const bool kv_in_host = kv_side(s, index) == SW_ON_CPU;
     const bool sliding = o->model->layer_kinds[block->layer] & SW_LAYER_SLIDING;
-    SW_TRY(sw_ferry_take(&s->ferry, index));
-    block->ferry = &s->ferry;
-    block->weights = &s->ferry.view;
+    SW_TRY(sw_streamed_acquire(&s->streamed, index));
+    block->streamed = &s->streamed;
+    block->weights = &s->streamed.view;
     if (kv_in_host) {
-        SW_TRY(sw_ferry_kv_in(&s->ferry, kv, batch->spans, batch->n_spans,
-                              sliding ? o->model->dims.window : 0));
-        block->kv = &s->ferry.kv;
+        SW_TRY(sw_streamed_kv_in(&s->streamed, kv, batch->spans, batch->n_spans,
+                                 sliding ? o->model->dims.window : 0));
+        block->kv = &s->streamed.kv;
     }
     SW_TRY(sw_block_run(s, block, batch));
-    SW_TRY(sw_ferry_done(&s->ferry, index));
-    return kv_in_host ? sw_ferry_kv_out(&s->ferry, kv, batch->spans, batch->n_spans) : SW_OK;
+    SW_TRY(sw_streamed_release(&s->streamed, index));
+    return kv_in_host ? sw_streamed_kv_out(&s->streamed, kv, batch->spans, batch->n_spans) : SW_OK;
 }
 
-static enum sw_status run_layer(struct sw_stage_run *s, int index, const struct sw_batch *batch)
+static enum sw_status run_layer(struct sw_stage *s, int index, const struct sw_microbatch *batch)
 {
-    const bool streamed = index >= s->ferry.from && index < s->ferry.end;
-    const int side = streamed ? SW_SIDE_GPU : kv_side(s, index);
+    const bool streamed = index >= s->streamed.from && index < s->streamed.end;
+    const int device = streamed ? SW_ON_GPU : kv_side(s, index);
     struct sw_block block = {.layer = s->options.first + index,
-                             .side = &s->sides[side],
+                             .device = &s->contexts[device],
                              .weights = &s->layers[index].weights,
                              .kv = &s->layers[index].kv};
-    SW_TRY(cross(s, side, index));
+    SW_TRY(cross(s, device, index));
     return streamed ? run_streamed(s, &block, index, batch) : sw_block_run(s, &block, batch);
 }
 
 /* After each layer. */
-static enum sw_status look_up(struct sw_stage_run *s, int index)
+static enum sw_status look_up(struct sw_stage *s, int index)
 {
-    SW_TRY(tap(s, s->options.first + index));
-    return s->breathe ? s->breathe(s->tap_context) : SW_OK;
+    SW_TRY(stage_call_hook(s, s->options.first + index));
+    return s->keepalive ? s->keepalive(s->hook_context) : SW_OK;
 }
 
 /* Layers in a row, [from, end). */
 struct layers {
-    struct sw_stage_run *s;
-    const struct sw_batch *batch;
+    struct sw_stage *s;
+    const struct sw_microbatch *batch;
     int from, end;
 };
 
@@ -390,18 +391,18 @@ static enum sw_status run_layers(void *context)
 
 /* Where layers end that need nothing from the host once they have begun at `from`: dense ones that
  * lie on the GPU. Which experts a row takes is chosen on the host, and who taps wants to see. */
-static int end_of_repeatable(const struct sw_stage_run *s, int from)
+static int end_of_repeatable(const struct sw_stage *s, int from)
 {
     const struct sw_stage_options *o = &s->options;
     int end = from;
-    while (!s->tap && end < o->tiers.n_gpu &&
+    while (!s->hidden_hook && end < o->tiers.n_gpu &&
            !(o->model->layer_kinds[o->first + end] & SW_LAYER_ROUTED))
         end++;
     return end;
 }
 
 /* Layers from `from` on, up to *end. */
-static enum sw_status run_some(struct sw_stage_run *s, const struct sw_batch *batch, int from,
+static enum sw_status run_some(struct sw_stage *s, const struct sw_microbatch *batch, int from,
                                int *end)
 {
     const struct sw_stage_options *o = &s->options;
@@ -411,7 +412,7 @@ static enum sw_status run_some(struct sw_stage_run *s, const struct sw_batch *ba
         return run_layers(&k);
     }
     *end = k.end;
-    SW_TRY(cross(s, SW_SIDE_GPU, from));
+    SW_TRY(cross(s, SW_ON_GPU, from));
     const struct sw_gpu_sequence sequence = {.id = from,
                                              .spans = batch->spans,
                                              .n_spans = batch->n_spans,
@@ -420,81 +421,81 @@ static enum sw_status run_some(struct sw_stage_run *s, const struct sw_batch *ba
     return o->gpu_ops->repeat(o->gpu, &sequence);
 }
 
-/* The side on which a batch begins that comes from the stage before. */
-static int entry(const struct sw_stage_run *s)
+/* The device on which a batch begins that comes from the stage before. */
+static int entry(const struct sw_stage *s)
 {
-    return s->ferry.from == 0 && s->ferry.end > 0 ? SW_SIDE_GPU : kv_side(s, 0);
+    return s->streamed.from == 0 && s->streamed.end > 0 ? SW_ON_GPU : kv_side(s, 0);
 }
 
-enum sw_status sw_stage_forward(struct sw_stage_run *s, const struct sw_batch *batch,
+enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *batch,
                                 const float *in, float *out)
 {
     const struct sw_stage_options *o = &s->options;
     s->n_rows = batch->n_rows;
-    if (s->ferry.gpu)
-        SW_TRY(sw_ferry_begin(&s->ferry, first_streamed(s, batch), o->count));
+    if (s->streamed.gpu)
+        SW_TRY(sw_streamed_begin(&s->streamed, first_streamed(s, batch), o->count));
     s->at = in || s->received ? entry(s) : embed_side(o);
     if (s->received) {
-        assert(s->at == SW_SIDE_GPU);
+        assert(s->at == SW_ON_GPU);
     } else if (in) {
         SW_TRY(move(s, in, NULL, batch->n_rows));
     } else {
         embed(s, batch);
-        SW_TRY(tap(s, -1));
+        SW_TRY(stage_call_hook(s, -1));
     }
     for (int i = 0; i < o->count;)
         SW_TRY(run_some(s, batch, i, &i));
     SW_TRY(check(s, o->count - 1));
     if (out)
         SW_TRY(move(s, NULL, out, batch->n_rows));
-    return s->sides[s->at].backend->ops->sync(s->sides[s->at].backend);
+    return s->contexts[s->at].backend->ops->sync(s->contexts[s->at].backend);
 }
 
-void sw_stage_copy(struct sw_stage_run *s, int from, int to, int n)
+void sw_stage_copy(struct sw_stage *s, int from, int to, int n)
 {
     for (int i = 0; i < s->options.count; i++) {
-        struct sw_backend *b = s->sides[kv_side(s, i)].backend;
+        struct sw_backend *b = s->contexts[kv_side(s, i)].backend;
         b->ops->kv_copy(b, &s->layers[i].kv, from, to, n);
     }
 }
 
 /* rows[0..n) of the residual stream, to the head's d_h. */
-static enum sw_status gather(struct sw_stage_run *s, const int32_t *rows, int n, int to)
+static enum sw_status gather(struct sw_stage *s, const int32_t *rows, int n, int to)
 {
-    const struct sw_side *from = &s->sides[s->at];
+    const struct sw_device_context *from = &s->contexts[s->at];
     const int64_t ld = s->work.hidden;
     const size_t bytes = (size_t)n * (size_t)ld * sizeof(float);
     struct sw_backend *b = from->backend, *gpu = s->options.gpu;
     b->ops->gather(b, from->d_x, ld, rows, n, s->options.model->dims.hidden, from->d_h, ld);
     if (s->at == to)
         return SW_OK;
-    return to == SW_SIDE_GPU ? gpu->ops->upload(gpu, s->sides[to].d_h, from->d_h, bytes)
-                             : gpu->ops->download(gpu, s->sides[to].d_h, from->d_h, bytes);
+    return to == SW_ON_GPU ? gpu->ops->upload(gpu, s->contexts[to].d_h, from->d_h, bytes)
+                           : gpu->ops->download(gpu, s->contexts[to].d_h, from->d_h, bytes);
 }
 
-enum sw_status sw_stage_logits(struct sw_stage_run *s, const int32_t *rows, int n, float *logits)
+enum sw_status sw_stage_logits(struct sw_stage *s, const int32_t *rows, int n, float *logits)
 {
     const struct sw_model *model = s->options.model;
     const int at = head_side(&s->options);
     const struct sw_weights *w = &s->globals[at];
-    const struct sw_side *side = &s->sides[at];
-    struct sw_backend *b = side->backend;
+    const struct sw_device_context *device = &s->contexts[at];
+    struct sw_backend *b = device->backend;
     const int64_t ld = s->work.hidden, vocab = model->dims.vocab;
-    float *d_logits = at == SW_SIDE_GPU ? s->d_logits : logits; /* the CPU computes in place */
+    float *d_logits = at == SW_ON_GPU ? s->d_logits : logits; /* the CPU computes in place */
     SW_TRY(gather(s, rows, n, at));
     if (w->d_vector[SW_W_FINAL_NORM])
-        b->ops->norm(b, model->arch->norm, model->dims.norm_eps, side->d_h, ld, n,
+        b->ops->norm(b, model->arch->norm, model->dims.norm_eps, device->d_h, ld, n,
                      model->dims.hidden, w->d_vector[SW_W_FINAL_NORM],
-                     w->d_vector[SW_W_FINAL_NORM_BIAS], side->d_h, ld);
-    const float *d_h = side->d_h;
+                     w->d_vector[SW_W_FINAL_NORM_BIAS], device->d_h, ld);
+    const float *d_h = device->d_h;
     if (w->matrix[SW_W_PROJECT_OUT].d_data) {
-        b->ops->matmul(b, &w->matrix[SW_W_PROJECT_OUT], NULL, side->d_h, ld, n, side->d_h2, ld,
+        b->ops->matmul(b, &w->matrix[SW_W_PROJECT_OUT], NULL, device->d_h, ld, n, device->d_h2, ld,
                        false);
-        d_h = side->d_h2;
+        d_h = device->d_h2;
     }
     b->ops->matmul(b, &w->matrix[SW_W_HEAD], w->d_vector[SW_W_HEAD_BIAS], d_h, ld, n, d_logits,
                    vocab, false);
-    if (at == SW_SIDE_GPU)
+    if (at == SW_ON_GPU)
         SW_TRY(b->ops->download(b, logits, d_logits, (size_t)(n * vocab) * sizeof *logits));
     return b->ops->sync(b);
 }

@@ -20,22 +20,22 @@ enum sw_status sw_wire_reserve(struct sw_wire *wire, size_t bytes)
 
 size_t sw_wire_batch_head(int n_rows, int n_spans)
 {
-    return sw_round_up((size_t)n_spans * (sizeof(struct sw_span) + sizeof(struct sw_ask)) +
+    return sw_round_up((size_t)n_spans * (sizeof(struct sw_span) + sizeof(struct sw_row_outputs)) +
                            (size_t)n_rows * sizeof(int32_t),
                        SW_ALIGN);
 }
 
-void sw_wire_write_batch(const struct sw_batch *batch, char *bytes)
+void sw_wire_write_batch(const struct sw_microbatch *batch, char *bytes)
 {
     const size_t spans = (size_t)batch->n_spans * sizeof *batch->spans;
-    const size_t asks = (size_t)batch->n_spans * sizeof *batch->asks;
+    const size_t outputs = (size_t)batch->n_spans * sizeof *batch->outputs;
     memcpy(bytes, batch->spans, spans);
-    memcpy(bytes + spans, batch->asks, asks);
-    memcpy(bytes + spans + asks, batch->ids, (size_t)batch->n_rows * sizeof *batch->ids);
+    memcpy(bytes + spans, batch->outputs, outputs);
+    memcpy(bytes + spans + outputs, batch->ids, (size_t)batch->n_rows * sizeof *batch->ids);
 }
 
-static bool is_possible(const struct sw_span *s, const struct sw_ask *ask, int64_t row, int64_t n,
-                        const struct sw_wire_limits *limits)
+static bool is_possible(const struct sw_span *s, const struct sw_row_outputs *ask, int64_t row,
+                        int64_t n, const struct sw_wire_limits *limits)
 {
     const bool scores_last = ask->score_from < s->n && ask->sample_from == s->n;
     return s->slot >= 0 && s->slot < limits->slots && s->row == row && s->n >= 1 &&
@@ -46,7 +46,7 @@ static bool is_possible(const struct sw_span *s, const struct sw_ask *ask, int64
 }
 
 enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes, size_t length,
-                                  const struct sw_wire_limits *limits, struct sw_batch *batch,
+                                  const struct sw_wire_limits *limits, struct sw_microbatch *batch,
                                   const float **hidden)
 {
     const int n = body->n_rows, n_spans = body->n_spans;
@@ -57,18 +57,18 @@ enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes,
                        "the model: start the same program everywhere",
                        n, length);
     const size_t spans = (size_t)n_spans * sizeof *batch->spans;
-    const size_t asks = (size_t)n_spans * sizeof *batch->asks;
-    *batch = (struct sw_batch){.n_rows = n,
-                               .n_spans = n_spans,
-                               .spans = (struct sw_span *)(void *)bytes,
-                               .asks = (struct sw_ask *)(void *)(bytes + spans),
-                               .ids = (int32_t *)(void *)(bytes + spans + asks)};
+    const size_t outputs = (size_t)n_spans * sizeof *batch->outputs;
+    *batch = (struct sw_microbatch){.n_rows = n,
+                                    .n_spans = n_spans,
+                                    .spans = (struct sw_span *)(void *)bytes,
+                                    .outputs = (struct sw_row_outputs *)(void *)(bytes + spans),
+                                    .ids = (int32_t *)(void *)(bytes + spans + outputs)};
     *hidden =
         body->hidden ? (const float *)(const void *)(bytes + sw_wire_batch_head(n, n_spans)) : NULL;
     int64_t row = 0;
     for (int i = 0; i < n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];
-        if (!is_possible(s, &batch->asks[i], row, n, limits))
+        if (!is_possible(s, &batch->outputs[i], row, n, limits))
             return sw_fail(SW_EPEER,
                            "a batch with an impossible span came (slot %d, position %lld, %lld "
                            "rows); start the same program everywhere",

@@ -6,16 +6,16 @@
 #ifndef SW_ENGINE_WIRE_H
 #define SW_ENGINE_WIRE_H
 
-#include "engine/batch.h"
+#include "engine/microbatch.h"
 #include "engine/timeline.h"
 #include "text/sampler.h"
 #include "transport/transport.h"
 
 enum sw_engine_kind {
-    SW_MSG_BATCH = 1, /* payload: spans, asks, ids, hidden states (none to the first stage) */
+    SW_MSG_BATCH = 1, /* payload: spans, outputs, ids, hidden states (none to the first stage) */
     SW_MSG_SLOT,      /* body: struct sw_slot_body */
     SW_MSG_COPY,      /* body: struct sw_copy_body: rows of one slot become another's */
-    SW_MSG_WATCH,     /* body: struct sw_watch_body; all batches after it */
+    SW_MSG_HOOKS,     /* body: struct sw_hooks_body; all batches after it */
     SW_MSG_RESULT,    /* last stage → rank 0; payload: results, sw_wire_write_result */
     SW_MSG_LOGITS,    /* last stage → rank 0; body: struct sw_values_body; payload: rows */
     SW_MSG_HIDDEN,    /* any stage → rank 0; the same */
@@ -35,7 +35,7 @@ struct sw_slot_body {
 struct sw_copy_body {
     int32_t from, to, n; /* slots; positions from 0 */
 };
-struct sw_watch_body {
+struct sw_hooks_body {
     int32_t hidden, logits; /* booleans */
 };
 struct sw_values_body {
@@ -64,10 +64,10 @@ enum sw_status sw_wire_reserve(struct sw_wire *wire, size_t bytes);
 /* Bytes of a batch's payload before the hidden states, padded so that they start aligned. */
 size_t sw_wire_batch_head(int n_rows, int n_spans);
 /* Writes the head into bytes (as many as sw_wire_batch_head says). */
-void sw_wire_write_batch(const struct sw_batch *batch, char *bytes);
+void sw_wire_write_batch(const struct sw_microbatch *batch, char *bytes);
 /* Points `batch` and `hidden` into the payload. */
 enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes, size_t length,
-                                  const struct sw_wire_limits *limits, struct sw_batch *batch,
+                                  const struct sw_wire_limits *limits, struct sw_microbatch *batch,
                                   const float **hidden);
 enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,
                                   const struct sw_wire_limits *limits);
@@ -79,7 +79,7 @@ enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,
 struct sw_result {
     int32_t slot, position;
     int32_t id;
-    float logprob; /* sampled: 0 unless the slot's sampling asks for it */
+    float logprob; /* sampled: 0 unless the slot's sampling outputs for it */
     bool scored, greedy;
     bool undefined; /* the logits are not finite: id and logprob say nothing */
     int n_top;

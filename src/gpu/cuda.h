@@ -92,7 +92,7 @@ struct sw_cuda {
     void *blas_work; /* cuBLAS's own */
     void *block;     /* device memory in which the above lie */
     struct sw_gpu_watch watch;
-    struct ncclComm *comm; /* the group of edges, NULL: none */
+    struct ncclComm *comm; /* the group of links, NULL: none */
     bool stuck;            /* the device did not come to an end; what waits for it would hang */
     enum sw_status status; /* the first failure, or SW_OK; … */
     const char *file;      /* … where it was noticed, … */
@@ -150,12 +150,12 @@ void sw_cuda_watch(struct sw_backend *b, const struct sw_gpu_watch *watch);
 
 /* ---- nccl.c, or nccl_stub.c in builds without */
 
-const struct sw_gpu_edge_ops *sw_cuda_edges(void); /* NULL: there are none */
-/* What has gone wrong with an edge of which nobody was told yet; not recorded. */
-enum sw_status sw_cuda_edges_check(struct sw_cuda *cuda);
+const struct sw_gpu_link_ops *sw_cuda_links(void); /* NULL: there are none */
+/* What has gone wrong with a link of which nobody was told yet; not recorded. */
+enum sw_status sw_cuda_links_check(struct sw_cuda *cuda);
 /* Leaves the group; what is under way ends, so that the stream does. */
-void sw_cuda_edges_abort(struct sw_cuda *cuda);
-void sw_cuda_edges_leave(struct sw_backend *b);
+void sw_cuda_links_abort(struct sw_cuda *cuda);
+void sw_cuda_links_leave(struct sw_backend *b);
 
 /* ---- ring.c */
 

@@ -111,7 +111,7 @@ enum sw_status sw_cuda_upload(struct sw_backend *b, void *d_dst, const void *src
 
 /*
  * A copy to memory that is not pinned waits inside CUDA until its turn has come, where nobody shows
- * signs of life, and for ever behind an edge that never moves. So little comes by way of the ring,
+ * signs of life, and for ever behind a link that never moves. So little comes by way of the ring,
  * and much when all before it is done.
  */
 static enum sw_status bring(struct sw_cuda *cuda, void *dst, const void *d_src, size_t ld_bytes,

@@ -60,7 +60,7 @@ enum sw_status sw_cuda_pause(struct sw_cuda *cuda, double began, double seconds,
         return SW_OK;
     if (cuda->watch.step)
         SW_TRY(cuda->watch.step(cuda->watch.context));
-    SW_TRY(sw_cuda_edges_check(cuda));
+    SW_TRY(sw_cuda_links_check(cuda));
     if (waited > seconds)
         return too_long(cuda, seconds, what);
     sleep = sleep < SLEEP_MIN_S ? SLEEP_MIN_S : sleep > SLEEP_MAX_S ? SLEEP_MAX_S : sleep;
@@ -89,6 +89,6 @@ enum sw_status sw_cuda_wait(struct sw_cuda *cuda, cudaEvent_t event)
     if (status == SW_OK)
         return SW_OK;
     (void)sw_cuda_record(cuda, status);
-    sw_cuda_edges_abort(cuda); /* else the stream might never end */
+    sw_cuda_links_abort(cuda); /* else the stream might never end */
     return sw_cuda_status(cuda);
 }

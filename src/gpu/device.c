@@ -286,7 +286,7 @@ void sw_cuda_close(struct sw_backend *b)
     struct sw_cuda *cuda = sw_cuda_of(b);
     (void)cudaSetDevice(cuda->options.device);
     sw_cuda_watch(b, NULL);
-    sw_cuda_edges_leave(b);
+    sw_cuda_links_leave(b);
     if (cuda->compute && !cuda->stuck)
         cuda->stuck = !sw_cuda_idle(cuda->compute, SW_CUDA_CLOSE_S);
     if (cuda->copy && !cuda->stuck)

@@ -42,5 +42,5 @@ const struct sw_gpu_library sw_gpu_library = {
     .ops = &sw_cuda_streaming_ops,
     .measure = sw_cuda_measure,
     .left = sw_cuda_left,
-    .edges = sw_cuda_edges,
+    .links = sw_cuda_links,
 };

@@ -1,5 +1,5 @@
 /*
- * Owns the edges to other ranks' GPUs. One communicator for the whole pipeline, whose sends and
+ * Owns the links to other ranks' GPUs. One communicator for the whole pipeline, whose sends and
  * receives go in the compute stream, so each stage does them in the order of its micro-batches;
  * stages stand in a line, so nobody waits in a circle. It is not blocking: NCCL itself waits
  * nowhere, and a deadline or the job's failing ends any wait. Then it is aborted, which also ends
@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GREETING 256 /* floats sent to warm an edge up */
+#define GREETING 256 /* floats sent to warm a link up */
 #define END_S 0.5    /* what a rank may still have to do when the job is done */
 #define LEAVE_S 5.0  /* for the others to leave, too */
 
-_Static_assert(sizeof(struct sw_gpu_edge_id) == sizeof(ncclUniqueId), "an id travels as it is");
+_Static_assert(sizeof(struct sw_gpu_link_id) == sizeof(ncclUniqueId), "an id travels as it is");
 
 /* NCCL's own words, where it has more than the name of the error. */
 static enum sw_status failed(const struct sw_cuda *cuda, ncclResult_t result, const char *what)
@@ -58,24 +58,24 @@ static enum sw_status settle(struct sw_cuda *cuda, ncclResult_t result, double s
     return result == ncclSuccess ? SW_OK : failed(cuda, result, what);
 }
 
-enum sw_status sw_cuda_edges_check(struct sw_cuda *cuda)
+enum sw_status sw_cuda_links_check(struct sw_cuda *cuda)
 {
     if (!cuda->comm)
         return SW_OK;
     const ncclResult_t result = state_of(cuda);
     return result == ncclSuccess || result == ncclInProgress
                ? SW_OK
-               : failed(cuda, result, "an edge to another GPU");
+               : failed(cuda, result, "a link to another GPU");
 }
 
-void sw_cuda_edges_abort(struct sw_cuda *cuda)
+void sw_cuda_links_abort(struct sw_cuda *cuda)
 {
     if (cuda->comm)
         (void)ncclCommAbort(cuda->comm);
     cuda->comm = NULL;
 }
 
-void sw_cuda_edges_leave(struct sw_backend *b)
+void sw_cuda_links_leave(struct sw_backend *b)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
     if (!cuda->comm)
@@ -87,7 +87,7 @@ void sw_cuda_edges_leave(struct sw_backend *b)
         well = false;
     }
     if (!well) {
-        sw_cuda_edges_abort(cuda);
+        sw_cuda_links_abort(cuda);
         return;
     }
     (void)ncclCommDestroy(cuda->comm);
@@ -100,7 +100,7 @@ static int version(void)
     return ncclGetVersion(&found) == ncclSuccess ? found : 0;
 }
 
-static enum sw_status make_id(struct sw_gpu_edge_id *out)
+static enum sw_status make_id(struct sw_gpu_link_id *out)
 {
     ncclUniqueId id;
     const ncclResult_t result = ncclGetUniqueId(&id);
@@ -114,11 +114,11 @@ static enum sw_status make_id(struct sw_gpu_edge_id *out)
 static enum sw_status or_abort(struct sw_cuda *cuda, enum sw_status status)
 {
     if (status != SW_OK)
-        sw_cuda_edges_abort(cuda);
+        sw_cuda_links_abort(cuda);
     return status;
 }
 
-static enum sw_status join(struct sw_backend *b, const struct sw_gpu_edge_id *id, int rank,
+static enum sw_status join(struct sw_backend *b, const struct sw_gpu_link_id *id, int rank,
                            int size, double seconds)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
@@ -187,7 +187,7 @@ static enum sw_status move(struct sw_cuda *cuda, int to, const float *d_to, int 
     if (status == SW_OK)
         return SW_OK;
     (void)sw_cuda_record(cuda, status);
-    sw_cuda_edges_abort(cuda);
+    sw_cuda_links_abort(cuda);
     return sw_cuda_status(cuda);
 }
 
@@ -201,14 +201,14 @@ static enum sw_status receive(struct sw_backend *b, int from, float *d_x, int64_
     return move(sw_cuda_of(b), -1, NULL, from, d_x, n);
 }
 
-const struct sw_gpu_edge_ops *sw_cuda_edges(void)
+const struct sw_gpu_link_ops *sw_cuda_links(void)
 {
-    static const struct sw_gpu_edge_ops ops = {.version = version,
+    static const struct sw_gpu_link_ops ops = {.version = version,
                                                .make_id = make_id,
                                                .join = join,
                                                .warm_up = warm_up,
                                                .send = send,
                                                .receive = receive,
-                                               .leave = sw_cuda_edges_leave};
+                                               .leave = sw_cuda_links_leave};
     return &ops;
 }

@@ -3,23 +3,23 @@
 
 #include <stddef.h>
 
-const struct sw_gpu_edge_ops *sw_cuda_edges(void)
+const struct sw_gpu_link_ops *sw_cuda_links(void)
 {
     return NULL;
 }
 
-enum sw_status sw_cuda_edges_check(struct sw_cuda *cuda)
+enum sw_status sw_cuda_links_check(struct sw_cuda *cuda)
 {
     (void)cuda;
     return SW_OK;
 }
 
-void sw_cuda_edges_abort(struct sw_cuda *cuda)
+void sw_cuda_links_abort(struct sw_cuda *cuda)
 {
     (void)cuda;
 }
 
-void sw_cuda_edges_leave(struct sw_backend *b)
+void sw_cuda_links_leave(struct sw_backend *b)
 {
     (void)b;
 }

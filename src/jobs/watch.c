@@ -101,7 +101,7 @@ bool sw_watch_is_due(struct sw_watch *w)
 /* Prompt tokens that were computed or shared, and new ones. */
 static int64_t tokens_of(const struct sw_watch_state *s)
 {
-    return s->stats.fed + s->stats.spared;
+    return s->stats.rows_sent + s->stats.prefix_hits;
 }
 
 /* A rank that has no layers stays unknown; one that has not spoken since keeps its share. */
@@ -198,11 +198,11 @@ static void measure(struct sw_watch *w, const struct sw_watch_state *s, double n
         "time", (json_int_t)time(NULL), "seconds", now - w->started, "done",
         (json_int_t)(s->count.found + s->count.safe), "total", (json_int_t)w->options.total,
         "failed", (json_int_t)(s->count.found_failed + s->count.written_failed), "fed",
-        (json_int_t)t->fed, "shared", (json_int_t)t->spared, "generated", (json_int_t)t->generated,
-        "scored", (json_int_t)t->scored, "tokens_per_s", w->measured.rate, "slots_in_use",
-        t->running, "queue", t->waiting, "batches_under_way", t->under_way, "batches",
-        (json_int_t)t->batches, "rows_per_batch",
-        t->batches > 0 ? (double)t->fed / (double)t->batches : 0.0, "busy",
+        (json_int_t)t->rows_sent, "shared", (json_int_t)t->prefix_hits, "generated",
+        (json_int_t)t->generated, "scored", (json_int_t)t->scored, "tokens_per_s", w->measured.rate,
+        "slots_in_use", t->running, "queue", t->waiting, "batches_under_way", t->under_way,
+        "batches", (json_int_t)t->batches, "rows_per_batch",
+        t->batches > 0 ? (double)t->rows_sent / (double)t->batches : 0.0, "busy",
         busy_list(w, &w->measured), "host_memory", (json_int_t)resident_bytes());
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (text)

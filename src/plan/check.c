@@ -19,10 +19,11 @@ static bool near(double a, double b)
     return fabs(a - b) <= 1e-9 * (fabs(a) + fabs(b)) + 1e-12;
 }
 
-static bool check_stage(const struct sw_cost *c, const struct sw_stage *s, char *why, size_t cap)
+static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, char *why,
+                        size_t cap)
 {
     const struct sw_place *p = &c->places[s->rank];
-    struct sw_stage again = *s;
+    struct sw_plan_stage again = *s;
     CHECK(s->node == p->node && s->device == p->device, "rank %d is elsewhere", s->rank);
     CHECK(s->n_gpu >= 0 && s->n_host >= 0 && s->n_streamed >= 0 && s->n_disk >= 0,
           "rank %d has a negative count", s->rank);
@@ -63,7 +64,7 @@ static bool check_cut(const struct sw_cost *c, const struct sw_plan *plan, char 
     int next = 0, stages = 0, node = -1;
     uint64_t used = 0;
     for (int r = 0; r < plan->n_ranks; r++) {
-        const struct sw_stage *s = &plan->stages[r];
+        const struct sw_plan_stage *s = &plan->stages[r];
         CHECK(s->rank == r, "stage %d says rank %d", r, s->rank);
         CHECK(s->first == next && s->count >= 0, "rank %d starts at layer %d, not %d", r, s->first,
               next);

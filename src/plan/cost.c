@@ -373,7 +373,7 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int fr
 }
 
 /* Hand-overs between GPU and CPU on the way through a stage whose host layers run on `host`. */
-static int crossings(const struct sw_stage *s, enum sw_tier host)
+static int crossings(const struct sw_plan_stage *s, enum sw_tier host)
 {
     const int on[6] = {s->embed ? s->embed_on_gpu : -1,
                        s->n_gpu ? 1 : -1,
@@ -407,7 +407,7 @@ static void add_up(struct sw_bytes *b)
     b->total = b->weights + b->kv + b->embed + b->head + b->work + b->context + passing;
 }
 
-static void stage_bytes(const struct sw_cost *c, struct sw_stage *s)
+static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
 {
     const struct sw_footprint *fp = c->fp;
     const int host = s->first + s->n_gpu, streamed = host + s->n_host;
@@ -446,7 +446,7 @@ static void stage_bytes(const struct sw_cost *c, struct sw_stage *s)
 }
 
 /* A micro-batch's time, with the host layers run as `host` says. */
-static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, enum sw_tier host,
+static sw_ps sum_time(const struct sw_cost *c, const struct sw_plan_stage *s, enum sw_tier host,
                       const struct sw_load *load)
 {
     const struct sw_place *p = &c->places[s->rank];
@@ -467,14 +467,14 @@ static sw_ps sum_time(const struct sw_cost *c, const struct sw_stage *s, enum sw
 }
 
 /* Is a chunk of so many rows done sooner with the host layers streamed? */
-static bool streaming_pays(const struct sw_cost *c, const struct sw_stage *s, int rows)
+static bool streaming_pays(const struct sw_cost *c, const struct sw_plan_stage *s, int rows)
 {
     const struct sw_load load = prompt_load(c, rows);
     return sum_time(c, s, SW_TIER_PASSING, &load) < sum_time(c, s, SW_TIER_HOST, &load);
 }
 
 /* A number of rows from which it pays, when it pays for `rows`: with one row less it does not. */
-static int least_rows(const struct sw_cost *c, const struct sw_stage *s, int rows)
+static int least_rows(const struct sw_cost *c, const struct sw_plan_stage *s, int rows)
 {
     int low = 0; /* does not pay */
     while (rows - low > 1) {
@@ -487,7 +487,7 @@ static int least_rows(const struct sw_cost *c, const struct sw_stage *s, int row
     return rows;
 }
 
-void sw_cost_stage(const struct sw_cost *cost, struct sw_stage *s)
+void sw_cost_stage(const struct sw_cost *cost, struct sw_plan_stage *s)
 {
     const struct sw_load step = decode_load(cost), prompt = prompt_load(cost, cost->prompt_rows);
     const enum sw_tier host = s->stream_prompt ? SW_TIER_PASSING : SW_TIER_HOST;

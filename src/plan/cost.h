@@ -103,7 +103,7 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
 /* `hops` is of the cost. `from` -1: rank 0 to the first stage; `to` -1: back to rank 0. */
 sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int from, int to);
 /* Fills bytes and seconds of a stage from its rank, slices and flags, by plain sums over layers. */
-void sw_cost_stage(const struct sw_cost *cost, struct sw_stage *stage);
+void sw_cost_stage(const struct sw_cost *cost, struct sw_plan_stage *stage);
 
 /* Fills hop_s, prompt_hop_s and load_s of all stages, and the prediction. */
 void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan);

@@ -15,8 +15,8 @@
 
 void sw_plan_options_init(struct sw_plan_options *options)
 {
-    *options = (struct sw_plan_options){.prompt_tokens = SW_USUAL_PROMPT,
-                                        .new_tokens = SW_USUAL_NEW,
+    *options = (struct sw_plan_options){.prompt_tokens = SW_DEFAULT_PROMPT,
+                                        .new_tokens = SW_DEFAULT_NEW,
                                         .position = -1,
                                         .gpu_memory = UINT64_MAX,
                                         .host_memory = UINT64_MAX,
@@ -58,12 +58,12 @@ static void stages_fill(const struct sw_cost *c, const struct sw_slice *slices,
     plan->embedding_rank = plan->head_rank = -1;
     for (int r = 0; r < c->n_ranks; r++) {
         const struct sw_slice *slice = &slices[r];
-        struct sw_stage *s = &plan->stages[r];
-        *s = (struct sw_stage){.rank = r,
-                               .node = c->places[r].node,
-                               .device = c->places[r].device,
-                               .first = slice->first,
-                               .count = slice->count};
+        struct sw_plan_stage *s = &plan->stages[r];
+        *s = (struct sw_plan_stage){.rank = r,
+                                    .node = c->places[r].node,
+                                    .device = c->places[r].device,
+                                    .first = slice->first,
+                                    .count = slice->count};
         if (!slice->count)
             continue;
         const struct sw_split *split = &slice->split;

@@ -19,12 +19,12 @@ enum sw_objective {
     SW_OBJECTIVE_THROUGHPUT /* least slowest stage, then least sum: a full pipeline */
 };
 
-#define SW_USUAL_PROMPT 512 /* tokens of a request that nobody described */
-#define SW_USUAL_SLOTS 32   /* sequences at once in a batch that nobody described */
-#define SW_USUAL_NEW 128
+#define SW_DEFAULT_PROMPT 512 /* tokens of a request that nobody described */
+#define SW_DEFAULT_SLOTS 32   /* sequences at once in a batch that nobody described */
+#define SW_DEFAULT_NEW 128
 
 #define SW_GPU_CONTEXT_BYTES (600ull << 20)  /* CUDA context, cuBLAS and NCCL of one process */
-#define SW_GPU_EDGE_BYTES (128ull << 20)     /* … of which NCCL, by reckoning */
+#define SW_GPU_NCCL_BYTES (128ull << 20)     /* … of which NCCL, by reckoning */
 #define SW_GPU_RESERVE_BYTES (256ull << 20)  /* of each GPU: fragmentation, and graphs */
 #define SW_RANK_HOST_BYTES (96ull << 20)     /* code, MPI and stacks of one process */
 #define SW_NODE_RESERVE_BYTES (512ull << 20) /* of each node: page tables, page cache */
@@ -68,7 +68,7 @@ struct sw_bytes {
  * CPU (KV in host memory too), n_streamed in host memory copied to the GPU for each use (KV in GPU
  * memory), n_disk read from disk for each use and run by the CPU (KV in host memory).
  */
-struct sw_stage {
+struct sw_plan_stage {
     int rank, node, device; /* device of the node, -1: none */
     int first, count;       /* count 0: this rank is left out */
     int n_gpu, n_host, n_streamed, n_disk;
@@ -118,8 +118,8 @@ struct sw_plan {
     enum sw_objective objective;
     int micro_batch, position, prompt_rows;
     int n_layers, n_ranks;
-    struct sw_stage *stages; /* (n_ranks), stages[r] is rank r's; NULL when it does not fit */
-    int n_stages;            /* with layers */
+    struct sw_plan_stage *stages; /* (n_ranks), stages[r] is rank r's; NULL when it does not fit */
+    int n_stages;                 /* with layers */
     int embedding_rank, head_rank;
     struct sw_prediction predicted;
     uint64_t needed, available; /* GPU and host bytes, when it does not fit: the least it takes */

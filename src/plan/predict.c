@@ -22,7 +22,7 @@ static double prompt_hop(const struct sw_cost *c, int from, int to)
 }
 
 /* Bytes this stage reads from its files. What stays on disk is not loaded. */
-static double loaded(const struct sw_cost *c, const struct sw_stage *s)
+static double loaded(const struct sw_cost *c, const struct sw_plan_stage *s)
 {
     const uint64_t ends = s->gpu.embed + s->gpu.head + s->host.embed + s->host.head;
     return ((double)s->gpu.weights + (double)s->host.weights + (double)ends) * c->disk_scale;
@@ -43,7 +43,7 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
     const int slots = cost->fp->params.slots > 0 ? cost->fp->params.slots : 1;
     double sum = 0, slowest = 0, prompt_sum = 0, prompt_slowest = 0, load = 0, node_load = 0;
     for (int r = 0, node = -1; r < plan->n_ranks; r++) {
-        struct sw_stage *s = &plan->stages[r];
+        struct sw_plan_stage *s = &plan->stages[r];
         if (!s->count)
             continue;
         const int to = next_stage(plan, r);

@@ -83,7 +83,7 @@ static const char *range(int first, int count, char *out, size_t cap)
 }
 
 /* "layers 20-33 on the CPU, 34-40 streamed, head" into text. */
-static void say_host(const struct sw_stage *s, char *text, size_t cap)
+static void say_host(const struct sw_plan_stage *s, char *text, size_t cap)
 {
     struct sw_strbuf b = {0};
     char layers[32];
@@ -103,7 +103,7 @@ static void say_host(const struct sw_stage *s, char *text, size_t cap)
     sw_strbuf_free(&b);
 }
 
-static void say_gpu(const struct sw_stage *s, char *text, size_t cap)
+static void say_gpu(const struct sw_plan_stage *s, char *text, size_t cap)
 {
     struct sw_strbuf b = {0};
     char layers[32];
@@ -134,7 +134,7 @@ static void put_memory(const struct printer *p, const char *rank, const char *na
         sw_strbuf_printf(p->out, "%s\n", total);
 }
 
-static void put_gpu_rank(const struct printer *p, const struct sw_stage *s)
+static void put_gpu_rank(const struct printer *p, const struct sw_plan_stage *s)
 {
     const struct sw_node *node = &p->r->cluster->nodes[s->node];
     const struct sw_device *device = &node->devices[s->device];
@@ -173,7 +173,7 @@ static void put_node(const struct printer *p, int n)
     char text[128] = "", more[128], rank[16];
     sw_strbuf_printf(p->out, "\n%s\n", node->name);
     for (int r = 0; r < plan->n_ranks; r++) {
-        const struct sw_stage *s = &plan->stages[r];
+        const struct sw_plan_stage *s = &plan->stages[r];
         if (s->node != n)
             continue;
         if (s->device >= 0)
@@ -198,7 +198,7 @@ static void put_node(const struct printer *p, int n)
     put_memory(p, "", "host", &host, "");
     for (int r = 0; r < plan->n_ranks; r++) {
         char used[16];
-        const struct sw_stage *s = &plan->stages[r];
+        const struct sw_plan_stage *s = &plan->stages[r];
         say_host(s, more, sizeof more);
         if (s->node == n && s->count && more[0])
             sw_strbuf_printf(p->out, "  %4d    of which %s: %s\n", r,

@@ -13,7 +13,7 @@ static json_t *bytes_json(const struct sw_bytes *b)
                      (json_int_t)b->context, "total", (json_int_t)b->total);
 }
 
-static json_t *stage_json(const struct sw_report *r, const struct sw_stage *s)
+static json_t *stage_json(const struct sw_report *r, const struct sw_plan_stage *s)
 {
     const struct sw_node *node = &r->cluster->nodes[s->node];
     json_t *stage =

@@ -56,7 +56,7 @@ static bool need_of(const struct sw_report *r, const struct sw_job *job, int n, 
     *part = (struct part){
         .first = n, .last = n, .nodes = 1, .first_rank = -1, .room = node->host_free / MIB};
     for (int i = 0; i < r->plan->n_ranks; i++) {
-        const struct sw_stage *s = &r->plan->stages[i];
+        const struct sw_plan_stage *s = &r->plan->stages[i];
         if (s->node != n || !s->count)
             continue;
         if (part->first_rank < 0) {

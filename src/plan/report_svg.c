@@ -83,7 +83,7 @@ static void say(struct sw_strbuf *b, const char *what, int first, int count)
         sw_strbuf_printf(b, "%s%s", comma, what);
 }
 
-static double put_gpu(const struct sw_report *r, const struct sw_stage *s, double y,
+static double put_gpu(const struct sw_report *r, const struct sw_plan_stage *s, double y,
                       struct sw_strbuf *out)
 {
     const struct sw_device *d = &r->cluster->nodes[s->node].devices[s->device];
@@ -111,7 +111,7 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
     struct sw_strbuf what = {0};
     uint64_t parts[5] = {0};
     for (int i = 0; i < plan->n_ranks; i++) {
-        const struct sw_stage *s = &plan->stages[i];
+        const struct sw_plan_stage *s = &plan->stages[i];
         const int host = s->first + s->n_gpu;
         if (s->node != n || !s->count)
             continue;

@@ -69,7 +69,7 @@ void sw_gpu_correct(int device, int sharers, bool beside_context, struct sw_devi
         sw_error_clear();
         return;
     }
-    const uint64_t counted = left / (uint64_t)sharers + SW_GPU_CONTEXT_BYTES - SW_GPU_EDGE_BYTES;
+    const uint64_t counted = left / (uint64_t)sharers + SW_GPU_CONTEXT_BYTES - SW_GPU_NCCL_BYTES;
     const uint64_t most = beside_context ? out->total / (uint64_t)sharers : out->free;
     out->free = counted < most ? counted : most;
 }
@@ -77,8 +77,8 @@ void sw_gpu_correct(int device, int sharers, bool beside_context, struct sw_devi
 int sw_gpu_nccl(void)
 {
     const struct sw_gpu_library *library = sw_gpu_library_load(NULL, NULL);
-    const struct sw_gpu_edge_ops *edges = library ? library->edges() : NULL;
-    return edges ? edges->version() : 0;
+    const struct sw_gpu_link_ops *links = library ? library->links() : NULL;
+    return links ? links->version() : 0;
 }
 
 /* NVIDIA's driver has a folder for each. */

@@ -27,7 +27,7 @@ void sw_gpu_measure(int device, struct sw_device *out, double *to_device);
 /*
  * After it, when no rank of the node measures any more: `sharers` ranks share the device. out->free
  * becomes what a plan may count from, which takes SW_GPU_CONTEXT_BYTES off it: less where this
- * process's context took more than that without what edges take later, or was read beside one.
+ * process's context took more than that without what links take later, or was read beside one.
  */
 void sw_gpu_correct(int device, int sharers, bool beside_context, struct sw_device *out);
 /* The version of NCCL that joins GPUs, 22809 is 2.28.9; 0: none. */

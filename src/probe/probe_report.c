@@ -183,7 +183,7 @@ void sw_probe_limits(const struct sw_probe *probe, struct sw_strbuf *out)
     }
 }
 
-/* Ranks with GPUs that have another NCCL than the first such one: their edges go by MPI. */
+/* Ranks with GPUs that have another NCCL than the first such one: their links go by MPI. */
 static void warn_nccl(const struct sw_probe *probe, struct sw_strbuf *out)
 {
     int first = -1;

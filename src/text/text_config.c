@@ -121,7 +121,7 @@ bool sw_text_config_is_whole(const struct sw_text_config *config)
 /* What `name` is when the files do not say: of the class that goes with the form of the files. */
 static const char *usual_token(const struct sw_tokenizer *tok, const char *name)
 {
-    for (const struct sw_usual_token *usual = tok->usual; usual && usual->name; usual++)
+    for (const struct sw_default_token *usual = tok->usual; usual && usual->name; usual++)
         if (strcmp(usual->name, name) == 0)
             return usual->content;
     return NULL;

@@ -35,7 +35,7 @@ struct sw_affix {
 };
 
 /* A special token that a class of tokenizers has when the files do not name another. */
-struct sw_usual_token {
+struct sw_default_token {
     const char *name, *content; /* "pad_token", "<pad>"; a list of them ends with NULL */
 };
 
@@ -46,11 +46,11 @@ struct sw_tokenizer {
     struct sw_pretokenizer pre;
     struct sw_added added;
     struct sw_decoder decoder;
-    struct sw_affix prefix, suffix;     /* what SW_ENCODE_ADD_SPECIAL puts around a text */
-    uint8_t *flags;                     /* (vocab.count) sw_id_flags */
-    int32_t bos, eos;                   /* -1: none */
-    bool add_bos, add_eos;              /* wanted by the form of the file, without a template */
-    const struct sw_usual_token *usual; /* NULL: the form of the file says all */
+    struct sw_affix prefix, suffix;       /* what SW_ENCODE_ADD_SPECIAL puts around a text */
+    uint8_t *flags;                       /* (vocab.count) sw_id_flags */
+    int32_t bos, eos;                     /* -1: none */
+    bool add_bos, add_eos;                /* wanted by the form of the file, without a template */
+    const struct sw_default_token *usual; /* NULL: the form of the file says all */
     bool plain_specials; /* special tokens take no spaces around them, whatever the files say */
     bool sentencepiece;  /* added tokens are looked for in the text as it was given */
     int32_t ends[SW_ENDS_MAX];

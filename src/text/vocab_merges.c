@@ -8,19 +8,19 @@
 
 #define LLAMA3_BASE 128000
 
-static const struct sw_usual_token gpt2_usual[] = {{"bos_token", "<|endoftext|>"},
-                                                   {"eos_token", "<|endoftext|>"},
-                                                   {"unk_token", "<|endoftext|>"},
-                                                   {0}};
-static const struct sw_usual_token qwen_usual[] = {{"eos_token", "<|endoftext|>"},
-                                                   {"unk_token", "<|endoftext|>"},
-                                                   {"pad_token", "<|endoftext|>"},
-                                                   {0}};
-static const struct sw_usual_token neox_usual[] = {{"bos_token", "<|endoftext|>"},
-                                                   {"eos_token", "<|endoftext|>"},
-                                                   {"unk_token", "<|endoftext|>"},
-                                                   {"pad_token", "<|padding|>"},
-                                                   {0}};
+static const struct sw_default_token gpt2_usual[] = {{"bos_token", "<|endoftext|>"},
+                                                     {"eos_token", "<|endoftext|>"},
+                                                     {"unk_token", "<|endoftext|>"},
+                                                     {0}};
+static const struct sw_default_token qwen_usual[] = {{"eos_token", "<|endoftext|>"},
+                                                     {"unk_token", "<|endoftext|>"},
+                                                     {"pad_token", "<|endoftext|>"},
+                                                     {0}};
+static const struct sw_default_token neox_usual[] = {{"bos_token", "<|endoftext|>"},
+                                                     {"eos_token", "<|endoftext|>"},
+                                                     {"unk_token", "<|endoftext|>"},
+                                                     {"pad_token", "<|padding|>"},
+                                                     {0}};
 
 /*
  * The two files say neither how a text is cut nor which tokens are special; the family does. Its
@@ -30,7 +30,7 @@ static const struct sw_usual_token neox_usual[] = {{"bos_token", "<|endoftext|>"
 static const struct family {
     const char *name; /* begins model_type or tokenizer_class, any case */
     const char *pattern;
-    const struct sw_usual_token *usual;
+    const struct sw_default_token *usual;
     bool nfc, ignore_merges, add_bos, plain_specials;
 } families[] = {
     {"qwen", sw_pattern_qwen, qwen_usual, true, false, false, true},

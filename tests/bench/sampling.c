@@ -1,7 +1,7 @@
 /*
  * What the last stage does per step beside the model: 64 rows of 151,936 logits on the threads of a
- * pool, or one row on all of them, as src/engine/last.c shares them out. Prints one JSON object.
- * Built by sampling.sh.
+ * pool, or one row on all of them, as src/engine/last_stage.c shares them out. Prints one JSON
+ * object. Built by sampling.sh.
  */
 #include "base/clock.h"
 #include "base/pool.h"

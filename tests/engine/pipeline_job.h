@@ -30,7 +30,7 @@ struct job {
     const struct sw_gpu_library *library; /* whose they are; NULL: fake ones */
     struct sw_pool *pool;                 /* makes weights, of one rank; NULL: none */
     bool no_graphs;                       /* nothing that they do is kept as a graph */
-    bool connect;                         /* edges between GPUs, where the library has them */
+    bool connect;                         /* links between GPUs, where the library has them */
     bool host_only;                       /* … but they are not wanted */
     double silence_s;                     /* as the transport's; 0: a minute */
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
@@ -46,7 +46,7 @@ struct job {
     int vocab;
     char error[SW_ERROR_MAX];
     struct fake_report cpu_reports[16], gpu_reports[16]; /* of each rank, with `gpus` */
-    char edges[16][8];      /* of each rank to the next, as rank 0 knows */
+    char links[16][8];      /* of each rank to the next, as rank 0 knows */
     uint64_t gpu_bytes[16]; /* what each stage says it took */
     uint64_t replays[16];   /* of each rank's GPU */
 };
@@ -81,14 +81,14 @@ static inline enum sw_status job_token(void *context, const struct sw_sampled *t
 
 static inline enum sw_status job_lead(struct job *job, struct sw_engine *engine)
 {
-    const struct sw_engine_watch watch = {.logits = job_logits, .context = job};
-    const struct sw_engine_watch none = {0};
+    const struct sw_engine_hooks watch = {.logits = job_logits, .context = job};
+    const struct sw_engine_hooks none = {0};
     const struct sw_sampling greedy = sw_sampling_default();
     struct job_sink sink = {job, 0};
-    SW_TRY(sw_engine_watch(engine, &watch));
+    SW_TRY(sw_engine_hooks(engine, &watch));
     SW_TRY(sw_engine_slot(engine, 0, &greedy));
-    SW_TRY(sw_feed(engine, job->ids, job->n_ids, job->chunk));
-    SW_TRY(sw_engine_watch(engine, &none));
+    SW_TRY(sw_prefill(engine, job->ids, job->n_ids, job->chunk));
+    SW_TRY(sw_engine_hooks(engine, &none));
     struct sw_generate g = {.prompt = job->ids,
                             .n_prompt = job->n_ids,
                             .max_new = job->n_new,
@@ -180,7 +180,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                    .rows = job->chunk},
         .slices = slices,
         .vocab_limit = model->dims.vocab,
-        .edge_ops = gpu && job->library && job->connect ? job->library->edges() : NULL,
+        .link_ops = gpu && job->library && job->connect ? job->library->links() : NULL,
         .bus_id = bus_id,
         .host_only = job->host_only};
     status = sw_engine_open(&options, &loader, &engine);
@@ -189,14 +189,14 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
     if (status != SW_OK)
         goto undo;
     for (int r = 0; r < job->ranks && t->rank == 0; r++)
-        snprintf(job->edges[r], sizeof job->edges[r], "%s", sw_engine_edge(engine, r));
+        snprintf(job->links[r], sizeof job->links[r], "%s", sw_engine_link(engine, r));
     if (t->rank == 0) {
         job->vocab = model->dims.vocab;
         job->logits = calloc((size_t)job->n_ids * (size_t)job->vocab, sizeof *job->logits);
         job->new_ids = calloc((size_t)job->n_new + 1, sizeof *job->new_ids);
         status = job->lead ? job->lead(job, engine) : job_lead(job, engine);
     } else {
-        status = sw_engine_serve(engine);
+        status = sw_engine_run_worker(engine);
     }
 undo:
     if (status != SW_OK)

@@ -18,7 +18,7 @@ struct kept {
     int vocab;
     float *logits[SLOTS]; /* (LONGEST + STEPS, vocab) */
     int64_t n_rows;       /* delivered since the batch was submitted */
-    const struct sw_batch *batch;
+    const struct sw_microbatch *batch;
 };
 
 static enum sw_status keep(void *context, int64_t position, int n, const float *data)
@@ -35,8 +35,8 @@ static enum sw_status keep(void *context, int64_t position, int n, const float *
 }
 
 /* Submits one batch, waits, and takes each slot's greedy token into next[]. */
-static enum sw_status step(struct sw_engine *engine, struct kept *k, const struct sw_batch *batch,
-                           int32_t *next)
+static enum sw_status step(struct sw_engine *engine, struct kept *k,
+                           const struct sw_microbatch *batch, int32_t *next)
 {
     const struct sw_result *results;
     int n;
@@ -58,17 +58,17 @@ static enum sw_status run_slots(struct sw_engine *engine, struct kept *k, const 
         SW_TRY(sw_engine_slot(engine, slots[i], &greedy));
     for (int s = 0; s <= STEPS; s++) {
         struct sw_span spans[SLOTS];
-        struct sw_ask asks[SLOTS];
+        struct sw_row_outputs outputs[SLOTS];
         int32_t ids[SLOTS * LONGEST];
         int rows = 0;
         for (int i = 0; i < n; i++) {
             const int slot = slots[i], count = s == 0 ? lengths[slot] : 1;
             spans[i] = (struct sw_span){slot, s == 0 ? 0 : lengths[slot] + s - 1, rows, count};
-            asks[i] = (struct sw_ask){0, 0, 0}; /* samples after every row */
+            outputs[i] = (struct sw_row_outputs){0, 0, 0}; /* samples after every row */
             for (int j = 0; j < count; j++)
                 ids[rows++] = s == 0 ? prompts[slot][j] : next[slot];
         }
-        const struct sw_batch batch = {rows, n, spans, asks, ids};
+        const struct sw_microbatch batch = {rows, n, spans, outputs, ids};
         SW_TRY(step(engine, k, &batch, next));
     }
     return SW_OK;
@@ -80,11 +80,11 @@ static enum sw_status lead(struct job *job, struct sw_engine *engine)
     static const int all[SLOTS] = {2, 0, 1};
     for (int way = 0; way < 2; way++) {
         struct kept *k = &kept[way];
-        const struct sw_engine_watch watch = {.logits = keep, .context = k};
+        const struct sw_engine_hooks watch = {.logits = keep, .context = k};
         k->vocab = job->vocab;
         for (int s = 0; s < SLOTS; s++)
             k->logits[s] = calloc((size_t)(LONGEST + STEPS) * (size_t)k->vocab, sizeof(float));
-        SW_TRY(sw_engine_watch(engine, &watch));
+        SW_TRY(sw_engine_hooks(engine, &watch));
         if (way == 0)
             SW_TRY(run_slots(engine, k, all, SLOTS));
         for (int s = 0; s < SLOTS && way == 1; s++)

@@ -208,7 +208,7 @@ static void nobody_notices_the_others(const char *name)
     make_texts(alone, N_TEXTS);
     memcpy(texts, alone, N_TEXTS * sizeof *texts);
     CU_ASSERT_EQUAL(run_many(&one, name, 1, 1, 512, CONTEXT), SW_OK);
-    CU_ASSERT_EQUAL(one.stats.spared, 0);
+    CU_ASSERT_EQUAL(one.stats.prefix_hits, 0);
     for (size_t w = 0; w < sizeof ways / sizeof ways[0]; w++) {
         struct many many = {.texts = texts, .n = N_TEXTS, .unshared = ways[w].unshared};
         CU_ASSERT_EQUAL(run_many(&many, name, ways[w].ranks, ways[w].slots, ways[w].rows, CONTEXT),
@@ -220,12 +220,12 @@ static void nobody_notices_the_others(const char *name)
             printf("    %s, way %zu: %d of %d texts are others\n", name, w, different, N_TEXTS);
         CU_ASSERT_EQUAL(different, 0);
         CU_ASSERT_EQUAL(many.stats.done, N_TEXTS);
-        CU_ASSERT_EQUAL(many.stats.fed + many.stats.spared, one.stats.fed);
+        CU_ASSERT_EQUAL(many.stats.rows_sent + many.stats.prefix_hits, one.stats.rows_sent);
         CU_ASSERT_EQUAL(many.stats.generated, one.stats.generated);
         CU_ASSERT_EQUAL(many.stats.scored, one.stats.scored);
         /* Of 20 alike one is fed; a scored one computes more. A few slots are soon used again. */
-        CU_ASSERT(ways[w].unshared ? many.stats.spared == 0
-                                   : ways[w].slots < 5 || many.stats.spared > 15 * 40);
+        CU_ASSERT(ways[w].unshared ? many.stats.prefix_hits == 0
+                                   : ways[w].slots < 5 || many.stats.prefix_hits > 15 * 40);
         CU_ASSERT(ways[w].slots == 1 || many.most_under_way >= (ways[w].ranks > 1));
     }
     free(alone);
@@ -241,7 +241,7 @@ static void identity(void)
 }
 
 /* Prompts of 50 with 40 in common, one after another and at once: each row is computed once. */
-static void spared_tokens_are_counted(void)
+static void prefix_hits_are_counted(void)
 {
     static const struct {
         int ranks, slots, rows;
@@ -258,8 +258,8 @@ static void spared_tokens_are_counted(void)
         texts[7].score_from = 21;
         CU_ASSERT_EQUAL(
             run_many(&many, "tiny/llama31", ways[w].ranks, ways[w].slots, ways[w].rows, 60), SW_OK);
-        CU_ASSERT_EQUAL(many.stats.spared, 8 * 40 + 20);
-        CU_ASSERT_EQUAL(many.stats.fed, 10 * 51 - 8 * 40 - 20);
+        CU_ASSERT_EQUAL(many.stats.prefix_hits, 8 * 40 + 20);
+        CU_ASSERT_EQUAL(many.stats.rows_sent, 10 * 51 - 8 * 40 - 20);
         CU_ASSERT_EQUAL(texts[7].n_scored, 29);
     }
 }
@@ -275,7 +275,7 @@ static void a_repeated_prompt_costs_one_row(void)
             texts[i].ids[k] = k * 5 % 90;
     }
     CU_ASSERT_EQUAL(run_many(&many, "tiny/gpt2", 2, 2, 8, 40), SW_OK);
-    CU_ASSERT_EQUAL(many.stats.spared, 5 * 32);
+    CU_ASSERT_EQUAL(many.stats.prefix_hits, 5 * 32);
     for (int i = 1; i < 6; i++)
         CU_ASSERT(same_text(&texts[0], &texts[i]));
 }
@@ -291,7 +291,7 @@ static void requests_end_as_they_should(void)
     }
     texts[0].stop_after = 3;
     texts[1].max_new = 4;
-    texts[2].max_new = 0;    /* asks for nothing */
+    texts[2].max_new = 0;    /* outputs for nothing */
     texts[3].n_ids = 16;     /* fills the context; 9 ids more than alone, all known */
     texts[4].stop_after = 9; /* with the last token there is room for */
     for (int k = 0; k < 16; k++)
@@ -309,11 +309,11 @@ static void requests_end_as_they_should(void)
 static enum sw_status check_scores(struct job *job, struct sw_engine *engine)
 {
     struct many *many = job->lead_context;
-    const struct sw_engine_watch watch = {.logits = job_logits, .context = job};
-    const struct sw_engine_watch none = {0};
-    SW_TRY(sw_engine_watch(engine, &watch));
-    SW_TRY(sw_feed(engine, job->ids, job->n_ids, job->chunk));
-    SW_TRY(sw_engine_watch(engine, &none));
+    const struct sw_engine_hooks watch = {.logits = job_logits, .context = job};
+    const struct sw_engine_hooks none = {0};
+    SW_TRY(sw_engine_hooks(engine, &watch));
+    SW_TRY(sw_prefill(engine, job->ids, job->n_ids, job->chunk));
+    SW_TRY(sw_engine_hooks(engine, &none));
     return lead(job, engine) == SW_OK && many->n_done == many->n ? SW_OK : SW_EINPUT;
 }
 
@@ -424,7 +424,8 @@ static void thousands_wait_their_turn(void)
         const double start = sw_clock();
         CU_ASSERT_EQUAL(run_many(&many, "tiny/llama31", ranks, 32, 128, 32), SW_OK);
         printf("    %d ranks: %.1f us a request, %.1f rows a batch\n", ranks,
-               1e6 * (sw_clock() - start) / n, (double)many.stats.fed / (double)many.stats.batches);
+               1e6 * (sw_clock() - start) / n,
+               (double)many.stats.rows_sent / (double)many.stats.batches);
         CU_ASSERT_EQUAL(many.stats.done, n);
         for (int i = 0; i < n; i++)
             CU_ASSERT_FATAL(texts[i].n_done == 1 && texts[i].n_new == texts[i].max_new);
@@ -461,8 +462,8 @@ static enum sw_status share_or_not(struct job *job, struct sw_engine *engine)
         seconds[unshared] = sw_clock() - start;
         struct sw_scheduler_stats stats;
         sw_scheduler_stats(s, &stats);
-        CU_ASSERT_EQUAL(stats.spared, unshared ? 0 : 99 * 400);
-        CU_ASSERT_EQUAL(stats.fed + stats.spared, 100 * 404);
+        CU_ASSERT_EQUAL(stats.prefix_hits, unshared ? 0 : 99 * 400);
+        CU_ASSERT_EQUAL(stats.rows_sent + stats.prefix_hits, 100 * 404);
         sw_scheduler_close(s);
     }
     return sw_engine_stop(engine);
@@ -560,7 +561,7 @@ static void a_stop_ends_it(void)
 }
 
 SW_UNIT_TESTS({"nobody notices the others", identity},
-              {"spared tokens are counted", spared_tokens_are_counted},
+              {"prefix hits are counted", prefix_hits_are_counted},
               {"a repeated prompt costs one row", a_repeated_prompt_costs_one_row},
               {"requests end as they should", requests_end_as_they_should},
               {"scores are the logits'", scores_are_the_logits},

@@ -142,9 +142,9 @@ static enum sw_status hear(void *context, int64_t position, int n, const float *
 static enum sw_status submit(struct sw_engine *engine, const struct sw_span *given, int n_spans)
 {
     struct sw_span spans[MIXED_SLOTS];
-    struct sw_ask asks[MIXED_SLOTS] = {{0, 0, 0}};
+    struct sw_row_outputs outputs[MIXED_SLOTS] = {{0, 0, 0}};
     int32_t row_ids[N_IDS];
-    struct sw_batch batch = {0, n_spans, spans, asks, row_ids};
+    struct sw_microbatch batch = {0, n_spans, spans, outputs, row_ids};
     const struct sw_result *results;
     int n;
     for (int i = 0; i < n_spans; i++) {
@@ -172,9 +172,9 @@ static enum sw_status mixed_lead(struct job *job, struct sw_engine *engine)
         {3, {{0, 66, 0, 1}, {1, 43, 0, 1}, {2, 67, 0, 1}}, 0, 0, 0},
         {2, {{0, 67, 0, 6}, {1, 44, 0, 25}}, 0, 0, 0},
         {3, {{0, 73, 0, 1}, {1, 69, 0, 1}, {2, 68, 0, 1}}, 0, 0, 0}};
-    const struct sw_engine_watch watch = {.logits = hear, .context = job};
+    const struct sw_engine_hooks watch = {.logits = hear, .context = job};
     const struct sw_sampling greedy = sw_sampling_default();
-    SW_TRY(sw_engine_watch(engine, &watch));
+    SW_TRY(sw_engine_hooks(engine, &watch));
     for (int slot = 0; slot < MIXED_SLOTS; slot++)
         SW_TRY(sw_engine_slot(engine, slot, &greedy));
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {

@@ -16,9 +16,9 @@ static const struct sw_wire_limits limits = {
 static char *make_batch(struct sw_batch_body *body, size_t *length)
 {
     struct sw_span spans[SPANS] = {{0, 17, 0, 3}, {2, 0, 3, 2}};
-    struct sw_ask asks[SPANS] = {{1, 3, 49}, {1, 1, 0}};
+    struct sw_row_outputs outputs[SPANS] = {{1, 3, 49}, {1, 1, 0}};
     int32_t ids[ROWS] = {0, 49, 7, 8, 9};
-    const struct sw_batch batch = {ROWS, SPANS, spans, asks, ids};
+    const struct sw_microbatch batch = {ROWS, SPANS, spans, outputs, ids};
     const size_t head = sw_wire_batch_head(ROWS, SPANS);
     *body = (struct sw_batch_body){ROWS, SPANS, 4};
     *length = head + (size_t)ROWS * 4 * sizeof(float);
@@ -29,7 +29,7 @@ static char *make_batch(struct sw_batch_body *body, size_t *length)
 
 static enum sw_status read_batch(const struct sw_batch_body *body, char *bytes, size_t length)
 {
-    struct sw_batch batch;
+    struct sw_microbatch batch;
     const float *hidden;
     return sw_wire_read_batch(body, bytes, length, &limits, &batch, &hidden);
 }
@@ -37,13 +37,13 @@ static enum sw_status read_batch(const struct sw_batch_body *body, char *bytes, 
 static void a_batch_arrives_as_it_was(void)
 {
     struct sw_batch_body body;
-    struct sw_batch batch;
+    struct sw_microbatch batch;
     const float *hidden;
     size_t length;
     char *bytes = make_batch(&body, &length);
     CU_ASSERT_EQUAL(sw_wire_read_batch(&body, bytes, length, &limits, &batch, &hidden), SW_OK);
     CU_ASSERT(batch.n_rows == ROWS && batch.n_spans == SPANS);
-    CU_ASSERT(batch.spans[1].slot == 2 && batch.spans[1].row == 3 && batch.asks[0].next == 49);
+    CU_ASSERT(batch.spans[1].slot == 2 && batch.spans[1].row == 3 && batch.outputs[0].next == 49);
     CU_ASSERT(batch.ids[1] == 49 && (const char *)hidden == bytes + length - 5 * 4 * 4);
     free(bytes);
 }
@@ -55,8 +55,8 @@ static void impossible_batches_are_refused(void)
     for (int i = 0; i < 19; i++) {
         char *bytes = make_batch(&body, &length);
         struct sw_span *spans = (struct sw_span *)(void *)bytes;
-        struct sw_ask *asks = (struct sw_ask *)(void *)(spans + SPANS);
-        int32_t *ids = (int32_t *)(void *)(asks + SPANS);
+        struct sw_row_outputs *outputs = (struct sw_row_outputs *)(void *)(spans + SPANS);
+        int32_t *ids = (int32_t *)(void *)(outputs + SPANS);
         switch (i) {
         case 0:
             body.n_rows = 6;
@@ -98,16 +98,16 @@ static void impossible_batches_are_refused(void)
             spans[1].n = INT64_MAX;
             break;
         case 13:
-            asks[0].score_from = -1;
+            outputs[0].score_from = -1;
             break;
         case 14:
-            asks[0].score_from = 4;
+            outputs[0].score_from = 4;
             break;
         case 15:
-            asks[1].sample_from = 3;
+            outputs[1].sample_from = 3;
             break;
         case 16:
-            asks[0].next = 50;
+            outputs[0].next = 50;
             break;
         case 17:
             ids[4] = 50;

@@ -26,7 +26,7 @@ static inline void make_ids(void)
 
 /* What the planner counts for a stage of these layers on one rank of `ranks` with a GPU each. */
 struct counted {
-    struct sw_stage stage;
+    struct sw_plan_stage stage;
     uint64_t gpu, host; /* what the backends are asked for */
 };
 
@@ -54,14 +54,14 @@ static inline struct counted count(const char *dir, const struct job *job,
     CU_ASSERT_EQUAL_FATAL(sw_cluster_parse(text, strlen(text), &cluster), SW_OK);
     CU_ASSERT_EQUAL_FATAL(sw_cost_init(&cost, &fp, &cluster, &options), SW_OK);
     const struct sw_tiers *t = &slice->tiers;
-    c.stage = (struct sw_stage){.rank = rank,
-                                .first = slice->first,
-                                .count = slice->count,
-                                .n_gpu = t->n_gpu,
-                                .n_host = slice->count - t->n_gpu - t->n_streamed,
-                                .n_streamed = t->n_streamed,
-                                .embed = slice->first == 0,
-                                .head = slice->first + slice->count == fp.n_layers};
+    c.stage = (struct sw_plan_stage){.rank = rank,
+                                     .first = slice->first,
+                                     .count = slice->count,
+                                     .n_gpu = t->n_gpu,
+                                     .n_host = slice->count - t->n_gpu - t->n_streamed,
+                                     .n_streamed = t->n_streamed,
+                                     .embed = slice->first == 0,
+                                     .head = slice->first + slice->count == fp.n_layers};
     c.stage.embed_on_gpu = c.stage.embed && t->embed_on_gpu;
     c.stage.head_on_gpu = c.stage.head && t->head_on_gpu;
     c.stage.stream_prompt = stream && c.stage.n_host > 0;

@@ -3,7 +3,7 @@
 # its own. What fails or hangs holds up nothing that comes after it.
 #
 #   gpu.sh a     at most 300 s: the memory that contexts take; every kernel against its reference, with and
-#                without kernels that begin early; edges of NCCL, if there is one; products and attention
+#                without kernels that begin early; links of NCCL, if there is one; products and attention
 #                beside the card's memory and cuBLAS; probe; decoding by 8 layers of true shapes
 #   gpu.sh b     at most 420 s: whole models on two ranks that share the card
 #

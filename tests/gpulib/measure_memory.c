@@ -43,8 +43,8 @@ static enum sw_status measure(void)
     SW_TRY(tell("closed"));
     SW_TRY(library->measure(0, &speeds));
     SW_TRY(tell("speeds looked at"));
-    printf("a plan counts %.1f MiB, of which edges take %.1f MiB\n",
-           (double)SW_GPU_CONTEXT_BYTES / (1 << 20), (double)SW_GPU_EDGE_BYTES / (1 << 20));
+    printf("a plan counts %.1f MiB, of which links take %.1f MiB\n",
+           (double)SW_GPU_CONTEXT_BYTES / (1 << 20), (double)SW_GPU_NCCL_BYTES / (1 << 20));
     return SW_OK;
 }
 

@@ -1,6 +1,6 @@
 /*
- * A pipeline over GPUs: the same bits whatever the cut and whatever way the edges take, for the
- * same batches; each edge takes the way it should.
+ * A pipeline over GPUs: the same bits whatever the cut and whatever way the links take, for the
+ * same batches; each link takes the way it should.
  */
 #include "engine/pipeline_job.h"
 #include "gpulib_help.h"
@@ -42,16 +42,16 @@ static struct sw_engine_slice slice(int first, int gpu, int host, int streamed)
         .gpu_memory = UINT64_MAX};
 }
 
-/* edges: "NCCL MPI", of rank 0, 1, … */
-static void run(struct job *job, const char *edges)
+/* links: "NCCL MPI", of rank 0, 1, … */
+static void run(struct job *job, const char *links)
 {
     char got[64] = "";
     CU_ASSERT_EQUAL_FATAL(job_run(job), SW_OK);
     for (int r = 0; r + 1 < job->ranks; r++)
-        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", r ? " " : "", job->edges[r]);
-    if (strcmp(got, edges) != 0)
-        printf("    edges %s, not %s\n", got, edges);
-    CU_ASSERT_STRING_EQUAL(got, edges);
+        snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s", r ? " " : "", job->links[r]);
+    if (strcmp(got, links) != 0)
+        printf("    links %s, not %s\n", got, links);
+    CU_ASSERT_STRING_EQUAL(got, links);
 }
 
 static void same_bits(const struct job *a, const struct job *b)
@@ -72,14 +72,14 @@ static void whatever_the_cut(void)
     const struct {
         int ranks;
         const struct sw_engine_slice *slices;
-        const char *edges;
+        const char *links;
     } cuts[] = {
         {2, halves, "NCCL"}, {3, thirds, "NCCL NCCL"}, {3, gap, "NCCL "}, {2, streamed, "NCCL"}};
     struct job one = job_of("llama31", 1, all);
     run(&one, "");
     for (size_t i = 0; i < sizeof cuts / sizeof cuts[0]; i++) {
         struct job job = job_of("llama31", cuts[i].ranks, cuts[i].slices);
-        run(&job, cuts[i].edges);
+        run(&job, cuts[i].links);
         same_bits(&job, &one);
         job_free(&job);
     }

@@ -350,7 +350,7 @@ static void plan_value(const struct sw_plan *plan, const struct oracle *q, doubl
 {
     double sum = 0, slowest = 0;
     for (int r = 0, last = -1; r < plan->n_ranks; r++) {
-        const struct sw_stage *s = &plan->stages[r];
+        const struct sw_plan_stage *s = &plan->stages[r];
         if (!s->count)
             continue;
         const double in = hop(q, last < 0 ? 0 : last, r, last < 0);
@@ -392,7 +392,7 @@ static void note(const struct sw_plan *plan)
 {
     bool passing = false, beside = false, streamed = false, disk = false;
     for (int r = 0; r < plan->n_ranks; r++) {
-        const struct sw_stage *s = &plan->stages[r];
+        const struct sw_plan_stage *s = &plan->stages[r];
         passing |= s->stream_prompt;
         beside |= s->stream_prompt && s->n_gpu > 0;
         streamed |= s->n_streamed > 0;

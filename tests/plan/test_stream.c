@@ -75,7 +75,7 @@ static double streamed(const struct sw_node *node, int n)
 
 /* What streaming adds to a chunk's time, in a stage that has nothing on the GPU for decoding: with
  * the head on the CPU the rows go there and come back. */
-static double difference(const struct sw_stage *s, const struct sw_node *node, int n)
+static double difference(const struct sw_plan_stage *s, const struct sw_node *node, int n)
 {
     const double crossing = 10e-6 + n * (double)(32 << 10) / node->bus_bandwidth;
     return s->n_host * (streamed(node, n) - on_cpu(node, n)) + 2 * crossing;
@@ -106,7 +106,7 @@ static void from_the_row_on_where_it_pays(void)
     for (size_t i = 0; i < sizeof clusters / sizeof clusters[0]; i++) {
         struct sw_cluster cluster;
         struct sw_plan plan = plan_on(clusters[i], 512, &cluster);
-        const struct sw_stage *s = &plan.stages[0];
+        const struct sw_plan_stage *s = &plan.stages[0];
         CU_ASSERT(s->n_host == LAYERS && !s->head_on_gpu && !s->embed_on_gpu);
         CU_ASSERT_TRUE(s->stream_prompt);
         CU_ASSERT(s->stream_rows > 1 && s->stream_rows <= 512);

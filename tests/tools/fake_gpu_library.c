@@ -76,7 +76,7 @@ static enum sw_status left(int device, uint64_t *free)
     return SW_OK;
 }
 
-static const struct sw_gpu_edge_ops *no_edges(void)
+static const struct sw_gpu_link_ops *no_links(void)
 {
     return NULL;
 }
@@ -90,4 +90,4 @@ const struct sw_gpu_library sw_gpu_library = {.source_id = sw_source_id,
                                               .ops = &fake_gpu_ops,
                                               .measure = measure,
                                               .left = left,
-                                              .edges = no_edges};
+                                              .links = no_links};

@@ -3,10 +3,10 @@
  * into the other of two buffers, a whole layer at a time, as the CPU backend packed it. A matrix is
  * unpacked into the GPU's own layout right before its product, in one buffer for all of them;
  * vectors are read where they arrive. Keys and values of a layer whose cache lies in host memory
- * come and go in whole blocks, which look alike on both sides.
+ * come and go in whole blocks, which look alike on both devices.
  */
-#ifndef SW_ENGINE_FERRY_H
-#define SW_ENGINE_FERRY_H
+#ifndef SW_ENGINE_STREAMED_H
+#define SW_ENGINE_STREAMED_H
 
 #include "backend/gpu_library.h"
 #include "engine/stage_weights.h"
@@ -19,7 +19,7 @@ struct sw_layer {
     bool weights_pinned, kv_pinned;
 };
 
-struct sw_ferry {
+struct sw_streamed {
     struct sw_backend *gpu;
     const struct sw_gpu_ops *ops;
     struct sw_layer *layers; /* of the stage */
@@ -34,29 +34,29 @@ struct sw_ferry {
 };
 
 /* gpu, ops, layers and sizes are set; n_experts: of a layer, at most. */
-enum sw_status sw_ferry_open(struct sw_ferry *s, int n_experts);
+enum sw_status sw_streamed_open(struct sw_streamed *s, int n_experts);
 /* Once, when nothing is computed any more; layers are unpinned after it. */
-void sw_ferry_close(struct sw_ferry *s);
-uint64_t sw_ferry_bytes(const struct sw_ferry *s); /* on the GPU */
+void sw_streamed_close(struct sw_streamed *s);
+uint64_t sw_streamed_bytes(const struct sw_streamed *s); /* on the GPU */
 
 /* Host memory of a layer, to be copied beside computing. Slower copies, but no failure, if not. */
-void sw_ferry_pin(struct sw_ferry *s, struct sw_layer *layer, bool kv);
-void sw_ferry_unpin(struct sw_ferry *s, struct sw_layer *layer);
+void sw_streamed_pin(struct sw_streamed *s, struct sw_layer *layer, bool kv);
+void sw_streamed_unpin(struct sw_streamed *s, struct sw_layer *layer);
 
 /* With the batch that begins now, layers [from, end) pass in order: the first are sent for. */
-enum sw_status sw_ferry_begin(struct sw_ferry *s, int from, int end);
+enum sw_status sw_streamed_begin(struct sw_streamed *s, int from, int end);
 /* What is enqueued from here on can read the layer: s->view, its matrices by unpack. */
-enum sw_status sw_ferry_take(struct sw_ferry *s, int layer);
+enum sw_status sw_streamed_acquire(struct sw_streamed *s, int layer);
 /* Its use ends here; its buffer takes the next but one. */
-enum sw_status sw_ferry_done(struct sw_ferry *s, int layer);
+enum sw_status sw_streamed_release(struct sw_streamed *s, int layer);
 /* *m, a matrix of s->view, becomes one of the GPU's, until the next call. */
-enum sw_status sw_ferry_unpack(struct sw_ferry *s, const struct sw_matrix **m);
+enum sw_status sw_streamed_unpack(struct sw_streamed *s, const struct sw_matrix **m);
 
 /* The rows before the spans that the spans' rows see (window as in sw_attention) come to s->kv. */
-enum sw_status sw_ferry_kv_in(struct sw_ferry *s, const struct sw_kv *host,
-                              const struct sw_span *spans, int n_spans, int64_t window);
+enum sw_status sw_streamed_kv_in(struct sw_streamed *s, const struct sw_kv *host,
+                                 const struct sw_span *spans, int n_spans, int64_t window);
 /* The spans' own rows go back to host memory. */
-enum sw_status sw_ferry_kv_out(struct sw_ferry *s, const struct sw_kv *host,
-                               const struct sw_span *spans, int n_spans);
+enum sw_status sw_streamed_kv_out(struct sw_streamed *s, const struct sw_kv *host,
+                                  const struct sw_span *spans, int n_spans);
 
 #endif

@@ -1,5 +1,5 @@
-/* Owns the number of micro-batches under way; see pace.h. */
-#include "engine/pace.h"
+/* Owns the number of micro-batches under way; see in_flight.h. */
+#include "engine/in_flight.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -18,42 +18,42 @@
 /* What a delay that cannot be seen is taken for, look by look. */
 #define EASE 0.95
 
-enum sw_status sw_pace_open(struct sw_pace *p, int stages, int n_ranks)
+enum sw_status sw_in_flight_open(struct sw_in_flight *p, int stages, int n_ranks)
 {
-    *p = (struct sw_pace){.stages = stages,
-                          .groups = stages,
-                          .n_ranks = n_ranks,
-                          .most_rounds = SW_PACE_MOST * stages + 2,
-                          .slack = INFINITY,
-                          .next_hold = HOLD};
+    *p = (struct sw_in_flight){.stages = stages,
+                               .groups = stages,
+                               .n_ranks = n_ranks,
+                               .most_rounds = SW_IN_FLIGHT_MAX * stages + 2,
+                               .slack = INFINITY,
+                               .next_hold = HOLD};
     p->then = calloc((size_t)n_ranks, sizeof *p->then);
     p->sums = calloc((size_t)n_ranks, sizeof *p->sums);
     p->costs = calloc((size_t)n_ranks, sizeof *p->costs);
     p->rounds = calloc((size_t)p->most_rounds, sizeof *p->rounds);
     if (p->then && p->sums && p->costs && p->rounds)
         return SW_OK;
-    sw_pace_close(p);
+    sw_in_flight_close(p);
     return sw_fail(SW_ENOMEM, "no memory for the times of %d ranks", n_ranks);
 }
 
-void sw_pace_close(struct sw_pace *p)
+void sw_in_flight_close(struct sw_in_flight *p)
 {
     free(p->then);
     free(p->sums);
     free(p->costs);
     free(p->rounds);
-    *p = (struct sw_pace){0};
+    *p = (struct sw_in_flight){0};
 }
 
 /* ---- the rule */
 
-static double cost(const struct sw_pace_cost *c, double rows)
+static double cost(const struct sw_in_flight_cost *c, double rows)
 {
     return c->fixed + rows * c->per_row;
 }
 
 /* Seconds that the stages take for one group, one after the other; and the slowest of them. */
-static double work(const struct sw_pace_cost *costs, int stages, int sequences, int groups,
+static double work(const struct sw_in_flight_cost *costs, int stages, int sequences, int groups,
                    double *slowest)
 {
     const double rows = ceil((double)sequences / groups);
@@ -67,8 +67,8 @@ static double work(const struct sw_pace_cost *costs, int stages, int sequences, 
     return sum;
 }
 
-double sw_pace_rate(const struct sw_pace_cost *costs, int stages, double delay, int sequences,
-                    int groups)
+double sw_in_flight_rate(const struct sw_in_flight_cost *costs, int stages, double delay,
+                         int sequences, int groups)
 {
     double slowest;
     const double round = delay + work(costs, stages, sequences, groups, &slowest);
@@ -77,15 +77,15 @@ double sw_pace_rate(const struct sw_pace_cost *costs, int stages, double delay, 
     return seconds > 0 ? sequences / seconds : 0;
 }
 
-int sw_pace_best(const struct sw_pace_cost *costs, int stages, double delay, int sequences,
-                 int groups)
+int sw_in_flight_best(const struct sw_in_flight_cost *costs, int stages, double delay,
+                      int sequences, int groups)
 {
-    const int most = sequences < SW_PACE_MOST * stages ? sequences : SW_PACE_MOST * stages;
+    const int most = sequences < SW_IN_FLIGHT_MAX * stages ? sequences : SW_IN_FLIGHT_MAX * stages;
     int best = most < groups ? most : groups;
     best = best > stages ? best : stages;
-    double best_rate = SW_PACE_GAIN * sw_pace_rate(costs, stages, delay, sequences, best);
+    double best_rate = SW_IN_FLIGHT_GAIN * sw_in_flight_rate(costs, stages, delay, sequences, best);
     for (int n = stages; n <= most; n++) {
-        const double rate = sw_pace_rate(costs, stages, delay, sequences, n);
+        const double rate = sw_in_flight_rate(costs, stages, delay, sequences, n);
         if (rate > best_rate) {
             best_rate = rate;
             best = n;
@@ -96,18 +96,18 @@ int sw_pace_best(const struct sw_pace_cost *costs, int stages, double delay, int
 
 /* ---- what is learnt */
 
-void sw_pace_sent(struct sw_pace *p, double now, int rows)
+void sw_in_flight_sent(struct sw_in_flight *p, double now, int rows)
 {
     if (p->n_rounds < p->most_rounds)
         p->rounds[(p->first_round + p->n_rounds++) % p->most_rounds] =
-            (struct sw_pace_round){now, rows};
+            (struct sw_in_flight_round){now, rows};
 }
 
-void sw_pace_back(struct sw_pace *p, double now)
+void sw_in_flight_returned(struct sw_in_flight *p, double now)
 {
     if (p->n_rounds == 0)
         return;
-    const struct sw_pace_round *round = &p->rounds[p->first_round];
+    const struct sw_in_flight_round *round = &p->rounds[p->first_round];
     double slack = now - round->sent;
     for (int i = 0; i < p->stages; i++)
         slack -= cost(&p->costs[i], round->rows);
@@ -117,7 +117,7 @@ void sw_pace_back(struct sw_pace *p, double now)
     p->n_rounds--;
 }
 
-static void add(struct sw_pace_sums *s, const struct sw_times *from, const struct sw_times *to)
+static void add(struct sw_in_flight_sums *s, const struct sw_times *from, const struct sw_times *to)
 {
     const int compute = SW_ACTIVITY_COMPUTE;
     s->n = FADE * s->n + (double)(to->batches - from->batches);
@@ -128,17 +128,17 @@ static void add(struct sw_pace_sums *s, const struct sw_times *from, const struc
 }
 
 /* Least squares. As long as all had about as many rows, half of the time is taken for fixed. */
-static struct sw_pace_cost fit(const struct sw_pace_sums *s)
+static struct sw_in_flight_cost fit(const struct sw_in_flight_sums *s)
 {
     if (s->n <= 0 || s->rows <= 0)
-        return (struct sw_pace_cost){0};
+        return (struct sw_in_flight_cost){0};
     const double rows = s->rows / s->n, seconds = s->seconds / s->n, most = seconds / rows;
     const double variance = s->squares / s->n - rows * rows;
     double per_row = most / 2;
     if (variance > 0.01 * rows * rows)
         per_row = (s->products / s->n - rows * seconds) / variance;
     per_row = per_row < 0 ? 0 : per_row > most ? most : per_row;
-    return (struct sw_pace_cost){seconds - per_row * rows, per_row};
+    return (struct sw_in_flight_cost){seconds - per_row * rows, per_row};
 }
 
 /*
@@ -146,7 +146,7 @@ static struct sw_pace_cost fit(const struct sw_pace_sums *s)
  * has not. When a round takes about as long as the slowest stage for all groups, all have waited,
  * and nothing is known but that the delay is smaller: fewer are tried bit by bit.
  */
-static void estimate_delay(struct sw_pace *p, int sequences)
+static void estimate_delay(struct sw_in_flight *p, int sequences)
 {
     double slowest;
     const double sum = work(p->costs, p->stages, sequences, p->groups, &slowest);
@@ -156,20 +156,20 @@ static void estimate_delay(struct sw_pace *p, int sequences)
 }
 
 /* What the line has done since the last look. */
-static void count(struct sw_pace *p, const struct sw_times *from, const struct sw_times *to)
+static void count(struct sw_in_flight *p, const struct sw_times *from, const struct sw_times *to)
 {
     p->rows = FADE * p->rows + (double)(to->rows - from->rows);
     p->seconds = FADE * p->seconds + (to->clock - from->clock);
 }
 
-static void change(struct sw_pace *p, int groups)
+static void change(struct sw_in_flight *p, int groups)
 {
     p->groups = groups;
     p->rows = p->seconds = 0;
 }
 
 /* One look at a number that is being tried. */
-static void go_on_trying(struct sw_pace *p, double rate)
+static void go_on_trying(struct sw_in_flight *p, double rate)
 {
     const int left = --p->trial.looks;
     if (left == TRIAL - 1) { /* half of it was before */
@@ -185,7 +185,7 @@ static void go_on_trying(struct sw_pace *p, double rate)
 }
 
 /* Goes on with a number that is being tried, or tries another. */
-static void choose(struct sw_pace *p, int sequences)
+static void choose(struct sw_in_flight *p, int sequences)
 {
     const double rate = p->seconds > 0 ? p->rows / p->seconds : 0;
     if (p->trial.looks > 0) {
@@ -193,21 +193,21 @@ static void choose(struct sw_pace *p, int sequences)
     } else if (p->hold > 0) {
         p->hold--;
     } else {
-        const int best = sw_pace_best(p->costs, p->stages, p->delay, sequences, p->groups);
+        const int best = sw_in_flight_best(p->costs, p->stages, p->delay, sequences, p->groups);
         if (best == p->groups)
             return;
-        p->trial = (struct sw_pace_trial){p->groups, TRIAL, rate};
+        p->trial = (struct sw_in_flight_trial){p->groups, TRIAL, rate};
         change(p, best);
     }
 }
 
-void sw_pace_look(struct sw_pace *p, int sequences, const struct sw_times *times)
+void sw_in_flight_adapt(struct sw_in_flight *p, int sequences, const struct sw_times *times)
 {
     int n = 0;
     if (p->stages < 2)
         return;
     for (int r = 0; r < p->n_ranks; r++)
-        if (times[r].batches > 0 && times[r].clock - p->then[r].clock < SW_PACE_SECONDS)
+        if (times[r].batches > 0 && times[r].clock - p->then[r].clock < SW_IN_FLIGHT_SECONDS)
             return;
     for (int r = 0; r < p->n_ranks; r++) {
         add(&p->sums[r], &p->then[r], &times[r]);

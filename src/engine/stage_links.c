@@ -1,5 +1,5 @@
-/* Owns which way each edge takes, and the ones between GPUs. */
-#include "engine/edges.h"
+/* Owns which way each link takes, and the ones between GPUs. */
+#include "engine/stage_links.h"
 
 #include "base/log.h"
 #include "transport/network.h"
@@ -16,22 +16,22 @@ struct card {
     char network[48]; /* the interfaces that NCCL was told to use, "": its own choice */
 };
 
-/* How a rank has fared with the edges between GPUs. */
+/* How a rank has fared with the links between GPUs. */
 struct outcome {
     int32_t status;
     char text[256];
 };
 
-static void find_edges(struct sw_edges *e)
+static void find_edges(struct sw_stage_links *e)
 {
     int before = -1;
     for (int r = 0; r < e->options.transport->size; r++) {
-        e->edges[r] = (struct sw_edge){.to = -1};
+        e->links[r] = (struct sw_stage_link){.to = -1};
         e->member[r] = -1;
         if (e->options.slices[r].count == 0)
             continue;
         if (before >= 0)
-            e->edges[before].to = r;
+            e->links[before].to = r;
         before = r;
     }
 }
@@ -75,8 +75,8 @@ static bool same_gpu(const struct sw_transport *t, const struct card *cards, int
     return t->ranks[a].node == t->ranks[b].node && strcmp(cards[a].bus_id, cards[b].bus_id) == 0;
 }
 
-/* Why an edge goes through host memory; NULL: it need not. */
-static const char *obstacle(const struct sw_edges *e, const struct card *cards, int a, int b)
+/* Why a link goes through host memory; NULL: it need not. */
+static const char *obstacle(const struct sw_stage_links *e, const struct card *cards, int a, int b)
 {
     const struct sw_engine_slice *slices = e->options.slices;
     if (!sw_slice_ends_on_gpu(&slices[a]) || !sw_slice_begins_on_gpu(&slices[b]))
@@ -90,31 +90,31 @@ static const char *obstacle(const struct sw_edges *e, const struct card *cards, 
     return same_gpu(e->options.transport, cards, a, b) ? "both on one GPU" : NULL;
 }
 
-/* *n members, all ranks with a direct edge. */
-static void choose(struct sw_edges *e, const struct card *cards, int *n)
+/* *n members, all ranks with a direct link. */
+static void choose(struct sw_stage_links *e, const struct card *cards, int *n)
 {
     const int size = e->options.transport->size;
     *n = 0;
     for (int r = 0; r < size; r++) {
-        struct sw_edge *edge = &e->edges[r];
-        if (edge->to < 0)
+        struct sw_stage_link *link = &e->links[r];
+        if (link->to < 0)
             continue;
-        edge->why = obstacle(e, cards, r, edge->to);
-        edge->direct = !edge->why;
-        if (edge->direct)
-            e->member[r] = e->member[edge->to] = 0;
+        link->why = obstacle(e, cards, r, link->to);
+        link->direct = !link->why;
+        if (link->direct)
+            e->member[r] = e->member[link->to] = 0;
     }
     for (int r = 0; r < size; r++)
         if (e->member[r] >= 0)
             e->member[r] = (*n)++;
 }
 
-static void give_up(struct sw_edges *e, const char *why)
+static void give_up(struct sw_stage_links *e, const char *why)
 {
     for (int r = 0; r < e->options.transport->size; r++) {
-        if (e->edges[r].direct)
-            e->edges[r].why = why;
-        e->edges[r].direct = false;
+        if (e->links[r].direct)
+            e->links[r].why = why;
+        e->links[r].direct = false;
         e->member[r] = -1;
     }
 }
@@ -122,7 +122,7 @@ static void give_up(struct sw_edges *e, const char *why)
 /* ---- connecting */
 
 /* From the first member to all; of no bytes when it cannot be made. */
-static enum sw_status spread_id(struct sw_edges *e, struct sw_gpu_edge_id *id, bool *made)
+static enum sw_status spread_id(struct sw_stage_links *e, struct sw_gpu_link_id *id, bool *made)
 {
     struct sw_transport *t = e->options.transport;
     int first = 0;
@@ -145,24 +145,24 @@ static enum sw_status spread_id(struct sw_edges *e, struct sw_gpu_edge_id *id, b
     return SW_OK;
 }
 
-static void find_neighbours(struct sw_edges *e)
+static void find_neighbours(struct sw_stage_links *e)
 {
     const int rank = e->options.transport->rank;
     e->from = e->to = -1;
-    if (e->edges[rank].direct)
-        e->to = e->member[e->edges[rank].to];
+    if (e->links[rank].direct)
+        e->to = e->member[e->links[rank].to];
     for (int r = 0; r < rank; r++)
-        if (e->edges[r].direct && e->edges[r].to == rank)
+        if (e->links[r].direct && e->links[r].to == rank)
             e->from = e->member[r];
 }
 
-/* Joins and tries this rank's edges. A job that has failed meanwhile is a failure; else it goes on
+/* Joins and tries this rank's links. A job that has failed meanwhile is a failure; else it goes on
  * without, and *mine says why. */
-static enum sw_status connect_mine(struct sw_edges *e, const struct sw_gpu_edge_id *id, int n,
+static enum sw_status connect_mine(struct sw_stage_links *e, const struct sw_gpu_link_id *id, int n,
                                    struct outcome *mine)
 {
     struct sw_transport *t = e->options.transport;
-    const struct sw_edges_options *o = &e->options;
+    const struct sw_stage_links_options *o = &e->options;
     const double seconds = SW_START_S(t->options.silence_s);
     if (e->member[t->rank] < 0)
         return SW_OK;
@@ -178,7 +178,7 @@ static enum sw_status connect_mine(struct sw_edges *e, const struct sw_gpu_edge_
 }
 
 /* The first failure of any rank makes all do without. */
-static enum sw_status agree(struct sw_edges *e, const struct outcome *mine)
+static enum sw_status agree(struct sw_stage_links *e, const struct outcome *mine)
 {
     struct sw_transport *t = e->options.transport;
     void *all;
@@ -202,9 +202,9 @@ static enum sw_status agree(struct sw_edges *e, const struct outcome *mine)
     return SW_OK;
 }
 
-static enum sw_status connect_all(struct sw_edges *e, int n)
+static enum sw_status connect_all(struct sw_stage_links *e, int n)
 {
-    struct sw_gpu_edge_id id;
+    struct sw_gpu_link_id id;
     struct outcome mine = {0};
     bool made;
     SW_TRY(spread_id(e, &id, &made));
@@ -220,16 +220,16 @@ static enum sw_status connect_all(struct sw_edges *e, int n)
 /* ---- */
 
 /* Lines like "rank 1 → 2: NCCL 2.28.9, GPU 0000:3b:00.0 on h1 to GPU 0000:3b:00.0 on h2, eth0". */
-static void say(const struct sw_edges *e, const struct card *cards)
+static void say(const struct sw_stage_links *e, const struct card *cards)
 {
     const struct sw_transport *t = e->options.transport;
     for (int r = 0; r < t->size; r++) {
-        const struct sw_edge *edge = &e->edges[r];
-        const int to = edge->to, v = cards[r].version;
+        const struct sw_stage_link *link = &e->links[r];
+        const int to = link->to, v = cards[r].version;
         if (to < 0)
             continue;
-        if (!edge->direct)
-            sw_log(SW_LOG_INFO, "rank %d → %d: MPI (%s)", r, to, edge->why);
+        if (!link->direct)
+            sw_log(SW_LOG_INFO, "rank %d → %d: MPI (%s)", r, to, link->why);
         else
             sw_log(SW_LOG_INFO, "rank %d → %d: NCCL %d.%d.%d, GPU %s on %s to GPU %s on %s%s%s", r,
                    to, v / 10000, v / 100 % 100, v % 100, cards[r].bus_id, t->ranks[r].host,
@@ -241,7 +241,7 @@ static void say(const struct sw_edges *e, const struct card *cards)
     }
 }
 
-static bool any_on_gpu(const struct sw_edges *e)
+static bool any_on_gpu(const struct sw_stage_links *e)
 {
     for (int r = 0; r < e->options.transport->size; r++)
         if (e->options.slices[r].gpu_memory > 0 || sw_slice_begins_on_gpu(&e->options.slices[r]) ||
@@ -250,7 +250,7 @@ static bool any_on_gpu(const struct sw_edges *e)
     return false;
 }
 
-static struct card card_of(const struct sw_edges_options *o)
+static struct card card_of(const struct sw_stage_links_options *o)
 {
     struct card card = {.version = o->gpu && o->ops ? o->ops->version() : 0,
                         .host_only = o->host_only};
@@ -260,17 +260,18 @@ static struct card card_of(const struct sw_edges_options *o)
     return card;
 }
 
-enum sw_status sw_edges_open(const struct sw_edges_options *options, struct sw_edges *e)
+enum sw_status sw_stage_links_open(const struct sw_stage_links_options *options,
+                                   struct sw_stage_links *e)
 {
     struct sw_transport *t = options->transport;
     const struct card mine = card_of(options);
     void *cards;
     int n;
-    *e = (struct sw_edges){.options = *options, .from = -1, .to = -1};
-    e->edges = calloc((size_t)t->size, sizeof *e->edges);
+    *e = (struct sw_stage_links){.options = *options, .from = -1, .to = -1};
+    e->links = calloc((size_t)t->size, sizeof *e->links);
     e->member = calloc((size_t)t->size, sizeof *e->member);
-    if (!e->edges || !e->member)
-        return sw_fail(SW_ENOMEM, "no memory for the edges of %d ranks", t->size);
+    if (!e->links || !e->member)
+        return sw_fail(SW_ENOMEM, "no memory for the links of %d ranks", t->size);
     find_edges(e);
     if (t->size == 1 || !any_on_gpu(e))
         return SW_OK;
@@ -283,21 +284,21 @@ enum sw_status sw_edges_open(const struct sw_edges_options *options, struct sw_e
     return status;
 }
 
-void sw_edges_close(struct sw_edges *e)
+void sw_stage_links_close(struct sw_stage_links *e)
 {
     if (e->options.gpu && e->options.ops) /* the transport may be gone by now */
         e->options.ops->leave(e->options.gpu);
-    free(e->edges);
+    free(e->links);
     free(e->member);
-    *e = (struct sw_edges){.from = -1, .to = -1};
+    *e = (struct sw_stage_links){.from = -1, .to = -1};
 }
 
-enum sw_status sw_edges_send(struct sw_edges *e, const float *d_x, int64_t n)
+enum sw_status sw_stage_links_send(struct sw_stage_links *e, const float *d_x, int64_t n)
 {
     return e->options.ops->send(e->options.gpu, e->to, d_x, n);
 }
 
-enum sw_status sw_edges_receive(struct sw_edges *e, float *d_x, int64_t n)
+enum sw_status sw_stage_links_receive(struct sw_stage_links *e, float *d_x, int64_t n)
 {
     return e->options.ops->receive(e->options.gpu, e->from, d_x, n);
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Edges between GPUs, on 2 to 4 ranks with a simulated card each: the CPU's text, what each edge became
+# Links between GPUs, on 2 to 4 ranks with a simulated card each: the CPU's text, what each link became
 # and why, NCCL that fails at the start, in the middle or on one rank, a rank that is killed and a stop
 # while GPUs wait for each other. $1: the program.
 set -u
@@ -26,7 +26,7 @@ ways() { grep -o '"to_next": "[A-Z]*"' out | cut -d'"' -f4 | paste -sd' ' | sed 
 went() {
     expect 0 "$1"
     [ "$(ids)" = "$plain" ] || fail "$1: other ids"
-    [ "$(ways)" = "$2" ] || fail "$1: edges '$(ways)', not '$2'"
+    [ "$(ways)" = "$2" ] || fail "$1: links '$(ways)', not '$2'"
 }
 
 SIMGPU_DEVICES=0 sw "${run[@]}" -n 6
@@ -37,7 +37,7 @@ plain=$(ids)
 ranks 2 "${run[@]}" -n 6 --slices 2,2
 went "two ranks" "NCCL"
 grep -Eq 'rank 0 → 1: NCCL 2\.28\.9, GPU 0000:10:00.0 on .* to GPU 0000:11:00.0 on ' err ||
-    fail "two ranks: the edge is not said"
+    fail "two ranks: the link is not said"
 ranks 3 "${run[@]}" -n 6 --slices 1,1,2
 went "three ranks" "NCCL NCCL"
 ranks 4 "${run[@]}" -n 6 --slices 1,1,1,1 --chunk 2
@@ -74,7 +74,7 @@ cp out plain.txt
 ranks 2 run "$models/shakespeare" "ROMEO:" -n 4 -w f16
 expect 0 "the trained model"
 cmp -s out plain.txt || fail "the trained model: another text"
-grep -q 'rank 0 → 1: NCCL' err || fail "the trained model: no edge"
+grep -q 'rank 0 → 1: NCCL' err || fail "the trained model: no link"
 
 # NCCL fails when ranks join: on all, or on one for which the others wait.
 SIMGPU_FAIL=ncclCommInitRankConfig:1:2 ranks 3 "${run[@]}" -n 6 --slices 1,1,2

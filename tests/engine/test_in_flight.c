@@ -1,6 +1,6 @@
 /* How many micro-batches should be under way: the rule, and what it settles on in pipelines whose
  * costs it has to learn. */
-#include "engine/pace.h"
+#include "engine/in_flight.h"
 
 #include "unit.h"
 
@@ -9,52 +9,53 @@
 
 #define STAGES 4
 
-static void same(struct sw_pace_cost *costs, double fixed, double per_row)
+static void same(struct sw_in_flight_cost *costs, double fixed, double per_row)
 {
     for (int i = 0; i < STAGES; i++)
-        costs[i] = (struct sw_pace_cost){fixed, per_row};
+        costs[i] = (struct sw_in_flight_cost){fixed, per_row};
 }
 
 static void test_rule(void)
 {
-    struct sw_pace_cost costs[STAGES];
+    struct sw_in_flight_cost costs[STAGES];
     same(costs, 1, 0.1);
-    CU_ASSERT_DOUBLE_EQUAL(sw_pace_rate(costs, 4, 0, 64, 4), 64 / (4 * 2.6), 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(sw_pace_rate(costs, 4, 5, 64, 4), 64 / (4 * 2.6 + 5), 1e-9);
-    CU_ASSERT_DOUBLE_EQUAL(sw_pace_rate(costs, 4, 5, 64, 8), 64 / (8 * 1.8), 1e-9);
-    CU_ASSERT_EQUAL(sw_pace_best(costs, 4, 0, 64, 4), 4); /* links that are nothing: no more */
-    CU_ASSERT_EQUAL(sw_pace_best(costs, 4, 0, 64, 16), 4);
+    CU_ASSERT_DOUBLE_EQUAL(sw_in_flight_rate(costs, 4, 0, 64, 4), 64 / (4 * 2.6), 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(sw_in_flight_rate(costs, 4, 5, 64, 4), 64 / (4 * 2.6 + 5), 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(sw_in_flight_rate(costs, 4, 5, 64, 8), 64 / (8 * 1.8), 1e-9);
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 0, 64, 4), 4); /* links that are nothing: no more */
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 0, 64, 16), 4);
     same(costs, 1, 0); /* reading weights is all: more would read them more often */
-    CU_ASSERT_EQUAL(sw_pace_best(costs, 4, 3, 64, 4), 4);
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 3, 64, 4), 4);
     same(costs, 0.1, 1);
-    const int n = sw_pace_best(costs, 4, 40, 64, 4);
-    CU_ASSERT(sw_pace_rate(costs, 4, 40, 64, n) > 1.5 * sw_pace_rate(costs, 4, 40, 64, 4));
-    CU_ASSERT_EQUAL(sw_pace_best(costs, 4, 40, 64, n), n); /* and there it stays */
-    CU_ASSERT_EQUAL(sw_pace_best(costs, 4, 10, 6, 4), 6);  /* never more than sequences … */
-    CU_ASSERT_EQUAL(sw_pace_best(costs, 4, 10, 6, 30), 6);
-    CU_ASSERT_EQUAL(sw_pace_best(costs, 4, 1000, 2, 30), 4); /* … but a stage each */
-    CU_ASSERT(sw_pace_best(costs, 4, 1e9, 100000, 4) <= SW_PACE_MOST * STAGES);
+    const int n = sw_in_flight_best(costs, 4, 40, 64, 4);
+    CU_ASSERT(sw_in_flight_rate(costs, 4, 40, 64, n) >
+              1.5 * sw_in_flight_rate(costs, 4, 40, 64, 4));
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 40, 64, n), n); /* and there it stays */
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 10, 6, 4), 6);  /* never more than sequences … */
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 10, 6, 30), 6);
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 1000, 2, 30), 4); /* … but a stage each */
+    CU_ASSERT(sw_in_flight_best(costs, 4, 1e9, 100000, 4) <= SW_IN_FLIGHT_MAX * STAGES);
     costs[2].fixed = 50; /* one slow stage is busy all the time: there is nothing to fill */
-    CU_ASSERT_EQUAL(sw_pace_best(costs, 4, 10, 64, 4), 4);
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 10, 64, 4), 4);
 }
 
 /* A pipeline with a queue before each stage, in which every sequence is in one micro-batch. */
 struct line {
-    struct sw_pace_cost costs[STAGES];
+    struct sw_in_flight_cost costs[STAGES];
     double wire; /* seconds from each stage to the next, and back to rank 0 */
     int sequences;
     bool single; /* only one micro-batch is let through at a time */
-    struct sw_pace pace;
+    struct sw_in_flight in_flight;
     struct sw_times times[STAGES];
-    double now, back[SW_PACE_MOST * STAGES], free[STAGES];
-    int rows[SW_PACE_MOST * STAGES], first, n, ready;
+    double now, back[SW_IN_FLIGHT_MAX * STAGES], free[STAGES];
+    int rows[SW_IN_FLIGHT_MAX * STAGES], first, n, ready;
 };
 
 static void feed(struct line *l, int rows)
 {
-    const int at = (l->first + l->n++) % (SW_PACE_MOST * STAGES);
+    const int at = (l->first + l->n++) % (SW_IN_FLIGHT_MAX * STAGES);
     double t = l->now;
-    sw_pace_sent(&l->pace, l->now, rows);
+    sw_in_flight_sent(&l->in_flight, l->now, rows);
     for (int i = 0; i < STAGES; i++) {
         const double seconds = l->costs[i].fixed + rows * l->costs[i].per_row;
         t = (t > l->free[i] ? t : l->free[i]) + seconds;
@@ -78,35 +79,35 @@ static void feed(struct line *l, int rows)
 static double settle(struct line *l)
 {
     double rows = 0, told = 0;
-    CU_ASSERT_EQUAL(sw_pace_open(&l->pace, STAGES, STAGES), SW_OK);
+    CU_ASSERT_EQUAL(sw_in_flight_open(&l->in_flight, STAGES, STAGES), SW_OK);
     l->ready = l->sequences;
     feed(l, 1); /* one that is smaller */
     while (l->now < 240) {
-        const int size = (l->sequences + l->pace.groups - 1) / l->pace.groups;
-        while (l->n < l->pace.groups && l->ready > 0)
+        const int size = (l->sequences + l->in_flight.groups - 1) / l->in_flight.groups;
+        while (l->n < l->in_flight.groups && l->ready > 0)
             feed(l, l->ready < size ? l->ready : size);
         l->now = l->back[l->first];
-        sw_pace_back(&l->pace, l->now);
+        sw_in_flight_returned(&l->in_flight, l->now);
         rows += l->now > 120 ? l->rows[l->first] : 0;
         l->ready += l->rows[l->first];
-        l->first = (l->first + 1) % (SW_PACE_MOST * STAGES);
+        l->first = (l->first + 1) % (SW_IN_FLIGHT_MAX * STAGES);
         l->n--;
         if (l->now > told + 1) {
             told = l->now;
             for (int i = 0; i < STAGES; i++)
                 l->times[i].clock = l->now;
         }
-        sw_pace_look(&l->pace, l->sequences, l->times);
+        sw_in_flight_adapt(&l->in_flight, l->sequences, l->times);
     }
-    sw_pace_close(&l->pace);
+    sw_in_flight_close(&l->in_flight);
     return rows / 120;
 }
 
 static double best_rate(const struct line *l)
 {
     double best = 0;
-    for (int n = STAGES; n <= SW_PACE_MOST * STAGES; n++)
-        best = fmax(best, sw_pace_rate(l->costs, STAGES, STAGES * l->wire, l->sequences, n));
+    for (int n = STAGES; n <= SW_IN_FLIGHT_MAX * STAGES; n++)
+        best = fmax(best, sw_in_flight_rate(l->costs, STAGES, STAGES * l->wire, l->sequences, n));
     return best;
 }
 
@@ -124,7 +125,7 @@ static void test_settles(void)
         struct line line = fixed;
         const double rate = settle(&line), best = best_rate(&fixed);
         const double plain =
-            sw_pace_rate(fixed.costs, STAGES, STAGES * fixed.wire, fixed.sequences, STAGES);
+            sw_in_flight_rate(fixed.costs, STAGES, STAGES * fixed.wire, fixed.sequences, STAGES);
         CU_ASSERT(rate > 0.93 * best);
         CU_ASSERT(!cases[i].more || best > 1.1 * plain);
         if (!(rate > 0.93 * best))
@@ -139,7 +140,7 @@ static void test_takes_back(void)
     struct line line = {.wire = 0.030, .sequences = 64, .single = true};
     same(line.costs, 0.002, 0.002);
     const double round = STAGES * (0.002 + 16 * 0.002 + line.wire);
-    CU_ASSERT(sw_pace_best(line.costs, STAGES, STAGES * line.wire, line.sequences, STAGES) >
+    CU_ASSERT(sw_in_flight_best(line.costs, STAGES, STAGES * line.wire, line.sequences, STAGES) >
               STAGES);
     const double rate = settle(&line), plain = 16 / round;
     CU_ASSERT(rate > 0.9 * plain);
@@ -150,9 +151,9 @@ static void test_takes_back(void)
 /* A rank without layers has no say; nothing happens until all others have spoken. */
 static void test_who_counts(void)
 {
-    struct sw_pace p;
+    struct sw_in_flight p;
     struct sw_times times[3] = {{.clock = 0}, {.clock = 0}, {.clock = 0}};
-    CU_ASSERT_EQUAL(sw_pace_open(&p, 2, 3), SW_OK);
+    CU_ASSERT_EQUAL(sw_in_flight_open(&p, 2, 3), SW_OK);
     for (int second = 1; second < 9; second++) {
         const bool all = second > 4;
         for (int r = 0; r < 2; r++) {
@@ -167,15 +168,15 @@ static void test_who_counts(void)
             times[r].row_seconds += 9 * 4 * 0.004 + 24 * 0.024;
             times[r].seconds[SW_ACTIVITY_COMPUTE] += 9 * 0.004 + 0.024;
         }
-        sw_pace_sent(&p, second, 4);
-        sw_pace_back(&p, second + 0.5);
-        sw_pace_look(&p, 64, times);
+        sw_in_flight_sent(&p, second, 4);
+        sw_in_flight_returned(&p, second + 0.5);
+        sw_in_flight_adapt(&p, 64, times);
         if (!all)
             CU_ASSERT_EQUAL(p.groups, 2);
     }
     CU_ASSERT(p.groups > 4);
     CU_ASSERT_DOUBLE_EQUAL(p.costs[0].per_row, 0.001, 1e-4);
-    sw_pace_close(&p);
+    sw_in_flight_close(&p);
 }
 
 SW_UNIT_TESTS({"rule", test_rule}, {"settles", test_settles}, {"takes back", test_takes_back},

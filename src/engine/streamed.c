@@ -1,11 +1,11 @@
 /* Owns the way of a layer from host memory through the GPU's buffers. */
-#include "engine/ferry.h"
+#include "engine/streamed.h"
 
 #include "base/log.h"
 
 #include <stdlib.h>
 
-enum sw_status sw_ferry_open(struct sw_ferry *s, int n_experts)
+enum sw_status sw_streamed_open(struct sw_streamed *s, int n_experts)
 {
     struct sw_backend *b = s->gpu;
     const size_t n = (size_t)n_experts + 1;
@@ -23,7 +23,7 @@ enum sw_status sw_ferry_open(struct sw_ferry *s, int n_experts)
     return SW_OK;
 }
 
-void sw_ferry_close(struct sw_ferry *s)
+void sw_streamed_close(struct sw_streamed *s)
 {
     struct sw_backend *b = s->gpu;
     if (!b)
@@ -42,7 +42,7 @@ void sw_ferry_close(struct sw_ferry *s)
     free(s->view.expert_down);
 }
 
-uint64_t sw_ferry_bytes(const struct sw_ferry *s)
+uint64_t sw_streamed_bytes(const struct sw_streamed *s)
 {
     return s->gpu ? SW_STREAM_BUFFERS * s->sizes.layer + s->sizes.matrix + s->sizes.kv : 0;
 }
@@ -53,7 +53,7 @@ static uint64_t kv_bytes(const struct sw_kv *kv)
 }
 
 /* Told once of a stage: what fails for one layer does for others. */
-static bool pin(struct sw_ferry *s, void *host, uint64_t bytes)
+static bool pin(struct sw_streamed *s, void *host, uint64_t bytes)
 {
     static const char how[] = "memory of layers that are streamed cannot be pinned, so copying and "
                               "computing take turns, which may halve the speed: %s";
@@ -65,14 +65,14 @@ static bool pin(struct sw_ferry *s, void *host, uint64_t bytes)
     return false;
 }
 
-void sw_ferry_pin(struct sw_ferry *s, struct sw_layer *layer, bool kv)
+void sw_streamed_pin(struct sw_streamed *s, struct sw_layer *layer, bool kv)
 {
     layer->weights_pinned = pin(s, layer->weights.d_block, layer->weights.bytes);
     if (kv)
         layer->kv_pinned = pin(s, layer->kv.d_data, kv_bytes(&layer->kv));
 }
 
-void sw_ferry_unpin(struct sw_ferry *s, struct sw_layer *layer)
+void sw_streamed_unpin(struct sw_streamed *s, struct sw_layer *layer)
 {
     if (layer->weights_pinned)
         s->ops->unpin(s->gpu, layer->weights.d_block);
@@ -84,7 +84,7 @@ void sw_ferry_unpin(struct sw_ferry *s, struct sw_layer *layer)
 /* ---- weights */
 
 /* The buffer that holds the layer, -1: none. */
-static int buffer_of(const struct sw_ferry *s, int layer)
+static int buffer_of(const struct sw_streamed *s, int layer)
 {
     for (int i = 0; i < SW_STREAM_BUFFERS; i++)
         if (s->held[i] == layer)
@@ -93,19 +93,19 @@ static int buffer_of(const struct sw_ferry *s, int layer)
 }
 
 /* The layer that passes `ahead` after this one; after the last comes the next batch's first. */
-static int follower(const struct sw_ferry *s, int layer, int ahead)
+static int follower(const struct sw_streamed *s, int layer, int ahead)
 {
     return s->from + (layer - s->from + ahead) % (s->end - s->from);
 }
 
-static enum sw_status send_for(struct sw_ferry *s, int layer, int buffer)
+static enum sw_status send_for(struct sw_streamed *s, int layer, int buffer)
 {
     const struct sw_weights *w = &s->layers[layer].weights;
     s->held[buffer] = layer;
     return s->ops->fetch(s->gpu, buffer, s->d_layer[buffer], w->d_block, w->bytes);
 }
 
-enum sw_status sw_ferry_begin(struct sw_ferry *s, int from, int end)
+enum sw_status sw_streamed_begin(struct sw_streamed *s, int from, int end)
 {
     s->from = from;
     s->end = end;
@@ -133,7 +133,7 @@ static struct sw_matrix moved_matrix(const struct sw_weights *w, char *d_buffer,
     return there;
 }
 
-enum sw_status sw_ferry_take(struct sw_ferry *s, int layer)
+enum sw_status sw_streamed_acquire(struct sw_streamed *s, int layer)
 {
     const struct sw_weights *w = &s->layers[layer].weights;
     const int buffer = buffer_of(s, layer);
@@ -150,14 +150,14 @@ enum sw_status sw_ferry_take(struct sw_ferry *s, int layer)
     return SW_OK;
 }
 
-enum sw_status sw_ferry_done(struct sw_ferry *s, int layer)
+enum sw_status sw_streamed_release(struct sw_streamed *s, int layer)
 {
     const int buffer = buffer_of(s, layer), next = follower(s, layer, SW_STREAM_BUFFERS);
     SW_TRY(s->ops->used(s->gpu, buffer));
     return buffer_of(s, next) < 0 ? send_for(s, next, buffer) : SW_OK;
 }
 
-enum sw_status sw_ferry_unpack(struct sw_ferry *s, const struct sw_matrix **m)
+enum sw_status sw_streamed_unpack(struct sw_streamed *s, const struct sw_matrix **m)
 {
     const void *d_packed = (*m)->d_data;
     s->unpacked = **m;
@@ -197,8 +197,8 @@ static int64_t blocks_of(int64_t positions)
     return (positions + SW_KEY_BLOCK - 1) / SW_KEY_BLOCK;
 }
 
-enum sw_status sw_ferry_kv_in(struct sw_ferry *s, const struct sw_kv *host,
-                              const struct sw_span *spans, int n_spans, int64_t window)
+enum sw_status sw_streamed_kv_in(struct sw_streamed *s, const struct sw_kv *host,
+                                 const struct sw_span *spans, int n_spans, int64_t window)
 {
     const struct kv_copy copy = {s->gpu, s->d_kv, host->d_data, false};
     s->kv = *host;
@@ -211,8 +211,8 @@ enum sw_status sw_ferry_kv_in(struct sw_ferry *s, const struct sw_kv *host,
     return SW_OK;
 }
 
-enum sw_status sw_ferry_kv_out(struct sw_ferry *s, const struct sw_kv *host,
-                               const struct sw_span *spans, int n_spans)
+enum sw_status sw_streamed_kv_out(struct sw_streamed *s, const struct sw_kv *host,
+                                  const struct sw_span *spans, int n_spans)
 {
     const struct kv_copy copy = {s->gpu, s->d_kv, host->d_data, true};
     for (int i = 0; i < n_spans; i++)

@@ -1,5 +1,5 @@
-/* Owns the buffers of one side of a stage, and the tables that its operations read. */
-#include "engine/side.h"
+/* Owns the buffers of one device of a stage, and the tables that its operations read. */
+#include "engine/device_context.h"
 
 #include "base/checked.h"
 
@@ -27,14 +27,14 @@ static double frequency(const struct sw_dims *d, int i)
     return f;
 }
 
-static enum sw_status make_rope(struct sw_side *side, const struct sw_model *model, int context,
-                                float *d_table)
+static enum sw_status make_rope(struct sw_device_context *device, const struct sw_model *model,
+                                int context, float *d_table)
 {
     const struct sw_dims *d = &model->dims;
     const int half = d->rotary_dim / 2;
-    side->rope = (struct sw_rope){.rotary_dim = d->rotary_dim,
-                                  .interleaved = model->arch->rope_interleaved,
-                                  .d_cos_sin = d_table};
+    device->rope = (struct sw_rope){.rotary_dim = d->rotary_dim,
+                                    .interleaved = model->arch->rope_interleaved,
+                                    .d_cos_sin = d_table};
     float *row = malloc((size_t)d->rotary_dim * sizeof *row);
     float *frequencies = malloc((size_t)half * sizeof *frequencies);
     enum sw_status status = SW_OK;
@@ -49,8 +49,8 @@ static enum sw_status make_rope(struct sw_side *side, const struct sw_model *mod
             row[i] = (float)cos(angle);
             row[half + i] = (float)sin(angle);
         }
-        status = side->backend->ops->upload(side->backend, d_table + (int64_t)p * d->rotary_dim,
-                                            row, (size_t)d->rotary_dim * sizeof *row);
+        status = device->backend->ops->upload(device->backend, d_table + (int64_t)p * d->rotary_dim,
+                                              row, (size_t)d->rotary_dim * sizeof *row);
     }
     free(row);
     free(frequencies);
@@ -59,7 +59,7 @@ static enum sw_status make_rope(struct sw_side *side, const struct sw_model *mod
 
 /* Press, Smith, Lewis (ALiBi): powers of 2^(-8/P) for the largest power of two P <= heads, then
  * every other power of 2^(-4/P). */
-static enum sw_status make_slopes(struct sw_side *side, int n, float *d_slopes)
+static enum sw_status make_slopes(struct sw_device_context *device, int n, float *d_slopes)
 {
     float *slopes = malloc((size_t)n * sizeof *slopes);
     if (!slopes)
@@ -71,9 +71,9 @@ static enum sw_status make_slopes(struct sw_side *side, int n, float *d_slopes)
         slopes[h] =
             (float)(h < p ? pow(2, -8.0 / p * (h + 1)) : pow(2, -4.0 / p * (2 * (h - p) + 1)));
     const enum sw_status status =
-        side->backend->ops->upload(side->backend, d_slopes, slopes, (size_t)n * sizeof *slopes);
+        device->backend->ops->upload(device->backend, d_slopes, slopes, (size_t)n * sizeof *slopes);
     free(slopes);
-    side->d_slopes = d_slopes;
+    device->d_slopes = d_slopes;
     return status;
 }
 
@@ -84,33 +84,35 @@ static float *carve(char **at, uint64_t floats)
     return d_start;
 }
 
-enum sw_status sw_side_open(struct sw_side *side, const struct sw_model *model,
-                            const struct sw_footprint_params *params, const struct sw_work *work)
+enum sw_status sw_device_context_open(struct sw_device_context *device,
+                                      const struct sw_model *model,
+                                      const struct sw_footprint_params *params,
+                                      const struct sw_work *work)
 {
     const uint64_t rows = (uint64_t)work->rows;
-    struct sw_backend *b = side->backend;
-    SW_TRY(b->ops->alloc(b, work->bytes, "activations", &side->d_work));
-    side->bytes = work->bytes;
-    char *at = side->d_work;
-    side->d_x = carve(&at, rows * (uint64_t)work->hidden);
-    side->d_h = carve(&at, rows * (uint64_t)work->hidden);
-    side->d_h2 = carve(&at, rows * (uint64_t)work->hidden);
-    side->d_qkv = carve(&at, rows * (uint64_t)work->qkv);
-    side->d_attention = carve(&at, rows * (uint64_t)work->attention);
-    side->d_up = carve(&at, rows * (uint64_t)work->up);
-    side->d_router = carve(&at, rows * (uint64_t)work->router);
-    side->d_expert_in = carve(&at, rows * (uint64_t)work->expert);
-    side->d_expert_out = carve(&at, rows * (uint64_t)work->expert);
+    struct sw_backend *b = device->backend;
+    SW_TRY(b->ops->alloc(b, work->bytes, "activations", &device->d_work));
+    device->bytes = work->bytes;
+    char *at = device->d_work;
+    device->d_x = carve(&at, rows * (uint64_t)work->hidden);
+    device->d_h = carve(&at, rows * (uint64_t)work->hidden);
+    device->d_h2 = carve(&at, rows * (uint64_t)work->hidden);
+    device->d_qkv = carve(&at, rows * (uint64_t)work->qkv);
+    device->d_attention = carve(&at, rows * (uint64_t)work->attention);
+    device->d_up = carve(&at, rows * (uint64_t)work->up);
+    device->d_router = carve(&at, rows * (uint64_t)work->router);
+    device->d_expert_in = carve(&at, rows * (uint64_t)work->expert);
+    device->d_expert_out = carve(&at, rows * (uint64_t)work->expert);
     if (work->rope > 0)
-        SW_TRY(make_rope(side, model, params->context, carve(&at, (uint64_t)work->rope)));
+        SW_TRY(make_rope(device, model, params->context, carve(&at, (uint64_t)work->rope)));
     if (work->slopes > 0)
-        SW_TRY(make_slopes(side, model->dims.n_heads, carve(&at, (uint64_t)work->slopes)));
+        SW_TRY(make_slopes(device, model->dims.n_heads, carve(&at, (uint64_t)work->slopes)));
     return SW_OK;
 }
 
-void sw_side_close(struct sw_side *side)
+void sw_device_context_close(struct sw_device_context *device)
 {
-    if (side->backend)
-        side->backend->ops->free(side->backend, side->d_work, side->bytes);
-    side->d_work = NULL;
+    if (device->backend)
+        device->backend->ops->free(device->backend, device->d_work, device->bytes);
+    device->d_work = NULL;
 }

@@ -26,11 +26,11 @@ static int64_t ceil_div(int64_t a, int64_t b)
 
 static void add_span(struct sw_scheduler *s, int index, int n)
 {
-    struct sw_batch *b = &s->batch;
+    struct sw_microbatch *b = &s->batch;
     struct slot *slot = &s->slots[index];
     const struct sw_request *r = &slot->entry->request;
     const int first = slot->n_sent, past = first + n;
-    struct sw_ask ask = {n, n, 0};
+    struct sw_row_outputs ask = {n, n, 0};
     if (past >= r->n_ids && r->max_new > 0)
         ask.sample_from = n - 1;
     if (past < r->n_ids)
@@ -39,7 +39,7 @@ static void add_span(struct sw_scheduler *s, int index, int n)
     const int64_t score_from = larger(r->score_from - 1 - first, 0);
     ask.score_from = (int32_t)smaller(score_from, ask.sample_from);
     b->spans[b->n_spans] = (struct sw_span){index, first, b->n_rows, n};
-    b->asks[b->n_spans++] = ask;
+    b->outputs[b->n_spans++] = ask;
     for (int i = 0; i < n; i++)
         b->ids[b->n_rows++] = slot->ids[first + i];
     slot->n_sent = past;
@@ -47,7 +47,7 @@ static void add_span(struct sw_scheduler *s, int index, int n)
 
 static void deal_steps(struct sw_scheduler *s)
 {
-    int64_t n = smaller(ceil_div(s->n_stepping, s->pace.groups), s->options.rows);
+    int64_t n = smaller(ceil_div(s->n_stepping, s->in_flight.groups), s->options.rows);
     for (n = smaller(n, s->steps.n); n > 0; n--) {
         const int index = ring_head(&s->steps);
         ring_pop(&s->steps);
@@ -86,10 +86,10 @@ static void deal_prompts(struct sw_scheduler *s)
     }
 }
 
-void sw_scheduler_deal(struct sw_scheduler *s)
+void sw_scheduler_build_batch(struct sw_scheduler *s)
 {
     /* One more of prompts alone, so that no stage waits for rank 0 to hear of the oldest. */
-    const int most = s->pace.groups + (s->steps.n == 0 && s->options.stages > 1);
+    const int most = s->in_flight.groups + (s->steps.n == 0 && s->options.stages > 1);
     s->batch.n_rows = s->batch.n_spans = 0;
     if (s->stats.under_way >= most)
         return;

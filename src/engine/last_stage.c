@@ -24,7 +24,7 @@ struct answer {
     char message[256]; /* of a failure, which a thread cannot leave in the caller's slot */
 };
 
-struct sw_last {
+struct sw_last_stage {
     struct sequence *sequences;                 /* (slots) */
     struct sw_pool *pool;                       /* borrowed; NULL: the caller alone */
     int n_samplers;                             /* as many rows are sampled at once */
@@ -35,11 +35,11 @@ struct sw_last {
     int *spans;    /* (rows) … and the spans they are in */
 };
 
-enum sw_status sw_last_open(struct sw_engine *e)
+enum sw_status sw_last_stage_open(struct sw_engine *e)
 {
     const struct sw_footprint_params *p = &e->options.params;
     const size_t vocab = (size_t)e->options.model->dims.vocab, rows = (size_t)p->rows;
-    struct sw_last *l = calloc(1, sizeof *l);
+    struct sw_last_stage *l = calloc(1, sizeof *l);
     if (!l)
         return sw_fail(SW_ENOMEM, "no memory for the logits");
     e->last = l;
@@ -65,9 +65,9 @@ enum sw_status sw_last_open(struct sw_engine *e)
     return SW_OK;
 }
 
-void sw_last_close(struct sw_engine *e)
+void sw_last_stage_close(struct sw_engine *e)
 {
-    struct sw_last *l = e->last;
+    struct sw_last_stage *l = e->last;
     if (!l)
         return;
     for (int i = 0; l->sequences && i < e->options.params.slots; i++)
@@ -82,24 +82,24 @@ void sw_last_close(struct sw_engine *e)
     e->last = NULL;
 }
 
-void sw_last_slot(struct sw_engine *e, const struct sw_slot_body *body)
+void sw_last_stage_slot(struct sw_engine *e, const struct sw_slot_body *body)
 {
     e->last->sequences[body->slot].sampling = body->sampling;
 }
 
-void sw_last_copy(struct sw_engine *e, const struct sw_copy_body *body)
+void sw_last_stage_copy(struct sw_engine *e, const struct sw_copy_body *body)
 {
     memcpy(e->last->sequences[body->to].history, e->last->sequences[body->from].history,
            (size_t)body->n * sizeof(int32_t));
 }
 
 /* Rows of the batch that something is asked about. */
-static int asked_rows(struct sw_last *l, const struct sw_batch *batch)
+static int asked_rows(struct sw_last_stage *l, const struct sw_microbatch *batch)
 {
     int n = 0;
     for (int i = 0; i < batch->n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];
-        for (int64_t r = batch->asks[i].score_from; r < s->n; r++, n++) {
+        for (int64_t r = batch->outputs[i].score_from; r < s->n; r++, n++) {
             l->rows[n] = (int32_t)(s->row + r);
             l->spans[n] = i;
         }
@@ -126,19 +126,19 @@ static enum sw_status sample(const struct sw_engine *e, struct sw_sampler *sampl
 /* Rows of the batch from `first` on whose logits are there, as the threads see them. */
 struct rows {
     struct sw_engine *engine;
-    const struct sw_batch *batch;
+    const struct sw_microbatch *batch;
     int first, n;
 };
 
 static void answer_row(const struct rows *rows, int row, struct sw_sampler *sampler)
 {
     struct sw_engine *e = rows->engine;
-    struct sw_last *l = e->last;
+    struct sw_last_stage *l = e->last;
     struct answer *a = &l->answers[row];
     const int span = l->spans[rows->first + row];
     const int32_t at_row = l->rows[rows->first + row];
     const struct sw_span *s = &rows->batch->spans[span];
-    const struct sw_ask *ask = &rows->batch->asks[span];
+    const struct sw_row_outputs *ask = &rows->batch->outputs[span];
     const int32_t at = at_row - (int32_t)s->row;
     const int64_t vocab = e->options.model->dims.vocab;
     const float *logits = l->logits + row * vocab;
@@ -164,7 +164,7 @@ static void answer_row(const struct rows *rows, int row, struct sw_sampler *samp
 static void answer_share(void *context, int64_t share, int worker)
 {
     const struct rows *rows = context;
-    struct sw_last *l = rows->engine->last;
+    struct sw_last_stage *l = rows->engine->last;
     (void)worker;
     for (int row = (int)share; row < rows->n; row += l->n_samplers)
         answer_row(rows, row, l->samplers[share]);
@@ -173,7 +173,7 @@ static void answer_share(void *context, int64_t share, int worker)
 /* Each row by all threads, one row after the other. */
 static void share_rows(const struct rows *rows)
 {
-    struct sw_last *l = rows->engine->last;
+    struct sw_last_stage *l = rows->engine->last;
     sw_sampler_share(l->samplers[0], l->pool);
     for (int row = 0; row < rows->n; row++)
         answer_row(rows, row, l->samplers[0]);
@@ -184,7 +184,7 @@ static void share_rows(const struct rows *rows)
 static enum sw_status answer_rows(const struct rows *rows, size_t *length)
 {
     struct sw_engine *e = rows->engine;
-    struct sw_last *l = e->last;
+    struct sw_last_stage *l = e->last;
     const int64_t vocab = e->options.model->dims.vocab;
     if (rows->n < l->n_samplers)
         share_rows(rows);
@@ -202,9 +202,10 @@ static enum sw_status answer_rows(const struct rows *rows, size_t *length)
     return SW_OK;
 }
 
-enum sw_status sw_last_finish(struct sw_engine *e, const struct sw_batch *batch, size_t *length)
+enum sw_status sw_last_stage_finish(struct sw_engine *e, const struct sw_microbatch *batch,
+                                    size_t *length)
 {
-    struct sw_last *l = e->last;
+    struct sw_last_stage *l = e->last;
     const int n = asked_rows(l, batch);
     for (int i = 0; i < batch->n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];

@@ -52,16 +52,16 @@ enum sw_status sw_engine_copy(struct sw_engine *e, int from, int to, int n)
     return inject(e, &m);
 }
 
-enum sw_status sw_engine_watch(struct sw_engine *e, const struct sw_engine_watch *watch)
+enum sw_status sw_engine_hooks(struct sw_engine *e, const struct sw_engine_hooks *watch)
 {
-    struct sw_message m = {.kind = SW_MSG_WATCH};
-    const struct sw_watch_body body = {watch->hidden != NULL, watch->logits != NULL};
+    struct sw_message m = {.kind = SW_MSG_HOOKS};
+    const struct sw_hooks_body body = {watch->hidden != NULL, watch->logits != NULL};
     e->watch = *watch;
     memcpy(m.body, &body, sizeof body);
     return inject(e, &m);
 }
 
-enum sw_status sw_engine_submit(struct sw_engine *e, const struct sw_batch *batch)
+enum sw_status sw_engine_submit(struct sw_engine *e, const struct sw_microbatch *batch)
 {
     e->under_way++;
     if (e->watch_hidden || e->watch.hidden)
@@ -77,7 +77,7 @@ enum sw_status sw_engine_submit(struct sw_engine *e, const struct sw_batch *batc
     memcpy(m.body, &body, sizeof body);
     SW_TRY(sw_transport_send(e->options.transport, e->first_rank, &m, e->out.bytes, bytes));
     sw_recorder_add(&e->recorder, SW_ACTIVITY_SEND, start, sw_clock(), batch->n_rows);
-    return sw_engine_tell(e, false);
+    return sw_engine_report_times(e, false);
 }
 
 static enum sw_status take_values(struct sw_engine *e, const struct sw_message *m)
@@ -124,7 +124,7 @@ static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *le
         return SW_OK;
     }
     if (m.kind == SW_MSG_TIMES)
-        return sw_engine_told(e, &m);
+        return sw_engine_take_times(e, &m);
     if (m.kind == SW_MSG_HIDDEN || m.kind == SW_MSG_LOGITS)
         return take_values(e, &m);
     return sw_fail(SW_EPEER, "a message of unexpected kind %d came from rank %d", m.kind, m.source);
@@ -185,6 +185,6 @@ enum sw_status sw_engine_stop(struct sw_engine *e)
     }
     while (!all_final(e))
         SW_TRY(take_message(e, &result, &length));
-    SW_TRY(sw_engine_tell(e, true));
+    SW_TRY(sw_engine_report_times(e, true));
     return sw_transport_flush(t);
 }

@@ -1,5 +1,5 @@
 /*
- * Edges between GPUs as the library has them: rows arrive, and whatever another rank does not do
+ * Links between GPUs as the library has them: rows arrive, and whatever another rank does not do
  * ends in a message within the deadline, after which the device can be given back.
  */
 #include "gpulib_help.h"
@@ -15,11 +15,11 @@
 #define PATIENCE 30.0
 
 struct end {
-    struct sw_gpu_edge_id id;
+    struct sw_gpu_link_id id;
     int rank, size, device;
     void (*body)(struct end *e);
     struct sw_backend *b;
-    const struct sw_gpu_edge_ops *ops;
+    const struct sw_gpu_link_ops *ops;
     float *d_x; /* (ROWS, HIDDEN) */
     enum sw_status status;
     char error[SW_ERROR_MAX];
@@ -30,7 +30,7 @@ static void *run_end(void *context)
 {
     struct end *e = context;
     float rows[COUNT];
-    e->ops = gpu_library()->edges();
+    e->ops = gpu_library()->links();
     e->b = open_gpu(e->device);
     for (int i = 0; i < COUNT; i++)
         rows[i] = (float)(1000 * e->rank + i);
@@ -46,9 +46,9 @@ static void *run_end(void *context)
 static void run_ends(struct end *ends, int n, void (*body)(struct end *e))
 {
     pthread_t threads[4];
-    struct sw_gpu_edge_id id;
-    CU_ASSERT_TRUE(gpu_library()->edges()->version() > 20000);
-    ok(gpu_library()->edges()->make_id(&id));
+    struct sw_gpu_link_id id;
+    CU_ASSERT_TRUE(gpu_library()->links()->version() > 20000);
+    ok(gpu_library()->links()->make_id(&id));
     for (int r = 0; r < n; r++) {
         const int device = ends[r].device;
         ends[r] = (struct end){.id = id, .rank = r, .size = 2, .device = device, .body = body};
@@ -219,7 +219,7 @@ static void nccl_hears_of_it(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(ends[0].error, "remote process exited"));
 }
 
-/* ---- at the start, after which the device goes on without edges */
+/* ---- at the start, after which the device goes on without links */
 
 static void join_alone(struct end *e)
 {
