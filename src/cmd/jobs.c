@@ -7,7 +7,7 @@
 #include "base/strbuf.h"
 #include "base/units.h"
 #include "engine/timeline.h"
-#include "jobs/watch.h"
+#include "jobs/metrics.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,11 +17,11 @@
 struct run {
     struct sw_session *s;
     const struct sw_job_verb *verb;
-    struct sw_survey survey;
+    struct sw_input_scan survey;
     struct sw_results *results;
     struct sw_job job;
     struct sw_scheduler *scheduler;
-    struct sw_watch *watch;
+    struct sw_metrics *watch;
 };
 
 static enum sw_status alive(void *context)
@@ -30,9 +30,9 @@ static enum sw_status alive(void *context)
     return sw_transport_alive(run->s->transport);
 }
 
-static struct sw_watch_state state_of(const struct run *run)
+static struct sw_metrics_state state_of(const struct run *run)
 {
-    struct sw_watch_state state = {.count = sw_results_count(run->results)};
+    struct sw_metrics_state state = {.count = sw_results_count(run->results)};
     if (run->scheduler) {
         sw_scheduler_stats(run->scheduler, &state.stats);
         state.times = sw_engine_times(run->s->engine);
@@ -43,9 +43,9 @@ static struct sw_watch_state state_of(const struct run *run)
 static enum sw_status tick(struct sw_job *job)
 {
     struct run *run = job->context;
-    if (run->watch && sw_watch_is_due(run->watch)) {
-        const struct sw_watch_state state = state_of(run);
-        sw_watch_say(run->watch, &state);
+    if (run->watch && sw_metrics_is_due(run->watch)) {
+        const struct sw_metrics_state state = state_of(run);
+        sw_metrics_say(run->watch, &state);
     }
     return sw_transport_alive(run->s->transport);
 }
@@ -65,10 +65,11 @@ static enum sw_status open_files(struct run *run)
         return sw_fail(SW_EUSAGE, "the output cannot be standard output: a job that is stopped "
                                   "goes on from it; name a file");
     SW_TRY(sw_call_files(call, in, out));
-    SW_TRY(sw_survey_check(in)); /* before an output is made */
+    SW_TRY(sw_input_scan_check(in)); /* before an output is made */
     SW_TRY(sw_results_open(out, &run->results));
-    SW_TRY(sw_survey_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));
-    SW_TRY(sw_jobs_claim(run->s, run->verb, &run->survey, sw_results_former(run->results), &claim));
+    SW_TRY(sw_input_scan_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));
+    SW_TRY(
+        sw_jobs_manifest(run->s, run->verb, &run->survey, sw_results_former(run->results), &claim));
     const enum sw_status status = sw_results_begin(run->results, claim, &run->survey, mode);
     json_decref(claim);
     return status;
@@ -79,11 +80,11 @@ static enum sw_status start(struct run *run)
 {
     struct sw_session *s = run->s;
     const struct sw_options *o = &s->call->options;
-    const struct sw_watch_options watch = {.what = run->verb->name,
-                                           .metrics = o->metrics,
-                                           .total = run->survey.lines,
-                                           .n_ranks = s->transport->size,
-                                           .quiet = o->quiet};
+    const struct sw_metrics_options watch = {.what = run->verb->name,
+                                             .metrics = o->metrics,
+                                             .total = run->survey.lines,
+                                             .n_ranks = s->transport->size,
+                                             .quiet = o->quiet};
     s->defaults = (struct sw_session_defaults){.objective = SW_OBJECTIVE_THROUGHPUT,
                                                .context = run->verb->context(&run->survey),
                                                .slots = SW_DEFAULT_SLOTS,
@@ -96,7 +97,7 @@ static enum sw_status start(struct run *run)
     SW_TRY(sw_scheduler_open(&options, &run->scheduler));
     run->job.scheduler = run->scheduler;
     run->verb->started(s, run->verb->owner);
-    SW_TRY(sw_watch_open(&watch, &run->watch));
+    SW_TRY(sw_metrics_open(&watch, &run->watch));
     const int64_t found = sw_results_count(run->results).found;
     if (found > 0)
         sw_log(SW_LOG_INFO, "%s: %lld of %lld results are there already", run->verb->name,
@@ -106,7 +107,7 @@ static enum sw_status start(struct run *run)
     return SW_OK;
 }
 
-static void say_totals(const struct run *run, const struct sw_watch_state *state, double seconds)
+static void say_totals(const struct run *run, const struct sw_metrics_state *state, double seconds)
 {
     const struct sw_scheduler_stats *t = &state->stats;
     const struct sw_results_count *n = &state->count;
@@ -134,7 +135,7 @@ static void say_totals(const struct run *run, const struct sw_watch_state *state
                most == 0 || run->s->params.context < most ? "; --context N gives more" : "");
 }
 
-static enum sw_status print_totals(const struct run *run, const struct sw_watch_state *state,
+static enum sw_status print_totals(const struct run *run, const struct sw_metrics_state *state,
                                    double seconds)
 {
     const struct sw_session *s = run->s;
@@ -152,7 +153,7 @@ static enum sw_status print_totals(const struct run *run, const struct sw_watch_
         json_object_set_new(root, "slots", json_integer(s->params.slots));
         json_object_set_new(root, "context", json_integer(s->params.context));
         json_object_set_new(root, "load_s", json_real(s->load_s));
-        json_object_set_new(root, "busy", sw_watch_busy(run->watch, state));
+        json_object_set_new(root, "busy", sw_metrics_busy(run->watch, state));
         json_object_set_new(root, "predicted", sw_session_predicted(s));
         json_object_set_new(root, "ranks", sw_session_ranks(s));
     }
@@ -164,9 +165,9 @@ static enum sw_status run_job(struct run *run, double *seconds)
 {
     SW_TRY(start(run));
     const enum sw_status status = sw_job_run(&run->job);
-    *seconds = sw_watch_seconds(run->watch);
-    const struct sw_watch_state state = state_of(run);
-    sw_watch_end(run->watch, &state);
+    *seconds = sw_metrics_seconds(run->watch);
+    const struct sw_metrics_state state = state_of(run);
+    sw_metrics_end(run->watch, &state);
     return status == SW_OK ? sw_session_stop(run->s) : status;
 }
 
@@ -215,7 +216,7 @@ static enum sw_status work(struct run *run)
     sw_unknown_say(&run->job.unknown, run->verb->name);
     if (status != SW_OK)
         return run->watch ? explain(run, status) : status;
-    const struct sw_watch_state state = state_of(run);
+    const struct sw_metrics_state state = state_of(run);
     say_totals(run, &state, seconds);
     return run->s->call->options.json ? print_totals(run, &state, seconds) : SW_OK;
 }
@@ -227,7 +228,7 @@ enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb
     const enum sw_status status = work(&run);
     sw_job_close(&run.job);
     sw_scheduler_close(run.scheduler);
-    sw_watch_close(run.watch);
+    sw_metrics_close(run.watch);
     sw_results_close(run.results);
     return status;
 }

@@ -3,8 +3,8 @@
 #define SW_CMD_JOBS_H
 
 #include "cmd/session.h"
+#include "jobs/input_scan.h"
 #include "jobs/job.h"
-#include "jobs/survey.h"
 
 struct sw_job_verb {
     const char *name;
@@ -15,7 +15,7 @@ struct sw_job_verb {
     /* Opens what reading lines needs; the session has no engine yet. */
     enum sw_status (*prepare)(struct sw_session *s, void *owner);
     /* The context that would be best for the input; 0: the usual. */
-    int (*context)(const struct sw_survey *survey);
+    int (*context)(const struct sw_input_scan *survey);
     /* The session has started. */
     void (*started)(struct sw_session *s, void *owner);
     /* Adds what the answers depend on, beside the model, to the claim's options. */
@@ -28,9 +28,9 @@ enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb
  * it does not say how they are. */
 const char *sw_jobs_safe(const struct sw_options *o);
 /* {"verb", "input", "model", "options"} for the output's claim, comparable with one of the first
- * version when `former`; job_claim.c */
-enum sw_status sw_jobs_claim(const struct sw_session *s, const struct sw_job_verb *verb,
-                             const struct sw_survey *survey, bool former, json_t **claim);
+ * version when `former`; job_manifest.c */
+enum sw_status sw_jobs_manifest(const struct sw_session *s, const struct sw_job_verb *verb,
+                                const struct sw_input_scan *survey, bool former, json_t **claim);
 
 extern const struct sw_option sw_options_jobs[]; /* --fresh --force --metrics */
 

@@ -72,7 +72,7 @@ const struct sw_option sw_options_sampling[] = {
     {"seed", 0, "N", "the same seed draws the same text (default: 0)", FIELD(seed), sw_parse_seed},
     {0}};
 
-const struct sw_option sw_options_watching[] = {
+const struct sw_option sw_options_progress[] = {
     {"timeline", 0, "FILE", "write what every rank does in this run as a trace for ui.perfetto.dev",
      FIELD(timeline), sw_parse_file},
     {0}};

@@ -83,7 +83,7 @@ struct sw_verb {
 extern const struct sw_option sw_options_common[];    /* --help --json --quiet --verbose */
 extern const struct sw_option sw_options_placement[]; /* --weights --context --gpu-memory … */
 extern const struct sw_option sw_options_sampling[];  /* --temperature … */
-extern const struct sw_option sw_options_watching[];  /* --timeline, for sw_session_start */
+extern const struct sw_option sw_options_progress[];  /* --timeline, for sw_session_start */
 
 /* Field parsers. Each refuses with SW_EUSAGE and says what it wants. */
 enum sw_status sw_parse_flag(const char *text, void *field);    /* bool */

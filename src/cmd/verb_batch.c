@@ -1,6 +1,6 @@
 /* Owns the verb `batch`: a file of prompts in, a file of continuations out. */
 #include "cmd/jobs.h"
-#include "jobs/batch.h"
+#include "jobs/batch_task.h"
 #include "text/utf8.h"
 
 #include <stdio.h>
@@ -12,13 +12,13 @@ struct batch {
     char no_chat[512];
 };
 
-static enum sw_status take_defaults(const struct sw_options *o, struct sw_asked *out)
+static enum sw_status take_defaults(const struct sw_options *o, struct sw_line_request *out)
 {
-    *out = (struct sw_asked){.max_tokens = o->n,
-                             .ignore_end = o->ignore_end,
-                             .special = o->special,
-                             .sampling = sw_sampling_default(),
-                             .n_stop = o->n_stop};
+    *out = (struct sw_line_request){.max_tokens = o->n,
+                                    .ignore_end = o->ignore_end,
+                                    .special = o->special,
+                                    .sampling = sw_sampling_default(),
+                                    .n_stop = o->n_stop};
     out->sampling.temperature = (float)o->temperature;
     out->sampling.top_k = o->top_k;
     out->sampling.top_p = (float)o->top_p;
@@ -59,7 +59,7 @@ static enum sw_status prepare(struct sw_session *s, void *owner)
     return SW_OK;
 }
 
-static int context(const struct sw_survey *survey)
+static int context(const struct sw_input_scan *survey)
 {
     (void)survey; /* lines may ask for any number of new tokens: */
     return 0;     /* the usual */
@@ -129,7 +129,7 @@ static const struct sw_option *const groups[] = {own,
                                                  sw_options_jobs,
                                                  sw_options_sampling,
                                                  sw_options_placement,
-                                                 sw_options_watching,
+                                                 sw_options_progress,
                                                  sw_options_common,
                                                  NULL};
 

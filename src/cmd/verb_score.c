@@ -1,6 +1,6 @@
 /* Owns the verb `score`: a file of texts in, a file of log-probabilities out. */
 #include "cmd/jobs.h"
-#include "jobs/score.h"
+#include "jobs/score_task.h"
 
 static enum sw_status prepare(struct sw_session *s, void *owner)
 {
@@ -11,7 +11,7 @@ static enum sw_status prepare(struct sw_session *s, void *owner)
 }
 
 /* All the model has, where a line could need it: a token has one byte at least. */
-static int context(const struct sw_survey *survey)
+static int context(const struct sw_input_scan *survey)
 {
     return survey->longest < 1u << 30 ? (int)survey->longest + 64 : 1 << 30;
 }
@@ -50,7 +50,7 @@ static enum sw_status run(struct sw_call *call)
 }
 
 static const struct sw_option *const groups[] = {sw_options_jobs, sw_options_placement,
-                                                 sw_options_watching, sw_options_common, NULL};
+                                                 sw_options_progress, sw_options_common, NULL};
 
 const struct sw_verb sw_verb_score = {
     .name = "score",

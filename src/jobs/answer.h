@@ -8,7 +8,7 @@
 #include "text/tokenizer.h"
 
 struct sw_answer {
-    const struct sw_asked *asked;
+    const struct sw_line_request *asked;
     const struct sw_strbuf *key;    /* jobs/record.h */
     const char *model;              /* for those that do not name one */
     const struct sw_tokenizer *tok; /* NULL: tokens have no text */

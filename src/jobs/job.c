@@ -1,8 +1,8 @@
 /* Owns the loop from lines to results. */
 #include "jobs/job.h"
 
+#include "jobs/jsonl_reader.h"
 #include "jobs/line_json.h"
-#include "jobs/lines.h"
 #include "jobs/record.h"
 #include "text/sampler.h"
 
@@ -13,9 +13,9 @@
 
 /* The input, with the line that comes next: one that has no result yet. */
 struct sw_job_input {
-    struct sw_lines *lines;
+    struct sw_jsonl *lines;
     bool more; /* there is such a line: */
-    struct sw_line line;
+    struct sw_jsonl_line line;
     struct sw_strbuf key;
     struct sw_record record;
     enum sw_status fault; /* what is wrong with it already, and in words */
@@ -52,7 +52,7 @@ static enum sw_status seen(struct sw_job *job, unsigned *before)
     const struct sw_strbuf *key = &job->input->key;
     if (key->failed)
         return sw_fail(SW_ENOMEM, "no memory for an id");
-    return sw_keys_mark(sw_results_keys(job->results), key->text, key->length, SW_KEY_SEEN, before);
+    return sw_id_set_mark(sw_results_ids(job->results), key->text, key->length, SW_ID_SEEN, before);
 }
 
 /* Fills key with the line's own id, or with its number, so that no two lines have the same. *done:
@@ -60,7 +60,7 @@ static enum sw_status seen(struct sw_job *job, unsigned *before)
 static enum sw_status name_line(struct sw_job *job, bool *done)
 {
     struct sw_job_input *in = job->input;
-    const struct sw_line *line = &in->line;
+    const struct sw_jsonl_line *line = &in->line;
     unsigned before = 0;
     in->record = (struct sw_record){0};
     enum sw_status status = line->too_long
@@ -68,20 +68,20 @@ static enum sw_status name_line(struct sw_job *job, bool *done)
                                 : sw_record_scan(line->bytes, line->n, &in->key, &in->record);
     if (status == SW_OK && in->record.has_id) {
         SW_TRY(seen(job, &before));
-        *done = before & SW_KEY_DONE;
-        if (!(before & SW_KEY_SEEN))
+        *done = before & SW_ID_DONE;
+        if (!(before & SW_ID_SEEN))
             return SW_OK;
         status = sw_fail(SW_EINPUT, "has the id %.200s, which an earlier line has; ids must differ",
                          in->key.text);
     }
     sw_record_line_key(line->number, &in->key);
     SW_TRY(seen(job, &before));
-    while (before & SW_KEY_SEEN) { /* somebody called a line of his "line-7" */
+    while (before & SW_ID_SEEN) { /* somebody called a line of his "line-7" */
         in->key.length--;
         sw_strbuf_puts(&in->key, "+\"");
         SW_TRY(seen(job, &before));
     }
-    *done = before & SW_KEY_DONE;
+    *done = before & SW_ID_DONE;
     return status;
 }
 
@@ -91,10 +91,10 @@ static enum sw_status next_line(struct sw_job *job, int most, bool *found)
     struct sw_job_input *in = job->input;
     bool done;
     for (*found = false; most > 0; most--) {
-        SW_TRY(sw_lines_next(in->lines, &in->line, &in->more));
+        SW_TRY(sw_jsonl_next(in->lines, &in->line, &in->more));
         if (!in->more)
             return SW_OK;
-        if (sw_line_is_blank(&in->line))
+        if (sw_jsonl_is_blank(&in->line))
             continue;
         in->fault = name_line(job, &done);
         if (in->fault != SW_OK && !is_lines_fault(in->fault))
@@ -116,7 +116,7 @@ enum sw_status sw_job_open(struct sw_job *job, bool *left)
     if (!in)
         return sw_fail(SW_ENOMEM, "no memory for a job");
     in->more = true;
-    SW_TRY(sw_lines_open(job->in, SW_LINE_MAX, job->in_bytes ? job->in_bytes : UINT64_MAX,
+    SW_TRY(sw_jsonl_open(job->in, SW_LINE_MAX, job->in_bytes ? job->in_bytes : UINT64_MAX,
                          &in->lines));
     while (in->more && !found) {
         SW_TRY(next_line(job, LINES_A_TURN, &found));
@@ -131,7 +131,7 @@ void sw_job_close(struct sw_job *job)
     if (!job->input)
         return;
     job->task->drop(job);
-    sw_lines_close(job->input->lines);
+    sw_jsonl_close(job->input->lines);
     sw_strbuf_free(&job->input->key);
     free(job->input);
     job->input = NULL;

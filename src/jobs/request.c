@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FIELD(name) offsetof(struct sw_asked, name)
+#define FIELD(name) offsetof(struct sw_line_request, name)
 
 enum {
     PLAIN = 1 << SW_FORM_PLAIN,
@@ -117,7 +117,8 @@ static const struct member {
 };
 #define N_MEMBERS (sizeof members / sizeof members[0])
 
-static enum sw_status read_flag(const struct member *m, const json_t *value, struct sw_asked *out)
+static enum sw_status read_flag(const struct member *m, const json_t *value,
+                                struct sw_line_request *out)
 {
     if (!json_is_boolean(value))
         return sw_fail(SW_EINPUT, "\"%s\" must be true or false, not %s", m->name,
@@ -126,7 +127,8 @@ static enum sw_status read_flag(const struct member *m, const json_t *value, str
     return SW_OK;
 }
 
-static enum sw_status read_seed(const struct member *m, const json_t *value, struct sw_asked *out)
+static enum sw_status read_seed(const struct member *m, const json_t *value,
+                                struct sw_line_request *out)
 {
     uint64_t *seed = (void *)((char *)out + m->offset);
     char text[SW_JSON_SHORT];
@@ -143,7 +145,8 @@ static enum sw_status read_seed(const struct member *m, const json_t *value, str
     return SW_OK;
 }
 
-static enum sw_status read_number(const struct member *m, const json_t *value, struct sw_asked *out)
+static enum sw_status read_number(const struct member *m, const json_t *value,
+                                  struct sw_line_request *out)
 {
     void *field = (char *)out + m->offset;
     double number;
@@ -164,34 +167,34 @@ static enum sw_status read_number(const struct member *m, const json_t *value, s
     return SW_OK;
 }
 
-static bool is_one(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_one(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)out;
     double number;
     return sw_json_number(value, &number) && number == m->low;
 }
 
-static bool is_false(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_false(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
     (void)out;
     return json_is_false(value);
 }
 
-static bool is_true(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_true(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
     (void)out;
     return json_is_true(value);
 }
 
-static bool is_skip(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_skip(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
     return out->special ? json_is_false(value) : json_is_true(value);
 }
 
-static bool is_empty(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_empty(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
     (void)out;
@@ -205,28 +208,30 @@ static bool is_text(const json_t *value, const char *text)
     return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
 }
 
-static bool is_unused(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_unused(const struct member *m, const json_t *value,
+                      const struct sw_line_request *out)
 {
     (void)m;
     (void)out;
     return is_text(value, "none") || is_text(value, "auto");
 }
 
-static bool is_format(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_format(const struct member *m, const json_t *value,
+                      const struct sw_line_request *out)
 {
     (void)m;
     (void)out;
     return is_text(json_object_get(value, "type"), "text");
 }
 
-static bool is_texts(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_texts(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
     (void)out;
     return json_array_size(value) == 1 && is_text(json_array_get(value, 0), "text");
 }
 
-static bool is_never(const struct member *m, const json_t *value, const struct sw_asked *out)
+static bool is_never(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
     (void)value;
@@ -236,8 +241,10 @@ static bool is_never(const struct member *m, const json_t *value, const struct s
 
 /* How a kind is read; or what says that a value is what happens anyway. Neither: passed over. */
 static const struct {
-    enum sw_status (*read)(const struct member *m, const json_t *value, struct sw_asked *out);
-    bool (*harmless)(const struct member *m, const json_t *value, const struct sw_asked *out);
+    enum sw_status (*read)(const struct member *m, const json_t *value,
+                           struct sw_line_request *out);
+    bool (*harmless)(const struct member *m, const json_t *value,
+                     const struct sw_line_request *out);
 } kinds[] = {
     [COUNT] = {read_number, NULL}, [SEED] = {read_seed, NULL},   [NUMBER] = {read_number, NULL},
     [FLAG] = {read_flag, NULL},    [LATER] = {NULL, NULL},       [ANY] = {NULL, NULL},
@@ -254,7 +261,7 @@ static const struct member *find_member(const char *name)
     return NULL;
 }
 
-bool sw_asked_knows(const char *name)
+bool sw_line_request_knows(const char *name)
 {
     const struct member *m = find_member(name);
     return (m && m->kind != ANY) || strcmp(name, "model") == 0 || strcmp(name, "method") == 0 ||
@@ -262,7 +269,7 @@ bool sw_asked_knows(const char *name)
 }
 
 static enum sw_status read_member(const char *name, const json_t *value, struct sw_unknown *unknown,
-                                  struct sw_asked *out)
+                                  struct sw_line_request *out)
 {
     const struct member *m = find_member(name);
     const unsigned form = 1u << out->form;
@@ -284,7 +291,7 @@ static enum sw_status read_member(const char *name, const json_t *value, struct 
     return SW_OK;
 }
 
-static enum sw_status take_stop(const json_t *value, struct sw_asked *out)
+static enum sw_status take_stop(const json_t *value, struct sw_line_request *out)
 {
     const char *text = json_string_value(value);
     if (!text)
@@ -300,7 +307,7 @@ static enum sw_status take_stop(const json_t *value, struct sw_asked *out)
     return SW_OK;
 }
 
-static enum sw_status read_stop(const json_t *value, struct sw_asked *out)
+static enum sw_status read_stop(const json_t *value, struct sw_line_request *out)
 {
     size_t i;
     json_t *text;
@@ -324,7 +331,7 @@ static enum sw_status read_alternatives(const char *name, const json_t *value, i
 }
 
 /* A number of alternatives; in chats a flag, with the number in "top_logprobs". */
-static enum sw_status read_logprobs(const json_t *body, struct sw_asked *out)
+static enum sw_status read_logprobs(const json_t *body, struct sw_line_request *out)
 {
     const json_t *value = json_object_get(body, "logprobs");
     const json_t *top = json_object_get(body, "top_logprobs");
@@ -355,7 +362,7 @@ static bool is_ids(const json_t *value)
 }
 
 static enum sw_status read_messages(const json_t *body, const json_t *messages,
-                                    struct sw_asked *out)
+                                    struct sw_line_request *out)
 {
     out->wrong = "messages";
     if (!json_is_array(messages))
@@ -374,7 +381,7 @@ static enum sw_status read_messages(const json_t *body, const json_t *messages,
     return SW_OK;
 }
 
-static enum sw_status read_prompt(const json_t *body, struct sw_asked *out)
+static enum sw_status read_prompt(const json_t *body, struct sw_line_request *out)
 {
     const json_t *prompt = json_object_get(body, "prompt");
     const json_t *messages = json_object_get(body, "messages");
@@ -400,7 +407,7 @@ static enum sw_status read_prompt(const json_t *body, struct sw_asked *out)
 }
 
 static enum sw_status read_body(const json_t *body, struct sw_unknown *unknown,
-                                struct sw_asked *out)
+                                struct sw_line_request *out)
 {
     const char *name;
     json_t *value;
@@ -427,7 +434,7 @@ static enum sw_status read_body(const json_t *body, struct sw_unknown *unknown,
 
 /* The envelope of the Batch API. */
 static enum sw_status open_envelope(const json_t *root, struct sw_unknown *unknown,
-                                    const json_t **body, struct sw_asked *out)
+                                    const json_t **body, struct sw_line_request *out)
 {
     static const char *const known[] = {"custom_id", "method", "url", "body"};
     const char *url = json_string_value(json_object_get(root, "url"));
@@ -463,8 +470,9 @@ static enum sw_status open_envelope(const json_t *root, struct sw_unknown *unkno
     return SW_OK;
 }
 
-enum sw_status sw_asked_read(const json_t *root, bool batch_form, const struct sw_asked *defaults,
-                             struct sw_unknown *unknown, struct sw_asked *out)
+enum sw_status sw_line_request_read(const json_t *root, bool batch_form,
+                                    const struct sw_line_request *defaults,
+                                    struct sw_unknown *unknown, struct sw_line_request *out)
 {
     const json_t *body = root;
     *out = *defaults;

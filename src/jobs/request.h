@@ -23,7 +23,7 @@
 enum sw_form { SW_FORM_PLAIN, SW_FORM_COMPLETION, SW_FORM_CHAT };
 
 /* What holds for lines that do not say, and what one line asks for. Texts are borrowed. */
-struct sw_asked {
+struct sw_line_request {
     enum sw_form form;
     const json_t *prompt;    /* a text or a list of ids, or … */
     const json_t *messages;  /* … a conversation */
@@ -39,13 +39,14 @@ struct sw_asked {
 };
 
 /* Whether the value of such a member is looked at, in a line or in a body. */
-bool sw_asked_knows(const char *name);
+bool sw_line_request_knows(const char *name);
 /*
  * Reads a line that sw_record_scan took. *out begins as a copy of `defaults` and borrows from
  * `root`. SW_EINPUT names the member, what it must be and what it is. Members that nobody knows are
  * counted in `unknown` (may be NULL), whatever the line's form, where they are passed over.
  */
-enum sw_status sw_asked_read(const json_t *root, bool batch_form, const struct sw_asked *defaults,
-                             struct sw_unknown *unknown, struct sw_asked *out);
+enum sw_status sw_line_request_read(const json_t *root, bool batch_form,
+                                    const struct sw_line_request *defaults,
+                                    struct sw_unknown *unknown, struct sw_line_request *out);
 
 #endif

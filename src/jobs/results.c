@@ -2,11 +2,11 @@
 #include "jobs/results.h"
 
 #include "base/log.h"
-#include "jobs/appender.h"
-#include "jobs/claim.h"
 #include "jobs/json_check.h"
-#include "jobs/lines.h"
+#include "jobs/jsonl_reader.h"
+#include "jobs/manifest.h"
 #include "jobs/record.h"
+#include "jobs/result_writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,8 +24,8 @@ struct sw_results {
     int fd;
     char *path;
     json_t *claim; /* as found; NULL: none, or it cannot be understood */
-    struct sw_keys *keys;
-    struct sw_appender *appender;
+    struct sw_id_set *keys;
+    struct sw_result_writer *appender;
     struct sw_results_count count;
     bool adopted; /* --force: nobody knows who wrote what is there, so nothing is cut off */
 };
@@ -46,12 +46,12 @@ static enum sw_status lock(struct sw_results *r)
         if (tenths == LOCK_WAIT_S * 10) {
             char writer[512];
             json_t *claim = NULL;
-            if (sw_claim_read(r->path, &claim) != SW_OK || !claim)
+            if (sw_manifest_read(r->path, &claim) != SW_OK || !claim)
                 return sw_fail(SW_EINPUT,
                                "%s: another job is writing it; wait for that one, or "
                                "name another output",
                                r->path);
-            sw_claim_describe_writer(claim, writer, sizeof writer);
+            sw_manifest_describe_writer(claim, writer, sizeof writer);
             json_decref(claim);
             return sw_fail(SW_EINPUT,
                            "%s: another job is writing it (%s); wait for that one, or name another "
@@ -80,8 +80,8 @@ enum sw_status sw_results_open(const char *path, struct sw_results **out)
         return sw_fail(SW_EUSAGE, "%s: is not a regular file, so a job cannot be resumed from it",
                        path);
     SW_TRY(lock(r));
-    SW_TRY(sw_keys_create(&r->keys));
-    const enum sw_status status = sw_claim_read(path, &r->claim);
+    SW_TRY(sw_id_set_create(&r->keys));
+    const enum sw_status status = sw_manifest_read(path, &r->claim);
     if (status != SW_EINPUT)
         return status;
     sw_error_clear(); /* until it matters: settle */
@@ -97,12 +97,12 @@ uint64_t sw_results_input_bytes(const struct sw_results *r)
 
 bool sw_results_former(const struct sw_results *r)
 {
-    return sw_claim_is_former(r->claim);
+    return sw_manifest_is_former(r->claim);
 }
 
 /* Takes the line as a result; false: it is none. */
-static enum sw_status take(struct sw_results *r, const struct sw_line *line, struct sw_strbuf *key,
-                           bool *good)
+static enum sw_status take(struct sw_results *r, const struct sw_jsonl_line *line,
+                           struct sw_strbuf *key, bool *good)
 {
     struct sw_record record;
     unsigned before;
@@ -115,8 +115,8 @@ static enum sw_status take(struct sw_results *r, const struct sw_line *line, str
     if (status != SW_OK || !record.has_id || !record.is_result)
         return SW_OK;
     *good = true;
-    SW_TRY(sw_keys_mark(r->keys, key->text, key->length, SW_KEY_DONE, &before));
-    if (before & SW_KEY_DONE) {
+    SW_TRY(sw_id_set_mark(r->keys, key->text, key->length, SW_ID_DONE, &before));
+    if (before & SW_ID_DONE) {
         sw_log(SW_LOG_WARN, "%s: line %lld has the id %.100s once more", r->path,
                (long long)line->number, key->text);
         return SW_OK;
@@ -129,7 +129,7 @@ static enum sw_status take(struct sw_results *r, const struct sw_line *line, str
 /* A line without an end, or with zeros that were never written, that lies no further from the end
  * of the file than what can have been unsafe was being written when a run died. Whatever else is no
  * result was put there by somebody. */
-static enum sw_status cut(struct sw_results *r, const struct sw_line *line, uint64_t size)
+static enum sw_status cut(struct sw_results *r, const struct sw_jsonl_line *line, uint64_t size)
 {
     const uint64_t torn = size - line->offset;
     const bool zeros = memchr(line->bytes, '\0', line->n) && torn <= SW_UNSAFE_BYTES;
@@ -147,18 +147,18 @@ static enum sw_status cut(struct sw_results *r, const struct sw_line *line, uint
 
 static enum sw_status scan(struct sw_results *r, uint64_t *size)
 {
-    struct sw_lines *lines;
-    struct sw_line line;
+    struct sw_jsonl *lines;
+    struct sw_jsonl_line line;
     struct sw_strbuf key = {0};
     struct stat st;
     bool more, good = true;
     if (fstat(r->fd, &st) != 0)
         return sw_fail(SW_EIO, "%s: %s", r->path, strerror(errno));
     *size = (uint64_t)st.st_size;
-    SW_TRY(sw_lines_over(r->fd, r->path, RECORD_MAX, &lines));
+    SW_TRY(sw_jsonl_over(r->fd, r->path, RECORD_MAX, &lines));
     enum sw_status status;
-    while ((status = sw_lines_next(lines, &line, &more)) == SW_OK && more) {
-        if (line.ended && sw_line_is_blank(&line))
+    while ((status = sw_jsonl_next(lines, &line, &more)) == SW_OK && more) {
+        if (line.ended && sw_jsonl_is_blank(&line))
             continue;
         status = take(r, &line, &key, &good);
         if (status != SW_OK || !good)
@@ -169,12 +169,12 @@ static enum sw_status scan(struct sw_results *r, uint64_t *size)
         *size = line.offset;
     }
     sw_strbuf_free(&key);
-    sw_lines_close(lines);
+    sw_jsonl_close(lines);
     return status;
 }
 
 static enum sw_status settle(struct sw_results *r, const json_t *claim,
-                             const struct sw_survey *survey, enum sw_results_mode mode)
+                             const struct sw_input_scan *survey, enum sw_results_mode mode)
 {
     struct stat st;
     r->adopted = mode == SW_RESULTS_FORCE && !r->claim;
@@ -184,7 +184,7 @@ static enum sw_status settle(struct sw_results *r, const json_t *claim,
         return sw_fail(SW_EIO, "%s: cannot empty it: %s", r->path, strerror(errno));
     const bool resumes = mode == SW_RESULTS_RESUME && st.st_size > 0;
     if (resumes && !r->claim)
-        SW_TRY(sw_claim_read(r->path, &r->claim));
+        SW_TRY(sw_manifest_read(r->path, &r->claim));
     if (resumes && !r->claim)
         return sw_fail(SW_EINPUT,
                        "%s: is there already, and nothing says that it is this job's (there is no "
@@ -192,12 +192,12 @@ static enum sw_status settle(struct sw_results *r, const json_t *claim,
                        "there and go on with --force",
                        r->path, r->path);
     if (resumes)
-        SW_TRY(sw_claim_check(r->path, r->claim, claim, survey->begin));
+        SW_TRY(sw_manifest_check(r->path, r->claim, claim, survey->begin));
     json_t *mine = json_deep_copy(claim);
     enum sw_status status = SW_ENOMEM;
-    sw_claim_carry(resumes ? r->claim : NULL, mine);
-    if (mine && json_object_set_new(mine, "writer", sw_claim_writer()) == 0)
-        status = sw_claim_write(r->path, mine);
+    sw_manifest_carry(resumes ? r->claim : NULL, mine);
+    if (mine && json_object_set_new(mine, "writer", sw_manifest_writer()) == 0)
+        status = sw_manifest_write(r->path, mine);
     else
         (void)sw_fail(SW_ENOMEM, "%s: no memory to describe it", r->path);
     json_decref(mine);
@@ -205,15 +205,15 @@ static enum sw_status settle(struct sw_results *r, const json_t *claim,
 }
 
 enum sw_status sw_results_begin(struct sw_results *r, const json_t *claim,
-                                const struct sw_survey *survey, enum sw_results_mode mode)
+                                const struct sw_input_scan *survey, enum sw_results_mode mode)
 {
     uint64_t size;
     SW_TRY(settle(r, claim, survey, mode));
     SW_TRY(scan(r, &size));
-    return sw_appender_open(r->fd, r->path, size, &r->appender);
+    return sw_result_writer_open(r->fd, r->path, size, &r->appender);
 }
 
-struct sw_keys *sw_results_keys(struct sw_results *r)
+struct sw_id_set *sw_results_ids(struct sw_results *r)
 {
     return r->keys;
 }
@@ -221,7 +221,7 @@ struct sw_keys *sw_results_keys(struct sw_results *r)
 struct sw_results_count sw_results_count(struct sw_results *r)
 {
     if (r->appender)
-        r->count.safe = sw_appender_safe(r->appender);
+        r->count.safe = sw_result_writer_safe(r->appender);
     return r->count;
 }
 
@@ -229,7 +229,7 @@ enum sw_status sw_results_append(struct sw_results *r, const struct sw_strbuf *l
 {
     if (line->failed)
         return sw_fail(SW_ENOMEM, "no memory for a result");
-    SW_TRY(sw_appender_write(r->appender, line->text, line->length));
+    SW_TRY(sw_result_writer_write(r->appender, line->text, line->length));
     r->count.written++;
     r->count.written_failed += failed;
     return SW_OK;
@@ -237,20 +237,20 @@ enum sw_status sw_results_append(struct sw_results *r, const struct sw_strbuf *l
 
 enum sw_status sw_results_look(struct sw_results *r)
 {
-    return r->appender ? sw_appender_look(r->appender) : SW_OK;
+    return r->appender ? sw_result_writer_look(r->appender) : SW_OK;
 }
 
 enum sw_status sw_results_flush(struct sw_results *r)
 {
-    return r->appender ? sw_appender_flush(r->appender) : SW_OK;
+    return r->appender ? sw_result_writer_flush(r->appender) : SW_OK;
 }
 
 void sw_results_close(struct sw_results *r)
 {
     if (!r)
         return;
-    sw_appender_close(r->appender);
-    sw_keys_free(r->keys);
+    sw_result_writer_close(r->appender);
+    sw_id_set_free(r->keys);
     json_decref(r->claim);
     if (r->fd >= 0)
         close(r->fd);

@@ -6,8 +6,8 @@
 #define SW_JOBS_RESULTS_H
 
 #include "base/strbuf.h"
-#include "jobs/keys.h"
-#include "jobs/survey.h"
+#include "jobs/id_set.h"
+#include "jobs/input_scan.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -30,16 +30,16 @@ uint64_t sw_results_input_bytes(const struct sw_results *results);
 /* Whether what is there was begun by a program whose claims have no version (jobs/identity.h). */
 bool sw_results_former(const struct sw_results *results);
 /*
- * Settles whose output it is (jobs/claim.h; SW_EINPUT when it is another job's), finds the results
- * that are there, and cuts off a line that was torn when an earlier run died. `survey` is of the
- * input, with begin_bytes as sw_results_input_bytes said. `claim` is {"verb", "input", "model",
- * "options"}.
+ * Settles whose output it is (jobs/manifest.h; SW_EINPUT when it is another job's), finds the
+ * results that are there, and cuts off a line that was torn when an earlier run died. `survey` is
+ * of the input, with begin_bytes as sw_results_input_bytes said. `claim` is {"verb", "input",
+ * "model", "options"}.
  */
 enum sw_status sw_results_begin(struct sw_results *results, const json_t *claim,
-                                const struct sw_survey *survey, enum sw_results_mode mode);
-/* After sw_results_begin. Marked SW_KEY_DONE: the ids of the results. Lives as long as `results`.
+                                const struct sw_input_scan *survey, enum sw_results_mode mode);
+/* After sw_results_begin. Marked SW_ID_DONE: the ids of the results. Lives as long as `results`.
  */
-struct sw_keys *sw_results_keys(struct sw_results *results);
+struct sw_id_set *sw_results_ids(struct sw_results *results);
 
 struct sw_results_count {
     int64_t found, found_failed;     /* there when the job began, and those that say an error */
@@ -51,7 +51,7 @@ struct sw_results_count sw_results_count(struct sw_results *results);
 enum sw_status sw_results_append(struct sw_results *results, const struct sw_strbuf *line,
                                  bool failed);
 /* SW_EIO when the output is not the file that was opened any more, or what was written is gone from
- * it; else what was made safe is there (sw_appender_look). */
+ * it; else what was made safe is there (sw_result_writer_look). */
 enum sw_status sw_results_look(struct sw_results *results);
 /* Returns when everything written is safe. */
 enum sw_status sw_results_flush(struct sw_results *results);

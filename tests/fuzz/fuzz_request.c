@@ -26,7 +26,7 @@ static void check(const struct sw_strbuf *line, const struct sw_strbuf *key, boo
     sw_strbuf_free(&again);
 }
 
-static void answer(const struct sw_asked *asked, const struct sw_strbuf *key)
+static void answer(const struct sw_line_request *asked, const struct sw_strbuf *key)
 {
     struct sw_strbuf line = {0};
     int32_t items[2] = {1, 2};
@@ -48,8 +48,8 @@ static void answer(const struct sw_asked *asked, const struct sw_strbuf *key)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    const struct sw_asked defaults = {.max_tokens = 1, .sampling = sw_sampling_default()};
-    struct sw_asked asked;
+    const struct sw_line_request defaults = {.max_tokens = 1, .sampling = sw_sampling_default()};
+    struct sw_line_request asked;
     struct sw_record record;
     struct sw_strbuf key = {0}, line = {0};
     enum sw_status status = sw_record_scan((const char *)data, size, &key, &record);
@@ -57,9 +57,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         sw_record_line_key(7, &key);
     struct sw_line_json json = {0};
     if (status == SW_OK)
-        status = sw_line_json_read((const char *)data, size, sw_asked_knows, &json);
+        status = sw_line_json_read((const char *)data, size, sw_line_request_knows, &json);
     if (status == SW_OK) {
-        status = sw_asked_read(json.root, record.batch_form, &defaults, NULL, &asked);
+        status = sw_line_request_read(json.root, record.batch_form, &defaults, NULL, &asked);
         if (status == SW_OK)
             answer(&asked, &key);
     }

@@ -29,7 +29,7 @@ static void remove_files(void)
 /* How many results are found; -1: refused. *length: of the file then. */
 static int64_t resume(const json_t *claim, size_t *length)
 {
-    struct sw_survey survey = {.begin = "x"};
+    struct sw_input_scan survey = {.begin = "x"};
     struct sw_results *r = NULL;
     struct stat st;
     int64_t found = -1;

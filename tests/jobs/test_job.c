@@ -4,9 +4,9 @@
  * finished requests and of ones dropped under way.
  */
 #include "engine/pipeline_job.h"
-#include "jobs/batch.h"
-#include "jobs/lines.h"
-#include "jobs/score.h"
+#include "jobs/batch_task.h"
+#include "jobs/jsonl_reader.h"
+#include "jobs/score_task.h"
 #include "unit.h"
 
 #include <unistd.h>
@@ -66,7 +66,7 @@ static enum sw_status run_over(struct run *run, struct job *j, struct sw_engine 
 static enum sw_status lead(struct job *j, struct sw_engine *engine)
 {
     struct run *run = j->lead_context;
-    const struct sw_survey survey = {.begin = "x"};
+    const struct sw_input_scan survey = {.begin = "x"};
     struct sw_results *results = NULL;
     json_t *claim =
         json_pack("{s:s, s:{s:s, s:i, s:s}, s:{s:s, s:s}, s:{}}", "verb", "test", "input", "path",

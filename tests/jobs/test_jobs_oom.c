@@ -6,10 +6,10 @@
  * The scheduler here is a few lines that answer every request at once.
  */
 #include "failing.h"
-#include "jobs/batch.h"
+#include "jobs/batch_task.h"
 #include "jobs/identity.h"
-#include "jobs/score.h"
-#include "jobs/survey.h"
+#include "jobs/input_scan.h"
+#include "jobs/score_task.h"
 #include "unit.h"
 
 #include <sys/resource.h>
@@ -65,11 +65,12 @@ static enum sw_status tick(struct sw_job *job)
     return SW_OK;
 }
 
-static enum sw_status begin(struct sw_results *results, const char *in, struct sw_survey *survey)
+static enum sw_status begin(struct sw_results *results, const char *in,
+                            struct sw_input_scan *survey)
 {
     const struct sw_tensors none = {0};
     struct sw_identity identity;
-    SW_TRY(sw_survey_make(in, sw_results_input_bytes(results), NULL, NULL, survey));
+    SW_TRY(sw_input_scan_make(in, sw_results_input_bytes(results), NULL, NULL, survey));
     SW_TRY(sw_identity_make(MODEL, &none, &identity));
     json_t *claim =
         json_pack("{s:s, s:{s:s, s:I, s:s}, s:{s:s, s:i, s:s, s:s}, s:{}}", "verb", "test", "input",
@@ -87,11 +88,11 @@ static enum sw_status run(const struct sw_job_task *task, void *owner, const cha
 {
     struct sw_results *results = NULL;
     struct sw_scheduler scheduler = {.n = 0};
-    struct sw_survey survey;
+    struct sw_input_scan survey;
     bool some = false;
     struct sw_job job = {
         .task = task, .owner = owner, .in = in, .scheduler = &scheduler, .tick = tick};
-    enum sw_status status = sw_survey_check(in);
+    enum sw_status status = sw_input_scan_check(in);
     if (status == SW_OK)
         status = sw_results_open("out.jsonl", &results);
     if (status == SW_OK)

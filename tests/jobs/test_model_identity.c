@@ -2,8 +2,8 @@
  * and claims of the first version. */
 #include "format/checkpoint.h"
 #include "format/safetensors.h"
-#include "jobs/claim.h"
 #include "jobs/identity.h"
+#include "jobs/manifest.h"
 #include "jobs/results.h"
 #include "unit.h"
 
@@ -229,7 +229,7 @@ static json_t *claim_of(const char *model)
 /* Opens out as the job of `model`; what its claim says of the model then, or NULL. */
 static json_t *open_as(const char *model)
 {
-    const struct sw_survey survey = {.lines = 10, .begin = "x"};
+    const struct sw_input_scan survey = {.lines = 10, .begin = "x"};
     struct sw_results *r = NULL;
     json_t *claim = claim_of(model), *now = NULL;
     enum sw_status status = sw_results_open("out", &r);
@@ -239,7 +239,7 @@ static json_t *open_as(const char *model)
     json_decref(claim);
     if (status != SW_OK)
         return NULL;
-    CU_ASSERT_EQUAL_FATAL(sw_claim_read("out", &claim), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_manifest_read("out", &claim), SW_OK);
     now = json_incref(json_object_get(claim, "model"));
     json_decref(claim);
     return now;
@@ -276,7 +276,7 @@ static void claims(void)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         json_t *past = claim_of(rows[i].past);
         write_text("out", "{\"id\":1,\"text\":\"\"}\n");
-        CU_ASSERT_EQUAL_FATAL(sw_claim_write("out", past), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_manifest_write("out", past), SW_OK);
         sw_error_clear();
         json_t *now = open_as(rows[i].mine);
         json_t *expected = rows[i].then ? json_loads(rows[i].then, 0, NULL) : NULL;

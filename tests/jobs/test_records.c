@@ -1,10 +1,10 @@
 /* Lines, ids and what requests ask for. */
 #include "base/hash.h"
 #include "base/json.h"
+#include "jobs/id_set.h"
 #include "jobs/input_kind.h"
-#include "jobs/keys.h"
+#include "jobs/jsonl_reader.h"
 #include "jobs/line_json.h"
-#include "jobs/lines.h"
 #include "jobs/record.h"
 #include "jobs/request.h"
 #include "unit.h"
@@ -32,25 +32,25 @@ static void lines_of_any_length(void)
                     {"  \t", true, false, true},        {"longer tha", true, true, false},
                     {"ten bytes.", true, false, false}, {"\xEF\xBB\xBFlast", false, false, false}};
     const int fd = file_of(text, sizeof text - 1);
-    struct sw_lines *lines;
-    struct sw_line line;
+    struct sw_jsonl *lines;
+    struct sw_jsonl_line line;
     bool more;
-    CU_ASSERT_EQUAL_FATAL(sw_lines_over(fd, "text", 10, &lines), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_jsonl_over(fd, "text", 10, &lines), SW_OK);
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
-        CU_ASSERT_EQUAL_FATAL(sw_lines_next(lines, &line, &more), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_jsonl_next(lines, &line, &more), SW_OK);
         CU_ASSERT_FATAL(more);
         CU_ASSERT_EQUAL(line.number, (int64_t)i + 1);
         CU_ASSERT_EQUAL(line.ended, expected[i].ended);
         CU_ASSERT_EQUAL(line.too_long, expected[i].too_long);
-        CU_ASSERT_EQUAL(sw_line_is_blank(&line), expected[i].blank);
+        CU_ASSERT_EQUAL(sw_jsonl_is_blank(&line), expected[i].blank);
         CU_ASSERT_EQUAL_FATAL(line.n, strlen(expected[i].bytes));
         CU_ASSERT_EQUAL(memcmp(line.bytes, expected[i].bytes, line.n), 0);
         if (!line.too_long)
             CU_ASSERT_EQUAL(memcmp(text + line.offset, line.bytes, line.n), 0);
     }
-    CU_ASSERT_EQUAL(sw_lines_next(lines, &line, &more), SW_OK);
+    CU_ASSERT_EQUAL(sw_jsonl_next(lines, &line, &more), SW_OK);
     CU_ASSERT_FALSE(more);
-    sw_lines_close(lines);
+    sw_jsonl_close(lines);
     close(fd);
 }
 
@@ -60,8 +60,8 @@ static void long_lines(void)
     enum { N = 40, MOST = 700000 };
     char *text = malloc((size_t)N * (MOST + 1));
     size_t n = 0, at = 0;
-    struct sw_lines *lines;
-    struct sw_line line;
+    struct sw_jsonl *lines;
+    struct sw_jsonl_line line;
     bool more;
     for (int i = 0; i < N; i++) {
         const size_t length = (size_t)i * 7919 * 31 % MOST;
@@ -70,10 +70,10 @@ static void long_lines(void)
         text[n++] = '\n';
     }
     const int fd = file_of(text, n);
-    CU_ASSERT_EQUAL_FATAL(sw_lines_over(fd, "text", 600000, &lines), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_jsonl_over(fd, "text", 600000, &lines), SW_OK);
     for (int i = 0; i < N; i++) {
         const size_t length = (size_t)i * 7919 * 31 % MOST;
-        CU_ASSERT_EQUAL_FATAL(sw_lines_next(lines, &line, &more), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_jsonl_next(lines, &line, &more), SW_OK);
         CU_ASSERT_FATAL(more);
         CU_ASSERT_EQUAL(line.offset, at);
         CU_ASSERT_EQUAL(line.too_long, length > 600000);
@@ -82,9 +82,9 @@ static void long_lines(void)
                   (line.bytes[0] == 'a' + i % 26 && line.bytes[line.n - 1] == 'a' + i % 26));
         at += length + 1;
     }
-    CU_ASSERT_EQUAL(sw_lines_next(lines, &line, &more), SW_OK);
+    CU_ASSERT_EQUAL(sw_jsonl_next(lines, &line, &more), SW_OK);
     CU_ASSERT_FALSE(more);
-    sw_lines_close(lines);
+    sw_jsonl_close(lines);
     close(fd);
     free(text);
 }
@@ -122,23 +122,23 @@ static void siphash(void)
 static void keys(void)
 {
     enum { N = 20000 };
-    struct sw_keys *keys;
+    struct sw_id_set *keys;
     unsigned before;
     char key[32];
-    CU_ASSERT_EQUAL_FATAL(sw_keys_create(&keys), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_id_set_create(&keys), SW_OK);
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < N; i++) {
             const int n = snprintf(key, sizeof key, "\"%d\"", i);
-            const unsigned marks = round == 0 ? SW_KEY_DONE : i % 2 ? SW_KEY_SEEN : 0;
-            CU_ASSERT_EQUAL(sw_keys_mark(keys, key, (size_t)n, marks, &before), SW_OK);
-            CU_ASSERT_EQUAL(before, round == 0 ? 0u : SW_KEY_DONE);
+            const unsigned marks = round == 0 ? SW_ID_DONE : i % 2 ? SW_ID_SEEN : 0;
+            CU_ASSERT_EQUAL(sw_id_set_mark(keys, key, (size_t)n, marks, &before), SW_OK);
+            CU_ASSERT_EQUAL(before, round == 0 ? 0u : SW_ID_DONE);
         }
-    CU_ASSERT_EQUAL(sw_keys_count(keys, SW_KEY_DONE, 0), N);
-    CU_ASSERT_EQUAL(sw_keys_count(keys, SW_KEY_DONE, SW_KEY_SEEN), N / 2);
-    CU_ASSERT_EQUAL(sw_keys_mark(keys, "\"new\"", 5, 0, &before), SW_OK);
+    CU_ASSERT_EQUAL(sw_id_set_count(keys, SW_ID_DONE, 0), N);
+    CU_ASSERT_EQUAL(sw_id_set_count(keys, SW_ID_DONE, SW_ID_SEEN), N / 2);
+    CU_ASSERT_EQUAL(sw_id_set_mark(keys, "\"new\"", 5, 0, &before), SW_OK);
     CU_ASSERT_EQUAL(before, 0);
-    CU_ASSERT_EQUAL(sw_keys_count(keys, 0, 0), N);
-    sw_keys_free(keys);
+    CU_ASSERT_EQUAL(sw_id_set_count(keys, 0, 0), N);
+    sw_id_set_free(keys);
 }
 
 static void ids(void)
@@ -217,21 +217,22 @@ static void error_records(void)
     sw_strbuf_free(&again);
 }
 
-static struct sw_asked defaults(void)
+static struct sw_line_request defaults(void)
 {
-    return (struct sw_asked){
+    return (struct sw_line_request){
         .max_tokens = 7, .sampling = sw_sampling_default(), .stop = {"END"}, .n_stop = 1};
 }
 
 static struct sw_unknown unknown;
 
 /* What a line asks for, or the word its refusal must have. */
-static json_t *asked(const char *text, bool batch_form, struct sw_asked *out, const char *refusal)
+static json_t *asked(const char *text, bool batch_form, struct sw_line_request *out,
+                     const char *refusal)
 {
-    const struct sw_asked start = defaults();
+    const struct sw_line_request start = defaults();
     json_t *root;
     CU_ASSERT_EQUAL_FATAL(sw_json_read(text, strlen(text), SW_JSON_LINE, &root), SW_OK);
-    const enum sw_status status = sw_asked_read(root, batch_form, &start, &unknown, out);
+    const enum sw_status status = sw_line_request_read(root, batch_form, &start, &unknown, out);
     CU_ASSERT_EQUAL(status, refusal ? SW_EINPUT : SW_OK);
     if (status != SW_OK && (!refusal || !strstr(sw_error_message(), refusal)))
         CU_FAIL(sw_error_message());
@@ -240,7 +241,7 @@ static json_t *asked(const char *text, bool batch_form, struct sw_asked *out, co
 
 static void plain_requests(void)
 {
-    struct sw_asked a;
+    struct sw_line_request a;
     json_t *root = asked("{\"prompt\":\"hi\",\"temperature\":0.5,\"top_p\":0.9,\"top_k\":-1,"
                          "\"min_p\":0.1,\"repetition_penalty\":1.5,\"seed\":9,\"max_tokens\":3,"
                          "\"stop\":[\"a\",\"b\"],\"logprobs\":2,\"ignore_end\":true,\"mine\":{}}",
@@ -272,7 +273,7 @@ static void long_numbers(void)
                 {"{\"prompt\":\"a\",\"seed\":-1}", UINT64_MAX},
                 {"{\"prompt\":\"a\",\"seed\":1,\"id\":18446744073709551616}", 1},
                 {"{\"prompt\":\"a\",\"seed\":1,\"id\":1e400,\"metadata\":[NaN,-Infinity]}", 1}};
-    struct sw_asked a;
+    struct sw_line_request a;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         json_t *root = asked(rows[i].line, false, &a, NULL);
         CU_ASSERT(a.seeded && a.sampling.seed == rows[i].seed);
@@ -282,7 +283,7 @@ static void long_numbers(void)
 
 static void batch_requests(void)
 {
-    struct sw_asked a;
+    struct sw_line_request a;
     json_t *root = asked("{\"url\":\"/v1/completions\",\"method\":\"POST\",\"body\":{\"model\":"
                          "\"m\",\"prompt\":[\"one\"],\"n\":1,\"echo\":false,\"stream\":false,"
                          "\"logit_bias\":{},\"user\":\"u\"}}",
@@ -346,7 +347,7 @@ static void refusals(void)
         {"{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"tools\":[{}]}}", "tools",
          true},
     };
-    struct sw_asked a;
+    struct sw_line_request a;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         json_decref(asked(rows[i].line, rows[i].batch_form, &a, rows[i].word));
 }
@@ -399,7 +400,7 @@ static void refused_by_name(void)
                                        "\"audio\":{}",
                                        "\"temprature\":0.5",
                                        "\"max_new_tokens\":4"};
-    struct sw_asked a;
+    struct sw_line_request a;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (int chat = 0; chat < 2; chat++) {
             char line[256], name[64];
@@ -411,9 +412,9 @@ static void refused_by_name(void)
             name[strlen(name) - 1] = '\0';
             CU_ASSERT_PTR_NOT_NULL_FATAL(a.wrong);
             json_t *root = json_loads(line, 0, NULL);
-            CU_ASSERT_EQUAL(
-                sw_asked_read(root, true, &(struct sw_asked){.max_tokens = 1}, NULL, &a),
-                SW_EINPUT);
+            CU_ASSERT_EQUAL(sw_line_request_read(
+                                root, true, &(struct sw_line_request){.max_tokens = 1}, NULL, &a),
+                            SW_EINPUT);
             CU_ASSERT_STRING_EQUAL(a.wrong, name + 1);
             json_decref(root);
         }
@@ -445,7 +446,7 @@ static void passed_over(void)
         "\"spaces_between_special_tokens\":true,\"length_penalty\":1,\"priority\":3,"
         "\"logprobs\":null,\"stop\":null,\"seed\":null,\"nobody_knows\":null";
     char line[2048];
-    struct sw_asked a;
+    struct sw_line_request a;
     snprintf(line, sizeof line, "{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",%s}}",
              body);
     json_decref(asked(line, true, &a, NULL));
@@ -466,7 +467,7 @@ static void counted(void)
         const char *name;
         int64_t lines;
     } expected[] = {{"label", 3}, {"min_tokens", 2}, {"reasoning_effort", 1}, {"temperature", 1}};
-    struct sw_asked a;
+    struct sw_line_request a;
     json_decref(asked("{\"prompt\":\"a\",\"label\":1,\"min_tokens\":5}", false, &a, NULL));
     json_decref(asked("{\"prompt\":\"a\",\"label\":\"x\",\"min_tokens\":6}", false, &a, NULL));
     json_decref(
@@ -569,7 +570,7 @@ static void bounded_lines(void)
     struct sw_line_json json;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const enum sw_status status =
-            sw_line_json_read(rows[i].line, strlen(rows[i].line), sw_asked_knows, &json);
+            sw_line_json_read(rows[i].line, strlen(rows[i].line), sw_line_request_knows, &json);
         CU_ASSERT_EQUAL(status, rows[i].word ? SW_EINPUT : SW_OK);
         json_t *built = rows[i].built ? json_loads(rows[i].built, 0, NULL) : NULL;
         CU_ASSERT(built ? json_equal(json.root, built) : !json.root);

@@ -1,6 +1,6 @@
 /* An output that is opened again: what is found, cut off, refused. */
-#include "jobs/appender.h"
-#include "jobs/claim.h"
+#include "jobs/manifest.h"
+#include "jobs/result_writer.h"
 #include "jobs/results.h"
 #include "unit.h"
 
@@ -39,7 +39,7 @@ static json_t *claim_of(const char *verb, double temperature, const char *input)
 static enum sw_status open_as(const char *verb, double temperature, const char *input,
                               enum sw_results_mode mode, struct sw_results **r)
 {
-    struct sw_survey survey = {.lines = 10};
+    struct sw_input_scan survey = {.lines = 10};
     json_t *claim = claim_of(verb, temperature, input);
     snprintf(survey.begin, sizeof survey.begin, "%s", input);
     enum sw_status status = sw_results_open(path, r);
@@ -73,8 +73,8 @@ static int64_t size(void)
 static bool has(struct sw_results *r, const char *key)
 {
     unsigned before;
-    CU_ASSERT_EQUAL(sw_keys_mark(sw_results_keys(r), key, strlen(key), 0, &before), SW_OK);
-    return before & SW_KEY_DONE;
+    CU_ASSERT_EQUAL(sw_id_set_mark(sw_results_ids(r), key, strlen(key), 0, &before), SW_OK);
+    return before & SW_ID_DONE;
 }
 
 static void resumes(void)

@@ -2,8 +2,8 @@
  * Appends lines to a file so that they last: each with one write(), made safe in groups by a thread
  * of its own, so that the pipeline does not wait for the disk.
  */
-#ifndef SW_JOBS_APPENDER_H
-#define SW_JOBS_APPENDER_H
+#ifndef SW_JOBS_RESULT_WRITER_H
+#define SW_JOBS_RESULT_WRITER_H
 
 #include "base/status.h"
 
@@ -14,25 +14,26 @@
 #define SW_UNSAFE_LINES 1000
 #define SW_SYNC_INTERVAL 0.2 /* seconds until the disk is asked to keep what was written */
 
-struct sw_appender;
+struct sw_result_writer;
 
 /* fd: open for appending, `size` bytes long; stays the caller's. */
-enum sw_status sw_appender_open(int fd, const char *path, uint64_t size, struct sw_appender **out);
+enum sw_status sw_result_writer_open(int fd, const char *path, uint64_t size,
+                                     struct sw_result_writer **out);
 /*
  * One line with its newline. SW_EIO when it cannot be written (nothing of it is left in the file
  * then) or when an earlier one could not be made safe.
  */
-enum sw_status sw_appender_write(struct sw_appender *a, const char *line, size_t n);
+enum sw_status sw_result_writer_write(struct sw_result_writer *a, const char *line, size_t n);
 /* Waits until all that was written is safe. */
-enum sw_status sw_appender_flush(struct sw_appender *a);
+enum sw_status sw_result_writer_flush(struct sw_result_writer *a);
 /*
  * SW_EIO when the file is not what was opened any more: it was removed, another one has its name,
  * or bytes that were written are gone. Looked at after every sync as well, which ends the writing.
  */
-enum sw_status sw_appender_look(struct sw_appender *a);
+enum sw_status sw_result_writer_look(struct sw_result_writer *a);
 /* Lines on disk for certain. */
-int64_t sw_appender_safe(struct sw_appender *a);
+int64_t sw_result_writer_safe(struct sw_result_writer *a);
 /* Flushes as well as it can. */
-void sw_appender_close(struct sw_appender *a);
+void sw_result_writer_close(struct sw_result_writer *a);
 
 #endif

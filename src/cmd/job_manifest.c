@@ -33,8 +33,8 @@ static enum sw_status claim_model(const struct sw_session *s, bool former, json_
     return *model ? SW_OK : sw_fail(SW_ENOMEM, "no memory to describe the model");
 }
 
-enum sw_status sw_jobs_claim(const struct sw_session *s, const struct sw_job_verb *verb,
-                             const struct sw_survey *survey, bool former, json_t **claim)
+enum sw_status sw_jobs_manifest(const struct sw_session *s, const struct sw_job_verb *verb,
+                                const struct sw_input_scan *survey, bool former, json_t **claim)
 {
     const struct sw_options *o = &s->call->options;
     json_t *model;

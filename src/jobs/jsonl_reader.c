@@ -1,5 +1,5 @@
 /* Owns reading a file line by line in bounded memory. */
-#include "jobs/lines.h"
+#include "jobs/jsonl_reader.h"
 
 #include "base/file.h"
 
@@ -10,7 +10,7 @@
 
 #define FIRST_CAPACITY (256u << 10)
 
-struct sw_lines {
+struct sw_jsonl {
     int fd;
     bool owned; /* fd is ours to close */
     char *path;
@@ -23,28 +23,28 @@ struct sw_lines {
     int64_t number;
 };
 
-enum sw_status sw_lines_over(int fd, const char *path, size_t limit, struct sw_lines **out)
+enum sw_status sw_jsonl_over(int fd, const char *path, size_t limit, struct sw_jsonl **out)
 {
-    struct sw_lines *l = calloc(1, sizeof *l);
+    struct sw_jsonl *l = calloc(1, sizeof *l);
     if (!l)
         return sw_fail(SW_ENOMEM, "no memory to read %s", path);
     *l =
-        (struct sw_lines){.fd = fd, .limit = limit, .most = UINT64_MAX, .capacity = FIRST_CAPACITY};
+        (struct sw_jsonl){.fd = fd, .limit = limit, .most = UINT64_MAX, .capacity = FIRST_CAPACITY};
     l->path = strdup(path);
     l->buffer = malloc(l->capacity);
     if (!l->path || !l->buffer) {
-        sw_lines_close(l);
+        sw_jsonl_close(l);
         return sw_fail(SW_ENOMEM, "no memory to read %s", path);
     }
     *out = l;
     return SW_OK;
 }
 
-enum sw_status sw_lines_open(const char *path, size_t limit, uint64_t most, struct sw_lines **out)
+enum sw_status sw_jsonl_open(const char *path, size_t limit, uint64_t most, struct sw_jsonl **out)
 {
     int fd;
     SW_TRY(sw_file_open(path, &fd, NULL));
-    const enum sw_status status = sw_lines_over(fd, path, limit, out);
+    const enum sw_status status = sw_jsonl_over(fd, path, limit, out);
     if (status != SW_OK) {
         close(fd);
         return status;
@@ -54,7 +54,7 @@ enum sw_status sw_lines_open(const char *path, size_t limit, uint64_t most, stru
     return SW_OK;
 }
 
-void sw_lines_close(struct sw_lines *l)
+void sw_jsonl_close(struct sw_jsonl *l)
 {
     if (!l)
         return;
@@ -66,7 +66,7 @@ void sw_lines_close(struct sw_lines *l)
 }
 
 /* Room for more bytes behind `end`: moves what is kept to the front, or grows up to the limit. */
-static enum sw_status make_room(struct sw_lines *l)
+static enum sw_status make_room(struct sw_jsonl *l)
 {
     if (l->begin > 0) {
         memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
@@ -83,7 +83,7 @@ static enum sw_status make_room(struct sw_lines *l)
     return SW_OK;
 }
 
-static enum sw_status fill(struct sw_lines *l)
+static enum sw_status fill(struct sw_jsonl *l)
 {
     SW_TRY(make_room(l));
     for (;;) {
@@ -104,7 +104,7 @@ static enum sw_status fill(struct sw_lines *l)
 }
 
 /* Drops the rest of a line that is too long; its first `limit` bytes stay at `begin`. */
-static enum sw_status swallow(struct sw_lines *l, struct sw_line *line)
+static enum sw_status swallow(struct sw_jsonl *l, struct sw_jsonl_line *line)
 {
     const size_t kept = l->begin + l->limit;
     line->too_long = true;
@@ -123,11 +123,12 @@ static enum sw_status swallow(struct sw_lines *l, struct sw_line *line)
     }
 }
 
-enum sw_status sw_lines_next(struct sw_lines *l, struct sw_line *line, bool *more)
+enum sw_status sw_jsonl_next(struct sw_jsonl *l, struct sw_jsonl_line *line, bool *more)
 {
     size_t looked = 0;
     const char *newline = NULL;
-    *line = (struct sw_line){.number = l->number + 1, .offset = l->read - (l->end - l->begin)};
+    *line =
+        (struct sw_jsonl_line){.number = l->number + 1, .offset = l->read - (l->end - l->begin)};
     for (;;) {
         newline = memchr(l->buffer + l->begin + looked, '\n', l->end - l->begin - looked);
         looked = newline ? (size_t)(newline - l->buffer) - l->begin : l->end - l->begin;
@@ -163,7 +164,7 @@ enum sw_status sw_lines_next(struct sw_lines *l, struct sw_line *line, bool *mor
     return SW_OK;
 }
 
-bool sw_line_is_blank(const struct sw_line *line)
+bool sw_jsonl_is_blank(const struct sw_jsonl_line *line)
 {
     for (size_t i = 0; i < line->n; i++)
         if (!strchr(" \t\r", line->bytes[i]) || line->bytes[i] == '\0')

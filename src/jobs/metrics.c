@@ -1,5 +1,5 @@
 /* Owns what is said about a job under way. */
-#include "jobs/watch.h"
+#include "jobs/metrics.h"
 
 #include "base/clock.h"
 #include "base/file_write.h"
@@ -32,8 +32,8 @@ struct mark {
     struct rank_mark *ranks; /* (n_ranks) */
 };
 
-struct sw_watch {
-    struct sw_watch_options options;
+struct sw_metrics {
+    struct sw_metrics_options options;
     bool terminal, drawn, metrics_failed;
     FILE *metrics;
     double started, said_at;
@@ -49,9 +49,9 @@ static bool open_mark(struct mark *m, int n_ranks, double now)
     return m->ranks;
 }
 
-enum sw_status sw_watch_open(const struct sw_watch_options *options, struct sw_watch **out)
+enum sw_status sw_metrics_open(const struct sw_metrics_options *options, struct sw_metrics **out)
 {
-    struct sw_watch *w = calloc(1, sizeof *w);
+    struct sw_metrics *w = calloc(1, sizeof *w);
     if (!w)
         return sw_fail(SW_ENOMEM, "no memory to watch the job");
     w->options = *options;
@@ -66,11 +66,11 @@ enum sw_status sw_watch_open(const struct sw_watch_options *options, struct sw_w
     if (status == SW_OK)
         *out = w;
     else
-        sw_watch_close(w);
+        sw_metrics_close(w);
     return status;
 }
 
-void sw_watch_close(struct sw_watch *w)
+void sw_metrics_close(struct sw_metrics *w)
 {
     if (!w)
         return;
@@ -81,17 +81,17 @@ void sw_watch_close(struct sw_watch *w)
     free(w);
 }
 
-double sw_watch_seconds(const struct sw_watch *w)
+double sw_metrics_seconds(const struct sw_metrics *w)
 {
     return sw_clock() - w->started;
 }
 
-static double interval(const struct sw_watch *w)
+static double interval(const struct sw_metrics *w)
 {
     return w->terminal ? DRAW_S : LOG_S;
 }
 
-bool sw_watch_is_due(struct sw_watch *w)
+bool sw_metrics_is_due(struct sw_metrics *w)
 {
     const double now = sw_clock();
     return (!w->options.quiet && now - w->said_at >= interval(w)) ||
@@ -99,7 +99,7 @@ bool sw_watch_is_due(struct sw_watch *w)
 }
 
 /* Prompt tokens that were computed or shared, and new ones. */
-static int64_t tokens_of(const struct sw_watch_state *s)
+static int64_t tokens_of(const struct sw_metrics_state *s)
 {
     return s->stats.rows_sent + s->stats.prefix_hits;
 }
@@ -117,7 +117,7 @@ static void move_rank(struct rank_mark *m, const struct sw_times *t)
     m->computed = t->seconds[SW_ACTIVITY_COMPUTE];
 }
 
-static void move(struct mark *m, const struct sw_watch *w, const struct sw_watch_state *s,
+static void move(struct mark *m, const struct sw_metrics *w, const struct sw_metrics_state *s,
                  double now)
 {
     if (now - m->at < RATE_S)
@@ -129,7 +129,7 @@ static void move(struct mark *m, const struct sw_watch *w, const struct sw_watch
         move_rank(&m->ranks[r], &s->times[r]);
 }
 
-static void describe(const struct sw_watch *w, const struct sw_watch_state *s, double now,
+static void describe(const struct sw_metrics *w, const struct sw_metrics_state *s, double now,
                      struct sw_strbuf *text)
 {
     const int64_t done = s->count.found + s->count.safe, left = w->options.total - done;
@@ -154,7 +154,7 @@ static void describe(const struct sw_watch *w, const struct sw_watch_state *s, d
     }
 }
 
-static void say(struct sw_watch *w, const struct sw_watch_state *s, double now)
+static void say(struct sw_metrics *w, const struct sw_metrics_state *s, double now)
 {
     struct sw_strbuf text = {0};
     describe(w, s, now, &text);
@@ -180,7 +180,7 @@ static uint64_t resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static json_t *busy_list(const struct sw_watch *w, const struct mark *m)
+static json_t *busy_list(const struct sw_metrics *w, const struct mark *m)
 {
     json_t *list = json_array();
     for (int r = 0; r < w->options.n_ranks; r++) {
@@ -190,7 +190,7 @@ static json_t *busy_list(const struct sw_watch *w, const struct mark *m)
     return list;
 }
 
-static void measure(struct sw_watch *w, const struct sw_watch_state *s, double now)
+static void measure(struct sw_metrics *w, const struct sw_metrics_state *s, double now)
 {
     const struct sw_scheduler_stats *t = &s->stats;
     json_t *line = json_pack(
@@ -216,7 +216,7 @@ static void measure(struct sw_watch *w, const struct sw_watch_state *s, double n
     json_decref(line);
 }
 
-void sw_watch_say(struct sw_watch *w, const struct sw_watch_state *s)
+void sw_metrics_say(struct sw_metrics *w, const struct sw_metrics_state *s)
 {
     const double now = sw_clock();
     if (!w->options.quiet && now - w->said_at >= interval(w)) {
@@ -230,7 +230,7 @@ void sw_watch_say(struct sw_watch *w, const struct sw_watch_state *s)
     }
 }
 
-void sw_watch_end(struct sw_watch *w, const struct sw_watch_state *s)
+void sw_metrics_end(struct sw_metrics *w, const struct sw_metrics_state *s)
 {
     if (w->drawn)
         fprintf(stderr, "\r\033[K");
@@ -241,11 +241,11 @@ void sw_watch_end(struct sw_watch *w, const struct sw_watch_state *s)
     measure(w, s, sw_clock());
 }
 
-json_t *sw_watch_busy(const struct sw_watch *w, const struct sw_watch_state *s)
+json_t *sw_metrics_busy(const struct sw_metrics *w, const struct sw_metrics_state *s)
 {
     json_t *list = json_array();
     for (int r = 0; r < w->options.n_ranks && s->times; r++) {
-        const double seconds = sw_watch_seconds(w);
+        const double seconds = sw_metrics_seconds(w);
         const double computed = s->times[r].seconds[SW_ACTIVITY_COMPUTE];
         json_array_append_new(list, json_real(seconds > 0 ? computed / seconds : 0));
     }

@@ -1,8 +1,8 @@
 /* Owns the items of `score`: a line's passes through the model, and the result they make. */
-#include "jobs/score.h"
+#include "jobs/score_task.h"
 
-#include "jobs/pairs.h"
 #include "jobs/record.h"
+#include "jobs/score_input.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 /* One pass: some ids, those from `from` on scored. */
 struct pass {
     struct sw_score_item *item;
-    struct sw_pair pair; /* own ids; of no meaning for windows of a text */
+    struct sw_score_input pair; /* own ids; of no meaning for windows of a text */
     struct sw_window window;
     double logprob;
     bool greedy;
@@ -249,8 +249,8 @@ static enum sw_status encode_pass(struct pass *p, struct sw_text context,
     const struct sw_score_job *score = p->item->job->owner;
     if (continuation.n == 0)
         return sw_fail(SW_EINPUT, "the continuation is empty: there is nothing to score");
-    SW_TRY(sw_pair_encode(score->tokenizer, context, continuation, &p->pair));
-    return sw_pair_fit(&p->pair, (size_t)score->context, &p->dropped);
+    SW_TRY(sw_score_input_encode(score->tokenizer, context, continuation, &p->pair));
+    return sw_score_input_fit(&p->pair, (size_t)score->context, &p->dropped);
 }
 
 static enum sw_status read_continuation(struct sw_score_item *item, const json_t *root)
@@ -316,7 +316,7 @@ static enum sw_status read_text(struct sw_score_item *item, const json_t *root)
     const size_t context = (size_t)score->context;
     struct sw_text text;
     SW_TRY(text_of(root, "text", false, &text));
-    SW_TRY(sw_pair_text(score->tokenizer, text, &item->ids));
+    SW_TRY(sw_score_input_text(score->tokenizer, text, &item->ids));
     item->bytes = text.n;
     item->words = sw_text_words(text);
     const size_t n = item->ids.count - 1;

@@ -1,5 +1,5 @@
 /* Owns the first look over an input file. */
-#include "jobs/survey.h"
+#include "jobs/input_scan.h"
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -16,7 +16,7 @@
 static const uint64_t known_key[2] = {0x5370696c6c776179, 0x696e707574};
 
 struct look {
-    struct sw_survey *out;
+    struct sw_input_scan *out;
     struct sw_hash hash;
     uint64_t begin_bytes;
     uint64_t line; /* bytes of the line under way */
@@ -100,7 +100,7 @@ static enum sw_status open_input(const char *path, int *fd)
                    path);
 }
 
-enum sw_status sw_survey_check(const char *path)
+enum sw_status sw_input_scan_check(const char *path)
 {
     int fd;
     size_t n = 0;
@@ -120,13 +120,13 @@ enum sw_status sw_survey_check(const char *path)
     return status;
 }
 
-enum sw_status sw_survey_make(const char *path, uint64_t begin_bytes,
-                              enum sw_status (*alive)(void *context), void *context,
-                              struct sw_survey *out)
+enum sw_status sw_input_scan_make(const char *path, uint64_t begin_bytes,
+                                  enum sw_status (*alive)(void *context), void *context,
+                                  struct sw_input_scan *out)
 {
     struct look l = {.out = out, .begin_bytes = begin_bytes};
     int fd;
-    *out = (struct sw_survey){0};
+    *out = (struct sw_input_scan){0};
     sw_hash_begin(&l.hash, known_key);
     SW_TRY(open_input(path, &fd));
     const enum sw_status status = read_all(fd, path, &l, alive, context);

@@ -4,26 +4,26 @@
  * secret key drawn anew by every process: two of n ids fall together with a chance of n^2 / 2^127,
  * below 10^-26 for a million, and nobody can construct such ids.
  */
-#ifndef SW_JOBS_KEYS_H
-#define SW_JOBS_KEYS_H
+#ifndef SW_JOBS_ID_SET_H
+#define SW_JOBS_ID_SET_H
 
 #include "base/status.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum sw_key_mark {
-    SW_KEY_DONE = 1, /* has a result */
-    SW_KEY_SEEN = 2  /* belongs to a line of the input that was read */
+enum sw_id_mark {
+    SW_ID_DONE = 1, /* has a result */
+    SW_ID_SEEN = 2  /* belongs to a line of the input that was read */
 };
 
-struct sw_keys;
-enum sw_status sw_keys_create(struct sw_keys **out);
-void sw_keys_free(struct sw_keys *keys);
+struct sw_id_set;
+enum sw_status sw_id_set_create(struct sw_id_set **out);
+void sw_id_set_free(struct sw_id_set *keys);
 /* Adds marks to the key; *before are the ones it had, 0 when it was unknown. */
-enum sw_status sw_keys_mark(struct sw_keys *keys, const char *key, size_t n, unsigned marks,
-                            unsigned *before);
+enum sw_status sw_id_set_mark(struct sw_id_set *keys, const char *key, size_t n, unsigned marks,
+                              unsigned *before);
 /* Keys with all of `marks` and none of `without`. */
-int64_t sw_keys_count(const struct sw_keys *keys, unsigned marks, unsigned without);
+int64_t sw_id_set_count(const struct sw_id_set *keys, unsigned marks, unsigned without);
 
 #endif

@@ -1,5 +1,5 @@
 /* Owns the file beside an output that says whose it is. */
-#include "jobs/claim.h"
+#include "jobs/manifest.h"
 
 #include "base/file.h"
 #include "base/json.h"
@@ -25,7 +25,7 @@ static char *beside(const char *out, const char *suffix)
     return path.text;
 }
 
-enum sw_status sw_claim_read(const char *out, json_t **claim)
+enum sw_status sw_manifest_read(const char *out, json_t **claim)
 {
     char *text = NULL;
     char why[256] = "it is no object";
@@ -97,7 +97,7 @@ static enum sw_status replace(const char *path, const char *part, const char *te
     return sw_fail(SW_EIO, "%s: cannot write: %s; make room there", path, strerror(error));
 }
 
-enum sw_status sw_claim_write(const char *out, const json_t *claim)
+enum sw_status sw_manifest_write(const char *out, const json_t *claim)
 {
     char *path = beside(out, ".job"), *part = beside(out, ".job.part");
     char *text = json_dumps(claim, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
@@ -135,12 +135,12 @@ static void compare_options(const json_t *past, const json_t *mine, struct sw_st
     }
 }
 
-bool sw_claim_is_former(const json_t *claim)
+bool sw_manifest_is_former(const json_t *claim)
 {
     return claim && !json_object_get(json_object_get(claim, "model"), "version");
 }
 
-void sw_claim_carry(const json_t *claim, json_t *mine)
+void sw_manifest_carry(const json_t *claim, json_t *mine)
 {
     json_t *model = json_object_get(mine, "model");
     json_t *hashes = json_object_get(json_object_get(claim, "model"), "hashes");
@@ -153,11 +153,11 @@ void sw_claim_carry(const json_t *claim, json_t *mine)
 static void compare_models(const json_t *past, const json_t *mine, struct sw_strbuf *text)
 {
     const json_t *was = json_object_get(past, "model"), *is = json_object_get(mine, "model");
-    const bool former = sw_claim_is_former(past) && json_object_get(is, "former");
+    const bool former = sw_manifest_is_former(past) && json_object_get(is, "former");
     const char *hashes[2] = {json_string_value(json_object_get(was, "hashes")),
                              json_string_value(json_object_get(is, "hashes"))};
     const bool known = hashes[0] && hashes[0][0] && hashes[1] && hashes[1][0];
-    if (!sw_claim_is_former(past) &&
+    if (!sw_manifest_is_former(past) &&
         !json_equal(json_object_get(was, "version"), json_object_get(is, "version")))
         sw_strbuf_puts(text,
                        "it was begun by another version of spillway, which tells models apart "
@@ -177,8 +177,8 @@ static void compare_inputs(const json_t *past, const json_t *mine, const char *b
                          text_of(past, "input", "path"), text_of(mine, "input", "path"));
 }
 
-enum sw_status sw_claim_check(const char *out, const json_t *claim, const json_t *mine,
-                              const char *begin)
+enum sw_status sw_manifest_check(const char *out, const json_t *claim, const json_t *mine,
+                                 const char *begin)
 {
     struct sw_strbuf text = {0};
     const char *was = json_string_value(json_object_get(claim, "verb"));
@@ -202,7 +202,7 @@ enum sw_status sw_claim_check(const char *out, const json_t *claim, const json_t
     return status;
 }
 
-json_t *sw_claim_writer(void)
+json_t *sw_manifest_writer(void)
 {
     char host[256] = "?", since[32];
     const time_t now = time(NULL);
@@ -212,7 +212,7 @@ json_t *sw_claim_writer(void)
     return json_pack("{s:s, s:i, s:s}", "host", host, "pid", (int)getpid(), "since", since);
 }
 
-void sw_claim_describe_writer(const json_t *claim, char *out, size_t cap)
+void sw_manifest_describe_writer(const json_t *claim, char *out, size_t cap)
 {
     const json_t *writer = json_object_get(claim, "writer");
     snprintf(out, cap, "process %lld on host %s, since %s",

@@ -1,5 +1,5 @@
 /* Owns the items of `batch`: from a request to its result. */
-#include "jobs/batch.h"
+#include "jobs/batch_task.h"
 
 #include "base/hash.h"
 #include "jobs/answer.h"
@@ -15,7 +15,7 @@ struct sw_batch_item {
     struct sw_job *job;
     struct sw_batch_item *next, **link; /* among the items under way */
     json_t *root;                       /* asked borrows from it */
-    struct sw_asked asked;
+    struct sw_line_request asked;
     struct sw_strbuf key;
     struct sw_stream stream;
     struct sw_stop *stops;
@@ -168,8 +168,9 @@ static enum sw_status ids_of_text(struct sw_json_range list, int vocab, struct s
     return SW_OK;
 }
 
-static enum sw_status prompt_ids(const struct sw_batch_job *batch, const struct sw_asked *asked,
-                                 struct sw_json_range list, struct sw_ids *ids)
+static enum sw_status prompt_ids(const struct sw_batch_job *batch,
+                                 const struct sw_line_request *asked, struct sw_json_range list,
+                                 struct sw_ids *ids)
 {
     if (json_is_array(asked->prompt) && list.bytes)
         return ids_of_text(list, batch->vocab, ids);
@@ -228,9 +229,10 @@ static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
     item->job = job;
     item->root = json_incref(root);
     sw_strbuf_append(&item->key, key->text, key->length);
-    enum sw_status status = item->key.failed ? sw_fail(SW_ENOMEM, "no memory for an id")
-                                             : sw_asked_read(root, batch_form, &batch->defaults,
-                                                             &job->unknown, &item->asked);
+    enum sw_status status =
+        item->key.failed
+            ? sw_fail(SW_ENOMEM, "no memory for an id")
+            : sw_line_request_read(root, batch_form, &batch->defaults, &job->unknown, &item->asked);
     if (status != SW_OK && item->asked.wrong)
         snprintf(job->param, sizeof job->param, "%s", item->asked.wrong);
     if (status == SW_OK && !item->asked.seeded)
@@ -260,4 +262,5 @@ static void drop(struct sw_job *job)
         free_item(batch->items);
 }
 
-const struct sw_job_task sw_batch_task = {.knows = sw_asked_knows, .begin = begin, .drop = drop};
+const struct sw_job_task sw_batch_task = {
+    .knows = sw_line_request_knows, .begin = begin, .drop = drop};

@@ -8,8 +8,8 @@
  *   {"id", "text"} -> {"id", "logprob", "tokens", "bytes", "words", "perplexity",
  *                      "byte_perplexity", "word_perplexity", "bits_per_byte"}
  */
-#ifndef SW_JOBS_SCORE_H
-#define SW_JOBS_SCORE_H
+#ifndef SW_JOBS_SCORE_TASK_H
+#define SW_JOBS_SCORE_TASK_H
 
 #include "jobs/job.h"
 #include "text/tokenizer.h"

@@ -1,5 +1,5 @@
 /* Owns the cutting of texts to be scored. */
-#include "jobs/pairs.h"
+#include "jobs/score_input.h"
 
 #include "text/utf8.h"
 
@@ -11,7 +11,7 @@ static bool is_space(uint32_t c)
     return sw_utf8_is_space(c) || (c >= 0x1C && c <= 0x1F);
 }
 
-int32_t sw_pair_prefix(const struct sw_tokenizer *tok)
+int32_t sw_score_input_prefix(const struct sw_tokenizer *tok)
 {
     const int32_t bos = sw_tokenizer_bos(tok);
     return bos >= 0 ? bos : sw_tokenizer_eos(tok);
@@ -22,7 +22,7 @@ static enum sw_status encode(struct sw_tokenizer *tok, const char *text, size_t 
                              struct sw_ids *out)
 {
     unsigned flags = SW_ENCODE_PARSE_SPECIAL | SW_ENCODE_ADD_SPECIAL;
-    const int32_t prefix = sw_pair_prefix(tok);
+    const int32_t prefix = sw_score_input_prefix(tok);
     struct sw_strbuf written = {0};
     if (prefix >= 0) {
         const enum sw_status status = sw_tokenizer_decode(tok, &prefix, 1, false, &written);
@@ -57,9 +57,9 @@ static enum sw_status nothing_left(const char *what)
 
 /* Behind no context at all: the prefix, which the continuation may begin with itself. */
 static enum sw_status encode_alone(struct sw_tokenizer *tok, struct sw_text text,
-                                   struct sw_pair *out)
+                                   struct sw_score_input *out)
 {
-    const int32_t prefix = sw_pair_prefix(tok);
+    const int32_t prefix = sw_score_input_prefix(tok);
     if (prefix < 0)
         return sw_fail(SW_EINPUT, "\"context\" is empty, and the model has no token to begin with");
     SW_TRY(sw_ids_push(&out->ids, prefix));
@@ -73,12 +73,12 @@ static enum sw_status encode_alone(struct sw_tokenizer *tok, struct sw_text text
     return out->ids.count > 1 ? SW_OK : nothing_left("\"continuation\"");
 }
 
-enum sw_status sw_pair_encode(struct sw_tokenizer *tok, struct sw_text context,
-                              struct sw_text continuation, struct sw_pair *out)
+enum sw_status sw_score_input_encode(struct sw_tokenizer *tok, struct sw_text context,
+                                     struct sw_text continuation, struct sw_score_input *out)
 {
     struct sw_strbuf whole = {0};
     struct sw_ids ids = {0};
-    *out = (struct sw_pair){0};
+    *out = (struct sw_score_input){0};
     if (context.n == 0)
         return encode_alone(tok, continuation, out);
     sw_strbuf_append(&whole, context.bytes, context.n);
@@ -89,8 +89,9 @@ enum sw_status sw_pair_encode(struct sw_tokenizer *tok, struct sw_text context,
     out->from = out->ids.count;
     if (status == SW_OK)
         status = encode(tok, whole.text, whole.length, &ids);
-    if (status == SW_OK && out->from == 0 && sw_pair_prefix(tok) >= 0) { /* nothing but space */
-        status = sw_ids_push(&out->ids, sw_pair_prefix(tok));
+    if (status == SW_OK && out->from == 0 &&
+        sw_score_input_prefix(tok) >= 0) { /* nothing but space */
+        status = sw_ids_push(&out->ids, sw_score_input_prefix(tok));
         if (status == SW_OK)
             status = sw_ids_append(&out->ids, ids.items, ids.count);
         out->from = 1;
@@ -104,7 +105,7 @@ enum sw_status sw_pair_encode(struct sw_tokenizer *tok, struct sw_text context,
     return status;
 }
 
-enum sw_status sw_pair_fit(struct sw_pair *pair, size_t context, size_t *dropped)
+enum sw_status sw_score_input_fit(struct sw_score_input *pair, size_t context, size_t *dropped)
 {
     const size_t n = pair->ids.count, scored = n - pair->from;
     *dropped = 0;
@@ -122,9 +123,10 @@ enum sw_status sw_pair_fit(struct sw_pair *pair, size_t context, size_t *dropped
     return SW_OK;
 }
 
-enum sw_status sw_pair_text(struct sw_tokenizer *tok, struct sw_text text, struct sw_ids *out)
+enum sw_status sw_score_input_text(struct sw_tokenizer *tok, struct sw_text text,
+                                   struct sw_ids *out)
 {
-    const int32_t prefix = sw_pair_prefix(tok);
+    const int32_t prefix = sw_score_input_prefix(tok);
     if (prefix < 0)
         return sw_fail(SW_EINPUT, "the model has no token for a text to begin with");
     SW_TRY(sw_ids_push(out, prefix));

@@ -1,5 +1,5 @@
 /* How texts are cut to be scored. */
-#include "jobs/pairs.h"
+#include "jobs/score_input.h"
 #include "unit.h"
 
 static struct sw_text text(const char *bytes)
@@ -33,18 +33,18 @@ static void windows(void)
 
 static void fits(void)
 {
-    struct sw_pair pair = {.from = 6};
+    struct sw_score_input pair = {.from = 6};
     size_t dropped;
     for (int i = 0; i < 10; i++)
         CU_ASSERT_EQUAL(sw_ids_push(&pair.ids, i), SW_OK);
-    CU_ASSERT_EQUAL(sw_pair_fit(&pair, 9, &dropped), SW_OK);
+    CU_ASSERT_EQUAL(sw_score_input_fit(&pair, 9, &dropped), SW_OK);
     CU_ASSERT(dropped == 0 && pair.ids.count == 10);
-    CU_ASSERT_EQUAL(sw_pair_fit(&pair, 5, &dropped), SW_OK);
+    CU_ASSERT_EQUAL(sw_score_input_fit(&pair, 5, &dropped), SW_OK);
     CU_ASSERT(dropped == 4 && pair.ids.count == 6 && pair.from == 2);
     CU_ASSERT(pair.ids.items[0] == 4 && pair.ids.items[5] == 9);
-    CU_ASSERT_EQUAL(sw_pair_fit(&pair, 4, &dropped), SW_OK);
+    CU_ASSERT_EQUAL(sw_score_input_fit(&pair, 4, &dropped), SW_OK);
     CU_ASSERT(dropped == 1 && pair.from == 1);
-    CU_ASSERT_EQUAL(sw_pair_fit(&pair, 3, &dropped), SW_EINPUT);
+    CU_ASSERT_EQUAL(sw_score_input_fit(&pair, 3, &dropped), SW_EINPUT);
     sw_ids_free(&pair.ids);
 }
 
@@ -60,25 +60,25 @@ static void counts(void)
 static void pairs(void)
 {
     struct sw_tokenizer *tok;
-    struct sw_pair a, b;
+    struct sw_score_input a, b;
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/tests/models/shakespeare", SW_SOURCE_DIR);
     CU_ASSERT_EQUAL_FATAL(sw_tokenizer_open(dir, &tok), SW_OK);
-    CU_ASSERT_EQUAL(sw_pair_prefix(tok), 0);
-    CU_ASSERT_EQUAL(sw_pair_encode(tok, text("to be \xe2\x80\x83"), text("or"), &a), SW_OK);
-    CU_ASSERT_EQUAL(sw_pair_encode(tok, text("to be"), text(" \xe2\x80\x83or"), &b), SW_OK);
+    CU_ASSERT_EQUAL(sw_score_input_prefix(tok), 0);
+    CU_ASSERT_EQUAL(sw_score_input_encode(tok, text("to be \xe2\x80\x83"), text("or"), &a), SW_OK);
+    CU_ASSERT_EQUAL(sw_score_input_encode(tok, text("to be"), text(" \xe2\x80\x83or"), &b), SW_OK);
     CU_ASSERT(a.from == b.from && a.ids.count == b.ids.count);
     CU_ASSERT_EQUAL(memcmp(a.ids.items, b.ids.items, a.ids.count * sizeof(int32_t)), 0);
     sw_ids_free(&a.ids);
     sw_ids_free(&b.ids);
-    CU_ASSERT_EQUAL(sw_pair_encode(tok, text(""), text("or"), &a), SW_OK);
-    CU_ASSERT_EQUAL(sw_pair_encode(tok, text(""), text("<|endoftext|>or"), &b), SW_OK);
+    CU_ASSERT_EQUAL(sw_score_input_encode(tok, text(""), text("or"), &a), SW_OK);
+    CU_ASSERT_EQUAL(sw_score_input_encode(tok, text(""), text("<|endoftext|>or"), &b), SW_OK);
     CU_ASSERT(a.from == 1 && a.ids.items[0] == 0 && a.ids.count == b.ids.count && b.from == 1);
     sw_ids_free(&a.ids);
     sw_ids_free(&b.ids);
-    CU_ASSERT_EQUAL(sw_pair_encode(tok, text(""), text("<|endoftext|>"), &a), SW_EINPUT);
+    CU_ASSERT_EQUAL(sw_score_input_encode(tok, text(""), text("<|endoftext|>"), &a), SW_EINPUT);
     sw_ids_free(&a.ids);
-    CU_ASSERT_EQUAL(sw_pair_encode(tok, text(" \n"), text("x"), &a), SW_OK);
+    CU_ASSERT_EQUAL(sw_score_input_encode(tok, text(" \n"), text("x"), &a), SW_OK);
     CU_ASSERT(a.from == 1 && a.ids.items[0] == 0);
     sw_ids_free(&a.ids);
     sw_tokenizer_close(tok);

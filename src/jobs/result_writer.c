@@ -1,5 +1,5 @@
 /* Owns writing results and the thread that makes them safe (group commit). */
-#include "jobs/appender.h"
+#include "jobs/result_writer.h"
 
 #include "base/thread_fail.h"
 
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-struct sw_appender {
+struct sw_result_writer {
     int fd;
     const char *path;
     uint64_t size; /* of the file: whole lines */
@@ -30,7 +30,7 @@ struct sw_appender {
     char lost[SW_ERROR_MAX]; /* why the file is not what was opened any more; "": it is */
 };
 
-static void wait_interval(struct sw_appender *a)
+static void wait_interval(struct sw_result_writer *a)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -43,7 +43,7 @@ static void wait_interval(struct sw_appender *a)
 }
 
 /* Where what was opened is now; "" when nobody knows. */
-static void appender_now(const struct sw_appender *a, char *out, size_t cap)
+static void appender_now(const struct sw_result_writer *a, char *out, size_t cap)
 {
     char name[64];
     snprintf(name, sizeof name, "/proc/self/fd/%d", a->fd);
@@ -54,7 +54,7 @@ static void appender_now(const struct sw_appender *a, char *out, size_t cap)
 }
 
 /* `size`: bytes that must be there. */
-static enum sw_status appender_look(const struct sw_appender *a, uint64_t size)
+static enum sw_status appender_look(const struct sw_result_writer *a, uint64_t size)
 {
     struct stat own, named;
     char now[PATH_MAX];
@@ -81,7 +81,7 @@ static enum sw_status appender_look(const struct sw_appender *a, uint64_t size)
     return SW_OK;
 }
 
-enum sw_status sw_appender_look(struct sw_appender *a)
+enum sw_status sw_result_writer_look(struct sw_result_writer *a)
 {
     pthread_mutex_lock(&a->lock);
     const uint64_t size = a->size;
@@ -92,7 +92,7 @@ enum sw_status sw_appender_look(struct sw_appender *a)
 
 static void *make_safe(void *context)
 {
-    struct sw_appender *a = context;
+    struct sw_result_writer *a = context;
     pthread_mutex_lock(&a->lock);
     for (;;) {
         while (a->lines_safe == a->lines_written && !a->closing)
@@ -122,9 +122,10 @@ static void *make_safe(void *context)
     return NULL;
 }
 
-enum sw_status sw_appender_open(int fd, const char *path, uint64_t size, struct sw_appender **out)
+enum sw_status sw_result_writer_open(int fd, const char *path, uint64_t size,
+                                     struct sw_result_writer **out)
 {
-    struct sw_appender *a = calloc(1, sizeof *a);
+    struct sw_result_writer *a = calloc(1, sizeof *a);
     pthread_condattr_t monotonic;
     sigset_t all, before;
     if (!a)
@@ -144,7 +145,7 @@ enum sw_status sw_appender_open(int fd, const char *path, uint64_t size, struct 
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     a->running = error == 0;
     if (error) {
-        sw_appender_close(a);
+        sw_result_writer_close(a);
         (void)sw_thread_fail("the thread that writes", error, "");
         sw_error_context("%s", path);
         return SW_EDEVICE;
@@ -153,13 +154,13 @@ enum sw_status sw_appender_open(int fd, const char *path, uint64_t size, struct 
     return SW_OK;
 }
 
-static enum sw_status cannot_write(const struct sw_appender *a, int error)
+static enum sw_status cannot_write(const struct sw_result_writer *a, int error)
 {
     return sw_fail(SW_EIO, "%s: cannot write: %s; make room there", a->path, strerror(error));
 }
 
 /* With the lock held: until at most `lines` and `bytes` are not safe. */
-static enum sw_status wait_safe(struct sw_appender *a, int64_t lines, uint64_t bytes)
+static enum sw_status wait_safe(struct sw_result_writer *a, int64_t lines, uint64_t bytes)
 {
     while (!a->error && !a->lost[0] &&
            (a->lines_written - a->lines_safe > lines || a->bytes_written - a->bytes_safe > bytes)) {
@@ -172,7 +173,7 @@ static enum sw_status wait_safe(struct sw_appender *a, int64_t lines, uint64_t b
                         : SW_OK;
 }
 
-enum sw_status sw_appender_write(struct sw_appender *a, const char *line, size_t n)
+enum sw_status sw_result_writer_write(struct sw_result_writer *a, const char *line, size_t n)
 {
     pthread_mutex_lock(&a->lock);
     const enum sw_status status = wait_safe(a, SW_UNSAFE_LINES, SW_UNSAFE_BYTES);
@@ -200,7 +201,7 @@ enum sw_status sw_appender_write(struct sw_appender *a, const char *line, size_t
     return SW_OK;
 }
 
-enum sw_status sw_appender_flush(struct sw_appender *a)
+enum sw_status sw_result_writer_flush(struct sw_result_writer *a)
 {
     pthread_mutex_lock(&a->lock);
     const enum sw_status status = wait_safe(a, 0, 0);
@@ -208,7 +209,7 @@ enum sw_status sw_appender_flush(struct sw_appender *a)
     return status;
 }
 
-int64_t sw_appender_safe(struct sw_appender *a)
+int64_t sw_result_writer_safe(struct sw_result_writer *a)
 {
     pthread_mutex_lock(&a->lock);
     const int64_t n = a->lines_safe;
@@ -216,7 +217,7 @@ int64_t sw_appender_safe(struct sw_appender *a)
     return n;
 }
 
-void sw_appender_close(struct sw_appender *a)
+void sw_result_writer_close(struct sw_result_writer *a)
 {
     if (!a)
         return;

@@ -1,5 +1,5 @@
 /* Owns the table of ids: open addressing over hashes, two low bits are the marks. */
-#include "jobs/keys.h"
+#include "jobs/id_set.h"
 
 #include "base/checked.h"
 #include "base/hash.h"
@@ -10,15 +10,15 @@
 
 #define MARKS 3u
 
-struct sw_keys {
+struct sw_id_set {
     uint64_t secret[2];
     struct sw_digest *slots; /* (n_slots), a power of two; free: no mark in `low` */
     size_t n_slots, used;
 };
 
-enum sw_status sw_keys_create(struct sw_keys **out)
+enum sw_status sw_id_set_create(struct sw_id_set **out)
 {
-    struct sw_keys *keys = calloc(1, sizeof *keys);
+    struct sw_id_set *keys = calloc(1, sizeof *keys);
     if (!keys)
         return sw_fail(SW_ENOMEM, "no memory for the table of ids");
     if (getrandom(keys->secret, sizeof keys->secret, GRND_NONBLOCK) != sizeof keys->secret)
@@ -33,7 +33,7 @@ enum sw_status sw_keys_create(struct sw_keys **out)
     return SW_OK;
 }
 
-void sw_keys_free(struct sw_keys *keys)
+void sw_id_set_free(struct sw_id_set *keys)
 {
     if (keys)
         free(keys->slots);
@@ -50,7 +50,7 @@ static struct sw_digest *find(struct sw_digest *slots, size_t n, struct sw_diges
     return &slots[i];
 }
 
-static enum sw_status grow(struct sw_keys *keys)
+static enum sw_status grow(struct sw_id_set *keys)
 {
     size_t n;
     struct sw_digest *slots = sw_mul_size(keys->n_slots, 2, &n) ? calloc(n, sizeof *slots) : NULL;
@@ -65,8 +65,8 @@ static enum sw_status grow(struct sw_keys *keys)
     return SW_OK;
 }
 
-enum sw_status sw_keys_mark(struct sw_keys *keys, const char *key, size_t n, unsigned marks,
-                            unsigned *before)
+enum sw_status sw_id_set_mark(struct sw_id_set *keys, const char *key, size_t n, unsigned marks,
+                              unsigned *before)
 {
     if (4 * (keys->used + 1) > 3 * keys->n_slots)
         SW_TRY(grow(keys));
@@ -81,7 +81,7 @@ enum sw_status sw_keys_mark(struct sw_keys *keys, const char *key, size_t n, uns
     return SW_OK;
 }
 
-int64_t sw_keys_count(const struct sw_keys *keys, unsigned marks, unsigned without)
+int64_t sw_id_set_count(const struct sw_id_set *keys, unsigned marks, unsigned without)
 {
     int64_t n = 0;
     for (size_t i = 0; i < keys->n_slots; i++) {
