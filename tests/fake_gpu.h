@@ -409,7 +409,7 @@ static inline uint64_t fake_allocated(const struct sw_backend *b)
 }
 
 /* Nothing of it ever waits. */
-static inline void fake_watch(struct sw_backend *b, const struct sw_gpu_watch *watch)
+static inline void fake_watch(struct sw_backend *b, const struct sw_gpu_wait_hook *watch)
 {
     (void)b;
     (void)watch;
@@ -424,7 +424,7 @@ static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
                                                .check_finite = fake_check_finite,
                                                .upload_rows = fake_upload_rows,
                                                .download_rows = fake_download_rows,
-                                               .repeat = fake_repeat,
+                                               .replay = fake_repeat,
                                                .replays = fake_replays,
                                                .allocated = fake_allocated,
                                                .watch = fake_watch};

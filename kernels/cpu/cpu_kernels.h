@@ -45,7 +45,7 @@ struct sw_panel_product {
     const void *weights; /* the panel */
     int width, n_rows;   /* its interleaved rows, and how many of them are real */
     int64_t cols;
-    const void *x; /* as prepare_tile made it; or, for n <= SW_FEW_ROWS, x_ld bytes apart as … */
+    const void *x; /* as prepare_tile made it; or, for n <= SW_GEMV_ROWS, x_ld bytes apart as … */
     int64_t x_ld;  /* … round_row or quantize_row made them, or (f32, f16) as they are. 0: by
                     * prepare_tile */
     int64_t n;     /* tokens, at most SW_PRODUCT_ROWS */
@@ -62,10 +62,10 @@ struct sw_panel_product {
     int64_t outliers_ld;      /* … rows so many floats apart */
 };
 #define SW_PRODUCT_ROWS 512
-#define SW_FEW_ROWS 6
+#define SW_GEMV_ROWS 6
 static inline int64_t sw_tile_count(int64_t n)
 {
-    return (n + SW_FEW_ROWS - 1) / SW_FEW_ROWS;
+    return (n + SW_GEMV_ROWS - 1) / SW_GEMV_ROWS;
 }
 
 /* Activations of many tokens, as panel_product takes them. */

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TILE_ROWS SW_FEW_ROWS /* tokens; with four vectors, 24 accumulators of 32 registers */
+#define TILE_ROWS SW_GEMV_ROWS /* tokens; with four vectors, 24 accumulators of 32 registers */
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 /* for (int i = 0; i < n; i++), written out: n is a constant after inlining. */

@@ -8,8 +8,8 @@ namespace sw
 {
 
 /* Everything of a call but the way, without padding: kernels take it by value, and the simulated
- * GPU looks at every word of what they are given. Spans are `few` (attend_few.cu) or not
- * (attend_many.cu, or attend_half.cu for f16 and bf16 caches). */
+ * GPU looks at every word of what they are given. Spans are `few` (attend_split.cu) or not
+ * (attend_tiled.cu, or attend_half.cu for f16 and bf16 caches). */
 struct attention {
     struct sw_gpu_attention a;
     struct cache cache;
@@ -20,7 +20,7 @@ struct attention {
 
 static __host__ __device__ inline bool is_few(const struct sw_gpu_span &span)
 {
-    return span.n <= SW_GPU_FEW_QUERIES;
+    return span.n <= SW_GPU_SPLIT_QUERIES;
 }
 
 /* Keys that a query sees: [first_key, position]. */

@@ -78,13 +78,13 @@ cudaError_t sw_gpu_check_finite(const float *x, int64_t ld_x, int64_t n, int64_t
                                 cudaStream_t stream);
 
 /*
- * Matrix-vector products, for few tokens (n <= SW_GPU_FEW_ROWS): y (n, rows) = x · Wᵀ + bias, or
+ * Matrix-vector products, for few tokens (n <= SW_GPU_GEMV_ROWS): y (n, rows) = x · Wᵀ + bias, or
  * y += that. Bound by reading W once. An output's sum does not depend on n. int8: `x8` as
  * sw_gpu_quantize made it. The result may be activated as sw_gpu_activate does it, gated: y (n,
  * rows / 2). W may be read before the kernels launched before have ended (launch.cuh), so none of
- * them may write it; what comes from sw_gpu_unpack or was copied to the device is well. matvec.cu
+ * them may write it; what comes from sw_gpu_unpack or was copied to the device is well. gemv.cu
  */
-#define SW_GPU_FEW_ROWS 8
+#define SW_GPU_GEMV_ROWS 8
 struct sw_gpu_product {
     enum sw_dtype format;
     int32_t add; /* y += instead of y =; whole words, so that the struct has no padding */
@@ -100,7 +100,7 @@ struct sw_gpu_product {
     float *y;
     int64_t ld_y;
 };
-cudaError_t sw_gpu_matvec(const struct sw_gpu_product *p, cudaStream_t stream);
+cudaError_t sw_gpu_gemv(const struct sw_gpu_product *p, cudaStream_t stream);
 
 /*
  * Activations for int8 weights (Dettmers et al., LLM.int8()): in each row elements of magnitude
@@ -177,13 +177,13 @@ cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t
                            cudaStream_t stream);
 
 /*
- * Attention. Spans of at most SW_GPU_FEW_QUERIES rows split the context over blocks, in parts that
- * depend on the cache's size only, and join them in order (attend_few.cu); longer ones go in tiles
- * that share the keys they read (flash attention: Dao et al.; attend_many.cu for f32 caches,
+ * Attention. Spans of at most SW_GPU_SPLIT_QUERIES rows split the context over blocks, in parts
+ * that depend on the cache's size only, and join them in order (attend_split.cu); longer ones go in
+ * tiles that share the keys they read (flash attention: Dao et al.; attend_tiled.cu for f32 caches,
  * attend_half.cu on tensor cores for others). Queries, scores and sums are f32, or as good as that.
  * head_dim is at most SW_GPU_HEAD_DIM.
  */
-#define SW_GPU_FEW_QUERIES 4
+#define SW_GPU_SPLIT_QUERIES 4
 #define SW_GPU_HEAD_DIM 256
 struct sw_gpu_attention {
     int n_heads; /* a multiple of n_kv_heads */

@@ -13,7 +13,7 @@
  *    one: all earlier ones have ended, too. Nothing is written early either, so what others still
  *    read stays.
  *  - What is read before it was not written by a kernel that may still run: only weights are read
- *    then (matvec.cu), which are copied to the device. unpack.cu computes some, behind which a
+ *    then (gemv.cu), which are copied to the device. unpack.cu computes some, behind which a
  *    fence is launched.
  *
  * Between a kernel and anything else (copies, events, products of cuBLAS, NCCL, graphs as a whole)
@@ -31,7 +31,7 @@
 namespace sw
 {
 
-/* The first thing a kernel does; matvec.cu asks for weights before. The next kernel may be brought
+/* The first thing a kernel does; gemv.cu asks for weights before. The next kernel may be brought
  * to the device from here on: its threads wait in their own call. */
 static __device__ inline void await_previous()
 {
@@ -88,7 +88,7 @@ class listed_kernels
 
 } // namespace sw
 
-/* A template kernel whose arguments have commas goes in parentheses: SW_LAUNCH((matvec<T, 4>), …).
+/* A template kernel whose arguments have commas goes in parentheses: SW_LAUNCH((gemv<T, 4>), …).
  * At least one argument. SW_LAUNCH_IN_ORDER: one that begins when all before it has ended. */
 #ifdef SW_SIMGPU
 #define SW_LAUNCH(kernel, ...) SIMGPU_LAUNCH(::sw::kernels_await(), kernel, __VA_ARGS__)

@@ -53,7 +53,7 @@ static void prepare(struct product *p)
         divide(p);
     p->panel.x = in->out;
     p->panel.x_ld = 0;
-    if (in->n > SW_FEW_ROWS) {
+    if (in->n > SW_GEMV_ROWS) {
         const bool is_small = in->n * in->cols < 65536;
         sw_pool_run(is_small ? NULL : cpu->pool, prepare_tile, p, sw_tile_count(in->n));
     } else if (in->format == SW_INT8) {
@@ -164,7 +164,7 @@ void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool
                              const struct sw_matrix *m, const float *d_bias, float *d_x,
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
 {
-    const bool fused = n > SW_FEW_ROWS;
+    const bool fused = n > SW_GEMV_ROWS;
     struct product p = {.cpu = sw_cpu_of(b),
                         .m = m,
                         .panel = {.add = add},

@@ -55,7 +55,7 @@ struct sw_gpu_speeds {
  * What a wait for the device does again and again, so that a rank whose GPU waits for another's
  * shows signs of life and learns when the job has failed.
  */
-struct sw_gpu_watch {
+struct sw_gpu_wait_hook {
     /* Another status than SW_OK ends the wait, and the backend has failed with it. NULL: nothing.
      */
     enum sw_status (*step)(void *context);
@@ -115,13 +115,13 @@ struct sw_gpu_ops {
      * has seen it. enqueue is called no more then, or twice when that did not work, of which a
      * warning tells. Its own failure is returned.
      */
-    enum sw_status (*repeat)(struct sw_backend *b, const struct sw_gpu_sequence *sequence);
+    enum sw_status (*replay)(struct sw_backend *b, const struct sw_gpu_sequence *sequence);
     /* How many times one call was all that it took. */
     uint64_t (*replays)(const struct sw_backend *b);
     /* Bytes that alloc has given out and that were not freed: what options.memory limits. */
     uint64_t (*allocated)(const struct sw_backend *b);
     /* From now on, in every wait for the device; NULL: nobody is asked any more. Copied. */
-    void (*watch)(struct sw_backend *b, const struct sw_gpu_watch *watch);
+    void (*watch)(struct sw_backend *b, const struct sw_gpu_wait_hook *watch);
 };
 
 /*

@@ -57,7 +57,7 @@ static enum sw_status find_device(const struct sw_session *s, int *device)
     int *choice = malloc((size_t)s->probe.n_ranks * sizeof *choice);
     if (!choice)
         return sw_fail(SW_ENOMEM, "no memory for %d ranks", s->probe.n_ranks);
-    sw_probe_deal(&s->probe, choice);
+    sw_probe_assign_gpus(&s->probe, choice);
     *device = choice[s->transport->rank];
     free(choice);
     return SW_OK;

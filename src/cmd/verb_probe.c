@@ -123,7 +123,7 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
         .format = weights,
         .attention = {.kv = sw_dtype_dense(weights), .head_dim = 128, .group = 4},
         .path = call->n_arguments ? call->arguments[0] : NULL,
-        .reach = true,
+        .connectivity = true,
     };
     const enum sw_status files = compare_files(call, t);
     if (files != SW_OK)

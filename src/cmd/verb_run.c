@@ -6,8 +6,8 @@
 #include "cmd/session.h"
 #include "engine/generate.h"
 #include "text/chat.h"
+#include "text/detokenizer.h"
 #include "text/stop_strings.h"
-#include "text/stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 /* A text under way, from ids to what is printed. */
 struct output {
     struct sw_session *s;
-    struct sw_stream stream;
+    struct sw_detokenizer stream;
     struct sw_stop *stops;
     struct sw_strbuf piece, text; /* the newest characters; all of them */
     struct sw_ids ids;
@@ -125,7 +125,7 @@ static enum sw_status take_token(void *context, const struct sw_sampled *token, 
     if (!out->s->tokenizer)
         return print_id(out, token->id);
     out->piece.length = 0;
-    SW_TRY(sw_stream_push(&out->stream, token->id, &out->piece));
+    SW_TRY(sw_detokenizer_push(&out->stream, token->id, &out->piece));
     *stop = out->ended = sw_stop_push(out->stops, out->piece.text ? out->piece.text : "",
                                       out->piece.length, &out->text);
     SW_TRY(print_new(out));
@@ -138,7 +138,7 @@ static enum sw_status finish_text(struct output *out)
     if (!out->s->tokenizer)
         return SW_OK;
     out->piece.length = 0;
-    sw_stream_finish(&out->stream, &out->piece);
+    sw_detokenizer_finish(&out->stream, &out->piece);
     sw_stop_push(out->stops, out->piece.text ? out->piece.text : "", out->piece.length, &out->text);
     sw_stop_finish(out->stops, &out->text);
     return print_new(out);
@@ -243,8 +243,8 @@ static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
                             .token = take_token,
                             .context_of_caller = out};
     if (s->tokenizer) {
-        sw_stream_begin(&out->stream, s->tokenizer, !o->special);
-        SW_TRY(sw_stream_skip(&out->stream, prompt->items, prompt->count));
+        sw_detokenizer_begin(&out->stream, s->tokenizer, !o->special);
+        SW_TRY(sw_detokenizer_skip(&out->stream, prompt->items, prompt->count));
     }
     SW_TRY(sw_generate(s->engine, &g));
     SW_TRY(finish_text(out));

@@ -51,7 +51,7 @@ static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
                                            .head = rank == e->last_rank};
     e->load_start = sw_clock();
     if (o->gpu) {
-        const struct sw_gpu_watch watch = {keepalive, e, o->transport->options.stall_s};
+        const struct sw_gpu_wait_hook watch = {keepalive, e, o->transport->options.stall_s};
         o->gpu_ops->watch(o->gpu, &watch);
     }
     SW_TRY(sw_stage_open(&stage, loader, &e->stage));

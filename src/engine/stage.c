@@ -418,7 +418,7 @@ static enum sw_status run_some(struct sw_stage *s, const struct sw_microbatch *b
                                              .n_spans = batch->n_spans,
                                              .enqueue = run_layers,
                                              .context = &k};
-    return o->gpu_ops->repeat(o->gpu, &sequence);
+    return o->gpu_ops->replay(o->gpu, &sequence);
 }
 
 /* The device on which a batch begins that comes from the stage before. */

@@ -55,7 +55,7 @@ struct sw_cuda_buffer {
 
 /* Operations that are repeated for one number of rows and reach of positions. */
 struct sw_cuda_graph {
-    int64_t id, reach;
+    int64_t id, position_bucket;
     int rows;
     uint64_t used;        /* the turn of its last use; 0: this place is free */
     size_t nodes;         /* 0: it was never recorded */
@@ -69,7 +69,7 @@ struct sw_cuda_graphs {
     bool recording;
     bool off; /* it did not work */
     /* What launchers are told instead of the spans while operations are repeated. */
-    struct sw_gpu_span told[SW_GPU_FEW_ROWS];
+    struct sw_gpu_span told[SW_GPU_GEMV_ROWS];
     int n_told;
 };
 
@@ -91,7 +91,7 @@ struct sw_cuda {
     size_t work_bytes;
     void *blas_work; /* cuBLAS's own */
     void *block;     /* device memory in which the above lie */
-    struct sw_gpu_watch watch;
+    struct sw_gpu_wait_hook watch;
     struct ncclComm *comm; /* the group of links, NULL: none */
     bool stuck;            /* the device did not come to an end; what waits for it would hang */
     enum sw_status status; /* the first failure, or SW_OK; … */
@@ -146,7 +146,7 @@ enum sw_status sw_cuda_pause(struct sw_cuda *cuda, double began, double seconds,
 /* Whether a stream comes to its end within `seconds`; asks nobody, and leaves no message. */
 bool sw_cuda_idle(cudaStream_t stream, double seconds);
 #define SW_CUDA_CLOSE_S 5.0 /* what is under way has so long when memory is given back */
-void sw_cuda_watch(struct sw_backend *b, const struct sw_gpu_watch *watch);
+void sw_cuda_set_wait_hook(struct sw_backend *b, const struct sw_gpu_wait_hook *watch);
 
 /* ---- nccl.c, or nccl_stub.c in builds without */
 
@@ -187,7 +187,7 @@ enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *sp
 
 /* ---- graphs.c */
 
-enum sw_status sw_cuda_repeat(struct sw_backend *b, const struct sw_gpu_sequence *sequence);
+enum sw_status sw_cuda_replay(struct sw_backend *b, const struct sw_gpu_sequence *sequence);
 /* A failure, recorded, if operations are being recorded, for which `what` will not do. */
 enum sw_status sw_cuda_recordable(struct sw_cuda *cuda, const char *what);
 /* Graphs name memory, so they go when any does. Nothing of them is under way. */

@@ -15,9 +15,9 @@
 #define TIMER_SLACK_NS 1000ul
 #define SLEEP_SHARE 64 /* a sleep is at most this fraction of the wait so far */
 
-void sw_cuda_watch(struct sw_backend *b, const struct sw_gpu_watch *watch)
+void sw_cuda_set_wait_hook(struct sw_backend *b, const struct sw_gpu_wait_hook *watch)
 {
-    sw_cuda_of(b)->watch = watch ? *watch : (struct sw_gpu_watch){0};
+    sw_cuda_of(b)->watch = watch ? *watch : (struct sw_gpu_wait_hook){0};
 }
 
 /* Timers of ordinary threads may be 50 us late, which is longer than many a wait here. */

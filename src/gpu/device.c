@@ -285,7 +285,7 @@ void sw_cuda_close(struct sw_backend *b)
         return;
     struct sw_cuda *cuda = sw_cuda_of(b);
     (void)cudaSetDevice(cuda->options.device);
-    sw_cuda_watch(b, NULL);
+    sw_cuda_set_wait_hook(b, NULL);
     sw_cuda_links_leave(b);
     if (cuda->compute && !cuda->stuck)
         cuda->stuck = !sw_cuda_idle(cuda->compute, SW_CUDA_CLOSE_S);

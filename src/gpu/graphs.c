@@ -23,14 +23,14 @@
 /* ---- which steps are alike */
 
 struct key {
-    int64_t id, reach;
+    int64_t id, position_bucket;
     int rows;
 };
 
 /* Rows one behind the other, each of a sequence of its own: what decoding has. */
 static bool are_single_rows(const struct sw_gpu_sequence *q)
 {
-    if (q->n_spans < 1 || q->n_spans > SW_GPU_FEW_ROWS)
+    if (q->n_spans < 1 || q->n_spans > SW_GPU_GEMV_ROWS)
         return false;
     for (int i = 0; i < q->n_spans; i++)
         if (q->spans[i].n != 1 || q->spans[i].row != i)
@@ -50,13 +50,13 @@ static int64_t reach_of(const struct sw_gpu_sequence *q)
 
 static struct key key_of(const struct sw_gpu_sequence *q)
 {
-    return (struct key){.id = q->id, .reach = reach_of(q), .rows = q->n_spans};
+    return (struct key){.id = q->id, .position_bucket = reach_of(q), .rows = q->n_spans};
 }
 
 static void tell(struct sw_cuda_graphs *g, const struct key *key)
 {
     for (int i = 0; i < key->rows; i++)
-        g->told[i] = (struct sw_gpu_span){.n = 1, .position = key->reach - 1, .row = i};
+        g->told[i] = (struct sw_gpu_span){.n = 1, .position = key->position_bucket - 1, .row = i};
     g->n_told = key->rows;
 }
 
@@ -88,8 +88,8 @@ static struct sw_cuda_graph *find(struct sw_cuda_graphs *g, const struct key *ke
     struct sw_cuda_graph *oldest = NULL;
     for (int i = 0; i < SW_CUDA_GRAPHS; i++) {
         struct sw_cuda_graph *graph = &g->kept[i];
-        if (graph->used > 0 && graph->id == key->id && graph->reach == key->reach &&
-            graph->rows == key->rows)
+        if (graph->used > 0 && graph->id == key->id &&
+            graph->position_bucket == key->position_bucket && graph->rows == key->rows)
             return graph;
         if (!oldest || graph->used < oldest->used)
             oldest = graph;
@@ -98,7 +98,7 @@ static struct sw_cuda_graph *find(struct sw_cuda_graphs *g, const struct key *ke
         return NULL;
     drop(g, oldest);
     oldest->id = key->id;
-    oldest->reach = key->reach;
+    oldest->position_bucket = key->position_bucket;
     oldest->rows = key->rows;
     return oldest;
 }
@@ -137,7 +137,7 @@ static void tell_cost(const struct sw_cuda *cuda, const struct sw_cuda_graph *gr
     sw_log(SW_LOG_DEBUG,
            "%s: steps of %d rows below position %lld are kept as a graph of %zu launches, which "
            "took %.2f ms to make and %s of memory",
-           sw_cuda_label(cuda, label, sizeof label), graph->rows, (long long)graph->reach,
+           sw_cuda_label(cuda, label, sizeof label), graph->rows, (long long)graph->position_bucket,
            graph->nodes, (sw_clock() - began) * 1e3,
            sw_size_format(free_before > free_now ? free_before - free_now : 0, took, sizeof took));
 }
@@ -239,7 +239,7 @@ static enum sw_status repeat_rows(struct sw_cuda *cuda, const struct sw_gpu_sequ
     return done ? SW_OK : q->enqueue(q->context);
 }
 
-enum sw_status sw_cuda_repeat(struct sw_backend *b, const struct sw_gpu_sequence *q)
+enum sw_status sw_cuda_replay(struct sw_backend *b, const struct sw_gpu_sequence *q)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
     struct sw_gpu_batch batch;

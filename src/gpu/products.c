@@ -1,6 +1,6 @@
 /*
  * Owns matrix products. Few rows are bound by reading the weights and go through kernels of our own
- * (matvec); many go through cuBLAS, whose operands are made in the workspace where they are not
+ * (gemv); many go through cuBLAS, whose operands are made in the workspace where they are not
  * there already: activations rounded to a half format, weights converted a tile at a time. cuBLAS
  * counts columns first, so our row-major y = x · Wᵀ is its yᵀ = (Wᵀ)ᵀ · xᵀ.
  */
@@ -83,16 +83,16 @@ struct product {
 };
 
 /* What else it is done with, where there are few rows; zeros: nothing. */
-struct beside {
+struct epilogue {
     bool quantized; /* the operand has been made of x already */
     int32_t act, gated;
 };
 
-static enum sw_status few(struct sw_cuda *cuda, const struct product *p,
-                          const struct beside *beside)
+static enum sw_status gemv(struct sw_cuda *cuda, const struct product *p,
+                           const struct epilogue *epilogue)
 {
     const struct work w = work_of(cuda);
-    if (p->m->format == SW_INT8 && !beside->quantized)
+    if (p->m->format == SW_INT8 && !epilogue->quantized)
         CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, p->m->cols, w.operand, cuda->compute));
     const struct sw_gpu_product q = {.format = p->m->format,
                                      .w = p->m->d_data,
@@ -106,9 +106,9 @@ static enum sw_status few(struct sw_cuda *cuda, const struct product *p,
                                      .y = p->y,
                                      .ld_y = p->ld_y,
                                      .add = p->add,
-                                     .act = beside->act,
-                                     .gated = beside->gated};
-    CUDA_TRY(cuda, sw_gpu_matvec(&q, cuda->compute));
+                                     .act = epilogue->act,
+                                     .gated = epilogue->gated};
+    CUDA_TRY(cuda, sw_gpu_gemv(&q, cuda->compute));
     return SW_OK;
 }
 
@@ -196,7 +196,7 @@ static enum sw_status multiply(struct sw_cuda *cuda, const struct operands *o,
     return SW_OK;
 }
 
-static enum sw_status many(struct sw_cuda *cuda, const struct product *p)
+static enum sw_status gemm(struct sw_cuda *cuda, const struct product *p)
 {
     const struct work w = work_of(cuda);
     const struct operands o = operands_for(cuda, p->m->format);
@@ -224,7 +224,7 @@ static enum sw_status many(struct sw_cuda *cuda, const struct product *p)
  * int8: products of bytes are exact in 32 bits; scales and outliers join when they are finished.
  * cuBLAS wants rows of bytes, and their number, in multiples of 4: padded ones are.
  */
-static enum sw_status many_int8(struct sw_cuda *cuda, const struct product *p)
+static enum sw_status gemm_int8(struct sw_cuda *cuda, const struct product *p)
 {
     const struct work w = work_of(cuda);
     const struct sw_matrix *m = p->m;
@@ -257,9 +257,9 @@ static enum sw_status products(struct sw_cuda *cuda, struct product p)
     assert(p.m->cols <= cuda->options.max_cols); /* more rows go in more tiles */
     for (int64_t row = 0; row < n; row += most) {
         p.n = smaller(most, n - row);
-        SW_TRY(p.n <= SW_GPU_FEW_ROWS   ? few(cuda, &p, &(struct beside){0})
-               : p.m->format == SW_INT8 ? many_int8(cuda, &p)
-                                        : many(cuda, &p));
+        SW_TRY(p.n <= SW_GPU_GEMV_ROWS  ? gemv(cuda, &p, &(struct epilogue){0})
+               : p.m->format == SW_INT8 ? gemm_int8(cuda, &p)
+                                        : gemm(cuda, &p));
         p.x += most * p.ld_x;
         p.y += most * p.ld_y;
     }
@@ -281,12 +281,12 @@ void sw_cuda_matmul(struct sw_backend *b, const struct sw_matrix *m, const float
 static enum sw_status project_few(struct sw_cuda *cuda, const struct sw_projection *p,
                                   const struct product *product, bool normed)
 {
-    const struct beside beside = {
+    const struct epilogue epilogue = {
         .quantized = normed && p->m->format == SW_INT8,
         .act = p->activated ? 1 + (int32_t)p->activation : 0,
         .gated = p->activated && p->gated,
     };
-    return few(cuda, product, &beside);
+    return gemv(cuda, product, &epilogue);
 }
 
 static enum sw_status project_many(struct sw_cuda *cuda, const struct sw_projection *p,
@@ -305,8 +305,8 @@ static enum sw_status project(struct sw_cuda *cuda, const struct sw_projection *
                               struct product product)
 {
     const bool normed = p->d_norm != NULL;
-    const bool is_few = product.n <= SW_GPU_FEW_ROWS && product.n <= cuda->options.max_rows;
-    void *x8 = is_few && p->m->format == SW_INT8 ? work_of(cuda).operand : NULL;
+    const bool is_gemv = product.n <= SW_GPU_GEMV_ROWS && product.n <= cuda->options.max_rows;
+    void *x8 = is_gemv && p->m->format == SW_INT8 ? work_of(cuda).operand : NULL;
     SW_TRY(sw_cuda_enter(cuda));
     if (normed) {
         CUDA_TRY(cuda, sw_gpu_norm(p->norm, p->eps, product.x, product.ld_x, product.n, p->m->cols,
@@ -314,7 +314,7 @@ static enum sw_status project(struct sw_cuda *cuda, const struct sw_projection *
         product.x = p->d_h;
         product.ld_x = p->ld_h;
     }
-    return is_few ? project_few(cuda, p, &product, normed) : project_many(cuda, p, &product);
+    return is_gemv ? project_few(cuda, p, &product, normed) : project_many(cuda, p, &product);
 }
 
 void sw_cuda_project(struct sw_backend *b, const struct sw_projection *p, const float *d_x,

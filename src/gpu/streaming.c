@@ -105,8 +105,8 @@ const struct sw_gpu_ops sw_cuda_streaming_ops = {
     .check_finite = check_finite,
     .upload_rows = sw_cuda_upload_rows,
     .download_rows = sw_cuda_download_rows,
-    .repeat = sw_cuda_repeat,
+    .replay = sw_cuda_replay,
     .replays = sw_cuda_replays,
     .allocated = sw_cuda_allocated,
-    .watch = sw_cuda_watch,
+    .watch = sw_cuda_set_wait_hook,
 };

@@ -2,7 +2,7 @@
 #include "jobs/answer.h"
 
 #include "jobs/record.h"
-#include "text/stream.h"
+#include "text/detokenizer.h"
 #include "text/utf8.h"
 
 #include <string.h>
@@ -21,14 +21,14 @@ static void put_text(struct sw_strbuf *out, const char *name, const char *text, 
 /* The bytes one token stands for, perhaps not a whole character. */
 static void token_bytes(const struct sw_answer *a, int32_t id, struct sw_strbuf *bytes)
 {
-    struct sw_stream stream;
+    struct sw_detokenizer stream;
     bytes->length = 0;
     sw_strbuf_append(bytes, "", 0);
     if (!a->tok || id < 0 || (size_t)id >= sw_tokenizer_size(a->tok))
         return;
-    sw_stream_begin(&stream, a->tok, false);
+    sw_detokenizer_begin(&stream, a->tok, false);
     stream.begun = true; /* in the middle of a text: a leading space is its own */
-    if (sw_stream_push(&stream, id, bytes) == SW_OK)
+    if (sw_detokenizer_push(&stream, id, bytes) == SW_OK)
         sw_strbuf_append(bytes, (const char *)stream.pending, stream.n_pending);
 }
 

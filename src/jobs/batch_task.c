@@ -3,7 +3,7 @@
 
 #include "base/hash.h"
 #include "jobs/answer.h"
-#include "text/stream.h"
+#include "text/detokenizer.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ struct sw_batch_item {
     json_t *root;                       /* asked borrows from it */
     struct sw_line_request asked;
     struct sw_strbuf key;
-    struct sw_stream stream;
+    struct sw_detokenizer stream;
     struct sw_stop *stops;
     struct sw_strbuf piece, text;
     struct sw_ids ids;
@@ -80,7 +80,7 @@ static enum sw_status take_token(void *owner, const struct sw_sampled *token, bo
     if (!batch->tokenizer)
         return SW_OK;
     item->piece.length = 0;
-    SW_TRY(sw_stream_push(&item->stream, token->id, &item->piece));
+    SW_TRY(sw_detokenizer_push(&item->stream, token->id, &item->piece));
     *stop = item->stopped = sw_stop_push(item->stops, item->piece.text ? item->piece.text : "",
                                          item->piece.length, &item->text);
     return SW_OK;
@@ -101,7 +101,7 @@ static enum sw_status done(void *owner, enum sw_finish finish)
     }
     if (batch->tokenizer) {
         item->piece.length = 0;
-        sw_stream_finish(&item->stream, &item->piece);
+        sw_detokenizer_finish(&item->stream, &item->piece);
         sw_stop_push(item->stops, item->piece.text ? item->piece.text : "", item->piece.length,
                      &item->text);
         sw_stop_finish(item->stops, &item->text);
@@ -202,8 +202,8 @@ static enum sw_status submit(struct sw_batch_item *item, const struct sw_ids *pr
                                        .owner = item};
     item->n_prompt = (int)prompt->count;
     if (batch->tokenizer) {
-        sw_stream_begin(&item->stream, batch->tokenizer, !item->asked.special);
-        SW_TRY(sw_stream_skip(&item->stream, prompt->items, prompt->count));
+        sw_detokenizer_begin(&item->stream, batch->tokenizer, !item->asked.special);
+        SW_TRY(sw_detokenizer_skip(&item->stream, prompt->items, prompt->count));
     }
     SW_TRY(sw_stop_create(item->asked.stop, (size_t)item->asked.n_stop, &item->stops));
     return sw_scheduler_submit(item->job->scheduler, &request);

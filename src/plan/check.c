@@ -22,7 +22,7 @@ static bool near(double a, double b)
 static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, char *why,
                         size_t cap)
 {
-    const struct sw_place *p = &c->places[s->rank];
+    const struct sw_rank_resources *p = &c->resources[s->rank];
     struct sw_plan_stage again = *s;
     CHECK(s->node == p->node && s->device == p->device, "rank %d is elsewhere", s->rank);
     CHECK(s->n_gpu >= 0 && s->n_host >= 0 && s->n_streamed >= 0 && s->n_disk >= 0,

@@ -17,7 +17,7 @@ static sw_ps to_ps(double seconds)
     return ps < (double)SW_PS_MAX ? (sw_ps)(ps + 0.5) : SW_PS_MAX;
 }
 
-static double embed_time(const struct sw_cost *c, const struct sw_place *p, bool on_gpu,
+static double embed_time(const struct sw_cost *c, const struct sw_rank_resources *p, bool on_gpu,
                          double rows)
 {
     const double bytes = (double)c->fp->embed_read_bytes * rows;
@@ -25,7 +25,7 @@ static double embed_time(const struct sw_cost *c, const struct sw_place *p, bool
 }
 
 /* Of a prompt, only the last token is sampled. */
-static double head_time(const struct sw_cost *c, const struct sw_place *p, bool on_gpu,
+static double head_time(const struct sw_cost *c, const struct sw_rank_resources *p, bool on_gpu,
                         const struct sw_load *load)
 {
     const double bytes = (double)c->fp->head_bytes;
@@ -34,7 +34,7 @@ static double head_time(const struct sw_cost *c, const struct sw_place *p, bool 
                   : fmax(bytes / p->host_bw, flops / p->cpu_flops);
 }
 
-static double crossing_time(const struct sw_cost *c, const struct sw_place *p, double rows)
+static double crossing_time(const struct sw_cost *c, const struct sw_rank_resources *p, double rows)
 {
     return SW_CROSSING_LATENCY + rows * (double)c->fp->hop_bytes / p->bus_bw;
 }
@@ -67,7 +67,7 @@ static uint64_t less(uint64_t a, uint64_t b)
 static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
 {
     const struct sw_plan_options *o = c->options;
-    struct sw_place *p = &c->places[rank];
+    struct sw_rank_resources *p = &c->resources[rank];
     sw_cluster_rank(c->cluster, rank, &p->node, &p->device);
     const struct sw_node *node = &c->cluster->nodes[p->node];
     /* Every rank has its own cores; memory, bus and disk are shared by those that work at a time.
@@ -99,7 +99,7 @@ static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
     }
 }
 
-static bool place_alike(const struct sw_place *a, const struct sw_place *b)
+static bool place_alike(const struct sw_rank_resources *a, const struct sw_rank_resources *b)
 {
     return (a->device < 0) == (b->device < 0) && a->gpu_cap == b->gpu_cap &&
            a->host_cap == b->host_cap && a->even_cap == b->even_cap && a->sharers == b->sharers &&
@@ -134,7 +134,7 @@ static sw_ps smaller(sw_ps a, sw_ps b)
     return a < b ? a : b;
 }
 
-static struct times times_of(const struct sw_cost *c, const struct sw_place *p,
+static struct times times_of(const struct sw_cost *c, const struct sw_rank_resources *p,
                              const struct sw_layer_footprint *layer)
 {
     const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
@@ -174,7 +174,7 @@ static void compare(struct sw_kind *k, const struct times *t, bool disk, bool fi
 
 static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
 {
-    const struct sw_place *p = k->place;
+    const struct sw_rank_resources *p = k->place;
     const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
     const bool gpu = p->device >= 0;
     const size_t n = (size_t)c->n_layers + 1;
@@ -221,12 +221,12 @@ static enum sw_status kinds_init(struct sw_cost *c)
         return sw_fail(SW_ENOMEM, "no memory for a plan over %d ranks", c->n_ranks);
     for (int r = 0; r < c->n_ranks; r++) {
         int k = 0;
-        while (k < c->n_kinds && !place_alike(c->kinds[k].place, &c->places[r]))
+        while (k < c->n_kinds && !place_alike(c->kinds[k].place, &c->resources[r]))
             k++;
-        c->places[r].kind = k;
+        c->resources[r].kind = k;
         if (k < c->n_kinds)
             continue;
-        c->kinds[k].place = &c->places[r];
+        c->kinds[k].place = &c->resources[r];
         c->n_kinds++;
         SW_TRY(kind_init(c, &c->kinds[k]));
     }
@@ -326,11 +326,11 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
     request_init(cost);
     const size_t layers = (size_t)fp->n_layers + 1, nodes = (size_t)cluster->n_nodes;
     int *ranks_of_node = calloc(nodes, sizeof *ranks_of_node);
-    cost->places = calloc((size_t)cost->n_ranks, sizeof *cost->places);
+    cost->resources = calloc((size_t)cost->n_ranks, sizeof *cost->resources);
     cost->node_cap = calloc(nodes, sizeof *cost->node_cap);
     cost->weights = calloc(layers, sizeof *cost->weights);
     cost->kv = calloc(layers, sizeof *cost->kv);
-    if (!ranks_of_node || !cost->places || !cost->node_cap || !cost->weights || !cost->kv) {
+    if (!ranks_of_node || !cost->resources || !cost->node_cap || !cost->weights || !cost->kv) {
         free(ranks_of_node);
         return sw_fail(SW_ENOMEM, "no memory for a plan over %d ranks", cost->n_ranks);
     }
@@ -354,7 +354,7 @@ void sw_cost_free(struct sw_cost *cost)
     for (int k = 0; k < cost->n_kinds; k++)
         free(cost->kinds[k].gpu); /* one block for all four */
     free(cost->kinds);
-    free(cost->places);
+    free(cost->resources);
     free(cost->node_cap);
     free(cost->weights);
     free(cost->kv);
@@ -367,7 +367,7 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int fr
     const bool ids = from < 0 || to < 0;
     if (a == b)
         return 0;
-    if (cost->places[a].node == cost->places[b].node)
+    if (cost->resources[a].node == cost->resources[b].node)
         return ids ? hops->local_ids : hops->local;
     return ids ? hops->link_ids : hops->link;
 }
@@ -449,7 +449,7 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
 static sw_ps sum_time(const struct sw_cost *c, const struct sw_plan_stage *s, enum sw_tier host,
                       const struct sw_load *load)
 {
-    const struct sw_place *p = &c->places[s->rank];
+    const struct sw_rank_resources *p = &c->resources[s->rank];
     const int n[4] = {s->n_gpu, s->n_host, s->n_streamed, s->n_disk};
     const enum sw_tier tiers[4] = {SW_TIER_GPU, host, SW_TIER_STREAMED, SW_TIER_DISK};
     sw_ps t = 0;

@@ -15,7 +15,7 @@ typedef int64_t sw_ps; /* picoseconds; one layer at most SW_PS_MAX, so no sum ov
 #define SW_LAYER_LAUNCHES 8       /* kernels of a layer on a GPU (tests/gpulib/test_launches.c) */
 
 /* What one rank has, after reserves and caps, and its share of what its node's ranks share. */
-struct sw_place {
+struct sw_rank_resources {
     int node, device;           /* device -1: none */
     uint64_t gpu_cap, host_cap; /* of this rank alone */
     uint64_t even_cap;          /* of host_cap, what an even share of the node allows */
@@ -31,7 +31,7 @@ struct sw_place {
  * sums, (n_layers + 1). Where there are two, [1] is for stages that stream host layers for prompts.
  */
 struct sw_kind {
-    const struct sw_place *place; /* the first of its kind */
+    const struct sw_rank_resources *place; /* the first of its kind */
     sw_ps *gpu, *host[2], *streamed, *disk;
     sw_ps *least[2];                 /* off the GPU, wherever it takes least */
     sw_ps embed[2], head[2];         /* [on GPU] */
@@ -58,11 +58,11 @@ struct sw_cost {
     int prompt_rows;
     double prompt_chunks; /* of a request; several may share one */
     double step_share, prompt_share;
-    bool uniform;            /* all layers are alike */
-    struct sw_place *places; /* (n_ranks) */
-    struct sw_kind *kinds;   /* (n_kinds) */
-    uint64_t *node_cap;      /* (n_nodes) host bytes all ranks of the node share */
-    uint64_t *weights, *kv;  /* prefix sums, (n_layers + 1) */
+    bool uniform;                        /* all layers are alike */
+    struct sw_rank_resources *resources; /* (n_ranks) */
+    struct sw_kind *kinds;               /* (n_kinds) */
+    uint64_t *node_cap;                  /* (n_nodes) host bytes all ranks of the node share */
+    uint64_t *weights, *kv;              /* prefix sums, (n_layers + 1) */
     uint64_t max_weight, max_kv;
     uint64_t stream_bytes; /* buffers on a GPU for streamed layers; with their KV in host memory,
                               max_kv besides */

@@ -96,7 +96,7 @@ static enum sw_status insert(struct cell *cell, const struct label *label)
 
 static enum sw_status options_of(struct work *w, int rank, int first, int count, int *from, int *to)
 {
-    const struct sw_place *p = &w->c->places[rank];
+    const struct sw_rank_resources *p = &w->c->resources[rank];
     const size_t run = run_index(w->c, first, count);
     int *a = &w->from[p->kind][run], *b = &w->to[p->kind][run];
     if (*a < 0) {
@@ -136,7 +136,7 @@ static enum sw_status use_rank(struct work *w, int j, int p, int n, bool local,
 {
     const struct sw_cost *c = w->c;
     const enum goal goal = w->s->goal;
-    const uint64_t room = c->node_cap[c->places[j].node] - label->host;
+    const uint64_t room = c->node_cap[c->resources[j].node] - label->host;
     const sw_ps in = hop_into(c, j, p, local);
     const sw_ps out = p + n == c->n_layers ? sw_cost_hop(c, &c->goal, j, -1) : 0;
     const struct value value = value_join(goal, label->value, value_hop(in));
@@ -162,7 +162,7 @@ static enum sw_status expand(struct work *w, int j, int p, bool local, const str
 {
     const struct sw_cost *c = w->c;
     const struct search *s = w->s;
-    const struct sw_place *place = &c->places[j];
+    const struct sw_rank_resources *place = &c->resources[j];
     int low, high, parent;
     /* once more: the bound may have fallen since */
     if (!value_less(value_join(s->goal, label->value, s->best[state_index(c, j, p, local)]),

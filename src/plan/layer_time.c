@@ -28,7 +28,7 @@ static double kv_rows(const struct sw_layer_footprint *layer, const struct sw_lo
     return load->prompt > 0 ? fmax(load->rows, seen + (load->rows - 1) / 2) : load->rows * seen;
 }
 
-double sw_layer_time(const struct sw_cost *c, const struct sw_place *p,
+double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
                      const struct sw_layer_footprint *layer, enum sw_tier tier,
                      const struct sw_load *load)
 {

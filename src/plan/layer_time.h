@@ -24,7 +24,7 @@ enum sw_tier {
     SW_N_TIERS
 };
 
-double sw_layer_time(const struct sw_cost *cost, const struct sw_place *place,
+double sw_layer_time(const struct sw_cost *cost, const struct sw_rank_resources *place,
                      const struct sw_layer_footprint *layer, enum sw_tier tier,
                      const struct sw_load *load);
 

@@ -29,14 +29,14 @@
 
 static uint64_t host_cap_of(const struct search *s, int rank)
 {
-    const struct sw_place *p = &s->c->places[rank];
+    const struct sw_rank_resources *p = &s->c->resources[rank];
     return s->even ? p->even_cap : p->host_cap;
 }
 
 static sw_ps fastest_time(struct search *s, int rank, int first, int count)
 {
     const struct sw_cost *c = s->c;
-    const int kind = c->places[rank].kind;
+    const int kind = c->resources[rank].kind;
     sw_ps *t = &s->times[kind][run_index(c, first, count)];
     if (*t == UNKNOWN) {
         struct sw_split split;
@@ -126,9 +126,9 @@ static bool read_plan(const struct search *s, struct sw_slice *slices)
         const int n = s->count[state_index(c, j, p, local)];
         slices[j] = (struct sw_slice){.first = p, .count = n};
         if (n) {
-            sw_cost_fastest(c, c->places[j].kind, p, n, host_cap_of(s, j), &slices[j].split);
+            sw_cost_fastest(c, c->resources[j].kind, p, n, host_cap_of(s, j), &slices[j].split);
             used += slices[j].split.host_bytes;
-            kept &= used <= c->node_cap[c->places[j].node];
+            kept &= used <= c->node_cap[c->resources[j].node];
         }
         p += n;
         local = same_node(c, j) && (local || n);

@@ -89,7 +89,7 @@ static inline sw_ps hop_into(const struct sw_cost *c, int to, int layer, bool lo
 /* Is the next rank on the same node? */
 static inline bool same_node(const struct sw_cost *c, int rank)
 {
-    return rank + 1 < c->n_ranks && c->places[rank].node == c->places[rank + 1].node;
+    return rank + 1 < c->n_ranks && c->resources[rank].node == c->resources[rank + 1].node;
 }
 
 /* The counts that rank may take from layer on: [*low, *high], by --slices or all of them. */

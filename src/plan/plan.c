@@ -60,8 +60,8 @@ static void stages_fill(const struct sw_cost *c, const struct sw_slice *slices,
         const struct sw_slice *slice = &slices[r];
         struct sw_plan_stage *s = &plan->stages[r];
         *s = (struct sw_plan_stage){.rank = r,
-                                    .node = c->places[r].node,
-                                    .device = c->places[r].device,
+                                    .node = c->resources[r].node,
+                                    .device = c->resources[r].device,
                                     .first = slice->first,
                                     .count = slice->count};
         if (!slice->count)
@@ -95,8 +95,8 @@ static enum sw_status too_small(const struct sw_cost *c, struct sw_plan *plan)
     plan->needed = c->weights[c->n_layers] + c->kv[c->n_layers] + fp->embed_bytes + fp->head_bytes -
                    fp->tied_bytes;
     for (int r = 0; r < c->n_ranks; r++) {
-        gpus += c->places[r].gpu_cap;
-        hosts += c->places[r].even_cap;
+        gpus += c->resources[r].gpu_cap;
+        hosts += c->resources[r].even_cap;
     }
     plan->available = gpus + hosts;
     sw_size_format(plan->needed, need, sizeof need);

@@ -16,7 +16,7 @@ static double prompt_hop(const struct sw_cost *c, int from, int to)
 {
     const struct sw_cluster *cl = c->cluster;
     const double bytes = (double)c->fp->hop_bytes * c->prompt_rows;
-    if (c->places[from].node == c->places[to].node)
+    if (c->resources[from].node == c->resources[to].node)
         return cl->local_latency + bytes / cl->local_bandwidth;
     return cl->link_latency + bytes / cl->link_bandwidth;
 }

@@ -113,7 +113,7 @@ static sw_ps split_time(const struct run *r, const struct sw_split *s)
 static int gpu_room(const struct run *r, const struct sw_split *s, int most)
 {
     const struct sw_cost *c = r->c;
-    const struct sw_place *p = r->k->place;
+    const struct sw_rank_resources *p = r->k->place;
     if (p->device < 0)
         return 0;
     if (gpu_base(r, s, false) > p->gpu_cap)
@@ -220,7 +220,7 @@ static bool ends_of(const struct run *r, struct sw_split *s, int ends)
 static bool hopeless(const struct run *r)
 {
     const struct sw_cost *c = r->c;
-    const struct sw_place *p = r->k->place;
+    const struct sw_rank_resources *p = r->k->place;
     const int end = r->first + r->count;
     const uint64_t kv = c->kv[end] - c->kv[r->first];
     const uint64_t weights = p->disk ? 0 : c->weights[end] - c->weights[r->first];
@@ -372,7 +372,7 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
                                 uint64_t host_cap, struct sw_splits *out)
 {
     const struct run r = run_of(cost, kind, first, count, host_cap);
-    const struct sw_place *p = r.k->place;
+    const struct sw_rank_resources *p = r.k->place;
     const int base = out->count, end = first + count;
     struct sw_split s = {0};
     if (hopeless(&r))

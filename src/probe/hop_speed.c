@@ -50,8 +50,8 @@ static enum sw_status answer(struct sw_transport *t, int peer, char *data, size_
     }
 }
 
-enum sw_status sw_link_measure(struct sw_transport *t, double seconds, double *latency,
-                               double *bandwidth)
+enum sw_status sw_hop_measure(struct sw_transport *t, double seconds, double *latency,
+                              double *bandwidth)
 {
     static const size_t sizes[2] = {SMALL, LARGE};
     enum sw_status status = SW_OK;

@@ -15,7 +15,7 @@
 #define PIECE (256 << 10) /* bytes read between two looks at the clock */
 #define HUGE_PAGE (2u << 20)
 
-struct sw_stream {
+struct sw_read_block {
     struct sw_pool *pool;
     size_t bytes, part; /* part: a thread's own, a multiple of PIECE */
     char *data;
@@ -47,7 +47,7 @@ static double total(const struct worked *worked, int n)
 static void touch(void *ctx, int64_t chunk, int worker)
 {
     (void)worker;
-    const struct sw_stream *stream = ctx;
+    const struct sw_read_block *stream = ctx;
     struct worked *w = &stream->worked[chunk];
     const double until = sw_clock() + stream->seconds;
     for (w->touched = 0; w->touched < stream->part; w->touched += PIECE) {
@@ -59,11 +59,11 @@ static void touch(void *ctx, int64_t chunk, int worker)
     }
 }
 
-enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, double seconds,
-                                struct sw_stream **out)
+enum sw_status sw_read_block_create(struct sw_pool *pool, size_t bytes, double seconds,
+                                    struct sw_read_block **out)
 {
     const size_t n = (size_t)threads_of(pool);
-    struct sw_stream *stream = calloc(1, sizeof *stream);
+    struct sw_read_block *stream = calloc(1, sizeof *stream);
     struct worked *worked = aligned_alloc(64, n * sizeof *worked);
     *out = NULL;
     if (!stream || !worked)
@@ -94,7 +94,7 @@ no_memory:
 static void read_part(void *ctx, int64_t chunk, int worker)
 {
     (void)worker;
-    struct sw_stream *stream = ctx;
+    struct sw_read_block *stream = ctx;
     struct worked *w = &stream->worked[chunk];
     const char *part = stream->data + (size_t)chunk * stream->part;
     const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
@@ -109,7 +109,7 @@ static void read_part(void *ctx, int64_t chunk, int worker)
     w->seconds = time - begin;
 }
 
-double sw_stream_read(struct sw_stream *stream, double seconds)
+double sw_read_block_rate(struct sw_read_block *stream, double seconds)
 {
     const int n = threads_of(stream->pool);
     if (!stream->enough)
@@ -119,7 +119,7 @@ double sw_stream_read(struct sw_stream *stream, double seconds)
     return total(stream->worked, n);
 }
 
-void sw_stream_free(struct sw_stream *stream)
+void sw_read_block_free(struct sw_read_block *stream)
 {
     if (!stream)
         return;

@@ -31,13 +31,13 @@ enum sw_status sw_cpu_share_read(const char *root, struct sw_cpu_share *out);
 void sw_cpu_name_read(const char *root, char *out, size_t cap);
 
 /* A block to read from, of `bytes` or as much of it as came within `seconds`. */
-struct sw_stream;
-enum sw_status sw_stream_create(struct sw_pool *pool, size_t bytes, double seconds,
-                                struct sw_stream **out);
+struct sw_read_block;
+enum sw_status sw_read_block_create(struct sw_pool *pool, size_t bytes, double seconds,
+                                    struct sw_read_block **out);
 /* Bytes per second that the pool's threads read from it, over about `seconds`; 0 when less than
    5/8 of the block came, because that may lie in the caches. */
-double sw_stream_read(struct sw_stream *stream, double seconds);
-void sw_stream_free(struct sw_stream *stream);
+double sw_read_block_rate(struct sw_read_block *stream, double seconds);
+void sw_read_block_free(struct sw_read_block *stream);
 
 /*
  * Multiply-adds in registers only, as matrix products with weights of `format` do them, counted as
@@ -66,7 +66,7 @@ enum sw_status sw_disk_rate(const char *path, int part, int parts, double second
  * neighbours at once. latency in seconds one way, bandwidth in bytes per second (NULL: is not
  * measured, which is much quicker over a slow network); 0 on the last rank.
  */
-enum sw_status sw_link_measure(struct sw_transport *t, double seconds, double *latency,
-                               double *bandwidth);
+enum sw_status sw_hop_measure(struct sw_transport *t, double seconds, double *latency,
+                              double *bandwidth);
 
 #endif

@@ -72,7 +72,7 @@ static enum sw_status take_device(const struct sw_probe *probe, int rank, const 
     int *choice = malloc((size_t)probe->n_ranks * sizeof *choice);
     if (!choice)
         return sw_fail(SW_ENOMEM, "no memory for %d ranks", probe->n_ranks);
-    sw_probe_deal(probe, choice);
+    sw_probe_assign_gpus(probe, choice);
     card->device = choice[rank];
     if (choice[rank] >= 0) {
         struct sw_device *device = &card->devices[card->n_devices++];
@@ -89,7 +89,7 @@ static enum sw_status take_device(const struct sw_probe *probe, int rank, const 
 static enum sw_status try_networks(struct sw_transport *t, struct sw_probe *probe)
 {
     struct sw_strbuf text = {0};
-    SW_TRY(sw_probe_reach(t, &text));
+    SW_TRY(sw_probe_connectivity(t, &text));
     probe->warnings = text.text;
     return SW_OK;
 }
@@ -171,20 +171,20 @@ static enum sw_status measure_memory(struct sw_transport *t, const struct sw_pro
                                      struct sw_probe_rank *card)
 {
     const double seconds = options->seconds;
-    struct sw_stream *stream;
-    SW_TRY(sw_stream_create(pool, stream_bytes(probe, options->memory, t->rank), seconds * TOUCH,
-                            &stream));
+    struct sw_read_block *stream;
+    SW_TRY(sw_read_block_create(pool, stream_bytes(probe, options->memory, t->rank),
+                                seconds * TOUCH, &stream));
     enum sw_status status = sw_transport_barrier(t);
     if (status == SW_OK) {
-        card->read_bandwidth = sw_stream_read(stream, seconds * TOGETHER);
+        card->read_bandwidth = sw_read_block_rate(stream, seconds * TOGETHER);
         status = sw_transport_barrier(t);
     }
     if (status == SW_OK) {
         if (first_on_node(probe, t->rank))
-            card->alone_bandwidth = sw_stream_read(stream, seconds * ALONE);
+            card->alone_bandwidth = sw_read_block_rate(stream, seconds * ALONE);
         status = sw_transport_barrier(t);
     }
-    sw_stream_free(stream);
+    sw_read_block_free(stream);
     SW_TRY(status);
     card->flops = PRODUCT_SHARE * sw_compute_rate(pool, options->format, seconds * COMPUTE);
     if (options->attention.head_dim > 0)
@@ -240,7 +240,7 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
         card->threads = most; /* more would measure one after the other */
     if (options->seconds <= 0) {
         free(cores);
-        return t->size > 1 ? sw_link_measure(t, GLANCE_S, &card->link_latency, NULL) : SW_OK;
+        return t->size > 1 ? sw_hop_measure(t, GLANCE_S, &card->link_latency, NULL) : SW_OK;
     }
     enum sw_status status = sw_pool_create(card->threads, NULL, 0, &pool);
     free(cores);
@@ -253,7 +253,7 @@ static enum sw_status measure(struct sw_transport *t, const struct sw_probe_opti
         status = measure_disk(t, options->path, options->seconds * DISK, card);
     if (status == SW_OK && t->size > 1)
         status =
-            sw_link_measure(t, options->seconds * LINK, &card->link_latency, &card->link_bandwidth);
+            sw_hop_measure(t, options->seconds * LINK, &card->link_latency, &card->link_bandwidth);
     return status;
 }
 
@@ -282,7 +282,7 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
         status = exchange(t, &card, out);
     if (status == SW_OK)
         status = take_device(out, t->rank, gpus, &card, &deal);
-    if (status == SW_OK && options->reach && t->n_nodes > 1)
+    if (status == SW_OK && options->connectivity && t->n_nodes > 1)
         status = try_networks(t, out);
     if (status == SW_OK)
         status = measure(t, options, out, &deal, &card);

@@ -21,7 +21,7 @@ struct sw_probe_options {
     enum sw_dtype format; /* of the weights whose products are measured */
     struct sw_attend_shape attention; /* of the model */
     const char *path;                 /* model to measure the disk with; NULL: not measured */
-    bool reach;                       /* try every network between the hosts (half a second) */
+    bool connectivity;                /* try every network between the hosts (half a second) */
     bool share_gpus;                  /* ranks that outnumber the GPUs they see share them */
     const char *root;                 /* of /proc and /sys; NULL: "" (the machine's own) */
 };
@@ -91,17 +91,19 @@ int sw_probe_threads(const struct sw_probe *probe, int rank, bool alone, int n_c
 
 /* From the cards: nodes, memory, speeds, links (what a test can call without a machine). */
 enum sw_status sw_probe_cluster(struct sw_probe *probe);
-/* The index in seen[] of the GPU that each rank drives, -1: none; choice (n_ranks). deal.c */
-void sw_probe_deal(const struct sw_probe *probe, int *choice);
+/* The index in seen[] of the GPU that each rank drives, -1: none; choice (n_ranks).
+ * gpu_assignment.c */
+void sw_probe_assign_gpus(const struct sw_probe *probe, int *choice);
 /* How many ranks drive the GPU that `rank` drives, itself included; 0: it drives none. */
 int sw_probe_sharers(const struct sw_probe *probe, const int *choice, int rank);
 /* Appends ranks that were shown no GPU but others' own, a line each. */
-void sw_probe_deal_problems(const struct sw_probe *probe, const int *choice, struct sw_strbuf *out);
+void sw_probe_assign_problems(const struct sw_probe *probe, const int *choice,
+                              struct sw_strbuf *out);
 /*
  * All ranks call it: which networks of a host cannot be reached from another, a line each, appended
- * to `out` on every rank; nothing when Open MPI has been told which to use. reach.c
+ * to `out` on every rank; nothing when Open MPI has been told which to use. connectivity.c
  */
-enum sw_status sw_probe_reach(struct sw_transport *t, struct sw_strbuf *out);
+enum sw_status sw_probe_connectivity(struct sw_transport *t, struct sw_strbuf *out);
 /* Fills probe->warnings and probe->problems; what is there stays, and comes first. */
 enum sw_status sw_probe_warn(struct sw_probe *probe);
 /* Appends a line when so many more threads were asked for than a rank has cores that they are in

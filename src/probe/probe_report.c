@@ -245,8 +245,8 @@ enum sw_status sw_probe_warn(struct sw_probe *probe)
     sw_strbuf_puts(&text, probe->warnings ? probe->warnings : "");
     sw_strbuf_puts(&bad, probe->problems ? probe->problems : "");
     if (choice) {
-        sw_probe_deal(probe, choice);
-        sw_probe_deal_problems(probe, choice, &bad);
+        sw_probe_assign_gpus(probe, choice);
+        sw_probe_assign_problems(probe, choice, &bad);
     }
     warn_alike(probe, &text);
     warn_nccl(probe, &text);

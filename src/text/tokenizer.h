@@ -49,7 +49,7 @@ enum sw_status sw_tokenizer_encode(struct sw_tokenizer *tok, const char *text, s
                                    unsigned flags, struct sw_ids *out);
 /*
  * Appends the text of ids[0..n), always valid UTF-8: what is not becomes U+FFFD. SW_EINPUT names an
- * id outside the vocabulary. For text that arrives id by id see text/stream.h.
+ * id outside the vocabulary. For text that arrives id by id see text/detokenizer.h.
  */
 enum sw_status sw_tokenizer_decode(const struct sw_tokenizer *tok, const int32_t *ids, size_t n,
                                    bool skip_special, struct sw_strbuf *out);

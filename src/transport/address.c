@@ -44,7 +44,7 @@ bool sw_interface_listed(const char *list, const char *name, uint32_t ip)
     return false;
 }
 
-uint64_t sw_place_machine(void)
+uint64_t sw_rank_address_machine(void)
 {
     char text[64];
     struct stat st;
@@ -60,13 +60,13 @@ uint64_t sw_place_machine(void)
     return hash;
 }
 
-void sw_place_here(uint16_t port, struct sw_place *out)
+void sw_rank_address_here(uint16_t port, struct sw_rank_address *out)
 {
     const char *list = getenv("OMPI_MCA_btl_tcp_if_include");
     struct sw_interface interfaces[SW_INTERFACES_MAX];
     const int n = sw_network_list(interfaces, SW_INTERFACES_MAX);
     memset(out, 0, sizeof *out);
-    out->machine = sw_place_machine();
+    out->machine = sw_rank_address_machine();
     out->port = port;
     if (!list)
         list = getenv("OMPI_MCA_oob_tcp_if_include");
@@ -78,7 +78,7 @@ void sw_place_here(uint16_t port, struct sw_place *out)
 }
 
 /* 2: on a network of ours; 1: perhaps routed; 0: our own address (a bridge alike on all hosts). */
-static int promise_of(const struct sw_place *from, const struct sw_address *to)
+static int promise_of(const struct sw_rank_address *from, const struct sw_address *to)
 {
     int promise = 1;
     for (int i = 0; i < from->n_addresses; i++) {
@@ -91,8 +91,8 @@ static int promise_of(const struct sw_place *from, const struct sw_address *to)
     return promise;
 }
 
-bool sw_place_way(const struct sw_place *from, const struct sw_place *to, int k,
-                  struct sockaddr_in *out)
+bool sw_rank_address_way(const struct sw_rank_address *from, const struct sw_rank_address *to,
+                         int k, struct sockaddr_in *out)
 {
     *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(to->port)};
     if (from->machine && from->machine == to->machine) {

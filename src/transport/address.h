@@ -13,8 +13,8 @@
 #define SW_ADDRESSES_MAX 8
 
 /* Plain bytes, sent to the others as they are; addresses and masks in network order. */
-struct sw_place {
-    uint64_t machine; /* sw_place_machine() */
+struct sw_rank_address {
+    uint64_t machine; /* sw_rank_address_machine() */
     uint16_t port, n_addresses;
     struct sw_address {
         uint32_t ip, mask;
@@ -25,12 +25,12 @@ struct sw_place {
  * The running kernel and this process's network namespace: loopback joins processes for which it is
  * the same. 0: unknown.
  */
-uint64_t sw_place_machine(void);
+uint64_t sw_rank_address_machine(void);
 /* This process's place, once it listens at `port` (host order) on all interfaces. */
-void sw_place_here(uint16_t port, struct sw_place *out);
+void sw_rank_address_here(uint16_t port, struct sw_rank_address *out);
 /* The k-th way (from 0) to try from one place to another; false past the last. */
-bool sw_place_way(const struct sw_place *from, const struct sw_place *to, int k,
-                  struct sockaddr_in *out);
+bool sw_rank_address_way(const struct sw_rank_address *from, const struct sw_rank_address *to,
+                         int k, struct sockaddr_in *out);
 /*
  * Whether an interface is in Open MPI's list: names and networks with commas between,
  * "eth1,10.0.0.0/8". NULL or "": every one is.

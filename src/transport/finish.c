@@ -58,7 +58,7 @@ enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status
     if (release == SW_RELEASE_ALONE && t->state->process)
         leave_alone(t, verdict.status);
     if (verdict.status == SW_OK)
-        sw_start_tell_launcher(t->rank, SW_FACT_ENDED_WELL);
+        sw_start_report(t->rank, SW_FACT_ENDED_WELL);
     t->ops->close(t);
     sw_transport_free(t);
     sw_error_clear();

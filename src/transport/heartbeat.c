@@ -31,13 +31,14 @@ static void rest(struct sw_heartbeat *hb, double due)
     uint64_t nudges;
     nfds_t n = 0;
     const double now = sw_clock();
-    const double rested = sw_door_rested(&hb->door, now), until = rested < due ? rested : due;
+    const double rested = sw_endpoint_rested(&hb->endpoint, now),
+                 until = rested < due ? rested : due;
     fds[n++] = (struct pollfd){.fd = hb->wake, .events = POLLIN};
-    n += sw_door_watch(&hb->door, now, fds + n);
+    n += sw_endpoint_poll(&hb->endpoint, now, fds + n);
     for (int i = 0; i < hb->n_links; i++) {
-        const struct sw_link *link = hb->links[i];
-        const bool out = link->state == SW_LINK_CONNECTING || link->n_out > 0;
-        if (link->state != SW_LINK_DOWN && n < (nfds_t)hb->cap_fds)
+        const struct sw_heart_socket *link = hb->links[i];
+        const bool out = link->state == SW_SOCKET_CONNECTING || link->n_out > 0;
+        if (link->state != SW_SOCKET_DOWN && n < (nfds_t)hb->cap_fds)
             fds[n++] = (struct pollfd){.fd = link->fd, .events = out ? POLLIN | POLLOUT : POLLIN};
     }
     pthread_mutex_unlock(&hb->lock);
@@ -97,33 +98,32 @@ static void *beat(void *argument)
     return NULL;
 }
 
-enum sw_status sw_heartbeat_open(bool local, struct sw_heartbeat_card *card,
-                                 struct sw_heartbeat **out)
+enum sw_status sw_heartbeat_open(bool local, struct sw_rank_info *info, struct sw_heartbeat **out)
 {
     struct sw_heartbeat *hb = calloc(1, sizeof *hb);
     uint16_t port;
     *out = NULL;
     if (!hb)
         return sw_fail(SW_ENOMEM, "no memory for the heartbeat");
-    enum sw_status status = sw_door_open(local, &hb->door, &port);
+    enum sw_status status = sw_endpoint_open(local, &hb->endpoint, &port);
     hb->wake = status == SW_OK ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
     if (status == SW_OK && hb->wake < 0)
         status = sw_fail(SW_EDEVICE, "no event for the heartbeat to wait for: %s", strerror(errno));
     if (status != SW_OK) {
-        sw_door_free(&hb->door);
+        sw_endpoint_free(&hb->endpoint);
         free(hb);
         return status;
     }
-    memset(card, 0, sizeof *card);
-    card->key[0] = sw_door_nonce(&hb->door);
-    card->key[1] = sw_door_nonce(&hb->door);
+    memset(info, 0, sizeof *info);
+    info->key[0] = sw_endpoint_nonce(&hb->endpoint);
+    info->key[1] = sw_endpoint_nonce(&hb->endpoint);
     hb->folder = sw_verdict_folder();
     pthread_mutex_init(&hb->lock, NULL);
-    sw_place_here(port, &card->place);
-    snprintf(card->job, sizeof card->job, "%s", sw_verdict_job());
-    card->scribe = hb->folder && *card->job;
-    if (!*card->job)
-        sw_verdict_name(card->job);
+    sw_rank_address_here(port, &info->place);
+    snprintf(info->job, sizeof info->job, "%s", sw_verdict_job());
+    info->scribe = hb->folder && *info->job;
+    if (!*info->job)
+        sw_verdict_name(info->job);
     *out = hb;
     return SW_OK;
 }
@@ -143,7 +143,7 @@ static void want_links(struct sw_heartbeat *hb, double now)
 }
 
 enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_transport *t,
-                                  const struct sw_heartbeat_card *cards)
+                                  const struct sw_rank_info *infos)
 {
     const size_t size = (size_t)t->size;
     sigset_t all, before;
@@ -152,11 +152,11 @@ enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_trans
     hb->stall = t->options.stall_s;
     hb->interval = SW_BEAT_S(hb->timeout);
     hb->peers = calloc(size, sizeof *hb->peers);
-    hb->cards = malloc(size * sizeof *hb->cards);
-    if (!hb->peers || !hb->cards)
+    hb->infos = malloc(size * sizeof *hb->infos);
+    if (!hb->peers || !hb->infos)
         return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
-    memcpy(hb->cards, cards, size * sizeof *cards);
-    memcpy(hb->job, cards[0].job, sizeof hb->job);
+    memcpy(hb->infos, infos, size * sizeof *infos);
+    memcpy(hb->job, infos[0].job, sizeof hb->job);
     hb->job[sizeof hb->job - 1] = 0;
     want_links(hb, sw_clock());
     if (!make_room(hb)) /* before the thread, which nobody would miss */
@@ -183,16 +183,16 @@ void sw_heartbeat_close(struct sw_heartbeat *hb)
         pthread_join(hb->thread, NULL);
     }
     for (int i = 0; i < hb->n_links; i++) {
-        sw_link_drop(hb->links[i]);
+        sw_heart_socket_drop(hb->links[i]);
         free(hb->links[i]);
     }
-    sw_door_free(&hb->door);
+    sw_endpoint_free(&hb->endpoint);
     close(hb->wake);
     pthread_mutex_destroy(&hb->lock);
     free(hb->links);
     free(hb->fds);
     free(hb->peers);
-    free(hb->cards);
+    free(hb->infos);
     free(hb);
 }
 
@@ -256,7 +256,7 @@ void sw_heartbeat_end(struct sw_heartbeat *hb)
     pthread_mutex_lock(&hb->lock);
     hb->ended = true;
     if (hb->t->rank != 0)
-        sw_heart_tell(hb, 0, &frame, NULL);
+        sw_heart_send(hb, 0, &frame, NULL);
     pthread_mutex_unlock(&hb->lock);
     nudge(hb);
 }

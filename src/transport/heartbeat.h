@@ -21,25 +21,24 @@ struct sw_transport;
 struct sw_heartbeat;
 
 /* How to reach a rank; plain bytes that each rank learns of all others before they start. */
-struct sw_heartbeat_card {
-    struct sw_place place;
+struct sw_rank_info {
+    struct sw_rank_address place;
     uint64_t key[2];           /* random: who knows it is of this job */
     int32_t scribe;            /* sees the folder of the status file, which a launcher reads */
     char job[SW_JOB_NAME_MAX]; /* a name for the job; rank 0's is taken */
 };
 
 /*
- * Listens, and fills this rank's card. `local`: loopback joins all ranks of the job
- * (sw_place_machine), and no other host can connect. SW_EDEVICE: no socket, no thread.
+ * Listens, and fills this rank's info. `local`: loopback joins all ranks of the job
+ * (sw_rank_address_machine), and no other host can connect. SW_EDEVICE: no socket, no thread.
  */
-enum sw_status sw_heartbeat_open(bool local, struct sw_heartbeat_card *card,
-                                 struct sw_heartbeat **out);
+enum sw_status sw_heartbeat_open(bool local, struct sw_rank_info *info, struct sw_heartbeat **out);
 /*
- * Starts the thread; cards (t->size) are copied. Links come up by themselves; one that does not
+ * Starts the thread; infos (t->size) are copied. Links come up by themselves; one that does not
  * within silence_s is a verdict.
  */
 enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_transport *t,
-                                  const struct sw_heartbeat_card *cards);
+                                  const struct sw_rank_info *infos);
 /* Says good-bye and joins the thread. NULL is fine. */
 void sw_heartbeat_close(struct sw_heartbeat *hb);
 

@@ -5,9 +5,9 @@
 #ifndef SW_TRANSPORT_HEARTBEAT_IMPL_H
 #define SW_TRANSPORT_HEARTBEAT_IMPL_H
 
-#include "transport/door.h"
+#include "transport/endpoint.h"
 #include "transport/heartbeat.h"
-#include "transport/link.h"
+#include "transport/heartbeat_socket.h"
 #include "transport/transport_ops.h"
 
 #include <pthread.h>
@@ -27,10 +27,10 @@ struct sw_heart_peer {
 
 struct sw_heartbeat {
     const struct sw_transport *t;
-    struct sw_heartbeat_card *cards; /* (size) */
-    const char *folder;              /* of the status file, or NULL */
+    struct sw_rank_info *infos; /* (size) */
+    const char *folder;         /* of the status file, or NULL */
     char job[SW_JOB_NAME_MAX];
-    struct sw_door door;
+    struct sw_endpoint endpoint;
     int wake; /* an eventfd that ends the thread's sleep */
     double interval, timeout, stall;
     pthread_t thread;
@@ -41,8 +41,8 @@ struct sw_heartbeat {
     atomic_int release; /* enum sw_release */
 
     pthread_mutex_t lock;
-    struct sw_heart_peer *peers; /* (size) */
-    struct sw_link **links;      /* (n_links) */
+    struct sw_heart_peer *peers;    /* (size) */
+    struct sw_heart_socket **links; /* (n_links) */
     int n_links, cap_links;
     struct pollfd *fds; /* (cap_fds), the thread's: what it waits for */
     int cap_fds;
@@ -62,9 +62,9 @@ void sw_heart_links(struct sw_heartbeat *hb, double now);
 /* A beat on every link. */
 void sw_heart_beat(struct sw_heartbeat *hb, double now);
 /* A frame to all, or to one rank. */
-void sw_heart_tell(struct sw_heartbeat *hb, int peer, const struct sw_frame *frame,
+void sw_heart_send(struct sw_heartbeat *hb, int peer, const struct sw_frame *frame,
                    const char *text);
-void sw_heart_tell_verdict(struct sw_heartbeat *hb);
+void sw_heart_send_verdict(struct sw_heartbeat *hb);
 void sw_heart_flush(struct sw_heartbeat *hb);
 /* Good-bye to all, with a moment for it to leave. Releases the lock meanwhile. */
 void sw_heart_bye(struct sw_heartbeat *hb);

@@ -31,7 +31,7 @@ void sw_heart_adopt(struct sw_heartbeat *hb, const struct sw_verdict *verdict, b
     hb->verdict = *verdict;
     hb->decided = decided || hb->t->rank == 0;
     atomic_store_explicit(&hb->judged, true, memory_order_release);
-    sw_heart_tell_verdict(hb);
+    sw_heart_send_verdict(hb);
 }
 
 static void lose(struct sw_heartbeat *hb, int rank, const char *how, const char *advice)
@@ -60,11 +60,11 @@ static void lose_silent(struct sw_heartbeat *hb, int rank, double seconds)
     char how[512], name[SW_HOST_MAX + 160];
     name_of(hb, hb->t->rank, name, sizeof name);
     for (int i = 0; i < hb->n_links; i++) {
-        const struct sw_link *link = hb->links[i];
-        if (link->peer != rank || link->state == SW_LINK_OPEN || link->reached)
+        const struct sw_heart_socket *link = hb->links[i];
+        if (link->peer != rank || link->state == SW_SOCKET_OPEN || link->reached)
             continue;
         snprintf(how, sizeof how, "cannot be reached by %s over TCP (port %u: %s)", name,
-                 hb->cards[rank].place.port, *link->trouble ? link->trouble : "no answer");
+                 hb->infos[rank].place.port, *link->trouble ? link->trouble : "no answer");
         lose(hb, rank, how,
              "let the hosts connect to each other (a firewall?), or name the network they share "
              "with --mca btl_tcp_if_include");
@@ -149,7 +149,7 @@ static bool write_file(struct sw_heartbeat *hb, const struct sw_verdict *verdict
 static bool read_elsewhere(const struct sw_heartbeat *hb)
 {
     for (int i = 0; i < hb->t->size; i++)
-        if (hb->cards[i].scribe && (i == hb->t->rank ? hb->written : !hb->peers[i].lost))
+        if (hb->infos[i].scribe && (i == hb->t->rank ? hb->written : !hb->peers[i].lost))
             return true;
     return false;
 }
@@ -171,7 +171,7 @@ static void say(struct sw_heartbeat *hb, double now)
     if (!read_elsewhere(hb))
         sw_log_urgent(SW_LOG_ERROR, "%s", hb->verdict.text);
     hb->said = true;
-    sw_heart_tell(hb, SW_ANY_RANK, &said, NULL);
+    sw_heart_send(hb, SW_ANY_RANK, &said, NULL);
 }
 
 /* Rank 0 lets all leave together when all have ended, and alone when one is lost or too slow. */
@@ -191,7 +191,7 @@ static void release(struct sw_heartbeat *hb, double now)
         (void)write_file(hb, &done);
     }
     const struct sw_frame frame = {.kind = SW_FRAME_RELEASE, .status = order ? SW_OK : SW_EPEER};
-    sw_heart_tell(hb, SW_ANY_RANK, &frame, NULL);
+    sw_heart_send(hb, SW_ANY_RANK, &frame, NULL);
     atomic_store_explicit(&hb->release, order ? SW_RELEASE_TOGETHER : SW_RELEASE_ALONE,
                           memory_order_release);
 }

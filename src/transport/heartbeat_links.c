@@ -12,17 +12,17 @@
 #define BYE_S 0.5
 
 /* NULL: no memory. */
-static struct sw_link *link_add(struct sw_heartbeat *hb, const struct sw_link *link)
+static struct sw_heart_socket *link_add(struct sw_heartbeat *hb, const struct sw_heart_socket *link)
 {
     if (hb->n_links == hb->cap_links) {
         const int capacity = hb->cap_links ? 2 * hb->cap_links : 8;
-        struct sw_link **links = realloc(hb->links, sizeof *links * (size_t)capacity);
+        struct sw_heart_socket **links = realloc(hb->links, sizeof *links * (size_t)capacity);
         if (!links)
             return NULL;
         hb->links = links;
         hb->cap_links = capacity;
     }
-    struct sw_link *added = malloc(sizeof *added);
+    struct sw_heart_socket *added = malloc(sizeof *added);
     if (!added)
         return NULL;
     *added = *link;
@@ -31,20 +31,21 @@ static struct sw_link *link_add(struct sw_heartbeat *hb, const struct sw_link *l
 
 void sw_heart_want(struct sw_heartbeat *hb, int peer)
 {
-    const struct sw_link link = {.fd = -1, .peer = peer, .ours = true};
+    const struct sw_heart_socket link = {.fd = -1, .peer = peer, .ours = true};
     (void)link_add(hb, &link);
 }
 
-static void put(struct sw_link *link, const struct sw_frame *frame, const char *text)
+static void put(struct sw_heart_socket *link, const struct sw_frame *frame, const char *text)
 {
-    (void)sw_link_put(link, frame, text); /* no room: it does not read, and will be judged */
+    (void)sw_heart_socket_put(link, frame,
+                              text); /* no room: it does not read, and will be judged */
 }
 
-void sw_heart_tell(struct sw_heartbeat *hb, int peer, const struct sw_frame *frame,
+void sw_heart_send(struct sw_heartbeat *hb, int peer, const struct sw_frame *frame,
                    const char *text)
 {
     for (int i = 0; i < hb->n_links; i++)
-        if (hb->links[i]->state == SW_LINK_OPEN &&
+        if (hb->links[i]->state == SW_SOCKET_OPEN &&
             (peer == SW_ANY_RANK || hb->links[i]->peer == peer))
             put(hb->links[i], frame, text);
 }
@@ -58,21 +59,22 @@ static struct sw_frame verdict_frame(const struct sw_heartbeat *hb)
                                       (hb->decided ? SW_FRAME_DECIDED : 0)};
 }
 
-void sw_heart_tell_verdict(struct sw_heartbeat *hb)
+void sw_heart_send_verdict(struct sw_heartbeat *hb)
 {
     const struct sw_frame frame = verdict_frame(hb);
-    sw_heart_tell(hb, SW_ANY_RANK, &frame, hb->verdict.text);
+    sw_heart_send(hb, SW_ANY_RANK, &frame, hb->verdict.text);
 }
 
 /* What only who knows the key of rank `to` can make of what he was asked with. */
 static uint64_t proof(const struct sw_heartbeat *hb, int from, int to, uint64_t asked, uint64_t own)
 {
     const uint64_t said[] = {asked, own, (uint64_t)from, (uint64_t)to};
-    return sw_hash_of(hb->cards[to].key, said, sizeof said).low;
+    return sw_hash_of(hb->infos[to].key, said, sizeof said).low;
 }
 
 /* Answers what the peer at the other end has asked with, and asks it with `own`. */
-static void greet(struct sw_heartbeat *hb, struct sw_link *link, uint64_t asked, uint64_t own)
+static void greet(struct sw_heartbeat *hb, struct sw_heart_socket *link, uint64_t asked,
+                  uint64_t own)
 {
     const struct sw_frame frame = {.kind = SW_FRAME_HELLO,
                                    .rank = hb->t->rank,
@@ -82,11 +84,11 @@ static void greet(struct sw_heartbeat *hb, struct sw_link *link, uint64_t asked,
 }
 
 /* Both ends know each other; what was told to all before is told again here. */
-static void opened(struct sw_heartbeat *hb, struct sw_link *link, double now)
+static void opened(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
     const struct sw_frame said = {.kind = SW_FRAME_SAID}, ended = {.kind = SW_FRAME_ENDED};
     const struct sw_frame verdict = verdict_frame(hb);
-    link->state = SW_LINK_OPEN;
+    link->state = SW_SOCKET_OPEN;
     link->since = hb->peers[link->peer].heard = now;
     hb->peers[link->peer].linked = true;
     if (hb->judged)
@@ -98,11 +100,11 @@ static void opened(struct sw_heartbeat *hb, struct sw_link *link, double now)
 }
 
 /* A frame on a link of ours that is not open yet. false: that is not the peer. */
-static bool introduced(struct sw_heartbeat *hb, struct sw_link *link, const struct sw_frame *frame,
-                       double now)
+static bool introduced(struct sw_heartbeat *hb, struct sw_heart_socket *link,
+                       const struct sw_frame *frame, double now)
 {
     if (frame->kind == SW_FRAME_QUESTION && !link->nonce) {
-        link->nonce = sw_door_nonce(&hb->door);
+        link->nonce = sw_endpoint_nonce(&hb->endpoint);
         greet(hb, link, frame->nonce, link->nonce);
         return true;
     }
@@ -121,18 +123,18 @@ static bool welcome(void *context, int fd, uint64_t nonce, const struct sw_frame
     if (from < 0 || from >= hb->t->size || from == here ||
         hello->number != proof(hb, from, here, nonce, hello->nonce))
         return false;
-    struct sw_link *link = link_add(hb, &(struct sw_link){.fd = -1, .peer = from});
+    struct sw_heart_socket *link = link_add(hb, &(struct sw_heart_socket){.fd = -1, .peer = from});
     if (!link)
         return false;
-    sw_link_adopt(link, fd);
+    sw_heart_socket_adopt(link, fd);
     hb->peers[from].watched = true;
     greet(hb, link, hello->nonce, nonce);
     opened(hb, link, sw_clock());
     return true;
 }
 
-static void obey(struct sw_heartbeat *hb, struct sw_link *link, const struct sw_frame *frame,
-                 const char *text)
+static void obey(struct sw_heartbeat *hb, struct sw_heart_socket *link,
+                 const struct sw_frame *frame, const char *text)
 {
     struct sw_heart_peer *peer = &hb->peers[link->peer];
     switch (frame->kind) {
@@ -149,7 +151,7 @@ static void obey(struct sw_heartbeat *hb, struct sw_link *link, const struct sw_
     }
     case SW_FRAME_SAID:
         if (!hb->said)
-            sw_heart_tell(hb, SW_ANY_RANK, frame, NULL);
+            sw_heart_send(hb, SW_ANY_RANK, frame, NULL);
         hb->said = true;
         break;
     case SW_FRAME_ENDED:
@@ -169,14 +171,14 @@ static void obey(struct sw_heartbeat *hb, struct sw_link *link, const struct sw_
 }
 
 /* Reads and obeys. false: the link is no good any more. */
-static bool listen_to(struct sw_heartbeat *hb, struct sw_link *link, double now)
+static bool listen_to(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
     struct sw_frame frame;
     char text[SW_VERDICT_MAX];
     bool broken;
-    const bool there = sw_link_fill(link);
-    while (sw_link_take(link, &frame, text, &broken)) {
-        if (link->state == SW_LINK_GREETING) {
+    const bool there = sw_heart_socket_fill(link);
+    while (sw_heart_socket_take(link, &frame, text, &broken)) {
+        if (link->state == SW_SOCKET_GREETING) {
             if (!introduced(hb, link, &frame, now))
                 return false;
             continue;
@@ -188,54 +190,54 @@ static bool listen_to(struct sw_heartbeat *hb, struct sw_link *link, double now)
 }
 
 /* Begins to connect by the next way there is, in turn. */
-static void try_next(struct sw_heartbeat *hb, struct sw_link *link, double now)
+static void try_next(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
-    const struct sw_place *here = &hb->cards[hb->t->rank].place;
-    const struct sw_place *there = &hb->cards[link->peer].place;
+    const struct sw_rank_address *here = &hb->infos[hb->t->rank].place;
+    const struct sw_rank_address *there = &hb->infos[link->peer].place;
     struct sockaddr_in to;
     link->since = now;
-    if (sw_place_way(here, there, link->way, &to)) {
+    if (sw_rank_address_way(here, there, link->way, &to)) {
         link->way++;
     } else {
         link->way = 1;
-        if (!sw_place_way(here, there, 0, &to))
+        if (!sw_rank_address_way(here, there, 0, &to))
             return;
     }
-    sw_link_connect(link, &to);
+    sw_heart_socket_connect(link, &to);
 }
 
 /* One step of connecting to a peer. */
-static void approach(struct sw_heartbeat *hb, struct sw_link *link, double now)
+static void approach(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
     struct pollfd ready = {.fd = link->fd, .events = POLLOUT};
-    if (link->state == SW_LINK_DOWN && now - link->since > hb->interval / 2 &&
+    if (link->state == SW_SOCKET_DOWN && now - link->since > hb->interval / 2 &&
         !hb->peers[link->peer].left)
         try_next(hb, link, now);
-    else if (link->state == SW_LINK_CONNECTING && poll(&ready, 1, 0) == 1)
-        sw_link_connected(link);
-    else if (link->state == SW_LINK_CONNECTING && now - link->since > TRY_S)
-        sw_link_drop(link);
+    else if (link->state == SW_SOCKET_CONNECTING && poll(&ready, 1, 0) == 1)
+        sw_heart_socket_connected(link);
+    else if (link->state == SW_SOCKET_CONNECTING && now - link->since > TRY_S)
+        sw_heart_socket_drop(link);
 }
 
 /* A link of ours that has become one too many: its peer has made one meanwhile. */
-static bool needless(const struct sw_heartbeat *hb, const struct sw_link *link)
+static bool needless(const struct sw_heartbeat *hb, const struct sw_heart_socket *link)
 {
-    return link->state == SW_LINK_DOWN && hb->peers[link->peer].linked;
+    return link->state == SW_SOCKET_DOWN && hb->peers[link->peer].linked;
 }
 
 /* Links that have no more use are marked dead. */
-static void tend(struct sw_heartbeat *hb, struct sw_link *link, double now)
+static void tend(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
     link->dead = needless(hb, link);
-    if (link->state < SW_LINK_GREETING && !link->dead)
+    if (link->state < SW_SOCKET_GREETING && !link->dead)
         approach(hb, link, now);
-    if (link->state < SW_LINK_GREETING)
+    if (link->state < SW_SOCKET_GREETING)
         return;
-    const bool late = link->state == SW_LINK_GREETING && now - link->since > 2 * TRY_S;
+    const bool late = link->state == SW_SOCKET_GREETING && now - link->since > 2 * TRY_S;
     if (!late && listen_to(hb, link, now))
         return;
-    const bool open = link->state == SW_LINK_OPEN;
-    sw_link_drop(link);
+    const bool open = link->state == SW_SOCKET_OPEN;
+    sw_heart_socket_drop(link);
     link->since = now;
     link->dead = open;
     if (open)
@@ -253,9 +255,9 @@ static bool all_linked(const struct sw_heartbeat *hb)
 void sw_heart_links(struct sw_heartbeat *hb, double now)
 {
     int kept = 0;
-    sw_door_tend(&hb->door, now, welcome, hb);
-    if (hb->door.listener >= 0 && all_linked(hb)) /* nobody else is to come */
-        sw_door_shut(&hb->door);
+    sw_endpoint_serve(&hb->endpoint, now, welcome, hb);
+    if (hb->endpoint.listener >= 0 && all_linked(hb)) /* nobody else is to come */
+        sw_endpoint_shut(&hb->endpoint);
     for (int i = 0; i < hb->n_links; i++)
         tend(hb, hb->links[i], now);
     for (int i = 0; i < hb->n_links; i++)
@@ -269,10 +271,10 @@ void sw_heart_links(struct sw_heartbeat *hb, double now)
 void sw_heart_beat(struct sw_heartbeat *hb, double now)
 {
     for (int i = 0; i < hb->n_links; i++) {
-        struct sw_link *link = hb->links[i];
-        if (link->state != SW_LINK_OPEN)
+        struct sw_heart_socket *link = hb->links[i];
+        if (link->state != SW_SOCKET_OPEN)
             continue;
-        sw_link_hurry(link, now);
+        sw_heart_socket_hurry(link, now);
         if (link->n_out > 0)
             continue;
         const struct sw_frame frame = {
@@ -285,14 +287,14 @@ void sw_heart_beat(struct sw_heartbeat *hb, double now)
 void sw_heart_flush(struct sw_heartbeat *hb)
 {
     for (int i = 0; i < hb->n_links; i++) /* a broken one shows when it is read */
-        if (hb->links[i]->state >= SW_LINK_GREETING)
-            (void)sw_link_flush(hb->links[i]);
+        if (hb->links[i]->state >= SW_SOCKET_GREETING)
+            (void)sw_heart_socket_flush(hb->links[i]);
 }
 
 static bool unsent(const struct sw_heartbeat *hb)
 {
     for (int i = 0; i < hb->n_links; i++)
-        if (hb->links[i]->state == SW_LINK_OPEN && hb->links[i]->n_out > 0 &&
+        if (hb->links[i]->state == SW_SOCKET_OPEN && hb->links[i]->n_out > 0 &&
             !hb->peers[hb->links[i]->peer].lost)
             return true;
     return false;
@@ -302,7 +304,7 @@ void sw_heart_bye(struct sw_heartbeat *hb)
 {
     const struct sw_frame frame = {.kind = SW_FRAME_BYE};
     const double until = sw_clock() + BYE_S;
-    sw_heart_tell(hb, SW_ANY_RANK, &frame, NULL);
+    sw_heart_send(hb, SW_ANY_RANK, &frame, NULL);
     sw_heart_flush(hb);
     while (unsent(hb) && sw_clock() < until) {
         pthread_mutex_unlock(&hb->lock);
@@ -311,8 +313,8 @@ void sw_heart_bye(struct sw_heartbeat *hb)
         sw_heart_flush(hb);
     }
     for (int i = 0; i < hb->n_links; i++) /* unread bytes would turn the close into a reset */
-        if (hb->links[i]->state == SW_LINK_OPEN) {
+        if (hb->links[i]->state == SW_SOCKET_OPEN) {
             hb->links[i]->n_in = 0;
-            (void)sw_link_fill(hb->links[i]);
+            (void)sw_heart_socket_fill(hb->links[i]);
         }
 }

@@ -321,20 +321,20 @@ static struct mpi *mpi_new(int size, MPI_Comm comm)
 }
 
 /* What each rank tells all others; plain bytes. */
-struct card {
+struct info {
     char host[SW_HOST_MAX];
     int32_t first_on_node; /* the lowest rank that shares memory with it */
-    struct sw_heartbeat_card heartbeat;
+    struct sw_rank_info heartbeat;
 };
 
-/* Nodes are numbered by their first rank; a rank's card says which rank that is. */
-static struct sw_transport_rank *ranks_of(const struct card *cards, int size)
+/* Nodes are numbered by their first rank; a rank's info says which rank that is. */
+static struct sw_transport_rank *ranks_of(const struct info *infos, int size)
 {
     struct sw_transport_rank *ranks = calloc((size_t)size, sizeof *ranks);
     int nodes = 0;
     for (int i = 0; ranks && i < size; i++) {
-        memcpy(ranks[i].host, cards[i].host, SW_HOST_MAX);
-        ranks[i].node = cards[i].first_on_node == i ? nodes++ : ranks[cards[i].first_on_node].node;
+        memcpy(ranks[i].host, infos[i].host, SW_HOST_MAX);
+        ranks[i].node = infos[i].first_on_node == i ? nodes++ : ranks[infos[i].first_on_node].node;
     }
     return ranks;
 }
@@ -360,7 +360,7 @@ static void leave(void)
 /* On all ranks the same: does loopback join all of them? */
 static bool one_machine(MPI_Comm comm)
 {
-    const uint64_t id = sw_place_machine(), mine[2] = {id, ~id};
+    const uint64_t id = sw_rank_address_machine(), mine[2] = {id, ~id};
     uint64_t most[2] = {0};
     MPI_Allreduce(mine, most, 2, MPI_UINT64_T, MPI_MAX, comm);
     return id != 0 && most[0] == id && most[1] == ~id;
@@ -370,31 +370,31 @@ static bool one_machine(MPI_Comm comm)
 static enum sw_status join(MPI_Comm comm, const struct sw_transport_options *options,
                            struct sw_transport **out)
 {
-    struct card card = {.host = "unknown"};
+    struct info info = {.host = "unknown"};
     struct sw_heartbeat *heartbeat;
     int rank, size;
     MPI_Comm node;
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &size);
     MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, rank, MPI_INFO_NULL, &node);
-    card.first_on_node = rank;
-    MPI_Bcast(&card.first_on_node, 1, MPI_INT32_T, 0, node);
+    info.first_on_node = rank;
+    MPI_Bcast(&info.first_on_node, 1, MPI_INT32_T, 0, node);
     MPI_Comm_free(&node);
-    (void)gethostname(card.host, sizeof card.host - 1);
+    (void)gethostname(info.host, sizeof info.host - 1);
 
     struct mpi *mpi = mpi_new(size, comm);
-    struct card *cards = calloc((size_t)size, sizeof *cards);
-    struct sw_heartbeat_card *beats = calloc((size_t)size, sizeof *beats);
-    if (!mpi || !cards || !beats)
+    struct info *infos = calloc((size_t)size, sizeof *infos);
+    struct sw_rank_info *beats = calloc((size_t)size, sizeof *beats);
+    if (!mpi || !infos || !beats)
         return sw_fail(SW_ENOMEM, "no memory to join %d ranks", size);
-    SW_TRY(sw_heartbeat_open(one_machine(comm), &card.heartbeat, &heartbeat));
+    SW_TRY(sw_heartbeat_open(one_machine(comm), &info.heartbeat, &heartbeat));
     MPI_TRY(NULL, -1, MPI_Allgather,
-            (&card, sizeof card, MPI_BYTE, cards, sizeof card, MPI_BYTE, comm));
+            (&info, sizeof info, MPI_BYTE, infos, sizeof info, MPI_BYTE, comm));
     for (int i = 0; i < size; i++)
-        beats[i] = cards[i].heartbeat;
-    struct sw_transport_rank *ranks = ranks_of(cards, size);
+        beats[i] = infos[i].heartbeat;
+    struct sw_transport_rank *ranks = ranks_of(infos, size);
     *out = ranks ? sw_transport_new(&mpi_ops, rank, size, ranks, heartbeat, options) : NULL;
-    free(cards);
+    free(infos);
     if (!*out)
         return sw_fail(SW_ENOMEM, "no memory to join %d ranks", size);
     (*out)->state->own = mpi;
@@ -413,8 +413,8 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     prefer_eager();
     sw_segments_open();
     SW_TRY(sw_start_check());
-    struct sw_start_watch *watch =
-        sw_start_watch_begin(SW_START_S(silence), options ? options->stop : NULL);
+    struct sw_start_watchdog *watch =
+        sw_start_watchdog_begin(SW_START_S(silence), options ? options->stop : NULL);
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)
         return sw_fail(SW_EDEVICE, "MPI_Init failed; is Open MPI installed alike on all hosts?");
     MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
@@ -422,14 +422,14 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
     enum sw_status status = sw_start_same(comm);
     if (status != SW_OK) {
-        sw_start_watch_end(watch);
+        sw_start_watchdog_end(watch);
         atexit(leave);
         return status;
     }
     status = join(comm, options, out);
-    sw_start_watch_end(watch);
+    sw_start_watchdog_end(watch);
     if (status == SW_OK) {
-        sw_start_tell_launcher((*out)->rank, SW_FACT_MET);
+        sw_start_report((*out)->rank, SW_FACT_MET);
         return SW_OK;
     }
     sw_log(SW_LOG_ERROR, "%s", sw_error_message()); /* nobody may be left waiting for this rank */

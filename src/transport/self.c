@@ -248,12 +248,12 @@ static struct group *group_new(int n)
 
 static enum sw_status endpoint_new(struct group *group, int rank,
                                    const struct sw_transport_options *options,
-                                   struct sw_heartbeat_card *card, struct sw_transport **out)
+                                   struct sw_rank_info *info, struct sw_transport **out)
 {
     struct sw_transport_rank *ranks = calloc((size_t)group->size, sizeof *ranks);
     struct rank *own = calloc(1, sizeof *own);
     struct sw_heartbeat *heartbeat = NULL;
-    enum sw_status status = ranks && own ? sw_heartbeat_open(true, card, &heartbeat)
+    enum sw_status status = ranks && own ? sw_heartbeat_open(true, info, &heartbeat)
                                          : sw_fail(SW_ENOMEM, "no memory for rank %d", rank);
     for (int i = 0; status == SW_OK && i < group->size; i++)
         if (gethostname(ranks[i].host, SW_HOST_MAX - 1) != 0)
@@ -278,23 +278,23 @@ enum sw_status sw_transport_open_self(int n, const struct sw_transport_options *
                                       struct sw_transport **out)
 {
     struct group *group = n > 0 ? group_new(n) : NULL;
-    struct sw_heartbeat_card *cards = n > 0 ? calloc((size_t)n, sizeof *cards) : NULL;
+    struct sw_rank_info *infos = n > 0 ? calloc((size_t)n, sizeof *infos) : NULL;
     enum sw_status status = SW_OK;
     for (int i = 0; i < n; i++)
         out[i] = NULL;
-    if (!group || !cards) {
+    if (!group || !infos) {
         status = sw_fail(SW_ENOMEM, "no memory for %d ranks in one process", n);
         goto no_group;
     }
     for (int i = 0; i < n && status == SW_OK; i++) {
-        status = endpoint_new(group, i, options, &cards[i], &out[i]);
+        status = endpoint_new(group, i, options, &infos[i], &out[i]);
         group->present += status == SW_OK;
     }
     for (int i = 0; i < n && status == SW_OK; i++)
-        status = sw_heartbeat_start(out[i]->state->heartbeat, out[i], cards);
+        status = sw_heartbeat_start(out[i]->state->heartbeat, out[i], infos);
     if (status != SW_OK)
         goto no_endpoint;
-    free(cards);
+    free(infos);
     return SW_OK;
 no_endpoint:
     for (int i = 0; i < group->present; i++) {
@@ -305,7 +305,7 @@ no_endpoint:
 no_group:
     if (group)
         group_free(group);
-    free(cards);
+    free(infos);
     return status;
 }
 
@@ -322,7 +322,7 @@ enum sw_status sw_transport_open_alone(const struct sw_transport_options *option
     end_with_mpirun();
     SW_TRY(sw_transport_open_self(1, options, out));
     (*out)->state->process = true;
-    sw_start_tell_launcher(0, SW_FACT_STARTED);
-    sw_start_tell_launcher(0, SW_FACT_MET);
+    sw_start_report(0, SW_FACT_STARTED);
+    sw_start_report(0, SW_FACT_MET);
     return SW_OK;
 }

@@ -88,7 +88,7 @@ static const struct {
                    [SW_FACT_MET] = {"has met the others", "met"},
                    [SW_FACT_ENDED_WELL] = {"has ended well", "well"}};
 
-void sw_start_tell_launcher(int rank, enum sw_start_fact fact)
+void sw_start_report(int rank, enum sw_start_fact fact)
 {
     const char *how = getenv("SPILLWAY_SUPERVISED");
     char path[PATH_MAX];
@@ -109,7 +109,7 @@ enum sw_status sw_start_check(void)
 {
     const struct launched l = launched();
     /* From here on the ranks see to it that the start has an end; before, the launcher does. */
-    sw_start_tell_launcher(sw_transport_launch_rank(), SW_FACT_STARTED);
+    sw_start_report(sw_transport_launch_rank(), SW_FACT_STARTED);
     struct sw_interface interfaces[SW_INTERFACES_MAX];
     enum sw_status status = SW_OK;
     if (l.here > 0 && l.ranks > l.here)
@@ -123,7 +123,7 @@ enum sw_status sw_start_check(void)
     return status;
 }
 
-struct sw_start_watch {
+struct sw_start_watchdog {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -185,7 +185,7 @@ static void say_stopped(int rank, int number)
 }
 
 /* Sleeps for LOOK_S, or until the watch is over. */
-static void watch_rest(struct sw_start_watch *w)
+static void watch_rest(struct sw_start_watchdog *w)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -199,7 +199,7 @@ static void watch_rest(struct sw_start_watch *w)
 
 static void *watch_start(void *context)
 {
-    struct sw_start_watch *w = context;
+    struct sw_start_watchdog *w = context;
     const double began = sw_clock();
     double now = began, asked = 0; /* when a stop was first seen */
     int number = 0;
@@ -224,10 +224,10 @@ static void *watch_start(void *context)
     _exit(sw_status_exit_code(number ? SW_EINTERRUPTED : SW_EDEVICE));
 }
 
-struct sw_start_watch *sw_start_watch_begin(double seconds, const volatile sig_atomic_t *stop)
+struct sw_start_watchdog *sw_start_watchdog_begin(double seconds, const volatile sig_atomic_t *stop)
 {
     pthread_condattr_t steady;
-    struct sw_start_watch *w = calloc(1, sizeof *w);
+    struct sw_start_watchdog *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
     w->seconds = seconds;
@@ -243,7 +243,7 @@ struct sw_start_watch *sw_start_watch_begin(double seconds, const volatile sig_a
     return NULL;
 }
 
-void sw_start_watch_end(struct sw_start_watch *w)
+void sw_start_watchdog_end(struct sw_start_watchdog *w)
 {
     if (!w)
         return;

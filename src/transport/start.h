@@ -25,7 +25,7 @@ enum sw_status sw_start_check(void);
  * standard error that it takes out; a folder, launch/slurm.sbatch, as empty files in it.
  */
 enum sw_start_fact { SW_FACT_STARTED, SW_FACT_MET, SW_FACT_ENDED_WELL };
-void sw_start_tell_launcher(int rank, enum sw_start_fact fact);
+void sw_start_report(int rank, enum sw_start_fact fact);
 
 /*
  * From before MPI_Init until the ranks have heard of each other. When that takes longer than
@@ -34,9 +34,10 @@ void sw_start_tell_launcher(int rank, enum sw_start_fact fact);
  * ends with 75. Nothing else could end it: MPI waits for ever inside MPI_Init and the first
  * message.
  */
-struct sw_start_watch;
-struct sw_start_watch *sw_start_watch_begin(double seconds, const volatile sig_atomic_t *stop);
-void sw_start_watch_end(struct sw_start_watch *watch);
+struct sw_start_watchdog;
+struct sw_start_watchdog *sw_start_watchdog_begin(double seconds,
+                                                  const volatile sig_atomic_t *stop);
+void sw_start_watchdog_end(struct sw_start_watchdog *watch);
 
 /*
  * The first message of all, in a form that never changes. SW_EDEVICE on every rank when not all are

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The rules of kernels/cuda/launch.cuh by which kernels may begin before the one before them has
-# ended: each awaits that first of all (matvec.cu: after it has asked for weights, which are all that
+# ended: each awaits that first of all (gemv.cu: after it has asked for weights, which are all that
 # it touches until then), all are launched by the macros, and nothing is declared so that a compiler
 # may read it before the wait.
 # test_kernels.sh [PROGRAM [ROOT]]: the program is not used.
@@ -36,9 +36,9 @@ check() (
             before = substr(body, 1, wait - 1)
             if (wait == 0 || index(before, "__global__") || index(before, "} // namespace"))
                 complain(name " does not await the kernel before it")
-            else if (file ~ /matvec\.cu$/ && before ~ /return|__sync|p\.x|p\.y|p\.bias|x8\.[eo]|load_x/)
+            else if (file ~ /gemv\.cu$/ && before ~ /return|__sync|p\.x|p\.y|p\.bias|x8\.[eo]|load_x/)
                 complain(name " does more than ask for weights before it awaits")
-            else if (file !~ /matvec\.cu$/ && before !~ /^[ ]*$/)
+            else if (file !~ /gemv\.cu$/ && before !~ /^[ ]*$/)
                 complain(name " does not begin with sw::await_previous()")
         }
     }
@@ -59,7 +59,7 @@ plant() { # WHAT FILE LINE
     printf '__global__ void __launch_bounds__(threads)\n    good(int n)\n{\n    sw::await_previous();\n}\n' \
         >"$work/tree/kernels/cuda/a.cu"
     printf '/* __restrict__ is not used */\n__global__ void m(p p)\n{\n    load(p.w);\n    sw::await_previous();\n    p.x;\n}\n' \
-        >"$work/tree/kernels/cuda/matvec.cu"
+        >"$work/tree/kernels/cuda/gemv.cu"
     printf 'kernel<<<1, 1>>>();\n' >"$work/tree/kernels/cuda/launch.cuh"
     if ! check "$work/tree" >"$work/out"; then
         echo "good kernels are refused:" && cat "$work/out"
@@ -77,9 +77,9 @@ plant "one before another that does" a.cu \
     '__global__ void k(int n) { n = 1; } __global__ void l(int n) { sw::await_previous(); }' || failed=1
 plant "a return before the wait" a.cu \
     '__global__ void k(int n) { if (n) return; sw::await_previous(); }' || failed=1
-plant "a return in matvec.cu" matvec.cu \
+plant "a return in gemv.cu" gemv.cu \
     '__global__ void k(int n) { if (n) return; sw::await_previous(); }' || failed=1
-plant "x read early in matvec.cu" matvec.cu \
+plant "x read early in gemv.cu" gemv.cu \
     '__global__ void k(p p) { float f = p.x[0]; sw::await_previous(); }' || failed=1
 plant "a restricted pointer" a.cu 'void f(const float *__restrict__ x);' || failed=1
 plant "__ldg" a.cu 'float f(const float *x) { return __ldg(x); }' || failed=1

@@ -161,7 +161,7 @@ static void multiply(void *ctx, int i)
 {
     struct products *m = ctx;
     m->p.w = m->w[i % m->copies];
-    OK(sw_gpu_matvec(&m->p, stream));
+    OK(sw_gpu_gemv(&m->p, stream));
 }
 
 static void measure_few(double memory)

@@ -238,7 +238,7 @@ static void few_queries(void)
                                     group % 3 ? 0 : 7,
                                     group % 2 == 0,
                                     (enum sw_dtype[]){SW_F32, SW_F16, SW_BF16}[format]};
-            check(s, 1 + group % SW_GPU_FEW_QUERIES);
+            check(s, 1 + group % SW_GPU_SPLIT_QUERIES);
         }
 }
 

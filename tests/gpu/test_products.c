@@ -108,7 +108,7 @@ static void check(const struct gpu_matrix *m, const struct setup *s)
                                      .y = y.d,
                                      .ld_y = y.ld,
                                      .add = s->add};
-    gpu_ok(sw_gpu_matvec(&p, 0));
+    gpu_ok(sw_gpu_gemv(&p, 0));
     gpu_rows_get(&y);
     double most = 0;
     for (int64_t t = 0; t < s->n; t++)
@@ -160,7 +160,7 @@ static void order_is_one(void)
                                        .n = 8,
                                        .y = d_y,
                                        .ld_y = 21};
-            gpu_ok(sw_gpu_matvec(&p, 0));
+            gpu_ok(sw_gpu_gemv(&p, 0));
             gpu_get(all, d_y, sizeof all);
             for (int64_t t = 0; t < 8; t++) {
                 struct gpu_rows shifted = gpu_rows_of(1, cols + 1, cols + 1, 9);
@@ -174,7 +174,7 @@ static void order_is_one(void)
                 p.n = 1;
                 p.x8 = quantize(&m, &alone);
                 p.y = d_one;
-                gpu_ok(sw_gpu_matvec(&p, 0));
+                gpu_ok(sw_gpu_gemv(&p, 0));
                 gpu_get(one, d_one, sizeof one);
                 CU_ASSERT_EQUAL(memcmp(one, all + t * 21, sizeof one), 0);
                 free(shifted.host);
@@ -270,12 +270,12 @@ static void activates(void)
                                            .bias = i < 6 ? gpu_floats(bias, rows) : NULL,
                                            .y = want.d,
                                            .ld_y = want.ld};
-                gpu_ok(sw_gpu_matvec(&p, 0));
+                gpu_ok(sw_gpu_gemv(&p, 0));
                 gpu_ok(sw_gpu_activate(kind, gated, want.d, want.ld, n, dim, want.d, want.ld, 0));
                 p.y = got.d;
                 p.act = 1 + (int32_t)kind;
                 p.gated = gated;
-                gpu_ok(sw_gpu_matvec(&p, 0));
+                gpu_ok(sw_gpu_gemv(&p, 0));
                 gpu_rows_get(&want);
                 gpu_rows_get(&got);
                 for (int64_t t = 0; t < n; t++)
@@ -357,7 +357,7 @@ static void not_finite_stays(void)
                                          .n = 1,
                                          .y = d_y,
                                          .ld_y = 4};
-        gpu_ok(sw_gpu_matvec(&p, 0));
+        gpu_ok(sw_gpu_gemv(&p, 0));
         gpu_get(y, d_y, sizeof y);
         for (int r = 0; r < 4; r++)
             CU_ASSERT_FALSE(isfinite(y[r]));

@@ -124,7 +124,7 @@ static inline enum sw_status layer_step(struct layer *k, int64_t id, uint64_t se
     const struct sw_gpu_sequence sequence = {id, k->spans, k->n, layer_enqueue, k};
     float *x = floats((int64_t)k->n * LAYER_HIDDEN, seed);
     ok(k->b->ops->upload(k->b, k->d_x, x, bytes));
-    enum sw_status status = gpu_library()->ops->repeat(k->b, &sequence);
+    enum sw_status status = gpu_library()->ops->replay(k->b, &sequence);
     if (status == SW_OK)
         status = k->b->ops->download(k->b, out, k->d_x, bytes);
     free(x);

@@ -98,7 +98,7 @@ static enum sw_status refuse(void *context)
 
 static void send_to_nobody(struct end *e)
 {
-    const struct sw_gpu_watch short_one = {.seconds = 0.7};
+    const struct sw_gpu_wait_hook short_one = {.seconds = 0.7};
     e->status = start(e, PATIENCE);
     if (e->rank || e->status != SW_OK)
         return;
@@ -115,7 +115,7 @@ static void send_to_nobody(struct end *e)
 /* What a stage waits for first is something that comes down: CUDA must not be where it waits. */
 static void download_behind(struct end *e, size_t bytes)
 {
-    const struct sw_gpu_watch short_one = {.seconds = 0.7};
+    const struct sw_gpu_wait_hook short_one = {.seconds = 0.7};
     void *d = room(e->b, bytes), *host = malloc(bytes);
     e->status = start(e, PATIENCE);
     if (e->rank == 0 && e->status == SW_OK) {
@@ -173,7 +173,7 @@ static void never_received(void)
 static void send_until_stopped(struct end *e)
 {
     double until = sw_clock() + 60;
-    const struct sw_gpu_watch watch = {.step = refuse, .context = &until};
+    const struct sw_gpu_wait_hook watch = {.step = refuse, .context = &until};
     e->status = start(e, PATIENCE);
     if (e->rank || e->status != SW_OK)
         return;

@@ -125,7 +125,7 @@ static void not_finite(void)
         ok(ops->check_finite(b, k.d_x, LAYER_HIDDEN, 2, LAYER_HIDDEN, "layer 7"));
     }
     ok(b->ops->upload(b, k.d_x + LAYER_HIDDEN, &bad, sizeof bad));
-    ok(ops->repeat(b, &sequence));
+    ok(ops->replay(b, &sequence));
     CU_ASSERT_EQUAL(replays_of(&k), 3);
     CU_ASSERT_EQUAL(ops->check_finite(b, k.d_x, LAYER_HIDDEN, 2, LAYER_HIDDEN, "layer 7"),
                     SW_EDEVICE);

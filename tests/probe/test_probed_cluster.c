@@ -273,18 +273,18 @@ static void gpus_are_dealt_out(void)
     struct sw_strbuf text = {0};
     for (int i = 0; i < 4; i++)
         sees(&p.ranks[i], "", 2, both);
-    sw_probe_deal(&p,
-                  choice); /* all see both: the third of the first host has none, as it should */
+    sw_probe_assign_gpus(
+        &p, choice); /* all see both: the third of the first host has none, as it should */
     CU_ASSERT(choice[0] == 0 && choice[1] == 1 && choice[2] == -1 && choice[3] == 0);
-    sw_probe_deal_problems(&p, choice, &text);
+    sw_probe_assign_problems(&p, choice, &text);
     CU_ASSERT_EQUAL(text.length, 0);
 
     sees(&p.ranks[0], "1", 1, both + 1); /* each its own, in another order */
     sees(&p.ranks[1], "0", 1, both);
     sees(&p.ranks[2], "", 0, both);
-    sw_probe_deal(&p, choice);
+    sw_probe_assign_gpus(&p, choice);
     CU_ASSERT(choice[0] == 0 && choice[1] == 0 && choice[2] == -1);
-    sw_probe_deal_problems(&p, choice, &text);
+    sw_probe_assign_problems(&p, choice, &text);
     CU_ASSERT_EQUAL(text.length, 0);
 
     sees(&p.ranks[0], "0", 1, both); /* the same for both */
@@ -305,14 +305,14 @@ static void gpus_are_shared_where_asked(void)
         sees(&p.ranks[i], "", 2, both);
         p.ranks[i].shares = 1;
     }
-    sw_probe_deal(&p, choice);
+    sw_probe_assign_gpus(&p, choice);
     CU_ASSERT(choice[0] == 0 && choice[1] == 1 && choice[2] == 0 && choice[3] == 1);
     CU_ASSERT(choice[4] == 0 && choice[5] == 0);
     CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 0), 3);
     CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 3), 2);
     CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 5), 1);
     p.ranks[4].shares = 0;
-    sw_probe_deal(&p, choice);
+    sw_probe_assign_gpus(&p, choice);
     CU_ASSERT_EQUAL(choice[4], -1);
     CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 4), 0);
     CU_ASSERT_EQUAL(sw_probe_sharers(&p, choice, 0), 2);

@@ -2,7 +2,7 @@
 #ifndef SW_TESTS_TEXT_FIXTURES_H
 #define SW_TESTS_TEXT_FIXTURES_H
 
-#include "text/stream.h"
+#include "text/detokenizer.h"
 #include "text/tokenizer.h"
 #include "unit.h"
 
@@ -117,16 +117,16 @@ static inline bool fixture_decodes(const struct sw_tokenizer *tok, const struct 
                                    bool skip_special, struct sw_strbuf *text)
 {
     struct sw_strbuf streamed = {0};
-    struct sw_stream stream;
+    struct sw_detokenizer stream;
     bool same = sw_tokenizer_decode(tok, ids->items, ids->count, skip_special, text) == SW_OK;
-    sw_stream_begin(&stream, tok, skip_special);
+    sw_detokenizer_begin(&stream, tok, skip_special);
     for (size_t i = 0; i < ids->count; i++) {
-        same = same && sw_stream_push(&stream, ids->items[i], &streamed) == SW_OK;
+        same = same && sw_detokenizer_push(&stream, ids->items[i], &streamed) == SW_OK;
         /* What has come out is a beginning of the whole text, in whole characters. */
         same = same && streamed.length <= text->length &&
                (streamed.length == 0 || memcmp(streamed.text, text->text, streamed.length) == 0);
     }
-    sw_stream_finish(&stream, &streamed);
+    sw_detokenizer_finish(&stream, &streamed);
     same = same && streamed.length == text->length &&
            (text->length == 0 || memcmp(streamed.text, text->text, text->length) == 0);
     sw_strbuf_free(&streamed);

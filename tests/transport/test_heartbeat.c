@@ -92,7 +92,7 @@ struct job {
     struct sw_transport ranks[RANKS];
     struct sw_transport_state states[RANKS];
     struct sw_transport_rank hosts[RANKS];
-    struct sw_heartbeat_card cards[RANKS];
+    struct sw_rank_info cards[RANKS];
     struct relay relay;
     FILE *said; /* in place of stderr */
     int stderr_before;
@@ -110,7 +110,7 @@ static void begin(struct job *job, double stall_s)
         snprintf(job->hosts[i].host, SW_HOST_MAX, "h%d", i + 1);
         CU_ASSERT_EQUAL_FATAL(sw_heartbeat_open(true, &job->cards[i], &job->hearts[i]), SW_OK);
     }
-    job->relay.listener = sw_link_listen(true, &job->relay.port);
+    job->relay.listener = sw_heart_socket_listen(true, &job->relay.port);
     CU_ASSERT_FATAL(job->relay.listener >= 0);
     job->relay.to = job->cards[1].place.port;
     fcntl(job->relay.listener, F_SETFL, 0);
@@ -125,7 +125,7 @@ static void begin(struct job *job, double stall_s)
                                                           .stall_s = stall_s,
                                                           .stop = &stop,
                                                           .safe = "all that was done is safe"}};
-        struct sw_heartbeat_card cards[RANKS];
+        struct sw_rank_info cards[RANKS];
         memcpy(cards, job->cards, sizeof cards);
         if (i == 2)
             cards[1].place.port = job->relay.port;
@@ -283,7 +283,7 @@ static void strangers_do_no_harm(void)
     struct job job;
     char said[4000];
     static const char nonsense[] = "GET / HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n";
-    struct sw_link forged = {.fd = -1};
+    struct sw_heart_socket forged = {.fd = -1};
     const struct sw_frame hello = {.kind = SW_FRAME_HELLO, .rank = 2, .number = 12345, .nonce = 1};
     begin(&job, 60);
     for (int i = 0; i < 50; i++) {
@@ -292,7 +292,7 @@ static void strangers_do_no_harm(void)
         if (i % 2)
             CU_ASSERT(send(fd, nonsense, sizeof nonsense, MSG_NOSIGNAL) > 0);
         if (i % 3 == 0) {
-            sw_link_put(&forged, &hello, "no rank of this job");
+            sw_heart_socket_put(&forged, &hello, "no rank of this job");
             CU_ASSERT(send(fd, forged.out, forged.n_out, MSG_NOSIGNAL) > 0);
             forged.n_out = 0;
         }
@@ -485,15 +485,16 @@ static struct sw_address address(const char *ip, int bits)
     return (struct sw_address){inet_addr(ip), htonl(UINT32_MAX << (32 - bits))};
 }
 
-static const char *way(const struct sw_place *from, const struct sw_place *to, int k)
+static const char *way(const struct sw_rank_address *from, const struct sw_rank_address *to, int k)
 {
     struct sockaddr_in sockaddr;
-    return sw_place_way(from, to, k, &sockaddr) ? inet_ntoa(sockaddr.sin_addr) : "none";
+    return sw_rank_address_way(from, to, k, &sockaddr) ? inet_ntoa(sockaddr.sin_addr) : "none";
 }
 
 static void common_networks_come_first(void)
 {
-    struct sw_place a = {.machine = 1, .n_addresses = 3}, b = {.machine = 2, .n_addresses = 3};
+    struct sw_rank_address a = {.machine = 1, .n_addresses = 3},
+                           b = {.machine = 2, .n_addresses = 3};
     a.addresses[0] = address("172.17.0.1", 16); /* a bridge that every host has */
     a.addresses[1] = address("192.168.7.1", 24);
     a.addresses[2] = address("10.0.0.1", 8);

@@ -60,7 +60,7 @@ struct job {
     struct sw_transport ranks[RANKS];
     struct sw_transport_state states[RANKS];
     struct sw_transport_rank hosts[RANKS];
-    struct sw_heartbeat_card cards[RANKS];
+    struct sw_rank_info cards[RANKS];
 };
 
 /* The ranks listen; strangers may come. */
@@ -77,7 +77,7 @@ static void prepare(struct job *job)
 static void start(struct job *job, uint16_t port)
 {
     for (int i = 0; i < RANKS; i++) {
-        struct sw_heartbeat_card cards[RANKS];
+        struct sw_rank_info cards[RANKS];
         memcpy(cards, job->cards, sizeof cards);
         if (i == 2 && port)
             cards[1].place.port = port;
@@ -282,7 +282,7 @@ static void a_recorded_greeting_opens_nothing(void)
     struct job job;
     struct recorder recorder = {0};
     prepare(&job);
-    recorder.listener = sw_link_listen(true, &recorder.port);
+    recorder.listener = sw_heart_socket_listen(true, &recorder.port);
     recorder.to = job.cards[1].place.port;
     CU_ASSERT_FATAL(recorder.listener >= 0);
     fcntl(recorder.listener, F_SETFL, 0);
@@ -385,7 +385,7 @@ static uint32_t address_of(bool local)
     uint16_t port;
     struct sockaddr_in here;
     socklen_t length = sizeof here;
-    const int fd = sw_link_listen(local, &port);
+    const int fd = sw_heart_socket_listen(local, &port);
     CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)&here, &length), 0);
     CU_ASSERT_EQUAL(here.sin_port, htons(port));
     close(fd);

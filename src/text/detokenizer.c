@@ -1,5 +1,5 @@
 /* Owns decoding: ids to bytes to characters, holding back what is not yet a whole character. */
-#include "text/stream.h"
+#include "text/detokenizer.h"
 
 #include "text/bytes.h"
 #include "text/tokenizer_impl.h"
@@ -7,12 +7,13 @@
 
 #include <string.h>
 
-void sw_stream_begin(struct sw_stream *stream, const struct sw_tokenizer *tok, bool skip_special)
+void sw_detokenizer_begin(struct sw_detokenizer *stream, const struct sw_tokenizer *tok,
+                          bool skip_special)
 {
-    *stream = (struct sw_stream){.tok = tok, .skip_special = skip_special};
+    *stream = (struct sw_detokenizer){.tok = tok, .skip_special = skip_special};
 }
 
-static void emit(struct sw_stream *stream, const char *text, size_t n, struct sw_strbuf *out)
+static void emit(struct sw_detokenizer *stream, const char *text, size_t n, struct sw_strbuf *out)
 {
     if (!stream->begun && n > 0) {
         stream->begun = true;
@@ -26,7 +27,7 @@ static void emit(struct sw_stream *stream, const char *text, size_t n, struct sw
 }
 
 /* The oldest `bytes` pending ones cannot become a character. */
-static void give_up(struct sw_stream *stream, unsigned bytes, struct sw_strbuf *out)
+static void give_up(struct sw_detokenizer *stream, unsigned bytes, struct sw_strbuf *out)
 {
     for (unsigned i = 0; i < (stream->byte_tokens ? bytes : 1); i++)
         emit(stream, SW_REPLACEMENT, 3, out);
@@ -34,7 +35,7 @@ static void give_up(struct sw_stream *stream, unsigned bytes, struct sw_strbuf *
     memmove(stream->pending, stream->pending + bytes, stream->n_pending);
 }
 
-static void push_byte(struct sw_stream *stream, unsigned char byte, struct sw_strbuf *out)
+static void push_byte(struct sw_detokenizer *stream, unsigned char byte, struct sw_strbuf *out)
 {
     stream->pending[stream->n_pending++] = byte;
     while (stream->n_pending > 0) {
@@ -50,7 +51,8 @@ static void push_byte(struct sw_stream *stream, unsigned char byte, struct sw_st
     }
 }
 
-static void push_bytes(struct sw_stream *stream, const char *bytes, size_t n, struct sw_strbuf *out)
+static void push_bytes(struct sw_detokenizer *stream, const char *bytes, size_t n,
+                       struct sw_strbuf *out)
 {
     for (size_t i = 0; i < n;) {
         size_t run = i;
@@ -63,19 +65,19 @@ static void push_bytes(struct sw_stream *stream, const char *bytes, size_t n, st
     }
 }
 
-void sw_stream_finish(struct sw_stream *stream, struct sw_strbuf *out)
+void sw_detokenizer_finish(struct sw_detokenizer *stream, struct sw_strbuf *out)
 {
     if (stream->n_pending > 0)
         give_up(stream, stream->n_pending, out);
 }
 
 /* A piece of characters, with its spaces made visible. */
-static void push_text(struct sw_stream *stream, const char *piece, size_t n, bool added,
+static void push_text(struct sw_detokenizer *stream, const char *piece, size_t n, bool added,
                       struct sw_strbuf *out)
 {
     const char *mark = stream->tok->decoder.space;
     const size_t mark_n = added ? 0 : strlen(mark);
-    sw_stream_finish(stream, out);
+    sw_detokenizer_finish(stream, out);
     stream->byte_tokens = false;
     for (const char *hit; mark_n > 0 && (hit = memmem(piece, n, mark, mark_n));) {
         push_bytes(stream, piece, (size_t)(hit - piece), out);
@@ -84,11 +86,11 @@ static void push_text(struct sw_stream *stream, const char *piece, size_t n, boo
         piece = hit + mark_n;
     }
     push_bytes(stream, piece, n, out);
-    sw_stream_finish(stream, out);
+    sw_detokenizer_finish(stream, out);
 }
 
 /* `out` may be NULL. */
-static enum sw_status push(struct sw_stream *stream, int32_t id, struct sw_strbuf *out)
+static enum sw_status push(struct sw_detokenizer *stream, int32_t id, struct sw_strbuf *out)
 {
     const struct sw_tokenizer *tok = stream->tok;
     size_t n;
@@ -111,13 +113,13 @@ static enum sw_status push(struct sw_stream *stream, int32_t id, struct sw_strbu
     return SW_OK;
 }
 
-enum sw_status sw_stream_push(struct sw_stream *stream, int32_t id, struct sw_strbuf *out)
+enum sw_status sw_detokenizer_push(struct sw_detokenizer *stream, int32_t id, struct sw_strbuf *out)
 {
     SW_TRY(push(stream, id, out));
     return out->failed ? sw_fail(SW_ENOMEM, "no memory for the text of a token") : SW_OK;
 }
 
-enum sw_status sw_stream_skip(struct sw_stream *stream, const int32_t *ids, size_t n)
+enum sw_status sw_detokenizer_skip(struct sw_detokenizer *stream, const int32_t *ids, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         SW_TRY(push(stream, ids[i], NULL));
@@ -127,10 +129,10 @@ enum sw_status sw_stream_skip(struct sw_stream *stream, const int32_t *ids, size
 enum sw_status sw_tokenizer_decode(const struct sw_tokenizer *tok, const int32_t *ids, size_t n,
                                    bool skip_special, struct sw_strbuf *out)
 {
-    struct sw_stream stream;
-    sw_stream_begin(&stream, tok, skip_special);
+    struct sw_detokenizer stream;
+    sw_detokenizer_begin(&stream, tok, skip_special);
     for (size_t i = 0; i < n; i++)
-        SW_TRY(sw_stream_push(&stream, ids[i], out));
-    sw_stream_finish(&stream, out);
+        SW_TRY(sw_detokenizer_push(&stream, ids[i], out));
+    sw_detokenizer_finish(&stream, out);
     return out->failed ? sw_fail(SW_ENOMEM, "no memory for a decoded text") : SW_OK;
 }

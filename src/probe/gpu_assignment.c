@@ -30,7 +30,7 @@ static int drivers(const struct sw_probe *probe, const int *choice, int end, int
     return n;
 }
 
-void sw_probe_deal(const struct sw_probe *probe, int *choice)
+void sw_probe_assign_gpus(const struct sw_probe *probe, int *choice)
 {
     for (int r = 0; r < probe->n_ranks; r++) {
         const struct sw_probe_rank *card = &probe->ranks[r];
@@ -57,7 +57,8 @@ int sw_probe_sharers(const struct sw_probe *probe, const int *choice, int rank)
  * A rank that sees GPUs and gets none is what was wanted where ranks outnumber GPUs that all of
  * them see (it computes on the CPU); where CUDA_VISIBLE_DEVICES showed it too few, it is a mistake.
  */
-void sw_probe_deal_problems(const struct sw_probe *probe, const int *choice, struct sw_strbuf *out)
+void sw_probe_assign_problems(const struct sw_probe *probe, const int *choice,
+                              struct sw_strbuf *out)
 {
     for (int r = 0; r < probe->n_ranks; r++) {
         const struct sw_probe_rank *card = &probe->ranks[r];

@@ -2,8 +2,8 @@
  * One TCP connection between two ranks, for the heartbeat: small frames out and in, in order,
  * never waiting. Who is at the other end is the caller's to find out (heartbeat.c).
  */
-#ifndef SW_TRANSPORT_LINK_H
-#define SW_TRANSPORT_LINK_H
+#ifndef SW_TRANSPORT_HEARTBEAT_SOCKET_H
+#define SW_TRANSPORT_HEARTBEAT_SOCKET_H
 
 #include "transport/verdict.h"
 
@@ -27,23 +27,23 @@ enum sw_frame_kind {
 
 /* The head of a frame, as it is on the wire; `bytes` of text follow. */
 struct sw_frame {
-    uint32_t magic; /* set by sw_link_put */
+    uint32_t magic; /* set by sw_heart_socket_put */
     uint16_t kind, bytes;
     int32_t status, rank;
     uint32_t flags, unused;
     uint64_t number, nonce;
 };
 
-enum sw_link_state {
-    SW_LINK_DOWN,       /* no socket */
-    SW_LINK_CONNECTING, /* begun, not there yet */
-    SW_LINK_GREETING,   /* connected; the other end has not shown who it is */
-    SW_LINK_OPEN
+enum sw_heart_socket_state {
+    SW_SOCKET_DOWN,       /* no socket */
+    SW_SOCKET_CONNECTING, /* begun, not there yet */
+    SW_SOCKET_GREETING,   /* connected; the other end has not shown who it is */
+    SW_SOCKET_OPEN
 };
 
-struct sw_link {
+struct sw_heart_socket {
     int fd, peer;
-    enum sw_link_state state;
+    enum sw_heart_socket_state state;
     bool ours;        /* this end connects, again and again, until it is open */
     bool reached;     /* ours: it was connected once, though perhaps never greeted */
     bool dead;        /* to be forgotten */
@@ -61,30 +61,32 @@ struct sw_link {
  * A socket that listens at a port of the system's choice, on every interface or (`local`) on
  * loopback only; -1 and errno.
  */
-int sw_link_listen(bool local, uint16_t *port);
+int sw_heart_socket_listen(bool local, uint16_t *port);
 /* Takes over a connection that came in; GREETING. */
-void sw_link_adopt(struct sw_link *link, int fd);
+void sw_heart_socket_adopt(struct sw_heart_socket *link, int fd);
 /* Begins to connect; the state says how far that came at once. */
-void sw_link_connect(struct sw_link *link, const struct sockaddr_in *to);
+void sw_heart_socket_connect(struct sw_heart_socket *link, const struct sockaddr_in *to);
 /* CONNECTING and writable: connected (GREETING) or failed (DOWN). */
-void sw_link_connected(struct sw_link *link);
+void sw_heart_socket_connected(struct sw_heart_socket *link);
 /* Queues a frame with its text; false when there is no room (the other end does not read). */
-bool sw_link_put(struct sw_link *link, const struct sw_frame *frame, const char *text);
+bool sw_heart_socket_put(struct sw_heart_socket *link, const struct sw_frame *frame,
+                         const char *text);
 /*
  * What was lost is sent again at least every SW_REPEAT_S, where TCP doubles its wait each time: so
  * a gap is over for the other end soon after it is for the network. To be called every SW_BEAT_S.
  */
-void sw_link_hurry(struct sw_link *link, double now);
+void sw_heart_socket_hurry(struct sw_heart_socket *link, double now);
 /* Sends what is queued, as far as it goes. false: the connection is broken. */
-bool sw_link_flush(struct sw_link *link);
+bool sw_heart_socket_flush(struct sw_heart_socket *link);
 /* Reads what is there. false: the other end has closed, or the connection is broken. */
-bool sw_link_fill(struct sw_link *link);
+bool sw_heart_socket_fill(struct sw_heart_socket *link);
 /*
  * The next whole frame read, its text with a NUL in `text` (SW_VERDICT_MAX). false: none yet, or
  * with *broken that what came is no frame.
  */
-bool sw_link_take(struct sw_link *link, struct sw_frame *frame, char *text, bool *broken);
+bool sw_heart_socket_take(struct sw_heart_socket *link, struct sw_frame *frame, char *text,
+                          bool *broken);
 /* Back to DOWN; nothing queued or read is kept. */
-void sw_link_drop(struct sw_link *link);
+void sw_heart_socket_drop(struct sw_heart_socket *link);
 
 #endif

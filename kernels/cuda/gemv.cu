@@ -118,7 +118,7 @@ template <class T, int n> __device__ inline T join(T *sums, T *scratch)
 template <int tokens>
 __device__ inline void put(const struct sw_gpu_product &p, int64_t row, int token, float value)
 {
-    static_assert(block_rows * SW_GPU_FEW_ROWS <= sw::warp_size, "a warp has all results");
+    static_assert(block_rows * SW_GPU_GEMV_ROWS <= sw::warp_size, "a warp has all results");
     const bool there = row < p.rows && token < p.n;
     if (there && p.bias)
         value += p.bias[row];
@@ -142,7 +142,7 @@ __device__ inline int64_t token_row(const struct sw_gpu_product &p, int token)
 }
 
 template <bool whole, enum sw_dtype format, int tokens>
-__global__ void __launch_bounds__(threads) matvec(struct sw_gpu_product p, int64_t row_elements)
+__global__ void __launch_bounds__(threads) gemv(struct sw_gpu_product p, int64_t row_elements)
 {
     typedef typename sw::element<format>::type type;
     constexpr int per_vector = sw::element<format>::per_vector, n_sums = block_rows * tokens;
@@ -208,7 +208,7 @@ __device__ inline int dot(const uint4 &a, const uint4 &b, int sum)
 /* Exact sums of bytes, and sums of the outliers, whose bytes are 0. */
 template <bool whole, int tokens>
 __global__ void __launch_bounds__(threads)
-    matvec_int8(struct sw_gpu_product p, const float *scales, sw::quantized x8)
+    gemv_int8(struct sw_gpu_product p, const float *scales, sw::quantized x8)
 {
     constexpr int n_sums = block_rows * tokens;
     __shared__ int scratch[warps * n_sums];
@@ -286,13 +286,12 @@ typedef void (*kernel)(struct sw_gpu_product, int64_t);
 typedef void (*int8_kernel)(struct sw_gpu_product, const float *, sw::quantized);
 #define FOR_TOKENS(format)                                                                         \
     {                                                                                              \
-        matvec<true, format, 1>, matvec<true, format, 2>, matvec<true, format, 4>,                 \
-            matvec<true, format, 8>, matvec<false, format, SW_GPU_FEW_ROWS>                        \
+        gemv<true, format, 1>, gemv<true, format, 2>, gemv<true, format, 4>,                       \
+            gemv<true, format, 8>, gemv<false, format, SW_GPU_GEMV_ROWS>                           \
     }
 const kernel kernels[3][5] = {FOR_TOKENS(SW_F32), FOR_TOKENS(SW_F16), FOR_TOKENS(SW_BF16)};
-const int8_kernel int8_kernels[5] = {matvec_int8<true, 1>, matvec_int8<true, 2>,
-                                     matvec_int8<true, 4>, matvec_int8<true, 8>,
-                                     matvec_int8<false, SW_GPU_FEW_ROWS>};
+const int8_kernel int8_kernels[5] = {gemv_int8<true, 1>, gemv_int8<true, 2>, gemv_int8<true, 4>,
+                                     gemv_int8<true, 8>, gemv_int8<false, SW_GPU_GEMV_ROWS>};
 
 const sw::listed_kernels all(kernels, int8_kernels);
 
@@ -300,10 +299,10 @@ const sw::listed_kernels all(kernels, int8_kernels);
 
 /* ------------------------------------------------------------------------------------------- */
 
-cudaError_t sw_gpu_matvec(const struct sw_gpu_product *p, cudaStream_t stream)
+cudaError_t sw_gpu_gemv(const struct sw_gpu_product *p, cudaStream_t stream)
 {
     const int format = sw::format_row(p->format);
-    if (format < 0 || p->n > SW_GPU_FEW_ROWS || (p->format == SW_INT8 && !p->x8) ||
+    if (format < 0 || p->n > SW_GPU_GEMV_ROWS || (p->format == SW_INT8 && !p->x8) ||
         (p->gated && !p->act) || (p->act && p->add))
         return cudaErrorInvalidValue;
     if (p->n == 0 || p->rows == 0)

@@ -1,5 +1,5 @@
 /* Owns one TCP connection of the heartbeat: its socket, and frames in and out of it. */
-#include "transport/link.h"
+#include "transport/heartbeat_socket.h"
 
 #include "transport/deadlines.h"
 
@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int sw_link_listen(bool local, uint16_t *port)
+int sw_heart_socket_listen(bool local, uint16_t *port)
 {
     struct sockaddr_in here = {.sin_family = AF_INET,
                                .sin_addr.s_addr = htonl(local ? INADDR_LOOPBACK : INADDR_ANY)};
@@ -32,44 +32,45 @@ int sw_link_listen(bool local, uint16_t *port)
     return fd;
 }
 
-static void link_take_over(struct sw_link *link, int fd, enum sw_link_state state)
+static void link_take_over(struct sw_heart_socket *link, int fd, enum sw_heart_socket_state state)
 {
     const int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    /* a lost beat is sent again soon; sw_link_hurry keeps to that however many were lost before */
+    /* a lost beat is sent again soon; sw_heart_socket_hurry keeps to that however many were lost
+     * before */
     setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
     link->fd = fd;
     link->state = state;
-    link->reached = link->reached || state == SW_LINK_GREETING;
+    link->reached = link->reached || state == SW_SOCKET_GREETING;
     link->n_in = link->n_out = 0;
 }
 
-void sw_link_adopt(struct sw_link *link, int fd)
+void sw_heart_socket_adopt(struct sw_heart_socket *link, int fd)
 {
-    link_take_over(link, fd, SW_LINK_GREETING);
+    link_take_over(link, fd, SW_SOCKET_GREETING);
 }
 
-static void fail(struct sw_link *link, int error)
+static void fail(struct sw_heart_socket *link, int error)
 {
     snprintf(link->trouble, sizeof link->trouble, "%.90s", strerror(error));
-    sw_link_drop(link);
+    sw_heart_socket_drop(link);
 }
 
-void sw_link_connect(struct sw_link *link, const struct sockaddr_in *to)
+void sw_heart_socket_connect(struct sw_heart_socket *link, const struct sockaddr_in *to)
 {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         fail(link, errno);
         return;
     }
-    link_take_over(link, fd, SW_LINK_CONNECTING);
+    link_take_over(link, fd, SW_SOCKET_CONNECTING);
     if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0)
-        link_take_over(link, fd, SW_LINK_GREETING);
+        link_take_over(link, fd, SW_SOCKET_GREETING);
     else if (errno != EINPROGRESS)
         fail(link, errno);
 }
 
-void sw_link_connected(struct sw_link *link)
+void sw_heart_socket_connected(struct sw_heart_socket *link)
 {
     int error = 0;
     socklen_t length = sizeof error;
@@ -78,10 +79,11 @@ void sw_link_connected(struct sw_link *link)
     if (error)
         fail(link, error);
     else
-        link_take_over(link, link->fd, SW_LINK_GREETING);
+        link_take_over(link, link->fd, SW_SOCKET_GREETING);
 }
 
-bool sw_link_put(struct sw_link *link, const struct sw_frame *frame, const char *text)
+bool sw_heart_socket_put(struct sw_heart_socket *link, const struct sw_frame *frame,
+                         const char *text)
 {
     struct sw_frame head = *frame;
     head.magic = SW_FRAME_MAGIC;
@@ -95,7 +97,7 @@ bool sw_link_put(struct sw_link *link, const struct sw_frame *frame, const char 
     return true;
 }
 
-void sw_link_hurry(struct sw_link *link, double now)
+void sw_heart_socket_hurry(struct sw_heart_socket *link, double now)
 {
     int unacknowledged = 0;
     unsigned milliseconds = 0;
@@ -113,7 +115,7 @@ void sw_link_hurry(struct sw_link *link, double now)
     setsockopt(link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }
 
-bool sw_link_flush(struct sw_link *link)
+bool sw_heart_socket_flush(struct sw_heart_socket *link)
 {
     while (link->n_out > 0) {
         const ssize_t n = send(link->fd, link->out, link->n_out, MSG_NOSIGNAL);
@@ -125,7 +127,7 @@ bool sw_link_flush(struct sw_link *link)
     return true;
 }
 
-bool sw_link_fill(struct sw_link *link)
+bool sw_heart_socket_fill(struct sw_heart_socket *link)
 {
     if (link->n_in == sizeof link->in)
         return true;
@@ -136,7 +138,8 @@ bool sw_link_fill(struct sw_link *link)
     return n > 0;
 }
 
-bool sw_link_take(struct sw_link *link, struct sw_frame *frame, char *text, bool *broken)
+bool sw_heart_socket_take(struct sw_heart_socket *link, struct sw_frame *frame, char *text,
+                          bool *broken)
 {
     *broken = false;
     if (link->n_in < sizeof *frame)
@@ -153,11 +156,11 @@ bool sw_link_take(struct sw_link *link, struct sw_frame *frame, char *text, bool
     return true;
 }
 
-void sw_link_drop(struct sw_link *link)
+void sw_heart_socket_drop(struct sw_heart_socket *link)
 {
-    if (link->state != SW_LINK_DOWN)
+    if (link->state != SW_SOCKET_DOWN)
         close(link->fd);
-    link->state = SW_LINK_DOWN;
+    link->state = SW_SOCKET_DOWN;
     link->fd = -1;
     link->nonce = 0;
     link->unheard = 0;

@@ -184,7 +184,7 @@ static bool first_on_node(const struct sw_transport *t)
     return true;
 }
 
-enum sw_status sw_probe_reach(struct sw_transport *t, struct sw_strbuf *out)
+enum sw_status sw_probe_connectivity(struct sw_transport *t, struct sw_strbuf *out)
 {
     struct door mine = {0};
     char *doors = NULL, *all = NULL;
