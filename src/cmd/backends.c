@@ -99,7 +99,8 @@ enum sw_status sw_session_backends(struct sw_session *s)
 {
     const struct sw_engine_slice *slice = &s->slices[s->transport->rank];
     const struct sw_tiers *t = &slice->tiers;
-    const int64_t rows = s->params.rows > SW_LOGIT_ROWS ? s->params.rows : SW_LOGIT_ROWS;
+    const int64_t rows =
+        s->params.max_batch_tokens > SW_LOGIT_ROWS ? s->params.max_batch_tokens : SW_LOGIT_ROWS;
     const bool embed = slice->first == 0;
     const bool head = slice->first + slice->count == s->model->dims.n_layers;
     const bool computes = t->n_gpu + t->n_streamed < slice->count || (embed && !t->embed_on_gpu) ||

@@ -93,7 +93,7 @@ static enum sw_status start(struct run *run)
     const struct sw_scheduler_options options = {.engine = s->engine,
                                                  .slots = s->params.slots,
                                                  .context = s->params.context,
-                                                 .rows = s->params.rows};
+                                                 .max_batch_tokens = s->params.max_batch_tokens};
     SW_TRY(sw_scheduler_open(&options, &run->scheduler));
     run->job.scheduler = run->scheduler;
     run->verb->started(s, run->verb->owner);
@@ -103,7 +103,7 @@ static enum sw_status start(struct run *run)
         sw_log(SW_LOG_INFO, "%s: %lld of %lld results are there already", run->verb->name,
                (long long)found, (long long)run->survey.lines);
     sw_log(SW_LOG_DEBUG, "%s: %d slots of %d positions, batches of up to %d rows", run->verb->name,
-           s->params.slots, s->params.context, s->params.rows);
+           s->params.slots, s->params.context, s->params.max_batch_tokens);
     return SW_OK;
 }
 

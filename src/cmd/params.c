@@ -28,15 +28,16 @@ enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_mod
     enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored;
     if (!sw_dtype_info(weights)->is_weight)
         weights = SW_F32; /* f64 checkpoints */
-    const enum sw_dtype dense = sw_dtype_is_quantized(weights) ? sw_dtype_dense(stored) : weights;
+    const enum sw_dtype unquantized =
+        sw_dtype_is_quantized(weights) ? sw_dtype_unquantized(stored) : weights;
     *out = (struct sw_footprint_params){.weights = weights,
-                                        .dense = sw_dtype_dense(stored),
-                                        .kv = o->kv != SW_OTHER ? o->kv : dense,
+                                        .unquantized = sw_dtype_unquantized(stored),
+                                        .kv = o->kv != SW_OTHER ? o->kv : unquantized,
                                         .context = context,
                                         .slots = o->slots > 0 ? o->slots : 1};
-    out->rows = smaller(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);
-    if (out->rows < out->slots)
-        out->rows = out->slots;
+    out->max_batch_tokens = smaller(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);
+    if (out->max_batch_tokens < out->slots)
+        out->max_batch_tokens = out->slots;
     return SW_OK;
 }
 

@@ -272,7 +272,7 @@ static struct sw_probe_options look(const struct sw_session *s)
     const struct sw_options *o = &s->call->options;
     const struct sw_dims *d = &s->model->dims;
     const enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored_format(s);
-    const enum sw_dtype dense = sw_dtype_is_quantized(weights) ? stored_format(s) : weights;
+    const enum sw_dtype unquantized = sw_dtype_is_quantized(weights) ? stored_format(s) : weights;
     return (struct sw_probe_options){
         .seconds = bytes > 4000000000                      ? 1
                    : bytes > 64000000 || s->call->measures ? 0.3
@@ -281,7 +281,7 @@ static struct sw_probe_options look(const struct sw_session *s)
         .threads = o->threads,
         .share_gpus = o->share_gpus,
         .format = weights,
-        .attention = {.kv = o->kv != SW_OTHER ? o->kv : sw_dtype_dense(dense),
+        .attention = {.kv = o->kv != SW_OTHER ? o->kv : sw_dtype_unquantized(unquantized),
                       .head_dim = d->head_dim,
                       .group = d->n_heads / d->n_kv_heads},
         .path = s->reader ? s->call->arguments[0] : NULL};

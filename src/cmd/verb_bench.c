@@ -163,7 +163,7 @@ static enum sw_status measure(struct bench *b, int round, struct reading *readin
     const struct sw_scheduler_options options = {.engine = s->engine,
                                                  .slots = s->params.slots,
                                                  .context = s->params.context,
-                                                 .rows = s->params.rows};
+                                                 .max_batch_tokens = s->params.max_batch_tokens};
     struct sw_scheduler *scheduler;
     struct crowd c;
     SW_TRY(sw_scheduler_open(&options, &scheduler));

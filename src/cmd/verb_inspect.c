@@ -22,13 +22,14 @@ static enum sw_status weigh(const struct sw_model *model, enum sw_dtype format, 
                             uint64_t *kv_row)
 {
     struct sw_footprint f;
-    const enum sw_dtype dense = sw_dtype_dense(model->dtype);
+    const enum sw_dtype unquantized = sw_dtype_unquantized(model->dtype);
     const struct sw_footprint_params params = {.weights = format,
-                                               .dense = dense,
-                                               .kv = sw_dtype_is_quantized(format) ? dense : format,
+                                               .unquantized = unquantized,
+                                               .kv = sw_dtype_is_quantized(format) ? unquantized
+                                                                                   : format,
                                                .context = 1,
                                                .slots = 1,
-                                               .rows = 1};
+                                               .max_batch_tokens = 1};
     SW_TRY(sw_footprint_of(model, &params, &f));
     *weights = weight_bytes(&f);
     *kv_row = 0;

@@ -121,7 +121,7 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
         .seconds = MEASURE_S,
         .threads = call->options.threads,
         .format = weights,
-        .attention = {.kv = sw_dtype_dense(weights), .head_dim = 128, .group = 4},
+        .attention = {.kv = sw_dtype_unquantized(weights), .head_dim = 128, .group = 4},
         .path = call->n_arguments ? call->arguments[0] : NULL,
         .connectivity = true,
     };

@@ -238,7 +238,7 @@ static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
                             .n_prompt = (int)prompt->count,
                             .max_new = o->n,
                             .context = s->params.context,
-                            .chunk = s->params.rows,
+                            .chunk = s->params.max_batch_tokens,
                             .sampling = sampling_of(o),
                             .token = take_token,
                             .context_of_caller = out};

@@ -134,7 +134,7 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     if (status == SW_OK)
         status = sw_engine_slot(s->engine, 0, &greedy);
     if (status == SW_OK)
-        status = sw_prefill(s->engine, ids->items, n, s->params.rows);
+        status = sw_prefill(s->engine, ids->items, n, s->params.max_batch_tokens);
     if (status == SW_OK)
         status = sw_session_stop(s);
     if (status == SW_OK)

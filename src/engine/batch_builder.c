@@ -47,7 +47,7 @@ static void add_span(struct sw_scheduler *s, int index, int n)
 
 static void deal_steps(struct sw_scheduler *s)
 {
-    int64_t n = smaller(ceil_div(s->n_stepping, s->in_flight.groups), s->options.rows);
+    int64_t n = smaller(ceil_div(s->n_stepping, s->in_flight.groups), s->options.max_batch_tokens);
     for (n = smaller(n, s->steps.n); n > 0; n--) {
         const int index = ring_head(&s->steps);
         ring_pop(&s->steps);
@@ -58,11 +58,11 @@ static void deal_steps(struct sw_scheduler *s)
 /* Prompt rows that this batch should take. */
 static int64_t prompt_quota(const struct sw_scheduler *s)
 {
-    int64_t n = s->options.rows - s->batch.n_rows;
+    int64_t n = s->options.max_batch_tokens - s->batch.n_rows;
     if (s->stream_rows > 0 && s->prompt_rows >= s->stream_rows)
         return n; /* each piece would send for the same layers again */
     if (s->n_stepping > 0)
-        n = smaller(n, ceil_div(s->options.rows, PROMPT_SHARE));
+        n = smaller(n, ceil_div(s->options.max_batch_tokens, PROMPT_SHARE));
     if (s->options.stages > 1) /* so that every stage has a piece soon */
         n = smaller(n, larger(PIECE_MIN, ceil_div(s->prompt_rows, 2 * s->options.stages)));
     return n;

@@ -74,7 +74,7 @@ enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw
     e->links.from = e->links.to = -1;
     find_stages(e);
     e->limits =
-        (struct sw_wire_limits){.rows = p->rows,
+        (struct sw_wire_limits){.rows = p->max_batch_tokens,
                                 .slots = p->slots,
                                 .context = p->context,
                                 .vocab = options->model->dims.vocab,

@@ -33,7 +33,7 @@ static enum sw_status take_end(void *owner, enum sw_finish finish)
 enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g)
 {
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = 1, .context = g->context, .rows = g->chunk};
+        .engine = engine, .slots = 1, .context = g->context, .max_batch_tokens = g->chunk};
     struct alone alone = {.g = g};
     const struct sw_request request = {.ids = g->prompt,
                                        .n_ids = g->n_prompt,

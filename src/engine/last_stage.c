@@ -38,7 +38,7 @@ struct sw_last_stage {
 enum sw_status sw_last_stage_open(struct sw_engine *e)
 {
     const struct sw_footprint_params *p = &e->options.params;
-    const size_t vocab = (size_t)e->options.model->dims.vocab, rows = (size_t)p->rows;
+    const size_t vocab = (size_t)e->options.model->dims.vocab, rows = (size_t)p->max_batch_tokens;
     struct sw_last_stage *l = calloc(1, sizeof *l);
     if (!l)
         return sw_fail(SW_ENOMEM, "no memory for the logits");

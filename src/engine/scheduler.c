@@ -8,7 +8,7 @@
 
 static enum sw_status make_slots(struct sw_scheduler *s)
 {
-    const size_t slots = (size_t)s->options.slots, rows = (size_t)s->options.rows;
+    const size_t slots = (size_t)s->options.slots, rows = (size_t)s->options.max_batch_tokens;
     const size_t ids = (size_t)s->options.context + 1;
     s->slots = calloc(slots, sizeof *s->slots);
     s->prompts = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};

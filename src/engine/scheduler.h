@@ -34,9 +34,10 @@ struct sw_request {
 
 struct sw_scheduler_options {
     struct sw_engine *engine;
-    int stages;               /* stages with layers; 0: as the engine has */
-    int slots, context, rows; /* as the plan counted them: the scheduler never goes beyond */
-    bool unshared;            /* every request computes its whole prompt: to measure and to test */
+    int stages; /* stages with layers; 0: as the engine has */
+    int slots, context,
+        max_batch_tokens; /* as the plan counted them: the scheduler never goes beyond */
+    bool unshared;        /* every request computes its whole prompt: to measure and to test */
 };
 
 struct sw_scheduler_stats {

@@ -169,7 +169,7 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     s->layers = calloc(n, sizeof *s->layers);
     loader->model = options->model;
     loader->format = options->params.weights;
-    loader->dense = options->params.dense;
+    loader->unquantized = options->params.unquantized;
     if (!s->layers)
         status = sw_fail(SW_ENOMEM, "no memory for a stage of %d layers", options->count);
     else

@@ -162,7 +162,7 @@ static bool shared(const struct sw_loader *l, const struct sw_weight_spec *spec,
 
 static enum sw_dtype format_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
 {
-    return sw_weight_format(spec->id, l->format, l->dense);
+    return sw_weight_format(spec->id, l->format, l->unquantized);
 }
 
 static uint64_t bytes_of(const struct sw_loader *l, const struct sw_weight_spec *spec)

@@ -64,7 +64,7 @@ static inline bool sw_dtype_is_quantized(enum sw_dtype dtype)
     return sw_dtype_info(dtype)->is_weight && !sw_dtype_info(dtype)->is_float;
 }
 /* What the others are kept in when the checkpoint holds `stored`: its 16-bit type, else f16. */
-static inline enum sw_dtype sw_dtype_dense(enum sw_dtype stored)
+static inline enum sw_dtype sw_dtype_unquantized(enum sw_dtype stored)
 {
     return stored == SW_BF16 ? SW_BF16 : SW_F16;
 }

@@ -43,7 +43,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         else
             dense = true;
     struct sw_work w = {
-        .rows = p->rows > SW_LOGIT_ROWS ? p->rows : SW_LOGIT_ROWS,
+        .rows = p->max_batch_tokens > SW_LOGIT_ROWS ? p->max_batch_tokens : SW_LOGIT_ROWS,
         .hidden = larger(d->hidden, d->embed_dim),
         .qkv = sw_model_qkv_layout(model).width,
         .attention = (int64_t)d->n_heads * d->head_dim,
@@ -72,7 +72,7 @@ struct sums {
 static void count(const struct sw_model *model, const struct sw_footprint_params *p,
                   const struct sw_weight_spec *spec, struct sums *sums)
 {
-    const enum sw_dtype format = sw_weight_format(spec->id, p->weights, p->dense);
+    const enum sw_dtype format = sw_weight_format(spec->id, p->weights, p->unquantized);
     const uint64_t bytes = spec->is_matrix ? sw_matrix_bytes(format, spec->rows, spec->cols)
                                            : sw_vector_bytes(spec->rows);
     const double share =
@@ -96,7 +96,7 @@ static enum sw_status count_globals(const struct sw_model *model,
         count(model, p, &specs[i], specs[i].id <= SW_W_PROJECT_IN ? &embed : &head);
     free(specs);
     out->embed_bytes = embed.bytes;
-    const enum sw_dtype embedding = sw_weight_format(SW_W_EMBED, p->weights, p->dense);
+    const enum sw_dtype embedding = sw_weight_format(SW_W_EMBED, p->weights, p->unquantized);
     out->embed_read_bytes = (uint64_t)model->dims.embed_dim * sw_dtype_info(embedding)->bits / 8;
     out->head_bytes = head.bytes;
     out->head_flops = head.flops;
@@ -186,7 +186,7 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
     }
     const struct sw_work work = sw_work_of(model, p);
     out->hop_bytes = (uint64_t)model->dims.hidden * sizeof(float);
-    out->work_bytes = work.bytes + sw_scratch_bytes(model, p->rows);
+    out->work_bytes = work.bytes + sw_scratch_bytes(model, p->max_batch_tokens);
     out->gpu_workspace_bytes = sw_gpu_workspace_bytes(work.rows, sw_model_max_cols(model),
                                                       sw_model_max_out(model, work.rows));
     out->gpu_work_bytes = work.bytes + out->gpu_workspace_bytes;

@@ -56,12 +56,12 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows);
 uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out);
 
 struct sw_footprint_params {
-    enum sw_dtype weights; /* a weight format, … */
-    enum sw_dtype dense;   /* … and that of the matrices it leaves alone (sw_weight_format) */
-    enum sw_dtype kv;      /* f32, f16 or bf16 */
-    int context;           /* positions each slot has room for */
-    int slots;             /* sequences that can be under way at once */
-    int rows;              /* most tokens in one micro-batch (the prompt chunk) */
+    enum sw_dtype weights;     /* a weight format, … */
+    enum sw_dtype unquantized; /* … and that of the matrices it leaves alone (sw_weight_format) */
+    enum sw_dtype kv;          /* f32, f16 or bf16 */
+    int context;               /* positions each slot has room for */
+    int slots;                 /* sequences that can be under way at once */
+    int max_batch_tokens;      /* most tokens in one micro-batch (the prompt chunk) */
 };
 
 struct sw_layer_footprint {
@@ -94,11 +94,11 @@ struct sw_footprint {
 
 /* Floats per row of each buffer a stage works in (hidden: three of them; expert: two). */
 struct sw_work {
-    int64_t rows; /* each buffer has: params.rows, and at least SW_LOGIT_ROWS */
+    int64_t rows; /* each buffer has: params.max_batch_tokens, and at least SW_LOGIT_ROWS */
     int64_t hidden, qkv, attention, up, router, expert;
     int64_t rope;   /* floats of the rope table, */
     int64_t slopes; /* and of ALiBi's slopes, in all */
-    uint64_t bytes; /* everything together at params.rows rows */
+    uint64_t bytes; /* everything together at params.max_batch_tokens rows */
 };
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *params);
 

@@ -140,9 +140,9 @@ enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tens
 /*
  * The format that a matrix is kept in when --weights asks for `weights`: quantized ones are for the
  * linear matrices of layers only; embeddings, projections, the router and the head are then kept in
- * `dense`. Vectors are f32 always.
+ * `unquantized`. Vectors are f32 always.
  */
-enum sw_dtype sw_weight_format(enum sw_weight id, enum sw_dtype weights, enum sw_dtype dense);
+enum sw_dtype sw_weight_format(enum sw_weight id, enum sw_dtype weights, enum sw_dtype unquantized);
 /* "qkv", "mlp norm bias", …: for messages and reports. */
 const char *sw_weight_name(enum sw_weight id);
 /* Parameters in the checkpoint (a tied head counts once). */

@@ -42,10 +42,10 @@ const char *sw_weight_name(enum sw_weight id)
     return id >= 0 && id < SW_W_COUNT ? weight_names[id] : "?";
 }
 
-enum sw_dtype sw_weight_format(enum sw_weight id, enum sw_dtype weights, enum sw_dtype dense)
+enum sw_dtype sw_weight_format(enum sw_weight id, enum sw_dtype weights, enum sw_dtype unquantized)
 {
     const bool linear = id == SW_W_QKV || id == SW_W_OUT || id == SW_W_UP || id == SW_W_DOWN;
-    return linear || !sw_dtype_is_quantized(weights) ? weights : dense;
+    return linear || !sw_dtype_is_quantized(weights) ? weights : unquantized;
 }
 
 /* The list under construction. */

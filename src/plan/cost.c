@@ -56,7 +56,7 @@ static struct sw_load prompt_load(const struct sw_cost *c, int rows)
 
 static int chunk_rows(const struct sw_cost *c)
 {
-    return c->fp->params.rows > 0 ? c->fp->params.rows : 1;
+    return c->fp->params.max_batch_tokens > 0 ? c->fp->params.max_batch_tokens : 1;
 }
 
 static uint64_t less(uint64_t a, uint64_t b)
@@ -344,7 +344,9 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
         place_init(cost, r, ranks_of_node);
     free(ranks_of_node);
     SW_TRY(sums_init(cost));
-    cost->bounce_bytes = 2 * fp->hop_bytes * (uint64_t)(fp->params.rows > 0 ? fp->params.rows : 1);
+    cost->bounce_bytes =
+        2 * fp->hop_bytes *
+        (uint64_t)(fp->params.max_batch_tokens > 0 ? fp->params.max_batch_tokens : 1);
     hops_init(cost);
     return kinds_init(cost);
 }

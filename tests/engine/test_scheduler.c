@@ -90,7 +90,7 @@ static enum sw_status lead(struct job *job, struct sw_engine *engine)
     const struct sw_scheduler_options options = {.engine = engine,
                                                  .slots = job->slots,
                                                  .context = job->context,
-                                                 .rows = job->chunk,
+                                                 .max_batch_tokens = job->chunk,
                                                  .unshared = many->unshared};
     struct sw_scheduler *s;
     SW_TRY(sw_scheduler_open(&options, &s));
@@ -366,7 +366,7 @@ static void scores_are_the_logits(void)
 static enum sw_status submit_bad(struct job *job, struct sw_engine *engine)
 {
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = 1, .context = 8, .rows = job->chunk};
+        .engine = engine, .slots = 1, .context = 8, .max_batch_tokens = job->chunk};
     static const int32_t ids[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, wrong[2] = {1, 100000};
     const struct sw_sampling fine = sw_sampling_default();
     struct sw_sampling odd = fine;
@@ -441,7 +441,7 @@ static enum sw_status share_or_not(struct job *job, struct sw_engine *engine)
         const struct sw_scheduler_options options = {.engine = engine,
                                                      .slots = job->slots,
                                                      .context = job->context,
-                                                     .rows = job->chunk,
+                                                     .max_batch_tokens = job->chunk,
                                                      .unshared = unshared};
         int32_t ids[404];
         struct sw_scheduler *s;
@@ -497,8 +497,10 @@ static void a_shared_prefix_costs_one_prefill(void)
 /* One scheduler, many requests: what it holds on the heap does not grow. */
 static enum sw_status submit_many(struct job *job, struct sw_engine *engine)
 {
-    const struct sw_scheduler_options options = {
-        .engine = engine, .slots = job->slots, .context = job->context, .rows = job->chunk};
+    const struct sw_scheduler_options options = {.engine = engine,
+                                                 .slots = job->slots,
+                                                 .context = job->context,
+                                                 .max_batch_tokens = job->chunk};
     size_t held[2] = {0};
     struct sw_scheduler *s;
     SW_TRY(sw_scheduler_open(&options, &s));

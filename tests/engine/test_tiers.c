@@ -308,7 +308,7 @@ static void turns_keep_what_they_share(void)
 static enum sw_status count_batches(struct job *job, struct sw_engine *engine)
 {
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = 1, .context = job->context, .rows = job->chunk};
+        .engine = engine, .slots = 1, .context = job->context, .max_batch_tokens = job->chunk};
     const struct sw_request request = {.ids = ids,
                                        .n_ids = N_IDS,
                                        .score_from = N_IDS,

@@ -36,7 +36,7 @@ static enum sw_status lead(struct job *job, struct sw_engine *engine)
 {
     struct traced *t = job->lead_context;
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = 4, .context = job->context, .rows = job->chunk};
+        .engine = engine, .slots = 4, .context = job->context, .max_batch_tokens = job->chunk};
     static const int32_t ids[5] = {3, 1, 4, 1, 5};
     const struct sw_request request = {.ids = ids,
                                        .n_ids = 5,

@@ -42,11 +42,11 @@ static inline struct counted count(const char *dir, const struct job *job,
     struct sw_plan_options options;
     char text[128];
     const struct sw_footprint_params params = {.weights = job->weights,
-                                               .dense = SW_F16,
+                                               .unquantized = SW_F16,
                                                .kv = job->kv,
                                                .context = job->context,
                                                .slots = job->slots ? job->slots : 1,
-                                               .rows = job->chunk};
+                                               .max_batch_tokens = job->chunk};
     snprintf(text, sizeof text, "1x(gpu:%dx24G host:64G)", job->ranks);
     sw_plan_options_init(&options);
     CU_ASSERT_EQUAL_FATAL(sw_model_open(dir, &model), SW_OK);

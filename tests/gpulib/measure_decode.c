@@ -155,11 +155,11 @@ int main(int argc, char **argv)
                       .lead = lead,
                       .lead_context = &times};
     const struct sw_footprint_params params = {.weights = weights,
-                                               .dense = SW_F16,
+                                               .unquantized = SW_F16,
                                                .kv = job.kv,
                                                .context = job.context,
                                                .slots = 1,
-                                               .rows = job.chunk};
+                                               .max_batch_tokens = job.chunk};
     struct sizes sizes = {0};
     struct sw_gpu_speeds speeds = {0};
     if (!job.library) {

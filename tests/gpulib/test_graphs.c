@@ -164,8 +164,10 @@ static enum sw_status take(void *owner, const struct sw_sampled *token, bool *st
 static enum sw_status lead(struct job *job, struct sw_engine *engine)
 {
     struct texts *texts = job->lead_context;
-    const struct sw_scheduler_options options = {
-        .engine = engine, .slots = job->slots, .context = job->context, .rows = job->chunk};
+    const struct sw_scheduler_options options = {.engine = engine,
+                                                 .slots = job->slots,
+                                                 .context = job->context,
+                                                 .max_batch_tokens = job->chunk};
     struct sw_scheduler *s;
     SW_TRY(sw_scheduler_open(&options, &s));
     enum sw_status status = SW_OK;

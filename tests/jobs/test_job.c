@@ -46,7 +46,7 @@ static enum sw_status run_over(struct run *run, struct job *j, struct sw_engine 
                                struct sw_results *results)
 {
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = j->slots, .context = j->context, .rows = j->chunk};
+        .engine = engine, .slots = j->slots, .context = j->context, .max_batch_tokens = j->chunk};
     struct sw_job job = {.task = run->task,
                          .owner = run->owner,
                          .in = path_of("in.jsonl"),

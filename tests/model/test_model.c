@@ -33,7 +33,7 @@ static void footprint_adds_up(void)
 {
     struct sw_model *model = open_config("llama-3.1-405b");
     const struct sw_footprint_params params = {
-        .weights = SW_BF16, .kv = SW_BF16, .context = 4096, .slots = 2, .rows = 512};
+        .weights = SW_BF16, .kv = SW_BF16, .context = 4096, .slots = 2, .max_batch_tokens = 512};
     struct sw_footprint f;
     CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
     uint64_t bytes = f.embed_bytes + f.head_bytes;
@@ -58,7 +58,7 @@ static void footprint_adds_up(void)
 static void layers_see_their_windows(void)
 {
     const struct sw_footprint_params params = {
-        .weights = SW_F32, .kv = SW_F32, .context = 32, .slots = 1, .rows = 8};
+        .weights = SW_F32, .kv = SW_F32, .context = 32, .slots = 1, .max_batch_tokens = 8};
     struct sw_footprint f;
     struct sw_model *model = NULL;
     CU_ASSERT_EQUAL_FATAL(sw_model_open(SW_SOURCE_DIR "/tests/models/tiny/qwen2_window", &model),
@@ -91,7 +91,7 @@ static void gpu_workspace_is_that_of_layers(void)
         .weights = SW_F16, .kv = SW_F16, .context = 2048, .slots = 1};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sw_footprint f;
-        params.rows = cases[i].rows;
+        params.max_batch_tokens = cases[i].rows;
         CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
         CU_ASSERT_EQUAL(f.gpu_workspace_bytes,
                         cases[i].in + cases[i].out + SW_GPU_WORKSPACE_FIXED + SW_GPU_ROUNDING);
@@ -105,8 +105,12 @@ static void gpu_workspace_is_that_of_layers(void)
 static void int8_is_for_layers(void)
 {
     struct sw_model *model = open_config("mixtral-8x7b");
-    const struct sw_footprint_params params = {
-        .weights = SW_INT8, .dense = SW_BF16, .kv = SW_BF16, .context = 64, .slots = 1, .rows = 1};
+    const struct sw_footprint_params params = {.weights = SW_INT8,
+                                               .unquantized = SW_BF16,
+                                               .kv = SW_BF16,
+                                               .context = 64,
+                                               .slots = 1,
+                                               .max_batch_tokens = 1};
     struct sw_footprint f;
     CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
     const uint64_t attention = 6144 * 4096 + 4096 * 4096, qkv_and_out = 6144 + 4096;
@@ -130,7 +134,7 @@ static void experts_are_read_in_part(void)
 {
     struct sw_model *model = open_config("mixtral-8x7b");
     const struct sw_footprint_params params = {
-        .weights = SW_BF16, .kv = SW_BF16, .context = 64, .slots = 1, .rows = 1};
+        .weights = SW_BF16, .kv = SW_BF16, .context = 64, .slots = 1, .max_batch_tokens = 1};
     struct sw_footprint f;
     CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
     /* 2 of 8 experts; experts are 1.409 of 1.451 billion parameters of a layer. */

@@ -148,7 +148,7 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
         h += (double)fp->work_bytes;
     h += (double)o->rank_host + (head ? (double)fp->logits_bytes : 0) +
          max2((double)fp->load_bytes, w->n[3] ? 2 * biggest : 0) +
-         (gpu ? 2.0 * (double)fp->hop_bytes * fp->params.rows : 0);
+         (gpu ? 2.0 * (double)fp->hop_bytes * fp->params.max_batch_tokens : 0);
     if (g > 0) {
         const uint64_t have = o->gpu_memory < dev->free ? o->gpu_memory : dev->free;
         if (g > (double)have - (double)o->gpu_reserve)
@@ -247,11 +247,12 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
     const bool uniform = roll(2);
     const unsigned more = (unsigned)(LAYERS - least_layers);
     *fp = (struct sw_footprint){.n_layers = least_layers + (int)roll(more + 1), .layers = layers};
-    fp->params = (struct sw_footprint_params){.weights = SW_F16,
-                                              .kv = SW_F16,
-                                              .context = 1 + (int)roll(50),
-                                              .slots = 1 + (int)roll(6),
-                                              .rows = 1 + (int)(roll(2) ? roll(9) : roll(60))};
+    fp->params =
+        (struct sw_footprint_params){.weights = SW_F16,
+                                     .kv = SW_F16,
+                                     .context = 1 + (int)roll(50),
+                                     .slots = 1 + (int)roll(6),
+                                     .max_batch_tokens = 1 + (int)(roll(2) ? roll(9) : roll(60))};
     for (int i = 0; i < fp->n_layers; i++) {
         struct sw_layer_footprint *l = &layers[i];
         if (i && uniform) {
@@ -369,7 +370,7 @@ static void plan_value(const struct sw_plan *plan, const struct oracle *q, doubl
 static void weigh_request(struct oracle *q)
 {
     const struct sw_plan_options *o = q->o;
-    const double most = q->fp->params.rows, prompt = o->prompt_tokens;
+    const double most = q->fp->params.max_batch_tokens, prompt = o->prompt_tokens;
     const bool full = o->objective == SW_OBJECTIVE_THROUGHPUT;
     double chunks;
     if (full) {
@@ -410,7 +411,7 @@ static void note(const struct sw_plan *plan)
 static void favour_prompts(struct sw_footprint *fp, struct sw_cluster *cl)
 {
     uint64_t most = 0;
-    fp->params.rows = 20 + (int)roll(60);
+    fp->params.max_batch_tokens = 20 + (int)roll(60);
     for (int i = 0; i < fp->n_layers; i++) {
         struct sw_layer_footprint *l = &fp->layers[i];
         l->token_flops = 2.0 * (double)l->weight_bytes;
@@ -506,7 +507,7 @@ static void equals_brute_force(void)
 static struct sw_layer_footprint two_layers[2] = {{.weight_bytes = 1 << 20, .read_bytes = 1 << 20},
                                                   {.weight_bytes = 1 << 20, .read_bytes = 1 << 20}};
 static const struct sw_footprint two_layers_footprint = {
-    .params = {.context = 64, .slots = 1, .rows = 64},
+    .params = {.context = 64, .slots = 1, .max_batch_tokens = 64},
     .n_layers = 2,
     .layers = two_layers,
     .hop_bytes = 1024};

@@ -20,20 +20,23 @@ static struct sw_footprint make_footprint(int rows)
                                                 .kv_row_bytes = 32 << 10,
                                                 .token_flops = 800e6,
                                                 .attend_flops = 4 * 8192};
-    return (struct sw_footprint){
-        .params = {.weights = SW_F16, .kv = SW_F16, .context = 2048, .slots = 1, .rows = rows},
-        .n_layers = LAYERS,
-        .layers = layers,
-        .embed_bytes = 500 << 20,
-        .embed_read_bytes = 8192,
-        .head_bytes = 500 << 20,
-        .head_flops = 500e6,
-        .hop_bytes = 32 << 10,
-        .work_bytes = 100 << 20,
-        .gpu_work_bytes = 160 << 20,
-        .matrix_bytes = 300 << 20,
-        .logits_bytes = 3 << 20,
-        .load_bytes = 16 << 20};
+    return (struct sw_footprint){.params = {.weights = SW_F16,
+                                            .kv = SW_F16,
+                                            .context = 2048,
+                                            .slots = 1,
+                                            .max_batch_tokens = rows},
+                                 .n_layers = LAYERS,
+                                 .layers = layers,
+                                 .embed_bytes = 500 << 20,
+                                 .embed_read_bytes = 8192,
+                                 .head_bytes = 500 << 20,
+                                 .head_flops = 500e6,
+                                 .hop_bytes = 32 << 10,
+                                 .work_bytes = 100 << 20,
+                                 .gpu_work_bytes = 160 << 20,
+                                 .matrix_bytes = 300 << 20,
+                                 .logits_bytes = 3 << 20,
+                                 .load_bytes = 16 << 20};
 }
 
 static double larger(double a, double b)
