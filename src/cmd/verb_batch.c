@@ -1,7 +1,7 @@
 /* Owns the verb `batch`: a file of prompts in, a file of continuations out. */
+#include "base/utf8.h"
 #include "cmd/jobs.h"
 #include "jobs/batch_task.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "engine/scheduler.h"
-#include "text/sampler.h"
+#include "sample/sampler.h"
 
 struct alone {
     struct sw_generate *g;

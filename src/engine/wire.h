@@ -8,7 +8,7 @@
 
 #include "engine/microbatch.h"
 #include "engine/timeline.h"
-#include "text/sampler.h"
+#include "sample/sampler.h"
 #include "transport/transport.h"
 
 enum sw_engine_kind {

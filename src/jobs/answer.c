@@ -1,9 +1,9 @@
 /* Owns the form of result lines. */
 #include "jobs/answer.h"
 
+#include "base/utf8.h"
 #include "jobs/record.h"
 #include "text/detokenizer.h"
-#include "text/utf8.h"
 
 #include <string.h>
 

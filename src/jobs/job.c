@@ -4,7 +4,7 @@
 #include "jobs/jsonl_reader.h"
 #include "jobs/line_json.h"
 #include "jobs/record.h"
-#include "text/sampler.h"
+#include "sample/sampler.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Owns the grammar of JSON, for lines that must be whole. */
 #include "jobs/json_check.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
 
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/utf8.h"
 #include "text/json_scan.h"
-#include "text/utf8.h"
 
 #include <ctype.h>
 #include <stdio.h>

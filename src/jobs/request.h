@@ -14,7 +14,7 @@
 
 #include "base/status.h"
 #include "jobs/unknown.h"
-#include "text/sampler.h"
+#include "sample/sampler.h"
 #include "text/stop_strings.h"
 
 #include <jansson.h>

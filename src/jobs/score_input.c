@@ -1,7 +1,7 @@
 /* Owns the cutting of texts to be scored. */
 #include "jobs/score_input.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

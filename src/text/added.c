@@ -1,7 +1,7 @@
 /* Owns the list of added tokens and the search for them in a text. */
 #include "text/added.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  */
 #include "text/bpe.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

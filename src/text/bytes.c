@@ -1,7 +1,7 @@
 /* Owns the two spellings of a byte in vocabularies: a character of GPT-2's alphabet, and <0xHH>. */
 #include "text/bytes.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

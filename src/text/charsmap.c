@@ -1,7 +1,7 @@
 /* Owns the reading of SentencePiece's character map (Darts-clone's unit layout). */
 #include "text/charsmap.h"
 
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,9 +5,9 @@
 #include "text/chat.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "jinja/jinja.h"
+#include "jinja/jinja_uses.h"
 #include "text/chat_messages.h"
-#include "text/jinja.h"
-#include "text/jinja_uses.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /*
  * Chat templates: a conversation becomes the text its model was trained on, as the model's own
- * template says. Templates are Jinja2 as transformers renders it (see text/jinja.h).
+ * template says. Templates are Jinja2 as transformers renders it (see jinja/jinja.h).
  *
  * A sw_chat may be shared by threads as long as each renders requests of its own.
  */

@@ -7,7 +7,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* What a template wants, as text/jinja_uses.h finds it. */
+/* What a template wants, as jinja/jinja_uses.h finds it. */
 struct sw_chat_wants {
     bool parts;          /* it walks over the parts of a content that is a list */
     bool arguments_text; /* it prints a call's arguments as they are, so they must be JSON text */

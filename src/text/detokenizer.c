@@ -1,9 +1,9 @@
 /* Owns decoding: ids to bytes to characters, holding back what is not yet a whole character. */
 #include "text/detokenizer.h"
 
+#include "base/utf8.h"
 #include "text/bytes.h"
 #include "text/tokenizer_impl.h"
-#include "text/utf8.h"
 
 #include <string.h>
 

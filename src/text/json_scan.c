@@ -2,7 +2,7 @@
 #include "text/json_scan.h"
 
 #include "base/json.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* Owns the normalisation steps: a table of kinds, each from bytes to bytes. */
 #include "text/normalize.h"
 
+#include "base/utf8.h"
 #include "text/unicode.h"
-#include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

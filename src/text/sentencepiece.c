@@ -2,9 +2,9 @@
  * Owns the reading of a SentencePiece .model with a BPE model: the few protobuf fields that matter
  * (sentencepiece_model.proto), read straight from the wire format.
  */
+#include "base/utf8.h"
 #include "text/bytes.h"
 #include "text/tokenizer_impl.h"
-#include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

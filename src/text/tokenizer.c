@@ -2,9 +2,9 @@
 #include "text/tokenizer.h"
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "text/bytes.h"
 #include "text/tokenizer_impl.h"
-#include "text/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/pool.h"
-#include "text/sampler.h"
+#include "sample/sampler.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -16,7 +16,7 @@ check() (
         awk -v files="$work/files" '
     # folder → floor; each folder here must exist in docs/design.md too
     BEGIN {
-        n = split("src/base:0 src/model:1 src/text:1 src/plan:2 src/format:2 kernels/cpu:2 " \
+        n = split("src/base:0 src/jinja:1 src/model:1 src/sample:1 src/text:2 src/plan:2 src/format:2 kernels/cpu:2 " \
             "kernels/cuda:2 src/backend:3 src/transport:3 src/gpu:4 src/probe:4 src/engine:4 " \
             "src/jobs:5 src/serve:6 src/cmd:7 src:8", rows, " ")
         for (i = 1; i <= n; i++) {
@@ -68,11 +68,11 @@ check() (
 # The check itself must notice each kind of mistake.
 plant() { # WHAT FILE LINE
     rm -rf "$work/tree"
-    mkdir -p "$work/tree/src/base" "$work/tree/src/model" "$work/tree/src/text"
+    mkdir -p "$work/tree/src/base" "$work/tree/src/model" "$work/tree/src/sample"
     printf '#include <stdio.h>\n' >"$work/tree/src/base/a.h"
     printf '#include "base/a.h"\n' >"$work/tree/src/model/b.h"
     printf '#include "model/b.h"\n' >"$work/tree/src/model/c.h"
-    printf '#include "base/a.h"\n' >"$work/tree/src/text/d.h"
+    printf '#include "base/a.h"\n' >"$work/tree/src/sample/d.h"
     if ! check "$work/tree" >"$work/out"; then
         echo "a good tree is refused:" && cat "$work/out"
         return 1
@@ -86,9 +86,9 @@ plant() { # WHAT FILE LINE
 }
 failed=0
 plant "an upward include" src/base/a.h '#include "model/b.h"' || failed=1
-plant "a sideways include" src/text/d.h '  #  include "model/b.h"' || failed=1
+plant "a sideways include" src/sample/d.h '  #  include "model/b.h"' || failed=1
 plant "a circle in one folder" src/model/b.h '#include "model/c.h"' || failed=1
 plant "a folder without a floor" src/new/e.h '#include "base/a.h"' || failed=1
-plant "a header that is not there" src/text/d.h '#include "base/gone.h"' || failed=1
+plant "a header that is not there" src/sample/d.h '#include "base/gone.h"' || failed=1
 check "${2:-$here/../..}" || failed=1
 exit $failed

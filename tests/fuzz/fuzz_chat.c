@@ -3,8 +3,8 @@
  * message, or a text within the limits.
  */
 #include "base/json.h"
-#include "text/jinja.h"
-#include "text/utf8.h"
+#include "base/utf8.h"
+#include "jinja/jinja.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
  * Chat templates against what transformers makes of them (data/chat, written by make_chat.py), and
  * what must be refused.
  */
+#include "jinja/jinja.h"
 #include "text/chat.h"
 #include "text/fixtures.h"
-#include "text/jinja.h"
 
 #include <time.h>
 

@@ -2,8 +2,8 @@
  * Real tokenizers against ids that others published: SentencePiece's own library, llama.cpp's
  * vocabulary tests and swift-transformers' encodings made with Hugging Face tokenizers.
  */
+#include "base/utf8.h"
 #include "text/fixtures.h"
-#include "text/utf8.h"
 
 struct family {
     const char *name;

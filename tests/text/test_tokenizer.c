@@ -2,9 +2,9 @@
  * Tokenizers of our own, small ones: ids as the reference libraries gave them (data/), what the
  * files beside a tokenizer change, what is refused, and hard texts.
  */
+#include "base/utf8.h"
 #include "text/fixtures.h"
 #include "text/regex.h"
-#include "text/utf8.h"
 
 #include <time.h>
 

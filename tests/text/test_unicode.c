@@ -1,7 +1,7 @@
 /* Normalisers over all code points, against digests of what the tokenizers library makes of them.
  */
+#include "base/utf8.h"
 #include "text/normalize.h"
-#include "text/utf8.h"
 #include "unit.h"
 
 #include <stdlib.h>

@@ -1,0 +1,22 @@
+/* What the filters of lists share (private to src/text). */
+#ifndef SW_JINJA_JINJA_LISTS_H
+#define SW_JINJA_JINJA_LISTS_H
+
+#include "jinja/jinja_value.h"
+
+struct sw_jinja_call;
+
+/* item.a.b for the path "a.b", the item itself for none. */
+enum sw_status sw_jinja_path(struct sw_jinja_run *r, const struct sw_value *item,
+                             const struct sw_value *path, struct sw_value *out);
+/* A dict's (key, value) tuples as a list, view or generator. */
+enum sw_status sw_jinja_pairs(struct sw_jinja_run *r, const struct sw_value *dict,
+                              enum sw_value_kind kind, struct sw_value *out);
+
+/* jinja_sort.c */
+typedef enum sw_status sw_list_fn(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out);
+sw_list_fn sw_jinja_sort, sw_jinja_dictsort, sw_jinja_unique, sw_jinja_groupby, sw_jinja_min,
+    sw_jinja_max;
+
+#endif

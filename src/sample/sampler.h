@@ -1,0 +1,86 @@
+/*
+ * From logits to the next id.
+ *
+ * Order and meaning as in transformers: repetition penalty, temperature, top-k, top-p, min-p,
+ * softmax, draw. A draw depends on (seed, position) and the logits only, so a resumed or batched
+ * run draws the same ids. What exactly top-k, top-p and min-p keep, and how the draw goes, is said
+ * in selection.h: weights are exp((logit - best) / temperature) by a polynomial in f32, and all
+ * sums are of whole multiples of 2^-40, exact in any order: threads, instruction set and machine
+ * change no bit. Ids whose weight is below 2^-41 are not drawn. Log-probabilities are within 1e-5
+ * of those of the exact softmax, or half a unit of f32's last place where that is more.
+ */
+#ifndef SW_SAMPLE_SAMPLER_H
+#define SW_SAMPLE_SAMPLER_H
+
+#include "base/cpu_info.h"
+#include "base/pool.h"
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SW_TOP_LOGPROBS_MAX 32
+
+struct sw_sampling {
+    float temperature;        /* 0: greedy, the lowest id among equals */
+    int32_t top_k;            /* 0: off; values equal to the k-th are all kept */
+    float top_p;              /* 1: off; in (0, 1] */
+    float min_p;              /* 0: off; a share of the likeliest id's probability */
+    float repetition_penalty; /* 1: off */
+    uint64_t seed;
+    int32_t
+        logprobs; /* -1: none are computed; 0..SW_TOP_LOGPROBS_MAX alternatives beside the id's */
+};
+
+/* Greedy, everything off, no logprobs. */
+struct sw_sampling sw_sampling_default(void);
+/* SW_EUSAGE names the value that is out of range and the range. */
+enum sw_status sw_sampling_check(const struct sw_sampling *sampling);
+
+struct sw_alternative {
+    int32_t id;
+    float logprob;
+};
+
+struct sw_sampled {
+    int32_t id;
+    float logprob; /* of the unpenalised, temperature-1 distribution; 0 when logprobs < 0 */
+    int32_t n_top;
+    struct sw_alternative top[SW_TOP_LOGPROBS_MAX]; /* (n_top) likeliest first */
+};
+
+/*
+ * Scratch memory for vocabularies of up to `max_vocab` ids; one per thread, any number of texts.
+ * isa: which code runs; answers have the same bits with any. SW_EINPUT: more than 2^23 ids, or 0.
+ */
+struct sw_sampler;
+enum sw_status sw_sampler_create(size_t max_vocab, enum sw_isa isa, struct sw_sampler **out);
+void sw_sampler_free(struct sw_sampler *sampler);
+/* Shares each row out to the threads of `pool` from now on, with the same bits; the caller is not
+ * on one of them, or is the one that runs it. NULL: no longer. */
+void sw_sampler_share(struct sw_sampler *sampler, struct sw_pool *pool);
+
+/*
+ * Picks the id at `position` of its text. logits: (n_vocab), left alone; only ids < limit count
+ * (limit <= n_vocab <= max_vocab, the tokenizer's size). history: (n_history) ids so far, prompt
+ * included, for the repetition penalty; ids outside are passed over. Allocates nothing.
+ * SW_EDEVICE when a logit is NaN or +inf, or all are -inf.
+ */
+enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampling *sampling,
+                               const float *logits, size_t n_vocab, size_t limit,
+                               const int32_t *history, size_t n_history, uint64_t position,
+                               struct sw_sampled *out);
+
+/*
+ * Log-probability of `id` among logits[0..limit) and whether it is the greedy choice, for scoring.
+ * Same failures as sw_sampler_pick.
+ */
+enum sw_status sw_logprob_of(struct sw_sampler *sampler, const float *logits, size_t limit,
+                             int32_t id, float *logprob, bool *greedy);
+/* Fails with SW_EDEVICE, in words for this. */
+enum sw_status sw_logits_undefined(void);
+/* Uniform in [0, 1) from (seed, position) by Philox4x32-10 (Salmon et al., SC 2011). */
+double sw_uniform(uint64_t seed, uint64_t position);
+
+#endif
