@@ -26,7 +26,7 @@ static void usage(FILE *out)
 }
 
 /* What was built in, and what the GPU library beside the program can do. */
-static void version(void)
+static void main_version(void)
 {
     const char *why;
     const struct sw_gpu_library *library = sw_gpu_library_load(&why, NULL);
@@ -47,7 +47,7 @@ static enum sw_status unknown_verb(const char *name)
     return sw_fail(SW_EUSAGE, "there is no verb '%s'; 'spillway --help' lists them", name);
 }
 
-static enum sw_status run(int argc, char **argv, struct sw_call *call)
+static enum sw_status main_run(int argc, char **argv, struct sw_call *call)
 {
     const struct sw_verb *verb = sw_verb_find(argv[1]);
     if (!verb)
@@ -82,12 +82,12 @@ int main(int argc, char **argv)
     } else if (help) {
         usage(stdout);
     } else if (strcmp(argv[1], "--version") == 0) {
-        version();
+        main_version();
     } else {
         struct sw_call call = {0};
         status = sw_stack_prepare();
         if (status == SW_OK)
-            status = run(argc, argv, &call);
+            status = main_run(argc, argv, &call);
     }
     if (status == SW_OK)
         status = sw_output_flush();

@@ -42,7 +42,7 @@ float *sw_matrix_scales(const void *data, int64_t rows, int64_t cols)
 }
 
 /* Where element (lane, col) of a panel lies, in elements. */
-static int64_t place(enum sw_dtype format, int width, int lane, int64_t col)
+static int64_t packing_place(enum sw_dtype format, int width, int lane, int64_t col)
 {
     if (format == SW_BF16)
         return (col / 2 * width + lane) * 2 + (col & 1);
@@ -59,7 +59,7 @@ static void store(enum sw_dtype format, void *data, int64_t at, float value)
         ((uint16_t *)data)[at] = format == SW_F16 ? sw_f32_to_f16(value) : sw_f32_to_bf16(value);
 }
 
-static float load(enum sw_dtype format, const void *data, int64_t at)
+static float packing_load(enum sw_dtype format, const void *data, int64_t at)
 {
     if (format == SW_F32)
         return ((const float *)data)[at];
@@ -94,7 +94,7 @@ static void put_row(const struct sw_pack *p, char *panel, int width, int lane, c
         float values[PIECE];
         sw_dtype_to_f32(p->src_dtype, piece_of(p, src, start, n, gathered), n, values);
         for (int64_t i = 0; i < n; i++)
-            store(p->format, panel, place(p->format, width, lane, start + i), values[i]);
+            store(p->format, panel, packing_place(p->format, width, lane, start + i), values[i]);
     }
 }
 
@@ -128,7 +128,7 @@ static float largest_of(enum sw_dtype dtype, const char *src, int64_t n)
 }
 
 /* A finite value of magnitude below 2^22, rounded to even: the adder does it. */
-static inline int8_t rounded(float value)
+static inline int8_t packing_rounded(float value)
 {
     const float shifted = value + 0x1.8p23f;
     int32_t bits;
@@ -160,8 +160,8 @@ static void put_int8_row(const struct sw_pack *p, char *panel, int width, int64_
         if (!is_zero)
             sw_dtype_to_f32(p->src_dtype, piece_of(p, src, start, n, gathered), n, values);
         for (int64_t i = 0; i < PIECE; i++)
-            elements[i] = rounded(values[i] * inverse);
-        char *to = panel + place(SW_INT8, width, (int)(row % SW_PANEL), start);
+            elements[i] = packing_rounded(values[i] * inverse);
+        char *to = panel + packing_place(SW_INT8, width, (int)(row % SW_PANEL), start);
         for (int64_t i = 0; i < n; i += 4, to += width * 4)
             memcpy(to, elements + i, 4);
     }
@@ -204,7 +204,7 @@ static void move_rows(const struct sw_pack *p, char *panel, int64_t width, int l
     /* bf16: the odd last column, or all of them when columns do not lie side by side */
     for (int64_t lane = 0; lane < n_lanes; lane++)
         for (int64_t col = pairs ? p->cols & ~(int64_t)1 : 0; col < p->cols; col++)
-            memcpy(whole + place(SW_BF16, (int)width, lane0 + (int)lane, col) * 2,
+            memcpy(whole + packing_place(SW_BF16, (int)width, lane0 + (int)lane, col) * 2,
                    src + lane * row_stride + col * p->col_stride * 2, 2);
 }
 
@@ -238,7 +238,8 @@ void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t
     const int width = sw_panel_width(rows, panel);
     const float scale = format == SW_INT8 ? sw_matrix_scales(data, rows, cols)[row] : 1;
     for (int64_t col = 0; col < cols; col++)
-        out[col] = scale * load(format, from, place(format, width, (int)(row % SW_PANEL), col));
+        out[col] = scale * packing_load(format, from,
+                                        packing_place(format, width, (int)(row % SW_PANEL), col));
 }
 
 size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context)

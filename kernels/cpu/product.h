@@ -237,7 +237,7 @@ ALWAYS_INLINE const char *prepare_row(enum kind kind, const struct sw_prepare *p
             if (up)
                 __builtin_prefetch(up + PREPARE_COLS + i, 0, 2);
         }
-        activate(p->activation, x, up, n, activated);
+        rows_activate(p->activation, x, up, n, activated);
         x = activated;
     }
     if (kind != KIND_PAIRS)
@@ -260,8 +260,8 @@ ALWAYS_INLINE void prepare_kind(enum kind kind, const struct sw_prepare *p, int6
     for (int64_t row = first; kind == KIND_INT8 && row < first + nr; row++) {
         const float *x = p->x + row * p->x_ld;
         if (p->activate)
-            activate(p->activation, x, p->gated ? x + p->cols : NULL, p->cols,
-                     p->activated + row * p->x_ld);
+            rows_activate(p->activation, x, p->gated ? x + p->cols : NULL, p->cols,
+                          p->activated + row * p->x_ld);
         scan_row(p, row);
     }
     for (int64_t col = 0; col < p->cols; col += piece) {

@@ -20,8 +20,8 @@ ALWAYS_INLINE vec v_exp(vec x)
     return v_scale2(v_add(p, v_set(1)), n);
 }
 
-static void norm(enum sw_norm kind, float eps, const float *x, int64_t dim, const float *weight,
-                 const float *bias, float *y)
+static void rows_norm(enum sw_norm kind, float eps, const float *x, int64_t dim,
+                      const float *weight, const float *bias, float *y)
 {
     float mean = 0;
     if (kind == SW_NORM_LAYER) {
@@ -108,8 +108,8 @@ ALWAYS_INLINE void activate_kind(enum sw_activation kind, const float *x, const 
     }
 }
 
-static void activate(enum sw_activation kind, const float *x, const float *up, int64_t dim,
-                     float *y)
+static void rows_activate(enum sw_activation kind, const float *x, const float *up, int64_t dim,
+                          float *y)
 {
     switch (kind) {
     case SW_ACT_RELU:
@@ -157,7 +157,7 @@ static void add_scaled(const float *x, float weight, int64_t dim, float *y)
     }
 }
 
-static void add(const float *x, int64_t dim, float *y)
+static void rows_add(const float *x, int64_t dim, float *y)
 {
     for (int64_t i = 0; i < dim; i += 16) {
         const int n = dim - i < 16 ? (int)(dim - i) : 16;

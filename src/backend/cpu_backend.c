@@ -54,7 +54,7 @@ static enum sw_status alloc(struct sw_backend *b, size_t bytes, const char *what
     return SW_OK;
 }
 
-static void release(struct sw_backend *b, void *d_ptr, size_t bytes)
+static void cpu_release(struct sw_backend *b, void *d_ptr, size_t bytes)
 {
     (void)b;
     if (d_ptr && is_large(bytes))
@@ -63,7 +63,7 @@ static void release(struct sw_backend *b, void *d_ptr, size_t bytes)
         free(d_ptr);
 }
 
-static enum sw_status copy(struct sw_backend *b, void *dst, const void *src, size_t bytes)
+static enum sw_status cpu_copy(struct sw_backend *b, void *dst, const void *src, size_t bytes)
 {
     (void)b;
     if (bytes)
@@ -170,8 +170,8 @@ static void embed_row(const struct rows *r, int64_t i)
                   r->y + i * r->y_ld);
 }
 
-static void embed(struct sw_backend *b, const struct sw_matrix *m, const int32_t *ids, int64_t n,
-                  float *d_y, int64_t ld_y)
+static void cpu_embed(struct sw_backend *b, const struct sw_matrix *m, const int32_t *ids,
+                      int64_t n, float *d_y, int64_t ld_y)
 {
     struct rows r = {
         .cpu = sw_cpu_of(b), .row = embed_row, .n = n, .m = m, .ids = ids, .y = d_y, .y_ld = ld_y};
@@ -184,9 +184,9 @@ static void norm_row(const struct rows *r, int64_t i)
                           r->bias, r->y + i * r->y_ld);
 }
 
-static void norm(struct sw_backend *b, enum sw_norm kind, float eps, const float *d_x, int64_t ld_x,
-                 int64_t n, int64_t dim, const float *d_weight, const float *d_bias, float *d_y,
-                 int64_t ld_y)
+static void cpu_norm(struct sw_backend *b, enum sw_norm kind, float eps, const float *d_x,
+                     int64_t ld_x, int64_t n, int64_t dim, const float *d_weight,
+                     const float *d_bias, float *d_y, int64_t ld_y)
 {
     struct rows r = {.cpu = sw_cpu_of(b),
                      .row = norm_row,
@@ -210,8 +210,9 @@ static void activate_row(const struct rows *r, int64_t i)
                               r->y + i * r->y_ld);
 }
 
-static void activate(struct sw_backend *b, enum sw_activation kind, bool gated, const float *d_x,
-                     int64_t ld_x, int64_t n, int64_t dim, float *d_y, int64_t ld_y)
+static void cpu_activate(struct sw_backend *b, enum sw_activation kind, bool gated,
+                         const float *d_x, int64_t ld_x, int64_t n, int64_t dim, float *d_y,
+                         int64_t ld_y)
 {
     struct rows r = {.cpu = sw_cpu_of(b),
                      .row = activate_row,
@@ -231,8 +232,8 @@ static void add_row(const struct rows *r, int64_t i)
     r->cpu->kernels->add(r->x + i * r->x_ld, r->dim, r->y + i * r->y_ld);
 }
 
-static void add(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
-                float *d_y, int64_t ld_y)
+static void cpu_add(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
+                    float *d_y, int64_t ld_y)
 {
     struct rows r = {.cpu = sw_cpu_of(b),
                      .row = add_row,
@@ -250,8 +251,8 @@ static void gather_row(const struct rows *r, int64_t i)
     memcpy(r->y + i * r->y_ld, r->x + r->ids[i] * r->x_ld, (size_t)r->dim * sizeof(float));
 }
 
-static void gather(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
-                   int64_t n, int64_t dim, float *d_y, int64_t ld_y)
+static void cpu_gather(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
+                       int64_t n, int64_t dim, float *d_y, int64_t ld_y)
 {
     struct rows r = {.cpu = sw_cpu_of(b),
                      .row = gather_row,
@@ -309,8 +310,8 @@ static void close_cpu(struct sw_backend *b)
         return;
     struct sw_cpu *cpu = sw_cpu_of(b);
     sw_pool_free(cpu->pool);
-    release(b, cpu->x, (size_t)cpu->x_floats * sizeof(float));
-    release(b, cpu->thread_scratch, thread_scratch_bytes(cpu->threads));
+    cpu_release(b, cpu->x, (size_t)cpu->x_floats * sizeof(float));
+    cpu_release(b, cpu->thread_scratch, thread_scratch_bytes(cpu->threads));
     free(cpu);
 }
 
@@ -318,22 +319,22 @@ static const struct sw_backend_ops ops = {
     .name = "cpu",
     .close = close_cpu,
     .alloc = alloc,
-    .free = release,
-    .upload = copy,
-    .download = copy,
+    .free = cpu_release,
+    .upload = cpu_copy,
+    .download = cpu_copy,
     .sync = sync_nothing,
     .matrix_clear = matrix_clear,
     .matrix_put = matrix_put,
-    .embed = embed,
-    .norm = norm,
+    .embed = cpu_embed,
+    .norm = cpu_norm,
     .matmul = sw_cpu_matmul,
     .activated_matmul = sw_cpu_activated_matmul,
     .place_heads = sw_cpu_place_heads,
     .kv_copy = sw_cpu_kv_copy,
     .attend = sw_cpu_attend,
-    .activate = activate,
-    .add = add,
-    .gather = gather,
+    .activate = cpu_activate,
+    .add = cpu_add,
+    .gather = cpu_gather,
     .scatter_add = scatter_add,
 };
 

@@ -8,8 +8,8 @@ struct placing {
     int n_kv_heads, head_dim;
 };
 
-static void turn(const struct placing *p, const float *weight, int n_heads, int64_t position,
-                 float *x, int64_t head)
+static void cpu_heads_turn(const struct placing *p, const float *weight, int n_heads,
+                           int64_t position, float *x, int64_t head)
 {
     const struct sw_rope *rope = &p->heads->rope;
     for (int h = 0; weight && h < n_heads; h++)
@@ -30,8 +30,8 @@ static void turn_row(void *ctx, int64_t i, int worker)
     for (; i >= span->n; span++)
         i -= span->n;
     const int64_t at = (span->row + i) * h->ld, position = span->position + i;
-    turn(p, h->d_q_norm, h->n_heads, position, h->d_q + at, h->q_head);
-    turn(p, h->d_k_norm, p->n_kv_heads, position, h->d_k + at, h->kv_head);
+    cpu_heads_turn(p, h->d_q_norm, h->n_heads, position, h->d_q + at, h->q_head);
+    cpu_heads_turn(p, h->d_k_norm, p->n_kv_heads, position, h->d_k + at, h->kv_head);
 }
 
 #define FEW_FLOATS 32768 /* done before other threads would have begun */

@@ -6,7 +6,7 @@
 #include <assert.h>
 
 /* Columns of prepared activations: whole cache lines. */
-static int64_t padded(int64_t cols)
+static int64_t matmul_padded(int64_t cols)
 {
     return (int64_t)sw_round_up((uint64_t)cols, 32);
 }
@@ -45,7 +45,7 @@ static void divide(struct product *p)
 }
 
 /* Few rows are read where they are, or where they have been rounded; more are packed in tiles. */
-static void prepare(struct product *p)
+static void matmul_prepare(struct product *p)
 {
     struct sw_cpu *cpu = p->cpu;
     const struct sw_prepare *in = &p->in;
@@ -57,11 +57,11 @@ static void prepare(struct product *p)
         const bool is_small = in->n * in->cols < 65536;
         sw_pool_run(is_small ? NULL : cpu->pool, prepare_tile, p, sw_tile_count(in->n));
     } else if (in->format == SW_INT8) {
-        p->panel.x_ld = padded(in->cols);
+        p->panel.x_ld = matmul_padded(in->cols);
         for (int64_t r = 0; r < in->n; r++)
             cpu->kernels->quantize_row(in, r, (char *)in->out + r * p->panel.x_ld);
     } else if (in->format == SW_BF16) {
-        p->panel.x_ld = padded(in->cols) * cpu->kernels->bf16_x_bytes;
+        p->panel.x_ld = matmul_padded(in->cols) * cpu->kernels->bf16_x_bytes;
         for (int64_t r = 0; r < in->n; r++)
             cpu->kernels->round_row(in->x + r * in->x_ld, in->cols,
                                     (char *)cpu->x + r * p->panel.x_ld);
@@ -106,7 +106,7 @@ static void do_chunk(void *ctx, int64_t chunk, int worker)
 #define PART_TILES 16 /* of a panel; fewer would read its weights too often */
 
 /* Cuts the panels into chunks; returns how many. */
-static int64_t cut(struct product *p)
+static int64_t matmul_cut(struct product *p)
 {
     const int64_t split = p->n_panels < p->cpu->threads ? p->n_panels : p->cpu->threads;
     p->parts = p->cpu->threads > 1 ? sw_tile_count(p->panel.n) / PART_TILES : 1;
@@ -124,10 +124,10 @@ static struct sw_pool *pool_for(struct sw_cpu *cpu, int64_t multiply_adds)
 
 /* y (+)= act(x) · Wᵀ + bias, of which p knows all but the rows; in as many goes as scratch needs.
  */
-static void multiply(struct product *p, int64_t n, int64_t ld_y)
+static void matmul_multiply(struct product *p, int64_t n, int64_t ld_y)
 {
     const struct sw_matrix *m = p->m;
-    int64_t most = p->cpu->x_floats / padded(m->cols);
+    int64_t most = p->cpu->x_floats / matmul_padded(m->cols);
     assert(most > 0);
     if (most > SW_PRODUCT_ROWS)
         most = SW_PRODUCT_ROWS;
@@ -138,8 +138,8 @@ static void multiply(struct product *p, int64_t n, int64_t ld_y)
     p->in.out = p->cpu->x;
     for (int64_t row = 0; row < n; row += most) {
         p->panel.n = p->in.n = n - row < most ? n - row : most;
-        prepare(p);
-        const int64_t n_chunks = cut(p);
+        matmul_prepare(p);
+        const int64_t n_chunks = matmul_cut(p);
         sw_pool_run(pool_for(p->cpu, p->in.n * m->rows * m->cols), do_chunk, p, n_chunks);
         p->in.x += most * p->in.x_ld;
         if (p->in.activated)
@@ -157,7 +157,7 @@ void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float 
                         .in = {.x = d_x, .x_ld = ld_x},
                         .bias = d_bias,
                         .y = d_y};
-    multiply(&p, n, ld_y);
+    matmul_multiply(&p, n, ld_y);
 }
 
 void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool gated,
@@ -178,5 +178,5 @@ void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool
                         .y = d_y};
     if (!fused)
         b->ops->activate(b, kind, gated, d_x, ld_x, n, m->cols, d_x, ld_x);
-    multiply(&p, n, ld_y);
+    matmul_multiply(&p, n, ld_y);
 }

@@ -74,7 +74,7 @@ static bool find_file(const char *named, char *path, size_t cap)
     return false;
 }
 
-static void refuse(void)
+static void gpu_library_refuse(void)
 {
     found.status = SW_EDEVICE;
     snprintf(found.why, sizeof found.why, "%s", sw_error_message());
@@ -94,11 +94,11 @@ static void cannot_open(const char *path, bool named)
                  : "");
     if (named) {
         (void)sw_fail(SW_EDEVICE, "%s: %s", variable, found.why);
-        refuse();
+        gpu_library_refuse();
     }
 }
 
-static void check(const char *path, void *handle)
+static void gpu_library_check(const char *path, void *handle)
 {
     const struct sw_gpu_library *library = dlsym(handle, SW_GPU_LIBRARY_SYMBOL);
     if (!library) {
@@ -106,13 +106,13 @@ static void check(const char *path, void *handle)
                       "%s is no GPU library of Spillway (it has no symbol '%s'); install the one "
                       "that was built with this program",
                       path, SW_GPU_LIBRARY_SYMBOL);
-        refuse();
+        gpu_library_refuse();
     } else if (strcmp(library->source_id(), sw_source_id()) != 0) {
         (void)sw_fail(SW_EDEVICE,
                       "%s was built from other sources (%s) than this program (%s); install both "
                       "from one build",
                       path, library->source_id(), sw_source_id());
-        refuse();
+        gpu_library_refuse();
     } else {
         found.library = library;
     }
@@ -131,7 +131,7 @@ static bool has_driver(const char *path)
     return false;
 }
 
-static void load(void)
+static void gpu_library_load(void)
 {
     char path[4096];
     const char *named = getenv(variable);
@@ -145,14 +145,14 @@ static void load(void)
     }
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (handle)
-        check(path, handle);
+        gpu_library_check(path, handle);
     else
         cannot_open(path, named != NULL);
 }
 
 const struct sw_gpu_library *sw_gpu_library_load(const char **why, enum sw_status *status)
 {
-    pthread_once(&once, load);
+    pthread_once(&once, gpu_library_load);
     if (why)
         *why = found.why;
     if (status)

@@ -14,7 +14,7 @@ struct sw_arena_block {
     alignas(max_align_t) char bytes[];
 };
 
-static struct sw_arena_block *grow(struct sw_arena *arena, size_t need)
+static struct sw_arena_block *arena_grow(struct sw_arena *arena, size_t need)
 {
     size_t size = arena->blocks ? arena->blocks->size * 2 : BLOCK_MIN;
     size = size > BLOCK_MAX ? BLOCK_MAX : size;
@@ -35,7 +35,7 @@ void *sw_arena_take(struct sw_arena *arena, size_t bytes)
     struct sw_arena_block *block = arena->blocks;
     if (n > arena->limit - arena->used)
         return NULL;
-    if ((!block || n > block->size - block->used) && !(block = grow(arena, n)))
+    if ((!block || n > block->size - block->used) && !(block = arena_grow(arena, n)))
         return NULL;
     void *taken = block->bytes + block->used;
     block->used += n;

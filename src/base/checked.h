@@ -1,4 +1,4 @@
-/* Size arithmetic that says when it overflows. Each returns false then and leaves *out alone. */
+/* Arithmetic of sizes. What can overflow returns false then and leaves *out alone. */
 #ifndef SW_BASE_CHECKED_H
 #define SW_BASE_CHECKED_H
 
@@ -37,6 +37,23 @@ static inline bool sw_mul_size(size_t a, size_t b, size_t *out)
 static inline uint64_t sw_round_up(uint64_t value, uint64_t unit)
 {
     return (value + unit - 1) / unit * unit;
+}
+
+static inline int sw_min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+static inline int64_t sw_min_i64(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+static inline int64_t sw_max_i64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+static inline uint64_t sw_max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 #endif

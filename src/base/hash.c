@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-static uint64_t turn(uint64_t x, int b)
+static uint64_t hash_turn(uint64_t x, int b)
 {
     return x << b | x >> (64 - b);
 }
@@ -13,17 +13,17 @@ static void rounds(uint64_t v[4], int n)
     for (; n > 0; n--) {
         v[0] += v[1];
         v[2] += v[3];
-        v[1] = turn(v[1], 13) ^ v[0];
-        v[3] = turn(v[3], 16) ^ v[2];
-        v[0] = turn(v[0], 32) + v[3];
+        v[1] = hash_turn(v[1], 13) ^ v[0];
+        v[3] = hash_turn(v[3], 16) ^ v[2];
+        v[0] = hash_turn(v[0], 32) + v[3];
         v[2] += v[1];
-        v[3] = turn(v[3], 21) ^ v[0];
-        v[1] = turn(v[1], 17) ^ v[2];
-        v[2] = turn(v[2], 32);
+        v[3] = hash_turn(v[3], 21) ^ v[0];
+        v[1] = hash_turn(v[1], 17) ^ v[2];
+        v[2] = hash_turn(v[2], 32);
     }
 }
 
-static void take(uint64_t v[4], uint64_t word)
+static void hash_take(uint64_t v[4], uint64_t word)
 {
     v[3] ^= word;
     rounds(v, 2);
@@ -50,12 +50,12 @@ void sw_hash_add(struct sw_hash *hash, const void *bytes, size_t n)
     for (; n > 0 && hash->length % 8 != 0; n--) {
         hash->tail |= (uint64_t)*at++ << (8 * (hash->length++ % 8));
         if (hash->length % 8 == 0) {
-            take(hash->v, hash->tail);
+            hash_take(hash->v, hash->tail);
             hash->tail = 0;
         }
     }
     for (; n >= 8; n -= 8, at += 8, hash->length += 8)
-        take(hash->v, word_at(at));
+        hash_take(hash->v, word_at(at));
     for (; n > 0; n--)
         hash->tail |= (uint64_t)*at++ << (8 * (hash->length++ % 8));
 }
@@ -64,7 +64,7 @@ struct sw_digest sw_hash_end(const struct sw_hash *hash)
 {
     struct sw_digest out;
     uint64_t v[4] = {hash->v[0], hash->v[1], hash->v[2], hash->v[3]};
-    take(v, hash->tail | hash->length << 56);
+    hash_take(v, hash->tail | hash->length << 56);
     v[2] ^= 0xee;
     rounds(v, 4);
     out.low = v[0] ^ v[1] ^ v[2] ^ v[3];

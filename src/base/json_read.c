@@ -144,7 +144,7 @@ static json_t *real_of(struct reader *r, const char *text, size_t n)
     return isfinite(value) ? json_real(value) : sw_json_spelled_new(text, n);
 }
 
-static json_t *read_number(struct reader *r)
+static json_t *json_read_read_number(struct reader *r)
 {
     const char *start = r->at;
     bool real = false;
@@ -214,7 +214,7 @@ static json_t *read_array(struct reader *r)
 }
 
 /* One member: from its name on. */
-static bool read_member(struct reader *r, json_t *object)
+static bool json_read_read_member(struct reader *r, json_t *object)
 {
     if (peek(r) != '"')
         return not_json(r, "a member's name in quotes");
@@ -250,7 +250,7 @@ static json_t *read_object(struct reader *r)
     if (!object)
         return no_memory(r);
     for (bool first = true; next_item(r, '}', first, &more) && more; first = false)
-        if (!read_member(r, object))
+        if (!json_read_read_member(r, object))
             break;
     return object;
 }
@@ -286,7 +286,7 @@ static json_t *read_value(struct reader *r)
         return json_false();
     if (take_word(r, "null"))
         return json_null();
-    return read_number(r);
+    return json_read_read_number(r);
 }
 
 enum sw_status sw_json_read(const char *bytes, size_t n, unsigned rules, json_t **out)

@@ -21,7 +21,7 @@ void sw_log_setup(enum sw_log_level level, int rank, const char *host)
         snprintf(prefix, sizeof prefix, "spillway: ");
 }
 
-static void put(const char *format, va_list args)
+static void log_put(const char *format, va_list args)
 {
     char text[4096], line[4096];
     size_t n = (size_t)snprintf(line, sizeof line, "%s", prefix);
@@ -39,7 +39,7 @@ void sw_log(enum sw_log_level level, const char *format, ...)
         return;
     fflush(stdout);
     va_start(args, format);
-    put(format, args);
+    log_put(format, args);
     va_end(args);
 }
 
@@ -49,6 +49,6 @@ void sw_log_urgent(enum sw_log_level level, const char *format, ...)
     if (level > max_level)
         return;
     va_start(args, format);
-    put(format, args);
+    log_put(format, args);
     va_end(args);
 }

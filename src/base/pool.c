@@ -80,7 +80,7 @@ static void futex_wake(_Atomic uint32_t *address, int n)
     syscall(SYS_futex, address, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
-static void relax(void)
+static void pool_relax(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -151,7 +151,7 @@ static bool pool_is_active(struct sw_pool *pool, int worker)
 }
 
 /* Does what is in the own lane, then what is left in the others'. */
-static void work(struct sw_pool *pool, int worker)
+static void pool_work(struct sw_pool *pool, int worker)
 {
     for (int i = 0; i < pool->n; i++)
         while (pool_is_active(pool, worker) && work_lane(pool, (worker + i) % pool->n, worker))
@@ -172,7 +172,7 @@ static void wait_for_work(struct sw_pool *pool, uint32_t seen)
         for (int i = 0; i < 64; i++) {
             if (has_work(pool, seen))
                 return;
-            relax();
+            pool_relax();
         }
     } while (now_ns() < until);
     const uint32_t bell = atomic_load(&pool->bell);
@@ -196,7 +196,7 @@ static void *worker_main(void *arg)
     while (!atomic_load_explicit(&pool->stop, memory_order_acquire)) {
         pool_rest_while_told(pool, self->index);
         const uint32_t seen = atomic_load_explicit(&pool->run, memory_order_acquire);
-        work(pool, self->index);
+        pool_work(pool, self->index);
         wait_for_work(pool, seen);
     }
     return NULL;
@@ -233,7 +233,7 @@ static struct wait wait_for_rest(struct sw_pool *pool)
         for (int i = 0; i < 64; i++) {
             if (!atomic_load_explicit(&pool->undone, memory_order_acquire))
                 return (struct wait){now, 0};
-            relax();
+            pool_relax();
         }
     } while ((now = now_ns()) < until);
     return (struct wait){now, sleep_for_rest(pool)};
@@ -259,7 +259,7 @@ static struct wait run_some(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uin
     atomic_fetch_add(&pool->bell, 1);
     if (atomic_load(&pool->sleepers))
         futex_wake(&pool->bell, INT_MAX);
-    work(pool, 0);
+    pool_work(pool, 0);
     return wait_for_rest(pool);
 }
 
@@ -336,7 +336,7 @@ void sw_pool_free(struct sw_pool *pool)
 }
 
 /* The thread is bound by its attributes, so that its stack is already touched on its own node. */
-static int start(struct worker *worker, const cpu_set_t *set)
+static int pool_start(struct worker *worker, const cpu_set_t *set)
 {
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
@@ -388,7 +388,7 @@ enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_po
         struct worker *worker = &pool->workers[i - 1];
         *worker = (struct worker){.pool = pool, .index = i};
         cores_for(i, n, cores, cores ? n_cores : 0, &set);
-        const int error = start(worker, &set);
+        const int error = pool_start(worker, &set);
         if (error) {
             sw_pool_free(pool);
             snprintf(what, sizeof what, "thread %d of %d", i + 1, n);

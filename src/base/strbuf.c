@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool reserve(struct sw_strbuf *buf, size_t more)
+static bool strbuf_reserve(struct sw_strbuf *buf, size_t more)
 {
     if (buf->failed)
         return false;
@@ -32,7 +32,7 @@ static bool reserve(struct sw_strbuf *buf, size_t more)
 
 void sw_strbuf_append(struct sw_strbuf *buf, const char *bytes, size_t n)
 {
-    if (!reserve(buf, n))
+    if (!strbuf_reserve(buf, n))
         return;
     if (n > 0)
         memcpy(buf->text + buf->length, bytes, n);
@@ -52,7 +52,7 @@ void sw_strbuf_printf(struct sw_strbuf *buf, const char *format, ...)
     va_copy(again, args);
     const int n = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (n >= 0 && reserve(buf, (size_t)n)) {
+    if (n >= 0 && strbuf_reserve(buf, (size_t)n)) {
         vsnprintf(buf->text + buf->length, (size_t)n + 1, format, again);
         buf->length += (size_t)n;
     }

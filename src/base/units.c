@@ -23,7 +23,7 @@ static const struct unit rate_units[] = {
     {"KiB/s", 0x1p10}, {"MiB/s", 0x1p20}, {"GiB/s", 0x1p30}, {"TiB/s", 0x1p40},
 };
 
-static bool parse(const char *text, const struct unit *units, size_t n_units, double *value)
+static bool units_parse(const char *text, const struct unit *units, size_t n_units, double *value)
 {
     char *end;
     if (!isdigit((unsigned char)text[0]) && text[0] != '.')
@@ -43,7 +43,7 @@ static bool parse(const char *text, const struct unit *units, size_t n_units, do
 enum sw_status sw_size_parse(const char *text, uint64_t *bytes)
 {
     double value;
-    if (!parse(text, size_units, sizeof size_units / sizeof size_units[0], &value) ||
+    if (!units_parse(text, size_units, sizeof size_units / sizeof size_units[0], &value) ||
         value >= 0x1p63)
         return sw_fail(SW_EUSAGE, "'%s' is not a size; write 24G, 24GiB, 512M or 24GB (10^9 bytes)",
                        text);
@@ -53,7 +53,8 @@ enum sw_status sw_size_parse(const char *text, uint64_t *bytes)
 
 enum sw_status sw_rate_parse(const char *text, double *bytes_per_second)
 {
-    if (!parse(text, rate_units, sizeof rate_units / sizeof rate_units[0], bytes_per_second) ||
+    if (!units_parse(text, rate_units, sizeof rate_units / sizeof rate_units[0],
+                     bytes_per_second) ||
         *bytes_per_second <= 0)
         return sw_fail(SW_EUSAGE, "'%s' is not a rate; write 672GB/s or 900MB/s", text);
     return SW_OK;

@@ -76,7 +76,7 @@ static enum sw_status open_files(struct run *run)
 }
 
 /* Plans, loads and makes everything ready to run. */
-static enum sw_status start(struct run *run)
+static enum sw_status jobs_start(struct run *run)
 {
     struct sw_session *s = run->s;
     const struct sw_options *o = &s->call->options;
@@ -163,7 +163,7 @@ static enum sw_status print_totals(const struct run *run, const struct sw_metric
 /* Runs what is left and stops the session; the results are safe when it returns. */
 static enum sw_status run_job(struct run *run, double *seconds)
 {
-    SW_TRY(start(run));
+    SW_TRY(jobs_start(run));
     const enum sw_status status = sw_job_run(&run->job);
     *seconds = sw_metrics_seconds(run->watch);
     const struct sw_metrics_state state = state_of(run);
@@ -196,7 +196,7 @@ static enum sw_status explain(struct run *run, enum sw_status status)
         run->s->call->arguments[2], run->s->call->options.fresh ? " without --fresh" : "");
 }
 
-static enum sw_status work(struct run *run)
+static enum sw_status jobs_work(struct run *run)
 {
     double seconds = 0;
     bool left = false;
@@ -225,7 +225,7 @@ enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb
 {
     struct run run = {.s = s, .verb = verb};
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write */
-    const enum sw_status status = work(&run);
+    const enum sw_status status = jobs_work(&run);
     sw_job_close(&run.job);
     sw_scheduler_close(run.scheduler);
     sw_metrics_close(run.watch);

@@ -49,7 +49,7 @@ static void show(struct loading *l)
     sw_progress_update(&l->bar, done, note);
 }
 
-static enum sw_status take(struct loading *l)
+static enum sw_status loading_take(struct loading *l)
 {
     struct sw_message m;
     struct sw_load_body body;
@@ -67,7 +67,7 @@ static enum sw_status take(struct loading *l)
     return SW_OK;
 }
 
-static enum sw_status tell(struct loading *l, uint64_t bytes, bool finished, bool is_short)
+static enum sw_status loading_tell(struct loading *l, uint64_t bytes, bool finished, bool is_short)
 {
     struct sw_message m = {.kind = SW_MSG_LOAD};
     const struct sw_load_body body = {bytes, finished, is_short};
@@ -86,13 +86,13 @@ static enum sw_status progress(void *context, uint64_t bytes)
         return SW_OK;
     l->reported = now;
     if (t->rank != 0)
-        return tell(l, bytes, false, false);
+        return loading_tell(l, bytes, false, false);
     l->done[0] = bytes;
     for (;;) {
         SW_TRY(sw_transport_poll(t, SW_ANY_RANK, &ready));
         if (!ready)
             break;
-        SW_TRY(take(l));
+        SW_TRY(loading_take(l));
     }
     show(l);
     return SW_OK;
@@ -137,7 +137,7 @@ static enum sw_status hear_all(struct loading *l, bool *is_short)
     return SW_OK;
 }
 
-static enum sw_status load(struct loading *l, bool *is_short)
+static enum sw_status loading_load(struct loading *l, bool *is_short)
 {
     struct sw_transport *t = l->s->transport;
     uint64_t bytes = 0;
@@ -152,13 +152,13 @@ static enum sw_status load(struct loading *l, bool *is_short)
         sw_error_clear();
     }
     if (t->rank != 0) {
-        SW_TRY(tell(l, bytes, true, mine));
+        SW_TRY(loading_tell(l, bytes, true, mine));
     } else {
         l->done[0] = bytes;
         l->is_short = l->is_short || mine;
     }
     while (t->rank == 0 && l->n_loading > 0) {
-        SW_TRY(take(l));
+        SW_TRY(loading_take(l));
         show(l);
     }
     return is_short ? hear_all(l, is_short) : SW_OK;
@@ -181,7 +181,7 @@ enum sw_status sw_session_load(struct sw_session *s, bool *is_short)
     sw_progress_begin(&l.bar, s->reader ? "loading" : "making up weights", total,
                       s->call->options.quiet || s->transport->rank != 0);
     const double start = sw_clock();
-    const enum sw_status status = load(&l, is_short);
+    const enum sw_status status = loading_load(&l, is_short);
     s->load_s = sw_clock() - start;
     if (s->transport->rank == 0)
         sw_progress_end(&l.bar, total);

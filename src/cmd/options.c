@@ -276,8 +276,8 @@ static const struct sw_option *by_letter(const struct sw_verb *verb, char letter
 }
 
 /* Takes argv[*i], an option, and its value if it wants one; moves *i past both. */
-static enum sw_status take(const struct sw_verb *verb, int argc, char **argv, int *i,
-                           struct sw_options *options)
+static enum sw_status options_take(const struct sw_verb *verb, int argc, char **argv, int *i,
+                                   struct sw_options *options)
 {
     const char *word = argv[*i], *value = NULL;
     const struct sw_option *option;
@@ -323,7 +323,7 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
             for (i++; i < argc; i++)
                 argv[kept++] = argv[i];
         } else if (argv[i][0] == '-' && argv[i][1]) {
-            SW_TRY(take(verb, argc, argv, &i, &call->options));
+            SW_TRY(options_take(verb, argc, argv, &i, &call->options));
         } else {
             argv[kept++] = argv[i++];
         }

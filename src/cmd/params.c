@@ -1,6 +1,7 @@
 /* Owns the defaults that depend on the model: weight format, KV format, context, chunk. */
 #include "cmd/session.h"
 
+#include "base/checked.h"
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -8,11 +9,6 @@
 
 #define USUAL_CONTEXT 2048
 #define USUAL_CHUNK 512
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_model *model,
                                  enum sw_dtype stored, int positions,
@@ -24,7 +20,7 @@ enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_mod
                        o->context, most);
     int context = o->context;
     if (context == 0)
-        context = smaller(most, positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
+        context = sw_min_int(most, positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
     enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored;
     if (!sw_dtype_info(weights)->is_weight)
         weights = SW_F32; /* f64 checkpoints */
@@ -35,7 +31,7 @@ enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_mod
                                         .kv = o->kv != SW_OTHER ? o->kv : unquantized,
                                         .context = context,
                                         .slots = o->slots > 0 ? o->slots : 1};
-    out->max_batch_tokens = smaller(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);
+    out->max_batch_tokens = sw_min_int(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);
     if (out->max_batch_tokens < out->slots)
         out->max_batch_tokens = out->slots;
     return SW_OK;
@@ -44,7 +40,7 @@ enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_mod
 int sw_default_prompt(int context, int new_tokens)
 {
     const int room = (context > 0 ? context : INT_MAX) - new_tokens;
-    return room < 1 ? 1 : smaller(SW_DEFAULT_PROMPT, room);
+    return room < 1 ? 1 : sw_min_int(SW_DEFAULT_PROMPT, room);
 }
 
 int sw_positions(int prompt, int new_tokens)

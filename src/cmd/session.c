@@ -128,7 +128,7 @@ static void say_plan(const struct sw_session *s)
 }
 
 /* Plans; when the model does not fit, the message ends with what would make it fit. */
-static enum sw_status fit(struct sw_session *s)
+static enum sw_status session_fit(struct sw_session *s)
 {
     struct sw_strbuf advice = {0};
     char message[SW_ERROR_MAX];
@@ -168,7 +168,7 @@ static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
         s->defaults.prompt_tokens > 0
             ? s->defaults.prompt_tokens
             : sw_default_prompt(s->params.context, s->defaults.new_tokens);
-    const enum sw_status status = fit(s);
+    const enum sw_status status = session_fit(s);
     s->plan_options.user = NULL;
     return status;
 }
@@ -227,7 +227,7 @@ static void label_ranks(const struct sw_session *s)
 }
 
 /* Rank 0 plans; all leave with the same params and slices. */
-static enum sw_status agree(struct sw_session *s, int positions)
+static enum sw_status session_agree(struct sw_session *s, int positions)
 {
     struct sw_transport *t = s->transport;
     struct agreement mine = {0};
@@ -266,7 +266,7 @@ static enum sw_status agree(struct sw_session *s, int positions)
 
 /* A look around in proportion to what is to be loaded: none for a model that fits the caches,
  * unless speeds are what the verb is about. */
-static struct sw_probe_options look(const struct sw_session *s)
+static struct sw_probe_options session_look(const struct sw_session *s)
 {
     const uint64_t bytes = 2 * sw_model_parameters(s->model);
     const struct sw_options *o = &s->call->options;
@@ -330,14 +330,14 @@ static enum sw_status warn(struct sw_session *s)
 /* Looks around, plans and loads, once; *is_short as in sw_session_load. */
 static enum sw_status set_up(struct sw_session *s, int positions, bool *is_short)
 {
-    const struct sw_probe_options probe = look(s);
+    const struct sw_probe_options probe = session_look(s);
     SW_TRY(sw_probe_run(s->transport, &probe, &s->probe));
     s->probed = true;
     if (s->probe.problems[0])
         return sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(s->probe.problems, "\n"),
                        s->probe.problems);
     SW_TRY(warn(s));
-    SW_TRY(agree(s, positions));
+    SW_TRY(session_agree(s, positions));
     return sw_session_load(s, is_short);
 }
 

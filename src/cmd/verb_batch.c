@@ -39,7 +39,7 @@ static enum sw_status take_defaults(const struct sw_options *o, struct sw_line_r
     return sw_sampling_check(&out->sampling);
 }
 
-static enum sw_status prepare(struct sw_session *s, void *owner)
+static enum sw_status batch_prepare(struct sw_session *s, void *owner)
 {
     struct batch *batch = owner;
     const char *model = s->call->arguments[0], *slash = strrchr(model, '/');
@@ -59,19 +59,19 @@ static enum sw_status prepare(struct sw_session *s, void *owner)
     return SW_OK;
 }
 
-static int context(const struct sw_input_scan *survey)
+static int batch_context(const struct sw_input_scan *survey)
 {
     (void)survey; /* lines may ask for any number of new tokens: */
     return 0;     /* the usual */
 }
 
-static void started(struct sw_session *s, void *owner)
+static void batch_started(struct sw_session *s, void *owner)
 {
     struct batch *batch = owner;
     batch->job.vocab = s->model->dims.vocab;
 }
 
-static void options(const struct sw_options *o, json_t *out)
+static void batch_options(const struct sw_options *o, json_t *out)
 {
     json_t *stop = json_array();
     for (int i = 0; i < o->n_stop; i++)
@@ -89,27 +89,27 @@ static void options(const struct sw_options *o, json_t *out)
     json_object_set_new(out, "--special", json_boolean(o->special));
 }
 
-static enum sw_status lead(struct sw_session *s)
+static enum sw_status batch_lead(struct sw_session *s)
 {
     struct batch batch = {0};
     const struct sw_job_verb verb = {.name = "batch",
                                      .task = &sw_batch_task,
                                      .owner = &batch,
                                      .unit = "texts ended before their max_tokens",
-                                     .prepare = prepare,
-                                     .context = context,
+                                     .prepare = batch_prepare,
+                                     .context = batch_context,
                                      .new_tokens = s->call->options.n,
-                                     .started = started,
-                                     .options = options};
+                                     .started = batch_started,
+                                     .options = batch_options};
     const enum sw_status status = sw_jobs_lead(s, &verb);
     sw_chat_free(batch.chat);
     return status;
 }
 
-static enum sw_status run(struct sw_call *call)
+static enum sw_status batch_run(struct sw_call *call)
 {
     call->safe = sw_jobs_safe(&call->options);
-    return sw_session_run(call, lead);
+    return sw_session_run(call, batch_lead);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)
@@ -153,5 +153,5 @@ const struct sw_verb sw_verb_batch = {
         "  spillway batch llama prompts.jsonl answers.jsonl -n 64\n"
         "  mpirun --hostfile hostfiles/lab spillway batch opt-66b prompts.jsonl answers.jsonl",
     .groups = groups,
-    .run = run,
+    .run = batch_run,
 };

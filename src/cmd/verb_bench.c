@@ -113,7 +113,7 @@ static void read_some(struct reading *r)
     r->seconds += (double)r->buffer.bytes / rate;
 }
 
-static enum sw_status take_token(void *owner, const struct sw_sampled *token, bool *stop)
+static enum sw_status bench_take_token(void *owner, const struct sw_sampled *token, bool *stop)
 {
     struct member *m = owner;
     struct crowd *c = m->crowd;
@@ -144,7 +144,7 @@ static enum sw_status run_crowd(struct bench *b, struct sw_scheduler *scheduler,
                                            .score_from = b->prompt,
                                            .max_new = max_new,
                                            .sampling = sw_sampling_default(),
-                                           .token = take_token,
+                                           .token = bench_take_token,
                                            .owner = &members[i]};
         status = sw_scheduler_submit(scheduler, &request);
     }
@@ -157,7 +157,7 @@ static enum sw_status run_crowd(struct bench *b, struct sw_scheduler *scheduler,
 
 /* First the prompts alone. Then the same ones again, whose rows the slots have kept but for the
  * last: all sequences generate from the first step on. */
-static enum sw_status measure(struct bench *b, int round, struct reading *reading)
+static enum sw_status bench_measure(struct bench *b, int round, struct reading *reading)
 {
     const struct sw_session *s = b->s;
     const struct sw_scheduler_options options = {.engine = s->engine,
@@ -189,11 +189,11 @@ static enum sw_status round_of(struct bench *b, int round)
     struct sw_session *s = b->s;
     struct reading reading = {0};
     if (!alone(b))
-        return measure(b, round, &reading);
+        return bench_measure(b, round, &reading);
     reading.backend = s->cpu;
     SW_TRY(sw_cpu_buffer_open(s->cpu, READ_BYTES, &reading.buffer));
     sw_cpu_read_once(s->cpu, &reading.buffer);
-    const enum sw_status status = measure(b, round, &reading);
+    const enum sw_status status = bench_measure(b, round, &reading);
     if (status == SW_OK && reading.seconds <= 0) /* too few tokens */
         read_some(&reading);
     sw_cpu_buffer_close(s->cpu, &reading.buffer);
@@ -286,7 +286,7 @@ static enum sw_status choose_tokens(struct bench *b)
     return SW_OK;
 }
 
-static enum sw_status lead(struct sw_session *s)
+static enum sw_status bench_lead(struct sw_session *s)
 {
     const struct sw_options *o = &s->call->options;
     SW_TRY(sw_call_files(s->call, NULL, NULL));
@@ -325,7 +325,7 @@ static enum sw_status lead(struct sw_session *s)
 static enum sw_status bench(struct sw_call *call)
 {
     call->measures = true;
-    return sw_session_run(call, lead);
+    return sw_session_run(call, bench_lead);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)

@@ -18,8 +18,8 @@ static uint64_t weight_bytes(const struct sw_footprint *f)
 
 /* Bytes of the weights in `format`, and of the KV cache of one position, as run has them when only
  * the weights' format is asked for. */
-static enum sw_status weigh(const struct sw_model *model, enum sw_dtype format, uint64_t *weights,
-                            uint64_t *kv_row)
+static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_dtype format,
+                                    uint64_t *weights, uint64_t *kv_row)
 {
     struct sw_footprint f;
     const enum sw_dtype unquantized = sw_dtype_unquantized(model->dtype);
@@ -47,7 +47,7 @@ static enum sw_status print_json(const struct sw_model *model)
         uint64_t weights, kv;
         if (!sw_dtype_info((enum sw_dtype)i)->is_weight)
             continue;
-        SW_TRY(weigh(model, (enum sw_dtype)i, &weights, &kv));
+        SW_TRY(inspect_weigh(model, (enum sw_dtype)i, &weights, &kv));
         json_object_set_new(formats, sw_dtype_info((enum sw_dtype)i)->name,
                             json_pack("{s:I, s:I}", "weight_bytes", (json_int_t)weights,
                                       "kv_bytes_per_token", (json_int_t)kv));
@@ -91,7 +91,7 @@ static enum sw_status print_text(const struct sw_model *model, const char *name)
         uint64_t weights, kv;
         if (!sw_dtype_info((enum sw_dtype)i)->is_weight)
             continue;
-        SW_TRY(weigh(model, (enum sw_dtype)i, &weights, &kv));
+        SW_TRY(inspect_weigh(model, (enum sw_dtype)i, &weights, &kv));
         printf("  %-8s %13s %17s\n", sw_dtype_info((enum sw_dtype)i)->name,
                sw_size_format(weights, size, sizeof size),
                sw_size_format(kv, kv_size, sizeof kv_size));

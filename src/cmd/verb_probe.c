@@ -60,8 +60,8 @@ static enum sw_status print_json(const struct sw_probe *probe, const char *probl
     return sw_fail(SW_ENOMEM, "no memory for the probe's report");
 }
 
-static enum sw_status report(const struct sw_call *call, const struct sw_probe *probe,
-                             const char *problem)
+static enum sw_status probe_report(const struct sw_call *call, const struct sw_probe *probe,
+                                   const char *problem)
 {
     struct sw_strbuf text = {0};
     enum sw_status status = SW_OK;
@@ -131,7 +131,7 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
     SW_TRY(sw_probe_run(t, &options, &probe));
     enum sw_status status = SW_OK;
     if (t->rank == 0)
-        status = report(call, &probe, files == SW_OK ? NULL : problem);
+        status = probe_report(call, &probe, files == SW_OK ? NULL : problem);
     if (status == SW_OK && files != SW_OK)
         status = sw_fail(files, "%s", problem);
     if (status == SW_OK && probe.problems[0])

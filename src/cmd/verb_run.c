@@ -111,7 +111,7 @@ static void note_logprobs(struct output *out, const struct sw_sampled *token)
                                                    (double)token->logprob, "top", top));
 }
 
-static enum sw_status take_token(void *context, const struct sw_sampled *token, bool *stop)
+static enum sw_status run_take_token(void *context, const struct sw_sampled *token, bool *stop)
 {
     struct output *out = context;
     const struct sw_options *o = &out->s->call->options;
@@ -144,7 +144,7 @@ static enum sw_status finish_text(struct output *out)
     return print_new(out);
 }
 
-static double rate(int n, double seconds)
+static double run_rate(int n, double seconds)
 {
     return n > 0 && seconds > 0 ? n / seconds : 0;
 }
@@ -183,12 +183,12 @@ static void say_memory(const struct sw_session *s)
     }
 }
 
-static enum sw_status report(struct output *out, const struct sw_generate *g)
+static enum sw_status run_report(struct output *out, const struct sw_generate *g)
 {
     const struct sw_session *s = out->s;
     /* The first token comes with the prompt; the others are what decoding takes. */
-    const double prompt_rate = rate(g->n_prompt, g->prompt_s);
-    const double decode_rate = rate(g->n_new - 1, g->decode_s);
+    const double prompt_rate = run_rate(g->n_prompt, g->prompt_s);
+    const double decode_rate = run_rate(g->n_new - 1, g->decode_s);
     if (!s->call->options.json) {
         char prompt[64], decode[64];
         printf("\n");
@@ -240,7 +240,7 @@ static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
                             .context = s->params.context,
                             .chunk = s->params.max_batch_tokens,
                             .sampling = sampling_of(o),
-                            .token = take_token,
+                            .token = run_take_token,
                             .context_of_caller = out};
     if (s->tokenizer) {
         sw_detokenizer_begin(&out->stream, s->tokenizer, !o->special);
@@ -249,7 +249,7 @@ static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
     SW_TRY(sw_generate(s->engine, &g));
     SW_TRY(finish_text(out));
     SW_TRY(sw_session_stop(s));
-    return report(out, &g);
+    return run_report(out, &g);
 }
 
 /* The prompt as a user's message, in the words of the model's chat template. */
@@ -298,7 +298,7 @@ static enum sw_status prompt_ids(struct sw_session *s, struct sw_ids *ids)
     return status;
 }
 
-static enum sw_status lead(struct sw_session *s)
+static enum sw_status run_lead(struct sw_session *s)
 {
     const struct sw_options *o = &s->call->options;
     const struct sw_sampling sampling = sampling_of(o);
@@ -331,9 +331,9 @@ static enum sw_status lead(struct sw_session *s)
     return status;
 }
 
-static enum sw_status run(struct sw_call *call)
+static enum sw_status run_run(struct sw_call *call)
 {
-    return sw_session_run(call, lead);
+    return sw_session_run(call, run_lead);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)
@@ -375,5 +375,5 @@ const struct sw_verb sw_verb_run = {
         "  mpirun --hostfile hostfiles/lab spillway run opt-66b -n 64 \"Translate: cheese =>\"\n"
         "  spillway run llama --temperature 0.8 --top-p 0.95 --seed 7 -f prompt.txt --json",
     .groups = groups,
-    .run = run,
+    .run = run_run,
 };

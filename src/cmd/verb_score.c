@@ -2,7 +2,7 @@
 #include "cmd/jobs.h"
 #include "jobs/score_task.h"
 
-static enum sw_status prepare(struct sw_session *s, void *owner)
+static enum sw_status score_prepare(struct sw_session *s, void *owner)
 {
     struct sw_score_job *score = owner;
     SW_TRY(sw_session_tokenizer(s, true));
@@ -11,42 +11,42 @@ static enum sw_status prepare(struct sw_session *s, void *owner)
 }
 
 /* All the model has, where a line could need it: a token has one byte at least. */
-static int context(const struct sw_input_scan *survey)
+static int score_context(const struct sw_input_scan *survey)
 {
     return survey->longest < 1u << 30 ? (int)survey->longest + 64 : 1 << 30;
 }
 
-static void started(struct sw_session *s, void *owner)
+static void score_started(struct sw_session *s, void *owner)
 {
     struct sw_score_job *score = owner;
     score->context = s->params.context;
     score->vocab = s->model->dims.vocab;
 }
 
-static void options(const struct sw_options *o, json_t *out)
+static void score_options(const struct sw_options *o, json_t *out)
 {
     (void)o;
     (void)out;
 }
 
-static enum sw_status lead(struct sw_session *s)
+static enum sw_status score_lead(struct sw_session *s)
 {
     struct sw_score_job score = {0};
     const struct sw_job_verb verb = {.name = "score",
                                      .task = &sw_score_task,
                                      .owner = &score,
                                      .unit = "contexts cut on the left",
-                                     .prepare = prepare,
-                                     .context = context,
-                                     .started = started,
-                                     .options = options};
+                                     .prepare = score_prepare,
+                                     .context = score_context,
+                                     .started = score_started,
+                                     .options = score_options};
     return sw_jobs_lead(s, &verb);
 }
 
-static enum sw_status run(struct sw_call *call)
+static enum sw_status score_run(struct sw_call *call)
 {
     call->safe = sw_jobs_safe(&call->options);
-    return sw_session_run(call, lead);
+    return sw_session_run(call, score_lead);
 }
 
 static const struct sw_option *const groups[] = {sw_options_jobs, sw_options_placement,
@@ -74,5 +74,5 @@ const struct sw_verb sw_verb_score = {
         "  spillway score llama choices.jsonl scores.jsonl\n"
         "  mpirun --hostfile hostfiles/lab spillway score opt-66b choices.jsonl scores.jsonl",
     .groups = groups,
-    .run = run,
+    .run = score_run,
 };

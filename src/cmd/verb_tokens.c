@@ -41,8 +41,8 @@ static void print_ids(const struct sw_ids *ids)
     printf("\n");
 }
 
-static enum sw_status encode(struct sw_tokenizer *tok, const char *text, size_t n,
-                             const struct sw_options *o)
+static enum sw_status tokens_encode(struct sw_tokenizer *tok, const char *text, size_t n,
+                                    const struct sw_options *o)
 {
     struct sw_ids ids = {0};
     const enum sw_status status = sw_tokenizer_encode(tok, text, n, flags_of(o), &ids);
@@ -52,7 +52,8 @@ static enum sw_status encode(struct sw_tokenizer *tok, const char *text, size_t 
     return status;
 }
 
-static enum sw_status decode(struct sw_tokenizer *tok, const char *text, const struct sw_options *o)
+static enum sw_status tokens_decode(struct sw_tokenizer *tok, const char *text,
+                                    const struct sw_options *o)
 {
     struct sw_ids ids = {0};
     struct sw_strbuf out = {0};
@@ -149,9 +150,9 @@ static enum sw_status convert_all(struct sw_tokenizer *tok, const struct sw_opti
     if (status != SW_OK)
         sw_error_context("standard input");
     else if (o->decode)
-        status = decode(tok, text.text ? text.text : "", o);
+        status = tokens_decode(tok, text.text ? text.text : "", o);
     else
-        status = encode(tok, text.text ? text.text : "", text.length, o);
+        status = tokens_encode(tok, text.text ? text.text : "", text.length, o);
     sw_strbuf_free(&text);
     return status;
 }

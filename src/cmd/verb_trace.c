@@ -100,7 +100,7 @@ static enum sw_status write_values(const struct values *v, const char *path)
     return status;
 }
 
-static enum sw_status report(const struct sw_session *s, const struct values *v)
+static enum sw_status trace_report(const struct sw_session *s, const struct values *v)
 {
     const char *path = s->call->options.dump;
     if (sw_file_write_descriptor(path) == STDOUT_FILENO)
@@ -140,12 +140,12 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     if (status == SW_OK)
         status = write_values(&v, o->dump);
     if (status == SW_OK)
-        status = report(s, &v);
+        status = trace_report(s, &v);
     free_values(&v);
     return status;
 }
 
-static enum sw_status lead(struct sw_session *s)
+static enum sw_status trace_lead(struct sw_session *s)
 {
     struct sw_ids ids = {0};
     SW_TRY(sw_call_files(s->call, NULL, NULL));
@@ -162,7 +162,7 @@ static enum sw_status trace(struct sw_call *call)
 {
     if (!call->options.tokens || !call->options.dump)
         return sw_fail(SW_EUSAGE, "trace: wants --tokens 1,2,3 and --dump FILE.safetensors");
-    return sw_session_run(call, lead);
+    return sw_session_run(call, trace_lead);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)

@@ -4,20 +4,11 @@
  */
 #include "engine/scheduler_impl.h"
 
+#include "base/checked.h"
 /* Beside running sequences a batch takes at most this share of its rows from prompts. */
 #define PROMPT_SHARE 4
 /* A prompt is cut for the stages to overlap, but not into pieces smaller than this. */
 #define PIECE_MIN 32
-
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 static int64_t ceil_div(int64_t a, int64_t b)
 {
@@ -36,8 +27,8 @@ static void add_span(struct sw_scheduler *s, int index, int n)
     if (past < r->n_ids)
         ask.next = slot->ids[past];
     /* Row p gives the log-probability of the id at p + 1. */
-    const int64_t score_from = larger(r->score_from - 1 - first, 0);
-    ask.score_from = (int32_t)smaller(score_from, ask.sample_from);
+    const int64_t score_from = sw_max_i64(r->score_from - 1 - first, 0);
+    ask.score_from = (int32_t)sw_min_i64(score_from, ask.sample_from);
     b->spans[b->n_spans] = (struct sw_span){index, first, b->n_rows, n};
     b->outputs[b->n_spans++] = ask;
     for (int i = 0; i < n; i++)
@@ -47,8 +38,9 @@ static void add_span(struct sw_scheduler *s, int index, int n)
 
 static void deal_steps(struct sw_scheduler *s)
 {
-    int64_t n = smaller(ceil_div(s->n_stepping, s->in_flight.groups), s->options.max_batch_tokens);
-    for (n = smaller(n, s->steps.n); n > 0; n--) {
+    int64_t n =
+        sw_min_i64(ceil_div(s->n_stepping, s->in_flight.groups), s->options.max_batch_tokens);
+    for (n = sw_min_i64(n, s->steps.n); n > 0; n--) {
         const int index = ring_head(&s->steps);
         ring_pop(&s->steps);
         add_span(s, index, 1);
@@ -62,9 +54,9 @@ static int64_t prompt_quota(const struct sw_scheduler *s)
     if (s->stream_rows > 0 && s->prompt_rows >= s->stream_rows)
         return n; /* each piece would send for the same layers again */
     if (s->n_stepping > 0)
-        n = smaller(n, ceil_div(s->options.max_batch_tokens, PROMPT_SHARE));
+        n = sw_min_i64(n, ceil_div(s->options.max_batch_tokens, PROMPT_SHARE));
     if (s->options.stages > 1) /* so that every stage has a piece soon */
-        n = smaller(n, larger(PIECE_MIN, ceil_div(s->prompt_rows, 2 * s->options.stages)));
+        n = sw_min_i64(n, sw_max_i64(PIECE_MIN, ceil_div(s->prompt_rows, 2 * s->options.stages)));
     return n;
 }
 
@@ -74,7 +66,7 @@ static void deal_prompts(struct sw_scheduler *s)
     while (s->prompts.n > 0 && quota > 0) {
         const int index = ring_head(&s->prompts);
         struct slot *slot = &s->slots[index];
-        const int n = (int)smaller(slot->n_due - slot->n_sent, quota);
+        const int n = (int)sw_min_i64(slot->n_due - slot->n_sent, quota);
         add_span(s, index, n);
         quota -= n;
         s->prompt_rows -= n;

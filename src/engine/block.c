@@ -21,7 +21,7 @@ struct block {
     int kind;   /* set of enum sw_layer_kind */
 };
 
-static void norm(const struct block *k, enum sw_weight id, const float *d_x, float *d_y)
+static void block_norm(const struct block *k, enum sw_weight id, const float *d_x, float *d_y)
 {
     k->b->ops->norm(k->b, k->model->arch->norm, k->d->norm_eps, d_x, k->ld, k->batch->n_rows,
                     k->d->hidden, k->w->d_vector[id], k->w->d_vector[id + 1], d_y, k->ld);
@@ -37,7 +37,7 @@ struct input {
 static const float *normed(const struct block *k, const struct input *in)
 {
     if (in->d_x)
-        norm(k, in->norm, in->d_x, in->d_h);
+        block_norm(k, in->norm, in->d_x, in->d_h);
     return in->d_h;
 }
 
@@ -54,9 +54,9 @@ static enum sw_status product(const struct block *k, const struct sw_matrix *m, 
 
 /* y (n, m->rows) = in · Wᵀ + bias, of rows of `hidden`; where the device does that in one, the norm
  * is in it, and the activation of what goes `up`. */
-static enum sw_status project(const struct block *k, const struct input *in, int64_t ld_h,
-                              const struct sw_matrix *m, const float *d_bias, bool up, int n,
-                              float *d_y, int64_t ld_y)
+static enum sw_status block_project(const struct block *k, const struct input *in, int64_t ld_h,
+                                    const struct sw_matrix *m, const float *d_bias, bool up, int n,
+                                    float *d_y, int64_t ld_y)
 {
     const struct sw_backend_ops *ops = k->b->ops;
     if (!ops->project)
@@ -97,14 +97,14 @@ static void place_heads(const struct block *k)
 }
 
 /* x += attention(in) */
-static enum sw_status attention(const struct block *k, const struct input *in)
+static enum sw_status block_attention(const struct block *k, const struct input *in)
 {
     const struct sw_device_context *device = k->device;
     const struct sw_dims *d = k->d;
     const struct sw_qkv_layout *at = &k->s->qkv;
     const int n = k->batch->n_rows;
-    SW_TRY(project(k, in, k->ld, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS], false, n,
-                   device->d_qkv, at->width));
+    SW_TRY(block_project(k, in, k->ld, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS],
+                         false, n, device->d_qkv, at->width));
     place_heads(k);
     const struct sw_attention a = {.n_heads = d->n_heads,
                                    .scale = 1.0f / sqrtf((float)d->head_dim),
@@ -123,8 +123,8 @@ static enum sw_status attention(const struct block *k, const struct input *in)
 /* d_up = up(in); activated, where the device does that with it */
 static enum sw_status up(const struct block *k, const struct input *in)
 {
-    return project(k, in, k->ld, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], true,
-                   k->batch->n_rows, k->device->d_up, k->s->work.up);
+    return block_project(k, in, k->ld, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], true,
+                         k->batch->n_rows, k->device->d_up, k->s->work.up);
 }
 
 /* y (+)= down(act(d_up)), n rows, of what going up has left in d_up */
@@ -203,8 +203,8 @@ static enum sw_status routed_mlp(const struct block *k, const struct input *in)
         if (m == 0)
             continue;
         ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, device->d_expert_in, d->hidden);
-        SW_TRY(project(k, &expert_in, d->hidden, &k->w->expert_up[e], NULL, true, m, device->d_up,
-                       s->work.up));
+        SW_TRY(block_project(k, &expert_in, d->hidden, &k->w->expert_up[e], NULL, true, m,
+                             device->d_up, s->work.up));
         SW_TRY(down_of(k, &k->w->expert_down[e], NULL, m, device->d_expert_out, d->hidden, false));
         ops->scatter_add(k->b, device->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden,
                          device->d_x, k->ld);
@@ -212,7 +212,7 @@ static enum sw_status routed_mlp(const struct block *k, const struct input *in)
     return SW_OK;
 }
 
-static enum sw_status mlp(const struct block *k, const struct input *in)
+static enum sw_status block_mlp(const struct block *k, const struct input *in)
 {
     if (k->kind & SW_LAYER_ROUTED)
         return routed_mlp(k, in);
@@ -231,12 +231,12 @@ static enum sw_status parallel(const struct block *k)
                        aside = {.d_h = device->d_h2};
     if (!(k->kind & SW_LAYER_ROUTED)) {
         SW_TRY(up(k, two ? &second : &first));
-        SW_TRY(attention(k, two ? &first : &as_first));
+        SW_TRY(block_attention(k, two ? &first : &as_first));
         return down(k);
     }
     if (two)
-        norm(k, SW_W_MLP_NORM, device->d_x, device->d_h2);
-    SW_TRY(attention(k, &first));
+        block_norm(k, SW_W_MLP_NORM, device->d_x, device->d_h2);
+    SW_TRY(block_attention(k, &first));
     return routed_mlp(k, two ? &aside : &as_first);
 }
 
@@ -259,9 +259,9 @@ enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
     if (k.d->post_norm) {
         const struct input x = {.d_h = device->d_x},
                            normed_x = {device->d_x, SW_W_ATTN_NORM, device->d_x};
-        SW_TRY(attention(&k, &x));
-        SW_TRY(mlp(&k, &normed_x));
-        norm(&k, SW_W_MLP_NORM, device->d_x, device->d_x);
+        SW_TRY(block_attention(&k, &x));
+        SW_TRY(block_mlp(&k, &normed_x));
+        block_norm(&k, SW_W_MLP_NORM, device->d_x, device->d_x);
         return SW_OK;
     }
     if (k.d->residual != SW_RES_SEQUENTIAL)
@@ -270,6 +270,6 @@ enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
     float *d_h = k.d->normed_residual ? device->d_x : device->d_h;
     const struct input first = {device->d_x, SW_W_ATTN_NORM, d_h},
                        second = {device->d_x, SW_W_MLP_NORM, d_h};
-    SW_TRY(attention(&k, &first));
-    return mlp(&k, &second);
+    SW_TRY(block_attention(&k, &first));
+    return block_mlp(&k, &second);
 }

@@ -130,7 +130,7 @@ static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *le
     return sw_fail(SW_EPEER, "a message of unexpected kind %d came from rank %d", m.kind, m.source);
 }
 
-static enum sw_status decode(struct sw_engine *e, size_t length, int *n)
+static enum sw_status driver_decode(struct sw_engine *e, size_t length, int *n)
 {
     *n = 0;
     for (size_t at = 0; at < length; (*n)++) {
@@ -161,7 +161,7 @@ enum sw_status sw_engine_collect(struct sw_engine *e, const struct sw_result **r
         have = have || result;
     }
     sw_recorder_add(&e->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
-    SW_TRY(decode(e, length, n));
+    SW_TRY(driver_decode(e, length, n));
     *results = e->decoded;
     return SW_OK;
 }

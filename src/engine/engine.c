@@ -308,7 +308,7 @@ enum sw_status sw_engine_control(struct sw_engine *e, struct sw_message *m)
     return e->next >= 0 ? sw_transport_send(e->options.transport, e->next, m, NULL, 0) : SW_OK;
 }
 
-static enum sw_status receive(struct sw_engine *e, struct sw_message *m)
+static enum sw_status engine_receive(struct sw_engine *e, struct sw_message *m)
 {
     struct sw_transport *t = e->options.transport;
     const double start = sw_clock();
@@ -324,7 +324,7 @@ enum sw_status sw_engine_run_worker(struct sw_engine *e)
 {
     for (;;) {
         struct sw_message m;
-        SW_TRY(receive(e, &m));
+        SW_TRY(engine_receive(e, &m));
         if (m.kind == SW_MSG_STOP)
             return sw_engine_report_times(e, true);
         if (m.kind == SW_MSG_RECORD) {

@@ -10,7 +10,7 @@ struct alone {
     double start, first; /* when the prompt was sent, when the first token came */
 };
 
-static enum sw_status take_token(void *owner, const struct sw_sampled *token, bool *stop)
+static enum sw_status generate_take_token(void *owner, const struct sw_sampled *token, bool *stop)
 {
     struct alone *a = owner;
     struct sw_generate *g = a->g;
@@ -40,7 +40,7 @@ enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g)
                                        .score_from = g->n_prompt > 0 ? g->n_prompt : 1,
                                        .max_new = g->max_new,
                                        .sampling = g->sampling,
-                                       .token = take_token,
+                                       .token = generate_take_token,
                                        .done = take_end,
                                        .owner = &alone};
     struct sw_scheduler *scheduler;

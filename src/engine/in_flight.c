@@ -53,8 +53,8 @@ static double cost(const struct sw_in_flight_cost *c, double rows)
 }
 
 /* Seconds that the stages take for one group, one after the other; and the slowest of them. */
-static double work(const struct sw_in_flight_cost *costs, int stages, int sequences, int groups,
-                   double *slowest)
+static double in_flight_work(const struct sw_in_flight_cost *costs, int stages, int sequences,
+                             int groups, double *slowest)
 {
     const double rows = ceil((double)sequences / groups);
     double sum = 0;
@@ -71,7 +71,7 @@ double sw_in_flight_rate(const struct sw_in_flight_cost *costs, int stages, doub
                          int sequences, int groups)
 {
     double slowest;
-    const double round = delay + work(costs, stages, sequences, groups, &slowest);
+    const double round = delay + in_flight_work(costs, stages, sequences, groups, &slowest);
     /* A group is back after a round, and no sooner than the slowest stage has done all groups. */
     const double seconds = groups * slowest > round ? groups * slowest : round;
     return seconds > 0 ? sequences / seconds : 0;
@@ -117,7 +117,8 @@ void sw_in_flight_returned(struct sw_in_flight *p, double now)
     p->n_rounds--;
 }
 
-static void add(struct sw_in_flight_sums *s, const struct sw_times *from, const struct sw_times *to)
+static void in_flight_add(struct sw_in_flight_sums *s, const struct sw_times *from,
+                          const struct sw_times *to)
 {
     const int compute = SW_ACTIVITY_COMPUTE;
     s->n = FADE * s->n + (double)(to->batches - from->batches);
@@ -128,7 +129,7 @@ static void add(struct sw_in_flight_sums *s, const struct sw_times *from, const 
 }
 
 /* Least squares. As long as all had about as many rows, half of the time is taken for fixed. */
-static struct sw_in_flight_cost fit(const struct sw_in_flight_sums *s)
+static struct sw_in_flight_cost in_flight_fit(const struct sw_in_flight_sums *s)
 {
     if (s->n <= 0 || s->rows <= 0)
         return (struct sw_in_flight_cost){0};
@@ -149,14 +150,15 @@ static struct sw_in_flight_cost fit(const struct sw_in_flight_sums *s)
 static void estimate_delay(struct sw_in_flight *p, int sequences)
 {
     double slowest;
-    const double sum = work(p->costs, p->stages, sequences, p->groups, &slowest);
+    const double sum = in_flight_work(p->costs, p->stages, sequences, p->groups, &slowest);
     const double slack = p->slack > 0 ? p->slack : 0, eased = EASE * p->delay;
     const bool all_wait = p->groups * slowest > SATURATED * (sum + slack);
     p->delay = all_wait && eased < slack ? eased : slack;
 }
 
 /* What the line has done since the last look. */
-static void count(struct sw_in_flight *p, const struct sw_times *from, const struct sw_times *to)
+static void in_flight_count(struct sw_in_flight *p, const struct sw_times *from,
+                            const struct sw_times *to)
 {
     p->rows = FADE * p->rows + (double)(to->rows - from->rows);
     p->seconds = FADE * p->seconds + (to->clock - from->clock);
@@ -185,7 +187,7 @@ static void go_on_trying(struct sw_in_flight *p, double rate)
 }
 
 /* Goes on with a number that is being tried, or tries another. */
-static void choose(struct sw_in_flight *p, int sequences)
+static void in_flight_choose(struct sw_in_flight *p, int sequences)
 {
     const double rate = p->seconds > 0 ? p->rows / p->seconds : 0;
     if (p->trial.looks > 0) {
@@ -210,18 +212,18 @@ void sw_in_flight_adapt(struct sw_in_flight *p, int sequences, const struct sw_t
         if (times[r].batches > 0 && times[r].clock - p->then[r].clock < SW_IN_FLIGHT_SECONDS)
             return;
     for (int r = 0; r < p->n_ranks; r++) {
-        add(&p->sums[r], &p->then[r], &times[r]);
+        in_flight_add(&p->sums[r], &p->then[r], &times[r]);
         if (times[r].batches == 0 || n == p->stages)
             continue;
-        p->costs[n++] = fit(&p->sums[r]);
+        p->costs[n++] = in_flight_fit(&p->sums[r]);
         if (n == p->stages)
-            count(p, &p->then[r], &times[r]);
+            in_flight_count(p, &p->then[r], &times[r]);
     }
     memcpy(p->then, times, (size_t)p->n_ranks * sizeof *times);
     /* Rounds that are back from now on are compared with these costs. */
     if (isfinite(p->slack) && p->is_learnt) {
         estimate_delay(p, sequences);
-        choose(p, sequences);
+        in_flight_choose(p, sequences);
     }
     p->is_learnt = n == p->stages;
     p->slack = INFINITY;

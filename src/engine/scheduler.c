@@ -71,7 +71,8 @@ void sw_scheduler_close(struct sw_scheduler *s)
     free(s);
 }
 
-static enum sw_status check(const struct sw_scheduler *s, const struct sw_request *r, int n_prompt)
+static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct sw_request *r,
+                                      int n_prompt)
 {
     const int vocab = sw_engine_vocab(s->options.engine);
     if (r->n_ids < 1)
@@ -97,7 +98,7 @@ static enum sw_status check(const struct sw_scheduler *s, const struct sw_reques
 enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *r)
 {
     const int n_prompt = r->max_new > 0 ? r->n_ids : r->n_ids - 1;
-    SW_TRY(check(s, r, n_prompt));
+    SW_TRY(scheduler_check(s, r, n_prompt));
     const size_t bytes = (size_t)r->n_ids * sizeof *r->ids;
     struct entry *e = malloc(sizeof *e + bytes);
     if (!e)
@@ -146,7 +147,7 @@ static enum sw_status take_score(struct sw_scheduler *s, const struct sw_result 
     return sw_scheduler_end(s, r->slot, SW_FINISH_LENGTH);
 }
 
-static enum sw_status take_token(struct sw_scheduler *s, const struct sw_result *r)
+static enum sw_status scheduler_take_token(struct sw_scheduler *s, const struct sw_result *r)
 {
     struct slot *slot = &s->slots[r->slot];
     struct entry *e = slot->entry;
@@ -186,7 +187,7 @@ static enum sw_status collect(struct sw_scheduler *s)
                            "a result came for slot %d, position %d, where none is due; start the "
                            "same program everywhere",
                            r->slot, r->position);
-        SW_TRY(r->scored ? take_score(s, r) : take_token(s, r));
+        SW_TRY(r->scored ? take_score(s, r) : scheduler_take_token(s, r));
     }
     return SW_OK;
 }

@@ -4,14 +4,10 @@
  */
 #include "engine/scheduler_impl.h"
 
+#include "base/checked.h"
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int smaller(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 static int common(const int32_t *a, const int32_t *b, int n)
 {
@@ -35,17 +31,17 @@ static double worth(const struct sw_scheduler *s, const struct slot *slot, int k
     return (slot->n_sent - kept) / (1 + age);
 }
 
-static struct offer look(const struct sw_scheduler *s, const struct entry *e)
+static struct offer slots_look(const struct sw_scheduler *s, const struct entry *e)
 {
     /* The rows that something is asked about must be computed. */
-    const int most = smaller(e->request.score_from, e->request.n_ids) - 1;
+    const int most = sw_min_int(e->request.score_from, e->request.n_ids) - 1;
     struct offer o = {.free = -1, .now = -1, .soon = -1};
     double least = 0;
     for (int i = 0; i < s->options.slots; i++) {
         const struct slot *slot = &s->slots[i];
         const int known = slot->entry ? slot->n_due : slot->n_sent;
-        const int n = s->options.unshared ? 0 : common(e->ids, slot->ids, smaller(most, known));
-        const int n_now = smaller(n, slot->n_sent);
+        const int n = s->options.unshared ? 0 : common(e->ids, slot->ids, sw_min_int(most, known));
+        const int n_now = sw_min_int(n, slot->n_sent);
         if (n > o.n_soon) {
             o.soon = i;
             o.n_soon = n;
@@ -67,7 +63,7 @@ static struct offer look(const struct sw_scheduler *s, const struct entry *e)
 }
 
 /* The rows it begins with are there. */
-static void start(struct sw_scheduler *s, int index)
+static void slots_start(struct sw_scheduler *s, int index)
 {
     struct slot *slot = &s->slots[index];
     slot->source = -1;
@@ -80,11 +76,11 @@ static enum sw_status take_copy(struct sw_scheduler *s, int index, int from, int
 {
     SW_TRY(sw_engine_copy(s->options.engine, from, index, n));
     s->slots[index].n_sent = n;
-    start(s, index);
+    slots_start(s, index);
     return SW_OK;
 }
 
-static enum sw_status place(struct sw_scheduler *s, struct entry *e, const struct offer *o)
+static enum sw_status slots_place(struct sw_scheduler *s, struct entry *e, const struct offer *o)
 {
     struct slot *slot = &s->slots[o->free];
     slot->entry = e;
@@ -102,7 +98,7 @@ static enum sw_status place(struct sw_scheduler *s, struct entry *e, const struc
     }
     if (n_now > o->kept)
         return take_copy(s, o->free, o->now, n_now);
-    start(s, o->free);
+    slots_start(s, o->free);
     return SW_OK;
 }
 
@@ -133,8 +129,8 @@ enum sw_status sw_scheduler_admit(struct sw_scheduler *s)
             SW_TRY(end(s, e, SW_FINISH_LENGTH));
             continue;
         }
-        const struct offer offer = look(s, e);
-        SW_TRY(place(s, e, &offer));
+        const struct offer offer = slots_look(s, e);
+        SW_TRY(slots_place(s, e, &offer));
     }
     return SW_OK;
 }

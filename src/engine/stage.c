@@ -134,7 +134,7 @@ static enum sw_status make_layer(struct sw_stage *s, struct sw_loader *loader, i
     return SW_OK;
 }
 
-static enum sw_status fill(struct sw_stage *s, struct sw_loader *loader)
+static enum sw_status stage_fill(struct sw_stage *s, struct sw_loader *loader)
 {
     const struct sw_stage_options *o = &s->options;
     SW_TRY(make_buffers(s));
@@ -173,7 +173,7 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     if (!s->layers)
         status = sw_fail(SW_ENOMEM, "no memory for a stage of %d layers", options->count);
     else
-        status = fill(s, loader);
+        status = stage_fill(s, loader);
     if (status != SW_OK) {
         sw_stage_close(s);
         return status;
@@ -236,7 +236,7 @@ uint64_t sw_stage_gpu_bytes(const struct sw_stage *s)
 /* ---- the way of a batch */
 
 /* ids → d_x: token and position embeddings, input projection, embedding norm. */
-static void embed(struct sw_stage *s, const struct sw_microbatch *batch)
+static void stage_embed(struct sw_stage *s, const struct sw_microbatch *batch)
 {
     const struct sw_model *model = s->options.model;
     const struct sw_weights *w = &s->globals[s->at];
@@ -264,7 +264,7 @@ static void embed(struct sw_stage *s, const struct sw_microbatch *batch)
 }
 
 /* Rows of `hidden` floats between host memory (dense) and the residual stream, where it is. */
-static enum sw_status move(struct sw_stage *s, const float *in, float *out, int n_rows)
+static enum sw_status stage_move(struct sw_stage *s, const float *in, float *out, int n_rows)
 {
     const struct sw_gpu_ops *gpu = s->options.gpu_ops;
     const struct sw_device_context *device = &s->contexts[s->at];
@@ -284,7 +284,7 @@ static enum sw_status move(struct sw_stage *s, const float *in, float *out, int 
 
 /* `layer` has run last. On a GPU sums can overflow that a CPU keeps in range. That is said once;
  * the sequences that it meets have undefined logits, the others go on. */
-static enum sw_status check(struct sw_stage *s, int layer)
+static enum sw_status stage_check(struct sw_stage *s, int layer)
 {
     char where[64];
     if (s->at != SW_ON_GPU)
@@ -311,7 +311,7 @@ static enum sw_status cross(struct sw_stage *s, int device, int next)
     if (device == s->at)
         return SW_OK;
     if (next > 0)
-        SW_TRY(check(s, next - 1));
+        SW_TRY(stage_check(s, next - 1));
     s->at = device;
     return device == SW_ON_GPU ? gpu->ops->upload(gpu, d_gpu, d_cpu, bytes)
                                : gpu->ops->download(gpu, d_cpu, d_gpu, bytes);
@@ -325,7 +325,7 @@ static enum sw_status stage_call_hook(struct sw_stage *s, int layer)
     float *values = malloc((size_t)s->n_rows * hidden * sizeof *values);
     if (!values)
         return sw_fail(SW_ENOMEM, "no memory for %d hidden states", s->n_rows);
-    enum sw_status status = move(s, NULL, values, s->n_rows);
+    enum sw_status status = stage_move(s, NULL, values, s->n_rows);
     if (status == SW_OK)
         status = s->hidden_hook(s->hook_context, layer, values, s->n_rows);
     free(values);
@@ -438,16 +438,16 @@ enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *
     if (s->received) {
         assert(s->at == SW_ON_GPU);
     } else if (in) {
-        SW_TRY(move(s, in, NULL, batch->n_rows));
+        SW_TRY(stage_move(s, in, NULL, batch->n_rows));
     } else {
-        embed(s, batch);
+        stage_embed(s, batch);
         SW_TRY(stage_call_hook(s, -1));
     }
     for (int i = 0; i < o->count;)
         SW_TRY(run_some(s, batch, i, &i));
-    SW_TRY(check(s, o->count - 1));
+    SW_TRY(stage_check(s, o->count - 1));
     if (out)
-        SW_TRY(move(s, NULL, out, batch->n_rows));
+        SW_TRY(stage_move(s, NULL, out, batch->n_rows));
     return s->contexts[s->at].backend->ops->sync(s->contexts[s->at].backend);
 }
 
@@ -460,7 +460,7 @@ void sw_stage_copy(struct sw_stage *s, int from, int to, int n)
 }
 
 /* rows[0..n) of the residual stream, to the head's d_h. */
-static enum sw_status gather(struct sw_stage *s, const int32_t *rows, int n, int to)
+static enum sw_status stage_gather(struct sw_stage *s, const int32_t *rows, int n, int to)
 {
     const struct sw_device_context *from = &s->contexts[s->at];
     const int64_t ld = s->work.hidden;
@@ -482,7 +482,7 @@ enum sw_status sw_stage_logits(struct sw_stage *s, const int32_t *rows, int n, f
     struct sw_backend *b = device->backend;
     const int64_t ld = s->work.hidden, vocab = model->dims.vocab;
     float *d_logits = at == SW_ON_GPU ? s->d_logits : logits; /* the CPU computes in place */
-    SW_TRY(gather(s, rows, n, at));
+    SW_TRY(stage_gather(s, rows, n, at));
     if (w->d_vector[SW_W_FINAL_NORM])
         b->ops->norm(b, model->arch->norm, model->dims.norm_eps, device->d_h, ld, n,
                      model->dims.hidden, w->d_vector[SW_W_FINAL_NORM],

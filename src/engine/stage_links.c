@@ -37,7 +37,8 @@ static void find_edges(struct sw_stage_links *e)
 }
 
 /* Everybody's block of `bytes` on everybody, in rank order; caller frees. */
-static enum sw_status share(struct sw_transport *t, const void *mine, size_t bytes, void **all)
+static enum sw_status links_share(struct sw_transport *t, const void *mine, size_t bytes,
+                                  void **all)
 {
     const size_t size = (size_t)t->size;
     void **blocks = calloc(size, sizeof *blocks);
@@ -91,7 +92,7 @@ static const char *obstacle(const struct sw_stage_links *e, const struct card *c
 }
 
 /* *n members, all ranks with a direct link. */
-static void choose(struct sw_stage_links *e, const struct card *cards, int *n)
+static void links_choose(struct sw_stage_links *e, const struct card *cards, int *n)
 {
     const int size = e->options.transport->size;
     *n = 0;
@@ -109,7 +110,7 @@ static void choose(struct sw_stage_links *e, const struct card *cards, int *n)
             e->member[r] = (*n)++;
 }
 
-static void give_up(struct sw_stage_links *e, const char *why)
+static void links_give_up(struct sw_stage_links *e, const char *why)
 {
     for (int r = 0; r < e->options.transport->size; r++) {
         if (e->links[r].direct)
@@ -178,11 +179,11 @@ static enum sw_status connect_mine(struct sw_stage_links *e, const struct sw_gpu
 }
 
 /* The first failure of any rank makes all do without. */
-static enum sw_status agree(struct sw_stage_links *e, const struct outcome *mine)
+static enum sw_status links_agree(struct sw_stage_links *e, const struct outcome *mine)
 {
     struct sw_transport *t = e->options.transport;
     void *all;
-    SW_TRY(share(t, mine, sizeof *mine, &all));
+    SW_TRY(links_share(t, mine, sizeof *mine, &all));
     const struct outcome *outcomes = all;
     int bad = -1;
     for (int r = t->size - 1; r >= 0; r--)
@@ -195,7 +196,7 @@ static enum sw_status agree(struct sw_stage_links *e, const struct outcome *mine
                    sw_transport_name(t, bad, name, sizeof name), outcomes[bad].text);
         if (e->options.ops && e->options.gpu)
             e->options.ops->leave(e->options.gpu);
-        give_up(e, "NCCL failed");
+        links_give_up(e, "NCCL failed");
         find_neighbours(e);
     }
     free(all);
@@ -209,18 +210,18 @@ static enum sw_status connect_all(struct sw_stage_links *e, int n)
     bool made;
     SW_TRY(spread_id(e, &id, &made));
     if (!made) {
-        give_up(e, "NCCL failed");
+        links_give_up(e, "NCCL failed");
         return SW_OK;
     }
     find_neighbours(e);
     SW_TRY(connect_mine(e, &id, n, &mine));
-    return agree(e, &mine);
+    return links_agree(e, &mine);
 }
 
 /* ---- */
 
 /* Lines like "rank 1 → 2: NCCL 2.28.9, GPU 0000:3b:00.0 on h1 to GPU 0000:3b:00.0 on h2, eth0". */
-static void say(const struct sw_stage_links *e, const struct card *cards)
+static void links_say(const struct sw_stage_links *e, const struct card *cards)
 {
     const struct sw_transport *t = e->options.transport;
     for (int r = 0; r < t->size; r++) {
@@ -275,11 +276,11 @@ enum sw_status sw_stage_links_open(const struct sw_stage_links_options *options,
     find_edges(e);
     if (t->size == 1 || !any_on_gpu(e))
         return SW_OK;
-    SW_TRY(share(t, &mine, sizeof mine, &cards));
-    choose(e, cards, &n);
+    SW_TRY(links_share(t, &mine, sizeof mine, &cards));
+    links_choose(e, cards, &n);
     const enum sw_status status = n > 0 ? connect_all(e, n) : SW_OK;
     if (status == SW_OK && t->rank == 0)
-        say(e, cards);
+        links_say(e, cards);
     free(cards);
     return status;
 }

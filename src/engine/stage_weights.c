@@ -19,7 +19,7 @@ struct target {
     int64_t row;         /* of the weight, where the source's first row goes */
 };
 
-static enum sw_status report(struct sw_loader *l, uint64_t bytes)
+static enum sw_status weights_report(struct sw_loader *l, uint64_t bytes)
 {
     l->bytes += bytes;
     return l->progress ? l->progress(l->context, l->bytes) : SW_OK;
@@ -31,8 +31,8 @@ static uint64_t stored(const struct target *t, int64_t n)
     return (uint64_t)n * (uint64_t)t->spec->cols * sw_dtype_info(t->matrix->format)->bits / 8;
 }
 
-static enum sw_status put(struct target *t, int64_t row, int64_t n, const void *data,
-                          enum sw_dtype dtype)
+static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, const void *data,
+                                  enum sw_dtype dtype)
 {
     struct sw_backend *b = t->loader->backend;
     if (t->matrix) {
@@ -43,7 +43,7 @@ static enum sw_status put(struct target *t, int64_t row, int64_t n, const void *
                                             .row_stride = t->spec->cols,
                                             .col_stride = 1};
         SW_TRY(b->ops->matrix_put(b, t->matrix, &rows));
-        return report(t->loader, stored(t, n));
+        return weights_report(t->loader, stored(t, n));
     }
     float *values = malloc((size_t)n * sizeof *values);
     if (!values)
@@ -58,7 +58,7 @@ static enum sw_status put(struct target *t, int64_t row, int64_t n, const void *
 static enum sw_status sink(void *context, int64_t row0, int64_t n_rows, const void *data)
 {
     struct target *t = context;
-    return put(t, t->row + row0, n_rows, data, t->dtype);
+    return weights_put(t, t->row + row0, n_rows, data, t->dtype);
 }
 
 /* GPT-2 stores (in, out): the whole tensor is read, and put row by row of the transpose. */
@@ -79,7 +79,7 @@ static enum sw_status put_transposed(struct target *t, const struct sw_tensor *t
     if (status == SW_OK)
         status = l->backend->ops->matrix_put(l->backend, t->matrix, &rows);
     if (status == SW_OK)
-        status = report(l, stored(t, n_rows));
+        status = weights_report(l, stored(t, n_rows));
     free(data);
     return status;
 }
@@ -118,14 +118,14 @@ static enum sw_status put_random(struct target *t, int source)
         const int64_t n = rows - r < step ? rows - r : step;
         struct made_up m = {&spec, source, r * cols, n * cols, values};
         sw_pool_run(t->loader->pool, make_up, &m, (m.n + SHARE - 1) / SHARE);
-        status = put(t, t->row + r, n, values, SW_F32);
+        status = weights_put(t, t->row + r, n, values, SW_F32);
     }
     free(values);
     return status;
 }
 
-static enum sw_status fill(struct sw_loader *l, const struct sw_weight_spec *spec,
-                           struct sw_matrix *matrix, float *d_vector)
+static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_spec *spec,
+                                   struct sw_matrix *matrix, float *d_vector)
 {
     struct target t = {.loader = l, .spec = spec, .matrix = matrix, .d_vector = d_vector};
     if (matrix)
@@ -171,20 +171,20 @@ static uint64_t bytes_of(const struct sw_loader *l, const struct sw_weight_spec 
                            : sw_vector_bytes(spec->rows);
 }
 
-static enum sw_status place(struct sw_loader *l, const struct sw_weight_spec *spec, char *d_at,
-                            struct sw_weights *w)
+static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_spec *spec,
+                                    char *d_at, struct sw_weights *w)
 {
     struct sw_matrix *matrix = &w->matrix[spec->id];
     if (!spec->is_matrix) {
         if (spec->expert >= 0)
             return sw_fail(SW_EMODEL, "experts with biases are not supported");
         w->d_vector[spec->id] = (float *)(void *)d_at;
-        return fill(l, spec, NULL, w->d_vector[spec->id]);
+        return weights_fill(l, spec, NULL, w->d_vector[spec->id]);
     }
     if (spec->expert >= 0)
         matrix = spec->id == SW_W_UP ? &w->expert_up[spec->expert] : &w->expert_down[spec->expert];
     *matrix = (struct sw_matrix){format_of(l, spec), spec->rows, spec->cols, d_at};
-    return fill(l, spec, matrix, NULL);
+    return weights_fill(l, spec, matrix, NULL);
 }
 
 /* The tensors that `specs` name, in the order in which they will be read: (*n), caller frees. None
@@ -233,7 +233,7 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
             w->matrix[SW_W_HEAD] = w->matrix[SW_W_EMBED];
             continue;
         }
-        SW_TRY(place(l, &specs[i], d_at, w));
+        SW_TRY(weights_place(l, &specs[i], d_at, w));
         d_at += bytes_of(l, &specs[i]);
     }
     return SW_OK;
@@ -269,7 +269,7 @@ void sw_weights_free(struct sw_backend *b, struct sw_weights *w)
     *w = (struct sw_weights){0};
 }
 
-static uint64_t mix(uint64_t x) /* splitmix64's output function */
+static uint64_t weights_mix(uint64_t x) /* splitmix64's output function */
 {
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
@@ -289,7 +289,7 @@ void sw_weights_random(const struct sw_weight_spec *spec, int source, int64_t fi
                         : spec->is_matrix ? sqrtf(3.0f / (float)spec->cols)
                                           : 0.1f;
     for (int64_t i = 0; i < n; i++) {
-        const uint64_t bits = mix(key + (uint64_t)(first + i) * 0x9e3779b97f4a7c15u);
+        const uint64_t bits = weights_mix(key + (uint64_t)(first + i) * 0x9e3779b97f4a7c15u);
         const float u = (float)(int32_t)(bits >> 32) * 0x1p-31f; /* [-1, 1) */
         out[i] = width * u + (norm ? 1.0f : 0.0f);
     }

@@ -53,7 +53,7 @@ static uint64_t kv_bytes(const struct sw_kv *kv)
 }
 
 /* Told once of a stage: what fails for one layer does for others. */
-static bool pin(struct sw_streamed *s, void *host, uint64_t bytes)
+static bool streamed_pin(struct sw_streamed *s, void *host, uint64_t bytes)
 {
     static const char how[] = "memory of layers that are streamed cannot be pinned, so copying and "
                               "computing take turns, which may halve the speed: %s";
@@ -67,9 +67,9 @@ static bool pin(struct sw_streamed *s, void *host, uint64_t bytes)
 
 void sw_streamed_pin(struct sw_streamed *s, struct sw_layer *layer, bool kv)
 {
-    layer->weights_pinned = pin(s, layer->weights.d_block, layer->weights.bytes);
+    layer->weights_pinned = streamed_pin(s, layer->weights.d_block, layer->weights.bytes);
     if (kv)
-        layer->kv_pinned = pin(s, layer->kv.d_data, kv_bytes(&layer->kv));
+        layer->kv_pinned = streamed_pin(s, layer->kv.d_data, kv_bytes(&layer->kv));
 }
 
 void sw_streamed_unpin(struct sw_streamed *s, struct sw_layer *layer)

@@ -15,8 +15,9 @@ static bool same_shape(const struct sw_tensor *a, const struct sw_tensor *b)
            memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]) == 0;
 }
 
-static enum sw_status compare(const struct sw_source *a, uint64_t a_at, const struct sw_source *b,
-                              uint64_t b_at, uint64_t bytes, bool *same)
+static enum sw_status fit_compare(const struct sw_source *a, uint64_t a_at,
+                                  const struct sw_source *b, uint64_t b_at, uint64_t bytes,
+                                  bool *same)
 {
     char *one = malloc(CHUNK), *two = malloc(CHUNK);
     enum sw_status status = one && two ? SW_OK : sw_fail(SW_ENOMEM, "no memory to compare");
@@ -49,7 +50,7 @@ static enum sw_status same_values(const struct sw_tensors *tensors, const struct
     SW_TRY(sw_source_open(tensors->files[a->file].path, &one));
     enum sw_status status = sw_source_open(tensors->files[b->file].path, &two);
     if (status == SW_OK) {
-        status = compare(&one, a->offset, &two, b->offset, a->bytes, same);
+        status = fit_compare(&one, a->offset, &two, b->offset, a->bytes, same);
         sw_source_close(&two);
     }
     sw_source_close(&one);

@@ -127,7 +127,7 @@ static enum sw_status op_float(struct sw_pickle_machine *m)
     return push_opaque(m);
 }
 
-static enum sw_status text(struct sw_pickle_machine *m, size_t size_of_length)
+static enum sw_status pickle_opcodes_text(struct sw_pickle_machine *m, size_t size_of_length)
 {
     uint64_t n = 0;
     const uint8_t *p = NULL;
@@ -140,17 +140,17 @@ static enum sw_status text(struct sw_pickle_machine *m, size_t size_of_length)
 
 static enum sw_status op_text1(struct sw_pickle_machine *m)
 {
-    return text(m, 1);
+    return pickle_opcodes_text(m, 1);
 }
 
 static enum sw_status op_text4(struct sw_pickle_machine *m)
 {
-    return text(m, 4);
+    return pickle_opcodes_text(m, 4);
 }
 
 static enum sw_status op_text8(struct sw_pickle_machine *m)
 {
-    return text(m, 8);
+    return pickle_opcodes_text(m, 8);
 }
 
 static enum sw_status push_seq(struct sw_pickle_machine *m, enum sw_pickle_kind kind,

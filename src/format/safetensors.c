@@ -214,8 +214,8 @@ static enum sw_status header_length(const uint8_t *first, uint64_t file_size, ui
     return SW_OK;
 }
 
-static enum sw_status parse(const uint8_t *bytes, size_t length, uint64_t file_size, int file,
-                            struct sw_tensors *out)
+static enum sw_status safetensors_parse(const uint8_t *bytes, size_t length, uint64_t file_size,
+                                        int file, struct sw_tensors *out)
 {
     uint64_t n = 0;
     if (length < 8)
@@ -243,7 +243,7 @@ static enum sw_status parse(const uint8_t *bytes, size_t length, uint64_t file_s
 enum sw_status sw_safetensors_parse(const void *bytes, size_t length, uint64_t file_size, int file,
                                     struct sw_tensors *out)
 {
-    const enum sw_status status = parse(bytes, length, file_size, file, out);
+    const enum sw_status status = safetensors_parse(bytes, length, file_size, file, out);
     if (status != SW_OK)
         sw_error_context("%s", out->files[file].path);
     return status;

@@ -120,7 +120,7 @@ static enum sw_status flush(struct sw_safetensors_writer *w)
     return write_all(w, w->buffer, n);
 }
 
-static enum sw_status put(struct sw_safetensors_writer *w, const char *data, size_t bytes)
+static enum sw_status writer_put(struct sw_safetensors_writer *w, const char *data, size_t bytes)
 {
     if (bytes > BUFFER_BYTES - w->buffered)
         SW_TRY(flush(w));
@@ -168,9 +168,9 @@ enum sw_status sw_safetensors_writer_open(const char *path, const struct sw_safe
     const size_t n_text = strlen(text);
     for (int i = 0; i < 8; i++)
         length[i] = (char)(n_text >> (8 * i) & 255);
-    status = put(w, length, sizeof length);
+    status = writer_put(w, length, sizeof length);
     if (status == SW_OK)
-        status = put(w, text, n_text);
+        status = writer_put(w, text, n_text);
     if (status != SW_OK)
         goto undo_header;
     free(text);
@@ -192,7 +192,7 @@ enum sw_status sw_safetensors_writer_write(struct sw_safetensors_writer *w, cons
         return w->status = sw_fail(SW_EINPUT, "%s: %zu bytes are to be written, %llu are left",
                                    w->path, bytes, (unsigned long long)w->left);
     w->left -= bytes;
-    return put(w, data, bytes);
+    return writer_put(w, data, bytes);
 }
 
 /* The new name must survive a power cut too; a file system that cannot say so is left alone. */
@@ -209,7 +209,7 @@ static void sync_folder(const char *path)
     free(copy);
 }
 
-static enum sw_status finish(struct sw_safetensors_writer *w)
+static enum sw_status writer_finish(struct sw_safetensors_writer *w)
 {
     if (w->status != SW_OK)
         return sw_fail(w->status, "%s: an earlier write failed, nothing was kept", w->path);
@@ -235,7 +235,7 @@ static enum sw_status finish(struct sw_safetensors_writer *w)
 
 enum sw_status sw_safetensors_writer_close(struct sw_safetensors_writer *w)
 {
-    const enum sw_status status = finish(w);
+    const enum sw_status status = writer_finish(w);
     sw_safetensors_writer_abort(w);
     return status;
 }

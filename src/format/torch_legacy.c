@@ -85,7 +85,7 @@ static enum sw_status read_pickles(struct stream *s)
     }
 }
 
-static bool is_text(const struct sw_pickle_value *value, const char *text)
+static bool torch_legacy_is_text(const struct sw_pickle_value *value, const char *text)
 {
     return value->kind == SW_PICKLE_STRING && value->length == strlen(text) &&
            memcmp(value->as.text, text, strlen(text)) == 0;
@@ -101,7 +101,7 @@ static enum sw_status check_facts(const struct stream *s)
     if (facts->kind == SW_PICKLE_DICT)
         for (size_t i = 0; i + 1 < facts->as.seq->count; i += 2) {
             const struct sw_pickle_value *item = &facts->as.seq->items[i];
-            if (is_text(&item[0], "little_endian"))
+            if (torch_legacy_is_text(&item[0], "little_endian"))
                 return item[1].kind == SW_PICKLE_BOOL && item[1].as.integer == 1
                            ? SW_OK
                            : sw_fail(SW_EMODEL, "its byte order is big, expected little");
@@ -117,7 +117,7 @@ static int by_key(const void *a, const void *b)
     return order ? order : (x->key_length > y->key_length) - (x->key_length < y->key_length);
 }
 
-static struct place *find(const struct stream *s, const char *key, size_t length)
+static struct place *torch_legacy_find(const struct stream *s, const char *key, size_t length)
 {
     const struct place wanted = {.key = key, .key_length = length};
     return s->n_places ? bsearch(&wanted, s->by_key, s->n_places, sizeof wanted, by_key) : NULL;
@@ -127,7 +127,7 @@ static struct place *find(const struct stream *s, const char *key, size_t length
 static enum sw_status set_items(struct stream *s)
 {
     for (const struct sw_torch_storage *t = s->pickles[STATE].storages; t; t = t->next) {
-        struct place *place = find(s, t->key, t->key_length);
+        struct place *place = torch_legacy_find(s, t->key, t->key_length);
         if (!place)
             return sw_fail(SW_EMODEL, "storage '%.*s' is used but not in the list of keys",
                            (int)(t->key_length < 100 ? t->key_length : 100), t->key);
@@ -148,7 +148,7 @@ static enum sw_status walk(struct stream *s)
     for (size_t i = 0; i < keys->count; i++) {
         const char *key = keys->items[i].as.text;
         const size_t n = keys->items[i].length;
-        struct place *place = find(s, key, n);
+        struct place *place = torch_legacy_find(s, key, n);
         uint8_t raw[8];
         uint64_t count = 0, bytes;
         if (place->item == 0)
@@ -199,10 +199,10 @@ static enum sw_status find_storages(struct stream *s)
     return walk(s);
 }
 
-static enum sw_status locate(void *context, const struct sw_torch_storage *storage,
-                             uint64_t *offset, uint64_t *bytes)
+static enum sw_status torch_legacy_locate(void *context, const struct sw_torch_storage *storage,
+                                          uint64_t *offset, uint64_t *bytes)
 {
-    const struct place *place = find(context, storage->key, storage->key_length);
+    const struct place *place = torch_legacy_find(context, storage->key, storage->key_length);
     if (!place)
         return sw_fail(SW_EMODEL, "its storage is not in the list of keys");
     *offset = place->offset;
@@ -220,7 +220,7 @@ enum sw_status sw_torch_legacy_read(const struct sw_source *source, int file,
     if (status == SW_OK)
         status = find_storages(&s);
     if (status == SW_OK)
-        status = sw_torch_add_state(&s.pickles[STATE].top, file, locate, &s, out);
+        status = sw_torch_add_state(&s.pickles[STATE].top, file, torch_legacy_locate, &s, out);
     if (status != SW_OK)
         sw_error_context("%s", source->path);
     free_pickles(&s);

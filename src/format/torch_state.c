@@ -21,7 +21,7 @@ static bool has_tensors(const struct sw_pickle_value *value)
     return dict->has_tensors == 2;
 }
 
-static bool is_text(const struct sw_pickle_value *value, const char *text)
+static bool torch_state_is_text(const struct sw_pickle_value *value, const char *text)
 {
     return value->kind == SW_PICKLE_STRING && value->length == strlen(text) &&
            memcmp(value->as.text, text, strlen(text)) == 0;
@@ -41,7 +41,8 @@ static enum sw_status find_state(const struct sw_pickle_value *top,
     const struct sw_pickle_seq *dict = top->as.seq;
     for (size_t u = 0; u < sizeof usual / sizeof usual[0]; u++)
         for (size_t i = 0; i < dict->count; i += 2)
-            if (is_text(&dict->items[i], usual[u]) && has_tensors(&dict->items[i + 1])) {
+            if (torch_state_is_text(&dict->items[i], usual[u]) &&
+                has_tensors(&dict->items[i + 1])) {
                 *out = &dict->items[i + 1];
                 return SW_OK;
             }
@@ -76,8 +77,8 @@ static enum sw_status copy_name(const struct sw_pickle_value *key, char **out)
 }
 
 /* Bytes from element 0 of the storage to behind the last one the tensor reaches. */
-static bool reach(const struct sw_torch_tensor *t, uint64_t bytes_each, uint64_t view,
-                  uint64_t *begin, uint64_t *end)
+static bool torch_state_reach(const struct sw_torch_tensor *t, uint64_t bytes_each, uint64_t view,
+                              uint64_t *begin, uint64_t *end)
 {
     uint64_t last = 0, step;
     bool empty = false;
@@ -105,7 +106,7 @@ static enum sw_status add_tensor(const struct sw_torch_tensor *from, const char 
     uint64_t offset, bytes, numel_bytes, begin, end, limit;
     /* numel * item also bounds view and n_view, which are parts of numel. */
     if (!sw_mul_u64((uint64_t)storage->numel, item, &numel_bytes) ||
-        !reach(from, each, (uint64_t)storage->view * item, &begin, &end))
+        !torch_state_reach(from, each, (uint64_t)storage->view * item, &begin, &end))
         return sw_fail(SW_EMODEL, "its offset and strides overflow");
     limit = (uint64_t)(storage->view + storage->n_view) * item;
     if (end > limit)

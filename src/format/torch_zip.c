@@ -22,7 +22,8 @@ bool sw_torch_is_zip(const uint8_t *bytes, size_t length)
 }
 
 /* The entry <root><name>; NULL when it is not there. */
-static const struct sw_zip_entry *find(const struct archive *a, const char *name, size_t n)
+static const struct sw_zip_entry *torch_zip_find(const struct archive *a, const char *name,
+                                                 size_t n)
 {
     char path[1024];
     if (a->n_root + n > sizeof path)
@@ -46,14 +47,14 @@ static enum sw_status find_root(struct archive *a)
     }
     if (!a->root)
         return sw_fail(SW_EMODEL, "is a zip without a data.pkl: no torch file");
-    if (find(a, "constants.pkl", strlen("constants.pkl")))
+    if (torch_zip_find(a, "constants.pkl", strlen("constants.pkl")))
         return sw_fail(SW_EMODEL, "is a TorchScript program; only state dicts are read");
     return SW_OK;
 }
 
 static enum sw_status check_byte_order(const struct archive *a)
 {
-    const struct sw_zip_entry *e = find(a, "byteorder", strlen("byteorder"));
+    const struct sw_zip_entry *e = torch_zip_find(a, "byteorder", strlen("byteorder"));
     char text[8] = "";
     uint64_t offset = 0;
     if (!e)
@@ -66,14 +67,14 @@ static enum sw_status check_byte_order(const struct archive *a)
     return SW_OK;
 }
 
-static enum sw_status locate(void *context, const struct sw_torch_storage *storage,
-                             uint64_t *offset, uint64_t *bytes)
+static enum sw_status torch_zip_locate(void *context, const struct sw_torch_storage *storage,
+                                       uint64_t *offset, uint64_t *bytes)
 {
     const struct archive *a = context;
     char name[256];
     const int n = (int)(storage->key_length < 200 ? storage->key_length : 200);
     const int length = snprintf(name, sizeof name, "data/%.*s", n, storage->key);
-    const struct sw_zip_entry *e = find(a, name, (size_t)length);
+    const struct sw_zip_entry *e = torch_zip_find(a, name, (size_t)length);
     if (!e)
         return sw_fail(SW_EMODEL, "its storage '%.*s' is not in the file", n, storage->key);
     *bytes = e->size;
@@ -82,7 +83,7 @@ static enum sw_status locate(void *context, const struct sw_torch_storage *stora
 
 static enum sw_status read_state(struct archive *a, int file, struct sw_tensors *out)
 {
-    const struct sw_zip_entry *e = find(a, "data.pkl", strlen("data.pkl"));
+    const struct sw_zip_entry *e = torch_zip_find(a, "data.pkl", strlen("data.pkl"));
     struct sw_pickle pickle;
     uint64_t offset = 0;
     void *bytes = NULL;
@@ -93,7 +94,7 @@ static enum sw_status read_state(struct archive *a, int file, struct sw_tensors 
     SW_TRY(sw_source_read_new(a->source, offset, (size_t)e->size, &bytes));
     enum sw_status status = sw_pickle_parse(bytes, (size_t)e->size, &pickle);
     if (status == SW_OK)
-        status = sw_torch_add_state(&pickle.top, file, locate, a, out);
+        status = sw_torch_add_state(&pickle.top, file, torch_zip_locate, a, out);
     sw_pickle_free(&pickle);
     free(bytes);
     return status;

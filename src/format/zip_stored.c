@@ -137,7 +137,7 @@ static enum sw_status read_entry(const uint8_t *p, size_t left, struct sw_zip_en
     return status;
 }
 
-static int compare(const char *a, size_t n_a, const char *b, size_t n_b)
+static int zip_stored_compare(const char *a, size_t n_a, const char *b, size_t n_b)
 {
     const int order = memcmp(a, b, n_a < n_b ? n_a : n_b);
     return order ? order : (n_a > n_b) - (n_a < n_b);
@@ -146,7 +146,7 @@ static int compare(const char *a, size_t n_a, const char *b, size_t n_b)
 static int by_name(const void *a, const void *b)
 {
     const struct sw_zip_entry *x = a, *y = b;
-    return compare(x->name, x->name_length, y->name, y->name_length);
+    return zip_stored_compare(x->name, x->name_length, y->name, y->name_length);
 }
 
 static enum sw_status read_entries(struct sw_zip *zip, size_t size, size_t count)

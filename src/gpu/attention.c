@@ -1,7 +1,7 @@
 /* Owns the operations that go by spans: heads, keys and values, attention. */
 #include "gpu/cuda.h"
 
-static struct sw_gpu_kv cache_of(const struct sw_kv *kv)
+static struct sw_gpu_kv gpu_attention_cache_of(const struct sw_kv *kv)
 {
     return (struct sw_gpu_kv){.format = kv->format,
                               .slots = kv->slots,
@@ -11,10 +11,11 @@ static struct sw_gpu_kv cache_of(const struct sw_kv *kv)
                               .data = kv->d_data};
 }
 
-static enum sw_status place(struct sw_cuda *cuda, const struct sw_heads *h, const struct sw_kv *kv,
-                            const struct sw_span *spans, int n_spans)
+static enum sw_status gpu_attention_place(struct sw_cuda *cuda, const struct sw_heads *h,
+                                          const struct sw_kv *kv, const struct sw_span *spans,
+                                          int n_spans)
 {
-    const struct sw_gpu_kv cache = cache_of(kv);
+    const struct sw_gpu_kv cache = gpu_attention_cache_of(kv);
     const struct sw_gpu_heads heads = {.q = h->d_q,
                                        .k = h->d_k,
                                        .v = h->d_v,
@@ -39,13 +40,13 @@ void sw_cuda_place_heads(struct sw_backend *b, const struct sw_heads *heads, con
                          const struct sw_span *spans, int n_spans)
 {
     if (n_spans > 0)
-        (void)place(sw_cuda_of(b), heads, kv, spans, n_spans);
+        (void)gpu_attention_place(sw_cuda_of(b), heads, kv, spans, n_spans);
 }
 
 static enum sw_status copy_slot(struct sw_cuda *cuda, const struct sw_kv *kv, int from, int to,
                                 int64_t n)
 {
-    const struct sw_gpu_kv cache = cache_of(kv);
+    const struct sw_gpu_kv cache = gpu_attention_cache_of(kv);
     SW_TRY(sw_cuda_enter(cuda));
     CUDA_TRY(cuda, sw_gpu_kv_copy(&cache, from, to, n, cuda->compute));
     return SW_OK;
@@ -60,7 +61,7 @@ void sw_cuda_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int
 static enum sw_status attend_spans(struct sw_cuda *cuda, const struct sw_attention *a,
                                    const struct sw_kv *kv, const struct sw_span *spans, int n_spans)
 {
-    const struct sw_gpu_kv cache = cache_of(kv);
+    const struct sw_gpu_kv cache = gpu_attention_cache_of(kv);
     const struct sw_gpu_attention attention = {.n_heads = a->n_heads,
                                                .scale = a->scale,
                                                .window = a->window,

@@ -19,7 +19,7 @@ struct driver {
     int (*memory)(size_t *free, size_t *total);
 };
 
-static cudaError_t find(const char *name, void *function, size_t size)
+static cudaError_t context_find(const char *name, void *function, size_t size)
 {
     void *symbol = NULL;
     enum cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
@@ -46,11 +46,12 @@ static cudaError_t open_driver(struct driver *driver)
     };
     cudaError_t error = cudaSuccess;
     for (size_t i = 0; i < sizeof functions / sizeof functions[0] && error == cudaSuccess; i++)
-        error = find(functions[i].name, functions[i].function, sizeof driver->get);
+        error = context_find(functions[i].name, functions[i].function, sizeof driver->get);
     return error;
 }
 
-static int ask(const struct driver *driver, void *context, size_t *free_bytes, size_t *total)
+static int context_ask(const struct driver *driver, void *context, size_t *free_bytes,
+                       size_t *total)
 {
     void *popped;
     int error = driver->push(context);
@@ -75,7 +76,7 @@ cudaError_t sw_cuda_driver_memory(int device, uint64_t *free, uint64_t *total)
         error = driver.retain(&context, handle);
     if (error)
         return (cudaError_t)error;
-    error = ask(&driver, context, &free_bytes, &total_bytes);
+    error = context_ask(&driver, context, &free_bytes, &total_bytes);
     const int after = driver.release(handle);
     *free = free_bytes;
     *total = total_bytes;

@@ -173,7 +173,7 @@ static enum sw_status send_piece(struct sw_cuda *cuda, struct making *w, const s
 }
 
 /* Two shares a thread and piece, so that one that is late holds up little; `most`: of a piece. */
-static enum sw_status prepare(struct making *w, const struct form *form, int64_t most)
+static enum sw_status matrix_put_prepare(struct making *w, const struct form *form, int64_t most)
 {
     struct piece *p = &w->piece;
     const int64_t threads = w->pool ? sw_pool_threads(w->pool) : 1, cols = p->m->cols;
@@ -194,8 +194,8 @@ static enum sw_status prepare(struct making *w, const struct form *form, int64_t
                : sw_fail(SW_ENOMEM, "no memory for rows of %lld weights", (long long)cols);
 }
 
-static enum sw_status refuse(const struct sw_cuda *cuda, const struct sw_matrix *m,
-                             const struct sw_matrix_rows *rows)
+static enum sw_status matrix_put_refuse(const struct sw_cuda *cuda, const struct sw_matrix *m,
+                                        const struct sw_matrix_rows *rows)
 {
     return sw_fail(SW_EMODEL, "GPU %d: %s values cannot be made into %s weights",
                    cuda->options.device, sw_dtype_info(rows->dtype)->name,
@@ -209,7 +209,7 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
     const struct form *form = form_of(m->format);
     SW_TRY(sw_cuda_enter(cuda));
     if (!form || !sw_dtype_info(rows->dtype)->is_float)
-        return refuse(cuda, m, rows);
+        return matrix_put_refuse(cuda, m, rows);
     if (m->format == SW_INT8 && m->cols > SW_INT8_COLS)
         return sw_fail(SW_EMODEL,
                        "GPU %d: a matrix of %lld columns cannot be int8: sums of more than %d "
@@ -224,7 +224,7 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
     if (most < 1)
         return sw_fail(SW_EMODEL, "GPU %d: a matrix of %lld columns is wider than is foreseen",
                        cuda->options.device, (long long)m->cols);
-    enum sw_status status = prepare(&w, form, most);
+    enum sw_status status = matrix_put_prepare(&w, form, most);
     for (; status == SW_OK && p->row < rows->n_rows; p->row += p->n) {
         p->n = rows->n_rows - p->row < most ? rows->n_rows - p->row : most;
         status = send_piece(cuda, &w, form);

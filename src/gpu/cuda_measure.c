@@ -32,7 +32,7 @@ static enum sw_status read_memory(struct look *l, size_t bytes)
     return SW_OK;
 }
 
-static enum sw_status multiply(struct look *l, size_t side)
+static enum sw_status measure_multiply(struct look *l, size_t side)
 {
     const float one = 1, zero = 0;
     const int n = (int)side;
@@ -154,7 +154,7 @@ static enum sw_status measure_launch(struct look *l, double *out)
     return SW_OK;
 }
 
-static enum sw_status measure(struct look *l, struct sw_gpu_speeds *out)
+static enum sw_status measure_measure(struct look *l, struct sw_gpu_speeds *out)
 {
     size_t size, most_side = LEAST_SIDE;
     double seconds;
@@ -167,7 +167,7 @@ static enum sw_status measure(struct look *l, struct sw_gpu_speeds *out)
     out->to_device = (double)size / seconds;
     while (most_side * 2 <= MOST_SIDE && most_side * most_side * 4 * 8 <= l->bytes)
         most_side *= 2;
-    SW_TRY(find_size(l, multiply, LEAST_SIDE, most_side, &size, &seconds));
+    SW_TRY(find_size(l, measure_multiply, LEAST_SIDE, most_side, &size, &seconds));
     out->flops = 2.0 * (double)size * (double)size * (double)size / seconds;
     return measure_launch(l, &out->launch);
 }
@@ -180,7 +180,7 @@ enum sw_status sw_cuda_measure(int device, struct sw_gpu_speeds *out)
     memset(out, 0, sizeof *out);
     SW_TRY(sw_cuda_open(&options, &b));
     struct look l = {.cuda = sw_cuda_of(b)};
-    const enum sw_status status = measure(&l, out);
+    const enum sw_status status = measure_measure(&l, out);
     if (l.chain)
         (void)cudaGraphExecDestroy(l.chain);
     if (l.begin)

@@ -30,7 +30,7 @@ struct parts {
     uint64_t work, blas, ring, spans, bad, all;
 };
 
-static uint64_t place(uint64_t bytes, struct parts *p)
+static uint64_t gpu_device_place(uint64_t bytes, struct parts *p)
 {
     const uint64_t at = p->all;
     p->all += sw_round_up(bytes, 256);
@@ -57,10 +57,10 @@ static struct parts parts_of(const struct sw_gpu_options *o)
 {
     const uint64_t room = (uint64_t)span_room(o);
     struct parts p = {0};
-    p.blas = place(BLAS_WORK, &p);
-    p.ring = place(SW_CUDA_PIECES * SW_CUDA_PIECE, &p);
-    p.spans = place(room * sizeof(struct sw_gpu_span), &p);
-    p.bad = place(sizeof(int32_t), &p);
+    p.blas = gpu_device_place(BLAS_WORK, &p);
+    p.ring = gpu_device_place(SW_CUDA_PIECES * SW_CUDA_PIECE, &p);
+    p.spans = gpu_device_place(room * sizeof(struct sw_gpu_span), &p);
+    p.bad = gpu_device_place(sizeof(int32_t), &p);
     p.work = p.all;
     p.all = sw_gpu_workspace_bytes(o->max_rows, o->max_cols, o->max_out) - SW_GPU_ROUNDING;
     assert(p.all >= p.work + sw_cuda_products_bytes(o));
@@ -113,7 +113,7 @@ static void tell_misfit(const struct absence *absence, char why[SW_GPU_WHY_MAX])
              cudaGetErrorName(absence->error), absence->advice);
 }
 
-static enum sw_status count(int *n, char why[SW_GPU_WHY_MAX])
+static enum sw_status gpu_device_count(int *n, char why[SW_GPU_WHY_MAX])
 {
     *n = 0;
     *why = 0;
@@ -155,7 +155,7 @@ static cudaError_t see(int device, struct sw_gpu_info *out)
 
 enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n, char why[SW_GPU_WHY_MAX])
 {
-    SW_TRY(count(n, why));
+    SW_TRY(gpu_device_count(n, why));
     for (int i = 0; i < *n && i < cap; i++) {
         cudaError_t error = see(i, &out[i]);
         if (error == cudaSuccess)
@@ -187,12 +187,12 @@ enum sw_status sw_cuda_left(int device, uint64_t *free)
 
 /* ---- opening and closing */
 
-static enum sw_status look(struct sw_cuda *cuda)
+static enum sw_status gpu_device_look(struct sw_cuda *cuda)
 {
     struct sw_gpu_info info = {0};
     char why[SW_GPU_WHY_MAX];
     int n;
-    SW_TRY(count(&n, why));
+    SW_TRY(gpu_device_count(&n, why));
     if (*why)
         return sw_fail(SW_EDEVICE, "GPU %d: %s", cuda->options.device, why);
     if (cuda->options.device < 0 || cuda->options.device >= n)
@@ -246,9 +246,9 @@ static enum sw_status make_streams(struct sw_cuda *cuda)
     return SW_OK;
 }
 
-static enum sw_status start(struct sw_cuda *cuda)
+static enum sw_status gpu_device_start(struct sw_cuda *cuda)
 {
-    SW_TRY(look(cuda));
+    SW_TRY(gpu_device_look(cuda));
     SW_TRY(sw_cuda_enter(cuda));
     CUDA_TRY(cuda, sw_gpu_load_kernels());
     SW_TRY(make_streams(cuda));
@@ -269,7 +269,7 @@ enum sw_status sw_cuda_open(const struct sw_gpu_options *options, struct sw_back
         return sw_fail(SW_ENOMEM, "no memory for the GPU backend");
     cuda->base.ops = &sw_cuda_backend_ops;
     cuda->options = completed(options);
-    const enum sw_status status = start(cuda);
+    const enum sw_status status = gpu_device_start(cuda);
     if (status != SW_OK) {
         sw_cuda_close(&cuda->base);
         return status;

@@ -53,7 +53,7 @@ static struct key key_of(const struct sw_gpu_sequence *q)
     return (struct key){.id = q->id, .position_bucket = reach_of(q), .rows = q->n_spans};
 }
 
-static void tell(struct sw_cuda_graphs *g, const struct key *key)
+static void graphs_tell(struct sw_cuda_graphs *g, const struct key *key)
 {
     for (int i = 0; i < key->rows; i++)
         g->told[i] = (struct sw_gpu_span){.n = 1, .position = key->position_bucket - 1, .row = i};
@@ -62,7 +62,7 @@ static void tell(struct sw_cuda_graphs *g, const struct key *key)
 
 /* ---- what is kept */
 
-static void drop(struct sw_cuda_graphs *g, struct sw_cuda_graph *graph)
+static void graphs_drop(struct sw_cuda_graphs *g, struct sw_cuda_graph *graph)
 {
     if (graph->exec) {
         (void)cudaGraphExecDestroy(graph->exec);
@@ -74,7 +74,7 @@ static void drop(struct sw_cuda_graphs *g, struct sw_cuda_graph *graph)
 void sw_cuda_graphs_forget(struct sw_cuda *cuda)
 {
     for (int i = 0; i < SW_CUDA_GRAPHS; i++)
-        drop(&cuda->graphs, &cuda->graphs.kept[i]);
+        graphs_drop(&cuda->graphs, &cuda->graphs.kept[i]);
 }
 
 static bool is_lately_used(const struct sw_cuda_graphs *g, const struct sw_cuda_graph *graph)
@@ -83,7 +83,7 @@ static bool is_lately_used(const struct sw_cuda_graphs *g, const struct sw_cuda_
 }
 
 /* The one of the key, which is new when `used` is 0; NULL: all places are in use. */
-static struct sw_cuda_graph *find(struct sw_cuda_graphs *g, const struct key *key)
+static struct sw_cuda_graph *graphs_find(struct sw_cuda_graphs *g, const struct key *key)
 {
     struct sw_cuda_graph *oldest = NULL;
     for (int i = 0; i < SW_CUDA_GRAPHS; i++) {
@@ -96,7 +96,7 @@ static struct sw_cuda_graph *find(struct sw_cuda_graphs *g, const struct key *ke
     }
     if (is_lately_used(g, oldest))
         return NULL;
-    drop(g, oldest);
+    graphs_drop(g, oldest);
     oldest->id = key->id;
     oldest->position_bucket = key->position_bucket;
     oldest->rows = key->rows;
@@ -115,13 +115,13 @@ static struct sw_cuda_graph *least_useful(struct sw_cuda_graphs *g)
 }
 
 /* Room for so many nodes, others' if need be; false: there is none. */
-static bool make_room(struct sw_cuda_graphs *g, size_t nodes)
+static bool graphs_make_room(struct sw_cuda_graphs *g, size_t nodes)
 {
     while (g->nodes + nodes > MOST_NODES) {
         struct sw_cuda_graph *graph = least_useful(g);
         if (!graph || nodes > MOST_NODES)
             return false;
-        drop(g, graph);
+        graphs_drop(g, graph);
     }
     return true;
 }
@@ -148,7 +148,7 @@ static enum sw_status instantiate(struct sw_cuda *cuda, cudaGraph_t recorded,
     cudaGraphExec_t exec;
     size_t free_bytes = 0, total = 0;
     CUDA_TRY(cuda, cudaGraphGetNodes(recorded, NULL, &graph->nodes));
-    if (!make_room(&cuda->graphs, graph->nodes))
+    if (!graphs_make_room(&cuda->graphs, graph->nodes))
         return SW_OK;
     CUDA_TRY(cuda, cudaMemGetInfo(&free_bytes, &total));
     const double began = sw_clock();
@@ -186,7 +186,7 @@ static enum sw_status record(struct sw_cuda *cuda, const struct sw_gpu_sequence 
  * Something about graphs has failed, and the backend has recorded it. Nothing was computed, so all
  * is well if the plain way works; if the device itself is at fault that fails, too.
  */
-static enum sw_status give_up(struct sw_cuda *cuda)
+static enum sw_status graphs_give_up(struct sw_cuda *cuda)
 {
     char label[96];
     enum cudaStreamCaptureStatus state = cudaStreamCaptureStatusNone;
@@ -213,7 +213,7 @@ static enum sw_status by_graph(struct sw_cuda *cuda, const struct sw_gpu_sequenc
 {
     const bool is_new = graph->used == 0, recorded = graph->exec != NULL;
     graph->used = cuda->graphs.turn;
-    if (is_new || (!recorded && !make_room(&cuda->graphs, graph->nodes)))
+    if (is_new || (!recorded && !graphs_make_room(&cuda->graphs, graph->nodes)))
         return SW_OK;
     if (!recorded)
         SW_TRY(record(cuda, q, graph));
@@ -231,11 +231,11 @@ static enum sw_status repeat_rows(struct sw_cuda *cuda, const struct sw_gpu_sequ
     const struct key key = key_of(q);
     bool done = false;
     g->turn++;
-    tell(g, &key);
-    struct sw_cuda_graph *graph = find(g, &key);
+    graphs_tell(g, &key);
+    struct sw_cuda_graph *graph = graphs_find(g, &key);
     const enum sw_status status = graph ? by_graph(cuda, q, graph, &done) : SW_OK;
     if (status != SW_OK)
-        SW_TRY(cuda->status == SW_OK ? status : give_up(cuda));
+        SW_TRY(cuda->status == SW_OK ? status : graphs_give_up(cuda));
     return done ? SW_OK : q->enqueue(q->context);
 }
 

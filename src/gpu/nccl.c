@@ -45,8 +45,8 @@ static ncclResult_t state_of(const struct sw_cuda *cuda)
 /* A call has returned `result`; waits until it is done, if it is not. Not recorded. Success alone
  * is not believed: some calls return it while they are still at it, so the state is asked for once
  * in any case. */
-static enum sw_status settle(struct sw_cuda *cuda, ncclResult_t result, double seconds,
-                             const char *what)
+static enum sw_status nccl_settle(struct sw_cuda *cuda, ncclResult_t result, double seconds,
+                                  const char *what)
 {
     const double began = sw_clock();
     if (result == ncclSuccess && cuda->comm)
@@ -82,7 +82,7 @@ void sw_cuda_links_leave(struct sw_backend *b)
         return;
     (void)cudaSetDevice(cuda->options.device);
     bool well = cuda->status == SW_OK && sw_cuda_idle(cuda->compute, END_S);
-    if (well && settle(cuda, ncclCommFinalize(cuda->comm), LEAVE_S, "leaving") != SW_OK) {
+    if (well && nccl_settle(cuda, ncclCommFinalize(cuda->comm), LEAVE_S, "leaving") != SW_OK) {
         sw_error_clear(); /* nothing is lost by it */
         well = false;
     }
@@ -94,7 +94,7 @@ void sw_cuda_links_leave(struct sw_backend *b)
     cuda->comm = NULL;
 }
 
-static int version(void)
+static int nccl_version(void)
 {
     int found = 0;
     return ncclGetVersion(&found) == ncclSuccess ? found : 0;
@@ -118,8 +118,8 @@ static enum sw_status or_abort(struct sw_cuda *cuda, enum sw_status status)
     return status;
 }
 
-static enum sw_status join(struct sw_backend *b, const struct sw_gpu_link_id *id, int rank,
-                           int size, double seconds)
+static enum sw_status nccl_join(struct sw_backend *b, const struct sw_gpu_link_id *id, int rank,
+                                int size, double seconds)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
     ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
@@ -129,7 +129,7 @@ static enum sw_status join(struct sw_backend *b, const struct sw_gpu_link_id *id
     config.blocking = 0;
     memcpy(&unique, id, sizeof unique);
     const ncclResult_t result = ncclCommInitRankConfig(&cuda->comm, size, unique, rank, &config);
-    return or_abort(cuda, settle(cuda, result, seconds, "joining the other ranks' GPUs"));
+    return or_abort(cuda, nccl_settle(cuda, result, seconds, "joining the other ranks' GPUs"));
 }
 
 /* Both at once, unless a peer is -1; until NCCL has enqueued them. Not recorded. */
@@ -144,10 +144,10 @@ static enum sw_status enqueue(struct sw_cuda *cuda, int to, const float *d_to, i
     ended = ncclGroupEnd();
     if (result == ncclSuccess || result == ncclInProgress)
         result = ended;
-    return settle(cuda, result, seconds, to >= 0 ? "ncclSend" : "ncclRecv");
+    return nccl_settle(cuda, result, seconds, to >= 0 ? "ncclSend" : "ncclRecv");
 }
 
-static enum sw_status greet(struct sw_cuda *cuda, int from, int to, double seconds)
+static enum sw_status nccl_greet(struct sw_cuda *cuda, int from, int to, double seconds)
 {
     float *d_to = (float *)(void *)cuda->work, *d_from = d_to + GREETING;
     float sent[GREETING], came[GREETING];
@@ -173,12 +173,12 @@ static enum sw_status warm_up(struct sw_backend *b, int from, int to, double sec
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
     SW_TRY(sw_cuda_enter(cuda));
-    return from < 0 && to < 0 ? SW_OK : or_abort(cuda, greet(cuda, from, to, seconds));
+    return from < 0 && to < 0 ? SW_OK : or_abort(cuda, nccl_greet(cuda, from, to, seconds));
 }
 
 /* From now on it stays. */
-static enum sw_status move(struct sw_cuda *cuda, int to, const float *d_to, int from, float *d_from,
-                           int64_t n)
+static enum sw_status nccl_move(struct sw_cuda *cuda, int to, const float *d_to, int from,
+                                float *d_from, int64_t n)
 {
     const double seconds = cuda->watch.seconds > 0 ? cuda->watch.seconds : SW_GPU_WAIT_S;
     SW_TRY(sw_cuda_enter(cuda));
@@ -191,24 +191,24 @@ static enum sw_status move(struct sw_cuda *cuda, int to, const float *d_to, int 
     return sw_cuda_status(cuda);
 }
 
-static enum sw_status send(struct sw_backend *b, int to, const float *d_x, int64_t n)
+static enum sw_status nccl_send(struct sw_backend *b, int to, const float *d_x, int64_t n)
 {
-    return move(sw_cuda_of(b), to, d_x, -1, NULL, n);
+    return nccl_move(sw_cuda_of(b), to, d_x, -1, NULL, n);
 }
 
-static enum sw_status receive(struct sw_backend *b, int from, float *d_x, int64_t n)
+static enum sw_status nccl_receive(struct sw_backend *b, int from, float *d_x, int64_t n)
 {
-    return move(sw_cuda_of(b), -1, NULL, from, d_x, n);
+    return nccl_move(sw_cuda_of(b), -1, NULL, from, d_x, n);
 }
 
 const struct sw_gpu_link_ops *sw_cuda_links(void)
 {
-    static const struct sw_gpu_link_ops ops = {.version = version,
+    static const struct sw_gpu_link_ops ops = {.version = nccl_version,
                                                .make_id = make_id,
-                                               .join = join,
+                                               .join = nccl_join,
                                                .warm_up = warm_up,
-                                               .send = send,
-                                               .receive = receive,
+                                               .send = nccl_send,
+                                               .receive = nccl_receive,
                                                .leave = sw_cuda_links_leave};
     return &ops;
 }

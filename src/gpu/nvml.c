@@ -19,14 +19,14 @@ struct nvml {
 };
 
 /* POSIX has dlsym give functions as data pointers, which C cannot convert. */
-static bool find(void *library, const char *name, void *function, size_t size)
+static bool nvml_find(void *library, const char *name, void *function, size_t size)
 {
     void *symbol = dlsym(library, name);
     memcpy(function, &symbol, size);
     return symbol != NULL;
 }
 
-static bool ask(const struct nvml *nvml, const char *bus_id, struct memory *out)
+static bool nvml_ask(const struct nvml *nvml, const char *bus_id, struct memory *out)
 {
     void *device;
     if (nvml->init() != 0)
@@ -46,11 +46,11 @@ bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t
     if (!library)
         return false;
     const bool known =
-        find(library, "nvmlInit_v2", &nvml.init, sizeof nvml.init) &&
-        find(library, "nvmlShutdown", &nvml.shutdown, sizeof nvml.shutdown) &&
-        find(library, "nvmlDeviceGetHandleByPciBusId_v2", &nvml.by_bus, sizeof nvml.by_bus) &&
-        find(library, "nvmlDeviceGetMemoryInfo", &nvml.memory, sizeof nvml.memory) &&
-        ask(&nvml, gpu->bus_id, &memory);
+        nvml_find(library, "nvmlInit_v2", &nvml.init, sizeof nvml.init) &&
+        nvml_find(library, "nvmlShutdown", &nvml.shutdown, sizeof nvml.shutdown) &&
+        nvml_find(library, "nvmlDeviceGetHandleByPciBusId_v2", &nvml.by_bus, sizeof nvml.by_bus) &&
+        nvml_find(library, "nvmlDeviceGetMemoryInfo", &nvml.memory, sizeof nvml.memory) &&
+        nvml_ask(&nvml, gpu->bus_id, &memory);
     if (known) {
         *free = memory.free;
         *total = memory.total;

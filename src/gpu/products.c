@@ -14,17 +14,7 @@
 #define MOST_SUMS ((uint64_t)64 << 20) /* bytes of a product's results before they are finished */
 #define APART 256 /* what starts in the workspace is aligned to so many bytes */
 
-static uint64_t larger(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t smaller(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t padded(int64_t n, int64_t unit)
+static int64_t products_padded(int64_t n, int64_t unit)
 {
     return (n + unit - 1) / unit * unit;
 }
@@ -32,7 +22,7 @@ static int64_t padded(int64_t n, int64_t unit)
 /* Columns of a half operand. */
 static int64_t half_cols(int64_t cols)
 {
-    return padded(cols, 8);
+    return products_padded(cols, 8);
 }
 
 /* ---- the workspace: activations, then sums, then a tile of weights */
@@ -40,14 +30,14 @@ static int64_t half_cols(int64_t cols)
 static uint64_t operand_bytes(int64_t n, int64_t cols)
 {
     const uint64_t half = (uint64_t)n * ((uint64_t)half_cols(cols) * 2 + sizeof(float)) + APART;
-    return sw_round_up(larger(half, sw_gpu_quantized_bytes(n, cols)), APART);
+    return sw_round_up(sw_max_u64(half, sw_gpu_quantized_bytes(n, cols)), APART);
 }
 
 static uint64_t sums_bytes(const struct sw_gpu_options *o)
 {
-    const uint64_t row = (uint64_t)padded(o->max_out, SW_ROW_PAD) * sizeof(float);
+    const uint64_t row = (uint64_t)products_padded(o->max_out, SW_ROW_PAD) * sizeof(float);
     const uint64_t all = (uint64_t)o->max_rows * row;
-    return sw_round_up(all < MOST_SUMS ? all : larger(MOST_SUMS, row), APART);
+    return sw_round_up(all < MOST_SUMS ? all : sw_max_u64(MOST_SUMS, row), APART);
 }
 
 uint64_t sw_cuda_products_bytes(const struct sw_gpu_options *o)
@@ -179,14 +169,15 @@ static int64_t tile_rows(const struct product *p, const struct operands *o, cons
 {
     int64_t rows = (int64_t)(w->sums_bytes / sizeof(float)) / p->n;
     if (o->format != p->m->format)
-        rows = smaller(rows, ((int64_t)TILE - APART) / (half_cols(p->m->cols) * 2 + 4));
+        rows = sw_min_i64(rows, ((int64_t)TILE - APART) / (half_cols(p->m->cols) * 2 + 4));
     return rows > SW_ROW_PAD ? rows / SW_ROW_PAD * SW_ROW_PAD : rows;
 }
 
 /* y (n, rows) (+)= x · Wᵀ in f32 */
-static enum sw_status multiply(struct sw_cuda *cuda, const struct operands *o,
-                               const struct side *weights, int64_t rows, const struct side *x,
-                               int64_t n, int64_t cols, bool add, float *y, int64_t ld_y)
+static enum sw_status products_multiply(struct sw_cuda *cuda, const struct operands *o,
+                                        const struct side *weights, int64_t rows,
+                                        const struct side *x, int64_t n, int64_t cols, bool add,
+                                        float *y, int64_t ld_y)
 {
     const float one = 1, before = add ? 1 : 0;
     CUBLAS_TRY(cuda, cublasGemmEx(cuda->blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)rows, (int)n,
@@ -206,13 +197,13 @@ static enum sw_status gemm(struct sw_cuda *cuda, const struct product *p)
     SW_TRY(make_x(cuda, p, &o, &w, &x));
     if (!x.scale && o.format == p->m->format && !p->bias) { /* cuBLAS leaves nothing to finish */
         SW_TRY(make_w(cuda, p, &o, &w, 0, p->m->rows, &weights));
-        return multiply(cuda, &o, &weights, p->m->rows, &x, p->n, p->m->cols, p->add, p->y,
-                        p->ld_y);
+        return products_multiply(cuda, &o, &weights, p->m->rows, &x, p->n, p->m->cols, p->add, p->y,
+                                 p->ld_y);
     }
     for (int64_t row = 0; row < p->m->rows; row += step) {
-        const int64_t n = smaller(step, p->m->rows - row);
+        const int64_t n = sw_min_i64(step, p->m->rows - row);
         SW_TRY(make_w(cuda, p, &o, &w, row, n, &weights));
-        SW_TRY(multiply(cuda, &o, &weights, n, &x, p->n, p->m->cols, false, sums, n));
+        SW_TRY(products_multiply(cuda, &o, &weights, n, &x, p->n, p->m->cols, false, sums, n));
         CUDA_TRY(cuda, sw_gpu_finish(sums, p->n, n, x.scale, weights.scale,
                                      p->bias ? p->bias + row : NULL, p->add, p->y + row, p->ld_y,
                                      cuda->compute));
@@ -229,7 +220,7 @@ static enum sw_status gemm_int8(struct sw_cuda *cuda, const struct product *p)
     const struct work w = work_of(cuda);
     const struct sw_matrix *m = p->m;
     const int64_t ld = (int64_t)sw_cuda_row_bytes(SW_INT8, m->cols);
-    const int64_t padded_rows = padded(m->rows, SW_ROW_PAD);
+    const int64_t padded_rows = products_padded(m->rows, SW_ROW_PAD);
     const int64_t room = (int64_t)(w.sums_bytes / sizeof(int32_t)) / p->n;
     const int64_t step = room > SW_ROW_PAD ? room / SW_ROW_PAD * SW_ROW_PAD : SW_ROW_PAD;
     const int32_t one = 1, zero = 0;
@@ -237,7 +228,8 @@ static enum sw_status gemm_int8(struct sw_cuda *cuda, const struct product *p)
     CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, m->cols, w.operand, cuda->compute));
     const int8_t *x = sw_gpu_quantized_elements(w.operand, p->n, m->cols);
     for (int64_t row = 0; row < m->rows; row += step) {
-        const int64_t ld_sums = smaller(step, padded_rows - row), n = smaller(step, m->rows - row);
+        const int64_t ld_sums = sw_min_i64(step, padded_rows - row),
+                      n = sw_min_i64(step, m->rows - row);
         CUBLAS_TRY(cuda,
                    cublasGemmEx(cuda->blas, CUBLAS_OP_T, CUBLAS_OP_N, (int)ld_sums, (int)p->n,
                                 (int)ld, &one, (const int8_t *)m->d_data + row * ld, CUDA_R_8I,
@@ -253,10 +245,10 @@ static enum sw_status gemm_int8(struct sw_cuda *cuda, const struct product *p)
 
 static enum sw_status products(struct sw_cuda *cuda, struct product p)
 {
-    const int64_t n = p.n, most = smaller(n, cuda->options.max_rows);
+    const int64_t n = p.n, most = sw_min_i64(n, cuda->options.max_rows);
     assert(p.m->cols <= cuda->options.max_cols); /* more rows go in more tiles */
     for (int64_t row = 0; row < n; row += most) {
-        p.n = smaller(most, n - row);
+        p.n = sw_min_i64(most, n - row);
         SW_TRY(p.n <= SW_GPU_GEMV_ROWS  ? gemv(cuda, &p, &(struct epilogue){0})
                : p.m->format == SW_INT8 ? gemm_int8(cuda, &p)
                                         : gemm(cuda, &p));
@@ -301,8 +293,8 @@ static enum sw_status project_many(struct sw_cuda *cuda, const struct sw_project
     return SW_OK;
 }
 
-static enum sw_status project(struct sw_cuda *cuda, const struct sw_projection *p,
-                              struct product product)
+static enum sw_status products_project(struct sw_cuda *cuda, const struct sw_projection *p,
+                                       struct product product)
 {
     const bool normed = p->d_norm != NULL;
     const bool is_gemv = product.n <= SW_GPU_GEMV_ROWS && product.n <= cuda->options.max_rows;
@@ -321,5 +313,5 @@ void sw_cuda_project(struct sw_backend *b, const struct sw_projection *p, const 
                      int64_t ld_x, int64_t n, float *d_y, int64_t ld_y)
 {
     const struct product product = {p->m, p->d_bias, d_x, ld_x, n, d_y, ld_y, false};
-    (void)project(sw_cuda_of(b), p, product);
+    (void)products_project(sw_cuda_of(b), p, product);
 }

@@ -26,7 +26,7 @@ void sw_cuda_ring_close(struct sw_cuda *cuda)
 }
 
 /* The event behind a piece's last copy is what the next use of the piece waits for. */
-static enum sw_status turn(struct sw_cuda *cuda)
+static enum sw_status ring_turn(struct sw_cuda *cuda)
 {
     struct sw_cuda_ring *ring = &cuda->ring;
     CUDA_TRY(cuda, cudaEventRecord(ring->over[ring->piece], cuda->compute));
@@ -41,7 +41,7 @@ enum sw_status sw_cuda_ring_take(struct sw_cuda *cuda, size_t bytes, void **host
     assert(bytes <= SW_CUDA_PIECE);
     SW_TRY(sw_cuda_recordable(cuda, "something from host memory"));
     if (ring->used + bytes > SW_CUDA_PIECE)
-        SW_TRY(turn(cuda));
+        SW_TRY(ring_turn(cuda));
     const size_t at = (size_t)ring->piece * SW_CUDA_PIECE + ring->used;
     ring->used += (size_t)sw_round_up(bytes, SW_ALIGN);
     *host = ring->host + at;

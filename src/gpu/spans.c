@@ -28,7 +28,7 @@ static bool are_same(const struct sw_cuda_spans *have, const struct sw_span *spa
     return true;
 }
 
-static enum sw_status check(struct sw_cuda *cuda, int n)
+static enum sw_status gpu_spans_check(struct sw_cuda *cuda, int n)
 {
     if (n <= cuda->spans.capacity)
         return SW_OK;
@@ -40,7 +40,7 @@ static enum sw_status check(struct sw_cuda *cuda, int n)
 }
 
 /* Through the ring, but not to its mirror: what is sent now outlives many turns of the ring. */
-static enum sw_status send(struct sw_cuda *cuda)
+static enum sw_status gpu_spans_send(struct sw_cuda *cuda)
 {
     const struct sw_cuda_spans *to = &cuda->spans;
     const size_t bytes = (size_t)to->n * sizeof *to->host;
@@ -59,14 +59,14 @@ enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *sp
     if (!are_same(to, spans, n)) {
         SW_TRY(sw_cuda_recordable(cuda, "other spans"));
         cuda->graphs.n_told = 0; /* these are not the ones that a graph stands for */
-        SW_TRY(check(cuda, n));
+        SW_TRY(gpu_spans_check(cuda, n));
         for (int i = 0; i < n; i++)
             to->host[i] = (struct sw_gpu_span){.slot = spans[i].slot,
                                                .n = (int32_t)spans[i].n,
                                                .position = spans[i].position,
                                                .row = spans[i].row};
         to->n = n;
-        SW_TRY(send(cuda));
+        SW_TRY(gpu_spans_send(cuda));
     }
     const bool told = cuda->graphs.n_told == n;
     *out = (struct sw_gpu_batch){

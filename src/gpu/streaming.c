@@ -8,7 +8,7 @@
 #include <assert.h>
 
 /* Not kept as the backend's failure: memory that is not pinned is copied, too. */
-static enum sw_status pin(struct sw_backend *b, void *host, size_t bytes)
+static enum sw_status gpu_streaming_pin(struct sw_backend *b, void *host, size_t bytes)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
     SW_TRY(sw_cuda_enter(cuda));
@@ -96,7 +96,7 @@ static enum sw_status check_finite(struct sw_backend *b, const float *d_x, int64
 }
 
 const struct sw_gpu_ops sw_cuda_streaming_ops = {
-    .pin = pin,
+    .pin = gpu_streaming_pin,
     .unpin = unpin,
     .fetch = fetch,
     .fetched = fetched,

@@ -212,8 +212,8 @@ static enum sw_status eval_logic(struct sw_jinja_run *r, const struct sw_jinja_n
     return sw_value_true(out) == (node->op == '&') ? sw_jinja_eval(r, node->b, out) : SW_OK;
 }
 
-static enum sw_status compare(struct sw_jinja_run *r, int op, const struct sw_value *a,
-                              const struct sw_value *b, bool *result)
+static enum sw_status jinja_eval_compare(struct sw_jinja_run *r, int op, const struct sw_value *a,
+                                         const struct sw_value *b, bool *result)
 {
     int order;
     if (op == 'i' || op == 'n') {
@@ -241,7 +241,7 @@ static enum sw_status eval_compare(struct sw_jinja_run *r, const struct sw_jinja
     for (const struct sw_jinja_node *o = node->list; o && result; o = o->next) {
         SW_TRY(sw_jinja_eval(r, o->a, &right));
         r->line = o->line;
-        SW_TRY(compare(r, o->op, &left, &right, &result));
+        SW_TRY(jinja_eval_compare(r, o->op, &left, &right, &result));
         left = right;
     }
     *out = sw_value_bool(result);

@@ -225,8 +225,8 @@ enum sw_status sw_jinja_exec(struct sw_jinja_run *r, const struct sw_jinja_node 
     return SW_OK;
 }
 
-static const struct sw_value_pair *named(const struct sw_jinja_call *call,
-                                         const struct sw_value *name)
+static const struct sw_value_pair *jinja_exec_named(const struct sw_jinja_call *call,
+                                                    const struct sw_value *name)
 {
     for (size_t i = 0; i < call->n_named; i++)
         if (call->named[i].key.length == name->length &&
@@ -285,7 +285,7 @@ static enum sw_status bind(struct sw_jinja_run *r, const struct sw_jinja_node *m
     size_t taken = 0;
     for (const struct sw_jinja_node *p = macro->params; p; p = p->next) {
         struct sw_value value = sw_value_undefined(p->value.text, p->value.length);
-        const struct sw_value_pair *own = named(call, &p->value);
+        const struct sw_value_pair *own = jinja_exec_named(call, &p->value);
         if (taken < call->n && own)
             return sw_jinja_fail(r, "the macro '%.*s' got '%.*s' twice", (int)macro->value.length,
                                  macro->value.text, (int)p->value.length, p->value.text);

@@ -8,21 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum sw_status text(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status jinja_filters_text(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                         struct sw_value *out)
 {
     return sw_value_to_text(r, &call->self, out);
 }
 
 /* Capitals after white space and opening brackets. */
-static enum sw_status title(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status jinja_filters_title(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                          struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     struct sw_value self;
     bool first = true;
     int length;
-    SW_TRY(text(r, call, &self));
+    SW_TRY(jinja_filters_text(r, call, &self));
     SW_TRY(sw_jinja_charge(r, self.length / 8));
     for (size_t at = 0; at < self.length; at += (size_t)length) {
         const uint32_t c = sw_utf8_decode(self.text + at, &length);
@@ -118,7 +118,7 @@ static enum sw_status wordcount(struct sw_jinja_run *r, const struct sw_jinja_ca
     bool inside = false;
     int64_t n = 0;
     int length;
-    SW_TRY(text(r, call, &self));
+    SW_TRY(jinja_filters_text(r, call, &self));
     for (size_t at = 0; at < self.length; at += (size_t)length) {
         const bool word = sw_utf8_is_word(sw_utf8_decode(self.text + at, &length));
         n += word && !inside;
@@ -152,8 +152,8 @@ enum sw_status sw_jinja_escape(struct sw_jinja_run *r, const struct sw_value *v,
     return SW_OK;
 }
 
-static enum sw_status escape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_value *out)
+static enum sw_status jinja_filters_escape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                           struct sw_value *out)
 {
     return sw_jinja_escape(r, &call->self, out);
 }
@@ -162,7 +162,7 @@ static enum sw_status forceescape(struct sw_jinja_run *r, const struct sw_jinja_
                                   struct sw_value *out)
 {
     struct sw_value self;
-    SW_TRY(text(r, call, &self));
+    SW_TRY(jinja_filters_text(r, call, &self));
     self.safe = false;
     return sw_jinja_escape(r, &self, out);
 }
@@ -170,7 +170,7 @@ static enum sw_status forceescape(struct sw_jinja_run *r, const struct sw_jinja_
 static enum sw_status safe(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                            struct sw_value *out)
 {
-    SW_TRY(text(r, call, out));
+    SW_TRY(jinja_filters_text(r, call, out));
     out->safe = true;
     return SW_OK;
 }
@@ -180,7 +180,7 @@ static enum sw_status urlencode(struct sw_jinja_run *r, const struct sw_jinja_ca
 {
     struct sw_strbuf buf = {0};
     struct sw_value self;
-    SW_TRY(text(r, call, &self));
+    SW_TRY(jinja_filters_text(r, call, &self));
     for (size_t i = 0; i < self.length; i++) {
         const unsigned char c = (unsigned char)self.text[i];
         if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
@@ -308,7 +308,7 @@ static enum sw_status abs_(struct sw_jinja_run *r, const struct sw_jinja_call *c
 }
 
 /* Half to even, decided on the exact decimal value as Python does. */
-static double rounded(double x, int digits)
+static double jinja_filters_rounded(double x, int digits)
 {
     char number[400];
     if (digits < 0)
@@ -334,7 +334,7 @@ static enum sw_status round_(struct sw_jinja_run *r, const struct sw_jinja_call 
     if (method->kind == SW_V_ABSENT || sw_value_is_text(method, "common")) {
         if (call->self.kind != SW_V_FLOAT && digits >= 0)
             return sw_jinja_unary(r, '+', &call->self, out); /* an integer stays one */
-        *out = sw_value_real(isfinite(x) ? rounded(x, (int)digits) : x);
+        *out = sw_value_real(isfinite(x) ? jinja_filters_rounded(x, (int)digits) : x);
         if (call->self.kind != SW_V_FLOAT && fabs(out->real) < 9e18)
             *out = sw_value_int((int64_t)out->real);
     } else if (sw_value_is_text(method, "ceil") || sw_value_is_text(method, "floor")) {
@@ -361,17 +361,17 @@ const struct sw_builtin sw_jinja_text_filters[] = {
     {"upper", "", 0, sw_text_upper},
     {"lower", "", 0, sw_text_lower},
     {"capitalize", "", 0, sw_text_capitalize},
-    {"title", "", 0, title},
+    {"title", "", 0, jinja_filters_title},
     {"replace", "old new count", 2, sw_text_replace},
     {"indent", "width first blank", 0, indent},
     {"center", "width", 0, sw_text_center},
     {"truncate", "length killwords end leeway", 0, truncate},
     {"wordcount", "", 0, wordcount},
     {"format", NULL, 0, sw_text_percent},
-    {"string", "", 0, text},
+    {"string", "", 0, jinja_filters_text},
     {"safe", "", 0, safe},
-    {"e", "", 0, escape},
-    {"escape", "", 0, escape},
+    {"e", "", 0, jinja_filters_escape},
+    {"escape", "", 0, jinja_filters_escape},
     {"forceescape", "", 0, forceescape},
     {"urlencode", "", 0, urlencode},
 };

@@ -62,8 +62,8 @@ static enum sw_status braces(struct sw_jinja_run *r, const struct sw_jinja_call 
     return SW_OK;
 }
 
-static enum sw_status finish(struct sw_jinja_run *r, enum sw_status status, struct sw_strbuf *buf,
-                             struct sw_value *out)
+static enum sw_status jinja_format_finish(struct sw_jinja_run *r, enum sw_status status,
+                                          struct sw_strbuf *buf, struct sw_value *out)
 {
     if (status == SW_OK)
         return sw_jinja_text(r, buf, out);
@@ -75,7 +75,7 @@ enum sw_status sw_text_format(struct sw_jinja_run *r, const struct sw_jinja_call
                               struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
-    return finish(r, braces(r, call, &buf), &buf, out);
+    return jinja_format_finish(r, braces(r, call, &buf), &buf, out);
 }
 
 /* %[(name)][flags][width][.precision]letter */
@@ -86,7 +86,7 @@ struct directive {
     size_t name_n;
 };
 
-static const char *number(const char *at, const char *end, int *out)
+static const char *jinja_format_number(const char *at, const char *end, int *out)
 {
     for (*out = 0; at < end && *at >= '0' && *at <= '9' && *out < 1000; at++)
         *out = *out * 10 + (*at - '0');
@@ -108,17 +108,17 @@ static const char *directive(const char *at, const char *end, struct directive *
     }
     while (at < end && *at && strchr("-+ 0#", *at) && n < 5)
         d->flags[n++] = *at++;
-    at = number(at, end, &d->width);
+    at = jinja_format_number(at, end, &d->width);
     if (at < end && *at == '.')
-        at = number(at + 1, end, &d->precision);
+        at = jinja_format_number(at + 1, end, &d->precision);
     if (at == end || d->width > 999 || d->precision > 99)
         return NULL;
     d->letter = *at;
     return at + 1;
 }
 
-static enum sw_status put_text(struct sw_jinja_run *r, const struct directive *d,
-                               const struct sw_value *v, struct sw_strbuf *buf)
+static enum sw_status jinja_format_put_text(struct sw_jinja_run *r, const struct directive *d,
+                                            const struct sw_value *v, struct sw_strbuf *buf)
 {
     struct sw_strbuf own = {0};
     struct sw_value text, part;
@@ -126,7 +126,7 @@ static enum sw_status put_text(struct sw_jinja_run *r, const struct directive *d
     if (d->letter == 's')
         SW_TRY(sw_value_to_text(r, v, &text));
     else
-        SW_TRY(finish(r, sw_value_repr(r, v, &own), &own, &text));
+        SW_TRY(jinja_format_finish(r, sw_value_repr(r, v, &own), &own, &text));
     const struct sw_value parts[3] = {{0}, sw_value_int(d->precision), {0}};
     if (d->precision >= 0) {
         SW_TRY(sw_jinja_slice(r, &text, parts, &part));
@@ -204,7 +204,7 @@ static enum sw_status percents(struct sw_jinja_run *r, const struct sw_jinja_cal
         else
             value = call->args[next++];
         SW_TRY(sw_jinja_charge(r, 1 + (size_t)d.width / 16));
-        SW_TRY((strchr("sra", d.letter) ? put_text : put_number)(r, &d, &value, buf));
+        SW_TRY((strchr("sra", d.letter) ? jinja_format_put_text : put_number)(r, &d, &value, buf));
     }
     if (call->n_named == 0 && next < call->n)
         return sw_jinja_fail(r, "format: %zu arguments for %zu directives", call->n, next);
@@ -217,5 +217,5 @@ enum sw_status sw_text_percent(struct sw_jinja_run *r, const struct sw_jinja_cal
     struct sw_strbuf buf = {0};
     struct sw_jinja_call with_text = *call;
     SW_TRY(sw_value_to_text(r, &call->self, &with_text.self));
-    return finish(r, percents(r, &with_text, &buf), &buf, out);
+    return jinja_format_finish(r, percents(r, &with_text, &buf), &buf, out);
 }

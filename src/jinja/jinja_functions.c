@@ -7,8 +7,8 @@
 
 #define RANGE_MAX 100000 /* the sandbox's own limit */
 
-static enum sw_status range(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status jinja_functions_range(struct sw_jinja_run *r,
+                                            const struct sw_jinja_call *call, struct sw_value *out)
 {
     int64_t part[3] = {0, 0, 1};
     void *made;
@@ -46,8 +46,8 @@ static enum sw_status add_pairs(struct sw_jinja_run *r, const struct sw_value_pa
 }
 
 /* dict(a=1), dict({…}), dict([[key, value], …]) */
-static enum sw_status fill(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           enum sw_value_kind kind, struct sw_value *out)
+static enum sw_status jinja_functions_fill(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                           enum sw_value_kind kind, struct sw_value *out)
 {
     struct sw_value items, pair;
     SW_TRY(sw_value_dict_new(r, kind, out));
@@ -70,13 +70,13 @@ static enum sw_status fill(struct sw_jinja_run *r, const struct sw_jinja_call *c
 static enum sw_status dict(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                            struct sw_value *out)
 {
-    return fill(r, call, SW_V_DICT, out);
+    return jinja_functions_fill(r, call, SW_V_DICT, out);
 }
 
 static enum sw_status namespace_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                  struct sw_value *out)
 {
-    SW_TRY(fill(r, call, SW_V_NAMESPACE, out));
+    SW_TRY(jinja_functions_fill(r, call, SW_V_NAMESPACE, out));
     for (size_t i = 0; i < out->dict->count; i++) {
         const struct sw_value *key = &out->dict->pairs[i].key;
         if (key->kind == SW_V_STRING && key->length && key->text[0] == '_')
@@ -121,8 +121,10 @@ static enum sw_status strftime_now(struct sw_jinja_run *r, const struct sw_jinja
 }
 
 const struct sw_builtin sw_jinja_functions[] = {
-    {"range", "start stop step", 1, range},      {"dict", NULL, 0, dict},
-    {"namespace", NULL, 0, namespace_},          {"raise_exception", "message", 1, raise_exception},
+    {"range", "start stop step", 1, jinja_functions_range},
+    {"dict", NULL, 0, dict},
+    {"namespace", NULL, 0, namespace_},
+    {"raise_exception", "message", 1, raise_exception},
     {"strftime_now", "format", 1, strftime_now},
 };
 const size_t sw_jinja_n_functions = sizeof sw_jinja_functions / sizeof sw_jinja_functions[0];
@@ -137,8 +139,8 @@ static enum sw_status get(struct sw_jinja_run *r, const struct sw_jinja_call *ca
     return SW_OK;
 }
 
-static enum sw_status items(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status jinja_functions_items(struct sw_jinja_run *r,
+                                            const struct sw_jinja_call *call, struct sw_value *out)
 {
     SW_TRY(sw_jinja_pairs(r, &call->self, SW_V_VIEW, out));
     out->list->name = "dict_items";
@@ -171,8 +173,8 @@ static enum sw_status values(struct sw_jinja_run *r, const struct sw_jinja_call 
     return half(r, call, true, out);
 }
 
-static enum sw_status copy(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status jinja_functions_copy(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                           struct sw_value *out)
 {
     (void)r;
     *out = call->self;
@@ -208,19 +210,32 @@ static enum sw_status list_count(struct sw_jinja_run *r, const struct sw_jinja_c
 
 /* Without a function: what the sandbox forbids, for it would change the value. */
 const struct sw_builtin sw_jinja_dict_methods[] = {
-    {"get", "key default", 1, get}, {"items", "", 0, items},    {"keys", "", 0, keys},
-    {"values", "", 0, values},      {"copy", "", 0, copy},      {"clear", NULL, 0, NULL},
-    {"pop", NULL, 0, NULL},         {"popitem", NULL, 0, NULL}, {"setdefault", NULL, 0, NULL},
+    {"get", "key default", 1, get},
+    {"items", "", 0, jinja_functions_items},
+    {"keys", "", 0, keys},
+    {"values", "", 0, values},
+    {"copy", "", 0, jinja_functions_copy},
+    {"clear", NULL, 0, NULL},
+    {"pop", NULL, 0, NULL},
+    {"popitem", NULL, 0, NULL},
+    {"setdefault", NULL, 0, NULL},
     {"update", NULL, 0, NULL},
 };
 const size_t sw_jinja_n_dict_methods =
     sizeof sw_jinja_dict_methods / sizeof sw_jinja_dict_methods[0];
 
 const struct sw_builtin sw_jinja_list_methods[] = {
-    {"index", "value", 1, list_index}, {"count", "value", 1, list_count}, {"copy", "", 0, copy},
-    {"append", NULL, 0, NULL},         {"clear", NULL, 0, NULL},          {"pop", NULL, 0, NULL},
-    {"reverse", NULL, 0, NULL},        {"insert", NULL, 0, NULL},         {"sort", NULL, 0, NULL},
-    {"extend", NULL, 0, NULL},         {"remove", NULL, 0, NULL},
+    {"index", "value", 1, list_index},
+    {"count", "value", 1, list_count},
+    {"copy", "", 0, jinja_functions_copy},
+    {"append", NULL, 0, NULL},
+    {"clear", NULL, 0, NULL},
+    {"pop", NULL, 0, NULL},
+    {"reverse", NULL, 0, NULL},
+    {"insert", NULL, 0, NULL},
+    {"sort", NULL, 0, NULL},
+    {"extend", NULL, 0, NULL},
+    {"remove", NULL, 0, NULL},
 };
 const size_t sw_jinja_n_list_methods =
     sizeof sw_jinja_list_methods / sizeof sw_jinja_list_methods[0];

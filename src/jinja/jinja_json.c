@@ -18,7 +18,7 @@ struct dump {
 
 static enum sw_status dump_value(struct dump *d, const struct sw_value *v);
 
-static void escape(struct dump *d, uint32_t c, const char *text, int length)
+static void jinja_json_escape(struct dump *d, uint32_t c, const char *text, int length)
 {
     static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
     const char *simple = c && c < 0x80 ? strchr(from, (int)c) : NULL;
@@ -40,7 +40,7 @@ static enum sw_status dump_text(struct dump *d, const struct sw_value *v)
     sw_strbuf_puts(d->out, "\"");
     for (size_t at = 0; at < v->length; at += (size_t)length) {
         const uint32_t c = sw_utf8_decode(v->text + at, &length);
-        escape(d, c, v->text + at, length);
+        jinja_json_escape(d, c, v->text + at, length);
     }
     sw_strbuf_puts(d->out, "\"");
     return SW_OK;

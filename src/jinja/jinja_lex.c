@@ -68,8 +68,8 @@ static void move_to(struct lexer *x, size_t to)
         x->line += x->text[x->at] == '\n';
 }
 
-static enum sw_status add(struct lexer *x, enum sw_jinja_token_kind kind, const char *text,
-                          size_t n)
+static enum sw_status jinja_lex_add(struct lexer *x, enum sw_jinja_token_kind kind,
+                                    const char *text, size_t n)
 {
     if (x->count == x->capacity) {
         const size_t capacity = x->capacity ? x->capacity * 2 : 256;
@@ -87,7 +87,7 @@ static enum sw_status add(struct lexer *x, enum sw_jinja_token_kind kind, const 
 }
 
 /* A copy with a NUL behind it, for names and numbers. */
-static char *copy(struct lexer *x, size_t from, size_t to)
+static char *jinja_lex_copy(struct lexer *x, size_t from, size_t to)
 {
     char *text = sw_arena_take(x->arena, to - from + 1);
     return text ? memcpy(text, x->text + from, to - from) : NULL;
@@ -114,7 +114,7 @@ static enum sw_status add_data(struct lexer *x, size_t tag, char sign, bool is_b
             to = line;
     }
     if (to > from)
-        SW_TRY(add(x, SW_T_DATA, x->text + from, to - from));
+        SW_TRY(jinja_lex_add(x, SW_T_DATA, x->text + from, to - from));
     move_to(x, tag);
     return SW_OK;
 }
@@ -195,7 +195,7 @@ static enum sw_status lex_raw(struct lexer *x, size_t begin)
     return lex_fail(x, "a raw block that begins here has no end: expected {%% endraw %%}");
 }
 
-static size_t digits(const struct lexer *x, size_t at)
+static size_t jinja_lex_digits(const struct lexer *x, size_t at)
 {
     while (at < x->n && ((x->text[at] >= '0' && x->text[at] <= '9') ||
                          (x->text[at] == '_' && x->text[at + 1] >= '0' && x->text[at + 1] <= '9')))
@@ -210,7 +210,7 @@ static bool is_digit(char c)
 
 static enum sw_status lex_number(struct lexer *x)
 {
-    size_t end = digits(x, x->at);
+    size_t end = jinja_lex_digits(x, x->at);
     bool real = false;
     const bool after_dot = x->at > 0 && x->text[x->at - 1] == '.';
     int base = 10;
@@ -223,24 +223,24 @@ static enum sw_status lex_number(struct lexer *x)
             end++;
     } else if (!after_dot) {
         if (x->text[end] == '.' && is_digit(x->text[end + 1])) {
-            end = digits(x, end + 1);
+            end = jinja_lex_digits(x, end + 1);
             real = true;
         }
         const size_t sign = end + (x->text[end] == 'e' || x->text[end] == 'E');
         const size_t exponent = sign + (x->text[sign] == '-' || x->text[sign] == '+');
         if (sign > end && is_digit(x->text[exponent])) {
-            end = digits(x, exponent);
+            end = jinja_lex_digits(x, exponent);
             real = true;
         }
     }
-    char *text = copy(x, x->at, end), *out = text, *rest;
+    char *text = jinja_lex_copy(x, x->at, end), *out = text, *rest;
     if (!text)
         return sw_fail(SW_ENOMEM, "no memory for a template");
     for (const char *c = text; *c; c++)
         if (*c != '_')
             *out++ = *c;
     *out = '\0';
-    SW_TRY(add(x, real ? SW_T_FLOAT : SW_T_INTEGER, text, (size_t)(out - text)));
+    SW_TRY(jinja_lex_add(x, real ? SW_T_FLOAT : SW_T_INTEGER, text, (size_t)(out - text)));
     struct sw_jinja_token *token = &x->tokens[x->count - 1];
     errno = 0;
     if (real)
@@ -325,7 +325,7 @@ static enum sw_status lex_string(struct lexer *x)
         at++;
         SW_TRY(unescape(x, &at, &out));
     }
-    SW_TRY(add(x, SW_T_STRING, text, (size_t)(out - text)));
+    SW_TRY(jinja_lex_add(x, SW_T_STRING, text, (size_t)(out - text)));
     move_to(x, end + 1);
     return SW_OK;
 }
@@ -345,10 +345,10 @@ static enum sw_status lex_name(struct lexer *x)
         return lex_fail(x, "expected a name, a number, a string or an operator, found '%.*s'",
                         length, x->text + end);
     }
-    char *text = copy(x, x->at, end);
+    char *text = jinja_lex_copy(x, x->at, end);
     if (!text)
         return sw_fail(SW_ENOMEM, "no memory for a template");
-    SW_TRY(add(x, SW_T_NAME, text, end - x->at));
+    SW_TRY(jinja_lex_add(x, SW_T_NAME, text, end - x->at));
     x->at = end;
     return SW_OK;
 }
@@ -381,7 +381,7 @@ static enum sw_status lex_operator(struct lexer *x, bool *found)
         *found = true;
         if (operators[i][1] == '\0')
             SW_TRY(balance(x, operators[i][0]));
-        SW_TRY(add(x, SW_T_OPERATOR, operators[i], strlen(operators[i])));
+        SW_TRY(jinja_lex_add(x, SW_T_OPERATOR, operators[i], strlen(operators[i])));
         x->at += strlen(operators[i]);
         return SW_OK;
     }
@@ -393,7 +393,7 @@ static enum sw_status lex_tag(struct lexer *x, bool is_block)
 {
     const char *close = is_block ? "%}" : "}}";
     const int line = x->line;
-    SW_TRY(add(x, is_block ? SW_T_BLOCK_BEGIN : SW_T_PRINT_BEGIN, close, 2));
+    SW_TRY(jinja_lex_add(x, is_block ? SW_T_BLOCK_BEGIN : SW_T_PRINT_BEGIN, close, 2));
     x->at += 2;
     x->at += sign_at(x, x->at) != '\0';
     x->n_open = 0;
@@ -402,7 +402,7 @@ static enum sw_status lex_tag(struct lexer *x, bool is_block)
         bool found;
         move_to(x, skip_space(x, x->at));
         if (x->n_open == 0 && close_tag(x, x->at, close, is_block, &end)) {
-            SW_TRY(add(x, is_block ? SW_T_BLOCK_END : SW_T_PRINT_END, close, 2));
+            SW_TRY(jinja_lex_add(x, is_block ? SW_T_BLOCK_END : SW_T_PRINT_END, close, 2));
             tag_ended(x, end);
             return SW_OK;
         }
@@ -431,7 +431,7 @@ static enum sw_status lex_all(struct lexer *x)
                                strchr("{%#", x->text[tag + 1])))
             tag++;
         if (tag >= x->n) {
-            SW_TRY(add(x, SW_T_DATA, x->text + x->at, x->n - x->at));
+            SW_TRY(jinja_lex_add(x, SW_T_DATA, x->text + x->at, x->n - x->at));
             move_to(x, x->n);
             return SW_OK;
         }
@@ -469,7 +469,7 @@ enum sw_status sw_jinja_lex(struct sw_arena *arena, const char *source, size_t n
     struct lexer x = {
         .arena = arena, .text = text, .n = (size_t)(out - text), .line = 1, .line_starting = true};
     SW_TRY(lex_all(&x));
-    SW_TRY(add(&x, SW_T_END, "the end of the template", 23));
+    SW_TRY(jinja_lex_add(&x, SW_T_END, "the end of the template", 23));
     *tokens = x.tokens;
     *count = x.count;
     return SW_OK;

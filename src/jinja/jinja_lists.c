@@ -103,8 +103,8 @@ static enum sw_status join_into(struct sw_jinja_run *r, const struct sw_jinja_ca
 }
 
 /* d attribute */
-static enum sw_status join(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status jinja_lists_join(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                       struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     const enum sw_status status = join_into(r, call, &buf);
@@ -127,7 +127,7 @@ static enum sw_status reverse(struct sw_jinja_run *r, const struct sw_jinja_call
     return SW_OK;
 }
 
-static const struct sw_value *named(const struct sw_jinja_call *call, const char *name)
+static const struct sw_value *jinja_lists_named(const struct sw_jinja_call *call, const char *name)
 {
     for (size_t i = 0; i < call->n_named; i++)
         if (sw_value_is_text(&call->named[i].key, name))
@@ -140,7 +140,8 @@ static enum sw_status map(struct sw_jinja_run *r, const struct sw_jinja_call *ca
                           struct sw_value *out)
 {
     struct sw_value items;
-    const struct sw_value *path = named(call, "attribute"), *otherwise = named(call, "default");
+    const struct sw_value *path = jinja_lists_named(call, "attribute"),
+                          *otherwise = jinja_lists_named(call, "default");
     SW_TRY(generator(r, out));
     if (!sw_value_true(&call->self))
         return SW_OK;
@@ -315,8 +316,8 @@ enum sw_status sw_jinja_pairs(struct sw_jinja_run *r, const struct sw_value *dic
     return SW_OK;
 }
 
-static enum sw_status items(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status jinja_lists_items(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                        struct sw_value *out)
 {
     if (call->self.kind == SW_V_UNDEFINED && !call->self.refused)
         return generator(r, out);
@@ -331,14 +332,14 @@ const struct sw_builtin sw_jinja_list_filters[] = {
     {"first", "", 0, first},
     {"last", "", 0, last},
     {"list", "", 0, list},
-    {"join", "d attribute", 0, join},
+    {"join", "d attribute", 0, jinja_lists_join},
     {"reverse", "", 0, reverse},
     {"map", NULL, 0, map},
     {"select", NULL, 0, select_},
     {"reject", NULL, 0, reject},
     {"selectattr", NULL, 0, selectattr},
     {"rejectattr", NULL, 0, rejectattr},
-    {"items", "", 0, items},
+    {"items", "", 0, jinja_lists_items},
     {"sum", "attribute start", 0, sum},
     {"batch", "linecount fill_with", 1, batch},
     {"slice", "slices fill_with", 1, slice},

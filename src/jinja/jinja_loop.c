@@ -14,7 +14,7 @@ struct sw_loop {
 };
 
 /* Lets at least `count` items pass, if there are so many. Conditions run as late as they can. */
-static enum sw_status reach(struct sw_jinja_run *r, struct sw_loop *loop, size_t count)
+static enum sw_status jinja_loop_reach(struct sw_jinja_run *r, struct sw_loop *loop, size_t count)
 {
     struct sw_scope *const scope = r->scope;
     const int line = r->line;
@@ -33,13 +33,13 @@ static enum sw_status reach(struct sw_jinja_run *r, struct sw_loop *loop, size_t
     return SW_OK;
 }
 
-static enum sw_status body(struct sw_jinja_run *r, struct sw_loop *loop)
+static enum sw_status jinja_loop_body(struct sw_jinja_run *r, struct sw_loop *loop)
 {
     const struct sw_value name = sw_value_text("loop", 4),
                           value = {.kind = SW_V_LOOP, .loop = loop};
     const struct sw_jinja_node *node = loop->node;
     for (;; loop->index++) {
-        SW_TRY(reach(r, loop, loop->index + 1));
+        SW_TRY(jinja_loop_reach(r, loop, loop->index + 1));
         if (loop->index >= loop->items.list->count)
             return SW_OK;
         SW_TRY(sw_jinja_charge(r, 1));
@@ -69,7 +69,7 @@ enum sw_status sw_loop_run(struct sw_jinja_run *r, const struct sw_jinja_node *n
                              .level = outer ? outer->level + 1 : 0};
     if (node->c)
         SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, &loop->items));
-    SW_TRY(body(r, loop));
+    SW_TRY(jinja_loop_body(r, loop));
     r->scope = scope;
     if (loop->through) /* Jinja's `else` runs after loops that were only left or skipped, too */
         return SW_OK;
@@ -130,7 +130,7 @@ static const struct sw_builtin methods[] = {{"cycle", NULL, 0, cycle},
                                             {"changed", NULL, 0, changed}};
 
 /* The attributes that are numbers; a bar's end needs all items, so those are reached for. */
-static bool number(const struct sw_loop *loop, const struct sw_value *name, int64_t *out)
+static bool jinja_loop_number(const struct sw_loop *loop, const struct sw_value *name, int64_t *out)
 {
     const int64_t index = (int64_t)loop->index, n = (int64_t)loop->items.list->count;
     const struct {
@@ -155,12 +155,12 @@ enum sw_status sw_loop_attribute(struct sw_jinja_run *r, struct sw_loop *loop,
     const bool last = sw_value_is_text(name, "last"), next = sw_value_is_text(name, "nextitem");
     int64_t i;
     if (last || next)
-        SW_TRY(reach(r, loop, loop->index + 2));
+        SW_TRY(jinja_loop_reach(r, loop, loop->index + 2));
     if (sw_value_is_text(name, "length") || (name->length > 3 && name->text[0] == 'r'))
-        SW_TRY(reach(r, loop, loop->source.list->count));
+        SW_TRY(jinja_loop_reach(r, loop, loop->source.list->count));
     const size_t n = loop->items.list->count;
     *out = sw_value_undefined(name->text, name->length);
-    if (number(loop, name, &i))
+    if (jinja_loop_number(loop, name, &i))
         *out = sw_value_int(i);
     else if (sw_value_is_text(name, "first"))
         *out = sw_value_bool(loop->index == 0);

@@ -277,7 +277,7 @@ static bool bare_argument(const struct sw_jinja_parser *p)
 }
 
 /* is [not] name [arguments] */
-static enum sw_status test(struct sw_jinja_parser *p, struct sw_jinja_node **node)
+static enum sw_status jinja_operand_test(struct sw_jinja_parser *p, struct sw_jinja_node **node)
 {
     struct sw_jinja_node *made;
     SW_TRY(sw_jinja_node_new(p, SW_N_TEST, &made));
@@ -303,7 +303,7 @@ static enum sw_status filter_or_test(struct sw_jinja_parser *p, struct sw_jinja_
         if (sw_jinja_at_operator(p, "|"))
             SW_TRY(sw_jinja_filters(p, *node, node));
         else if (sw_jinja_at_name(p, "is"))
-            SW_TRY(test(p, node));
+            SW_TRY(jinja_operand_test(p, node));
         else if (sw_jinja_at_operator(p, "("))
             SW_TRY(call(p, node));
         else

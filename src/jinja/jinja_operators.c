@@ -144,8 +144,8 @@ static enum sw_status join_lists(struct sw_jinja_run *r, const struct sw_value *
 }
 
 /* "ab" * 3, [x] * 3 */
-static enum sw_status repeat(struct sw_jinja_run *r, const struct sw_value *a, int64_t times,
-                             struct sw_value *out)
+static enum sw_status jinja_operators_repeat(struct sw_jinja_run *r, const struct sw_value *a,
+                                             int64_t times, struct sw_value *out)
 {
     const size_t n = times < 0 ? 0 : (size_t)times;
     const size_t unit = a->kind == SW_V_STRING ? a->length : a->list->count;
@@ -203,9 +203,9 @@ enum sw_status sw_jinja_binary(struct sw_jinja_run *r, int op, const struct sw_v
     if (op == '+' && a->kind == b->kind && is_sequence(a))
         return join_lists(r, a, b, out);
     if (op == '*' && is_sequence(a) && sw_value_integer(b, &y))
-        return repeat(r, a, y, out);
+        return jinja_operators_repeat(r, a, y, out);
     if (op == '*' && is_sequence(b) && sw_value_integer(a, &x))
-        return repeat(r, b, x, out);
+        return jinja_operators_repeat(r, b, x, out);
     if (op == '%' && a->kind == SW_V_STRING)
         return format(r, a, b, out);
     return mismatch(r, op, a, b);

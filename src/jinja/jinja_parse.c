@@ -11,8 +11,8 @@ struct ends {
     const char *names[3];
 };
 
-static enum sw_status body(struct sw_jinja_parser *p, const struct ends *ends,
-                           struct sw_jinja_node **out);
+static enum sw_status jinja_parse_body(struct sw_jinja_parser *p, const struct ends *ends,
+                                       struct sw_jinja_node **out);
 
 static bool at_end(const struct sw_jinja_parser *p, const struct ends *ends)
 {
@@ -38,7 +38,7 @@ static enum sw_status block(struct sw_jinja_parser *p, const struct ends *ends,
     const int line = p->at->line;
     sw_jinja_skip_operator(p, ":");
     SW_TRY(expect_block_end(p));
-    SW_TRY(body(p, ends, out));
+    SW_TRY(jinja_parse_body(p, ends, out));
     if (!at_end(p, ends)) {
         const enum sw_status status = sw_jinja_unexpected(p, "the end of a block");
         sw_error_context("{%% %s %%} of the block at line %d is missing", ends->names[0], line);
@@ -253,8 +253,8 @@ static enum sw_status statement(struct sw_jinja_parser *p, struct sw_jinja_node 
     return sw_jinja_unexpected(p, "a statement that chat templates use (if, for, set, macro, …)");
 }
 
-static enum sw_status body(struct sw_jinja_parser *p, const struct ends *ends,
-                           struct sw_jinja_node **out)
+static enum sw_status jinja_parse_body(struct sw_jinja_parser *p, const struct ends *ends,
+                                       struct sw_jinja_node **out)
 {
     struct sw_jinja_list items = {0};
     while (p->at->kind != SW_T_END && !(ends && at_end(p, ends))) {
@@ -290,7 +290,7 @@ enum sw_status sw_jinja_parse(const char *source, size_t n, struct sw_jinja **ou
     enum sw_status status = sw_jinja_lex(&template->arena, source, n, &tokens, &count);
     if (status == SW_OK) {
         struct sw_jinja_parser p = {.arena = &template->arena, .at = tokens};
-        status = body(&p, NULL, &template->body);
+        status = jinja_parse_body(&p, NULL, &template->body);
     }
     if (status != SW_OK) {
         sw_jinja_free(template);

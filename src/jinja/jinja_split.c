@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-static enum sw_status add(struct sw_jinja_run *r, struct sw_value *list, const char *from,
-                          const char *to)
+static enum sw_status jinja_split_add(struct sw_jinja_run *r, struct sw_value *list,
+                                      const char *from, const char *to)
 {
     const struct sw_value piece = sw_value_text(from, (size_t)(to - from));
     SW_TRY(sw_jinja_charge(r, 1));
@@ -61,11 +61,11 @@ static enum sw_status split_spaces(struct sw_jinja_run *r, const struct sw_value
         if (at == end)
             return SW_OK;
         if (most-- == 0)
-            return add(r, out, at, end);
+            return jinja_split_add(r, out, at, end);
         const char *word = at;
         while (at < end && !space_after(at, end))
             at = skip_character(at);
-        SW_TRY(add(r, out, word, at));
+        SW_TRY(jinja_split_add(r, out, word, at));
     }
 }
 
@@ -79,12 +79,12 @@ static enum sw_status rsplit_spaces(struct sw_jinja_run *r, const struct sw_valu
         if (end == begin)
             return SW_OK;
         if (most-- == 0)
-            return add(r, out, begin, end);
+            return jinja_split_add(r, out, begin, end);
         const char *word = end;
         while (end > begin && !space_before(begin, end))
             end--;
         /* a step back may land inside a character: the loop passes it, for it is no space */
-        SW_TRY(add(r, out, end, word));
+        SW_TRY(jinja_split_add(r, out, end, word));
     }
 }
 
@@ -101,10 +101,10 @@ static enum sw_status split_at(struct sw_jinja_run *r, const struct sw_value *se
 {
     const char *at = self->text, *end = at + self->length, *hit;
     while (most-- != 0 && (hit = memmem(at, (size_t)(end - at), sep->text, sep->length))) {
-        SW_TRY(add(r, out, at, hit));
+        SW_TRY(jinja_split_add(r, out, at, hit));
         at = hit + sep->length;
     }
-    return add(r, out, at, end);
+    return jinja_split_add(r, out, at, end);
 }
 
 static enum sw_status rsplit_at(struct sw_jinja_run *r, const struct sw_value *self,
@@ -113,10 +113,10 @@ static enum sw_status rsplit_at(struct sw_jinja_run *r, const struct sw_value *s
     const char *begin = self->text, *end = begin + self->length, *hit;
     while (most-- != 0 && (size_t)(end - begin) >= sep->length &&
            (hit = last_of(begin, end, sep))) {
-        SW_TRY(add(r, out, hit + sep->length, end));
+        SW_TRY(jinja_split_add(r, out, hit + sep->length, end));
         end = hit;
     }
-    return add(r, out, begin, end);
+    return jinja_split_add(r, out, begin, end);
 }
 
 static enum sw_status split(struct sw_jinja_run *r, const struct sw_jinja_call *call, bool right,
@@ -167,10 +167,10 @@ enum sw_status sw_text_splitlines(struct sw_jinja_run *r, const struct sw_jinja_
             continue;
         }
         next += length + (*at == '\r' && at + 1 < end && at[1] == '\n');
-        SW_TRY(add(r, out, line, keep ? next : at));
+        SW_TRY(jinja_split_add(r, out, line, keep ? next : at));
         line = at = next;
     }
-    return line < end ? add(r, out, line, end) : SW_OK;
+    return line < end ? jinja_split_add(r, out, line, end) : SW_OK;
 }
 
 static enum sw_status partition(struct sw_jinja_run *r, const struct sw_jinja_call *call,
@@ -187,9 +187,9 @@ static enum sw_status partition(struct sw_jinja_run *r, const struct sw_jinja_ca
             right ? last_of(begin, end, sep) : memmem(begin, self->length, sep->text, sep->length);
     /* Not there: the whole text comes first, or last from the right. */
     const char *cut = hit ? hit : right ? begin : end, *rest = hit ? hit + sep->length : cut;
-    SW_TRY(add(r, out, begin, cut));
-    SW_TRY(add(r, out, cut, rest));
-    return add(r, out, rest, end);
+    SW_TRY(jinja_split_add(r, out, begin, cut));
+    SW_TRY(jinja_split_add(r, out, cut, rest));
+    return jinja_split_add(r, out, rest, end);
 }
 
 enum sw_status sw_text_partition(struct sw_jinja_run *r, const struct sw_jinja_call *call,

@@ -129,8 +129,8 @@ static enum sw_status greater_equal(struct sw_jinja_run *r, const struct sw_jinj
     return ordered(r, call, 1, true, out);
 }
 
-static enum sw_status less(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status jinja_tests_less(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                       struct sw_value *out)
 {
     return ordered(r, call, -1, false, out);
 }
@@ -165,8 +165,8 @@ static enum sw_status upper(struct sw_jinja_run *r, const struct sw_jinja_call *
     return by_method(r, call, "isupper", 7, out);
 }
 
-static enum sw_status test(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status jinja_tests_test(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                       struct sw_value *out)
 {
     (void)r;
     *out = sw_value_bool(sw_builtin_find(sw_jinja_tests, sw_jinja_n_tests, &call->self));
@@ -215,14 +215,14 @@ const struct sw_builtin sw_jinja_tests[] = {
     {">", "other", 1, greater},
     {"ge", "other", 1, greater_equal},
     {">=", "other", 1, greater_equal},
-    {"lt", "other", 1, less},
-    {"lessthan", "other", 1, less},
-    {"<", "other", 1, less},
+    {"lt", "other", 1, jinja_tests_less},
+    {"lessthan", "other", 1, jinja_tests_less},
+    {"<", "other", 1, jinja_tests_less},
     {"le", "other", 1, less_equal},
     {"<=", "other", 1, less_equal},
     {"lower", "", 0, lower},
     {"upper", "", 0, upper},
-    {"test", "", 0, test},
+    {"test", "", 0, jinja_tests_test},
     {"filter", "", 0, filter},
 };
 const size_t sw_jinja_n_tests = sizeof sw_jinja_tests / sizeof sw_jinja_tests[0];

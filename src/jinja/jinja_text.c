@@ -41,8 +41,8 @@ enum sw_status sw_text_capitalize(struct sw_jinja_run *r, const struct sw_jinja_
 }
 
 /* Every letter that follows no letter becomes a capital. */
-static enum sw_status title(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status jinja_text_title(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                       struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     bool inside = false;
@@ -239,8 +239,8 @@ static enum sw_status position(struct sw_jinja_run *r, const struct sw_jinja_cal
     return SW_OK;
 }
 
-static enum sw_status find(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status jinja_text_find(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                      struct sw_value *out)
 {
     int64_t i;
     SW_TRY(position(r, call, false, &i));
@@ -260,7 +260,7 @@ static enum sw_status rfind(struct sw_jinja_run *r, const struct sw_jinja_call *
 static enum sw_status text_index(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                  struct sw_value *out)
 {
-    SW_TRY(find(r, call, out));
+    SW_TRY(jinja_text_find(r, call, out));
     return out->integer >= 0 ? SW_OK : sw_jinja_fail(r, "index: the string is not there");
 }
 
@@ -462,7 +462,7 @@ const struct sw_builtin sw_jinja_text_methods[] = {
     {"lower", "", 0, sw_text_lower},
     {"casefold", "", 0, sw_text_lower},
     {"capitalize", "", 0, sw_text_capitalize},
-    {"title", "", 0, title},
+    {"title", "", 0, jinja_text_title},
     {"swapcase", "", 0, swapcase},
     {"strip", "chars", 0, sw_text_strip},
     {"lstrip", "chars", 0, sw_text_lstrip},
@@ -477,7 +477,7 @@ const struct sw_builtin sw_jinja_text_methods[] = {
     {"endswith", "suffix", 1, endswith},
     {"removeprefix", "prefix", 1, removeprefix},
     {"removesuffix", "suffix", 1, removesuffix},
-    {"find", "sub", 1, find},
+    {"find", "sub", 1, jinja_text_find},
     {"rfind", "sub", 1, rfind},
     {"index", "sub", 1, text_index},
     {"count", "sub", 1, text_count},

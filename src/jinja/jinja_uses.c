@@ -20,7 +20,7 @@ static bool same_name(const struct sw_value *a, const struct sw_value *b)
     return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
 }
 
-static bool is_text(const struct sw_value *value, const char *text)
+static bool jinja_uses_is_text(const struct sw_value *value, const char *text)
 {
     return value->kind == SW_V_STRING && value->length == strlen(text) &&
            memcmp(value->text, text, value->length) == 0;
@@ -49,20 +49,22 @@ static bool is_member(const struct look *look, const struct sw_jinja_node *n)
     case SW_N_NAME:
         return is_known(look, &n->value);
     case SW_N_ATTR:
-        return is_text(&n->value, look->member);
+        return jinja_uses_is_text(&n->value, look->member);
     case SW_N_ITEM:
-        return n->b && n->b->kind == SW_N_CONST && is_text(&n->b->value, look->member);
+        return n->b && n->b->kind == SW_N_CONST && jinja_uses_is_text(&n->b->value, look->member);
     case SW_N_CONDITION:
         return is_member(look, n->a) || is_member(look, n->c);
     case SW_N_LOGIC:
         return is_member(look, n->a) || is_member(look, n->b);
     case SW_N_FILTER:
-        return (is_text(&n->value, "list") || is_text(&n->value, "default") ||
-                is_text(&n->value, "selectattr") || is_text(&n->value, "rejectattr")) &&
+        return (jinja_uses_is_text(&n->value, "list") || jinja_uses_is_text(&n->value, "default") ||
+                jinja_uses_is_text(&n->value, "selectattr") ||
+                jinja_uses_is_text(&n->value, "rejectattr")) &&
                is_member(look, n->a);
     case SW_N_CALL: /* message.get('content') */
-        return n->a && n->a->kind == SW_N_ATTR && is_text(&n->a->value, "get") && n->list &&
-               n->list->kind == SW_N_CONST && is_text(&n->list->value, look->member);
+        return n->a && n->a->kind == SW_N_ATTR && jinja_uses_is_text(&n->a->value, "get") &&
+               n->list && n->list->kind == SW_N_CONST &&
+               jinja_uses_is_text(&n->list->value, look->member);
     default:
         return false;
     }
@@ -104,7 +106,8 @@ static void look_at(struct look *look, const struct sw_jinja_node *n)
         learn(look, &n->a->value);
     else if (n->kind == SW_N_CALL)
         look_at_call(look, n);
-    else if (n->kind == SW_N_ATTR && (is_text(&n->value, "items") || is_text(&n->value, "keys")))
+    else if (n->kind == SW_N_ATTR &&
+             (jinja_uses_is_text(&n->value, "items") || jinja_uses_is_text(&n->value, "keys")))
         uses->opened |= is_member(look, n->a);
     else if (n->kind == SW_N_FOR)
         uses->walked |= is_member(look, n->b);
@@ -115,7 +118,7 @@ static void look_at(struct look *look, const struct sw_jinja_node *n)
         uses->printed |= is_member(look, n->a);
     else if (n->kind == SW_N_BINARY && n->op == '+')
         uses->printed |= is_member(look, n->a) || is_member(look, n->b);
-    else if (n->kind == SW_N_FILTER && is_text(&n->value, "tojson"))
+    else if (n->kind == SW_N_FILTER && jinja_uses_is_text(&n->value, "tojson"))
         uses->serialized |= is_member(look, n->a);
     for (const struct sw_jinja_node *item = n->list; n->kind == SW_N_CONCAT && item;
          item = item->next)

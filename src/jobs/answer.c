@@ -12,7 +12,7 @@ static void put_number(struct sw_strbuf *out, double value)
     sw_strbuf_printf(out, "%.9g", value < -1e30 ? -1e30 : value); /* JSON knows no infinity */
 }
 
-static void put_text(struct sw_strbuf *out, const char *name, const char *text, size_t n)
+static void answer_put_text(struct sw_strbuf *out, const char *name, const char *text, size_t n)
 {
     sw_strbuf_printf(out, "\"%s\":", name);
     sw_json_quote(out, text ? text : "", n);
@@ -147,7 +147,7 @@ static void write_plain(const struct sw_answer *a, struct sw_strbuf *out)
     sw_strbuf_puts(out, "{\"id\":");
     sw_strbuf_append(out, a->key->text, a->key->length);
     sw_strbuf_puts(out, ",");
-    put_text(out, "text", a->text, a->n_text);
+    answer_put_text(out, "text", a->text, a->n_text);
     sw_strbuf_puts(out, ",\"ids\":[");
     for (size_t i = 0; i < a->ids->count; i++)
         sw_strbuf_printf(out, i ? ",%d" : "%d", a->ids->items[i]);
@@ -169,11 +169,11 @@ static void write_body(const struct sw_answer *a, struct sw_strbuf *out)
     sw_strbuf_printf(out, "{\"id\":\"%s-%s\",\"object\":\"%s\",\"created\":%lld,",
                      chat ? "chatcmpl" : "cmpl", sw_record_digits(a->key, digits),
                      chat ? "chat.completion" : "text_completion", (long long)a->created);
-    put_text(out, "model", model, strlen(model));
+    answer_put_text(out, "model", model, strlen(model));
     sw_strbuf_puts(out, ",\"choices\":[{\"index\":0,");
     if (chat)
         sw_strbuf_puts(out, "\"message\":{\"role\":\"assistant\",");
-    put_text(out, chat ? "content" : "text", a->text, a->n_text);
+    answer_put_text(out, chat ? "content" : "text", a->text, a->n_text);
     sw_strbuf_puts(out, chat ? ",\"refusal\":null},\"logprobs\":" : ",\"logprobs\":");
     if (!a->sampled)
         sw_strbuf_puts(out, "null");

@@ -65,7 +65,7 @@ static enum sw_status note_sampled(struct sw_batch_item *item, const struct sw_s
     return SW_OK;
 }
 
-static enum sw_status take_token(void *owner, const struct sw_sampled *token, bool *stop)
+static enum sw_status batch_task_take_token(void *owner, const struct sw_sampled *token, bool *stop)
 {
     struct sw_batch_item *item = owner;
     const struct sw_batch_job *batch = item->job->owner;
@@ -86,7 +86,7 @@ static enum sw_status take_token(void *owner, const struct sw_sampled *token, bo
     return SW_OK;
 }
 
-static enum sw_status done(void *owner, enum sw_finish finish)
+static enum sw_status batch_task_done(void *owner, enum sw_finish finish)
 {
     struct sw_batch_item *item = owner;
     struct sw_job *job = item->job;
@@ -189,7 +189,7 @@ static enum sw_status prompt_ids(const struct sw_batch_job *batch,
     return sw_chat_encode(batch->chat, batch->tokenizer, &request, ids);
 }
 
-static enum sw_status submit(struct sw_batch_item *item, const struct sw_ids *prompt)
+static enum sw_status batch_task_submit(struct sw_batch_item *item, const struct sw_ids *prompt)
 {
     const struct sw_batch_job *batch = item->job->owner;
     const struct sw_request request = {.ids = prompt->items,
@@ -197,8 +197,8 @@ static enum sw_status submit(struct sw_batch_item *item, const struct sw_ids *pr
                                        .score_from = (int)prompt->count,
                                        .max_new = item->asked.max_tokens,
                                        .sampling = item->asked.sampling,
-                                       .token = take_token,
-                                       .done = done,
+                                       .token = batch_task_take_token,
+                                       .done = batch_task_done,
                                        .owner = item};
     item->n_prompt = (int)prompt->count;
     if (batch->tokenizer) {
@@ -218,8 +218,8 @@ static void forget_prompt(struct sw_batch_item *item, bool batch_form)
     (void)json_object_del(body, "messages");
 }
 
-static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
-                            const struct sw_strbuf *key)
+static enum sw_status batch_task_begin(struct sw_job *job, json_t *root, bool batch_form,
+                                       const struct sw_strbuf *key)
 {
     struct sw_batch_job *batch = job->owner;
     struct sw_ids prompt = {0};
@@ -241,7 +241,7 @@ static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
         status = prompt_ids(batch, &item->asked, job->ids, &prompt);
     forget_prompt(item, batch_form);
     if (status == SW_OK)
-        status = submit(item, &prompt);
+        status = batch_task_submit(item, &prompt);
     sw_ids_free(&prompt);
     if (status != SW_OK) {
         free_item(item);
@@ -255,7 +255,7 @@ static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
     return SW_OK;
 }
 
-static void drop(struct sw_job *job)
+static void batch_task_drop(struct sw_job *job)
 {
     struct sw_batch_job *batch = job->owner;
     while (batch->items)
@@ -263,4 +263,4 @@ static void drop(struct sw_job *job)
 }
 
 const struct sw_job_task sw_batch_task = {
-    .knows = sw_line_request_knows, .begin = begin, .drop = drop};
+    .knows = sw_line_request_knows, .begin = batch_task_begin, .drop = batch_task_drop};

@@ -41,7 +41,7 @@ void sw_id_set_free(struct sw_id_set *keys)
 }
 
 /* The slot that holds `digest`, or the free one where it belongs. */
-static struct sw_digest *find(struct sw_digest *slots, size_t n, struct sw_digest digest)
+static struct sw_digest *id_set_find(struct sw_digest *slots, size_t n, struct sw_digest digest)
 {
     size_t i = (size_t)digest.high & (n - 1);
     while ((slots[i].low & MARKS) != 0 &&
@@ -50,7 +50,7 @@ static struct sw_digest *find(struct sw_digest *slots, size_t n, struct sw_diges
     return &slots[i];
 }
 
-static enum sw_status grow(struct sw_id_set *keys)
+static enum sw_status id_set_grow(struct sw_id_set *keys)
 {
     size_t n;
     struct sw_digest *slots = sw_mul_size(keys->n_slots, 2, &n) ? calloc(n, sizeof *slots) : NULL;
@@ -58,7 +58,7 @@ static enum sw_status grow(struct sw_id_set *keys)
         return sw_fail(SW_ENOMEM, "no memory for the ids of more than %zu lines", keys->used);
     for (size_t i = 0; i < keys->n_slots; i++)
         if (keys->slots[i].low & MARKS)
-            *find(slots, n, keys->slots[i]) = keys->slots[i];
+            *id_set_find(slots, n, keys->slots[i]) = keys->slots[i];
     free(keys->slots);
     keys->slots = slots;
     keys->n_slots = n;
@@ -69,9 +69,9 @@ enum sw_status sw_id_set_mark(struct sw_id_set *keys, const char *key, size_t n,
                               unsigned *before)
 {
     if (4 * (keys->used + 1) > 3 * keys->n_slots)
-        SW_TRY(grow(keys));
+        SW_TRY(id_set_grow(keys));
     const struct sw_digest digest = sw_hash_of(keys->secret, key, n);
-    struct sw_digest *slot = find(keys->slots, keys->n_slots, digest);
+    struct sw_digest *slot = id_set_find(keys->slots, keys->n_slots, digest);
     *before = (unsigned)slot->low & MARKS;
     if (*before == 0 && marks != 0) {
         keys->used++;

@@ -46,7 +46,7 @@ static void count_lines(struct look *l, const char *block, size_t n)
     }
 }
 
-static void add(struct look *l, const char *block, size_t n)
+static void scan_add(struct look *l, const char *block, size_t n)
 {
     const uint64_t before = l->out->bytes;
     count_lines(l, block, n);
@@ -68,7 +68,7 @@ static enum sw_status read_all(int fd, const char *path, struct look *l,
     char *block = malloc(BLOCK);
     if (!block)
         return sw_fail(SW_ENOMEM, "no memory to read %s", path);
-    add(l, block, 0);
+    scan_add(l, block, 0);
     while (status == SW_OK) {
         const ssize_t n = read(fd, block, BLOCK);
         if (n < 0 && errno == EINTR)
@@ -77,7 +77,7 @@ static enum sw_status read_all(int fd, const char *path, struct look *l,
             status = sw_fail(SW_EIO, "%s: cannot read: %s", path, strerror(errno));
         if (n <= 0)
             break;
-        add(l, block, (size_t)n);
+        scan_add(l, block, (size_t)n);
         if (alive)
             status = alive(context);
     }

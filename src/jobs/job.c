@@ -138,7 +138,7 @@ void sw_job_close(struct sw_job *job)
 }
 
 /* A result that says what is wrong with the line. */
-static enum sw_status refuse(struct sw_job *job, const char *words)
+static enum sw_status job_refuse(struct sw_job *job, const char *words)
 {
     const struct sw_job_input *in = job->input;
     struct sw_strbuf out = {0};
@@ -157,7 +157,7 @@ static enum sw_status begin_line(struct sw_job *job)
     struct sw_line_json json = {0};
     job->param[0] = '\0';
     if (in->fault != SW_OK)
-        return refuse(job, in->words);
+        return job_refuse(job, in->words);
     enum sw_status status = sw_line_json_read(in->line.bytes, in->line.n, job->task->knows, &json);
     job->ids = json.ids;
     if (status == SW_OK)
@@ -168,7 +168,7 @@ static enum sw_status begin_line(struct sw_job *job)
     char words[SW_ERROR_MAX];
     snprintf(words, sizeof words, "%s", sw_error_message());
     sw_error_clear();
-    return refuse(job, words);
+    return job_refuse(job, words);
 }
 
 enum sw_status sw_job_run(struct sw_job *job)

@@ -66,7 +66,7 @@ void sw_jsonl_close(struct sw_jsonl *l)
 }
 
 /* Room for more bytes behind `end`: moves what is kept to the front, or grows up to the limit. */
-static enum sw_status make_room(struct sw_jsonl *l)
+static enum sw_status jsonl_reader_make_room(struct sw_jsonl *l)
 {
     if (l->begin > 0) {
         memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
@@ -83,9 +83,9 @@ static enum sw_status make_room(struct sw_jsonl *l)
     return SW_OK;
 }
 
-static enum sw_status fill(struct sw_jsonl *l)
+static enum sw_status jsonl_reader_fill(struct sw_jsonl *l)
 {
-    SW_TRY(make_room(l));
+    SW_TRY(jsonl_reader_make_room(l));
     for (;;) {
         const size_t room = l->capacity - l->end;
         const uint64_t left = l->most - l->read;
@@ -119,7 +119,7 @@ static enum sw_status swallow(struct sw_jsonl *l, struct sw_jsonl_line *line)
         l->end = kept;
         if (l->at_end)
             return SW_OK;
-        SW_TRY(fill(l));
+        SW_TRY(jsonl_reader_fill(l));
     }
 }
 
@@ -144,7 +144,7 @@ enum sw_status sw_jsonl_next(struct sw_jsonl *l, struct sw_jsonl_line *line, boo
         }
         if (newline || l->at_end)
             break;
-        SW_TRY(fill(l));
+        SW_TRY(jsonl_reader_fill(l));
     }
     *more = newline || looked > 0;
     if (!*more)

@@ -117,8 +117,8 @@ static void move_rank(struct rank_mark *m, const struct sw_times *t)
     m->computed = t->seconds[SW_ACTIVITY_COMPUTE];
 }
 
-static void move(struct mark *m, const struct sw_metrics *w, const struct sw_metrics_state *s,
-                 double now)
+static void metrics_move(struct mark *m, const struct sw_metrics *w,
+                         const struct sw_metrics_state *s, double now)
 {
     if (now - m->at < RATE_S)
         return;
@@ -154,7 +154,7 @@ static void describe(const struct sw_metrics *w, const struct sw_metrics_state *
     }
 }
 
-static void say(struct sw_metrics *w, const struct sw_metrics_state *s, double now)
+static void metrics_say(struct sw_metrics *w, const struct sw_metrics_state *s, double now)
 {
     struct sw_strbuf text = {0};
     describe(w, s, now, &text);
@@ -190,7 +190,7 @@ static json_t *busy_list(const struct sw_metrics *w, const struct mark *m)
     return list;
 }
 
-static void measure(struct sw_metrics *w, const struct sw_metrics_state *s, double now)
+static void metrics_measure(struct sw_metrics *w, const struct sw_metrics_state *s, double now)
 {
     const struct sw_scheduler_stats *t = &s->stats;
     json_t *line = json_pack(
@@ -220,13 +220,13 @@ void sw_metrics_say(struct sw_metrics *w, const struct sw_metrics_state *s)
 {
     const double now = sw_clock();
     if (!w->options.quiet && now - w->said_at >= interval(w)) {
-        move(&w->said, w, s, now);
-        say(w, s, now);
+        metrics_move(&w->said, w, s, now);
+        metrics_say(w, s, now);
         w->said_at = now;
     }
     if (w->metrics && now - w->measured.at >= METRICS_S) {
-        move(&w->measured, w, s, now);
-        measure(w, s, now);
+        metrics_move(&w->measured, w, s, now);
+        metrics_measure(w, s, now);
     }
 }
 
@@ -237,8 +237,8 @@ void sw_metrics_end(struct sw_metrics *w, const struct sw_metrics_state *s)
     w->drawn = false;
     if (!w->metrics)
         return;
-    move(&w->measured, w, s, sw_clock());
-    measure(w, s, sw_clock());
+    metrics_move(&w->measured, w, s, sw_clock());
+    metrics_measure(w, s, sw_clock());
 }
 
 json_t *sw_metrics_busy(const struct sw_metrics *w, const struct sw_metrics_state *s)

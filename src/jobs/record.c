@@ -45,7 +45,7 @@ bool sw_json_absent(const json_t *value)
     return !value || json_is_null(value);
 }
 
-static size_t digits(const char *text, size_t n)
+static size_t record_digits(const char *text, size_t n)
 {
     size_t i = 0;
     while (i < n && isdigit((unsigned char)text[i]))
@@ -57,12 +57,12 @@ static size_t digits(const char *text, size_t n)
 static bool is_number(const char *text, size_t n)
 {
     size_t i = n > 0 && text[0] == '-';
-    size_t d = digits(text + i, n - i);
+    size_t d = record_digits(text + i, n - i);
     if (d == 0 || (d > 1 && text[i] == '0'))
         return false;
     i += d;
     if (i < n && text[i] == '.') {
-        d = digits(text + i + 1, n - i - 1);
+        d = record_digits(text + i + 1, n - i - 1);
         if (d == 0)
             return false;
         i += 1 + d;
@@ -70,7 +70,7 @@ static bool is_number(const char *text, size_t n)
     if (i < n && (text[i] == 'e' || text[i] == 'E')) {
         i++;
         i += i < n && (text[i] == '+' || text[i] == '-');
-        d = digits(text + i, n - i);
+        d = record_digits(text + i, n - i);
         if (d == 0)
             return false;
         i += d;

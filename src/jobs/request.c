@@ -145,8 +145,8 @@ static enum sw_status read_seed(const struct member *m, const json_t *value,
     return SW_OK;
 }
 
-static enum sw_status read_number(const struct member *m, const json_t *value,
-                                  struct sw_line_request *out)
+static enum sw_status request_read_number(const struct member *m, const json_t *value,
+                                          struct sw_line_request *out)
 {
     void *field = (char *)out + m->offset;
     double number;
@@ -203,7 +203,7 @@ static bool is_empty(const struct member *m, const json_t *value, const struct s
            (json_is_string(value) && json_string_length(value) == 0);
 }
 
-static bool is_text(const json_t *value, const char *text)
+static bool request_is_text(const json_t *value, const char *text)
 {
     return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
 }
@@ -213,7 +213,7 @@ static bool is_unused(const struct member *m, const json_t *value,
 {
     (void)m;
     (void)out;
-    return is_text(value, "none") || is_text(value, "auto");
+    return request_is_text(value, "none") || request_is_text(value, "auto");
 }
 
 static bool is_format(const struct member *m, const json_t *value,
@@ -221,14 +221,14 @@ static bool is_format(const struct member *m, const json_t *value,
 {
     (void)m;
     (void)out;
-    return is_text(json_object_get(value, "type"), "text");
+    return request_is_text(json_object_get(value, "type"), "text");
 }
 
 static bool is_texts(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
     (void)out;
-    return json_array_size(value) == 1 && is_text(json_array_get(value, 0), "text");
+    return json_array_size(value) == 1 && request_is_text(json_array_get(value, 0), "text");
 }
 
 static bool is_never(const struct member *m, const json_t *value, const struct sw_line_request *out)
@@ -246,11 +246,21 @@ static const struct {
     bool (*harmless)(const struct member *m, const json_t *value,
                      const struct sw_line_request *out);
 } kinds[] = {
-    [COUNT] = {read_number, NULL}, [SEED] = {read_seed, NULL},   [NUMBER] = {read_number, NULL},
-    [FLAG] = {read_flag, NULL},    [LATER] = {NULL, NULL},       [ANY] = {NULL, NULL},
-    [ONE] = {NULL, is_one},        [FALSE] = {NULL, is_false},   [TRUE] = {NULL, is_true},
-    [EMPTY] = {NULL, is_empty},    [UNUSED] = {NULL, is_unused}, [FORMAT] = {NULL, is_format},
-    [TEXTS] = {NULL, is_texts},    [SKIP] = {NULL, is_skip},     [NEVER] = {NULL, is_never},
+    [COUNT] = {request_read_number, NULL},
+    [SEED] = {read_seed, NULL},
+    [NUMBER] = {request_read_number, NULL},
+    [FLAG] = {read_flag, NULL},
+    [LATER] = {NULL, NULL},
+    [ANY] = {NULL, NULL},
+    [ONE] = {NULL, is_one},
+    [FALSE] = {NULL, is_false},
+    [TRUE] = {NULL, is_true},
+    [EMPTY] = {NULL, is_empty},
+    [UNUSED] = {NULL, is_unused},
+    [FORMAT] = {NULL, is_format},
+    [TEXTS] = {NULL, is_texts},
+    [SKIP] = {NULL, is_skip},
+    [NEVER] = {NULL, is_never},
 };
 
 static const struct member *find_member(const char *name)
@@ -268,8 +278,8 @@ bool sw_line_request_knows(const char *name)
            strcmp(name, "url") == 0;
 }
 
-static enum sw_status read_member(const char *name, const json_t *value, struct sw_unknown *unknown,
-                                  struct sw_line_request *out)
+static enum sw_status request_read_member(const char *name, const json_t *value,
+                                          struct sw_unknown *unknown, struct sw_line_request *out)
 {
     const struct member *m = find_member(name);
     const unsigned form = 1u << out->form;
@@ -415,12 +425,12 @@ static enum sw_status read_body(const json_t *body, struct sw_unknown *unknown,
     {
         out->wrong = name;
         if (!json_is_null(value))
-            SW_TRY(read_member(name, value, unknown, out));
+            SW_TRY(request_read_member(name, value, unknown, out));
     }
     out->wrong = "max_completion_tokens";
     const json_t *newer = json_object_get(body, out->wrong);
     if (!sw_json_absent(newer))
-        SW_TRY(read_number(find_member(out->wrong), newer, out));
+        SW_TRY(request_read_number(find_member(out->wrong), newer, out));
     if (out->sampling.top_k < 0) /* some write -1 for off */
         out->sampling.top_k = 0;
     out->wrong = "stop";

@@ -101,8 +101,8 @@ bool sw_results_former(const struct sw_results *r)
 }
 
 /* Takes the line as a result; false: it is none. */
-static enum sw_status take(struct sw_results *r, const struct sw_jsonl_line *line,
-                           struct sw_strbuf *key, bool *good)
+static enum sw_status results_take(struct sw_results *r, const struct sw_jsonl_line *line,
+                                   struct sw_strbuf *key, bool *good)
 {
     struct sw_record record;
     unsigned before;
@@ -129,7 +129,8 @@ static enum sw_status take(struct sw_results *r, const struct sw_jsonl_line *lin
 /* A line without an end, or with zeros that were never written, that lies no further from the end
  * of the file than what can have been unsafe was being written when a run died. Whatever else is no
  * result was put there by somebody. */
-static enum sw_status cut(struct sw_results *r, const struct sw_jsonl_line *line, uint64_t size)
+static enum sw_status results_cut(struct sw_results *r, const struct sw_jsonl_line *line,
+                                  uint64_t size)
 {
     const uint64_t torn = size - line->offset;
     const bool zeros = memchr(line->bytes, '\0', line->n) && torn <= SW_UNSAFE_BYTES;
@@ -160,12 +161,12 @@ static enum sw_status scan(struct sw_results *r, uint64_t *size)
     while ((status = sw_jsonl_next(lines, &line, &more)) == SW_OK && more) {
         if (line.ended && sw_jsonl_is_blank(&line))
             continue;
-        status = take(r, &line, &key, &good);
+        status = results_take(r, &line, &key, &good);
         if (status != SW_OK || !good)
             break;
     }
     if (status == SW_OK && !good) {
-        status = cut(r, &line, *size);
+        status = results_cut(r, &line, *size);
         *size = line.offset;
     }
     sw_strbuf_free(&key);
@@ -173,8 +174,8 @@ static enum sw_status scan(struct sw_results *r, uint64_t *size)
     return status;
 }
 
-static enum sw_status settle(struct sw_results *r, const json_t *claim,
-                             const struct sw_input_scan *survey, enum sw_results_mode mode)
+static enum sw_status results_settle(struct sw_results *r, const json_t *claim,
+                                     const struct sw_input_scan *survey, enum sw_results_mode mode)
 {
     struct stat st;
     r->adopted = mode == SW_RESULTS_FORCE && !r->claim;
@@ -208,7 +209,7 @@ enum sw_status sw_results_begin(struct sw_results *r, const json_t *claim,
                                 const struct sw_input_scan *survey, enum sw_results_mode mode)
 {
     uint64_t size;
-    SW_TRY(settle(r, claim, survey, mode));
+    SW_TRY(results_settle(r, claim, survey, mode));
     SW_TRY(scan(r, &size));
     return sw_result_writer_open(r->fd, r->path, size, &r->appender);
 }

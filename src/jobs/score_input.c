@@ -18,8 +18,8 @@ int32_t sw_score_input_prefix(const struct sw_tokenizer *tok)
 }
 
 /* With BOS as the model wants it, but not twice. */
-static enum sw_status encode(struct sw_tokenizer *tok, const char *text, size_t n,
-                             struct sw_ids *out)
+static enum sw_status score_input_encode(struct sw_tokenizer *tok, const char *text, size_t n,
+                                         struct sw_ids *out)
 {
     unsigned flags = SW_ENCODE_PARSE_SPECIAL | SW_ENCODE_ADD_SPECIAL;
     const int32_t prefix = sw_score_input_prefix(tok);
@@ -84,11 +84,12 @@ enum sw_status sw_score_input_encode(struct sw_tokenizer *tok, struct sw_text co
     sw_strbuf_append(&whole, context.bytes, context.n);
     sw_strbuf_append(&whole, continuation.bytes, continuation.n);
     enum sw_status status =
-        whole.failed ? sw_fail(SW_ENOMEM, "no memory for a text")
-                     : encode(tok, context.bytes, without_trailing_space(context), &out->ids);
+        whole.failed
+            ? sw_fail(SW_ENOMEM, "no memory for a text")
+            : score_input_encode(tok, context.bytes, without_trailing_space(context), &out->ids);
     out->from = out->ids.count;
     if (status == SW_OK)
-        status = encode(tok, whole.text, whole.length, &ids);
+        status = score_input_encode(tok, whole.text, whole.length, &ids);
     if (status == SW_OK && out->from == 0 &&
         sw_score_input_prefix(tok) >= 0) { /* nothing but space */
         status = sw_ids_push(&out->ids, sw_score_input_prefix(tok));
@@ -130,7 +131,7 @@ enum sw_status sw_score_input_text(struct sw_tokenizer *tok, struct sw_text text
     if (prefix < 0)
         return sw_fail(SW_EINPUT, "the model has no token for a text to begin with");
     SW_TRY(sw_ids_push(out, prefix));
-    SW_TRY(encode(tok, text.bytes, text.n, out));
+    SW_TRY(score_input_encode(tok, text.bytes, text.n, out));
     return out->count > 1 ? SW_OK : nothing_left("\"text\"");
 }
 

@@ -56,7 +56,7 @@ static void free_item(struct sw_score_item *item)
 }
 
 /* JSON has no infinities: what is impossible is the least float there is. */
-static void put(struct sw_strbuf *out, const char *name, double value)
+static void score_task_put(struct sw_strbuf *out, const char *name, double value)
 {
     sw_strbuf_printf(out, "\"%s\":%.12g", name,
                      value < -3.4e38 ? -3.4e38
@@ -86,11 +86,11 @@ static void put_dropped(struct sw_strbuf *out, const struct pass *p)
 static void write_continuation(const struct sw_score_item *item, struct sw_strbuf *out)
 {
     const struct pass *p = &item->passes[0];
-    put(out, "logprob", p->logprob);
+    score_task_put(out, "logprob", p->logprob);
     sw_strbuf_printf(out, ",\"greedy\":%s,\"tokens\":[", p->greedy ? "true" : "false");
     for (size_t i = 0; i < n_scored(p); i++) {
         sw_strbuf_printf(out, "%s{\"id\":%d,", i ? "," : "", p->pair.ids.items[p->pair.from + i]);
-        put(out, "logprob", (double)p->logprobs[i]);
+        score_task_put(out, "logprob", (double)p->logprobs[i]);
         sw_strbuf_printf(out, ",\"greedy\":%s}", p->greedies[i] ? "true" : "false");
     }
     sw_strbuf_puts(out, "]");
@@ -120,14 +120,14 @@ static void write_choices(const struct sw_score_item *item, struct sw_strbuf *ou
     for (size_t i = 0; i < item->n_passes; i++) {
         const struct pass *p = &item->passes[i];
         sw_strbuf_puts(out, i ? ",{" : "{");
-        put(out, "logprob", p->logprob);
+        score_task_put(out, "logprob", p->logprob);
         sw_strbuf_printf(out, ",\"greedy\":%s,\"tokens\":%zu,\"chars\":%zu,\"bytes\":%zu",
                          p->greedy ? "true" : "false", n_scored(p), p->chars, p->bytes);
         if (p->bytes > 0) {
             sw_strbuf_puts(out, ",");
-            put(out, "logprob_per_char", p->logprob / (double)p->chars);
+            score_task_put(out, "logprob_per_char", p->logprob / (double)p->chars);
             sw_strbuf_puts(out, ",");
-            put(out, "logprob_per_byte", p->logprob / (double)p->bytes);
+            score_task_put(out, "logprob_per_byte", p->logprob / (double)p->bytes);
         }
         put_dropped(out, p);
         sw_strbuf_puts(out, "}");
@@ -144,19 +144,19 @@ static void write_text(const struct sw_score_item *item, struct sw_strbuf *out)
     double logprob = 0;
     for (size_t i = 0; i < item->n_passes; i++)
         logprob += item->passes[i].logprob;
-    put(out, "logprob", logprob);
+    score_task_put(out, "logprob", logprob);
     sw_strbuf_printf(out, ",\"tokens\":%zu,\"bytes\":%zu,\"words\":%zu,", tokens, item->bytes,
                      item->words);
-    put(out, "perplexity", exp(-logprob / (double)tokens));
+    score_task_put(out, "perplexity", exp(-logprob / (double)tokens));
     sw_strbuf_puts(out, ",");
-    put(out, "byte_perplexity", exp(-logprob / bytes));
+    score_task_put(out, "byte_perplexity", exp(-logprob / bytes));
     sw_strbuf_puts(out, ",");
-    put(out, "word_perplexity", exp(-logprob / words));
+    score_task_put(out, "word_perplexity", exp(-logprob / words));
     sw_strbuf_puts(out, ",");
-    put(out, "bits_per_byte", -logprob / bytes / log(2));
+    score_task_put(out, "bits_per_byte", -logprob / bytes / log(2));
 }
 
-static enum sw_status finish(struct sw_score_item *item)
+static enum sw_status score_task_finish(struct sw_score_item *item)
 {
     static void (*const writers[])(const struct sw_score_item *, struct sw_strbuf *) = {
         write_continuation, write_choices, write_text};
@@ -189,20 +189,20 @@ static enum sw_status scored(void *owner, int index, float logprob, bool greedy)
     return SW_OK;
 }
 
-static enum sw_status done(void *owner, enum sw_finish how)
+static enum sw_status score_task_done(void *owner, enum sw_finish how)
 {
     struct sw_score_item *item = ((struct pass *)owner)->item;
     item->undefined = item->undefined || how == SW_FINISH_UNDEFINED;
     if (--item->n_left > 0)
         return SW_OK;
     if (!item->undefined)
-        return finish(item);
+        return score_task_finish(item);
     const enum sw_status status = sw_job_undefined(item->job, &item->key, false);
     free_item(item);
     return status;
 }
 
-static enum sw_status submit(struct pass *p)
+static enum sw_status score_task_submit(struct pass *p)
 {
     const struct sw_score_item *item = p->item;
     const bool text = item->kind == TEXT;
@@ -212,7 +212,7 @@ static enum sw_status submit(struct pass *p)
         .score_from = (int)(text ? p->window.from - p->window.begin : p->pair.from),
         .sampling = sw_sampling_default(),
         .scored = scored,
-        .done = done,
+        .done = score_task_done,
         .owner = p};
     p->greedy = true;
     return sw_scheduler_submit(item->job->scheduler, &request);
@@ -402,15 +402,15 @@ static enum sw_status submit_all(struct sw_score_item *item)
         item->next->link = &item->next;
     score->items = item;
     for (size_t i = 0; i < item->n_passes; i++) {
-        const enum sw_status status = submit(&item->passes[i]);
+        const enum sw_status status = score_task_submit(&item->passes[i]);
         if (status != SW_OK)
             return i == 0 ? status : SW_EDEVICE; /* the queue has passes of the item */
     }
     return SW_OK;
 }
 
-static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
-                            const struct sw_strbuf *key)
+static enum sw_status score_task_begin(struct sw_job *job, json_t *root, bool batch_form,
+                                       const struct sw_strbuf *key)
 {
     struct sw_score_item *item = calloc(1, sizeof *item);
     if (!item)
@@ -428,11 +428,12 @@ static enum sw_status begin(struct sw_job *job, json_t *root, bool batch_form,
     return status;
 }
 
-static void drop(struct sw_job *job)
+static void score_task_drop(struct sw_job *job)
 {
     struct sw_score_job *score = job->owner;
     while (score->items)
         free_item(score->items);
 }
 
-const struct sw_job_task sw_score_task = {.knows = is_known, .begin = begin, .drop = drop};
+const struct sw_job_task sw_score_task = {
+    .knows = is_known, .begin = score_task_begin, .drop = score_task_drop};

@@ -376,7 +376,7 @@ static enum sw_status read_foreign(const struct sw_config *config, struct sw_mod
     return failed ? sw_fail(SW_ENOMEM, "no memory for warnings") : SW_OK;
 }
 
-static enum sw_status read_config(const json_t *root, struct sw_model *m)
+static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
 {
     struct sw_config config;
     const char *type = json_string_value(json_object_get(root, "model_type"));
@@ -416,7 +416,7 @@ enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
     else if (!json_is_object(config))
         status = sw_fail(SW_EMODEL, "%s: must be a JSON object", name);
     else {
-        status = read_config(config, m);
+        status = config_read_config(config, m);
         if (status != SW_OK)
             sw_error_context("%s", name);
     }

@@ -38,7 +38,8 @@ bool sw_config_has(const struct sw_config *config, enum sw_key key)
 }
 
 /* The value and the name it is under; one that is not null comes first. */
-static const json_t *find(const struct sw_config *config, enum sw_key key, const char **name)
+static const json_t *config_keys_find(const struct sw_config *config, enum sw_key key,
+                                      const char **name)
 {
     const struct sw_arch_key *k = &config->arch->keys[key];
     const json_t *one = k->name ? json_object_get(config->root, k->name) : NULL;
@@ -51,13 +52,13 @@ static const json_t *find(const struct sw_config *config, enum sw_key key, const
 const json_t *sw_config_find(const struct sw_config *config, enum sw_key key)
 {
     const char *name;
-    const json_t *value = find(config, key, &name);
+    const json_t *value = config_keys_find(config, key, &name);
     return json_is_null(value) && !config->arch->keys[key].null_is_zero ? NULL : value;
 }
 
 /* "'head_dim' is -3, but must be an integer from 1 to 16384" */
-static enum sw_status wrong(const char *name, const json_t *value, const char *what, double low,
-                            double high)
+static enum sw_status config_keys_wrong(const char *name, const json_t *value, const char *what,
+                                        double low, double high)
 {
     char text[SW_JSON_SHORT];
     return sw_fail(SW_EMODEL, "'%s' is %s, but must be %s from %.12g to %.12g", name,
@@ -65,11 +66,11 @@ static enum sw_status wrong(const char *name, const json_t *value, const char *w
 }
 
 /* *given false: the file has none, and values[key] is what counts. */
-static enum sw_status read_number(struct sw_config *config, enum sw_key key, const json_t **value,
-                                  const char **name, bool *given)
+static enum sw_status config_keys_read_number(struct sw_config *config, enum sw_key key,
+                                              const json_t **value, const char **name, bool *given)
 {
     const struct sw_arch_key *k = &config->arch->keys[key];
-    *value = find(config, key, name);
+    *value = config_keys_find(config, key, name);
     *given = *value && !json_is_null(*value);
     if (!*given && k->name && k->absent == SW_REQUIRED)
         return sw_fail(SW_EMODEL, "'%s' is missing", k->name);
@@ -85,12 +86,12 @@ static enum sw_status in_range(struct sw_config *config, enum sw_key key, double
     const char *name;
     double number;
     bool given;
-    SW_TRY(read_number(config, key, &value, &name, &given));
+    SW_TRY(config_keys_read_number(config, key, &value, &name, &given));
     if (!given)
         return SW_OK;
     if (!sw_json_number(value, &number) || (whole && number != floor(number)) ||
         !(number >= low && number <= high))
-        return wrong(name, value, whole ? "an integer" : "a number", low, high);
+        return config_keys_wrong(name, value, whole ? "an integer" : "a number", low, high);
     config->values[key] = number;
     return SW_OK;
 }
@@ -115,7 +116,7 @@ enum sw_status sw_config_flag(struct sw_config *config, enum sw_key key, bool *o
     const json_t *value;
     const char *name;
     bool given;
-    SW_TRY(read_number(config, key, &value, &name, &given));
+    SW_TRY(config_keys_read_number(config, key, &value, &name, &given));
     if (given && !json_is_boolean(value))
         return sw_fail(SW_EMODEL, "'%s' must be true or false", name);
     if (given)
@@ -132,7 +133,7 @@ enum sw_status sw_config_member(const json_t *object, const char *name, double l
         return sw_fail(SW_EMODEL, "'%s' is missing", name);
     if (!sw_json_number(value, out) || (whole && *out != floor(*out)) ||
         !(*out >= low && *out <= high))
-        return wrong(name, value, whole ? "an integer" : "a number", low, high);
+        return config_keys_wrong(name, value, whole ? "an integer" : "a number", low, high);
     return SW_OK;
 }
 

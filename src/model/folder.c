@@ -94,7 +94,7 @@ static enum sw_status check_quantization(const char *dir)
     return status;
 }
 
-static enum sw_status read_config(const char *path, const char *dir, struct sw_model **out)
+static enum sw_status folder_read_config(const char *path, const char *dir, struct sw_model **out)
 {
     char *bytes = NULL;
     size_t length = 0;
@@ -126,7 +126,7 @@ enum sw_status sw_model_open(const char *dir, struct sw_model **out)
     char *path = is_folder ? sw_path_join(dir, "config.json") : strdup(dir);
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");
-    enum sw_status status = read_config(path, dir, out);
+    enum sw_status status = folder_read_config(path, dir, out);
     if (status == SW_OK && is_folder && (status = check_quantization(dir)) != SW_OK) {
         sw_model_close(*out);
         *out = NULL;

@@ -27,11 +27,6 @@ uint64_t sw_vector_bytes(int64_t n)
     return sw_round_up((uint64_t)n * sizeof(float), SW_ALIGN);
 }
 
-static int64_t larger(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *p)
 {
     const struct sw_dims *d = &model->dims;
@@ -44,11 +39,11 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
             dense = true;
     struct sw_work w = {
         .rows = p->max_batch_tokens > SW_LOGIT_ROWS ? p->max_batch_tokens : SW_LOGIT_ROWS,
-        .hidden = larger(d->hidden, d->embed_dim),
+        .hidden = sw_max_i64(d->hidden, d->embed_dim),
         .qkv = sw_model_qkv_layout(model).width,
         .attention = (int64_t)d->n_heads * d->head_dim,
-        .up = larger(dense ? (int64_t)d->ffn * (gated ? 2 : 1) : 0,
-                     routed ? (int64_t)d->expert_ffn * (gated ? 2 : 1) : 0),
+        .up = sw_max_i64(dense ? (int64_t)d->ffn * (gated ? 2 : 1) : 0,
+                         routed ? (int64_t)d->expert_ffn * (gated ? 2 : 1) : 0),
         .router = routed ? d->n_experts : 0,
         .expert = routed ? d->hidden : 0,
         .rope = (int64_t)p->context * d->rotary_dim,
@@ -69,8 +64,8 @@ struct sums {
     double flops;
 };
 
-static void count(const struct sw_model *model, const struct sw_footprint_params *p,
-                  const struct sw_weight_spec *spec, struct sums *sums)
+static void footprint_count(const struct sw_model *model, const struct sw_footprint_params *p,
+                            const struct sw_weight_spec *spec, struct sums *sums)
 {
     const enum sw_dtype format = sw_weight_format(spec->id, p->weights, p->unquantized);
     const uint64_t bytes = spec->is_matrix ? sw_matrix_bytes(format, spec->rows, spec->cols)
@@ -93,7 +88,7 @@ static enum sw_status count_globals(const struct sw_model *model,
     struct sums embed = {0}, head = {0};
     SW_TRY(sw_model_weights(model, SW_GLOBAL, &specs, &n));
     for (size_t i = 0; i < n; i++)
-        count(model, p, &specs[i], specs[i].id <= SW_W_PROJECT_IN ? &embed : &head);
+        footprint_count(model, p, &specs[i], specs[i].id <= SW_W_PROJECT_IN ? &embed : &head);
     free(specs);
     out->embed_bytes = embed.bytes;
     const enum sw_dtype embedding = sw_weight_format(SW_W_EMBED, p->weights, p->unquantized);
@@ -118,7 +113,7 @@ static enum sw_status sum_layer(const struct sw_model *model, const struct sw_fo
     size_t n;
     SW_TRY(sw_model_weights(model, layer, &specs, &n));
     for (size_t i = 0; i < n; i++)
-        count(model, p, &specs[i], sums);
+        footprint_count(model, p, &specs[i], sums);
     free(specs);
     return SW_OK;
 }
@@ -206,19 +201,19 @@ double sw_layer_prompt_sees(const struct sw_layer_footprint *layer, double n)
 int64_t sw_model_max_cols(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
-    int64_t cols = larger(d->hidden, (int64_t)d->n_heads * d->head_dim);
-    cols = larger(cols, larger(d->ffn, d->expert_ffn));
-    return larger(cols, d->embed_dim);
+    int64_t cols = sw_max_i64(d->hidden, (int64_t)d->n_heads * d->head_dim);
+    cols = sw_max_i64(cols, sw_max_i64(d->ffn, d->expert_ffn));
+    return sw_max_i64(cols, d->embed_dim);
 }
 
 int64_t sw_model_max_out(const struct sw_model *model, int64_t rows)
 {
     const struct sw_dims *d = &model->dims;
     const int64_t halves = model->arch->gated ? 2 : 1;
-    int64_t out = larger(sw_model_qkv_layout(model).width, larger(d->hidden, d->embed_dim));
-    out = larger(out, halves * larger(d->ffn, d->expert_ffn));
+    int64_t out = sw_max_i64(sw_model_qkv_layout(model).width, sw_max_i64(d->hidden, d->embed_dim));
+    out = sw_max_i64(out, halves * sw_max_i64(d->ffn, d->expert_ffn));
     const int64_t head = (SW_LOGIT_ROWS * (int64_t)d->vocab + rows - 1) / rows;
-    return larger(larger(out, d->n_experts), rows > SW_LOGIT_ROWS ? head : d->vocab);
+    return sw_max_i64(sw_max_i64(out, d->n_experts), rows > SW_LOGIT_ROWS ? head : d->vocab);
 }
 
 uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out)

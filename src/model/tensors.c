@@ -30,7 +30,7 @@ enum sw_status sw_tensors_add_file(struct sw_tensors *t, const char *path, uint6
     return SW_OK;
 }
 
-static void insert(struct sw_tensors *t, size_t item)
+static void tensors_insert(struct sw_tensors *t, size_t item)
 {
     size_t slot = hash_of(t->items[item].name) & (t->n_slots - 1);
     while (t->slots[slot])
@@ -38,7 +38,7 @@ static void insert(struct sw_tensors *t, size_t item)
     t->slots[slot] = (uint32_t)item + 1;
 }
 
-static enum sw_status grow(struct sw_tensors *t)
+static enum sw_status tensors_grow(struct sw_tensors *t)
 {
     if (t->count < t->capacity)
         return SW_OK;
@@ -57,7 +57,7 @@ static enum sw_status grow(struct sw_tensors *t)
     t->n_slots = 2 * capacity;
     t->capacity = capacity;
     for (size_t i = 0; i < t->count; i++)
-        insert(t, i);
+        tensors_insert(t, i);
     return SW_OK;
 }
 
@@ -99,14 +99,14 @@ enum sw_status sw_tensors_add(struct sw_tensors *t, const struct sw_tensor *tens
     if (sw_tensors_find(t, tensor->name))
         return sw_fail(SW_EMODEL, "%s: tensor '%s' occurs twice", t->files[tensor->file].path,
                        tensor->name);
-    SW_TRY(grow(t));
+    SW_TRY(tensors_grow(t));
     char *name = strdup(tensor->name);
     if (!name)
         return sw_fail(SW_ENOMEM, "no memory for a tensor's name");
     t->items[t->count] = *tensor;
     t->items[t->count].name = name;
     t->items[t->count].bytes = values;
-    insert(t, t->count++);
+    tensors_insert(t, t->count++);
     return SW_OK;
 }
 

@@ -111,7 +111,7 @@ static void vector(struct list *l, enum sw_weight id, const char *pattern, const
 }
 
 /* A norm's weight and, for LayerNorm, its bias. Their ids are neighbours. */
-static void norm(struct list *l, enum sw_weight id, const char *pattern)
+static void list_norm(struct list *l, enum sw_weight id, const char *pattern)
 {
     vector(l, id, pattern, ".weight", l->model->dims.hidden);
     if (l->model->arch->norm == SW_NORM_LAYER)
@@ -134,13 +134,13 @@ static void globals(struct list *l)
             spec->sources[0].transposed = false;
     }
     if (n->embed_norm)
-        norm(l, SW_W_EMBED_NORM, n->embed_norm);
+        list_norm(l, SW_W_EMBED_NORM, n->embed_norm);
     const bool projected = n->project_in && d->embed_dim != d->hidden;
     if (projected)
         source(l, append(l, SW_W_PROJECT_IN, -1, d->hidden, d->embed_dim), n->project_in, ".weight",
                d->hidden);
     if (d->final_norm)
-        norm(l, SW_W_FINAL_NORM, n->final_norm);
+        list_norm(l, SW_W_FINAL_NORM, n->final_norm);
     if (projected)
         source(l, append(l, SW_W_PROJECT_OUT, -1, d->embed_dim, d->hidden), n->project_out,
                ".weight", d->embed_dim);
@@ -152,7 +152,7 @@ static void globals(struct list *l)
         vector(l, SW_W_HEAD_BIAS, n->head, ".bias", d->vocab);
 }
 
-static void attention(struct list *l)
+static void list_attention(struct list *l)
 {
     const struct sw_dims *d = &l->model->dims;
     const struct sw_names *n = &l->model->arch->names;
@@ -178,8 +178,8 @@ static void attention(struct list *l)
 }
 
 /* Up (with gate before it) and down of one MLP or of one expert. */
-static void mlp(struct list *l, int expert, int64_t inner, const char *gate, const char *up,
-                const char *down)
+static void list_mlp(struct list *l, int expert, int64_t inner, const char *gate, const char *up,
+                     const char *down)
 {
     const struct sw_dims *d = &l->model->dims;
     const bool gated = l->model->arch->gated;
@@ -199,18 +199,18 @@ static void layer(struct list *l)
 {
     const struct sw_dims *d = &l->model->dims;
     const struct sw_names *n = &l->model->arch->names;
-    norm(l, SW_W_ATTN_NORM, n->attn_norm);
-    attention(l);
+    list_norm(l, SW_W_ATTN_NORM, n->attn_norm);
+    list_attention(l);
     if (n->mlp_norm)
-        norm(l, SW_W_MLP_NORM, n->mlp_norm);
+        list_norm(l, SW_W_MLP_NORM, n->mlp_norm);
     if (!(l->model->layer_kinds[l->layer] & SW_LAYER_ROUTED)) {
-        mlp(l, -1, d->ffn, n->gate, n->up, n->down);
+        list_mlp(l, -1, d->ffn, n->gate, n->up, n->down);
         return;
     }
     source(l, append(l, SW_W_ROUTER, -1, d->n_experts, d->hidden), n->router, ".weight",
            d->n_experts);
     for (int e = 0; e < d->n_experts; e++)
-        mlp(l, e, d->expert_ffn, n->expert_gate, n->expert_up, n->expert_down);
+        list_mlp(l, e, d->expert_ffn, n->expert_gate, n->expert_up, n->expert_down);
 }
 
 enum sw_status sw_model_weights(const struct sw_model *model, int index,
@@ -250,8 +250,8 @@ static const struct sw_tensor *find_plain(const struct sw_tensors *tensors, cons
 }
 
 /* The same under what torch.compile and data-parallel training put before every name. */
-static const struct sw_tensor *find(const struct sw_tensors *tensors, const char *prefix,
-                                    const char *name)
+static const struct sw_tensor *list_find(const struct sw_tensors *tensors, const char *prefix,
+                                         const char *name)
 {
     static const char *const wrappers[] = {"", "_orig_mod.", "module.", "module._orig_mod.",
                                            "_orig_mod.module."};
@@ -266,11 +266,11 @@ static const struct sw_tensor *find_head(const struct sw_names *names,
 {
     char name[SW_TENSOR_NAME_MAX];
     snprintf(name, sizeof name, "%s.weight", names->head);
-    const struct sw_tensor *tensor = find(tensors, names->prefix, name);
+    const struct sw_tensor *tensor = list_find(tensors, names->prefix, name);
     if (tensor || !names->head_alias)
         return tensor;
     snprintf(name, sizeof name, "%s.weight", names->head_alias);
-    return find(tensors, names->prefix, name);
+    return list_find(tensors, names->prefix, name);
 }
 
 const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
@@ -280,7 +280,7 @@ const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
     if (id == SW_W_HEAD)
         return find_head(&model->arch->names, tensors);
     snprintf(name, sizeof name, "%s.weight", model->arch->names.embed);
-    return id == SW_W_EMBED ? find(tensors, model->arch->names.prefix, name) : NULL;
+    return id == SW_W_EMBED ? list_find(tensors, model->arch->names.prefix, name) : NULL;
 }
 
 enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tensors *tensors,
@@ -292,7 +292,7 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
     const bool of_head = spec->id == SW_W_HEAD ? !model->dims.tied || model->dims.tied_head
                                                : spec->id == SW_W_EMBED && model->dims.tied_head;
     const struct sw_tensor *tensor =
-        of_head ? find_head(names, tensors) : find(tensors, names->prefix, s->name);
+        of_head ? find_head(names, tensors) : list_find(tensors, names->prefix, s->name);
     char actual[160], expected[64];
     if (spec->is_matrix)
         snprintf(expected, sizeof expected, "[%lld, %lld]",

@@ -52,7 +52,7 @@ static bool fits(struct trial *t)
     return status == SW_OK;
 }
 
-static struct sw_advice *add(struct trial *t, enum sw_advice_kind kind, uint64_t value)
+static struct sw_advice *advice_add(struct trial *t, enum sw_advice_kind kind, uint64_t value)
 {
     struct sw_advice *advice = &t->plan->advice[t->plan->n_advice++];
     *advice = (struct sw_advice){.kind = kind, .value = value, .format = t->params.weights};
@@ -67,7 +67,7 @@ static void try_caps(struct trial *t)
         return;
     t->options.gpu_memory = t->options.host_memory = UINT64_MAX;
     if (fits(t))
-        snprintf(add(t, SW_ADVICE_CAPS, 0)->text, sizeof t->plan->advice[0].text,
+        snprintf(advice_add(t, SW_ADVICE_CAPS, 0)->text, sizeof t->plan->advice[0].text,
                  "leave out %s%s%s", gpu ? "--gpu-memory" : "", gpu && host ? " and " : "",
                  host ? "--host-memory" : "");
     t->options.gpu_memory = o->gpu_memory;
@@ -96,16 +96,16 @@ static void try_context(struct trial *t)
     const int asked = t->params.context;
     const int value = largest(t, &t->params.context, asked > SW_KEY_BLOCK ? SW_KEY_BLOCK : 1);
     if (value > 0)
-        snprintf(add(t, SW_ADVICE_CONTEXT, (uint64_t)value)->text, sizeof t->plan->advice[0].text,
-                 "--context %d (instead of %d)", value, asked);
+        snprintf(advice_add(t, SW_ADVICE_CONTEXT, (uint64_t)value)->text,
+                 sizeof t->plan->advice[0].text, "--context %d (instead of %d)", value, asked);
 }
 
 static void try_slots(struct trial *t)
 {
     const int asked = t->params.slots, value = largest(t, &t->params.slots, 1);
     if (value > 0)
-        snprintf(add(t, SW_ADVICE_SLOTS, (uint64_t)value)->text, sizeof t->plan->advice[0].text,
-                 "--slots %d (instead of %d)", value, asked);
+        snprintf(advice_add(t, SW_ADVICE_SLOTS, (uint64_t)value)->text,
+                 sizeof t->plan->advice[0].text, "--slots %d (instead of %d)", value, asked);
 }
 
 /* The largest format that is smaller than the asked one and fits. */
@@ -127,7 +127,7 @@ static void try_weights(struct trial *t)
     t->params.weights = asked;
     if (best == SW_DTYPE_COUNT)
         return;
-    struct sw_advice *advice = add(t, SW_ADVICE_WEIGHTS, 0);
+    struct sw_advice *advice = advice_add(t, SW_ADVICE_WEIGHTS, 0);
     advice->format = best;
     snprintf(advice->text, sizeof advice->text, "--weights %s (instead of %s)",
              sw_dtype_info(best)->name, sw_dtype_info(asked)->name);
@@ -187,7 +187,7 @@ static void try_host(struct trial *t)
     }
     if (best_node < 0)
         return;
-    struct sw_advice *advice = add(t, SW_ADVICE_HOST, best * unit);
+    struct sw_advice *advice = advice_add(t, SW_ADVICE_HOST, best * unit);
     advice->node = best_node;
     snprintf(advice->text, sizeof advice->text, "%llu GiB more host memory on %s",
              (unsigned long long)best, t->cluster.nodes[best_node].name);
@@ -247,7 +247,7 @@ static void try_nodes(struct trial *t)
         else
             low = mid;
     }
-    struct sw_advice *advice = add(t, SW_ADVICE_NODES, (uint64_t)high);
+    struct sw_advice *advice = advice_add(t, SW_ADVICE_NODES, (uint64_t)high);
     advice->node = t->cluster.n_nodes - 1;
     snprintf(advice->text, sizeof advice->text, "%d more node%s like %s", high,
              high == 1 ? "" : "s", t->cluster.nodes[advice->node].name);
@@ -263,7 +263,7 @@ static void try_disk(struct trial *t)
         t->cluster.nodes[n].disk_tier = true;
     }
     if (!all && fits(t))
-        snprintf(add(t, SW_ADVICE_DISK, 0)->text, sizeof t->plan->advice[0].text,
+        snprintf(advice_add(t, SW_ADVICE_DISK, 0)->text, sizeof t->plan->advice[0].text,
                  "layers left on disk, with disk:%.3gGB/s in the cluster (slow)",
                  t->cluster.nodes[0].disk_bandwidth / 1e9);
     for (int n = 0; n < t->cluster.n_nodes; n++)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum sw_status wrong(const char *where, const char *key, const char *expected)
+static enum sw_status json_wrong(const char *where, const char *key, const char *expected)
 {
     return sw_fail(SW_EINPUT, "cluster JSON: %s%s%s is not %s", where, *where ? "." : "", key,
                    expected);
@@ -21,7 +21,7 @@ static enum sw_status get_bytes(const json_t *object, const char *where, const c
         return SW_OK;
     if (!json_is_integer(value) || json_integer_value(value) < 0 ||
         (uint64_t)json_integer_value(value) > SW_MAX_BYTES)
-        return wrong(where, key, "a number of bytes from 0 to 2^50");
+        return json_wrong(where, key, "a number of bytes from 0 to 2^50");
     *out = (uint64_t)json_integer_value(value);
     return SW_OK;
 }
@@ -34,7 +34,7 @@ static enum sw_status get_positive(const json_t *object, const char *where, cons
         return SW_OK;
     if (!json_is_number(value) || !(json_number_value(value) >= 1) ||
         json_number_value(value) > SW_MAX_RATE)
-        return wrong(where, key, "a speed in units per second, from 1 to 1e18");
+        return json_wrong(where, key, "a speed in units per second, from 1 to 1e18");
     *out = json_number_value(value);
     return SW_OK;
 }
@@ -47,7 +47,7 @@ static enum sw_status get_latency(const json_t *object, const char *where, const
         return SW_OK;
     if (!json_is_number(value) || !(json_number_value(value) >= 0) ||
         json_number_value(value) > SW_MAX_LATENCY)
-        return wrong(where, key, "a number of seconds, at most 1000");
+        return json_wrong(where, key, "a number of seconds, at most 1000");
     *out = fabs(json_number_value(value)); /* -0 */
     return SW_OK;
 }
@@ -58,7 +58,7 @@ static enum sw_status get_name(const json_t *object, const char *where, char *na
     if (!value)
         return SW_OK;
     if (!json_is_string(value) || !json_string_length(value))
-        return wrong(where, "name", "a text");
+        return json_wrong(where, "name", "a text");
     snprintf(name, SW_NAME_MAX - 8, "%s", json_string_value(value));
     for (char *c = name; *c; c++) /* the text form has to hold it as one word */
         if ((unsigned char)*c <= ' ' || (unsigned char)*c > '~' || *c == '(' || *c == ')' ||
@@ -78,7 +78,7 @@ static enum sw_status get_count(const json_t *object, const char *where, const c
     snprintf(expected, sizeof expected, "a number from 1 to %d", most);
     if (!json_is_integer(value) || json_integer_value(value) < 1 ||
         json_integer_value(value) > most)
-        return wrong(where, key, expected);
+        return json_wrong(where, key, expected);
     *out = (int)json_integer_value(value);
     return SW_OK;
 }
@@ -87,13 +87,13 @@ static enum sw_status get_sizes(const json_t *object, const char *where, const c
                                 const char *total_key, uint64_t *free, uint64_t *total)
 {
     if (!json_object_get(object, free_key))
-        return wrong(where, free_key, "there");
+        return json_wrong(where, free_key, "there");
     SW_TRY(get_bytes(object, where, free_key, free));
     *total = *free;
     SW_TRY(get_bytes(object, where, total_key, total));
     return *free <= *total && *total > 0
                ? SW_OK
-               : wrong(where, free_key, "at most the total, and that above 0");
+               : json_wrong(where, free_key, "at most the total, and that above 0");
 }
 
 static enum sw_status get_device(const json_t *object, const char *where, struct sw_node *node)
@@ -102,7 +102,7 @@ static enum sw_status get_device(const json_t *object, const char *where, struct
     if (!device)
         return sw_fail(SW_ENOMEM, "no memory for the cluster");
     if (!json_is_object(object))
-        return wrong(where, "", "an object");
+        return json_wrong(where, "", "an object");
     SW_TRY(get_name(object, where, device->name));
     SW_TRY(get_sizes(object, where, "free", "total", &device->free, &device->total));
     SW_TRY(get_positive(object, where, "bandwidth", &device->bandwidth));
@@ -119,7 +119,7 @@ static enum sw_status get_node(const json_t *object, int index, struct sw_cluste
         return sw_fail(SW_ENOMEM, "no memory for the cluster");
     snprintf(where, sizeof where, "nodes[%d]", index);
     if (!json_is_object(object))
-        return wrong(where, "", "an object");
+        return json_wrong(where, "", "an object");
     SW_TRY(get_name(object, where, node->name));
     SW_TRY(
         get_sizes(object, where, "host_free", "host_total", &node->host_free, &node->host_total));
@@ -133,7 +133,7 @@ static enum sw_status get_node(const json_t *object, int index, struct sw_cluste
     node->disk_tier = json_is_true(json_object_get(object, "disk_tier"));
     const json_t *devices = json_object_get(object, "devices");
     if (devices && (!json_is_array(devices) || json_array_size(devices) > SW_MAX_DEVICES))
-        return wrong(where, "devices", "an array of at most 64 GPUs");
+        return json_wrong(where, "devices", "an array of at most 64 GPUs");
     for (size_t i = 0; i < json_array_size(devices); i++) {
         snprintf(where, sizeof where, "nodes[%d].devices[%zu]", index, i);
         SW_TRY(get_device(json_array_get(devices, i), where, node));
@@ -148,7 +148,7 @@ static enum sw_status get_cluster(const json_t *root, struct sw_cluster *out)
     const json_t *nodes = json_object_get(root, "nodes");
     if (!json_is_array(nodes) || json_array_size(nodes) < 1 ||
         json_array_size(nodes) > SW_MAX_NODES)
-        return wrong("", "nodes", "an array of 1 to 4096 nodes");
+        return json_wrong("", "nodes", "an array of 1 to 4096 nodes");
     SW_TRY(get_positive(root, "", "link_bandwidth", &out->link_bandwidth));
     SW_TRY(get_positive(root, "", "local_bandwidth", &out->local_bandwidth));
     SW_TRY(get_latency(root, "", "link_latency", &out->link_latency));
@@ -181,7 +181,7 @@ static void put_string(struct sw_strbuf *out, const char *text)
     sw_strbuf_puts(out, "\"");
 }
 
-static void put_node(struct sw_strbuf *out, const struct sw_node *node)
+static void json_put_node(struct sw_strbuf *out, const struct sw_node *node)
 {
     sw_strbuf_puts(out, "    {\"name\": ");
     put_string(out, node->name);
@@ -220,7 +220,7 @@ void sw_cluster_to_json(const struct sw_cluster *cluster, struct sw_strbuf *out)
     sw_strbuf_puts(out, "{\n  \"nodes\": [\n");
     for (int i = 0; i < cluster->n_nodes; i++) {
         sw_strbuf_puts(out, i ? ",\n" : "");
-        put_node(out, &cluster->nodes[i]);
+        json_put_node(out, &cluster->nodes[i]);
     }
     sw_strbuf_printf(out,
                      "],\n  \"link_bandwidth\": %.17g, \"link_latency\": %.17g,\n"

@@ -21,7 +21,7 @@ struct parser {
     struct sw_cluster *cluster;
 };
 
-static enum sw_status wrong(const struct parser *p, const char *expected)
+static enum sw_status cluster_text_wrong(const struct parser *p, const char *expected)
 {
     return sw_fail(SW_EINPUT,
                    "cluster: at byte %zu, '%s': expected %s; for example "
@@ -72,7 +72,7 @@ static enum sw_status next(struct parser *p)
             break;
         if (n + 1 >= WORD_MAX || !isprint((unsigned char)c)) {
             p->word[n] = 0;
-            return wrong(p, "a shorter word of printable characters");
+            return cluster_text_wrong(p, "a shorter word of printable characters");
         }
         p->word[n++] = c;
         p->at++;
@@ -148,11 +148,12 @@ static enum sw_status memory(struct parser *p, char *text, uint64_t *free, uint6
     if (slash)
         *slash = 0;
     if (sw_size_parse(text, free) != SW_OK || (slash && sw_size_parse(slash + 1, total) != SW_OK))
-        return wrong(p, "a size such as 24G, or free/total such as 22G/24G");
+        return cluster_text_wrong(p, "a size such as 24G, or free/total such as 22G/24G");
     if (!slash)
         *total = *free;
     if (*free > *total || *total > SW_MAX_BYTES || !*total)
-        return wrong(p, "free memory of no more than the total, and that above 0, up to 1024T");
+        return cluster_text_wrong(
+            p, "free memory of no more than the total, and that above 0, up to 1024T");
     return SW_OK;
 }
 
@@ -170,8 +171,9 @@ static enum sw_status speeds(struct parser *p, char *text, double *rates[2], dou
             n_flops++;
         else if (!(launch && time_parse(text, launch))) {
             if (n == 2 || !rates[n] || !rate_parse(text, rates[n]))
-                return wrong(p, launch ? "a speed such as 672GB/s, 16TF or 2us behind @"
-                                       : "a speed such as 80GB/s or 1.2TF behind @");
+                return cluster_text_wrong(p, launch
+                                                 ? "a speed such as 672GB/s, 16TF or 2us behind @"
+                                                 : "a speed such as 80GB/s or 1.2TF behind @");
             n++;
         }
         text = rest;
@@ -195,7 +197,7 @@ static enum sw_status gpu_item(struct parser *p, struct sw_node *node, const cha
                   (double *[2]){&like.flops, &like.attend}, &like.launch));
     for (int i = 0; i < count; i++) {
         if (node->n_devices == SW_MAX_DEVICES)
-            return wrong(p, "fewer GPUs in one node");
+            return cluster_text_wrong(p, "fewer GPUs in one node");
         struct sw_device *device = sw_node_add_device(node);
         if (!device)
             return sw_fail(SW_ENOMEM, "no memory for the cluster");
@@ -232,21 +234,24 @@ static enum sw_status item(struct parser *p, struct sw_node *node, int *ranks)
     if (KEY("host"))
         return host_item(p, node, value);
     if (KEY("bus"))
-        return rate_parse(value, &node->bus_bandwidth) ? SW_OK
-                                                       : wrong(p, "a rate such as bus:12GB/s");
+        return rate_parse(value, &node->bus_bandwidth)
+                   ? SW_OK
+                   : cluster_text_wrong(p, "a rate such as bus:12GB/s");
     if (KEY("disk")) {
         node->disk_tier = true;
-        return rate_parse(value, &node->disk_bandwidth) ? SW_OK
-                                                        : wrong(p, "a rate such as disk:3GB/s");
+        return rate_parse(value, &node->disk_bandwidth)
+                   ? SW_OK
+                   : cluster_text_wrong(p, "a rate such as disk:3GB/s");
     }
     if (KEY("load"))
-        return rate_parse(value, &node->disk_bandwidth) ? SW_OK
-                                                        : wrong(p, "a rate such as load:3GB/s");
+        return rate_parse(value, &node->disk_bandwidth)
+                   ? SW_OK
+                   : cluster_text_wrong(p, "a rate such as load:3GB/s");
     if (KEY("ranks")) {
         char *end;
         const long n = strtol(value, &end, 10);
         if (end == value || *end || n < 1 || n > SW_MAX_NODE_RANKS)
-            return wrong(p, "a number of ranks such as ranks:2");
+            return cluster_text_wrong(p, "a number of ranks such as ranks:2");
         *ranks = (int)n;
         return SW_OK;
     }
@@ -254,7 +259,7 @@ static enum sw_status item(struct parser *p, struct sw_node *node, int *ranks)
         char *end;
         const long n = strtol(value, &end, 10);
         if (end == value || *end || n < 1 || n > SW_MAX_NODE_CORES)
-            return wrong(p, "a number of cores such as cores:16");
+            return cluster_text_wrong(p, "a number of cores such as cores:16");
         node->cores = (int)n;
         return SW_OK;
     }
@@ -263,10 +268,10 @@ static enum sw_status item(struct parser *p, struct sw_node *node, int *ranks)
         return SW_OK;
     }
 #undef KEY
-    return wrong(p, "gpu:, host:, bus:, disk:, load:, ranks:, cores: or name:");
+    return cluster_text_wrong(p, "gpu:, host:, bus:, disk:, load:, ranks:, cores: or name:");
 }
 
-static enum sw_status repeat(struct parser *p, int first, int count, bool named)
+static enum sw_status cluster_text_repeat(struct parser *p, int first, int count, bool named)
 {
     for (int i = 1; i < count; i++) {
         struct sw_node *node = sw_cluster_add_node(p->cluster);
@@ -304,14 +309,14 @@ static enum sw_status group(struct parser *p)
     const char *rest = p->word;
     if (strcmp(p->word, "(") != 0) {
         if (!count_prefix(p->word, &count, &rest) || *rest)
-            return wrong(p, "a group such as 2x(gpu:24G host:64G)");
+            return cluster_text_wrong(p, "a group such as 2x(gpu:24G host:64G)");
         SW_TRY(next(p));
         if (strcmp(p->word, "(") != 0)
-            return wrong(p, "'(' behind the count");
+            return cluster_text_wrong(p, "'(' behind the count");
     }
     const int first = p->cluster->n_nodes;
     if (first + count > SW_MAX_NODES)
-        return wrong(p, "fewer nodes");
+        return cluster_text_wrong(p, "fewer nodes");
     struct sw_node *node = sw_cluster_add_node(p->cluster);
     if (!node)
         return sw_fail(SW_ENOMEM, "no memory for the cluster");
@@ -322,13 +327,13 @@ static enum sw_status group(struct parser *p)
         if (!strcmp(p->word, ")"))
             break;
         if (!p->word[0])
-            return wrong(p, "')'");
+            return cluster_text_wrong(p, "')'");
         SW_TRY(item(p, node, &ranks));
     }
     if (!node->host_total)
-        return wrong(p, "the host memory of the group, as host:64G, before its ')'");
+        return cluster_text_wrong(p, "the host memory of the group, as host:64G, before its ')'");
     node->n_ranks = ranks ? ranks : node->n_devices ? node->n_devices : 1;
-    return repeat(p, first, count, strcmp(plain, node->name) != 0);
+    return cluster_text_repeat(p, first, count, strcmp(plain, node->name) != 0);
 }
 
 static enum sw_status link_item(struct parser *p)
@@ -341,7 +346,8 @@ static enum sw_status link_item(struct parser *p)
     char *slash = strrchr(text, '/');
     if (slash && time_parse(slash + 1, latency))
         *slash = 0;
-    return rate_parse(text, rate) ? SW_OK : wrong(p, "a link such as link:1.2GB/s/30us");
+    return rate_parse(text, rate) ? SW_OK
+                                  : cluster_text_wrong(p, "a link such as link:1.2GB/s/30us");
 }
 
 static bool is_link(const char *word)
@@ -375,7 +381,7 @@ enum sw_status sw_cluster_parse_text(const char *text, size_t length, struct sw_
         SW_TRY(link_item(&p));
         SW_TRY(next(&p));
     }
-    return p.word[0] ? wrong(&p, "'+' and a group, link:, local:, or the end") : SW_OK;
+    return p.word[0] ? cluster_text_wrong(&p, "'+' and a group, link:, local:, or the end") : SW_OK;
 }
 
 static void put_size(struct sw_strbuf *out, uint64_t free, uint64_t total)
@@ -494,7 +500,8 @@ static bool plain_name(const struct sw_cluster *cluster, int node)
     return !strcmp(name, cluster->nodes[node].name);
 }
 
-static void put_node(struct sw_strbuf *out, const struct sw_cluster *cluster, int index)
+static void cluster_text_put_node(struct sw_strbuf *out, const struct sw_cluster *cluster,
+                                  int index)
 {
     const struct sw_node *node = &cluster->nodes[index];
     sw_strbuf_puts(out, "(");
@@ -534,7 +541,7 @@ void sw_cluster_to_text(const struct sw_cluster *cluster, struct sw_strbuf *out)
         sw_strbuf_puts(out, i ? " + " : "");
         if (n > 1)
             sw_strbuf_printf(out, "%dx", n);
-        put_node(out, cluster, i);
+        cluster_text_put_node(out, cluster, i);
     }
     if (cluster->link_bandwidth != SW_LINK_BANDWIDTH || cluster->link_latency != SW_LINK_LATENCY)
         put_link(out, "link", cluster->link_bandwidth, cluster->link_latency);

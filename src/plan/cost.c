@@ -5,6 +5,7 @@
  */
 #include "plan/cost.h"
 
+#include "base/checked.h"
 #include "plan/layer_time.h"
 
 #include <math.h>
@@ -59,7 +60,7 @@ static int chunk_rows(const struct sw_cost *c)
     return c->fp->params.max_batch_tokens > 0 ? c->fp->params.max_batch_tokens : 1;
 }
 
-static uint64_t less(uint64_t a, uint64_t b)
+static uint64_t cost_less(uint64_t a, uint64_t b)
 {
     return a > b ? a - b : 0;
 }
@@ -91,7 +92,7 @@ static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
     if (p->device >= 0) {
         const struct sw_device *d = &node->devices[p->device];
         const uint64_t free = o->gpu_memory < d->free ? o->gpu_memory : d->free;
-        p->gpu_cap = less(free, o->gpu_reserve);
+        p->gpu_cap = cost_less(free, o->gpu_reserve);
         p->gpu_bw = d->bandwidth;
         p->gpu_flops = d->flops;
         p->gpu_attend = d->attend > 0 ? d->attend : SW_GPU_ATTEND_SHARE * d->flops;
@@ -129,11 +130,6 @@ struct times {
     sw_ps gpu, host[2], streamed, disk, least[2];
 };
 
-static sw_ps smaller(sw_ps a, sw_ps b)
-{
-    return a < b ? a : b;
-}
-
 static struct times times_of(const struct sw_cost *c, const struct sw_rank_resources *p,
                              const struct sw_layer_footprint *layer)
 {
@@ -153,21 +149,21 @@ static struct times times_of(const struct sw_cost *c, const struct sw_rank_resou
     if (p->device < 0)
         t.gpu = t.streamed = t.host[1] = 0;
     for (int f = 0; f < 2; f++)
-        t.least[f] = smaller(t.streamed, p->disk ? smaller(t.host[f], t.disk) : t.host[f]);
+        t.least[f] = sw_min_i64(t.streamed, p->disk ? sw_min_i64(t.host[f], t.disk) : t.host[f]);
     return t;
 }
 
 /* What holds for all layers so far holds with this one, too? `first`: there is none so far. */
-static void compare(struct sw_kind *k, const struct times *t, bool disk, bool first)
+static void cost_compare(struct sw_kind *k, const struct times *t, bool disk, bool first)
 {
     const sw_ps crossings = 3 * (k->crossing + k->prompt_crossing);
     for (int f = 0; f < 2; f++) {
-        const sw_ps off = disk ? smaller(t->host[f], t->disk) : t->host[f];
+        const sw_ps off = disk ? sw_min_i64(t->host[f], t->disk) : t->host[f];
         const sw_ps costs = t->streamed > off ? t->streamed - off : 0;
         k->gpu_wins[f] &= t->gpu <= t->least[f];
         k->stream_loses[f] &= t->streamed >= t->host[f] + crossings;
         k->disk_loses[f] &= !disk || t->disk >= t->host[f];
-        k->stream_costs[f] = first ? costs : smaller(k->stream_costs[f], costs);
+        k->stream_costs[f] = first ? costs : sw_min_i64(k->stream_costs[f], costs);
     }
     k->prompt_loses &= t->host[1] >= t->host[0] + 3 * k->prompt_crossing;
 }
@@ -204,7 +200,7 @@ static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
         if (i == 0 || !c->uniform)
             t = times_of(c, p, &c->fp->layers[i]);
         if (gpu)
-            compare(k, &t, p->disk, i == 0);
+            cost_compare(k, &t, p->disk, i == 0);
         const sw_ps of[] = {t.gpu,  t.host[0],  t.host[1], t.streamed,
                             t.disk, t.least[0], t.least[1]};
         for (size_t s = 0; s < n_sums; s++)
@@ -335,7 +331,7 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
         return sw_fail(SW_ENOMEM, "no memory for a plan over %d ranks", cost->n_ranks);
     }
     for (int n = 0; n < cost->n_nodes; n++)
-        cost->node_cap[n] = less(cluster->nodes[n].host_free, options->node_reserve);
+        cost->node_cap[n] = cost_less(cluster->nodes[n].host_free, options->node_reserve);
     for (int r = 0, node, device; r < cost->n_ranks; r++) {
         sw_cluster_rank(cluster, r, &node, &device);
         ranks_of_node[node]++;
@@ -375,7 +371,7 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int fr
 }
 
 /* Hand-overs between GPU and CPU on the way through a stage whose host layers run on `host`. */
-static int crossings(const struct sw_plan_stage *s, enum sw_tier host)
+static int cost_crossings(const struct sw_plan_stage *s, enum sw_tier host)
 {
     const int on[6] = {s->embed ? s->embed_on_gpu : -1,
                        s->n_gpu ? 1 : -1,
@@ -456,7 +452,7 @@ static sw_ps sum_time(const struct sw_cost *c, const struct sw_plan_stage *s, en
     const enum sw_tier tiers[4] = {SW_TIER_GPU, host, SW_TIER_STREAMED, SW_TIER_DISK};
     sw_ps t = 0;
     if (p->device >= 0)
-        t += crossings(s, host) * to_ps(crossing_time(c, p, load->rows));
+        t += cost_crossings(s, host) * to_ps(crossing_time(c, p, load->rows));
     int i = s->first;
     for (int k = 0; k < 4; k++)
         for (const int end = i + n[k]; i < end; i++)

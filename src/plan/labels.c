@@ -41,7 +41,7 @@ struct work {
     int final;        /* archive index of the best complete plan; -1: none */
 };
 
-static enum sw_status out_of_memory(void)
+static enum sw_status labels_out_of_memory(void)
 {
     return sw_fail(SW_ENOMEM, "no memory for the planner's search");
 }
@@ -52,7 +52,7 @@ static enum sw_status archive(struct work *w, const struct label *label, int *in
         const int capacity = w->archive_capacity ? 2 * w->archive_capacity : 4096;
         struct step *items = realloc(w->archive, (size_t)capacity * sizeof *items);
         if (!items)
-            return out_of_memory();
+            return labels_out_of_memory();
         w->archive = items;
         w->archive_capacity = capacity;
     }
@@ -62,7 +62,7 @@ static enum sw_status archive(struct work *w, const struct label *label, int *in
 }
 
 /* Inserts unless an item is as good in memory and value; removes those it beats. */
-static enum sw_status insert(struct cell *cell, const struct label *label)
+static enum sw_status labels_insert(struct cell *cell, const struct label *label)
 {
     struct label *items = cell->items;
     int low = 0, high = cell->count;
@@ -84,7 +84,7 @@ static enum sw_status insert(struct cell *cell, const struct label *label)
         const int capacity = cell->capacity ? 2 * cell->capacity : 4;
         items = realloc(items, (size_t)capacity * sizeof *items);
         if (!items)
-            return out_of_memory();
+            return labels_out_of_memory();
         cell->items = items;
         cell->capacity = capacity;
     }
@@ -128,7 +128,7 @@ static enum sw_status pass(struct work *w, int j, int p, bool local, struct labe
         w->bound = label->value;
         return archive(w, label, &w->final);
     }
-    return insert(&w->next[p * 2 + (same && local)], label);
+    return labels_insert(&w->next[p * 2 + (same && local)], label);
 }
 
 static enum sw_status use_rank(struct work *w, int j, int p, int n, bool local,
@@ -187,11 +187,11 @@ static enum sw_status expand(struct work *w, int j, int p, bool local, const str
     return pass(w, j, p, local, &skip);
 }
 
-static enum sw_status run(struct work *w)
+static enum sw_status labels_run(struct work *w)
 {
     const struct sw_cost *c = w->c;
     const int cells = 2 * (c->n_layers + 1);
-    SW_TRY(insert(&w->now[0], &(struct label){.parent = -1}));
+    SW_TRY(labels_insert(&w->now[0], &(struct label){.parent = -1}));
     for (int j = 0; j < c->n_ranks; j++) {
         for (int i = 0; i < cells; i++) {
             for (int k = 0; k < w->now[i].count; k++)
@@ -231,12 +231,12 @@ static enum sw_status work_init(struct work *w)
     w->from = calloc(kinds, sizeof *w->from);
     w->to = calloc(kinds, sizeof *w->to);
     if (!w->now || !w->next || !w->from || !w->to)
-        return out_of_memory();
+        return labels_out_of_memory();
     for (size_t k = 0; k < kinds; k++) {
         w->from[k] = malloc(runs * sizeof **w->from);
         w->to[k] = malloc(runs * sizeof **w->to);
         if (!w->from[k] || !w->to[k])
-            return out_of_memory();
+            return labels_out_of_memory();
         for (size_t i = 0; i < runs; i++)
             w->from[k][i] = -1;
     }
@@ -270,7 +270,7 @@ enum sw_status sw_labels(const struct search *s, struct value *bound, struct sw_
     struct work w = {.s = s, .c = s->c, .bound = *bound, .final = -1};
     enum sw_status status = work_init(&w);
     if (status == SW_OK)
-        status = run(&w);
+        status = labels_run(&w);
     if (status == SW_OK && w.final >= 0) {
         *bound = w.bound;
         read_plan(&w, slices);

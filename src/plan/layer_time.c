@@ -13,7 +13,7 @@ static double read_bytes(const struct sw_layer_footprint *layer, double rows)
 }
 
 /* Positions that a row sees, on the average. */
-static double sees(const struct sw_layer_footprint *layer, const struct sw_load *load)
+static double layer_time_sees(const struct sw_layer_footprint *layer, const struct sw_load *load)
 {
     if (load->prompt > 0)
         return sw_layer_prompt_sees(layer, load->prompt);
@@ -24,7 +24,7 @@ static double sees(const struct sw_layer_footprint *layer, const struct sw_load 
  * tokens see, and at least its own. */
 static double kv_rows(const struct sw_layer_footprint *layer, const struct sw_load *load)
 {
-    const double seen = sees(layer, load);
+    const double seen = layer_time_sees(layer, load);
     return load->prompt > 0 ? fmax(load->rows, seen + (load->rows - 1) / 2) : load->rows * seen;
 }
 
@@ -35,7 +35,7 @@ double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
     const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
     const double weights = read_bytes(layer, load->rows);
     const double products = layer->token_flops * load->rows;
-    const double attention = layer->attend_flops * load->rows * sees(layer, load);
+    const double attention = layer->attend_flops * load->rows * layer_time_sees(layer, load);
     const bool on_gpu = tier != SW_TIER_HOST && tier != SW_TIER_DISK;
     double t = on_gpu ? fmax(weights / p->gpu_bw, products / p->gpu_flops) +
                             fmax(kv / p->gpu_bw, attention / p->gpu_attend) +

@@ -73,7 +73,7 @@ static uint64_t bar_used(const struct bar *bar)
     return bar->part[PART_WEIGHTS] + bar->part[PART_KV] + bar->part[PART_WORK];
 }
 
-static const char *range(int first, int count, char *out, size_t cap)
+static const char *report_range(int first, int count, char *out, size_t cap)
 {
     if (count == 1)
         snprintf(out, cap, "%d", first);
@@ -95,9 +95,9 @@ static void say_host(const struct sw_plan_stage *s, char *text, size_t cap)
     SAY(s->embed && !s->embed_on_gpu, "embedding");
     SAY(s->n_host, "%s%s", sw_layers_format(host, s->n_host, layers, sizeof layers),
         s->stream_prompt ? " (on the GPU for prompts)" : "");
-    SAY(s->n_streamed, "streamed %s", range(streamed, s->n_streamed, layers, sizeof layers));
+    SAY(s->n_streamed, "streamed %s", report_range(streamed, s->n_streamed, layers, sizeof layers));
     SAY(s->n_disk, "from disk %s",
-        range(streamed + s->n_streamed, s->n_disk, layers, sizeof layers));
+        report_range(streamed + s->n_streamed, s->n_disk, layers, sizeof layers));
     SAY(s->head && !s->head_on_gpu, "head");
     snprintf(text, cap, "%s", b.text ? b.text : "");
     sw_strbuf_free(&b);
@@ -164,7 +164,7 @@ static bool node_idle(const struct sw_plan *plan, int node)
     return true;
 }
 
-static void put_node(const struct printer *p, int n)
+static void report_put_node(const struct printer *p, int n)
 {
     const struct sw_plan *plan = p->r->plan;
     const struct sw_node *node = &p->r->cluster->nodes[n];
@@ -221,7 +221,7 @@ static void put_nodes(const struct printer *p)
                              idle);
             n += idle - 1;
         } else {
-            put_node(p, n);
+            report_put_node(p, n);
         }
     }
 }

@@ -84,7 +84,7 @@ static bool need_of(const struct sw_report *r, const struct sw_job *job, int n, 
 }
 
 /* Adds a node to a part, when it needs the same and has the memory for the larger of the two. */
-static bool join(struct part *part, const struct part *next)
+static bool sbatch_join(struct part *part, const struct part *next)
 {
     struct need *a = &part->need;
     const struct need *b = &next->need;
@@ -110,7 +110,7 @@ static int parts_of(const struct sw_report *r, const struct sw_job *job, struct 
         struct part next;
         if (!need_of(r, job, i, &next))
             continue;
-        if (n > 0 && n <= PARTS_MAX && join(&parts[n - 1], &next))
+        if (n > 0 && n <= PARTS_MAX && sbatch_join(&parts[n - 1], &next))
             continue;
         if (n++ < PARTS_MAX)
             parts[n - 1] = next;

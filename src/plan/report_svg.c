@@ -19,7 +19,8 @@ static const struct paint {
 } paints[] = {{"#2f5d8c", "weights"}, {"#5fa3c7", "KV cache"}, {"#e0a33a", "workspace"},
               {"#9aa3ad", "reserve"}, {"#c8553d", "in use"},   {"#eef1f4", "free"}};
 
-static void put_text(struct sw_strbuf *out, double x, double y, const char *class, const char *text)
+static void svg_put_text(struct sw_strbuf *out, double x, double y, const char *class,
+                         const char *text)
 {
     sw_strbuf_printf(out, "<text x=\"%.0f\" y=\"%.0f\" class=\"%s\">", x, y, class);
     for (const char *c = text; *c; c++) {
@@ -62,17 +63,17 @@ static void put_memory(struct sw_strbuf *out, double y, const char *name, const 
                        uint64_t total, const char *what)
 {
     char used[16], all[16], text[64];
-    put_text(out, LEFT + 18, y + 16, "name", name);
+    svg_put_text(out, LEFT + 18, y + 16, "name", name);
     put_bar(out, y, parts, total);
     snprintf(text, sizeof text, "%s of %s",
              sw_size_format(parts[0] + parts[1] + parts[2], used, sizeof used),
              sw_size_format(total, all, sizeof all));
-    put_text(out, BAR_X + BAR_W + 14, y + 16, "size", text);
-    put_text(out, BAR_X + BAR_W + 170, y + 16, "what", what);
+    svg_put_text(out, BAR_X + BAR_W + 14, y + 16, "size", text);
+    svg_put_text(out, BAR_X + BAR_W + 170, y + 16, "what", what);
 }
 
 /* "embedding, layers 0-21" of one kind of memory. */
-static void say(struct sw_strbuf *b, const char *what, int first, int count)
+static void svg_say(struct sw_strbuf *b, const char *what, int first, int count)
 {
     const char *comma = b->length ? ", " : "";
     if (count == 1)
@@ -94,11 +95,11 @@ static double put_gpu(const struct sw_report *r, const struct sw_plan_stage *s, 
     parts_add(parts, &s->gpu);
     parts[3] = r->options->gpu_reserve < d->free ? r->options->gpu_reserve : d->free;
     parts[4] = d->total - d->free;
-    say(&what, "embedding", 0, s->embed && s->embed_on_gpu ? -1 : 0);
-    say(&what, s->n_gpu == 1 ? "layer " : "layers ", s->first, s->n_gpu);
-    say(&what, "head", 0, s->head && s->head_on_gpu ? -1 : 0);
+    svg_say(&what, "embedding", 0, s->embed && s->embed_on_gpu ? -1 : 0);
+    svg_say(&what, s->n_gpu == 1 ? "layer " : "layers ", s->first, s->n_gpu);
+    svg_say(&what, "head", 0, s->head && s->head_on_gpu ? -1 : 0);
     if (!s->count)
-        say(&what, "left out", 0, -1);
+        svg_say(&what, "left out", 0, -1);
     put_memory(out, y, name, parts, d->total, what.text ? what.text : "");
     sw_strbuf_free(&what);
     return y + ROW_H;
@@ -116,11 +117,11 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
         if (s->node != n || !s->count)
             continue;
         parts_add(parts, &s->host);
-        say(&what, "embedding", 0, s->embed && !s->embed_on_gpu ? -1 : 0);
-        say(&what, s->n_host == 1 ? "layer " : "layers ", host, s->n_host);
-        say(&what, "streamed ", host + s->n_host, s->n_streamed);
-        say(&what, "disk ", host + s->n_host + s->n_streamed, s->n_disk);
-        say(&what, "head", 0, s->head && !s->head_on_gpu ? -1 : 0);
+        svg_say(&what, "embedding", 0, s->embed && !s->embed_on_gpu ? -1 : 0);
+        svg_say(&what, s->n_host == 1 ? "layer " : "layers ", host, s->n_host);
+        svg_say(&what, "streamed ", host + s->n_host, s->n_streamed);
+        svg_say(&what, "disk ", host + s->n_host + s->n_streamed, s->n_disk);
+        svg_say(&what, "head", 0, s->head && !s->head_on_gpu ? -1 : 0);
     }
     parts[3] =
         r->options->node_reserve < node->host_free ? r->options->node_reserve : node->host_free;
@@ -138,7 +139,7 @@ static bool node_used(const struct sw_plan *plan, int node)
     return false;
 }
 
-static double put_node(const struct sw_report *r, int n, double y, struct sw_strbuf *out)
+static double svg_put_node(const struct sw_report *r, int n, double y, struct sw_strbuf *out)
 {
     const double top = y;
     int rows = 1;
@@ -148,7 +149,7 @@ static double put_node(const struct sw_report *r, int n, double y, struct sw_str
                      "<rect x=\"%d\" y=\"%.0f\" width=\"%d\" height=\"%d\" rx=\"8\" "
                      "fill=\"#ffffff\" stroke=\"#8b97a5\"/>\n",
                      LEFT, top, WIDTH - 2 * LEFT, HEAD_H + rows * ROW_H);
-    put_text(out, LEFT + 18, top + 25, "node", r->cluster->nodes[n].name);
+    svg_put_text(out, LEFT + 18, top + 25, "node", r->cluster->nodes[n].name);
     y += HEAD_H;
     for (int i = 0; i < r->plan->n_ranks; i++)
         if (r->plan->stages[i].node == n && r->plan->stages[i].device >= 0)
@@ -163,21 +164,21 @@ static void put_head(const struct sw_report *r, struct sw_strbuf *out)
     snprintf(text, sizeof text, "%.80s, %s weights, %d layers on %d ranks",
              r->model ? r->model : "model", sw_dtype_info(r->footprint->params.weights)->name,
              r->plan->n_layers, r->plan->n_stages);
-    put_text(out, LEFT, 34, "title", text);
+    svg_put_text(out, LEFT, 34, "title", text);
     snprintf(text, sizeof text,
              "predicted %s tokens/s (%s a token), prompts %s tokens/s, loading %s",
              sw_number_format(p->tokens_per_s, rate, sizeof rate),
              sw_seconds_format(p->s_per_token, token, sizeof token),
              sw_number_format(p->prompt_tokens_per_s, prompts, sizeof prompts),
              sw_seconds_format(p->load_s, load, sizeof load));
-    put_text(out, LEFT, 58, "size", text);
+    svg_put_text(out, LEFT, 58, "size", text);
     for (int i = 0; i < 6; i++) {
         const int x = LEFT + i * 112;
         sw_strbuf_printf(out,
                          "<rect x=\"%d\" y=\"70\" width=\"12\" height=\"12\" rx=\"2\" "
                          "fill=\"%s\" stroke=\"#c4cbd3\"/>\n",
                          x, paints[i].fill);
-        put_text(out, x + 18, 80, "key", paints[i].name);
+        svg_put_text(out, x + 18, 80, "key", paints[i].name);
     }
 }
 
@@ -187,19 +188,19 @@ void sw_report_svg(const struct sw_report *report, struct sw_strbuf *out)
     double y = TOP;
     int left_out = 0;
     if (!report->plan->fits) {
-        put_text(&body, LEFT, y + 24, "title", "does not fit");
+        svg_put_text(&body, LEFT, y + 24, "title", "does not fit");
         y += 48;
     }
     for (int n = 0; report->plan->fits && n < report->cluster->n_nodes; n++) {
         if (node_used(report->plan, n))
-            y = put_node(report, n, y, &body);
+            y = svg_put_node(report, n, y, &body);
         else
             left_out++;
     }
     if (left_out) {
         char text[64];
         snprintf(text, sizeof text, "and %d node%s left out", left_out, left_out > 1 ? "s" : "");
-        put_text(&body, LEFT, y + 12, "size", text);
+        svg_put_text(&body, LEFT, y + 12, "size", text);
         y += 24;
     }
     sw_strbuf_printf(out,

@@ -79,7 +79,7 @@ static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
 }
 
 /* On the way through the stage when host layers run on the GPU (1) or the CPU. */
-static int crossings(const struct run *r, const struct sw_split *s, int host)
+static int split_crossings(const struct run *r, const struct sw_split *s, int host)
 {
     int at = -1, n = 0;
 #define PASS(there, on) ((there) ? (n += at >= 0 && at != (on), at = (on)) : 0)
@@ -105,8 +105,8 @@ static sw_ps split_time(const struct run *r, const struct sw_split *s)
     const sw_ps *on_host = k->host[s->stream_prompt];
     const int a = r->first, b = a + s->gpu, c = b + s->host, d = c + s->streamed, e = d + s->disk;
     return k->gpu[b] - k->gpu[a] + on_host[c] - on_host[b] + k->streamed[d] - k->streamed[c] +
-           k->disk[e] - k->disk[d] + crossings(r, s, 0) * k->crossing +
-           crossings(r, s, s->stream_prompt) * k->prompt_crossing + ends_time(r, s);
+           k->disk[e] - k->disk[d] + split_crossings(r, s, 0) * k->crossing +
+           split_crossings(r, s, s->stream_prompt) * k->prompt_crossing + ends_time(r, s);
 }
 
 /* The most of the first `most` layers that fit into the GPU besides what s has there; -1: not 0. */
@@ -150,7 +150,7 @@ static void take_better(struct best *best, const struct sw_split *s)
 }
 
 /* Gives s its host layers, bytes and time; false: it does not fit into host memory. */
-static bool complete(const struct run *r, struct sw_split *s)
+static bool split_complete(const struct run *r, struct sw_split *s)
 {
     s->host = r->count - s->gpu - s->streamed - s->disk;
     s->host_bytes = host_bytes(r, s);
@@ -164,7 +164,7 @@ static bool complete(const struct run *r, struct sw_split *s)
 static bool fewest_disk(const struct run *r, struct sw_split *s)
 {
     s->disk = 0;
-    if (complete(r, s))
+    if (split_complete(r, s))
         return true;
     if (!r->k->place->disk)
         return false;
@@ -172,13 +172,13 @@ static bool fewest_disk(const struct run *r, struct sw_split *s)
                                                                  layer on */
     while (low < high) {
         s->disk = (low + high) / 2;
-        if (complete(r, s))
+        if (split_complete(r, s))
             high = s->disk;
         else
             low = s->disk + 1;
     }
     s->disk = high;
-    return high >= 1 && complete(r, s);
+    return high >= 1 && split_complete(r, s);
 }
 
 /*
@@ -261,7 +261,7 @@ static bool without_streamed(const struct run *r, struct sw_split *s, struct bes
         take_better(best, s);
         fits |= g == most;
         stream |= gpu && g == most && may_save(r, s);
-        if (g == r->count && wins && crossings(r, s, 0) == 0)
+        if (g == r->count && wins && split_crossings(r, s, 0) == 0)
             break; /* off the GPU could only have saved crossings */
     }
     return most >= 0 && gpu && (stream || !fits);
@@ -293,7 +293,7 @@ static void with_streamed(const struct run *r, struct sw_split *s, struct best *
         for (s->disk = 0; s->disk <= (disk ? most - n : 0); s->disk++)
             for (int g = gpu_room(r, s, most - n - s->disk); g >= 0; g = wins && g ? 0 : g - 1) {
                 s->gpu = g;
-                if (complete(r, s))
+                if (split_complete(r, s))
                     take_better(best, s);
                 if (g + n == r->count && wins && !disk)
                     return; /* more of them would only take layers off the GPU */
@@ -339,7 +339,7 @@ enum sw_status sw_splits_add(struct sw_splits *list, const struct sw_split *spli
 }
 
 /* Inserts s unless an item is as good in both; removes those that s beats. From `base` on. */
-static enum sw_status insert(struct sw_splits *list, int base, const struct sw_split *s)
+static enum sw_status split_insert(struct sw_splits *list, int base, const struct sw_split *s)
 {
     struct sw_split *items = list->items;
     int low = base, high = list->count; /* first item with more host bytes than s */
@@ -390,8 +390,8 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
                 for (int g = gpu_room(&r, &s, most - n - s.disk); g >= 0;
                      g = k->gpu_wins[way] && g ? 0 : g - 1) {
                     s.gpu = g;
-                    if (complete(&r, &s))
-                        SW_TRY(insert(out, base, &s));
+                    if (split_complete(&r, &s))
+                        SW_TRY(split_insert(out, base, &s));
                 }
     }
     return SW_OK;

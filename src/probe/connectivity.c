@@ -42,7 +42,8 @@ static int listen_somewhere(int32_t *port)
 }
 
 /* All ranks' blocks of equal size to all ranks: *all (size * bytes), caller frees. */
-static enum sw_status share(struct sw_transport *t, const void *mine, size_t bytes, char **all)
+static enum sw_status connectivity_share(struct sw_transport *t, const void *mine, size_t bytes,
+                                         char **all)
 {
     const size_t size = (size_t)t->size;
     void **blocks = calloc(size, sizeof *blocks);
@@ -86,7 +87,7 @@ static int knock(uint32_t address, int port)
     return fd;
 }
 
-static bool opened(int fd)
+static bool connectivity_opened(int fd)
 {
     int error = 0;
     socklen_t length = sizeof error;
@@ -118,7 +119,7 @@ static enum sw_status try_doors(const struct sw_transport *t, const struct door 
         poll(tries, n, 20);
         for (size_t i = 0; i < n; i++)
             if (tries[i].fd >= 0 && tries[i].revents) {
-                reached[which[i]] = opened(tries[i].fd);
+                reached[which[i]] = connectivity_opened(tries[i].fd);
                 close(tries[i].fd);
                 tries[i].fd = -1;
                 open--;
@@ -149,8 +150,8 @@ static void good_network(const struct sw_transport *t, const struct door *doors,
     }
 }
 
-static void report(const struct sw_transport *t, const struct door *doors, const char *reached,
-                   struct sw_strbuf *out)
+static void connectivity_report(const struct sw_transport *t, const struct door *doors,
+                                const char *reached, struct sw_strbuf *out)
 {
     char good[32];
     good_network(t, doors, reached, good, sizeof good);
@@ -197,16 +198,17 @@ enum sw_status sw_probe_connectivity(struct sw_transport *t, struct sw_strbuf *o
         mine.n = sw_network_list(mine.interfaces, SW_INTERFACES_MAX);
     }
     char *reached = calloc(1, bytes);
-    enum sw_status status = reached ? share(t, &mine, sizeof mine, &doors)
+    enum sw_status status = reached ? connectivity_share(t, &mine, sizeof mine, &doors)
                                     : sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
     if (status == SW_OK && mine.port)
         status = try_doors(t, (const struct door *)(const void *)doors, reached);
     if (status == SW_OK)
-        status = share(t, reached, bytes, &all); /* all have tried before anybody closes its door */
+        status = connectivity_share(t, reached, bytes,
+                                    &all); /* all have tried before anybody closes its door */
     if (fd >= 0)
         close(fd);
     if (status == SW_OK)
-        report(t, (const struct door *)(const void *)doors, all, out);
+        connectivity_report(t, (const struct door *)(const void *)doors, all, out);
     free(doors);
     free(all);
     free(reached);

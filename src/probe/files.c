@@ -16,7 +16,7 @@
 #define TEXT_MAX 512 /* of a rank's own failure */
 
 /* FNV-1a */
-static void mix(uint64_t *hash, const void *bytes, size_t n)
+static void probe_files_mix(uint64_t *hash, const void *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         *hash = (*hash ^ ((const unsigned char *)bytes)[i]) * 1099511628211u;
@@ -29,7 +29,7 @@ static enum sw_status mix_range(int fd, const char *path, uint64_t from, uint64_
     for (uint64_t at = from; at < to;) {
         const uint64_t n = to - at < sizeof block ? to - at : sizeof block;
         SW_TRY(sw_file_read_at(fd, path, at, block, (size_t)n));
-        mix(hash, block, (size_t)n);
+        probe_files_mix(hash, block, (size_t)n);
         at += n;
     }
     return SW_OK;
@@ -95,7 +95,8 @@ enum sw_status sw_files_print(const char *dir, const struct sw_tensors *tensors,
     return status;
 }
 
-static const struct sw_file_print *find(const struct sw_file_print *prints, int n, const char *name)
+static const struct sw_file_print *probe_files_find(const struct sw_file_print *prints, int n,
+                                                    const char *name)
 {
     for (int i = 0; i < n; i++)
         if (strcmp(prints[i].name, name) == 0 && prints[i].size != UINT64_MAX)
@@ -107,7 +108,7 @@ bool sw_files_differ(const struct sw_file_print *a, int n_a, const struct sw_fil
                      char *how, size_t cap)
 {
     for (int i = 0; i < n_a; i++) {
-        const struct sw_file_print *other = find(b, n_b, a[i].name);
+        const struct sw_file_print *other = probe_files_find(b, n_b, a[i].name);
         if (a[i].size == UINT64_MAX)
             continue;
         if (!other)
@@ -122,7 +123,7 @@ bool sw_files_differ(const struct sw_file_print *a, int n_a, const struct sw_fil
         return true;
     }
     for (int i = 0; i < n_b; i++)
-        if (b[i].size != UINT64_MAX && !find(a, n_a, b[i].name)) {
+        if (b[i].size != UINT64_MAX && !probe_files_find(a, n_a, b[i].name)) {
             snprintf(how, cap, "%s is there", b[i].name);
             return true;
         }
@@ -183,8 +184,8 @@ static void judge(const struct sw_transport *t, void **blocks, struct sw_strbuf 
         sw_strbuf_printf(out, "; and %d hosts more", told - TOLD_HOSTS);
 }
 
-static enum sw_status settle(struct sw_transport *t, const char *dir, enum sw_status opened,
-                             void **blocks)
+static enum sw_status probe_files_settle(struct sw_transport *t, const char *dir,
+                                         enum sw_status opened, void **blocks)
 {
     struct sw_strbuf text = {0};
     bool alike = true;
@@ -238,7 +239,7 @@ enum sw_status sw_files_same(struct sw_transport *t, const char *dir,
             status = sw_fail(SW_EPEER, "rank %d sent another list of files than it announced", r);
     }
     if (status == SW_OK)
-        status = settle(t, dir, opened, blocks);
+        status = probe_files_settle(t, dir, opened, blocks);
     for (int r = 0; blocks && r < t->size; r++)
         free(blocks[r]);
     free(blocks);

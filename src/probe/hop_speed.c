@@ -18,8 +18,8 @@ static int by_size(const void *a, const void *b)
 }
 
 /* The lower quartile of round trips (a busy machine delays many), over at most `seconds`. */
-static enum sw_status ask(struct sw_transport *t, int peer, char *data, size_t bytes,
-                          double seconds, double *trip)
+static enum sw_status hop_ask(struct sw_transport *t, int peer, char *data, size_t bytes,
+                              double seconds, double *trip)
 {
     double trips[TRIPS_MAX];
     int n = 0;
@@ -68,7 +68,7 @@ enum sw_status sw_hop_measure(struct sw_transport *t, double seconds, double *la
         const bool answers = t->rank > 0 && (t->rank - 1) % 2 == turn;
         for (int i = 0; i < n_sizes && status == SW_OK; i++)
             if (asks)
-                status = ask(t, t->rank + 1, data, sizes[i], seconds / 4, &trip[i]);
+                status = hop_ask(t, t->rank + 1, data, sizes[i], seconds / 4, &trip[i]);
             else if (answers)
                 status = answer(t, t->rank - 1, data, sizes[i]);
     }

@@ -49,7 +49,7 @@ static const struct memory_files {
                       {"total_inactive_file ", "total_active_file "}},
 };
 
-static uint64_t cache_of(const struct sw_cgroup *group)
+static uint64_t host_memory_cache_of(const struct sw_cgroup *group)
 {
     uint64_t sum = 0, value;
     char *text = sw_cgroup_text(group, "memory.stat");
@@ -75,7 +75,7 @@ static void weigh_group(void *context, const struct sw_cgroup *group)
         }
     if (limit >= V1_NO_LIMIT || !sw_cgroup_number(group, files->usage, &usage))
         return;
-    const uint64_t cache = cache_of(group);
+    const uint64_t cache = host_memory_cache_of(group);
     usage = usage > cache ? usage - cache : 0;
     const uint64_t left = limit > usage ? limit - usage : 0;
     if (left >= out->cgroup_free)

@@ -24,7 +24,7 @@
 #define STREAM_MIN (64u << 20) /* bytes of a node's blocks together */
 #define STREAM_CACHES 2        /* … and this many times the largest cache */
 
-static enum sw_status look(const struct sw_probe_options *options, struct sw_probe_rank *card)
+static enum sw_status probe_look(const struct sw_probe_options *options, struct sw_probe_rank *card)
 {
     const char *root = options->root ? options->root : "";
     snprintf(card->version, sizeof card->version, "%s", sw_version());
@@ -226,9 +226,9 @@ static bool any_gpu(const struct sw_probe *probe)
     return false;
 }
 
-static enum sw_status measure(struct sw_transport *t, const struct sw_probe_options *options,
-                              const struct sw_probe *probe, const struct deal *deal,
-                              struct sw_probe_rank *card)
+static enum sw_status probe_measure(struct sw_transport *t, const struct sw_probe_options *options,
+                                    const struct sw_probe *probe, const struct deal *deal,
+                                    struct sw_probe_rank *card)
 {
     int *cores, n;
     struct sw_pool *pool;
@@ -275,7 +275,7 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
     /* Free memory is read before anything is allocated to measure with. */
     struct sw_gpu *gpus = NULL;
     struct deal deal = {.sharers = 1};
-    enum sw_status status = look(options, &card);
+    enum sw_status status = probe_look(options, &card);
     if (status == SW_OK)
         status = see_devices(options->root ? options->root : "", &card, &gpus);
     if (status == SW_OK)
@@ -285,7 +285,7 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
     if (status == SW_OK && options->connectivity && t->n_nodes > 1)
         status = try_networks(t, out);
     if (status == SW_OK)
-        status = measure(t, options, out, &deal, &card);
+        status = probe_measure(t, options, out, &deal, &card);
     if (status == SW_OK)
         status = exchange(t, &card, out);
     if (status == SW_OK)

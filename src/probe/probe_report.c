@@ -275,7 +275,7 @@ enum sw_status sw_probe_warn(struct sw_probe *probe)
 }
 
 /* "12.3", or "-" when it was not measured. */
-static const char *rate(double value, double unit, char *out, size_t cap)
+static const char *probe_report_rate(double value, double unit, char *out, size_t cap)
 {
     snprintf(out, cap, value > 0 ? "%.1f" : "-", value / unit);
     return out;
@@ -338,8 +338,8 @@ void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
                          probe->places[i].host, card->threads,
                          again ? "shared"
                                : sw_size_format(sw_memory_left(&card->memory), a, sizeof a),
-                         rate(card->read_bandwidth, 1e9, b, sizeof b),
-                         rate(card->flops, 1e9, c, sizeof c), hop(card, d, sizeof d));
+                         probe_report_rate(card->read_bandwidth, 1e9, b, sizeof b),
+                         probe_report_rate(card->flops, 1e9, c, sizeof c), hop(card, d, sizeof d));
         for (int k = 0; k < card->n_devices; k++)
             put_device(card, &card->devices[k], width, out);
     }

@@ -37,7 +37,7 @@ static enum sw_status read_json(const char *dir, const char *name, json_t **out)
     return status;
 }
 
-static enum sw_status parse(const json_t *source, const char *name, struct sw_jinja **out)
+static enum sw_status chat_parse(const json_t *source, const char *name, struct sw_jinja **out)
 {
     if (!json_is_string(source))
         return sw_fail(SW_EMODEL, "%s: the chat template must be a text", name);
@@ -82,18 +82,18 @@ static enum sw_status read_list(struct sw_chat *chat, const json_t *list, const 
         return sw_fail(SW_EMODEL, "%s: none of the %zu chat templates is named \"default\"", name,
                        json_array_size(list));
     if (with_tools)
-        SW_TRY(parse(with_tools, name, &chat->tools));
-    return parse(found, name, &chat->plain);
+        SW_TRY(chat_parse(with_tools, name, &chat->tools));
+    return chat_parse(found, name, &chat->plain);
 }
 
 /* "chat_template" in a JSON file: a text or a list. */
-static enum sw_status read_member(struct sw_chat *chat, const json_t *file, const char *name)
+static enum sw_status chat_read_member(struct sw_chat *chat, const json_t *file, const char *name)
 {
     const json_t *template = json_object_get(file, "chat_template");
     if (!template || json_is_null(template))
         return SW_OK;
     return json_is_array(template) ? read_list(chat, template, name)
-                                   : parse(template, name, &chat->plain);
+                                   : chat_parse(template, name, &chat->plain);
 }
 
 static enum sw_status set_special(struct sw_chat *chat, const char *name, const json_t *token)
@@ -140,7 +140,7 @@ static enum sw_status read_files(struct sw_chat *chat, const char *dir, json_t *
     for (int i = 2; !chat->plain && i >= 0; i -= 2) {
         free(chat->name);
         chat->name = strdup(names[i]);
-        SW_TRY(read_member(chat, files[i], names[i]));
+        SW_TRY(chat_read_member(chat, files[i], names[i]));
     }
     if (!chat->name)
         return sw_fail(SW_ENOMEM, "no memory for a chat template");
@@ -196,7 +196,7 @@ void sw_chat_free(struct sw_chat *chat)
     free(chat);
 }
 
-static enum sw_status check(const struct sw_chat_request *request)
+static enum sw_status chat_check(const struct sw_chat_request *request)
 {
     static const char *const own[] = {"messages", "tools", "add_generation_prompt"};
     if (request->tools && !json_is_array(request->tools) && !json_is_null(request->tools))
@@ -239,7 +239,7 @@ enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_r
     const struct sw_jinja_limits limits = sw_jinja_limits_default();
     const bool tools = json_is_array(request->tools) && chat->tools;
     json_t *messages;
-    SW_TRY(check(request));
+    SW_TRY(chat_check(request));
     SW_TRY(sw_chat_messages(request->messages, tools ? &chat->tools_wants : &chat->plain_wants,
                             &messages));
     json_t *variables = variables_of(chat, request, messages);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum sw_status out_of_memory(void)
+static enum sw_status messages_out_of_memory(void)
 {
     return sw_fail(SW_ENOMEM, "no memory for a conversation");
 }
@@ -59,7 +59,7 @@ static enum sw_status join_parts(json_t *message, const json_t *parts)
     }
     json_t *joined = text.failed ? NULL : json_stringn(text.text ? text.text : "", text.length);
     sw_strbuf_free(&text);
-    return json_object_set_new(message, "content", joined) == 0 ? SW_OK : out_of_memory();
+    return json_object_set_new(message, "content", joined) == 0 ? SW_OK : messages_out_of_memory();
 }
 
 static enum sw_status settle_content(json_t *message, size_t index,
@@ -92,7 +92,7 @@ static enum sw_status settle_arguments(json_t *function, const char *where)
     }
     return json_object_set_new(function, "arguments", empty ? json_object() : parsed) == 0
                ? SW_OK
-               : out_of_memory();
+               : messages_out_of_memory();
 }
 
 static enum sw_status settle_calls(json_t *message, size_t index)
@@ -146,11 +146,11 @@ static enum sw_status settle_message(json_t *message, size_t index,
                                      const struct sw_chat_wants *wants)
 {
     if (drop_nulls(message))
-        return out_of_memory();
+        return messages_out_of_memory();
     SW_TRY(settle_content(message, index, wants));
     if (!wants->arguments_text)
         SW_TRY(settle_calls(message, index));
-    return name_reasoning(message) ? out_of_memory() : SW_OK;
+    return name_reasoning(message) ? messages_out_of_memory() : SW_OK;
 }
 
 static enum sw_status check_messages(const json_t *messages)
@@ -171,7 +171,7 @@ enum sw_status sw_chat_messages(const json_t *messages, const struct sw_chat_wan
 {
     SW_TRY(check_messages(messages));
     json_t *made = json_deep_copy(writable(messages));
-    enum sw_status status = made ? SW_OK : out_of_memory();
+    enum sw_status status = made ? SW_OK : messages_out_of_memory();
     for (size_t i = 0; status == SW_OK && i < json_array_size(made); i++)
         status = settle_message(json_array_get(made, i), i, wants);
     if (status == SW_OK)

@@ -27,7 +27,8 @@ static void emit(struct sw_detokenizer *stream, const char *text, size_t n, stru
 }
 
 /* The oldest `bytes` pending ones cannot become a character. */
-static void give_up(struct sw_detokenizer *stream, unsigned bytes, struct sw_strbuf *out)
+static void detokenizer_give_up(struct sw_detokenizer *stream, unsigned bytes,
+                                struct sw_strbuf *out)
 {
     for (unsigned i = 0; i < (stream->byte_tokens ? bytes : 1); i++)
         emit(stream, SW_REPLACEMENT, 3, out);
@@ -43,7 +44,7 @@ static void push_byte(struct sw_detokenizer *stream, unsigned char byte, struct 
         if (length == 0)
             return;
         if (length < 0) {
-            give_up(stream, (unsigned)-length, out);
+            detokenizer_give_up(stream, (unsigned)-length, out);
             continue;
         }
         emit(stream, (const char *)stream->pending, (size_t)length, out);
@@ -68,7 +69,7 @@ static void push_bytes(struct sw_detokenizer *stream, const char *bytes, size_t 
 void sw_detokenizer_finish(struct sw_detokenizer *stream, struct sw_strbuf *out)
 {
     if (stream->n_pending > 0)
-        give_up(stream, stream->n_pending, out);
+        detokenizer_give_up(stream, stream->n_pending, out);
 }
 
 /* A piece of characters, with its spaces made visible. */

@@ -8,7 +8,7 @@
 
 #define DEPTH_MAX 64
 
-static enum sw_status wrong(const struct sw_json_scan *scan, const char *expected)
+static enum sw_status json_scan_wrong(const struct sw_json_scan *scan, const char *expected)
 {
     const size_t left = (size_t)(scan->end - scan->at);
     if (left == 0)
@@ -41,7 +41,7 @@ char sw_json_scan_peek(struct sw_json_scan *scan)
 static enum sw_status expect(struct sw_json_scan *scan, char c, const char *what)
 {
     if (sw_json_scan_peek(scan) != c)
-        return wrong(scan, what);
+        return json_scan_wrong(scan, what);
     scan->at++;
     return SW_OK;
 }
@@ -73,11 +73,11 @@ enum sw_status sw_json_scan_string(struct sw_json_scan *scan, const char **text,
     out->length = 0;
     const char *expected = sw_json_decode_text(&scan->at, scan->end, SW_JSON_PAIRED, out);
     if (expected)
-        return wrong(scan, expected);
+        return json_scan_wrong(scan, expected);
     if (out->failed)
         return sw_fail(SW_ENOMEM, "JSON: no memory for a string");
     if (!sw_utf8_valid(out->text, out->length))
-        return wrong(scan, "the string before this to be UTF-8");
+        return json_scan_wrong(scan, "the string before this to be UTF-8");
     *text = out->text;
     *n = out->length;
     return SW_OK;
@@ -95,15 +95,15 @@ enum sw_status sw_json_scan_integer(struct sw_json_scan *scan, int64_t *value)
     if (negative)
         scan->at++;
     if (scan->at == scan->end || *scan->at < '0' || *scan->at > '9')
-        return wrong(scan, "an integer");
+        return json_scan_wrong(scan, "an integer");
     int64_t sum = 0;
     while (scan->at < scan->end && *scan->at >= '0' && *scan->at <= '9') {
         if (sum > INT64_MAX / 10 - 10)
-            return wrong(scan, "a smaller integer");
+            return json_scan_wrong(scan, "a smaller integer");
         sum = sum * 10 + (*scan->at++ - '0');
     }
     if (scan->at < scan->end && (*scan->at == '.' || *scan->at == 'e' || *scan->at == 'E'))
-        return wrong(scan, "an integer");
+        return json_scan_wrong(scan, "an integer");
     *value = negative ? -sum : sum;
     return SW_OK;
 }
@@ -115,7 +115,7 @@ static enum sw_status skip_string(struct sw_json_scan *scan)
         const char *quote = memchr(scan->at, '"', (size_t)(scan->end - scan->at));
         if (!quote) {
             scan->at = scan->end;
-            return wrong(scan, "the end of a string");
+            return json_scan_wrong(scan, "the end of a string");
         }
         const char *back = quote;
         while (back > scan->at && back[-1] == '\\')
@@ -131,22 +131,22 @@ enum sw_status sw_json_scan_skip(struct sw_json_scan *scan, struct sw_json_range
     char open[DEPTH_MAX];
     int depth = 0;
     if (sw_json_scan_peek(scan) == '\0')
-        return wrong(scan, "a value");
+        return json_scan_wrong(scan, "a value");
     range->bytes = scan->at;
     do {
         const char c = sw_json_scan_peek(scan);
         if (c == '\0' && scan->at == scan->end)
-            return wrong(scan, "the end of an object or array");
+            return json_scan_wrong(scan, "the end of an object or array");
         if ((c == '}' || c == ']') && (depth == 0 || open[--depth] != (c == '}' ? '{' : '[')))
-            return wrong(scan, "a value");
+            return json_scan_wrong(scan, "a value");
         if (depth == 0 && (c == ',' || c == ':'))
-            return wrong(scan, "a value");
+            return json_scan_wrong(scan, "a value");
         scan->at++;
         if (c == '"') {
             SW_TRY(skip_string(scan));
         } else if (c == '{' || c == '[') {
             if (depth == DEPTH_MAX)
-                return wrong(scan, "nesting of at most 64 levels");
+                return json_scan_wrong(scan, "nesting of at most 64 levels");
             open[depth++] = c;
         } else if (depth == 0 && c != '}' && c != ']') {
             while (scan->at < scan->end && !strchr(",]} \t\r\n:", *scan->at))
@@ -160,7 +160,7 @@ enum sw_status sw_json_scan_skip(struct sw_json_scan *scan, struct sw_json_range
 enum sw_status sw_json_scan_end(struct sw_json_scan *scan)
 {
     sw_json_scan_peek(scan);
-    return scan->at == scan->end ? SW_OK : wrong(scan, "the end of the file");
+    return scan->at == scan->end ? SW_OK : json_scan_wrong(scan, "the end of the file");
 }
 
 enum sw_status sw_json_parse(const struct sw_json_range *range, const char *name, json_t **out)

@@ -32,7 +32,7 @@ struct kind {
     utf8proc_option_t form;
 };
 
-static enum sw_status out_of_memory(void)
+static enum sw_status normalize_out_of_memory(void)
 {
     return sw_fail(SW_ENOMEM, "no memory to normalise a text");
 }
@@ -266,7 +266,7 @@ static enum sw_status text_member(const json_t *json, const char *type, const ch
     if (!json_is_string(value))
         return sw_fail(SW_EMODEL, "normalizer %s: \"%s\" is not a string", type, name);
     sw_strbuf_append(out, json_string_value(value), json_string_length(value));
-    return out->failed ? out_of_memory() : SW_OK;
+    return out->failed ? normalize_out_of_memory() : SW_OK;
 }
 
 static enum sw_status parse_replace(struct sw_normalize_step *step, const json_t *json)
@@ -315,7 +315,7 @@ static enum sw_status add_step(struct sw_normalizer *normalizer, const struct ki
         return sw_fail(SW_EMODEL, "the normalizer has more than %d steps", SW_NORMALIZE_STEPS_MAX);
     struct sw_normalize_step *step = calloc(1, sizeof *step);
     if (!step)
-        return out_of_memory();
+        return normalize_out_of_memory();
     step->kind = kind;
     step->form = kind->form;
     normalizer->steps[normalizer->n_steps++] = step;
@@ -385,7 +385,7 @@ enum sw_status sw_normalize(struct sw_normalizer *normalizer, const char *text, 
         SW_TRY(step->kind->run(step, text, n, to));
         if (to->failed) {
             sw_strbuf_free(to);
-            return out_of_memory();
+            return normalize_out_of_memory();
         }
         text = to->text;
         n = to->length;

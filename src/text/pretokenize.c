@@ -41,7 +41,7 @@ struct kind {
                           struct sw_pieces *);
 };
 
-static enum sw_status out_of_memory(void)
+static enum sw_status pretokenize_out_of_memory(void)
 {
     return sw_fail(SW_ENOMEM, "no memory to cut a text into pieces");
 }
@@ -54,7 +54,7 @@ static enum sw_status add_span(struct sw_pieces *pieces, size_t start, size_t le
         const size_t capacity = pieces->capacity ? pieces->capacity * 2 : 64;
         struct sw_span *spans = realloc(pieces->spans, capacity * sizeof *spans);
         if (!spans)
-            return out_of_memory();
+            return pretokenize_out_of_memory();
         pieces->spans = spans;
         pieces->capacity = capacity;
     }
@@ -167,7 +167,7 @@ static enum sw_status run_split(struct sw_pretokenize_step *step, const struct s
 {
     sw_strbuf_append(&out->text, in->text.text, in->text.length);
     if (out->text.failed)
-        return out_of_memory();
+        return pretokenize_out_of_memory();
     for (size_t i = 0; i < in->count; i++)
         SW_TRY(cut_piece(step, out, in->spans[i].start, in->spans[i].length, in->spans[i].at_zero));
     return SW_OK;
@@ -184,7 +184,7 @@ static enum sw_status run_byte_level(struct sw_pretokenize_step *step, const str
             sw_strbuf_append(&out->text, " ", 1);
         sw_strbuf_append(&out->text, text, span->length);
         if (out->text.failed)
-            return out_of_memory();
+            return pretokenize_out_of_memory();
         const size_t n = out->text.length - base;
         if (step->regex)
             SW_TRY(cut_piece(step, out, base, n, span->at_zero));
@@ -216,7 +216,7 @@ static enum sw_status run_metaspace(struct sw_pretokenize_step *step, const stru
             }
         }
         if (out->text.failed)
-            return out_of_memory();
+            return pretokenize_out_of_memory();
         const size_t n = out->text.length - base;
         if (step->split)
             SW_TRY(cut_piece(step, out, base, n, span->at_zero));
@@ -252,7 +252,7 @@ static enum sw_status parse_split(struct sw_pretokenize_step *step, const json_t
     if (!json_is_string(literal) || json_string_length(literal) == 0)
         return sw_fail(SW_EMODEL, "pre_tokenizer Split: its pattern is neither Regex nor String");
     sw_strbuf_append(&step->literal, json_string_value(literal), json_string_length(literal));
-    return step->literal.failed ? out_of_memory() : SW_OK;
+    return step->literal.failed ? pretokenize_out_of_memory() : SW_OK;
 }
 
 static enum sw_status parse_byte_level(struct sw_pretokenize_step *step, const json_t *json)
@@ -276,7 +276,7 @@ static enum sw_status parse_metaspace(struct sw_pretokenize_step *step, const js
         return sw_fail(SW_EMODEL, "pre_tokenizer Metaspace: \"replacement\" is not a character");
     sw_strbuf_append(&step->literal, json_string_value(mark), json_string_length(mark));
     if (step->literal.failed)
-        return out_of_memory();
+        return pretokenize_out_of_memory();
     if (scheme && strcmp(scheme, "always") != 0 && strcmp(scheme, "first") != 0 &&
         strcmp(scheme, "never") != 0)
         return sw_fail(SW_EMODEL,
@@ -331,7 +331,7 @@ static enum sw_status add_step(struct sw_pretokenizer *pre, const struct kind *k
         return sw_fail(SW_EMODEL, "pre_tokenizer %s after ByteLevel is not supported", kind->type);
     struct sw_pretokenize_step *step = calloc(1, sizeof *step);
     if (!step)
-        return out_of_memory();
+        return pretokenize_out_of_memory();
     step->kind = kind;
     pre->steps[pre->n_steps++] = step;
     pre->byte_level = kind->run == run_byte_level;
@@ -383,7 +383,7 @@ enum sw_status sw_pretokenize(struct sw_pretokenizer *pre, const char *text, siz
     in->text.length = in->count = 0;
     sw_strbuf_append(&in->text, text, n);
     if (in->text.failed)
-        return out_of_memory();
+        return pretokenize_out_of_memory();
     SW_TRY(add_span(in, 0, n, at_zero));
     for (size_t i = 0; i < pre->n_steps; i++) {
         struct sw_pieces *to = &pre->pieces[(i + 1) & 1];

@@ -78,7 +78,7 @@ static enum sw_status read_field(const char **at, const char *end, struct field 
     return SW_OK;
 }
 
-static enum sw_status grow(struct model *model)
+static enum sw_status sentencepiece_grow(struct model *model)
 {
     if (model->n_pieces < model->capacity)
         return SW_OK;
@@ -129,7 +129,7 @@ static enum sw_status read_piece(struct model *model, const char *at, size_t n)
     if (type == UNUSED)
         return sw_fail(SW_EMODEL, "SentencePiece model: unused pieces (\"%.*s\") are not supported",
                        (int)(length < 64 ? length : 64), piece);
-    SW_TRY(grow(model));
+    SW_TRY(sentencepiece_grow(model));
     /* Only normal and user-defined pieces can be spelled by a text. */
     SW_TRY(sw_vocab_set(&model->tok->vocab, (int64_t)model->n_pieces, piece, length,
                         type != NORMAL && type != USER_DEFINED));
@@ -249,7 +249,7 @@ static int32_t piece_of_type(const struct model *model, int64_t id, enum piece_t
     return have ? (int32_t)id : -1;
 }
 
-static enum sw_status settle(struct model *model)
+static enum sw_status sentencepiece_settle(struct model *model)
 {
     struct sw_tokenizer *tok = model->tok;
     SW_TRY(sw_vocab_index(&tok->vocab));
@@ -289,7 +289,7 @@ enum sw_status sw_read_sentencepiece(struct sw_tokenizer *tok, const char *bytes
     };
     enum sw_status status = read_model(&model, bytes, n);
     if (status == SW_OK)
-        status = settle(&model);
+        status = sentencepiece_settle(&model);
     sw_charsmap_free(&model.rules.charsmap);
     free(model.types);
     free(model.scores);

@@ -8,7 +8,7 @@
 
 #define CONFIG_MAX (64 << 20)
 
-static enum sw_status read_config(const char *dir, const char *name, json_t **out)
+static enum sw_status text_config_read_config(const char *dir, const char *name, json_t **out)
 {
     char *bytes = NULL;
     size_t n = 0;
@@ -30,11 +30,11 @@ undo_path:
 
 enum sw_status sw_text_config_read(const char *dir, struct sw_text_config *config)
 {
-    SW_TRY(read_config(dir, "tokenizer_config.json", &config->tokenizer));
-    SW_TRY(read_config(dir, "special_tokens_map.json", &config->specials));
-    SW_TRY(read_config(dir, "added_tokens.json", &config->added));
-    SW_TRY(read_config(dir, "generation_config.json", &config->generation));
-    return read_config(dir, "config.json", &config->model);
+    SW_TRY(text_config_read_config(dir, "tokenizer_config.json", &config->tokenizer));
+    SW_TRY(text_config_read_config(dir, "special_tokens_map.json", &config->specials));
+    SW_TRY(text_config_read_config(dir, "added_tokens.json", &config->added));
+    SW_TRY(text_config_read_config(dir, "generation_config.json", &config->generation));
+    return text_config_read_config(dir, "config.json", &config->model);
 }
 
 void sw_text_config_free(struct sw_text_config *config)

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t mix(uint64_t a, uint64_t b)
+static uint64_t vocab_mix(uint64_t a, uint64_t b)
 {
     const __uint128_t product = (__uint128_t)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
@@ -16,14 +16,14 @@ uint64_t sw_hash_bytes(const char *bytes, size_t n)
     uint64_t hash = n ^ k0, word = 0;
     for (; n >= 8; n -= 8, bytes += 8) {
         memcpy(&word, bytes, 8);
-        hash = mix(hash ^ word, k1);
+        hash = vocab_mix(hash ^ word, k1);
     }
     word = 0;
     memcpy(&word, bytes, n);
-    return mix(hash ^ word, k1 ^ (n + 1));
+    return vocab_mix(hash ^ word, k1 ^ (n + 1));
 }
 
-static enum sw_status reserve(struct sw_vocab *vocab, size_t count)
+static enum sw_status vocab_reserve(struct sw_vocab *vocab, size_t count)
 {
     if (count <= vocab->capacity)
         return SW_OK;
@@ -47,7 +47,7 @@ enum sw_status sw_vocab_set(struct sw_vocab *vocab, int64_t id, const char *byte
     if (n > SW_PIECE_MAX)
         return sw_fail(SW_EMODEL, "token %lld has %zu bytes; at most %d can be right",
                        (long long)id, n, SW_PIECE_MAX);
-    SW_TRY(reserve(vocab, (size_t)id + 1));
+    SW_TRY(vocab_reserve(vocab, (size_t)id + 1));
     for (; vocab->count <= (size_t)id; vocab->count++)
         vocab->pieces[vocab->count] = (struct sw_piece){0};
     if (vocab->bytes.length > UINT32_MAX - SW_PIECE_MAX)

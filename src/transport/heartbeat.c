@@ -59,7 +59,7 @@ static void forgive(struct sw_heartbeat *hb, double late)
 }
 
 /* Room to wait for all links; without memory some are looked at only with each beat. */
-static bool make_room(struct sw_heartbeat *hb)
+static bool heartbeat_make_room(struct sw_heartbeat *hb)
 {
     const int most = hb->cap_links + 2 + SW_STRANGERS_MAX;
     if (hb->cap_fds >= most)
@@ -78,7 +78,7 @@ static void *beat(void *argument)
     pthread_mutex_lock(&hb->lock);
     double due = hb->stepped; /* when it was started; it may run much later */
     while (!hb->closing) {
-        (void)make_room(hb);
+        (void)heartbeat_make_room(hb);
         const double soon = sw_clock() + HASTE_S;
         rest(hb, hb->judged && soon < due ? soon : due);
         const double now = sw_clock();
@@ -159,7 +159,7 @@ enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_trans
     memcpy(hb->job, infos[0].job, sizeof hb->job);
     hb->job[sizeof hb->job - 1] = 0;
     want_links(hb, sw_clock());
-    if (!make_room(hb)) /* before the thread, which nobody would miss */
+    if (!heartbeat_make_room(hb)) /* before the thread, which nobody would miss */
         return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
     sigfillset(&all); /* signals are the main thread's */
     pthread_sigmask(SIG_BLOCK, &all, &before);

@@ -155,7 +155,7 @@ static bool read_elsewhere(const struct sw_heartbeat *hb)
 }
 
 /* One rank prints: the lowest that lives, as far as the others know. */
-static void say(struct sw_heartbeat *hb, double now)
+static void judge_say(struct sw_heartbeat *hb, double now)
 {
     const struct sw_frame said = {.kind = SW_FRAME_SAID};
     double turn = hb->judged_at;
@@ -175,7 +175,7 @@ static void say(struct sw_heartbeat *hb, double now)
 }
 
 /* Rank 0 lets all leave together when all have ended, and alone when one is lost or too slow. */
-static void release(struct sw_heartbeat *hb, double now)
+static void judge_release(struct sw_heartbeat *hb, double now)
 {
     bool all = true, order = true;
     for (int i = 0; i < hb->t->size; i++) {
@@ -201,9 +201,9 @@ void sw_heart_act(struct sw_heartbeat *hb, double now)
     const bool released = sw_heartbeat_release(hb) != SW_RELEASE_NOT_YET;
     notice_stop(hb, now);
     if (hb->judged)
-        say(hb, now);
+        judge_say(hb, now);
     if (!released && hb->ended && hb->t->rank == 0)
-        release(hb, now);
+        judge_release(hb, now);
     if (!hb->judged)
         return;
     const double since = now - hb->judged_at;

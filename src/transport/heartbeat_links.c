@@ -35,7 +35,8 @@ void sw_heart_want(struct sw_heartbeat *hb, int peer)
     (void)link_add(hb, &link);
 }
 
-static void put(struct sw_heart_socket *link, const struct sw_frame *frame, const char *text)
+static void heart_links_put(struct sw_heart_socket *link, const struct sw_frame *frame,
+                            const char *text)
 {
     (void)sw_heart_socket_put(link, frame,
                               text); /* no room: it does not read, and will be judged */
@@ -47,7 +48,7 @@ void sw_heart_send(struct sw_heartbeat *hb, int peer, const struct sw_frame *fra
     for (int i = 0; i < hb->n_links; i++)
         if (hb->links[i]->state == SW_SOCKET_OPEN &&
             (peer == SW_ANY_RANK || hb->links[i]->peer == peer))
-            put(hb->links[i], frame, text);
+            heart_links_put(hb->links[i], frame, text);
 }
 
 static struct sw_frame verdict_frame(const struct sw_heartbeat *hb)
@@ -73,18 +74,18 @@ static uint64_t proof(const struct sw_heartbeat *hb, int from, int to, uint64_t 
 }
 
 /* Answers what the peer at the other end has asked with, and asks it with `own`. */
-static void greet(struct sw_heartbeat *hb, struct sw_heart_socket *link, uint64_t asked,
-                  uint64_t own)
+static void heart_links_greet(struct sw_heartbeat *hb, struct sw_heart_socket *link, uint64_t asked,
+                              uint64_t own)
 {
     const struct sw_frame frame = {.kind = SW_FRAME_HELLO,
                                    .rank = hb->t->rank,
                                    .number = proof(hb, hb->t->rank, link->peer, asked, own),
                                    .nonce = own};
-    put(link, &frame, NULL);
+    heart_links_put(link, &frame, NULL);
 }
 
 /* Both ends know each other; what was told to all before is told again here. */
-static void opened(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
+static void heart_links_opened(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
     const struct sw_frame said = {.kind = SW_FRAME_SAID}, ended = {.kind = SW_FRAME_ENDED};
     const struct sw_frame verdict = verdict_frame(hb);
@@ -92,11 +93,11 @@ static void opened(struct sw_heartbeat *hb, struct sw_heart_socket *link, double
     link->since = hb->peers[link->peer].heard = now;
     hb->peers[link->peer].linked = true;
     if (hb->judged)
-        put(link, &verdict, hb->verdict.text);
+        heart_links_put(link, &verdict, hb->verdict.text);
     if (hb->said)
-        put(link, &said, NULL);
+        heart_links_put(link, &said, NULL);
     if (hb->ended && link->peer == 0)
-        put(link, &ended, NULL);
+        heart_links_put(link, &ended, NULL);
 }
 
 /* A frame on a link of ours that is not open yet. false: that is not the peer. */
@@ -105,13 +106,13 @@ static bool introduced(struct sw_heartbeat *hb, struct sw_heart_socket *link,
 {
     if (frame->kind == SW_FRAME_QUESTION && !link->nonce) {
         link->nonce = sw_endpoint_nonce(&hb->endpoint);
-        greet(hb, link, frame->nonce, link->nonce);
+        heart_links_greet(hb, link, frame->nonce, link->nonce);
         return true;
     }
     if (frame->kind != SW_FRAME_HELLO || !link->nonce || frame->rank != link->peer ||
         frame->number != proof(hb, link->peer, hb->t->rank, link->nonce, frame->nonce))
         return false;
-    opened(hb, link, now);
+    heart_links_opened(hb, link, now);
     return true;
 }
 
@@ -128,8 +129,8 @@ static bool welcome(void *context, int fd, uint64_t nonce, const struct sw_frame
         return false;
     sw_heart_socket_adopt(link, fd);
     hb->peers[from].watched = true;
-    greet(hb, link, hello->nonce, nonce);
-    opened(hb, link, sw_clock());
+    heart_links_greet(hb, link, hello->nonce, nonce);
+    heart_links_opened(hb, link, sw_clock());
     return true;
 }
 
@@ -280,7 +281,7 @@ void sw_heart_beat(struct sw_heartbeat *hb, double now)
         const struct sw_frame frame = {
             .kind = SW_FRAME_BEAT,
             .number = atomic_load_explicit(&hb->peers[link->peer].sent, memory_order_relaxed)};
-        put(link, &frame, NULL);
+        heart_links_put(link, &frame, NULL);
     }
 }
 

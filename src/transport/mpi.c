@@ -367,8 +367,8 @@ static bool one_machine(MPI_Comm comm)
 }
 
 /* Joins the ranks once MPI is up; nothing made here is freed when it fails. */
-static enum sw_status join(MPI_Comm comm, const struct sw_transport_options *options,
-                           struct sw_transport **out)
+static enum sw_status mpi_join(MPI_Comm comm, const struct sw_transport_options *options,
+                               struct sw_transport **out)
 {
     struct info info = {.host = "unknown"};
     struct sw_heartbeat *heartbeat;
@@ -426,7 +426,7 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
         atexit(leave);
         return status;
     }
-    status = join(comm, options, out);
+    status = mpi_join(comm, options, out);
     sw_start_watchdog_end(watch);
     if (status == SW_OK) {
         sw_start_report((*out)->rank, SW_FACT_MET);

@@ -94,8 +94,8 @@ static enum sw_status self_pending(struct sw_transport *t, int peer, uint64_t *b
 }
 
 /* The link that holds the first letter from `from`, or the link at the end. Under the lock. */
-static struct letter **find(struct mailbox *box, enum sw_channel channel, int from,
-                            struct letter **before)
+static struct letter **self_find(struct mailbox *box, enum sw_channel channel, int from,
+                                 struct letter **before)
 {
     struct letter **link = &box->first[channel];
     *before = NULL;
@@ -112,7 +112,7 @@ static enum sw_status self_take(struct sw_transport *t, enum sw_channel channel,
     struct mailbox *box = box_of(t, t->rank);
     struct letter *before, *letter;
     pthread_mutex_lock(&box->lock);
-    struct letter **link = find(box, channel, from, &before);
+    struct letter **link = self_find(box, channel, from, &before);
     letter = *link;
     if (letter) {
         *link = letter->next;
@@ -136,7 +136,7 @@ static enum sw_status self_peek(struct sw_transport *t, enum sw_channel channel,
     struct mailbox *box = box_of(t, t->rank);
     struct letter *before;
     pthread_mutex_lock(&box->lock);
-    *found = *find(box, channel, from, &before) != NULL;
+    *found = *self_find(box, channel, from, &before) != NULL;
     pthread_mutex_unlock(&box->lock);
     return SW_OK;
 }

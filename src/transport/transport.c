@@ -103,7 +103,7 @@ void sw_transport_label(struct sw_transport *t, int rank, const char *text)
 }
 
 /* Bounds what is on its way to one peer; a single larger message still goes, alone. */
-static enum sw_status make_room(struct sw_transport *t, int peer, size_t bytes)
+static enum sw_status transport_make_room(struct sw_transport *t, int peer, size_t bytes)
 {
     struct sw_wait wait;
     uint64_t under_way = 0;
@@ -126,7 +126,7 @@ enum sw_status sw_channel_send(struct sw_transport *t, enum sw_channel channel, 
     message->bytes = bytes;
     message->unused = 0;
     message->sequence = 0;
-    SW_TRY(make_room(t, peer, bytes));
+    SW_TRY(transport_make_room(t, peer, bytes));
     if (channel == SW_CHANNEL_DATA)
         message->sequence = to->sent++;
     SW_TRY(t->ops->send(t, channel, peer, message, payload));

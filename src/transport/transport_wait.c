@@ -37,7 +37,7 @@ void sw_stop_text(const struct sw_transport *t, int number, char *out, size_t ca
 }
 
 /* The failing of a rank comes before the stop that a launcher makes of it. */
-static enum sw_status check(struct sw_transport *t)
+static enum sw_status wait_check(struct sw_transport *t)
 {
     char text[SW_ERROR_MAX];
     SW_TRY(sw_verdict_check(t));
@@ -58,7 +58,7 @@ static enum sw_status step(struct sw_transport *t, bool waiting)
         state->moved = now;
         SW_TRY(t->ops->pending(t, SW_ANY_RANK, &under_way));
     }
-    return check(t);
+    return wait_check(t);
 }
 
 enum sw_status sw_transport_alive(struct sw_transport *t)
@@ -71,7 +71,7 @@ void sw_wait_begin(struct sw_wait *wait)
     *wait = (struct sw_wait){.began = sw_clock()};
 }
 
-static void relax(void)
+static void wait_relax(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -82,7 +82,7 @@ enum sw_status sw_wait_step(struct sw_transport *t, struct sw_wait *wait)
 {
     const double waited = sw_clock() - wait->began;
     if (!wait->sleepy && waited < t->options.spin_s) {
-        relax();
+        wait_relax();
         return SW_OK;
     }
     wait->sleepy = true;
