@@ -1,4 +1,5 @@
-/* Owns the choice of network addresses: what this host has, and the order in which to try. */
+/* Owns the choice of network addresses: those of this host, and the order in which peers try them.
+ */
 #include "transport/address.h"
 #include "transport/network.h"
 
@@ -9,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool in_network(const char *text, uint32_t ip)
+static bool address_in_network(const char *text, uint32_t ip)
 {
     char network[INET_ADDRSTRLEN];
     struct in_addr address;
@@ -36,7 +37,7 @@ bool sw_interface_listed(const char *list, const char *name, uint32_t ip)
         if (length < sizeof entry) {
             memcpy(entry, at, length);
             entry[length] = 0;
-            if (strcmp(entry, name) == 0 || in_network(entry, ip))
+            if (strcmp(entry, name) == 0 || address_in_network(entry, ip))
                 return true;
         }
         at += length + (at[length] == ',');
@@ -77,18 +78,21 @@ void sw_rank_address_here(uint16_t port, struct sw_rank_address *out)
     }
 }
 
-/* 2: on a network of ours; 1: perhaps routed; 0: our own address (a bridge alike on all hosts). */
-static int promise_of(const struct sw_rank_address *from, const struct sw_address *to)
+/*
+ * How likely `to` is reachable. 2: on a network of this host; 1: perhaps routed; 0: this host's own
+ * address (a bridge that is alike on all hosts).
+ */
+static int address_rating(const struct sw_rank_address *from, const struct sw_address *to)
 {
-    int promise = 1;
+    int rating = 1;
     for (int i = 0; i < from->n_addresses; i++) {
         const struct sw_address *own = &from->addresses[i];
         if (own->ip == to->ip)
             return 0;
         if (own->mask == to->mask && ((own->ip ^ to->ip) & to->mask) == 0)
-            promise = 2;
+            rating = 2;
     }
-    return promise;
+    return rating;
 }
 
 bool sw_rank_address_way(const struct sw_rank_address *from, const struct sw_rank_address *to,
@@ -99,9 +103,9 @@ bool sw_rank_address_way(const struct sw_rank_address *from, const struct sw_ran
         out->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         return k == 0;
     }
-    for (int promise = 2; promise > 0; promise--)
+    for (int rating = 2; rating > 0; rating--)
         for (int i = 0; i < to->n_addresses && i < SW_ADDRESSES_MAX; i++)
-            if (promise_of(from, &to->addresses[i]) == promise && k-- == 0) {
+            if (address_rating(from, &to->addresses[i]) == rating && k-- == 0) {
                 out->sin_addr.s_addr = to->addresses[i].ip;
                 return true;
             }

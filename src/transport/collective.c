@@ -1,4 +1,4 @@
-/* Owns the collective helpers, made of messages so that they have the same deadlines. */
+/* Owns the collective operations, made of messages so that they have the same deadlines. */
 #include "transport/transport_ops.h"
 
 #include <stdlib.h>
@@ -28,7 +28,9 @@ static enum sw_status recv_block(struct sw_transport *t, int from, void **bytes,
     return SW_OK;
 }
 
-/* A binomial tree rooted at `root`: rank v (counted from root) hears from v without its lowest bit.
+/*
+ * A binomial tree rooted at `root`: rank v (counted from the root) receives from the rank whose
+ * number is v without its lowest bit.
  */
 enum sw_status sw_transport_broadcast(struct sw_transport *t, int root, void **bytes,
                                       size_t *length)

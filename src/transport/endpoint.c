@@ -1,4 +1,4 @@
-/* Owns the listening socket and the strangers at it. */
+/* Owns the listening socket, and connections that have not proved to come from a rank. */
 #include "transport/endpoint.h"
 
 #include "base/clock.h"
@@ -14,10 +14,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HELLO_S 2.0   /* a stranger's time to say who he is */
-#define BURST 64      /* newcomers a turn; the others wait in the system's queue */
-#define REST_S 0.01   /* between turns in which something came */
-#define TROUBLE_S 1.0 /* … and after one in which nobody could be let in */
+#define HELLO_S 2.0      /* time in which a stranger must answer */
+#define BURST 64         /* connections accepted in a step; others wait in the system's queue */
+#define PAUSE_S 0.01     /* pause after a step with work */
+#define FULL_PAUSE_S 1.0 /* pause after a step that could not accept for lack of resources */
 
 static int strangers_allowed(void)
 {
@@ -27,7 +27,7 @@ static int strangers_allowed(void)
     return limit.rlim_cur >= 16 ? (int)limit.rlim_cur / 8 : 2;
 }
 
-static int door_reserve(void)
+static int endpoint_open_reserve(void)
 {
     return open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
@@ -37,9 +37,9 @@ enum sw_status sw_endpoint_open(bool local, struct sw_endpoint *endpoint, uint16
     *endpoint =
         (struct sw_endpoint){.listener = sw_heart_socket_listen(local, port), .reserve = -1};
     if (endpoint->listener < 0)
-        return sw_fail(SW_EDEVICE, "no socket to listen on for the other ranks: %s",
+        return sw_fail(SW_EDEVICE, "cannot open a socket for the other ranks to connect to: %s",
                        strerror(errno));
-    endpoint->reserve = door_reserve();
+    endpoint->reserve = endpoint_open_reserve();
     endpoint->cap = strangers_allowed();
     endpoint->strangers = calloc((size_t)endpoint->cap, sizeof *endpoint->strangers);
     if (!endpoint->strangers) {
@@ -86,7 +86,7 @@ uint64_t sw_endpoint_nonce(struct sw_endpoint *endpoint)
 nfds_t sw_endpoint_poll(const struct sw_endpoint *endpoint, double now, struct pollfd *fds)
 {
     nfds_t n = 0;
-    if (endpoint->listener < 0 || now < endpoint->rests_until)
+    if (endpoint->listener < 0 || now < endpoint->paused_until)
         return 0;
     fds[n++] = (struct pollfd){.fd = endpoint->listener, .events = POLLIN};
     for (int i = 0; i < endpoint->n; i++)
@@ -94,14 +94,14 @@ nfds_t sw_endpoint_poll(const struct sw_endpoint *endpoint, double now, struct p
     return n;
 }
 
-double sw_endpoint_rested(const struct sw_endpoint *endpoint, double now)
+double sw_endpoint_resumes_at(const struct sw_endpoint *endpoint, double now)
 {
-    return endpoint->listener >= 0 && now < endpoint->rests_until ? endpoint->rests_until
-                                                                  : HUGE_VAL;
+    return endpoint->listener >= 0 && now < endpoint->paused_until ? endpoint->paused_until
+                                                                   : HUGE_VAL;
 }
 
-/* A connection that came in; -1 and errno. */
-static int door_accept(struct sw_endpoint *endpoint)
+/* Accepts a connection, at the cost of the oldest stranger or the reserve; -1 and errno. */
+static int endpoint_accept(struct sw_endpoint *endpoint)
 {
     const int fd = accept4(endpoint->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0 || (errno != EMFILE && errno != ENFILE))
@@ -117,7 +117,7 @@ static int door_accept(struct sw_endpoint *endpoint)
     return accept4(endpoint->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-static void stranger_ask(struct sw_endpoint *endpoint, int fd, double now)
+static void stranger_admit(struct sw_endpoint *endpoint, int fd, double now)
 {
     struct sw_stranger *stranger;
     if (endpoint->n == endpoint->cap)
@@ -130,20 +130,20 @@ static void stranger_ask(struct sw_endpoint *endpoint, int fd, double now)
         stranger_drop(endpoint, endpoint->n - 1);
 }
 
-/* One more of what is in the queue. false: that was all for this turn. */
-static bool newcomer(struct sw_endpoint *endpoint, double now)
+/* Accepts one connection. false: there are no more for this step. */
+static bool endpoint_admit_next(struct sw_endpoint *endpoint, double now)
 {
-    const int fd = door_accept(endpoint);
+    const int fd = endpoint_accept(endpoint);
     if (fd >= 0)
-        stranger_ask(endpoint, fd, now);
+        stranger_admit(endpoint, fd, now);
     else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-        endpoint->rests_until = now + TROUBLE_S;
+        endpoint->paused_until = now + FULL_PAUSE_S;
     return fd >= 0 || errno == ECONNABORTED || errno == EINTR || errno == EPROTO;
 }
 
-enum answer { NOT_YET, ANSWERED, GONE };
+enum stranger_answer { NOT_YET, ANSWERED, GONE };
 
-static enum answer stranger_hear(struct sw_stranger *stranger, double now)
+static enum stranger_answer stranger_receive(struct sw_stranger *stranger, double now)
 {
     const size_t room = sizeof stranger->in - stranger->n_in;
     const ssize_t n = recv(stranger->fd, stranger->in + stranger->n_in, room, 0);
@@ -164,17 +164,17 @@ static bool stranger_is_known(const struct sw_stranger *stranger, sw_endpoint_fn
            judge(context, stranger->fd, stranger->nonce, &hello);
 }
 
-void sw_endpoint_serve(struct sw_endpoint *endpoint, double now, sw_endpoint_fn *judge,
-                       void *context)
+void sw_endpoint_step(struct sw_endpoint *endpoint, double now, sw_endpoint_fn *judge,
+                      void *context)
 {
     int kept = 0;
     bool busy = false;
-    if (endpoint->listener < 0 || now < endpoint->rests_until)
+    if (endpoint->listener < 0 || now < endpoint->paused_until)
         return;
     for (int i = 0; i < endpoint->n; i++) {
         struct sw_stranger *stranger = &endpoint->strangers[i];
         const size_t before = stranger->n_in;
-        const enum answer answer = stranger_hear(stranger, now);
+        const enum stranger_answer answer = stranger_receive(stranger, now);
         busy = busy || answer != NOT_YET || stranger->n_in != before;
         if (answer == NOT_YET)
             endpoint->strangers[kept++] = *stranger;
@@ -182,11 +182,11 @@ void sw_endpoint_serve(struct sw_endpoint *endpoint, double now, sw_endpoint_fn 
             close(stranger->fd);
     }
     endpoint->n = kept;
-    endpoint->rests_until = now; /* whoever is in the queue may have it rest for longer */
-    for (int i = 0; i < BURST && newcomer(endpoint, now); i++)
+    endpoint->paused_until = now; /* accepting may set a longer pause */
+    for (int i = 0; i < BURST && endpoint_admit_next(endpoint, now); i++)
         busy = true;
-    if (busy && endpoint->rests_until < now + REST_S)
-        endpoint->rests_until = now + REST_S;
+    if (busy && endpoint->paused_until < now + PAUSE_S)
+        endpoint->paused_until = now + PAUSE_S;
     if (endpoint->reserve < 0)
-        endpoint->reserve = door_reserve();
+        endpoint->reserve = endpoint_open_reserve();
 }

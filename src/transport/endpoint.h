@@ -1,12 +1,12 @@
 /*
- * The door of a rank: the socket at which it listens, and whoever has connected and not shown yet
- * that he is a rank of this job. Anybody may connect, say anything or nothing, and do so thousands
- * of times a second; the door's costs stay small, and a rank gets in beside them:
+ * The endpoint of a rank: the socket at which it listens, and the strangers: connections that have
+ * not proved yet that they come from a rank of this job. Any program may connect, send anything or
+ * nothing, and do so thousands of times a second; the cost stays bounded, and ranks still get in:
  *
- *   - each newcomer is asked a question of his own (a nonce), and has HELLO_S to answer;
- *   - there are at most SW_STRANGERS_MAX of them, and the oldest makes room for the newest;
- *   - after each turn the door rests for a moment, in which nobody is looked at;
- *   - without descriptors the oldest stranger's is taken, or one that is kept for this.
+ *   - each stranger is sent a nonce of its own, and has HELLO_S to answer;
+ *   - there are at most SW_STRANGERS_MAX strangers; the newest replaces the oldest;
+ *   - after each step with work the endpoint pauses for a moment, and polls nothing;
+ *   - without free descriptors the oldest stranger is closed, or a reserved descriptor is used.
  */
 #ifndef SW_TRANSPORT_ENDPOINT_H
 #define SW_TRANSPORT_ENDPOINT_H
@@ -15,47 +15,50 @@
 
 #include <poll.h>
 
-#define SW_STRANGERS_MAX 256 /* or an eighth of the descriptors that a process may have */
+#define SW_STRANGERS_MAX 256 /* lower when that is over an eighth of the descriptors allowed */
 
 struct sw_stranger {
     int fd;
-    double since;
-    uint64_t nonce; /* that he was asked with */
-    size_t n_in;
+    double since;   /* when it connected, on sw_clock() */
+    uint64_t nonce; /* the nonce it was sent */
+    size_t n_in;    /* bytes read into `in` */
     char in[sizeof(struct sw_frame)];
 };
 
 struct sw_endpoint {
-    int listener;       /* -1: closed for good */
-    int reserve;        /* a descriptor to give up for an accept when there are none; -1: given */
-    double rests_until; /* on sw_clock() */
-    uint64_t secret[2], n_nonces;
+    int listener;                  /* descriptor; -1: closed for good */
+    int reserve;                   /* descriptor to close when accept finds none; -1: used up */
+    double paused_until;           /* on sw_clock() */
+    uint64_t secret[2], n_nonces;  /* nonces are hashes of n_nonces under the secret */
     struct sw_stranger *strangers; /* (n), the oldest first */
-    int n, cap;
+    int n, cap;                    /* strangers now, and the most there may be */
 };
 
-/* `local`: listens on loopback only. The port is the system's choice. */
+/*
+ * Listens at a port that the system chooses, on loopback only if `local`. SW_EDEVICE: no socket.
+ * After SW_OK the caller frees with sw_endpoint_free.
+ */
 enum sw_status sw_endpoint_open(bool local, struct sw_endpoint *endpoint, uint16_t *port);
-/* Nobody else is expected: new connections are refused by the system, strangers dropped. */
+/* Stops listening and closes all strangers; the system refuses new connections. */
 void sw_endpoint_shut(struct sw_endpoint *endpoint);
-/* Shuts it and frees what it has. */
+/* Shuts the endpoint and frees its memory. */
 void sw_endpoint_free(struct sw_endpoint *endpoint);
 
-/* A number that was never given before, and that nobody can guess; not 0. */
+/* A number that was not given before and that no other program can guess; never 0. */
 uint64_t sw_endpoint_nonce(struct sw_endpoint *endpoint);
 
-/* What to poll for: at most SW_STRANGERS_MAX + 1 entries; none while the door rests. */
+/* Fills the descriptors to poll, at most SW_STRANGERS_MAX + 1; returns 0 during a pause. */
 nfds_t sw_endpoint_poll(const struct sw_endpoint *endpoint, double now, struct pollfd *fds);
-/* When it will have rested; HUGE_VAL when it does not rest now. */
-double sw_endpoint_rested(const struct sw_endpoint *endpoint, double now);
+/* When the present pause ends, on sw_clock(); HUGE_VAL without a pause. */
+double sw_endpoint_resumes_at(const struct sw_endpoint *endpoint, double now);
 
 /*
- * Judges the first frame of one who was asked with `nonce`. true: he is of this job, and `fd` is
- * the caller's from now on.
+ * Judges the first frame of a stranger that was sent `nonce`. true: it is a rank of this job, and
+ * the callback now owns `fd`.
  */
 typedef bool sw_endpoint_fn(void *context, int fd, uint64_t nonce, const struct sw_frame *hello);
-/* Hears who has answered, drops who is late, lets newcomers in and asks them. Never waits. */
-void sw_endpoint_serve(struct sw_endpoint *endpoint, double now, sw_endpoint_fn *judge,
-                       void *context);
+/* Reads answers, closes strangers that are late, accepts new ones and sends nonces; never waits. */
+void sw_endpoint_step(struct sw_endpoint *endpoint, double now, sw_endpoint_fn *judge,
+                      void *context);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * Owns the end of a job: a rank tells how it ended, waits for what rank 0 makes of it, and leaves
+ * Owns the end of a job: a rank reports how it ended, waits for the release by rank 0, and leaves
  * with the others, or alone when one is lost.
  */
 #include "base/clock.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Waits for the release; meanwhile what was sent goes on its way. */
+/* Waits for the release; the steps of the wait progress sends. */
 static enum sw_release wait_for_release(struct sw_transport *t)
 {
     struct sw_heartbeat *hb = t->state->heartbeat;
@@ -25,9 +25,9 @@ static enum sw_release wait_for_release(struct sw_transport *t)
 }
 
 /*
- * MPI_Finalize would wait for the lost rank, and a process that ends makes mpirun end the others.
- * Before it has noticed the loss itself (it may need its keep-alive for that) this would hang it;
- * so it has its time, and a TERM from it says that it has.
+ * Exits without MPI_Finalize, which would wait for the lost rank. An exit makes mpirun end the
+ * other ranks, in which it would hang while it has not noticed the loss itself (it may need its
+ * keep-alive for that). So this waits for SW_LEAVE_S, or for the TERM of a mpirun that has noticed.
  */
 static void leave_alone(const struct sw_transport *t, enum sw_status status)
 {

@@ -1,4 +1,4 @@
-/* Owns the heartbeat's life: its state, its thread, and what the main thread tells and asks it. */
+/* Owns the heartbeat's state and thread, and the functions that the main thread calls. */
 #include "transport/heartbeat_impl.h"
 
 #include "base/clock.h"
@@ -14,25 +14,27 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#define HASTE_S 0.05 /* between looks once there is a verdict */
+#define VERDICT_TICK_S 0.05 /* between two checks once there is a verdict */
 
-static void nudge(struct sw_heartbeat *hb)
+static void heartbeat_wake(struct sw_heartbeat *hb)
 {
     const uint64_t one = 1;
     if (write(hb->wake, &one, sizeof one) < 0)
-        return; /* it wakes by itself soon enough */
+        return; /* the thread wakes at its next beat */
 }
 
-/* Sleeps until `due`, a frame or a nudge. The lock is free meanwhile: only this thread changes the
- * list of links but for additions, which nudge. */
-static void rest(struct sw_heartbeat *hb, double due)
+/*
+ * Sleeps until `due`, a frame, or heartbeat_wake. The lock is free meanwhile: only this thread
+ * removes links, and whoever adds one calls heartbeat_wake.
+ */
+static void heartbeat_sleep(struct sw_heartbeat *hb, double due)
 {
     struct pollfd *fds = hb->fds;
-    uint64_t nudges;
+    uint64_t wakes;
     nfds_t n = 0;
     const double now = sw_clock();
-    const double rested = sw_endpoint_rested(&hb->endpoint, now),
-                 until = rested < due ? rested : due;
+    const double resumes = sw_endpoint_resumes_at(&hb->endpoint, now),
+                 until = resumes < due ? resumes : due;
     fds[n++] = (struct pollfd){.fd = hb->wake, .events = POLLIN};
     n += sw_endpoint_poll(&hb->endpoint, now, fds + n);
     for (int i = 0; i < hb->n_links; i++) {
@@ -44,21 +46,23 @@ static void rest(struct sw_heartbeat *hb, double due)
     pthread_mutex_unlock(&hb->lock);
     const double left = until - sw_clock();
     poll(fds, n, left > 0 ? (int)(left * 1e3) + 1 : 0);
-    if (fds[0].revents && read(hb->wake, &nudges, sizeof nudges) < 0)
-        nudges = 0;
+    if (fds[0].revents && read(hb->wake, &wakes, sizeof wakes) < 0)
+        wakes = 0;
     pthread_mutex_lock(&hb->lock);
 }
 
-/* This thread did not run for `late` seconds: stopped, or its machine was. What the others did
- * meanwhile is not known yet, so it is no silence. */
-static void forgive(struct sw_heartbeat *hb, double late)
+/*
+ * This thread did not run for `late` seconds: the process or its machine was stopped. Frames that
+ * came meanwhile are not read yet, so that time does not count as silence.
+ */
+static void heartbeat_discount(struct sw_heartbeat *hb, double late)
 {
     for (int i = 0; i < hb->t->size; i++)
-        hb->peers[i].heard += late;
-    hb->stepped += late;
+        hb->peers[i].received_at += late;
+    hb->step_at += late;
 }
 
-/* Room to wait for all links; without memory some are looked at only with each beat. */
+/* Makes room to poll all links; without memory some are only checked with each beat. */
 static bool heartbeat_make_room(struct sw_heartbeat *hb)
 {
     const int most = hb->cap_links + 2 + SW_STRANGERS_MAX;
@@ -72,18 +76,18 @@ static bool heartbeat_make_room(struct sw_heartbeat *hb)
     return true;
 }
 
-static void *beat(void *argument)
+static void *heartbeat_thread(void *argument)
 {
     struct sw_heartbeat *hb = argument;
     pthread_mutex_lock(&hb->lock);
-    double due = hb->stepped; /* when it was started; it may run much later */
+    double due = hb->step_at; /* when the thread was created; it may run much later */
     while (!hb->closing) {
         (void)heartbeat_make_room(hb);
-        const double soon = sw_clock() + HASTE_S;
-        rest(hb, hb->judged && soon < due ? soon : due);
+        const double soon = sw_clock() + VERDICT_TICK_S;
+        heartbeat_sleep(hb, hb->judged && soon < due ? soon : due);
         const double now = sw_clock();
         if (now - due > 2 * hb->interval)
-            forgive(hb, now - due);
+            heartbeat_discount(hb, now - due);
         sw_heart_links(hb, now);
         if (now >= due) {
             sw_heart_judge(hb, now);
@@ -108,7 +112,8 @@ enum sw_status sw_heartbeat_open(bool local, struct sw_rank_info *info, struct s
     enum sw_status status = sw_endpoint_open(local, &hb->endpoint, &port);
     hb->wake = status == SW_OK ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
     if (status == SW_OK && hb->wake < 0)
-        status = sw_fail(SW_EDEVICE, "no event for the heartbeat to wait for: %s", strerror(errno));
+        status =
+            sw_fail(SW_EDEVICE, "cannot create an event for the heartbeat: %s", strerror(errno));
     if (status != SW_OK) {
         sw_endpoint_free(&hb->endpoint);
         free(hb);
@@ -119,27 +124,27 @@ enum sw_status sw_heartbeat_open(bool local, struct sw_rank_info *info, struct s
     info->key[1] = sw_endpoint_nonce(&hb->endpoint);
     hb->folder = sw_verdict_folder();
     pthread_mutex_init(&hb->lock, NULL);
-    sw_rank_address_here(port, &info->place);
+    sw_rank_address_here(port, &info->address);
     snprintf(info->job, sizeof info->job, "%s", sw_verdict_job());
-    info->scribe = hb->folder && *info->job;
+    info->writes_status = hb->folder && *info->job;
     if (!*info->job)
         sw_verdict_name(info->job);
     *out = hb;
     return SW_OK;
 }
 
-/* Rank r makes the links to 0 and r-1, and expects those of r+1 and, as rank 0, of all. */
-static void want_links(struct sw_heartbeat *hb, double now)
+/* Rank r opens links to 0 and r-1, and expects links from r+1 and, as rank 0, from all. */
+static void heartbeat_expect_links(struct sw_heartbeat *hb, double now)
 {
     const int rank = hb->t->rank, size = hb->t->size;
     for (int i = 0; i < size; i++) {
         struct sw_heart_peer *peer = &hb->peers[i];
-        peer->heard = peer->moved = now;
-        peer->watched = i != rank && (i == 0 || rank == 0 || i == rank - 1 || i == rank + 1);
-        if (i < rank && peer->watched)
-            sw_heart_want(hb, i);
+        peer->received_at = peer->progress_at = now;
+        peer->monitored = i != rank && (i == 0 || rank == 0 || i == rank - 1 || i == rank + 1);
+        if (i < rank && peer->monitored)
+            sw_heart_add_link(hb, i);
     }
-    hb->stepped = now;
+    hb->step_at = now;
 }
 
 enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_transport *t,
@@ -158,12 +163,12 @@ enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_trans
     memcpy(hb->infos, infos, size * sizeof *infos);
     memcpy(hb->job, infos[0].job, sizeof hb->job);
     hb->job[sizeof hb->job - 1] = 0;
-    want_links(hb, sw_clock());
-    if (!heartbeat_make_room(hb)) /* before the thread, which nobody would miss */
+    heartbeat_expect_links(hb, sw_clock());
+    if (!heartbeat_make_room(hb)) /* here, where a lack of memory can still be reported */
         return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
-    sigfillset(&all); /* signals are the main thread's */
+    sigfillset(&all); /* the main thread handles signals */
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    const int error = pthread_create(&hb->thread, NULL, beat, hb);
+    const int error = pthread_create(&hb->thread, NULL, heartbeat_thread, hb);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
         return sw_thread_fail("the heartbeat's thread", error, "");
@@ -179,7 +184,7 @@ void sw_heartbeat_close(struct sw_heartbeat *hb)
         pthread_mutex_lock(&hb->lock);
         hb->closing = true;
         pthread_mutex_unlock(&hb->lock);
-        nudge(hb);
+        heartbeat_wake(hb);
         pthread_join(hb->thread, NULL);
     }
     for (int i = 0; i < hb->n_links; i++) {
@@ -208,13 +213,13 @@ void sw_heartbeat_sent(struct sw_heartbeat *hb, int peer)
     if (before > 0 || peer == hb->t->rank)
         return;
     pthread_mutex_lock(&hb->lock);
-    if (!hb->peers[peer].watched) {
-        hb->peers[peer].watched = true;
-        hb->peers[peer].heard = sw_clock();
-        sw_heart_want(hb, peer);
+    if (!hb->peers[peer].monitored) {
+        hb->peers[peer].monitored = true;
+        hb->peers[peer].received_at = sw_clock();
+        sw_heart_add_link(hb, peer);
     }
     pthread_mutex_unlock(&hb->lock);
-    nudge(hb);
+    heartbeat_wake(hb);
 }
 
 void sw_heartbeat_taken(struct sw_heartbeat *hb, int peer)
@@ -247,7 +252,7 @@ void sw_heartbeat_raise(struct sw_heartbeat *hb, const struct sw_verdict *verdic
     pthread_mutex_lock(&hb->lock);
     sw_heart_adopt(hb, verdict, false);
     pthread_mutex_unlock(&hb->lock);
-    nudge(hb);
+    heartbeat_wake(hb);
 }
 
 void sw_heartbeat_end(struct sw_heartbeat *hb)
@@ -258,7 +263,7 @@ void sw_heartbeat_end(struct sw_heartbeat *hb)
     if (hb->t->rank != 0)
         sw_heart_send(hb, 0, &frame, NULL);
     pthread_mutex_unlock(&hb->lock);
-    nudge(hb);
+    heartbeat_wake(hb);
 }
 
 enum sw_release sw_heartbeat_release(const struct sw_heartbeat *hb)

@@ -1,6 +1,6 @@
 /*
- * Inside the heartbeat: its state, shared by the rank's main thread and the heartbeat's own. What
- * is not atomic is under the lock, which is never held while waiting or writing to disk.
+ * Internal to the heartbeat: its state, shared by the rank's main thread and the heartbeat thread.
+ * What is not atomic is under the lock, which is never held while waiting or writing to disk.
  */
 #ifndef SW_TRANSPORT_HEARTBEAT_IMPL_H
 #define SW_TRANSPORT_HEARTBEAT_IMPL_H
@@ -14,29 +14,31 @@
 #include <stdatomic.h>
 
 struct sw_heart_peer {
-    atomic_uint_fast64_t sent, taken; /* whole messages to and from it; the main thread counts */
-    bool watched;                     /* a link is wanted or expected: its silence counts */
-    bool linked;                      /* a link was open once */
-    bool lost, ended, left;           /* left: said good-bye */
-    double heard;
-    uint64_t promised; /* what its beats say that it has sent to us */
-    uint64_t seen;     /* taken, when last looked at … */
-    double moved;      /* … and when there was last nothing overdue */
-    char label[96];
+    atomic_uint_fast64_t sent,
+        taken;             /* whole messages to and from it, counted by the main thread */
+    bool monitored;        /* a link to it exists or is expected: silence is a loss */
+    bool linked;           /* a link to it has been open */
+    bool lost, ended;      /* it is judged lost; it has ended its work */
+    bool left;             /* it has announced that it leaves: closing is no loss */
+    double received_at;    /* when its last frame arrived, on sw_clock() */
+    uint64_t announced;    /* messages to this rank that its last beat reports */
+    uint64_t taken_before; /* value of `taken` at the last check */
+    double progress_at;    /* when none of its messages was overdue, on sw_clock() */
+    char label[96];        /* for messages: "layers 4-7" */
 };
 
 struct sw_heartbeat {
     const struct sw_transport *t;
     struct sw_rank_info *infos; /* (size) */
-    const char *folder;         /* of the status file, or NULL */
+    const char *folder;         /* where the status file goes, or NULL */
     char job[SW_JOB_NAME_MAX];
     struct sw_endpoint endpoint;
-    int wake; /* an eventfd that ends the thread's sleep */
-    double interval, timeout, stall;
+    int wake;                        /* an eventfd that ends the sleep of the thread */
+    double interval, timeout, stall; /* seconds: between beats; until a loss; of no progress */
     pthread_t thread;
     bool started;
 
-    atomic_uint_fast64_t steps, waits; /* of the main thread */
+    atomic_uint_fast64_t steps, waits; /* progress and waiting of the main thread, counted */
     atomic_bool judged;
     atomic_int release; /* enum sw_release */
 
@@ -44,39 +46,47 @@ struct sw_heartbeat {
     struct sw_heart_peer *peers;    /* (size) */
     struct sw_heart_socket **links; /* (n_links) */
     int n_links, cap_links;
-    struct pollfd *fds; /* (cap_fds), the thread's: what it waits for */
+    struct pollfd *fds; /* (cap_fds) used by the thread only: what it waits for */
     int cap_fds;
-    bool closing, ended;          /* asked for by the main thread */
-    struct sw_verdict verdict;    /* once judged */
-    bool decided, written, said;  /* of the verdict: rank 0's; in the file; printed by someone */
-    double judged_at, stopped_at; /* 0: not yet; when a stop was first seen */
-    uint64_t last_steps, last_waits;
-    double stepped; /* when last_steps changed */
+    bool closing, ended;       /* set by the main thread: the thread must end; work has ended */
+    struct sw_verdict verdict; /* valid once judged */
+    bool decided;              /* the verdict is that of rank 0, which stands */
+    bool written;              /* the verdict is in the status file */
+    bool printed;              /* a rank has printed the verdict, or a launcher prints it */
+    double judged_at;          /* when the verdict came, on sw_clock(); 0: not yet */
+    double stopped_at;         /* when a stop signal was noticed, on sw_clock(); 0: not yet */
+    uint64_t last_steps, last_waits; /* values of steps + waits and of waits at the last check */
+    double step_at;                  /* when last_steps changed, on sw_clock() */
 };
 
-/* heartbeat_links.c, all under the lock. */
-/* A link to `peer` that this end makes. Failure (memory) shows as a link that never comes up. */
-void sw_heart_want(struct sw_heartbeat *hb, int peer);
-/* Lets in, connects, reads and acts on frames, drops what is broken. */
+/* heartbeat_links.c; all are called under the lock. */
+/* Adds a link to `peer` that this rank opens. Without memory there is none: `peer` is judged lost.
+ */
+void sw_heart_add_link(struct sw_heartbeat *hb, int peer);
+/* Accepts and opens connections, reads frames and acts on them, drops broken connections. */
 void sw_heart_links(struct sw_heartbeat *hb, double now);
-/* A beat on every link. */
+/* Queues a beat on every open link. */
 void sw_heart_beat(struct sw_heartbeat *hb, double now);
-/* A frame to all, or to one rank. */
+/* Queues a frame with its text (may be NULL) for one rank, or for all with SW_ANY_RANK. */
 void sw_heart_send(struct sw_heartbeat *hb, int peer, const struct sw_frame *frame,
                    const char *text);
+/* Queues the verdict for all ranks. */
 void sw_heart_send_verdict(struct sw_heartbeat *hb);
+/* Sends what is queued, as far as the sockets take it. */
 void sw_heart_flush(struct sw_heartbeat *hb);
-/* Good-bye to all, with a moment for it to leave. Releases the lock meanwhile. */
+/* Announces to all that this rank leaves, and waits a moment for it to be sent, without the lock.
+ */
 void sw_heart_bye(struct sw_heartbeat *hb);
 
-/* heartbeat_judge.c, all under the lock. */
-/* Takes a verdict, our own or another rank's, unless there is one that stands. */
+/* heartbeat_judge.c; all are called under the lock. */
+/* Adopts a verdict of this or another rank, unless there is one that stands; `decided`: rank 0's.
+ */
 void sw_heart_adopt(struct sw_heartbeat *hb, const struct sw_verdict *verdict, bool decided);
-/* The connection to `peer` has closed without a good-bye. */
+/* Handles that the connection to `peer` has closed; a loss unless the peer had left. */
 void sw_heart_gone(struct sw_heartbeat *hb, int peer);
-/* Who is silent for too long, here or elsewhere? */
+/* Judges which peers are silent for too long, and whether this rank makes progress. */
 void sw_heart_judge(struct sw_heartbeat *hb, double now);
-/* What follows from a verdict and from ends: the file, the message, the release, the last resort.
+/* Acts on a verdict and on ended ranks: status file, message, release, and as a last resort _exit.
  * Releases the lock while it writes. */
 void sw_heart_act(struct sw_heartbeat *hb, double now);
 

@@ -1,4 +1,4 @@
-/* Owns the heartbeat's connections: making them, greeting, and what each frame means. */
+/* Owns the heartbeat's connections: opening them, the handshake, and acting on frames. */
 #include "transport/heartbeat_impl.h"
 
 #include "base/clock.h"
@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRY_S 2.0 /* one way to a peer, before the next is tried */
-#define BYE_S 0.5
+#define TRY_S 2.0 /* for one address of a peer, before the next is tried */
+#define BYE_S 0.5 /* most time to send the last frames */
 
-/* NULL: no memory. */
+/* Adds a copy of the link; NULL without memory. */
 static struct sw_heart_socket *link_add(struct sw_heartbeat *hb, const struct sw_heart_socket *link)
 {
     if (hb->n_links == hb->cap_links) {
@@ -29,7 +29,7 @@ static struct sw_heart_socket *link_add(struct sw_heartbeat *hb, const struct sw
     return hb->links[hb->n_links++] = added;
 }
 
-void sw_heart_want(struct sw_heartbeat *hb, int peer)
+void sw_heart_add_link(struct sw_heartbeat *hb, int peer)
 {
     const struct sw_heart_socket link = {.fd = -1, .peer = peer, .ours = true};
     (void)link_add(hb, &link);
@@ -38,8 +38,8 @@ void sw_heart_want(struct sw_heartbeat *hb, int peer)
 static void heart_links_put(struct sw_heart_socket *link, const struct sw_frame *frame,
                             const char *text)
 {
-    (void)sw_heart_socket_put(link, frame,
-                              text); /* no room: it does not read, and will be judged */
+    /* without room the peer does not read, and is judged lost by its silence */
+    (void)sw_heart_socket_put(link, frame, text);
 }
 
 void sw_heart_send(struct sw_heartbeat *hb, int peer, const struct sw_frame *frame,
@@ -66,43 +66,46 @@ void sw_heart_send_verdict(struct sw_heartbeat *hb)
     sw_heart_send(hb, SW_ANY_RANK, &frame, hb->verdict.text);
 }
 
-/* What only who knows the key of rank `to` can make of what he was asked with. */
-static uint64_t proof(const struct sw_heartbeat *hb, int from, int to, uint64_t asked, uint64_t own)
+/* The answer to the nonce `question`, which needs the key of rank `to`; `own`: the sender's nonce.
+ */
+static uint64_t heart_links_proof(const struct sw_heartbeat *hb, int from, int to,
+                                  uint64_t question, uint64_t own)
 {
-    const uint64_t said[] = {asked, own, (uint64_t)from, (uint64_t)to};
-    return sw_hash_of(hb->infos[to].key, said, sizeof said).low;
+    const uint64_t parts[] = {question, own, (uint64_t)from, (uint64_t)to};
+    return sw_hash_of(hb->infos[to].key, parts, sizeof parts).low;
 }
 
-/* Answers what the peer at the other end has asked with, and asks it with `own`. */
-static void heart_links_greet(struct sw_heartbeat *hb, struct sw_heart_socket *link, uint64_t asked,
-                              uint64_t own)
+/* Answers the peer's nonce `question`, and sends it the nonce `own`. */
+static void heart_links_greet(struct sw_heartbeat *hb, struct sw_heart_socket *link,
+                              uint64_t question, uint64_t own)
 {
-    const struct sw_frame frame = {.kind = SW_FRAME_HELLO,
-                                   .rank = hb->t->rank,
-                                   .number = proof(hb, hb->t->rank, link->peer, asked, own),
-                                   .nonce = own};
+    const struct sw_frame frame = {
+        .kind = SW_FRAME_HELLO,
+        .rank = hb->t->rank,
+        .number = heart_links_proof(hb, hb->t->rank, link->peer, question, own),
+        .nonce = own};
     heart_links_put(link, &frame, NULL);
 }
 
-/* Both ends know each other; what was told to all before is told again here. */
+/* Opens the link after the handshake, and repeats on it what was sent to all before. */
 static void heart_links_opened(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
-    const struct sw_frame said = {.kind = SW_FRAME_SAID}, ended = {.kind = SW_FRAME_ENDED};
+    const struct sw_frame printed = {.kind = SW_FRAME_PRINTED}, ended = {.kind = SW_FRAME_ENDED};
     const struct sw_frame verdict = verdict_frame(hb);
     link->state = SW_SOCKET_OPEN;
-    link->since = hb->peers[link->peer].heard = now;
+    link->since = hb->peers[link->peer].received_at = now;
     hb->peers[link->peer].linked = true;
     if (hb->judged)
         heart_links_put(link, &verdict, hb->verdict.text);
-    if (hb->said)
-        heart_links_put(link, &said, NULL);
+    if (hb->printed)
+        heart_links_put(link, &printed, NULL);
     if (hb->ended && link->peer == 0)
         heart_links_put(link, &ended, NULL);
 }
 
-/* A frame on a link of ours that is not open yet. false: that is not the peer. */
-static bool introduced(struct sw_heartbeat *hb, struct sw_heart_socket *link,
-                       const struct sw_frame *frame, double now)
+/* Handles a frame on a link of ours that is not open yet. false: the other end is not the peer. */
+static bool heart_links_handshake(struct sw_heartbeat *hb, struct sw_heart_socket *link,
+                                  const struct sw_frame *frame, double now)
 {
     if (frame->kind == SW_FRAME_QUESTION && !link->nonce) {
         link->nonce = sw_endpoint_nonce(&hb->endpoint);
@@ -110,37 +113,37 @@ static bool introduced(struct sw_heartbeat *hb, struct sw_heart_socket *link,
         return true;
     }
     if (frame->kind != SW_FRAME_HELLO || !link->nonce || frame->rank != link->peer ||
-        frame->number != proof(hb, link->peer, hb->t->rank, link->nonce, frame->nonce))
+        frame->number != heart_links_proof(hb, link->peer, hb->t->rank, link->nonce, frame->nonce))
         return false;
     heart_links_opened(hb, link, now);
     return true;
 }
 
-/* For the door: who has answered becomes a link, if he is a rank of this job. */
-static bool welcome(void *context, int fd, uint64_t nonce, const struct sw_frame *hello)
+/* For the endpoint: a stranger that has answered becomes a link if it is a rank of this job. */
+static bool heart_links_accept(void *context, int fd, uint64_t nonce, const struct sw_frame *hello)
 {
     struct sw_heartbeat *hb = context;
     const int from = hello->rank, here = hb->t->rank;
     if (from < 0 || from >= hb->t->size || from == here ||
-        hello->number != proof(hb, from, here, nonce, hello->nonce))
+        hello->number != heart_links_proof(hb, from, here, nonce, hello->nonce))
         return false;
     struct sw_heart_socket *link = link_add(hb, &(struct sw_heart_socket){.fd = -1, .peer = from});
     if (!link)
         return false;
     sw_heart_socket_adopt(link, fd);
-    hb->peers[from].watched = true;
+    hb->peers[from].monitored = true;
     heart_links_greet(hb, link, hello->nonce, nonce);
     heart_links_opened(hb, link, sw_clock());
     return true;
 }
 
-static void obey(struct sw_heartbeat *hb, struct sw_heart_socket *link,
-                 const struct sw_frame *frame, const char *text)
+static void heart_links_handle(struct sw_heartbeat *hb, struct sw_heart_socket *link,
+                               const struct sw_frame *frame, const char *text)
 {
     struct sw_heart_peer *peer = &hb->peers[link->peer];
     switch (frame->kind) {
     case SW_FRAME_BEAT:
-        peer->promised = frame->number;
+        peer->announced = frame->number;
         break;
     case SW_FRAME_VERDICT: {
         struct sw_verdict verdict = {.status = (enum sw_status)frame->status,
@@ -150,10 +153,10 @@ static void obey(struct sw_heartbeat *hb, struct sw_heart_socket *link,
         sw_heart_adopt(hb, &verdict, frame->flags & SW_FRAME_DECIDED);
         break;
     }
-    case SW_FRAME_SAID:
-        if (!hb->said)
+    case SW_FRAME_PRINTED:
+        if (!hb->printed)
             sw_heart_send(hb, SW_ANY_RANK, frame, NULL);
-        hb->said = true;
+        hb->printed = true;
         break;
     case SW_FRAME_ENDED:
         peer->ended = true;
@@ -171,30 +174,30 @@ static void obey(struct sw_heartbeat *hb, struct sw_heart_socket *link,
     }
 }
 
-/* Reads and obeys. false: the link is no good any more. */
-static bool listen_to(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
+/* Reads frames and acts on them. false: the link cannot be used any more. */
+static bool heart_links_receive(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
     struct sw_frame frame;
     char text[SW_VERDICT_MAX];
     bool broken;
-    const bool there = sw_heart_socket_fill(link);
+    const bool connected = sw_heart_socket_fill(link);
     while (sw_heart_socket_take(link, &frame, text, &broken)) {
         if (link->state == SW_SOCKET_GREETING) {
-            if (!introduced(hb, link, &frame, now))
+            if (!heart_links_handshake(hb, link, &frame, now))
                 return false;
             continue;
         }
-        hb->peers[link->peer].heard = now;
-        obey(hb, link, &frame, text);
+        hb->peers[link->peer].received_at = now;
+        heart_links_handle(hb, link, &frame, text);
     }
-    return there && !broken;
+    return connected && !broken;
 }
 
-/* Begins to connect by the next way there is, in turn. */
-static void try_next(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
+/* Begins to connect to the next address of the peer, in turn. */
+static void heart_links_try_next(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
-    const struct sw_rank_address *here = &hb->infos[hb->t->rank].place;
-    const struct sw_rank_address *there = &hb->infos[link->peer].place;
+    const struct sw_rank_address *here = &hb->infos[hb->t->rank].address;
+    const struct sw_rank_address *there = &hb->infos[link->peer].address;
     struct sockaddr_in to;
     link->since = now;
     if (sw_rank_address_way(here, there, link->way, &to)) {
@@ -207,35 +210,35 @@ static void try_next(struct sw_heartbeat *hb, struct sw_heart_socket *link, doub
     sw_heart_socket_connect(link, &to);
 }
 
-/* One step of connecting to a peer. */
-static void approach(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
+/* Takes one step of connecting to a peer. */
+static void heart_links_connect(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
     struct pollfd ready = {.fd = link->fd, .events = POLLOUT};
     if (link->state == SW_SOCKET_DOWN && now - link->since > hb->interval / 2 &&
         !hb->peers[link->peer].left)
-        try_next(hb, link, now);
+        heart_links_try_next(hb, link, now);
     else if (link->state == SW_SOCKET_CONNECTING && poll(&ready, 1, 0) == 1)
         sw_heart_socket_connected(link);
     else if (link->state == SW_SOCKET_CONNECTING && now - link->since > TRY_S)
         sw_heart_socket_drop(link);
 }
 
-/* A link of ours that has become one too many: its peer has made one meanwhile. */
-static bool needless(const struct sw_heartbeat *hb, const struct sw_heart_socket *link)
+/* Whether a link of ours is not needed any more: the peer has opened one meanwhile. */
+static bool heart_links_redundant(const struct sw_heartbeat *hb, const struct sw_heart_socket *link)
 {
     return link->state == SW_SOCKET_DOWN && hb->peers[link->peer].linked;
 }
 
-/* Links that have no more use are marked dead. */
-static void tend(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
+/* Takes one step of a link; one that has no more use is marked dead. */
+static void heart_links_step(struct sw_heartbeat *hb, struct sw_heart_socket *link, double now)
 {
-    link->dead = needless(hb, link);
+    link->dead = heart_links_redundant(hb, link);
     if (link->state < SW_SOCKET_GREETING && !link->dead)
-        approach(hb, link, now);
+        heart_links_connect(hb, link, now);
     if (link->state < SW_SOCKET_GREETING)
         return;
     const bool late = link->state == SW_SOCKET_GREETING && now - link->since > 2 * TRY_S;
-    if (!late && listen_to(hb, link, now))
+    if (!late && heart_links_receive(hb, link, now))
         return;
     const bool open = link->state == SW_SOCKET_OPEN;
     sw_heart_socket_drop(link);
@@ -245,7 +248,7 @@ static void tend(struct sw_heartbeat *hb, struct sw_heart_socket *link, double n
         sw_heart_gone(hb, link->peer);
 }
 
-static bool all_linked(const struct sw_heartbeat *hb)
+static bool heart_links_complete(const struct sw_heartbeat *hb)
 {
     for (int i = 0; i < hb->t->size; i++)
         if (i != hb->t->rank && !hb->peers[i].linked)
@@ -256,11 +259,11 @@ static bool all_linked(const struct sw_heartbeat *hb)
 void sw_heart_links(struct sw_heartbeat *hb, double now)
 {
     int kept = 0;
-    sw_endpoint_serve(&hb->endpoint, now, welcome, hb);
-    if (hb->endpoint.listener >= 0 && all_linked(hb)) /* nobody else is to come */
+    sw_endpoint_step(&hb->endpoint, now, heart_links_accept, hb);
+    if (hb->endpoint.listener >= 0 && heart_links_complete(hb)) /* no other rank will connect */
         sw_endpoint_shut(&hb->endpoint);
     for (int i = 0; i < hb->n_links; i++)
-        tend(hb, hb->links[i], now);
+        heart_links_step(hb, hb->links[i], now);
     for (int i = 0; i < hb->n_links; i++)
         if (hb->links[i]->dead)
             free(hb->links[i]);
@@ -275,7 +278,7 @@ void sw_heart_beat(struct sw_heartbeat *hb, double now)
         struct sw_heart_socket *link = hb->links[i];
         if (link->state != SW_SOCKET_OPEN)
             continue;
-        sw_heart_socket_hurry(link, now);
+        sw_heart_socket_cap_backoff(link, now);
         if (link->n_out > 0)
             continue;
         const struct sw_frame frame = {
@@ -292,7 +295,7 @@ void sw_heart_flush(struct sw_heartbeat *hb)
             (void)sw_heart_socket_flush(hb->links[i]);
 }
 
-static bool unsent(const struct sw_heartbeat *hb)
+static bool heart_links_unsent(const struct sw_heartbeat *hb)
 {
     for (int i = 0; i < hb->n_links; i++)
         if (hb->links[i]->state == SW_SOCKET_OPEN && hb->links[i]->n_out > 0 &&
@@ -307,7 +310,7 @@ void sw_heart_bye(struct sw_heartbeat *hb)
     const double until = sw_clock() + BYE_S;
     sw_heart_send(hb, SW_ANY_RANK, &frame, NULL);
     sw_heart_flush(hb);
-    while (unsent(hb) && sw_clock() < until) {
+    while (heart_links_unsent(hb) && sw_clock() < until) {
         pthread_mutex_unlock(&hb->lock);
         poll(NULL, 0, 5);
         pthread_mutex_lock(&hb->lock);

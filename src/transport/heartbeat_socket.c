@@ -36,8 +36,7 @@ static void link_take_over(struct sw_heart_socket *link, int fd, enum sw_heart_s
 {
     const int one = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    /* a lost beat is sent again soon; sw_heart_socket_hurry keeps to that however many were lost
-     * before */
+    /* lost beats are repeated soon; sw_heart_socket_cap_backoff keeps that after many losses */
     setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &one, sizeof one);
     link->fd = fd;
     link->state = state;
@@ -50,9 +49,9 @@ void sw_heart_socket_adopt(struct sw_heart_socket *link, int fd)
     link_take_over(link, fd, SW_SOCKET_GREETING);
 }
 
-static void fail(struct sw_heart_socket *link, int error)
+static void heart_socket_fail(struct sw_heart_socket *link, int error)
 {
-    snprintf(link->trouble, sizeof link->trouble, "%.90s", strerror(error));
+    snprintf(link->last_error, sizeof link->last_error, "%.90s", strerror(error));
     sw_heart_socket_drop(link);
 }
 
@@ -60,14 +59,14 @@ void sw_heart_socket_connect(struct sw_heart_socket *link, const struct sockaddr
 {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        fail(link, errno);
+        heart_socket_fail(link, errno);
         return;
     }
     link_take_over(link, fd, SW_SOCKET_CONNECTING);
     if (connect(fd, (const struct sockaddr *)to, sizeof *to) == 0)
         link_take_over(link, fd, SW_SOCKET_GREETING);
     else if (errno != EINPROGRESS)
-        fail(link, errno);
+        heart_socket_fail(link, errno);
 }
 
 void sw_heart_socket_connected(struct sw_heart_socket *link)
@@ -77,7 +76,7 @@ void sw_heart_socket_connected(struct sw_heart_socket *link)
     if (getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0)
         error = errno;
     if (error)
-        fail(link, error);
+        heart_socket_fail(link, error);
     else
         link_take_over(link, link->fd, SW_SOCKET_GREETING);
 }
@@ -97,21 +96,20 @@ bool sw_heart_socket_put(struct sw_heart_socket *link, const struct sw_frame *fr
     return true;
 }
 
-void sw_heart_socket_hurry(struct sw_heart_socket *link, double now)
+void sw_heart_socket_cap_backoff(struct sw_heart_socket *link, double now)
 {
     int unacknowledged = 0;
     unsigned milliseconds = 0;
     if (ioctl(link->fd, SIOCOUTQ, &unacknowledged) != 0 || unacknowledged <= 0) {
-        if (link->unheard > 0)
+        if (link->unacked_since > 0)
             setsockopt(link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
-        link->unheard = 0;
+        link->unacked_since = 0;
         return;
     }
-    if (link->unheard <= 0)
-        link->unheard = now;
-    /* Linux waits no longer than until this limit, at which it would give up; it is moved before.
-     */
-    milliseconds = (unsigned)((now - link->unheard + SW_REPEAT_S) * 1e3);
+    if (link->unacked_since <= 0)
+        link->unacked_since = now;
+    /* Linux repeats no later than at this limit, where it would give up; so the limit moves on. */
+    milliseconds = (unsigned)((now - link->unacked_since + SW_REPEAT_S) * 1e3);
     setsockopt(link->fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &milliseconds, sizeof milliseconds);
 }
 
@@ -163,6 +161,6 @@ void sw_heart_socket_drop(struct sw_heart_socket *link)
     link->state = SW_SOCKET_DOWN;
     link->fd = -1;
     link->nonce = 0;
-    link->unheard = 0;
+    link->unacked_since = 0;
     link->n_in = link->n_out = 0;
 }

@@ -1,4 +1,4 @@
-/* Owns the first message between ranks: which program each is, and whether all are the same. */
+/* Owns the first message between ranks: which program each runs, and whether all are the same. */
 #include "transport/start.h"
 
 #include "base/strbuf.h"
@@ -10,47 +10,47 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KINDS_TOLD 8
+#define KINDS_LISTED 8
 
-/* What follows the host's name is the rank's kind. */
-static const char *kind_of(const char *hello)
+/* The kind of program of a rank: what follows the name of its host. */
+static const char *hello_kind(const char *hello)
 {
     const char *end = strchr(hello, '\n');
     return end ? end + 1 : "?\n?\n?";
 }
 
-static bool seen_before(const char (*hellos)[SW_HELLO_BYTES], int i)
+static bool hello_kind_repeats(const char (*hellos)[SW_HELLO_BYTES], int i)
 {
     for (int k = 0; k < i; k++)
-        if (strcmp(kind_of(hellos[k]), kind_of(hellos[i])) == 0)
+        if (strcmp(hello_kind(hellos[k]), hello_kind(hellos[i])) == 0)
             return true;
     return false;
 }
 
 /* "0.1.0 (source 1234…, Open MPI v4.1.4) on h1, h3" */
-static void put_kind(const char (*hellos)[SW_HELLO_BYTES], int size, int first,
-                     struct sw_strbuf *out)
+static void hello_append_kind(const char (*hellos)[SW_HELLO_BYTES], int size, int first,
+                              struct sw_strbuf *out)
 {
     char kind[SW_HELLO_BYTES];
     const char *last = "", *comma = " on ";
-    snprintf(kind, sizeof kind, "%s", kind_of(hellos[first]));
+    snprintf(kind, sizeof kind, "%s", hello_kind(hellos[first]));
     char *rest = kind;
     const char *version = strsep(&rest, "\n"), *source = rest ? strsep(&rest, "\n") : "?";
     sw_strbuf_printf(out, "%s (source %s, %s)", version, source, rest ? rest : "?");
-    int told = 0;
+    int listed = 0;
     for (int i = first; i < size; i++) {
-        if (strcmp(kind_of(hellos[i]), kind_of(hellos[first])) != 0)
+        if (strcmp(hello_kind(hellos[i]), hello_kind(hellos[first])) != 0)
             continue;
         const size_t length = strcspn(hellos[i], "\n");
         if (length == strcspn(last, "\n") && strncmp(last, hellos[i], length) == 0)
             continue;
         last = hellos[i];
-        if (++told <= KINDS_TOLD)
+        if (++listed <= KINDS_LISTED)
             sw_strbuf_printf(out, "%s%.*s", comma, (int)length, last);
         comma = ", ";
     }
-    if (told > KINDS_TOLD)
-        sw_strbuf_printf(out, " and %d more", told - KINDS_TOLD);
+    if (listed > KINDS_LISTED)
+        sw_strbuf_printf(out, " and %d more", listed - KINDS_LISTED);
 }
 
 enum sw_status sw_hello_judge(const char (*hellos)[SW_HELLO_BYTES], int size)
@@ -58,9 +58,9 @@ enum sw_status sw_hello_judge(const char (*hellos)[SW_HELLO_BYTES], int size)
     struct sw_strbuf text = {0};
     int kinds = 0;
     for (int i = 0; i < size; i++)
-        if (!seen_before(hellos, i) && kinds++ < KINDS_TOLD) {
+        if (!hello_kind_repeats(hellos, i) && kinds++ < KINDS_LISTED) {
             sw_strbuf_puts(&text, kinds > 1 ? "; " : "");
-            put_kind(hellos, size, i, &text);
+            hello_append_kind(hellos, size, i, &text);
         }
     if (kinds > 1)
         (void)sw_fail(SW_EDEVICE,

@@ -20,7 +20,7 @@
 #define PIECE_MAX (256 << 20) /* MPI counts are int */
 #define IDLE_MAX (64u << 20)  /* bytes of send buffers kept for reuse */
 
-/* A send under way, or its buffer waiting to be used again. */
+/* A send under way, or an idle buffer for the next one. */
 struct parcel {
     struct parcel *next;
     MPI_Request *requests; /* (n_requests) */
@@ -34,7 +34,7 @@ struct mpi {
     struct parcel *busy, *idle;
     uint64_t *under_way; /* (size) */
     uint64_t all_under_way, idle_bytes;
-    /* Per channel: what the last take brought, and the pieces being received. */
+    /* Per channel: the last message taken, and the pieces being received. */
     struct inbox {
         char *data; /* (INLINE_MAX + head) */
         MPI_Request *requests;
@@ -60,7 +60,7 @@ static enum sw_status mpi_fail(int rc, const char *call, const struct sw_transpo
     return SW_EPEER;
 }
 
-/* `call` is an MPI function, `arguments` in parentheses, `peer` whom it concerns or -1. */
+/* `call` is an MPI function, `arguments` are in parentheses, `peer` is the other rank or -1. */
 #define MPI_TRY(t, peer, call, arguments)                                                          \
     do {                                                                                           \
         const int mpi_try_rc = call arguments;                                                     \
@@ -210,7 +210,7 @@ static enum sw_status mpi_take(struct sw_transport *t, enum sw_channel channel, 
     MPI_Get_count(&status, MPI_BYTE, &count);
     if (count < (int)sizeof *message || count > (int)sizeof *message + INLINE_MAX)
         return sw_fail(SW_EPEER,
-                       "rank %d on %s sent a message of %d bytes, which is no message "
+                       "rank %d on %s sent a message of %d bytes, which is not a message "
                        "of this version; do all ranks run the same program?",
                        source, t->ranks[source].host, count);
     MPI_TRY(t, source, MPI_Mrecv, (inbox->data, count, MPI_BYTE, &handle, MPI_STATUS_IGNORE));
@@ -219,7 +219,7 @@ static enum sw_status mpi_take(struct sw_transport *t, enum sw_channel channel, 
     if (message->source != source ||
         (message->bytes <= INLINE_MAX ? message->bytes != inlined : inlined != 0))
         return sw_fail(SW_EPEER,
-                       "the head of a message from rank %d on %s is broken; "
+                       "the head of a message from rank %d on %s is malformed; "
                        "do all ranks run the same program?",
                        source, t->ranks[source].host);
     return SW_OK;
@@ -278,7 +278,7 @@ static void mpi_free(struct mpi *mpi)
     free(mpi);
 }
 
-/* Everybody is here, so all that was sent arrives or is no longer wanted. */
+/* All ranks are here, so all that was sent arrives or is no longer needed. */
 static void mpi_close(struct sw_transport *t)
 {
     struct mpi *mpi = mpi_of(t);
@@ -320,15 +320,15 @@ static struct mpi *mpi_new(int size, MPI_Comm comm)
     return NULL;
 }
 
-/* What each rank tells all others; plain bytes. */
-struct info {
+/* What each rank sends to all others at the start; plain bytes. */
+struct mpi_rank_info {
     char host[SW_HOST_MAX];
     int32_t first_on_node; /* the lowest rank that shares memory with it */
     struct sw_rank_info heartbeat;
 };
 
-/* Nodes are numbered by their first rank; a rank's info says which rank that is. */
-static struct sw_transport_rank *ranks_of(const struct info *infos, int size)
+/* Numbers the nodes by their first ranks. The caller frees; NULL without memory. */
+static struct sw_transport_rank *mpi_ranks_of(const struct mpi_rank_info *infos, int size)
 {
     struct sw_transport_rank *ranks = calloc((size_t)size, sizeof *ranks);
     int nodes = 0;
@@ -340,9 +340,9 @@ static struct sw_transport_rank *ranks_of(const struct info *infos, int size)
 }
 
 /*
- * Hidden states of common models are 8 to 64 KiB a row: let one travel at once through shared
- * memory, and a micro-batch over a network. What is larger waits there until both ranks have come
- * to MPI, twice the link's delay and as long as either computes.
+ * Hidden states of common models are 8 to 64 KiB a row. These limits let one row travel at once
+ * through shared memory, and a micro-batch over a network. A larger message waits until both ranks
+ * call MPI, which costs twice the link's delay and the time that either computes.
  */
 static void prefer_eager(void)
 {
@@ -350,15 +350,15 @@ static void prefer_eager(void)
     setenv("OMPI_MCA_btl_tcp_eager_limit", "1048576", 0);
 }
 
-/* All leave together, so that no launcher ends rank 0 before it has said why. */
-static void leave(void)
+/* All ranks leave together, so that no launcher ends rank 0 before it has printed the cause. */
+static void mpi_leave(void)
 {
     MPI_Finalize();
     sw_segments_close();
 }
 
-/* On all ranks the same: does loopback join all of them? */
-static bool one_machine(MPI_Comm comm)
+/* Whether all ranks reach each other over loopback; the same answer on every rank. */
+static bool mpi_one_machine(MPI_Comm comm)
 {
     const uint64_t id = sw_rank_address_machine(), mine[2] = {id, ~id};
     uint64_t most[2] = {0};
@@ -366,11 +366,11 @@ static bool one_machine(MPI_Comm comm)
     return id != 0 && most[0] == id && most[1] == ~id;
 }
 
-/* Joins the ranks once MPI is up; nothing made here is freed when it fails. */
+/* Joins the ranks after MPI_Init. On failure it frees nothing: the process ends. */
 static enum sw_status mpi_join(MPI_Comm comm, const struct sw_transport_options *options,
                                struct sw_transport **out)
 {
-    struct info info = {.host = "unknown"};
+    struct mpi_rank_info info = {.host = "unknown"};
     struct sw_heartbeat *heartbeat;
     int rank, size;
     MPI_Comm node;
@@ -383,16 +383,16 @@ static enum sw_status mpi_join(MPI_Comm comm, const struct sw_transport_options 
     (void)gethostname(info.host, sizeof info.host - 1);
 
     struct mpi *mpi = mpi_new(size, comm);
-    struct info *infos = calloc((size_t)size, sizeof *infos);
+    struct mpi_rank_info *infos = calloc((size_t)size, sizeof *infos);
     struct sw_rank_info *beats = calloc((size_t)size, sizeof *beats);
     if (!mpi || !infos || !beats)
         return sw_fail(SW_ENOMEM, "no memory to join %d ranks", size);
-    SW_TRY(sw_heartbeat_open(one_machine(comm), &info.heartbeat, &heartbeat));
+    SW_TRY(sw_heartbeat_open(mpi_one_machine(comm), &info.heartbeat, &heartbeat));
     MPI_TRY(NULL, -1, MPI_Allgather,
             (&info, sizeof info, MPI_BYTE, infos, sizeof info, MPI_BYTE, comm));
     for (int i = 0; i < size; i++)
         beats[i] = infos[i].heartbeat;
-    struct sw_transport_rank *ranks = ranks_of(infos, size);
+    struct sw_transport_rank *ranks = mpi_ranks_of(infos, size);
     *out = ranks ? sw_transport_new(&mpi_ops, rank, size, ranks, heartbeat, options) : NULL;
     free(infos);
     if (!*out)
@@ -413,7 +413,7 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     prefer_eager();
     sw_segments_open();
     SW_TRY(sw_start_check());
-    struct sw_start_watchdog *watch =
+    struct sw_start_watchdog *watchdog =
         sw_start_watchdog_begin(SW_START_S(silence), options ? options->stop : NULL);
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)
         return sw_fail(SW_EDEVICE, "MPI_Init failed; is Open MPI installed alike on all hosts?");
@@ -422,17 +422,17 @@ enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
     MPI_Comm_set_errhandler(comm, MPI_ERRORS_RETURN);
     enum sw_status status = sw_start_same(comm);
     if (status != SW_OK) {
-        sw_start_watchdog_end(watch);
-        atexit(leave);
+        sw_start_watchdog_end(watchdog);
+        atexit(mpi_leave);
         return status;
     }
     status = mpi_join(comm, options, out);
-    sw_start_watchdog_end(watch);
+    sw_start_watchdog_end(watchdog);
     if (status == SW_OK) {
         sw_start_report((*out)->rank, SW_FACT_MET);
         return SW_OK;
     }
-    sw_log(SW_LOG_ERROR, "%s", sw_error_message()); /* nobody may be left waiting for this rank */
+    sw_log(SW_LOG_ERROR, "%s", sw_error_message()); /* MPI_Abort: other ranks wait for this one */
     MPI_Abort(comm, sw_status_exit_code(status));
     _exit(sw_status_exit_code(status));
 }

@@ -1,4 +1,4 @@
-/* Owns the list of this host's network interfaces, and what they are called in messages. */
+/* Owns the list of this host's network interfaces, and their names in messages. */
 #include "transport/network.h"
 
 #include "transport/address.h"
@@ -87,6 +87,6 @@ void sw_network_for_nccl(char *out, size_t cap)
                                      interfaces[i].name);
     if (used == 1)
         return;
-    setenv("NCCL_SOCKET_IFNAME", exact, 1); /* "=": whole names */
+    setenv("NCCL_SOCKET_IFNAME", exact, 1); /* "=": NCCL compares whole names */
     snprintf(out, cap, "%s", exact + 1);
 }

@@ -1,4 +1,4 @@
-/* The network interfaces (IPv4) of this host, as far as other hosts might be reached by them. */
+/* The network interfaces (IPv4) of this host through which other hosts may be reached. */
 #ifndef SW_TRANSPORT_NETWORK_H
 #define SW_TRANSPORT_NETWORK_H
 
@@ -16,18 +16,20 @@ struct sw_interface {
     uint32_t address, mask;
 };
 
-/* Up, and not loopback; more than `cap` are left out. */
+/* Lists the interfaces that are up, without loopback; more than `cap` are left out. */
 int sw_network_list(struct sw_interface *out, int cap);
-/* By its name: a bridge of containers or virtual machines, which no other host can reach. */
+/* Whether its name is that of a bridge for containers or virtual machines, local to a host. */
 bool sw_network_is_bridge(const struct sw_interface *interface);
-/* "10.1.0.0/16" */
+/* Its network, "10.1.0.0/16", in `out`, which is returned. */
 const char *sw_network_of(const struct sw_interface *interface, char *out, size_t cap);
-/* "eth0 10.1.0.7/16, docker0 172.17.0.1/16 (a bridge of this host's own)", or "none but loopback".
+/*
+ * Appends "eth0 10.1.0.7/16, docker0 172.17.0.1/16 (a bridge of this host's own)", or "none but
+ * loopback".
  */
 void sw_network_describe(const struct sw_interface *interfaces, int n, struct sw_strbuf *out);
 /*
- * NCCL keeps to the networks that Open MPI was told to use, unless NCCL_SOCKET_IFNAME tells it
- * otherwise: sets that for this process. Their names ("eth1,eth2"); "": NCCL chooses.
+ * Sets NCCL_SOCKET_IFNAME of this process, unless it is set, to the interfaces that Open MPI is
+ * restricted to. `out`: their names, "eth1,eth2"; "": NCCL chooses.
  */
 void sw_network_for_nccl(char *out, size_t cap);
 

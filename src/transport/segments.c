@@ -1,4 +1,4 @@
-/* Owns the job's folder in /dev/shm on this host: its name, its lock, and what dead jobs have left.
+/* Owns the job's folder in /dev/shm on this host: its name, its lock, and removing dead jobs' ones.
  */
 #include "transport/segments.h"
 
@@ -19,14 +19,14 @@
 
 #define PLACE "/dev/shm"
 #define LOCK_NAME "lock"
-#define MAKE_TRIES 5 /* a sweep of another job may take away what is not locked yet */
+#define MAKE_TRIES 5 /* the sweep of another job may remove a folder that is not locked yet */
 
 static struct {
     char folder[NAME_MAX + 1]; /* in PLACE; "": none */
     int lock;
 } held;
 
-/* What all ranks of the job on this host have alike; false: nothing is. */
+/* A name that all ranks of the job on this host share; false: there is none. */
 static bool segments_name(char *out, size_t cap)
 {
     const char *job = sw_verdict_job();
@@ -41,7 +41,7 @@ static bool segments_name(char *out, size_t cap)
     return true;
 }
 
-/* Opens the folder `name` of `place`, if it is a folder of this user's own; -1: not so. */
+/* Opens the folder `name` in `place`; -1 when it is not a folder of this user. */
 static int folder_open(int place, const char *name)
 {
     const int fd = openat(place, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -53,7 +53,7 @@ static int folder_open(int place, const char *name)
     return -1;
 }
 
-/* All files of the folder and itself. */
+/* Removes the folder and all its files. */
 static void folder_remove(int place, const char *name, int folder)
 {
     DIR *dir = fdopendir(dup(folder));
@@ -63,13 +63,12 @@ static void folder_remove(int place, const char *name, int folder)
             (void)unlinkat(folder, e->d_name, 0);
     if (dir)
         closedir(dir);
-    (void)unlinkat(folder, LOCK_NAME,
-                   0); /* last: without it nobody would dare to remove the rest */
+    (void)unlinkat(folder, LOCK_NAME, 0); /* last: without a lock no sweep removes the rest */
     (void)unlinkat(place, name, AT_REMOVEDIR);
 }
 
-/* Whose lock is free has no rank that lives. One without a lock is only being made. */
-static void sweep_one(int place, const char *name)
+/* Removes a folder whose lock is free: no rank uses it. One without a lock is still being made. */
+static void segments_sweep_folder(int place, const char *name)
 {
     const int folder = folder_open(place, name);
     const int lock =
@@ -89,7 +88,7 @@ void sw_segments_sweep(const char *path, const char *except)
     DIR *dir = opendir(path);
     for (struct dirent *e; dir && (e = readdir(dir));)
         if (strncmp(e->d_name, prefix, (size_t)length) == 0 && strcmp(e->d_name, except) != 0)
-            sweep_one(dirfd(dir), e->d_name);
+            segments_sweep_folder(dirfd(dir), e->d_name);
     if (dir)
         closedir(dir);
 }
@@ -112,7 +111,7 @@ static int segments_join(int place, const char *name)
         if (lock >= 0 && flock(lock, LOCK_SH) == 0 && fstat(lock, &st) == 0 && st.st_nlink > 0)
             return lock;
         if (lock >= 0)
-            close(lock); /* it was taken away before it was locked */
+            close(lock); /* the file was removed before it was locked */
     }
     return -1;
 }

@@ -1,23 +1,23 @@
 /*
- * A folder for what the ranks of one job share in /dev/shm on one host, so that what is left of a
- * killed job can be told from what a living one uses: each rank holds a lock in the folder for as
- * long as it lives, which the kernel takes back whatever ends it.
+ * A folder in /dev/shm for the shared memory segments of a job's ranks on one host. Each rank holds
+ * a lock in the folder, which the kernel releases however the rank ends; so the segments of a
+ * killed job differ from those in use, and can be removed.
  *
- * None of this can fail a job: without such a folder Open MPI puts its segments where it always
- * does.
+ * None of this can fail a job: without such a folder Open MPI uses its default place.
  */
 #ifndef SW_TRANSPORT_SEGMENTS_H
 #define SW_TRANSPORT_SEGMENTS_H
 
 /*
- * Before MPI_Init: removes what dead jobs of this user have left on this host, makes this job's
- * folder (spillway-UID-JOB) or joins it, and has Open MPI put its segments there.
+ * Call before MPI_Init. Removes the segments that dead jobs of this user have left on this host,
+ * makes or joins this job's folder (spillway-UID-JOB), and makes Open MPI put its segments there.
  */
 void sw_segments_open(void);
-/* The host's last rank to do so removes the folder. Without it (a crash) the next job does. */
+/* Releases the lock; the last rank of the host removes the folder. After a crash the next job does.
+ */
 void sw_segments_close(void);
 
-/* For tests: the same in another place than /dev/shm. */
+/* Removes what dead jobs have left in `place`, but not the folder `except`. Public for tests. */
 void sw_segments_sweep(const char *place, const char *except);
 
 #endif

@@ -1,4 +1,4 @@
-/* Owns ranks inside one process: a mailbox each, under a lock, with copies of what was sent. */
+/* Owns ranks inside one process: each has a mailbox under a lock, with copies of messages. */
 #include "transport/start.h"
 #include "transport/transport_ops.h"
 
@@ -26,7 +26,7 @@ struct mailbox {
     bool closed;
 };
 
-/* All ranks of one process; the last to leave frees it. */
+/* All ranks of one process; the last rank to leave frees it. */
 struct group {
     int size;
     pthread_mutex_t lock;
@@ -34,7 +34,7 @@ struct group {
     struct mailbox *boxes; /* (size) */
 };
 
-/* The kind's own state of one rank. */
+/* State of one rank. */
 struct rank {
     struct group *group;
     struct letter *open[SW_CHANNELS]; /* head taken, payload not yet */
@@ -68,7 +68,7 @@ static enum sw_status self_send(struct sw_transport *t, enum sw_channel channel,
     if (box->closed) {
         pthread_mutex_unlock(&box->lock);
         free(letter);
-        return SW_OK; /* a wait on that rank says that it is gone */
+        return SW_OK; /* a wait for that rank reports that it is gone */
     }
     if (box->last[channel])
         box->last[channel]->next = letter;
@@ -84,7 +84,7 @@ static enum sw_status self_send(struct sw_transport *t, enum sw_channel channel,
 static enum sw_status self_pending(struct sw_transport *t, int peer, uint64_t *bytes)
 {
     *bytes = 0;
-    if (peer == SW_ANY_RANK) /* in its mailbox it has left us */
+    if (peer == SW_ANY_RANK) /* a message in a mailbox has left this rank */
         return SW_OK;
     struct mailbox *box = box_of(t, peer);
     pthread_mutex_lock(&box->lock);
@@ -93,7 +93,10 @@ static enum sw_status self_pending(struct sw_transport *t, int peer, uint64_t *b
     return SW_OK;
 }
 
-/* The link that holds the first letter from `from`, or the link at the end. Under the lock. */
+/*
+ * The link that holds the first letter from rank `from`, else the link at the end; *before: the
+ * letter before it, or NULL. Under the lock.
+ */
 static struct letter **self_find(struct mailbox *box, enum sw_channel channel, int from,
                                  struct letter **before)
 {
@@ -166,7 +169,7 @@ static void self_sleep(struct sw_transport *t, double seconds)
     pthread_mutex_unlock(&box->lock);
 }
 
-static void empty(struct mailbox *box)
+static void mailbox_empty(struct mailbox *box)
 {
     for (int c = 0; c < SW_CHANNELS; c++)
         while (box->first[c]) {
@@ -180,7 +183,7 @@ static void empty(struct mailbox *box)
 static void group_free(struct group *group)
 {
     for (int i = 0; i < group->size && group->boxes; i++) {
-        empty(&group->boxes[i]);
+        mailbox_empty(&group->boxes[i]);
         free(group->boxes[i].under_way);
         pthread_cond_destroy(&group->boxes[i].came);
         pthread_mutex_destroy(&group->boxes[i].lock);
@@ -197,7 +200,7 @@ static void self_close(struct sw_transport *t)
     struct mailbox *box = box_of(t, t->rank);
     pthread_mutex_lock(&box->lock);
     box->closed = true;
-    empty(box);
+    mailbox_empty(box);
     pthread_mutex_unlock(&box->lock);
     for (int c = 0; c < SW_CHANNELS; c++)
         free(rank->open[c]);
@@ -246,9 +249,9 @@ static struct group *group_new(int n)
     return group;
 }
 
-static enum sw_status endpoint_new(struct group *group, int rank,
-                                   const struct sw_transport_options *options,
-                                   struct sw_rank_info *info, struct sw_transport **out)
+static enum sw_status self_rank_new(struct group *group, int rank,
+                                    const struct sw_transport_options *options,
+                                    struct sw_rank_info *info, struct sw_transport **out)
 {
     struct sw_transport_rank *ranks = calloc((size_t)group->size, sizeof *ranks);
     struct rank *own = calloc(1, sizeof *own);
@@ -287,20 +290,20 @@ enum sw_status sw_transport_open_self(int n, const struct sw_transport_options *
         goto no_group;
     }
     for (int i = 0; i < n && status == SW_OK; i++) {
-        status = endpoint_new(group, i, options, &infos[i], &out[i]);
+        status = self_rank_new(group, i, options, &infos[i], &out[i]);
         group->present += status == SW_OK;
     }
     for (int i = 0; i < n && status == SW_OK; i++)
         status = sw_heartbeat_start(out[i]->state->heartbeat, out[i], infos);
     if (status != SW_OK)
-        goto no_endpoint;
+        goto no_rank;
     free(infos);
     return SW_OK;
-no_endpoint:
+no_rank:
     for (int i = 0; i < group->present; i++) {
         free(rank_of(out[i]));
         sw_transport_free(out[i]);
-        out[i] = NULL; /* callers may look */
+        out[i] = NULL; /* callers may check it */
     }
 no_group:
     if (group)
@@ -309,7 +312,10 @@ no_group:
     return status;
 }
 
-/* A rank of several notices through MPI that its mpirun is gone; the only one does not join MPI. */
+/*
+ * Ends this process when its mpirun has died. One of several ranks notices that through MPI; a
+ * single rank does not open MPI.
+ */
 static void end_with_mpirun(void)
 {
     if (getenv("OMPI_COMM_WORLD_SIZE"))

@@ -1,4 +1,4 @@
-/* Owns the looks before and while MPI starts, and the thread that ends a start that hangs. */
+/* Owns the checks before and while MPI starts, and the thread that ends a start that hangs. */
 #include "transport/start.h"
 
 #include "base/clock.h"
@@ -16,17 +16,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SHM_OF_A_RANK (6ull << 20) /* Open MPI 4.1 (vader): 4 MiB, and small things */
-#define TOLD_RANKS 16              /* so many ranks say what their hosts have */
-#define LOOK_S 0.2                 /* between looks at whether the start is to end */
+#define SHM_OF_A_RANK (6ull << 20) /* bytes; Open MPI 4.1 (vader): 4 MiB, and small things */
+#define LISTED_RANKS 16            /* so many ranks print the networks of their hosts */
+#define POLL_S 0.2                 /* between two checks of whether the start must end */
 
-static int number_of(const char *variable, int otherwise)
+static int start_env_int(const char *variable, int otherwise)
 {
     const char *text = getenv(variable);
     return text ? atoi(text) : otherwise;
 }
 
-/* Ranks in the job, on this host, and which of these we are; 0, 0 and -1 when no launcher says. */
+/* Ranks of the job, ranks on this host, and this one's number there; 0, 0, -1 without a launcher.
+ */
 struct launched {
     int ranks, here, local;
 };
@@ -34,13 +35,13 @@ struct launched {
 static struct launched launched(void)
 {
     if (getenv("OMPI_COMM_WORLD_SIZE"))
-        return (struct launched){number_of("OMPI_COMM_WORLD_SIZE", 0),
-                                 number_of("OMPI_COMM_WORLD_LOCAL_SIZE", 0),
-                                 number_of("OMPI_COMM_WORLD_LOCAL_RANK", -1)};
-    const int ranks = number_of("SLURM_STEP_NUM_TASKS", 0);
-    const int nodes = number_of("SLURM_STEP_NUM_NODES", 0);
+        return (struct launched){start_env_int("OMPI_COMM_WORLD_SIZE", 0),
+                                 start_env_int("OMPI_COMM_WORLD_LOCAL_SIZE", 0),
+                                 start_env_int("OMPI_COMM_WORLD_LOCAL_RANK", -1)};
+    const int ranks = start_env_int("SLURM_STEP_NUM_TASKS", 0);
+    const int nodes = start_env_int("SLURM_STEP_NUM_NODES", 0);
     return (struct launched){ranks, nodes > 0 ? (ranks + nodes - 1) / nodes : 0,
-                             number_of("SLURM_LOCALID", -1)};
+                             start_env_int("SLURM_LOCALID", -1)};
 }
 
 static enum sw_status check_network(const struct sw_interface *interfaces, int n)
@@ -48,17 +49,16 @@ static enum sw_status check_network(const struct sw_interface *interfaces, int n
     char host[SW_HOST_MAX] = "this host";
     struct sw_strbuf text = {0};
     if (getenv("OMPI_MCA_btl_tcp_if_include"))
-        return SW_OK; /* somebody knows better */
+        return SW_OK; /* the user has chosen */
     for (int i = 0; i < n; i++)
         if (!sw_network_is_bridge(&interfaces[i]))
             return SW_OK;
     gethostname(host, sizeof host - 1);
     sw_network_describe(interfaces, n, &text);
-    (void)sw_fail(
-        SW_EDEVICE,
-        "%s has no network that the job's other hosts could reach (it has: %s); bring its "
-        "network up, or say which one it is: OMPI_MCA_btl_tcp_if_include=NAME",
-        host, text.text ? text.text : "");
+    (void)sw_fail(SW_EDEVICE,
+                  "%s has no network that the job's other hosts could reach (it has: %s); bring a "
+                  "network up, or name the right one: OMPI_MCA_btl_tcp_if_include=NAME",
+                  host, text.text ? text.text : "");
     sw_strbuf_free(&text);
     return SW_EDEVICE;
 }
@@ -75,8 +75,8 @@ static enum sw_status check_shm(int ranks)
     gethostname(host, sizeof host - 1);
     return sw_fail(
         SW_EDEVICE,
-        "%s has %.1f MiB free in /dev/shm, through which its %d ranks talk, and they need "
-        "%llu MiB: make it larger (mount -o remount,size=1g /dev/shm; in a container "
+        "%s has %.1f MiB free in /dev/shm, through which its %d ranks exchange messages; "
+        "they need %llu MiB: make it larger (mount -o remount,size=1g /dev/shm; in a container "
         "--shm-size=1g), or remove what other jobs have left there",
         host, (double)free_bytes / (1 << 20), ranks,
         SHM_OF_A_RANK * (unsigned long long)ranks >> 20);
@@ -100,7 +100,7 @@ void sw_start_report(int rank, enum sw_start_fact fact)
     } else if (snprintf(path, sizeof path, "%s/%s", how, start_facts[fact].file) <
                (int)sizeof path) {
         const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-        if (fd >= 0) /* else it is on another host, and the script does not get to know */
+        if (fd >= 0) /* else the folder is on another host, and the script is not informed */
             close(fd);
     }
 }
@@ -108,7 +108,7 @@ void sw_start_report(int rank, enum sw_start_fact fact)
 enum sw_status sw_start_check(void)
 {
     const struct launched l = launched();
-    /* From here on the ranks see to it that the start has an end; before, the launcher does. */
+    /* From here on the ranks limit the time of the start; before, the launcher does. */
     sw_start_report(sw_transport_launch_rank(), SW_FACT_STARTED);
     struct sw_interface interfaces[SW_INTERFACES_MAX];
     enum sw_status status = SW_OK;
@@ -118,7 +118,7 @@ enum sw_status sw_start_check(void)
         status = check_shm(l.here);
     if (status != SW_OK && l.local > 0) {
         sw_error_clear();
-        sleep(1); /* the first exit code ends the job: let the one who has a message be first */
+        sleep(1); /* the first exit ends the job: the rank that has a message must be first */
     }
     return status;
 }
@@ -132,16 +132,16 @@ struct sw_start_watchdog {
     bool over;
 };
 
-/* Rank 0's words are what the job ends with: for the status file, or printed. */
-static void conclude(const struct sw_verdict *verdict)
+/* Writes rank 0's verdict to the status file, or prints it. */
+static void start_publish(const struct sw_verdict *verdict)
 {
     const char *folder = sw_verdict_folder(), *job = sw_verdict_job();
     if (!folder || !*job || !sw_verdict_write(folder, job, 0, verdict))
         sw_log(SW_LOG_ERROR, "%s", verdict->text);
 }
 
-static void tell_networks(const char *host, const char *networks, const char *network,
-                          double seconds)
+static void start_report_timeout(const char *host, const char *networks, const char *network,
+                                 double seconds)
 {
     struct sw_verdict verdict = {.status = SW_EDEVICE, .rank = -1};
     snprintf(verdict.text, sizeof verdict.text,
@@ -151,10 +151,10 @@ static void tell_networks(const char *host, const char *networks, const char *ne
              "OMPI_MCA_btl_tcp_if_include=%s), and see that no firewall closes its ports; "
              "--timeout N waits longer",
              seconds, host, networks, network, network);
-    conclude(&verdict);
+    start_publish(&verdict);
 }
 
-static void say_networks(int rank, double seconds)
+static void start_report_networks(int rank, double seconds)
 {
     struct sw_interface interfaces[SW_INTERFACES_MAX];
     struct sw_strbuf text = {0};
@@ -166,30 +166,30 @@ static void say_networks(int rank, double seconds)
         if (!sw_network_is_bridge(&interfaces[i]))
             sw_network_of(&interfaces[i], network, sizeof network);
     if (rank == 0)
-        tell_networks(host, text.text, network, seconds);
-    else if (rank < TOLD_RANKS)
+        start_report_timeout(host, text.text, network, seconds);
+    else if (rank < LISTED_RANKS)
         sw_log(SW_LOG_WARN, "networks of %s, where rank %d is: %s", host, rank, text.text);
     sw_strbuf_free(&text);
 }
 
-static void say_stopped(int rank, int number)
+static void start_report_stop(int rank, int number)
 {
     struct sw_verdict verdict = {.status = SW_EINTERRUPTED, .rank = -1};
     snprintf(
         verdict.text, sizeof verdict.text,
-        "a stop was asked for (signal %d) before the ranks had met; run the same command again "
+        "a stop was requested (signal %d) before the ranks had met; run the same command again "
         "to go on",
         number);
     if (rank == 0)
-        conclude(&verdict);
+        start_publish(&verdict);
 }
 
-/* Sleeps for LOOK_S, or until the watch is over. */
-static void watch_rest(struct sw_start_watchdog *w)
+/* Sleeps for POLL_S, or until sw_start_watchdog_end. */
+static void watchdog_sleep(struct sw_start_watchdog *w)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(LOOK_S * 1e9);
+    until.tv_nsec += (long)(POLL_S * 1e9);
     if (until.tv_nsec >= 1000000000) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
@@ -197,18 +197,18 @@ static void watch_rest(struct sw_start_watchdog *w)
     (void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
 }
 
-static void *watch_start(void *context)
+static void *watchdog_thread(void *context)
 {
     struct sw_start_watchdog *w = context;
     const double began = sw_clock();
-    double now = began, asked = 0; /* when a stop was first seen */
+    double now = began, stop_at = 0; /* stop_at: when a stop was noticed */
     int number = 0;
     pthread_mutex_lock(&w->lock);
-    while (!w->over && now - began < w->seconds && !(asked > 0 && now - asked > SW_STOP_S)) {
-        watch_rest(w);
+    while (!w->over && now - began < w->seconds && !(stop_at > 0 && now - stop_at > SW_STOP_S)) {
+        watchdog_sleep(w);
         now = sw_clock();
         number = w->stop ? __atomic_load_n(w->stop, __ATOMIC_RELAXED) : 0;
-        asked = number && asked == 0 ? now : asked;
+        stop_at = number && stop_at == 0 ? now : stop_at;
     }
     const bool over = w->over;
     pthread_mutex_unlock(&w->lock);
@@ -216,11 +216,11 @@ static void *watch_start(void *context)
         return NULL;
     const int rank = sw_transport_launch_rank();
     if (number)
-        say_stopped(rank, number);
+        start_report_stop(rank, number);
     else
-        say_networks(rank, w->seconds);
+        start_report_networks(rank, w->seconds);
     fflush(NULL);
-    sleep(rank == 0 ? 1 : 3); /* the others' lines; and rank 0's exit code is the job's */
+    sleep(rank == 0 ? 1 : 3); /* lines of other ranks come first, and rank 0's exit code counts */
     _exit(sw_status_exit_code(number ? SW_EINTERRUPTED : SW_EDEVICE));
 }
 
@@ -237,7 +237,7 @@ struct sw_start_watchdog *sw_start_watchdog_begin(double seconds, const volatile
     pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_cond_init(&w->wake, &steady);
     pthread_condattr_destroy(&steady);
-    if (pthread_create(&w->thread, NULL, watch_start, w) == 0)
+    if (pthread_create(&w->thread, NULL, watchdog_thread, w) == 0)
         return w;
     free(w);
     return NULL;

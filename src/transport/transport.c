@@ -1,4 +1,4 @@
-/* Owns what every transport shares: opening, whole messages, their order and their limits. */
+/* Owns what all transports share: opening, whole messages, their order and their limits. */
 #include "transport/transport.h"
 
 #include "transport/transport_ops.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define SPIN_DEFAULT_S 50e-6
-#define UNDER_WAY_MAX (64u << 20) /* bytes on their way to one peer before send waits */
+#define UNDER_WAY_MAX (64u << 20) /* bytes under way to one peer above which a send waits */
 
 _Static_assert(sizeof(struct sw_message) == 256, "a head is 256 bytes on the wire");
 
@@ -58,7 +58,7 @@ void sw_transport_free(struct sw_transport *t)
     free(t);
 }
 
-static int number_of(const char *variable)
+static int transport_env_int(const char *variable)
 {
     const char *text = getenv(variable);
     return text ? atoi(text) : 0;
@@ -69,7 +69,7 @@ int sw_transport_launch_rank(void)
     static const char *const variables[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"};
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         if (getenv(variables[i]))
-            return number_of(variables[i]);
+            return transport_env_int(variables[i]);
     return 0;
 }
 
@@ -77,10 +77,11 @@ enum sw_status sw_transport_open(const struct sw_transport_options *options,
                                  struct sw_transport **out)
 {
     *out = NULL;
-    if (number_of("OMPI_COMM_WORLD_SIZE") > 0)
-        return number_of("OMPI_COMM_WORLD_SIZE") > 1 ? sw_transport_open_mpi(options, out)
-                                                     : sw_transport_open_alone(options, out);
-    const int tasks = number_of("SLURM_STEP_NUM_TASKS");
+    if (transport_env_int("OMPI_COMM_WORLD_SIZE") > 0)
+        return transport_env_int("OMPI_COMM_WORLD_SIZE") > 1
+                   ? sw_transport_open_mpi(options, out)
+                   : sw_transport_open_alone(options, out);
+    const int tasks = transport_env_int("SLURM_STEP_NUM_TASKS");
     if (getenv("PMIX_RANK") && tasks != 1)
         return sw_transport_open_mpi(options, out);
     if (tasks > 1)
@@ -102,7 +103,7 @@ void sw_transport_label(struct sw_transport *t, int rank, const char *text)
     sw_heartbeat_label(t->state->heartbeat, rank, text);
 }
 
-/* Bounds what is on its way to one peer; a single larger message still goes, alone. */
+/* Waits until `bytes` more may be under way to the peer; one larger message may be, alone. */
 static enum sw_status transport_make_room(struct sw_transport *t, int peer, size_t bytes)
 {
     struct sw_wait wait;
@@ -145,7 +146,7 @@ enum sw_status sw_channel_head(struct sw_transport *t, enum sw_channel channel, 
         if (found)
             break;
         if (t->size == 1)
-            return sw_fail(SW_EPEER, "the only rank waits for a message that nobody can send");
+            return sw_fail(SW_EPEER, "the only rank waits for a message that no rank can send");
         SW_TRY(sw_wait_step(t, &wait));
     }
     struct sw_peer *peer = &t->state->peers[message->source];
@@ -153,7 +154,7 @@ enum sw_status sw_channel_head(struct sw_transport *t, enum sw_channel channel, 
         sw_heartbeat_taken(t->state->heartbeat, message->source);
     if (channel == SW_CHANNEL_DATA && message->sequence != peer->received++) {
         char name[96];
-        return sw_fail(SW_EPEER, "message %llu of %s arrived where message %llu was due",
+        return sw_fail(SW_EPEER, "message %llu of %s arrived where message %llu was expected",
                        (unsigned long long)message->sequence,
                        sw_transport_name(t, message->source, name, sizeof name),
                        (unsigned long long)(peer->received - 1));

@@ -1,12 +1,13 @@
 /*
- * What joins the ranks of a job: messages between two ranks, and three collective helpers for the
- * start and the end. One thread a rank calls these (the pipeline's thread).
+ * Communication between the ranks of a job: messages between two ranks, and three collective
+ * operations for the start and the end. One thread of each rank (the pipeline's thread) calls
+ * these.
  *
- * Every wait first spins for a moment, then sleeps; it ends with SW_EINTERRUPTED when a stop was
- * asked for, with SW_EPEER (naming rank and host) when a peer is gone or gave no sign of life for
- * `silence_s`, and with the failing rank's own status when another rank has given up. Signs of life
- * come from a thread of their own (heartbeat.h), so a rank that computes or loads for minutes is
- * not taken for dead; it calls sw_transport_alive now and then to learn of stops and failures.
+ * Every wait first spins for a moment, then sleeps. It ends with SW_EINTERRUPTED after a stop
+ * signal, with SW_EPEER (naming rank and host) when a peer is gone or sent no heartbeat for
+ * `silence_s`, and with the failing rank's own status when another rank has failed. Heartbeats come
+ * from a thread of their own (heartbeat.h), so a rank that computes or loads for minutes is not
+ * judged lost; it calls sw_transport_alive from time to time to notice stops and failures.
  */
 #ifndef SW_TRANSPORT_TRANSPORT_H
 #define SW_TRANSPORT_TRANSPORT_H
@@ -19,102 +20,114 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SW_MESSAGE_BODY 232 /* bytes of a header that are the sender's own */
-#define SW_ANY_RANK (-1)    /* receive from whoever comes first */
+#define SW_MESSAGE_BODY 232 /* bytes of a head that the sender fills */
+#define SW_ANY_RANK (-1)    /* receive from any rank, in order of arrival */
 #define SW_HOST_MAX 64
 
 /* The fixed-size head of a message, 256 bytes; the payload (rows of f32, ids, text) follows it. */
 struct sw_message {
-    uint16_t kind;     /* the engine's own numbers, below SW_KIND_TRANSPORT */
+    uint16_t kind;     /* chosen by the engine, below SW_KIND_TRANSPORT */
     uint16_t unused;   /* 0 */
     int32_t source;    /* set by the transport: the sender's rank */
     uint64_t sequence; /* set by the transport: counts a sender's messages to one receiver from 0 */
-    uint64_t bytes;    /* of payload; set by sw_transport_send */
+    uint64_t bytes;    /* length of the payload; set by sw_transport_send */
     _Alignas(8) unsigned char body[SW_MESSAGE_BODY];
 };
-#define SW_KIND_TRANSPORT 0xff00 /* kinds from here on are the transport's */
+#define SW_KIND_TRANSPORT 0xff00 /* kinds from here on belong to the transport */
 
 struct sw_transport_options {
-    double silence_s; /* a peer silent for so long is lost; 0: SW_TIMEOUT_S */
-    double stall_s;   /* a rank that gets nothing done for so long, too; 0: SW_STALL_S */
-    double spin_s;    /* spin before sleeping; 0: 50 us; < 0: never */
-    const volatile sig_atomic_t *stop; /* non-zero: leave every wait; may be NULL */
-    const char *safe; /* what a failure leaves, for its message; NULL: nothing to say */
+    double silence_s; /* seconds without a heartbeat after which a peer is lost; 0: SW_TIMEOUT_S */
+    double stall_s;   /* seconds without progress after which a rank is lost; 0: SW_STALL_S */
+    double spin_s;    /* seconds to spin before sleeping; 0: 50 us; < 0: never spin */
+    const volatile sig_atomic_t *stop; /* non-zero ends every wait; may be NULL */
+    const char *safe; /* part of a failure's message: which results are kept; may be NULL */
 };
 
 struct sw_transport_rank {
     char host[SW_HOST_MAX];
-    int node; /* ranks that share memory have the same; nodes count from 0 in rank order */
+    int node; /* the same for ranks that share memory; numbered from 0 in rank order */
 };
 
-struct sw_transport_ops; /* src/transport/transport_ops.h: what self, mpi and later transports fill
-                            in */
+struct sw_transport_ops; /* transport_ops.h: the operations of each kind of transport */
 struct sw_transport {
     const struct sw_transport_ops *ops;
     int rank, size, n_nodes;
-    const struct sw_transport_rank *ranks; /* (size), the same on every rank */
+    const struct sw_transport_rank *ranks; /* (size), equal on every rank */
     struct sw_transport_options options;
-    struct sw_transport_state *state; /* the waiting's and the heartbeat's own */
+    struct sw_transport_state *state; /* transport_ops.h: state of waits and of the heartbeat */
 };
 
-/* Started by mpirun or srun as one of several ranks: MPI. Otherwise one rank, and no MPI_Init. */
+/*
+ * Opens MPI when mpirun or srun started this process as one of several ranks; otherwise one rank
+ * without MPI_Init. The caller frees *out with sw_transport_finish.
+ */
 enum sw_status sw_transport_open(const struct sw_transport_options *options,
                                  struct sw_transport **out);
-/* `n` ranks of this process, each for a thread of its own; out (n). All must be finished. */
+/* Opens `n` ranks in this process, each for a thread of its own; out (n). Each must be finished. */
 enum sw_status sw_transport_open_self(int n, const struct sw_transport_options *options,
                                       struct sw_transport **out);
 
 /*
- * Starts sending and returns; kind and body are the caller's. Payload is copied, so the buffer is
- * free at once; waits only while more than 64 MiB (or one message) to this peer are under way.
- * The order between two ranks is kept.
+ * Starts sending and returns; the caller sets kind and body. The payload is copied, so its buffer
+ * can be reused at once. Waits only while more than 64 MiB (or one larger message) to this peer are
+ * under way. Messages between two ranks arrive in order.
  */
 enum sw_status sw_transport_send(struct sw_transport *t, int peer, struct sw_message *message,
                                  const void *payload, size_t bytes);
-/* Waits for the next message's head from `from` or SW_ANY_RANK. */
+/* Waits for the head of the next message from rank `from` or SW_ANY_RANK. */
 enum sw_status sw_transport_recv_head(struct sw_transport *t, int from, struct sw_message *message);
-/* Its payload, message->bytes of it; must follow before the next recv_head unless bytes is 0. */
+/*
+ * Receives the payload (message->bytes) that belongs to a head. Must be called before the next
+ * sw_transport_recv_head unless message->bytes is 0.
+ */
 enum sw_status sw_transport_recv_payload(struct sw_transport *t, const struct sw_message *message,
                                          void *payload);
-/* Both; a payload of more than `capacity` bytes is SW_EPEER (the ranks do not agree on shapes). */
+/* Receives head and payload. SW_EPEER when the payload is longer than `capacity` bytes. */
 enum sw_status sw_transport_recv(struct sw_transport *t, int from, struct sw_message *message,
                                  void *payload, size_t capacity);
-/* Moves sends along and says whether a recv from `from` would find something; never waits. */
+/* Progresses sends, and sets *ready when a message from `from` has arrived; never waits. */
 enum sw_status sw_transport_poll(struct sw_transport *t, int from, bool *ready);
-/* Waits until everything sent has left this rank. */
+/* Waits until all messages have left this rank. */
 enum sw_status sw_transport_flush(struct sw_transport *t);
 /*
- * "I move on": also moves sends along, and returns SW_EINTERRUPTED or the status of another rank
- * that gave up. A clock read most of the time, so call it freely between layers, files and rows.
+ * Records progress of this rank and progresses sends. Returns SW_EINTERRUPTED after a stop signal,
+ * and the status of another rank that has failed. Usually costs one read of the clock, so call it
+ * freely between layers, files and rows.
  */
 enum sw_status sw_transport_alive(struct sw_transport *t);
 
-/* All ranks call these in the same order. Payload sizes need be known to the sender only. */
+/* All ranks call these in the same order. Only the sender needs to know the size of a payload. */
 enum sw_status sw_transport_barrier(struct sw_transport *t);
-/* Rank `root`'s *bytes to all; elsewhere *bytes is a new block (caller frees, NUL after it). */
+/*
+ * Sends *bytes (*length) of rank `root` to all. On the other ranks *bytes becomes a new block with
+ * a NUL after it, which the caller frees.
+ */
 enum sw_status sw_transport_broadcast(struct sw_transport *t, int root, void **bytes,
                                       size_t *length);
-/* On rank 0 (size) new blocks and their lengths, caller frees each; elsewhere left alone. */
+/*
+ * Sends the bytes of every rank to rank 0. There blocks (size) become new blocks, each of which the
+ * caller frees, with their lengths (size); on other ranks both are left unchanged.
+ */
 enum sw_status sw_transport_gather(struct sw_transport *t, const void *bytes, size_t length,
                                    void **blocks, size_t *lengths);
 
 /*
- * The end of a job, called once by every rank with its own outcome; frees t. The first failure
- * anywhere becomes everybody's: it goes to the status file of a launcher that reads it (verdict.h),
- * else is printed once in the whole job, with the rank and host it came from; waits elsewhere end,
- * and the same status is returned on all ranks, with the error slot empty because all is said.
- * Takes some seconds once something has failed; when a rank is lost the process ends here with
- * that status's exit code.
+ * Ends a job; every rank calls it once with its own outcome. Frees t. The first failure of any rank
+ * becomes that of all ranks: the waits of other ranks end, its message goes to the status file of a
+ * launcher that reads it (verdict.h) or is printed once in the whole job with its rank and host,
+ * and all ranks return the same status with an empty error slot. Takes some seconds after a
+ * failure; when a rank is lost, the process exits here with the exit code of that status.
  */
 enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status);
 /*
- * Before a transport is open: the rank the launcher gave this process (0 without a launcher), so
- * that one rank complains about the command line they all share.
+ * The rank that the launcher gave this process, 0 without a launcher. Can be called before a
+ * transport is open, so that only one rank reports an error in the command line.
  */
 int sw_transport_launch_rank(void);
-/* What messages about a lost rank say of it beside its host: "layers 4-7". Any rank, for any. */
+/* Sets what messages about a lost rank state after its host: "layers 4-7". Each rank may set any.
+ */
 void sw_transport_label(struct sw_transport *t, int rank, const char *text);
-/* "rank 3 on h2", into `out`. */
+/* Writes "rank 3 on h2" into `out` and returns it. */
 const char *sw_transport_name(const struct sw_transport *t, int rank, char *out, size_t cap);
 
 #endif

@@ -1,7 +1,6 @@
 /*
- * Inside src/transport: what one kind of transport must do (the vtable), and what waiting keeps.
- * Everything here is non-blocking; waiting is in transport_wait.c, deadlines and failure in
- * heartbeat.c, once for all kinds.
+ * Internal to src/transport: the operations of one kind of transport, none of which blocks, and
+ * what all kinds share: waiting (transport_wait.c), deadlines and failure (heartbeat.c).
  */
 #ifndef SW_TRANSPORT_TRANSPORT_OPS_H
 #define SW_TRANSPORT_TRANSPORT_OPS_H
@@ -14,54 +13,55 @@ enum sw_channel { SW_CHANNEL_DATA, SW_CHANNEL_COLLECTIVE, SW_CHANNELS };
 
 struct sw_transport_ops {
     const char *name;
-    /* Copies head and payload (message->bytes) and starts sending. */
+    /* Copies head and payload (message->bytes) and starts to send them. */
     enum sw_status (*send)(struct sw_transport *t, enum sw_channel channel, int peer,
                            const struct sw_message *message, const void *payload);
-    /* Bytes started but not yet out of this rank's hands; SW_ANY_RANK: to all. Moves them along. */
+    /* Progresses sends; *bytes: not yet sent to `peer`, or with SW_ANY_RANK to all ranks. */
     enum sw_status (*pending)(struct sw_transport *t, int peer, uint64_t *bytes);
-    /* Takes the next head if one is there. Its payload must be taken next. */
+    /* Takes the next head if one has arrived. Its payload must be taken next. */
     enum sw_status (*take)(struct sw_transport *t, enum sw_channel channel, int from,
                            struct sw_message *message, bool *found);
-    /* Like take, but leaves it there. */
+    /* Sets *found when a head has arrived, and leaves it there. */
     enum sw_status (*peek)(struct sw_transport *t, enum sw_channel channel, int from, bool *found);
-    /* Called again and again with the same arguments until *done. */
+    /* Receives a payload; must be called with the same arguments until *done. */
     enum sw_status (*payload)(struct sw_transport *t, enum sw_channel channel,
                               const struct sw_message *message, void *payload, bool *done);
-    /* Sleeps for about `seconds`, or less when something came. */
+    /* Sleeps for about `seconds`, or less when a message arrives. */
     void (*sleep)(struct sw_transport *t, double seconds);
-    /* Everybody has agreed on the end: leave in good order; frees the kind's own state. */
+    /* Leaves together with all other ranks; frees the kind's own state. */
     void (*close)(struct sw_transport *t);
 };
 
 struct sw_transport_state {
-    void *own; /* the kind's */
+    void *own; /* state of the kind of transport */
     struct sw_heartbeat *heartbeat;
     struct sw_peer {
         uint64_t sent, received; /* sequence numbers of the data channel */
     } * peers;                   /* (size) */
-    double moved;                /* when sends were last moved along */
+    double progress_at;          /* when sends were last progressed, on sw_clock() */
     bool process;                /* a rank is a process, which may be ended; else a thread */
-    bool ending;                 /* in finish.c: a stop request or a verdict ends no wait */
+    bool ending;                 /* in finish.c: neither a stop nor a verdict ends a wait */
 };
 
-/* The transport's own kind, on the collective channel. */
+/* Kind of the messages on the collective channel. */
 #define SW_KIND_BLOCK SW_KIND_TRANSPORT
 
-/* One wait: begin, then step until what is waited for has happened. */
+/* One wait: sw_wait_begin, then sw_wait_step until the awaited condition holds. */
 struct sw_wait {
-    double began;
-    bool sleepy; /* the spin is over */
+    double began;  /* on sw_clock() */
+    bool sleeping; /* the spin is over */
 };
 void sw_wait_begin(struct sw_wait *wait);
-/* Spins or sleeps a little; an error ends the wait. */
+/* Spins or sleeps for a moment. Any status but SW_OK ends the wait: a stop, a verdict, an error. */
 enum sw_status sw_wait_step(struct sw_transport *t, struct sw_wait *wait);
-/* SW_OK, or the verdict's status with its text in the slot. */
+/* SW_OK without a verdict, else its status, with its text in the error slot. */
 enum sw_status sw_verdict_check(struct sw_transport *t);
-/* The signal that asked for a stop, or 0; and how to say so. */
+/* The number of the signal that requested a stop, or 0. */
 int sw_stop_number(const struct sw_transport *t);
+/* The message for a stop by signal `number`, into `out`. */
 void sw_stop_text(const struct sw_transport *t, int number, char *out, size_t cap);
 
-/* A whole message on a channel, waiting for it; like sw_transport_send and recv_*. */
+/* Like sw_transport_send, _recv_head and _recv_payload, on a given channel. */
 enum sw_status sw_channel_send(struct sw_transport *t, enum sw_channel channel, int peer,
                                struct sw_message *message, const void *payload, size_t bytes);
 enum sw_status sw_channel_head(struct sw_transport *t, enum sw_channel channel, int from,
@@ -70,18 +70,19 @@ enum sw_status sw_channel_payload(struct sw_transport *t, enum sw_channel channe
                                   const struct sw_message *message, void *payload);
 
 /*
- * Fills what is common; `ranks` (size) becomes t's, and the heartbeat too. NULL: memory is short.
+ * A new transport with what all kinds share; it then owns `ranks` (size, from malloc) and
+ * `heartbeat`. NULL without memory; then the caller still owns both.
  */
 struct sw_transport *sw_transport_new(const struct sw_transport_ops *ops, int rank, int size,
                                       struct sw_transport_rank *ranks,
                                       struct sw_heartbeat *heartbeat,
                                       const struct sw_transport_options *options);
-/* Also closes the heartbeat. NULL is fine. */
+/* Frees t and closes its heartbeat. NULL is fine. */
 void sw_transport_free(struct sw_transport *t);
-/* The MPI kind, whatever started this process (a single process becomes a job of one rank). */
+/* Opens MPI, whatever started this process; a single process becomes a job of one rank. */
 enum sw_status sw_transport_open_mpi(const struct sw_transport_options *options,
                                      struct sw_transport **out);
-/* The only rank of this process, which is the job. */
+/* Opens a job of one rank, without MPI. */
 enum sw_status sw_transport_open_alone(const struct sw_transport_options *options,
                                        struct sw_transport **out);
 

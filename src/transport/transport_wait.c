@@ -1,6 +1,6 @@
 /*
- * Owns waiting: a spin, then sleeps that grow with the wait, and in between the stop flag and the
- * verdict. Who is lost is judged elsewhere (heartbeat.h).
+ * Owns waiting: a spin, then sleeps that grow with the wait, and between them checks of the stop
+ * flag and of the verdict. The heartbeat judges which rank is lost (heartbeat.h).
  */
 #include "base/clock.h"
 #include "transport/transport_ops.h"
@@ -8,12 +8,10 @@
 #include <stdio.h>
 #include <time.h>
 
-#define MOVE_S 0.005 /* between looks at what is on its way */
+#define PROGRESS_S 0.005 /* between two progresses of sends */
 #define SLEEP_MIN_S 20e-6
 #define SLEEP_MAX_S 5e-3
-#define SLEEP_SHARE                                                                                \
-    64 /* a sleep is at most this fraction of the wait so far: 1.6% of overshoot                   \
-        */
+#define SLEEP_SHARE 64 /* a sleep is at most the 64th part of the wait so far: 1.6% overshoot */
 
 enum sw_status sw_verdict_check(struct sw_transport *t)
 {
@@ -32,11 +30,11 @@ int sw_stop_number(const struct sw_transport *t)
 void sw_stop_text(const struct sw_transport *t, int number, char *out, size_t cap)
 {
     const char *safe = t->options.safe;
-    snprintf(out, cap, "a stop was asked for (signal %d)%s%s; run the same command again to go on",
+    snprintf(out, cap, "a stop was requested (signal %d)%s%s; run the same command again to go on",
              number, safe ? "; " : "", safe ? safe : "");
 }
 
-/* The failing of a rank comes before the stop that a launcher makes of it. */
+/* A verdict goes before a stop: a launcher answers the failure of a rank with a stop. */
 static enum sw_status wait_check(struct sw_transport *t)
 {
     char text[SW_ERROR_MAX];
@@ -48,14 +46,14 @@ static enum sw_status wait_check(struct sw_transport *t)
     return sw_fail(SW_EINTERRUPTED, "%s", text);
 }
 
-static enum sw_status step(struct sw_transport *t, bool waiting)
+static enum sw_status transport_progress(struct sw_transport *t, bool waiting)
 {
     struct sw_transport_state *state = t->state;
     const double now = sw_clock();
     uint64_t under_way;
     sw_heartbeat_step(state->heartbeat, waiting);
-    if (now - state->moved >= MOVE_S) {
-        state->moved = now;
+    if (now - state->progress_at >= PROGRESS_S) {
+        state->progress_at = now;
         SW_TRY(t->ops->pending(t, SW_ANY_RANK, &under_way));
     }
     return wait_check(t);
@@ -63,7 +61,7 @@ static enum sw_status step(struct sw_transport *t, bool waiting)
 
 enum sw_status sw_transport_alive(struct sw_transport *t)
 {
-    return step(t, false);
+    return transport_progress(t, false);
 }
 
 void sw_wait_begin(struct sw_wait *wait)
@@ -81,12 +79,12 @@ static void wait_relax(void)
 enum sw_status sw_wait_step(struct sw_transport *t, struct sw_wait *wait)
 {
     const double waited = sw_clock() - wait->began;
-    if (!wait->sleepy && waited < t->options.spin_s) {
+    if (!wait->sleeping && waited < t->options.spin_s) {
         wait_relax();
         return SW_OK;
     }
-    wait->sleepy = true;
-    SW_TRY(step(t, true));
+    wait->sleeping = true;
+    SW_TRY(transport_progress(t, true));
     double seconds = waited / SLEEP_SHARE;
     if (seconds < SLEEP_MIN_S)
         seconds = SLEEP_MIN_S;

@@ -1,4 +1,4 @@
-/* Owns the status file: written aside, made durable, then given its name. */
+/* Owns the status file: written under a temporary name, synced, then given its name. */
 #include "transport/verdict.h"
 
 #include "base/clock.h"
@@ -40,7 +40,7 @@ void sw_verdict_name(char out[SW_JOB_NAME_MAX])
              (unsigned long long)number[1]);
 }
 
-static bool write_durably(const char *path, const char *text, size_t length)
+static bool verdict_write_durably(const char *path, const char *text, size_t length)
 {
     const int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     size_t done = 0;
@@ -58,13 +58,13 @@ static bool write_durably(const char *path, const char *text, size_t length)
     return close(fd) == 0 && whole;
 }
 
-/* Gives it its name unless there is one already, which stays. */
-static bool give_name(const char *aside, const char *path)
+/* Gives the file its name, unless there is a file of that name already, which stays. */
+static bool verdict_link(const char *aside, const char *path)
 {
     if (link(aside, path) == 0 || errno == EEXIST)
         return true;
-    return access(path, F_OK) == 0 ||
-           rename(aside, path) == 0; /* a file system without hard links */
+    /* rename: for a file system without hard links */
+    return access(path, F_OK) == 0 || rename(aside, path) == 0;
 }
 
 bool sw_verdict_write(const char *folder, const char *job, int writer,
@@ -79,8 +79,8 @@ bool sw_verdict_write(const char *folder, const char *job, int writer,
         snprintf(text, sizeof text, "job %s\nexit %d\nstatus %s\nrank %d\nmessage %s\nend %s\n",
                  job, sw_status_exit_code(verdict->status), sw_status_name(verdict->status),
                  verdict->rank, verdict->text, job);
-    const bool ours = write_durably(aside, text, (size_t)length);
-    const bool there = ours && give_name(aside, path);
+    const bool ours = verdict_write_durably(aside, text, (size_t)length);
+    const bool there = ours && verdict_link(aside, path);
     if (ours || errno != EEXIST)
         unlink(aside);
     const int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,16 +1,16 @@
 /*
- * What a whole job ends with, and the file that tells it to whoever started the job.
+ * The verdict: how a whole job ends, and the status file that reports it to the launcher.
  *
  * SPILLWAY_STATUS names a folder, which several jobs may share; every rank that sees it may write
- * the file status.JOB there, and the first one wins. JOB is the job's own name: SPILLWAY_JOB, which
- * the launcher made up, else one that rank 0 has made up and told the others. Lines of text:
+ * the file status.JOB there, and the first one wins. JOB is SPILLWAY_JOB, a name that the launcher
+ * has made, else a random name that rank 0 has made and sent to all. The file has lines of text:
  *
- *   job 0f3a…                 whose it is
+ *   job 0f3a…                 the name of the job
  *   exit 75                   the exit code of the job
  *   status SW_EPEER
- *   rank 2                    who failed or was lost; -1: nobody
+ *   rank 2                    the rank that failed or was lost; -1: none
  *   message rank 2 on h3 …    one or more lines
- *   end 0f3a…                 without this one the file is not whole
+ *   end 0f3a…                 the name again; without this line the file is incomplete
  */
 #ifndef SW_TRANSPORT_VERDICT_H
 #define SW_TRANSPORT_VERDICT_H
@@ -24,21 +24,24 @@
 
 struct sw_verdict {
     enum sw_status status;
-    int rank;  /* who failed or is lost */
-    bool lost; /* … and takes no part in the end */
+    int rank;  /* the rank that failed or is lost; -1: none */
+    bool lost; /* the rank is lost, and takes no part in the end of the job */
     char text[SW_VERDICT_MAX];
 };
 
-/* The folder, when there is one that can be written to; else NULL. */
+/* The folder of the status file; NULL when there is none that can be written to. */
 const char *sw_verdict_folder(void);
-/* SPILLWAY_JOB, which says that a launcher reads the file and prints its message; "" when there is
- * none, or none that could be part of a file's name. */
+/*
+ * SPILLWAY_JOB: a launcher reads the status file and prints its message. "" when it is not set, or
+ * cannot be part of a file name.
+ */
 const char *sw_verdict_job(void);
-/* Random, for a job that no launcher has named. */
+/* A random name for a job that no launcher has named. */
 void sw_verdict_name(char out[SW_JOB_NAME_MAX]);
 /*
- * Whole and on disk, or not at all. false: it could not be written; true: it is there now. What
- * else lies in the folder is neither opened nor followed.
+ * Writes the status file, whole and on disk, unless there is one already. `writer`: this rank, part
+ * of the name of the temporary file. false: it could not be written. Opens and follows nothing else
+ * in the folder.
  */
 bool sw_verdict_write(const char *folder, const char *job, int writer,
                       const struct sw_verdict *verdict);

@@ -78,14 +78,14 @@ begin stop
 "$supervisor" -np 2 "$echo_program" ring >out.second 2>&1 </dev/null || fail "the second job"
 sleep 1
 kill -TERM $job
-ended 8 75 "the first job, TERM after the second was done" "a stop was asked for"
+ended 8 75 "the first job, TERM after the second was done" "a stop was requested"
 unset SPILLWAY_STATUS
 
 for signal in TERM INT USR1 HUP; do
     begin stop
     kill -$signal $job
     [ $signal = INT ] && kill -TERM $job # a shell's background job ignores INT
-    ended 8 75 "$signal" "a stop was asked for"
+    ended 8 75 "$signal" "a stop was requested"
 done
 # Asked while mpirun is only starting: then it hears nothing.
 for wait in 0 0.05 0.1 0.2; do
@@ -101,10 +101,10 @@ for wait in 0 0.05 0.1 0.2; do
 done
 begin stop
 pkill -TERM -f "^$echo_program"
-ended 8 75 "TERM to the ranks" "a stop was asked for"
+ended 8 75 "TERM to the ranks" "a stop was requested"
 begin stop
 kill -TERM "$(mpirun_pid)"
-ended 12 75 "TERM to mpirun" "a stop was asked for"
+ended 12 75 "TERM to mpirun" "a stop was requested"
 for signal in KILL SEGV ABRT; do
     begin stop
     kill -$signal "$(mpirun_pid)"
@@ -117,7 +117,7 @@ kill -KILL "$(mpirun_pid)"
 ended 8 75 "KILL to the mpirun of one rank" "mpirun or a rank was killed"
 begin stop
 pkill -HUP -f "^$echo_program"
-ended 8 75 "HUP to the ranks" "a stop was asked for .signal 1."
+ended 8 75 "HUP to the ranks" "a stop was requested .signal 1."
 # To mpirun while it is only starting.
 for signal in TERM HUP; do
     for wait in 0 0.03 0.1 0.2 0.4; do

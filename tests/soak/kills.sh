@@ -133,7 +133,7 @@ met_or_gone() { met || gone $job; }
 met() { compgen -G "$work/spillway-status.*/met" >/dev/null; }
 # The message that a harm must leave once the ranks had met: a pattern for one line of `err`.
 wanted() { # KIND RANKS
-    local layers='( \([^)]*\))?' stop='^spillway: .*a stop was asked for \(signal' silent
+    local layers='( \([^)]*\))?' stop='^spillway: .*a stop was requested \(signal' silent
     silent="gave no sign of life to rank [0-9]+ on"
     case $1.$2 in
     kill-rank.1) echo "process rank 0 with PID 0 on node $host exited on signal 9" ;;

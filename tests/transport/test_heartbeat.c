@@ -86,13 +86,13 @@ static void *relay(void *argument)
     return NULL;
 }
 
-/* Three ranks without a transport under them; what rank 2 says to rank 1 passes the relay. */
+/* Three ranks without a transport under them; what rank 2 sends to rank 1 passes the relay. */
 struct job {
     struct sw_heartbeat *hearts[RANKS];
     struct sw_transport ranks[RANKS];
     struct sw_transport_state states[RANKS];
     struct sw_transport_rank hosts[RANKS];
-    struct sw_rank_info cards[RANKS];
+    struct sw_rank_info infos[RANKS];
     struct relay relay;
     FILE *said; /* in place of stderr */
     int stderr_before;
@@ -108,11 +108,11 @@ static void begin(struct job *job, double stall_s)
     CU_ASSERT_FATAL(job->said && dup2(fileno(job->said), STDERR_FILENO) >= 0);
     for (int i = 0; i < RANKS; i++) {
         snprintf(job->hosts[i].host, SW_HOST_MAX, "h%d", i + 1);
-        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_open(true, &job->cards[i], &job->hearts[i]), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_open(true, &job->infos[i], &job->hearts[i]), SW_OK);
     }
     job->relay.listener = sw_heart_socket_listen(true, &job->relay.port);
     CU_ASSERT_FATAL(job->relay.listener >= 0);
-    job->relay.to = job->cards[1].place.port;
+    job->relay.to = job->infos[1].address.port;
     fcntl(job->relay.listener, F_SETFL, 0);
     pthread_create(&job->relay.thread, NULL, relay, &job->relay);
     for (int i = 0; i < RANKS; i++) {
@@ -125,11 +125,11 @@ static void begin(struct job *job, double stall_s)
                                                           .stall_s = stall_s,
                                                           .stop = &stop,
                                                           .safe = "all that was done is safe"}};
-        struct sw_rank_info cards[RANKS];
-        memcpy(cards, job->cards, sizeof cards);
+        struct sw_rank_info infos[RANKS];
+        memcpy(infos, job->infos, sizeof infos);
         if (i == 2)
-            cards[1].place.port = job->relay.port;
-        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_start(job->hearts[i], &job->ranks[i], cards), SW_OK);
+            infos[1].address.port = job->relay.port;
+        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_start(job->hearts[i], &job->ranks[i], infos), SW_OK);
     }
 }
 
@@ -219,7 +219,7 @@ static void pauses_and_slowness_are_no_loss(void)
     CU_ASSERT_STRING_EQUAL(said, "");
 }
 
-static void a_cut_is_noticed_and_all_hear_of_it(void)
+static void a_cut_is_noticed_and_reported_to_all(void)
 {
     struct job job;
     struct sw_verdict verdict[RANKS];
@@ -287,7 +287,7 @@ static void strangers_do_no_harm(void)
     const struct sw_frame hello = {.kind = SW_FRAME_HELLO, .rank = 2, .number = 12345, .nonce = 1};
     begin(&job, 60);
     for (int i = 0; i < 50; i++) {
-        const int fd = dial(job.cards[1].place.port);
+        const int fd = dial(job.infos[1].address.port);
         CU_ASSERT(fd >= 0);
         if (i % 2)
             CU_ASSERT(send(fd, nonsense, sizeof nonsense, MSG_NOSIGNAL) > 0);
@@ -319,7 +319,7 @@ static void a_rank_that_gets_nothing_done_is_lost(void)
     CU_ASSERT(until_judged(&job, 0, 1) >= 0);
     sw_heartbeat_verdict(job.hearts[0], &verdict);
     CU_ASSERT_EQUAL(verdict.rank, 1);
-    CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "rank 1 on h2 has got nothing done"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "rank 1 on h2 made no progress"));
     end(&job, said, sizeof said);
 }
 
@@ -336,7 +336,7 @@ static void a_message_that_never_comes_is_noticed(void)
     const double took = until_judged(&job, 2, 5);
     CU_ASSERT(took > 0.9 && took < 3);
     sw_heartbeat_verdict(job.hearts[2], &verdict);
-    CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "rank 1 on h2 lives, but a message"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "rank 1 on h2 is alive, but one of its messages"));
     end(&job, said, sizeof said);
     begin(&job, 1.0); /* it comes late, while the receiver was busy */
     sw_heartbeat_sent(job.hearts[1], 2);
@@ -519,7 +519,7 @@ static void common_networks_come_first(void)
 
 SW_UNIT_TESTS({"a quiet job is left alone", a_quiet_job_is_left_alone},
               {"pauses and slowness are no loss", pauses_and_slowness_are_no_loss},
-              {"a cut is noticed and all hear of it", a_cut_is_noticed_and_all_hear_of_it},
+              {"a cut is noticed and reported to all", a_cut_is_noticed_and_reported_to_all},
               {"a closed connection is noticed at once", a_closed_connection_is_noticed_at_once},
               {"a rank that cannot be reached is named", a_rank_that_cannot_be_reached_is_named},
               {"strangers do no harm", strangers_do_no_harm},

@@ -39,7 +39,7 @@ one_line_with "a stopped rank" "rank 1 on .* gave no sign of life"
 nobody_left stopped
 launch 3 stuck 60
 [ $code = 75 ] && below "$seconds" 18 || fail "a stuck rank"
-one_line_with "a stuck rank" "rank 1 on .* has got nothing done"
+one_line_with "a stuck rank" "rank 1 on .* made no progress"
 nobody_left stuck
 
 launch 3 late
@@ -66,7 +66,7 @@ kill -USR1 "$(pgrep -P $launcher mpirun)"
 wait $launcher
 code=$?
 [ $code = 75 ] || fail "stop: exit $code"
-one_line_with "stop" "a stop was asked for"
+one_line_with "stop" "a stop was requested"
 nobody_left stop
 
 finish

@@ -1,5 +1,5 @@
 /*
- * Whoever connects to the heartbeat's ports and is no rank: crowds that say nothing, port scans,
+ * Whoever connects to the heartbeat's ports and is no rank: crowds that send nothing, port scans,
  * nonsense, slow talkers, a recorded greeting, a flood, no descriptors left. Four ranks in this
  * process, because the doors of two of them stay open: ranks 1 and 3 have no link to each other.
  */
@@ -22,7 +22,7 @@
 #define TIMEOUT_S 1.0
 #define CROWD 300     /* strangers at a port */
 #define CPU_SHARE 0.1 /* of a core for four ranks that are let alone by comparison: 0.001 */
-#define GONE_S 3.5    /* who says nothing is closed by then */
+#define GONE_S 3.5    /* a connection that sends nothing is closed by then */
 #define FLOOD_MIN 1000
 
 static void pause_s(double seconds)
@@ -60,7 +60,7 @@ struct job {
     struct sw_transport ranks[RANKS];
     struct sw_transport_state states[RANKS];
     struct sw_transport_rank hosts[RANKS];
-    struct sw_rank_info cards[RANKS];
+    struct sw_rank_info infos[RANKS];
 };
 
 /* The ranks listen; strangers may come. */
@@ -69,25 +69,25 @@ static void prepare(struct job *job)
     memset(job, 0, sizeof *job);
     for (int i = 0; i < RANKS; i++) {
         snprintf(job->hosts[i].host, SW_HOST_MAX, "h%d", i + 1);
-        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_open(true, &job->cards[i], &job->hearts[i]), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_open(true, &job->infos[i], &job->hearts[i]), SW_OK);
     }
 }
 
-/* The ranks look for each other; rank 2 finds rank 1 at `port`, if that is not 0. */
+/* The ranks connect to each other; rank 2 finds rank 1 at `port`, if that is not 0. */
 static void start(struct job *job, uint16_t port)
 {
     for (int i = 0; i < RANKS; i++) {
-        struct sw_rank_info cards[RANKS];
-        memcpy(cards, job->cards, sizeof cards);
+        struct sw_rank_info infos[RANKS];
+        memcpy(infos, job->infos, sizeof infos);
         if (i == 2 && port)
-            cards[1].place.port = port;
+            infos[1].address.port = port;
         job->states[i].heartbeat = job->hearts[i];
         job->ranks[i] = (struct sw_transport){.rank = i,
                                               .size = RANKS,
                                               .ranks = job->hosts,
                                               .state = &job->states[i],
                                               .options = {.silence_s = TIMEOUT_S, .stall_s = 60}};
-        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_start(job->hearts[i], &job->ranks[i], cards), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_heartbeat_start(job->hearts[i], &job->ranks[i], infos), SW_OK);
     }
 }
 
@@ -115,18 +115,18 @@ static bool peace(const struct job *job, double seconds)
     return !judged(job);
 }
 
-/* Rank 3 fails; all hear of it, and of nothing else. */
+/* Rank 3 fails; all receive that verdict and no other. */
 static void verdict_arrives(struct job *job)
 {
     const struct sw_verdict failed = {.status = SW_EMODEL, .rank = 3, .text = "no weights"};
-    struct sw_verdict heard;
+    struct sw_verdict received;
     sw_heartbeat_raise(job->hearts[3], &failed);
     for (int i = 0; i < RANKS; i++) {
         for (int k = 0; k < 100 && !sw_heartbeat_judged(job->hearts[i]); k++)
             pause_s(0.01);
-        sw_heartbeat_verdict(job->hearts[i], &heard);
-        CU_ASSERT_EQUAL(heard.status, SW_EMODEL);
-        CU_ASSERT_STRING_EQUAL(heard.text, "no weights");
+        sw_heartbeat_verdict(job->hearts[i], &received);
+        CU_ASSERT_EQUAL(received.status, SW_EMODEL);
+        CU_ASSERT_STRING_EQUAL(received.text, "no weights");
     }
 }
 
@@ -157,13 +157,13 @@ static int closed_of(const int *fds, int n)
     return closed;
 }
 
-static void a_crowd_that_says_nothing_costs_nothing(void)
+static void a_silent_crowd_costs_nothing(void)
 {
     struct job job;
     int fds[2 * CROWD];
     begin(&job);
     for (int i = 0; i < 2 * CROWD; i++)
-        fds[i] = dial(job.cards[i % 2 ? 1 : 3].place.port);
+        fds[i] = dial(job.infos[i % 2 ? 1 : 3].address.port);
     CU_ASSERT(fds[0] >= 0 && fds[1] >= 0); /* these doors are open */
     pause_s(0.2);
     const double before = cpu_seconds();
@@ -182,7 +182,7 @@ static void ranks_get_in_past_a_crowd(void)
     int fds[RANKS * CROWD];
     prepare(&job);
     for (int i = 0; i < RANKS * CROWD; i++)
-        fds[i] = dial(job.cards[i % RANKS].place.port);
+        fds[i] = dial(job.infos[i % RANKS].address.port);
     start(&job, 0);
     CU_ASSERT(peace(&job, 2.5 * TIMEOUT_S)); /* else some rank would not have been reached */
     verdict_arrives(&job);
@@ -196,20 +196,20 @@ static void nobody_else_is_let_in(void)
     struct job job;
     begin(&job);
     for (int i = 0; i < RANKS; i++) {
-        const int fd = dial(job.cards[i].place.port);
+        const int fd = dial(job.infos[i].address.port);
         CU_ASSERT_EQUAL(fd >= 0, i == 1 || i == 3);
         if (fd >= 0)
             close(fd);
     }
     sw_heartbeat_sent(job.hearts[3], 1); /* now they have a link, too */
     for (int k = 0; k < 100; k++) {
-        const int fd = dial(job.cards[1].place.port);
+        const int fd = dial(job.infos[1].address.port);
         if (fd < 0)
             break;
         close(fd);
         pause_s(0.02);
     }
-    CU_ASSERT(dial(job.cards[1].place.port) < 0);
+    CU_ASSERT(dial(job.infos[1].address.port) < 0);
     CU_ASSERT(peace(&job, 1.5 * TIMEOUT_S));
     end(&job);
 }
@@ -223,7 +223,7 @@ static void nonsense_and_slow_talkers_are_dropped(void)
     int fds[TALKERS];
     begin(&job);
     for (int i = 0; i < TALKERS; i++) {
-        fds[i] = dial(job.cards[1].place.port);
+        fds[i] = dial(job.infos[1].address.port);
         CU_ASSERT_FATAL(fds[i] >= 0);
         if (i % 4 == 0)
             CU_ASSERT(send(fds[i], request, sizeof request, MSG_NOSIGNAL) > 0);
@@ -243,7 +243,7 @@ static void nonsense_and_slow_talkers_are_dropped(void)
     end(&job);
 }
 
-/* Passes on what rank 2 and rank 1 say to each other, and keeps what rank 2 said. */
+/* Passes on what ranks 2 and 1 send each other, and keeps what rank 2 sent. */
 struct recorder {
     pthread_t thread;
     int listener;
@@ -283,7 +283,7 @@ static void a_recorded_greeting_opens_nothing(void)
     struct recorder recorder = {0};
     prepare(&job);
     recorder.listener = sw_heart_socket_listen(true, &recorder.port);
-    recorder.to = job.cards[1].place.port;
+    recorder.to = job.infos[1].address.port;
     CU_ASSERT_FATAL(recorder.listener >= 0);
     fcntl(recorder.listener, F_SETFL, 0);
     pthread_create(&recorder.thread, NULL, record, &recorder);
@@ -291,7 +291,7 @@ static void a_recorded_greeting_opens_nothing(void)
     CU_ASSERT(peace(&job, 1));
     CU_ASSERT(recorder.n >= (int)sizeof(struct sw_frame));
     for (int i = 0; i < 3; i++) { /* all of it, then closed, as if rank 2 had died */
-        const int fd = dial(job.cards[1].place.port);
+        const int fd = dial(job.infos[1].address.port);
         CU_ASSERT_FATAL(fd >= 0);
         CU_ASSERT(send(fd, recorder.bytes, (size_t)recorder.n, MSG_NOSIGNAL) > 0);
         CU_ASSERT(peace(&job, 0.2));
@@ -325,7 +325,7 @@ static void *pour(void *argument)
     return NULL;
 }
 
-/* From before the ranks look for each other until after a verdict. */
+/* From before the ranks connect to each other until after a verdict. */
 static void a_flood_changes_nothing(void)
 {
     struct job job;
@@ -333,7 +333,7 @@ static void a_flood_changes_nothing(void)
     struct flood flood = {.ports = ports};
     prepare(&job);
     for (int i = 0; i < RANKS; i++)
-        ports[i] = job.cards[i].place.port;
+        ports[i] = job.infos[i].address.port;
     pthread_create(&flood.thread, NULL, pour, &flood);
     pause_s(0.2);
     start(&job, 0);
@@ -369,11 +369,11 @@ static void without_descriptors_nothing_spins(void)
     few = (struct rlimit){descriptors_in_use(), before.rlim_max};
     CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &few), 0);
     for (int i = 0; i < WAITING; i++)
-        CU_ASSERT(reach(fds[i], job.cards[1].place.port));
+        CU_ASSERT(reach(fds[i], job.infos[1].address.port));
     const double used = cpu_seconds();
     CU_ASSERT(peace(&job, 1.5 * TIMEOUT_S));
     CU_ASSERT(cpu_seconds() - used < CPU_SHARE);
-    CU_ASSERT(closed_of(fds, WAITING) >= WAITING - 2); /* the others have their time to say who */
+    CU_ASSERT(closed_of(fds, WAITING) >= WAITING - 2); /* the others still have time to answer */
     CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
     verdict_arrives(&job);
     close_all(fds, WAITING);
@@ -398,7 +398,7 @@ static void ranks_of_one_host_listen_on_loopback(void)
     CU_ASSERT_EQUAL(address_of(false), INADDR_ANY);
 }
 
-SW_UNIT_TESTS({"a crowd that says nothing costs nothing", a_crowd_that_says_nothing_costs_nothing},
+SW_UNIT_TESTS({"a silent crowd costs nothing", a_silent_crowd_costs_nothing},
               {"ranks get in past a crowd", ranks_get_in_past_a_crowd},
               {"nobody else is let in", nobody_else_is_let_in},
               {"nonsense and slow talkers are dropped", nonsense_and_slow_talkers_are_dropped},
