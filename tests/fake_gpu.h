@@ -113,7 +113,8 @@ static inline enum sw_status fake_alloc(struct sw_backend *b, size_t bytes, cons
     struct fake_gpu *g = fake_of(b);
     *d_out = NULL;
     if (++g->calls == g->fail_at || bytes > g->limit - g->used)
-        return sw_fail(SW_ENOMEM, "%zu bytes of GPU memory for %s are not to be had", bytes, what);
+        return sw_fail(SW_ENOMEM, "%zu bytes of GPU memory for %s cannot be allocated", bytes,
+                       what);
     SW_TRY(g->cpu->alloc(b, bytes, what, d_out));
     if (g->is_gpu)
         memset(*d_out, 0xff, bytes);
@@ -409,10 +410,10 @@ static inline uint64_t fake_allocated(const struct sw_backend *b)
 }
 
 /* Nothing of it ever waits. */
-static inline void fake_watch(struct sw_backend *b, const struct sw_gpu_wait_hook *watch)
+static inline void fake_set_wait_hook(struct sw_backend *b, const struct sw_gpu_wait_hook *hook)
 {
     (void)b;
-    (void)watch;
+    (void)hook;
 }
 
 static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
@@ -427,7 +428,7 @@ static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
                                                .replay = fake_repeat,
                                                .replays = fake_replays,
                                                .allocated = fake_allocated,
-                                               .watch = fake_watch};
+                                               .set_wait_hook = fake_set_wait_hook};
 
 static inline enum sw_status fake_open(const struct sw_gpu_options *o, int threads, const char *isa,
                                        struct sw_backend **out, int *index)

@@ -1,14 +1,14 @@
 /*
- * The operations a device offers. The transformer block (engine/block.c) is written once over
- * them; kernels/cpu/ and kernels/cuda/ do the arithmetic.
+ * A backend: the operations of one kind of device. The transformer block (engine/block.c) is
+ * written once over them; kernels/cpu/ and kernels/cuda/ do the arithmetic.
  *
- * Pointers named d_… belong to the device: only its operations dereference them, but adding bytes
- * to them is fine. Compute operations enqueue and return at once; the CPU backend has finished
- * when it returns, another one reports what went wrong at sync(). Activations are f32, row-major,
- * one token a row; `ld` is a row's stride in floats.
+ * Pointers named d_… belong to the device: only its operations dereference them, but others may add
+ * offsets to them. Compute operations of a GPU only enqueue work, and sync() reports failures;
+ * those of the CPU have finished when they return. Activations are f32, row-major, one token a row;
+ * `ld` is the number of floats from one row to the next.
  *
- * Order: each output element has ONE accumulation order, whatever the number of rows in the call,
- * of threads, or of calls a prompt was cut into. Tests compare bits.
+ * Order: each output element has ONE accumulation order. It does not depend on the number of rows
+ * in the call, on threads, or on how a prompt was cut into calls. Tests compare bits.
  */
 #ifndef SW_BACKEND_BACKEND_H
 #define SW_BACKEND_BACKEND_H
@@ -29,12 +29,13 @@ struct sw_matrix {
     void *d_data; /* sw_matrix_bytes(format, rows, cols) bytes */
 };
 
-/* Rows [row0, row0 + n_rows) of a matrix in host memory, as a file holds them. */
+/* Rows [row0, row0 + n_rows) of a matrix in host memory, in the layout of a file. */
 struct sw_matrix_rows {
     const void *data; /* element (r, c) at data + (r * row_stride + c * col_stride) elements */
     enum sw_dtype dtype;
     int64_t row0, n_rows;
-    int64_t row_stride, col_stride; /* col_stride 1 normally; row_stride 1 for GPT-2's (in, out) */
+    int64_t row_stride,
+        col_stride; /* in elements; col_stride is 1, or row_stride is for GPT-2's (in, out) */
 };
 
 /* Consecutive positions of one slot: rows [row, row + n) of the micro-batch. */
@@ -45,12 +46,12 @@ struct sw_span {
 };
 
 struct sw_rope {
-    int rotary_dim;         /* first this many of each head are rotated (even) */
-    bool interleaved;       /* pairs (2i, 2i+1); else (i, i + rotary_dim/2) */
+    int rotary_dim;         /* this many first elements of each head are rotated; even */
+    bool interleaved;       /* pairs are (2i, 2i+1); else (i, i + rotary_dim/2) */
     const float *d_cos_sin; /* (context, 2, rotary_dim/2): cos, sin of position * frequency i */
 };
 
-/* One layer's keys and values. The layout of d_data is the backend's own. */
+/* One layer's KV cache. The layout of d_data is the backend's own. */
 struct sw_kv {
     enum sw_dtype format; /* f32, f16 or bf16 */
     int slots, n_kv_heads, head_dim;
@@ -58,24 +59,24 @@ struct sw_kv {
     void *d_data;    /* sw_kv_bytes(format, slots, n_kv_heads, head_dim, context) bytes */
 };
 
-/* Queries, keys and values as their product leaves them. */
+/* Queries, keys and values as the QKV product writes them. */
 struct sw_heads {
     float *d_q;       /* query head h of row r at d_q + r * ld + h * q_head */
     float *d_k;       /* KV head h of row r at d_k + r * ld + h * kv_head */
-    const float *d_v; /* as d_k */
+    const float *d_v; /* KV head h of row r at d_v + r * ld + h * kv_head */
     int64_t ld, q_head, kv_head;
-    int n_heads;                      /* query heads; the cache knows of the KV heads */
+    int n_heads;                      /* query heads; the number of KV heads is in sw_kv */
     const float *d_q_norm, *d_k_norm; /* (head_dim) RMS norm of each head; NULL: none */
-    float eps;                        /* of the norms */
+    float eps;                        /* of these norms */
     struct sw_rope rope;              /* rotary_dim 0: nothing is rotated */
 };
 
 struct sw_attention {
     int n_heads;           /* query heads; head h reads KV head h / (n_heads / n_kv_heads) */
-    float scale;           /* of q·k */
+    float scale;           /* factor of q·k */
     int64_t window;        /* key k is visible to query q iff q - window < k <= q; 0: all k <= q */
     const float *d_slopes; /* ALiBi: score += slope[head] * k_position; NULL: none. (n_heads) */
-    /* query of row r, head h, at d_q + r * q_ld + h * q_head */
+    /* Query of row r, head h at d_q + r * q_ld + h * q_head. */
     const float *d_q;
     int64_t q_ld, q_head;
     float *d_out; /* (rows, n_heads * head_dim), stride out_ld */
@@ -83,18 +84,19 @@ struct sw_attention {
 };
 
 /*
- * A product with the norm that makes its input and the activation of its results, for devices on
- * which fewer steps are faster: h = norm(x), y = act(h · Wᵀ + bias).
+ * A product with the norm of its input as prologue and the activation as epilogue, for devices on
+ * which fewer operations are faster: h = norm(x), y = act(h · Wᵀ + bias).
  */
 struct sw_projection {
     const struct sw_matrix *m;
     const float *d_bias; /* NULL: none */
     enum sw_norm norm;
     float eps;
-    const float *d_norm, *d_norm_bias; /* d_norm NULL: there is no norm, h is x */
-    float *d_h;                        /* (n, m->cols), may be x; not used without a norm */
+    const float *d_norm, *d_norm_bias; /* weight, bias; d_norm NULL: there is no norm, and h is x */
+    float *d_h;                        /* (n, m->cols), may be x; unused without a norm */
     int64_t ld_h;
-    bool activated, gated; /* as activate; gated: y is (n, m->rows / 2), in room for (n, m->rows) */
+    bool activated,
+        gated; /* as `activate`; gated: y is (n, m->rows / 2), with room for (n, m->rows) */
     enum sw_activation activation;
 };
 
@@ -104,38 +106,39 @@ struct sw_backend_ops {
     const char *name;
     void (*close)(struct sw_backend *b);
 
-    /* Memory. `what` names the use in the message of SW_ENOMEM. free accepts NULL. */
+    /* Memory. `what` names the use in the message of SW_ENOMEM. `free` accepts NULL. */
     enum sw_status (*alloc)(struct sw_backend *b, size_t bytes, const char *what, void **d_out);
     void (*free)(struct sw_backend *b, void *d_ptr, size_t bytes);
     enum sw_status (*upload)(struct sw_backend *b, void *d_dst, const void *src, size_t bytes);
     enum sw_status (*download)(struct sw_backend *b, void *dst, const void *d_src, size_t bytes);
     enum sw_status (*sync)(struct sw_backend *b);
 
-    /* Weights. Any number of put calls, rows in any order; matrix_clear, before, zeroes padding. */
+    /* Weights. matrix_clear, called first, zeroes the padding. Then any number of matrix_put calls
+     * store rows in any order. */
     enum sw_status (*matrix_clear)(struct sw_backend *b, struct sw_matrix *m);
     enum sw_status (*matrix_put)(struct sw_backend *b, struct sw_matrix *m,
                                  const struct sw_matrix_rows *rows);
 
-    /* y[i] = row ids[i] of m, as f32. ids: (n), host memory */
+    /* y[i] = row ids[i] of m, as f32. ids: (n) in host memory. */
     void (*embed)(struct sw_backend *b, const struct sw_matrix *m, const int32_t *ids, int64_t n,
                   float *d_y, int64_t ld_y);
-    /* y = norm(x) * weight (+ bias); each of n rows of dim. bias may be NULL; y may be x. */
+    /* y = norm(x) * weight + bias, for n rows of dim. d_bias may be NULL; y may be x. */
     void (*norm)(struct sw_backend *b, enum sw_norm kind, float eps, const float *d_x, int64_t ld_x,
                  int64_t n, int64_t dim, const float *d_weight, const float *d_bias, float *d_y,
                  int64_t ld_y);
-    /* y (n, m->rows) = x (n, m->cols) · Wᵀ + bias; or y += that, when add. bias may be NULL. */
+    /* y (n, m->rows) = x (n, m->cols) · Wᵀ + bias; y += the same with `add`. d_bias may be NULL. */
     void (*matmul)(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
                    const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
-    /* NULL: there is no such form here. */
+    /* As sw_projection. NULL: this backend does not have the operation. */
     void (*project)(struct sw_backend *b, const struct sw_projection *p, const float *d_x,
                     int64_t ld_x, int64_t n, float *d_y, int64_t ld_y);
-    /* Of the spans' rows: queries are normed and rotated in place; keys, too, and are then stored
-     * with the values. What is left at d_k may be anything. */
+    /* For the spans' rows: norms and rotates queries in place, norms and rotates keys, and stores
+     * keys and values in the cache. The contents of d_k are undefined afterwards. */
     void (*place_heads)(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
                         const struct sw_span *spans, int n_spans);
-    /* The first n positions of slot `from` become those of slot `to`; what `to` held is lost. */
+    /* Copies the first n positions of slot `from` to slot `to`, whose own contents are lost. */
     void (*kv_copy)(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);
-    /* softmax(scale · q·kᵀ + alibi) · v over the visible keys, which are already stored. */
+    /* softmax(scale · q·kᵀ + alibi) · v over the visible keys, all of them stored before. */
     void (*attend)(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
                    const struct sw_span *spans, int n_spans);
     /* gated: y (n, dim) = act(x[:, :dim]) * x[:, dim:2*dim]; else y = act(x). y may be x. */
@@ -145,10 +148,11 @@ struct sw_backend_ops {
     void (*activated_matmul)(struct sw_backend *b, enum sw_activation kind, bool gated,
                              const struct sw_matrix *m, const float *d_bias, float *d_x,
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
-    /* y += x, n rows of dim */
+    /* y += x, for n rows of dim. */
     void (*add)(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
                 float *d_y, int64_t ld_y);
-    /* y[i] = x[rows[i]]; and y[rows[i]] += weights[i] * x[i]. rows, weights: (n), host memory */
+    /* gather: y[i] = x[rows[i]]. scatter_add: y[rows[i]] += weights[i] * x[i]. rows, weights: (n)
+     * in host memory. */
     void (*gather)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
                    int64_t n, int64_t dim, float *d_y, int64_t ld_y);
     void (*scatter_add)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
@@ -160,17 +164,18 @@ struct sw_backend {
 };
 
 struct sw_cpu_options {
-    int threads;       /* 0: one per core this rank may use */
-    const char *cores; /* hwloc list "0-3,8"; NULL: what the process may use */
-    const char *isa;   /* "portable", "avx2", "avx512", "avx512bf16"; NULL: the best there is */
-    int64_t max_rows;  /* most rows a call will have, and … */
-    int64_t max_cols;  /* … most in-features of a matrix: they size the scratch memory */
+    int threads;       /* 0: one for each core that this rank may use */
+    const char *cores; /* hwloc list like "0-3,8"; NULL: all that the process may use */
+    const char *isa;   /* "portable", "avx2", "avx512" or "avx512bf16"; NULL: the best one */
+    int64_t max_rows;  /* most rows of a call; sizes the scratch memory */
+    int64_t max_cols;  /* most in-features of a matrix; sizes the scratch memory */
 };
 
-/* Scratch bytes sw_backend_cpu_open will take for these options (counted by the planner). */
+/* Scratch bytes that sw_backend_cpu_open allocates with these options; the planner counts them. */
 size_t sw_backend_cpu_scratch(const struct sw_cpu_options *options);
+/* SW_EUSAGE: no such cores or isa; SW_ENOMEM. The caller closes the backend by ops->close. */
 enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct sw_backend **out);
-/* Its threads, for what is to be done between its operations; NULL: another backend's. */
+/* The backend's threads, for work between its operations; NULL when it is not a CPU backend. */
 struct sw_pool *sw_backend_cpu_pool(struct sw_backend *backend);
 
 #endif

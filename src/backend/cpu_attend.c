@@ -1,4 +1,5 @@
-/* Keys and values on the CPU: storing them, and attention shared out over slots, heads, queries. */
+/* The KV cache on the CPU: stores keys and values; attention, shared out by slot, head and query.
+ */
 #include "backend/cpu_internal.h"
 
 #include <assert.h>
@@ -63,7 +64,7 @@ static void copy_head(void *ctx, int64_t h, int worker)
     memcpy(kv_head(c->kv, c->to, (int)h), kv_head(c->kv, c->from, (int)h), c->bytes);
 }
 
-/* A head's positions lie in blocks, so whole blocks go: what is beyond n is not looked at. */
+/* Copies whole blocks: nothing reads the positions after the first n. */
 void sw_cpu_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n)
 {
     struct copy c = {kv, from, to, sw_kv_head_bytes(kv->format, kv->head_dim, n)};
@@ -79,10 +80,10 @@ struct attend {
     const struct sw_span *spans;
     int n_spans;
     int group;         /* query heads per KV head */
-    int part, n_parts; /* a group is cut in parts of at most `part` heads */
-    int tile;          /* query positions a tile */
-    bool split;        /* spans of one row are cut in lengths of keys, whose states go to: */
-    float *states;     /* for each such span (lengths, n_heads, state) */
+    int part, n_parts; /* a group is cut into n_parts of at most `part` heads */
+    int tile;          /* query positions of a tile */
+    bool split;        /* spans of one row are cut into lengths of keys */
+    float *states;     /* with `split`, for each such span (lengths, n_heads, state) */
 };
 
 static bool is_split(const struct attend *a, const struct sw_span *span)
@@ -109,8 +110,8 @@ static int64_t span_states(const struct attend *a, const struct sw_span *span)
     return span->n == 1 ? span_lengths(a, span) * step : 0;
 }
 
-/* Chunks count, span by span, tiles of queries from the last (the longest) down, or lengths of
- * keys, heads inside. */
+/* Runs one chunk. Chunks are numbered span by span; in a span by tile of queries, from the last
+ * (the longest) to the first, or by length of keys; innermost by head. */
 static void attend_chunk(void *ctx, int64_t chunk, int worker)
 {
     const struct attend *a = ctx;
@@ -152,7 +153,7 @@ static void attend_chunk(void *ctx, int64_t chunk, int worker)
     a->cpu->kernels->attend(&t);
 }
 
-/* One head of every span that was split. */
+/* Joins the states of one head, for every span that was split. */
 static void join_head(void *ctx, int64_t head, int worker)
 {
     const struct attend *a = ctx;
@@ -170,8 +171,8 @@ static void join_head(void *ctx, int64_t head, int worker)
     }
 }
 
-/* Few long sequences with few KV heads have less to share out than there are threads, or not
- * evenly. What was split has the same bits. */
+/* A batch of one or two long sequences with few KV heads has fewer chunks than threads, or chunks
+ * of uneven size; then keys are split, too. The result has the same bits. */
 #define CHUNKS_A_THREAD 4
 static void choose_split(struct attend *a)
 {
@@ -182,7 +183,7 @@ static void choose_split(struct attend *a)
         states += span_states(a, &a->spans[i]);
         is_long |= a->spans[i].n == 1 && span_lengths(a, &a->spans[i]) > 1;
     }
-    a->states = a->cpu->x; /* of products; none is under way */
+    a->states = a->cpu->x; /* the products' buffer; no product is under way */
     a->split = is_long && a->cpu->threads > 1 && n_chunks < CHUNKS_A_THREAD * a->cpu->threads &&
                states <= a->cpu->x_floats;
 }

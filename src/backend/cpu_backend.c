@@ -8,10 +8,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* ---- memory: large pieces start on a huge page, so that a layer's weights need few TLB entries */
+/* ---- memory: large blocks start on a huge page, so that a layer's weights need few TLB entries */
 
 #define HUGE_PAGE ((size_t)2 << 20)
-#define SLACK 64 /* vector loads of the last value row may reach this far past the end */
+#define SLACK 64 /* vector loads of the last value row may read this far past the end */
 
 static bool is_large(size_t bytes)
 {
@@ -29,16 +29,16 @@ static void *map_aligned(size_t length)
         mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (raw == MAP_FAILED)
         return NULL;
-    const size_t lead = (HUGE_PAGE - (size_t)((uintptr_t)raw % HUGE_PAGE)) % HUGE_PAGE;
-    if (lead)
-        munmap(raw, lead);
-    if (HUGE_PAGE - lead)
-        munmap(raw + lead + length, HUGE_PAGE - lead);
-    madvise(raw + lead, length, MADV_HUGEPAGE);
-    return raw + lead;
+    const size_t before = (HUGE_PAGE - (size_t)((uintptr_t)raw % HUGE_PAGE)) % HUGE_PAGE;
+    if (before)
+        munmap(raw, before);
+    if (HUGE_PAGE - before)
+        munmap(raw + before + length, HUGE_PAGE - before);
+    madvise(raw + before, length, MADV_HUGEPAGE);
+    return raw + before;
 }
 
-static enum sw_status alloc(struct sw_backend *b, size_t bytes, const char *what, void **d_out)
+static enum sw_status cpu_alloc(struct sw_backend *b, size_t bytes, const char *what, void **d_out)
 {
     (void)b;
     *d_out = NULL;
@@ -48,7 +48,7 @@ static enum sw_status alloc(struct sw_backend *b, size_t bytes, const char *what
     if (!*d_out)
         return sw_fail(
             SW_ENOMEM,
-            "%zu bytes of host memory for %s are not to be had; close other programs, or "
+            "%zu bytes of host memory for %s cannot be allocated; close other programs, or "
             "give this rank fewer layers (--host-memory, --slices)",
             bytes, what);
     return SW_OK;
@@ -81,7 +81,7 @@ static enum sw_status sync_nothing(struct sw_backend *b)
 
 static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
 {
-    /* Padding lies in the last panel, and in every one when the columns are padded. */
+    /* The last panel has padding; every panel has when the columns are padded. */
     const unsigned pad = sw_dtype_info(m->format)->col_pad;
     const int64_t first = m->cols % pad ? 0 : (m->rows - 1) / SW_PANEL;
     const size_t from = sw_panel_offset(m->format, m->cols, first);
@@ -90,14 +90,14 @@ static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
     return SW_OK;
 }
 
-struct put {
+struct cpu_put {
     struct sw_pack pack;
     int64_t first_panel;
 };
 
 static void put_panel(void *ctx, int64_t chunk, int worker)
 {
-    const struct put *put = ctx;
+    const struct cpu_put *put = ctx;
     (void)worker;
     sw_pack_panel(&put->pack, put->first_panel + chunk);
 }
@@ -117,16 +117,16 @@ static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
     assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
     if (!rows->n_rows)
         return SW_OK;
-    struct put put = {.pack = {m->format, m->rows, m->cols, m->d_data, rows->data, rows->dtype,
-                               rows->row0, rows->n_rows, rows->row_stride, rows->col_stride},
-                      .first_panel = rows->row0 / SW_PANEL};
+    struct cpu_put put = {.pack = {m->format, m->rows, m->cols, m->d_data, rows->data, rows->dtype,
+                                   rows->row0, rows->n_rows, rows->row_stride, rows->col_stride},
+                          .first_panel = rows->row0 / SW_PANEL};
     const int64_t last = (rows->row0 + rows->n_rows - 1) / SW_PANEL;
     const bool is_small = rows->n_rows * m->cols < 65536;
     sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, put_panel, &put, last - put.first_panel + 1);
     return SW_OK;
 }
 
-/* ---- row by row: one job form for all, cut so that a chunk is worth a thread's while */
+/* ---- operations on rows: one form of job for all, in chunks large enough for a thread */
 
 struct rows {
     struct sw_cpu *cpu;
@@ -318,7 +318,7 @@ static void close_cpu(struct sw_backend *b)
 static const struct sw_backend_ops ops = {
     .name = "cpu",
     .close = close_cpu,
-    .alloc = alloc,
+    .alloc = cpu_alloc,
     .free = cpu_release,
     .upload = cpu_copy,
     .download = cpu_copy,
@@ -343,7 +343,7 @@ struct sw_pool *sw_backend_cpu_pool(struct sw_backend *backend)
     return backend && backend->ops == &ops ? sw_cpu_of(backend)->pool : NULL;
 }
 
-static enum sw_status choose_isa(const char *name, const struct sw_kernels **kernels)
+static enum sw_status cpu_choose_isa(const char *name, const struct sw_kernels **kernels)
 {
     enum sw_isa isa;
     SW_TRY(sw_isa_by_name(name, &isa));
@@ -354,7 +354,7 @@ static enum sw_status choose_isa(const char *name, const struct sw_kernels **ker
     return SW_OK;
 }
 
-static enum sw_status start_pool(struct sw_cpu *cpu, const struct sw_cpu_options *options)
+static enum sw_status cpu_start_pool(struct sw_cpu *cpu, const struct sw_cpu_options *options)
 {
     int *cores, n;
     SW_TRY(sw_cpu_cores(options->cores, &cores, &n));
@@ -373,15 +373,16 @@ enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct 
     cpu->base.ops = &ops;
     cpu->max_cols = options->max_cols;
     cpu->x_floats = x_floats(options);
-    enum sw_status status = choose_isa(options->isa, &cpu->kernels);
+    enum sw_status status = cpu_choose_isa(options->isa, &cpu->kernels);
     if (status == SW_OK)
-        status = start_pool(cpu, options);
+        status = cpu_start_pool(cpu, options);
     if (status == SW_OK)
-        status = alloc(&cpu->base, (size_t)cpu->x_floats * sizeof(float), "prepared activations",
-                       &cpu->x);
+        status = cpu_alloc(&cpu->base, (size_t)cpu->x_floats * sizeof(float),
+                           "prepared activations", &cpu->x);
     void *scratch = NULL;
     if (status == SW_OK)
-        status = alloc(&cpu->base, thread_scratch_bytes(cpu->threads), "thread scratch", &scratch);
+        status =
+            cpu_alloc(&cpu->base, thread_scratch_bytes(cpu->threads), "thread scratch", &scratch);
     cpu->thread_scratch = scratch;
     if (status != SW_OK) {
         close_cpu(&cpu->base);

@@ -1,4 +1,4 @@
-/* Owns what becomes of heads before attention: their norm and rotation, and storing them. */
+/* Owns the work on heads before attention: norm, rotation, and storing keys and values. */
 #include "backend/cpu_internal.h"
 
 struct placing {
@@ -8,8 +8,8 @@ struct placing {
     int n_kv_heads, head_dim;
 };
 
-static void cpu_heads_turn(const struct placing *p, const float *weight, int n_heads,
-                           int64_t position, float *x, int64_t head)
+static void cpu_heads_rotate(const struct placing *p, const float *weight, int n_heads,
+                             int64_t position, float *x, int64_t head)
 {
     const struct sw_rope *rope = &p->heads->rope;
     for (int h = 0; weight && h < n_heads; h++)
@@ -20,8 +20,8 @@ static void cpu_heads_turn(const struct placing *p, const float *weight, int n_h
                          rope->d_cos_sin + position * rope->rotary_dim, n_heads, x, head);
 }
 
-/* Row i of the spans counted one after another. */
-static void turn_row(void *ctx, int64_t i, int worker)
+/* Row i of all spans, counted in order. */
+static void cpu_heads_rotate_row(void *ctx, int64_t i, int worker)
 {
     const struct placing *p = ctx;
     const struct sw_heads *h = p->heads;
@@ -30,11 +30,11 @@ static void turn_row(void *ctx, int64_t i, int worker)
     for (; i >= span->n; span++)
         i -= span->n;
     const int64_t at = (span->row + i) * h->ld, position = span->position + i;
-    cpu_heads_turn(p, h->d_q_norm, h->n_heads, position, h->d_q + at, h->q_head);
-    cpu_heads_turn(p, h->d_k_norm, p->n_kv_heads, position, h->d_k + at, h->kv_head);
+    cpu_heads_rotate(p, h->d_q_norm, h->n_heads, position, h->d_q + at, h->q_head);
+    cpu_heads_rotate(p, h->d_k_norm, p->n_kv_heads, position, h->d_k + at, h->kv_head);
 }
 
-#define FEW_FLOATS 32768 /* done before other threads would have begun */
+#define SMALL_FLOATS 32768 /* less work than starting other threads takes */
 
 void sw_cpu_place_heads(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
                         const struct sw_span *spans, int n_spans)
@@ -44,8 +44,8 @@ void sw_cpu_place_heads(struct sw_backend *b, const struct sw_heads *heads, cons
     int64_t n = 0;
     for (int i = 0; i < n_spans; i++)
         n += spans[i].n;
-    const bool is_small = n * (heads->n_heads + kv->n_kv_heads) * kv->head_dim < FEW_FLOATS;
+    const bool is_small = n * (heads->n_heads + kv->n_kv_heads) * kv->head_dim < SMALL_FLOATS;
     if (heads->rope.rotary_dim > 0 || heads->d_q_norm || heads->d_k_norm)
-        sw_pool_run(is_small ? NULL : cpu->pool, turn_row, &p, n);
+        sw_pool_run(is_small ? NULL : cpu->pool, cpu_heads_rotate_row, &p, n);
     sw_cpu_kv_store(b, kv, spans, n_spans, heads->d_k, heads->d_v, heads->ld, heads->kv_head);
 }

@@ -1,4 +1,4 @@
-/* What the files of the CPU backend share. */
+/* Shared by the files of the CPU backend. */
 #ifndef SW_BACKEND_CPU_INTERNAL_H
 #define SW_BACKEND_CPU_INTERNAL_H
 
@@ -7,12 +7,12 @@
 #include "kernels/cpu/cpu_kernels.h"
 
 struct sw_cpu {
-    struct sw_backend base; /* first: a struct sw_backend * is one of these */
+    struct sw_backend base; /* must be first: sw_cpu_of converts a pointer to it */
     const struct sw_kernels *kernels;
     struct sw_pool *pool;
     int threads;
     int64_t max_cols, x_floats;
-    void *x;               /* prepared activations, x_floats floats */
+    void *x;               /* (x_floats) floats of prepared activations */
     float *thread_scratch; /* (threads, SW_THREAD_FLOATS) */
 };
 

@@ -1,4 +1,4 @@
-/* Matrix products on the CPU: prepares the activations once, then shares out panels of rows. */
+/* Matrix products on the CPU: prepares the activations once, then shares out panels of W. */
 #include "backend/cpu_internal.h"
 
 #include "base/checked.h"
@@ -14,12 +14,13 @@ static int64_t matmul_padded(int64_t cols)
 struct product {
     struct sw_cpu *cpu;
     const struct sw_matrix *m;
-    struct sw_panel_product panel; /* what all panels have in common */
+    struct sw_panel_product panel; /* the fields that are the same for all panels */
     struct sw_prepare in;
     const float *bias;
     float *y;
-    int64_t n_panels, n_whole; /* of them, the first that are not cut */
-    int64_t parts;             /* of each of the others */
+    int64_t n_panels;
+    int64_t n_whole; /* the first panels, which are not cut */
+    int64_t parts;   /* chunks of each other panel */
 };
 
 static void prepare_tile(void *ctx, int64_t chunk, int worker)
@@ -29,8 +30,8 @@ static void prepare_tile(void *ctx, int64_t chunk, int worker)
     p->cpu->kernels->prepare_tile(&p->in, chunk);
 }
 
-/* int8: what is known of each row lies before the elements, which take a quarter of the room. */
-static void divide(struct product *p)
+/* int8: the data of each row are before the elements, which need a quarter of the space. */
+static void matmul_lay_out_int8(struct product *p)
 {
     struct sw_prepare *in = &p->in;
     in->int8.rows = p->cpu->x;
@@ -44,13 +45,14 @@ static void divide(struct product *p)
     p->panel.outliers_ld = in->x_ld;
 }
 
-/* Few rows are read where they are, or where they have been rounded; more are packed in tiles. */
+/* For a GEMV, rows are read in place, or rounded or quantized first; for a GEMM, packed in tiles.
+ */
 static void matmul_prepare(struct product *p)
 {
     struct sw_cpu *cpu = p->cpu;
     const struct sw_prepare *in = &p->in;
     if (in->format == SW_INT8)
-        divide(p);
+        matmul_lay_out_int8(p);
     p->panel.x = in->out;
     p->panel.x_ld = 0;
     if (in->n > SW_GEMV_ROWS) {
@@ -71,8 +73,9 @@ static void matmul_prepare(struct product *p)
     }
 }
 
-/* Tiles [first, end) of the tokens over one panel. */
-static void do_panel(const struct product *p, int64_t index, int64_t first, int64_t end, int worker)
+/* Multiplies tiles [first, end) of the tokens with one panel. */
+static void matmul_panel(const struct product *p, int64_t index, int64_t first, int64_t end,
+                         int worker)
 {
     struct sw_panel_product panel = p->panel;
     const int64_t row = index * SW_PANEL;
@@ -89,23 +92,23 @@ static void do_panel(const struct product *p, int64_t index, int64_t first, int6
     p->cpu->kernels->panel_product(&panel);
 }
 
-/* Chunks are panels; the last few of many tokens in parts, so that the threads finish together. */
-static void do_chunk(void *ctx, int64_t chunk, int worker)
+/* A chunk is a panel. In a GEMM the last panels are cut, so that the threads finish together. */
+static void matmul_chunk(void *ctx, int64_t chunk, int worker)
 {
     const struct product *p = ctx;
     const int64_t n_tiles = sw_tile_count(p->panel.n);
     if (chunk < p->n_whole) {
-        do_panel(p, chunk, 0, n_tiles, worker);
+        matmul_panel(p, chunk, 0, n_tiles, worker);
     } else {
         const int64_t rest = chunk - p->n_whole, part = rest % p->parts;
-        do_panel(p, p->n_whole + rest / p->parts, part * n_tiles / p->parts,
-                 (part + 1) * n_tiles / p->parts, worker);
+        matmul_panel(p, p->n_whole + rest / p->parts, part * n_tiles / p->parts,
+                     (part + 1) * n_tiles / p->parts, worker);
     }
 }
 
-#define PART_TILES 16 /* of a panel; fewer would read its weights too often */
+#define PART_TILES 16 /* least tiles of a part; with fewer, the weights are read too often */
 
-/* Cuts the panels into chunks; returns how many. */
+/* Cuts the panels into chunks; returns the number of chunks. */
 static int64_t matmul_cut(struct product *p)
 {
     const int64_t split = p->n_panels < p->cpu->threads ? p->n_panels : p->cpu->threads;
@@ -116,14 +119,13 @@ static int64_t matmul_cut(struct product *p)
     return p->n_whole + split * p->parts;
 }
 
-/* Work below which waking the other threads costs more than it brings. */
+/* NULL for work so small that waking the other threads costs more than it saves. */
 static struct sw_pool *pool_for(struct sw_cpu *cpu, int64_t multiply_adds)
 {
     return multiply_adds < 32768 ? NULL : cpu->pool;
 }
 
-/* y (+)= act(x) · Wᵀ + bias, of which p knows all but the rows; in as many goes as scratch needs.
- */
+/* y (+)= act(x) · Wᵀ + bias for n rows; p has the rest. As many rows at once as fit in scratch. */
 static void matmul_multiply(struct product *p, int64_t n, int64_t ld_y)
 {
     const struct sw_matrix *m = p->m;
@@ -140,7 +142,7 @@ static void matmul_multiply(struct product *p, int64_t n, int64_t ld_y)
         p->panel.n = p->in.n = n - row < most ? n - row : most;
         matmul_prepare(p);
         const int64_t n_chunks = matmul_cut(p);
-        sw_pool_run(pool_for(p->cpu, p->in.n * m->rows * m->cols), do_chunk, p, n_chunks);
+        sw_pool_run(pool_for(p->cpu, p->in.n * m->rows * m->cols), matmul_chunk, p, n_chunks);
         p->in.x += most * p->in.x_ld;
         if (p->in.activated)
             p->in.activated += most * p->in.x_ld;

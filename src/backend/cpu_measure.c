@@ -1,9 +1,9 @@
 /* Measures read bandwidth and register-only peak with the backend's own threads and kernels. */
 #include "backend/cpu_measure.h"
-#include "base/clock.h"
 
 #include "backend/cpu_internal.h"
 #include "base/checked.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>

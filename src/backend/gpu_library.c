@@ -1,4 +1,4 @@
-/* Owns finding and opening the GPU library, once in a process; it stays open to the end. */
+/* Owns finding and opening the GPU library, once in a process. It stays open until the end. */
 #include "backend/gpu_library.h"
 
 #include "base/log.h"
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What the library calls back. Named here, so that no program is linked without it. */
+/* The functions that the library calls. Listed here, so that every program is linked with them. */
 typedef void function(void);
 __attribute__((used)) static function *const called_back[] = {
     (function *)sw_fail_at,      (function *)sw_error_message,       (function *)sw_log,
@@ -26,17 +26,17 @@ __attribute__((used)) static function *const called_back[] = {
 
 static const char file_name[] = "libspillway_cuda.so";
 static const char variable[] = "SPILLWAY_GPU_LIBRARY";
-static const char driver[] = "libcuda.so.1"; /* comes with NVIDIA's driver, not with the toolkit */
+static const char driver[] = "libcuda.so.1"; /* part of NVIDIA's driver, not of the toolkit */
 
-/* The outcome of the one attempt. */
+/* The result of the one attempt to load. */
 static struct {
     const struct sw_gpu_library *library;
     enum sw_status status;
-    char why[4096 + 4096 + 256]; /* why there is none; or the failure's text */
+    char why[4096 + 4096 + 256]; /* why there is no library, or the message of the failure */
 } found;
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_once_t load_once = PTHREAD_ONCE_INIT;
 
-/* The directory of the program, without a slash at its end. False: not to be found out. */
+/* The program's directory, without a slash at the end. False: it cannot be read. */
 static bool own_directory(char *out, size_t cap)
 {
     const ssize_t length = readlink("/proc/self/exe", out, cap - 1);
@@ -49,17 +49,19 @@ static bool own_directory(char *out, size_t cap)
     return slash != NULL;
 }
 
-/* A path to open; one that the user named, or the first place where a file lies. False: nowhere. */
-static bool find_file(const char *named, char *path, size_t cap)
+/* The path to open: `named`, or the first of the usual places with the file. False: there is none.
+ */
+static bool gpu_library_find_file(const char *named, char *path, size_t cap)
 {
     static const char *const places[] = {"", "/../lib"};
-    char directory[3072]; /* leaves room in a path of 4096 */
+    char directory[3072]; /* leaves space for the rest of a path of 4096 */
     if (named) {
         snprintf(path, cap, "%s", named);
         return true;
     }
     if (!own_directory(directory, sizeof directory)) {
-        snprintf(found.why, sizeof found.why, "the program's own directory is not to be found out");
+        snprintf(found.why, sizeof found.why,
+                 "the program's own directory cannot be found (/proc/self/exe is not readable)");
         return false;
     }
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
@@ -81,9 +83,9 @@ static void gpu_library_refuse(void)
     sw_error_clear();
 }
 
-/* A file that is not one of ours is an error where it was asked for by name; where it only lies
- * beside the program, a library that it needs may be missing on this node. */
-static void cannot_open(const char *path, bool named)
+/* A file that the user named and that cannot be opened is an error. One in the program's directory
+ * may only lack a library on this node. */
+static void gpu_library_cannot_open(const char *path, bool named)
 {
     const char *reason = dlerror();
     snprintf(found.why, sizeof found.why, "%s cannot be opened: %s%s", path,
@@ -120,10 +122,10 @@ static void gpu_library_check(const char *path, void *handle)
         dlclose(handle);
 }
 
-/* Without a driver the library would find no GPU, but take 150 MiB and a while: cuBLAS is large. */
+/* Without a driver the library would find no GPU, but take time and 150 MiB, mostly for cuBLAS. */
 static bool has_driver(const char *path)
 {
-    if (dlopen(driver, RTLD_LAZY | RTLD_LOCAL)) /* stays open: the CUDA runtime wants it, too */
+    if (dlopen(driver, RTLD_LAZY | RTLD_LOCAL)) /* stays open: the CUDA runtime uses it, too */
         return true;
     const char *reason = dlerror();
     snprintf(found.why, sizeof found.why, "there is no NVIDIA driver (%s), so %s is not opened",
@@ -137,22 +139,22 @@ static void gpu_library_load(void)
     const char *named = getenv(variable);
     if (named && !*named)
         named = NULL;
-    if (!find_file(named, path, sizeof path))
+    if (!gpu_library_find_file(named, path, sizeof path))
         return;
     if (!named && !has_driver(path)) {
-        sw_log(SW_LOG_DEBUG, "the GPU library stays closed: %s", found.why);
+        sw_log(SW_LOG_DEBUG, "the GPU library is not loaded: %s", found.why);
         return;
     }
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (handle)
         gpu_library_check(path, handle);
     else
-        cannot_open(path, named != NULL);
+        gpu_library_cannot_open(path, named != NULL);
 }
 
 const struct sw_gpu_library *sw_gpu_library_load(const char **why, enum sw_status *status)
 {
-    pthread_once(&once, gpu_library_load);
+    pthread_once(&load_once, gpu_library_load);
     if (why)
         *why = found.why;
     if (status)

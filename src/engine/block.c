@@ -1,6 +1,6 @@
 /*
- * THE transformer block, written once over the backend's operations. What sets families apart is
- * in the architecture row and the dimensions (model/arch.h).
+ * The transformer block, written once over the backend's operations. Differences between families
+ * are in the architecture row and the dimensions (model/arch.h).
  */
 #include "engine/stage.h"
 
@@ -15,9 +15,9 @@ struct block {
     const struct sw_dims *d;
     const struct sw_weights *w;
     const struct sw_kv *kv;
-    struct sw_streamed *streamed; /* NULL: matrices are as the backend wants them */
+    struct sw_streamed *streamed; /* NULL: the layer is not streamed */
     const struct sw_microbatch *batch;
-    int64_t ld; /* of the hidden buffers */
+    int64_t ld; /* floats from one row to the next in buffers of `hidden` */
     int kind;   /* set of enum sw_layer_kind */
 };
 
@@ -27,14 +27,14 @@ static void block_norm(const struct block *k, enum sw_weight id, const float *d_
                     k->d->hidden, k->w->d_vector[id], k->w->d_vector[id + 1], d_y, k->ld);
 }
 
-/* What a branch begins with: norm(x), to be put into h; or h itself, when x is NULL. */
+/* The input of a branch: norm(x), which is written to h; or h itself, when x is NULL. */
 struct input {
     const float *d_x;
     enum sw_weight norm;
     float *d_h;
 };
 
-static const float *normed(const struct block *k, const struct input *in)
+static const float *input_normed(const struct block *k, const struct input *in)
 {
     if (in->d_x)
         block_norm(k, in->norm, in->d_x, in->d_h);
@@ -42,9 +42,9 @@ static const float *normed(const struct block *k, const struct input *in)
 }
 
 /* y (n, m->rows) = x · Wᵀ + bias, or y += that. */
-static enum sw_status product(const struct block *k, const struct sw_matrix *m, const float *d_bias,
-                              const float *d_x, int64_t ld_x, int n, float *d_y, int64_t ld_y,
-                              bool add)
+static enum sw_status block_product(const struct block *k, const struct sw_matrix *m,
+                                    const float *d_bias, const float *d_x, int64_t ld_x, int n,
+                                    float *d_y, int64_t ld_y, bool add)
 {
     if (k->streamed)
         SW_TRY(sw_streamed_unpack(k->streamed, &m));
@@ -52,15 +52,15 @@ static enum sw_status product(const struct block *k, const struct sw_matrix *m, 
     return SW_OK;
 }
 
-/* y (n, m->rows) = in · Wᵀ + bias, of rows of `hidden`; where the device does that in one, the norm
- * is in it, and the activation of what goes `up`. */
+/* y (n, m->rows) = in · Wᵀ + bias. A device with the `project` operation computes the norm in the
+ * same call, and with `up` the activation too. */
 static enum sw_status block_project(const struct block *k, const struct input *in, int64_t ld_h,
                                     const struct sw_matrix *m, const float *d_bias, bool up, int n,
                                     float *d_y, int64_t ld_y)
 {
     const struct sw_backend_ops *ops = k->b->ops;
     if (!ops->project)
-        return product(k, m, d_bias, normed(k, in), ld_h, n, d_y, ld_y, false);
+        return block_product(k, m, d_bias, input_normed(k, in), ld_h, n, d_y, ld_y, false);
     if (k->streamed)
         SW_TRY(sw_streamed_unpack(k->streamed, &m));
     const struct sw_projection p = {.m = m,
@@ -78,7 +78,7 @@ static enum sw_status block_project(const struct block *k, const struct input *i
     return SW_OK;
 }
 
-static void place_heads(const struct block *k)
+static void block_place_heads(const struct block *k)
 {
     const struct sw_qkv_layout *at = &k->s->qkv;
     float *d_qkv = k->device->d_qkv;
@@ -105,7 +105,7 @@ static enum sw_status block_attention(const struct block *k, const struct input 
     const int n = k->batch->n_rows;
     SW_TRY(block_project(k, in, k->ld, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS],
                          false, n, device->d_qkv, at->width));
-    place_heads(k);
+    block_place_heads(k);
     const struct sw_attention a = {.n_heads = d->n_heads,
                                    .scale = 1.0f / sqrtf((float)d->head_dim),
                                    .window = k->kind & SW_LAYER_SLIDING ? d->window : 0,
@@ -116,26 +116,27 @@ static enum sw_status block_attention(const struct block *k, const struct input 
                                    .d_out = device->d_attention,
                                    .out_ld = k->s->work.attention};
     k->b->ops->attend(k->b, &a, k->kv, k->batch->spans, k->batch->n_spans);
-    return product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS], device->d_attention,
-                   k->s->work.attention, n, device->d_x, k->ld, true);
+    return block_product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS],
+                         device->d_attention, k->s->work.attention, n, device->d_x, k->ld, true);
 }
 
-/* d_up = up(in); activated, where the device does that with it */
-static enum sw_status up(const struct block *k, const struct input *in)
+/* d_up = up(in), activated if the device has the `project` operation */
+static enum sw_status project_up(const struct block *k, const struct input *in)
 {
     return block_project(k, in, k->ld, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], true,
                          k->batch->n_rows, k->device->d_up, k->s->work.up);
 }
 
-/* y (+)= down(act(d_up)), n rows, of what going up has left in d_up */
-static enum sw_status down_of(const struct block *k, const struct sw_matrix *m, const float *d_bias,
-                              int n, float *d_y, int64_t ld_y, bool add)
+/* y (+)= down(act(d_up)), n rows; d_up as project_up or an expert left it */
+static enum sw_status project_down_by(const struct block *k, const struct sw_matrix *m,
+                                      const float *d_bias, int n, float *d_y, int64_t ld_y,
+                                      bool add)
 {
     const struct sw_backend_ops *ops = k->b->ops;
     float *d_up = k->device->d_up;
     const int64_t ld = k->s->work.up;
     if (ops->project)
-        return product(k, m, d_bias, d_up, ld, n, d_y, ld_y, add);
+        return block_product(k, m, d_bias, d_up, ld, n, d_y, ld_y, add);
     if (k->streamed)
         SW_TRY(sw_streamed_unpack(k->streamed, &m));
     ops->activated_matmul(k->b, k->d->activation, k->model->arch->gated, m, d_bias, d_up, ld, n,
@@ -144,10 +145,10 @@ static enum sw_status down_of(const struct block *k, const struct sw_matrix *m, 
 }
 
 /* x += down(act(d_up)) */
-static enum sw_status down(const struct block *k)
+static enum sw_status project_down(const struct block *k)
 {
-    return down_of(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS], k->batch->n_rows,
-                   k->device->d_x, k->ld, true);
+    return project_down_by(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS],
+                           k->batch->n_rows, k->device->d_x, k->ld, true);
 }
 
 /* Softmax over all experts in f32, the n_experts_used likeliest (lower index on ties), renormalised
@@ -185,10 +186,10 @@ static enum sw_status routed_mlp(const struct block *k, const struct input *in)
     const struct sw_backend_ops *ops = k->b->ops;
     const int n = k->batch->n_rows, used = d->n_experts_used;
     float *shares = s->shares + n;
-    const float *d_h = normed(k, in);
+    const float *d_h = input_normed(k, in);
     const struct input expert_in = {.d_h = device->d_expert_in};
-    SW_TRY(product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, device->d_router,
-                   d->n_experts, false));
+    SW_TRY(block_product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, device->d_router,
+                         d->n_experts, false));
     SW_TRY(ops->download(k->b, s->scores, device->d_router,
                          (size_t)n * (size_t)d->n_experts * sizeof(float)));
     for (int r = 0; r < n; r++)
@@ -205,7 +206,8 @@ static enum sw_status routed_mlp(const struct block *k, const struct input *in)
         ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, device->d_expert_in, d->hidden);
         SW_TRY(block_project(k, &expert_in, d->hidden, &k->w->expert_up[e], NULL, true, m,
                              device->d_up, s->work.up));
-        SW_TRY(down_of(k, &k->w->expert_down[e], NULL, m, device->d_expert_out, d->hidden, false));
+        SW_TRY(project_down_by(k, &k->w->expert_down[e], NULL, m, device->d_expert_out, d->hidden,
+                               false));
         ops->scatter_add(k->b, device->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden,
                          device->d_x, k->ld);
     }
@@ -216,12 +218,12 @@ static enum sw_status block_mlp(const struct block *k, const struct input *in)
 {
     if (k->kind & SW_LAYER_ROUTED)
         return routed_mlp(k, in);
-    SW_TRY(up(k, in));
-    return down(k);
+    SW_TRY(project_up(k, in));
+    return project_down(k);
 }
 
-/* Both branches read what x was before: a dense one goes up first, so that one h will do. */
-static enum sw_status parallel(const struct block *k)
+/* Both branches read the same x. A dense MLP runs its up projection first, so one h is enough. */
+static enum sw_status block_parallel(const struct block *k)
 {
     const struct sw_device_context *device = k->device;
     const bool two = k->d->residual == SW_RES_PARALLEL;
@@ -230,9 +232,9 @@ static enum sw_status parallel(const struct block *k)
                        second = {device->d_x, SW_W_MLP_NORM, device->d_h},
                        aside = {.d_h = device->d_h2};
     if (!(k->kind & SW_LAYER_ROUTED)) {
-        SW_TRY(up(k, two ? &second : &first));
+        SW_TRY(project_up(k, two ? &second : &first));
         SW_TRY(block_attention(k, two ? &first : &as_first));
-        return down(k);
+        return project_down(k);
     }
     if (two)
         block_norm(k, SW_W_MLP_NORM, device->d_x, device->d_h2);
@@ -265,7 +267,7 @@ enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
         return SW_OK;
     }
     if (k.d->residual != SW_RES_SEQUENTIAL)
-        return parallel(&k);
+        return block_parallel(&k);
     /* With normed_residual the normed value is what the branch is added to. */
     float *d_h = k.d->normed_residual ? device->d_x : device->d_h;
     const struct input first = {device->d_x, SW_W_ATTN_NORM, d_h},

@@ -1,4 +1,4 @@
-/* Owns how the ranks' books of their time reach rank 0, and the trace file there. */
+/* Owns the ranks' reports of their times to rank 0, and the trace file there. */
 #include "engine/engine_impl.h"
 
 #include "base/clock.h"
@@ -10,13 +10,13 @@
 enum sw_status sw_engine_start_recorder(struct sw_engine *e)
 {
     SW_TRY(sw_recorder_start(&e->recorder));
-    /* Its seconds are in the sums already. */
+    /* The sums contain the seconds of loading already. */
     if (e->load_end > 0)
         e->recorder.activities[e->recorder.n++] =
             (struct sw_activity){.start = e->load_start,
                                  .seconds = (float)(e->load_end - e->load_start),
                                  .kind = SW_ACTIVITY_LOAD};
-    e->recorder.told = 0; /* at once */
+    e->recorder.reported = 0; /* so that a report is due now */
     return sw_engine_report_times(e, false);
 }
 
@@ -27,7 +27,7 @@ enum sw_status sw_engine_report_times(struct sw_engine *e, bool is_final)
     const double now = sw_clock();
     if (!is_final && !sw_recorder_is_due(r, now))
         return SW_OK;
-    r->told = r->times.clock = now;
+    r->reported = r->times.clock = now;
     r->times.is_final = is_final;
     const size_t n = (size_t)r->n;
     r->n = 0;
@@ -42,7 +42,7 @@ enum sw_status sw_engine_report_times(struct sw_engine *e, bool is_final)
     return sw_transport_send(t, 0, &m, r->activities, n * sizeof *r->activities);
 }
 
-enum sw_status sw_engine_take_times(struct sw_engine *e, const struct sw_message *m)
+enum sw_status sw_engine_receive_times(struct sw_engine *e, const struct sw_message *m)
 {
     const size_t n = m->bytes / sizeof(struct sw_activity);
     if (m->bytes % sizeof(struct sw_activity) != 0 || n > SW_ACTIVITIES_MAX)
@@ -52,7 +52,7 @@ enum sw_status sw_engine_take_times(struct sw_engine *e, const struct sw_message
                        m->source, (unsigned long long)m->bytes);
     memcpy(&e->times[m->source], m->body, sizeof *e->times);
     if (e->timeline)
-        sw_timeline_add(e->timeline, m->source, e->ahead[m->source],
+        sw_timeline_add(e->timeline, m->source, e->clock_ahead[m->source],
                         (const struct sw_activity *)(const void *)e->in.bytes, n);
     return SW_OK;
 }
@@ -67,12 +67,12 @@ static void name_lane(struct sw_engine *e, int rank)
     sw_timeline_name(e->timeline, rank, text);
 }
 
-/* Asks a rank to record; its answer shows what its clock says between our asking and hearing. */
-static enum sw_status ask_to_record(struct sw_engine *e, int rank)
+/* Starts recording on a rank. Its clock is compared with the middle of this round trip. */
+static enum sw_status request_recording(struct sw_engine *e, int rank)
 {
     struct sw_transport *t = e->options.transport;
     struct sw_message m = {.kind = SW_MSG_RECORD};
-    const double asked = sw_clock();
+    const double sent = sw_clock();
     SW_TRY(sw_transport_send(t, rank, &m, NULL, 0));
     SW_TRY(sw_transport_recv_head(t, rank, &m));
     if (m.kind != SW_MSG_TIMES)
@@ -84,8 +84,8 @@ static enum sw_status ask_to_record(struct sw_engine *e, int rank)
     SW_TRY(sw_transport_recv_payload(t, &m, e->in.bytes));
     struct sw_times times;
     memcpy(&times, m.body, sizeof times);
-    e->ahead[rank] = times.clock - (asked + sw_clock()) / 2;
-    return sw_engine_take_times(e, &m);
+    e->clock_ahead[rank] = times.clock - (sent + sw_clock()) / 2;
+    return sw_engine_receive_times(e, &m);
 }
 
 enum sw_status sw_engine_record(struct sw_engine *e, const char *path)
@@ -95,7 +95,7 @@ enum sw_status sw_engine_record(struct sw_engine *e, const char *path)
         name_lane(e, r);
     SW_TRY(sw_engine_start_recorder(e));
     for (int r = 1; r < e->options.transport->size; r++)
-        SW_TRY(ask_to_record(e, r));
+        SW_TRY(request_recording(e, r));
     return SW_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Owns the buffers of one device of a stage, and the tables that its operations read. */
+/* Owns the work buffers of a device context, and the tables that its operations read. */
 #include "engine/device_context.h"
 
 #include "base/checked.h"
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 /* Rope frequencies as the family scales them; (rotary_dim / 2). */
-static double frequency(const struct sw_dims *d, int i)
+static double rope_frequency(const struct sw_dims *d, int i)
 {
     const double f = 1 / pow((double)d->rope_base, 2.0 * i / d->rotary_dim);
     if (d->rope_scaling == SW_ROPE_LINEAR)
@@ -41,7 +41,7 @@ static enum sw_status make_rope(struct sw_device_context *device, const struct s
     if (!row || !frequencies)
         status = sw_fail(SW_ENOMEM, "no memory for the rope table");
     for (int i = 0; i < half && status == SW_OK; i++)
-        frequencies[i] = (float)frequency(d, i);
+        frequencies[i] = (float)rope_frequency(d, i);
     for (int p = 0; p < context && status == SW_OK; p++) {
         for (int i = 0; i < half; i++) {
             /* The angle is rounded to f32 as transformers does; its cos and sin are exact. */
@@ -77,7 +77,7 @@ static enum sw_status make_slopes(struct sw_device_context *device, int n, float
     return status;
 }
 
-static float *carve(char **at, uint64_t floats)
+static float *carve_floats(char **at, uint64_t floats)
 {
     float *d_start = (float *)(void *)*at;
     *at += sw_round_up(floats * sizeof(float), SW_ALIGN);
@@ -94,19 +94,19 @@ enum sw_status sw_device_context_open(struct sw_device_context *device,
     SW_TRY(b->ops->alloc(b, work->bytes, "activations", &device->d_work));
     device->bytes = work->bytes;
     char *at = device->d_work;
-    device->d_x = carve(&at, rows * (uint64_t)work->hidden);
-    device->d_h = carve(&at, rows * (uint64_t)work->hidden);
-    device->d_h2 = carve(&at, rows * (uint64_t)work->hidden);
-    device->d_qkv = carve(&at, rows * (uint64_t)work->qkv);
-    device->d_attention = carve(&at, rows * (uint64_t)work->attention);
-    device->d_up = carve(&at, rows * (uint64_t)work->up);
-    device->d_router = carve(&at, rows * (uint64_t)work->router);
-    device->d_expert_in = carve(&at, rows * (uint64_t)work->expert);
-    device->d_expert_out = carve(&at, rows * (uint64_t)work->expert);
+    device->d_x = carve_floats(&at, rows * (uint64_t)work->hidden);
+    device->d_h = carve_floats(&at, rows * (uint64_t)work->hidden);
+    device->d_h2 = carve_floats(&at, rows * (uint64_t)work->hidden);
+    device->d_qkv = carve_floats(&at, rows * (uint64_t)work->qkv);
+    device->d_attention = carve_floats(&at, rows * (uint64_t)work->attention);
+    device->d_up = carve_floats(&at, rows * (uint64_t)work->up);
+    device->d_router = carve_floats(&at, rows * (uint64_t)work->router);
+    device->d_expert_in = carve_floats(&at, rows * (uint64_t)work->expert);
+    device->d_expert_out = carve_floats(&at, rows * (uint64_t)work->expert);
     if (work->rope > 0)
-        SW_TRY(make_rope(device, model, params->context, carve(&at, (uint64_t)work->rope)));
+        SW_TRY(make_rope(device, model, params->context, carve_floats(&at, (uint64_t)work->rope)));
     if (work->slopes > 0)
-        SW_TRY(make_slopes(device, model->dims.n_heads, carve(&at, (uint64_t)work->slopes)));
+        SW_TRY(make_slopes(device, model->dims.n_heads, carve_floats(&at, (uint64_t)work->slopes)));
     return SW_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
- * Where a stage computes: its CPU and its GPU, each with a backend and the buffers that the
- * transformer block works in. The CPU backend's memory is host memory: what is copied to and from
- * a GPU lies there.
+ * A device context: a backend with the buffers that the transformer block works in. A stage has one
+ * for its CPU and one for its GPU. The CPU backend's memory is host memory, so copies to and from
+ * the GPU use the CPU context's buffers directly.
  */
 #ifndef SW_ENGINE_DEVICE_CONTEXT_H
 #define SW_ENGINE_DEVICE_CONTEXT_H
@@ -13,17 +13,21 @@
 enum sw_device_kind { SW_ON_CPU, SW_ON_GPU, SW_DEVICE_KINDS };
 
 struct sw_device_context {
-    struct sw_backend *backend; /* NULL: there is none */
-    void *d_work;               /* NULL: nothing is computed here; the buffers below lie in it */
-    uint64_t bytes;             /* of it */
-    float *d_x;                 /* (rows, hidden): the residual stream */
-    float *d_h, *d_h2;          /* (rows, hidden): normed */
+    struct sw_backend *backend; /* NULL: the stage does not have this device */
+    void *d_work;   /* holds all buffers below; NULL: the stage computes nothing on this device */
+    uint64_t bytes; /* size of d_work */
+    float *d_x;     /* (rows, hidden): the residual stream */
+    float *d_h, *d_h2; /* (rows, hidden): inputs of the branches, normed */
+    /* Results of a layer's products, (rows, width) with the widths of struct sw_work. */
     float *d_qkv, *d_attention, *d_up, *d_router, *d_expert_in, *d_expert_out;
     struct sw_rope rope;
-    float *d_slopes;
+    float *d_slopes; /* (n_heads) ALiBi; NULL: the model has none */
 };
 
-/* Makes the buffers of a device whose backend is set; `work` is that of model and params. */
+/*
+ * Allocates and fills the buffers; device->backend is set before. `work`: sw_work_of model and
+ * params. SW_ENOMEM when the device cannot hold them; close frees them in any case.
+ */
 enum sw_status sw_device_context_open(struct sw_device_context *device,
                                       const struct sw_model *model,
                                       const struct sw_footprint_params *params,

@@ -1,4 +1,4 @@
-/* Owns rank 0's part of the pipeline: what is sent on its way, and what comes back. */
+/* Owns the driver, rank 0's part of the pipeline: submits micro-batches and collects results. */
 #include "engine/engine_impl.h"
 
 #include "base/clock.h"
@@ -28,8 +28,8 @@ enum sw_status sw_engine_queue(struct sw_engine *e, size_t length)
     return SW_OK;
 }
 
-/* From rank 0 into the pipeline: acted on here when rank 0 is the first stage. */
-static enum sw_status inject(struct sw_engine *e, struct sw_message *m)
+/* Sends a control message to the first stage; applies it directly when that is rank 0. */
+static enum sw_status driver_send(struct sw_engine *e, struct sw_message *m)
 {
     if (e->first_rank == 0)
         return sw_engine_control(e, m);
@@ -41,7 +41,7 @@ enum sw_status sw_engine_slot(struct sw_engine *e, int slot, const struct sw_sam
     struct sw_message m = {.kind = SW_MSG_SLOT};
     const struct sw_slot_body body = {slot, *sampling};
     memcpy(m.body, &body, sizeof body);
-    return inject(e, &m);
+    return driver_send(e, &m);
 }
 
 enum sw_status sw_engine_copy(struct sw_engine *e, int from, int to, int n)
@@ -49,22 +49,22 @@ enum sw_status sw_engine_copy(struct sw_engine *e, int from, int to, int n)
     struct sw_message m = {.kind = SW_MSG_COPY};
     const struct sw_copy_body body = {from, to, n};
     memcpy(m.body, &body, sizeof body);
-    return inject(e, &m);
+    return driver_send(e, &m);
 }
 
-enum sw_status sw_engine_hooks(struct sw_engine *e, const struct sw_engine_hooks *watch)
+enum sw_status sw_engine_hooks(struct sw_engine *e, const struct sw_engine_hooks *hooks)
 {
     struct sw_message m = {.kind = SW_MSG_HOOKS};
-    const struct sw_hooks_body body = {watch->hidden != NULL, watch->logits != NULL};
-    e->watch = *watch;
+    const struct sw_hooks_body body = {hooks->hidden != NULL, hooks->logits != NULL};
+    e->hooks = *hooks;
     memcpy(m.body, &body, sizeof body);
-    return inject(e, &m);
+    return driver_send(e, &m);
 }
 
 enum sw_status sw_engine_submit(struct sw_engine *e, const struct sw_microbatch *batch)
 {
     e->under_way++;
-    if (e->watch_hidden || e->watch.hidden)
+    if (e->send_hidden || e->hooks.hidden)
         e->hidden_due += (int64_t)batch->n_spans * (e->options.model->dims.n_layers + 1);
     if (e->first_rank == 0)
         return sw_engine_run_batch(e, batch, NULL);
@@ -80,21 +80,21 @@ enum sw_status sw_engine_submit(struct sw_engine *e, const struct sw_microbatch 
     return sw_engine_report_times(e, false);
 }
 
-static enum sw_status take_values(struct sw_engine *e, const struct sw_message *m)
+static enum sw_status receive_values(struct sw_engine *e, const struct sw_message *m)
 {
     struct sw_values_body body;
     memcpy(&body, m->body, sizeof body);
     const bool hidden = m->kind == SW_MSG_HIDDEN;
     const int64_t width = hidden ? e->options.model->dims.hidden : e->options.model->dims.vocab;
     if (body.n < 0 || m->bytes != (uint64_t)body.n * (uint64_t)width * sizeof(float) ||
-        !(hidden ? e->watch.hidden != NULL : e->watch.logits != NULL))
+        !(hidden ? e->hooks.hidden != NULL : e->hooks.logits != NULL))
         return sw_fail(SW_EPEER, "rank %d sent values of an unexpected size", m->source);
     return sw_engine_deliver(e, m->kind, body.layer, body.position, body.n,
                              (const float *)(const void *)e->in.bytes, width);
 }
 
-/* The oldest results of rank 0's own last stage, into e->results. */
-static size_t take_local(struct sw_engine *e)
+/* Moves the oldest results of rank 0's own last stage to e->results; returns their length. */
+static size_t pop_local(struct sw_engine *e)
 {
     const struct sw_wire oldest = e->local[0];
     const size_t length = e->local_bytes[0];
@@ -106,8 +106,8 @@ static size_t take_local(struct sw_engine *e)
     return length;
 }
 
-/* The next message to rank 0; results land in e->results and set *result. */
-static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *length)
+/* Receives the next message to rank 0. Results go to e->results and set *is_result. */
+static enum sw_status driver_receive(struct sw_engine *e, bool *is_result, size_t *length)
 {
     struct sw_transport *t = e->options.transport;
     struct sw_message m;
@@ -115,8 +115,8 @@ static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *le
     SW_TRY(sw_wire_reserve(&e->in, m.bytes + 1));
     if (m.bytes > 0)
         SW_TRY(sw_transport_recv_payload(t, &m, e->in.bytes));
-    *result = m.kind == SW_MSG_RESULT && m.source == e->last_rank;
-    if (*result) {
+    *is_result = m.kind == SW_MSG_RESULT && m.source == e->last_rank;
+    if (*is_result) {
         const struct sw_wire swap = e->results;
         e->results = e->in;
         e->in = swap;
@@ -124,9 +124,9 @@ static enum sw_status take_message(struct sw_engine *e, bool *result, size_t *le
         return SW_OK;
     }
     if (m.kind == SW_MSG_TIMES)
-        return sw_engine_take_times(e, &m);
+        return sw_engine_receive_times(e, &m);
     if (m.kind == SW_MSG_HIDDEN || m.kind == SW_MSG_LOGITS)
-        return take_values(e, &m);
+        return receive_values(e, &m);
     return sw_fail(SW_EPEER, "a message of unexpected kind %d came from rank %d", m.kind, m.source);
 }
 
@@ -150,15 +150,15 @@ static enum sw_status driver_decode(struct sw_engine *e, size_t length, int *n)
 enum sw_status sw_engine_collect(struct sw_engine *e, const struct sw_result **results, int *n)
 {
     const double start = sw_clock();
-    bool have = e->last_rank == 0, result;
+    bool has_result = e->last_rank == 0, is_result;
     size_t length = 0;
     e->under_way--;
-    if (have)
-        length = take_local(e);
-    /* Hidden states come by other ways than the results: before the end, all must be here. */
-    while (!have || (e->under_way == 0 && e->hidden_due > 0)) {
-        SW_TRY(take_message(e, &result, &length));
-        have = have || result;
+    if (has_result)
+        length = pop_local(e);
+    /* Hidden states come from other ranks than the results, so the last collect waits for all. */
+    while (!has_result || (e->under_way == 0 && e->hidden_due > 0)) {
+        SW_TRY(driver_receive(e, &is_result, &length));
+        has_result = has_result || is_result;
     }
     sw_recorder_add(&e->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
     SW_TRY(driver_decode(e, length, n));
@@ -177,14 +177,14 @@ static bool all_final(const struct sw_engine *e)
 enum sw_status sw_engine_stop(struct sw_engine *e)
 {
     struct sw_transport *t = e->options.transport;
-    bool result;
+    bool is_result;
     size_t length;
     for (int r = 1; r < t->size; r++) {
         struct sw_message m = {.kind = SW_MSG_STOP};
         SW_TRY(sw_transport_send(t, r, &m, NULL, 0));
     }
     while (!all_final(e))
-        SW_TRY(take_message(e, &result, &length));
+        SW_TRY(driver_receive(e, &is_result, &length));
     SW_TRY(sw_engine_report_times(e, true));
     return sw_transport_flush(t);
 }

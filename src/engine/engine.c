@@ -1,4 +1,4 @@
-/* Owns a rank's part of the pipeline: what arrives, the stage's work, what is passed on. */
+/* Owns a rank's part of the pipeline: receives messages, runs the stage, sends the output on. */
 #include "engine/engine_impl.h"
 
 #include "base/clock.h"
@@ -51,8 +51,8 @@ static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
                                            .head = rank == e->last_rank};
     e->load_start = sw_clock();
     if (o->gpu) {
-        const struct sw_gpu_wait_hook watch = {keepalive, e, o->transport->options.stall_s};
-        o->gpu_ops->watch(o->gpu, &watch);
+        const struct sw_gpu_wait_hook hook = {keepalive, e, o->transport->options.stall_s};
+        o->gpu_ops->set_wait_hook(o->gpu, &hook);
     }
     SW_TRY(sw_stage_open(&stage, loader, &e->stage));
     e->load_end = sw_clock();
@@ -80,9 +80,9 @@ enum sw_status sw_engine_open(const struct sw_engine_options *options, struct sw
                                 .vocab = options->model->dims.vocab,
                                 .hidden = rank == e->first_rank ? 0 : options->model->dims.hidden};
     e->times = calloc((size_t)options->transport->size, sizeof *e->times);
-    e->ahead = calloc((size_t)options->transport->size, sizeof *e->ahead);
-    status = e->times && e->ahead ? open_stage(e, loader)
-                                  : sw_fail(SW_ENOMEM, "no memory for an engine");
+    e->clock_ahead = calloc((size_t)options->transport->size, sizeof *e->clock_ahead);
+    status = e->times && e->clock_ahead ? open_stage(e, loader)
+                                        : sw_fail(SW_ENOMEM, "no memory for an engine");
     if (status != SW_OK) {
         sw_engine_close(e);
         return status;
@@ -95,7 +95,7 @@ void sw_engine_close(struct sw_engine *e)
 {
     if (!e)
         return;
-    if (e->timeline) /* a job that was stopped has not told all */
+    if (e->timeline) /* an interrupted job still has unreported activities */
         sw_timeline_add(e->timeline, 0, 0, e->recorder.activities, (size_t)e->recorder.n);
     sw_timeline_close(e->timeline);
     sw_recorder_free(&e->recorder);
@@ -105,9 +105,9 @@ void sw_engine_close(struct sw_engine *e)
     free(e->local_bytes);
     free(e->decoded);
     free(e->times);
-    free(e->ahead);
+    free(e->clock_ahead);
     if (e->options.gpu) /* the transport may be gone by now */
-        e->options.gpu_ops->watch(e->options.gpu, NULL);
+        e->options.gpu_ops->set_wait_hook(e->options.gpu, NULL);
     sw_stage_links_close(&e->links);
     sw_last_stage_close(e);
     sw_stage_close(e->stage);
@@ -127,7 +127,7 @@ enum sw_status sw_engine_connect(struct sw_engine *e)
                                                    .host_only = e->options.host_only};
     SW_TRY(sw_stage_links_open(&options, &e->links));
     if (e->links.from >= 0) {
-        e->limits.hidden = 0; /* what comes by MPI brings no rows */
+        e->limits.hidden = 0; /* messages by MPI carry no rows then */
         e->stage->received = true;
     }
     return SW_OK;
@@ -177,8 +177,8 @@ enum sw_status sw_engine_deliver(struct sw_engine *e, enum sw_engine_kind kind, 
     if (e->options.transport->rank == 0 && kind == SW_MSG_HIDDEN)
         e->hidden_due--;
     if (e->options.transport->rank == 0)
-        return kind == SW_MSG_HIDDEN ? e->watch.hidden(e->watch.context, layer, position, n, data)
-                                     : e->watch.logits(e->watch.context, position, n, data);
+        return kind == SW_MSG_HIDDEN ? e->hooks.hidden(e->hooks.context, layer, position, n, data)
+                                     : e->hooks.logits(e->hooks.context, position, n, data);
     struct sw_message m = {.kind = (uint16_t)kind};
     const struct sw_values_body body = {layer, n, position};
     memcpy(m.body, &body, sizeof body);
@@ -186,7 +186,7 @@ enum sw_status sw_engine_deliver(struct sw_engine *e, enum sw_engine_kind kind, 
                              (size_t)n * (size_t)width * sizeof *data);
 }
 
-static enum sw_status tapped(void *context, int layer, const float *hidden, int n_rows)
+static enum sw_status deliver_hidden(void *context, int layer, const float *hidden, int n_rows)
 {
     struct sw_engine *e = context;
     const int64_t width = e->options.model->dims.hidden;
@@ -199,12 +199,12 @@ static enum sw_status tapped(void *context, int layer, const float *hidden, int 
     return SW_OK;
 }
 
-/* The stage's work: what is to be sent stands in *bytes, *length bytes of it. */
-static enum sw_status compute(struct sw_engine *e, const struct sw_microbatch *batch,
-                              const float *hidden, const char **bytes, size_t *length)
+/* Runs the stage. The payload for the next rank is at *bytes, *length bytes. */
+static enum sw_status engine_compute(struct sw_engine *e, const struct sw_microbatch *batch,
+                                     const float *hidden, const char **bytes, size_t *length)
 {
     e->current = batch;
-    e->stage->hidden_hook = e->watch_hidden ? tapped : NULL;
+    e->stage->hidden_hook = e->send_hidden ? deliver_hidden : NULL;
     e->stage->hook_context = e;
     e->stage->keepalive = keepalive;
     if (is_last(e)) {
@@ -225,8 +225,8 @@ static enum sw_status compute(struct sw_engine *e, const struct sw_microbatch *b
                             direct ? NULL : (float *)(void *)(e->out.bytes + head));
 }
 
-static enum sw_status pass_on(struct sw_engine *e, const struct sw_microbatch *batch,
-                              const char *bytes, size_t length)
+static enum sw_status engine_send_output(struct sw_engine *e, const struct sw_microbatch *batch,
+                                         const char *bytes, size_t length)
 {
     struct sw_transport *t = e->options.transport;
     if (is_last(e) && t->rank == 0)
@@ -249,12 +249,12 @@ enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_microbat
         float *d_rows = sw_stage_rows(e->stage, &ld);
         SW_TRY(sw_stage_links_receive(&e->links, d_rows, batch->n_rows * ld));
     }
-    SW_TRY(compute(e, batch, hidden, &bytes, &length));
+    SW_TRY(engine_compute(e, batch, hidden, &bytes, &length));
     const double computed = sw_clock();
     sw_recorder_add(&e->recorder, SW_ACTIVITY_COMPUTE, start, computed, batch->n_rows);
-    SW_TRY(pass_on(e, batch, bytes, length));
-    /* After the head, on which the next stage takes the rows: nobody waits for this but the
-     * stream. */
+    SW_TRY(engine_send_output(e, batch, bytes, length));
+    /* After the message, on which the next stage enqueues its receive. Only the stream waits for
+     * this. */
     if (e->links.to >= 0) {
         const float *d_rows = sw_stage_rows(e->stage, &ld);
         SW_TRY(sw_stage_links_send(&e->links, d_rows, batch->n_rows * ld));
@@ -263,27 +263,29 @@ enum sw_status sw_engine_run_batch(struct sw_engine *e, const struct sw_microbat
     return sw_engine_report_times(e, false);
 }
 
-static enum sw_status take_slot(struct sw_engine *e, const struct sw_message *m)
+static enum sw_status apply_slot(struct sw_engine *e, const struct sw_message *m)
 {
     struct sw_slot_body body;
     memcpy(&body, m->body, sizeof body);
     if (body.slot < 0 || body.slot >= e->limits.slots)
-        return sw_fail(SW_EPEER,
-                       "rank %d spoke of slot %d of %d; start the same program everywhere",
-                       m->source, body.slot, e->limits.slots);
-    if (e->last)
+        return sw_fail(
+            SW_EPEER,
+            "rank %d sent a message about slot %d, but there are %d slots; start the same program "
+            "everywhere",
+            m->source, body.slot, e->limits.slots);
+    if (e->last_stage)
         sw_last_stage_slot(e, &body);
     return SW_OK;
 }
 
-static enum sw_status take_copy(struct sw_engine *e, const struct sw_message *m)
+static enum sw_status apply_copy(struct sw_engine *e, const struct sw_message *m)
 {
     struct sw_copy_body body;
     memcpy(&body, m->body, sizeof body);
     SW_TRY(sw_wire_check_copy(&body, &e->limits));
     if (e->stage)
         sw_stage_copy(e->stage, body.from, body.to, body.n);
-    if (e->last)
+    if (e->last_stage)
         sw_last_stage_copy(e, &body);
     return SW_OK;
 }
@@ -291,14 +293,14 @@ static enum sw_status take_copy(struct sw_engine *e, const struct sw_message *m)
 enum sw_status sw_engine_control(struct sw_engine *e, struct sw_message *m)
 {
     if (m->kind == SW_MSG_SLOT) {
-        SW_TRY(take_slot(e, m));
+        SW_TRY(apply_slot(e, m));
     } else if (m->kind == SW_MSG_COPY) {
-        SW_TRY(take_copy(e, m));
+        SW_TRY(apply_copy(e, m));
     } else if (m->kind == SW_MSG_HOOKS) {
         struct sw_hooks_body body;
         memcpy(&body, m->body, sizeof body);
-        e->watch_hidden = body.hidden;
-        e->watch_logits = body.logits;
+        e->send_hidden = body.hidden;
+        e->send_logits = body.logits;
     } else {
         return sw_fail(SW_EPEER,
                        "a message of unknown kind %d came from rank %d; start the same "

@@ -1,18 +1,18 @@
-/* Owns one sequence alone: the scheduler with a single request, and the clock beside it. */
+/* Owns the generation of a single sequence: a scheduler with one request, and its times. */
 #include "engine/generate.h"
 
 #include "base/clock.h"
 #include "engine/scheduler.h"
 #include "sample/sampler.h"
 
-struct alone {
+struct single_request {
     struct sw_generate *g;
-    double start, first; /* when the prompt was sent, when the first token came */
+    double start, first; /* sw_clock when the prompt was submitted; when the first token came */
 };
 
-static enum sw_status generate_take_token(void *owner, const struct sw_sampled *token, bool *stop)
+static enum sw_status generate_on_token(void *owner, const struct sw_sampled *token, bool *stop)
 {
-    struct alone *a = owner;
+    struct single_request *a = owner;
     struct sw_generate *g = a->g;
     if (g->n_new++ == 0) {
         a->first = sw_clock();
@@ -23,9 +23,9 @@ static enum sw_status generate_take_token(void *owner, const struct sw_sampled *
     return SW_OK;
 }
 
-static enum sw_status take_end(void *owner, enum sw_finish finish)
+static enum sw_status generate_on_end(void *owner, enum sw_finish finish)
 {
-    const struct alone *a = owner;
+    const struct single_request *a = owner;
     a->g->out_of_room = finish == SW_FINISH_CONTEXT;
     return finish == SW_FINISH_UNDEFINED ? sw_logits_undefined() : SW_OK;
 }
@@ -34,22 +34,22 @@ enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g)
 {
     const struct sw_scheduler_options options = {
         .engine = engine, .slots = 1, .context = g->context, .max_batch_tokens = g->chunk};
-    struct alone alone = {.g = g};
+    struct single_request single = {.g = g};
     const struct sw_request request = {.ids = g->prompt,
                                        .n_ids = g->n_prompt,
                                        .score_from = g->n_prompt > 0 ? g->n_prompt : 1,
                                        .max_new = g->max_new,
                                        .sampling = g->sampling,
-                                       .token = generate_take_token,
-                                       .done = take_end,
-                                       .owner = &alone};
+                                       .token = generate_on_token,
+                                       .done = generate_on_end,
+                                       .owner = &single};
     struct sw_scheduler *scheduler;
     g->n_new = 0;
     g->prompt_s = g->decode_s = 0;
     g->out_of_room = false;
     SW_TRY(sw_scheduler_open(&options, &scheduler));
     enum sw_status status = sw_scheduler_submit(scheduler, &request);
-    alone.start = sw_clock();
+    single.start = sw_clock();
     while (status == SW_OK && !sw_scheduler_idle(scheduler))
         status = sw_scheduler_step(scheduler);
     sw_scheduler_close(scheduler);
@@ -62,11 +62,11 @@ enum sw_status sw_prefill(struct sw_engine *engine, const int32_t *ids, int n, i
     for (int at = 0; at < n; at += chunk, under_way++) {
         const int m = n - at < chunk ? n - at : chunk;
         struct sw_span span = {.slot = 0, .position = at, .row = 0, .n = m};
-        struct sw_row_outputs ask = {0, 0, 0};
+        struct sw_row_outputs outputs = {0, 0, 0};
         const struct sw_microbatch batch = {.n_rows = m,
                                             .n_spans = 1,
                                             .spans = &span,
-                                            .outputs = &ask,
+                                            .outputs = &outputs,
                                             .ids = (int32_t *)(uintptr_t)(ids + at)};
         SW_TRY(sw_engine_submit(engine, &batch));
     }

@@ -1,30 +1,32 @@
-/* One sequence from prompt to end, over an engine on rank 0 that does nothing else meanwhile. */
+/* Generates one sequence on rank 0. The engine runs nothing else meanwhile. */
 #ifndef SW_ENGINE_GENERATE_H
 #define SW_ENGINE_GENERATE_H
 
 #include "engine/engine.h"
 
 struct sw_generate {
-    const int32_t *prompt; /* (n_prompt) */
+    const int32_t *prompt; /* (n_prompt) ids */
     int n_prompt;
-    int max_new; /* tokens */
-    int context; /* positions there is room for */
-    int chunk;   /* prompt tokens a batch, at most */
+    int max_new; /* most tokens to generate */
+    int context; /* positions that the slot has room for */
+    int chunk;   /* most prompt tokens of a micro-batch */
     struct sw_sampling sampling;
-    /* Told of each new token, in order; sets *stop to end the text after it. */
+    /* Called with each new token, in order; sets *stop to end the text after this token. */
     enum sw_status (*token)(void *context_of_caller, const struct sw_sampled *token, bool *stop);
     void *context_of_caller;
-    /* out */
-    int n_new;
-    double prompt_s;  /* until the first token was known */
-    double decode_s;  /* from then until the last */
-    bool out_of_room; /* ended because the context was full */
+    /* Results. */
+    int n_new;        /* tokens generated */
+    double prompt_s;  /* seconds until the first token */
+    double decode_s;  /* seconds from the first token to the last */
+    bool out_of_room; /* generation ended because the context was full */
 };
 
-/* SW_EINPUT: the prompt is empty or leaves no room for a token. */
+/* SW_EINPUT when the prompt is empty or leaves no room for a token. */
 enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g);
-/* Feeds ids at positions from 0 of slot 0 in chunks, outputs about every row, and drops the
- * results: for sw_engine_hooks. */
+/*
+ * Runs n ids through slot 0, from position 0, in chunks; every row is sampled, and the results are
+ * dropped. For callers that take the values by sw_engine_hooks.
+ */
 enum sw_status sw_prefill(struct sw_engine *engine, const int32_t *ids, int n, int chunk);
 
 #endif

@@ -1,21 +1,22 @@
-/* Owns the number of micro-batches under way; see in_flight.h. */
+/* Owns in-flight control; see in_flight.h. */
 #include "engine/in_flight.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What is left of the weight of older times at each look. */
+/* The weight of older times is multiplied by this at each evaluation. */
 #define FADE 0.8
-/* The slowest stage computes so much of a round: then it has no pause worth filling. */
+/* A slowest stage that computes for this share of a round trip has no idle time worth filling. */
 #define SATURATED 0.9
-/* A number is tried for so many looks, or until it is clearly slower; after a failure the one
- * before is kept for so many, after each further one twice as many. */
+/* A trial lasts TRIAL evaluations, or until the rate falls below CLEARLY times the one before.
+ * After a failed trial the number before is kept for HOLD evaluations; each further failure doubles
+ * that, up to HOLD_MOST. */
 #define TRIAL 5
 #define CLEARLY 0.9
 #define HOLD 30
 #define HOLD_MOST 480
-/* What a delay that cannot be seen is taken for, look by look. */
+/* A delay that cannot be measured is lowered by this factor at each evaluation. */
 #define EASE 0.95
 
 enum sw_status sw_in_flight_open(struct sw_in_flight *p, int stages, int n_ranks)
@@ -26,11 +27,11 @@ enum sw_status sw_in_flight_open(struct sw_in_flight *p, int stages, int n_ranks
                                .most_rounds = SW_IN_FLIGHT_MAX * stages + 2,
                                .slack = INFINITY,
                                .next_hold = HOLD};
-    p->then = calloc((size_t)n_ranks, sizeof *p->then);
+    p->previous = calloc((size_t)n_ranks, sizeof *p->previous);
     p->sums = calloc((size_t)n_ranks, sizeof *p->sums);
     p->costs = calloc((size_t)n_ranks, sizeof *p->costs);
     p->rounds = calloc((size_t)p->most_rounds, sizeof *p->rounds);
-    if (p->then && p->sums && p->costs && p->rounds)
+    if (p->previous && p->sums && p->costs && p->rounds)
         return SW_OK;
     sw_in_flight_close(p);
     return sw_fail(SW_ENOMEM, "no memory for the times of %d ranks", n_ranks);
@@ -38,21 +39,21 @@ enum sw_status sw_in_flight_open(struct sw_in_flight *p, int stages, int n_ranks
 
 void sw_in_flight_close(struct sw_in_flight *p)
 {
-    free(p->then);
+    free(p->previous);
     free(p->sums);
     free(p->costs);
     free(p->rounds);
     *p = (struct sw_in_flight){0};
 }
 
-/* ---- the rule */
+/* ---- the model */
 
-static double cost(const struct sw_in_flight_cost *c, double rows)
+static double in_flight_cost(const struct sw_in_flight_cost *c, double rows)
 {
     return c->fixed + rows * c->per_row;
 }
 
-/* Seconds that the stages take for one group, one after the other; and the slowest of them. */
+/* Seconds that all stages together take for one group; *slowest: of the slowest stage. */
 static double in_flight_work(const struct sw_in_flight_cost *costs, int stages, int sequences,
                              int groups, double *slowest)
 {
@@ -60,7 +61,7 @@ static double in_flight_work(const struct sw_in_flight_cost *costs, int stages, 
     double sum = 0;
     *slowest = 0;
     for (int i = 0; i < stages; i++) {
-        const double seconds = cost(&costs[i], rows);
+        const double seconds = in_flight_cost(&costs[i], rows);
         *slowest = seconds > *slowest ? seconds : *slowest;
         sum += seconds;
     }
@@ -72,7 +73,7 @@ double sw_in_flight_rate(const struct sw_in_flight_cost *costs, int stages, doub
 {
     double slowest;
     const double round = delay + in_flight_work(costs, stages, sequences, groups, &slowest);
-    /* A group is back after a round, and no sooner than the slowest stage has done all groups. */
+    /* A group returns after a round trip, but not before the slowest stage has run all groups. */
     const double seconds = groups * slowest > round ? groups * slowest : round;
     return seconds > 0 ? sequences / seconds : 0;
 }
@@ -94,7 +95,7 @@ int sw_in_flight_best(const struct sw_in_flight_cost *costs, int stages, double 
     return best;
 }
 
-/* ---- what is learnt */
+/* ---- fitting */
 
 void sw_in_flight_sent(struct sw_in_flight *p, double now, int rows)
 {
@@ -110,7 +111,7 @@ void sw_in_flight_returned(struct sw_in_flight *p, double now)
     const struct sw_in_flight_round *round = &p->rounds[p->first_round];
     double slack = now - round->sent;
     for (int i = 0; i < p->stages; i++)
-        slack -= cost(&p->costs[i], round->rows);
+        slack -= in_flight_cost(&p->costs[i], round->rows);
     if (slack < p->slack)
         p->slack = slack;
     p->first_round = (p->first_round + 1) % p->most_rounds;
@@ -128,7 +129,8 @@ static void in_flight_add(struct sw_in_flight_sums *s, const struct sw_times *fr
     s->products = FADE * s->products + (to->row_seconds - from->row_seconds);
 }
 
-/* Least squares. As long as all had about as many rows, half of the time is taken for fixed. */
+/* Least squares. While all micro-batches had about as many rows, half of the time counts as fixed.
+ */
 static struct sw_in_flight_cost in_flight_fit(const struct sw_in_flight_sums *s)
 {
     if (s->n <= 0 || s->rows <= 0)
@@ -143,9 +145,9 @@ static struct sw_in_flight_cost in_flight_fit(const struct sw_in_flight_sums *s)
 }
 
 /*
- * The least slack of many rounds is the delay, if the others have waited for stages and this one
- * has not. When a round takes about as long as the slowest stage for all groups, all have waited,
- * and nothing is known but that the delay is smaller: fewer are tried bit by bit.
+ * The least slack of many round trips is the delay, if at least that one has not waited for stages.
+ * When a round trip takes about as long as the slowest stage needs for all groups, all have waited,
+ * and the delay is only known to be smaller: the estimate is lowered step by step.
  */
 static void estimate_delay(struct sw_in_flight *p, int sequences)
 {
@@ -156,7 +158,7 @@ static void estimate_delay(struct sw_in_flight *p, int sequences)
     p->delay = all_wait && eased < slack ? eased : slack;
 }
 
-/* What the line has done since the last look. */
+/* Adds what the pipeline has computed since the last evaluation. */
 static void in_flight_count(struct sw_in_flight *p, const struct sw_times *from,
                             const struct sw_times *to)
 {
@@ -164,34 +166,34 @@ static void in_flight_count(struct sw_in_flight *p, const struct sw_times *from,
     p->seconds = FADE * p->seconds + (to->clock - from->clock);
 }
 
-static void change(struct sw_in_flight *p, int groups)
+static void in_flight_set_groups(struct sw_in_flight *p, int groups)
 {
     p->groups = groups;
     p->rows = p->seconds = 0;
 }
 
-/* One look at a number that is being tried. */
-static void go_on_trying(struct sw_in_flight *p, double rate)
+/* One evaluation of the number being tried. */
+static void in_flight_evaluate_trial(struct sw_in_flight *p, double rate)
 {
-    const int left = --p->trial.looks;
-    if (left == TRIAL - 1) { /* half of it was before */
+    const int left = --p->trial.evaluations;
+    if (left == TRIAL - 1) { /* half of these times are from before the trial */
         p->rows = p->seconds = 0;
     } else if (rate < (left > 0 ? CLEARLY : 1) * p->trial.rate) {
         p->hold = p->next_hold;
         p->next_hold = 2 * p->hold < HOLD_MOST ? 2 * p->hold : HOLD_MOST;
-        p->trial.looks = 0;
-        change(p, p->trial.groups);
+        p->trial.evaluations = 0;
+        in_flight_set_groups(p, p->trial.groups);
     } else if (left == 0) {
         p->next_hold = HOLD;
     }
 }
 
-/* Goes on with a number that is being tried, or tries another. */
+/* Continues a trial, or starts one if another number promises more. */
 static void in_flight_choose(struct sw_in_flight *p, int sequences)
 {
     const double rate = p->seconds > 0 ? p->rows / p->seconds : 0;
-    if (p->trial.looks > 0) {
-        go_on_trying(p, rate);
+    if (p->trial.evaluations > 0) {
+        in_flight_evaluate_trial(p, rate);
     } else if (p->hold > 0) {
         p->hold--;
     } else {
@@ -199,7 +201,7 @@ static void in_flight_choose(struct sw_in_flight *p, int sequences)
         if (best == p->groups)
             return;
         p->trial = (struct sw_in_flight_trial){p->groups, TRIAL, rate};
-        change(p, best);
+        in_flight_set_groups(p, best);
     }
 }
 
@@ -209,22 +211,22 @@ void sw_in_flight_adapt(struct sw_in_flight *p, int sequences, const struct sw_t
     if (p->stages < 2)
         return;
     for (int r = 0; r < p->n_ranks; r++)
-        if (times[r].batches > 0 && times[r].clock - p->then[r].clock < SW_IN_FLIGHT_SECONDS)
+        if (times[r].batches > 0 && times[r].clock - p->previous[r].clock < SW_IN_FLIGHT_SECONDS)
             return;
     for (int r = 0; r < p->n_ranks; r++) {
-        in_flight_add(&p->sums[r], &p->then[r], &times[r]);
+        in_flight_add(&p->sums[r], &p->previous[r], &times[r]);
         if (times[r].batches == 0 || n == p->stages)
             continue;
         p->costs[n++] = in_flight_fit(&p->sums[r]);
         if (n == p->stages)
-            in_flight_count(p, &p->then[r], &times[r]);
+            in_flight_count(p, &p->previous[r], &times[r]);
     }
-    memcpy(p->then, times, (size_t)p->n_ranks * sizeof *times);
-    /* Rounds that are back from now on are compared with these costs. */
-    if (isfinite(p->slack) && p->is_learnt) {
+    memcpy(p->previous, times, (size_t)p->n_ranks * sizeof *times);
+    /* From now on, round trips are compared with these costs. */
+    if (isfinite(p->slack) && p->is_fitted) {
         estimate_delay(p, sequences);
         in_flight_choose(p, sequences);
     }
-    p->is_learnt = n == p->stages;
+    p->is_fitted = n == p->stages;
     p->slack = INFINITY;
 }

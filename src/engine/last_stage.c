@@ -1,7 +1,7 @@
 /*
- * Owns what only the last stage does: the sequences' ids and sampling, logits, samples, scores.
- * Rows are shared out to the threads, or, where there are fewer, each row is; answers are noted in
- * order.
+ * Owns the last stage's own work: the sequences' ids and sampling, logits, samples and scores. Each
+ * thread takes some of the rows; with fewer rows than threads, all threads work on one row at a
+ * time. Results are written in row order.
  */
 #include "engine/engine_impl.h"
 
@@ -16,23 +16,23 @@ struct sequence {
     int32_t *history; /* (context): ids by position */
 };
 
-/* What becomes of one row. */
-struct answer {
+/* The result of one row, as a thread leaves it. */
+struct row_result {
     struct sw_result result;
     struct sw_sampled sampled;
     enum sw_status status;
-    char message[256]; /* of a failure, which a thread cannot leave in the caller's slot */
+    char message[256]; /* of a failure: the error slot is the thread's own, not the caller's */
 };
 
 struct sw_last_stage {
     struct sequence *sequences;                 /* (slots) */
-    struct sw_pool *pool;                       /* borrowed; NULL: the caller alone */
-    int n_samplers;                             /* as many rows are sampled at once */
+    struct sw_pool *pool;                       /* borrowed; NULL: only the caller's thread */
+    int n_samplers;                             /* most rows sampled at once */
     struct sw_sampler *samplers[SW_LOGIT_ROWS]; /* (n_samplers) */
-    struct answer answers[SW_LOGIT_ROWS];
+    struct row_result row_results[SW_LOGIT_ROWS];
     float *logits; /* (SW_LOGIT_ROWS, vocab) */
-    int32_t *rows; /* (rows) of the batch that are asked about, … */
-    int *spans;    /* (rows) … and the spans they are in */
+    int32_t *rows; /* (max_batch_tokens) rows of the micro-batch that are sampled or scored */
+    int *spans;    /* (max_batch_tokens) index of the span of each of these rows */
 };
 
 enum sw_status sw_last_stage_open(struct sw_engine *e)
@@ -42,7 +42,7 @@ enum sw_status sw_last_stage_open(struct sw_engine *e)
     struct sw_last_stage *l = calloc(1, sizeof *l);
     if (!l)
         return sw_fail(SW_ENOMEM, "no memory for the logits");
-    e->last = l;
+    e->last_stage = l;
     l->sequences = calloc((size_t)p->slots, sizeof *l->sequences);
     l->logits = malloc((size_t)SW_LOGIT_ROWS * vocab * sizeof *l->logits);
     l->rows = malloc(rows * sizeof *l->rows);
@@ -67,7 +67,7 @@ enum sw_status sw_last_stage_open(struct sw_engine *e)
 
 void sw_last_stage_close(struct sw_engine *e)
 {
-    struct sw_last_stage *l = e->last;
+    struct sw_last_stage *l = e->last_stage;
     if (!l)
         return;
     for (int i = 0; l->sequences && i < e->options.params.slots; i++)
@@ -79,22 +79,22 @@ void sw_last_stage_close(struct sw_engine *e)
     for (int i = 0; i < l->n_samplers; i++)
         sw_sampler_free(l->samplers[i]);
     free(l);
-    e->last = NULL;
+    e->last_stage = NULL;
 }
 
 void sw_last_stage_slot(struct sw_engine *e, const struct sw_slot_body *body)
 {
-    e->last->sequences[body->slot].sampling = body->sampling;
+    e->last_stage->sequences[body->slot].sampling = body->sampling;
 }
 
 void sw_last_stage_copy(struct sw_engine *e, const struct sw_copy_body *body)
 {
-    memcpy(e->last->sequences[body->to].history, e->last->sequences[body->from].history,
+    memcpy(e->last_stage->sequences[body->to].history, e->last_stage->sequences[body->from].history,
            (size_t)body->n * sizeof(int32_t));
 }
 
-/* Rows of the batch that something is asked about. */
-static int asked_rows(struct sw_last_stage *l, const struct sw_microbatch *batch)
+/* Lists the rows of the micro-batch that are sampled or scored; returns how many. */
+static int list_output_rows(struct sw_last_stage *l, const struct sw_microbatch *batch)
 {
     int n = 0;
     for (int i = 0; i < batch->n_spans; i++) {
@@ -107,11 +107,11 @@ static int asked_rows(struct sw_last_stage *l, const struct sw_microbatch *batch
     return n;
 }
 
-static enum sw_status sample(const struct sw_engine *e, struct sw_sampler *sampler,
-                             const float *logits, struct answer *a)
+static enum sw_status sample_row(const struct sw_engine *e, struct sw_sampler *sampler,
+                                 const float *logits, struct row_result *a)
 {
     struct sw_result *r = &a->result;
-    struct sequence *sequence = &e->last->sequences[r->slot];
+    struct sequence *sequence = &e->last_stage->sequences[r->slot];
     SW_TRY(sw_sampler_pick(sampler, &sequence->sampling, logits,
                            (size_t)e->options.model->dims.vocab, (size_t)e->options.vocab_limit,
                            sequence->history, (size_t)r->position + 1, (uint64_t)r->position + 1,
@@ -123,79 +123,79 @@ static enum sw_status sample(const struct sw_engine *e, struct sw_sampler *sampl
     return SW_OK;
 }
 
-/* Rows of the batch from `first` on whose logits are there, as the threads see them. */
+/* The n listed rows from `first` on, whose logits are computed; shared by the threads. */
 struct rows {
     struct sw_engine *engine;
     const struct sw_microbatch *batch;
     int first, n;
 };
 
-static void answer_row(const struct rows *rows, int row, struct sw_sampler *sampler)
+static void finish_row(const struct rows *rows, int row, struct sw_sampler *sampler)
 {
     struct sw_engine *e = rows->engine;
-    struct sw_last_stage *l = e->last;
-    struct answer *a = &l->answers[row];
+    struct sw_last_stage *l = e->last_stage;
+    struct row_result *a = &l->row_results[row];
     const int span = l->spans[rows->first + row];
     const int32_t at_row = l->rows[rows->first + row];
     const struct sw_span *s = &rows->batch->spans[span];
-    const struct sw_row_outputs *ask = &rows->batch->outputs[span];
+    const struct sw_row_outputs *outputs = &rows->batch->outputs[span];
     const int32_t at = at_row - (int32_t)s->row;
     const int64_t vocab = e->options.model->dims.vocab;
     const float *logits = l->logits + row * vocab;
     struct sw_result *r = &a->result;
     *r = (struct sw_result){.slot = s->slot, .position = (int32_t)s->position + at};
-    if (at >= ask->sample_from) {
-        a->status = sample(e, sampler, logits, a);
+    if (at >= outputs->sample_from) {
+        a->status = sample_row(e, sampler, logits, a);
     } else {
-        /* Among all ids of the model, as the reference implementation's log-softmax. */
+        /* The log-softmax is over all ids of the model, as in the reference implementation. */
         r->scored = true;
-        r->id = at + 1 < s->n ? rows->batch->ids[at_row + 1] : ask->next;
+        r->id = at + 1 < s->n ? rows->batch->ids[at_row + 1] : outputs->next;
         a->status = sw_logprob_of(sampler, logits, (size_t)vocab, r->id, &r->logprob, &r->greedy);
     }
     if (a->status == SW_OK)
         return;
-    /* Logits that are not finite are the sequence's fault, not the job's: its others go on. */
+    /* Logits that are not finite end their sequence; the other sequences go on. */
     r->undefined = a->status == SW_EDEVICE;
     snprintf(a->message, sizeof a->message, "%s", sw_error_message());
     sw_error_clear();
 }
 
-/* Every n_samplers-th row from this one on is one thread's. */
-static void answer_share(void *context, int64_t share, int worker)
+/* One thread's rows: every n_samplers-th from this one on. */
+static void finish_share(void *context, int64_t share, int worker)
 {
     const struct rows *rows = context;
-    struct sw_last_stage *l = rows->engine->last;
+    struct sw_last_stage *l = rows->engine->last_stage;
     (void)worker;
     for (int row = (int)share; row < rows->n; row += l->n_samplers)
-        answer_row(rows, row, l->samplers[share]);
+        finish_row(rows, row, l->samplers[share]);
 }
 
-/* Each row by all threads, one row after the other. */
-static void share_rows(const struct rows *rows)
+/* One row after the other, each by all threads. */
+static void finish_rows_by_turns(const struct rows *rows)
 {
-    struct sw_last_stage *l = rows->engine->last;
+    struct sw_last_stage *l = rows->engine->last_stage;
     sw_sampler_share(l->samplers[0], l->pool);
     for (int row = 0; row < rows->n; row++)
-        answer_row(rows, row, l->samplers[0]);
+        finish_row(rows, row, l->samplers[0]);
     sw_sampler_share(l->samplers[0], NULL);
 }
 
-/* The answers to rows whose logits are there, appended to the results in order. */
-static enum sw_status answer_rows(const struct rows *rows, size_t *length)
+/* Computes the results of these rows and appends them to engine->results in order. */
+static enum sw_status finish_rows(const struct rows *rows, size_t *length)
 {
     struct sw_engine *e = rows->engine;
-    struct sw_last_stage *l = e->last;
+    struct sw_last_stage *l = e->last_stage;
     const int64_t vocab = e->options.model->dims.vocab;
     if (rows->n < l->n_samplers)
-        share_rows(rows);
+        finish_rows_by_turns(rows);
     else
-        sw_pool_run(l->pool, answer_share, (void *)(uintptr_t)rows, l->n_samplers);
+        sw_pool_run(l->pool, finish_share, (void *)(uintptr_t)rows, l->n_samplers);
     for (int i = 0; i < rows->n; i++) {
-        struct answer *a = &l->answers[i];
+        struct row_result *a = &l->row_results[i];
         if (a->status != SW_OK && !a->result.undefined)
             return sw_fail(a->status, "%s", a->message);
         SW_TRY(sw_wire_write_result(&a->result, &e->results, length));
-        if (e->watch_logits)
+        if (e->send_logits)
             SW_TRY(sw_engine_deliver(e, SW_MSG_LOGITS, 0, a->result.position, 1,
                                      l->logits + i * vocab, vocab));
     }
@@ -205,8 +205,8 @@ static enum sw_status answer_rows(const struct rows *rows, size_t *length)
 enum sw_status sw_last_stage_finish(struct sw_engine *e, const struct sw_microbatch *batch,
                                     size_t *length)
 {
-    struct sw_last_stage *l = e->last;
-    const int n = asked_rows(l, batch);
+    struct sw_last_stage *l = e->last_stage;
+    const int n = list_output_rows(l, batch);
     for (int i = 0; i < batch->n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];
         memcpy(l->sequences[s->slot].history + s->position, batch->ids + s->row,
@@ -217,7 +217,7 @@ enum sw_status sw_last_stage_finish(struct sw_engine *e, const struct sw_microba
         const int m = n - i < SW_LOGIT_ROWS ? n - i : SW_LOGIT_ROWS;
         const struct rows rows = {e, batch, i, m};
         SW_TRY(sw_stage_logits(e->stage, l->rows + i, m, l->logits));
-        SW_TRY(answer_rows(&rows, length));
+        SW_TRY(finish_rows(&rows, length));
     }
     return SW_OK;
 }

@@ -1,4 +1,4 @@
-/* Owns requests from submission to their end: the queue, the steps, what results mean. */
+/* Owns requests from submission to their end: the queue, the steps, and their results. */
 #include "engine/scheduler_impl.h"
 
 #include "base/clock.h"
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum sw_status make_slots(struct sw_scheduler *s)
+static enum sw_status scheduler_make_slots(struct sw_scheduler *s)
 {
     const size_t slots = (size_t)s->options.slots, rows = (size_t)s->options.max_batch_tokens;
     const size_t ids = (size_t)s->options.context + 1;
@@ -37,7 +37,7 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
     if (s->options.stages == 0)
         s->options.stages = sw_engine_stages(options->engine);
     s->stream_rows = sw_engine_stream_rows(options->engine);
-    enum sw_status status = make_slots(s);
+    enum sw_status status = scheduler_make_slots(s);
     if (status == SW_OK)
         status =
             sw_in_flight_open(&s->in_flight, s->options.stages, sw_engine_size(options->engine));
@@ -86,7 +86,9 @@ static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct
                        "--context, if the model goes further",
                        r->n_ids, s->options.context);
     if (r->score_from < 1 || r->max_new < 0)
-        return sw_fail(SW_EINPUT, "scores from id %d on, and %d new tokens, cannot be asked for",
+        return sw_fail(SW_EINPUT,
+                       "scores from id %d on and %d new tokens are not possible; score from 1 "
+                       "on, and generate 0 tokens or more",
                        r->score_from, r->max_new);
     for (int i = 0; i < r->n_ids; i++)
         if (r->ids[i] < 0 || r->ids[i] >= vocab)
@@ -119,7 +121,7 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
 
 int sw_scheduler_room(const struct sw_scheduler *s)
 {
-    /* A slot's next request should wait already when it is free. */
+    /* A free slot should find its next request waiting. */
     const int room = 2 * s->options.slots - s->stats.running - s->stats.waiting;
     return room > 0 ? room : 0;
 }
@@ -134,7 +136,7 @@ void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats 
     *out = s->stats;
 }
 
-static enum sw_status take_score(struct sw_scheduler *s, const struct sw_result *r)
+static enum sw_status scheduler_on_score(struct sw_scheduler *s, const struct sw_result *r)
 {
     struct entry *e = s->slots[r->slot].entry;
     const struct sw_request *request = &e->request;
@@ -147,7 +149,7 @@ static enum sw_status take_score(struct sw_scheduler *s, const struct sw_result 
     return sw_scheduler_end(s, r->slot, SW_FINISH_LENGTH);
 }
 
-static enum sw_status scheduler_take_token(struct sw_scheduler *s, const struct sw_result *r)
+static enum sw_status scheduler_on_token(struct sw_scheduler *s, const struct sw_result *r)
 {
     struct slot *slot = &s->slots[r->slot];
     struct entry *e = slot->entry;
@@ -172,7 +174,7 @@ static enum sw_status scheduler_take_token(struct sw_scheduler *s, const struct 
     return SW_OK;
 }
 
-static enum sw_status collect(struct sw_scheduler *s)
+static enum sw_status scheduler_collect(struct sw_scheduler *s)
 {
     const struct sw_result *results;
     int n;
@@ -187,7 +189,7 @@ static enum sw_status collect(struct sw_scheduler *s)
                            "a result came for slot %d, position %d, where none is due; start the "
                            "same program everywhere",
                            r->slot, r->position);
-        SW_TRY(r->scored ? take_score(s, r) : scheduler_take_token(s, r));
+        SW_TRY(r->scored ? scheduler_on_score(s, r) : scheduler_on_token(s, r));
     }
     return SW_OK;
 }
@@ -207,5 +209,5 @@ enum sw_status sw_scheduler_step(struct sw_scheduler *s)
         s->stats.rows_sent += s->batch.n_rows;
         SW_TRY(sw_scheduler_unblock(s));
     }
-    return s->stats.under_way > 0 ? collect(s) : SW_OK;
+    return s->stats.under_way > 0 ? scheduler_collect(s) : SW_OK;
 }

@@ -1,5 +1,5 @@
-/* What scheduler.c (requests and results), slots.c (who gets which slot, shared prefixes) and
- * batch_builder.c (what the next micro-batch holds) share. Internal to src/engine/. */
+/* Shared by scheduler.c (requests and results), slots.c (slots and shared prefixes) and
+ * batch_builder.c (rows of the next micro-batch). Internal to src/engine/. */
 #ifndef SW_ENGINE_SCHEDULER_IMPL_H
 #define SW_ENGINE_SCHEDULER_IMPL_H
 
@@ -14,20 +14,21 @@
 /* A request, waiting or running. */
 struct entry {
     struct entry *next;
-    struct sw_request request; /* its ids are the ones below */
-    int n_prompt;              /* ids that are fed: all, or all but the last when it only scores */
-    int n_new;                 /* tokens so far */
-    bool undefined;            /* logits of it were not finite */
+    struct sw_request request; /* request.ids points to `ids` below */
+    int n_prompt;              /* ids to compute: all, or all but the last when it only scores */
+    int n_new;                 /* tokens generated so far */
+    bool undefined;            /* some of its logits were not finite */
     int32_t ids[];             /* (request.n_ids) */
 };
 
 struct slot {
-    struct entry *entry; /* NULL: free; its rows stay until it is used again */
-    int32_t *ids;        /* (context + 1) */
-    int n_due;           /* ids to be fed, as far as they are known */
-    int n_sent;          /* of these, fed; as many rows can be copied. n_due > n_sent: ready */
-    int source, shared;  /* it waits until slot `source` has sent `shared` rows; -1: it does not */
-    int64_t used;        /* when it was given back, counted in requests */
+    struct entry *entry; /* NULL: the slot is free; its rows stay until it is used again */
+    int32_t *ids;        /* (context + 1) ids by position */
+    int n_due;           /* ids known so far that must be computed */
+    int n_sent;          /* ids submitted so far; as many rows can be copied */
+    int source;          /* slot whose prefix this one waits for; -1: none */
+    int shared;          /* rows that `source` must have submitted before they are copied */
+    int64_t used;        /* stats.done when the slot became free */
 };
 
 /* A queue of slots, each in it at most once. */
@@ -53,25 +54,25 @@ struct sw_scheduler {
     struct sw_scheduler_options options;
     struct entry *first, *last;    /* the queue */
     struct slot *slots;            /* (slots) */
-    struct ring prompts;           /* slots with prompt rows to send, the oldest first */
-    struct ring steps;             /* slots whose newest token is to be fed */
-    int n_blocked;                 /* slots that wait for another's prefix */
-    int n_stepping;                /* sequences whose prompt has been sent and that go on */
-    int64_t prompt_rows;           /* to be sent by the slots in `prompts` */
+    struct ring prompts;           /* slots with prompt rows to submit, the oldest first */
+    struct ring steps;             /* slots whose newest token is to be computed */
+    int n_blocked;                 /* slots that wait for another slot's prefix */
+    int n_stepping;                /* sequences past their prompt that generate more tokens */
+    int64_t prompt_rows;           /* rows still to submit of the slots in `prompts` */
     int stream_rows;               /* sw_engine_stream_rows */
-    struct sw_in_flight in_flight; /* micro-batches that should be under way */
-    struct sw_microbatch batch;    /* the one being built; arrays for `rows` rows */
+    struct sw_in_flight in_flight; /* how many micro-batches should be under way */
+    struct sw_microbatch batch;    /* being built; arrays of max_batch_tokens */
     struct sw_scheduler_stats stats;
 };
 
-/* slots.c: gives waiting requests the free slots. */
+/* slots.c: assigns free slots to waiting requests. */
 enum sw_status sw_scheduler_admit(struct sw_scheduler *s);
-/* Lets those go on whose prefix has been sent meanwhile. */
+/* slots.c: starts the slots whose shared prefix has been submitted meanwhile. */
 enum sw_status sw_scheduler_unblock(struct sw_scheduler *s);
-/* The slot's request is over: tells its owner and frees it. */
+/* slots.c: ends the slot's request: calls `done`, frees the request and the slot. */
 enum sw_status sw_scheduler_end(struct sw_scheduler *s, int slot, enum sw_finish finish);
 
-/* batch_builder.c: fills s->batch, with 0 rows when enough is under way or nothing is ready. */
+/* batch_builder.c: fills s->batch; 0 rows when enough is under way or no row is ready. */
 void sw_scheduler_build_batch(struct sw_scheduler *s);
 
 #endif

@@ -1,15 +1,16 @@
 /*
- * Owns who gets which slot, and what sequences share: a slot keeps its ids and rows after its
- * request is done, so a request that begins alike goes on from there, in place or from a copy.
+ * Owns the assignment of slots and prefix hits. A slot keeps its ids and KV cache after its request
+ * is done, so a request with the same first ids continues from there, in place or from a copy.
  */
 #include "engine/scheduler_impl.h"
 
 #include "base/checked.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-static int common(const int32_t *a, const int32_t *b, int n)
+static int common_prefix(const int32_t *a, const int32_t *b, int n)
 {
     int i = 0;
     while (i < n && a[i] == b[i])
@@ -17,30 +18,35 @@ static int common(const int32_t *a, const int32_t *b, int n)
     return i;
 }
 
-/* What the slots offer a request. */
+/* The slots that a request could use. */
 struct offer {
-    int free, kept;   /* the free slot to use, and how many of its first rows are the request's */
-    int now, n_now;   /* the slot with the longest prefix that can be copied at once */
-    int soon, n_soon; /* and that can be, or will be when what is being fed has been sent */
+    int free;   /* the free slot to use; -1: none is free */
+    int kept;   /* positions of `free` that the request can keep */
+    int now;    /* the slot with the longest prefix that can be copied at once; -1: none */
+    int n_now;  /* length of that prefix */
+    int soon;   /* the slot with the longest prefix, submitted or still to be; -1: none */
+    int n_soon; /* length of that prefix */
 };
 
-/* What is lost with a free slot: rows that a later request could share, the older the less. */
-static double worth(const struct sw_scheduler *s, const struct slot *slot, int kept)
+/* The value of what a free slot loses by reuse: positions that a later request could share. It
+ * falls with age. */
+static double slots_value(const struct sw_scheduler *s, const struct slot *slot, int kept)
 {
     const double age = (double)(s->stats.done - slot->used) / s->options.slots;
     return (slot->n_sent - kept) / (1 + age);
 }
 
-static struct offer slots_look(const struct sw_scheduler *s, const struct entry *e)
+static struct offer slots_find_offer(const struct sw_scheduler *s, const struct entry *e)
 {
-    /* The rows that something is asked about must be computed. */
+    /* Rows that are sampled or scored must be computed, not shared. */
     const int most = sw_min_int(e->request.score_from, e->request.n_ids) - 1;
     struct offer o = {.free = -1, .now = -1, .soon = -1};
     double least = 0;
     for (int i = 0; i < s->options.slots; i++) {
         const struct slot *slot = &s->slots[i];
         const int known = slot->entry ? slot->n_due : slot->n_sent;
-        const int n = s->options.unshared ? 0 : common(e->ids, slot->ids, sw_min_int(most, known));
+        const int n =
+            s->options.unshared ? 0 : common_prefix(e->ids, slot->ids, sw_min_int(most, known));
         const int n_now = sw_min_int(n, slot->n_sent);
         if (n > o.n_soon) {
             o.soon = i;
@@ -52,7 +58,7 @@ static struct offer slots_look(const struct sw_scheduler *s, const struct entry 
         }
         if (slot->entry)
             continue;
-        const double loss = worth(s, slot, n);
+        const double loss = slots_value(s, slot, n);
         if (o.free < 0 || loss < least) {
             o.free = i;
             o.kept = n;
@@ -62,7 +68,7 @@ static struct offer slots_look(const struct sw_scheduler *s, const struct entry 
     return o;
 }
 
-/* The rows it begins with are there. */
+/* Lets a slot submit its prompt, now that its shared positions are complete. */
 static void slots_start(struct sw_scheduler *s, int index)
 {
     struct slot *slot = &s->slots[index];
@@ -72,7 +78,7 @@ static void slots_start(struct sw_scheduler *s, int index)
     ring_push(&s->prompts, index);
 }
 
-static enum sw_status take_copy(struct sw_scheduler *s, int index, int from, int n)
+static enum sw_status slots_copy(struct sw_scheduler *s, int index, int from, int n)
 {
     SW_TRY(sw_engine_copy(s->options.engine, from, index, n));
     s->slots[index].n_sent = n;
@@ -80,7 +86,7 @@ static enum sw_status take_copy(struct sw_scheduler *s, int index, int from, int
     return SW_OK;
 }
 
-static enum sw_status slots_place(struct sw_scheduler *s, struct entry *e, const struct offer *o)
+static enum sw_status slots_assign(struct sw_scheduler *s, struct entry *e, const struct offer *o)
 {
     struct slot *slot = &s->slots[o->free];
     slot->entry = e;
@@ -97,12 +103,12 @@ static enum sw_status slots_place(struct sw_scheduler *s, struct entry *e, const
         return SW_OK;
     }
     if (n_now > o->kept)
-        return take_copy(s, o->free, o->now, n_now);
+        return slots_copy(s, o->free, o->now, n_now);
     slots_start(s, o->free);
     return SW_OK;
 }
 
-static struct entry *next_entry(struct sw_scheduler *s)
+static struct entry *slots_next_entry(struct sw_scheduler *s)
 {
     struct entry *e = s->first;
     s->first = e->next;
@@ -111,7 +117,8 @@ static struct entry *next_entry(struct sw_scheduler *s)
     return e;
 }
 
-static enum sw_status end(struct sw_scheduler *s, struct entry *e, enum sw_finish finish)
+static enum sw_status slots_end_entry(struct sw_scheduler *s, struct entry *e,
+                                      enum sw_finish finish)
 {
     enum sw_status status = SW_OK;
     s->stats.done++;
@@ -124,13 +131,13 @@ static enum sw_status end(struct sw_scheduler *s, struct entry *e, enum sw_finis
 enum sw_status sw_scheduler_admit(struct sw_scheduler *s)
 {
     while (s->first && s->stats.running < s->options.slots) {
-        struct entry *e = next_entry(s);
+        struct entry *e = slots_next_entry(s);
         if (e->request.max_new == 0 && e->request.score_from == e->request.n_ids) {
-            SW_TRY(end(s, e, SW_FINISH_LENGTH));
+            SW_TRY(slots_end_entry(s, e, SW_FINISH_LENGTH));
             continue;
         }
-        const struct offer offer = slots_look(s, e);
-        SW_TRY(slots_place(s, e, &offer));
+        const struct offer offer = slots_find_offer(s, e);
+        SW_TRY(slots_assign(s, e, &offer));
     }
     return SW_OK;
 }
@@ -141,9 +148,9 @@ enum sw_status sw_scheduler_unblock(struct sw_scheduler *s)
         struct slot *slot = &s->slots[i];
         if (!slot->entry || slot->source < 0 || s->slots[slot->source].n_sent < slot->shared)
             continue;
-        assert(common(slot->ids, s->slots[slot->source].ids, slot->shared) == slot->shared);
+        assert(common_prefix(slot->ids, s->slots[slot->source].ids, slot->shared) == slot->shared);
         s->n_blocked--;
-        SW_TRY(take_copy(s, i, slot->source, slot->shared));
+        SW_TRY(slots_copy(s, i, slot->source, slot->shared));
     }
     return SW_OK;
 }
@@ -156,5 +163,5 @@ enum sw_status sw_scheduler_end(struct sw_scheduler *s, int index, enum sw_finis
     slot->n_due = slot->n_sent;
     slot->used = s->stats.done;
     s->stats.running--;
-    return end(s, e, e->undefined ? SW_FINISH_UNDEFINED : finish);
+    return slots_end_entry(s, e, e->undefined ? SW_FINISH_UNDEFINED : finish);
 }

@@ -1,4 +1,4 @@
-/* Owns a stage's memory and what happens before the first and after the last of its blocks. */
+/* Owns a stage: its memory, embedding and head, and the order in which its layers run. */
 #include "engine/stage.h"
 
 #include "base/log.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* ---- what lies and runs where */
+/* ---- tiers and devices */
 
 enum tier { TIER_GPU, TIER_HOST, TIER_STREAMED };
 
@@ -24,36 +24,36 @@ static int n_host(const struct sw_stage_options *o)
     return o->count - o->tiers.n_gpu - o->tiers.n_streamed;
 }
 
-/* The device whose memory holds a layer's keys and values. */
-static int kv_side(const struct sw_stage *s, int index)
+/* The device whose memory holds a layer's KV cache. */
+static int kv_device(const struct sw_stage *s, int index)
 {
     return tier_of(s, index) == TIER_HOST ? SW_ON_CPU : SW_ON_GPU;
 }
 
-static int embed_side(const struct sw_stage_options *o)
+static int embed_device(const struct sw_stage_options *o)
 {
     return o->tiers.embed_on_gpu ? SW_ON_GPU : SW_ON_CPU;
 }
 
-static int head_side(const struct sw_stage_options *o)
+static int head_device(const struct sw_stage_options *o)
 {
     return o->tiers.head_on_gpu ? SW_ON_GPU : SW_ON_CPU;
 }
 
-static bool streams(const struct sw_stage_options *o)
+static bool uses_streaming(const struct sw_stage_options *o)
 {
     return o->tiers.n_streamed > 0 || (o->tiers.stream_rows > 0 && n_host(o) > 0);
 }
 
-static bool computes(const struct sw_stage_options *o, int device)
+static bool has_context(const struct sw_stage_options *o, int device)
 {
-    const bool embeds = o->embed && embed_side(o) == device,
-               heads = o->head && head_side(o) == device;
-    const bool runs = device == SW_ON_GPU ? o->tiers.n_gpu > 0 || streams(o) : n_host(o) > 0;
+    const bool embeds = o->embed && embed_device(o) == device,
+               heads = o->head && head_device(o) == device;
+    const bool runs = device == SW_ON_GPU ? o->tiers.n_gpu > 0 || uses_streaming(o) : n_host(o) > 0;
     return embeds || heads || runs;
 }
 
-/* The first layer that is streamed for this batch; all after it are. */
+/* The first layer that is streamed for this micro-batch; all layers after it are, too. */
 static int first_streamed(const struct sw_stage *s, const struct sw_microbatch *batch)
 {
     const struct sw_stage_options *o = &s->options;
@@ -75,9 +75,9 @@ static enum sw_status make_buffers(struct sw_stage *s)
     const size_t rows = (size_t)s->work.rows;
     struct sw_backend *gpu = o->gpu;
     for (int i = 0; i < SW_DEVICE_KINDS; i++)
-        if (computes(o, i))
+        if (has_context(o, i))
             SW_TRY(sw_device_context_open(&s->contexts[i], model, &o->params, &s->work));
-    if (o->head && head_side(o) == SW_ON_GPU)
+    if (o->head && head_device(o) == SW_ON_GPU)
         SW_TRY(gpu->ops->alloc(gpu, logits_bytes(s), "logits", (void **)&s->d_logits));
     const size_t experts = (size_t)model->dims.n_experts, used = (size_t)model->dims.n_experts_used;
     s->rows = malloc(rows * sizeof *s->rows);
@@ -89,7 +89,7 @@ static enum sw_status make_buffers(struct sw_stage *s)
     return SW_OK;
 }
 
-static enum sw_status make_ferry(struct sw_stage *s)
+static enum sw_status stage_make_streamed(struct sw_stage *s)
 {
     const struct sw_stage_options *o = &s->options;
     SW_TRY(sw_staging_of(o->model, &o->params, &s->streamed.sizes));
@@ -112,7 +112,7 @@ static enum sw_status make_kv(struct sw_stage *s, int index)
 {
     const struct sw_dims *d = &s->options.model->dims;
     const struct sw_footprint_params *p = &s->options.params;
-    struct sw_backend *b = s->contexts[kv_side(s, index)].backend;
+    struct sw_backend *b = s->contexts[kv_device(s, index)].backend;
     struct sw_kv *kv = &s->layers[index].kv;
     *kv = (struct sw_kv){.format = p->kv,
                          .slots = p->slots,
@@ -138,11 +138,11 @@ static enum sw_status stage_fill(struct sw_stage *s, struct sw_loader *loader)
 {
     const struct sw_stage_options *o = &s->options;
     SW_TRY(make_buffers(s));
-    if (streams(o))
-        SW_TRY(make_ferry(s));
+    if (uses_streaming(o))
+        SW_TRY(stage_make_streamed(s));
     for (int i = 0; i < SW_DEVICE_KINDS; i++) {
-        const unsigned parts = (o->embed && embed_side(o) == i ? SW_PART_EMBED : 0u) |
-                               (o->head && head_side(o) == i ? SW_PART_HEAD : 0u);
+        const unsigned parts = (o->embed && embed_device(o) == i ? SW_PART_EMBED : 0u) |
+                               (o->head && head_device(o) == i ? SW_PART_HEAD : 0u);
         loader->backend = s->contexts[i].backend;
         if (parts)
             SW_TRY(sw_weights_load(loader, SW_GLOBAL, parts, &s->globals[i]));
@@ -185,7 +185,7 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
 static void free_layer(struct sw_stage *s, int index)
 {
     const struct sw_stage_options *o = &s->options;
-    struct sw_backend *b = s->contexts[kv_side(s, index)].backend;
+    struct sw_backend *b = s->contexts[kv_device(s, index)].backend;
     struct sw_layer *layer = &s->layers[index];
     sw_streamed_unpin(&s->streamed, layer);
     if (b)
@@ -229,11 +229,11 @@ uint64_t sw_stage_gpu_bytes(const struct sw_stage *s)
                      sw_streamed_bytes(&s->streamed) + (s->d_logits ? logits_bytes(s) : 0);
     for (int i = 0; i < s->options.count; i++)
         bytes += (tier_of(s, i) == TIER_GPU ? s->layers[i].weights.bytes : 0) +
-                 (kv_side(s, i) == SW_ON_GPU ? kv_bytes(s) : 0);
+                 (kv_device(s, i) == SW_ON_GPU ? kv_bytes(s) : 0);
     return bytes;
 }
 
-/* ---- the way of a batch */
+/* ---- running a micro-batch */
 
 /* ids → d_x: token and position embeddings, input projection, embedding norm. */
 static void stage_embed(struct sw_stage *s, const struct sw_microbatch *batch)
@@ -263,8 +263,9 @@ static void stage_embed(struct sw_stage *s, const struct sw_microbatch *batch)
                      ld);
 }
 
-/* Rows of `hidden` floats between host memory (dense) and the residual stream, where it is. */
-static enum sw_status stage_move(struct sw_stage *s, const float *in, float *out, int n_rows)
+/* Copies rows from `in` to the residual stream, or from it to `out`; both (n_rows, hidden) in host
+ * memory. */
+static enum sw_status stage_copy_rows(struct sw_stage *s, const float *in, float *out, int n_rows)
 {
     const struct sw_gpu_ops *gpu = s->options.gpu_ops;
     const struct sw_device_context *device = &s->contexts[s->at];
@@ -282,8 +283,8 @@ static enum sw_status stage_move(struct sw_stage *s, const float *in, float *out
     return SW_OK;
 }
 
-/* `layer` has run last. On a GPU sums can overflow that a CPU keeps in range. That is said once;
- * the sequences that it meets have undefined logits, the others go on. */
+/* Checks the output of `layer`, the last one run: on a GPU sums can overflow that a CPU keeps in
+ * range. Warns once. Sequences with such values get undefined logits; the others go on. */
 static enum sw_status stage_check(struct sw_stage *s, int layer)
 {
     char where[64];
@@ -293,7 +294,8 @@ static enum sw_status stage_check(struct sw_stage *s, int layer)
     const enum sw_status status =
         s->options.gpu_ops->check_finite(s->options.gpu, s->contexts[SW_ON_GPU].d_x, s->work.hidden,
                                          s->n_rows, s->options.model->dims.hidden, where);
-    if (status != SW_EDEVICE) /* the device's own failures stay, and come back */
+    if (status !=
+        SW_EDEVICE) /* a failure of the device itself is kept, and later calls return it */
         return status;
     if (!s->is_warned)
         sw_log(SW_LOG_WARN, "%s", sw_error_message());
@@ -302,8 +304,8 @@ static enum sw_status stage_check(struct sw_stage *s, int layer)
     return SW_OK;
 }
 
-/* The residual stream goes on on another device; layer `next` is to run there. */
-static enum sw_status cross(struct sw_stage *s, int device, int next)
+/* Moves the residual stream to a device, where layer `next` is to run. */
+static enum sw_status stage_move_to(struct sw_stage *s, int device, int next)
 {
     struct sw_backend *gpu = s->options.gpu;
     float *d_cpu = s->contexts[SW_ON_CPU].d_x, *d_gpu = s->contexts[SW_ON_GPU].d_x;
@@ -325,20 +327,20 @@ static enum sw_status stage_call_hook(struct sw_stage *s, int layer)
     float *values = malloc((size_t)s->n_rows * hidden * sizeof *values);
     if (!values)
         return sw_fail(SW_ENOMEM, "no memory for %d hidden states", s->n_rows);
-    enum sw_status status = stage_move(s, NULL, values, s->n_rows);
+    enum sw_status status = stage_copy_rows(s, NULL, values, s->n_rows);
     if (status == SW_OK)
         status = s->hidden_hook(s->hook_context, layer, values, s->n_rows);
     free(values);
     return status;
 }
 
-/* A layer that lies in host memory, on the GPU. */
+/* Runs a layer in host memory on the GPU. */
 static enum sw_status run_streamed(struct sw_stage *s, struct sw_block *block, int index,
                                    const struct sw_microbatch *batch)
 {
     const struct sw_stage_options *o = &s->options;
     const struct sw_kv *kv = &s->layers[index].kv;
-    const bool kv_in_host = kv_side(s, index) == SW_ON_CPU;
+    const bool kv_in_host = kv_device(s, index) == SW_ON_CPU;
     const bool sliding = o->model->layer_kinds[block->layer] & SW_LAYER_SLIDING;
     SW_TRY(sw_streamed_acquire(&s->streamed, index));
     block->streamed = &s->streamed;
@@ -356,23 +358,23 @@ static enum sw_status run_streamed(struct sw_stage *s, struct sw_block *block, i
 static enum sw_status run_layer(struct sw_stage *s, int index, const struct sw_microbatch *batch)
 {
     const bool streamed = index >= s->streamed.from && index < s->streamed.end;
-    const int device = streamed ? SW_ON_GPU : kv_side(s, index);
+    const int device = streamed ? SW_ON_GPU : kv_device(s, index);
     struct sw_block block = {.layer = s->options.first + index,
                              .device = &s->contexts[device],
                              .weights = &s->layers[index].weights,
                              .kv = &s->layers[index].kv};
-    SW_TRY(cross(s, device, index));
+    SW_TRY(stage_move_to(s, device, index));
     return streamed ? run_streamed(s, &block, index, batch) : sw_block_run(s, &block, batch);
 }
 
-/* After each layer. */
-static enum sw_status look_up(struct sw_stage *s, int index)
+/* Called after each layer. */
+static enum sw_status stage_after_layer(struct sw_stage *s, int index)
 {
     SW_TRY(stage_call_hook(s, s->options.first + index));
     return s->keepalive ? s->keepalive(s->hook_context) : SW_OK;
 }
 
-/* Layers in a row, [from, end). */
+/* Consecutive layers [from, end). */
 struct layers {
     struct sw_stage *s;
     const struct sw_microbatch *batch;
@@ -384,14 +386,14 @@ static enum sw_status run_layers(void *context)
     const struct layers *k = context;
     for (int i = k->from; i < k->end; i++) {
         SW_TRY(run_layer(k->s, i, k->batch));
-        SW_TRY(look_up(k->s, i));
+        SW_TRY(stage_after_layer(k->s, i));
     }
     return SW_OK;
 }
 
-/* Where layers end that need nothing from the host once they have begun at `from`: dense ones that
- * lie on the GPU. Which experts a row takes is chosen on the host, and who taps wants to see. */
-static int end_of_repeatable(const struct sw_stage *s, int from)
+/* The end of the layers from `from` on that can be replayed, because they need nothing from the
+ * host: layers in GPU memory without experts (the host does the routing) and without a hook. */
+static int end_of_replayable(const struct sw_stage *s, int from)
 {
     const struct sw_stage_options *o = &s->options;
     int end = from;
@@ -401,18 +403,18 @@ static int end_of_repeatable(const struct sw_stage *s, int from)
     return end;
 }
 
-/* Layers from `from` on, up to *end. */
-static enum sw_status run_some(struct sw_stage *s, const struct sw_microbatch *batch, int from,
-                               int *end)
+/* Runs the layers from `from` on that go together; sets *end. */
+static enum sw_status run_next_layers(struct sw_stage *s, const struct sw_microbatch *batch,
+                                      int from, int *end)
 {
     const struct sw_stage_options *o = &s->options;
-    struct layers k = {s, batch, from, end_of_repeatable(s, from)};
+    struct layers k = {s, batch, from, end_of_replayable(s, from)};
     if (k.end == from) {
         *end = k.end = from + 1;
         return run_layers(&k);
     }
     *end = k.end;
-    SW_TRY(cross(s, SW_ON_GPU, from));
+    SW_TRY(stage_move_to(s, SW_ON_GPU, from));
     const struct sw_gpu_sequence sequence = {.id = from,
                                              .spans = batch->spans,
                                              .n_spans = batch->n_spans,
@@ -421,10 +423,10 @@ static enum sw_status run_some(struct sw_stage *s, const struct sw_microbatch *b
     return o->gpu_ops->replay(o->gpu, &sequence);
 }
 
-/* The device on which a batch begins that comes from the stage before. */
-static int entry(const struct sw_stage *s)
+/* The device of the stage's first layer for this micro-batch. */
+static int first_layer_device(const struct sw_stage *s)
 {
-    return s->streamed.from == 0 && s->streamed.end > 0 ? SW_ON_GPU : kv_side(s, 0);
+    return s->streamed.from == 0 && s->streamed.end > 0 ? SW_ON_GPU : kv_device(s, 0);
 }
 
 enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *batch,
@@ -434,32 +436,32 @@ enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *
     s->n_rows = batch->n_rows;
     if (s->streamed.gpu)
         SW_TRY(sw_streamed_begin(&s->streamed, first_streamed(s, batch), o->count));
-    s->at = in || s->received ? entry(s) : embed_side(o);
+    s->at = in || s->received ? first_layer_device(s) : embed_device(o);
     if (s->received) {
         assert(s->at == SW_ON_GPU);
     } else if (in) {
-        SW_TRY(stage_move(s, in, NULL, batch->n_rows));
+        SW_TRY(stage_copy_rows(s, in, NULL, batch->n_rows));
     } else {
         stage_embed(s, batch);
         SW_TRY(stage_call_hook(s, -1));
     }
     for (int i = 0; i < o->count;)
-        SW_TRY(run_some(s, batch, i, &i));
+        SW_TRY(run_next_layers(s, batch, i, &i));
     SW_TRY(stage_check(s, o->count - 1));
     if (out)
-        SW_TRY(stage_move(s, NULL, out, batch->n_rows));
+        SW_TRY(stage_copy_rows(s, NULL, out, batch->n_rows));
     return s->contexts[s->at].backend->ops->sync(s->contexts[s->at].backend);
 }
 
 void sw_stage_copy(struct sw_stage *s, int from, int to, int n)
 {
     for (int i = 0; i < s->options.count; i++) {
-        struct sw_backend *b = s->contexts[kv_side(s, i)].backend;
+        struct sw_backend *b = s->contexts[kv_device(s, i)].backend;
         b->ops->kv_copy(b, &s->layers[i].kv, from, to, n);
     }
 }
 
-/* rows[0..n) of the residual stream, to the head's d_h. */
+/* Copies rows[0..n) of the residual stream to d_h of the head's device. */
 static enum sw_status stage_gather(struct sw_stage *s, const int32_t *rows, int n, int to)
 {
     const struct sw_device_context *from = &s->contexts[s->at];
@@ -476,7 +478,7 @@ static enum sw_status stage_gather(struct sw_stage *s, const int32_t *rows, int 
 enum sw_status sw_stage_logits(struct sw_stage *s, const int32_t *rows, int n, float *logits)
 {
     const struct sw_model *model = s->options.model;
-    const int at = head_side(&s->options);
+    const int at = head_device(&s->options);
     const struct sw_weights *w = &s->globals[at];
     const struct sw_device_context *device = &s->contexts[at];
     struct sw_backend *b = device->backend;

@@ -1,7 +1,7 @@
 /*
- * How activations get from one stage to the next. Each link of the pipeline takes the first way
- * that connects it: between two GPUs by NCCL, when the rows end in GPU memory on both devices; else
- * through host memory by MPI. All ranks come to the same choice, before the first micro-batch.
+ * Links: how activations get from one stage to the next. A link is direct, from GPU to GPU by NCCL,
+ * when the rows are in GPU memory at both ends and NCCL works there. Otherwise it goes through host
+ * memory by MPI. All ranks make the same choice before the first micro-batch.
  */
 #ifndef SW_ENGINE_STAGE_LINKS_H
 #define SW_ENGINE_STAGE_LINKS_H
@@ -11,36 +11,37 @@
 #include "engine/slice.h"
 #include "transport/transport.h"
 
-/* What a rank brings. */
+/* What each rank passes to sw_stage_links_open. */
 struct sw_stage_links_options {
     struct sw_transport *transport;
     const struct sw_engine_slice *slices; /* (transport->size), the same on every rank */
-    struct sw_backend *gpu;               /* NULL: none */
-    const struct sw_gpu_link_ops *ops;    /* NULL: its GPU library has no NCCL */
-    const char *bus_id;                   /* the GPU's place, "0000:3b:00.0" */
-    bool host_only;                       /* --transport mpi */
+    struct sw_backend *gpu;               /* NULL: this rank has no GPU */
+    const struct sw_gpu_link_ops *ops;    /* NULL: the GPU library has no NCCL */
+    const char *bus_id;                   /* PCI address of the GPU, like "0000:3b:00.0" */
+    bool host_only;                       /* --transport mpi: no link is direct */
 };
 
-/* A rank's way to the next stage. */
+/* The link from a rank to the next stage. */
 struct sw_stage_link {
-    int to;          /* rank; -1: this one has no stage, or the last */
-    bool direct;     /* by NCCL; else by MPI */
-    const char *why; /* … and why, e.g. "ends in host memory" */
+    int to;          /* rank of the next stage; -1: there is none */
+    bool direct;     /* true: NCCL; false: MPI */
+    const char *why; /* why the link is not direct, like "ends in host memory"; NULL: it is */
 };
 
 struct sw_stage_links {
     struct sw_stage_links_options options;
-    struct sw_stage_link *links; /* (transport->size) by rank they begin at */
-    int *member;                 /* (transport->size) number in NCCL's group, -1: not in it */
-    int from, to;                /* members that rows come from and go to directly; -1: none */
+    struct sw_stage_link *links; /* (transport->size) by the rank that sends */
+    int *member;  /* (transport->size) rank in the NCCL communicator; -1: not in it */
+    int from, to; /* members at the other ends of this rank's direct links; -1: none */
 };
 
-/* Every rank calls it; connects and tries the links, and logs on rank 0 what each became. */
+/* Every rank calls it. Connects and tests the links, and logs each one's kind on rank 0. The caller
+ * frees by sw_stage_links_close, also after a failure. SW_EPEER when another rank is lost. */
 enum sw_status sw_stage_links_open(const struct sw_stage_links_options *options,
                                    struct sw_stage_links *out);
-/* Fine after a failure or when it was not opened. */
+/* Also allowed when the links are all zeros or were never opened. */
 void sw_stage_links_close(struct sw_stage_links *links);
-/* n floats to or from the neighbour, where `to` or `from` says so; enqueued on the GPU. */
+/* Enqueues on the GPU the sending of n floats to member `to`, or receiving them from `from`. */
 enum sw_status sw_stage_links_send(struct sw_stage_links *links, const float *d_x, int64_t n);
 enum sw_status sw_stage_links_receive(struct sw_stage_links *links, float *d_x, int64_t n);
 

@@ -1,4 +1,4 @@
-/* Owns the way of a layer from host memory through the GPU's buffers. */
+/* Owns streaming: copies of layers in host memory through the GPU's buffers. */
 #include "engine/streamed.h"
 
 #include "base/log.h"
@@ -16,10 +16,10 @@ enum sw_status sw_streamed_open(struct sw_streamed *s, int n_experts)
     if (!s->view.expert_up || !s->view.expert_down)
         return sw_fail(SW_ENOMEM, "no memory for %d experts", n_experts);
     for (int i = 0; i < SW_STREAM_BUFFERS; i++)
-        SW_TRY(b->ops->alloc(b, s->sizes.layer, "layers on their way", &s->d_layer[i]));
-    SW_TRY(b->ops->alloc(b, s->sizes.matrix, "a matrix to be unpacked", &s->d_matrix));
+        SW_TRY(b->ops->alloc(b, s->sizes.layer, "streamed layers", &s->d_layer[i]));
+    SW_TRY(b->ops->alloc(b, s->sizes.matrix, "a matrix to unpack", &s->d_matrix));
     if (s->sizes.kv)
-        SW_TRY(b->ops->alloc(b, s->sizes.kv, "the KV cache of a layer on its way", &s->d_kv));
+        SW_TRY(b->ops->alloc(b, s->sizes.kv, "the KV cache of a streamed layer", &s->d_kv));
     return SW_OK;
 }
 
@@ -29,7 +29,7 @@ void sw_streamed_close(struct sw_streamed *s)
     if (!b)
         return;
     for (int i = 0; i < SW_STREAM_BUFFERS; i++) {
-        if (s->held[i] >= 0) /* it may still be on its way */
+        if (s->held[i] >= 0) /* it may still be under way */
             (void)s->ops->fetched(b, i);
         s->held[i] = -1;
     }
@@ -52,15 +52,16 @@ static uint64_t kv_bytes(const struct sw_kv *kv)
     return sw_kv_bytes(kv->format, kv->slots, kv->n_kv_heads, kv->head_dim, kv->context);
 }
 
-/* Told once of a stage: what fails for one layer does for others. */
+/* Warns once: what fails for one layer fails for others. */
 static bool streamed_pin(struct sw_streamed *s, void *host, uint64_t bytes)
 {
-    static const char how[] = "memory of layers that are streamed cannot be pinned, so copying and "
-                              "computing take turns, which may halve the speed: %s";
+    static const char message[] =
+        "memory of streamed layers cannot be pinned, so copying and computing "
+        "do not overlap, which may halve the speed: %s";
     if (s->ops->pin(s->gpu, host, bytes) == SW_OK)
         return true;
-    sw_log(s->told_of_pinning ? SW_LOG_DEBUG : SW_LOG_WARN, how, sw_error_message());
-    s->told_of_pinning = true;
+    sw_log(s->pin_warned ? SW_LOG_DEBUG : SW_LOG_WARN, message, sw_error_message());
+    s->pin_warned = true;
     sw_error_clear();
     return false;
 }
@@ -92,13 +93,14 @@ static int buffer_of(const struct sw_streamed *s, int layer)
     return -1;
 }
 
-/* The layer that passes `ahead` after this one; after the last comes the next batch's first. */
-static int follower(const struct sw_streamed *s, int layer, int ahead)
+/* The layer that is streamed `ahead` layers after this one; the first one follows the last, for the
+ * next micro-batch. */
+static int streamed_following(const struct sw_streamed *s, int layer, int ahead)
 {
     return s->from + (layer - s->from + ahead) % (s->end - s->from);
 }
 
-static enum sw_status send_for(struct sw_streamed *s, int layer, int buffer)
+static enum sw_status streamed_fetch(struct sw_streamed *s, int layer, int buffer)
 {
     const struct sw_weights *w = &s->layers[layer].weights;
     s->held[buffer] = layer;
@@ -111,25 +113,25 @@ enum sw_status sw_streamed_begin(struct sw_streamed *s, int from, int end)
     s->end = end;
     if (from == end)
         return SW_OK;
-    const int first = from, second = follower(s, from, 1);
+    const int first = from, second = streamed_following(s, from, 1);
     if (buffer_of(s, first) < 0)
-        SW_TRY(send_for(s, first, s->held[0] == second ? 1 : 0));
+        SW_TRY(streamed_fetch(s, first, s->held[0] == second ? 1 : 0));
     if (buffer_of(s, second) < 0)
-        SW_TRY(send_for(s, second, 1 - buffer_of(s, first)));
+        SW_TRY(streamed_fetch(s, second, 1 - buffer_of(s, first)));
     return SW_OK;
 }
 
-/* Where `host`, a part of the layer's block, lies in the buffer. */
-static void *moved(const struct sw_weights *w, char *d_buffer, const void *host)
+/* The address in the buffer of `host`, a part of the layer's block. */
+static void *in_buffer(const struct sw_weights *w, char *d_buffer, const void *host)
 {
     return host ? d_buffer + ((const char *)host - (const char *)w->d_block) : NULL;
 }
 
-static struct sw_matrix moved_matrix(const struct sw_weights *w, char *d_buffer,
-                                     const struct sw_matrix *m)
+static struct sw_matrix matrix_in_buffer(const struct sw_weights *w, char *d_buffer,
+                                         const struct sw_matrix *m)
 {
     struct sw_matrix there = *m;
-    there.d_data = moved(w, d_buffer, m->d_data);
+    there.d_data = in_buffer(w, d_buffer, m->d_data);
     return there;
 }
 
@@ -140,21 +142,21 @@ enum sw_status sw_streamed_acquire(struct sw_streamed *s, int layer)
     SW_TRY(s->ops->fetched(s->gpu, buffer));
     char *d_buffer = s->d_layer[buffer];
     for (int i = 0; i < SW_W_COUNT; i++) {
-        s->view.matrix[i] = moved_matrix(w, d_buffer, &w->matrix[i]);
-        s->view.d_vector[i] = moved(w, d_buffer, w->d_vector[i]);
+        s->view.matrix[i] = matrix_in_buffer(w, d_buffer, &w->matrix[i]);
+        s->view.d_vector[i] = in_buffer(w, d_buffer, w->d_vector[i]);
     }
     for (int i = 0; i < w->n_experts; i++) {
-        s->view.expert_up[i] = moved_matrix(w, d_buffer, &w->expert_up[i]);
-        s->view.expert_down[i] = moved_matrix(w, d_buffer, &w->expert_down[i]);
+        s->view.expert_up[i] = matrix_in_buffer(w, d_buffer, &w->expert_up[i]);
+        s->view.expert_down[i] = matrix_in_buffer(w, d_buffer, &w->expert_down[i]);
     }
     return SW_OK;
 }
 
 enum sw_status sw_streamed_release(struct sw_streamed *s, int layer)
 {
-    const int buffer = buffer_of(s, layer), next = follower(s, layer, SW_STREAM_BUFFERS);
+    const int buffer = buffer_of(s, layer), next = streamed_following(s, layer, SW_STREAM_BUFFERS);
     SW_TRY(s->ops->used(s->gpu, buffer));
-    return buffer_of(s, next) < 0 ? send_for(s, next, buffer) : SW_OK;
+    return buffer_of(s, next) < 0 ? streamed_fetch(s, next, buffer) : SW_OK;
 }
 
 enum sw_status sw_streamed_unpack(struct sw_streamed *s, const struct sw_matrix **m)
@@ -166,15 +168,15 @@ enum sw_status sw_streamed_unpack(struct sw_streamed *s, const struct sw_matrix 
     return s->ops->unpack(s->gpu, d_packed, &s->unpacked);
 }
 
-/* ---- keys and values: slot and head give a row of blocks, SW_KEY_BLOCK positions each */
+/* ---- KV cache: each head of a slot has a row of blocks of SW_KEY_BLOCK positions */
 
 struct kv_copy {
     struct sw_backend *gpu;
     char *d_gpu, *host;
-    bool out; /* to host memory */
+    bool out; /* true: to host memory; false: to the GPU */
 };
 
-/* Blocks [first, end) of every head of a slot. */
+/* Copies blocks [first, end) of every head of a slot. */
 static enum sw_status copy_blocks(const struct kv_copy *c, const struct sw_kv *kv, int slot,
                                   int64_t first, int64_t end)
 {

@@ -1,4 +1,4 @@
-/* Owns the book of a rank's time, and the file that rank 0 makes of all ranks' books. */
+/* Owns a rank's recorder, and the trace file that rank 0 writes of all ranks' activities. */
 #include "engine/timeline.h"
 
 #include "base/file_write.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TELL_S 1.0
+#define REPORT_S 1.0
 #define FILE_ACTIVITIES_MAX 4000000 /* about 400 MB of text; viewers give up before */
 
 enum sw_status sw_recorder_start(struct sw_recorder *r)
@@ -46,7 +46,7 @@ void sw_recorder_add(struct sw_recorder *r, enum sw_activity_kind kind, double s
 
 bool sw_recorder_is_due(const struct sw_recorder *r, double now)
 {
-    return now - r->told >= TELL_S || r->n > SW_ACTIVITIES_MAX - 16;
+    return now - r->reported >= REPORT_S || r->n > SW_ACTIVITIES_MAX - 16;
 }
 
 struct sw_timeline {
@@ -56,7 +56,7 @@ struct sw_timeline {
     bool is_open; /* the array's bracket is written */
 };
 
-static void note_failure(struct sw_timeline *t)
+static void timeline_note_failure(struct sw_timeline *t)
 {
     if (t->failed == 0)
         t->failed = errno ? errno : EIO;
@@ -79,10 +79,10 @@ enum sw_status sw_timeline_open(const char *path, struct sw_timeline **out)
 }
 
 /* The array may stay open: the trace format allows it, so a killed job's file is readable. */
-static void separate(struct sw_timeline *t)
+static void timeline_separate(struct sw_timeline *t)
 {
     if (fputs(t->is_open ? ",\n" : "[\n", t->file) < 0)
-        note_failure(t);
+        timeline_note_failure(t);
     t->is_open = true;
 }
 
@@ -90,16 +90,17 @@ void sw_timeline_name(struct sw_timeline *t, int rank, const char *name)
 {
     char plain[128];
     size_t n = 0;
-    for (const char *c = name; *c && n < sizeof plain - 1; c++) /* nothing that JSON escapes */
+    for (const char *c = name; *c && n < sizeof plain - 1;
+         c++) /* no characters that JSON escapes */
         plain[n++] = *c == '"' || *c == '\\' || (unsigned char)*c < ' ' ? '?' : *c;
     plain[n] = '\0';
-    separate(t);
+    timeline_separate(t);
     if (fprintf(t->file,
                 "{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":%d,\"args\":{\"name\":\"%s\"}},\n"
                 "{\"name\":\"process_sort_index\",\"ph\":\"M\",\"pid\":%d,"
                 "\"args\":{\"sort_index\":%d}}",
                 rank, plain, rank, rank) < 0)
-        note_failure(t);
+        timeline_note_failure(t);
 }
 
 static void write_activity(struct sw_timeline *t, int rank, double ahead,
@@ -108,14 +109,14 @@ static void write_activity(struct sw_timeline *t, int rank, double ahead,
     static const char *const names[SW_ACTIVITY_KINDS] = {"load", "wait", "compute", "send"};
     if (a->kind < 0 || a->kind >= SW_ACTIVITY_KINDS)
         return;
-    separate(t);
+    timeline_separate(t);
     if (fprintf(t->file,
                 "{\"name\":\"%s\",\"ph\":\"X\",\"pid\":%d,\"tid\":0,\"ts\":%.3f,\"dur\":%.3f",
                 names[a->kind], rank, 1e6 * (a->start - ahead), 1e6 * (double)a->seconds) < 0 ||
         (a->rows > 0 && fprintf(t->file, ",\"args\":{\"batch\":%lld,\"rows\":%d}",
                                 (long long)a->batch, a->rows) < 0) ||
         fputs("}", t->file) < 0)
-        note_failure(t);
+        timeline_note_failure(t);
 }
 
 void sw_timeline_add(struct sw_timeline *t, int rank, double ahead,
@@ -124,7 +125,7 @@ void sw_timeline_add(struct sw_timeline *t, int rank, double ahead,
     for (size_t i = 0; i < n && t->failed == 0 && t->n < FILE_ACTIVITIES_MAX; i++, t->n++)
         write_activity(t, rank, ahead, &activities[i]);
     if (fflush(t->file) != 0)
-        note_failure(t);
+        timeline_note_failure(t);
 }
 
 void sw_timeline_close(struct sw_timeline *t)
@@ -132,9 +133,9 @@ void sw_timeline_close(struct sw_timeline *t)
     if (!t)
         return;
     if (fputs(t->is_open ? "\n]\n" : "[]\n", t->file) < 0)
-        note_failure(t);
+        timeline_note_failure(t);
     if (fclose(t->file) != 0)
-        note_failure(t);
+        timeline_note_failure(t);
     if (t->failed)
         sw_log(SW_LOG_WARN, "the timeline is not complete: %s", strerror(t->failed));
     else if (t->n == FILE_ACTIVITIES_MAX)

@@ -1,4 +1,4 @@
-/* Owns the layout of batches and results in messages, and the checks of what comes. */
+/* Owns the layout of micro-batches and results in messages, and the checks of received ones. */
 #include "engine/wire.h"
 
 #include "base/checked.h"
@@ -34,15 +34,15 @@ void sw_wire_write_batch(const struct sw_microbatch *batch, char *bytes)
     memcpy(bytes + spans + outputs, batch->ids, (size_t)batch->n_rows * sizeof *batch->ids);
 }
 
-static bool is_possible(const struct sw_span *s, const struct sw_row_outputs *ask, int64_t row,
-                        int64_t n, const struct sw_wire_limits *limits)
+static bool wire_is_valid_span(const struct sw_span *s, const struct sw_row_outputs *outputs,
+                               int64_t row, int64_t n, const struct sw_wire_limits *limits)
 {
-    const bool scores_last = ask->score_from < s->n && ask->sample_from == s->n;
+    const bool scores_last = outputs->score_from < s->n && outputs->sample_from == s->n;
     return s->slot >= 0 && s->slot < limits->slots && s->row == row && s->n >= 1 &&
            s->n <= n - row && s->position >= 0 && s->position <= limits->context - s->n &&
-           ask->score_from >= 0 && ask->score_from <= ask->sample_from &&
-           ask->sample_from <= s->n &&
-           (!scores_last || (ask->next >= 0 && ask->next < limits->vocab));
+           outputs->score_from >= 0 && outputs->score_from <= outputs->sample_from &&
+           outputs->sample_from <= s->n &&
+           (!scores_last || (outputs->next >= 0 && outputs->next < limits->vocab));
 }
 
 enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes, size_t length,
@@ -68,7 +68,7 @@ enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes,
     int64_t row = 0;
     for (int i = 0; i < n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];
-        if (!is_possible(s, &batch->outputs[i], row, n, limits))
+        if (!wire_is_valid_span(s, &batch->outputs[i], row, n, limits))
             return sw_fail(SW_EPEER,
                            "a batch with an impossible span came (slot %d, position %lld, %lld "
                            "rows); start the same program everywhere",
@@ -91,13 +91,14 @@ enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,
         body->to < limits->slots && body->from != body->to && body->n >= 1 &&
         body->n <= limits->context)
         return SW_OK;
-    return sw_fail(SW_EPEER,
-                   "a copy of %d rows from slot %d to %d was asked for, of %d slots with %d; start "
-                   "the same program everywhere",
-                   body->n, body->from, body->to, limits->slots, limits->context);
+    return sw_fail(
+        SW_EPEER,
+        "a message to copy %d positions from slot %d to %d came, but there are %d slots of "
+        "%d; start the same program everywhere",
+        body->n, body->from, body->to, limits->slots, limits->context);
 }
 
-/* What of a result travels always; its alternatives follow. */
+/* The fixed part of a result in a message; its alternatives follow. */
 struct record {
     int32_t slot, position, id;
     float logprob;

@@ -1,4 +1,4 @@
-/* Owns the operations that go by spans: heads, keys and values, attention. */
+/* Owns the operations on spans: heads, the KV cache, attention. */
 #include "gpu/cuda.h"
 
 static struct sw_gpu_kv gpu_attention_cache_of(const struct sw_kv *kv)

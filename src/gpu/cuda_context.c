@@ -1,18 +1,19 @@
 /*
- * Asks the driver below the CUDA runtime for a device's free memory where its monitor cannot
- * (nvml.c). That takes a context; the runtime would keep the one it makes, hundreds of MiB on a
- * card that another rank computes on, so the driver is asked for one that ends here.
+ * Reads a device's free memory by the CUDA driver where NVML cannot (nvml.c). That needs a context.
+ * The runtime would keep the one it makes, which takes hundreds of MiB of a GPU that another rank
+ * may use, so this makes one by the driver's functions and ends it.
  */
 #include "gpu/cuda.h"
 
 #include <string.h>
 
-#define SINCE 12000 /* the version of CUDA whose functions are meant */
+#define SINCE 12000 /* version of CUDA whose functions are called */
 
-/* Results have the numbers of cudaError_t. */
+/* The functions return values of cudaError_t. */
 struct driver {
     int (*get)(int *device, int ordinal);
-    int (*retain)(void **context, int device); /* the one that the runtime uses, too: counted */
+    int (*retain)(void **context,
+                  int device); /* the context that the runtime uses; counts its users */
     int (*release)(int device);
     int (*push)(void *context);
     int (*pop)(void **context);
@@ -50,8 +51,8 @@ static cudaError_t open_driver(struct driver *driver)
     return error;
 }
 
-static int context_ask(const struct driver *driver, void *context, size_t *free_bytes,
-                       size_t *total)
+static int context_query(const struct driver *driver, void *context, size_t *free_bytes,
+                         size_t *total)
 {
     void *popped;
     int error = driver->push(context);
@@ -76,7 +77,7 @@ cudaError_t sw_cuda_driver_memory(int device, uint64_t *free, uint64_t *total)
         error = driver.retain(&context, handle);
     if (error)
         return (cudaError_t)error;
-    error = context_ask(&driver, context, &free_bytes, &total_bytes);
+    error = context_query(&driver, context, &free_bytes, &total_bytes);
     const int after = driver.release(handle);
     *free = free_bytes;
     *total = total_bytes;

@@ -1,4 +1,4 @@
-/* Owns device memory: giving it out, counting it, copies between it and the host. */
+/* Owns device memory: allocates and counts it, and copies between it and the host. */
 #include "gpu/cuda.h"
 
 #include "base/units.h"
@@ -23,15 +23,15 @@ static enum sw_status beyond_limit(const struct sw_cuda *cuda, size_t bytes, con
                    sw_size_format(cuda->options.memory - cuda->allocated, left, sizeof left));
 }
 
-static enum sw_status not_to_be_had(const struct sw_cuda *cuda, size_t bytes, const char *what)
+static enum sw_status allocation_failed(const struct sw_cuda *cuda, size_t bytes, const char *what)
 {
     char label[96], want[16], left[16], all[16];
     size_t free_bytes = 0, total = 0;
     (void)cudaGetLastError();
     (void)cudaMemGetInfo(&free_bytes, &total);
     return sw_fail(SW_ENOMEM,
-                   "%s: %zu bytes (%s) for %s are not to be had: %s of its %s are free; end what "
-                   "else runs there (nvidia-smi), or give this rank fewer layers on the GPU "
+                   "%s: %zu bytes (%s) for %s cannot be allocated: %s of its %s are free; end "
+                   "other programs there (nvidia-smi), or give this rank fewer layers on the GPU "
                    "(--gpu-memory, --slices)",
                    sw_cuda_label(cuda, label, sizeof label), bytes,
                    sw_size_format(bytes, want, sizeof want), what,
@@ -39,14 +39,14 @@ static enum sw_status not_to_be_had(const struct sw_cuda *cuda, size_t bytes, co
                    sw_size_format(total, all, sizeof all));
 }
 
-/* Not kept as the backend's failure: nothing that was enqueued is the worse for it. */
+/* A failed allocation is not recorded: the operations enqueued before are not affected. */
 enum sw_status sw_cuda_take(struct sw_cuda *cuda, size_t bytes, const char *what, void **d_out)
 {
     *d_out = NULL;
     SW_TRY(sw_cuda_enter(cuda));
     const cudaError_t error = cudaMalloc(d_out, bytes ? bytes : 1);
     if (error == cudaErrorMemoryAllocation)
-        return not_to_be_had(cuda, bytes, what);
+        return allocation_failed(cuda, bytes, what);
     CUDA_TRY(cuda, error);
     return SW_OK;
 }
@@ -65,8 +65,8 @@ enum sw_status sw_cuda_alloc(struct sw_backend *b, size_t bytes, const char *wha
     return SW_OK;
 }
 
-/* What cudaFree does by itself: nothing that was enqueued may use it any more. */
-static bool come_to_rest(struct sw_cuda *cuda)
+/* Waits until no enqueued work can use the memory, as cudaFree does by itself. False: it hangs. */
+static bool wait_until_idle(struct sw_cuda *cuda)
 {
     cuda->stuck =
         !sw_cuda_idle(cuda->compute, SW_CUDA_CLOSE_S) || !sw_cuda_idle(cuda->copy, SW_CUDA_CLOSE_S);
@@ -79,11 +79,11 @@ void sw_cuda_free(struct sw_backend *b, void *d_ptr, size_t bytes)
     if (!d_ptr || cuda->stuck)
         return;
     (void)cudaSetDevice(cuda->options.device);
-    if (cuda->pieces.bytes > 0 && !come_to_rest(cuda))
+    if (cuda->pieces.bytes > 0 && !wait_until_idle(cuda))
         return;
-    if (!sw_cuda_pieces_give(&cuda->pieces, d_ptr))
+    if (!sw_cuda_pieces_return(&cuda->pieces, d_ptr))
         (void)cudaFree(d_ptr); /* waits, so no graph is under way */
-    sw_cuda_graphs_forget(cuda);
+    sw_cuda_graphs_clear(cuda);
     cuda->allocated -= bytes;
 }
 
@@ -110,12 +110,12 @@ enum sw_status sw_cuda_upload(struct sw_backend *b, void *d_dst, const void *src
 }
 
 /*
- * A copy to memory that is not pinned waits inside CUDA until its turn has come, where nobody shows
- * signs of life, and for ever behind a link that never moves. So little comes by way of the ring,
- * and much when all before it is done.
+ * A copy to memory that is not pinned would wait inside CUDA for all work before it: without
+ * heartbeats, and for ever behind a link that hangs. So small copies go through the ring, and large
+ * ones start after all earlier work has ended.
  */
-static enum sw_status bring(struct sw_cuda *cuda, void *dst, const void *d_src, size_t ld_bytes,
-                            size_t bytes, size_t n)
+static enum sw_status copy_to_host(struct sw_cuda *cuda, void *dst, const void *d_src,
+                                   size_t ld_bytes, size_t bytes, size_t n)
 {
     const size_t all = n * bytes;
     const bool by_ring = all <= SW_CUDA_PIECE;
@@ -138,7 +138,7 @@ static enum sw_status bring(struct sw_cuda *cuda, void *dst, const void *d_src, 
 
 enum sw_status sw_cuda_download(struct sw_backend *b, void *dst, const void *d_src, size_t bytes)
 {
-    return bring(sw_cuda_of(b), dst, d_src, bytes, bytes, 1);
+    return copy_to_host(sw_cuda_of(b), dst, d_src, bytes, bytes, 1);
 }
 
 enum sw_status sw_cuda_upload_rows(struct sw_backend *b, void *d_dst, size_t ld_bytes,
@@ -167,5 +167,5 @@ enum sw_status sw_cuda_upload_rows(struct sw_backend *b, void *d_dst, size_t ld_
 enum sw_status sw_cuda_download_rows(struct sw_backend *b, void *dst, const void *d_src,
                                      size_t ld_bytes, size_t bytes, int64_t n)
 {
-    return bring(sw_cuda_of(b), dst, d_src, ld_bytes, bytes, n > 0 ? (size_t)n : 0);
+    return copy_to_host(sw_cuda_of(b), dst, d_src, ld_bytes, bytes, n > 0 ? (size_t)n : 0);
 }

@@ -1,6 +1,7 @@
 /*
- * Owns waiting for the device. Never inside CUDA: a GPU that waits for another's (nccl.c) may wait
- * for ever, and meanwhile this rank has to show signs of life and to learn that a job has failed.
+ * Owns waiting for the device. It never waits inside CUDA: a GPU that waits for another one
+ * (nccl.c) may wait for ever, and this rank must send heartbeats meanwhile and notice when the job
+ * fails.
  */
 #include "gpu/cuda.h"
 
@@ -9,19 +10,19 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#define SPIN_S 100e-6 /* as long as most operations that somebody waits for still take */
+#define SPIN_S 100e-6 /* longer than the rest of most operations when the wait for them begins */
 #define SLEEP_MIN_S 20e-6
 #define SLEEP_MAX_S 1e-3
 #define TIMER_SLACK_NS 1000ul
 #define SLEEP_SHARE 64 /* a sleep is at most this fraction of the wait so far */
 
-void sw_cuda_set_wait_hook(struct sw_backend *b, const struct sw_gpu_wait_hook *watch)
+void sw_cuda_set_wait_hook(struct sw_backend *b, const struct sw_gpu_wait_hook *hook)
 {
-    sw_cuda_of(b)->watch = watch ? *watch : (struct sw_gpu_wait_hook){0};
+    sw_cuda_of(b)->wait_hook = hook ? *hook : (struct sw_gpu_wait_hook){0};
 }
 
-/* Timers of ordinary threads may be 50 us late, which is longer than many a wait here. */
-static void nap(double seconds)
+/* Timers of ordinary threads may be 50 us late, which is longer than most waits here. */
+static void wait_sleep(double seconds)
 {
     (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     nanosleep(&(struct timespec){.tv_nsec = (long)(seconds * 1e9)}, NULL);
@@ -33,7 +34,7 @@ bool sw_cuda_idle(cudaStream_t stream, double seconds)
     while (cudaStreamQuery(stream) == cudaErrorNotReady) {
         if (sw_clock() - began > seconds)
             return false;
-        nap(SLEEP_MAX_S);
+        wait_sleep(SLEEP_MAX_S);
     }
     return true;
 }
@@ -48,7 +49,7 @@ static enum sw_status too_long(const struct sw_cuda *cuda, double seconds, const
                        "(NCCL_DEBUG=INFO tells more); run it again, or with --transport mpi",
                        label, seconds, what);
     return sw_fail(SW_EDEVICE,
-                   "%s: %.3g s have passed without %s; nvidia-smi and dmesg may tell more", label,
+                   "%s: %.3g s have passed without %s; nvidia-smi and dmesg may show more", label,
                    seconds, what);
 }
 
@@ -58,13 +59,13 @@ enum sw_status sw_cuda_pause(struct sw_cuda *cuda, double began, double seconds,
     double sleep = waited / SLEEP_SHARE;
     if (waited < SPIN_S)
         return SW_OK;
-    if (cuda->watch.step)
-        SW_TRY(cuda->watch.step(cuda->watch.context));
+    if (cuda->wait_hook.step)
+        SW_TRY(cuda->wait_hook.step(cuda->wait_hook.context));
     SW_TRY(sw_cuda_links_check(cuda));
     if (waited > seconds)
         return too_long(cuda, seconds, what);
     sleep = sleep < SLEEP_MIN_S ? SLEEP_MIN_S : sleep > SLEEP_MAX_S ? SLEEP_MAX_S : sleep;
-    nap(sleep);
+    wait_sleep(sleep);
     return SW_OK;
 }
 
@@ -83,8 +84,8 @@ enum sw_status sw_cuda_wait_within(struct sw_cuda *cuda, cudaEvent_t event, doub
 
 enum sw_status sw_cuda_wait(struct sw_cuda *cuda, cudaEvent_t event)
 {
-    const double seconds = cuda->watch.seconds > 0 ? cuda->watch.seconds : SW_GPU_WAIT_S;
-    SW_TRY(sw_cuda_recordable(cuda, "a wait"));
+    const double seconds = cuda->wait_hook.seconds > 0 ? cuda->wait_hook.seconds : SW_GPU_WAIT_S;
+    SW_TRY(sw_cuda_check_capture(cuda, "a wait"));
     const enum sw_status status = sw_cuda_wait_within(cuda, event, seconds);
     if (status == SW_OK)
         return SW_OK;

@@ -1,4 +1,4 @@
-/* Owns a backend's life: the device, its streams, cuBLAS, and one block of memory for itself. */
+/* Owns opening and closing a backend: the device, its streams, cuBLAS, and its block of memory. */
 #include "gpu/cuda.h"
 
 #include "base/checked.h"
@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLAS_WORK ((uint64_t)32 << 20) /* what NVIDIA recommends for the cards that want most */
-#define LEAST_ROWS 64                  /* spans and rows there is room for, at least */
+#define BLAS_WORK ((uint64_t)32 << 20) /* the most that NVIDIA recommends for any GPU */
+#define LEAST_ROWS 64                  /* least spans and rows that there is room for */
 #define OLDEST_MAJOR 7
 #define OLDEST_MINOR 5 /* Turing */
-/* The first driver that serves all of the runtime's major version. */
+/* The first driver that works with all releases of the runtime's major version. */
 #if CUDART_VERSION >= 13000
 #define NEEDED_DRIVER "580"
 #else
@@ -25,12 +25,12 @@ size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols)
     return (size_t)(sw_round_up((uint64_t)cols, info->col_pad) * info->bits / 8);
 }
 
-/* Who has what of the backend's own block. */
+/* Offsets of the parts of the backend's own block; all: its size. */
 struct parts {
     uint64_t work, blas, ring, spans, bad, all;
 };
 
-static uint64_t gpu_device_place(uint64_t bytes, struct parts *p)
+static uint64_t gpu_device_reserve(uint64_t bytes, struct parts *p)
 {
     const uint64_t at = p->all;
     p->all += sw_round_up(bytes, 256);
@@ -52,15 +52,15 @@ static int64_t span_room(const struct sw_gpu_options *o)
     return o->max_rows > LEAST_ROWS ? o->max_rows : LEAST_ROWS;
 }
 
-/* What is left of the whole is for products and attention. */
+/* The rest of the block, `work`, is for products and attention. */
 static struct parts parts_of(const struct sw_gpu_options *o)
 {
     const uint64_t room = (uint64_t)span_room(o);
     struct parts p = {0};
-    p.blas = gpu_device_place(BLAS_WORK, &p);
-    p.ring = gpu_device_place(SW_CUDA_PIECES * SW_CUDA_PIECE, &p);
-    p.spans = gpu_device_place(room * sizeof(struct sw_gpu_span), &p);
-    p.bad = gpu_device_place(sizeof(int32_t), &p);
+    p.blas = gpu_device_reserve(BLAS_WORK, &p);
+    p.ring = gpu_device_reserve(SW_CUDA_PIECES * SW_CUDA_PIECE, &p);
+    p.spans = gpu_device_reserve(room * sizeof(struct sw_gpu_span), &p);
+    p.bad = gpu_device_reserve(sizeof(int32_t), &p);
     p.work = p.all;
     p.all = sw_gpu_workspace_bytes(o->max_rows, o->max_cols, o->max_out) - SW_GPU_ROUNDING;
     assert(p.all >= p.work + sw_cuda_products_bytes(o));
@@ -75,22 +75,22 @@ uint64_t sw_cuda_workspace(const struct sw_gpu_options *options)
 
 /* ---- which GPUs there are */
 
-/* Errors that mean: there is nothing to compute with here. With advice: there may be GPUs, but the
- * driver is not one for this library. */
+/* Errors that mean that no GPU can be used here. With advice: there may be GPUs, but the driver
+ * does not work with this library. */
 static const struct absence {
     cudaError_t error;
     const char *advice;
 } absences[] = {
     {cudaErrorNoDevice, NULL},
     {cudaErrorStubLibrary, NULL},
-    {cudaErrorInsufficientDriver, "install driver " NEEDED_DRIVER " or newer (nvidia-smi tells the "
+    {cudaErrorInsufficientDriver, "install driver " NEEDED_DRIVER " or newer (nvidia-smi shows the "
                                   "present one), or a build with an older CUDA Toolkit"},
     {cudaErrorSystemDriverMismatch,
      "its parts are of different versions: restart the machine after "
      "an update; in a container take the host's libcuda.so.1"},
     {cudaErrorCompatNotSupportedOnDevice,
      "take cuda-compat out of LD_LIBRARY_PATH and install driver " NEEDED_DRIVER " or newer: these "
-     "cards cannot do with that library"},
+     "GPUs cannot use that library"},
 };
 
 static const struct absence *absence_of(cudaError_t error)
@@ -101,8 +101,8 @@ static const struct absence *absence_of(cudaError_t error)
     return NULL;
 }
 
-/* Where there is no driver at all, the runtime calls it too old, too. */
-static void tell_misfit(const struct absence *absence, char why[SW_GPU_WHY_MAX])
+/* Writes nothing where there is no driver at all, which the runtime reports as too old, too. */
+static void describe_misfit(const struct absence *absence, char why[SW_GPU_WHY_MAX])
 {
     int driver = 0;
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
@@ -124,24 +124,25 @@ static enum sw_status gpu_device_count(int *n, char why[SW_GPU_WHY_MAX])
     (void)cudaGetLastError();
     *n = 0;
     if (absence && absence->advice)
-        tell_misfit(absence, why);
+        describe_misfit(absence, why);
     if (absence)
         return SW_OK;
     return sw_fail(SW_EDEVICE,
-                   "the NVIDIA driver cannot tell its GPUs: %s (%s); nvidia-smi and dmesg may tell "
+                   "the NVIDIA driver cannot list its GPUs: %s (%s); nvidia-smi and dmesg may show "
                    "more, CUDA_VISIBLE_DEVICES= runs without them",
                    cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
-/* Without a context that stays: others compute on most of these (cudaSetDevice would make one). */
-static cudaError_t see_memory(int device, struct sw_gpu_info *out)
+/* Leaves no context, because other ranks compute on most of these GPUs (cudaSetDevice makes one).
+ */
+static cudaError_t read_free_memory(int device, struct sw_gpu_info *out)
 {
     out->beside_context = !sw_cuda_nvml_memory(out, &out->free, &out->total);
     return out->beside_context ? sw_cuda_driver_memory(device, &out->free, &out->total)
                                : cudaSuccess;
 }
 
-static cudaError_t see(int device, struct sw_gpu_info *out)
+static cudaError_t describe_device(int device, struct sw_gpu_info *out)
 {
     struct cudaDeviceProp prop;
     cudaError_t error = cudaGetDeviceProperties(&prop, device);
@@ -157,9 +158,9 @@ enum sw_status sw_cuda_devices(struct sw_gpu_info *out, int cap, int *n, char wh
 {
     SW_TRY(gpu_device_count(n, why));
     for (int i = 0; i < *n && i < cap; i++) {
-        cudaError_t error = see(i, &out[i]);
+        cudaError_t error = describe_device(i, &out[i]);
         if (error == cudaSuccess)
-            error = see_memory(i, &out[i]);
+            error = read_free_memory(i, &out[i]);
         if (error != cudaSuccess) {
             (void)cudaGetLastError();
             return sw_fail(SW_EDEVICE,
@@ -181,13 +182,13 @@ enum sw_status sw_cuda_left(int device, uint64_t *free)
     if (error == cudaSuccess)
         return SW_OK;
     (void)cudaGetLastError();
-    return sw_fail(SW_EDEVICE, "GPU %d: its free memory is not told: %s (%s)", device,
+    return sw_fail(SW_EDEVICE, "GPU %d: its free memory cannot be read: %s (%s)", device,
                    cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
 /* ---- opening and closing */
 
-static enum sw_status gpu_device_look(struct sw_cuda *cuda)
+static enum sw_status gpu_device_check(struct sw_cuda *cuda)
 {
     struct sw_gpu_info info = {0};
     char why[SW_GPU_WHY_MAX];
@@ -200,7 +201,7 @@ static enum sw_status gpu_device_look(struct sw_cuda *cuda)
                        "there is no GPU %d: this process sees %d; see nvidia-smi and "
                        "CUDA_VISIBLE_DEVICES",
                        cuda->options.device, n);
-    CUDA_TRY(cuda, see(cuda->options.device, &info));
+    CUDA_TRY(cuda, describe_device(cuda->options.device, &info));
     memcpy(cuda->name, info.name, sizeof cuda->name);
     cuda->major = info.major;
     cuda->minor = info.minor;
@@ -248,7 +249,7 @@ static enum sw_status make_streams(struct sw_cuda *cuda)
 
 static enum sw_status gpu_device_start(struct sw_cuda *cuda)
 {
-    SW_TRY(gpu_device_look(cuda));
+    SW_TRY(gpu_device_check(cuda));
     SW_TRY(sw_cuda_enter(cuda));
     CUDA_TRY(cuda, sw_gpu_load_kernels());
     SW_TRY(make_streams(cuda));
@@ -278,7 +279,7 @@ enum sw_status sw_cuda_open(const struct sw_gpu_options *options, struct sw_back
     return SW_OK;
 }
 
-/* Also what was opened in part only. */
+/* Also closes a backend that was opened only in part. */
 void sw_cuda_close(struct sw_backend *b)
 {
     if (!b)
@@ -292,11 +293,11 @@ void sw_cuda_close(struct sw_backend *b)
     if (cuda->copy && !cuda->stuck)
         cuda->stuck = !sw_cuda_idle(cuda->copy, SW_CUDA_CLOSE_S);
     free(cuda->pieces.used);
-    if (cuda->stuck) { /* giving anything back would wait for it */
+    if (cuda->stuck) { /* freeing anything would wait for it */
         free(cuda);
         return;
     }
-    sw_cuda_graphs_forget(cuda);
+    sw_cuda_graphs_clear(cuda);
     if (cuda->blas)
         (void)cublasDestroy(cuda->blas);
     sw_cuda_spans_close(cuda);

@@ -1,8 +1,8 @@
 /*
- * Owns operations that come again with every token, kept as CUDA graphs: a step is one call then
- * instead of hundreds of launches. Launchers are told spans that follow from a graph's key alone
- * (one row each, as far along as the key reaches), so nothing that is recorded can depend on more
- * than the key; where the rows really are, kernels read in device memory.
+ * Owns the capture and replay of operations that come with every token. As a CUDA graph, a step is
+ * one call instead of hundreds of launches. Launchers get spans that follow from the graph's key
+ * alone (one row each, at the end of the position bucket), so nothing captured depends on more than
+ * the key. Kernels read the real positions in device memory.
  */
 #include "gpu/cuda.h"
 
@@ -10,24 +10,23 @@
 #include "base/log.h"
 #include "base/units.h"
 
-/* Below so many positions attention is launched alike, so a smaller bucket would be of no use. */
-#define LEAST_REACH 256
-/* By others' reports a node takes some 25 KiB of device memory, and with drivers of 2021 took 64.
- */
+/* The smallest position bucket: below it, attention is launched the same way. */
+#define LEAST_BUCKET 256
+/* Device memory of a node: some 25 KiB by others' reports, 64 with drivers of 2021. */
 #define NODE_BYTES ((size_t)64 << 10)
 #define MOST_NODES ((size_t)(SW_GPU_GRAPH_BYTES / NODE_BYTES))
-/* What was used so few turns ago stays: were there more that alternate than have room, each would
- * be recorded anew every time. And none that goes is still under way. */
+/* Graphs used in the last LATELY turns are kept. If more steps alternate than there is room for,
+ * dropping them would mean capturing each every time. No graph that is dropped is under way. */
 #define LATELY 64
 
-/* ---- which steps are alike */
+/* ---- keys */
 
 struct key {
     int64_t id, position_bucket;
     int rows;
 };
 
-/* Rows one behind the other, each of a sequence of its own: what decoding has. */
+/* Whether the spans are consecutive single rows, as in decoding. */
 static bool are_single_rows(const struct sw_gpu_sequence *q)
 {
     if (q->n_spans < 1 || q->n_spans > SW_GPU_GEMV_ROWS)
@@ -38,29 +37,31 @@ static bool are_single_rows(const struct sw_gpu_sequence *q)
     return true;
 }
 
-/* Positions that the spans stay within, as a power of two, so that a graph serves for long. */
-static int64_t reach_of(const struct sw_gpu_sequence *q)
+/* The position bucket: a power of two above all positions of the spans, so that it rarely changes.
+ */
+static int64_t position_bucket_of(const struct sw_gpu_sequence *q)
 {
-    int64_t reach = LEAST_REACH;
+    int64_t bucket = LEAST_BUCKET;
     for (int i = 0; i < q->n_spans; i++)
-        while (reach <= q->spans[i].position)
-            reach *= 2;
-    return reach;
+        while (bucket <= q->spans[i].position)
+            bucket *= 2;
+    return bucket;
 }
 
 static struct key key_of(const struct sw_gpu_sequence *q)
 {
-    return (struct key){.id = q->id, .position_bucket = reach_of(q), .rows = q->n_spans};
+    return (struct key){.id = q->id, .position_bucket = position_bucket_of(q), .rows = q->n_spans};
 }
 
-static void graphs_tell(struct sw_cuda_graphs *g, const struct key *key)
+static void graphs_set_spans(struct sw_cuda_graphs *g, const struct key *key)
 {
     for (int i = 0; i < key->rows; i++)
-        g->told[i] = (struct sw_gpu_span){.n = 1, .position = key->position_bucket - 1, .row = i};
-    g->n_told = key->rows;
+        g->bucket_spans[i] =
+            (struct sw_gpu_span){.n = 1, .position = key->position_bucket - 1, .row = i};
+    g->n_bucket_spans = key->rows;
 }
 
-/* ---- what is kept */
+/* ---- graphs that are kept */
 
 static void graphs_drop(struct sw_cuda_graphs *g, struct sw_cuda_graph *graph)
 {
@@ -71,7 +72,7 @@ static void graphs_drop(struct sw_cuda_graphs *g, struct sw_cuda_graph *graph)
     *graph = (struct sw_cuda_graph){0};
 }
 
-void sw_cuda_graphs_forget(struct sw_cuda *cuda)
+void sw_cuda_graphs_clear(struct sw_cuda *cuda)
 {
     for (int i = 0; i < SW_CUDA_GRAPHS; i++)
         graphs_drop(&cuda->graphs, &cuda->graphs.kept[i]);
@@ -82,7 +83,7 @@ static bool is_lately_used(const struct sw_cuda_graphs *g, const struct sw_cuda_
     return graph->used > 0 && graph->used + LATELY > g->turn;
 }
 
-/* The one of the key, which is new when `used` is 0; NULL: all places are in use. */
+/* The entry of the key, which is new when `used` is 0. NULL: all entries were used lately. */
 static struct sw_cuda_graph *graphs_find(struct sw_cuda_graphs *g, const struct key *key)
 {
     struct sw_cuda_graph *oldest = NULL;
@@ -103,7 +104,7 @@ static struct sw_cuda_graph *graphs_find(struct sw_cuda_graphs *g, const struct 
     return oldest;
 }
 
-/* The graph that has been of no use for longest; NULL: all were used lately. */
+/* The graph that was not used for longest; NULL: all were used lately. */
 static struct sw_cuda_graph *least_useful(struct sw_cuda_graphs *g)
 {
     struct sw_cuda_graph *oldest = NULL;
@@ -114,7 +115,7 @@ static struct sw_cuda_graph *least_useful(struct sw_cuda_graphs *g)
     return oldest;
 }
 
-/* Room for so many nodes, others' if need be; false: there is none. */
+/* Makes room for `nodes`, by dropping other graphs if needed. False: there is no room. */
 static bool graphs_make_room(struct sw_cuda_graphs *g, size_t nodes)
 {
     while (g->nodes + nodes > MOST_NODES) {
@@ -126,10 +127,10 @@ static bool graphs_make_room(struct sw_cuda_graphs *g, size_t nodes)
     return true;
 }
 
-/* ---- recording */
+/* ---- capture */
 
-static void tell_cost(const struct sw_cuda *cuda, const struct sw_cuda_graph *graph, double began,
-                      size_t free_before)
+static void graphs_log_cost(const struct sw_cuda *cuda, const struct sw_cuda_graph *graph,
+                            double began, size_t free_before)
 {
     char label[96], took[16];
     size_t free_now = 0, total = 0;
@@ -142,49 +143,49 @@ static void tell_cost(const struct sw_cuda *cuda, const struct sw_cuda_graph *gr
            sw_size_format(free_before > free_now ? free_before - free_now : 0, took, sizeof took));
 }
 
-static enum sw_status instantiate(struct sw_cuda *cuda, cudaGraph_t recorded,
-                                  struct sw_cuda_graph *graph)
+static enum sw_status graphs_instantiate(struct sw_cuda *cuda, cudaGraph_t captured,
+                                         struct sw_cuda_graph *graph)
 {
     cudaGraphExec_t exec;
     size_t free_bytes = 0, total = 0;
-    CUDA_TRY(cuda, cudaGraphGetNodes(recorded, NULL, &graph->nodes));
+    CUDA_TRY(cuda, cudaGraphGetNodes(captured, NULL, &graph->nodes));
     if (!graphs_make_room(&cuda->graphs, graph->nodes))
         return SW_OK;
     CUDA_TRY(cuda, cudaMemGetInfo(&free_bytes, &total));
     const double began = sw_clock();
-    CUDA_TRY(cuda, cudaGraphInstantiate(&exec, recorded, 0));
+    CUDA_TRY(cuda, cudaGraphInstantiate(&exec, captured, 0));
     graph->exec = exec;
     cuda->graphs.nodes += graph->nodes;
-    tell_cost(cuda, graph, began, free_bytes);
+    graphs_log_cost(cuda, graph, began, free_bytes);
     return SW_OK;
 }
 
-/* Calls of other threads are none of ours, hence THREAD_LOCAL; what we may not call ourselves fails
- * and is noticed. */
-static enum sw_status record(struct sw_cuda *cuda, const struct sw_gpu_sequence *q,
-                             struct sw_cuda_graph *graph)
+/* THREAD_LOCAL: calls of other threads do not affect the capture. Calls of this thread that cannot
+ * be captured fail. */
+static enum sw_status graphs_capture(struct sw_cuda *cuda, const struct sw_gpu_sequence *q,
+                                     struct sw_cuda_graph *graph)
 {
-    cudaGraph_t recorded = NULL;
+    cudaGraph_t captured = NULL;
     CUDA_TRY(cuda, cudaStreamBeginCapture(cuda->compute, cudaStreamCaptureModeThreadLocal));
-    cuda->graphs.recording = true;
+    cuda->graphs.capturing = true;
     enum sw_status status = q->enqueue(q->context);
-    cuda->graphs.recording = false;
-    const cudaError_t ended = cudaStreamEndCapture(cuda->compute, &recorded);
+    cuda->graphs.capturing = false;
+    const cudaError_t ended = cudaStreamEndCapture(cuda->compute, &captured);
     if (cuda->status != SW_OK)
         status = sw_cuda_status(cuda);
     else if (status == SW_OK && ended != cudaSuccess)
         status = sw_cuda_failed(cuda, ended, "cudaStreamEndCapture", __FILE__, __LINE__);
     else if (status == SW_OK)
-        status = instantiate(cuda, recorded, graph);
-    if (recorded)
-        (void)cudaGraphDestroy(recorded);
+        status = graphs_instantiate(cuda, captured, graph);
+    if (captured)
+        (void)cudaGraphDestroy(captured);
     (void)cudaGetLastError();
     return status;
 }
 
 /*
- * Something about graphs has failed, and the backend has recorded it. Nothing was computed, so all
- * is well if the plain way works; if the device itself is at fault that fails, too.
+ * Drops graphs after one has failed, and clears the recorded failure. Nothing was computed, so the
+ * operations can be enqueued one by one; if the device itself is at fault, that fails, too.
  */
 static enum sw_status graphs_give_up(struct sw_cuda *cuda)
 {
@@ -192,48 +193,48 @@ static enum sw_status graphs_give_up(struct sw_cuda *cuda)
     enum cudaStreamCaptureStatus state = cudaStreamCaptureStatusNone;
     if (cudaStreamIsCapturing(cuda->compute, &state) != cudaSuccess ||
         state != cudaStreamCaptureStatusNone)
-        return sw_cuda_status(cuda); /* what is enqueued now would be lost */
+        return sw_cuda_status(cuda); /* what is enqueued now would be captured, not computed */
     sw_log(SW_LOG_WARN,
            "%s: steps cannot be repeated as CUDA graphs, so their kernels are launched one by one "
            "from now on, which may be slower: %s",
            sw_cuda_label(cuda, label, sizeof label), cuda->error);
     cuda->status = SW_OK;
     cuda->graphs.off = true;
-    sw_cuda_graphs_forget(cuda);
+    sw_cuda_graphs_clear(cuda);
     return SW_OK;
 }
 
-/* ---- repeating */
+/* ---- replay */
 
-/* Has the graph done, recorded first if need be; *done: it was. The first time it is left to the
- * plain way: what CUDA loads when a kernel is first used may not be loaded while recording, and
- * what comes once only is not worth it. */
-static enum sw_status by_graph(struct sw_cuda *cuda, const struct sw_gpu_sequence *q,
-                               struct sw_cuda_graph *graph, bool *done)
+/* Launches the graph, which is captured first if needed; *done: it was launched. A key that comes
+ * for the first time is not captured: it may never come again, and code that CUDA loads at a
+ * kernel's first launch may not be loaded during a capture. */
+static enum sw_status graphs_launch(struct sw_cuda *cuda, const struct sw_gpu_sequence *q,
+                                    struct sw_cuda_graph *graph, bool *done)
 {
-    const bool is_new = graph->used == 0, recorded = graph->exec != NULL;
+    const bool is_new = graph->used == 0, captured = graph->exec != NULL;
     graph->used = cuda->graphs.turn;
-    if (is_new || (!recorded && !graphs_make_room(&cuda->graphs, graph->nodes)))
+    if (is_new || (!captured && !graphs_make_room(&cuda->graphs, graph->nodes)))
         return SW_OK;
-    if (!recorded)
-        SW_TRY(record(cuda, q, graph));
+    if (!captured)
+        SW_TRY(graphs_capture(cuda, q, graph));
     if (!graph->exec)
         return SW_OK;
     CUDA_TRY(cuda, cudaGraphLaunch(graph->exec, cuda->compute));
-    cuda->graphs.replays += recorded;
+    cuda->graphs.replays += captured;
     *done = true;
     return SW_OK;
 }
 
-static enum sw_status repeat_rows(struct sw_cuda *cuda, const struct sw_gpu_sequence *q)
+static enum sw_status graphs_replay_rows(struct sw_cuda *cuda, const struct sw_gpu_sequence *q)
 {
     struct sw_cuda_graphs *g = &cuda->graphs;
     const struct key key = key_of(q);
     bool done = false;
     g->turn++;
-    graphs_tell(g, &key);
+    graphs_set_spans(g, &key);
     struct sw_cuda_graph *graph = graphs_find(g, &key);
-    const enum sw_status status = graph ? by_graph(cuda, q, graph, &done) : SW_OK;
+    const enum sw_status status = graph ? graphs_launch(cuda, q, graph, &done) : SW_OK;
     if (status != SW_OK)
         SW_TRY(cuda->status == SW_OK ? status : graphs_give_up(cuda));
     return done ? SW_OK : q->enqueue(q->context);
@@ -246,19 +247,19 @@ enum sw_status sw_cuda_replay(struct sw_backend *b, const struct sw_gpu_sequence
     SW_TRY(sw_cuda_enter(cuda));
     if (cuda->options.no_graphs || cuda->graphs.off || !are_single_rows(q))
         return q->enqueue(q->context);
-    /* Now, because a copy that is recorded would send the same again each time. */
+    /* Before the capture, because a captured copy would send the same spans at each replay. */
     SW_TRY(sw_cuda_spans_send(cuda, q->spans, q->n_spans, &batch));
-    const enum sw_status status = repeat_rows(cuda, q);
-    cuda->graphs.n_told = 0;
+    const enum sw_status status = graphs_replay_rows(cuda, q);
+    cuda->graphs.n_bucket_spans = 0;
     return status;
 }
 
-enum sw_status sw_cuda_recordable(struct sw_cuda *cuda, const char *what)
+enum sw_status sw_cuda_check_capture(struct sw_cuda *cuda, const char *what)
 {
-    if (!cuda->graphs.recording)
+    if (!cuda->graphs.capturing)
         return SW_OK;
     return sw_cuda_record(cuda, sw_fail(SW_EDEVICE,
-                                        "GPU %d: %s among operations that are to be repeated; a "
+                                        "GPU %d: %s cannot be captured in a CUDA graph; a "
                                         "fault of this program, please report it",
                                         cuda->options.device, what));
 }

@@ -1,11 +1,11 @@
-/* The one thing that the shared object shows: what the program finds when it opens it. */
+/* The only symbol that the shared object exports. */
 #include "gpu/cuda.h"
 
 #include "base/version.h"
 
 #define TEXT_(x) #x
 #define TEXT(x) TEXT_(x)
-/* 13000 is 13.0; the preprocessor cannot divide into text, so the compiler counts. */
+/* 13000 is 13.0. The preprocessor cannot turn a quotient into text, so the digits are computed. */
 #define DIGIT(n) (char)('0' + (n) % 10)
 
 static const char what[] = {'C',

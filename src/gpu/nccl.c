@@ -1,9 +1,9 @@
 /*
- * Owns the links to other ranks' GPUs. One communicator for the whole pipeline, whose sends and
- * receives go in the compute stream, so each stage does them in the order of its micro-batches;
- * stages stand in a line, so nobody waits in a circle. It is not blocking: NCCL itself waits
- * nowhere, and a deadline or the job's failing ends any wait. Then it is aborted, which also ends
- * what waits in the stream.
+ * Owns the links to other ranks' GPUs. One communicator serves the whole pipeline. Its sends and
+ * receives are in the compute stream, so each stage runs them in the order of its micro-batches;
+ * stages form a line, so no cycle of waits is possible. The communicator is not blocking: NCCL
+ * never waits in a call, and a deadline or the failure of the job ends any wait. Then it is
+ * aborted, which also ends operations that wait in the stream.
  */
 #include "gpu/cuda.h"
 
@@ -14,14 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GREETING 256 /* floats sent to warm a link up */
-#define END_S 0.5    /* what a rank may still have to do when the job is done */
-#define LEAVE_S 5.0  /* for the others to leave, too */
+#define TEST_FLOATS 256 /* sent to warm a link up */
+#define END_S 0.5       /* longest wait for work that is left when the job is done */
+#define LEAVE_S 5.0     /* longest wait for the other ranks to leave, too */
 
 _Static_assert(sizeof(struct sw_gpu_link_id) == sizeof(ncclUniqueId), "an id travels as it is");
 
-/* NCCL's own words, where it has more than the name of the error. */
-static enum sw_status failed(const struct sw_cuda *cuda, ncclResult_t result, const char *what)
+/* The message contains NCCL's last error, if there is one. */
+static enum sw_status nccl_failed(const struct sw_cuda *cuda, ncclResult_t result, const char *what)
 {
     char label[96] = "NCCL";
     const char *more = ncclGetLastError(cuda ? cuda->comm : NULL);
@@ -38,15 +38,14 @@ static enum sw_status failed(const struct sw_cuda *cuda, ncclResult_t result, co
 static ncclResult_t state_of(const struct sw_cuda *cuda)
 {
     ncclResult_t result = ncclSuccess;
-    const ncclResult_t asked = ncclCommGetAsyncError(cuda->comm, &result);
-    return asked == ncclSuccess ? result : asked;
+    const ncclResult_t queried = ncclCommGetAsyncError(cuda->comm, &result);
+    return queried == ncclSuccess ? result : queried;
 }
 
-/* A call has returned `result`; waits until it is done, if it is not. Not recorded. Success alone
- * is not believed: some calls return it while they are still at it, so the state is asked for once
- * in any case. */
-static enum sw_status nccl_settle(struct sw_cuda *cuda, ncclResult_t result, double seconds,
-                                  const char *what)
+/* Waits until a call that has returned `result` is complete. A failure is not recorded. Some calls
+ * return success before they are complete, so the state is read at least once. */
+static enum sw_status nccl_wait(struct sw_cuda *cuda, ncclResult_t result, double seconds,
+                                const char *what)
 {
     const double began = sw_clock();
     if (result == ncclSuccess && cuda->comm)
@@ -55,7 +54,7 @@ static enum sw_status nccl_settle(struct sw_cuda *cuda, ncclResult_t result, dou
         SW_TRY(sw_cuda_pause(cuda, began, seconds, what));
         result = state_of(cuda);
     }
-    return result == ncclSuccess ? SW_OK : failed(cuda, result, what);
+    return result == ncclSuccess ? SW_OK : nccl_failed(cuda, result, what);
 }
 
 enum sw_status sw_cuda_links_check(struct sw_cuda *cuda)
@@ -65,7 +64,7 @@ enum sw_status sw_cuda_links_check(struct sw_cuda *cuda)
     const ncclResult_t result = state_of(cuda);
     return result == ncclSuccess || result == ncclInProgress
                ? SW_OK
-               : failed(cuda, result, "a link to another GPU");
+               : nccl_failed(cuda, result, "a link to another GPU");
 }
 
 void sw_cuda_links_abort(struct sw_cuda *cuda)
@@ -82,8 +81,8 @@ void sw_cuda_links_leave(struct sw_backend *b)
         return;
     (void)cudaSetDevice(cuda->options.device);
     bool well = cuda->status == SW_OK && sw_cuda_idle(cuda->compute, END_S);
-    if (well && nccl_settle(cuda, ncclCommFinalize(cuda->comm), LEAVE_S, "leaving") != SW_OK) {
-        sw_error_clear(); /* nothing is lost by it */
+    if (well && nccl_wait(cuda, ncclCommFinalize(cuda->comm), LEAVE_S, "leaving") != SW_OK) {
+        sw_error_clear(); /* the results are complete */
         well = false;
     }
     if (!well) {
@@ -100,18 +99,18 @@ static int nccl_version(void)
     return ncclGetVersion(&found) == ncclSuccess ? found : 0;
 }
 
-static enum sw_status make_id(struct sw_gpu_link_id *out)
+static enum sw_status nccl_make_id(struct sw_gpu_link_id *out)
 {
     ncclUniqueId id;
     const ncclResult_t result = ncclGetUniqueId(&id);
     if (result != ncclSuccess)
-        return failed(NULL, result, "ncclGetUniqueId");
+        return nccl_failed(NULL, result, "ncclGetUniqueId");
     memcpy(out, &id, sizeof *out);
     return SW_OK;
 }
 
-/* What fails at the start leaves the group, and the backend as it was. */
-static enum sw_status or_abort(struct sw_cuda *cuda, enum sw_status status)
+/* A failure of join or warm_up ends the membership, but not the backend. */
+static enum sw_status nccl_or_abort(struct sw_cuda *cuda, enum sw_status status)
 {
     if (status != SW_OK)
         sw_cuda_links_abort(cuda);
@@ -129,12 +128,13 @@ static enum sw_status nccl_join(struct sw_backend *b, const struct sw_gpu_link_i
     config.blocking = 0;
     memcpy(&unique, id, sizeof unique);
     const ncclResult_t result = ncclCommInitRankConfig(&cuda->comm, size, unique, rank, &config);
-    return or_abort(cuda, nccl_settle(cuda, result, seconds, "joining the other ranks' GPUs"));
+    return nccl_or_abort(cuda, nccl_wait(cuda, result, seconds, "joining the other ranks' GPUs"));
 }
 
-/* Both at once, unless a peer is -1; until NCCL has enqueued them. Not recorded. */
-static enum sw_status enqueue(struct sw_cuda *cuda, int to, const float *d_to, int from,
-                              float *d_from, int64_t n, double seconds)
+/* Sends to `to` and receives from `from` in one group (-1: none); waits until NCCL has enqueued
+ * them. A failure is not recorded. */
+static enum sw_status nccl_enqueue(struct sw_cuda *cuda, int to, const float *d_to, int from,
+                                   float *d_from, int64_t n, double seconds)
 {
     ncclResult_t result = ncclGroupStart(), ended;
     if (result == ncclSuccess && from >= 0)
@@ -144,46 +144,48 @@ static enum sw_status enqueue(struct sw_cuda *cuda, int to, const float *d_to, i
     ended = ncclGroupEnd();
     if (result == ncclSuccess || result == ncclInProgress)
         result = ended;
-    return nccl_settle(cuda, result, seconds, to >= 0 ? "ncclSend" : "ncclRecv");
+    return nccl_wait(cuda, result, seconds, to >= 0 ? "ncclSend" : "ncclRecv");
 }
 
-static enum sw_status nccl_greet(struct sw_cuda *cuda, int from, int to, double seconds)
+static enum sw_status nccl_test_links(struct sw_cuda *cuda, int from, int to, double seconds)
 {
-    float *d_to = (float *)(void *)cuda->work, *d_from = d_to + GREETING;
-    float sent[GREETING], came[GREETING];
+    float *d_to = (float *)(void *)cuda->work, *d_from = d_to + TEST_FLOATS;
+    float sent[TEST_FLOATS], came[TEST_FLOATS];
     assert(cuda->work_bytes >= 2 * sizeof sent);
-    for (int i = 0; i < GREETING; i++)
+    for (int i = 0; i < TEST_FLOATS; i++)
         sent[i] = (float)(i + 1);
     SW_TRY(sw_cuda_upload(&cuda->base, d_to, sent, sizeof sent));
-    SW_TRY(enqueue(cuda, to, d_to, from, d_from, GREETING, seconds));
+    SW_TRY(nccl_enqueue(cuda, to, d_to, from, d_from, TEST_FLOATS, seconds));
     SW_TRY(sw_cuda_wait_within(cuda, NULL, seconds));
     if (from < 0)
         return SW_OK;
     SW_TRY(sw_cuda_download(&cuda->base, came, d_from, sizeof came));
     if (memcmp(sent, came, sizeof sent) == 0)
         return SW_OK;
-    return sw_fail(SW_EDEVICE,
-                   "GPU %d (%s): NCCL brings other values than were sent; its ways between these "
-                   "cards do not work (NCCL_P2P_DISABLE=1 avoids one), --transport mpi does "
-                   "without NCCL",
-                   cuda->options.device, cuda->name);
+    return sw_fail(
+        SW_EDEVICE,
+        "GPU %d (%s): NCCL delivers other values than were sent, so its path between these "
+        "GPUs does not work; NCCL_P2P_DISABLE=1 avoids one path, --transport mpi does "
+        "without NCCL",
+        cuda->options.device, cuda->name);
 }
 
-static enum sw_status warm_up(struct sw_backend *b, int from, int to, double seconds)
+static enum sw_status nccl_warm_up(struct sw_backend *b, int from, int to, double seconds)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
     SW_TRY(sw_cuda_enter(cuda));
-    return from < 0 && to < 0 ? SW_OK : or_abort(cuda, nccl_greet(cuda, from, to, seconds));
+    return from < 0 && to < 0 ? SW_OK
+                              : nccl_or_abort(cuda, nccl_test_links(cuda, from, to, seconds));
 }
 
-/* From now on it stays. */
+/* A failure is recorded. */
 static enum sw_status nccl_move(struct sw_cuda *cuda, int to, const float *d_to, int from,
                                 float *d_from, int64_t n)
 {
-    const double seconds = cuda->watch.seconds > 0 ? cuda->watch.seconds : SW_GPU_WAIT_S;
+    const double seconds = cuda->wait_hook.seconds > 0 ? cuda->wait_hook.seconds : SW_GPU_WAIT_S;
     SW_TRY(sw_cuda_enter(cuda));
     assert(cuda->comm);
-    const enum sw_status status = enqueue(cuda, to, d_to, from, d_from, n, seconds);
+    const enum sw_status status = nccl_enqueue(cuda, to, d_to, from, d_from, n, seconds);
     if (status == SW_OK)
         return SW_OK;
     (void)sw_cuda_record(cuda, status);
@@ -204,9 +206,9 @@ static enum sw_status nccl_receive(struct sw_backend *b, int from, float *d_x, i
 const struct sw_gpu_link_ops *sw_cuda_links(void)
 {
     static const struct sw_gpu_link_ops ops = {.version = nccl_version,
-                                               .make_id = make_id,
+                                               .make_id = nccl_make_id,
                                                .join = nccl_join,
-                                               .warm_up = warm_up,
+                                               .warm_up = nccl_warm_up,
                                                .send = nccl_send,
                                                .receive = nccl_receive,
                                                .leave = sw_cuda_links_leave};

@@ -1,4 +1,4 @@
-/* Stands in for nccl.c in builds without NCCL: rows go through host memory. */
+/* Replaces nccl.c in builds without NCCL: rows go through host memory. */
 #include "gpu/cuda.h"
 
 #include <stddef.h>

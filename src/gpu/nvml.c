@@ -1,6 +1,6 @@
 /*
- * Asks the driver's monitor (NVML, a part of the driver) for free memory. Opened by hand: nodes
- * without a driver lack it, and four of its functions are all that is needed.
+ * Reads free memory by NVML, a library of the driver. It is opened by dlopen, because nodes without
+ * a driver do not have it; only four of its functions are needed.
  */
 #include "gpu/cuda.h"
 
@@ -18,7 +18,7 @@ struct nvml {
     int (*memory)(void *device, struct memory *out);
 };
 
-/* POSIX has dlsym give functions as data pointers, which C cannot convert. */
+/* POSIX dlsym returns functions as data pointers, which C cannot convert. */
 static bool nvml_find(void *library, const char *name, void *function, size_t size)
 {
     void *symbol = dlsym(library, name);
@@ -26,7 +26,7 @@ static bool nvml_find(void *library, const char *name, void *function, size_t si
     return symbol != NULL;
 }
 
-static bool nvml_ask(const struct nvml *nvml, const char *bus_id, struct memory *out)
+static bool nvml_query(const struct nvml *nvml, const char *bus_id, struct memory *out)
 {
     void *device;
     if (nvml->init() != 0)
@@ -40,7 +40,7 @@ bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t
 {
     struct nvml nvml;
     struct memory memory;
-    if (strstr(gpu->name, "MIG ")) /* the monitor would speak of the whole card */
+    if (strstr(gpu->name, "MIG ")) /* NVML would report the whole GPU */
         return false;
     void *library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
     if (!library)
@@ -50,7 +50,7 @@ bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t
         nvml_find(library, "nvmlShutdown", &nvml.shutdown, sizeof nvml.shutdown) &&
         nvml_find(library, "nvmlDeviceGetHandleByPciBusId_v2", &nvml.by_bus, sizeof nvml.by_bus) &&
         nvml_find(library, "nvmlDeviceGetMemoryInfo", &nvml.memory, sizeof nvml.memory) &&
-        nvml_ask(&nvml, gpu->bus_id, &memory);
+        nvml_query(&nvml, gpu->bus_id, &memory);
     if (known) {
         *free = memory.free;
         *total = memory.total;

@@ -1,7 +1,7 @@
 /*
- * Owns the parts of one block of device memory: a stage takes hundreds, and the driver hands out
- * whole pages of 2 MiB, so that each by itself would lose half of one. First fit; there are few,
- * and they are taken while loading.
+ * Owns the parts of one block of device memory. A stage makes hundreds of allocations, and the
+ * driver rounds each up to 2 MiB, which would lose 1 MiB on average. First fit is enough: the parts
+ * are few and taken while loading.
  */
 #include "gpu/cuda.h"
 
@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define APART 256 /* what starts in device memory is aligned to so many bytes */
+#define APART 256 /* alignment in bytes of each part */
 
 void *sw_cuda_pieces_take(struct sw_cuda_pieces *pieces, size_t bytes)
 {
@@ -40,7 +40,7 @@ void *sw_cuda_pieces_take(struct sw_cuda_pieces *pieces, size_t bytes)
     return pieces->start + at;
 }
 
-bool sw_cuda_pieces_give(struct sw_cuda_pieces *pieces, const void *p)
+bool sw_cuda_pieces_return(struct sw_cuda_pieces *pieces, const void *p)
 {
     const uintptr_t at = (uintptr_t)p - (uintptr_t)pieces->start;
     for (int i = 0; i < pieces->n; i++)

@@ -1,4 +1,4 @@
-/* Owns the pinned memory through which everything comes from ordinary host memory. */
+/* Owns the ring of pinned memory, through which all copies from ordinary host memory go. */
 #include "gpu/cuda.h"
 
 #include "base/checked.h"
@@ -25,8 +25,8 @@ void sw_cuda_ring_close(struct sw_cuda *cuda)
         (void)cudaFreeHost(ring->host);
 }
 
-/* The event behind a piece's last copy is what the next use of the piece waits for. */
-static enum sw_status ring_turn(struct sw_cuda *cuda)
+/* Goes on to the next piece, after waiting for the last copy from it. */
+static enum sw_status ring_next_piece(struct sw_cuda *cuda)
 {
     struct sw_cuda_ring *ring = &cuda->ring;
     CUDA_TRY(cuda, cudaEventRecord(ring->over[ring->piece], cuda->compute));
@@ -39,9 +39,9 @@ enum sw_status sw_cuda_ring_take(struct sw_cuda *cuda, size_t bytes, void **host
 {
     struct sw_cuda_ring *ring = &cuda->ring;
     assert(bytes <= SW_CUDA_PIECE);
-    SW_TRY(sw_cuda_recordable(cuda, "something from host memory"));
+    SW_TRY(sw_cuda_check_capture(cuda, "something from host memory"));
     if (ring->used + bytes > SW_CUDA_PIECE)
-        SW_TRY(ring_turn(cuda));
+        SW_TRY(ring_next_piece(cuda));
     const size_t at = (size_t)ring->piece * SW_CUDA_PIECE + ring->used;
     ring->used += (size_t)sw_round_up(bytes, SW_ALIGN);
     *host = ring->host + at;

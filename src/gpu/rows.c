@@ -1,7 +1,8 @@
-/* Owns the operations that go row by row, and the table of them all. */
+/* Owns the operations on rows, and the table of all operations. */
 #include "gpu/cuda.h"
 
 #include "base/checked.h"
+
 /* Elements of a small host array that are sent at once. */
 #define PART ((int64_t)(SW_CUDA_PIECE / sizeof(int32_t)))
 
@@ -68,7 +69,7 @@ static void scatter_add(struct sw_backend *b, const float *d_x, int64_t ld_x, co
     (void)scatter_rows(sw_cuda_of(b), d_x, ld_x, rows, weights, n, dim, d_y, ld_y);
 }
 
-/* These need nothing from the host, so entering and launching is all. */
+/* For operations that need no data from the host. */
 #define LAUNCH(b, launcher)                                                                        \
     do {                                                                                           \
         struct sw_cuda *cuda = sw_cuda_of(b);                                                      \

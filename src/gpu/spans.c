@@ -1,4 +1,5 @@
-/* Owns the spans as kernels read them. They are the same for all of a batch, so they go once. */
+/* Owns the spans that kernels read. All operations of a micro-batch have the same spans, which are
+ * sent once. */
 #include "gpu/cuda.h"
 
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static enum sw_status gpu_spans_check(struct sw_cuda *cuda, int n)
                                   cuda->options.device, n, (long long)cuda->spans.capacity));
 }
 
-/* Through the ring, but not to its mirror: what is sent now outlives many turns of the ring. */
+/* Not to the ring's device memory: the spans are used longer than a piece of the ring lasts. */
 static enum sw_status gpu_spans_send(struct sw_cuda *cuda)
 {
     const struct sw_cuda_spans *to = &cuda->spans;
@@ -57,8 +58,8 @@ enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *sp
 {
     struct sw_cuda_spans *to = &cuda->spans;
     if (!are_same(to, spans, n)) {
-        SW_TRY(sw_cuda_recordable(cuda, "other spans"));
-        cuda->graphs.n_told = 0; /* these are not the ones that a graph stands for */
+        SW_TRY(sw_cuda_check_capture(cuda, "other spans"));
+        cuda->graphs.n_bucket_spans = 0; /* these spans are not those of a graph */
         SW_TRY(gpu_spans_check(cuda, n));
         for (int i = 0; i < n; i++)
             to->host[i] = (struct sw_gpu_span){.slot = spans[i].slot,
@@ -68,8 +69,8 @@ enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *sp
         to->n = n;
         SW_TRY(gpu_spans_send(cuda));
     }
-    const bool told = cuda->graphs.n_told == n;
+    const bool by_graph = cuda->graphs.n_bucket_spans == n;
     *out = (struct sw_gpu_batch){
-        .spans = to->device, .host = told ? cuda->graphs.told : to->host, .n = n};
+        .spans = to->device, .host = by_graph ? cuda->graphs.bucket_spans : to->host, .n = n};
     return SW_OK;
 }

@@ -1,13 +1,13 @@
 /*
- * Owns what layers take that lie in host memory and are computed here: copies on a stream of their
- * own. Two events a buffer keep order: no copy before the buffer's last use is over, no use before
- * its copies are.
+ * Owns the operations for streamed layers: copies on a stream of their own. Each buffer has two
+ * events that keep order: no copy starts before the buffer's last use has ended, and no use before
+ * its copies have ended.
  */
 #include "gpu/cuda.h"
 
 #include <assert.h>
 
-/* Not kept as the backend's failure: memory that is not pinned is copied, too. */
+/* A failure is not recorded: memory that is not pinned can be copied, too. */
 static enum sw_status gpu_streaming_pin(struct sw_backend *b, void *host, size_t bytes)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
@@ -19,7 +19,7 @@ static enum sw_status gpu_streaming_pin(struct sw_backend *b, void *host, size_t
     return sw_fail(
         SW_ENOMEM,
         "GPU %d: %zu bytes of host memory cannot be pinned: %s (%s); the driver needs as "
-        "much that stays in place: end what else takes memory there, raise the limit of "
+        "much that stays in place: end other programs there, raise the limit of "
         "the container (or of WSL), or stream fewer layers (--host-memory)",
         cuda->options.device, bytes, cudaGetErrorString(error), cudaGetErrorName(error));
 }
@@ -76,7 +76,7 @@ static enum sw_status unpack(struct sw_backend *b, const void *d_packed, struct 
     return SW_OK;
 }
 
-/* Not kept either: the caller may want to look closer. */
+/* Values that are not finite are not recorded as a failure: the caller decides. */
 static enum sw_status check_finite(struct sw_backend *b, const float *d_x, int64_t ld, int64_t n,
                                    int64_t dim, const char *where)
 {
@@ -88,7 +88,7 @@ static enum sw_status check_finite(struct sw_backend *b, const float *d_x, int64
     SW_TRY(sw_cuda_download(b, &bad, cuda->bad, sizeof bad));
     if (bad)
         return sw_fail(SW_EDEVICE,
-                       "GPU %d (%s): %s has values that are not finite; the card may be failing "
+                       "GPU %d (%s): %s has values that are not finite; the GPU may be failing "
                        "(nvidia-smi -q -d ECC), or f16 weights are too small a range for this "
                        "model: try --weights bf16",
                        cuda->options.device, cuda->name, where);
@@ -108,5 +108,5 @@ const struct sw_gpu_ops sw_cuda_streaming_ops = {
     .replay = sw_cuda_replay,
     .replays = sw_cuda_replays,
     .allocated = sw_cuda_allocated,
-    .watch = sw_cuda_set_wait_hook,
+    .set_wait_hook = sw_cuda_set_wait_hook,
 };

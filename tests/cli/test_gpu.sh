@@ -74,7 +74,7 @@ expect 0 "taken meanwhile, two ranks"
 # It goes on being told wrongly: refused after the second try, with the reason.
 SPILLWAY_FAKE_GPU=$((4 * G)):$taken:1000 sw "${run[@]}"
 expect 5 "told wrongly"
-grep -q 'GPU memory for .* are not to be had' err || fail "told wrongly: the reason"
+grep -q 'GPU memory for .* cannot be allocated' err || fail "told wrongly: the reason"
 SPILLWAY_FAKE_GPU=$((4 * G)):$taken:1000 ranks 2 "${run[@]}" --slices 3,3
 expect 5 "told wrongly, two ranks"
 finish

@@ -61,7 +61,7 @@ echo "$most layers on the card for a short prompt, $(gpu) for a long one, from $
 SIMGPU_FAIL=cudaHostRegister:1:2,cudaHostRegister:1:2,cudaHostRegister:1:2 sw "${run[@]}" "${cap[@]}" --tokens "$long"
 expect 0 "not pinned"
 [ "$(ids)" = "$(cat long.ids)" ] || fail "not pinned: other ids"
-[ "$(grep -c 'cannot be pinned, so copying and computing take turns, which may halve the speed: .*stays in place' err)" = 1 ] ||
+[ "$(grep -c 'cannot be pinned, so copying and computing do not overlap, which may halve the speed: .*stays in place' err)" = 1 ] ||
     fail "not pinned: said not once"
 
 # What `plan` says of such requests is the same as what is run.

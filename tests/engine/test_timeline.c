@@ -173,7 +173,7 @@ static void the_book_is_passed_on_before_it_is_full(void)
 {
     struct sw_recorder r = {0};
     CU_ASSERT_EQUAL(sw_recorder_start(&r), SW_OK);
-    r.told = 100;
+    r.reported = 100;
     int n = 0;
     while (!sw_recorder_is_due(&r, 100.5))
         sw_recorder_add(&r, SW_ACTIVITY_COMPUTE, n, n + 0.5, 2), n++;

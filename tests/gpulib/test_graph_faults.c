@@ -114,7 +114,7 @@ static void failures_of_graphs(void)
     goes_on("cudaGraphLaunch", 1, 0, "at cudaGraphLaunch");
     goes_on("cudaGraphLaunch", 3, 0, "at cudaGraphLaunch");
     /* What cannot be recorded is not: enqueueing number 2 records. */
-    goes_on(NULL, 0, 2, "something from host memory among operations that are to be repeated");
+    goes_on(NULL, 0, 2, "something from host memory cannot be captured in a CUDA graph");
 }
 
 /* Of the device, while a graph runs. */
