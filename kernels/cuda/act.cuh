@@ -1,4 +1,4 @@
-/* Activations of one value. */
+/* Activation functions of one value. */
 #ifndef SW_KERNELS_CUDA_ACT_CUH
 #define SW_KERNELS_CUDA_ACT_CUH
 
@@ -19,7 +19,7 @@ template <> __device__ inline float act<SW_ACT_SILU>(float x)
     return x / (1 + expf(-x));
 }
 
-/* x Phi(x); by erfc, whose small values keep their digits. */
+/* x Phi(x); by erfc, because its small values are exact. */
 template <> __device__ inline float act<SW_ACT_GELU>(float x)
 {
     return 0.5f * x * erfcf(x * -0.707106781f);
@@ -31,7 +31,7 @@ template <> __device__ inline float act<SW_ACT_GELU_TANH>(float x)
     return x / (1 + expf(-1.59576912f * (x + 0.044715f * x * x * x)));
 }
 
-/* Of a kind that is known only when it runs; for what is done once an output. */
+/* For a kind that is known only at run time; used once for each output. */
 static __device__ inline float act(enum sw_activation kind, float x)
 {
     return kind == SW_ACT_RELU   ? act<SW_ACT_RELU>(x)

@@ -1,4 +1,4 @@
-/* Attention: short spans one way, long ones the other. */
+/* Attention: chooses the kernels for short and for long spans. */
 #include "kernels/cuda/attend.cuh"
 
 cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_kv *kv,
@@ -15,10 +15,10 @@ cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_
     t.spans = batch->spans;
     t.n_spans = batch->n;
     const cudaError_t error =
-        sw::attend_few(t, kv->format, kv->context, batch->host, work, work_bytes, stream);
+        sw::attend_split(t, kv->format, kv->context, batch->host, work, work_bytes, stream);
     if (error != cudaSuccess)
         return error;
     if (kv->format == SW_F32)
-        return sw::attend_many(t, batch->host, stream);
+        return sw::attend_tiled(t, batch->host, stream);
     return sw::attend_half(t, kv->format, batch->host, stream);
 }

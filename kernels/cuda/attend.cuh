@@ -1,4 +1,4 @@
-/* What the two ways of attention share, and the launchers of each (attend.cu chooses). */
+/* Shared by the kernels of attention, and their launchers, of which attend.cu chooses. */
 #ifndef SW_KERNELS_CUDA_ATTEND_CUH
 #define SW_KERNELS_CUDA_ATTEND_CUH
 
@@ -7,9 +7,9 @@
 namespace sw
 {
 
-/* Everything of a call but the way, without padding: kernels take it by value, and the simulated
- * GPU looks at every word of what they are given. Spans are `few` (attend_split.cu) or not
- * (attend_tiled.cu, or attend_half.cu for f16 and bf16 caches). */
+/* The arguments of a call. The struct has no padding: kernels take it by value, and the simulated
+ * GPU checks every word of their arguments. Short spans go to attend_split.cu, long ones to
+ * attend_tiled.cu, or to attend_half.cu for f16 and bf16 caches. */
 struct attention {
     struct sw_gpu_attention a;
     struct cache cache;
@@ -18,7 +18,7 @@ struct attention {
     int n_spans;
 };
 
-static __host__ __device__ inline bool is_few(const struct sw_gpu_span &span)
+static __host__ __device__ inline bool is_short_span(const struct sw_gpu_span &span)
 {
     return span.n <= SW_GPU_SPLIT_QUERIES;
 }
@@ -34,11 +34,11 @@ static __device__ inline const float *query_of(const attention &t, int64_t row, 
     return t.a.q + row * t.a.q_ld + head * t.a.q_head;
 }
 
-cudaError_t attend_few(const struct attention &t, enum sw_dtype format, int64_t context,
-                       const struct sw_gpu_span *host, void *work, size_t work_bytes,
-                       cudaStream_t stream);
-cudaError_t attend_many(const struct attention &t, const struct sw_gpu_span *host,
-                        cudaStream_t stream);
+cudaError_t attend_split(const struct attention &t, enum sw_dtype format, int64_t context,
+                         const struct sw_gpu_span *host, void *work, size_t work_bytes,
+                         cudaStream_t stream);
+cudaError_t attend_tiled(const struct attention &t, const struct sw_gpu_span *host,
+                         cudaStream_t stream);
 cudaError_t attend_half(const struct attention &t, enum sw_dtype format,
                         const struct sw_gpu_span *host, cudaStream_t stream);
 

@@ -1,8 +1,8 @@
 /*
- * Attention of many queries over f16 and bf16 caches, on tensor cores: tiles of 64 query rows by
- * blocks of 64 keys; a warp has 16 rows, and all keys and dimensions of them. Queries and shares of
- * keys are two f16 each (22 bits), keys and values are f16 by what they are, or without loss
- * (kv_pairs.cuh); so results are as good as with f32.
+ * Attention of long spans over f16 and bf16 caches, on tensor cores: tiles of 64 query rows by
+ * blocks of 64 keys. A warp has 16 rows with all their keys and dimensions. Each query value and
+ * each share of a key is two f16 (22 bits); keys and values are f16, or converted to it exactly
+ * (kv_pairs.cuh). So results are as exact as with f32.
  */
 #include "kernels/cuda/attend_tile.cuh"
 #include "kernels/cuda/kv_pairs.cuh"
@@ -14,12 +14,12 @@ constexpr int threads = sw::pair_threads;
 constexpr int tile_keys = sw::tile_keys, key_columns = tile_keys / 8;
 static_assert(sw::tile_rows == 16 * sw::pair_warps, "16 rows a warp");
 
-/* Queries with such an exponent are below 2^15, and stay so when they are rounded, times
- * 2^(query_shift - exponent). */
+/* A query with exponent bits `exponent` times 2^(query_shift - exponent) is below 2^15, also after
+ * rounding. */
 constexpr int query_shift = 141;
 
-/* A thread's two of its warp's rows: their queries, times 2^(query_shift - exponent), and what
- * undoes that and scales scores. */
+/* A thread's two rows: their queries, the factor 2^(query_shift - exponent) of these, and the
+ * factor that undoes it and scales the scores. */
 struct queries {
     const float *q[2]; /* NULL: no such row */
     float factor[2], scale[2];
@@ -31,7 +31,7 @@ __device__ inline float element(const queries &from, int row, int d)
     return from.q[row] && d < from.head_dim ? from.q[row][d] * from.factor[row] : 0.0f;
 }
 
-/* Of dimensions [d0, d0 + 16), the thread's share; d: where that begins. */
+/* The thread's part of dimensions [d0, d0 + 16), which starts at d. */
 __device__ inline void load_queries(const queries &from, int d, sw::split out[4])
 {
 #pragma unroll
@@ -72,8 +72,8 @@ __device__ inline void multiply(float sums[4], const sw::split a[4], const unsig
     sw::multiply(sums, high, b);
 }
 
-/* A thread's scores of one of its rows, pairs of every eight keys from `key` on, become shares
- * times 2^15; returns what older sums are multiplied with. all: the row sees all of these keys. */
+/* Turns a thread's scores of one row (a pair of every eight keys from `key` on) into shares times
+ * 2^15; returns the factor for older sums. all: the row sees all of these keys. */
 template <int half, bool all>
 __device__ inline float soften(sw::tile_row &row, float unit, float scale, int key,
                                float scores[key_columns][4])
@@ -107,8 +107,8 @@ __device__ inline bool sees_all(const sw::tile_row &row, int base)
     return sw::sees(row, base) && sw::sees(row, base + tile_keys - 1);
 }
 
-/* blockIdx: tile; KV head and share of its heads. width: the head's dimensions or more; above 128
- * there are not enough registers for all of the queries. */
+/* blockIdx: x tile; y KV head and share of its heads. width: at least the head's dimensions; above
+ * 128 there are not enough registers to hold all of the queries. */
 template <enum sw_dtype format, int width>
 __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
 {
@@ -128,7 +128,7 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
     const int at_values = sw::lane() % 4 * value_ld + sw::lane() / 4;
     const int position = (int)r.span.position + r.first, first_row = sw::warp() * 16;
     const int last = position + r.n - 1, from = sw::first_key(position, t.a.window);
-    const bool works = first_row < r.n * r.heads; /* else the warp only brings words */
+    const bool works = first_row < r.n * r.heads; /* else the warp only copies words */
     sw::tile_row rows[2] = {sw::row_of(t, r, first_row + sw::lane() / 4),
                             sw::row_of(t, r, first_row + sw::lane() / 4 + 8)};
     const queries q = queries_of(t, r, rows);
@@ -148,7 +148,7 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
             block + t.cache.half_bytes, tile_keys, lo, hi, head_dim, 0, head_dim};
         float scores[key_columns][4] = {};
         __syncthreads();
-        sw::bring<format, tile_keys>(keys, key_exponent, words, tops);
+        sw::copy_pairs<format, tile_keys>(keys, key_exponent, words, tops);
         if (works) {
 #pragma unroll
             for (int i = 0; i < query_steps; i++) {
@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
         }
         const int before = value_exponent;
         __syncthreads();
-        sw::bring<format, width>(values, value_exponent, words, tops);
+        sw::copy_pairs<format, width>(values, value_exponent, words, tops);
         if (format == SW_BF16 && value_exponent != before) {
             const int less = value_exponent - before;
             const float shrink = sw::power_of_two(less < 126 ? -less : -126);

@@ -1,8 +1,8 @@
 /*
- * Attention of few queries over many keys: the context is cut in parts, a block has one part for
- * one query and up to 8 heads that share a KV head, and another kernel joins the parts in order. In
- * a block each warp goes over blocks of 64 keys: lanes are pairs of keys while scores are made, and
- * dimensions while values are summed, so that both are read in whole lines.
+ * Attention of short spans. The context is split into parts; a block computes one part for one
+ * query and up to 8 heads of a KV head, and another kernel joins the parts in order. In a block
+ * each warp loops over blocks of 64 keys. A lane has a pair of keys for the scores, and a dimension
+ * for the sums of values, so both are read in whole cache lines.
  */
 #include "kernels/cuda/attend.cuh"
 
@@ -12,33 +12,33 @@ namespace
 constexpr int threads = 128, warps = threads / sw::warp_size;
 constexpr int most_parts = 64, least_part = warps * SW_KEY_BLOCK;
 
-/* Keys of a part: of the cache's size and nothing else, so that a query's bits do not depend on
- * what else is in the batch. */
+/* Keys of a part. It depends on the cache's size only, so a query's bits do not depend on the rest
+ * of the batch. */
 int64_t part_keys(int64_t context)
 {
     return sw::round_up(sw::divide_up(context, most_parts), least_part);
 }
 
-/* Of a part: head_dim sums, the largest score, the sum of shares. */
+/* Floats of a part: head_dim sums, the largest score, the sum of shares. */
 __host__ __device__ inline int64_t part_floats(int head_dim)
 {
     return head_dim + 2;
 }
 
-struct few {
+struct split_attention {
     struct sw::attention t;
     int64_t first, part_keys, n_parts;
-    float *work; /* (rows, n_heads, n_parts, part_floats); one part goes straight to out */
+    float *work; /* (rows, n_heads, n_parts, part_floats); unused when there is one part */
 };
 
 struct few_rows {
     __device__ inline int operator()(const struct sw_gpu_span &span) const
     {
-        return sw::is_few(span) ? span.n : 0;
+        return sw::is_short_span(span) ? span.n : 0;
     }
 };
 
-/* A row of the few spans: where it is in the batch, its slot, and its position, -1: none. */
+/* A row of a short span: its row in the batch, its slot, and its position; -1: none. */
 struct query {
     int64_t row;
     int position, slot;
@@ -51,8 +51,8 @@ __device__ inline query find(const struct sw::attention &t, int64_t index)
     return {t.spans[s].row + index, (int)(t.spans[s].position + index), t.spans[s].slot};
 }
 
-/* What one load gives: of keys 2 * lane and 2 * lane + 1 one dimension, and of a key's values one
- * dimension; of bf16 two dimensions of keys, and two keys of values. */
+/* The result of one load: one dimension of keys 2 * lane and 2 * lane + 1, or one dimension of a
+ * value; for bf16 two dimensions of the keys, or two values. */
 template <enum sw_dtype format> struct piece;
 
 template <> struct piece<SW_F32> {
@@ -97,11 +97,11 @@ template <> struct piece<SW_BF16> {
     }
 };
 
-/* A wait for memory takes as long as hundreds of operations, and at short contexts there is little
- * else to do meanwhile: so much is loaded before any of it is used. */
+/* Loads started before any result is used: a wait for memory takes as long as hundreds of
+ * operations, and at short contexts there is little other work meanwhile. */
 constexpr int dims_at_once = 32, values_at_once = 64;
 
-/* Dimensions [d, d + n) of the keys; beyond the last it is the last again. */
+/* Loads dimensions [d, d + n) of the keys; the last dimension again beyond the end. */
 template <enum sw_dtype format, int n, bool all>
 __device__ inline void load_keys(const char *block, int head_dim, int d,
                                  typename piece<format>::keys out[n / piece<format>::of])
@@ -118,7 +118,7 @@ __device__ inline void load_keys(const char *block, int head_dim, int d,
     }
 }
 
-/* Dimension d of keys [key, key + n); beyond the last dimension it is the last. */
+/* Loads dimension d of values [key, key + n); the last dimension again beyond the end. */
 template <enum sw_dtype format, int n>
 __device__ inline void load_values(const char *half, int head_dim, int d, int key,
                                    typename piece<format>::values out[n / piece<format>::of])
@@ -134,16 +134,17 @@ __device__ inline void load_values(const char *half, int head_dim, int d, int ke
                                                        head_dim, key + i * piece<format>::of, at));
 }
 
-/* What a warp has of its keys so far, for each head; sums of dimensions lane, lane + 32, … */
+/* A warp's state for its keys so far, for each head; sums: of dimensions lane, lane + 32, … */
 template <int heads, int per_lane> struct state {
     float top[heads], total[heads]; /* total: of this lane's keys */
     float sums[heads][per_lane];
 };
 
-/* One block of keys, of which [lo, hi) are seen. q: (heads, width); p: (heads, SW_KEY_BLOCK) */
+/* Adds one block of keys, of which [lo, hi) are visible. q: (heads, width); p: (heads,
+ * SW_KEY_BLOCK). */
 template <enum sw_dtype format, int heads, int per_lane>
-__device__ inline void attend_block(const few &f, const char *block, int base, int lo, int hi,
-                                    const float *slopes, const float *q, float *p,
+__device__ inline void attend_block(const split_attention &f, const char *block, int base, int lo,
+                                    int hi, const float *slopes, const float *q, float *p,
                                     state<heads, per_lane> &s)
 {
     constexpr int width = per_lane * sw::warp_size, keys_at_once = values_at_once / per_lane;
@@ -153,13 +154,13 @@ __device__ inline void attend_block(const few &f, const char *block, int base, i
 #pragma unroll
     for (int h = 0; h < heads; h++)
         scores[h][0] = scores[h][1] = 0;
-    for (int d = 0; d < head_dim; d += dims_at_once) { /* q is 0 beyond the last */
+    for (int d = 0; d < head_dim; d += dims_at_once) { /* q is 0 beyond the last dimension */
         typename piece<format>::keys k[dims_at_once / of];
         if (d + dims_at_once <= head_dim)
             load_keys<format, dims_at_once, true>(block, head_dim, d, k);
         else
             load_keys<format, dims_at_once, false>(block, head_dim, d, k);
-        __syncwarp(); /* or the compiler makes a dozen waits of it */
+        __syncwarp(); /* or the compiler makes a dozen waits of this one */
 #pragma unroll
         for (int e = 0; e < dims_at_once; e++)
 #pragma unroll
@@ -198,7 +199,7 @@ __device__ inline void attend_block(const few &f, const char *block, int base, i
         __syncwarp();
 #pragma unroll
         for (int e = 0; e < keys_at_once; e++) {
-            const bool seen = first + e >= lo && first + e < hi; /* others may hold anything */
+            const bool seen = first + e >= lo && first + e < hi; /* others are undefined */
 #pragma unroll
             for (int j = 0; j < per_lane; j++) {
                 const float value = seen ? piece<format>::value(v[j][e / of], e % of) : 0.0f;
@@ -211,7 +212,7 @@ __device__ inline void attend_block(const few &f, const char *block, int base, i
     __syncwarp();
 }
 
-/* The warps' states joined, warp after warp: sums in out (heads, width), tops[0] and totals[0]. */
+/* Joins the warps' states in order: sums to out (heads, width), the rest to tops[0], totals[0]. */
 template <int heads, int per_lane>
 __device__ inline void join_warps(state<heads, per_lane> &s, float (*tops)[heads],
                                   float (*totals)[heads], float *out)
@@ -253,9 +254,9 @@ __device__ inline void join_warps(state<heads, per_lane> &s, float (*tops)[heads
     __syncthreads();
 }
 
-/* blockIdx: part; KV head and share of its heads; row. */
+/* blockIdx: x part; y KV head and share of its heads; z row. */
 template <enum sw_dtype format, int heads, int per_lane>
-__global__ void __launch_bounds__(threads) attend_part(few f)
+__global__ void __launch_bounds__(threads) attend_part(split_attention f)
 {
     sw::await_previous();
     constexpr int width = per_lane * sw::warp_size;
@@ -316,8 +317,8 @@ __global__ void __launch_bounds__(threads) attend_part(few f)
     }
 }
 
-/* The parts of one row (blockIdx.y) and head (blockIdx.x), in order. */
-__global__ void __launch_bounds__(threads) join_parts(few f)
+/* Joins the parts of one row (blockIdx.y) and head (blockIdx.x), in order. */
+__global__ void __launch_bounds__(threads) join_parts(split_attention f)
 {
     sw::await_previous();
     const struct sw::attention &t = f.t;
@@ -347,7 +348,7 @@ __global__ void __launch_bounds__(threads) join_parts(few f)
     }
 }
 
-typedef void (*kernel)(few);
+typedef void (*kernel)(split_attention);
 #define FOR_WIDTHS(format, heads)                                                                  \
     {                                                                                              \
         attend_part<format, heads, 2>, attend_part<format, heads, 4>,                              \
@@ -377,21 +378,21 @@ size_t sw_gpu_attend_work(const struct sw_gpu_kv *kv, int n_heads, int64_t n_row
     return row_bytes(n_heads, kv->head_dim, kv->context) * (size_t)n_rows;
 }
 
-cudaError_t sw::attend_few(const struct sw::attention &t, enum sw_dtype format, int64_t context,
-                           const struct sw_gpu_span *host, void *work, size_t work_bytes,
-                           cudaStream_t stream)
+cudaError_t sw::attend_split(const struct sw::attention &t, enum sw_dtype format, int64_t context,
+                             const struct sw_gpu_span *host, void *work, size_t work_bytes,
+                             cudaStream_t stream)
 {
     int64_t n = 0, longest = 0;
     for (int i = 0; i < t.n_spans; i++)
-        if (is_few(host[i]) && host[i].n > 0) {
+        if (is_short_span(host[i]) && host[i].n > 0) {
             n += host[i].n;
             const int64_t keys = host[i].position + host[i].n;
             longest = keys > longest ? keys : longest;
         }
-    longest = longest < context ? longest : context; /* what `work` has room for */
+    longest = longest < context ? longest : context; /* `work` has room for so many */
     const int heads = t.group == 1 ? 0 : t.group <= 4 ? 1 : 2;
     const int width = t.cache.head_dim <= 64 ? 0 : t.cache.head_dim <= 128 ? 1 : 2;
-    struct few f;
+    struct split_attention f;
     f.t = t;
     f.part_keys = part_keys(context);
     f.n_parts = divide_up(longest, f.part_keys);

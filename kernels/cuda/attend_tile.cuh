@@ -1,5 +1,4 @@
-/* What the two kernels for long spans share: tiles of query rows that have the keys they read in
- * common. */
+/* Shared by the two kernels for long spans: tiles of query rows that read the same keys. */
 #ifndef SW_KERNELS_CUDA_ATTEND_TILE_CUH
 #define SW_KERNELS_CUDA_ATTEND_TILE_CUH
 
@@ -8,14 +7,15 @@
 namespace sw
 {
 
-/* Rows are positions times the query heads that share a KV head: row i is query i / heads, head
+/* A tile's rows are positions times the query heads of one KV head: row i is query i / heads of
  * head + i % heads. */
 constexpr int tile_rows = 64, tile_keys = SW_KEY_BLOCK;
 
 struct tile {
     struct sw_gpu_span span;
-    int first, n;             /* queries of the span; n is 0 where there is no tile */
-    int kv_head, head, heads; /* its query heads: [head, head + heads) */
+    int first, n; /* queries [first, first + n) of the span; n 0: there is no tile */
+    int kv_head;
+    int head, heads; /* query heads [head, head + heads) */
 };
 
 static __host__ __device__ inline int heads_per_tile(int group)
@@ -26,7 +26,7 @@ static __host__ __device__ inline int heads_per_tile(int group)
 static __host__ __device__ inline int64_t span_tiles(const struct sw_gpu_span &span, int group)
 {
     const int64_t per_tile = tile_rows / heads_per_tile(group);
-    return is_few(span) ? 0 : divide_up(span.n, per_tile);
+    return is_short_span(span) ? 0 : divide_up(span.n, per_tile);
 }
 
 struct tiles_of {
@@ -37,7 +37,7 @@ struct tiles_of {
     }
 };
 
-/* The block's tile; the last queries of a span come first, for they have most to do. */
+/* The block's tile. The last queries of a span come first, because they have the most work. */
 static __device__ inline tile find_tile(const attention &t)
 {
     const int heads = heads_per_tile(t.group), shares = (t.group + heads - 1) / heads;
@@ -58,10 +58,10 @@ static __device__ inline tile find_tile(const attention &t)
 /* One of a tile's rows. */
 struct tile_row {
     int query, head;
-    int lo, hi; /* the keys that it sees; none if there is no such query */
+    int lo, hi; /* it sees keys [lo, hi); none when there is no such query */
     float slope;
-    /* how far it is: the largest score, and the sum of shares in its terms */
-    float top, total;
+    float top;   /* the largest score so far */
+    float total; /* the sum of exp(score - top) so far */
 };
 
 static __device__ inline tile_row row_of(const attention &t, const tile &r, int i)
@@ -90,7 +90,7 @@ static __device__ inline float *out_of(const attention &t, const tile &r, const 
            (int64_t)row.head * t.cache.head_dim;
 }
 
-/* The tiles of a batch, and blocks of them for all heads; kernel(t). */
+/* Launches kernel(t) with a block for each tile of the batch and each part of the heads. */
 static inline cudaError_t launch_tiles(void (*kernel)(attention), int threads, const attention &t,
                                        const struct sw_gpu_span *host, cudaStream_t stream)
 {

@@ -1,7 +1,7 @@
 /*
- * Attention of many queries over f32 caches: tiles of 64 query rows by blocks of 64 keys, all in
- * f32. 256 threads as 16 x 16 have 4 rows by 4 keys each while scores are made, and 4 rows by 4
- * dimensions of every 64 while values are summed.
+ * Attention of long spans over f32 caches: tiles of 64 query rows by blocks of 64 keys, all in f32.
+ * The 256 threads form 16 x 16. Each has 4 rows by 4 keys for the scores, and 4 rows by 4
+ * dimensions of every 64 for the sums of values.
  */
 #include "kernels/cuda/attend_tile.cuh"
 
@@ -11,10 +11,10 @@ namespace
 constexpr int threads = 256, side = 16;
 constexpr int tile_rows = sw::tile_rows, tile_keys = sw::tile_keys;
 constexpr int key_dims = 32, value_dims = 64;
-constexpr int pad = 4; /* floats: columns written side by side fall on other banks */
+constexpr int pad = 4; /* floats, so that columns written together are on different banks */
 static_assert(tile_keys == 4 * side && tile_rows == 4 * side && value_dims == 4 * side, "4 x 4");
 
-/* Shared memory: shares of keys, and in turn pieces of q and keys, or of values. */
+/* Shared memory: shares of keys; and first pieces of q and keys, then of values. */
 struct shared {
     float p[tile_keys][tile_rows + pad];
     union {
@@ -25,7 +25,8 @@ struct shared {
     } u;
 };
 
-/* Dimensions [d0, d0 + key_dims) of the tile's queries and of a block of keys; 0 beyond the end. */
+/* Loads dimensions [d0, d0 + key_dims) of the tile's queries and of a block of keys; 0 beyond the
+ * end. */
 __device__ inline void load_keys(const struct sw::attention &t, const sw::tile &r,
                                  const float *keys, int d0, shared &m)
 {
@@ -43,8 +44,8 @@ __device__ inline void load_keys(const struct sw::attention &t, const sw::tile &
     }
 }
 
-/* Dimensions [d0, d0 + value_dims) of a block's values, of keys [lo, hi): others may hold
- * anything. */
+/* Loads dimensions [d0, d0 + value_dims) of a block's values, for keys [lo, hi); the other values
+ * are undefined and become 0. */
 __device__ inline void load_values(const struct sw::attention &t, const float *values, int d0,
                                    int lo, int hi, shared &m)
 {
@@ -68,7 +69,7 @@ __device__ inline void multiply(const float4 &a, const float4 &b, float sums[4][
             sums[i][j] += x[i] * y[j];
 }
 
-/* Scores of four keys from `key` on become shares; returns what older sums are multiplied with. */
+/* Turns scores of four keys from `key` on into shares; returns the factor for older sums. */
 __device__ inline float soften(sw::tile_row &row, float scale, int key, float scores[4])
 {
     float top = -INFINITY;
@@ -91,7 +92,7 @@ __device__ inline float soften(sw::tile_row &row, float scale, int key, float sc
     return shrink;
 }
 
-/* blockIdx: tile; KV head and share of its heads. chunks: of value_dims dimensions. */
+/* blockIdx: x tile; y KV head and share of its heads. chunks: number of pieces of value_dims. */
 template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
 {
     sw::await_previous();
@@ -172,8 +173,8 @@ const sw::listed_kernels all(kernels);
 
 /* ------------------------------------------------------------------------------------------- */
 
-cudaError_t sw::attend_many(const struct sw::attention &t, const struct sw_gpu_span *host,
-                            cudaStream_t stream)
+cudaError_t sw::attend_tiled(const struct sw::attention &t, const struct sw_gpu_span *host,
+                             cudaStream_t stream)
 {
     const int head_dim = t.cache.head_dim;
     return launch_tiles(kernels[head_dim <= 64    ? 0

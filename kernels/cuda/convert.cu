@@ -1,7 +1,7 @@
 /*
- * Operands for products of many tokens, in f16 or bf16, and what becomes of their results. f16 has
- * few exponents, so rows are multiplied by a power of two that brings their largest magnitude into
- * [2^14, 2^15): exact, nothing overflows, and small elements keep what digits f16 can give them.
+ * Operands of GEMM in f16 or bf16, and the last step of its results. f16 has few exponents, so each
+ * row is multiplied by a power of two that brings its largest magnitude into [2^14, 2^15). That is
+ * exact, nothing overflows, and small elements keep as many digits as f16 has for them.
  */
 #include "kernels/cuda/device.cuh"
 
@@ -9,9 +9,9 @@ namespace
 {
 
 constexpr int threads = 256;
-constexpr int per_vector = 8; /* columns that a thread makes at a time: 16 bytes */
+constexpr int per_vector = 8; /* columns that a thread converts at a time: 16 bytes */
 
-/* The exponent of the power of two to multiply by; 0 for zeros and for what is not finite. */
+/* The exponent of the power of two to multiply by; 0 for zeros and values that are not finite. */
 __device__ inline int scale_exponent(float largest)
 {
     const int exponent = (int)(__float_as_uint(largest) >> 23 & 0xffu);
@@ -21,7 +21,7 @@ __device__ inline int scale_exponent(float largest)
     return wanted > 126 ? 126 : wanted;
 }
 
-/* Eight columns from `col` on as floats, 0 beyond the end. */
+/* Loads eight columns from `col` on as floats; 0 beyond the end. */
 template <enum sw_dtype format>
 __device__ inline void load(const typename sw::element<format>::type *row, int64_t col,
                             int64_t cols, bool whole, float *out)
@@ -55,8 +55,8 @@ template <enum sw_dtype half> __device__ inline uint4 pack(const float *values, 
     return make_uint4(words[0], words[1], words[2], words[3]);
 }
 
-/* A block a row, of `elements` a row in memory. Where the range may not do, the row is read twice.
- * int8 rows have a scale of their own, and f16 to f16 changes nothing. */
+/* A block for each row, which has `elements` in memory. If the range of f16 may be too small, the
+ * row is read twice. int8 rows have their own scale, and f16 needs no scaling. */
 template <enum sw_dtype half, enum sw_dtype format>
 __global__ void __launch_bounds__(threads)
     to_half(const void *in, const float *row_scales, int64_t elements, int64_t cols, bool whole,
@@ -111,7 +111,7 @@ __global__ void finish(const float *sums, int64_t n, int64_t rows, const float *
             sw::load_four<whole>(out, left, old);
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            /* One scale after the other: their product may leave the range. */
+            /* One scale after the other: their product may be out of range. */
             const float value = values[i] * factor * scale[i] + shift[i];
             values[i] = add ? old[i] + value : value;
         }

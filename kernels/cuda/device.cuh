@@ -1,4 +1,4 @@
-/* What the kernels share: element types as floats, sums over warps and blocks, grids. */
+/* Shared by all kernels: element types as floats, sums over warps and blocks, grids. */
 #ifndef SW_KERNELS_CUDA_DEVICE_CUH
 #define SW_KERNELS_CUDA_DEVICE_CUH
 
@@ -34,14 +34,14 @@ static __device__ inline int warp()
     return (int)(threadIdx.x / warp_size);
 }
 
-/* ---- elements. bf16 by bits: Turing has no arithmetic for it. */
+/* ---- elements. bf16 is converted by its bits, because Turing has no arithmetic for it. */
 
 static __device__ inline float bf16_to_float(unsigned bits)
 {
     return __uint_as_float(bits << 16);
 }
 
-/* To nearest even, NaN stays NaN, as sw_f32_to_bf16. */
+/* Rounds to nearest even; NaN stays NaN. The same as sw_f32_to_bf16. */
 static __device__ inline uint16_t float_to_bf16(float value)
 {
     const unsigned u = __float_as_uint(value);
@@ -60,26 +60,26 @@ static __device__ inline uint16_t float_to_f16(float value)
     return __half_as_ushort(__float2half_rn(value));
 }
 
-/* 2^n, of n from -126 to 127. */
+/* 2^n, for n from -126 to 127. */
 static __device__ inline float power_of_two(int n)
 {
     return __uint_as_float((unsigned)(n + 127) << 23);
 }
 
-static __device__ inline float4 four(const float *p) /* on the bound of a vector */
+static __device__ inline float4 four(const float *p) /* p is aligned to 16 bytes */
 {
     return *(const float4 *)(const void *)p;
 }
 
-/* A vector is 16 bytes; `word` number i of it. */
+/* Word i of a vector, which has 16 bytes. */
 static __device__ inline unsigned word(const uint4 &v, int i)
 {
     return i == 0 ? v.x : i == 1 ? v.y : i == 2 ? v.z : v.w;
 }
 
 /*
- * An element format: its type in memory, how many make a vector, and both as floats. int8's scale
- * is its user's business.
+ * An element format: its type in memory, the number of elements of a vector, and their conversion
+ * to floats. The caller applies the scale of int8.
  */
 template <enum sw_dtype format> struct element;
 
@@ -101,7 +101,7 @@ template <> struct element<SW_F32> {
     }
 };
 
-/* f16 and bf16: two are in a word, the first in its low half. */
+/* f16 and bf16: a word has two, the first in its low half. */
 template <enum sw_dtype format> struct element_of_16_bits {
     typedef uint16_t type;
     static constexpr int per_vector = 8;
@@ -140,7 +140,7 @@ template <> struct element<SW_INT8> {
     }
 };
 
-/* Rows of tables of kernels, and of element sizes; -1: none. */
+/* The row of a format in tables of kernels and of element sizes; -1: it has none. */
 static inline int format_row(enum sw_dtype format)
 {
     return format == SW_F32    ? 0
@@ -156,7 +156,7 @@ static inline int64_t row_elements(enum sw_dtype format, int64_t cols)
     return round_up(cols, format == SW_INT8 ? SW_COL_PAD_INT8 : SW_COL_PAD);
 }
 
-/* Behind an int8 matrix's elements; NULL for the other formats. */
+/* The scales after an int8 matrix's elements; NULL for the other formats. */
 static inline const float *int8_scales(enum sw_dtype format, const void *w, int64_t rows,
                                        int64_t cols)
 {
@@ -166,9 +166,10 @@ static inline const float *int8_scales(enum sw_dtype format, const void *w, int6
     return (const float *)((const char *)w + bytes);
 }
 
-/* ---- sums in a fixed order: lanes 16 apart first; every lane has the result */
+/* ---- sums in a fixed order: lanes 16 apart first; every lane gets the result */
 
-template <int of> static __device__ inline float sum_over(float x) /* threads, neighbours */
+template <int of>
+static __device__ inline float sum_over(float x) /* of so many neighbouring threads */
 {
     for (int apart = of / 2; apart; apart /= 2)
         x += __shfl_xor_sync(all_lanes, x, apart);
@@ -199,8 +200,8 @@ static __device__ inline float warp_max(float x)
     return max_over<warp_size>(x);
 }
 
-/* Over a block of `threads`; `scratch`: threads / 32 floats of shared memory, free before and after
- * for all threads. */
+/* Over a block of `threads`. scratch: (threads / 32) in shared memory; no thread may use it at the
+ * call, and all may at the return. */
 template <int threads> static __device__ inline float block_sum(float x, float *scratch)
 {
     x = warp_sum(x);
@@ -229,7 +230,7 @@ template <int threads> static __device__ inline float block_max(float x, float *
 
 /* ---- grids */
 
-/* Columns over blocks in x, rows over y; kernels stride over rows, for y has few values. */
+/* Columns over blocks in x, rows over y. Kernels stride over rows, because y is limited. */
 constexpr int column_threads = 256;
 static inline dim3 grid_of_rows(int64_t n, int64_t dim)
 {
@@ -247,16 +248,16 @@ static inline bool is_aligned(const void *p, size_t bytes)
     return (uintptr_t)p % bytes == 0;
 }
 
-/* ---- four columns a thread: with one, many rows are more blocks than can be begun as fast as
- * memory is */
+/* ---- four columns a thread: with one column, large inputs have so many blocks that starting them
+ * takes longer than memory */
 
-/* Rows of which every four columns are a vector, on its bound. */
+/* Whether every four columns of the rows are an aligned vector. */
 static inline bool is_in_fours(const float *p, int64_t dim, int64_t ld)
 {
     return dim % 4 == 0 && ld % 4 == 0 && is_aligned(p, 16);
 }
 
-/* `n` of them are there. */
+/* Loads four columns; only the first n exist, and the others become 0. */
 template <bool whole> static __device__ inline void load_four(const float *p, int64_t n, float *out)
 {
     if (whole) {

@@ -1,9 +1,9 @@
 /*
- * What becomes of the sums of bytes of many tokens: scales, outliers, bias. Tokens have most of
- * their outliers in the same few columns, of which a tile of 128 tokens by 64 rows of weights makes
- * a list; what it has of them is brought to shared memory, 16 columns at a time, and multiplied
- * from there, with 0 for what is no outlier. So each byte of weights is fetched once a tile: it
- * comes with 31 others of its row that nobody wants.
+ * The last step of an int8 GEMM: applies scales, outliers and bias to the sums of bytes. Tokens
+ * have most of their outliers in the same few columns. A tile of 128 tokens by 64 rows of weights
+ * lists these columns, copies them to shared memory, 16 at a time, with 0 for elements that are no
+ * outlier, and multiplies there. So each byte of weights is fetched once for a tile, together with
+ * 31 unused ones of its row.
  */
 #include "kernels/cuda/quant.cuh"
 
@@ -16,7 +16,7 @@ constexpr int tile_tokens = 128, tile_rows = 64, tile_cols = 16;
 constexpr int own_tokens = 8, own_rows = 4, row_threads = tile_rows / own_rows;
 static_assert(threads == row_threads * (tile_tokens / own_tokens), "all outputs are somebody's");
 constexpr int pad = 4;
-constexpr int list_words = threads; /* of outlier bits, made into a list at a time */
+constexpr int list_words = threads; /* words of outlier bits that are listed at a time */
 
 struct finishing {
     const int32_t *sums;
@@ -28,20 +28,20 @@ struct finishing {
     const float *scales;
     int64_t rows, n;
     const float *bias;
-    int64_t add; /* else y = */
+    int64_t add; /* boolean: y += instead of y = */
     float *y;
     int64_t ld_y;
 };
 
 struct shared {
-    /* first, and rows of whole vectors: fours are read */
+    /* first, with rows of whole vectors, because fours are read */
     float x[tile_cols][tile_tokens + pad], w[tile_cols][tile_rows + pad];
-    unsigned either[list_words]; /* a bit a column: an outlier of one token or another */
+    unsigned either[list_words]; /* a bit for each column: some token has an outlier there */
     int before[threads / sw::warp_size + 1];
-    uint16_t list[list_words * 32]; /* columns, in order */
+    uint16_t list[list_words * 32]; /* listed columns, in order */
 };
 
-/* Words [first, first + words) of the outliers of tokens [token, past). */
+/* Loads words [first, first + words) of the outliers of tokens [token, past), joined by OR. */
 __device__ inline void find_either(const finishing &f, int64_t token, int64_t past, int64_t first,
                                    int words, shared &m)
 {
@@ -59,12 +59,12 @@ __device__ inline void find_either(const finishing &f, int64_t token, int64_t pa
     __syncthreads();
 }
 
-/* m.list, of m.either; returns its length. */
+/* Makes m.list from m.either; returns its length. */
 __device__ inline int make_list(shared &m)
 {
     constexpr int warps = threads / sw::warp_size;
     unsigned rest = m.either[threadIdx.x];
-    /* Where this thread's columns go: those of earlier lanes and warps come first. */
+    /* The position of this thread's columns, after those of earlier lanes and warps. */
     int at = __popc(rest);
     for (int apart = 1; apart < sw::warp_size; apart *= 2) {
         const int other = __shfl_up_sync(sw::all_lanes, at, (unsigned)apart);
@@ -91,8 +91,8 @@ __device__ inline int64_t at_most(int64_t i, int64_t last)
     return i < last ? i : last;
 }
 
-/* Columns list[0, n) + from: activations that are outliers, and weights. What is not there is 0; no
- * branch keeps one load waiting for another. */
+/* Loads columns list[0, n) + from: outliers of the activations, and weights; 0 beyond the end. No
+ * branch makes one load wait for another. */
 __device__ inline void bring(const finishing &f, int64_t token, int64_t row, int64_t from,
                              const uint16_t *list, int n, shared &m)
 {
@@ -140,12 +140,12 @@ __device__ inline void multiply(const shared &m, int n, int at_token, int at_row
     }
 }
 
-/* `left` rows from `row` on of tokens [token, past), of which a thread has own_tokens. */
+/* Writes `left` rows from `row` on, for tokens [token, past); a thread has own_tokens of these. */
 template <bool whole>
 __device__ inline void put(const finishing &f, int64_t token, int64_t past, int64_t row,
                            int64_t left, const float outliers[own_tokens][own_rows])
 {
-    constexpr int at_once = 4; /* tokens loaded before one is made */
+    constexpr int at_once = 4; /* tokens loaded before one is computed */
     float scales[own_rows], bias[own_rows] = {};
     sw::load_four<whole>(f.scales + row, left, scales);
     if (f.bias)
@@ -181,7 +181,7 @@ __device__ inline void put(const finishing &f, int64_t token, int64_t past, int6
     }
 }
 
-/* blockIdx: tile of rows, of tokens. */
+/* blockIdx: x tile of rows; y tile of tokens. */
 template <bool whole> __global__ void __launch_bounds__(threads) finish(finishing f)
 {
     sw::await_previous();

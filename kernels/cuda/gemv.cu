@@ -1,12 +1,13 @@
 /*
- * Products of few tokens: bound by reading the weights once. A block has a few rows of W and all of
- * their columns; thread t has the 16-byte vectors t, t + 128, … of each, so that a warp reads 512
- * bytes in a row and every thread has a vector of each row under way. Tokens share what is read; x
- * comes by way of the caches. An output is the sum of its threads' sums in the order of lanes and
- * warps, which depends on the number of columns only.
+ * GEMV: bound by reading the weights once. A block has a few rows of W with all their columns.
+ * Thread t has the 16-byte vectors t, t + 128, … of each row, so a warp reads 512 contiguous bytes,
+ * and every thread loads a vector of each row at once. All tokens use what is read; x comes from
+ * the caches. An output is the sum of its threads' sums in the order of lanes and warps, which
+ * depends on the number of columns only.
  *
- * A thread asks for its first vectors of W before it waits for the kernel before (launch.cuh): a
- * card's worth of blocks are megabytes, which come while the small kernels between products run.
+ * A thread starts to load its first vectors of W before it waits for the previous kernel
+ * (launch.cuh). For all blocks that a GPU runs at once these are megabytes, which arrive while the
+ * small kernels between products run.
  */
 #include "kernels/cuda/act.cuh"
 #include "kernels/cuda/quant.cuh"
@@ -18,8 +19,8 @@ constexpr int threads = 128, warps = threads / sw::warp_size;
 constexpr int block_rows = 4;
 static_assert(SW_ROW_PAD % block_rows == 0, "padding rows may be read");
 
-/* Row number i of a block's, of W. Gated ones come in pairs: what is activated, then what that is
- * multiplied with, half of the rows further on. Such rows may be padding, too. */
+/* The row of W that is row i of a block. Gated rows come in pairs: the one that is activated, then
+ * its factor, half of all rows further on. Rows may be padding. */
 __device__ inline int64_t row_of(const struct sw_gpu_product &p, int i)
 {
     const int64_t block = blockIdx.x;
@@ -28,10 +29,10 @@ __device__ inline int64_t row_of(const struct sw_gpu_product &p, int i)
     return (i < block_rows / 2 ? 0 : p.rows / 2) + block * (block_rows / 2) + i % (block_rows / 2);
 }
 
-/* Where a block's rows of W are: those of a half are neighbours. */
+/* The rows of W of a block; those of each half are consecutive. */
 template <class T> struct rows_of_w {
     const T *half[2];
-    int64_t elements; /* from one row to the next */
+    int64_t elements; /* from one row to the next in memory */
 
     __device__ inline rows_of_w(const struct sw_gpu_product &p, int64_t row_elements)
         : half{(const T *)p.w + row_of(p, 0) * row_elements,
@@ -45,8 +46,9 @@ template <class T> struct rows_of_w {
     }
 };
 
-/* Vectors are loaded `whole` where rows consist of them and start on their bounds; else an element
- * at a time, 0 past the row's end. Either way a thread has the same elements in the same order. */
+/* whole: rows consist of aligned vectors, which are loaded at once. Otherwise elements are loaded
+ * one by one, 0 beyond the row's end. A thread has the same elements in the same order either way.
+ */
 template <bool whole, int n>
 __device__ inline void load_x(const float *x, int64_t v, int64_t cols, float *out)
 {
@@ -65,7 +67,7 @@ __device__ inline void load_x(const float *x, int64_t v, int64_t cols, float *ou
     }
 }
 
-/* An element as the bits that it has in memory. */
+/* The bits of an element in memory. */
 __device__ inline unsigned bits_of(float x)
 {
     return __float_as_uint(x);
@@ -75,8 +77,7 @@ __device__ inline unsigned bits_of(uint16_t x)
     return x;
 }
 
-/* Vector v of block_rows rows of weights as it is in memory: all of them are under way before
- * anything is made of one. */
+/* Loads vector v of block_rows rows of weights, unconverted: all loads start before any is used. */
 template <bool whole, class T>
 __device__ inline void load_w(const rows_of_w<T> &w, int64_t v, int64_t cols, uint4 *out)
 {
@@ -96,7 +97,7 @@ __device__ inline void load_w(const rows_of_w<T> &w, int64_t v, int64_t cols, ui
     }
 }
 
-/* The block's sums of every row and token, by thread row * tokens + token; others get none. */
+/* The block's sums of every row and token; thread row * tokens + token returns one. */
 template <class T, int n> __device__ inline T join(T *sums, T *scratch)
 {
 #pragma unroll
@@ -113,8 +114,8 @@ template <class T, int n> __device__ inline T join(T *sums, T *scratch)
     return sum;
 }
 
-/* What a thread has of a block's results goes to y; the first warp calls it. Thread `row * tokens +
- * token` has one, so those that are multiplied when gated are in one warp. */
+/* Writes a block's results to y; called by the first warp. Thread row * tokens + token has one, so
+ * results that are multiplied when gated are in the same warp. */
 template <int tokens>
 __device__ inline void put(const struct sw_gpu_product &p, int64_t row, int token, float value)
 {
@@ -135,7 +136,7 @@ __device__ inline void put(const struct sw_gpu_product &p, int64_t row, int toke
     *y = p.add ? *y + value : value;
 }
 
-/* `tokens` is at least p.n; the last one stands in for those that are not there. */
+/* tokens >= p.n; tokens beyond the last one compute the last one again. */
 __device__ inline int64_t token_row(const struct sw_gpu_product &p, int token)
 {
     return token < p.n ? token : p.n - 1;
@@ -184,7 +185,7 @@ __global__ void __launch_bounds__(threads) gemv(struct sw_gpu_product p, int64_t
                     sum);
 }
 
-/* Vector v of a row of bytes; rows are whole words. once: nobody will read it again. */
+/* Loads vector v of a row of bytes; rows are whole words. once: it will not be read again. */
 template <bool whole, bool once>
 __device__ inline uint4 load_bytes(const int8_t *row, int64_t v, int64_t bytes)
 {
@@ -205,7 +206,7 @@ __device__ inline int dot(const uint4 &a, const uint4 &b, int sum)
     return sum;
 }
 
-/* Exact sums of bytes, and sums of the outliers, whose bytes are 0. */
+/* Exact sums of bytes, and sums of the outliers; the bytes of outliers are 0. */
 template <bool whole, int tokens>
 __global__ void __launch_bounds__(threads)
     gemv_int8(struct sw_gpu_product p, const float *scales, sw::quantized x8)
@@ -273,8 +274,8 @@ bool has_whole_vectors(const struct sw_gpu_product *p)
            sw::is_aligned(p->w, 16) && (!p->x8 || sw::is_aligned(p->x8, 16));
 }
 
-/* Columns of the tables: 1, 2, 3…4, 5…8 tokens, and any number where vectors are not whole, which
- * no model of note has. */
+/* Columns of the tables: 1, 2, 3 to 4, 5 to 8 tokens; and any number when vectors are not whole,
+ * which is rare in models. */
 int column(const struct sw_gpu_product *p)
 {
     if (!has_whole_vectors(p))

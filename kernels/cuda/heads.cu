@@ -1,13 +1,13 @@
 /*
- * What becomes of queries, keys and values between their product and attention: heads are normed
- * (Qwen3) and rotated, keys and values stored. A block has one head of a row, a thread a dimension.
+ * The step between the QKV product and attention: norms heads (Qwen3), rotates them, and stores
+ * keys and values. A block has one head of a row, a thread one dimension.
  */
 #include "kernels/cuda/kv.cuh"
 
 namespace
 {
 
-/* A call, without padding (attend.cuh says why). */
+/* The arguments of a call, without padding for the reason in attend.cuh. */
 struct heads {
     struct sw::cache cache;
     const struct sw_gpu_span *spans;
@@ -18,7 +18,7 @@ struct heads {
     const float *q_norm, *k_norm, *cos_sin; /* NULL: none */
     float eps;
     int n_spans, n_heads;
-    int pairs, step, apart; /* pair i is at i * step and `apart` behind that */
+    int pairs, step, apart; /* pair i is at i * step and i * step + apart */
 };
 
 struct span_rows {
@@ -28,7 +28,7 @@ struct span_rows {
     }
 };
 
-/* x of each thread, its squares summed as norm.cu sums them. */
+/* RMS norm of the x of all threads; squares are summed as in norm.cu. */
 template <int threads>
 __device__ inline float normed(float x, bool there, int dim, float eps, const float *weight,
                                float *scratch)
@@ -38,7 +38,8 @@ __device__ inline float normed(float x, bool there, int dim, float eps, const fl
     return there ? x * scale * weight[threadIdx.x] : 0;
 }
 
-/* x of each thread with its pair's other one turned; `held` is free before and after. */
+/* Rotates the x of each thread with the other one of its pair. No thread may use `held` at the
+ * call; all may at the return. */
 __device__ inline float rotated(float x, const heads &t, int64_t position, float *held)
 {
     const int d = (int)threadIdx.x;
@@ -55,7 +56,7 @@ __device__ inline float rotated(float x, const heads &t, int64_t position, float
     return x;
 }
 
-/* Dimension d of row `row` of a span. */
+/* Stores dimension d of row `row` of a span. */
 template <enum sw_dtype format>
 __device__ inline void put(const sw::cache &cache, const struct sw_gpu_span &span, int64_t row,
                            int kv_head, int d, float k, float v)
@@ -72,8 +73,8 @@ __device__ inline void put(const sw::cache &cache, const struct sw_gpu_span &spa
     values[sw::value_at<format>(cache.head_dim, key, d)] = element::store(v);
     if (format != SW_BF16)
         return;
-    /* The other half of a pair is 0 until there is something: beside the odd last dimension, and
-     * for the next key, when no row of this span stores it. */
+    /* The other half of a pair is set to 0 when nothing else stores it: beside an odd last
+     * dimension, and for the next key, when this span has no row for it. */
     if (d == cache.head_dim - 1 && d % 2 == 0)
         keys[sw::key_at<format>(d + 1, key)] = 0;
     if (key % 2 == 0 && row + 1 == span.n)
@@ -144,7 +145,7 @@ cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu
     t.pairs = h->rotary_dim / 2;
     t.step = h->interleaved ? 2 : 1;
     t.apart = h->interleaved ? 1 : t.pairs;
-    t.n_heads = t.q_norm || t.pairs ? h->n_heads : 0; /* else they are as they are to be */
+    t.n_heads = t.q_norm || t.pairs ? h->n_heads : 0; /* else queries do not change */
     if (t.n_rows == 0)
         return cudaSuccess;
     const int64_t most = 65535;

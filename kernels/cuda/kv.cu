@@ -1,4 +1,4 @@
-/* Copying keys and values that one slot has to another. */
+/* Copies keys and values from one slot to another. */
 #include "kernels/cuda/kv.cuh"
 
 namespace

@@ -1,4 +1,4 @@
-/* Where keys and values lie (kernels/cpu/cpu_kernels.h), and which rows a span has. */
+/* The layout of keys and values (kernels/cpu/cpu_kernels.h), and the rows of spans. */
 #ifndef SW_KERNELS_CUDA_KV_CUH
 #define SW_KERNELS_CUDA_KV_CUH
 
@@ -7,11 +7,11 @@
 namespace sw
 {
 
-/* One layer's cache as kernels take it; blocks of SW_KEY_BLOCK keys, K before V in each. */
+/* One layer's KV cache as kernels take it: blocks of SW_KEY_BLOCK positions, keys before values. */
 struct cache {
     char *data;
     int64_t head_bytes; /* of one KV head of one slot */
-    int64_t half_bytes; /* of a block's keys, and of its values */
+    int64_t half_bytes; /* of a block's keys, the same as of its values */
     int n_kv_heads, head_dim;
 };
 
@@ -31,8 +31,8 @@ static __device__ inline char *head_of(const cache &c, int slot, int kv_head)
     return c.data + ((int64_t)slot * c.n_kv_heads + kv_head) * c.head_bytes;
 }
 
-/* Element of K (dimension d of key `key`) and of V in their halves of a block. bf16: pairs of
- * dimensions, and of keys. */
+/* The index of dimension d of key `key` in the keys of a block, and of value `key` in its values.
+ * bf16: keys are stored in pairs of dimensions, values in pairs of keys. */
 template <enum sw_dtype format> static __device__ inline int64_t key_at(int d, int key)
 {
     if (format == SW_BF16)
@@ -49,8 +49,9 @@ static __device__ inline int64_t value_at(int head_dim, int key, int d)
 }
 
 /*
- * Of spans that count(span) things each, the one that has thing number *index, which becomes its
- * number there; -1: none. Whole warps call it, and all lanes ask the same.
+ * Every span has count(span) items. Returns the span that contains item *index of all, and changes
+ * *index to the item's number in that span; -1: there are fewer items. Called by whole warps, with
+ * the same arguments in all lanes.
  */
 template <class Count>
 static __device__ inline int find_span(const struct sw_gpu_span *spans, int n_spans, int64_t *index,
@@ -72,7 +73,7 @@ static __device__ inline int find_span(const struct sw_gpu_span *spans, int n_sp
     return -1;
 }
 
-/* The formats of caches, in rows of tables; -1: none. */
+/* The row of a KV cache format in tables of kernels; -1: it has none. */
 static inline int kv_format_row(enum sw_dtype format)
 {
     const int row = format_row(format);

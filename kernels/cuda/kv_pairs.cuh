@@ -1,8 +1,11 @@
 /*
- * Keys and values of f16 and bf16 caches as the tensor cores' second operand: f16 in shared memory,
- * a word of two rows (dimensions of keys; keys of values) of one column. bf16 becomes f16 by a
- * power of two for all of a block of keys, or of the values so far, which loses nothing above 2^-39
- * of the largest; so Turing, whose tensor cores have no bf16, has this, too.
+ * Keys and values of f16 and bf16 caches as the second operand of tensor cores: f16 in shared
+ * memory, each word with two rows of one column (two dimensions of a key; a dimension of two
+ * values).
+ *
+ * bf16 is converted to f16 with a power of two that is common to a block of keys, or to the values
+ * so far. That is exact for magnitudes above 2^-39 of the largest. So it also works on Turing,
+ * whose tensor cores have no bf16.
  */
 #ifndef SW_KERNELS_CUDA_KV_PAIRS_CUH
 #define SW_KERNELS_CUDA_KV_PAIRS_CUH
@@ -13,31 +16,33 @@
 namespace sw
 {
 
-constexpr int pair_warps = 4, pair_threads = pair_warps * warp_size; /* of a block */
-constexpr int pair_pad = 8; /* words between rows: four rows of eight columns fall on all banks */
+constexpr int pair_warps = 4, pair_threads = pair_warps * warp_size; /* in a block */
+constexpr int pair_pad =
+    8; /* words between rows, so that four rows of eight columns use all banks */
 
-/* Room for `rows` by `columns`. */
+/* Words of shared memory for a matrix of `rows` by `columns`. */
 __host__ __device__ constexpr int pair_words(int rows, int columns)
 {
     return rows / 2 * (columns + pair_pad);
 }
 
-/* Of f32, with bounds that keep powers of two that undo them within f32. */
+/* The exponent bits of an f32, limited so that the power of two that undoes the scaling is an f32.
+ */
 static __device__ inline int exponent_of(unsigned bits)
 {
     const int exponent = (int)(bits >> 23 & 0xffu);
     return exponent < 30 ? 30 : exponent > 254 ? 254 : exponent;
 }
 
-/* What has such an exponent is below 2^16 when it is multiplied with 2^(cache_shift - exponent). */
+/* A value with exponent bits `exponent` times 2^(cache_shift - exponent) is below 2^16. */
 constexpr int cache_shift = 142;
 
-/* A matrix in a cache whose rows come in pairs; rows [lo, hi) and columns [left, right) are there,
- * others may hold anything. */
+/* A matrix in a cache, used in pairs of rows. Only rows [lo, hi) and columns [left, right) hold
+ * values; the others are undefined. */
 struct cached {
     const void *start;
     int rows, lo, hi;
-    int columns, left, right; /* columns: also from row to row in memory */
+    int columns, left, right; /* columns is also the distance of rows in memory */
 };
 
 static __device__ inline bool has_row(const cached &a, int row)
@@ -45,7 +50,8 @@ static __device__ inline bool has_row(const cached &a, int row)
     return row >= a.lo && row < a.hi;
 }
 
-/* `of` words of pair `row / 2`, from `column` on: f16 has its rows apart, bf16 together. */
+/* Loads `of` words of the pair row / 2, from `column` on. In memory the two rows of a pair are
+ * apart for f16, and interleaved for bf16. */
 template <enum sw_dtype format, int of> struct words_of;
 
 template <> struct words_of<SW_F16, 8> {
@@ -105,10 +111,10 @@ template <> struct words_of<SW_BF16, 1> {
     }
 };
 
-/* To shared memory; returns the largest magnitude of a bf16 that this thread met, as bits. What a
- * thread loads at once it waits for once. */
+/* Copies a matrix to shared memory; returns the bits of the largest bf16 magnitude that this thread
+ * has loaded. A thread starts at_once loads before it waits for them. */
 template <enum sw_dtype format, int of, int most>
-static __device__ inline unsigned fetch(const cached &a, unsigned *to)
+static __device__ inline unsigned copy_words(const cached &a, unsigned *to)
 {
     constexpr int at_once = 4, vectors = most / of;
     const int n = a.rows / 2 * vectors;
@@ -137,15 +143,16 @@ static __device__ inline unsigned fetch(const cached &a, unsigned *to)
     return top;
 }
 
-/* All threads of a block (pair_threads) bring a matrix of at most `most` columns; its rows of words
- * are `most + pair_pad` apart. Shared memory is free before, and ready after for all of them. bf16
- * is multiplied with 2^(cache_shift - exponent), where `exponent` is of the largest so far. */
+/* All threads of a block (pair_threads) copy a matrix of at most `most` columns to shared memory,
+ * in rows of `most + pair_pad` words. No thread may use `to` at the call; all may read it at the
+ * return. bf16 is multiplied with 2^(cache_shift - exponent); `exponent` is raised to that of the
+ * largest magnitude so far. */
 template <enum sw_dtype format, int most>
-static __device__ inline void bring(const cached &a, int &exponent, unsigned *to,
-                                    unsigned top_of_warp[pair_warps])
+static __device__ inline void copy_pairs(const cached &a, int &exponent, unsigned *to,
+                                         unsigned top_of_warp[pair_warps])
 {
-    unsigned top =
-        a.columns % 8 == 0 ? fetch<format, 8, most>(a, to) : fetch<format, 1, most>(a, to);
+    unsigned top = a.columns % 8 == 0 ? copy_words<format, 8, most>(a, to)
+                                      : copy_words<format, 1, most>(a, to);
     if (format == SW_BF16) {
         for (int apart = warp_size / 2; apart; apart /= 2)
             top = max(top, __shfl_xor_sync(all_lanes, top, apart));

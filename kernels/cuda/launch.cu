@@ -1,5 +1,4 @@
-/* Whether kernels may begin early on a device, the fence behind which none does, and loading them.
- */
+/* Whether kernels may begin early on a device, the fence that none begins before, and loading. */
 #include "kernels/cuda/cuda_kernels.h"
 #include "kernels/cuda/launch.cuh"
 
@@ -29,7 +28,7 @@ cudaError_t sw::launch_fence(cudaStream_t stream)
     return cudaGetLastError();
 }
 
-/* Asking for a kernel's attributes loads it. */
+/* Reading a kernel's attributes loads it. */
 cudaError_t sw_gpu_load_kernels(void)
 {
     cudaFuncAttributes a;
@@ -43,9 +42,9 @@ cudaError_t sw_gpu_load_kernels(void)
 }
 
 /*
- * What counts is the code, not the device: where a new device runs code that was made for an old
- * architecture, from its PTX, kernels do not wait. All are compiled for the same ones, so one of
- * them tells; and asking is remembered, because launching is what this is to make cheap.
+ * This depends on the code, not on the device: where a new device runs PTX of an old architecture,
+ * kernels do not wait. All kernels are compiled for the same architectures, so one is enough to
+ * check. The result is kept, because this runs at every launch.
  */
 static bool awaits()
 {
@@ -55,7 +54,7 @@ static bool awaits()
         return false;
     if (cudaFuncGetAttributes(&a, reinterpret_cast<const void *>(nothing)) == cudaSuccess)
         return a.ptxVersion >= 90;
-    (void)cudaGetLastError(); /* the launch will tell */
+    (void)cudaGetLastError(); /* the launch reports it */
     return false;
 }
 

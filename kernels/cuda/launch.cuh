@@ -1,27 +1,26 @@
 /*
  * How kernels are launched and how they begin. Kernels are compiled by nvcc and, for tests, by the
- * host compiler on a simulated GPU, whose cuda_runtime.h has forms of its own of what a host
- * compiler cannot parse.
+ * host compiler on a simulated GPU, whose cuda_runtime.h replaces what a host compiler cannot
+ * parse.
  *
- * From compute capability 9.0 on a kernel may begin before the one before it has ended
- * (programmatic dependent launch), so that the gap between two is filled. Two rules make that
- * right:
+ * From compute capability 9.0 on a kernel may begin before the previous one has ended (programmatic
+ * dependent launch), which fills the gap between the two. Two rules keep that correct:
  *
- *  - Every thread of every kernel calls await_previous() before it touches memory that any kernel
- *    may write, and before it ends. It returns when the kernel before has ended and what that wrote
- *    can be seen. So no kernel ends before the one before it has, and it is enough to wait for that
- *    one: all earlier ones have ended, too. Nothing is written early either, so what others still
- *    read stays.
- *  - What is read before it was not written by a kernel that may still run: only weights are read
- *    then (gemv.cu), which are copied to the device. unpack.cu computes some, behind which a
- *    fence is launched.
+ *  - Every thread of every kernel calls await_previous() before it accesses memory that any kernel
+ *    may write, and before it ends. The call returns when the previous kernel has ended and its
+ *    writes are visible. So kernels end in order, and waiting for the previous one means waiting
+ * for all earlier ones. Nothing is written before the call, so earlier kernels read what they
+ * expect.
+ *  - Memory read before the call must not be written by a kernel that may still run. Only weights
+ *    are read then (gemv.cu), and they are copied to the device. unpack.cu computes some, and
+ *    launches a fence after that.
  *
- * Between a kernel and anything else (copies, events, products of cuBLAS, NCCL, graphs as a whole)
- * order is the stream's, as ever: only a kernel launched by SW_LAUNCH begins early, and only where
- * what is before it is a kernel. Recorded launches keep this in graphs.
+ * Between a kernel and anything else (copies, events, cuBLAS, NCCL, whole graphs) the stream's
+ * order holds: only a kernel launched by SW_LAUNCH begins early, and only directly after a kernel.
+ * Captured launches keep this in graphs.
  *
- * No pointer is __restrict__ here, and nothing is read by __ldg: what the compiler takes for
- * constant it may read before the wait, and by way of a cache that does not see it change.
+ * No pointer is __restrict__ here, and nothing is read by __ldg: the compiler may read constant
+ * data before the wait, and by a cache that does not see changes.
  */
 #ifndef SW_KERNELS_CUDA_LAUNCH_CUH
 #define SW_KERNELS_CUDA_LAUNCH_CUH
@@ -31,8 +30,8 @@
 namespace sw
 {
 
-/* The first thing a kernel does; gemv.cu asks for weights before. The next kernel may be brought
- * to the device from here on: its threads wait in their own call. */
+/* A kernel calls this first; gemv.cu only starts to load weights before. From here on the next
+ * kernel may start: its threads wait in their own call. */
 static __device__ inline void await_previous()
 {
 #if defined(SW_SIMGPU) || (defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900)
@@ -41,7 +40,8 @@ static __device__ inline void await_previous()
 #endif
 }
 
-/* What comes after this begins when all before it has ended, weights early or not. launch.cu */
+/* A kernel after the fence begins, and reads weights, only when all before it has ended. launch.cu
+ */
 cudaError_t launch_fence(cudaStream_t stream);
 
 } // namespace sw
@@ -49,14 +49,14 @@ cudaError_t launch_fence(cudaStream_t stream);
 namespace sw
 {
 
-/* May kernels begin early on the current device? The code has to wait by itself, and
- * SPILLWAY_EARLY=0 has not ruled it out. launch.cu */
+/* Whether kernels may begin early on the current device: the code for it must call the wait, and
+ * SPILLWAY_EARLY is not 0. launch.cu */
 bool kernels_await();
 
 /*
- * The kernels of a file, tables of them whole, for sw_gpu_load_kernels: one `static const` of it in
- * each, which lasts. Every kernel must be named there; a simulated GPU ends the process over one
- * that was not (SIMGPU_LOADED).
+ * The list of a file's kernels, single ones and tables, for sw_gpu_load_kernels. Each file has one
+ * `static const` object of this class, which must name every kernel: the simulated GPU ends the
+ * process at the launch of one that was not named (SIMGPU_LOADED).
  */
 class listed_kernels
 {
@@ -69,7 +69,7 @@ class listed_kernels
     listed_kernels(const listed_kernels &) = delete;
     listed_kernels &operator=(const listed_kernels &) = delete;
 
-    static const listed_kernels *first; /* of all files'; launch.cu */
+    static const listed_kernels *first; /* the lists of all files; launch.cu */
     const listed_kernels *const next;
     const void *kernels[48];
     int n = 0;
@@ -88,8 +88,9 @@ class listed_kernels
 
 } // namespace sw
 
-/* A template kernel whose arguments have commas goes in parentheses: SW_LAUNCH((gemv<T, 4>), …).
- * At least one argument. SW_LAUNCH_IN_ORDER: one that begins when all before it has ended. */
+/* SW_LAUNCH launches a kernel with at least one argument; a name with commas is put in parentheses:
+ * SW_LAUNCH((gemv<T, 4>), …). SW_LAUNCH_IN_ORDER: the kernel begins when all before it has ended.
+ */
 #ifdef SW_SIMGPU
 #define SW_LAUNCH(kernel, ...) SIMGPU_LAUNCH(::sw::kernels_await(), kernel, __VA_ARGS__)
 #define SW_LAUNCH_IN_ORDER(kernel, ...) SIMGPU_LAUNCH(false, kernel, __VA_ARGS__)
@@ -114,7 +115,8 @@ static inline void launch(bool early, void (*kernel)(P...), dim3 grid, dim3 bloc
         config.attrs = &attribute;
         config.numAttrs = 1;
     }
-    (void)cudaLaunchKernelEx(&config, kernel, args...); /* cudaGetLastError tells, too */
+    (void)cudaLaunchKernelEx(&config, kernel,
+                             args...); /* cudaGetLastError returns its error, too */
 }
 
 } // namespace sw
@@ -123,8 +125,8 @@ static inline void launch(bool early, void (*kernel)(P...), dim3 grid, dim3 bloc
     ::sw::launch(true, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
 #define SW_LAUNCH_IN_ORDER(kernel, grid, block, shared_bytes, stream, ...)                         \
     ::sw::launch(false, kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
-/* Dynamic shared memory as a pointer; 16-byte aligned. One array under all names and types, because
- * nvcc takes declarations of one name with two types for a conflict. */
+  /* A pointer to dynamic shared memory, aligned to 16 bytes. All uses share one array, because nvcc
+   * rejects declarations of one name with two types. */
 #define SW_SHARED_DYNAMIC(type, name)                                                              \
     extern __shared__ __align__(16) unsigned char sw_shared_dynamic[];                             \
     type *const name = reinterpret_cast<type *>(sw_shared_dynamic)

@@ -1,4 +1,4 @@
-/* Reads memory once, for what a GPU's own memory gives. */
+/* Reads memory once, to measure the bandwidth of a GPU's own memory. */
 #include "kernels/cuda/device.cuh"
 
 namespace
@@ -6,8 +6,8 @@ namespace
 
 constexpr int threads = 256, ahead = 4;
 
-/* Every thread has `ahead` loads under way. Something is stored for one value only, so that the
- * reads are needed but hardly ever followed by a write. */
+/* Every thread has `ahead` loads under way. It stores only for one rare value, so that the compiler
+ * keeps the reads and hardly any write happens. */
 __global__ void __launch_bounds__(threads) read_memory(const uint4 *from, int64_t n, float *out)
 {
     sw::await_previous();

@@ -1,4 +1,4 @@
-/* The tensor cores' product, in f16 with f32 sums: all architectures from Turing on have it. */
+/* The product of tensor cores in f16 with f32 sums, which all GPUs from Turing on have. */
 #ifndef SW_KERNELS_CUDA_MMA_CUH
 #define SW_KERNELS_CUDA_MMA_CUH
 
@@ -10,11 +10,12 @@ namespace sw
 {
 
 /*
- * sums += a·b by a warp: (16, 16) times (16, 8). Lane 4 g + t has pairs, the first in the low half:
+ * A warp computes sums += a·b: (16, 16) times (16, 8). Lane 4 g + t has pairs, the first one in the
+ * low half:
  *   a[0..3]     row g, g + 8, g, g + 8; columns 2 t, 2 t, 2 t + 8, 2 t + 8 and the next
  *   b[0..1]     rows 2 t, 2 t + 8 and the next; column g
  *   sums[0..3]  row g, g, g + 8, g + 8; columns 2 t, 2 t + 1, 2 t, 2 t + 1
- * (PTX ISA, mma.m16n8k16; Turing has the half of it, m16n8k8, whose fragments are these in turn.)
+ * (PTX ISA, mma.m16n8k16. Turing has m16n8k8, whose fragments are the halves of these.)
  */
 static __device__ inline void multiply(float sums[4], const unsigned a[4], const unsigned b[2])
 {
@@ -37,8 +38,8 @@ static __device__ inline void multiply(float sums[4], const unsigned a[4], const
 #endif
 }
 
-/* Two floats as f16 in one register, the first in its low half; and what f16 leaves of them: 22
- * bits in all. */
+/* Two floats as pairs of f16, the first in the low half: `high` is rounded, `low` is the rest, 22
+ * bits together. */
 struct split {
     unsigned high, low;
 };

@@ -1,16 +1,17 @@
-/* Layer norm and RMS norm, a block a row; with the result in bytes, too, where int8 weights wait.
- */
+/* Layer norm and RMS norm, a block for each row. For int8 weights it also writes the quantized
+ * result. */
 #include "kernels/cuda/quant.cuh"
 
 namespace
 {
 
-constexpr int threads = 512; /* whatever the width: the order of a row's sum depends on it */
+constexpr int threads =
+    512; /* the same for every width, because the order of a row's sum depends on it */
 
 /*
- * Every thread reads and writes its own columns, so y may be x. Where it has at most `held` of them
- * it keeps them, and all are read at once: a row of a single token waits for memory once instead of
- * three times, and nothing else is going on meanwhile. 0: any number, read anew each time.
+ * Every thread reads and writes its own columns, so y may be x. With at most `held` columns it
+ * keeps them in registers, so the row of a single token waits for memory once instead of three
+ * times. held 0: any number of columns, read again each time.
  */
 template <int held, bool in_bytes>
 __global__ void __launch_bounds__(threads)
@@ -42,7 +43,7 @@ __global__ void __launch_bounds__(threads)
         const float v = (value(k, i) - mean) * scale * weight[i];
         y[i] = values[k] = bias ? v + bias[i] : v;
     });
-    if (in_bytes) /* where nothing is held, what this thread has just written is read again */
+    if (in_bytes) /* with held 0, this thread reads its own results again */
         sw::quantize_row<threads, held>(q, blockIdx.x, dim, scratch,
                                         [&](int k, int64_t i) { return held ? values[k] : y[i]; });
 }

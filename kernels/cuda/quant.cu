@@ -4,8 +4,8 @@
 namespace
 {
 
-/* A block a row, of more threads where the row is long: at decode there is but one row, and nothing
- * to do beside it. */
+/* A block for each row, with more threads for long rows: a decode step has only one row and no
+ * other work at that time. */
 constexpr int64_t long_row = 4096;
 template <int threads>
 __global__ void __launch_bounds__(threads)

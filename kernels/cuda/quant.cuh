@@ -1,4 +1,4 @@
-/* The form of quantized activations, which quant.cu makes and products read. */
+/* The layout of quantized activations, which quant.cu and norm.cu write and products read. */
 #ifndef SW_KERNELS_CUDA_QUANT_CUH
 #define SW_KERNELS_CUDA_QUANT_CUH
 
@@ -7,12 +7,12 @@
 namespace sw
 {
 
-/* One after another in memory, each from a multiple of 16 bytes. */
+/* The parts are contiguous in this order, each at a multiple of 16 bytes. */
 struct quantized {
-    int8_t *elements;   /* (n, row_bytes): 0 where there is an outlier */
-    unsigned *outliers; /* (n, row_words): a bit a column */
+    int8_t *elements;   /* (n, row_bytes): an outlier is 0 */
+    unsigned *outliers; /* (n, row_words): a bit for each column */
     float *scales;      /* (n) */
-    int64_t row_bytes;  /* columns, padded as the weights' are */
+    int64_t row_bytes;  /* columns, padded like the weights' */
     int64_t row_words;
 };
 
@@ -34,16 +34,17 @@ static inline struct quantized quantized_of(const void *x8, int64_t n, int64_t c
     return q;
 }
 
-/* Also for NaN: what is not finite stays as it is and shows in the result. */
+/* True for NaN and infinity, too, so that they stay in the result. */
 static __device__ inline bool is_outlier(float x)
 {
     return !(fabsf(x) <= SW_INT8_OUTLIER);
 }
 
 /*
- * The columns of a row, by a block: thread t has t, t + threads, … up to `cols`, each as f(k, i)
- * for its k-th, i. It has at most `held` of them, and the compiler knows each k, so that values[k]
- * is a register; 0: any number of them, k means nothing.
+ * Calls f(k, i) for the columns of a row, shared out to the threads of a block: thread t has
+ * columns t, t + threads, … below `cols`, and column i is its k-th. With held > 0 a thread has at
+ * most `held` columns, and the compiler knows each k, so values[k] can be a register. With 0 it may
+ * have any number, and k is always 0.
  */
 template <int threads, int held, class F>
 static __device__ inline void for_columns(int64_t cols, F f)
@@ -59,8 +60,8 @@ static __device__ inline void for_columns(int64_t cols, F f)
             f(0, i);
 }
 
-/* One row of `cols` columns, of which this block's threads know value(k, i) as above. A largest
- * magnitude is the same in any order. scratch: as block_max wants it. */
+/* Quantizes one row of `cols` columns; value(k, i) as in for_columns. scratch: as for block_max.
+ * The largest magnitude does not depend on the order. */
 template <int threads, int held, class Value>
 static __device__ inline void quantize_row(const quantized &q, int64_t row, int64_t cols,
                                            float *scratch, Value value)
@@ -74,7 +75,7 @@ static __device__ inline void quantize_row(const quantized &q, int64_t row, int6
     const float scale = largest < SW_INT8_TINY ? 0 : 127 / largest;
     if (threadIdx.x == 0)
         q.scales[row] = largest < SW_INT8_TINY ? 0 : largest / 127;
-    /* Whole warps go on to the end, for the ballot. */
+    /* Rounded up to whole warps, for the ballot. */
     for_columns<threads, held>(round_up(q.row_bytes, warp_size), [&](int k, int64_t i) {
         const float x = i < cols ? value(k, i) : 0;
         const bool out = is_outlier(x);
@@ -86,7 +87,7 @@ static __device__ inline void quantize_row(const quantized &q, int64_t row, int6
     });
 }
 
-/* What an output is before bias, from the exact sum of bytes and the sum of outliers * elements. */
+/* An output before the bias, from the exact sum of bytes and the sum of outliers * elements. */
 static __device__ inline float int8_value(int sum, float x_scale, float outlier_sum, float w_scale)
 {
     return ((float)sum * x_scale + outlier_sum) * w_scale;

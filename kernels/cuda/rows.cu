@@ -1,4 +1,4 @@
-/* Elementwise operations on rows: activations, sums, gathering and scattering, the look for NaN. */
+/* Elementwise operations on rows: activation, sum, gather, scatter, check for NaN. */
 #include "kernels/cuda/act.cuh"
 
 namespace
@@ -46,7 +46,7 @@ __global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_
         y[i * ld_y + col] = x[rows[i] * ld_x + col];
 }
 
-/* A row may be named more than once, so one thread has all of a column. */
+/* A row may occur more than once, so one thread has all of a column. */
 __global__ void scatter_add(const float *x, int64_t ld_x, const int32_t *rows, const float *weights,
                             int64_t n, int64_t dim, float *y, int64_t ld_y)
 {
@@ -69,7 +69,7 @@ __global__ void check_finite(const float *x, int64_t ld_x, int64_t n, int64_t di
             atomicOr(bad, 1);
 }
 
-constexpr int scatter_threads = 64; /* few columns are many blocks then */
+constexpr int scatter_threads = 64; /* small, so that narrow rows still make many blocks */
 
 void (*const kernels[][2])(const float *, int64_t, int64_t, int64_t, bool, float *, int64_t) = {
     {activate<SW_ACT_RELU, false>, activate<SW_ACT_RELU, true>},

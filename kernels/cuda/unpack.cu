@@ -1,7 +1,7 @@
 /*
- * The CPU's packed matrices into rows. A panel is units x width there (a unit: one column of f32 or
- * f16, two of bf16, four of int8) and becomes width x units: a transpose, in squares that go
- * through shared memory so that both sides are read and written in runs.
+ * Converts the CPU's packed matrices to rows. A packed panel is units x width (a unit is one column
+ * of f32 or f16, two of bf16, four of int8) and becomes width x units: a transpose, in squares that
+ * go through shared memory so that reads and writes are contiguous.
  */
 #include "kernels/cuda/device.cuh"
 
@@ -11,7 +11,7 @@ namespace
 constexpr int square = 32, lines = 8; /* threads: square x lines */
 constexpr int panel_rows = 64;        /* SW_PANEL (kernels/cpu/cpu_kernels.h) */
 
-/* blockIdx: (units, rows) in squares; 32 divides a panel, so a square lies in one. */
+/* blockIdx: x units, y rows, in squares. 32 divides a panel, so a square is within one panel. */
 template <class unit>
 __global__ void __launch_bounds__(square *lines)
     unpack(const unit *packed, int64_t padded_rows, int64_t units, unit *out)
@@ -55,7 +55,7 @@ const sw::listed_kernels all(unpack<uint16_t>, unpack<unsigned>, copy);
 
 /* ------------------------------------------------------------------------------------------- */
 
-/* With the scales of int8. */
+/* Copies the scales of int8, too. */
 static cudaError_t unpack_all(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
                               void *out, cudaStream_t stream)
 {
@@ -73,7 +73,7 @@ static cudaError_t unpack_all(enum sw_dtype format, const void *packed, int64_t 
     return cudaGetLastError();
 }
 
-/* Products read weights before they wait for what was launched before them. */
+/* A fence, because products read weights before they wait for earlier kernels. */
 cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
                           void *out, cudaStream_t stream)
 {
