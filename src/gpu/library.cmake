@@ -1,4 +1,4 @@
-# libspillway_cuda.so: the GPU side, which the program opens where there is a GPU. Beside the program.
+# libspillway_cuda.so: the GPU library, built next to the program, which opens it where there is a GPU.
 if(NOT NVCC AND NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
   message(FATAL_ERROR "CUDA=ON, but there is no nvcc in PATH, CUDA_PATH or /usr/local/cuda. Install "
     "the CUDA Toolkit (12.8 or newer) or name its compiler (-DCMAKE_CUDA_COMPILER=…), or configure "
@@ -28,7 +28,7 @@ else()
   message(STATUS "Without NCCL (not installed, or NCCL=OFF): ranks' GPUs exchange data through host memory")
 endif()
 
-# The kernels by themselves: for the library, and for the tests on a card (tests/gpu.sh).
+# The kernels as objects: for the library, and for the tests on a real GPU (tests/gpu.sh).
 file(GLOB kernel_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/cuda/*.cu)
 add_library(cuda_kernels OBJECT ${kernel_sources})
 target_include_directories(cuda_kernels PRIVATE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR})

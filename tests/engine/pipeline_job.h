@@ -1,6 +1,6 @@
 /*
  * A whole pipeline inside a test: `ranks` engines in threads of this process, joined by the self
- * transport, over a real checkpoint. job_run feeds tokens, keeps all logits, continues greedily.
+ * transport, over a real checkpoint. job_run runs the prompt, keeps all logits, continues greedily.
  */
 #ifndef SW_TESTS_ENGINE_JOB_H
 #define SW_TESTS_ENGINE_JOB_H
@@ -24,30 +24,30 @@ struct job {
     int ranks, threads, chunk, context;
     const char *isa;
     bool random;
-    int slots;                            /* 0: 1 */
+    int slots;                            /* 0: one */
     const struct sw_engine_slice *slices; /* (ranks); NULL: even ones, all on the CPU */
     bool gpus;                            /* every rank has a GPU and counts its memory */
-    const struct sw_gpu_library *library; /* whose they are; NULL: fake ones */
-    struct sw_pool *pool;                 /* makes weights, of one rank; NULL: none */
-    bool no_graphs;                       /* nothing that they do is kept as a graph */
+    const struct sw_gpu_library *library; /* of these GPUs; NULL: fake ones */
+    struct sw_pool *pool;                 /* converts weights, with one rank only; NULL: none */
+    bool no_graphs;                       /* the GPUs capture no graphs */
     bool connect;                         /* links between GPUs, where the library has them */
-    bool host_only;                       /* … but they are not wanted */
+    bool host_only;                       /* all links go through host memory */
     double silence_s;                     /* as the transport's; 0: a minute */
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
     const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
-    /* What rank 0 does instead of feeding ids and continuing; ends with sw_engine_stop. */
-    enum sw_status (*lead)(struct job *job, struct sw_engine *engine);
-    void *lead_context;
+    /* Replaces what rank 0 does by default (prefill and decode); ends with sw_engine_stop. */
+    enum sw_status (*drive)(struct job *job, struct sw_engine *engine);
+    void *drive_context;
     const int32_t *ids;
     int n_ids, n_new;
-    /* out */
-    float *logits;    /* (n_ids, vocab); caller frees */
-    int32_t *new_ids; /* (n_new); caller frees */
+    /* Results. */
+    float *logits;    /* (n_ids, vocab); the caller frees */
+    int32_t *new_ids; /* (n_new); the caller frees */
     int vocab;
     char error[SW_ERROR_MAX];
     struct fake_report cpu_reports[16], gpu_reports[16]; /* of each rank, with `gpus` */
-    char links[16][8];      /* of each rank to the next, as rank 0 knows */
-    uint64_t gpu_bytes[16]; /* what each stage says it took */
+    char links[16][8];      /* from each rank to the next, as rank 0 reports them */
+    uint64_t gpu_bytes[16]; /* sw_engine_gpu_bytes of each rank */
     uint64_t replays[16];   /* of each rank's GPU */
 };
 
@@ -79,13 +79,13 @@ static inline enum sw_status job_token(void *context, const struct sw_sampled *t
     return SW_OK;
 }
 
-static inline enum sw_status job_lead(struct job *job, struct sw_engine *engine)
+static inline enum sw_status job_drive(struct job *job, struct sw_engine *engine)
 {
-    const struct sw_engine_hooks watch = {.logits = job_logits, .context = job};
+    const struct sw_engine_hooks hooks = {.logits = job_logits, .context = job};
     const struct sw_engine_hooks none = {0};
     const struct sw_sampling greedy = sw_sampling_default();
     struct job_sink sink = {job, 0};
-    SW_TRY(sw_engine_hooks(engine, &watch));
+    SW_TRY(sw_engine_hooks(engine, &hooks));
     SW_TRY(sw_engine_slot(engine, 0, &greedy));
     SW_TRY(sw_prefill(engine, job->ids, job->n_ids, job->chunk));
     SW_TRY(sw_engine_hooks(engine, &none));
@@ -194,7 +194,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
         job->vocab = model->dims.vocab;
         job->logits = calloc((size_t)job->n_ids * (size_t)job->vocab, sizeof *job->logits);
         job->new_ids = calloc((size_t)job->n_new + 1, sizeof *job->new_ids);
-        status = job->lead ? job->lead(job, engine) : job_lead(job, engine);
+        status = job->drive ? job->drive(job, engine) : job_drive(job, engine);
     } else {
         status = sw_engine_run_worker(engine);
     }

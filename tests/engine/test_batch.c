@@ -13,7 +13,7 @@ static const int lengths[SLOTS] = {4, 9, 1};
 static const int32_t prompts[SLOTS][LONGEST] = {
     {5, 17, 80, 3}, {2, 90, 41, 7, 7, 64, 12, 33, 8}, {77}};
 
-/* Logits of each slot's prompt and steps by position, as the watch delivers them. */
+/* Logits of each slot's prompt and steps by position, as the hook delivers them. */
 struct kept {
     int vocab;
     float *logits[SLOTS]; /* (LONGEST + STEPS, vocab) */
@@ -74,17 +74,17 @@ static enum sw_status run_slots(struct sw_engine *engine, struct kept *k, const 
     return SW_OK;
 }
 
-static enum sw_status lead(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_engine *engine)
 {
-    struct kept *kept = job->lead_context; /* [0] together, [1] alone */
+    struct kept *kept = job->drive_context; /* [0] together, [1] alone */
     static const int all[SLOTS] = {2, 0, 1};
     for (int way = 0; way < 2; way++) {
         struct kept *k = &kept[way];
-        const struct sw_engine_hooks watch = {.logits = keep, .context = k};
+        const struct sw_engine_hooks hooks = {.logits = keep, .context = k};
         k->vocab = job->vocab;
         for (int s = 0; s < SLOTS; s++)
             k->logits[s] = calloc((size_t)(LONGEST + STEPS) * (size_t)k->vocab, sizeof(float));
-        SW_TRY(sw_engine_hooks(engine, &watch));
+        SW_TRY(sw_engine_hooks(engine, &hooks));
         if (way == 0)
             SW_TRY(run_slots(engine, k, all, SLOTS));
         for (int s = 0; s < SLOTS && way == 1; s++)
@@ -106,8 +106,8 @@ static void alone_or_together(const char *name, int ranks)
                       .chunk = SLOTS * LONGEST,
                       .context = LONGEST + STEPS,
                       .slots = SLOTS,
-                      .lead = lead,
-                      .lead_context = kept,
+                      .drive = drive,
+                      .drive_context = kept,
                       .ids = prompts[0],
                       .n_ids = 1};
     const enum sw_status status = job_run(&job);

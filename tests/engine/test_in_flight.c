@@ -1,5 +1,5 @@
-/* How many micro-batches should be under way: the rule, and what it settles on in pipelines whose
- * costs it has to learn. */
+/* In-flight control: the model, and the number that it reaches in pipelines whose costs it has to
+ * fit. */
 #include "engine/in_flight.h"
 
 #include "unit.h"
@@ -22,20 +22,20 @@ static void test_rule(void)
     CU_ASSERT_DOUBLE_EQUAL(sw_in_flight_rate(costs, 4, 0, 64, 4), 64 / (4 * 2.6), 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(sw_in_flight_rate(costs, 4, 5, 64, 4), 64 / (4 * 2.6 + 5), 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(sw_in_flight_rate(costs, 4, 5, 64, 8), 64 / (8 * 1.8), 1e-9);
-    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 0, 64, 4), 4); /* links that are nothing: no more */
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 0, 64, 4), 4); /* links without delay: no more */
     CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 0, 64, 16), 4);
-    same(costs, 1, 0); /* reading weights is all: more would read them more often */
+    same(costs, 1, 0); /* only reading weights takes time: more would read them more often */
     CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 3, 64, 4), 4);
     same(costs, 0.1, 1);
     const int n = sw_in_flight_best(costs, 4, 40, 64, 4);
     CU_ASSERT(sw_in_flight_rate(costs, 4, 40, 64, n) >
               1.5 * sw_in_flight_rate(costs, 4, 40, 64, 4));
     CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 40, 64, n), n); /* and there it stays */
-    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 10, 6, 4), 6);  /* never more than sequences … */
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 10, 6, 4), 6);  /* never more than sequences */
     CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 10, 6, 30), 6);
-    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 1000, 2, 30), 4); /* … but a stage each */
+    CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 1000, 2, 30), 4); /* but one for each stage */
     CU_ASSERT(sw_in_flight_best(costs, 4, 1e9, 100000, 4) <= SW_IN_FLIGHT_MAX * STAGES);
-    costs[2].fixed = 50; /* one slow stage is busy all the time: there is nothing to fill */
+    costs[2].fixed = 50; /* one slow stage is always busy: no idle time to fill */
     CU_ASSERT_EQUAL(sw_in_flight_best(costs, 4, 10, 64, 4), 4);
 }
 
@@ -51,7 +51,7 @@ struct line {
     int rows[SW_IN_FLIGHT_MAX * STAGES], first, n, ready;
 };
 
-static void feed(struct line *l, int rows)
+static void send(struct line *l, int rows)
 {
     const int at = (l->first + l->n++) % (SW_IN_FLIGHT_MAX * STAGES);
     double t = l->now;
@@ -78,22 +78,22 @@ static void feed(struct line *l, int rows)
 /* Rows a second in the second half of four minutes. */
 static double settle(struct line *l)
 {
-    double rows = 0, told = 0;
+    double rows = 0, reported = 0;
     CU_ASSERT_EQUAL(sw_in_flight_open(&l->in_flight, STAGES, STAGES), SW_OK);
     l->ready = l->sequences;
-    feed(l, 1); /* one that is smaller */
+    send(l, 1); /* one that is smaller */
     while (l->now < 240) {
         const int size = (l->sequences + l->in_flight.groups - 1) / l->in_flight.groups;
         while (l->n < l->in_flight.groups && l->ready > 0)
-            feed(l, l->ready < size ? l->ready : size);
+            send(l, l->ready < size ? l->ready : size);
         l->now = l->back[l->first];
         sw_in_flight_returned(&l->in_flight, l->now);
         rows += l->now > 120 ? l->rows[l->first] : 0;
         l->ready += l->rows[l->first];
         l->first = (l->first + 1) % (SW_IN_FLIGHT_MAX * STAGES);
         l->n--;
-        if (l->now > told + 1) {
-            told = l->now;
+        if (l->now > reported + 1) {
+            reported = l->now;
             for (int i = 0; i < STAGES; i++)
                 l->times[i].clock = l->now;
         }
@@ -134,7 +134,7 @@ static void test_settles(void)
     }
 }
 
-/* Where more are slower, whatever costs and delay promise, the number before comes back. */
+/* If more are slower than costs and delay predict, the number before is restored. */
 static void test_takes_back(void)
 {
     struct line line = {.wire = 0.030, .sequences = 64, .single = true};
@@ -148,7 +148,7 @@ static void test_takes_back(void)
         printf("%.1f rows a second, with as many as stages %.1f\n", rate, plain);
 }
 
-/* A rank without layers has no say; nothing happens until all others have spoken. */
+/* A rank without layers is ignored; nothing changes until all others have reported. */
 static void test_who_counts(void)
 {
     struct sw_in_flight p;
@@ -158,7 +158,7 @@ static void test_who_counts(void)
         const bool all = second > 4;
         for (int r = 0; r < 2; r++) {
             if (r == 1 && !all)
-                times[r].batches = 1; /* has layers, has not told yet */
+                times[r].batches = 1; /* has layers, has not reported yet */
             if (r == 1 && !all)
                 continue;
             times[r].clock = second;

@@ -185,7 +185,7 @@ static void fewer_bits_cost_what_is_stated(void)
 }
 
 /*
- * Int8 weights against transformers with bitsandbytes, fed one token at a time (make_int8.py).
+ * Int8 weights against transformers with bitsandbytes, computed one token at a time (make_int8.py).
  * Random models have sharp attention and magnify every rounding, so what int8 costs them is held
  * against what it costs there. Differences left: bitsandbytes rounds activations and outliers to
  * f16.

@@ -1,6 +1,6 @@
 /*
  * One answer wherever it runs: the same checkpoint on 1, 2, 3 and 5 ranks, with 1 and 2 threads,
- * with the prompt fed whole, in chunks or token by token, gives the same bits.
+ * with the prompt computed whole, in chunks or token by token, gives the same bits.
  */
 #include "base/cpu_info.h"
 #include "pipeline_job.h"

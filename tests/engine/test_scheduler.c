@@ -1,6 +1,6 @@
 /*
- * The scheduler: whatever is under way beside a request, however few slots and rows there are, on
- * however many stages, with shared prefixes or without, it gets what it would get alone.
+ * The scheduler: a request gets the results that it would get alone, with any other requests under
+ * way, any number of slots, rows and stages, with shared prefixes or without.
  */
 #include "engine/scheduler.h"
 
@@ -33,7 +33,7 @@ struct many {
     struct text *texts;
     int n;
     bool unshared;
-    int stop_at; /* done requests after which a stop is asked for; 0: never */
+    int stop_at; /* done requests after which a stop is requested; 0: never */
     int n_done;
     struct sw_scheduler_stats stats;
     int most_under_way;
@@ -84,9 +84,9 @@ static enum sw_status submit(struct sw_scheduler *s, struct text *t)
     return sw_scheduler_submit(s, &r);
 }
 
-static enum sw_status lead(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_engine *engine)
 {
-    struct many *many = job->lead_context;
+    struct many *many = job->drive_context;
     const struct sw_scheduler_options options = {.engine = engine,
                                                  .slots = job->slots,
                                                  .context = job->context,
@@ -129,8 +129,8 @@ static enum sw_status run_many(struct many *many, const char *name, int ranks, i
                       .chunk = rows,
                       .context = context,
                       .slots = slots,
-                      .lead = lead,
-                      .lead_context = many,
+                      .drive = drive,
+                      .drive_context = many,
                       .stop = &stop_flag,
                       .ids = &one,
                       .n_ids = 1};
@@ -223,7 +223,8 @@ static void nobody_notices_the_others(const char *name)
         CU_ASSERT_EQUAL(many.stats.rows_sent + many.stats.prefix_hits, one.stats.rows_sent);
         CU_ASSERT_EQUAL(many.stats.generated, one.stats.generated);
         CU_ASSERT_EQUAL(many.stats.scored, one.stats.scored);
-        /* Of 20 alike one is fed; a scored one computes more. A few slots are soon used again. */
+        /* Of 20 equal prompts one is computed; a scored one computes more. Few slots are soon
+         * reused. */
         CU_ASSERT(ways[w].unshared ? many.stats.prefix_hits == 0
                                    : ways[w].slots < 5 || many.stats.prefix_hits > 15 * 40);
         CU_ASSERT(ways[w].slots == 1 || many.most_under_way >= (ways[w].ranks > 1));
@@ -254,7 +255,7 @@ static void prefix_hits_are_counted(void)
             for (int k = 0; k < 50; k++)
                 texts[i].ids[k] = k < 40 ? k : 50 + i;
         }
-        /* Asked about from 20 on: only the 20 ids before, less the last row, can be spared. */
+        /* Scored from 20 on: only the 20 ids before, less the last row, can be prefix hits. */
         texts[7].score_from = 21;
         CU_ASSERT_EQUAL(
             run_many(&many, "tiny/llama31", ways[w].ranks, ways[w].slots, ways[w].rows, 60), SW_OK);
@@ -264,7 +265,7 @@ static void prefix_hits_are_counted(void)
     }
 }
 
-/* The same prompt again: all but its last row is spared, and the answer is the same. */
+/* The same prompt again: all but its last row are prefix hits, and the result is the same. */
 static void a_repeated_prompt_costs_one_row(void)
 {
     struct text texts[6] = {{0}};
@@ -291,7 +292,7 @@ static void requests_end_as_they_should(void)
     }
     texts[0].stop_after = 3;
     texts[1].max_new = 4;
-    texts[2].max_new = 0;    /* outputs for nothing */
+    texts[2].max_new = 0;    /* no outputs */
     texts[3].n_ids = 16;     /* fills the context; 9 ids more than alone, all known */
     texts[4].stop_after = 9; /* with the last token there is room for */
     for (int k = 0; k < 16; k++)
@@ -308,13 +309,13 @@ static void requests_end_as_they_should(void)
  * the last id needs no room. */
 static enum sw_status check_scores(struct job *job, struct sw_engine *engine)
 {
-    struct many *many = job->lead_context;
-    const struct sw_engine_hooks watch = {.logits = job_logits, .context = job};
+    struct many *many = job->drive_context;
+    const struct sw_engine_hooks hooks = {.logits = job_logits, .context = job};
     const struct sw_engine_hooks none = {0};
-    SW_TRY(sw_engine_hooks(engine, &watch));
+    SW_TRY(sw_engine_hooks(engine, &hooks));
     SW_TRY(sw_prefill(engine, job->ids, job->n_ids, job->chunk));
     SW_TRY(sw_engine_hooks(engine, &none));
-    return lead(job, engine) == SW_OK && many->n_done == many->n ? SW_OK : SW_EINPUT;
+    return drive(job, engine) == SW_OK && many->n_done == many->n ? SW_OK : SW_EINPUT;
 }
 
 static void scores_are_the_logits(void)
@@ -338,8 +339,8 @@ static void scores_are_the_logits(void)
                           .chunk = 4 + 13 * (i % 2),
                           .context = 30,
                           .slots = 1,
-                          .lead = check_scores,
-                          .lead_context = &many,
+                          .drive = check_scores,
+                          .drive_context = &many,
                           .ids = text.ids,
                           .n_ids = 30};
         const enum sw_status status = job_run(&job);
@@ -401,7 +402,7 @@ static void bad_requests_are_refused(void)
                       .threads = 1,
                       .chunk = 8,
                       .context = 8,
-                      .lead = submit_bad,
+                      .drive = submit_bad,
                       .ids = &one,
                       .n_ids = 1};
     CU_ASSERT_EQUAL(job_run(&job), SW_OK);
@@ -436,7 +437,7 @@ static void thousands_wait_their_turn(void)
 /* 100 prompts with 400 tokens in common and 4 of their own cost about one of them. */
 static enum sw_status share_or_not(struct job *job, struct sw_engine *engine)
 {
-    double *seconds = job->lead_context;
+    double *seconds = job->drive_context;
     for (int unshared = 0; unshared < 2; unshared++) {
         const struct sw_scheduler_options options = {.engine = engine,
                                                      .slots = job->slots,
@@ -482,8 +483,8 @@ static void a_shared_prefix_costs_one_prefill(void)
                           .chunk = 128,
                           .context = 512,
                           .slots = 8,
-                          .lead = share_or_not,
-                          .lead_context = seconds,
+                          .drive = share_or_not,
+                          .drive_context = seconds,
                           .ids = &one,
                           .n_ids = 1};
         CU_ASSERT_EQUAL(job_run(&job), SW_OK);
@@ -538,7 +539,7 @@ static void memory_stays_flat(void)
                           .chunk = 64,
                           .context = 16,
                           .slots = 16,
-                          .lead = submit_many,
+                          .drive = submit_many,
                           .ids = &one,
                           .n_ids = 1};
         CU_ASSERT_EQUAL(job_run(&job), SW_OK);

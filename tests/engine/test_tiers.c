@@ -83,7 +83,7 @@ static void every_weight_format(void)
         }
 }
 
-/* Two and three ranks, each with tiers of its own, and ends on either side. */
+/* Two and three ranks, each with tiers of its own, and ends on either device. */
 static void several_ranks(void)
 {
     static const struct {
@@ -118,27 +118,27 @@ static void several_ranks(void)
     }
 }
 
-/* ---- batches in which decode rows ride along with prompts, and copies of slots */
+/* ---- batches with decode rows and prompts, and copies of slots */
 
-struct heard {
+struct received {
     float *logits;
     size_t n, capacity;
 };
 
-static enum sw_status hear(void *context, int64_t position, int n, const float *data)
+static enum sw_status receive_logits(void *context, int64_t position, int n, const float *data)
 {
     struct job *job = context;
-    struct heard *heard = job->lead_context;
+    struct received *received = job->drive_context;
     const size_t more = (size_t)n * (size_t)job->vocab;
     (void)position;
-    if (heard->n + more > heard->capacity)
+    if (received->n + more > received->capacity)
         return SW_ENOMEM;
-    memcpy(heard->logits + heard->n, data, more * sizeof *data);
-    heard->n += more;
+    memcpy(received->logits + received->n, data, more * sizeof *data);
+    received->n += more;
     return SW_OK;
 }
 
-/* Rows of up to three slots in one batch: all their logits are asked for. */
+/* Submits rows of up to three slots in one batch, with the logits of all rows. */
 static enum sw_status submit(struct sw_engine *engine, const struct sw_span *given, int n_spans)
 {
     struct sw_span spans[MIXED_SLOTS];
@@ -157,7 +157,7 @@ static enum sw_status submit(struct sw_engine *engine, const struct sw_span *giv
     return sw_engine_collect(engine, &results, &n);
 }
 
-static enum sw_status mixed_lead(struct job *job, struct sw_engine *engine)
+static enum sw_status drive_mixed(struct job *job, struct sw_engine *engine)
 {
     static const struct {
         int n;
@@ -165,16 +165,16 @@ static enum sw_status mixed_lead(struct job *job, struct sw_engine *engine)
         int copy_from, copy_to, copied;
     } steps[] = {
         {1, {{0, 0, 0, 30}}, 0, 0, 0},
-        {2, {{0, 30, 0, 1}, {1, 0, 0, 40}}, 0, 0, 0},  /* a prompt comes beside decoding */
+        {2, {{0, 30, 0, 1}, {1, 0, 0, 40}}, 0, 0, 0},  /* a prompt comes during decoding */
         {2, {{0, 31, 0, 1}, {1, 40, 0, 1}}, 1, 2, 35}, /* decoding alone, then a copy */
         {3, {{0, 32, 0, 1}, {1, 41, 0, 1}, {2, 35, 0, 20}}, 0, 0, 0},
         {3, {{2, 55, 0, 12}, {1, 42, 0, 1}, {0, 33, 0, 1}}, 2, 0, 66}, /* over a block's edge */
         {3, {{0, 66, 0, 1}, {1, 43, 0, 1}, {2, 67, 0, 1}}, 0, 0, 0},
         {2, {{0, 67, 0, 6}, {1, 44, 0, 25}}, 0, 0, 0},
         {3, {{0, 73, 0, 1}, {1, 69, 0, 1}, {2, 68, 0, 1}}, 0, 0, 0}};
-    const struct sw_engine_hooks watch = {.logits = hear, .context = job};
+    const struct sw_engine_hooks hooks = {.logits = receive_logits, .context = job};
     const struct sw_sampling greedy = sw_sampling_default();
-    SW_TRY(sw_engine_hooks(engine, &watch));
+    SW_TRY(sw_engine_hooks(engine, &hooks));
     for (int slot = 0; slot < MIXED_SLOTS; slot++)
         SW_TRY(sw_engine_slot(engine, slot, &greedy));
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -185,18 +185,18 @@ static enum sw_status mixed_lead(struct job *job, struct sw_engine *engine)
     return sw_engine_stop(engine);
 }
 
-static struct heard mixed(struct job *job, struct sw_engine_slice *slices)
+static struct received mixed(struct job *job, struct sw_engine_slice *slices)
 {
-    struct heard heard = {calloc(400 * 400, sizeof(float)), 0, 400 * 400};
+    struct received received = {calloc(400 * 400, sizeof(float)), 0, 400 * 400};
     job->slots = MIXED_SLOTS;
-    job->lead = mixed_lead;
-    job->lead_context = &heard;
+    job->drive = drive_mixed;
+    job->drive_context = &received;
     if (slices)
         CU_ASSERT_TRUE(run(job, slices));
     if (!slices)
         CU_ASSERT_EQUAL(job_run(job), SW_OK);
     job_free(job);
-    return heard;
+    return received;
 }
 
 static void mixed_batches(void)
@@ -215,14 +215,14 @@ static void mixed_batches(void)
             path_of(names[k], dir, sizeof dir);
             properties(dir, &layers, &tied);
             struct job plain = job_of(dir, (enum sw_dtype)format);
-            struct heard expected = mixed(&plain, NULL);
+            struct received expected = mixed(&plain, NULL);
             CU_ASSERT(expected.n > 0);
             for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++) {
                 struct sw_engine_slice slice = {.count = layers, .tiers = tiers[i]};
                 struct job job = job_of(dir, (enum sw_dtype)format);
                 if (tiers[i].n_gpu + tiers[i].n_streamed >= layers && tiers[i].stream_rows)
                     continue;
-                struct heard got = mixed(&job, &slice);
+                struct received got = mixed(&job, &slice);
                 const bool same = got.n == expected.n &&
                                   memcmp(got.logits, expected.logits, got.n * sizeof(float)) == 0;
                 if (!same)
@@ -234,9 +234,10 @@ static void mixed_batches(void)
         }
 }
 
-/* ---- what passes, and when there is no room */
+/* ---- which layers are streamed, and when there is no memory */
 
-/* Up to two layers stay in their buffers; more pass with every batch, the first ones ahead. */
+/* Up to two layers stay in their buffers; more are streamed for every batch, the first ones ahead.
+ */
 static void layers_pass_no_more_than_needed(void)
 {
     char dir[4096];
@@ -258,7 +259,7 @@ static void layers_pass_no_more_than_needed(void)
     }
 }
 
-/* From stream_rows rows on: of batches of 20, 20, 20 and 15 rows three pass, or none. */
+/* From stream_rows rows on: of batches of 20, 20, 20 and 15 rows three are streamed, or none. */
 static void prompts_pass_from_so_many_rows_on(void)
 {
     char dir[4096];
@@ -276,8 +277,8 @@ static void prompts_pass_from_so_many_rows_on(void)
     }
 }
 
-/* All layers pass, then the last two, in turns. */
-static enum sw_status turns_lead(struct job *job, struct sw_engine *engine)
+/* All layers are streamed, then the last two, in turns. */
+static enum sw_status drive_turns(struct job *job, struct sw_engine *engine)
 {
     static const struct sw_span turns[] = {
         {0, 0, 0, 20}, {0, 20, 0, 1}, {0, 21, 0, 20}, {0, 41, 0, 1}, {0, 42, 0, 20}};
@@ -289,8 +290,8 @@ static enum sw_status turns_lead(struct job *job, struct sw_engine *engine)
     return sw_engine_stop(engine);
 }
 
-/* A layer that the next batch needs second is not given up for the first: 2 + 3 layers are sent
- * for, then 1, 1 + 3, 1 and 1 + 3. */
+/* A layer that the next batch needs second is not dropped for the first: 2 + 3 layers are fetched,
+ * then 1, 1 + 3, 1 and 1 + 3. */
 static void turns_keep_what_they_share(void)
 {
     char dir[4096];
@@ -298,7 +299,7 @@ static void turns_keep_what_they_share(void)
     make_ids();
     struct sw_engine_slice slice = {.count = 3, .tiers = {.n_streamed = 2, .stream_rows = 5}};
     struct job job = job_of(dir, SW_F32);
-    job.lead = turns_lead;
+    job.drive = drive_turns;
     const uint64_t layer = count(dir, &job, &slice, 0, true).stage.host.weights / 3;
     if (run(&job, &slice))
         CU_ASSERT_EQUAL(job.gpu_reports[0].fetched, layer * 15);
@@ -321,12 +322,12 @@ static enum sw_status count_batches(struct job *job, struct sw_engine *engine)
     while (status == SW_OK && !sw_scheduler_idle(s))
         status = sw_scheduler_step(s);
     sw_scheduler_stats(s, &stats);
-    *(int64_t *)job->lead_context = stats.batches;
+    *(int64_t *)job->drive_context = stats.batches;
     sw_scheduler_close(s);
     return status == SW_OK ? sw_engine_stop(engine) : status;
 }
 
-/* A prompt is cut so that stages overlap, but not where each piece would pass all layers anew. */
+/* A prompt is cut so that stages overlap, but not when each piece would stream all layers again. */
 static void prompts_pass_in_one_piece(void)
 {
     static const struct {
@@ -343,15 +344,15 @@ static void prompts_pass_in_one_piece(void)
         struct job job = job_of(dir, SW_F32);
         int64_t batches = 0;
         job.ranks = 2;
-        job.lead = count_batches;
-        job.lead_context = &batches;
+        job.drive = count_batches;
+        job.drive_context = &batches;
         CU_ASSERT_TRUE(run(&job, slices));
         CU_ASSERT((batches > 1) == cases[i].cut && batches > 0);
         job_free(&job);
     }
 }
 
-/* Short by a byte, and with every allocation failing in turn: told, and nothing is left behind. */
+/* Short by a byte, and with every allocation failing in turn: an error, and nothing is left. */
 static void memory_that_is_not_there(void)
 {
     char dir[4096];

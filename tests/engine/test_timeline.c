@@ -32,9 +32,9 @@ static enum sw_status take_end(void *owner, enum sw_finish finish)
     return SW_OK;
 }
 
-static enum sw_status lead(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_engine *engine)
 {
-    struct traced *t = job->lead_context;
+    struct traced *t = job->drive_context;
     const struct sw_scheduler_options options = {
         .engine = engine, .slots = 4, .context = job->context, .max_batch_tokens = job->chunk};
     static const int32_t ids[5] = {3, 1, 4, 1, 5};
@@ -74,8 +74,8 @@ static enum sw_status run_traced(struct traced *t)
                       .chunk = 16,
                       .context = 16,
                       .slots = 4,
-                      .lead = lead,
-                      .lead_context = t,
+                      .drive = drive,
+                      .drive_context = t,
                       .stop = &stop_flag,
                       .ids = &one,
                       .n_ids = 1};

@@ -144,7 +144,7 @@ static void results_arrive_as_they_were_and_whole(void)
     CU_ASSERT_EQUAL(sw_wire_read_result(wire.bytes, length, &limits, &at, &r), SW_OK);
     CU_ASSERT(r.slot == 2 && r.position == 19 && r.id == 49 && r.scored && r.greedy && !r.n_top);
     const size_t second = at;
-    CU_ASSERT(second <= 24); /* small when nobody asked for alternatives */
+    CU_ASSERT(second <= 24); /* small without alternatives */
     CU_ASSERT_EQUAL(sw_wire_read_result(wire.bytes, length, &limits, &at, &r), SW_OK);
     CU_ASSERT(at == length && r.n_top == 3 && memcmp(r.top, top, sizeof top) == 0 && !r.scored);
     for (size_t cut = second + 1; cut < length; cut++) {

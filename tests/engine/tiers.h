@@ -1,5 +1,5 @@
 /*
- * What the tests of tiers share: stages whose memory is held against what the planner counts for
+ * Shared by the tests of tiers: stages whose memory is compared with what the planner counts for
  * them, by the cost model itself.
  */
 #ifndef SW_TESTS_ENGINE_TIERS_H
@@ -27,10 +27,10 @@ static inline void make_ids(void)
 /* What the planner counts for a stage of these layers on one rank of `ranks` with a GPU each. */
 struct counted {
     struct sw_plan_stage stage;
-    uint64_t gpu, host; /* what the backends are asked for */
+    uint64_t gpu, host; /* bytes that the backends should allocate */
 };
 
-/* stream: do host layers pass through the GPU for a prompt? */
+/* stream: are host layers streamed for a prompt? */
 static inline struct counted count(const char *dir, const struct job *job,
                                    const struct sw_engine_slice *slice, int rank, bool stream)
 {
@@ -102,7 +102,7 @@ static inline const char *say(const struct sw_engine_slice *s, char *text, size_
     return text;
 }
 
-/* Runs the job on the slices, and holds its memory against the plan. */
+/* Runs the job on the slices, and compares its memory with the plan. */
 static inline bool run(struct job *job, struct sw_engine_slice *slices)
 {
     struct counted counted[16];

@@ -1,5 +1,5 @@
 /*
- * What the kernels' tests share. They know the CUDA runtime's API only, so that the same sources
+ * Shared by the kernels' tests. They use the CUDA runtime's API only, so that the same sources
  * run on the simulated GPU and on a real one. Device memory is filled with 0xff (NaN) and has some
  * more of it on both sides, which must still be there in the end.
  */
@@ -68,7 +68,7 @@ static inline bool is_guard(const unsigned char *p)
     return true;
 }
 
-/* Frees all; false: something was written beside a buffer. */
+/* Frees all; false: something was written outside a buffer. */
 static inline bool gpu_free_all(void)
 {
     bool whole = true;

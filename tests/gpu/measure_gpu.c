@@ -1,5 +1,5 @@
 /*
- * Speeds of the kernels on a GPU, beside what its memory and cuBLAS give: a tool, not a test. On
+ * Speeds of the kernels on a GPU, compared with its memory and cuBLAS: a tool, not a test. On
  * the simulated GPU the figures mean nothing; `measure_gpu --small` only shows that it runs.
  */
 #include "base/checked.h"
@@ -45,8 +45,8 @@ static void put_noise(enum sw_dtype format, uint64_t *state, size_t i, void *out
     }
 }
 
-/* Device memory of made-up numbers, of which a few MiB come again and again: zeros would be
- * multiplied, and toggle fewer wires, faster than any model's. */
+/* Device memory of made-up numbers, a few MiB repeated. Zeros would be multiplied faster than a
+ * model's numbers. */
 static void fill(void *p, enum sw_dtype format, size_t bytes)
 {
     enum { BLOCK = 4 << 20 };
@@ -87,7 +87,7 @@ static void *matrix(enum sw_dtype format, int64_t rows, int64_t cols)
     return p;
 }
 
-/* Seconds of one call of `run`, the fastest of some goes of `repeats`. */
+/* Seconds of one call of `run`, the fastest of several series of `repeats`. */
 static double seconds(void (*run)(void *ctx, int i), void *ctx)
 {
     cudaEvent_t start, end;
@@ -164,7 +164,7 @@ static void multiply(void *ctx, int i)
     OK(sw_gpu_gemv(&m->p, stream));
 }
 
-static void measure_few(double memory)
+static void measure_gemv(double memory)
 {
     static const enum sw_dtype formats[] = {SW_F32, SW_F16, SW_BF16, SW_INT8};
     static const int64_t tokens[] = {1, 2, 4, 8};
@@ -204,7 +204,7 @@ static void measure_few(double memory)
         }
 }
 
-/* Many tokens: cuBLAS's own rate, and with all that src/gpu/products.c does around it. */
+/* GEMM: cuBLAS's own rate, and the rate with the rest of src/gpu/products.c. */
 struct gemm {
     int64_t rows, cols, n;
     void *w, *w8, *w_half, *x_half;
@@ -212,7 +212,7 @@ struct gemm {
     void *sums; /* f32 or i32 */
 };
 
-static void multiply_many(const struct gemm *g, const void *w, const void *x, cudaDataType_t type,
+static void multiply_gemm(const struct gemm *g, const void *w, const void *x, cudaDataType_t type,
                           void *y)
 {
     const bool bytes = type == CUDA_R_8I;
@@ -233,7 +233,7 @@ static void f16_alone(void *ctx, int i)
 {
     const struct gemm *g = ctx;
     (void)i;
-    multiply_many(g, g->w, g->x_half, CUDA_R_16F, g->sums);
+    multiply_gemm(g, g->w, g->x_half, CUDA_R_16F, g->sums);
 }
 
 static void f16_whole(void *ctx, int i)
@@ -248,7 +248,7 @@ static void bf16_alone(void *ctx, int i)
 {
     const struct gemm *g = ctx;
     (void)i;
-    multiply_many(g, g->w, g->x_half, CUDA_R_16BF, g->y);
+    multiply_gemm(g, g->w, g->x_half, CUDA_R_16BF, g->y);
 }
 
 static void bf16_whole(void *ctx, int i)
@@ -266,7 +266,7 @@ static void bf16_converted(void *ctx, int i)
     OK(sw_gpu_to_half(SW_F16, g->x, g->cols, g->n, g->cols, g->x_half, g->x_scale, stream));
     OK(sw_gpu_weights_to_half(SW_F16, SW_BF16, g->w, g->rows, g->cols, 0, g->rows, g->w_half,
                               g->w_scale, stream));
-    multiply_many(g, g->w_half, g->x_half, CUDA_R_16F, g->sums);
+    multiply_gemm(g, g->w_half, g->x_half, CUDA_R_16F, g->sums);
     OK(sw_gpu_finish(g->sums, g->n, g->rows, g->x_scale, g->w_scale, NULL, false, g->y, g->rows,
                      stream));
 }
@@ -275,7 +275,7 @@ static void int8_alone(void *ctx, int i)
 {
     const struct gemm *g = ctx;
     (void)i;
-    multiply_many(g, g->w8, sw_gpu_quantized_elements(g->x_half, g->n, g->cols), CUDA_R_8I,
+    multiply_gemm(g, g->w8, sw_gpu_quantized_elements(g->x_half, g->n, g->cols), CUDA_R_8I,
                   g->sums);
 }
 
@@ -308,7 +308,7 @@ struct way {
     void (*alone)(void *ctx, int i), (*whole)(void *ctx, int i);
 };
 
-static void measure_many(bool turing)
+static void measure_gemm(bool turing)
 {
     const struct way ways[] = {
         {"f16", f16_alone, f16_whole},
@@ -417,8 +417,8 @@ int main(int argc, char **argv)
     }
     const double memory = bandwidth();
     printf("%s: memory is read at %.0f GB/s\n", properties.name, memory / 1e9);
-    measure_few(memory);
-    measure_many(properties.major < 8);
+    measure_gemv(memory);
+    measure_gemm(properties.major < 8);
     printf("\n");
     for (int slots = 1; slots <= (n_shapes > 1 ? 16 : 1); slots *= 4)
         measure_attention(SW_F16, 32, 8, 128, slots, 4096 / scale);

@@ -226,7 +226,7 @@ static void ranges(void)
     }
 }
 
-/* Every number of heads a group, short calls only. */
+/* Every number of heads in a group, short calls only. */
 static void few_queries(void)
 {
     for (int group = 1; group <= 9; group++)
@@ -279,12 +279,12 @@ static void long_contexts(void)
     }
 }
 
-/* Launchers that are told of later positions than there are launch more; the bits are the same. */
+/* Launchers that get later positions than the real ones launch more; the bits are the same. */
 static void later_positions(void)
 {
     static const struct {
         struct setup s;
-        int64_t context, told[4];
+        int64_t context, later[4];
     } cases[] = {
         {{4, 2, 16, 250, 0, false, SW_F16}, 1030, {249, 255, 511, 1029}},
         {{2, 1, 24, 600, 300, true, SW_F32}, 1030, {599, 767, 1023, 2047}},
@@ -305,8 +305,8 @@ static void later_positions(void)
         struct sw_gpu_attention a = attention(&w);
         a.q += (s.length - 1) * q_ld(&s);
         for (int k = 0; k < 4; k++) {
-            const struct sw_gpu_span told = {0, 1, cases[i].told[k], 0};
-            const struct sw_gpu_batch one = {d_last, &told, 1};
+            const struct sw_gpu_span later = {0, 1, cases[i].later[k], 0};
+            const struct sw_gpu_batch one = {d_last, &later, 1};
             gpu_ok(sw_gpu_attend(&a, &w.cache, &one, work, bytes, 0));
             gpu_get(k ? got : first, w.d_out, row * sizeof *got);
             CU_ASSERT(k == 0 || memcmp(got, first, row * sizeof *got) == 0);

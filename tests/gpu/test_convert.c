@@ -1,4 +1,4 @@
-/* Operands of products of many tokens, their results, and matrices that the CPU packed. */
+/* Operands of GEMM, their results, and matrices that the CPU packed. */
 #include "gpu_help.h"
 #include "kernels/cpu/cpu_kernels.h"
 

@@ -1,4 +1,4 @@
-/* Products of few tokens and what int8 takes besides, against doubles. */
+/* GEMV and the conversions of int8, against doubles. */
 #include "gpu_help.h"
 
 /* rows, cols: odd ones, whole vectors, one row, more columns than a block has threads for. */

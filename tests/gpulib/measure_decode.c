@@ -29,7 +29,7 @@ static enum sw_status note(void *context, const struct sw_sampled *token, bool *
     return SW_OK;
 }
 
-static enum sw_status lead(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_engine *engine)
 {
     static int32_t prompt[PROMPT];
     struct sw_generate g = {.prompt = prompt,
@@ -39,7 +39,7 @@ static enum sw_status lead(struct job *job, struct sw_engine *engine)
                             .chunk = job->chunk,
                             .sampling = sw_sampling_default(),
                             .token = note,
-                            .context_of_caller = job->lead_context};
+                            .context_of_caller = job->drive_context};
     for (int i = 0; i < PROMPT; i++)
         prompt[i] = 10 + i;
     SW_TRY(sw_generate(engine, &g));
@@ -94,7 +94,7 @@ static const struct way {
 static enum sw_status measure(struct job *job, const struct way *way, const struct sizes *sizes,
                               const struct sw_gpu_speeds *speeds)
 {
-    struct times *times = job->lead_context;
+    struct times *times = job->drive_context;
     const int layers = sizes->layers;
     const struct sw_engine_slice all = {.count = layers,
                                         .tiers = {.n_gpu = way->streamed ? 0 : layers,
@@ -152,8 +152,8 @@ int main(int argc, char **argv)
                       .ids = &one,
                       .n_ids = 1,
                       .n_new = tokens,
-                      .lead = lead,
-                      .lead_context = &times};
+                      .drive = drive,
+                      .drive_context = &times};
     const struct sw_footprint_params params = {.weights = weights,
                                                .unquantized = SW_F16,
                                                .kv = job.kv,

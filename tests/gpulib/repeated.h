@@ -1,6 +1,7 @@
 /*
  * A layer of a made-up model, as the operations of a backend, to be repeated for one token after
- * the other; for tests of graphs. Knows nothing of the simulated GPU, so it runs on a card, too.
+ * the other; for tests of graphs. Knows nothing of the simulated GPU, so it runs on a real GPU,
+ * too.
  */
 #ifndef SW_TESTS_GPULIB_REPEATED_H
 #define SW_TESTS_GPULIB_REPEATED_H

@@ -176,7 +176,7 @@ static void opening_fails_cleanly(void)
     CU_ASSERT_EQUAL(simgpu_used(0), 0);
 }
 
-/* A card without code in this build is told before it takes anything. */
+/* A GPU without code in this build is an error before anything is allocated. */
 static void a_card_without_code_is_told(void)
 {
     static const cudaError_t errors[] = {cudaErrorNoKernelImageForDevice,
@@ -286,7 +286,7 @@ static void copies_of_any_size(void)
     float *d_busy = room(b, BUSY * sizeof(float));
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         void *d;
-        /* The card has something to do first: the ring comes round before its copies are made. */
+        /* The GPU has something to do first: the ring comes round before its copies are made. */
         b->ops->add(b, d_busy, BUSY, 1, BUSY, d_busy, BUSY);
         memset(to, 0, 6 << 20);
         ok(b->ops->alloc(b, sizes[i], "bytes", &d));

@@ -194,10 +194,10 @@ static void the_job_ends(void)
     CU_ASSERT_TRUE(ends[0].took >= 0.5 && ends[0].took < 3);
 }
 
-/* The fault is for whoever asks next: the other rank asks neither before nor until it was heard. */
+/* The next call of any rank gets the fault: the other rank makes none before it was noticed. */
 static pthread_barrier_t both;
 
-static void send_and_hear(struct end *e)
+static void send_and_fail(struct end *e)
 {
     e->status = start(e, PATIENCE);
     pthread_barrier_wait(&both);
@@ -213,7 +213,7 @@ static void nccl_hears_of_it(void)
 {
     struct end ends[2] = {{.device = 0}, {.device = 1}};
     pthread_barrier_init(&both, NULL, 2);
-    run_ends(ends, 2, send_and_hear);
+    run_ends(ends, 2, send_and_fail);
     pthread_barrier_destroy(&both);
     CU_ASSERT_EQUAL(ends[0].status, SW_EPEER);
     CU_ASSERT_PTR_NOT_NULL(strstr(ends[0].error, "remote process exited"));

@@ -133,7 +133,7 @@ static void failures_of_the_device(void)
     CU_ASSERT_EQUAL(cudaDeviceReset(), cudaSuccess);
 }
 
-/* A recording that does not end would swallow all that follows. The device is lost with it. */
+/* A capture that does not end would take all that follows. The device is lost with it. */
 static void a_recording_that_does_not_end(void)
 {
     struct sw_backend *b = open_repeating(true);
@@ -147,7 +147,7 @@ static void a_recording_that_does_not_end(void)
     b->ops->close(b);
 }
 
-/* Of the caller, who is told so, and can go on. */
+/* A failure of the caller is returned, and the caller can go on. */
 static void failures_of_the_caller(void)
 {
     struct sw_backend *b = open_repeating(true);

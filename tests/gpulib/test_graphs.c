@@ -1,7 +1,7 @@
 /*
  * Steps that are repeated as graphs: the same bits as with each kernel launched by itself, whatever
- * sequences take part, while they grow past every reach of a graph, and that it is graphs that did
- * it. Also run on real cards (tests/gpu.sh).
+ * sequences take part, while they grow past every position bucket, and that it is graphs that did
+ * it. Also run on real GPUs (tests/gpu.sh).
  */
 #include "engine/pipeline_job.h"
 #include "engine/scheduler.h"
@@ -43,7 +43,7 @@ static void steps_agree(enum sw_dtype format, int phases)
         for (int i = 0; i < n * LAYER_HIDDEN; i++)
             CU_ASSERT_FALSE(isnan(got[i]));
     }
-    /* Nine rows are too many, and each new kind of step is seen and recorded first. */
+    /* Nine rows are too many, and each new kind of step is seen and captured first. */
     const uint64_t least = (uint64_t)(phases * STEPS / 2 - STEPS);
     if (replays_of(&graphs) < least)
         printf("    only %llu steps were repeated\n", (unsigned long long)replays_of(&graphs));
@@ -62,7 +62,7 @@ static void as_one_by_one(void)
     steps_agree(SW_INT8, 3);
 }
 
-/* Sequences of one number of rows are told apart by their ids alone. */
+/* Sequences of one number of rows differ by their ids alone. */
 static void several_sequences(void)
 {
     struct sw_backend *b = open_repeating(true);
@@ -161,9 +161,9 @@ static enum sw_status take(void *owner, const struct sw_sampled *token, bool *st
     return SW_OK;
 }
 
-static enum sw_status lead(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_engine *engine)
 {
-    struct texts *texts = job->lead_context;
+    struct texts *texts = job->drive_context;
     const struct sw_scheduler_options options = {.engine = engine,
                                                  .slots = job->slots,
                                                  .context = job->context,
@@ -209,8 +209,8 @@ static uint64_t generate(const char *name, int ranks, const struct sw_engine_sli
                       .gpus = true,
                       .library = gpu_library(),
                       .no_graphs = !graphs,
-                      .lead = lead,
-                      .lead_context = texts,
+                      .drive = drive,
+                      .drive_context = texts,
                       .ids = &one,
                       .n_ids = 1};
     for (int i = 0; i < TEXTS; i++) {

@@ -1,5 +1,5 @@
 /*
- * How many kernels a layer of a token takes: on a fast card each costs about as much as reading
+ * How many kernels a layer of a token takes: on a fast GPU each costs about as much as reading
  * some hundredth of a layer, whatever it does, so one more is a loss that nothing else would show.
  */
 #include "engine/pipeline_job.h"
@@ -24,7 +24,7 @@ static enum sw_status note(void *context, const struct sw_sampled *token, bool *
     return SW_OK;
 }
 
-static enum sw_status lead(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_engine *engine)
 {
     static const int32_t prompt = 3;
     struct sw_generate g = {.prompt = &prompt,
@@ -34,7 +34,7 @@ static enum sw_status lead(struct job *job, struct sw_engine *engine)
                             .chunk = job->chunk,
                             .sampling = sw_sampling_default(),
                             .token = note,
-                            .context_of_caller = job->lead_context};
+                            .context_of_caller = job->drive_context};
     SW_TRY(sw_generate(engine, &g));
     return sw_engine_stop(engine);
 }
@@ -68,8 +68,8 @@ static unsigned long launches(const char *name, enum sw_dtype weights, int *n_la
                       .library = gpu_library(),
                       .slices = &all,
                       .no_graphs = true,
-                      .lead = lead,
-                      .lead_context = &counts};
+                      .drive = drive,
+                      .drive_context = &counts};
     const enum sw_status status = job_run(&job);
     if (status != SW_OK)
         printf("    %s: %s\n", name, job.error);

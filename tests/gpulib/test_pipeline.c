@@ -32,7 +32,7 @@ static struct job job_of(const char *name, int ranks, const struct sw_engine_sli
                         .connect = true};
 }
 
-/* A slice all on the GPU; of so many layers in host memory after those; or streamed last. */
+/* A slice all on the GPU; with so many layers after those in host memory; or streamed. */
 static struct sw_engine_slice slice(int first, int gpu, int host, int streamed)
 {
     return (struct sw_engine_slice){
@@ -91,7 +91,7 @@ static void whatever_the_cut(void)
     job_free(&one);
 }
 
-/* Rows that end in host memory on one side go through it; the others still go directly. */
+/* Rows that are in host memory at one end go through it; the others still go directly. */
 static void where_they_end(void)
 {
     const struct sw_engine_slice mixed[] = {slice(0, 1, 0, 0), slice(1, 1, 0, 0),
@@ -105,7 +105,7 @@ static void where_they_end(void)
     job_free(&b);
 }
 
-/* NCCL that fails at the start is done without. */
+/* If NCCL fails at the start, the job goes on without it. */
 static void without_nccl(void)
 {
     const struct sw_engine_slice halves[] = {slice(0, 2, 0, 0), slice(2, 1, 0, 0)};

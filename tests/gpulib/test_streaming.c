@@ -1,7 +1,7 @@
 /*
- * Layers that pass through two buffers: while one is used the next is copied. On the simulated GPU
- * operations of different streams run whenever they may (SIMGPU_DELAY makes it often late), so a
- * missing wait is other numbers.
+ * Streaming through two buffers: while one is used the next is copied. On the simulated GPU
+ * operations of different streams run at any time they may (SIMGPU_DELAY makes it often late), so a
+ * missing wait gives other numbers.
  */
 #include "gpulib_help.h"
 

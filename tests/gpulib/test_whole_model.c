@@ -1,7 +1,7 @@
 /*
  * Whole models on the GPU backend: the CPU's greedy text, and its logits within what the formats'
  * rounding may cost, however the layers are spread over GPU, host memory and streaming, and on two
- * cards.
+ * GPUs.
  */
 #include "engine/pipeline_job.h"
 #include "gpulib_help.h"

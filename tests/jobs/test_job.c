@@ -63,9 +63,9 @@ static enum sw_status run_over(struct run *run, struct job *j, struct sw_engine 
     return status;
 }
 
-static enum sw_status lead(struct job *j, struct sw_engine *engine)
+static enum sw_status drive(struct job *j, struct sw_engine *engine)
 {
-    struct run *run = j->lead_context;
+    struct run *run = j->drive_context;
     const struct sw_input_scan survey = {.begin = "x"};
     struct sw_results *results = NULL;
     json_t *claim =
@@ -93,8 +93,8 @@ static enum sw_status run_job(struct run *run)
                       .chunk = 32,
                       .context = 64,
                       .slots = 8,
-                      .lead = lead,
-                      .lead_context = run};
+                      .drive = drive,
+                      .drive_context = run};
     const enum sw_status status = job_run(&job);
     if (status != SW_OK && status != SW_EINTERRUPTED)
         puts(job.error);
