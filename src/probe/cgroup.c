@@ -1,4 +1,4 @@
-/* Owns the way up through the control groups, and reading the kernel's small files. */
+/* Owns the walk from a process's control groups up to the root, and reading small kernel files. */
 #include "probe/cgroup.h"
 
 #include "base/file.h"
@@ -25,7 +25,7 @@ char *sw_kernel_text(const char *root, const char *path)
 {
     char *text;
     if (sw_kernel_read(root, path, &text) != SW_OK) {
-        sw_log(SW_LOG_WARN, "%s; what it says of limits is not heeded", sw_error_message());
+        sw_log(SW_LOG_WARN, "%s; its limits are ignored", sw_error_message());
         sw_error_clear();
     }
     return text;
@@ -63,7 +63,7 @@ bool sw_cgroup_number(const struct sw_cgroup *group, const char *file, uint64_t 
 }
 
 /* "cpu,cpuacct" holds "cpu". */
-static bool is_among(const char *list, const char *controller)
+static bool cgroup_list_has(const char *list, const char *controller)
 {
     const size_t length = strlen(controller);
     for (const char *at = list;; at++) {
@@ -76,16 +76,16 @@ static bool is_among(const char *list, const char *controller)
     }
 }
 
-static void walk_up(struct sw_cgroup *group, char *path, sw_cgroup_fn *see, void *context)
+static void cgroup_walk_up(struct sw_cgroup *group, char *path, sw_cgroup_fn *visit, void *context)
 {
-    if (strncmp(path, "/..", 3) == 0) /* mounted from elsewhere: what we see starts at its root */
+    if (strncmp(path, "/..", 3) == 0) /* mounted from elsewhere: only its root is visible */
         path[0] = 0;
     group->path = path;
     for (;;) {
         char *slash = strrchr(path, '/');
         if (slash && !slash[1])
             *slash = 0;
-        see(context, group);
+        visit(context, group);
         slash = strrchr(path, '/');
         if (!slash)
             return;
@@ -93,7 +93,7 @@ static void walk_up(struct sw_cgroup *group, char *path, sw_cgroup_fn *see, void
     }
 }
 
-void sw_cgroups_above(const char *root, const char *controller, sw_cgroup_fn *see, void *context)
+void sw_cgroups_above(const char *root, const char *controller, sw_cgroup_fn *visit, void *context)
 {
     struct sw_cgroup group = {.root = root, .controller = controller};
     char *text = sw_kernel_text(root, "/proc/self/cgroup"), *rest = text;
@@ -104,8 +104,8 @@ void sw_cgroups_above(const char *root, const char *controller, sw_cgroup_fn *se
             continue;
         *path++ = 0;
         group.version = controllers[1] == 0 ? SW_CGROUP_V2 : SW_CGROUP_V1;
-        if (group.version == SW_CGROUP_V2 || is_among(controllers + 1, controller))
-            walk_up(&group, path, see, context);
+        if (group.version == SW_CGROUP_V2 || cgroup_list_has(controllers + 1, controller))
+            cgroup_walk_up(&group, path, visit, context);
     }
     free(text);
 }

@@ -1,6 +1,6 @@
 /*
- * Owns the trial of the networks between hosts: the first rank of every host listens, the others
- * try each of its addresses. A network that is there but joins nobody is what Open MPI may choose.
+ * Owns the test of the networks between hosts: the first rank of every host listens, and the others
+ * try each of its addresses. Open MPI may choose a network that exists but connects no hosts.
  */
 #include "base/clock.h"
 #include "probe/probe.h"
@@ -18,16 +18,17 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PATIENCE_S 0.5
-#define HOSTS_MAX 64 /* more are not tried: it is every host with every other */
+#define CONNECT_S 0.5 /* for all connections together */
+#define HOSTS_MAX 64  /* more are not tested: every host connects to every other */
 
-/* What the first rank of a host tells all; plain bytes. */
-struct door {
-    int32_t port, n; /* port 0: nobody listens (not the first rank, or no socket) */
-    struct sw_interface interfaces[SW_INTERFACES_MAX];
+/* What each rank sends to all; plain bytes. */
+struct probe_endpoint {
+    int32_t port; /* 0: the rank does not listen (it is not the first of its host, or no socket) */
+    int32_t n;    /* number of interfaces */
+    struct sw_interface interfaces[SW_INTERFACES_MAX]; /* (n) */
 };
 
-static int listen_somewhere(int32_t *port)
+static int connectivity_listen(int32_t *port)
 {
     struct sockaddr_in any = {.sin_family = AF_INET};
     socklen_t length = sizeof any;
@@ -41,7 +42,7 @@ static int listen_somewhere(int32_t *port)
     return fd;
 }
 
-/* All ranks' blocks of equal size to all ranks: *all (size * bytes), caller frees. */
+/* Sends the blocks of all ranks, each of `bytes`, to all: *all (size * bytes), the caller frees. */
 static enum sw_status connectivity_share(struct sw_transport *t, const void *mine, size_t bytes,
                                          char **all)
 {
@@ -73,8 +74,8 @@ static enum sw_status connectivity_share(struct sw_transport *t, const void *min
     return status;
 }
 
-/* Starts to connect; -1: refused at once. */
-static int knock(uint32_t address, int port)
+/* Begins to connect, and returns the socket; -1: no socket, or refused at once. */
+static int connectivity_connect(uint32_t address, int port)
 {
     const struct sockaddr_in to = {
         .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = address};
@@ -94,9 +95,10 @@ static bool connectivity_opened(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 && error == 0;
 }
 
-/* reached (size, SW_INTERFACES_MAX): 1 where this rank got to that address of that rank's host. */
-static enum sw_status try_doors(const struct sw_transport *t, const struct door *doors,
-                                char *reached)
+/* Sets reached (size, SW_INTERFACES_MAX) to 1 where this rank connected to that address of a rank.
+ */
+static enum sw_status connectivity_try(const struct sw_transport *t,
+                                       const struct probe_endpoint *endpoints, char *reached)
 {
     const size_t most = (size_t)t->size * SW_INTERFACES_MAX;
     struct pollfd *tries = malloc(most * sizeof *tries);
@@ -107,14 +109,15 @@ static enum sw_status try_doors(const struct sw_transport *t, const struct door 
         return sw_fail(SW_ENOMEM, "no memory to try %d ranks' networks", t->size);
     }
     for (int r = 0; r < t->size; r++)
-        for (int i = 0; doors[r].port && r != t->rank && i < doors[r].n; i++) {
-            const int fd = knock(doors[r].interfaces[i].address, doors[r].port);
+        for (int i = 0; endpoints[r].port && r != t->rank && i < endpoints[r].n; i++) {
+            const int fd =
+                connectivity_connect(endpoints[r].interfaces[i].address, endpoints[r].port);
             if (fd < 0)
                 continue;
             which[n] = (size_t)r * SW_INTERFACES_MAX + (size_t)i;
             tries[n++] = (struct pollfd){.fd = fd, .events = POLLOUT};
         }
-    const double until = sw_clock() + PATIENCE_S;
+    const double until = sw_clock() + CONNECT_S;
     for (open = n; open > 0 && sw_clock() < until;) {
         poll(tries, n, 20);
         for (size_t i = 0; i < n; i++)
@@ -133,37 +136,38 @@ static enum sw_status try_doors(const struct sw_transport *t, const struct door 
     return SW_OK;
 }
 
-/* The network of rank 0's host that every other host reaches, as an advice; "" when there is none.
- */
-static void good_network(const struct sw_transport *t, const struct door *doors,
-                         const char *reached, char *out, size_t cap)
+/* A network of rank 0's host that every other host reaches, for advice; "" when there is none. */
+static void connectivity_common_network(const struct sw_transport *t,
+                                        const struct probe_endpoint *endpoints, const char *reached,
+                                        char *out, size_t cap)
 {
     *out = 0;
-    for (int i = 0; i < doors[0].n && !*out; i++) {
+    for (int i = 0; i < endpoints[0].n && !*out; i++) {
         bool all = true;
         for (int from = 1; from < t->size; from++)
             all =
-                all && (!doors[from].port ||
+                all && (!endpoints[from].port ||
                         reached[((size_t)from * (size_t)t->size) * SW_INTERFACES_MAX + (size_t)i]);
         if (all)
-            sw_network_of(&doors[0].interfaces[i], out, cap);
+            sw_network_of(&endpoints[0].interfaces[i], out, cap);
     }
 }
 
-static void connectivity_report(const struct sw_transport *t, const struct door *doors,
-                                const char *reached, struct sw_strbuf *out)
+static void connectivity_report(const struct sw_transport *t,
+                                const struct probe_endpoint *endpoints, const char *reached,
+                                struct sw_strbuf *out)
 {
     char good[32];
-    good_network(t, doors, reached, good, sizeof good);
+    connectivity_common_network(t, endpoints, reached, good, sizeof good);
     for (int r = 0; r < t->size; r++)
-        for (int i = 0; doors[r].port && i < doors[r].n; i++) {
+        for (int i = 0; endpoints[r].port && i < endpoints[r].n; i++) {
             struct sw_strbuf from = {0}, what = {0};
             for (int k = 0; k < t->size; k++)
-                if (k != r && doors[k].port &&
+                if (k != r && endpoints[k].port &&
                     !reached[((size_t)k * (size_t)t->size + (size_t)r) * SW_INTERFACES_MAX +
                              (size_t)i])
                     sw_strbuf_printf(&from, "%s%s", from.length ? ", " : "", t->ranks[k].host);
-            sw_network_describe(&doors[r].interfaces[i], 1, &what);
+            sw_network_describe(&endpoints[r].interfaces[i], 1, &what);
             if (from.length)
                 sw_strbuf_printf(out,
                                  "%s: its network %s is not reached from %s; Open MPI may try it",
@@ -187,29 +191,30 @@ static bool first_on_node(const struct sw_transport *t)
 
 enum sw_status sw_probe_connectivity(struct sw_transport *t, struct sw_strbuf *out)
 {
-    struct door mine = {0};
-    char *doors = NULL, *all = NULL;
+    struct probe_endpoint mine = {0};
+    char *endpoints = NULL, *all = NULL;
     const size_t bytes = (size_t)t->size * SW_INTERFACES_MAX;
     if (t->n_nodes < 2 || t->n_nodes > HOSTS_MAX || getenv("OMPI_MCA_btl_tcp_if_include"))
         return SW_OK;
     int fd = -1;
     if (first_on_node(t)) {
-        fd = listen_somewhere(&mine.port);
+        fd = connectivity_listen(&mine.port);
         mine.n = sw_network_list(mine.interfaces, SW_INTERFACES_MAX);
     }
     char *reached = calloc(1, bytes);
-    enum sw_status status = reached ? connectivity_share(t, &mine, sizeof mine, &doors)
+    enum sw_status status = reached ? connectivity_share(t, &mine, sizeof mine, &endpoints)
                                     : sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
     if (status == SW_OK && mine.port)
-        status = try_doors(t, (const struct door *)(const void *)doors, reached);
+        status =
+            connectivity_try(t, (const struct probe_endpoint *)(const void *)endpoints, reached);
     if (status == SW_OK)
         status = connectivity_share(t, reached, bytes,
-                                    &all); /* all have tried before anybody closes its door */
+                                    &all); /* no rank closes its socket before all have tried */
     if (fd >= 0)
         close(fd);
     if (status == SW_OK)
-        connectivity_report(t, (const struct door *)(const void *)doors, all, out);
-    free(doors);
+        connectivity_report(t, (const struct probe_endpoint *)(const void *)endpoints, all, out);
+    free(endpoints);
     free(all);
     free(reached);
     return status;

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What hwloc lets this process see: a container's cores, not the whole machine's. */
-static void count_machine(struct sw_cpu_share *out)
+/* Counts what hwloc lets this process see: the cores of a container, not of the whole machine. */
+static void cores_count_machine(struct sw_cpu_share *out)
 {
     hwloc_topology_t topology;
     hwloc_obj_t cache = NULL;
@@ -26,8 +26,8 @@ static void count_machine(struct sw_cpu_share *out)
     hwloc_topology_destroy(topology);
 }
 
-/* Microseconds in each period, of both versions; false: no limit. */
-static bool quota_of(const struct sw_cgroup *group, double *quota, double *period)
+/* The quota of a group of either version, in microseconds for each period; false: no limit. */
+static bool cores_quota(const struct sw_cgroup *group, double *quota, double *period)
 {
     uint64_t us = 0, each = 0;
     bool is_limited = false;
@@ -48,12 +48,12 @@ static bool quota_of(const struct sw_cgroup *group, double *quota, double *perio
     return is_limited && us > 0 && each > 0;
 }
 
-/* Keeps the tightest. */
-static void weigh_quota(void *context, const struct sw_cgroup *group)
+/* Takes over the quota of a group if it is tighter than that found so far. */
+static void cores_apply_quota(void *context, const struct sw_cgroup *group)
 {
     struct sw_cpu_share *out = context;
     double quota, period;
-    if (!quota_of(group, &quota, &period) || (out->quota > 0 && quota / period >= out->quota))
+    if (!cores_quota(group, &quota, &period) || (out->quota > 0 && quota / period >= out->quota))
         return;
     out->quota = quota / period;
     snprintf(out->quota_group, sizeof out->quota_group, "%.180s",
@@ -72,10 +72,10 @@ enum sw_status sw_cpu_share_read(const char *root, struct sw_cpu_share *out)
         }
     free(cores);
     out->n_numa = 1;
-    count_machine(out);
+    cores_count_machine(out);
     if (out->n_machine < out->n_bound)
         out->n_machine = out->n_bound;
-    sw_cgroups_above(root, "cpu", weigh_quota, out);
+    sw_cgroups_above(root, "cpu", cores_apply_quota, out);
     return SW_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Owns the short read that tells how fast a model's disk is. */
+/* Owns the short read that measures the disk of a model. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "probe/measure.h"
@@ -14,9 +14,9 @@
 
 #define BLOCK (8 << 20)
 #define ALIGNMENT 4096
-#define SIZE_ENOUGH (1 << 20) /* a smaller file says nothing about the disk */
+#define SIZE_ENOUGH (1 << 20) /* bytes; a smaller file is too short to measure with */
 
-static enum sw_status size_of(const char *path, uint64_t *size)
+static enum sw_status disk_file_size(const char *path, uint64_t *size)
 {
     int fd;
     SW_TRY(sw_file_open(path, &fd, size));
@@ -24,9 +24,8 @@ static enum sw_status size_of(const char *path, uint64_t *size)
     return SW_OK;
 }
 
-/* The largest regular file of a directory into `out`; those that cannot be looked at do not count.
- */
-static enum sw_status largest_in(const char *path, char *out, size_t cap, uint64_t *largest)
+/* Writes the path of the largest regular file of a directory into `out`; skips unreadable ones. */
+static enum sw_status disk_largest_file(const char *path, char *out, size_t cap, uint64_t *largest)
 {
     DIR *dir = opendir(path);
     if (!dir)
@@ -45,8 +44,8 @@ static enum sw_status largest_in(const char *path, char *out, size_t cap, uint64
     return SW_OK;
 }
 
-/* Past the cache of pages, where the file system can; else the cache forgets it first. */
-static enum sw_status open_uncached(const char *name, uint64_t from, uint64_t length, int *fd)
+/* Opens the file to read without the page cache; else the kernel drops its pages first. */
+static enum sw_status disk_open_uncached(const char *name, uint64_t from, uint64_t length, int *fd)
 {
     SW_TRY(sw_file_open(name, fd, NULL));
     if (fcntl(*fd, F_SETFL, O_DIRECT) != 0)
@@ -54,8 +53,8 @@ static enum sw_status open_uncached(const char *name, uint64_t from, uint64_t le
     return SW_OK;
 }
 
-/* One piece; 0 at the end. */
-static enum sw_status read_block(int fd, const char *name, char *block, uint64_t at, size_t *n)
+/* Reads one block; *n: its bytes, 0 at the end. */
+static enum sw_status disk_read_block(int fd, const char *name, char *block, uint64_t at, size_t *n)
 {
     ssize_t got;
     do
@@ -75,15 +74,15 @@ enum sw_status sw_disk_rate(const char *path, int part, int parts, double second
     snprintf(name, sizeof name, "%s", path);
     SW_TRY(sw_file_find(path, &kind));
     if (kind == SW_FILE_DIRECTORY)
-        SW_TRY(largest_in(path, name, sizeof name, &size));
+        SW_TRY(disk_largest_file(path, name, sizeof name, &size));
     else
-        SW_TRY(size_of(path, &size));
+        SW_TRY(disk_file_size(path, &size));
     if (size < SIZE_ENOUGH)
         return sw_fail(SW_EINPUT,
                        "%s: holds no file of 1 MiB or more, too little to measure the disk with",
                        path);
     const uint64_t from = size / (uint64_t)parts * (uint64_t)part / ALIGNMENT * ALIGNMENT;
-    SW_TRY(open_uncached(name, from, size - from, &fd));
+    SW_TRY(disk_open_uncached(name, from, size - from, &fd));
     char *block = aligned_alloc(ALIGNMENT, BLOCK);
     enum sw_status status = block ? SW_OK : sw_fail(SW_ENOMEM, "no memory to read %s", name);
     const double begin = sw_clock();
@@ -91,7 +90,7 @@ enum sw_status sw_disk_rate(const char *path, int part, int parts, double second
     for (uint64_t at = from; status == SW_OK && time < begin + seconds && at < size;
          time = sw_clock()) {
         size_t n;
-        status = read_block(fd, name, block, at, &n);
+        status = disk_read_block(fd, name, block, at, &n);
         if (n == 0)
             break;
         bytes += (double)n;

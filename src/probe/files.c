@@ -1,4 +1,4 @@
-/* Owns prints of a model's files, and the comparison of what the ranks have. */
+/* Owns fingerprints of a model's files, and comparing those of all ranks. */
 #include "probe/files.h"
 
 #include "base/file.h"
@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HEAD_MAX ((uint64_t)16 << 20) /* of a safetensors header */
+#define HEAD_MAX ((uint64_t)16 << 20) /* most bytes of a safetensors header to hash */
 #define PIECE 4096
-#define PIECES 8     /* spread over a file */
-#define TOLD_HOSTS 8 /* hosts that a message names */
-#define TEXT_MAX 512 /* of a rank's own failure */
+#define PIECES 8       /* number of pieces of a file to hash */
+#define LISTED_HOSTS 8 /* most hosts that a message names */
+#define TEXT_MAX 512   /* for the message of a rank's own failure */
 
 /* FNV-1a */
 static void probe_files_mix(uint64_t *hash, const void *bytes, size_t n)
@@ -22,8 +22,8 @@ static void probe_files_mix(uint64_t *hash, const void *bytes, size_t n)
         *hash = (*hash ^ ((const unsigned char *)bytes)[i]) * 1099511628211u;
 }
 
-static enum sw_status mix_range(int fd, const char *path, uint64_t from, uint64_t to,
-                                uint64_t *hash)
+static enum sw_status probe_files_mix_range(int fd, const char *path, uint64_t from, uint64_t to,
+                                            uint64_t *hash)
 {
     char block[16 * PIECE];
     for (uint64_t at = from; at < to;) {
@@ -35,8 +35,9 @@ static enum sw_status mix_range(int fd, const char *path, uint64_t from, uint64_
     return SW_OK;
 }
 
-/* A safetensors file starts with the length of its header; of other files the start will do. */
-static enum sw_status mix_contents(int fd, const char *path, uint64_t size, uint64_t *hash)
+/* Hashes the header of a safetensors file (of other files the first piece), and the pieces. */
+static enum sw_status probe_files_mix_contents(int fd, const char *path, uint64_t size,
+                                               uint64_t *hash)
 {
     uint64_t head = size < PIECE ? size : PIECE, length = 0;
     const char *dot = strrchr(path, '.');
@@ -45,17 +46,18 @@ static enum sw_status mix_contents(int fd, const char *path, uint64_t size, uint
         if (length < HEAD_MAX && length + sizeof length <= size)
             head = length + sizeof length;
     }
-    SW_TRY(mix_range(fd, path, 0, head, hash));
+    SW_TRY(probe_files_mix_range(fd, path, 0, head, hash));
     for (uint64_t i = 0; i < PIECES && size > head; i++) {
         const uint64_t room = size - head > PIECE ? size - head - PIECE : 0;
         const uint64_t from =
             head + room / (PIECES - 1) * i + (i + 1 == PIECES ? room % (PIECES - 1) : 0);
-        SW_TRY(mix_range(fd, path, from, from + PIECE < size ? from + PIECE : size, hash));
+        SW_TRY(
+            probe_files_mix_range(fd, path, from, from + PIECE < size ? from + PIECE : size, hash));
     }
     return SW_OK;
 }
 
-static enum sw_status print_file(const char *path, struct sw_file_print *out)
+static enum sw_status probe_files_print_one(const char *path, struct sw_file_print *out)
 {
     const char *slash = strrchr(path, '/');
     int fd;
@@ -66,7 +68,7 @@ static enum sw_status print_file(const char *path, struct sw_file_print *out)
         return SW_OK;
     }
     out->contents = 14695981039346656037u;
-    const enum sw_status status = mix_contents(fd, path, out->size, &out->contents);
+    const enum sw_status status = probe_files_mix_contents(fd, path, out->size, &out->contents);
     close(fd);
     return status;
 }
@@ -83,9 +85,9 @@ enum sw_status sw_files_print(const char *dir, const struct sw_tensors *tensors,
     if (status == SW_OK)
         status = sw_file_find(dir, &kind);
     if (status == SW_OK && kind == SW_FILE_DIRECTORY)
-        status = print_file(config, &out[(*n)++]);
+        status = probe_files_print_one(config, &out[(*n)++]);
     for (int i = 0; i < n_weights && status == SW_OK; i++)
-        status = print_file(tensors->files[i].path, &out[(*n)++]);
+        status = probe_files_print_one(tensors->files[i].path, &out[(*n)++]);
     free(config);
     if (status != SW_OK) {
         free(out);
@@ -130,20 +132,21 @@ bool sw_files_differ(const struct sw_file_print *a, int n_a, const struct sw_fil
     return false;
 }
 
-/* What a rank tells rank 0: this, and its prints behind it. */
-struct told {
+/* What a rank sends to rank 0; its fingerprints (n) follow. */
+struct files_report {
     int32_t status, n;
     char text[TEXT_MAX];
 };
 
-static enum sw_status gather_all(struct sw_transport *t, const struct sw_file_print *prints, int n,
-                                 enum sw_status opened, void **blocks, size_t *lengths)
+static enum sw_status probe_files_gather(struct sw_transport *t, const struct sw_file_print *prints,
+                                         int n, enum sw_status opened, void **blocks,
+                                         size_t *lengths)
 {
-    struct told told = {.status = opened, .n = n};
+    struct files_report report = {.status = opened, .n = n};
     struct sw_strbuf bytes = {0};
     if (opened != SW_OK)
-        snprintf(told.text, sizeof told.text, "%.*s", TEXT_MAX - 1, sw_error_message());
-    sw_strbuf_append(&bytes, (const char *)&told, sizeof told);
+        snprintf(report.text, sizeof report.text, "%.*s", TEXT_MAX - 1, sw_error_message());
+    sw_strbuf_append(&bytes, (const char *)&report, sizeof report);
     if (n > 0)
         sw_strbuf_append(&bytes, (const char *)prints, (size_t)n * sizeof *prints);
     const enum sw_status status =
@@ -153,15 +156,17 @@ static enum sw_status gather_all(struct sw_transport *t, const struct sw_file_pr
     return status;
 }
 
-/* Rank 0: one line for all, "" when all is the same or all failed alike (*alike). */
-static void judge(const struct sw_transport *t, void **blocks, struct sw_strbuf *out, bool *alike)
+/* On rank 0: one line about all differences, "" when all files are the same. *alike: the ranks
+ * agree. */
+static void probe_files_compare(const struct sw_transport *t, void **blocks, struct sw_strbuf *out,
+                                bool *alike)
 {
-    const struct told *first = blocks[0];
+    const struct files_report *first = blocks[0];
     const struct sw_file_print *prints = (const void *)(first + 1);
-    int told = 0, last_node = -1;
+    int listed = 0, last_node = -1;
     *alike = true;
     for (int r = 0; r < t->size; r++) {
-        const struct told *other = blocks[r];
+        const struct files_report *other = blocks[r];
         char how[TEXT_MAX];
         if (other->status != first->status)
             *alike = false;
@@ -174,14 +179,14 @@ static void judge(const struct sw_transport *t, void **blocks, struct sw_strbuf 
             *alike = false;
         else
             continue;
-        if (t->ranks[r].node == last_node) /* the same once more */
+        if (t->ranks[r].node == last_node) /* its host is listed already */
             continue;
         last_node = t->ranks[r].node;
-        if (++told <= TOLD_HOSTS)
-            sw_strbuf_printf(out, "%s%s: %s", told > 1 ? "; " : "", t->ranks[r].host, how);
+        if (++listed <= LISTED_HOSTS)
+            sw_strbuf_printf(out, "%s%s: %s", listed > 1 ? "; " : "", t->ranks[r].host, how);
     }
-    if (told > TOLD_HOSTS)
-        sw_strbuf_printf(out, "; and %d hosts more", told - TOLD_HOSTS);
+    if (listed > LISTED_HOSTS)
+        sw_strbuf_printf(out, "; and %d hosts more", listed - LISTED_HOSTS);
 }
 
 static enum sw_status probe_files_settle(struct sw_transport *t, const char *dir,
@@ -193,7 +198,7 @@ static enum sw_status probe_files_settle(struct sw_transport *t, const char *dir
     size_t length;
     snprintf(own, sizeof own, "%s", sw_error_message());
     if (t->rank == 0) {
-        judge(t, blocks, &text, &alike);
+        probe_files_compare(t, blocks, &text, &alike);
         mine = alike || !text.text ? "" : text.text;
     }
     void *verdict = mine;
@@ -230,12 +235,12 @@ enum sw_status sw_files_same(struct sw_transport *t, const char *dir,
     if (!blocks || !lengths)
         status = sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
     if (status == SW_OK)
-        status = gather_all(t, prints, n, opened, blocks, lengths);
+        status = probe_files_gather(t, prints, n, opened, blocks, lengths);
     free(prints);
     for (int r = 0; r < t->size && t->rank == 0 && status == SW_OK; r++) {
-        const struct told *told = blocks[r];
-        if (lengths[r] < sizeof *told ||
-            lengths[r] != sizeof *told + (size_t)told->n * sizeof(struct sw_file_print))
+        const struct files_report *report = blocks[r];
+        if (lengths[r] < sizeof *report ||
+            lengths[r] != sizeof *report + (size_t)report->n * sizeof(struct sw_file_print))
             status = sw_fail(SW_EPEER, "rank %d sent another list of files than it announced", r);
     }
     if (status == SW_OK)

@@ -1,4 +1,4 @@
-/* Owns what is asked of GPUs here, by way of the GPU library; without it there are none to use. */
+/* Owns listing and measuring GPUs by way of the GPU library; without the library there are none. */
 #include "probe/gpu.h"
 
 #include "backend/gpu_library.h"
@@ -44,7 +44,7 @@ void sw_gpu_measure(int device, struct sw_device *out, double *to_device)
     if (!library)
         return;
     if (library->measure(device, &speeds) != SW_OK) {
-        sw_log(SW_LOG_WARN, "the GPU's speed cannot be measured, a usual one stands in: %s",
+        sw_log(SW_LOG_WARN, "the GPU's speed cannot be measured, a default is used: %s",
                sw_error_message());
         sw_error_clear();
         return;
@@ -58,7 +58,7 @@ void sw_gpu_measure(int device, struct sw_device *out, double *to_device)
         out->launch = speeds.launch;
 }
 
-/* A plan takes the context off what is free; here it is there already, whatever it took. */
+/* A plan takes the context off free memory, but this process has one already, of any size. */
 void sw_gpu_correct(int device, int sharers, bool beside_context, struct sw_device *out)
 {
     uint64_t left;
@@ -81,7 +81,7 @@ int sw_gpu_nccl(void)
     return links ? links->version() : 0;
 }
 
-/* NVIDIA's driver has a folder for each. */
+/* NVIDIA's driver has a folder for each GPU. */
 int sw_gpu_in_driver(const char *root)
 {
     char path[1024];

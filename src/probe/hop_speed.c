@@ -1,4 +1,4 @@
-/* Owns the round trips that tell how fast neighbouring ranks reach each other. */
+/* Owns the round trips that measure latency and bandwidth between neighbouring ranks. */
 #include "base/clock.h"
 #include "probe/measure.h"
 
@@ -17,9 +17,10 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The lower quartile of round trips (a busy machine delays many), over at most `seconds`. */
-static enum sw_status hop_ask(struct sw_transport *t, int peer, char *data, size_t bytes,
-                              double seconds, double *trip)
+/* Measures round trips for `seconds`; *trip: their lower quartile, as a busy machine delays many.
+ */
+static enum sw_status hop_ping(struct sw_transport *t, int peer, char *data, size_t bytes,
+                               double seconds, double *trip)
 {
     double trips[TRIPS_MAX];
     int n = 0;
@@ -32,13 +33,13 @@ static enum sw_status hop_ask(struct sw_transport *t, int peer, char *data, size
         SW_TRY(sw_transport_recv(t, peer, &message, data, bytes));
         trips[n] = sw_clock() - before;
     }
-    /* The first sets the connection up. */
+    /* The first round trip sets the connection up, and does not count. */
     qsort(trips + 1, (size_t)n - 1, sizeof *trips, by_size);
     *trip = trips[1 + (n - 1) / 4];
     return SW_OK;
 }
 
-static enum sw_status answer(struct sw_transport *t, int peer, char *data, size_t bytes)
+static enum sw_status hop_echo(struct sw_transport *t, int peer, char *data, size_t bytes)
 {
     for (;;) {
         struct sw_message message;
@@ -64,13 +65,13 @@ enum sw_status sw_hop_measure(struct sw_transport *t, double seconds, double *la
         return sw_fail(SW_ENOMEM, "no memory to measure links with");
     const int n_sizes = bandwidth ? 2 : 1;
     for (int turn = 0; turn < 2 && status == SW_OK; turn++) {
-        const bool asks = t->rank % 2 == turn && t->rank + 1 < t->size;
-        const bool answers = t->rank > 0 && (t->rank - 1) % 2 == turn;
+        const bool pings = t->rank % 2 == turn && t->rank + 1 < t->size;
+        const bool echoes = t->rank > 0 && (t->rank - 1) % 2 == turn;
         for (int i = 0; i < n_sizes && status == SW_OK; i++)
-            if (asks)
-                status = hop_ask(t, t->rank + 1, data, sizes[i], seconds / 4, &trip[i]);
-            else if (answers)
-                status = answer(t, t->rank - 1, data, sizes[i]);
+            if (pings)
+                status = hop_ping(t, t->rank + 1, data, sizes[i], seconds / 4, &trip[i]);
+            else if (echoes)
+                status = hop_echo(t, t->rank - 1, data, sizes[i]);
     }
     free(data);
     SW_TRY(status);

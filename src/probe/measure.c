@@ -1,6 +1,6 @@
 /*
- * Owns the short measurements of memory and arithmetic. Threads work in small pieces until the
- * time is over and count what they did, so a thread that started late counts less, not wrong.
+ * Owns the short measurements of memory and arithmetic. Threads work in small pieces until the time
+ * is over and count their work, so a thread that started late has counted less, but correctly.
  */
 #include "probe/measure.h"
 #include "base/clock.h"
@@ -12,15 +12,16 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define PIECE (256 << 10) /* bytes read between two looks at the clock */
+#define PIECE (256 << 10) /* bytes read between two readings of the clock */
 #define HUGE_PAGE (2u << 20)
 
 struct sw_read_block {
     struct sw_pool *pool;
-    size_t bytes, part; /* part: a thread's own, a multiple of PIECE */
+    size_t bytes; /* of the whole block */
+    size_t part;  /* bytes of one thread's part, a multiple of PIECE */
     char *data;
-    double seconds;
-    bool enough; /* was touched to be more than the caches hold */
+    double seconds; /* for touching or reading the block */
+    bool enough;    /* at least 5/8 of the block has memory, more than the caches hold */
     struct worked {
         _Alignas(64) double amount, seconds;
         size_t touched; /* bytes of the thread's part that have memory, a multiple of PIECE */
@@ -28,12 +29,12 @@ struct sw_read_block {
     } * worked;         /* one a thread */
 };
 
-static int threads_of(struct sw_pool *pool)
+static int pool_threads_or_one(struct sw_pool *pool)
 {
     return pool ? sw_pool_threads(pool) : 1;
 }
 
-static double total(const struct worked *worked, int n)
+static double worked_rate(const struct worked *worked, int n)
 {
     double sum = 0;
     for (int i = 0; i < n; i++)
@@ -42,17 +43,16 @@ static double total(const struct worked *worked, int n)
     return sum;
 }
 
-/* New memory can be slow to come (a virtual machine's host may have to find it): until time is up.
- */
-static void touch(void *ctx, int64_t chunk, int worker)
+/* Touches a thread's part until time is up: new memory can be slow in a virtual machine. */
+static void read_block_touch(void *ctx, int64_t chunk, int worker)
 {
     (void)worker;
-    const struct sw_read_block *stream = ctx;
-    struct worked *w = &stream->worked[chunk];
-    const double until = sw_clock() + stream->seconds;
-    for (w->touched = 0; w->touched < stream->part; w->touched += PIECE) {
-        memset(stream->data + (size_t)chunk * stream->part + w->touched, 1, PIECE);
-        if (sw_clock() > until && w->touched + PIECE < stream->part) {
+    const struct sw_read_block *block = ctx;
+    struct worked *w = &block->worked[chunk];
+    const double until = sw_clock() + block->seconds;
+    for (w->touched = 0; w->touched < block->part; w->touched += PIECE) {
+        memset(block->data + (size_t)chunk * block->part + w->touched, 1, PIECE);
+        if (sw_clock() > until && w->touched + PIECE < block->part) {
             w->touched += PIECE;
             return;
         }
@@ -62,46 +62,46 @@ static void touch(void *ctx, int64_t chunk, int worker)
 enum sw_status sw_read_block_create(struct sw_pool *pool, size_t bytes, double seconds,
                                     struct sw_read_block **out)
 {
-    const size_t n = (size_t)threads_of(pool);
-    struct sw_read_block *stream = calloc(1, sizeof *stream);
+    const size_t n = (size_t)pool_threads_or_one(pool);
+    struct sw_read_block *block = calloc(1, sizeof *block);
     struct worked *worked = aligned_alloc(64, n * sizeof *worked);
     *out = NULL;
-    if (!stream || !worked)
+    if (!block || !worked)
         goto no_memory;
     memset(worked, 0, n * sizeof *worked);
-    stream->part = (bytes / n / PIECE + 1) * PIECE;
-    stream->bytes = (stream->part * n + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    stream->data = aligned_alloc(HUGE_PAGE, stream->bytes);
-    if (!stream->data)
+    block->part = (bytes / n / PIECE + 1) * PIECE;
+    block->bytes = (block->part * n + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    block->data = aligned_alloc(HUGE_PAGE, block->bytes);
+    if (!block->data)
         goto no_memory;
-    madvise(stream->data, stream->bytes, MADV_HUGEPAGE);
-    stream->pool = pool;
-    stream->worked = worked;
-    stream->seconds = seconds;
-    sw_pool_run(pool, touch, stream, (int64_t)n);
+    madvise(block->data, block->bytes, MADV_HUGEPAGE);
+    block->pool = pool;
+    block->worked = worked;
+    block->seconds = seconds;
+    sw_pool_run(pool, read_block_touch, block, (int64_t)n);
     size_t touched = 0;
     for (size_t i = 0; i < n; i++)
         touched += worked[i].touched;
-    stream->enough = touched >= bytes / 8 * 5;
-    *out = stream;
+    block->enough = touched >= bytes / 8 * 5;
+    *out = block;
     return SW_OK;
 no_memory:
     free(worked);
-    free(stream);
+    free(block);
     return sw_fail(SW_ENOMEM, "no memory to measure with (%zu bytes)", bytes);
 }
 
 static void read_part(void *ctx, int64_t chunk, int worker)
 {
     (void)worker;
-    struct sw_read_block *stream = ctx;
-    struct worked *w = &stream->worked[chunk];
-    const char *part = stream->data + (size_t)chunk * stream->part;
+    struct sw_read_block *block = ctx;
+    struct worked *w = &block->worked[chunk];
+    const char *part = block->data + (size_t)chunk * block->part;
     const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
     const double begin = sw_clock();
     double time = begin;
     w->amount = 0;
-    for (size_t at = 0; time < begin + stream->seconds; at = (at + PIECE) % w->touched) {
+    for (size_t at = 0; time < begin + block->seconds; at = (at + PIECE) % w->touched) {
         w->sink += kernels->read_memory(part + at, PIECE);
         w->amount += PIECE;
         time = sw_clock();
@@ -109,26 +109,26 @@ static void read_part(void *ctx, int64_t chunk, int worker)
     w->seconds = time - begin;
 }
 
-double sw_read_block_rate(struct sw_read_block *stream, double seconds)
+double sw_read_block_rate(struct sw_read_block *block, double seconds)
 {
-    const int n = threads_of(stream->pool);
-    if (!stream->enough)
+    const int n = pool_threads_or_one(block->pool);
+    if (!block->enough)
         return 0;
-    stream->seconds = seconds;
-    sw_pool_run(stream->pool, read_part, stream, n);
-    return total(stream->worked, n);
+    block->seconds = seconds;
+    sw_pool_run(block->pool, read_part, block, n);
+    return worked_rate(block->worked, n);
 }
 
-void sw_read_block_free(struct sw_read_block *stream)
+void sw_read_block_free(struct sw_read_block *block)
 {
-    if (!stream)
+    if (!block)
         return;
-    free(stream->data);
-    free(stream->worked);
-    free(stream);
+    free(block->data);
+    free(block->worked);
+    free(block);
 }
 
-#define STEPS 20000 /* of multiply-adds between two looks at the clock */
+#define STEPS 20000 /* of multiply-adds between two readings of the clock */
 
 struct computing {
     enum sw_dtype format;
@@ -155,19 +155,19 @@ static void compute_part(void *ctx, int64_t chunk, int worker)
 
 double sw_compute_rate(struct sw_pool *pool, enum sw_dtype format, double seconds)
 {
-    const int n = threads_of(pool);
+    const int n = pool_threads_or_one(pool);
     struct computing computing = {format, seconds,
                                   aligned_alloc(64, sizeof(struct worked) * (size_t)n)};
     if (!computing.worked)
         return 0;
     memset(computing.worked, 0, sizeof(struct worked) * (size_t)n);
     sw_pool_run(pool, compute_part, &computing, n);
-    const double rate = total(computing.worked, n);
+    const double rate = worked_rate(computing.worked, n);
     free(computing.worked);
     return rate;
 }
 
-#define SPAN 1024 /* positions that a measured tile of queries comes last of */
+#define SPAN 1024 /* positions, of which the measured tile of queries has the last */
 
 struct attending {
     const struct sw_attend_shape *shape;
@@ -243,13 +243,13 @@ static void attend_part(void *ctx, int64_t chunk, int worker)
 
 double sw_attend_rate(struct sw_pool *pool, const struct sw_attend_shape *shape, double seconds)
 {
-    const int n = threads_of(pool);
+    const int n = pool_threads_or_one(pool);
     struct attending a = {shape, seconds, aligned_alloc(64, sizeof(struct worked) * (size_t)n)};
     if (!a.worked)
         return 0;
     memset(a.worked, 0, sizeof(struct worked) * (size_t)n);
     sw_pool_run(pool, attend_part, &a, n);
-    const double rate = total(a.worked, n);
+    const double rate = worked_rate(a.worked, n);
     free(a.worked);
     return rate;
 }

@@ -15,7 +15,7 @@
 #define PATH_CAP 1024
 #define V1_NO_LIMIT (1ull << 62) /* version 1 writes "no limit" as a huge number */
 
-static enum sw_status read_meminfo(const char *root, struct sw_host_memory *out)
+static enum sw_status memory_read_meminfo(const char *root, struct sw_host_memory *out)
 {
     char *text;
     uint64_t total, available, swap = 0, swap_free = 0;
@@ -24,7 +24,7 @@ static enum sw_status read_meminfo(const char *root, struct sw_host_memory *out)
         !sw_kernel_field(text, "MemAvailable:", &available)) {
         free(text);
         return sw_fail(SW_EDEVICE,
-                       "%s/proc/meminfo does not tell MemTotal and MemAvailable; "
+                       "%s/proc/meminfo does not state MemTotal and MemAvailable; "
                        "is /proc mounted?",
                        root);
     }
@@ -60,8 +60,8 @@ static uint64_t host_memory_cache_of(const struct sw_cgroup *group)
     return sum;
 }
 
-/* One cgroup's word on what is left; keeps the tightest. */
-static void weigh_group(void *context, const struct sw_cgroup *group)
+/* Takes over the limit of a cgroup if it leaves less than those found so far. */
+static void memory_apply_cgroup(void *context, const struct sw_cgroup *group)
 {
     struct sw_host_memory *out = context;
     const struct memory_files *files = &memory_files[group->version];
@@ -86,8 +86,8 @@ static void weigh_group(void *context, const struct sw_cgroup *group)
     snprintf(out->cgroup, sizeof out->cgroup, "%.180s", group->path[0] ? group->path : "/");
 }
 
-/* Of a limit of this process, of which /proc/self/status tells the use at `key`. */
-static uint64_t limit_left(const char *root, int resource, const char *key)
+/* What is left of a limit of this process, whose use is at `key` in /proc/self/status. */
+static uint64_t memory_limit_left(const char *root, int resource, const char *key)
 {
     struct rlimit limit;
     uint64_t used;
@@ -111,11 +111,11 @@ uint64_t sw_memory_left(const struct sw_host_memory *m)
 enum sw_status sw_memory_read(const char *root, struct sw_host_memory *out)
 {
     memset(out, 0, sizeof *out);
-    SW_TRY(read_meminfo(root, out));
+    SW_TRY(memory_read_meminfo(root, out));
     out->cgroup_limit = out->cgroup_free = UINT64_MAX;
-    sw_cgroups_above(root, "memory", weigh_group, out);
-    out->address_free = limit_left(root, RLIMIT_AS, "VmSize:");
-    out->data_free = limit_left(root, RLIMIT_DATA, "VmData:");
+    sw_cgroups_above(root, "memory", memory_apply_cgroup, out);
+    out->address_free = memory_limit_left(root, RLIMIT_AS, "VmSize:");
+    out->data_free = memory_limit_left(root, RLIMIT_DATA, "VmData:");
     char path[PATH_CAP];
     struct statvfs shm;
     snprintf(path, sizeof path, "%s/dev/shm", root);

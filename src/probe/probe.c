@@ -1,4 +1,4 @@
-/* Owns the course of a probe: every rank fills its card, together with the others of its node. */
+/* Owns the order of a probe: each rank measures, at the same time as the others of its node. */
 #include "probe/probe.h"
 #include "base/clock.h"
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Shares of the time given; what is left goes into touching memory and waiting for each other. */
+/* Shares of options.seconds; the rest is for touching memory and waiting for other ranks. */
 #define TOUCH 0.30
 #define TOGETHER 0.15
 #define ALONE 0.10
@@ -19,74 +19,76 @@
 #define ATTEND 0.05
 #define DISK 0.20
 #define LINK 0.20
-#define GLANCE_S 0.02          /* when no time is given: hops are what a small model waits for */
-#define PRODUCT_SHARE 0.8      /* of what registers alone reach, in a prompt (docs/SPEED.md) */
-#define STREAM_MIN (64u << 20) /* bytes of a node's blocks together */
-#define STREAM_CACHES 2        /* … and this many times the largest cache */
+#define BRIEF_S 0.02          /* for hops when no time is given: a small model waits for them */
+#define PRODUCT_SHARE 0.8     /* rate of a prompt's products over that in registers (SPEED.md) */
+#define BLOCK_MIN (64u << 20) /* least bytes of all blocks of a node */
+#define BLOCK_CACHES 2        /* least size of all blocks of a node, in its last-level caches */
 
-static enum sw_status probe_look(const struct sw_probe_options *options, struct sw_probe_rank *card)
+static enum sw_status probe_read_machine(const struct sw_probe_options *options,
+                                         struct sw_probe_rank *info)
 {
     const char *root = options->root ? options->root : "";
-    snprintf(card->version, sizeof card->version, "%s", sw_version());
-    sw_cpu_name_read(root, card->cpu, sizeof card->cpu);
-    card->isa = (int32_t)sw_cpu_isa();
-    card->shares = options->share_gpus;
-    SW_TRY(sw_cpu_share_read(root, &card->cores));
-    return sw_memory_read(root, &card->memory);
+    snprintf(info->version, sizeof info->version, "%s", sw_version());
+    sw_cpu_name_read(root, info->cpu, sizeof info->cpu);
+    info->isa = (int32_t)sw_cpu_isa();
+    info->shares = options->share_gpus;
+    SW_TRY(sw_cpu_share_read(root, &info->cores));
+    return sw_memory_read(root, &info->memory);
 }
 
-/* What GPUs this rank sees: *gpus (card->n_seen), caller frees. */
-static enum sw_status see_devices(const char *root, struct sw_probe_rank *card,
-                                  struct sw_gpu **gpus)
+/* Lists the GPUs that this rank sees: *gpus (info->n_seen), the caller frees. */
+static enum sw_status probe_list_gpus(const char *root, struct sw_probe_rank *info,
+                                      struct sw_gpu **gpus)
 {
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
-    char misfit[SW_GPU_WHY_MAX];
+    char unsuited[SW_GPU_WHY_MAX];
     int n = 0;
     *gpus = calloc(SW_MAX_DEVICES, sizeof **gpus);
     if (!*gpus)
         return sw_fail(SW_ENOMEM, "no memory for the list of GPUs");
-    SW_TRY(sw_gpu_list(*gpus, &n, misfit));
-    card->n_seen = n;
-    card->nccl = n > 0 ? sw_gpu_nccl() : 0;
+    SW_TRY(sw_gpu_list(*gpus, &n, unsuited));
+    info->n_seen = n;
+    info->nccl = n > 0 ? sw_gpu_nccl() : 0;
     for (int i = 0; i < n; i++)
-        memcpy(card->seen[i], (*gpus)[i].bus, SW_GPU_BUS);
-    snprintf(card->visible, sizeof card->visible, "%s", visible ? visible : "");
-    const char *why = misfit;
-    card->n_unused = *misfit ? sw_gpu_in_driver(root) : sw_gpu_unused(root, &why);
-    if (card->n_unused || *misfit)
-        snprintf(card->unused_why, sizeof card->unused_why, "%.*s",
-                 (int)sizeof card->unused_why - 1, why);
+        memcpy(info->seen[i], (*gpus)[i].bus, SW_GPU_BUS);
+    snprintf(info->visible, sizeof info->visible, "%s", visible ? visible : "");
+    const char *why = unsuited;
+    info->n_unused = *unsuited ? sw_gpu_in_driver(root) : sw_gpu_unused(root, &why);
+    if (info->n_unused || *unsuited)
+        snprintf(info->unused_why, sizeof info->unused_why, "%.*s",
+                 (int)sizeof info->unused_why - 1, why);
     return SW_OK;
 }
 
-/* The GPU that this rank drives. */
-struct deal {
-    int sharers; /* ranks that drive it */
-    bool beside_context;
+/* How this rank drives its GPU. */
+struct gpu_share {
+    int sharers;         /* number of ranks that drive it */
+    bool beside_context; /* see struct sw_gpu */
 };
 
-/* Once all ranks' cards are known; *deal is left alone if there is none for this one. */
-static enum sw_status take_device(const struct sw_probe *probe, int rank, const struct sw_gpu *gpus,
-                                  struct sw_probe_rank *card, struct deal *deal)
+/* Takes this rank's GPU, when all ranks have exchanged theirs; without one *share is unchanged. */
+static enum sw_status probe_take_gpu(const struct sw_probe *probe, int rank,
+                                     const struct sw_gpu *gpus, struct sw_probe_rank *info,
+                                     struct gpu_share *share)
 {
     int *choice = malloc((size_t)probe->n_ranks * sizeof *choice);
     if (!choice)
         return sw_fail(SW_ENOMEM, "no memory for %d ranks", probe->n_ranks);
     sw_probe_assign_gpus(probe, choice);
-    card->device = choice[rank];
+    info->device = choice[rank];
     if (choice[rank] >= 0) {
-        struct sw_device *device = &card->devices[card->n_devices++];
+        struct sw_device *device = &info->devices[info->n_devices++];
         *device = gpus[choice[rank]].device;
-        deal->sharers = sw_probe_sharers(probe, choice, rank);
-        deal->beside_context = gpus[choice[rank]].beside_context;
-        device->free /= (uint64_t)deal->sharers;
+        share->sharers = sw_probe_sharers(probe, choice, rank);
+        share->beside_context = gpus[choice[rank]].beside_context;
+        device->free /= (uint64_t)share->sharers;
     }
     free(choice);
     return SW_OK;
 }
 
-/* Adds what the networks between hosts lack to the warnings. */
-static enum sw_status try_networks(struct sw_transport *t, struct sw_probe *probe)
+/* Adds networks that hosts cannot reach to the warnings. */
+static enum sw_status probe_try_networks(struct sw_transport *t, struct sw_probe *probe)
 {
     struct sw_strbuf text = {0};
     SW_TRY(sw_probe_connectivity(t, &text));
@@ -94,20 +96,20 @@ static enum sw_status try_networks(struct sw_transport *t, struct sw_probe *prob
     return SW_OK;
 }
 
-/* Cards of all ranks to all ranks. A card of another size is another program's. */
-static enum sw_status exchange(struct sw_transport *t, const struct sw_probe_rank *card,
-                               struct sw_probe *probe)
+/* Exchanges the measurements of all ranks. Another size means that a rank runs another program. */
+static enum sw_status probe_exchange(struct sw_transport *t, const struct sw_probe_rank *info,
+                                     struct sw_probe *probe)
 {
     const size_t size = (size_t)t->size;
     void **blocks = calloc(size, sizeof *blocks);
     size_t *lengths = calloc(size, sizeof *lengths);
-    struct sw_probe_rank *cards = calloc(size, sizeof *cards);
+    struct sw_probe_rank *infos = calloc(size, sizeof *infos);
     enum sw_status status =
-        blocks && lengths && cards
-            ? sw_transport_gather(t, card, sizeof *card, blocks, lengths)
-            : sw_fail(SW_ENOMEM, "no memory for the cards of %d ranks", t->size);
+        blocks && lengths && infos
+            ? sw_transport_gather(t, info, sizeof *info, blocks, lengths)
+            : sw_fail(SW_ENOMEM, "no memory for the measurements of %d ranks", t->size);
     for (int i = 0; i < t->size && t->rank == 0 && blocks; i++) {
-        if (status == SW_OK && lengths[i] != sizeof *card) {
+        if (status == SW_OK && lengths[i] != sizeof *info) {
             char name[96];
             status = sw_fail(SW_EUSAGE,
                              "%s runs another version of this program than rank 0 (%s); "
@@ -115,20 +117,20 @@ static enum sw_status exchange(struct sw_transport *t, const struct sw_probe_ran
                              sw_transport_name(t, i, name, sizeof name), sw_version());
         }
         if (status == SW_OK)
-            memcpy(&cards[i], blocks[i], sizeof *card);
+            memcpy(&infos[i], blocks[i], sizeof *info);
         free(blocks[i]);
     }
     free(blocks);
     free(lengths);
-    size_t bytes = size * sizeof *cards;
-    void *all = cards;
+    size_t bytes = size * sizeof *infos;
+    void *all = infos;
     if (status == SW_OK)
         status = sw_transport_broadcast(t, 0, &all, &bytes);
-    if (all != cards || status != SW_OK)
-        free(cards);
+    if (all != infos || status != SW_OK)
+        free(infos);
     if (status != SW_OK)
         return status;
-    if (bytes != size * sizeof *cards) {
+    if (bytes != size * sizeof *infos) {
         free(all);
         return sw_fail(SW_EUSAGE,
                        "rank 0 runs another version of this program than rank %d (%s); "
@@ -140,19 +142,19 @@ static enum sw_status exchange(struct sw_transport *t, const struct sw_probe_ran
     return SW_OK;
 }
 
-static size_t stream_bytes(const struct sw_probe *probe, uint64_t most, int rank)
+static size_t read_block_bytes(const struct sw_probe *probe, uint64_t most, int rank)
 {
-    const struct sw_probe_rank *card = &probe->ranks[rank];
-    uint64_t bytes = card->cores.cache_bytes * STREAM_CACHES;
+    const struct sw_probe_rank *info = &probe->ranks[rank];
+    uint64_t bytes = info->cores.cache_bytes * BLOCK_CACHES;
     uint64_t ranks = 0;
     for (int i = 0; i < probe->n_ranks; i++)
-        ranks += probe->places[i].node == probe->places[rank].node;
-    if (bytes < STREAM_MIN)
-        bytes = STREAM_MIN;
-    if (bytes > card->memory.available / 8)
-        bytes = card->memory.available / 8;
-    if (bytes > card->memory.cgroup_free / 4)
-        bytes = card->memory.cgroup_free / 4;
+        ranks += probe->hosts[i].node == probe->hosts[rank].node;
+    if (bytes < BLOCK_MIN)
+        bytes = BLOCK_MIN;
+    if (bytes > info->memory.available / 8)
+        bytes = info->memory.available / 8;
+    if (bytes > info->memory.cgroup_free / 4)
+        bytes = info->memory.cgroup_free / 4;
     if (most > 0 && bytes > most)
         bytes = most;
     return (size_t)(bytes / ranks);
@@ -161,63 +163,63 @@ static size_t stream_bytes(const struct sw_probe *probe, uint64_t most, int rank
 static bool first_on_node(const struct sw_probe *probe, int rank)
 {
     for (int i = 0; i < rank; i++)
-        if (probe->places[i].node == probe->places[rank].node)
+        if (probe->hosts[i].node == probe->hosts[rank].node)
             return false;
     return true;
 }
 
 static enum sw_status measure_memory(struct sw_transport *t, const struct sw_probe_options *options,
                                      const struct sw_probe *probe, struct sw_pool *pool,
-                                     struct sw_probe_rank *card)
+                                     struct sw_probe_rank *info)
 {
     const double seconds = options->seconds;
-    struct sw_read_block *stream;
-    SW_TRY(sw_read_block_create(pool, stream_bytes(probe, options->memory, t->rank),
-                                seconds * TOUCH, &stream));
+    struct sw_read_block *block;
+    SW_TRY(sw_read_block_create(pool, read_block_bytes(probe, options->memory, t->rank),
+                                seconds * TOUCH, &block));
     enum sw_status status = sw_transport_barrier(t);
     if (status == SW_OK) {
-        card->read_bandwidth = sw_read_block_rate(stream, seconds * TOGETHER);
+        info->read_bandwidth = sw_read_block_rate(block, seconds * TOGETHER);
         status = sw_transport_barrier(t);
     }
     if (status == SW_OK) {
         if (first_on_node(probe, t->rank))
-            card->alone_bandwidth = sw_read_block_rate(stream, seconds * ALONE);
+            info->alone_bandwidth = sw_read_block_rate(block, seconds * ALONE);
         status = sw_transport_barrier(t);
     }
-    sw_read_block_free(stream);
+    sw_read_block_free(block);
     SW_TRY(status);
-    card->flops = PRODUCT_SHARE * sw_compute_rate(pool, options->format, seconds * COMPUTE);
+    info->flops = PRODUCT_SHARE * sw_compute_rate(pool, options->format, seconds * COMPUTE);
     if (options->attention.head_dim > 0)
-        card->attend = sw_attend_rate(pool, &options->attention, seconds * ATTEND);
+        info->attend = sw_attend_rate(pool, &options->attention, seconds * ATTEND);
     return sw_transport_barrier(t);
 }
 
-/* A disk that cannot be measured is no reason to fail: the class's default stands in. */
+/* A disk that cannot be measured is no failure: the default is used. */
 static enum sw_status measure_disk(struct sw_transport *t, const char *path, double seconds,
-                                   struct sw_probe_rank *card)
+                                   struct sw_probe_rank *info)
 {
     SW_TRY(sw_transport_barrier(t));
-    if (sw_disk_rate(path, t->rank, t->size, seconds, &card->disk_bandwidth) != SW_OK) {
-        card->disk_bandwidth = 0;
+    if (sw_disk_rate(path, t->rank, t->size, seconds, &info->disk_bandwidth) != SW_OK) {
+        info->disk_bandwidth = 0;
         sw_error_clear();
     }
     return sw_transport_barrier(t);
 }
 
-/* All ranks of a node at once, for they share its bus. */
-static enum sw_status measure_gpu(struct sw_transport *t, struct sw_probe_rank *card,
-                                  const struct deal *deal)
+/* All ranks of a node measure at the same time, because they share its bus. */
+static enum sw_status measure_gpu(struct sw_transport *t, struct sw_probe_rank *info,
+                                  const struct gpu_share *share)
 {
     SW_TRY(sw_transport_barrier(t));
-    if (card->n_devices)
-        sw_gpu_measure(card->device, &card->devices[0], &card->to_device);
+    if (info->n_devices)
+        sw_gpu_measure(info->device, &info->devices[0], &info->to_device);
     SW_TRY(sw_transport_barrier(t));
-    if (card->n_devices)
-        sw_gpu_correct(card->device, deal->sharers, deal->beside_context, &card->devices[0]);
+    if (info->n_devices)
+        sw_gpu_correct(info->device, share->sharers, share->beside_context, &info->devices[0]);
     return SW_OK;
 }
 
-/* Does any rank drive a GPU? What all do together depends on it. */
+/* Whether any rank sees a GPU; then all ranks take part in measuring. */
 static bool any_gpu(const struct sw_probe *probe)
 {
     for (int i = 0; i < probe->n_ranks; i++)
@@ -227,33 +229,33 @@ static bool any_gpu(const struct sw_probe *probe)
 }
 
 static enum sw_status probe_measure(struct sw_transport *t, const struct sw_probe_options *options,
-                                    const struct sw_probe *probe, const struct deal *deal,
-                                    struct sw_probe_rank *card)
+                                    const struct sw_probe *probe, const struct gpu_share *share,
+                                    struct sw_probe_rank *info)
 {
     int *cores, n;
     struct sw_pool *pool;
     SW_TRY(sw_probe_cores(probe, t->rank, false, &cores, &n));
     const int most = probe->ranks[t->rank].cores.n_bound;
-    card->threads =
+    info->threads =
         options->threads > 0 ? options->threads : sw_probe_threads(probe, t->rank, false, n);
-    if (card->threads > most)
-        card->threads = most; /* more would measure one after the other */
+    if (info->threads > most)
+        info->threads = most; /* more would measure one after the other */
     if (options->seconds <= 0) {
         free(cores);
-        return t->size > 1 ? sw_hop_measure(t, GLANCE_S, &card->link_latency, NULL) : SW_OK;
+        return t->size > 1 ? sw_hop_measure(t, BRIEF_S, &info->link_latency, NULL) : SW_OK;
     }
-    enum sw_status status = sw_pool_create(card->threads, NULL, 0, &pool);
+    enum sw_status status = sw_pool_create(info->threads, NULL, 0, &pool);
     free(cores);
     SW_TRY(status);
-    status = measure_memory(t, options, probe, pool, card);
+    status = measure_memory(t, options, probe, pool, info);
     sw_pool_free(pool);
     if (status == SW_OK && any_gpu(probe))
-        status = measure_gpu(t, card, deal);
+        status = measure_gpu(t, info, share);
     if (status == SW_OK && options->path)
-        status = measure_disk(t, options->path, options->seconds * DISK, card);
+        status = measure_disk(t, options->path, options->seconds * DISK, info);
     if (status == SW_OK && t->size > 1)
         status =
-            sw_hop_measure(t, options->seconds * LINK, &card->link_latency, &card->link_bandwidth);
+            sw_hop_measure(t, options->seconds * LINK, &info->link_latency, &info->link_bandwidth);
     return status;
 }
 
@@ -261,33 +263,33 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
                             struct sw_probe *out)
 {
     const double begin = sw_clock();
-    struct sw_probe_rank card;
-    memset(&card, 0, sizeof card);
-    card.device = -1;
+    struct sw_probe_rank info;
+    memset(&info, 0, sizeof info);
+    info.device = -1;
     memset(out, 0, sizeof *out);
     sw_cluster_init(&out->cluster);
     out->n_ranks = t->size;
     out->threads = options->threads;
-    out->places = malloc((size_t)t->size * sizeof *out->places);
-    if (!out->places)
+    out->hosts = malloc((size_t)t->size * sizeof *out->hosts);
+    if (!out->hosts)
         return sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
-    memcpy(out->places, t->ranks, (size_t)t->size * sizeof *out->places);
+    memcpy(out->hosts, t->ranks, (size_t)t->size * sizeof *out->hosts);
     /* Free memory is read before anything is allocated to measure with. */
     struct sw_gpu *gpus = NULL;
-    struct deal deal = {.sharers = 1};
-    enum sw_status status = probe_look(options, &card);
+    struct gpu_share share = {.sharers = 1};
+    enum sw_status status = probe_read_machine(options, &info);
     if (status == SW_OK)
-        status = see_devices(options->root ? options->root : "", &card, &gpus);
+        status = probe_list_gpus(options->root ? options->root : "", &info, &gpus);
     if (status == SW_OK)
-        status = exchange(t, &card, out);
+        status = probe_exchange(t, &info, out);
     if (status == SW_OK)
-        status = take_device(out, t->rank, gpus, &card, &deal);
+        status = probe_take_gpu(out, t->rank, gpus, &info, &share);
     if (status == SW_OK && options->connectivity && t->n_nodes > 1)
-        status = try_networks(t, out);
+        status = probe_try_networks(t, out);
     if (status == SW_OK)
-        status = probe_measure(t, options, out, &deal, &card);
+        status = probe_measure(t, options, out, &share, &info);
     if (status == SW_OK)
-        status = exchange(t, &card, out);
+        status = probe_exchange(t, &info, out);
     if (status == SW_OK)
         status = sw_probe_cluster(out);
     if (status == SW_OK)
@@ -302,14 +304,14 @@ enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_option
 void sw_probe_free(struct sw_probe *probe)
 {
     free(probe->ranks);
-    free(probe->places);
+    free(probe->hosts);
     free(probe->warnings);
     free(probe->problems);
     sw_cluster_free(&probe->cluster);
     memset(probe, 0, sizeof *probe);
 }
 
-static bool has(const uint64_t *set, int core)
+static bool core_set_has(const uint64_t *set, int core)
 {
     return set[core / 64] >> (core % 64) & 1;
 }
@@ -320,7 +322,7 @@ enum sw_status sw_probe_cores(const struct sw_probe *probe, int rank, bool alone
     const struct sw_cpu_share *mine = &probe->ranks[rank].cores;
     int sharers = 0, turn = 0, found = 0;
     for (int i = 0; i < probe->n_ranks; i++)
-        if (probe->places[i].node == probe->places[rank].node &&
+        if (probe->hosts[i].node == probe->hosts[rank].node &&
             memcmp(probe->ranks[i].cores.bound, mine->bound, sizeof mine->bound) == 0) {
             turn += i < rank;
             sharers++;
@@ -329,7 +331,7 @@ enum sw_status sw_probe_cores(const struct sw_probe *probe, int rank, bool alone
     if (!all)
         return sw_fail(SW_ENOMEM, "no memory for a core list");
     for (int core = 0; core < SW_CPU_MAX && found < mine->n_bound; core++)
-        if (has(mine->bound, core))
+        if (core_set_has(mine->bound, core))
             all[found++] = core;
     *cores = all;
     *n = found;
@@ -351,7 +353,7 @@ int sw_probe_threads(const struct sw_probe *probe, int rank, bool alone, int n_c
     const struct sw_cpu_share *mine = &probe->ranks[rank].cores;
     int sharers = 0;
     for (int i = 0; i < probe->n_ranks; i++)
-        sharers += probe->places[i].node == probe->places[rank].node &&
+        sharers += probe->hosts[i].node == probe->hosts[rank].node &&
                    probe->ranks[i].cores.quota > 0 &&
                    strcmp(probe->ranks[i].cores.quota_group, mine->quota_group) == 0;
     if (mine->quota <= 0 || sharers == 0)

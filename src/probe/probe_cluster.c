@@ -1,4 +1,4 @@
-/* Owns turning the ranks' cards into the cluster that the planner takes. */
+/* Owns turning the measurements of all ranks into the cluster that the planner takes. */
 #include "probe/probe.h"
 
 #include "plan/plan.h"
@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What this rank's own limits leave, beside the node's. */
 static uint64_t least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -21,7 +20,7 @@ static uint64_t add_capped(uint64_t a, uint64_t b)
  * Free memory of the node that ranks [first, end) run on: what the machine has available, and no
  * more than its cgroups leave (each counted once) nor its processes may address.
  */
-static uint64_t free_of(const struct sw_probe *probe, int first, int end)
+static uint64_t node_free_memory(const struct sw_probe *probe, int first, int end)
 {
     uint64_t available = UINT64_MAX, cgroups = 0, address = 0;
     for (int i = first; i < end; i++) {
@@ -38,7 +37,7 @@ static uint64_t free_of(const struct sw_probe *probe, int first, int end)
     return least(available, least(cgroups, address));
 }
 
-static void fill_speeds(const struct sw_probe *probe, int first, int end, struct sw_node *node)
+static void node_fill_speeds(const struct sw_probe *probe, int first, int end, struct sw_node *node)
 {
     double bandwidth = 0, alone = 0, flops = 0, attend = 0, disk = 0, bus = 0;
     for (int i = first; i < end; i++) {
@@ -64,8 +63,9 @@ static void fill_speeds(const struct sw_probe *probe, int first, int end, struct
         node->disk_bandwidth = disk;
 }
 
-/* Those that a job can compute with: no more than whole ones of a quota, at least one. */
-static int cores_of(const struct sw_cpu_share *share)
+/* The number of cores that a job can compute with: at most the whole cores of a quota, at least 1.
+ */
+static int node_cores(const struct sw_cpu_share *share)
 {
     if (share->quota <= 0 || share->quota >= share->n_machine)
         return share->n_machine;
@@ -73,23 +73,23 @@ static int cores_of(const struct sw_cpu_share *share)
 }
 
 /*
- * Ranks [first, end) become a node of the plan. `share`, `of`: ranks of the real node that they
- * are; when the ranks of a node are not numbered in a row, each run of them gets its part of it.
+ * Adds ranks [first, end) as a node of the plan. `of`: the number of ranks of the real node; when
+ * its ranks are not numbered in a row, each run of them becomes a node with its share of memory.
  */
-static enum sw_status add_node(struct sw_probe *probe, int first, int end, int of)
+static enum sw_status probe_add_node(struct sw_probe *probe, int first, int end, int of)
 {
     struct sw_node *node = sw_cluster_add_node(&probe->cluster);
     if (!node)
         return sw_fail(SW_ENOMEM, "no memory for a node");
     const uint64_t share = (uint64_t)(end - first), all = (uint64_t)of;
-    snprintf(node->name, sizeof node->name, "%.*s", SW_NAME_MAX - 1, probe->places[first].host);
+    snprintf(node->name, sizeof node->name, "%.*s", SW_NAME_MAX - 1, probe->hosts[first].host);
     node->n_ranks = end - first;
-    node->host_free = free_of(probe, first, end) / all * share;
+    node->host_free = node_free_memory(probe, first, end) / all * share;
     node->host_total = probe->ranks[first].memory.total / all * share;
     if (node->host_free > node->host_total)
         node->host_free = node->host_total;
-    fill_speeds(probe, first, end, node);
-    node->cores = cores_of(&probe->ranks[first].cores);
+    node_fill_speeds(probe, first, end, node);
+    node->cores = node_cores(&probe->ranks[first].cores);
     for (int i = first; i < end; i++)
         for (int k = 0; k < probe->ranks[i].n_devices; k++) {
             struct sw_device *device = sw_node_add_device(node);
@@ -101,25 +101,25 @@ static enum sw_status add_node(struct sw_probe *probe, int first, int end, int o
 }
 
 /*
- * Means over the hops of each kind, such that the sum over a pipeline's hops comes out right. A
- * latency without a bandwidth is from a glance (probe.c): it says what this job's hops take now,
- * but a plan should not differ with how busy a machine was in those milliseconds.
+ * Fills the links with means over the hops of each kind, so that the sum over a pipeline's hops is
+ * right. A latency without a bandwidth was measured briefly (probe.c): it is kept as what hops take
+ * now, but not used for plans, which should not depend on a busy moment of a machine.
  */
-static void fill_links(struct sw_probe *probe)
+static void cluster_fill_links(struct sw_probe *probe)
 {
     struct sw_cluster *cl = &probe->cluster;
     double latency[2] = {0}, seconds_per_byte[2] = {0};
     int n[2] = {0}, n_measured[2] = {0};
     for (int i = 0; i + 1 < probe->n_ranks; i++) {
-        const struct sw_probe_rank *card = &probe->ranks[i];
-        const int local = probe->places[i].node == probe->places[i + 1].node;
-        if (card->link_latency <= 0)
+        const struct sw_probe_rank *info = &probe->ranks[i];
+        const int local = probe->hosts[i].node == probe->hosts[i + 1].node;
+        if (info->link_latency <= 0)
             continue;
-        latency[local] += card->link_latency;
+        latency[local] += info->link_latency;
         n[local]++;
-        if (card->link_bandwidth <= 0)
+        if (info->link_bandwidth <= 0)
             continue;
-        seconds_per_byte[local] += 1 / card->link_bandwidth;
+        seconds_per_byte[local] += 1 / info->link_bandwidth;
         n_measured[local]++;
     }
     probe->link_now = n[0] ? latency[0] / n[0] : cl->link_latency;
@@ -137,14 +137,14 @@ static void fill_links(struct sw_probe *probe)
 enum sw_status sw_probe_cluster(struct sw_probe *probe)
 {
     for (int first = 0, end; first < probe->n_ranks; first = end) {
-        const int where = probe->places[first].node;
+        const int where = probe->hosts[first].node;
         int of = 0;
         for (int i = 0; i < probe->n_ranks; i++)
-            of += probe->places[i].node == where;
-        for (end = first + 1; end < probe->n_ranks && probe->places[end].node == where;)
+            of += probe->hosts[i].node == where;
+        for (end = first + 1; end < probe->n_ranks && probe->hosts[end].node == where;)
             end++;
-        SW_TRY(add_node(probe, first, end, of));
+        SW_TRY(probe_add_node(probe, first, end, of));
     }
-    fill_links(probe);
+    cluster_fill_links(probe);
     return SW_OK;
 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# GPUs as probe sees them through the GPU library, on two simulated Turing cards: their names, free
+# GPUs as probe sees them through the GPU library, on two simulated Turing GPUs: their names, free
 # memory and measured speeds, in time, as a cluster that plan takes; a library that is not there or
 # of another build. $1: the program.
 set -u
@@ -11,23 +11,23 @@ library=$(dirname "$spillway")/tests/libspillway_simgpu.so
 export SPILLWAY_GPU_LIBRARY=$library SIMGPU_DEVICES=2 SIMGPU_MEMORY=512M SIMGPU_ARCH=75
 
 sw probe
-expect 0 "two cards"
+expect 0 "two GPUs"
 [ "$(grep -c 'GPU .*Turing.*: .* of 512 MiB free, [0-9.]* GB/s, [0-9.]* TFLOP/s, [0-9.]* us a launch, [0-9.]* GB/s from host memory, at 0000:10:00.0, NCCL 2.28.9$' out)" = 1 ] ||
-    fail "the one rank's card is not shown with its speeds"
+    fail "the GPU of the only rank is not shown with its speeds"
 SIMGPU_DEVICES=0 sw probe
-expect 0 "no card"
-grep -q GPU out && fail "a card where there is none"
+expect 0 "no GPU"
+grep -q GPU out && fail "a GPU where there is none"
 
 ranks 2 probe --json
 expect 0 "as JSON"
-[ "$(grep -c '"name": ".*Turing' out)" = 2 ] || fail "two ranks, but not two cards"
+[ "$(grep -c '"name": ".*Turing' out)" = 2 ] || fail "two ranks, but not two GPUs"
 cp out cluster.json
 sw plan "$here/../plan/configs/opt-66b" --cluster cluster.json
 grep -q '2 ranks have .* of GPU' out err || fail "plan does not take the cluster"
 
 CUDA_VISIBLE_DEVICES='' sw probe
 expect 0 "none visible"
-grep -q 'GPU .*free' out && fail "a card that is not visible"
+grep -q 'GPU .*free' out && fail "a GPU that is not visible"
 
 SPILLWAY_GPU_LIBRARY=$(dirname "$library")/libother_gpu_library.so sw probe
 expect 5 "of another build"
@@ -64,5 +64,5 @@ grep -q '^GPU library: none (.*/nowhere.so' out || fail "--version without a lib
 sw --version
 built=$(sed -n '1s/.*(\(.*\))/\1/p' out)
 if [ -e "$(dirname "$spillway")/libspillway_cuda.so" ]; then want="mpi cuda"; else want=mpi; fi
-[ "$built" = "$want" ] || fail "--version says '$built', not '$want'"
+[ "$built" = "$want" ] || fail "--version prints '$built', not '$want'"
 finish

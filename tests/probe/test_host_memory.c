@@ -191,7 +191,7 @@ static void nonsense_is_no_quota(void)
                     0);
 }
 
-static void without_proc_it_says_so(void)
+static void without_proc_it_fails(void)
 {
     struct sw_host_memory m;
     begin();
@@ -237,6 +237,6 @@ SW_UNIT_TESTS({"a plain machine", a_plain_machine},
               {"cpu quotas of version two", cpu_quotas_of_version_two},
               {"cpu quotas of version one", cpu_quotas_of_version_one},
               {"nonsense is no quota", nonsense_is_no_quota},
-              {"without proc it says so", without_proc_it_says_so},
+              {"without proc it fails", without_proc_it_fails},
               {"nonsense does no harm", nonsense_does_no_harm},
               {"this machine can be read", this_machine_can_be_read})

@@ -22,7 +22,7 @@ over() {
         --mca plm_rsh_agent "bash $root/tests/hosts.sh agent" --mca plm_rsh_no_tree_spawn 1 \
         --mca oob_tcp_if_include 10.98.0.0/24 "$@"
 }
-# said CODE WHAT PATTERN…: the exit code, a single error, and what it says
+# said CODE WHAT PATTERN…: the exit code, a single error, and parts of its message
 said() {
     local code_wanted=$1 what=$2 pattern
     shift 2
@@ -30,7 +30,7 @@ said() {
     [ "$(grep -E '^spillway' err | grep -cvE '^spillway: (rank [0-9] on h[0-9]: (no )?layers?|measured|networks of|h[123]: )')" = 1 ] ||
         fail "$what: not one message"
     for pattern in "$@"; do
-        grep -E '^spillway' err | grep -Eq -- "$pattern" || fail "$what: it does not say \"$pattern\""
+        grep -E '^spillway' err | grep -Eq -- "$pattern" || fail "$what: its message lacks \"$pattern\""
     done
 }
 json() { python3 -c "import json, sys; r = json.load(open('out')); $1" || fail "$2: the JSON"; }
@@ -57,7 +57,7 @@ expect 5 "another version, --json"
 json "assert len(r['problems']) == 1 and '0.0.9' in r['problems'][0]" "another version"
 
 # Models that differ.
-# differs WHAT PATTERN: the model of h3 is work/model3; what run and probe say
+# differs WHAT PATTERN: the model of h3 is work/model3; the messages of run and probe
 differs() {
     hosts exec h3 mount --bind "$work/model3" "$work/model"
     over -np 3 "$spillway" "${run[@]}"

@@ -1,4 +1,4 @@
-/* From made-up cards to the cluster, the shares of cores, the warnings. */
+/* From made-up measurements to the cluster, the shares of cores, the warnings. */
 #include "plan/plan.h"
 #include "probe/probe.h"
 #include "unit.h"
@@ -9,13 +9,13 @@ static struct sw_probe made(int n, const int *nodes)
 {
     struct sw_probe p = {.n_ranks = n};
     p.ranks = calloc((size_t)n, sizeof *p.ranks);
-    p.places = calloc((size_t)n, sizeof *p.places);
-    CU_ASSERT_FATAL(p.ranks && p.places);
+    p.hosts = calloc((size_t)n, sizeof *p.hosts);
+    CU_ASSERT_FATAL(p.ranks && p.hosts);
     sw_cluster_init(&p.cluster);
     for (int i = 0; i < n; i++) {
         struct sw_probe_rank *r = &p.ranks[i];
-        snprintf(p.places[i].host, sizeof p.places[i].host, "h%d", nodes[i]);
-        p.places[i].node = nodes[i];
+        snprintf(p.hosts[i].host, sizeof p.hosts[i].host, "h%d", nodes[i]);
+        p.hosts[i].node = nodes[i];
         r->memory = (struct sw_host_memory){.total = 64 * GIB,
                                             .available = 48 * GIB,
                                             .cgroup_limit = UINT64_MAX,
@@ -75,7 +75,7 @@ static void ranks_of_a_host_become_a_node(void)
     sw_probe_free(&p);
 }
 
-/* Latencies without bandwidths: told, but a plan does not hang on them. */
+/* Latencies without bandwidths: reported, but a plan does not depend on them. */
 static void a_glance_changes_no_plan(void)
 {
     struct sw_probe p = made(3, (int[]){0, 0, 1});
@@ -296,7 +296,7 @@ static void gpus_are_dealt_out(void)
     sw_probe_free(&p);
 }
 
-static void gpus_are_shared_where_asked(void)
+static void gpus_are_shared_on_request(void)
 {
     static const char *const both[] = {"0000:3b:00.0", "0000:af:00.0"};
     struct sw_probe p = made(6, (int[]){0, 0, 0, 0, 0, 1});
@@ -321,10 +321,10 @@ static void gpus_are_shared_where_asked(void)
 
 static void other_nccls_are_said(void)
 {
-    static const char *const card[] = {"0000:3b:00.0"};
+    static const char *const gpu[] = {"0000:3b:00.0"};
     struct sw_probe p = made(4, (int[]){0, 1, 2, 3});
     for (int i = 1; i < 4; i++) {
-        sees(&p.ranks[i], "", 1, card);
+        sees(&p.ranks[i], "", 1, gpu);
         p.ranks[i].nccl = 22809;
     }
     CU_ASSERT_EQUAL(sw_probe_warn(&p), SW_OK);
@@ -346,5 +346,5 @@ SW_UNIT_TESTS({"ranks of a host become a node", ranks_of_a_host_become_a_node},
               {"quiet when all is well", quiet_when_all_is_well},
               {"every trap is said", every_trap_is_said},
               {"GPUs are dealt out", gpus_are_dealt_out},
-              {"GPUs are shared where asked", gpus_are_shared_where_asked},
+              {"GPUs are shared on request", gpus_are_shared_on_request},
               {"other NCCLs are said", other_nccls_are_said})
