@@ -1,6 +1,6 @@
 /*
- * Finds what would make a model fit. Every piece of advice is one change, as small as it can be,
- * and has been tried by planning with it.
+ * Owns advice: what would make a model fit. Each piece of advice is one change, as small as
+ * possible, and is tested by planning with it.
  */
 #include "plan/advice.h"
 
@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define MOST_NODES 256 /* more nodes than this are no advice, … */
-#define MOST_HOST 4096 /* … nor are more GiB on one of them */
+#define MOST_NODES 256 /* most additional nodes to advise */
+#define MOST_HOST 4096 /* most additional GiB of host memory on a node to advise */
 
 struct trial {
     const struct sw_cost *cost;
@@ -21,8 +21,8 @@ struct trial {
     enum sw_status status; /* a failure other than "does not fit" ends the search */
 };
 
-/* Does it fit with the trial's parameters, options and cluster? */
-static bool fits(struct trial *t)
+/* Whether the model fits with the trial's parameters, options and cluster. */
+static bool trial_fits(struct trial *t)
 {
     const struct sw_footprint *fp = t->cost->fp;
     const bool changed = t->params.context != fp->params.context ||
@@ -66,7 +66,7 @@ static void try_caps(struct trial *t)
     if (!gpu && !host)
         return;
     t->options.gpu_memory = t->options.host_memory = UINT64_MAX;
-    if (fits(t))
+    if (trial_fits(t))
         snprintf(advice_add(t, SW_ADVICE_CAPS, 0)->text, sizeof t->plan->advice[0].text,
                  "leave out %s%s%s", gpu ? "--gpu-memory" : "", gpu && host ? " and " : "",
                  host ? "--host-memory" : "");
@@ -74,45 +74,46 @@ static void try_caps(struct trial *t)
     t->options.host_memory = o->host_memory;
 }
 
-/* The largest value below what was asked with which it fits; 0: none. */
-static int largest(struct trial *t, int *field, int unit)
+/* The largest multiple of `unit` below the given value of *field that fits; 0: none. */
+static int advice_largest(struct trial *t, int *field, int unit)
 {
-    const int asked = *field;
-    int low = 0, high = (asked - 1) / unit; /* low fits (or is 0) */
+    const int given = *field;
+    int low = 0, high = (given - 1) / unit; /* low fits (or is 0) */
     while (low < high) {
         const int mid = (low + high + 1) / 2;
         *field = mid * unit;
-        if (fits(t))
+        if (trial_fits(t))
             low = mid;
         else
             high = mid - 1;
     }
-    *field = asked;
+    *field = given;
     return low * unit;
 }
 
 static void try_context(struct trial *t)
 {
-    const int asked = t->params.context;
-    const int value = largest(t, &t->params.context, asked > SW_KEY_BLOCK ? SW_KEY_BLOCK : 1);
+    const int given = t->params.context;
+    const int value =
+        advice_largest(t, &t->params.context, given > SW_KEY_BLOCK ? SW_KEY_BLOCK : 1);
     if (value > 0)
         snprintf(advice_add(t, SW_ADVICE_CONTEXT, (uint64_t)value)->text,
-                 sizeof t->plan->advice[0].text, "--context %d (instead of %d)", value, asked);
+                 sizeof t->plan->advice[0].text, "--context %d (instead of %d)", value, given);
 }
 
 static void try_slots(struct trial *t)
 {
-    const int asked = t->params.slots, value = largest(t, &t->params.slots, 1);
+    const int given = t->params.slots, value = advice_largest(t, &t->params.slots, 1);
     if (value > 0)
         snprintf(advice_add(t, SW_ADVICE_SLOTS, (uint64_t)value)->text,
-                 sizeof t->plan->advice[0].text, "--slots %d (instead of %d)", value, asked);
+                 sizeof t->plan->advice[0].text, "--slots %d (instead of %d)", value, given);
 }
 
-/* The largest format that is smaller than the asked one and fits. */
+/* The largest format that is smaller than the given one and fits. */
 static void try_weights(struct trial *t)
 {
-    const enum sw_dtype asked = t->params.weights;
-    const unsigned bits = sw_dtype_info(asked)->bits;
+    const enum sw_dtype given = t->params.weights;
+    const unsigned bits = sw_dtype_info(given)->bits;
     enum sw_dtype best = SW_DTYPE_COUNT;
     for (int d = 0; d < SW_DTYPE_COUNT; d++) {
         const struct sw_dtype_info *info = sw_dtype_info((enum sw_dtype)d);
@@ -121,16 +122,16 @@ static void try_weights(struct trial *t)
         if (best != SW_DTYPE_COUNT && info->bits <= sw_dtype_info(best)->bits)
             continue;
         t->params.weights = (enum sw_dtype)d;
-        if (fits(t))
+        if (trial_fits(t))
             best = (enum sw_dtype)d;
     }
-    t->params.weights = asked;
+    t->params.weights = given;
     if (best == SW_DTYPE_COUNT)
         return;
     struct sw_advice *advice = advice_add(t, SW_ADVICE_WEIGHTS, 0);
     advice->format = best;
     snprintf(advice->text, sizeof advice->text, "--weights %s (instead of %s)",
-             sw_dtype_info(best)->name, sw_dtype_info(asked)->name);
+             sw_dtype_info(best)->name, sw_dtype_info(given)->name);
 }
 
 static bool node_alike(const struct sw_node *a, const struct sw_node *b)
@@ -143,7 +144,7 @@ static bool node_alike(const struct sw_node *a, const struct sw_node *b)
     return true;
 }
 
-static bool seen_before(const struct sw_cluster *cluster, int node)
+static bool node_repeats(const struct sw_cluster *cluster, int node)
 {
     for (int i = 0; i < node; i++)
         if (node_alike(&cluster->nodes[i], &cluster->nodes[node]))
@@ -151,7 +152,7 @@ static bool seen_before(const struct sw_cluster *cluster, int node)
     return false;
 }
 
-/* The least whole GiB more on one node; the node that needs least. */
+/* The least additional memory, in GiB, on one node: that which needs least. */
 static void try_host(struct trial *t)
 {
     const uint64_t unit = 1ull << 30;
@@ -164,16 +165,16 @@ static void try_host(struct trial *t)
     for (int n = 0; n < t->cluster.n_nodes && tried < 8; n++) {
         struct sw_node *node = &t->cluster.nodes[n];
         const uint64_t free = node->host_free;
-        if (seen_before(&t->cluster, n))
+        if (node_repeats(&t->cluster, n))
             continue;
         tried++;
         node->host_free = free + best * unit;
         uint64_t low = 0, high = best; /* high fits */
-        if (fits(t)) {
+        if (trial_fits(t)) {
             while (low + 1 < high) {
                 const uint64_t mid = (low + high) / 2;
                 node->host_free = free + mid * unit;
-                if (fits(t))
+                if (trial_fits(t))
                     high = mid;
                 else
                     low = mid;
@@ -193,7 +194,7 @@ static void try_host(struct trial *t)
              (unsigned long long)best, t->cluster.nodes[best_node].name);
 }
 
-static enum sw_status add_like(struct sw_cluster *cluster, const struct sw_node *like)
+static enum sw_status advice_add_node_like(struct sw_cluster *cluster, const struct sw_node *like)
 {
     struct sw_node *node = sw_cluster_add_node(cluster);
     if (!node)
@@ -212,7 +213,7 @@ static enum sw_status add_like(struct sw_cluster *cluster, const struct sw_node 
     return SW_OK;
 }
 
-/* Tries `more` nodes like the last one. */
+/* Whether it fits with `more` nodes like the last one. */
 static bool fits_with_nodes(struct trial *t, int more)
 {
     struct sw_cluster small = t->cluster, grown;
@@ -221,9 +222,9 @@ static bool fits_with_nodes(struct trial *t, int more)
     if (t->status != SW_OK)
         return false;
     for (int i = 0; t->status == SW_OK && i < more; i++)
-        t->status = add_like(&grown, &small.nodes[small.n_nodes - 1]);
+        t->status = advice_add_node_like(&grown, &small.nodes[small.n_nodes - 1]);
     t->cluster = grown;
-    const bool ok = fits(t);
+    const bool ok = trial_fits(t);
     sw_cluster_free(&t->cluster);
     t->cluster = small;
     return ok;
@@ -262,7 +263,7 @@ static void try_disk(struct trial *t)
         all &= t->cluster.nodes[n].disk_tier;
         t->cluster.nodes[n].disk_tier = true;
     }
-    if (!all && fits(t))
+    if (!all && trial_fits(t))
         snprintf(advice_add(t, SW_ADVICE_DISK, 0)->text, sizeof t->plan->advice[0].text,
                  "layers left on disk, with disk:%.3gGB/s in the cluster (slow)",
                  t->cluster.nodes[0].disk_bandwidth / 1e9);

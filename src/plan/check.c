@@ -1,4 +1,4 @@
-/* sw_plan_check: everything a plan promises, computed anew from the stages alone. */
+/* Owns sw_plan_check: computes all that a plan states again, from its stages alone. */
 #include "plan/cost.h"
 
 #include <math.h>

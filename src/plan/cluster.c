@@ -1,4 +1,5 @@
-/* Clusters in memory: building, copying, ranks; and which of the two written forms a text is. */
+/* Owns clusters in memory (building, copying, ranks), and telling the text form from the JSON form.
+ */
 #include "plan/cluster.h"
 
 #include "base/file.h"
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LONGEST (16u << 20) /* of a cluster file */
+#define LONGEST (16u << 20) /* most bytes of a cluster file */
 
 void sw_cluster_init(struct sw_cluster *cluster)
 {

@@ -1,4 +1,4 @@
-/* Owns telling a host file that holds no cluster from a cluster with a mistake in it. */
+/* Owns recognising an mpirun host file that was given where a cluster is expected. */
 #include "plan/cluster.h"
 
 #include <ctype.h>
@@ -6,7 +6,7 @@
 
 #define LINE_MAX_BYTES 200
 
-/* "node1", "node1:4", "node[01-04]", "node1 slots=4 max_slots=8"? */
+/* Whether the line is as "node1", "node1:4", "node[01-04]" or "node1 slots=4 max_slots=8". */
 static bool is_host_line(const char *line, size_t length, bool *slots)
 {
     static const char host[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_",
@@ -47,11 +47,11 @@ static bool is_host_line(const char *line, size_t length, bool *slots)
     return true;
 }
 
-/* How many lines of hosts the text has; 0: it is no host file. */
+/* The number of lines with hosts; 0: the text is not a host file. */
 static int host_lines(const char *text, size_t length)
 {
     int n = 0;
-    bool slots = false; /* else one word might be anything */
+    bool slots = false; /* a line has slots; without any, a single word might be anything */
     for (size_t at = 0, end; at < length; at = end + 1) {
         for (end = at; end < length && text[end] != '\n';)
             end++;
@@ -75,8 +75,8 @@ enum sw_status sw_cluster_refuse_hostfile(const char *text, size_t length)
     if (hosts == 0)
         return SW_OK;
     return sw_fail(SW_EINPUT,
-                   "cluster: this is a host file: %d line%s of hosts, and not what they have; add "
-                   "a line such as \"#: %dx(gpu:2x24G host:64G)\" to it, which mpirun passes over, "
-                   "or give what 'mpirun --hostfile FILE spillway probe --json' prints",
+                   "cluster: this is a host file: %d line%s of hosts, without their hardware; add "
+                   "a line such as \"#: %dx(gpu:2x24G host:64G)\" to it, which mpirun ignores, "
+                   "or give the output of 'mpirun --hostfile FILE spillway probe --json'",
                    hosts, hosts == 1 ? "" : "s", hosts);
 }

@@ -1,4 +1,4 @@
-/* The JSON form of a cluster: the structs' fields by name. What is missing is a default. */
+/* Owns the JSON form of a cluster: the structs' fields by name. A missing field is a default. */
 #include "plan/cluster.h"
 
 #include "base/json.h"
@@ -67,7 +67,7 @@ static enum sw_status get_name(const json_t *object, const char *where, char *na
     return SW_OK;
 }
 
-/* Leaves *out alone when there is no such field. */
+/* Reads a whole number from 1 to `most`; *out is unchanged when there is no such field. */
 static enum sw_status get_count(const json_t *object, const char *where, const char *key, int most,
                                 int *out)
 {

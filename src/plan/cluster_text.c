@@ -1,4 +1,4 @@
-/* The text form of a cluster: the grammar in cluster.h, both ways. */
+/* Owns the text form of a cluster: parsing and writing the grammar in cluster.h. */
 #include "plan/cluster.h"
 
 #include "base/units.h"
@@ -35,7 +35,7 @@ static void skip_line(struct parser *p)
         p->at++;
 }
 
-/* Spaces, comments, and in a hostfile everything but what stands behind "#:". */
+/* Skips spaces and comments, and in a hostfile everything but what follows "#:". */
 static void skip_blank(struct parser *p)
 {
     while (p->at < p->length) {
@@ -59,8 +59,8 @@ static void skip_blank(struct parser *p)
     }
 }
 
-/* The next word: "(", ")", "+", or what stands between them and spaces. Empty at the end. */
-static enum sw_status next(struct parser *p)
+/* Reads the next word: "(", ")", "+", or what is between these and spaces. Empty at the end. */
+static enum sw_status parser_next(struct parser *p)
 {
     skip_blank(p);
     size_t n = 0;
@@ -84,7 +84,7 @@ static enum sw_status next(struct parser *p)
     return SW_OK;
 }
 
-/* "12x…": the number, and *rest behind the x. False: there is none. */
+/* Parses "12x…" into the number and *rest, which follows the x. False: there is no such prefix. */
 static bool count_prefix(const char *word, int *count, const char **rest)
 {
     char *end;
@@ -141,8 +141,8 @@ static bool time_parse(const char *text, double *seconds)
     return false;
 }
 
-/* "22G/24G" (free/total) at the start of text, which is cut after it; the speeds come behind. */
-static enum sw_status memory(struct parser *p, char *text, uint64_t *free, uint64_t *total)
+/* Parses "22G/24G" (free/total) or "24G" (both). Changes the text. */
+static enum sw_status parse_memory(struct parser *p, char *text, uint64_t *free, uint64_t *total)
 {
     char *slash = strchr(text, '/');
     if (slash)
@@ -157,10 +157,12 @@ static enum sw_status memory(struct parser *p, char *text, uint64_t *free, uint6
     return SW_OK;
 }
 
-/* "672GB/s@80GB/s@16TF@8TF@2us": rates to rates[0], rates[1]; flops of products and of attention to
- * flops[0], flops[1]; a launch's time to *launch. NULL: there is none. */
-static enum sw_status speeds(struct parser *p, char *text, double *rates[2], double *flops[2],
-                             double *launch)
+/*
+ * Parses "672GB/s@80GB/s@16TF@8TF@2us": rates into rates[0] and rates[1]; flops of products and of
+ * attention into flops[0] and flops[1]; the time of a launch into *launch. NULL: not allowed here.
+ */
+static enum sw_status parse_speeds(struct parser *p, char *text, double *rates[2], double *flops[2],
+                                   double *launch)
 {
     int n = 0, n_flops = 0;
     while (text) {
@@ -192,9 +194,9 @@ static enum sw_status gpu_item(struct parser *p, struct sw_node *node, const cha
     char *at = strchr(text, '@');
     if (at)
         *at++ = 0;
-    SW_TRY(memory(p, text, &like.free, &like.total));
-    SW_TRY(speeds(p, at, (double *[2]){&like.bandwidth, NULL},
-                  (double *[2]){&like.flops, &like.attend}, &like.launch));
+    SW_TRY(parse_memory(p, text, &like.free, &like.total));
+    SW_TRY(parse_speeds(p, at, (double *[2]){&like.bandwidth, NULL},
+                        (double *[2]){&like.flops, &like.attend}, &like.launch));
     for (int i = 0; i < count; i++) {
         if (node->n_devices == SW_MAX_DEVICES)
             return cluster_text_wrong(p, "fewer GPUs in one node");
@@ -215,15 +217,15 @@ static enum sw_status host_item(struct parser *p, struct sw_node *node, const ch
     char *at = strchr(text, '@');
     if (at)
         *at++ = 0;
-    SW_TRY(memory(p, text, &node->host_free, &node->host_total));
-    SW_TRY(speeds(p, at, (double *[2]){&node->host_bandwidth, &alone},
-                  (double *[2]){&node->cpu_flops, &node->cpu_attend}, NULL));
+    SW_TRY(parse_memory(p, text, &node->host_free, &node->host_total));
+    SW_TRY(parse_speeds(p, at, (double *[2]){&node->host_bandwidth, &alone},
+                        (double *[2]){&node->cpu_flops, &node->cpu_attend}, NULL));
     node->rank_bandwidth = alone > 0 ? alone : node->host_bandwidth;
     return SW_OK;
 }
 
-/* One item of a group into the node it describes. *ranks: 0 until given. */
-static enum sw_status item(struct parser *p, struct sw_node *node, int *ranks)
+/* Parses one item of a group into its node. *ranks: set when the item is "ranks:". */
+static enum sw_status parse_item(struct parser *p, struct sw_node *node, int *ranks)
 {
     const char *colon = strchr(p->word, ':');
     const char *value = colon ? colon + 1 : "";
@@ -303,14 +305,14 @@ static enum sw_status cluster_text_repeat(struct parser *p, int first, int count
     return SW_OK;
 }
 
-static enum sw_status group(struct parser *p)
+static enum sw_status parse_group(struct parser *p)
 {
     int count = 1, ranks = 0;
     const char *rest = p->word;
     if (strcmp(p->word, "(") != 0) {
         if (!count_prefix(p->word, &count, &rest) || *rest)
             return cluster_text_wrong(p, "a group such as 2x(gpu:24G host:64G)");
-        SW_TRY(next(p));
+        SW_TRY(parser_next(p));
         if (strcmp(p->word, "(") != 0)
             return cluster_text_wrong(p, "'(' behind the count");
     }
@@ -323,12 +325,12 @@ static enum sw_status group(struct parser *p)
     char plain[SW_NAME_MAX];
     snprintf(plain, sizeof plain, "%s", node->name);
     for (;;) {
-        SW_TRY(next(p));
+        SW_TRY(parser_next(p));
         if (!strcmp(p->word, ")"))
             break;
         if (!p->word[0])
             return cluster_text_wrong(p, "')'");
-        SW_TRY(item(p, node, &ranks));
+        SW_TRY(parse_item(p, node, &ranks));
     }
     if (!node->host_total)
         return cluster_text_wrong(p, "the host memory of the group, as host:64G, before its ')'");
@@ -369,17 +371,17 @@ enum sw_status sw_cluster_parse_text(const char *text, size_t length, struct sw_
     p.marked = has_marks(text, length);
     if (!p.marked)
         SW_TRY(sw_cluster_refuse_hostfile(text, length));
-    SW_TRY(next(&p));
+    SW_TRY(parser_next(&p));
     for (;;) {
-        SW_TRY(group(&p));
-        SW_TRY(next(&p));
+        SW_TRY(parse_group(&p));
+        SW_TRY(parser_next(&p));
         if (strcmp(p.word, "+") != 0)
             break;
-        SW_TRY(next(&p));
+        SW_TRY(parser_next(&p));
     }
     while (is_link(p.word)) {
         SW_TRY(link_item(&p));
-        SW_TRY(next(&p));
+        SW_TRY(parser_next(&p));
     }
     return p.word[0] ? cluster_text_wrong(&p, "'+' and a group, link:, local:, or the end") : SW_OK;
 }
@@ -400,7 +402,7 @@ static void put_size(struct sw_strbuf *out, uint64_t free, uint64_t total)
     }
 }
 
-/* In GB/s when that reads back as the same number, else in full. */
+/* Appends a rate in GB/s if that is read as the same number again, else in full. */
 static void put_rate(struct sw_strbuf *out, double rate)
 {
     char text[400]; /* the longest double in full */
@@ -422,7 +424,7 @@ static void put_flops(struct sw_strbuf *out, double flops)
     sw_strbuf_puts(out, text);
 }
 
-/* A rate of attention stands behind that of products. */
+/* Appends the rate of products, and that of attention after it. */
 static void put_computing(struct sw_strbuf *out, double flops, double usual, double attend)
 {
     if (flops != usual || attend > 0) {

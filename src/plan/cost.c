@@ -1,7 +1,7 @@
 /*
- * Time and bytes of layers on the ranks of a cluster: what each rank may use, every layer's time in
- * every tier as sums (one layer's: layer_time.c), and the account of one stage. The formulas are
- * stated in docs/hardware.md.
+ * Owns time and bytes of layers on the ranks of a cluster: the resources of each rank, prefix sums
+ * of the layers' times in each tier (of one layer: layer_time.c), and time and bytes of one stage.
+ * The formulas are stated in docs/hardware.md.
  */
 #include "plan/cost.h"
 
@@ -65,14 +65,13 @@ static uint64_t cost_less(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
+static void resources_init(struct sw_cost *c, int rank, const int *ranks_of_node)
 {
     const struct sw_plan_options *o = c->options;
     struct sw_rank_resources *p = &c->resources[rank];
     sw_cluster_rank(c->cluster, rank, &p->node, &p->device);
     const struct sw_node *node = &c->cluster->nodes[p->node];
-    /* Every rank has its own cores; memory, bus and disk are shared by those that work at a time.
-     */
+    /* Each rank has its own cores; ranks that work at the same time share memory, bus and disk. */
     const double ranks = ranks_of_node[p->node];
     const bool alone = o->objective == SW_OBJECTIVE_LATENCY;
     p->cpu_flops = node->cpu_flops / ranks;
@@ -100,7 +99,7 @@ static void place_init(struct sw_cost *c, int rank, const int *ranks_of_node)
     }
 }
 
-static bool place_alike(const struct sw_rank_resources *a, const struct sw_rank_resources *b)
+static bool resources_alike(const struct sw_rank_resources *a, const struct sw_rank_resources *b)
 {
     return (a->device < 0) == (b->device < 0) && a->gpu_cap == b->gpu_cap &&
            a->host_cap == b->host_cap && a->even_cap == b->even_cap && a->sharers == b->sharers &&
@@ -119,19 +118,19 @@ static bool layers_alike(const struct sw_layer_footprint *a, const struct sw_lay
            a->window == b->window;
 }
 
-/* In the objective's measure. */
-static sw_ps joined(const struct sw_cost *c, double step_s, double prompt_s)
+/* The time of a decode step and of a chunk of a prompt in the objective's measure. */
+static sw_ps cost_measure(const struct sw_cost *c, double step_s, double prompt_s)
 {
     return to_ps(c->step_share * step_s + c->prompt_share * prompt_s);
 }
 
-/* Of one layer, in every tier; least: see struct sw_kind. */
+/* Times of one layer in each tier; the fields are as in struct sw_kind. */
 struct times {
     sw_ps gpu, host[2], streamed, disk, least[2];
 };
 
-static struct times times_of(const struct sw_cost *c, const struct sw_rank_resources *p,
-                             const struct sw_layer_footprint *layer)
+static struct times cost_layer_times(const struct sw_cost *c, const struct sw_rank_resources *p,
+                                     const struct sw_layer_footprint *layer)
 {
     const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
     double at[SW_N_TIERS][2];
@@ -139,11 +138,11 @@ static struct times times_of(const struct sw_cost *c, const struct sw_rank_resou
         at[tier][0] = sw_layer_time(c, p, layer, (enum sw_tier)tier, &step);
         at[tier][1] = sw_layer_time(c, p, layer, (enum sw_tier)tier, &prompt);
     }
-    struct times t = {.gpu = joined(c, at[SW_TIER_GPU][0], at[SW_TIER_GPU][1]),
-                      .host = {joined(c, at[SW_TIER_HOST][0], at[SW_TIER_HOST][1]),
-                               joined(c, at[SW_TIER_HOST][0], at[SW_TIER_PASSING][1])},
-                      .streamed = joined(c, at[SW_TIER_STREAMED][0], at[SW_TIER_STREAMED][1]),
-                      .disk = joined(c, at[SW_TIER_DISK][0], at[SW_TIER_DISK][1])};
+    struct times t = {.gpu = cost_measure(c, at[SW_TIER_GPU][0], at[SW_TIER_GPU][1]),
+                      .host = {cost_measure(c, at[SW_TIER_HOST][0], at[SW_TIER_HOST][1]),
+                               cost_measure(c, at[SW_TIER_HOST][0], at[SW_TIER_PASSING][1])},
+                      .streamed = cost_measure(c, at[SW_TIER_STREAMED][0], at[SW_TIER_STREAMED][1]),
+                      .disk = cost_measure(c, at[SW_TIER_DISK][0], at[SW_TIER_DISK][1])};
     if (!p->disk)
         t.disk = t.host[0];
     if (p->device < 0)
@@ -153,7 +152,7 @@ static struct times times_of(const struct sw_cost *c, const struct sw_rank_resou
     return t;
 }
 
-/* What holds for all layers so far holds with this one, too? `first`: there is none so far. */
+/* Updates what holds for all layers with the times of one more. `first`: it is the first. */
 static void cost_compare(struct sw_kind *k, const struct times *t, bool disk, bool first)
 {
     const sw_ps crossings = 3 * (k->crossing + k->prompt_crossing);
@@ -170,7 +169,7 @@ static void cost_compare(struct sw_kind *k, const struct times *t, bool disk, bo
 
 static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
 {
-    const struct sw_rank_resources *p = k->place;
+    const struct sw_rank_resources *p = k->resources;
     const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
     const bool gpu = p->device >= 0;
     const size_t n = (size_t)c->n_layers + 1;
@@ -183,12 +182,13 @@ static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
     for (size_t i = 0; i < n_sums; i++)
         *sums[i] = block + i * n;
     if (gpu) {
-        k->crossing = joined(c, crossing_time(c, p, step.rows), 0);
-        k->prompt_crossing = joined(c, 0, crossing_time(c, p, prompt.rows));
+        k->crossing = cost_measure(c, crossing_time(c, p, step.rows), 0);
+        k->prompt_crossing = cost_measure(c, 0, crossing_time(c, p, prompt.rows));
     }
     for (int g = 0; g < 1 + gpu; g++) {
-        k->embed[g] = joined(c, embed_time(c, p, g, step.rows), embed_time(c, p, g, prompt.rows));
-        k->head[g] = joined(c, head_time(c, p, g, &step), head_time(c, p, g, &prompt));
+        k->embed[g] =
+            cost_measure(c, embed_time(c, p, g, step.rows), embed_time(c, p, g, prompt.rows));
+        k->head[g] = cost_measure(c, head_time(c, p, g, &step), head_time(c, p, g, &prompt));
     }
     for (int f = 0; f < 2; f++) {
         k->gpu_wins[f] = k->stream_loses[f] = gpu;
@@ -198,7 +198,7 @@ static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
     struct times t = {0};
     for (int i = 0; i < c->n_layers; i++) {
         if (i == 0 || !c->uniform)
-            t = times_of(c, p, &c->fp->layers[i]);
+            t = cost_layer_times(c, p, &c->fp->layers[i]);
         if (gpu)
             cost_compare(k, &t, p->disk, i == 0);
         const sw_ps of[] = {t.gpu,  t.host[0],  t.host[1], t.streamed,
@@ -209,7 +209,7 @@ static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
     return SW_OK;
 }
 
-/* Gives every place its kind: equal places share the tables. */
+/* Gives each rank its kind: ranks with equal resources share the tables. */
 static enum sw_status kinds_init(struct sw_cost *c)
 {
     c->kinds = calloc((size_t)c->n_ranks, sizeof *c->kinds);
@@ -217,12 +217,12 @@ static enum sw_status kinds_init(struct sw_cost *c)
         return sw_fail(SW_ENOMEM, "no memory for a plan over %d ranks", c->n_ranks);
     for (int r = 0; r < c->n_ranks; r++) {
         int k = 0;
-        while (k < c->n_kinds && !place_alike(c->kinds[k].place, &c->resources[r]))
+        while (k < c->n_kinds && !resources_alike(c->kinds[k].resources, &c->resources[r]))
             k++;
         c->resources[r].kind = k;
         if (k < c->n_kinds)
             continue;
-        c->kinds[k].place = &c->resources[r];
+        c->kinds[k].resources = &c->resources[r];
         c->n_kinds++;
         SW_TRY(kind_init(c, &c->kinds[k]));
     }
@@ -261,12 +261,13 @@ static void hops_init(struct sw_cost *c)
     const double local = cl->local_latency + step / cl->local_bandwidth;
     const double link = cl->link_latency + step / cl->link_bandwidth;
     c->step = (struct sw_hops){to_ps(local), to_ps(link), to_ps(local_ids), to_ps(link_ids)};
-    c->goal = (struct sw_hops){joined(c, local, cl->local_latency + prompt / cl->local_bandwidth),
-                               joined(c, link, cl->link_latency + prompt / cl->link_bandwidth),
-                               joined(c, local_ids, local_ids), joined(c, link_ids, link_ids)};
+    c->goal = (struct sw_hops){
+        cost_measure(c, local, cl->local_latency + prompt / cl->local_bandwidth),
+        cost_measure(c, link, cl->link_latency + prompt / cl->link_bandwidth),
+        cost_measure(c, local_ids, local_ids), cost_measure(c, link_ids, link_ids)};
 }
 
-/* The defaults that depend on the cluster. */
+/* Sets the defaults that depend on the cluster. */
 static void batch_init(struct sw_cost *c)
 {
     const struct sw_footprint_params *params = &c->fp->params;
@@ -283,8 +284,8 @@ static void batch_init(struct sw_cost *c)
 }
 
 /*
- * What a request weighs: its prompt goes in equal chunks, or, where the pipeline is full, fills
- * them together with others'; each of its new tokens is a row of a step.
+ * Sets the shares of prompt and decode in a request: its prompt is cut into equal chunks, or fills
+ * chunks together with other prompts when the pipeline is full; each new token is a row of a step.
  */
 static void request_init(struct sw_cost *c)
 {
@@ -312,7 +313,7 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
         return sw_fail(SW_EMODEL, "the model has %d layers; a plan can have 1 to %d", fp->n_layers,
                        SW_MAX_LAYERS);
     if (options->n_ranks < 0 || options->n_ranks > all || all < 1)
-        return sw_fail(SW_EUSAGE, "%d ranks are asked for, the cluster has room for %d",
+        return sw_fail(SW_EUSAGE, "%d ranks were requested, the cluster has room for %d",
                        options->n_ranks, all);
     *cost = (struct sw_cost){.fp = fp, .options = options, .cluster = cluster};
     cost->n_layers = fp->n_layers;
@@ -337,7 +338,7 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
         ranks_of_node[node]++;
     }
     for (int r = 0; r < cost->n_ranks; r++)
-        place_init(cost, r, ranks_of_node);
+        resources_init(cost, r, ranks_of_node);
     free(ranks_of_node);
     SW_TRY(sums_init(cost));
     cost->bounce_bytes =
@@ -350,7 +351,7 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
 void sw_cost_free(struct sw_cost *cost)
 {
     for (int k = 0; k < cost->n_kinds; k++)
-        free(cost->kinds[k].gpu); /* one block for all four */
+        free(cost->kinds[k].gpu); /* one block for all sums */
     free(cost->kinds);
     free(cost->resources);
     free(cost->node_cap);
@@ -370,7 +371,7 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int fr
     return ids ? hops->link_ids : hops->link;
 }
 
-/* Hand-overs between GPU and CPU on the way through a stage whose host layers run on `host`. */
+/* Number of hand-overs between GPU and CPU in a stage whose host layers run in tier `host`. */
 static int cost_crossings(const struct sw_plan_stage *s, enum sw_tier host)
 {
     const int on[6] = {s->embed ? s->embed_on_gpu : -1,
@@ -389,7 +390,8 @@ static int cost_crossings(const struct sw_plan_stage *s, enum sw_tier host)
     return n;
 }
 
-static void sum_range(const struct sw_cost *c, int from, int count, uint64_t *weights, uint64_t *kv)
+static void cost_sum_range(const struct sw_cost *c, int from, int count, uint64_t *weights,
+                           uint64_t *kv)
 {
     for (int i = from; i < from + count; i++) {
         if (weights)
@@ -399,7 +401,7 @@ static void sum_range(const struct sw_cost *c, int from, int count, uint64_t *we
     }
 }
 
-static void add_up(struct sw_bytes *b)
+static void cost_add_up(struct sw_bytes *b)
 {
     const uint64_t passing = b->staging > b->load ? b->staging : b->load;
     b->total = b->weights + b->kv + b->embed + b->head + b->work + b->context + passing;
@@ -412,10 +414,10 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
     const int disk = streamed + s->n_streamed;
     struct sw_bytes gpu = {0}, cpu = {0};
     s->disk_bytes = 0;
-    sum_range(c, s->first, s->n_gpu, &gpu.weights, &gpu.kv);
-    sum_range(c, host, s->n_host, &cpu.weights, &cpu.kv);
-    sum_range(c, streamed, s->n_streamed, &cpu.weights, &gpu.kv);
-    sum_range(c, disk, s->n_disk, &s->disk_bytes, &cpu.kv);
+    cost_sum_range(c, s->first, s->n_gpu, &gpu.weights, &gpu.kv);
+    cost_sum_range(c, host, s->n_host, &cpu.weights, &cpu.kv);
+    cost_sum_range(c, streamed, s->n_streamed, &cpu.weights, &gpu.kv);
+    cost_sum_range(c, disk, s->n_disk, &s->disk_bytes, &cpu.kv);
     if (s->embed)
         *(s->embed_on_gpu ? &gpu.embed : &cpu.embed) = fp->embed_bytes;
     if (s->head)
@@ -437,15 +439,15 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
     cpu.work += (cpu_works ? fp->work_bytes : 0) + (s->head ? fp->logits_bytes : 0);
     cpu.context = c->options->rank_host;
     cpu.load = fp->load_bytes;
-    add_up(&gpu);
-    add_up(&cpu);
+    cost_add_up(&gpu);
+    cost_add_up(&cpu);
     s->gpu = gpu;
     s->host = cpu;
 }
 
-/* A micro-batch's time, with the host layers run as `host` says. */
-static sw_ps sum_time(const struct sw_cost *c, const struct sw_plan_stage *s, enum sw_tier host,
-                      const struct sw_load *load)
+/* The time of a micro-batch in a stage whose host layers run in tier `host`. */
+static sw_ps cost_stage_time(const struct sw_cost *c, const struct sw_plan_stage *s,
+                             enum sw_tier host, const struct sw_load *load)
 {
     const struct sw_rank_resources *p = &c->resources[s->rank];
     const int n[4] = {s->n_gpu, s->n_host, s->n_streamed, s->n_disk};
@@ -464,20 +466,21 @@ static sw_ps sum_time(const struct sw_cost *c, const struct sw_plan_stage *s, en
     return t;
 }
 
-/* Is a chunk of so many rows done sooner with the host layers streamed? */
-static bool streaming_pays(const struct sw_cost *c, const struct sw_plan_stage *s, int rows)
+/* Whether a chunk of so many rows is faster with the host layers streamed. */
+static bool cost_streaming_pays(const struct sw_cost *c, const struct sw_plan_stage *s, int rows)
 {
     const struct sw_load load = prompt_load(c, rows);
-    return sum_time(c, s, SW_TIER_PASSING, &load) < sum_time(c, s, SW_TIER_HOST, &load);
+    return cost_stage_time(c, s, SW_TIER_PASSING, &load) <
+           cost_stage_time(c, s, SW_TIER_HOST, &load);
 }
 
-/* A number of rows from which it pays, when it pays for `rows`: with one row less it does not. */
-static int least_rows(const struct sw_cost *c, const struct sw_plan_stage *s, int rows)
+/* The fewest rows from which streaming pays, given that it pays for `rows`. */
+static int cost_least_rows(const struct sw_cost *c, const struct sw_plan_stage *s, int rows)
 {
     int low = 0; /* does not pay */
     while (rows - low > 1) {
         const int middle = low + (rows - low) / 2;
-        if (streaming_pays(c, s, middle))
+        if (cost_streaming_pays(c, s, middle))
             rows = middle;
         else
             low = middle;
@@ -489,8 +492,8 @@ void sw_cost_stage(const struct sw_cost *cost, struct sw_plan_stage *s)
 {
     const struct sw_load step = decode_load(cost), prompt = prompt_load(cost, cost->prompt_rows);
     const enum sw_tier host = s->stream_prompt ? SW_TIER_PASSING : SW_TIER_HOST;
-    s->step_s = (double)sum_time(cost, s, SW_TIER_HOST, &step) * 1e-12;
-    s->prompt_s = (double)sum_time(cost, s, host, &prompt) * 1e-12;
-    s->stream_rows = s->stream_prompt ? least_rows(cost, s, cost->prompt_rows) : 0;
+    s->step_s = (double)cost_stage_time(cost, s, SW_TIER_HOST, &step) * 1e-12;
+    s->prompt_s = (double)cost_stage_time(cost, s, host, &prompt) * 1e-12;
+    s->stream_rows = s->stream_prompt ? cost_least_rows(cost, s, cost->prompt_rows) : 0;
     stage_bytes(cost, s);
 }

@@ -11,109 +11,126 @@ typedef int64_t sw_ps; /* picoseconds; one layer at most SW_PS_MAX, so no sum ov
 #define SW_PS_MAX ((sw_ps)1 << 50)
 #define SW_PS_NEVER (INT64_MAX / 4)
 #define SW_MAX_LAYERS 1024
-#define SW_CROSSING_LATENCY 10e-6 /* a hand-over between GPU and CPU inside a rank */
+#define SW_CROSSING_LATENCY 10e-6 /* seconds to hand over between GPU and CPU inside a rank */
 #define SW_LAYER_LAUNCHES 8       /* kernels of a layer on a GPU (tests/gpulib/test_launches.c) */
 
-/* What one rank has, after reserves and caps, and its share of what its node's ranks share. */
+/* The resources of one rank after reserves and caps, with its share of what its node's ranks share.
+ */
 struct sw_rank_resources {
     int node, device;           /* device -1: none */
-    uint64_t gpu_cap, host_cap; /* of this rank alone */
-    uint64_t even_cap;          /* of host_cap, what an even share of the node allows */
-    int sharers;                /* ranks of the node */
-    double gpu_bw, gpu_flops, gpu_attend, gpu_launch;
-    double host_bw, cpu_flops, cpu_attend, bus_bw, disk_bw;
-    bool disk;
-    int kind; /* places of one kind are equal but for rank, node and device */
+    uint64_t gpu_cap, host_cap; /* bytes that this rank may use if it were alone on its node */
+    uint64_t even_cap;          /* bytes of host memory with an even share of the node's */
+    int sharers;                /* number of ranks of the node */
+    double gpu_bw, gpu_flops, gpu_attend, gpu_launch;       /* as in struct sw_device */
+    double host_bw, cpu_flops, cpu_attend, bus_bw, disk_bw; /* bytes or flops per second */
+    bool disk;                                              /* layers may stay on disk */
+    int kind; /* resources of one kind are equal but for node and device */
 };
 
 /*
- * Per kind of place, times in the objective's measure (see struct sw_cost); of layers as prefix
- * sums, (n_layers + 1). Where there are two, [1] is for stages that stream host layers for prompts.
+ * Times of one kind of rank resources, in the objective's measure (see struct sw_cost). Pointers
+ * are prefix sums over layers, (n_layers + 1). In arrays of two but embed and head, [1] is for
+ * stages that stream host layers for prompts.
  */
 struct sw_kind {
-    const struct sw_rank_resources *place; /* the first of its kind */
-    sw_ps *gpu, *host[2], *streamed, *disk;
-    sw_ps *least[2];                 /* off the GPU, wherever it takes least */
-    sw_ps embed[2], head[2];         /* [on GPU] */
-    sw_ps crossing, prompt_crossing; /* at decode, with a prompt */
-    sw_ps stream_costs[2]; /* every layer takes longer streamed than least[] by so much; or 0 */
-    bool gpu_wins[2];      /* every layer is no slower on the GPU than anywhere else */
+    const struct sw_rank_resources *resources; /* the first of this kind */
+    sw_ps *gpu, *host[2], *streamed, *disk;    /* of layers in each tier */
+    sw_ps *least[2];                           /* of layers in the fastest tier but the GPU */
+    sw_ps embed[2], head[2];                   /* [0] on the CPU, [1] on the GPU */
+    sw_ps crossing, prompt_crossing;           /* one hand-over at decode, and with a prompt */
+    sw_ps stream_costs[2]; /* least time by which a streamed layer is slower than in least[] */
+    bool gpu_wins[2];      /* every layer is no slower on the GPU than in any other tier */
     bool stream_loses[2];  /* every layer is slower streamed than as a host layer by 3 crossings */
     bool disk_loses[2];    /* no layer is faster from disk than as a host layer */
     bool prompt_loses;     /* every layer's prompts are slower streamed by 3 crossings */
 };
 
-/* Between ranks: the hidden state over local and over network links, and token ids. */
+/* Times of a hop over local links and over links between nodes. */
 struct sw_hops {
-    sw_ps local, link, local_ids, link_ids;
+    sw_ps local, link;         /* for hidden states */
+    sw_ps local_ids, link_ids; /* for token ids */
 };
 
 struct sw_cost {
     const struct sw_footprint *fp;
     const struct sw_plan_options *options;
     const struct sw_cluster *cluster;
-    int n_layers, n_ranks, n_nodes, n_kinds, micro_batch, position;
-    /* What is minimised is step_share * a decode step + prompt_share * a prompt's chunk of
-       prompt_rows tokens: what a request takes (docs/hardware.md), per step. */
+    int n_layers, n_ranks, n_nodes, n_kinds;
+    int micro_batch, position; /* as in struct sw_plan_options, defaults filled in */
+    /*
+     * The objective's measure is step_share * a decode step + prompt_share * a chunk of prompt_rows
+     * tokens: the time of a request (docs/hardware.md), divided by its steps.
+     */
     int prompt_rows;
-    double prompt_chunks; /* of a request; several may share one */
+    double prompt_chunks; /* chunks of a request; below 1 when requests share a chunk */
     double step_share, prompt_share;
-    bool uniform;                        /* all layers are alike */
+    bool uniform;                        /* all layers are equal */
     struct sw_rank_resources *resources; /* (n_ranks) */
     struct sw_kind *kinds;               /* (n_kinds) */
-    uint64_t *node_cap;                  /* (n_nodes) host bytes all ranks of the node share */
-    uint64_t *weights, *kv;              /* prefix sums, (n_layers + 1) */
-    uint64_t max_weight, max_kv;
-    uint64_t stream_bytes; /* buffers on a GPU for streamed layers; with their KV in host memory,
-                              max_kv besides */
-    uint64_t bounce_bytes; /* host buffers of a rank with a GPU for what travels by MPI */
-    double disk_scale;     /* bytes in the file per byte in memory */
-    struct sw_hops step, goal; /* at decode; in the objective's measure */
+    uint64_t *node_cap;                  /* (n_nodes) host bytes that the node's ranks share */
+    uint64_t *weights, *kv;              /* (n_layers + 1) prefix sums of bytes over layers */
+    uint64_t max_weight, max_kv;         /* bytes of the largest layer */
+    uint64_t stream_bytes; /* GPU buffers for streamed layers; host layers streamed for prompts
+                              need max_kv more */
+    uint64_t bounce_bytes; /* host buffers of a rank with a GPU for activations sent by MPI */
+    double disk_scale;     /* bytes in the file for each byte in memory */
+    struct sw_hops step;   /* hops at decode */
+    struct sw_hops goal;   /* hops in the objective's measure */
 };
 
-/* A way to hold layers [first, first + gpu + host + streamed + disk). */
+/* How a rank holds consecutive layers: first those on the GPU, then host, streamed, disk. */
 struct sw_split {
-    int gpu, host, streamed, disk;
+    int gpu, host, streamed, disk; /* number of layers in each tier */
     bool embed_on_gpu, head_on_gpu;
-    bool stream_prompt; /* then there are host layers */
+    bool stream_prompt; /* host layers, of which there are some, are streamed for prompts */
     uint64_t host_bytes;
-    sw_ps time;
+    sw_ps time; /* in the objective's measure */
 };
 
+/*
+ * Fills *cost, which keeps the pointers it is given; the caller calls sw_cost_free, on failure too.
+ * SW_EMODEL and SW_EUSAGE when layers or ranks are out of range; SW_ENOMEM.
+ */
 enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
                             const struct sw_cluster *cluster,
                             const struct sw_plan_options *options);
 void sw_cost_free(struct sw_cost *cost);
 
-/* The fastest split with at most host_cap host bytes (then: the least host bytes). False: none. */
+/*
+ * The fastest split of layers [first, first + count) on a rank of this kind with at most host_cap
+ * host bytes; of equally fast ones that with the fewest host bytes. False: there is none.
+ */
 bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count, uint64_t host_cap,
                      struct sw_split *out);
-/*
- * All splits that no other beats in both host bytes and time, by rising host bytes; at most cap.
- * Appends to a growing array; SW_ENOMEM.
- */
+/* A growing array of splits; the caller frees items. */
 struct sw_splits {
-    struct sw_split *items;
+    struct sw_split *items; /* (count) */
     int count, capacity;
 };
+/* Appends a split. SW_ENOMEM. */
 enum sw_status sw_splits_add(struct sw_splits *list, const struct sw_split *split);
+/*
+ * Appends all splits with at most host_cap host bytes that no other beats in both host bytes and
+ * time, by rising host bytes. SW_ENOMEM.
+ */
 enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first, int count,
                                 uint64_t host_cap, struct sw_splits *out);
 
-/* `hops` is of the cost. `from` -1: rank 0 to the first stage; `to` -1: back to rank 0. */
+/* The time of a hop; `from` -1: from rank 0 to the first stage; `to` -1: back to rank 0. */
 sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int from, int to);
-/* Fills bytes and seconds of a stage from its rank, slices and flags, by plain sums over layers. */
+/* Fills bytes and seconds of a stage from its rank, layers and flags, by plain sums over layers. */
 void sw_cost_stage(const struct sw_cost *cost, struct sw_plan_stage *stage);
 
-/* Fills hop_s, prompt_hop_s and load_s of all stages, and the prediction. */
+/* Fills hop_s, prompt_hop_s and load_s of all stages, and plan->predicted. */
 void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan);
 
-/* What rank r holds in the optimum; count 0: it is left out. */
+/* The layers of a rank in the optimum; count 0: the rank is left out. */
 struct sw_slice {
     int first, count;
     struct sw_split split;
 };
-/* Fills slices (n_ranks). SW_ENOFIT without a message: there is no plan. See partition.c. */
+/* Fills slices (n_ranks) with the optimum (partition.c). SW_ENOFIT, without a message, when none
+ * fits. */
 enum sw_status sw_partition(const struct sw_cost *cost, struct sw_slice *slices);
 
 #endif

@@ -1,11 +1,12 @@
 /*
- * The exact partition where ranks share their node's host memory: label setting.
+ * Owns the exact partition where ranks share their node's host memory, by label setting.
  *
- * A label says that ranks [0, j) hold layers [0, p), using so much host memory of rank j's node, at
- * such a value. Of two labels of one state, one that uses no less memory and is worth no more is
- * dropped: whatever follows it can follow the other. A label is also dropped when its value with
- * the relaxed bound for the rest cannot beat the best plan known. Both keep an optimum, so what is
- * left at the end is one. Memory starts anew with each node, where one label a state is left.
+ * A label states that ranks [0, j) hold layers [0, p), with the host memory used on rank j's node
+ * and the value so far. Of two labels of one state, one that uses no less memory and has no better
+ * value is dropped: whatever follows it can follow the other. A label is also dropped when its
+ * value with the relaxed bound for the rest cannot beat the best plan known. Both keep an optimum,
+ * so the plan left at the end is one. Memory starts at 0 on each node, where one label per state is
+ * left.
  */
 #include "plan/partition.h"
 
@@ -15,9 +16,9 @@
 struct label {
     uint64_t host;
     struct value value;
-    int parent; /* index into the archive; -1: the start */
-    int count;  /* layers of the rank before; 0: it was left out */
-    int split;  /* of that rank, in splits */
+    int parent; /* index of the label before in the archive; -1: the start */
+    int count;  /* layers of the rank before; 0: that rank is left out */
+    int split;  /* index of the split of the rank before, in splits */
 };
 
 struct cell {
@@ -37,7 +38,7 @@ struct work {
     struct step *archive;
     int n_archive, archive_capacity;
     struct sw_splits splits;
-    int **from, **to; /* per kind and run: its splits, [from, to); -1: not yet */
+    int **from, **to; /* (n_kinds, run_indices()) splits of a run, [from, to); -1: unknown */
     int final;        /* archive index of the best complete plan; -1: none */
 };
 
@@ -46,7 +47,7 @@ static enum sw_status labels_out_of_memory(void)
     return sw_fail(SW_ENOMEM, "no memory for the planner's search");
 }
 
-static enum sw_status archive(struct work *w, const struct label *label, int *index)
+static enum sw_status labels_archive(struct work *w, const struct label *label, int *index)
 {
     if (w->n_archive == w->archive_capacity) {
         const int capacity = w->archive_capacity ? 2 * w->archive_capacity : 4096;
@@ -94,7 +95,8 @@ static enum sw_status labels_insert(struct cell *cell, const struct label *label
     return SW_OK;
 }
 
-static enum sw_status options_of(struct work *w, int rank, int first, int count, int *from, int *to)
+static enum sw_status labels_splits(struct work *w, int rank, int first, int count, int *from,
+                                    int *to)
 {
     const struct sw_rank_resources *p = &w->c->resources[rank];
     const size_t run = run_index(w->c, first, count);
@@ -113,8 +115,8 @@ static enum sw_status options_of(struct work *w, int rank, int first, int count,
     return SW_OK;
 }
 
-/* Passes a label on to the next rank's state, unless it cannot lead to a better plan. */
-static enum sw_status pass(struct work *w, int j, int p, bool local, struct label *label)
+/* Adds a label to the state of the next rank, unless it cannot lead to a better plan. */
+static enum sw_status labels_pass(struct work *w, int j, int p, bool local, struct label *label)
 {
     const struct sw_cost *c = w->c;
     const bool same = same_node(c, j);
@@ -126,13 +128,13 @@ static enum sw_status pass(struct work *w, int j, int p, bool local, struct labe
         label->host = 0;
     if (p == c->n_layers) { /* complete, and better than any so far */
         w->bound = label->value;
-        return archive(w, label, &w->final);
+        return labels_archive(w, label, &w->final);
     }
     return labels_insert(&w->next[p * 2 + (same && local)], label);
 }
 
-static enum sw_status use_rank(struct work *w, int j, int p, int n, bool local,
-                               const struct label *label, int parent)
+static enum sw_status labels_use_rank(struct work *w, int j, int p, int n, bool local,
+                                      const struct label *label, int parent)
 {
     const struct sw_cost *c = w->c;
     const enum goal goal = w->s->goal;
@@ -143,7 +145,7 @@ static enum sw_status use_rank(struct work *w, int j, int p, int n, bool local,
     int from, to;
     if (in > w->s->limit || out > w->s->limit)
         return SW_OK;
-    SW_TRY(options_of(w, j, p, n, &from, &to));
+    SW_TRY(labels_splits(w, j, p, n, &from, &to));
     for (int i = from; i < to && w->splits.items[i].host_bytes <= room; i++) {
         const struct sw_split *split = &w->splits.items[i];
         if (split->time > w->s->limit)
@@ -152,39 +154,40 @@ static enum sw_status use_rank(struct work *w, int j, int p, int n, bool local,
             .host = label->host + split->host_bytes, .parent = parent, .count = n, .split = i};
         next.value = value_join(goal, value, value_stage(goal, split->time));
         next.value = value_join(goal, next.value, value_hop(out));
-        SW_TRY(pass(w, j, p + n, true, &next));
+        SW_TRY(labels_pass(w, j, p + n, true, &next));
     }
     return SW_OK;
 }
 
-/* All ways to go on from a label at rank j with layers [0, p) placed. */
-static enum sw_status expand(struct work *w, int j, int p, bool local, const struct label *label)
+/* Extends a label, with layers [0, p) on earlier ranks, by all counts of layers on rank j. */
+static enum sw_status labels_expand(struct work *w, int j, int p, bool local,
+                                    const struct label *label)
 {
     const struct sw_cost *c = w->c;
     const struct search *s = w->s;
-    const struct sw_rank_resources *place = &c->resources[j];
+    const struct sw_rank_resources *resources = &c->resources[j];
     int low, high, parent;
-    /* once more: the bound may have fallen since */
+    /* checked again: the bound may be lower now */
     if (!value_less(value_join(s->goal, label->value, s->best[state_index(c, j, p, local)]),
                     w->bound))
         return SW_OK;
-    SW_TRY(archive(w, label, &parent));
+    SW_TRY(labels_archive(w, label, &parent));
     count_range(c, j, p, &low, &high);
     for (int n = low > 1 ? low : 1; n <= high && p + n <= c->n_layers; n++) {
         const struct value *rest = &s->best[state_index(c, j + 1, p + n, same_node(c, j))];
-        const sw_ps t = s->times[place->kind][run_index(c, p, n)];
-        if (rest->a >= SW_PS_NEVER || t > s->limit) /* t: -1 where relaxed() never had to look */
+        const sw_ps t = s->times[resources->kind][run_index(c, p, n)];
+        if (rest->a >= SW_PS_NEVER || t > s->limit) /* t is -1 where the programme needed none */
             continue;
         struct value least = value_join(s->goal, label->value, *rest);
         if (t > 0)
             least = value_join(s->goal, least, value_stage(s->goal, t));
         if (value_less(least, w->bound))
-            SW_TRY(use_rank(w, j, p, n, local, label, parent));
+            SW_TRY(labels_use_rank(w, j, p, n, local, label, parent));
     }
     if (low > 0)
         return SW_OK;
     struct label skip = {.host = label->host, .value = label->value, .parent = parent};
-    return pass(w, j, p, local, &skip);
+    return labels_pass(w, j, p, local, &skip);
 }
 
 static enum sw_status labels_run(struct work *w)
@@ -195,7 +198,7 @@ static enum sw_status labels_run(struct work *w)
     for (int j = 0; j < c->n_ranks; j++) {
         for (int i = 0; i < cells; i++) {
             for (int k = 0; k < w->now[i].count; k++)
-                SW_TRY(expand(w, j, i / 2, i % 2, &w->now[i].items[k]));
+                SW_TRY(labels_expand(w, j, i / 2, i % 2, &w->now[i].items[k]));
             w->now[i].count = 0;
         }
         struct cell *swap = w->now;
@@ -205,7 +208,7 @@ static enum sw_status labels_run(struct work *w)
     return SW_OK;
 }
 
-/* The slices of the best plan; ranks after the last step have none. */
+/* Fills the slices with the best plan; ranks after the last step have no layers. */
 static void read_plan(const struct work *w, struct sw_slice *slices)
 {
     int depth = 0, end = w->c->n_layers;

@@ -1,9 +1,9 @@
-/* Seconds of a layer: products with its weights, attention over what its tokens see, copies. */
+/* Owns the time of a layer: products with its weights, attention over its context, copies. */
 #include "plan/layer_time.h"
 
 #include <math.h>
 
-/* Weight bytes a micro-batch reads: all of a dense layer; of experts, those that some row chose. */
+/* Weight bytes that a micro-batch reads: all of a dense layer; the experts that some row chose. */
 static double read_bytes(const struct sw_layer_footprint *layer, double rows)
 {
     const double all = (double)layer->weight_bytes, one = (double)layer->read_bytes;
@@ -12,19 +12,22 @@ static double read_bytes(const struct sw_layer_footprint *layer, double rows)
     return all * (1 - pow(1 - one / all, rows));
 }
 
-/* Positions that a row sees, on the average. */
-static double layer_time_sees(const struct sw_layer_footprint *layer, const struct sw_load *load)
+/* Mean number of positions that a row attends to. */
+static double layer_time_positions(const struct sw_layer_footprint *layer,
+                                   const struct sw_load *load)
 {
     if (load->prompt > 0)
         return sw_layer_prompt_sees(layer, load->prompt);
     return layer->window > 0 ? fmin(layer->window, load->position) : load->position;
 }
 
-/* KV rows that are read: by each decoded token its own; by a prompt's chunk once what its last
- * tokens see, and at least its own. */
+/*
+ * KV rows that are read: each decoded token reads those it attends to; a prompt's chunk reads once
+ * those that its last tokens attend to, and at least its own.
+ */
 static double kv_rows(const struct sw_layer_footprint *layer, const struct sw_load *load)
 {
-    const double seen = layer_time_sees(layer, load);
+    const double seen = layer_time_positions(layer, load);
     return load->prompt > 0 ? fmax(load->rows, seen + (load->rows - 1) / 2) : load->rows * seen;
 }
 
@@ -35,7 +38,7 @@ double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
     const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
     const double weights = read_bytes(layer, load->rows);
     const double products = layer->token_flops * load->rows;
-    const double attention = layer->attend_flops * load->rows * layer_time_sees(layer, load);
+    const double attention = layer->attend_flops * load->rows * layer_time_positions(layer, load);
     const bool on_gpu = tier != SW_TIER_HOST && tier != SW_TIER_DISK;
     double t = on_gpu ? fmax(weights / p->gpu_bw, products / p->gpu_flops) +
                             fmax(kv / p->gpu_bw, attention / p->gpu_attend) +

@@ -1,5 +1,5 @@
 /*
- * The partition: which contiguous layers each rank gets, so that the objective is least.
+ * Owns the partition: which contiguous layers each rank gets, so that the objective is least.
  *
  * A dynamic programme runs from the last rank to the first: best(j, p, local) is the least value of
  * layers [p, L) on ranks [j, R). Its step tries every count of layers on rank j, each with its
@@ -10,15 +10,15 @@
  *     optimum. That is the common case: GPUs hold everything, or a node has one rank.
  *  2. Else the same programme with an even share of the node's memory for each rank gives a plan,
  *     an upper bound. If the bounds meet, it is the optimum.
- *  3. Else labels.c carries the memory used along, bounded by 1 and 2, and finds the optimum.
+ *  3. Else labels.c also tracks the memory used, within the bounds of 1 and 2, and is exact.
  *
  * Throughput minimises the slowest stage first (values are joined by max), and then the sum among
  * the plans whose stages are all within that limit. Latency minimises the sum, then the slowest
  * stage: a lexicographic order in which the sum, that only grows, comes first, keeps the principle
  * of optimality, so one pass does both.
  *
- * Times are integers: sums are exact, equal plans are equal, and of equal ones the one that
- * uses earlier ranks, with fewer layers on these, is taken, always the same.
+ * Times are integers, so sums are exact and equal plans compare equal. Of equal plans the one that
+ * uses earlier ranks, with fewer layers on them, is taken, so the result is always the same.
  */
 #include "plan/partition.h"
 
@@ -73,7 +73,7 @@ static struct value best_use(struct search *s, int j, int p, int *count)
     return best;
 }
 
-static void relaxed_step(struct search *s, int j, int p)
+static void partition_relax_step(struct search *s, int j, int p)
 {
     const struct sw_cost *c = s->c;
     int use = 0, low, high;
@@ -95,7 +95,7 @@ static void relaxed_step(struct search *s, int j, int p)
     }
 }
 
-static void relaxed(struct search *s)
+static void partition_relax(struct search *s)
 {
     const struct sw_cost *c = s->c;
     for (int p = 0; p <= c->n_layers; p++)
@@ -104,7 +104,7 @@ static void relaxed(struct search *s)
                 p == c->n_layers ? (struct value){0, 0} : VALUE_NEVER;
     for (int j = c->n_ranks - 1; j >= 0; j--) {
         for (int p = 0; p < c->n_layers; p++)
-            relaxed_step(s, j, p);
+            partition_relax_step(s, j, p);
         for (int local = 0; local < 2; local++) {
             int low, high; /* all layers are placed: the ranks that are left stay out */
             count_range(c, j, c->n_layers, &low, &high);
@@ -173,7 +173,7 @@ static enum sw_status optimise(struct search *alone, struct search *even, enum g
     const struct sw_cost *c = alone->c;
     alone->goal = even->goal = goal;
     alone->limit = even->limit = limit;
-    relaxed(alone);
+    partition_relax(alone);
     struct value bound = alone->best[0];
     if (bound.a >= SW_PS_NEVER)
         return SW_ENOFIT;
@@ -182,7 +182,7 @@ static enum sw_status optimise(struct search *alone, struct search *even, enum g
             SW_TRY(search_init(even, c, true));
         even->goal = goal;
         even->limit = limit;
-        relaxed(even);
+        partition_relax(even);
         bound = even->best[0];
         if (bound.a < SW_PS_NEVER)
             read_plan(even, slices);

@@ -1,12 +1,13 @@
-/* Shared by partition.c (relaxed programme) and labels.c (exact one). Internal to src/plan/. */
+/* Shared by partition.c (relaxed programme) and labels.c (exact search). Internal to src/plan/. */
 #ifndef SW_PLAN_PARTITION_H
 #define SW_PLAN_PARTITION_H
 
 #include "plan/cost.h"
 
 /*
- * What is minimised, lexicographically. SUM: a is the sum over stages and hops, b the slowest
- * stage (so that equal sums are cut evenly). MAX: a is the slowest stage or hop, b is 0.
+ * What a search minimises: first a, then b. GOAL_SUM: a is the sum over stages and hops, b the
+ * slowest stage, so that equal sums are cut evenly. GOAL_MAX: a is the slowest stage or hop, b is
+ * 0.
  */
 enum goal { GOAL_SUM, GOAL_MAX };
 struct value {
@@ -24,7 +25,7 @@ static inline sw_ps larger_ps(sw_ps x, sw_ps y)
     return x > y ? x : y;
 }
 
-/* The value of two parts of one plan. */
+/* The value of two parts of one plan together. */
 static inline struct value value_join(enum goal goal, struct value x, struct value y)
 {
     if (goal == GOAL_MAX)
@@ -43,18 +44,18 @@ static inline struct value value_hop(sw_ps t)
 }
 
 /*
- * A search: the least value of layers [p, L) on ranks [j, R), when each rank may use its host
- * memory as if it were alone (or an even share). `local`: an earlier rank of rank j's node has
- * layers, so that the hop into the next stage of this node stays inside it.
+ * A search for the least value of layers [p, L) on ranks [j, R), where each rank may use the host
+ * memory of its node as if it were alone there, or an even share of it. State (j, p, local); local:
+ * an earlier rank of the node of rank j has layers, so the hop to rank j stays inside the node.
  */
 struct search {
     const struct sw_cost *c;
     enum goal goal;
-    sw_ps limit;        /* stages and hops that take longer are not allowed */
-    bool even;          /* host memory: even shares instead of all of the node's */
-    sw_ps **times;      /* per kind: the fastest split of each run of layers, see run_index() */
-    struct value *best; /* (n_ranks + 1, n_layers + 1, 2) */
-    int16_t *count;     /* (n_ranks, n_layers + 1, 2): layers of rank j then; 0: left out */
+    sw_ps limit;   /* longest time allowed for a stage or a hop */
+    bool even;     /* a rank may use an even share of host memory, not all of the node's */
+    sw_ps **times; /* (n_kinds, run_indices()) time of the fastest split of a run; -1: unknown */
+    struct value *best; /* (n_ranks + 1, n_layers + 1, 2) least value from a state on */
+    int16_t *count;     /* (n_ranks, n_layers + 1, 2) layers of rank j in it; 0: left out */
 };
 
 static inline size_t state_index(const struct sw_cost *c, int rank, int layer, bool local)
@@ -62,8 +63,7 @@ static inline size_t state_index(const struct sw_cost *c, int rank, int layer, b
     return ((size_t)rank * (size_t)(c->n_layers + 1) + (size_t)layer) * 2 + local;
 }
 
-/* Runs that cost the same share an index: with uniform layers only the count and the ends matter.
- */
+/* The index of a run of layers; with uniform layers, runs of equal count and ends share one. */
 static inline size_t run_index(const struct sw_cost *c, int first, int count)
 {
     const size_t n = (size_t)c->n_layers + 1;
@@ -78,7 +78,7 @@ static inline size_t run_indices(const struct sw_cost *c)
     return c->uniform ? 4 * n : n * n;
 }
 
-/* The hop into rank `to`, which is the first with layers (layer 0) or follows another. */
+/* The time of the hop into rank `to`, whose layers start at `layer`; from rank 0 if that is 0. */
 static inline sw_ps hop_into(const struct sw_cost *c, int to, int layer, bool local)
 {
     if (layer == 0)
@@ -86,13 +86,13 @@ static inline sw_ps hop_into(const struct sw_cost *c, int to, int layer, bool lo
     return local ? c->goal.local : c->goal.link;
 }
 
-/* Is the next rank on the same node? */
+/* Whether the next rank is on the same node. */
 static inline bool same_node(const struct sw_cost *c, int rank)
 {
     return rank + 1 < c->n_ranks && c->resources[rank].node == c->resources[rank + 1].node;
 }
 
-/* The counts that rank may take from layer on: [*low, *high], by --slices or all of them. */
+/* How many layers the rank may take from `layer` on, [*low, *high]: all, or as --slices states. */
 static inline void count_range(const struct sw_cost *c, int rank, int layer, int *low, int *high)
 {
     const struct sw_plan_options *o = c->options;
@@ -103,8 +103,9 @@ static inline void count_range(const struct sw_cost *c, int rank, int layer, int
 }
 
 /*
- * Starts from the relaxed programme `s` and the plan in `slices` of value *bound, if there is one;
- * replaces both when a plan of less value keeps to the nodes' host memory. Exact.
+ * Finds the optimum within the nodes' host memory. `s`: the solved relaxed programme; slices and
+ * *bound: a plan and its value, or SW_PS_NEVER. Both are replaced when a better plan exists.
+ * SW_ENOMEM.
  */
 enum sw_status sw_labels(const struct search *s, struct value *bound, struct sw_slice *slices);
 

@@ -1,6 +1,6 @@
 /*
- * Makes a plan: checks what was asked, has the partition found, writes the stages out with their
- * bytes and seconds, predicts the speed, and says what is short when nothing fits.
+ * Owns making a plan: checks the options, finds the partition, fills the stages with their bytes
+ * and seconds, predicts the speed, and reports what is short when nothing fits.
  */
 #include "plan/plan.h"
 
@@ -86,7 +86,7 @@ static void stages_fill(const struct sw_cost *c, const struct sw_slice *slices,
     sw_cost_finish(c, plan);
 }
 
-static enum sw_status too_small(const struct sw_cost *c, struct sw_plan *plan)
+static enum sw_status plan_explain_shortage(const struct sw_cost *c, struct sw_plan *plan)
 {
     const struct sw_footprint *fp = c->fp;
     const struct sw_plan_options *o = c->options;
@@ -109,7 +109,7 @@ static enum sw_status too_small(const struct sw_cost *c, struct sw_plan *plan)
                    o->slices ? " (with the slices as given)" : "");
 }
 
-static enum sw_status make(const struct sw_cost *c, struct sw_plan *plan)
+static enum sw_status plan_partition(const struct sw_cost *c, struct sw_plan *plan)
 {
     const size_t ranks = (size_t)c->n_ranks;
     SW_TRY(check_slices(c));
@@ -141,11 +141,11 @@ enum sw_status sw_plan_make(const struct sw_footprint *footprint, const struct s
     *out = (struct sw_plan){.embedding_rank = -1, .head_rank = -1};
     enum sw_status status = sw_cost_init(&cost, footprint, cluster, options);
     if (status == SW_OK)
-        status = make(&cost, out);
+        status = plan_partition(&cost, out);
     if (status == SW_ENOFIT) {
         status = sw_advise(&cost, out);
         if (status == SW_OK)
-            status = too_small(&cost, out);
+            status = plan_explain_shortage(&cost, out);
     }
     sw_cost_free(&cost);
 #ifdef SW_DEBUG
@@ -166,7 +166,7 @@ enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
     struct sw_plan_options all = *options;
     struct sw_plan spread;
     all.least = 1;
-    all.footprint_at = NULL; /* no advice is wanted when not all can be used */
+    all.footprint_at = NULL; /* advice is not needed when not all ranks can be used */
     const double unnoticed =
         options->objective == SW_OBJECTIVE_LATENCY ? SW_UNNOTICED_S : SW_UNNOTICED_FULL_S;
     const double limit = fmax(out->predicted.s_per_request * (1 + SW_SPREAD),

@@ -1,4 +1,4 @@
-/* What a finished plan promises: hops between its stages, loading, seconds per token. */
+/* Owns the prediction of a finished plan: hops between its stages, loading, seconds per token. */
 #include "plan/cost.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@ static int next_stage(const struct sw_plan *plan, int rank)
     return -1;
 }
 
-/* Hidden states of a prompt's chunk. */
+/* Seconds of a hop with the hidden states of a prompt's chunk. */
 static double prompt_hop(const struct sw_cost *c, int from, int to)
 {
     const struct sw_cluster *cl = c->cluster;
@@ -21,14 +21,14 @@ static double prompt_hop(const struct sw_cost *c, int from, int to)
     return cl->link_latency + bytes / cl->link_bandwidth;
 }
 
-/* Bytes this stage reads from its files. What stays on disk is not loaded. */
+/* Bytes that this stage reads from its files; layers that stay on disk are not loaded. */
 static double loaded(const struct sw_cost *c, const struct sw_plan_stage *s)
 {
     const uint64_t ends = s->gpu.embed + s->gpu.head + s->host.embed + s->host.head;
     return ((double)s->gpu.weights + (double)s->host.weights + (double)ends) * c->disk_scale;
 }
 
-/* The ranks of a node load at the same time and share its disk: they are done together. */
+/* Seconds to load on a node: its ranks load at the same time, share its disk and end together. */
 static double load_seconds(const struct sw_cost *c, const struct sw_plan *plan, int node)
 {
     double bytes = 0;

@@ -1,5 +1,4 @@
-/* A plan in the terminal: the table of ranks, a bar for every memory, the prediction, the advice.
- */
+/* Owns a plan as text: the table of ranks, a bar for each memory, the prediction, the advice. */
 #include "plan/report.h"
 
 #include "base/units.h"
@@ -7,12 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What a bar shows, in this order. */
+/* The parts of a bar, in their order. */
 enum part { PART_WEIGHTS, PART_KV, PART_WORK, PART_RESERVE, PART_OTHERS, PART_FREE, PARTS };
 
-static const struct look {
+static const struct bar_look {
     const char *unicode, *ascii, *colour, *name;
-} looks[PARTS] = {
+} bar_looks[PARTS] = {
     {"█", "#", "\033[34m", "weights"},   {"▓", "k", "\033[36m", "KV cache"},
     {"▒", "w", "\033[33m", "workspace"}, {"░", "-", "\033[90m", "reserve"},
     {"╳", "x", "\033[31m", "in use"},    {"·", ".", "\033[90m", "free"},
@@ -57,11 +56,11 @@ static void put_bar(const struct printer *p, const struct bar *bar, int width)
         const int stop =
             i + 1 == PARTS ? width : (int)((double)end / (double)bar->total * width + 0.5);
         if (p->style->colour && cell < stop)
-            sw_strbuf_puts(p->out, looks[i].colour);
+            sw_strbuf_puts(p->out, bar_looks[i].colour);
         for (const int from = cell; cell < stop && cell < width; cell++)
             sw_strbuf_puts(p->out, cell < from         ? ""
-                                   : p->style->unicode ? looks[i].unicode
-                                                       : looks[i].ascii);
+                                   : p->style->unicode ? bar_looks[i].unicode
+                                                       : bar_looks[i].ascii);
         if (p->style->colour)
             sw_strbuf_puts(p->out, "\033[0m");
     }
@@ -82,37 +81,39 @@ static const char *report_range(int first, int count, char *out, size_t cap)
     return out;
 }
 
-/* "layers 20-33 on the CPU, 34-40 streamed, head" into text. */
-static void say_host(const struct sw_plan_stage *s, char *text, size_t cap)
+/* Writes what a stage has in host memory, "layers 20-33, streamed 34-40, head". */
+static void describe_host(const struct sw_plan_stage *s, char *text, size_t cap)
 {
     struct sw_strbuf b = {0};
     char layers[32];
     const char *comma = "";
-#define SAY(there, ...)                                                                            \
+#define ITEM(there, ...)                                                                           \
     ((there) ? (sw_strbuf_puts(&b, comma), comma = ", ", sw_strbuf_printf(&b, __VA_ARGS__))        \
              : (void)0)
     const int host = s->first + s->n_gpu, streamed = host + s->n_host;
-    SAY(s->embed && !s->embed_on_gpu, "embedding");
-    SAY(s->n_host, "%s%s", sw_layers_format(host, s->n_host, layers, sizeof layers),
-        s->stream_prompt ? " (on the GPU for prompts)" : "");
-    SAY(s->n_streamed, "streamed %s", report_range(streamed, s->n_streamed, layers, sizeof layers));
-    SAY(s->n_disk, "from disk %s",
-        report_range(streamed + s->n_streamed, s->n_disk, layers, sizeof layers));
-    SAY(s->head && !s->head_on_gpu, "head");
+    ITEM(s->embed && !s->embed_on_gpu, "embedding");
+    ITEM(s->n_host, "%s%s", sw_layers_format(host, s->n_host, layers, sizeof layers),
+         s->stream_prompt ? " (on the GPU for prompts)" : "");
+    ITEM(s->n_streamed, "streamed %s",
+         report_range(streamed, s->n_streamed, layers, sizeof layers));
+    ITEM(s->n_disk, "from disk %s",
+         report_range(streamed + s->n_streamed, s->n_disk, layers, sizeof layers));
+    ITEM(s->head && !s->head_on_gpu, "head");
     snprintf(text, cap, "%s", b.text ? b.text : "");
     sw_strbuf_free(&b);
 }
 
-static void say_gpu(const struct sw_plan_stage *s, char *text, size_t cap)
+/* Writes what a stage has in GPU memory, "embedding, layers 0-19". */
+static void describe_gpu(const struct sw_plan_stage *s, char *text, size_t cap)
 {
     struct sw_strbuf b = {0};
     char layers[32];
     const char *comma = "";
-    SAY(s->embed && s->embed_on_gpu, "embedding");
-    SAY(s->n_gpu, "%s", sw_layers_format(s->first, s->n_gpu, layers, sizeof layers));
-    SAY(s->head && s->head_on_gpu, "head");
-    SAY(!s->count, "left out");
-#undef SAY
+    ITEM(s->embed && s->embed_on_gpu, "embedding");
+    ITEM(s->n_gpu, "%s", sw_layers_format(s->first, s->n_gpu, layers, sizeof layers));
+    ITEM(s->head && s->head_on_gpu, "head");
+    ITEM(!s->count, "left out");
+#undef ITEM
     snprintf(text, cap, "%s", b.text ? b.text : "");
     sw_strbuf_free(&b);
 }
@@ -140,7 +141,7 @@ static void put_gpu_rank(const struct printer *p, const struct sw_plan_stage *s)
     const struct sw_device *device = &node->devices[s->device];
     char text[128], name[24], rank[16];
     struct bar bar = {0};
-    say_gpu(s, text, sizeof text);
+    describe_gpu(s, text, sizeof text);
     snprintf(name, sizeof name, "gpu%d", s->device);
     snprintf(rank, sizeof rank, "%d", s->rank);
     if (s->count)
@@ -155,7 +156,7 @@ static bool same_amounts(const struct sw_node *a, const struct sw_node *b)
            a->n_devices == b->n_devices && a->n_ranks == b->n_ranks;
 }
 
-/* A node without any layers; such nodes are told together. */
+/* Whether a node has no layers; equal ones in a row are reported in one line. */
 static bool node_idle(const struct sw_plan *plan, int node)
 {
     for (int r = 0; r < plan->n_ranks; r++)
@@ -181,8 +182,8 @@ static void report_put_node(const struct printer *p, int n)
         if (!s->count)
             continue;
         bar_add(&host, &s->host);
-        say_host(s, more, sizeof more);
-        if (more[0]) { /* the last rank that has something to say, with how many others */
+        describe_host(s, more, sizeof more);
+        if (more[0]) { /* the last rank with something in host memory; `ranks` counts them */
             ranks++;
             snprintf(text, sizeof text, "%s", more);
             snprintf(rank, sizeof rank, "%d", r);
@@ -199,7 +200,7 @@ static void report_put_node(const struct printer *p, int n)
     for (int r = 0; r < plan->n_ranks; r++) {
         char used[16];
         const struct sw_plan_stage *s = &plan->stages[r];
-        say_host(s, more, sizeof more);
+        describe_host(s, more, sizeof more);
         if (s->node == n && s->count && more[0])
             sw_strbuf_printf(p->out, "  %4d    of which %s: %s\n", r,
                              sw_size_format(s->host.total, used, sizeof used), more);
@@ -230,9 +231,9 @@ static void put_legend(const struct printer *p)
 {
     sw_strbuf_puts(p->out, "\n ");
     for (int i = 0; i < PARTS; i++)
-        sw_strbuf_printf(p->out, " %s%s%s %s%s", p->style->colour ? looks[i].colour : "",
-                         p->style->unicode ? looks[i].unicode : looks[i].ascii,
-                         p->style->colour ? "\033[0m" : "", looks[i].name,
+        sw_strbuf_printf(p->out, " %s%s%s %s%s", p->style->colour ? bar_looks[i].colour : "",
+                         p->style->unicode ? bar_looks[i].unicode : bar_looks[i].ascii,
+                         p->style->colour ? "\033[0m" : "", bar_looks[i].name,
                          i + 1 < PARTS ? " " : "\n");
 }
 

@@ -1,4 +1,4 @@
-/* A plan for people and for programs. Each appends to `out`; check out->failed once at the end. */
+/* Reports of a plan for users and programs. All append to `out`; check out->failed at the end. */
 #ifndef SW_PLAN_REPORT_H
 #define SW_PLAN_REPORT_H
 
@@ -18,28 +18,30 @@ struct sw_report {
 
 struct sw_report_style {
     int width;    /* columns; 0: 100 */
-    bool unicode; /* else plain ASCII */
+    bool unicode; /* false: plain ASCII */
     bool colour;  /* ANSI colours */
 };
 
-/* The table, a bar a device and node, the prediction; or, when it does not fit, the advice. */
+/* A table with a bar for each device and node, and the prediction; or the advice if it does not
+ * fit. */
 void sw_report_text(const struct sw_report *report, const struct sw_report_style *style,
                     struct sw_strbuf *out);
-/* The fields of docs/design.md section 9, and the bytes in full. */
+/* JSON with the fields that docs/design.md section 9 lists, and the bytes in full. */
 void sw_report_json(const struct sw_report *report, struct sw_strbuf *out);
+/* A picture as SVG. */
 void sw_report_svg(const struct sw_report *report, struct sw_strbuf *out);
 
-/* What a Slurm job file says beside the plan; texts that are not NULL. */
+/* What a Slurm job file contains besides the plan; no text is NULL. */
 struct sw_job {
     const char *name;    /* one word */
-    const char *model;   /* the path that the job's command line has */
-    const char *options; /* … and the options of the plan, " --slots 4", quoted for a shell */
-    int threads;         /* a rank, as asked for; 0: not */
+    const char *model;   /* path of the model for the job's command line */
+    const char *options; /* options of the plan for the command line, " --slots 4", shell-quoted */
+    int threads;         /* --threads, for each rank; 0: not given */
 };
 /*
- * A job file for the nodes that have layers in a plan that fits: what to ask Slurm for, then
- * launch/slurm.sbatch. Nodes of other needs become other parts of the job (hetjob). SW_ENOFIT: more
- * parts than Slurm takes.
+ * A job file for the nodes that have layers in a plan that fits: requests to Slurm, then
+ * launch/slurm.sbatch. Nodes with different needs become different parts of the job (hetjob).
+ * SW_ENOFIT when there are more parts than Slurm accepts.
  */
 enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_job *job,
                                 struct sw_strbuf *out);

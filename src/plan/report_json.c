@@ -1,4 +1,4 @@
-/* A plan as JSON: the fields that scripts rely on, and the bytes in full. */
+/* Owns a plan as JSON: the fields that scripts rely on, and the bytes in full. */
 #include "plan/report.h"
 
 #include <jansson.h>

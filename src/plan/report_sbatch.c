@@ -1,5 +1,4 @@
-/* A plan as a Slurm job file: what its nodes are asked for, part by part, then the launch script.
- */
+/* Owns a plan as a Slurm job file: the requests for its nodes, part by part, then the script. */
 #include "plan/report.h"
 
 #include "base/units.h"
@@ -7,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PARTS_MAX 128  /* of a job; Slurm's own limit */
-#define LOADER_CORES 4 /* of a rank whose layers are all on its GPU */
+#define PARTS_MAX 128  /* parts of a job; Slurm's own limit */
+#define LOADER_CORES 4 /* cores for a rank whose layers are all on its GPU */
 #define BODY "# ---- what runs ----\n"
 #define GIB (1ull << 30)
 #define MIB (1ull << 20)
@@ -18,23 +17,23 @@ extern const unsigned char sw_job_script[]; /* launch/slurm.sbatch; made by CMak
 /* What one node of the plan needs. */
 struct need {
     int ranks, gpus;
-    int cpus;     /* a rank; 0: all that there are */
-    uint64_t mib; /* of host memory */
+    int cpus;     /* cores for each rank; 0: all of the node */
+    uint64_t mib; /* MiB of host memory */
 };
 
-/* Nodes [first, last] of the cluster, those of them with layers all alike. */
+/* Nodes [first, last] of the cluster, of which those with layers have equal needs. */
 struct part {
     struct need need;
-    uint64_t room; /* MiB that all of its nodes have free */
-    int first, last, nodes;
+    uint64_t room;          /* MiB of host memory that are free on each of its nodes */
+    int first, last, nodes; /* nodes: number of those with layers */
     int first_rank, last_rank, first_layer, last_layer;
 };
 
 /*
- * Memory: what the ranks hold, and the reserve that the planner keeps of a node, are needed; a
- * twentieth more is for what a job has beside its ranks, where the node has it.
+ * MiB to request for a node: what its ranks hold and the planner's reserve; also a twentieth more
+ * for other processes of the job, if the node has that.
  */
-static uint64_t memory_of(const struct sw_report *r, const struct sw_node *node, uint64_t bytes)
+static uint64_t sbatch_memory(const struct sw_report *r, const struct sw_node *node, uint64_t bytes)
 {
     const uint64_t least = bytes + r->options->node_reserve;
     uint64_t most = least + bytes / 20 + GIB / 4;
@@ -46,8 +45,9 @@ static uint64_t memory_of(const struct sw_report *r, const struct sw_node *node,
     return (up <= node->host_free || down < least ? up : down) / MIB;
 }
 
-/* False: the node has no layers. */
-static bool need_of(const struct sw_report *r, const struct sw_job *job, int n, struct part *part)
+/* Fills a part with what node n needs. False: the node has no layers. */
+static bool sbatch_need(const struct sw_report *r, const struct sw_job *job, int n,
+                        struct part *part)
 {
     const struct sw_node *node = &r->cluster->nodes[n];
     struct need *need = &part->need;
@@ -72,7 +72,7 @@ static bool need_of(const struct sw_report *r, const struct sw_job *job, int n, 
     }
     if (!need->ranks)
         return false;
-    need->mib = memory_of(r, node, bytes);
+    need->mib = sbatch_memory(r, node, bytes);
     need->cpus = node->cores / need->ranks;
     if (!computes && (!need->cpus || need->cpus > LOADER_CORES))
         need->cpus = LOADER_CORES;
@@ -83,7 +83,7 @@ static bool need_of(const struct sw_report *r, const struct sw_job *job, int n, 
     return true;
 }
 
-/* Adds a node to a part, when it needs the same and has the memory for the larger of the two. */
+/* Adds a node to a part if both have equal needs, and memory for the larger of the two. */
 static bool sbatch_join(struct part *part, const struct part *next)
 {
     struct need *a = &part->need;
@@ -102,13 +102,13 @@ static bool sbatch_join(struct part *part, const struct part *next)
     return true;
 }
 
-/* Ranks follow the parts, so only neighbours are joined. */
-static int parts_of(const struct sw_report *r, const struct sw_job *job, struct part *parts)
+/* Fills parts and returns their number. Ranks follow the parts, so only neighbours are joined. */
+static int sbatch_parts(const struct sw_report *r, const struct sw_job *job, struct part *parts)
 {
     int n = 0;
     for (int i = 0; i < r->cluster->n_nodes; i++) {
         struct part next;
-        if (!need_of(r, job, i, &next))
+        if (!sbatch_need(r, job, i, &next))
             continue;
         if (n > 0 && n <= PARTS_MAX && sbatch_join(&parts[n - 1], &next))
             continue;
@@ -119,7 +119,7 @@ static int parts_of(const struct sw_report *r, const struct sw_job *job, struct 
 }
 
 /* "layer 3", "layers 3-8" */
-static const char *span(const char *what, int first, int last, char *out, size_t cap)
+static const char *sbatch_range(const char *what, int first, int last, char *out, size_t cap)
 {
     if (first == last)
         snprintf(out, cap, "%s %d", what, first);
@@ -135,8 +135,8 @@ static void put_part(const struct sw_report *r, const struct part *p, struct sw_
     const char *first = r->cluster->nodes[p->first].name, *last = r->cluster->nodes[p->last].name;
     sw_strbuf_printf(out, "#\n# %s%s%s of the plan: %s, %s\n", first, p->nodes > 1 ? " to " : "",
                      p->nodes > 1 ? last : "",
-                     span("rank", p->first_rank, p->last_rank, ranks, sizeof ranks),
-                     span("layer", p->first_layer, p->last_layer, layers, sizeof layers));
+                     sbatch_range("rank", p->first_rank, p->last_rank, ranks, sizeof ranks),
+                     sbatch_range("layer", p->first_layer, p->last_layer, layers, sizeof layers));
     sw_strbuf_printf(out, "#SBATCH --nodes=%d\n#SBATCH --ntasks-per-node=%d\n", p->nodes, n->ranks);
     if (n->gpus == n->ranks)
         sw_strbuf_puts(out, "#SBATCH --gpus-per-task=1\n");
@@ -211,7 +211,7 @@ static void put_command(const struct sw_job *job, struct sw_strbuf *out)
     sw_strbuf_puts(out, "\n# ---- what was planned ----\nmodel=");
     put_quoted(out, job->model);
     sw_strbuf_puts(out, "\n[ $# -gt 0 ] || set -- batch \"$model\" prompts.jsonl answers.jsonl\n");
-    if (job->options[0]) /* before the user's own, which come later and so prevail */
+    if (job->options[0]) /* before the user's options, which override them */
         sw_strbuf_printf(out,
                          "case $1 in run | batch | score | bench | trace)\n"
                          "    set -- \"$1\"%s \"${@:2}\" ;;\n"
@@ -225,7 +225,7 @@ enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_
 {
     struct part parts[PARTS_MAX];
     const char *body = strstr((const char *)sw_job_script, BODY);
-    const int n = parts_of(report, job, parts);
+    const int n = sbatch_parts(report, job, parts);
     if (n > PARTS_MAX)
         return sw_fail(SW_ENOFIT,
                        "the plan has %d runs of nodes with different needs, a Slurm job at most %d "

@@ -1,4 +1,4 @@
-/* A plan as a picture: nodes as boxes, a bar for every memory, arrows along the layers' way. */
+/* Owns a plan as SVG: nodes as boxes, a bar for each memory, arrows from stage to stage. */
 #include "plan/report.h"
 
 #include "base/units.h"
@@ -32,7 +32,7 @@ static void svg_put_text(struct sw_strbuf *out, double x, double y, const char *
     sw_strbuf_puts(out, "</text>\n");
 }
 
-/* parts: weights, KV, work, reserve, others; the rest of total is free. */
+/* Draws a bar. parts: weights, KV, work, reserve, others; the rest of the total is free. */
 static void put_bar(struct sw_strbuf *out, double y, const uint64_t parts[5], uint64_t total)
 {
     double x = BAR_X;
@@ -72,8 +72,8 @@ static void put_memory(struct sw_strbuf *out, double y, const char *name, const 
     svg_put_text(out, BAR_X + BAR_W + 170, y + 16, "what", what);
 }
 
-/* "embedding, layers 0-21" of one kind of memory. */
-static void svg_say(struct sw_strbuf *b, const char *what, int first, int count)
+/* Writes what a stage has in one kind of memory, "embedding, layers 0-21". */
+static void svg_append_layers(struct sw_strbuf *b, const char *what, int first, int count)
 {
     const char *comma = b->length ? ", " : "";
     if (count == 1)
@@ -95,11 +95,11 @@ static double put_gpu(const struct sw_report *r, const struct sw_plan_stage *s, 
     parts_add(parts, &s->gpu);
     parts[3] = r->options->gpu_reserve < d->free ? r->options->gpu_reserve : d->free;
     parts[4] = d->total - d->free;
-    svg_say(&what, "embedding", 0, s->embed && s->embed_on_gpu ? -1 : 0);
-    svg_say(&what, s->n_gpu == 1 ? "layer " : "layers ", s->first, s->n_gpu);
-    svg_say(&what, "head", 0, s->head && s->head_on_gpu ? -1 : 0);
+    svg_append_layers(&what, "embedding", 0, s->embed && s->embed_on_gpu ? -1 : 0);
+    svg_append_layers(&what, s->n_gpu == 1 ? "layer " : "layers ", s->first, s->n_gpu);
+    svg_append_layers(&what, "head", 0, s->head && s->head_on_gpu ? -1 : 0);
     if (!s->count)
-        svg_say(&what, "left out", 0, -1);
+        svg_append_layers(&what, "left out", 0, -1);
     put_memory(out, y, name, parts, d->total, what.text ? what.text : "");
     sw_strbuf_free(&what);
     return y + ROW_H;
@@ -117,11 +117,11 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
         if (s->node != n || !s->count)
             continue;
         parts_add(parts, &s->host);
-        svg_say(&what, "embedding", 0, s->embed && !s->embed_on_gpu ? -1 : 0);
-        svg_say(&what, s->n_host == 1 ? "layer " : "layers ", host, s->n_host);
-        svg_say(&what, "streamed ", host + s->n_host, s->n_streamed);
-        svg_say(&what, "disk ", host + s->n_host + s->n_streamed, s->n_disk);
-        svg_say(&what, "head", 0, s->head && !s->head_on_gpu ? -1 : 0);
+        svg_append_layers(&what, "embedding", 0, s->embed && !s->embed_on_gpu ? -1 : 0);
+        svg_append_layers(&what, s->n_host == 1 ? "layer " : "layers ", host, s->n_host);
+        svg_append_layers(&what, "streamed ", host + s->n_host, s->n_streamed);
+        svg_append_layers(&what, "disk ", host + s->n_host + s->n_streamed, s->n_disk);
+        svg_append_layers(&what, "head", 0, s->head && !s->head_on_gpu ? -1 : 0);
     }
     parts[3] =
         r->options->node_reserve < node->host_free ? r->options->node_reserve : node->host_free;

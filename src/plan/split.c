@@ -1,12 +1,11 @@
 /*
- * How one rank best holds a given run of layers: the tiers of a split, its bytes and its time from
- * prefix sums, the fastest split, and the frontier of splits that trade host memory for time.
+ * Owns how one rank best holds a given run of layers: bytes and time of a split from prefix sums,
+ * the fastest split, and the frontier of splits that trade host memory for time.
  *
- * Host layers run on the CPU, or are streamed to the GPU for prompts; then the GPU keeps room for
- * the buffers. All else follows from that, so each way is searched by itself (f, 0 or 1, is the
- * way).
+ * Host layers run on the CPU (way 0), or are streamed to the GPU for prompts (way 1), for which the
+ * GPU needs buffers. Each way is searched by itself.
  *
- * Both searches are exhaustive up to splits that cannot be better than one that is looked at:
+ * Both searches leave out only splits that cannot be better than one that they try:
  *
  *  - When no layer is faster off the GPU (gpu_wins), moving the layer after the last GPU layer
  *    onto the GPU, if it fits, makes nothing slower and takes no more host memory. It adds no
@@ -33,8 +32,8 @@ struct run {
 static struct run run_of(const struct sw_cost *c, int kind, int first, int count, uint64_t host_cap)
 {
     const struct sw_kind *k = &c->kinds[kind];
-    if (host_cap > k->place->host_cap)
-        host_cap = k->place->host_cap;
+    if (host_cap > k->resources->host_cap)
+        host_cap = k->resources->host_cap;
     return (struct run){.c = c,
                         .k = k,
                         .first = first,
@@ -49,7 +48,7 @@ static uint64_t head_bytes(const struct run *r)
     return r->c->fp->head_bytes - (r->embed ? r->c->fp->tied_bytes : 0);
 }
 
-/* GPU bytes besides the n_gpu layers; 0 when the GPU is not used at all without them. */
+/* GPU bytes besides those of GPU layers; 0 when nothing else uses the GPU and `used` is false. */
 static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool used)
 {
     const struct sw_cost *c = r->c;
@@ -72,13 +71,13 @@ static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
     const bool works = s->host || s->disk || embed || head;
     const uint64_t staging = s->disk ? 2 * c->max_weight : 0;
     return c->options->rank_host + (staging > c->fp->load_bytes ? staging : c->fp->load_bytes) +
-           (r->k->place->device >= 0 ? c->bounce_bytes : 0) + (works ? c->fp->work_bytes : 0) +
+           (r->k->resources->device >= 0 ? c->bounce_bytes : 0) + (works ? c->fp->work_bytes : 0) +
            (r->head ? c->fp->logits_bytes : 0) + (embed ? c->fp->embed_bytes : 0) +
            (head ? head_bytes(r) : 0) + (c->weights[disk] - c->weights[host]) +
            (c->kv[streamed] - c->kv[host]) + (c->kv[end] - c->kv[disk]);
 }
 
-/* On the way through the stage when host layers run on the GPU (1) or the CPU. */
+/* Number of hand-overs in the stage when host layers run on the GPU (`host` 1) or the CPU (0). */
 static int split_crossings(const struct run *r, const struct sw_split *s, int host)
 {
     int at = -1, n = 0;
@@ -109,11 +108,11 @@ static sw_ps split_time(const struct run *r, const struct sw_split *s)
            split_crossings(r, s, s->stream_prompt) * k->prompt_crossing + ends_time(r, s);
 }
 
-/* The most of the first `most` layers that fit into the GPU besides what s has there; -1: not 0. */
+/* How many of the first `most` layers fit into the GPU with what s has there; -1: not even none. */
 static int gpu_room(const struct run *r, const struct sw_split *s, int most)
 {
     const struct sw_cost *c = r->c;
-    const struct sw_rank_resources *p = r->k->place;
+    const struct sw_rank_resources *p = r->k->resources;
     if (p->device < 0)
         return 0;
     if (gpu_base(r, s, false) > p->gpu_cap)
@@ -149,7 +148,7 @@ static void take_better(struct best *best, const struct sw_split *s)
     best->found = true;
 }
 
-/* Gives s its host layers, bytes and time; false: it does not fit into host memory. */
+/* Fills the host layers, bytes and time of s; false: it does not fit into host memory. */
 static bool split_complete(const struct run *r, struct sw_split *s)
 {
     s->host = r->count - s->gpu - s->streamed - s->disk;
@@ -160,16 +159,16 @@ static bool split_complete(const struct run *r, struct sw_split *s)
     return true;
 }
 
-/* s has its GPU layers and no streamed ones: the fewest disk layers that fit. */
+/* Gives s, which has its GPU layers and no streamed ones, the fewest disk layers that fit. */
 static bool fewest_disk(const struct run *r, struct sw_split *s)
 {
     s->disk = 0;
     if (split_complete(r, s))
         return true;
-    if (!r->k->place->disk)
+    if (!r->k->resources->disk)
         return false;
-    int low = 1, high = r->count - s->gpu - s->stream_prompt; /* host bytes fall from one disk
-                                                                 layer on */
+    /* host bytes fall with each disk layer after the first */
+    int low = 1, high = r->count - s->gpu - s->stream_prompt;
     while (low < high) {
         s->disk = (low + high) / 2;
         if (split_complete(r, s))
@@ -182,9 +181,9 @@ static bool fewest_disk(const struct run *r, struct sw_split *s)
 }
 
 /*
- * Could a split with streamed layers have fewer disk layers than s, which has the most GPU layers?
- * It would keep all weights that s has in host memory and at least one layer more; it can save no
- * more than the KV of all layers and the workspace. (Without any disk layer also the staging.)
+ * Whether a split with streamed layers could have fewer disk layers than s, which has the most GPU
+ * layers. It would hold all weights that s holds in host memory and at least one layer more; it can
+ * save no more than the KV of all layers and the workspace (and the staging, without disk layers).
  */
 static bool may_save(const struct run *r, const struct sw_split *s)
 {
@@ -201,9 +200,9 @@ static bool may_save(const struct run *r, const struct sw_split *s)
     return (a < b ? a : b) <= r->host_cap + (c->kv[end] - c->kv[r->first]) + c->fp->work_bytes;
 }
 
-/* Calls for every place of embedding and head that makes sense. */
+/* Runs the statement for each sensible combination of embedding and head on GPU or CPU. */
 #define FOR_EACH_ENDS(r, s)                                                                        \
-    for (int ends_ = (r)->k->place->device >= 0 ? 3 : 0; ends_ >= 0; ends_--)                      \
+    for (int ends_ = (r)->k->resources->device >= 0 ? 3 : 0; ends_ >= 0; ends_--)                  \
         if (ends_of((r), (s), ends_))
 
 static bool ends_of(const struct run *r, struct sw_split *s, int ends)
@@ -212,39 +211,39 @@ static bool ends_of(const struct run *r, struct sw_split *s, int ends)
     s->head_on_gpu = ends & 2;
     if ((!r->embed && s->embed_on_gpu) || (!r->head && s->head_on_gpu))
         return false;
-    /* one copy of a tied matrix lies in one place */
+    /* a tied matrix has one copy */
     return !(r->embed && r->head && r->c->fp->tied_bytes) || s->embed_on_gpu == s->head_on_gpu;
 }
 
-/* Without streaming s does not fit even so: no split can that keeps all its KV somewhere. */
+/* Whether no split fits, because the KV (without disk also the weights) exceeds all memory. */
 static bool hopeless(const struct run *r)
 {
     const struct sw_cost *c = r->c;
-    const struct sw_rank_resources *p = r->k->place;
+    const struct sw_rank_resources *p = r->k->resources;
     const int end = r->first + r->count;
     const uint64_t kv = c->kv[end] - c->kv[r->first];
     const uint64_t weights = p->disk ? 0 : c->weights[end] - c->weights[r->first];
     return kv + weights > r->host_cap + (p->device >= 0 ? p->gpu_cap : 0);
 }
 
-/* Has the GPU room for the staging buffers at all? */
+/* Whether the GPU has room for the staging buffers at all. */
 static bool can_stream(const struct run *r)
 {
     const struct sw_cost *c = r->c;
-    return r->k->place->device >= 0 &&
+    return r->k->resources->device >= 0 &&
            c->options->gpu_context + c->fp->gpu_work_bytes + c->stream_bytes <=
-               r->k->place->gpu_cap;
+               r->k->resources->gpu_cap;
 }
 
-/* The ways to treat host layers that are worth a try: 1, or 2 with streaming for prompts. */
+/* The number of ways to search: 1, or 2 with host layers streamed for prompts. */
 static int ways(const struct run *r)
 {
     return can_stream(r) && !r->k->prompt_loses ? 2 : 1;
 }
 
 /*
- * Splits without streamed layers; s has its ends and its way. Returns whether streamed ones are
- * worth a try.
+ * Tries splits without streamed layers; s has its ends and its way. Returns whether splits with
+ * streamed layers may be better.
  */
 static bool without_streamed(const struct run *r, struct sw_split *s, struct best *best)
 {
@@ -262,12 +261,12 @@ static bool without_streamed(const struct run *r, struct sw_split *s, struct bes
         fits |= g == most;
         stream |= gpu && g == most && may_save(r, s);
         if (g == r->count && wins && split_crossings(r, s, 0) == 0)
-            break; /* off the GPU could only have saved crossings */
+            break; /* fewer GPU layers could only save crossings */
     }
     return most >= 0 && gpu && (stream || !fits);
 }
 
-/* What any split with s's ends and way takes at least, with so many streamed layers or more. */
+/* The least time of any split with the ends and way of s and at least so many streamed layers. */
 static sw_ps bound(const struct run *r, const struct sw_split *s, int streamed)
 {
     const struct sw_kind *k = r->k;
@@ -281,11 +280,11 @@ static sw_ps bound(const struct run *r, const struct sw_split *s, int streamed)
            ends_time(r, s);
 }
 
-/* Splits with streamed layers, and all with disk layers where the fewest may not be best. */
+/* Tries splits with streamed layers, and with more disk layers where the fewest may not be best. */
 static void with_streamed(const struct run *r, struct sw_split *s, struct best *best)
 {
     const int way = s->stream_prompt, most = r->count - way;
-    const bool wins = r->k->gpu_wins[way], disk = r->k->place->disk;
+    const bool wins = r->k->gpu_wins[way], disk = r->k->resources->disk;
     for (int n = r->k->disk_loses[way] ? 1 : 0; n <= most; n++) {
         if (best->found && bound(r, s, n) > best->split.time)
             return;
@@ -296,7 +295,7 @@ static void with_streamed(const struct run *r, struct sw_split *s, struct best *
                 if (split_complete(r, s))
                     take_better(best, s);
                 if (g + n == r->count && wins && !disk)
-                    return; /* more of them would only take layers off the GPU */
+                    return; /* more streamed layers would only mean fewer GPU layers */
             }
     }
 }
@@ -338,7 +337,7 @@ enum sw_status sw_splits_add(struct sw_splits *list, const struct sw_split *spli
     return SW_OK;
 }
 
-/* Inserts s unless an item is as good in both; removes those that s beats. From `base` on. */
+/* Inserts s from `base` on unless an item is as good in time and bytes; removes those it beats. */
 static enum sw_status split_insert(struct sw_splits *list, int base, const struct sw_split *s)
 {
     struct sw_split *items = list->items;
@@ -372,13 +371,13 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
                                 uint64_t host_cap, struct sw_splits *out)
 {
     const struct run r = run_of(cost, kind, first, count, host_cap);
-    const struct sw_rank_resources *p = r.k->place;
+    const struct sw_rank_resources *p = r.k->resources;
     const int base = out->count, end = first + count;
     struct sw_split s = {0};
     if (hopeless(&r))
         return SW_OK;
     for (int way = 0; way < ways(&r); way++) {
-        /* streamed layers that are slower can only pay by their KV, which is not in host memory */
+        /* slower streamed layers can only pay because their KV is not in host memory */
         const struct sw_kind *k = r.k;
         const bool stream = p->device >= 0 && (!k->stream_loses[way] || !k->gpu_wins[way] ||
                                                cost->kv[end] > cost->kv[first]);

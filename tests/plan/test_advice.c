@@ -73,19 +73,19 @@ static bool fits(const char *cluster, struct sw_footprint_params params)
 
 static void is_tried(void)
 {
-    const struct sw_footprint_params asked = {SW_F32, SW_F16, SW_F16, 512, 4, 32};
+    const struct sw_footprint_params given = {SW_F32, SW_F16, SW_F16, 512, 4, 32};
     struct scene s;
-    CU_ASSERT_EQUAL(make(&s, "(host:16G)", &asked), SW_ENOFIT);
+    CU_ASSERT_EQUAL(make(&s, "(host:16G)", &given), SW_ENOFIT);
     CU_ASSERT_FALSE(s.plan.fits);
     CU_ASSERT_PTR_NULL(s.plan.stages);
     const struct sw_advice *a = find(&s, SW_ADVICE_CONTEXT);
     CU_ASSERT_PTR_NOT_NULL_FATAL(a);
-    struct sw_footprint_params p = asked;
+    struct sw_footprint_params p = given;
     p.context = (int)a->value;
     CU_ASSERT(fits("(host:16G)", p));
     p.context += SW_KEY_BLOCK;
     CU_ASSERT_FALSE(fits("(host:16G)", p));
-    p = asked;
+    p = given;
     CU_ASSERT_PTR_NOT_NULL_FATAL(a = find(&s, SW_ADVICE_SLOTS));
     p.slots = (int)a->value;
     CU_ASSERT(fits("(host:16G)", p));
@@ -94,23 +94,23 @@ static void is_tried(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(a = find(&s, SW_ADVICE_HOST));
     char more[64];
     snprintf(more, sizeof more, "(host:%dG)", (int)(16 + a->value / GIB));
-    CU_ASSERT(fits(more, asked));
+    CU_ASSERT(fits(more, given));
     snprintf(more, sizeof more, "(host:%dG)", (int)(15 + a->value / GIB));
-    CU_ASSERT_FALSE(fits(more, asked));
+    CU_ASSERT_FALSE(fits(more, given));
     CU_ASSERT_PTR_NOT_NULL_FATAL(a = find(&s, SW_ADVICE_NODES));
     snprintf(more, sizeof more, "%dx(host:16G)", (int)(1 + a->value));
-    CU_ASSERT(fits(more, asked));
+    CU_ASSERT(fits(more, given));
     snprintf(more, sizeof more, "%dx(host:16G)", (int)a->value);
-    CU_ASSERT_FALSE(fits(more, asked));
+    CU_ASSERT_FALSE(fits(more, given));
     end(&s);
 }
 
 static void names_formats(void)
 {
-    const struct sw_footprint_params asked = {SW_F32, SW_F16, SW_F16, 64, 1, 32};
-    struct sw_footprint_params p = asked;
+    const struct sw_footprint_params given = {SW_F32, SW_F16, SW_F16, 64, 1, 32};
+    struct sw_footprint_params p = given;
     struct scene s;
-    CU_ASSERT_EQUAL(make(&s, "(host:8G)", &asked), SW_ENOFIT);
+    CU_ASSERT_EQUAL(make(&s, "(host:8G)", &given), SW_ENOFIT);
     const struct sw_advice *a = find(&s, SW_ADVICE_WEIGHTS);
     CU_ASSERT_PTR_NOT_NULL_FATAL(a);
     p.weights = a->format;
@@ -118,7 +118,7 @@ static void names_formats(void)
     CU_ASSERT(fits("(host:8G)", p));
     CU_ASSERT_PTR_NULL(find(&s, SW_ADVICE_CAPS));
     CU_ASSERT_PTR_NOT_NULL(find(&s, SW_ADVICE_DISK));
-    CU_ASSERT(fits("(host:8G disk:1GB/s)", asked));
+    CU_ASSERT(fits("(host:8G disk:1GB/s)", given));
     end(&s);
 }
 
@@ -128,7 +128,7 @@ static void refuses_slices(void)
     static const struct {
         const int *slices;
         int n;
-        const char *says;
+        const char *expected;
     } cases[] = {{wrong_sum, 2, "adds up to 9"}, {negative, 2, "-1"}, {many, 3, "3 ranks"}};
     const struct sw_footprint_params params = {SW_F32, SW_F16, SW_F16, 64, 1, 32};
     struct scene s;
@@ -138,7 +138,7 @@ static void refuses_slices(void)
         s.o.slices = cases[i].slices;
         s.o.n_slices = cases[i].n;
         CU_ASSERT_EQUAL(sw_plan_make(&s.fp, &s.cl, &s.o, &plan), SW_EUSAGE);
-        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), cases[i].says));
+        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), cases[i].expected));
         sw_plan_free(&plan);
     }
     end(&s);

@@ -120,7 +120,7 @@ static void goes_both_ways(void)
 static void refuses(void)
 {
     static const struct {
-        const char *text, *says;
+        const char *text, *expected;
     } cases[] = {
         {"", "expected a group"},
         {"2x", "'(' behind the count"},
@@ -137,9 +137,9 @@ static void refuses(void)
         {"9999x(host:64G)", "a group"},
         {"(host:64G) link:fast", "a link"},
         {"(host:9999999G)", "1024T"},
-        {"node1 slots=4\nnode2 slots=4\n", "a host file: 2 lines of hosts, and not"},
+        {"node1 slots=4\nnode2 slots=4\n", "a host file: 2 lines of hosts, without"},
         {"# ours\n\n  node-1.lab max_slots = 4 slots=2 # the old one\r\n",
-         "1 line of hosts, and not"},
+         "1 line of hosts, without"},
         {"node1\nnode2\nnode3", "\"#: 3x(gpu:2x24G host:64G)\""},
         {"node1:4\nnode2:4\n", "\"#: 2x("},
         {"node[01-04,7]", "1 line of hosts"},
@@ -158,10 +158,10 @@ static void refuses(void)
         struct sw_cluster cl;
         sw_error_clear();
         CU_ASSERT_EQUAL(parse(cases[i].text, &cl), SW_EINPUT);
-        const bool said = strstr(sw_error_message(), cases[i].says) != NULL;
-        if (!said)
+        const bool found = strstr(sw_error_message(), cases[i].expected) != NULL;
+        if (!found)
             printf("    %s: %s\n", cases[i].text, sw_error_message());
-        CU_ASSERT(said);
+        CU_ASSERT(found);
         CU_ASSERT_PTR_NULL(cl.nodes);
     }
 }

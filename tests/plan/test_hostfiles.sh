@@ -26,7 +26,7 @@ check() {
     if [ "${SW_UPDATE_GOLDENS:-}" = 1 ]; then
         printf '%s\n' "$actual" >"$golden"
     elif ! diff -u "$golden" <(printf '%s\n' "$actual"); then
-        echo "$name: not as the golden says; SW_UPDATE_GOLDENS=1 accepts it"
+        echo "$name: not as in the golden file; SW_UPDATE_GOLDENS=1 accepts it"
         failed=1
     fi
 }
@@ -92,7 +92,7 @@ if [ $? != 4 ] || ! grep -q '130 runs of nodes .* at most 128 parts' <<<"$refuse
 fi
 rm -rf "$deep"
 
-# no plan is wider than the terminal that was asked for by much, nor in plain ASCII anything else
+# no plan is much wider than the given terminal, nor has other than ASCII in plain ASCII
 ascii=$(LC_ALL=C "$spillway" plan "$here/configs/opt-30b" --cluster "$hosts/lab" 2>/dev/null)
 if printf '%s' "$ascii" | LC_ALL=C grep -q '[^ -~]'; then
     echo "the plan for an ASCII terminal has other characters"

@@ -366,7 +366,7 @@ static void plan_value(const struct sw_plan *plan, const struct oracle *q, doubl
     v[1] = latency ? 0 : sum;
 }
 
-/* Chunks of a request's prompt, and how much they weigh beside a step. */
+/* Chunks of a request's prompt, and their weight against a step. */
 static void weigh_request(struct oracle *q)
 {
     const struct sw_plan_options *o = q->o;
@@ -386,28 +386,28 @@ static void weigh_request(struct oracle *q)
 
 /* What the plans chose, to see that every choice comes up. */
 static struct {
-    int fit, passing, passing_beside_gpu, streamed, disk;
+    int fit, passing, passing_with_gpu, streamed, disk;
 } seen;
 
 static void note(const struct sw_plan *plan)
 {
-    bool passing = false, beside = false, streamed = false, disk = false;
+    bool passing = false, with_gpu = false, streamed = false, disk = false;
     for (int r = 0; r < plan->n_ranks; r++) {
         const struct sw_plan_stage *s = &plan->stages[r];
         passing |= s->stream_prompt;
-        beside |= s->stream_prompt && s->n_gpu > 0;
+        with_gpu |= s->stream_prompt && s->n_gpu > 0;
         streamed |= s->n_streamed > 0;
         disk |= s->n_disk > 0;
     }
     seen.fit++;
     seen.passing += passing;
-    seen.passing_beside_gpu += beside;
+    seen.passing_with_gpu += with_gpu;
     seen.streamed += streamed;
     seen.disk += disk;
 }
 
 /* Makes it a case where prompts may be worth room on the GPUs: each rank has one with room for the
- * buffers and some layers, beside a CPU that computes about as fast as it reads. */
+ * buffers and some layers, next to a CPU that computes about as fast as it reads. */
 static void favour_prompts(struct sw_footprint *fp, struct sw_cluster *cl)
 {
     uint64_t most = 0;
@@ -495,12 +495,12 @@ static void equals_brute_force(void)
         fits += compare(seed, seed % 4 ? 3 : 2, seed % 4 == 0);
     for (uint64_t seed = 100001; seed <= 101500; seed++, cases++)
         fits += compare(seed, RANKS, seed % 4 == 0);
-    printf("    %d cases, %d fit; of these %d stream for prompts, %d beside GPU layers, %d have "
+    printf("    %d cases, %d fit; of these %d stream for prompts, %d with GPU layers, %d have "
            "streamed layers, %d disk layers\n",
-           cases, fits, seen.passing, seen.passing_beside_gpu, seen.streamed, seen.disk);
+           cases, fits, seen.passing, seen.passing_with_gpu, seen.streamed, seen.disk);
     CU_ASSERT(fits > cases / 4);
     CU_ASSERT(fits < cases);
-    CU_ASSERT(seen.passing > fits / 100 && seen.passing_beside_gpu > fits / 500);
+    CU_ASSERT(seen.passing > fits / 100 && seen.passing_with_gpu > fits / 500);
     CU_ASSERT(seen.streamed > fits / 100 && seen.disk > fits / 100);
 }
 

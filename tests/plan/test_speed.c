@@ -1,4 +1,4 @@
-/* The planner is asked on login nodes and many times for advice: it has to be fast. */
+/* The planner runs on login nodes, and many times for advice, so it must be fast. */
 #include "plan/cost.h"
 #include "unit.h"
 
@@ -42,7 +42,7 @@ static void big_model(struct sw_footprint *fp, struct sw_layer_footprint *layers
     fp->load_bytes = 64ull << 20;
 }
 
-/* `spread`: no two cards have the same free memory, as on real machines; `measured`: nor the same
+/* `spread`: no two GPUs have the same free memory, as on real machines; `measured`: nor the same
  * speeds, nor two nodes. */
 static void big_cluster(struct sw_cluster *cl, uint64_t gpu, uint64_t host, bool disk, bool spread,
                         bool measured)
@@ -84,34 +84,31 @@ static const struct scene {
     bool fits;
     double limit; /* ms */
 } scenes[] = {
-    {"24G cards", 24, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"24G cards, throughput", 24, 64, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true,
+    {"24G GPUs", 24, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"24G GPUs, throughput", 24, 64, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true, 50},
+    {"80G GPUs", 80, 512, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"80G GPUs, throughput", 80, 512, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true,
      50},
-    {"80G cards", 80, 512, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"80G cards, throughput", 80, 512, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true,
-     50},
-    {"24G cards, all different", 24, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"80G cards, all different, throughput", 80, 256, false, true, false, false,
+    {"24G GPUs, all different", 24, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"80G GPUs, all different, throughput", 80, 256, false, true, false, false,
      SW_OBJECTIVE_THROUGHPUT, true, 50},
-    {"8G cards, the rest in RAM", 8, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true,
-     50},
-    {"8G cards, the rest in RAM, throughput", 8, 64, false, false, false, false,
+    {"8G GPUs, the rest in RAM", 8, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"8G GPUs, the rest in RAM, throughput", 8, 64, false, false, false, false,
      SW_OBJECTIVE_THROUGHPUT, true, 50},
-    {"8G cards, different, RAM", 8, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"8G cards, little RAM, disk", 8, 24, true, false, false, false, SW_OBJECTIVE_LATENCY, true,
-     50},
-    {"8G cards, little RAM, disk, throughput", 8, 24, true, false, false, false,
+    {"8G GPUs, different, RAM", 8, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"8G GPUs, little RAM, disk", 8, 24, true, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"8G GPUs, little RAM, disk, throughput", 8, 24, true, false, false, false,
      SW_OBJECTIVE_THROUGHPUT, true, 50},
-    {"4G cards, little RAM, disk, different", 4, 20, true, true, false, false, SW_OBJECTIVE_LATENCY,
+    {"4G GPUs, little RAM, disk, different", 4, 20, true, true, false, false, SW_OBJECTIVE_LATENCY,
      true, 3000},
-    {"4G cards, disk, all measured", 4, 20, true, true, false, true, SW_OBJECTIVE_LATENCY, true,
+    {"4G GPUs, disk, all measured", 4, 20, true, true, false, true, SW_OBJECTIVE_LATENCY, true,
      3000},
-    {"4G cards, disk, all measured, throughput", 4, 20, true, true, false, true,
+    {"4G GPUs, disk, all measured, throughput", 4, 20, true, true, false, true,
      SW_OBJECTIVE_THROUGHPUT, true, 3000},
-    {"8G cards, disk, all measured", 8, 24, true, true, false, true, SW_OBJECTIVE_LATENCY, true,
+    {"8G GPUs, disk, all measured", 8, 24, true, true, false, true, SW_OBJECTIVE_LATENCY, true,
      200},
-    {"24G cards, layers differ", 24, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"8G cards, layers differ, RAM", 8, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true,
+    {"24G GPUs, layers differ", 24, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"8G GPUs, layers differ, RAM", 8, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true,
      50},
     {"too small", 2, 8, false, false, false, false, SW_OBJECTIVE_LATENCY, false, 2000},
 };

@@ -99,7 +99,7 @@ static struct sw_plan plan_on(const char *text, int rows, struct sw_cluster *clu
     return plan;
 }
 
-/* A card whose memory is slower than the host's: decoding is the CPU's, prompts are streamed from
+/* A GPU whose memory is slower than the host's: the CPU decodes, prompts are streamed from
  * the row on where the bus is faster than the CPU's arithmetic. */
 static void from_the_row_on_where_it_pays(void)
 {
