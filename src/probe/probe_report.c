@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHM_LOW (64u << 20)   /* warn below so many bytes free in /dev/shm for each rank of a node \
-                               */
+#define SHM_LOW (64u << 20)   /* warn below so many free bytes of /dev/shm for each rank */
 #define LOCK_LOW (1ull << 30) /* warn below so many bytes that may be locked */
 #define SWAP_LOW (64u << 20)  /* warn above so many bytes of swap in use */
 #define THREADS_A_CORE 2      /* warn above so many: cores may have two hardware threads */
