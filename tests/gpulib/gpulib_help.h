@@ -1,6 +1,6 @@
 /*
- * What the tests of the GPU library share. They open the library that SPILLWAY_GPU_LIBRARY names,
- * the one on a simulated GPU, as the program does.
+ * Shared by the tests of the GPU library. Like the program, they open the library that
+ * SPILLWAY_GPU_LIBRARY names, here the one on a simulated GPU.
  */
 #ifndef SW_TESTS_GPULIB_HELP_H
 #define SW_TESTS_GPULIB_HELP_H

@@ -1,6 +1,6 @@
 /*
- * Decoding on a GPU with steps kept as graphs, with each kernel launched by itself, and with layers
- * streamed from host memory, beside what the GPU's memory and its bus give: a tool, not a test. The
+ * Decoding on a GPU with steps captured as graphs, with each kernel launched by itself, and with
+ * layers streamed from host memory, compared with the GPU's memory and bus: a tool, not a test. The
  * weights are made up. On the simulated GPU the figures mean nothing.
  *
  *     measure_decode CONFIG_FOLDER WEIGHTS [TOKENS]
@@ -52,7 +52,7 @@ static int smaller(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Seconds a token, the median; what is recorded first does not count. */
+/* The median of seconds for a token, without the steps that are captured. */
 static double median_step(const struct times *times)
 {
     double steps[MOST_TOKENS];
@@ -63,7 +63,7 @@ static double median_step(const struct times *times)
     return n ? steps[n / 2] : 0;
 }
 
-/* What decoding a token reads. */
+/* Bytes that decoding a token reads. */
 struct sizes {
     int layers;
     double layer, head; /* bytes */

@@ -1,6 +1,7 @@
 /*
- * What a process takes of a card before it holds anything: a bare context, then all kernels and
- * cuBLAS, then what a look at its speeds loads; beside what a plan counts. A tool, not a test.
+ * Memory that a process takes of a GPU before it allocates anything: a bare context, then all
+ * kernels and cuBLAS, then the code of the measurement; compared with what a plan counts. A tool,
+ * not a test.
  */
 #include "backend/gpu_library.h"
 #include "plan/plan.h"

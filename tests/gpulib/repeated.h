@@ -27,14 +27,14 @@ struct layer {
     struct sw_kv kv;
     float *d_x, *d_h, *d_qkv, *d_attention, *d_norm, *d_rope;
     struct sw_span spans[LAYER_ROWS];
-    int n;          /* spans, and rows */
-    int more;       /* sums of nothing much besides, each a launch */
-    int enqueued;   /* how often it was */
-    int bad_upload; /* that enqueueing of it sends something, which cannot be repeated; 0: none */
-    enum sw_status fails; /* with what enqueueing ends */
+    int n;                /* spans, and rows */
+    int more;             /* further small sums, each one a launch */
+    int enqueued;         /* how many times it was enqueued */
+    int bad_upload;       /* this enqueueing sends something, which cannot be captured; 0: none */
+    enum sw_status fails; /* status that enqueueing returns */
 };
 
-/* Caches are filled with what is neither 0 nor not a number, the same in each. */
+/* Caches are filled with the same finite values other than 0. */
 static inline struct layer layer_open(struct sw_backend *b, enum sw_dtype format)
 {
     struct layer k = {.b = b};
@@ -137,7 +137,7 @@ static inline uint64_t replays_of(const struct layer *k)
     return gpu_library()->ops->replays(k->b);
 }
 
-/* Backends that keep graphs, and that do not. */
+/* A backend that captures graphs, and one that does not. */
 static inline struct sw_backend *open_repeating(bool graphs)
 {
     const struct sw_gpu_options o = {

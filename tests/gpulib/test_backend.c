@@ -28,13 +28,13 @@ static const int64_t shapes[][2] = {{1, 1},   {5, 3},    {16, 16}, {17, 31},
                                     {64, 64}, {100, 77}, {33, 200}}; /* rows, cols */
 static const int64_t counts[] = {1, 2, 8, 9, 33, MAX_ROWS, MAX_ROWS + 6, 2 * MAX_ROWS + 9};
 
-/* What rounding activations for a product of many rows may cost, of values of size 1. */
+/* The error that rounding activations for a GEMM may make, for values of size 1. */
 static double tolerance(enum sw_dtype format, int64_t n)
 {
-    const bool many = n > 8;
+    const bool is_gemm = n > 8;
     if (format == SW_BF16) /* the CPU rounds them, too */
         return 3e-2;
-    return many && format == SW_F16 ? 2e-3 : 1e-5;
+    return is_gemm && format == SW_F16 ? 2e-3 : 1e-5;
 }
 
 static void multiply(struct sw_backend *b, const struct sw_matrix *m, const float *bias,
@@ -108,7 +108,7 @@ static void tiles_change_nothing(void)
     close_both();
 }
 
-/* ---- a norm, a product and an activation: in one as one by one, bit for bit */
+/* ---- a norm, a product and an activation: the same bits in one operation and in three */
 
 struct projected {
     float *h, *y; /* (n, cols + 1), (n, rows + 2) of the host */
@@ -146,7 +146,7 @@ static void check_projection(const struct sw_projection *p, int64_t n, uint64_t 
     float *x = floats(n * (cols + 3), seed);
     for (int64_t i = 7; i < n * (cols + 3); i += 97)
         x[i] *= 50; /* outliers of int8 */
-    /* First in one: nothing of the other way is left in the workspace then. */
+    /* The single operation first, so that the workspace holds nothing of the others. */
     struct projected got = projected(p, x, n, true), want = projected(p, x, n, false);
     bool same = !memcmp(want.h, got.h, (size_t)(n * (cols + 1)) * sizeof *got.h);
     for (int64_t r = 0; r < n; r++)
@@ -465,7 +465,7 @@ static float *attended(struct sw_backend *b, const struct heads *h, const float 
                                    .q_head = h->head_dim,
                                    .d_out = d_out,
                                    .out_ld = q_ld};
-    /* A prompt in two pieces, the second beside the other slot's first token after the copy. */
+    /* A prompt in two pieces, the second with the other slot's first token after the copy. */
     const struct sw_span first = {0, 0, 0, n - 20};
     const struct sw_span both[] = {{0, n - 20, n - 20, 19}, {1, n - 20, n - 1, 1}};
     float *d_k = d_qkv + q_ld, *d_v = d_k + h->n_kv_heads * h->head_dim;

@@ -1,6 +1,6 @@
 /*
- * The GPU backend's memory, its limits and its failures: what is said, what stays, what is given
- * back. Run with two devices of 256 MiB.
+ * The GPU backend's memory, its limits and its failures: messages, kept failures, freed memory. Run
+ * with two devices of 256 MiB.
  */
 #include "gpulib_help.h"
 
@@ -26,7 +26,7 @@ static void devices_are_listed(void)
     ok(gpu_library()->devices(infos, 4, &n, why));
     CU_ASSERT_EQUAL_FATAL(n, 2);
     CU_ASSERT_STRING_EQUAL(why, "");
-    for (int i = 0; i < n; i++) /* looked at, not taken */
+    for (int i = 0; i < n; i++) /* read, not allocated */
         CU_ASSERT_EQUAL(simgpu_has_context(i), 0);
     for (int i = 0; i < n; i++) {
         CU_ASSERT(strlen(infos[i].name) > 0 && strlen(infos[i].bus_id) == 12);
@@ -40,7 +40,7 @@ static void devices_are_listed(void)
     CU_ASSERT_EQUAL(n, 2);
 }
 
-/* The driver hands out pages, which are within what it says it takes for itself. */
+/* The driver allocates whole pages, which are within what `workspace` returns. */
 static void workspace_is_within(void)
 {
     static const struct sw_gpu_options cases[] = {
@@ -123,7 +123,7 @@ static void a_stage_is_one_block(void)
     CU_ASSERT_EQUAL(simgpu_used(0), before);
 }
 
-static void a_full_card_says_so(void)
+static void a_full_gpu_is_an_error(void)
 {
     void *p;
     struct sw_backend *b = open_gpu_as(&small);
@@ -152,7 +152,7 @@ static void what_is_not_there_is_not_opened(void)
     CU_ASSERT_EQUAL(gpu_library()->open(&o, &b), SW_EDEVICE);
 }
 
-/* Whatever call of an opening fails, it is said, and nothing is left behind. */
+/* If any call of an opening fails, there is a message, and nothing is left. */
 static void opening_fails_cleanly(void)
 {
     static const char *const calls[] = {"cudaMalloc", "cudaMallocHost", "cudaStreamCreateWithFlags",
@@ -177,7 +177,7 @@ static void opening_fails_cleanly(void)
 }
 
 /* A GPU without code in this build is an error before anything is allocated. */
-static void a_card_without_code_is_told(void)
+static void a_gpu_without_code_is_an_error(void)
 {
     static const cudaError_t errors[] = {cudaErrorNoKernelImageForDevice,
                                          cudaErrorInvalidDeviceFunction};
@@ -194,7 +194,7 @@ static void a_card_without_code_is_told(void)
     }
 }
 
-/* The first failure of an operation is what every later call tells; nothing is computed on it. */
+/* Every later call returns the first failure of an operation; nothing is computed any more. */
 static void a_failure_stays(void)
 {
     struct sw_backend *b = open_gpu_as(&small), *other;
@@ -217,7 +217,7 @@ static void a_failure_stays(void)
     CU_ASSERT_EQUAL(b->ops->alloc(b, 4, "more", &p), SW_EDEVICE);
     CU_ASSERT_EQUAL(gpu_library()->ops->used(b, 0), SW_EDEVICE);
     CU_ASSERT(says("cudaErrorIllegalAddress"));
-    other = open_gpu_as(&small); /* another one's business is not touched */
+    other = open_gpu_as(&small); /* another backend is not affected */
     ok(other->ops->sync(other));
     other->ops->close(other);
     b->ops->free(b, d_x, sizeof x);
@@ -226,9 +226,9 @@ static void a_failure_stays(void)
     CU_ASSERT_EQUAL(simgpu_used(0), 0);
 }
 
-/* A fault that the device meets later is told by sync(), with its name. The last test: device 1 is
- * of no use after it. */
-static void a_fault_is_told_by_sync(void)
+/* A fault of the device during an operation is returned by sync(), with its name. The last test:
+ * device 1 is of no use after it. */
+static void a_fault_is_returned_by_sync(void)
 {
     struct sw_gpu_options o = small;
     o.device = 1;
@@ -319,10 +319,10 @@ SW_UNIT_TESTS({"devices are listed", devices_are_listed},
               {"the workspace is within", workspace_is_within},
               {"the limit is exact", the_limit_is_exact},
               {"a stage is one block", a_stage_is_one_block},
-              {"a full card says so", a_full_card_says_so},
+              {"a full GPU is an error", a_full_gpu_is_an_error},
               {"what is not there is not opened", what_is_not_there_is_not_opened},
               {"opening fails cleanly", opening_fails_cleanly},
-              {"a card without code is told", a_card_without_code_is_told},
+              {"a GPU without code is an error", a_gpu_without_code_is_an_error},
               {"a failure stays", a_failure_stays}, {"devices do not mix", devices_do_not_mix},
               {"copies of any size", copies_of_any_size},
-              {"a fault is told by sync", a_fault_is_told_by_sync})
+              {"a fault is returned by sync", a_fault_is_returned_by_sync})

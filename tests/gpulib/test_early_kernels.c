@@ -1,5 +1,5 @@
 /*
- * Kernels that begin before the one before them has ended: on cards of 9.0 all but a few do, unless
+ * Kernels that begin before the previous one has ended: on GPUs of 9.0 all but a few do, unless
  * that is ruled out (SPILLWAY_EARLY=0); on older ones none does. Run for each.
  */
 #include "gpulib_help.h"

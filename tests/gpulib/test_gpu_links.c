@@ -88,7 +88,7 @@ static void rows_arrive(void)
     CU_ASSERT_EQUAL(ends[1].status, SW_OK);
 }
 
-/* ---- a peer that does not do its part */
+/* ---- a peer that makes no matching call */
 
 static enum sw_status refuse(void *context)
 {
@@ -112,7 +112,7 @@ static void send_to_nobody(struct end *e)
     CU_ASSERT_EQUAL(e->b->ops->sync(e->b), e->status); /* it stays */
 }
 
-/* What a stage waits for first is something that comes down: CUDA must not be where it waits. */
+/* A stage first waits for a download: that wait must not be inside CUDA. */
 static void download_behind(struct end *e, size_t bytes)
 {
     const struct sw_gpu_wait_hook short_one = {.seconds = 0.7};

@@ -1,5 +1,5 @@
 /*
- * Graphs that do not come about: then kernels are launched one by one, a warning says why, and
+ * Graphs that cannot be made: then kernels are launched one by one, a warning says why, and
  * nothing is lost; and graphs take no more than their room. On the simulated GPU, which counts.
  */
 #include "gpulib_help.h"
@@ -14,7 +14,7 @@
 static const int slot = 3;
 static const int64_t position = 40;
 
-/* What is logged from here on comes to a file, and out of it again. */
+/* Messages logged from here on go to a file, which is read back. */
 static int log_file = -1, real_stderr = -1;
 
 static void begin_log(void)
@@ -54,7 +54,7 @@ static void expect(float want[LAYER_HIDDEN])
     b->ops->close(b);
 }
 
-/* The first step is launched, the second recorded and run, from then on one call is all. */
+/* The first step is launched, the second captured and run, later ones are a single call. */
 static void one_call_a_step(void)
 {
     struct sw_backend *b = open_repeating(true);
@@ -98,7 +98,7 @@ static void goes_on(const char *function, int nth, int bad_upload, const char *w
     CU_ASSERT_PTR_NOT_NULL_FATAL(first);
     CU_ASSERT(strstr(first, why) != NULL);
     CU_ASSERT(strstr(text, "GPU 0") != NULL);
-    CU_ASSERT(strstr(first + 1, "cannot be repeated") == NULL); /* said once */
+    CU_ASSERT(strstr(first + 1, "cannot be repeated") == NULL); /* logged once */
     CU_ASSERT(replays_of(&k) <= 2);
     layer_close(&k);
     b->ops->close(b);
@@ -113,7 +113,7 @@ static void failures_of_graphs(void)
     goes_on("cudaGraphInstantiate", 1, 0, "at cudaGraphInstantiate");
     goes_on("cudaGraphLaunch", 1, 0, "at cudaGraphLaunch");
     goes_on("cudaGraphLaunch", 3, 0, "at cudaGraphLaunch");
-    /* What cannot be recorded is not: enqueueing number 2 records. */
+    /* Enqueueing number 2 captures, and this cannot be captured. */
     goes_on(NULL, 0, 2, "something from host memory cannot be captured in a CUDA graph");
 }
 

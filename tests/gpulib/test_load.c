@@ -1,4 +1,4 @@
-/* Finding and opening the GPU library: what is absence, what is an error, and what is said. */
+/* Finding and opening the GPU library: what is absence, what is an error, and the messages. */
 #include "gpulib_help.h"
 
 #include <sys/wait.h>
@@ -24,7 +24,7 @@ static bool gives(const char *path, bool library, enum sw_status want, const cha
     right = right && (want == SW_OK || strcmp(why, sw_error_message()) == 0);
     for (int i = 0; said[i] && right; i++)
         right = strstr(why, said[i]) != NULL;
-    /* Asked again, the same. */
+    /* A second call returns the same. */
     right = right && (sw_gpu_library_load(NULL, NULL) != NULL) == library;
     if (!right)
         printf("    %s: %s\n", path ? path : "(unset)", why ? why : "no reason");
@@ -78,7 +78,7 @@ static void the_real_one_opens_without_a_driver(void)
         struct sw_gpu_info infos[16];
         char why[SW_GPU_WHY_MAX];
         setenv("SPILLWAY_GPU_LIBRARY", SW_CUDA_LIBRARY, 1);
-        setenv("CUDA_VISIBLE_DEVICES", "", 1); /* where there is a card, too */
+        setenv("CUDA_VISIBLE_DEVICES", "", 1); /* where there is a GPU, too */
         const struct sw_gpu_library *library = gpu_library();
         const bool right = library->devices(infos, 16, &n, why) == SW_OK && n == 0 && !*why;
         if (!right)
