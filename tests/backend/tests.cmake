@@ -1,0 +1,3 @@
+slow(backend.cpu_attend 21)
+slow(backend.cpu_matmul 6)
+long(backend.cpu_attend)

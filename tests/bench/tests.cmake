@@ -1,0 +1,3 @@
+# Cables with a delay between pretend hosts, for links.sh.
+add_executable(cable tools/cable.c)
+slow(bench.scripts 43)

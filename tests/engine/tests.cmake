@@ -1,0 +1,5 @@
+slow(engine.sweep 40)
+slow(engine.tiers 28)
+slow(engine.scheduler 27)
+slow(engine.verbs_oom 12)
+long(engine.sweep)

@@ -1,0 +1,1 @@
+slow(jobs.results 6)

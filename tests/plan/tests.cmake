@@ -1,0 +1,3 @@
+slow(plan.partition 13)
+slow(plan.options 10)
+slow(plan.speed 6)

@@ -1,0 +1,5 @@
+foreach(target ${unit_targets})
+  if(target MATCHES "^test_simgpu_")
+    target_link_libraries(${target} PRIVATE simgpu_test_kernels)
+  endif()
+endforeach()

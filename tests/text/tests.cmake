@@ -1,0 +1,2 @@
+slow(text.unicode 11)
+slow(text.chat 6)
