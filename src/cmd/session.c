@@ -380,27 +380,13 @@ static struct sw_peak peak_of(const struct sw_session *s)
 
 enum sw_status sw_session_stop(struct sw_session *s)
 {
-    struct sw_transport *t = s->transport;
-    const size_t size = (size_t)t->size;
     const struct sw_peak mine = peak_of(s);
-    void **blocks = calloc(size, sizeof *blocks);
-    size_t *lengths = calloc(size, sizeof *lengths);
-    s->peaks = calloc(size, sizeof *s->peaks);
-    enum sw_status status = SW_OK;
-    if (!blocks || !lengths || !s->peaks)
-        status = sw_fail(SW_ENOMEM, "no memory for %zu ranks", size);
-    else if (sw_session_leads(s))
-        status = sw_engine_stop(s->engine);
-    if (status == SW_OK)
-        status = sw_transport_gather(t, &mine, sizeof mine, blocks, lengths);
-    for (size_t r = 0; r < size && status == SW_OK && sw_session_leads(s); r++)
-        if (lengths[r] == sizeof mine)
-            memcpy(&s->peaks[r], blocks[r], sizeof mine);
-    for (size_t r = 0; blocks && r < size; r++)
-        free(blocks[r]);
-    free(blocks);
-    free(lengths);
-    return status;
+    void *peaks;
+    if (sw_session_leads(s))
+        SW_TRY(sw_engine_stop(s->engine));
+    SW_TRY(sw_transport_allgather(s->transport, &mine, sizeof mine, &peaks));
+    s->peaks = peaks;
+    return SW_OK;
 }
 
 /* Ranks other than 0: plan, load, serve until rank 0 has done. */

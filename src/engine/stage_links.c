@@ -36,39 +36,6 @@ static void links_find(struct sw_stage_links *l)
     }
 }
 
-/* Allgather of a block of `bytes` from each rank, in rank order. The caller frees *all. */
-static enum sw_status links_allgather(struct sw_transport *t, const void *own, size_t bytes,
-                                      void **all)
-{
-    const size_t size = (size_t)t->size;
-    void **blocks = calloc(size, sizeof *blocks);
-    size_t *lengths = calloc(size, sizeof *lengths);
-    char *joined = calloc(size, bytes);
-    enum sw_status status = blocks && lengths && joined
-                                ? sw_transport_gather(t, own, bytes, blocks, lengths)
-                                : sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
-    for (size_t r = 0; r < size && blocks; r++) {
-        if (status == SW_OK && t->rank == 0 && lengths[r] == bytes)
-            memcpy(joined + r * bytes, blocks[r], bytes);
-        free(blocks[r]);
-    }
-    free(blocks);
-    free(lengths);
-    void *out = joined;
-    size_t length = size * bytes;
-    if (status == SW_OK)
-        status = sw_transport_broadcast(t, 0, &out, &length);
-    if (out != joined || status != SW_OK)
-        free(joined);
-    if (status == SW_OK && length != size * bytes) {
-        free(out);
-        return sw_fail(SW_EPEER, "the ranks do not run the same program; start the same "
-                                 "everywhere");
-    }
-    *all = out;
-    return status;
-}
-
 /* ---- the choice */
 
 static bool same_gpu(const struct sw_transport *t, const struct link_info *infos, int a, int b)
@@ -185,7 +152,7 @@ static enum sw_status links_agree(struct sw_stage_links *l, const struct link_re
 {
     struct sw_transport *t = l->options.transport;
     void *all;
-    SW_TRY(links_allgather(t, own, sizeof *own, &all));
+    SW_TRY(sw_transport_allgather(t, own, sizeof *own, &all));
     const struct link_result *results = all;
     int bad = -1;
     for (int r = t->size - 1; r >= 0; r--)
@@ -279,7 +246,7 @@ enum sw_status sw_stage_links_open(const struct sw_stage_links_options *options,
     links_find(l);
     if (t->size == 1 || !any_on_gpu(l))
         return SW_OK;
-    SW_TRY(links_allgather(t, &own, sizeof own, &infos));
+    SW_TRY(sw_transport_allgather(t, &own, sizeof own, &infos));
     links_choose(l, infos, &n);
     const enum sw_status status = n > 0 ? links_connect(l, n) : SW_OK;
     if (status == SW_OK && t->rank == 0)

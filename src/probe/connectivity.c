@@ -42,38 +42,6 @@ static int connectivity_listen(int32_t *port)
     return fd;
 }
 
-/* Sends the blocks of all ranks, each of `bytes`, to all: *all (size * bytes), the caller frees. */
-static enum sw_status connectivity_share(struct sw_transport *t, const void *mine, size_t bytes,
-                                         char **all)
-{
-    const size_t size = (size_t)t->size;
-    void **blocks = calloc(size, sizeof *blocks);
-    size_t *lengths = calloc(size, sizeof *lengths);
-    char *together = calloc(size, bytes);
-    enum sw_status status = blocks && lengths && together
-                                ? sw_transport_gather(t, mine, bytes, blocks, lengths)
-                                : sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
-    for (size_t r = 0; blocks && r < size; r++) {
-        if (status == SW_OK && t->rank == 0 && lengths[r] == bytes)
-            memcpy(together + r * bytes, blocks[r], bytes);
-        free(blocks[r]);
-    }
-    free(blocks);
-    free(lengths);
-    void *block = together;
-    size_t length = size * bytes;
-    if (status == SW_OK)
-        status = sw_transport_broadcast(t, 0, &block, &length);
-    if (status != SW_OK || block != together)
-        free(together);
-    if (status == SW_OK && length != size * bytes) {
-        free(block);
-        return sw_fail(SW_EPEER, "the ranks do not run the same program");
-    }
-    *all = status == SW_OK ? block : NULL;
-    return status;
-}
-
 /* Begins to connect, and returns the socket; -1: no socket, or refused at once. */
 static int connectivity_connect(uint32_t address, int port)
 {
@@ -192,7 +160,7 @@ static bool first_on_node(const struct sw_transport *t)
 enum sw_status sw_probe_connectivity(struct sw_transport *t, struct sw_strbuf *out)
 {
     struct probe_endpoint mine = {0};
-    char *endpoints = NULL, *all = NULL;
+    void *endpoints = NULL, *all = NULL;
     const size_t bytes = (size_t)t->size * SW_INTERFACES_MAX;
     if (t->n_nodes < 2 || t->n_nodes > HOSTS_MAX || getenv("OMPI_MCA_btl_tcp_if_include"))
         return SW_OK;
@@ -202,18 +170,17 @@ enum sw_status sw_probe_connectivity(struct sw_transport *t, struct sw_strbuf *o
         mine.n = sw_network_list(mine.interfaces, SW_INTERFACES_MAX);
     }
     char *reached = calloc(1, bytes);
-    enum sw_status status = reached ? connectivity_share(t, &mine, sizeof mine, &endpoints)
+    enum sw_status status = reached ? sw_transport_allgather(t, &mine, sizeof mine, &endpoints)
                                     : sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
     if (status == SW_OK && mine.port)
-        status =
-            connectivity_try(t, (const struct probe_endpoint *)(const void *)endpoints, reached);
+        status = connectivity_try(t, endpoints, reached);
     if (status == SW_OK)
-        status = connectivity_share(t, reached, bytes,
-                                    &all); /* no rank closes its socket before all have tried */
+        status = sw_transport_allgather(t, reached, bytes,
+                                        &all); /* no rank closes its socket before all have tried */
     if (fd >= 0)
         close(fd);
     if (status == SW_OK)
-        connectivity_report(t, (const struct probe_endpoint *)(const void *)endpoints, all, out);
+        connectivity_report(t, endpoints, all, out);
     free(endpoints);
     free(all);
     free(reached);

@@ -96,47 +96,12 @@ static enum sw_status probe_try_networks(struct sw_transport *t, struct sw_probe
     return SW_OK;
 }
 
-/* Exchanges the measurements of all ranks. Another size means that a rank runs another program. */
+/* What all ranks have measured, to all ranks. */
 static enum sw_status probe_exchange(struct sw_transport *t, const struct sw_probe_rank *info,
                                      struct sw_probe *probe)
 {
-    const size_t size = (size_t)t->size;
-    void **blocks = calloc(size, sizeof *blocks);
-    size_t *lengths = calloc(size, sizeof *lengths);
-    struct sw_probe_rank *infos = calloc(size, sizeof *infos);
-    enum sw_status status =
-        blocks && lengths && infos
-            ? sw_transport_gather(t, info, sizeof *info, blocks, lengths)
-            : sw_fail(SW_ENOMEM, "no memory for the measurements of %d ranks", t->size);
-    for (int i = 0; i < t->size && t->rank == 0 && blocks; i++) {
-        if (status == SW_OK && lengths[i] != sizeof *info) {
-            char name[96];
-            status = sw_fail(SW_EUSAGE,
-                             "%s runs another version of this program than rank 0 (%s); "
-                             "install the same one on all hosts",
-                             sw_transport_name(t, i, name, sizeof name), sw_version());
-        }
-        if (status == SW_OK)
-            memcpy(&infos[i], blocks[i], sizeof *info);
-        free(blocks[i]);
-    }
-    free(blocks);
-    free(lengths);
-    size_t bytes = size * sizeof *infos;
-    void *all = infos;
-    if (status == SW_OK)
-        status = sw_transport_broadcast(t, 0, &all, &bytes);
-    if (all != infos || status != SW_OK)
-        free(infos);
-    if (status != SW_OK)
-        return status;
-    if (bytes != size * sizeof *infos) {
-        free(all);
-        return sw_fail(SW_EUSAGE,
-                       "rank 0 runs another version of this program than rank %d (%s); "
-                       "install the same one on all hosts",
-                       t->rank, sw_version());
-    }
+    void *all;
+    SW_TRY(sw_transport_allgather(t, info, sizeof *info, &all));
     free(probe->ranks);
     probe->ranks = all;
     return SW_OK;

@@ -2,6 +2,7 @@
 #include "transport/transport_ops.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static enum sw_status send_block(struct sw_transport *t, int peer, const void *bytes, size_t length)
 {
@@ -72,6 +73,68 @@ enum sw_status sw_transport_gather(struct sw_transport *t, const void *bytes, si
             blocks[i] = NULL;
         }
     return status;
+}
+
+/* Rank 0: the blocks side by side; one of another length is another program's. */
+static enum sw_status join_blocks(const struct sw_transport *t, void **blocks,
+                                  const size_t *lengths, size_t length, char *out)
+{
+    char name[96];
+    for (int i = 0; i < t->size; i++) {
+        if (lengths[i] != length)
+            return sw_fail(
+                SW_EUSAGE,
+                "%s sent %zu bytes where rank 0 has %zu: it runs another version of this "
+                "program; install the same one on all hosts",
+                sw_transport_name(t, i, name, sizeof name), lengths[i], length);
+        memcpy(out + (size_t)i * length, blocks[i], length);
+    }
+    return SW_OK;
+}
+
+static enum sw_status gather_joined(struct sw_transport *t, const void *bytes, size_t length,
+                                    char *out)
+{
+    const size_t size = (size_t)t->size;
+    void **blocks = calloc(size, sizeof *blocks);
+    size_t *lengths = calloc(size, sizeof *lengths);
+    enum sw_status status = blocks && lengths
+                                ? sw_transport_gather(t, bytes, length, blocks, lengths)
+                                : sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
+    if (status == SW_OK && t->rank == 0)
+        status = join_blocks(t, blocks, lengths, length, out);
+    for (size_t i = 0; blocks && i < size; i++)
+        free(blocks[i]);
+    free(blocks);
+    free(lengths);
+    return status;
+}
+
+enum sw_status sw_transport_allgather(struct sw_transport *t, const void *bytes, size_t length,
+                                      void **all)
+{
+    *all = NULL;
+    char *joined = calloc((size_t)t->size, length);
+    if (!joined)
+        return sw_fail(SW_ENOMEM, "no memory for %d ranks", t->size);
+    enum sw_status status = gather_joined(t, bytes, length, joined);
+    void *received = joined;
+    size_t n = (size_t)t->size * length;
+    if (status == SW_OK)
+        status = sw_transport_broadcast(t, 0, &received, &n);
+    if (status != SW_OK || received != joined)
+        free(joined);
+    if (status != SW_OK)
+        return status;
+    if (n != (size_t)t->size * length) {
+        free(received);
+        return sw_fail(SW_EUSAGE,
+                       "rank 0 runs another version of this program than rank %d; "
+                       "install the same one on all hosts",
+                       t->rank);
+    }
+    *all = received;
+    return SW_OK;
 }
 
 enum sw_status sw_transport_barrier(struct sw_transport *t)

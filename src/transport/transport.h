@@ -110,6 +110,12 @@ enum sw_status sw_transport_broadcast(struct sw_transport *t, int root, void **b
  */
 enum sw_status sw_transport_gather(struct sw_transport *t, const void *bytes, size_t length,
                                    void **blocks, size_t *lengths);
+/*
+ * Every rank's block of `length` bytes to every rank: *all (size, length) in rank order; the caller
+ * frees it. SW_EUSAGE names a rank whose block is of another length: it runs another program.
+ */
+enum sw_status sw_transport_allgather(struct sw_transport *t, const void *bytes, size_t length,
+                                      void **all);
 
 /*
  * Ends a job; every rank calls it once with its own outcome. Frees t. The first failure of any rank

@@ -165,6 +165,43 @@ static enum sw_status collectives(struct sw_transport *t)
     return status;
 }
 
+/* Equal blocks reach everybody; a longer one is refused by everybody, and the rank is named. */
+static enum sw_status allgathers(struct sw_transport *t)
+{
+    const int32_t mine[2] = {t->rank, -t->rank};
+    void *all;
+    SW_TRY(sw_transport_allgather(t, mine, sizeof mine, &all));
+    const int32_t *values = all;
+    enum sw_status status = SW_OK;
+    for (int i = 0; i < t->size; i++)
+        if (values[2 * i] != i || values[2 * i + 1] != -i)
+            status = sw_fail(SW_EINPUT, "rank %d has %d of rank %d", t->rank, values[2 * i], i);
+    free(all);
+    return status;
+}
+
+static enum sw_status allgathers_unlike(struct sw_transport *t)
+{
+    const char mine[4] = "abc";
+    void *all;
+    const enum sw_status status = sw_transport_allgather(t, mine, t->rank == 1 ? 4 : 3, &all);
+    if (status == SW_OK)
+        free(all);
+    return status;
+}
+
+static void gathers_to_all(void)
+{
+    char said[1000];
+    for (int n = 1; n <= RANKS_MAX; n++) {
+        CU_ASSERT_EQUAL(job(n, allgathers, 10, said, sizeof said), 0);
+        CU_ASSERT_STRING_EQUAL(said, "");
+    }
+    CU_ASSERT_EQUAL(job(3, allgathers_unlike, 10, said, sizeof said), 2);
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "rank 1"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(said, "sent 4 bytes where rank 0 has 3"));
+}
+
 static void gathers_and_broadcasts(void)
 {
     char said[1000];
@@ -345,6 +382,7 @@ static void no_launcher_means_one_rank(void)
 SW_UNIT_TESTS({"keeps the order of each sender", keeps_the_order_of_each_sender},
               {"carries every size", carries_every_size},
               {"gathers and broadcasts", gathers_and_broadcasts},
+              {"gathers to all", gathers_to_all}, {"short jobs end well", short_jobs_end_well},
               {"says a failure once", says_a_failure_once},
               {"says the same failure of all once", says_the_same_failure_of_all_once},
               {"a busy peer is not lost", a_busy_peer_is_not_lost},
