@@ -22,6 +22,8 @@ static const char *judge_name(const struct sw_heartbeat *hb, int rank, char *out
 void sw_heart_adopt(struct sw_heartbeat *hb, const struct sw_verdict *verdict, bool decided)
 {
     const int rank = verdict->rank;
+    if (sw_heartbeat_release(hb) == SW_RELEASE_TOGETHER) /* all have ended: nobody can fail now */
+        return;
     if (verdict->lost && rank >= 0 && rank < hb->t->size)
         hb->peers[rank].lost = true;
     if (verdict->status == SW_OK || (hb->judged && (!decided || hb->decided)))

@@ -295,10 +295,17 @@ void sw_heart_flush(struct sw_heartbeat *hb)
             (void)sw_heart_socket_flush(hb->links[i]);
 }
 
+/* Whether the other end may take the link for open. It may before this end does, when it has the
+ * answer to its question and its own is on the way. */
+static bool is_known_there(const struct sw_heart_socket *link)
+{
+    return link->state == SW_SOCKET_OPEN || (link->state == SW_SOCKET_GREETING && link->nonce);
+}
+
 static bool heart_links_unsent(const struct sw_heartbeat *hb)
 {
     for (int i = 0; i < hb->n_links; i++)
-        if (hb->links[i]->state == SW_SOCKET_OPEN && hb->links[i]->n_out > 0 &&
+        if (is_known_there(hb->links[i]) && hb->links[i]->n_out > 0 &&
             !hb->peers[hb->links[i]->peer].lost)
             return true;
     return false;
@@ -308,7 +315,9 @@ void sw_heart_bye(struct sw_heartbeat *hb)
 {
     const struct sw_frame frame = {.kind = SW_FRAME_BYE};
     const double until = sw_clock() + BYE_S;
-    sw_heart_send(hb, SW_ANY_RANK, &frame, NULL);
+    for (int i = 0; i < hb->n_links; i++)
+        if (is_known_there(hb->links[i]))
+            heart_links_put(hb->links[i], &frame, NULL);
     sw_heart_flush(hb);
     while (heart_links_unsent(hb) && sw_clock() < until) {
         pthread_mutex_unlock(&hb->lock);
@@ -317,7 +326,7 @@ void sw_heart_bye(struct sw_heartbeat *hb)
         sw_heart_flush(hb);
     }
     for (int i = 0; i < hb->n_links; i++) /* unread bytes would turn the close into a reset */
-        if (hb->links[i]->state == SW_SOCKET_OPEN) {
+        if (is_known_there(hb->links[i])) {
             hb->links[i]->n_in = 0;
             (void)sw_heart_socket_fill(hb->links[i]);
         }
