@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2034 # the lists are for those who source this
+# shellcheck disable=SC2034 # the sourcing script uses the lists
 # Sourced by launch/demo.sh, tests/run.sh and .ci/run: installs what is missing (apt), builds into
-# build/, and says what it does and how long it takes. Nothing missing: no network, no root. The one
-# who sources it has set root, the repository's folder.
+# build/, and prints what it does and how long it takes. When nothing is missing it needs neither network
+# nor root. The sourcing script has set `root`, the repository's folder.
 
-# say TEXT: a line about what comes next.
+# say TEXT: prints a line about the next step.
 say() { printf '== %s\n' "$*"; }
 die() {
     printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -55,7 +55,7 @@ module cunit libcunit1-dev
 program pgrep procps
 python json python3'
 
-# The tests of batch jobs bring a Slurm up, which only root can.
+# The tests of batch jobs start a Slurm, which needs root.
 needs_slurm='
 program slurmctld slurmctld
 program slurmd slurmd
@@ -64,7 +64,7 @@ program munged munge
 program ip iproute2'
 [ "$(id -u)" = 0 ] && needs_tests+=$needs_slurm
 
-# missing NEEDS: the packages that are not there, on one line.
+# missing NEEDS: prints the packages that are not installed, on one line.
 missing() {
     local check argument package
     while read -r check argument package; do
@@ -72,7 +72,7 @@ missing() {
     done <<<"$1"
 }
 
-# apt_install PACKAGE…: with fresh package lists when the present ones do not do.
+# apt_install PACKAGE…: installs, with new package lists when the present ones do not suffice.
 apt_install() {
     local as_root=(env DEBIAN_FRONTEND=noninteractive)
     [ "$(id -u)" = 0 ] || as_root=(sudo "${as_root[@]}")
@@ -81,7 +81,7 @@ apt_install() {
             "${as_root[@]}" apt-get install -y --no-install-recommends "$@"; }
 }
 
-# install_missing BUILD NEEDS: asks apt for what NEEDS lists and the machine lacks.
+# install_missing BUILD NEEDS: installs what NEEDS lists and the machine lacks.
 install_missing() {
     local build=$1 packages list
     read -ra packages < <(missing "$2")
@@ -95,7 +95,7 @@ install them as your system does, and start again"
     if [ "$(id -u)" != 0 ]; then
         has_program sudo || die "missing: $list. You are not root and there is no sudo: have \
 somebody run 'apt-get install $list', and start again"
-        say "sudo is asked for, to install $list"
+        say "sudo is needed to install $list"
         sudo -v || die "sudo was refused: have somebody run 'apt-get install $list'"
     fi
     step "$build/apt.log" "Installing $list" apt_install "${packages[@]}"
@@ -108,7 +108,7 @@ build_into() {
     local build=$1 targets
     read -ra targets <<<"$2"
     shift 2
-    # shellcheck disable=SC2154 # set by who sources this
+    # shellcheck disable=SC2154 # set by the sourcing script
     step "$build/configure.log" "Configuring ${build##*/}/" cmake -S "$root" -B "$build" "$@"
     step "$build/build.log" "Building ${build##*/}/ with $(nproc) jobs" \
         cmake --build "$build" -j "$(nproc)" --target "${targets[@]}"

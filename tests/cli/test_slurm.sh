@@ -115,10 +115,10 @@ submit --nodes=2 "$script" run no-such-model hello
 ended FAILED 3 "no such model"
 submit "$script"
 ended FAILED 2 "no command"
-says "what is to run" "no command"
+says "no command was given" "no command"
 SPILLWAY=/no/such/program submit "$script" run "$shakespeare" hello
 ended FAILED 2 "no program"
-says "no program '/no/such/program'" "no program"
+says "program '/no/such/program' was not found" "no program"
 
 step "a start that crashes before the ranks have met"
 SPILLWAY=$(dirname "$spillway")/tests/mpi_echo submit --nodes=2 "$script" crash 2 "$work/starts"
@@ -189,8 +189,8 @@ JSON
 # shellcheck disable=SC2054 # commas are meant
 long=(run "$work/busy" --weights-from random --tokens 1,2,3 -n 30000 --context 40000 --slices 6,6)
 submit --time=1 --signal=B:USR1@45 --nodes=2 "$script" "${long[@]}"
-says 'USR1 came: asking' "a time limit" 60
-# Slurm may send it a minute early, when ranks are only starting: these end by the signal
+says 'received USR1: stopping' "a time limit" 60
+# Slurm may send it a minute early, when ranks are still starting: the signal ends these
 says 'exit code [0-9]+: to be queued again' "a time limit" 70
 grep -q 'exit code 75' "$log" && [ "$(grep -cE '^spillway.*(stop|interrupt)' "$log")" != 1 ] &&
     fail "a time limit: not one message"

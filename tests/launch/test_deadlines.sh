@@ -11,10 +11,10 @@ unset "${!OMPI_MCA_oob_tcp_keepalive@}" "${!SLURM_@}" "${!SPILLWAY_@}"
 export TMPDIR=$work
 mkdir bin
 
-# same T WHAT: the numbers in `told` are those for T
+# same T WHAT: the numbers in the file `seen` are those for T
 same() {
-    [ "$("$deadlines" $1 | cut -d' ' -f1-3)" = "$(cat told)" ] ||
-        fail "$2: keep-alive $(cat told), not $("$deadlines" $1)"
+    [ "$("$deadlines" $1 | cut -d' ' -f1-3)" = "$(cat seen)" ] ||
+        fail "$2: keep-alive $(cat seen), not $("$deadlines" $1)"
 }
 cat >bin/mpirun <<SH
 #!/bin/bash
@@ -23,7 +23,7 @@ while [ \$# -gt 0 ]; do # of what bare mpirun is given
     shift
 done
 echo "\$OMPI_MCA_oob_tcp_keepalive_time \$OMPI_MCA_oob_tcp_keepalive_intvl \
-\$OMPI_MCA_oob_tcp_keepalive_probes" >"$work/told"
+\$OMPI_MCA_oob_tcp_keepalive_probes" >"$work/seen"
 SH
 chmod +x bin/mpirun
 PATH=$work/bin:$PATH
@@ -43,7 +43,7 @@ for form in "2.5 3" "1e2 100" "1.5E1 15" "6e-1 1" "0x3c 60" ".5 1" "100. 100" "+
     same "${form#* }" "--timeout=${form% *}"
 done
 OMPI_MCA_oob_tcp_keepalive_probes=7 "$launch/spillway-mpirun" -np 2 "$spillway" </dev/null
-[ "$(cut -d' ' -f3 told)" = 7 ] || fail "the user's own keep-alive: $(cat told)"
+[ "$(cut -d' ' -f3 seen)" = 7 ] || fail "the user's own keep-alive: $(cat seen)"
 grep -q "^hang_s=$("$deadlines" | cut -d' ' -f4) " "$launch/spillway-mpirun" || fail "hang_s"
 
 # A bare mpirun in a Slurm job, and the supervisor there.

@@ -65,7 +65,7 @@ grep -q 'unable to launch' err || fail "no program: mpirun's own words are lost"
 [ $code != 0 ] && [ $code != 75 ] || fail "no program: exit code $code"
 SPILLWAY_STATUS=$work/kept supervised 60 -np 2 "$echo_program" ring
 expect 0 "a folder for the status"
-grep -qx 'exit 0' kept/status || fail "no status file in the folder asked for"
+grep -qx 'exit 0' kept/status || fail "no status file in the given folder"
 [ "$(ls -A kept)" = status ] || fail "more in that folder than the last status: $(ls -A kept)"
 SPILLWAY_START_S=1 supervised 60 -np 1 "$echo_program" idle 4
 expect 0 "a single rank, which needs longer than a start may"
@@ -87,7 +87,7 @@ for signal in TERM INT USR1 HUP; do
     [ $signal = INT ] && kill -TERM $job # a shell's background job ignores INT
     ended 8 75 "$signal" "a stop was requested"
 done
-# Asked while mpirun is only starting: then it hears nothing.
+# A signal while mpirun is still starting, when it ignores it.
 for wait in 0 0.05 0.1 0.2; do
     "$supervisor" -np 2 "$echo_program" stop >out 2>err </dev/null &
     job=$!
@@ -118,7 +118,7 @@ ended 8 75 "KILL to the mpirun of one rank" "mpirun or a rank was killed"
 begin stop
 pkill -HUP -f "^$echo_program"
 ended 8 75 "HUP to the ranks" "a stop was requested .signal 1."
-# To mpirun while it is only starting.
+# To mpirun while it is still starting.
 for signal in TERM HUP; do
     for wait in 0 0.03 0.1 0.2 0.4; do
         "$supervisor" -np 2 "$echo_program" stop >out 2>err </dev/null &
@@ -163,7 +163,7 @@ supervised 60 -np 2 "$echo_program" crash 2 "$work/starts"
 expect 0 "a start that crashes twice"
 grep -q '^ring 2' out || fail "a start that crashes twice: no result"
 [ "$(grep -c 'the start failed (code 139) before the ranks had met: trying again' err)" = 2 ] ||
-    fail "a start that crashes twice: it does not say so"
+    fail "a start that crashes twice: no message about it"
 rm starts
 supervised 60 -np 2 "$echo_program" crash 9 "$work/starts"
 expect 75 "a start that always crashes"
@@ -184,7 +184,7 @@ chmod +x slow/mpirun
 PATH=$work/slow:$PATH LD_PRELOAD=$clock_step supervised 60 "$echo_program"
 expect 0 "a date that changes while mpirun starts"
 
-# Stand-ins for a mpirun that hangs: after a verdict, and when it is asked to stop.
+# Stand-ins for a mpirun that hangs: after a verdict, and when it receives a stop signal.
 mkdir bin
 cat >bin/mpirun <<'STAND_IN'
 #!/bin/bash
@@ -226,7 +226,7 @@ for signal in ABRT FPE SYS XCPU; do
     done
 done
 
-# A mpirun that has lost a host ends with code 0: that is no success. What is no job may say nothing.
+# A mpirun that has lost a host ends with code 0: that is no success. A command that starts no job may print nothing.
 lost='-----------------------------------------
 ORTE has lost communication with a remote daemon.
 -----------------------------------------'
@@ -234,7 +234,7 @@ for said in "$lost" 'spillway-mpirun: rank 0 has started'; do
     printf '#!/bin/bash\necho "%s" >&2\n' "$said" >bin/mpirun
     PATH=$work/bin:$PATH supervised 30 "$echo_program"
     expect 75 "a mpirun that ends well without its ranks"
-    grep -q 'no rank said that the job was done; run the same' err || fail "a mpirun that ends well: no message"
+    grep -q 'no rank reported that the job was done; run the same' err || fail "a mpirun that ends well: no message"
 done
 printf '#!/bin/bash\necho "%s\nspillway-mpirun: rank 0 has ended well" >&2\n' "$said" >bin/mpirun
 PATH=$work/bin:$PATH supervised 30 "$echo_program"

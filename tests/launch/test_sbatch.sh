@@ -56,7 +56,7 @@ ran batch m in.7 out.7 --chunk 4
 SLURM_ARRAY_TASK_ID=12 job 0 0 batch m in.%a out.%a
 ran batch m in.12 out.12
 
-# A job file's own options, for the verbs that have such; what the user says comes behind them.
+# A job file's own options, for the verbs that have such; the user's options follow them.
 "$spillway" plan "$models/shakespeare" --cluster "2x(host:1G cores:2)" --context 100 --kv f32 \
     --sbatch=planned.sbatch 2>err || fail "plan --sbatch"
 planned() { script=$work/planned.sbatch job 0 0 "$@"; }
@@ -75,7 +75,7 @@ queued() { grep -qx 'requeue 7' scontrol 2>/dev/null; }
 forget() { rm -rf .spillway-7.tries; }
 job 0 75 batch m in out
 queued || fail "exit code 75: not queued again"
-for code in 134 137 139; do # what srun gives when a task ended by a signal, whatever the others say
+for code in 134 137 139; do # what srun gives when a task ended by a signal, however the others end
     job 0 $code batch m in out
     queued || fail "a rank that ended with code $code: not queued again"
 done
@@ -94,7 +94,7 @@ fruitless() {
     done
     job $((101 + times)) 75 "$@"
     queued && fail "$what: queued again after $times times"
-    grep -q "after $times restarts in a row without a new result" err || fail "$what: it does not say why"
+    grep -q "after $times restarts in a row without a new result" err || fail "$what: no message about it"
     [ -e .spillway-7.tries ] && fail "$what: the count is left"
 }
 forget
@@ -142,7 +142,7 @@ for code in 2 3 4 5; do
 done
 [ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'spillway-start.*' -newer bin/srun)" ] || fail "a folder is left"
 
-# What Slurm says of tasks, GPUs and cores, whatever it looks like.
+# All forms in which Slurm states tasks, GPUs and cores.
 export SLURM_NTASKS
 shape() { # WANTED VARIABLE=VALUE…: what srun is given of these
     local wanted=$1
@@ -165,7 +165,7 @@ shape "--cpus-per-task=4 " SLURM_NTASKS=3 SLURM_CPUS_PER_TASK=4
 env -u SLURM_NTASKS SLURM_GPUS_ON_NODE=4 SLURM_CPUS_ON_NODE=2 bash "$script" run m x >out 2>err </dev/null
 code=$?
 expect 2 "fewer cores than tasks"
-grep -q '4 tasks on a node want as many cores' err || fail "fewer cores than tasks: no message"
+grep -q '4 tasks on a node need as many cores' err || fail "fewer cores than tasks: no message"
 for cores in "16(x2)" 0 ""; do
     SLURM_HET_SIZE=2 SLURM_NTASKS_PER_NODE_HET_GROUP_0=0 SLURM_JOB_CPUS_PER_NODE_HET_GROUP_0=$cores \
         bash "$script" run m x >out 2>err </dev/null || fail "a job of parts with '$cores' cores: $(tail -n 1 err)"

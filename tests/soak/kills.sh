@@ -147,9 +147,9 @@ wanted() { # KIND RANKS
     esac
 }
 # … and before: the start is tried again, or says that the ranks have not met.
-unmet_wanted='the start failed .* before the ranks had met|have not reached each other|only starting|networks of'
+unmet_wanted='the start failed .* before the ranks had met|have not reached each other|still starting|networks of'
 unmet_wanted+='|before the ranks had met|before it had started|did not start the ranks|mpirun lost a host'
-unmet_wanted+='|no rank said why|no rank said that the job was done'
+unmet_wanted+='|no rank reported the cause|no rank reported that the job was done'
 # judge KIND RANKS: of a job that has ended with $code after it
 judge() {
     local pattern line seconds
