@@ -13,9 +13,8 @@
 #define SW_KERNELS_KERNELS_H
 
 #include "base/cpu_info.h"
-#include "model/dtype.h"
-#include "model/footprint.h"
 #include "model/op_kinds.h"
+#include "tensor/layout.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -169,8 +168,6 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel);
 /* Start of a panel, bytes into the matrix; its width. */
 size_t sw_panel_offset(enum sw_dtype format, int64_t cols, int64_t panel);
 int sw_panel_width(int64_t rows, int64_t panel);
-/* The scales of an int8 matrix: (rows padded). */
-float *sw_matrix_scales(const void *data, int64_t rows, int64_t cols);
 /* Row `row` of a packed matrix as f32. out: (cols) */
 void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
                    float *out);

@@ -2,7 +2,7 @@
 #ifndef SW_KERNELS_VEC_H
 #define SW_KERNELS_VEC_H
 
-#include "model/dtype.h"
+#include "tensor/dtype.h"
 
 #include <math.h>
 #include <stdint.h>

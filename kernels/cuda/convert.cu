@@ -162,9 +162,9 @@ cudaError_t sw_gpu_weights_to_half(enum sw_dtype to, enum sw_dtype format, const
                                    float *scale, cudaStream_t stream)
 {
     const int64_t elements = sw::row_elements(format, cols);
-    const float *const scales = sw::int8_scales(format, w, rows, cols);
+    const float *const scales = sw_matrix_scales(format, w, rows, cols);
     const char *const from =
-        (const char *)w + row * elements * (int64_t)sw_dtype_info(format)->bits / 8;
+        (const char *)w + (size_t)row * sw_matrix_layout_of(format, rows, cols).row_bytes;
     return launch(to, format, from, scales ? scales + row : nullptr, elements, cols, n, out, scale,
                   stream);
 }

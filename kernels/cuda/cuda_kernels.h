@@ -5,7 +5,7 @@
  * (tests/simgpu/).
  *
  * Layouts. A weight matrix (rows = out features, cols = in features) is row-major. The number of
- * rows is rounded up to SW_ROW_PAD, the columns to the format's column padding (dtype table);
+ * rows is rounded up to SW_ROW_PAD, the columns to the format's column padding (tensor/format.h);
  * padding is 0. An int8 matrix has (rows padded) f32 scales after its elements: weight = element *
  * scale[row]. Keys and values have the CPU's layout (kernels/cpu/cpu_kernels.h: blocks of
  * SW_KEY_BLOCK keys), so whole blocks can be copied between the two. Activations are f32, one token
@@ -29,9 +29,8 @@ extern "C" {
 /* These headers name functions like structs, which is usual in C but a warning in C++. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
-#include "model/dtype.h"
-#include "model/footprint.h"
 #include "model/op_kinds.h"
+#include "tensor/layout.h"
 #pragma GCC diagnostic pop
 
 /* Consecutive positions of one slot, as backend.h's sw_span. */

@@ -153,17 +153,7 @@ static inline int format_row(enum sw_dtype format)
 /* Elements from one row of a matrix to the next. */
 static inline int64_t row_elements(enum sw_dtype format, int64_t cols)
 {
-    return round_up(cols, format == SW_INT8 ? SW_COL_PAD_INT8 : SW_COL_PAD);
-}
-
-/* The scales after an int8 matrix's elements; NULL for the other formats. */
-static inline const float *int8_scales(enum sw_dtype format, const void *w, int64_t rows,
-                                       int64_t cols)
-{
-    if (format != SW_INT8)
-        return nullptr;
-    const int64_t bytes = round_up(rows, SW_ROW_PAD) * row_elements(format, cols);
-    return (const float *)((const char *)w + bytes);
+    return sw_matrix_layout_of(format, 1, cols).cols;
 }
 
 /* ---- sums in a fixed order: lanes 16 apart first; every lane gets the result */

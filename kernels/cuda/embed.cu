@@ -40,7 +40,7 @@ cudaError_t sw_gpu_embed(enum sw_dtype format, const void *w, int64_t rows, int6
     if (n == 0)
         return cudaSuccess;
     SW_LAUNCH(kernels[kernel], sw::grid_of_rows(n, cols), sw::column_threads, 0, stream, w,
-              sw::int8_scales(format, w, rows, cols), sw::row_elements(format, cols), cols, ids, n,
+              sw_matrix_scales(format, w, rows, cols), sw::row_elements(format, cols), cols, ids, n,
               y, ld_y);
     return cudaGetLastError();
 }

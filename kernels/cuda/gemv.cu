@@ -312,7 +312,7 @@ cudaError_t sw_gpu_gemv(const struct sw_gpu_product *p, cudaStream_t stream)
     const unsigned blocks = (unsigned)sw::divide_up(p->rows / halves, block_rows / halves);
     if (p->format == SW_INT8)
         SW_LAUNCH(int8_kernels[column(p)], blocks, threads, 0, stream, *p,
-                  sw::int8_scales(p->format, p->w, p->rows, p->cols),
+                  sw_matrix_scales(p->format, p->w, p->rows, p->cols),
                   sw::quantized_of(p->x8, p->n, p->cols));
     else
         SW_LAUNCH(kernels[format][column(p)], blocks, threads, 0, stream, *p,

@@ -55,21 +55,21 @@ const sw::listed_kernels all(unpack<uint16_t>, unpack<unsigned>, copy);
 
 /* ------------------------------------------------------------------------------------------- */
 
-/* Copies the scales of int8, too. */
+/* Copies the scales of the rows, too, where the format has some. */
 static cudaError_t unpack_all(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
                               void *out, cudaStream_t stream)
 {
-    const int64_t padded = sw::round_up(rows, SW_ROW_PAD);
+    const int64_t padded = sw_matrix_layout_of(format, rows, cols).rows;
     const int64_t elements = sw::row_elements(format, cols);
     if (format == SW_F16)
         return launch<uint16_t>(packed, padded, elements, out, stream);
     const int64_t per_unit = 32 / (int64_t)sw_dtype_info(format)->bits;
     const cudaError_t error = launch<unsigned>(packed, padded, elements / per_unit, out, stream);
-    if (error != cudaSuccess || format != SW_INT8)
+    float *const scales = sw_matrix_scales(format, out, rows, cols);
+    if (error != cudaSuccess || !scales)
         return error;
     SW_LAUNCH(copy, sw::grid_of_rows(1, padded), sw::column_threads, 0, stream,
-              sw::int8_scales(format, packed, rows, cols), padded,
-              (float *)(uintptr_t)sw::int8_scales(format, out, rows, cols));
+              sw_matrix_scales(format, packed, rows, cols), padded, scales);
     return cudaGetLastError();
 }
 

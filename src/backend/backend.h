@@ -14,9 +14,9 @@
 #define SW_BACKEND_BACKEND_H
 
 #include "base/status.h"
-#include "model/dtype.h"
 #include "model/footprint.h"
 #include "model/op_kinds.h"
+#include "tensor/dtype.h"
 
 #include <stdbool.h>
 #include <stddef.h>

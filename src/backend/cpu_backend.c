@@ -82,7 +82,7 @@ static enum sw_status sync_nothing(struct sw_backend *b)
 static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
 {
     /* The last panel has padding; every panel has when the columns are padded. */
-    const unsigned pad = sw_dtype_info(m->format)->col_pad;
+    const unsigned pad = sw_format_of(m->format)->col_pad;
     const int64_t first = m->cols % pad ? 0 : (m->rows - 1) / SW_PANEL;
     const size_t from = sw_panel_offset(m->format, m->cols, first);
     (void)b;
@@ -105,15 +105,7 @@ static void put_panel(void *ctx, int64_t chunk, int worker)
 static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
                                  const struct sw_matrix_rows *rows)
 {
-    const struct sw_dtype_info *info = sw_dtype_info(rows->dtype);
-    if (!info->is_float || !sw_dtype_info(m->format)->is_weight)
-        return sw_fail(SW_EMODEL, "%s values cannot be made into %s weights", info->name,
-                       sw_dtype_info(m->format)->name);
-    if (m->format == SW_INT8 && m->cols > SW_INT8_COLS)
-        return sw_fail(SW_EMODEL,
-                       "a matrix of %lld columns cannot be int8: sums of more than %d products "
-                       "could overflow; use --weights f16 or bf16",
-                       (long long)m->cols, SW_INT8_COLS);
+    SW_TRY(sw_format_check(m->format, rows->dtype, m->cols));
     assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
     if (!rows->n_rows)
         return SW_OK;

@@ -84,8 +84,8 @@ static void matmul_panel(const struct product *p, int64_t index, int64_t first, 
     panel.n_rows = p->m->rows - row < SW_PANEL ? (int)(p->m->rows - row) : SW_PANEL;
     panel.first_tile = first;
     panel.end_tile = end;
-    if (panel.format == SW_INT8)
-        panel.scales = sw_matrix_scales(p->m->d_data, p->m->rows, p->m->cols) + row;
+    const float *scales = sw_matrix_scales(panel.format, p->m->d_data, p->m->rows, p->m->cols);
+    panel.scales = scales ? scales + row : NULL;
     panel.bias = p->bias ? p->bias + row : NULL;
     panel.y = p->y + row;
     panel.scratch = p->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS;

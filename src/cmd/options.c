@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "probe/measure.h"
+#include "tensor/format.h"
 #include "text/stop_strings.h"
 
 #include <errno.h>
@@ -171,7 +172,7 @@ enum sw_status sw_parse_bytes(const char *text, void *field)
 /* A weight format; without quantized ones, a format that a KV cache can have. */
 static bool is_choice(enum sw_dtype dtype, bool quantized)
 {
-    return sw_dtype_info(dtype)->is_weight && (quantized || !sw_dtype_is_quantized(dtype));
+    return sw_format_of(dtype) != NULL && (quantized || !sw_format_is_quantized(dtype));
 }
 
 static enum sw_status parse_format(const char *text, bool quantized, void *field)

@@ -7,7 +7,7 @@
 #define SW_CMD_OPTIONS_H
 
 #include "base/status.h"
-#include "model/dtype.h"
+#include "tensor/dtype.h"
 #include "text/ids.h"
 
 #include <stdbool.h>

@@ -22,10 +22,10 @@ enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_mod
     if (context == 0)
         context = sw_min_int(most, positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
     enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored;
-    if (!sw_dtype_info(weights)->is_weight)
+    if (!sw_format_of(weights))
         weights = SW_F32; /* f64 checkpoints */
     const enum sw_dtype unquantized =
-        sw_dtype_is_quantized(weights) ? sw_dtype_unquantized(stored) : weights;
+        sw_format_is_quantized(weights) ? sw_dtype_unquantized(stored) : weights;
     *out = (struct sw_footprint_params){.weights = weights,
                                         .unquantized = sw_dtype_unquantized(stored),
                                         .kv = o->kv != SW_OTHER ? o->kv : unquantized,

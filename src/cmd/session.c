@@ -272,7 +272,7 @@ static struct sw_probe_options session_look(const struct sw_session *s)
     const struct sw_options *o = &s->call->options;
     const struct sw_dims *d = &s->model->dims;
     const enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored_format(s);
-    const enum sw_dtype unquantized = sw_dtype_is_quantized(weights) ? stored_format(s) : weights;
+    const enum sw_dtype unquantized = sw_format_is_quantized(weights) ? stored_format(s) : weights;
     return (struct sw_probe_options){
         .seconds = bytes > 4000000000                      ? 1
                    : bytes > 64000000 || s->call->measures ? 0.3

@@ -25,8 +25,8 @@ static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_dtype 
     const enum sw_dtype unquantized = sw_dtype_unquantized(model->dtype);
     const struct sw_footprint_params params = {.weights = format,
                                                .unquantized = unquantized,
-                                               .kv = sw_dtype_is_quantized(format) ? unquantized
-                                                                                   : format,
+                                               .kv = sw_format_is_quantized(format) ? unquantized
+                                                                                    : format,
                                                .context = 1,
                                                .slots = 1,
                                                .max_batch_tokens = 1};
@@ -45,7 +45,7 @@ static enum sw_status print_json(const struct sw_model *model)
     json_t *formats = json_object();
     for (int i = 0; i < SW_DTYPE_COUNT; i++) {
         uint64_t weights, kv;
-        if (!sw_dtype_info((enum sw_dtype)i)->is_weight)
+        if (!sw_format_of((enum sw_dtype)i))
             continue;
         SW_TRY(inspect_weigh(model, (enum sw_dtype)i, &weights, &kv));
         json_object_set_new(formats, sw_dtype_info((enum sw_dtype)i)->name,
@@ -89,7 +89,7 @@ static enum sw_status print_text(const struct sw_model *model, const char *name)
     printf("\n  weights      in memory      KV per token\n");
     for (int i = 0; i < SW_DTYPE_COUNT; i++) {
         uint64_t weights, kv;
-        if (!sw_dtype_info((enum sw_dtype)i)->is_weight)
+        if (!sw_format_of((enum sw_dtype)i))
             continue;
         SW_TRY(inspect_weigh(model, (enum sw_dtype)i, &weights, &kv));
         printf("  %-8s %13s %17s\n", sw_dtype_info((enum sw_dtype)i)->name,

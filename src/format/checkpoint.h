@@ -9,7 +9,7 @@
 #define SW_FORMAT_CHECKPOINT_H
 
 #include "base/status.h"
-#include "model/tensors.h"
+#include "tensor/tensors.h"
 
 #include <stdbool.h>
 #include <stddef.h>

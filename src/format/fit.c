@@ -3,6 +3,7 @@
 
 #include "format/checkpoint.h"
 #include "format/source.h"
+#include "tensor/format.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,7 +112,7 @@ enum sw_status sw_checkpoint_stored(const char *dir, struct sw_model *model)
     const struct sw_tensor *embed = sw_model_tensor(model, &tensors, SW_W_EMBED);
     if (!embed)
         embed = sw_model_tensor(model, &tensors, SW_W_HEAD);
-    if (embed && sw_dtype_info(embed->dtype)->is_float && sw_dtype_info(embed->dtype)->is_weight)
+    if (embed && sw_dtype_info(embed->dtype)->is_float && sw_format_of(embed->dtype))
         model->dtype = embed->dtype;
     sw_tensors_free(&tensors);
     return SW_OK;

@@ -10,7 +10,7 @@
 #define SW_FORMAT_READER_H
 
 #include "base/status.h"
-#include "model/tensors.h"
+#include "tensor/tensors.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 #include "format/source.h"
-#include "model/tensors.h"
+#include "tensor/tensors.h"
 
 #include <stddef.h>
 #include <stdint.h>

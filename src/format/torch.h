@@ -8,7 +8,7 @@
 
 #include "base/status.h"
 #include "format/source.h"
-#include "model/tensors.h"
+#include "tensor/tensors.h"
 
 #include <stdbool.h>
 #include <stddef.h>

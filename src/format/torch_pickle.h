@@ -8,7 +8,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
-#include "model/tensors.h"
+#include "tensor/tensors.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -21,8 +21,7 @@
 
 size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols)
 {
-    const struct sw_dtype_info *info = sw_dtype_info(format);
-    return (size_t)(sw_round_up((uint64_t)cols, info->col_pad) * info->bits / 8);
+    return sw_matrix_layout_of(format, 1, cols).row_bytes;
 }
 
 /* Offsets of the parts of the backend's own block; all: its size. */

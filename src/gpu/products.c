@@ -219,8 +219,8 @@ static enum sw_status gemm_int8(struct sw_cuda *cuda, const struct product *p)
 {
     const struct work w = work_of(cuda);
     const struct sw_matrix *m = p->m;
-    const int64_t ld = (int64_t)sw_cuda_row_bytes(SW_INT8, m->cols);
-    const int64_t padded_rows = products_padded(m->rows, SW_ROW_PAD);
+    const int64_t ld = (int64_t)sw_cuda_row_bytes(m->format, m->cols);
+    const int64_t padded_rows = sw_matrix_layout_of(m->format, m->rows, m->cols).rows;
     const int64_t room = (int64_t)(w.sums_bytes / sizeof(int32_t)) / p->n;
     const int64_t step = room > SW_ROW_PAD ? room / SW_ROW_PAD * SW_ROW_PAD : SW_ROW_PAD;
     const int32_t one = 1, zero = 0;

@@ -13,7 +13,7 @@
 #define SW_JOBS_IDENTITY_H
 
 #include "base/status.h"
-#include "model/tensors.h"
+#include "tensor/tensors.h"
 
 #define SW_IDENTITY_VERSION 2 /* of how digests are made; the first had none written beside it */
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "model/config_keys.h"
 #include "model/model.h"
+#include "tensor/format.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -332,7 +333,7 @@ static enum sw_status read_types(const json_t *root, struct sw_model *m)
         if (name && strncmp(name, "torch.", 6) == 0)
             name += 6;
         if (name && sw_dtype_by_name(name, &dtype) && sw_dtype_info(dtype)->is_float &&
-            sw_dtype_info(dtype)->is_weight) {
+            sw_format_of(dtype)) {
             m->dtype = dtype;
             m->dtype_stated = true;
         }

@@ -6,27 +6,6 @@
 
 #include <stdlib.h>
 
-uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols)
-{
-    const struct sw_dtype_info *info = sw_dtype_info(format);
-    const uint64_t padded = sw_round_up((uint64_t)rows, SW_ROW_PAD);
-    const uint64_t elements = padded * sw_round_up((uint64_t)cols, info->col_pad);
-    return sw_round_up(elements * info->bits / 8 + padded * info->scale_bytes, SW_ALIGN);
-}
-
-uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim, int64_t context)
-{
-    const uint64_t keys = sw_round_up((uint64_t)context, SW_KEY_BLOCK);
-    const uint64_t dim = sw_round_up((uint64_t)head_dim, 2);
-    const uint64_t n = 2 * (uint64_t)slots * (uint64_t)n_kv_heads * keys * dim;
-    return sw_round_up(n * sw_dtype_info(format)->bits / 8, SW_ALIGN);
-}
-
-uint64_t sw_vector_bytes(int64_t n)
-{
-    return sw_round_up((uint64_t)n * sizeof(float), SW_ALIGN);
-}
-
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *p)
 {
     const struct sw_dims *d = &model->dims;

@@ -7,26 +7,12 @@
 #define SW_MODEL_FOOTPRINT_H
 
 #include "base/status.h"
-#include "model/dtype.h"
+#include "tensor/layout.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct sw_model;
-
-/*
- * Bytes of one weight matrix, with its scales, and of one layer's KV cache, on every backend. Rows
- * are padded to SW_ROW_PAD, columns as the dtype table says, KV positions to SW_KEY_BLOCK; kernels
- * may count on it. Starts are aligned to SW_ALIGN. Sizes come from a checked model, so they cannot
- * overflow.
- */
-#define SW_ROW_PAD 16
-#define SW_KEY_BLOCK 64
-#define SW_ALIGN 64
-uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols);
-uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim,
-                     int64_t context);
-uint64_t sw_vector_bytes(int64_t n); /* n f32 */
 
 /*
  * What a backend may take for itself at `rows` rows: converted activations, partial results.

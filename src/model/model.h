@@ -7,8 +7,8 @@
 
 #include "base/status.h"
 #include "model/arch.h"
-#include "model/dtype.h"
-#include "model/tensors.h"
+#include "tensor/dtype.h"
+#include "tensor/tensors.h"
 
 #include <stdbool.h>
 #include <stddef.h>

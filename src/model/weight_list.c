@@ -4,6 +4,7 @@
  */
 #include "model/foreign_layout.h"
 #include "model/model.h"
+#include "tensor/format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ const char *sw_weight_name(enum sw_weight id)
 enum sw_dtype sw_weight_format(enum sw_weight id, enum sw_dtype weights, enum sw_dtype unquantized)
 {
     const bool linear = id == SW_W_QKV || id == SW_W_OUT || id == SW_W_UP || id == SW_W_DOWN;
-    return linear || !sw_dtype_is_quantized(weights) ? weights : unquantized;
+    return linear || !sw_format_is_quantized(weights) ? weights : unquantized;
 }
 
 /* The list under construction. */

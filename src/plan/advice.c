@@ -117,7 +117,7 @@ static void try_weights(struct trial *t)
     enum sw_dtype best = SW_DTYPE_COUNT;
     for (int d = 0; d < SW_DTYPE_COUNT; d++) {
         const struct sw_dtype_info *info = sw_dtype_info((enum sw_dtype)d);
-        if (!info->is_weight || info->bits >= bits)
+        if (!sw_format_of((enum sw_dtype)d) || info->bits >= bits)
             continue;
         if (best != SW_DTYPE_COUNT && info->bits <= sw_dtype_info(best)->bits)
             continue;

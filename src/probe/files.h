@@ -6,7 +6,7 @@
 #define SW_PROBE_FILES_H
 
 #include "base/status.h"
-#include "model/tensors.h"
+#include "tensor/tensors.h"
 #include "transport/transport.h"
 
 /* Fingerprint of one file as a rank sees it; plain bytes. */

@@ -7,7 +7,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
-#include "model/dtype.h"
+#include "tensor/dtype.h"
 #include "transport/transport.h"
 
 #include <stdbool.h>

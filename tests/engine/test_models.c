@@ -166,7 +166,7 @@ static void fewer_bits_cost_what_is_stated(void)
             ids[k] = (int32_t)ids64[k];
         struct job job = {.dir = dir,
                           .weights = cases[i].format,
-                          .kv = sw_dtype_is_quantized(cases[i].format) ? SW_F16 : cases[i].format,
+                          .kv = sw_format_is_quantized(cases[i].format) ? SW_F16 : cases[i].format,
                           .ranks = 1,
                           .threads = 1,
                           .chunk = 64,

@@ -24,7 +24,7 @@ static void same_bits(const char *name, enum sw_dtype weights, const char *isa)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct job job = {.dir = dir,
                           .weights = weights,
-                          .kv = sw_dtype_is_quantized(weights) ? SW_F16 : weights,
+                          .kv = sw_format_is_quantized(weights) ? SW_F16 : weights,
                           .isa = isa,
                           .ranks = cases[i].ranks,
                           .threads = cases[i].threads,
@@ -68,7 +68,7 @@ static void every_family(void)
 static void every_weight_format(void)
 {
     for (int i = 0; i < SW_DTYPE_COUNT; i++) {
-        if (!sw_dtype_info((enum sw_dtype)i)->is_weight)
+        if (!sw_format_of((enum sw_dtype)i))
             continue;
         same_bits("llama31", (enum sw_dtype)i, NULL);
         same_bits("mixtral", (enum sw_dtype)i, NULL);
@@ -80,7 +80,7 @@ static void every_instruction_set(void)
 {
     for (int isa = 0; isa <= (int)sw_cpu_isa(); isa++)
         for (int i = 0; i < SW_DTYPE_COUNT; i++)
-            if (sw_dtype_info((enum sw_dtype)i)->is_weight)
+            if (sw_format_of((enum sw_dtype)i))
                 same_bits("gpt_neox", (enum sw_dtype)i, sw_isa_name((enum sw_isa)isa));
 }
 

@@ -77,7 +77,7 @@ static void every_weight_format(void)
 {
     make_ids();
     for (int i = 0; i < SW_DTYPE_COUNT; i++)
-        if (sw_dtype_info((enum sw_dtype)i)->is_weight) {
+        if (sw_format_of((enum sw_dtype)i)) {
             every_mix("llama31", (enum sw_dtype)i);
             every_mix("mixtral", (enum sw_dtype)i);
         }

@@ -83,7 +83,7 @@ static inline struct job job_of(const char *dir, enum sw_dtype format)
 {
     return (struct job){.dir = dir,
                         .weights = format,
-                        .kv = sw_dtype_is_quantized(format) ? SW_F16 : format,
+                        .kv = sw_format_is_quantized(format) ? SW_F16 : format,
                         .ranks = 1,
                         .threads = 1,
                         .chunk = 80,

@@ -176,12 +176,11 @@ static inline struct gpu_matrix gpu_matrix_of(enum sw_dtype format, int64_t rows
                                               uint64_t seed)
 {
     struct gpu_matrix m = {.format = format, .rows = rows, .cols = cols};
-    m.row_elements = padded_to(cols, sw_dtype_info(format)->col_pad);
+    m.row_elements = sw_matrix_layout_of(format, rows, cols).cols;
     m.bytes = sw_matrix_bytes(format, rows, cols);
     m.host = calloc(1, m.bytes);
     m.values = malloc((size_t)(rows * cols) * sizeof(float));
-    if (format == SW_INT8)
-        m.scales = (float *)(void *)((char *)m.host + padded_to(rows, SW_ROW_PAD) * m.row_elements);
+    m.scales = sw_matrix_scales(format, m.host, rows, cols);
     float *x = malloc((size_t)cols * sizeof *x);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c++)

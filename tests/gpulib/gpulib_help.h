@@ -112,6 +112,6 @@ static inline double apart(const float *a, const float *b, int64_t n, int64_t di
 
 #define FOR_EACH_WEIGHT_FORMAT(format)                                                             \
     for (int format = 0; format < SW_DTYPE_COUNT; format++)                                        \
-        if (sw_dtype_info((enum sw_dtype)format)->is_weight)
+        if (sw_format_of((enum sw_dtype)format))
 
 #endif

@@ -81,9 +81,9 @@ static struct sw_matrix random_matrix(struct bench *bench, enum sw_dtype format,
     uint16_t *p = m.d_data; /* small numbers whatever the format */
     for (size_t i = 0; i < bytes / 2; i++)
         p[i] = (uint16_t)(format == SW_F32 && !(i & 1) ? i : 0x3800 + (i * 2654435761u >> 9) % 512);
-    if (format == SW_INT8)
-        for (int64_t i = 0; i < rows; i++)
-            sw_matrix_scales(m.d_data, rows, cols)[i] = 0.01f;
+    float *scales = sw_matrix_scales(format, m.d_data, rows, cols);
+    for (int64_t i = 0; scales && i < rows; i++)
+        scales[i] = 0.01f;
     return m;
 }
 
@@ -245,7 +245,7 @@ static void measure(struct bench *bench, const char *only, const char *format)
             many_rows(bench, formats[f], 11264, 2048, 512);
             many_rows(bench, formats[f], 2048, 5632, 512);
         }
-        if (!sw_dtype_is_quantized(formats[f]) && (!only || !strcmp(only, "attend"))) {
+        if (!sw_format_is_quantized(formats[f]) && (!only || !strcmp(only, "attend"))) {
             attention(bench, formats[f], 4, 512, 512);
             attention(bench, formats[f], 4, 512, 1);
             attention(bench, formats[f], 4, 32768, 1);

@@ -114,7 +114,7 @@ static void names_formats(void)
     const struct sw_advice *a = find(&s, SW_ADVICE_WEIGHTS);
     CU_ASSERT_PTR_NOT_NULL_FATAL(a);
     p.weights = a->format;
-    CU_ASSERT(sw_dtype_info(a->format)->is_weight);
+    CU_ASSERT_PTR_NOT_NULL(sw_format_of(a->format));
     CU_ASSERT(fits("(host:8G)", p));
     CU_ASSERT_PTR_NULL(find(&s, SW_ADVICE_CAPS));
     CU_ASSERT_PTR_NOT_NULL(find(&s, SW_ADVICE_DISK));

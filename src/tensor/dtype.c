@@ -1,29 +1,29 @@
 /* Owns the element types and the scalar conversions between them. */
-#include "model/dtype.h"
+#include "tensor/dtype.h"
 
 #include <math.h>
 #include <string.h>
 #include <strings.h>
 
 static const struct sw_dtype_info infos[SW_DTYPE_COUNT] = {
-    [SW_F32] = {"f32", "F32", 32, true, true, SW_COL_PAD, 0},
-    [SW_F16] = {"f16", "F16", 16, true, true, SW_COL_PAD, 0},
-    [SW_BF16] = {"bf16", "BF16", 16, true, true, SW_COL_PAD, 0},
-    [SW_INT8] = {"int8", NULL, 8, false, true, SW_COL_PAD_INT8, sizeof(float)},
-    [SW_F64] = {"f64", "F64", 64, true, false, 0, 0},
-    [SW_I64] = {"i64", "I64", 64, false, false, 0, 0},
-    [SW_U64] = {"u64", "U64", 64, false, false, 0, 0},
-    [SW_I32] = {"i32", "I32", 32, false, false, 0, 0},
-    [SW_U32] = {"u32", "U32", 32, false, false, 0, 0},
-    [SW_I16] = {"i16", "I16", 16, false, false, 0, 0},
-    [SW_U16] = {"u16", "U16", 16, false, false, 0, 0},
-    [SW_I8] = {"i8", "I8", 8, false, false, 0, 0},
-    [SW_U8] = {"u8", "U8", 8, false, false, 0, 0},
-    [SW_BOOL] = {"bool", "BOOL", 8, false, false, 0, 0},
-    [SW_F8_E4M3] = {"f8_e4m3", "F8_E4M3", 8, false, false, 0, 0},
-    [SW_F8_E5M2] = {"f8_e5m2", "F8_E5M2", 8, false, false, 0, 0},
-    [SW_C64] = {"c64", "C64", 64, false, false, 0, 0},
-    [SW_OTHER] = {"other", "?", 8, false, false, 0, 0},
+    [SW_F32] = {"f32", "F32", 32, true},
+    [SW_F16] = {"f16", "F16", 16, true},
+    [SW_BF16] = {"bf16", "BF16", 16, true},
+    [SW_INT8] = {"int8", NULL, 8, false},
+    [SW_F64] = {"f64", "F64", 64, true},
+    [SW_I64] = {"i64", "I64", 64, false},
+    [SW_U64] = {"u64", "U64", 64, false},
+    [SW_I32] = {"i32", "I32", 32, false},
+    [SW_U32] = {"u32", "U32", 32, false},
+    [SW_I16] = {"i16", "I16", 16, false},
+    [SW_U16] = {"u16", "U16", 16, false},
+    [SW_I8] = {"i8", "I8", 8, false},
+    [SW_U8] = {"u8", "U8", 8, false},
+    [SW_BOOL] = {"bool", "BOOL", 8, false},
+    [SW_F8_E4M3] = {"f8_e4m3", "F8_E4M3", 8, false},
+    [SW_F8_E5M2] = {"f8_e5m2", "F8_E5M2", 8, false},
+    [SW_C64] = {"c64", "C64", 64, false},
+    [SW_OTHER] = {"other", "?", 8, false},
 };
 
 const struct sw_dtype_info *sw_dtype_info(enum sw_dtype dtype)

@@ -2,11 +2,11 @@
  * The tensor directory: which tensors a checkpoint holds and where their bytes lie. Weight file
  * readers fill it, everybody else looks names up. No tensor data is ever in here.
  */
-#ifndef SW_MODEL_TENSORS_H
-#define SW_MODEL_TENSORS_H
+#ifndef SW_TENSOR_TENSORS_H
+#define SW_TENSOR_TENSORS_H
 
 #include "base/status.h"
-#include "model/dtype.h"
+#include "tensor/dtype.h"
 
 #include <stdbool.h>
 #include <stddef.h>

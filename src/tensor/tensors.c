@@ -1,5 +1,5 @@
 /* Owns the tensor directory. */
-#include "model/tensors.h"
+#include "tensor/tensors.h"
 
 #include "base/checked.h"
 

@@ -1,5 +1,5 @@
 /* Scalar conversions against the definition, over every 16-bit pattern. */
-#include "model/dtype.h"
+#include "tensor/dtype.h"
 #include "unit.h"
 
 #include <math.h>

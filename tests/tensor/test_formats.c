@@ -1,0 +1,284 @@
+/*
+ * Weight formats: encode against decode, against the definition of each, and against the bytes that
+ * the CPU's kernels read.
+ */
+#include "kernels/cpu/cpu_kernels.h"
+#include "unit.h"
+
+#include <math.h>
+
+#define ROWS 77  /* two panels, the last one short and padded */
+#define COLS 301 /* more than a piece; neither pairs nor fours */
+
+static const enum sw_dtype sources[] = {SW_F32, SW_F16, SW_BF16, SW_F64};
+#define N_SOURCES (sizeof sources / sizeof sources[0])
+
+/* Values of all sizes, and rows that are hard: 0, nearly 0, ties of int8, infinity, NaN. */
+static float hard_value(int row, int col)
+{
+    const uint32_t noise = (uint32_t)(row * COLS + col) * 2654435761u;
+    const float value = (float)((int32_t)(noise >> 8) - (1 << 23)) * 0x1p-21f;
+    if (row == 3)
+        return 0;
+    if (row == 5)
+        return value * 0x1p-110f;
+    if (row == 7)
+        return col == 0 ? 127 : (float)(col % 128) + 0.5f;
+    if (row == 11 && col == 300)
+        return -INFINITY;
+    if (row == 13 && col == 256)
+        return NAN;
+    return row % 4 == 2 ? value * 0x1p-12f : value;
+}
+
+/* (ROWS, COLS) elements of a type; transposed: (COLS, ROWS). The caller frees. */
+static char *hard_values(enum sw_dtype dtype, bool transposed)
+{
+    const size_t size = sw_dtype_info(dtype)->bits / 8;
+    char *all = malloc(ROWS * COLS * size);
+    for (int row = 0; row < ROWS; row++)
+        for (int col = 0; col < COLS; col++) {
+            const float value = hard_value(row, col);
+            const double wide = (double)value;
+            const uint16_t half = dtype == SW_F16 ? sw_f32_to_f16(value) : sw_f32_to_bf16(value);
+            const void *from = dtype == SW_F32   ? (const void *)&value
+                               : dtype == SW_F64 ? (const void *)&wide
+                                                 : (const void *)&half;
+            const int at = transposed ? col * ROWS + row : row * COLS + col;
+            memcpy(all + (size_t)at * size, from, size);
+        }
+    return all;
+}
+
+/* The matrix as the CPU's kernels read it. The caller frees. */
+static char *packed_matrix(enum sw_dtype format, enum sw_dtype source, bool transposed)
+{
+    char *values = hard_values(source, transposed);
+    char *data = calloc(1, sw_matrix_bytes(format, ROWS, COLS));
+    const struct sw_pack pack = {.format = format,
+                                 .rows = ROWS,
+                                 .cols = COLS,
+                                 .data = data,
+                                 .src = values,
+                                 .src_dtype = source,
+                                 .n_rows = ROWS,
+                                 .row_stride = transposed ? 1 : COLS,
+                                 .col_stride = transposed ? ROWS : 1};
+    for (int64_t panel = 0; panel * SW_PANEL < ROWS; panel++)
+        sw_pack_panel(&pack, panel);
+    free(values);
+    return data;
+}
+
+static uint64_t digest(const char *bytes, size_t n)
+{
+    uint64_t hash = 14695981039346656037u; /* FNV-1a */
+    for (size_t i = 0; i < n; i++)
+        hash = (hash ^ (unsigned char)bytes[i]) * 1099511628211u;
+    return hash;
+}
+
+#define FOR_EACH_FORMAT(f)                                                                         \
+    for (int f##_id = 0; f##_id < SW_DTYPE_COUNT; f##_id++)                                        \
+        for (const struct sw_format *f = sw_format_of((enum sw_dtype)f##_id); f; f = NULL)
+
+/* Row `row` of what hard_values made. */
+static struct sw_values values_row(const char *values, enum sw_dtype dtype, bool transposed,
+                                   int row)
+{
+    const size_t size = sw_dtype_info(dtype)->bits / 8;
+    const size_t at = (size_t)row * (transposed ? 1 : COLS) * size;
+    return (struct sw_values){values + at, dtype, COLS, transposed ? ROWS : 1};
+}
+
+/* Digests of packed matrices of hard_values, from each of `sources`: a change of them is a change
+ * of every answer. */
+static void packed_bytes_stay(void)
+{
+    static const struct {
+        enum sw_dtype format;
+        uint64_t digests[N_SOURCES];
+    } cases[] = {
+        {SW_F32, {0x1efc920e21a8b6a3, 0x2f73dcfbc4d02cf8, 0x51e826862bb6e463, 0x1efc920e21a8b6a3}},
+        {SW_F16, {0xb3ed27e5fc6a23a1, 0xb3ed27e5fc6a23a1, 0x6805b56642585f4b, 0xb3ed27e5fc6a23a1}},
+        {SW_BF16, {0x5b7289796f3be80b, 0x5287675ee61a3310, 0x5b7289796f3be80b, 0x5b7289796f3be80b}},
+        {SW_INT8, {0xd4541cbedca25c9c, 0x62c3b4f0da181320, 0x58fdd2cf1fccff99, 0xd4541cbedca25c9c}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (size_t s = 0; s < N_SOURCES; s++)
+            for (int transposed = 0; transposed < 2; transposed++) {
+                char *data = packed_matrix(cases[i].format, sources[s], transposed);
+                CU_ASSERT_EQUAL(digest(data, sw_matrix_bytes(cases[i].format, ROWS, COLS)),
+                                cases[i].digests[s]);
+                free(data);
+            }
+}
+
+/* A packed row read back is the decoding of the encoded row, bit for bit. */
+static void packed_rows_are_encoded_ones(void)
+{
+    FOR_EACH_FORMAT(f)
+    for (size_t s = 0; s < N_SOURCES; s++)
+        for (int transposed = 0; transposed < 2; transposed++) {
+            const enum sw_dtype format = (enum sw_dtype)f_id;
+            char *values = hard_values(sources[s], transposed);
+            char *data = packed_matrix(format, sources[s], transposed);
+            const size_t row_bytes = sw_matrix_layout_of(format, ROWS, COLS).row_bytes;
+            char *blocks = malloc(row_bytes);
+            for (int row = 0; row < ROWS; row++) {
+                const struct sw_values of = values_row(values, sources[s], transposed, row);
+                float scale = 1, want[COLS], got[COLS];
+                sw_format_encode_row(f, &of, blocks, &scale);
+                f->decode(blocks, scale, COLS, want);
+                sw_unpack_row(format, data, ROWS, COLS, row, got);
+                CU_ASSERT_FATAL(memcmp(got, want, sizeof got) == 0);
+                if (f->row_scale)
+                    CU_ASSERT_FATAL(!memcmp(sw_matrix_scales(format, data, ROWS, COLS) + row,
+                                            &scale, sizeof scale));
+            }
+            free(blocks);
+            free(data);
+            free(values);
+        }
+}
+
+/* A row encoded in pieces of whole blocks has the bytes of the row encoded at once, and no byte
+ * beyond its blocks is written. */
+static void pieces_are_the_whole(void)
+{
+    char *values = hard_values(SW_F32, false);
+    FOR_EACH_FORMAT(f)
+    {
+        const size_t row_bytes = sw_matrix_layout_of((enum sw_dtype)f_id, ROWS, COLS).row_bytes;
+        const int step = 96 / f->block_len * f->block_len;
+        const size_t used = (size_t)((COLS + f->block_len - 1) / f->block_len) * f->block_bytes;
+        char *whole = malloc(row_bytes + 1), *pieces = malloc(row_bytes + 1);
+        for (int row = 0; row < ROWS; row++) {
+            const struct sw_values of = values_row(values, SW_F32, false, row);
+            float scale = 0;
+            whole[used] = 77;
+            sw_format_encode_row(f, &of, whole, &scale);
+            CU_ASSERT_FATAL(whole[used] == 77);
+            const float measured = f->measure ? f->measure(&of, &scale) : 0;
+            for (int at = 0; at < COLS; at += step)
+                f->encode(&of, measured, at, COLS - at < step ? COLS - at : step,
+                          pieces + at / f->block_len * (int)f->block_bytes);
+            CU_ASSERT_FATAL(memcmp(whole, pieces, used) == 0);
+        }
+        free(whole);
+        free(pieces);
+    }
+    free(values);
+}
+
+/* What a format holds it can hold again: encoding what was decoded changes no element. */
+static void decoded_rows_encode_to_themselves(void)
+{
+    char *values = hard_values(SW_F32, false);
+    FOR_EACH_FORMAT(f)
+    {
+        const size_t row_bytes = sw_matrix_layout_of((enum sw_dtype)f_id, ROWS, COLS).row_bytes;
+        char *once = calloc(1, row_bytes), *twice = calloc(1, row_bytes);
+        for (int row = 0; row < ROWS; row++) {
+            const struct sw_values of = values_row(values, SW_F32, false, row);
+            float scale = 1, again = 1, decoded[COLS];
+            sw_format_encode_row(f, &of, once, &scale);
+            f->decode(once, scale, COLS, decoded);
+            const struct sw_values back = {decoded, SW_F32, COLS, 1};
+            sw_format_encode_row(f, &back, twice, &again);
+            CU_ASSERT_FATAL(memcmp(once, twice, row_bytes) == 0);
+            CU_ASSERT_FATAL(isnan(scale) ? isnan(again) : fabsf(again - scale) <= scale * 0x1p-22f);
+        }
+        free(once);
+        free(twice);
+    }
+    free(values);
+}
+
+/* f32, f16 and bf16 by their definition: the nearest value of the type. */
+static void plain_formats_round(void)
+{
+    char *values = hard_values(SW_F32, false);
+    for (int row = 0; row < ROWS; row++) {
+        const struct sw_values of = values_row(values, SW_F32, false, row);
+        const float *from = of.data;
+        uint16_t half[COLS], brain[COLS];
+        float same[COLS];
+        sw_format_encode_row(&sw_format_f32, &of, same, NULL);
+        sw_format_encode_row(&sw_format_f16, &of, half, NULL);
+        sw_format_encode_row(&sw_format_bf16, &of, brain, NULL);
+        CU_ASSERT_FATAL(memcmp(same, from, sizeof same) == 0);
+        for (int col = 0; col < COLS; col++) {
+            CU_ASSERT_EQUAL_FATAL(half[col], sw_f32_to_f16(from[col]));
+            CU_ASSERT_EQUAL_FATAL(brain[col], sw_f32_to_bf16(from[col]));
+        }
+    }
+    free(values);
+}
+
+/* int8 by its definition (docs/formats.md). */
+static void int8_is_as_defined(void)
+{
+    char *values = hard_values(SW_F32, false);
+    for (int row = 0; row < ROWS; row++) {
+        const struct sw_values of = values_row(values, SW_F32, false, row);
+        const float *from = of.data;
+        int8_t elements[COLS];
+        float scale, largest = 0;
+        bool finite = true;
+        sw_format_encode_row(&sw_format_int8, &of, elements, &scale);
+        for (int col = 0; col < COLS; col++) {
+            finite = finite && isfinite(from[col]);
+            largest = fmaxf(largest, fabsf(from[col]));
+        }
+        const bool is_zero = !finite || largest < SW_INT8_TINY;
+        CU_ASSERT_FATAL(finite ? scale == (is_zero ? 0 : largest / 127) : isnan(scale));
+        for (int col = 0; col < COLS; col++)
+            CU_ASSERT_EQUAL_FATAL(elements[col],
+                                  is_zero ? 0 : (int)rintf(from[col] * (127 / largest)));
+    }
+    free(values);
+}
+
+static void layouts_are_as_documented(void)
+{
+    const struct sw_matrix_layout l = sw_matrix_layout_of(SW_INT8, 17, 5);
+    CU_ASSERT(l.rows == 32 && l.cols == 8 && l.row_bytes == 8 && l.scales == 32 * 8);
+    CU_ASSERT_EQUAL(l.bytes, 32 * 8 + 32 * 4);
+    CU_ASSERT_EQUAL(sw_matrix_layout_of(SW_BF16, 17, 5).row_bytes, 12);
+    char data[1];
+    CU_ASSERT_PTR_EQUAL(sw_matrix_scales(SW_INT8, data, 17, 5), data + 32 * 8);
+    FOR_EACH_FORMAT(f)
+    {
+        const struct sw_matrix_layout m = sw_matrix_layout_of((enum sw_dtype)f_id, ROWS, COLS);
+        CU_ASSERT(m.rows % SW_ROW_PAD == 0 && m.rows >= ROWS && m.cols >= COLS);
+        CU_ASSERT_EQUAL(f->col_pad % (unsigned)f->block_len, 0);
+        CU_ASSERT_EQUAL(m.cols % f->col_pad, 0);
+        CU_ASSERT_EQUAL(m.scales, (size_t)m.rows * m.row_bytes);
+        CU_ASSERT_EQUAL(m.bytes % SW_ALIGN, 0);
+        CU_ASSERT_EQUAL(sw_matrix_scales((enum sw_dtype)f_id, data, ROWS, COLS) != NULL,
+                        f->row_scale);
+        CU_ASSERT_STRING_EQUAL(f->name, sw_dtype_info((enum sw_dtype)f_id)->name);
+    }
+}
+
+static void what_cannot_be_made_is_refused(void)
+{
+    CU_ASSERT_EQUAL(sw_format_check(SW_INT8, SW_BF16, 1 << 17), SW_OK);
+    CU_ASSERT_EQUAL(sw_format_check(SW_INT8, SW_BF16, (1 << 17) + 1), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "131073 columns cannot be int8"));
+    CU_ASSERT_EQUAL(sw_format_check(SW_F16, SW_BF16, (1 << 17) + 1), SW_OK);
+    CU_ASSERT_EQUAL(sw_format_check(SW_F16, SW_I32, 4), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "i32 values"));
+    CU_ASSERT_EQUAL(sw_format_check(SW_I8, SW_F32, 4), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "i8 weights"));
+}
+
+SW_UNIT_TESTS({"packed bytes stay", packed_bytes_stay},
+              {"packed rows are encoded ones", packed_rows_are_encoded_ones},
+              {"pieces are the whole", pieces_are_the_whole},
+              {"decoded rows encode to themselves", decoded_rows_encode_to_themselves},
+              {"plain formats round", plain_formats_round},
+              {"int8 is as defined", int8_is_as_defined},
+              {"layouts are as documented", layouts_are_as_documented},
+              {"what cannot be made is refused", what_cannot_be_made_is_refused})
