@@ -18,18 +18,15 @@
 /* The format the checkpoint's matrices are in: config.json's word, else the first one's own. */
 static enum sw_dtype stored_format(const struct sw_session *s)
 {
-    struct sw_weight_spec *specs;
-    size_t n;
+    const struct sw_weight_spec *specs;
+    const size_t n = s->reader ? sw_model_weights(s->model, 0, &specs) : 0;
     enum sw_dtype dtype = s->model->dtype;
-    if (!s->reader || sw_model_weights(s->model, 0, &specs, &n) != SW_OK)
-        return dtype;
     for (size_t i = 0; i < n; i++) {
         const struct sw_tensor *tensor;
         if (specs[i].id == SW_W_QKV &&
             sw_model_find(s->model, &s->tensors, &specs[i], 0, &tensor) == SW_OK)
             dtype = tensor->dtype;
     }
-    free(specs);
     return dtype;
 }
 

@@ -24,7 +24,8 @@ struct block {
 static void block_norm(const struct block *k, enum sw_weight id, const float *d_x, float *d_y)
 {
     k->b->ops->norm(k->b, k->model->arch->norm, k->d->norm_eps, d_x, k->ld, k->batch->n_rows,
-                    k->d->hidden, k->w->d_vector[id], k->w->d_vector[id + 1], d_y, k->ld);
+                    k->d->hidden, k->w->d_vector[id], k->w->d_vector[sw_weight_bias(id)], d_y,
+                    k->ld);
 }
 
 /* The input of a branch: norm(x), which is written to h; or h itself, when x is NULL. */

@@ -92,7 +92,7 @@ static enum sw_status make_buffers(struct sw_stage *s)
 static enum sw_status stage_make_streamed(struct sw_stage *s)
 {
     const struct sw_stage_options *o = &s->options;
-    SW_TRY(sw_staging_of(o->model, &o->params, &s->streamed.sizes));
+    s->streamed.sizes = sw_staging_of(o->model, &o->params);
     if (o->tiers.stream_rows == 0 || n_host(o) == 0)
         s->streamed.sizes.kv = 0;
     s->streamed.gpu = o->gpu;

@@ -7,7 +7,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* One weight being filled; its sources' rows are stacked. */
 struct target {
@@ -86,6 +85,7 @@ static enum sw_status put_transposed(struct target *t, const struct sw_tensor *t
 
 /* Elements [first, first + n) of a made-up tensor, in shares. */
 struct made_up {
+    const struct sw_model *model;
     const struct sw_weight_spec *spec;
     int source;
     int64_t first, n;
@@ -98,16 +98,13 @@ static void make_up(void *ctx, int64_t chunk, int worker)
     const struct made_up *m = ctx;
     const int64_t at = chunk * SHARE;
     (void)worker;
-    sw_weights_random(m->spec, m->source, m->first + at, m->n - at < SHARE ? m->n - at : SHARE,
-                      m->values + at);
+    sw_weights_random(m->model, m->spec, m->source, m->first + at,
+                      m->n - at < SHARE ? m->n - at : SHARE, m->values + at);
 }
 
 static enum sw_status put_random(struct target *t, int source)
 {
     const int64_t rows = t->spec->sources[source].rows, cols = t->spec->cols;
-    struct sw_weight_spec spec = *t->spec;
-    if (spec.id == SW_W_HEAD && t->loader->model->dims.tied)
-        spec.id = SW_W_EMBED; /* the same tensor, also where only the head is held */
     int64_t step = (int64_t)(SW_LOAD_CHUNK / sizeof(float)) / cols;
     step = step < 1 ? 1 : step > rows ? rows : step;
     float *values = malloc((size_t)(step * cols) * sizeof *values);
@@ -116,7 +113,7 @@ static enum sw_status put_random(struct target *t, int source)
         return sw_fail(SW_ENOMEM, "no memory for made-up weights");
     for (int64_t r = 0; r < rows && status == SW_OK; r += step) {
         const int64_t n = rows - r < step ? rows - r : step;
-        struct made_up m = {&spec, source, r * cols, n * cols, values};
+        struct made_up m = {t->loader->model, t->spec, source, r * cols, n * cols, values};
         sw_pool_run(t->loader->pool, make_up, &m, (m.n + SHARE - 1) / SHARE);
         status = weights_put(t, t->row + r, n, values, SW_F32);
     }
@@ -148,11 +145,9 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
     return SW_OK;
 }
 
-static bool wanted(const struct sw_weight_spec *spec, int layer, unsigned parts)
+static bool wanted(const struct sw_weight_spec *spec, unsigned parts)
 {
-    if (layer != SW_GLOBAL)
-        return true;
-    return parts & (spec->id <= SW_W_PROJECT_IN ? SW_PART_EMBED : SW_PART_HEAD);
+    return spec->part == SW_PART_LAYER || (parts & spec->part);
 }
 
 static bool shared(const struct sw_loader *l, const struct sw_weight_spec *spec, unsigned parts)
@@ -162,7 +157,7 @@ static bool shared(const struct sw_loader *l, const struct sw_weight_spec *spec,
 
 static enum sw_dtype format_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
 {
-    return sw_weight_format(spec->id, l->format, l->unquantized);
+    return sw_weight_format(spec, l->format, l->unquantized);
 }
 
 static uint64_t bytes_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
@@ -191,7 +186,7 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
  * when weights are made up, or when one is missing, which is told when it is its turn. */
 static const struct sw_tensor **sources_of(const struct sw_loader *l,
                                            const struct sw_weight_spec *specs, size_t count,
-                                           int layer, unsigned parts, size_t *n)
+                                           unsigned parts, size_t *n)
 {
     size_t most = 0;
     *n = 0;
@@ -199,7 +194,7 @@ static const struct sw_tensor **sources_of(const struct sw_loader *l,
         most += (size_t)specs[i].n_sources;
     const struct sw_tensor **list = l->tensors ? malloc(most * sizeof *list) : NULL;
     for (size_t i = 0; list && i < count; i++) {
-        if (!wanted(&specs[i], layer, parts) || shared(l, &specs[i], parts))
+        if (!wanted(&specs[i], parts) || shared(l, &specs[i], parts))
             continue;
         for (int k = 0; k < specs[i].n_sources; k++)
             if (sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK)
@@ -212,7 +207,7 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
                                  size_t count, int layer, unsigned parts, struct sw_weights *w)
 {
     for (size_t i = 0; i < count; i++)
-        if (wanted(&specs[i], layer, parts) && !shared(l, &specs[i], parts))
+        if (wanted(&specs[i], parts) && !shared(l, &specs[i], parts))
             w->bytes += bytes_of(l, &specs[i]);
     if (w->bytes == 0)
         return SW_OK;
@@ -227,7 +222,7 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
     }
     char *d_at = w->d_block;
     for (size_t i = 0; i < count; i++) {
-        if (!wanted(&specs[i], layer, parts))
+        if (!wanted(&specs[i], parts))
             continue;
         if (shared(l, &specs[i], parts)) {
             w->matrix[SW_W_HEAD] = w->matrix[SW_W_EMBED];
@@ -242,19 +237,17 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
 enum sw_status sw_weights_load(struct sw_loader *l, int layer, unsigned parts,
                                struct sw_weights *out)
 {
-    struct sw_weight_spec *specs;
-    size_t count;
+    const struct sw_weight_spec *specs;
+    const size_t count = sw_model_weights(l->model, layer, &specs);
     *out = (struct sw_weights){0};
-    SW_TRY(sw_model_weights(l->model, layer, &specs, &count));
     size_t n;
-    const struct sw_tensor **sources = sources_of(l, specs, count, layer, parts, &n);
+    const struct sw_tensor **sources = sources_of(l, specs, count, parts, &n);
     if (sources)
         sw_reader_expect(l->reader, sources, n);
     const enum sw_status status = load_specs(l, specs, count, layer, parts, out);
     if (sources)
         sw_reader_expect(l->reader, NULL, 0);
     free(sources);
-    free(specs);
     if (status != SW_OK)
         sw_weights_free(l->backend, out);
     return status;
@@ -276,21 +269,21 @@ static uint64_t weights_mix(uint64_t x) /* splitmix64's output function */
     return x ^ (x >> 31);
 }
 
-void sw_weights_random(const struct sw_weight_spec *spec, int source, int64_t first, int64_t n,
-                       float *out)
+void sw_weights_random(const struct sw_model *model, const struct sw_weight_spec *spec, int source,
+                       int64_t first, int64_t n, float *out)
 {
     uint64_t key = 0xcbf29ce484222325u;
-    for (const char *c = spec->sources[source].name; *c; c++)
+    char name[SW_TENSOR_NAME_MAX];
+    sw_weight_tensor_name(model, spec, source, name);
+    for (const char *c = name; *c; c++)
         key = (key ^ (unsigned char)*c) * 0x100000001b3u;
     /* Uniform of variance 1/cols keeps a product's size; norms' weights lie around 1. */
-    const bool norm =
-        strstr(sw_weight_name(spec->id), "norm") && !strstr(sw_weight_name(spec->id), "bias");
-    const float width = spec->id == SW_W_EMBED || spec->id == SW_W_POSITIONS ? 1.0f
-                        : spec->is_matrix ? sqrtf(3.0f / (float)spec->cols)
-                                          : 0.1f;
+    const bool is_table = spec->id == SW_W_EMBED || spec->id == SW_W_POSITIONS ||
+                          (spec->id == SW_W_HEAD && model->dims.tied); /* the embedding */
+    const float width = is_table ? 1.0f : spec->is_matrix ? sqrtf(3.0f / (float)spec->cols) : 0.1f;
     for (int64_t i = 0; i < n; i++) {
         const uint64_t bits = weights_mix(key + (uint64_t)(first + i) * 0x9e3779b97f4a7c15u);
         const float u = (float)(int32_t)(bits >> 32) * 0x1p-31f; /* [-1, 1) */
-        out[i] = width * u + (norm ? 1.0f : 0.0f);
+        out[i] = width * u + (spec->is_norm ? 1.0f : 0.0f);
     }
 }

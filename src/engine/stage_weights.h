@@ -18,8 +18,6 @@ struct sw_weights {
     uint64_t bytes;
 };
 
-enum sw_weights_part { SW_PART_EMBED = 1, SW_PART_HEAD = 2 };
-
 struct sw_loader {
     const struct sw_model *model;
     const struct sw_tensors *tensors; /* NULL: weights are made up */
@@ -34,9 +32,10 @@ struct sw_loader {
 };
 
 /*
- * Loads layer `layer`; or, for SW_GLOBAL, the `parts` asked for (a tied head that is asked for
- * together with the embedding is the same memory). Peak host memory beside the weights: two chunks
- * of SW_LOAD_CHUNK (or one whole tensor where it is stored transposed).
+ * Loads layer `layer`; or, for SW_GLOBAL, the `parts` asked for (a set of enum sw_weight_part; a
+ * tied head that is asked for together with the embedding is the same memory). Peak host memory
+ * beside the weights: two chunks of SW_LOAD_CHUNK (or one whole tensor where it is stored
+ * transposed).
  */
 enum sw_status sw_weights_load(struct sw_loader *loader, int layer, unsigned parts,
                                struct sw_weights *out);
@@ -46,7 +45,7 @@ void sw_weights_free(struct sw_backend *backend, struct sw_weights *weights);
  * Element `index` of the made-up tensor `name`: uniform, of a size that keeps activations near 1.
  * The same for every cut of the model and in checkpoints written by tests.
  */
-void sw_weights_random(const struct sw_weight_spec *spec, int source, int64_t first, int64_t n,
-                       float *out);
+void sw_weights_random(const struct sw_model *model, const struct sw_weight_spec *spec, int source,
+                       int64_t first, int64_t n, float *out);
 
 #endif

@@ -398,6 +398,7 @@ static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
     SW_TRY(check_layers(m));
     SW_TRY(read_window(&config, m));
     SW_TRY(read_types(root, m));
+    SW_TRY(sw_model_list(m));
     return read_foreign(&config, m);
 }
 
@@ -458,6 +459,8 @@ void sw_model_close(struct sw_model *m)
     if (!m)
         return;
     free(m->layer_kinds);
+    free(m->weights);
+    free(m->first_weight);
     free(m->warnings);
     free(m);
 }

@@ -46,7 +46,7 @@ struct sums {
 static void footprint_count(const struct sw_model *model, const struct sw_footprint_params *p,
                             const struct sw_weight_spec *spec, struct sums *sums)
 {
-    const enum sw_dtype format = sw_weight_format(spec->id, p->weights, p->unquantized);
+    const enum sw_dtype format = sw_weight_format(spec, p->weights, p->unquantized);
     const uint64_t bytes = spec->is_matrix ? sw_matrix_bytes(format, spec->rows, spec->cols)
                                            : sw_vector_bytes(spec->rows);
     const double share =
@@ -59,42 +59,35 @@ static void footprint_count(const struct sw_model *model, const struct sw_footpr
         sums->flops += 2 * (double)spec->rows * (double)spec->cols * share;
 }
 
-static enum sw_status count_globals(const struct sw_model *model,
-                                    const struct sw_footprint_params *p, struct sw_footprint *out)
+static void count_globals(const struct sw_model *model, const struct sw_footprint_params *p,
+                          struct sw_footprint *out)
 {
-    struct sw_weight_spec *specs;
-    size_t n;
+    const struct sw_weight_spec *specs;
+    const size_t n = sw_model_weights(model, SW_GLOBAL, &specs);
     struct sums embed = {0}, head = {0};
-    SW_TRY(sw_model_weights(model, SW_GLOBAL, &specs, &n));
-    for (size_t i = 0; i < n; i++)
-        footprint_count(model, p, &specs[i], specs[i].id <= SW_W_PROJECT_IN ? &embed : &head);
-    free(specs);
+    for (size_t i = 0; i < n; i++) {
+        footprint_count(model, p, &specs[i], specs[i].part == SW_PART_EMBED ? &embed : &head);
+        if (specs[i].id != SW_W_EMBED)
+            continue;
+        const enum sw_dtype format = sw_weight_format(&specs[i], p->weights, p->unquantized);
+        out->embed_read_bytes = (uint64_t)specs[i].cols * sw_dtype_info(format)->bits / 8;
+        if (model->dims.tied)
+            out->tied_bytes = sw_matrix_bytes(format, specs[i].rows, specs[i].cols);
+    }
     out->embed_bytes = embed.bytes;
-    const enum sw_dtype embedding = sw_weight_format(SW_W_EMBED, p->weights, p->unquantized);
-    out->embed_read_bytes = (uint64_t)model->dims.embed_dim * sw_dtype_info(embedding)->bits / 8;
     out->head_bytes = head.bytes;
     out->head_flops = head.flops;
-    if (model->dims.tied)
-        out->tied_bytes = sw_matrix_bytes(embedding, model->dims.vocab, model->dims.embed_dim);
-    return SW_OK;
 }
 
-/* Neighbours are nearly always alike, and experts make the list long. */
-static bool is_as_before(const struct sw_model *model, int layer)
+static struct sums sum_layer(const struct sw_model *model, const struct sw_footprint_params *p,
+                             int layer)
 {
-    return layer > 0 && model->layer_kinds[layer] == model->layer_kinds[layer - 1];
-}
-
-static enum sw_status sum_layer(const struct sw_model *model, const struct sw_footprint_params *p,
-                                int layer, struct sums *sums)
-{
-    struct sw_weight_spec *specs;
-    size_t n;
-    SW_TRY(sw_model_weights(model, layer, &specs, &n));
+    const struct sw_weight_spec *specs;
+    const size_t n = sw_model_weights(model, layer, &specs);
+    struct sums sums = {0};
     for (size_t i = 0; i < n; i++)
-        footprint_count(model, p, &specs[i], sums);
-    free(specs);
-    return SW_OK;
+        footprint_count(model, p, &specs[i], &sums);
+    return sums;
 }
 
 static uint64_t layer_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
@@ -103,13 +96,12 @@ static uint64_t layer_kv_bytes(const struct sw_model *model, const struct sw_foo
     return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
 }
 
-static enum sw_status count_layer(const struct sw_model *model, const struct sw_footprint_params *p,
-                                  int layer, struct sw_footprint *footprint)
+static void count_layer(const struct sw_model *model, const struct sw_footprint_params *p,
+                        int layer, struct sw_footprint *footprint)
 {
     const struct sw_dims *d = &model->dims;
     struct sw_layer_footprint *out = &footprint->layers[layer];
-    struct sums sums = {0};
-    SW_TRY(sum_layer(model, p, layer, &sums));
+    const struct sums sums = sum_layer(model, p, layer);
     if (sums.matrix > footprint->matrix_bytes)
         footprint->matrix_bytes = sums.matrix;
     out->weight_bytes = sums.bytes;
@@ -120,7 +112,6 @@ static enum sw_status count_layer(const struct sw_model *model, const struct sw_
     out->kv_bytes = layer_kv_bytes(model, p);
     out->kv_row_bytes =
         2 * (uint64_t)d->n_kv_heads * (uint64_t)d->head_dim * sw_dtype_info(p->kv)->bits / 8;
-    return SW_OK;
 }
 
 /* Numbers from a command line, unlike those of a checked model, could make sums overflow. */
@@ -137,7 +128,6 @@ static enum sw_status check_kv(const struct sw_model *model, const struct sw_foo
 enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_footprint_params *p,
                                struct sw_footprint *out)
 {
-    enum sw_status status = SW_OK;
     *out = (struct sw_footprint){.params = *p, .n_layers = model->dims.n_layers};
     if (model->dims.context > 0 && p->context > model->dims.context)
         return sw_fail(SW_EUSAGE, "--context %d: the model was made for at most %d positions",
@@ -146,18 +136,9 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
     out->layers = calloc((size_t)out->n_layers, sizeof *out->layers);
     if (!out->layers)
         return sw_fail(SW_ENOMEM, "no memory for the footprint of %d layers", out->n_layers);
-    for (int i = 0; i < out->n_layers && status == SW_OK; i++) {
-        if (is_as_before(model, i))
-            out->layers[i] = out->layers[i - 1];
-        else
-            status = count_layer(model, p, i, out);
-    }
-    if (status == SW_OK)
-        status = count_globals(model, p, out);
-    if (status != SW_OK) {
-        sw_footprint_free(out);
-        return status;
-    }
+    for (int i = 0; i < out->n_layers; i++)
+        count_layer(model, p, i, out);
+    count_globals(model, p, out);
     const struct sw_work work = sw_work_of(model, p);
     out->hop_bytes = (uint64_t)model->dims.hidden * sizeof(float);
     out->work_bytes = work.bytes + sw_scratch_bytes(model, p->max_batch_tokens);
@@ -205,19 +186,15 @@ uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out)
            sw_round_up(sums, SW_ALIGN) + SW_GPU_WORKSPACE_FIXED + SW_GPU_ROUNDING;
 }
 
-enum sw_status sw_staging_of(const struct sw_model *model, const struct sw_footprint_params *p,
-                             struct sw_staging *out)
+struct sw_staging sw_staging_of(const struct sw_model *model, const struct sw_footprint_params *p)
 {
-    *out = (struct sw_staging){.kv = layer_kv_bytes(model, p)};
+    struct sw_staging staging = {.kv = layer_kv_bytes(model, p)};
     for (int i = 0; i < model->dims.n_layers; i++) {
-        struct sums sums = {0};
-        if (is_as_before(model, i))
-            continue;
-        SW_TRY(sum_layer(model, p, i, &sums));
-        out->layer = sums.bytes > out->layer ? sums.bytes : out->layer;
-        out->matrix = sums.matrix > out->matrix ? sums.matrix : out->matrix;
+        const struct sums sums = sum_layer(model, p, i);
+        staging.layer = sw_max_u64(staging.layer, sums.bytes);
+        staging.matrix = sw_max_u64(staging.matrix, sums.matrix);
     }
-    return SW_OK;
+    return staging;
 }
 
 uint64_t sw_scratch_bytes(const struct sw_model *model, int rows)

@@ -97,8 +97,8 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
 struct sw_staging {
     uint64_t layer, matrix, kv;
 };
-enum sw_status sw_staging_of(const struct sw_model *model, const struct sw_footprint_params *params,
-                             struct sw_staging *out);
+struct sw_staging sw_staging_of(const struct sw_model *model,
+                                const struct sw_footprint_params *params);
 
 enum sw_status sw_footprint_of(const struct sw_model *model,
                                const struct sw_footprint_params *params, struct sw_footprint *out);

@@ -50,7 +50,9 @@ struct sw_model {
     enum sw_dtype dtype; /* of the checkpoint, as config.json states it; f32 when it does not: */
     bool dtype_stated;
     char *warnings; /* lines about keys that are not read, each with its newline; NULL: none */
-    unsigned char *layer_kinds; /* (n_layers), sets of enum sw_layer_kind */
+    unsigned char *layer_kinds;     /* (n_layers), sets of enum sw_layer_kind */
+    struct sw_weight_spec *weights; /* every weight, those outside the layers first */
+    size_t *first_weight;           /* (n_layers + 2): where layer i - 1 begins in `weights` */
 };
 
 /*
@@ -100,30 +102,52 @@ enum sw_weight {
     SW_W_COUNT
 };
 
+/* Which part of a model a weight belongs to. */
+enum sw_weight_part {
+    SW_PART_LAYER = 0,
+    SW_PART_EMBED = 1, /* before the first layer */
+    SW_PART_HEAD = 2,  /* behind the last one */
+};
+
+#define SW_GLOBAL (-1) /* as a layer: outside the layers */
 #define SW_TENSOR_NAME_MAX 192
 #define SW_MAX_SOURCES 3
 
 /* One weight: its shape, and the tensors of the file that are stacked to make it. */
 struct sw_weight_spec {
     enum sw_weight id;
+    enum sw_weight_part part;
+    int layer;          /* SW_GLOBAL where part is not SW_PART_LAYER */
     int expert;         /* -1: not an expert's */
-    bool is_matrix;     /* (rows, cols) in the weight format; else a vector (rows), kept as f32 */
+    bool is_matrix;     /* (rows, cols) in a weight format; else a vector (rows), kept as f32 */
+    bool is_linear;     /* a linear matrix of a layer: may be quantized */
+    bool is_norm;       /* weight of a norm, whose values lie around 1 */
     int64_t rows, cols; /* cols is 1 for a vector */
     int n_sources;
     struct sw_weight_source {
-        char name[SW_TENSOR_NAME_MAX]; /* as the family's checkpoints spell it */
-        int64_t rows;                  /* of the weight that this tensor fills */
-        bool transposed;               /* stored (cols, rows): GPT-2 */
+        const char *pattern; /* of the tensor's name; '#' is the layer, '@' the expert */
+        const char *suffix;  /* ".weight" or ".bias" */
+        int64_t rows;        /* of the weight that this tensor fills */
+        bool transposed;     /* stored (cols, rows): GPT-2 */
     } sources[SW_MAX_SOURCES];
 };
 
-#define SW_GLOBAL (-1)
 /*
- * The weights of layer `layer`, or those outside the layers (SW_GLOBAL), in a fixed order. The
- * caller frees *specs. A tied head is listed with the embedding's tensor as its source.
+ * The weights of layer `layer`, or those outside the layers (SW_GLOBAL), in a fixed order: *specs
+ * is in the model. Returns how many. A tied head is listed like any other.
  */
-enum sw_status sw_model_weights(const struct sw_model *model, int layer,
-                                struct sw_weight_spec **specs, size_t *count);
+size_t sw_model_weights(const struct sw_model *model, int layer,
+                        const struct sw_weight_spec **specs);
+/* Fills in model->weights, when all else of the model is known. SW_EMODEL: more than any has. */
+enum sw_status sw_model_list(struct sw_model *model);
+/*
+ * Name of a source's tensor, as the family's checkpoints spell it; a tied head has the embedding's,
+ * or the embedding the head's (dims.tied, dims.tied_head).
+ */
+void sw_weight_tensor_name(const struct sw_model *model, const struct sw_weight_spec *spec,
+                           int source, char name[SW_TENSOR_NAME_MAX]);
+/* Of a norm or a matrix that can have a bias: the bias's id. SW_W_COUNT: it has none. */
+enum sw_weight sw_weight_bias(enum sw_weight id);
 /*
  * Finds the tensor of a source: by its name, else with the family's prefix taken off or put
  * before, or with what torch.compile and data-parallel training put before all names. SW_EMODEL:
@@ -138,11 +162,12 @@ const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
 /* Checks every weight of the model against the directory: the first that is wrong is named. */
 enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tensors *tensors);
 /*
- * The format that a matrix is kept in when --weights asks for `weights`: quantized ones are for the
- * linear matrices of layers only; embeddings, projections, the router and the head are then kept in
- * `unquantized`. Vectors are f32 always.
+ * The format that this weight, a matrix, is kept in when --weights asks for `weights`: quantized
+ * ones are for the linear matrices of layers only; embeddings, projections, the router and the head
+ * are then kept in `unquantized`. Vectors are f32 always.
  */
-enum sw_dtype sw_weight_format(enum sw_weight id, enum sw_dtype weights, enum sw_dtype unquantized);
+enum sw_dtype sw_weight_format(const struct sw_weight_spec *spec, enum sw_dtype weights,
+                               enum sw_dtype unquantized);
 /* "qkv", "mlp norm bias", …: for messages and reports. */
 const char *sw_weight_name(enum sw_weight id);
 /* Parameters in the checkpoint (a tied head counts once). */

@@ -43,10 +43,28 @@ const char *sw_weight_name(enum sw_weight id)
     return id >= 0 && id < SW_W_COUNT ? weight_names[id] : "?";
 }
 
-enum sw_dtype sw_weight_format(enum sw_weight id, enum sw_dtype weights, enum sw_dtype unquantized)
+/* The bias that belongs to a weight; 0 (the embedding, which is none): it has none. */
+static const enum sw_weight biases[SW_W_COUNT] = {
+    [SW_W_EMBED_NORM] = SW_W_EMBED_NORM_BIAS,
+    [SW_W_FINAL_NORM] = SW_W_FINAL_NORM_BIAS,
+    [SW_W_HEAD] = SW_W_HEAD_BIAS,
+    [SW_W_ATTN_NORM] = SW_W_ATTN_NORM_BIAS,
+    [SW_W_QKV] = SW_W_QKV_BIAS,
+    [SW_W_OUT] = SW_W_OUT_BIAS,
+    [SW_W_MLP_NORM] = SW_W_MLP_NORM_BIAS,
+    [SW_W_UP] = SW_W_UP_BIAS,
+    [SW_W_DOWN] = SW_W_DOWN_BIAS,
+};
+
+enum sw_weight sw_weight_bias(enum sw_weight id)
 {
-    const bool linear = id == SW_W_QKV || id == SW_W_OUT || id == SW_W_UP || id == SW_W_DOWN;
-    return linear || !sw_format_is_quantized(weights) ? weights : unquantized;
+    return biases[id] ? biases[id] : SW_W_COUNT;
+}
+
+enum sw_dtype sw_weight_format(const struct sw_weight_spec *spec, enum sw_dtype weights,
+                               enum sw_dtype unquantized)
+{
+    return spec->is_linear || !sw_format_is_quantized(weights) ? weights : unquantized;
 }
 
 /* The list under construction. */
@@ -55,14 +73,15 @@ struct list {
     struct sw_weight_spec *specs;
     size_t count, capacity;
     int layer;
+    enum sw_weight_part part;
     bool failed;
 };
 
-static struct sw_weight_spec *append(struct list *l, enum sw_weight id, int expert, int64_t rows,
-                                     int64_t cols)
+static struct sw_weight_spec *list_append(struct list *l, enum sw_weight id, int expert,
+                                          int64_t rows, int64_t cols)
 {
     if (l->count == l->capacity) {
-        const size_t capacity = l->capacity ? 2 * l->capacity : 32;
+        const size_t capacity = l->capacity ? 2 * l->capacity : 64;
         struct sw_weight_spec *specs = realloc(l->specs, capacity * sizeof *specs);
         if (!specs) {
             l->failed = true;
@@ -72,85 +91,100 @@ static struct sw_weight_spec *append(struct list *l, enum sw_weight id, int expe
         l->capacity = capacity;
     }
     struct sw_weight_spec *spec = &l->specs[l->count++];
-    memset(spec, 0, sizeof *spec);
-    spec->id = id;
-    spec->expert = expert;
-    spec->rows = rows;
-    spec->cols = cols;
-    spec->is_matrix = cols > 0;
-    if (cols == 0)
-        spec->cols = 1;
+    *spec = (struct sw_weight_spec){.id = id,
+                                    .part = l->part,
+                                    .layer = l->layer,
+                                    .expert = expert,
+                                    .is_matrix = cols > 0,
+                                    .rows = rows,
+                                    .cols = cols > 0 ? cols : 1};
     return spec;
 }
 
-/* Adds the tensor `pattern` + `suffix`, '#' and '@' filled in, as the next rows of the spec. */
-static void source(struct list *l, struct sw_weight_spec *spec, const char *pattern,
-                   const char *suffix, int64_t rows)
+/* Adds the tensor as the next rows of the spec. */
+static void list_source(const struct list *l, struct sw_weight_spec *spec, const char *pattern,
+                        const char *suffix, int64_t rows)
 {
-    if (!spec)
-        return;
-    struct sw_weight_source *s = &spec->sources[spec->n_sources++];
-    size_t used = 0;
-    for (const char *c = pattern; *c && used + 16 < sizeof s->name; c++) {
-        if (*c == '#')
-            used += (size_t)snprintf(s->name + used, 12, "%d", l->layer);
-        else if (*c == '@')
-            used += (size_t)snprintf(s->name + used, 12, "%d", spec->expert);
-        else
-            s->name[used++] = *c;
-    }
-    snprintf(s->name + used, sizeof s->name - used, "%s", suffix);
-    s->rows = rows;
-    s->transposed = l->model->arch->conv1d && spec->is_matrix;
+    if (spec)
+        spec->sources[spec->n_sources++] = (struct sw_weight_source){
+            pattern, suffix, rows, l->model->arch->conv1d && spec->is_matrix};
 }
 
-static void vector(struct list *l, enum sw_weight id, const char *pattern, const char *suffix,
-                   int64_t rows)
+/* A matrix of one tensor. */
+static void list_matrix(struct list *l, enum sw_weight id, const char *pattern, int64_t rows,
+                        int64_t cols)
 {
-    if (pattern)
-        source(l, append(l, id, -1, rows, 0), pattern, suffix, rows);
+    list_source(l, list_append(l, id, -1, rows, cols), pattern, ".weight", rows);
 }
 
-/* A norm's weight and, for LayerNorm, its bias. Their ids are neighbours. */
-static void list_norm(struct list *l, enum sw_weight id, const char *pattern)
+/* A table with a row for each id, position, …: no family has it transposed. */
+static void list_table(struct list *l, enum sw_weight id, const char *pattern, int64_t rows,
+                       int64_t cols)
 {
-    vector(l, id, pattern, ".weight", l->model->dims.hidden);
-    if (l->model->arch->norm == SW_NORM_LAYER)
-        vector(l, id + 1, pattern, ".bias", l->model->dims.hidden);
+    struct sw_weight_spec *spec = list_append(l, id, -1, rows, cols);
+    list_source(l, spec, pattern, ".weight", rows);
+    if (spec)
+        spec->sources[0].transposed = false;
 }
 
-static void globals(struct list *l)
+static struct sw_weight_spec *list_vector(struct list *l, enum sw_weight id, const char *pattern,
+                                          const char *suffix, int64_t rows)
+{
+    struct sw_weight_spec *spec = list_append(l, id, -1, rows, 0);
+    list_source(l, spec, pattern, suffix, rows);
+    return spec;
+}
+
+/* A norm's weight and, for LayerNorm, its bias. */
+static void list_norm(struct list *l, enum sw_weight id, const char *pattern, int64_t rows)
+{
+    struct sw_weight_spec *spec = list_vector(l, id, pattern, ".weight", rows);
+    if (spec)
+        spec->is_norm = true;
+    if (l->model->arch->norm == SW_NORM_LAYER && biases[id])
+        list_vector(l, biases[id], pattern, ".bias", rows);
+}
+
+/* What comes before the layers. */
+static void list_embedding(struct list *l)
 {
     const struct sw_dims *d = &l->model->dims;
     const struct sw_names *n = &l->model->arch->names;
-    struct sw_weight_spec *spec = append(l, SW_W_EMBED, -1, d->vocab, d->embed_dim);
-    source(l, spec, d->tied_head ? n->head : n->embed, ".weight", d->vocab);
-    if (spec)
-        spec->sources[0].transposed = false;
-    if (n->positions) {
-        const int64_t rows = (int64_t)d->context + l->model->arch->position_offset;
-        spec = append(l, SW_W_POSITIONS, -1, rows, d->hidden);
-        source(l, spec, n->positions, ".weight", rows);
-        if (spec)
-            spec->sources[0].transposed = false;
-    }
+    l->part = SW_PART_EMBED;
+    list_table(l, SW_W_EMBED, n->embed, d->vocab, d->embed_dim);
+    if (n->positions)
+        list_table(l, SW_W_POSITIONS, n->positions,
+                   (int64_t)d->context + l->model->arch->position_offset, d->hidden);
     if (n->embed_norm)
-        list_norm(l, SW_W_EMBED_NORM, n->embed_norm);
-    const bool projected = n->project_in && d->embed_dim != d->hidden;
-    if (projected)
-        source(l, append(l, SW_W_PROJECT_IN, -1, d->hidden, d->embed_dim), n->project_in, ".weight",
-               d->hidden);
+        list_norm(l, SW_W_EMBED_NORM, n->embed_norm, d->hidden);
+    if (n->project_in && d->embed_dim != d->hidden)
+        list_matrix(l, SW_W_PROJECT_IN, n->project_in, d->hidden, d->embed_dim);
+}
+
+/* What comes behind them. */
+static void list_head(struct list *l)
+{
+    const struct sw_dims *d = &l->model->dims;
+    const struct sw_names *n = &l->model->arch->names;
+    l->part = SW_PART_HEAD;
     if (d->final_norm)
-        list_norm(l, SW_W_FINAL_NORM, n->final_norm);
-    if (projected)
-        source(l, append(l, SW_W_PROJECT_OUT, -1, d->embed_dim, d->hidden), n->project_out,
-               ".weight", d->embed_dim);
-    spec = append(l, SW_W_HEAD, -1, d->vocab, d->embed_dim);
-    source(l, spec, d->tied && !d->tied_head ? n->embed : n->head, ".weight", d->vocab);
-    if (spec)
-        spec->sources[0].transposed = false;
+        list_norm(l, SW_W_FINAL_NORM, n->final_norm, d->hidden);
+    if (n->project_in && d->embed_dim != d->hidden)
+        list_matrix(l, SW_W_PROJECT_OUT, n->project_out, d->embed_dim, d->hidden);
+    list_table(l, SW_W_HEAD, n->head, d->vocab, d->embed_dim);
     if (d->head_bias)
-        vector(l, SW_W_HEAD_BIAS, n->head, ".bias", d->vocab);
+        list_vector(l, SW_W_HEAD_BIAS, n->head, ".bias", d->vocab);
+}
+
+/* A linear matrix of a layer, or its bias. */
+static struct sw_weight_spec *list_linear(struct list *l, enum sw_weight id, bool bias, int expert,
+                                          int64_t rows, int64_t cols)
+{
+    struct sw_weight_spec *spec =
+        list_append(l, bias ? biases[id] : id, expert, rows, bias ? 0 : cols);
+    if (spec)
+        spec->is_linear = !bias;
+    return spec;
 }
 
 static void list_attention(struct list *l)
@@ -161,21 +195,22 @@ static void list_attention(struct list *l)
     const int64_t kv_rows = (int64_t)d->n_kv_heads * d->head_dim, all = q_rows + 2 * kv_rows;
     for (int bias = 0; bias < (d->qkv_bias ? 2 : 1); bias++) {
         const char *suffix = bias ? ".bias" : ".weight";
-        struct sw_weight_spec *spec =
-            append(l, bias ? SW_W_QKV_BIAS : SW_W_QKV, -1, all, bias ? 0 : d->hidden);
+        struct sw_weight_spec *spec = list_linear(l, SW_W_QKV, bias, -1, all, d->hidden);
         if (l->model->arch->qkv != SW_QKV_SPLIT) {
-            source(l, spec, n->qkv, suffix, all);
+            list_source(l, spec, n->qkv, suffix, all);
             continue;
         }
-        source(l, spec, n->q, suffix, q_rows);
-        source(l, spec, n->k, suffix, kv_rows);
-        source(l, spec, n->v, suffix, kv_rows);
+        list_source(l, spec, n->q, suffix, q_rows);
+        list_source(l, spec, n->k, suffix, kv_rows);
+        list_source(l, spec, n->v, suffix, kv_rows);
     }
-    vector(l, SW_W_Q_NORM, n->q_norm, ".weight", d->head_dim);
-    vector(l, SW_W_K_NORM, n->k_norm, ".weight", d->head_dim);
-    source(l, append(l, SW_W_OUT, -1, d->hidden, q_rows), n->out, ".weight", d->hidden);
-    if (d->out_bias)
-        vector(l, SW_W_OUT_BIAS, n->out, ".bias", d->hidden);
+    if (n->q_norm)
+        list_norm(l, SW_W_Q_NORM, n->q_norm, d->head_dim);
+    if (n->k_norm)
+        list_norm(l, SW_W_K_NORM, n->k_norm, d->head_dim);
+    for (int bias = 0; bias < (d->out_bias ? 2 : 1); bias++)
+        list_source(l, list_linear(l, SW_W_OUT, bias, -1, d->hidden, q_rows), n->out,
+                    bias ? ".bias" : ".weight", d->hidden);
 }
 
 /* Up (with gate before it) and down of one MLP or of one expert. */
@@ -186,49 +221,95 @@ static void list_mlp(struct list *l, int expert, int64_t inner, const char *gate
     const bool gated = l->model->arch->gated;
     for (int bias = 0; bias < (d->mlp_bias ? 2 : 1); bias++) {
         const char *suffix = bias ? ".bias" : ".weight";
-        struct sw_weight_spec *spec = append(l, bias ? SW_W_UP_BIAS : SW_W_UP, expert,
-                                             gated ? 2 * inner : inner, bias ? 0 : d->hidden);
+        struct sw_weight_spec *spec =
+            list_linear(l, SW_W_UP, bias, expert, gated ? 2 * inner : inner, d->hidden);
         if (gated)
-            source(l, spec, gate, suffix, inner);
-        source(l, spec, up, suffix, inner);
-        spec = append(l, bias ? SW_W_DOWN_BIAS : SW_W_DOWN, expert, d->hidden, bias ? 0 : inner);
-        source(l, spec, down, suffix, d->hidden);
+            list_source(l, spec, gate, suffix, inner);
+        list_source(l, spec, up, suffix, inner);
+        list_source(l, list_linear(l, SW_W_DOWN, bias, expert, d->hidden, inner), down, suffix,
+                    d->hidden);
     }
 }
 
-static void layer(struct list *l)
+static void list_layer(struct list *l)
 {
     const struct sw_dims *d = &l->model->dims;
     const struct sw_names *n = &l->model->arch->names;
-    list_norm(l, SW_W_ATTN_NORM, n->attn_norm);
+    l->part = SW_PART_LAYER;
+    list_norm(l, SW_W_ATTN_NORM, n->attn_norm, d->hidden);
     list_attention(l);
     if (n->mlp_norm)
-        list_norm(l, SW_W_MLP_NORM, n->mlp_norm);
+        list_norm(l, SW_W_MLP_NORM, n->mlp_norm, d->hidden);
     if (!(l->model->layer_kinds[l->layer] & SW_LAYER_ROUTED)) {
         list_mlp(l, -1, d->ffn, n->gate, n->up, n->down);
         return;
     }
-    source(l, append(l, SW_W_ROUTER, -1, d->n_experts, d->hidden), n->router, ".weight",
-           d->n_experts);
-    for (int e = 0; e < d->n_experts; e++)
+    list_matrix(l, SW_W_ROUTER, n->router, d->n_experts, d->hidden);
+    for (int e = 0; e < d->n_experts && !l->failed; e++)
         list_mlp(l, e, d->expert_ffn, n->expert_gate, n->expert_up, n->expert_down);
 }
 
-enum sw_status sw_model_weights(const struct sw_model *model, int index,
-                                struct sw_weight_spec **specs, size_t *count)
+#define MAX_WEIGHTS ((size_t)1 << 18) /* the largest models have some 50,000 */
+
+enum sw_status sw_model_list(struct sw_model *m)
 {
-    struct list l = {.model = model, .layer = index};
-    if (index == SW_GLOBAL)
-        globals(&l);
-    else
-        layer(&l);
-    if (l.failed) {
-        free(l.specs);
+    struct list l = {.model = m, .layer = SW_GLOBAL};
+    m->first_weight = calloc((size_t)m->dims.n_layers + 2, sizeof *m->first_weight);
+    if (!m->first_weight)
         return sw_fail(SW_ENOMEM, "no memory for the list of weights");
+    list_embedding(&l);
+    list_head(&l);
+    for (l.layer = 0; l.layer < m->dims.n_layers && !l.failed && l.count <= MAX_WEIGHTS;
+         l.layer++) {
+        m->first_weight[l.layer + 1] = l.count;
+        list_layer(&l);
     }
-    *specs = l.specs;
-    *count = l.count;
+    m->first_weight[m->dims.n_layers + 1] = l.count;
+    m->weights = l.specs;
+    if (l.failed)
+        return sw_fail(SW_ENOMEM, "no memory for the list of weights");
+    if (l.count > MAX_WEIGHTS)
+        return sw_fail(SW_EMODEL,
+                       "%d layers with %d experts have more than %zu weights, which is more than "
+                       "any model has",
+                       m->dims.n_layers, m->dims.n_experts, MAX_WEIGHTS);
     return SW_OK;
+}
+
+size_t sw_model_weights(const struct sw_model *model, int layer,
+                        const struct sw_weight_spec **specs)
+{
+    const size_t *first = &model->first_weight[layer + 1];
+    *specs = model->weights + first[0];
+    return first[1] - first[0];
+}
+
+/* Whether the weight's tensor is the file's head. */
+static bool is_of_head(const struct sw_model *model, enum sw_weight id)
+{
+    const struct sw_dims *d = &model->dims;
+    return id == SW_W_HEAD ? !d->tied || d->tied_head : id == SW_W_EMBED && d->tied_head;
+}
+
+void sw_weight_tensor_name(const struct sw_model *model, const struct sw_weight_spec *spec,
+                           int source, char name[SW_TENSOR_NAME_MAX])
+{
+    const struct sw_names *names = &model->arch->names;
+    const struct sw_weight_source *s = &spec->sources[source];
+    const bool is_table = spec->id == SW_W_EMBED || spec->id == SW_W_HEAD;
+    const char *pattern = !is_table                     ? s->pattern
+                          : is_of_head(model, spec->id) ? names->head
+                                                        : names->embed;
+    size_t used = 0;
+    for (const char *c = pattern; *c && used + 16 < SW_TENSOR_NAME_MAX; c++) {
+        if (*c == '#')
+            used += (size_t)snprintf(name + used, 12, "%d", spec->layer);
+        else if (*c == '@')
+            used += (size_t)snprintf(name + used, 12, "%d", spec->expert);
+        else
+            name[used++] = *c;
+    }
+    snprintf(name + used, SW_TENSOR_NAME_MAX - used, "%s", s->suffix);
 }
 
 /* By the name, else with the prefix taken off or put before it. */
@@ -290,11 +371,11 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
 {
     const struct sw_weight_source *s = &spec->sources[source_index];
     const struct sw_names *names = &model->arch->names;
-    const bool of_head = spec->id == SW_W_HEAD ? !model->dims.tied || model->dims.tied_head
-                                               : spec->id == SW_W_EMBED && model->dims.tied_head;
-    const struct sw_tensor *tensor =
-        of_head ? find_head(names, tensors) : list_find(tensors, names->prefix, s->name);
-    char actual[160], expected[64];
+    char actual[160], expected[64], name[SW_TENSOR_NAME_MAX];
+    sw_weight_tensor_name(model, spec, source_index, name);
+    const struct sw_tensor *tensor = is_of_head(model, spec->id)
+                                         ? find_head(names, tensors)
+                                         : list_find(tensors, names->prefix, name);
     if (spec->is_matrix)
         snprintf(expected, sizeof expected, "[%lld, %lld]",
                  (long long)(s->transposed ? spec->cols : s->rows),
@@ -303,9 +384,9 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
         snprintf(expected, sizeof expected, "[%lld]", (long long)s->rows);
     if (!tensor) {
         char what[SW_TENSOR_NAME_MAX + 128];
-        snprintf(what, sizeof what, "tensor '%s' %s (%s)", s->name, expected,
+        snprintf(what, sizeof what, "tensor '%s' %s (%s)", name, expected,
                  sw_weight_name(spec->id));
-        return sw_layout_fail(tensors, s->name, what);
+        return sw_layout_fail(tensors, name, what);
     }
     const int64_t rows = s->transposed ? spec->cols : s->rows;
     const int64_t cols = s->transposed ? s->rows : spec->cols;
@@ -325,36 +406,22 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
 
 enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tensors *tensors)
 {
-    for (int i = SW_GLOBAL; i < model->dims.n_layers; i++) {
-        struct sw_weight_spec *specs;
-        size_t count;
-        enum sw_status status = sw_model_weights(model, i, &specs, &count);
-        if (status != SW_OK)
-            return status;
-        for (size_t w = 0; w < count && status == SW_OK; w++)
-            for (int s = 0; s < specs[w].n_sources && status == SW_OK; s++) {
-                const struct sw_tensor *tensor;
-                status = sw_model_find(model, tensors, &specs[w], s, &tensor);
-            }
-        free(specs);
-        SW_TRY(status);
-    }
+    const size_t count = model->first_weight[model->dims.n_layers + 1];
+    for (size_t w = 0; w < count; w++)
+        for (int s = 0; s < model->weights[w].n_sources; s++) {
+            const struct sw_tensor *tensor;
+            SW_TRY(sw_model_find(model, tensors, &model->weights[w], s, &tensor));
+        }
     return SW_OK;
 }
 
 uint64_t sw_model_parameters(const struct sw_model *model)
 {
+    const size_t count = model->first_weight[model->dims.n_layers + 1];
     uint64_t n = 0;
-    for (int i = SW_GLOBAL; i < model->dims.n_layers; i++) {
-        struct sw_weight_spec *specs;
-        size_t count;
-        if (sw_model_weights(model, i, &specs, &count) != SW_OK)
-            return 0;
-        for (size_t w = 0; w < count; w++)
-            if (!(specs[w].id == SW_W_HEAD && model->dims.tied))
-                n += (uint64_t)specs[w].rows * (uint64_t)specs[w].cols;
-        free(specs);
-    }
+    for (size_t w = 0; w < count; w++)
+        if (!(model->weights[w].id == SW_W_HEAD && model->dims.tied))
+            n += (uint64_t)model->weights[w].rows * (uint64_t)model->weights[w].cols;
     return n;
 }
 

@@ -12,18 +12,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sw_model *model;
     if (sw_model_parse((const char *)data, size, "config.json", &model) != SW_OK)
         return 0;
-    struct sw_weight_spec *specs;
-    size_t count;
+    const struct sw_weight_spec *specs;
+    char name[SW_TENSOR_NAME_MAX];
     /* thousands of layers or experts are possible, but not worth a fuzzer's time */
     if (model->dims.n_layers <= 64 && model->dims.n_experts <= 64) {
         for (int layer = SW_GLOBAL; layer < model->dims.n_layers; layer++) {
-            if (sw_model_weights(model, layer, &specs, &count) != SW_OK)
-                abort();
-            for (size_t i = 0; i < count; i++)
-                if (specs[i].rows < 1 || specs[i].cols < 1 || specs[i].n_sources < 1 ||
-                    !specs[i].sources[0].name[0])
+            const size_t count = sw_model_weights(model, layer, &specs);
+            for (size_t i = 0; i < count; i++) {
+                if (specs[i].rows < 1 || specs[i].cols < 1 || specs[i].n_sources < 1)
                     abort();
-            free(specs);
+                sw_weight_tensor_name(model, &specs[i], 0, name);
+                if (!name[0])
+                    abort();
+            }
         }
         struct sw_footprint footprint;
         const struct sw_footprint_params params = {

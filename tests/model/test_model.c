@@ -122,12 +122,92 @@ static void int8_is_for_layers(void)
     CU_ASSERT_EQUAL(f.head_bytes, 2 * 32000 * 4096 + 4096 * 4);
     CU_ASSERT_EQUAL(f.embed_read_bytes, 2 * 4096);
     sw_footprint_free(&f);
+    for (int layer = SW_GLOBAL; layer < 1; layer++) {
+        const struct sw_weight_spec *specs;
+        const size_t n = sw_model_weights(model, layer, &specs);
+        for (size_t i = 0; i < n; i++) {
+            const enum sw_weight id = specs[i].id;
+            const bool linear =
+                id == SW_W_QKV || id == SW_W_OUT || id == SW_W_UP || id == SW_W_DOWN;
+            CU_ASSERT_EQUAL(specs[i].is_linear, linear);
+            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], SW_INT8, SW_F16),
+                            linear ? SW_INT8 : SW_F16);
+            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], SW_F32, SW_F16), SW_F32);
+        }
+    }
     sw_model_close(model);
-    CU_ASSERT_EQUAL(sw_matrix_bytes(SW_INT8, 17, 5), 32 * 8 + 32 * 4);
-    CU_ASSERT_EQUAL(sw_matrix_bytes(SW_BF16, 17, 5), 32 * 6 * 2);
-    CU_ASSERT_EQUAL(sw_weight_format(SW_W_QKV, SW_INT8, SW_F16), SW_INT8);
-    CU_ASSERT_EQUAL(sw_weight_format(SW_W_HEAD, SW_INT8, SW_F16), SW_F16);
-    CU_ASSERT_EQUAL(sw_weight_format(SW_W_HEAD, SW_F32, SW_F16), SW_F32);
+}
+
+/* The list says what a weight is: its part, its layer, whether it is a norm, where its bias is. */
+static void the_list_says_what_weights_are(void)
+{
+    static const char *const names[] = {"opt-30b", "mixtral-8x7b"};
+    for (size_t m = 0; m < sizeof names / sizeof names[0]; m++) {
+        struct sw_model *model = open_config(names[m]);
+        uint64_t parameters = 0;
+        for (int layer = SW_GLOBAL; layer < model->dims.n_layers; layer++) {
+            const struct sw_weight_spec *specs;
+            const size_t n = sw_model_weights(model, layer, &specs);
+            CU_ASSERT(n > 0);
+            for (size_t i = 0; i < n; i++) {
+                const char *title = sw_weight_name(specs[i].id);
+                const bool is_bias = strstr(title, "bias") != NULL;
+                char name[SW_TENSOR_NAME_MAX], number[16];
+                sw_weight_tensor_name(model, &specs[i], 0, name);
+                snprintf(number, sizeof number, ".%d.", layer);
+                CU_ASSERT_EQUAL(specs[i].layer, layer);
+                CU_ASSERT_EQUAL(specs[i].part == SW_PART_LAYER, layer != SW_GLOBAL);
+                CU_ASSERT_EQUAL(layer != SW_GLOBAL, strstr(name, number) != NULL);
+                CU_ASSERT_EQUAL(specs[i].is_norm, strstr(title, "norm") && !is_bias);
+                CU_ASSERT_EQUAL(is_bias, strstr(name, ".bias") != NULL);
+                CU_ASSERT(!specs[i].is_linear || (specs[i].is_matrix && layer != SW_GLOBAL));
+                size_t owners = 0;
+                for (size_t j = 0; j < i; j++)
+                    owners += sw_weight_bias(specs[j].id) == specs[i].id;
+                CU_ASSERT_EQUAL(owners, is_bias);
+                if (!(specs[i].id == SW_W_HEAD && model->dims.tied))
+                    parameters += (uint64_t)specs[i].rows * (uint64_t)specs[i].cols;
+            }
+        }
+        CU_ASSERT_EQUAL(parameters, sw_model_parameters(model));
+        sw_model_close(model);
+    }
+}
+
+/* A tied head has the embedding's tensor, an embedding that the file has as its head the head's. */
+static void ties_are_in_the_names(void)
+{
+    struct sw_model *model = open_config("opt-30b");
+    const struct sw_weight_spec *specs;
+    const size_t n = sw_model_weights(model, SW_GLOBAL, &specs);
+    for (int tied = 0; tied < 2; tied++)
+        for (int in_head = 0; in_head <= tied; in_head++) {
+            char embed[SW_TENSOR_NAME_MAX] = "", head[SW_TENSOR_NAME_MAX] = "";
+            model->dims.tied = tied;
+            model->dims.tied_head = in_head;
+            for (size_t i = 0; i < n; i++)
+                if (specs[i].id == SW_W_EMBED || specs[i].id == SW_W_HEAD)
+                    sw_weight_tensor_name(model, &specs[i], 0,
+                                          specs[i].id == SW_W_HEAD ? head : embed);
+            CU_ASSERT_STRING_EQUAL(embed, in_head ? "lm_head.weight"
+                                                  : "model.decoder.embed_tokens.weight");
+            CU_ASSERT_STRING_EQUAL(head, tied && !in_head ? "model.decoder.embed_tokens.weight"
+                                                          : "lm_head.weight");
+        }
+    sw_model_close(model);
+}
+
+/* Sizes that no model has are refused before memory is taken for them. */
+static void too_many_weights_are_refused(void)
+{
+    static const char config[] =
+        "{\"model_type\": \"mixtral\", \"hidden_size\": 32, \"num_hidden_layers\": 10000, "
+        "\"num_attention_heads\": 4, \"num_key_value_heads\": 4, \"intermediate_size\": 64, "
+        "\"vocab_size\": 96, \"max_position_embeddings\": 128, \"rms_norm_eps\": 1e-5, "
+        "\"hidden_act\": \"silu\", \"num_local_experts\": 4096, \"num_experts_per_tok\": 2}";
+    struct sw_model *model;
+    CU_ASSERT_EQUAL(sw_model_parse(config, sizeof config - 1, "config.json", &model), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "10000 layers with 4096 experts"));
 }
 
 static void experts_are_read_in_part(void)
@@ -316,6 +396,9 @@ SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_t
               {"footprint adds up", footprint_adds_up},
               {"layers see their windows", layers_see_their_windows},
               {"int8 is for layers", int8_is_for_layers},
+              {"the list says what weights are", the_list_says_what_weights_are},
+              {"ties are in the names", ties_are_in_the_names},
+              {"too many weights are refused", too_many_weights_are_refused},
               {"gpu workspace is that of layers", gpu_workspace_is_that_of_layers},
               {"experts are read in part", experts_are_read_in_part},
               {"bad configs are refused by name", bad_configs_are_refused_by_name},

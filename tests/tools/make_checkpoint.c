@@ -19,7 +19,8 @@
 
 /* One tensor to be written: a source of a weight. */
 struct item {
-    struct sw_weight_spec spec;
+    const struct sw_weight_spec *spec;
+    char name[SW_TENSOR_NAME_MAX];
     int source, shard;
     uint64_t bytes;
 };
@@ -35,41 +36,40 @@ struct job {
 
 static enum sw_dtype dtype_of(const struct job *job, const struct item *item)
 {
-    return item->spec.is_matrix ? job->format : SW_F32;
+    return item->spec->is_matrix ? job->format : SW_F32;
 }
 
 static bool listed(const struct job *job, const char *name)
 {
     for (size_t i = 0; i < job->n; i++)
-        if (strcmp(job->items[i].spec.sources[job->items[i].source].name, name) == 0)
+        if (strcmp(job->items[i].name, name) == 0)
             return true;
     return false;
 }
 
 static enum sw_status list_part(struct job *job, int layer)
 {
-    struct sw_weight_spec *specs;
-    size_t count;
-    SW_TRY(sw_model_weights(job->model, layer, &specs, &count));
+    const struct sw_weight_spec *specs;
+    const size_t count = sw_model_weights(job->model, layer, &specs);
     for (size_t w = 0; w < count; w++)
         for (int s = 0; s < specs[w].n_sources; s++) {
-            if (layer == SW_GLOBAL && listed(job, specs[w].sources[s].name))
+            char name[SW_TENSOR_NAME_MAX];
+            sw_weight_tensor_name(job->model, &specs[w], s, name);
+            if (layer == SW_GLOBAL && listed(job, name))
                 continue; /* a tied head */
             if (job->n == job->capacity) {
                 job->capacity = job->capacity ? 2 * job->capacity : 64;
                 struct item *more = realloc(job->items, job->capacity * sizeof *more);
-                if (!more) {
-                    free(specs);
+                if (!more)
                     return sw_fail(SW_ENOMEM, "no memory for the list of tensors");
-                }
                 job->items = more;
             }
             struct item *item = &job->items[job->n++];
-            *item = (struct item){.spec = specs[w], .source = s};
+            *item = (struct item){.spec = &specs[w], .source = s};
+            memcpy(item->name, name, sizeof name);
             item->bytes = (uint64_t)specs[w].sources[s].rows * (uint64_t)specs[w].cols *
                           sw_dtype_info(dtype_of(job, item))->bits / 8;
         }
-    free(specs);
     return SW_OK;
 }
 
@@ -110,8 +110,8 @@ static void convert(enum sw_dtype dtype, const float *from, int64_t n, void *to)
 static enum sw_status write_item(const struct job *job, const struct item *item,
                                  struct sw_safetensors_writer *writer)
 {
-    const struct sw_weight_source *source = &item->spec.sources[item->source];
-    const int64_t rows = source->rows, cols = item->spec.cols, n = rows * cols;
+    const struct sw_weight_source *source = &item->spec->sources[item->source];
+    const int64_t rows = source->rows, cols = item->spec->cols, n = rows * cols;
     const enum sw_dtype dtype = dtype_of(job, item);
     const size_t element = sw_dtype_info(dtype)->bits / 8;
     const int64_t step = source->transposed ? n : n < CHUNK_ELEMENTS ? n : CHUNK_ELEMENTS;
@@ -120,10 +120,10 @@ static enum sw_status write_item(const struct job *job, const struct item *item,
     void *stored = malloc((size_t)step * element);
     enum sw_status status = SW_OK;
     if (!values || !turned || !stored)
-        status = sw_fail(SW_ENOMEM, "no memory for tensor '%s'", source->name);
+        status = sw_fail(SW_ENOMEM, "no memory for tensor '%s'", item->name);
     for (int64_t at = 0; at < n && status == SW_OK; at += step) {
         const int64_t now = n - at < step ? n - at : step;
-        sw_weights_random(&item->spec, item->source, at, now, values);
+        sw_weights_random(job->model, item->spec, item->source, at, now, values);
         for (int64_t r = 0; r < rows && source->transposed; r++)
             for (int64_t c = 0; c < cols; c++)
                 turned[c * rows + r] = values[r * cols + c];
@@ -147,14 +147,14 @@ static enum sw_status write_shard(const struct job *job, int shard)
         return sw_fail(SW_ENOMEM, "no memory for the list of tensors");
     for (size_t i = 0; i < job->n; i++) {
         const struct item *item = &job->items[i];
-        const struct sw_weight_source *source = &item->spec.sources[item->source];
+        const struct sw_weight_source *source = &item->spec->sources[item->source];
         if (item->shard != shard)
             continue;
-        specs[n] = (struct sw_safetensors_spec){.name = source->name,
+        specs[n] = (struct sw_safetensors_spec){.name = item->name,
                                                 .dtype = dtype_of(job, item),
-                                                .rank = item->spec.is_matrix ? 2 : 1};
-        specs[n].shape[0] = source->transposed ? item->spec.cols : source->rows;
-        specs[n++].shape[1] = source->transposed ? source->rows : item->spec.cols;
+                                                .rank = item->spec->is_matrix ? 2 : 1};
+        specs[n].shape[0] = source->transposed ? item->spec->cols : source->rows;
+        specs[n++].shape[1] = source->transposed ? source->rows : item->spec->cols;
     }
     snprintf(path, sizeof path, "%s/%s", job->dir, shard_name(job, shard, name, sizeof name));
     enum sw_status status = sw_safetensors_writer_open(path, specs, n, &writer);
@@ -182,7 +182,7 @@ static enum sw_status write_index(const struct job *job, uint64_t total)
     char name[64];
     json_t *map = json_object();
     for (size_t i = 0; i < job->n; i++)
-        json_object_set_new(map, job->items[i].spec.sources[job->items[i].source].name,
+        json_object_set_new(map, job->items[i].name,
                             json_string(shard_name(job, job->items[i].shard, name, sizeof name)));
     json_t *root =
         json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
