@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-static void put_number(struct sw_strbuf *out, double value)
+static void answer_put_number(struct sw_strbuf *out, double value)
 {
     sw_strbuf_printf(out, "%.9g", value < -1e30 ? -1e30 : value); /* JSON knows no infinity */
 }
@@ -19,24 +19,24 @@ static void answer_put_text(struct sw_strbuf *out, const char *name, const char 
 }
 
 /* The bytes one token stands for, perhaps not a whole character. */
-static void token_bytes(const struct sw_answer *a, int32_t id, struct sw_strbuf *bytes)
+static void answer_token_bytes(const struct sw_answer *a, int32_t id, struct sw_strbuf *bytes)
 {
-    struct sw_detokenizer stream;
+    struct sw_detokenizer detokenizer;
     bytes->length = 0;
     sw_strbuf_append(bytes, "", 0);
     if (!a->tok || id < 0 || (size_t)id >= sw_tokenizer_size(a->tok))
         return;
-    sw_detokenizer_begin(&stream, a->tok, false);
-    stream.begun = true; /* in the middle of a text: a leading space is its own */
-    if (sw_detokenizer_push(&stream, id, bytes) == SW_OK)
-        sw_strbuf_append(bytes, (const char *)stream.pending, stream.n_pending);
+    sw_detokenizer_begin(&detokenizer, a->tok, false);
+    detokenizer.begun = true; /* the token is inside a text: keep its leading space */
+    if (sw_detokenizer_push(&detokenizer, id, bytes) == SW_OK)
+        sw_strbuf_append(bytes, (const char *)detokenizer.pending, detokenizer.n_pending);
 }
 
 /* The token as the API's text member has it: "bytes:\\xe2\\x80" when it is no whole text. */
-static void put_token(const struct sw_answer *a, int32_t id, struct sw_strbuf *bytes,
-                      struct sw_strbuf *out)
+static void answer_put_token(const struct sw_answer *a, int32_t id, struct sw_strbuf *bytes,
+                             struct sw_strbuf *out)
 {
-    token_bytes(a, id, bytes);
+    answer_token_bytes(a, id, bytes);
     if (bytes->failed || sw_utf8_valid(bytes->text, bytes->length)) {
         sw_json_quote(out, bytes->text ? bytes->text : "", bytes->length);
         return;
@@ -48,17 +48,17 @@ static void put_token(const struct sw_answer *a, int32_t id, struct sw_strbuf *b
 }
 
 /* [{"id", "logprob", "top": [{"id", "logprob"}, …]}, …] */
-static void plain_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
+static void answer_put_plain_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
 {
     sw_strbuf_puts(out, "[");
     for (size_t i = 0; i < a->ids->count; i++) {
         const struct sw_sampled *s = &a->sampled[i];
         sw_strbuf_printf(out, "%s{\"id\":%d,\"logprob\":", i ? "," : "", s->id);
-        put_number(out, (double)s->logprob);
+        answer_put_number(out, (double)s->logprob);
         sw_strbuf_puts(out, ",\"top\":[");
         for (int k = 0; k < s->n_top; k++) {
             sw_strbuf_printf(out, "%s{\"id\":%d,\"logprob\":", k ? "," : "", s->top[k].id);
-            put_number(out, (double)s->top[k].logprob);
+            answer_put_number(out, (double)s->top[k].logprob);
             sw_strbuf_puts(out, "}");
         }
         sw_strbuf_puts(out, "]}");
@@ -67,19 +67,19 @@ static void plain_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
 }
 
 /* {"tokens": […], "token_logprobs": […], "top_logprobs": [{TOKEN: …}, …], "text_offset": […]} */
-static void completion_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
+static void answer_put_completion_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
 {
     struct sw_strbuf bytes = {0};
     size_t offset = 0;
     sw_strbuf_puts(out, "{\"tokens\":[");
     for (size_t i = 0; i < a->ids->count; i++) {
         sw_strbuf_puts(out, i ? "," : "");
-        put_token(a, a->sampled[i].id, &bytes, out);
+        answer_put_token(a, a->sampled[i].id, &bytes, out);
     }
     sw_strbuf_puts(out, "],\"token_logprobs\":[");
     for (size_t i = 0; i < a->ids->count; i++) {
         sw_strbuf_puts(out, i ? "," : "");
-        put_number(out, (double)a->sampled[i].logprob);
+        answer_put_number(out, (double)a->sampled[i].logprob);
     }
     sw_strbuf_puts(out, "],\"top_logprobs\":[");
     for (size_t i = 0; i < a->ids->count; i++) {
@@ -87,16 +87,16 @@ static void completion_logprobs(const struct sw_answer *a, struct sw_strbuf *out
         sw_strbuf_puts(out, i ? ",{" : "{");
         for (int k = 0; k < s->n_top; k++) {
             sw_strbuf_puts(out, k ? "," : "");
-            put_token(a, s->top[k].id, &bytes, out);
+            answer_put_token(a, s->top[k].id, &bytes, out);
             sw_strbuf_puts(out, ":");
-            put_number(out, (double)s->top[k].logprob);
+            answer_put_number(out, (double)s->top[k].logprob);
         }
         sw_strbuf_puts(out, "}");
     }
     sw_strbuf_puts(out, "],\"text_offset\":[");
     for (size_t i = 0; i < a->ids->count; i++) {
         sw_strbuf_printf(out, "%s%zu", i ? "," : "", offset);
-        token_bytes(a, a->sampled[i].id, &bytes);
+        answer_token_bytes(a, a->sampled[i].id, &bytes);
         for (size_t k = 0; k < bytes.length; k++) /* characters, not bytes */
             offset += ((unsigned char)bytes.text[k] & 0xC0) != 0x80;
     }
@@ -106,13 +106,13 @@ static void completion_logprobs(const struct sw_answer *a, struct sw_strbuf *out
 }
 
 /* "token": …, "logprob": …, "bytes": […] */
-static void chat_token(const struct sw_answer *a, int32_t id, float logprob,
-                       struct sw_strbuf *bytes, struct sw_strbuf *out)
+static void answer_put_chat_token(const struct sw_answer *a, int32_t id, float logprob,
+                                  struct sw_strbuf *bytes, struct sw_strbuf *out)
 {
     sw_strbuf_puts(out, "{\"token\":");
-    put_token(a, id, bytes, out);
+    answer_put_token(a, id, bytes, out);
     sw_strbuf_puts(out, ",\"logprob\":");
-    put_number(out, (double)logprob);
+    answer_put_number(out, (double)logprob);
     sw_strbuf_puts(out, ",\"bytes\":[");
     for (size_t i = 0; i < bytes->length; i++)
         sw_strbuf_printf(out, "%s%d", i ? "," : "", (unsigned char)bytes->text[i]);
@@ -121,18 +121,18 @@ static void chat_token(const struct sw_answer *a, int32_t id, float logprob,
 
 /* {"content": [{"token", "logprob", "bytes", "top_logprobs": [the same, …]}, …], "refusal": null}
  */
-static void chat_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
+static void answer_put_chat_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
 {
     struct sw_strbuf bytes = {0};
     sw_strbuf_puts(out, "{\"content\":[");
     for (size_t i = 0; i < a->ids->count; i++) {
         const struct sw_sampled *s = &a->sampled[i];
         sw_strbuf_puts(out, i ? "," : "");
-        chat_token(a, s->id, s->logprob, &bytes, out);
+        answer_put_chat_token(a, s->id, s->logprob, &bytes, out);
         sw_strbuf_puts(out, ",\"top_logprobs\":[");
         for (int k = 0; k < s->n_top; k++) {
             sw_strbuf_puts(out, k ? "," : "");
-            chat_token(a, s->top[k].id, s->top[k].logprob, &bytes, out);
+            answer_put_chat_token(a, s->top[k].id, s->top[k].logprob, &bytes, out);
             sw_strbuf_puts(out, "}");
         }
         sw_strbuf_puts(out, "]}");
@@ -142,7 +142,7 @@ static void chat_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
     sw_strbuf_free(&bytes);
 }
 
-static void write_plain(const struct sw_answer *a, struct sw_strbuf *out)
+static void answer_write_plain(const struct sw_answer *a, struct sw_strbuf *out)
 {
     sw_strbuf_puts(out, "{\"id\":");
     sw_strbuf_append(out, a->key->text, a->key->length);
@@ -156,15 +156,15 @@ static void write_plain(const struct sw_answer *a, struct sw_strbuf *out)
                      a->stopped ? "stop" : "length", a->n_prompt, a->ids->count);
     if (a->sampled) {
         sw_strbuf_puts(out, ",\"logprobs\":");
-        plain_logprobs(a, out);
+        answer_put_plain_logprobs(a, out);
     }
     sw_strbuf_puts(out, "}\n");
 }
 
-static void write_body(const struct sw_answer *a, struct sw_strbuf *out)
+static void answer_write_body(const struct sw_answer *a, struct sw_strbuf *out)
 {
-    const bool chat = a->asked->form == SW_FORM_CHAT;
-    const char *model = a->asked->model ? a->asked->model : a->model;
+    const bool chat = a->request->form == SW_FORM_CHAT;
+    const char *model = a->request->model ? a->request->model : a->model;
     char digits[33];
     sw_strbuf_printf(out, "{\"id\":\"%s-%s\",\"object\":\"%s\",\"created\":%lld,",
                      chat ? "chatcmpl" : "cmpl", sw_record_digits(a->key, digits),
@@ -178,9 +178,9 @@ static void write_body(const struct sw_answer *a, struct sw_strbuf *out)
     if (!a->sampled)
         sw_strbuf_puts(out, "null");
     else if (chat)
-        chat_logprobs(a, out);
+        answer_put_chat_logprobs(a, out);
     else
-        completion_logprobs(a, out);
+        answer_put_completion_logprobs(a, out);
     sw_strbuf_printf(out,
                      ",\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":%d,"
                      "\"completion_tokens\":%zu,\"total_tokens\":%zu}}",
@@ -190,12 +190,12 @@ static void write_body(const struct sw_answer *a, struct sw_strbuf *out)
 
 void sw_answer_write(const struct sw_answer *a, struct sw_strbuf *out)
 {
-    if (a->asked->form == SW_FORM_PLAIN) {
-        write_plain(a, out);
+    if (a->request->form == SW_FORM_PLAIN) {
+        answer_write_plain(a, out);
         return;
     }
     struct sw_strbuf body = {0};
-    write_body(a, &body);
+    answer_write_body(a, &body);
     sw_record_wrap(a->key, 200, body.text ? body.text : "", body.length, out);
     out->failed = out->failed || body.failed;
     sw_strbuf_free(&body);

@@ -14,14 +14,14 @@
 struct sw_batch_item {
     struct sw_job *job;
     struct sw_batch_item *next, **link; /* among the items under way */
-    json_t *root;                       /* asked borrows from it */
-    struct sw_line_request asked;
+    json_t *root;                       /* the line; borrowed by `request` */
+    struct sw_line_request request;
     struct sw_strbuf key;
-    struct sw_detokenizer stream;
+    struct sw_detokenizer detokenizer;
     struct sw_stop *stops;
     struct sw_strbuf piece, text;
     struct sw_ids ids;
-    struct sw_sampled *sampled; /* (capacity) when log-probabilities are asked for */
+    struct sw_sampled *sampled; /* (capacity); NULL without log-probabilities */
     size_t capacity;
     int n_prompt;
     bool stopped;
@@ -33,7 +33,7 @@ uint64_t sw_batch_seed(uint64_t seed, const struct sw_strbuf *key)
     return sw_hash_of(salt, key->text, key->length).low;
 }
 
-static void free_item(struct sw_batch_item *item)
+static void batch_item_free(struct sw_batch_item *item)
 {
     if (item->link) {
         *item->link = item->next;
@@ -50,7 +50,8 @@ static void free_item(struct sw_batch_item *item)
     free(item);
 }
 
-static enum sw_status note_sampled(struct sw_batch_item *item, const struct sw_sampled *token)
+static enum sw_status batch_item_add_sampled(struct sw_batch_item *item,
+                                             const struct sw_sampled *token)
 {
     const size_t n = item->ids.count;
     if (n > item->capacity) {
@@ -69,18 +70,18 @@ static enum sw_status batch_task_take_token(void *owner, const struct sw_sampled
 {
     struct sw_batch_item *item = owner;
     const struct sw_batch_job *batch = item->job->owner;
-    if (!item->asked.ignore_end && batch->tokenizer &&
+    if (!item->request.ignore_end && batch->tokenizer &&
         sw_tokenizer_is_end(batch->tokenizer, token->id)) {
         *stop = item->stopped = true;
         return SW_OK;
     }
     SW_TRY(sw_ids_push(&item->ids, token->id));
-    if (item->asked.sampling.logprobs >= 0)
-        SW_TRY(note_sampled(item, token));
+    if (item->request.sampling.logprobs >= 0)
+        SW_TRY(batch_item_add_sampled(item, token));
     if (!batch->tokenizer)
         return SW_OK;
     item->piece.length = 0;
-    SW_TRY(sw_detokenizer_push(&item->stream, token->id, &item->piece));
+    SW_TRY(sw_detokenizer_push(&item->detokenizer, token->id, &item->piece));
     *stop = item->stopped = sw_stop_push(item->stops, item->piece.text ? item->piece.text : "",
                                          item->piece.length, &item->text);
     return SW_OK;
@@ -95,28 +96,28 @@ static enum sw_status batch_task_done(void *owner, enum sw_finish finish)
     const struct sw_sampled none[1] = {{0}};
     if (finish == SW_FINISH_UNDEFINED) {
         const enum sw_status status =
-            sw_job_undefined(job, &item->key, item->asked.form != SW_FORM_PLAIN);
-        free_item(item);
+            sw_job_undefined(job, &item->key, item->request.form != SW_FORM_PLAIN);
+        batch_item_free(item);
         return status;
     }
     if (batch->tokenizer) {
         item->piece.length = 0;
-        sw_detokenizer_finish(&item->stream, &item->piece);
+        sw_detokenizer_finish(&item->detokenizer, &item->piece);
         sw_stop_push(item->stops, item->piece.text ? item->piece.text : "", item->piece.length,
                      &item->text);
         sw_stop_finish(item->stops, &item->text);
     }
     const struct sw_answer answer = {
-        .asked = &item->asked,
+        .request = &item->request,
         .key = &item->key,
         .model = batch->model,
         .tok = batch->tokenizer,
         .text = item->text.text,
         .n_text = item->text.length,
         .ids = &item->ids,
-        .sampled = item->asked.sampling.logprobs < 0 ? NULL
-                   : item->sampled                   ? item->sampled
-                                                     : none,
+        .sampled = item->request.sampling.logprobs < 0 ? NULL
+                   : item->sampled                     ? item->sampled
+                                                       : none,
         .n_prompt = item->n_prompt,
         .stopped = item->stopped,
         .created = (int64_t)time(NULL),
@@ -128,11 +129,11 @@ static enum sw_status batch_task_done(void *owner, enum sw_finish finish)
     job->new_tokens += (int64_t)item->ids.count;
     job->cut_short += finish == SW_FINISH_CONTEXT;
     sw_strbuf_free(&line);
-    free_item(item);
+    batch_item_free(item);
     return status;
 }
 
-static enum sw_status ids_of_list(const json_t *list, int vocab, struct sw_ids *ids)
+static enum sw_status batch_ids_of_list(const json_t *list, int vocab, struct sw_ids *ids)
 {
     size_t i;
     json_t *id;
@@ -147,8 +148,8 @@ static enum sw_status ids_of_list(const json_t *list, int vocab, struct sw_ids *
     return SW_OK;
 }
 
-/* The same from the list's text, which may have many millions. */
-static enum sw_status ids_of_text(struct sw_json_range list, int vocab, struct sw_ids *ids)
+/* Reads the ids from the list's text: there may be many millions. */
+static enum sw_status batch_ids_of_text(struct sw_json_range list, int vocab, struct sw_ids *ids)
 {
     const char *at = list.bytes, *end = at + list.length - 1;
     for (size_t i = 0; *at != ']'; i++) {
@@ -168,25 +169,26 @@ static enum sw_status ids_of_text(struct sw_json_range list, int vocab, struct s
     return SW_OK;
 }
 
-static enum sw_status prompt_ids(const struct sw_batch_job *batch,
-                                 const struct sw_line_request *asked, struct sw_json_range list,
-                                 struct sw_ids *ids)
+static enum sw_status batch_prompt_ids(const struct sw_batch_job *batch,
+                                       const struct sw_line_request *request,
+                                       struct sw_json_range list, struct sw_ids *ids)
 {
-    if (json_is_array(asked->prompt) && list.bytes)
-        return ids_of_text(list, batch->vocab, ids);
-    if (json_is_array(asked->prompt))
-        return ids_of_list(asked->prompt, batch->vocab, ids);
+    if (json_is_array(request->prompt) && list.bytes)
+        return batch_ids_of_text(list, batch->vocab, ids);
+    if (json_is_array(request->prompt))
+        return batch_ids_of_list(request->prompt, batch->vocab, ids);
     if (!batch->tokenizer)
         return sw_fail(SW_EINPUT, "the model has no tokenizer, so prompts must be lists of ids");
-    if (asked->prompt)
-        return sw_tokenizer_encode(batch->tokenizer, json_string_value(asked->prompt),
-                                   json_string_length(asked->prompt),
+    if (request->prompt)
+        return sw_tokenizer_encode(batch->tokenizer, json_string_value(request->prompt),
+                                   json_string_length(request->prompt),
                                    SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL, ids);
     if (!batch->chat)
         return sw_fail(SW_EINPUT, "\"messages\": %s", batch->no_chat);
-    const struct sw_chat_request request = {
-        .messages = asked->messages, .variables = asked->variables, .add_generation_prompt = true};
-    return sw_chat_encode(batch->chat, batch->tokenizer, &request, ids);
+    const struct sw_chat_request chat = {.messages = request->messages,
+                                         .variables = request->variables,
+                                         .add_generation_prompt = true};
+    return sw_chat_encode(batch->chat, batch->tokenizer, &chat, ids);
 }
 
 static enum sw_status batch_task_submit(struct sw_batch_item *item, const struct sw_ids *prompt)
@@ -195,25 +197,25 @@ static enum sw_status batch_task_submit(struct sw_batch_item *item, const struct
     const struct sw_request request = {.ids = prompt->items,
                                        .n_ids = (int)prompt->count,
                                        .score_from = (int)prompt->count,
-                                       .max_new = item->asked.max_tokens,
-                                       .sampling = item->asked.sampling,
+                                       .max_new = item->request.max_tokens,
+                                       .sampling = item->request.sampling,
                                        .token = batch_task_take_token,
                                        .done = batch_task_done,
                                        .owner = item};
     item->n_prompt = (int)prompt->count;
     if (batch->tokenizer) {
-        sw_detokenizer_begin(&item->stream, batch->tokenizer, !item->asked.special);
-        SW_TRY(sw_detokenizer_skip(&item->stream, prompt->items, prompt->count));
+        sw_detokenizer_begin(&item->detokenizer, batch->tokenizer, !item->request.special);
+        SW_TRY(sw_detokenizer_skip(&item->detokenizer, prompt->items, prompt->count));
     }
-    SW_TRY(sw_stop_create(item->asked.stop, (size_t)item->asked.n_stop, &item->stops));
+    SW_TRY(sw_stop_create(item->request.stop, (size_t)item->request.n_stop, &item->stops));
     return sw_scheduler_submit(item->job->scheduler, &request);
 }
 
-/* Its ids are all that is needed from now on, and it may be most of the line. */
-static void forget_prompt(struct sw_batch_item *item, bool batch_form)
+/* Frees the prompt, perhaps most of the line: from now on only its ids are needed. */
+static void batch_item_drop_prompt(struct sw_batch_item *item, bool batch_form)
 {
     json_t *body = batch_form ? json_object_get(item->root, "body") : item->root;
-    item->asked.prompt = item->asked.messages = item->asked.variables = NULL;
+    item->request.prompt = item->request.messages = item->request.variables = NULL;
     (void)json_object_del(body, "prompt");
     (void)json_object_del(body, "messages");
 }
@@ -229,22 +231,22 @@ static enum sw_status batch_task_begin(struct sw_job *job, json_t *root, bool ba
     item->job = job;
     item->root = json_incref(root);
     sw_strbuf_append(&item->key, key->text, key->length);
-    enum sw_status status =
-        item->key.failed
-            ? sw_fail(SW_ENOMEM, "no memory for an id")
-            : sw_line_request_read(root, batch_form, &batch->defaults, &job->unknown, &item->asked);
-    if (status != SW_OK && item->asked.wrong)
-        snprintf(job->param, sizeof job->param, "%s", item->asked.wrong);
-    if (status == SW_OK && !item->asked.seeded)
-        item->asked.sampling.seed = sw_batch_seed(batch->defaults.sampling.seed, key);
+    enum sw_status status = item->key.failed
+                                ? sw_fail(SW_ENOMEM, "no memory for an id")
+                                : sw_line_request_read(root, batch_form, &batch->defaults,
+                                                       &job->unknown, &item->request);
+    if (status != SW_OK && item->request.wrong)
+        snprintf(job->param, sizeof job->param, "%s", item->request.wrong);
+    if (status == SW_OK && !item->request.seeded)
+        item->request.sampling.seed = sw_batch_seed(batch->defaults.sampling.seed, key);
     if (status == SW_OK)
-        status = prompt_ids(batch, &item->asked, job->ids, &prompt);
-    forget_prompt(item, batch_form);
+        status = batch_prompt_ids(batch, &item->request, job->ids, &prompt);
+    batch_item_drop_prompt(item, batch_form);
     if (status == SW_OK)
         status = batch_task_submit(item, &prompt);
     sw_ids_free(&prompt);
     if (status != SW_OK) {
-        free_item(item);
+        batch_item_free(item);
         return status;
     }
     item->next = batch->items;
@@ -259,7 +261,7 @@ static void batch_task_drop(struct sw_job *job)
 {
     struct sw_batch_job *batch = job->owner;
     while (batch->items)
-        free_item(batch->items);
+        batch_item_free(batch->items);
 }
 
 const struct sw_job_task sw_batch_task = {

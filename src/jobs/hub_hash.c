@@ -21,9 +21,9 @@ static bool is_sha256(const char *text, size_t n)
 static enum sw_status hash_of_blob(const char *path, char hash[65])
 {
     char real[PATH_MAX];
-    while (!realpath(path, real)) /* one that cannot be looked at is no file without a hash */
+    while (!realpath(path, real)) /* a path that cannot be resolved is an error, not "no hash" */
         if (errno != EINTR)
-            return sw_file_is_absence(errno) ? SW_OK : sw_file_fail(path, "looked at", errno);
+            return sw_file_is_absence(errno) ? SW_OK : sw_file_fail(path, "examined", errno);
     const char *name = strrchr(real, '/');
     if (name && name - real >= 6 && memcmp(name - 6, "/blobs", 6) == 0 &&
         is_sha256(name + 1, strlen(name + 1)))
@@ -42,7 +42,7 @@ static bool hash_of_note(const char *note, double written, char hash[65])
         begin++;
     while (begin < end && strchr("\" \r", end[-1]))
         end--;
-    /* as the hub's own programs: a second for clocks that count in seconds */
+    /* one second of tolerance, as the hub's own programs have: some clocks count whole seconds */
     if (!is_sha256(begin, (size_t)(end - begin)) || written > strtod(time + 1, NULL) + 1)
         return false;
     memcpy(hash, begin, 64);
@@ -60,7 +60,7 @@ enum sw_status sw_identity_hub_hash(const char *path, char hash[65])
     SW_TRY(hash_of_blob(path, hash));
     while (!hash[0] && stat(path, &st) != 0)
         if (errno != EINTR)
-            return sw_file_is_absence(errno) ? SW_OK : sw_file_fail(path, "looked at", errno);
+            return sw_file_is_absence(errno) ? SW_OK : sw_file_fail(path, "examined", errno);
     if (hash[0])
         return SW_OK;
     const double written = (double)st.st_mtim.tv_sec + (double)st.st_mtim.tv_nsec * 1e-9;

@@ -1,4 +1,4 @@
-/* Owns telling models apart by what their files hold. */
+/* Owns digests that identify a model by what its files hold. */
 #include "jobs/identity.h"
 
 #include "base/file.h"
@@ -18,9 +18,9 @@
 #define FORMER_TAIL (64u << 10)
 
 static const uint64_t known_key[2] = {0x5370696c6c776179, 0x6d6f64656c};
-static const uint64_t place_key[2] = {0x5370696c6c776179, 0x706c616365};
+static const uint64_t sample_key[2] = {0x5370696c6c776179, 0x706c616365};
 
-/* What answers depend on, beside the weights; the first version took those up to `former`. */
+/* The text files that answers depend on. Version 1 used those with `former`. */
 static const struct {
     const char *name;
     bool former;
@@ -38,13 +38,13 @@ static const struct {
              {"additional_chat_templates/tool_use.jinja", false}};
 #define N_TEXTS (sizeof texts / sizeof texts[0])
 
-static void add_number(struct sw_hash *hash, uint64_t number)
+static void identity_add_number(struct sw_hash *hash, uint64_t number)
 {
     sw_hash_add(hash, &number, sizeof number);
 }
 
-static enum sw_status add_range(struct sw_hash *hash, int fd, const char *path, uint64_t offset,
-                                uint64_t n)
+static enum sw_status identity_add_range(struct sw_hash *hash, int fd, const char *path,
+                                         uint64_t offset, uint64_t n)
 {
     char block[16384];
     while (n > 0) {
@@ -57,44 +57,45 @@ static enum sw_status add_range(struct sw_hash *hash, int fd, const char *path, 
     return SW_OK;
 }
 
-/* A number below `limit` that follows from the others. */
-static uint64_t place_of(uint64_t size, uint64_t index, uint64_t limit)
+/* A number below `limit` that follows from `size` and `index`. */
+static uint64_t sample_offset(uint64_t size, uint64_t index, uint64_t limit)
 {
     const uint64_t seed[2] = {size, index};
-    return limit ? sw_hash_of(place_key, seed, sizeof seed).low % limit : 0;
+    return limit ? sw_hash_of(sample_key, seed, sizeof seed).low % limit : 0;
 }
 
-static enum sw_status add_pieces(struct sw_hash *hash, int fd, const char *path, uint64_t size)
+static enum sw_status identity_add_pieces(struct sw_hash *hash, int fd, const char *path,
+                                          uint64_t size)
 {
     if (size <= WHOLE_MAX)
-        return add_range(hash, fd, path, 0, size);
+        return identity_add_range(hash, fd, path, 0, size);
     const uint64_t part = (size - 2 * PIECE) / (PIECES - 2); /* of the file, a piece in each */
-    SW_TRY(add_range(hash, fd, path, 0, PIECE));
+    SW_TRY(identity_add_range(hash, fd, path, 0, PIECE));
     for (uint64_t i = 0; i < PIECES - 2; i++)
-        SW_TRY(
-            add_range(hash, fd, path, PIECE + i * part + place_of(size, i, part - PIECE), PIECE));
-    return add_range(hash, fd, path, size - PIECE, PIECE);
+        SW_TRY(identity_add_range(hash, fd, path,
+                                  PIECE + i * part + sample_offset(size, i, part - PIECE), PIECE));
+    return identity_add_range(hash, fd, path, size - PIECE, PIECE);
 }
 
-/* `model`/name; a model that is one file is its config.json. NULL: no memory. */
-static char *text_path(const char *model, bool is_file, const char *name)
+/* `model`/name; a model that is one file is its config.json. NULL: no memory. The caller frees. */
+static char *identity_text_path(const char *model, bool is_file, const char *name)
 {
     return is_file ? strdup(model) : sw_path_join(model, name);
 }
 
-static enum sw_status add_texts(struct sw_hash *hash, const char *model)
+static enum sw_status identity_add_texts(struct sw_hash *hash, const char *model)
 {
     enum sw_file_kind kind;
     SW_TRY(sw_file_find(model, &kind));
     for (size_t i = 0; i < N_TEXTS; i++) {
         uint64_t size = 0;
         int fd = -1;
-        char *path = text_path(model, kind == SW_FILE_REGULAR, texts[i].name);
+        char *path = identity_text_path(model, kind == SW_FILE_REGULAR, texts[i].name);
         enum sw_status status = path ? sw_file_open_optional(path, &fd, &size)
                                      : sw_fail(SW_ENOMEM, "%s: no memory for a path", model);
-        add_number(hash, fd < 0 ? 0 : size + 1);
+        identity_add_number(hash, fd < 0 ? 0 : size + 1);
         if (fd >= 0) {
-            status = add_range(hash, fd, path, 0, size < TEXT_MAX ? size : TEXT_MAX);
+            status = identity_add_range(hash, fd, path, 0, size < TEXT_MAX ? size : TEXT_MAX);
             close(fd);
         }
         free(path);
@@ -105,26 +106,26 @@ static enum sw_status add_texts(struct sw_hash *hash, const char *model)
     return SW_OK;
 }
 
-static void add_directory(struct sw_hash *hash, const struct sw_tensors *t)
+static void identity_add_directory(struct sw_hash *hash, const struct sw_tensors *t)
 {
-    add_number(hash, t->count);
+    identity_add_number(hash, t->count);
     for (size_t i = 0; i < t->count; i++) {
         const struct sw_tensor *tensor = &t->items[i];
         sw_hash_add(hash, tensor->name, strlen(tensor->name) + 1);
-        add_number(hash, (uint64_t)tensor->dtype);
-        add_number(hash, (uint64_t)tensor->file);
-        add_number(hash, tensor->offset);
-        add_number(hash, (uint64_t)tensor->rank);
+        identity_add_number(hash, (uint64_t)tensor->dtype);
+        identity_add_number(hash, (uint64_t)tensor->file);
+        identity_add_number(hash, tensor->offset);
+        identity_add_number(hash, (uint64_t)tensor->rank);
         for (int k = 0; k < tensor->rank; k++) {
-            add_number(hash, (uint64_t)tensor->shape[k]);
-            add_number(hash, (uint64_t)tensor->stride[k]);
+            identity_add_number(hash, (uint64_t)tensor->shape[k]);
+            identity_add_number(hash, (uint64_t)tensor->stride[k]);
         }
     }
 }
 
 /* Every `step`th tensor of the file, some of its bytes. */
-static enum sw_status add_tensors(struct sw_hash *hash, int fd, uint64_t size,
-                                  const struct sw_tensors *t, int file, size_t step)
+static enum sw_status identity_add_tensors(struct sw_hash *hash, int fd, uint64_t size,
+                                           const struct sw_tensors *t, int file, size_t step)
 {
     for (size_t i = 0; i < t->count; i += step) {
         const struct sw_tensor *tensor = &t->items[i];
@@ -134,32 +135,32 @@ static enum sw_status add_tensors(struct sw_hash *hash, int fd, uint64_t size,
         const uint64_t left = size - tensor->offset;
         const uint64_t bytes = tensor->bytes < left ? tensor->bytes : left;
         const uint64_t n = bytes < TENSOR_PIECE ? bytes : TENSOR_PIECE;
-        SW_TRY(add_range(hash, fd, t->files[file].path,
-                         tensor->offset + place_of(bytes, i, bytes - n + 1), n));
+        SW_TRY(identity_add_range(hash, fd, t->files[file].path,
+                                  tensor->offset + sample_offset(bytes, i, bytes - n + 1), n));
     }
     return SW_OK;
 }
 
-static enum sw_status add_weights(struct sw_hash *hash, const struct sw_tensors *t)
+static enum sw_status identity_add_weights(struct sw_hash *hash, const struct sw_tensors *t)
 {
     const size_t step = (t->count + TENSORS_MAX - 1) / TENSORS_MAX;
-    add_directory(hash, t);
+    identity_add_directory(hash, t);
     for (int i = 0; i < t->n_files; i++) {
         const char *path = t->files[i].path;
         uint64_t size;
         int fd;
         SW_TRY(sw_file_open(path, &fd, &size));
-        add_number(hash, size);
-        enum sw_status status = add_pieces(hash, fd, path, size);
+        identity_add_number(hash, size);
+        enum sw_status status = identity_add_pieces(hash, fd, path, size);
         if (status == SW_OK && size > WHOLE_MAX)
-            status = add_tensors(hash, fd, size, t, i, step);
+            status = identity_add_tensors(hash, fd, size, t, i, step);
         close(fd);
         SW_TRY(status);
     }
     return SW_OK;
 }
 
-static enum sw_status digest_hashes(const struct sw_tensors *t, char digest[33])
+static enum sw_status identity_digest_hashes(const struct sw_tensors *t, char digest[33])
 {
     struct sw_hash hash;
     digest[0] = '\0';
@@ -181,14 +182,14 @@ enum sw_status sw_identity_make(const char *model, const struct sw_tensors *tens
 {
     struct sw_hash hash;
     sw_hash_begin(&hash, known_key);
-    SW_TRY(add_texts(&hash, model));
-    SW_TRY(add_weights(&hash, tensors));
+    SW_TRY(identity_add_texts(&hash, model));
+    SW_TRY(identity_add_weights(&hash, tensors));
     sw_digest_text(sw_hash_end(&hash), out->digest);
-    return digest_hashes(tensors, out->hashes);
+    return identity_digest_hashes(tensors, out->hashes);
 }
 
-/* As many bytes as are there, their end besides. */
-static enum sw_status add_former(struct sw_hash *hash, const char *path, uint64_t tail)
+/* Adds the last (for FORMER_TAIL) or first `tail` bytes of a file, and the offset of their end. */
+static enum sw_status identity_add_former(struct sw_hash *hash, const char *path, uint64_t tail)
 {
     uint64_t size;
     int fd;
@@ -197,7 +198,7 @@ static enum sw_status add_former(struct sw_hash *hash, const char *path, uint64_
         return SW_OK;
     const uint64_t n = size < tail ? size : tail;
     const uint64_t begin = tail == FORMER_TAIL ? size - n : 0, end = begin + n;
-    const enum sw_status status = add_range(hash, fd, path, begin, n);
+    const enum sw_status status = identity_add_range(hash, fd, path, begin, n);
     close(fd);
     sw_hash_add(hash, &end, sizeof end);
     return status;
@@ -211,13 +212,13 @@ enum sw_status sw_identity_former(const char *model, const struct sw_tensors *te
     for (size_t i = 0; i < N_TEXTS; i++) {
         char *path = sw_path_join(model, texts[i].name);
         const enum sw_status status = !texts[i].former ? SW_OK
-                                      : path           ? add_former(&hash, path, TEXT_MAX)
+                                      : path           ? identity_add_former(&hash, path, TEXT_MAX)
                                                        : sw_fail(SW_ENOMEM, "no memory for a path");
         free(path);
         SW_TRY(status);
     }
     for (int i = 0; i < tensors->n_files; i++)
-        SW_TRY(add_former(&hash, tensors->files[i].path, FORMER_TAIL));
+        SW_TRY(identity_add_former(&hash, tensors->files[i].path, FORMER_TAIL));
     sw_digest_text(sw_hash_end(&hash), digest);
     return SW_OK;
 }

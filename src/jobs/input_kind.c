@@ -1,10 +1,10 @@
-/* Owns recognising what is no file of lines. */
+/* Owns recognising files that hold no JSON lines. */
 #include "jobs/input_kind.h"
 
 #include <string.h>
 
 #define LINES 20 /* of which one must be an object */
-#define WANTED "a job wants a JSON object a line, in UTF-8"
+#define WANTED "a job needs one JSON object per line, in UTF-8"
 
 /* What files of other kinds begin with. */
 static const struct magic {
@@ -60,8 +60,8 @@ static bool next_piece(const char **at, const char *end, bool whole, struct piec
     return true;
 }
 
-/* `c` outside of quotes. */
-static size_t count_of(const struct piece *line, char c)
+/* How often `c` occurs outside of quotes. */
+static size_t piece_count(const struct piece *line, char c)
 {
     size_t n = 0;
     bool quoted = false;
@@ -72,22 +72,24 @@ static size_t count_of(const struct piece *line, char c)
     return n;
 }
 
-/* One value over all lines: a list of objects, or an object that goes on behind its first line. */
-static enum sw_status check_one_value(const char *path, const char *at, const char *end,
-                                      const struct piece *first)
+/* One value over several lines: a list of objects, or an object that continues on the next line. */
+static enum sw_status input_check_one_value(const char *path, const char *at, const char *end,
+                                            const struct piece *first)
 {
     const char *next = at + 1;
     while (next < end && is_blank_byte(*next))
         next++;
     if (*at == '[' && (next == end || *next == '{' || *next == '[' || *next == ']'))
-        return input_refuse(path, "one JSON list", "write its items a line each, with jq -c '.[]'");
+        return input_refuse(path, "one JSON list",
+                            "write each item on its own line, with jq -c '.[]'");
     if (*at == '{' && first && memchr("{[,", first->at[first->n - 1], 3))
-        return input_refuse(path, "JSON that goes on over several lines",
+        return input_refuse(path, "JSON that spans several lines",
                             "write each object on one line, with jq -c .");
     return SW_OK;
 }
 
-static enum sw_status check_lines(const char *path, const char *at, const char *end, bool whole)
+static enum sw_status input_check_lines(const char *path, const char *at, const char *end,
+                                        bool whole)
 {
     struct piece lines[LINES];
     int n = 0;
@@ -103,17 +105,17 @@ static enum sw_status check_lines(const char *path, const char *at, const char *
         binary = (unsigned char)*byte < 0x20 && !is_blank_byte(*byte);
     if (binary)
         return input_refuse(path, "binary data", "name the file that holds the lines");
-    if (n == 0 && *at == '{') /* a first line that is longer than the look */
+    if (n == 0 && *at == '{') /* a first line that is longer than `head` */
         return SW_OK;
     static const char separators[] = ",\t;|";
     for (const char *s = separators; n > 0 && *s; s++) {
-        const size_t columns = count_of(&lines[0], *s);
-        if (columns > 0 && (n == 1 || count_of(&lines[1], *s) == columns))
+        const size_t columns = piece_count(&lines[0], *s);
+        if (columns > 0 && (n == 1 || piece_count(&lines[1], *s) == columns))
             return input_refuse(path, *s == '\t' ? "a table (TSV)" : "a table (CSV)",
                                 "write its rows as JSON lines, as pandas does with "
                                 "orient=\"records\", lines=True");
     }
-    return input_refuse(path, "text", "write {\"prompt\": …} for each line of it");
+    return input_refuse(path, "text", "write each line as {\"prompt\": …}");
 }
 
 enum sw_status sw_input_kind_check(const char *path, const char *head, size_t n, bool whole)
@@ -136,6 +138,6 @@ enum sw_status sw_input_kind_check(const char *path, const char *head, size_t n,
     if (begin == end)
         return SW_OK;
     const bool has_first = next_piece(&at, end, whole, &first);
-    SW_TRY(check_one_value(path, begin, end, has_first ? &first : NULL));
-    return check_lines(path, begin, end, whole);
+    SW_TRY(input_check_one_value(path, begin, end, has_first ? &first : NULL));
+    return input_check_lines(path, begin, end, whole);
 }

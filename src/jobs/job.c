@@ -9,17 +9,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define LINES_A_TURN 1000 /* lines passed over until the pipeline has its turn again */
+#define LINES_PER_STEP 1000 /* most lines skipped or begun between two steps of the scheduler */
 
-/* The input, with the line that comes next: one that has no result yet. */
+/* The input, with the next line that has no result yet. */
 struct sw_job_input {
     struct sw_jsonl *lines;
-    bool more; /* there is such a line: */
+    bool more; /* false: there is no such line, and the fields below are not valid */
     struct sw_jsonl_line line;
     struct sw_strbuf key;
     struct sw_record record;
-    enum sw_status fault; /* what is wrong with it already, and in words */
-    char words[SW_ERROR_MAX];
+    enum sw_status fault;     /* SW_OK, or why the line is refused already */
+    char words[SW_ERROR_MAX]; /* the message of `fault` */
 };
 
 enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line)
@@ -47,7 +47,7 @@ static bool is_lines_fault(enum sw_status status)
     return status == SW_EINPUT || status == SW_EUSAGE;
 }
 
-static enum sw_status seen(struct sw_job *job, unsigned *before)
+static enum sw_status job_mark_seen(struct sw_job *job, unsigned *before)
 {
     const struct sw_strbuf *key = &job->input->key;
     if (key->failed)
@@ -55,9 +55,9 @@ static enum sw_status seen(struct sw_job *job, unsigned *before)
     return sw_id_set_mark(sw_results_ids(job->results), key->text, key->length, SW_ID_SEEN, before);
 }
 
-/* Fills key with the line's own id, or with its number, so that no two lines have the same. *done:
- * an earlier run has answered it. */
-static enum sw_status name_line(struct sw_job *job, bool *done)
+/* Fills key with the line's id or, where it has none of its own, with its number; no two lines get
+ * the same key. *done: an earlier run answered the line. */
+static enum sw_status job_name_line(struct sw_job *job, bool *done)
 {
     struct sw_job_input *in = job->input;
     const struct sw_jsonl_line *line = &in->line;
@@ -67,7 +67,7 @@ static enum sw_status name_line(struct sw_job *job, bool *done)
                                 ? sw_fail(SW_EINPUT, "is longer than %u MiB", SW_LINE_MAX >> 20)
                                 : sw_record_scan(line->bytes, line->n, &in->key, &in->record);
     if (status == SW_OK && in->record.has_id) {
-        SW_TRY(seen(job, &before));
+        SW_TRY(job_mark_seen(job, &before));
         *done = before & SW_ID_DONE;
         if (!(before & SW_ID_SEEN))
             return SW_OK;
@@ -75,18 +75,18 @@ static enum sw_status name_line(struct sw_job *job, bool *done)
                          in->key.text);
     }
     sw_record_line_key(line->number, &in->key);
-    SW_TRY(seen(job, &before));
-    while (before & SW_ID_SEEN) { /* somebody called a line of his "line-7" */
+    SW_TRY(job_mark_seen(job, &before));
+    while (before & SW_ID_SEEN) { /* an earlier line has the id "line-7" */
         in->key.length--;
         sw_strbuf_puts(&in->key, "+\"");
-        SW_TRY(seen(job, &before));
+        SW_TRY(job_mark_seen(job, &before));
     }
     *done = before & SW_ID_DONE;
     return status;
 }
 
-/* Goes on to the next line without a result, past `most` others at most (then *found is false). */
-static enum sw_status next_line(struct sw_job *job, int most, bool *found)
+/* Reads up to `most` lines until one has no result. *found false: all of them had one. */
+static enum sw_status job_next_line(struct sw_job *job, int most, bool *found)
 {
     struct sw_job_input *in = job->input;
     bool done;
@@ -96,7 +96,7 @@ static enum sw_status next_line(struct sw_job *job, int most, bool *found)
             return SW_OK;
         if (sw_jsonl_is_blank(&in->line))
             continue;
-        in->fault = name_line(job, &done);
+        in->fault = job_name_line(job, &done);
         if (in->fault != SW_OK && !is_lines_fault(in->fault))
             return in->fault;
         if (in->fault != SW_OK)
@@ -119,7 +119,7 @@ enum sw_status sw_job_open(struct sw_job *job, bool *left)
     SW_TRY(sw_jsonl_open(job->in, SW_LINE_MAX, job->in_bytes ? job->in_bytes : UINT64_MAX,
                          &in->lines));
     while (in->more && !found) {
-        SW_TRY(next_line(job, LINES_A_TURN, &found));
+        SW_TRY(job_next_line(job, LINES_PER_STEP, &found));
         SW_TRY(job->tick(job));
     }
     *left = found;
@@ -151,7 +151,7 @@ static enum sw_status job_refuse(struct sw_job *job, const char *words)
     return status;
 }
 
-static enum sw_status begin_line(struct sw_job *job)
+static enum sw_status job_begin_line(struct sw_job *job)
 {
     const struct sw_job_input *in = job->input;
     struct sw_line_json json = {0};
@@ -176,12 +176,12 @@ enum sw_status sw_job_run(struct sw_job *job)
     struct sw_job_input *in = job->input;
     bool found = in->more;
     while (in->more || !sw_scheduler_idle(job->scheduler)) {
-        for (int n = 0; found && n < LINES_A_TURN && sw_scheduler_room(job->scheduler) > 0; n++) {
-            SW_TRY(begin_line(job));
-            SW_TRY(next_line(job, 1, &found));
+        for (int n = 0; found && n < LINES_PER_STEP && sw_scheduler_room(job->scheduler) > 0; n++) {
+            SW_TRY(job_begin_line(job));
+            SW_TRY(job_next_line(job, 1, &found));
         }
         if (in->more && !found)
-            SW_TRY(next_line(job, LINES_A_TURN, &found));
+            SW_TRY(job_next_line(job, LINES_PER_STEP, &found));
         SW_TRY(sw_scheduler_step(job->scheduler));
         SW_TRY(job->tick(job));
     }

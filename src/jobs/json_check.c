@@ -1,4 +1,4 @@
-/* Owns the grammar of JSON, for lines that must be whole. */
+/* Owns checking the grammar of JSON. */
 #include "jobs/json_check.h"
 
 #include "base/utf8.h"
@@ -85,7 +85,7 @@ static bool check_number(struct cursor *c)
     return check_digits(c);
 }
 
-/* A value that holds no others. */
+/* A string, number, true, false or null. */
 static bool check_plain(struct cursor *c, char first)
 {
     return first == '"'                        ? check_string(c)
@@ -96,7 +96,7 @@ static bool check_plain(struct cursor *c, char first)
                                                : check_number(c);
 }
 
-/* A member's name and its colon; nothing in a list. */
+/* In an object a member's name and its colon; in a list nothing. */
 static bool check_name(struct cursor *c, char open)
 {
     if (open != '{')
@@ -125,7 +125,7 @@ static bool check_value(struct cursor *c)
         } else if (!check_plain(c, first)) {
             return false;
         }
-        while (depth > 0) { /* what a value ends */
+        while (depth > 0) { /* the lists and objects that end with this value */
             const char next = cursor_peek(c);
             if (next == ',')
                 break;

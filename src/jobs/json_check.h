@@ -1,4 +1,4 @@
-/* Whether bytes are JSON, without building anything. */
+/* Checks whether bytes are JSON, without building values. */
 #ifndef SW_JOBS_JSON_CHECK_H
 #define SW_JOBS_JSON_CHECK_H
 
@@ -7,8 +7,8 @@
 
 #define SW_JSON_CHECK_DEPTH 64
 
-/* One value in text[0..n) with nothing but white space around it, as RFC 8259 has it, in UTF-8;
- * `python`: NaN, Infinity and -Infinity are numbers, too. */
+/* Whether text[0..n) is one JSON value (RFC 8259, UTF-8) with at most white space around it, nested
+ * at most SW_JSON_CHECK_DEPTH deep. `python`: NaN, Infinity and -Infinity are numbers, too. */
 bool sw_json_check(const char *text, size_t n, bool python);
 
 #endif

@@ -12,13 +12,13 @@
 
 struct sw_jsonl {
     int fd;
-    bool owned; /* fd is ours to close */
+    bool owned; /* sw_jsonl_close closes fd */
     char *path;
     size_t limit;
     char *buffer; /* [begin, end) is read and not handed out yet */
     size_t begin, end, capacity;
-    uint64_t most; /* bytes of the file that are read at all */
-    uint64_t read; /* … and that were */
+    uint64_t most; /* bytes of the file to read */
+    uint64_t read; /* bytes of the file that were read so far */
     bool at_end;
     int64_t number;
 };
@@ -65,7 +65,8 @@ void sw_jsonl_close(struct sw_jsonl *l)
     free(l);
 }
 
-/* Room for more bytes behind `end`: moves what is kept to the front, or grows up to the limit. */
+/* Makes room for more bytes behind `end`: moves [begin, end) to the front, or doubles the buffer.
+ */
 static enum sw_status jsonl_reader_make_room(struct sw_jsonl *l)
 {
     if (l->begin > 0) {
@@ -104,7 +105,7 @@ static enum sw_status jsonl_reader_fill(struct sw_jsonl *l)
 }
 
 /* Drops the rest of a line that is too long; its first `limit` bytes stay at `begin`. */
-static enum sw_status swallow(struct sw_jsonl *l, struct sw_jsonl_line *line)
+static enum sw_status jsonl_reader_skip_rest(struct sw_jsonl *l, struct sw_jsonl_line *line)
 {
     const size_t kept = l->begin + l->limit;
     line->too_long = true;
@@ -125,37 +126,37 @@ static enum sw_status swallow(struct sw_jsonl *l, struct sw_jsonl_line *line)
 
 enum sw_status sw_jsonl_next(struct sw_jsonl *l, struct sw_jsonl_line *line, bool *more)
 {
-    size_t looked = 0;
+    size_t scanned = 0;
     const char *newline = NULL;
     *line =
         (struct sw_jsonl_line){.number = l->number + 1, .offset = l->read - (l->end - l->begin)};
     for (;;) {
-        newline = memchr(l->buffer + l->begin + looked, '\n', l->end - l->begin - looked);
-        looked = newline ? (size_t)(newline - l->buffer) - l->begin : l->end - l->begin;
-        if (looked > l->limit) {
+        newline = memchr(l->buffer + l->begin + scanned, '\n', l->end - l->begin - scanned);
+        scanned = newline ? (size_t)(newline - l->buffer) - l->begin : l->end - l->begin;
+        if (scanned > l->limit) {
             if (l->begin > 0) { /* so that what is kept starts at the front */
                 memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
                 l->end -= l->begin;
                 l->begin = 0;
             }
-            SW_TRY(swallow(l, line));
-            looked = l->limit;
-            newline = l->end > looked ? l->buffer + looked : NULL;
+            SW_TRY(jsonl_reader_skip_rest(l, line));
+            scanned = l->limit;
+            newline = l->end > scanned ? l->buffer + scanned : NULL;
         }
         if (newline || l->at_end)
             break;
         SW_TRY(jsonl_reader_fill(l));
     }
-    *more = newline || looked > 0;
+    *more = newline || scanned > 0;
     if (!*more)
         return SW_OK;
     l->number++;
     line->bytes = l->buffer + l->begin;
-    line->n = looked;
+    line->n = scanned;
     line->ended = newline;
-    l->begin += looked + (newline ? 1 : 0);
+    l->begin += scanned + (newline ? 1 : 0);
     if (l->number == 1 && line->n >= 3 && memcmp(line->bytes, "\xEF\xBB\xBF", 3) == 0) {
-        line->bytes += 3; /* a byte order mark, as Windows begins texts */
+        line->bytes += 3; /* a byte order mark; Windows programs write one */
         line->offset += 3;
         line->n -= 3;
     }

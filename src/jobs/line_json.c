@@ -1,4 +1,4 @@
-/* Owns building as much of a line as is looked at. */
+/* Owns building those members of a line that are read. */
 #include "jobs/line_json.h"
 
 #include "base/json.h"
@@ -14,7 +14,7 @@ struct reading {
     size_t values;
 };
 
-/* The scanner speaks of files of a model. */
+/* The scanner's status and message are for files of a model; make them fit a line. */
 static enum sw_status line_fault(enum sw_status status)
 {
     char message[256];
@@ -33,7 +33,7 @@ static bool is_id_list(const struct sw_json_range *range)
            (isdigit((unsigned char)range->bytes[at]) || range->bytes[at] == '-');
 }
 
-/* Values in the text, or more where texts have commas. */
+/* An upper bound of the values in the text: commas inside of strings count, too. */
 static size_t count_values(const struct sw_json_range *range)
 {
     size_t n = 1;
@@ -42,8 +42,8 @@ static size_t count_values(const struct sw_json_range *range)
     return n;
 }
 
-static enum sw_status build(struct reading *r, const char *name, const struct sw_json_range *range,
-                            json_t **value)
+static enum sw_status line_json_build(struct reading *r, const char *name,
+                                      const struct sw_json_range *range, json_t **value)
 {
     if (range->bytes[0] == '[' || range->bytes[0] == '{') {
         r->values += count_values(range);
@@ -57,11 +57,12 @@ static enum sw_status build(struct reading *r, const char *name, const struct sw
     return status;
 }
 
-/* In place of a value that nobody looks at. */
-static enum sw_status stand_in(const char *name, const struct sw_json_range *range, json_t **value)
+/* Checks a value that is not read, and gives the value that stands for it. */
+static enum sw_status line_json_check_unread(const char *name, const struct sw_json_range *range,
+                                             json_t **value)
 {
     if (!sw_json_check(range->bytes, range->length, true))
-        return sw_fail(SW_EINPUT, "not JSON: the value of \"%.200s\" is none", name);
+        return sw_fail(SW_EINPUT, "not JSON: the value of \"%.200s\" is not valid", name);
     *value = range->bytes[0] == '"'   ? json_string("")
              : range->bytes[0] == '[' ? json_array()
              : range->bytes[0] == 'n' ? json_null()
@@ -69,17 +70,17 @@ static enum sw_status stand_in(const char *name, const struct sw_json_range *ran
     return SW_OK;
 }
 
-static enum sw_status read_members(struct reading *r, struct sw_json_scan *scan, bool inside,
-                                   json_t *object);
+static enum sw_status line_json_members(struct reading *r, struct sw_json_scan *scan, bool inside,
+                                        json_t *object);
 
-static enum sw_status read_value(struct reading *r, const char *name, bool inside,
-                                 const struct sw_json_range *range, json_t **value)
+static enum sw_status line_json_value(struct reading *r, const char *name, bool inside,
+                                      const struct sw_json_range *range, json_t **value)
 {
     if (!inside && strcmp(name, "body") == 0 && range->bytes[0] == '{') {
         struct sw_json_scan scan;
         sw_json_scan_begin(&scan, range->bytes, range->length);
         *value = json_object();
-        const enum sw_status status = read_members(r, &scan, true, *value);
+        const enum sw_status status = line_json_members(r, &scan, true, *value);
         sw_json_scan_free(&scan);
         return status;
     }
@@ -88,11 +89,12 @@ static enum sw_status read_value(struct reading *r, const char *name, bool insid
         *value = json_pack("[i]", 0);
         return SW_OK;
     }
-    return r->known(name) ? build(r, name, range, value) : stand_in(name, range, value);
+    return r->known(name) ? line_json_build(r, name, range, value)
+                          : line_json_check_unread(name, range, value);
 }
 
-static enum sw_status read_members(struct reading *r, struct sw_json_scan *scan, bool inside,
-                                   json_t *object)
+static enum sw_status line_json_members(struct reading *r, struct sw_json_scan *scan, bool inside,
+                                        json_t *object)
 {
     SW_TRY(line_fault(sw_json_scan_enter(scan, '{')));
     for (;;) {
@@ -106,11 +108,12 @@ static enum sw_status read_members(struct reading *r, struct sw_json_scan *scan,
             return line_fault(sw_json_scan_end(scan));
         SW_TRY(line_fault(sw_json_scan_key(scan, &name, &n)));
         if (strlen(name) != n)
-            return sw_fail(SW_EINPUT, "a member's name has a NUL");
+            return sw_fail(SW_EINPUT, "a member's name has a NUL character");
         SW_TRY(line_fault(sw_json_scan_skip(scan, &range)));
         if (json_object_get(object, name))
-            return sw_fail(SW_EINPUT, "not JSON: \"%.200s\" is there twice, a duplicate", name);
-        const enum sw_status status = read_value(r, name, inside, &range, &value);
+            return sw_fail(SW_EINPUT,
+                           "\"%.200s\" is a duplicate: an object must have a member once", name);
+        const enum sw_status status = line_json_value(r, name, inside, &range, &value);
         if (status != SW_OK) {
             json_decref(value);
             return status;
@@ -127,7 +130,7 @@ enum sw_status sw_line_json_read(const char *bytes, size_t n, bool (*known)(cons
     struct sw_json_scan scan;
     *out = (struct sw_line_json){.root = json_object()};
     sw_json_scan_begin(&scan, bytes, n);
-    const enum sw_status status = out->root ? read_members(&r, &scan, false, out->root)
+    const enum sw_status status = out->root ? line_json_members(&r, &scan, false, out->root)
                                             : sw_fail(SW_ENOMEM, "no memory for a line");
     sw_json_scan_free(&scan);
     if (status == SW_OK)

@@ -1,4 +1,4 @@
-/* Owns the file beside an output that says whose it is. */
+/* Owns the manifest: the file next to an output that names its job. */
 #include "jobs/manifest.h"
 
 #include "base/file.h"
@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CLAIM_MAX (1u << 20)
+#define MANIFEST_MAX (1u << 20)
 
 /* OUT and a suffix; the caller frees it. */
-static char *beside(const char *out, const char *suffix)
+static char *manifest_path(const char *out, const char *suffix)
 {
     struct sw_strbuf path = {0};
     sw_strbuf_printf(&path, "%s%s", out, suffix);
@@ -25,25 +25,26 @@ static char *beside(const char *out, const char *suffix)
     return path.text;
 }
 
-enum sw_status sw_manifest_read(const char *out, json_t **claim)
+enum sw_status sw_manifest_read(const char *out, json_t **manifest)
 {
     char *text = NULL;
-    char why[256] = "it is no object";
+    char why[256] = "it is not a JSON object";
     size_t n = 0;
     enum sw_status status = SW_OK;
-    char *path = beside(out, ".job");
-    *claim = NULL;
+    char *path = manifest_path(out, ".job");
+    *manifest = NULL;
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");
-    status = sw_file_read_optional(path, CLAIM_MAX, &text, &n);
-    if (status == SW_OK && text && (status = sw_json_read(text, n, SW_JSON_INPUT, claim)) != SW_OK)
+    status = sw_file_read_optional(path, MANIFEST_MAX, &text, &n);
+    if (status == SW_OK && text &&
+        (status = sw_json_read(text, n, SW_JSON_INPUT, manifest)) != SW_OK)
         snprintf(why, sizeof why, "%s", sw_error_message());
-    if (text && (status == SW_EINPUT || (status == SW_OK && !json_is_object(*claim)))) {
-        json_decref(*claim);
-        *claim = NULL;
+    if (text && (status == SW_EINPUT || (status == SW_OK && !json_is_object(*manifest)))) {
+        json_decref(*manifest);
+        *manifest = NULL;
         status = sw_fail(SW_EINPUT,
-                         "%s: %s; it says which job %s belongs to: mend it, or begin anew with "
-                         "--fresh, or keep what is there and go on with --force",
+                         "%s: %s; this file names the job of %s: correct it, or start over with "
+                         "--fresh, or keep the results and continue with --force",
                          path, why, out);
     }
     free(text);
@@ -51,8 +52,8 @@ enum sw_status sw_manifest_read(const char *out, json_t **claim)
     return status;
 }
 
-/* The name itself must last, not only what it names. */
-static int sync_folder(const char *path)
+/* After a rename: makes the new name last, not only the content. */
+static int manifest_sync_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
@@ -62,10 +63,10 @@ static int sync_folder(const char *path)
         return -1;
     const int failed = fsync(fd);
     close(fd);
-    return failed && errno != EINVAL ? -1 : 0; /* some file systems have no such thing */
+    return failed && errno != EINVAL ? -1 : 0; /* some file systems cannot sync a folder */
 }
 
-static int write_all(int fd, const char *text, size_t n)
+static int manifest_write_all(int fd, const char *text, size_t n)
 {
     for (size_t done = 0; done < n;) {
         const ssize_t written = write(fd, text + done, n - done);
@@ -78,16 +79,16 @@ static int write_all(int fd, const char *text, size_t n)
     return fsync(fd);
 }
 
-/* Anybody can guess the name of the part, and put a link there that leads to another file. */
-static enum sw_status replace(const char *path, const char *part, const char *text)
+/* Others can guess the name of the part and put a link there, so it must be a new file. */
+static enum sw_status manifest_replace(const char *path, const char *part, const char *text)
 {
-    (void)unlink(part); /* of a run that was killed */
+    (void)unlink(part); /* from a run that was killed */
     const int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (fd < 0)
         return sw_fail(SW_EIO, "%s: cannot write: %s", part, strerror(errno));
-    int failed = write_all(fd, text, strlen(text));
+    int failed = manifest_write_all(fd, text, strlen(text));
     failed = close(fd) != 0 || failed;
-    failed = failed || rename(part, path) != 0 || sync_folder(path) != 0;
+    failed = failed || rename(part, path) != 0 || manifest_sync_folder(path) != 0;
     if (!failed)
         return SW_OK;
     const int error = errno;
@@ -97,27 +98,27 @@ static enum sw_status replace(const char *path, const char *part, const char *te
     return sw_fail(SW_EIO, "%s: cannot write: %s; make room there", path, strerror(error));
 }
 
-enum sw_status sw_manifest_write(const char *out, const json_t *claim)
+enum sw_status sw_manifest_write(const char *out, const json_t *manifest)
 {
-    char *path = beside(out, ".job"), *part = beside(out, ".job.part");
-    char *text = json_dumps(claim, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    char *path = manifest_path(out, ".job"), *part = manifest_path(out, ".job.part");
+    char *text = json_dumps(manifest, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
     const enum sw_status status = path && part && text
-                                      ? replace(path, part, text)
-                                      : sw_fail(SW_ENOMEM, "%s: no memory to describe it", out);
+                                      ? manifest_replace(path, part, text)
+                                      : sw_fail(SW_ENOMEM, "%s: no memory for its manifest", out);
     free(text);
     free(part);
     free(path);
     return status;
 }
 
-static const char *text_of(const json_t *object, const char *a, const char *b)
+static const char *manifest_text(const json_t *object, const char *a, const char *b)
 {
     const char *text = json_string_value(json_object_get(json_object_get(object, a), b));
     return text ? text : "?";
 }
 
-/* "--temperature 0 (it was begun with 0.7)" for each option that differs. */
-static void compare_options(const json_t *past, const json_t *mine, struct sw_strbuf *text)
+/* "temperature is 0, was 0.7" for each option that differs. */
+static void manifest_compare_options(const json_t *past, const json_t *mine, struct sw_strbuf *text)
 {
     const char *name;
     json_t *value;
@@ -135,22 +136,22 @@ static void compare_options(const json_t *past, const json_t *mine, struct sw_st
     }
 }
 
-bool sw_manifest_is_former(const json_t *claim)
+bool sw_manifest_is_former(const json_t *manifest)
 {
-    return claim && !json_object_get(json_object_get(claim, "model"), "version");
+    return manifest && !json_object_get(json_object_get(manifest, "model"), "version");
 }
 
-void sw_manifest_carry(const json_t *claim, json_t *mine)
+void sw_manifest_carry(const json_t *manifest, json_t *mine)
 {
     json_t *model = json_object_get(mine, "model");
-    json_t *hashes = json_object_get(json_object_get(claim, "model"), "hashes");
+    json_t *hashes = json_object_get(json_object_get(manifest, "model"), "hashes");
     if (json_string_length(hashes) > 0 && json_string_length(json_object_get(model, "hashes")) == 0)
         (void)json_object_set(model, "hashes", hashes);
     (void)json_object_del(model, "former");
 }
 
-/* What differs, in words; "" when nothing does. */
-static void compare_models(const json_t *past, const json_t *mine, struct sw_strbuf *text)
+/* Appends what differs between the models, if anything. */
+static void manifest_compare_models(const json_t *past, const json_t *mine, struct sw_strbuf *text)
 {
     const json_t *was = json_object_get(past, "model"), *is = json_object_get(mine, "model");
     const bool former = sw_manifest_is_former(past) && json_object_get(is, "former");
@@ -159,44 +160,46 @@ static void compare_models(const json_t *past, const json_t *mine, struct sw_str
     const bool known = hashes[0] && hashes[0][0] && hashes[1] && hashes[1][0];
     if (!sw_manifest_is_former(past) &&
         !json_equal(json_object_get(was, "version"), json_object_get(is, "version")))
-        sw_strbuf_puts(text,
-                       "it was begun by another version of spillway, which tells models apart "
-                       "in another way; that version can go on with it");
-    else if (strcmp(text_of(past, "model", "digest"),
-                    text_of(mine, "model", former ? "former" : "digest")) != 0 ||
+        sw_strbuf_puts(text, "it was begun by another version of spillway, which identifies models "
+                             "differently; that version can continue it");
+    else if (strcmp(manifest_text(past, "model", "digest"),
+                    manifest_text(mine, "model", former ? "former" : "digest")) != 0 ||
              (known && strcmp(hashes[0], hashes[1]) != 0))
         sw_strbuf_printf(text, "it was made with another model (%s, now %s)",
-                         text_of(past, "model", "name"), text_of(mine, "model", "name"));
+                         manifest_text(past, "model", "name"),
+                         manifest_text(mine, "model", "name"));
 }
 
-static void compare_inputs(const json_t *past, const json_t *mine, const char *begin,
-                           struct sw_strbuf *text)
+static void manifest_compare_inputs(const json_t *past, const json_t *mine, const char *begin,
+                                    struct sw_strbuf *text)
 {
-    if (strcmp(text_of(past, "input", "digest"), begin) != 0)
-        sw_strbuf_printf(text, "it answers another input (%s as it was then, now %s)",
-                         text_of(past, "input", "path"), text_of(mine, "input", "path"));
+    if (strcmp(manifest_text(past, "input", "digest"), begin) != 0)
+        sw_strbuf_printf(text, "it answers another input (then %s, now %s)",
+                         manifest_text(past, "input", "path"),
+                         manifest_text(mine, "input", "path"));
 }
 
-enum sw_status sw_manifest_check(const char *out, const json_t *claim, const json_t *mine,
+enum sw_status sw_manifest_check(const char *out, const json_t *manifest, const json_t *mine,
                                  const char *begin)
 {
     struct sw_strbuf text = {0};
-    const char *was = json_string_value(json_object_get(claim, "verb"));
+    const char *was = json_string_value(json_object_get(manifest, "verb"));
     const char *is = json_string_value(json_object_get(mine, "verb"));
     if (!was || strcmp(was, is) != 0)
         sw_strbuf_printf(&text, "it was made by '%s', not '%s'", was ? was : "?", is);
     if (text.length == 0)
-        compare_models(claim, mine, &text);
+        manifest_compare_models(manifest, mine, &text);
     if (text.length == 0)
-        compare_inputs(claim, mine, begin, &text);
+        manifest_compare_inputs(manifest, mine, begin, &text);
     if (text.length == 0)
-        compare_options(json_object_get(claim, "options"), json_object_get(mine, "options"), &text);
+        manifest_compare_options(json_object_get(manifest, "options"),
+                                 json_object_get(mine, "options"), &text);
     if (text.length == 0)
         return SW_OK;
     const enum sw_status status =
         sw_fail(SW_EINPUT,
-                "%s: belongs to another job: %s. Name another output, or begin anew with --fresh, "
-                "or keep what is there and go on with --force",
+                "%s: belongs to another job: %s. Name another output, or start over with --fresh, "
+                "or keep the results and continue with --force",
                 out, text.text ? text.text : "");
     sw_strbuf_free(&text);
     return status;
@@ -212,10 +215,10 @@ json_t *sw_manifest_writer(void)
     return json_pack("{s:s, s:i, s:s}", "host", host, "pid", (int)getpid(), "since", since);
 }
 
-void sw_manifest_describe_writer(const json_t *claim, char *out, size_t cap)
+void sw_manifest_describe_writer(const json_t *manifest, char *out, size_t cap)
 {
-    const json_t *writer = json_object_get(claim, "writer");
+    const json_t *writer = json_object_get(manifest, "writer");
     snprintf(out, cap, "process %lld on host %s, since %s",
              (long long)json_integer_value(json_object_get(writer, "pid")),
-             text_of(claim, "writer", "host"), text_of(claim, "writer", "since"));
+             manifest_text(manifest, "writer", "host"), manifest_text(manifest, "writer", "since"));
 }

@@ -1,4 +1,4 @@
-/* Owns what is said about a job under way. */
+/* Owns reports on a running job. */
 #include "jobs/metrics.h"
 
 #include "base/clock.h"
@@ -20,11 +20,11 @@
 #define RATE_S 0.999
 
 struct rank_mark {
-    double computed, clock; /* seconds, by the rank's own word */
-    double share;           /* of the time before that it computed; -1: not known yet */
+    double computed, clock; /* seconds that the rank computed; its clock. As it reported them */
+    double share;           /* of the last interval in which it computed; -1: not known yet */
 };
 
-/* Rates over the time since something was last said, a second at least. */
+/* Rates since the last report, over RATE_S at least. */
 struct mark {
     double at;
     int64_t tokens;
@@ -35,12 +35,12 @@ struct mark {
 struct sw_metrics {
     struct sw_metrics_options options;
     bool terminal, drawn, metrics_failed;
-    FILE *metrics;
-    double started, said_at;
-    struct mark said, measured;
+    FILE *file;
+    double started, reported_at;
+    struct mark reported, measured;
 };
 
-static bool open_mark(struct mark *m, int n_ranks, double now)
+static bool mark_open(struct mark *m, int n_ranks, double now)
 {
     m->at = now;
     m->ranks = calloc((size_t)n_ranks, sizeof *m->ranks);
@@ -51,61 +51,61 @@ static bool open_mark(struct mark *m, int n_ranks, double now)
 
 enum sw_status sw_metrics_open(const struct sw_metrics_options *options, struct sw_metrics **out)
 {
-    struct sw_metrics *w = calloc(1, sizeof *w);
-    if (!w)
+    struct sw_metrics *metrics = calloc(1, sizeof *metrics);
+    if (!metrics)
         return sw_fail(SW_ENOMEM, "no memory to watch the job");
-    w->options = *options;
-    w->terminal = isatty(STDERR_FILENO);
-    w->started = w->said_at = sw_clock();
+    metrics->options = *options;
+    metrics->terminal = isatty(STDERR_FILENO);
+    metrics->started = metrics->reported_at = sw_clock();
     enum sw_status status = SW_OK;
-    if (!open_mark(&w->said, options->n_ranks, w->started) ||
-        !open_mark(&w->measured, options->n_ranks, w->started))
+    if (!mark_open(&metrics->reported, options->n_ranks, metrics->started) ||
+        !mark_open(&metrics->measured, options->n_ranks, metrics->started))
         status = sw_fail(SW_ENOMEM, "no memory to watch the job");
     else if (options->metrics)
-        status = sw_file_write_stream(options->metrics, SW_WRITE_APPEND, &w->metrics);
+        status = sw_file_write_stream(options->metrics, SW_WRITE_APPEND, &metrics->file);
     if (status == SW_OK)
-        *out = w;
+        *out = metrics;
     else
-        sw_metrics_close(w);
+        sw_metrics_close(metrics);
     return status;
 }
 
-void sw_metrics_close(struct sw_metrics *w)
+void sw_metrics_close(struct sw_metrics *metrics)
 {
-    if (!w)
+    if (!metrics)
         return;
-    if (w->metrics)
-        fclose(w->metrics);
-    free(w->said.ranks);
-    free(w->measured.ranks);
-    free(w);
+    if (metrics->file)
+        fclose(metrics->file);
+    free(metrics->reported.ranks);
+    free(metrics->measured.ranks);
+    free(metrics);
 }
 
-double sw_metrics_seconds(const struct sw_metrics *w)
+double sw_metrics_seconds(const struct sw_metrics *metrics)
 {
-    return sw_clock() - w->started;
+    return sw_clock() - metrics->started;
 }
 
-static double interval(const struct sw_metrics *w)
+static double metrics_interval(const struct sw_metrics *metrics)
 {
-    return w->terminal ? DRAW_S : LOG_S;
+    return metrics->terminal ? DRAW_S : LOG_S;
 }
 
-bool sw_metrics_is_due(struct sw_metrics *w)
+bool sw_metrics_is_due(struct sw_metrics *metrics)
 {
     const double now = sw_clock();
-    return (!w->options.quiet && now - w->said_at >= interval(w)) ||
-           (w->metrics && now - w->measured.at >= METRICS_S);
+    return (!metrics->options.quiet && now - metrics->reported_at >= metrics_interval(metrics)) ||
+           (metrics->file && now - metrics->measured.at >= METRICS_S);
 }
 
-/* Prompt tokens that were computed or shared, and new ones. */
-static int64_t tokens_of(const struct sw_metrics_state *s)
+/* Tokens that were computed, and prefix hits. */
+static int64_t metrics_tokens(const struct sw_metrics_state *s)
 {
     return s->stats.rows_sent + s->stats.prefix_hits;
 }
 
-/* A rank that has no layers stays unknown; one that has not spoken since keeps its share. */
-static void move_rank(struct rank_mark *m, const struct sw_times *t)
+/* A rank without layers stays unknown; one that has not reported since keeps its share. */
+static void rank_mark_move(struct rank_mark *m, const struct sw_times *t)
 {
     const double clock = t->clock - m->clock;
     const double computed = t->seconds[SW_ACTIVITY_COMPUTE] - m->computed;
@@ -117,36 +117,37 @@ static void move_rank(struct rank_mark *m, const struct sw_times *t)
     m->computed = t->seconds[SW_ACTIVITY_COMPUTE];
 }
 
-static void metrics_move(struct mark *m, const struct sw_metrics *w,
-                         const struct sw_metrics_state *s, double now)
+static void mark_move(struct mark *m, const struct sw_metrics *metrics,
+                      const struct sw_metrics_state *s, double now)
 {
     if (now - m->at < RATE_S)
         return;
-    m->rate = (double)(tokens_of(s) - m->tokens) / (now - m->at);
+    m->rate = (double)(metrics_tokens(s) - m->tokens) / (now - m->at);
     m->at = now;
-    m->tokens = tokens_of(s);
-    for (int r = 0; r < w->options.n_ranks && s->times; r++)
-        move_rank(&m->ranks[r], &s->times[r]);
+    m->tokens = metrics_tokens(s);
+    for (int r = 0; r < metrics->options.n_ranks && s->times; r++)
+        rank_mark_move(&m->ranks[r], &s->times[r]);
 }
 
-static void describe(const struct sw_metrics *w, const struct sw_metrics_state *s, double now,
-                     struct sw_strbuf *text)
+static void metrics_describe(const struct sw_metrics *metrics, const struct sw_metrics_state *s,
+                             double now, struct sw_strbuf *text)
 {
-    const int64_t done = s->count.found + s->count.safe, left = w->options.total - done;
+    const int64_t done = s->count.found + s->count.safe, left = metrics->options.total - done;
     const int64_t failed = s->count.found_failed + s->count.written_failed;
     char eta[32], rate[32];
-    sw_strbuf_printf(text, "%lld of %lld done", (long long)done, (long long)w->options.total);
+    sw_strbuf_printf(text, "%lld of %lld done", (long long)done, (long long)metrics->options.total);
     if (failed > 0)
         sw_strbuf_printf(text, " (%lld failed)", (long long)failed);
-    sw_strbuf_printf(text, ", %s tokens/s", sw_number_format(w->said.rate, rate, sizeof rate));
+    sw_strbuf_printf(text, ", %s tokens/s",
+                     sw_number_format(metrics->reported.rate, rate, sizeof rate));
     if (s->count.safe > 0 && left > 0)
         sw_strbuf_printf(
             text, ", %s left",
-            sw_seconds_format((double)left * (now - w->started) / (double)s->count.safe, eta,
+            sw_seconds_format((double)left * (now - metrics->started) / (double)s->count.safe, eta,
                               sizeof eta));
     bool first = true;
-    for (int r = 0; r < w->options.n_ranks; r++) {
-        const double share = w->said.ranks[r].share;
+    for (int r = 0; r < metrics->options.n_ranks; r++) {
+        const double share = metrics->reported.ranks[r].share;
         if (share < 0)
             continue;
         sw_strbuf_printf(text, "%s%.0f%%", first ? ", stages busy " : " ", 100 * share);
@@ -154,21 +155,21 @@ static void describe(const struct sw_metrics *w, const struct sw_metrics_state *
     }
 }
 
-static void metrics_say(struct sw_metrics *w, const struct sw_metrics_state *s, double now)
+static void metrics_print(struct sw_metrics *metrics, const struct sw_metrics_state *s, double now)
 {
     struct sw_strbuf text = {0};
-    describe(w, s, now, &text);
-    if (!w->terminal) {
-        sw_log(SW_LOG_INFO, "%s: %s", w->options.what, text.text ? text.text : "");
+    metrics_describe(metrics, s, now, &text);
+    if (!metrics->terminal) {
+        sw_log(SW_LOG_INFO, "%s: %s", metrics->options.what, text.text ? text.text : "");
     } else {
-        fprintf(stderr, "\r%s: %s\033[K", w->options.what, text.text ? text.text : "");
+        fprintf(stderr, "\r%s: %s\033[K", metrics->options.what, text.text ? text.text : "");
         fflush(stderr);
-        w->drawn = true;
+        metrics->drawn = true;
     }
     sw_strbuf_free(&text);
 }
 
-/* Bytes of memory this process has now; 0 when the system does not say. */
+/* Resident memory of this process in bytes; 0 when the system does not report it. */
 static uint64_t resident_bytes(void)
 {
     unsigned long long all = 0, resident = 0;
@@ -180,72 +181,74 @@ static uint64_t resident_bytes(void)
     return resident * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static json_t *busy_list(const struct sw_metrics *w, const struct mark *m)
+static json_t *metrics_busy_list(const struct sw_metrics *metrics, const struct mark *m)
 {
     json_t *list = json_array();
-    for (int r = 0; r < w->options.n_ranks; r++) {
+    for (int r = 0; r < metrics->options.n_ranks; r++) {
         const double share = m->ranks[r].share;
         json_array_append_new(list, share < 0 ? json_null() : json_real(share));
     }
     return list;
 }
 
-static void metrics_measure(struct sw_metrics *w, const struct sw_metrics_state *s, double now)
+static void metrics_measure(struct sw_metrics *metrics, const struct sw_metrics_state *s,
+                            double now)
 {
     const struct sw_scheduler_stats *t = &s->stats;
     json_t *line = json_pack(
         "{s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:i, s:i, s:i, s:I, s:f, s:o, s:I}",
-        "time", (json_int_t)time(NULL), "seconds", now - w->started, "done",
-        (json_int_t)(s->count.found + s->count.safe), "total", (json_int_t)w->options.total,
+        "time", (json_int_t)time(NULL), "seconds", now - metrics->started, "done",
+        (json_int_t)(s->count.found + s->count.safe), "total", (json_int_t)metrics->options.total,
         "failed", (json_int_t)(s->count.found_failed + s->count.written_failed), "fed",
         (json_int_t)t->rows_sent, "shared", (json_int_t)t->prefix_hits, "generated",
-        (json_int_t)t->generated, "scored", (json_int_t)t->scored, "tokens_per_s", w->measured.rate,
-        "slots_in_use", t->running, "queue", t->waiting, "batches_under_way", t->under_way,
-        "batches", (json_int_t)t->batches, "rows_per_batch",
+        (json_int_t)t->generated, "scored", (json_int_t)t->scored, "tokens_per_s",
+        metrics->measured.rate, "slots_in_use", t->running, "queue", t->waiting,
+        "batches_under_way", t->under_way, "batches", (json_int_t)t->batches, "rows_per_batch",
         t->batches > 0 ? (double)t->rows_sent / (double)t->batches : 0.0, "busy",
-        busy_list(w, &w->measured), "host_memory", (json_int_t)resident_bytes());
+        metrics_busy_list(metrics, &metrics->measured), "host_memory",
+        (json_int_t)resident_bytes());
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(6)) : NULL;
     if (text)
-        fprintf(w->metrics, "%s\n", text);
-    if ((fflush(w->metrics) != 0 || ferror(w->metrics)) && !w->metrics_failed) {
-        w->metrics_failed = true;
-        sw_log(SW_LOG_WARN, "%s: cannot write: %s; the job goes on without", w->options.metrics,
-               strerror(errno));
+        fprintf(metrics->file, "%s\n", text);
+    if ((fflush(metrics->file) != 0 || ferror(metrics->file)) && !metrics->metrics_failed) {
+        metrics->metrics_failed = true;
+        sw_log(SW_LOG_WARN, "%s: cannot write: %s; the job continues without metrics",
+               metrics->options.metrics, strerror(errno));
     }
     free(text);
     json_decref(line);
 }
 
-void sw_metrics_say(struct sw_metrics *w, const struct sw_metrics_state *s)
+void sw_metrics_report(struct sw_metrics *metrics, const struct sw_metrics_state *s)
 {
     const double now = sw_clock();
-    if (!w->options.quiet && now - w->said_at >= interval(w)) {
-        metrics_move(&w->said, w, s, now);
-        metrics_say(w, s, now);
-        w->said_at = now;
+    if (!metrics->options.quiet && now - metrics->reported_at >= metrics_interval(metrics)) {
+        mark_move(&metrics->reported, metrics, s, now);
+        metrics_print(metrics, s, now);
+        metrics->reported_at = now;
     }
-    if (w->metrics && now - w->measured.at >= METRICS_S) {
-        metrics_move(&w->measured, w, s, now);
-        metrics_measure(w, s, now);
+    if (metrics->file && now - metrics->measured.at >= METRICS_S) {
+        mark_move(&metrics->measured, metrics, s, now);
+        metrics_measure(metrics, s, now);
     }
 }
 
-void sw_metrics_end(struct sw_metrics *w, const struct sw_metrics_state *s)
+void sw_metrics_end(struct sw_metrics *metrics, const struct sw_metrics_state *s)
 {
-    if (w->drawn)
+    if (metrics->drawn)
         fprintf(stderr, "\r\033[K");
-    w->drawn = false;
-    if (!w->metrics)
+    metrics->drawn = false;
+    if (!metrics->file)
         return;
-    metrics_move(&w->measured, w, s, sw_clock());
-    metrics_measure(w, s, sw_clock());
+    mark_move(&metrics->measured, metrics, s, sw_clock());
+    metrics_measure(metrics, s, sw_clock());
 }
 
-json_t *sw_metrics_busy(const struct sw_metrics *w, const struct sw_metrics_state *s)
+json_t *sw_metrics_busy(const struct sw_metrics *metrics, const struct sw_metrics_state *s)
 {
     json_t *list = json_array();
-    for (int r = 0; r < w->options.n_ranks && s->times; r++) {
-        const double seconds = sw_metrics_seconds(w);
+    for (int r = 0; r < metrics->options.n_ranks && s->times; r++) {
+        const double seconds = sw_metrics_seconds(metrics);
         const double computed = s->times[r].seconds[SW_ACTIVITY_COMPUTE];
         json_array_append_new(list, json_real(seconds > 0 ? computed / seconds : 0));
     }

@@ -78,18 +78,18 @@ static bool is_number(const char *text, size_t n)
     return i == n;
 }
 
-/* Where the members that matter here were. */
+/* The values of the members that are read; bytes NULL: absent. */
 struct members {
     struct sw_json_range id, custom_id, url, body, error, response, text, logprob, best;
 };
 
-static bool is(const struct sw_json_range *range, const char *text)
+static bool range_is(const struct sw_json_range *range, const char *text)
 {
     return range->bytes && range->length == strlen(text) &&
            memcmp(range->bytes, text, range->length) == 0;
 }
 
-static enum sw_status find_members(struct sw_json_scan *scan, struct members *m)
+static enum sw_status record_find_members(struct sw_json_scan *scan, struct members *m)
 {
     const struct {
         const char *name;
@@ -107,18 +107,18 @@ static enum sw_status find_members(struct sw_json_scan *scan, struct members *m)
         if (!more)
             return sw_json_scan_end(scan);
         SW_TRY(sw_json_scan_key(scan, &name, &n));
-        struct sw_json_range *place = NULL;
+        struct sw_json_range *found = NULL;
         for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
             if (strlen(wanted[i].name) == n && memcmp(wanted[i].name, name, n) == 0)
-                place = wanted[i].range;
+                found = wanted[i].range;
         SW_TRY(sw_json_scan_skip(scan, &range));
-        if (place)
-            *place = range;
+        if (found)
+            *found = range;
     }
 }
 
-static enum sw_status read_key(const struct sw_json_range *id, const char *name,
-                               struct sw_strbuf *key)
+static enum sw_status record_read_key(const struct sw_json_range *id, const char *name,
+                                      struct sw_strbuf *key)
 {
     struct sw_json_scan scan;
     const char *text;
@@ -153,27 +153,27 @@ enum sw_status sw_record_scan(const char *line, size_t n, struct sw_strbuf *key,
     *out = (struct sw_record){0};
     key->length = 0;
     sw_json_scan_begin(&scan, line, n);
-    const enum sw_status status = find_members(&scan, &m);
+    const enum sw_status status = record_find_members(&scan, &m);
     sw_json_scan_free(&scan);
     out->batch_form = m.custom_id.bytes || (m.url.bytes && m.body.bytes);
     if (status == SW_ENOMEM)
         return status;
-    if (status != SW_OK) { /* the scanner speaks of files of a model */
+    if (status != SW_OK) { /* the scanner's status is for files of a model */
         char message[256];
         snprintf(message, sizeof message, "%s", sw_error_message());
         return sw_fail(SW_EINPUT, "not a JSON object: %s", message);
     }
     static const char good[] = "{\"status_code\":200,"; /* as sw_record_wrap writes it */
-    out->failed = (m.error.bytes && !is(&m.error, "null")) ||
+    out->failed = (m.error.bytes && !range_is(&m.error, "null")) ||
                   (m.response.bytes && (m.response.length < sizeof good - 1 ||
                                         memcmp(m.response.bytes, good, sizeof good - 1) != 0));
     out->is_result = out->batch_form
                          ? m.response.bytes != NULL
                          : m.error.bytes || m.text.bytes || m.logprob.bytes || m.best.bytes;
     const struct sw_json_range *id = out->batch_form ? &m.custom_id : &m.id;
-    if (!id->bytes || is(id, "null"))
+    if (!id->bytes || range_is(id, "null"))
         return SW_OK;
-    SW_TRY(read_key(id, out->batch_form ? "custom_id" : "id", key));
+    SW_TRY(record_read_key(id, out->batch_form ? "custom_id" : "id", key));
     out->has_id = true;
     return key->failed ? sw_fail(SW_ENOMEM, "no memory for an id") : SW_OK;
 }

@@ -1,4 +1,4 @@
-/* Owns reading what a line asks for: one table of members, and how each kind of them is read. */
+/* Owns reading the request of a line: a table of members, and a reader for each kind of member. */
 #include "jobs/request.h"
 
 #include "base/json.h"
@@ -20,30 +20,30 @@ enum {
 };
 
 enum kind {
-    /* what a line can have of its own */
+    /* members that are read */
     COUNT,
     SEED,
     NUMBER,
     FLAG,
-    LATER, /* read by a function of its own, after all others */
-    /* what says nothing about the answer */
+    LATER, /* has a function of its own, called after all others */
+    /* a member that does not affect the answer: any value */
     ANY,
-    /* what can only be as it is anyway */
-    ONE,   /* the number `low` */
-    FALSE, /* … */
-    TRUE,
-    EMPTY,  /* a list, an object, a text with nothing in it; or false */
-    UNUSED, /* "none" or "auto": of tools, which there are not */
+    /* members for which one value only is accepted */
+    ONE,    /* the number `low` */
+    FALSE,  /* false */
+    TRUE,   /* true */
+    EMPTY,  /* an empty list, object or text; or false */
+    UNUSED, /* "none" or "auto": choices of tools, of which there are none */
     FORMAT, /* {"type": "text"} */
     TEXTS,  /* ["text"] */
-    SKIP,   /* skip_special_tokens */
-    NEVER
+    SKIP,   /* skip_special_tokens: the opposite of --special */
+    NEVER   /* no value */
 };
 
 /*
- * JSON null is as good as absent. A form that a row does not name does not know the member. Where
- * `ours` has a form, a value that cannot be is refused there; else it is one that the form does not
- * know: so plain lines may have columns called as another program's members are.
+ * JSON null counts as absent. `forms`: the forms that know the member. `ours`: the forms in which a
+ * value that is not accepted is an error; in other forms the member then counts as unknown, so that
+ * plain lines may have columns with names of another program's members.
  */
 static const struct member {
     const char *name;
@@ -69,7 +69,7 @@ static const struct member {
     {"messages", LATER, PLAIN | CHAT, ALL, 0, 0, 0},
     {"chat_template_kwargs", LATER, PLAIN | CHAT, ALL, 0, 0, 0},
     {"id", ANY, PLAIN, ALL, 0, 0, 0},
-    /* of the OpenAI API: whose the request is, where it is kept, how soon it is done */
+    /* of the OpenAI API, without effect on the answer */
     {"model", ANY, ALL, ALL, 0, 0, 0},
     {"user", ANY, ALL, ALL, 0, 0, 0},
     {"metadata", ANY, ALL, ALL, 0, 0, 0},
@@ -80,7 +80,7 @@ static const struct member {
     {"prompt_cache_retention", ANY, ALL, ALL, 0, 0, 0},
     {"stream_options", ANY, ALL, ALL, 0, 0, 0},      /* nothing streams */
     {"parallel_tool_calls", ANY, ALL, ALL, 0, 0, 0}, /* there are no tools */
-    /* … and what changes the answer */
+    /* of the OpenAI API, with effect on the answer */
     {"n", ONE, ALL, ALL, 1, 0, 0},
     {"best_of", ONE, ALL, ALL, 1, 0, 0},
     {"presence_penalty", ONE, ALL, ALL, 0, 0, 0},
@@ -117,8 +117,8 @@ static const struct member {
 };
 #define N_MEMBERS (sizeof members / sizeof members[0])
 
-static enum sw_status read_flag(const struct member *m, const json_t *value,
-                                struct sw_line_request *out)
+static enum sw_status request_read_flag(const struct member *m, const json_t *value,
+                                        struct sw_line_request *out)
 {
     if (!json_is_boolean(value))
         return sw_fail(SW_EINPUT, "\"%s\" must be true or false, not %s", m->name,
@@ -127,8 +127,8 @@ static enum sw_status read_flag(const struct member *m, const json_t *value,
     return SW_OK;
 }
 
-static enum sw_status read_seed(const struct member *m, const json_t *value,
-                                struct sw_line_request *out)
+static enum sw_status request_read_seed(const struct member *m, const json_t *value,
+                                        struct sw_line_request *out)
 {
     uint64_t *seed = (void *)((char *)out + m->offset);
     char text[SW_JSON_SHORT];
@@ -137,9 +137,9 @@ static enum sw_status read_seed(const struct member *m, const json_t *value,
         return sw_fail(SW_EINPUT, "\"%s\" must be a whole number, not %s", m->name,
                        sw_json_type(value));
     if (sw_json_integer(value, INT64_MIN, -1, &negative))
-        *seed = (uint64_t)negative; /* its two's complement */
+        *seed = (uint64_t)negative; /* as two's complement */
     else if (!sw_json_uint64(value, seed))
-        return sw_fail(SW_EINPUT, "\"%s\" is %s; -2^63 to 2^64 - 1 are possible", m->name,
+        return sw_fail(SW_EINPUT, "\"%s\" is %s; it must be from -2^63 to 2^64 - 1", m->name,
                        sw_json_show(value, text, sizeof text));
     out->seeded = true;
     return SW_OK;
@@ -158,7 +158,7 @@ static enum sw_status request_read_number(const struct member *m, const json_t *
         return sw_fail(SW_EINPUT, "\"%s\" is %.15g; it must be at least %g", m->name, number,
                        m->low);
     if (!(number >= m->low && number <= m->high))
-        return sw_fail(SW_EINPUT, "\"%s\" is %.15g; %g to %.10g are possible", m->name, number,
+        return sw_fail(SW_EINPUT, "\"%s\" is %.15g; it must be from %g to %.10g", m->name, number,
                        m->low, m->high);
     if (real)
         *(float *)field = (float)number;
@@ -239,7 +239,7 @@ static bool is_never(const struct member *m, const json_t *value, const struct s
     return false;
 }
 
-/* How a kind is read; or what says that a value is what happens anyway. Neither: passed over. */
+/* `read` stores the value; `harmless` accepts a value that changes nothing. Both NULL: ignored. */
 static const struct {
     enum sw_status (*read)(const struct member *m, const json_t *value,
                            struct sw_line_request *out);
@@ -247,9 +247,9 @@ static const struct {
                      const struct sw_line_request *out);
 } kinds[] = {
     [COUNT] = {request_read_number, NULL},
-    [SEED] = {read_seed, NULL},
+    [SEED] = {request_read_seed, NULL},
     [NUMBER] = {request_read_number, NULL},
-    [FLAG] = {read_flag, NULL},
+    [FLAG] = {request_read_flag, NULL},
     [LATER] = {NULL, NULL},
     [ANY] = {NULL, NULL},
     [ONE] = {NULL, is_one},
@@ -263,7 +263,7 @@ static const struct {
     [NEVER] = {NULL, is_never},
 };
 
-static const struct member *find_member(const char *name)
+static const struct member *request_find_member(const char *name)
 {
     for (size_t i = 0; i < N_MEMBERS; i++)
         if (strcmp(members[i].name, name) == 0)
@@ -273,7 +273,7 @@ static const struct member *find_member(const char *name)
 
 bool sw_line_request_knows(const char *name)
 {
-    const struct member *m = find_member(name);
+    const struct member *m = request_find_member(name);
     return (m && m->kind != ANY) || strcmp(name, "model") == 0 || strcmp(name, "method") == 0 ||
            strcmp(name, "url") == 0;
 }
@@ -281,7 +281,7 @@ bool sw_line_request_knows(const char *name)
 static enum sw_status request_read_member(const char *name, const json_t *value,
                                           struct sw_unknown *unknown, struct sw_line_request *out)
 {
-    const struct member *m = find_member(name);
+    const struct member *m = request_find_member(name);
     const unsigned form = 1u << out->form;
     bool known = m && (m->forms & form);
     if (known && kinds[m->kind].read)
@@ -290,10 +290,10 @@ static enum sw_status request_read_member(const char *name, const json_t *value,
         return SW_OK;
     known = known && (m->ours & form);
     if (known && m->kind == ONE)
-        return sw_fail(SW_EINPUT, "\"%s\" can only be %g here", name, m->low);
+        return sw_fail(SW_EINPUT, "\"%s\" must be %g here", name, m->low);
     if (known && m->kind == SKIP)
-        return sw_fail(SW_EINPUT, "\"%s\" can only be %s here%s", name,
-                       out->special ? "false" : "true", out->special ? ", with --special" : "");
+        return sw_fail(SW_EINPUT, "\"%s\" must be %s here%s", name, out->special ? "false" : "true",
+                       out->special ? ", with --special" : "");
     if (known || (form & API))
         return sw_fail(SW_EINPUT, "\"%.200s\" is not supported%s", name,
                        m && (m->forms & form) ? " with this value" : "");
@@ -301,7 +301,7 @@ static enum sw_status request_read_member(const char *name, const json_t *value,
     return SW_OK;
 }
 
-static enum sw_status take_stop(const json_t *value, struct sw_line_request *out)
+static enum sw_status request_add_stop(const json_t *value, struct sw_line_request *out)
 {
     const char *text = json_string_value(value);
     if (!text)
@@ -309,7 +309,8 @@ static enum sw_status take_stop(const json_t *value, struct sw_line_request *out
                        sw_json_type(value));
     const size_t n = json_string_length(value);
     if (n == 0 || n > SW_STOP_LENGTH_MAX || strlen(text) != n)
-        return sw_fail(SW_EINPUT, "\"stop\": a text of %zu bytes%s; 1 to %d are possible", n,
+        return sw_fail(SW_EINPUT,
+                       "\"stop\": a text of %zu bytes%s; it must have 1 to %d, and no NUL", n,
                        strlen(text) != n ? " with a NUL" : "", SW_STOP_LENGTH_MAX);
     if (out->n_stop == SW_STOP_STRINGS_MAX)
         return sw_fail(SW_EINPUT, "\"stop\": more than %d texts", SW_STOP_STRINGS_MAX);
@@ -317,7 +318,7 @@ static enum sw_status take_stop(const json_t *value, struct sw_line_request *out
     return SW_OK;
 }
 
-static enum sw_status read_stop(const json_t *value, struct sw_line_request *out)
+static enum sw_status request_read_stop(const json_t *value, struct sw_line_request *out)
 {
     size_t i;
     json_t *text;
@@ -325,12 +326,12 @@ static enum sw_status read_stop(const json_t *value, struct sw_line_request *out
         return SW_OK;
     out->n_stop = 0;
     if (!json_is_array(value))
-        return take_stop(value, out);
-    json_array_foreach((json_t *)(uintptr_t)value, i, text) SW_TRY(take_stop(text, out));
+        return request_add_stop(value, out);
+    json_array_foreach((json_t *)(uintptr_t)value, i, text) SW_TRY(request_add_stop(text, out));
     return SW_OK;
 }
 
-static enum sw_status read_alternatives(const char *name, const json_t *value, int32_t *out)
+static enum sw_status request_read_alternatives(const char *name, const json_t *value, int32_t *out)
 {
     int64_t n;
     if (!sw_json_integer(value, 0, SW_TOP_LOGPROBS_MAX, &n))
@@ -341,7 +342,7 @@ static enum sw_status read_alternatives(const char *name, const json_t *value, i
 }
 
 /* A number of alternatives; in chats a flag, with the number in "top_logprobs". */
-static enum sw_status read_logprobs(const json_t *body, struct sw_line_request *out)
+static enum sw_status request_read_logprobs(const json_t *body, struct sw_line_request *out)
 {
     const json_t *value = json_object_get(body, "logprobs");
     const json_t *top = json_object_get(body, "top_logprobs");
@@ -353,11 +354,11 @@ static enum sw_status read_logprobs(const json_t *body, struct sw_line_request *
         return sw_fail(SW_EINPUT, "\"logprobs\" of a chat must be true or false, not %s",
                        sw_json_type(value));
     else if (!sw_json_absent(value))
-        SW_TRY(read_alternatives("logprobs", value, &out->sampling.logprobs));
+        SW_TRY(request_read_alternatives("logprobs", value, &out->sampling.logprobs));
     if (sw_json_absent(top))
         return SW_OK;
     out->wrong = "top_logprobs";
-    SW_TRY(read_alternatives("top_logprobs", top, &n));
+    SW_TRY(request_read_alternatives("top_logprobs", top, &n));
     if (json_is_true(value))
         out->sampling.logprobs = n;
     else if (n > 0)
@@ -371,15 +372,16 @@ static bool is_ids(const json_t *value)
            json_is_integer(json_array_get(value, 0));
 }
 
-static enum sw_status read_messages(const json_t *body, const json_t *messages,
-                                    struct sw_line_request *out)
+static enum sw_status request_read_messages(const json_t *body, const json_t *messages,
+                                            struct sw_line_request *out)
 {
     out->wrong = "messages";
     if (!json_is_array(messages))
         return sw_fail(SW_EINPUT, "\"messages\" must be a list of messages, not %s",
                        sw_json_type(messages));
     if (json_array_size(messages) == 0)
-        return sw_fail(SW_EINPUT, "\"messages\" is an empty list; it must have one at least");
+        return sw_fail(SW_EINPUT,
+                       "\"messages\" is an empty list; it must have at least one message");
     out->messages = messages;
     out->variables = json_object_get(body, "chat_template_kwargs");
     if (sw_json_absent(out->variables))
@@ -391,7 +393,7 @@ static enum sw_status read_messages(const json_t *body, const json_t *messages,
     return SW_OK;
 }
 
-static enum sw_status read_prompt(const json_t *body, struct sw_line_request *out)
+static enum sw_status request_read_prompt(const json_t *body, struct sw_line_request *out)
 {
     const json_t *prompt = json_object_get(body, "prompt");
     const json_t *messages = json_object_get(body, "messages");
@@ -401,9 +403,9 @@ static enum sw_status read_prompt(const json_t *body, struct sw_line_request *ou
     if (plain && sw_json_absent(prompt) && sw_json_absent(messages))
         return sw_fail(SW_EINPUT, "has neither \"prompt\" nor \"messages\"");
     if (out->form == SW_FORM_CHAT || (plain && sw_json_absent(prompt)))
-        return read_messages(body, messages, out);
+        return request_read_messages(body, messages, out);
     out->wrong = "prompt";
-    /* The API takes several prompts at once: here one, bare or alone in its list. */
+    /* The API accepts a list of prompts; here it must have one. */
     if (json_is_array(prompt) && json_array_size(prompt) == 1 && !is_ids(prompt))
         prompt = json_array_get(prompt, 0);
     else if (json_is_array(prompt) && json_array_size(prompt) > 1 && !is_ids(prompt))
@@ -416,8 +418,8 @@ static enum sw_status read_prompt(const json_t *body, struct sw_line_request *ou
     return SW_OK;
 }
 
-static enum sw_status read_body(const json_t *body, struct sw_unknown *unknown,
-                                struct sw_line_request *out)
+static enum sw_status request_read_body(const json_t *body, struct sw_unknown *unknown,
+                                        struct sw_line_request *out)
 {
     const char *name;
     json_t *value;
@@ -430,21 +432,21 @@ static enum sw_status read_body(const json_t *body, struct sw_unknown *unknown,
     out->wrong = "max_completion_tokens";
     const json_t *newer = json_object_get(body, out->wrong);
     if (!sw_json_absent(newer))
-        SW_TRY(request_read_number(find_member(out->wrong), newer, out));
-    if (out->sampling.top_k < 0) /* some write -1 for off */
+        SW_TRY(request_read_number(request_find_member(out->wrong), newer, out));
+    if (out->sampling.top_k < 0) /* some clients write -1 for off */
         out->sampling.top_k = 0;
     out->wrong = "stop";
-    SW_TRY(read_stop(json_object_get(body, "stop"), out));
-    SW_TRY(read_logprobs(body, out));
+    SW_TRY(request_read_stop(json_object_get(body, "stop"), out));
+    SW_TRY(request_read_logprobs(body, out));
     out->wrong = NULL;
-    SW_TRY(read_prompt(body, out));
+    SW_TRY(request_read_prompt(body, out));
     out->wrong = NULL;
     return sw_sampling_check(&out->sampling) == SW_OK ? SW_OK : SW_EINPUT;
 }
 
 /* The envelope of the Batch API. */
-static enum sw_status open_envelope(const json_t *root, struct sw_unknown *unknown,
-                                    const json_t **body, struct sw_line_request *out)
+static enum sw_status request_open_envelope(const json_t *root, struct sw_unknown *unknown,
+                                            const json_t **body, struct sw_line_request *out)
 {
     static const char *const known[] = {"custom_id", "method", "url", "body"};
     const char *url = json_string_value(json_object_get(root, "url"));
@@ -470,10 +472,9 @@ static enum sw_status open_envelope(const json_t *root, struct sw_unknown *unkno
     else if (url && strcmp(url, "/v1/chat/completions") == 0)
         out->form = SW_FORM_CHAT;
     else
-        return sw_fail(
-            SW_EINPUT,
-            "\"url\" is \"%.60s\"; /v1/completions and /v1/chat/completions are possible",
-            url ? url : "");
+        return sw_fail(SW_EINPUT,
+                       "\"url\" is \"%.60s\"; it must be /v1/completions or /v1/chat/completions",
+                       url ? url : "");
     out->wrong = "body";
     if (!json_is_object(*body))
         return sw_fail(SW_EINPUT, "\"body\" must be an object, not %s", sw_json_type(*body));
@@ -488,8 +489,8 @@ enum sw_status sw_line_request_read(const json_t *root, bool batch_form,
     *out = *defaults;
     out->form = SW_FORM_PLAIN;
     if (batch_form) {
-        SW_TRY(open_envelope(root, unknown, &body, out));
+        SW_TRY(request_open_envelope(root, unknown, &body, out));
         out->model = json_string_value(json_object_get(body, "model"));
     }
-    return read_body(body, unknown, out);
+    return request_read_body(body, unknown, out);
 }

@@ -1,4 +1,4 @@
-/* Owns writing results and the thread that makes them safe (group commit). */
+/* Owns appending results and the thread that syncs them (group commit). */
 #include "jobs/result_writer.h"
 
 #include "base/thread_fail.h"
@@ -18,7 +18,7 @@
 struct sw_result_writer {
     int fd;
     const char *path;
-    uint64_t size; /* of the file: whole lines */
+    uint64_t size; /* bytes of the file's whole lines */
     pthread_t thread;
     bool running;
     pthread_mutex_t lock; /* guards all below */
@@ -27,10 +27,10 @@ struct sw_result_writer {
     uint64_t bytes_written, bytes_safe;
     bool hurry, closing;
     int error;               /* errno of a failed sync */
-    char lost[SW_ERROR_MAX]; /* why the file is not what was opened any more; "": it is */
+    char lost[SW_ERROR_MAX]; /* how the file changed under us; "": it did not */
 };
 
-static void wait_interval(struct sw_result_writer *a)
+static void result_writer_delay(struct sw_result_writer *a)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -42,8 +42,8 @@ static void wait_interval(struct sw_result_writer *a)
         ;
 }
 
-/* Where what was opened is now; "" when nobody knows. */
-static void appender_now(const struct sw_result_writer *a, char *out, size_t cap)
+/* The path at which the opened file is now; "" when it is not known. */
+static void result_writer_current_path(const struct sw_result_writer *a, char *out, size_t cap)
 {
     char name[64];
     snprintf(name, sizeof name, "/proc/self/fd/%d", a->fd);
@@ -54,7 +54,7 @@ static void appender_now(const struct sw_result_writer *a, char *out, size_t cap
 }
 
 /* `size`: bytes that must be there. */
-static enum sw_status appender_look(const struct sw_result_writer *a, uint64_t size)
+static enum sw_status result_writer_verify(const struct sw_result_writer *a, uint64_t size)
 {
     struct stat own, named;
     char now[PATH_MAX];
@@ -62,35 +62,35 @@ static enum sw_status appender_look(const struct sw_result_writer *a, uint64_t s
         return SW_OK;
     if (own.st_nlink == 0)
         return sw_fail(SW_EIO,
-                       "%s: was removed while the job ran, and all results in it with it; the same "
-                       "command begins anew",
+                       "%s: was removed while the job ran, with all results in it; the same "
+                       "command starts over",
                        a->path);
     if (stat(a->path, &named) != 0 ? errno == ENOENT || errno == ENOTDIR || errno == ESTALE
                                    : named.st_dev != own.st_dev || named.st_ino != own.st_ino) {
-        appender_now(a, now, sizeof now);
+        result_writer_current_path(a, now, sizeof now);
         return sw_fail(SW_EIO,
                        "%s: was moved or replaced while the job ran; the results are in %s. Move "
-                       "that back, and the same command goes on",
+                       "it back, then the same command resumes the job",
                        a->path, now[0] ? now : "the file that was moved");
     }
     if ((uint64_t)own.st_size < size)
         return sw_fail(SW_EIO,
-                       "%s: was cut while the job ran: it has %llu bytes, %llu were written. The "
-                       "same command does again what is missing",
+                       "%s: was truncated while the job ran: it has %llu bytes, %llu were written. "
+                       "The same command computes what is missing",
                        a->path, (unsigned long long)own.st_size, (unsigned long long)size);
     return SW_OK;
 }
 
-enum sw_status sw_result_writer_look(struct sw_result_writer *a)
+enum sw_status sw_result_writer_check(struct sw_result_writer *a)
 {
     pthread_mutex_lock(&a->lock);
     const uint64_t size = a->size;
     const bool lost = a->lost[0];
     pthread_mutex_unlock(&a->lock);
-    return lost ? sw_fail(SW_EIO, "%s", a->lost) : appender_look(a, size);
+    return lost ? sw_fail(SW_EIO, "%s", a->lost) : result_writer_verify(a, size);
 }
 
-static void *make_safe(void *context)
+static void *result_writer_sync_loop(void *context)
 {
     struct sw_result_writer *a = context;
     pthread_mutex_lock(&a->lock);
@@ -99,13 +99,13 @@ static void *make_safe(void *context)
             pthread_cond_wait(&a->work, &a->lock);
         if (a->lines_safe == a->lines_written)
             break;
-        wait_interval(a);
+        result_writer_delay(a);
         const int64_t lines = a->lines_written;
         const uint64_t bytes = a->bytes_written, size = a->size;
         a->hurry = false;
         pthread_mutex_unlock(&a->lock);
         const int error = fdatasync(a->fd) == 0 ? 0 : errno;
-        const bool lost = appender_look(a, size) != SW_OK;
+        const bool lost = result_writer_verify(a, size) != SW_OK;
         pthread_mutex_lock(&a->lock);
         a->error = error;
         if (lost)
@@ -139,14 +139,14 @@ enum sw_status sw_result_writer_open(int fd, const char *path, uint64_t size,
     pthread_cond_init(&a->work, &monotonic);
     pthread_cond_init(&a->safe_now, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    sigfillset(&all); /* signals are for the threads that know about them */
+    sigfillset(&all); /* other threads handle the signals */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&a->thread, NULL, make_safe, a);
+    const int error = pthread_create(&a->thread, NULL, result_writer_sync_loop, a);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     a->running = error == 0;
     if (error) {
         sw_result_writer_close(a);
-        (void)sw_thread_fail("the thread that writes", error, "");
+        (void)sw_thread_fail("the thread that syncs results", error, "");
         sw_error_context("%s", path);
         return SW_EDEVICE;
     }
@@ -154,13 +154,13 @@ enum sw_status sw_result_writer_open(int fd, const char *path, uint64_t size,
     return SW_OK;
 }
 
-static enum sw_status cannot_write(const struct sw_result_writer *a, int error)
+static enum sw_status result_writer_fail(const struct sw_result_writer *a, int error)
 {
     return sw_fail(SW_EIO, "%s: cannot write: %s; make room there", a->path, strerror(error));
 }
 
-/* With the lock held: until at most `lines` and `bytes` are not safe. */
-static enum sw_status wait_safe(struct sw_result_writer *a, int64_t lines, uint64_t bytes)
+/* With the lock held: waits until at most `lines` and `bytes` are not safe. */
+static enum sw_status result_writer_wait(struct sw_result_writer *a, int64_t lines, uint64_t bytes)
 {
     while (!a->error && !a->lost[0] &&
            (a->lines_written - a->lines_safe > lines || a->bytes_written - a->bytes_safe > bytes)) {
@@ -168,7 +168,7 @@ static enum sw_status wait_safe(struct sw_result_writer *a, int64_t lines, uint6
         pthread_cond_signal(&a->work);
         pthread_cond_wait(&a->safe_now, &a->lock);
     }
-    return a->error     ? cannot_write(a, a->error)
+    return a->error     ? result_writer_fail(a, a->error)
            : a->lost[0] ? sw_fail(SW_EIO, "%s", a->lost)
                         : SW_OK;
 }
@@ -176,10 +176,10 @@ static enum sw_status wait_safe(struct sw_result_writer *a, int64_t lines, uint6
 enum sw_status sw_result_writer_write(struct sw_result_writer *a, const char *line, size_t n)
 {
     pthread_mutex_lock(&a->lock);
-    const enum sw_status status = wait_safe(a, SW_UNSAFE_LINES, SW_UNSAFE_BYTES);
+    const enum sw_status status = result_writer_wait(a, SW_UNSAFE_LINES, SW_UNSAFE_BYTES);
     pthread_mutex_unlock(&a->lock);
     SW_TRY(status);
-    for (size_t done = 0; done < n;) { /* a second round only where the first says why not */
+    for (size_t done = 0; done < n;) { /* after a short write the second reports the reason */
         const ssize_t written = write(a->fd, line + done, n - done);
         if (written < 0 && errno == EINTR)
             continue;
@@ -188,7 +188,7 @@ enum sw_status sw_result_writer_write(struct sw_result_writer *a, const char *li
             if (done > 0 && ftruncate(a->fd, (off_t)a->size) != 0)
                 return sw_fail(SW_EIO, "%s: %s, and the torn line cannot be cut off", a->path,
                                strerror(error));
-            return cannot_write(a, error);
+            return result_writer_fail(a, error);
         }
         done += (size_t)written;
     }
@@ -204,7 +204,7 @@ enum sw_status sw_result_writer_write(struct sw_result_writer *a, const char *li
 enum sw_status sw_result_writer_flush(struct sw_result_writer *a)
 {
     pthread_mutex_lock(&a->lock);
-    const enum sw_status status = wait_safe(a, 0, 0);
+    const enum sw_status status = result_writer_wait(a, 0, 0);
     pthread_mutex_unlock(&a->lock);
     return status;
 }

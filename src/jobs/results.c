@@ -1,4 +1,4 @@
-/* Owns an output file: its lock, what is found in it, what is appended. */
+/* Owns an output file: its lock, the results found in it, the results appended to it. */
 #include "jobs/results.h"
 
 #include "base/log.h"
@@ -23,38 +23,38 @@
 struct sw_results {
     int fd;
     char *path;
-    json_t *claim; /* as found; NULL: none, or it cannot be understood */
-    struct sw_id_set *keys;
-    struct sw_result_writer *appender;
+    json_t *manifest; /* as found; NULL: none, or it is not valid */
+    struct sw_id_set *ids;
+    struct sw_result_writer *writer;
     struct sw_results_count count;
-    bool adopted; /* --force: nobody knows who wrote what is there, so nothing is cut off */
+    bool adopted; /* --force without a manifest: the results may be foreign, so cut off nothing */
 };
 
-/* flock: Linux carries it to the server of an NFS, and it goes away with its process. */
-static enum sw_status lock(struct sw_results *r)
+/* flock: on NFS Linux passes it to the server, and it ends with its process. */
+static enum sw_status results_lock(struct sw_results *r)
 {
     for (int tenths = 0; flock(r->fd, LOCK_EX | LOCK_NB) != 0; tenths++) {
         if (errno == EINTR)
             continue;
         if (errno != EWOULDBLOCK) {
             sw_log(SW_LOG_WARN,
-                   "%s: its file system knows no locks (%s): see to it that no other job writes "
-                   "there",
+                   "%s: its file system does not support locks (%s): make sure that no other job "
+                   "writes this file",
                    r->path, strerror(errno));
             return SW_OK;
         }
         if (tenths == LOCK_WAIT_S * 10) {
             char writer[512];
-            json_t *claim = NULL;
-            if (sw_manifest_read(r->path, &claim) != SW_OK || !claim)
+            json_t *manifest = NULL;
+            if (sw_manifest_read(r->path, &manifest) != SW_OK || !manifest)
                 return sw_fail(SW_EINPUT,
-                               "%s: another job is writing it; wait for that one, or "
+                               "%s: another job is writing it; wait for that job, or "
                                "name another output",
                                r->path);
-            sw_manifest_describe_writer(claim, writer, sizeof writer);
-            json_decref(claim);
+            sw_manifest_describe_writer(manifest, writer, sizeof writer);
+            json_decref(manifest);
             return sw_fail(SW_EINPUT,
-                           "%s: another job is writing it (%s); wait for that one, or name another "
+                           "%s: another job is writing it (%s); wait for that job, or name another "
                            "output",
                            r->path, writer);
         }
@@ -79,28 +79,28 @@ enum sw_status sw_results_open(const char *path, struct sw_results **out)
     if (fstat(r->fd, &st) != 0 || !S_ISREG(st.st_mode))
         return sw_fail(SW_EUSAGE, "%s: is not a regular file, so a job cannot be resumed from it",
                        path);
-    SW_TRY(lock(r));
-    SW_TRY(sw_id_set_create(&r->keys));
-    const enum sw_status status = sw_manifest_read(path, &r->claim);
+    SW_TRY(results_lock(r));
+    SW_TRY(sw_id_set_create(&r->ids));
+    const enum sw_status status = sw_manifest_read(path, &r->manifest);
     if (status != SW_EINPUT)
         return status;
-    sw_error_clear(); /* until it matters: settle */
+    sw_error_clear(); /* results_take_over reports it where it matters */
     return SW_OK;
 }
 
 uint64_t sw_results_input_bytes(const struct sw_results *r)
 {
-    const json_t *input = json_object_get(r->claim, "input");
+    const json_t *input = json_object_get(r->manifest, "input");
     const json_int_t n = json_integer_value(json_object_get(input, "bytes"));
     return n > 0 ? (uint64_t)n : 0;
 }
 
 bool sw_results_former(const struct sw_results *r)
 {
-    return sw_manifest_is_former(r->claim);
+    return sw_manifest_is_former(r->manifest);
 }
 
-/* Takes the line as a result; false: it is none. */
+/* Adds the line's id to the results; *good false: the line is no result. */
 static enum sw_status results_take(struct sw_results *r, const struct sw_jsonl_line *line,
                                    struct sw_strbuf *key, bool *good)
 {
@@ -115,9 +115,9 @@ static enum sw_status results_take(struct sw_results *r, const struct sw_jsonl_l
     if (status != SW_OK || !record.has_id || !record.is_result)
         return SW_OK;
     *good = true;
-    SW_TRY(sw_id_set_mark(r->keys, key->text, key->length, SW_ID_DONE, &before));
+    SW_TRY(sw_id_set_mark(r->ids, key->text, key->length, SW_ID_DONE, &before));
     if (before & SW_ID_DONE) {
-        sw_log(SW_LOG_WARN, "%s: line %lld has the id %.100s once more", r->path,
+        sw_log(SW_LOG_WARN, "%s: line %lld has the id %.100s, as an earlier result has", r->path,
                (long long)line->number, key->text);
         return SW_OK;
     }
@@ -126,9 +126,11 @@ static enum sw_status results_take(struct sw_results *r, const struct sw_jsonl_l
     return SW_OK;
 }
 
-/* A line without an end, or with zeros that were never written, that lies no further from the end
- * of the file than what can have been unsafe was being written when a run died. Whatever else is no
- * result was put there by somebody. */
+/*
+ * Cuts off the end of the file from `line` on, which is no result, when an earlier run died while
+ * it wrote it: the line has no newline, or zeros no further from the end of the file than unsafe
+ * bytes can be. Any other such line was put there by somebody: SW_EINPUT.
+ */
 static enum sw_status results_cut(struct sw_results *r, const struct sw_jsonl_line *line,
                                   uint64_t size)
 {
@@ -136,17 +138,18 @@ static enum sw_status results_cut(struct sw_results *r, const struct sw_jsonl_li
     const bool zeros = memchr(line->bytes, '\0', line->n) && torn <= SW_UNSAFE_BYTES;
     if (r->adopted || (line->ended && !zeros))
         return sw_fail(SW_EINPUT,
-                       "%s: line %lld is no result, and %llu bytes follow its beginning; mend or "
-                       "delete that line, or begin anew with --fresh",
+                       "%s: line %lld is not a result, and %llu bytes follow its beginning; "
+                       "correct or delete that line, or start over with --fresh",
                        r->path, (long long)line->number, (unsigned long long)torn);
     if (ftruncate(r->fd, (off_t)line->offset) != 0 || fdatasync(r->fd) != 0)
         return sw_fail(SW_EIO, "%s: cannot cut off a torn line: %s", r->path, strerror(errno));
-    sw_log(SW_LOG_WARN, "%s: cut off %llu bytes that an earlier run was writing when it ended",
+    sw_log(SW_LOG_WARN,
+           "%s: removed %llu bytes at its end that an earlier run was writing when it ended",
            r->path, (unsigned long long)torn);
     return SW_OK;
 }
 
-static enum sw_status scan(struct sw_results *r, uint64_t *size)
+static enum sw_status results_scan(struct sw_results *r, uint64_t *size)
 {
     struct sw_jsonl *lines;
     struct sw_jsonl_line line;
@@ -174,55 +177,55 @@ static enum sw_status scan(struct sw_results *r, uint64_t *size)
     return status;
 }
 
-static enum sw_status results_settle(struct sw_results *r, const json_t *claim,
-                                     const struct sw_input_scan *survey, enum sw_results_mode mode)
+static enum sw_status results_take_over(struct sw_results *r, const json_t *manifest,
+                                        const struct sw_input_scan *scan, enum sw_results_mode mode)
 {
     struct stat st;
-    r->adopted = mode == SW_RESULTS_FORCE && !r->claim;
+    r->adopted = mode == SW_RESULTS_FORCE && !r->manifest;
     if (fstat(r->fd, &st) != 0)
         return sw_fail(SW_EIO, "%s: %s", r->path, strerror(errno));
     if (mode == SW_RESULTS_FRESH && ftruncate(r->fd, 0) != 0)
         return sw_fail(SW_EIO, "%s: cannot empty it: %s", r->path, strerror(errno));
     const bool resumes = mode == SW_RESULTS_RESUME && st.st_size > 0;
-    if (resumes && !r->claim)
-        SW_TRY(sw_manifest_read(r->path, &r->claim));
-    if (resumes && !r->claim)
+    if (resumes && !r->manifest)
+        SW_TRY(sw_manifest_read(r->path, &r->manifest));
+    if (resumes && !r->manifest)
         return sw_fail(SW_EINPUT,
-                       "%s: is there already, and nothing says that it is this job's (there is no "
-                       "%s.job). Name another output, or begin anew with --fresh, or keep what is "
-                       "there and go on with --force",
+                       "%s: exists already, and nothing shows that it belongs to this job (there "
+                       "is no %s.job). Name another output, or start over with --fresh, or keep "
+                       "the results and continue with --force",
                        r->path, r->path);
     if (resumes)
-        SW_TRY(sw_manifest_check(r->path, r->claim, claim, survey->begin));
-    json_t *mine = json_deep_copy(claim);
+        SW_TRY(sw_manifest_check(r->path, r->manifest, manifest, scan->begin));
+    json_t *mine = json_deep_copy(manifest);
     enum sw_status status = SW_ENOMEM;
-    sw_manifest_carry(resumes ? r->claim : NULL, mine);
+    sw_manifest_carry(resumes ? r->manifest : NULL, mine);
     if (mine && json_object_set_new(mine, "writer", sw_manifest_writer()) == 0)
         status = sw_manifest_write(r->path, mine);
     else
-        (void)sw_fail(SW_ENOMEM, "%s: no memory to describe it", r->path);
+        (void)sw_fail(SW_ENOMEM, "%s: no memory for its manifest", r->path);
     json_decref(mine);
     return status;
 }
 
-enum sw_status sw_results_begin(struct sw_results *r, const json_t *claim,
-                                const struct sw_input_scan *survey, enum sw_results_mode mode)
+enum sw_status sw_results_begin(struct sw_results *r, const json_t *manifest,
+                                const struct sw_input_scan *scan, enum sw_results_mode mode)
 {
     uint64_t size;
-    SW_TRY(results_settle(r, claim, survey, mode));
-    SW_TRY(scan(r, &size));
-    return sw_result_writer_open(r->fd, r->path, size, &r->appender);
+    SW_TRY(results_take_over(r, manifest, scan, mode));
+    SW_TRY(results_scan(r, &size));
+    return sw_result_writer_open(r->fd, r->path, size, &r->writer);
 }
 
 struct sw_id_set *sw_results_ids(struct sw_results *r)
 {
-    return r->keys;
+    return r->ids;
 }
 
 struct sw_results_count sw_results_count(struct sw_results *r)
 {
-    if (r->appender)
-        r->count.safe = sw_result_writer_safe(r->appender);
+    if (r->writer)
+        r->count.safe = sw_result_writer_safe(r->writer);
     return r->count;
 }
 
@@ -230,29 +233,29 @@ enum sw_status sw_results_append(struct sw_results *r, const struct sw_strbuf *l
 {
     if (line->failed)
         return sw_fail(SW_ENOMEM, "no memory for a result");
-    SW_TRY(sw_result_writer_write(r->appender, line->text, line->length));
+    SW_TRY(sw_result_writer_write(r->writer, line->text, line->length));
     r->count.written++;
     r->count.written_failed += failed;
     return SW_OK;
 }
 
-enum sw_status sw_results_look(struct sw_results *r)
+enum sw_status sw_results_check(struct sw_results *r)
 {
-    return r->appender ? sw_result_writer_look(r->appender) : SW_OK;
+    return r->writer ? sw_result_writer_check(r->writer) : SW_OK;
 }
 
 enum sw_status sw_results_flush(struct sw_results *r)
 {
-    return r->appender ? sw_result_writer_flush(r->appender) : SW_OK;
+    return r->writer ? sw_result_writer_flush(r->writer) : SW_OK;
 }
 
 void sw_results_close(struct sw_results *r)
 {
     if (!r)
         return;
-    sw_result_writer_close(r->appender);
-    sw_id_set_free(r->keys);
-    json_decref(r->claim);
+    sw_result_writer_close(r->writer);
+    sw_id_set_free(r->ids);
+    json_decref(r->manifest);
     if (r->fd >= 0)
         close(r->fd);
     free(r->path);

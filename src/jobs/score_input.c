@@ -1,11 +1,11 @@
-/* Owns the cutting of texts to be scored. */
+/* Owns splitting texts to be scored into ids. */
 #include "jobs/score_input.h"
 
 #include "base/utf8.h"
 
 #include <string.h>
 
-/* What Python's str.isspace and re's \s take for white space. */
+/* White space by Python's str.isspace and re's \s. */
 static bool is_space(uint32_t c)
 {
     return sw_utf8_is_space(c) || (c >= 0x1C && c <= 0x1F);
@@ -17,7 +17,7 @@ int32_t sw_score_input_prefix(const struct sw_tokenizer *tok)
     return bos >= 0 ? bos : sw_tokenizer_eos(tok);
 }
 
-/* With BOS as the model wants it, but not twice. */
+/* Encodes with BOS where the model has one, unless the text begins with it. */
 static enum sw_status score_input_encode(struct sw_tokenizer *tok, const char *text, size_t n,
                                          struct sw_ids *out)
 {
@@ -55,13 +55,16 @@ static enum sw_status nothing_left(const char *what)
     return sw_fail(SW_EINPUT, "%s has no tokens to score", what);
 }
 
-/* Behind no context at all: the prefix, which the continuation may begin with itself. */
+/* Encodes a continuation without context: the prefix (once, if the text begins with it) and the
+ * text. */
 static enum sw_status encode_alone(struct sw_tokenizer *tok, struct sw_text text,
                                    struct sw_score_input *out)
 {
     const int32_t prefix = sw_score_input_prefix(tok);
     if (prefix < 0)
-        return sw_fail(SW_EINPUT, "\"context\" is empty, and the model has no token to begin with");
+        return sw_fail(
+            SW_EINPUT,
+            "\"context\" is empty, and the model has neither a BOS nor an EOS token to start with");
     SW_TRY(sw_ids_push(&out->ids, prefix));
     SW_TRY(sw_tokenizer_encode(tok, text.bytes, text.n, SW_ENCODE_PARSE_SPECIAL, &out->ids));
     out->from = 1;
@@ -112,8 +115,8 @@ enum sw_status sw_score_input_fit(struct sw_score_input *pair, size_t context, s
     *dropped = 0;
     if (scored > context)
         return sw_fail(SW_EINPUT,
-                       "the continuation has %zu tokens, but there is room for %zu; raise "
-                       "--context, if the model goes further",
+                       "the continuation has %zu tokens, but the context has room for %zu; raise "
+                       "--context, if the model allows it",
                        scored, context);
     if (n <= context + 1)
         return SW_OK;
@@ -129,7 +132,8 @@ enum sw_status sw_score_input_text(struct sw_tokenizer *tok, struct sw_text text
 {
     const int32_t prefix = sw_score_input_prefix(tok);
     if (prefix < 0)
-        return sw_fail(SW_EINPUT, "the model has no token for a text to begin with");
+        return sw_fail(SW_EINPUT,
+                       "the model has neither a BOS nor an EOS token for a text to start with");
     SW_TRY(sw_ids_push(out, prefix));
     SW_TRY(score_input_encode(tok, text.bytes, text.n, out));
     return out->count > 1 ? SW_OK : nothing_left("\"text\"");

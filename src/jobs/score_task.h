@@ -18,9 +18,9 @@ struct sw_score_item;
 
 struct sw_score_job {
     struct sw_tokenizer *tokenizer;
-    int context;                 /* positions */
-    int vocab;                   /* ids are below */
-    struct sw_score_item *items; /* under way; NULL at first */
+    int context;                 /* positions of a pass */
+    int vocab;                   /* ids must be below it */
+    struct sw_score_item *items; /* lines under way; NULL at first */
 };
 
 extern const struct sw_job_task sw_score_task;

@@ -1,4 +1,4 @@
-/* Owns counting and saying which members of lines were passed over. */
+/* Owns counting and reporting unknown members of lines. */
 #include "jobs/unknown.h"
 
 #include "base/log.h"
@@ -25,14 +25,14 @@ void sw_unknown_note(struct sw_unknown *u, const char *name)
         u->others++;
 }
 
-void sw_unknown_say(struct sw_unknown *u, const char *verb)
+void sw_unknown_report(struct sw_unknown *u, const char *verb)
 {
     for (int i = 0; i < u->n; i++) {
         const struct sw_unknown_name *name = &u->names[i];
         size_t n = strlen(name->name);
         const bool whole = n <= SHOWN;
         for (n = whole ? n : SHOWN; !whole && ((unsigned char)name->name[n] & 0xC0) == 0x80; n--)
-            ; /* to the beginning of a character */
+            ; /* go back to the beginning of a character */
         struct sw_strbuf shown = {0};
         sw_json_quote(&shown, name->name, n);
         sw_log(SW_LOG_WARN, "%lld %s %s%s, which %s does not know", (long long)name->lines,

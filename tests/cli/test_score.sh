@@ -89,7 +89,7 @@ assert by_id.pop("good")["logprob"] < 0
 alone = by_id.pop("nothing")["logprob"]
 assert by_id.pop("bare")["logprob"] == by_id.pop("null")["choices"][0]["logprob"] == alone
 api = by_id.pop("api")["response"]
-assert api["status_code"] == 400 and "knows no scoring" in api["body"]["error"]["message"], api
+assert api["status_code"] == 400 and "has no scoring" in api["body"]["error"]["message"], api
 words = {"none": "neither", "both": "has both", "empty": "nothing to score", "number": "not a whole number",
          "choices": "has 0 texts", "choice": "item 1 must be a text, not a whole", "list": "not a text",
          "line-13": "not a JSON", "long": "--context, if"}

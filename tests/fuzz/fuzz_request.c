@@ -26,19 +26,19 @@ static void check(const struct sw_strbuf *line, const struct sw_strbuf *key, boo
     sw_strbuf_free(&again);
 }
 
-static void answer(const struct sw_line_request *asked, const struct sw_strbuf *key)
+static void answer(const struct sw_line_request *request, const struct sw_strbuf *key)
 {
     struct sw_strbuf line = {0};
     int32_t items[2] = {1, 2};
     const struct sw_ids ids = {.items = items, .count = 2};
     const struct sw_sampled sampled[2] = {{.id = 1, .n_top = 1, .top = {{1, -1}}}, {.id = 2}};
-    const struct sw_answer a = {.asked = asked,
+    const struct sw_answer a = {.request = request,
                                 .key = key,
                                 .model = "m",
                                 .text = "t\n\"",
                                 .n_text = 3,
                                 .ids = &ids,
-                                .sampled = asked->sampling.logprobs < 0 ? NULL : sampled,
+                                .sampled = request->sampling.logprobs < 0 ? NULL : sampled,
                                 .n_prompt = 3};
     sw_answer_write(&a, &line);
     check(&line, key, false);
@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct sw_line_request defaults = {.max_tokens = 1, .sampling = sw_sampling_default()};
-    struct sw_line_request asked;
+    struct sw_line_request request;
     struct sw_record record;
     struct sw_strbuf key = {0}, line = {0};
     enum sw_status status = sw_record_scan((const char *)data, size, &key, &record);
@@ -59,9 +59,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (status == SW_OK)
         status = sw_line_json_read((const char *)data, size, sw_line_request_knows, &json);
     if (status == SW_OK) {
-        status = sw_line_request_read(json.root, record.batch_form, &defaults, NULL, &asked);
+        status = sw_line_request_read(json.root, record.batch_form, &defaults, NULL, &request);
         if (status == SW_OK)
-            answer(&asked, &key);
+            answer(&request, &key);
     }
     if (status != SW_OK) {
         sw_record_error(&key, record.batch_form, SW_EINPUT, sw_error_message(), NULL, &line);

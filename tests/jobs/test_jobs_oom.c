@@ -103,9 +103,9 @@ static enum sw_status run(const struct sw_job_task *task, void *owner, const cha
     if (status == SW_OK && some)
         status = sw_job_run(&job);
     if (status == SW_OK)
-        status = sw_results_look(results);
+        status = sw_results_check(results);
     sw_job_close(&job);
-    sw_unknown_say(&job.unknown, "test");
+    sw_unknown_report(&job.unknown, "test");
     sw_results_close(results);
     return status;
 }

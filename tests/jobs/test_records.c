@@ -226,8 +226,8 @@ static struct sw_line_request defaults(void)
 static struct sw_unknown unknown;
 
 /* What a line asks for, or the word its refusal must have. */
-static json_t *asked(const char *text, bool batch_form, struct sw_line_request *out,
-                     const char *refusal)
+static json_t *read_request(const char *text, bool batch_form, struct sw_line_request *out,
+                            const char *refusal)
 {
     const struct sw_line_request start = defaults();
     json_t *root;
@@ -242,22 +242,23 @@ static json_t *asked(const char *text, bool batch_form, struct sw_line_request *
 static void plain_requests(void)
 {
     struct sw_line_request a;
-    json_t *root = asked("{\"prompt\":\"hi\",\"temperature\":0.5,\"top_p\":0.9,\"top_k\":-1,"
-                         "\"min_p\":0.1,\"repetition_penalty\":1.5,\"seed\":9,\"max_tokens\":3,"
-                         "\"stop\":[\"a\",\"b\"],\"logprobs\":2,\"ignore_end\":true,\"mine\":{}}",
-                         false, &a, NULL);
+    json_t *root =
+        read_request("{\"prompt\":\"hi\",\"temperature\":0.5,\"top_p\":0.9,\"top_k\":-1,"
+                     "\"min_p\":0.1,\"repetition_penalty\":1.5,\"seed\":9,\"max_tokens\":3,"
+                     "\"stop\":[\"a\",\"b\"],\"logprobs\":2,\"ignore_end\":true,\"mine\":{}}",
+                     false, &a, NULL);
     CU_ASSERT(unknown.n == 1 && unknown.names[0].lines == 1);
-    sw_unknown_say(&unknown, "batch");
+    sw_unknown_report(&unknown, "batch");
     CU_ASSERT(a.form == SW_FORM_PLAIN && a.max_tokens == 3 && a.ignore_end && a.seeded);
     CU_ASSERT(a.sampling.temperature == 0.5f && a.sampling.top_p == 0.9f && a.sampling.top_k == 0);
     CU_ASSERT(a.sampling.min_p == 0.1f && a.sampling.repetition_penalty == 1.5f);
     CU_ASSERT(a.sampling.seed == 9 && a.sampling.logprobs == 2 && a.n_stop == 2);
     CU_ASSERT_STRING_EQUAL(a.stop[1], "b");
     json_decref(root);
-    root = asked("{\"prompt\":[1,2],\"temperature\":null,\"stop\":null}", false, &a, NULL);
+    root = read_request("{\"prompt\":[1,2],\"temperature\":null,\"stop\":null}", false, &a, NULL);
     CU_ASSERT(a.max_tokens == 7 && a.n_stop == 1 && !a.seeded && a.sampling.logprobs == -1);
     json_decref(root);
-    root = asked("{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", false, &a, NULL);
+    root = read_request("{\"messages\":[{\"role\":\"user\",\"content\":\"x\"}]}", false, &a, NULL);
     CU_ASSERT(a.messages && !a.prompt);
     json_decref(root);
 }
@@ -275,7 +276,7 @@ static void long_numbers(void)
                 {"{\"prompt\":\"a\",\"seed\":1,\"id\":1e400,\"metadata\":[NaN,-Infinity]}", 1}};
     struct sw_line_request a;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        json_t *root = asked(rows[i].line, false, &a, NULL);
+        json_t *root = read_request(rows[i].line, false, &a, NULL);
         CU_ASSERT(a.seeded && a.sampling.seed == rows[i].seed);
         json_decref(root);
     }
@@ -284,17 +285,19 @@ static void long_numbers(void)
 static void batch_requests(void)
 {
     struct sw_line_request a;
-    json_t *root = asked("{\"url\":\"/v1/completions\",\"method\":\"POST\",\"body\":{\"model\":"
-                         "\"m\",\"prompt\":[\"one\"],\"n\":1,\"echo\":false,\"stream\":false,"
-                         "\"logit_bias\":{},\"user\":\"u\"}}",
-                         true, &a, NULL);
+    json_t *root =
+        read_request("{\"url\":\"/v1/completions\",\"method\":\"POST\",\"body\":{\"model\":"
+                     "\"m\",\"prompt\":[\"one\"],\"n\":1,\"echo\":false,\"stream\":false,"
+                     "\"logit_bias\":{},\"user\":\"u\"}}",
+                     true, &a, NULL);
     CU_ASSERT(a.form == SW_FORM_COMPLETION && json_is_string(a.prompt));
     CU_ASSERT_STRING_EQUAL(a.model, "m");
     json_decref(root);
-    root = asked("{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"logprobs\":true,"
-                 "\"top_logprobs\":3,\"max_completion_tokens\":5,"
-                 "\"response_format\":{\"type\":\"text\"},\"chat_template_kwargs\":{\"a\":1}}}",
-                 true, &a, NULL);
+    root = read_request(
+        "{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"logprobs\":true,"
+        "\"top_logprobs\":3,\"max_completion_tokens\":5,"
+        "\"response_format\":{\"type\":\"text\"},\"chat_template_kwargs\":{\"a\":1}}}",
+        true, &a, NULL);
     CU_ASSERT(a.form == SW_FORM_CHAT && a.max_tokens == 5 && a.sampling.logprobs == 3);
     CU_ASSERT_PTR_NOT_NULL(a.variables);
     json_decref(root);
@@ -323,7 +326,7 @@ static void refusals(void)
         {"{\"prompt\":\"a\",\"top_p\":1.1}", "top_p", false},
         {"{\"prompt\":\"a\",\"seed\":\"x\"}", "seed", false},
         {"{\"prompt\":\"a\",\"seed\":18446744073709551616}",
-         "\"seed\" is 18446744073709551616; -2^63 to 2^64 - 1 are possible", false},
+         "\"seed\" is 18446744073709551616; it must be from -2^63 to 2^64 - 1", false},
         {"{\"prompt\":\"a\",\"seed\":1e400}", "must be a whole number, not a number", false},
         {"{\"prompt\":\"a\",\"temperature\":NaN}", "\"temperature\" is nan", false},
         {"{\"prompt\":\"a\",\"temperature\":1e400}", "\"temperature\" is inf", false},
@@ -349,7 +352,7 @@ static void refusals(void)
     };
     struct sw_line_request a;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        json_decref(asked(rows[i].line, rows[i].batch_form, &a, rows[i].word));
+        json_decref(read_request(rows[i].line, rows[i].batch_form, &a, rows[i].word));
 }
 
 /* Members that change the answer, of the API and of other programs: refused by name in a body. */
@@ -408,7 +411,7 @@ static void refused_by_name(void)
                      chat ? "chat/completions" : "completions",
                      chat ? "\"messages\":[{}]" : "\"prompt\":\"a\"", rows[i]);
             snprintf(name, sizeof name, "%.*s", (int)strcspn(rows[i], ":"), rows[i]);
-            json_decref(asked(line, true, &a, name));
+            json_decref(read_request(line, true, &a, name));
             name[strlen(name) - 1] = '\0';
             CU_ASSERT_PTR_NOT_NULL_FATAL(a.wrong);
             json_t *root = json_loads(line, 0, NULL);
@@ -419,14 +422,15 @@ static void refused_by_name(void)
             json_decref(root);
         }
     CU_ASSERT_EQUAL(unknown.n, 0);
-    json_decref(asked("{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"messages\":[]}}",
-                      true, &a, "\"messages\""));
-    json_decref(asked("{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\","
-                      "\"top_logprobs\":2}}",
-                      true, &a, "\"top_logprobs\""));
-    json_decref(asked("{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],"
-                      "\"top_logprobs\":2}}",
-                      true, &a, "\"logprobs\" is not true"));
+    json_decref(
+        read_request("{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",\"messages\":[]}}",
+                     true, &a, "\"messages\""));
+    json_decref(read_request("{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\","
+                             "\"top_logprobs\":2}}",
+                             true, &a, "\"top_logprobs\""));
+    json_decref(read_request("{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],"
+                             "\"top_logprobs\":2}}",
+                             true, &a, "\"logprobs\" is not true"));
 }
 
 /* What says nothing about the answer, or what happens anyway; null is as good as absent. */
@@ -449,14 +453,14 @@ static void passed_over(void)
     struct sw_line_request a;
     snprintf(line, sizeof line, "{\"url\":\"/v1/completions\",\"body\":{\"prompt\":\"a\",%s}}",
              body);
-    json_decref(asked(line, true, &a, NULL));
+    json_decref(read_request(line, true, &a, NULL));
     snprintf(
         line, sizeof line,
         "{\"url\":\"/v1/chat/completions\",\"body\":{\"messages\":[{}],\"top_logprobs\":0,%s}}",
         body);
-    json_decref(asked(line, true, &a, NULL));
+    json_decref(read_request(line, true, &a, NULL));
     snprintf(line, sizeof line, "{\"prompt\":\"a\",%s}", body);
-    json_decref(asked(line, false, &a, NULL));
+    json_decref(read_request(line, false, &a, NULL));
     CU_ASSERT_EQUAL(unknown.n, 0);
 }
 
@@ -468,14 +472,15 @@ static void counted(void)
         int64_t lines;
     } expected[] = {{"label", 3}, {"min_tokens", 2}, {"reasoning_effort", 1}, {"temperature", 1}};
     struct sw_line_request a;
-    json_decref(asked("{\"prompt\":\"a\",\"label\":1,\"min_tokens\":5}", false, &a, NULL));
-    json_decref(asked("{\"prompt\":\"a\",\"label\":\"x\",\"min_tokens\":6}", false, &a, NULL));
+    json_decref(read_request("{\"prompt\":\"a\",\"label\":1,\"min_tokens\":5}", false, &a, NULL));
     json_decref(
-        asked("{\"label\":0,\"min_tokens\":0,\"prompt\":\"a\",\"reasoning_effort\":\"low\"}", false,
-              &a, NULL));
-    json_decref(asked("{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\","
-                      "\"temperature\":1,\"body\":{\"prompt\":\"a\"}}",
-                      true, &a, NULL));
+        read_request("{\"prompt\":\"a\",\"label\":\"x\",\"min_tokens\":6}", false, &a, NULL));
+    json_decref(
+        read_request("{\"label\":0,\"min_tokens\":0,\"prompt\":\"a\",\"reasoning_effort\":\"low\"}",
+                     false, &a, NULL));
+    json_decref(read_request("{\"custom_id\":\"c\",\"method\":\"POST\",\"url\":\"/v1/completions\","
+                             "\"temperature\":1,\"body\":{\"prompt\":\"a\"}}",
+                             true, &a, NULL));
     CU_ASSERT_EQUAL_FATAL(unknown.n, 4);
     for (int i = 0; i < 4; i++) {
         CU_ASSERT_STRING_EQUAL(unknown.names[i].name, expected[i].name);
@@ -487,7 +492,7 @@ static void counted(void)
         sw_unknown_note(&unknown, name);
     }
     CU_ASSERT(unknown.n == SW_UNKNOWN_NAMES && unknown.others == 14);
-    sw_unknown_say(&unknown, "batch");
+    sw_unknown_report(&unknown, "batch");
     CU_ASSERT(unknown.n == 0 && unknown.others == 0);
 }
 

@@ -175,7 +175,7 @@ static void strangers(void)
         add_bytes(good, sizeof good - 1);
         const int64_t whole = size();
         CU_ASSERT_EQUAL(open_as("batch", 0, "x", SW_RESULTS_RESUME, &r), SW_EINPUT);
-        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "line 2 is no result"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "line 2 is not a result"));
         sw_results_close(r);
         CU_ASSERT_EQUAL(size(), whole);
     }
@@ -188,11 +188,11 @@ static void lost(void)
     static const struct {
         const char *command, *words[2];
     } rows[] = {
-        {"rm out.jsonl", {"was removed while the job ran", "begins anew"}},
-        {"mv out.jsonl moved", {"was moved or replaced", "/moved. Move that back"}},
+        {"rm out.jsonl", {"was removed while the job ran", "starts over"}},
+        {"mv out.jsonl moved", {"was moved or replaced", "/moved. Move it back"}},
         {"mv out.jsonl moved; echo x >out.jsonl", {"was moved or replaced", "/moved. "}},
         {"truncate -s 5 out.jsonl",
-         {"was cut while the job ran: it has 5 bytes, 19 were", "again"}},
+         {"was truncated while the job ran: it has 5 bytes, 19 were", "computes what is missing"}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (int later = 0; later < 2; later++) {
@@ -202,7 +202,7 @@ static void lost(void)
             CU_ASSERT_EQUAL_FATAL(open_as("batch", 0, "x", SW_RESULTS_RESUME, &r), SW_OK);
             append(r, "{\"id\":1,\"text\":\"\"}\n");
             CU_ASSERT_EQUAL(sw_results_flush(r), SW_OK);
-            CU_ASSERT_EQUAL(sw_results_look(r), SW_OK);
+            CU_ASSERT_EQUAL(sw_results_check(r), SW_OK);
             snprintf(command, sizeof command, "cd %s; %s", folder, rows[i].command);
             CU_ASSERT_EQUAL(system(command), 0);
             if (later) { /* and by the next sync */
@@ -211,7 +211,7 @@ static void lost(void)
                 CU_ASSERT_EQUAL(sw_results_count(r).safe, 1);
             }
             sw_error_clear();
-            CU_ASSERT_EQUAL(sw_results_look(r), SW_EIO);
+            CU_ASSERT_EQUAL(sw_results_check(r), SW_EIO);
             for (int k = 0; k < 2 && !(later && i == 3); k++)
                 CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), rows[i].words[k]));
             sw_results_close(r);
