@@ -1,4 +1,4 @@
-/* Memory that is freed all at once, with a limit on how much there may be. */
+/* Memory that is freed all at once, with a limit on its bytes. */
 #ifndef SW_BASE_ARENA_H
 #define SW_BASE_ARENA_H
 
@@ -8,10 +8,10 @@ struct sw_arena_block;
 
 struct sw_arena {
     struct sw_arena_block *blocks; /* newest first */
-    size_t used, limit;            /* bytes; used counts what was asked for */
+    size_t used, limit;            /* bytes; `used` is the sum of all sw_arena_take */
 };
 
-/* Zeroed and aligned for anything; NULL when the limit or the machine's memory is spent. */
+/* Zeroed memory, aligned for any type; NULL when the limit or the machine's memory is used up. */
 void *sw_arena_take(struct sw_arena *arena, size_t bytes);
 void sw_arena_free(struct sw_arena *arena);
 

@@ -1,4 +1,4 @@
-/* Arithmetic of sizes. What can overflow returns false then and leaves *out alone. */
+/* Arithmetic of sizes. On overflow a function that returns bool returns false and leaves *out. */
 #ifndef SW_BASE_CHECKED_H
 #define SW_BASE_CHECKED_H
 
@@ -33,7 +33,7 @@ static inline bool sw_mul_size(size_t a, size_t b, size_t *out)
     return true;
 }
 
-/* Rounds up to a multiple of `unit` (any unit > 0); the caller knows it cannot overflow. */
+/* Rounds up to a multiple of `unit` > 0. The caller makes sure that it cannot overflow. */
 static inline uint64_t sw_round_up(uint64_t value, uint64_t unit)
 {
     return (value + unit - 1) / unit * unit;

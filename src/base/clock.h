@@ -1,4 +1,4 @@
-/* Seconds since some fixed moment, never going back. */
+/* A monotonic clock: seconds since some fixed moment. */
 #ifndef SW_BASE_CLOCK_H
 #define SW_BASE_CLOCK_H
 

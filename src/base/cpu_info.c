@@ -15,7 +15,7 @@ enum sw_isa sw_cpu_isa(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    /* clang 14 does not know "f16c" as a name, so that bit is asked for directly. */
+    /* clang 14 does not know the name "f16c", so that bit is read directly. */
     unsigned a, b, c = 0, d;
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
         !__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C))
@@ -23,7 +23,7 @@ enum sw_isa sw_cpu_isa(void)
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
         return SW_ISA_AVX2;
-    /* Every CPU with the first has the second. */
+    /* Every CPU with AVX-512 BF16 also has VNNI. */
     return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni")
                ? SW_ISA_AVX512BF16
                : SW_ISA_AVX512;
@@ -54,7 +54,7 @@ enum sw_status sw_isa_by_name(const char *name, enum sw_isa *isa)
                    name);
 }
 
-/* "0-3,8": numbers below 65536 and ranges of them; hwloc's own parser takes more than it should. */
+/* Whether it is like "0-3,8", with numbers below 65536; hwloc's own parser accepts too much. */
 static bool is_list(const char *text)
 {
     for (bool is_end = false;; text++) {
@@ -87,7 +87,7 @@ static enum sw_status allowed_set(hwloc_topology_t topology, const char *list, h
         hwloc_bitmap_and(set, set, wanted);
     hwloc_bitmap_free(wanted);
     if (status == SW_OK && hwloc_bitmap_iszero(set))
-        status = sw_fail(SW_EUSAGE, "this process may use none of the cores '%s'", list);
+        status = sw_fail(SW_EUSAGE, "this process may not use any of the cores '%s'", list);
     return status;
 }
 

@@ -1,4 +1,4 @@
-/* Owns opening and reading of files: what is absent, what is no file, what cannot be read. */
+/* Owns opening and reading of files. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What an errno of a path stands for, and what helps. */
+/* The status and the advice for an errno of a path. */
 static const struct cause {
     int error;
     enum sw_status status;
@@ -18,16 +18,16 @@ static const struct cause {
 } causes[] = {
     {ENOENT, SW_EINPUT, ""},
     {ENOTDIR, SW_EINPUT, ""},
-    {ELOOP, SW_EINPUT, "; its links lead in a circle"},
+    {ELOOP, SW_EINPUT, "; its links form a loop"},
     {ENAMETOOLONG, SW_EINPUT, ""},
-    {EACCES, SW_EINPUT, "; the user who runs this must be allowed to"},
-    {EPERM, SW_EINPUT, "; the user who runs this must be allowed to"},
+    {EACCES, SW_EINPUT, "; give the user who runs spillway permission"},
+    {EPERM, SW_EINPUT, "; give the user who runs spillway permission"},
     {EISDIR, SW_EINPUT, ""},
     {EROFS, SW_EINPUT, ""},
-    {ENXIO, SW_EINPUT, "; it is a socket, or nobody is at the other end"},
+    {ENXIO, SW_EINPUT, "; it is a socket, or a FIFO without a reader"},
     {EMFILE, SW_EIO, "; raise the limit of open files (ulimit -n)"},
     {ENFILE, SW_EIO, "; the machine has too many open files"},
-    {ESTALE, SW_EIO, "; it was replaced on the file server, start again"},
+    {ESTALE, SW_EIO, "; it was replaced on the file server, run the command again"},
     {ENOMEM, SW_ENOMEM, ""},
 };
 
@@ -55,25 +55,25 @@ static int file_stat(const char *path, bool follow, struct stat *st)
     return 0;
 }
 
-/* After a call said that nothing is there: nothing at all, or a link that leads nowhere? */
-static enum sw_status check_dangling(const char *path)
+/* After ENOENT or ENOTDIR: SW_EINPUT when there is a link whose target is missing. */
+static enum sw_status file_check_dangling(const char *path)
 {
     char target[PATH_MAX];
     struct stat st;
     const int error = file_stat(path, false, &st);
     if (error != 0 && !sw_file_is_absence(error))
-        return sw_file_fail(path, "looked at", error);
+        return sw_file_fail(path, "examined", error);
     if (error != 0 || !S_ISLNK(st.st_mode))
         return SW_OK;
     const ssize_t n = readlink(path, target, sizeof target - 1);
     target[n > 0 ? n : 0] = '\0';
     return sw_fail(SW_EINPUT,
-                   "%s: is a link to %s, which is gone; download it again, or copy what the link "
-                   "was to lead to",
+                   "%s: is a link to %s, which does not exist; download it again, or copy the "
+                   "file that the link should name",
                    path, n > 0 ? target : "a file");
 }
 
-static enum sw_file_kind kind_of(const struct stat *st)
+static enum sw_file_kind file_kind(const struct stat *st)
 {
     return S_ISREG(st->st_mode)   ? SW_FILE_REGULAR
            : S_ISDIR(st->st_mode) ? SW_FILE_DIRECTORY
@@ -86,10 +86,10 @@ enum sw_status sw_file_find(const char *path, enum sw_file_kind *kind)
     *kind = SW_FILE_ABSENT;
     const int error = file_stat(path, true, &st);
     if (sw_file_is_absence(error))
-        return check_dangling(path);
+        return file_check_dangling(path);
     if (error != 0)
-        return sw_file_fail(path, "looked at", error);
-    *kind = kind_of(&st);
+        return sw_file_fail(path, "examined", error);
+    *kind = file_kind(&st);
     return SW_OK;
 }
 
@@ -102,7 +102,7 @@ enum sw_status sw_file_find_in(const char *dir, const char *name, enum sw_file_k
     return status;
 }
 
-static enum sw_status refuse_kind(const char *path, const struct stat *st)
+static enum sw_status file_refuse_kind(const char *path, const struct stat *st)
 {
     const char *what = S_ISDIR(st->st_mode)    ? "a directory"
                        : S_ISFIFO(st->st_mode) ? "a FIFO (a named pipe)"
@@ -111,14 +111,14 @@ static enum sw_status refuse_kind(const char *path, const struct stat *st)
     return sw_fail(SW_EINPUT, "%s: is %s, not a regular file", path, what);
 }
 
-static enum sw_status check_opened(int fd, const char *path, uint64_t *size)
+static enum sw_status file_check_opened(int fd, const char *path, uint64_t *size)
 {
     struct stat st;
     while (fstat(fd, &st) != 0)
         if (errno != EINTR)
-            return sw_file_fail(path, "looked at", errno);
+            return sw_file_fail(path, "examined", errno);
     if (!S_ISREG(st.st_mode))
-        return refuse_kind(path, &st);
+        return file_refuse_kind(path, &st);
     if (size)
         *size = (uint64_t)st.st_size;
     return SW_OK;
@@ -131,7 +131,7 @@ enum sw_status sw_file_open_optional(const char *path, int *fd, uint64_t *size)
     struct stat st;
     *fd = -1;
     while ((opened = open(path, flags)) < 0) {
-        if (errno == EAGAIN && (flags & O_NONBLOCK)) /* a file that a server has lent out: wait */
+        if (errno == EAGAIN && (flags & O_NONBLOCK)) /* another process holds a lease: wait */
             flags &= ~O_NONBLOCK;
         else if (errno != EINTR)
             break;
@@ -139,12 +139,12 @@ enum sw_status sw_file_open_optional(const char *path, int *fd, uint64_t *size)
     if (opened < 0) {
         const int error = errno;
         if (sw_file_is_absence(error))
-            return check_dangling(path);
+            return file_check_dangling(path);
         if (error == ENXIO && file_stat(path, true, &st) == 0 && !S_ISREG(st.st_mode))
-            return refuse_kind(path, &st);
+            return file_refuse_kind(path, &st);
         return sw_file_fail(path, "opened", error);
     }
-    const enum sw_status status = check_opened(opened, path, size);
+    const enum sw_status status = file_check_opened(opened, path, size);
     if (status != SW_OK)
         close(opened);
     else
@@ -191,11 +191,11 @@ enum sw_status sw_file_refuse_pointer(const char *path, const void *bytes, size_
                    path);
 }
 
-static enum sw_status read_whole(int fd, const char *path, uint64_t size, size_t limit,
-                                 char **bytes, size_t *length)
+static enum sw_status file_read_whole(int fd, const char *path, uint64_t size, size_t limit,
+                                      char **bytes, size_t *length)
 {
     if (size > limit)
-        return sw_fail(SW_EINPUT, "%s: has %llu bytes, more than the %zu that can be right", path,
+        return sw_fail(SW_EINPUT, "%s: has %llu bytes; at most %zu are expected", path,
                        (unsigned long long)size, limit);
     char *buffer = malloc((size_t)size + 1);
     if (!buffer)
@@ -223,7 +223,7 @@ enum sw_status sw_file_read_optional(const char *path, size_t limit, char **byte
     SW_TRY(sw_file_open_optional(path, &fd, &size));
     if (fd < 0)
         return SW_OK;
-    const enum sw_status status = read_whole(fd, path, size, limit, bytes, length);
+    const enum sw_status status = file_read_whole(fd, path, size, limit, bytes, length);
     close(fd);
     return status;
 }

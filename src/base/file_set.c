@@ -1,4 +1,4 @@
-/* Owns telling whether two paths are one file. */
+/* Owns the comparison of paths: whether two of them are the same file. */
 #include "base/file_set.h"
 
 #include "base/file.h"
@@ -14,18 +14,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LINKS_MAX 40 /* one after another, as the system has it */
+#define LINKS_MAX 40 /* links that lead to links; Linux has the same limit */
 
-struct sw_file_place {
+struct sw_file_entry {
     const char *what; /* borrowed */
     char *path;
     dev_t device;
-    ino_t node;  /* its own; that of its folder when it is not there */
-    size_t name; /* where its name in that folder begins in `path`; its end when it is there */
+    ino_t node;  /* inode of the file, or of its folder when the file does not exist */
+    size_t name; /* offset of the file name in `path`; the path's length when the file exists */
 };
 
-/* Where a link leads that leads to nothing: opening it for writing makes a file there. */
-static char *place_target(const char *path)
+/* The target of a dangling link, where opening for writing would create a file. NULL: no link, or
+ * no memory. The caller frees it. */
+static char *file_entry_link_target(const char *path)
 {
     char text[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -42,15 +43,16 @@ static char *place_target(const char *path)
     return target;
 }
 
-/* Fills device, node and name; false: nothing can be there. */
-static bool place_look(struct sw_file_place *p, mode_t *mode)
+/* Fills device, node and name. False: there is no such file and it cannot be created. */
+static bool file_entry_resolve(struct sw_file_entry *p, mode_t *mode)
 {
     struct stat st;
     *mode = 0;
     for (int links = 0; stat(p->path, &st) != 0; links++) {
         if (errno == EINTR)
             continue;
-        char *target = errno == ENOENT && links < LINKS_MAX ? place_target(p->path) : NULL;
+        char *target =
+            errno == ENOENT && links < LINKS_MAX ? file_entry_link_target(p->path) : NULL;
         if (target) {
             free(p->path);
             p->path = target;
@@ -72,7 +74,7 @@ static bool place_look(struct sw_file_place *p, mode_t *mode)
     return true;
 }
 
-static bool place_same(const struct sw_file_place *a, const struct sw_file_place *b)
+static bool file_entry_same(const struct sw_file_entry *a, const struct sw_file_entry *b)
 {
     return a->device == b->device && a->node == b->node &&
            strcmp(a->path + a->name, b->path + b->name) == 0;
@@ -81,28 +83,28 @@ static bool place_same(const struct sw_file_place *a, const struct sw_file_place
 static enum sw_status file_set_grow(struct sw_file_set *set)
 {
     const size_t capacity = set->capacity ? 2 * set->capacity : 16;
-    struct sw_file_place *grown = realloc(set->places, capacity * sizeof *grown);
+    struct sw_file_entry *grown = realloc(set->entries, capacity * sizeof *grown);
     if (!grown)
         return sw_fail(SW_ENOMEM, "no memory to compare %zu files", set->n);
-    set->places = grown;
+    set->entries = grown;
     set->capacity = capacity;
     return SW_OK;
 }
 
-/* *place NULL: nothing is there, and nothing can come to be. */
+/* *entry NULL: there is no such file and it cannot be created. */
 static enum sw_status file_set_add(struct sw_file_set *set, const char *what, const char *path,
-                                   struct sw_file_place **place, mode_t *mode)
+                                   struct sw_file_entry **entry, mode_t *mode)
 {
-    *place = NULL;
+    *entry = NULL;
     *mode = 0;
     if (set->n == set->capacity)
         SW_TRY(file_set_grow(set));
-    struct sw_file_place *p = &set->places[set->n];
-    *p = (struct sw_file_place){.what = what, .path = strdup(path)};
+    struct sw_file_entry *p = &set->entries[set->n];
+    *p = (struct sw_file_entry){.what = what, .path = strdup(path)};
     if (!p->path)
         return sw_fail(SW_ENOMEM, "no memory for the path %s", path);
-    if (place_look(p, mode)) {
-        *place = p;
+    if (file_entry_resolve(p, mode)) {
+        *entry = p;
         set->n++;
     } else {
         free(p->path);
@@ -112,9 +114,9 @@ static enum sw_status file_set_add(struct sw_file_set *set, const char *what, co
 
 enum sw_status sw_file_set_read(struct sw_file_set *set, const char *what, const char *path)
 {
-    struct sw_file_place *place;
+    struct sw_file_entry *entry;
     mode_t mode;
-    return path ? file_set_add(set, what, path, &place, &mode) : SW_OK;
+    return path ? file_set_add(set, what, path, &entry, &mode) : SW_OK;
 }
 
 enum sw_status sw_file_set_read_folder(struct sw_file_set *set, const char *what,
@@ -142,25 +144,25 @@ enum sw_status sw_file_set_read_folder(struct sw_file_set *set, const char *what
 
 enum sw_status sw_file_set_write(struct sw_file_set *set, const char *what, const char *path)
 {
-    struct sw_file_place *p;
+    struct sw_file_entry *p;
     mode_t mode;
     if (!path)
         return SW_OK;
     SW_TRY(file_set_add(set, what, path, &p, &mode));
     if (!p)
         return SW_OK;
-    if (S_ISCHR(mode)) /* /dev/null: nothing there to lose */
+    if (S_ISCHR(mode)) /* /dev/null and terminals: no content to lose */
         return SW_OK;
     if (mode && !S_ISREG(mode) && sw_file_write_descriptor(path) >= 0) /* "> file" or "| tool" */
         return SW_OK;
     if (mode && !S_ISREG(mode))
-        return sw_fail(SW_EUSAGE, "%s: %s is no regular file but %s; name a file", path, what,
+        return sw_fail(SW_EUSAGE, "%s: %s is %s, not a regular file; name a file", path, what,
                        S_ISDIR(mode)    ? "a folder"
                        : S_ISFIFO(mode) ? "a pipe"
                        : S_ISSOCK(mode) ? "a socket"
                                         : "a device");
-    for (const struct sw_file_place *other = set->places; other < p; other++)
-        if (place_same(other, p))
+    for (const struct sw_file_entry *other = set->entries; other < p; other++)
+        if (file_entry_same(other, p))
             return sw_fail(SW_EUSAGE, "%s and %s: %s and %s are the same file; name another one",
                            other->path, path, other->what, what);
     return SW_OK;
@@ -169,7 +171,7 @@ enum sw_status sw_file_set_write(struct sw_file_set *set, const char *what, cons
 void sw_file_set_free(struct sw_file_set *set)
 {
     for (size_t i = 0; i < set->n; i++)
-        free(set->places[i].path);
-    free(set->places);
+        free(set->entries[i].path);
+    free(set->entries);
     *set = (struct sw_file_set){0};
 }

@@ -1,6 +1,7 @@
 /*
- * The files a command reads and writes, each known by its device and inode, or by its folder and
- * name when it is yet to be made: nothing that is read, or written otherwise, is written over.
+ * The files that a command reads and writes. Each is identified by its device and inode or, when it
+ * does not exist yet, by its folder and name. The set makes sure that a file that is written is not
+ * also read or written for another purpose.
  */
 #ifndef SW_BASE_FILE_SET_H
 #define SW_BASE_FILE_SET_H
@@ -9,25 +10,25 @@
 
 #include <stddef.h>
 
-struct sw_file_place;
+struct sw_file_entry;
 
 struct sw_file_set {
-    struct sw_file_place *places; /* (n) */
+    struct sw_file_entry *entries; /* (n) */
     size_t n, capacity;
 };
 
 /*
- * `path` (NULL: none) will be read; `what` is its name in messages ("IN", "--cluster") and is
- * borrowed. A file that cannot be looked at is no failure here: who opens it says so.
+ * Adds `path` (NULL: none), which will be read. `what` is its name in messages ("IN", "--cluster")
+ * and is borrowed. A file that cannot be examined is no failure here: opening it will fail.
  */
 enum sw_status sw_file_set_read(struct sw_file_set *set, const char *what, const char *path);
-/* … and so will every file in `folder`, wherever links there lead. */
+/* Adds every file in `folder`, after following links, as one that will be read. */
 enum sw_status sw_file_set_read_folder(struct sw_file_set *set, const char *what,
                                        const char *folder);
 /*
- * `path` (NULL: none) will be written. SW_EUSAGE names both when it is, or would become, a file of
- * the set, and when what is there is a folder, a pipe, a socket or a disk. A file whose folder is
- * not there is left to who opens it.
+ * Adds `path` (NULL: none), which will be written. SW_EUSAGE when it is, or would become, a file of
+ * the set (the message names both), or is a folder, a pipe, a socket or a block device. A file
+ * whose folder does not exist is no failure here: opening it will fail.
  */
 enum sw_status sw_file_set_write(struct sw_file_set *set, const char *what, const char *path);
 void sw_file_set_free(struct sw_file_set *set);

@@ -27,12 +27,12 @@ int sw_file_write_descriptor(const char *path)
     return -1;
 }
 
-static enum sw_status cannot_write(const char *path, int error)
+static enum sw_status file_write_fail(const char *path, int error)
 {
     return sw_fail(SW_EIO, "%s: cannot be written: %s", path, strerror(error));
 }
 
-static enum sw_status refuse_place(const char *path, mode_t mode)
+static enum sw_status file_write_refuse_kind(const char *path, mode_t mode)
 {
     return sw_fail(SW_EUSAGE, "%s: is %s, not a regular file; name a file", path,
                    S_ISDIR(mode)    ? "a directory"
@@ -41,30 +41,30 @@ static enum sw_status refuse_place(const char *path, mode_t mode)
                                     : "a disk");
 }
 
-/* Why an open failed: nobody reads a FIFO or a socket, or as the system says. */
-static enum sw_status refuse_opening(const char *path, int error)
+/* The failure of an open: a FIFO without a reader or a socket, or the system's message. */
+static enum sw_status file_write_open_failed(const char *path, int error)
 {
     struct stat st;
     if ((error == ENXIO || error == EISDIR) && stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
         !S_ISCHR(st.st_mode))
-        return refuse_place(path, st.st_mode);
-    return cannot_write(path, error);
+        return file_write_refuse_kind(path, st.st_mode);
+    return file_write_fail(path, error);
 }
 
-/* What was opened may be written, and is empty when it is to be. */
-static enum sw_status settle_opened(int fd, const char *path, enum sw_write_mode mode)
+/* Checks the kind of the opened file and truncates it for SW_WRITE_ANEW. */
+static enum sw_status file_write_prepare(int fd, const char *path, enum sw_write_mode mode)
 {
     struct stat st;
     int failed;
     while (fstat(fd, &st) != 0)
         if (errno != EINTR)
-            return cannot_write(path, errno);
+            return file_write_fail(path, errno);
     if (!S_ISREG(st.st_mode))
-        return S_ISCHR(st.st_mode) ? SW_OK : refuse_place(path, st.st_mode);
+        return S_ISCHR(st.st_mode) ? SW_OK : file_write_refuse_kind(path, st.st_mode);
     do
         failed = mode == SW_WRITE_ANEW ? ftruncate(fd, 0) : 0;
     while (failed && errno == EINTR);
-    return failed ? cannot_write(path, errno) : SW_OK;
+    return failed ? file_write_fail(path, errno) : SW_OK;
 }
 
 enum sw_status sw_file_write_open(const char *path, enum sw_write_mode mode, int *fd)
@@ -76,16 +76,16 @@ enum sw_status sw_file_write_open(const char *path, enum sw_write_mode mode, int
     *fd = -1;
     if (named >= 0) {
         *fd = fcntl(named, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        return *fd >= 0 ? SW_OK : cannot_write(path, errno);
+        return *fd >= 0 ? SW_OK : file_write_fail(path, errno);
     }
     do
         opened = open(path, flags, 0666);
     while (opened < 0 && errno == EINTR);
     if (opened < 0)
-        return refuse_opening(path, errno);
-    enum sw_status status = settle_opened(opened, path, mode);
+        return file_write_open_failed(path, errno);
+    enum sw_status status = file_write_prepare(opened, path, mode);
     if (status == SW_OK && fcntl(opened, F_SETFL, flags & O_APPEND) != 0) /* a terminal may wait */
-        status = cannot_write(path, errno);
+        status = file_write_fail(path, errno);
     if (status != SW_OK)
         close(opened);
     else
@@ -101,7 +101,7 @@ enum sw_status sw_file_write_stream(const char *path, enum sw_write_mode mode, F
     *file = fdopen(fd, mode == SW_WRITE_APPEND ? "a" : "w");
     if (*file)
         return SW_OK;
-    const enum sw_status status = cannot_write(path, errno);
+    const enum sw_status status = file_write_fail(path, errno);
     close(fd);
     return status;
 }

@@ -3,30 +3,30 @@
 
 #include <stdio.h>
 
-static uint64_t hash_turn(uint64_t x, int b)
+static uint64_t hash_rotate(uint64_t x, int b)
 {
     return x << b | x >> (64 - b);
 }
 
-static void rounds(uint64_t v[4], int n)
+static void hash_rounds(uint64_t v[4], int n)
 {
     for (; n > 0; n--) {
         v[0] += v[1];
         v[2] += v[3];
-        v[1] = hash_turn(v[1], 13) ^ v[0];
-        v[3] = hash_turn(v[3], 16) ^ v[2];
-        v[0] = hash_turn(v[0], 32) + v[3];
+        v[1] = hash_rotate(v[1], 13) ^ v[0];
+        v[3] = hash_rotate(v[3], 16) ^ v[2];
+        v[0] = hash_rotate(v[0], 32) + v[3];
         v[2] += v[1];
-        v[3] = hash_turn(v[3], 21) ^ v[0];
-        v[1] = hash_turn(v[1], 17) ^ v[2];
-        v[2] = hash_turn(v[2], 32);
+        v[3] = hash_rotate(v[3], 21) ^ v[0];
+        v[1] = hash_rotate(v[1], 17) ^ v[2];
+        v[2] = hash_rotate(v[2], 32);
     }
 }
 
 static void hash_take(uint64_t v[4], uint64_t word)
 {
     v[3] ^= word;
-    rounds(v, 2);
+    hash_rounds(v, 2);
     v[0] ^= word;
 }
 
@@ -36,7 +36,7 @@ void sw_hash_begin(struct sw_hash *hash, const uint64_t key[2])
                                    key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573}};
 }
 
-static uint64_t word_at(const unsigned char *at)
+static uint64_t hash_word(const unsigned char *at)
 {
     uint64_t word = 0;
     for (int i = 0; i < 8; i++)
@@ -55,7 +55,7 @@ void sw_hash_add(struct sw_hash *hash, const void *bytes, size_t n)
         }
     }
     for (; n >= 8; n -= 8, at += 8, hash->length += 8)
-        hash_take(hash->v, word_at(at));
+        hash_take(hash->v, hash_word(at));
     for (; n > 0; n--)
         hash->tail |= (uint64_t)*at++ << (8 * (hash->length++ % 8));
 }
@@ -66,10 +66,10 @@ struct sw_digest sw_hash_end(const struct sw_hash *hash)
     uint64_t v[4] = {hash->v[0], hash->v[1], hash->v[2], hash->v[3]};
     hash_take(v, hash->tail | hash->length << 56);
     v[2] ^= 0xee;
-    rounds(v, 4);
+    hash_rounds(v, 4);
     out.low = v[0] ^ v[1] ^ v[2] ^ v[3];
     v[1] ^= 0xdd;
-    rounds(v, 4);
+    hash_rounds(v, 4);
     out.high = v[0] ^ v[1] ^ v[2] ^ v[3];
     return out;
 }

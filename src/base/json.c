@@ -1,4 +1,4 @@
-/* Owns numbers that jansson cannot hold, and texts in JSON. */
+/* Owns numbers that jansson cannot hold, and decoding texts of JSON. */
 #include "base/json.h"
 
 #include "base/json_number.h"
@@ -79,7 +79,7 @@ const char *sw_json_show(const json_t *value, char *out, size_t n)
     char *text = spelling
                      ? NULL
                      : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (!spelling && !text) /* there is a spelled number in it */
+    if (!spelling && !text) /* the value contains a spelled number */
         spelling = json_is_array(value) ? "a list" : json_is_object(value) ? "an object" : "";
     snprintf(out, n, "%s", spelling ? spelling : text);
     free(text);

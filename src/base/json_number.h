@@ -1,10 +1,11 @@
-/* Between the two halves of base/json.h: how a number that jansson cannot hold is kept. */
+/* Private to json.c and json_read.c: numbers that jansson cannot hold. */
 #ifndef SW_BASE_JSON_NUMBER_H
 #define SW_BASE_JSON_NUMBER_H
 
 #include <jansson.h>
 
-/* `text` is a number as Python writes them. NULL: no memory. */
+/* A value that keeps the number text[0..n), as Python spells it. NULL: no memory. The caller frees.
+ */
 json_t *sw_json_spelled_new(const char *text, size_t n);
 
 #endif

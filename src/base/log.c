@@ -29,7 +29,7 @@ static void log_put(const char *format, va_list args)
         n += sw_printable(text, strlen(text), line + n, sizeof line - n - 1);
     line[n++] = '\n';
     if (write(STDERR_FILENO, line, n) < 0)
-        return; /* nowhere left to say so */
+        return; /* stderr failed: there is no other place to report it */
 }
 
 void sw_log(enum sw_log_level level, const char *format, ...)

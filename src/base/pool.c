@@ -1,11 +1,11 @@
 /*
- * The thread pool. Each thread has a lane: a contiguous part of a run's chunks, which it takes from
- * the front, so that it goes through memory in order; when its own is empty it takes from the back
- * of others'. A lane is one 64-bit word with the run's number in it, so a thread that comes late
- * can never claim a chunk of a run it has not read.
+ * The thread pool. Each thread has a lane: a contiguous part of a run's chunks. It takes chunks
+ * from the front of its lane, so that it reads memory in order, and when that is empty from the
+ * back of other lanes. A lane is one 64-bit word that contains the run's number, so a late thread
+ * cannot take a chunk of a run that it has not read.
  *
- * A bound pool counts the time in which a thread had work and did not run: the caller's own, and
- * that in which it waited for others. pool_rest.c says what follows.
+ * A bound pool counts the time in which a thread had work but did not run: the caller's own, and
+ * that in which it waited for others. pool_rest.c decides from it which threads rest.
  */
 #include "base/pool.h"
 
@@ -29,7 +29,7 @@
 
 #define SPIN_WORKER_NS 60000 /* covers the short serial operations between two matrix products */
 #define SPIN_CALLER_NS 20000
-#define PATIENCE_NS 500000 /* the caller sleeps so long before it asks whether others run */
+#define CALLER_SLEEP_NS 500000 /* the caller's sleep before it checks whether the workers run */
 
 struct worker {
     struct sw_pool *pool;
@@ -37,7 +37,7 @@ struct worker {
     int index;
 };
 
-/* Run number << 32 | first unclaimed unit << 16 | the one after the last. */
+/* Run number << 32 | first free unit << 16 | end of the units. */
 struct lane {
     _Alignas(64) _Atomic uint64_t word;
 };
@@ -45,30 +45,30 @@ struct lane {
 
 struct sw_pool {
     int n;
-    _Atomic uint32_t active; /* threads from here on rest; their futex; seldom written */
+    _Atomic uint32_t active; /* threads from this index on rest; futex of resting threads */
     struct lane *lanes;      /* (n) */
-    /* The job; written only while no lane has anything. A unit is so many chunks. */
+    /* The job; written only while all lanes are empty. `unit`: chunks per unit. */
     _Alignas(64) _Atomic(sw_pool_fn *) fn;
     _Atomic(void *) ctx;
     _Atomic uint32_t n_chunks, unit;
-    _Atomic uint32_t run;                 /* the newest; written when all lanes are filled */
-    _Alignas(64) _Atomic uint32_t undone; /* units not finished; the caller's futex */
+    _Atomic uint32_t run;                 /* number of the newest run; set when lanes are filled */
+    _Alignas(64) _Atomic uint32_t undone; /* units not finished; futex of the caller */
     _Atomic uint32_t caller_sleeps;
-    _Alignas(64) _Atomic uint32_t bell; /* counts runs; the workers' futex */
+    _Alignas(64) _Atomic uint32_t bell; /* counts runs; futex of the workers */
     _Atomic uint32_t sleepers;
     _Atomic bool stop;
     _Alignas(64) struct worker *workers; /* (n - 1) */
     int n_started;
-    /* The caller's. */
-    int *cores;        /* (n), one for each thread; NULL: not bound */
-    bool is_bound;     /* now, each thread to its own */
+    /* Used by the caller only. */
+    int *cores;        /* (n), one for each thread; NULL: threads are not bound */
+    bool is_bound;     /* each thread is bound to its own core now */
     pthread_t creator; /* thread 0 */
     struct sw_pool_rest rest;
     struct sw_pool_caller caller;
     struct sw_pool_runner *runners; /* (n - 1) */
 };
 
-/* False: `limit` is over (NULL: none). */
+/* Waits. False: the time `limit` (NULL: none) is over. */
 static bool futex_wait(_Atomic uint32_t *address, uint32_t expected, const struct timespec *limit)
 {
     return syscall(SYS_futex, address, FUTEX_WAIT_PRIVATE, expected, limit, NULL, 0) == 0 ||
@@ -89,13 +89,13 @@ static void pool_relax(void)
 #endif
 }
 
-static int64_t now_ns(void)
+static int64_t pool_now_ns(void)
 {
     return sw_pool_clock_ns(CLOCK_MONOTONIC);
 }
 
 /* The cores that thread `index` of n may use: see pool.h. */
-static void cores_for(int index, int n, const int *cores, int n_cores, cpu_set_t *set)
+static void pool_cores_of(int index, int n, const int *cores, int n_cores, cpu_set_t *set)
 {
     const int first = n == n_cores ? index : 0, end = n == n_cores ? index + 1 : n_cores;
     CPU_ZERO(set);
@@ -114,8 +114,8 @@ static uint32_t lane_end(uint64_t word)
     return (uint32_t)word & LANE_MAX;
 }
 
-/* One unit from the front or the back of a lane, done. False: there was none. */
-static bool work_lane(struct sw_pool *pool, int lane, int worker)
+/* Computes one unit from the front (of the own lane) or the back of a lane. False: it is empty. */
+static bool pool_work_lane(struct sw_pool *pool, int lane, int worker)
 {
     _Atomic uint64_t *const at = &pool->lanes[lane].word;
     uint64_t word = atomic_load_explicit(at, memory_order_acquire), rest;
@@ -126,7 +126,7 @@ static bool work_lane(struct sw_pool *pool, int lane, int worker)
             return false;
         unit = lane == worker ? first : end - 1;
         rest = lane == worker ? word + LANE_MAX + 1 : word - 1;
-        /* Read before the claim: its success means that they belong to this word's run. */
+        /* Read before the exchange: if that succeeds, they belong to the run of this word. */
         sw_pool_fn *fn = atomic_load_explicit(&pool->fn, memory_order_relaxed);
         void *ctx = atomic_load_explicit(&pool->ctx, memory_order_relaxed);
         const uint32_t n = atomic_load_explicit(&pool->n_chunks, memory_order_relaxed);
@@ -150,39 +150,39 @@ static bool pool_is_active(struct sw_pool *pool, int worker)
     return (uint32_t)worker < atomic_load_explicit(&pool->active, memory_order_relaxed);
 }
 
-/* Does what is in the own lane, then what is left in the others'. */
+/* Computes the own lane, then what is left in the others. */
 static void pool_work(struct sw_pool *pool, int worker)
 {
     for (int i = 0; i < pool->n; i++)
-        while (pool_is_active(pool, worker) && work_lane(pool, (worker + i) % pool->n, worker))
+        while (pool_is_active(pool, worker) && pool_work_lane(pool, (worker + i) % pool->n, worker))
             ;
 }
 
-/* Is there a run that the worker has not seen? */
-static bool has_work(struct sw_pool *pool, uint32_t seen)
+/* Whether there is a run that the worker has not seen. */
+static bool pool_has_work(struct sw_pool *pool, uint32_t seen)
 {
     return atomic_load_explicit(&pool->run, memory_order_acquire) != seen ||
            atomic_load_explicit(&pool->stop, memory_order_acquire);
 }
 
-static void wait_for_work(struct sw_pool *pool, uint32_t seen)
+static void pool_wait_for_work(struct sw_pool *pool, uint32_t seen)
 {
-    const int64_t until = now_ns() + SPIN_WORKER_NS;
+    const int64_t until = pool_now_ns() + SPIN_WORKER_NS;
     do {
         for (int i = 0; i < 64; i++) {
-            if (has_work(pool, seen))
+            if (pool_has_work(pool, seen))
                 return;
             pool_relax();
         }
-    } while (now_ns() < until);
+    } while (pool_now_ns() < until);
     const uint32_t bell = atomic_load(&pool->bell);
     atomic_fetch_add(&pool->sleepers, 1);
-    if (!has_work(pool, seen))
+    if (!pool_has_work(pool, seen))
         futex_wait(&pool->bell, bell, NULL);
     atomic_fetch_sub(&pool->sleepers, 1);
 }
 
-static void pool_rest_while_told(struct sw_pool *pool, int worker)
+static void pool_rest_while_inactive(struct sw_pool *pool, int worker)
 {
     uint32_t active;
     while ((active = atomic_load(&pool->active)) <= (uint32_t)worker)
@@ -194,18 +194,18 @@ static void *worker_main(void *arg)
     struct worker *self = arg;
     struct sw_pool *pool = self->pool;
     while (!atomic_load_explicit(&pool->stop, memory_order_acquire)) {
-        pool_rest_while_told(pool, self->index);
+        pool_rest_while_inactive(pool, self->index);
         const uint32_t seen = atomic_load_explicit(&pool->run, memory_order_acquire);
         pool_work(pool, self->index);
-        wait_for_work(pool, seen);
+        pool_wait_for_work(pool, seen);
     }
     return NULL;
 }
 
-/* Returns how much of the time was lost because no worker ran. */
-static int64_t sleep_for_rest(struct sw_pool *pool)
+/* Returns the time that was lost because no worker ran. */
+static int64_t pool_sleep_until_done(struct sw_pool *pool)
 {
-    static const struct timespec patience = {0, PATIENCE_NS};
+    static const struct timespec patience = {0, CALLER_SLEEP_NS};
     const struct timespec *limit = pool->cores ? &patience : NULL;
     int64_t marked = 0;
     atomic_store(&pool->caller_sleeps, 1);
@@ -219,15 +219,15 @@ static int64_t sleep_for_rest(struct sw_pool *pool)
     return marked ? sw_pool_lost_since(pool->runners, pool->n_started, marked) : 0;
 }
 
-/* How the caller fared in a run. */
+/* How the caller waited in a run. */
 struct wait {
-    int64_t awake_until; /* when all was done or it fell asleep */
-    int64_t lost_ns;
+    int64_t awake_until; /* time at which all was done or the caller fell asleep */
+    int64_t lost_ns;     /* time in which no worker ran */
 };
 
-static struct wait wait_for_rest(struct sw_pool *pool)
+static struct wait pool_wait_until_done(struct sw_pool *pool)
 {
-    int64_t now = now_ns();
+    int64_t now = pool_now_ns();
     const int64_t until = now + SPIN_CALLER_NS;
     do {
         for (int i = 0; i < 64; i++) {
@@ -235,11 +235,11 @@ static struct wait wait_for_rest(struct sw_pool *pool)
                 return (struct wait){now, 0};
             pool_relax();
         }
-    } while ((now = now_ns()) < until);
-    return (struct wait){now, sleep_for_rest(pool)};
+    } while ((now = pool_now_ns()) < until);
+    return (struct wait){now, pool_sleep_until_done(pool)};
 }
 
-static struct wait run_some(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uint32_t n)
+static struct wait pool_run_active(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uint32_t n)
 {
     const uint32_t size = (n - 1) / LANE_MAX + 1, units = (n - 1) / size + 1;
     const uint32_t run = atomic_load_explicit(&pool->run, memory_order_relaxed) + 1;
@@ -249,7 +249,7 @@ static struct wait run_some(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uin
     atomic_store_explicit(&pool->n_chunks, n, memory_order_relaxed);
     atomic_store_explicit(&pool->unit, size, memory_order_relaxed);
     atomic_store_explicit(&pool->undone, units, memory_order_relaxed);
-    for (uint32_t i = 0; i < (uint32_t)pool->n; i++) { /* those of resting threads are empty */
+    for (uint32_t i = 0; i < (uint32_t)pool->n; i++) { /* lanes of resting threads get nothing */
         const uint64_t from = i < active ? i : active, to = i < active ? i + 1 : active;
         const uint64_t first = units * from / active, end = units * to / active;
         atomic_store_explicit(&pool->lanes[i].word, (uint64_t)run << 32 | first << 16 | end,
@@ -260,15 +260,15 @@ static struct wait run_some(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uin
     if (atomic_load(&pool->sleepers))
         futex_wake(&pool->bell, INT_MAX);
     pool_work(pool, 0);
-    return wait_for_rest(pool);
+    return pool_wait_until_done(pool);
 }
 
-/* Each thread to its own core, or all to all. */
+/* Binds each thread to its own core, or all threads to all cores. */
 static void pool_bind(struct sw_pool *pool, bool bound)
 {
     cpu_set_t set;
     for (int i = 0; i < pool->n; i++) {
-        cores_for(i, bound ? pool->n : 0, pool->cores, pool->n, &set);
+        pool_cores_of(i, bound ? pool->n : 0, pool->cores, pool->n, &set);
         if (CPU_COUNT(&set) > 0)
             pthread_setaffinity_np(i ? pool->workers[i - 1].thread : pool->creator, sizeof set,
                                    &set);
@@ -276,8 +276,8 @@ static void pool_bind(struct sw_pool *pool, bool bound)
     pool->is_bound = bound;
 }
 
-/* Does what pool_rest.c has decided. */
-static void pool_follow(struct sw_pool *pool)
+/* Applies what pool_rest.c decided. */
+static void pool_apply_rest(struct sw_pool *pool)
 {
     const uint32_t active = (uint32_t)pool->rest.active;
     const uint32_t before = atomic_exchange(&pool->active, active);
@@ -287,16 +287,16 @@ static void pool_follow(struct sw_pool *pool)
         futex_wake(&pool->active, INT_MAX);
 }
 
-/* A run, and what it says about who should rest. */
+/* A run of a bound pool: counts lost time and lets threads rest. */
 static void pool_run_bound(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, uint32_t n)
 {
-    const int64_t start = now_ns();
+    const int64_t start = pool_now_ns();
     if (sw_pool_rest_over(&pool->rest, start))
-        pool_follow(pool);
-    const struct wait wait = run_some(pool, fn, ctx, n);
+        pool_apply_rest(pool);
+    const struct wait wait = pool_run_active(pool, fn, ctx, n);
     const int64_t lost = wait.lost_ns + sw_pool_caller_lost(&pool->caller, start, wait.awake_until);
-    if (lost && sw_pool_rest_lost(&pool->rest, now_ns(), lost))
-        pool_follow(pool);
+    if (lost && sw_pool_rest_lost(&pool->rest, pool_now_ns(), lost))
+        pool_apply_rest(pool);
 }
 
 void sw_pool_run(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, int64_t n_chunks)
@@ -309,7 +309,7 @@ void sw_pool_run(struct sw_pool *pool, sw_pool_fn *fn, void *ctx, int64_t n_chun
     if (pool->cores && pthread_equal(pthread_self(), pool->creator))
         pool_run_bound(pool, fn, ctx, (uint32_t)n_chunks);
     else
-        run_some(pool, fn, ctx, (uint32_t)n_chunks);
+        pool_run_active(pool, fn, ctx, (uint32_t)n_chunks);
 }
 
 int sw_pool_threads(const struct sw_pool *pool)
@@ -349,7 +349,7 @@ static int pool_start(struct worker *worker, const cpu_set_t *set)
     return error;
 }
 
-/* NULL: no memory. Bound to a core each, or not. */
+/* NULL: no memory. */
 static struct sw_pool *pool_alloc(int n, const int *cores, int n_cores)
 {
     struct sw_pool *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
@@ -380,24 +380,24 @@ enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_po
     char what[48];
     *out = NULL;
     if (n < 1)
-        return sw_fail(SW_EUSAGE, "a thread pool needs at least one thread, %d asked for", n);
+        return sw_fail(SW_EUSAGE, "a thread pool needs at least one thread, not %d", n);
     struct sw_pool *pool = pool_alloc(n, cores, n_cores);
     if (!pool)
         return sw_fail(SW_ENOMEM, "no memory for a pool of %d threads", n);
     for (int i = 1; i < n; i++) {
         struct worker *worker = &pool->workers[i - 1];
         *worker = (struct worker){.pool = pool, .index = i};
-        cores_for(i, n, cores, cores ? n_cores : 0, &set);
+        pool_cores_of(i, n, cores, cores ? n_cores : 0, &set);
         const int error = pool_start(worker, &set);
         if (error) {
             sw_pool_free(pool);
             snprintf(what, sizeof what, "thread %d of %d", i + 1, n);
-            return sw_thread_fail(what, error, "or ask for fewer --threads");
+            return sw_thread_fail(what, error, "or give fewer --threads");
         }
         pool->n_started++;
         pthread_getcpuclockid(worker->thread, &pool->runners[i - 1].clock);
     }
-    cores_for(0, n, cores, cores ? n_cores : 0, &set);
+    pool_cores_of(0, n, cores, cores ? n_cores : 0, &set);
     if (CPU_COUNT(&set) > 0)
         pthread_setaffinity_np(pthread_self(), sizeof set, &set);
     *out = pool;

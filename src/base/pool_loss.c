@@ -1,7 +1,7 @@
-/* Lost time of a pool's threads: the time of day less the processor time. */
+/* Lost time of a pool's threads: elapsed time less processor time. */
 #include "base/pool_loss.h"
 
-#define LOOK_NS 10000000 /* between two looks at the caller's processor time */
+#define CHECK_NS 10000000 /* between two checks of the caller's processor time */
 
 int64_t sw_pool_clock_ns(clockid_t clock)
 {
@@ -31,10 +31,10 @@ int64_t sw_pool_lost_since(const struct sw_pool_runner *runners, int n, int64_t 
 int64_t sw_pool_caller_lost(struct sw_pool_caller *caller, int64_t from, int64_t until)
 {
     caller->awake_ns += until - from;
-    if (until - caller->looked_ns < LOOK_NS)
+    if (until - caller->checked_ns < CHECK_NS)
         return 0;
     const int64_t cpu = sw_pool_clock_ns(CLOCK_THREAD_CPUTIME_ID);
     const int64_t lost = caller->awake_ns - (cpu - caller->cpu_ns);
-    *caller = (struct sw_pool_caller){.looked_ns = until, .cpu_ns = cpu};
+    *caller = (struct sw_pool_caller){.checked_ns = until, .cpu_ns = cpu};
     return lost > 0 ? lost : 0;
 }

@@ -2,12 +2,12 @@
 #include "base/pool_rest.h"
 
 #define MS INT64_C(1000000)
-#define LOST_MOST (8 * MS) /* two or three turns of another process, not a single one */
+#define LOST_MOST (8 * MS) /* two or three time slices of another process, not one */
 #define LOST_ON_TRIAL (1 * MS)
-#define TRIAL (20 * MS) /* longer than a thread runs before others get their turn */
+#define TRIAL (20 * MS) /* longer than a time slice */
 #define PAUSE_LEAST (50 * MS)
 #define PAUSE_MOST (200 * MS)
-#define CALM (3 * PAUSE_MOST) /* after this a loss is a new one */
+#define CALM (3 * PAUSE_MOST) /* after this time without a rest, pauses start short again */
 
 void sw_pool_rest_init(struct sw_pool_rest *rest, int n)
 {
@@ -24,17 +24,18 @@ static void rest_set(struct sw_pool_rest *rest, int active, int64_t now_ns)
 }
 
 /*
- * With one thread of m less the others take m / (m - 1) times as long, so it pays when more than
- * 1 / m of the time is lost; less already where memory is the limit, as when decoding.
+ * Without one thread of m the others need m / (m - 1) times as long, so a rest pays when more than
+ * 1 / m of the time is lost; earlier where memory is the limit, as in decoding. So lost time decays
+ * by 3 / (4 m) of the elapsed time.
  */
-static int64_t rest_forgets(const struct sw_pool_rest *rest, int64_t now_ns)
+static int64_t rest_decay(const struct sw_pool_rest *rest, int64_t now_ns)
 {
     return (now_ns - rest->seen_ns) / (4 * rest->active) * 3;
 }
 
 bool sw_pool_rest_lost(struct sw_pool_rest *rest, int64_t now_ns, int64_t lost_ns)
 {
-    const int64_t kept = rest->lost_ns - rest_forgets(rest, now_ns);
+    const int64_t kept = rest->lost_ns - rest_decay(rest, now_ns);
     rest->lost_ns = (kept > 0 ? kept : 0) + lost_ns;
     rest->seen_ns = now_ns;
     if (rest->active == 1 || rest->lost_ns < (rest->on_trial ? LOST_ON_TRIAL : LOST_MOST))

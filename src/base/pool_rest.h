@@ -1,10 +1,10 @@
 /*
- * How many threads of a pool work while others want their cores.
+ * How many threads of a pool are active while other processes use their cores.
  *
- * A thread that loses its core in the middle of a chunk keeps the caller waiting, often for longer
- * than its help was worth. So threads rest while too much time is lost, and the others may use all
- * cores meanwhile, so that the system moves them to those that are free. This is the rule alone: it
- * has no clock and no threads. All times are nanoseconds.
+ * A thread that loses its core in the middle of a chunk makes the caller wait, often longer than
+ * its help was worth. So threads rest while too much time is lost; meanwhile the others may use all
+ * cores, so that the system moves them to free ones. This is the rule alone: it has no clock and no
+ * threads. All times are nanoseconds.
  */
 #ifndef SW_BASE_POOL_REST_H
 #define SW_BASE_POOL_REST_H
@@ -13,24 +13,25 @@
 #include <stdint.h>
 
 struct sw_pool_rest {
-    int n, active;      /* threads, and how many work: in [1, n], the caller among them */
-    bool bound;         /* each to its own core; only while all work */
-    bool on_trial;      /* the last one has come back just now */
-    int64_t changed_ns; /* when one last came or went */
-    int64_t lost_ns;    /* not forgotten yet */
-    int64_t seen_ns;    /* when lost_ns was brought up to date */
-    int64_t went_ns;    /* when one last went */
-    int64_t pause_ns;   /* how long it rests */
+    int n;              /* threads */
+    int active;         /* threads that do not rest, with the caller: in [1, n] */
+    bool bound;         /* each thread is bound to its own core; only while all are active */
+    bool on_trial;      /* the last active thread has just returned */
+    int64_t changed_ns; /* time of the last change of `active` */
+    int64_t lost_ns;    /* lost time, decaying */
+    int64_t seen_ns;    /* time at which lost_ns was updated */
+    int64_t went_ns;    /* time at which a thread last began to rest */
+    int64_t pause_ns;   /* duration of that rest */
 };
 
-/* All n >= 1 threads work, each bound. */
+/* All n >= 1 threads are active and bound. */
 void sw_pool_rest_init(struct sw_pool_rest *rest, int n);
 /*
- * Some thread did not run for lost_ns although it had work. True: one thread less is active.
- * That is so when more time is lost than the thread is worth.
+ * Some thread had work but did not run for lost_ns. True: `active` is one less, because more time
+ * is lost than the thread is worth.
  */
 bool sw_pool_rest_lost(struct sw_pool_rest *rest, int64_t now_ns, int64_t lost_ns);
-/* Before each run. True: one more is active, or all are and may be bound again. */
+/* To be called before each run. True: `active` is one more, or all are active and bound again. */
 bool sw_pool_rest_over(struct sw_pool_rest *rest, int64_t now_ns);
 
 #endif

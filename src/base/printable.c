@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* How many bytes at `at` are one control character: 0, 1, or 2 for U+0080 to U+009F. */
+/* The bytes of the control character at `at`: 0 for none, 1, or 2 for U+0080 to U+009F. */
 static size_t control_at(const unsigned char *at, size_t left)
 {
     if ((*at < ' ' && *at != '\n' && *at != '\t') || *at == 0x7F)

@@ -10,7 +10,7 @@
 
 #define WIDTH 24
 #define SECONDS_BETWEEN 0.1
-#define SECONDS_BETWEEN_LINES 5 /* where lines stay: under mpirun, in a job's log */
+#define SECONDS_BETWEEN_LINES 5 /* without a terminal: under mpirun, in a job's log */
 
 void sw_progress_begin(struct sw_progress *p, const char *what, uint64_t total, bool quiet)
 {

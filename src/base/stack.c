@@ -4,11 +4,11 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
-#define USUAL_BYTES ((rlim_t)8 << 20) /* what systems give */
-/* Parsers and templates bound how deep they go, for stacks of at least this. */
+#define USUAL_BYTES ((rlim_t)8 << 20) /* the default of most systems */
+/* Parsers and templates limit their depth so that they fit in this. */
 #define LEAST_BYTES ((rlim_t)1 << 20)
 
-/* The main thread's stack grows up to its limit of the moment; another's is mapped whole. */
+/* The main thread's stack grows up to its present limit; others are mapped as a whole. */
 static void stack_raise_main(struct rlimit *limit)
 {
     const struct rlimit wanted = {USUAL_BYTES,
@@ -22,7 +22,7 @@ static void stack_raise_main(struct rlimit *limit)
         *limit = allowed;
 }
 
-/* The C library takes the limit at the program's start for all threads. */
+/* The C library uses the limit at the program's start for all threads. */
 static void stack_raise_threads(void)
 {
     pthread_attr_t attributes;

@@ -1,13 +1,13 @@
-/* Room for the stacks of the program's threads, whatever the limit it was started with. */
+/* Makes the stacks of the program's threads large enough, whatever limit it was started with. */
 #ifndef SW_BASE_STACK_H
 #define SW_BASE_STACK_H
 
 #include "base/status.h"
 
 /*
- * To be called first of all, by the main thread: raises its limit (ulimit -s) as far as is allowed
- * and useful, and gives threads started from now on as much. SW_EDEVICE: less than what reading
- * nested files and templates may take is allowed.
+ * To be called first, by the main thread. Raises its limit (ulimit -s) as far as is allowed and
+ * useful, and sets the same for threads that start later. SW_EDEVICE: the allowed stack is smaller
+ * than what reading nested files and templates may need.
  */
 enum sw_status sw_stack_prepare(void);
 

@@ -20,7 +20,7 @@ static const struct row {
 #undef X
 };
 
-static const struct row *row_of(enum sw_status status)
+static const struct row *status_row(enum sw_status status)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].status == status)
@@ -30,19 +30,19 @@ static const struct row *row_of(enum sw_status status)
 
 const char *sw_status_name(enum sw_status status)
 {
-    const struct row *row = row_of(status);
+    const struct row *row = status_row(status);
     return row ? row->name : "SW_?";
 }
 
 const char *sw_status_text(enum sw_status status)
 {
-    const struct row *row = row_of(status);
+    const struct row *row = status_row(status);
     return row ? row->text : "unknown status";
 }
 
 int sw_status_exit_code(enum sw_status status)
 {
-    const struct row *row = row_of(status);
+    const struct row *row = status_row(status);
     return row ? row->exit_code : 5;
 }
 

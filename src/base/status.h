@@ -1,15 +1,15 @@
 /*
  * Status codes and the error slot.
  *
- * A function that a user, a file or a machine can make fail returns enum sw_status. The first
- * failure also fills the calling thread's one text slot: what went wrong, where, what was
- * expected, what was found, what to do next. Library code never exits; main.c turns the status
- * into an exit code.
+ * A function that can fail because of a user, a file or a machine returns enum sw_status. A failure
+ * also fills the calling thread's error slot, one text: what went wrong, where, what was expected,
+ * what was found, what to do next. Library code never exits; main.c turns the status into an exit
+ * code.
  */
 #ifndef SW_BASE_STATUS_H
 #define SW_BASE_STATUS_H
 
-/* name, value, exit code of the program, what it means in two words */
+/* name, value, exit code of the program, meaning in two words */
 #define SW_STATUS_MAP(X)                                                                           \
     X(SW_OK, 0, 0, "done")                                                                         \
     X(SW_EUSAGE, -1, 2, "wrong usage")                                                             \
@@ -32,21 +32,22 @@ enum sw_status {
 const char *sw_status_name(enum sw_status status);
 /* "bad model" */
 const char *sw_status_text(enum sw_status status);
-/* The exit code the command line promises for this status. */
+/* The program's exit code for this status. */
 int sw_status_exit_code(enum sw_status status);
 
 /*
- * Fills the slot (at most SW_ERROR_MAX - 1 bytes) and is `status`, for `return sw_fail(…)`; the
- * compiler sees that it is no SW_OK. `status` is evaluated once more than it seems.
+ * Fills the slot (at most SW_ERROR_MAX - 1 bytes) and evaluates to `status`, for
+ * `return sw_fail(…)`; a macro, so that the compiler sees that it is not SW_OK.
  */
 #define SW_ERROR_MAX 2048
 #define sw_fail(status, ...) (sw_fail_at(__FILE__, __LINE__, __VA_ARGS__), (status))
 void sw_fail_at(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Puts "context: " before the message in the slot; for a caller that knows more (a file's name). */
+/* Puts "context: " before the message in the slot, for a caller that knows the file's name. */
 void sw_error_context(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The slot's text ("" when nothing failed), and "file.c:123" where it was filled. */
+/* The slot's text; "" when nothing failed. */
 const char *sw_error_message(void);
+/* "file.c:123", where the slot was filled. */
 const char *sw_error_where(void);
 void sw_error_clear(void);
 

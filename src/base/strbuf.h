@@ -1,6 +1,6 @@
 /*
- * A growing, always NUL-terminated text. Appending never fails to the caller: when memory runs out
- * `failed` is set, later calls do nothing, and whoever hands the text on checks once.
+ * A growing, always NUL-terminated text. Appending returns no error: when memory runs out `failed`
+ * is set and later calls do nothing; check `failed` once before the text is used.
  */
 #ifndef SW_BASE_STRBUF_H
 #define SW_BASE_STRBUF_H

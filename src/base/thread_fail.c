@@ -6,8 +6,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* The system says EAGAIN for each of these limits. */
-static void say_limits(char *out, size_t cap)
+/* The system reports EAGAIN for each of these limits. */
+static void thread_fail_limits(char *out, size_t cap)
 {
     struct rlimit limit;
     char threads[32] = "unlimited";
@@ -24,7 +24,7 @@ enum sw_status sw_thread_fail(const char *what, int error, const char *advice)
 {
     char limits[256] = "";
     if (error == EAGAIN)
-        say_limits(limits, sizeof limits);
+        thread_fail_limits(limits, sizeof limits);
     return sw_fail(SW_EDEVICE, "%s cannot be started: %s%s%s%s%s", what, strerror(error),
                    *limits || *advice ? "; " : "", limits, *limits && *advice ? ", " : "", advice);
 }

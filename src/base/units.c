@@ -1,4 +1,4 @@
-/* Owns the spelling of sizes, rates and durations. */
+/* Owns parsing and printing of sizes, rates and durations. */
 #include "base/units.h"
 
 #include <ctype.h>
