@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* In the order they are looked for. */
+/* In the order in which they are searched. */
 static const struct {
     const char *name;
     bool is_index;
@@ -79,8 +79,8 @@ struct opening {
 };
 
 /*
- * Takes over a shard's tensors, but for copies (of tied weights) which the index places in
- * another shard. What it does not mention is kept when it is the first of its name.
+ * Adds a shard's tensors, except copies (of tied weights) which the index assigns to another shard.
+ * A tensor that the index does not list is added if it is the first of its name.
  */
 static enum sw_status merge_shard(const struct opening *o, const char *shard,
                                   const struct sw_tensors *from)
@@ -117,13 +117,13 @@ static enum sw_status check_present(void *context, const char *tensor, const cha
     const struct opening *o = context;
     if (!sw_tensors_find(o->out, tensor))
         return sw_fail(SW_EMODEL,
-                       "%s/%s: does not hold tensor '%s', but %s says that it does; the two are "
-                       "of different downloads, get both again",
+                       "%s/%s: does not hold tensor '%s', but %s says that it does; they are from "
+                       "different downloads, get both again",
                        o->dir, file, tensor, o->index_path);
     return SW_OK;
 }
 
-/* All that are missing are counted before anything is read. */
+/* Counts all missing shards before anything is read. */
 static enum sw_status check_shards_exist(const struct opening *o)
 {
     const char *first = NULL;
@@ -163,8 +163,8 @@ static enum sw_status open_sharded(const char *dir, const char *index_path, stru
 }
 
 /*
- * Index of the first candidate in the directory, N_CANDIDATES when there is none. One that cannot
- * be looked at, or that is a link to nothing, is a failure: another one must not stand in for it.
+ * *found: index of the first candidate in the directory, N_CANDIDATES when there is none. Fails
+ * when one cannot be examined or is a dangling link: another must not be used in its place.
  */
 static enum sw_status first_candidate(const char *dir, size_t *found)
 {
@@ -177,7 +177,7 @@ static enum sw_status first_candidate(const char *dir, size_t *found)
     return SW_OK;
 }
 
-/* Says what was looked for, and names what lies there that a later version may read. */
+/* Fails with the list of the candidates; names files of formats that are not supported yet. */
 static enum sw_status nothing_found(const char *dir)
 {
     char unread[256] = "";
@@ -197,7 +197,8 @@ static enum sw_status nothing_found(const char *dir)
                      e->d_name);
         else if (ends_with(e->d_name, ".pth"))
             snprintf(unread, sizeof unread,
-                     "; %.100s is of another layout, use the checkpoint in the hub's", e->d_name);
+                     "; %.100s has another layout, use the hub's version of the checkpoint",
+                     e->d_name);
     }
     closedir(folder);
     return sw_fail(SW_EINPUT, "%s: no weights here: looked for %s, %s, %s and %s%s", dir,

@@ -1,4 +1,4 @@
-/* Owns what only the weight files can tell of a model: ties, and the type it is stored in. */
+/* Owns what only the weight files decide about a model: ties, and the stored type. */
 #include "format/fit.h"
 
 #include "format/checkpoint.h"
@@ -35,7 +35,7 @@ static enum sw_status fit_compare(const struct sw_source *a, uint64_t a_at,
     return status;
 }
 
-/* Whether two tensors of one shape hold the same; those that do not lie in order count as
+/* Whether two tensors of one shape have the same values; tensors that are not contiguous count as
  * different. */
 static enum sw_status same_values(const struct sw_tensors *tensors, const struct sw_tensor *a,
                                   const struct sw_tensor *b, bool *same)

@@ -1,5 +1,5 @@
 /*
- * Fitting a model, which is made from config.json alone, to what its weight files hold.
+ * Fits a model, which is made from config.json alone, to the tensors of its weight files.
  */
 #ifndef SW_FORMAT_FIT_H
 #define SW_FORMAT_FIT_H
@@ -7,22 +7,23 @@
 #include "model/model.h"
 
 /*
- * Decides whether the head is the embedding: by config.json, unless the files hold a head that
- * differs in type or shape (it is used, and model->warnings says so), or only one of the two, under
- * either name. Then checks every weight (sw_model_check). Every rank decides by the same files, so
- * all decide alike.
+ * Decides whether the head is the embedding: config.json states it, unless the files have a head
+ * that differs in type or shape (then the head is used, with a warning in model->warnings), or only
+ * one of the two. Then checks every weight (sw_model_check). All ranks decide the same, because
+ * they have the same files.
  */
 enum sw_status sw_checkpoint_fit(struct sw_model *model, const struct sw_tensors *tensors);
 
 /*
- * After that, on one rank, which tells the others (dims.tied): where the files hold both, and alike
- * so far, their values decide. They may be gigabytes. SW_EIO: they could not be read.
+ * After sw_checkpoint_fit, on one rank only, which sends dims.tied to the others: where the files
+ * have embedding and head of the same type and shape, compares their values, which may be
+ * gigabytes. SW_EIO: they could not be read.
  */
 enum sw_status sw_checkpoint_fit_values(struct sw_model *model, const struct sw_tensors *tensors);
 
 /*
- * Where config.json does not state the type of the weights ("auto", or nothing at all), sets
- * model->dtype to that of the weights in `dir`, as transformers does; warns where there are none.
+ * Where config.json does not state the type of the weights (absent or "auto"), sets model->dtype to
+ * that of the weights in `dir`, as transformers does; adds a warning when there are none.
  */
 enum sw_status sw_checkpoint_stored(const char *dir, struct sw_model *model);
 

@@ -89,7 +89,7 @@ static enum sw_status op_int4(struct sw_pickle_machine *m)
     return push_int(m, (int32_t)(uint32_t)value);
 }
 
-/* Two's complement of any length; one that does not fit 64 bits is no size or offset. */
+/* Two's complement of any length; a number of more than 64 bits becomes opaque. */
 static enum sw_status big_int(struct sw_pickle_machine *m, uint64_t n)
 {
     const uint8_t *p = NULL;
@@ -235,7 +235,7 @@ static enum sw_status op_frozen_set(struct sw_pickle_machine *m)
     return push_opaque(m);
 }
 
-/* Puts items into the container on the stack, when it is of that kind; else they are dropped. */
+/* Appends items to the container on the stack if it is of that kind; else drops them. */
 static enum sw_status extend(struct sw_pickle_machine *m, enum sw_pickle_kind kind,
                              const struct sw_pickle_value *items, size_t n)
 {
@@ -286,7 +286,7 @@ static enum sw_status op_add_items(struct sw_pickle_machine *m)
     return sw_pickle_peek(m, &target);
 }
 
-/* A line without its newline, as GLOBAL has two of. */
+/* Reads a line without its newline; GLOBAL has two of them. */
 static enum sw_status line(struct sw_pickle_machine *m, const char **out, size_t *n)
 {
     const uint8_t *begin = m->bytes + m->at, *p;
@@ -333,7 +333,7 @@ static enum sw_status op_new_object_ex(struct sw_pickle_machine *m)
     return op_reduce(m);
 }
 
-/* The state of an object (a state dict's _metadata, …) is of no use here. */
+/* Drops the state of an object, such as a state dict's _metadata. */
 static enum sw_status op_build(struct sw_pickle_machine *m)
 {
     struct sw_pickle_value ignored = {0};

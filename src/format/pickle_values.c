@@ -1,4 +1,4 @@
-/* Owns the memory of a pickle's values, which goes all at once, and how much there may be. */
+/* Owns the memory of a pickle's values, its limit, and freeing it all at once. */
 #include "format/torch_pickle.h"
 
 #include <stdlib.h>
@@ -49,7 +49,7 @@ enum sw_status sw_pickle_append(struct sw_pickle *pickle, struct sw_pickle_seq *
 {
     if (n == 0)
         return SW_OK;
-    if (!seq->capacity) { /* the first: from now on there is something to free */
+    if (!seq->capacity) { /* its first items: add it to the list of those to free */
         seq->next = pickle->seqs;
         pickle->seqs = seq;
     }
@@ -71,7 +71,7 @@ enum sw_status sw_pickle_new_seq(struct sw_pickle *pickle, enum sw_pickle_kind k
 enum sw_status sw_pickle_new_tuple(struct sw_pickle *pickle, const struct sw_pickle_value *items,
                                    size_t n, struct sw_pickle_value *out)
 {
-    static struct sw_pickle_seq none; /* nobody adds to a tuple */
+    static struct sw_pickle_seq none; /* shared, because tuples never grow */
     struct sw_pickle_seq *seq = &none;
     void *memory = NULL;
     if (n > 0) {

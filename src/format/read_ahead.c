@@ -117,7 +117,7 @@ enum sw_status sw_reader_each_chunk(struct sw_reader *reader, const struct sw_te
     SW_TRY(sw_reader_rows(reader, tensor, row0, 0, NULL));
     if (n_rows < 0 || n_rows > sw_reader_row_count(tensor) - row0)
         return sw_fail(SW_EINPUT,
-                       "tensor '%s': %lld rows from row %lld were asked for, it has %lld",
+                       "tensor '%s': %lld rows from row %lld were requested, it has %lld",
                        tensor->name, (long long)n_rows, (long long)row0,
                        (long long)sw_reader_row_count(tensor));
     if (row_bytes == 0 || n_rows == 0)

@@ -14,8 +14,8 @@ struct range {
     char *out;
     atomic_uint_fast64_t *bytes;
     pthread_mutex_t lock;
-    /* Under the lock, of the failure that lies first: */
-    int64_t failed; /* its piece; -1: none */
+    /* Under the lock: the failure at the lowest offset. */
+    int64_t failed; /* index of its piece; -1: none */
     enum sw_status status;
     char message[SW_ERROR_MAX];
 };
@@ -45,7 +45,7 @@ static void read_piece(void *ctx, int64_t piece, int worker)
         note_failure(r, piece, status);
 }
 
-/* Without threads the caller reads alone. */
+/* NULL: threads cannot be started, so the caller reads alone. */
 static struct sw_pool *pool_of(struct sw_pieces *pieces)
 {
     if (!pieces->tried && sw_pool_create(SW_READ_THREADS, NULL, 0, &pieces->pool) != SW_OK) {

@@ -1,7 +1,7 @@
 /*
  * Owns reading of tensor data: a few open descriptors, contiguous ranges (in pieces by several
- * threads: read_pieces.c), what the system is asked to fetch ahead, and a gather for the strided
- * tensors that torch files may hold. Chunks are in read_ahead.c.
+ * threads: read_pieces.c), prefetching by the system, and a gather for the strided tensors that
+ * torch files may hold. Chunks are in read_ahead.c.
  */
 #include "format/reader.h"
 
@@ -16,7 +16,7 @@
 
 /* Descriptors kept open; a stage's tensors lie in few shards, mostly one after the other. */
 #define OPEN_FILES 4
-/* What the system fetches ahead of the reading, and how much it is asked for at a time. */
+/* Bytes that the system prefetches, and bytes of one request to it. */
 #define AHEAD_BYTES ((uint64_t)32 << 20)
 #define AHEAD_STEP ((uint64_t)4 << 20)
 /* What a gather reads at once, and the gap between wanted bytes that is worth a new pread. */
@@ -35,14 +35,14 @@ struct sw_reader {
     uint64_t clock;
     atomic_uint_fast64_t bytes;
     struct sw_pieces pieces;
-    /* What is read next, and how much of it the system has been asked for. */
+    /* The tensors that are read next, and how much of them was requested from the system. */
     struct {
         const struct sw_tensor *const *tensors; /* (n) */
         size_t n, at;
         uint64_t done;          /* bytes of tensors[at] */
         uint64_t asked, before; /* bytes of all; reader->bytes when it began */
     } next;
-    /* Kept from one tensor to the next: fresh pages cost as much as the reading. */
+    /* Kept from one tensor to the next: new pages cost as much as the reading. */
     struct {
         char *bytes;
         size_t capacity;
@@ -106,14 +106,13 @@ static enum sw_status open_checked(const struct sw_tensor_file *file, int *out)
     int fd;
     SW_TRY(sw_file_open_optional(file->path, &fd, &size));
     if (fd < 0)
-        return sw_fail(SW_EMODEL,
-                       "%s: cannot be opened any more, it is gone; its header was read before",
+        return sw_fail(SW_EMODEL, "%s: does not exist any more; its header was read before",
                        file->path);
     if (size != file->size) {
         close(fd);
         return sw_fail(SW_EMODEL,
                        "%s: changed while it was in use: %llu bytes when its header was read, "
-                       "%llu now; start again when the copy is complete",
+                       "%llu now; run the command again when the copy is complete",
                        file->path, (unsigned long long)file->size, (unsigned long long)size);
     }
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
@@ -152,8 +151,8 @@ void sw_reader_expect(struct sw_reader *reader, const struct sw_tensor *const *t
     reader->next.before = sw_reader_bytes(reader);
 }
 
-/* Asks for more where that is not AHEAD_BYTES before the reading. A tensor that cannot be opened is
- * told when it is read. */
+/* Requests more while less than AHEAD_BYTES are requested. A tensor that cannot be opened fails
+ * later, when it is read. */
 static void fetch_ahead(struct sw_reader *reader)
 {
     const uint64_t read = sw_reader_bytes(reader) - reader->next.before;
@@ -201,7 +200,7 @@ struct gather {
     char *scratch;                  /* (GATHER_BYTES) */
 };
 
-/* Spreads the elements of axes i.. from a piece of the file in memory. */
+/* Copies the elements of axes i.. from a piece of the file in memory to their places. */
 static void scatter(const struct gather *g, int i, const char *from, char *to)
 {
     if (i == g->n_axes) {
@@ -287,7 +286,7 @@ enum sw_status sw_reader_rows(struct sw_reader *reader, const struct sw_tensor *
 {
     const int64_t rows = sw_reader_row_count(tensor);
     if (row0 < 0 || n_rows < 0 || row0 > rows || n_rows > rows - row0)
-        return sw_fail(SW_EINPUT, "tensor '%s': rows %lld to %lld were asked for, it has %lld",
+        return sw_fail(SW_EINPUT, "tensor '%s': rows %lld to %lld were requested, it has %lld",
                        tensor->name, (long long)row0, (long long)(row0 + n_rows), (long long)rows);
     const uint64_t row_bytes = sw_reader_row_bytes(tensor);
     if (row_bytes == 0 || n_rows == 0)

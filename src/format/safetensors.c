@@ -121,7 +121,7 @@ static int by_begin(const void *a, const void *b)
     return x->end < y->end ? -1 : x->end > y->end;
 }
 
-/* No gap, no overlap, nothing left over: what lies in the file is what the header says. */
+/* Checks that the tensors fill the file: no gap, no overlap, nothing left over. */
 static enum sw_status check_tiling(struct extent *extents, size_t n, uint64_t data_size)
 {
     if (n > 0)
@@ -143,7 +143,7 @@ static enum sw_status check_tiling(struct extent *extents, size_t n, uint64_t da
     return SW_OK;
 }
 
-/* What the members of a header are read into. */
+/* The members of a header while they are read. */
 struct reading {
     uint64_t data_start, data_size;
     int file;
@@ -166,7 +166,7 @@ static enum sw_status extents_grow(struct reading *r)
     return SW_OK;
 }
 
-/* One member of the header. The header's values never are in memory all at once. */
+/* Reads one member of the header. Only one member's value is in memory at a time. */
 static enum sw_status take_member(void *context, const char *name, const json_t *entry)
 {
     struct reading *r = context;

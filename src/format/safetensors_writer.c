@@ -19,7 +19,7 @@
 struct sw_safetensors_writer {
     char *path, *temporary; /* temporary is NULL when path is written in place */
     int fd;
-    uint64_t left; /* bytes of tensor data still to come */
+    uint64_t left; /* bytes of tensor data that are not written yet */
     enum sw_status status;
     size_t buffered;
     char buffer[BUFFER_BYTES];
@@ -60,8 +60,8 @@ static enum sw_status add_spec(json_t *header, const struct sw_safetensors_spec 
 }
 
 /*
- * The JSON text, padded with spaces so that the data begins at a multiple of 8. Not json_dumps:
- * without memory that one may leave a part of the text out and not say so.
+ * The JSON text, padded with spaces so that the data begins at a multiple of 8. Not by json_dumps,
+ * which may silently leave out a part of the text when memory is short.
  */
 static enum sw_status dump_padded(const json_t *header, char **text)
 {
@@ -195,7 +195,7 @@ enum sw_status sw_safetensors_writer_write(struct sw_safetensors_writer *w, cons
     return writer_put(w, data, bytes);
 }
 
-/* The new name must survive a power cut too; a file system that cannot say so is left alone. */
+/* Makes the new name survive a power cut; file systems that do not support this are ignored. */
 static void sync_folder(const char *path)
 {
     char *copy = strdup(path);

@@ -13,7 +13,7 @@ enum sw_status sw_source_open(const char *path, struct sw_source *out)
     uint64_t size;
     int fd;
     SW_TRY(sw_file_open(path, &fd, &size));
-    /* Headers are few KB in files of many GB: without this the kernel reads ahead for nothing. */
+    /* Headers are a few KB in files of many GB: this keeps the kernel from reading ahead. */
     (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     *out = (struct sw_source){.path = path, .size = size, .fd = fd};
     return SW_OK;
@@ -42,7 +42,7 @@ enum sw_status sw_source_read(const struct sw_source *source, uint64_t offset, v
                        (unsigned long long)source->size);
     if (source->fd >= 0)
         return sw_file_read_at(source->fd, source->path, offset, out, length);
-    if (out && length > 0) /* nothing is wanted of an empty source, perhaps not even a place */
+    if (out && length > 0) /* for an empty source, out or bytes may be NULL */
         memcpy(out, (const char *)source->bytes + offset, length);
     return SW_OK;
 }
@@ -50,7 +50,7 @@ enum sw_status sw_source_read(const struct sw_source *source, uint64_t offset, v
 enum sw_status sw_source_read_new(const struct sw_source *source, uint64_t offset, size_t length,
                                   void **out)
 {
-    if (length > source->size) /* before memory is asked for */
+    if (length > source->size) /* before memory is allocated */
         return sw_source_read(source, offset, NULL, length);
     char *buffer = malloc(length + 1);
     if (!buffer)

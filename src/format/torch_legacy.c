@@ -1,6 +1,6 @@
 /*
- * Owns torch's form before 1.6: pickles of a magic number, a version, the machine's facts, the
- * state dict and the list of storage keys, then each storage: i64 LE element count and data.
+ * Owns torch's format before 1.6: pickles of a magic number, a version, facts about the machine,
+ * the state dict and the list of storage keys; then each storage: i64 LE element count and data.
  */
 #include "format/torch.h"
 
@@ -106,7 +106,7 @@ static enum sw_status check_facts(const struct stream *s)
                            ? SW_OK
                            : sw_fail(SW_EMODEL, "its byte order is big, expected little");
         }
-    return sw_fail(SW_EMODEL, "does not say its byte order; it is damaged");
+    return sw_fail(SW_EMODEL, "does not state its byte order; it is damaged");
 }
 
 static int by_key(const void *a, const void *b)
@@ -123,7 +123,7 @@ static struct place *torch_legacy_find(const struct stream *s, const char *key, 
     return s->n_places ? bsearch(&wanted, s->by_key, s->n_places, sizeof wanted, by_key) : NULL;
 }
 
-/* The elements' size is known only from the storages that the state dict's pickle names. */
+/* Element sizes are known only from the storages that the state dict's pickle names. */
 static enum sw_status set_items(struct stream *s)
 {
     for (const struct sw_torch_storage *t = s->pickles[STATE].storages; t; t = t->next) {
@@ -140,7 +140,7 @@ static enum sw_status set_items(struct stream *s)
     return SW_OK;
 }
 
-/* Walks over the storages in file order; each is known to begin where the one before ends. */
+/* Finds the offsets of the storages in file order: each begins where the one before it ends. */
 static enum sw_status walk(struct stream *s)
 {
     const struct sw_pickle_seq *keys = s->pickles[KEYS].top.as.seq;
@@ -170,7 +170,7 @@ static enum sw_status walk(struct stream *s)
         at += bytes;
     }
     if (at != s->source->size)
-        return sw_fail(SW_EMODEL, "has %llu bytes behind its last storage; it is damaged",
+        return sw_fail(SW_EMODEL, "has %llu bytes after its last storage; it is damaged",
                        (unsigned long long)(s->source->size - at));
     return SW_OK;
 }
@@ -179,7 +179,7 @@ static enum sw_status find_storages(struct stream *s)
 {
     const struct sw_pickle_value *list = &s->pickles[KEYS].top;
     if (list->kind != SW_PICKLE_LIST)
-        return sw_fail(SW_EMODEL, "its list of storage keys is no list");
+        return sw_fail(SW_EMODEL, "its list of storage keys is not a list");
     const size_t n = list->as.seq->count;
     s->by_key = calloc(n + 1, sizeof *s->by_key);
     if (!s->by_key)
@@ -187,7 +187,7 @@ static enum sw_status find_storages(struct stream *s)
     for (size_t i = 0; i < n; i++) {
         const struct sw_pickle_value *key = &list->as.seq->items[i];
         if (key->kind != SW_PICKLE_STRING)
-            return sw_fail(SW_EMODEL, "its list of storage keys holds something else");
+            return sw_fail(SW_EMODEL, "its list of storage keys has an item that is not a text");
         s->by_key[i] = (struct place){.key = key->as.text, .key_length = key->length};
     }
     s->n_places = n;

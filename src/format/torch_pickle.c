@@ -91,7 +91,7 @@ enum sw_status sw_pickle_remember(struct sw_pickle_machine *m, uint64_t index)
     const struct sw_pickle_value unset = {0};
     struct sw_pickle_value value = {0};
     SW_TRY(sw_pickle_peek(m, &value));
-    /* Picklers count up, and each entry takes a byte at least: this bounds the memory. */
+    /* Picklers count up, and each entry takes at least a byte: this limits the memory. */
     if (index > m->at)
         return sw_fail(SW_EMODEL, "remembers a value under number %llu, too early for it",
                        (unsigned long long)index);
@@ -122,7 +122,7 @@ static enum sw_status torch_pickle_run(struct sw_pickle_machine *m)
         if (sw_pickle_operations[*opcode])
             status = sw_pickle_operations[*opcode](m);
         else
-            status = sw_fail(SW_EMODEL, "is none that a state dict needs, and no other is run");
+            status = sw_fail(SW_EMODEL, "is not needed for a state dict, so it is refused");
         if (status != SW_OK) {
             sw_error_context("the pickle's opcode 0x%02x at byte %zu", *opcode, at);
             return status;

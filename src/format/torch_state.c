@@ -1,4 +1,4 @@
-/* Owns the way from a parsed pickle to rows of the tensor directory. */
+/* Owns adding the tensors of a parsed pickle to the tensor directory. */
 #include "base/checked.h"
 #include "format/torch_objects.h"
 
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Remembered per dict: one dict may be mentioned many times. */
+/* Stored in the dict, because one dict may occur many times. */
 static bool has_tensors(const struct sw_pickle_value *value)
 {
     if (value->kind != SW_PICKLE_DICT)
@@ -27,7 +27,7 @@ static bool torch_state_is_text(const struct sw_pickle_value *value, const char 
            memcmp(value->as.text, text, strlen(text)) == 0;
 }
 
-/* The dict with the tensors: the top, one under a usual name, or the only one that is there. */
+/* Finds the dict with the tensors: the top, one under a usual name, or the only one. */
 static enum sw_status find_state(const struct sw_pickle_value *top,
                                  const struct sw_pickle_value **out)
 {
@@ -76,7 +76,7 @@ static enum sw_status copy_name(const struct sw_pickle_value *key, char **out)
     return *out ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a tensor's name");
 }
 
-/* Bytes from element 0 of the storage to behind the last one the tensor reaches. */
+/* Bytes from the beginning of the storage to the end of the tensor's last element. */
 static bool torch_state_reach(const struct sw_torch_tensor *t, uint64_t bytes_each, uint64_t view,
                               uint64_t *begin, uint64_t *end)
 {
@@ -122,7 +122,7 @@ static enum sw_status add_tensor(const struct sw_torch_tensor *from, const char 
     memcpy(tensor.shape, from->shape, sizeof tensor.shape);
     memcpy(tensor.stride, from->stride, sizeof tensor.stride);
     if (!sw_add_u64(offset, begin, &tensor.offset))
-        return sw_fail(SW_EMODEL, "its place in the file overflows");
+        return sw_fail(SW_EMODEL, "its offset in the file overflows");
     return sw_tensors_add(out, &tensor);
 }
 

@@ -17,15 +17,15 @@ static enum sw_status check_name(const char *name)
         return sw_fail(SW_EMODEL, "its file is not a text");
     if (name[0] == '\0' || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return sw_fail(SW_EMODEL,
-                       "its file is \"%.200s\": only a plain name of a file beside the index is "
-                       "read, none that leaves the directory",
+                       "its file is \"%.200s\"; expected the plain name of a file in the directory "
+                       "of the index",
                        name);
     return SW_OK;
 }
 
 static enum sw_status add_file(struct sw_weight_index *index, const char *name)
 {
-    /* Neighbours in the map mostly share a file, so looking from the end finds it at once. */
+    /* Neighbours in the map mostly share a file, so a search from the end finds it at once. */
     for (size_t i = index->n_files; i-- > 0;)
         if (strcmp(index->files[i], name) == 0)
             return SW_OK;

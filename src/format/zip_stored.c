@@ -1,6 +1,6 @@
 /*
- * Owns the reading of zip directories. Sizes are the central directory's: torch leaves them out of
- * the local headers, of which only the lengths of name and extra field are used.
+ * Owns the reading of zip directories. Sizes come from the central directory, because torch leaves
+ * them out of the local headers; of these only the lengths of name and extra field are used.
  */
 #include "format/zip_stored.h"
 
@@ -28,7 +28,7 @@ struct place {
     uint64_t offset, size, count;
 };
 
-/* The 64-bit end record, which the locator just in front of the end record points to. */
+/* Reads the 64-bit end record; the locator just before the end record has its offset. */
 static enum sw_status read_end64(const struct sw_source *source, uint64_t end, struct place *out)
 {
     uint8_t locator[LOCATOR_BYTES], record[END64_BYTES];
@@ -129,8 +129,8 @@ static enum sw_status read_entry(const uint8_t *p, size_t left, struct sw_zip_en
         status = sw_fail(SW_EMODEL, "is encrypted");
     if (status == SW_OK && (le(p + 10, 2) != 0 || compressed != entry->size))
         status = sw_fail(SW_EMODEL,
-                         "is compressed (method %d); torch stores its files as they are, so this "
-                         "one was packed again: unpack it and save it with torch.save",
+                         "is compressed (method %d); torch does not compress, so the file was "
+                         "packed again: unpack it and save it with torch.save",
                          (int)le(p + 10, 2));
     if (status != SW_OK)
         sw_error_context("zip entry '%.*s'", (int)(n_name < 200 ? n_name : 200), entry->name);

@@ -1,6 +1,6 @@
 /*
- * The directory of a zip file whose entries are stored, not compressed, as torch writes them
- * (PKWARE APPNOTE.TXT, with zip64). Only names and places are read, never contents.
+ * Reads the directory of a zip file whose entries are stored, not compressed, as torch writes them
+ * (PKWARE APPNOTE.TXT, with zip64). Only names and offsets are read, never contents.
  */
 #ifndef SW_FORMAT_ZIP_STORED_H
 #define SW_FORMAT_ZIP_STORED_H
@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 struct sw_zip_entry {
-    const char *name; /* not NUL-terminated, inside sw_zip.directory */
+    const char *name; /* (name_length), no NUL at its end, in sw_zip.directory */
     size_t name_length;
-    uint64_t size;
+    uint64_t size;  /* bytes of the entry */
     uint64_t local; /* offset of the local header */
 };
 
@@ -25,8 +25,8 @@ struct sw_zip {
 };
 
 /*
- * Reads the central directory. SW_EMODEL: not a zip, a truncated one, one in several parts, a
- * compressed or encrypted entry, a name twice. The caller frees `out` with sw_zip_free.
+ * Reads the central directory. SW_EMODEL: not a zip, truncated, one in several parts, a compressed
+ * or encrypted entry, a name twice. The caller frees `out` with sw_zip_free.
  */
 enum sw_status sw_zip_read(const struct sw_source *source, struct sw_zip *out);
 /* NULL: no such entry. */

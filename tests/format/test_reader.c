@@ -174,7 +174,7 @@ static void says_what_changed(void)
     expect_failure(sw_reader_rows(r, t.items, 0, 1, data), SW_EMODEL,
                    "4000 bytes when its header was read, 3900 now");
     remove(path);
-    expect_failure(sw_reader_rows(r, t.items, 0, 1, data), SW_EMODEL, "cannot be opened any more");
+    expect_failure(sw_reader_rows(r, t.items, 0, 1, data), SW_EMODEL, "does not exist any more");
     sw_reader_close(r);
     sw_reader_close(NULL);
     sw_tensors_free(&t);
