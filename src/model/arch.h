@@ -1,7 +1,7 @@
 /*
- * Architecture rows: what sets the families apart, as data. families.c holds one row a family; the
- * transformer block is written once over these values, and config.c reads config.json by the keys
- * that the row says the family has.
+ * Architecture rows: the differences between model families, as data. families.c has one row per
+ * family; the transformer block is written once over these values, and config.c reads config.json
+ * by the keys of the row.
  */
 #ifndef SW_MODEL_ARCH_H
 #define SW_MODEL_ARCH_H
@@ -24,21 +24,22 @@ enum sw_qkv {
     SW_QKV_PER_HEAD, /* one: head 0's q k v, head 1's q k v, … */
 };
 
-/* Tensor names; '#' stands for the layer, '@' for the expert. NULL: the family has none. */
+/* Tensor names; '#' is the layer's number, '@' the expert's. NULL: the family has no such tensor.
+ */
 struct sw_names {
-    const char *prefix; /* some checkpoints leave it off every name */
+    const char *prefix; /* of all names; some checkpoints leave it out */
     const char *embed, *positions, *embed_norm, *project_in;
     const char *final_norm, *project_out, *head;
-    const char *head_alias; /* what newer writers call the head */
+    const char *head_alias; /* the head's name in newer checkpoints */
     const char *attn_norm, *qkv, *q, *k, *v, *out, *q_norm, *k_norm, *mlp_norm;
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;
 };
 
 /*
- * What a config.json can say that changes what is computed. Which of it a family has, under which
- * names, and what it is when the file says nothing, is the row's: as in transformers, whose classes
- * differ in all three. What each one does: config.c.
+ * The settings of a config.json that change what is computed. The architecture row defines which of
+ * them a family has, their names and their defaults, because the classes of transformers differ in
+ * all three. config.c defines what each does.
  */
 enum sw_key {
     SW_KEY_LAYERS,
@@ -48,67 +49,68 @@ enum sw_key {
     SW_KEY_HEAD_DIM, /* 0: hidden / heads */
     SW_KEY_FFN,      /* 0: 4 * hidden */
     SW_KEY_VOCAB,
-    SW_KEY_CONTEXT,   /* 0: no limit of its own */
+    SW_KEY_CONTEXT,   /* 0: no limit */
     SW_KEY_EMBED_DIM, /* 0: hidden */
     SW_KEY_ACTIVATION,
     SW_KEY_NORM_EPS,
     SW_KEY_TIED,
-    SW_KEY_QKV_BIAS, /* of the attention's output, too, where the file says it */
+    SW_KEY_QKV_BIAS, /* of QKV; where the file has the key, also of the attention's output */
     SW_KEY_MLP_BIAS,
-    SW_KEY_LINEAR_BIAS, /* OPT: of all linears */
+    SW_KEY_LINEAR_BIAS, /* OPT: of all linear layers */
     SW_KEY_NORM_WEIGHTS,
     SW_KEY_PRE_NORM,
     SW_KEY_NO_FINAL_NORM,
     SW_KEY_PARALLEL,
     SW_KEY_NORMED_RESIDUAL,
     SW_KEY_ROPE_BASE,
-    SW_KEY_ROTARY_SHARE, /* of each head */
-    SW_KEY_ROTARY_DIM,   /* 0: the share's */
+    SW_KEY_ROTARY_SHARE, /* rotated share of each head, 0 to 1 */
+    SW_KEY_ROTARY_DIM,   /* 0: as SW_KEY_ROTARY_SHARE gives it */
     SW_KEY_ROPE,         /* objects: rope_scaling and rope_parameters */
-    SW_KEY_WINDOW,       /* 0: none */
+    SW_KEY_WINDOW,       /* positions; 0: no sliding window */
     SW_KEY_WINDOW_ON,    /* whether the window is used at all */
-    SW_KEY_WINDOW_FROM,  /* the first layer that slides */
-    SW_KEY_LAYER_TYPES,  /* says it layer by layer instead */
+    SW_KEY_WINDOW_FROM,  /* the first layer with a sliding window */
+    SW_KEY_LAYER_TYPES,  /* a list: for each layer whether it has a window */
     SW_KEY_EXPERTS,
     SW_KEY_EXPERTS_USED,
     SW_KEY_EXPERT_FFN, /* 0: SW_KEY_FFN */
     SW_KEY_SPARSE_STEP,
     SW_KEY_DENSE_LAYERS,
     SW_KEY_NORM_TOPK,
-    SW_KEY_SCALED_SCORES, /* by 1 / sqrt(head_dim) */
+    SW_KEY_SCALED_SCORES, /* attention scores are scaled by 1 / sqrt(head_dim) */
     SW_KEY_SCORES_BY_LAYER,
     SW_KEY_CROSS_ATTENTION,
     SW_KEY_COUNT
 };
 
 struct sw_arch_key {
-    const char *name;  /* NULL: the family has no such key, and is always as `absent` says */
-    const char *other; /* the name it has, too; `name` counts first; NULL: none */
+    const char *name;  /* NULL: the family has no such key, and the value is `absent` */
+    const char *other; /* a second name, read where `name` is absent; NULL: none */
     double absent;     /* the value without the key; SW_REQUIRED: the file must have it */
-    bool null_is_zero; /* null means 0, else it is as good as absent */
+    bool null_is_zero; /* null means 0; false: null counts as absent */
 };
 #define SW_REQUIRED (-1.0)
 
 struct sw_arch {
-    const char *model_type; /* config.json's */
-    const char *title;      /* for people: "GPT-NeoX, Pythia" */
+    const char *model_type; /* as in config.json */
+    const char *title;      /* for messages: "GPT-NeoX, Pythia" */
     enum sw_norm norm;
     enum sw_position position;
     enum sw_residual residual;
     enum sw_qkv qkv;
     enum sw_activation activation; /* where config.json has none */
     bool gated;                    /* act(gate x) * (up x) */
-    bool conv1d;                   /* linears are stored (in, out) */
-    bool rope_interleaved;         /* pairs (2i, 2i+1) */
-    int position_offset;           /* OPT: row 2 is position 0 */
-    bool out_bias, head_bias;      /* out_bias: unless SW_KEY_QKV_BIAS says it */
+    bool conv1d;                   /* linear layers are stored (in, out) */
+    bool rope_interleaved;         /* rope rotates pairs (2i, 2i+1) */
+    int position_offset;           /* row of position 0 in the position table (OPT: 2) */
+    bool out_bias;                 /* of the attention's output, unless SW_KEY_QKV_BIAS is read */
+    bool head_bias;
     struct sw_arch_key keys[SW_KEY_COUNT];
     struct sw_names names;
 };
 
-/* NULL: unknown. */
+/* The row of a model_type; NULL: unknown. */
 const struct sw_arch *sw_arch_find(const char *model_type);
-/* Row i, NULL past the last. */
+/* Row i; NULL past the last. */
 const struct sw_arch *sw_arch_row(int i);
 
 #endif

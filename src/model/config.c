@@ -445,7 +445,7 @@ enum sw_status sw_model_warn(struct sw_model *m, const char *format, ...)
     return SW_OK;
 }
 
-void sw_model_say_warnings(const struct sw_model *m)
+void sw_model_log_warnings(const struct sw_model *m)
 {
     for (const char *line = m->warnings; line && *line;) {
         const size_t n = strcspn(line, "\n");

@@ -1,5 +1,5 @@
 /*
- * A model: its architecture row, its dimensions, and which tensors of the checkpoint make up each
+ * A model: its architecture row, its dimensions, and the tensors of the checkpoint that form each
  * weight. Made from config.json alone; no weight is read here.
  */
 #ifndef SW_MODEL_MODEL_H
@@ -20,19 +20,20 @@ struct sw_dims {
     int n_layers, hidden, n_heads, n_kv_heads, head_dim;
     int ffn;       /* inner size of the dense MLP */
     int vocab;     /* rows of the embedding; may exceed the tokenizer's ids */
-    int context;   /* longest sequence the model was made for; 0: no limit of its own (ALiBi) */
-    int embed_dim; /* width of the embedding table (OPT-350m: not hidden) */
+    int context;   /* longest sequence of the model, in positions; 0: no limit (ALiBi) */
+    int embed_dim; /* width of the embedding table (OPT-350m: not `hidden`) */
     float norm_eps;
     int rotary_dim; /* leading part of each head that is rotated; 0: no rope */
     float rope_base;
     enum sw_rope_scaling rope_scaling;
-    float rope_factor, rope_low, rope_high; /* linear: factor; llama3: all, and … */
-    int rope_original;                      /* … the context it was first trained for */
-    int window;                             /* of layers that slide */
+    float rope_factor;         /* of SW_ROPE_LINEAR and SW_ROPE_LLAMA3 */
+    float rope_low, rope_high; /* of SW_ROPE_LLAMA3 */
+    int rope_original;         /* of SW_ROPE_LLAMA3: the context of the first training */
+    int window;                /* positions, in layers with a sliding window */
     int n_experts, n_experts_used, expert_ffn;
     bool norm_topk; /* expert weights are renormalised to sum 1 */
-    bool tied;      /* the head is the embedding, … */
-    bool tied_head; /* … which the file has under the head's name alone */
+    bool tied;      /* the head is the embedding */
+    bool tied_head; /* tied, and the file has the tensor under the head's name only */
     bool qkv_bias, out_bias, mlp_bias, head_bias;
     bool post_norm;       /* norms after the residual sum (OPT-350m) */
     bool final_norm;      /* there is a norm before the head */
@@ -41,7 +42,7 @@ struct sw_dims {
     enum sw_activation activation;
 };
 
-/* What a layer does that its neighbours may not. */
+/* Properties in which the layers of a model can differ. */
 enum sw_layer_kind { SW_LAYER_ROUTED = 1, SW_LAYER_SLIDING = 2 };
 
 struct sw_model {
@@ -56,21 +57,22 @@ struct sw_model {
 };
 
 /*
- * From the bytes of a config.json. `name` is for messages. SW_EMODEL: not JSON, an unknown
- * model_type (the message lists the known ones), a missing or impossible value.
+ * Makes a model from the bytes of a config.json. `name` is for messages. SW_EMODEL: not JSON, an
+ * unknown model_type (the message lists the known ones), a missing or impossible value. The caller
+ * closes *out.
  */
 enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
                               struct sw_model **out);
-/* Reads `dir`/config.json (or `dir` itself when it is a file). */
+/* As sw_model_parse, from `dir`/config.json (or `dir` itself when it is a file). */
 enum sw_status sw_model_open(const char *dir, struct sw_model **out);
-/* Adds a line to them. */
+/* Adds a line to model->warnings. */
 enum sw_status sw_model_warn(struct sw_model *model, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* Logs what there is to warn of; of all ranks one does. */
-void sw_model_say_warnings(const struct sw_model *model);
+/* Logs model->warnings; only one rank should call it. */
+void sw_model_log_warnings(const struct sw_model *model);
 void sw_model_close(struct sw_model *model);
 
-/* The weights a rank keeps, each one matrix or one vector (f32) of its own. */
+/* The weights that a rank keeps; each is one matrix or one vector (f32). */
 enum sw_weight {
     /* outside the layers */
     SW_W_EMBED,
@@ -113,7 +115,7 @@ enum sw_weight_part {
 #define SW_TENSOR_NAME_MAX 192
 #define SW_MAX_SOURCES 3
 
-/* One weight: its shape, and the tensors of the file that are stacked to make it. */
+/* One weight: its shape, and the tensors of the file that are stacked to form it. */
 struct sw_weight_spec {
     enum sw_weight id;
     enum sw_weight_part part;
@@ -149,17 +151,17 @@ void sw_weight_tensor_name(const struct sw_model *model, const struct sw_weight_
 /* Of a norm or a matrix that can have a bias: the bias's id. SW_W_COUNT: it has none. */
 enum sw_weight sw_weight_bias(enum sw_weight id);
 /*
- * Finds the tensor of a source: by its name, else with the family's prefix taken off or put
- * before, or with what torch.compile and data-parallel training put before all names. SW_EMODEL:
- * missing, or another shape than `spec` expects; expected and actual are named.
+ * Finds the tensor of a source: by its name, else with the family's prefix removed or added, or
+ * with the prefixes that torch.compile and data-parallel training add to all names. SW_EMODEL, with
+ * expected and actual: missing, or of another shape than `spec` expects.
  */
 enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tensors *tensors,
                              const struct sw_weight_spec *spec, int source,
                              const struct sw_tensor **out);
-/* The embedding or the head (SW_W_EMBED, SW_W_HEAD) by the name of its own; NULL: not there. */
+/* The embedding or the head (SW_W_EMBED, SW_W_HEAD) by its own name; NULL: no such tensor. */
 const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
                                         const struct sw_tensors *tensors, enum sw_weight id);
-/* Checks every weight of the model against the directory: the first that is wrong is named. */
+/* Checks every weight of the model against the directory. SW_EMODEL names the first that fails. */
 enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tensors *tensors);
 /*
  * The format that this weight, a matrix, is kept in when --weights asks for `weights`: quantized
@@ -174,13 +176,13 @@ const char *sw_weight_name(enum sw_weight id);
 uint64_t sw_model_parameters(const struct sw_model *model);
 
 /*
- * Where query, key and value of a head lie in one row of the QKV product, in floats: the rows of
- * W are kept in the file's order, so families with fused weights need no shuffling at load.
+ * Offsets of a head's query, key and value in one row of the QKV product, in floats. The rows of W
+ * keep the file's order, so fused weights need not be reordered at load.
  */
 struct sw_qkv_layout {
-    int64_t q, k, v;         /* of head 0 */
-    int64_t q_head, kv_head; /* from one head to the next */
-    int64_t width;           /* floats in all */
+    int64_t q, k, v;         /* offsets for head 0 */
+    int64_t q_head, kv_head; /* distance from one head to the next */
+    int64_t width;           /* length of the row */
 };
 struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model);
 

@@ -1,4 +1,4 @@
-/* The kinds of operation that architecture rows name and backends carry out. */
+/* The kinds of operation that architecture rows have and backends compute. */
 #ifndef SW_MODEL_OP_KINDS_H
 #define SW_MODEL_OP_KINDS_H
 

@@ -1,6 +1,6 @@
 /*
- * The tensor directory: which tensors a checkpoint holds and where their bytes lie. Weight file
- * readers fill it, everybody else looks names up. No tensor data is ever in here.
+ * The tensor directory: the tensors of a checkpoint and the offsets of their bytes. Readers of
+ * weight files fill it. It never has tensor data.
  */
 #ifndef SW_TENSOR_TENSORS_H
 #define SW_TENSOR_TENSORS_H
@@ -19,9 +19,9 @@ struct sw_tensor {
     enum sw_dtype dtype;
     int rank;
     int64_t shape[SW_MAX_RANK];
-    int64_t stride[SW_MAX_RANK]; /* in elements; C order unless a torch file says otherwise */
+    int64_t stride[SW_MAX_RANK]; /* in elements; C order, but torch files may have others */
     int file;                    /* index into sw_tensors.files */
-    uint64_t offset;             /* of element [0, …, 0] in that file, bytes, any alignment */
+    uint64_t offset;             /* of element [0, …, 0] in that file, in bytes, any alignment */
     uint64_t bytes; /* n_elements * bits / 8 (of the values, not of the strided span) */
 };
 
@@ -39,20 +39,20 @@ struct sw_tensors {
     size_t n_slots;
 };
 
-/* Adds a file; *index is its number. */
+/* Adds a file of `size` bytes; *index is its index in files. */
 enum sw_status sw_tensors_add_file(struct sw_tensors *tensors, const char *path, uint64_t size,
                                    int *index);
 /*
- * Adds a tensor (the name is copied). The caller has set everything but `bytes`, which is computed
- * here with checked arithmetic. SW_EMODEL: the name is there already, a negative or overflowing
- * shape, or bytes that do not lie inside the file.
+ * Adds a copy of a tensor and its name. The caller sets every field but `bytes`, which is computed
+ * here. SW_EMODEL: a duplicate name, a negative or overflowing shape, or bytes that do not lie
+ * inside the file.
  */
 enum sw_status sw_tensors_add(struct sw_tensors *tensors, const struct sw_tensor *tensor);
 /* NULL: no such tensor. */
 const struct sw_tensor *sw_tensors_find(const struct sw_tensors *tensors, const char *name);
 int64_t sw_tensor_elements(const struct sw_tensor *tensor);
 bool sw_tensor_is_contiguous(const struct sw_tensor *tensor);
-/* "bf16 [4096, 11008]" into `out`, for messages. */
+/* Writes "bf16 [4096, 11008]" to `out`, for messages; returns `out`. */
 const char *sw_tensor_describe(const struct sw_tensor *tensor, char *out, size_t cap);
 void sw_tensors_free(struct sw_tensors *tensors);
 
