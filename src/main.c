@@ -1,4 +1,4 @@
-/* Owns the program's life: which verb, its exit code, the one place that ends the process. */
+/* Owns the program's life: finds the verb, runs it, exits. The only place that ends the process. */
 #include "backend/gpu_library.h"
 #include "base/log.h"
 #include "base/stack.h"
@@ -20,12 +20,12 @@ static void usage(FILE *out)
     for (int i = 0; (verb = sw_verb_row(i)); i++)
         fprintf(out, "  %-9s%s\n", verb->name, verb->summary);
     fprintf(out,
-            "\n'spillway VERB --help' tells all about one. '--version' names what is built in.\n"
+            "\n'spillway VERB --help' describes a verb. '--version' prints what is built in.\n"
             "Exit codes: 0 done; 2 usage; 3 the model or the input is bad; 4 it does not fit;\n"
             "5 a device or library failed; 75 interrupted or a peer was lost: run it again.\n");
 }
 
-/* What was built in, and what the GPU library beside the program can do. */
+/* Prints what was built in, and what the GPU library next to the program supports. */
 static void main_version(void)
 {
     const char *why;
@@ -91,7 +91,8 @@ int main(int argc, char **argv)
     }
     if (status == SW_OK)
         status = sw_output_flush();
-    /* All ranks have the same command line: one complains, before another's exit ends the job. */
+    /* All ranks have the same command line: only rank 0 reports, before a rank's exit ends the job.
+     */
     if (status == SW_EUSAGE && sw_transport_launch_rank() > 0) {
         sw_error_clear();
         sleep(1);

@@ -1,45 +1,46 @@
-/* Owns what a rank computes on: its cores, and its GPU where the plan uses it. */
+/* Owns the backends of a rank: its cores, and its GPU where the plan uses it. */
 #include "base/cpu_info.h"
 #include "base/strbuf.h"
 #include "cmd/session.h"
 
 #include <stdlib.h>
 
-/* The best instruction set that all ranks have, or the one asked for: bits must not depend on who
- * holds a layer. */
-static enum sw_status choose_isa(const struct sw_session *s, enum sw_isa *isa)
+/* The best instruction set that all ranks have, or that of --isa: the bits must not depend on which
+ * rank holds a layer. */
+static enum sw_status session_choose_isa(const struct sw_session *s, enum sw_isa *isa)
 {
-    enum sw_isa asked;
-    SW_TRY(sw_isa_by_name(s->call->options.isa, &asked));
+    enum sw_isa wanted;
+    SW_TRY(sw_isa_by_name(s->call->options.isa, &wanted));
     *isa = sw_cpu_isa();
     for (int r = 0; r < s->probe.n_ranks; r++)
         if ((enum sw_isa)s->probe.ranks[r].isa < *isa)
             *isa = (enum sw_isa)s->probe.ranks[r].isa;
-    if (s->call->options.isa && asked > *isa)
-        return sw_fail(SW_EUSAGE, "--isa %s: the ranks' processors have %s at best",
+    if (s->call->options.isa && wanted > *isa)
+        return sw_fail(SW_EUSAGE, "--isa %s: the ranks' processors support %s at most",
                        s->call->options.isa, sw_isa_name(*isa));
     if (s->call->options.isa)
-        *isa = asked;
+        *isa = wanted;
     return SW_OK;
 }
 
-/* The cores to compute on: this rank's own share, or, while stages take turns, all it may use. */
-static enum sw_status open_cpu(struct sw_session *s, int64_t rows)
+/* Opens the CPU backend on this rank's share of the cores or, while stages take turns, on all cores
+ * it may use. */
+static enum sw_status session_open_cpu(struct sw_session *s, int64_t rows)
 {
-    const int rank = s->transport->rank, asked = s->call->options.threads;
+    const int rank = s->transport->rank, wanted = s->call->options.threads;
     struct sw_strbuf list = {0};
     enum sw_isa isa;
     int *cores, n;
-    SW_TRY(choose_isa(s, &isa));
-    SW_TRY(sw_probe_cores(&s->probe, rank, asked == 0, &cores, &n));
-    if (asked > n) {
+    SW_TRY(session_choose_isa(s, &isa));
+    SW_TRY(sw_probe_cores(&s->probe, rank, wanted == 0, &cores, &n));
+    if (wanted > n) {
         free(cores);
         SW_TRY(sw_probe_cores(&s->probe, rank, true, &cores, &n));
     }
     for (int i = 0; i < n; i++)
         sw_strbuf_printf(&list, i ? ",%d" : "%d", cores[i]);
     free(cores);
-    const int threads = asked ? asked : sw_probe_threads(&s->probe, rank, true, n);
+    const int threads = wanted ? wanted : sw_probe_threads(&s->probe, rank, true, n);
     const struct sw_cpu_options options = {.threads = threads,
                                            .cores = list.text,
                                            .isa = sw_isa_name(isa),
@@ -51,8 +52,8 @@ static enum sw_status open_cpu(struct sw_session *s, int64_t rows)
     return status;
 }
 
-/* The driver's number of the GPU that this rank was dealt; -1: none. */
-static enum sw_status find_device(const struct sw_session *s, int *device)
+/* *device: CUDA's number of the GPU assigned to this rank; -1: none. */
+static enum sw_status session_find_device(const struct sw_session *s, int *device)
 {
     int *choice = malloc((size_t)s->probe.n_ranks * sizeof *choice);
     if (!choice)
@@ -63,9 +64,9 @@ static enum sw_status find_device(const struct sw_session *s, int *device)
     return SW_OK;
 }
 
-/* Threads that make a GPU's weights, one a core of this rank's share: what is quantized and made up
- * takes many. Where they run is the system's business, they are there for loading only. */
-static enum sw_status open_pool(struct sw_session *s)
+/* Opens threads that prepare a GPU's weights, one per core of this rank's share: quantized and
+ * random weights take many. They are not bound to cores, as they are for loading only. */
+static enum sw_status session_open_pool(struct sw_session *s)
 {
     int *cores, n;
     SW_TRY(sw_probe_cores(&s->probe, s->transport->rank, false, &cores, &n));
@@ -74,7 +75,7 @@ static enum sw_status open_pool(struct sw_session *s)
     return sw_pool_create(n, NULL, 0, &s->pool);
 }
 
-static enum sw_status open_gpu(struct sw_session *s, int64_t rows, uint64_t memory)
+static enum sw_status session_open_gpu(struct sw_session *s, int64_t rows, uint64_t memory)
 {
     const char *why;
     enum sw_status status = SW_OK;
@@ -84,12 +85,12 @@ static enum sw_status open_gpu(struct sw_session *s, int64_t rows, uint64_t memo
                                      .memory = memory,
                                      .one_block = true,
                                      .pool = s->pool};
-    SW_TRY(find_device(s, &options.device));
+    SW_TRY(session_find_device(s, &options.device));
     s->gpu_library = sw_gpu_library_load(&why, &status);
     SW_TRY(status);
     if (!s->gpu_library || options.device < 0)
         return sw_fail(SW_EDEVICE, "the plan uses a GPU of rank %d, but %s; see 'spillway probe'",
-                       s->transport->rank, s->gpu_library ? "it was dealt none" : why);
+                       s->transport->rank, s->gpu_library ? "no GPU is assigned to it" : why);
     SW_TRY(s->gpu_library->open(&options, &s->gpu));
     s->gpu_workspace = s->gpu_library->workspace(&options);
     return SW_OK;
@@ -107,17 +108,17 @@ enum sw_status sw_session_backends(struct sw_session *s)
                           (head && !t->head_on_gpu);
     if (slice->count == 0)
         return SW_OK;
-    if (slice->gpu_memory > 0) /* first: threads that come later may be bound to cores */
-        SW_TRY(open_pool(s));
-    if (computes || t->n_streamed > 0) /* which are packed by the CPU */
-        SW_TRY(open_cpu(s, computes ? rows : 1));
-    return slice->gpu_memory > 0 ? open_gpu(s, rows, slice->gpu_memory) : SW_OK;
+    if (slice->gpu_memory > 0) /* first, because session_open_cpu may bind this thread to a core */
+        SW_TRY(session_open_pool(s));
+    if (computes || t->n_streamed > 0) /* the CPU packs streamed layers */
+        SW_TRY(session_open_cpu(s, computes ? rows : 1));
+    return slice->gpu_memory > 0 ? session_open_gpu(s, rows, slice->gpu_memory) : SW_OK;
 }
 
 const char *sw_session_bus_id(const struct sw_session *s)
 {
-    const struct sw_probe_rank *card = &s->probe.ranks[s->transport->rank];
-    return card->device >= 0 ? card->seen[card->device] : "";
+    const struct sw_probe_rank *rank = &s->probe.ranks[s->transport->rank];
+    return rank->device >= 0 ? rank->seen[rank->device] : "";
 }
 
 void sw_session_backends_close(struct sw_session *s)

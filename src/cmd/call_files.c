@@ -1,13 +1,13 @@
-/* Owns which files a command line reads and writes: none may be written over. */
+/* Owns the check that no file a command line writes is one that it reads or writes elsewhere. */
 #include "base/file_set.h"
 #include "base/strbuf.h"
 #include "cmd/options.h"
 
 #include <string.h>
 
-/* What is read may be one file under two names; what is written is the file of one option alone. */
+/* Files that are read may be the same; a file that is written belongs to one option only. */
 static enum sw_status call_files_add(const struct sw_call *call, const char *in, const char *out,
-                                     const char *claim, struct sw_file_set *set)
+                                     const char *manifest, struct sw_file_set *set)
 {
     const struct sw_options *o = &call->options;
     const char *model = call->n_arguments > 0 ? call->arguments[0] : NULL;
@@ -19,7 +19,7 @@ static enum sw_status call_files_add(const struct sw_call *call, const char *in,
     SW_TRY(sw_file_set_read(set, "--file", o->file));
     SW_TRY(sw_file_set_read(set, "--cluster", o->cluster));
     SW_TRY(sw_file_set_write(set, "OUT", out));
-    SW_TRY(sw_file_set_write(set, "OUT.job", claim));
+    SW_TRY(sw_file_set_write(set, "OUT.job", manifest));
     const struct {
         const char *what, *path;
     } written[] = {{"--metrics", o->metrics},
@@ -35,15 +35,15 @@ enum sw_status sw_call_files(const struct sw_call *call, const char *in, const c
 {
     const struct sw_options *o = &call->options;
     struct sw_file_set set = {0};
-    struct sw_strbuf claim = {0};
+    struct sw_strbuf manifest = {0};
     if (!out && !o->metrics && !o->timeline && !o->dump && !o->sbatch)
-        return SW_OK; /* nothing is written, so the folder need not be one that may be listed */
+        return SW_OK; /* nothing is written, so MODEL need not be a folder that can be listed */
     if (out)
-        sw_strbuf_printf(&claim, "%s.job", out);
-    const enum sw_status status = claim.failed
+        sw_strbuf_printf(&manifest, "%s.job", out);
+    const enum sw_status status = manifest.failed
                                       ? sw_fail(SW_ENOMEM, "no memory for the path of OUT.job")
-                                      : call_files_add(call, in, out, claim.text, &set);
-    sw_strbuf_free(&claim);
+                                      : call_files_add(call, in, out, manifest.text, &set);
+    sw_strbuf_free(&manifest);
     sw_file_set_free(&set);
     return status;
 }

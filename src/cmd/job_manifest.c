@@ -1,22 +1,22 @@
-/* Owns what makes two jobs the same: the input, the model, the options that answers depend on. */
+/* Owns the manifest of a job: the input, the model, the options that answers depend on. */
 #include "cmd/jobs.h"
 #include "jobs/identity.h"
 
 #include <string.h>
 
-static const char *base_name(const char *path)
+static const char *manifest_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash && slash[1] ? slash + 1 : path;
 }
 
-static const char *dtype_name(enum sw_dtype dtype)
+static const char *manifest_dtype_name(enum sw_dtype dtype)
 {
     return dtype == SW_OTHER ? "as stored" : sw_dtype_info(dtype)->name;
 }
 
-/* {"name", "version", "digest", "hashes"}; for an output of the first version its digest, too. */
-static enum sw_status claim_model(const struct sw_session *s, bool former, json_t **model)
+/* {"name", "version", "digest", "hashes"}; `former`: also the digest of version 1. */
+static enum sw_status manifest_model(const struct sw_session *s, bool former, json_t **model)
 {
     const char *path = s->call->arguments[0];
     struct sw_identity identity;
@@ -24,7 +24,7 @@ static enum sw_status claim_model(const struct sw_session *s, bool former, json_
     SW_TRY(sw_identity_make(path, &s->tensors, &identity));
     if (former)
         SW_TRY(sw_identity_former(path, &s->tensors, text));
-    *model = json_pack("{s:s, s:i, s:s, s:s}", "name", base_name(path), "version",
+    *model = json_pack("{s:s, s:i, s:s, s:s}", "name", manifest_base_name(path), "version",
                        SW_IDENTITY_VERSION, "digest", identity.digest, "hashes", identity.hashes);
     if (former && json_object_set_new(*model, "former", json_string(text)) != 0) {
         json_decref(*model);
@@ -34,17 +34,17 @@ static enum sw_status claim_model(const struct sw_session *s, bool former, json_
 }
 
 enum sw_status sw_jobs_manifest(const struct sw_session *s, const struct sw_job_verb *verb,
-                                const struct sw_input_scan *survey, bool former, json_t **claim)
+                                const struct sw_input_scan *scan, bool former, json_t **manifest)
 {
     const struct sw_options *o = &s->call->options;
     json_t *model;
-    SW_TRY(claim_model(s, former, &model));
-    json_t *options = json_pack("{s:s, s:s, s:i}", "--weights", dtype_name(o->weights), "--kv",
-                                dtype_name(o->kv), "--context", o->context);
+    SW_TRY(manifest_model(s, former, &model));
+    json_t *options = json_pack("{s:s, s:s, s:i}", "--weights", manifest_dtype_name(o->weights),
+                                "--kv", manifest_dtype_name(o->kv), "--context", o->context);
     if (options)
         verb->options(o, options);
-    *claim = json_pack("{s:s, s:{s:s, s:I, s:s}, s:o, s:o}", "verb", verb->name, "input", "path",
-                       s->call->arguments[1], "bytes", (json_int_t)survey->bytes, "digest",
-                       survey->digest, "model", model, "options", options);
-    return *claim ? SW_OK : sw_fail(SW_ENOMEM, "no memory to describe the job");
+    *manifest = json_pack("{s:s, s:{s:s, s:I, s:s}, s:o, s:o}", "verb", verb->name, "input", "path",
+                          s->call->arguments[1], "bytes", (json_int_t)scan->bytes, "digest",
+                          scan->digest, "model", model, "options", options);
+    return *manifest ? SW_OK : sw_fail(SW_ENOMEM, "no memory to describe the job");
 }

@@ -1,4 +1,4 @@
-/* Owns the life of a job over files: whose output it is, what is left, the run, the closing line.
+/* Owns the life of a job over files: checking the output's manifest, running what is left, totals.
  */
 #include "cmd/jobs.h"
 
@@ -13,24 +13,24 @@
 #include <stdio.h>
 #include <string.h>
 
-/* All that one run of a job opens. */
+/* What one run of a job opens. */
 struct run {
     struct sw_session *s;
     const struct sw_job_verb *verb;
-    struct sw_input_scan survey;
+    struct sw_input_scan scan;
     struct sw_results *results;
     struct sw_job job;
     struct sw_scheduler *scheduler;
-    struct sw_metrics *watch;
+    struct sw_metrics *metrics;
 };
 
-static enum sw_status alive(void *context)
+static enum sw_status jobs_keepalive(void *context)
 {
     const struct run *run = context;
     return sw_transport_alive(run->s->transport);
 }
 
-static struct sw_metrics_state state_of(const struct run *run)
+static struct sw_metrics_state jobs_state(const struct run *run)
 {
     struct sw_metrics_state state = {.count = sw_results_count(run->results)};
     if (run->scheduler) {
@@ -40,38 +40,40 @@ static struct sw_metrics_state state_of(const struct run *run)
     return state;
 }
 
-static enum sw_status tick(struct sw_job *job)
+static enum sw_status jobs_tick(struct sw_job *job)
 {
     struct run *run = job->context;
-    if (run->watch && sw_metrics_is_due(run->watch)) {
-        const struct sw_metrics_state state = state_of(run);
-        sw_metrics_say(run->watch, &state);
+    if (run->metrics && sw_metrics_is_due(run->metrics)) {
+        const struct sw_metrics_state state = jobs_state(run);
+        sw_metrics_report(run->metrics, &state);
     }
     return sw_transport_alive(run->s->transport);
 }
 
-/* Looks at both files, and settles that the output is this job's. */
-static enum sw_status open_files(struct run *run)
+/* Checks both files, and that the output belongs to this job. */
+static enum sw_status jobs_open_files(struct run *run)
 {
     const struct sw_call *call = run->s->call;
     const char *in = call->arguments[1], *out = call->arguments[2];
     const enum sw_results_mode mode = call->options.fresh   ? SW_RESULTS_FRESH
                                       : call->options.force ? SW_RESULTS_FORCE
                                                             : SW_RESULTS_RESUME;
-    json_t *claim = NULL;
+    json_t *manifest = NULL;
     if (call->options.fresh && call->options.force)
-        return sw_fail(SW_EUSAGE, "--fresh throws the results away that --force would keep");
+        return sw_fail(SW_EUSAGE,
+                       "--fresh deletes the results that --force keeps; give one of them");
     if (strcmp(out, "-") == 0)
-        return sw_fail(SW_EUSAGE, "the output cannot be standard output: a job that is stopped "
-                                  "goes on from it; name a file");
+        return sw_fail(SW_EUSAGE, "the output cannot be standard output, because a resumed job "
+                                  "reads it; name a file");
     SW_TRY(sw_call_files(call, in, out));
-    SW_TRY(sw_input_scan_check(in)); /* before an output is made */
+    SW_TRY(sw_input_scan_check(in)); /* before the output is created */
     SW_TRY(sw_results_open(out, &run->results));
-    SW_TRY(sw_input_scan_make(in, sw_results_input_bytes(run->results), alive, run, &run->survey));
-    SW_TRY(
-        sw_jobs_manifest(run->s, run->verb, &run->survey, sw_results_former(run->results), &claim));
-    const enum sw_status status = sw_results_begin(run->results, claim, &run->survey, mode);
-    json_decref(claim);
+    SW_TRY(sw_input_scan_make(in, sw_results_input_bytes(run->results), jobs_keepalive, run,
+                              &run->scan));
+    SW_TRY(sw_jobs_manifest(run->s, run->verb, &run->scan, sw_results_former(run->results),
+                            &manifest));
+    const enum sw_status status = sw_results_begin(run->results, manifest, &run->scan, mode);
+    json_decref(manifest);
     return status;
 }
 
@@ -80,13 +82,13 @@ static enum sw_status jobs_start(struct run *run)
 {
     struct sw_session *s = run->s;
     const struct sw_options *o = &s->call->options;
-    const struct sw_metrics_options watch = {.what = run->verb->name,
-                                             .metrics = o->metrics,
-                                             .total = run->survey.lines,
-                                             .n_ranks = s->transport->size,
-                                             .quiet = o->quiet};
+    const struct sw_metrics_options metrics = {.what = run->verb->name,
+                                               .metrics = o->metrics,
+                                               .total = run->scan.lines,
+                                               .n_ranks = s->transport->size,
+                                               .quiet = o->quiet};
     s->defaults = (struct sw_session_defaults){.objective = SW_OBJECTIVE_THROUGHPUT,
-                                               .context = run->verb->context(&run->survey),
+                                               .context = run->verb->context(&run->scan),
                                                .slots = SW_DEFAULT_SLOTS,
                                                .new_tokens = run->verb->new_tokens};
     SW_TRY(sw_session_start(s, 0));
@@ -97,17 +99,18 @@ static enum sw_status jobs_start(struct run *run)
     SW_TRY(sw_scheduler_open(&options, &run->scheduler));
     run->job.scheduler = run->scheduler;
     run->verb->started(s, run->verb->owner);
-    SW_TRY(sw_metrics_open(&watch, &run->watch));
+    SW_TRY(sw_metrics_open(&metrics, &run->metrics));
     const int64_t found = sw_results_count(run->results).found;
     if (found > 0)
         sw_log(SW_LOG_INFO, "%s: %lld of %lld results are there already", run->verb->name,
-               (long long)found, (long long)run->survey.lines);
+               (long long)found, (long long)run->scan.lines);
     sw_log(SW_LOG_DEBUG, "%s: %d slots of %d positions, batches of up to %d rows", run->verb->name,
            s->params.slots, s->params.context, s->params.max_batch_tokens);
     return SW_OK;
 }
 
-static void say_totals(const struct run *run, const struct sw_metrics_state *state, double seconds)
+static void jobs_log_totals(const struct run *run, const struct sw_metrics_state *state,
+                            double seconds)
 {
     const struct sw_scheduler_stats *t = &state->stats;
     const struct sw_results_count *n = &state->count;
@@ -126,73 +129,73 @@ static void say_totals(const struct run *run, const struct sw_metrics_state *sta
     else
         sw_log(SW_LOG_INFO, "%s: nothing is left to do", name);
     if (failed > 0)
-        sw_log(SW_LOG_WARN, "%s: %lld of the results in %s %s what was wrong with a line", name,
-               (long long)failed, out, failed == 1 ? "says" : "say");
+        sw_log(SW_LOG_WARN, "%s: %lld of the results in %s %s", name, (long long)failed, out,
+               failed == 1 ? "is an error message" : "are error messages");
     const int most = run->s->model->dims.context;
     if (run->job.cut_short > 0)
-        sw_log(SW_LOG_WARN, "%s: %s for want of room: %lld%s", name, run->verb->unit,
+        sw_log(SW_LOG_WARN, "%s: %s because the context was full: %lld%s", name, run->verb->unit,
                (long long)run->job.cut_short,
-               most == 0 || run->s->params.context < most ? "; --context N gives more" : "");
+               most == 0 || run->s->params.context < most ? "; raise --context" : "");
 }
 
-static enum sw_status print_totals(const struct run *run, const struct sw_metrics_state *state,
-                                   double seconds)
+static enum sw_status jobs_print_totals(const struct run *run, const struct sw_metrics_state *state,
+                                        double seconds)
 {
     const struct sw_session *s = run->s;
     const struct sw_scheduler_stats *t = &state->stats;
     const struct sw_results_count *n = &state->count;
-    json_t *root = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "lines",
-        (json_int_t)run->survey.lines, "done", (json_int_t)(n->found + n->safe), "resumed",
-        (json_int_t)n->found, "failed", (json_int_t)(n->found_failed + n->written_failed),
-        "prompt_tokens", (json_int_t)run->job.prompt_tokens, "shared_tokens",
-        (json_int_t)t->prefix_hits, "generated_tokens", (json_int_t)run->job.new_tokens,
-        "cut_short", (json_int_t)run->job.cut_short, "seconds", seconds, "tokens_per_s",
-        seconds > 0 ? (double)(t->rows_sent + t->prefix_hits) / seconds : 0.0);
+    json_t *root =
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "lines",
+                  (json_int_t)run->scan.lines, "done", (json_int_t)(n->found + n->safe), "resumed",
+                  (json_int_t)n->found, "failed", (json_int_t)(n->found_failed + n->written_failed),
+                  "prompt_tokens", (json_int_t)run->job.prompt_tokens, "shared_tokens",
+                  (json_int_t)t->prefix_hits, "generated_tokens", (json_int_t)run->job.new_tokens,
+                  "cut_short", (json_int_t)run->job.cut_short, "seconds", seconds, "tokens_per_s",
+                  seconds > 0 ? (double)(t->rows_sent + t->prefix_hits) / seconds : 0.0);
     if (root && run->scheduler) {
         json_object_set_new(root, "slots", json_integer(s->params.slots));
         json_object_set_new(root, "context", json_integer(s->params.context));
         json_object_set_new(root, "load_s", json_real(s->load_s));
-        json_object_set_new(root, "busy", sw_metrics_busy(run->watch, state));
+        json_object_set_new(root, "busy", sw_metrics_busy(run->metrics, state));
         json_object_set_new(root, "predicted", sw_session_predicted(s));
         json_object_set_new(root, "ranks", sw_session_ranks(s));
     }
     return sw_json_print(root);
 }
 
-/* Runs what is left and stops the session; the results are safe when it returns. */
-static enum sw_status run_job(struct run *run, double *seconds)
+/* Runs what is left and stops the session; the results are safe when it returns SW_OK. */
+static enum sw_status jobs_run_left(struct run *run, double *seconds)
 {
     SW_TRY(jobs_start(run));
     const enum sw_status status = sw_job_run(&run->job);
-    *seconds = sw_metrics_seconds(run->watch);
-    const struct sw_metrics_state state = state_of(run);
-    sw_metrics_end(run->watch, &state);
+    *seconds = sw_metrics_seconds(run->metrics);
+    const struct sw_metrics_state state = jobs_state(run);
+    sw_metrics_end(run->metrics, &state);
     return status == SW_OK ? sw_session_stop(run->s) : status;
 }
 
 const char *sw_jobs_safe(const struct sw_options *o)
 {
-    return o->fresh ? "see the output file for the results so far, and leave out --fresh"
+    return o->fresh ? "see the output file for the results so far, and run again without --fresh"
                     : "see the output file for the results so far";
 }
 
-/* What is safe and what next, behind what went wrong. */
-static enum sw_status explain(struct run *run, enum sw_status status)
+/* Adds to the message of a failure how many results are safe, and what to do next. */
+static enum sw_status jobs_explain(struct run *run, enum sw_status status)
 {
     char message[SW_ERROR_MAX];
     snprintf(message, sizeof message, "%s",
              *sw_error_message() ? sw_error_message() : sw_status_text(status));
     (void)sw_results_flush(run->results);
-    if (sw_results_look(run->results) != SW_OK) { /* nothing can be said to be safe there */
+    if (sw_results_check(run->results) != SW_OK) { /* no result is known to be safe */
         if (strcmp(message, sw_error_message()) != 0)
             sw_error_context("%s", message);
         return SW_EIO;
     }
     const struct sw_results_count n = sw_results_count(run->results);
     return sw_fail(
-        status, "%s. %lld of %lld results are safe in %s; the same command%s goes on from there",
-        message, (long long)(n.found + n.safe), (long long)run->survey.lines,
+        status, "%s. %lld of %lld results are safe in %s; the same command%s continues from there",
+        message, (long long)(n.found + n.safe), (long long)run->scan.lines,
         run->s->call->arguments[2], run->s->call->options.fresh ? " without --fresh" : "");
 }
 
@@ -201,34 +204,34 @@ static enum sw_status jobs_work(struct run *run)
     double seconds = 0;
     bool left = false;
     SW_TRY(run->verb->prepare(run->s, run->verb->owner));
-    SW_TRY(open_files(run));
+    SW_TRY(jobs_open_files(run));
     run->job = (struct sw_job){.task = run->verb->task,
                                .owner = run->verb->owner,
                                .in = run->s->call->arguments[1],
-                               .in_bytes = run->survey.bytes,
+                               .in_bytes = run->scan.bytes,
                                .results = run->results,
-                               .tick = tick,
+                               .tick = jobs_tick,
                                .context = run};
     SW_TRY(sw_job_open(&run->job, &left));
-    enum sw_status status = left ? run_job(run, &seconds) : sw_session_skip(run->s);
+    enum sw_status status = left ? jobs_run_left(run, &seconds) : sw_session_skip(run->s);
     if (status == SW_OK)
-        status = sw_results_look(run->results);
-    sw_unknown_say(&run->job.unknown, run->verb->name);
+        status = sw_results_check(run->results);
+    sw_unknown_report(&run->job.unknown, run->verb->name);
     if (status != SW_OK)
-        return run->watch ? explain(run, status) : status;
-    const struct sw_metrics_state state = state_of(run);
-    say_totals(run, &state, seconds);
-    return run->s->call->options.json ? print_totals(run, &state, seconds) : SW_OK;
+        return run->metrics ? jobs_explain(run, status) : status;
+    const struct sw_metrics_state state = jobs_state(run);
+    jobs_log_totals(run, &state, seconds);
+    return run->s->call->options.json ? jobs_print_totals(run, &state, seconds) : SW_OK;
 }
 
-enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb)
+enum sw_status sw_jobs_run(struct sw_session *s, const struct sw_job_verb *verb)
 {
     struct run run = {.s = s, .verb = verb};
-    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is a failed write */
+    signal(SIGXFSZ, SIG_IGN); /* at the file size limit a write fails instead */
     const enum sw_status status = jobs_work(&run);
     sw_job_close(&run.job);
     sw_scheduler_close(run.scheduler);
-    sw_metrics_close(run.watch);
+    sw_metrics_close(run.metrics);
     sw_results_close(run.results);
     return status;
 }
@@ -236,9 +239,9 @@ enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb
 #define FIELD(name) offsetof(struct sw_options, name)
 
 const struct sw_option sw_options_jobs[] = {
-    {"fresh", 0, NULL, "throw away the results that are in OUT", FIELD(fresh), sw_parse_flag},
-    {"force", 0, NULL, "keep them and go on, though they are another job's", FIELD(force),
-     sw_parse_flag},
-    {"metrics", 0, "FILE", "append a JSON line a second about the job; a later run goes on in it",
+    {"fresh", 0, NULL, "delete the results in OUT and start over", FIELD(fresh), sw_parse_flag},
+    {"force", 0, NULL, "keep the results in OUT and continue, even if they are another job's",
+     FIELD(force), sw_parse_flag},
+    {"metrics", 0, "FILE", "append a JSON line per second about the job; later runs append, too",
      FIELD(metrics), sw_parse_file},
     {0}};

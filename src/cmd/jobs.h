@@ -1,4 +1,4 @@
-/* What the verbs `batch` and `score` share: from files on the command line to a closing line. */
+/* What the verbs `batch` and `score` share: from the files on the command line to the totals. */
 #ifndef SW_CMD_JOBS_H
 #define SW_CMD_JOBS_H
 
@@ -9,28 +9,28 @@
 struct sw_job_verb {
     const char *name;
     const struct sw_job_task *task;
-    void *owner;      /* the task's own */
-    const char *unit; /* what cut_short counts */
-    int new_tokens;   /* that a line usually asks for */
-    /* Opens what reading lines needs; the session has no engine yet. */
+    void *owner;      /* struct sw_job.owner for the task */
+    const char *unit; /* what sw_job.cut_short counts, for the message */
+    int new_tokens;   /* of a usual line */
+    /* Opens what is needed to read lines; the session has no engine yet. */
     enum sw_status (*prepare)(struct sw_session *s, void *owner);
-    /* The context that would be best for the input; 0: the usual. */
-    int (*context)(const struct sw_input_scan *survey);
-    /* The session has started. */
+    /* The best context for the input, in positions; 0: the default. */
+    int (*context)(const struct sw_input_scan *scan);
+    /* Called when the session has started. */
     void (*started)(struct sw_session *s, void *owner);
-    /* Adds what the answers depend on, beside the model, to the claim's options. */
+    /* Adds the options that the answers depend on to the manifest's "options". */
     void (*options)(const struct sw_options *o, json_t *options);
 };
 
-/* arguments: MODEL IN OUT. Rank 0's part of the verb. */
-enum sw_status sw_jobs_lead(struct sw_session *s, const struct sw_job_verb *verb);
-/* Where a failure leaves results, for sw_call.safe. Who says it may not look at the file first, so
- * it does not say how they are. */
+/* Rank 0's part of the verb. The call's arguments are MODEL IN OUT. */
+enum sw_status sw_jobs_run(struct sw_session *s, const struct sw_job_verb *verb);
+/* For sw_call.safe: where the results are after a failure. The process that prints it cannot check
+ * the file, so the text does not promise that they are whole. */
 const char *sw_jobs_safe(const struct sw_options *o);
-/* {"verb", "input", "model", "options"} for the output's claim, comparable with one of the first
- * version when `former`; job_manifest.c */
+/* job_manifest.c: the manifest {"verb", "input", "model", "options"} of this job; the caller frees
+ * it. `former`: can be compared with a manifest of version 1. */
 enum sw_status sw_jobs_manifest(const struct sw_session *s, const struct sw_job_verb *verb,
-                                const struct sw_input_scan *survey, bool former, json_t **claim);
+                                const struct sw_input_scan *scan, bool former, json_t **manifest);
 
 extern const struct sw_option sw_options_jobs[]; /* --fresh --force --metrics */
 

@@ -1,4 +1,4 @@
-/* Owns loading with something to look at: a bar on rank 0 that counts all ranks' bytes. */
+/* Owns loading, with a progress bar on rank 0 that counts all ranks' bytes. */
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -14,13 +14,13 @@
 struct loading {
     struct sw_session *s;
     struct sw_progress bar;
-    uint64_t *done, *total; /* (ranks), rank 0 */
-    double reported;
-    int n_loading; /* other ranks not done yet */
-    bool is_short; /* rank 0: some rank has not got the memory of its slice */
+    uint64_t *done, *total; /* (ranks) bytes, on rank 0 */
+    double reported;        /* time of the last report */
+    int n_loading;          /* on rank 0: other ranks that have not finished */
+    bool is_short;          /* on rank 0: some rank did not get the memory for its slice */
 };
 
-static uint64_t bytes_of(const struct sw_session *s, int rank)
+static uint64_t loading_bytes(const struct sw_session *s, int rank)
 {
     const struct sw_plan_stage *stage = &s->plan.stages[rank];
     return stage->count == 0 ? 0
@@ -28,7 +28,7 @@ static uint64_t bytes_of(const struct sw_session *s, int rank)
                                    stage->gpu.weights + stage->gpu.embed + stage->gpu.head;
 }
 
-static void show(struct loading *l)
+static void loading_show(struct loading *l)
 {
     const int size = l->s->transport->size;
     uint64_t done = 0;
@@ -56,8 +56,8 @@ static enum sw_status loading_take(struct loading *l)
     SW_TRY(sw_transport_recv(l->s->transport, SW_ANY_RANK, &m, NULL, 0));
     if (m.kind != SW_MSG_LOAD)
         return sw_fail(SW_EPEER,
-                       "rank %d sent something else while loading; start the same "
-                       "program everywhere",
+                       "rank %d sent an unexpected message while loading; start the same "
+                       "program on every host",
                        m.source);
     memcpy(&body, m.body, sizeof body);
     l->done[m.source] = body.bytes;
@@ -67,7 +67,7 @@ static enum sw_status loading_take(struct loading *l)
     return SW_OK;
 }
 
-static enum sw_status loading_tell(struct loading *l, uint64_t bytes, bool finished, bool is_short)
+static enum sw_status loading_send(struct loading *l, uint64_t bytes, bool finished, bool is_short)
 {
     struct sw_message m = {.kind = SW_MSG_LOAD};
     const struct sw_load_body body = {bytes, finished, is_short};
@@ -75,7 +75,7 @@ static enum sw_status loading_tell(struct loading *l, uint64_t bytes, bool finis
     return sw_transport_send(l->s->transport, 0, &m, NULL, 0);
 }
 
-static enum sw_status progress(void *context, uint64_t bytes)
+static enum sw_status loading_progress(void *context, uint64_t bytes)
 {
     struct loading *l = context;
     struct sw_transport *t = l->s->transport;
@@ -86,7 +86,7 @@ static enum sw_status progress(void *context, uint64_t bytes)
         return SW_OK;
     l->reported = now;
     if (t->rank != 0)
-        return loading_tell(l, bytes, false, false);
+        return loading_send(l, bytes, false, false);
     l->done[0] = bytes;
     for (;;) {
         SW_TRY(sw_transport_poll(t, SW_ANY_RANK, &ready));
@@ -94,7 +94,7 @@ static enum sw_status progress(void *context, uint64_t bytes)
             break;
         SW_TRY(loading_take(l));
     }
-    show(l);
+    loading_show(l);
     return SW_OK;
 }
 
@@ -103,7 +103,7 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
     struct sw_session *s = l->s;
     struct sw_loader loader = {.tensors = s->reader ? &s->tensors : NULL,
                                .reader = s->reader,
-                               .progress = progress,
+                               .progress = loading_progress,
                                .context = l};
     SW_TRY(sw_session_backends(s));
     loader.pool = s->pool;
@@ -124,15 +124,15 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
     return status;
 }
 
-/* Rank 0's word, once all have come to an end, on whether any was short. */
-static enum sw_status hear_all(struct loading *l, bool *is_short)
+/* When all ranks have finished: rank 0 sends whether any was short of memory. */
+static enum sw_status loading_share_result(struct loading *l, bool *is_short)
 {
-    char word = l->is_short ? 's' : 'g';
-    void *bytes = &word;
+    char flag = l->is_short ? 's' : 'g';
+    void *bytes = &flag;
     size_t n = 1;
     SW_TRY(sw_transport_broadcast(l->s->transport, 0, &bytes, &n));
     *is_short = n == 1 && *(const char *)bytes == 's';
-    if (bytes != &word)
+    if (bytes != &flag)
         free(bytes);
     return SW_OK;
 }
@@ -152,16 +152,16 @@ static enum sw_status loading_load(struct loading *l, bool *is_short)
         sw_error_clear();
     }
     if (t->rank != 0) {
-        SW_TRY(loading_tell(l, bytes, true, mine));
+        SW_TRY(loading_send(l, bytes, true, mine));
     } else {
         l->done[0] = bytes;
         l->is_short = l->is_short || mine;
     }
     while (t->rank == 0 && l->n_loading > 0) {
         SW_TRY(loading_take(l));
-        show(l);
+        loading_show(l);
     }
-    return is_short ? hear_all(l, is_short) : SW_OK;
+    return is_short ? loading_share_result(l, is_short) : SW_OK;
 }
 
 enum sw_status sw_session_load(struct sw_session *s, bool *is_short)
@@ -177,7 +177,7 @@ enum sw_status sw_session_load(struct sw_session *s, bool *is_short)
         return sw_fail(SW_ENOMEM, "no memory for %zu ranks", size);
     }
     for (size_t r = 0; r < size && s->plan.stages; r++)
-        total += l.total[r] = bytes_of(s, (int)r);
+        total += l.total[r] = loading_bytes(s, (int)r);
     sw_progress_begin(&l.bar, s->reader ? "loading" : "making up weights", total,
                       s->call->options.quiet || s->transport->rank != 0);
     const double start = sw_clock();

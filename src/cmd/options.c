@@ -19,7 +19,7 @@ const struct sw_option sw_options_common[] = {
     {"help", 'h', NULL, "show this help", FIELD(help), sw_parse_flag},
     {"json", 0, NULL, "print the result as JSON on stdout", FIELD(json), sw_parse_flag},
     {"quiet", 'q', NULL, "only errors on stderr", FIELD(quiet), sw_parse_flag},
-    {"verbose", 'v', NULL, "say more on stderr", FIELD(verbose), sw_parse_flag},
+    {"verbose", 'v', NULL, "print more on stderr", FIELD(verbose), sw_parse_flag},
     {0}};
 
 const struct sw_option sw_options_placement[] = {
@@ -28,8 +28,9 @@ const struct sw_option sw_options_placement[] = {
      sw_parse_weights},
     {"kv", 0, "FORMAT", "keep the KV cache as f32, f16 or bf16 (default: as the weights)",
      FIELD(kv), sw_parse_kv},
-    {"weights-from", 0, "random", "make weights up instead of reading them (config.json is enough)",
-     FIELD(weights_from), sw_parse_text},
+    {"weights-from", 0, "random",
+     "use random weights instead of reading them (config.json is enough)", FIELD(weights_from),
+     sw_parse_text},
     {"context", 'c', "N",
      "positions each sequence has room for (default: 2048, or less if the model has less)",
      FIELD(context), sw_parse_count},
@@ -55,27 +56,29 @@ const struct sw_option sw_options_placement[] = {
     {"transport", 0, "auto|mpi",
      "mpi: activations go through host memory also between GPUs (default: NCCL where it can)",
      FIELD(host_only), sw_parse_transport},
-    {"timeout", 0, "SECONDS", "give up when a peer shows no sign of life for so long (default: 15)",
-     FIELD(timeout), sw_parse_number},
+    {"timeout", 0, "SECONDS",
+     "give up when a peer gives no sign of life for this long (default: 15)", FIELD(timeout),
+     sw_parse_number},
     {0}};
 
 const struct sw_option sw_options_sampling[] = {
     {"temperature", 0, "T", "0 picks the likeliest token (default); higher is more varied",
      FIELD(temperature), sw_parse_number},
-    {"top-k", 0, "K", "draw from the K likeliest tokens only (0: all)", FIELD(top_k),
+    {"top-k", 0, "K", "sample from the K likeliest tokens only (0: all)", FIELD(top_k),
      sw_parse_natural},
-    {"top-p", 0, "P", "draw from the fewest tokens that hold probability P (1: all)", FIELD(top_p),
-     sw_parse_number},
+    {"top-p", 0, "P", "sample from the fewest tokens with total probability P (1: all)",
+     FIELD(top_p), sw_parse_number},
     {"min-p", 0, "P", "drop tokens less likely than P times the likeliest", FIELD(min_p),
      sw_parse_number},
     {"repetition-penalty", 0, "R", "divide the score of tokens seen before by R (1: off)",
      FIELD(repetition_penalty), sw_parse_number},
-    {"seed", 0, "N", "the same seed draws the same text (default: 0)", FIELD(seed), sw_parse_seed},
+    {"seed", 0, "N", "the same seed gives the same text (default: 0)", FIELD(seed), sw_parse_seed},
     {0}};
 
 const struct sw_option sw_options_progress[] = {
-    {"timeline", 0, "FILE", "write what every rank does in this run as a trace for ui.perfetto.dev",
-     FIELD(timeline), sw_parse_file},
+    {"timeline", 0, "FILE",
+     "write what every rank does in this run, as a trace for ui.perfetto.dev", FIELD(timeline),
+     sw_parse_file},
     {0}};
 
 struct sw_options sw_options_default(void)
@@ -107,7 +110,7 @@ enum sw_status sw_parse_file(const char *text, void *field)
     return *text ? sw_parse_text(text, field) : sw_fail(SW_EUSAGE, "the file's name is empty");
 }
 
-enum sw_status sw_parse_place(const char *text, void *field)
+enum sw_status sw_parse_output(const char *text, void *field)
 {
     return sw_parse_file(text ? text : "-", field);
 }
@@ -138,7 +141,7 @@ enum sw_status sw_parse_threads(const char *text, void *field)
     int n;
     SW_TRY(parse_int(text, 1, &n));
     if (n > SW_CPU_MAX)
-        return sw_fail(SW_EUSAGE, "%d are too many threads; at most %d", n, SW_CPU_MAX);
+        return sw_fail(SW_EUSAGE, "%d threads are too many; at most %d", n, SW_CPU_MAX);
     *(int *)field = n;
     return SW_OK;
 }
@@ -169,7 +172,7 @@ enum sw_status sw_parse_bytes(const char *text, void *field)
     return sw_size_parse(text, field);
 }
 
-/* A weight format; without quantized ones, a format that a KV cache can have. */
+/* Whether it is a weight format; `quantized` false: also a format of a KV cache. */
 static bool is_choice(enum sw_dtype dtype, bool quantized)
 {
     return sw_format_of(dtype) != NULL && (quantized || !sw_format_is_quantized(dtype));
@@ -213,16 +216,16 @@ enum sw_status sw_parse_stop(const char *text, void *field)
 {
     struct sw_options *o = (struct sw_options *)(void *)((char *)field - FIELD(stop));
     if (o->n_stop == (int)(sizeof o->stop / sizeof o->stop[0]))
-        return sw_fail(SW_EUSAGE, "at most %d stop texts", o->n_stop);
+        return sw_fail(SW_EUSAGE, "too many stop texts; at most %d", o->n_stop);
     if (strlen(text) == 0 || strlen(text) > SW_STOP_LENGTH_MAX)
-        return sw_fail(SW_EUSAGE, "a stop text has 1 to %d bytes, this has %zu", SW_STOP_LENGTH_MAX,
-                       strlen(text));
+        return sw_fail(SW_EUSAGE, "a stop text must have 1 to %d bytes, this has %zu",
+                       SW_STOP_LENGTH_MAX, strlen(text));
     o->stop[o->n_stop++] = text;
     return SW_OK;
 }
 
-/* How unlike two words are: edits to make one the other (both short). */
-static int distance(const char *a, const char *b)
+/* The edit distance of two short words. */
+static int word_distance(const char *a, const char *b)
 {
     int row[64];
     const int n = (int)strlen(b);
@@ -249,8 +252,8 @@ static enum sw_status unknown_option(const struct sw_verb *verb, const char *giv
     int least = 4;
     for (const struct sw_option *const *group = verb->groups; *group; group++)
         for (const struct sw_option *option = *group; option->name; option++)
-            if (distance(given, option->name) < least) {
-                least = distance(given, option->name);
+            if (word_distance(given, option->name) < least) {
+                least = word_distance(given, option->name);
                 best = option->name;
             }
     return sw_fail(SW_EUSAGE, "%s: unknown option '--%s'%s%s%s; see 'spillway %s --help'",
@@ -258,7 +261,8 @@ static enum sw_status unknown_option(const struct sw_verb *verb, const char *giv
                    best ? "'" : "", verb->name);
 }
 
-static const struct sw_option *by_name(const struct sw_verb *verb, const char *name, size_t n)
+static const struct sw_option *option_by_name(const struct sw_verb *verb, const char *name,
+                                              size_t n)
 {
     for (const struct sw_option *const *group = verb->groups; *group; group++)
         for (const struct sw_option *option = *group; option->name; option++)
@@ -267,7 +271,7 @@ static const struct sw_option *by_name(const struct sw_verb *verb, const char *n
     return NULL;
 }
 
-static const struct sw_option *by_letter(const struct sw_verb *verb, char letter)
+static const struct sw_option *option_by_letter(const struct sw_verb *verb, char letter)
 {
     for (const struct sw_option *const *group = verb->groups; *group; group++)
         for (const struct sw_option *option = *group; option->name; option++)
@@ -276,7 +280,7 @@ static const struct sw_option *by_letter(const struct sw_verb *verb, char letter
     return NULL;
 }
 
-/* Takes argv[*i], an option, and its value if it wants one; moves *i past both. */
+/* Parses argv[*i], an option, and its value if it has one; moves *i past both. */
 static enum sw_status options_take(const struct sw_verb *verb, int argc, char **argv, int *i,
                                    struct sw_options *options)
 {
@@ -286,7 +290,7 @@ static enum sw_status options_take(const struct sw_verb *verb, int argc, char **
     if (word[1] == '-') {
         const char *equals = strchr(word, '=');
         const size_t n = equals ? (size_t)(equals - word) - 2 : strlen(word) - 2;
-        option = by_name(verb, word + 2, n);
+        option = option_by_name(verb, word + 2, n);
         value = equals ? equals + 1 : NULL;
         if (!option) {
             char given[64];
@@ -294,7 +298,7 @@ static enum sw_status options_take(const struct sw_verb *verb, int argc, char **
             return unknown_option(verb, given);
         }
     } else {
-        option = by_letter(verb, word[1]);
+        option = option_by_letter(verb, word[1]);
         value = word[2] ? word + 2 : NULL;
         if (!option || (value && !option->argument))
             return sw_fail(SW_EUSAGE, "%s: unknown option '%s'; see 'spillway %s --help'",
@@ -304,7 +308,7 @@ static enum sw_status options_take(const struct sw_verb *verb, int argc, char **
         return sw_fail(SW_EUSAGE, "%s: --%s takes no value", verb->name, option->name);
     if (!value && option->argument && option->argument[0] != '[') {
         if (*i >= argc)
-            return sw_fail(SW_EUSAGE, "%s: --%s wants a value: %s", verb->name, option->name,
+            return sw_fail(SW_EUSAGE, "%s: --%s needs a value: %s", verb->name, option->name,
                            option->argument);
         value = argv[(*i)++];
     }
@@ -334,7 +338,7 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
     if (call->options.help)
         return SW_OK;
     if (kept < verb->min_arguments)
-        return sw_fail(SW_EUSAGE, "%s: wants %s; see 'spillway %s --help'", verb->name,
+        return sw_fail(SW_EUSAGE, "%s: expected %s; see 'spillway %s --help'", verb->name,
                        verb->arguments, verb->name);
     if (kept > verb->max_arguments)
         return sw_fail(SW_EUSAGE,

@@ -1,7 +1,7 @@
 /*
- * The command line as tables. A verb is a row: its name, its help, the options it takes and the
- * function that runs it. Options write into one struct by offset, so that a meaning has one name
- * and one spelling whichever verb takes it.
+ * The command line as tables. A verb is a row: its name, its help, its options and the function
+ * that runs it. Options are stored into one struct by offset, so that an option has one name and
+ * one meaning in all verbs.
  */
 #ifndef SW_CMD_OPTIONS_H
 #define SW_CMD_OPTIONS_H
@@ -15,24 +15,25 @@
 #include <stdint.h>
 
 struct sw_options {
-    /* everywhere */
+    /* of all verbs */
     bool help, json, quiet, verbose;
     /* placement */
-    enum sw_dtype weights;                     /* SW_OTHER: as the checkpoint has them */
+    enum sw_dtype weights;                     /* SW_OTHER: as in the checkpoint */
     enum sw_dtype kv;                          /* SW_OTHER: as the weights */
-    const char *weights_from;                  /* "random": no file is read */
+    const char *weights_from;                  /* "random": no weights are read; NULL: from files */
     int context, slots, chunk, threads, ranks; /* 0: chosen by the program */
-    uint64_t gpu_memory, host_memory;          /* caps per rank; UINT64_MAX: none */
+    uint64_t gpu_memory, host_memory;          /* limits per rank in bytes; UINT64_MAX: none */
     const char *slices, *objective, *cluster, *isa;
     bool svg;
     bool host_only; /* --transport mpi */
     bool share_gpus;
-    const char *sbatch; /* a job file goes here; "-": stdout */
+    const char *sbatch; /* path of the job file to write; "-": stdout */
     /* text in and out */
-    const char *file; /* prompt or ids from here; "-": stdin */
-    int n;            /* new tokens */
+    const char *file; /* path of the prompt; "-": stdin */
+    int n;            /* most new tokens */
     bool special, decode, jsonl, no_stream, ignore_end;
-    bool chat, render;  /* through the model's chat template; its text instead of the ids */
+    bool chat;          /* messages become a prompt by the model's chat template */
+    bool render;        /* print the template's text instead of ids */
     const char *system; /* the system message of a chat */
     /* sampling */
     double temperature, top_p, min_p, repetition_penalty;
@@ -44,48 +45,48 @@ struct sw_options {
     const char *tokens, *dump;
     bool hidden;
     int prompt, repeat;
-    double timeout;                 /* seconds without a sign of life from a peer */
-    const char *timeline, *metrics; /* files */
-    bool fresh, force;              /* jobs */
+    double timeout;                 /* seconds without a heartbeat until a peer counts as lost */
+    const char *timeline, *metrics; /* paths of files to write */
+    bool fresh, force;              /* of batch and score */
 };
 
 struct sw_option {
     const char *name;     /* "gpu-memory", without the dashes */
-    char letter;          /* 'n', or 0 */
-    const char *argument; /* "SIZE"; "[=FILE]": only with "="; NULL: a switch */
+    char letter;          /* 'n'; 0: no short form */
+    const char *argument; /* "SIZE"; "[=FILE]": optional, only with "="; NULL: a switch */
     const char *help;
-    size_t offset; /* of the field in struct sw_options, and … */
-    enum sw_status (*parse)(const char *text, void *field); /* … what fills it */
+    size_t offset;                                          /* of the field in struct sw_options */
+    enum sw_status (*parse)(const char *text, void *field); /* fills the field from the argument */
 };
 
 /* What a verb is run with. */
 struct sw_call {
     struct sw_options options;
-    const char *const *arguments; /* what is left of the line: MODEL, PROMPT, …; NULL-terminated */
+    const char *const *arguments; /* (n_arguments) without options: MODEL, PROMPT, … */
     int n_arguments;
-    bool measures;    /* takes its time: speeds are looked at even for the smallest model */
-    const char *safe; /* what a failure leaves unharmed, for its message; NULL: nothing to say */
+    bool measures;    /* measure the machine's speeds even for the smallest model */
+    const char *safe; /* for the message of a failure: where results are; NULL: none */
 };
 
 struct sw_verb {
     const char *name;
     const char *arguments; /* "MODEL [PROMPT]" */
     int min_arguments, max_arguments;
-    bool alone;                            /* one process does it: of many ranks, the first */
+    bool alone;                            /* only rank 0 runs it */
     const char *summary;                   /* one line */
-    const char *description;               /* the rest of --help: what it does, an example or two */
+    const char *description;               /* the rest of --help: what it does, examples */
     const struct sw_option *const *groups; /* NULL-terminated list of name-NULL-terminated tables */
-    /* A failure that has been printed already leaves the error slot empty. */
+    /* Leaves the error slot empty when the failure was printed already. */
     enum sw_status (*run)(struct sw_call *call);
 };
 
-/* Groups that several verbs share. */
+/* Groups of options that several verbs share. */
 extern const struct sw_option sw_options_common[];    /* --help --json --quiet --verbose */
 extern const struct sw_option sw_options_placement[]; /* --weights --context --gpu-memory … */
 extern const struct sw_option sw_options_sampling[];  /* --temperature … */
 extern const struct sw_option sw_options_progress[];  /* --timeline, for sw_session_start */
 
-/* Field parsers. Each refuses with SW_EUSAGE and says what it wants. */
+/* Field parsers. SW_EUSAGE, with what is expected, when the text is not valid. */
 enum sw_status sw_parse_flag(const char *text, void *field);    /* bool */
 enum sw_status sw_parse_text(const char *text, void *field);    /* const char * */
 enum sw_status sw_parse_file(const char *text, void *field);    /* const char *, not empty */
@@ -96,38 +97,41 @@ enum sw_status sw_parse_seed(const char *text, void *field);    /* uint64_t */
 enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 */
 enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */
 enum sw_status sw_parse_weights(const char *text, void *field);
-enum sw_status sw_parse_kv(const char *text, void *field);        /* enum sw_dtype */
-enum sw_status sw_parse_place(const char *text, void *field);     /* sw_parse_file, no value: "-" */
+enum sw_status sw_parse_kv(const char *text, void *field);     /* enum sw_dtype */
+enum sw_status sw_parse_output(const char *text, void *field); /* as sw_parse_file; NULL is "-" */
 enum sw_status sw_parse_transport(const char *text, void *field); /* bool: mpi */
 enum sw_status sw_parse_stop(const char *text, void *field);      /* sw_options.stop, one more */
-/* "1,2,3" or "1 2 3", each below `limit`, appended. verb_tokens.c */
+/* verb_tokens.c: appends the ids of "1,2,3" or "1 2 3", each from 0 to limit - 1; else SW_EINPUT.
+ * The caller frees `ids`. */
 enum sw_status sw_parse_ids(const char *text, int limit, struct sw_ids *ids);
 
 struct sw_options sw_options_default(void);
 /*
- * Parses everything after the verb; options and arguments may mix, "--" ends options. SW_EUSAGE
- * names the option and the nearest known spelling. arguments[] points into argv.
+ * Parses everything after the verb into *call. Options and arguments may mix; "--" ends options.
+ * SW_EUSAGE names the option and the known option most like it. call->arguments points into argv,
+ * which is reordered.
  */
 enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **argv,
                                 struct sw_call *call);
 /*
- * SW_EUSAGE when a file that an option (or OUT, with OUT.job beside it) names for writing is one
- * that is read (the model's files, IN, --file, --cluster) or written otherwise, or no file at all.
- * in, out: NULL where the verb has none. call_files.c
+ * call_files.c: checks all files that the call writes: those of options, OUT and OUT.job. SW_EUSAGE
+ * when one is also read (the model's files, IN, --file, --cluster), is written for two purposes, or
+ * cannot be a file. in, out: NULL where the verb has none.
  */
 enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out);
 /*
- * Hands everything printed so far to the system. SW_EIO: some of it, now or before, could not be
- * written. output.c
+ * output.c: flushes standard output. SW_EIO when something printed now or before could not be
+ * written.
  */
 enum sw_status sw_output_flush(void);
-/* Right after standard input seems to have ended: SW_EIO when it could not be read. output.c */
+/* output.c: to be called at the end of standard input: SW_EIO when it was a read error. */
 enum sw_status sw_input_check(void);
-/* The verb's --help on stdout. */
+/* Prints the verb's --help on stdout. */
 void sw_options_help(const struct sw_verb *verb);
 
-/* verbs.c: the list, NULL past the last. */
+/* verbs.c: the i-th verb; NULL past the last. */
 const struct sw_verb *sw_verb_row(int i);
+/* verbs.c: NULL when there is no such verb. */
 const struct sw_verb *sw_verb_find(const char *name);
 
 extern const struct sw_verb sw_verb_batch, sw_verb_bench, sw_verb_inspect, sw_verb_plan,

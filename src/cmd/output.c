@@ -1,4 +1,4 @@
-/* Owns the news that standard output cannot be written, or standard input not read. */
+/* Owns errors of standard output and standard input. */
 #include "cmd/options.h"
 
 #include <errno.h>
@@ -12,10 +12,10 @@ enum sw_status sw_output_flush(void)
     if (!failed && !ferror(stdout))
         return SW_OK;
     if (failed && errno == EPIPE)
-        return sw_fail(SW_EIO, "cannot write to standard output: who read it has ended");
+        return sw_fail(SW_EIO, "cannot write to standard output: the reader closed the pipe");
     return sw_fail(SW_EIO,
-                   "cannot write to standard output%s%s; make room or send it elsewhere, and run "
-                   "it again",
+                   "cannot write to standard output%s%s; make room or redirect it, and run the "
+                   "command again",
                    failed ? ": " : "", failed ? strerror(errno) : "");
 }
 

@@ -16,7 +16,7 @@ enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_mod
 {
     const int most = model->dims.context > 0 ? model->dims.context : INT_MAX;
     if (o->context > most)
-        return sw_fail(SW_EUSAGE, "--context %d: the model was made for at most %d positions",
+        return sw_fail(SW_EUSAGE, "--context %d: the model supports at most %d positions",
                        o->context, most);
     int context = o->context;
     if (context == 0)
@@ -63,7 +63,8 @@ static enum sw_status parse_slices(const char *text, int **out, int *n_out)
         const long value = strtol(at, &end, 10);
         if (end == at || (*end != ',' && *end) || errno || value < 0 || value > 1000000) {
             free(slices);
-            return sw_fail(SW_EUSAGE, "--slices '%s': write layers per rank, like 20,24", text);
+            return sw_fail(SW_EUSAGE, "--slices '%s': expected the layers of each rank, like 20,24",
+                           text);
         }
         slices[i] = (int)value;
         at = end + (*end == ',');

@@ -15,8 +15,9 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* The format the checkpoint's matrices are in: config.json's word, else the first one's own. */
-static enum sw_dtype stored_format(const struct sw_session *s)
+/* The format of the checkpoint's matrices: the type of the first layer's QKV weights, else that of
+ * config.json. */
+static enum sw_dtype session_stored_format(const struct sw_session *s)
 {
     const struct sw_weight_spec *specs;
     const size_t n = s->reader ? sw_model_weights(s->model, 0, &specs) : 0;
@@ -30,15 +31,14 @@ static enum sw_dtype stored_format(const struct sw_session *s)
     return dtype;
 }
 
-static enum sw_status open_model(struct sw_session *s)
+static enum sw_status session_open_model(struct sw_session *s)
 {
     const struct sw_options *o = &s->call->options;
     const char *dir = s->call->arguments[0];
     SW_TRY(sw_model_open(dir, &s->model));
     if (o->weights_from) {
         if (strcmp(o->weights_from, "random") != 0)
-            return sw_fail(SW_EUSAGE, "--weights-from '%s': only 'random' is known",
-                           o->weights_from);
+            return sw_fail(SW_EUSAGE, "--weights-from '%s': must be 'random'", o->weights_from);
         return SW_OK;
     }
     SW_TRY(sw_checkpoint_open(dir, &s->tensors));
@@ -60,18 +60,18 @@ enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out)
         sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
                      : call->options.verbose ? SW_LOG_DEBUG
                                              : SW_LOG_INFO,
-                     s->transport->rank > 0 ? s->transport->rank : -1, /* rank 0 speaks for all */
+                     s->transport->rank > 0 ? s->transport->rank : -1, /* rank 0 logs for all */
                      s->transport->ranks[s->transport->rank].host);
-    SW_TRY(sw_files_same(s->transport, call->arguments[0], &s->tensors, open_model(s)));
-    if (!sw_session_leads(s))
+    SW_TRY(sw_files_same(s->transport, call->arguments[0], &s->tensors, session_open_model(s)));
+    if (!sw_session_is_driver(s))
         return SW_OK;
     const enum sw_status status =
         s->reader ? sw_checkpoint_fit_values(s->model, &s->tensors) : SW_OK;
-    sw_model_say_warnings(s->model);
+    sw_model_log_warnings(s->model);
     return status;
 }
 
-bool sw_session_leads(const struct sw_session *s)
+bool sw_session_is_driver(const struct sw_session *s)
 {
     return s->transport->rank == 0;
 }
@@ -79,13 +79,13 @@ bool sw_session_leads(const struct sw_session *s)
 enum sw_status sw_session_tokenizer(struct sw_session *s, bool needed)
 {
     bool there;
-    if (!sw_session_leads(s))
+    if (!sw_session_is_driver(s))
         return SW_OK;
     SW_TRY(sw_tokenizer_present(s->call->arguments[0], &there));
     return there || needed ? sw_tokenizer_open(s->call->arguments[0], &s->tokenizer) : SW_OK;
 }
 
-/* What rank 0 decides for all, sent as it is: the ranks run the same program. */
+/* What rank 0 decides for all ranks; sent as bytes, as they run the same program. */
 struct agreement {
     struct sw_footprint_params params;
     int vocab_limit;
@@ -108,13 +108,13 @@ static const char *stage_text(const struct sw_plan_stage *stage, char *out, size
     return out;
 }
 
-static void say_plan(const struct sw_session *s)
+static void session_log_plan(const struct sw_session *s)
 {
     char text[160], layers[32], name[SW_HOST_MAX + 32];
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_plan_stage *stage = &s->plan.stages[r];
         sw_transport_name(s->transport, r, name, sizeof name);
-        assert(stage->n_disk == 0); /* the plan was told to leave the disk alone */
+        assert(stage->n_disk == 0); /* by plan_options.no_disk */
         sw_layers_format(stage->first, stage->count, layers, sizeof layers);
         if (s->transport->size > 1 && stage->count == 0)
             sw_log(SW_LOG_INFO, "%s: %s", name, layers);
@@ -124,7 +124,7 @@ static void say_plan(const struct sw_session *s)
     }
 }
 
-/* Plans; when the model does not fit, the message ends with what would make it fit. */
+/* Plans. When the model does not fit, the message ends with advice. */
 static enum sw_status session_fit(struct sw_session *s)
 {
     struct sw_strbuf advice = {0};
@@ -143,10 +143,10 @@ static enum sw_status session_fit(struct sw_session *s)
     return SW_ENOFIT;
 }
 
-#define UNLIMITED_CONTEXT 2048 /* of models that name no limit, unless --context says more */
+#define UNLIMITED_CONTEXT 2048 /* default for models that have no limit */
 
-/* Counts and plans with what the command line says, and else with the verb's wishes. */
-static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
+/* Makes footprint and plan from the command line and the verb's defaults. */
+static enum sw_status session_plan_for(struct sw_session *s, int positions, int slots)
 {
     struct sw_options o = s->call->options;
     const int most = s->model->dims.context > 0 ? s->model->dims.context : UNLIMITED_CONTEXT;
@@ -156,7 +156,7 @@ static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
         o.slots = slots;
     sw_footprint_free(&s->footprint);
     sw_plan_free(&s->plan);
-    struct sw_params_of of = {&o, s->model, stored_format(s)};
+    struct sw_params_of of = {&o, s->model, session_stored_format(s)};
     SW_TRY(sw_params_resolve(&o, s->model, of.stored, positions, &s->params));
     SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
     s->plan_options.user = &of;
@@ -170,8 +170,8 @@ static enum sw_status plan_for(struct sw_session *s, int positions, int slots)
     return status;
 }
 
-static struct sw_engine_slice slice_of(const struct sw_session *s,
-                                       const struct sw_plan_stage *stage)
+static struct sw_engine_slice session_slice(const struct sw_session *s,
+                                            const struct sw_plan_stage *stage)
 {
     const uint64_t apart = stage->gpu.context + s->footprint.gpu_workspace_bytes;
     return (struct sw_engine_slice){.first = stage->first,
@@ -185,35 +185,35 @@ static struct sw_engine_slice slice_of(const struct sw_session *s,
                                         stage->gpu.total > 0 ? stage->gpu.total - apart : 0};
 }
 
-static enum sw_status make_plan(struct sw_session *s, int positions, int *slices)
+static enum sw_status session_plan(struct sw_session *s, int positions, int *slices)
 {
     int slots = s->call->options.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
     s->plan_options.slices = slices;
     s->plan_options.no_disk = true; /* the engine has no such tier yet */
     enum sw_status status;
-    do { /* half as many sequences at once where memory is short; the last time with advice */
+    do { /* while memory is short, try half as many slots; advice only with one slot */
         s->plan_options.footprint_at = slots > 1 ? NULL : sw_params_footprint;
-        status = plan_for(s, positions, slots);
+        status = session_plan_for(s, positions, slots);
         slots /= 2;
     } while (status == SW_ENOFIT && slots > 0);
     SW_TRY(status);
     sw_error_clear();
-    struct sw_cluster now = s->probe.cluster; /* only its links differ */
+    struct sw_cluster now = s->probe.cluster; /* with the links' present latencies */
     now.link_latency = s->probe.link_now;
     now.local_latency = s->probe.local_now;
     SW_TRY(sw_plan_predict(&s->footprint, &now, &s->plan_options, &s->plan));
-    say_plan(s);
+    session_log_plan(s);
     free(s->slices);
     s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
     if (!s->slices)
         return sw_fail(SW_ENOMEM, "no memory for the plan");
     for (int r = 0; r < s->transport->size && r < s->plan.n_ranks; r++)
-        s->slices[r] = slice_of(s, &s->plan.stages[r]);
+        s->slices[r] = session_slice(s, &s->plan.stages[r]);
     return SW_OK;
 }
 
-/* A message about a lost rank says which layers went with it. */
-static void label_ranks(const struct sw_session *s)
+/* So that a message about a lost rank names its layers. */
+static void session_label_ranks(const struct sw_session *s)
 {
     char text[64];
     for (int r = 0; r < s->transport->size; r++) {
@@ -223,7 +223,7 @@ static void label_ranks(const struct sw_session *s)
     }
 }
 
-/* Rank 0 plans; all leave with the same params and slices. */
+/* Rank 0 plans and sends params and slices to all ranks. */
 static enum sw_status session_agree(struct sw_session *s, int positions)
 {
     struct sw_transport *t = s->transport;
@@ -235,7 +235,7 @@ static enum sw_status session_agree(struct sw_session *s, int positions)
         enum sw_status status = sw_plan_options_resolve(&s->call->options, s->defaults.objective,
                                                         &slices, &s->plan_options);
         if (status == SW_OK)
-            status = make_plan(s, positions, slices);
+            status = session_plan(s, positions, slices);
         s->plan_options.slices = NULL;
         free(slices);
         SW_TRY(status);
@@ -248,7 +248,7 @@ static enum sw_status session_agree(struct sw_session *s, int positions)
     SW_TRY(sw_transport_broadcast(t, 0, &b, &b_bytes));
     if (a_bytes != sizeof mine || b_bytes != (size_t)t->size * sizeof *s->slices)
         return sw_fail(SW_EPEER,
-                       "the ranks do not run the same program; start the same everywhere");
+                       "the ranks run different programs; start the same program on every host");
     memcpy(&mine, a, sizeof mine);
     if (t->rank != 0) {
         free(s->slices);
@@ -257,19 +257,20 @@ static enum sw_status session_agree(struct sw_session *s, int positions)
     }
     s->params = mine.params;
     s->vocab_limit = mine.vocab_limit;
-    label_ranks(s);
+    session_label_ranks(s);
     return SW_OK;
 }
 
-/* A look around in proportion to what is to be loaded: none for a model that fits the caches,
- * unless speeds are what the verb is about. */
-static struct sw_probe_options session_look(const struct sw_session *s)
+/* Measures longer for larger models; not at all for a model that fits the caches, unless the verb
+ * measures speeds. */
+static struct sw_probe_options session_probe_options(const struct sw_session *s)
 {
     const uint64_t bytes = 2 * sw_model_parameters(s->model);
     const struct sw_options *o = &s->call->options;
     const struct sw_dims *d = &s->model->dims;
-    const enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored_format(s);
-    const enum sw_dtype unquantized = sw_format_is_quantized(weights) ? stored_format(s) : weights;
+    const enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : session_stored_format(s);
+    const enum sw_dtype unquantized =
+        sw_format_is_quantized(weights) ? session_stored_format(s) : weights;
     return (struct sw_probe_options){
         .seconds = bytes > 4000000000                      ? 1
                    : bytes > 64000000 || s->call->measures ? 0.3
@@ -284,34 +285,35 @@ static struct sw_probe_options session_look(const struct sw_session *s)
         .path = s->reader ? s->call->arguments[0] : NULL};
 }
 
-/* Rank 0 says whether there is anything to do, and what it alone has read of the model. */
-static enum sw_status announce(struct sw_session *s, bool skip)
+/* Rank 0 sends whether there is anything to do, and `tied`, which only rank 0 reads from the
+ * weights. */
+static enum sw_status session_agree_on_skip(struct sw_session *s, bool skip)
 {
-    char said[2] = {skip ? 's' : 'g', s->model->dims.tied ? 't' : 'o'};
-    void *bytes = said;
-    size_t n = sizeof said;
+    char message[2] = {skip ? 's' : 'g', s->model->dims.tied ? 't' : 'o'};
+    void *bytes = message;
+    size_t n = sizeof message;
     SW_TRY(sw_transport_broadcast(s->transport, 0, &bytes, &n));
-    if (n == sizeof said)
-        memmove(said, bytes, n);
-    s->skipped = said[0] == 's';
-    s->model->dims.tied = said[1] == 't';
-    if (bytes != said)
+    if (n == sizeof message)
+        memmove(message, bytes, n);
+    s->skipped = message[0] == 's';
+    s->model->dims.tied = message[1] == 't';
+    if (bytes != message)
         free(bytes);
-    return n == sizeof said ? SW_OK
-                            : sw_fail(SW_EPEER, "the ranks do not run the same program; start the "
-                                                "same everywhere");
+    return n == sizeof message ? SW_OK
+                               : sw_fail(SW_EPEER, "the ranks run different programs; start the "
+                                                   "same program on every host");
 }
 
 enum sw_status sw_session_skip(struct sw_session *s)
 {
-    return announce(s, true);
+    return session_agree_on_skip(s, true);
 }
 
-/* Said once in the job, though it plans twice. */
-static enum sw_status warn(struct sw_session *s)
+/* Logs the probe's warnings, once even when the job is planned twice. */
+static enum sw_status session_warn(struct sw_session *s)
 {
     struct sw_strbuf text = {0};
-    if (s->warned || !sw_session_leads(s))
+    if (s->warned || !sw_session_is_driver(s))
         return SW_OK;
     s->warned = true;
     sw_probe_warn_threads(&s->probe, &text);
@@ -324,22 +326,22 @@ static enum sw_status warn(struct sw_session *s)
     return failed ? sw_fail(SW_ENOMEM, "no memory for a warning") : SW_OK;
 }
 
-/* Looks around, plans and loads, once; *is_short as in sw_session_load. */
-static enum sw_status set_up(struct sw_session *s, int positions, bool *is_short)
+/* Probes, plans and loads; *is_short as in sw_session_load. */
+static enum sw_status session_set_up(struct sw_session *s, int positions, bool *is_short)
 {
-    const struct sw_probe_options probe = session_look(s);
+    const struct sw_probe_options probe = session_probe_options(s);
     SW_TRY(sw_probe_run(s->transport, &probe, &s->probe));
     s->probed = true;
     if (s->probe.problems[0])
         return sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(s->probe.problems, "\n"),
                        s->probe.problems);
-    SW_TRY(warn(s));
+    SW_TRY(session_warn(s));
     SW_TRY(session_agree(s, positions));
     return sw_session_load(s, is_short);
 }
 
-/* What set_up made. */
-static void take_down(struct sw_session *s)
+/* Undoes session_set_up. */
+static void session_take_down(struct sw_session *s)
 {
     sw_engine_close(s->engine);
     s->engine = NULL;
@@ -352,22 +354,22 @@ static void take_down(struct sw_session *s)
 enum sw_status sw_session_start(struct sw_session *s, int positions)
 {
     bool is_short = false;
-    SW_TRY(announce(s, false));
+    SW_TRY(session_agree_on_skip(s, false));
     if (s->skipped)
         return SW_OK;
-    SW_TRY(set_up(s, positions, &is_short));
-    if (is_short) { /* somebody took memory since it was counted: once more, with what is left */
-        take_down(s);
-        if (sw_session_leads(s))
+    SW_TRY(session_set_up(s, positions, &is_short));
+    if (is_short) { /* memory was taken since the probe: plan again with what is free */
+        session_take_down(s);
+        if (sw_session_is_driver(s))
             sw_log(SW_LOG_WARN, "planning again with the memory that is free now");
-        SW_TRY(set_up(s, positions, NULL));
+        SW_TRY(session_set_up(s, positions, NULL));
     }
     SW_TRY(sw_engine_connect(s->engine));
     const char *timeline = s->call->options.timeline;
-    return timeline && sw_session_leads(s) ? sw_engine_record(s->engine, timeline) : SW_OK;
+    return timeline && sw_session_is_driver(s) ? sw_engine_record(s->engine, timeline) : SW_OK;
 }
 
-static struct sw_peak peak_of(const struct sw_session *s)
+static struct sw_peak session_peak(const struct sw_session *s)
 {
     struct rusage usage;
     return (struct sw_peak){
@@ -377,17 +379,17 @@ static struct sw_peak peak_of(const struct sw_session *s)
 
 enum sw_status sw_session_stop(struct sw_session *s)
 {
-    const struct sw_peak mine = peak_of(s);
+    const struct sw_peak mine = session_peak(s);
     void *peaks;
-    if (sw_session_leads(s))
+    if (sw_session_is_driver(s))
         SW_TRY(sw_engine_stop(s->engine));
     SW_TRY(sw_transport_allgather(s->transport, &mine, sizeof mine, &peaks));
     s->peaks = peaks;
     return SW_OK;
 }
 
-/* Ranks other than 0: plan, load, serve until rank 0 has done. */
-static enum sw_status serve(struct sw_session *s)
+/* The part of ranks other than 0. */
+static enum sw_status session_work(struct sw_session *s)
 {
     SW_TRY(sw_session_start(s, 0));
     if (s->skipped)
@@ -402,12 +404,12 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
         return status;
     if (status == SW_OK)
         status = sw_output_flush();
-    const bool told = s->transport != NULL;
-    if (told)
+    const bool joined = s->transport != NULL;
+    if (joined)
         status = sw_transport_finish(s->transport, status);
-    take_down(s);
-    if (told)
-        sw_error_clear(); /* a GPU that has failed says so again when its stage is closed */
+    session_take_down(s);
+    if (joined)
+        sw_error_clear(); /* a GPU that failed reports it again when its stage is closed */
     sw_plan_free(&s->plan);
     sw_footprint_free(&s->footprint);
     free(s->slices);
@@ -420,12 +422,12 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
     return status;
 }
 
-enum sw_status sw_session_run(struct sw_call *call, enum sw_status (*lead)(struct sw_session *s))
+enum sw_status sw_session_run(struct sw_call *call, enum sw_status (*drive)(struct sw_session *s))
 {
     struct sw_session *s;
     enum sw_status status = sw_session_open(call, &s);
     if (status == SW_OK)
-        status = sw_session_leads(s) ? lead(s) : serve(s);
+        status = sw_session_is_driver(s) ? drive(s) : session_work(s);
     return sw_session_end(s, status);
 }
 

@@ -1,6 +1,6 @@
 /*
- * What the verbs that compute have in common: the job's ranks, the model, a plan, an engine with
- * its weights loaded. Every rank runs the same verb; rank 0 leads, the others serve.
+ * What the verbs that compute share: the job's ranks, the model, a plan, an engine with its weights
+ * loaded. Every rank runs the same verb; rank 0 is the driver, the others are workers.
  */
 #ifndef SW_CMD_SESSION_H
 #define SW_CMD_SESSION_H
@@ -17,17 +17,19 @@
 #include <jansson.h>
 #include <signal.h>
 
-/* What a verb would have where the command line leaves the choice; set before the start. */
+/* A verb's defaults where the command line does not choose; set before sw_session_start. */
 struct sw_session_defaults {
     enum sw_objective objective;
-    int context;                   /* positions, as far as the model has them; 0: the usual */
-    int slots;                     /* this many, or as many as fit; 0: one */
-    int prompt_tokens, new_tokens; /* of a request; prompt_tokens 0: the usual */
+    int context;       /* positions, at most those of the model; 0: sw_params_resolve's default */
+    int slots;         /* sequences under way, fewer where memory is short; 0: one */
+    int prompt_tokens; /* of a request; 0: sw_default_prompt */
+    int new_tokens;    /* of a request */
 };
 
-/* What a process took at most; of a GPU what it allocated there, without the driver's own. */
+/* The most memory that a process used, in bytes. */
 struct sw_peak {
-    uint64_t host, gpu;
+    uint64_t host;
+    uint64_t gpu; /* what it allocated on the GPU, without the CUDA context */
 };
 
 struct sw_session {
@@ -39,17 +41,17 @@ struct sw_session {
     struct sw_tokenizer *tokenizer; /* rank 0, after sw_session_tokenizer; else NULL */
     struct sw_backend *cpu, *gpu;   /* NULL: this rank's slice needs none */
     const struct sw_gpu_library *gpu_library;
-    struct sw_pool *pool;   /* makes the GPU's weights, samples; NULL: no GPU */
-    uint64_t gpu_workspace; /* that the open GPU backend took for itself */
+    struct sw_pool *pool;   /* threads that prepare the GPU's weights and sample; NULL: no GPU */
+    uint64_t gpu_workspace; /* bytes of the open GPU backend's work buffers */
     struct sw_engine *engine;
     struct sw_footprint_params params;
     struct sw_engine_slice *slices; /* (transport->size) */
-    int vocab_limit;
-    struct sw_probe probe; /* what every rank has; the same on all; once … */
+    int vocab_limit;                /* sampled ids are below it */
+    struct sw_probe probe;          /* of all ranks, the same on every rank; valid when `probed` */
     bool probed;
-    bool warned;  /* of too many threads */
-    bool skipped; /* there was nothing to compute, and nothing has been loaded */
-    /* rank 0 */
+    bool warned;  /* the probe's warnings were logged */
+    bool skipped; /* there is nothing to compute, and nothing was loaded */
+    /* rank 0 only */
     struct sw_session_defaults defaults;
     struct sw_footprint footprint;
     struct sw_plan_options plan_options;
@@ -59,54 +61,64 @@ struct sw_session {
 };
 
 /*
- * The whole life of a verb that computes: opens the session on every rank, runs `lead` on rank 0
- * (which starts, works, stops and reports) while the others serve, and ends the job.
+ * The whole life of a verb that computes. Opens the session on every rank; on rank 0 runs `drive`,
+ * which starts the session, works, stops it and reports; on the others runs the worker loop; ends
+ * the job.
  */
-enum sw_status sw_session_run(struct sw_call *call, enum sw_status (*lead)(struct sw_session *s));
-/* Joins the job, opens the model's config and, unless weights are made up, its tensor directory. */
+enum sw_status sw_session_run(struct sw_call *call, enum sw_status (*drive)(struct sw_session *s));
+/* Joins the job, opens the model's config and, unless weights are random, its tensor directory.
+ * *out is to be ended by sw_session_end, also on failure; NULL without memory. */
 enum sw_status sw_session_open(struct sw_call *call, struct sw_session **out);
-/* Rank 0: opens the model's tokenizer; `needed` false: it is fine when there is none. */
+/* On rank 0 opens the model's tokenizer. When the model has none: SW_EMODEL if `needed`, else
+ * SW_OK. */
 enum sw_status sw_session_tokenizer(struct sw_session *session, bool needed);
 /*
- * Plans for a context of `positions` (rank 0's counts; 0: the default) unless --context says
- * otherwise, and loads. Every rank calls it.
+ * Plans and loads. Every rank calls it. `positions` is the context without --context; 0: the
+ * default. Only rank 0's value counts.
  */
 enum sw_status sw_session_start(struct sw_session *session, int positions);
-/* Rank 0, instead of sw_session_start: there is nothing to compute after all. */
+/* On rank 0 in place of sw_session_start, when there is nothing to compute. */
 enum sw_status sw_session_skip(struct sw_session *session);
-bool sw_session_leads(const struct sw_session *session);
+/* Whether this is rank 0. */
+bool sw_session_is_driver(const struct sw_session *session);
 /*
- * The work is done: rank 0 lets the others stop serving, and learns what memory each took. Every
+ * When the work is done: ends the workers' loops and collects the peak memory of every rank. Every
  * rank calls it, rank 0 before it reports.
  */
 enum sw_status sw_session_stop(struct sw_session *session);
 /*
- * Ends the job on every rank frees the session, and
- * returns what all ranks agreed on; a failure has been printed once in the whole job.
+ * Ends the job on every rank and frees the session. Returns the status that all ranks agreed on: a
+ * failure of any rank, which was printed once in the whole job, or else SW_OK.
  */
 enum sw_status sw_session_end(struct sw_session *session, enum sw_status status);
-/* {"load_s": …, "s_per_token": …, …} of the plan. */
+/* The plan's prediction, {"load_s": …, "s_per_token": …, …}. NULL: no memory. The caller frees. */
 json_t *sw_session_predicted(const struct sw_session *session);
-/* One object per rank: host, layers, planned bytes, peak bytes, the share of its time it computed.
- */
+/* A list with an object per rank: host, layers, planned bytes, peak bytes, share of the time in
+ * which it computed. The caller frees. */
 json_t *sw_session_ranks(const struct sw_session *session);
-/* Prints root on stdout, indented, and frees it. */
+/* Prints `root` (NULL: SW_ENOMEM) on stdout, indented, and frees it. SW_EIO when stdout fails. */
 enum sw_status sw_json_print(json_t *root);
 
-/* params.c: formats and sizes that a footprint needs, from the options and the model. */
+/* params.c: the formats and sizes for a footprint, from the options and the model. `stored`: the
+ * checkpoint's format; `positions`: the context without --context, 0: the default. SW_EUSAGE when
+ * the model has a smaller context. */
 enum sw_status sw_params_resolve(const struct sw_options *options, const struct sw_model *model,
                                  enum sw_dtype stored, int positions,
                                  struct sw_footprint_params *out);
-/* Of a request that nobody described: SW_DEFAULT_PROMPT tokens, or what a context (0: without a
- * limit) has room for beside the new ones, but one at least. */
+/* The default number of prompt tokens: SW_DEFAULT_PROMPT, or what a context (0: without limit) has
+ * room for next to the new tokens; at least one. */
 int sw_default_prompt(int context, int new_tokens);
-int sw_positions(int prompt, int new_tokens); /* that a request needs; INT_MAX at most */
+/* Positions that a request needs; INT_MAX at most. */
+int sw_positions(int prompt, int new_tokens);
+/* Planner options from the command line. `objective` is the default. out->slices borrows *slices,
+ * which the caller frees; NULL without --slices. SW_EUSAGE when an option is not valid. */
 enum sw_status sw_plan_options_resolve(const struct sw_options *options,
                                        enum sw_objective objective, int **slices,
                                        struct sw_plan_options *out);
 /*
- * sw_footprint_at over a struct sw_params_of: what the same command line would take with another
- * --context, --slots or --weights; what follows from these (rows, KV format) follows here, too.
+ * A sw_footprint_at whose context is a struct sw_params_of: the footprint of the same command line
+ * with another --context, --slots or --weights, and with the max_batch_tokens and KV format that
+ * follow from them.
  */
 struct sw_params_of {
     const struct sw_options *options;
@@ -117,21 +129,23 @@ enum sw_status sw_params_footprint(void *of, const struct sw_footprint_params *p
                                    struct sw_footprint *out);
 
 /*
- * stop_signals.c: from now on TERM, INT, USR1 and HUP (unless under nohup) set this flag instead of
- * ending the process; every wait of a transport that is given it then ends with SW_EINTERRUPTED.
+ * stop_signals.c: from now on the signals TERM, INT, USR1 and HUP (unless under nohup) set this
+ * flag instead of ending the process. Every wait of a transport that has the flag then ends with
+ * SW_EINTERRUPTED.
  */
 const volatile sig_atomic_t *sw_stop_catch(void);
 
-/* backends.c: opens what this rank's slice needs. SW_ENOMEM: it is not there any more. */
+/* backends.c: opens the backends that this rank's slice needs. SW_ENOMEM when the memory that was
+ * planned is not free any more. */
 enum sw_status sw_session_backends(struct sw_session *session);
 void sw_session_backends_close(struct sw_session *session);
-/* The place of the GPU that this rank was dealt; "": none. */
+/* PCI bus id of the GPU assigned to this rank; "": none. */
 const char *sw_session_bus_id(const struct sw_session *session);
 
 /*
- * loading.c: opens the backends and loads this rank's slice; rank 0 shows a bar over all ranks and
- * waits for them. With *is_short given, memory that turns out not to be there is no failure: it
- * tells every rank, when all have come to an end.
+ * loading.c: opens the backends and loads this rank's slice. Rank 0 shows the progress of all ranks
+ * and waits for them. With `is_short`, memory that is not free any more is no failure: when all
+ * ranks have finished, *is_short is set on every rank.
  */
 enum sw_status sw_session_load(struct sw_session *session, bool *is_short);
 

@@ -1,4 +1,4 @@
-/* Owns the request to stop: the signals that ask for it, and the flag they set. */
+/* Owns the stop flag and the signals that set it. */
 #include "cmd/session.h"
 
 static volatile sig_atomic_t stop_requested;

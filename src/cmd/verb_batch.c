@@ -12,7 +12,7 @@ struct batch {
     char no_chat[512];
 };
 
-static enum sw_status take_defaults(const struct sw_options *o, struct sw_line_request *out)
+static enum sw_status batch_defaults(const struct sw_options *o, struct sw_line_request *out)
 {
     *out = (struct sw_line_request){.max_tokens = o->n,
                                     .ignore_end = o->ignore_end,
@@ -32,7 +32,7 @@ static enum sw_status take_defaults(const struct sw_options *o, struct sw_line_r
         out->stop[i] = o->stop[i];
     }
     if (o->n < 1)
-        return sw_fail(SW_EUSAGE, "-n 0: a prompt needs one new token at least");
+        return sw_fail(SW_EUSAGE, "-n 0: a prompt needs at least one new token");
     struct sw_stop *stop;
     SW_TRY(sw_stop_create(out->stop, (size_t)out->n_stop, &stop));
     sw_stop_free(stop);
@@ -43,12 +43,12 @@ static enum sw_status batch_prepare(struct sw_session *s, void *owner)
 {
     struct batch *batch = owner;
     const char *model = s->call->arguments[0], *slash = strrchr(model, '/');
-    SW_TRY(take_defaults(&s->call->options, &batch->job.defaults));
-    SW_TRY(sw_session_tokenizer(s, false)); /* without one prompts can be ids */
+    SW_TRY(batch_defaults(&s->call->options, &batch->job.defaults));
+    SW_TRY(sw_session_tokenizer(s, false)); /* without a tokenizer, prompts can be ids */
     const enum sw_status status = s->tokenizer
                                       ? sw_chat_open(model, &batch->chat)
                                       : sw_fail(SW_EMODEL, "%s: the model has no tokenizer", model);
-    if (status != SW_OK && status != SW_EMODEL) /* EMODEL: none, or none that is understood */
+    if (status != SW_OK && status != SW_EMODEL) /* SW_EMODEL: no template, or not supported */
         return status;
     snprintf(batch->no_chat, sizeof batch->no_chat, "%s", sw_error_message());
     sw_error_clear();
@@ -59,10 +59,10 @@ static enum sw_status batch_prepare(struct sw_session *s, void *owner)
     return SW_OK;
 }
 
-static int batch_context(const struct sw_input_scan *survey)
+static int batch_context(const struct sw_input_scan *scan)
 {
-    (void)survey; /* lines may ask for any number of new tokens: */
-    return 0;     /* the usual */
+    (void)scan; /* lines may have any number of new tokens, so keep the default */
+    return 0;
 }
 
 static void batch_started(struct sw_session *s, void *owner)
@@ -89,7 +89,7 @@ static void batch_options(const struct sw_options *o, json_t *out)
     json_object_set_new(out, "--special", json_boolean(o->special));
 }
 
-static enum sw_status batch_lead(struct sw_session *s)
+static enum sw_status batch_drive(struct sw_session *s)
 {
     struct batch batch = {0};
     const struct sw_job_verb verb = {.name = "batch",
@@ -101,7 +101,7 @@ static enum sw_status batch_lead(struct sw_session *s)
                                      .new_tokens = s->call->options.n,
                                      .started = batch_started,
                                      .options = batch_options};
-    const enum sw_status status = sw_jobs_lead(s, &verb);
+    const enum sw_status status = sw_jobs_run(s, &verb);
     sw_chat_free(batch.chat);
     return status;
 }
@@ -109,19 +109,20 @@ static enum sw_status batch_lead(struct sw_session *s)
 static enum sw_status batch_run(struct sw_call *call)
 {
     call->safe = sw_jobs_safe(&call->options);
-    return sw_session_run(call, batch_lead);
+    return sw_session_run(call, batch_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
 static const struct sw_option own[] = {
-    {"n", 'n', "N", "new tokens at most, for lines without max_tokens (default: 128)", FIELD(n),
+    {"n", 'n', "N", "most new tokens, for lines without max_tokens (default: 128)", FIELD(n),
      sw_parse_natural},
     {"stop", 0, "TEXT", "end before this text; may be given up to 16 times", FIELD(stop),
      sw_parse_stop},
     {"logprobs", 0, "N", "each token's log-probability and the N likeliest", FIELD(logprobs),
      sw_parse_natural},
-    {"ignore-end", 0, NULL, "go on after an end-of-text token", FIELD(ignore_end), sw_parse_flag},
+    {"ignore-end", 0, NULL, "continue after an end-of-text token", FIELD(ignore_end),
+     sw_parse_flag},
     {"special", 0, NULL, "special tokens are part of the text", FIELD(special), sw_parse_flag},
     {0}};
 
@@ -138,18 +139,18 @@ const struct sw_verb sw_verb_batch = {
     .arguments = "MODEL IN.jsonl OUT.jsonl",
     .min_arguments = 3,
     .max_arguments = 3,
-    .summary = "continue a file of prompts; killed, it goes on where it was",
+    .summary = "continue a file of prompts; a killed job resumes where it stopped",
     .description =
         "A line of IN is {\"id\", \"prompt\", …} (or \"messages\", for models with a chat\n"
-        "template) with, where the line wants its own, max_tokens, temperature, top_p, top_k,\n"
+        "template) and, if the line sets its own, max_tokens, temperature, top_p, top_k,\n"
         "min_p, repetition_penalty, seed, stop, logprobs; or a line of the OpenAI Batch API\n"
-        "(custom_id, method, url, body). OUT gets a line for each, in the same form, as they\n"
-        "are finished; one that cannot be done gets a line that says why. Options below hold\n"
-        "for lines that do not say.\n\n"
+        "(custom_id, method, url, body). OUT gets one line for each, in the same form, in the\n"
+        "order they finish; a line that fails gets a line with the error. The options below\n"
+        "are defaults for lines that do not set their own.\n\n"
         "A result counts when it is on disk. The same command again, on any number of ranks,\n"
-        "does what is left; OUT.job says whose results they are. Texts have room for 2048\n"
-        "tokens with their prompts, or what --context says; 32 of them are under way at once,\n"
-        "or as many as there is memory for, or --slots.\n\n"
+        "does what is left; OUT.job records which job OUT belongs to. A prompt with its text\n"
+        "has room for 2048 tokens, or --context; up to 32 texts are under way at once, fewer\n"
+        "if memory is short, or --slots.\n\n"
         "  spillway batch llama prompts.jsonl answers.jsonl -n 64\n"
         "  mpirun --hostfile hostfiles/lab spillway batch opt-66b prompts.jsonl answers.jsonl",
     .groups = groups,

@@ -1,4 +1,4 @@
-/* Owns the verb `bench`: how fast a model runs here, beside what this machine can do at most. */
+/* Owns the verb `bench`: how fast a model runs here, compared with the machine's limits. */
 #include "backend/cpu_measure.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -20,10 +20,10 @@
 enum figure {
     PROMPT_RATE, /* tokens per second */
     DECODE_RATE,
-    BANDWIDTH,    /* bytes per second this machine's memory gives as many threads */
+    BANDWIDTH,    /* bytes per second that as many threads read from memory */
     PEAK,         /* flops per second in registers */
-    DECODE_SHARE, /* of BANDWIDTH */
-    PROMPT_SHARE, /* of PEAK */
+    DECODE_SHARE, /* decode's share of BANDWIDTH */
+    PROMPT_SHARE, /* the prompt's share of PEAK */
     N_FIGURES
 };
 
@@ -42,7 +42,7 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(const struct bench *b, enum figure figure)
+static double bench_median(const struct bench *b, enum figure figure)
 {
     double sorted[MAX_ROUNDS];
     memcpy(sorted, b->figures[figure], (size_t)b->rounds * sizeof *sorted);
@@ -80,21 +80,22 @@ static double flops_of_prompt(const struct bench *b)
 }
 
 /*
- * Reading memory, between the tokens: what a shared machine's memory gives changes from second to
- * second, so a share of it means something only if both were measured at the same time.
+ * Memory bandwidth, measured between the tokens: on a shared machine it changes from second to
+ * second, so a share of it is meaningful only if both are measured at the same time.
  */
 struct reading {
     struct sw_backend *backend; /* NULL: nothing is read */
     struct sw_cpu_buffer buffer;
-    double last; /* when it was last read */
+    double last; /* time of the last read */
     double bytes, seconds;
 };
 
-/* Tokens as they come: when every sequence had its first, and how many came since. */
+/* Counts the tokens of all sequences. */
 struct crowd {
-    int sequences, started, after;
+    int sequences, started;           /* all; those that have their first token */
+    int after;                        /* tokens since every sequence had its first */
     double begun, all_started, ended; /* times */
-    struct reading *reading;          /* NULL: none; its seconds are not the tokens' */
+    struct reading *reading;          /* NULL: none; its seconds do not count for the tokens */
 };
 
 struct member {
@@ -102,7 +103,7 @@ struct member {
     bool started;
 };
 
-static void read_some(struct reading *r)
+static void bench_read_memory(struct reading *r)
 {
     const double start = sw_clock();
     if (!r->backend || start - r->last < READ_EVERY_S)
@@ -120,7 +121,7 @@ static enum sw_status bench_take_token(void *owner, const struct sw_sampled *tok
     (void)token, (void)stop;
     c->after += c->started == c->sequences;
     if (c->started == c->sequences && c->reading)
-        read_some(c->reading);
+        bench_read_memory(c->reading);
     if (m->started)
         return SW_OK;
     m->started = true;
@@ -130,15 +131,15 @@ static enum sw_status bench_take_token(void *owner, const struct sw_sampled *tok
 }
 
 /* All sequences at once, from their prompts to max_new tokens. */
-static enum sw_status run_crowd(struct bench *b, struct sw_scheduler *scheduler, int max_new,
-                                struct reading *reading, struct crowd *c)
+static enum sw_status bench_run_crowd(struct bench *b, struct sw_scheduler *scheduler, int max_new,
+                                      struct reading *reading, struct crowd *c)
 {
     struct member *members = calloc((size_t)b->sequences, sizeof *members);
     enum sw_status status = members ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the sequences");
     *c = (struct crowd){.sequences = b->sequences, .begun = sw_clock(), .reading = reading};
     for (int i = 0; i < b->sequences && status == SW_OK; i++) {
         members[i].crowd = c;
-        b->ids[0] = (int32_t)(i % b->s->vocab_limit); /* nothing in common */
+        b->ids[0] = (int32_t)(i % b->s->vocab_limit); /* no common prefix */
         const struct sw_request request = {.ids = b->ids,
                                            .n_ids = b->prompt,
                                            .score_from = b->prompt,
@@ -155,8 +156,8 @@ static enum sw_status run_crowd(struct bench *b, struct sw_scheduler *scheduler,
     return status;
 }
 
-/* First the prompts alone. Then the same ones again, whose rows the slots have kept but for the
- * last: all sequences generate from the first step on. */
+/* First the prompts alone. Then the same prompts again, all prefix hits but the last token: all
+ * sequences generate from the first step on. */
 static enum sw_status bench_measure(struct bench *b, int round, struct reading *reading)
 {
     const struct sw_session *s = b->s;
@@ -167,35 +168,35 @@ static enum sw_status bench_measure(struct bench *b, int round, struct reading *
     struct sw_scheduler *scheduler;
     struct crowd c;
     SW_TRY(sw_scheduler_open(&options, &scheduler));
-    enum sw_status status = run_crowd(b, scheduler, 1, NULL, &c);
+    enum sw_status status = bench_run_crowd(b, scheduler, 1, NULL, &c);
     b->figures[PROMPT_RATE][round] = b->sequences * b->prompt / (c.ended - c.begun);
     if (status == SW_OK)
-        status = run_crowd(b, scheduler, b->generate + 1, reading, &c);
+        status = bench_run_crowd(b, scheduler, b->generate + 1, reading, &c);
     sw_scheduler_close(scheduler);
     const double seconds = c.ended - c.all_started - reading->seconds;
     b->figures[DECODE_RATE][round] = c.after > 0 ? c.after / seconds : 0;
     return status;
 }
 
-/* Limits are those of this rank's cores, so they are held against a model that it runs alone. */
-static bool alone(const struct bench *b)
+/* The limits are those of this rank's cores, so they only count for a model that it runs alone. */
+static bool bench_is_alone(const struct bench *b)
 {
     const struct sw_session *s = b->s;
     return s->transport->size == 1 && !s->gpu && s->slices[0].count == s->model->dims.n_layers;
 }
 
-static enum sw_status round_of(struct bench *b, int round)
+static enum sw_status bench_round(struct bench *b, int round)
 {
     struct sw_session *s = b->s;
     struct reading reading = {0};
-    if (!alone(b))
+    if (!bench_is_alone(b))
         return bench_measure(b, round, &reading);
     reading.backend = s->cpu;
     SW_TRY(sw_cpu_buffer_open(s->cpu, READ_BYTES, &reading.buffer));
     sw_cpu_read_once(s->cpu, &reading.buffer);
     const enum sw_status status = bench_measure(b, round, &reading);
     if (status == SW_OK && reading.seconds <= 0) /* too few tokens */
-        read_some(&reading);
+        bench_read_memory(&reading);
     sw_cpu_buffer_close(s->cpu, &reading.buffer);
     SW_TRY(status);
     const double bandwidth = reading.bytes / reading.seconds;
@@ -208,24 +209,25 @@ static enum sw_status round_of(struct bench *b, int round)
     return SW_OK;
 }
 
-static enum sw_status report_json(const struct bench *b)
+static enum sw_status bench_report_json(const struct bench *b)
 {
     const struct sw_session *s = b->s;
-    json_t *root = json_pack(
-        "{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
-        s->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name, "threads",
-        s->cpu ? sw_cpu_backend_threads(s->cpu) : 0, "sequences", b->sequences, "prompt_tokens",
-        b->prompt, "generated_tokens", b->generate, "rounds", b->rounds, "prompt_tokens_per_s",
-        median(b, PROMPT_RATE), "tokens_per_s", median(b, DECODE_RATE), "bytes_per_token",
-        b->token_bytes, "prompt_flops", b->prompt_flops * median(b, PROMPT_RATE) / b->prompt,
-        "load_s", s->load_s, "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
+    json_t *root =
+        json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
+                  s->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name,
+                  "threads", s->cpu ? sw_cpu_backend_threads(s->cpu) : 0, "sequences", b->sequences,
+                  "prompt_tokens", b->prompt, "generated_tokens", b->generate, "rounds", b->rounds,
+                  "prompt_tokens_per_s", bench_median(b, PROMPT_RATE), "tokens_per_s",
+                  bench_median(b, DECODE_RATE), "bytes_per_token", b->token_bytes, "prompt_flops",
+                  b->prompt_flops * bench_median(b, PROMPT_RATE) / b->prompt, "load_s", s->load_s,
+                  "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
     if (root && s->cpu)
         json_object_set_new(root, "isa", json_string(sw_isa_name(sw_cpu_backend_isa(s->cpu))));
-    if (root && alone(b)) {
-        json_object_set_new(root, "read_bandwidth", json_real(median(b, BANDWIDTH)));
-        json_object_set_new(root, "decode_share", json_real(median(b, DECODE_SHARE)));
-        json_object_set_new(root, "peak_flops", json_real(median(b, PEAK)));
-        json_object_set_new(root, "prompt_share", json_real(median(b, PROMPT_SHARE)));
+    if (root && bench_is_alone(b)) {
+        json_object_set_new(root, "read_bandwidth", json_real(bench_median(b, BANDWIDTH)));
+        json_object_set_new(root, "decode_share", json_real(bench_median(b, DECODE_SHARE)));
+        json_object_set_new(root, "peak_flops", json_real(bench_median(b, PEAK)));
+        json_object_set_new(root, "prompt_share", json_real(bench_median(b, PROMPT_SHARE)));
     }
     return sw_json_print(root);
 }
@@ -235,11 +237,11 @@ static const char *plural(int n)
     return n == 1 ? "" : "s";
 }
 
-static enum sw_status report_text(const struct bench *b)
+static enum sw_status bench_report_text(const struct bench *b)
 {
     const struct sw_session *s = b->s;
     const struct sw_prediction *predicted = &s->plan.predicted;
-    const double decode = median(b, DECODE_RATE), prompt = median(b, PROMPT_RATE);
+    const double decode = bench_median(b, DECODE_RATE), prompt = bench_median(b, PROMPT_RATE);
     const int ranks = s->transport->size, threads = s->cpu ? sw_cpu_backend_threads(s->cpu) : 0;
     char rate[16], more[16];
     printf("%s, %s weights, %d rank%s, %d thread%s on rank 0 (%s), %d sequence%s; ",
@@ -252,24 +254,24 @@ static enum sw_status report_text(const struct bench *b)
     printf("medians of %d round%s\n", b->rounds, plural(b->rounds));
     printf("  prompt %5d tokens   %10s tokens/s", b->prompt,
            sw_number_format(prompt, rate, sizeof rate));
-    if (alone(b))
+    if (bench_is_alone(b))
         printf("   %6.1f GFLOP/s, %3.0f%% of the %.0f that registers alone reach",
-               b->prompt_flops * prompt / b->prompt / 1e9, 100 * median(b, PROMPT_SHARE),
-               median(b, PEAK) / 1e9);
+               b->prompt_flops * prompt / b->prompt / 1e9, 100 * bench_median(b, PROMPT_SHARE),
+               bench_median(b, PEAK) / 1e9);
     printf("\n  decode %5d tokens   %10s tokens/s", b->generate,
            sw_number_format(decode, rate, sizeof rate));
-    if (alone(b))
+    if (bench_is_alone(b))
         printf("   %6.1f GB/s, %3.0f%% of the %.1f that memory gives",
-               decode * b->token_bytes / 1e9, 100 * median(b, DECODE_SHARE),
-               median(b, BANDWIDTH) / 1e9);
+               decode * b->token_bytes / 1e9, 100 * bench_median(b, DECODE_SHARE),
+               bench_median(b, BANDWIDTH) / 1e9);
     printf("\n  predicted            %10s tokens/s decode, %s prompt; loaded in %.2f s\n",
            sw_number_format(predicted->tokens_per_s, rate, sizeof rate),
            sw_number_format(predicted->prompt_tokens_per_s, more, sizeof more), s->load_s);
     return SW_OK;
 }
 
-/* How long the prompt is, and that what was asked for has room. */
-static enum sw_status choose_tokens(struct bench *b)
+/* Chooses the length of the prompt, and checks that prompt and new tokens fit. */
+static enum sw_status bench_choose_tokens(struct bench *b)
 {
     const struct sw_options *o = &b->s->call->options;
     const int most = b->s->model->dims.context > 0 ? b->s->model->dims.context : INT_MAX;
@@ -278,7 +280,7 @@ static enum sw_status choose_tokens(struct bench *b)
     b->prompt = o->prompt > 0 ? o->prompt : sw_default_prompt(context, o->n);
     if (b->prompt > context - b->generate)
         return sw_fail(SW_EUSAGE,
-                       "bench: %d prompt token%s and %d more have no room in %d positions; give a "
+                       "bench: %d prompt token%s and %d more do not fit in %d positions; give a "
                        "smaller %s%s",
                        b->prompt, plural(b->prompt), b->generate, context,
                        o->prompt > 0 ? "--prompt or --n" : "--n",
@@ -286,7 +288,7 @@ static enum sw_status choose_tokens(struct bench *b)
     return SW_OK;
 }
 
-static enum sw_status bench_lead(struct sw_session *s)
+static enum sw_status bench_drive(struct sw_session *s)
 {
     const struct sw_options *o = &s->call->options;
     SW_TRY(sw_call_files(s->call, NULL, NULL));
@@ -296,7 +298,7 @@ static enum sw_status bench_lead(struct sw_session *s)
     b->s = s;
     b->sequences = o->slots > 0 ? o->slots : 1;
     b->rounds = o->repeat > 0 ? o->repeat : 3;
-    enum sw_status status = choose_tokens(b);
+    enum sw_status status = bench_choose_tokens(b);
     s->defaults.prompt_tokens = b->prompt;
     s->defaults.new_tokens = b->generate;
     if (status == SW_OK && b->rounds > MAX_ROUNDS)
@@ -312,11 +314,11 @@ static enum sw_status bench_lead(struct sw_session *s)
         b->prompt_flops = flops_of_prompt(b);
     }
     for (int i = 0; i < b->rounds && status == SW_OK; i++)
-        status = round_of(b, i);
+        status = bench_round(b, i);
     if (status == SW_OK)
         status = sw_session_stop(s);
     if (status == SW_OK)
-        status = o->json ? report_json(b) : report_text(b);
+        status = o->json ? bench_report_json(b) : bench_report_text(b);
     free(b->ids);
     free(b);
     return status;
@@ -325,7 +327,7 @@ static enum sw_status bench_lead(struct sw_session *s)
 static enum sw_status bench(struct sw_call *call)
 {
     call->measures = true;
-    return sw_session_run(call, bench_lead);
+    return sw_session_run(call, bench_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)
@@ -345,12 +347,12 @@ const struct sw_verb sw_verb_bench = {
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,
-    .summary = "measure prompt and generation speed beside this machine's own limits",
+    .summary = "measure prompt and generation speed against this machine's limits",
     .description =
-        "Each round feeds a prompt, generates, and measures the limits with the same threads: the\n"
-        "memory's read bandwidth (between the tokens), which bounds decoding, and the arithmetic\n"
-        "peak, which bounds the prompt. With --slots N sequences run at once, each with its own\n"
-        "prompt. A config.json is enough with --weights-from random.\n\n"
+        "Each round computes a prompt, generates, and measures the limits with the same threads:\n"
+        "the memory's read bandwidth (between the tokens), which bounds decoding, and the peak of\n"
+        "arithmetic, which bounds the prompt. With --slots N, N sequences run at once, each with\n"
+        "its own prompt. A config.json is enough with --weights-from random.\n\n"
         "  spillway bench llama-1b --weights-from random --weights bf16 --threads 2",
     .groups = groups,
     .run = bench,

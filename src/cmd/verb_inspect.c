@@ -1,4 +1,4 @@
-/* Owns the verb `inspect`: what a model is and what it weighs, from its headers. */
+/* Owns the verb `inspect`: what a model is and how large it is, from its headers. */
 #include "base/units.h"
 #include "cmd/options.h"
 #include "format/fit.h"
@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-static uint64_t weight_bytes(const struct sw_footprint *f)
+static uint64_t inspect_weight_bytes(const struct sw_footprint *f)
 {
     uint64_t bytes = f->embed_bytes + f->head_bytes - f->tied_bytes;
     for (int i = 0; i < f->n_layers; i++)
@@ -16,8 +16,8 @@ static uint64_t weight_bytes(const struct sw_footprint *f)
     return bytes;
 }
 
-/* Bytes of the weights in `format`, and of the KV cache of one position, as run has them when only
- * the weights' format is asked for. */
+/* Bytes of the weights in `format`, and of the KV cache of one position, as in `run` with --weights
+ * only. */
 static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_dtype format,
                                     uint64_t *weights, uint64_t *kv_row)
 {
@@ -31,7 +31,7 @@ static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_dtype 
                                                .slots = 1,
                                                .max_batch_tokens = 1};
     SW_TRY(sw_footprint_of(model, &params, &f));
-    *weights = weight_bytes(&f);
+    *weights = inspect_weight_bytes(&f);
     *kv_row = 0;
     for (int i = 0; i < f.n_layers; i++)
         *kv_row += f.layers[i].kv_row_bytes;
@@ -39,7 +39,7 @@ static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_dtype 
     return SW_OK;
 }
 
-static enum sw_status print_json(const struct sw_model *model)
+static enum sw_status inspect_print_json(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
     json_t *formats = json_object();
@@ -68,7 +68,7 @@ static enum sw_status print_json(const struct sw_model *model)
     return SW_OK;
 }
 
-static enum sw_status print_text(const struct sw_model *model, const char *name)
+static enum sw_status inspect_print_text(const struct sw_model *model, const char *name)
 {
     const struct sw_dims *d = &model->dims;
     char size[16], kv_size[16];
@@ -104,9 +104,10 @@ static enum sw_status inspect(struct sw_call *call)
     struct sw_model *model;
     SW_TRY(sw_model_open(call->arguments[0], &model));
     enum sw_status status = sw_checkpoint_stored(call->arguments[0], model);
-    sw_model_say_warnings(model);
+    sw_model_log_warnings(model);
     if (status == SW_OK)
-        status = call->options.json ? print_json(model) : print_text(model, call->arguments[0]);
+        status = call->options.json ? inspect_print_json(model)
+                                    : inspect_print_text(model, call->arguments[0]);
     sw_model_close(model);
     return status;
 }
@@ -119,7 +120,7 @@ const struct sw_verb sw_verb_inspect = {
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,
-    .summary = "say what a model is: family, layers, parameters, bytes per weight format",
+    .summary = "print what a model is: family, layers, parameters, bytes per weight format",
     .description =
         "MODEL is a directory as the hub publishes it; a config.json in it is enough.\n\n"
         "  spillway inspect opt-66b",

@@ -1,4 +1,4 @@
-/* Owns the verb `plan`: what goes where on a cluster that need not be here, and how fast. */
+/* Owns the verb `plan`: what goes where on a cluster, which need not be here, and how fast. */
 #include "base/file_write.h"
 #include "base/log.h"
 #include "base/strbuf.h"
@@ -28,8 +28,8 @@ static int terminal_width(void)
 }
 
 /* The options of this plan that the job's command line needs, so that it plans the same. */
-static void put_options(const struct sw_options *o, const struct sw_report *report,
-                        struct sw_strbuf *out)
+static void sbatch_add_options(const struct sw_options *o, const struct sw_report *report,
+                               struct sw_strbuf *out)
 {
     const struct sw_footprint_params *params = &report->footprint->params;
     const char *comma = "=";
@@ -62,8 +62,8 @@ static void put_options(const struct sw_options *o, const struct sw_report *repo
         }
 }
 
-static enum sw_status put_job(const struct sw_call *call, const struct sw_report *report,
-                              struct sw_strbuf *out)
+static enum sw_status sbatch_add_job(const struct sw_call *call, const struct sw_report *report,
+                                     struct sw_strbuf *out)
 {
     char name[128];
     char *path = realpath(call->arguments[0], NULL);
@@ -72,7 +72,7 @@ static enum sw_status put_job(const struct sw_call *call, const struct sw_report
     for (char *c = name; *c; c++)
         if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
             *c = '_';
-    put_options(&call->options, report, &options);
+    sbatch_add_options(&call->options, report, &options);
     const struct sw_job job = {.name = name,
                                .model = path ? path : call->arguments[0],
                                .options = options.text ? options.text : "",
@@ -84,11 +84,11 @@ static enum sw_status put_job(const struct sw_call *call, const struct sw_report
     return status;
 }
 
-static enum sw_status write_job(const struct sw_call *call, const struct sw_report *report)
+static enum sw_status sbatch_write(const struct sw_call *call, const struct sw_report *report)
 {
     const char *path = call->options.sbatch;
     struct sw_strbuf text = {0};
-    enum sw_status status = put_job(call, report, &text);
+    enum sw_status status = sbatch_add_job(call, report, &text);
     FILE *file = NULL;
     if (status == SW_OK && text.failed)
         status = sw_fail(SW_ENOMEM, "no memory for the job file");
@@ -109,11 +109,11 @@ static enum sw_status write_job(const struct sw_call *call, const struct sw_repo
 /* mpirun gives rank 0 a terminal even when its own output is a file. */
 static bool wants_colour(void)
 {
-    const char *no = getenv("NO_COLOR"); /* no-color.org: any text but none */
+    const char *no = getenv("NO_COLOR"); /* no-color.org: any text that is not empty */
     return isatty(STDOUT_FILENO) && !(no && *no) && !getenv("OMPI_COMM_WORLD_RANK");
 }
 
-static enum sw_status print(const struct sw_call *call, const struct sw_report *report)
+static enum sw_status plan_print(const struct sw_call *call, const struct sw_report *report)
 {
     const struct sw_options *o = &call->options;
     struct sw_strbuf out = {0};
@@ -126,7 +126,7 @@ static enum sw_status print(const struct sw_call *call, const struct sw_report *
     if (o->json)
         sw_report_json(report, &out);
     else if (o->sbatch && !strcmp(o->sbatch, "-") && report->plan->fits)
-        status = put_job(call, report, &out);
+        status = sbatch_add_job(call, report, &out);
     else if (o->svg && report->plan->fits)
         sw_report_svg(report, &out);
     else
@@ -138,12 +138,12 @@ static enum sw_status print(const struct sw_call *call, const struct sw_report *
     if (status == SW_OK && failed)
         status = sw_fail(SW_ENOMEM, "no memory for the report");
     if (status == SW_OK && o->sbatch && strcmp(o->sbatch, "-") != 0 && report->plan->fits)
-        status = write_job(call, report);
+        status = sbatch_write(call, report);
     return status;
 }
 
 /* The last part of a path, without a slash at the end. */
-static const char *title_of(const char *path, char *out, size_t cap)
+static const char *plan_title(const char *path, char *out, size_t cap)
 {
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/')
@@ -155,23 +155,23 @@ static const char *title_of(const char *path, char *out, size_t cap)
     return out;
 }
 
-/* With as many sequences at once as were asked for; for a job file else as many as `batch` takes,
- * which is as many as there is memory for. */
-static enum sw_status spread(const struct sw_options *asked, const struct sw_model *model,
-                             const struct sw_cluster *cluster, struct sw_plan_options *options,
-                             struct sw_footprint *footprint, struct sw_plan *plan)
+/* Plans for --slots. For a job file the default is that of `batch`: as many slots as memory allows.
+ */
+static enum sw_status plan_spread(const struct sw_options *given, const struct sw_model *model,
+                                  const struct sw_cluster *cluster, struct sw_plan_options *options,
+                                  struct sw_footprint *footprint, struct sw_plan *plan)
 {
-    struct sw_options o = *asked;
+    struct sw_options o = *given;
     struct sw_params_of of = {&o, model, model->dtype};
     struct sw_footprint_params params;
-    const int most = asked->context > 0 ? asked->context : model->dims.context;
-    if (asked->prompt <= 0)
+    const int most = given->context > 0 ? given->context : model->dims.context;
+    if (given->prompt <= 0)
         options->prompt_tokens = sw_default_prompt(most, options->new_tokens);
     const int positions = sw_positions(options->prompt_tokens, options->new_tokens);
     if (o.sbatch && o.slots == 0)
         o.slots = SW_DEFAULT_SLOTS;
     for (;; o.slots /= 2) {
-        const bool last = o.slots <= 1 || asked->slots > 0;
+        const bool last = o.slots <= 1 || given->slots > 0;
         SW_TRY(sw_params_resolve(&o, model, of.stored, positions, &params));
         SW_TRY(sw_footprint_of(model, &params, footprint));
         options->footprint_at = last ? sw_params_footprint : NULL; /* for advice */
@@ -192,14 +192,15 @@ static enum sw_status plan_model(const struct sw_call *call, struct sw_model *mo
     struct sw_footprint footprint = {0};
     struct sw_plan plan = {0};
     char title[128];
-    enum sw_status status = spread(&call->options, model, cluster, options, &footprint, &plan);
+    enum sw_status status = plan_spread(&call->options, model, cluster, options, &footprint, &plan);
     if (status == SW_OK || status == SW_ENOFIT) {
-        const struct sw_report report = {.model = title_of(call->arguments[0], title, sizeof title),
+        const struct sw_report report = {.model =
+                                             plan_title(call->arguments[0], title, sizeof title),
                                          .footprint = &footprint,
                                          .cluster = cluster,
                                          .plan = &plan,
                                          .options = options};
-        const enum sw_status printed = print(call, &report);
+        const enum sw_status printed = plan_print(call, &report);
         status = printed == SW_OK ? status : printed;
     }
     sw_plan_free(&plan);
@@ -215,11 +216,10 @@ static enum sw_status plan(struct sw_call *call)
     struct sw_model *model;
     int *slices;
     if (!o->cluster)
-        return sw_fail(SW_EUSAGE, "plan: say for which machines, with --cluster \"1x(gpu:2x24G "
-                                  "host:64G)\" or --cluster FILE as 'spillway probe --json' "
-                                  "prints it");
+        return sw_fail(SW_EUSAGE, "plan: needs the machines, as --cluster \"1x(gpu:2x24G "
+                                  "host:64G)\" or --cluster FILE from 'spillway probe --json'");
     if (o->json + o->svg + (o->sbatch && !strcmp(o->sbatch, "-")) > 1)
-        return sw_fail(SW_EUSAGE, "plan: --json, --svg and --sbatch are all for standard output: "
+        return sw_fail(SW_EUSAGE, "plan: --json, --svg and --sbatch all print to standard output; "
                                   "give one of them, or --sbatch=FILE");
     SW_TRY(sw_plan_options_resolve(o, o->sbatch ? SW_OBJECTIVE_THROUGHPUT : SW_OBJECTIVE_LATENCY,
                                    &slices, &options));
@@ -231,7 +231,7 @@ static enum sw_status plan(struct sw_call *call)
         status = sw_model_open(call->arguments[0], &model);
         if (status == SW_OK) {
             status = sw_checkpoint_stored(call->arguments[0], model);
-            sw_model_say_warnings(model);
+            sw_model_log_warnings(model);
             if (status == SW_OK)
                 status = plan_model(call, model, &cluster, &options);
             sw_model_close(model);
@@ -248,16 +248,15 @@ static const struct sw_option own[] = {
      offsetof(struct sw_options, cluster), sw_parse_text},
     {"ranks", 0, "N", "use only the first N ranks of the cluster",
      offsetof(struct sw_options, ranks), sw_parse_count},
-    {"prompt", 'p', "N",
-     "for requests with prompts of N tokens (default: 512, or what has room), …",
+    {"prompt", 'p', "N", "prompt tokens of a request (default: 512, or what has room)",
      offsetof(struct sw_options, prompt), sw_parse_count},
-    {"n", 'n', "N", "… that are answered with N tokens (default: 128; 0: only prompts count)",
+    {"n", 'n', "N", "new tokens of a request (default: 128; 0: only prompts count)",
      offsetof(struct sw_options, n), sw_parse_natural},
     {"svg", 0, NULL, "print the plan as an SVG picture", offsetof(struct sw_options, svg),
      sw_parse_flag},
     {"sbatch", 0, "[=FILE]",
-     "write a Slurm job file that asks for what the plan needs (no FILE: print it)",
-     offsetof(struct sw_options, sbatch), sw_parse_place},
+     "write a Slurm job file that requests what the plan needs (no FILE: print it)",
+     offsetof(struct sw_options, sbatch), sw_parse_output},
     {0}};
 
 static const struct sw_option *const groups[] = {own, sw_options_placement, sw_options_common,
@@ -269,12 +268,12 @@ const struct sw_verb sw_verb_plan = {
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,
-    .summary = "say what would go where on which machines, and how fast it would be",
+    .summary = "print what would go where on which machines, and how fast it would be",
     .description =
         "Needs neither the machines nor the weights: MODEL is a directory with a config.json.\n"
         "Prints which layers each rank holds and where, every byte of it, and the predicted\n"
         "speed; or, with exit code 4, the smallest changes that would make it fit. The plan is\n"
-        "the fastest for requests of so many prompt and new tokens.\n\n"
+        "the fastest for requests of --prompt and -n tokens.\n\n"
         "  spillway plan opt-66b --cluster \"1x(gpu:2x24G host:128G)\"\n"
         "  spillway plan opt-66b --cluster hostfiles/lab2 --objective throughput --json\n"
         "  spillway plan opt-66b --cluster hostfiles/lab2 --sbatch=opt-66b.sbatch",

@@ -1,4 +1,4 @@
-/* Owns the verb `probe`: what every rank sees and measures, as a table or as a cluster in JSON. */
+/* Owns the verb `probe`: what every rank finds and measures, as a table or as a cluster in JSON. */
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -12,15 +12,15 @@
 
 #define MEASURE_S 1.0
 
-/* Each line as a log line of its own, beside the result. */
-static void log_lines(const char *text)
+/* Logs each line as one warning. */
+static void probe_log_lines(const char *text)
 {
     for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
         sw_log(SW_LOG_WARN, "%.*s", (int)strcspn(line, "\n"), line);
 }
 
 /* A list of `text`'s lines, and of `last` unless it is NULL. NULL: no memory. */
-static json_t *lines_json(const char *text, const char *last)
+static json_t *probe_lines_json(const char *text, const char *last)
 {
     json_t *lines = json_array();
     int failed = !lines;
@@ -34,8 +34,8 @@ static json_t *lines_json(const char *text, const char *last)
     return NULL;
 }
 
-/* jansson's own reader writes behind its buffers where memory is short. */
-static json_t *cluster_json(const struct sw_cluster *cluster)
+/* Reads with sw_json_read: jansson's own reader writes past its buffers when memory is short. */
+static json_t *probe_cluster_json(const struct sw_cluster *cluster)
 {
     struct sw_strbuf text = {0};
     json_t *root = NULL;
@@ -46,14 +46,14 @@ static json_t *cluster_json(const struct sw_cluster *cluster)
     return root;
 }
 
-/* The cluster's object with what is wrong in it; `probe` NULL: there is no cluster. */
-static enum sw_status print_json(const struct sw_probe *probe, const char *problem)
+/* Prints the cluster's object with its warnings and problems; `probe` NULL: without a cluster. */
+static enum sw_status probe_print_json(const struct sw_probe *probe, const char *problem)
 {
-    json_t *root = probe ? cluster_json(&probe->cluster) : json_object();
+    json_t *root = probe ? probe_cluster_json(&probe->cluster) : json_object();
     int failed =
-        json_object_set_new(root, "warnings", lines_json(probe ? probe->warnings : "", NULL));
-    failed |=
-        json_object_set_new(root, "problems", lines_json(probe ? probe->problems : "", problem));
+        json_object_set_new(root, "warnings", probe_lines_json(probe ? probe->warnings : "", NULL));
+    failed |= json_object_set_new(root, "problems",
+                                  probe_lines_json(probe ? probe->problems : "", problem));
     if (!failed)
         return sw_json_print(root);
     json_decref(root);
@@ -66,7 +66,7 @@ static enum sw_status probe_report(const struct sw_call *call, const struct sw_p
     struct sw_strbuf text = {0};
     enum sw_status status = SW_OK;
     if (call->options.json) {
-        status = print_json(probe, problem);
+        status = probe_print_json(probe, problem);
     } else {
         sw_probe_table(probe, &text);
         if (text.failed)
@@ -77,13 +77,13 @@ static enum sw_status probe_report(const struct sw_call *call, const struct sw_p
     sw_strbuf_free(&text);
     SW_TRY(status);
     fflush(stdout);
-    log_lines(probe->warnings);
+    probe_log_lines(probe->warnings);
     sw_log(SW_LOG_INFO, "measured in %.1f s", probe->seconds);
     return SW_OK;
 }
 
-/* A directory needs no weights here: the verbs that read them are stricter. */
-static enum sw_status open_files(const char *path, struct sw_tensors *tensors)
+/* Here a directory without weights is accepted; the verbs that read weights are stricter. */
+static enum sw_status probe_open_files(const char *path, struct sw_tensors *tensors)
 {
     enum sw_file_kind kind;
     bool there;
@@ -98,19 +98,20 @@ static enum sw_status open_files(const char *path, struct sw_tensors *tensors)
     return sw_tensors_add_file(tensors, path, 0, &file);
 }
 
-/* All ranks; the same on all. */
-static enum sw_status compare_files(const struct sw_call *call, struct sw_transport *t)
+/* Compares the model's files between the hosts. All ranks call it and get the same status. */
+static enum sw_status probe_compare_files(const struct sw_call *call, struct sw_transport *t)
 {
     struct sw_tensors tensors = {0};
     if (!call->n_arguments)
         return SW_OK;
     const char *path = call->arguments[0];
-    const enum sw_status status = sw_files_same(t, path, &tensors, open_files(path, &tensors));
+    const enum sw_status status =
+        sw_files_same(t, path, &tensors, probe_open_files(path, &tensors));
     sw_tensors_free(&tensors);
     return status;
 }
 
-/* What is wrong ends the verb, but after all else has been looked at and printed. */
+/* A problem fails the verb, but only after everything else was checked and printed. */
 static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
 {
     struct sw_probe probe;
@@ -125,7 +126,7 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
         .path = call->n_arguments ? call->arguments[0] : NULL,
         .connectivity = true,
     };
-    const enum sw_status files = compare_files(call, t);
+    const enum sw_status files = probe_compare_files(call, t);
     if (files != SW_OK)
         snprintf(problem, sizeof problem, "%s", sw_error_message());
     SW_TRY(sw_probe_run(t, &options, &probe));
@@ -151,7 +152,7 @@ static enum sw_status probe(struct sw_call *call)
     if (call->options.json && sw_error_message()[0]) {
         char problem[SW_ERROR_MAX];
         snprintf(problem, sizeof problem, "%s", sw_error_message());
-        SW_TRY(print_json(NULL, problem));
+        SW_TRY(probe_print_json(NULL, problem));
         (void)sw_fail(status, "%s", problem);
     }
     return status;
@@ -160,7 +161,8 @@ static enum sw_status probe(struct sw_call *call)
 static const struct sw_option own[] = {
     {"threads", 't', "N", "threads per rank (default: one per core the rank may use)",
      offsetof(struct sw_options, threads), sw_parse_threads},
-    {"timeout", 0, "SECONDS", "give up when a peer shows no sign of life for so long (default: 15)",
+    {"timeout", 0, "SECONDS",
+     "give up when a peer gives no sign of life for this long (default: 15)",
      offsetof(struct sw_options, timeout), sw_parse_number},
     {0}};
 static const struct sw_option *const groups[] = {sw_options_common, own, NULL};
@@ -170,15 +172,14 @@ const struct sw_verb sw_verb_probe = {
     .arguments = "[MODEL]",
     .min_arguments = 0,
     .max_arguments = 1,
-    .summary = "say what every rank has: free memory, measured speeds, links",
+    .summary = "print what every rank has: free memory, measured speeds, links",
     .description =
         "Takes about two seconds. With MODEL, the disk that holds it is measured too, and its "
         "files\n"
-        "are compared between the hosts. Finds what a run would fail on, before it loads: other\n"
-        "programs or models on some hosts, networks that do not join them, a GPU seen by two "
-        "ranks,\n"
-        "little /dev/shm. --json prints a cluster that 'spillway plan --cluster FILE' takes, with\n"
-        "\"warnings\" and \"problems\"; a problem is exit code 3 or 5.\n\n"
+        "are compared between the hosts. Finds what would make a run fail: different programs\n"
+        "or models on some hosts, networks that do not connect them, a GPU seen by two ranks,\n"
+        "little /dev/shm. --json prints a cluster for 'spillway plan --cluster FILE', with\n"
+        "\"warnings\" and \"problems\"; the exit code is 3 or 5 if there is a problem.\n\n"
         "  mpirun --hostfile hostfiles/lab --bind-to none spillway probe\n"
         "  mpirun --hostfile hostfiles/lab --bind-to none spillway probe --json opt-66b > lab.json",
     .groups = groups,

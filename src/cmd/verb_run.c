@@ -16,19 +16,20 @@
 
 #define PROMPT_LIMIT (64u << 20)
 
-/* A text under way, from ids to what is printed. */
+/* The text under way, from ids to what is printed. */
 struct output {
     struct sw_session *s;
-    struct sw_detokenizer stream;
+    struct sw_detokenizer detokenizer;
     struct sw_stop *stops;
-    struct sw_strbuf piece, text; /* the newest characters; all of them */
+    struct sw_strbuf piece; /* the newest characters */
+    struct sw_strbuf text;  /* all characters */
     struct sw_ids ids;
-    json_t *logprobs; /* NULL unless asked for */
-    size_t printed;
-    bool ended; /* by a stop string or an end token */
+    json_t *logprobs; /* NULL without --logprobs */
+    size_t printed;   /* bytes of `text` */
+    bool ended;       /* by a stop string or an end token */
 };
 
-static enum sw_status read_prompt(const struct sw_call *call, char **prompt, size_t *length)
+static enum sw_status run_read_prompt(const struct sw_call *call, char **prompt, size_t *length)
 {
     const char *file = call->options.file;
     if (call->n_arguments > 1 && file)
@@ -41,7 +42,7 @@ static enum sw_status read_prompt(const struct sw_call *call, char **prompt, siz
     if (file && strcmp(file, "-") != 0)
         return sw_file_read(file, PROMPT_LIMIT, prompt, length);
     if (!file && isatty(STDIN_FILENO))
-        return sw_fail(SW_EUSAGE, "run: wants a prompt: as the last argument, from --file, or on "
+        return sw_fail(SW_EUSAGE, "run: needs a prompt: as the last argument, from --file, or on "
                                   "standard input");
     struct sw_strbuf text = {0};
     char buffer[65536];
@@ -62,8 +63,8 @@ static enum sw_status read_prompt(const struct sw_call *call, char **prompt, siz
     return *prompt ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the prompt");
 }
 
-/* What a model says may hold control bytes, which are not for a terminal. Characters stay whole. */
-static void print_text(const char *text, size_t n)
+/* Prints a model's text. On a terminal control bytes are escaped; characters stay whole. */
+static void run_print_text(const char *text, size_t n)
 {
     enum { PIECE = 1024 };
     char shown[4 * PIECE + 1];
@@ -81,18 +82,18 @@ static void print_text(const char *text, size_t n)
     }
 }
 
-static enum sw_status print_new(struct output *out)
+static enum sw_status run_print_new(struct output *out)
 {
     const struct sw_options *o = &out->s->call->options;
     if (o->json || out->text.length == out->printed)
         return SW_OK;
-    print_text(out->text.text + out->printed, out->text.length - out->printed);
+    run_print_text(out->text.text + out->printed, out->text.length - out->printed);
     out->printed = out->text.length;
     return o->no_stream ? SW_OK : sw_output_flush();
 }
 
-/* What stands for the text of a model without a tokenizer. */
-static enum sw_status print_id(const struct output *out, int32_t id)
+/* Without a tokenizer the id is printed in place of text. */
+static enum sw_status run_print_id(const struct output *out, int32_t id)
 {
     const struct sw_options *o = &out->s->call->options;
     if (o->json)
@@ -101,7 +102,7 @@ static enum sw_status print_id(const struct output *out, int32_t id)
     return o->no_stream ? SW_OK : sw_output_flush();
 }
 
-static void note_logprobs(struct output *out, const struct sw_sampled *token)
+static void run_add_logprobs(struct output *out, const struct sw_sampled *token)
 {
     json_t *top = json_array();
     for (int i = 0; i < token->n_top; i++)
@@ -121,27 +122,27 @@ static enum sw_status run_take_token(void *context, const struct sw_sampled *tok
     }
     SW_TRY(sw_ids_push(&out->ids, token->id));
     if (out->logprobs)
-        note_logprobs(out, token);
+        run_add_logprobs(out, token);
     if (!out->s->tokenizer)
-        return print_id(out, token->id);
+        return run_print_id(out, token->id);
     out->piece.length = 0;
-    SW_TRY(sw_detokenizer_push(&out->stream, token->id, &out->piece));
+    SW_TRY(sw_detokenizer_push(&out->detokenizer, token->id, &out->piece));
     *stop = out->ended = sw_stop_push(out->stops, out->piece.text ? out->piece.text : "",
                                       out->piece.length, &out->text);
-    SW_TRY(print_new(out));
+    SW_TRY(run_print_new(out));
     return out->text.failed || out->piece.failed ? sw_fail(SW_ENOMEM, "no memory for the text")
                                                  : SW_OK;
 }
 
-static enum sw_status finish_text(struct output *out)
+static enum sw_status run_finish_text(struct output *out)
 {
     if (!out->s->tokenizer)
         return SW_OK;
     out->piece.length = 0;
-    sw_detokenizer_finish(&out->stream, &out->piece);
+    sw_detokenizer_finish(&out->detokenizer, &out->piece);
     sw_stop_push(out->stops, out->piece.text ? out->piece.text : "", out->piece.length, &out->text);
     sw_stop_finish(out->stops, &out->text);
-    return print_new(out);
+    return run_print_new(out);
 }
 
 static double run_rate(int n, double seconds)
@@ -149,8 +150,8 @@ static double run_rate(int n, double seconds)
     return n > 0 && seconds > 0 ? n / seconds : 0;
 }
 
-/* ", 2750 tokens/s", and what was predicted (0: not said); nothing where nothing was timed */
-static const char *speed_text(double rate, double predicted, char *out, size_t cap)
+/* ", 2750 tokens/s", with " (predicted …)" unless `predicted` is 0; "" when nothing was timed. */
+static const char *run_speed_text(double rate, double predicted, char *out, size_t cap)
 {
     char number[16], other[16];
     if (rate <= 0)
@@ -163,8 +164,8 @@ static const char *speed_text(double rate, double predicted, char *out, size_t c
     return out;
 }
 
-/* What each rank was to take, and took. */
-static void say_memory(const struct sw_session *s)
+/* Logs the planned and the peak memory of each rank. */
+static void run_log_memory(const struct sw_session *s)
 {
     char planned[16], peak[16], context[16], name[SW_HOST_MAX + 32];
     for (int r = 0; r < s->plan.n_ranks; r++) {
@@ -186,7 +187,7 @@ static void say_memory(const struct sw_session *s)
 static enum sw_status run_report(struct output *out, const struct sw_generate *g)
 {
     const struct sw_session *s = out->s;
-    /* The first token comes with the prompt; the others are what decoding takes. */
+    /* The first token comes with the prompt; the others are decoded. */
     const double prompt_rate = run_rate(g->n_prompt, g->prompt_s);
     const double decode_rate = run_rate(g->n_new - 1, g->decode_s);
     if (!s->call->options.json) {
@@ -194,13 +195,13 @@ static enum sw_status run_report(struct output *out, const struct sw_generate *g
         printf("\n");
         SW_TRY(sw_output_flush());
         sw_log(SW_LOG_INFO, "prompt %d token%s%s; generated %d%s; loaded in %.2f s", g->n_prompt,
-               g->n_prompt == 1 ? "" : "s", speed_text(prompt_rate, 0, prompt, sizeof prompt),
+               g->n_prompt == 1 ? "" : "s", run_speed_text(prompt_rate, 0, prompt, sizeof prompt),
                g->n_new,
-               speed_text(decode_rate, s->plan.predicted.tokens_per_s, decode, sizeof decode),
+               run_speed_text(decode_rate, s->plan.predicted.tokens_per_s, decode, sizeof decode),
                s->load_s);
         if (g->out_of_room)
             sw_log(SW_LOG_INFO, "ended because the context of %d positions is full", g->context);
-        say_memory(s);
+        run_log_memory(s);
         return SW_OK;
     }
     json_t *ids = json_array();
@@ -230,7 +231,7 @@ static struct sw_sampling sampling_of(const struct sw_options *o)
     return sampling;
 }
 
-static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
+static enum sw_status run_generate(struct output *out, const struct sw_ids *prompt)
 {
     struct sw_session *s = out->s;
     const struct sw_options *o = &s->call->options;
@@ -243,18 +244,18 @@ static enum sw_status generate(struct output *out, const struct sw_ids *prompt)
                             .token = run_take_token,
                             .context_of_caller = out};
     if (s->tokenizer) {
-        sw_detokenizer_begin(&out->stream, s->tokenizer, !o->special);
-        SW_TRY(sw_detokenizer_skip(&out->stream, prompt->items, prompt->count));
+        sw_detokenizer_begin(&out->detokenizer, s->tokenizer, !o->special);
+        SW_TRY(sw_detokenizer_skip(&out->detokenizer, prompt->items, prompt->count));
     }
     SW_TRY(sw_generate(s->engine, &g));
-    SW_TRY(finish_text(out));
+    SW_TRY(run_finish_text(out));
     SW_TRY(sw_session_stop(s));
     return run_report(out, &g);
 }
 
-/* The prompt as a user's message, in the words of the model's chat template. */
-static enum sw_status chat_ids(struct sw_session *s, const char *text, size_t length,
-                               struct sw_ids *ids)
+/* The ids of the prompt as a user's message in the model's chat template. */
+static enum sw_status run_chat_ids(struct sw_session *s, const char *text, size_t length,
+                                   struct sw_ids *ids)
 {
     const char *system = s->call->options.system;
     struct sw_chat *chat;
@@ -275,22 +276,22 @@ static enum sw_status chat_ids(struct sw_session *s, const char *text, size_t le
     return status;
 }
 
-/* --tokens 1,2,3 for models without a tokenizer; else the prompt's ids, with BOS as the model
- * wants it. */
-static enum sw_status prompt_ids(struct sw_session *s, struct sw_ids *ids)
+/* The ids of --tokens 1,2,3, for models without a tokenizer; else those of the prompt, with BOS if
+ * the model has it. */
+static enum sw_status run_prompt_ids(struct sw_session *s, struct sw_ids *ids)
 {
     char *text = NULL;
     size_t length = 0;
     const struct sw_options *o = &s->call->options;
     if (o->system && !o->chat)
-        return sw_fail(SW_EUSAGE, "run: --system goes with --chat");
+        return sw_fail(SW_EUSAGE, "run: --system needs --chat");
     if (o->chat && o->tokens)
-        return sw_fail(SW_EUSAGE, "run: give --chat a prompt in words, not --tokens");
+        return sw_fail(SW_EUSAGE, "run: --chat needs a text prompt, not --tokens");
     if (o->tokens)
         return sw_parse_ids(o->tokens, s->model->dims.vocab, ids);
-    enum sw_status status = read_prompt(s->call, &text, &length);
+    enum sw_status status = run_read_prompt(s->call, &text, &length);
     if (status == SW_OK && o->chat)
-        status = chat_ids(s, text, length, ids);
+        status = run_chat_ids(s, text, length, ids);
     else if (status == SW_OK)
         status = sw_tokenizer_encode(s->tokenizer, text, length,
                                      SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL, ids);
@@ -298,7 +299,7 @@ static enum sw_status prompt_ids(struct sw_session *s, struct sw_ids *ids)
     return status;
 }
 
-static enum sw_status run_lead(struct sw_session *s)
+static enum sw_status run_drive(struct sw_session *s)
 {
     const struct sw_options *o = &s->call->options;
     const struct sw_sampling sampling = sampling_of(o);
@@ -311,17 +312,17 @@ static enum sw_status run_lead(struct sw_session *s)
         out.logprobs = json_array();
     enum sw_status status = sw_session_tokenizer(s, o->tokens == NULL);
     if (status == SW_EMODEL && o->tokens) {
-        sw_log(SW_LOG_WARN, "%s; ids come out", sw_error_message());
+        sw_log(SW_LOG_WARN, "%s; printing ids instead of text", sw_error_message());
         status = SW_OK;
     }
     if (status == SW_OK)
-        status = prompt_ids(s, &prompt);
+        status = run_prompt_ids(s, &prompt);
     s->defaults.prompt_tokens = (int)prompt.count;
     s->defaults.new_tokens = o->n;
     if (status == SW_OK)
         status = sw_session_start(s, sw_positions((int)prompt.count, o->n));
     if (status == SW_OK)
-        status = generate(&out, &prompt);
+        status = run_generate(&out, &prompt);
     sw_ids_free(&prompt);
     sw_ids_free(&out.ids);
     sw_strbuf_free(&out.piece);
@@ -333,7 +334,7 @@ static enum sw_status run_lead(struct sw_session *s)
 
 static enum sw_status run_run(struct sw_call *call)
 {
-    return sw_session_run(call, run_lead);
+    return sw_session_run(call, run_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)
@@ -345,14 +346,15 @@ static const struct sw_option options[] = {
      FIELD(chat), sw_parse_flag},
     {"system", 0, "TEXT", "with --chat: the system message before it", FIELD(system),
      sw_parse_text},
-    {"n", 'n', "N", "new tokens at most (default: 128)", FIELD(n), sw_parse_natural},
+    {"n", 'n', "N", "most new tokens (default: 128)", FIELD(n), sw_parse_natural},
     {"stop", 0, "TEXT", "end before this text; may be given up to 16 times", FIELD(stop),
      sw_parse_stop},
     {"logprobs", 0, "N", "with --json: each token's log-probability and the N likeliest",
      FIELD(logprobs), sw_parse_natural},
-    {"tokens", 0, "1,2,3", "the prompt as ids (without a tokenizer, ids come out)", FIELD(tokens),
-     sw_parse_text},
-    {"ignore-end", 0, NULL, "go on after an end-of-text token", FIELD(ignore_end), sw_parse_flag},
+    {"tokens", 0, "1,2,3", "the prompt as ids (without a tokenizer, ids are printed)",
+     FIELD(tokens), sw_parse_text},
+    {"ignore-end", 0, NULL, "continue after an end-of-text token", FIELD(ignore_end),
+     sw_parse_flag},
     {"special", 0, NULL, "print special tokens too", FIELD(special), sw_parse_flag},
     {"no-stream", 0, NULL, "print when done, not as it comes", FIELD(no_stream), sw_parse_flag},
     {0}};
@@ -370,7 +372,7 @@ const struct sw_verb sw_verb_run = {
     .description =
         "MODEL is a directory as the hub publishes it. Started by mpirun or srun, every rank "
         "holds\n"
-        "a slice of the layers; alone, the one process holds them all. The same text comes out.\n\n"
+        "a slice of the layers; alone, one process holds them all. The text is the same.\n\n"
         "  spillway run gpt-neox-20b \"The reservoir was full, so\"\n"
         "  mpirun --hostfile hostfiles/lab spillway run opt-66b -n 64 \"Translate: cheese =>\"\n"
         "  spillway run llama --temperature 0.8 --top-p 0.95 --seed 7 -f prompt.txt --json",

@@ -10,10 +10,10 @@ static enum sw_status score_prepare(struct sw_session *s, void *owner)
     return SW_OK;
 }
 
-/* All the model has, where a line could need it: a token has one byte at least. */
-static int score_context(const struct sw_input_scan *survey)
+/* What the longest line could need, as a token has at least one byte. */
+static int score_context(const struct sw_input_scan *scan)
 {
-    return survey->longest < 1u << 30 ? (int)survey->longest + 64 : 1 << 30;
+    return scan->longest < 1u << 30 ? (int)scan->longest + 64 : 1 << 30;
 }
 
 static void score_started(struct sw_session *s, void *owner)
@@ -29,7 +29,7 @@ static void score_options(const struct sw_options *o, json_t *out)
     (void)out;
 }
 
-static enum sw_status score_lead(struct sw_session *s)
+static enum sw_status score_drive(struct sw_session *s)
 {
     struct sw_score_job score = {0};
     const struct sw_job_verb verb = {.name = "score",
@@ -40,13 +40,13 @@ static enum sw_status score_lead(struct sw_session *s)
                                      .context = score_context,
                                      .started = score_started,
                                      .options = score_options};
-    return sw_jobs_lead(s, &verb);
+    return sw_jobs_run(s, &verb);
 }
 
 static enum sw_status score_run(struct sw_call *call)
 {
     call->safe = sw_jobs_safe(&call->options);
-    return sw_session_run(call, score_lead);
+    return sw_session_run(call, score_drive);
 }
 
 static const struct sw_option *const groups[] = {sw_options_jobs, sw_options_placement,
@@ -64,13 +64,13 @@ const struct sw_verb sw_verb_score = {
         "  {\"id\", \"context\", \"choices\": […]}    each choice's, and the best; \"delimiter\"\n"
         "                                      goes before each and is not counted\n"
         "  {\"id\", \"text\"}                       the whole text's, and its perplexity\n"
-        "and OUT gets a line for each. Texts are cut into tokens as lm-evaluation-harness does\n"
+        "and OUT gets a line for each. Texts are split into tokens as in lm-evaluation-harness\n"
         "for Hugging Face models, so the numbers are the same: a context that is too long is cut\n"
         "on the left, a long text is scored in windows. A common context is computed once.\n\n"
         "A result counts when it is on disk. The same command again, on any number of ranks,\n"
-        "does what is left; OUT.job says whose results they are. There is room for what the\n"
-        "longest line could need, as far as the model goes, or what --context says; 32 texts\n"
-        "are under way at once, or as many as there is memory for, or --slots.\n\n"
+        "does what is left; OUT.job records which job OUT belongs to. The context is what the\n"
+        "longest line could need, up to the model's limit, or --context; up to 32 texts are\n"
+        "under way at once, fewer if memory is short, or --slots.\n\n"
         "  spillway score llama choices.jsonl scores.jsonl\n"
         "  mpirun --hostfile hostfiles/lab spillway score opt-66b choices.jsonl scores.jsonl",
     .groups = groups,

@@ -29,12 +29,12 @@ enum sw_status sw_parse_ids(const char *text, int limit, struct sw_ids *ids)
     return SW_OK;
 }
 
-static unsigned flags_of(const struct sw_options *o)
+static unsigned tokens_flags(const struct sw_options *o)
 {
     return o->special ? SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL : SW_ENCODE_PARSE_SPECIAL;
 }
 
-static void print_ids(const struct sw_ids *ids)
+static void tokens_print_ids(const struct sw_ids *ids)
 {
     for (size_t i = 0; i < ids->count; i++)
         printf(i ? " %d" : "%d", ids->items[i]);
@@ -45,9 +45,9 @@ static enum sw_status tokens_encode(struct sw_tokenizer *tok, const char *text, 
                                     const struct sw_options *o)
 {
     struct sw_ids ids = {0};
-    const enum sw_status status = sw_tokenizer_encode(tok, text, n, flags_of(o), &ids);
+    const enum sw_status status = sw_tokenizer_encode(tok, text, n, tokens_flags(o), &ids);
     if (status == SW_OK)
-        print_ids(&ids);
+        tokens_print_ids(&ids);
     sw_ids_free(&ids);
     return status;
 }
@@ -70,8 +70,8 @@ static enum sw_status tokens_decode(struct sw_tokenizer *tok, const char *text,
 }
 
 /* {"text"} → {"ids"}, or with --decode {"ids"} → {"text"}. */
-static enum sw_status convert_line(struct sw_tokenizer *tok, const json_t *line,
-                                   const struct sw_options *o, json_t **answer)
+static enum sw_status tokens_convert_line(struct sw_tokenizer *tok, const json_t *line,
+                                          const struct sw_options *o, json_t **answer)
 {
     struct sw_ids ids = {0};
     struct sw_strbuf out = {0};
@@ -96,7 +96,7 @@ static enum sw_status convert_line(struct sw_tokenizer *tok, const json_t *line,
         *answer = json_pack("{s:s%}", "text", out.text ? out.text : "", out.length);
     } else {
         status = sw_tokenizer_encode(tok, json_string_value(text), json_string_length(text),
-                                     flags_of(o), &ids);
+                                     tokens_flags(o), &ids);
         json_t *array = json_array();
         for (size_t i = 0; i < ids.count; i++)
             json_array_append_new(array, json_integer(ids.items[i]));
@@ -109,7 +109,7 @@ static enum sw_status convert_line(struct sw_tokenizer *tok, const json_t *line,
     return status;
 }
 
-static enum sw_status convert_lines(struct sw_tokenizer *tok, const struct sw_options *o)
+static enum sw_status tokens_convert_lines(struct sw_tokenizer *tok, const struct sw_options *o)
 {
     char *line = NULL;
     size_t capacity = 0, number = 0;
@@ -120,7 +120,7 @@ static enum sw_status convert_lines(struct sw_tokenizer *tok, const struct sw_op
         number++;
         status = sw_json_read(line, (size_t)n, SW_JSON_INPUT | SW_JSON_ONE_LINE, &root);
         if (status == SW_OK)
-            status = convert_line(tok, root, o, &answer);
+            status = tokens_convert_line(tok, root, o, &answer);
         if (status == SW_OK) {
             json_dumpf(answer, stdout, JSON_COMPACT);
             printf("\n");
@@ -134,7 +134,7 @@ static enum sw_status convert_lines(struct sw_tokenizer *tok, const struct sw_op
     return status == SW_OK ? sw_input_check() : status;
 }
 
-static enum sw_status read_all(struct sw_strbuf *text)
+static enum sw_status tokens_read_all(struct sw_strbuf *text)
 {
     char buffer[65536];
     size_t n;
@@ -143,10 +143,10 @@ static enum sw_status read_all(struct sw_strbuf *text)
     return text->failed ? sw_fail(SW_ENOMEM, "no memory for the text") : sw_input_check();
 }
 
-static enum sw_status convert_all(struct sw_tokenizer *tok, const struct sw_options *o)
+static enum sw_status tokens_convert_all(struct sw_tokenizer *tok, const struct sw_options *o)
 {
     struct sw_strbuf text = {0};
-    enum sw_status status = read_all(&text);
+    enum sw_status status = tokens_read_all(&text);
     if (status != SW_OK)
         sw_error_context("standard input");
     else if (o->decode)
@@ -158,11 +158,11 @@ static enum sw_status convert_all(struct sw_tokenizer *tok, const struct sw_opti
 }
 
 /*
- * A conversation as a list of messages, or as an object with "messages", "tools" and
- * "chat_template_kwargs", as servers take it. The object's add_generation_prompt is true unless it
- * says otherwise.
+ * A conversation is a list of messages, or an object with "messages", "tools" and
+ * "chat_template_kwargs" as servers accept it. add_generation_prompt is true unless the object sets
+ * it.
  */
-static enum sw_status chat_request(const json_t *root, struct sw_chat_request *request)
+static enum sw_status tokens_chat_request(const json_t *root, struct sw_chat_request *request)
 {
     const json_t *prompt = json_object_get(root, "add_generation_prompt");
     *request = (struct sw_chat_request){
@@ -175,7 +175,8 @@ static enum sw_status chat_request(const json_t *root, struct sw_chat_request *r
                                                   "an object with \"messages\"");
 }
 
-static enum sw_status render(const struct sw_chat *chat, const struct sw_chat_request *request)
+static enum sw_status tokens_render(const struct sw_chat *chat,
+                                    const struct sw_chat_request *request)
 {
     struct sw_strbuf text = {0};
     const enum sw_status status = sw_chat_render(chat, request, &text);
@@ -185,15 +186,15 @@ static enum sw_status render(const struct sw_chat *chat, const struct sw_chat_re
     return status;
 }
 
-static enum sw_status encode_chat(const struct sw_chat *chat, const char *model,
-                                  const struct sw_chat_request *request)
+static enum sw_status tokens_encode_chat(const struct sw_chat *chat, const char *model,
+                                         const struct sw_chat_request *request)
 {
     struct sw_tokenizer *tok;
     struct sw_ids ids = {0};
     SW_TRY(sw_tokenizer_open(model, &tok));
     const enum sw_status status = sw_chat_encode(chat, tok, request, &ids);
     if (status == SW_OK)
-        print_ids(&ids);
+        tokens_print_ids(&ids);
     sw_ids_free(&ids);
     sw_tokenizer_close(tok);
     return status;
@@ -207,16 +208,16 @@ static enum sw_status chat(const struct sw_call *call)
     struct sw_strbuf text = {0};
     json_t *root = NULL;
     SW_TRY(sw_chat_open(call->arguments[0], &chat));
-    enum sw_status status = read_all(&text);
+    enum sw_status status = tokens_read_all(&text);
     if (status == SW_OK)
         status = sw_json_read(text.text ? text.text : "", text.length, SW_JSON_INPUT, &root);
     if (status != SW_OK)
         sw_error_context("standard input");
     else
-        status = chat_request(root, &request);
+        status = tokens_chat_request(root, &request);
     if (status == SW_OK)
-        status = call->options.render ? render(chat, &request)
-                                      : encode_chat(chat, call->arguments[0], &request);
+        status = call->options.render ? tokens_render(chat, &request)
+                                      : tokens_encode_chat(chat, call->arguments[0], &request);
     json_decref(root);
     sw_strbuf_free(&text);
     sw_chat_free(chat);
@@ -228,12 +229,13 @@ static enum sw_status tokens(struct sw_call *call)
     struct sw_tokenizer *tok;
     const struct sw_options *o = &call->options;
     if ((o->chat || o->render) && (o->decode || o->jsonl))
-        return sw_fail(SW_EUSAGE, "tokens: --chat and --render do not go with --decode or --jsonl");
+        return sw_fail(SW_EUSAGE,
+                       "tokens: --chat and --render cannot be combined with --decode or --jsonl");
     if (o->chat || o->render)
         return chat(call);
     SW_TRY(sw_tokenizer_open(call->arguments[0], &tok));
-    const enum sw_status status =
-        call->options.jsonl ? convert_lines(tok, &call->options) : convert_all(tok, &call->options);
+    const enum sw_status status = call->options.jsonl ? tokens_convert_lines(tok, &call->options)
+                                                      : tokens_convert_all(tok, &call->options);
     sw_tokenizer_close(tok);
     return status;
 }
@@ -242,13 +244,12 @@ static enum sw_status tokens(struct sw_call *call)
 
 static const struct sw_option options[] = {
     {"decode", 'd', NULL, "ids to text instead", FIELD(decode), sw_parse_flag},
-    {"jsonl", 0, NULL, "a JSON object a line: {\"text\"} to {\"ids\"}, or back with --decode",
+    {"jsonl", 0, NULL, "one JSON object per line: {\"text\"} to {\"ids\"}, or back with --decode",
      FIELD(jsonl), sw_parse_flag},
-    {"chat", 0, NULL, "read messages as JSON; their ids as the model's chat template has them",
+    {"chat", 0, NULL, "read messages as JSON, print their ids in the model's chat template",
      FIELD(chat), sw_parse_flag},
-    {"render", 0, NULL, "the same, but print the text that the template makes", FIELD(render),
-     sw_parse_flag},
-    {"special", 0, NULL, "add BOS/EOS as the model wants; with --decode, print special tokens",
+    {"render", 0, NULL, "as --chat, but print the template's text", FIELD(render), sw_parse_flag},
+    {"special", 0, NULL, "add BOS/EOS as the model does; with --decode, print special tokens",
      FIELD(special), sw_parse_flag},
     {0}};
 

@@ -18,19 +18,20 @@ struct values {
     float **states; /* (n_layers + 1): [0] the embedding; each (n_tokens, hidden) */
 };
 
-static enum sw_status take_logits(void *context, int64_t position, int n, const float *data)
+static enum sw_status trace_take_logits(void *context, int64_t position, int n, const float *data)
 {
     struct values *v = context;
     memcpy(v->logits + position * v->vocab, data, (size_t)n * (size_t)v->vocab * sizeof *data);
     return SW_OK;
 }
 
-static enum sw_status take_hidden(void *context, int layer, int64_t position, int n,
-                                  const float *data)
+static enum sw_status trace_take_hidden(void *context, int layer, int64_t position, int n,
+                                        const float *data)
 {
     struct values *v = context;
     if (layer < -1 || layer >= v->n_layers)
-        return sw_fail(SW_EPEER, "hidden states of layer %d came", layer);
+        return sw_fail(SW_EPEER,
+                       "received hidden states of layer %d, which the model does not have", layer);
     memcpy(v->states[layer + 1] + position * v->hidden, data,
            (size_t)n * (size_t)v->hidden * sizeof *data);
     return SW_OK;
@@ -104,7 +105,7 @@ static enum sw_status trace_report(const struct sw_session *s, const struct valu
 {
     const char *path = s->call->options.dump;
     if (sw_file_write_descriptor(path) == STDOUT_FILENO)
-        return SW_OK; /* the tensors are there, and nothing else */
+        return SW_OK; /* standard output has the tensors only */
     if (s->call->options.json)
         return sw_json_print(json_pack("{s:s, s:i, s:i, s:b}", "file", path, "tokens", v->n_tokens,
                                        "vocab", v->vocab, "hidden", v->states != NULL));
@@ -122,15 +123,15 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     SW_TRY(sw_session_start(s, n));
     if (n > s->params.context)
         return sw_fail(SW_EINPUT,
-                       "%d tokens, but there is room for %d; give fewer, or raise --context as far "
-                       "as the model goes",
+                       "%d tokens, but the context has %d positions; give fewer tokens, or raise "
+                       "--context if the model allows it",
                        n, s->params.context);
     enum sw_status status = make_values(&v, s->model, n, o->hidden);
-    const struct sw_engine_hooks watch = {
-        .hidden = o->hidden ? take_hidden : NULL, .logits = take_logits, .context = &v};
+    const struct sw_engine_hooks hooks = {
+        .hidden = o->hidden ? trace_take_hidden : NULL, .logits = trace_take_logits, .context = &v};
     const struct sw_sampling greedy = sw_sampling_default();
     if (status == SW_OK)
-        status = sw_engine_hooks(s->engine, &watch);
+        status = sw_engine_hooks(s->engine, &hooks);
     if (status == SW_OK)
         status = sw_engine_slot(s->engine, 0, &greedy);
     if (status == SW_OK)
@@ -145,7 +146,7 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     return status;
 }
 
-static enum sw_status trace_lead(struct sw_session *s)
+static enum sw_status trace_drive(struct sw_session *s)
 {
     struct sw_ids ids = {0};
     SW_TRY(sw_call_files(s->call, NULL, NULL));
@@ -161,14 +162,14 @@ static enum sw_status trace_lead(struct sw_session *s)
 static enum sw_status trace(struct sw_call *call)
 {
     if (!call->options.tokens || !call->options.dump)
-        return sw_fail(SW_EUSAGE, "trace: wants --tokens 1,2,3 and --dump FILE.safetensors");
-    return sw_session_run(call, trace_lead);
+        return sw_fail(SW_EUSAGE, "trace: needs --tokens 1,2,3 and --dump FILE.safetensors");
+    return sw_session_run(call, trace_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
 static const struct sw_option options[] = {
-    {"tokens", 0, "1,2,3", "the token ids to feed (see 'spillway tokens')", FIELD(tokens),
+    {"tokens", 0, "1,2,3", "the token ids to compute (see 'spillway tokens')", FIELD(tokens),
      sw_parse_text},
     {"dump", 'o', "FILE", "where the tensors go (.safetensors)", FIELD(dump), sw_parse_file},
     {"hidden", 0, NULL, "also the embedding and every layer's output", FIELD(hidden),
@@ -183,7 +184,7 @@ const struct sw_verb sw_verb_trace = {
     .arguments = "MODEL --tokens IDS --dump FILE",
     .min_arguments = 1,
     .max_arguments = 1,
-    .summary = "look inside: hidden states and logits of given tokens, as a file",
+    .summary = "write hidden states and logits of given tokens to a file",
     .description =
         "FILE gets 'logits' (tokens, vocab), and with --hidden 'embed' and 'hidden.<i>' (tokens,\n"
         "hidden), all f32. The bits do not depend on ranks, threads or --chunk.\n\n"

@@ -150,7 +150,7 @@ kill -TERM $job
 wait $job
 code=$?
 expect 75 "TERM after --fresh"
-grep -q 'the same command without --fresh goes on' err || fail "TERM after --fresh: how to go on"
+grep -q 'the same command without --fresh continues' err || fail "TERM after --fresh: how to go on"
 
 # Lines that cannot be answered.
 cat >bad.jsonl <<'LINES'
@@ -183,8 +183,8 @@ assert len(lines) == len(by_id) == 16, by_id.keys()
 for name, n in (("good", 2), ("line-5", 2), ("line-16", 1), (18446744073709551616, 3)):
     assert by_id.pop(name)["generated_tokens"] == n
 words = {"line-2": "earlier line", "line-4": "not a JSON", "line-6": "neither a text nor",
-         "none": "neither", "type": "temperature", "hot": "is 200; 0 to 100 are",
-         "many": "is 99999999999; 1 to 2147483647 are", "ids": "item 2", "chat": "chat template",
+         "none": "neither", "type": "temperature", "hot": "is 200; it must be from 0 to 100",
+         "many": "is 99999999999; it must be from 1 to 2147483647", "ids": "item 2", "chat": "chat template",
          "twice": "duplicate", "line-16+": "not a JSON", "long": "raise --context"}
 assert by_id.keys() == words.keys(), by_id.keys() ^ words.keys()
 for name, word in words.items():
@@ -321,8 +321,8 @@ refused 2 "MODEL's files and OUT are the same" own in.jsonl own/config.json
 refused 2 "MODEL's files and OUT are the same" own in.jsonl hard.json --fresh
 refused 2 "MODEL's files and --metrics" own in.jsonl mine.jsonl --metrics soft.json
 refused 2 "MODEL's files and --timeline" own in.jsonl mine.jsonl --timeline own/model.safetensors
-refused 2 '--metrics is no regular file but a pipe' model in.jsonl mine.jsonl --metrics pipe
-refused 2 'OUT is no regular file but a pipe' model in.jsonl pipe
+refused 2 '--metrics is a pipe, not a regular file' model in.jsonl mine.jsonl --metrics pipe
+refused 2 'OUT is a pipe, not a regular file' model in.jsonl pipe
 [ "$(cat own/* | cksum)" = "$sum" ] || fail "the model has been written to"
 # Another model that differs in the middle of its weights only; the same one elsewhere, touched.
 cp -r own touched

@@ -70,10 +70,10 @@ refused 2 "model: .*(directory|folder)" run model hello -n 1 --timeline model
 # A link whose blob is gone, as an interrupted download of the hub leaves them.
 for file in config.json model.safetensors tokenizer.json tokenizer_config.json; do
     rm -rf odd && cp -r model odd && ln -sf ../../blobs/4f3a "odd/$file"
-    refused 3 "odd/$file: is a link to ../../blobs/4f3a, which is gone" run odd hello -n 1
+    refused 3 "odd/$file: is a link to ../../blobs/4f3a, which does not exist" run odd hello -n 1
 done
 rm -rf odd && cp -r sharded odd && ln -sf ../../blobs/4f3a odd/model-00002-of-00003.safetensors
-refused 3 "model-00002-of-00003.safetensors: is a link to .*, which is gone" run odd --tokens 1,2 -n 1
+refused 3 "model-00002-of-00003.safetensors: is a link to .*, which does not exist" run odd --tokens 1,2 -n 1
 
 # Nothing that is read is written over, whatever it is called.
 cp in.jsonl prompt.txt
@@ -151,9 +151,9 @@ chmod -R a+rX model in.jsonl
 mkdir -m 777 writable
 mkdir -m 700 closed && cp -r model closed/
 [ "$(id -u)" = 0 ] || chmod 000 closed
-forbidden "closed/model: cannot be looked at: Permission denied" run closed/model hello -n 1
-forbidden "closed/model: cannot be looked at: Permission denied" plan closed/model --cluster '1x(host:8G)'
-forbidden "closed/model: cannot be looked at: Permission denied" probe closed/model
+forbidden "closed/model: cannot be examined: Permission denied" run closed/model hello -n 1
+forbidden "closed/model: cannot be examined: Permission denied" plan closed/model --cluster '1x(host:8G)'
+forbidden "closed/model: cannot be examined: Permission denied" probe closed/model
 [ "$(id -u)" = 0 ] || chmod 700 closed
 chmod 700 model
 [ "$(id -u)" = 0 ] || chmod 000 model
