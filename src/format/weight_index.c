@@ -17,8 +17,8 @@ static enum sw_status check_name(const char *name)
         return sw_fail(SW_EMODEL, "its file is not a text");
     if (name[0] == '\0' || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return sw_fail(SW_EMODEL,
-                       "its file is \"%.200s\"; expected the plain name of a file in the directory "
-                       "of the index",
+                       "its file is \"%.200s\"; expected the plain name of a file in the index's "
+                       "directory, not a path that leaves the directory",
                        name);
     return SW_OK;
 }

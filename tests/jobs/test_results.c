@@ -280,7 +280,7 @@ static void not_ours(void)
     struct sw_results *r;
     begin_test();
     add_bytes("a letter to mother", 18);
-    refuses(SW_EINPUT, "nothing says", "batch", 0, "x");
+    refuses(SW_EINPUT, "nothing shows", "batch", 0, "x");
     CU_ASSERT_EQUAL(open_as("batch", 0, "x", SW_RESULTS_FORCE, &r), SW_EINPUT);
     sw_results_close(r);
     CU_ASSERT_EQUAL(size(), 18);
