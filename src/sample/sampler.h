@@ -1,13 +1,13 @@
 /*
- * From logits to the next id.
+ * Chooses the next id from logits.
  *
  * Order and meaning as in transformers: repetition penalty, temperature, top-k, top-p, min-p,
  * softmax, draw. A draw depends on (seed, position) and the logits only, so a resumed or batched
- * run draws the same ids. What exactly top-k, top-p and min-p keep, and how the draw goes, is said
- * in selection.h: weights are exp((logit - best) / temperature) by a polynomial in f32, and all
- * sums are of whole multiples of 2^-40, exact in any order: threads, instruction set and machine
- * change no bit. Ids whose weight is below 2^-41 are not drawn. Log-probabilities are within 1e-5
- * of those of the exact softmax, or half a unit of f32's last place where that is more.
+ * run draws the same ids. selection.h defines what top-k, top-p and min-p keep, and the draw.
+ * Weights are exp((logit - best) / temperature) by a polynomial in f32, and all sums are of whole
+ * multiples of 2^-40, exact in any order: threads, instruction set and machine change no bit. Ids
+ * whose weight is below 2^-41 are not drawn. Log-probabilities are within 1e-5 of those of the
+ * exact softmax, or half a unit of f32's last place where that is more.
  */
 #ifndef SW_SAMPLE_SAMPLER_H
 #define SW_SAMPLE_SAMPLER_H
@@ -29,8 +29,8 @@ struct sw_sampling {
     float min_p;              /* 0: off; a share of the likeliest id's probability */
     float repetition_penalty; /* 1: off */
     uint64_t seed;
-    int32_t
-        logprobs; /* -1: none are computed; 0..SW_TOP_LOGPROBS_MAX alternatives beside the id's */
+    /* -1: no log-probabilities; else that of the id and of 0 to SW_TOP_LOGPROBS_MAX alternatives */
+    int32_t logprobs;
 };
 
 /* Greedy, everything off, no logprobs. */
@@ -57,14 +57,14 @@ struct sw_sampled {
 struct sw_sampler;
 enum sw_status sw_sampler_create(size_t max_vocab, enum sw_isa isa, struct sw_sampler **out);
 void sw_sampler_free(struct sw_sampler *sampler);
-/* Shares each row out to the threads of `pool` from now on, with the same bits; the caller is not
- * on one of them, or is the one that runs it. NULL: no longer. */
+/* From now on the threads of `pool` share each row, with the same bits; NULL: no longer. The caller
+ * must not be one of the pool's threads, unless it is the one that runs the pool. */
 void sw_sampler_share(struct sw_sampler *sampler, struct sw_pool *pool);
 
 /*
- * Picks the id at `position` of its text. logits: (n_vocab), left alone; only ids < limit count
- * (limit <= n_vocab <= max_vocab, the tokenizer's size). history: (n_history) ids so far, prompt
- * included, for the repetition penalty; ids outside are passed over. Allocates nothing.
+ * Picks the id at `position` of its text. logits: (n_vocab), not changed; only ids < limit count
+ * (limit <= n_vocab <= max_vocab, the tokenizer's size). history: (n_history) ids so far, with the
+ * prompt, for the repetition penalty; ids out of range are ignored. Allocates nothing.
  * SW_EDEVICE when a logit is NaN or +inf, or all are -inf.
  */
 enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampling *sampling,
@@ -78,7 +78,7 @@ enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampl
  */
 enum sw_status sw_logprob_of(struct sw_sampler *sampler, const float *logits, size_t limit,
                              int32_t id, float *logprob, bool *greedy);
-/* Fails with SW_EDEVICE, in words for this. */
+/* Fails with SW_EDEVICE: the logits are not finite. */
 enum sw_status sw_logits_undefined(void);
 /* Uniform in [0, 1) from (seed, position) by Philox4x32-10 (Salmon et al., SC 2011). */
 double sw_uniform(uint64_t seed, uint64_t position);

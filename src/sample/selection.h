@@ -1,6 +1,6 @@
 /*
- * Which ids of one row of logits may be drawn, and the draw. All that decides is exact (whole
- * numbers, comparisons), so neither threads nor vectors change an answer.
+ * Which ids of one row of logits may be drawn, and the draw. All decisions are exact (whole
+ * numbers, comparisons), so neither threads nor vectors change a result.
  *
  * Top-k: ids with a logit of at least the k-th greatest. Top-p: of the ids ordered by logit from
  * the greatest down, equals by id from the lowest up, the fewest from the first on whose masses
@@ -16,8 +16,8 @@
 #include "base/pool.h"
 #include "base/status.h"
 
-#define SW_MASS_BLOCK 1024 /* logits whose mass is kept as one sum */
-#define SW_SHARES 8        /* a row is shared out to so many threads at most */
+#define SW_MASS_BLOCK 1024 /* logits whose mass is one sum */
+#define SW_SHARES 8        /* most threads that share a row */
 #define SW_KEY_BUCKETS 2048
 
 struct sw_selection {
@@ -25,24 +25,24 @@ struct sw_selection {
     struct sw_pool *pool; /* borrowed; NULL: the caller alone */
     size_t max_ids;
 
-    /* The row; what is below is of these logits. */
+    /* The row; the fields below are of these logits. */
     const float *logits; /* (n) the caller's, `own` or `picked` */
-    const int32_t *ids;  /* (n) whose they are; NULL: in order from 0 */
+    const int32_t *ids;  /* (n) ids of the logits; NULL: in order from 0 */
     size_t n;
     struct sw_scale scale;
-    float *peaks;     /* (n / SW_LOGIT_BLOCK) greatest of each block */
-    uint64_t *masses; /* (n / SW_MASS_BLOCK) of what may be drawn of each block */
+    float *peaks;     /* (n / SW_LOGIT_BLOCK) greatest logit of each block */
+    uint64_t *masses; /* (n / SW_MASS_BLOCK) mass of what may be drawn in each block */
 
-    /* What may be drawn: logits of at least `bound`, from index `n_equals` on greater ones only,
-     * and a weight of at least `least`. */
+    /* What may be drawn: logits of at least `bound` (from index `n_equals` on only greater ones)
+     * with a weight of at least `least`. */
     float bound, least;
     size_t n_equals;
 
     float *own;          /* (max_ids) logits that were changed */
-    float *picked;       /* (max_ids) logits that a bound has left, in order, … */
-    int32_t *picked_ids; /* (max_ids) … and whose they are */
+    float *picked;       /* (max_ids) logits of at least a bound, in order */
+    int32_t *picked_ids; /* (max_ids) ids of `picked` */
     float *weights;      /* (max_ids) */
-    uint32_t *among;     /* (max_ids) indices that a selection has come down to */
+    uint32_t *among;     /* (max_ids) indices that are left in a selection */
     uint64_t counts[SW_KEY_BUCKETS];
     uint64_t tally[SW_SHARES][SW_TALLY];
     size_t found[SW_SHARES];
@@ -50,25 +50,25 @@ struct sw_selection {
     bool samples; /* whether the masses of samples are tallied while all are summed */
 };
 
-/* Scratch memory of rows of up to max_ids <= SW_MASS_IDS logits. SW_ENOMEM: free it all the same.
- */
+/* Scratch memory for rows of up to max_ids <= SW_MASS_IDS logits. The caller closes it, also after
+ * SW_ENOMEM. */
 enum sw_status sw_selection_open(struct sw_selection *s, size_t max_ids, enum sw_isa isa);
 void sw_selection_close(struct sw_selection *s);
 
-/* Takes a row of n >= 1 logits, at temperature 1, and finds peaks and the best; everything may be
- * drawn. False: one is NaN or +inf, or all are -inf. */
+/* Sets a row of n >= 1 logits, at temperature 1, and finds its peaks and its best logit; all ids
+ * may be drawn. False: one is NaN or +inf, or all are -inf. */
 bool sw_selection_row(struct sw_selection *s, const float *logits, size_t n);
 /* The index of the best logit, the lowest one of equals. */
 size_t sw_selection_best(const struct sw_selection *s);
 /* The mass of what may be drawn. */
 uint64_t sw_selection_mass(struct sw_selection *s);
 
-/* What is kept, in this order; after sw_selection_row: */
+/* Reduce what may be drawn; to be called after sw_selection_row, in this order. */
 void sw_selection_scale(struct sw_selection *s, float temperature); /* above 0 */
 void sw_selection_top_k(struct sw_selection *s, int32_t k);         /* 0: all */
 void sw_selection_top_p(struct sw_selection *s, float p);           /* 1: all */
 void sw_selection_min_p(struct sw_selection *s, float min_p);       /* 0: all */
-/* The id at `uniform` of [0, 1). */
+/* Draws an id by the random number `uniform` in [0, 1). */
 int32_t sw_selection_draw(struct sw_selection *s, double uniform);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * What logits weigh, and loops over many of them, compiled for each instruction set; the bits are
- * the same on all.
+ * The weights of logits, and loops over many of them, compiled for each instruction set; the bits
+ * are the same on all.
  *
  * A logit's score is (logit - best) * inverse in f32, or SW_SCORE_MIN where that is less; its
  * weight is exp(score) in f32, by a polynomial of its own, within 2 units in the last place. Masses
@@ -32,15 +32,15 @@ struct sw_scale {
 };
 
 struct sw_weight_code {
-    /* The greatest of each block of x, NaNs passed over; greatest: (n / SW_LOGIT_BLOCK, rounded
-     * up). Whether one is NaN or +inf. */
+    /* Writes the greatest of each block of x without NaNs; greatest: (n / SW_LOGIT_BLOCK, rounded
+     * up). Returns whether one is NaN or +inf. */
     bool (*peaks)(const float *x, size_t n, float *greatest);
     /* weights: (n). Returns their mass. */
     uint64_t (*weigh)(const float *x, size_t n, struct sw_scale scale, float *weights);
     /* Adds each mass to tally[bucket], (SW_TALLY); buckets rise as logits fall. */
     void (*tally)(const float *x, const float *weights, size_t n, struct sw_scale scale,
                   uint64_t *tally);
-    /* Writes where the logits of a bucket are, in order and from `base` on; returns how many. */
+    /* Writes the indices of the logits in a bucket, plus `base`, in order; returns their number. */
     size_t (*find)(const float *x, size_t n, struct sw_scale scale, uint32_t bucket, uint32_t base,
                    uint32_t *where);
     /* The mass of logits of at least `bound` whose weight is at least `least`. */

@@ -1,4 +1,4 @@
-/* Added tokens: texts that become ids before anything else looks at them. */
+/* Added tokens: texts that become ids before normalising and pre-tokenizing. */
 #ifndef SW_TEXT_ADDED_H
 #define SW_TEXT_ADDED_H
 
@@ -16,10 +16,10 @@ struct sw_added_token {
     int32_t id;
     char *content; /* owned */
     size_t length;
-    bool special;        /* only recognised when asked for; dropped on decoding when asked */
-    bool normalized;     /* looked for in the normalised text */
-    bool lstrip, rstrip; /* swallows the white space before, behind */
-    bool single_word;    /* only between characters that are no letters or digits */
+    bool special;        /* encoding recognises it and decoding drops it only where requested */
+    bool normalized;     /* searched in the normalised text; false: in the text as given */
+    bool lstrip, rstrip; /* includes the white space before it; after it */
+    bool single_word;    /* only between characters that are not letters or digits */
 };
 
 struct sw_added {
@@ -28,17 +28,17 @@ struct sw_added {
     struct sw_trie raw, normalized; /* value: index in items */
 };
 
-/* Copies `token` and its content; one with the same content or id is replaced. */
+/* Adds a copy of `token` and its content; replaces one with the same content or id. */
 enum sw_status sw_added_put(struct sw_added *added, const struct sw_added_token *token);
-/* NULL when there is none. */
+/* The token with this content, or with this id; NULL when there is none. */
 struct sw_added_token *sw_added_find(const struct sw_added *added, const char *text, size_t n);
 struct sw_added_token *sw_added_by_id(const struct sw_added *added, int32_t id);
-/* Builds the look-up; contents marked `normalized` are normalised first. */
+/* Builds the tries; contents marked `normalized` are normalised first. */
 enum sw_status sw_added_index(struct sw_added *added, struct sw_normalizer *normalizer);
 
 struct sw_added_hit {
-    const struct sw_added_token *token; /* NULL: none from here on */
-    size_t start, end;                  /* with the white space it swallows */
+    const struct sw_added_token *token; /* NULL: there is no further one */
+    size_t start, end;                  /* of the token, with the white space it includes */
 };
 
 /* The next added token of `trie` (raw or normalized) in text[from..n), leftmost and longest. */

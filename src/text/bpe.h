@@ -2,8 +2,8 @@
  * Byte-pair encoding of one piece of text: start from its characters (or bytes), merge the
  * neighbouring pair of lowest rank, leftmost on ties, until none is left.
  *
- * A pair's rank comes from a list of merges (the GPT-2 way), or is that of the piece which both
- * together spell (SentencePiece scores, tiktoken ranks).
+ * A pair's rank comes from a list of merges (as in GPT-2), or is the rank of the piece that both
+ * form together (SentencePiece scores, tiktoken ranks).
  */
 #ifndef SW_TEXT_BPE_H
 #define SW_TEXT_BPE_H
@@ -20,7 +20,7 @@
 struct sw_merge {
     uint64_t pair; /* left id << 32 | right id; all ones: free slot */
     uint32_t rank;
-    int32_t id; /* what the pair becomes */
+    int32_t id; /* of the merged piece */
 };
 
 struct sw_bpe_cache;
@@ -29,19 +29,19 @@ struct sw_bpe_candidate;
 
 struct sw_bpe {
     const struct sw_vocab *vocab; /* borrowed */
-    struct sw_merge *merges;      /* (merge_mask + 1), NULL: ranks decide */
+    struct sw_merge *merges;      /* (merge_mask + 1), a hash table; NULL: `ranks` is used */
     size_t merge_mask, n_merges;
-    int32_t last_merged; /* the id of the latest merge; the next one's is often its successor */
-    uint32_t *ranks;     /* (n_ranks) by id, without merges; UINT32_MAX: never made by merging */
+    int32_t last_merged; /* id of the latest merge; the id of the next is often its successor */
+    uint32_t *ranks;     /* (n_ranks) by id; UINT32_MAX: not made by merging; NULL with merges */
     size_t n_ranks;
-    struct sw_trie whole; /* user-defined pieces, always kept whole */
-    bool bytes;           /* start from bytes, else from characters */
-    bool byte_fallback;   /* unknown characters become their bytes' pieces, when all exist */
+    struct sw_trie whole; /* user-defined pieces, which are never split */
+    bool bytes;           /* start from bytes; false: from characters */
+    bool byte_fallback;   /* unknown characters become the pieces of their bytes, if all exist */
     bool fuse_unk;        /* neighbouring unknown characters become one unk */
-    bool ignore_merges;   /* a piece of text that is a piece of the vocabulary is taken directly */
+    bool ignore_merges;   /* a piece of text that is in the vocabulary becomes its id directly */
     int32_t unk;          /* -1: unknown characters are dropped */
-    uint64_t *joints; /* bits of hashed character pairs inside pieces; NULL: words are not parted */
-    int32_t byte_id[256]; /* the piece of a single byte (`bytes` or `byte_fallback`), -1: none */
+    uint64_t *joints; /* bits of hashed characters before a word mark; NULL: no split into words */
+    int32_t byte_id[256]; /* the piece of a single byte (`bytes` or `byte_fallback`); -1: none */
 
     struct sw_bpe_cache *cache;
     struct sw_bpe_symbol *symbols;
@@ -49,14 +49,14 @@ struct sw_bpe {
     size_t symbols_capacity, heap_capacity, heap_count;
 };
 
-/* Room for n merges to begin with; then one sw_bpe_add_merge each in order of rank (a pair's first
- * one counts).
- */
+/* Makes room for n merges; to be called before sw_bpe_add_merge. */
 enum sw_status sw_bpe_reserve_merges(struct sw_bpe *bpe, size_t n);
+/* Adds merges in the order of their ranks. A pair that is there already is ignored. */
 enum sw_status sw_bpe_add_merge(struct sw_bpe *bpe, int32_t left, int32_t right, int32_t id);
 /*
- * For vocabularies that mark words with U+2581: notes which characters stand before the mark inside
- * any piece. Elsewhere no merge can cross the mark, so a text is encoded word by word.
+ * For vocabularies that mark words with U+2581: collects the characters that are before the mark
+ * inside of a piece. After other characters no merge can cross the mark, so words are encoded one
+ * by one.
  */
 enum sw_status sw_bpe_find_joints(struct sw_bpe *bpe);
 /* Appends the ids of text[0..n), valid UTF-8 unless `bytes`; n < 2^30. */

@@ -1,8 +1,8 @@
 /*
- * Chat templates: a conversation becomes the text its model was trained on, as the model's own
- * template says. Templates are Jinja2 as transformers renders it (see jinja/jinja.h).
+ * Chat templates: a conversation becomes the text that its model was trained on, by the model's own
+ * template. Templates are Jinja2 as transformers renders it (see jinja/jinja.h).
  *
- * A sw_chat may be shared by threads as long as each renders requests of its own.
+ * Threads may share a sw_chat, but not a request.
  */
 #ifndef SW_TEXT_CHAT_H
 #define SW_TEXT_CHAT_H
@@ -31,19 +31,19 @@ struct sw_chat_request {
     const json_t *messages;     /* [{"role": "user", "content": "…"}, …]; see chat_messages.h */
     const json_t *tools;        /* list of tool descriptions; NULL: none */
     const json_t *variables;    /* {"enable_thinking": false, …} for the template; NULL: none */
-    bool add_generation_prompt; /* end with what begins an answer */
+    bool add_generation_prompt; /* end with the beginning of an answer */
 };
 
 /*
  * Appends the rendered text. SW_EINPUT: messages, tools or variables have the wrong form, or the
- * template refuses the conversation (its own words), fails or goes beyond its limits (its line).
- * On failure *text keeps its old length.
+ * template refuses the conversation (with the template's message), fails or exceeds its limits
+ * (with its line). On failure *text keeps its old length.
  */
 enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_request *request,
                               struct sw_strbuf *text);
 /*
- * Appends the ids of the rendered text, as they go to the model: special tokens are recognised and
- * no BOS is added, for the template prints its own. On failure *ids keeps its old count.
+ * Appends the ids of the rendered text for the model: special tokens are recognised and no BOS is
+ * added, because the template prints its own. On failure *ids keeps its old count.
  */
 enum sw_status sw_chat_encode(const struct sw_chat *chat, struct sw_tokenizer *tok,
                               const struct sw_chat_request *request, struct sw_ids *ids);

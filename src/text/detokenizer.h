@@ -1,7 +1,7 @@
 /*
- * Text out of ids that arrive one by one. What has come out so far is always the beginning of what
- * sw_tokenizer_decode would say of all ids so far: a character whose bytes are spread over several
- * tokens comes out with its last byte.
+ * Converts ids that arrive one by one to text. The output so far is always the beginning of what
+ * sw_tokenizer_decode gives for all ids so far: a character whose bytes come from several tokens is
+ * output with its last byte.
  */
 #ifndef SW_TEXT_DETOKENIZER_H
 #define SW_TEXT_DETOKENIZER_H
@@ -16,24 +16,24 @@
 struct sw_detokenizer {
     const struct sw_tokenizer *tok;
     bool skip_special;
-    bool begun;       /* a token has been seen: a later leading space is the text's own */
-    bool byte_tokens; /* `pending` came from <0xHH> tokens: each bad byte is one U+FFFD */
+    bool begun;       /* not at the first token: a leading space now belongs to the text */
+    bool byte_tokens; /* `pending` came from <0xHH> tokens: each bad byte becomes one U+FFFD */
     unsigned n_pending;
-    unsigned char pending[4]; /* the beginning of a character */
+    unsigned char pending[4]; /* (n_pending) the first bytes of a character */
 };
 
-/* No allocation, nothing to free. `tok` must outlive the stream. */
+/* Allocates nothing, so there is nothing to free. `tok` must outlive the detokenizer. */
 void sw_detokenizer_begin(struct sw_detokenizer *stream, const struct sw_tokenizer *tok,
                           bool skip_special);
 /*
- * Goes on as if ids[0..n) had been pushed before, without their text: to stream what follows a
- * prompt, so that the leading space of a continuation is kept.
+ * Continues as if ids[0..n) had been pushed, without their text: for text after a prompt, where the
+ * leading space of a continuation must be kept.
  */
 enum sw_status sw_detokenizer_skip(struct sw_detokenizer *stream, const int32_t *ids, size_t n);
-/* Appends the text that became certain with `id`. SW_EINPUT for an id outside the vocabulary. */
+/* Appends the text that `id` completes. SW_EINPUT for an id outside the vocabulary. */
 enum sw_status sw_detokenizer_push(struct sw_detokenizer *stream, int32_t id,
                                    struct sw_strbuf *out);
-/* Appends what was held back, as U+FFFD: no more ids will come. */
+/* At the end of the ids: appends U+FFFD for bytes that were held back. */
 void sw_detokenizer_finish(struct sw_detokenizer *stream, struct sw_strbuf *out);
 
 #endif

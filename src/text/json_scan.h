@@ -1,6 +1,6 @@
 /*
- * A pull scanner over JSON text, for the two members of a tokenizer file that hold hundreds of
- * thousands of strings (vocabulary, merges). Everything smaller goes to base/json.h.
+ * A pull scanner over JSON text, for the members of a tokenizer file with hundreds of thousands of
+ * strings (vocabulary, merges), and for the lines of jobs. Smaller values are read by base/json.h.
  */
 #ifndef SW_TEXT_JSON_SCAN_H
 #define SW_TEXT_JSON_SCAN_H
@@ -15,7 +15,7 @@
 
 struct sw_json_scan {
     const char *begin, *at, *end;
-    bool first;               /* nothing of the innermost object or array has been read */
+    bool first;               /* no member or element of the innermost object or array was read */
     struct sw_strbuf text[2]; /* decoded strings, used in turn: the last two stay valid */
     unsigned turn;
 };
@@ -39,12 +39,12 @@ enum sw_status sw_json_scan_string(struct sw_json_scan *scan, const char **text,
 /* A member's name and the colon after it. */
 enum sw_status sw_json_scan_key(struct sw_json_scan *scan, const char **text, size_t *n);
 enum sw_status sw_json_scan_integer(struct sw_json_scan *scan, int64_t *value);
-/* Passes over any value and tells where it was; strings inside are not validated. */
+/* Skips any value; *range is its text. Characters of strings in it are not checked. */
 enum sw_status sw_json_scan_skip(struct sw_json_scan *scan, struct sw_json_range *range);
 /* SW_EMODEL when anything but white space is left. */
 enum sw_status sw_json_scan_end(struct sw_json_scan *scan);
 
-/* Reads a range (NULL for an absent one); `name` is for the message. */
+/* Parses a range; *out is NULL for an absent one; the caller frees it. `name` is for messages. */
 enum sw_status sw_json_parse(const struct sw_json_range *range, const char *name, json_t **out);
 
 #endif

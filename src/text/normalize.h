@@ -1,4 +1,4 @@
-/* What is done to a text before it is cut up: the "normalizer" of a tokenizer file. */
+/* Normalises a text before it is split: the "normalizer" of a tokenizer file. */
 #ifndef SW_TEXT_NORMALIZE_H
 #define SW_TEXT_NORMALIZE_H
 
@@ -16,14 +16,14 @@
 
 struct sw_normalize_step;
 
-/* Where a SentencePiece model puts the space that its words begin with. */
+/* Where a SentencePiece model adds the space that its words begin with. */
 enum sw_dummy_prefix {
     SW_PREFIX_NEVER,
-    SW_PREFIX_FIRST, /* before the text's beginning */
-    SW_PREFIX_ALWAYS /* before what follows an added token, too */
+    SW_PREFIX_FIRST, /* at the beginning of the text */
+    SW_PREFIX_ALWAYS /* at the beginning of the text and after each added token */
 };
 
-/* The way of a SentencePiece model: its normalizer_spec. */
+/* The normalizer_spec of a SentencePiece model. */
 struct sw_sentencepiece_rules {
     enum sw_dummy_prefix prefix;
     bool remove_extra_whitespaces, escape_whitespaces;
@@ -37,18 +37,19 @@ struct sw_normalizer {
     struct sw_strbuf scratch[2];
 };
 
-/* From the "normalizer" member (NULL or null: nothing is done). SW_EMODEL names what is unknown. */
+/* Adds the steps of the "normalizer" member; NULL or null has none. SW_EMODEL names what is not
+ * supported. */
 enum sw_status sw_normalizer_parse(struct sw_normalizer *normalizer, const json_t *json);
 /* Adds Unicode normalisation form C. */
 enum sw_status sw_normalizer_add_nfc(struct sw_normalizer *normalizer);
-/* Adds a SentencePiece model's rules and takes them over. */
+/* Adds a SentencePiece model's rules; the normalizer then owns the rules' charsmap. */
 enum sw_status sw_normalizer_add_sentencepiece(struct sw_normalizer *normalizer,
                                                const struct sw_sentencepiece_rules *rules);
-/* Changes where they put the prefix; without such rules nothing happens. */
+/* Changes the prefix of a SentencePiece model's rules; without such rules does nothing. */
 void sw_normalizer_set_prefix(struct sw_normalizer *normalizer, enum sw_dummy_prefix prefix);
 /*
- * Normalises valid UTF-8 text[0..n); `begins`: nothing lies before it. *out is `text` itself or
- * memory of the normaliser, valid until the next call.
+ * Normalises valid UTF-8 text[0..n); `begins`: it is the beginning of the whole text. *out is
+ * `text` itself or memory of the normalizer, valid until the next call.
  */
 enum sw_status sw_normalize(struct sw_normalizer *normalizer, const char *text, size_t n,
                             bool begins, const char **out, size_t *out_n);

@@ -1,4 +1,4 @@
-/* How a normalised text is cut into the pieces that are encoded one by one. */
+/* Splits a normalised text into the pieces that are encoded one by one. */
 #ifndef SW_TEXT_PRETOKENIZE_H
 #define SW_TEXT_PRETOKENIZE_H
 
@@ -16,7 +16,7 @@ extern const char sw_pattern_gpt2[], sw_pattern_llama3[], sw_pattern_qwen[];
 
 struct sw_span {
     size_t start, length; /* in `text` */
-    bool at_zero;         /* begins where the whole text begins */
+    bool at_zero;         /* the span is at the beginning of the whole text */
 };
 
 struct sw_pieces {
@@ -36,9 +36,10 @@ struct sw_pretokenizer {
 
 /* From the "pre_tokenizer" member (NULL or null: the text stays whole). */
 enum sw_status sw_pretokenizer_parse(struct sw_pretokenizer *pre, const json_t *json);
-/* Adds: cut out each match of `pattern`, everything between is a piece too. */
+/* Adds a step: each match of `pattern` is a piece, and so is each text between matches. */
 enum sw_status sw_pretokenizer_add_split(struct sw_pretokenizer *pre, const char *pattern);
-/* Cuts valid UTF-8 text[0..n). *out is memory of the pre-tokenizer, valid until the next call. */
+/* Splits valid UTF-8 text[0..n); `at_zero`: it is the beginning of the whole text. *out is memory
+ * of the pre-tokenizer, valid until the next call. */
 enum sw_status sw_pretokenize(struct sw_pretokenizer *pre, const char *text, size_t n, bool at_zero,
                               const struct sw_pieces **out);
 void sw_pretokenizer_free(struct sw_pretokenizer *pre);

@@ -1,7 +1,7 @@
 /*
- * Stop strings over streamed text. The output ends right before the stop string that is complete
- * first; what could still become one is held back. The result does not depend on how the text was
- * cut into pushes.
+ * Stop strings in text that comes in parts. The output ends before the stop string that is complete
+ * first; text that could still become a stop string is held back. The result does not depend on how
+ * the text is split into parts.
  */
 #ifndef SW_TEXT_STOP_STRINGS_H
 #define SW_TEXT_STOP_STRINGS_H
@@ -18,21 +18,21 @@
 struct sw_stop;
 
 /*
- * n may be 0: everything passes. SW_EINPUT names an empty or too long string, or too many of them.
- * The strings are copied. The caller frees *out.
+ * n may be 0: then all text is output. SW_EINPUT for an empty or too long string, or too many.
+ * Copies the strings. The caller frees *out.
  */
 enum sw_status sw_stop_create(const char *const *strings, size_t n, struct sw_stop **out);
 void sw_stop_free(struct sw_stop *stop);
 /*
- * Appends what became certain to *out. Returns true when a stop string was met, now or before: what
- * follows is swallowed.
+ * Appends to *out what cannot become a stop string any more. Returns true when a stop string was
+ * found, now or before; text after it is dropped.
  */
 bool sw_stop_push(struct sw_stop *stop, const char *text, size_t n, struct sw_strbuf *out);
-/* The text is over: appends what was held back (nothing after a stop string). */
+/* At the end of the text: appends what was held back (nothing after a stop string). */
 void sw_stop_finish(struct sw_stop *stop, struct sw_strbuf *out);
-/* Index of the stop string that was met, -1 when none. */
+/* Index of the stop string that was found; -1: none. */
 int sw_stop_which(const struct sw_stop *stop);
-/* Ready for another text with the same strings. */
+/* Starts another text with the same strings. */
 void sw_stop_reset(struct sw_stop *stop);
 
 #endif

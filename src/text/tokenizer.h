@@ -1,10 +1,10 @@
 /*
- * Text to token ids and back, as the model's own tokenizer files say.
+ * Converts text to token ids and back by the model's own tokenizer files.
  *
- * Understood: BPE from tokenizer.json, from a SentencePiece or tiktoken tokenizer.model, and from
- * vocab.json + merges.txt. Anything else in those files is refused by name (SW_EMODEL).
+ * Supported: BPE from tokenizer.json, from a SentencePiece or tiktoken tokenizer.model, and from
+ * vocab.json + merges.txt. Anything else in those files is SW_EMODEL, with its name.
  *
- * A tokenizer may be shared by threads: encode takes a lock, the rest only reads.
+ * Threads may share a tokenizer: encoding takes a lock, all other calls only read.
  */
 #ifndef SW_TEXT_TOKENIZER_H
 #define SW_TEXT_TOKENIZER_H
@@ -21,23 +21,23 @@ struct sw_tokenizer;
 
 /*
  * Opens the tokenizer of the model in `dir`: tokenizer.json, else tokenizer.model, else vocab.json
- * and merges.txt. BOS, EOS and what is added around a text come from tokenizer_config.json,
+ * and merges.txt. BOS, EOS and the tokens around a text come from tokenizer_config.json,
  * special_tokens_map.json, added_tokens.json, generation_config.json and config.json, each of which
- * may be absent. As in transformers, the second and third do not count beside an
- * added_tokens_decoder in the first, and a special token that has no id gets the next free one. In
- * folders of vocab.json nothing is special but what these files name and, where they are silent,
- * what the family's class in transformers has ("<|endoftext|>").
- * SW_EMODEL names the file and what is wrong with it, SW_EINPUT a missing one.
+ * may be absent. As in transformers, special_tokens_map.json and added_tokens.json are ignored when
+ * tokenizer_config.json has added_tokens_decoder, and a special token without an id gets the next
+ * free one. In folders with vocab.json only the tokens that these files name are special and, where
+ * they name none, those of the family's class in transformers ("<|endoftext|>").
+ * SW_EMODEL names the file and what is wrong with it; SW_EINPUT names a missing file.
  * The caller closes *out.
  */
 enum sw_status sw_tokenizer_open(const char *dir, struct sw_tokenizer **out);
-/* Is there one? A failure: that cannot be told, and it is not "no". */
+/* Whether `dir` has a tokenizer. Fails when a file cannot be examined. */
 enum sw_status sw_tokenizer_present(const char *dir, bool *there);
 void sw_tokenizer_close(struct sw_tokenizer *tok);
 
 enum sw_encode_flags {
-    SW_ENCODE_ADD_SPECIAL = 1,   /* put BOS/EOS around the text as the model wants them */
-    SW_ENCODE_PARSE_SPECIAL = 2, /* special tokens written in the text become their ids */
+    SW_ENCODE_ADD_SPECIAL = 1,   /* add BOS/EOS around the text as the model's files define */
+    SW_ENCODE_PARSE_SPECIAL = 2, /* special tokens in the text become their ids */
 };
 
 /*
@@ -48,18 +48,18 @@ enum sw_encode_flags {
 enum sw_status sw_tokenizer_encode(struct sw_tokenizer *tok, const char *text, size_t n,
                                    unsigned flags, struct sw_ids *out);
 /*
- * Appends the text of ids[0..n), always valid UTF-8: what is not becomes U+FFFD. SW_EINPUT names an
- * id outside the vocabulary. For text that arrives id by id see text/detokenizer.h.
+ * Appends the text of ids[0..n), always valid UTF-8: other bytes become U+FFFD. SW_EINPUT names an
+ * id outside the vocabulary. For ids that arrive one by one see text/detokenizer.h.
  */
 enum sw_status sw_tokenizer_decode(const struct sw_tokenizer *tok, const int32_t *ids, size_t n,
                                    bool skip_special, struct sw_strbuf *out);
 
-/* Ids are 0 .. size - 1; a model's logits may have more rows (padding), which mean nothing. */
+/* Ids are 0 … size - 1. A model may have more logits (padding), which have no meaning. */
 size_t sw_tokenizer_size(const struct sw_tokenizer *tok);
 /* Whether generation ends at this id: any of the eos ids of generation_config.json and the like. */
 bool sw_tokenizer_is_end(const struct sw_tokenizer *tok, int32_t id);
 bool sw_tokenizer_is_special(const struct sw_tokenizer *tok, int32_t id);
-/* -1 when the model has none. */
+/* BOS, and EOS; -1 when the model has none. */
 int32_t sw_tokenizer_bos(const struct sw_tokenizer *tok);
 int32_t sw_tokenizer_eos(const struct sw_tokenizer *tok);
 /* The id whose piece is exactly text[0..n) (added tokens first), -1 when there is none. */

@@ -1,8 +1,8 @@
 /*
- * The inside of a tokenizer, shared by the readers of its file forms (private to src/text).
+ * The inside of a tokenizer, shared by the readers of its file formats (private to src/text).
  *
- * A reader takes (bytes, length) and fills a new tokenizer; sw_tokenizer_finish then settles the
- * special tokens and builds the look-ups. On any failure the caller closes it.
+ * A reader takes (bytes, length) and fills a new tokenizer; sw_tokenizer_finish then adds the
+ * special tokens and builds the indexes. On any failure the caller closes the tokenizer.
  */
 #ifndef SW_TEXT_TOKENIZER_IMPL_H
 #define SW_TEXT_TOKENIZER_IMPL_H
@@ -25,8 +25,8 @@ enum sw_id_flags { SW_ID_ADDED = 1, SW_ID_SPECIAL = 2 };
 struct sw_decoder {
     bool byte_level;    /* pieces are bytes */
     bool byte_fallback; /* <0xHH> pieces are bytes */
-    bool strip;         /* one leading space of the whole text is dropped */
-    char space[8];      /* what stands for a space in pieces, "" none */
+    bool strip;         /* one space at the beginning of the whole text is dropped */
+    char space[8];      /* the character for a space in pieces; "": none */
 };
 
 struct sw_affix {
@@ -46,20 +46,20 @@ struct sw_tokenizer {
     struct sw_pretokenizer pre;
     struct sw_added added;
     struct sw_decoder decoder;
-    struct sw_affix prefix, suffix;       /* what SW_ENCODE_ADD_SPECIAL puts around a text */
+    struct sw_affix prefix, suffix;       /* the ids that SW_ENCODE_ADD_SPECIAL adds to a text */
     uint8_t *flags;                       /* (vocab.count) sw_id_flags */
     int32_t bos, eos;                     /* -1: none */
-    bool add_bos, add_eos;                /* wanted by the form of the file, without a template */
-    const struct sw_default_token *usual; /* NULL: the form of the file says all */
-    bool plain_specials; /* special tokens take no spaces around them, whatever the files say */
-    bool sentencepiece;  /* added tokens are looked for in the text as it was given */
+    bool add_bos, add_eos;                /* defaults of the file's format, without a template */
+    const struct sw_default_token *usual; /* defaults of the family; NULL: none */
+    bool plain_specials;                  /* special tokens never include spaces around them */
+    bool sentencepiece;                   /* added tokens are searched in the text as given */
     int32_t ends[SW_ENDS_MAX];
     size_t n_ends;
     pthread_mutex_t lock; /* of the scratch memory in bpe, normalizer, pre */
     struct sw_strbuf lossy;
 };
 
-/* What lies beside a tokenizer; each NULL when absent. */
+/* The files next to a tokenizer; NULL: absent. */
 struct sw_text_config {
     json_t *tokenizer;  /* tokenizer_config.json */
     json_t *specials;   /* special_tokens_map.json */
@@ -81,18 +81,19 @@ enum sw_status sw_tokenizer_finish(struct sw_tokenizer *tok, const struct sw_tex
 
 enum sw_status sw_text_config_read(const char *dir, struct sw_text_config *config);
 void sw_text_config_free(struct sw_text_config *config);
-/* Has tokenizer_config.json all added tokens? Then the two older files beside it do not count. */
+/* Whether tokenizer_config.json has all added tokens; then the two older files are ignored. */
 bool sw_text_config_is_whole(const struct sw_text_config *config);
-/* Added tokens, BOS, EOS and end ids from the files beside the tokenizer. */
+/* Adds tokens, BOS, EOS and end ids from the files next to the tokenizer. */
 enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct sw_tokenizer *tok);
 
 /* The 256 special tokens that follow Llama 3's ordinary ones, the first with id `base`. */
 enum sw_status sw_add_llama3_specials(struct sw_tokenizer *tok, int32_t base);
-/* bpe.byte_id from the index: pieces of one byte, or <0xHH> pieces. */
+/* Fills bpe.byte_id from the vocabulary: pieces of one byte; `fallback`: <0xHH> pieces. */
 void sw_find_byte_pieces(struct sw_tokenizer *tok, bool fallback);
-/* Byte-level vocabulary {"piece": id, …} and its merges' texts "a b". */
+/* Sets one piece of a byte-level vocabulary, written in GPT-2's byte alphabet. */
 enum sw_status sw_set_byte_piece(struct sw_tokenizer *tok, int64_t id, const char *piece, size_t n,
                                  struct sw_strbuf *scratch);
+/* Adds the merge of the pieces `left` and `right`. SW_EMODEL when one is not in the vocabulary. */
 enum sw_status sw_add_text_merge(struct sw_tokenizer *tok, const char *left, size_t left_n,
                                  const char *right, size_t right_n, struct sw_strbuf scratch[3]);
 

@@ -1,4 +1,4 @@
-/* A set of byte strings with values, asked for the longest one that a text begins with. */
+/* A set of byte strings with values; finds the longest one that a text begins with. */
 #ifndef SW_TEXT_TRIE_H
 #define SW_TEXT_TRIE_H
 
@@ -21,7 +21,7 @@ struct sw_trie {
     uint32_t by_first[256]; /* the root's children, by byte */
 };
 
-/* SW_EMODEL for an empty or too long key; of equal keys the first value stays. */
+/* Adds a key; one that is there already keeps its value. SW_EMODEL for an empty or too long key. */
 enum sw_status sw_trie_add(struct sw_trie *trie, const char *key, size_t n, int32_t value);
 /* Bytes of the longest key that text[0..n) begins with and its value; 0 when none. */
 size_t sw_trie_longest(const struct sw_trie *trie, const char *text, size_t n, int32_t *value);

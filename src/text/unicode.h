@@ -1,6 +1,6 @@
 /*
- * Where normalisers of tokenizers go by another version of Unicode than the library here, which is
- * whatever the machine has: what a text becomes must not depend on that.
+ * Tables for normalizers that use another version of Unicode than the machine's library: the result
+ * must not depend on the machine.
  */
 #ifndef SW_TEXT_UNICODE_H
 #define SW_TEXT_UNICODE_H
@@ -9,11 +9,11 @@
 #include <stdint.h>
 
 /*
- * Whether the normalisation forms pass `c` by: it neither decomposes, composes nor is moved. The
- * tokenizers library goes by Unicode 9; what later versions know of is inert to it.
+ * Whether the normalisation forms leave `c` unchanged: it neither decomposes, composes nor is
+ * reordered. The tokenizers library uses Unicode 9, in which later characters are inert.
  */
 bool sw_unicode_is_inert(uint32_t c);
-/* What `c` is in lower case by Unicode 17: 1 or 2 code points. Returns how many. */
+/* Writes the lower case of `c` by Unicode 17, 1 or 2 code points, and returns their number. */
 int sw_unicode_lower(uint32_t c, uint32_t lower[2]);
 
 #endif

@@ -16,7 +16,7 @@ struct sw_piece {
     uint32_t offset; /* in `bytes` */
     uint32_t length : 24;
     uint32_t used : 1;   /* 0: no piece has this id */
-    uint32_t hidden : 1; /* not found by sw_vocab_find: no text can spell it */
+    uint32_t hidden : 1; /* not found by sw_vocab_find, because no text can contain it */
 };
 
 struct sw_vocab_slot {
@@ -33,7 +33,7 @@ struct sw_vocab {
     size_t longest; /* bytes, over the pieces that can be found */
 };
 
-/* Sets the piece of `id`; a second time replaces it. SW_EMODEL for an id or length out of range. */
+/* Sets or replaces the piece of `id`. SW_EMODEL for an id or length out of range. */
 enum sw_status sw_vocab_set(struct sw_vocab *vocab, int64_t id, const char *bytes, size_t n,
                             bool hidden);
 /* Builds the look-up of all pieces set so far; of equal pieces the lowest id is found. */
