@@ -366,7 +366,7 @@ refused 2 'fresh' model in.jsonl mine.jsonl --fresh --force
 refused 2 '-n 0' model in.jsonl mine.jsonl -n 0
 refused 5 'no/such' model in.jsonl no/such/out.jsonl
 echo "my letters" >letters
-refused 3 'nothing says' model in.jsonl letters
+refused 3 'nothing shows' model in.jsonl letters
 grep -q letters letters || fail "a file of somebody else is gone"
 sw score model in.jsonl mine.jsonl
 expect 3 "score over batch"
