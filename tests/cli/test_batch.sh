@@ -137,7 +137,7 @@ for how in "rm lost.jsonl" "mv lost.jsonl moved.jsonl" "truncate -s 10 lost.json
     sw batch model long.jsonl lost.jsonl
     wait $!
     expect 5 "$how"
-    one_message "$how" 'lost.jsonl: was (removed|cut|moved or replaced) while the job ran'
+    one_message "$how" 'lost.jsonl: was (removed|truncated|moved or replaced) while the job ran'
     grep -q 'safe' err && fail "$how: calls results safe"
 done
 
