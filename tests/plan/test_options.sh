@@ -84,6 +84,6 @@ for form in "-n 256" "-p 200 -n 57" "-n 100 -p 1 --context 100"; do
     # shellcheck disable=SC2086 # words
     sw bench s -r 1 $form
     expect 2 "bench $form"
-    one_message "bench $form" "have no room in (256|100) positions"
+    one_message "bench $form" "do not fit in (256|100) positions"
 done
 finish
