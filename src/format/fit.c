@@ -42,8 +42,8 @@ static enum sw_status same_values(const struct sw_tensors *tensors, const struct
 {
     struct sw_source one, two;
     *same = true;
-    if ((a->file == b->file && a->offset == b->offset &&
-         memcmp(a->stride, b->stride, (size_t)a->rank * sizeof a->stride[0]) == 0))
+    if (a->file == b->file && a->offset == b->offset &&
+        memcmp(a->stride, b->stride, (size_t)a->rank * sizeof a->stride[0]) == 0)
         return SW_OK;
     *same = sw_tensor_is_contiguous(a) && sw_tensor_is_contiguous(b);
     if (!*same)
