@@ -5,8 +5,8 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/units.h"
-#include "format/checkpoint.h"
-#include "format/fit.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/fit.h"
 #include "probe/files.h"
 
 #include <assert.h>

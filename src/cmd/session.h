@@ -6,9 +6,9 @@
 #define SW_CMD_SESSION_H
 
 #include "backend/gpu_library.h"
+#include "checkpoint/reader.h"
 #include "cmd/options.h"
 #include "engine/engine.h"
-#include "format/reader.h"
 #include "model/footprint.h"
 #include "plan/plan.h"
 #include "probe/probe.h"

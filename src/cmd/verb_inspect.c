@@ -1,7 +1,7 @@
 /* Owns the verb `inspect`: what a model is and how large it is, from its headers. */
 #include "base/units.h"
+#include "checkpoint/fit.h"
 #include "cmd/options.h"
-#include "format/fit.h"
 #include "model/footprint.h"
 #include "model/model.h"
 

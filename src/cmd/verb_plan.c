@@ -2,8 +2,8 @@
 #include "base/file_write.h"
 #include "base/log.h"
 #include "base/strbuf.h"
+#include "checkpoint/fit.h"
 #include "cmd/session.h"
-#include "format/fit.h"
 #include "model/model.h"
 #include "plan/report.h"
 

@@ -2,8 +2,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "checkpoint/checkpoint.h"
 #include "cmd/session.h"
-#include "format/checkpoint.h"
 #include "probe/files.h"
 #include "probe/probe.h"
 

@@ -2,9 +2,9 @@
 #include "base/file_write.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "checkpoint/safetensors.h"
 #include "cmd/session.h"
 #include "engine/generate.h"
-#include "format/safetensors.h"
 
 #include <stdio.h>
 #include <stdlib.h>

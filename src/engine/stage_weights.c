@@ -2,7 +2,7 @@
 #include "engine/stage_weights.h"
 
 #include "base/checked.h"
-#include "format/reader.h"
+#include "checkpoint/reader.h"
 #include "model/footprint.h"
 
 #include <math.h>

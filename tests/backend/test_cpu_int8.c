@@ -2,8 +2,8 @@
 #include "cpu_help.h"
 
 #include "base/file.h"
-#include "format/checkpoint.h"
-#include "format/reader.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/reader.h"
 
 /* Longer than what is summed at a time, and no multiple of anything. */
 enum { ROWS = 203, COLS = 8999, N = 23 };

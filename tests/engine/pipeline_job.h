@@ -6,11 +6,11 @@
 #define SW_TESTS_ENGINE_JOB_H
 
 #include "base/file.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/fit.h"
+#include "checkpoint/reader.h"
 #include "engine/generate.h"
 #include "fake_gpu.h"
-#include "format/checkpoint.h"
-#include "format/fit.h"
-#include "format/reader.h"
 #include "model/model.h"
 
 #include <pthread.h>

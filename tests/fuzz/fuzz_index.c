@@ -1,5 +1,5 @@
 /* Any bytes as an index of shards; no name that is accepted may leave the directory. */
-#include "format/weight_index.h"
+#include "checkpoint/weight_index.h"
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Any bytes as a safetensors file; what is accepted must tile the file and lie inside it. */
-#include "format/safetensors.h"
+#include "checkpoint/safetensors.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* Any bytes as a pickle, and on to a tensor directory over storages of 1 MiB. */
-#include "format/torch_objects.h"
-#include "format/torch_pickle.h"
+#include "checkpoint/torch_objects.h"
+#include "checkpoint/torch_pickle.h"
 
 #include <stdlib.h>
 

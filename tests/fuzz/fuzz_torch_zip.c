@@ -1,7 +1,7 @@
 /* Any bytes as a torch zip file; the tensors that come out must lie inside it. */
-#include "format/torch.h"
+#include "checkpoint/torch.h"
 
-#include "format/source.h"
+#include "checkpoint/source.h"
 
 #include <stdlib.h>
 

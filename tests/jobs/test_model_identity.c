@@ -1,7 +1,7 @@
 /* Which model a job is done with: what makes it another one, what does not, what ends in an error;
  * and claims of the first version. */
-#include "format/checkpoint.h"
-#include "format/safetensors.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/safetensors.h"
 #include "jobs/identity.h"
 #include "jobs/manifest.h"
 #include "jobs/results.h"

@@ -5,8 +5,8 @@
  */
 #include "base/file.h"
 #include "base/units.h"
+#include "checkpoint/safetensors.h"
 #include "engine/stage_weights.h"
-#include "format/safetensors.h"
 
 #include <errno.h>
 #include <jansson.h>

@@ -1,0 +1,304 @@
+/*
+ * Owns reading of tensor data: a few open descriptors, contiguous ranges (in pieces by several
+ * threads: read_pieces.c), prefetching by the system, and a gather for the strided tensors that
+ * torch files may hold. Chunks are in read_ahead.c.
+ */
+#include "checkpoint/reader.h"
+
+#include "base/file.h"
+#include "checkpoint/read_pieces.h"
+
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Descriptors kept open; a stage's tensors lie in few shards, mostly one after the other. */
+#define OPEN_FILES 4
+/* Bytes that the system prefetches, and bytes of one request to it. */
+#define AHEAD_BYTES ((uint64_t)32 << 20)
+#define AHEAD_STEP ((uint64_t)4 << 20)
+/* What a gather reads at once, and the gap between wanted bytes that is worth a new pread. */
+#define GATHER_BYTES ((uint64_t)8 << 20)
+#define GATHER_GAP ((uint64_t)256 << 10)
+
+struct open_file {
+    int file; /* index into sw_tensors.files */
+    int fd;   /* -1: free */
+    uint64_t used;
+};
+
+struct sw_reader {
+    const struct sw_tensors *tensors;
+    struct open_file open[OPEN_FILES];
+    uint64_t clock;
+    atomic_uint_fast64_t bytes;
+    struct sw_pieces pieces;
+    /* The tensors that are read next, and how much of them was requested from the system. */
+    struct {
+        const struct sw_tensor *const *tensors; /* (n) */
+        size_t n, at;
+        uint64_t done;          /* bytes of tensors[at] */
+        uint64_t asked, before; /* bytes of all; reader->bytes when it began */
+    } next;
+    /* Kept from one tensor to the next: new pages cost as much as the reading. */
+    struct {
+        char *bytes;
+        size_t capacity;
+    } chunks[2];
+};
+
+enum sw_status sw_reader_open(const struct sw_tensors *tensors, struct sw_reader **out)
+{
+    struct sw_reader *reader = calloc(1, sizeof *reader);
+    if (!reader)
+        return sw_fail(SW_ENOMEM, "no memory for a reader of weight files");
+    reader->tensors = tensors;
+    for (int i = 0; i < OPEN_FILES; i++)
+        reader->open[i].fd = -1;
+    *out = reader;
+    return SW_OK;
+}
+
+void sw_reader_close(struct sw_reader *reader)
+{
+    if (!reader)
+        return;
+    for (int i = 0; i < OPEN_FILES; i++)
+        if (reader->open[i].fd >= 0)
+            close(reader->open[i].fd);
+    for (int i = 0; i < 2; i++)
+        free(reader->chunks[i].bytes);
+    sw_pieces_free(&reader->pieces);
+    free(reader);
+}
+
+char *sw_reader_chunk(struct sw_reader *reader, int which, size_t bytes)
+{
+    if (bytes > reader->chunks[which].capacity) {
+        free(reader->chunks[which].bytes);
+        reader->chunks[which].bytes = malloc(bytes);
+        reader->chunks[which].capacity = reader->chunks[which].bytes ? bytes : 0;
+    }
+    return reader->chunks[which].bytes;
+}
+
+uint64_t sw_reader_bytes(const struct sw_reader *reader)
+{
+    return atomic_load_explicit(&reader->bytes, memory_order_relaxed);
+}
+
+int64_t sw_reader_row_count(const struct sw_tensor *tensor)
+{
+    return tensor->rank == 0 ? 1 : tensor->shape[0];
+}
+
+uint64_t sw_reader_row_bytes(const struct sw_tensor *tensor)
+{
+    return tensor->bytes == 0 ? 0 : tensor->bytes / (uint64_t)sw_reader_row_count(tensor);
+}
+
+/* The file must still be the one whose header was read. */
+static enum sw_status open_checked(const struct sw_tensor_file *file, int *out)
+{
+    uint64_t size;
+    int fd;
+    SW_TRY(sw_file_open_optional(file->path, &fd, &size));
+    if (fd < 0)
+        return sw_fail(SW_EMODEL, "%s: does not exist any more; its header was read before",
+                       file->path);
+    if (size != file->size) {
+        close(fd);
+        return sw_fail(SW_EMODEL,
+                       "%s: changed while it was in use: %llu bytes when its header was read, "
+                       "%llu now; run the command again when the copy is complete",
+                       file->path, (unsigned long long)file->size, (unsigned long long)size);
+    }
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    *out = fd;
+    return SW_OK;
+}
+
+static enum sw_status descriptor(struct sw_reader *reader, int file, int *fd)
+{
+    struct open_file *oldest = &reader->open[0];
+    for (int i = 0; i < OPEN_FILES; i++) {
+        struct open_file *entry = &reader->open[i];
+        if (entry->fd >= 0 && entry->file == file) {
+            entry->used = ++reader->clock;
+            *fd = entry->fd;
+            return SW_OK;
+        }
+        if (entry->used < oldest->used)
+            oldest = entry;
+    }
+    int opened = -1;
+    SW_TRY(open_checked(&reader->tensors->files[file], &opened));
+    if (oldest->fd >= 0)
+        close(oldest->fd);
+    *oldest = (struct open_file){file, opened, ++reader->clock};
+    *fd = opened;
+    return SW_OK;
+}
+
+void sw_reader_expect(struct sw_reader *reader, const struct sw_tensor *const *tensors, size_t n)
+{
+    reader->next.tensors = tensors;
+    reader->next.n = n;
+    reader->next.at = 0;
+    reader->next.done = reader->next.asked = 0;
+    reader->next.before = sw_reader_bytes(reader);
+}
+
+/* Requests more while less than AHEAD_BYTES are requested. A tensor that cannot be opened fails
+ * later, when it is read. */
+static void fetch_ahead(struct sw_reader *reader)
+{
+    const uint64_t read = sw_reader_bytes(reader) - reader->next.before;
+    while (reader->next.at < reader->next.n && reader->next.asked < read + AHEAD_BYTES) {
+        const struct sw_tensor *tensor = reader->next.tensors[reader->next.at];
+        const uint64_t left = tensor->bytes - reader->next.done;
+        const uint64_t n = left < AHEAD_STEP ? left : AHEAD_STEP;
+        int fd;
+        if (n == 0 || descriptor(reader, tensor->file, &fd) != SW_OK) {
+            sw_error_clear();
+            reader->next.asked += left;
+            reader->next.done = 0;
+            reader->next.at++;
+            continue;
+        }
+        (void)posix_fadvise(fd, (off_t)(tensor->offset + reader->next.done), (off_t)n,
+                            POSIX_FADV_WILLNEED);
+        reader->next.done += n;
+        reader->next.asked += n;
+    }
+}
+
+static enum sw_status read_range(struct sw_reader *reader, int file, uint64_t offset, void *out,
+                                 uint64_t length)
+{
+    int fd;
+    fetch_ahead(reader);
+    SW_TRY(descriptor(reader, file, &fd));
+    return sw_pieces_read(&reader->pieces, fd, reader->tensors->files[file].path, offset, out,
+                          length, &reader->bytes);
+}
+
+/* One dimension of more than one element; strides in bytes. */
+struct axis {
+    uint64_t size, from, to;
+};
+
+struct gather {
+    struct sw_reader *reader;
+    int file;
+    uint64_t element; /* bytes */
+    int n_axes;
+    struct axis axes[SW_MAX_RANK];  /* by descending stride in the file */
+    uint64_t span[SW_MAX_RANK + 1]; /* [i]: bytes from first to last element of axes i.. */
+    char *scratch;                  /* (GATHER_BYTES) */
+};
+
+/* Copies the elements of axes i.. from a piece of the file in memory to their places. */
+static void scatter(const struct gather *g, int i, const char *from, char *to)
+{
+    if (i == g->n_axes) {
+        memcpy(to, from, g->element);
+        return;
+    }
+    const struct axis *a = &g->axes[i];
+    if (i == g->n_axes - 1 && a->from == g->element && a->to == g->element) {
+        memcpy(to, from, a->size * g->element);
+        return;
+    }
+    for (uint64_t k = 0; k < a->size; k++)
+        scatter(g, i + 1, from + k * a->from, to + k * a->to);
+}
+
+/* Reads axes i.. beginning at `offset`: as many indices of axis i at once as pays. */
+static enum sw_status gather_axis(const struct gather *g, int i, uint64_t offset, char *to)
+{
+    if (g->span[i] <= GATHER_BYTES && (i == g->n_axes || g->axes[i].from < GATHER_GAP)) {
+        SW_TRY(read_range(g->reader, g->file, offset, g->scratch, g->span[i]));
+        scatter(g, i, g->scratch, to);
+        return SW_OK;
+    }
+    const struct axis *a = &g->axes[i];
+    if (i == g->n_axes - 1 && a->from == g->element && a->to == g->element)
+        return read_range(g->reader, g->file, offset, to, a->size * g->element);
+    const uint64_t inner = g->span[i + 1];
+    uint64_t group = 1;
+    if (inner <= GATHER_BYTES && a->from < GATHER_GAP)
+        group = a->from == 0 ? a->size : (GATHER_BYTES - inner) / a->from + 1;
+    for (uint64_t k = 0; k < a->size; k += group) {
+        const uint64_t n = group < a->size - k ? group : a->size - k;
+        const uint64_t at = offset + k * a->from;
+        if (group == 1) {
+            SW_TRY(gather_axis(g, i + 1, at, to + k * a->to));
+            continue;
+        }
+        SW_TRY(read_range(g->reader, g->file, at, g->scratch, (n - 1) * a->from + inner));
+        for (uint64_t j = 0; j < n; j++)
+            scatter(g, i + 1, g->scratch + j * a->from, to + (k + j) * a->to);
+    }
+    return SW_OK;
+}
+
+/* The axes of `n_rows` rows of the tensor, outermost in the file first. */
+static void plan_gather(struct gather *g, const struct sw_tensor *tensor, int64_t n_rows)
+{
+    uint64_t to = g->element;
+    for (int i = tensor->rank - 1; i >= 0; i--) {
+        const uint64_t size = (uint64_t)(i == 0 ? n_rows : tensor->shape[i]);
+        if (size > 1) {
+            const struct axis a = {size, (uint64_t)tensor->stride[i] * g->element, to};
+            int at = g->n_axes++;
+            for (; at > 0 && g->axes[at - 1].from < a.from; at--)
+                g->axes[at] = g->axes[at - 1];
+            g->axes[at] = a;
+        }
+        to *= size;
+    }
+    g->span[g->n_axes] = g->element;
+    for (int i = g->n_axes - 1; i >= 0; i--)
+        g->span[i] = (g->axes[i].size - 1) * g->axes[i].from + g->span[i + 1];
+}
+
+static enum sw_status read_strided(struct sw_reader *reader, const struct sw_tensor *tensor,
+                                   int64_t row0, int64_t n_rows, void *buffer)
+{
+    struct gather g = {.reader = reader, .file = tensor->file};
+    g.element = sw_dtype_info(tensor->dtype)->bits / 8;
+    plan_gather(&g, tensor, n_rows);
+    g.scratch = malloc(GATHER_BYTES);
+    if (!g.scratch)
+        return sw_fail(SW_ENOMEM, "no memory to gather a strided tensor");
+    /* A dimension of one element may have any stride; its row is 0. */
+    const uint64_t skip = row0 ? (uint64_t)row0 * (uint64_t)tensor->stride[0] * g.element : 0;
+    const enum sw_status status = gather_axis(&g, 0, tensor->offset + skip, buffer);
+    free(g.scratch);
+    return status;
+}
+
+enum sw_status sw_reader_rows(struct sw_reader *reader, const struct sw_tensor *tensor,
+                              int64_t row0, int64_t n_rows, void *buffer)
+{
+    const int64_t rows = sw_reader_row_count(tensor);
+    if (row0 < 0 || n_rows < 0 || row0 > rows || n_rows > rows - row0)
+        return sw_fail(SW_EINPUT, "tensor '%s': rows %lld to %lld were requested, it has %lld",
+                       tensor->name, (long long)row0, (long long)(row0 + n_rows), (long long)rows);
+    const uint64_t row_bytes = sw_reader_row_bytes(tensor);
+    if (row_bytes == 0 || n_rows == 0)
+        return SW_OK;
+    enum sw_status status;
+    if (sw_tensor_is_contiguous(tensor))
+        status = read_range(reader, tensor->file, tensor->offset + (uint64_t)row0 * row_bytes,
+                            buffer, (uint64_t)n_rows * row_bytes);
+    else
+        status = read_strided(reader, tensor, row0, n_rows, buffer);
+    if (status != SW_OK)
+        sw_error_context("tensor '%s' at byte %llu", tensor->name,
+                         (unsigned long long)tensor->offset);
+    return status;
+}

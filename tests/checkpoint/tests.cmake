@@ -1,0 +1,3 @@
+if(TARGET test_checkpoint_read_pieces) # its reads are slow, or fail
+  target_link_options(test_checkpoint_read_pieces PRIVATE LINKER:--wrap=pread,--wrap=posix_fadvise)
+endif()

@@ -1,3 +1,0 @@
-if(TARGET test_format_read_pieces) # its reads are slow, or fail
-  target_link_options(test_format_read_pieces PRIVATE LINKER:--wrap=pread,--wrap=posix_fadvise)
-endif()
