@@ -358,6 +358,15 @@ static inline enum sw_status fake_unpack(struct sw_backend *b, const void *d_pac
     return SW_OK;
 }
 
+/* The layout of this GPU is the CPU's. */
+static inline enum sw_status fake_host_put(struct sw_backend *b, struct sw_matrix *m,
+                                           const struct sw_matrix_rows *rows)
+{
+    if (fake_piece_of(fake_of(b)->memory, m->d_data, 1))
+        fake_fault(b, "rows for host memory are put on the device");
+    return fake_of(b)->cpu->matrix_put(b, m, rows);
+}
+
 static inline enum sw_status fake_check_finite(struct sw_backend *b, const float *d_x, int64_t ld,
                                                int64_t n, int64_t dim, const char *where)
 {
@@ -422,6 +431,7 @@ static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
                                                .fetched = fake_fetched,
                                                .used = fake_used,
                                                .unpack = fake_unpack,
+                                               .host_put = fake_host_put,
                                                .check_finite = fake_check_finite,
                                                .upload_rows = fake_upload_rows,
                                                .download_rows = fake_download_rows,

@@ -103,6 +103,14 @@ struct sw_gpu_ops {
     enum sw_status (*used)(struct sw_backend *b, int buffer);
     /* Converts a matrix that the CPU backend packed to this backend's layout, in m->d_data. */
     enum sw_status (*unpack)(struct sw_backend *b, const void *d_packed, struct sw_matrix *m);
+    /*
+     * As matrix_put, but m->d_data is host memory: the rows are made there in this backend's
+     * layout, by options.pool, and nothing is copied to the device. The caller fills the memory
+     * with zeros before the first rows. After a copy of all sw_matrix_bytes to the device (`fetch`)
+     * the matrix is what matrix_put makes there. Failures are not kept.
+     */
+    enum sw_status (*host_put)(struct sw_backend *b, struct sw_matrix *m,
+                               const struct sw_matrix_rows *rows);
     /* SW_EDEVICE, not kept, with `where` in the message, when a value of the n rows is not finite.
      * Waits like sync(). */
     enum sw_status (*check_finite)(struct sw_backend *b, const float *d_x, int64_t ld, int64_t n,

@@ -234,6 +234,8 @@ uint64_t sw_cuda_allocated(const struct sw_backend *b);
 enum sw_status sw_cuda_matrix_clear(struct sw_backend *b, struct sw_matrix *m);
 enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
                                   const struct sw_matrix_rows *rows);
+enum sw_status sw_cuda_host_put(struct sw_backend *b, struct sw_matrix *m,
+                                const struct sw_matrix_rows *rows);
 /* products.c */
 uint64_t sw_cuda_products_bytes(const struct sw_gpu_options *options);
 void sw_cuda_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,

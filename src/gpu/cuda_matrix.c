@@ -1,7 +1,8 @@
 /*
  * Owns how weights come onto the device: rows of a file's values become rows of the GPU's layout
- * (kernels/cuda/cuda_kernels.h) in pinned memory, a piece of the ring at a time, and are sent.
- * Threads share a piece's rows: one alone quantizes more slowly than disks read.
+ * (kernels/cuda/cuda_kernels.h) in pinned memory, a piece of the ring at a time, and are sent; or
+ * they stay in host memory, from where a whole layer is copied when it is needed. Threads share a
+ * piece's rows: one alone quantizes more slowly than disks read.
  */
 #include "gpu/cuda.h"
 
@@ -28,7 +29,7 @@ struct piece {
     int64_t row, n;
     size_t row_bytes; /* of the matrix */
     char *out;        /* (n, row_bytes) */
-    float *scales;    /* (n); not written where the format has no row scales */
+    float *scales;    /* (n); NULL or not written where the format has no row scales */
 };
 
 /* How a piece is made: in shares of `rows` rows. */
@@ -54,8 +55,13 @@ static void make_share(void *ctx, int64_t chunk, int worker)
                                       p->rows->dtype, p->m->cols, p->rows->col_stride};
         char *to = p->out + (size_t)i * p->row_bytes;
         memset(to + unpadded, 0, p->row_bytes - unpadded);
-        sw_format_encode_row(format, &row, to, p->scales + i);
+        sw_format_encode_row(format, &row, to, p->scales ? p->scales + i : NULL);
     }
+}
+
+static void make_piece(struct making *w)
+{
+    sw_pool_run(w->pool, make_share, w, (w->piece.n + w->rows - 1) / w->rows);
 }
 
 static enum sw_status send_piece(struct sw_cuda *cuda, struct making *w)
@@ -68,7 +74,7 @@ static enum sw_status send_piece(struct sw_cuda *cuda, struct making *w)
     void *pinned;
     SW_TRY(sw_cuda_ring_take(cuda, bytes, &pinned, NULL));
     p->out = pinned;
-    sw_pool_run(w->pool, make_share, w, (p->n + w->rows - 1) / w->rows);
+    make_piece(w);
     CUDA_TRY(cuda, cudaMemcpyAsync((char *)m->d_data + (size_t)first * p->row_bytes, pinned, bytes,
                                    cudaMemcpyHostToDevice, cuda->compute));
     return d_scales ? sw_cuda_upload(&cuda->base, d_scales + first, p->scales,
@@ -76,12 +82,18 @@ static enum sw_status send_piece(struct sw_cuda *cuda, struct making *w)
                     : SW_OK;
 }
 
-/* Two shares a thread and piece, so that one that is late holds up little; `most`: of a piece. */
+/* Two shares a thread and piece, so that one that is late holds up little; `most`: rows of a piece,
+ * at least 1. */
+static int64_t rows_of_share(const struct sw_pool *pool, int64_t most)
+{
+    const int64_t threads = pool ? sw_pool_threads(pool) : 1;
+    const int64_t parts = threads > 1 ? 2 * threads : 1;
+    return (most + parts - 1) / parts;
+}
+
 static enum sw_status matrix_put_prepare(struct making *w, int64_t most)
 {
-    const int64_t threads = w->pool ? sw_pool_threads(w->pool) : 1;
-    const int64_t parts = threads > 1 ? 2 * threads : 1;
-    w->rows = (most + parts - 1) / parts;
+    w->rows = rows_of_share(w->pool, most);
     w->piece.scales = malloc((size_t)most * sizeof *w->piece.scales);
     return w->piece.scales ? SW_OK
                            : sw_fail(SW_ENOMEM, "no memory for the scales of %lld rows of weights",
@@ -110,4 +122,27 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
     }
     free(p->scales);
     return status;
+}
+
+/* The whole put is one piece, which is made where it stays. */
+enum sw_status sw_cuda_host_put(struct sw_backend *b, struct sw_matrix *m,
+                                const struct sw_matrix_rows *rows)
+{
+    const struct sw_cuda *cuda = sw_cuda_of(b);
+    const size_t row_bytes = sw_cuda_row_bytes(m->format, m->cols);
+    float *scales = sw_matrix_scales(m->format, m->d_data, m->rows, m->cols);
+    SW_TRY(sw_format_check(m->format, rows->dtype, m->cols));
+    assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
+    if (rows->n_rows == 0)
+        return SW_OK;
+    struct making w = {.piece = {.m = m,
+                                 .rows = rows,
+                                 .n = rows->n_rows,
+                                 .row_bytes = row_bytes,
+                                 .out = (char *)m->d_data + (size_t)rows->row0 * row_bytes,
+                                 .scales = scales ? scales + rows->row0 : NULL},
+                       .pool = cuda->options.pool,
+                       .rows = rows_of_share(cuda->options.pool, rows->n_rows)};
+    make_piece(&w);
+    return SW_OK;
 }

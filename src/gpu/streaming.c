@@ -102,6 +102,7 @@ const struct sw_gpu_ops sw_cuda_streaming_ops = {
     .fetched = fetched,
     .used = used,
     .unpack = unpack,
+    .host_put = sw_cuda_host_put,
     .check_finite = check_finite,
     .upload_rows = sw_cuda_upload_rows,
     .download_rows = sw_cuda_download_rows,

@@ -17,22 +17,35 @@ static float *made_up_values(void)
     return values;
 }
 
-/* The bytes of a matrix on the device, whose rows were put in three parts. */
-static unsigned char *stored(struct sw_pool *pool, enum sw_dtype format, const float *values)
+static struct sw_backend *open_for_weights(struct sw_pool *pool)
 {
     const struct sw_gpu_options o = {
         .max_rows = MAX_ROWS, .max_cols = COLS, .max_out = ROWS, .pool = pool};
+    return open_gpu_as(&o);
+}
+
+/* Puts all rows, in three parts. */
+static void put_parts(struct sw_backend *b, struct sw_matrix *m, const float *values,
+                      enum sw_status (*to)(struct sw_backend *, struct sw_matrix *,
+                                           const struct sw_matrix_rows *))
+{
     static const int64_t bounds[] = {0, 17, 700, ROWS};
-    const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
-    struct sw_backend *b = open_gpu_as(&o);
-    struct sw_matrix m = {format, ROWS, COLS, room(b, bytes)};
-    unsigned char *got = malloc(bytes);
-    ok(b->ops->matrix_clear(b, &m));
     for (int i = 0; i < 3; i++) {
         const struct sw_matrix_rows put = {values + bounds[i] * COLS, SW_F32, bounds[i],
                                            bounds[i + 1] - bounds[i], COLS,   1};
-        ok(b->ops->matrix_put(b, &m, &put));
+        ok(to(b, m, &put));
     }
+}
+
+/* The bytes of a matrix on the device. */
+static unsigned char *stored(struct sw_pool *pool, enum sw_dtype format, const float *values)
+{
+    const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
+    struct sw_backend *b = open_for_weights(pool);
+    struct sw_matrix m = {format, ROWS, COLS, room(b, bytes)};
+    unsigned char *got = malloc(bytes);
+    ok(b->ops->matrix_clear(b, &m));
+    put_parts(b, &m, values, b->ops->matrix_put);
     ok(b->ops->download(b, got, m.d_data, bytes));
     matrix_free(b, &m);
     b->ops->close(b);
@@ -83,5 +96,49 @@ static void rows_are_encoded_ones(void)
     free(values);
 }
 
+/* Rows that are made in host memory are byte for byte those on the device, padding too. */
+static void host_memory_has_the_same(void)
+{
+    float *values = made_up_values();
+    struct sw_pool *pool;
+    ok(sw_pool_create(3, NULL, 0, &pool));
+    FOR_EACH_WEIGHT_FORMAT(f)
+    {
+        const enum sw_dtype format = (enum sw_dtype)f;
+        const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
+        unsigned char *want = stored(NULL, format, values);
+        for (int i = 0; i < 2; i++) {
+            struct sw_backend *b = open_for_weights(i == 0 ? NULL : pool);
+            struct sw_matrix m = {format, ROWS, COLS, calloc(1, bytes)};
+            put_parts(b, &m, values, gpu_library()->ops->host_put);
+            CU_ASSERT_EQUAL(memcmp(want, m.d_data, bytes), 0);
+            free(m.d_data);
+            b->ops->close(b);
+        }
+        free(want);
+    }
+    sw_pool_free(pool);
+    free(values);
+}
+
+/* What no weights can be made of is refused, and nothing is written. */
+static void host_memory_refuses(void)
+{
+    static const int64_t whole_numbers[4] = {1, 2, 3, 4};
+    unsigned char memory[SW_ROW_PAD * 4 * sizeof(float)], before[sizeof memory];
+    struct sw_backend *b = open_gpu(0);
+    struct sw_matrix m = {SW_F32, 1, 4, memory};
+    const struct sw_matrix_rows put = {whole_numbers, SW_I64, 0, 1, 4, 1},
+                                none = {NULL, SW_F32, 1, 0, 4, 1};
+    memset(memory, 7, sizeof memory);
+    memcpy(before, memory, sizeof memory);
+    CU_ASSERT_EQUAL(gpu_library()->ops->host_put(b, &m, &put), SW_EMODEL);
+    ok(gpu_library()->ops->host_put(b, &m, &none));
+    CU_ASSERT_EQUAL(memcmp(memory, before, sizeof memory), 0);
+    b->ops->close(b);
+}
+
 SW_UNIT_TESTS({"threads change nothing", threads_change_nothing},
-              {"rows are encoded ones", rows_are_encoded_ones})
+              {"rows are encoded ones", rows_are_encoded_ones},
+              {"host memory has the same", host_memory_has_the_same},
+              {"host memory refuses", host_memory_refuses})
