@@ -105,7 +105,7 @@ enum sw_status sw_logits_undefined(void)
                    "overflowed or its weights are damaged; try --weights with a wider format");
 }
 
-/* log(sum(exp(logits))) of the row that was taken. */
+/* log(sum(exp(logits))) of the row that is set. */
 static double log_sum(struct sw_selection *row)
 {
     const double sum = (double)sw_selection_mass(row) / (double)SW_MASS_ONE;
@@ -127,8 +127,8 @@ enum sw_status sw_logprob_of(struct sw_sampler *sampler, const float *logits, si
 }
 
 /* The `wanted` greatest logits of the row, greatest first, the lowest id first among equals. */
-static int32_t top_of(const struct sw_selection *row, int32_t wanted, double log_total,
-                      struct sw_alternative *top)
+static int32_t top_alternatives(const struct sw_selection *row, int32_t wanted, double log_total,
+                                struct sw_alternative *top)
 {
     int32_t have = 0;
     for (size_t i = 0; wanted > 0 && i < row->n; i++) {
@@ -153,8 +153,8 @@ static int32_t top_of(const struct sw_selection *row, int32_t wanted, double log
 
 /* Divides positive logits of the ids in the history, multiplies negative ones; each id once. What
  * is finite stays so. */
-static void penalise(struct sw_sampler *sampler, float penalty, const int32_t *history,
-                     size_t n_history, float *logits, size_t limit)
+static void penalise_history(struct sw_sampler *sampler, float penalty, const int32_t *history,
+                             size_t n_history, float *logits, size_t limit)
 {
     for (size_t i = 0; i < n_history; i++) {
         const int32_t id = history[i];
@@ -170,13 +170,14 @@ static void penalise(struct sw_sampler *sampler, float penalty, const int32_t *h
             sampler->seen[history[i] / 64] = 0;
 }
 
-static int32_t pick(struct sw_sampler *sampler, const struct sw_sampling *sampling,
-                    const int32_t *history, size_t n_history, uint64_t position)
+static int32_t pick_id(struct sw_sampler *sampler, const struct sw_sampling *sampling,
+                       const int32_t *history, size_t n_history, uint64_t position)
 {
     struct sw_selection *row = &sampler->selection;
     if (sampling->repetition_penalty != 1.0f && n_history > 0) {
         memcpy(row->own, row->logits, row->n * sizeof *row->own);
-        penalise(sampler, sampling->repetition_penalty, history, n_history, row->own, row->n);
+        penalise_history(sampler, sampling->repetition_penalty, history, n_history, row->own,
+                         row->n);
         sw_selection_row(row, row->own, row->n);
     }
     if (sampling->temperature <= 0)
@@ -205,9 +206,9 @@ enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampl
     *out = (struct sw_sampled){0};
     if (wanted >= 0) {
         log_total = log_sum(row);
-        out->n_top = top_of(row, wanted, log_total, out->top);
+        out->n_top = top_alternatives(row, wanted, log_total, out->top);
     }
-    out->id = pick(sampler, sampling, history, n_history, position);
+    out->id = pick_id(sampler, sampling, history, n_history, position);
     if (wanted >= 0)
         out->logprob = (float)((double)logits[out->id] - log_total);
     return SW_OK;

@@ -4,10 +4,10 @@
  * Order and meaning as in transformers: repetition penalty, temperature, top-k, top-p, min-p,
  * softmax, draw. A draw depends on (seed, position) and the logits only, so a resumed or batched
  * run draws the same ids. selection.h defines what top-k, top-p and min-p keep, and the draw.
- * Weights are exp((logit - best) / temperature) by a polynomial in f32, and all sums are of whole
- * multiples of 2^-40, exact in any order: threads, instruction set and machine change no bit. Ids
- * whose weight is below 2^-41 are not drawn. Log-probabilities are within 1e-5 of those of the
- * exact softmax, or half a unit of f32's last place where that is more.
+ * Exponentials, exp((logit - best) / temperature), are computed by a polynomial in f32, and all
+ * sums are of whole multiples of 2^-40, exact in any order: threads, instruction set and machine
+ * change no bit. Ids whose exponential is below 2^-41 are not drawn. Log-probabilities are within
+ * 1e-5 of those of the exact softmax, or half a unit of f32's last place where that is more.
  */
 #ifndef SW_SAMPLE_SAMPLER_H
 #define SW_SAMPLE_SAMPLER_H
@@ -29,13 +29,14 @@ struct sw_sampling {
     float min_p;              /* 0: off; a share of the likeliest id's probability */
     float repetition_penalty; /* 1: off */
     uint64_t seed;
-    /* -1: no log-probabilities; else that of the id and of 0 to SW_TOP_LOGPROBS_MAX alternatives */
+    /* -1: no log-probabilities; else those of the drawn id and of so many alternatives, 0 to
+     * SW_TOP_LOGPROBS_MAX */
     int32_t logprobs;
 };
 
-/* Greedy, everything off, no logprobs. */
+/* Greedy, all filters and the penalty off, no log-probabilities. */
 struct sw_sampling sw_sampling_default(void);
-/* SW_EUSAGE names the value that is out of range and the range. */
+/* SW_EUSAGE: a value is out of range; the message names it and the range. */
 enum sw_status sw_sampling_check(const struct sw_sampling *sampling);
 
 struct sw_alternative {
@@ -45,20 +46,21 @@ struct sw_alternative {
 
 struct sw_sampled {
     int32_t id;
-    float logprob; /* of the unpenalised, temperature-1 distribution; 0 when logprobs < 0 */
+    float logprob; /* at temperature 1, without penalty; 0 when sampling.logprobs < 0 */
     int32_t n_top;
     struct sw_alternative top[SW_TOP_LOGPROBS_MAX]; /* (n_top) likeliest first */
 };
 
 /*
- * Scratch memory for vocabularies of up to `max_vocab` ids; one per thread, any number of texts.
- * isa: which code runs; answers have the same bits with any. SW_EINPUT: more than 2^23 ids, or 0.
+ * Creates a sampler for vocabularies of up to `max_vocab` ids; one per thread, for any number of
+ * texts. isa chooses the code that runs; results have the same bits with any. SW_EINPUT: more than
+ * 2^23 ids, or 0. SW_ENOMEM. The caller frees it.
  */
 struct sw_sampler;
 enum sw_status sw_sampler_create(size_t max_vocab, enum sw_isa isa, struct sw_sampler **out);
 void sw_sampler_free(struct sw_sampler *sampler);
-/* From now on the threads of `pool` share each row, with the same bits; NULL: no longer. The caller
- * must not be one of the pool's threads, unless it is the one that runs the pool. */
+/* From now on the threads of `pool` share each row, with the same bits; NULL: one thread again. The
+ * caller must not be one of the pool's threads, unless it is the one that runs the pool. */
 void sw_sampler_share(struct sw_sampler *sampler, struct sw_pool *pool);
 
 /*
@@ -73,14 +75,15 @@ enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampl
                                struct sw_sampled *out);
 
 /*
- * Log-probability of `id` among logits[0..limit) and whether it is the greedy choice, for scoring.
- * Same failures as sw_sampler_pick.
+ * Writes the log-probability of `id` among logits[0..limit) and whether it is the greedy choice,
+ * for scoring. SW_EDEVICE as sw_sampler_pick.
  */
 enum sw_status sw_logprob_of(struct sw_sampler *sampler, const float *logits, size_t limit,
                              int32_t id, float *logprob, bool *greedy);
-/* Fails with SW_EDEVICE: the logits are not finite. */
+/* Fails with SW_EDEVICE and the message for logits that are not finite. */
 enum sw_status sw_logits_undefined(void);
-/* Uniform in [0, 1) from (seed, position) by Philox4x32-10 (Salmon et al., SC 2011). */
+/* A random number, uniform in [0, 1), from (seed, position) by Philox4x32-10 (Salmon et al., SC
+ * 2011). */
 double sw_uniform(uint64_t seed, uint64_t position);
 
 #endif

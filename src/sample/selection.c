@@ -14,17 +14,16 @@
 
 enum sw_status sw_selection_open(struct sw_selection *s, size_t max_ids, enum sw_isa isa)
 {
-    s->code = sw_weights_for(isa);
+    s->code = sw_softmax_for(isa);
     s->max_ids = max_ids;
     s->peaks = malloc((max_ids / SW_LOGIT_BLOCK + 1) * sizeof *s->peaks);
     s->masses = malloc((max_ids / SW_MASS_BLOCK + 1) * sizeof *s->masses);
     s->own = malloc(max_ids * sizeof *s->own);
     s->picked = malloc(max_ids * sizeof *s->picked);
     s->picked_ids = malloc(max_ids * sizeof *s->picked_ids);
-    s->weights = malloc(max_ids * sizeof *s->weights);
+    s->exps = malloc(max_ids * sizeof *s->exps);
     s->among = malloc(max_ids * sizeof *s->among);
-    if (!s->peaks || !s->masses || !s->own || !s->picked || !s->picked_ids || !s->weights ||
-        !s->among)
+    if (!s->peaks || !s->masses || !s->own || !s->picked || !s->picked_ids || !s->exps || !s->among)
         return sw_fail(SW_ENOMEM, "no memory to sample from a vocabulary of %zu ids", max_ids);
     return SW_OK;
 }
@@ -36,7 +35,7 @@ void sw_selection_close(struct sw_selection *s)
     free(s->own);
     free(s->picked);
     free(s->picked_ids);
-    free(s->weights);
+    free(s->exps);
     free(s->among);
 }
 
@@ -121,7 +120,7 @@ static uint64_t mass_of_block(struct sw_selection *s, size_t begin, size_t end, 
     const size_t middle = equals < n ? equals : n; /* before it, equals may be drawn */
     const float *x = s->logits + begin;
     float w[SW_MASS_BLOCK];
-    const uint64_t all = s->code->weigh(x, n, s->scale, w);
+    const uint64_t all = s->code->exponentials(x, n, s->scale, w);
     if (s->samples)
         s->code->tally(x, w, n < SW_LOGIT_BLOCK ? n : SW_LOGIT_BLOCK, s->scale, tally);
     if (s->bound == -INFINITY && s->least <= 0)
@@ -177,12 +176,13 @@ static float logit_of(uint32_t key)
 }
 
 /*
- * Of the values at among[0..*n) the one at which the masses of their weights, begun with *above and
- * summed from the greatest value down, reach `wanted`, which all of them do; without weights each
- * counts 1. *above becomes the sum of greater values, among[0..*n) where equal ones are, in order.
+ * Of the values at among[0..*n) the one at which the masses of their exponentials, begun with
+ * *above and summed from the greatest value down, reach `wanted`, which all of them do; without
+ * exponentials each counts 1. *above becomes the sum of greater values, among[0..*n) where equal
+ * ones are, in order.
  */
-static float select_value(struct sw_selection *s, const float *values, const float *weights,
-                          size_t *n, uint64_t wanted, uint64_t *above)
+static float select_value(struct sw_selection *s, const float *values, const float *exps, size_t *n,
+                          uint64_t wanted, uint64_t *above)
 {
     static const unsigned shifts[] = {21, 10, 0};
     uint32_t *among = s->among, prefix = 0, known = 0; /* the key's upper bits, and their mask */
@@ -192,7 +192,7 @@ static float select_value(struct sw_selection *s, const float *values, const flo
         memset(s->counts, 0, sizeof s->counts);
         for (size_t i = 0; i < *n; i++)
             s->counts[key_of(values[among[i]]) >> shift & mask] +=
-                weights ? sw_mass_of(weights[among[i]]) : 1;
+                exps ? sw_mass_of(exps[among[i]]) : 1;
         uint32_t bucket = mask;
         for (; bucket > 0 && *above + s->counts[bucket] < wanted; bucket--)
             *above += s->counts[bucket];
@@ -229,7 +229,7 @@ static void gather_share(void *context, int64_t share, int worker)
 }
 
 /* Writes to `among` where logits of at least `bound` are, and returns how many. */
-static size_t gather(struct sw_selection *s, float bound)
+static size_t gather_logits(struct sw_selection *s, float bound)
 {
     size_t n = 0;
     s->bound = bound;
@@ -243,9 +243,9 @@ static size_t gather(struct sw_selection *s, float bound)
 }
 
 /* Makes logits of at least `bound` the row. */
-static void narrow(struct sw_selection *s, float bound)
+static void narrow_row(struct sw_selection *s, float bound)
 {
-    const size_t n = gather(s, bound);
+    const size_t n = gather_logits(s, bound);
     const float inverse = s->scale.inverse;
     for (size_t i = 0; i < n; i++) {
         s->picked[i] = s->logits[s->among[i]];
@@ -272,9 +272,9 @@ void sw_selection_top_k(struct sw_selection *s, int32_t k)
 {
     if (k <= 0 || (size_t)k >= s->n)
         return;
-    size_t n = gather(s, bound_of_top_k(s, (size_t)k));
+    size_t n = gather_logits(s, bound_of_top_k(s, (size_t)k));
     uint64_t above = 0;
-    narrow(s, select_value(s, s->logits, NULL, &n, (uint64_t)k, &above));
+    narrow_row(s, select_value(s, s->logits, NULL, &n, (uint64_t)k, &above));
 }
 
 /* The logit of a score, near enough for a bound that need not be exact. */
@@ -289,8 +289,10 @@ static float logit_at(const struct sw_selection *s, float score)
  */
 static float sure_bound(const struct sw_selection *s, float p, uint64_t mass)
 {
-    const double weight = (1 - (double)p) / 2 / (double)s->n * (double)mass / (double)SW_MASS_ONE;
-    const float score = weight > 1e-12 ? (float)sw_natural_log(weight) - 0.02f : SW_SCORE_MIN;
+    const double exponential =
+        (1 - (double)p) / 2 / (double)s->n * (double)mass / (double)SW_MASS_ONE;
+    const float score =
+        exponential > 1e-12 ? (float)sw_natural_log(exponential) - 0.02f : SW_SCORE_MIN;
     return score > SW_SCORE_MIN ? logit_at(s, score) : -INFINITY;
 }
 
@@ -308,15 +310,15 @@ static float likely_bound(const struct sw_selection *s, float p, uint64_t mass)
     return logit_at(s, -1.0f / SW_TALLY_STEPS);
 }
 
-/* Computes the weights of the row and tallies their masses. Returns their sum. */
+/* Computes the exponentials of the row and tallies their masses. Returns their sum. */
 static uint64_t tally_row(struct sw_selection *s)
 {
     uint64_t mass = 0;
     memset(s->tally[0], 0, sizeof s->tally[0]);
     for (size_t i = 0, end; i < s->n; i = end) {
         end = end_of_block(i, SW_MASS_BLOCK, s->n);
-        mass += s->code->weigh(s->logits + i, end - i, s->scale, s->weights + i);
-        s->code->tally(s->logits + i, s->weights + i, end - i, s->scale, s->tally[0]);
+        mass += s->code->exponentials(s->logits + i, end - i, s->scale, s->exps + i);
+        s->code->tally(s->logits + i, s->exps + i, end - i, s->scale, s->tally[0]);
     }
     return mass;
 }
@@ -330,13 +332,13 @@ static void tally_enough(struct sw_selection *s, float p, uint64_t mass, uint64_
     const float *logits = s->logits;
     const size_t n = s->n;
     const float likely = likely_bound(s, p, mass), sure = sure_bound(s, p, mass);
-    narrow(s, likely > sure ? likely : sure);
+    narrow_row(s, likely > sure ? likely : sure);
     if (tally_row(s) >= wanted)
         return;
     const float inverse = s->scale.inverse;
     sw_selection_row(s, logits, n);
     s->scale.inverse = inverse;
-    narrow(s, sure);
+    narrow_row(s, sure);
     tally_row(s);
 }
 
@@ -364,9 +366,9 @@ void sw_selection_top_p(struct sw_selection *s, float p)
     uint64_t above = 0;
     const uint32_t bucket = bucket_of_top_p(s, wanted, &above);
     size_t n = s->code->find(s->logits, s->n, s->scale, bucket, 0, s->among);
-    s->bound = select_value(s, s->logits, s->weights, &n, wanted, &above);
+    s->bound = select_value(s, s->logits, s->exps, &n, wanted, &above);
     for (size_t i = 0; i < n && above < wanted; i++) { /* of equals the first ones */
-        above += sw_mass_of(s->weights[s->among[i]]);
+        above += sw_mass_of(s->exps[s->among[i]]);
         s->n_equals = s->among[i] + 1;
     }
 }
@@ -376,10 +378,10 @@ void sw_selection_min_p(struct sw_selection *s, float min_p)
     s->least = min_p;
 }
 
-static bool may_draw(const struct sw_selection *s, size_t at, float weight)
+static bool may_draw(const struct sw_selection *s, size_t at, float exponential)
 {
     const float logit = s->logits[at];
-    return (logit > s->bound || (logit == s->bound && at < s->n_equals)) && weight >= s->least;
+    return (logit > s->bound || (logit == s->bound && at < s->n_equals)) && exponential >= s->least;
 }
 
 int32_t sw_selection_draw(struct sw_selection *s, double uniform)
@@ -390,8 +392,8 @@ int32_t sw_selection_draw(struct sw_selection *s, double uniform)
     for (; s->masses[begin / SW_MASS_BLOCK] <= left; begin += SW_MASS_BLOCK)
         left -= s->masses[begin / SW_MASS_BLOCK];
     float w[SW_MASS_BLOCK];
-    s->code->weigh(s->logits + begin, end_of_block(begin, SW_MASS_BLOCK, s->n) - begin, s->scale,
-                   w);
+    s->code->exponentials(s->logits + begin, end_of_block(begin, SW_MASS_BLOCK, s->n) - begin,
+                          s->scale, w);
     size_t i = 0;
     for (;; i++) {
         const uint64_t more = may_draw(s, begin + i, w[i]) ? sw_mass_of(w[i]) : 0;

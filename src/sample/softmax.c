@@ -1,13 +1,13 @@
-/* Owns the choice among the loops over logits, and their logarithm. */
+/* Owns the choice among the compiled loops over logits, and the natural logarithm. */
 #include "sample/softmax.h"
 
-const struct sw_weight_code *sw_weights_for(enum sw_isa isa)
+const struct sw_softmax_code *sw_softmax_for(enum sw_isa isa)
 {
 #if defined(__x86_64__)
-    return isa >= SW_ISA_AVX2 ? &sw_weights_avx2 : &sw_weights_portable;
+    return isa >= SW_ISA_AVX2 ? &sw_softmax_avx2 : &sw_softmax_portable;
 #else
     (void)isa;
-    return &sw_weights_portable;
+    return &sw_softmax_portable;
 #endif
 }
 

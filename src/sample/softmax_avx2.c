@@ -1,3 +1,3 @@
 /* The loops over logits compiled for AVX2; the code is in the header. */
-#define WEIGHTS_TABLE sw_weights_avx2
+#define SOFTMAX_TABLE sw_softmax_avx2
 #include "sample/softmax_code.h"

@@ -1,6 +1,6 @@
 /*
  * The loops of softmax.h, for the instruction set that the including file is compiled for; it names
- * the table: WEIGHTS_TABLE. Plain C that compilers turn into vectors: what is summed are whole
+ * the table: SOFTMAX_TABLE. Plain C that compilers turn into vectors: what is summed are whole
  * numbers, and everything else is done for each logit alone, so no width changes a bit.
  */
 #include "sample/softmax.h"
@@ -66,7 +66,7 @@ static inline float peak_of(const float *x, size_t n, int32_t *bad)
     return most;
 }
 
-static bool peaks(const float *x, size_t n, float *greatest)
+static bool logit_peaks(const float *x, size_t n, float *greatest)
 {
     int32_t bad = 0;
     size_t i = 0;
@@ -77,21 +77,21 @@ static bool peaks(const float *x, size_t n, float *greatest)
     return bad;
 }
 
-static uint64_t weigh(const float *x, size_t n, struct sw_scale scale, float *weights)
+static uint64_t logit_exponentials(const float *x, size_t n, struct sw_scale scale, float *exps)
 {
     uint64_t sum = 0;
     /* In loops of their own, because the bound in one with exp made gcc branch on it. */
     for (size_t i = 0; i < n; i++)
-        weights[i] = score_of(x[i], scale);
+        exps[i] = score_of(x[i], scale);
     for (size_t i = 0; i < n; i++)
-        weights[i] = exp_score(weights[i]);
+        exps[i] = exp_score(exps[i]);
     for (size_t i = 0; i < n; i++)
-        sum += sw_mass_of(weights[i]);
+        sum += sw_mass_of(exps[i]);
     return sum;
 }
 
-static void tally(const float *x, const float *weights, size_t n, struct sw_scale scale,
-                  uint64_t *sums)
+static void tally_logits(const float *x, const float *exps, size_t n, struct sw_scale scale,
+                         uint64_t *sums)
 {
     uint64_t masses[TALLY_STRETCH];
     int32_t buckets[TALLY_STRETCH];
@@ -100,14 +100,14 @@ static void tally(const float *x, const float *weights, size_t n, struct sw_scal
         for (size_t i = 0; i < m; i++)
             buckets[i] = bucket_of(x[done + i], scale);
         for (size_t i = 0; i < m; i++)
-            masses[i] = sw_mass_of(weights[done + i]);
+            masses[i] = sw_mass_of(exps[done + i]);
         for (size_t i = 0; i < m; i++)
             sums[buckets[i]] += masses[i];
     }
 }
 
-static size_t find(const float *x, size_t n, struct sw_scale scale, uint32_t bucket, uint32_t base,
-                   uint32_t *where)
+static size_t find_in_bucket(const float *x, size_t n, struct sw_scale scale, uint32_t bucket,
+                             uint32_t base, uint32_t *where)
 {
     const int32_t wanted = (int32_t)bucket;
     size_t count = 0;
@@ -124,18 +124,19 @@ static size_t find(const float *x, size_t n, struct sw_scale scale, uint32_t buc
     return count;
 }
 
-static uint64_t mass(const float *x, const float *weights, size_t n, float bound, float least)
+static uint64_t mass_of_logits(const float *x, const float *exps, size_t n, float bound,
+                               float least)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < n; i++)
-        sum += sw_mass_of(((x[i] >= bound) & (weights[i] >= least)) ? weights[i] : 0.0f);
+        sum += sw_mass_of(((x[i] >= bound) & (exps[i] >= least)) ? exps[i] : 0.0f);
     return sum;
 }
 
-const struct sw_weight_code WEIGHTS_TABLE = {
-    .peaks = peaks,
-    .weigh = weigh,
-    .tally = tally,
-    .find = find,
-    .mass = mass,
+const struct sw_softmax_code SOFTMAX_TABLE = {
+    .peaks = logit_peaks,
+    .exponentials = logit_exponentials,
+    .tally = tally_logits,
+    .find = find_in_bucket,
+    .mass = mass_of_logits,
 };

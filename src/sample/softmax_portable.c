@@ -1,3 +1,3 @@
 /* The loops over logits for any machine; the code is in the header. */
-#define WEIGHTS_TABLE sw_weights_portable
+#define SOFTMAX_TABLE sw_softmax_portable
 #include "sample/softmax_code.h"

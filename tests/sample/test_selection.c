@@ -1,7 +1,7 @@
 /*
  * Which ids may be drawn, against a full sort: exactly by the definition in selection.h, and by
- * doubles of the C library as near as weights are. The same bits on any instruction set and number
- * of threads.
+ * doubles of the C library as near as the exponentials are. The same bits on any instruction set
+ * and number of threads.
  */
 #include "sample/sampler.h"
 #include "sample/selection.h"
@@ -100,8 +100,8 @@ static struct sw_sampling any_sampling(size_t n)
 /* The plain way. */
 
 static struct {
-    float logits[IDS_MAX], weights[IDS_MAX];
-    double exact[IDS_MAX]; /* weights as the C library has them */
+    float logits[IDS_MAX], exps[IDS_MAX];
+    double exact[IDS_MAX]; /* exponentials as the C library has them */
     int32_t order[IDS_MAX];
     bool kept[IDS_MAX];
     size_t n;
@@ -131,11 +131,11 @@ static size_t plain_top_k(const float *logits, size_t n, int32_t k)
     return left;
 }
 
-static void plain_weights(float temperature)
+static void plain_exps(float temperature)
 {
     const float best = plain.logits[plain.order[0]], inverse = fminf(1 / temperature, FLT_MAX);
-    sw_weights_portable.weigh(plain.logits, plain.n, (struct sw_scale){best, inverse},
-                              plain.weights);
+    sw_softmax_portable.exponentials(plain.logits, plain.n, (struct sw_scale){best, inverse},
+                                     plain.exps);
     for (size_t i = 0; i < plain.n; i++)
         plain.exact[i] = exp(((double)plain.logits[i] - (double)best) / (double)temperature);
 }
@@ -146,10 +146,10 @@ static size_t plain_top_p(size_t n, float p)
     uint64_t all = 0, sum = 0;
     size_t i = 0;
     for (size_t k = 0; k < n; k++)
-        all += sw_mass_of(plain.weights[plain.order[k]]);
+        all += sw_mass_of(plain.exps[plain.order[k]]);
     const double wanted = fmin(ceil((double)p * (double)all), (double)all);
     while (p < 1 && i < n && (i == 0 || (double)sum < wanted))
-        sum += sw_mass_of(plain.weights[plain.order[i++]]);
+        sum += sw_mass_of(plain.exps[plain.order[i++]]);
     return p < 1 ? i : n;
 }
 
@@ -178,11 +178,11 @@ static int32_t plain_draw(double uniform)
 {
     uint64_t all = 0, sum = 0;
     for (size_t i = 0; i < plain.n; i++)
-        all += plain.kept[i] ? sw_mass_of(plain.weights[i]) : 0;
+        all += plain.kept[i] ? sw_mass_of(plain.exps[i]) : 0;
     const uint64_t at = (uint64_t)(uniform * (double)all);
     size_t i = 0;
     for (;; i++) {
-        sum += plain.kept[i] ? sw_mass_of(plain.weights[i]) : 0;
+        sum += plain.kept[i] ? sw_mass_of(plain.exps[i]) : 0;
         if (sum > (at < all ? at : all - 1))
             return (int32_t)i;
     }
@@ -197,13 +197,13 @@ static void compare(struct sw_selection *s, const struct sw_sampling *with, cons
     static bool kept[IDS_MAX];
     double all;
     const size_t left = plain_top_k(logits, n, with->top_k);
-    plain_weights(with->temperature);
+    plain_exps(with->temperature);
     const size_t cut = plain_top_p(left, with->top_p);
     const size_t exact = exact_top_p(left, with->top_p, &all);
     memset(plain.kept, 0, sizeof plain.kept);
     memset(kept, 0, sizeof kept);
     for (size_t i = 0; i < cut; i++)
-        plain.kept[plain.order[i]] = plain.weights[plain.order[i]] >= with->min_p;
+        plain.kept[plain.order[i]] = plain.exps[plain.order[i]] >= with->min_p;
     CU_ASSERT(sw_selection_row(s, logits, n));
     CU_ASSERT_EQUAL((int32_t)sw_selection_best(s), plain.order[0]);
     sw_selection_scale(s, with->temperature);
@@ -213,13 +213,13 @@ static void compare(struct sw_selection *s, const struct sw_sampling *with, cons
     for (size_t i = 0; i < s->n; i++) {
         const int32_t id = s->ids ? s->ids[i] : (int32_t)i;
         const float x = s->logits[i];
-        kept[id] = (x > s->bound || (x == s->bound && i < s->n_equals)) &&
-                   plain.weights[id] >= with->min_p;
+        kept[id] =
+            (x > s->bound || (x == s->bound && i < s->n_equals)) && plain.exps[id] >= with->min_p;
     }
     CU_ASSERT(memcmp(kept, plain.kept, n * sizeof *kept) == 0);
     const double uniform = next_uniform();
     CU_ASSERT_EQUAL(sw_selection_draw(s, uniform), plain_draw(uniform));
-    /* Beyond what weighs anything both ways are right. */
+    /* Beyond what has any mass both ways are right. */
     if (exact != cut) {
         differing++;
         CU_ASSERT(mass_between(exact, cut, all) < 2e-6);
@@ -302,23 +302,23 @@ static void threads_and_instruction_sets_change_no_bit(void)
 }
 
 /* Of the f32 nearest to exp(score), in units of the last place; and of the logarithm. */
-static void weights_are_within_two_units(void)
+static void exponentials_are_within_two_units(void)
 {
-    static float scores[1 << 16], weights[2][1 << 16];
+    static float scores[1 << 16], exps[2][1 << 16];
     const struct sw_scale scale = {0, 1};
     double worst = 0;
     for (size_t round = 0; round < 40; round++) {
         for (size_t i = 0; i < 1 << 16; i++)
             scores[i] = (float)(-29 * next_uniform() * (round % 4 ? 1 : next_uniform() * 1e-3));
-        sw_weights_portable.weigh(scores, 1 << 16, scale, weights[0]);
+        sw_softmax_portable.exponentials(scores, 1 << 16, scale, exps[0]);
         if (sw_cpu_isa() >= SW_ISA_AVX2) {
-            sw_weights_for(SW_ISA_AVX2)->weigh(scores, 1 << 16, scale, weights[1]);
-            CU_ASSERT(memcmp(weights[0], weights[1], sizeof weights[0]) == 0);
+            sw_softmax_for(SW_ISA_AVX2)->exponentials(scores, 1 << 16, scale, exps[1]);
+            CU_ASSERT(memcmp(exps[0], exps[1], sizeof exps[0]) == 0);
         }
         for (size_t i = 0; i < 1 << 16; i++) {
             const double right = exp((double)scores[i]);
             const double unit = ldexp(1, ilogb(right) - 23);
-            worst = fmax(worst, fabs((double)weights[0][i] - right) / unit);
+            worst = fmax(worst, fabs((double)exps[0][i] - right) / unit);
         }
     }
     printf("    exp: at most %.2f units of the last place\n", worst);
@@ -368,5 +368,5 @@ static void logprobs_are_those_of_doubles(void)
 SW_UNIT_TESTS({"sets are those of a full sort", sets_are_those_of_a_full_sort},
               {"threads and instruction sets change no bit",
                threads_and_instruction_sets_change_no_bit},
-              {"weights are within two units", weights_are_within_two_units},
+              {"exponentials are within two units", exponentials_are_within_two_units},
               {"logprobs are those of doubles", logprobs_are_those_of_doubles})
