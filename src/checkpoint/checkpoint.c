@@ -29,7 +29,7 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static enum sw_status wrong_magic(const char *path, const uint8_t *first, size_t n)
+static enum sw_status fail_wrong_magic(const char *path, const uint8_t *first, size_t n)
 {
     char hex[3 * 16 + 1] = "";
     if (n >= 4 && memcmp(first, "GGUF", 4) == 0)
@@ -57,7 +57,7 @@ static enum sw_status read_header(const struct sw_source *source, int file, stru
         return sw_torch_legacy_read(source, file, out);
     if (n > 8 && first[8] == '{')
         return sw_safetensors_read(source, file, out);
-    return wrong_magic(source->path, first, n);
+    return fail_wrong_magic(source->path, first, n);
 }
 
 enum sw_status sw_checkpoint_add_file(const char *path, struct sw_tensors *out)
@@ -89,8 +89,8 @@ static enum sw_status merge_shard(const struct opening *o, const char *shard,
     SW_TRY(sw_tensors_add_file(o->out, from->files[0].path, from->files[0].size, &file));
     for (size_t i = 0; i < from->count; i++) {
         struct sw_tensor tensor = from->items[i];
-        const char *place = sw_weight_index_file_of(o->index, tensor.name);
-        if (place ? strcmp(place, shard) != 0 : sw_tensors_find(o->out, tensor.name) != NULL)
+        const char *owner = sw_weight_index_file_of(o->index, tensor.name);
+        if (owner ? strcmp(owner, shard) != 0 : sw_tensors_find(o->out, tensor.name) != NULL)
             continue;
         tensor.file = file;
         SW_TRY(sw_tensors_add(o->out, &tensor));
@@ -112,7 +112,7 @@ static enum sw_status open_shard(const struct opening *o, const char *shard)
     return status;
 }
 
-static enum sw_status check_present(void *context, const char *tensor, const char *file)
+static enum sw_status check_tensor_present(void *context, const char *tensor, const char *file)
 {
     const struct opening *o = context;
     if (!sw_tensors_find(o->out, tensor))
@@ -157,7 +157,7 @@ static enum sw_status open_sharded(const char *dir, const char *index_path, stru
     for (size_t i = 0; i < index.n_files && status == SW_OK; i++)
         status = open_shard(&o, index.files[i]);
     if (status == SW_OK)
-        status = sw_weight_index_each(&index, check_present, &o);
+        status = sw_weight_index_each(&index, check_tensor_present, &o);
     sw_weight_index_free(&index);
     return status;
 }
@@ -166,7 +166,7 @@ static enum sw_status open_sharded(const char *dir, const char *index_path, stru
  * *found: index of the first candidate in the directory, N_CANDIDATES when there is none. Fails
  * when one cannot be examined or is a dangling link: another must not be used in its place.
  */
-static enum sw_status first_candidate(const char *dir, size_t *found)
+static enum sw_status find_candidate(const char *dir, size_t *found)
 {
     enum sw_file_kind kind = SW_FILE_ABSENT;
     for (*found = 0; *found < N_CANDIDATES; ++*found) {
@@ -178,7 +178,7 @@ static enum sw_status first_candidate(const char *dir, size_t *found)
 }
 
 /* Fails with the list of the candidates; names files of formats that are not supported yet. */
-static enum sw_status nothing_found(const char *dir)
+static enum sw_status fail_no_weights(const char *dir)
 {
     char unread[256] = "";
     DIR *folder = opendir(dir);
@@ -209,7 +209,7 @@ static enum sw_status nothing_found(const char *dir)
 enum sw_status sw_checkpoint_find(const char *dir, bool *there)
 {
     size_t found = N_CANDIDATES;
-    const enum sw_status status = first_candidate(dir, &found);
+    const enum sw_status status = find_candidate(dir, &found);
     *there = found < N_CANDIDATES;
     return status;
 }
@@ -218,9 +218,9 @@ enum sw_status sw_checkpoint_open(const char *dir, struct sw_tensors *out)
 {
     size_t found;
     *out = (struct sw_tensors){0};
-    SW_TRY(first_candidate(dir, &found));
+    SW_TRY(find_candidate(dir, &found));
     if (found == N_CANDIDATES)
-        return nothing_found(dir);
+        return fail_no_weights(dir);
     char *path = sw_path_join(dir, candidates[found].name);
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");

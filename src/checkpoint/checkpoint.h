@@ -5,8 +5,8 @@
  * The first of these files that exists is used: model.safetensors, model.safetensors.index.json,
  * pytorch_model.bin, pytorch_model.bin.index.json.
  */
-#ifndef SW_FORMAT_CHECKPOINT_H
-#define SW_FORMAT_CHECKPOINT_H
+#ifndef SW_CHECKPOINT_CHECKPOINT_H
+#define SW_CHECKPOINT_CHECKPOINT_H
 
 #include "base/status.h"
 #include "tensor/tensors.h"

@@ -10,15 +10,15 @@
 
 #define CHUNK ((size_t)1 << 20)
 
-static bool same_shape(const struct sw_tensor *a, const struct sw_tensor *b)
+static bool same_type_and_shape(const struct sw_tensor *a, const struct sw_tensor *b)
 {
     return a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes &&
            memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]) == 0;
 }
 
-static enum sw_status fit_compare(const struct sw_source *a, uint64_t a_at,
-                                  const struct sw_source *b, uint64_t b_at, uint64_t bytes,
-                                  bool *same)
+static enum sw_status compare_ranges(const struct sw_source *a, uint64_t a_at,
+                                     const struct sw_source *b, uint64_t b_at, uint64_t bytes,
+                                     bool *same)
 {
     char *one = malloc(CHUNK), *two = malloc(CHUNK);
     enum sw_status status = one && two ? SW_OK : sw_fail(SW_ENOMEM, "no memory to compare");
@@ -51,15 +51,15 @@ static enum sw_status same_values(const struct sw_tensors *tensors, const struct
     SW_TRY(sw_source_open(tensors->files[a->file].path, &one));
     enum sw_status status = sw_source_open(tensors->files[b->file].path, &two);
     if (status == SW_OK) {
-        status = fit_compare(&one, a->offset, &two, b->offset, a->bytes, same);
+        status = compare_ranges(&one, a->offset, &two, b->offset, a->bytes, same);
         sw_source_close(&two);
     }
     sw_source_close(&one);
     return status;
 }
 
-static enum sw_status settle_ties(struct sw_model *model, const struct sw_tensors *tensors,
-                                  bool by_values)
+static enum sw_status decide_tie(struct sw_model *model, const struct sw_tensors *tensors,
+                                 bool by_values)
 {
     struct sw_dims *d = &model->dims;
     const struct sw_tensor *embed = sw_model_tensor(model, tensors, SW_W_EMBED);
@@ -71,7 +71,7 @@ static enum sw_status settle_ties(struct sw_model *model, const struct sw_tensor
         d->tied_head = true;
         return SW_OK;
     }
-    if (!same_shape(embed, head))
+    if (!same_type_and_shape(embed, head))
         same = false;
     else if (by_values)
         SW_TRY(same_values(tensors, embed, head, &same));
@@ -86,13 +86,13 @@ static enum sw_status settle_ties(struct sw_model *model, const struct sw_tensor
 
 enum sw_status sw_checkpoint_fit(struct sw_model *model, const struct sw_tensors *tensors)
 {
-    SW_TRY(settle_ties(model, tensors, false));
+    SW_TRY(decide_tie(model, tensors, false));
     return sw_model_check(model, tensors);
 }
 
 enum sw_status sw_checkpoint_fit_values(struct sw_model *model, const struct sw_tensors *tensors)
 {
-    SW_TRY(settle_ties(model, tensors, true));
+    SW_TRY(decide_tie(model, tensors, true));
     return sw_model_check(model, tensors);
 }
 

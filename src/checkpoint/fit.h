@@ -1,8 +1,8 @@
 /*
  * Fits a model, which is made from config.json alone, to the tensors of its weight files.
  */
-#ifndef SW_FORMAT_FIT_H
-#define SW_FORMAT_FIT_H
+#ifndef SW_CHECKPOINT_FIT_H
+#define SW_CHECKPOINT_FIT_H
 
 #include "model/model.h"
 
@@ -15,9 +15,9 @@
 enum sw_status sw_checkpoint_fit(struct sw_model *model, const struct sw_tensors *tensors);
 
 /*
- * After sw_checkpoint_fit, on one rank only, which sends dims.tied to the others: where the files
- * have embedding and head of the same type and shape, compares their values, which may be
- * gigabytes. SW_EIO: they could not be read.
+ * Decides as sw_checkpoint_fit, but also compares the values (which may be gigabytes) where the
+ * files have embedding and head of the same type and shape. To be called after sw_checkpoint_fit,
+ * on one rank only, which sends dims.tied to the others. SW_EIO: they could not be read.
  */
 enum sw_status sw_checkpoint_fit_values(struct sw_model *model, const struct sw_tensors *tensors);
 

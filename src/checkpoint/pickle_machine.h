@@ -1,6 +1,6 @@
 /* The stack machine that torch_pickle.c runs; private to it and pickle_opcodes.c. */
-#ifndef SW_FORMAT_PICKLE_MACHINE_H
-#define SW_FORMAT_PICKLE_MACHINE_H
+#ifndef SW_CHECKPOINT_PICKLE_MACHINE_H
+#define SW_CHECKPOINT_PICKLE_MACHINE_H
 
 #include "checkpoint/torch_pickle.h"
 
@@ -12,7 +12,7 @@ struct sw_pickle_machine {
         struct sw_pickle_value *items;
         uint32_t count, capacity;
     } stack, memo;
-    size_t *marks; /* stack heights */
+    size_t *marks; /* (n_marks) stack heights */
     size_t n_marks, marks_capacity;
     bool stopped;
 };
@@ -41,8 +41,8 @@ enum sw_status sw_pickle_remember(struct sw_pickle_machine *m, uint64_t index);
 /* Pushes the memo's value of `index`. */
 enum sw_status sw_pickle_recall(struct sw_pickle_machine *m, uint64_t index);
 
-/* (256) by opcode; NULL: the opcode is refused. */
 typedef enum sw_status sw_pickle_operation(struct sw_pickle_machine *m);
+/* What each opcode does; NULL: the opcode is refused. */
 extern sw_pickle_operation *const sw_pickle_operations[256];
 
 #endif

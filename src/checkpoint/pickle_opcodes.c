@@ -90,7 +90,7 @@ static enum sw_status op_int4(struct sw_pickle_machine *m)
 }
 
 /* Two's complement of any length; a number of more than 64 bits becomes opaque. */
-static enum sw_status big_int(struct sw_pickle_machine *m, uint64_t n)
+static enum sw_status push_big_int(struct sw_pickle_machine *m, uint64_t n)
 {
     const uint8_t *p = NULL;
     SW_TRY(sw_pickle_take(m, (size_t)n, &p));
@@ -110,14 +110,14 @@ static enum sw_status op_long1(struct sw_pickle_machine *m)
 {
     uint64_t n = 0;
     SW_TRY(sw_pickle_number(m, 1, &n));
-    return big_int(m, n);
+    return push_big_int(m, n);
 }
 
 static enum sw_status op_long4(struct sw_pickle_machine *m)
 {
     uint64_t n = 0;
     SW_TRY(sw_pickle_number(m, 4, &n));
-    return big_int(m, n);
+    return push_big_int(m, n);
 }
 
 static enum sw_status op_float(struct sw_pickle_machine *m)
@@ -127,7 +127,7 @@ static enum sw_status op_float(struct sw_pickle_machine *m)
     return push_opaque(m);
 }
 
-static enum sw_status pickle_opcodes_text(struct sw_pickle_machine *m, size_t size_of_length)
+static enum sw_status push_text(struct sw_pickle_machine *m, size_t size_of_length)
 {
     uint64_t n = 0;
     const uint8_t *p = NULL;
@@ -140,17 +140,17 @@ static enum sw_status pickle_opcodes_text(struct sw_pickle_machine *m, size_t si
 
 static enum sw_status op_text1(struct sw_pickle_machine *m)
 {
-    return pickle_opcodes_text(m, 1);
+    return push_text(m, 1);
 }
 
 static enum sw_status op_text4(struct sw_pickle_machine *m)
 {
-    return pickle_opcodes_text(m, 4);
+    return push_text(m, 4);
 }
 
 static enum sw_status op_text8(struct sw_pickle_machine *m)
 {
-    return pickle_opcodes_text(m, 8);
+    return push_text(m, 8);
 }
 
 static enum sw_status push_seq(struct sw_pickle_machine *m, enum sw_pickle_kind kind,
@@ -166,7 +166,7 @@ static enum sw_status push_seq(struct sw_pickle_machine *m, enum sw_pickle_kind 
     return sw_pickle_push(m, value);
 }
 
-static enum sw_status seq_of_mark(struct sw_pickle_machine *m, enum sw_pickle_kind kind)
+static enum sw_status push_seq_of_mark(struct sw_pickle_machine *m, enum sw_pickle_kind kind)
 {
     struct sw_pickle_value *items = NULL;
     size_t n = 0;
@@ -176,7 +176,7 @@ static enum sw_status seq_of_mark(struct sw_pickle_machine *m, enum sw_pickle_ki
     return push_seq(m, kind, items, n);
 }
 
-static enum sw_status small_tuple(struct sw_pickle_machine *m, size_t n)
+static enum sw_status push_tuple_of_top(struct sw_pickle_machine *m, size_t n)
 {
     if (sw_pickle_available(m) < n)
         return sw_fail(SW_EMODEL, "makes a tuple of values that are not there");
@@ -191,32 +191,32 @@ static enum sw_status op_tuple0(struct sw_pickle_machine *m)
 
 static enum sw_status op_tuple1(struct sw_pickle_machine *m)
 {
-    return small_tuple(m, 1);
+    return push_tuple_of_top(m, 1);
 }
 
 static enum sw_status op_tuple2(struct sw_pickle_machine *m)
 {
-    return small_tuple(m, 2);
+    return push_tuple_of_top(m, 2);
 }
 
 static enum sw_status op_tuple3(struct sw_pickle_machine *m)
 {
-    return small_tuple(m, 3);
+    return push_tuple_of_top(m, 3);
 }
 
 static enum sw_status op_tuple(struct sw_pickle_machine *m)
 {
-    return seq_of_mark(m, SW_PICKLE_TUPLE);
+    return push_seq_of_mark(m, SW_PICKLE_TUPLE);
 }
 
 static enum sw_status op_list(struct sw_pickle_machine *m)
 {
-    return seq_of_mark(m, SW_PICKLE_LIST);
+    return push_seq_of_mark(m, SW_PICKLE_LIST);
 }
 
 static enum sw_status op_dict(struct sw_pickle_machine *m)
 {
-    return seq_of_mark(m, SW_PICKLE_DICT);
+    return push_seq_of_mark(m, SW_PICKLE_DICT);
 }
 
 static enum sw_status op_empty_list(struct sw_pickle_machine *m)
@@ -236,8 +236,8 @@ static enum sw_status op_frozen_set(struct sw_pickle_machine *m)
 }
 
 /* Appends items to the container on the stack if it is of that kind; else drops them. */
-static enum sw_status extend(struct sw_pickle_machine *m, enum sw_pickle_kind kind,
-                             const struct sw_pickle_value *items, size_t n)
+static enum sw_status append_to_top(struct sw_pickle_machine *m, enum sw_pickle_kind kind,
+                                    const struct sw_pickle_value *items, size_t n)
 {
     struct sw_pickle_value target = {0};
     SW_TRY(sw_pickle_peek(m, &target));
@@ -252,7 +252,7 @@ static enum sw_status op_append(struct sw_pickle_machine *m)
 {
     struct sw_pickle_value value = {0};
     SW_TRY(sw_pickle_pop(m, &value));
-    return extend(m, SW_PICKLE_LIST, &value, 1);
+    return append_to_top(m, SW_PICKLE_LIST, &value, 1);
 }
 
 static enum sw_status op_appends(struct sw_pickle_machine *m)
@@ -260,7 +260,7 @@ static enum sw_status op_appends(struct sw_pickle_machine *m)
     struct sw_pickle_value *items = NULL;
     size_t n = 0;
     SW_TRY(sw_pickle_pop_mark(m, &items, &n));
-    return extend(m, SW_PICKLE_LIST, items, n);
+    return append_to_top(m, SW_PICKLE_LIST, items, n);
 }
 
 static enum sw_status op_set_item(struct sw_pickle_machine *m)
@@ -268,7 +268,7 @@ static enum sw_status op_set_item(struct sw_pickle_machine *m)
     struct sw_pickle_value pair[2];
     SW_TRY(sw_pickle_pop(m, &pair[1]));
     SW_TRY(sw_pickle_pop(m, &pair[0]));
-    return extend(m, SW_PICKLE_DICT, pair, 2);
+    return append_to_top(m, SW_PICKLE_DICT, pair, 2);
 }
 
 static enum sw_status op_set_items(struct sw_pickle_machine *m)
@@ -276,7 +276,7 @@ static enum sw_status op_set_items(struct sw_pickle_machine *m)
     struct sw_pickle_value *items = NULL;
     size_t n = 0;
     SW_TRY(sw_pickle_pop_mark(m, &items, &n));
-    return extend(m, SW_PICKLE_DICT, items, n);
+    return append_to_top(m, SW_PICKLE_DICT, items, n);
 }
 
 static enum sw_status op_add_items(struct sw_pickle_machine *m)
@@ -287,7 +287,7 @@ static enum sw_status op_add_items(struct sw_pickle_machine *m)
 }
 
 /* Reads a line without its newline; GLOBAL has two of them. */
-static enum sw_status line(struct sw_pickle_machine *m, const char **out, size_t *n)
+static enum sw_status take_line(struct sw_pickle_machine *m, const char **out, size_t *n)
 {
     const uint8_t *begin = m->bytes + m->at, *p;
     const uint8_t *end = memchr(begin, '\n', m->length - m->at);
@@ -300,8 +300,8 @@ static enum sw_status op_global(struct sw_pickle_machine *m)
 {
     const char *module = NULL, *name = NULL;
     size_t n_module = 0, n_name = 0;
-    SW_TRY(line(m, &module, &n_module));
-    SW_TRY(line(m, &name, &n_name));
+    SW_TRY(take_line(m, &module, &n_module));
+    SW_TRY(take_line(m, &name, &n_name));
     return sw_pickle_push(m, sw_torch_global(module, n_module, name, n_name));
 }
 

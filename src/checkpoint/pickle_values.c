@@ -6,6 +6,12 @@
 
 #define FIRST_CAPACITY 4
 
+bool sw_pickle_is_text(const struct sw_pickle_value *value, const char *text)
+{
+    return value->kind == SW_PICKLE_STRING && value->length == strlen(text) &&
+           memcmp(value->as.text, text, strlen(text)) == 0;
+}
+
 enum sw_status sw_pickle_afford(struct sw_pickle *pickle, size_t bytes)
 {
     pickle->taken += bytes;

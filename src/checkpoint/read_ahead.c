@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <string.h>
 
-struct ahead {
+struct read_ahead {
     struct sw_reader *reader;
     const struct sw_tensor *tensor;
     int64_t row0, n_rows, per_chunk;
@@ -24,20 +24,20 @@ struct ahead {
     char error[SW_ERROR_MAX];
 };
 
-static int64_t rows_of_chunk(const struct ahead *a, int64_t chunk)
+static int64_t rows_of_chunk(const struct read_ahead *a, int64_t chunk)
 {
     const int64_t left = a->n_rows - chunk * a->per_chunk;
     return left < a->per_chunk ? left : a->per_chunk;
 }
 
-static int64_t chunk_count(const struct ahead *a)
+static int64_t chunk_count(const struct read_ahead *a)
 {
     return a->n_rows / a->per_chunk + (a->n_rows % a->per_chunk != 0);
 }
 
 static void *read_chunks(void *argument)
 {
-    struct ahead *a = argument;
+    struct read_ahead *a = argument;
     const int64_t n = chunk_count(a);
     for (int64_t chunk = 0; chunk < n; chunk++) {
         pthread_mutex_lock(&a->lock);
@@ -65,7 +65,7 @@ static void *read_chunks(void *argument)
     return NULL;
 }
 
-static enum sw_status take_chunks(struct ahead *a, sw_reader_sink *sink, void *context)
+static enum sw_status consume_chunks(struct read_ahead *a, sw_reader_sink *sink, void *context)
 {
     const int64_t n = chunk_count(a);
     for (int64_t chunk = 0; chunk < n; chunk++) {
@@ -86,7 +86,7 @@ static enum sw_status take_chunks(struct ahead *a, sw_reader_sink *sink, void *c
     return SW_OK;
 }
 
-static enum sw_status overlap(struct ahead *a, sw_reader_sink *sink, void *context)
+static enum sw_status read_and_consume(struct read_ahead *a, sw_reader_sink *sink, void *context)
 {
     pthread_t thread;
     pthread_mutex_init(&a->lock, NULL);
@@ -97,7 +97,7 @@ static enum sw_status overlap(struct ahead *a, sw_reader_sink *sink, void *conte
         status = sw_thread_fail("the thread that reads weights", error, "");
         goto undo_lock;
     }
-    status = take_chunks(a, sink, context);
+    status = consume_chunks(a, sink, context);
     pthread_mutex_lock(&a->lock);
     a->stop = true;
     pthread_cond_signal(&a->changed);
@@ -122,7 +122,7 @@ enum sw_status sw_reader_each_chunk(struct sw_reader *reader, const struct sw_te
                        (long long)sw_reader_row_count(tensor));
     if (row_bytes == 0 || n_rows == 0)
         return SW_OK;
-    struct ahead a = {.reader = reader, .tensor = tensor, .row0 = row0, .n_rows = n_rows};
+    struct read_ahead a = {.reader = reader, .tensor = tensor, .row0 = row0, .n_rows = n_rows};
     a.per_chunk = (int64_t)(chunk_bytes / row_bytes);
     if (a.per_chunk < 1)
         a.per_chunk = 1;
@@ -138,7 +138,7 @@ enum sw_status sw_reader_each_chunk(struct sw_reader *reader, const struct sw_te
                              tensor->name);
     }
     if (status == SW_OK && buffers == 2) {
-        status = overlap(&a, sink, context);
+        status = read_and_consume(&a, sink, context);
     } else if (status == SW_OK) {
         status = sw_reader_rows(reader, tensor, row0, n_rows, a.buffer[0]);
         if (status == SW_OK)

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <string.h>
 
-struct range {
+struct piece_range {
     int fd;
     const char *path;
     uint64_t offset, length;
@@ -20,7 +20,7 @@ struct range {
     char message[SW_ERROR_MAX];
 };
 
-static void note_failure(struct range *r, int64_t piece, enum sw_status status)
+static void record_failure(struct piece_range *r, int64_t piece, enum sw_status status)
 {
     pthread_mutex_lock(&r->lock);
     if (r->failed < 0 || piece < r->failed) {
@@ -33,7 +33,7 @@ static void note_failure(struct range *r, int64_t piece, enum sw_status status)
 
 static void read_piece(void *ctx, int64_t piece, int worker)
 {
-    struct range *r = ctx;
+    struct piece_range *r = ctx;
     const uint64_t at = (uint64_t)piece * SW_READ_PIECE, left = r->length - at;
     const uint64_t n = left < SW_READ_PIECE ? left : SW_READ_PIECE;
     (void)worker;
@@ -42,11 +42,11 @@ static void read_piece(void *ctx, int64_t piece, int worker)
     if (status == SW_OK)
         atomic_fetch_add_explicit(r->bytes, n, memory_order_relaxed);
     else
-        note_failure(r, piece, status);
+        record_failure(r, piece, status);
 }
 
 /* NULL: threads cannot be started, so the caller reads alone. */
-static struct sw_pool *pool_of(struct sw_pieces *pieces)
+static struct sw_pool *pieces_pool(struct sw_pieces *pieces)
 {
     if (!pieces->tried && sw_pool_create(SW_READ_THREADS, NULL, 0, &pieces->pool) != SW_OK) {
         pieces->pool = NULL;
@@ -60,15 +60,15 @@ enum sw_status sw_pieces_read(struct sw_pieces *pieces, int fd, const char *path
                               void *out, uint64_t length, atomic_uint_fast64_t *bytes)
 {
     const int64_t n = (int64_t)((length + SW_READ_PIECE - 1) / SW_READ_PIECE);
-    struct range r = {.fd = fd,
-                      .path = path,
-                      .offset = offset,
-                      .length = length,
-                      .out = out,
-                      .bytes = bytes,
-                      .failed = -1};
+    struct piece_range r = {.fd = fd,
+                            .path = path,
+                            .offset = offset,
+                            .length = length,
+                            .out = out,
+                            .bytes = bytes,
+                            .failed = -1};
     pthread_mutex_init(&r.lock, NULL);
-    sw_pool_run(n > 1 ? pool_of(pieces) : NULL, read_piece, &r, n);
+    sw_pool_run(n > 1 ? pieces_pool(pieces) : NULL, read_piece, &r, n);
     pthread_mutex_destroy(&r.lock);
     return r.failed < 0 ? SW_OK : sw_fail(r.status, "%s", r.message);
 }

@@ -2,8 +2,8 @@
  * Reads one range of a file in pieces, by several threads at once, so that the disk has several
  * requests under way.
  */
-#ifndef SW_FORMAT_READ_PIECES_H
-#define SW_FORMAT_READ_PIECES_H
+#ifndef SW_CHECKPOINT_READ_PIECES_H
+#define SW_CHECKPOINT_READ_PIECES_H
 
 #include "base/status.h"
 
@@ -17,8 +17,9 @@
 struct sw_pool;
 
 struct sw_pieces {
-    struct sw_pool *pool; /* started for the first range of several pieces; NULL: none */
-    int tried;            /* whether starting the pool was tried */
+    struct sw_pool
+        *pool; /* started for the first range of several pieces; NULL: the caller alone */
+    int tried; /* whether starting the pool was tried */
 };
 
 /*

@@ -24,23 +24,24 @@
 #define GATHER_GAP ((uint64_t)256 << 10)
 
 struct open_file {
-    int file; /* index into sw_tensors.files */
-    int fd;   /* -1: free */
-    uint64_t used;
+    int file;      /* index into sw_tensors.files */
+    int fd;        /* -1: free */
+    uint64_t used; /* the reader's clock at its last use */
 };
 
 struct sw_reader {
     const struct sw_tensors *tensors;
     struct open_file open[OPEN_FILES];
-    uint64_t clock;
+    uint64_t clock; /* counts uses of descriptors */
     atomic_uint_fast64_t bytes;
     struct sw_pieces pieces;
     /* The tensors that are read next, and how much of them was requested from the system. */
     struct {
-        const struct sw_tensor *const *tensors; /* (n) */
+        const struct sw_tensor *const *tensors; /* (n), borrowed */
         size_t n, at;
-        uint64_t done;          /* bytes of tensors[at] */
-        uint64_t asked, before; /* bytes of all; reader->bytes when it began */
+        uint64_t done;      /* bytes of tensors[at] that were requested */
+        uint64_t requested; /* bytes of all tensors that were requested */
+        uint64_t before;    /* the reader's `bytes` when the list was set */
     } next;
     /* Kept from one tensor to the next: new pages cost as much as the reading. */
     struct {
@@ -99,8 +100,8 @@ uint64_t sw_reader_row_bytes(const struct sw_tensor *tensor)
     return tensor->bytes == 0 ? 0 : tensor->bytes / (uint64_t)sw_reader_row_count(tensor);
 }
 
-/* The file must still be the one whose header was read. */
-static enum sw_status open_checked(const struct sw_tensor_file *file, int *out)
+/* Opens a file; its size must still be the one it had when its header was read. */
+static enum sw_status reader_open_file(const struct sw_tensor_file *file, int *out)
 {
     uint64_t size;
     int fd;
@@ -120,7 +121,8 @@ static enum sw_status open_checked(const struct sw_tensor_file *file, int *out)
     return SW_OK;
 }
 
-static enum sw_status descriptor(struct sw_reader *reader, int file, int *fd)
+/* The descriptor of a file, opened if need be in place of the one that was not used for longest. */
+static enum sw_status reader_descriptor(struct sw_reader *reader, int file, int *fd)
 {
     struct open_file *oldest = &reader->open[0];
     for (int i = 0; i < OPEN_FILES; i++) {
@@ -134,7 +136,7 @@ static enum sw_status descriptor(struct sw_reader *reader, int file, int *fd)
             oldest = entry;
     }
     int opened = -1;
-    SW_TRY(open_checked(&reader->tensors->files[file], &opened));
+    SW_TRY(reader_open_file(&reader->tensors->files[file], &opened));
     if (oldest->fd >= 0)
         close(oldest->fd);
     *oldest = (struct open_file){file, opened, ++reader->clock};
@@ -147,23 +149,23 @@ void sw_reader_expect(struct sw_reader *reader, const struct sw_tensor *const *t
     reader->next.tensors = tensors;
     reader->next.n = n;
     reader->next.at = 0;
-    reader->next.done = reader->next.asked = 0;
+    reader->next.done = reader->next.requested = 0;
     reader->next.before = sw_reader_bytes(reader);
 }
 
 /* Requests more while less than AHEAD_BYTES are requested. A tensor that cannot be opened fails
  * later, when it is read. */
-static void fetch_ahead(struct sw_reader *reader)
+static void reader_prefetch(struct sw_reader *reader)
 {
     const uint64_t read = sw_reader_bytes(reader) - reader->next.before;
-    while (reader->next.at < reader->next.n && reader->next.asked < read + AHEAD_BYTES) {
+    while (reader->next.at < reader->next.n && reader->next.requested < read + AHEAD_BYTES) {
         const struct sw_tensor *tensor = reader->next.tensors[reader->next.at];
         const uint64_t left = tensor->bytes - reader->next.done;
         const uint64_t n = left < AHEAD_STEP ? left : AHEAD_STEP;
         int fd;
-        if (n == 0 || descriptor(reader, tensor->file, &fd) != SW_OK) {
+        if (n == 0 || reader_descriptor(reader, tensor->file, &fd) != SW_OK) {
             sw_error_clear();
-            reader->next.asked += left;
+            reader->next.requested += left;
             reader->next.done = 0;
             reader->next.at++;
             continue;
@@ -171,26 +173,26 @@ static void fetch_ahead(struct sw_reader *reader)
         (void)posix_fadvise(fd, (off_t)(tensor->offset + reader->next.done), (off_t)n,
                             POSIX_FADV_WILLNEED);
         reader->next.done += n;
-        reader->next.asked += n;
+        reader->next.requested += n;
     }
 }
 
-static enum sw_status read_range(struct sw_reader *reader, int file, uint64_t offset, void *out,
-                                 uint64_t length)
+static enum sw_status reader_read_range(struct sw_reader *reader, int file, uint64_t offset,
+                                        void *out, uint64_t length)
 {
     int fd;
-    fetch_ahead(reader);
-    SW_TRY(descriptor(reader, file, &fd));
+    reader_prefetch(reader);
+    SW_TRY(reader_descriptor(reader, file, &fd));
     return sw_pieces_read(&reader->pieces, fd, reader->tensors->files[file].path, offset, out,
                           length, &reader->bytes);
 }
 
-/* One dimension of more than one element; strides in bytes. */
+/* One dimension of more than one element: strides in bytes in the file and in the buffer. */
 struct axis {
     uint64_t size, from, to;
 };
 
-struct gather {
+struct strided_gather {
     struct sw_reader *reader;
     int file;
     uint64_t element; /* bytes */
@@ -201,7 +203,7 @@ struct gather {
 };
 
 /* Copies the elements of axes i.. from a piece of the file in memory to their places. */
-static void scatter(const struct gather *g, int i, const char *from, char *to)
+static void scatter_axis(const struct strided_gather *g, int i, const char *from, char *to)
 {
     if (i == g->n_axes) {
         memcpy(to, from, g->element);
@@ -213,20 +215,20 @@ static void scatter(const struct gather *g, int i, const char *from, char *to)
         return;
     }
     for (uint64_t k = 0; k < a->size; k++)
-        scatter(g, i + 1, from + k * a->from, to + k * a->to);
+        scatter_axis(g, i + 1, from + k * a->from, to + k * a->to);
 }
 
 /* Reads axes i.. beginning at `offset`: as many indices of axis i at once as pays. */
-static enum sw_status gather_axis(const struct gather *g, int i, uint64_t offset, char *to)
+static enum sw_status gather_axis(const struct strided_gather *g, int i, uint64_t offset, char *to)
 {
     if (g->span[i] <= GATHER_BYTES && (i == g->n_axes || g->axes[i].from < GATHER_GAP)) {
-        SW_TRY(read_range(g->reader, g->file, offset, g->scratch, g->span[i]));
-        scatter(g, i, g->scratch, to);
+        SW_TRY(reader_read_range(g->reader, g->file, offset, g->scratch, g->span[i]));
+        scatter_axis(g, i, g->scratch, to);
         return SW_OK;
     }
     const struct axis *a = &g->axes[i];
     if (i == g->n_axes - 1 && a->from == g->element && a->to == g->element)
-        return read_range(g->reader, g->file, offset, to, a->size * g->element);
+        return reader_read_range(g->reader, g->file, offset, to, a->size * g->element);
     const uint64_t inner = g->span[i + 1];
     uint64_t group = 1;
     if (inner <= GATHER_BYTES && a->from < GATHER_GAP)
@@ -238,15 +240,15 @@ static enum sw_status gather_axis(const struct gather *g, int i, uint64_t offset
             SW_TRY(gather_axis(g, i + 1, at, to + k * a->to));
             continue;
         }
-        SW_TRY(read_range(g->reader, g->file, at, g->scratch, (n - 1) * a->from + inner));
+        SW_TRY(reader_read_range(g->reader, g->file, at, g->scratch, (n - 1) * a->from + inner));
         for (uint64_t j = 0; j < n; j++)
-            scatter(g, i + 1, g->scratch + j * a->from, to + (k + j) * a->to);
+            scatter_axis(g, i + 1, g->scratch + j * a->from, to + (k + j) * a->to);
     }
     return SW_OK;
 }
 
 /* The axes of `n_rows` rows of the tensor, outermost in the file first. */
-static void plan_gather(struct gather *g, const struct sw_tensor *tensor, int64_t n_rows)
+static void plan_gather(struct strided_gather *g, const struct sw_tensor *tensor, int64_t n_rows)
 {
     uint64_t to = g->element;
     for (int i = tensor->rank - 1; i >= 0; i--) {
@@ -265,10 +267,10 @@ static void plan_gather(struct gather *g, const struct sw_tensor *tensor, int64_
         g->span[i] = (g->axes[i].size - 1) * g->axes[i].from + g->span[i + 1];
 }
 
-static enum sw_status read_strided(struct sw_reader *reader, const struct sw_tensor *tensor,
-                                   int64_t row0, int64_t n_rows, void *buffer)
+static enum sw_status reader_read_strided(struct sw_reader *reader, const struct sw_tensor *tensor,
+                                          int64_t row0, int64_t n_rows, void *buffer)
 {
-    struct gather g = {.reader = reader, .file = tensor->file};
+    struct strided_gather g = {.reader = reader, .file = tensor->file};
     g.element = sw_dtype_info(tensor->dtype)->bits / 8;
     plan_gather(&g, tensor, n_rows);
     g.scratch = malloc(GATHER_BYTES);
@@ -293,10 +295,11 @@ enum sw_status sw_reader_rows(struct sw_reader *reader, const struct sw_tensor *
         return SW_OK;
     enum sw_status status;
     if (sw_tensor_is_contiguous(tensor))
-        status = read_range(reader, tensor->file, tensor->offset + (uint64_t)row0 * row_bytes,
-                            buffer, (uint64_t)n_rows * row_bytes);
+        status =
+            reader_read_range(reader, tensor->file, tensor->offset + (uint64_t)row0 * row_bytes,
+                              buffer, (uint64_t)n_rows * row_bytes);
     else
-        status = read_strided(reader, tensor, row0, n_rows, buffer);
+        status = reader_read_strided(reader, tensor, row0, n_rows, buffer);
     if (status != SW_OK)
         sw_error_context("tensor '%s' at byte %llu", tensor->name,
                          (unsigned long long)tensor->offset);

@@ -6,8 +6,8 @@
  * Every failure names the path, the tensor and the offset: SW_EMODEL for a file that vanished,
  * changed its size or ends early, SW_EIO for a failed read, SW_ENOMEM.
  */
-#ifndef SW_FORMAT_READER_H
-#define SW_FORMAT_READER_H
+#ifndef SW_CHECKPOINT_READER_H
+#define SW_CHECKPOINT_READER_H
 
 #include "base/status.h"
 #include "tensor/tensors.h"
@@ -17,7 +17,8 @@
 
 struct sw_reader;
 
-/* `tensors` is not copied and must outlive the reader. Opens no file yet. */
+/* Creates a reader; opens no file yet. `tensors` is not copied and must outlive the reader.
+ * SW_ENOMEM. The caller closes it. */
 enum sw_status sw_reader_open(const struct sw_tensors *tensors, struct sw_reader **out);
 /* `reader` may be NULL. */
 void sw_reader_close(struct sw_reader *reader);

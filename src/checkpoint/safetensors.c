@@ -20,7 +20,7 @@ struct extent {
     const char *name;
 };
 
-static bool dtype_of(const char *name, enum sw_dtype *dtype, unsigned *bits)
+static bool find_dtype(const char *name, enum sw_dtype *dtype, unsigned *bits)
 {
     for (int i = 0; i < SW_OTHER; i++) {
         const struct sw_dtype_info *info = sw_dtype_info((enum sw_dtype)i);
@@ -39,7 +39,7 @@ static bool dtype_of(const char *name, enum sw_dtype *dtype, unsigned *bits)
     return false;
 }
 
-static bool to_u64(const json_t *value, uint64_t *out)
+static bool json_to_u64(const json_t *value, uint64_t *out)
 {
     if (!json_is_integer(value) || json_integer_value(value) < 0)
         return false;
@@ -60,7 +60,7 @@ static enum sw_status parse_shape(const json_t *shape, unsigned bits, struct sw_
     uint64_t total = bits;
     for (int i = 0; i < tensor->rank; i++) {
         uint64_t size;
-        if (!to_u64(json_array_get(shape, (size_t)i), &size))
+        if (!json_to_u64(json_array_get(shape, (size_t)i), &size))
             return sw_fail(SW_EMODEL, "dimension %d of the shape is not a whole number >= 0", i);
         if (!sw_mul_u64(total, size, &total))
             return sw_fail(SW_EMODEL, "the product of its shape overflows");
@@ -70,7 +70,7 @@ static enum sw_status parse_shape(const json_t *shape, unsigned bits, struct sw_
     return SW_OK;
 }
 
-static void set_c_order(struct sw_tensor *tensor)
+static void set_c_strides(struct sw_tensor *tensor)
 {
     int64_t stride = 1;
     for (int i = tensor->rank - 1; i >= 0; i--) {
@@ -90,11 +90,11 @@ static enum sw_status parse_tensor(const json_t *entry, uint64_t data_size,
     uint64_t n_bits = 0;
     if (!type)
         return sw_fail(SW_EMODEL, "no text \"dtype\"");
-    if (!dtype_of(type, &tensor->dtype, &bits))
+    if (!find_dtype(type, &tensor->dtype, &bits))
         return sw_fail(SW_EMODEL, "its dtype \"%.40s\" is not one of safetensors'", type);
     SW_TRY(parse_shape(json_object_get(entry, "shape"), bits, tensor, &n_bits));
-    if (json_array_size(offsets) != 2 || !to_u64(json_array_get(offsets, 0), &extent->begin) ||
-        !to_u64(json_array_get(offsets, 1), &extent->end) || extent->end < extent->begin)
+    if (json_array_size(offsets) != 2 || !json_to_u64(json_array_get(offsets, 0), &extent->begin) ||
+        !json_to_u64(json_array_get(offsets, 1), &extent->end) || extent->end < extent->begin)
         return sw_fail(SW_EMODEL, "\"data_offsets\" is not [begin, end]");
     if (extent->end > data_size)
         return sw_fail(SW_EMODEL,
@@ -109,11 +109,11 @@ static enum sw_status parse_tensor(const json_t *entry, uint64_t data_size,
         tensor->rank = 1;
         tensor->shape[0] = (int64_t)(n_bits / 8);
     }
-    set_c_order(tensor);
+    set_c_strides(tensor);
     return SW_OK;
 }
 
-static int by_begin(const void *a, const void *b)
+static int compare_extents(const void *a, const void *b)
 {
     const struct extent *x = a, *y = b;
     if (x->begin != y->begin)
@@ -125,7 +125,7 @@ static int by_begin(const void *a, const void *b)
 static enum sw_status check_tiling(struct extent *extents, size_t n, uint64_t data_size)
 {
     if (n > 0)
-        qsort(extents, n, sizeof *extents, by_begin);
+        qsort(extents, n, sizeof *extents, compare_extents);
     uint64_t at = 0;
     for (size_t i = 0; i < n; i++) {
         if (extents[i].begin != at)
@@ -144,7 +144,7 @@ static enum sw_status check_tiling(struct extent *extents, size_t n, uint64_t da
 }
 
 /* The members of a header while they are read. */
-struct reading {
+struct header_parser {
     uint64_t data_start, data_size;
     int file;
     struct sw_tensors *out;
@@ -153,7 +153,7 @@ struct reading {
     bool has_metadata;
 };
 
-static enum sw_status extents_grow(struct reading *r)
+static enum sw_status extents_grow(struct header_parser *r)
 {
     const size_t capacity = r->capacity ? r->capacity + r->capacity / 2 : 64;
     if (r->n < r->capacity)
@@ -167,9 +167,9 @@ static enum sw_status extents_grow(struct reading *r)
 }
 
 /* Reads one member of the header. Only one member's value is in memory at a time. */
-static enum sw_status take_member(void *context, const char *name, const json_t *entry)
+static enum sw_status parse_member(void *context, const char *name, const json_t *entry)
 {
-    struct reading *r = context;
+    struct header_parser *r = context;
     if (strcmp(name, "__metadata__") == 0) {
         if (r->has_metadata)
             return sw_fail(SW_EMODEL, "a duplicate of __metadata__");
@@ -195,7 +195,7 @@ static enum sw_status take_member(void *context, const char *name, const json_t 
     return SW_OK;
 }
 
-static enum sw_status header_length(const uint8_t *first, uint64_t file_size, uint64_t *n)
+static enum sw_status read_header_length(const uint8_t *first, uint64_t file_size, uint64_t *n)
 {
     uint64_t length = 0;
     for (int i = 7; i >= 0; i--)
@@ -221,17 +221,17 @@ static enum sw_status safetensors_parse(const uint8_t *bytes, size_t length, uin
     if (length < 8)
         return sw_fail(SW_EMODEL, "has %zu bytes, a safetensors file at least 8; it is truncated",
                        length);
-    SW_TRY(header_length(bytes, file_size, &n));
+    SW_TRY(read_header_length(bytes, file_size, &n));
     if (length - 8 < n)
         return sw_fail(SW_EMODEL, "its header of %llu bytes is not all there",
                        (unsigned long long)n);
     if (n == 0 || bytes[8] != '{')
         return sw_fail(SW_EMODEL, "its header does not begin with '{'");
-    struct reading r = {
+    struct header_parser r = {
         .data_start = 8 + n, .data_size = file_size - 8 - n, .file = file, .out = out};
     bool took;
     enum sw_status status =
-        sw_json_each((const char *)bytes + 8, (size_t)n, SW_JSON_HEADER, take_member, &r, &took);
+        sw_json_each((const char *)bytes + 8, (size_t)n, SW_JSON_HEADER, parse_member, &r, &took);
     if (status != SW_OK && !took)
         sw_error_context("its header");
     if (status == SW_OK)
@@ -256,7 +256,7 @@ enum sw_status sw_safetensors_read(const struct sw_source *source, int file, str
     uint64_t n = 0;
     void *bytes = NULL;
     SW_TRY(sw_source_read_new(source, 0, length, &bytes));
-    if (length >= 8 && header_length(bytes, source->size, &n) == SW_OK && 8 + n > length) {
+    if (length >= 8 && read_header_length(bytes, source->size, &n) == SW_OK && 8 + n > length) {
         free(bytes);
         length = (size_t)(8 + n);
         SW_TRY(sw_source_read_new(source, 0, length, &bytes));

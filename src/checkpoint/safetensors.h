@@ -2,8 +2,8 @@
  * safetensors: u64 LE header length N, N bytes of JSON, then the tensors without gaps.
  * https://github.com/huggingface/safetensors
  */
-#ifndef SW_FORMAT_SAFETENSORS_H
-#define SW_FORMAT_SAFETENSORS_H
+#ifndef SW_CHECKPOINT_SAFETENSORS_H
+#define SW_CHECKPOINT_SAFETENSORS_H
 
 #include "base/status.h"
 #include "checkpoint/source.h"

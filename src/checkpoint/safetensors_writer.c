@@ -25,8 +25,8 @@ struct sw_safetensors_writer {
     char buffer[BUFFER_BYTES];
 };
 
-static enum sw_status add_spec(json_t *header, const struct sw_safetensors_spec *spec,
-                               uint64_t *offset)
+static enum sw_status header_add_spec(json_t *header, const struct sw_safetensors_spec *spec,
+                                      uint64_t *offset)
 {
     const struct sw_dtype_info *info = sw_dtype_info(spec->dtype);
     uint64_t bits = info->bits, end;
@@ -63,7 +63,7 @@ static enum sw_status add_spec(json_t *header, const struct sw_safetensors_spec 
  * The JSON text, padded with spaces so that the data begins at a multiple of 8. Not by json_dumps,
  * which may silently leave out a part of the text when memory is short.
  */
-static enum sw_status dump_padded(const json_t *header, char **text)
+static enum sw_status header_dump(const json_t *header, char **text)
 {
     const size_t length = json_dumpb(header, NULL, 0, JSON_COMPACT);
     const size_t padded = (size_t)sw_round_up(length, 8);
@@ -90,15 +90,16 @@ static enum sw_status make_header(const struct sw_safetensors_spec *specs, size_
         return sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file");
     *data_size = 0;
     for (size_t i = 0; i < n && status == SW_OK; i++)
-        status = add_spec(header, &specs[i], data_size);
+        status = header_add_spec(header, &specs[i], data_size);
     *text = NULL;
     if (status == SW_OK)
-        status = dump_padded(header, text);
+        status = header_dump(header, text);
     json_decref(header);
     return status;
 }
 
-static enum sw_status write_all(struct sw_safetensors_writer *w, const char *data, size_t bytes)
+static enum sw_status writer_write_bytes(struct sw_safetensors_writer *w, const char *data,
+                                         size_t bytes)
 {
     while (bytes > 0) {
         const ssize_t n = write(w->fd, data, bytes);
@@ -113,25 +114,25 @@ static enum sw_status write_all(struct sw_safetensors_writer *w, const char *dat
     return SW_OK;
 }
 
-static enum sw_status flush(struct sw_safetensors_writer *w)
+static enum sw_status writer_flush(struct sw_safetensors_writer *w)
 {
     const size_t n = w->buffered;
     w->buffered = 0;
-    return write_all(w, w->buffer, n);
+    return writer_write_bytes(w, w->buffer, n);
 }
 
-static enum sw_status writer_put(struct sw_safetensors_writer *w, const char *data, size_t bytes)
+static enum sw_status writer_append(struct sw_safetensors_writer *w, const char *data, size_t bytes)
 {
     if (bytes > BUFFER_BYTES - w->buffered)
-        SW_TRY(flush(w));
+        SW_TRY(writer_flush(w));
     if (bytes >= BUFFER_BYTES)
-        return write_all(w, data, bytes);
+        return writer_write_bytes(w, data, bytes);
     memcpy(w->buffer + w->buffered, data, bytes);
     w->buffered += bytes;
     return SW_OK;
 }
 
-static enum sw_status open_file(struct sw_safetensors_writer *w, const char *path)
+static enum sw_status writer_open_file(struct sw_safetensors_writer *w, const char *path)
 {
     struct stat st;
     w->path = strdup(path);
@@ -162,15 +163,15 @@ enum sw_status sw_safetensors_writer_open(const char *path, const struct sw_safe
         sw_error_context("%s", path);
         goto undo_writer;
     }
-    status = open_file(w, path);
+    status = writer_open_file(w, path);
     if (status != SW_OK)
         goto undo_header;
     const size_t n_text = strlen(text);
     for (int i = 0; i < 8; i++)
         length[i] = (char)(n_text >> (8 * i) & 255);
-    status = writer_put(w, length, sizeof length);
+    status = writer_append(w, length, sizeof length);
     if (status == SW_OK)
-        status = writer_put(w, text, n_text);
+        status = writer_append(w, text, n_text);
     if (status != SW_OK)
         goto undo_header;
     free(text);
@@ -192,7 +193,7 @@ enum sw_status sw_safetensors_writer_write(struct sw_safetensors_writer *w, cons
         return w->status = sw_fail(SW_EINPUT, "%s: %zu bytes are to be written, %llu are left",
                                    w->path, bytes, (unsigned long long)w->left);
     w->left -= bytes;
-    return writer_put(w, data, bytes);
+    return writer_append(w, data, bytes);
 }
 
 /* Makes the new name survive a power cut; file systems that do not support this are ignored. */
@@ -216,7 +217,7 @@ static enum sw_status writer_finish(struct sw_safetensors_writer *w)
     if (w->left > 0)
         return sw_fail(SW_EINPUT, "%s: %llu bytes of its tensors were not written", w->path,
                        (unsigned long long)w->left);
-    SW_TRY(flush(w));
+    SW_TRY(writer_flush(w));
     if (w->temporary && fsync(w->fd) != 0)
         return sw_fail(SW_EIO, "%s: cannot be written: %s", w->path, strerror(errno));
     const int fd = w->fd;

@@ -2,8 +2,8 @@
  * The bytes for a header parser: an open file, or memory (tests, fuzzing). Reads outside the source
  * are refused, so a parser cannot read past its end.
  */
-#ifndef SW_FORMAT_SOURCE_H
-#define SW_FORMAT_SOURCE_H
+#ifndef SW_CHECKPOINT_SOURCE_H
+#define SW_CHECKPOINT_SOURCE_H
 
 #include "base/status.h"
 

@@ -3,8 +3,8 @@
  * stream of five pickles and raw storages. No pickle code is ever run: the pickle reader is a small
  * stack machine with the opcodes and the few names that state dicts need.
  */
-#ifndef SW_FORMAT_TORCH_H
-#define SW_FORMAT_TORCH_H
+#ifndef SW_CHECKPOINT_TORCH_H
+#define SW_CHECKPOINT_TORCH_H
 
 #include "base/status.h"
 #include "checkpoint/source.h"
@@ -14,14 +14,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Whether the first bytes of a file are those of a zip, or of the older stream. */
+/* Whether the first bytes of a file are those of a zip. */
 bool sw_torch_is_zip(const uint8_t *bytes, size_t length);
+/* Whether the first bytes of a file are those of the older stream. */
 bool sw_torch_is_legacy(const uint8_t *bytes, size_t length);
 
 /*
- * Add the tensors of a file's state dict to `out`; `file` is the file's index there. Views keep
- * their offsets and strides; tied tensors have the same offset. SW_EMODEL: damaged, compressed,
- * big-endian, TorchScript, no tensors in it, or a tensor that reaches outside its storage.
+ * These add the tensors of a file's state dict to `out`; `file` is the file's index there. Views
+ * keep their offsets and strides; tied tensors have the same offset. SW_EMODEL: damaged,
+ * compressed, big-endian, TorchScript, no tensors in it, or a tensor that reaches outside its
+ * storage.
  */
 enum sw_status sw_torch_zip_read(const struct sw_source *source, int file, struct sw_tensors *out);
 enum sw_status sw_torch_legacy_read(const struct sw_source *source, int file,

@@ -20,20 +20,20 @@ static const uint8_t magic[] = {0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46,
 
 enum { MAGIC, VERSION, FACTS, STATE, KEYS, N_PICKLES };
 
-struct place {
+struct storage_place {
     const char *key; /* in the window, not NUL-terminated */
     size_t key_length;
     uint64_t item; /* bytes of an element; 0: no tensor uses it */
     uint64_t offset, bytes;
 };
 
-struct stream {
+struct legacy_file {
     const struct sw_source *source;
     void *window;
     struct sw_pickle pickles[N_PICKLES];
-    uint64_t data;        /* offset of the first storage */
-    struct place *by_key; /* (n_places), sorted */
-    size_t n_places;
+    uint64_t data;                /* offset of the first storage */
+    struct storage_place *by_key; /* (n_storages), sorted by key */
+    size_t n_storages;
 };
 
 bool sw_torch_is_legacy(const uint8_t *bytes, size_t length)
@@ -41,7 +41,7 @@ bool sw_torch_is_legacy(const uint8_t *bytes, size_t length)
     return length >= sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
 }
 
-static void free_pickles(struct stream *s)
+static void free_pickles(struct legacy_file *s)
 {
     for (int i = 0; i < N_PICKLES; i++) {
         sw_pickle_free(&s->pickles[i]);
@@ -49,7 +49,7 @@ static void free_pickles(struct stream *s)
     }
 }
 
-static enum sw_status parse_window(struct stream *s, size_t size, bool *truncated)
+static enum sw_status parse_window(struct legacy_file *s, size_t size, bool *truncated)
 {
     size_t at = 0;
     for (int i = 0; i < N_PICKLES; i++) {
@@ -65,7 +65,7 @@ static enum sw_status parse_window(struct stream *s, size_t size, bool *truncate
     return SW_OK;
 }
 
-static enum sw_status read_pickles(struct stream *s)
+static enum sw_status read_pickles(struct legacy_file *s)
 {
     size_t size = FIRST_WINDOW;
     for (;;) {
@@ -85,13 +85,7 @@ static enum sw_status read_pickles(struct stream *s)
     }
 }
 
-static bool torch_legacy_is_text(const struct sw_pickle_value *value, const char *text)
-{
-    return value->kind == SW_PICKLE_STRING && value->length == strlen(text) &&
-           memcmp(value->as.text, text, strlen(text)) == 0;
-}
-
-static enum sw_status check_facts(const struct stream *s)
+static enum sw_status check_machine(const struct legacy_file *s)
 {
     const struct sw_pickle_value *version = &s->pickles[VERSION].top,
                                  *facts = &s->pickles[FACTS].top;
@@ -101,7 +95,7 @@ static enum sw_status check_facts(const struct stream *s)
     if (facts->kind == SW_PICKLE_DICT)
         for (size_t i = 0; i + 1 < facts->as.seq->count; i += 2) {
             const struct sw_pickle_value *item = &facts->as.seq->items[i];
-            if (torch_legacy_is_text(&item[0], "little_endian"))
+            if (sw_pickle_is_text(&item[0], "little_endian"))
                 return item[1].kind == SW_PICKLE_BOOL && item[1].as.integer == 1
                            ? SW_OK
                            : sw_fail(SW_EMODEL, "its byte order is big, expected little");
@@ -109,25 +103,27 @@ static enum sw_status check_facts(const struct stream *s)
     return sw_fail(SW_EMODEL, "does not state its byte order; it is damaged");
 }
 
-static int by_key(const void *a, const void *b)
+static int compare_keys(const void *a, const void *b)
 {
-    const struct place *x = a, *y = b;
+    const struct storage_place *x = a, *y = b;
     const size_t n = x->key_length < y->key_length ? x->key_length : y->key_length;
     const int order = memcmp(x->key, y->key, n);
     return order ? order : (x->key_length > y->key_length) - (x->key_length < y->key_length);
 }
 
-static struct place *torch_legacy_find(const struct stream *s, const char *key, size_t length)
+static struct storage_place *find_storage(const struct legacy_file *s, const char *key,
+                                          size_t length)
 {
-    const struct place wanted = {.key = key, .key_length = length};
-    return s->n_places ? bsearch(&wanted, s->by_key, s->n_places, sizeof wanted, by_key) : NULL;
+    const struct storage_place wanted = {.key = key, .key_length = length};
+    return s->n_storages ? bsearch(&wanted, s->by_key, s->n_storages, sizeof wanted, compare_keys)
+                         : NULL;
 }
 
 /* Element sizes are known only from the storages that the state dict's pickle names. */
-static enum sw_status set_items(struct stream *s)
+static enum sw_status set_element_sizes(struct legacy_file *s)
 {
     for (const struct sw_torch_storage *t = s->pickles[STATE].storages; t; t = t->next) {
-        struct place *place = torch_legacy_find(s, t->key, t->key_length);
+        struct storage_place *place = find_storage(s, t->key, t->key_length);
         if (!place)
             return sw_fail(SW_EMODEL, "storage '%.*s' is used but not in the list of keys",
                            (int)(t->key_length < 100 ? t->key_length : 100), t->key);
@@ -141,14 +137,14 @@ static enum sw_status set_items(struct stream *s)
 }
 
 /* Finds the offsets of the storages in file order: each begins where the one before it ends. */
-static enum sw_status walk(struct stream *s)
+static enum sw_status locate_storages(struct legacy_file *s)
 {
     const struct sw_pickle_seq *keys = s->pickles[KEYS].top.as.seq;
     uint64_t at = s->data;
     for (size_t i = 0; i < keys->count; i++) {
         const char *key = keys->items[i].as.text;
         const size_t n = keys->items[i].length;
-        struct place *place = torch_legacy_find(s, key, n);
+        struct storage_place *place = find_storage(s, key, n);
         uint8_t raw[8];
         uint64_t count = 0, bytes;
         if (place->item == 0)
@@ -175,7 +171,7 @@ static enum sw_status walk(struct stream *s)
     return SW_OK;
 }
 
-static enum sw_status find_storages(struct stream *s)
+static enum sw_status read_storage_list(struct legacy_file *s)
 {
     const struct sw_pickle_value *list = &s->pickles[KEYS].top;
     if (list->kind != SW_PICKLE_LIST)
@@ -188,21 +184,21 @@ static enum sw_status find_storages(struct stream *s)
         const struct sw_pickle_value *key = &list->as.seq->items[i];
         if (key->kind != SW_PICKLE_STRING)
             return sw_fail(SW_EMODEL, "its list of storage keys has an item that is not a text");
-        s->by_key[i] = (struct place){.key = key->as.text, .key_length = key->length};
+        s->by_key[i] = (struct storage_place){.key = key->as.text, .key_length = key->length};
     }
-    s->n_places = n;
-    qsort(s->by_key, n, sizeof *s->by_key, by_key);
+    s->n_storages = n;
+    qsort(s->by_key, n, sizeof *s->by_key, compare_keys);
     for (size_t i = 1; i < n; i++)
-        if (by_key(&s->by_key[i - 1], &s->by_key[i]) == 0)
+        if (compare_keys(&s->by_key[i - 1], &s->by_key[i]) == 0)
             return sw_fail(SW_EMODEL, "its list of storage keys has one twice");
-    SW_TRY(set_items(s));
-    return walk(s);
+    SW_TRY(set_element_sizes(s));
+    return locate_storages(s);
 }
 
-static enum sw_status torch_legacy_locate(void *context, const struct sw_torch_storage *storage,
-                                          uint64_t *offset, uint64_t *bytes)
+static enum sw_status legacy_locate(void *context, const struct sw_torch_storage *storage,
+                                    uint64_t *offset, uint64_t *bytes)
 {
-    const struct place *place = torch_legacy_find(context, storage->key, storage->key_length);
+    const struct storage_place *place = find_storage(context, storage->key, storage->key_length);
     if (!place)
         return sw_fail(SW_EMODEL, "its storage is not in the list of keys");
     *offset = place->offset;
@@ -213,14 +209,14 @@ static enum sw_status torch_legacy_locate(void *context, const struct sw_torch_s
 enum sw_status sw_torch_legacy_read(const struct sw_source *source, int file,
                                     struct sw_tensors *out)
 {
-    struct stream s = {.source = source};
+    struct legacy_file s = {.source = source};
     enum sw_status status = read_pickles(&s);
     if (status == SW_OK)
-        status = check_facts(&s);
+        status = check_machine(&s);
     if (status == SW_OK)
-        status = find_storages(&s);
+        status = read_storage_list(&s);
     if (status == SW_OK)
-        status = sw_torch_add_state(&s.pickles[STATE].top, file, torch_legacy_locate, &s, out);
+        status = sw_torch_add_state(&s.pickles[STATE].top, file, legacy_locate, &s, out);
     if (status != SW_OK)
         sw_error_context("%s", source->path);
     free_pickles(&s);

@@ -66,9 +66,9 @@ static const struct sw_torch_global globals[] = {
     {"_codecs", "encode", ROLE_OPAQUE, SW_OTHER},
 };
 
-static const struct sw_pickle_value opaque = {.kind = SW_PICKLE_OPAQUE};
+static const struct sw_pickle_value opaque_value = {.kind = SW_PICKLE_OPAQUE};
 
-static bool same(const char *text, size_t n, const char *expected)
+static bool is_name(const char *text, size_t n, const char *expected)
 {
     return strlen(expected) == n && memcmp(text, expected, n) == 0;
 }
@@ -77,9 +77,9 @@ struct sw_pickle_value sw_torch_global(const char *module, size_t n_module, cons
                                        size_t n_name)
 {
     for (size_t i = 0; i < sizeof globals / sizeof globals[0]; i++)
-        if (same(module, n_module, globals[i].module) && same(name, n_name, globals[i].name))
+        if (is_name(module, n_module, globals[i].module) && is_name(name, n_name, globals[i].name))
             return (struct sw_pickle_value){.kind = SW_PICKLE_GLOBAL, .as.global = &globals[i]};
-    return opaque;
+    return opaque_value;
 }
 
 static bool has_role(const struct sw_pickle_value *value, enum role role)
@@ -94,7 +94,7 @@ static bool is_seq(const struct sw_pickle_value *value)
 
 /* ---- tensors ---- */
 
-static bool sizes(const struct sw_pickle_value *value, int rank, int64_t *out)
+static bool read_sizes(const struct sw_pickle_value *value, int rank, int64_t *out)
 {
     if (!is_seq(value) || value->as.seq->count != (size_t)rank)
         return false;
@@ -126,8 +126,8 @@ static const char *fill_tensor(const struct sw_pickle_seq *a, enum role role,
         return "it has more than 8 dimensions";
     tensor->rank = (int)a->items[2].as.seq->count;
     if (a->items[1].kind != SW_PICKLE_INT || a->items[1].as.integer < 0 ||
-        !sizes(&a->items[2], tensor->rank, tensor->shape) ||
-        !sizes(&a->items[3], tensor->rank, tensor->stride))
+        !read_sizes(&a->items[2], tensor->rank, tensor->shape) ||
+        !read_sizes(&a->items[3], tensor->rank, tensor->stride))
         return "its offset, shape or strides are not whole numbers >= 0";
     tensor->offset = a->items[1].as.integer;
     return NULL;
@@ -168,7 +168,7 @@ static enum sw_status new_dict(struct sw_pickle *pickle, const struct sw_pickle_
 enum sw_status sw_torch_reduce(struct sw_pickle *pickle, const struct sw_pickle_value *callable,
                                const struct sw_pickle_value *arguments, struct sw_pickle_value *out)
 {
-    *out = opaque;
+    *out = opaque_value;
     if (callable->kind != SW_PICKLE_GLOBAL || arguments->kind != SW_PICKLE_TUPLE)
         return SW_OK;
     const struct sw_pickle_seq *a = arguments->as.seq;
@@ -208,11 +208,11 @@ enum sw_status sw_torch_persistent(struct sw_pickle *pickle, const struct sw_pic
                                    struct sw_pickle_value *out)
 {
     const struct sw_pickle_value none = {.kind = SW_PICKLE_NONE};
-    *out = opaque;
+    *out = opaque_value;
     if (id->kind != SW_PICKLE_TUPLE || id->as.seq->count < 5)
         return SW_OK;
     const struct sw_pickle_value *item = id->as.seq->items;
-    if (item[0].kind != SW_PICKLE_STRING || !same(item[0].as.text, item[0].length, "storage"))
+    if (!sw_pickle_is_text(&item[0], "storage"))
         return SW_OK;
     if (!has_role(&item[1], ROLE_STORAGE) && !has_role(&item[1], ROLE_UNTYPED_STORAGE))
         return SW_OK;

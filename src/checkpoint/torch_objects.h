@@ -2,8 +2,8 @@
  * The objects that the pickle machine can make: an allow-list of global names, and the result of
  * "calling" each. Nothing is called; each row of the table defines the resulting value.
  */
-#ifndef SW_FORMAT_TORCH_OBJECTS_H
-#define SW_FORMAT_TORCH_OBJECTS_H
+#ifndef SW_CHECKPOINT_TORCH_OBJECTS_H
+#define SW_CHECKPOINT_TORCH_OBJECTS_H
 
 #include "checkpoint/torch_pickle.h"
 
@@ -14,7 +14,7 @@ struct sw_pickle_value sw_torch_global(const char *module, size_t n_module, cons
 enum sw_status sw_torch_reduce(struct sw_pickle *pickle, const struct sw_pickle_value *callable,
                                const struct sw_pickle_value *arguments,
                                struct sw_pickle_value *out);
-/* BINPERSID: ('storage', class, key, location, numel[, view]) becomes a storage. */
+/* BINPERSID: the id ('storage', class, key, location, numel[, view]) becomes a storage. */
 enum sw_status sw_torch_persistent(struct sw_pickle *pickle, const struct sw_pickle_value *id,
                                    struct sw_pickle_value *out);
 

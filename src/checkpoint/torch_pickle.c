@@ -112,7 +112,7 @@ enum sw_status sw_pickle_recall(struct sw_pickle_machine *m, uint64_t index)
 
 /* ---- the run ---- */
 
-static enum sw_status torch_pickle_run(struct sw_pickle_machine *m)
+static enum sw_status run_machine(struct sw_pickle_machine *m)
 {
     while (!m->stopped) {
         const uint8_t *opcode = NULL;
@@ -137,7 +137,7 @@ enum sw_status sw_pickle_parse(const void *bytes, size_t length, struct sw_pickl
         length = SW_PICKLE_BYTES_MAX;
     *out = (struct sw_pickle){.most = SW_PICKLE_MEMORY * length + SPARE_BYTES};
     struct sw_pickle_machine m = {.pickle = out, .bytes = bytes, .length = length};
-    const enum sw_status status = torch_pickle_run(&m);
+    const enum sw_status status = run_machine(&m);
     out->used = m.at;
     free(m.stack.items);
     free(m.memo.items);

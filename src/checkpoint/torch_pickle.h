@@ -1,10 +1,10 @@
 /*
  * Reads the pickles of torch files by a stack machine that runs no code: an opcode that state dicts
- * do not need is refused, and such a global name becomes an opaque value. Nothing recurses, and
- * memory is limited to SW_PICKLE_MEMORY bytes for each byte read, plus 1 MiB.
+ * do not need is refused, and a global name that they do not need becomes an opaque value. Nothing
+ * recurses, and memory is limited to SW_PICKLE_MEMORY bytes for each byte read, plus 1 MiB.
  */
-#ifndef SW_FORMAT_TORCH_PICKLE_H
-#define SW_FORMAT_TORCH_PICKLE_H
+#ifndef SW_CHECKPOINT_TORCH_PICKLE_H
+#define SW_CHECKPOINT_TORCH_PICKLE_H
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* More than any state dict's names and shapes need. */
+/* The longest pickle that is read: more than any state dict's names and shapes need. */
 #define SW_PICKLE_BYTES_MAX ((size_t)64 << 20)
 /* Bytes of memory for each byte of a pickle; a state dict needs 5 to 10. */
 #define SW_PICKLE_MEMORY 24
@@ -66,8 +66,8 @@ struct sw_torch_storage {
 
 struct sw_torch_tensor {
     const struct sw_torch_storage *storage;
-    const char
-        *defect; /* why the tensor cannot be read, and the fields below are not set; or NULL */
+    /* Why the tensor cannot be read; the fields below are not set then. NULL: it can be. */
+    const char *defect;
     enum sw_dtype dtype;
     int rank;
     int64_t offset; /* elements of dtype from the beginning of the storage's view */
@@ -78,11 +78,12 @@ struct sw_pickle {
     struct sw_pickle_value top;
     size_t used;    /* bytes of the pickle, with its STOP */
     bool truncated; /* after SW_EMODEL: the bytes ended before STOP */
-    size_t copied;  /* values copied from one container to another, which is limited */
+    size_t copied;  /* values copied between containers; torch_objects.c limits it */
     const struct sw_torch_storage *storages; /* list of all storages */
     struct sw_pickle_seq *seqs;              /* list of all lists and dicts */
     struct sw_arena arena;
-    size_t taken, most; /* bytes of memory in use, and their limit */
+    size_t taken; /* bytes of memory in use */
+    size_t most;  /* limit of `taken` */
 };
 
 /*
@@ -93,11 +94,14 @@ struct sw_pickle {
 enum sw_status sw_pickle_parse(const void *bytes, size_t length, struct sw_pickle *out);
 void sw_pickle_free(struct sw_pickle *pickle);
 
+/* Whether a value is the string `text`. */
+bool sw_pickle_is_text(const struct sw_pickle_value *value, const char *text);
+
 /* Counts memory before it is allocated. SW_EMODEL: it is more than a state dict needs. */
 enum sw_status sw_pickle_afford(struct sw_pickle *pickle, size_t bytes);
 /* Allocates zeroed memory that is freed with the pickle. */
 enum sw_status sw_pickle_alloc(struct sw_pickle *pickle, size_t size, void **out);
-/* Makes room for `wanted` values in *items, which the caller frees. */
+/* Makes room for `wanted` values in *items, which the caller frees, also after a failure. */
 enum sw_status sw_pickle_grow(struct sw_pickle *pickle, struct sw_pickle_value **items,
                               uint32_t *capacity, size_t wanted);
 /* Makes an empty list or dict. */
@@ -106,6 +110,7 @@ enum sw_status sw_pickle_new_seq(struct sw_pickle *pickle, enum sw_pickle_kind k
 /* Appends n items to a list or dict. */
 enum sw_status sw_pickle_append(struct sw_pickle *pickle, struct sw_pickle_seq *seq,
                                 const struct sw_pickle_value *items, size_t n);
+/* Makes a tuple of n items. */
 enum sw_status sw_pickle_new_tuple(struct sw_pickle *pickle, const struct sw_pickle_value *items,
                                    size_t n, struct sw_pickle_value *out);
 

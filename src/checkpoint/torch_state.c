@@ -21,12 +21,6 @@ static bool has_tensors(const struct sw_pickle_value *value)
     return dict->has_tensors == 2;
 }
 
-static bool torch_state_is_text(const struct sw_pickle_value *value, const char *text)
-{
-    return value->kind == SW_PICKLE_STRING && value->length == strlen(text) &&
-           memcmp(value->as.text, text, strlen(text)) == 0;
-}
-
 /* Finds the dict with the tensors: the top, one under a usual name, or the only one. */
 static enum sw_status find_state(const struct sw_pickle_value *top,
                                  const struct sw_pickle_value **out)
@@ -41,8 +35,7 @@ static enum sw_status find_state(const struct sw_pickle_value *top,
     const struct sw_pickle_seq *dict = top->as.seq;
     for (size_t u = 0; u < sizeof usual / sizeof usual[0]; u++)
         for (size_t i = 0; i < dict->count; i += 2)
-            if (torch_state_is_text(&dict->items[i], usual[u]) &&
-                has_tensors(&dict->items[i + 1])) {
+            if (sw_pickle_is_text(&dict->items[i], usual[u]) && has_tensors(&dict->items[i + 1])) {
                 *out = &dict->items[i + 1];
                 return SW_OK;
             }
@@ -60,7 +53,7 @@ static enum sw_status find_state(const struct sw_pickle_value *top,
 }
 
 /* A NUL-terminated copy, checked to be UTF-8; the caller frees it. */
-static enum sw_status copy_name(const struct sw_pickle_value *key, char **out)
+static enum sw_status copy_tensor_name(const struct sw_pickle_value *key, char **out)
 {
     if (key->kind != SW_PICKLE_STRING)
         return sw_fail(SW_EMODEL, "a tensor's name is not a text");
@@ -77,8 +70,8 @@ static enum sw_status copy_name(const struct sw_pickle_value *key, char **out)
 }
 
 /* Bytes from the beginning of the storage to the end of the tensor's last element. */
-static bool torch_state_reach(const struct sw_torch_tensor *t, uint64_t bytes_each, uint64_t view,
-                              uint64_t *begin, uint64_t *end)
+static bool tensor_extent(const struct sw_torch_tensor *t, uint64_t bytes_each, uint64_t view,
+                          uint64_t *begin, uint64_t *end)
 {
     uint64_t last = 0, step;
     bool empty = false;
@@ -95,8 +88,9 @@ static bool torch_state_reach(const struct sw_torch_tensor *t, uint64_t bytes_ea
            sw_mul_u64(last, bytes_each, &last) && sw_add_u64(*begin, last, end);
 }
 
-static enum sw_status add_tensor(const struct sw_torch_tensor *from, const char *name, int file,
-                                 sw_torch_locate *locate, void *context, struct sw_tensors *out)
+static enum sw_status state_add_tensor(const struct sw_torch_tensor *from, const char *name,
+                                       int file, sw_torch_locate *locate, void *context,
+                                       struct sw_tensors *out)
 {
     if (from->defect)
         return sw_fail(SW_EMODEL, "%s", from->defect);
@@ -106,7 +100,7 @@ static enum sw_status add_tensor(const struct sw_torch_tensor *from, const char 
     uint64_t offset, bytes, numel_bytes, begin, end, limit;
     /* numel * item also bounds view and n_view, which are parts of numel. */
     if (!sw_mul_u64((uint64_t)storage->numel, item, &numel_bytes) ||
-        !torch_state_reach(from, each, (uint64_t)storage->view * item, &begin, &end))
+        !tensor_extent(from, each, (uint64_t)storage->view * item, &begin, &end))
         return sw_fail(SW_EMODEL, "its offset and strides overflow");
     limit = (uint64_t)(storage->view + storage->n_view) * item;
     if (end > limit)
@@ -136,9 +130,9 @@ enum sw_status sw_torch_add_state(const struct sw_pickle_value *top, int file,
         char *name;
         if (dict->items[i + 1].kind != SW_PICKLE_TENSOR)
             continue;
-        SW_TRY(copy_name(&dict->items[i], &name));
+        SW_TRY(copy_tensor_name(&dict->items[i], &name));
         const enum sw_status status =
-            add_tensor(dict->items[i + 1].as.tensor, name, file, locate, context, out);
+            state_add_tensor(dict->items[i + 1].as.tensor, name, file, locate, context, out);
         if (status != SW_OK)
             sw_error_context("tensor '%s'", name);
         free(name);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct archive {
+struct torch_archive {
     const struct sw_source *source;
     struct sw_zip zip;
     const char *root; /* up to and with its '/', not NUL-terminated */
@@ -22,8 +22,8 @@ bool sw_torch_is_zip(const uint8_t *bytes, size_t length)
 }
 
 /* The entry <root><name>; NULL when it is not there. */
-static const struct sw_zip_entry *torch_zip_find(const struct archive *a, const char *name,
-                                                 size_t n)
+static const struct sw_zip_entry *find_in_archive(const struct torch_archive *a, const char *name,
+                                                  size_t n)
 {
     char path[1024];
     if (a->n_root + n > sizeof path)
@@ -33,7 +33,7 @@ static const struct sw_zip_entry *torch_zip_find(const struct archive *a, const 
     return sw_zip_find(&a->zip, path, a->n_root + n);
 }
 
-static enum sw_status find_root(struct archive *a)
+static enum sw_status find_archive_root(struct torch_archive *a)
 {
     static const char end[] = "/data.pkl";
     const size_t n_end = sizeof end - 1;
@@ -47,14 +47,14 @@ static enum sw_status find_root(struct archive *a)
     }
     if (!a->root)
         return sw_fail(SW_EMODEL, "is a zip without a data.pkl: no torch file");
-    if (torch_zip_find(a, "constants.pkl", strlen("constants.pkl")))
+    if (find_in_archive(a, "constants.pkl", strlen("constants.pkl")))
         return sw_fail(SW_EMODEL, "is a TorchScript program; only state dicts are read");
     return SW_OK;
 }
 
-static enum sw_status check_byte_order(const struct archive *a)
+static enum sw_status check_byte_order(const struct torch_archive *a)
 {
-    const struct sw_zip_entry *e = torch_zip_find(a, "byteorder", strlen("byteorder"));
+    const struct sw_zip_entry *e = find_in_archive(a, "byteorder", strlen("byteorder"));
     char text[8] = "";
     uint64_t offset = 0;
     if (!e)
@@ -67,23 +67,23 @@ static enum sw_status check_byte_order(const struct archive *a)
     return SW_OK;
 }
 
-static enum sw_status torch_zip_locate(void *context, const struct sw_torch_storage *storage,
-                                       uint64_t *offset, uint64_t *bytes)
+static enum sw_status archive_locate(void *context, const struct sw_torch_storage *storage,
+                                     uint64_t *offset, uint64_t *bytes)
 {
-    const struct archive *a = context;
+    const struct torch_archive *a = context;
     char name[256];
     const int n = (int)(storage->key_length < 200 ? storage->key_length : 200);
     const int length = snprintf(name, sizeof name, "data/%.*s", n, storage->key);
-    const struct sw_zip_entry *e = torch_zip_find(a, name, (size_t)length);
+    const struct sw_zip_entry *e = find_in_archive(a, name, (size_t)length);
     if (!e)
         return sw_fail(SW_EMODEL, "its storage '%.*s' is not in the file", n, storage->key);
     *bytes = e->size;
     return sw_zip_locate(a->source, e, offset);
 }
 
-static enum sw_status read_state(struct archive *a, int file, struct sw_tensors *out)
+static enum sw_status read_archive_state(struct torch_archive *a, int file, struct sw_tensors *out)
 {
-    const struct sw_zip_entry *e = torch_zip_find(a, "data.pkl", strlen("data.pkl"));
+    const struct sw_zip_entry *e = find_in_archive(a, "data.pkl", strlen("data.pkl"));
     struct sw_pickle pickle;
     uint64_t offset = 0;
     void *bytes = NULL;
@@ -94,7 +94,7 @@ static enum sw_status read_state(struct archive *a, int file, struct sw_tensors 
     SW_TRY(sw_source_read_new(a->source, offset, (size_t)e->size, &bytes));
     enum sw_status status = sw_pickle_parse(bytes, (size_t)e->size, &pickle);
     if (status == SW_OK)
-        status = sw_torch_add_state(&pickle.top, file, torch_zip_locate, a, out);
+        status = sw_torch_add_state(&pickle.top, file, archive_locate, a, out);
     sw_pickle_free(&pickle);
     free(bytes);
     return status;
@@ -102,14 +102,14 @@ static enum sw_status read_state(struct archive *a, int file, struct sw_tensors 
 
 enum sw_status sw_torch_zip_read(const struct sw_source *source, int file, struct sw_tensors *out)
 {
-    struct archive a = {.source = source};
+    struct torch_archive a = {.source = source};
     enum sw_status status = sw_zip_read(source, &a.zip);
     if (status == SW_OK)
-        status = find_root(&a);
+        status = find_archive_root(&a);
     if (status == SW_OK)
         status = check_byte_order(&a);
     if (status == SW_OK)
-        status = read_state(&a, file, out);
+        status = read_archive_state(&a, file, out);
     if (status != SW_OK)
         sw_error_context("%s", source->path);
     sw_zip_free(&a.zip);

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *map_of(const struct sw_weight_index *index)
+static json_t *weight_map_of(const struct sw_weight_index *index)
 {
     return json_object_get(index->root, "weight_map");
 }
 
-static enum sw_status check_name(const char *name)
+static enum sw_status check_file_name(const char *name)
 {
     if (!name)
         return sw_fail(SW_EMODEL, "its file is not a text");
@@ -23,7 +23,7 @@ static enum sw_status check_name(const char *name)
     return SW_OK;
 }
 
-static enum sw_status add_file(struct sw_weight_index *index, const char *name)
+static enum sw_status index_add_file(struct sw_weight_index *index, const char *name)
 {
     /* Neighbours in the map mostly share a file, so a search from the end finds it at once. */
     for (size_t i = index->n_files; i-- > 0;)
@@ -35,10 +35,10 @@ static enum sw_status add_file(struct sw_weight_index *index, const char *name)
     return SW_OK;
 }
 
-static enum sw_status collect_files(struct sw_weight_index *index)
+static enum sw_status index_collect_files(struct sw_weight_index *index)
 {
     const char *tensor;
-    json_t *file, *map = map_of(index);
+    json_t *file, *map = weight_map_of(index);
     if (!json_is_object(map) || json_object_size(map) == 0)
         return sw_fail(SW_EMODEL, "no object \"weight_map\" with tensors in it");
     const size_t n = json_object_size(map) < SW_INDEX_FILES_MAX ? json_object_size(map)
@@ -48,9 +48,9 @@ static enum sw_status collect_files(struct sw_weight_index *index)
         return sw_fail(SW_ENOMEM, "no memory for the names of its files");
     json_object_foreach(map, tensor, file)
     {
-        enum sw_status status = check_name(json_string_value(file));
+        enum sw_status status = check_file_name(json_string_value(file));
         if (status == SW_OK)
-            status = add_file(index, json_string_value(file));
+            status = index_add_file(index, json_string_value(file));
         if (status != SW_OK) {
             sw_error_context("tensor '%s'", tensor);
             return status;
@@ -66,7 +66,7 @@ enum sw_status sw_weight_index_parse(const char *bytes, size_t length, const cha
     *out = (struct sw_weight_index){0};
     status = sw_json_read(bytes, length, SW_JSON_HEADER, &out->root);
     if (status == SW_OK)
-        status = collect_files(out);
+        status = index_collect_files(out);
     else if (status == SW_EMODEL)
         sw_error_context("it is damaged, copy it again");
     if (status != SW_OK) {
@@ -78,7 +78,7 @@ enum sw_status sw_weight_index_parse(const char *bytes, size_t length, const cha
 
 const char *sw_weight_index_file_of(const struct sw_weight_index *index, const char *tensor)
 {
-    return json_string_value(json_object_get(map_of(index), tensor));
+    return json_string_value(json_object_get(weight_map_of(index), tensor));
 }
 
 enum sw_status sw_weight_index_each(const struct sw_weight_index *index,
@@ -86,7 +86,7 @@ enum sw_status sw_weight_index_each(const struct sw_weight_index *index,
 {
     const char *tensor;
     json_t *file;
-    json_object_foreach(map_of(index), tensor, file)
+    json_object_foreach(weight_map_of(index), tensor, file)
         SW_TRY(visit(context, tensor, json_string_value(file)));
     return SW_OK;
 }

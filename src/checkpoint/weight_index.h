@@ -2,8 +2,8 @@
  * The index of a sharded checkpoint: {"metadata": {…}, "weight_map": {tensor: file name, …}}.
  * File names are read from it, never constructed, because not all shards are numbered the same way.
  */
-#ifndef SW_FORMAT_WEIGHT_INDEX_H
-#define SW_FORMAT_WEIGHT_INDEX_H
+#ifndef SW_CHECKPOINT_WEIGHT_INDEX_H
+#define SW_CHECKPOINT_WEIGHT_INDEX_H
 
 #include "base/status.h"
 

@@ -2,8 +2,8 @@
  * Reads the directory of a zip file whose entries are stored, not compressed, as torch writes them
  * (PKWARE APPNOTE.TXT, with zip64). Only names and offsets are read, never contents.
  */
-#ifndef SW_FORMAT_ZIP_STORED_H
-#define SW_FORMAT_ZIP_STORED_H
+#ifndef SW_CHECKPOINT_ZIP_STORED_H
+#define SW_CHECKPOINT_ZIP_STORED_H
 
 #include "base/status.h"
 #include "checkpoint/source.h"
@@ -29,9 +29,9 @@ struct sw_zip {
  * or encrypted entry, a name twice. The caller frees `out` with sw_zip_free.
  */
 enum sw_status sw_zip_read(const struct sw_source *source, struct sw_zip *out);
-/* NULL: no such entry. */
+/* The entry of that name, (length) bytes; NULL: there is none. */
 const struct sw_zip_entry *sw_zip_find(const struct sw_zip *zip, const char *name, size_t length);
-/* Offset of the entry's first byte. SW_EMODEL when it does not lie inside the file. */
+/* Writes the offset of the entry's first byte. SW_EMODEL when it does not lie inside the file. */
 enum sw_status sw_zip_locate(const struct sw_source *source, const struct sw_zip_entry *entry,
                              uint64_t *offset);
 void sw_zip_free(struct sw_zip *zip);
