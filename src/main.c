@@ -4,6 +4,7 @@
 #include "base/stack.h"
 #include "base/version.h"
 #include "cmd/options.h"
+#include "cmd/output.h"
 #include "transport/transport.h"
 
 #include <stdio.h>
@@ -60,8 +61,7 @@ static enum sw_status main_run(int argc, char **argv, struct sw_call *call)
         return SW_OK;
     sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
                  : call->options.verbose ? SW_LOG_DEBUG
-                                         : SW_LOG_INFO,
-                 -1, "");
+                                         : SW_LOG_INFO);
     return verb->run(call);
 }
 

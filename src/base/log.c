@@ -12,13 +12,14 @@
 static enum sw_log_level max_level = SW_LOG_INFO;
 static char prefix[96] = "spillway: ";
 
-void sw_log_setup(enum sw_log_level level, int rank, const char *host)
+void sw_log_setup(enum sw_log_level level)
 {
     max_level = level;
-    if (rank >= 0)
-        snprintf(prefix, sizeof prefix, "spillway [rank %d on %.60s]: ", rank, host);
-    else
-        snprintf(prefix, sizeof prefix, "spillway: ");
+}
+
+void sw_log_label(int rank, const char *host)
+{
+    snprintf(prefix, sizeof prefix, "spillway [rank %d on %.60s]: ", rank, host);
 }
 
 static void log_put(const char *format, va_list args)

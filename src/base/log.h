@@ -4,8 +4,10 @@
 
 enum sw_log_level { SW_LOG_ERROR, SW_LOG_WARN, SW_LOG_INFO, SW_LOG_DEBUG };
 
-/* Lines above `level` are dropped. `rank` < 0: no rank in the prefix (one rank, or before MPI). */
-void sw_log_setup(enum sw_log_level level, int rank, const char *host);
+/* Lines above `level` are dropped from now on. Before any thread runs. */
+void sw_log_setup(enum sw_log_level level);
+/* From now on lines begin with the rank and its host. */
+void sw_log_label(int rank, const char *host);
 /* Flushes standard output, then writes "spillway: " or "spillway [rank 3 on h2]: ", the text and a
  * newline. */
 void sw_log(enum sw_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -16,14 +16,14 @@ static const char *manifest_dtype_name(enum sw_dtype dtype)
 }
 
 /* {"name", "version", "digest", "hashes"}; `former`: also the digest of version 1. */
-static enum sw_status manifest_model(const struct sw_session *s, bool former, json_t **model)
+static enum sw_status manifest_model(const char *path, const struct sw_tensors *tensors,
+                                     bool former, json_t **model)
 {
-    const char *path = s->call->arguments[0];
     struct sw_identity identity;
     char text[33];
-    SW_TRY(sw_identity_make(path, &s->tensors, &identity));
+    SW_TRY(sw_identity_make(path, tensors, &identity));
     if (former)
-        SW_TRY(sw_identity_former(path, &s->tensors, text));
+        SW_TRY(sw_identity_former(path, tensors, text));
     *model = json_pack("{s:s, s:i, s:s, s:s}", "name", manifest_base_name(path), "version",
                        SW_IDENTITY_VERSION, "digest", identity.digest, "hashes", identity.hashes);
     if (former && json_object_set_new(*model, "former", json_string(text)) != 0) {
@@ -33,18 +33,19 @@ static enum sw_status manifest_model(const struct sw_session *s, bool former, js
     return *model ? SW_OK : sw_fail(SW_ENOMEM, "no memory to describe the model");
 }
 
-enum sw_status sw_jobs_manifest(const struct sw_session *s, const struct sw_job_verb *verb,
-                                const struct sw_input_scan *scan, bool former, json_t **manifest)
+enum sw_status sw_jobs_manifest(const struct sw_call *call, const struct sw_tensors *tensors,
+                                const struct sw_job_verb *verb, const struct sw_input_scan *scan,
+                                bool former, json_t **manifest)
 {
-    const struct sw_options *o = &s->call->options;
+    const struct sw_options *o = &call->options;
     json_t *model;
-    SW_TRY(manifest_model(s, former, &model));
+    SW_TRY(manifest_model(call->arguments[0], tensors, former, &model));
     json_t *options = json_pack("{s:s, s:s, s:i}", "--weights", manifest_dtype_name(o->weights),
                                 "--kv", manifest_dtype_name(o->kv), "--context", o->context);
     if (options)
         verb->options(o, options);
     *manifest = json_pack("{s:s, s:{s:s, s:I, s:s}, s:o, s:o}", "verb", verb->name, "input", "path",
-                          s->call->arguments[1], "bytes", (json_int_t)scan->bytes, "digest",
+                          call->arguments[1], "bytes", (json_int_t)scan->bytes, "digest",
                           scan->digest, "model", model, "options", options);
     return *manifest ? SW_OK : sw_fail(SW_ENOMEM, "no memory to describe the job");
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/units.h"
+#include "cmd/output.h"
 #include "engine/timeline.h"
 #include "jobs/metrics.h"
 
@@ -15,6 +16,7 @@
 
 /* What one run of a job opens. */
 struct run {
+    const struct sw_call *call;
     struct sw_session *s;
     const struct sw_job_verb *verb;
     struct sw_input_scan scan;
@@ -53,7 +55,7 @@ static enum sw_status jobs_tick(struct sw_job *job)
 /* Checks both files, and that the output belongs to this job. */
 static enum sw_status jobs_open_files(struct run *run)
 {
-    const struct sw_call *call = run->s->call;
+    const struct sw_call *call = run->call;
     const char *in = call->arguments[1], *out = call->arguments[2];
     const enum sw_results_mode mode = call->options.fresh   ? SW_RESULTS_FRESH
                                       : call->options.force ? SW_RESULTS_FORCE
@@ -70,8 +72,8 @@ static enum sw_status jobs_open_files(struct run *run)
     SW_TRY(sw_results_open(out, &run->results));
     SW_TRY(sw_input_scan_make(in, sw_results_input_bytes(run->results), jobs_keepalive, run,
                               &run->scan));
-    SW_TRY(sw_jobs_manifest(run->s, run->verb, &run->scan, sw_results_former(run->results),
-                            &manifest));
+    SW_TRY(sw_jobs_manifest(call, &run->s->tensors, run->verb, &run->scan,
+                            sw_results_former(run->results), &manifest));
     const enum sw_status status = sw_results_begin(run->results, manifest, &run->scan, mode);
     json_decref(manifest);
     return status;
@@ -81,17 +83,17 @@ static enum sw_status jobs_open_files(struct run *run)
 static enum sw_status jobs_start(struct run *run)
 {
     struct sw_session *s = run->s;
-    const struct sw_options *o = &s->call->options;
+    const struct sw_options *o = &run->call->options;
     const struct sw_metrics_options metrics = {.what = run->verb->name,
                                                .metrics = o->metrics,
                                                .total = run->scan.lines,
                                                .n_ranks = s->transport->size,
                                                .quiet = o->quiet};
-    s->defaults = (struct sw_session_defaults){.objective = SW_OBJECTIVE_THROUGHPUT,
-                                               .context = run->verb->context(&run->scan),
-                                               .slots = SW_DEFAULT_SLOTS,
-                                               .new_tokens = run->verb->new_tokens};
-    SW_TRY(sw_session_start(s, 0));
+    const struct sw_session_defaults defaults = {.objective = SW_OBJECTIVE_THROUGHPUT,
+                                                 .context = run->verb->context(&run->scan),
+                                                 .slots = SW_DEFAULT_SLOTS,
+                                                 .new_tokens = run->verb->new_tokens};
+    SW_TRY(sw_session_start(s, &defaults));
     const struct sw_scheduler_options options = {.engine = s->engine,
                                                  .slots = s->params.slots,
                                                  .context = s->params.context,
@@ -114,7 +116,7 @@ static void jobs_log_totals(const struct run *run, const struct sw_metrics_state
 {
     const struct sw_scheduler_stats *t = &state->stats;
     const struct sw_results_count *n = &state->count;
-    const char *name = run->verb->name, *out = run->s->call->arguments[2];
+    const char *name = run->verb->name, *out = run->call->arguments[2];
     const int64_t failed = n->found_failed + n->written_failed;
     char time[32], rate[32];
     if (run->scheduler)
@@ -195,19 +197,19 @@ static enum sw_status jobs_explain(struct run *run, enum sw_status status)
     const struct sw_results_count n = sw_results_count(run->results);
     return sw_fail(
         status, "%s. %lld of %lld results are safe in %s; the same command%s continues from there",
-        message, (long long)(n.found + n.safe), (long long)run->scan.lines,
-        run->s->call->arguments[2], run->s->call->options.fresh ? " without --fresh" : "");
+        message, (long long)(n.found + n.safe), (long long)run->scan.lines, run->call->arguments[2],
+        run->call->options.fresh ? " without --fresh" : "");
 }
 
 static enum sw_status jobs_work(struct run *run)
 {
     double seconds = 0;
     bool left = false;
-    SW_TRY(run->verb->prepare(run->s, run->verb->owner));
+    SW_TRY(run->verb->prepare(run->call, run->s, run->verb->owner));
     SW_TRY(jobs_open_files(run));
     run->job = (struct sw_job){.task = run->verb->task,
                                .owner = run->verb->owner,
-                               .in = run->s->call->arguments[1],
+                               .in = run->call->arguments[1],
                                .in_bytes = run->scan.bytes,
                                .results = run->results,
                                .tick = jobs_tick,
@@ -221,12 +223,13 @@ static enum sw_status jobs_work(struct run *run)
         return run->metrics ? jobs_explain(run, status) : status;
     const struct sw_metrics_state state = jobs_state(run);
     jobs_log_totals(run, &state, seconds);
-    return run->s->call->options.json ? jobs_print_totals(run, &state, seconds) : SW_OK;
+    return run->call->options.json ? jobs_print_totals(run, &state, seconds) : SW_OK;
 }
 
-enum sw_status sw_jobs_run(struct sw_session *s, const struct sw_job_verb *verb)
+enum sw_status sw_jobs_run(const struct sw_call *call, struct sw_session *s,
+                           const struct sw_job_verb *verb)
 {
-    struct run run = {.s = s, .verb = verb};
+    struct run run = {.call = call, .s = s, .verb = verb};
     signal(SIGXFSZ, SIG_IGN); /* at the file size limit a write fails instead */
     const enum sw_status status = jobs_work(&run);
     sw_job_close(&run.job);

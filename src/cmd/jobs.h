@@ -2,7 +2,7 @@
 #ifndef SW_CMD_JOBS_H
 #define SW_CMD_JOBS_H
 
-#include "cmd/session.h"
+#include "cmd/call_session.h"
 #include "jobs/input_scan.h"
 #include "jobs/job.h"
 
@@ -13,7 +13,7 @@ struct sw_job_verb {
     const char *unit; /* what sw_job.cut_short counts, for the message */
     int new_tokens;   /* of a usual line */
     /* Opens what is needed to read lines; the session has no engine yet. */
-    enum sw_status (*prepare)(struct sw_session *s, void *owner);
+    enum sw_status (*prepare)(const struct sw_call *call, struct sw_session *s, void *owner);
     /* The best context for the input, in positions; 0: the default. */
     int (*context)(const struct sw_input_scan *scan);
     /* Called when the session has started. */
@@ -23,14 +23,16 @@ struct sw_job_verb {
 };
 
 /* Rank 0's part of the verb. The call's arguments are MODEL IN OUT. */
-enum sw_status sw_jobs_run(struct sw_session *s, const struct sw_job_verb *verb);
+enum sw_status sw_jobs_run(const struct sw_call *call, struct sw_session *s,
+                           const struct sw_job_verb *verb);
 /* For sw_call.safe: where the results are after a failure. The process that prints it cannot check
  * the file, so the text does not promise that they are whole. */
 const char *sw_jobs_safe(const struct sw_options *o);
 /* job_manifest.c: the manifest {"verb", "input", "model", "options"} of this job; the caller frees
  * it. `former`: can be compared with a manifest of version 1. */
-enum sw_status sw_jobs_manifest(const struct sw_session *s, const struct sw_job_verb *verb,
-                                const struct sw_input_scan *scan, bool former, json_t **manifest);
+enum sw_status sw_jobs_manifest(const struct sw_call *call, const struct sw_tensors *tensors,
+                                const struct sw_job_verb *verb, const struct sw_input_scan *scan,
+                                bool former, json_t **manifest);
 
 extern const struct sw_option sw_options_jobs[]; /* --fresh --force --metrics */
 

@@ -84,7 +84,7 @@ struct sw_verb {
 extern const struct sw_option sw_options_common[];    /* --help --json --quiet --verbose */
 extern const struct sw_option sw_options_placement[]; /* --weights --context --gpu-memory … */
 extern const struct sw_option sw_options_sampling[];  /* --temperature … */
-extern const struct sw_option sw_options_progress[];  /* --timeline, for sw_session_start */
+extern const struct sw_option sw_options_progress[];  /* --timeline, of verbs with a session */
 
 /* Field parsers. SW_EUSAGE, with what is expected, when the text is not valid. */
 enum sw_status sw_parse_flag(const char *text, void *field);    /* bool */
@@ -119,13 +119,6 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
  * cannot be a file. in, out: NULL where the verb has none.
  */
 enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out);
-/*
- * output.c: flushes standard output. SW_EIO when something printed now or before could not be
- * written.
- */
-enum sw_status sw_output_flush(void);
-/* output.c: to be called at the end of standard input: SW_EIO when it was a read error. */
-enum sw_status sw_input_check(void);
 /* Prints the verb's --help on stdout. */
 void sw_options_help(const struct sw_verb *verb);
 

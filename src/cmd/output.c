@@ -1,7 +1,8 @@
 /* Owns errors of standard output and standard input. */
-#include "cmd/options.h"
+#include "cmd/output.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,19 @@ enum sw_status sw_output_flush(void)
                    "cannot write to standard output%s%s; make room or redirect it, and run the "
                    "command again",
                    failed ? ": " : "", failed ? strerror(errno) : "");
+}
+
+enum sw_status sw_json_print(json_t *root)
+{
+    if (!root)
+        return sw_fail(SW_ENOMEM, "no memory for the report");
+    const int failed = json_dumpf(root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    printf("\n");
+    json_decref(root);
+    if (!failed)
+        return SW_OK;
+    SW_TRY(sw_output_flush());
+    return sw_fail(SW_EIO, "the report cannot be written as JSON");
 }
 
 enum sw_status sw_input_check(void)

@@ -1,5 +1,5 @@
 /* Owns the stop flag and the signals that set it. */
-#include "cmd/session.h"
+#include "cmd/call_session.h"
 
 static volatile sig_atomic_t stop_requested;
 

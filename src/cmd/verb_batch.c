@@ -39,11 +39,11 @@ static enum sw_status batch_defaults(const struct sw_options *o, struct sw_line_
     return sw_sampling_check(&out->sampling);
 }
 
-static enum sw_status batch_prepare(struct sw_session *s, void *owner)
+static enum sw_status batch_prepare(const struct sw_call *call, struct sw_session *s, void *owner)
 {
     struct batch *batch = owner;
-    const char *model = s->call->arguments[0], *slash = strrchr(model, '/');
-    SW_TRY(batch_defaults(&s->call->options, &batch->job.defaults));
+    const char *model = call->arguments[0], *slash = strrchr(model, '/');
+    SW_TRY(batch_defaults(&call->options, &batch->job.defaults));
     SW_TRY(sw_session_tokenizer(s, false)); /* without a tokenizer, prompts can be ids */
     const enum sw_status status = s->tokenizer
                                       ? sw_chat_open(model, &batch->chat)
@@ -89,7 +89,7 @@ static void batch_options(const struct sw_options *o, json_t *out)
     json_object_set_new(out, "--special", json_boolean(o->special));
 }
 
-static enum sw_status batch_drive(struct sw_session *s)
+static enum sw_status batch_drive(struct sw_call *call, struct sw_session *s)
 {
     struct batch batch = {0};
     const struct sw_job_verb verb = {.name = "batch",
@@ -98,10 +98,10 @@ static enum sw_status batch_drive(struct sw_session *s)
                                      .unit = "texts ended before their max_tokens",
                                      .prepare = batch_prepare,
                                      .context = batch_context,
-                                     .new_tokens = s->call->options.n,
+                                     .new_tokens = call->options.n,
                                      .started = batch_started,
                                      .options = batch_options};
-    const enum sw_status status = sw_jobs_run(s, &verb);
+    const enum sw_status status = sw_jobs_run(call, s, &verb);
     sw_chat_free(batch.chat);
     return status;
 }
@@ -109,7 +109,7 @@ static enum sw_status batch_drive(struct sw_session *s)
 static enum sw_status batch_run(struct sw_call *call)
 {
     call->safe = sw_jobs_safe(&call->options);
-    return sw_session_run(call, batch_drive);
+    return sw_call_run(call, batch_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)

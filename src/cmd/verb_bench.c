@@ -3,8 +3,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
-#include "cmd/session.h"
+#include "cmd/call_session.h"
+#include "cmd/output.h"
 #include "engine/scheduler.h"
+#include "session/params.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -28,6 +30,7 @@ enum figure {
 };
 
 struct bench {
+    const struct sw_call *call;
     struct sw_session *s;
     int32_t *ids; /* (prompt) */
     int sequences, prompt, generate, rounds;
@@ -214,7 +217,7 @@ static enum sw_status bench_report_json(const struct bench *b)
     const struct sw_session *s = b->s;
     json_t *root =
         json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
-                  s->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name,
+                  b->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name,
                   "threads", s->cpu ? sw_cpu_backend_threads(s->cpu) : 0, "sequences", b->sequences,
                   "prompt_tokens", b->prompt, "generated_tokens", b->generate, "rounds", b->rounds,
                   "prompt_tokens_per_s", bench_median(b, PROMPT_RATE), "tokens_per_s",
@@ -245,7 +248,7 @@ static enum sw_status bench_report_text(const struct bench *b)
     const int ranks = s->transport->size, threads = s->cpu ? sw_cpu_backend_threads(s->cpu) : 0;
     char rate[16], more[16];
     printf("%s, %s weights, %d rank%s, %d thread%s on rank 0 (%s), %d sequence%s; ",
-           s->call->arguments[0], sw_dtype_info(s->params.weights)->name, ranks, plural(ranks),
+           b->call->arguments[0], sw_dtype_info(s->params.weights)->name, ranks, plural(ranks),
            threads, plural(threads),
            s->cpu   ? sw_isa_name(sw_cpu_backend_isa(s->cpu))
            : s->gpu ? s->gpu->ops->name
@@ -273,7 +276,7 @@ static enum sw_status bench_report_text(const struct bench *b)
 /* Chooses the length of the prompt, and checks that prompt and new tokens fit. */
 static enum sw_status bench_choose_tokens(struct bench *b)
 {
-    const struct sw_options *o = &b->s->call->options;
+    const struct sw_options *o = &b->call->options;
     const int most = b->s->model->dims.context > 0 ? b->s->model->dims.context : INT_MAX;
     const int context = o->context > 0 && o->context < most ? o->context : most;
     b->generate = o->n;
@@ -288,25 +291,27 @@ static enum sw_status bench_choose_tokens(struct bench *b)
     return SW_OK;
 }
 
-static enum sw_status bench_drive(struct sw_session *s)
+static enum sw_status bench_drive(struct sw_call *call, struct sw_session *s)
 {
-    const struct sw_options *o = &s->call->options;
-    SW_TRY(sw_call_files(s->call, NULL, NULL));
+    const struct sw_options *o = &call->options;
+    SW_TRY(sw_call_files(call, NULL, NULL));
     struct bench *b = calloc(1, sizeof *b);
     if (!b)
         return sw_fail(SW_ENOMEM, "no memory for the figures");
+    b->call = call;
     b->s = s;
     b->sequences = o->slots > 0 ? o->slots : 1;
     b->rounds = o->repeat > 0 ? o->repeat : 3;
     enum sw_status status = bench_choose_tokens(b);
-    s->defaults.prompt_tokens = b->prompt;
-    s->defaults.new_tokens = b->generate;
+    const struct sw_session_defaults defaults = {.positions = b->prompt + b->generate,
+                                                 .prompt_tokens = b->prompt,
+                                                 .new_tokens = b->generate};
     if (status == SW_OK && b->rounds > MAX_ROUNDS)
         status = sw_fail(SW_EUSAGE, "bench: --repeat: at most %d", MAX_ROUNDS);
     if (status == SW_OK && !(b->ids = calloc((size_t)b->prompt, sizeof *b->ids)))
         status = sw_fail(SW_ENOMEM, "no memory for the prompt");
     if (status == SW_OK)
-        status = sw_session_start(s, b->prompt + b->generate);
+        status = sw_session_start(s, &defaults);
     for (int i = 0; i < b->prompt && status == SW_OK; i++)
         b->ids[i] = (int32_t)((unsigned)i * 7919u % (unsigned)s->vocab_limit);
     if (status == SW_OK) {
@@ -327,7 +332,7 @@ static enum sw_status bench_drive(struct sw_session *s)
 static enum sw_status bench(struct sw_call *call)
 {
     call->measures = true;
-    return sw_session_run(call, bench_drive);
+    return sw_call_run(call, bench_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)

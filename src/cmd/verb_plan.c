@@ -3,9 +3,10 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "checkpoint/fit.h"
-#include "cmd/session.h"
+#include "cmd/call_session.h"
 #include "model/model.h"
 #include "plan/report.h"
+#include "session/params.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -157,18 +158,20 @@ static const char *plan_title(const char *path, char *out, size_t cap)
 
 /* Plans for --slots. For a job file the default is that of `batch`: as many slots as memory allows.
  */
-static enum sw_status plan_spread(const struct sw_options *given, const struct sw_model *model,
-                                  const struct sw_cluster *cluster, struct sw_plan_options *options,
-                                  struct sw_footprint *footprint, struct sw_plan *plan)
+static enum sw_status plan_spread(const struct sw_options *given,
+                                  const struct sw_session_settings *settings,
+                                  const struct sw_model *model, const struct sw_cluster *cluster,
+                                  struct sw_plan_options *options, struct sw_footprint *footprint,
+                                  struct sw_plan *plan)
 {
-    struct sw_options o = *given;
+    struct sw_session_settings o = *settings;
     struct sw_params_of of = {&o, model, model->dtype};
     struct sw_footprint_params params;
     const int most = given->context > 0 ? given->context : model->dims.context;
     if (given->prompt <= 0)
         options->prompt_tokens = sw_default_prompt(most, options->new_tokens);
     const int positions = sw_positions(options->prompt_tokens, options->new_tokens);
-    if (o.sbatch && o.slots == 0)
+    if (given->sbatch && o.slots == 0)
         o.slots = SW_DEFAULT_SLOTS;
     for (;; o.slots /= 2) {
         const bool last = o.slots <= 1 || given->slots > 0;
@@ -186,13 +189,16 @@ static enum sw_status plan_spread(const struct sw_options *given, const struct s
     }
 }
 
-static enum sw_status plan_model(const struct sw_call *call, struct sw_model *model,
-                                 const struct sw_cluster *cluster, struct sw_plan_options *options)
+static enum sw_status plan_model(const struct sw_call *call,
+                                 const struct sw_session_settings *settings,
+                                 const struct sw_model *model, const struct sw_cluster *cluster,
+                                 struct sw_plan_options *options)
 {
     struct sw_footprint footprint = {0};
     struct sw_plan plan = {0};
     char title[128];
-    enum sw_status status = plan_spread(&call->options, model, cluster, options, &footprint, &plan);
+    enum sw_status status =
+        plan_spread(&call->options, settings, model, cluster, options, &footprint, &plan);
     if (status == SW_OK || status == SW_ENOFIT) {
         const struct sw_report report = {.model =
                                              plan_title(call->arguments[0], title, sizeof title),
@@ -211,6 +217,7 @@ static enum sw_status plan_model(const struct sw_call *call, struct sw_model *mo
 static enum sw_status plan(struct sw_call *call)
 {
     const struct sw_options *o = &call->options;
+    struct sw_session_settings settings;
     struct sw_plan_options options;
     struct sw_cluster cluster;
     struct sw_model *model;
@@ -221,8 +228,13 @@ static enum sw_status plan(struct sw_call *call)
     if (o->json + o->svg + (o->sbatch && !strcmp(o->sbatch, "-")) > 1)
         return sw_fail(SW_EUSAGE, "plan: --json, --svg and --sbatch all print to standard output; "
                                   "give one of them, or --sbatch=FILE");
-    SW_TRY(sw_plan_options_resolve(o, o->sbatch ? SW_OBJECTIVE_THROUGHPUT : SW_OBJECTIVE_LATENCY,
-                                   &slices, &options));
+    SW_TRY(sw_call_settings(call, &slices, &settings));
+    sw_params_plan_options(&settings, o->sbatch ? SW_OBJECTIVE_THROUGHPUT : SW_OBJECTIVE_LATENCY,
+                           &options);
+    options.n_ranks = o->ranks;
+    if (o->prompt > 0)
+        options.prompt_tokens = o->prompt;
+    options.new_tokens = o->n;
     options.no_disk = o->sbatch != NULL; /* the engine has no such tier yet */
     enum sw_status status = sw_call_files(call, NULL, NULL);
     if (status == SW_OK)
@@ -233,7 +245,7 @@ static enum sw_status plan(struct sw_call *call)
             status = sw_checkpoint_stored(call->arguments[0], model);
             sw_model_log_warnings(model);
             if (status == SW_OK)
-                status = plan_model(call, model, &cluster, &options);
+                status = plan_model(call, &settings, model, &cluster, &options);
             sw_model_close(model);
         }
         sw_cluster_free(&cluster);

@@ -3,7 +3,8 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "checkpoint/checkpoint.h"
-#include "cmd/session.h"
+#include "cmd/call_session.h"
+#include "cmd/output.h"
 #include "probe/files.h"
 #include "probe/probe.h"
 

@@ -3,8 +3,10 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/units.h"
-#include "cmd/session.h"
+#include "cmd/call_session.h"
+#include "cmd/output.h"
 #include "engine/generate.h"
+#include "session/params.h"
 #include "text/chat.h"
 #include "text/detokenizer.h"
 #include "text/stop_strings.h"
@@ -18,6 +20,7 @@
 
 /* The text under way, from ids to what is printed. */
 struct output {
+    const struct sw_call *call;
     struct sw_session *s;
     struct sw_detokenizer detokenizer;
     struct sw_stop *stops;
@@ -84,7 +87,7 @@ static void run_print_text(const char *text, size_t n)
 
 static enum sw_status run_print_new(struct output *out)
 {
-    const struct sw_options *o = &out->s->call->options;
+    const struct sw_options *o = &out->call->options;
     if (o->json || out->text.length == out->printed)
         return SW_OK;
     run_print_text(out->text.text + out->printed, out->text.length - out->printed);
@@ -95,7 +98,7 @@ static enum sw_status run_print_new(struct output *out)
 /* Without a tokenizer the id is printed in place of text. */
 static enum sw_status run_print_id(const struct output *out, int32_t id)
 {
-    const struct sw_options *o = &out->s->call->options;
+    const struct sw_options *o = &out->call->options;
     if (o->json)
         return SW_OK;
     printf(out->ids.count > 1 ? " %d" : "%d", id);
@@ -115,7 +118,7 @@ static void run_add_logprobs(struct output *out, const struct sw_sampled *token)
 static enum sw_status run_take_token(void *context, const struct sw_sampled *token, bool *stop)
 {
     struct output *out = context;
-    const struct sw_options *o = &out->s->call->options;
+    const struct sw_options *o = &out->call->options;
     if (!o->ignore_end && out->s->tokenizer && sw_tokenizer_is_end(out->s->tokenizer, token->id)) {
         *stop = out->ended = true;
         return SW_OK;
@@ -190,7 +193,7 @@ static enum sw_status run_report(struct output *out, const struct sw_generate *g
     /* The first token comes with the prompt; the others are decoded. */
     const double prompt_rate = run_rate(g->n_prompt, g->prompt_s);
     const double decode_rate = run_rate(g->n_new - 1, g->decode_s);
-    if (!s->call->options.json) {
+    if (!out->call->options.json) {
         char prompt[64], decode[64];
         printf("\n");
         SW_TRY(sw_output_flush());
@@ -234,7 +237,7 @@ static struct sw_sampling sampling_of(const struct sw_options *o)
 static enum sw_status run_generate(struct output *out, const struct sw_ids *prompt)
 {
     struct sw_session *s = out->s;
-    const struct sw_options *o = &s->call->options;
+    const struct sw_options *o = &out->call->options;
     struct sw_generate g = {.prompt = prompt->items,
                             .n_prompt = (int)prompt->count,
                             .max_new = o->n,
@@ -254,12 +257,12 @@ static enum sw_status run_generate(struct output *out, const struct sw_ids *prom
 }
 
 /* The ids of the prompt as a user's message in the model's chat template. */
-static enum sw_status run_chat_ids(struct sw_session *s, const char *text, size_t length,
-                                   struct sw_ids *ids)
+static enum sw_status run_chat_ids(const struct sw_call *call, const struct sw_session *s,
+                                   const char *text, size_t length, struct sw_ids *ids)
 {
-    const char *system = s->call->options.system;
+    const char *system = call->options.system;
     struct sw_chat *chat;
-    SW_TRY(sw_chat_open(s->call->arguments[0], &chat));
+    SW_TRY(sw_chat_open(call->arguments[0], &chat));
     json_t *messages = json_array();
     if (system)
         json_array_append_new(messages,
@@ -278,20 +281,21 @@ static enum sw_status run_chat_ids(struct sw_session *s, const char *text, size_
 
 /* The ids of --tokens 1,2,3, for models without a tokenizer; else those of the prompt, with BOS if
  * the model has it. */
-static enum sw_status run_prompt_ids(struct sw_session *s, struct sw_ids *ids)
+static enum sw_status run_prompt_ids(const struct sw_call *call, const struct sw_session *s,
+                                     struct sw_ids *ids)
 {
     char *text = NULL;
     size_t length = 0;
-    const struct sw_options *o = &s->call->options;
+    const struct sw_options *o = &call->options;
     if (o->system && !o->chat)
         return sw_fail(SW_EUSAGE, "run: --system needs --chat");
     if (o->chat && o->tokens)
         return sw_fail(SW_EUSAGE, "run: --chat needs a text prompt, not --tokens");
     if (o->tokens)
         return sw_parse_ids(o->tokens, s->model->dims.vocab, ids);
-    enum sw_status status = run_read_prompt(s->call, &text, &length);
+    enum sw_status status = run_read_prompt(call, &text, &length);
     if (status == SW_OK && o->chat)
-        status = run_chat_ids(s, text, length, ids);
+        status = run_chat_ids(call, s, text, length, ids);
     else if (status == SW_OK)
         status = sw_tokenizer_encode(s->tokenizer, text, length,
                                      SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL, ids);
@@ -299,13 +303,13 @@ static enum sw_status run_prompt_ids(struct sw_session *s, struct sw_ids *ids)
     return status;
 }
 
-static enum sw_status run_drive(struct sw_session *s)
+static enum sw_status run_drive(struct sw_call *call, struct sw_session *s)
 {
-    const struct sw_options *o = &s->call->options;
+    const struct sw_options *o = &call->options;
     const struct sw_sampling sampling = sampling_of(o);
-    struct output out = {.s = s};
+    struct output out = {.call = call, .s = s};
     struct sw_ids prompt = {0};
-    SW_TRY(sw_call_files(s->call, NULL, NULL));
+    SW_TRY(sw_call_files(call, NULL, NULL));
     SW_TRY(sw_sampling_check(&sampling));
     SW_TRY(sw_stop_create(o->stop, (size_t)o->n_stop, &out.stops));
     if (o->logprobs > 0)
@@ -316,11 +320,12 @@ static enum sw_status run_drive(struct sw_session *s)
         status = SW_OK;
     }
     if (status == SW_OK)
-        status = run_prompt_ids(s, &prompt);
-    s->defaults.prompt_tokens = (int)prompt.count;
-    s->defaults.new_tokens = o->n;
+        status = run_prompt_ids(call, s, &prompt);
+    const struct sw_session_defaults defaults = {.positions = sw_positions((int)prompt.count, o->n),
+                                                 .prompt_tokens = (int)prompt.count,
+                                                 .new_tokens = o->n};
     if (status == SW_OK)
-        status = sw_session_start(s, sw_positions((int)prompt.count, o->n));
+        status = sw_session_start(s, &defaults);
     if (status == SW_OK)
         status = run_generate(&out, &prompt);
     sw_ids_free(&prompt);
@@ -334,7 +339,7 @@ static enum sw_status run_drive(struct sw_session *s)
 
 static enum sw_status run_run(struct sw_call *call)
 {
-    return sw_session_run(call, run_drive);
+    return sw_call_run(call, run_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)

@@ -2,9 +2,10 @@
 #include "cmd/jobs.h"
 #include "jobs/score_task.h"
 
-static enum sw_status score_prepare(struct sw_session *s, void *owner)
+static enum sw_status score_prepare(const struct sw_call *call, struct sw_session *s, void *owner)
 {
     struct sw_score_job *score = owner;
+    (void)call;
     SW_TRY(sw_session_tokenizer(s, true));
     score->tokenizer = s->tokenizer;
     return SW_OK;
@@ -29,7 +30,7 @@ static void score_options(const struct sw_options *o, json_t *out)
     (void)out;
 }
 
-static enum sw_status score_drive(struct sw_session *s)
+static enum sw_status score_drive(struct sw_call *call, struct sw_session *s)
 {
     struct sw_score_job score = {0};
     const struct sw_job_verb verb = {.name = "score",
@@ -40,13 +41,13 @@ static enum sw_status score_drive(struct sw_session *s)
                                      .context = score_context,
                                      .started = score_started,
                                      .options = score_options};
-    return sw_jobs_run(s, &verb);
+    return sw_jobs_run(call, s, &verb);
 }
 
 static enum sw_status score_run(struct sw_call *call)
 {
     call->safe = sw_jobs_safe(&call->options);
-    return sw_session_run(call, score_drive);
+    return sw_call_run(call, score_drive);
 }
 
 static const struct sw_option *const groups[] = {sw_options_jobs, sw_options_placement,

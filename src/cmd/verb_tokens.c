@@ -1,6 +1,7 @@
 /* Owns the verb `tokens`: text to ids and back, with the model's own tokenizer and template. */
 #include "base/json.h"
 #include "cmd/options.h"
+#include "cmd/output.h"
 #include "text/chat.h"
 #include "text/tokenizer.h"
 

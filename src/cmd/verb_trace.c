@@ -3,7 +3,8 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "checkpoint/safetensors.h"
-#include "cmd/session.h"
+#include "cmd/call_session.h"
+#include "cmd/output.h"
 #include "engine/generate.h"
 
 #include <stdio.h>
@@ -101,12 +102,12 @@ static enum sw_status write_values(const struct values *v, const char *path)
     return status;
 }
 
-static enum sw_status trace_report(const struct sw_session *s, const struct values *v)
+static enum sw_status trace_report(const struct sw_options *o, const struct values *v)
 {
-    const char *path = s->call->options.dump;
+    const char *path = o->dump;
     if (sw_file_write_descriptor(path) == STDOUT_FILENO)
         return SW_OK; /* standard output has the tensors only */
-    if (s->call->options.json)
+    if (o->json)
         return sw_json_print(json_pack("{s:s, s:i, s:i, s:b}", "file", path, "tokens", v->n_tokens,
                                        "vocab", v->vocab, "hidden", v->states != NULL));
     printf("%s: logits (%d, %d)%s\n", path, v->n_tokens, v->vocab,
@@ -114,13 +115,13 @@ static enum sw_status trace_report(const struct sw_session *s, const struct valu
     return SW_OK;
 }
 
-static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
+static enum sw_status trace_ids(const struct sw_options *o, struct sw_session *s,
+                                const struct sw_ids *ids)
 {
-    const struct sw_options *o = &s->call->options;
     struct values v;
     const int n = (int)ids->count;
-    s->defaults.prompt_tokens = n;
-    SW_TRY(sw_session_start(s, n));
+    const struct sw_session_defaults defaults = {.positions = n, .prompt_tokens = n};
+    SW_TRY(sw_session_start(s, &defaults));
     if (n > s->params.context)
         return sw_fail(SW_EINPUT,
                        "%d tokens, but the context has %d positions; give fewer tokens, or raise "
@@ -141,20 +142,20 @@ static enum sw_status trace_ids(struct sw_session *s, const struct sw_ids *ids)
     if (status == SW_OK)
         status = write_values(&v, o->dump);
     if (status == SW_OK)
-        status = trace_report(s, &v);
+        status = trace_report(o, &v);
     free_values(&v);
     return status;
 }
 
-static enum sw_status trace_drive(struct sw_session *s)
+static enum sw_status trace_drive(struct sw_call *call, struct sw_session *s)
 {
     struct sw_ids ids = {0};
-    SW_TRY(sw_call_files(s->call, NULL, NULL));
-    enum sw_status status = sw_parse_ids(s->call->options.tokens, s->model->dims.vocab, &ids);
+    SW_TRY(sw_call_files(call, NULL, NULL));
+    enum sw_status status = sw_parse_ids(call->options.tokens, s->model->dims.vocab, &ids);
     if (status == SW_OK && ids.count == 0)
         status = sw_fail(SW_EUSAGE, "trace: --tokens is empty");
     if (status == SW_OK)
-        status = trace_ids(s, &ids);
+        status = trace_ids(&call->options, s, &ids);
     sw_ids_free(&ids);
     return status;
 }
@@ -163,7 +164,7 @@ static enum sw_status trace(struct sw_call *call)
 {
     if (!call->options.tokens || !call->options.dump)
         return sw_fail(SW_EUSAGE, "trace: needs --tokens 1,2,3 and --dump FILE.safetensors");
-    return sw_session_run(call, trace_drive);
+    return sw_call_run(call, trace_drive);
 }
 
 #define FIELD(name) offsetof(struct sw_options, name)

@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     json_t *claim =
         json_pack("{s:s, s:{s:s, s:i, s:s}, s:{s:s, s:s}, s:{}}", "verb", "batch", "input", "path",
                   "x", "bytes", 1, "digest", "x", "model", "name", "m", "digest", "d", "options");
-    sw_log_setup(SW_LOG_ERROR, -1, "");
+    sw_log_setup(SW_LOG_ERROR);
     snprintf(path, sizeof path, "/dev/shm/sw-fuzz-results-%d", (int)getpid());
     (void)resume(claim, &length); /* leaves the claim */
     write_file(data, size);

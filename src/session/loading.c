@@ -1,8 +1,9 @@
 /* Owns loading, with a progress bar on rank 0 that counts all ranks' bytes. */
+#include "session/session_impl.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "cmd/session.h"
 #include "engine/wire.h"
 
 #include <stdio.h>
@@ -118,7 +119,7 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
                                               .pool = s->pool,
                                               .link_ops = s->gpu ? s->gpu_library->links() : NULL,
                                               .bus_id = sw_session_bus_id(s),
-                                              .host_only = s->call->options.host_only};
+                                              .host_only = s->settings.host_only};
     const enum sw_status status = sw_engine_open(&options, &loader, &s->engine);
     *bytes = loader.bytes;
     return status;
@@ -179,7 +180,7 @@ enum sw_status sw_session_load(struct sw_session *s, bool *is_short)
     for (size_t r = 0; r < size && s->plan.stages; r++)
         total += l.total[r] = loading_bytes(s, (int)r);
     sw_progress_begin(&l.bar, s->reader ? "loading" : "making up weights", total,
-                      s->call->options.quiet || s->transport->rank != 0);
+                      s->settings.quiet || s->transport->rank != 0);
     const double start = sw_clock();
     const enum sw_status status = loading_load(&l, is_short);
     s->load_s = sw_clock() - start;

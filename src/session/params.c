@@ -1,16 +1,14 @@
 /* Owns the defaults that depend on the model: weight format, KV format, context, chunk. */
-#include "cmd/session.h"
+#include "session/params.h"
 
 #include "base/checked.h"
-#include <errno.h>
+
 #include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define USUAL_CONTEXT 2048
 #define USUAL_CHUNK 512
 
-enum sw_status sw_params_resolve(const struct sw_options *o, const struct sw_model *model,
+enum sw_status sw_params_resolve(const struct sw_session_settings *o, const struct sw_model *model,
                                  enum sw_dtype stored, int positions,
                                  struct sw_footprint_params *out)
 {
@@ -48,65 +46,22 @@ int sw_positions(int prompt, int new_tokens)
     return new_tokens < INT_MAX - prompt ? prompt + new_tokens : INT_MAX;
 }
 
-static enum sw_status parse_slices(const char *text, int **out, int *n_out)
-{
-    int n = 1;
-    for (const char *c = text; *c; c++)
-        n += *c == ',';
-    int *slices = calloc((size_t)n, sizeof *slices);
-    if (!slices)
-        return sw_fail(SW_ENOMEM, "no memory for %d slices", n);
-    const char *at = text;
-    for (int i = 0; i < n; i++) {
-        char *end;
-        errno = 0;
-        const long value = strtol(at, &end, 10);
-        if (end == at || (*end != ',' && *end) || errno || value < 0 || value > 1000000) {
-            free(slices);
-            return sw_fail(SW_EUSAGE, "--slices '%s': expected the layers of each rank, like 20,24",
-                           text);
-        }
-        slices[i] = (int)value;
-        at = end + (*end == ',');
-    }
-    *out = slices;
-    *n_out = n;
-    return SW_OK;
-}
-
-enum sw_status sw_plan_options_resolve(const struct sw_options *o, enum sw_objective objective,
-                                       int **slices, struct sw_plan_options *out)
+void sw_params_plan_options(const struct sw_session_settings *settings, enum sw_objective objective,
+                            struct sw_plan_options *out)
 {
     sw_plan_options_init(out);
-    out->objective = objective;
-    *slices = NULL;
-    if (o->objective) {
-        if (strcmp(o->objective, "latency") == 0)
-            out->objective = SW_OBJECTIVE_LATENCY;
-        else if (strcmp(o->objective, "throughput") == 0)
-            out->objective = SW_OBJECTIVE_THROUGHPUT;
-        else
-            return sw_fail(SW_EUSAGE, "--objective '%s' is not one of latency, throughput",
-                           o->objective);
-    }
-    if (o->slices) {
-        SW_TRY(parse_slices(o->slices, slices, &out->n_slices));
-        out->slices = *slices;
-    }
-    out->n_ranks = o->ranks;
-    if (o->prompt > 0)
-        out->prompt_tokens = o->prompt;
-    out->new_tokens = o->n;
-    out->gpu_memory = o->gpu_memory;
-    out->host_memory = o->host_memory;
-    return SW_OK;
+    out->objective = settings->has_objective ? settings->objective : objective;
+    out->slices = settings->slices;
+    out->n_slices = settings->n_slices;
+    out->gpu_memory = settings->gpu_memory;
+    out->host_memory = settings->host_memory;
 }
 
 enum sw_status sw_params_footprint(void *user, const struct sw_footprint_params *params,
                                    struct sw_footprint *out)
 {
     const struct sw_params_of *of = user;
-    struct sw_options o = *of->options;
+    struct sw_session_settings o = *of->settings;
     struct sw_footprint_params changed;
     o.context = params->context;
     o.slots = params->slots;

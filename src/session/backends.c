@@ -1,7 +1,8 @@
 /* Owns the backends of a rank: its cores, and its GPU where the plan uses it. */
+#include "session/session_impl.h"
+
 #include "base/cpu_info.h"
 #include "base/strbuf.h"
-#include "cmd/session.h"
 
 #include <stdlib.h>
 
@@ -10,15 +11,15 @@
 static enum sw_status session_choose_isa(const struct sw_session *s, enum sw_isa *isa)
 {
     enum sw_isa wanted;
-    SW_TRY(sw_isa_by_name(s->call->options.isa, &wanted));
+    SW_TRY(sw_isa_by_name(s->settings.isa, &wanted));
     *isa = sw_cpu_isa();
     for (int r = 0; r < s->probe.n_ranks; r++)
         if ((enum sw_isa)s->probe.ranks[r].isa < *isa)
             *isa = (enum sw_isa)s->probe.ranks[r].isa;
-    if (s->call->options.isa && wanted > *isa)
+    if (s->settings.isa && wanted > *isa)
         return sw_fail(SW_EUSAGE, "--isa %s: the ranks' processors support %s at most",
-                       s->call->options.isa, sw_isa_name(*isa));
-    if (s->call->options.isa)
+                       s->settings.isa, sw_isa_name(*isa));
+    if (s->settings.isa)
         *isa = wanted;
     return SW_OK;
 }
@@ -27,7 +28,7 @@ static enum sw_status session_choose_isa(const struct sw_session *s, enum sw_isa
  * it may use. */
 static enum sw_status session_open_cpu(struct sw_session *s, int64_t rows)
 {
-    const int rank = s->transport->rank, wanted = s->call->options.threads;
+    const int rank = s->transport->rank, wanted = s->settings.threads;
     struct sw_strbuf list = {0};
     enum sw_isa isa;
     int *cores, n;

@@ -1,0 +1,219 @@
+/* Owns the life of a session: joining, opening the model, starting, stopping, ending. */
+#include "session/session_impl.h"
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/fit.h"
+#include "probe/files.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+static enum sw_status session_open_model(struct sw_session *s)
+{
+    const char *dir = s->settings.model;
+    SW_TRY(sw_model_open(dir, &s->model));
+    if (s->settings.random_weights)
+        return SW_OK;
+    SW_TRY(sw_checkpoint_open(dir, &s->tensors));
+    SW_TRY(sw_checkpoint_fit(s->model, &s->tensors));
+    return sw_reader_open(&s->tensors, &s->reader);
+}
+
+enum sw_status sw_session_open(const struct sw_session_settings *settings, struct sw_session **out)
+{
+    struct sw_session *s = calloc(1, sizeof *s);
+    *out = s;
+    if (!s)
+        return sw_fail(SW_ENOMEM, "no memory for a session");
+    s->settings = *settings;
+    const struct sw_transport_options options = {
+        .silence_s = settings->silence_s, .stop = settings->stop, .safe = settings->safe};
+    SW_TRY(sw_transport_open(&options, &s->transport));
+    const int rank = s->transport->rank;
+    if (rank > 0) /* rank 0 logs for all */
+        sw_log_label(rank, s->transport->ranks[rank].host);
+    SW_TRY(sw_files_same(s->transport, settings->model, &s->tensors, session_open_model(s)));
+    if (!sw_session_is_driver(s))
+        return SW_OK;
+    const enum sw_status status =
+        s->reader ? sw_checkpoint_fit_values(s->model, &s->tensors) : SW_OK;
+    sw_model_log_warnings(s->model);
+    return status;
+}
+
+bool sw_session_is_driver(const struct sw_session *s)
+{
+    return s->transport->rank == 0;
+}
+
+enum sw_status sw_session_tokenizer(struct sw_session *s, bool needed)
+{
+    bool there;
+    if (!sw_session_is_driver(s))
+        return SW_OK;
+    SW_TRY(sw_tokenizer_present(s->settings.model, &there));
+    return there || needed ? sw_tokenizer_open(s->settings.model, &s->tokenizer) : SW_OK;
+}
+
+/* Measures longer for larger models; not at all for a model that fits the caches, unless the verb
+ * measures speeds. */
+static struct sw_probe_options session_probe_options(const struct sw_session *s)
+{
+    const uint64_t bytes = 2 * sw_model_parameters(s->model);
+    const struct sw_session_settings *o = &s->settings;
+    const struct sw_dims *d = &s->model->dims;
+    const enum sw_dtype stored = sw_session_stored_format(s);
+    const enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored;
+    const enum sw_dtype unquantized = sw_format_is_quantized(weights) ? stored : weights;
+    return (struct sw_probe_options){
+        .seconds = bytes > 4000000000                ? 1
+                   : bytes > 64000000 || o->measures ? 0.3
+                                                     : 0,
+        .memory = bytes / 2,
+        .threads = o->threads,
+        .share_gpus = o->share_gpus,
+        .format = weights,
+        .attention = {.kv = o->kv != SW_OTHER ? o->kv : sw_dtype_unquantized(unquantized),
+                      .head_dim = d->head_dim,
+                      .group = d->n_heads / d->n_kv_heads},
+        .path = s->reader ? s->settings.model : NULL};
+}
+
+/* Rank 0 sends whether there is anything to do, and `tied`, which only rank 0 reads from the
+ * weights. */
+static enum sw_status session_agree_on_skip(struct sw_session *s, bool skip)
+{
+    char message[2] = {skip ? 's' : 'g', s->model->dims.tied ? 't' : 'o'};
+    void *bytes = message;
+    size_t n = sizeof message;
+    SW_TRY(sw_transport_broadcast(s->transport, 0, &bytes, &n));
+    if (n == sizeof message)
+        memmove(message, bytes, n);
+    s->skipped = message[0] == 's';
+    s->model->dims.tied = message[1] == 't';
+    if (bytes != message)
+        free(bytes);
+    return n == sizeof message ? SW_OK
+                               : sw_fail(SW_EPEER, "the ranks run different programs; start the "
+                                                   "same program on every host");
+}
+
+enum sw_status sw_session_skip(struct sw_session *s)
+{
+    return session_agree_on_skip(s, true);
+}
+
+/* Logs the probe's warnings, once even when the job is planned twice. */
+static enum sw_status session_warn(struct sw_session *s)
+{
+    struct sw_strbuf text = {0};
+    if (s->warned || !sw_session_is_driver(s))
+        return SW_OK;
+    s->warned = true;
+    sw_probe_warn_threads(&s->probe, &text);
+    sw_probe_warn_gpus(&s->probe, &text);
+    const bool failed = text.failed;
+    for (const char *line = failed || !text.text ? "" : text.text; *line;
+         line += strcspn(line, "\n") + 1)
+        sw_log(SW_LOG_WARN, "%.*s", (int)strcspn(line, "\n"), line);
+    sw_strbuf_free(&text);
+    return failed ? sw_fail(SW_ENOMEM, "no memory for a warning") : SW_OK;
+}
+
+/* Probes, plans and loads; *is_short as in sw_session_load. */
+static enum sw_status session_set_up(struct sw_session *s, bool *is_short)
+{
+    const struct sw_probe_options probe = session_probe_options(s);
+    SW_TRY(sw_probe_run(s->transport, &probe, &s->probe));
+    s->probed = true;
+    if (s->probe.problems[0])
+        return sw_fail(SW_EDEVICE, "%.*s", (int)strcspn(s->probe.problems, "\n"),
+                       s->probe.problems);
+    SW_TRY(session_warn(s));
+    SW_TRY(sw_session_agree(s));
+    return sw_session_load(s, is_short);
+}
+
+/* Undoes session_set_up. */
+static void session_take_down(struct sw_session *s)
+{
+    sw_engine_close(s->engine);
+    s->engine = NULL;
+    sw_session_backends_close(s);
+    if (s->probed)
+        sw_probe_free(&s->probe);
+    s->probed = false;
+}
+
+enum sw_status sw_session_start(struct sw_session *s, const struct sw_session_defaults *defaults)
+{
+    bool is_short = false;
+    if (defaults)
+        s->defaults = *defaults;
+    SW_TRY(session_agree_on_skip(s, false));
+    if (s->skipped)
+        return SW_OK;
+    SW_TRY(session_set_up(s, &is_short));
+    if (is_short) { /* memory was taken since the probe: plan again with what is free */
+        session_take_down(s);
+        if (sw_session_is_driver(s))
+            sw_log(SW_LOG_WARN, "planning again with the memory that is free now");
+        SW_TRY(session_set_up(s, NULL));
+    }
+    SW_TRY(sw_engine_connect(s->engine));
+    const char *timeline = s->settings.timeline;
+    return timeline && sw_session_is_driver(s) ? sw_engine_record(s->engine, timeline) : SW_OK;
+}
+
+static struct sw_peak session_peak(const struct sw_session *s)
+{
+    struct rusage usage;
+    return (struct sw_peak){
+        .host = getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0,
+        .gpu = s->gpu ? s->gpu_workspace + sw_engine_gpu_bytes(s->engine) : 0};
+}
+
+enum sw_status sw_session_stop(struct sw_session *s)
+{
+    const struct sw_peak mine = session_peak(s);
+    void *peaks;
+    if (sw_session_is_driver(s))
+        SW_TRY(sw_engine_stop(s->engine));
+    SW_TRY(sw_transport_allgather(s->transport, &mine, sizeof mine, &peaks));
+    s->peaks = peaks;
+    return SW_OK;
+}
+
+enum sw_status sw_session_work(struct sw_session *s)
+{
+    SW_TRY(sw_session_start(s, NULL));
+    if (s->skipped)
+        return SW_OK;
+    SW_TRY(sw_engine_run_worker(s->engine));
+    return sw_session_stop(s);
+}
+
+enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
+{
+    if (!s)
+        return status;
+    const bool joined = s->transport != NULL;
+    if (joined)
+        status = sw_transport_finish(s->transport, status);
+    session_take_down(s);
+    if (joined)
+        sw_error_clear(); /* a GPU that failed reports it again when its stage is closed */
+    sw_plan_free(&s->plan);
+    sw_footprint_free(&s->footprint);
+    free(s->slices);
+    free(s->peaks);
+    sw_tokenizer_close(s->tokenizer);
+    sw_reader_close(s->reader);
+    sw_tensors_free(&s->tensors);
+    sw_model_close(s->model);
+    free(s);
+    return status;
+}

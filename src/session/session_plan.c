@@ -1,0 +1,193 @@
+/* Owns what rank 0 decides for all ranks: footprint, plan, slices. */
+#include "session/session_impl.h"
+
+#include "base/log.h"
+#include "base/strbuf.h"
+#include "base/units.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum sw_dtype sw_session_stored_format(const struct sw_session *s)
+{
+    const struct sw_weight_spec *specs;
+    const size_t n = s->reader ? sw_model_weights(s->model, 0, &specs) : 0;
+    enum sw_dtype dtype = s->model->dtype;
+    for (size_t i = 0; i < n; i++) {
+        const struct sw_tensor *tensor;
+        if (specs[i].id == SW_W_QKV &&
+            sw_model_find(s->model, &s->tensors, &specs[i], 0, &tensor) == SW_OK)
+            dtype = tensor->dtype;
+    }
+    return dtype;
+}
+
+/* What rank 0 decides for all ranks; sent as bytes, as they run the same program. */
+struct agreement {
+    struct sw_footprint_params params;
+    int vocab_limit;
+};
+
+/* "30.1 GiB", or "21.9 GiB on the GPU (8 of 11 layers, 2 streamed), 3.1 GiB in host memory" */
+static const char *stage_text(const struct sw_plan_stage *stage, char *out, size_t cap)
+{
+    char gpu[16], host[16], streamed[32] = "";
+    sw_size_format(stage->gpu.total, gpu, sizeof gpu);
+    sw_size_format(stage->host.total, host, sizeof host);
+    if (stage->n_streamed > 0)
+        snprintf(streamed, sizeof streamed, ", %d streamed", stage->n_streamed);
+    if (stage->gpu.total > 0)
+        snprintf(out, cap, "%s on the GPU (%d of %d layers%s%s), %s in host memory", gpu,
+                 stage->n_gpu, stage->count, streamed,
+                 stage->stream_prompt ? ", all for prompts" : "", host);
+    else
+        snprintf(out, cap, "%s", host);
+    return out;
+}
+
+static void session_log_plan(const struct sw_session *s)
+{
+    char text[160], layers[32], name[SW_HOST_MAX + 32];
+    for (int r = 0; r < s->plan.n_ranks; r++) {
+        const struct sw_plan_stage *stage = &s->plan.stages[r];
+        sw_transport_name(s->transport, r, name, sizeof name);
+        assert(stage->n_disk == 0); /* by plan_options.no_disk */
+        sw_layers_format(stage->first, stage->count, layers, sizeof layers);
+        if (s->transport->size > 1 && stage->count == 0)
+            sw_log(SW_LOG_INFO, "%s: %s", name, layers);
+        else if (s->transport->size > 1 || stage->gpu.total > 0)
+            sw_log(SW_LOG_INFO, "%s: %s%s%s, %s", name, layers, stage->embed ? ", embedding" : "",
+                   stage->head ? ", head" : "", stage_text(stage, text, sizeof text));
+    }
+}
+
+/* Plans. When the model does not fit, the message ends with advice. */
+static enum sw_status session_fit(struct sw_session *s)
+{
+    struct sw_strbuf advice = {0};
+    char message[SW_ERROR_MAX];
+    const enum sw_status status =
+        sw_plan_spread(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan);
+    if (status != SW_ENOFIT)
+        return status;
+    sw_probe_limits(&s->probe, &advice);
+    for (int i = 0; i < s->plan.n_advice; i++)
+        sw_strbuf_printf(&advice, "%s%s",
+                         i ? "; or " : ". To make it fit: ", s->plan.advice[i].text);
+    snprintf(message, sizeof message, "%s", sw_error_message());
+    (void)sw_fail(SW_ENOFIT, "%s%s", message, advice.text ? advice.text : "");
+    sw_strbuf_free(&advice);
+    return SW_ENOFIT;
+}
+
+#define UNLIMITED_CONTEXT 2048 /* default for models that have no limit */
+
+/* Makes footprint and plan from the settings and the defaults. */
+static enum sw_status session_plan_for(struct sw_session *s, int slots)
+{
+    struct sw_session_settings o = s->settings;
+    const int most = s->model->dims.context > 0 ? s->model->dims.context : UNLIMITED_CONTEXT;
+    if (o.context == 0 && s->defaults.context > 0)
+        o.context = most < s->defaults.context ? most : s->defaults.context;
+    if (o.slots == 0)
+        o.slots = slots;
+    sw_footprint_free(&s->footprint);
+    sw_plan_free(&s->plan);
+    struct sw_params_of of = {&o, s->model, sw_session_stored_format(s)};
+    SW_TRY(sw_params_resolve(&o, s->model, of.stored, s->defaults.positions, &s->params));
+    SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
+    s->plan_options.user = &of;
+    s->plan_options.new_tokens = s->defaults.new_tokens;
+    s->plan_options.prompt_tokens =
+        s->defaults.prompt_tokens > 0
+            ? s->defaults.prompt_tokens
+            : sw_default_prompt(s->params.context, s->defaults.new_tokens);
+    const enum sw_status status = session_fit(s);
+    s->plan_options.user = NULL;
+    return status;
+}
+
+static struct sw_engine_slice session_slice(const struct sw_session *s,
+                                            const struct sw_plan_stage *stage)
+{
+    const uint64_t apart = stage->gpu.context + s->footprint.gpu_workspace_bytes;
+    return (struct sw_engine_slice){.first = stage->first,
+                                    .count = stage->count,
+                                    .tiers = {.n_gpu = stage->n_gpu,
+                                              .n_streamed = stage->n_streamed,
+                                              .stream_rows = stage->stream_rows,
+                                              .embed_on_gpu = stage->embed_on_gpu,
+                                              .head_on_gpu = stage->head_on_gpu},
+                                    .gpu_memory =
+                                        stage->gpu.total > 0 ? stage->gpu.total - apart : 0};
+}
+
+static enum sw_status session_plan(struct sw_session *s)
+{
+    int slots = s->settings.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
+    sw_params_plan_options(&s->settings, s->defaults.objective, &s->plan_options);
+    s->plan_options.no_disk = true; /* the engine has no such tier yet */
+    enum sw_status status;
+    do { /* while memory is short, try half as many slots; advice only with one slot */
+        s->plan_options.footprint_at = slots > 1 ? NULL : sw_params_footprint;
+        status = session_plan_for(s, slots);
+        slots /= 2;
+    } while (status == SW_ENOFIT && slots > 0);
+    SW_TRY(status);
+    sw_error_clear();
+    struct sw_cluster now = s->probe.cluster; /* with the links' present latencies */
+    now.link_latency = s->probe.link_now;
+    now.local_latency = s->probe.local_now;
+    SW_TRY(sw_plan_predict(&s->footprint, &now, &s->plan_options, &s->plan));
+    session_log_plan(s);
+    free(s->slices);
+    s->slices = calloc((size_t)s->transport->size, sizeof *s->slices);
+    if (!s->slices)
+        return sw_fail(SW_ENOMEM, "no memory for the plan");
+    for (int r = 0; r < s->transport->size && r < s->plan.n_ranks; r++)
+        s->slices[r] = session_slice(s, &s->plan.stages[r]);
+    return SW_OK;
+}
+
+/* So that a message about a lost rank names its layers. */
+static void session_label_ranks(const struct sw_session *s)
+{
+    char text[64];
+    for (int r = 0; r < s->transport->size; r++) {
+        const struct sw_engine_slice *slice = &s->slices[r];
+        sw_transport_label(s->transport, r,
+                           sw_layers_format(slice->first, slice->count, text, sizeof text));
+    }
+}
+
+enum sw_status sw_session_agree(struct sw_session *s)
+{
+    struct sw_transport *t = s->transport;
+    struct agreement mine = {0};
+    void *a = &mine, *b = NULL;
+    size_t a_bytes = sizeof mine, b_bytes = (size_t)t->size * sizeof *s->slices;
+    if (t->rank == 0) {
+        SW_TRY(session_plan(s));
+        const int vocab = s->model->dims.vocab;
+        const int known = s->tokenizer ? (int)sw_tokenizer_size(s->tokenizer) : vocab;
+        mine = (struct agreement){s->params, known < vocab ? known : vocab};
+        b = s->slices;
+    }
+    SW_TRY(sw_transport_broadcast(t, 0, &a, &a_bytes));
+    SW_TRY(sw_transport_broadcast(t, 0, &b, &b_bytes));
+    if (a_bytes != sizeof mine || b_bytes != (size_t)t->size * sizeof *s->slices)
+        return sw_fail(SW_EPEER,
+                       "the ranks run different programs; start the same program on every host");
+    memcpy(&mine, a, sizeof mine);
+    if (t->rank != 0) {
+        free(s->slices);
+        s->slices = b;
+        free(a);
+    }
+    s->params = mine.params;
+    s->vocab_limit = mine.vocab_limit;
+    session_label_ranks(s);
+    return SW_OK;
+}

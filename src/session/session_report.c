@@ -1,0 +1,33 @@
+/* Owns what a session says about itself: the plan's prediction, and its ranks, as JSON. */
+#include "session/session.h"
+
+json_t *sw_session_predicted(const struct sw_session *s)
+{
+    const struct sw_prediction *p = &s->plan.predicted;
+    return json_pack("{s:f, s:f, s:f, s:f, s:f}", "load_s", p->load_s, "s_per_token",
+                     p->s_per_token, "tokens_per_s", p->tokens_per_s, "prompt_tokens_per_s",
+                     p->prompt_tokens_per_s, "s_per_request", p->s_per_request);
+}
+
+json_t *sw_session_ranks(const struct sw_session *s)
+{
+    const struct sw_times *times = sw_engine_times(s->engine), start = {0};
+    json_t *ranks = json_array();
+    for (int r = 0; r < s->plan.n_ranks; r++) {
+        const struct sw_plan_stage *stage = &s->plan.stages[r];
+        const struct sw_peak peak = s->peaks ? s->peaks[r] : (struct sw_peak){0};
+        json_array_append_new(
+            ranks,
+            json_pack("{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i}, s:i, s:{s:I, s:I, s:I}, s:I, s:I, "
+                      "s:f, s:s}",
+                      "rank", r, "host", s->transport->ranks[r].host, "first", stage->first,
+                      "count", stage->count, "layers", "gpu", stage->n_gpu, "host", stage->n_host,
+                      "streamed", stage->n_streamed, "prompt_streamed_rows", stage->stream_rows,
+                      "bytes", "gpu", (json_int_t)stage->gpu.total, "host",
+                      (json_int_t)stage->host.total, "disk", (json_int_t)stage->disk_bytes,
+                      "peak_host_bytes", (json_int_t)peak.host, "peak_gpu_bytes",
+                      (json_int_t)peak.gpu, "busy", sw_times_busy(&start, &times[r]), "to_next",
+                      sw_engine_link(s->engine, r)));
+    }
+    return ranks;
+}

@@ -1,0 +1,50 @@
+/*
+ * What a session is opened and started with: plain values that a command line, a server or a test
+ * fills. Messages name the options of the command line that set them.
+ */
+#ifndef SW_SESSION_SETTINGS_H
+#define SW_SESSION_SETTINGS_H
+
+#include "plan/plan.h"
+#include "tensor/dtype.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The same on every rank. Pointers must outlive the session. */
+struct sw_session_settings {
+    const char *model;                /* a directory as the hub publishes it, or its config.json */
+    bool random_weights;              /* no weights are read; config.json is enough */
+    enum sw_dtype weights;            /* SW_OTHER: as in the checkpoint */
+    enum sw_dtype kv;                 /* SW_OTHER: as the weights */
+    int context, slots, chunk;        /* 0: as the defaults below, or as sw_params_resolve says */
+    uint64_t gpu_memory, host_memory; /* limits per rank in bytes; UINT64_MAX: none */
+    const int *slices;                /* (n_slices) layers per rank by hand; NULL: planned */
+    int n_slices;
+    bool has_objective; /* false: the objective is that of the defaults */
+    enum sw_objective objective;
+    int threads;          /* of each rank; 0: one per core it may use */
+    const char *isa;      /* instruction set; NULL: the best that all ranks have */
+    bool host_only;       /* activations go through host memory, also between GPUs */
+    bool share_gpus;      /* ranks that outnumber a host's GPUs share them */
+    bool measures;        /* measure the machine's speeds even for the smallest model */
+    bool quiet;           /* no progress bar on stderr */
+    const char *timeline; /* path of a trace of all ranks' activities to write; NULL: none */
+    /* As in struct sw_transport_options. */
+    double silence_s;                  /* 0: the transport's default */
+    const volatile sig_atomic_t *stop; /* not 0: ends every wait; may be NULL */
+    const char *safe;                  /* part of a failure's message; may be NULL */
+};
+
+/* What counts where the settings do not choose; given when the session starts. */
+struct sw_session_defaults {
+    enum sw_objective objective;
+    int positions;     /* the context, if that is more than usual; 0: the usual one */
+    int context;       /* instead of the usual context, at most the model's; 0: the usual one */
+    int slots;         /* sequences under way, fewer where memory is short; 0: one */
+    int prompt_tokens; /* of a request; 0: sw_default_prompt */
+    int new_tokens;    /* of a request */
+};
+
+#endif
