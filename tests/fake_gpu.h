@@ -260,38 +260,6 @@ static inline void fake_close(struct sw_backend *b)
     cpu->close(b);
 }
 
-/* From now on `b`, a CPU backend, is counted. The result is its place in fake_report_of. */
-static inline int fake_wrap(struct sw_backend *b, bool is_gpu, uint64_t limit)
-{
-    pthread_mutex_lock(&fake_lock);
-    int i = 0;
-    while (fake_gpus[i].backend)
-        i++;
-    struct fake_gpu *g = &fake_gpus[i];
-    fake_report_of[i] = (struct fake_report){0};
-    *g = (struct fake_gpu){.cpu = b->ops, .ops = *b->ops, .limit = limit, .is_gpu = is_gpu};
-    g->ops.close = fake_close;
-    g->ops.alloc = fake_alloc;
-    g->ops.free = fake_free;
-    g->ops.embed = fake_embed;
-    g->ops.norm = fake_norm;
-    g->ops.matmul = fake_matmul;
-    g->ops.place_heads = fake_place_heads;
-    g->ops.kv_copy = fake_kv_copy;
-    g->ops.attend = fake_attend;
-    if (is_gpu) {
-        g->ops.name = "gpu";
-        g->ops.upload = fake_upload;
-        g->ops.download = fake_download;
-        g->ops.project = fake_project;
-        g->ops.activated_matmul = NULL;
-    }
-    b->ops = &g->ops;
-    g->backend = b;
-    pthread_mutex_unlock(&fake_lock);
-    return i;
-}
-
 static inline enum sw_status fake_pin(struct sw_backend *b, void *host, size_t bytes)
 {
     fake_note(fake_of(b)->pinned, host, bytes);
@@ -439,6 +407,39 @@ static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
                                                .replays = fake_replays,
                                                .allocated = fake_allocated,
                                                .set_wait_hook = fake_set_wait_hook};
+
+/* From now on `b`, a CPU backend, is counted. The result is its place in fake_report_of. */
+static inline int fake_wrap(struct sw_backend *b, bool is_gpu, uint64_t limit)
+{
+    pthread_mutex_lock(&fake_lock);
+    int i = 0;
+    while (fake_gpus[i].backend)
+        i++;
+    struct fake_gpu *g = &fake_gpus[i];
+    fake_report_of[i] = (struct fake_report){0};
+    *g = (struct fake_gpu){.cpu = b->ops, .ops = *b->ops, .limit = limit, .is_gpu = is_gpu};
+    g->ops.close = fake_close;
+    g->ops.alloc = fake_alloc;
+    g->ops.free = fake_free;
+    g->ops.embed = fake_embed;
+    g->ops.norm = fake_norm;
+    g->ops.matmul = fake_matmul;
+    g->ops.place_heads = fake_place_heads;
+    g->ops.kv_copy = fake_kv_copy;
+    g->ops.attend = fake_attend;
+    if (is_gpu) {
+        g->ops.name = "gpu";
+        g->ops.upload = fake_upload;
+        g->ops.download = fake_download;
+        g->ops.project = fake_project;
+        g->ops.activated_matmul = NULL;
+    }
+    b->ops = &g->ops;
+    b->gpu = is_gpu ? &fake_gpu_ops : NULL;
+    g->backend = b;
+    pthread_mutex_unlock(&fake_lock);
+    return i;
+}
 
 static inline enum sw_status fake_open(const struct sw_gpu_options *o, int threads, const char *isa,
                                        struct sw_backend **out, int *index)

@@ -101,6 +101,8 @@ struct sw_projection {
 };
 
 struct sw_backend;
+struct sw_gpu_ops;
+struct sw_gpu_link_ops;
 
 struct sw_backend_ops {
     const char *name;
@@ -161,6 +163,8 @@ struct sw_backend_ops {
 
 struct sw_backend {
     const struct sw_backend_ops *ops;
+    const struct sw_gpu_ops *gpu;        /* backend/gpu_library.h; NULL: this is not a GPU */
+    const struct sw_gpu_link_ops *links; /* links to other GPUs; NULL: it cannot have any */
 };
 
 struct sw_cpu_options {

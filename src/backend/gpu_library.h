@@ -82,8 +82,8 @@ struct sw_gpu_sequence {
 };
 
 /*
- * The operations of a GPU besides sw_backend_ops, mainly for streamed layers and replay. No member
- * is NULL. A failure is kept by the backend: every later call fails with it, too.
+ * The `gpu` of a backend: operations that only a GPU has, mainly for streamed layers and replay. No
+ * member is NULL. A failure is kept by the backend: every later call fails with it, too.
  */
 struct sw_gpu_ops {
     /* Pins host memory, so that copies overlap computing, and unpins it. A failed pin is returned
@@ -137,10 +137,11 @@ struct sw_gpu_ops {
 };
 
 /*
- * Links between GPUs, by NCCL: rows go from one rank's GPU memory to another's. The ranks with such
- * links form one group. join, warm_up and leave wait for the whole group, at most `seconds`. A
- * failure of theirs is not kept by the backend, but ends its membership. A failure of the wait hook
- * is returned unchanged. SW_EPEER: another rank is lost or stuck; SW_EDEVICE: this rank's GPU is.
+ * The `links` of a backend: links between GPUs, by NCCL: rows go from one rank's GPU memory to
+ * another's. The ranks with such links form one group. join, warm_up and leave wait for the whole
+ * group, at most `seconds`. A failure of theirs is not kept by the backend, but ends its
+ * membership. A failure of the wait hook is returned unchanged. SW_EPEER: another rank is lost or
+ * stuck; SW_EDEVICE: this rank's GPU is.
  */
 struct sw_gpu_link_id {
     unsigned char bytes[128];
@@ -173,18 +174,18 @@ struct sw_gpu_library {
      * any device. Without GPU or driver: SW_OK and *n = 0. With a driver that does not work with
      * this library: SW_OK, *n = 0, and `why` says what to do; otherwise `why` is "". */
     enum sw_status (*devices)(struct sw_gpu_info *out, int cap, int *n, char why[SW_GPU_WHY_MAX]);
-    /* SW_ENOMEM, SW_EDEVICE. The caller closes the backend by its ops->close. */
+    /* SW_ENOMEM, SW_EDEVICE. The backend has `gpu`, and `links` in a build with NCCL. The caller
+     * closes it by its ops->close. */
     enum sw_status (*open)(const struct sw_gpu_options *options, struct sw_backend **out);
     /* Most bytes of device memory that `open` takes as workspace and for rounding up with
      * one_block: sw_gpu_workspace_bytes, which the planner counts. */
     uint64_t (*workspace)(const struct sw_gpu_options *options);
-    const struct sw_gpu_ops *ops;
     /* Measures a device. A backend may be open there; memory is taken for a short time only. */
     enum sw_status (*measure)(int device, struct sw_gpu_speeds *out);
     /* Bytes free on the device after this process has created its context there, which stays, and
      * after measure() has loaded its code. */
     enum sw_status (*left)(int device, uint64_t *free);
-    /* Returns NULL when built without NCCL. */
+    /* The `links` of every backend, for their version. NULL: built without NCCL. */
     const struct sw_gpu_link_ops *(*links)(void);
 };
 

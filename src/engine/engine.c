@@ -42,7 +42,6 @@ static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
     const struct sw_stage_options stage = {.model = o->model,
                                            .cpu = o->cpu,
                                            .gpu = o->gpu,
-                                           .gpu_ops = o->gpu_ops,
                                            .params = o->params,
                                            .first = o->slices[rank].first,
                                            .count = o->slices[rank].count,
@@ -52,7 +51,7 @@ static enum sw_status open_stage(struct sw_engine *e, struct sw_loader *loader)
     e->load_start = sw_clock();
     if (o->gpu) {
         const struct sw_gpu_wait_hook hook = {keepalive, e, o->transport->options.stall_s};
-        o->gpu_ops->set_wait_hook(o->gpu, &hook);
+        o->gpu->gpu->set_wait_hook(o->gpu, &hook);
     }
     SW_TRY(sw_stage_open(&stage, loader, &e->stage));
     e->load_end = sw_clock();
@@ -107,7 +106,7 @@ void sw_engine_close(struct sw_engine *e)
     free(e->times);
     free(e->clock_ahead);
     if (e->options.gpu) /* the transport may be gone by now */
-        e->options.gpu_ops->set_wait_hook(e->options.gpu, NULL);
+        e->options.gpu->gpu->set_wait_hook(e->options.gpu, NULL);
     sw_stage_links_close(&e->links);
     sw_last_stage_close(e);
     sw_stage_close(e->stage);
@@ -122,7 +121,6 @@ enum sw_status sw_engine_connect(struct sw_engine *e)
     const struct sw_stage_links_options options = {.transport = e->options.transport,
                                                    .slices = e->options.slices,
                                                    .gpu = e->options.gpu,
-                                                   .ops = e->options.link_ops,
                                                    .bus_id = e->options.bus_id,
                                                    .host_only = e->options.host_only};
     SW_TRY(sw_stage_links_open(&options, &e->links));

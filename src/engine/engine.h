@@ -16,7 +16,6 @@ struct sw_engine;
 struct sw_engine_options {
     const struct sw_model *model;
     struct sw_backend *cpu, *gpu; /* NULL: this rank's slice does not need it */
-    const struct sw_gpu_ops *gpu_ops;
     struct sw_transport *transport;
     struct sw_footprint_params params;
     const struct sw_engine_slice *slices; /* (transport->size), the same on every rank */
@@ -24,9 +23,8 @@ struct sw_engine_options {
     struct sw_pool
         *pool; /* threads that sample on a rank without a CPU backend; NULL: only the caller's */
     /* For links between GPUs, as in stage_links.h. */
-    const struct sw_gpu_link_ops *link_ops; /* NULL: built without NCCL */
-    const char *bus_id;                     /* of this rank's GPU; NULL: it has none */
-    bool host_only;                         /* all links go through host memory */
+    const char *bus_id; /* of this rank's GPU; NULL: it has none */
+    bool host_only;     /* all links go through host memory */
 };
 
 /*

@@ -96,7 +96,6 @@ static enum sw_status stage_make_streamed(struct sw_stage *s)
     if (o->tiers.stream_rows == 0 || n_host(o) == 0)
         s->streamed.sizes.kv = 0;
     s->streamed.gpu = o->gpu;
-    s->streamed.ops = o->gpu_ops;
     s->streamed.layers = s->layers;
     return sw_streamed_open(&s->streamed, o->model->dims.n_experts);
 }
@@ -267,14 +266,13 @@ static void stage_embed(struct sw_stage *s, const struct sw_microbatch *batch)
  * memory. */
 static enum sw_status stage_copy_rows(struct sw_stage *s, const float *in, float *out, int n_rows)
 {
-    const struct sw_gpu_ops *gpu = s->options.gpu_ops;
     const struct sw_device_context *device = &s->contexts[s->at];
     struct sw_backend *b = device->backend;
     const int64_t hidden = s->options.model->dims.hidden, ld = s->work.hidden;
     const size_t bytes = (size_t)hidden * sizeof(float), ld_bytes = (size_t)ld * sizeof(float);
     if (s->at == SW_ON_GPU)
-        return in ? gpu->upload_rows(b, device->d_x, ld_bytes, in, bytes, n_rows)
-                  : gpu->download_rows(b, out, device->d_x, ld_bytes, bytes, n_rows);
+        return in ? b->gpu->upload_rows(b, device->d_x, ld_bytes, in, bytes, n_rows)
+                  : b->gpu->download_rows(b, out, device->d_x, ld_bytes, bytes, n_rows);
     for (int r = 0; r < n_rows; r++)
         if (in)
             SW_TRY(b->ops->upload(b, device->d_x + r * ld, in + r * hidden, bytes));
@@ -291,9 +289,9 @@ static enum sw_status stage_check(struct sw_stage *s, int layer)
     if (s->at != SW_ON_GPU)
         return SW_OK;
     snprintf(where, sizeof where, "the output of layer %d", s->options.first + layer);
-    const enum sw_status status =
-        s->options.gpu_ops->check_finite(s->options.gpu, s->contexts[SW_ON_GPU].d_x, s->work.hidden,
-                                         s->n_rows, s->options.model->dims.hidden, where);
+    const enum sw_status status = s->options.gpu->gpu->check_finite(
+        s->options.gpu, s->contexts[SW_ON_GPU].d_x, s->work.hidden, s->n_rows,
+        s->options.model->dims.hidden, where);
     if (status !=
         SW_EDEVICE) /* a failure of the device itself is kept, and later calls return it */
         return status;
@@ -420,7 +418,7 @@ static enum sw_status run_next_layers(struct sw_stage *s, const struct sw_microb
                                              .n_spans = batch->n_spans,
                                              .enqueue = run_layers,
                                              .context = &k};
-    return o->gpu_ops->replay(o->gpu, &sequence);
+    return o->gpu->gpu->replay(o->gpu, &sequence);
 }
 
 /* The device of the stage's first layer for this micro-batch. */

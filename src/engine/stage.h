@@ -15,9 +15,8 @@
 
 struct sw_stage_options {
     const struct sw_model *model;
-    struct sw_backend *cpu; /* NULL: nothing is in host memory */
-    struct sw_backend *gpu; /* NULL: the stage uses no GPU */
-    const struct sw_gpu_ops *gpu_ops;
+    struct sw_backend *cpu;            /* NULL: nothing is in host memory */
+    struct sw_backend *gpu;            /* NULL: the stage uses no GPU */
     struct sw_footprint_params params; /* formats, context, slots, max_batch_tokens */
     int first, count;
     struct sw_tiers tiers;

@@ -78,6 +78,13 @@ static void links_choose(struct sw_stage_links *l, const struct link_info *infos
             l->member[r] = (*n)++;
 }
 
+static void links_leave(struct sw_stage_links *l)
+{
+    struct sw_backend *gpu = l->options.gpu;
+    if (gpu && gpu->links)
+        gpu->links->leave(gpu);
+}
+
 static void links_drop(struct sw_stage_links *l, const char *why)
 {
     for (int r = 0; r < l->options.transport->size; r++) {
@@ -100,7 +107,7 @@ static enum sw_status links_broadcast_id(struct sw_stage_links *l, struct sw_gpu
         first++;
     void *bytes = id;
     size_t n = sizeof *id;
-    if (t->rank == first && l->options.ops->make_id(id) != SW_OK) {
+    if (t->rank == first && l->options.gpu->links->make_id(id) != SW_OK) {
         sw_log(SW_LOG_WARN, "%s", sw_error_message());
         sw_error_clear();
         n = 0;
@@ -136,9 +143,9 @@ static enum sw_status links_connect_own(struct sw_stage_links *l, const struct s
     const double seconds = SW_START_S(t->options.silence_s);
     if (l->member[t->rank] < 0)
         return SW_OK;
-    enum sw_status status = o->ops->join(o->gpu, id, l->member[t->rank], n, seconds);
+    enum sw_status status = o->gpu->links->join(o->gpu, id, l->member[t->rank], n, seconds);
     if (status == SW_OK)
-        status = o->ops->warm_up(o->gpu, l->from, l->to, seconds);
+        status = o->gpu->links->warm_up(o->gpu, l->from, l->to, seconds);
     if (status == SW_OK)
         return SW_OK;
     own->status = (int32_t)status;
@@ -163,8 +170,7 @@ static enum sw_status links_agree(struct sw_stage_links *l, const struct link_re
         if (t->rank == 0)
             sw_log(SW_LOG_WARN, "GPUs exchange data through host memory: %s: %s",
                    sw_transport_name(t, bad, name, sizeof name), results[bad].text);
-        if (l->options.ops && l->options.gpu)
-            l->options.ops->leave(l->options.gpu);
+        links_leave(l);
         links_drop(l, "NCCL failed");
         links_find_neighbours(l);
     }
@@ -223,7 +229,7 @@ static bool any_on_gpu(const struct sw_stage_links *l)
 
 static struct link_info link_info_of(const struct sw_stage_links_options *o)
 {
-    struct link_info info = {.version = o->gpu && o->ops ? o->ops->version() : 0,
+    struct link_info info = {.version = o->gpu && o->gpu->links ? o->gpu->links->version() : 0,
                              .host_only = o->host_only};
     snprintf(info.bus_id, sizeof info.bus_id, "%s", o->bus_id ? o->bus_id : "");
     if (info.version)
@@ -257,8 +263,7 @@ enum sw_status sw_stage_links_open(const struct sw_stage_links_options *options,
 
 void sw_stage_links_close(struct sw_stage_links *l)
 {
-    if (l->options.gpu && l->options.ops) /* the transport may be gone by now */
-        l->options.ops->leave(l->options.gpu);
+    links_leave(l); /* the transport may be gone by now */
     free(l->links);
     free(l->member);
     *l = (struct sw_stage_links){.from = -1, .to = -1};
@@ -266,10 +271,10 @@ void sw_stage_links_close(struct sw_stage_links *l)
 
 enum sw_status sw_stage_links_send(struct sw_stage_links *l, const float *d_x, int64_t n)
 {
-    return l->options.ops->send(l->options.gpu, l->to, d_x, n);
+    return l->options.gpu->links->send(l->options.gpu, l->to, d_x, n);
 }
 
 enum sw_status sw_stage_links_receive(struct sw_stage_links *l, float *d_x, int64_t n)
 {
-    return l->options.ops->receive(l->options.gpu, l->from, d_x, n);
+    return l->options.gpu->links->receive(l->options.gpu, l->from, d_x, n);
 }

@@ -16,7 +16,6 @@ struct sw_stage_links_options {
     struct sw_transport *transport;
     const struct sw_engine_slice *slices; /* (transport->size), the same on every rank */
     struct sw_backend *gpu;               /* NULL: this rank has no GPU */
-    const struct sw_gpu_link_ops *ops;    /* NULL: the GPU library has no NCCL */
     const char *bus_id;                   /* PCI address of the GPU, like "0000:3b:00.0" */
     bool host_only;                       /* --transport mpi: no link is direct */
 };

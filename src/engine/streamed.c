@@ -30,7 +30,7 @@ void sw_streamed_close(struct sw_streamed *s)
         return;
     for (int i = 0; i < SW_STREAM_BUFFERS; i++) {
         if (s->held[i] >= 0) /* it may still be under way */
-            (void)s->ops->fetched(b, i);
+            (void)s->gpu->gpu->fetched(b, i);
         s->held[i] = -1;
     }
     (void)b->ops->sync(b);
@@ -58,7 +58,7 @@ static bool streamed_pin(struct sw_streamed *s, void *host, uint64_t bytes)
     static const char message[] =
         "memory of streamed layers cannot be pinned, so copying and computing "
         "do not overlap, which may halve the speed: %s";
-    if (s->ops->pin(s->gpu, host, bytes) == SW_OK)
+    if (s->gpu->gpu->pin(s->gpu, host, bytes) == SW_OK)
         return true;
     sw_log(s->pin_warned ? SW_LOG_DEBUG : SW_LOG_WARN, message, sw_error_message());
     s->pin_warned = true;
@@ -76,9 +76,9 @@ void sw_streamed_pin(struct sw_streamed *s, struct sw_layer *layer, bool kv)
 void sw_streamed_unpin(struct sw_streamed *s, struct sw_layer *layer)
 {
     if (layer->weights_pinned)
-        s->ops->unpin(s->gpu, layer->weights.d_block);
+        s->gpu->gpu->unpin(s->gpu, layer->weights.d_block);
     if (layer->kv_pinned)
-        s->ops->unpin(s->gpu, layer->kv.d_data);
+        s->gpu->gpu->unpin(s->gpu, layer->kv.d_data);
     layer->weights_pinned = layer->kv_pinned = false;
 }
 
@@ -104,7 +104,7 @@ static enum sw_status streamed_fetch(struct sw_streamed *s, int layer, int buffe
 {
     const struct sw_weights *w = &s->layers[layer].weights;
     s->held[buffer] = layer;
-    return s->ops->fetch(s->gpu, buffer, s->d_layer[buffer], w->d_block, w->bytes);
+    return s->gpu->gpu->fetch(s->gpu, buffer, s->d_layer[buffer], w->d_block, w->bytes);
 }
 
 enum sw_status sw_streamed_begin(struct sw_streamed *s, int from, int end)
@@ -139,7 +139,7 @@ enum sw_status sw_streamed_acquire(struct sw_streamed *s, int layer)
 {
     const struct sw_weights *w = &s->layers[layer].weights;
     const int buffer = buffer_of(s, layer);
-    SW_TRY(s->ops->fetched(s->gpu, buffer));
+    SW_TRY(s->gpu->gpu->fetched(s->gpu, buffer));
     char *d_buffer = s->d_layer[buffer];
     for (int i = 0; i < SW_W_COUNT; i++) {
         s->view.matrix[i] = matrix_in_buffer(w, d_buffer, &w->matrix[i]);
@@ -155,7 +155,7 @@ enum sw_status sw_streamed_acquire(struct sw_streamed *s, int layer)
 enum sw_status sw_streamed_release(struct sw_streamed *s, int layer)
 {
     const int buffer = buffer_of(s, layer), next = streamed_following(s, layer, SW_STREAM_BUFFERS);
-    SW_TRY(s->ops->used(s->gpu, buffer));
+    SW_TRY(s->gpu->gpu->used(s->gpu, buffer));
     return buffer_of(s, next) < 0 ? streamed_fetch(s, next, buffer) : SW_OK;
 }
 
@@ -165,7 +165,7 @@ enum sw_status sw_streamed_unpack(struct sw_streamed *s, const struct sw_matrix 
     s->unpacked = **m;
     s->unpacked.d_data = s->d_matrix;
     *m = &s->unpacked;
-    return s->ops->unpack(s->gpu, d_packed, &s->unpacked);
+    return s->gpu->gpu->unpack(s->gpu, d_packed, &s->unpacked);
 }
 
 /* ---- KV cache: each head of a slot has a row of blocks of SW_KEY_BLOCK positions */

@@ -21,7 +21,6 @@ struct sw_layer {
 
 struct sw_streamed {
     struct sw_backend *gpu;
-    const struct sw_gpu_ops *ops;
     struct sw_layer *layers; /* the stage's */
     struct sw_staging sizes; /* sizes.kv 0: no streamed layer has its KV cache in host memory */
     void *d_layer[SW_STREAM_BUFFERS], *d_matrix, *d_kv; /* buffers on the GPU */

@@ -267,7 +267,7 @@ enum sw_status sw_cuda_open(const struct sw_gpu_options *options, struct sw_back
     struct sw_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda)
         return sw_fail(SW_ENOMEM, "no memory for the GPU backend");
-    cuda->base.ops = &sw_cuda_backend_ops;
+    cuda->base = (struct sw_backend){&sw_cuda_backend_ops, &sw_cuda_streaming_ops, sw_cuda_links()};
     cuda->options = completed(options);
     const enum sw_status status = gpu_device_start(cuda);
     if (status != SW_OK) {

@@ -39,7 +39,6 @@ const struct sw_gpu_library sw_gpu_library = {
     .devices = sw_cuda_devices,
     .open = sw_cuda_open,
     .workspace = sw_cuda_workspace,
-    .ops = &sw_cuda_streaming_ops,
     .measure = sw_cuda_measure,
     .left = sw_cuda_left,
     .links = sw_cuda_links,

@@ -111,13 +111,11 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
     const struct sw_engine_options options = {.model = s->model,
                                               .cpu = s->cpu,
                                               .gpu = s->gpu,
-                                              .gpu_ops = s->gpu ? s->gpu_library->ops : NULL,
                                               .transport = s->transport,
                                               .params = s->params,
                                               .slices = s->slices,
                                               .vocab_limit = s->vocab_limit,
                                               .pool = s->pool,
-                                              .link_ops = s->gpu ? s->gpu_library->links() : NULL,
                                               .bus_id = sw_session_bus_id(s),
                                               .host_only = s->settings.host_only};
     const enum sw_status status = sw_engine_open(&options, &loader, &s->engine);

@@ -114,11 +114,6 @@ static inline enum sw_status job_open(struct job *job, struct sw_model **model,
     return sw_reader_open(tensors, reader);
 }
 
-static inline const struct sw_gpu_ops *job_gpu_ops(const struct job *job)
-{
-    return job->library ? job->library->ops : &fake_gpu_ops;
-}
-
 static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *t)
 {
     struct sw_model *model = NULL;
@@ -166,23 +161,20 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
         goto undo;
     struct sw_loader loader = {
         .tensors = reader ? &tensors : NULL, .reader = reader, .pool = job->pool};
-    const struct sw_engine_options options = {
-        .model = model,
-        .cpu = cpu,
-        .gpu = gpu,
-        .gpu_ops = gpu ? job_gpu_ops(job) : NULL,
-        .transport = t,
-        .params = {.weights = job->weights,
-                   .unquantized = SW_F16,
-                   .kv = job->kv,
-                   .context = job->context,
-                   .slots = job->slots ? job->slots : 1,
-                   .max_batch_tokens = job->chunk},
-        .slices = slices,
-        .vocab_limit = model->dims.vocab,
-        .link_ops = gpu && job->library && job->connect ? job->library->links() : NULL,
-        .bus_id = bus_id,
-        .host_only = job->host_only};
+    const struct sw_engine_options options = {.model = model,
+                                              .cpu = cpu,
+                                              .gpu = gpu,
+                                              .transport = t,
+                                              .params = {.weights = job->weights,
+                                                         .unquantized = SW_F16,
+                                                         .kv = job->kv,
+                                                         .context = job->context,
+                                                         .slots = job->slots ? job->slots : 1,
+                                                         .max_batch_tokens = job->chunk},
+                                              .slices = slices,
+                                              .vocab_limit = model->dims.vocab,
+                                              .bus_id = bus_id,
+                                              .host_only = job->host_only};
     status = sw_engine_open(&options, &loader, &engine);
     if (status == SW_OK && job->connect)
         status = sw_engine_connect(engine);
@@ -205,12 +197,12 @@ undo:
     if (engine)
         job->gpu_bytes[t->rank] = sw_engine_gpu_bytes(engine);
     if (gpu)
-        job->replays[t->rank] = job_gpu_ops(job)->replays(gpu);
+        job->replays[t->rank] = gpu->gpu->replays(gpu);
     if (gpu && job->library)
-        report->peak = job->library->ops->allocated(gpu); /* a stage frees nothing before its end */
+        report->peak = gpu->gpu->allocated(gpu); /* a stage frees nothing before its end */
     sw_engine_close(engine);
     if (gpu && job->library)
-        report->left = job->library->ops->allocated(gpu);
+        report->left = gpu->gpu->allocated(gpu);
     if (gpu)
         gpu->ops->close(gpu);
     if (gpu && !job->library)

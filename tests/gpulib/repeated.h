@@ -72,7 +72,7 @@ static inline void layer_close(struct layer *k)
     b->ops->free(b, k->d_attention, LAYER_ROWS * LAYER_Q * sizeof(float));
     b->ops->free(b, k->kv.d_data,
                  sw_kv_bytes(SW_F32, LAYER_SLOTS, LAYER_KV_HEADS, LAYER_HEAD, LAYER_CONTEXT));
-    CU_ASSERT_EQUAL(gpu_library()->ops->allocated(b), 0);
+    CU_ASSERT_EQUAL(b->gpu->allocated(b), 0);
 }
 
 static inline enum sw_status layer_enqueue(void *context)
@@ -125,7 +125,7 @@ static inline enum sw_status layer_step(struct layer *k, int64_t id, uint64_t se
     const struct sw_gpu_sequence sequence = {id, k->spans, k->n, layer_enqueue, k};
     float *x = floats((int64_t)k->n * LAYER_HIDDEN, seed);
     ok(k->b->ops->upload(k->b, k->d_x, x, bytes));
-    enum sw_status status = gpu_library()->ops->replay(k->b, &sequence);
+    enum sw_status status = k->b->gpu->replay(k->b, &sequence);
     if (status == SW_OK)
         status = k->b->ops->download(k->b, out, k->d_x, bytes);
     free(x);
@@ -134,7 +134,7 @@ static inline enum sw_status layer_step(struct layer *k, int64_t id, uint64_t se
 
 static inline uint64_t replays_of(const struct layer *k)
 {
-    return gpu_library()->ops->replays(k->b);
+    return k->b->gpu->replays(k->b);
 }
 
 /* A backend that captures graphs, and one that does not. */

@@ -222,7 +222,7 @@ static void weights_arrive(void)
         struct sw_matrix packed = matrix(cpu, format, rows, cols, w);
         struct sw_matrix m = {format, rows, cols, room(gpu, bytes)};
         void *d_packed = copied(gpu, packed.d_data, bytes);
-        ok(gpu_library()->ops->unpack(gpu, d_packed, &m));
+        ok(gpu->gpu->unpack(gpu, d_packed, &m));
         void *want = bytes_of(&m);
         for (int i = 0; i < 8; i++) {
             const enum sw_dtype source = sources[i / 2];

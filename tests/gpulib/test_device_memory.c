@@ -55,7 +55,7 @@ static void workspace_is_within(void)
         if (took > most || took + SW_GPU_ROUNDING < most)
             printf("    case %zu: %zu taken\n", i, took);
         CU_ASSERT(took <= most && took + SW_GPU_ROUNDING >= most && took % (2 * MIB) == 0);
-        CU_ASSERT_EQUAL(gpu_library()->ops->allocated(b), 0);
+        CU_ASSERT_EQUAL(b->gpu->allocated(b), 0);
         b->ops->close(b);
         CU_ASSERT_EQUAL(simgpu_used(0), before);
     }
@@ -74,7 +74,7 @@ static void the_limit_is_exact(void)
     CU_ASSERT(says("1048577 bytes") && says("the KV cache") && says("3.00 MiB") &&
               says("1.00 MiB are left") && says("GPU 0 (") && says("--gpu-memory"));
     ok(g->ops->alloc(g, MIB, "the KV cache", &b)); /* to the last byte, after a refusal */
-    CU_ASSERT_EQUAL(gpu_library()->ops->allocated(g), 3 * MIB);
+    CU_ASSERT_EQUAL(g->gpu->allocated(g), 3 * MIB);
     CU_ASSERT_EQUAL(simgpu_used(0) - own, 4 * MIB); /* pages of 2 MiB */
     CU_ASSERT_EQUAL(g->ops->alloc(g, 1, "one more", &c), SW_ENOMEM);
     g->ops->free(g, a, 2 * MIB);
@@ -115,7 +115,7 @@ static void a_stage_is_one_block(void)
         }
         for (int i = 0; i < N; i++) /* every third one, then the others */
             b->ops->free(b, d[i * 3 % N], BYTES);
-        CU_ASSERT_EQUAL(gpu_library()->ops->allocated(b), 0);
+        CU_ASSERT_EQUAL(b->gpu->allocated(b), 0);
     }
     CU_ASSERT_EQUAL(simgpu_calls("cudaMalloc"), calls);
     CU_ASSERT_EQUAL(simgpu_used(0) - before, took);
@@ -215,7 +215,7 @@ static void a_failure_stays(void)
     CU_ASSERT_EQUAL(b->ops->upload(b, d_x, x, 4), SW_EDEVICE);
     CU_ASSERT_EQUAL(b->ops->download(b, y, d_x, 4), SW_EDEVICE);
     CU_ASSERT_EQUAL(b->ops->alloc(b, 4, "more", &p), SW_EDEVICE);
-    CU_ASSERT_EQUAL(gpu_library()->ops->used(b, 0), SW_EDEVICE);
+    CU_ASSERT_EQUAL(b->gpu->used(b, 0), SW_EDEVICE);
     CU_ASSERT(says("cudaErrorIllegalAddress"));
     other = open_gpu_as(&small); /* another backend is not affected */
     ok(other->ops->sync(other));
@@ -278,7 +278,7 @@ static void copies_of_any_size(void)
 {
     static const size_t sizes[] = {0, 1, 4097, 512 << 10, (5 << 20) + 3};
     struct sw_backend *b = open_gpu_as(&small);
-    const struct sw_gpu_ops *ops = gpu_library()->ops;
+    const struct sw_gpu_ops *ops = b->gpu;
     unsigned char *from = malloc(6 << 20), *to = malloc(6 << 20);
     for (size_t i = 0; i < 6 << 20; i++)
         from[i] = (unsigned char)((uint32_t)i * 2654435761u >> 24); /* no piece is like another */

@@ -103,7 +103,7 @@ static void send_to_nobody(struct end *e)
     if (e->rank || e->status != SW_OK)
         return;
     e->b->ops->sync(e->b);
-    gpu_library()->ops->set_wait_hook(e->b, &short_one);
+    e->b->gpu->set_wait_hook(e->b, &short_one);
     const double began = sw_clock();
     e->status = e->ops->send(e->b, 1, e->d_x, COUNT);
     CU_ASSERT_EQUAL(e->status, SW_OK); /* only enqueued */
@@ -120,7 +120,7 @@ static void download_behind(struct end *e, size_t bytes)
     e->status = start(e, PATIENCE);
     if (e->rank == 0 && e->status == SW_OK) {
         ok(e->b->ops->sync(e->b));
-        gpu_library()->ops->set_wait_hook(e->b, &short_one);
+        e->b->gpu->set_wait_hook(e->b, &short_one);
         (void)e->ops->send(e->b, 1, e->d_x, COUNT);
         const double began = sw_clock();
         e->status = e->b->ops->download(e->b, host, d, bytes);
@@ -177,7 +177,7 @@ static void send_until_stopped(struct end *e)
     e->status = start(e, PATIENCE);
     if (e->rank || e->status != SW_OK)
         return;
-    gpu_library()->ops->set_wait_hook(e->b, &hook);
+    e->b->gpu->set_wait_hook(e->b, &hook);
     (void)e->ops->send(e->b, 1, e->d_x, COUNT);
     const double began = sw_clock();
     until = began + 0.5;

@@ -128,7 +128,7 @@ static void failures_of_the_device(void)
     simgpu_fail("operation", 2, 719); /* the upload is the first */
     CU_ASSERT_EQUAL(layer_step(&k, 1, 5, out), SW_EDEVICE);
     CU_ASSERT(strstr(sw_error_message(), "cudaErrorLaunchFailure") != NULL);
-    CU_ASSERT_EQUAL(gpu_library()->ops->replay(b, &(struct sw_gpu_sequence){0}), SW_EDEVICE);
+    CU_ASSERT_EQUAL(b->gpu->replay(b, &(struct sw_gpu_sequence){0}), SW_EDEVICE);
     b->ops->close(b);
     CU_ASSERT_EQUAL(cudaDeviceReset(), cudaSuccess);
 }

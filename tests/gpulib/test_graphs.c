@@ -112,8 +112,8 @@ static void other_memory(void)
 /* What is not finite is found behind a step that is repeated, too. */
 static void not_finite(void)
 {
-    const struct sw_gpu_ops *ops = gpu_library()->ops;
     struct sw_backend *b = open_repeating(true);
+    const struct sw_gpu_ops *ops = b->gpu;
     struct layer k = layer_open(b, SW_F16);
     const struct sw_gpu_sequence sequence = {1, k.spans, 2, layer_enqueue, &k};
     const int slots[] = {2, 6};

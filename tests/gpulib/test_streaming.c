@@ -16,7 +16,7 @@ static const struct sw_gpu_options options = {.max_rows = 4, .max_cols = DIM, .m
 static void *buffer(struct sw_backend *b, int index, size_t bytes)
 {
     void *d = room(b, bytes);
-    ok(gpu_library()->ops->used(b, index));
+    ok(b->gpu->used(b, index));
     return d;
 }
 
@@ -30,7 +30,7 @@ static void use(struct sw_backend *b, const float *d_layer, float *d_x)
 static void buffers_are_not_mixed_up(void)
 {
     struct sw_backend *b = open_gpu_as(&options);
-    const struct sw_gpu_ops *ops = gpu_library()->ops;
+    const struct sw_gpu_ops *ops = b->gpu;
     const size_t bytes = DIM * sizeof(float);
     float *layers = floats(LAYERS * DIM, 1), x[DIM] = {0}, y[DIM];
     float *d_buffers[2] = {buffer(b, 0, bytes), buffer(b, 1, bytes)};
@@ -73,7 +73,7 @@ static void packed_matrices_pass(void)
 {
     const int64_t rows = 80, cols = DIM, n = 3;
     struct sw_backend *b = open_gpu_as(&options), *cpu = open_cpu(1, SW_ISA_PORTABLE);
-    const struct sw_gpu_ops *ops = gpu_library()->ops;
+    const struct sw_gpu_ops *ops = b->gpu;
     float *x = floats(n * cols, 2);
     FOR_EACH_WEIGHT_FORMAT(format)
     {
@@ -122,7 +122,7 @@ static void packed_matrices_pass(void)
 static void a_refused_pin_does_no_harm(void)
 {
     struct sw_backend *b = open_gpu_as(&options);
-    const struct sw_gpu_ops *ops = gpu_library()->ops;
+    const struct sw_gpu_ops *ops = b->gpu;
     float *x = floats(DIM, 4), y[DIM], *d_x = buffer(b, 0, sizeof y);
     simgpu_fail("cudaHostRegister", 1, cudaErrorMemoryAllocation);
     CU_ASSERT_EQUAL(ops->pin(b, x, sizeof y), SW_ENOMEM);
@@ -139,7 +139,7 @@ static void a_refused_pin_does_no_harm(void)
 static void what_is_not_finite_is_named(void)
 {
     struct sw_backend *b = open_gpu_as(&options);
-    const struct sw_gpu_ops *ops = gpu_library()->ops;
+    const struct sw_gpu_ops *ops = b->gpu;
     float *x = floats(3 * DIM, 5);
     x[2 * DIM - 1] = NAN; /* between rows of DIM - 1 */
     float *d_x = copied_floats(b, x, 3 * DIM);

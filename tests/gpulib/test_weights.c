@@ -110,7 +110,7 @@ static void host_memory_has_the_same(void)
         for (int i = 0; i < 2; i++) {
             struct sw_backend *b = open_for_weights(i == 0 ? NULL : pool);
             struct sw_matrix m = {format, ROWS, COLS, calloc(1, bytes)};
-            put_parts(b, &m, values, gpu_library()->ops->host_put);
+            put_parts(b, &m, values, b->gpu->host_put);
             CU_ASSERT_EQUAL(memcmp(want, m.d_data, bytes), 0);
             free(m.d_data);
             b->ops->close(b);
@@ -132,8 +132,8 @@ static void host_memory_refuses(void)
                                 none = {NULL, SW_F32, 1, 0, 4, 1};
     memset(memory, 7, sizeof memory);
     memcpy(before, memory, sizeof memory);
-    CU_ASSERT_EQUAL(gpu_library()->ops->host_put(b, &m, &put), SW_EMODEL);
-    ok(gpu_library()->ops->host_put(b, &m, &none));
+    CU_ASSERT_EQUAL(b->gpu->host_put(b, &m, &put), SW_EMODEL);
+    ok(b->gpu->host_put(b, &m, &none));
     CU_ASSERT_EQUAL(memcmp(memory, before, sizeof memory), 0);
     b->ops->close(b);
 }

@@ -87,7 +87,6 @@ const struct sw_gpu_library sw_gpu_library = {.source_id = sw_source_id,
                                               .devices = devices,
                                               .open = open_fake,
                                               .workspace = workspace,
-                                              .ops = &fake_gpu_ops,
                                               .measure = measure,
                                               .left = left,
                                               .links = no_links};
