@@ -2,6 +2,7 @@
 #include "kernels/cpu/cpu_kernels.h"
 
 #include "base/checked.h"
+#include "kernels/cpu/transpose.h"
 
 #include <string.h>
 
@@ -44,37 +45,56 @@ static const struct packing_unit packing_units[SW_DTYPE_COUNT] = {
 
 #define PIECE 256 /* elements; whole units of every format */
 #define PIECE_BYTES (PIECE * 4)
+#define GROUP 8 /* rows that are encoded before their units go to their places */
 
-/* `n` units from one lane of a panel to another place, `from_step` and `to_step` bytes apart. */
-static inline void packing_copy(const char *from, int64_t from_step, char *to, int64_t to_step,
-                                int64_t n, int bytes)
+/* A piece of each row of a group. */
+struct packing_pieces {
+    _Alignas(float) char rows[GROUP][PIECE_BYTES];
+};
+
+/* Where the source has its rows side by side: columns [start, start + n) of `n_rows` rows. */
+static bool packing_gather(const struct sw_pack *p, const char *src, int64_t start, int64_t n_rows,
+                           int64_t n, struct packing_pieces *out)
 {
-    if (bytes == 4)
-        for (int64_t i = 0; i < n; i++, from += from_step, to += to_step)
-            memcpy(to, from, 4);
-    else
-        for (int64_t i = 0; i < n; i++, from += from_step, to += to_step)
-            memcpy(to, from, 2);
+    const int size = (int)sw_dtype_info(p->src_dtype)->bits / 8;
+    if (p->row_stride != 1 || p->col_stride == 1 || size > 4)
+        return false;
+    transpose(src + start * p->col_stride * size, p->col_stride * size, out->rows[0], PIECE_BYTES,
+              n, n_rows, size);
+    return true;
 }
 
-/* Columns [start, cols) of one row, encoded a piece at a time; a unit begins at `start`. */
-static void pack_row(const struct sw_pack *p, char *panel, int width, int64_t row, const char *src,
-                     int64_t start)
+/* Columns [start, cols) of a group of rows, encoded a piece at a time; a unit begins at `start`. */
+static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t row, int64_t n_rows,
+                       const char *src, int64_t start)
 {
     const struct sw_format *format = sw_format_of(p->format);
     const struct packing_unit unit = packing_units[p->format];
-    const struct sw_values values = {src, p->src_dtype, p->cols, p->col_stride};
-    const int64_t step = (int64_t)width * unit.bytes;
-    float *scales = sw_matrix_scales(p->format, p->data, p->rows, p->cols);
-    const float measured = format->measure ? format->measure(&values, scales + row) : 0;
+    const int64_t size = sw_dtype_info(p->src_dtype)->bits / 8, step = (int64_t)width * unit.bytes;
+    float *scales = sw_matrix_scales(p->format, p->data, p->rows, p->cols), measured[GROUP] = {0};
+    struct sw_values values[GROUP];
+    struct packing_pieces gathered, blocks;
+    for (int64_t i = 0; i < n_rows; i++) {
+        values[i] = (struct sw_values){src + i * p->row_stride * size, p->src_dtype, p->cols,
+                                       p->col_stride};
+        if (format->measure)
+            measured[i] = format->measure(&values[i], scales + row + i);
+    }
     char *to = panel + row % SW_PANEL * unit.bytes + start / unit.elements * step;
     for (; start < p->cols; start += PIECE) {
         const int64_t n = p->cols - start < PIECE ? p->cols - start : PIECE;
         const int64_t n_units = (n + unit.elements - 1) / unit.elements;
-        _Alignas(float) char blocks[PIECE_BYTES];
-        memset(blocks + (n_units - 1) * unit.bytes, 0, (size_t)unit.bytes); /* padding */
-        format->encode(&values, measured, start, n, blocks);
-        packing_copy(blocks, unit.bytes, to, step, n_units, unit.bytes);
+        const bool is_gathered = packing_gather(p, src, start, n_rows, n, &gathered);
+        for (int64_t i = 0; i < n_rows; i++) {
+            const struct sw_values piece = {gathered.rows[i], p->src_dtype, n, 1};
+            char *const out = blocks.rows[i];
+            memset(out + (n_units - 1) * unit.bytes, 0, (size_t)unit.bytes); /* padding */
+            if (is_gathered)
+                format->encode(&piece, measured[i], 0, n, out);
+            else
+                format->encode(&values[i], measured[i], start, n, out);
+        }
+        transpose(blocks.rows[0], PIECE_BYTES, to, step, n_rows, n_units, unit.bytes);
         to += n_units * step;
     }
 }
@@ -88,14 +108,16 @@ static void move_units(const struct sw_pack *p, char *panel, int width, int64_t 
                        const char *src, int64_t n_units)
 {
     const struct packing_unit unit = packing_units[p->format];
-    const int64_t size = unit.bytes / unit.elements, row_stride = p->row_stride * size;
-    const int64_t unit_stride = unit.elements > 1 ? unit.bytes : p->col_stride * size;
+    const int64_t size = unit.bytes / unit.elements, step = (int64_t)width * unit.bytes;
+    if (p->col_stride != 1) { /* rows are side by side there, too */
+        for (int64_t i = 0; i < n_units; i++)
+            memcpy(panel + i * step, src + i * p->col_stride * size, (size_t)(n_lanes * size));
+        return;
+    }
     for (int64_t start = 0; start < n_units; start += SQUARE_UNITS)
-        for (int64_t lane = 0; lane < n_lanes; lane++)
-            packing_copy(src + (lane * row_stride + start * unit_stride), unit_stride,
-                         panel + (start * width + lane) * unit.bytes, (int64_t)width * unit.bytes,
-                         n_units - start < SQUARE_UNITS ? n_units - start : SQUARE_UNITS,
-                         unit.bytes);
+        transpose(src + start * unit.bytes, p->row_stride * size, panel + start * step, step,
+                  n_lanes, n_units - start < SQUARE_UNITS ? n_units - start : SQUARE_UNITS,
+                  unit.bytes);
 }
 
 void sw_pack_panel(const struct sw_pack *p, int64_t panel)
@@ -111,13 +133,16 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
     int64_t done = 0; /* columns */
     if (lo >= hi)
         return;
-    if (p->format == p->src_dtype && (unit.elements == 1 || p->col_stride == 1)) {
+    if (p->format == p->src_dtype &&
+        (p->col_stride == 1 || (unit.elements == 1 && p->row_stride == 1))) {
         const int64_t n_units = p->cols / unit.elements;
         move_units(p, data + (lo - first) * unit.bytes, width, hi - lo, src, n_units);
         done = n_units * unit.elements;
     }
-    for (int64_t row = lo; row < hi && done < p->cols; row++, src += p->row_stride * size)
-        pack_row(p, data, width, row, src, done);
+    for (int64_t row = lo; row < hi && done < p->cols; row += GROUP) {
+        const int64_t n = hi - row < GROUP ? hi - row : GROUP;
+        pack_group(p, data, width, row, n, src + (row - lo) * p->row_stride * size, done);
+    }
 }
 
 void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
@@ -133,7 +158,7 @@ void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t
         const int64_t n = cols - start < PIECE ? cols - start : PIECE;
         const int64_t n_units = (n + unit.elements - 1) / unit.elements;
         _Alignas(float) char blocks[PIECE_BYTES];
-        packing_copy(from, step, blocks, unit.bytes, n_units, unit.bytes);
+        transpose_row(from, step, blocks, unit.bytes, n_units, unit.bytes);
         sw_format_of(format)->decode(blocks, scales ? scales[row] : 1, n, out + start);
         from += n_units * step;
     }

@@ -114,6 +114,38 @@ static void packed_bytes_stay(void)
             }
 }
 
+/* Rows may come in any portions: groups and squares of rows begin and end anywhere. */
+static void portions_pack_alike(void)
+{
+    FOR_EACH_FORMAT(f)
+    for (size_t s = 0; s < N_SOURCES; s++)
+        for (int transposed = 0; transposed < 2; transposed++) {
+            const enum sw_dtype format = (enum sw_dtype)f_id;
+            const int64_t size = sw_dtype_info(sources[s])->bits / 8;
+            const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
+            char *values = hard_values(sources[s], transposed), *data = calloc(1, bytes);
+            char *whole = packed_matrix(format, sources[s], transposed);
+            for (int64_t row = 0, n = 1; row < ROWS; row += n, n = n % 23 + 4) {
+                const struct sw_pack pack = {.format = format,
+                                             .rows = ROWS,
+                                             .cols = COLS,
+                                             .data = data,
+                                             .src = values + row * size * (transposed ? 1 : COLS),
+                                             .src_dtype = sources[s],
+                                             .row0 = row,
+                                             .n_rows = n < ROWS - row ? n : ROWS - row,
+                                             .row_stride = transposed ? 1 : COLS,
+                                             .col_stride = transposed ? ROWS : 1};
+                for (int64_t panel = 0; panel * SW_PANEL < ROWS; panel++)
+                    sw_pack_panel(&pack, panel);
+            }
+            CU_ASSERT(memcmp(data, whole, bytes) == 0);
+            free(whole);
+            free(data);
+            free(values);
+        }
+}
+
 /* A packed row read back is the decoding of the encoded row, bit for bit. */
 static void packed_rows_are_encoded_ones(void)
 {
@@ -275,6 +307,7 @@ static void what_cannot_be_made_is_refused(void)
 }
 
 SW_UNIT_TESTS({"packed bytes stay", packed_bytes_stay},
+              {"portions pack alike", portions_pack_alike},
               {"packed rows are encoded ones", packed_rows_are_encoded_ones},
               {"pieces are the whole", pieces_are_the_whole},
               {"decoded rows encode to themselves", decoded_rows_encode_to_themselves},
