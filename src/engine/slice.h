@@ -2,20 +2,10 @@
 #ifndef SW_ENGINE_SLICE_H
 #define SW_ENGINE_SLICE_H
 
+#include "tensor/tier.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-/*
- * The tiers of a stage's layers (plan/plan.h). The first n_gpu layers are in GPU memory. The last
- * n_streamed layers are in host memory and are copied to the GPU for each use. The layers between
- * are in host memory and run on the CPU. All fields 0: everything is on the CPU.
- */
-struct sw_tiers {
-    int n_gpu, n_streamed;
-    /* Micro-batches of at least this many rows stream the layers between, too; 0: none do. */
-    int stream_rows;
-    bool embed_on_gpu, head_on_gpu;
-};
 
 /* A rank's layers [first, first + count); count 0: none. Every rank has all ranks' slices. */
 struct sw_engine_slice {

@@ -23,16 +23,17 @@ static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, 
                         size_t cap)
 {
     const struct sw_rank_resources *p = &c->resources[s->rank];
+    const struct sw_tiers *t = &s->tiers;
     struct sw_plan_stage again = *s;
     CHECK(s->node == p->node && s->device == p->device, "rank %d is elsewhere", s->rank);
-    CHECK(s->n_gpu >= 0 && s->n_host >= 0 && s->n_streamed >= 0 && s->n_disk >= 0,
+    CHECK(t->n_gpu >= 0 && t->n_host >= 0 && t->n_streamed >= 0 && t->n_disk >= 0,
           "rank %d has a negative count", s->rank);
-    CHECK(s->n_gpu + s->n_host + s->n_streamed + s->n_disk == s->count,
-          "the tiers of rank %d are not its %d layers", s->rank, s->count);
-    CHECK(s->device >= 0 || (!s->n_gpu && !s->n_streamed && !s->embed_on_gpu && !s->head_on_gpu &&
+    CHECK(sw_tiers_layers(t) == s->count, "the tiers of rank %d are not its %d layers", s->rank,
+          s->count);
+    CHECK(s->device >= 0 || (!t->n_gpu && !t->n_streamed && !t->embed_on_gpu && !t->head_on_gpu &&
                              !s->stream_prompt && !s->gpu.total),
           "rank %d has no GPU", s->rank);
-    CHECK(p->disk || !s->n_disk, "rank %d has no disk tier", s->rank);
+    CHECK(p->disk || !t->n_disk, "rank %d has no disk tier", s->rank);
     CHECK(s->embed == (s->count && s->first == 0), "rank %d and the embedding", s->rank);
     CHECK(s->head == (s->count && s->first + s->count == c->n_layers), "rank %d and the head",
           s->rank);
@@ -45,10 +46,10 @@ static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, 
     CHECK(!memcmp(&again.gpu, &s->gpu, sizeof s->gpu), "the GPU bytes of rank %d", s->rank);
     CHECK(!memcmp(&again.host, &s->host, sizeof s->host), "the host bytes of rank %d", s->rank);
     CHECK(again.disk_bytes == s->disk_bytes, "the disk bytes of rank %d", s->rank);
-    CHECK(!s->stream_prompt || s->n_host > 0, "rank %d has nothing to stream for prompts", s->rank);
-    CHECK(again.stream_rows == s->stream_rows, "streaming of rank %d's prompt", s->rank);
-    CHECK((s->stream_rows > 0) == s->stream_prompt, "rank %d streams from %d rows on", s->rank,
-          s->stream_rows);
+    CHECK(!s->stream_prompt || t->n_host > 0, "rank %d has nothing to stream for prompts", s->rank);
+    CHECK(again.tiers.stream_rows == t->stream_rows, "streaming of rank %d's prompt", s->rank);
+    CHECK((t->stream_rows > 0) == s->stream_prompt, "rank %d streams from %d rows on", s->rank,
+          t->stream_rows);
     CHECK(near(again.step_s, s->step_s) && near(again.prompt_s, s->prompt_s),
           "the seconds of rank %d", s->rank);
     CHECK(s->gpu.total <= p->gpu_cap, "rank %d takes %llu of %llu GPU bytes", s->rank,

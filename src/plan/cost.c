@@ -133,14 +133,15 @@ static struct times cost_layer_times(const struct sw_cost *c, const struct sw_ra
                                      const struct sw_layer_footprint *layer)
 {
     const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
-    double at[SW_N_TIERS][2];
-    for (int tier = 0; tier < SW_N_TIERS; tier++) {
-        at[tier][0] = sw_layer_time(c, p, layer, (enum sw_tier)tier, &step);
-        at[tier][1] = sw_layer_time(c, p, layer, (enum sw_tier)tier, &prompt);
+    const double passing = sw_layer_time(c, p, layer, SW_TIER_HOST, true, &prompt);
+    double at[SW_TIERS][2];
+    for (int tier = 0; tier < SW_TIERS; tier++) {
+        at[tier][0] = sw_layer_time(c, p, layer, (enum sw_tier)tier, false, &step);
+        at[tier][1] = sw_layer_time(c, p, layer, (enum sw_tier)tier, false, &prompt);
     }
     struct times t = {.gpu = cost_measure(c, at[SW_TIER_GPU][0], at[SW_TIER_GPU][1]),
                       .host = {cost_measure(c, at[SW_TIER_HOST][0], at[SW_TIER_HOST][1]),
-                               cost_measure(c, at[SW_TIER_HOST][0], at[SW_TIER_PASSING][1])},
+                               cost_measure(c, at[SW_TIER_HOST][0], passing)},
                       .streamed = cost_measure(c, at[SW_TIER_STREAMED][0], at[SW_TIER_STREAMED][1]),
                       .disk = cost_measure(c, at[SW_TIER_DISK][0], at[SW_TIER_DISK][1])};
     if (!p->disk)
@@ -371,15 +372,13 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int fr
     return ids ? hops->link_ids : hops->link;
 }
 
-/* Number of hand-overs between GPU and CPU in a stage whose host layers run in tier `host`. */
-static int cost_crossings(const struct sw_plan_stage *s, enum sw_tier host)
+/* Number of hand-overs between GPU and CPU in a stage; passing: host layers run on the GPU. */
+static int cost_crossings(const struct sw_plan_stage *s, bool passing)
 {
-    const int on[6] = {s->embed ? s->embed_on_gpu : -1,
-                       s->n_gpu ? 1 : -1,
-                       s->n_host ? host == SW_TIER_PASSING : -1,
-                       s->n_streamed ? 1 : -1,
-                       s->n_disk ? 0 : -1,
-                       s->head ? s->head_on_gpu : -1};
+    const struct sw_tiers *t = &s->tiers;
+    const int on[6] = {
+        s->embed ? t->embed_on_gpu : -1, t->n_gpu ? 1 : -1,  t->n_host ? passing : -1,
+        t->n_streamed ? 1 : -1,          t->n_disk ? 0 : -1, s->head ? t->head_on_gpu : -1};
     int at = -1, n = 0;
     for (int i = 0; i < 6; i++) {
         if (on[i] < 0)
@@ -410,30 +409,31 @@ static void cost_add_up(struct sw_bytes *b)
 static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
 {
     const struct sw_footprint *fp = c->fp;
-    const int host = s->first + s->n_gpu, streamed = host + s->n_host;
-    const int disk = streamed + s->n_streamed;
+    const struct sw_tiers *t = &s->tiers;
+    const int host = s->first + t->n_gpu, streamed = host + t->n_host;
+    const int disk = streamed + t->n_streamed;
     struct sw_bytes gpu = {0}, cpu = {0};
     s->disk_bytes = 0;
-    cost_sum_range(c, s->first, s->n_gpu, &gpu.weights, &gpu.kv);
-    cost_sum_range(c, host, s->n_host, &cpu.weights, &cpu.kv);
-    cost_sum_range(c, streamed, s->n_streamed, &cpu.weights, &gpu.kv);
-    cost_sum_range(c, disk, s->n_disk, &s->disk_bytes, &cpu.kv);
+    cost_sum_range(c, s->first, t->n_gpu, &gpu.weights, &gpu.kv);
+    cost_sum_range(c, host, t->n_host, &cpu.weights, &cpu.kv);
+    cost_sum_range(c, streamed, t->n_streamed, &cpu.weights, &gpu.kv);
+    cost_sum_range(c, disk, t->n_disk, &s->disk_bytes, &cpu.kv);
     if (s->embed)
-        *(s->embed_on_gpu ? &gpu.embed : &cpu.embed) = fp->embed_bytes;
+        *(t->embed_on_gpu ? &gpu.embed : &cpu.embed) = fp->embed_bytes;
     if (s->head)
-        *(s->head_on_gpu ? &gpu.head : &cpu.head) =
+        *(t->head_on_gpu ? &gpu.head : &cpu.head) =
             fp->head_bytes - (s->embed ? fp->tied_bytes : 0);
-    if (s->n_streamed || s->stream_prompt)
+    if (t->n_streamed || s->stream_prompt)
         gpu.staging = c->stream_bytes + (s->stream_prompt ? c->max_kv : 0);
-    if (s->n_disk)
+    if (t->n_disk)
         cpu.staging = 2 * c->max_weight;
     const bool gpu_works =
-        s->n_gpu || s->n_streamed || s->stream_prompt || s->embed_on_gpu || s->head_on_gpu;
+        t->n_gpu || t->n_streamed || s->stream_prompt || t->embed_on_gpu || t->head_on_gpu;
     const bool cpu_works =
-        s->n_host || s->n_disk || (s->embed && !s->embed_on_gpu) || (s->head && !s->head_on_gpu);
+        t->n_host || t->n_disk || (s->embed && !t->embed_on_gpu) || (s->head && !t->head_on_gpu);
     if (gpu_works) {
         gpu.context = c->options->gpu_context;
-        gpu.work = fp->gpu_work_bytes + (s->head && s->head_on_gpu ? fp->logits_bytes : 0);
+        gpu.work = fp->gpu_work_bytes + (s->head && t->head_on_gpu ? fp->logits_bytes : 0);
     }
     cpu.work = s->device >= 0 ? c->bounce_bytes : 0;
     cpu.work += (cpu_works ? fp->work_bytes : 0) + (s->head ? fp->logits_bytes : 0);
@@ -445,24 +445,22 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
     s->host = cpu;
 }
 
-/* The time of a micro-batch in a stage whose host layers run in tier `host`. */
-static sw_ps cost_stage_time(const struct sw_cost *c, const struct sw_plan_stage *s,
-                             enum sw_tier host, const struct sw_load *load)
+/* The time of a micro-batch in a stage; passing: host layers are streamed to the GPU for it. */
+static sw_ps cost_stage_time(const struct sw_cost *c, const struct sw_plan_stage *s, bool passing,
+                             const struct sw_load *load)
 {
     const struct sw_rank_resources *p = &c->resources[s->rank];
-    const int n[4] = {s->n_gpu, s->n_host, s->n_streamed, s->n_disk};
-    const enum sw_tier tiers[4] = {SW_TIER_GPU, host, SW_TIER_STREAMED, SW_TIER_DISK};
     sw_ps t = 0;
     if (p->device >= 0)
-        t += cost_crossings(s, host) * to_ps(crossing_time(c, p, load->rows));
+        t += cost_crossings(s, passing) * to_ps(crossing_time(c, p, load->rows));
     int i = s->first;
-    for (int k = 0; k < 4; k++)
-        for (const int end = i + n[k]; i < end; i++)
-            t += to_ps(sw_layer_time(c, p, &c->fp->layers[i], tiers[k], load));
+    for (int k = 0; k < SW_TIERS; k++)
+        for (const int end = i + sw_tiers_count(&s->tiers, (enum sw_tier)k); i < end; i++)
+            t += to_ps(sw_layer_time(c, p, &c->fp->layers[i], (enum sw_tier)k, passing, load));
     if (s->embed)
-        t += to_ps(embed_time(c, p, s->embed_on_gpu, load->rows));
+        t += to_ps(embed_time(c, p, s->tiers.embed_on_gpu, load->rows));
     if (s->head)
-        t += to_ps(head_time(c, p, s->head_on_gpu, load));
+        t += to_ps(head_time(c, p, s->tiers.head_on_gpu, load));
     return t;
 }
 
@@ -470,8 +468,7 @@ static sw_ps cost_stage_time(const struct sw_cost *c, const struct sw_plan_stage
 static bool cost_streaming_pays(const struct sw_cost *c, const struct sw_plan_stage *s, int rows)
 {
     const struct sw_load load = prompt_load(c, rows);
-    return cost_stage_time(c, s, SW_TIER_PASSING, &load) <
-           cost_stage_time(c, s, SW_TIER_HOST, &load);
+    return cost_stage_time(c, s, true, &load) < cost_stage_time(c, s, false, &load);
 }
 
 /* The fewest rows from which streaming pays, given that it pays for `rows`. */
@@ -491,9 +488,8 @@ static int cost_least_rows(const struct sw_cost *c, const struct sw_plan_stage *
 void sw_cost_stage(const struct sw_cost *cost, struct sw_plan_stage *s)
 {
     const struct sw_load step = decode_load(cost), prompt = prompt_load(cost, cost->prompt_rows);
-    const enum sw_tier host = s->stream_prompt ? SW_TIER_PASSING : SW_TIER_HOST;
-    s->step_s = (double)cost_stage_time(cost, s, SW_TIER_HOST, &step) * 1e-12;
-    s->prompt_s = (double)cost_stage_time(cost, s, host, &prompt) * 1e-12;
-    s->stream_rows = s->stream_prompt ? cost_least_rows(cost, s, cost->prompt_rows) : 0;
+    s->step_s = (double)cost_stage_time(cost, s, false, &step) * 1e-12;
+    s->prompt_s = (double)cost_stage_time(cost, s, s->stream_prompt, &prompt) * 1e-12;
+    s->tiers.stream_rows = s->stream_prompt ? cost_least_rows(cost, s, cost->prompt_rows) : 0;
     stage_bytes(cost, s);
 }

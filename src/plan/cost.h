@@ -78,11 +78,10 @@ struct sw_cost {
     struct sw_hops goal;   /* hops in the objective's measure */
 };
 
-/* How a rank holds consecutive layers: first those on the GPU, then host, streamed, disk. */
+/* How a rank holds consecutive layers. */
 struct sw_split {
-    int gpu, host, streamed, disk; /* number of layers in each tier */
-    bool embed_on_gpu, head_on_gpu;
-    bool stream_prompt; /* host layers, of which there are some, are streamed for prompts */
+    struct sw_tiers tiers; /* without stream_rows */
+    bool stream_prompt;    /* host layers, of which there are some, are streamed for prompts */
     uint64_t host_bytes;
     sw_ps time; /* in the objective's measure */
 };

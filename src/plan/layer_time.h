@@ -14,19 +14,9 @@ struct sw_load {
     double prompt;   /* tokens of each prompt, whose chunks count as equal; 0: decode */
 };
 
-/* SW_TIER_PASSING: a host layer that is streamed to the GPU for a prompt. */
-enum sw_tier {
-    SW_TIER_GPU,
-    SW_TIER_HOST,
-    SW_TIER_STREAMED,
-    SW_TIER_PASSING,
-    SW_TIER_DISK,
-    SW_N_TIERS
-};
-
-/* Seconds of one micro-batch. */
+/* Seconds of one micro-batch. passing: a host layer is streamed to the GPU for it. */
 double sw_layer_time(const struct sw_cost *cost, const struct sw_rank_resources *resources,
-                     const struct sw_layer_footprint *layer, enum sw_tier tier,
+                     const struct sw_layer_footprint *layer, enum sw_tier tier, bool passing,
                      const struct sw_load *load);
 
 #endif

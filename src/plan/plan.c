@@ -67,14 +67,9 @@ static void stages_fill(const struct sw_cost *c, const struct sw_slice *slices,
         if (!slice->count)
             continue;
         const struct sw_split *split = &slice->split;
-        s->n_gpu = split->gpu;
-        s->n_host = split->host;
-        s->n_streamed = split->streamed;
-        s->n_disk = split->disk;
+        s->tiers = split->tiers;
         s->embed = slice->first == 0;
         s->head = slice->first + slice->count == c->n_layers;
-        s->embed_on_gpu = s->embed && split->embed_on_gpu;
-        s->head_on_gpu = s->head && split->head_on_gpu;
         s->stream_prompt = split->stream_prompt;
         if (s->embed)
             plan->embedding_rank = r;

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "model/footprint.h"
 #include "plan/cluster.h"
+#include "tensor/tier.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -68,20 +69,14 @@ struct sw_bytes {
     uint64_t total;                    /* the sum, with the larger of staging and load */
 };
 
-/*
- * One rank's slice, in this order: n_gpu layers in GPU memory, n_host in host memory run by the
- * CPU (KV in host memory too), n_streamed in host memory copied to the GPU for each use (KV in GPU
- * memory), n_disk read from disk for each use and run by the CPU (KV in host memory).
- */
+/* One rank's slice of the layers. */
 struct sw_plan_stage {
     int rank, node;
-    int device;                            /* index of the device on its node; -1: none */
-    int first, count;                      /* layers; count 0: this rank is left out */
-    int n_gpu, n_host, n_streamed, n_disk; /* layers in each tier */
-    bool embed, head;                      /* it holds the embedding; it holds the head */
-    bool embed_on_gpu, head_on_gpu;
-    bool stream_prompt; /* host layers are streamed to the GPU for prompts */
-    int stream_rows;    /* fewest rows of a micro-batch for that; 0: never */
+    int device;            /* index of the device on its node; -1: none */
+    int first, count;      /* layers; count 0: this rank is left out */
+    struct sw_tiers tiers; /* of these layers */
+    bool embed, head;      /* it holds the embedding; it holds the head */
+    bool stream_prompt;    /* host layers are streamed to the GPU for prompts: stream_rows > 0 */
     struct sw_bytes gpu, host;
     uint64_t disk_bytes; /* bytes of weights that stay on disk */
     double step_s;       /* seconds of a decode micro-batch, without the hop to the next stage */

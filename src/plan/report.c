@@ -90,15 +90,15 @@ static void describe_host(const struct sw_plan_stage *s, char *text, size_t cap)
 #define ITEM(there, ...)                                                                           \
     ((there) ? (sw_strbuf_puts(&b, comma), comma = ", ", sw_strbuf_printf(&b, __VA_ARGS__))        \
              : (void)0)
-    const int host = s->first + s->n_gpu, streamed = host + s->n_host;
-    ITEM(s->embed && !s->embed_on_gpu, "embedding");
-    ITEM(s->n_host, "%s%s", sw_layers_format(host, s->n_host, layers, sizeof layers),
+    const int host = s->first + s->tiers.n_gpu, streamed = host + s->tiers.n_host;
+    ITEM(s->embed && !s->tiers.embed_on_gpu, "embedding");
+    ITEM(s->tiers.n_host, "%s%s", sw_layers_format(host, s->tiers.n_host, layers, sizeof layers),
          s->stream_prompt ? " (on the GPU for prompts)" : "");
-    ITEM(s->n_streamed, "streamed %s",
-         report_range(streamed, s->n_streamed, layers, sizeof layers));
-    ITEM(s->n_disk, "from disk %s",
-         report_range(streamed + s->n_streamed, s->n_disk, layers, sizeof layers));
-    ITEM(s->head && !s->head_on_gpu, "head");
+    ITEM(s->tiers.n_streamed, "streamed %s",
+         report_range(streamed, s->tiers.n_streamed, layers, sizeof layers));
+    ITEM(s->tiers.n_disk, "from disk %s",
+         report_range(streamed + s->tiers.n_streamed, s->tiers.n_disk, layers, sizeof layers));
+    ITEM(s->head && !s->tiers.head_on_gpu, "head");
     snprintf(text, cap, "%s", b.text ? b.text : "");
     sw_strbuf_free(&b);
 }
@@ -109,9 +109,9 @@ static void describe_gpu(const struct sw_plan_stage *s, char *text, size_t cap)
     struct sw_strbuf b = {0};
     char layers[32];
     const char *comma = "";
-    ITEM(s->embed && s->embed_on_gpu, "embedding");
-    ITEM(s->n_gpu, "%s", sw_layers_format(s->first, s->n_gpu, layers, sizeof layers));
-    ITEM(s->head && s->head_on_gpu, "head");
+    ITEM(s->embed && s->tiers.embed_on_gpu, "embedding");
+    ITEM(s->tiers.n_gpu, "%s", sw_layers_format(s->first, s->tiers.n_gpu, layers, sizeof layers));
+    ITEM(s->head && s->tiers.head_on_gpu, "head");
     ITEM(!s->count, "left out");
 #undef ITEM
     snprintf(text, cap, "%s", b.text ? b.text : "");

@@ -19,19 +19,19 @@ static json_t *stage_json(const struct sw_report *r, const struct sw_plan_stage 
     json_t *stage =
         json_pack("{s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:{s:I, s:I, s:I}, s:{s:o, s:o}}",
                   "rank", s->rank, "node", node->name, "first", s->first, "count", s->count, "gpu",
-                  s->n_gpu, "host", s->n_host, "streamed", s->n_streamed, "disk", s->n_disk,
-                  "bytes", "gpu", (json_int_t)s->gpu.total, "host", (json_int_t)s->host.total,
-                  "disk", (json_int_t)s->disk_bytes, "breakdown", "gpu", bytes_json(&s->gpu),
-                  "host", bytes_json(&s->host));
+                  s->tiers.n_gpu, "host", s->tiers.n_host, "streamed", s->tiers.n_streamed, "disk",
+                  s->tiers.n_disk, "bytes", "gpu", (json_int_t)s->gpu.total, "host",
+                  (json_int_t)s->host.total, "disk", (json_int_t)s->disk_bytes, "breakdown", "gpu",
+                  bytes_json(&s->gpu), "host", bytes_json(&s->host));
     if (!stage)
         return NULL;
     json_object_set_new(stage, "device", s->device < 0 ? json_null() : json_integer(s->device));
     json_object_set_new(stage, "embedding", json_boolean(s->embed));
     json_object_set_new(stage, "head", json_boolean(s->head));
-    json_object_set_new(stage, "embedding_on_gpu", json_boolean(s->embed_on_gpu));
-    json_object_set_new(stage, "head_on_gpu", json_boolean(s->head_on_gpu));
+    json_object_set_new(stage, "embedding_on_gpu", json_boolean(s->tiers.embed_on_gpu));
+    json_object_set_new(stage, "head_on_gpu", json_boolean(s->tiers.head_on_gpu));
     json_object_set_new(stage, "prompt_streamed", json_boolean(s->stream_prompt));
-    json_object_set_new(stage, "prompt_streamed_rows", json_integer(s->stream_rows));
+    json_object_set_new(stage, "prompt_streamed_rows", json_integer(s->tiers.stream_rows));
     json_object_set_new(stage, "predicted",
                         json_pack("{s:f, s:f, s:f, s:f}", "step_s", s->step_s, "prompt_s",
                                   s->prompt_s, "hop_s", s->hop_s, "load_s", s->load_s));

@@ -95,9 +95,9 @@ static double put_gpu(const struct sw_report *r, const struct sw_plan_stage *s, 
     parts_add(parts, &s->gpu);
     parts[3] = r->options->gpu_reserve < d->free ? r->options->gpu_reserve : d->free;
     parts[4] = d->total - d->free;
-    svg_append_layers(&what, "embedding", 0, s->embed && s->embed_on_gpu ? -1 : 0);
-    svg_append_layers(&what, s->n_gpu == 1 ? "layer " : "layers ", s->first, s->n_gpu);
-    svg_append_layers(&what, "head", 0, s->head && s->head_on_gpu ? -1 : 0);
+    svg_append_layers(&what, "embedding", 0, s->embed && s->tiers.embed_on_gpu ? -1 : 0);
+    svg_append_layers(&what, s->tiers.n_gpu == 1 ? "layer " : "layers ", s->first, s->tiers.n_gpu);
+    svg_append_layers(&what, "head", 0, s->head && s->tiers.head_on_gpu ? -1 : 0);
     if (!s->count)
         svg_append_layers(&what, "left out", 0, -1);
     put_memory(out, y, name, parts, d->total, what.text ? what.text : "");
@@ -113,15 +113,17 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
     uint64_t parts[5] = {0};
     for (int i = 0; i < plan->n_ranks; i++) {
         const struct sw_plan_stage *s = &plan->stages[i];
-        const int host = s->first + s->n_gpu;
+        const int host = s->first + s->tiers.n_gpu;
         if (s->node != n || !s->count)
             continue;
         parts_add(parts, &s->host);
-        svg_append_layers(&what, "embedding", 0, s->embed && !s->embed_on_gpu ? -1 : 0);
-        svg_append_layers(&what, s->n_host == 1 ? "layer " : "layers ", host, s->n_host);
-        svg_append_layers(&what, "streamed ", host + s->n_host, s->n_streamed);
-        svg_append_layers(&what, "disk ", host + s->n_host + s->n_streamed, s->n_disk);
-        svg_append_layers(&what, "head", 0, s->head && !s->head_on_gpu ? -1 : 0);
+        svg_append_layers(&what, "embedding", 0, s->embed && !s->tiers.embed_on_gpu ? -1 : 0);
+        svg_append_layers(&what, s->tiers.n_host == 1 ? "layer " : "layers ", host,
+                          s->tiers.n_host);
+        svg_append_layers(&what, "streamed ", host + s->tiers.n_host, s->tiers.n_streamed);
+        svg_append_layers(&what, "disk ", host + s->tiers.n_host + s->tiers.n_streamed,
+                          s->tiers.n_disk);
+        svg_append_layers(&what, "head", 0, s->head && !s->tiers.head_on_gpu ? -1 : 0);
     }
     parts[3] =
         r->options->node_reserve < node->host_free ? r->options->node_reserve : node->host_free;

@@ -52,24 +52,26 @@ static uint64_t head_bytes(const struct run *r)
 static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool used)
 {
     const struct sw_cost *c = r->c;
-    const int end = r->first + r->count - s->disk;
-    const bool embed = r->embed && s->embed_on_gpu, head = r->head && s->head_on_gpu;
-    if (!used && !embed && !head && !s->streamed && !s->stream_prompt)
+    const struct sw_tiers *t = &s->tiers;
+    const int end = r->first + r->count - t->n_disk;
+    const bool embed = r->embed && t->embed_on_gpu, head = r->head && t->head_on_gpu;
+    if (!used && !embed && !head && !t->n_streamed && !s->stream_prompt)
         return 0;
     return c->options->gpu_context + c->fp->gpu_work_bytes + (embed ? c->fp->embed_bytes : 0) +
            (head ? head_bytes(r) + c->fp->logits_bytes : 0) +
-           (s->streamed || s->stream_prompt ? c->stream_bytes : 0) +
-           (s->stream_prompt ? c->max_kv : 0) + c->kv[end] - c->kv[end - s->streamed];
+           (t->n_streamed || s->stream_prompt ? c->stream_bytes : 0) +
+           (s->stream_prompt ? c->max_kv : 0) + c->kv[end] - c->kv[end - t->n_streamed];
 }
 
 static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
 {
     const struct sw_cost *c = r->c;
-    const int end = r->first + r->count, disk = end - s->disk, streamed = disk - s->streamed;
-    const int host = streamed - s->host;
-    const bool embed = r->embed && !s->embed_on_gpu, head = r->head && !s->head_on_gpu;
-    const bool works = s->host || s->disk || embed || head;
-    const uint64_t staging = s->disk ? 2 * c->max_weight : 0;
+    const struct sw_tiers *t = &s->tiers;
+    const int end = r->first + r->count, disk = end - t->n_disk, streamed = disk - t->n_streamed;
+    const int host = streamed - t->n_host;
+    const bool embed = r->embed && !t->embed_on_gpu, head = r->head && !t->head_on_gpu;
+    const bool works = t->n_host || t->n_disk || embed || head;
+    const uint64_t staging = t->n_disk ? 2 * c->max_weight : 0;
     return c->options->rank_host + (staging > c->fp->load_bytes ? staging : c->fp->load_bytes) +
            (r->k->resources->device >= 0 ? c->bounce_bytes : 0) + (works ? c->fp->work_bytes : 0) +
            (r->head ? c->fp->logits_bytes : 0) + (embed ? c->fp->embed_bytes : 0) +
@@ -82,12 +84,12 @@ static int split_crossings(const struct run *r, const struct sw_split *s, int ho
 {
     int at = -1, n = 0;
 #define PASS(there, on) ((there) ? (n += at >= 0 && at != (on), at = (on)) : 0)
-    PASS(r->embed, s->embed_on_gpu);
-    PASS(s->gpu, 1);
-    PASS(s->host, host);
-    PASS(s->streamed, 1);
-    PASS(s->disk, 0);
-    PASS(r->head, s->head_on_gpu);
+    PASS(r->embed, s->tiers.embed_on_gpu);
+    PASS(s->tiers.n_gpu, 1);
+    PASS(s->tiers.n_host, host);
+    PASS(s->tiers.n_streamed, 1);
+    PASS(s->tiers.n_disk, 0);
+    PASS(r->head, s->tiers.head_on_gpu);
 #undef PASS
     return n;
 }
@@ -95,14 +97,17 @@ static int split_crossings(const struct run *r, const struct sw_split *s, int ho
 static sw_ps ends_time(const struct run *r, const struct sw_split *s)
 {
     const struct sw_kind *k = r->k;
-    return (r->embed ? k->embed[s->embed_on_gpu] : 0) + (r->head ? k->head[s->head_on_gpu] : 0);
+    const struct sw_tiers *t = &s->tiers;
+    return (r->embed ? k->embed[t->embed_on_gpu] : 0) + (r->head ? k->head[t->head_on_gpu] : 0);
 }
 
 static sw_ps split_time(const struct run *r, const struct sw_split *s)
 {
     const struct sw_kind *k = r->k;
+    const struct sw_tiers *t = &s->tiers;
     const sw_ps *on_host = k->host[s->stream_prompt];
-    const int a = r->first, b = a + s->gpu, c = b + s->host, d = c + s->streamed, e = d + s->disk;
+    const int a = r->first, b = a + t->n_gpu, c = b + t->n_host;
+    const int d = c + t->n_streamed, e = d + t->n_disk;
     return k->gpu[b] - k->gpu[a] + on_host[c] - on_host[b] + k->streamed[d] - k->streamed[c] +
            k->disk[e] - k->disk[d] + split_crossings(r, s, 0) * k->crossing +
            split_crossings(r, s, s->stream_prompt) * k->prompt_crossing + ends_time(r, s);
@@ -151,7 +156,7 @@ static void take_better(struct best *best, const struct sw_split *s)
 /* Fills the host layers, bytes and time of s; false: it does not fit into host memory. */
 static bool split_complete(const struct run *r, struct sw_split *s)
 {
-    s->host = r->count - s->gpu - s->streamed - s->disk;
+    s->tiers.n_host = r->count - s->tiers.n_gpu - s->tiers.n_streamed - s->tiers.n_disk;
     s->host_bytes = host_bytes(r, s);
     if (s->host_bytes > r->host_cap)
         return false;
@@ -162,21 +167,21 @@ static bool split_complete(const struct run *r, struct sw_split *s)
 /* Gives s, which has its GPU layers and no streamed ones, the fewest disk layers that fit. */
 static bool fewest_disk(const struct run *r, struct sw_split *s)
 {
-    s->disk = 0;
+    s->tiers.n_disk = 0;
     if (split_complete(r, s))
         return true;
     if (!r->k->resources->disk)
         return false;
     /* host bytes fall with each disk layer after the first */
-    int low = 1, high = r->count - s->gpu - s->stream_prompt;
+    int low = 1, high = r->count - s->tiers.n_gpu - s->stream_prompt;
     while (low < high) {
-        s->disk = (low + high) / 2;
+        s->tiers.n_disk = (low + high) / 2;
         if (split_complete(r, s))
-            high = s->disk;
+            high = s->tiers.n_disk;
         else
-            low = s->disk + 1;
+            low = s->tiers.n_disk + 1;
     }
-    s->disk = high;
+    s->tiers.n_disk = high;
     return high >= 1 && split_complete(r, s);
 }
 
@@ -190,12 +195,12 @@ static bool may_save(const struct run *r, const struct sw_split *s)
     const struct sw_cost *c = r->c;
     const int end = r->first + r->count;
     struct sw_split fewer = *s, none = *s;
-    if (s->disk == 0)
+    if (s->tiers.n_disk == 0)
         return false;
-    fewer.disk--;
-    fewer.host++;
-    none.disk = 0;
-    none.host += s->disk;
+    fewer.tiers.n_disk--;
+    fewer.tiers.n_host++;
+    none.tiers.n_disk = 0;
+    none.tiers.n_host += s->tiers.n_disk;
     const uint64_t a = host_bytes(r, &fewer), b = host_bytes(r, &none);
     return (a < b ? a : b) <= r->host_cap + (c->kv[end] - c->kv[r->first]) + c->fp->work_bytes;
 }
@@ -207,12 +212,13 @@ static bool may_save(const struct run *r, const struct sw_split *s)
 
 static bool ends_of(const struct run *r, struct sw_split *s, int ends)
 {
-    s->embed_on_gpu = ends & 1;
-    s->head_on_gpu = ends & 2;
-    if ((!r->embed && s->embed_on_gpu) || (!r->head && s->head_on_gpu))
+    s->tiers.embed_on_gpu = ends & 1;
+    s->tiers.head_on_gpu = ends & 2;
+    if ((!r->embed && s->tiers.embed_on_gpu) || (!r->head && s->tiers.head_on_gpu))
         return false;
     /* a tied matrix has one copy */
-    return !(r->embed && r->head && r->c->fp->tied_bytes) || s->embed_on_gpu == s->head_on_gpu;
+    return !(r->embed && r->head && r->c->fp->tied_bytes) ||
+           s->tiers.embed_on_gpu == s->tiers.head_on_gpu;
 }
 
 /* Whether no split fits, because the KV (without disk also the weights) exceeds all memory. */
@@ -251,10 +257,10 @@ static bool without_streamed(const struct run *r, struct sw_split *s, struct bes
     const bool gpu = can_stream(r), wins = r->k->gpu_wins[way];
     bool stream = gpu && !(r->k->stream_loses[way] && wins && r->k->disk_loses[way]);
     bool fits = false;
-    s->streamed = s->disk = 0;
+    s->tiers.n_streamed = s->tiers.n_disk = 0;
     const int most = gpu_room(r, s, r->count - way);
     for (int g = most; g >= 0; g = wins && g ? 0 : g - 1) {
-        s->gpu = g;
+        s->tiers.n_gpu = g;
         if (!fewest_disk(r, s))
             continue;
         take_better(best, s);
@@ -271,7 +277,7 @@ static sw_ps bound(const struct run *r, const struct sw_split *s, int streamed)
 {
     const struct sw_kind *k = r->k;
     struct sw_split most = *s;
-    most.streamed = most.disk = 0;
+    most.tiers.n_streamed = most.tiers.n_disk = 0;
     if (!k->gpu_wins[s->stream_prompt])
         return 0;
     const sw_ps *off = k->least[s->stream_prompt];
@@ -288,10 +294,11 @@ static void with_streamed(const struct run *r, struct sw_split *s, struct best *
     for (int n = r->k->disk_loses[way] ? 1 : 0; n <= most; n++) {
         if (best->found && bound(r, s, n) > best->split.time)
             return;
-        s->streamed = n;
-        for (s->disk = 0; s->disk <= (disk ? most - n : 0); s->disk++)
-            for (int g = gpu_room(r, s, most - n - s->disk); g >= 0; g = wins && g ? 0 : g - 1) {
-                s->gpu = g;
+        s->tiers.n_streamed = n;
+        for (s->tiers.n_disk = 0; s->tiers.n_disk <= (disk ? most - n : 0); s->tiers.n_disk++)
+            for (int g = gpu_room(r, s, most - n - s->tiers.n_disk); g >= 0;
+                 g = wins && g ? 0 : g - 1) {
+                s->tiers.n_gpu = g;
                 if (split_complete(r, s))
                     take_better(best, s);
                 if (g + n == r->count && wins && !disk)
@@ -385,10 +392,11 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
         s.stream_prompt = way;
         FOR_EACH_ENDS(&r, &s)
         for (int n = 0; n <= (stream ? most : 0); n++)
-            for (s.streamed = n, s.disk = 0; s.disk <= (p->disk ? most - n : 0); s.disk++)
-                for (int g = gpu_room(&r, &s, most - n - s.disk); g >= 0;
+            for (s.tiers.n_streamed = n, s.tiers.n_disk = 0;
+                 s.tiers.n_disk <= (p->disk ? most - n : 0); s.tiers.n_disk++)
+                for (int g = gpu_room(&r, &s, most - n - s.tiers.n_disk); g >= 0;
                      g = k->gpu_wins[way] && g ? 0 : g - 1) {
-                    s.gpu = g;
+                    s.tiers.n_gpu = g;
                     if (split_complete(&r, &s))
                         SW_TRY(split_insert(out, base, &s));
                 }

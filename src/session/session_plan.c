@@ -36,11 +36,11 @@ static const char *stage_text(const struct sw_plan_stage *stage, char *out, size
     char gpu[16], host[16], streamed[32] = "";
     sw_size_format(stage->gpu.total, gpu, sizeof gpu);
     sw_size_format(stage->host.total, host, sizeof host);
-    if (stage->n_streamed > 0)
-        snprintf(streamed, sizeof streamed, ", %d streamed", stage->n_streamed);
+    if (stage->tiers.n_streamed > 0)
+        snprintf(streamed, sizeof streamed, ", %d streamed", stage->tiers.n_streamed);
     if (stage->gpu.total > 0)
         snprintf(out, cap, "%s on the GPU (%d of %d layers%s%s), %s in host memory", gpu,
-                 stage->n_gpu, stage->count, streamed,
+                 stage->tiers.n_gpu, stage->count, streamed,
                  stage->stream_prompt ? ", all for prompts" : "", host);
     else
         snprintf(out, cap, "%s", host);
@@ -53,7 +53,7 @@ static void session_log_plan(const struct sw_session *s)
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_plan_stage *stage = &s->plan.stages[r];
         sw_transport_name(s->transport, r, name, sizeof name);
-        assert(stage->n_disk == 0); /* by plan_options.no_disk */
+        assert(stage->tiers.n_disk == 0); /* by plan_options.no_disk */
         sw_layers_format(stage->first, stage->count, layers, sizeof layers);
         if (s->transport->size > 1 && stage->count == 0)
             sw_log(SW_LOG_INFO, "%s: %s", name, layers);
@@ -115,11 +115,7 @@ static struct sw_engine_slice session_slice(const struct sw_session *s,
     const uint64_t apart = stage->gpu.context + s->footprint.gpu_workspace_bytes;
     return (struct sw_engine_slice){.first = stage->first,
                                     .count = stage->count,
-                                    .tiers = {.n_gpu = stage->n_gpu,
-                                              .n_streamed = stage->n_streamed,
-                                              .stream_rows = stage->stream_rows,
-                                              .embed_on_gpu = stage->embed_on_gpu,
-                                              .head_on_gpu = stage->head_on_gpu},
+                                    .tiers = stage->tiers,
                                     .gpu_memory =
                                         stage->gpu.total > 0 ? stage->gpu.total - apart : 0};
 }

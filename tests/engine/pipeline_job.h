@@ -24,8 +24,9 @@ struct job {
     int ranks, threads, chunk, context;
     const char *isa;
     bool random;
-    int slots;                            /* 0: one */
-    const struct sw_engine_slice *slices; /* (ranks); NULL: even ones, all on the CPU */
+    int slots; /* 0: one */
+    /* (ranks); NULL: even ones, all on the CPU. Layers in no other tier are in host memory. */
+    const struct sw_engine_slice *slices;
     bool gpus;                            /* every rank has a GPU and counts its memory */
     const struct sw_gpu_library *library; /* of these GPUs; NULL: fake ones */
     struct sw_pool *pool;                 /* converts weights, with one rank only; NULL: none */
@@ -134,6 +135,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
         slices[r] =
             job->slices ? job->slices[r] : (struct sw_engine_slice){.first = first, .count = count};
         first += count;
+        slices[r].tiers.n_host += slices[r].count - sw_tiers_layers(&slices[r].tiers);
     }
     const int rows = job->chunk > SW_LOGIT_ROWS ? job->chunk : SW_LOGIT_ROWS;
     const struct sw_cpu_options cpu_options = {.threads = job->threads,

@@ -89,13 +89,14 @@ static void several_ranks(void)
     static const struct {
         int ranks;
         struct sw_engine_slice slices[3];
-    } cases[] = {{2, {{0, 2, {1, 0, 0, true, false}, 0}, {2, 1, {0, 1, 0, false, true}, 0}}},
-                 {2, {{0, 1, {0, 0, 3, false, false}, 0}, {1, 2, {1, 0, 6, false, false}, 0}}},
-                 {2, {{0, 2, {0, 1, 2, true, false}, 0}, {2, 1, {0, 0, 0, false, false}, 0}}},
-                 {3,
-                  {{0, 1, {1, 0, 0, false, false}, 0},
-                   {1, 1, {0, 0, 0, false, false}, 0},
-                   {2, 1, {1, 0, 0, false, true}, 0}}}};
+    } cases[] = {
+        {2, {{0, 2, TIERS(1, 0, 0, true, false), 0}, {2, 1, TIERS(0, 1, 0, false, true), 0}}},
+        {2, {{0, 1, TIERS(0, 0, 3, false, false), 0}, {1, 2, TIERS(1, 0, 6, false, false), 0}}},
+        {2, {{0, 2, TIERS(0, 1, 2, true, false), 0}, {2, 1, TIERS(0, 0, 0, false, false), 0}}},
+        {3,
+         {{0, 1, TIERS(1, 0, 0, false, false), 0},
+          {1, 1, TIERS(0, 0, 0, false, false), 0},
+          {2, 1, TIERS(1, 0, 0, false, true), 0}}}};
     static const char *const names[] = {"gpt_neox", "bloom", "qwen2"};
     char dir[4096];
     make_ids();
@@ -202,10 +203,10 @@ static struct received mixed(struct job *job, struct sw_engine_slice *slices)
 static void mixed_batches(void)
 {
     static const char *const names[] = {"llama31", "mistral", "bloom", "mixtral", "qwen2_window"};
-    static const struct sw_tiers tiers[] = {{0, 0, 2, true, true},   {0, 0, 20, false, false},
-                                            {1, 0, 3, true, true},   {1, 1, 10, true, true},
-                                            {0, 1, 0, false, false}, {0, 2, 4, true, true},
-                                            {2, 0, 0, false, false}, {0, 0, 1, false, false}};
+    static const struct sw_tiers tiers[] = {
+        TIERS(0, 0, 2, true, true),   TIERS(0, 0, 20, false, false), TIERS(1, 0, 3, true, true),
+        TIERS(1, 1, 10, true, true),  TIERS(0, 1, 0, false, false),  TIERS(0, 2, 4, true, true),
+        TIERS(2, 0, 0, false, false), TIERS(0, 0, 1, false, false)};
     char dir[4096], text[128];
     make_ids();
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
@@ -359,7 +360,7 @@ static void memory_that_is_not_there(void)
     path_of("mixtral", dir, sizeof dir);
     make_ids();
     struct sw_engine_slice slice = {.count = 2};
-    slice.tiers = (struct sw_tiers){0, 1, 5, true, true};
+    slice.tiers = (struct sw_tiers)TIERS(0, 1, 5, true, true);
     int at = 0;
     for (enum sw_status status = SW_ENOMEM; status == SW_ENOMEM && at < 100; at++) {
         struct job job = job_of(dir, SW_F32);

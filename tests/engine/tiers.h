@@ -24,6 +24,13 @@ static inline void make_ids(void)
     }
 }
 
+/* Tiers; the layers that are in none of these two are in host memory. */
+#define TIERS(gpu, streamed, rows, embed, head)                                                    \
+    {                                                                                              \
+        .n_gpu = (gpu), .n_streamed = (streamed), .stream_rows = (rows), .embed_on_gpu = (embed),  \
+        .head_on_gpu = (head)                                                                      \
+    }
+
 /* What the planner counts for a stage of these layers on one rank of `ranks` with a GPU each. */
 struct counted {
     struct sw_plan_stage stage;
@@ -57,17 +64,16 @@ static inline struct counted count(const char *dir, const struct job *job,
     c.stage = (struct sw_plan_stage){.rank = rank,
                                      .first = slice->first,
                                      .count = slice->count,
-                                     .n_gpu = t->n_gpu,
-                                     .n_host = slice->count - t->n_gpu - t->n_streamed,
-                                     .n_streamed = t->n_streamed,
+                                     .tiers = *t,
                                      .embed = slice->first == 0,
                                      .head = slice->first + slice->count == fp.n_layers};
-    c.stage.embed_on_gpu = c.stage.embed && t->embed_on_gpu;
-    c.stage.head_on_gpu = c.stage.head && t->head_on_gpu;
-    c.stage.stream_prompt = stream && c.stage.n_host > 0;
+    c.stage.tiers.n_host += slice->count - sw_tiers_layers(t);
+    c.stage.tiers.embed_on_gpu = c.stage.embed && t->embed_on_gpu;
+    c.stage.tiers.head_on_gpu = c.stage.head && t->head_on_gpu;
+    c.stage.stream_prompt = stream && c.stage.tiers.n_host > 0;
     sw_cost_stage(&cost, &c.stage);
     const struct sw_bytes *g = &c.stage.gpu, *h = &c.stage.host;
-    const bool cpu_works = c.stage.n_host > 0 || (c.stage.embed && !t->embed_on_gpu) ||
+    const bool cpu_works = c.stage.tiers.n_host > 0 || (c.stage.embed && !t->embed_on_gpu) ||
                            (c.stage.head && !t->head_on_gpu);
     c.gpu = g->total ? g->total - g->context - fp.gpu_workspace_bytes : 0;
     c.host = h->weights + h->kv + h->embed + h->head +

@@ -36,12 +36,12 @@ static void same_but_for_rounding(const char *name, enum sw_dtype format, double
                                   size_t step)
 {
     static const struct sw_tiers mixes[] = {
-        {99, 0, 0, true, true},  /* all on the GPU */
-        {1, 0, 0, true, true},   /* some */
-        {1, 1, 0, false, false}, /* some streamed, the ends on the CPU */
-        {0, 99, 0, true, true},  /* all streamed */
-        {0, 0, 5, false, false}, /* prompts streamed */
-        {0, 1, 9, true, true}};  /* both */
+        TIERS(99, 0, 0, true, true),  /* all on the GPU */
+        TIERS(1, 0, 0, true, true),   /* some */
+        TIERS(1, 1, 0, false, false), /* some streamed, the ends on the CPU */
+        TIERS(0, 99, 0, true, true),  /* all streamed */
+        TIERS(0, 0, 5, false, false), /* prompts streamed */
+        TIERS(0, 1, 9, true, true)};  /* both */
     char dir[4096], text[128];
     int layers;
     bool tied;

@@ -253,11 +253,14 @@ static void texts_agree(const char *name, int ranks, const struct sw_engine_slic
 
 static struct sw_engine_slice slice(int first, int gpu, int host, int streamed)
 {
-    return (struct sw_engine_slice){
-        .first = first,
-        .count = gpu + host + streamed,
-        .tiers = {.n_gpu = gpu, .n_streamed = streamed, .embed_on_gpu = true, .head_on_gpu = true},
-        .gpu_memory = (uint64_t)64 << 20};
+    return (struct sw_engine_slice){.first = first,
+                                    .count = gpu + host + streamed,
+                                    .tiers = {.n_gpu = gpu,
+                                              .n_host = host,
+                                              .n_streamed = streamed,
+                                              .embed_on_gpu = true,
+                                              .head_on_gpu = true},
+                                    .gpu_memory = (uint64_t)64 << 20};
 }
 
 /* Past 256 positions, three sequences, then two, then one. */

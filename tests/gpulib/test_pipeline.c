@@ -35,11 +35,14 @@ static struct job job_of(const char *name, int ranks, const struct sw_engine_sli
 /* A slice all on the GPU; with so many layers after those in host memory; or streamed. */
 static struct sw_engine_slice slice(int first, int gpu, int host, int streamed)
 {
-    return (struct sw_engine_slice){
-        .first = first,
-        .count = gpu + host + streamed,
-        .tiers = {.n_gpu = gpu, .n_streamed = streamed, .embed_on_gpu = true, .head_on_gpu = true},
-        .gpu_memory = UINT64_MAX};
+    return (struct sw_engine_slice){.first = first,
+                                    .count = gpu + host + streamed,
+                                    .tiers = {.n_gpu = gpu,
+                                              .n_host = host,
+                                              .n_streamed = streamed,
+                                              .embed_on_gpu = true,
+                                              .head_on_gpu = true},
+                                    .gpu_memory = UINT64_MAX};
 }
 
 /* links: "NCCL MPI", of rank 0, 1, … */

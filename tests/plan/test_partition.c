@@ -395,9 +395,9 @@ static void note(const struct sw_plan *plan)
     for (int r = 0; r < plan->n_ranks; r++) {
         const struct sw_plan_stage *s = &plan->stages[r];
         passing |= s->stream_prompt;
-        with_gpu |= s->stream_prompt && s->n_gpu > 0;
-        streamed |= s->n_streamed > 0;
-        disk |= s->n_disk > 0;
+        with_gpu |= s->stream_prompt && s->tiers.n_gpu > 0;
+        streamed |= s->tiers.n_streamed > 0;
+        disk |= s->tiers.n_disk > 0;
     }
     seen.fit++;
     seen.passing += passing;

@@ -81,7 +81,7 @@ static double streamed(const struct sw_node *node, int n)
 static double difference(const struct sw_plan_stage *s, const struct sw_node *node, int n)
 {
     const double crossing = 10e-6 + n * (double)(32 << 10) / node->bus_bandwidth;
-    return s->n_host * (streamed(node, n) - on_cpu(node, n)) + 2 * crossing;
+    return s->tiers.n_host * (streamed(node, n) - on_cpu(node, n)) + 2 * crossing;
 }
 
 static struct sw_plan plan_on(const char *text, int rows, struct sw_cluster *cluster)
@@ -110,11 +110,11 @@ static void from_the_row_on_where_it_pays(void)
         struct sw_cluster cluster;
         struct sw_plan plan = plan_on(clusters[i], 512, &cluster);
         const struct sw_plan_stage *s = &plan.stages[0];
-        CU_ASSERT(s->n_host == LAYERS && !s->head_on_gpu && !s->embed_on_gpu);
+        CU_ASSERT(s->tiers.n_host == LAYERS && !s->tiers.head_on_gpu && !s->tiers.embed_on_gpu);
         CU_ASSERT_TRUE(s->stream_prompt);
-        CU_ASSERT(s->stream_rows > 1 && s->stream_rows <= 512);
-        CU_ASSERT(difference(s, &cluster.nodes[0], s->stream_rows) < 0);
-        CU_ASSERT(difference(s, &cluster.nodes[0], s->stream_rows - 1) >= 0);
+        CU_ASSERT(s->tiers.stream_rows > 1 && s->tiers.stream_rows <= 512);
+        CU_ASSERT(difference(s, &cluster.nodes[0], s->tiers.stream_rows) < 0);
+        CU_ASSERT(difference(s, &cluster.nodes[0], s->tiers.stream_rows - 1) >= 0);
         CU_ASSERT_EQUAL(s->gpu.staging, (2 * 800 + 300 + 64) << 20);
         sw_plan_free(&plan);
         sw_cluster_free(&cluster);
@@ -136,7 +136,7 @@ static void never_where_it_does_not_pay(void)
         struct sw_cluster cluster;
         struct sw_plan plan = plan_on(cases[i].text, cases[i].rows, &cluster);
         CU_ASSERT_FALSE(plan.stages[0].stream_prompt);
-        CU_ASSERT_EQUAL(plan.stages[0].stream_rows, 0);
+        CU_ASSERT_EQUAL(plan.stages[0].tiers.stream_rows, 0);
         CU_ASSERT_EQUAL(plan.stages[0].gpu.staging, 0);
         sw_plan_free(&plan);
         sw_cluster_free(&cluster);

@@ -1,0 +1,37 @@
+/*
+ * Tiers: in which memory the layers of a stage lie, and which device runs them. The planner chooses
+ * them, and the engine carries that out.
+ */
+#ifndef SW_TENSOR_TIER_H
+#define SW_TENSOR_TIER_H
+
+#include <stdbool.h>
+
+enum sw_tier {
+    SW_TIER_GPU,      /* in GPU memory, run by the GPU */
+    SW_TIER_HOST,     /* in host memory, run by the CPU */
+    SW_TIER_STREAMED, /* in host memory, copied to the GPU for each use; KV in GPU memory */
+    SW_TIER_DISK,     /* read from disk for each use, run by the CPU; KV in host memory */
+    SW_TIERS
+};
+
+/* The tiers of a stage: its layers lie in this order. */
+struct sw_tiers {
+    int n_gpu, n_host, n_streamed, n_disk; /* layers in each tier */
+    int stream_rows; /* micro-batches of at least so many rows run the host layers on the GPU, as if
+                        they were streamed; 0: none do */
+    bool embed_on_gpu,
+        head_on_gpu; /* where the embedding and the head are, if the stage has them */
+};
+
+static inline int sw_tiers_count(const struct sw_tiers *t, enum sw_tier tier)
+{
+    const int n[SW_TIERS] = {t->n_gpu, t->n_host, t->n_streamed, t->n_disk};
+    return n[tier];
+}
+static inline int sw_tiers_layers(const struct sw_tiers *t)
+{
+    return t->n_gpu + t->n_host + t->n_streamed + t->n_disk;
+}
+
+#endif
