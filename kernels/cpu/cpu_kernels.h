@@ -40,7 +40,7 @@ struct sw_int8_x {
 
 /* y (n, rows) = x · Wᵀ + bias for the rows of one panel, or y += that. */
 struct sw_panel_product {
-    enum sw_dtype format;
+    enum sw_format_id format;
     const void *weights; /* the panel */
     int width, n_rows;   /* its interleaved rows, and how many of them are real */
     int64_t cols;
@@ -69,8 +69,8 @@ static inline int64_t sw_tile_count(int64_t n)
 
 /* Activations of many tokens, as panel_product takes them. */
 struct sw_prepare {
-    enum sw_dtype format; /* of the weights they meet */
-    const float *x;       /* (n, cols), x_ld apart; gated: (n, 2, cols) */
+    enum sw_format_id format; /* of the weights they meet */
+    const float *x;           /* (n, cols), x_ld apart; gated: (n, 2, cols) */
     int64_t x_ld, n, cols;
     bool activate, gated; /* act(x), and times the second half */
     enum sw_activation activation;
@@ -145,7 +145,7 @@ struct sw_kernels {
     /* For measurements: reads memory (a multiple of 256 bytes); multiplies and adds in registers
      * only, as products of `format` do, and returns the operations done. out: 16 floats. */
     float (*read_memory)(const void *p, size_t bytes);
-    double (*spin)(enum sw_dtype format, int64_t steps, float *out);
+    double (*spin)(enum sw_format_id format, int64_t steps, float *out);
 };
 
 extern const struct sw_kernels sw_kernels_portable, sw_kernels_avx2, sw_kernels_avx512,
@@ -156,7 +156,7 @@ const struct sw_kernels *sw_kernels_for(enum sw_isa isa);
 
 /* Puts rows [row0, row0 + n) x all columns of a source into the packed matrix. */
 struct sw_pack {
-    enum sw_dtype format;
+    enum sw_format_id format;
     int64_t rows, cols; /* of the whole matrix */
     void *data;
     const char *src; /* element (0, 0) of the source's rows */
@@ -166,11 +166,11 @@ struct sw_pack {
 /* Panel `panel`'s share of it. */
 void sw_pack_panel(const struct sw_pack *p, int64_t panel);
 /* Start of a panel, bytes into the matrix; its width. */
-size_t sw_panel_offset(enum sw_dtype format, int64_t cols, int64_t panel);
+size_t sw_panel_offset(enum sw_format_id format, int64_t cols, int64_t panel);
 int sw_panel_width(int64_t rows, int64_t panel);
 /* Row `row` of a packed matrix as f32. out: (cols) */
-void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
-                   float *out);
+void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int64_t cols,
+                   int64_t row, float *out);
 
 /*
  * KV of a head: blocks of SW_KEY_BLOCK keys, in each K as (head_dim, keys) and V as (keys,

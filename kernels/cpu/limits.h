@@ -54,12 +54,12 @@ ALWAYS_INLINE double spin_kind(enum kind kind, int64_t steps, float *out)
 }
 
 /* out: 16 floats of any value. Without dot products a bf16 pair is two multiply-adds. */
-static double spin(enum sw_dtype format, int64_t steps, float *out)
+static double spin(enum sw_format_id format, int64_t steps, float *out)
 {
-    if (format == SW_INT8)
+    if (format == SW_FORMAT_INT8)
         return spin_kind(KIND_INT8, steps, out);
 #ifdef DOT
-    if (format == SW_BF16)
+    if (format == SW_FORMAT_BF16)
         return spin_kind(KIND_PAIRS, steps, out);
 #endif
     return spin_kind(KIND_F32, steps, out);

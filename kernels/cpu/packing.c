@@ -21,7 +21,7 @@ int sw_attend_rows(int head_dim)
     return rows < 1 ? 1 : rows > 48 ? 48 : rows;
 }
 
-size_t sw_panel_offset(enum sw_dtype format, int64_t cols, int64_t panel)
+size_t sw_panel_offset(enum sw_format_id format, int64_t cols, int64_t panel)
 {
     return (size_t)panel * SW_PANEL * sw_matrix_layout_of(format, 1, cols).row_bytes;
 }
@@ -36,11 +36,11 @@ int sw_panel_width(int64_t rows, int64_t panel)
 struct packing_unit {
     int elements, bytes;
 };
-static const struct packing_unit packing_units[SW_DTYPE_COUNT] = {
-    [SW_F32] = {1, 4},
-    [SW_F16] = {1, 2},
-    [SW_BF16] = {2, 4},
-    [SW_INT8] = {4, 4},
+static const struct packing_unit packing_units[SW_FORMAT_COUNT] = {
+    [SW_FORMAT_F32] = {1, 4},
+    [SW_FORMAT_F16] = {1, 2},
+    [SW_FORMAT_BF16] = {2, 4},
+    [SW_FORMAT_INT8] = {4, 4},
 };
 
 #define PIECE 256 /* elements; whole units of every format */
@@ -133,7 +133,7 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
     int64_t done = 0; /* columns */
     if (lo >= hi)
         return;
-    if (p->format == p->src_dtype &&
+    if (sw_format_of(p->format)->dtype == p->src_dtype &&
         (p->col_stride == 1 || (unit.elements == 1 && p->row_stride == 1))) {
         const int64_t n_units = p->cols / unit.elements;
         move_units(p, data + (lo - first) * unit.bytes, width, hi - lo, src, n_units);
@@ -145,8 +145,8 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
     }
 }
 
-void sw_unpack_row(enum sw_dtype format, const void *data, int64_t rows, int64_t cols, int64_t row,
-                   float *out)
+void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int64_t cols,
+                   int64_t row, float *out)
 {
     const struct packing_unit unit = packing_units[format];
     const int64_t panel = row / SW_PANEL;

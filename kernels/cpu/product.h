@@ -127,11 +127,11 @@ ALWAYS_INLINE void product_kind(enum kind kind, const struct sw_panel_product *p
 
 static void panel_product(const struct sw_panel_product *p)
 {
-    if (p->format == SW_F32)
+    if (p->format == SW_FORMAT_F32)
         product_kind(KIND_F32, p);
-    else if (p->format == SW_F16)
+    else if (p->format == SW_FORMAT_F16)
         product_kind(KIND_F16, p);
-    else if (p->format == SW_INT8)
+    else if (p->format == SW_FORMAT_INT8)
         product_kind(KIND_INT8, p);
     else
         product_kind(KIND_PAIRS, p);
@@ -279,9 +279,9 @@ ALWAYS_INLINE void prepare_kind(enum kind kind, const struct sw_prepare *p, int6
 
 static void prepare_tile(const struct sw_prepare *p, int64_t i)
 {
-    if (p->format == SW_BF16)
+    if (p->format == SW_FORMAT_BF16)
         prepare_kind(KIND_PAIRS, p, i);
-    else if (p->format == SW_INT8)
+    else if (p->format == SW_FORMAT_INT8)
         prepare_kind(KIND_INT8, p, i);
     else
         prepare_kind(KIND_F32, p, i);

@@ -27,10 +27,10 @@ __device__ inline void load(const typename sw::element<format>::type *row, int64
                             int64_t cols, bool whole, float *out)
 {
     constexpr int n = sw::element<format>::per_vector;
-    if (whole && format == SW_INT8) {
+    if (whole && format == SW_I8) {
         const uint2 half = *(const uint2 *)(const void *)(row + col);
         float all[16];
-        sw::element<SW_INT8>::unpack(make_uint4(half.x, half.y, 0, 0), all);
+        sw::element<SW_I8>::unpack(make_uint4(half.x, half.y, 0, 0), all);
 #pragma unroll
         for (int i = 0; i < per_vector; i++)
             out[i] = all[i];
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(threads)
 {
     sw::await_previous();
     typedef typename sw::element<format>::type type;
-    constexpr bool fits = half == SW_BF16 || format == SW_F16 || format == SW_INT8;
+    constexpr bool fits = half == SW_BF16 || format == SW_F16 || format == SW_I8;
     __shared__ float scratch[threads / sw::warp_size];
     const int64_t r = blockIdx.x, vectors = sw::divide_up(cols, per_vector);
     const type *const row = (const type *)in + r * elements;
@@ -122,12 +122,11 @@ __global__ void finish(const float *sums, int64_t n, int64_t rows, const float *
 typedef void (*kernel)(const void *, const float *, int64_t, int64_t, bool, uint4 *, float *);
 #define FOR_FORMATS(half)                                                                          \
     {                                                                                              \
-        to_half<half, SW_F32>, to_half<half, SW_F16>, to_half<half, SW_BF16>,                      \
-            to_half<half, SW_INT8>                                                                 \
+        to_half<half, SW_F32>, to_half<half, SW_F16>, to_half<half, SW_BF16>, to_half<half, SW_I8> \
     }
 const kernel kernels[2][4] = {FOR_FORMATS(SW_F16), FOR_FORMATS(SW_BF16)};
 
-cudaError_t launch(enum sw_dtype to, enum sw_dtype format, const void *in, const float *scales,
+cudaError_t launch(enum sw_dtype to, enum sw_format_id format, const void *in, const float *scales,
                    int64_t elements, int64_t cols, int64_t n, void *out, float *scale,
                    cudaStream_t stream)
 {
@@ -136,8 +135,8 @@ cudaError_t launch(enum sw_dtype to, enum sw_dtype format, const void *in, const
         return cudaErrorInvalidValue;
     if (n == 0)
         return cudaSuccess;
-    const int64_t bytes = (int64_t)sw_dtype_info(format)->bits / 8;
-    const size_t vector = format == SW_INT8 ? 8 : 16;
+    const int64_t bytes = sw_format_of(format)->block_bytes;
+    const size_t vector = format == SW_FORMAT_INT8 ? 8 : 16;
     const bool whole = cols % per_vector == 0 && elements * bytes % (int64_t)vector == 0 &&
                        sw::is_aligned(in, vector);
     SW_LAUNCH(kernels[to == SW_BF16][from], (unsigned)n, threads, 0, stream, in, scales, elements,
@@ -154,10 +153,10 @@ const sw::listed_kernels all(kernels, finish<true>, finish<false>);
 cudaError_t sw_gpu_to_half(enum sw_dtype to, const float *x, int64_t ld_x, int64_t n, int64_t cols,
                            void *out, float *scale, cudaStream_t stream)
 {
-    return launch(to, SW_F32, x, nullptr, ld_x, cols, n, out, scale, stream);
+    return launch(to, SW_FORMAT_F32, x, nullptr, ld_x, cols, n, out, scale, stream);
 }
 
-cudaError_t sw_gpu_weights_to_half(enum sw_dtype to, enum sw_dtype format, const void *w,
+cudaError_t sw_gpu_weights_to_half(enum sw_dtype to, enum sw_format_id format, const void *w,
                                    int64_t rows, int64_t cols, int64_t row, int64_t n, void *out,
                                    float *scale, cudaStream_t stream)
 {

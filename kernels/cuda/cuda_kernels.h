@@ -51,7 +51,7 @@ struct sw_gpu_batch {
 };
 
 /* y[i] = row ids[i] of the matrix, as f32. ids: (n) in device memory. embed.cu */
-cudaError_t sw_gpu_embed(enum sw_dtype format, const void *w, int64_t rows, int64_t cols,
+cudaError_t sw_gpu_embed(enum sw_format_id format, const void *w, int64_t rows, int64_t cols,
                          const int32_t *ids, int64_t n, float *y, int64_t ld_y,
                          cudaStream_t stream);
 
@@ -88,7 +88,7 @@ cudaError_t sw_gpu_check_finite(const float *x, int64_t ld_x, int64_t n, int64_t
  */
 #define SW_GPU_GEMV_ROWS 8
 struct sw_gpu_product {
-    enum sw_dtype format;
+    enum sw_format_id format;
     int32_t add; /* boolean: y += instead of y =; int32_t so that the struct has no padding */
     int32_t act; /* 0: none; else 1 + enum sw_activation, and `add` is 0 */
     int32_t gated;
@@ -125,7 +125,7 @@ cudaError_t sw_gpu_quantize(const float *x, int64_t ld_x, int64_t n, int64_t col
  */
 cudaError_t sw_gpu_to_half(enum sw_dtype half, const float *x, int64_t ld_x, int64_t n,
                            int64_t cols, void *out, float *scale, cudaStream_t stream);
-cudaError_t sw_gpu_weights_to_half(enum sw_dtype half, enum sw_dtype format, const void *w,
+cudaError_t sw_gpu_weights_to_half(enum sw_dtype half, enum sw_format_id format, const void *w,
                                    int64_t rows, int64_t cols, int64_t row, int64_t n, void *out,
                                    float *scale, cudaStream_t stream);
 cudaError_t sw_gpu_finish(const float *sums, int64_t n, int64_t rows, const float *x_scale,
@@ -147,7 +147,7 @@ const int8_t *sw_gpu_quantized_elements(const void *x8, int64_t n, int64_t cols)
  * scales of all rows follow the last panel. Both have sw_matrix_bytes and must not overlap.
  * unpack.cu
  */
-cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
+cudaError_t sw_gpu_unpack(enum sw_format_id format, const void *packed, int64_t rows, int64_t cols,
                           void *out, cudaStream_t stream);
 
 /* One layer's KV cache, as sw_kv of backend.h. */

@@ -78,7 +78,7 @@ static __device__ inline unsigned word(const uint4 &v, int i)
 }
 
 /*
- * An element format: its type in memory, the number of elements of a vector, and their conversion
+ * An element type: its type in memory, the number of elements of a vector, and their conversion
  * to floats. The caller applies the scale of int8.
  */
 template <enum sw_dtype format> struct element;
@@ -126,7 +126,7 @@ template <> struct element<SW_F16> : element_of_16_bits<SW_F16> {
 template <> struct element<SW_BF16> : element_of_16_bits<SW_BF16> {
 };
 
-template <> struct element<SW_INT8> {
+template <> struct element<SW_I8> {
     typedef int8_t type;
     static constexpr int per_vector = 16;
     static __device__ inline float load(type bits)
@@ -141,17 +141,13 @@ template <> struct element<SW_INT8> {
 };
 
 /* The row of a format in tables of kernels and of element sizes; -1: it has none. */
-static inline int format_row(enum sw_dtype format)
+static inline int format_row(enum sw_format_id format)
 {
-    return format == SW_F32    ? 0
-           : format == SW_F16  ? 1
-           : format == SW_BF16 ? 2
-           : format == SW_INT8 ? 3
-                               : -1;
+    return format < SW_FORMAT_NONE ? (int)format : -1;
 }
 
 /* Elements from one row of a matrix to the next. */
-static inline int64_t row_elements(enum sw_dtype format, int64_t cols)
+static inline int64_t row_elements(enum sw_format_id format, int64_t cols)
 {
     return sw_matrix_layout_of(format, 1, cols).cols;
 }

@@ -23,7 +23,7 @@ __global__ void embed(const void *w, const float *scales, int64_t row_elements, 
 
 void (*const kernels[])(const void *, const float *, int64_t, int64_t, const int32_t *, int64_t,
                         float *,
-                        int64_t) = {embed<SW_F32>, embed<SW_F16>, embed<SW_BF16>, embed<SW_INT8>};
+                        int64_t) = {embed<SW_F32>, embed<SW_F16>, embed<SW_BF16>, embed<SW_I8>};
 
 const sw::listed_kernels all(kernels);
 
@@ -31,7 +31,7 @@ const sw::listed_kernels all(kernels);
 
 /* ------------------------------------------------------------------------------------------- */
 
-cudaError_t sw_gpu_embed(enum sw_dtype format, const void *w, int64_t rows, int64_t cols,
+cudaError_t sw_gpu_embed(enum sw_format_id format, const void *w, int64_t rows, int64_t cols,
                          const int32_t *ids, int64_t n, float *y, int64_t ld_y, cudaStream_t stream)
 {
     const int kernel = sw::format_row(format);

@@ -228,7 +228,7 @@ cudaError_t sw_gpu_finish_int8(const int32_t *sums, int64_t ld_sums, const float
                                 ld_x,
                                 q,
                                 (const int8_t *)w + row * q.row_bytes,
-                                sw_matrix_scales(SW_INT8, w, rows, cols) + row,
+                                sw_matrix_scales(SW_FORMAT_INT8, w, rows, cols) + row,
                                 n_rows,
                                 n,
                                 bias,

@@ -269,7 +269,7 @@ __global__ void __launch_bounds__(threads)
 
 bool has_whole_vectors(const struct sw_gpu_product *p)
 {
-    const int64_t per_vector = 128 / (int64_t)sw_dtype_info(p->format)->bits;
+    const int64_t per_vector = 16 / (int64_t)sw_format_of(p->format)->block_bytes;
     return p->cols % per_vector == 0 && p->ld_x % 4 == 0 && sw::is_aligned(p->x, 16) &&
            sw::is_aligned(p->w, 16) && (!p->x8 || sw::is_aligned(p->x8, 16));
 }
@@ -303,14 +303,14 @@ const sw::listed_kernels all(kernels, int8_kernels);
 cudaError_t sw_gpu_gemv(const struct sw_gpu_product *p, cudaStream_t stream)
 {
     const int format = sw::format_row(p->format);
-    if (format < 0 || p->n > SW_GPU_GEMV_ROWS || (p->format == SW_INT8 && !p->x8) ||
+    if (format < 0 || p->n > SW_GPU_GEMV_ROWS || (p->format == SW_FORMAT_INT8 && !p->x8) ||
         (p->gated && !p->act) || (p->act && p->add))
         return cudaErrorInvalidValue;
     if (p->n == 0 || p->rows == 0)
         return cudaSuccess;
     const int64_t halves = p->gated ? 2 : 1;
     const unsigned blocks = (unsigned)sw::divide_up(p->rows / halves, block_rows / halves);
-    if (p->format == SW_INT8)
+    if (p->format == SW_FORMAT_INT8)
         SW_LAUNCH(int8_kernels[column(p)], blocks, threads, 0, stream, *p,
                   sw_matrix_scales(p->format, p->w, p->rows, p->cols),
                   sw::quantized_of(p->x8, p->n, p->cols));

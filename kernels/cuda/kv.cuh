@@ -76,8 +76,7 @@ static __device__ inline int find_span(const struct sw_gpu_span *spans, int n_sp
 /* The row of a KV cache format in tables of kernels; -1: it has none. */
 static inline int kv_format_row(enum sw_dtype format)
 {
-    const int row = format_row(format);
-    return row < 3 ? row : -1;
+    return format == SW_F32 ? 0 : format == SW_F16 ? 1 : format == SW_BF16 ? 2 : -1;
 }
 
 } // namespace sw

@@ -18,7 +18,8 @@ struct quantized {
 
 static inline size_t quantized_size(int64_t n, int64_t cols, int part)
 {
-    const int64_t bytes[3] = {n * row_elements(SW_INT8, cols), n * divide_up(cols, 32) * 4, n * 4};
+    const int64_t bytes[3] = {n * row_elements(SW_FORMAT_INT8, cols), n * divide_up(cols, 32) * 4,
+                              n * 4};
     return (size_t)round_up(bytes[part], 16);
 }
 
@@ -29,7 +30,7 @@ static inline struct quantized quantized_of(const void *x8, int64_t n, int64_t c
     q.elements = (int8_t *)at;
     q.outliers = (unsigned *)(void *)(at + quantized_size(n, cols, 0));
     q.scales = (float *)(void *)(at + quantized_size(n, cols, 0) + quantized_size(n, cols, 1));
-    q.row_bytes = row_elements(SW_INT8, cols);
+    q.row_bytes = row_elements(SW_FORMAT_INT8, cols);
     q.row_words = divide_up(cols, 32);
     return q;
 }

@@ -56,14 +56,14 @@ const sw::listed_kernels all(unpack<uint16_t>, unpack<unsigned>, copy);
 /* ------------------------------------------------------------------------------------------- */
 
 /* Copies the scales of the rows, too, where the format has some. */
-static cudaError_t unpack_all(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
-                              void *out, cudaStream_t stream)
+static cudaError_t unpack_all(enum sw_format_id format, const void *packed, int64_t rows,
+                              int64_t cols, void *out, cudaStream_t stream)
 {
     const int64_t padded = sw_matrix_layout_of(format, rows, cols).rows;
     const int64_t elements = sw::row_elements(format, cols);
-    if (format == SW_F16)
+    if (format == SW_FORMAT_F16)
         return launch<uint16_t>(packed, padded, elements, out, stream);
-    const int64_t per_unit = 32 / (int64_t)sw_dtype_info(format)->bits;
+    const int64_t per_unit = 4 / (int64_t)sw_format_of(format)->block_bytes;
     const cudaError_t error = launch<unsigned>(packed, padded, elements / per_unit, out, stream);
     float *const scales = sw_matrix_scales(format, out, rows, cols);
     if (error != cudaSuccess || !scales)
@@ -74,7 +74,7 @@ static cudaError_t unpack_all(enum sw_dtype format, const void *packed, int64_t 
 }
 
 /* A fence, because products read weights before they wait for earlier kernels. */
-cudaError_t sw_gpu_unpack(enum sw_dtype format, const void *packed, int64_t rows, int64_t cols,
+cudaError_t sw_gpu_unpack(enum sw_format_id format, const void *packed, int64_t rows, int64_t cols,
                           void *out, cudaStream_t stream)
 {
     if (sw::format_row(format) < 0)

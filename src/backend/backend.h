@@ -16,7 +16,7 @@
 #include "base/status.h"
 #include "model/footprint.h"
 #include "model/op_kinds.h"
-#include "tensor/dtype.h"
+#include "tensor/format.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@
 
 /* A weight matrix W (rows = out features, cols = in features) as the backend keeps it. */
 struct sw_matrix {
-    enum sw_dtype format;
+    enum sw_format_id format;
     int64_t rows, cols;
     void *d_data; /* sw_matrix_bytes(format, rows, cols) bytes */
 };

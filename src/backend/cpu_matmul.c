@@ -51,18 +51,18 @@ static void matmul_prepare(struct product *p)
 {
     struct sw_cpu *cpu = p->cpu;
     const struct sw_prepare *in = &p->in;
-    if (in->format == SW_INT8)
+    if (in->format == SW_FORMAT_INT8)
         matmul_lay_out_int8(p);
     p->panel.x = in->out;
     p->panel.x_ld = 0;
     if (in->n > SW_GEMV_ROWS) {
         const bool is_small = in->n * in->cols < 65536;
         sw_pool_run(is_small ? NULL : cpu->pool, prepare_tile, p, sw_tile_count(in->n));
-    } else if (in->format == SW_INT8) {
+    } else if (in->format == SW_FORMAT_INT8) {
         p->panel.x_ld = matmul_padded(in->cols);
         for (int64_t r = 0; r < in->n; r++)
             cpu->kernels->quantize_row(in, r, (char *)in->out + r * p->panel.x_ld);
-    } else if (in->format == SW_BF16) {
+    } else if (in->format == SW_FORMAT_BF16) {
         p->panel.x_ld = matmul_padded(in->cols) * cpu->kernels->bf16_x_bytes;
         for (int64_t r = 0; r < in->n; r++)
             cpu->kernels->round_row(in->x + r * in->x_ld, in->cols,

@@ -87,7 +87,7 @@ enum sw_status sw_cpu_measure_bandwidth(struct sw_backend *b, double *bytes_per_
 
 struct spinning {
     struct sw_cpu *cpu;
-    enum sw_dtype format;
+    enum sw_format_id format;
     double seconds;
     double *rates; /* (threads) */
 };
@@ -105,7 +105,7 @@ static void spin_chunk(void *ctx, int64_t chunk, int worker)
     s->rates[chunk] = flops / (now - start);
 }
 
-double sw_cpu_measure_peak(struct sw_backend *b, enum sw_dtype format, double seconds)
+double sw_cpu_measure_peak(struct sw_backend *b, enum sw_format_id format, double seconds)
 {
     struct sw_cpu *cpu = sw_cpu_of(b);
     struct spinning s = {cpu, format, seconds, calloc((size_t)cpu->threads, sizeof(double))};

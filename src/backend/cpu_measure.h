@@ -30,6 +30,6 @@ double sw_cpu_read_once(struct sw_backend *b, const struct sw_cpu_buffer *buffer
  * `format`, measured for `seconds` on every thread; 0 when memory is short.
  */
 enum sw_status sw_cpu_measure_bandwidth(struct sw_backend *b, double *bytes_per_second);
-double sw_cpu_measure_peak(struct sw_backend *b, enum sw_dtype format, double seconds);
+double sw_cpu_measure_peak(struct sw_backend *b, enum sw_format_id format, double seconds);
 
 #endif

@@ -112,7 +112,8 @@ enum sw_status sw_checkpoint_stored(const char *dir, struct sw_model *model)
     const struct sw_tensor *embed = sw_model_tensor(model, &tensors, SW_W_EMBED);
     if (!embed)
         embed = sw_model_tensor(model, &tensors, SW_W_HEAD);
-    if (embed && sw_dtype_info(embed->dtype)->is_float && sw_format_of(embed->dtype))
+    if (embed && sw_dtype_info(embed->dtype)->is_float &&
+        sw_format_keeping(embed->dtype) != SW_FORMAT_NONE)
         model->dtype = embed->dtype;
     sw_tensors_free(&tensors);
     return SW_OK;

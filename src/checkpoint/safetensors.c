@@ -24,7 +24,7 @@ static bool find_dtype(const char *name, enum sw_dtype *dtype, unsigned *bits)
 {
     for (int i = 0; i < SW_OTHER; i++) {
         const struct sw_dtype_info *info = sw_dtype_info((enum sw_dtype)i);
-        if (info->safetensors && strcmp(info->safetensors, name) == 0) {
+        if (strcmp(info->safetensors, name) == 0) {
             *dtype = (enum sw_dtype)i;
             *bits = info->bits;
             return true;

@@ -83,7 +83,7 @@ const struct sw_option sw_options_progress[] = {
 
 struct sw_options sw_options_default(void)
 {
-    return (struct sw_options){.weights = SW_OTHER,
+    return (struct sw_options){.weights = SW_FORMAT_NONE,
                                .kv = SW_OTHER,
                                .gpu_memory = UINT64_MAX,
                                .host_memory = UINT64_MAX,
@@ -172,36 +172,36 @@ enum sw_status sw_parse_bytes(const char *text, void *field)
     return sw_size_parse(text, field);
 }
 
-/* Whether it is a weight format; `quantized` false: also a format of a KV cache. */
-static bool is_choice(enum sw_dtype dtype, bool quantized)
+/* The names of formats, with the quantized ones or without them. */
+static const char *options_formats(bool quantized, char *out, size_t cap)
 {
-    return sw_format_of(dtype) != NULL && (quantized || !sw_format_is_quantized(dtype));
-}
-
-static enum sw_status parse_format(const char *text, bool quantized, void *field)
-{
-    enum sw_dtype dtype;
-    if (!sw_dtype_by_name(text, &dtype) || !is_choice(dtype, quantized)) {
-        char known[128] = "";
-        size_t used = 0;
-        for (int i = 0; i < SW_DTYPE_COUNT && used < sizeof known; i++)
-            if (is_choice((enum sw_dtype)i, quantized))
-                used += (size_t)snprintf(known + used, sizeof known - used, "%s%s",
-                                         used ? ", " : "", sw_dtype_info((enum sw_dtype)i)->name);
-        return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text, known);
-    }
-    *(enum sw_dtype *)field = dtype;
-    return SW_OK;
+    size_t used = 0;
+    out[0] = 0;
+    for (int i = 0; i < SW_FORMAT_COUNT && used < cap; i++)
+        if (quantized || !sw_format_is_quantized((enum sw_format_id)i))
+            used += (size_t)snprintf(out + used, cap - used, "%s%s", used ? ", " : "",
+                                     sw_format_of((enum sw_format_id)i)->name);
+    return out;
 }
 
 enum sw_status sw_parse_weights(const char *text, void *field)
 {
-    return parse_format(text, true, field);
+    char known[128];
+    if (sw_format_by_name(text, field))
+        return SW_OK;
+    return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text,
+                   options_formats(true, known, sizeof known));
 }
 
 enum sw_status sw_parse_kv(const char *text, void *field)
 {
-    return parse_format(text, false, field);
+    enum sw_format_id format;
+    char known[128];
+    if (!sw_format_by_name(text, &format) || sw_format_is_quantized(format))
+        return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text,
+                       options_formats(false, known, sizeof known));
+    *(enum sw_dtype *)field = sw_format_of(format)->dtype;
+    return SW_OK;
 }
 
 enum sw_status sw_parse_transport(const char *text, void *field)

@@ -7,7 +7,7 @@
 #define SW_CMD_OPTIONS_H
 
 #include "base/status.h"
-#include "tensor/dtype.h"
+#include "tensor/format.h"
 #include "text/ids.h"
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@ struct sw_options {
     /* of all verbs */
     bool help, json, quiet, verbose;
     /* placement */
-    enum sw_dtype weights;                     /* SW_OTHER: as in the checkpoint */
+    enum sw_format_id weights;                 /* SW_FORMAT_NONE: as in the checkpoint */
     enum sw_dtype kv;                          /* SW_OTHER: as the weights */
     const char *weights_from;                  /* "random": no weights are read; NULL: from files */
     int context, slots, chunk, threads, ranks; /* 0: chosen by the program */

@@ -217,7 +217,7 @@ static enum sw_status bench_report_json(const struct bench *b)
     const struct sw_session *s = b->s;
     json_t *root =
         json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
-                  b->call->arguments[0], "weights", sw_dtype_info(s->params.weights)->name,
+                  b->call->arguments[0], "weights", sw_format_of(s->params.weights)->name,
                   "threads", s->cpu ? sw_cpu_backend_threads(s->cpu) : 0, "sequences", b->sequences,
                   "prompt_tokens", b->prompt, "generated_tokens", b->generate, "rounds", b->rounds,
                   "prompt_tokens_per_s", bench_median(b, PROMPT_RATE), "tokens_per_s",
@@ -248,7 +248,7 @@ static enum sw_status bench_report_text(const struct bench *b)
     const int ranks = s->transport->size, threads = s->cpu ? sw_cpu_backend_threads(s->cpu) : 0;
     char rate[16], more[16];
     printf("%s, %s weights, %d rank%s, %d thread%s on rank 0 (%s), %d sequence%s; ",
-           b->call->arguments[0], sw_dtype_info(s->params.weights)->name, ranks, plural(ranks),
+           b->call->arguments[0], sw_format_of(s->params.weights)->name, ranks, plural(ranks),
            threads, plural(threads),
            s->cpu   ? sw_isa_name(sw_cpu_backend_isa(s->cpu))
            : s->gpu ? s->gpu->ops->name

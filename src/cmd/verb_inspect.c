@@ -18,15 +18,13 @@ static uint64_t inspect_weight_bytes(const struct sw_footprint *f)
 
 /* Bytes of the weights in `format`, and of the KV cache of one position, as in `run` with --weights
  * only. */
-static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_dtype format,
+static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_format_id format,
                                     uint64_t *weights, uint64_t *kv_row)
 {
     struct sw_footprint f;
-    const enum sw_dtype unquantized = sw_dtype_unquantized(model->dtype);
     const struct sw_footprint_params params = {.weights = format,
-                                               .unquantized = unquantized,
-                                               .kv = sw_format_is_quantized(format) ? unquantized
-                                                                                    : format,
+                                               .unquantized = sw_format_unquantized(model->dtype),
+                                               .kv = sw_format_kv(format, model->dtype),
                                                .context = 1,
                                                .slots = 1,
                                                .max_batch_tokens = 1};
@@ -43,12 +41,10 @@ static enum sw_status inspect_print_json(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
     json_t *formats = json_object();
-    for (int i = 0; i < SW_DTYPE_COUNT; i++) {
+    for (int i = 0; i < SW_FORMAT_COUNT; i++) {
         uint64_t weights, kv;
-        if (!sw_format_of((enum sw_dtype)i))
-            continue;
-        SW_TRY(inspect_weigh(model, (enum sw_dtype)i, &weights, &kv));
-        json_object_set_new(formats, sw_dtype_info((enum sw_dtype)i)->name,
+        SW_TRY(inspect_weigh(model, (enum sw_format_id)i, &weights, &kv));
+        json_object_set_new(formats, sw_format_of((enum sw_format_id)i)->name,
                             json_pack("{s:I, s:I}", "weight_bytes", (json_int_t)weights,
                                       "kv_bytes_per_token", (json_int_t)kv));
     }
@@ -87,12 +83,10 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
     if (d->context)
         printf("  context      %d positions\n", d->context);
     printf("\n  weights      in memory      KV per token\n");
-    for (int i = 0; i < SW_DTYPE_COUNT; i++) {
+    for (int i = 0; i < SW_FORMAT_COUNT; i++) {
         uint64_t weights, kv;
-        if (!sw_format_of((enum sw_dtype)i))
-            continue;
-        SW_TRY(inspect_weigh(model, (enum sw_dtype)i, &weights, &kv));
-        printf("  %-8s %13s %17s\n", sw_dtype_info((enum sw_dtype)i)->name,
+        SW_TRY(inspect_weigh(model, (enum sw_format_id)i, &weights, &kv));
+        printf("  %-8s %13s %17s\n", sw_format_of((enum sw_format_id)i)->name,
                sw_size_format(weights, size, sizeof size),
                sw_size_format(kv, kv_size, sizeof kv_size));
     }

@@ -7,6 +7,7 @@
 #include "cmd/output.h"
 #include "probe/files.h"
 #include "probe/probe.h"
+#include "session/params.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -117,13 +118,14 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
 {
     struct sw_probe probe;
     char problem[SW_ERROR_MAX] = "";
-    const enum sw_dtype weights =
-        call->options.weights == SW_OTHER ? SW_BF16 : call->options.weights;
+    const enum sw_format_id weights = sw_params_weights(call->options.weights, SW_BF16);
     const struct sw_probe_options options = {
         .seconds = MEASURE_S,
         .threads = call->options.threads,
         .format = weights,
-        .attention = {.kv = sw_dtype_unquantized(weights), .head_dim = 128, .group = 4},
+        .attention = {.kv = sw_dtype_unquantized(sw_format_of(weights)->dtype),
+                      .head_dim = 128,
+                      .group = 4},
         .path = call->n_arguments ? call->arguments[0] : NULL,
         .connectivity = true,
     };

@@ -27,7 +27,7 @@ static enum sw_status weights_report(struct sw_loader *l, uint64_t bytes)
 /* Of `n` rows of a matrix, as they are kept: for the progress bar. */
 static uint64_t stored(const struct target *t, int64_t n)
 {
-    return (uint64_t)n * (uint64_t)t->spec->cols * sw_dtype_info(t->matrix->format)->bits / 8;
+    return (uint64_t)n * sw_format_bytes(t->matrix->format, t->spec->cols);
 }
 
 static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, const void *data,
@@ -155,14 +155,15 @@ static bool shared(const struct sw_loader *l, const struct sw_weight_spec *spec,
     return spec->id == SW_W_HEAD && l->model->dims.tied && (parts & SW_PART_EMBED);
 }
 
-static enum sw_dtype format_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
+static enum sw_format_id weights_format(const struct sw_loader *l,
+                                        const struct sw_weight_spec *spec)
 {
     return sw_weight_format(spec, l->format, l->unquantized);
 }
 
 static uint64_t bytes_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
 {
-    return spec->is_matrix ? sw_matrix_bytes(format_of(l, spec), spec->rows, spec->cols)
+    return spec->is_matrix ? sw_matrix_bytes(weights_format(l, spec), spec->rows, spec->cols)
                            : sw_vector_bytes(spec->rows);
 }
 
@@ -178,7 +179,7 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
     }
     if (spec->expert >= 0)
         matrix = spec->id == SW_W_UP ? &w->expert_up[spec->expert] : &w->expert_down[spec->expert];
-    *matrix = (struct sw_matrix){format_of(l, spec), spec->rows, spec->cols, d_at};
+    *matrix = (struct sw_matrix){weights_format(l, spec), spec->rows, spec->cols, d_at};
     return weights_fill(l, spec, matrix, NULL);
 }
 

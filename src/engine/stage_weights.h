@@ -23,8 +23,8 @@ struct sw_loader {
     const struct sw_tensors *tensors; /* NULL: weights are made up */
     struct sw_reader *reader;         /* of the tensors */
     struct sw_backend *backend;
-    struct sw_pool *pool;              /* makes weights up; NULL: the caller alone */
-    enum sw_dtype format, unquantized; /* of sw_footprint_params: weights, unquantized */
+    struct sw_pool *pool;                  /* makes weights up; NULL: the caller alone */
+    enum sw_format_id format, unquantized; /* of sw_footprint_params: weights, unquantized */
     /* Called now and then with the bytes stored so far; a failure ends the load. May be NULL. */
     enum sw_status (*progress)(void *context, uint64_t bytes);
     void *context;

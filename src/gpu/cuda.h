@@ -214,7 +214,7 @@ bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t
  * before the call returns unless the process had one before. */
 cudaError_t sw_cuda_driver_memory(int device, uint64_t *free, uint64_t *total);
 /* Bytes from one row of a matrix to the next. */
-size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols);
+size_t sw_cuda_row_bytes(enum sw_format_id format, int64_t cols);
 
 /* ---- the operations of backend.h and gpu_library.h */
 

@@ -19,7 +19,7 @@
 #define NEEDED_DRIVER "525"
 #endif
 
-size_t sw_cuda_row_bytes(enum sw_dtype format, int64_t cols)
+size_t sw_cuda_row_bytes(enum sw_format_id format, int64_t cols)
 {
     return sw_matrix_layout_of(format, 1, cols).row_bytes;
 }

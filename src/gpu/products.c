@@ -82,7 +82,7 @@ static enum sw_status gemv(struct sw_cuda *cuda, const struct product *p,
                            const struct epilogue *epilogue)
 {
     const struct work w = work_of(cuda);
-    if (p->m->format == SW_INT8 && !epilogue->quantized)
+    if (p->m->format == SW_FORMAT_INT8 && !epilogue->quantized)
         CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, p->m->cols, w.operand, cuda->compute));
     const struct sw_gpu_product q = {.format = p->m->format,
                                      .w = p->m->d_data,
@@ -90,7 +90,7 @@ static enum sw_status gemv(struct sw_cuda *cuda, const struct product *p,
                                      .cols = p->m->cols,
                                      .x = p->x,
                                      .ld_x = p->ld_x,
-                                     .x8 = p->m->format == SW_INT8 ? w.operand : NULL,
+                                     .x8 = p->m->format == SW_FORMAT_INT8 ? w.operand : NULL,
                                      .n = p->n,
                                      .bias = p->bias,
                                      .y = p->y,
@@ -110,11 +110,11 @@ struct operands {
 
 /* f16 weights meet f16 activations, which have more digits; bf16 ones bf16, whose range is
  * larger, but on Turing, which cannot multiply it, scaled f16; f32 stays f32. */
-static struct operands operands_for(const struct sw_cuda *cuda, enum sw_dtype format)
+static struct operands operands_for(const struct sw_cuda *cuda, enum sw_format_id format)
 {
-    if (format == SW_F32)
+    if (format == SW_FORMAT_F32)
         return (struct operands){SW_F32, CUDA_R_32F};
-    if (format == SW_BF16 && cuda->major >= 8)
+    if (format == SW_FORMAT_BF16 && cuda->major >= 8)
         return (struct operands){SW_BF16, CUDA_R_16BF};
     return (struct operands){SW_F16, CUDA_R_16F};
 }
@@ -147,11 +147,11 @@ static enum sw_status make_w(struct sw_cuda *cuda, const struct product *p,
                              struct side *out)
 {
     const struct sw_matrix *m = p->m;
-    if (o->format == m->format) {
+    if (o->format == sw_format_of(m->format)->dtype) {
         const size_t row_bytes = sw_cuda_row_bytes(m->format, m->cols);
         *out = (struct side){
             (const char *)m->d_data + (size_t)row * row_bytes,
-            (int64_t)(row_bytes / (sw_dtype_info(m->format)->bits / 8)),
+            (int64_t)(row_bytes / sw_format_of(m->format)->block_bytes),
             NULL,
         };
         return SW_OK;
@@ -168,7 +168,7 @@ static enum sw_status make_w(struct sw_cuda *cuda, const struct product *p,
 static int64_t tile_rows(const struct product *p, const struct operands *o, const struct work *w)
 {
     int64_t rows = (int64_t)(w->sums_bytes / sizeof(float)) / p->n;
-    if (o->format != p->m->format)
+    if (o->format != sw_format_of(p->m->format)->dtype)
         rows = sw_min_i64(rows, ((int64_t)TILE - APART) / (half_cols(p->m->cols) * 2 + 4));
     return rows > SW_ROW_PAD ? rows / SW_ROW_PAD * SW_ROW_PAD : rows;
 }
@@ -195,7 +195,8 @@ static enum sw_status gemm(struct sw_cuda *cuda, const struct product *p)
     float *sums = (float *)(void *)w.sums;
     struct side x, weights;
     SW_TRY(make_x(cuda, p, &o, &w, &x));
-    if (!x.scale && o.format == p->m->format && !p->bias) { /* cuBLAS leaves nothing to finish */
+    if (!x.scale && o.format == sw_format_of(p->m->format)->dtype &&
+        !p->bias) { /* cuBLAS leaves nothing to finish */
         SW_TRY(make_w(cuda, p, &o, &w, 0, p->m->rows, &weights));
         return products_multiply(cuda, &o, &weights, p->m->rows, &x, p->n, p->m->cols, p->add, p->y,
                                  p->ld_y);
@@ -249,9 +250,9 @@ static enum sw_status products(struct sw_cuda *cuda, struct product p)
     assert(p.m->cols <= cuda->options.max_cols); /* more rows go in more tiles */
     for (int64_t row = 0; row < n; row += most) {
         p.n = sw_min_i64(most, n - row);
-        SW_TRY(p.n <= SW_GPU_GEMV_ROWS  ? gemv(cuda, &p, &(struct epilogue){0})
-               : p.m->format == SW_INT8 ? gemm_int8(cuda, &p)
-                                        : gemm(cuda, &p));
+        SW_TRY(p.n <= SW_GPU_GEMV_ROWS         ? gemv(cuda, &p, &(struct epilogue){0})
+               : p.m->format == SW_FORMAT_INT8 ? gemm_int8(cuda, &p)
+                                               : gemm(cuda, &p));
         p.x += most * p.ld_x;
         p.y += most * p.ld_y;
     }
@@ -274,7 +275,7 @@ static enum sw_status project_few(struct sw_cuda *cuda, const struct sw_projecti
                                   const struct product *product, bool normed)
 {
     const struct epilogue epilogue = {
-        .quantized = normed && p->m->format == SW_INT8,
+        .quantized = normed && p->m->format == SW_FORMAT_INT8,
         .act = p->activated ? 1 + (int32_t)p->activation : 0,
         .gated = p->activated && p->gated,
     };
@@ -298,7 +299,7 @@ static enum sw_status products_project(struct sw_cuda *cuda, const struct sw_pro
 {
     const bool normed = p->d_norm != NULL;
     const bool is_gemv = product.n <= SW_GPU_GEMV_ROWS && product.n <= cuda->options.max_rows;
-    void *x8 = is_gemv && p->m->format == SW_INT8 ? work_of(cuda).operand : NULL;
+    void *x8 = is_gemv && p->m->format == SW_FORMAT_INT8 ? work_of(cuda).operand : NULL;
     SW_TRY(sw_cuda_enter(cuda));
     if (normed) {
         CUDA_TRY(cuda, sw_gpu_norm(p->norm, p->eps, product.x, product.ld_x, product.n, p->m->cols,

@@ -333,7 +333,7 @@ static enum sw_status read_types(const json_t *root, struct sw_model *m)
         if (name && strncmp(name, "torch.", 6) == 0)
             name += 6;
         if (name && sw_dtype_by_name(name, &dtype) && sw_dtype_info(dtype)->is_float &&
-            sw_format_of(dtype)) {
+            sw_format_keeping(dtype) != SW_FORMAT_NONE) {
             m->dtype = dtype;
             m->dtype_stated = true;
         }

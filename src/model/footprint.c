@@ -46,7 +46,7 @@ struct sums {
 static void footprint_count(const struct sw_model *model, const struct sw_footprint_params *p,
                             const struct sw_weight_spec *spec, struct sums *sums)
 {
-    const enum sw_dtype format = sw_weight_format(spec, p->weights, p->unquantized);
+    const enum sw_format_id format = sw_weight_format(spec, p->weights, p->unquantized);
     const uint64_t bytes = spec->is_matrix ? sw_matrix_bytes(format, spec->rows, spec->cols)
                                            : sw_vector_bytes(spec->rows);
     const double share =
@@ -69,8 +69,8 @@ static void count_globals(const struct sw_model *model, const struct sw_footprin
         footprint_count(model, p, &specs[i], specs[i].part == SW_PART_EMBED ? &embed : &head);
         if (specs[i].id != SW_W_EMBED)
             continue;
-        const enum sw_dtype format = sw_weight_format(&specs[i], p->weights, p->unquantized);
-        out->embed_read_bytes = (uint64_t)specs[i].cols * sw_dtype_info(format)->bits / 8;
+        const enum sw_format_id format = sw_weight_format(&specs[i], p->weights, p->unquantized);
+        out->embed_read_bytes = sw_format_bytes(format, specs[i].cols);
         if (model->dims.tied)
             out->tied_bytes = sw_matrix_bytes(format, specs[i].rows, specs[i].cols);
     }

@@ -42,12 +42,13 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows);
 uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out);
 
 struct sw_footprint_params {
-    enum sw_dtype weights;     /* a weight format, … */
-    enum sw_dtype unquantized; /* … and that of the matrices it leaves alone (sw_weight_format) */
-    enum sw_dtype kv;          /* f32, f16 or bf16 */
-    int context;               /* positions each slot has room for */
-    int slots;                 /* sequences that can be under way at once */
-    int max_batch_tokens;      /* most tokens in one micro-batch (the prompt chunk) */
+    enum sw_format_id weights;
+    enum sw_format_id
+        unquantized;      /* of the matrices that `weights` leaves alone (sw_weight_format) */
+    enum sw_dtype kv;     /* f32, f16 or bf16 */
+    int context;          /* positions each slot has room for */
+    int slots;            /* sequences that can be under way at once */
+    int max_batch_tokens; /* most tokens in one micro-batch (the prompt chunk) */
 };
 
 struct sw_layer_footprint {

@@ -7,7 +7,7 @@
 
 #include "base/status.h"
 #include "model/arch.h"
-#include "tensor/dtype.h"
+#include "tensor/format.h"
 #include "tensor/tensors.h"
 
 #include <stdbool.h>
@@ -168,8 +168,8 @@ enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tens
  * ones are for the linear matrices of layers only; embeddings, projections, the router and the head
  * are then kept in `unquantized`. Vectors are f32 always.
  */
-enum sw_dtype sw_weight_format(const struct sw_weight_spec *spec, enum sw_dtype weights,
-                               enum sw_dtype unquantized);
+enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, enum sw_format_id weights,
+                                   enum sw_format_id unquantized);
 /* "qkv", "mlp norm bias", …: for messages and reports. */
 const char *sw_weight_name(enum sw_weight id);
 /* Parameters in the checkpoint (a tied head counts once). */

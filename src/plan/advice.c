@@ -112,26 +112,25 @@ static void try_slots(struct trial *t)
 /* The largest format that is smaller than the given one and fits. */
 static void try_weights(struct trial *t)
 {
-    const enum sw_dtype given = t->params.weights;
-    const unsigned bits = sw_dtype_info(given)->bits;
-    enum sw_dtype best = SW_DTYPE_COUNT;
-    for (int d = 0; d < SW_DTYPE_COUNT; d++) {
-        const struct sw_dtype_info *info = sw_dtype_info((enum sw_dtype)d);
-        if (!sw_format_of((enum sw_dtype)d) || info->bits >= bits)
+    const enum sw_format_id given = t->params.weights;
+    enum sw_format_id best = SW_FORMAT_NONE;
+    for (int i = 0; i < SW_FORMAT_COUNT; i++) {
+        const enum sw_format_id format = (enum sw_format_id)i;
+        if (sw_format_bits(format) >= sw_format_bits(given))
             continue;
-        if (best != SW_DTYPE_COUNT && info->bits <= sw_dtype_info(best)->bits)
+        if (best != SW_FORMAT_NONE && sw_format_bits(format) <= sw_format_bits(best))
             continue;
-        t->params.weights = (enum sw_dtype)d;
+        t->params.weights = format;
         if (trial_fits(t))
-            best = (enum sw_dtype)d;
+            best = format;
     }
     t->params.weights = given;
-    if (best == SW_DTYPE_COUNT)
+    if (best == SW_FORMAT_NONE)
         return;
     struct sw_advice *advice = advice_add(t, SW_ADVICE_WEIGHTS, 0);
     advice->format = best;
     snprintf(advice->text, sizeof advice->text, "--weights %s (instead of %s)",
-             sw_dtype_info(best)->name, sw_dtype_info(given)->name);
+             sw_format_of(best)->name, sw_format_of(given)->name);
 }
 
 static bool node_alike(const struct sw_node *a, const struct sw_node *b)

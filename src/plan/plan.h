@@ -107,7 +107,7 @@ enum sw_advice_kind {
 struct sw_advice {
     enum sw_advice_kind kind;
     uint64_t value;
-    enum sw_dtype format;
+    enum sw_format_id format;
     int node;
     char text[192]; /* "use --context 1024 (of 2048)" */
 };

@@ -249,7 +249,7 @@ static void put_title(const struct printer *p)
     sw_strbuf_printf(p->out, "%s: %d layers, %s of %s weights, %s of KV cache (%d x %d tokens)\n",
                      p->r->model ? p->r->model : "model", fp->n_layers,
                      sw_size_format(weights, size, sizeof size),
-                     sw_dtype_info(fp->params.weights)->name, sw_size_format(cache, kv, sizeof kv),
+                     sw_format_of(fp->params.weights)->name, sw_size_format(cache, kv, sizeof kv),
                      fp->params.slots, fp->params.context);
 }
 

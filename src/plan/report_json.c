@@ -48,7 +48,7 @@ static json_t *advice_json(const struct sw_report *r, const struct sw_advice *a)
     };
     json_t *advice = json_pack("{s:s, s:s}", "change", names[a->kind], "text", a->text);
     if (a->kind == SW_ADVICE_WEIGHTS)
-        json_object_set_new(advice, "weights", json_string(sw_dtype_info(a->format)->name));
+        json_object_set_new(advice, "weights", json_string(sw_format_of(a->format)->name));
     else if (a->kind == SW_ADVICE_HOST)
         json_object_set_new(advice, "bytes", json_integer((json_int_t)a->value));
     else if (a->value)
@@ -78,7 +78,7 @@ void sw_report_json(const struct sw_report *r, struct sw_strbuf *out)
     json_t *root = json_pack(
         "{s:s?, s:b, s:s, s:s, s:s, s:i, s:i, s:i, s:i}", "model", r->model, "fits", plan->fits,
         "objective", r->options->objective == SW_OBJECTIVE_LATENCY ? "latency" : "throughput",
-        "weights", sw_dtype_info(params->weights)->name, "kv", sw_dtype_info(params->kv)->name,
+        "weights", sw_format_of(params->weights)->name, "kv", sw_dtype_info(params->kv)->name,
         "context", params->context, "slots", params->slots, "layers", r->footprint->n_layers,
         "ranks", plan->n_ranks);
     if (!root || !idle || !advice) {

@@ -164,7 +164,7 @@ static void put_head(const struct sw_report *r, struct sw_strbuf *out)
     const struct sw_prediction *p = &r->plan->predicted;
     char text[256], token[32], load[32], rate[16], prompts[16];
     snprintf(text, sizeof text, "%.80s, %s weights, %d layers on %d ranks",
-             r->model ? r->model : "model", sw_dtype_info(r->footprint->params.weights)->name,
+             r->model ? r->model : "model", sw_format_of(r->footprint->params.weights)->name,
              r->plan->n_layers, r->plan->n_stages);
     svg_put_text(out, LEFT, 34, "title", text);
     snprintf(text, sizeof text,

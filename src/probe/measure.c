@@ -131,7 +131,7 @@ void sw_read_block_free(struct sw_read_block *block)
 #define STEPS 20000 /* of multiply-adds between two readings of the clock */
 
 struct computing {
-    enum sw_dtype format;
+    enum sw_format_id format;
     double seconds;
     struct worked *worked;
 };
@@ -153,7 +153,7 @@ static void compute_part(void *ctx, int64_t chunk, int worker)
     w->seconds = time - begin;
 }
 
-double sw_compute_rate(struct sw_pool *pool, enum sw_dtype format, double seconds)
+double sw_compute_rate(struct sw_pool *pool, enum sw_format_id format, double seconds)
 {
     const int n = pool_threads_or_one(pool);
     struct computing computing = {format, seconds,

@@ -7,7 +7,7 @@
 
 #include "base/pool.h"
 #include "base/status.h"
-#include "tensor/dtype.h"
+#include "tensor/format.h"
 #include "transport/transport.h"
 
 #include <stdbool.h>
@@ -49,7 +49,7 @@ void sw_read_block_free(struct sw_read_block *block);
  * Floating-point operations per second of the pool's threads, in registers only, as in matrix
  * products with weights of `format`; a multiply-add counts as two. 0: no memory.
  */
-double sw_compute_rate(struct sw_pool *pool, enum sw_dtype format, double seconds);
+double sw_compute_rate(struct sw_pool *pool, enum sw_format_id format, double seconds);
 
 /* The shape of a prompt's attention. */
 struct sw_attend_shape {

@@ -15,10 +15,10 @@
 #include "transport/transport.h"
 
 struct sw_probe_options {
-    double seconds;       /* for all measurements; 0: speeds are defaults, hops are timed briefly */
-    uint64_t memory;      /* most bytes to measure with on a node; 0: some times its caches */
-    int threads;          /* per rank; 0: what sw_probe_threads returns */
-    enum sw_dtype format; /* weight format whose products are measured */
+    double seconds;  /* for all measurements; 0: speeds are defaults, hops are timed briefly */
+    uint64_t memory; /* most bytes to measure with on a node; 0: some times its caches */
+    int threads;     /* per rank; 0: what sw_probe_threads returns */
+    enum sw_format_id format;         /* weight format whose products are measured */
     struct sw_attend_shape attention; /* the model's, to measure attention with */
     const char *path;                 /* model to measure the disk with; NULL: not measured */
     bool connectivity;                /* try every network between the hosts (half a second) */

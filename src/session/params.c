@@ -8,6 +8,14 @@
 #define USUAL_CONTEXT 2048
 #define USUAL_CHUNK 512
 
+enum sw_format_id sw_params_weights(enum sw_format_id wanted, enum sw_dtype stored)
+{
+    const enum sw_format_id kept = sw_format_keeping(stored);
+    return wanted != SW_FORMAT_NONE ? wanted
+           : kept != SW_FORMAT_NONE ? kept
+                                    : SW_FORMAT_F32; /* f64 checkpoints */
+}
+
 enum sw_status sw_params_resolve(const struct sw_session_settings *o, const struct sw_model *model,
                                  enum sw_dtype stored, int positions,
                                  struct sw_footprint_params *out)
@@ -19,14 +27,11 @@ enum sw_status sw_params_resolve(const struct sw_session_settings *o, const stru
     int context = o->context;
     if (context == 0)
         context = sw_min_int(most, positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
-    enum sw_dtype weights = o->weights != SW_OTHER ? o->weights : stored;
-    if (!sw_format_of(weights))
-        weights = SW_F32; /* f64 checkpoints */
-    const enum sw_dtype unquantized =
-        sw_format_is_quantized(weights) ? sw_dtype_unquantized(stored) : weights;
+    const enum sw_format_id weights = sw_params_weights(o->weights, stored);
     *out = (struct sw_footprint_params){.weights = weights,
-                                        .unquantized = sw_dtype_unquantized(stored),
-                                        .kv = o->kv != SW_OTHER ? o->kv : unquantized,
+                                        .unquantized = sw_format_unquantized(stored),
+                                        .kv = o->kv != SW_OTHER ? o->kv
+                                                                : sw_format_kv(weights, stored),
                                         .context = context,
                                         .slots = o->slots > 0 ? o->slots : 1};
     out->max_batch_tokens = sw_min_int(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);

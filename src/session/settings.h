@@ -6,7 +6,7 @@
 #define SW_SESSION_SETTINGS_H
 
 #include "plan/plan.h"
-#include "tensor/dtype.h"
+#include "tensor/format.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 struct sw_session_settings {
     const char *model;                /* a directory as the hub publishes it, or its config.json */
     bool random_weights;              /* no weights are read; config.json is enough */
-    enum sw_dtype weights;            /* SW_OTHER: as in the checkpoint */
+    enum sw_format_id weights;        /* SW_FORMAT_NONE: as in the checkpoint */
     enum sw_dtype kv;                 /* SW_OTHER: as the weights */
     int context, slots, chunk;        /* 0: as the defaults below, or as sw_params_resolve says */
     uint64_t gpu_memory, host_memory; /* limits per rank in bytes; UINT64_MAX: none */

@@ -9,7 +9,6 @@ static const struct sw_dtype_info infos[SW_DTYPE_COUNT] = {
     [SW_F32] = {"f32", "F32", 32, true},
     [SW_F16] = {"f16", "F16", 16, true},
     [SW_BF16] = {"bf16", "BF16", 16, true},
-    [SW_INT8] = {"int8", NULL, 8, false},
     [SW_F64] = {"f64", "F64", 64, true},
     [SW_I64] = {"i64", "I64", 64, false},
     [SW_U64] = {"u64", "U64", 64, false},

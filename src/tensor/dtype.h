@@ -1,7 +1,7 @@
 /*
  * The table of element types: what a tensor in a file may hold, and the conversions of those that
- * weights are made from. What weights are kept in is tensor/format.h's; a weight format has a value
- * of this enum too.
+ * weights are made from. KV caches have element types, too; what weights are kept in is another
+ * table (tensor/format.h).
  */
 #ifndef SW_TENSOR_DTYPE_H
 #define SW_TENSOR_DTYPE_H
@@ -14,7 +14,6 @@ enum sw_dtype {
     SW_F32,
     SW_F16,
     SW_BF16,
-    SW_INT8, /* LLM.int8(): weight = element * scale of its row */
     SW_F64,
     SW_I64,
     SW_U64,
@@ -34,15 +33,15 @@ enum sw_dtype {
 
 struct sw_dtype_info {
     const char *name;        /* as on our command line: "bf16" */
-    const char *safetensors; /* "BF16"; NULL: not in files */
+    const char *safetensors; /* "BF16" */
     unsigned bits;           /* of one element */
     bool is_float;           /* weights can be made from it */
 };
 
 /* Never NULL for a value of the enum. */
 const struct sw_dtype_info *sw_dtype_info(enum sw_dtype dtype);
-/* What a quantized format leaves alone is kept in, when the checkpoint holds `stored`: its 16-bit
- * type, else f16. */
+/* Of what a quantized format leaves alone, when the checkpoint holds `stored`: its 16-bit type,
+ * else f16. */
 static inline enum sw_dtype sw_dtype_unquantized(enum sw_dtype stored)
 {
     return stored == SW_BF16 ? SW_BF16 : SW_F16;

@@ -3,25 +3,47 @@
 #include "tensor/format.h"
 
 #include <string.h>
+#include <strings.h>
 
-static const struct sw_format *const formats[SW_DTYPE_COUNT] = {
-    [SW_F32] = &sw_format_f32,
-    [SW_F16] = &sw_format_f16,
-    [SW_BF16] = &sw_format_bf16,
-    [SW_INT8] = &sw_format_int8,
+static const struct sw_format *const formats[SW_FORMAT_COUNT + 1] = {
+#define X(id, name) [SW_FORMAT_##id] = &sw_format_##name,
+    SW_FORMATS(X)
+#undef X
 };
 
-const struct sw_format *sw_format_of(enum sw_dtype format)
+const struct sw_format *sw_format_of(enum sw_format_id format)
 {
     return formats[format];
 }
 
-enum sw_status sw_format_check(enum sw_dtype format, enum sw_dtype values, int64_t cols)
+enum sw_format_id sw_format_keeping(enum sw_dtype values)
+{
+    int i = 0;
+    while (i < SW_FORMAT_COUNT && (values == SW_OTHER || formats[i]->dtype != values))
+        i++;
+    return (enum sw_format_id)i;
+}
+
+bool sw_format_by_name(const char *name, enum sw_format_id *format)
+{
+    enum sw_dtype dtype;
+    for (int i = 0; i < SW_FORMAT_COUNT; i++)
+        if (strcasecmp(name, formats[i]->name) == 0) {
+            *format = (enum sw_format_id)i;
+            return true;
+        }
+    if (!sw_dtype_by_name(name, &dtype) || sw_format_keeping(dtype) == SW_FORMAT_NONE)
+        return false;
+    *format = sw_format_keeping(dtype);
+    return true;
+}
+
+enum sw_status sw_format_check(enum sw_format_id format, enum sw_dtype values, int64_t cols)
 {
     const struct sw_format *f = formats[format];
-    if (!f || !f->encode || !sw_dtype_info(values)->is_float)
+    if (!f->encode || !sw_dtype_info(values)->is_float)
         return sw_fail(SW_EMODEL, "%s values cannot be made into %s weights",
-                       sw_dtype_info(values)->name, sw_dtype_info(format)->name);
+                       sw_dtype_info(values)->name, f->name);
     if (f->max_cols && cols > f->max_cols)
         return sw_fail(SW_EMODEL,
                        "a matrix of %lld columns cannot be %s: sums of more than %lld products "

@@ -1,14 +1,14 @@
 /*
  * Weight formats: what the matrices of a model can be kept in. A format is a row of a table, which
- * says how values become bytes and what the bytes mean. Every row needs kernels on each backend,
- * and the tests loop over the table.
+ * says how values become bytes and what the bytes mean: a line of SW_FORMATS and a file with its
+ * struct sw_format. Every row needs kernels on each backend, and the tests loop over the table.
  *
  * A row of a matrix is a sequence of blocks, each of block_len elements in block_bytes bytes. What
  * belongs to one block alone (its scale, its zero point) lies in the block. A format can also have
  * one f32 scale for a whole row (row_scale); these lie behind the blocks of all rows
  * (tensor/layout.h), so that the blocks of int8 are its bare elements.
  *
- * Formats are named by values of enum sw_dtype; SW_INT8 is one that no tensor of a file has.
+ * Matrices, options and messages between ranks name a format by its id.
  */
 #ifndef SW_TENSOR_FORMAT_H
 #define SW_TENSOR_FORMAT_H
@@ -19,6 +19,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#define SW_FORMATS(X) X(F32, f32) X(F16, f16) X(BF16, bf16) X(INT8, int8)
+
+enum sw_format_id {
+#define X(id, name) SW_FORMAT_##id,
+    SW_FORMATS(X)
+#undef X
+        SW_FORMAT_COUNT,
+    SW_FORMAT_NONE = SW_FORMAT_COUNT /* no format: left open, or there is none */
+};
 
 /* int8: elements of an activation of larger magnitude are multiplied in f32 (docs/formats.md). */
 #define SW_INT8_OUTLIER 6.0f
@@ -38,7 +48,8 @@ struct sw_format {
     int block_len;        /* elements of a block */
     unsigned block_bytes; /* bytes of a block */
     bool row_scale;       /* each row has an f32 scale */
-    bool quantized;       /* values are lost: only some weights can be kept in it */
+    enum sw_dtype dtype;  /* of values that are kept as they are; SW_OTHER: it is quantized, and
+                           * only some weights can be kept in it */
     unsigned col_pad;     /* columns are padded to a multiple of this, which block_len divides */
     int64_t max_cols;     /* most columns of a matrix; 0: any number */
     /*
@@ -58,16 +69,45 @@ struct sw_format {
                    void *blocks);
 };
 
-extern const struct sw_format sw_format_f32, sw_format_f16, sw_format_bf16, sw_format_int8;
+#define X(id, name) extern const struct sw_format sw_format_##name;
+SW_FORMATS(X)
+#undef X
 
-/* NULL: this element type is no weight format. */
-const struct sw_format *sw_format_of(enum sw_dtype format);
-static inline bool sw_format_is_quantized(enum sw_dtype format)
+/* NULL for SW_FORMAT_NONE alone. */
+const struct sw_format *sw_format_of(enum sw_format_id format);
+/* By its name or one that its element type has, any case. False: there is none. */
+bool sw_format_by_name(const char *name, enum sw_format_id *format);
+/* The format that keeps such values as they are; SW_FORMAT_NONE: none does. */
+enum sw_format_id sw_format_keeping(enum sw_dtype values);
+static inline bool sw_format_is_quantized(enum sw_format_id format)
 {
-    return sw_format_of(format) && sw_format_of(format)->quantized;
+    return sw_format_of(format)->dtype == SW_OTHER;
+}
+/* What a quantized format leaves alone, as a format, when the checkpoint holds `stored`. */
+static inline enum sw_format_id sw_format_unquantized(enum sw_dtype stored)
+{
+    return sw_format_keeping(sw_dtype_unquantized(stored));
+}
+/* The element type of a KV cache beside such weights, where nobody chose. */
+static inline enum sw_dtype sw_format_kv(enum sw_format_id weights, enum sw_dtype stored)
+{
+    return sw_format_is_quantized(weights) ? sw_dtype_unquantized(stored)
+                                           : sw_format_of(weights)->dtype;
+}
+/* Bits of an element, its block's other bytes shared out. */
+static inline double sw_format_bits(enum sw_format_id format)
+{
+    const struct sw_format *f = sw_format_of(format);
+    return 8.0 * f->block_bytes / f->block_len;
+}
+/* Bytes of n elements, of whole blocks. */
+static inline size_t sw_format_bytes(enum sw_format_id format, int64_t n)
+{
+    const struct sw_format *f = sw_format_of(format);
+    return (size_t)((n + f->block_len - 1) / f->block_len) * f->block_bytes;
 }
 /* SW_EMODEL when a matrix of `cols` columns in `format` cannot be made of such values. */
-enum sw_status sw_format_check(enum sw_dtype format, enum sw_dtype values, int64_t cols);
+enum sw_status sw_format_check(enum sw_format_id format, enum sw_dtype values, int64_t cols);
 /* Makes a whole row; scale: its scale, not written where the format has none. */
 void sw_format_encode_row(const struct sw_format *format, const struct sw_values *row, void *blocks,
                           float *scale);

@@ -104,7 +104,7 @@ const struct sw_format sw_format_int8 = {.name = "int8",
                                          .block_len = 1,
                                          .block_bytes = 1,
                                          .row_scale = true,
-                                         .quantized = true,
+                                         .dtype = SW_OTHER,
                                          .col_pad = 4,
                                          /* sums of 127 * 127 stay below 2^31 */
                                          .max_cols = 1 << 17,

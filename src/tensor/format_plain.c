@@ -66,18 +66,21 @@ static void encode_bf16(const struct sw_values *row, float measured, int64_t fir
 }
 
 const struct sw_format sw_format_f32 = {.name = "f32",
+                                        .dtype = SW_F32,
                                         .block_len = 1,
                                         .block_bytes = 4,
                                         .col_pad = COL_PAD,
                                         .decode = decode_f32,
                                         .encode = encode_f32};
 const struct sw_format sw_format_f16 = {.name = "f16",
+                                        .dtype = SW_F16,
                                         .block_len = 1,
                                         .block_bytes = 2,
                                         .col_pad = COL_PAD,
                                         .decode = decode_f16,
                                         .encode = encode_f16};
 const struct sw_format sw_format_bf16 = {.name = "bf16",
+                                         .dtype = SW_BF16,
                                          .block_len = 1,
                                          .block_bytes = 2,
                                          .col_pad = COL_PAD,

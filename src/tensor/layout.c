@@ -3,7 +3,7 @@
 
 #include "base/checked.h"
 
-struct sw_matrix_layout sw_matrix_layout_of(enum sw_dtype format, int64_t rows, int64_t cols)
+struct sw_matrix_layout sw_matrix_layout_of(enum sw_format_id format, int64_t rows, int64_t cols)
 {
     const struct sw_format *f = sw_format_of(format);
     const uint64_t padded_rows = sw_round_up((uint64_t)rows, SW_ROW_PAD);
@@ -18,24 +18,24 @@ struct sw_matrix_layout sw_matrix_layout_of(enum sw_dtype format, int64_t rows, 
                                      .bytes = (size_t)sw_round_up(end, SW_ALIGN)};
 }
 
-uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols)
+uint64_t sw_matrix_bytes(enum sw_format_id format, int64_t rows, int64_t cols)
 {
     return sw_matrix_layout_of(format, rows, cols).bytes;
 }
 
-float *sw_matrix_scales(enum sw_dtype format, const void *data, int64_t rows, int64_t cols)
+float *sw_matrix_scales(enum sw_format_id format, const void *data, int64_t rows, int64_t cols)
 {
     if (!sw_format_of(format)->row_scale)
         return NULL;
     return (float *)((uintptr_t)data + sw_matrix_layout_of(format, rows, cols).scales);
 }
 
-uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim, int64_t context)
+uint64_t sw_kv_bytes(enum sw_dtype dtype, int slots, int n_kv_heads, int head_dim, int64_t context)
 {
     const uint64_t keys = sw_round_up((uint64_t)context, SW_KEY_BLOCK);
     const uint64_t dim = sw_round_up((uint64_t)head_dim, 2);
     const uint64_t n = 2 * (uint64_t)slots * (uint64_t)n_kv_heads * keys * dim;
-    return sw_round_up(n * sw_dtype_info(format)->bits / 8, SW_ALIGN);
+    return sw_round_up(n * sw_dtype_info(dtype)->bits / 8, SW_ALIGN);
 }
 
 uint64_t sw_vector_bytes(int64_t n)

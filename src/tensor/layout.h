@@ -24,14 +24,13 @@ struct sw_matrix_layout {
     size_t scales;      /* bytes from the start to the scales, (rows) f32 */
     size_t bytes;       /* of all, a multiple of SW_ALIGN */
 };
-struct sw_matrix_layout sw_matrix_layout_of(enum sw_dtype format, int64_t rows, int64_t cols);
-uint64_t sw_matrix_bytes(enum sw_dtype format, int64_t rows, int64_t cols);
+struct sw_matrix_layout sw_matrix_layout_of(enum sw_format_id format, int64_t rows, int64_t cols);
+uint64_t sw_matrix_bytes(enum sw_format_id format, int64_t rows, int64_t cols);
 /* The scales of a matrix that begins at `data`, in device or host memory: (rows padded) f32. NULL:
  * the format has no row scales. */
-float *sw_matrix_scales(enum sw_dtype format, const void *data, int64_t rows, int64_t cols);
+float *sw_matrix_scales(enum sw_format_id format, const void *data, int64_t rows, int64_t cols);
 
-uint64_t sw_kv_bytes(enum sw_dtype format, int slots, int n_kv_heads, int head_dim,
-                     int64_t context);
+uint64_t sw_kv_bytes(enum sw_dtype dtype, int slots, int n_kv_heads, int head_dim, int64_t context);
 uint64_t sw_vector_bytes(int64_t n); /* n f32 */
 
 #endif

@@ -73,7 +73,8 @@ static inline void *encode(enum sw_dtype dtype, const float *x, int64_t n)
 }
 
 /* Values that a weight format can have, in this order. */
-static const enum sw_dtype formats[] = {SW_F32, SW_F16, SW_BF16, SW_INT8};
+static const enum sw_format_id formats[] = {SW_FORMAT_F32, SW_FORMAT_F16, SW_FORMAT_BF16,
+                                            SW_FORMAT_INT8};
 #define N_FORMATS (sizeof formats / sizeof formats[0])
 
 static inline float rounded(enum sw_dtype format, float x)
@@ -99,24 +100,24 @@ static inline void int8_row(const float *x, int64_t n, bool outliers, float *out
 }
 
 /* What products see of a row of weights, and of a row of activations. */
-static inline void kept_row(enum sw_dtype format, const float *w, int64_t n, float *out)
+static inline void kept_row(enum sw_format_id format, const float *w, int64_t n, float *out)
 {
-    if (format == SW_INT8)
+    if (format == SW_FORMAT_INT8)
         int8_row(w, n, false, out);
     else
         for (int64_t i = 0; i < n; i++)
-            out[i] = rounded(format, w[i]);
+            out[i] = rounded(sw_format_of(format)->dtype, w[i]);
 }
-static inline void taken_row(enum sw_dtype format, const float *x, int64_t n, float *out)
+static inline void taken_row(enum sw_format_id format, const float *x, int64_t n, float *out)
 {
-    if (format == SW_INT8)
+    if (format == SW_FORMAT_INT8)
         int8_row(x, n, true, out);
     else
         for (int64_t i = 0; i < n; i++)
-            out[i] = format == SW_BF16 ? rounded(SW_BF16, x[i]) : x[i];
+            out[i] = format == SW_FORMAT_BF16 ? rounded(SW_BF16, x[i]) : x[i];
 }
 
-static inline struct sw_matrix packed(struct sw_backend *b, enum sw_dtype format, int64_t rows,
+static inline struct sw_matrix packed(struct sw_backend *b, enum sw_format_id format, int64_t rows,
                                       int64_t cols, const float *w)
 {
     struct sw_matrix m = {format, rows, cols, NULL};
@@ -143,9 +144,9 @@ static inline void store_heads(struct sw_backend *b, const struct sw_kv *kv,
 }
 
 /* Largest |y - what y should be| / sum of |terms|, so that cancellation does not count. */
-static inline double product_error(enum sw_dtype format, int64_t rows, int64_t cols, const float *w,
-                                   const float *x, const float *bias, const float *y0, int64_t n,
-                                   const float *y)
+static inline double product_error(enum sw_format_id format, int64_t rows, int64_t cols,
+                                   const float *w, const float *x, const float *bias,
+                                   const float *y0, int64_t n, const float *y)
 {
     double worst = 0;
     float *kept = malloc((size_t)cols * sizeof *kept), *taken = malloc((size_t)cols * sizeof *kept);

@@ -57,10 +57,10 @@ static void products_are_right(void)
     float *y = malloc((size_t)N * ROWS * sizeof *y), *first = malloc((size_t)N * ROWS * sizeof *y);
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_wide(2, isa);
-        struct sw_matrix m = packed(b, SW_INT8, ROWS, COLS, d.w);
+        struct sw_matrix m = packed(b, SW_FORMAT_INT8, ROWS, COLS, d.w);
         memcpy(y, y0, (size_t)N * ROWS * sizeof *y);
         b->ops->matmul(b, &m, bias, d.x, COLS, N, y, ROWS, true);
-        const double error = product_error(SW_INT8, ROWS, COLS, d.w, d.x, bias, y0, N, y);
+        const double error = product_error(SW_FORMAT_INT8, ROWS, COLS, d.w, d.x, bias, y0, N, y);
         if (error > 1e-6)
             printf("    %s: %g\n", sw_isa_name(isa), error);
         CU_ASSERT(error <= 1e-6);
@@ -95,13 +95,13 @@ static void sums_do_not_overflow(void)
             .threads = 1, .isa = sw_isa_name(isa), .max_rows = 2, .max_cols = LONG};
         struct sw_backend *b = NULL;
         CU_ASSERT_EQUAL_FATAL(sw_backend_cpu_open(&o, &b), SW_OK);
-        struct sw_matrix m = packed(b, SW_INT8, 2, LONG, x);
+        struct sw_matrix m = packed(b, SW_FORMAT_INT8, 2, LONG, x);
         float y[4];
         b->ops->matmul(b, &m, NULL, x, LONG, 2, y, 2, false);
         for (int i = 0; i < 4; i++)
             CU_ASSERT_DOUBLE_EQUAL(y[i], (i == 0 || i == 3 ? 4.0 : -4.0) * LONG, 0.5);
         unpack(b, &m);
-        struct sw_matrix longer = {SW_INT8, 1, LONG + 1, NULL};
+        struct sw_matrix longer = {SW_FORMAT_INT8, 1, LONG + 1, NULL};
         const struct sw_matrix_rows row = {x, SW_F32, 0, 1, LONG + 1, 1};
         CU_ASSERT_EQUAL(b->ops->matrix_put(b, &longer, &row), SW_EMODEL);
         CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "131073 columns"));
@@ -120,14 +120,14 @@ static void what_is_not_finite_shows(void)
                 struct sw_backend *b = open_cpu(1, isa);
                 float *w = floats(20 * 100, 1), *x = floats(8 * 100, 2), y[8 * 20];
                 x[(n - 1) * 100 + 57] = bad[i];
-                struct sw_matrix m = packed(b, SW_INT8, 20, 100, w);
+                struct sw_matrix m = packed(b, SW_FORMAT_INT8, 20, 100, w);
                 b->ops->matmul(b, &m, NULL, x, 100, n, y, 20, false);
                 for (int64_t k = 0; k < n * 20; k++)
                     CU_ASSERT(isfinite(y[k]) == (k < (n - 1) * 20));
                 unpack(b, &m);
                 x[(n - 1) * 100 + 57] = 1;
                 w[3 * 100 + 99] = bad[i];
-                m = packed(b, SW_INT8, 20, 100, w);
+                m = packed(b, SW_FORMAT_INT8, 20, 100, w);
                 b->ops->matmul(b, &m, NULL, x, 100, n, y, 20, false);
                 for (int64_t k = 0; k < n * 20; k++)
                     CU_ASSERT(isfinite(y[k]) == (k % 20 != 3));
@@ -202,7 +202,8 @@ static void a_layer_of_bitsandbytes_agrees(void)
     const int64_t rows = n_scb, cols = n_w / rows;
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(1, isa);
-        struct sw_matrix m = {SW_INT8, rows, cols, device(b, sw_matrix_bytes(SW_INT8, rows, cols))};
+        struct sw_matrix m = {SW_FORMAT_INT8, rows, cols,
+                              device(b, sw_matrix_bytes(SW_FORMAT_INT8, rows, cols))};
         b->ops->matrix_clear(b, &m);
         const struct sw_matrix_rows all = {w, SW_F16, 0, rows, cols, 1};
         CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &all), SW_OK);
@@ -235,7 +236,7 @@ static void a_published_layer_agrees(void)
     for (int64_t i = 0; i < n_q; i++)
         w[i] = (float)q[i] * (scb[i / cols] / 127);
     struct sw_backend *b = open_cpu(1, sw_cpu_isa());
-    struct sw_matrix m = packed(b, SW_INT8, n_scb, cols, w);
+    struct sw_matrix m = packed(b, SW_FORMAT_INT8, n_scb, cols, w);
     check_elements(b, &m, q, scb);
     CU_ASSERT(difference(b, &m, x, n_x / cols, want) <= 2e-3);
     unpack(b, &m);
@@ -257,7 +258,7 @@ static void activations_of_many_rows_are_those_of_one(void)
                 float *x = floats(MANY * ld, 7), *many = floats(MANY * OUT, 8),
                       *one = floats(MANY * OUT, 8);
                 struct sw_backend *b = open_cpu(2, isa);
-                struct sw_matrix m = packed(b, SW_INT8, OUT, WIDE, w);
+                struct sw_matrix m = packed(b, SW_FORMAT_INT8, OUT, WIDE, w);
                 for (int64_t i = 0; i < MANY * ld; i++)
                     x[i] *= i % 97 ? 2 : 40; /* some are outliers */
                 float *again = malloc((size_t)(MANY * ld) * sizeof *again);

@@ -8,7 +8,7 @@ static const struct shape shapes[] = {{1, 1},    {1, 2},    {2, 1},     {3, 5}, 
                                       {17, 31},  {48, 33},  {64, 64},   {65, 63},   {100, 257},
                                       {127, 96}, {128, 97}, {129, 192}, {200, 193}, {333, 1000}};
 
-static void check_shape(struct sw_backend *b, enum sw_dtype format, struct shape s)
+static void check_shape(struct sw_backend *b, enum sw_format_id format, struct shape s)
 {
     enum { N = 13 };
     float *w = floats(s.rows * s.cols, 1), *x = floats(N * s.cols, 2), *bias = floats(s.rows, 3),
@@ -20,7 +20,7 @@ static void check_shape(struct sw_backend *b, enum sw_dtype format, struct shape
         b->ops->matmul(b, &m, use_bias, x, s.cols, N, y, s.rows, mode & 2);
         const double error = product_error(format, s.rows, s.cols, w, x, use_bias, use_y0, N, y);
         if (error > 1e-6)
-            printf("%s %ld x %ld mode %d: %g\n", sw_dtype_info(format)->name, (long)s.rows,
+            printf("%s %ld x %ld mode %d: %g\n", sw_format_of(format)->name, (long)s.rows,
                    (long)s.cols, mode, error);
         CU_ASSERT(error <= 1e-6);
         for (int64_t i = 0; i < N; i++) { /* one at a time: the same bits */
@@ -122,7 +122,7 @@ static void weights_are_packed(void)
         unpack(b, &m);
     }
     const struct sw_matrix_rows bad = {w, SW_I32, 0, 1, 75, 1};
-    struct sw_matrix m = packed(b, SW_F32, s.rows, s.cols, w);
+    struct sw_matrix m = packed(b, SW_FORMAT_F32, s.rows, s.cols, w);
     CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &bad), SW_EMODEL);
     unpack(b, &m);
     b->ops->close(b);

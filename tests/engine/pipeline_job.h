@@ -20,7 +20,8 @@
 
 struct job {
     const char *dir;
-    enum sw_dtype weights, kv;
+    enum sw_format_id weights;
+    enum sw_dtype kv;
     int ranks, threads, chunk, context;
     const char *isa;
     bool random;
@@ -168,7 +169,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                               .gpu = gpu,
                                               .transport = t,
                                               .params = {.weights = job->weights,
-                                                         .unquantized = SW_F16,
+                                                         .unquantized = SW_FORMAT_F16,
                                                          .kv = job->kv,
                                                          .context = job->context,
                                                          .slots = job->slots ? job->slots : 1,

@@ -99,7 +99,7 @@ static void alone_or_together(const char *name, int ranks)
     char dir[4096];
     snprintf(dir, sizeof dir, "%s/tests/models/tiny/%s", SW_SOURCE_DIR, name);
     struct job job = {.dir = dir,
-                      .weights = SW_BF16,
+                      .weights = SW_FORMAT_BF16,
                       .kv = SW_BF16,
                       .ranks = ranks,
                       .threads = 2,

@@ -45,7 +45,7 @@ static bool compare(const char *dir, const char *expected)
     const int64_t *follow = with_prompt ? greedy + n_ids : greedy;
     const int64_t n_follow = with_prompt ? n_greedy - n_ids : n_greedy;
     struct job job = {.dir = dir,
-                      .weights = SW_F32,
+                      .weights = SW_FORMAT_F32,
                       .kv = SW_F32,
                       .ranks = 1,
                       .threads = 2,
@@ -139,20 +139,20 @@ static void fewer_bits_cost_what_is_stated(void)
 {
     static const struct {
         const char *dir;
-        enum sw_dtype format;
+        enum sw_format_id format;
         double stated;
-    } cases[] = {{"tests/models/shakespeare", SW_BF16, 0.03},
-                 {"tests/models/shakespeare", SW_F16, 0.002},
-                 {"tests/models/tiny/llama", SW_BF16, 0.03},
-                 {"tests/models/tiny/qwen2", SW_F16, 0.002},
-                 {"tests/models/tiny/bloom", SW_BF16, 0.03},
-                 {"tests/models/tiny/opt", SW_F16, 0.002},
-                 {"tests/models/shakespeare", SW_INT8, 0.03},
+    } cases[] = {{"tests/models/shakespeare", SW_FORMAT_BF16, 0.03},
+                 {"tests/models/shakespeare", SW_FORMAT_F16, 0.002},
+                 {"tests/models/tiny/llama", SW_FORMAT_BF16, 0.03},
+                 {"tests/models/tiny/qwen2", SW_FORMAT_F16, 0.002},
+                 {"tests/models/tiny/bloom", SW_FORMAT_BF16, 0.03},
+                 {"tests/models/tiny/opt", SW_FORMAT_F16, 0.002},
+                 {"tests/models/shakespeare", SW_FORMAT_INT8, 0.03},
                  /* Random ones, in which rounding to bf16 makes a router choose another expert. */
-                 {"tests/models/tiny/mixtral", SW_BF16, 0.2},
-                 {"tests/models/tiny/qwen3_moe", SW_BF16, 0.2},
-                 {"tests/models/tiny/mixtral", SW_F16, 0.002},
-                 {"tests/models/tiny/qwen3_moe", SW_F16, 0.002}};
+                 {"tests/models/tiny/mixtral", SW_FORMAT_BF16, 0.2},
+                 {"tests/models/tiny/qwen3_moe", SW_FORMAT_BF16, 0.2},
+                 {"tests/models/tiny/mixtral", SW_FORMAT_F16, 0.002},
+                 {"tests/models/tiny/qwen3_moe", SW_FORMAT_F16, 0.002}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char dir[2048], expected[2100];
         int64_t n_ids = 0, n_logits = 0;
@@ -166,7 +166,7 @@ static void fewer_bits_cost_what_is_stated(void)
             ids[k] = (int32_t)ids64[k];
         struct job job = {.dir = dir,
                           .weights = cases[i].format,
-                          .kv = sw_format_is_quantized(cases[i].format) ? SW_F16 : cases[i].format,
+                          .kv = sw_format_kv(cases[i].format, SW_F16),
                           .ranks = 1,
                           .threads = 1,
                           .chunk = 64,
@@ -175,7 +175,7 @@ static void fewer_bits_cost_what_is_stated(void)
                           .n_ids = (int)n_ids};
         CU_ASSERT_EQUAL(job_run(&job), SW_OK);
         const double error = job.logits ? error_of(job.logits, logits, n_logits) : 1;
-        printf("    %-45s %-5s error %.1e\n", cases[i].dir, sw_dtype_info(cases[i].format)->name,
+        printf("    %-45s %-5s error %.1e\n", cases[i].dir, sw_format_of(cases[i].format)->name,
                error);
         CU_ASSERT_TRUE(error <= cases[i].stated);
         job_free(&job);
@@ -209,7 +209,7 @@ static void int8_agrees_with_bitsandbytes(void)
         for (int64_t k = 0; k < n_ids; k++)
             ids[k] = (int32_t)ids64[k];
         struct job job = {.dir = dir,
-                          .weights = SW_INT8,
+                          .weights = SW_FORMAT_INT8,
                           .kv = SW_F32,
                           .ranks = 2,
                           .threads = 1,
@@ -260,7 +260,7 @@ static void stories_agree_in_every_form(void)
         if (access(dir, X_OK) != 0)
             continue;
         struct job job = {.dir = dir,
-                          .weights = SW_F32,
+                          .weights = SW_FORMAT_F32,
                           .kv = SW_F32,
                           .ranks = 2,
                           .threads = 1,

@@ -12,7 +12,7 @@
 static const int32_t ids[N_IDS] = {3,  14, 15, 92, 65, 35, 89, 79, 32, 38, 46,
                                    26, 43, 38, 32, 79, 50, 28, 84, 19, 71};
 
-static void same_bits(const char *name, enum sw_dtype weights, const char *isa)
+static void same_bits(const char *name, enum sw_format_id weights, const char *isa)
 {
     static const struct {
         int ranks, threads, chunk;
@@ -24,7 +24,7 @@ static void same_bits(const char *name, enum sw_dtype weights, const char *isa)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct job job = {.dir = dir,
                           .weights = weights,
-                          .kv = sw_format_is_quantized(weights) ? SW_F16 : weights,
+                          .kv = sw_format_kv(weights, SW_F16),
                           .isa = isa,
                           .ranks = cases[i].ranks,
                           .threads = cases[i].threads,
@@ -49,7 +49,7 @@ static void same_bits(const char *name, enum sw_dtype weights, const char *isa)
                           memcmp(job.new_ids, first.new_ids, N_NEW * sizeof *job.new_ids) == 0;
         if (!same)
             printf("    %s in %s: %d ranks, %d threads, chunks of %d give other bits\n", name,
-                   sw_dtype_info(weights)->name, job.ranks, job.threads, job.chunk);
+                   sw_format_of(weights)->name, job.ranks, job.threads, job.chunk);
         CU_ASSERT_TRUE(same);
         job_free(&job);
     }
@@ -62,26 +62,23 @@ static void every_family(void)
                                         "llama31",  "mistral", "mixtral",  "opt",
                                         "opt_350m", "qwen2",   "qwen3",    "qwen3_moe"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        same_bits(names[i], SW_F32, NULL);
+        same_bits(names[i], SW_FORMAT_F32, NULL);
 }
 
 static void every_weight_format(void)
 {
-    for (int i = 0; i < SW_DTYPE_COUNT; i++) {
-        if (!sw_format_of((enum sw_dtype)i))
-            continue;
-        same_bits("llama31", (enum sw_dtype)i, NULL);
-        same_bits("mixtral", (enum sw_dtype)i, NULL);
-        same_bits("bloom", (enum sw_dtype)i, NULL);
+    for (int i = 0; i < SW_FORMAT_COUNT; i++) {
+        same_bits("llama31", (enum sw_format_id)i, NULL);
+        same_bits("mixtral", (enum sw_format_id)i, NULL);
+        same_bits("bloom", (enum sw_format_id)i, NULL);
     }
 }
 
 static void every_instruction_set(void)
 {
     for (int isa = 0; isa <= (int)sw_cpu_isa(); isa++)
-        for (int i = 0; i < SW_DTYPE_COUNT; i++)
-            if (sw_format_of((enum sw_dtype)i))
-                same_bits("gpt_neox", (enum sw_dtype)i, sw_isa_name((enum sw_isa)isa));
+        for (int i = 0; i < SW_FORMAT_COUNT; i++)
+            same_bits("gpt_neox", (enum sw_format_id)i, sw_isa_name((enum sw_isa)isa));
 }
 
 SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},

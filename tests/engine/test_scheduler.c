@@ -122,7 +122,7 @@ static enum sw_status run_many(struct many *many, const char *name, int ranks, i
     static const int32_t one = 1;
     snprintf(dir, sizeof dir, "%s/tests/models/%s", SW_SOURCE_DIR, name);
     struct job job = {.dir = dir,
-                      .weights = SW_BF16,
+                      .weights = SW_FORMAT_BF16,
                       .kv = SW_BF16,
                       .ranks = ranks,
                       .threads = 1,
@@ -332,7 +332,7 @@ static void scores_are_the_logits(void)
         text.many = &many;
         snprintf(dir, sizeof dir, "%s/tests/models/%s", SW_SOURCE_DIR, names[i % 3]);
         struct job job = {.dir = dir,
-                          .weights = SW_F32,
+                          .weights = SW_FORMAT_F32,
                           .kv = SW_F32,
                           .ranks = 1 + i / 3,
                           .threads = 1,
@@ -396,7 +396,7 @@ static void bad_requests_are_refused(void)
 {
     static const int32_t one = 1;
     struct job job = {.dir = SW_SOURCE_DIR "/tests/models/tiny/llama",
-                      .weights = SW_F32,
+                      .weights = SW_FORMAT_F32,
                       .kv = SW_F32,
                       .ranks = 1,
                       .threads = 1,
@@ -476,7 +476,7 @@ static void a_shared_prefix_costs_one_prefill(void)
     for (int ranks = 1; ranks <= 2; ranks++) {
         double seconds[2] = {0};
         struct job job = {.dir = SW_SOURCE_DIR "/tests/models/shakespeare",
-                          .weights = SW_BF16,
+                          .weights = SW_FORMAT_BF16,
                           .kv = SW_BF16,
                           .ranks = ranks,
                           .threads = 1,
@@ -532,7 +532,7 @@ static void memory_stays_flat(void)
     static const int32_t one = 1;
     for (int ranks = 1; ranks <= 2; ranks++) {
         struct job job = {.dir = SW_SOURCE_DIR "/tests/models/tiny/gpt_neox",
-                          .weights = SW_BF16,
+                          .weights = SW_FORMAT_BF16,
                           .kv = SW_BF16,
                           .ranks = ranks,
                           .threads = 1,

@@ -159,7 +159,7 @@ static const json_t *right_line(struct sweep *s, const json_t *line)
 static void check_line(struct sweep *s, const char *name, const json_t *line)
 {
     struct job job = {.dir = s->folder,
-                      .weights = SW_F32,
+                      .weights = SW_FORMAT_F32,
                       .kv = SW_F32,
                       .ranks = 1,
                       .threads = 1,

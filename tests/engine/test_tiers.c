@@ -21,7 +21,7 @@ static void same_as(struct job *job, const struct job *first, const struct sw_en
 }
 
 /* Every split of the layers, every place of the ends, with and without streaming of prompts. */
-static void every_mix(const char *name, enum sw_dtype format)
+static void every_mix(const char *name, enum sw_format_id format)
 {
     char dir[4096];
     int layers;
@@ -70,17 +70,16 @@ static void every_family(void)
                                         "qwen3_moe_sparse_step"};
     make_ids();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        every_mix(names[i], SW_F32);
+        every_mix(names[i], SW_FORMAT_F32);
 }
 
 static void every_weight_format(void)
 {
     make_ids();
-    for (int i = 0; i < SW_DTYPE_COUNT; i++)
-        if (sw_format_of((enum sw_dtype)i)) {
-            every_mix("llama31", (enum sw_dtype)i);
-            every_mix("mixtral", (enum sw_dtype)i);
-        }
+    for (int i = 0; i < SW_FORMAT_COUNT; i++) {
+        every_mix("llama31", (enum sw_format_id)i);
+        every_mix("mixtral", (enum sw_format_id)i);
+    }
 }
 
 /* Two and three ranks, each with tiers of its own, and ends on either device. */
@@ -102,12 +101,12 @@ static void several_ranks(void)
     make_ids();
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++) {
         path_of(names[k], dir, sizeof dir);
-        struct job first = job_of(dir, SW_F32);
+        struct job first = job_of(dir, SW_FORMAT_F32);
         CU_ASSERT_EQUAL_FATAL(job_run(&first), SW_OK);
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
             for (int chunk = 4; chunk <= 80; chunk += 76) {
                 struct sw_engine_slice slices[3];
-                struct job job = job_of(dir, SW_F32);
+                struct job job = job_of(dir, SW_FORMAT_F32);
                 memcpy(slices, cases[i].slices, sizeof slices);
                 job.ranks = cases[i].ranks;
                 job.chunk = chunk;
@@ -210,17 +209,17 @@ static void mixed_batches(void)
     char dir[4096], text[128];
     make_ids();
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
-        for (int format = SW_F32; format <= SW_BF16; format++) {
+        for (int format = SW_FORMAT_F32; format <= SW_FORMAT_BF16; format++) {
             int layers;
             bool tied;
             path_of(names[k], dir, sizeof dir);
             properties(dir, &layers, &tied);
-            struct job plain = job_of(dir, (enum sw_dtype)format);
+            struct job plain = job_of(dir, (enum sw_format_id)format);
             struct received expected = mixed(&plain, NULL);
             CU_ASSERT(expected.n > 0);
             for (size_t i = 0; i < sizeof tiers / sizeof tiers[0]; i++) {
                 struct sw_engine_slice slice = {.count = layers, .tiers = tiers[i]};
-                struct job job = job_of(dir, (enum sw_dtype)format);
+                struct job job = job_of(dir, (enum sw_format_id)format);
                 if (tiers[i].n_gpu + tiers[i].n_streamed >= layers && tiers[i].stream_rows)
                     continue;
                 struct received got = mixed(&job, &slice);
@@ -248,7 +247,7 @@ static void layers_pass_no_more_than_needed(void)
         struct sw_engine_slice slice = {.count = 3};
         slice.tiers.n_gpu = 3 - streamed;
         slice.tiers.n_streamed = streamed;
-        struct job job = job_of(dir, SW_F32);
+        struct job job = job_of(dir, SW_FORMAT_F32);
         job.chunk = 25;
         job.n_new = 0;
         const uint64_t layer =
@@ -268,7 +267,7 @@ static void prompts_pass_from_so_many_rows_on(void)
     make_ids();
     for (int rows = 20; rows <= 21; rows++) {
         struct sw_engine_slice slice = {.count = 3, .tiers = {.stream_rows = rows}};
-        struct job job = job_of(dir, SW_F32);
+        struct job job = job_of(dir, SW_FORMAT_F32);
         job.chunk = 20;
         job.n_new = 0;
         const uint64_t layer = count(dir, &job, &slice, 0, true).stage.host.weights / 3;
@@ -299,7 +298,7 @@ static void turns_keep_what_they_share(void)
     path_of("gpt_neox", dir, sizeof dir);
     make_ids();
     struct sw_engine_slice slice = {.count = 3, .tiers = {.n_streamed = 2, .stream_rows = 5}};
-    struct job job = job_of(dir, SW_F32);
+    struct job job = job_of(dir, SW_FORMAT_F32);
     job.drive = drive_turns;
     const uint64_t layer = count(dir, &job, &slice, 0, true).stage.host.weights / 3;
     if (run(&job, &slice))
@@ -342,7 +341,7 @@ static void prompts_pass_in_one_piece(void)
         struct sw_engine_slice slices[2] = {
             {.count = 2, .tiers = {.stream_rows = cases[i].stream_rows}},
             {.first = 2, .count = 1, .tiers = {.n_gpu = 1}}};
-        struct job job = job_of(dir, SW_F32);
+        struct job job = job_of(dir, SW_FORMAT_F32);
         int64_t batches = 0;
         job.ranks = 2;
         job.drive = count_batches;
@@ -363,7 +362,7 @@ static void memory_that_is_not_there(void)
     slice.tiers = (struct sw_tiers)TIERS(0, 1, 5, true, true);
     int at = 0;
     for (enum sw_status status = SW_ENOMEM; status == SW_ENOMEM && at < 100; at++) {
-        struct job job = job_of(dir, SW_F32);
+        struct job job = job_of(dir, SW_FORMAT_F32);
         const uint64_t memory = count(dir, &job, &slice, 0, true).gpu;
         job.slices = &slice;
         job.gpus = true;

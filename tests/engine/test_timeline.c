@@ -67,7 +67,7 @@ static enum sw_status run_traced(struct traced *t)
 {
     static const int32_t one = 1;
     struct job job = {.dir = SW_SOURCE_DIR "/tests/models/tiny/llama31",
-                      .weights = SW_BF16,
+                      .weights = SW_FORMAT_BF16,
                       .kv = SW_BF16,
                       .ranks = RANKS,
                       .threads = 1,

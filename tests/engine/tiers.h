@@ -49,7 +49,7 @@ static inline struct counted count(const char *dir, const struct job *job,
     struct sw_plan_options options;
     char text[128];
     const struct sw_footprint_params params = {.weights = job->weights,
-                                               .unquantized = SW_F16,
+                                               .unquantized = SW_FORMAT_F16,
                                                .kv = job->kv,
                                                .context = job->context,
                                                .slots = job->slots ? job->slots : 1,
@@ -85,11 +85,11 @@ static inline struct counted count(const char *dir, const struct job *job,
     return c;
 }
 
-static inline struct job job_of(const char *dir, enum sw_dtype format)
+static inline struct job job_of(const char *dir, enum sw_format_id format)
 {
     return (struct job){.dir = dir,
                         .weights = format,
-                        .kv = sw_format_is_quantized(format) ? SW_F16 : format,
+                        .kv = sw_format_kv(format, SW_F16),
                         .ranks = 1,
                         .threads = 1,
                         .chunk = 80,

@@ -27,8 +27,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             }
         }
         struct sw_footprint footprint;
-        const struct sw_footprint_params params = {
-            .weights = SW_BF16, .kv = SW_BF16, .context = 16, .slots = 1, .max_batch_tokens = 16};
+        const struct sw_footprint_params params = {.weights = SW_FORMAT_BF16,
+                                                   .kv = SW_BF16,
+                                                   .context = 16,
+                                                   .slots = 1,
+                                                   .max_batch_tokens = 16};
         if (sw_footprint_of(model, &params, &footprint) == SW_OK)
             sw_footprint_free(&footprint);
     }

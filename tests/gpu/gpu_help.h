@@ -135,7 +135,7 @@ static inline void gpu_store(const struct sw_gpu_kv *kv, const struct sw_gpu_bat
 
 /* A weight matrix in the GPU's layout, and the values it stands for. */
 struct gpu_matrix {
-    enum sw_dtype format;
+    enum sw_format_id format;
     int64_t rows, cols, row_elements;
     size_t bytes;
     void *host, *d;
@@ -153,26 +153,26 @@ static inline void gpu_matrix_row(struct gpu_matrix *m, int64_t r, const float *
     float largest = 0;
     for (int64_t c = 0; c < m->cols; c++)
         largest = fabsf(x[c]) > largest ? fabsf(x[c]) : largest;
-    if (m->format == SW_INT8)
+    if (m->format == SW_FORMAT_INT8)
         m->scales[r] = largest / 127;
     for (int64_t c = 0; c < m->cols; c++) {
         const int64_t at = r * m->row_elements + c;
         float *value = &m->values[r * m->cols + c];
-        if (m->format == SW_INT8) {
+        if (m->format == SW_FORMAT_INT8) {
             const int8_t element = (int8_t)nearbyintf(x[c] / m->scales[r]);
             ((int8_t *)m->host)[at] = element;
             *value = (float)element * m->scales[r];
-        } else if (m->format == SW_F32) {
+        } else if (m->format == SW_FORMAT_F32) {
             ((float *)m->host)[at] = *value = x[c];
         } else {
-            *value = rounded(m->format, x[c]);
+            *value = rounded(sw_format_of(m->format)->dtype, x[c]);
             ((uint16_t *)m->host)[at] =
-                m->format == SW_F16 ? sw_f32_to_f16(x[c]) : sw_f32_to_bf16(x[c]);
+                m->format == SW_FORMAT_F16 ? sw_f32_to_f16(x[c]) : sw_f32_to_bf16(x[c]);
         }
     }
 }
 
-static inline struct gpu_matrix gpu_matrix_of(enum sw_dtype format, int64_t rows, int64_t cols,
+static inline struct gpu_matrix gpu_matrix_of(enum sw_format_id format, int64_t rows, int64_t cols,
                                               uint64_t seed)
 {
     struct gpu_matrix m = {.format = format, .rows = rows, .cols = cols};
@@ -198,7 +198,8 @@ static inline void gpu_matrix_free(struct gpu_matrix *m)
     free(m->values);
 }
 
-static const enum sw_dtype gpu_formats[] = {SW_F32, SW_F16, SW_BF16, SW_INT8};
+static const enum sw_format_id gpu_formats[] = {SW_FORMAT_F32, SW_FORMAT_F16, SW_FORMAT_BF16,
+                                                SW_FORMAT_INT8};
 #define N_GPU_FORMATS 4
 
 #endif

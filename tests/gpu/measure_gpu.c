@@ -76,13 +76,13 @@ static void *filled(enum sw_dtype format, size_t bytes)
 }
 
 /* Weights; behind an int8 matrix lie its scales. */
-static void *matrix(enum sw_dtype format, int64_t rows, int64_t cols)
+static void *matrix(enum sw_format_id format, int64_t rows, int64_t cols)
 {
     const size_t bytes = sw_matrix_bytes(format, rows, cols);
     const size_t scales =
-        format == SW_INT8 ? (size_t)sw_round_up((uint64_t)rows, SW_ROW_PAD) * 4 : 0;
+        format == SW_FORMAT_INT8 ? (size_t)sw_round_up((uint64_t)rows, SW_ROW_PAD) * 4 : 0;
     void *p = device(bytes);
-    fill(p, format, bytes - scales);
+    fill(p, sw_format_of(format)->dtype, bytes - scales); /* bytes, where it is SW_OTHER */
     fill((char *)p + bytes - scales, SW_F32, scales);
     return p;
 }
@@ -166,7 +166,8 @@ static void multiply(void *ctx, int i)
 
 static void measure_gemv(double memory)
 {
-    static const enum sw_dtype formats[] = {SW_F32, SW_F16, SW_BF16, SW_INT8};
+    static const enum sw_format_id formats[] = {SW_FORMAT_F32, SW_FORMAT_F16, SW_FORMAT_BF16,
+                                                SW_FORMAT_INT8};
     static const int64_t tokens[] = {1, 2, 4, 8};
     printf("\nfew tokens, GB/s of weights (share of memory's)\n%-14s %-5s", "", "");
     for (int t = 0; t < 4; t++)
@@ -187,10 +188,10 @@ static void measure_gemv(double memory)
             m.p.ld_x = cols;
             m.p.y = device((size_t)(8 * rows) * sizeof(float));
             m.p.ld_y = rows;
-            printf("%-14s %-5s", shapes[s].of, sw_dtype_info(formats[f])->name);
+            printf("%-14s %-5s", shapes[s].of, sw_format_of(formats[f])->name);
             for (int t = 0; t < 4; t++) {
                 m.p.n = tokens[t];
-                m.p.x8 = formats[f] == SW_INT8 ? x8 : NULL;
+                m.p.x8 = formats[f] == SW_FORMAT_INT8 ? x8 : NULL;
                 OK(sw_gpu_quantize(x, cols, m.p.n, cols, x8, stream));
                 const double rate = (double)m.bytes / seconds(multiply, &m);
                 printf(" %7.0f (%3.0f %%)", rate / 1e9, 100 * rate / memory);
@@ -264,7 +265,7 @@ static void bf16_converted(void *ctx, int i)
     const struct gemm *g = ctx;
     (void)i;
     OK(sw_gpu_to_half(SW_F16, g->x, g->cols, g->n, g->cols, g->x_half, g->x_scale, stream));
-    OK(sw_gpu_weights_to_half(SW_F16, SW_BF16, g->w, g->rows, g->cols, 0, g->rows, g->w_half,
+    OK(sw_gpu_weights_to_half(SW_F16, SW_FORMAT_BF16, g->w, g->rows, g->cols, 0, g->rows, g->w_half,
                               g->w_scale, stream));
     multiply_gemm(g, g->w_half, g->x_half, CUDA_R_16F, g->sums);
     OK(sw_gpu_finish(g->sums, g->n, g->rows, g->x_scale, g->w_scale, NULL, false, g->y, g->rows,
@@ -319,8 +320,8 @@ static void measure_gemm(bool turing)
     for (int s = 0; s < n_shapes; s++) {
         const int64_t rows = shapes[s].rows / scale, cols = shapes[s].cols / scale;
         struct gemm g = {.rows = rows, .cols = cols, .n = n};
-        g.w = matrix(SW_F16, rows, cols);
-        g.w8 = matrix(SW_INT8, rows, cols);
+        g.w = matrix(SW_FORMAT_F16, rows, cols);
+        g.w8 = matrix(SW_FORMAT_INT8, rows, cols);
         g.w_half = device((size_t)(rows * cols) * 2);
         g.x_half = device((size_t)(n * cols) * 2 + sw_gpu_quantized_bytes(n, cols));
         g.x = filled(SW_F32, (size_t)(n * cols) * sizeof(float));

@@ -77,9 +77,10 @@ static void halves_weights(void)
             for (size_t s = 0; s < sizeof widths / sizeof widths[0]; s++) {
                 const int64_t rows = 9, row = 2, n = 5, cols = widths[s];
                 const int64_t padded = padded_to(cols, 8);
-                const enum sw_dtype format = gpu_formats[f], half = halves[h];
+                const enum sw_format_id format = gpu_formats[f];
+                const enum sw_dtype half = halves[h];
                 struct gpu_matrix m = gpu_matrix_of(format, rows, cols, 3);
-                if (format == SW_BF16) { /* what f16 cannot hold */
+                if (format == SW_FORMAT_BF16) { /* what f16 cannot hold */
                     float *x = floats(cols, 4);
                     for (int64_t c = 0; c < cols; c++)
                         x[c] = x[c] * 0x1p100f;
@@ -95,11 +96,12 @@ static void halves_weights(void)
                                               0));
                 gpu_get(out, d_out, (size_t)(n * padded) * sizeof *out);
                 gpu_get(scale, d_scale, sizeof scale);
-                const bool exact = format == half || (format == SW_BF16 && half == SW_F16);
+                const bool exact = sw_format_of(format)->dtype == half ||
+                                   (format == SW_FORMAT_BF16 && half == SW_F16);
                 check_rows(half, out, scale, m.values + row * cols, cols, n, cols,
-                           exact               ? 0x1p-30
-                           : format == SW_INT8 ? 0x1p-23
-                                               : digits_of(half));
+                           exact                      ? 0x1p-30
+                           : format == SW_FORMAT_INT8 ? 0x1p-23
+                                                      : digits_of(half));
                 free(out);
                 gpu_matrix_free(&m);
                 CU_ASSERT_TRUE(gpu_free_all());
@@ -137,7 +139,7 @@ static void unpacks(void)
     for (int f = 0; f < N_GPU_FORMATS; f++)
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             const int64_t rows = shapes[s][0], cols = shapes[s][1];
-            const enum sw_dtype format = gpu_formats[f];
+            const enum sw_format_id format = gpu_formats[f];
             struct gpu_matrix m = gpu_matrix_of(format, rows, cols, 3);
             float *x = floats(rows * cols, 3); /* what it was made of */
             struct sw_backend *b = open_cpu(1, SW_ISA_PORTABLE);
@@ -152,8 +154,9 @@ static void unpacks(void)
             gpu_get(out, d_out, m.bytes);
             const size_t filled =
                 (size_t)(padded_to(rows, SW_ROW_PAD) * m.row_elements) *
-                    sw_dtype_info(format)->bits / 8 +
-                (format == SW_INT8 ? (size_t)padded_to(rows, SW_ROW_PAD) * sizeof(float) : 0);
+                    sw_format_of(format)->block_bytes +
+                (format == SW_FORMAT_INT8 ? (size_t)padded_to(rows, SW_ROW_PAD) * sizeof(float)
+                                          : 0);
             CU_ASSERT_EQUAL(memcmp(out, m.host, filled), 0);
             free(out), free(x), free(packed.d_data);
             b->ops->close(b);

@@ -74,7 +74,7 @@ static double product(const struct gpu_matrix *m, const struct gpu_rows *x, cons
 
 static void *quantize(const struct gpu_matrix *m, const struct gpu_rows *x)
 {
-    if (m->format != SW_INT8)
+    if (m->format != SW_FORMAT_INT8)
         return NULL;
     void *x8 = gpu_alloc(sw_gpu_quantized_bytes(x->n, x->dim));
     gpu_ok(sw_gpu_quantize(x->d, x->ld, x->n, x->dim, x8, 0));
@@ -91,7 +91,7 @@ static void check(const struct gpu_matrix *m, const struct setup *s)
 {
     struct gpu_rows x = gpu_rows_of(s->n, m->cols, m->cols + s->gap, 5);
     struct gpu_rows y = gpu_rows_of(s->n, m->rows, m->rows + s->gap, 6);
-    if (m->format == SW_INT8)
+    if (m->format == SW_FORMAT_INT8)
         add_outliers(&x);
     float *bias = floats(m->rows, 7), *before = malloc((size_t)(y.n * y.ld) * sizeof *before);
     struct bytes b = bytes_of(&x);
@@ -113,7 +113,8 @@ static void check(const struct gpu_matrix *m, const struct setup *s)
     double most = 0;
     for (int64_t t = 0; t < s->n; t++)
         for (int64_t r = 0; r < m->rows; r++) {
-            double size, want = product(m, &x, m->format == SW_INT8 ? &b : NULL, t, r, &size);
+            double size,
+                want = product(m, &x, m->format == SW_FORMAT_INT8 ? &b : NULL, t, r, &size);
             want += (s->bias ? bias[r] : 0) + (s->add ? before[t * y.ld + r] : 0);
             const double error = fabs(y.host[t * y.ld + r] - want) / size;
             most = error <= most ? most : error;
@@ -146,7 +147,7 @@ static void order_is_one(void)
         for (int64_t cols = 1000; cols <= 1024; cols += 24) {
             struct gpu_matrix m = gpu_matrix_of(gpu_formats[f], 21, cols, 3);
             struct gpu_rows x = gpu_rows_of(8, cols, cols, 5);
-            if (m.format == SW_INT8)
+            if (m.format == SW_FORMAT_INT8)
                 add_outliers(&x);
             float all[8 * 21], one[21];
             float *d_y = gpu_alloc(sizeof all), *d_one = gpu_alloc(sizeof one);
@@ -256,7 +257,7 @@ static void activates(void)
                 struct gpu_rows x = gpu_rows_of(n, cols, cols + 4, 5);
                 struct gpu_rows want = gpu_rows_of(n, rows, rows + 1, 6);
                 struct gpu_rows got = gpu_rows_of(n, dim, rows + 1, 7);
-                if (m.format == SW_INT8)
+                if (m.format == SW_FORMAT_INT8)
                     add_outliers(&x);
                 float *bias = floats(rows, 8);
                 struct sw_gpu_product p = {.format = m.format,
@@ -299,7 +300,7 @@ static void finishes_int8(void)
         for (int add = 0; add < 2; add++) {
             const int64_t rows = sizes[s][0], cols = sizes[s][1], n = sizes[s][2],
                           some = sizes[s][3];
-            struct gpu_matrix m = gpu_matrix_of(SW_INT8, rows, cols, 3);
+            struct gpu_matrix m = gpu_matrix_of(SW_FORMAT_INT8, rows, cols, 3);
             struct gpu_rows x = gpu_rows_of(n, cols, cols + 1, 5);
             struct gpu_rows y = gpu_rows_of(n, rows, rows + 2, 6);
             add_outliers(&x);
@@ -342,12 +343,12 @@ static void not_finite_stays(void)
 {
     static const float odd[] = {NAN, INFINITY};
     for (int i = 0; i < 2; i++) {
-        struct gpu_matrix m = gpu_matrix_of(SW_INT8, 4, 64, 3);
+        struct gpu_matrix m = gpu_matrix_of(SW_FORMAT_INT8, 4, 64, 3);
         struct gpu_rows x = gpu_rows_of(1, 64, 64, 5);
         float y[4];
         gpu_ok(cudaMemcpy(x.d + 9, &odd[i], sizeof odd[i], cudaMemcpyHostToDevice));
         float *d_y = gpu_alloc(sizeof y);
-        const struct sw_gpu_product p = {.format = SW_INT8,
+        const struct sw_gpu_product p = {.format = SW_FORMAT_INT8,
                                          .w = m.d,
                                          .rows = 4,
                                          .cols = 64,

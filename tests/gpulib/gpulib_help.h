@@ -81,7 +81,7 @@ static inline float *taken(struct sw_backend *b, float *d, int64_t n)
     return host;
 }
 
-static inline struct sw_matrix matrix(struct sw_backend *b, enum sw_dtype format, int64_t rows,
+static inline struct sw_matrix matrix(struct sw_backend *b, enum sw_format_id format, int64_t rows,
                                       int64_t cols, const float *values)
 {
     struct sw_matrix m = {format, rows, cols, NULL};
@@ -110,8 +110,6 @@ static inline double apart(const float *a, const float *b, int64_t n, int64_t di
     return most;
 }
 
-#define FOR_EACH_WEIGHT_FORMAT(format)                                                             \
-    for (int format = 0; format < SW_DTYPE_COUNT; format++)                                        \
-        if (sw_format_of((enum sw_dtype)format))
+#define FOR_EACH_WEIGHT_FORMAT(format) for (int format = 0; format < SW_FORMAT_COUNT; format++)
 
 #endif

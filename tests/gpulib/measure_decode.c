@@ -117,7 +117,7 @@ static enum sw_status measure(struct job *job, const struct way *way, const stru
     const double most = way->streamed ? speeds->to_device : speeds->bandwidth;
     printf("%s, %s, decode, %s: %.3f ms a token (%llu of %d steps repeated), %.1f GB/s of weights, "
            "%.0f %% of the %.1f of %s\n",
-           job->dir, sw_dtype_info(job->weights)->name, way->name, step * 1e3,
+           job->dir, sw_format_of(job->weights)->name, way->name, step * 1e3,
            (unsigned long long)job->replays[0], times->n, rate / 1e9,
            most > 0 ? 100 * rate / most : 0, most / 1e9, way->streamed ? "the bus" : "memory");
     fflush(stdout);
@@ -130,9 +130,9 @@ int main(int argc, char **argv)
     static const int32_t one = 1;
     const char *why;
     enum sw_status status;
-    enum sw_dtype weights;
+    enum sw_format_id weights;
     const int tokens = argc > 3 ? atoi(argv[3]) : 200;
-    if (argc < 3 || !sw_dtype_by_name(argv[2], &weights) || tokens < 8 || tokens > MOST_TOKENS) {
+    if (argc < 3 || !sw_format_by_name(argv[2], &weights) || tokens < 8 || tokens > MOST_TOKENS) {
         fprintf(stderr, "usage: measure_decode CONFIG_FOLDER WEIGHTS [TOKENS]\n");
         return 2;
     }
@@ -154,7 +154,7 @@ int main(int argc, char **argv)
                       .drive = drive,
                       .drive_context = &times};
     const struct sw_footprint_params params = {.weights = weights,
-                                               .unquantized = SW_F16,
+                                               .unquantized = SW_FORMAT_F16,
                                                .kv = job.kv,
                                                .context = job.context,
                                                .slots = 1,

@@ -35,7 +35,7 @@ struct layer {
 };
 
 /* Caches are filled with the same finite values other than 0. */
-static inline struct layer layer_open(struct sw_backend *b, enum sw_dtype format)
+static inline struct layer layer_open(struct sw_backend *b, enum sw_format_id format)
 {
     struct layer k = {.b = b};
     const int64_t rope = LAYER_CONTEXT * LAYER_HEAD;

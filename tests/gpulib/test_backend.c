@@ -29,12 +29,12 @@ static const int64_t shapes[][2] = {{1, 1},   {5, 3},    {16, 16}, {17, 31},
 static const int64_t counts[] = {1, 2, 8, 9, 33, MAX_ROWS, MAX_ROWS + 6, 2 * MAX_ROWS + 9};
 
 /* The error that rounding activations for a GEMM may make, for values of size 1. */
-static double tolerance(enum sw_dtype format, int64_t n)
+static double tolerance(enum sw_format_id format, int64_t n)
 {
     const bool is_gemm = n > 8;
-    if (format == SW_BF16) /* the CPU rounds them, too */
+    if (format == SW_FORMAT_BF16) /* the CPU rounds them, too */
         return 3e-2;
-    return is_gemm && format == SW_F16 ? 2e-3 : 1e-5;
+    return is_gemm && format == SW_FORMAT_F16 ? 2e-3 : 1e-5;
 }
 
 static void multiply(struct sw_backend *b, const struct sw_matrix *m, const float *bias,
@@ -48,7 +48,7 @@ static void multiply(struct sw_backend *b, const struct sw_matrix *m, const floa
     b->ops->free(b, d_bias, (size_t)m->rows * sizeof *d_bias);
 }
 
-static void check_products(enum sw_dtype format, int64_t rows, int64_t cols)
+static void check_products(enum sw_format_id format, int64_t rows, int64_t cols)
 {
     float *w = floats(rows * cols, 1), *bias = floats(rows, 2);
     for (int64_t i = 0; i < rows * cols; i++)
@@ -64,7 +64,7 @@ static void check_products(enum sw_dtype format, int64_t rows, int64_t cols)
         multiply(gpu, &on_gpu, c % 2 ? bias : NULL, x, y0, n, ld, c % 3 == 0, &got);
         const double error = apart(got, want, n, rows, ld);
         if (!(error <= tolerance(format, n)))
-            printf("    %s %ld x %ld, %ld rows: %g\n", sw_dtype_info(format)->name, (long)rows,
+            printf("    %s %ld x %ld, %ld rows: %g\n", sw_format_of(format)->name, (long)rows,
                    (long)cols, (long)n, error);
         CU_ASSERT(error <= tolerance(format, n));
         free(x), free(y0), free(want), free(got);
@@ -79,7 +79,7 @@ static void products_agree(void)
     open_both();
     FOR_EACH_WEIGHT_FORMAT(format)
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
-        check_products((enum sw_dtype)format, shapes[s][0], shapes[s][1]);
+        check_products((enum sw_format_id)format, shapes[s][0], shapes[s][1]);
     close_both();
 }
 
@@ -94,8 +94,8 @@ static void tiles_change_nothing(void)
     {
         float *w = floats(rows * cols, 4), *x = floats(n * (cols + 3), 5), *bias = floats(rows, 6);
         float *y0 = floats(n * rows, 7), *want, *got;
-        struct sw_matrix a = matrix(gpu, (enum sw_dtype)format, rows, cols, w);
-        struct sw_matrix b = matrix(small, (enum sw_dtype)format, rows, cols, w);
+        struct sw_matrix a = matrix(gpu, (enum sw_format_id)format, rows, cols, w);
+        struct sw_matrix b = matrix(small, (enum sw_format_id)format, rows, cols, w);
         multiply(gpu, &a, bias, x, y0, n, rows, true, &want);
         multiply(small, &b, bias, x, y0, n, rows, true, &got);
         CU_ASSERT(memcmp(want, got, (size_t)(n * rows) * sizeof *got) == 0);
@@ -153,7 +153,7 @@ static void check_projection(const struct sw_projection *p, int64_t n, uint64_t 
         same = same && !memcmp(want.y + r * (rows + 2), got.y + r * (rows + 2),
                                (size_t)dim * sizeof *got.y);
     if (!same)
-        printf("    %s %ld x %ld, %ld rows: other bits in one\n", sw_dtype_info(p->m->format)->name,
+        printf("    %s %ld x %ld, %ld rows: other bits in one\n", sw_format_of(p->m->format)->name,
                (long)rows, (long)cols, (long)n);
     CU_ASSERT(same);
     free(x), free(want.h), free(want.y), free(got.h), free(got.y);
@@ -169,7 +169,7 @@ static void projections_are_the_same(void)
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         const int64_t rows = sizes[s][0], cols = sizes[s][1];
         float *w = floats(rows * cols, 1), *rest = floats(rows + 2 * cols, 2);
-        struct sw_matrix m = matrix(gpu, (enum sw_dtype)format, rows, cols, w);
+        struct sw_matrix m = matrix(gpu, (enum sw_format_id)format, rows, cols, w);
         float *d_rest = copied_floats(gpu, rest, rows + 2 * cols);
         for (size_t i = 0; i < 2 * sizeof ns / sizeof ns[0]; i++) {
             const struct sw_projection p = {
@@ -217,7 +217,7 @@ static void weights_arrive(void)
         }
     FOR_EACH_WEIGHT_FORMAT(f)
     {
-        const enum sw_dtype format = (enum sw_dtype)f;
+        const enum sw_format_id format = (enum sw_format_id)f;
         const size_t bytes = sw_matrix_bytes(format, rows, cols);
         struct sw_matrix packed = matrix(cpu, format, rows, cols, w);
         struct sw_matrix m = {format, rows, cols, room(gpu, bytes)};
@@ -266,8 +266,8 @@ static void rows_are_embedded(void)
         ids[i] = i * 31 % (int32_t)rows;
     FOR_EACH_WEIGHT_FORMAT(format)
     {
-        struct sw_matrix a = matrix(cpu, (enum sw_dtype)format, rows, cols, w);
-        struct sw_matrix b = matrix(gpu, (enum sw_dtype)format, rows, cols, w);
+        struct sw_matrix a = matrix(cpu, (enum sw_format_id)format, rows, cols, w);
+        struct sw_matrix b = matrix(gpu, (enum sw_format_id)format, rows, cols, w);
         float *d_a = copied_floats(cpu, nan, n * cols), *d_b = copied_floats(gpu, nan, n * cols);
         cpu->ops->embed(cpu, &a, ids, n, d_a, cols);
         gpu->ops->embed(gpu, &b, ids, n, d_b, cols);

@@ -32,7 +32,7 @@ static double apart(const struct job *a, const struct job *b)
 }
 
 /* Every `step`th mix: the simulated GPU is slow. */
-static void same_but_for_rounding(const char *name, enum sw_dtype format, double tolerance,
+static void same_but_for_rounding(const char *name, enum sw_format_id format, double tolerance,
                                   size_t step)
 {
     static const struct sw_tiers mixes[] = {
@@ -63,7 +63,7 @@ static void same_but_for_rounding(const char *name, enum sw_dtype format, double
         if (run(&job, &slice)) {
             const double error = apart(&job, &first);
             if (!(error <= tolerance))
-                printf("    %s in %s: %s: error %.1e\n", name, sw_dtype_info(format)->name,
+                printf("    %s in %s: %s: error %.1e\n", name, sw_format_of(format)->name,
                        say(&slice, text, sizeof text), error);
             CU_ASSERT_TRUE(error <= tolerance);
         }
@@ -77,12 +77,12 @@ static void families(void)
 {
     static const char *const names[] = {"llama31", "mixtral"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        same_but_for_rounding(names[i], SW_F32, 1e-3, i == 0 ? 2 : 5);
+        same_but_for_rounding(names[i], SW_FORMAT_F32, 1e-3, i == 0 ? 2 : 5);
 }
 
 static void weight_formats(void)
 {
-    same_but_for_rounding("gpt_neox", SW_INT8, 3e-2, 5);
+    same_but_for_rounding("gpt_neox", SW_FORMAT_INT8, 3e-2, 5);
 }
 
 SW_UNIT_TESTS({"families", families}, {"weight formats", weight_formats})

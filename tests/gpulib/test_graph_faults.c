@@ -39,7 +39,7 @@ static const char *end_log(void)
 
 static struct layer one_row(struct sw_backend *b)
 {
-    struct layer k = layer_open(b, SW_F16);
+    struct layer k = layer_open(b, SW_FORMAT_F16);
     layer_rows(&k, &slot, &position, 1);
     return k;
 }

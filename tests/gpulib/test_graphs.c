@@ -15,7 +15,7 @@ static const int64_t starts[LAYER_SLOTS] = {253, 3, 510, 100, 255, 700, 1021, 0,
 static const int rows_of_phase[] = {1, 3, 8, 2, 1, 9, 1};
 enum { PHASES = sizeof rows_of_phase / sizeof rows_of_phase[0], STEPS = 6 };
 
-static void steps_agree(enum sw_dtype format, int phases)
+static void steps_agree(enum sw_format_id format, int phases)
 {
     struct sw_backend *a = open_repeating(true), *b = open_repeating(false);
     struct layer graphs = layer_open(a, format), plain = layer_open(b, format);
@@ -38,7 +38,7 @@ static void steps_agree(enum sw_dtype format, int phases)
         const bool same = memcmp(got, want, bytes) == 0;
         if (!same)
             printf("    %s, step %d, %d rows, position %lld: other bits\n",
-                   sw_dtype_info(format)->name, step, n, (long long)at[0]);
+                   sw_format_of(format)->name, step, n, (long long)at[0]);
         CU_ASSERT_TRUE_FATAL(same);
         for (int i = 0; i < n * LAYER_HIDDEN; i++)
             CU_ASSERT_FALSE(isnan(got[i]));
@@ -58,15 +58,15 @@ static void steps_agree(enum sw_dtype format, int phases)
 
 static void as_one_by_one(void)
 {
-    steps_agree(SW_F16, PHASES);
-    steps_agree(SW_INT8, 3);
+    steps_agree(SW_FORMAT_F16, PHASES);
+    steps_agree(SW_FORMAT_INT8, 3);
 }
 
 /* Sequences of one number of rows differ by their ids alone. */
 static void several_sequences(void)
 {
     struct sw_backend *b = open_repeating(true);
-    struct layer k = layer_open(b, SW_F16);
+    struct layer k = layer_open(b, SW_FORMAT_F16);
     const int slot = 4;
     const int64_t position = 20;
     float want[3][LAYER_HIDDEN], got[LAYER_HIDDEN];
@@ -88,7 +88,7 @@ static void several_sequences(void)
 static void other_memory(void)
 {
     struct sw_backend *b = open_repeating(true);
-    struct layer k = layer_open(b, SW_F16);
+    struct layer k = layer_open(b, SW_FORMAT_F16);
     const size_t bytes = LAYER_ROWS * LAYER_HIDDEN * sizeof(float);
     const int slot = 0;
     const int64_t position = 300;
@@ -114,7 +114,7 @@ static void not_finite(void)
 {
     struct sw_backend *b = open_repeating(true);
     const struct sw_gpu_ops *ops = b->gpu;
-    struct layer k = layer_open(b, SW_F16);
+    struct layer k = layer_open(b, SW_FORMAT_F16);
     const struct sw_gpu_sequence sequence = {1, k.spans, 2, layer_enqueue, &k};
     const int slots[] = {2, 6};
     const int64_t positions[] = {5, 70};
@@ -198,7 +198,7 @@ static uint64_t generate(const char *name, int ranks, const struct sw_engine_sli
     const char *root = getenv("SW_SOURCE_DIR"); /* in a bundle it is elsewhere */
     snprintf(dir, sizeof dir, "%s/tests/models/tiny/%s", root ? root : SW_SOURCE_DIR, name);
     struct job job = {.dir = dir,
-                      .weights = SW_F16,
+                      .weights = SW_FORMAT_F16,
                       .kv = SW_F16,
                       .ranks = ranks,
                       .threads = 1,

@@ -40,7 +40,7 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
 }
 
 /* Launches of the last of a few tokens. */
-static unsigned long launches(const char *name, enum sw_dtype weights, int *n_layers)
+static unsigned long launches(const char *name, enum sw_format_id weights, int *n_layers)
 {
     char dir[4096];
     struct sw_model *model = NULL;
@@ -83,12 +83,13 @@ static void of_a_token(void)
 {
     static const struct {
         const char *name;
-        enum sw_dtype weights;
+        enum sw_format_id weights;
         unsigned long layer, besides; /* besides: before and after layers */
     } cases[] = {
-        {"llama31", SW_F16, 8, 5},    {"llama31", SW_INT8, 10, 5}, {"gpt_neox", SW_F16, 8, 5},
-        {"gpt_neox", SW_INT8, 10, 5}, {"qwen3", SW_F16, 8, 5},     {"gptj", SW_F16, 7, 5},
-        {"opt_350m", SW_INT8, 11, 8},
+        {"llama31", SW_FORMAT_F16, 8, 5},    {"llama31", SW_FORMAT_INT8, 10, 5},
+        {"gpt_neox", SW_FORMAT_F16, 8, 5},   {"gpt_neox", SW_FORMAT_INT8, 10, 5},
+        {"qwen3", SW_FORMAT_F16, 8, 5},      {"gptj", SW_FORMAT_F16, 7, 5},
+        {"opt_350m", SW_FORMAT_INT8, 11, 8},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int layers;
@@ -96,7 +97,7 @@ static void of_a_token(void)
         const unsigned long want = (unsigned long)layers * cases[i].layer + cases[i].besides;
         if (token != want)
             printf("    %s in %s, %d layers: %lu launches a token instead of %lu\n", cases[i].name,
-                   sw_dtype_info(cases[i].weights)->name, layers, token, want);
+                   sw_format_of(cases[i].weights)->name, layers, token, want);
         CU_ASSERT_EQUAL(token, want);
     }
 }

@@ -17,7 +17,7 @@ static struct job job_of(const char *name, int ranks, const struct sw_engine_sli
     static char dir[4096];
     snprintf(dir, sizeof dir, "%s/tests/models/tiny/%s", SW_SOURCE_DIR, name);
     return (struct job){.dir = dir,
-                        .weights = SW_F16,
+                        .weights = SW_FORMAT_F16,
                         .kv = SW_F16,
                         .ranks = ranks,
                         .threads = 1,

@@ -77,13 +77,13 @@ static void packed_matrices_pass(void)
     float *x = floats(n * cols, 2);
     FOR_EACH_WEIGHT_FORMAT(format)
     {
-        const size_t bytes = sw_matrix_bytes((enum sw_dtype)format, rows, cols);
-        struct sw_matrix packed[3], own = {(enum sw_dtype)format, rows, cols, room(b, bytes)};
+        const size_t bytes = sw_matrix_bytes((enum sw_format_id)format, rows, cols);
+        struct sw_matrix packed[3], own = {(enum sw_format_id)format, rows, cols, room(b, bytes)};
         char *d_buffers[2] = {buffer(b, 0, bytes), buffer(b, 1, bytes)};
         float *d_x = copied_floats(b, x, n * cols), *d_y[3];
         for (int i = 0; i < 3; i++) {
             float *w = floats(rows * cols, 3 + (uint64_t)i);
-            packed[i] = matrix(cpu, (enum sw_dtype)format, rows, cols, w);
+            packed[i] = matrix(cpu, (enum sw_format_id)format, rows, cols, w);
             d_y[i] = room(b, (size_t)(n * rows) * sizeof(float));
             free(w);
         }
@@ -99,7 +99,7 @@ static void packed_matrices_pass(void)
         }
         for (int i = 0; i < 3; i++) {
             float *w = floats(rows * cols, 3 + (uint64_t)i);
-            struct sw_matrix here = matrix(b, (enum sw_dtype)format, rows, cols, w);
+            struct sw_matrix here = matrix(b, (enum sw_format_id)format, rows, cols, w);
             float *d_want = room(b, (size_t)(n * rows) * sizeof(float));
             b->ops->matmul(b, &here, NULL, d_x, cols, n, d_want, rows, false);
             float *want = taken(b, d_want, n * rows), *got = taken(b, d_y[i], n * rows);

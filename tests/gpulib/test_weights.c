@@ -38,7 +38,7 @@ static void put_parts(struct sw_backend *b, struct sw_matrix *m, const float *va
 }
 
 /* The bytes of a matrix on the device. */
-static unsigned char *stored(struct sw_pool *pool, enum sw_dtype format, const float *values)
+static unsigned char *stored(struct sw_pool *pool, enum sw_format_id format, const float *values)
 {
     const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
     struct sw_backend *b = open_for_weights(pool);
@@ -58,7 +58,7 @@ static void threads_change_nothing(void)
     float *values = made_up_values();
     FOR_EACH_WEIGHT_FORMAT(f)
     {
-        const enum sw_dtype format = (enum sw_dtype)f;
+        const enum sw_format_id format = (enum sw_format_id)f;
         unsigned char *alone = stored(NULL, format, values);
         for (int i = 0; i < 2; i++) {
             struct sw_pool *pool;
@@ -79,14 +79,15 @@ static void rows_are_encoded_ones(void)
     float *values = made_up_values();
     FOR_EACH_WEIGHT_FORMAT(f)
     {
-        const struct sw_matrix_layout l = sw_matrix_layout_of((enum sw_dtype)f, ROWS, COLS);
-        unsigned char *got = stored(NULL, (enum sw_dtype)f, values), *want = malloc(l.row_bytes);
-        const float *scales = sw_matrix_scales((enum sw_dtype)f, got, ROWS, COLS);
+        const struct sw_matrix_layout l = sw_matrix_layout_of((enum sw_format_id)f, ROWS, COLS);
+        unsigned char *got = stored(NULL, (enum sw_format_id)f, values),
+                      *want = malloc(l.row_bytes);
+        const float *scales = sw_matrix_scales((enum sw_format_id)f, got, ROWS, COLS);
         for (int r = 0; r < ROWS; r++) {
             const struct sw_values row = {values + r * COLS, SW_F32, COLS, 1};
             float scale = 0;
             memset(want, 0, l.row_bytes);
-            sw_format_encode_row(sw_format_of((enum sw_dtype)f), &row, want, &scale);
+            sw_format_encode_row(sw_format_of((enum sw_format_id)f), &row, want, &scale);
             CU_ASSERT_FATAL(!memcmp(got + (size_t)r * l.row_bytes, want, l.row_bytes));
             CU_ASSERT_FATAL(!scales || scales[r] == scale);
         }
@@ -104,7 +105,7 @@ static void host_memory_has_the_same(void)
     ok(sw_pool_create(3, NULL, 0, &pool));
     FOR_EACH_WEIGHT_FORMAT(f)
     {
-        const enum sw_dtype format = (enum sw_dtype)f;
+        const enum sw_format_id format = (enum sw_format_id)f;
         const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
         unsigned char *want = stored(NULL, format, values);
         for (int i = 0; i < 2; i++) {
@@ -127,7 +128,7 @@ static void host_memory_refuses(void)
     static const int64_t whole_numbers[4] = {1, 2, 3, 4};
     unsigned char memory[SW_ROW_PAD * 4 * sizeof(float)], before[sizeof memory];
     struct sw_backend *b = open_gpu(0);
-    struct sw_matrix m = {SW_F32, 1, 4, memory};
+    struct sw_matrix m = {SW_FORMAT_F32, 1, 4, memory};
     const struct sw_matrix_rows put = {whole_numbers, SW_I64, 0, 1, 4, 1},
                                 none = {NULL, SW_F32, 1, 0, 4, 1};
     memset(memory, 7, sizeof memory);

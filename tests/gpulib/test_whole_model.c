@@ -14,11 +14,11 @@
 /* Short ones: the simulated GPU runs some million threads a second. */
 static const int32_t ids[N_IDS] = {3, 14, 15, 92, 65, 35, 89, 79, 32, 38, 46};
 
-static struct job job_of(const char *dir, enum sw_dtype format, int chunk)
+static struct job job_of(const char *dir, enum sw_format_id format, int chunk)
 {
     return (struct job){.dir = dir,
                         .weights = format,
-                        .kv = format == SW_INT8 ? SW_F16 : format,
+                        .kv = sw_format_kv(format, SW_F16),
                         .ranks = 1,
                         .threads = 1,
                         .chunk = chunk,
@@ -41,12 +41,12 @@ static double difference(const struct job *a, const struct job *b)
 }
 
 /* bf16 is rounded differently where few rows are multiplied; text may part at a near tie then. */
-static double tolerance(enum sw_dtype format)
+static double tolerance(enum sw_format_id format)
 {
-    return format == SW_F32 ? 2e-5 : format == SW_F16 ? 4e-3 : 4e-2;
+    return format == SW_FORMAT_F32 ? 2e-5 : format == SW_FORMAT_F16 ? 4e-3 : 4e-2;
 }
 
-static void compare(const char *name, enum sw_dtype format, int chunk, int ranks,
+static void compare(const char *name, enum sw_format_id format, int chunk, int ranks,
                     const struct sw_engine_slice *slices)
 {
     char dir[4096];
@@ -64,11 +64,11 @@ static void compare(const char *name, enum sw_dtype format, int chunk, int ranks
     if (status == SW_OK) {
         const double error = difference(&gpu, &cpu);
         const bool same = memcmp(gpu.new_ids, cpu.new_ids, N_NEW * sizeof *ids) == 0;
-        if (error > tolerance(format) || (format == SW_F32 && !same))
+        if (error > tolerance(format) || (format == SW_FORMAT_F32 && !same))
             printf("    %s in %s, chunks of %d: logits %g apart%s\n", name,
-                   sw_dtype_info(format)->name, chunk, error, same ? "" : ", other text");
+                   sw_format_of(format)->name, chunk, error, same ? "" : ", other text");
         CU_ASSERT(error <= tolerance(format));
-        CU_ASSERT(same || format != SW_F32);
+        CU_ASSERT(same || format != SW_FORMAT_F32);
     }
     job_free(&cpu);
     job_free(&gpu);
@@ -99,7 +99,7 @@ static void every_family(void)
             .count = n,
             .tiers = {.n_gpu = n, .embed_on_gpu = true, .head_on_gpu = true},
             .gpu_memory = MEMORY};
-        compare(names[i], SW_F32, N_IDS, 1, &all);
+        compare(names[i], SW_FORMAT_F32, N_IDS, 1, &all);
     }
 }
 
@@ -112,7 +112,7 @@ static void every_weight_format(void)
         .gpu_memory = MEMORY};
     FOR_EACH_WEIGHT_FORMAT(format)
     {
-        compare("llama31", (enum sw_dtype)format, N_IDS, 1, &all);
+        compare("llama31", (enum sw_format_id)format, N_IDS, 1, &all);
     }
 }
 
@@ -127,7 +127,7 @@ static void every_tier(void)
                                                         .embed_on_gpu = bits & 4,
                                                         .head_on_gpu = bits & 4},
                                               .gpu_memory = MEMORY};
-        compare("llama31", SW_F32, bits & 1 ? N_IDS : 7, 1, &mixed);
+        compare("llama31", SW_FORMAT_F32, bits & 1 ? N_IDS : 7, 1, &mixed);
     }
 }
 
@@ -140,7 +140,7 @@ static void two_cards(void)
          .count = n - half,
          .tiers = {.n_gpu = n - half, .head_on_gpu = true},
          .gpu_memory = MEMORY}};
-    compare("gpt2", SW_F32, 9, 2, slices);
+    compare("gpt2", SW_FORMAT_F32, 9, 2, slices);
 }
 
 SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},

@@ -86,7 +86,7 @@ static enum sw_status drive(struct job *j, struct sw_engine *engine)
 static enum sw_status run_job(struct run *run)
 {
     struct job job = {.dir = MODEL,
-                      .weights = SW_BF16,
+                      .weights = SW_FORMAT_BF16,
                       .kv = SW_BF16,
                       .ranks = 2,
                       .threads = 1,

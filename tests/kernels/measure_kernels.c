@@ -53,7 +53,7 @@ static double read_rate(struct bench *bench)
     return (double)bench->buffer.bytes / (seconds_now() - start);
 }
 
-static double peak_rate(struct bench *bench, enum sw_dtype format)
+static double peak_rate(struct bench *bench, enum sw_format_id format)
 {
     if (clock_used == CLOCK_MONOTONIC)
         return sw_cpu_measure_peak(bench->b, format, 0.01);
@@ -73,14 +73,16 @@ static void *device(struct bench *bench, size_t bytes)
     return p;
 }
 
-static struct sw_matrix random_matrix(struct bench *bench, enum sw_dtype format, int64_t rows,
+static struct sw_matrix random_matrix(struct bench *bench, enum sw_format_id format, int64_t rows,
                                       int64_t cols)
 {
     const size_t bytes = sw_matrix_bytes(format, rows, cols);
     struct sw_matrix m = {format, rows, cols, device(bench, bytes)};
     uint16_t *p = m.d_data; /* small numbers whatever the format */
     for (size_t i = 0; i < bytes / 2; i++)
-        p[i] = (uint16_t)(format == SW_F32 && !(i & 1) ? i : 0x3800 + (i * 2654435761u >> 9) % 512);
+        p[i] =
+            (uint16_t)(format == SW_FORMAT_F32 && !(i & 1) ? i
+                                                           : 0x3800 + (i * 2654435761u >> 9) % 512);
     float *scales = sw_matrix_scales(format, m.d_data, rows, cols);
     for (int64_t i = 0; scales && i < rows; i++)
         scales[i] = 0.01f;
@@ -88,7 +90,7 @@ static struct sw_matrix random_matrix(struct bench *bench, enum sw_dtype format,
 }
 
 /* Decode and batched decode: bytes of weights per second as a share of the read test. */
-static void few_rows(struct bench *bench, enum sw_dtype format, int64_t rows, int64_t cols,
+static void few_rows(struct bench *bench, enum sw_format_id format, int64_t rows, int64_t cols,
                      int64_t n)
 {
     /* As many copies as outgrow the caches, used in turn. */
@@ -114,13 +116,13 @@ static void few_rows(struct bench *bench, enum sw_dtype format, int64_t rows, in
         bench->b->ops->free(bench->b, m[i].d_data, bytes);
     const double r = median(rate, bench->samples);
     printf("matmul %-4s %3ld x %5ld x %5ld  %7.1f GB/s  %5.1f%% of reading  %7.1f GFLOP/s\n",
-           sw_dtype_info(format)->name, (long)n, (long)cols, (long)rows, r * 1e-9,
+           sw_format_of(format)->name, (long)n, (long)cols, (long)rows, r * 1e-9,
            100 * median(share, bench->samples),
-           r / ((double)sw_dtype_info(format)->bits / 8) * 2 * (double)n * 1e-9);
+           r / (sw_format_bits(format) / 8) * 2 * (double)n * 1e-9);
     fflush(stdout);
 }
 
-static void many_rows(struct bench *bench, enum sw_dtype format, int64_t rows, int64_t cols,
+static void many_rows(struct bench *bench, enum sw_format_id format, int64_t rows, int64_t cols,
                       int64_t n)
 {
     struct sw_matrix m = random_matrix(bench, format, rows, cols);
@@ -138,7 +140,7 @@ static void many_rows(struct bench *bench, enum sw_dtype format, int64_t rows, i
     }
     bench->b->ops->free(bench->b, m.d_data, sw_matrix_bytes(format, rows, cols));
     printf("matmul %-4s %3ld x %5ld x %5ld  %7.1f GFLOP/s  %5.1f%% of peak\n",
-           sw_dtype_info(format)->name, (long)n, (long)cols, (long)rows,
+           sw_format_of(format)->name, (long)n, (long)cols, (long)rows,
            median(rate, bench->samples) * 1e-9, 100 * median(share, bench->samples));
     fflush(stdout);
 }
@@ -226,9 +228,10 @@ static void small_ones(struct bench *bench, int64_t n)
 
 static void measure(struct bench *bench, const char *only, const char *format)
 {
-    static const enum sw_dtype formats[] = {SW_BF16, SW_F16, SW_F32, SW_INT8};
+    static const enum sw_format_id formats[] = {SW_FORMAT_BF16, SW_FORMAT_F16, SW_FORMAT_F32,
+                                                SW_FORMAT_INT8};
     for (int f = 0; f < 4; f++) {
-        if (format && strcmp(format, sw_dtype_info(formats[f])->name) != 0)
+        if (format && strcmp(format, sw_format_of(formats[f])->name) != 0)
             continue;
         if (!only || !strcmp(only, "decode")) {
             few_rows(bench, formats[f], 2560, 2048, 1);
@@ -246,11 +249,11 @@ static void measure(struct bench *bench, const char *only, const char *format)
             many_rows(bench, formats[f], 2048, 5632, 512);
         }
         if (!sw_format_is_quantized(formats[f]) && (!only || !strcmp(only, "attend"))) {
-            attention(bench, formats[f], 4, 512, 512);
-            attention(bench, formats[f], 4, 512, 1);
-            attention(bench, formats[f], 4, 32768, 1);
-            attention(bench, formats[f], 32, 512, 512);
-            attention(bench, formats[f], 32, 8192, 1);
+            attention(bench, sw_format_of(formats[f])->dtype, 4, 512, 512);
+            attention(bench, sw_format_of(formats[f])->dtype, 4, 512, 1);
+            attention(bench, sw_format_of(formats[f])->dtype, 4, 32768, 1);
+            attention(bench, sw_format_of(formats[f])->dtype, 32, 512, 512);
+            attention(bench, sw_format_of(formats[f])->dtype, 32, 8192, 1);
         }
     }
     if (!only || !strcmp(only, "small")) {
@@ -292,8 +295,8 @@ int main(int argc, char **argv)
         rates[i] = read_rate(&bench);
     printf("%s, %d threads: reads %.1f GB/s, peak bf16 %.0f f32 %.0f int8 %.0f GFLOP/s\n",
            sw_isa_name(sw_cpu_backend_isa(bench.b)), sw_cpu_backend_threads(bench.b),
-           median(rates, 7) * 1e-9, peak_rate(&bench, SW_BF16) * 1e-9,
-           peak_rate(&bench, SW_F32) * 1e-9, peak_rate(&bench, SW_INT8) * 1e-9);
+           median(rates, 7) * 1e-9, peak_rate(&bench, SW_FORMAT_BF16) * 1e-9,
+           peak_rate(&bench, SW_FORMAT_F32) * 1e-9, peak_rate(&bench, SW_FORMAT_INT8) * 1e-9);
     measure(&bench, only, format);
     sw_cpu_buffer_close(bench.b, &bench.buffer);
     bench.b->ops->close(bench.b);

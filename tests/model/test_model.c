@@ -32,8 +32,11 @@ static void parameter_counts_are_the_published_ones(void)
 static void footprint_adds_up(void)
 {
     struct sw_model *model = open_config("llama-3.1-405b");
-    const struct sw_footprint_params params = {
-        .weights = SW_BF16, .kv = SW_BF16, .context = 4096, .slots = 2, .max_batch_tokens = 512};
+    const struct sw_footprint_params params = {.weights = SW_FORMAT_BF16,
+                                               .kv = SW_BF16,
+                                               .context = 4096,
+                                               .slots = 2,
+                                               .max_batch_tokens = 512};
     struct sw_footprint f;
     CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
     uint64_t bytes = f.embed_bytes + f.head_bytes;
@@ -58,7 +61,7 @@ static void footprint_adds_up(void)
 static void layers_see_their_windows(void)
 {
     const struct sw_footprint_params params = {
-        .weights = SW_F32, .kv = SW_F32, .context = 32, .slots = 1, .max_batch_tokens = 8};
+        .weights = SW_FORMAT_F32, .kv = SW_F32, .context = 32, .slots = 1, .max_batch_tokens = 8};
     struct sw_footprint f;
     struct sw_model *model = NULL;
     CU_ASSERT_EQUAL_FATAL(sw_model_open(SW_SOURCE_DIR "/tests/models/tiny/qwen2_window", &model),
@@ -88,7 +91,7 @@ static void gpu_workspace_is_that_of_layers(void)
                  {1, 16 * 16384 * 4, 16 * 50400 * 4}};
     struct sw_model *model = open_config("gpt-j-6b");
     struct sw_footprint_params params = {
-        .weights = SW_F16, .kv = SW_F16, .context = 2048, .slots = 1};
+        .weights = SW_FORMAT_F16, .kv = SW_F16, .context = 2048, .slots = 1};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sw_footprint f;
         params.max_batch_tokens = cases[i].rows;
@@ -105,8 +108,8 @@ static void gpu_workspace_is_that_of_layers(void)
 static void int8_is_for_layers(void)
 {
     struct sw_model *model = open_config("mixtral-8x7b");
-    const struct sw_footprint_params params = {.weights = SW_INT8,
-                                               .unquantized = SW_BF16,
+    const struct sw_footprint_params params = {.weights = SW_FORMAT_INT8,
+                                               .unquantized = SW_FORMAT_BF16,
                                                .kv = SW_BF16,
                                                .context = 64,
                                                .slots = 1,
@@ -130,9 +133,10 @@ static void int8_is_for_layers(void)
             const bool linear =
                 id == SW_W_QKV || id == SW_W_OUT || id == SW_W_UP || id == SW_W_DOWN;
             CU_ASSERT_EQUAL(specs[i].is_linear, linear);
-            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], SW_INT8, SW_F16),
-                            linear ? SW_INT8 : SW_F16);
-            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], SW_F32, SW_F16), SW_F32);
+            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], SW_FORMAT_INT8, SW_FORMAT_F16),
+                            linear ? SW_FORMAT_INT8 : SW_FORMAT_F16);
+            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], SW_FORMAT_F32, SW_FORMAT_F16),
+                            SW_FORMAT_F32);
         }
     }
     sw_model_close(model);
@@ -214,7 +218,7 @@ static void experts_are_read_in_part(void)
 {
     struct sw_model *model = open_config("mixtral-8x7b");
     const struct sw_footprint_params params = {
-        .weights = SW_BF16, .kv = SW_BF16, .context = 64, .slots = 1, .max_batch_tokens = 1};
+        .weights = SW_FORMAT_BF16, .kv = SW_BF16, .context = 64, .slots = 1, .max_batch_tokens = 1};
     struct sw_footprint f;
     CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
     /* 2 of 8 experts; experts are 1.409 of 1.451 billion parameters of a layer. */

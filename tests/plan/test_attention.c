@@ -22,8 +22,8 @@ static struct sw_footprint small_llama(int window)
                                                 .token_flops = WEIGHTS,
                                                 .attend_flops = ATTEND,
                                                 .window = i == LAYERS - 1 ? window : 0};
-    return (struct sw_footprint){.params = {SW_BF16, SW_BF16, SW_BF16, .context = 40000, .slots = 1,
-                                            .max_batch_tokens = 512},
+    return (struct sw_footprint){.params = {SW_FORMAT_BF16, SW_FORMAT_BF16, SW_BF16,
+                                            .context = 40000, .slots = 1, .max_batch_tokens = 512},
                                  .n_layers = LAYERS,
                                  .layers = layers};
 }

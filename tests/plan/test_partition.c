@@ -248,7 +248,7 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
     const unsigned more = (unsigned)(LAYERS - least_layers);
     *fp = (struct sw_footprint){.n_layers = least_layers + (int)roll(more + 1), .layers = layers};
     fp->params =
-        (struct sw_footprint_params){.weights = SW_F16,
+        (struct sw_footprint_params){.weights = SW_FORMAT_F16,
                                      .kv = SW_F16,
                                      .context = 1 + (int)roll(50),
                                      .slots = 1 + (int)roll(6),

@@ -20,7 +20,7 @@ static struct sw_footprint make_footprint(int rows)
                                                 .kv_row_bytes = 32 << 10,
                                                 .token_flops = 800e6,
                                                 .attend_flops = 4 * 8192};
-    return (struct sw_footprint){.params = {.weights = SW_F16,
+    return (struct sw_footprint){.params = {.weights = SW_FORMAT_F16,
                                             .kv = SW_F16,
                                             .context = 2048,
                                             .slots = 1,

@@ -51,7 +51,7 @@ static char *hard_values(enum sw_dtype dtype, bool transposed)
 }
 
 /* The matrix as the CPU's kernels read it. The caller frees. */
-static char *packed_matrix(enum sw_dtype format, enum sw_dtype source, bool transposed)
+static char *packed_matrix(enum sw_format_id format, enum sw_dtype source, bool transposed)
 {
     char *values = hard_values(source, transposed);
     char *data = calloc(1, sw_matrix_bytes(format, ROWS, COLS));
@@ -79,8 +79,8 @@ static uint64_t digest(const char *bytes, size_t n)
 }
 
 #define FOR_EACH_FORMAT(f)                                                                         \
-    for (int f##_id = 0; f##_id < SW_DTYPE_COUNT; f##_id++)                                        \
-        for (const struct sw_format *f = sw_format_of((enum sw_dtype)f##_id); f; f = NULL)
+    for (int f##_id = 0; f##_id < SW_FORMAT_COUNT; f##_id++)                                       \
+        for (const struct sw_format *f = sw_format_of((enum sw_format_id)f##_id); f; f = NULL)
 
 /* Row `row` of what hard_values made. */
 static struct sw_values values_row(const char *values, enum sw_dtype dtype, bool transposed,
@@ -96,13 +96,17 @@ static struct sw_values values_row(const char *values, enum sw_dtype dtype, bool
 static void packed_bytes_stay(void)
 {
     static const struct {
-        enum sw_dtype format;
+        enum sw_format_id format;
         uint64_t digests[N_SOURCES];
     } cases[] = {
-        {SW_F32, {0x1efc920e21a8b6a3, 0x2f73dcfbc4d02cf8, 0x51e826862bb6e463, 0x1efc920e21a8b6a3}},
-        {SW_F16, {0xb3ed27e5fc6a23a1, 0xb3ed27e5fc6a23a1, 0x6805b56642585f4b, 0xb3ed27e5fc6a23a1}},
-        {SW_BF16, {0x5b7289796f3be80b, 0x5287675ee61a3310, 0x5b7289796f3be80b, 0x5b7289796f3be80b}},
-        {SW_INT8, {0xd4541cbedca25c9c, 0x62c3b4f0da181320, 0x58fdd2cf1fccff99, 0xd4541cbedca25c9c}},
+        {SW_FORMAT_F32,
+         {0x1efc920e21a8b6a3, 0x2f73dcfbc4d02cf8, 0x51e826862bb6e463, 0x1efc920e21a8b6a3}},
+        {SW_FORMAT_F16,
+         {0xb3ed27e5fc6a23a1, 0xb3ed27e5fc6a23a1, 0x6805b56642585f4b, 0xb3ed27e5fc6a23a1}},
+        {SW_FORMAT_BF16,
+         {0x5b7289796f3be80b, 0x5287675ee61a3310, 0x5b7289796f3be80b, 0x5b7289796f3be80b}},
+        {SW_FORMAT_INT8,
+         {0xd4541cbedca25c9c, 0x62c3b4f0da181320, 0x58fdd2cf1fccff99, 0xd4541cbedca25c9c}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (size_t s = 0; s < N_SOURCES; s++)
@@ -120,7 +124,7 @@ static void portions_pack_alike(void)
     FOR_EACH_FORMAT(f)
     for (size_t s = 0; s < N_SOURCES; s++)
         for (int transposed = 0; transposed < 2; transposed++) {
-            const enum sw_dtype format = (enum sw_dtype)f_id;
+            const enum sw_format_id format = (enum sw_format_id)f_id;
             const int64_t size = sw_dtype_info(sources[s])->bits / 8;
             const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
             char *values = hard_values(sources[s], transposed), *data = calloc(1, bytes);
@@ -152,7 +156,7 @@ static void packed_rows_are_encoded_ones(void)
     FOR_EACH_FORMAT(f)
     for (size_t s = 0; s < N_SOURCES; s++)
         for (int transposed = 0; transposed < 2; transposed++) {
-            const enum sw_dtype format = (enum sw_dtype)f_id;
+            const enum sw_format_id format = (enum sw_format_id)f_id;
             char *values = hard_values(sources[s], transposed);
             char *data = packed_matrix(format, sources[s], transposed);
             const size_t row_bytes = sw_matrix_layout_of(format, ROWS, COLS).row_bytes;
@@ -181,7 +185,7 @@ static void pieces_are_the_whole(void)
     char *values = hard_values(SW_F32, false);
     FOR_EACH_FORMAT(f)
     {
-        const size_t row_bytes = sw_matrix_layout_of((enum sw_dtype)f_id, ROWS, COLS).row_bytes;
+        const size_t row_bytes = sw_matrix_layout_of((enum sw_format_id)f_id, ROWS, COLS).row_bytes;
         const int step = 96 / f->block_len * f->block_len;
         const size_t used = (size_t)((COLS + f->block_len - 1) / f->block_len) * f->block_bytes;
         char *whole = malloc(row_bytes + 1), *pieces = malloc(row_bytes + 1);
@@ -209,7 +213,7 @@ static void decoded_rows_encode_to_themselves(void)
     char *values = hard_values(SW_F32, false);
     FOR_EACH_FORMAT(f)
     {
-        const size_t row_bytes = sw_matrix_layout_of((enum sw_dtype)f_id, ROWS, COLS).row_bytes;
+        const size_t row_bytes = sw_matrix_layout_of((enum sw_format_id)f_id, ROWS, COLS).row_bytes;
         char *once = calloc(1, row_bytes), *twice = calloc(1, row_bytes);
         for (int row = 0; row < ROWS; row++) {
             const struct sw_values of = values_row(values, SW_F32, false, row);
@@ -274,36 +278,57 @@ static void int8_is_as_defined(void)
 
 static void layouts_are_as_documented(void)
 {
-    const struct sw_matrix_layout l = sw_matrix_layout_of(SW_INT8, 17, 5);
+    const struct sw_matrix_layout l = sw_matrix_layout_of(SW_FORMAT_INT8, 17, 5);
     CU_ASSERT(l.rows == 32 && l.cols == 8 && l.row_bytes == 8 && l.scales == 32 * 8);
     CU_ASSERT_EQUAL(l.bytes, 32 * 8 + 32 * 4);
-    CU_ASSERT_EQUAL(sw_matrix_layout_of(SW_BF16, 17, 5).row_bytes, 12);
+    CU_ASSERT_EQUAL(sw_matrix_layout_of(SW_FORMAT_BF16, 17, 5).row_bytes, 12);
     char data[1];
-    CU_ASSERT_PTR_EQUAL(sw_matrix_scales(SW_INT8, data, 17, 5), data + 32 * 8);
+    CU_ASSERT_PTR_EQUAL(sw_matrix_scales(SW_FORMAT_INT8, data, 17, 5), data + 32 * 8);
     FOR_EACH_FORMAT(f)
     {
-        const struct sw_matrix_layout m = sw_matrix_layout_of((enum sw_dtype)f_id, ROWS, COLS);
+        const struct sw_matrix_layout m = sw_matrix_layout_of((enum sw_format_id)f_id, ROWS, COLS);
         CU_ASSERT(m.rows % SW_ROW_PAD == 0 && m.rows >= ROWS && m.cols >= COLS);
         CU_ASSERT_EQUAL(f->col_pad % (unsigned)f->block_len, 0);
         CU_ASSERT_EQUAL(m.cols % f->col_pad, 0);
         CU_ASSERT_EQUAL(m.scales, (size_t)m.rows * m.row_bytes);
         CU_ASSERT_EQUAL(m.bytes % SW_ALIGN, 0);
-        CU_ASSERT_EQUAL(sw_matrix_scales((enum sw_dtype)f_id, data, ROWS, COLS) != NULL,
+        CU_ASSERT_EQUAL(sw_matrix_scales((enum sw_format_id)f_id, data, ROWS, COLS) != NULL,
                         f->row_scale);
-        CU_ASSERT_STRING_EQUAL(f->name, sw_dtype_info((enum sw_dtype)f_id)->name);
     }
 }
 
 static void what_cannot_be_made_is_refused(void)
 {
-    CU_ASSERT_EQUAL(sw_format_check(SW_INT8, SW_BF16, 1 << 17), SW_OK);
-    CU_ASSERT_EQUAL(sw_format_check(SW_INT8, SW_BF16, (1 << 17) + 1), SW_EMODEL);
+    CU_ASSERT_EQUAL(sw_format_check(SW_FORMAT_INT8, SW_BF16, 1 << 17), SW_OK);
+    CU_ASSERT_EQUAL(sw_format_check(SW_FORMAT_INT8, SW_BF16, (1 << 17) + 1), SW_EMODEL);
     CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "131073 columns cannot be int8"));
-    CU_ASSERT_EQUAL(sw_format_check(SW_F16, SW_BF16, (1 << 17) + 1), SW_OK);
-    CU_ASSERT_EQUAL(sw_format_check(SW_F16, SW_I32, 4), SW_EMODEL);
+    CU_ASSERT_EQUAL(sw_format_check(SW_FORMAT_F16, SW_BF16, (1 << 17) + 1), SW_OK);
+    CU_ASSERT_EQUAL(sw_format_check(SW_FORMAT_F16, SW_I32, 4), SW_EMODEL);
     CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "i32 values"));
-    CU_ASSERT_EQUAL(sw_format_check(SW_I8, SW_F32, 4), SW_EMODEL);
-    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "i8 weights"));
+}
+
+/* By their names, and by those of the element types that they keep as they are. */
+static void formats_are_found(void)
+{
+    enum sw_format_id found;
+    FOR_EACH_FORMAT(f)
+    {
+        const enum sw_format_id id = (enum sw_format_id)f_id;
+        CU_ASSERT(sw_format_by_name(f->name, &found) && found == id);
+        CU_ASSERT_EQUAL(sw_format_is_quantized(id), f->dtype == SW_OTHER);
+        CU_ASSERT(f->dtype == SW_OTHER || sw_format_keeping(f->dtype) == id);
+        CU_ASSERT_EQUAL(sw_format_bytes(id, 4 * f->block_len), 4 * f->block_bytes);
+    }
+    CU_ASSERT(sw_format_by_name("Half", &found) && found == SW_FORMAT_F16);
+    CU_ASSERT_FALSE(sw_format_by_name("f64", &found));
+    CU_ASSERT_FALSE(sw_format_by_name("i8", &found)); /* not int8, which has scales */
+    CU_ASSERT_EQUAL(sw_format_keeping(SW_F64), SW_FORMAT_NONE);
+    CU_ASSERT_EQUAL(sw_format_keeping(SW_OTHER), SW_FORMAT_NONE);
+    CU_ASSERT_PTR_NULL(sw_format_of(SW_FORMAT_NONE));
+    CU_ASSERT_EQUAL(sw_format_unquantized(SW_F32), SW_FORMAT_F16);
+    CU_ASSERT_EQUAL(sw_format_unquantized(SW_BF16), SW_FORMAT_BF16);
+    CU_ASSERT_EQUAL(sw_format_kv(SW_FORMAT_F32, SW_BF16), SW_F32);
+    CU_ASSERT_EQUAL(sw_format_kv(SW_FORMAT_INT8, SW_BF16), SW_BF16);
 }
 
 SW_UNIT_TESTS({"packed bytes stay", packed_bytes_stay},
@@ -314,4 +339,5 @@ SW_UNIT_TESTS({"packed bytes stay", packed_bytes_stay},
               {"plain formats round", plain_formats_round},
               {"int8 is as defined", int8_is_as_defined},
               {"layouts are as documented", layouts_are_as_documented},
-              {"what cannot be made is refused", what_cannot_be_made_is_refused})
+              {"what cannot be made is refused", what_cannot_be_made_is_refused},
+              {"formats are found", formats_are_found})
