@@ -76,6 +76,19 @@ enum sw_status sw_call_settings(const struct sw_call *call, int **slices,
     return SW_OK;
 }
 
+struct sw_sampling sw_call_sampling(const struct sw_options *o)
+{
+    struct sw_sampling sampling = sw_sampling_default();
+    sampling.temperature = (float)o->temperature;
+    sampling.top_k = o->top_k;
+    sampling.top_p = (float)o->top_p;
+    sampling.min_p = (float)o->min_p;
+    sampling.repetition_penalty = (float)o->repetition_penalty;
+    sampling.seed = o->seed;
+    sampling.logprobs = o->logprobs > 0 ? o->logprobs : -1;
+    return sampling;
+}
+
 enum sw_status sw_call_run(struct sw_call *call,
                            enum sw_status (*drive)(struct sw_call *call, struct sw_session *s))
 {

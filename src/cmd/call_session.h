@@ -3,6 +3,7 @@
 #define SW_CMD_CALL_SESSION_H
 
 #include "cmd/options.h"
+#include "sample/sampler.h"
 #include "session/session.h"
 
 #include <signal.h>
@@ -13,6 +14,8 @@
  */
 enum sw_status sw_call_settings(const struct sw_call *call, int **slices,
                                 struct sw_session_settings *out);
+/* The sampling of --temperature, --top-k and the like; not checked. */
+struct sw_sampling sw_call_sampling(const struct sw_options *o);
 /*
  * The whole life of a verb that computes. Opens the session on every rank; on rank 0 runs `drive`,
  * which starts the session, works, stops it and reports; on the others runs the worker's part;

@@ -17,15 +17,8 @@ static enum sw_status batch_defaults(const struct sw_options *o, struct sw_line_
     *out = (struct sw_line_request){.max_tokens = o->n,
                                     .ignore_end = o->ignore_end,
                                     .special = o->special,
-                                    .sampling = sw_sampling_default(),
+                                    .sampling = sw_call_sampling(o),
                                     .n_stop = o->n_stop};
-    out->sampling.temperature = (float)o->temperature;
-    out->sampling.top_k = o->top_k;
-    out->sampling.top_p = (float)o->top_p;
-    out->sampling.min_p = (float)o->min_p;
-    out->sampling.repetition_penalty = (float)o->repetition_penalty;
-    out->sampling.seed = o->seed;
-    out->sampling.logprobs = o->logprobs > 0 ? o->logprobs : -1;
     for (int i = 0; i < o->n_stop; i++) {
         if (!sw_utf8_valid(o->stop[i], strlen(o->stop[i])))
             return sw_fail(SW_EUSAGE, "--stop: text %d is not UTF-8", i + 1);

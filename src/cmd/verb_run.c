@@ -6,10 +6,9 @@
 #include "cmd/call_session.h"
 #include "cmd/output.h"
 #include "engine/generate.h"
+#include "session/completion.h"
 #include "session/params.h"
 #include "text/chat.h"
-#include "text/detokenizer.h"
-#include "text/stop_strings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,18 +17,12 @@
 
 #define PROMPT_LIMIT (64u << 20)
 
-/* The text under way, from ids to what is printed. */
+/* The text under way, and how much of it is printed. */
 struct output {
     const struct sw_call *call;
     struct sw_session *s;
-    struct sw_detokenizer detokenizer;
-    struct sw_stop *stops;
-    struct sw_strbuf piece; /* the newest characters */
-    struct sw_strbuf text;  /* all characters */
-    struct sw_ids ids;
-    json_t *logprobs; /* NULL without --logprobs */
-    size_t printed;   /* bytes of `text` */
-    bool ended;       /* by a stop string or an end token */
+    struct sw_completion completion;
+    size_t printed; /* bytes of its text */
 };
 
 static enum sw_status run_read_prompt(const struct sw_call *call, char **prompt, size_t *length)
@@ -88,10 +81,11 @@ static void run_print_text(const char *text, size_t n)
 static enum sw_status run_print_new(struct output *out)
 {
     const struct sw_options *o = &out->call->options;
-    if (o->json || out->text.length == out->printed)
+    const struct sw_strbuf *text = &out->completion.text;
+    if (o->json || text->length == out->printed)
         return SW_OK;
-    run_print_text(out->text.text + out->printed, out->text.length - out->printed);
-    out->printed = out->text.length;
+    run_print_text(text->text + out->printed, text->length - out->printed);
+    out->printed = text->length;
     return o->no_stream ? SW_OK : sw_output_flush();
 }
 
@@ -101,51 +95,31 @@ static enum sw_status run_print_id(const struct output *out, int32_t id)
     const struct sw_options *o = &out->call->options;
     if (o->json)
         return SW_OK;
-    printf(out->ids.count > 1 ? " %d" : "%d", id);
+    printf(out->completion.ids.count > 1 ? " %d" : "%d", id);
     return o->no_stream ? SW_OK : sw_output_flush();
-}
-
-static void run_add_logprobs(struct output *out, const struct sw_sampled *token)
-{
-    json_t *top = json_array();
-    for (int i = 0; i < token->n_top; i++)
-        json_array_append_new(top, json_pack("{s:i, s:f}", "id", token->top[i].id, "logprob",
-                                             (double)token->top[i].logprob));
-    json_array_append_new(out->logprobs, json_pack("{s:i, s:f, s:o}", "id", token->id, "logprob",
-                                                   (double)token->logprob, "top", top));
 }
 
 static enum sw_status run_take_token(void *context, const struct sw_sampled *token, bool *stop)
 {
     struct output *out = context;
-    const struct sw_options *o = &out->call->options;
-    if (!o->ignore_end && out->s->tokenizer && sw_tokenizer_is_end(out->s->tokenizer, token->id)) {
-        *stop = out->ended = true;
-        return SW_OK;
-    }
-    SW_TRY(sw_ids_push(&out->ids, token->id));
-    if (out->logprobs)
-        run_add_logprobs(out, token);
-    if (!out->s->tokenizer)
-        return run_print_id(out, token->id);
-    out->piece.length = 0;
-    SW_TRY(sw_detokenizer_push(&out->detokenizer, token->id, &out->piece));
-    *stop = out->ended = sw_stop_push(out->stops, out->piece.text ? out->piece.text : "",
-                                      out->piece.length, &out->text);
-    SW_TRY(run_print_new(out));
-    return out->text.failed || out->piece.failed ? sw_fail(SW_ENOMEM, "no memory for the text")
-                                                 : SW_OK;
+    SW_TRY(sw_completion_push(&out->completion, token, stop));
+    return out->s->tokenizer ? run_print_new(out) : run_print_id(out, token->id);
 }
 
-static enum sw_status run_finish_text(struct output *out)
+/* [{"id", "logprob", "top": [{"id", "logprob"}, …]}, …] */
+static json_t *run_logprobs(const struct sw_completion *c)
 {
-    if (!out->s->tokenizer)
-        return SW_OK;
-    out->piece.length = 0;
-    sw_detokenizer_finish(&out->detokenizer, &out->piece);
-    sw_stop_push(out->stops, out->piece.text ? out->piece.text : "", out->piece.length, &out->text);
-    sw_stop_finish(out->stops, &out->text);
-    return run_print_new(out);
+    json_t *list = json_array();
+    for (size_t i = 0; i < c->ids.count; i++) {
+        const struct sw_sampled *token = &c->sampled[i];
+        json_t *top = json_array();
+        for (int k = 0; k < token->n_top; k++)
+            json_array_append_new(top, json_pack("{s:i, s:f}", "id", token->top[k].id, "logprob",
+                                                 (double)token->top[k].logprob));
+        json_array_append_new(list, json_pack("{s:i, s:f, s:o}", "id", token->id, "logprob",
+                                              (double)token->logprob, "top", top));
+    }
+    return list;
 }
 
 static double run_rate(int n, double seconds)
@@ -207,31 +181,19 @@ static enum sw_status run_report(struct output *out, const struct sw_generate *g
         run_log_memory(s);
         return SW_OK;
     }
+    const struct sw_completion *c = &out->completion;
     json_t *ids = json_array();
-    for (size_t i = 0; i < out->ids.count; i++)
-        json_array_append_new(ids, json_integer(out->ids.items[i]));
+    for (size_t i = 0; i < c->ids.count; i++)
+        json_array_append_new(ids, json_integer(c->ids.items[i]));
     json_t *root = json_pack("{s:s%, s:o, s:s, s:i, s:i, s:f, s:f, s:f, s:o, s:o}", "text",
-                             out->text.text ? out->text.text : "", out->text.length, "ids", ids,
-                             "finish_reason", out->ended ? "stop" : "length", "prompt_tokens",
+                             c->text.text ? c->text.text : "", c->text.length, "ids", ids,
+                             "finish_reason", sw_completion_finish_reason(c), "prompt_tokens",
                              g->n_prompt, "generated_tokens", g->n_new, "prompt_tokens_per_s",
                              prompt_rate, "tokens_per_s", decode_rate, "load_s", s->load_s,
                              "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
-    if (root && out->logprobs)
-        json_object_set(root, "logprobs", out->logprobs);
+    if (root && c->options.logprobs)
+        json_object_set_new(root, "logprobs", run_logprobs(c));
     return sw_json_print(root);
-}
-
-static struct sw_sampling sampling_of(const struct sw_options *o)
-{
-    struct sw_sampling sampling = sw_sampling_default();
-    sampling.temperature = (float)o->temperature;
-    sampling.top_k = o->top_k;
-    sampling.top_p = (float)o->top_p;
-    sampling.min_p = (float)o->min_p;
-    sampling.repetition_penalty = (float)o->repetition_penalty;
-    sampling.seed = o->seed;
-    sampling.logprobs = o->logprobs > 0 ? o->logprobs : -1;
-    return sampling;
 }
 
 static enum sw_status run_generate(struct output *out, const struct sw_ids *prompt)
@@ -243,15 +205,19 @@ static enum sw_status run_generate(struct output *out, const struct sw_ids *prom
                             .max_new = o->n,
                             .context = s->params.context,
                             .chunk = s->params.max_batch_tokens,
-                            .sampling = sampling_of(o),
+                            .sampling = sw_call_sampling(o),
                             .token = run_take_token,
                             .context_of_caller = out};
-    if (s->tokenizer) {
-        sw_detokenizer_begin(&out->detokenizer, s->tokenizer, !o->special);
-        SW_TRY(sw_detokenizer_skip(&out->detokenizer, prompt->items, prompt->count));
-    }
+    const struct sw_completion_options options = {.tokenizer = s->tokenizer,
+                                                  .ignore_end = o->ignore_end,
+                                                  .special = o->special,
+                                                  .logprobs = o->logprobs > 0,
+                                                  .stop = o->stop,
+                                                  .n_stop = (size_t)o->n_stop};
+    SW_TRY(sw_completion_begin(&out->completion, &options, prompt->items, prompt->count));
     SW_TRY(sw_generate(s->engine, &g));
-    SW_TRY(run_finish_text(out));
+    SW_TRY(sw_completion_finish(&out->completion));
+    SW_TRY(run_print_new(out));
     SW_TRY(sw_session_stop(s));
     return run_report(out, &g);
 }
@@ -306,14 +272,11 @@ static enum sw_status run_prompt_ids(const struct sw_call *call, const struct sw
 static enum sw_status run_drive(struct sw_call *call, struct sw_session *s)
 {
     const struct sw_options *o = &call->options;
-    const struct sw_sampling sampling = sampling_of(o);
+    const struct sw_sampling sampling = sw_call_sampling(o);
     struct output out = {.call = call, .s = s};
     struct sw_ids prompt = {0};
     SW_TRY(sw_call_files(call, NULL, NULL));
     SW_TRY(sw_sampling_check(&sampling));
-    SW_TRY(sw_stop_create(o->stop, (size_t)o->n_stop, &out.stops));
-    if (o->logprobs > 0)
-        out.logprobs = json_array();
     enum sw_status status = sw_session_tokenizer(s, o->tokens == NULL);
     if (status == SW_EMODEL && o->tokens) {
         sw_log(SW_LOG_WARN, "%s; printing ids instead of text", sw_error_message());
@@ -329,11 +292,7 @@ static enum sw_status run_drive(struct sw_call *call, struct sw_session *s)
     if (status == SW_OK)
         status = run_generate(&out, &prompt);
     sw_ids_free(&prompt);
-    sw_ids_free(&out.ids);
-    sw_strbuf_free(&out.piece);
-    sw_strbuf_free(&out.text);
-    sw_stop_free(out.stops);
-    json_decref(out.logprobs);
+    sw_completion_free(&out.completion);
     return status;
 }
 

@@ -3,7 +3,6 @@
 
 #include "base/utf8.h"
 #include "jobs/record.h"
-#include "text/detokenizer.h"
 
 #include <string.h>
 
@@ -24,9 +23,10 @@ static void answer_token_bytes(const struct sw_answer *a, int32_t id, struct sw_
     struct sw_detokenizer detokenizer;
     bytes->length = 0;
     sw_strbuf_append(bytes, "", 0);
-    if (!a->tok || id < 0 || (size_t)id >= sw_tokenizer_size(a->tok))
+    const struct sw_tokenizer *tokenizer = a->completion->options.tokenizer;
+    if (!tokenizer || id < 0 || (size_t)id >= sw_tokenizer_size(tokenizer))
         return;
-    sw_detokenizer_begin(&detokenizer, a->tok, false);
+    sw_detokenizer_begin(&detokenizer, tokenizer, false);
     detokenizer.begun = true; /* the token is inside a text: keep its leading space */
     if (sw_detokenizer_push(&detokenizer, id, bytes) == SW_OK)
         sw_strbuf_append(bytes, (const char *)detokenizer.pending, detokenizer.n_pending);
@@ -50,9 +50,10 @@ static void answer_put_token(const struct sw_answer *a, int32_t id, struct sw_st
 /* [{"id", "logprob", "top": [{"id", "logprob"}, …]}, …] */
 static void answer_put_plain_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
 {
+    const struct sw_completion *c = a->completion;
     sw_strbuf_puts(out, "[");
-    for (size_t i = 0; i < a->ids->count; i++) {
-        const struct sw_sampled *s = &a->sampled[i];
+    for (size_t i = 0; i < c->ids.count; i++) {
+        const struct sw_sampled *s = &c->sampled[i];
         sw_strbuf_printf(out, "%s{\"id\":%d,\"logprob\":", i ? "," : "", s->id);
         answer_put_number(out, (double)s->logprob);
         sw_strbuf_puts(out, ",\"top\":[");
@@ -69,21 +70,22 @@ static void answer_put_plain_logprobs(const struct sw_answer *a, struct sw_strbu
 /* {"tokens": […], "token_logprobs": […], "top_logprobs": [{TOKEN: …}, …], "text_offset": […]} */
 static void answer_put_completion_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
 {
+    const struct sw_completion *c = a->completion;
     struct sw_strbuf bytes = {0};
     size_t offset = 0;
     sw_strbuf_puts(out, "{\"tokens\":[");
-    for (size_t i = 0; i < a->ids->count; i++) {
+    for (size_t i = 0; i < c->ids.count; i++) {
         sw_strbuf_puts(out, i ? "," : "");
-        answer_put_token(a, a->sampled[i].id, &bytes, out);
+        answer_put_token(a, c->sampled[i].id, &bytes, out);
     }
     sw_strbuf_puts(out, "],\"token_logprobs\":[");
-    for (size_t i = 0; i < a->ids->count; i++) {
+    for (size_t i = 0; i < c->ids.count; i++) {
         sw_strbuf_puts(out, i ? "," : "");
-        answer_put_number(out, (double)a->sampled[i].logprob);
+        answer_put_number(out, (double)c->sampled[i].logprob);
     }
     sw_strbuf_puts(out, "],\"top_logprobs\":[");
-    for (size_t i = 0; i < a->ids->count; i++) {
-        const struct sw_sampled *s = &a->sampled[i];
+    for (size_t i = 0; i < c->ids.count; i++) {
+        const struct sw_sampled *s = &c->sampled[i];
         sw_strbuf_puts(out, i ? ",{" : "{");
         for (int k = 0; k < s->n_top; k++) {
             sw_strbuf_puts(out, k ? "," : "");
@@ -94,9 +96,9 @@ static void answer_put_completion_logprobs(const struct sw_answer *a, struct sw_
         sw_strbuf_puts(out, "}");
     }
     sw_strbuf_puts(out, "],\"text_offset\":[");
-    for (size_t i = 0; i < a->ids->count; i++) {
+    for (size_t i = 0; i < c->ids.count; i++) {
         sw_strbuf_printf(out, "%s%zu", i ? "," : "", offset);
-        answer_token_bytes(a, a->sampled[i].id, &bytes);
+        answer_token_bytes(a, c->sampled[i].id, &bytes);
         for (size_t k = 0; k < bytes.length; k++) /* characters, not bytes */
             offset += ((unsigned char)bytes.text[k] & 0xC0) != 0x80;
     }
@@ -123,10 +125,11 @@ static void answer_put_chat_token(const struct sw_answer *a, int32_t id, float l
  */
 static void answer_put_chat_logprobs(const struct sw_answer *a, struct sw_strbuf *out)
 {
+    const struct sw_completion *c = a->completion;
     struct sw_strbuf bytes = {0};
     sw_strbuf_puts(out, "{\"content\":[");
-    for (size_t i = 0; i < a->ids->count; i++) {
-        const struct sw_sampled *s = &a->sampled[i];
+    for (size_t i = 0; i < c->ids.count; i++) {
+        const struct sw_sampled *s = &c->sampled[i];
         sw_strbuf_puts(out, i ? "," : "");
         answer_put_chat_token(a, s->id, s->logprob, &bytes, out);
         sw_strbuf_puts(out, ",\"top_logprobs\":[");
@@ -144,17 +147,18 @@ static void answer_put_chat_logprobs(const struct sw_answer *a, struct sw_strbuf
 
 static void answer_write_plain(const struct sw_answer *a, struct sw_strbuf *out)
 {
+    const struct sw_completion *c = a->completion;
     sw_strbuf_puts(out, "{\"id\":");
     sw_strbuf_append(out, a->key->text, a->key->length);
     sw_strbuf_puts(out, ",");
-    answer_put_text(out, "text", a->text, a->n_text);
+    answer_put_text(out, "text", c->text.text, c->text.length);
     sw_strbuf_puts(out, ",\"ids\":[");
-    for (size_t i = 0; i < a->ids->count; i++)
-        sw_strbuf_printf(out, i ? ",%d" : "%d", a->ids->items[i]);
+    for (size_t i = 0; i < c->ids.count; i++)
+        sw_strbuf_printf(out, i ? ",%d" : "%d", c->ids.items[i]);
     sw_strbuf_printf(out,
-                     "],\"finish_reason\":\"%s\",\"prompt_tokens\":%d,\"generated_tokens\":%zu",
-                     a->stopped ? "stop" : "length", a->n_prompt, a->ids->count);
-    if (a->sampled) {
+                     "],\"finish_reason\":\"%s\",\"prompt_tokens\":%zu,\"generated_tokens\":%zu",
+                     sw_completion_finish_reason(c), c->n_prompt, c->ids.count);
+    if (c->options.logprobs) {
         sw_strbuf_puts(out, ",\"logprobs\":");
         answer_put_plain_logprobs(a, out);
     }
@@ -163,6 +167,7 @@ static void answer_write_plain(const struct sw_answer *a, struct sw_strbuf *out)
 
 static void answer_write_body(const struct sw_answer *a, struct sw_strbuf *out)
 {
+    const struct sw_completion *c = a->completion;
     const bool chat = a->request->form == SW_FORM_CHAT;
     const char *model = a->request->model ? a->request->model : a->model;
     char digits[33];
@@ -173,19 +178,19 @@ static void answer_write_body(const struct sw_answer *a, struct sw_strbuf *out)
     sw_strbuf_puts(out, ",\"choices\":[{\"index\":0,");
     if (chat)
         sw_strbuf_puts(out, "\"message\":{\"role\":\"assistant\",");
-    answer_put_text(out, chat ? "content" : "text", a->text, a->n_text);
+    answer_put_text(out, chat ? "content" : "text", c->text.text, c->text.length);
     sw_strbuf_puts(out, chat ? ",\"refusal\":null},\"logprobs\":" : ",\"logprobs\":");
-    if (!a->sampled)
+    if (!c->options.logprobs)
         sw_strbuf_puts(out, "null");
     else if (chat)
         answer_put_chat_logprobs(a, out);
     else
         answer_put_completion_logprobs(a, out);
     sw_strbuf_printf(out,
-                     ",\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":%d,"
+                     ",\"finish_reason\":\"%s\"}],\"usage\":{\"prompt_tokens\":%zu,"
                      "\"completion_tokens\":%zu,\"total_tokens\":%zu}}",
-                     a->stopped ? "stop" : "length", a->n_prompt, a->ids->count,
-                     (size_t)a->n_prompt + a->ids->count);
+                     sw_completion_finish_reason(c), c->n_prompt, c->ids.count,
+                     c->n_prompt + c->ids.count);
 }
 
 void sw_answer_write(const struct sw_answer *a, struct sw_strbuf *out)

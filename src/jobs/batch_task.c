@@ -3,7 +3,6 @@
 
 #include "base/hash.h"
 #include "jobs/answer.h"
-#include "text/detokenizer.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -17,14 +16,7 @@ struct sw_batch_item {
     json_t *root;                       /* the line; borrowed by `request` */
     struct sw_line_request request;
     struct sw_strbuf key;
-    struct sw_detokenizer detokenizer;
-    struct sw_stop *stops;
-    struct sw_strbuf piece, text;
-    struct sw_ids ids;
-    struct sw_sampled *sampled; /* (capacity); NULL without log-probabilities */
-    size_t capacity;
-    int n_prompt;
-    bool stopped;
+    struct sw_completion completion;
 };
 
 uint64_t sw_batch_seed(uint64_t seed, const struct sw_strbuf *key)
@@ -42,93 +34,46 @@ static void batch_item_free(struct sw_batch_item *item)
     }
     json_decref(item->root);
     sw_strbuf_free(&item->key);
-    sw_stop_free(item->stops);
-    sw_strbuf_free(&item->piece);
-    sw_strbuf_free(&item->text);
-    sw_ids_free(&item->ids);
-    free(item->sampled);
+    sw_completion_free(&item->completion);
     free(item);
-}
-
-static enum sw_status batch_item_add_sampled(struct sw_batch_item *item,
-                                             const struct sw_sampled *token)
-{
-    const size_t n = item->ids.count;
-    if (n > item->capacity) {
-        const size_t capacity = n < 32 ? 32 : 2 * n;
-        struct sw_sampled *grown = realloc(item->sampled, capacity * sizeof *grown);
-        if (!grown)
-            return sw_fail(SW_ENOMEM, "no memory for the log-probabilities of %zu tokens", n);
-        item->sampled = grown;
-        item->capacity = capacity;
-    }
-    item->sampled[n - 1] = *token;
-    return SW_OK;
 }
 
 static enum sw_status batch_task_take_token(void *owner, const struct sw_sampled *token, bool *stop)
 {
     struct sw_batch_item *item = owner;
+    return sw_completion_push(&item->completion, token, stop);
+}
+
+/* Appends the result's line. */
+static enum sw_status batch_task_answer(struct sw_batch_item *item)
+{
     const struct sw_batch_job *batch = item->job->owner;
-    if (!item->request.ignore_end && batch->tokenizer &&
-        sw_tokenizer_is_end(batch->tokenizer, token->id)) {
-        *stop = item->stopped = true;
-        return SW_OK;
-    }
-    SW_TRY(sw_ids_push(&item->ids, token->id));
-    if (item->request.sampling.logprobs >= 0)
-        SW_TRY(batch_item_add_sampled(item, token));
-    if (!batch->tokenizer)
-        return SW_OK;
-    item->piece.length = 0;
-    SW_TRY(sw_detokenizer_push(&item->detokenizer, token->id, &item->piece));
-    *stop = item->stopped = sw_stop_push(item->stops, item->piece.text ? item->piece.text : "",
-                                         item->piece.length, &item->text);
-    return SW_OK;
+    struct sw_strbuf line = {0};
+    SW_TRY(sw_completion_finish(&item->completion));
+    const struct sw_answer answer = {.request = &item->request,
+                                     .key = &item->key,
+                                     .model = batch->model,
+                                     .completion = &item->completion,
+                                     .created = (int64_t)time(NULL)};
+    sw_answer_write(&answer, &line);
+    const enum sw_status status = sw_job_finish(item->job, &line);
+    sw_strbuf_free(&line);
+    return status;
 }
 
 static enum sw_status batch_task_done(void *owner, enum sw_finish finish)
 {
     struct sw_batch_item *item = owner;
     struct sw_job *job = item->job;
-    const struct sw_batch_job *batch = job->owner;
-    struct sw_strbuf line = {0};
-    const struct sw_sampled none[1] = {{0}};
+    enum sw_status status;
     if (finish == SW_FINISH_UNDEFINED) {
-        const enum sw_status status =
-            sw_job_undefined(job, &item->key, item->request.form != SW_FORM_PLAIN);
-        batch_item_free(item);
-        return status;
+        status = sw_job_undefined(job, &item->key, item->request.form != SW_FORM_PLAIN);
+    } else {
+        status = batch_task_answer(item);
+        job->prompt_tokens += (int64_t)item->completion.n_prompt;
+        job->new_tokens += (int64_t)item->completion.ids.count;
+        job->cut_short += finish == SW_FINISH_CONTEXT;
     }
-    if (batch->tokenizer) {
-        item->piece.length = 0;
-        sw_detokenizer_finish(&item->detokenizer, &item->piece);
-        sw_stop_push(item->stops, item->piece.text ? item->piece.text : "", item->piece.length,
-                     &item->text);
-        sw_stop_finish(item->stops, &item->text);
-    }
-    const struct sw_answer answer = {
-        .request = &item->request,
-        .key = &item->key,
-        .model = batch->model,
-        .tok = batch->tokenizer,
-        .text = item->text.text,
-        .n_text = item->text.length,
-        .ids = &item->ids,
-        .sampled = item->request.sampling.logprobs < 0 ? NULL
-                   : item->sampled                     ? item->sampled
-                                                       : none,
-        .n_prompt = item->n_prompt,
-        .stopped = item->stopped,
-        .created = (int64_t)time(NULL),
-    };
-    sw_answer_write(&answer, &line);
-    line.failed = line.failed || item->text.failed || item->piece.failed;
-    const enum sw_status status = sw_job_finish(job, &line);
-    job->prompt_tokens += item->n_prompt;
-    job->new_tokens += (int64_t)item->ids.count;
-    job->cut_short += finish == SW_FINISH_CONTEXT;
-    sw_strbuf_free(&line);
     batch_item_free(item);
     return status;
 }
@@ -202,12 +147,13 @@ static enum sw_status batch_task_submit(struct sw_batch_item *item, const struct
                                        .token = batch_task_take_token,
                                        .done = batch_task_done,
                                        .owner = item};
-    item->n_prompt = (int)prompt->count;
-    if (batch->tokenizer) {
-        sw_detokenizer_begin(&item->detokenizer, batch->tokenizer, !item->request.special);
-        SW_TRY(sw_detokenizer_skip(&item->detokenizer, prompt->items, prompt->count));
-    }
-    SW_TRY(sw_stop_create(item->request.stop, (size_t)item->request.n_stop, &item->stops));
+    const struct sw_completion_options options = {.tokenizer = batch->tokenizer,
+                                                  .ignore_end = item->request.ignore_end,
+                                                  .special = item->request.special,
+                                                  .logprobs = item->request.sampling.logprobs >= 0,
+                                                  .stop = item->request.stop,
+                                                  .n_stop = (size_t)item->request.n_stop};
+    SW_TRY(sw_completion_begin(&item->completion, &options, prompt->items, prompt->count));
     return sw_scheduler_submit(item->job->scheduler, &request);
 }
 
