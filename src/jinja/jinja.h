@@ -19,25 +19,26 @@
 
 #define SW_JINJA_SOURCE_MAX (4u << 20) /* bytes of a template */
 
-/* What one rendering may use; beyond it ends with SW_EINPUT. */
+/* What one rendering may use; a rendering that needs more fails with SW_EINPUT. */
 struct sw_jinja_limits {
-    uint64_t steps; /* evaluations, about; long texts and lists count more */
-    size_t memory;  /* bytes of all values made on the way */
-    size_t output;  /* bytes */
-    int depth;      /* of nested evaluation: macros that call themselves, nested values */
+    uint64_t steps; /* evaluations, roughly; long texts and lists count more */
+    size_t memory;  /* bytes of all values that the template makes */
+    size_t output;  /* bytes of the rendered text */
+    int depth;      /* levels of nested evaluation: macros that call themselves, nested values */
 };
 
 struct sw_jinja;
 
-/* Good for conversations of many megabytes; the worst template is ended within seconds. */
+/* Limits that allow conversations of many megabytes and end the worst template within seconds. */
 struct sw_jinja_limits sw_jinja_limits_default(void);
-/* SW_EMODEL names the line, what was expected and what is there. The caller frees *out. */
+/* Parses a template of n bytes. SW_EMODEL names the line, what was expected and what was found. The
+ * caller frees *out. */
 enum sw_status sw_jinja_parse(const char *source, size_t n, struct sw_jinja **out);
 void sw_jinja_free(struct sw_jinja *template);
 /*
- * Appends the rendered text. `variables` is an object: the names the template can use, beside the
- * functions. SW_EINPUT names the template's line. On failure *out keeps its old length. Renderings
- * of one template may run at the same time.
+ * Appends the rendered text. `variables` is an object: the names the template can use, in
+ * addition to the functions. SW_EINPUT names the template's line. On failure *out keeps its old
+ * length. Renderings of one template may run at the same time.
  */
 enum sw_status sw_jinja_render(const struct sw_jinja *template, const json_t *variables,
                                const struct sw_jinja_limits *limits, struct sw_strbuf *out);

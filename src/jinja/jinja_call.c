@@ -13,7 +13,7 @@ const struct sw_builtin *sw_builtin_find(const struct sw_builtin *table, size_t 
 }
 
 /* The place of a name in "width first blank", or `n` when it is not there. */
-static size_t place_of(const char *params, const struct sw_value *name, size_t n)
+static size_t find_param(const char *params, const struct sw_value *name, size_t n)
 {
     size_t place = 0;
     for (const char *at = params; *at; place++) {
@@ -26,7 +26,7 @@ static size_t place_of(const char *params, const struct sw_value *name, size_t n
     return n;
 }
 
-static size_t count_of(const char *params)
+static size_t count_params(const char *params)
 {
     size_t n = *params != '\0';
     for (; *params; params++)
@@ -43,7 +43,7 @@ enum sw_status sw_jinja_builtin(struct sw_jinja_run *r, const struct sw_builtin 
     SW_TRY(sw_jinja_charge(r, call->self.kind == SW_V_STRING ? 1 + call->self.length / 64 : 1));
     if (!b->params)
         return b->run(r, call, out);
-    const size_t n = count_of(b->params);
+    const size_t n = count_params(b->params);
     if (call->n > n)
         return sw_jinja_fail(r, "the %s '%s' takes at most %zu arguments, got %zu", what, b->name,
                              n, call->n);
@@ -51,7 +51,7 @@ enum sw_status sw_jinja_builtin(struct sw_jinja_run *r, const struct sw_builtin 
         args[i] = call->args[i];
     for (size_t i = 0; i < call->n_named; i++) {
         const struct sw_value *name = &call->named[i].key;
-        const size_t place = place_of(b->params, name, n);
+        const size_t place = find_param(b->params, name, n);
         if (place >= n || args[place].kind != SW_V_ABSENT)
             return sw_jinja_fail(r, "the %s '%s' takes no argument '%.*s' here, only: %s", what,
                                  b->name, (int)name->length, name->text, b->params);

@@ -1,4 +1,4 @@
-/* Characters as Python's str sees them (private to src/text). */
+/* Characters as Python's str sees them (private to src/jinja). */
 #ifndef SW_JINJA_JINJA_CHARS_H
 #define SW_JINJA_JINJA_CHARS_H
 
@@ -17,7 +17,8 @@ enum sw_char_case { SW_CASE_UPPER, SW_CASE_LOWER, SW_CASE_TITLE };
 void sw_char_put(enum sw_char_case form, uint32_t c, struct sw_strbuf *out);
 void sw_text_put(enum sw_char_case form, const struct sw_value *v, struct sw_strbuf *out);
 
-/* What methods and filters share; self is taken as str(self). jinja_text.c, jinja_split.c */
+/* Built-ins that are both methods and filters (jinja_text.c, jinja_split.c); self counts as
+ * str(self). */
 struct sw_jinja_run;
 struct sw_jinja_call;
 typedef enum sw_status sw_text_fn(struct sw_jinja_run *r, const struct sw_jinja_call *call,

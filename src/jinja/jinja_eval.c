@@ -129,8 +129,8 @@ static enum sw_status eval_arguments(struct sw_jinja_run *r, const struct sw_jin
     return SW_OK;
 }
 
-static struct sw_jinja_call call_of(const struct sw_value *self, const struct sw_value *args,
-                                    const struct sw_value *named)
+static struct sw_jinja_call make_call(const struct sw_value *self, const struct sw_value *args,
+                                      const struct sw_value *named)
 {
     return (struct sw_jinja_call){.self = *self,
                                   .args = args->list->items,
@@ -149,7 +149,7 @@ enum sw_status sw_jinja_eval_call(struct sw_jinja_run *r, const struct sw_jinja_
     if (more)
         SW_TRY(sw_value_dict_put(r, &named, &more->key, &more->value));
     r->line = node->line;
-    const struct sw_jinja_call call = call_of(&none, &args, &named);
+    const struct sw_jinja_call call = make_call(&none, &args, &named);
     return sw_jinja_apply(r, &callee, &call, out);
 }
 
@@ -167,7 +167,7 @@ static enum sw_status eval_filter(struct sw_jinja_run *r, const struct sw_jinja_
         SW_TRY(sw_jinja_eval(r, node->a, &self));
     SW_TRY(eval_arguments(r, node->list, &args, &named));
     r->line = node->line;
-    const struct sw_jinja_call call = call_of(&self, &args, &named);
+    const struct sw_jinja_call call = make_call(&self, &args, &named);
     return sw_jinja_filter(r, &node->value, &call, out);
 }
 
@@ -179,7 +179,7 @@ static enum sw_status eval_test(struct sw_jinja_run *r, const struct sw_jinja_no
     SW_TRY(sw_jinja_eval(r, node->a, &self));
     SW_TRY(eval_arguments(r, node->list, &args, &named));
     r->line = node->line;
-    const struct sw_jinja_call call = call_of(&self, &args, &named);
+    const struct sw_jinja_call call = make_call(&self, &args, &named);
     SW_TRY(sw_jinja_test(r, &node->value, &call, &result));
     *out = sw_value_bool(result);
     return SW_OK;
@@ -248,8 +248,8 @@ static enum sw_status eval_compare(struct sw_jinja_run *r, const struct sw_jinja
     return SW_OK;
 }
 
-static enum sw_status concat(struct sw_jinja_run *r, const struct sw_jinja_node *list,
-                             struct sw_strbuf *buf)
+static enum sw_status append_concat(struct sw_jinja_run *r, const struct sw_jinja_node *list,
+                                    struct sw_strbuf *buf)
 {
     for (const struct sw_jinja_node *item = list; item; item = item->next) {
         struct sw_value value;
@@ -263,7 +263,7 @@ static enum sw_status eval_concat(struct sw_jinja_run *r, const struct sw_jinja_
                                   struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
-    const enum sw_status status = concat(r, node->list, &buf);
+    const enum sw_status status = append_concat(r, node->list, &buf);
     if (status == SW_OK)
         return sw_jinja_text(r, &buf, out);
     sw_strbuf_free(&buf);

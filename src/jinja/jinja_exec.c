@@ -5,7 +5,7 @@
 
 typedef enum sw_status exec_fn(struct sw_jinja_run *r, const struct sw_jinja_node *node);
 
-static enum sw_status emitted(struct sw_jinja_run *r)
+static enum sw_status check_output(struct sw_jinja_run *r)
 {
     if (r->out->failed)
         return sw_fail(SW_ENOMEM, "no memory for the text");
@@ -18,7 +18,7 @@ static enum sw_status exec_text(struct sw_jinja_run *r, const struct sw_jinja_no
 {
     sw_strbuf_append(r->out, node->value.text, node->value.length);
     SW_TRY(sw_jinja_charge(r, node->value.length / 64));
-    return emitted(r);
+    return check_output(r);
 }
 
 static enum sw_status exec_print(struct sw_jinja_run *r, const struct sw_jinja_node *node)
@@ -27,7 +27,7 @@ static enum sw_status exec_print(struct sw_jinja_run *r, const struct sw_jinja_n
     SW_TRY(sw_jinja_eval(r, node->a, &value));
     r->line = node->line;
     SW_TRY(sw_value_print(r, &value, r->out));
-    return emitted(r);
+    return check_output(r);
 }
 
 static enum sw_status exec_if(struct sw_jinja_run *r, const struct sw_jinja_node *node)
@@ -88,8 +88,8 @@ static enum sw_status exec_set(struct sw_jinja_run *r, const struct sw_jinja_nod
 }
 
 /* Runs `list` in a scope of its own and gives what it printed. */
-static enum sw_status capture(struct sw_jinja_run *r, const struct sw_jinja_node *list,
-                              struct sw_value *out)
+static enum sw_status run_captured(struct sw_jinja_run *r, const struct sw_jinja_node *list,
+                                   struct sw_value *out)
 {
     struct sw_strbuf buf = {0}, *const before = r->out;
     struct sw_scope *const scope = r->scope;
@@ -106,12 +106,12 @@ static enum sw_status capture(struct sw_jinja_run *r, const struct sw_jinja_node
 }
 
 /* The filters of a block, over what it printed. */
-static enum sw_status captured(struct sw_jinja_run *r, const struct sw_jinja_node *node,
-                               struct sw_value *out)
+static enum sw_status run_filtered(struct sw_jinja_run *r, const struct sw_jinja_node *node,
+                                   struct sw_value *out)
 {
     const struct sw_value before = r->filtered;
     struct sw_value text;
-    SW_TRY(capture(r, node->list, out));
+    SW_TRY(run_captured(r, node->list, out));
     if (!node->b)
         return SW_OK;
     text = r->filtered = *out;
@@ -124,19 +124,19 @@ static enum sw_status captured(struct sw_jinja_run *r, const struct sw_jinja_nod
 static enum sw_status exec_capture(struct sw_jinja_run *r, const struct sw_jinja_node *node)
 {
     struct sw_value value;
-    SW_TRY(captured(r, node, &value));
+    SW_TRY(run_filtered(r, node, &value));
     return r->flow == SW_FLOW_ON ? sw_jinja_assign(r, node->a, &value) : SW_OK;
 }
 
 static enum sw_status exec_filtered(struct sw_jinja_run *r, const struct sw_jinja_node *node)
 {
     struct sw_value value;
-    SW_TRY(captured(r, node, &value));
+    SW_TRY(run_filtered(r, node, &value));
     SW_TRY(sw_value_print(r, &value, r->out));
-    return emitted(r);
+    return check_output(r);
 }
 
-static enum sw_status macro_here(struct sw_jinja_run *r, const struct sw_jinja_node *node,
+static enum sw_status make_macro(struct sw_jinja_run *r, const struct sw_jinja_node *node,
                                  struct sw_value *out)
 {
     void *macro;
@@ -149,7 +149,7 @@ static enum sw_status macro_here(struct sw_jinja_run *r, const struct sw_jinja_n
 static enum sw_status exec_macro(struct sw_jinja_run *r, const struct sw_jinja_node *node)
 {
     struct sw_value macro;
-    SW_TRY(macro_here(r, node, &macro));
+    SW_TRY(make_macro(r, node, &macro));
     return sw_scope_put(r, &node->value, &macro);
 }
 
@@ -157,10 +157,10 @@ static enum sw_status exec_caller(struct sw_jinja_run *r, const struct sw_jinja_
 {
     struct sw_value_pair caller = {.key = node->b->value};
     struct sw_value value;
-    SW_TRY(macro_here(r, node->b, &caller.value));
+    SW_TRY(make_macro(r, node->b, &caller.value));
     SW_TRY(sw_jinja_eval_call(r, node->a, &caller, &value));
     SW_TRY(sw_value_print(r, &value, r->out));
-    return emitted(r);
+    return check_output(r);
 }
 
 static enum sw_status exec_with(struct sw_jinja_run *r, const struct sw_jinja_node *node)
@@ -225,20 +225,19 @@ enum sw_status sw_jinja_exec(struct sw_jinja_run *r, const struct sw_jinja_node 
     return SW_OK;
 }
 
-static const struct sw_value_pair *jinja_exec_named(const struct sw_jinja_call *call,
-                                                    const struct sw_value *name)
+static const struct sw_value_pair *find_argument(const struct sw_jinja_call *call,
+                                                 const struct sw_value *name)
 {
     for (size_t i = 0; i < call->n_named; i++)
-        if (call->named[i].key.length == name->length &&
-            memcmp(call->named[i].key.text, name->text, name->length) == 0)
+        if (sw_value_same_text(&call->named[i].key, name))
             return &call->named[i];
     return NULL;
 }
 
-static bool is_param(const struct sw_jinja_node *macro, const struct sw_value *name)
+static bool macro_has_param(const struct sw_jinja_node *macro, const struct sw_value *name)
 {
     for (const struct sw_jinja_node *p = macro->params; p; p = p->next)
-        if (p->value.length == name->length && memcmp(p->value.text, name->text, name->length) == 0)
+        if (sw_value_same_text(&p->value, name))
             return true;
     return false;
 }
@@ -257,7 +256,7 @@ static enum sw_status bind_rest(struct sw_jinja_run *r, const struct sw_jinja_no
         SW_TRY(sw_value_list_add(r, &rest, &call->args[taken]));
     for (size_t i = 0; i < call->n_named; i++) {
         const struct sw_value_pair *pair = &call->named[i];
-        if (is_param(macro, &pair->key))
+        if (macro_has_param(macro, &pair->key))
             continue;
         if (sw_value_is_text(&pair->key, "caller") && (macro->op & SW_MACRO_CALLER))
             caller = pair->value;
@@ -279,13 +278,13 @@ static enum sw_status bind_rest(struct sw_jinja_run *r, const struct sw_jinja_no
     return macro->op & SW_MACRO_CALLER ? sw_scope_put(r, &keys[2], &caller) : SW_OK;
 }
 
-static enum sw_status bind(struct sw_jinja_run *r, const struct sw_jinja_node *macro,
-                           const struct sw_jinja_call *call)
+static enum sw_status bind_params(struct sw_jinja_run *r, const struct sw_jinja_node *macro,
+                                  const struct sw_jinja_call *call)
 {
     size_t taken = 0;
     for (const struct sw_jinja_node *p = macro->params; p; p = p->next) {
         struct sw_value value = sw_value_undefined(p->value.text, p->value.length);
-        const struct sw_value_pair *own = jinja_exec_named(call, &p->value);
+        const struct sw_value_pair *own = find_argument(call, &p->value);
         if (taken < call->n && own)
             return sw_jinja_fail(r, "the macro '%.*s' got '%.*s' twice", (int)macro->value.length,
                                  macro->value.text, (int)p->value.length, p->value.text);
@@ -307,8 +306,8 @@ enum sw_status sw_jinja_run_macro(struct sw_jinja_run *r, struct sw_macro *macro
     const int line = r->line;
     SW_TRY(sw_jinja_deeper(r));
     SW_TRY(sw_scope_push(r, macro->scope));
-    SW_TRY(bind(r, macro->node, call));
-    SW_TRY(capture(r, macro->node->list, out));
+    SW_TRY(bind_params(r, macro->node, call));
+    SW_TRY(run_captured(r, macro->node->list, out));
     r->scope = scope;
     r->line = line;
     r->depth--;

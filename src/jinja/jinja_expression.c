@@ -26,19 +26,20 @@ void sw_jinja_list_add(struct sw_jinja_list *list, struct sw_jinja_node *node)
     list->last = node;
 }
 
-static bool at(const struct sw_jinja_parser *p, enum sw_jinja_token_kind kind, const char *text)
+static bool token_is(const struct sw_jinja_parser *p, enum sw_jinja_token_kind kind,
+                     const char *text)
 {
     return p->at->kind == kind && strcmp(p->at->text, text) == 0;
 }
 
 bool sw_jinja_at_name(const struct sw_jinja_parser *p, const char *name)
 {
-    return at(p, SW_T_NAME, name);
+    return token_is(p, SW_T_NAME, name);
 }
 
 bool sw_jinja_at_operator(const struct sw_jinja_parser *p, const char *op)
 {
-    return at(p, SW_T_OPERATOR, op);
+    return token_is(p, SW_T_OPERATOR, op);
 }
 
 bool sw_jinja_skip_name(struct sw_jinja_parser *p, const char *name)
@@ -113,7 +114,7 @@ static const struct level levels[] = {{{"**"}, {'p'}},
                                       {{"+", "-"}, {'+', '-'}}};
 enum { LEVEL_POWER, LEVEL_PRODUCT, LEVEL_CONCAT, LEVEL_SUM };
 
-static int operator_here(const struct sw_jinja_parser *p, const struct level *level)
+static int find_operator(const struct sw_jinja_parser *p, const struct level *level)
 {
     for (int i = 0; i < 4 && level->names[i]; i++)
         if (sw_jinja_at_operator(p, level->names[i]))
@@ -121,16 +122,16 @@ static int operator_here(const struct sw_jinja_parser *p, const struct level *le
     return 0;
 }
 
-static enum sw_status arithmetic(struct sw_jinja_parser *p, int level, struct sw_jinja_node **out)
+static enum sw_status parse_level(struct sw_jinja_parser *p, int level, struct sw_jinja_node **out)
 {
     if (level < LEVEL_POWER)
         return sw_jinja_operand(p, true, out);
-    SW_TRY(arithmetic(p, level - 1, out));
+    SW_TRY(parse_level(p, level - 1, out));
     struct sw_jinja_list parts = {0};
-    for (int op; (op = operator_here(p, &levels[level]));) {
+    for (int op; (op = find_operator(p, &levels[level]));) {
         struct sw_jinja_node *right;
         p->at++;
-        SW_TRY(arithmetic(p, level - 1, &right));
+        SW_TRY(parse_level(p, level - 1, &right));
         if (level != LEVEL_CONCAT) {
             SW_TRY(sw_jinja_join(p, SW_N_BINARY, op, out, right));
             continue;
@@ -146,7 +147,7 @@ static enum sw_status arithmetic(struct sw_jinja_parser *p, int level, struct sw
     return SW_OK;
 }
 
-static int comparison_here(struct sw_jinja_parser *p)
+static int find_comparison(struct sw_jinja_parser *p)
 {
     static const struct {
         const char *name;
@@ -165,15 +166,15 @@ static int comparison_here(struct sw_jinja_parser *p)
     return 0;
 }
 
-static enum sw_status comparison(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_comparison(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
     struct sw_jinja_list operands = {0};
-    SW_TRY(arithmetic(p, LEVEL_SUM, out));
-    for (int op; (op = comparison_here(p));) {
+    SW_TRY(parse_level(p, LEVEL_SUM, out));
+    for (int op; (op = find_comparison(p));) {
         struct sw_jinja_node *operand;
         SW_TRY(sw_jinja_node_new(p, SW_N_OPERAND, &operand));
         operand->op = op;
-        SW_TRY(arithmetic(p, LEVEL_SUM, &operand->a));
+        SW_TRY(parse_level(p, LEVEL_SUM, &operand->a));
         sw_jinja_list_add(&operands, operand);
     }
     if (!operands.first)
@@ -183,22 +184,22 @@ static enum sw_status comparison(struct sw_jinja_parser *p, struct sw_jinja_node
     return SW_OK;
 }
 
-static enum sw_status negation(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_not(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
     if (!sw_jinja_skip_name(p, "not"))
-        return comparison(p, out);
+        return parse_comparison(p, out);
     SW_TRY(sw_jinja_enter(p));
-    SW_TRY(negation(p, out));
+    SW_TRY(parse_not(p, out));
     p->depth--;
     return sw_jinja_join(p, SW_N_UNARY, '!', out, NULL);
 }
 
-static enum sw_status conjunction(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_logic(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
-    SW_TRY(negation(p, out));
+    SW_TRY(parse_not(p, out));
     while (sw_jinja_skip_name(p, "and")) {
         struct sw_jinja_node *right;
-        SW_TRY(negation(p, &right));
+        SW_TRY(parse_not(p, &right));
         SW_TRY(sw_jinja_join(p, SW_N_LOGIC, '&', out, right));
     }
     return SW_OK;
@@ -206,10 +207,10 @@ static enum sw_status conjunction(struct sw_jinja_parser *p, struct sw_jinja_nod
 
 enum sw_status sw_jinja_plain_expression(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
-    SW_TRY(conjunction(p, out));
+    SW_TRY(parse_logic(p, out));
     while (sw_jinja_skip_name(p, "or")) {
         struct sw_jinja_node *right;
-        SW_TRY(conjunction(p, &right));
+        SW_TRY(parse_logic(p, &right));
         SW_TRY(sw_jinja_join(p, SW_N_LOGIC, '|', out, right));
     }
     return SW_OK;

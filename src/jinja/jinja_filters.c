@@ -8,21 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum sw_status jinja_filters_text(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                         struct sw_value *out)
+static enum sw_status filter_text(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
 {
     return sw_value_to_text(r, &call->self, out);
 }
 
 /* Capitals after white space and opening brackets. */
-static enum sw_status jinja_filters_title(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                          struct sw_value *out)
+static enum sw_status filter_title(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     struct sw_value self;
     bool first = true;
     int length;
-    SW_TRY(jinja_filters_text(r, call, &self));
+    SW_TRY(filter_text(r, call, &self));
     SW_TRY(sw_jinja_charge(r, self.length / 8));
     for (size_t at = 0; at < self.length; at += (size_t)length) {
         const uint32_t c = sw_utf8_decode(self.text + at, &length);
@@ -32,30 +32,29 @@ static enum sw_status jinja_filters_title(struct sw_jinja_run *r, const struct s
     return sw_jinja_text(r, &buf, out);
 }
 
-static enum sw_status indentation(struct sw_jinja_run *r, const struct sw_value *width,
-                                  struct sw_value *out)
+static enum sw_status read_indentation(struct sw_jinja_run *r, const struct sw_value *width,
+                                       struct sw_value *out)
 {
     int64_t n = 4;
     const struct sw_value space = sw_value_text(" ", 1);
     *out = *width;
     if (width->kind == SW_V_STRING)
         return SW_OK;
-    if (width->kind != SW_V_ABSENT)
-        SW_TRY(sw_jinja_want_integer(r, width, "indent(width)", &n));
+    SW_TRY(sw_jinja_want_integer(r, width, "indent(width)", &n));
     const struct sw_value times = sw_value_int(n);
     return sw_jinja_binary(r, '*', &space, &times, out);
 }
 
 /* width first blank */
-static enum sw_status indent(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_value *out)
+static enum sw_status filter_indent(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_value *out)
 {
     static const struct sw_value newline = {.kind = SW_V_STRING, .text = "\n", .length = 1};
     struct sw_strbuf buf = {0};
     struct sw_value space, self, lines;
     const struct sw_value no = sw_value_bool(false);
     SW_TRY(sw_jinja_want_text(r, &call->self, "indent"));
-    SW_TRY(indentation(r, &call->args[0], &space));
+    SW_TRY(read_indentation(r, &call->args[0], &space));
     SW_TRY(sw_jinja_binary(r, '+', &call->self, &newline, &self));
     const struct sw_jinja_call split = {.self = self, .args = &no, .n = 1};
     SW_TRY(sw_text_splitlines(r, &split, &lines));
@@ -71,27 +70,26 @@ static enum sw_status indent(struct sw_jinja_run *r, const struct sw_jinja_call 
 }
 
 /* s[from:to] */
-static enum sw_status part(struct sw_jinja_run *r, const struct sw_value *s, int64_t from,
-                           int64_t to, struct sw_value *out)
+static enum sw_status text_part(struct sw_jinja_run *r, const struct sw_value *s, int64_t from,
+                                int64_t to, struct sw_value *out)
 {
     const struct sw_value bounds[3] = {sw_value_int(from), sw_value_int(to), {0}};
     return sw_jinja_slice(r, s, bounds, out);
 }
 
 /* length killwords end leeway */
-static enum sw_status truncate(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status filter_truncate(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                      struct sw_value *out)
 {
     int64_t most = 255, leeway = 5;
     struct sw_value end = sw_value_text("...", 3), kept;
     size_t n, end_n;
     SW_TRY(sw_jinja_want_text(r, &call->self, "truncate"));
-    if (call->args[0].kind != SW_V_ABSENT)
-        SW_TRY(sw_jinja_want_integer(r, &call->args[0], "truncate(length)", &most));
+    SW_TRY(sw_jinja_want_integer(r, &call->args[0], "truncate(length)", &most));
     if (call->args[2].kind != SW_V_ABSENT)
         end = call->args[2];
     SW_TRY(sw_jinja_want_text(r, &end, "truncate(end)"));
-    if (call->args[3].kind != SW_V_ABSENT && call->args[3].kind != SW_V_NONE)
+    if (call->args[3].kind != SW_V_NONE)
         SW_TRY(sw_jinja_want_integer(r, &call->args[3], "truncate(leeway)", &leeway));
     sw_value_length(&call->self, &n);
     sw_value_length(&end, &end_n);
@@ -101,7 +99,7 @@ static enum sw_status truncate(struct sw_jinja_run *r, const struct sw_jinja_cal
         *out = call->self;
         return SW_OK;
     }
-    SW_TRY(part(r, &call->self, 0, most - (int64_t)end_n, &kept));
+    SW_TRY(text_part(r, &call->self, 0, most - (int64_t)end_n, &kept));
     if (!sw_value_true(&call->args[1])) {
         size_t space = kept.length;
         while (space > 0 && kept.text[space - 1] != ' ')
@@ -111,14 +109,14 @@ static enum sw_status truncate(struct sw_jinja_run *r, const struct sw_jinja_cal
     return sw_jinja_binary(r, '+', &kept, &end, out);
 }
 
-static enum sw_status wordcount(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                struct sw_value *out)
+static enum sw_status filter_wordcount(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                       struct sw_value *out)
 {
     struct sw_value self;
     bool inside = false;
     int64_t n = 0;
     int length;
-    SW_TRY(jinja_filters_text(r, call, &self));
+    SW_TRY(filter_text(r, call, &self));
     for (size_t at = 0; at < self.length; at += (size_t)length) {
         const bool word = sw_utf8_is_word(sw_utf8_decode(self.text + at, &length));
         n += word && !inside;
@@ -152,35 +150,35 @@ enum sw_status sw_jinja_escape(struct sw_jinja_run *r, const struct sw_value *v,
     return SW_OK;
 }
 
-static enum sw_status jinja_filters_escape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                           struct sw_value *out)
+static enum sw_status filter_escape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_value *out)
 {
     return sw_jinja_escape(r, &call->self, out);
 }
 
-static enum sw_status forceescape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                  struct sw_value *out)
+static enum sw_status filter_forceescape(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                         struct sw_value *out)
 {
     struct sw_value self;
-    SW_TRY(jinja_filters_text(r, call, &self));
+    SW_TRY(filter_text(r, call, &self));
     self.safe = false;
     return sw_jinja_escape(r, &self, out);
 }
 
-static enum sw_status safe(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status filter_safe(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
 {
-    SW_TRY(jinja_filters_text(r, call, out));
+    SW_TRY(filter_text(r, call, out));
     out->safe = true;
     return SW_OK;
 }
 
-static enum sw_status urlencode(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                struct sw_value *out)
+static enum sw_status filter_urlencode(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                       struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     struct sw_value self;
-    SW_TRY(jinja_filters_text(r, call, &self));
+    SW_TRY(filter_text(r, call, &self));
     for (size_t i = 0; i < self.length; i++) {
         const unsigned char c = (unsigned char)self.text[i];
         if ((c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') ||
@@ -193,8 +191,8 @@ static enum sw_status urlencode(struct sw_jinja_run *r, const struct sw_jinja_ca
 }
 
 /* default_value boolean */
-static enum sw_status default_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status filter_default(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                     struct sw_value *out)
 {
     (void)r;
     const bool missing = call->self.kind == SW_V_UNDEFINED ||
@@ -255,14 +253,13 @@ static bool read_integer(const struct sw_value *v, int base, int64_t *out)
 }
 
 /* default base */
-static enum sw_status int_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status filter_int(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     int64_t i, base = 10;
     double d;
     const struct sw_value *self = &call->self;
-    if (call->args[1].kind != SW_V_ABSENT)
-        SW_TRY(sw_jinja_want_integer(r, &call->args[1], "int(base)", &base));
+    SW_TRY(sw_jinja_want_integer(r, &call->args[1], "int(base)", &base));
     *out = call->args[0].kind == SW_V_ABSENT ? sw_value_int(0) : call->args[0];
     if (base < 2 || base > 36)
         return sw_jinja_fail(r, "int(base) wants 2 to 36, got %lld", (long long)base);
@@ -283,8 +280,8 @@ static enum sw_status int_(struct sw_jinja_run *r, const struct sw_jinja_call *c
     return SW_OK;
 }
 
-static enum sw_status float_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_value *out)
+static enum sw_status filter_float(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     double d = sw_value_double(&call->self);
     SW_TRY(sw_jinja_defined(r, &call->self));
@@ -295,8 +292,8 @@ static enum sw_status float_(struct sw_jinja_run *r, const struct sw_jinja_call 
     return SW_OK;
 }
 
-static enum sw_status abs_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status filter_abs(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     int64_t i;
     if (call->self.kind == SW_V_FLOAT) {
@@ -308,7 +305,7 @@ static enum sw_status abs_(struct sw_jinja_run *r, const struct sw_jinja_call *c
 }
 
 /* Half to even, decided on the exact decimal value as Python does. */
-static double jinja_filters_rounded(double x, int digits)
+static double round_half_even(double x, int digits)
 {
     char number[400];
     if (digits < 0)
@@ -318,13 +315,12 @@ static double jinja_filters_rounded(double x, int digits)
 }
 
 /* precision method */
-static enum sw_status round_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_value *out)
+static enum sw_status filter_round(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     int64_t digits = 0;
     const struct sw_value *method = &call->args[1];
-    if (call->args[0].kind != SW_V_ABSENT)
-        SW_TRY(sw_jinja_want_integer(r, &call->args[0], "round(precision)", &digits));
+    SW_TRY(sw_jinja_want_integer(r, &call->args[0], "round(precision)", &digits));
     SW_TRY(sw_jinja_defined(r, &call->self));
     if (!sw_value_is_number(&call->self))
         return sw_jinja_fail(r, "round wants a number, got a %s", sw_value_kind_name(&call->self));
@@ -334,7 +330,7 @@ static enum sw_status round_(struct sw_jinja_run *r, const struct sw_jinja_call 
     if (method->kind == SW_V_ABSENT || sw_value_is_text(method, "common")) {
         if (call->self.kind != SW_V_FLOAT && digits >= 0)
             return sw_jinja_unary(r, '+', &call->self, out); /* an integer stays one */
-        *out = sw_value_real(isfinite(x) ? jinja_filters_rounded(x, (int)digits) : x);
+        *out = sw_value_real(isfinite(x) ? round_half_even(x, (int)digits) : x);
         if (call->self.kind != SW_V_FLOAT && fabs(out->real) < 9e18)
             *out = sw_value_int((int64_t)out->real);
     } else if (sw_value_is_text(method, "ceil") || sw_value_is_text(method, "floor")) {
@@ -346,8 +342,8 @@ static enum sw_status round_(struct sw_jinja_run *r, const struct sw_jinja_call 
 }
 
 /* What a.name finds without looking among a dict's keys. */
-static enum sw_status attr(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status filter_attr(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
 {
     SW_TRY(sw_jinja_want_text(r, &call->args[0], "attr"));
     SW_TRY(sw_jinja_attribute(r, &call->self, &call->args[0], out));
@@ -361,32 +357,32 @@ const struct sw_builtin sw_jinja_text_filters[] = {
     {"upper", "", 0, sw_text_upper},
     {"lower", "", 0, sw_text_lower},
     {"capitalize", "", 0, sw_text_capitalize},
-    {"title", "", 0, jinja_filters_title},
+    {"title", "", 0, filter_title},
     {"replace", "old new count", 2, sw_text_replace},
-    {"indent", "width first blank", 0, indent},
+    {"indent", "width first blank", 0, filter_indent},
     {"center", "width", 0, sw_text_center},
-    {"truncate", "length killwords end leeway", 0, truncate},
-    {"wordcount", "", 0, wordcount},
+    {"truncate", "length killwords end leeway", 0, filter_truncate},
+    {"wordcount", "", 0, filter_wordcount},
     {"format", NULL, 0, sw_text_percent},
-    {"string", "", 0, jinja_filters_text},
-    {"safe", "", 0, safe},
-    {"e", "", 0, jinja_filters_escape},
-    {"escape", "", 0, jinja_filters_escape},
-    {"forceescape", "", 0, forceescape},
-    {"urlencode", "", 0, urlencode},
+    {"string", "", 0, filter_text},
+    {"safe", "", 0, filter_safe},
+    {"e", "", 0, filter_escape},
+    {"escape", "", 0, filter_escape},
+    {"forceescape", "", 0, filter_forceescape},
+    {"urlencode", "", 0, filter_urlencode},
 };
 const size_t sw_jinja_n_text_filters =
     sizeof sw_jinja_text_filters / sizeof sw_jinja_text_filters[0];
 
 const struct sw_builtin sw_jinja_other_filters[] = {
     {"tojson", "ensure_ascii indent separators sort_keys", 0, sw_jinja_tojson},
-    {"default", "default_value boolean", 0, default_},
-    {"d", "default_value boolean", 0, default_},
-    {"int", "default base", 0, int_},
-    {"float", "default", 0, float_},
-    {"abs", "", 0, abs_},
-    {"round", "precision method", 0, round_},
-    {"attr", "name", 1, attr},
+    {"default", "default_value boolean", 0, filter_default},
+    {"d", "default_value boolean", 0, filter_default},
+    {"int", "default base", 0, filter_int},
+    {"float", "default", 0, filter_float},
+    {"abs", "", 0, filter_abs},
+    {"round", "precision method", 0, filter_round},
+    {"attr", "name", 1, filter_attr},
 };
 const size_t sw_jinja_n_other_filters =
     sizeof sw_jinja_other_filters / sizeof sw_jinja_other_filters[0];

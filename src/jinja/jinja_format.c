@@ -8,8 +8,8 @@
 #include <string.h>
 
 /* The argument a field names: by number, by name, or the next one. */
-static enum sw_status field(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            const char *name, size_t n, size_t *next, struct sw_value *out)
+static enum sw_status format_field(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   const char *name, size_t n, size_t *next, struct sw_value *out)
 {
     char *end;
     const bool digits = n > 0 && n < 8 && strspn(name, "0123456789") >= n;
@@ -30,8 +30,8 @@ static enum sw_status field(struct sw_jinja_run *r, const struct sw_jinja_call *
     return SW_OK;
 }
 
-static enum sw_status braces(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_strbuf *buf)
+static enum sw_status format_braces(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_strbuf *buf)
 {
     const char *at = call->self.text, *end = at + call->self.length;
     size_t next = 0;
@@ -54,7 +54,7 @@ static enum sw_status braces(struct sw_jinja_run *r, const struct sw_jinja_call 
             memchr(at + 1, '[', n))
             return sw_jinja_fail(r, "format: only {}, {0} and {name} are supported, got {%.*s}",
                                  (int)(n > 40 ? 40 : n), at + 1);
-        SW_TRY(field(r, call, at + 1, n, &next, &value));
+        SW_TRY(format_field(r, call, at + 1, n, &next, &value));
         SW_TRY(sw_jinja_charge(r, 1));
         SW_TRY(sw_value_print(r, &value, buf));
         at = close + 1;
@@ -62,8 +62,8 @@ static enum sw_status braces(struct sw_jinja_run *r, const struct sw_jinja_call 
     return SW_OK;
 }
 
-static enum sw_status jinja_format_finish(struct sw_jinja_run *r, enum sw_status status,
-                                          struct sw_strbuf *buf, struct sw_value *out)
+static enum sw_status format_finish(struct sw_jinja_run *r, enum sw_status status,
+                                    struct sw_strbuf *buf, struct sw_value *out)
 {
     if (status == SW_OK)
         return sw_jinja_text(r, buf, out);
@@ -75,7 +75,7 @@ enum sw_status sw_text_format(struct sw_jinja_run *r, const struct sw_jinja_call
                               struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
-    return jinja_format_finish(r, braces(r, call, &buf), &buf, out);
+    return format_finish(r, format_braces(r, call, &buf), &buf, out);
 }
 
 /* %[(name)][flags][width][.precision]letter */
@@ -86,7 +86,7 @@ struct directive {
     size_t name_n;
 };
 
-static const char *jinja_format_number(const char *at, const char *end, int *out)
+static const char *read_number(const char *at, const char *end, int *out)
 {
     for (*out = 0; at < end && *at >= '0' && *at <= '9' && *out < 1000; at++)
         *out = *out * 10 + (*at - '0');
@@ -108,17 +108,17 @@ static const char *directive(const char *at, const char *end, struct directive *
     }
     while (at < end && *at && strchr("-+ 0#", *at) && n < 5)
         d->flags[n++] = *at++;
-    at = jinja_format_number(at, end, &d->width);
+    at = read_number(at, end, &d->width);
     if (at < end && *at == '.')
-        at = jinja_format_number(at + 1, end, &d->precision);
+        at = read_number(at + 1, end, &d->precision);
     if (at == end || d->width > 999 || d->precision > 99)
         return NULL;
     d->letter = *at;
     return at + 1;
 }
 
-static enum sw_status jinja_format_put_text(struct sw_jinja_run *r, const struct directive *d,
-                                            const struct sw_value *v, struct sw_strbuf *buf)
+static enum sw_status put_padded(struct sw_jinja_run *r, const struct directive *d,
+                                 const struct sw_value *v, struct sw_strbuf *buf)
 {
     struct sw_strbuf own = {0};
     struct sw_value text, part;
@@ -126,7 +126,7 @@ static enum sw_status jinja_format_put_text(struct sw_jinja_run *r, const struct
     if (d->letter == 's')
         SW_TRY(sw_value_to_text(r, v, &text));
     else
-        SW_TRY(jinja_format_finish(r, sw_value_repr(r, v, &own), &own, &text));
+        SW_TRY(format_finish(r, sw_value_repr(r, v, &own), &own, &text));
     const struct sw_value parts[3] = {{0}, sw_value_int(d->precision), {0}};
     if (d->precision >= 0) {
         SW_TRY(sw_jinja_slice(r, &text, parts, &part));
@@ -142,8 +142,8 @@ static enum sw_status jinja_format_put_text(struct sw_jinja_run *r, const struct
     return SW_OK;
 }
 
-static enum sw_status put_number(struct sw_jinja_run *r, const struct directive *d,
-                                 const struct sw_value *v, struct sw_strbuf *buf)
+static enum sw_status format_number(struct sw_jinja_run *r, const struct directive *d,
+                                    const struct sw_value *v, struct sw_strbuf *buf)
 {
     char how[40];
     const bool real = strchr("fFeEgG", d->letter) != NULL;
@@ -178,8 +178,8 @@ static enum sw_status put_number(struct sw_jinja_run *r, const struct directive 
     return SW_OK;
 }
 
-static enum sw_status percents(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_strbuf *buf)
+static enum sw_status format_percents(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                      struct sw_strbuf *buf)
 {
     const char *at = call->self.text, *end = at + call->self.length;
     size_t next = 0;
@@ -200,11 +200,11 @@ static enum sw_status percents(struct sw_jinja_run *r, const struct sw_jinja_cal
         if (!d.name && next >= call->n)
             return sw_jinja_fail(r, "format: wants more than %zu arguments", call->n);
         if (d.name)
-            SW_TRY(field(r, call, d.name, d.name_n, &next, &value));
+            SW_TRY(format_field(r, call, d.name, d.name_n, &next, &value));
         else
             value = call->args[next++];
         SW_TRY(sw_jinja_charge(r, 1 + (size_t)d.width / 16));
-        SW_TRY((strchr("sra", d.letter) ? jinja_format_put_text : put_number)(r, &d, &value, buf));
+        SW_TRY((strchr("sra", d.letter) ? put_padded : format_number)(r, &d, &value, buf));
     }
     if (call->n_named == 0 && next < call->n)
         return sw_jinja_fail(r, "format: %zu arguments for %zu directives", call->n, next);
@@ -217,5 +217,5 @@ enum sw_status sw_text_percent(struct sw_jinja_run *r, const struct sw_jinja_cal
     struct sw_strbuf buf = {0};
     struct sw_jinja_call with_text = *call;
     SW_TRY(sw_value_to_text(r, &call->self, &with_text.self));
-    return jinja_format_finish(r, percents(r, &with_text, &buf), &buf, out);
+    return format_finish(r, format_percents(r, &with_text, &buf), &buf, out);
 }

@@ -7,14 +7,13 @@
 
 #define RANGE_MAX 100000 /* the sandbox's own limit */
 
-static enum sw_status jinja_functions_range(struct sw_jinja_run *r,
-                                            const struct sw_jinja_call *call, struct sw_value *out)
+static enum sw_status function_range(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                     struct sw_value *out)
 {
     int64_t part[3] = {0, 0, 1};
     void *made;
     for (size_t i = 0; i < 3; i++)
-        if (call->args[i].kind != SW_V_ABSENT)
-            SW_TRY(sw_jinja_want_integer(r, &call->args[i], "range", &part[i]));
+        SW_TRY(sw_jinja_want_integer(r, &call->args[i], "range", &part[i]));
     if (call->args[1].kind == SW_V_ABSENT) {
         part[1] = part[0];
         part[0] = 0;
@@ -37,8 +36,8 @@ static enum sw_status jinja_functions_range(struct sw_jinja_run *r,
     return SW_OK;
 }
 
-static enum sw_status add_pairs(struct sw_jinja_run *r, const struct sw_value_pair *pairs, size_t n,
-                                struct sw_value *out)
+static enum sw_status dict_add_pairs(struct sw_jinja_run *r, const struct sw_value_pair *pairs,
+                                     size_t n, struct sw_value *out)
 {
     for (size_t i = 0; i < n; i++)
         SW_TRY(sw_value_dict_put(r, out, &pairs[i].key, &pairs[i].value));
@@ -46,15 +45,15 @@ static enum sw_status add_pairs(struct sw_jinja_run *r, const struct sw_value_pa
 }
 
 /* dict(a=1), dict({…}), dict([[key, value], …]) */
-static enum sw_status jinja_functions_fill(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                           enum sw_value_kind kind, struct sw_value *out)
+static enum sw_status fill_dict(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                enum sw_value_kind kind, struct sw_value *out)
 {
     struct sw_value items, pair;
     SW_TRY(sw_value_dict_new(r, kind, out));
     if (call->n > 1)
         return sw_jinja_fail(r, "dict and namespace take one value and name=… arguments");
     if (call->n == 1 && (call->args[0].kind == SW_V_DICT || call->args[0].kind == SW_V_NAMESPACE)) {
-        SW_TRY(add_pairs(r, call->args[0].dict->pairs, call->args[0].dict->count, out));
+        SW_TRY(dict_add_pairs(r, call->args[0].dict->pairs, call->args[0].dict->count, out));
     } else if (call->n == 1) {
         SW_TRY(sw_value_items(r, &call->args[0], &items));
         for (size_t i = 0; i < items.list->count; i++) {
@@ -64,19 +63,19 @@ static enum sw_status jinja_functions_fill(struct sw_jinja_run *r, const struct 
             SW_TRY(sw_value_dict_put(r, out, &pair.list->items[0], &pair.list->items[1]));
         }
     }
-    return add_pairs(r, call->named, call->n_named, out);
+    return dict_add_pairs(r, call->named, call->n_named, out);
 }
 
-static enum sw_status dict(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status function_dict(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_value *out)
 {
-    return jinja_functions_fill(r, call, SW_V_DICT, out);
+    return fill_dict(r, call, SW_V_DICT, out);
 }
 
-static enum sw_status namespace_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                 struct sw_value *out)
+static enum sw_status function_namespace(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                         struct sw_value *out)
 {
-    SW_TRY(jinja_functions_fill(r, call, SW_V_NAMESPACE, out));
+    SW_TRY(fill_dict(r, call, SW_V_NAMESPACE, out));
     for (size_t i = 0; i < out->dict->count; i++) {
         const struct sw_value *key = &out->dict->pairs[i].key;
         if (key->kind == SW_V_STRING && key->length && key->text[0] == '_')
@@ -86,8 +85,9 @@ static enum sw_status namespace_(struct sw_jinja_run *r, const struct sw_jinja_c
     return SW_OK;
 }
 
-static enum sw_status raise_exception(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                      struct sw_value *out)
+static enum sw_status function_raise_exception(struct sw_jinja_run *r,
+                                               const struct sw_jinja_call *call,
+                                               struct sw_value *out)
 {
     SW_TRY(sw_value_to_text(r, &call->args[0], out));
     return sw_fail(SW_EINPUT, "the template refuses the conversation: %.*s",
@@ -95,8 +95,8 @@ static enum sw_status raise_exception(struct sw_jinja_run *r, const struct sw_ji
 }
 
 /* The time here and now, as strftime writes it. */
-static enum sw_status strftime_now(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                   struct sw_value *out)
+static enum sw_status function_strftime_now(struct sw_jinja_run *r,
+                                            const struct sw_jinja_call *call, struct sw_value *out)
 {
     char format[256], text[1024];
     struct tm now;
@@ -121,17 +121,17 @@ static enum sw_status strftime_now(struct sw_jinja_run *r, const struct sw_jinja
 }
 
 const struct sw_builtin sw_jinja_functions[] = {
-    {"range", "start stop step", 1, jinja_functions_range},
-    {"dict", NULL, 0, dict},
-    {"namespace", NULL, 0, namespace_},
-    {"raise_exception", "message", 1, raise_exception},
-    {"strftime_now", "format", 1, strftime_now},
+    {"range", "start stop step", 1, function_range},
+    {"dict", NULL, 0, function_dict},
+    {"namespace", NULL, 0, function_namespace},
+    {"raise_exception", "message", 1, function_raise_exception},
+    {"strftime_now", "format", 1, function_strftime_now},
 };
 const size_t sw_jinja_n_functions = sizeof sw_jinja_functions / sizeof sw_jinja_functions[0];
 
 /* key default */
-static enum sw_status get(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                          struct sw_value *out)
+static enum sw_status dict_get(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                               struct sw_value *out)
 {
     struct sw_value *found;
     SW_TRY(sw_value_dict_find(r, &call->self, &call->args[0], &found));
@@ -139,8 +139,8 @@ static enum sw_status get(struct sw_jinja_run *r, const struct sw_jinja_call *ca
     return SW_OK;
 }
 
-static enum sw_status jinja_functions_items(struct sw_jinja_run *r,
-                                            const struct sw_jinja_call *call, struct sw_value *out)
+static enum sw_status dict_items(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     SW_TRY(sw_jinja_pairs(r, &call->self, SW_V_VIEW, out));
     out->list->name = "dict_items";
@@ -148,8 +148,8 @@ static enum sw_status jinja_functions_items(struct sw_jinja_run *r,
 }
 
 /* One half of each pair. */
-static enum sw_status half(struct sw_jinja_run *r, const struct sw_jinja_call *call, bool values,
-                           struct sw_value *out)
+static enum sw_status dict_half(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                bool values, struct sw_value *out)
 {
     const struct sw_value_dict *d = call->self.dict;
     SW_TRY(sw_jinja_charge(r, d->count));
@@ -161,20 +161,20 @@ static enum sw_status half(struct sw_jinja_run *r, const struct sw_jinja_call *c
     return SW_OK;
 }
 
-static enum sw_status keys(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status dict_keys(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                struct sw_value *out)
 {
-    return half(r, call, false, out);
+    return dict_half(r, call, false, out);
 }
 
-static enum sw_status values(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_value *out)
+static enum sw_status dict_values(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
 {
-    return half(r, call, true, out);
+    return dict_half(r, call, true, out);
 }
 
-static enum sw_status jinja_functions_copy(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                           struct sw_value *out)
+static enum sw_status method_copy(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
 {
     (void)r;
     *out = call->self;
@@ -210,11 +210,11 @@ static enum sw_status list_count(struct sw_jinja_run *r, const struct sw_jinja_c
 
 /* Without a function: what the sandbox forbids, for it would change the value. */
 const struct sw_builtin sw_jinja_dict_methods[] = {
-    {"get", "key default", 1, get},
-    {"items", "", 0, jinja_functions_items},
-    {"keys", "", 0, keys},
-    {"values", "", 0, values},
-    {"copy", "", 0, jinja_functions_copy},
+    {"get", "key default", 1, dict_get},
+    {"items", "", 0, dict_items},
+    {"keys", "", 0, dict_keys},
+    {"values", "", 0, dict_values},
+    {"copy", "", 0, method_copy},
     {"clear", NULL, 0, NULL},
     {"pop", NULL, 0, NULL},
     {"popitem", NULL, 0, NULL},
@@ -225,16 +225,11 @@ const size_t sw_jinja_n_dict_methods =
     sizeof sw_jinja_dict_methods / sizeof sw_jinja_dict_methods[0];
 
 const struct sw_builtin sw_jinja_list_methods[] = {
-    {"index", "value", 1, list_index},
-    {"count", "value", 1, list_count},
-    {"copy", "", 0, jinja_functions_copy},
-    {"append", NULL, 0, NULL},
-    {"clear", NULL, 0, NULL},
-    {"pop", NULL, 0, NULL},
-    {"reverse", NULL, 0, NULL},
-    {"insert", NULL, 0, NULL},
-    {"sort", NULL, 0, NULL},
-    {"extend", NULL, 0, NULL},
+    {"index", "value", 1, list_index}, {"count", "value", 1, list_count},
+    {"copy", "", 0, method_copy},      {"append", NULL, 0, NULL},
+    {"clear", NULL, 0, NULL},          {"pop", NULL, 0, NULL},
+    {"reverse", NULL, 0, NULL},        {"insert", NULL, 0, NULL},
+    {"sort", NULL, 0, NULL},           {"extend", NULL, 0, NULL},
     {"remove", NULL, 0, NULL},
 };
 const size_t sw_jinja_n_list_methods =

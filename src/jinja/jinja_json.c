@@ -18,7 +18,7 @@ struct dump {
 
 static enum sw_status dump_value(struct dump *d, const struct sw_value *v);
 
-static void jinja_json_escape(struct dump *d, uint32_t c, const char *text, int length)
+static void dump_character(struct dump *d, uint32_t c, const char *text, int length)
 {
     static const char from[] = "\"\\\n\r\t\b\f", to[] = "\"\\nrtbf";
     const char *simple = c && c < 0x80 ? strchr(from, (int)c) : NULL;
@@ -40,7 +40,7 @@ static enum sw_status dump_text(struct dump *d, const struct sw_value *v)
     sw_strbuf_puts(d->out, "\"");
     for (size_t at = 0; at < v->length; at += (size_t)length) {
         const uint32_t c = sw_utf8_decode(v->text + at, &length);
-        jinja_json_escape(d, c, v->text + at, length);
+        dump_character(d, c, v->text + at, length);
     }
     sw_strbuf_puts(d->out, "\"");
     return SW_OK;
@@ -72,7 +72,7 @@ static enum sw_status dump_scalar(struct dump *d, const struct sw_value *v)
     }
 }
 
-static void new_line(struct dump *d)
+static void dump_new_line(struct dump *d)
 {
     if (d->indent.kind != SW_V_STRING)
         return;
@@ -88,12 +88,12 @@ static enum sw_status dump_list(struct dump *d, const struct sw_value *v)
     for (size_t i = 0; i < v->list->count; i++) {
         if (i)
             sw_jinja_put(d->r, d->out, d->item.text, d->item.length);
-        new_line(d);
+        dump_new_line(d);
         SW_TRY(dump_value(d, &v->list->items[i]));
     }
     d->level--;
     if (v->list->count)
-        new_line(d);
+        dump_new_line(d);
     sw_strbuf_puts(d->out, "]");
     return SW_OK;
 }
@@ -142,14 +142,14 @@ static enum sw_status dump_dict(struct dump *d, const struct sw_value *v)
     for (size_t i = 0; i < v->dict->count; i++) {
         if (i)
             sw_jinja_put(d->r, d->out, d->item.text, d->item.length);
-        new_line(d);
+        dump_new_line(d);
         SW_TRY(dump_key(d, &pairs[i].key));
         sw_jinja_put(d->r, d->out, d->colon.text, d->colon.length);
         SW_TRY(dump_value(d, &pairs[i].value));
     }
     d->level--;
     if (v->dict->count)
-        new_line(d);
+        dump_new_line(d);
     sw_strbuf_puts(d->out, "}");
     return SW_OK;
 }
@@ -169,7 +169,7 @@ static enum sw_status dump_value(struct dump *d, const struct sw_value *v)
 }
 
 /* indent: a number of spaces or a text. */
-static enum sw_status read_indent(struct dump *d, const struct sw_value *indent)
+static enum sw_status set_indent(struct dump *d, const struct sw_value *indent)
 {
     int64_t n;
     void *spaces;
@@ -194,7 +194,7 @@ enum sw_status sw_jinja_tojson(struct sw_jinja_run *r, const struct sw_jinja_cal
                      .sort = sw_value_true(&args[3]),
                      .item = sw_value_text(", ", 2),
                      .colon = sw_value_text(": ", 2)};
-    SW_TRY(read_indent(&d, &args[1]));
+    SW_TRY(set_indent(&d, &args[1]));
     if (d.indent.kind == SW_V_STRING)
         d.item.length = 1;
     if (args[2].kind == SW_V_LIST || args[2].kind == SW_V_TUPLE) {

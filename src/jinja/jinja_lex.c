@@ -55,21 +55,21 @@ static size_t trim_end(const struct lexer *x, size_t from, size_t to)
     return end;
 }
 
-static bool starts_with(const struct lexer *x, size_t at, const char *text)
+static bool lex_is_at(const struct lexer *x, size_t at, const char *text)
 {
     const size_t n = strlen(text);
     return at <= x->n && n <= x->n - at && memcmp(x->text + at, text, n) == 0;
 }
 
 /* Goes on at `to`, counting lines. */
-static void move_to(struct lexer *x, size_t to)
+static void lex_move_to(struct lexer *x, size_t to)
 {
     for (; x->at < to; x->at++)
         x->line += x->text[x->at] == '\n';
 }
 
-static enum sw_status jinja_lex_add(struct lexer *x, enum sw_jinja_token_kind kind,
-                                    const char *text, size_t n)
+static enum sw_status lex_add(struct lexer *x, enum sw_jinja_token_kind kind, const char *text,
+                              size_t n)
 {
     if (x->count == x->capacity) {
         const size_t capacity = x->capacity ? x->capacity * 2 : 256;
@@ -87,7 +87,7 @@ static enum sw_status jinja_lex_add(struct lexer *x, enum sw_jinja_token_kind ki
 }
 
 /* A copy with a NUL behind it, for names and numbers. */
-static char *jinja_lex_copy(struct lexer *x, size_t from, size_t to)
+static char *lex_copy(struct lexer *x, size_t from, size_t to)
 {
     char *text = sw_arena_take(x->arena, to - from + 1);
     return text ? memcpy(text, x->text + from, to - from) : NULL;
@@ -100,7 +100,7 @@ static char sign_at(const struct lexer *x, size_t at)
 }
 
 /* The text before a tag, as much of it as the tag leaves. */
-static enum sw_status add_data(struct lexer *x, size_t tag, char sign, bool is_block)
+static enum sw_status lex_data(struct lexer *x, size_t tag, char sign, bool is_block)
 {
     const size_t from = x->at;
     size_t to = tag;
@@ -114,8 +114,8 @@ static enum sw_status add_data(struct lexer *x, size_t tag, char sign, bool is_b
             to = line;
     }
     if (to > from)
-        SW_TRY(jinja_lex_add(x, SW_T_DATA, x->text + from, to - from));
-    move_to(x, tag);
+        SW_TRY(lex_add(x, SW_T_DATA, x->text + from, to - from));
+    lex_move_to(x, tag);
     return SW_OK;
 }
 
@@ -123,20 +123,20 @@ static enum sw_status add_data(struct lexer *x, size_t tag, char sign, bool is_b
  */
 static bool close_tag(const struct lexer *x, size_t at, const char *close, bool trim, size_t *end)
 {
-    if (starts_with(x, at, "-") && starts_with(x, at + 1, close))
+    if (lex_is_at(x, at, "-") && lex_is_at(x, at + 1, close))
         *end = skip_space(x, at + 3);
-    else if (trim && starts_with(x, at, "+") && starts_with(x, at + 1, close))
+    else if (trim && lex_is_at(x, at, "+") && lex_is_at(x, at + 1, close))
         *end = at + 3;
-    else if (starts_with(x, at, close))
+    else if (lex_is_at(x, at, close))
         *end = at + 2 + (trim && at + 2 < x->n && x->text[at + 2] == '\n');
     else
         return false;
     return true;
 }
 
-static void tag_ended(struct lexer *x, size_t end)
+static void lex_after_tag(struct lexer *x, size_t end)
 {
-    move_to(x, end);
+    lex_move_to(x, end);
     x->line_starting = x->text[end - 1] == '\n';
 }
 
@@ -151,7 +151,7 @@ static enum sw_status lex_comment(struct lexer *x)
         x->line = line;
         return lex_fail(x, "a comment that begins here has no end: expected #}");
     }
-    tag_ended(x, end);
+    lex_after_tag(x, end);
     return SW_OK;
 }
 
@@ -161,12 +161,12 @@ static bool raw_begins(const struct lexer *x, size_t at, size_t *end)
     at += 2;
     at += sign_at(x, at) != '\0';
     at = skip_space(x, at);
-    if (!starts_with(x, at, "raw"))
+    if (!lex_is_at(x, at, "raw"))
         return false;
     at = skip_space(x, at + 3);
-    if (starts_with(x, at, "-%}"))
+    if (lex_is_at(x, at, "-%}"))
         *end = skip_space(x, at + 3);
-    else if (starts_with(x, at, "%}"))
+    else if (lex_is_at(x, at, "%}"))
         *end = at + 2;
     else
         return false;
@@ -175,27 +175,27 @@ static bool raw_begins(const struct lexer *x, size_t at, size_t *end)
 
 static enum sw_status lex_raw(struct lexer *x, size_t begin)
 {
-    move_to(x, begin);
+    lex_move_to(x, begin);
     x->line_starting = x->text[begin - 1] == '\n';
     for (size_t tag = begin; tag < x->n; tag++) {
         size_t end;
-        if (!starts_with(x, tag, "{%"))
+        if (!lex_is_at(x, tag, "{%"))
             continue;
         const char sign = sign_at(x, tag + 2);
         size_t at = skip_space(x, tag + 2 + (sign != '\0'));
-        if (!starts_with(x, at, "endraw"))
+        if (!lex_is_at(x, at, "endraw"))
             continue;
         at = skip_space(x, at + 6);
         if (!close_tag(x, at, "%}", true, &end))
             continue;
-        SW_TRY(add_data(x, tag, sign, true));
-        tag_ended(x, end);
+        SW_TRY(lex_data(x, tag, sign, true));
+        lex_after_tag(x, end);
         return SW_OK;
     }
     return lex_fail(x, "a raw block that begins here has no end: expected {%% endraw %%}");
 }
 
-static size_t jinja_lex_digits(const struct lexer *x, size_t at)
+static size_t skip_digits(const struct lexer *x, size_t at)
 {
     while (at < x->n && ((x->text[at] >= '0' && x->text[at] <= '9') ||
                          (x->text[at] == '_' && x->text[at + 1] >= '0' && x->text[at + 1] <= '9')))
@@ -210,7 +210,7 @@ static bool is_digit(char c)
 
 static enum sw_status lex_number(struct lexer *x)
 {
-    size_t end = jinja_lex_digits(x, x->at);
+    size_t end = skip_digits(x, x->at);
     bool real = false;
     const bool after_dot = x->at > 0 && x->text[x->at - 1] == '.';
     int base = 10;
@@ -223,24 +223,24 @@ static enum sw_status lex_number(struct lexer *x)
             end++;
     } else if (!after_dot) {
         if (x->text[end] == '.' && is_digit(x->text[end + 1])) {
-            end = jinja_lex_digits(x, end + 1);
+            end = skip_digits(x, end + 1);
             real = true;
         }
         const size_t sign = end + (x->text[end] == 'e' || x->text[end] == 'E');
         const size_t exponent = sign + (x->text[sign] == '-' || x->text[sign] == '+');
         if (sign > end && is_digit(x->text[exponent])) {
-            end = jinja_lex_digits(x, exponent);
+            end = skip_digits(x, exponent);
             real = true;
         }
     }
-    char *text = jinja_lex_copy(x, x->at, end), *out = text, *rest;
+    char *text = lex_copy(x, x->at, end), *out = text, *rest;
     if (!text)
         return sw_fail(SW_ENOMEM, "no memory for a template");
     for (const char *c = text; *c; c++)
         if (*c != '_')
             *out++ = *c;
     *out = '\0';
-    SW_TRY(jinja_lex_add(x, real ? SW_T_FLOAT : SW_T_INTEGER, text, (size_t)(out - text)));
+    SW_TRY(lex_add(x, real ? SW_T_FLOAT : SW_T_INTEGER, text, (size_t)(out - text)));
     struct sw_jinja_token *token = &x->tokens[x->count - 1];
     errno = 0;
     if (real)
@@ -272,7 +272,7 @@ static int64_t escape_digits(const struct lexer *x, size_t *at, int base, int le
 }
 
 /* Writes what the escape at *at (behind the backslash) stands for; Python's rules. */
-static enum sw_status unescape(struct lexer *x, size_t *at, char **out)
+static enum sw_status lex_escape(struct lexer *x, size_t *at, char **out)
 {
     static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
     const char c = x->text[*at];
@@ -323,10 +323,10 @@ static enum sw_status lex_string(struct lexer *x)
             continue;
         }
         at++;
-        SW_TRY(unescape(x, &at, &out));
+        SW_TRY(lex_escape(x, &at, &out));
     }
-    SW_TRY(jinja_lex_add(x, SW_T_STRING, text, (size_t)(out - text)));
-    move_to(x, end + 1);
+    SW_TRY(lex_add(x, SW_T_STRING, text, (size_t)(out - text)));
+    lex_move_to(x, end + 1);
     return SW_OK;
 }
 
@@ -345,15 +345,15 @@ static enum sw_status lex_name(struct lexer *x)
         return lex_fail(x, "expected a name, a number, a string or an operator, found '%.*s'",
                         length, x->text + end);
     }
-    char *text = jinja_lex_copy(x, x->at, end);
+    char *text = lex_copy(x, x->at, end);
     if (!text)
         return sw_fail(SW_ENOMEM, "no memory for a template");
-    SW_TRY(jinja_lex_add(x, SW_T_NAME, text, end - x->at));
+    SW_TRY(lex_add(x, SW_T_NAME, text, end - x->at));
     x->at = end;
     return SW_OK;
 }
 
-static enum sw_status balance(struct lexer *x, char c)
+static enum sw_status lex_bracket(struct lexer *x, char c)
 {
     static const char opening[] = "([{", closing[] = ")]}";
     const char *open = strchr(opening, c), *close = strchr(closing, c);
@@ -376,12 +376,12 @@ static enum sw_status lex_operator(struct lexer *x, bool *found)
                                             ">",  "<",  "=",  ".",  ":",  "|",  ",", ";"};
     *found = false;
     for (size_t i = 0; i < sizeof operators / sizeof operators[0]; i++) {
-        if (!starts_with(x, x->at, operators[i]))
+        if (!lex_is_at(x, x->at, operators[i]))
             continue;
         *found = true;
         if (operators[i][1] == '\0')
-            SW_TRY(balance(x, operators[i][0]));
-        SW_TRY(jinja_lex_add(x, SW_T_OPERATOR, operators[i], strlen(operators[i])));
+            SW_TRY(lex_bracket(x, operators[i][0]));
+        SW_TRY(lex_add(x, SW_T_OPERATOR, operators[i], strlen(operators[i])));
         x->at += strlen(operators[i]);
         return SW_OK;
     }
@@ -393,17 +393,17 @@ static enum sw_status lex_tag(struct lexer *x, bool is_block)
 {
     const char *close = is_block ? "%}" : "}}";
     const int line = x->line;
-    SW_TRY(jinja_lex_add(x, is_block ? SW_T_BLOCK_BEGIN : SW_T_PRINT_BEGIN, close, 2));
+    SW_TRY(lex_add(x, is_block ? SW_T_BLOCK_BEGIN : SW_T_PRINT_BEGIN, close, 2));
     x->at += 2;
     x->at += sign_at(x, x->at) != '\0';
     x->n_open = 0;
     for (;;) {
         size_t end;
         bool found;
-        move_to(x, skip_space(x, x->at));
+        lex_move_to(x, skip_space(x, x->at));
         if (x->n_open == 0 && close_tag(x, x->at, close, is_block, &end)) {
-            SW_TRY(jinja_lex_add(x, is_block ? SW_T_BLOCK_END : SW_T_PRINT_END, close, 2));
-            tag_ended(x, end);
+            SW_TRY(lex_add(x, is_block ? SW_T_BLOCK_END : SW_T_PRINT_END, close, 2));
+            lex_after_tag(x, end);
             return SW_OK;
         }
         if (x->at >= x->n) {
@@ -431,12 +431,12 @@ static enum sw_status lex_all(struct lexer *x)
                                strchr("{%#", x->text[tag + 1])))
             tag++;
         if (tag >= x->n) {
-            SW_TRY(jinja_lex_add(x, SW_T_DATA, x->text + x->at, x->n - x->at));
-            move_to(x, x->n);
+            SW_TRY(lex_add(x, SW_T_DATA, x->text + x->at, x->n - x->at));
+            lex_move_to(x, x->n);
             return SW_OK;
         }
         const char type = x->text[tag + 1];
-        SW_TRY(add_data(x, tag, sign_at(x, tag + 2), type != '{'));
+        SW_TRY(lex_data(x, tag, sign_at(x, tag + 2), type != '{'));
         if (type == '#')
             SW_TRY(lex_comment(x));
         else if (type == '%' && raw_begins(x, tag, &end))
@@ -469,7 +469,7 @@ enum sw_status sw_jinja_lex(struct sw_arena *arena, const char *source, size_t n
     struct lexer x = {
         .arena = arena, .text = text, .n = (size_t)(out - text), .line = 1, .line_starting = true};
     SW_TRY(lex_all(&x));
-    SW_TRY(jinja_lex_add(&x, SW_T_END, "the end of the template", 23));
+    SW_TRY(lex_add(&x, SW_T_END, "the end of the template", 23));
     *tokens = x.tokens;
     *count = x.count;
     return SW_OK;

@@ -1,4 +1,4 @@
-/* A template's text as tokens (private to src/text). */
+/* A template's text as tokens (private to src/jinja). */
 #ifndef SW_JINJA_JINJA_LEX_H
 #define SW_JINJA_JINJA_LEX_H
 
@@ -15,7 +15,7 @@ enum sw_jinja_token_kind {
     SW_T_BLOCK_BEGIN,
     SW_T_BLOCK_END,
     SW_T_NAME,
-    SW_T_STRING, /* text: its value */
+    SW_T_STRING, /* `text` is its value, without quotes and escapes */
     SW_T_INTEGER,
     SW_T_FLOAT,
     SW_T_OPERATOR,
@@ -27,13 +27,13 @@ struct sw_jinja_token {
     int line;
     const char *text; /* in the arena, NUL-terminated for names and operators */
     size_t length;
-    int64_t integer;
-    double real;
+    int64_t integer; /* of SW_T_INTEGER */
+    double real;     /* of SW_T_FLOAT */
 };
 
 /*
- * *tokens: (*count) in the arena, the last one SW_T_END. SW_EMODEL names the line; the source must
- * be UTF-8.
+ * Splits a template into *tokens: (*count) in the arena, the last one SW_T_END. SW_EMODEL names the
+ * line; the source must be UTF-8.
  */
 enum sw_status sw_jinja_lex(struct sw_arena *arena, const char *source, size_t n,
                             struct sw_jinja_token **tokens, size_t *count);

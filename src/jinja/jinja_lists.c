@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* What map and its like give: a list that can be gone through once. */
-static enum sw_status generator(struct sw_jinja_run *r, struct sw_value *out)
+static enum sw_status new_generator(struct sw_jinja_run *r, struct sw_value *out)
 {
     return sw_value_list_new(r, SW_V_GENERATOR, 0, out);
 }
@@ -39,8 +39,8 @@ enum sw_status sw_jinja_path(struct sw_jinja_run *r, const struct sw_value *item
     }
 }
 
-static enum sw_status length(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_value *out)
+static enum sw_status filter_length(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_value *out)
 {
     size_t n;
     if (call->self.refused || !sw_value_length(&call->self, &n))
@@ -49,8 +49,8 @@ static enum sw_status length(struct sw_jinja_run *r, const struct sw_jinja_call 
     return SW_OK;
 }
 
-static enum sw_status first(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status filter_first(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     const struct sw_value *self = &call->self;
     struct sw_value items;
@@ -66,8 +66,8 @@ static enum sw_status first(struct sw_jinja_run *r, const struct sw_jinja_call *
     return SW_OK;
 }
 
-static enum sw_status last(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status filter_last(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
 {
     struct sw_value items;
     if (call->self.kind == SW_V_GENERATOR)
@@ -78,8 +78,8 @@ static enum sw_status last(struct sw_jinja_run *r, const struct sw_jinja_call *c
     return SW_OK;
 }
 
-static enum sw_status list(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                           struct sw_value *out)
+static enum sw_status filter_list(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
 {
     return sw_value_items(r, &call->self, out);
 }
@@ -103,8 +103,8 @@ static enum sw_status join_into(struct sw_jinja_run *r, const struct sw_jinja_ca
 }
 
 /* d attribute */
-static enum sw_status jinja_lists_join(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                       struct sw_value *out)
+static enum sw_status filter_join(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     const enum sw_status status = join_into(r, call, &buf);
@@ -114,8 +114,8 @@ static enum sw_status jinja_lists_join(struct sw_jinja_run *r, const struct sw_j
     return status;
 }
 
-static enum sw_status reverse(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                              struct sw_value *out)
+static enum sw_status filter_reverse(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                     struct sw_value *out)
 {
     const struct sw_value back[3] = {{0}, {0}, sw_value_int(-1)};
     struct sw_value items;
@@ -127,7 +127,7 @@ static enum sw_status reverse(struct sw_jinja_run *r, const struct sw_jinja_call
     return SW_OK;
 }
 
-static const struct sw_value *jinja_lists_named(const struct sw_jinja_call *call, const char *name)
+static const struct sw_value *find_named(const struct sw_jinja_call *call, const char *name)
 {
     for (size_t i = 0; i < call->n_named; i++)
         if (sw_value_is_text(&call->named[i].key, name))
@@ -136,13 +136,13 @@ static const struct sw_value *jinja_lists_named(const struct sw_jinja_call *call
 }
 
 /* map(attribute=…, default=…) or map("filter", its arguments …) */
-static enum sw_status map(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                          struct sw_value *out)
+static enum sw_status filter_map(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     struct sw_value items;
-    const struct sw_value *path = jinja_lists_named(call, "attribute"),
-                          *otherwise = jinja_lists_named(call, "default");
-    SW_TRY(generator(r, out));
+    const struct sw_value *path = find_named(call, "attribute"),
+                          *otherwise = find_named(call, "default");
+    SW_TRY(new_generator(r, out));
     if (!sw_value_true(&call->self))
         return SW_OK;
     if (call->n > 0)
@@ -173,12 +173,12 @@ static enum sw_status map(struct sw_jinja_run *r, const struct sw_jinja_call *ca
 }
 
 /* The items that pass (or fail) a test, of themselves or of an attribute. */
-static enum sw_status filter_items(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+static enum sw_status select_items(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                    bool wanted, bool attribute, struct sw_value *out)
 {
     struct sw_value items, subject;
     const size_t skip = attribute ? 1 : 0;
-    SW_TRY(generator(r, out));
+    SW_TRY(new_generator(r, out));
     if (!sw_value_true(&call->self))
         return SW_OK;
     if (attribute && call->n == 0)
@@ -206,33 +206,33 @@ static enum sw_status filter_items(struct sw_jinja_run *r, const struct sw_jinja
     return SW_OK;
 }
 
-static enum sw_status select_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                              struct sw_value *out)
+static enum sw_status filter_select(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_value *out)
 {
-    return filter_items(r, call, true, false, out);
+    return select_items(r, call, true, false, out);
 }
 
-static enum sw_status reject(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                             struct sw_value *out)
+static enum sw_status filter_reject(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_value *out)
 {
-    return filter_items(r, call, false, false, out);
+    return select_items(r, call, false, false, out);
 }
 
-static enum sw_status selectattr(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                 struct sw_value *out)
+static enum sw_status filter_selectattr(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                        struct sw_value *out)
 {
-    return filter_items(r, call, true, true, out);
+    return select_items(r, call, true, true, out);
 }
 
-static enum sw_status rejectattr(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                 struct sw_value *out)
+static enum sw_status filter_rejectattr(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                        struct sw_value *out)
 {
-    return filter_items(r, call, false, true, out);
+    return select_items(r, call, false, true, out);
 }
 
 /* attribute start */
-static enum sw_status sum(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                          struct sw_value *out)
+static enum sw_status filter_sum(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     struct sw_value items, value;
     *out = call->args[1].kind == SW_V_ABSENT ? sw_value_int(0) : call->args[1];
@@ -246,22 +246,32 @@ static enum sw_status sum(struct sw_jinja_run *r, const struct sw_jinja_call *ca
     return SW_OK;
 }
 
+/* The argument `v` of a filter: a number of lists or items, 1 or more. */
+static enum sw_status want_count(struct sw_jinja_run *r, const struct sw_value *v, const char *name,
+                                 size_t *out)
+{
+    int64_t count;
+    SW_TRY(sw_jinja_want_integer(r, v, name, &count));
+    if (count < 1 || count > INT32_MAX)
+        return sw_jinja_fail(r, "%s wants a count of at least 1, got %lld", name, (long long)count);
+    *out = (size_t)count;
+    return SW_OK;
+}
+
 /* linecount fill_with: lists of so many items */
-static enum sw_status batch(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status filter_batch(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     struct sw_value items, group;
-    int64_t size;
-    SW_TRY(sw_jinja_want_integer(r, &call->args[0], "batch", &size));
+    size_t size;
+    SW_TRY(want_count(r, &call->args[0], "batch", &size));
     SW_TRY(sw_value_items(r, &call->self, &items));
-    SW_TRY(generator(r, out));
+    SW_TRY(new_generator(r, out));
     const size_t n = items.list->count;
     const struct sw_value *fill = &call->args[1];
-    if (size < 1 || size > INT32_MAX)
-        return sw_jinja_fail(r, "batch wants a count of at least 1, got %lld", (long long)size);
-    for (size_t i = 0; i < n; i += (size_t)size) {
+    for (size_t i = 0; i < n; i += size) {
         SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, &group));
-        for (size_t k = i; k < i + (size_t)size; k++) {
+        for (size_t k = i; k < i + size; k++) {
             if (k >= n && (fill->kind == SW_V_ABSENT || fill->kind == SW_V_NONE))
                 break;
             SW_TRY(sw_jinja_charge(r, 1));
@@ -273,18 +283,15 @@ static enum sw_status batch(struct sw_jinja_run *r, const struct sw_jinja_call *
 }
 
 /* slices fill_with: so many lists, of equal length but for one */
-static enum sw_status slice(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status filter_slice(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     struct sw_value items, group;
-    int64_t slices;
-    SW_TRY(sw_jinja_want_integer(r, &call->args[0], "slice", &slices));
+    size_t count;
+    SW_TRY(want_count(r, &call->args[0], "slice", &count));
     SW_TRY(sw_value_items(r, &call->self, &items));
-    SW_TRY(generator(r, out));
-    if (slices < 1 || slices > INT32_MAX)
-        return sw_jinja_fail(r, "slice wants a count of at least 1, got %lld", (long long)slices);
-    const size_t count = (size_t)slices, each = items.list->count / count,
-                 more = items.list->count % count;
+    SW_TRY(new_generator(r, out));
+    const size_t each = items.list->count / count, more = items.list->count % count;
     const struct sw_value *fill = &call->args[1];
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
@@ -316,33 +323,33 @@ enum sw_status sw_jinja_pairs(struct sw_jinja_run *r, const struct sw_value *dic
     return SW_OK;
 }
 
-static enum sw_status jinja_lists_items(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                        struct sw_value *out)
+static enum sw_status filter_items(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     if (call->self.kind == SW_V_UNDEFINED && !call->self.refused)
-        return generator(r, out);
+        return new_generator(r, out);
     if (call->self.kind != SW_V_DICT)
         return sw_jinja_fail(r, "items wants a dict, got a %s", sw_value_kind_name(&call->self));
     return sw_jinja_pairs(r, &call->self, SW_V_GENERATOR, out);
 }
 
 const struct sw_builtin sw_jinja_list_filters[] = {
-    {"length", "", 0, length},
-    {"count", "", 0, length},
-    {"first", "", 0, first},
-    {"last", "", 0, last},
-    {"list", "", 0, list},
-    {"join", "d attribute", 0, jinja_lists_join},
-    {"reverse", "", 0, reverse},
-    {"map", NULL, 0, map},
-    {"select", NULL, 0, select_},
-    {"reject", NULL, 0, reject},
-    {"selectattr", NULL, 0, selectattr},
-    {"rejectattr", NULL, 0, rejectattr},
-    {"items", "", 0, jinja_lists_items},
-    {"sum", "attribute start", 0, sum},
-    {"batch", "linecount fill_with", 1, batch},
-    {"slice", "slices fill_with", 1, slice},
+    {"length", "", 0, filter_length},
+    {"count", "", 0, filter_length},
+    {"first", "", 0, filter_first},
+    {"last", "", 0, filter_last},
+    {"list", "", 0, filter_list},
+    {"join", "d attribute", 0, filter_join},
+    {"reverse", "", 0, filter_reverse},
+    {"map", NULL, 0, filter_map},
+    {"select", NULL, 0, filter_select},
+    {"reject", NULL, 0, filter_reject},
+    {"selectattr", NULL, 0, filter_selectattr},
+    {"rejectattr", NULL, 0, filter_rejectattr},
+    {"items", "", 0, filter_items},
+    {"sum", "attribute start", 0, filter_sum},
+    {"batch", "linecount fill_with", 1, filter_batch},
+    {"slice", "slices fill_with", 1, filter_slice},
     {"sort", "reverse case_sensitive attribute", 0, sw_jinja_sort},
     {"dictsort", "case_sensitive by reverse", 0, sw_jinja_dictsort},
     {"unique", "case_sensitive attribute", 0, sw_jinja_unique},

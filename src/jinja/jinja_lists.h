@@ -1,4 +1,4 @@
-/* What the filters of lists share (private to src/text). */
+/* Functions that the filters of lists share (private to src/jinja). */
 #ifndef SW_JINJA_JINJA_LISTS_H
 #define SW_JINJA_JINJA_LISTS_H
 
@@ -6,10 +6,10 @@
 
 struct sw_jinja_call;
 
-/* item.a.b for the path "a.b", the item itself for none. */
+/* Gives item.a.b for the path "a.b", the item itself for no path. */
 enum sw_status sw_jinja_path(struct sw_jinja_run *r, const struct sw_value *item,
                              const struct sw_value *path, struct sw_value *out);
-/* A dict's (key, value) tuples as a list, view or generator. */
+/* Gives a dict's (key, value) tuples as a list, view or generator (`kind`). */
 enum sw_status sw_jinja_pairs(struct sw_jinja_run *r, const struct sw_value *dict,
                               enum sw_value_kind kind, struct sw_value *out);
 

@@ -1,20 +1,20 @@
-/* Owns loops: going through the items, and the variable `loop`. */
+/* Owns loops: iterating over the items, and the variable `loop`. */
 #include "jinja/jinja_run.h"
 
 struct sw_loop {
     const struct sw_jinja_node *node;
     struct sw_scope *scope; /* around the loop */
-    struct sw_value source; /* a list; of it … */
-    size_t next;            /* … what has been looked at */
-    struct sw_value items;  /* what the loop's condition let pass, so far */
-    size_t index;           /* of the item the body runs for, from 0 */
-    int level;              /* of a recursive loop */
-    bool through;           /* some time the body ran to its end */
-    struct sw_value seen;   /* loop.changed */
+    struct sw_value source; /* the list that the loop is over */
+    size_t next;            /* items of `source` that the condition has been tried on */
+    struct sw_value items;  /* items that passed the loop's condition so far */
+    size_t index;           /* of the item that the body runs for, from 0 */
+    int level;              /* nesting depth in a recursive loop, from 0 */
+    bool through;           /* whether the body ran to its end at least once */
+    struct sw_value seen;   /* the last arguments of loop.changed */
 };
 
-/* Lets at least `count` items pass, if there are so many. Conditions run as late as they can. */
-static enum sw_status jinja_loop_reach(struct sw_jinja_run *r, struct sw_loop *loop, size_t count)
+/* Tries the condition until `count` items have passed or none is left: as late as possible. */
+static enum sw_status loop_fill(struct sw_jinja_run *r, struct sw_loop *loop, size_t count)
 {
     struct sw_scope *const scope = r->scope;
     const int line = r->line;
@@ -33,13 +33,13 @@ static enum sw_status jinja_loop_reach(struct sw_jinja_run *r, struct sw_loop *l
     return SW_OK;
 }
 
-static enum sw_status jinja_loop_body(struct sw_jinja_run *r, struct sw_loop *loop)
+static enum sw_status run_body(struct sw_jinja_run *r, struct sw_loop *loop)
 {
     const struct sw_value name = sw_value_text("loop", 4),
                           value = {.kind = SW_V_LOOP, .loop = loop};
     const struct sw_jinja_node *node = loop->node;
     for (;; loop->index++) {
-        SW_TRY(jinja_loop_reach(r, loop, loop->index + 1));
+        SW_TRY(loop_fill(r, loop, loop->index + 1));
         if (loop->index >= loop->items.list->count)
             return SW_OK;
         SW_TRY(sw_jinja_charge(r, 1));
@@ -69,7 +69,7 @@ enum sw_status sw_loop_run(struct sw_jinja_run *r, const struct sw_jinja_node *n
                              .level = outer ? outer->level + 1 : 0};
     if (node->c)
         SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, &loop->items));
-    SW_TRY(jinja_loop_body(r, loop));
+    SW_TRY(run_body(r, loop));
     r->scope = scope;
     if (loop->through) /* Jinja's `else` runs after loops that were only left or skipped, too */
         return SW_OK;
@@ -101,8 +101,8 @@ enum sw_status sw_loop_call(struct sw_jinja_run *r, struct sw_loop *loop,
     return status;
 }
 
-static enum sw_status cycle(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status loop_cycle(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     if (call->n == 0)
         return sw_jinja_fail(r, "loop.cycle wants at least one value");
@@ -110,8 +110,8 @@ static enum sw_status cycle(struct sw_jinja_run *r, const struct sw_jinja_call *
     return SW_OK;
 }
 
-static enum sw_status changed(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                              struct sw_value *out)
+static enum sw_status loop_changed(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     struct sw_loop *loop = call->self.loop;
     struct sw_value now;
@@ -126,11 +126,11 @@ static enum sw_status changed(struct sw_jinja_run *r, const struct sw_jinja_call
     return SW_OK;
 }
 
-static const struct sw_builtin methods[] = {{"cycle", NULL, 0, cycle},
-                                            {"changed", NULL, 0, changed}};
+static const struct sw_builtin methods[] = {{"cycle", NULL, 0, loop_cycle},
+                                            {"changed", NULL, 0, loop_changed}};
 
 /* The attributes that are numbers; a bar's end needs all items, so those are reached for. */
-static bool jinja_loop_number(const struct sw_loop *loop, const struct sw_value *name, int64_t *out)
+static bool loop_number(const struct sw_loop *loop, const struct sw_value *name, int64_t *out)
 {
     const int64_t index = (int64_t)loop->index, n = (int64_t)loop->items.list->count;
     const struct {
@@ -155,12 +155,12 @@ enum sw_status sw_loop_attribute(struct sw_jinja_run *r, struct sw_loop *loop,
     const bool last = sw_value_is_text(name, "last"), next = sw_value_is_text(name, "nextitem");
     int64_t i;
     if (last || next)
-        SW_TRY(jinja_loop_reach(r, loop, loop->index + 2));
+        SW_TRY(loop_fill(r, loop, loop->index + 2));
     if (sw_value_is_text(name, "length") || (name->length > 3 && name->text[0] == 'r'))
-        SW_TRY(jinja_loop_reach(r, loop, loop->source.list->count));
+        SW_TRY(loop_fill(r, loop, loop->source.list->count));
     const size_t n = loop->items.list->count;
     *out = sw_value_undefined(name->text, name->length);
-    if (jinja_loop_number(loop, name, &i))
+    if (loop_number(loop, name, &i))
         *out = sw_value_int(i);
     else if (sw_value_is_text(name, "first"))
         *out = sw_value_bool(loop->index == 0);

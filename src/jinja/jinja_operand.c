@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* ( … ), with *list the arguments: positional, name=…, *…, **… */
-static enum sw_status arguments(struct sw_jinja_parser *p, struct sw_jinja_node **list)
+static enum sw_status parse_arguments(struct sw_jinja_parser *p, struct sw_jinja_node **list)
 {
     struct sw_jinja_list items = {0};
     int stage = 0; /* 1: a keyword has come, 2: *, 3: ** */
@@ -44,7 +44,7 @@ static enum sw_status arguments(struct sw_jinja_parser *p, struct sw_jinja_node 
     return SW_OK;
 }
 
-static enum sw_status list_literal(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_list(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
     struct sw_jinja_list items = {0};
     SW_TRY(sw_jinja_node_new(p, SW_N_LIST, out));
@@ -63,7 +63,7 @@ static enum sw_status list_literal(struct sw_jinja_parser *p, struct sw_jinja_no
     return SW_OK;
 }
 
-static enum sw_status dict_literal(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_dict(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
     struct sw_jinja_list items = {0};
     SW_TRY(sw_jinja_node_new(p, SW_N_DICT, out));
@@ -86,7 +86,7 @@ static enum sw_status dict_literal(struct sw_jinja_parser *p, struct sw_jinja_no
 }
 
 /* Neighbouring strings are one. */
-static enum sw_status strings(struct sw_jinja_parser *p, struct sw_jinja_node *node)
+static enum sw_status parse_strings(struct sw_jinja_parser *p, struct sw_jinja_node *node)
 {
     const struct sw_jinja_token *first = p->at;
     size_t n = 0;
@@ -103,7 +103,7 @@ static enum sw_status strings(struct sw_jinja_parser *p, struct sw_jinja_node *n
     return SW_OK;
 }
 
-static void note_special(struct sw_jinja_parser *p, const char *name)
+static void add_special(struct sw_jinja_parser *p, const char *name)
 {
     p->specials |= strcmp(name, "varargs") == 0  ? SW_MACRO_VARARGS
                    : strcmp(name, "kwargs") == 0 ? SW_MACRO_KWARGS
@@ -111,7 +111,7 @@ static void note_special(struct sw_jinja_parser *p, const char *name)
                                                  : 0;
 }
 
-static enum sw_status name_or_constant(struct sw_jinja_parser *p, struct sw_jinja_node *node)
+static enum sw_status parse_name(struct sw_jinja_parser *p, struct sw_jinja_node *node)
 {
     static const struct {
         const char *name;
@@ -128,16 +128,16 @@ static enum sw_status name_or_constant(struct sw_jinja_parser *p, struct sw_jinj
             return SW_OK;
         }
     node->kind = SW_N_NAME;
-    note_special(p, p->at->text);
+    add_special(p, p->at->text);
     return sw_jinja_expect_name(p, &node->value);
 }
 
-static enum sw_status primary(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_primary(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
     if (sw_jinja_at_operator(p, "["))
-        return list_literal(p, out);
+        return parse_list(p, out);
     if (sw_jinja_at_operator(p, "{"))
-        return dict_literal(p, out);
+        return parse_dict(p, out);
     if (sw_jinja_at_operator(p, "(")) {
         struct sw_jinja_node *empty;
         SW_TRY(sw_jinja_node_new(p, SW_N_TUPLE, &empty));
@@ -151,9 +151,9 @@ static enum sw_status primary(struct sw_jinja_parser *p, struct sw_jinja_node **
     SW_TRY(sw_jinja_node_new(p, SW_N_CONST, out));
     switch (p->at->kind) {
     case SW_T_NAME:
-        return name_or_constant(p, *out);
+        return parse_name(p, *out);
     case SW_T_STRING:
-        return strings(p, *out);
+        return parse_strings(p, *out);
     case SW_T_INTEGER:
         (*out)->value = sw_value_int(p->at++->integer);
         return SW_OK;
@@ -166,7 +166,7 @@ static enum sw_status primary(struct sw_jinja_parser *p, struct sw_jinja_node **
 }
 
 /* One part of [a:b:c]: absent before a colon or the end. */
-static enum sw_status slice_part(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_slice_part(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
     *out = NULL;
     if (sw_jinja_at_operator(p, ":") || sw_jinja_at_operator(p, "]"))
@@ -175,7 +175,7 @@ static enum sw_status slice_part(struct sw_jinja_parser *p, struct sw_jinja_node
 }
 
 /* a[b, c]: the rest of a key that is a tuple. */
-static enum sw_status tuple_key(struct sw_jinja_parser *p, struct sw_jinja_node **key)
+static enum sw_status parse_tuple_key(struct sw_jinja_parser *p, struct sw_jinja_node **key)
 {
     struct sw_jinja_list items = {0};
     struct sw_jinja_node *item = *key;
@@ -189,29 +189,29 @@ static enum sw_status tuple_key(struct sw_jinja_parser *p, struct sw_jinja_node 
     return SW_OK;
 }
 
-static enum sw_status subscript(struct sw_jinja_parser *p, struct sw_jinja_node **node)
+static enum sw_status parse_subscript(struct sw_jinja_parser *p, struct sw_jinja_node **node)
 {
     struct sw_jinja_node *item;
     SW_TRY(sw_jinja_node_new(p, SW_N_ITEM, &item));
     item->a = *node;
     *node = item;
     p->at++;
-    SW_TRY(slice_part(p, &item->b));
+    SW_TRY(parse_slice_part(p, &item->b));
     if (!sw_jinja_skip_operator(p, ":")) {
         if (!item->b)
             return sw_jinja_unexpected(p, "an expression");
         if (sw_jinja_at_operator(p, ","))
-            SW_TRY(tuple_key(p, &item->b));
+            SW_TRY(parse_tuple_key(p, &item->b));
         return sw_jinja_expect_operator(p, "]");
     }
     item->kind = SW_N_SLICE;
-    SW_TRY(slice_part(p, &item->c));
+    SW_TRY(parse_slice_part(p, &item->c));
     if (sw_jinja_skip_operator(p, ":"))
-        SW_TRY(slice_part(p, &item->d));
+        SW_TRY(parse_slice_part(p, &item->d));
     return sw_jinja_expect_operator(p, "]");
 }
 
-static enum sw_status attribute(struct sw_jinja_parser *p, struct sw_jinja_node **node)
+static enum sw_status parse_attribute(struct sw_jinja_parser *p, struct sw_jinja_node **node)
 {
     struct sw_jinja_node *item;
     p->at++;
@@ -226,21 +226,21 @@ static enum sw_status attribute(struct sw_jinja_parser *p, struct sw_jinja_node 
     return SW_OK;
 }
 
-static enum sw_status call(struct sw_jinja_parser *p, struct sw_jinja_node **node)
+static enum sw_status parse_call(struct sw_jinja_parser *p, struct sw_jinja_node **node)
 {
     SW_TRY(sw_jinja_join(p, SW_N_CALL, 0, node, NULL));
-    return arguments(p, &(*node)->list);
+    return parse_arguments(p, &(*node)->list);
 }
 
-static enum sw_status postfix(struct sw_jinja_parser *p, struct sw_jinja_node **node)
+static enum sw_status parse_postfix(struct sw_jinja_parser *p, struct sw_jinja_node **node)
 {
     for (;;) {
         if (sw_jinja_at_operator(p, "."))
-            SW_TRY(attribute(p, node));
+            SW_TRY(parse_attribute(p, node));
         else if (sw_jinja_at_operator(p, "["))
-            SW_TRY(subscript(p, node));
+            SW_TRY(parse_subscript(p, node));
         else if (sw_jinja_at_operator(p, "("))
-            SW_TRY(call(p, node));
+            SW_TRY(parse_call(p, node));
         else
             return SW_OK;
     }
@@ -254,7 +254,7 @@ enum sw_status sw_jinja_filter_name(struct sw_jinja_parser *p, struct sw_jinja_n
     node->a = inner;
     *out = node;
     SW_TRY(sw_jinja_expect_name(p, &node->value));
-    return sw_jinja_at_operator(p, "(") ? arguments(p, &node->list) : SW_OK;
+    return sw_jinja_at_operator(p, "(") ? parse_arguments(p, &node->list) : SW_OK;
 }
 
 enum sw_status sw_jinja_filters(struct sw_jinja_parser *p, struct sw_jinja_node *inner,
@@ -267,7 +267,7 @@ enum sw_status sw_jinja_filters(struct sw_jinja_parser *p, struct sw_jinja_node 
 }
 
 /* The argument of `is divisibleby 3`, written without parentheses. */
-static bool bare_argument(const struct sw_jinja_parser *p)
+static bool is_bare_argument(const struct sw_jinja_parser *p)
 {
     if (p->at->kind == SW_T_NAME)
         return !sw_jinja_at_name(p, "else") && !sw_jinja_at_name(p, "or") &&
@@ -277,7 +277,7 @@ static bool bare_argument(const struct sw_jinja_parser *p)
 }
 
 /* is [not] name [arguments] */
-static enum sw_status jinja_operand_test(struct sw_jinja_parser *p, struct sw_jinja_node **node)
+static enum sw_status parse_test(struct sw_jinja_parser *p, struct sw_jinja_node **node)
 {
     struct sw_jinja_node *made;
     SW_TRY(sw_jinja_node_new(p, SW_N_TEST, &made));
@@ -286,26 +286,26 @@ static enum sw_status jinja_operand_test(struct sw_jinja_parser *p, struct sw_ji
     made->a = *node;
     SW_TRY(sw_jinja_expect_name(p, &made->value));
     if (sw_jinja_at_operator(p, "(")) {
-        SW_TRY(arguments(p, &made->list));
-    } else if (bare_argument(p)) {
+        SW_TRY(parse_arguments(p, &made->list));
+    } else if (is_bare_argument(p)) {
         if (sw_jinja_at_name(p, "is"))
             return sw_jinja_unexpected(p, "one test (they cannot be chained)");
-        SW_TRY(primary(p, &made->list));
-        SW_TRY(postfix(p, &made->list));
+        SW_TRY(parse_primary(p, &made->list));
+        SW_TRY(parse_postfix(p, &made->list));
     }
     *node = made;
     return negated ? sw_jinja_join(p, SW_N_UNARY, '!', node, NULL) : SW_OK;
 }
 
-static enum sw_status filter_or_test(struct sw_jinja_parser *p, struct sw_jinja_node **node)
+static enum sw_status parse_filter_or_test(struct sw_jinja_parser *p, struct sw_jinja_node **node)
 {
     for (;;) {
         if (sw_jinja_at_operator(p, "|"))
             SW_TRY(sw_jinja_filters(p, *node, node));
         else if (sw_jinja_at_name(p, "is"))
-            SW_TRY(jinja_operand_test(p, node));
+            SW_TRY(parse_test(p, node));
         else if (sw_jinja_at_operator(p, "("))
-            SW_TRY(call(p, node));
+            SW_TRY(parse_call(p, node));
         else
             return SW_OK;
     }
@@ -320,11 +320,11 @@ enum sw_status sw_jinja_operand(struct sw_jinja_parser *p, bool filters, struct 
         SW_TRY(sw_jinja_operand(p, false, out));
         SW_TRY(sw_jinja_join(p, SW_N_UNARY, minus ? '-' : '+', out, NULL));
     } else {
-        SW_TRY(primary(p, out));
+        SW_TRY(parse_primary(p, out));
     }
-    SW_TRY(postfix(p, out));
+    SW_TRY(parse_postfix(p, out));
     if (filters)
-        SW_TRY(filter_or_test(p, out));
+        SW_TRY(parse_filter_or_test(p, out));
     p->depth--;
     return SW_OK;
 }
@@ -336,10 +336,10 @@ static bool tuple_ends(const struct sw_jinja_parser *p, const char *until)
 }
 
 /* What a tuple is made of. */
-enum part { PART_ANY, PART_PLAIN, PART_TARGET, PART_TARGET_OR_ATTRIBUTE };
+enum tuple_part { PART_ANY, PART_PLAIN, PART_TARGET, PART_TARGET_OR_ATTRIBUTE };
 
-static enum sw_status target_part(struct sw_jinja_parser *p, bool attributes,
-                                  struct sw_jinja_node **out)
+static enum sw_status parse_target(struct sw_jinja_parser *p, bool attributes,
+                                   struct sw_jinja_node **out)
 {
     if (sw_jinja_at_operator(p, "(")) {
         SW_TRY(sw_jinja_enter(p));
@@ -350,14 +350,14 @@ static enum sw_status target_part(struct sw_jinja_parser *p, bool attributes,
     }
     SW_TRY(sw_jinja_node_new(p, SW_N_CONST, out));
     if (p->at->kind == SW_T_NAME)
-        SW_TRY(name_or_constant(p, *out));
+        SW_TRY(parse_name(p, *out));
     if ((*out)->kind != SW_N_NAME)
         return sw_jinja_unexpected(p, "a name to assign to");
-    return attributes && sw_jinja_at_operator(p, ".") ? attribute(p, out) : SW_OK;
+    return attributes && sw_jinja_at_operator(p, ".") ? parse_attribute(p, out) : SW_OK;
 }
 
-static enum sw_status tuple(struct sw_jinja_parser *p, enum part part, const char *until,
-                            struct sw_jinja_node **out)
+static enum sw_status parse_tuple(struct sw_jinja_parser *p, enum tuple_part part,
+                                  const char *until, struct sw_jinja_node **out)
 {
     struct sw_jinja_list items = {0};
     struct sw_jinja_node *node;
@@ -367,7 +367,7 @@ static enum sw_status tuple(struct sw_jinja_parser *p, enum part part, const cha
         struct sw_jinja_node *item;
         SW_TRY(part == PART_ANY     ? sw_jinja_expression(p, &item)
                : part == PART_PLAIN ? sw_jinja_plain_expression(p, &item)
-                                    : target_part(p, part == PART_TARGET_OR_ATTRIBUTE, &item));
+                                    : parse_target(p, part == PART_TARGET_OR_ATTRIBUTE, &item));
         sw_jinja_list_add(&items, item);
         if (!sw_jinja_skip_operator(p, ","))
             break;
@@ -383,11 +383,11 @@ static enum sw_status tuple(struct sw_jinja_parser *p, enum part part, const cha
 enum sw_status sw_jinja_tuple(struct sw_jinja_parser *p, bool plain, const char *until,
                               struct sw_jinja_node **out)
 {
-    return tuple(p, plain ? PART_PLAIN : PART_ANY, until, out);
+    return parse_tuple(p, plain ? PART_PLAIN : PART_ANY, until, out);
 }
 
 enum sw_status sw_jinja_target(struct sw_jinja_parser *p, bool attributes,
                                struct sw_jinja_node **out)
 {
-    return tuple(p, attributes ? PART_TARGET_OR_ATTRIBUTE : PART_TARGET, "in", out);
+    return parse_tuple(p, attributes ? PART_TARGET_OR_ATTRIBUTE : PART_TARGET, "in", out);
 }

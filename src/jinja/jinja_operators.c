@@ -5,13 +5,13 @@
 #include <math.h>
 #include <string.h>
 
-static enum sw_status overflow(struct sw_jinja_run *r)
+static enum sw_status fail_overflow(struct sw_jinja_run *r)
 {
     return sw_jinja_fail(r, "an integer goes beyond 64 bits");
 }
 
-static enum sw_status mismatch(struct sw_jinja_run *r, int op, const struct sw_value *a,
-                               const struct sw_value *b)
+static enum sw_status fail_mismatch(struct sw_jinja_run *r, int op, const struct sw_value *a,
+                                    const struct sw_value *b)
 {
     SW_TRY(sw_jinja_defined(r, a));
     SW_TRY(sw_jinja_defined(r, b));
@@ -22,7 +22,8 @@ static enum sw_status mismatch(struct sw_jinja_run *r, int op, const struct sw_v
                                      : (char[]){(char)op, '\0'});
 }
 
-static enum sw_status power(struct sw_jinja_run *r, int64_t a, int64_t b, struct sw_value *out)
+static enum sw_status integer_power(struct sw_jinja_run *r, int64_t a, int64_t b,
+                                    struct sw_value *out)
 {
     int64_t result = 1;
     if (b < 0) {
@@ -33,16 +34,16 @@ static enum sw_status power(struct sw_jinja_run *r, int64_t a, int64_t b, struct
     }
     for (; b > 0; b >>= 1) {
         if ((b & 1) && __builtin_mul_overflow(result, a, &result))
-            return overflow(r);
+            return fail_overflow(r);
         if (b > 1 && __builtin_mul_overflow(a, a, &a))
-            return overflow(r);
+            return fail_overflow(r);
     }
     *out = sw_value_int(result);
     return SW_OK;
 }
 
-static enum sw_status integers(struct sw_jinja_run *r, int op, int64_t a, int64_t b,
-                               struct sw_value *out)
+static enum sw_status combine_integers(struct sw_jinja_run *r, int op, int64_t a, int64_t b,
+                                       struct sw_value *out)
 {
     int64_t result = 0;
     bool bad = false;
@@ -62,7 +63,7 @@ static enum sw_status integers(struct sw_jinja_run *r, int op, int64_t a, int64_
         *out = sw_value_real((double)a / (double)b);
         return SW_OK;
     case 'p':
-        return power(r, a, b, out);
+        return integer_power(r, a, b, out);
     default: /* rounded down, and what is left has the sign of b */
         if (b == -1) {
             bad = op == 'f' && __builtin_sub_overflow(0, a, &result);
@@ -72,11 +73,11 @@ static enum sw_status integers(struct sw_jinja_run *r, int op, int64_t a, int64_
         }
     }
     *out = sw_value_int(result);
-    return bad ? overflow(r) : SW_OK;
+    return bad ? fail_overflow(r) : SW_OK;
 }
 
-static enum sw_status reals(struct sw_jinja_run *r, int op, double a, double b,
-                            struct sw_value *out)
+static enum sw_status combine_reals(struct sw_jinja_run *r, int op, double a, double b,
+                                    struct sw_value *out)
 {
     if ((op == '/' || op == 'f' || op == '%') && b == 0)
         return sw_jinja_fail(r, "division by zero");
@@ -174,8 +175,8 @@ static bool is_sequence(const struct sw_value *v)
 }
 
 /* "%s and %d" % (a, b) is the filter `format`. */
-static enum sw_status format(struct sw_jinja_run *r, const struct sw_value *a,
-                             const struct sw_value *b, struct sw_value *out)
+static enum sw_status format_text(struct sw_jinja_run *r, const struct sw_value *a,
+                                  const struct sw_value *b, struct sw_value *out)
 {
     const struct sw_value name = sw_value_text("format", 6);
     struct sw_jinja_call call = {.self = *a, .args = b, .n = 1};
@@ -195,9 +196,9 @@ enum sw_status sw_jinja_binary(struct sw_jinja_run *r, int op, const struct sw_v
 {
     int64_t x, y;
     if (sw_value_integer(a, &x) && sw_value_integer(b, &y))
-        return integers(r, op, x, y, out);
+        return combine_integers(r, op, x, y, out);
     if (sw_value_is_number(a) && sw_value_is_number(b))
-        return reals(r, op, sw_value_double(a), sw_value_double(b), out);
+        return combine_reals(r, op, sw_value_double(a), sw_value_double(b), out);
     if (op == '+' && a->kind == SW_V_STRING && b->kind == SW_V_STRING)
         return join_texts(r, a, b, out);
     if (op == '+' && a->kind == b->kind && is_sequence(a))
@@ -207,8 +208,8 @@ enum sw_status sw_jinja_binary(struct sw_jinja_run *r, int op, const struct sw_v
     if (op == '*' && is_sequence(b) && sw_value_integer(a, &x))
         return jinja_operators_repeat(r, b, x, out);
     if (op == '%' && a->kind == SW_V_STRING)
-        return format(r, a, b, out);
-    return mismatch(r, op, a, b);
+        return format_text(r, a, b, out);
+    return fail_mismatch(r, op, a, b);
 }
 
 enum sw_status sw_jinja_unary(struct sw_jinja_run *r, int op, const struct sw_value *a,
@@ -226,7 +227,7 @@ enum sw_status sw_jinja_unary(struct sw_jinja_run *r, int op, const struct sw_va
     }
     SW_TRY(sw_jinja_want_integer(r, a, op == '-' ? "'-'" : "'+'", &i));
     if (op == '-' && __builtin_sub_overflow(0, i, &i))
-        return overflow(r);
+        return fail_overflow(r);
     *out = sw_value_int(i);
     return SW_OK;
 }
@@ -279,7 +280,7 @@ static enum sw_status slice_range(struct sw_jinja_run *r, const struct sw_value_
         __builtin_mul_overflow(range->step, to, &part.stop) ||
         __builtin_add_overflow(range->start, part.start, &part.start) ||
         __builtin_add_overflow(range->start, part.stop, &part.stop))
-        return overflow(r);
+        return fail_overflow(r);
     for (int64_t i = from; step > 0 ? i < to : i > to; part.count++)
         if (__builtin_add_overflow(i, step, &i))
             i = to;
@@ -300,7 +301,7 @@ enum sw_status sw_jinja_slice(struct sw_jinja_run *r, const struct sw_value *a,
     sw_value_length(a, &length);
     SW_TRY(sw_jinja_charge(r, length / 16));
     const int64_t n = (int64_t)length;
-    if (part[2].kind != SW_V_ABSENT && part[2].kind != SW_V_NONE)
+    if (part[2].kind != SW_V_NONE)
         SW_TRY(sw_jinja_want_integer(r, &part[2], "a slice", &step));
     if (step == 0)
         return sw_jinja_fail(r, "a slice's step is zero");

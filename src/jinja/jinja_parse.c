@@ -11,10 +11,10 @@ struct ends {
     const char *names[3];
 };
 
-static enum sw_status jinja_parse_body(struct sw_jinja_parser *p, const struct ends *ends,
-                                       struct sw_jinja_node **out);
+static enum sw_status parse_body(struct sw_jinja_parser *p, const struct ends *ends,
+                                 struct sw_jinja_node **out);
 
-static bool at_end(const struct sw_jinja_parser *p, const struct ends *ends)
+static bool at_block_end(const struct sw_jinja_parser *p, const struct ends *ends)
 {
     for (size_t i = 0; i < 3 && ends->names[i]; i++)
         if (p->at[0].kind == SW_T_BLOCK_BEGIN && p->at[1].kind == SW_T_NAME &&
@@ -32,14 +32,14 @@ static enum sw_status expect_block_end(struct sw_jinja_parser *p)
 }
 
 /* %} body {% end…, leaving the parser behind the name that ended it. */
-static enum sw_status block(struct sw_jinja_parser *p, const struct ends *ends,
-                            struct sw_jinja_node **out)
+static enum sw_status parse_block(struct sw_jinja_parser *p, const struct ends *ends,
+                                  struct sw_jinja_node **out)
 {
     const int line = p->at->line;
     sw_jinja_skip_operator(p, ":");
     SW_TRY(expect_block_end(p));
-    SW_TRY(jinja_parse_body(p, ends, out));
-    if (!at_end(p, ends)) {
+    SW_TRY(parse_body(p, ends, out));
+    if (!at_block_end(p, ends)) {
         const enum sw_status status = sw_jinja_unexpected(p, "the end of a block");
         sw_error_context("{%% %s %%} of the block at line %d is missing", ends->names[0], line);
         return status;
@@ -57,14 +57,14 @@ static enum sw_status parse_if(struct sw_jinja_parser *p, struct sw_jinja_node *
         struct sw_jinja_node *branch;
         SW_TRY(sw_jinja_node_new(p, SW_N_BRANCH, &branch));
         SW_TRY(sw_jinja_tuple(p, true, NULL, &branch->a));
-        SW_TRY(block(p, &ends, &branch->list));
+        SW_TRY(parse_block(p, &ends, &branch->list));
         sw_jinja_list_add(&branches, branch);
         const char *ended = p->at[-1].text;
         if (strcmp(ended, "elif") == 0)
             continue;
         if (strcmp(ended, "else") == 0) {
             SW_TRY(sw_jinja_node_new(p, SW_N_BRANCH, &branch));
-            SW_TRY(block(p, &last, &branch->list));
+            SW_TRY(parse_block(p, &last, &branch->list));
             sw_jinja_list_add(&branches, branch);
         }
         node->list = branches.first;
@@ -85,9 +85,9 @@ static enum sw_status parse_for(struct sw_jinja_parser *p, struct sw_jinja_node 
     if (sw_jinja_skip_name(p, "recursive"))
         node->op = 'r';
     p->loops++;
-    SW_TRY(block(p, &ends, &node->list));
+    SW_TRY(parse_block(p, &ends, &node->list));
     p->loops--;
-    return strcmp(p->at[-1].text, "else") == 0 ? block(p, &last, &node->orelse) : SW_OK;
+    return strcmp(p->at[-1].text, "else") == 0 ? parse_block(p, &last, &node->orelse) : SW_OK;
 }
 
 static enum sw_status parse_set(struct sw_jinja_parser *p, struct sw_jinja_node *node)
@@ -99,7 +99,7 @@ static enum sw_status parse_set(struct sw_jinja_parser *p, struct sw_jinja_node 
         return sw_jinja_tuple(p, false, NULL, &node->b);
     node->kind = SW_N_CAPTURE;
     SW_TRY(sw_jinja_filters(p, NULL, &node->b));
-    return block(p, &ends, &node->list);
+    return parse_block(p, &ends, &node->list);
 }
 
 static enum sw_status parse_filter(struct sw_jinja_parser *p, struct sw_jinja_node *node)
@@ -108,11 +108,11 @@ static enum sw_status parse_filter(struct sw_jinja_parser *p, struct sw_jinja_no
     node->kind = SW_N_FILTERED;
     SW_TRY(sw_jinja_filter_name(p, NULL, &node->b));
     SW_TRY(sw_jinja_filters(p, node->b, &node->b));
-    return block(p, &ends, &node->list);
+    return parse_block(p, &ends, &node->list);
 }
 
 /* (a, b=1) */
-static enum sw_status signature(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_signature(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
     struct sw_jinja_list params = {0};
     bool defaults = false;
@@ -136,12 +136,12 @@ static enum sw_status signature(struct sw_jinja_parser *p, struct sw_jinja_node 
 }
 
 /* A macro's body: no loop of the text around it reaches in. */
-static enum sw_status macro_body(struct sw_jinja_parser *p, const struct ends *ends,
-                                 struct sw_jinja_node *macro)
+static enum sw_status parse_macro_body(struct sw_jinja_parser *p, const struct ends *ends,
+                                       struct sw_jinja_node *macro)
 {
     const int loops = p->loops, specials = p->specials;
     p->loops = p->specials = 0;
-    SW_TRY(block(p, ends, &macro->list));
+    SW_TRY(parse_block(p, ends, &macro->list));
     macro->op = p->specials;
     p->loops = loops;
     p->specials = specials;
@@ -153,8 +153,8 @@ static enum sw_status parse_macro(struct sw_jinja_parser *p, struct sw_jinja_nod
     static const struct ends ends = {{"endmacro"}};
     node->kind = SW_N_MACRO;
     SW_TRY(sw_jinja_expect_name(p, &node->value));
-    SW_TRY(signature(p, &node->params));
-    return macro_body(p, &ends, node);
+    SW_TRY(parse_signature(p, &node->params));
+    return parse_macro_body(p, &ends, node);
 }
 
 static enum sw_status parse_call(struct sw_jinja_parser *p, struct sw_jinja_node *node)
@@ -166,11 +166,11 @@ static enum sw_status parse_call(struct sw_jinja_parser *p, struct sw_jinja_node
     macro->value = sw_value_text("caller", 6);
     node->b = macro;
     if (sw_jinja_at_operator(p, "("))
-        SW_TRY(signature(p, &macro->params));
+        SW_TRY(parse_signature(p, &macro->params));
     SW_TRY(sw_jinja_expression(p, &node->a));
     if (node->a->kind != SW_N_CALL)
         return sw_jinja_unexpected(p, "a call before this");
-    return macro_body(p, &ends, macro);
+    return parse_macro_body(p, &ends, macro);
 }
 
 static enum sw_status parse_with(struct sw_jinja_parser *p, struct sw_jinja_node *node)
@@ -189,14 +189,14 @@ static enum sw_status parse_with(struct sw_jinja_parser *p, struct sw_jinja_node
         sw_jinja_list_add(&params, param);
     }
     node->params = params.first;
-    return block(p, &ends, &node->list);
+    return parse_block(p, &ends, &node->list);
 }
 
 static enum sw_status parse_generation(struct sw_jinja_parser *p, struct sw_jinja_node *node)
 {
     static const struct ends ends = {{"endgeneration"}};
     node->kind = SW_N_SCOPE;
-    return block(p, &ends, &node->list);
+    return parse_block(p, &ends, &node->list);
 }
 
 static enum sw_status parse_print(struct sw_jinja_parser *p, struct sw_jinja_node *node)
@@ -218,7 +218,7 @@ static enum sw_status parse_print(struct sw_jinja_parser *p, struct sw_jinja_nod
     return SW_OK;
 }
 
-static enum sw_status leave_loop(struct sw_jinja_parser *p, struct sw_jinja_node *node)
+static enum sw_status parse_leave(struct sw_jinja_parser *p, struct sw_jinja_node *node)
 {
     const bool breaks = strcmp(p->at[-1].text, "break") == 0;
     node->kind = breaks ? SW_N_BREAK : SW_N_CONTINUE;
@@ -231,14 +231,14 @@ static enum sw_status leave_loop(struct sw_jinja_parser *p, struct sw_jinja_node
 static const struct statement {
     const char *name;
     enum sw_status (*parse)(struct sw_jinja_parser *p, struct sw_jinja_node *node);
-} statements[] = {{"if", parse_if},        {"for", parse_for},
-                  {"set", parse_set},      {"macro", parse_macro},
-                  {"call", parse_call},    {"filter", parse_filter},
-                  {"with", parse_with},    {"generation", parse_generation},
-                  {"print", parse_print},  {"break", leave_loop},
-                  {"continue", leave_loop}};
+} statements[] = {{"if", parse_if},         {"for", parse_for},
+                  {"set", parse_set},       {"macro", parse_macro},
+                  {"call", parse_call},     {"filter", parse_filter},
+                  {"with", parse_with},     {"generation", parse_generation},
+                  {"print", parse_print},   {"break", parse_leave},
+                  {"continue", parse_leave}};
 
-static enum sw_status statement(struct sw_jinja_parser *p, struct sw_jinja_node **out)
+static enum sw_status parse_statement(struct sw_jinja_parser *p, struct sw_jinja_node **out)
 {
     SW_TRY(sw_jinja_enter(p));
     SW_TRY(sw_jinja_node_new(p, SW_N_SCOPE, out));
@@ -253,14 +253,14 @@ static enum sw_status statement(struct sw_jinja_parser *p, struct sw_jinja_node 
     return sw_jinja_unexpected(p, "a statement that chat templates use (if, for, set, macro, …)");
 }
 
-static enum sw_status jinja_parse_body(struct sw_jinja_parser *p, const struct ends *ends,
-                                       struct sw_jinja_node **out)
+static enum sw_status parse_body(struct sw_jinja_parser *p, const struct ends *ends,
+                                 struct sw_jinja_node **out)
 {
     struct sw_jinja_list items = {0};
-    while (p->at->kind != SW_T_END && !(ends && at_end(p, ends))) {
+    while (p->at->kind != SW_T_END && !(ends && at_block_end(p, ends))) {
         struct sw_jinja_node *node;
         if (p->at->kind == SW_T_BLOCK_BEGIN) {
-            SW_TRY(statement(p, &node));
+            SW_TRY(parse_statement(p, &node));
         } else if (p->at->kind == SW_T_DATA) {
             SW_TRY(sw_jinja_node_new(p, SW_N_TEXT, &node));
             node->value = sw_value_text(p->at->text, p->at->length);
@@ -290,7 +290,7 @@ enum sw_status sw_jinja_parse(const char *source, size_t n, struct sw_jinja **ou
     enum sw_status status = sw_jinja_lex(&template->arena, source, n, &tokens, &count);
     if (status == SW_OK) {
         struct sw_jinja_parser p = {.arena = &template->arena, .at = tokens};
-        status = jinja_parse_body(&p, NULL, &template->body);
+        status = parse_body(&p, NULL, &template->body);
     }
     if (status != SW_OK) {
         sw_jinja_free(template);

@@ -85,7 +85,7 @@ enum sw_status sw_jinja_want_text(struct sw_jinja_run *r, const struct sw_value 
 enum sw_status sw_jinja_want_integer(struct sw_jinja_run *r, const struct sw_value *v,
                                      const char *name, int64_t *out)
 {
-    if (sw_value_integer(v, out))
+    if (v->kind == SW_V_ABSENT || sw_value_integer(v, out))
         return SW_OK;
     SW_TRY(sw_jinja_defined(r, v));
     return sw_jinja_fail(r, "%s wants an integer, got a %s", name, sw_value_kind_name(v));
@@ -105,7 +105,7 @@ enum sw_status sw_scope_put(struct sw_jinja_run *r, const struct sw_value *name,
 {
     size_t passed = 0;
     for (struct sw_scope_name *n = r->scope->names; n; n = n->next, passed++)
-        if (n->name.length == name->length && memcmp(n->name.text, name->text, name->length) == 0) {
+        if (sw_value_same_text(&n->name, name)) {
             n->value = *value;
             return SW_OK;
         }
@@ -118,7 +118,7 @@ enum sw_status sw_scope_put(struct sw_jinja_run *r, const struct sw_value *name,
     return SW_OK;
 }
 
-static enum sw_status define(struct sw_jinja_run *r, const json_t *variables)
+static enum sw_status define_variables(struct sw_jinja_run *r, const json_t *variables)
 {
     const char *name;
     size_t n;
@@ -144,7 +144,7 @@ enum sw_status sw_jinja_render(const struct sw_jinja *template, const json_t *va
                              .out = &text};
     enum sw_status status = sw_scope_push(&r, NULL);
     if (status == SW_OK)
-        status = define(&r, variables);
+        status = define_variables(&r, variables);
     if (status == SW_OK)
         status = sw_jinja_exec(&r, template->body);
     if (status == SW_OK && !text.failed)

@@ -10,15 +10,15 @@ struct keyed {
     struct sw_value key, item;
 };
 
-static enum sw_status ignore_case(struct sw_jinja_run *r, bool case_sensitive, struct sw_value *key)
+static enum sw_status fold_case(struct sw_jinja_run *r, bool case_sensitive, struct sw_value *key)
 {
     const struct sw_jinja_call call = {.self = *key};
     return case_sensitive || key->kind != SW_V_STRING ? SW_OK : sw_text_lower(r, &call, key);
 }
 
 /* Merges the sorted halves of items[0..n) through `spare`; what is equal keeps its order. */
-static enum sw_status merge(struct sw_jinja_run *r, struct keyed *items, size_t n,
-                            struct keyed *spare, bool reverse)
+static enum sw_status merge_halves(struct sw_jinja_run *r, struct keyed *items, size_t n,
+                                   struct keyed *spare, bool reverse)
 {
     size_t a = 0, b = n / 2, at = 0;
     while (a < n / 2 && b < n) {
@@ -32,19 +32,19 @@ static enum sw_status merge(struct sw_jinja_run *r, struct keyed *items, size_t 
     return SW_OK;
 }
 
-static enum sw_status sort(struct sw_jinja_run *r, struct keyed *items, size_t n,
-                           struct keyed *spare, bool reverse)
+static enum sw_status merge_sort(struct sw_jinja_run *r, struct keyed *items, size_t n,
+                                 struct keyed *spare, bool reverse)
 {
     if (n < 2)
         return SW_OK;
     SW_TRY(sw_jinja_charge(r, n / 8));
-    SW_TRY(sort(r, items, n / 2, spare, reverse));
-    SW_TRY(sort(r, items + n / 2, n - n / 2, spare, reverse));
-    return merge(r, items, n, spare, reverse);
+    SW_TRY(merge_sort(r, items, n / 2, spare, reverse));
+    SW_TRY(merge_sort(r, items + n / 2, n - n / 2, spare, reverse));
+    return merge_halves(r, items, n, spare, reverse);
 }
 
 /* Room for n keyed items twice over. */
-static enum sw_status keyed_new(struct sw_jinja_run *r, size_t n, struct keyed **out)
+static enum sw_status new_keyed(struct sw_jinja_run *r, size_t n, struct keyed **out)
 {
     void *taken;
     SW_TRY(sw_jinja_take(r, (2 * n + 1) * sizeof(struct keyed), &taken));
@@ -53,9 +53,9 @@ static enum sw_status keyed_new(struct sw_jinja_run *r, size_t n, struct keyed *
 }
 
 /* The keys of "a,b": a list of both, compared one after the other. */
-static enum sw_status sort_key(struct sw_jinja_run *r, const struct sw_value *item,
-                               const struct sw_value *paths, bool case_sensitive,
-                               struct sw_value *out)
+static enum sw_status make_sort_key(struct sw_jinja_run *r, const struct sw_value *item,
+                                    const struct sw_value *paths, bool case_sensitive,
+                                    struct sw_value *out)
 {
     struct sw_value key, path = *paths;
     const bool text = paths->kind == SW_V_STRING;
@@ -68,14 +68,14 @@ static enum sw_status sort_key(struct sw_jinja_run *r, const struct sw_value *it
             at = comma ? comma + 1 : NULL;
         }
         SW_TRY(sw_jinja_path(r, item, &path, &key));
-        SW_TRY(ignore_case(r, case_sensitive, &key));
+        SW_TRY(fold_case(r, case_sensitive, &key));
         SW_TRY(sw_value_list_add(r, out, &key));
     } while (text && at);
     return SW_OK;
 }
 
-static enum sw_status sorted(struct sw_jinja_run *r, const struct sw_value *items,
-                             const struct keyed *keyed, struct sw_value *out)
+static enum sw_status sorted_items(struct sw_jinja_run *r, const struct sw_value *items,
+                                   const struct keyed *keyed, struct sw_value *out)
 {
     const size_t n = items->list->count;
     SW_TRY(sw_value_list_new(r, SW_V_LIST, n, out));
@@ -93,14 +93,14 @@ enum sw_status sw_jinja_sort(struct sw_jinja_run *r, const struct sw_jinja_call 
     struct keyed *keyed;
     SW_TRY(sw_value_items(r, &call->self, &items));
     const size_t n = items.list->count;
-    SW_TRY(keyed_new(r, n, &keyed));
+    SW_TRY(new_keyed(r, n, &keyed));
     for (size_t i = 0; i < n; i++) {
         keyed[i].item = items.list->items[i];
-        SW_TRY(sort_key(r, &keyed[i].item, &call->args[2], sw_value_true(&call->args[1]),
-                        &keyed[i].key));
+        SW_TRY(make_sort_key(r, &keyed[i].item, &call->args[2], sw_value_true(&call->args[1]),
+                             &keyed[i].key));
     }
-    SW_TRY(sort(r, keyed, n, keyed + n, sw_value_true(&call->args[0])));
-    return sorted(r, &items, keyed, out);
+    SW_TRY(merge_sort(r, keyed, n, keyed + n, sw_value_true(&call->args[0])));
+    return sorted_items(r, &items, keyed, out);
 }
 
 /* case_sensitive by reverse */
@@ -117,14 +117,14 @@ enum sw_status sw_jinja_dictsort(struct sw_jinja_run *r, const struct sw_jinja_c
         return sw_jinja_fail(r, "dictsort(by) wants 'key' or 'value'");
     SW_TRY(sw_jinja_pairs(r, &call->self, SW_V_LIST, &items));
     const size_t n = items.list->count;
-    SW_TRY(keyed_new(r, n, &keyed));
+    SW_TRY(new_keyed(r, n, &keyed));
     for (size_t i = 0; i < n; i++) {
         keyed[i].item = items.list->items[i];
         keyed[i].key = keyed[i].item.list->items[by_value];
-        SW_TRY(ignore_case(r, sw_value_true(&call->args[0]), &keyed[i].key));
+        SW_TRY(fold_case(r, sw_value_true(&call->args[0]), &keyed[i].key));
     }
-    SW_TRY(sort(r, keyed, n, keyed + n, sw_value_true(&call->args[2])));
-    return sorted(r, &items, keyed, out);
+    SW_TRY(merge_sort(r, keyed, n, keyed + n, sw_value_true(&call->args[2])));
+    return sorted_items(r, &items, keyed, out);
 }
 
 /* case_sensitive attribute */
@@ -139,7 +139,7 @@ enum sw_status sw_jinja_unique(struct sw_jinja_run *r, const struct sw_jinja_cal
     for (size_t i = 0; i < items.list->count; i++) {
         struct sw_value key;
         SW_TRY(sw_jinja_path(r, &items.list->items[i], &call->args[1], &key));
-        SW_TRY(ignore_case(r, sw_value_true(&call->args[0]), &key));
+        SW_TRY(fold_case(r, sw_value_true(&call->args[0]), &key));
         SW_TRY(sw_value_dict_find(r, &seen, &key, &found));
         if (found)
             continue;
@@ -150,8 +150,8 @@ enum sw_status sw_jinja_unique(struct sw_jinja_run *r, const struct sw_jinja_cal
 }
 
 /* What groupby puts the item with. */
-static enum sw_status group_of(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               const struct sw_value *item, struct sw_value *out)
+static enum sw_status group_key(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                const struct sw_value *item, struct sw_value *out)
 {
     SW_TRY(sw_jinja_path(r, item, &call->args[0], out));
     if (out->kind == SW_V_UNDEFINED && call->args[1].kind != SW_V_ABSENT)
@@ -167,20 +167,20 @@ enum sw_status sw_jinja_groupby(struct sw_jinja_run *r, const struct sw_jinja_ca
     struct keyed *keyed;
     SW_TRY(sw_value_items(r, &call->self, &items));
     const size_t n = items.list->count;
-    SW_TRY(keyed_new(r, n, &keyed));
+    SW_TRY(new_keyed(r, n, &keyed));
     for (size_t i = 0; i < n; i++) {
         keyed[i].item = items.list->items[i];
-        SW_TRY(group_of(r, call, &keyed[i].item, &keyed[i].key));
-        SW_TRY(ignore_case(r, sw_value_true(&call->args[2]), &keyed[i].key));
+        SW_TRY(group_key(r, call, &keyed[i].item, &keyed[i].key));
+        SW_TRY(fold_case(r, sw_value_true(&call->args[2]), &keyed[i].key));
     }
-    SW_TRY(sort(r, keyed, n, keyed + n, false));
+    SW_TRY(merge_sort(r, keyed, n, keyed + n, false));
     SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, out));
     for (size_t i = 0; i < n; i++) {
         bool same = false;
         if (i > 0)
             SW_TRY(sw_value_equal(r, &keyed[i].key, &keyed[i - 1].key, &same));
         if (!same) {
-            SW_TRY(group_of(r, call, &keyed[i].item, &value));
+            SW_TRY(group_key(r, call, &keyed[i].item, &value));
             SW_TRY(sw_value_list_new(r, SW_V_TUPLE, 2, &group));
             group.list->items[0] = value;
             SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, &group.list->items[1]));
@@ -193,8 +193,8 @@ enum sw_status sw_jinja_groupby(struct sw_jinja_run *r, const struct sw_jinja_ca
 }
 
 /* case_sensitive attribute */
-static enum sw_status extreme(struct sw_jinja_run *r, const struct sw_jinja_call *call, int sign,
-                              struct sw_value *out)
+static enum sw_status filter_extreme(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                     int sign, struct sw_value *out)
 {
     struct sw_value items, best, key;
     SW_TRY(sw_value_items(r, &call->self, &items));
@@ -202,7 +202,7 @@ static enum sw_status extreme(struct sw_jinja_run *r, const struct sw_jinja_call
     for (size_t i = 0; i < items.list->count; i++) {
         int order = 0;
         SW_TRY(sw_jinja_path(r, &items.list->items[i], &call->args[1], &key));
-        SW_TRY(ignore_case(r, sw_value_true(&call->args[0]), &key));
+        SW_TRY(fold_case(r, sw_value_true(&call->args[0]), &key));
         if (i > 0)
             SW_TRY(sw_value_compare(r, &key, &best, &order));
         if (i > 0 && order * sign <= 0)
@@ -216,11 +216,11 @@ static enum sw_status extreme(struct sw_jinja_run *r, const struct sw_jinja_call
 enum sw_status sw_jinja_min(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                             struct sw_value *out)
 {
-    return extreme(r, call, -1, out);
+    return filter_extreme(r, call, -1, out);
 }
 
 enum sw_status sw_jinja_max(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                             struct sw_value *out)
 {
-    return extreme(r, call, 1, out);
+    return filter_extreme(r, call, 1, out);
 }

@@ -5,15 +5,15 @@
 
 #include <string.h>
 
-static enum sw_status jinja_split_add(struct sw_jinja_run *r, struct sw_value *list,
-                                      const char *from, const char *to)
+static enum sw_status add_part(struct sw_jinja_run *r, struct sw_value *list, const char *from,
+                               const char *to)
 {
     const struct sw_value piece = sw_value_text(from, (size_t)(to - from));
     SW_TRY(sw_jinja_charge(r, 1));
     return sw_value_list_add(r, list, &piece);
 }
 
-static void turn_around(struct sw_value *list)
+static void reverse_list(struct sw_value *list)
 {
     struct sw_value *items = list->list->items;
     for (size_t i = 0, j = list->list->count; i + 1 < j; i++) {
@@ -61,11 +61,11 @@ static enum sw_status split_spaces(struct sw_jinja_run *r, const struct sw_value
         if (at == end)
             return SW_OK;
         if (most-- == 0)
-            return jinja_split_add(r, out, at, end);
+            return add_part(r, out, at, end);
         const char *word = at;
         while (at < end && !space_after(at, end))
             at = skip_character(at);
-        SW_TRY(jinja_split_add(r, out, word, at));
+        SW_TRY(add_part(r, out, word, at));
     }
 }
 
@@ -79,16 +79,16 @@ static enum sw_status rsplit_spaces(struct sw_jinja_run *r, const struct sw_valu
         if (end == begin)
             return SW_OK;
         if (most-- == 0)
-            return jinja_split_add(r, out, begin, end);
+            return add_part(r, out, begin, end);
         const char *word = end;
         while (end > begin && !space_before(begin, end))
             end--;
         /* a step back may land inside a character: the loop passes it, for it is no space */
-        SW_TRY(jinja_split_add(r, out, end, word));
+        SW_TRY(add_part(r, out, end, word));
     }
 }
 
-static const char *last_of(const char *begin, const char *end, const struct sw_value *sep)
+static const char *find_last(const char *begin, const char *end, const struct sw_value *sep)
 {
     for (const char *at = end - sep->length; at >= begin; at--)
         if (memcmp(at, sep->text, sep->length) == 0)
@@ -101,10 +101,10 @@ static enum sw_status split_at(struct sw_jinja_run *r, const struct sw_value *se
 {
     const char *at = self->text, *end = at + self->length, *hit;
     while (most-- != 0 && (hit = memmem(at, (size_t)(end - at), sep->text, sep->length))) {
-        SW_TRY(jinja_split_add(r, out, at, hit));
+        SW_TRY(add_part(r, out, at, hit));
         at = hit + sep->length;
     }
-    return jinja_split_add(r, out, at, end);
+    return add_part(r, out, at, end);
 }
 
 static enum sw_status rsplit_at(struct sw_jinja_run *r, const struct sw_value *self,
@@ -112,45 +112,49 @@ static enum sw_status rsplit_at(struct sw_jinja_run *r, const struct sw_value *s
 {
     const char *begin = self->text, *end = begin + self->length, *hit;
     while (most-- != 0 && (size_t)(end - begin) >= sep->length &&
-           (hit = last_of(begin, end, sep))) {
-        SW_TRY(jinja_split_add(r, out, hit + sep->length, end));
+           (hit = find_last(begin, end, sep))) {
+        SW_TRY(add_part(r, out, hit + sep->length, end));
         end = hit;
     }
-    return jinja_split_add(r, out, begin, end);
+    return add_part(r, out, begin, end);
 }
 
-static enum sw_status split(struct sw_jinja_run *r, const struct sw_jinja_call *call, bool right,
-                            struct sw_value *out)
+static enum sw_status want_separator(struct sw_jinja_run *r, const struct sw_value *v,
+                                     const char *name)
+{
+    SW_TRY(sw_jinja_want_text(r, v, name));
+    return v->length > 0 ? SW_OK : sw_jinja_fail(r, "%s wants a separator that is not empty", name);
+}
+
+static enum sw_status split_text(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 bool right, struct sw_value *out)
 {
     const struct sw_value *self = &call->self, *sep = &call->args[0];
     int64_t most = -1;
-    if (call->args[1].kind != SW_V_ABSENT)
-        SW_TRY(sw_jinja_want_integer(r, &call->args[1], "split(maxsplit)", &most));
+    SW_TRY(sw_jinja_want_integer(r, &call->args[1], "split(maxsplit)", &most));
     SW_TRY(sw_jinja_charge(r, self->length / 16));
     SW_TRY(sw_value_list_new(r, SW_V_LIST, 0, out));
     if (sep->kind == SW_V_ABSENT || sep->kind == SW_V_NONE) {
         SW_TRY((right ? rsplit_spaces : split_spaces)(r, self, most, out));
     } else {
-        SW_TRY(sw_jinja_want_text(r, sep, "split"));
-        if (sep->length == 0)
-            return sw_jinja_fail(r, "split wants a separator that is not empty");
+        SW_TRY(want_separator(r, sep, "split"));
         SW_TRY((right ? rsplit_at : split_at)(r, self, sep, most, out));
     }
     if (right)
-        turn_around(out);
+        reverse_list(out);
     return SW_OK;
 }
 
 enum sw_status sw_text_split(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                              struct sw_value *out)
 {
-    return split(r, call, false, out);
+    return split_text(r, call, false, out);
 }
 
 enum sw_status sw_text_rsplit(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                               struct sw_value *out)
 {
-    return split(r, call, true, out);
+    return split_text(r, call, true, out);
 }
 
 enum sw_status sw_text_splitlines(struct sw_jinja_run *r, const struct sw_jinja_call *call,
@@ -167,39 +171,37 @@ enum sw_status sw_text_splitlines(struct sw_jinja_run *r, const struct sw_jinja_
             continue;
         }
         next += length + (*at == '\r' && at + 1 < end && at[1] == '\n');
-        SW_TRY(jinja_split_add(r, out, line, keep ? next : at));
+        SW_TRY(add_part(r, out, line, keep ? next : at));
         line = at = next;
     }
-    return line < end ? jinja_split_add(r, out, line, end) : SW_OK;
+    return line < end ? add_part(r, out, line, end) : SW_OK;
 }
 
-static enum sw_status partition(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                bool right, struct sw_value *out)
+static enum sw_status partition_text(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                     bool right, struct sw_value *out)
 {
     const struct sw_value *self = &call->self, *sep = &call->args[0];
     const char *begin = self->text, *end = begin + self->length, *hit = NULL;
-    SW_TRY(sw_jinja_want_text(r, sep, "partition"));
-    if (sep->length == 0)
-        return sw_jinja_fail(r, "partition wants a separator that is not empty");
+    SW_TRY(want_separator(r, sep, "partition"));
     SW_TRY(sw_value_list_new(r, SW_V_TUPLE, 3, out));
     if (self->length >= sep->length)
-        hit =
-            right ? last_of(begin, end, sep) : memmem(begin, self->length, sep->text, sep->length);
+        hit = right ? find_last(begin, end, sep)
+                    : memmem(begin, self->length, sep->text, sep->length);
     /* Not there: the whole text comes first, or last from the right. */
     const char *cut = hit ? hit : right ? begin : end, *rest = hit ? hit + sep->length : cut;
-    SW_TRY(jinja_split_add(r, out, begin, cut));
-    SW_TRY(jinja_split_add(r, out, cut, rest));
-    return jinja_split_add(r, out, rest, end);
+    SW_TRY(add_part(r, out, begin, cut));
+    SW_TRY(add_part(r, out, cut, rest));
+    return add_part(r, out, rest, end);
 }
 
 enum sw_status sw_text_partition(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                  struct sw_value *out)
 {
-    return partition(r, call, false, out);
+    return partition_text(r, call, false, out);
 }
 
 enum sw_status sw_text_rpartition(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                   struct sw_value *out)
 {
-    return partition(r, call, true, out);
+    return partition_text(r, call, true, out);
 }

@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-static enum sw_status in_case(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                              enum sw_char_case first, enum sw_char_case rest, struct sw_value *out)
+static enum sw_status change_case(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                  enum sw_char_case first, enum sw_char_case rest,
+                                  struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     struct sw_value self, head;
@@ -25,24 +26,24 @@ static enum sw_status in_case(struct sw_jinja_run *r, const struct sw_jinja_call
 enum sw_status sw_text_upper(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                              struct sw_value *out)
 {
-    return in_case(r, call, SW_CASE_UPPER, SW_CASE_UPPER, out);
+    return change_case(r, call, SW_CASE_UPPER, SW_CASE_UPPER, out);
 }
 
 enum sw_status sw_text_lower(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                              struct sw_value *out)
 {
-    return in_case(r, call, SW_CASE_LOWER, SW_CASE_LOWER, out);
+    return change_case(r, call, SW_CASE_LOWER, SW_CASE_LOWER, out);
 }
 
 enum sw_status sw_text_capitalize(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                   struct sw_value *out)
 {
-    return in_case(r, call, SW_CASE_TITLE, SW_CASE_LOWER, out);
+    return change_case(r, call, SW_CASE_TITLE, SW_CASE_LOWER, out);
 }
 
 /* Every letter that follows no letter becomes a capital. */
-static enum sw_status jinja_text_title(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                       struct sw_value *out)
+static enum sw_status text_title(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     bool inside = false;
@@ -55,8 +56,8 @@ static enum sw_status jinja_text_title(struct sw_jinja_run *r, const struct sw_j
     return sw_jinja_text(r, &buf, out);
 }
 
-static enum sw_status swapcase(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_swapcase(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     int length;
@@ -68,7 +69,7 @@ static enum sw_status swapcase(struct sw_jinja_run *r, const struct sw_jinja_cal
 }
 
 /* Whether strip takes the character away: white space, or one of `chars`. */
-static bool strips(const char *at, int length, const struct sw_value *chars)
+static bool is_stripped(const char *at, int length, const struct sw_value *chars)
 {
     int n;
     if (chars->kind != SW_V_STRING)
@@ -81,8 +82,8 @@ static bool strips(const char *at, int length, const struct sw_value *chars)
     return false;
 }
 
-static enum sw_status strip(struct sw_jinja_run *r, const struct sw_jinja_call *call, bool left,
-                            bool right, struct sw_value *out)
+static enum sw_status strip_ends(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 bool left, bool right, struct sw_value *out)
 {
     struct sw_value self, chars = call->args[0];
     int length;
@@ -94,14 +95,14 @@ static enum sw_status strip(struct sw_jinja_run *r, const struct sw_jinja_call *
     const char *begin = self.text, *end = begin + self.length;
     for (; left && begin < end; begin += length) {
         sw_utf8_decode(begin, &length);
-        if (!strips(begin, length, &chars))
+        if (!is_stripped(begin, length, &chars))
             break;
     }
     while (right && end > begin) {
         const char *last = end - 1;
         while (((unsigned char)*last & 0xc0) == 0x80)
             last--;
-        if (!strips(last, (int)(end - last), &chars))
+        if (!is_stripped(last, (int)(end - last), &chars))
             break;
         end = last;
     }
@@ -113,19 +114,19 @@ static enum sw_status strip(struct sw_jinja_run *r, const struct sw_jinja_call *
 enum sw_status sw_text_strip(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                              struct sw_value *out)
 {
-    return strip(r, call, true, true, out);
+    return strip_ends(r, call, true, true, out);
 }
 
 enum sw_status sw_text_lstrip(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                               struct sw_value *out)
 {
-    return strip(r, call, true, false, out);
+    return strip_ends(r, call, true, false, out);
 }
 
 enum sw_status sw_text_rstrip(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                               struct sw_value *out)
 {
-    return strip(r, call, false, true, out);
+    return strip_ends(r, call, false, true, out);
 }
 
 enum sw_status sw_text_replace(struct sw_jinja_run *r, const struct sw_jinja_call *call,
@@ -137,7 +138,7 @@ enum sw_status sw_text_replace(struct sw_jinja_run *r, const struct sw_jinja_cal
     SW_TRY(sw_value_to_text(r, &call->self, &self));
     SW_TRY(sw_value_to_text(r, &call->args[0], &old));
     SW_TRY(sw_value_to_text(r, &call->args[1], &new));
-    if (call->args[2].kind != SW_V_ABSENT && call->args[2].kind != SW_V_NONE)
+    if (call->args[2].kind != SW_V_NONE)
         SW_TRY(sw_jinja_want_integer(r, &call->args[2], "replace(count)", &times));
     SW_TRY(sw_jinja_charge(r, self.length / 8));
     const char *at = self.text, *end = at + self.length;
@@ -181,20 +182,20 @@ static enum sw_status has_affix(struct sw_jinja_run *r, const struct sw_jinja_ca
     return SW_OK;
 }
 
-static enum sw_status startswith(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                 struct sw_value *out)
+static enum sw_status text_startswith(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                      struct sw_value *out)
 {
     return has_affix(r, call, false, out);
 }
 
-static enum sw_status endswith(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_endswith(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                    struct sw_value *out)
 {
     return has_affix(r, call, true, out);
 }
 
-static enum sw_status removeprefix(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                   struct sw_value *out)
+static enum sw_status text_removeprefix(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                        struct sw_value *out)
 {
     struct sw_value has;
     SW_TRY(has_affix(r, call, false, &has));
@@ -203,8 +204,8 @@ static enum sw_status removeprefix(struct sw_jinja_run *r, const struct sw_jinja
     return SW_OK;
 }
 
-static enum sw_status removesuffix(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                   struct sw_value *out)
+static enum sw_status text_removesuffix(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                        struct sw_value *out)
 {
     struct sw_value has;
     SW_TRY(has_affix(r, call, true, &has));
@@ -214,8 +215,8 @@ static enum sw_status removesuffix(struct sw_jinja_run *r, const struct sw_jinja
 }
 
 /* Characters before the first (last) place of args[0], -1 when it is not there. */
-static enum sw_status position(struct sw_jinja_run *r, const struct sw_jinja_call *call, bool last,
-                               int64_t *out)
+static enum sw_status find_text(struct sw_jinja_run *r, const struct sw_jinja_call *call, bool last,
+                                int64_t *out)
 {
     const struct sw_value *self = &call->self, *wanted = call->args;
     const char *hit = NULL, *end = self->text + self->length;
@@ -239,20 +240,20 @@ static enum sw_status position(struct sw_jinja_run *r, const struct sw_jinja_cal
     return SW_OK;
 }
 
-static enum sw_status jinja_text_find(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                      struct sw_value *out)
+static enum sw_status text_find(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                struct sw_value *out)
 {
     int64_t i;
-    SW_TRY(position(r, call, false, &i));
+    SW_TRY(find_text(r, call, false, &i));
     *out = sw_value_int(i);
     return SW_OK;
 }
 
-static enum sw_status rfind(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status text_rfind(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     int64_t i;
-    SW_TRY(position(r, call, true, &i));
+    SW_TRY(find_text(r, call, true, &i));
     *out = sw_value_int(i);
     return SW_OK;
 }
@@ -260,7 +261,7 @@ static enum sw_status rfind(struct sw_jinja_run *r, const struct sw_jinja_call *
 static enum sw_status text_index(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                  struct sw_value *out)
 {
-    SW_TRY(jinja_text_find(r, call, out));
+    SW_TRY(text_find(r, call, out));
     return out->integer >= 0 ? SW_OK : sw_jinja_fail(r, "index: the string is not there");
 }
 
@@ -301,16 +302,15 @@ static enum sw_status text_join(struct sw_jinja_run *r, const struct sw_jinja_ca
 }
 
 /* Puts args[1] (a space) around the text until it has args[0] characters. */
-static enum sw_status pad(struct sw_jinja_run *r, const struct sw_jinja_call *call, int side,
-                          struct sw_value *out)
+static enum sw_status pad_text(struct sw_jinja_run *r, const struct sw_jinja_call *call, int side,
+                               struct sw_value *out)
 {
     struct sw_strbuf buf = {0};
     struct sw_value self, fill = sw_value_text(" ", 1);
     int64_t width = 80;
     size_t n;
     SW_TRY(sw_value_to_text(r, &call->self, &self));
-    if (call->args[0].kind != SW_V_ABSENT)
-        SW_TRY(sw_jinja_want_integer(r, &call->args[0], "the width", &width));
+    SW_TRY(sw_jinja_want_integer(r, &call->args[0], "the width", &width));
     if (call->n > 1 && call->args[1].kind == SW_V_STRING)
         fill = call->args[1];
     sw_value_length(&self, &n);
@@ -331,23 +331,23 @@ static enum sw_status pad(struct sw_jinja_run *r, const struct sw_jinja_call *ca
 enum sw_status sw_text_center(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                               struct sw_value *out)
 {
-    return pad(r, call, 0, out);
+    return pad_text(r, call, 0, out);
 }
 
-static enum sw_status ljust(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status text_ljust(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
-    return pad(r, call, -1, out);
+    return pad_text(r, call, -1, out);
 }
 
-static enum sw_status rjust(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status text_rjust(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
-    return pad(r, call, 1, out);
+    return pad_text(r, call, 1, out);
 }
 
-static enum sw_status zfill(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            struct sw_value *out)
+static enum sw_status text_zfill(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                 struct sw_value *out)
 {
     const struct sw_value *self = &call->self;
     const size_t sign = self->length && (self->text[0] == '-' || self->text[0] == '+');
@@ -356,18 +356,18 @@ static enum sw_status zfill(struct sw_jinja_run *r, const struct sw_jinja_call *
     int64_t width;
     SW_TRY(sw_jinja_want_integer(r, &args[0], "zfill", &width));
     if (!sign)
-        return pad(r, &inner, 1, out);
+        return pad_text(r, &inner, 1, out);
     const struct sw_value less[2] = {sw_value_int(width > 0 ? width - 1 : 0), args[1]};
     inner.self = sw_value_text(self->text + 1, self->length - 1);
     inner.args = less;
-    SW_TRY(pad(r, &inner, 1, out));
+    SW_TRY(pad_text(r, &inner, 1, out));
     const struct sw_value lead = sw_value_text(self->text, 1), rest = *out;
     return sw_jinja_binary(r, '+', &lead, &rest, out);
 }
 
 /* Whether the text is not empty and all its characters are of a kind. */
-static enum sw_status all(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                          bool (*is)(uint32_t c), struct sw_value *out)
+static enum sw_status all_characters(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                     bool (*is)(uint32_t c), struct sw_value *out)
 {
     int length;
     bool result = call->self.length > 0;
@@ -378,60 +378,60 @@ static enum sw_status all(struct sw_jinja_run *r, const struct sw_jinja_call *ca
     return SW_OK;
 }
 
-static bool alnum(uint32_t c)
+static bool is_alnum(uint32_t c)
 {
     return sw_char_is_alpha(c) || sw_utf8_is_numeric(c);
 }
 
-static bool ascii(uint32_t c)
+static bool is_ascii(uint32_t c)
 {
     return c < 0x80;
 }
 
-static enum sw_status isdigit_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_isdigit(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
-    return all(r, call, sw_char_is_digit, out);
+    return all_characters(r, call, sw_char_is_digit, out);
 }
 
-static enum sw_status isnumeric(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                                struct sw_value *out)
+static enum sw_status text_isnumeric(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                     struct sw_value *out)
 {
-    return all(r, call, sw_utf8_is_numeric, out);
+    return all_characters(r, call, sw_utf8_is_numeric, out);
 }
 
-static enum sw_status isalpha_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_isalpha(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
-    return all(r, call, sw_char_is_alpha, out);
+    return all_characters(r, call, sw_char_is_alpha, out);
 }
 
-static enum sw_status isalnum_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_isalnum(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
-    return all(r, call, alnum, out);
+    return all_characters(r, call, is_alnum, out);
 }
 
-static enum sw_status isspace_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_isspace(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
-    return all(r, call, sw_char_is_space, out);
+    return all_characters(r, call, sw_char_is_space, out);
 }
 
-static enum sw_status isascii_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_isascii(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
     if (call->self.length == 0) {
         *out = sw_value_bool(true);
         return SW_OK;
     }
-    return all(r, call, ascii, out);
+    return all_characters(r, call, is_ascii, out);
 }
 
 /* All letters with case are of one case, and there is one. */
-static enum sw_status cased(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                            bool (*wanted)(uint32_t c), bool (*other)(uint32_t c),
-                            struct sw_value *out)
+static enum sw_status has_case(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                               bool (*wanted)(uint32_t c), bool (*other)(uint32_t c),
+                               struct sw_value *out)
 {
     int length;
     bool some = false, none = true;
@@ -445,16 +445,16 @@ static enum sw_status cased(struct sw_jinja_run *r, const struct sw_jinja_call *
     return SW_OK;
 }
 
-static enum sw_status isupper_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_isupper(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
-    return cased(r, call, sw_char_is_upper, sw_char_is_lower, out);
+    return has_case(r, call, sw_char_is_upper, sw_char_is_lower, out);
 }
 
-static enum sw_status islower_(struct sw_jinja_run *r, const struct sw_jinja_call *call,
-                               struct sw_value *out)
+static enum sw_status text_islower(struct sw_jinja_run *r, const struct sw_jinja_call *call,
+                                   struct sw_value *out)
 {
-    return cased(r, call, sw_char_is_lower, sw_char_is_upper, out);
+    return has_case(r, call, sw_char_is_lower, sw_char_is_upper, out);
 }
 
 const struct sw_builtin sw_jinja_text_methods[] = {
@@ -462,8 +462,8 @@ const struct sw_builtin sw_jinja_text_methods[] = {
     {"lower", "", 0, sw_text_lower},
     {"casefold", "", 0, sw_text_lower},
     {"capitalize", "", 0, sw_text_capitalize},
-    {"title", "", 0, jinja_text_title},
-    {"swapcase", "", 0, swapcase},
+    {"title", "", 0, text_title},
+    {"swapcase", "", 0, text_swapcase},
     {"strip", "chars", 0, sw_text_strip},
     {"lstrip", "chars", 0, sw_text_lstrip},
     {"rstrip", "chars", 0, sw_text_rstrip},
@@ -473,29 +473,29 @@ const struct sw_builtin sw_jinja_text_methods[] = {
     {"partition", "sep", 1, sw_text_partition},
     {"rpartition", "sep", 1, sw_text_rpartition},
     {"replace", "old new count", 2, sw_text_replace},
-    {"startswith", "prefix", 1, startswith},
-    {"endswith", "suffix", 1, endswith},
-    {"removeprefix", "prefix", 1, removeprefix},
-    {"removesuffix", "suffix", 1, removesuffix},
-    {"find", "sub", 1, jinja_text_find},
-    {"rfind", "sub", 1, rfind},
+    {"startswith", "prefix", 1, text_startswith},
+    {"endswith", "suffix", 1, text_endswith},
+    {"removeprefix", "prefix", 1, text_removeprefix},
+    {"removesuffix", "suffix", 1, text_removesuffix},
+    {"find", "sub", 1, text_find},
+    {"rfind", "sub", 1, text_rfind},
     {"index", "sub", 1, text_index},
     {"count", "sub", 1, text_count},
     {"join", "items", 1, text_join},
     {"center", "width fill", 1, sw_text_center},
-    {"ljust", "width fill", 1, ljust},
-    {"rjust", "width fill", 1, rjust},
-    {"zfill", "width", 1, zfill},
+    {"ljust", "width fill", 1, text_ljust},
+    {"rjust", "width fill", 1, text_rjust},
+    {"zfill", "width", 1, text_zfill},
     {"format", NULL, 0, sw_text_format},
-    {"isdigit", "", 0, isdigit_},
-    {"isdecimal", "", 0, isdigit_},
-    {"isnumeric", "", 0, isnumeric},
-    {"isalpha", "", 0, isalpha_},
-    {"isalnum", "", 0, isalnum_},
-    {"isspace", "", 0, isspace_},
-    {"isascii", "", 0, isascii_},
-    {"isupper", "", 0, isupper_},
-    {"islower", "", 0, islower_},
+    {"isdigit", "", 0, text_isdigit},
+    {"isdecimal", "", 0, text_isdigit},
+    {"isnumeric", "", 0, text_isnumeric},
+    {"isalpha", "", 0, text_isalpha},
+    {"isalnum", "", 0, text_isalnum},
+    {"isspace", "", 0, text_isspace},
+    {"isascii", "", 0, text_isascii},
+    {"isupper", "", 0, text_isupper},
+    {"islower", "", 0, text_islower},
 };
 const size_t sw_jinja_n_text_methods =
     sizeof sw_jinja_text_methods / sizeof sw_jinja_text_methods[0];

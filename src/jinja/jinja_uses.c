@@ -1,13 +1,13 @@
-/* Owns the look at a template's tree that tells in which form it wants a member. */
+/* Owns the search of a template's tree for the form in which it uses a member. */
 #include "jinja/jinja_uses.h"
 #include "jinja/jinja_tree.h"
 
 #include <string.h>
 
-#define NAMES_MAX 64   /* that stand for the member; more are not looked at */
-#define DEPTH_MAX 2000 /* of the tree, which a long sum makes as deep as it has terms */
+#define NAMES_MAX 64   /* names that stand for the member; further ones are ignored */
+#define DEPTH_MAX 2000 /* depth of the tree; a long sum is as deep as it has terms */
 
-struct look {
+struct uses_finder {
     const char *member;
     struct sw_jinja_uses *uses;
     const struct sw_value *names[NAMES_MAX]; /* (count) */
@@ -15,68 +15,57 @@ struct look {
     const struct sw_jinja_node *body; /* of the template, where macros are */
 };
 
-static bool same_name(const struct sw_value *a, const struct sw_value *b)
+static bool is_known(const struct uses_finder *finder, const struct sw_value *name)
 {
-    return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
-}
-
-static bool jinja_uses_is_text(const struct sw_value *value, const char *text)
-{
-    return value->kind == SW_V_STRING && value->length == strlen(text) &&
-           memcmp(value->text, text, value->length) == 0;
-}
-
-static bool is_known(const struct look *look, const struct sw_value *name)
-{
-    for (size_t i = 0; i < look->count; i++)
-        if (same_name(look->names[i], name))
+    for (size_t i = 0; i < finder->count; i++)
+        if (sw_value_same_text(finder->names[i], name))
             return true;
     return false;
 }
 
-static void learn(struct look *look, const struct sw_value *name)
+static void add_name(struct uses_finder *finder, const struct sw_value *name)
 {
-    if (look->count < NAMES_MAX && !is_known(look, name))
-        look->names[look->count++] = name;
+    if (finder->count < NAMES_MAX && !is_known(finder, name))
+        finder->names[finder->count++] = name;
 }
 
 /* Whether an expression is the member itself, and not something made of it. */
-static bool is_member(const struct look *look, const struct sw_jinja_node *n)
+static bool is_member(const struct uses_finder *finder, const struct sw_jinja_node *n)
 {
     if (!n)
         return false;
     switch (n->kind) {
     case SW_N_NAME:
-        return is_known(look, &n->value);
+        return is_known(finder, &n->value);
     case SW_N_ATTR:
-        return jinja_uses_is_text(&n->value, look->member);
+        return sw_value_is_text(&n->value, finder->member);
     case SW_N_ITEM:
-        return n->b && n->b->kind == SW_N_CONST && jinja_uses_is_text(&n->b->value, look->member);
+        return n->b && n->b->kind == SW_N_CONST && sw_value_is_text(&n->b->value, finder->member);
     case SW_N_CONDITION:
-        return is_member(look, n->a) || is_member(look, n->c);
+        return is_member(finder, n->a) || is_member(finder, n->c);
     case SW_N_LOGIC:
-        return is_member(look, n->a) || is_member(look, n->b);
+        return is_member(finder, n->a) || is_member(finder, n->b);
     case SW_N_FILTER:
-        return (jinja_uses_is_text(&n->value, "list") || jinja_uses_is_text(&n->value, "default") ||
-                jinja_uses_is_text(&n->value, "selectattr") ||
-                jinja_uses_is_text(&n->value, "rejectattr")) &&
-               is_member(look, n->a);
+        return (sw_value_is_text(&n->value, "list") || sw_value_is_text(&n->value, "default") ||
+                sw_value_is_text(&n->value, "selectattr") ||
+                sw_value_is_text(&n->value, "rejectattr")) &&
+               is_member(finder, n->a);
     case SW_N_CALL: /* message.get('content') */
-        return n->a && n->a->kind == SW_N_ATTR && jinja_uses_is_text(&n->a->value, "get") &&
+        return n->a && n->a->kind == SW_N_ATTR && sw_value_is_text(&n->a->value, "get") &&
                n->list && n->list->kind == SW_N_CONST &&
-               jinja_uses_is_text(&n->list->value, look->member);
+               sw_value_is_text(&n->list->value, finder->member);
     default:
         return false;
     }
 }
 
-static const struct sw_jinja_node *macro_in(const struct sw_jinja_node *list,
-                                            const struct sw_value *name)
+static const struct sw_jinja_node *find_macro(const struct sw_jinja_node *list,
+                                              const struct sw_value *name)
 {
     for (const struct sw_jinja_node *n = list; n; n = n->next) {
-        if (n->kind == SW_N_MACRO && same_name(&n->value, name))
+        if (n->kind == SW_N_MACRO && sw_value_same_text(&n->value, name))
             return n;
-        const struct sw_jinja_node *inner = macro_in(n->list, name);
+        const struct sw_jinja_node *inner = find_macro(n->list, name);
         if (inner)
             return inner;
     }
@@ -84,66 +73,66 @@ static const struct sw_jinja_node *macro_in(const struct sw_jinja_node *list,
 }
 
 /* A macro's parameters stand for the member where a call gives it to them. */
-static void look_at_call(struct look *look, const struct sw_jinja_node *call)
+static void visit_call(struct uses_finder *finder, const struct sw_jinja_node *call)
 {
     if (!call->a || call->a->kind != SW_N_NAME)
         return;
-    const struct sw_jinja_node *macro = macro_in(look->body, &call->a->value);
+    const struct sw_jinja_node *macro = find_macro(finder->body, &call->a->value);
     const struct sw_jinja_node *param = macro ? macro->params : NULL;
     for (const struct sw_jinja_node *arg = call->list; arg; arg = arg->next) {
-        if (arg->kind == SW_N_KEYWORD && macro && is_member(look, arg->a))
-            learn(look, &arg->value);
-        else if (param && is_member(look, arg))
-            learn(look, &param->value);
+        if (arg->kind == SW_N_KEYWORD && macro && is_member(finder, arg->a))
+            add_name(finder, &arg->value);
+        else if (param && is_member(finder, arg))
+            add_name(finder, &param->value);
         param = param ? param->next : NULL;
     }
 }
 
-static void look_at(struct look *look, const struct sw_jinja_node *n)
+static void visit_node(struct uses_finder *finder, const struct sw_jinja_node *n)
 {
-    struct sw_jinja_uses *uses = look->uses;
-    if (n->kind == SW_N_SET && n->a && n->a->kind == SW_N_NAME && is_member(look, n->b))
-        learn(look, &n->a->value);
+    struct sw_jinja_uses *uses = finder->uses;
+    if (n->kind == SW_N_SET && n->a && n->a->kind == SW_N_NAME && is_member(finder, n->b))
+        add_name(finder, &n->a->value);
     else if (n->kind == SW_N_CALL)
-        look_at_call(look, n);
+        visit_call(finder, n);
     else if (n->kind == SW_N_ATTR &&
-             (jinja_uses_is_text(&n->value, "items") || jinja_uses_is_text(&n->value, "keys")))
-        uses->opened |= is_member(look, n->a);
+             (sw_value_is_text(&n->value, "items") || sw_value_is_text(&n->value, "keys")))
+        uses->opened |= is_member(finder, n->a);
     else if (n->kind == SW_N_FOR)
-        uses->walked |= is_member(look, n->b);
+        uses->walked |= is_member(finder, n->b);
     else if (n->kind == SW_N_ITEM)
-        uses->walked |= is_member(look, n->a) && n->b && n->b->kind == SW_N_CONST &&
+        uses->walked |= is_member(finder, n->a) && n->b && n->b->kind == SW_N_CONST &&
                         n->b->value.kind == SW_V_INT;
     else if (n->kind == SW_N_PRINT)
-        uses->printed |= is_member(look, n->a);
+        uses->printed |= is_member(finder, n->a);
     else if (n->kind == SW_N_BINARY && n->op == '+')
-        uses->printed |= is_member(look, n->a) || is_member(look, n->b);
-    else if (n->kind == SW_N_FILTER && jinja_uses_is_text(&n->value, "tojson"))
-        uses->serialized |= is_member(look, n->a);
+        uses->printed |= is_member(finder, n->a) || is_member(finder, n->b);
+    else if (n->kind == SW_N_FILTER && sw_value_is_text(&n->value, "tojson"))
+        uses->serialized |= is_member(finder, n->a);
     for (const struct sw_jinja_node *item = n->list; n->kind == SW_N_CONCAT && item;
          item = item->next)
-        uses->printed |= is_member(look, item);
+        uses->printed |= is_member(finder, item);
 }
 
-static void look_through(struct look *look, const struct sw_jinja_node *list, int depth)
+static void visit_list(struct uses_finder *finder, const struct sw_jinja_node *list, int depth)
 {
     for (const struct sw_jinja_node *n = depth < DEPTH_MAX ? list : NULL; n; n = n->next) {
-        look_at(look, n);
+        visit_node(finder, n);
         const struct sw_jinja_node *const inner[] = {n->a,    n->b,      n->c,     n->d,
                                                      n->list, n->params, n->orelse};
         for (size_t i = 0; i < sizeof inner / sizeof inner[0]; i++)
-            look_through(look, inner[i], depth + 1);
+            visit_list(finder, inner[i], depth + 1);
     }
 }
 
 void sw_jinja_find_uses(const struct sw_jinja *template, const char *member,
                         struct sw_jinja_uses *uses)
 {
-    struct look look = {.member = member, .uses = uses, .body = template->body};
+    struct uses_finder finder = {.member = member, .uses = uses, .body = template->body};
     size_t before;
     *uses = (struct sw_jinja_uses){0};
     do { /* a name may be used above where it is given */
-        before = look.count;
-        look_through(&look, template->body, 0);
-    } while (look.count > before);
+        before = finder.count;
+        visit_list(&finder, template->body, 0);
+    } while (finder.count > before);
 }

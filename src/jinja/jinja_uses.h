@@ -1,4 +1,4 @@
-/* What a template does with one member of its messages, read off its tree without rendering. */
+/* How a template uses one member of its messages, found in its tree without rendering. */
 #ifndef SW_JINJA_JINJA_USES_H
 #define SW_JINJA_JINJA_USES_H
 
@@ -7,15 +7,15 @@
 #include <stdbool.h>
 
 struct sw_jinja_uses {
-    bool walked;     /* a loop goes through it, or one of its items is asked for by number */
-    bool printed;    /* it is printed, or joined with texts, as it is */
-    bool serialized; /* it goes through the filter tojson */
-    bool opened;     /* its members are asked for: .items(), .keys() */
+    bool walked;     /* a loop iterates over it, or one of its items is read by its index */
+    bool printed;    /* it is printed, or joined with texts, unchanged */
+    bool serialized; /* it is passed to the filter tojson */
+    bool opened;     /* its members are listed: .items(), .keys() */
 };
 
 /*
- * How `member` ("content") of anything is used, under that name or under a variable or a macro's
- * parameter that it is given to.
+ * Writes to *uses how `member` ("content") of any value is used, under its own name, or under that
+ * of a variable or macro parameter it is assigned to.
  */
 void sw_jinja_find_uses(const struct sw_jinja *template, const char *member,
                         struct sw_jinja_uses *uses);

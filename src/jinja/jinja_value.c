@@ -7,6 +7,11 @@
 #include <math.h>
 #include <string.h>
 
+bool sw_value_same_text(const struct sw_value *a, const struct sw_value *b)
+{
+    return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
+}
+
 bool sw_value_is_text(const struct sw_value *v, const char *text)
 {
     return v->kind == SW_V_STRING && strlen(text) == v->length &&
@@ -128,7 +133,7 @@ enum sw_status sw_value_dict_new(struct sw_jinja_run *r, enum sw_value_kind kind
     return SW_OK;
 }
 
-static enum sw_status hashable(struct sw_jinja_run *r, const struct sw_value *key)
+static enum sw_status check_hashable(struct sw_jinja_run *r, const struct sw_value *key)
 {
     if (key->kind == SW_V_LIST || key->kind == SW_V_DICT)
         return sw_jinja_fail(r, "a %s cannot be the key of a dict", sw_value_kind_name(key));
@@ -136,7 +141,7 @@ static enum sw_status hashable(struct sw_jinja_run *r, const struct sw_value *ke
         return SW_OK;
     SW_TRY(sw_jinja_deeper(r));
     for (size_t i = 0; i < key->list->count; i++)
-        SW_TRY(hashable(r, &key->list->items[i]));
+        SW_TRY(check_hashable(r, &key->list->items[i]));
     r->depth--;
     return SW_OK;
 }
@@ -146,7 +151,7 @@ enum sw_status sw_value_dict_find(struct sw_jinja_run *r, const struct sw_value 
 {
     struct sw_value_dict *d = dict->dict;
     *found = NULL;
-    SW_TRY(hashable(r, key));
+    SW_TRY(check_hashable(r, key));
     SW_TRY(sw_jinja_charge(r, d->count / 16));
     for (size_t i = 0; i < d->count; i++) {
         const struct sw_value *own = &d->pairs[i].key;
@@ -268,8 +273,8 @@ struct sw_value sw_value_at(const struct sw_value *v, size_t i)
     return v->list->items[i];
 }
 
-static enum sw_status characters(struct sw_jinja_run *r, const struct sw_value *v,
-                                 struct sw_value *out)
+static enum sw_status text_characters(struct sw_jinja_run *r, const struct sw_value *v,
+                                      struct sw_value *out)
 {
     size_t n;
     int length;
@@ -291,7 +296,7 @@ enum sw_status sw_value_items(struct sw_jinja_run *r, const struct sw_value *v,
             return sw_jinja_defined(r, v);
         return sw_value_list_new(r, SW_V_LIST, 0, out);
     case SW_V_STRING:
-        return characters(r, v, out);
+        return text_characters(r, v, out);
     case SW_V_LIST:
     case SW_V_TUPLE:
     case SW_V_VIEW:
@@ -374,7 +379,7 @@ enum sw_status sw_value_equal(struct sw_jinja_run *r, const struct sw_value *a,
         return SW_OK;
     case SW_V_STRING:
         SW_TRY(sw_jinja_charge(r, a->length / 64));
-        *equal = a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
+        *equal = sw_value_same_text(a, b);
         return SW_OK;
     case SW_V_LIST:
     case SW_V_TUPLE:
@@ -394,7 +399,7 @@ enum sw_status sw_value_equal(struct sw_jinja_run *r, const struct sw_value *a,
     }
 }
 
-static int order_of(double a, double b)
+static int compare_reals(double a, double b)
 {
     return a < b ? -1 : a > b;
 }
@@ -430,7 +435,7 @@ enum sw_status sw_value_compare(struct sw_jinja_run *r, const struct sw_value *a
         return SW_OK;
     }
     if (sw_value_is_number(a) && sw_value_is_number(b)) {
-        *order = order_of(sw_value_double(a), sw_value_double(b));
+        *order = compare_reals(sw_value_double(a), sw_value_double(b));
         return SW_OK;
     }
     if (a->kind == b->kind && (a->kind == SW_V_LIST || a->kind == SW_V_TUPLE))

@@ -1,5 +1,5 @@
 /*
- * The values of a running template (private to src/text). They live in the run's arena and never
+ * The values of a running template (private to src/jinja). They live in the run's arena and never
  * change, but for namespaces. All strings are valid UTF-8.
  */
 #ifndef SW_JINJA_JINJA_VALUE_H
@@ -23,15 +23,15 @@ enum sw_value_kind {
     SW_V_STRING,
     SW_V_LIST,
     SW_V_TUPLE,
-    SW_V_VIEW, /* what d.items() gives: a list that has no [i] */
+    SW_V_VIEW, /* the result of d.items(): a list without [i] */
     SW_V_RANGE,
-    SW_V_GENERATOR, /* what map and select give: can be gone through once */
+    SW_V_GENERATOR, /* the result of map or select: can be iterated once */
     SW_V_DICT,
     SW_V_NAMESPACE,
     SW_V_LOOP,
     SW_V_MACRO,
-    SW_V_FUNCTION, /* built in */
-    SW_V_METHOD,   /* built in, of a value */
+    SW_V_FUNCTION, /* a built-in function */
+    SW_V_METHOD,   /* a built-in method of a value */
     SW_V_KINDS
 };
 
@@ -44,7 +44,7 @@ struct sw_jinja_run;
 struct sw_value_list {
     struct sw_value *items; /* (count) */
     size_t count, capacity;
-    size_t taken;     /* SW_V_GENERATOR: how many have been gone through */
+    size_t taken;     /* SW_V_GENERATOR: items that have been iterated */
     const char *name; /* SW_V_VIEW: "dict_items" */
 };
 
@@ -66,14 +66,14 @@ struct sw_value_method {
 
 struct sw_value {
     enum sw_value_kind kind;
-    bool refused; /* SW_V_UNDEFINED: there is such a thing, but the sandbox forbids it */
-    bool safe;    /* SW_V_STRING: marked by the filter `safe`; what is added (+) to it is escaped */
+    bool refused; /* SW_V_UNDEFINED: it exists, but the sandbox forbids it */
+    bool safe;    /* SW_V_STRING: marked by the filter `safe`; a text added (+) to it is escaped */
     union {
         bool boolean;
         int64_t integer;
         double real;
         struct {
-            const char *text; /* SW_V_STRING; SW_V_UNDEFINED: what is not defined */
+            const char *text; /* SW_V_STRING: the value; SW_V_UNDEFINED: the name */
             size_t length;
         };
         struct sw_value_list *list; /* SW_V_LIST, TUPLE, VIEW, GENERATOR */
@@ -119,57 +119,65 @@ static inline bool sw_value_is_number(const struct sw_value *v)
 {
     return v->kind == SW_V_INT || v->kind == SW_V_FLOAT || v->kind == SW_V_BOOL;
 }
+/* Whether two strings, or names, are the same. */
+bool sw_value_same_text(const struct sw_value *a, const struct sw_value *b);
+/* Whether v is the string `text`. */
 bool sw_value_is_text(const struct sw_value *v, const char *text);
-/* "string", "dict", … for messages. */
+/* The kind for messages: "string", "dict", … */
 const char *sw_value_kind_name(const struct sw_value *v);
-/* Python's truth. */
+/* Whether Python takes v for true. */
 bool sw_value_true(const struct sw_value *v);
-/* An int or bool as a number; false for others. */
+/* Writes an int or bool to *out; false for other kinds. */
 bool sw_value_integer(const struct sw_value *v, int64_t *out);
+/* A number of any kind as a double; NaN for other kinds. */
 double sw_value_double(const struct sw_value *v);
 
-/* New and empty, in the run's arena. */
+/* Make an empty list, or dict, in the run's arena. */
 enum sw_status sw_value_list_new(struct sw_jinja_run *r, enum sw_value_kind kind, size_t capacity,
                                  struct sw_value *out);
 enum sw_status sw_value_list_add(struct sw_jinja_run *r, struct sw_value *list,
                                  const struct sw_value *item);
 enum sw_status sw_value_dict_new(struct sw_jinja_run *r, enum sw_value_kind kind,
                                  struct sw_value *out);
-/* Sets or replaces. Fails for keys that Python could not hash. */
+/* Sets or replaces a key's value. Fails for keys that Python could not hash. */
 enum sw_status sw_value_dict_put(struct sw_jinja_run *r, struct sw_value *dict,
                                  const struct sw_value *key, const struct sw_value *value);
 /* *found is NULL when there is no such key. */
 enum sw_status sw_value_dict_find(struct sw_jinja_run *r, const struct sw_value *dict,
                                   const struct sw_value *key, struct sw_value **found);
+/* Converts a JSON value. */
 enum sw_status sw_value_from_json(struct sw_jinja_run *r, const json_t *json, struct sw_value *out);
 
+/* Whether a == b in Python. */
 enum sw_status sw_value_equal(struct sw_jinja_run *r, const struct sw_value *a,
                               const struct sw_value *b, bool *equal);
-/* *order < 0, 0, > 0. Fails where Python has no order. */
+/* Writes to *order < 0, 0 or > 0 as a < b, a == b or a > b. Fails where Python has no order. */
 enum sw_status sw_value_compare(struct sw_jinja_run *r, const struct sw_value *a,
                                 const struct sw_value *b, int *order);
+/* Whether `item in container` in Python. */
 enum sw_status sw_value_contains(struct sw_jinja_run *r, const struct sw_value *container,
                                  const struct sw_value *item, bool *found);
-/* len(): false when the value has none. */
+/* Writes len(v) to *n; false when v has none. */
 bool sw_value_length(const struct sw_value *v, size_t *n);
 /* The item at i of a list, tuple, view or range. */
 struct sw_value sw_value_at(const struct sw_value *v, size_t i);
-/* Everything that can be gone through, as a list or tuple; a generator is used up. */
+/* The items of anything that can be iterated, as a list or tuple; a generator is used up. */
 enum sw_status sw_value_items(struct sw_jinja_run *r, const struct sw_value *v,
                               struct sw_value *out);
 
-/* Appends str(v), repr(v); jinja_print.c */
+/* jinja_print.c: appends str(v). */
 enum sw_status sw_value_print(struct sw_jinja_run *r, const struct sw_value *v,
                               struct sw_strbuf *out);
+/* Appends repr(v). */
 enum sw_status sw_value_repr(struct sw_jinja_run *r, const struct sw_value *v,
                              struct sw_strbuf *out);
 /* Appends a float as Python prints it. */
 void sw_value_print_real(double d, struct sw_strbuf *out);
-/* str(v) as a value. */
+/* Gives str(v) as a value. */
 enum sw_status sw_value_to_text(struct sw_jinja_run *r, const struct sw_value *v,
                                 struct sw_value *out);
-/* The filter tojson; jinja_json.c */
 struct sw_jinja_call;
+/* jinja_json.c: the filter tojson. */
 enum sw_status sw_jinja_tojson(struct sw_jinja_run *r, const struct sw_jinja_call *call,
                                struct sw_value *out);
 
