@@ -228,6 +228,18 @@ enum sw_status sw_file_read_optional(const char *path, size_t limit, char **byte
     return status;
 }
 
+enum sw_status sw_file_read_in(const char *dir, const char *name, size_t limit, char **bytes,
+                               size_t *length)
+{
+    char *path = sw_path_join(dir, name);
+    *bytes = NULL;
+    *length = 0;
+    const enum sw_status status = path ? sw_file_read_optional(path, limit, bytes, length)
+                                       : sw_fail(SW_ENOMEM, "no memory for a path");
+    free(path);
+    return status;
+}
+
 enum sw_status sw_file_read(const char *path, size_t limit, char **bytes, size_t *length)
 {
     SW_TRY(sw_file_read_optional(path, limit, bytes, length));

@@ -46,6 +46,9 @@ enum sw_status sw_file_refuse_pointer(const char *path, const void *bytes, size_
 enum sw_status sw_file_read(const char *path, size_t limit, char **bytes, size_t *length);
 /* As sw_file_read, but an absent file is SW_OK with *bytes NULL and *length 0. */
 enum sw_status sw_file_read_optional(const char *path, size_t limit, char **bytes, size_t *length);
+/* As sw_file_read_optional, at dir/name. */
+enum sw_status sw_file_read_in(const char *dir, const char *name, size_t limit, char **bytes,
+                               size_t *length);
 /*
  * As sw_file_read for files of the kernel (/proc, /sys), whose size is only known after reading.
  * Bytes past `limit` are left out.

@@ -38,6 +38,13 @@
 enum sw_status sw_json_read(const char *bytes, size_t n, unsigned rules, json_t **out);
 
 /*
+ * Reads the file dir/name of at most `limit` bytes as sw_json_read does; *out is NULL when there is
+ * no such file. Fails as sw_file_read or sw_json_read does, with the path.
+ */
+enum sw_status sw_json_read_file_in(const char *dir, const char *name, size_t limit, unsigned rules,
+                                    json_t **out);
+
+/*
  * Reads an object member by member. `take` gets each name and value; the value is freed before the
  * next one is read, so that memory is needed for the largest member only. Duplicates are passed to
  * `take`, too. The first failure of `take` is returned; *took is then true.

@@ -1,6 +1,7 @@
 /* Owns the way from a JSON text to jansson's values. */
 #include "base/json.h"
 
+#include "base/file.h"
 #include "base/json_number.h"
 
 #include <errno.h>
@@ -305,6 +306,20 @@ enum sw_status sw_json_read(const char *bytes, size_t n, unsigned rules, json_t 
     }
     sw_strbuf_free(&r.text);
     return r.status;
+}
+
+enum sw_status sw_json_read_file_in(const char *dir, const char *name, size_t limit, unsigned rules,
+                                    json_t **out)
+{
+    char *bytes;
+    size_t n;
+    *out = NULL;
+    SW_TRY(sw_file_read_in(dir, name, limit, &bytes, &n));
+    const enum sw_status status = bytes ? sw_json_read(bytes, n, rules, out) : SW_OK;
+    if (status != SW_OK)
+        sw_error_context("%s/%s", dir, name);
+    free(bytes);
+    return status;
 }
 
 /* Reads one member from its name on and passes it to `take`. */

@@ -1,4 +1,4 @@
-/* Owns finding a model's config.json, and telling what a folder without one is. */
+/* Owns finding a model's config.json, and the messages for folders without one. */
 #include "base/file.h"
 #include "base/json.h"
 #include "model/config_keys.h"
@@ -11,23 +11,7 @@
 
 #define CONFIG_LIMIT (16u << 20)
 
-/* Reads the JSON object `dir`/`name`; *out NULL: there is no such file. */
-static enum sw_status read_object(const char *dir, const char *name, json_t **out)
-{
-    char *bytes = NULL, *path = sw_path_join(dir, name);
-    size_t n = 0;
-    *out = NULL;
-    if (!path)
-        return sw_fail(SW_ENOMEM, "no memory for a path");
-    enum sw_status status = sw_file_read_optional(path, CONFIG_LIMIT, &bytes, &n);
-    if (status == SW_OK && bytes && (status = sw_json_read(bytes, n, SW_JSON_MODEL, out)) != SW_OK)
-        sw_error_context("%s", path);
-    free(bytes);
-    free(path);
-    return status;
-}
-
-/* A LoRA adapter has a config of its own, and its weights are only what it changes. */
+/* A LoRA adapter has its own config, and weights only for what it changes. */
 static enum sw_status fail_adapter(const char *dir, const json_t *adapter)
 {
     const char *base = json_string_value(json_object_get(adapter, "base_model_name_or_path"));
@@ -63,7 +47,7 @@ static enum sw_status fail_no_config(const char *dir)
 {
     json_t *adapter;
     char snapshot[4096];
-    SW_TRY(read_object(dir, "adapter_config.json", &adapter));
+    SW_TRY(sw_json_read_file_in(dir, "adapter_config.json", CONFIG_LIMIT, SW_JSON_MODEL, &adapter));
     if (adapter) {
         (void)fail_adapter(dir, adapter);
         json_decref(adapter);
@@ -79,11 +63,11 @@ static enum sw_status fail_no_config(const char *dir)
                    dir);
 }
 
-/* ModelOpt says beside config.json that, and how, the weights are quantized. */
+/* ModelOpt states in a file of its own that, and how, the weights are quantized. */
 static enum sw_status check_quantization(const char *dir)
 {
     json_t *file;
-    SW_TRY(read_object(dir, "hf_quant_config.json", &file));
+    SW_TRY(sw_json_read_file_in(dir, "hf_quant_config.json", CONFIG_LIMIT, SW_JSON_MODEL, &file));
     if (!file)
         return SW_OK;
     const json_t *how = json_object_get(file, "quantization");

@@ -1,6 +1,6 @@
 /*
- * Owns a model's chat template: finding it among the model's files, and giving it the variables
- * that transformers gives it.
+ * Owns a model's chat template: finding it among the model's files, and its variables, which are
+ * those of transformers.
  */
 #include "text/chat.h"
 #include "base/file.h"
@@ -21,23 +21,7 @@ struct sw_chat {
     char *name;       /* of the file the template is from */
 };
 
-/* A JSON file of the model; *out NULL when there is none. */
-static enum sw_status read_json(const char *dir, const char *name, json_t **out)
-{
-    char *bytes = NULL, *path = sw_path_join(dir, name);
-    size_t n = 0;
-    enum sw_status status = path ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a path");
-    *out = NULL;
-    if (path)
-        status = sw_file_read_optional(path, CONFIG_MAX, &bytes, &n);
-    if (bytes && (status = sw_json_read(bytes, n, SW_JSON_MODEL, out)) != SW_OK)
-        sw_error_context("%s", path);
-    free(bytes);
-    free(path);
-    return status;
-}
-
-static enum sw_status chat_parse(const json_t *source, const char *name, struct sw_jinja **out)
+static enum sw_status parse_template(const json_t *source, const char *name, struct sw_jinja **out)
 {
     if (!json_is_string(source))
         return sw_fail(SW_EMODEL, "%s: the chat template must be a text", name);
@@ -48,23 +32,21 @@ static enum sw_status chat_parse(const json_t *source, const char *name, struct 
     return status;
 }
 
-/* chat_template.jinja or the like, if it is there. */
-static enum sw_status read_plain_file(const char *dir, const char *name, struct sw_jinja **out)
+/* A file that is a template; *out NULL: there is none. */
+static enum sw_status read_template_file(const char *dir, const char *name, struct sw_jinja **out)
 {
-    char *bytes = NULL, *path = sw_path_join(dir, name);
-    size_t n = 0;
-    enum sw_status status = path ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a path");
-    if (path)
-        status = sw_file_read_optional(path, SW_JINJA_SOURCE_MAX, &bytes, &n);
-    if (bytes && (status = sw_jinja_parse(bytes, n, out)) != SW_OK)
-        sw_error_context("%s", path);
+    char *bytes;
+    size_t n;
+    SW_TRY(sw_file_read_in(dir, name, SW_JINJA_SOURCE_MAX, &bytes, &n));
+    const enum sw_status status = bytes ? sw_jinja_parse(bytes, n, out) : SW_OK;
+    if (status != SW_OK)
+        sw_error_context("%s/%s", dir, name);
     free(bytes);
-    free(path);
     return status;
 }
 
 /* [{"name": "default", "template": "…"}, {"name": "tool_use", …}] */
-static enum sw_status read_list(struct sw_chat *chat, const json_t *list, const char *name)
+static enum sw_status read_template_list(struct sw_chat *chat, const json_t *list, const char *name)
 {
     const json_t *found = NULL, *with_tools = NULL;
     for (size_t i = 0; i < json_array_size(list); i++) {
@@ -82,21 +64,22 @@ static enum sw_status read_list(struct sw_chat *chat, const json_t *list, const 
         return sw_fail(SW_EMODEL, "%s: none of the %zu chat templates is named \"default\"", name,
                        json_array_size(list));
     if (with_tools)
-        SW_TRY(chat_parse(with_tools, name, &chat->tools));
-    return chat_parse(found, name, &chat->plain);
+        SW_TRY(parse_template(with_tools, name, &chat->tools));
+    return parse_template(found, name, &chat->plain);
 }
 
 /* "chat_template" in a JSON file: a text or a list. */
-static enum sw_status chat_read_member(struct sw_chat *chat, const json_t *file, const char *name)
+static enum sw_status read_template_member(struct sw_chat *chat, const json_t *file,
+                                           const char *name)
 {
     const json_t *template = json_object_get(file, "chat_template");
     if (!template || json_is_null(template))
         return SW_OK;
-    return json_is_array(template) ? read_list(chat, template, name)
-                                   : chat_parse(template, name, &chat->plain);
+    return json_is_array(template) ? read_template_list(chat, template, name)
+                                   : parse_template(template, name, &chat->plain);
 }
 
-static enum sw_status set_special(struct sw_chat *chat, const char *name, const json_t *token)
+static enum sw_status add_special(struct sw_chat *chat, const char *name, const json_t *token)
 {
     const json_t *content = json_is_object(token) ? json_object_get(token, "content") : token;
     if (!json_is_string(content) || json_object_get(chat->specials, name))
@@ -107,8 +90,8 @@ static enum sw_status set_special(struct sw_chat *chat, const char *name, const 
                : sw_fail(SW_ENOMEM, "no memory for a chat template");
 }
 
-/* bos_token, eos_token and whatever else ends in _token and is a text or has one. */
-static enum sw_status read_specials(struct sw_chat *chat, json_t *file)
+/* bos_token, eos_token and every other member that ends in _token and is a text or has one. */
+static enum sw_status add_specials(struct sw_chat *chat, json_t *file)
 {
     static const char ending[] = "_token";
     const char *name;
@@ -117,30 +100,30 @@ static enum sw_status read_specials(struct sw_chat *chat, json_t *file)
     {
         const size_t n = strlen(name);
         if (n > strlen(ending) && strcmp(name + n - strlen(ending), ending) == 0)
-            SW_TRY(set_special(chat, name, token));
+            SW_TRY(add_special(chat, name, token));
     }
     json_object_foreach(json_object_get(file, "extra_special_tokens"), name, token)
-        SW_TRY(set_special(chat, name, token));
+        SW_TRY(add_special(chat, name, token));
     return SW_OK;
 }
 
-static enum sw_status read_files(struct sw_chat *chat, const char *dir, json_t *files[3])
+static enum sw_status read_chat_files(struct sw_chat *chat, const char *dir, json_t *files[3])
 {
     static const char *const names[3] = {"tokenizer_config.json", "special_tokens_map.json",
                                          "chat_template.json"};
     for (int i = 0; i < 3; i++)
-        SW_TRY(read_json(dir, names[i], &files[i]));
-    /* As for a tokenizer: beside an added_tokens_decoder the older file does not count. */
+        SW_TRY(sw_json_read_file_in(dir, names[i], CONFIG_MAX, SW_JSON_MODEL, &files[i]));
+    /* As for a tokenizer: where there is an added_tokens_decoder the older file does not count. */
     if (!json_is_object(json_object_get(files[0], "added_tokens_decoder")))
-        SW_TRY(read_specials(chat, files[1]));
-    SW_TRY(read_specials(chat, files[0]));
+        SW_TRY(add_specials(chat, files[1]));
+    SW_TRY(add_specials(chat, files[0]));
     chat->name = strdup("chat_template.jinja");
-    SW_TRY(read_plain_file(dir, chat->name, &chat->plain));
-    SW_TRY(read_plain_file(dir, "additional_chat_templates/tool_use.jinja", &chat->tools));
+    SW_TRY(read_template_file(dir, chat->name, &chat->plain));
+    SW_TRY(read_template_file(dir, "additional_chat_templates/tool_use.jinja", &chat->tools));
     for (int i = 2; !chat->plain && i >= 0; i -= 2) {
         free(chat->name);
         chat->name = strdup(names[i]);
-        SW_TRY(chat_read_member(chat, files[i], names[i]));
+        SW_TRY(read_template_member(chat, files[i], names[i]));
     }
     if (!chat->name)
         return sw_fail(SW_ENOMEM, "no memory for a chat template");
@@ -154,7 +137,7 @@ static enum sw_status read_files(struct sw_chat *chat, const char *dir, json_t *
                    dir);
 }
 
-static struct sw_chat_wants wants_of(const struct sw_jinja *template)
+static struct sw_chat_wants find_wants(const struct sw_jinja *template)
 {
     struct sw_jinja_uses content, arguments;
     sw_jinja_find_uses(template, "content", &content);
@@ -171,11 +154,11 @@ enum sw_status sw_chat_open(const char *dir, struct sw_chat **out)
         free(chat);
         return sw_fail(SW_ENOMEM, "no memory for a chat template");
     }
-    const enum sw_status status = read_files(chat, dir, files);
+    const enum sw_status status = read_chat_files(chat, dir, files);
     if (status == SW_OK)
-        chat->plain_wants = wants_of(chat->plain);
+        chat->plain_wants = find_wants(chat->plain);
     if (status == SW_OK && chat->tools)
-        chat->tools_wants = wants_of(chat->tools);
+        chat->tools_wants = find_wants(chat->tools);
     for (int i = 0; i < 3; i++)
         json_decref(files[i]);
     if (status != SW_OK)
@@ -196,7 +179,7 @@ void sw_chat_free(struct sw_chat *chat)
     free(chat);
 }
 
-static enum sw_status chat_check(const struct sw_chat_request *request)
+static enum sw_status check_request(const struct sw_chat_request *request)
 {
     static const char *const own[] = {"messages", "tools", "add_generation_prompt"};
     if (request->tools && !json_is_array(request->tools) && !json_is_null(request->tools))
@@ -209,22 +192,22 @@ static enum sw_status chat_check(const struct sw_chat_request *request)
     return SW_OK;
 }
 
-static json_t *readable(const json_t *json)
+static json_t *as_mutable(const json_t *json)
 {
     return (json_t *)(uintptr_t)json;
 }
 
 /* The variables of one rendering, or NULL when memory is short; takes `messages` over. */
-static json_t *variables_of(const struct sw_chat *chat, const struct sw_chat_request *request,
-                            json_t *messages)
+static json_t *make_variables(const struct sw_chat *chat, const struct sw_chat_request *request,
+                              json_t *messages)
 {
     json_t *all = json_deep_copy(chat->specials);
     int failed = json_object_set_new(all, "documents", json_null());
     if (request->variables)
-        failed |= json_object_update(all, readable(request->variables));
+        failed |= json_object_update(all, as_mutable(request->variables));
     failed |= json_object_set_new(all, "messages", messages);
     failed |= json_object_set_new(
-        all, "tools", request->tools ? json_incref(readable(request->tools)) : json_null());
+        all, "tools", request->tools ? json_incref(as_mutable(request->tools)) : json_null());
     failed |= json_object_set_new(all, "add_generation_prompt",
                                   json_boolean(request->add_generation_prompt));
     if (!failed)
@@ -239,10 +222,10 @@ enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_r
     const struct sw_jinja_limits limits = sw_jinja_limits_default();
     const bool tools = json_is_array(request->tools) && chat->tools;
     json_t *messages;
-    SW_TRY(chat_check(request));
+    SW_TRY(check_request(request));
     SW_TRY(sw_chat_messages(request->messages, tools ? &chat->tools_wants : &chat->plain_wants,
                             &messages));
-    json_t *variables = variables_of(chat, request, messages);
+    json_t *variables = make_variables(chat, request, messages);
     if (!variables)
         return sw_fail(SW_ENOMEM, "no memory for a conversation");
     const enum sw_status status =

@@ -1,5 +1,4 @@
-/* Owns the files beside a tokenizer: which tokens are special, which begin and end a text. */
-#include "base/file.h"
+/* Owns the files next to a tokenizer: which tokens are special, which begin and end a text. */
 #include "base/json.h"
 #include "text/tokenizer_impl.h"
 
@@ -8,33 +7,19 @@
 
 #define CONFIG_MAX (64 << 20)
 
-static enum sw_status text_config_read_config(const char *dir, const char *name, json_t **out)
-{
-    char *bytes = NULL;
-    size_t n = 0;
-    enum sw_status status = SW_OK;
-    char *path = sw_path_join(dir, name);
-    if (!path)
-        return sw_fail(SW_ENOMEM, "no memory for a path");
-    status = sw_file_read_optional(path, CONFIG_MAX, &bytes, &n);
-    if (status != SW_OK || !bytes)
-        goto undo_path;
-    status = sw_json_read(bytes, n, SW_JSON_MODEL, out);
-    if (status != SW_OK)
-        sw_error_context("%s", path);
-    free(bytes);
-undo_path:
-    free(path);
-    return status;
-}
-
 enum sw_status sw_text_config_read(const char *dir, struct sw_text_config *config)
 {
-    SW_TRY(text_config_read_config(dir, "tokenizer_config.json", &config->tokenizer));
-    SW_TRY(text_config_read_config(dir, "special_tokens_map.json", &config->specials));
-    SW_TRY(text_config_read_config(dir, "added_tokens.json", &config->added));
-    SW_TRY(text_config_read_config(dir, "generation_config.json", &config->generation));
-    return text_config_read_config(dir, "config.json", &config->model);
+    const struct {
+        const char *name;
+        json_t **out;
+    } files[] = {{"tokenizer_config.json", &config->tokenizer},
+                 {"special_tokens_map.json", &config->specials},
+                 {"added_tokens.json", &config->added},
+                 {"generation_config.json", &config->generation},
+                 {"config.json", &config->model}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        SW_TRY(sw_json_read_file_in(dir, files[i].name, CONFIG_MAX, SW_JSON_MODEL, files[i].out));
+    return SW_OK;
 }
 
 void sw_text_config_free(struct sw_text_config *config)
@@ -48,16 +33,16 @@ void sw_text_config_free(struct sw_text_config *config)
 }
 
 /* A token is written as its text or as an object with "content". */
-static const json_t *content_of(const json_t *token)
+static const json_t *token_content(const json_t *token)
 {
     const json_t *content = json_is_object(token) ? json_object_get(token, "content") : token;
     return json_is_string(content) && json_string_length(content) > 0 ? content : NULL;
 }
 
-static enum sw_status put_added(struct sw_tokenizer *tok, const json_t *token, int64_t id,
+static enum sw_status add_token(struct sw_tokenizer *tok, const json_t *token, int64_t id,
                                 bool special)
 {
-    const json_t *content = content_of(token);
+    const json_t *content = token_content(token);
     if (!content || id < 0 || id >= SW_VOCAB_MAX)
         return sw_fail(SW_EMODEL, "an added token has no text, or its id %lld is not one",
                        (long long)id);
@@ -88,7 +73,7 @@ static enum sw_status apply_decoder_list(struct sw_tokenizer *tok, json_t *list)
             return sw_fail(SW_EMODEL, "added_tokens_decoder: \"%.40s\" is not an id", key);
         if (sw_added_by_id(&tok->added, (int32_t)id) && !tok->sentencepiece)
             continue;
-        SW_TRY(put_added(tok, token, id, json_is_true(json_object_get(token, "special"))));
+        SW_TRY(add_token(tok, token, id, json_is_true(json_object_get(token, "special"))));
     }
     return SW_OK;
 }
@@ -101,11 +86,11 @@ static const char *const more_names[] = {"additional_special_tokens", "extra_spe
 #define N_MORE_NAMES (sizeof more_names / sizeof more_names[0])
 
 /*
- * As in transformers: where tokenizer_config.json has the added tokens with all that is to be
- * known of them, the two older files do not count; else special_tokens_map.json goes before
- * tokenizer_config.json. NULL: none of them has the member.
+ * A member of the files. As in transformers: where tokenizer_config.json has the added tokens with
+ * all their properties, the two older files do not count; else special_tokens_map.json goes before
+ * tokenizer_config.json. NULL: no file has the member.
  */
-static json_t *member_of(const struct sw_text_config *config, const char *name)
+static json_t *config_member(const struct sw_text_config *config, const char *name)
 {
     json_t *token = NULL;
     if (!sw_text_config_is_whole(config))
@@ -118,8 +103,9 @@ bool sw_text_config_is_whole(const struct sw_text_config *config)
     return json_is_object(json_object_get(config->tokenizer, "added_tokens_decoder"));
 }
 
-/* What `name` is when the files do not say: of the class that goes with the form of the files. */
-static const char *usual_token(const struct sw_tokenizer *tok, const char *name)
+/* The content of the token `name` where the files do not state it: that of transformers' class for
+ * this form of files. NULL: none. */
+static const char *default_token(const struct sw_tokenizer *tok, const char *name)
 {
     for (const struct sw_default_token *usual = tok->usual; usual && usual->name; usual++)
         if (strcmp(usual->name, name) == 0)
@@ -127,9 +113,9 @@ static const char *usual_token(const struct sw_tokenizer *tok, const char *name)
     return NULL;
 }
 
-static bool same_text(const json_t *token, const char *text, size_t n)
+static bool token_is(const json_t *token, const char *text, size_t n)
 {
-    const json_t *content = content_of(token);
+    const json_t *content = token_content(token);
     return content && json_string_length(content) == n &&
            memcmp(json_string_value(content), text, n) == 0;
 }
@@ -138,16 +124,16 @@ static bool is_named_special(const struct sw_text_config *config, const struct s
                              const char *text, size_t n)
 {
     for (size_t i = 0; i < N_SPECIAL_NAMES; i++) {
-        const json_t *token = member_of(config, special_names[i]);
-        const char *usual = token ? NULL : usual_token(tok, special_names[i]);
-        if (same_text(token, text, n) ||
+        const json_t *token = config_member(config, special_names[i]);
+        const char *usual = token ? NULL : default_token(tok, special_names[i]);
+        if (token_is(token, text, n) ||
             (usual && strlen(usual) == n && memcmp(usual, text, n) == 0))
             return true;
     }
     for (size_t k = 0; k < N_MORE_NAMES; k++) {
-        const json_t *list = member_of(config, more_names[k]);
+        const json_t *list = config_member(config, more_names[k]);
         for (size_t i = 0; i < json_array_size(list); i++)
-            if (same_text(json_array_get(list, i), text, n))
+            if (token_is(json_array_get(list, i), text, n))
                 return true;
     }
     return false;
@@ -169,7 +155,7 @@ static enum sw_status apply_added(const struct sw_text_config *config, struct sw
         if (!token)
             return sw_fail(SW_ENOMEM, "no memory for an added token");
         const enum sw_status status =
-            put_added(tok, token, json_is_integer(id) ? json_integer_value(id) : -1,
+            add_token(tok, token, json_is_integer(id) ? json_integer_value(id) : -1,
                       is_named_special(config, tok, text, n));
         json_decref(token);
         SW_TRY(status);
@@ -177,8 +163,8 @@ static enum sw_status apply_added(const struct sw_text_config *config, struct sw
     return SW_OK;
 }
 
-/* The id of a token that nothing has given one: behind all others. */
-static int64_t next_id(const struct sw_tokenizer *tok)
+/* The id for a token that has none: after all others. */
+static int64_t next_free_id(const struct sw_tokenizer *tok)
 {
     int64_t id = (int64_t)tok->vocab.count;
     for (size_t i = 0; i < tok->added.count; i++)
@@ -189,7 +175,7 @@ static int64_t next_id(const struct sw_tokenizer *tok)
 
 static enum sw_status mark_special(struct sw_tokenizer *tok, const json_t *token)
 {
-    const json_t *content = content_of(token);
+    const json_t *content = token_content(token);
     if (!content)
         return SW_OK;
     const char *text = json_string_value(content);
@@ -197,7 +183,7 @@ static enum sw_status mark_special(struct sw_tokenizer *tok, const json_t *token
     struct sw_added_token *added = sw_added_find(&tok->added, text, n);
     if (!added) {
         const int32_t id = sw_vocab_find(&tok->vocab, text, n);
-        SW_TRY(put_added(tok, token, id >= 0 ? id : next_id(tok), true));
+        SW_TRY(add_token(tok, token, id >= 0 ? id : next_free_id(tok), true));
         added = sw_added_find(&tok->added, text, n);
     }
     added->special = true;
@@ -206,7 +192,7 @@ static enum sw_status mark_special(struct sw_tokenizer *tok, const json_t *token
     return SW_OK;
 }
 
-static enum sw_status mark_usual(struct sw_tokenizer *tok, const char *text)
+static enum sw_status mark_default(struct sw_tokenizer *tok, const char *text)
 {
     json_t *token = json_string(text);
     if (!token)
@@ -221,12 +207,12 @@ static enum sw_status apply_specials(const struct sw_text_config *config, struct
     const char *name;
     json_t *token;
     for (size_t i = 0; i < N_SPECIAL_NAMES; i++) {
-        token = member_of(config, special_names[i]);
-        const char *usual = token ? NULL : usual_token(tok, special_names[i]);
-        SW_TRY(usual ? mark_usual(tok, usual) : mark_special(tok, token));
+        token = config_member(config, special_names[i]);
+        const char *usual = token ? NULL : default_token(tok, special_names[i]);
+        SW_TRY(usual ? mark_default(tok, usual) : mark_special(tok, token));
     }
     for (size_t k = 0; k < N_MORE_NAMES; k++) {
-        json_t *more = member_of(config, more_names[k]);
+        json_t *more = config_member(config, more_names[k]);
         for (size_t i = 0; i < json_array_size(more); i++)
             SW_TRY(mark_special(tok, json_array_get(more, i)));
         json_object_foreach(more, name, token) SW_TRY(mark_special(tok, token));
@@ -234,13 +220,13 @@ static enum sw_status apply_specials(const struct sw_text_config *config, struct
     return SW_OK;
 }
 
-/* Changes *id to the token that the files beside the tokenizer name, if any. */
+/* Changes *id to the token that the files next to the tokenizer name, if any. */
 static void apply_named(const struct sw_text_config *config, const struct sw_tokenizer *tok,
                         const char *name, int32_t *id)
 {
-    const json_t *token = member_of(config, name), *content = content_of(token);
-    const char *usual = token || *id >= 0 ? NULL : usual_token(tok, name);
-    if (json_is_null(token)) /* it says there is none */
+    const json_t *token = config_member(config, name), *content = token_content(token);
+    const char *usual = token || *id >= 0 ? NULL : default_token(tok, name);
+    if (json_is_null(token)) /* the file states that there is none */
         *id = -1;
     const char *text = content ? json_string_value(content) : usual;
     if (!text)
@@ -277,11 +263,11 @@ static void apply_ends(const struct sw_text_config *config, struct sw_tokenizer 
         tok->eos = tok->ends[0];
 }
 
-static void apply_switch(const json_t *value, struct sw_affix *affix, int32_t id, bool wanted)
+static void apply_affix(const json_t *value, struct sw_affix *affix, int32_t id, bool wanted)
 {
     if (json_is_boolean(value))
         wanted = json_is_true(value);
-    else if (affix->count > 0) /* a template has already said */
+    else if (affix->count > 0) /* the post-processor's template defined it */
         return;
     const bool have = affix->count > 0 && affix->ids[0] == id;
     if (wanted && affix->count == 0 && id >= 0)
@@ -328,14 +314,14 @@ enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct 
     apply_named(config, tok, "bos_token", &tok->bos);
     apply_named(config, tok, "eos_token", &tok->eos);
     apply_ends(config, tok);
-    /* Nothing says what ends a text: GPT-2's family all call it the same. */
-    if (tok->n_ends == 0 && tok->eos < 0 && !member_of(config, "eos_token"))
+    /* No file states what ends a text: all of GPT-2's family use the same token. */
+    if (tok->n_ends == 0 && tok->eos < 0 && !config_member(config, "eos_token"))
         tok->eos = sw_tokenizer_find(tok, "<|endoftext|>", 13);
     if (tok->n_ends == 0 && tok->eos >= 0)
         tok->ends[tok->n_ends++] = tok->eos;
-    apply_switch(json_object_get(config->tokenizer, "add_bos_token"), &tok->prefix, tok->bos,
-                 tok->add_bos);
-    apply_switch(json_object_get(config->tokenizer, "add_eos_token"), &tok->suffix, tok->eos,
-                 tok->add_eos);
+    apply_affix(json_object_get(config->tokenizer, "add_bos_token"), &tok->prefix, tok->bos,
+                tok->add_bos);
+    apply_affix(json_object_get(config->tokenizer, "add_eos_token"), &tok->suffix, tok->eos,
+                tok->add_eos);
     return SW_OK;
 }
