@@ -71,8 +71,8 @@ static enum sw_status read_sizes(struct sw_config *config, struct sw_dims *d)
 
 /*
  * rope_scaling and rope_parameters (transformers 5) are two names of one object, of which the
- * first that holds anything counts, with a type, what goes with it, and, if it likes, what the keys
- * beside it say.
+ * first that is not empty counts. It has a type, the members of that type, and may repeat what keys
+ * of config.json itself state.
  */
 static enum sw_status find_rope(const struct sw_config *config, const json_t **out)
 {
@@ -97,7 +97,7 @@ static enum sw_status find_rope(const struct sw_config *config, const json_t **o
     return SW_OK;
 }
 
-/* A member of the object that stands for a key beside it. */
+/* A member of the object that replaces a key of config.json itself. */
 static enum sw_status read_nested(struct sw_config *config, const json_t *rope, const char *name,
                                   enum sw_key key, double low, double high, double *out)
 {
@@ -113,7 +113,7 @@ static enum sw_status read_nested(struct sw_config *config, const json_t *rope, 
     return SW_OK;
 }
 
-/* The context that llama3's scaling starts from: beside the object, in it, or the model's own. */
+/* The context that llama3's scaling starts from: next to the object, in it, or the model's own. */
 static enum sw_status read_original(const json_t *root, const json_t *rope, struct sw_dims *d)
 {
     static const char name[] = "original_max_position_embeddings";

@@ -73,7 +73,7 @@ enum sw_status sw_added_index(struct sw_added *added, struct sw_normalizer *norm
 }
 
 /* Where the character before text[at] begins. */
-static size_t previous(const char *text, size_t at)
+static size_t previous_character(const char *text, size_t at)
 {
     do
         at--;
@@ -81,20 +81,21 @@ static size_t previous(const char *text, size_t at)
     return at;
 }
 
-static bool stands_alone(const char *text, size_t n, size_t start, size_t end)
+static bool is_single_word(const char *text, size_t n, size_t start, size_t end)
 {
     int length;
-    if (start > 0 && sw_utf8_is_word(sw_utf8_decode(text + previous(text, start), &length)))
+    if (start > 0 &&
+        sw_utf8_is_word(sw_utf8_decode(text + previous_character(text, start), &length)))
         return false;
     return end == n || !sw_utf8_is_word(sw_utf8_decode(text + end, &length));
 }
 
-static struct sw_added_hit with_spaces(const struct sw_added_token *token, const char *text,
-                                       size_t n, size_t from, size_t start, size_t end)
+static struct sw_added_hit extend_over_spaces(const struct sw_added_token *token, const char *text,
+                                              size_t n, size_t from, size_t start, size_t end)
 {
     int length;
     for (size_t before; token->lstrip && start > from; start = before) {
-        before = previous(text, start);
+        before = previous_character(text, start);
         if (!sw_utf8_is_space(sw_utf8_decode(text + before, &length)))
             break;
     }
@@ -120,9 +121,9 @@ struct sw_added_hit sw_added_next(const struct sw_added *added, const struct sw_
         length = match;
         const struct sw_added_token *token = &added->items[index];
         if ((token->special && !with_special) ||
-            (token->single_word && !stands_alone(text, n, i, i + match)))
+            (token->single_word && !is_single_word(text, n, i, i + match)))
             continue;
-        return with_spaces(token, text, n, from, i, i + match);
+        return extend_over_spaces(token, text, n, from, i, i + match);
     }
     return (struct sw_added_hit){.start = n, .end = n};
 }

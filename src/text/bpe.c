@@ -53,7 +53,7 @@ static struct sw_merge *merge_slot(const struct sw_bpe *bpe, uint64_t pair)
 }
 
 /* A larger table with the same merges. */
-static enum sw_status rehash(struct sw_bpe *bpe, size_t size)
+static enum sw_status grow_merges(struct sw_bpe *bpe, size_t size)
 {
     struct sw_merge *old = bpe->merges;
     const size_t old_size = old ? bpe->merge_mask + 1 : 0;
@@ -75,13 +75,13 @@ enum sw_status sw_bpe_reserve_merges(struct sw_bpe *bpe, size_t n)
     size_t size = 16;
     while (size / 4 * 3 < n)
         size *= 2;
-    return rehash(bpe, size);
+    return grow_merges(bpe, size);
 }
 
 enum sw_status sw_bpe_add_merge(struct sw_bpe *bpe, int32_t left, int32_t right, int32_t id)
 {
     if (bpe->n_merges >= (bpe->merge_mask + 1) / 4 * 3)
-        SW_TRY(rehash(bpe, (bpe->merge_mask + 1) * 2));
+        SW_TRY(grow_merges(bpe, (bpe->merge_mask + 1) * 2));
     struct sw_merge *slot = merge_slot(bpe, pair_of(left, right));
     if (slot->pair == FREE_PAIR)
         *slot = (struct sw_merge){pair_of(left, right), (uint32_t)bpe->n_merges, id};
@@ -91,8 +91,8 @@ enum sw_status sw_bpe_add_merge(struct sw_bpe *bpe, int32_t left, int32_t right,
 }
 
 /* Whether two neighbours merge; at which rank and into what. */
-static bool merge_of(const struct sw_bpe *bpe, const char *text, const struct sw_bpe_symbol *left,
-                     const struct sw_bpe_symbol *right, uint32_t *rank, int32_t *id)
+static bool find_merge(const struct sw_bpe *bpe, const char *text, const struct sw_bpe_symbol *left,
+                       const struct sw_bpe_symbol *right, uint32_t *rank, int32_t *id)
 {
     if (left->frozen || right->frozen)
         return false;
@@ -111,7 +111,7 @@ static bool merge_of(const struct sw_bpe *bpe, const char *text, const struct sw
     return *rank != UINT32_MAX;
 }
 
-static bool before(const struct sw_bpe_candidate *a, const struct sw_bpe_candidate *b)
+static bool merges_before(const struct sw_bpe_candidate *a, const struct sw_bpe_candidate *b)
 {
     return a->key < b->key;
 }
@@ -127,7 +127,7 @@ static enum sw_status heap_push(struct sw_bpe *bpe, struct sw_bpe_candidate cand
         bpe->heap_capacity = capacity;
     }
     size_t i = bpe->heap_count++;
-    for (size_t up; i > 0 && before(&candidate, &bpe->heap[up = (i - 1) / 2]); i = up)
+    for (size_t up; i > 0 && merges_before(&candidate, &bpe->heap[up = (i - 1) / 2]); i = up)
         bpe->heap[i] = bpe->heap[up];
     bpe->heap[i] = candidate;
     return SW_OK;
@@ -138,9 +138,9 @@ static struct sw_bpe_candidate heap_pop(struct sw_bpe *bpe)
     const struct sw_bpe_candidate top = bpe->heap[0], last = bpe->heap[--bpe->heap_count];
     size_t i = 0;
     for (size_t down; (down = 2 * i + 1) < bpe->heap_count; i = down) {
-        if (down + 1 < bpe->heap_count && before(&bpe->heap[down + 1], &bpe->heap[down]))
+        if (down + 1 < bpe->heap_count && merges_before(&bpe->heap[down + 1], &bpe->heap[down]))
             down++;
-        if (!before(&bpe->heap[down], &last))
+        if (!merges_before(&bpe->heap[down], &last))
             break;
         bpe->heap[i] = bpe->heap[down];
     }
@@ -149,14 +149,14 @@ static struct sw_bpe_candidate heap_pop(struct sw_bpe *bpe)
 }
 
 /* Puts the pair that starts at symbol `at` on the heap, when there is one and it merges. */
-static enum sw_status consider(struct sw_bpe *bpe, const char *text, int32_t at)
+static enum sw_status push_candidate(struct sw_bpe *bpe, const char *text, int32_t at)
 {
     uint32_t rank;
     int32_t id;
     if (at < 0 || bpe->symbols[at].next < 0)
         return SW_OK;
     const struct sw_bpe_symbol *left = &bpe->symbols[at], *right = &bpe->symbols[left->next];
-    if (!merge_of(bpe, text, left, right, &rank, &id))
+    if (!find_merge(bpe, text, left, right, &rank, &id))
         return SW_OK;
     return heap_push(bpe,
                      (struct sw_bpe_candidate){(uint64_t)rank << 32 | (uint32_t)at, left->length,
@@ -168,7 +168,7 @@ static enum sw_status merge_all(struct sw_bpe *bpe, const char *text, size_t cou
 {
     bpe->heap_count = 0;
     for (size_t i = 0; i + 1 < count; i++)
-        SW_TRY(consider(bpe, text, (int32_t)i));
+        SW_TRY(push_candidate(bpe, text, (int32_t)i));
     while (bpe->heap_count > 0) {
         const struct sw_bpe_candidate top = heap_pop(bpe);
         const int32_t at = (int32_t)(uint32_t)top.key;
@@ -182,7 +182,7 @@ static enum sw_status merge_all(struct sw_bpe *bpe, const char *text, size_t cou
         uint32_t rank;
         int32_t id;
         if (left->length != top.left &&
-            (!merge_of(bpe, text, left, right, &rank, &id) || id != top.id))
+            (!find_merge(bpe, text, left, right, &rank, &id) || id != top.id))
             continue;
         left->id = top.id;
         left->length = top.length;
@@ -190,8 +190,8 @@ static enum sw_status merge_all(struct sw_bpe *bpe, const char *text, size_t cou
         left->next = right->next;
         if (right->next >= 0)
             bpe->symbols[right->next].previous = at;
-        SW_TRY(consider(bpe, text, left->previous));
-        SW_TRY(consider(bpe, text, at));
+        SW_TRY(push_candidate(bpe, text, left->previous));
+        SW_TRY(push_candidate(bpe, text, at));
     }
     return SW_OK;
 }
@@ -337,7 +337,7 @@ static enum sw_status encode_word(struct sw_bpe *bpe, const char *text, size_t n
     return SW_OK;
 }
 
-static bool is_mark(const char *text, size_t n)
+static bool is_word_mark(const char *text, size_t n)
 {
     return n >= MARK_BYTES && memcmp(text, MARK, MARK_BYTES) == 0;
 }
@@ -364,7 +364,7 @@ enum sw_status sw_bpe_find_joints(struct sw_bpe *bpe)
         size_t n;
         const char *piece = sw_vocab_piece(bpe->vocab, (int64_t)id, &n);
         for (size_t i = 1; piece && i < n; i++)
-            if (is_mark(piece + i, n - i)) {
+            if (is_word_mark(piece + i, n - i)) {
                 const uint64_t bit = joint_bit(piece, i);
                 bpe->joints[bit / 64] |= (uint64_t)1 << bit % 64;
             }
@@ -380,7 +380,7 @@ enum sw_status sw_bpe_encode(struct sw_bpe *bpe, const char *text, size_t n, str
         if (!mark)
             break;
         i = (size_t)(mark - text);
-        if (!is_mark(mark, n - i))
+        if (!is_word_mark(mark, n - i))
             continue;
         const uint64_t bit = joint_bit(text, i);
         if (bpe->joints[bit / 64] >> bit % 64 & 1)

@@ -45,7 +45,7 @@ void sw_charsmap_free(struct sw_charsmap *map)
     *map = (struct sw_charsmap){0};
 }
 
-static size_t offset_of(uint32_t unit)
+static size_t unit_offset(uint32_t unit)
 {
     return (size_t)(unit >> 10) << ((unit & 0x200) >> 6);
 }
@@ -56,14 +56,14 @@ size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size
     size_t longest = 0;
     if (map->n_units == 0)
         return 0;
-    size_t at = offset_of(map->units[0]);
+    size_t at = unit_offset(map->units[0]);
     for (size_t i = 0; i < n; i++) {
         const unsigned char byte = (unsigned char)text[i];
         at ^= byte;
         if (byte == 0 || at >= map->n_units || (map->units[at] & 0x800000FFu) != byte)
             break;
         const uint32_t unit = map->units[at];
-        at ^= offset_of(unit);
+        at ^= unit_offset(unit);
         if (at >= map->n_units)
             break;
         if (!(unit >> 8 & 1))

@@ -10,16 +10,17 @@
 
 struct sw_charsmap {
     uint32_t *units; /* (n_units) */
-    char *strings;   /* (n_strings) NUL-terminated replacements, the last byte is NUL */
+    char *strings;   /* (n_strings bytes) NUL-terminated replacements */
     size_t n_units, n_strings;
 };
 
-/* Empty bytes give an empty map. SW_EMODEL when the sizes do not fit. Frees nothing on failure. */
+/* Parses n bytes; 0 bytes give an empty map. SW_EMODEL when the sizes do not fit. The caller frees
+ * the map, also after a failure. */
 enum sw_status sw_charsmap_parse(struct sw_charsmap *map, const char *bytes, size_t n);
 void sw_charsmap_free(struct sw_charsmap *map);
 /*
- * Bytes of the longest source string that text[0..n) begins with and its replacement (in the map,
- * NUL-terminated); 0 when none.
+ * Finds the longest source string that text[0..n) begins with. Returns its length in bytes, 0 when
+ * there is none; *replacement: in the map, NUL-terminated.
  */
 size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size_t n,
                            const char **replacement);

@@ -31,18 +31,18 @@ struct sw_chat_request {
     const json_t *messages;     /* [{"role": "user", "content": "…"}, …]; see chat_messages.h */
     const json_t *tools;        /* list of tool descriptions; NULL: none */
     const json_t *variables;    /* {"enable_thinking": false, …} for the template; NULL: none */
-    bool add_generation_prompt; /* end with the beginning of an answer */
+    bool add_generation_prompt; /* whether the text ends with the beginning of an answer */
 };
 
 /*
- * Appends the rendered text. SW_EINPUT: messages, tools or variables have the wrong form, or the
- * template refuses the conversation (with the template's message), fails or exceeds its limits
- * (with its line). On failure *text keeps its old length.
+ * Appends the rendered text to *text. SW_EINPUT: messages, tools or variables have the wrong form,
+ * or the template refuses the conversation (with the template's message), fails or exceeds its
+ * limits (with its line). On failure *text keeps its old length.
  */
 enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_request *request,
                               struct sw_strbuf *text);
 /*
- * Appends the ids of the rendered text for the model: special tokens are recognised and no BOS is
+ * Appends the ids of the rendered text to *ids: special tokens are recognised and no BOS is
  * added, because the template prints its own. On failure *ids keeps its old count.
  */
 enum sw_status sw_chat_encode(const struct sw_chat *chat, struct sw_tokenizer *tok,

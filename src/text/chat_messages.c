@@ -12,7 +12,7 @@ static enum sw_status messages_out_of_memory(void)
     return sw_fail(SW_ENOMEM, "no memory for a conversation");
 }
 
-static json_t *writable(const json_t *json)
+static json_t *as_mutable(const json_t *json)
 {
     return (json_t *)(uintptr_t)json;
 }
@@ -62,8 +62,8 @@ static enum sw_status join_parts(json_t *message, const json_t *parts)
     return json_object_set_new(message, "content", joined) == 0 ? SW_OK : messages_out_of_memory();
 }
 
-static enum sw_status settle_content(json_t *message, size_t index,
-                                     const struct sw_chat_wants *wants)
+static enum sw_status normalize_content(json_t *message, size_t index,
+                                        const struct sw_chat_wants *wants)
 {
     const json_t *content = json_object_get(message, "content");
     if (!json_is_array(content))
@@ -73,7 +73,7 @@ static enum sw_status settle_content(json_t *message, size_t index,
 }
 
 /* {"arguments": "{\"city\": \"Oslo\"}"}, as the API has it, to {"arguments": {"city": "Oslo"}}. */
-static enum sw_status settle_arguments(json_t *function, const char *where)
+static enum sw_status parse_arguments(json_t *function, const char *where)
 {
     json_t *parsed = NULL, *text = json_object_get(function, "arguments");
     if (!json_is_string(text))
@@ -95,7 +95,7 @@ static enum sw_status settle_arguments(json_t *function, const char *where)
                : messages_out_of_memory();
 }
 
-static enum sw_status settle_calls(json_t *message, size_t index)
+static enum sw_status parse_calls(json_t *message, size_t index)
 {
     char where[96];
     json_t *calls = json_object_get(message, "tool_calls");
@@ -103,10 +103,10 @@ static enum sw_status settle_calls(json_t *message, size_t index)
         json_t *call = json_array_get(calls, i), *function = json_object_get(call, "function");
         snprintf(where, sizeof where, "messages[%zu].tool_calls[%zu]%s", index, i,
                  function ? ".function" : "");
-        SW_TRY(settle_arguments(function ? function : call, where));
+        SW_TRY(parse_arguments(function ? function : call, where));
     }
     snprintf(where, sizeof where, "messages[%zu].function_call", index);
-    return settle_arguments(json_object_get(message, "function_call"), where);
+    return parse_arguments(json_object_get(message, "function_call"), where);
 }
 
 static int drop_nulls(json_t *message)
@@ -126,7 +126,7 @@ static int drop_nulls(json_t *message)
  * What a model thought goes by three names; templates read one of them. Like transformers: the
  * first of these that a message has becomes its reasoning_content and, unless set, its thinking.
  */
-static int name_reasoning(json_t *message)
+static int set_reasoning(json_t *message)
 {
     static const char *const names[] = {"reasoning_content", "thinking", "reasoning"};
     json_t *reasoning = NULL;
@@ -142,15 +142,15 @@ static int name_reasoning(json_t *message)
     return failed;
 }
 
-static enum sw_status settle_message(json_t *message, size_t index,
-                                     const struct sw_chat_wants *wants)
+static enum sw_status normalize_message(json_t *message, size_t index,
+                                        const struct sw_chat_wants *wants)
 {
     if (drop_nulls(message))
         return messages_out_of_memory();
-    SW_TRY(settle_content(message, index, wants));
+    SW_TRY(normalize_content(message, index, wants));
     if (!wants->arguments_text)
-        SW_TRY(settle_calls(message, index));
-    return name_reasoning(message) ? messages_out_of_memory() : SW_OK;
+        SW_TRY(parse_calls(message, index));
+    return set_reasoning(message) ? messages_out_of_memory() : SW_OK;
 }
 
 static enum sw_status check_messages(const json_t *messages)
@@ -170,10 +170,10 @@ enum sw_status sw_chat_messages(const json_t *messages, const struct sw_chat_wan
                                 json_t **out)
 {
     SW_TRY(check_messages(messages));
-    json_t *made = json_deep_copy(writable(messages));
+    json_t *made = json_deep_copy(as_mutable(messages));
     enum sw_status status = made ? SW_OK : messages_out_of_memory();
     for (size_t i = 0; status == SW_OK && i < json_array_size(made); i++)
-        status = settle_message(json_array_get(made, i), i, wants);
+        status = normalize_message(json_array_get(made, i), i, wants);
     if (status == SW_OK)
         *out = made;
     else

@@ -7,10 +7,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* The forms that a template needs, from jinja/jinja_uses.h. */
+/* The forms that a template needs, found by jinja/jinja_uses.h. */
 struct sw_chat_wants {
-    bool parts;          /* it iterates over the parts of a content that is a list */
-    bool arguments_text; /* it prints a call's arguments unchanged, so they must be JSON text */
+    bool parts;          /* the template iterates over the parts of a content that is a list */
+    bool arguments_text; /* the template prints a call's arguments unchanged: as JSON text */
 };
 
 /*

@@ -16,24 +16,24 @@
 struct sw_detokenizer {
     const struct sw_tokenizer *tok;
     bool skip_special;
-    bool begun;       /* not at the first token: a leading space now belongs to the text */
-    bool byte_tokens; /* `pending` came from <0xHH> tokens: each bad byte becomes one U+FFFD */
+    bool begun; /* text was output, so a leading space belongs to it */
+    bool
+        byte_tokens; /* whether `pending` came from <0xHH> tokens: then each bad byte is a U+FFFD */
     unsigned n_pending;
-    unsigned char pending[4]; /* (n_pending) the first bytes of a character */
+    unsigned char pending[4]; /* (n_pending) the first bytes of an incomplete character */
 };
 
-/* Allocates nothing, so there is nothing to free. `tok` must outlive the detokenizer. */
-void sw_detokenizer_begin(struct sw_detokenizer *stream, const struct sw_tokenizer *tok,
+/* Begins a text. Allocates nothing, so there is nothing to free. `tok` must outlive *detok. */
+void sw_detokenizer_begin(struct sw_detokenizer *detok, const struct sw_tokenizer *tok,
                           bool skip_special);
 /*
  * Continues as if ids[0..n) had been pushed, without their text: for text after a prompt, where the
  * leading space of a continuation must be kept.
  */
-enum sw_status sw_detokenizer_skip(struct sw_detokenizer *stream, const int32_t *ids, size_t n);
+enum sw_status sw_detokenizer_skip(struct sw_detokenizer *detok, const int32_t *ids, size_t n);
 /* Appends the text that `id` completes. SW_EINPUT for an id outside the vocabulary. */
-enum sw_status sw_detokenizer_push(struct sw_detokenizer *stream, int32_t id,
-                                   struct sw_strbuf *out);
+enum sw_status sw_detokenizer_push(struct sw_detokenizer *detok, int32_t id, struct sw_strbuf *out);
 /* At the end of the ids: appends U+FFFD for bytes that were held back. */
-void sw_detokenizer_finish(struct sw_detokenizer *stream, struct sw_strbuf *out);
+void sw_detokenizer_finish(struct sw_detokenizer *detok, struct sw_strbuf *out);
 
 #endif

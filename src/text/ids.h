@@ -12,8 +12,9 @@ struct sw_ids {
     size_t count, capacity;
 };
 
-/* SW_ENOMEM when it cannot grow; the list stays as it was. */
+/* Appends one id. SW_ENOMEM when the list cannot grow; it stays as it was. */
 enum sw_status sw_ids_push(struct sw_ids *ids, int32_t id);
+/* Appends items[0..n). SW_ENOMEM when the list cannot grow; it stays as it was. */
 enum sw_status sw_ids_append(struct sw_ids *ids, const int32_t *items, size_t n);
 /* Frees the items and makes the list empty. */
 void sw_ids_free(struct sw_ids *ids);

@@ -25,26 +25,29 @@ struct sw_json_range {
     size_t length;
 };
 
-/* The bytes are borrowed. All failures are SW_EMODEL and name the byte offset. */
+/* Begins at bytes[0..n), which are borrowed. All failures below are SW_EMODEL and name the byte
+ * offset. */
 void sw_json_scan_begin(struct sw_json_scan *scan, const char *bytes, size_t n);
 void sw_json_scan_free(struct sw_json_scan *scan);
 /* The next byte that is not white space, '\0' at the end. */
 char sw_json_scan_peek(struct sw_json_scan *scan);
-/* Steps into an object ('{') or array ('['). */
+/* Enters an object (open '{') or array ('['). */
 enum sw_status sw_json_scan_enter(struct sw_json_scan *scan, char open);
-/* Steps to the next member or element; *more false: the end ('}' or ']') was read. */
+/* Moves to the next member or element; *more false: the end ('}' or ']') was read. */
 enum sw_status sw_json_scan_next(struct sw_json_scan *scan, char open, bool *more);
-/* A string, decoded, valid UTF-8. */
+/* Reads a string, decoded, valid UTF-8; *text stays valid for one more string. */
 enum sw_status sw_json_scan_string(struct sw_json_scan *scan, const char **text, size_t *n);
-/* A member's name and the colon after it. */
+/* Reads a member's name, as sw_json_scan_string, and the colon after it. */
 enum sw_status sw_json_scan_key(struct sw_json_scan *scan, const char **text, size_t *n);
+/* Reads an integer. */
 enum sw_status sw_json_scan_integer(struct sw_json_scan *scan, int64_t *value);
 /* Skips any value; *range is its text. Characters of strings in it are not checked. */
 enum sw_status sw_json_scan_skip(struct sw_json_scan *scan, struct sw_json_range *range);
 /* SW_EMODEL when anything but white space is left. */
 enum sw_status sw_json_scan_end(struct sw_json_scan *scan);
 
-/* Parses a range; *out is NULL for an absent one; the caller frees it. `name` is for messages. */
+/* Parses a range; *out is NULL for an absent one, and the caller frees it. `name` is for messages.
+ */
 enum sw_status sw_json_parse(const struct sw_json_range *range, const char *name, json_t **out);
 
 #endif

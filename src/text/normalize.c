@@ -12,7 +12,7 @@
 #define MARKS_MAX 1024             /* of a run of combining marks that are ordered together */
 
 struct sw_normalize_step {
-    const struct kind *kind;
+    const struct normalize_kind *kind;
     utf8proc_option_t form;
     struct sw_strbuf content; /* to put in (Replace, Prepend) or to look for, below */
     struct sw_strbuf pattern;
@@ -25,7 +25,7 @@ struct sw_normalize_step {
 typedef enum sw_status run_step(struct sw_normalize_step *, const char *, size_t,
                                 struct sw_strbuf *);
 
-struct kind {
+struct normalize_kind {
     const char *type;
     enum sw_status (*parse)(struct sw_normalize_step *, const json_t *);
     run_step *run;
@@ -67,7 +67,7 @@ static size_t inert_chunk(const char *text, size_t n)
     return i;
 }
 
-static bool below_300(const char *text, size_t n)
+static bool is_below_u0300(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)text[i] >= 0xCC) /* leads U+0300 and above */
@@ -87,7 +87,7 @@ static enum sw_status run_form(struct sw_normalize_step *step, const char *text,
                                struct sw_strbuf *out)
 {
     const bool nfc = step->form == UTF8PROC_COMPOSE;
-    if (nfc ? below_300(text, n) : is_ascii(text, n)) {
+    if (nfc ? is_below_u0300(text, n) : is_ascii(text, n)) {
         sw_strbuf_append(out, text, n);
         return SW_OK;
     }
@@ -197,8 +197,8 @@ static enum sw_status run_strip(struct sw_normalize_step *step, const char *text
 }
 
 /* What the text's next characters become, and how many bytes they are. */
-static size_t next_normal(const struct sw_sentencepiece_rules *rules, const char *text, size_t n,
-                          const char **becomes, size_t *becomes_n)
+static size_t next_normalized(const struct sw_sentencepiece_rules *rules, const char *text,
+                              size_t n, const char **becomes, size_t *becomes_n)
 {
     int32_t id;
     int length;
@@ -239,7 +239,7 @@ static enum sw_status run_sentencepiece(struct sw_normalize_step *step, const ch
         rules->prefix == SW_PREFIX_ALWAYS || (rules->prefix == SW_PREFIX_FIRST && step->begins);
     bool begun = false, after_space = squeeze;
     for (; n > 0; text += taken, n -= taken) {
-        taken = next_normal(rules, text, n, &becomes, &becomes_n);
+        taken = next_normalized(rules, text, n, &becomes, &becomes_n);
         if (!begun && squeeze && becomes_n == 1 && *becomes == ' ')
             continue;
         if (!begun && prefix)
@@ -295,7 +295,7 @@ static enum sw_status parse_strip(struct sw_normalize_step *step, const json_t *
 }
 
 #define COMPAT (UTF8PROC_COMPAT)
-static const struct kind kinds[] = {
+static const struct normalize_kind kinds[] = {
     {"NFC", NULL, run_form, UTF8PROC_COMPOSE},
     {"NFD", NULL, run_form, UTF8PROC_DECOMPOSE},
     {"NFKC", NULL, run_form, (utf8proc_option_t)(UTF8PROC_COMPOSE | COMPAT)},
@@ -305,11 +305,12 @@ static const struct kind kinds[] = {
     {"Strip", parse_strip, run_strip, (utf8proc_option_t)0},
     {"Lowercase", NULL, run_lowercase, (utf8proc_option_t)0},
 };
-static const struct kind sentencepiece_kind = {"SentencePiece", NULL, run_sentencepiece,
-                                               (utf8proc_option_t)0};
+static const struct normalize_kind sentencepiece_kind = {"SentencePiece", NULL, run_sentencepiece,
+                                                         (utf8proc_option_t)0};
 
-static enum sw_status add_step(struct sw_normalizer *normalizer, const struct kind *kind,
-                               struct sw_normalize_step **out)
+static enum sw_status normalize_add_step(struct sw_normalizer *normalizer,
+                                         const struct normalize_kind *kind,
+                                         struct sw_normalize_step **out)
 {
     if (normalizer->n_steps == SW_NORMALIZE_STEPS_MAX)
         return sw_fail(SW_EMODEL, "the normalizer has more than %d steps", SW_NORMALIZE_STEPS_MAX);
@@ -323,7 +324,8 @@ static enum sw_status add_step(struct sw_normalizer *normalizer, const struct ki
     return SW_OK;
 }
 
-static enum sw_status parse_one(struct sw_normalizer *normalizer, const json_t *json, int depth)
+static enum sw_status normalize_parse(struct sw_normalizer *normalizer, const json_t *json,
+                                      int depth)
 {
     const char *type = json_string_value(json_object_get(json, "type"));
     if (!type)
@@ -331,14 +333,14 @@ static enum sw_status parse_one(struct sw_normalizer *normalizer, const json_t *
     if (strcmp(type, "Sequence") == 0 && depth < 4) {
         const json_t *list = json_object_get(json, "normalizers");
         for (size_t i = 0; i < json_array_size(list); i++)
-            SW_TRY(parse_one(normalizer, json_array_get(list, i), depth + 1));
+            SW_TRY(normalize_parse(normalizer, json_array_get(list, i), depth + 1));
         return SW_OK;
     }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct sw_normalize_step *step = NULL;
         if (strcmp(kinds[i].type, type) != 0)
             continue;
-        SW_TRY(add_step(normalizer, &kinds[i], &step));
+        SW_TRY(normalize_add_step(normalizer, &kinds[i], &step));
         return kinds[i].parse ? kinds[i].parse(step, json) : SW_OK;
     }
     return sw_fail(SW_EMODEL,
@@ -349,20 +351,20 @@ static enum sw_status parse_one(struct sw_normalizer *normalizer, const json_t *
 
 enum sw_status sw_normalizer_parse(struct sw_normalizer *normalizer, const json_t *json)
 {
-    return !json || json_is_null(json) ? SW_OK : parse_one(normalizer, json, 0);
+    return !json || json_is_null(json) ? SW_OK : normalize_parse(normalizer, json, 0);
 }
 
 enum sw_status sw_normalizer_add_nfc(struct sw_normalizer *normalizer)
 {
     struct sw_normalize_step *step = NULL;
-    return add_step(normalizer, &kinds[0], &step);
+    return normalize_add_step(normalizer, &kinds[0], &step);
 }
 
 enum sw_status sw_normalizer_add_sentencepiece(struct sw_normalizer *normalizer,
                                                const struct sw_sentencepiece_rules *rules)
 {
     struct sw_normalize_step *step = NULL;
-    SW_TRY(add_step(normalizer, &sentencepiece_kind, &step));
+    SW_TRY(normalize_add_step(normalizer, &sentencepiece_kind, &step));
     step->rules = *rules;
     return SW_OK;
 }

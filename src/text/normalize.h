@@ -26,7 +26,8 @@ enum sw_dummy_prefix {
 /* The normalizer_spec of a SentencePiece model. */
 struct sw_sentencepiece_rules {
     enum sw_dummy_prefix prefix;
-    bool remove_extra_whitespaces, escape_whitespaces;
+    bool remove_extra_whitespaces; /* one space for several, none at the ends */
+    bool escape_whitespaces;       /* U+2581 for each space */
     struct sw_charsmap charsmap;
     const struct sw_trie *whole; /* user-defined pieces are passed unchanged; borrowed */
 };
@@ -48,8 +49,8 @@ enum sw_status sw_normalizer_add_sentencepiece(struct sw_normalizer *normalizer,
 /* Changes the prefix of a SentencePiece model's rules; without such rules does nothing. */
 void sw_normalizer_set_prefix(struct sw_normalizer *normalizer, enum sw_dummy_prefix prefix);
 /*
- * Normalises valid UTF-8 text[0..n); `begins`: it is the beginning of the whole text. *out is
- * `text` itself or memory of the normalizer, valid until the next call.
+ * Normalises valid UTF-8 text[0..n); `begins`: whether it is the beginning of the whole text. *out
+ * is `text` itself or memory of the normalizer, valid until the next call.
  */
 enum sw_status sw_normalize(struct sw_normalizer *normalizer, const char *text, size_t n,
                             bool begins, const char **out, size_t *out_n);

@@ -23,7 +23,7 @@ static const char *const behaviors[] = {"Removed", "Isolated", "MergedWithPrevio
 enum scheme { ALWAYS, FIRST, NEVER };
 
 struct sw_pretokenize_step {
-    const struct kind *kind;
+    const struct pretokenize_kind *kind;
     struct sw_regex *regex;   /* what to look for: a pattern, */
     struct sw_strbuf literal; /* a text (Split by String, Metaspace's replacement), */
     bool (*class)(uint32_t);  /* or a class of characters */
@@ -34,11 +34,11 @@ struct sw_pretokenize_step {
     enum scheme scheme;
 };
 
-struct kind {
+struct pretokenize_kind {
     const char *type;
     enum sw_status (*parse)(struct sw_pretokenize_step *, const json_t *);
-    enum sw_status (*run)(struct sw_pretokenize_step *, const struct sw_pieces *,
-                          struct sw_pieces *);
+    enum sw_status (*run)(struct sw_pretokenize_step *, const struct sw_pretokens *,
+                          struct sw_pretokens *);
 };
 
 static enum sw_status pretokenize_out_of_memory(void)
@@ -46,19 +46,20 @@ static enum sw_status pretokenize_out_of_memory(void)
     return sw_fail(SW_ENOMEM, "no memory to cut a text into pieces");
 }
 
-static enum sw_status add_span(struct sw_pieces *pieces, size_t start, size_t length, bool at_zero)
+static enum sw_status add_pretoken(struct sw_pretokens *pretokens, size_t start, size_t length,
+                                   bool at_zero)
 {
     if (length == 0)
         return SW_OK;
-    if (pieces->count == pieces->capacity) {
-        const size_t capacity = pieces->capacity ? pieces->capacity * 2 : 64;
-        struct sw_span *spans = realloc(pieces->spans, capacity * sizeof *spans);
-        if (!spans)
+    if (pretokens->count == pretokens->capacity) {
+        const size_t capacity = pretokens->capacity ? pretokens->capacity * 2 : 64;
+        struct sw_pretoken *items = realloc(pretokens->items, capacity * sizeof *items);
+        if (!items)
             return pretokenize_out_of_memory();
-        pieces->spans = spans;
-        pieces->capacity = capacity;
+        pretokens->items = items;
+        pretokens->capacity = capacity;
     }
-    pieces->spans[pieces->count++] = (struct sw_span){start, length, at_zero};
+    pretokens->items[pretokens->count++] = (struct sw_pretoken){start, length, at_zero};
     return SW_OK;
 }
 
@@ -100,9 +101,9 @@ static enum sw_status next_match(struct sw_pretokenize_step *step, const char *t
     return SW_OK;
 }
 
-/* Joins matches and what lies between them into the spans the behaviour wants. */
+/* Joins matches and what lies between them into the items the behaviour wants. */
 struct cutter {
-    struct sw_pieces *out;
+    struct sw_pretokens *out;
     size_t base;  /* of the piece in out->text */
     bool at_zero; /* of the piece */
     enum behavior behavior;
@@ -110,16 +111,16 @@ struct cutter {
     bool have, match; /* there is one; the last part was a match */
 };
 
-static enum sw_status cut_close(struct cutter *cutter)
+static enum sw_status cutter_close(struct cutter *cutter)
 {
     if (!cutter->have)
         return SW_OK;
     cutter->have = false;
-    return add_span(cutter->out, cutter->base + cutter->open, cutter->end - cutter->open,
-                    cutter->at_zero && cutter->open == 0);
+    return add_pretoken(cutter->out, cutter->base + cutter->open, cutter->end - cutter->open,
+                        cutter->at_zero && cutter->open == 0);
 }
 
-static enum sw_status cut_part(struct cutter *cutter, size_t start, size_t end, bool match)
+static enum sw_status cutter_add(struct cutter *cutter, size_t start, size_t end, bool match)
 {
     bool grow = false;
     if (start == end)
@@ -139,7 +140,7 @@ static enum sw_status cut_part(struct cutter *cutter, size_t start, size_t end, 
         break;
     }
     if (!grow || !cutter->have) {
-        SW_TRY(cut_close(cutter));
+        SW_TRY(cutter_close(cutter));
         cutter->open = start;
         cutter->have = !(match && cutter->behavior == REMOVED);
     }
@@ -149,66 +150,67 @@ static enum sw_status cut_part(struct cutter *cutter, size_t start, size_t end, 
 }
 
 /* out->text already holds the piece at `base`. */
-static enum sw_status cut_piece(struct sw_pretokenize_step *step, struct sw_pieces *out,
-                                size_t base, size_t n, bool at_zero)
+static enum sw_status cut_pretoken(struct sw_pretokenize_step *step, struct sw_pretokens *out,
+                                   size_t base, size_t n, bool at_zero)
 {
     struct cutter cutter = {
         .out = out, .base = base, .at_zero = at_zero, .behavior = step->behavior};
     for (size_t from = 0, start, end; from < n; from = end) {
         SW_TRY(next_match(step, out->text.text + base, n, from, &start, &end));
-        SW_TRY(cut_part(&cutter, from, start, step->invert));
-        SW_TRY(cut_part(&cutter, start, end, !step->invert));
+        SW_TRY(cutter_add(&cutter, from, start, step->invert));
+        SW_TRY(cutter_add(&cutter, start, end, !step->invert));
     }
-    return cut_close(&cutter);
+    return cutter_close(&cutter);
 }
 
-static enum sw_status run_split(struct sw_pretokenize_step *step, const struct sw_pieces *in,
-                                struct sw_pieces *out)
+static enum sw_status run_split(struct sw_pretokenize_step *step, const struct sw_pretokens *in,
+                                struct sw_pretokens *out)
 {
     sw_strbuf_append(&out->text, in->text.text, in->text.length);
     if (out->text.failed)
         return pretokenize_out_of_memory();
     for (size_t i = 0; i < in->count; i++)
-        SW_TRY(cut_piece(step, out, in->spans[i].start, in->spans[i].length, in->spans[i].at_zero));
+        SW_TRY(
+            cut_pretoken(step, out, in->items[i].start, in->items[i].length, in->items[i].at_zero));
     return SW_OK;
 }
 
-static enum sw_status run_byte_level(struct sw_pretokenize_step *step, const struct sw_pieces *in,
-                                     struct sw_pieces *out)
+static enum sw_status run_byte_level(struct sw_pretokenize_step *step,
+                                     const struct sw_pretokens *in, struct sw_pretokens *out)
 {
     for (size_t i = 0; i < in->count; i++) {
-        const struct sw_span *span = &in->spans[i];
-        const char *text = in->text.text + span->start;
+        const struct sw_pretoken *from = &in->items[i];
+        const char *text = in->text.text + from->start;
         const size_t base = out->text.length;
         if (step->add_prefix_space && text[0] != ' ')
             sw_strbuf_append(&out->text, " ", 1);
-        sw_strbuf_append(&out->text, text, span->length);
+        sw_strbuf_append(&out->text, text, from->length);
         if (out->text.failed)
             return pretokenize_out_of_memory();
         const size_t n = out->text.length - base;
         if (step->regex)
-            SW_TRY(cut_piece(step, out, base, n, span->at_zero));
+            SW_TRY(cut_pretoken(step, out, base, n, from->at_zero));
         else
-            SW_TRY(add_span(out, base, n, span->at_zero));
+            SW_TRY(add_pretoken(out, base, n, from->at_zero));
     }
     return SW_OK;
 }
 
-static enum sw_status run_metaspace(struct sw_pretokenize_step *step, const struct sw_pieces *in,
-                                    struct sw_pieces *out)
+static enum sw_status run_metaspace(struct sw_pretokenize_step *step, const struct sw_pretokens *in,
+                                    struct sw_pretokens *out)
 {
     const struct sw_strbuf *mark = &step->literal;
     for (size_t i = 0; i < in->count; i++) {
-        const struct sw_span *span = &in->spans[i];
-        const char *text = in->text.text + span->start;
+        const struct sw_pretoken *from = &in->items[i];
+        const char *text = in->text.text + from->start;
         const size_t base = out->text.length;
-        const bool marked = text[0] == ' ' || (span->length >= mark->length &&
+        const bool marked = text[0] == ' ' || (from->length >= mark->length &&
                                                memcmp(text, mark->text, mark->length) == 0);
-        if (!marked && (step->scheme == ALWAYS || (step->scheme == FIRST && span->at_zero)))
+        if (!marked && (step->scheme == ALWAYS || (step->scheme == FIRST && from->at_zero)))
             sw_strbuf_append(&out->text, mark->text, mark->length);
-        for (size_t k = 0, run; k < span->length; k += run) {
-            const char *space = memchr(text + k, ' ', span->length - k);
-            run = space ? (size_t)(space - (text + k)) : span->length - k;
+        for (size_t k = 0, run; k < from->length; k += run) {
+            const char *space = memchr(text + k, ' ', from->length - k);
+            run = space ? (size_t)(space - (text + k)) : from->length - k;
             sw_strbuf_append(&out->text, text + k, run);
             if (space) {
                 sw_strbuf_append(&out->text, mark->text, mark->length);
@@ -219,9 +221,9 @@ static enum sw_status run_metaspace(struct sw_pretokenize_step *step, const stru
             return pretokenize_out_of_memory();
         const size_t n = out->text.length - base;
         if (step->split)
-            SW_TRY(cut_piece(step, out, base, n, span->at_zero));
+            SW_TRY(cut_pretoken(step, out, base, n, from->at_zero));
         else
-            SW_TRY(add_span(out, base, n, span->at_zero));
+            SW_TRY(add_pretoken(out, base, n, from->at_zero));
     }
     return SW_OK;
 }
@@ -312,7 +314,7 @@ static enum sw_status parse_punctuation(struct sw_pretokenize_step *step, const 
     return json_object_get(json, "behavior") ? parse_behavior(step, json) : SW_OK;
 }
 
-static const struct kind kinds[] = {
+static const struct pretokenize_kind kinds[] = {
     {"ByteLevel", parse_byte_level, run_byte_level},
     {"Split", parse_split, run_split},
     {"Metaspace", parse_metaspace, run_metaspace},
@@ -321,8 +323,9 @@ static const struct kind kinds[] = {
     {"Punctuation", parse_punctuation, run_split},
 };
 
-static enum sw_status add_step(struct sw_pretokenizer *pre, const struct kind *kind,
-                               struct sw_pretokenize_step **out)
+static enum sw_status pretokenize_add_step(struct sw_pretokenizer *pre,
+                                           const struct pretokenize_kind *kind,
+                                           struct sw_pretokenize_step **out)
 {
     if (pre->n_steps == SW_PRETOKENIZE_STEPS_MAX)
         return sw_fail(SW_EMODEL, "the pre_tokenizer has more than %d steps",
@@ -339,7 +342,7 @@ static enum sw_status add_step(struct sw_pretokenizer *pre, const struct kind *k
     return SW_OK;
 }
 
-static enum sw_status parse_one(struct sw_pretokenizer *pre, const json_t *json, int depth)
+static enum sw_status pretokenize_parse(struct sw_pretokenizer *pre, const json_t *json, int depth)
 {
     const char *type = json_string_value(json_object_get(json, "type"));
     if (!type)
@@ -347,14 +350,14 @@ static enum sw_status parse_one(struct sw_pretokenizer *pre, const json_t *json,
     if (strcmp(type, "Sequence") == 0 && depth < 4) {
         const json_t *list = json_object_get(json, "pretokenizers");
         for (size_t i = 0; i < json_array_size(list); i++)
-            SW_TRY(parse_one(pre, json_array_get(list, i), depth + 1));
+            SW_TRY(pretokenize_parse(pre, json_array_get(list, i), depth + 1));
         return SW_OK;
     }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         struct sw_pretokenize_step *step = NULL;
         if (strcmp(kinds[i].type, type) != 0)
             continue;
-        SW_TRY(add_step(pre, &kinds[i], &step));
+        SW_TRY(pretokenize_add_step(pre, &kinds[i], &step));
         return kinds[i].parse(step, json);
     }
     return sw_fail(SW_EMODEL,
@@ -365,28 +368,28 @@ static enum sw_status parse_one(struct sw_pretokenizer *pre, const json_t *json,
 
 enum sw_status sw_pretokenizer_parse(struct sw_pretokenizer *pre, const json_t *json)
 {
-    return !json || json_is_null(json) ? SW_OK : parse_one(pre, json, 0);
+    return !json || json_is_null(json) ? SW_OK : pretokenize_parse(pre, json, 0);
 }
 
 enum sw_status sw_pretokenizer_add_split(struct sw_pretokenizer *pre, const char *pattern)
 {
     struct sw_pretokenize_step *step = NULL;
-    SW_TRY(add_step(pre, &kinds[1], &step));
+    SW_TRY(pretokenize_add_step(pre, &kinds[1], &step));
     step->behavior = ISOLATED;
     return sw_regex_compile(pattern, strlen(pattern), &step->regex);
 }
 
 enum sw_status sw_pretokenize(struct sw_pretokenizer *pre, const char *text, size_t n, bool at_zero,
-                              const struct sw_pieces **out)
+                              const struct sw_pretokens **out)
 {
-    struct sw_pieces *in = &pre->pieces[0];
+    struct sw_pretokens *in = &pre->pretokens[0];
     in->text.length = in->count = 0;
     sw_strbuf_append(&in->text, text, n);
     if (in->text.failed)
         return pretokenize_out_of_memory();
-    SW_TRY(add_span(in, 0, n, at_zero));
+    SW_TRY(add_pretoken(in, 0, n, at_zero));
     for (size_t i = 0; i < pre->n_steps; i++) {
-        struct sw_pieces *to = &pre->pieces[(i + 1) & 1];
+        struct sw_pretokens *to = &pre->pretokens[(i + 1) & 1];
         to->text.length = to->count = 0;
         SW_TRY(pre->steps[i]->kind->run(pre->steps[i], in, to));
         in = to;
@@ -403,8 +406,8 @@ void sw_pretokenizer_free(struct sw_pretokenizer *pre)
         free(pre->steps[i]);
     }
     for (size_t i = 0; i < 2; i++) {
-        sw_strbuf_free(&pre->pieces[i].text);
-        free(pre->pieces[i].spans);
+        sw_strbuf_free(&pre->pretokens[i].text);
+        free(pre->pretokens[i].items);
     }
     *pre = (struct sw_pretokenizer){0};
 }

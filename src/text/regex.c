@@ -38,7 +38,7 @@ static const struct escape {
     {'W', "[^" WORDS "]", NULL},   {'h', "[0-9A-Fa-f]", "0-9A-Fa-f"},  {'H', "[^0-9A-Fa-f]", NULL},
 };
 
-static enum sw_status unsupported(const char *pattern, size_t n, const char *what)
+static enum sw_status fail_unsupported(const char *pattern, size_t n, const char *what)
 {
     return sw_fail(SW_EMODEL, "pattern \"%.*s\": %s is not supported", (int)(n < 200 ? n : 200),
                    pattern, what);
@@ -82,14 +82,14 @@ static enum sw_status translate_class(const char *pattern, size_t n, size_t *at,
         if (c == '[' && i + 1 < n && pattern[i + 1] == ':' && depth > 0) {
             const char *close = memmem(pattern + i, n - i, ":]", 2);
             if (!close)
-                return unsupported(pattern, n, "an unfinished [: :]");
+                return fail_unsupported(pattern, n, "an unfinished [: :]");
             const size_t length = (size_t)(close - (pattern + i)) + 2;
             sw_strbuf_append(out, pattern + i, length);
             i += length;
         } else if (c == '[') {
             const bool negated = i + 1 < n && pattern[i + 1] == '^';
             if (depth++ > 0 && negated)
-                return unsupported(pattern, n, "a negated class inside a class");
+                return fail_unsupported(pattern, n, "a negated class inside a class");
             if (depth == 1)
                 sw_strbuf_append(out, pattern + i, negated ? 2 : 1);
             i += negated && depth == 1 ? 2 : 1;
@@ -102,11 +102,11 @@ static enum sw_status translate_class(const char *pattern, size_t n, size_t *at,
                 sw_strbuf_append(out, "]", 1);
             i++;
         } else if (c == '&' && i + 1 < n && pattern[i + 1] == '&') {
-            return unsupported(pattern, n, "an intersection of classes (&&)");
+            return fail_unsupported(pattern, n, "an intersection of classes (&&)");
         } else if (c == '\\') {
             const size_t taken = translate_escape(pattern + i, n - i, true, out);
             if (taken == 0)
-                return unsupported(pattern, n, "\\W or \\H inside a class");
+                return fail_unsupported(pattern, n, "\\W or \\H inside a class");
             i += taken;
         } else {
             sw_strbuf_append(out, pattern + i, 1);
@@ -114,7 +114,7 @@ static enum sw_status translate_class(const char *pattern, size_t n, size_t *at,
         }
     } while (depth > 0 && i < n);
     *at = i;
-    return depth == 0 ? SW_OK : unsupported(pattern, n, "an unfinished class");
+    return depth == 0 ? SW_OK : fail_unsupported(pattern, n, "an unfinished class");
 }
 
 enum sw_status sw_regex_translate(const char *pattern, size_t n, struct sw_strbuf *out)
@@ -128,7 +128,7 @@ enum sw_status sw_regex_translate(const char *pattern, size_t n, struct sw_strbu
         } else if (pattern[i] == '[') {
             SW_TRY(translate_class(pattern, n, &i, out));
         } else if (pattern[i] == '(' && i + 1 < n && pattern[i + 1] == '*') {
-            return unsupported(pattern, n, "a verb (*…)");
+            return fail_unsupported(pattern, n, "a verb (*…)");
         } else {
             sw_strbuf_append(out, pattern + i++, 1);
         }
@@ -137,8 +137,8 @@ enum sw_status sw_regex_translate(const char *pattern, size_t n, struct sw_strbu
 }
 
 /* Patterns are multi-line as in Ruby: ^ and $ match at lines. */
-static enum sw_status compile(struct sw_regex *regex, const char *pattern, size_t n,
-                              const struct sw_strbuf *translated)
+static enum sw_status compile_pattern(struct sw_regex *regex, const char *pattern, size_t n,
+                                      const struct sw_strbuf *translated)
 {
     int error = 0;
     PCRE2_SIZE offset = 0;
@@ -174,7 +174,7 @@ enum sw_status sw_regex_compile(const char *pattern, size_t n, struct sw_regex *
         status = sw_fail(SW_ENOMEM, "no memory for a pattern");
         goto undo_translate;
     }
-    status = compile(regex, pattern, n, &translated);
+    status = compile_pattern(regex, pattern, n, &translated);
     if (status == SW_OK)
         *out = regex;
     else

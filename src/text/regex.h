@@ -13,7 +13,8 @@
 
 struct sw_regex;
 
-/* SW_EMODEL, with the pattern and what in it is not supported. The caller frees *out. */
+/* Compiles a pattern of n bytes. SW_EMODEL names the pattern and what in it is not supported. The
+ * caller frees *out. */
 enum sw_status sw_regex_compile(const char *pattern, size_t n, struct sw_regex **out);
 void sw_regex_free(struct sw_regex *regex);
 /*

@@ -25,7 +25,7 @@ struct trainer {
     int64_t unk, bos, eos;
 };
 
-struct model {
+struct sp_model {
     struct sw_tokenizer *tok;
     struct trainer trainer;
     struct sw_sentencepiece_rules rules;
@@ -34,7 +34,7 @@ struct model {
     size_t n_pieces, capacity;
 };
 
-static enum sw_status damaged(const char *what)
+static enum sw_status fail_damaged(const char *what)
 {
     return sw_fail(SW_EMODEL, "SentencePiece model: %s; the file is damaged or is another format",
                    what);
@@ -57,28 +57,28 @@ static enum sw_status read_field(const char **at, const char *end, struct field 
     uint64_t key;
     *field = (struct field){0};
     if (!read_varint(at, end, &key) || key >> 3 == 0 || key >> 3 > UINT32_MAX)
-        return damaged("a field has no number");
+        return fail_damaged("a field has no number");
     field->number = (uint32_t)(key >> 3);
     const size_t fixed = (key & 7) == 1 ? 8 : (key & 7) == 5 ? 4 : 0;
     if ((key & 7) == 0)
-        return read_varint(at, end, &field->value) ? SW_OK : damaged("a number is cut short");
+        return read_varint(at, end, &field->value) ? SW_OK : fail_damaged("a number is cut short");
     if (fixed > 0) {
         if ((size_t)(end - *at) < fixed)
-            return damaged("a number is cut short");
+            return fail_damaged("a number is cut short");
         for (size_t i = 0; i < fixed; i++)
             field->value |= (uint64_t)(unsigned char)*(*at)++ << (8 * i);
         return SW_OK;
     }
     uint64_t length;
     if ((key & 7) != 2 || !read_varint(at, end, &length) || length > (uint64_t)(end - *at))
-        return damaged("a field is longer than the file");
+        return fail_damaged("a field is longer than the file");
     field->bytes = *at;
     field->length = (size_t)length;
     *at += length;
     return SW_OK;
 }
 
-static enum sw_status sentencepiece_grow(struct model *model)
+static enum sw_status model_grow(struct sp_model *model)
 {
     if (model->n_pieces < model->capacity)
         return SW_OK;
@@ -95,7 +95,7 @@ static enum sw_status sentencepiece_grow(struct model *model)
     return SW_OK;
 }
 
-static enum sw_status add_special(struct model *model, const char *piece, size_t n)
+static enum sw_status add_special(struct sp_model *model, const char *piece, size_t n)
 {
     return sw_added_put(&model->tok->added,
                         &(struct sw_added_token){.id = (int32_t)model->n_pieces,
@@ -104,7 +104,7 @@ static enum sw_status add_special(struct model *model, const char *piece, size_t
                                                  .special = true});
 }
 
-static enum sw_status read_piece(struct model *model, const char *at, size_t n)
+static enum sw_status read_piece(struct sp_model *model, const char *at, size_t n)
 {
     const char *end = at + n, *piece = "";
     size_t length = 0;
@@ -123,13 +123,13 @@ static enum sw_status read_piece(struct model *model, const char *at, size_t n)
         }
     }
     if (length == 0 || !sw_utf8_valid(piece, length))
-        return damaged("a piece is empty or not UTF-8");
+        return fail_damaged("a piece is empty or not UTF-8");
     if (type < NORMAL || score != score)
-        return damaged("a piece has an unknown type or no score");
+        return fail_damaged("a piece has an unknown type or no score");
     if (type == UNUSED)
         return sw_fail(SW_EMODEL, "SentencePiece model: unused pieces (\"%.*s\") are not supported",
                        (int)(length < 64 ? length : 64), piece);
-    SW_TRY(sentencepiece_grow(model));
+    SW_TRY(model_grow(model));
     /* Only normal and user-defined pieces can be spelled by a text. */
     SW_TRY(sw_vocab_set(&model->tok->vocab, (int64_t)model->n_pieces, piece, length,
                         type != NORMAL && type != USER_DEFINED));
@@ -193,7 +193,7 @@ static enum sw_status read_normalizer(struct sw_sentencepiece_rules *rules, cons
     return SW_OK;
 }
 
-static enum sw_status read_model(struct model *model, const char *at, size_t n)
+static enum sw_status read_model(struct sp_model *model, const char *at, size_t n)
 {
     const char *end = at + n;
     for (struct field field; at < end;) {
@@ -208,7 +208,7 @@ static enum sw_status read_model(struct model *model, const char *at, size_t n)
             SW_TRY(read_normalizer(&model->rules, field.bytes, field.length));
     }
     if (model->n_pieces == 0)
-        return damaged("it has no pieces");
+        return fail_damaged("it has no pieces");
     if (model->trainer.model_type != BPE)
         return sw_fail(SW_EMODEL, "SentencePiece model type %llu (%s) is not supported; 2 (BPE) is",
                        (unsigned long long)model->trainer.model_type,
@@ -220,7 +220,7 @@ static enum sw_status read_model(struct model *model, const char *at, size_t n)
 }
 
 /* An integer that orders as -score does: the best score is merged first. */
-static uint32_t rank_of(float score)
+static uint32_t score_rank(float score)
 {
     uint32_t bits;
     const float minus = 0.0f - score;
@@ -229,7 +229,7 @@ static uint32_t rank_of(float score)
     return bits == UINT32_MAX ? bits - 1 : bits;
 }
 
-static enum sw_status set_ranks(struct model *model)
+static enum sw_status set_ranks(struct sp_model *model)
 {
     struct sw_bpe *bpe = &model->tok->bpe;
     bpe->ranks = malloc(model->n_pieces * sizeof *bpe->ranks);
@@ -238,18 +238,18 @@ static enum sw_status set_ranks(struct model *model)
     bpe->n_ranks = model->n_pieces;
     for (size_t i = 0; i < model->n_pieces; i++)
         bpe->ranks[i] = model->types[i] == NORMAL || model->types[i] == USER_DEFINED
-                            ? rank_of(model->scores[i])
+                            ? score_rank(model->scores[i])
                             : UINT32_MAX;
     return SW_OK;
 }
 
-static int32_t piece_of_type(const struct model *model, int64_t id, enum piece_type type)
+static int32_t find_special(const struct sp_model *model, int64_t id, enum piece_type type)
 {
     const bool have = id >= 0 && (size_t)id < model->n_pieces && model->types[id] == type;
     return have ? (int32_t)id : -1;
 }
 
-static enum sw_status sentencepiece_settle(struct model *model)
+static enum sw_status apply_model(struct sp_model *model)
 {
     struct sw_tokenizer *tok = model->tok;
     SW_TRY(sw_vocab_index(&tok->vocab));
@@ -257,9 +257,9 @@ static enum sw_status sentencepiece_settle(struct model *model)
     SW_TRY(sw_bpe_find_joints(&tok->bpe));
     tok->bpe.byte_fallback = model->trainer.byte_fallback;
     tok->bpe.fuse_unk = true;
-    tok->bpe.unk = piece_of_type(model, model->trainer.unk, UNKNOWN);
-    tok->bos = piece_of_type(model, model->trainer.bos, CONTROL);
-    tok->eos = piece_of_type(model, model->trainer.eos, CONTROL);
+    tok->bpe.unk = find_special(model, model->trainer.unk, UNKNOWN);
+    tok->bos = find_special(model, model->trainer.bos, CONTROL);
+    tok->eos = find_special(model, model->trainer.eos, CONTROL);
     tok->add_bos = true; /* as transformers does for Llama's class, unless its config says no */
     for (size_t i = 0; tok->bpe.byte_fallback && i < model->n_pieces; i++) {
         size_t n;
@@ -280,7 +280,7 @@ static enum sw_status sentencepiece_settle(struct model *model)
 
 enum sw_status sw_read_sentencepiece(struct sw_tokenizer *tok, const char *bytes, size_t n)
 {
-    struct model model = {
+    struct sp_model model = {
         .tok = tok,
         .trainer = {.model_type = UNIGRAM, .unk = 0, .bos = 1, .eos = 2},
         .rules = {.prefix = SW_PREFIX_ALWAYS,
@@ -289,7 +289,7 @@ enum sw_status sw_read_sentencepiece(struct sw_tokenizer *tok, const char *bytes
     };
     enum sw_status status = read_model(&model, bytes, n);
     if (status == SW_OK)
-        status = sentencepiece_settle(&model);
+        status = apply_model(&model);
     sw_charsmap_free(&model.rules.charsmap);
     free(model.types);
     free(model.scores);

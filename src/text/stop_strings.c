@@ -52,7 +52,7 @@ void sw_stop_free(struct sw_stop *stop)
 }
 
 /* The longest stop string that text[0..n) ends with: -1 when none. */
-static int stop_strings_complete(const struct sw_stop *stop, const char *text, size_t n)
+static int find_complete(const struct sw_stop *stop, const char *text, size_t n)
 {
     int longest = -1;
     for (size_t i = 0; i < stop->n; i++) {
@@ -65,7 +65,7 @@ static int stop_strings_complete(const struct sw_stop *stop, const char *text, s
 }
 
 /* Bytes at the end of text[0..n) that could grow into a stop string. */
-static size_t undecided(const struct sw_stop *stop, const char *text, size_t n)
+static size_t held_length(const struct sw_stop *stop, const char *text, size_t n)
 {
     size_t longest = 0;
     for (size_t i = 0; i < stop->n; i++) {
@@ -89,9 +89,9 @@ bool sw_stop_push(struct sw_stop *stop, const char *text, size_t n, struct sw_st
         memcpy(window, stop->held, stop->n_held);
         window[stop->n_held] = text[i];
         const size_t have = stop->n_held + 1;
-        stop->met = stop_strings_complete(stop, window, have);
+        stop->met = find_complete(stop, window, have);
         const size_t keep =
-            stop->met >= 0 ? stop->strings[stop->met].length : undecided(stop, window, have);
+            stop->met >= 0 ? stop->strings[stop->met].length : held_length(stop, window, have);
         sw_strbuf_append(out, window, have - keep);
         stop->n_held = stop->met >= 0 ? 0 : keep;
         memcpy(stop->held, window + have - keep, stop->n_held);

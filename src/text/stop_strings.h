@@ -18,8 +18,8 @@
 struct sw_stop;
 
 /*
- * n may be 0: then all text is output. SW_EINPUT for an empty or too long string, or too many.
- * Copies the strings. The caller frees *out.
+ * Copies n strings; n may be 0: then all text is output. SW_EINPUT: an empty or too long string, or
+ * too many. The caller frees *out.
  */
 enum sw_status sw_stop_create(const char *const *strings, size_t n, struct sw_stop **out);
 void sw_stop_free(struct sw_stop *stop);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int digit_of(char c)
+static int base64_digit(char c)
 {
     if (c >= 'A' && c <= 'Z')
         return c - 'A';
@@ -29,7 +29,7 @@ static bool decode_base64(const char *text, size_t n, struct sw_strbuf *out)
     while (n > 0 && text[n - 1] == '=')
         n--;
     for (size_t i = 0; i < n; i++) {
-        const int digit = digit_of(text[i]);
+        const int digit = base64_digit(text[i]);
         if (digit < 0)
             return false;
         bits = (bits << 6 | (uint32_t)digit) & 0xFFFFFF;
@@ -43,8 +43,8 @@ static bool decode_base64(const char *text, size_t n, struct sw_strbuf *out)
     return !out->failed;
 }
 
-static enum sw_status read_line(struct sw_tokenizer *tok, const char *line, size_t n, size_t number,
-                                struct sw_strbuf *scratch)
+static enum sw_status read_tiktoken_line(struct sw_tokenizer *tok, const char *line, size_t n,
+                                         size_t number, struct sw_strbuf *scratch)
 {
     const char *space = memchr(line, ' ', n);
     int64_t rank = 0;
@@ -60,8 +60,8 @@ static enum sw_status read_line(struct sw_tokenizer *tok, const char *line, size
     return sw_vocab_set(&tok->vocab, rank, scratch->text, scratch->length, false);
 }
 
-static enum sw_status read_lines(struct sw_tokenizer *tok, const char *bytes, size_t n,
-                                 struct sw_strbuf *scratch)
+static enum sw_status read_tiktoken_lines(struct sw_tokenizer *tok, const char *bytes, size_t n,
+                                          struct sw_strbuf *scratch)
 {
     size_t number = 0;
     for (const char *at = bytes, *end = bytes + n; at < end;) {
@@ -72,7 +72,7 @@ static enum sw_status read_lines(struct sw_tokenizer *tok, const char *bytes, si
             length--;
         number++;
         if (length > 0)
-            SW_TRY(read_line(tok, at, length, number, scratch));
+            SW_TRY(read_tiktoken_line(tok, at, length, number, scratch));
         at = next;
     }
     return SW_OK;
@@ -114,7 +114,7 @@ enum sw_status sw_add_llama3_specials(struct sw_tokenizer *tok, int32_t base)
 enum sw_status sw_read_tiktoken(struct sw_tokenizer *tok, const char *bytes, size_t n)
 {
     struct sw_strbuf scratch = {0};
-    const enum sw_status status = read_lines(tok, bytes, n, &scratch);
+    const enum sw_status status = read_tiktoken_lines(tok, bytes, n, &scratch);
     sw_strbuf_free(&scratch);
     SW_TRY(status);
     SW_TRY(sw_vocab_index(&tok->vocab));

@@ -52,7 +52,7 @@ void sw_find_byte_pieces(struct sw_tokenizer *tok, bool fallback)
 }
 
 /* Added tokens get pieces and flags, and are looked for from now on. */
-static enum sw_status place_added(struct sw_tokenizer *tok)
+static enum sw_status index_added(struct sw_tokenizer *tok)
 {
     for (size_t i = 0; i < tok->added.count; i++) {
         const struct sw_added_token *token = &tok->added.items[i];
@@ -75,7 +75,7 @@ static enum sw_status place_added(struct sw_tokenizer *tok)
 enum sw_status sw_tokenizer_finish(struct sw_tokenizer *tok, const struct sw_text_config *config)
 {
     SW_TRY(sw_text_config_apply(config, tok));
-    SW_TRY(place_added(tok));
+    SW_TRY(index_added(tok));
     const struct sw_affix *affixes[2] = {&tok->prefix, &tok->suffix};
     for (size_t k = 0; k < 2; k++)
         for (size_t i = 0; i < affixes[k]->count; i++)
@@ -186,11 +186,11 @@ enum sw_status sw_tokenizer_open(const char *dir, struct sw_tokenizer **out)
 static enum sw_status encode_plain(struct sw_tokenizer *tok, const char *text, size_t n,
                                    bool at_zero, struct sw_ids *out)
 {
-    const struct sw_pieces *pieces;
-    SW_TRY(sw_pretokenize(&tok->pre, text, n, at_zero, &pieces));
-    for (size_t i = 0; i < pieces->count; i++)
-        SW_TRY(sw_bpe_encode(&tok->bpe, pieces->text.text + pieces->spans[i].start,
-                             pieces->spans[i].length, out));
+    const struct sw_pretokens *pretokens;
+    SW_TRY(sw_pretokenize(&tok->pre, text, n, at_zero, &pretokens));
+    for (size_t i = 0; i < pretokens->count; i++)
+        SW_TRY(sw_bpe_encode(&tok->bpe, pretokens->text.text + pretokens->items[i].start,
+                             pretokens->items[i].length, out));
     return SW_OK;
 }
 

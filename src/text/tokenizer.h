@@ -54,13 +54,16 @@ enum sw_status sw_tokenizer_encode(struct sw_tokenizer *tok, const char *text, s
 enum sw_status sw_tokenizer_decode(const struct sw_tokenizer *tok, const int32_t *ids, size_t n,
                                    bool skip_special, struct sw_strbuf *out);
 
-/* Ids are 0 … size - 1. A model may have more logits (padding), which have no meaning. */
+/* The number of ids: they are 0 … size - 1. A model may have more logits (padding) without meaning.
+ */
 size_t sw_tokenizer_size(const struct sw_tokenizer *tok);
 /* Whether generation ends at this id: any of the eos ids of generation_config.json and the like. */
 bool sw_tokenizer_is_end(const struct sw_tokenizer *tok, int32_t id);
+/* Whether the id is a special token, which decoding can skip. */
 bool sw_tokenizer_is_special(const struct sw_tokenizer *tok, int32_t id);
-/* BOS, and EOS; -1 when the model has none. */
+/* The id of the BOS token; -1 when the model has none. */
 int32_t sw_tokenizer_bos(const struct sw_tokenizer *tok);
+/* The id of the EOS token; -1 when the model has none. */
 int32_t sw_tokenizer_eos(const struct sw_tokenizer *tok);
 /* The id whose piece is exactly text[0..n) (added tokens first), -1 when there is none. */
 int32_t sw_tokenizer_find(const struct sw_tokenizer *tok, const char *text, size_t n);

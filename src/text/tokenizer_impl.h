@@ -34,9 +34,11 @@ struct sw_affix {
     size_t count;
 };
 
-/* A special token that a class of tokenizers has when the files do not name another. */
+/* A special token that a class of tokenizers has when the files do not name another; a list ends
+ * with a NULL name. */
 struct sw_default_token {
-    const char *name, *content; /* "pad_token", "<pad>"; a list of them ends with NULL */
+    const char *name;    /* "pad_token" */
+    const char *content; /* "<pad>" */
 };
 
 struct sw_tokenizer {
@@ -49,14 +51,14 @@ struct sw_tokenizer {
     struct sw_affix prefix, suffix;       /* the ids that SW_ENCODE_ADD_SPECIAL adds to a text */
     uint8_t *flags;                       /* (vocab.count) sw_id_flags */
     int32_t bos, eos;                     /* -1: none */
-    bool add_bos, add_eos;                /* defaults of the file's format, without a template */
-    const struct sw_default_token *usual; /* defaults of the family; NULL: none */
-    bool plain_specials;                  /* special tokens never include spaces around them */
+    bool add_bos, add_eos;                /* defaults where no template and no file states it */
+    const struct sw_default_token *usual; /* default tokens of the family; NULL: none */
+    bool plain_specials;                  /* special tokens never take spaces around them */
     bool sentencepiece;                   /* added tokens are searched in the text as given */
-    int32_t ends[SW_ENDS_MAX];
+    int32_t ends[SW_ENDS_MAX];            /* (n_ends) ids at which generation ends */
     size_t n_ends;
-    pthread_mutex_t lock; /* of the scratch memory in bpe, normalizer, pre */
-    struct sw_strbuf lossy;
+    pthread_mutex_t lock;   /* of the scratch memory in bpe, normalizer, pre and lossy */
+    struct sw_strbuf lossy; /* scratch memory: the text with U+FFFD for bytes that are not UTF-8 */
 };
 
 /* The files next to a tokenizer; NULL: absent. */
@@ -68,17 +70,22 @@ struct sw_text_config {
     json_t *model;      /* config.json */
 };
 
+/* Makes an empty tokenizer. The caller closes it. */
 enum sw_status sw_tokenizer_new(struct sw_tokenizer **out);
+/* The readers of tokenizer.json, of a SentencePiece and of a tiktoken tokenizer.model. */
 enum sw_status sw_read_tokenizer_json(struct sw_tokenizer *tok, const char *bytes, size_t n);
 enum sw_status sw_read_sentencepiece(struct sw_tokenizer *tok, const char *bytes, size_t n);
 enum sw_status sw_read_tiktoken(struct sw_tokenizer *tok, const char *bytes, size_t n);
-/* `config` tells which family's pattern and normaliser go with the two files. */
+/* Reads vocab.json and merges.txt; `config` decides which family's pattern and normaliser go with
+ * them. */
 enum sw_status sw_read_vocab_merges(struct sw_tokenizer *tok, const char *vocab, size_t vocab_n,
                                     const char *merges, size_t merges_n,
                                     const struct sw_text_config *config);
-/* `config` may be NULL. */
+/* Completes a tokenizer after its reader. `config` may be NULL. */
 enum sw_status sw_tokenizer_finish(struct sw_tokenizer *tok, const struct sw_text_config *config);
 
+/* Reads the files next to the tokenizer in `dir`. The caller frees *config, also after a failure.
+ */
 enum sw_status sw_text_config_read(const char *dir, struct sw_text_config *config);
 void sw_text_config_free(struct sw_text_config *config);
 /* Whether tokenizer_config.json has all added tokens; then the two older files are ignored. */
@@ -86,7 +93,7 @@ bool sw_text_config_is_whole(const struct sw_text_config *config);
 /* Adds tokens, BOS, EOS and end ids from the files next to the tokenizer. */
 enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct sw_tokenizer *tok);
 
-/* The 256 special tokens that follow Llama 3's ordinary ones, the first with id `base`. */
+/* Adds the 256 special tokens that follow Llama 3's ordinary ones, the first with id `base`. */
 enum sw_status sw_add_llama3_specials(struct sw_tokenizer *tok, int32_t base);
 /* Fills bpe.byte_id from the vocabulary: pieces of one byte; `fallback`: <0xHH> pieces. */
 void sw_find_byte_pieces(struct sw_tokenizer *tok, bool fallback);

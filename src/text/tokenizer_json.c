@@ -17,12 +17,12 @@ struct sections {
         prefix, suffix;
 };
 
-struct member {
+struct section_member {
     const char *name;
     size_t offset;
 };
 
-static const struct member top_members[] = {
+static const struct section_member top_members[] = {
     {"normalizer", offsetof(struct sections, normalizer)},
     {"pre_tokenizer", offsetof(struct sections, pre_tokenizer)},
     {"post_processor", offsetof(struct sections, post_processor)},
@@ -31,7 +31,7 @@ static const struct member top_members[] = {
     {"model", offsetof(struct sections, model)},
     {NULL, 0},
 };
-static const struct member model_members[] = {
+static const struct section_member model_members[] = {
     {"type", offsetof(struct sections, type)},
     {"vocab", offsetof(struct sections, vocab)},
     {"merges", offsetof(struct sections, merges)},
@@ -45,8 +45,8 @@ static const struct member model_members[] = {
 };
 
 /* Notes where the known members of one object lie. */
-static enum sw_status find_members(const char *bytes, size_t n, const struct member *members,
-                                   struct sections *sections)
+static enum sw_status find_members(const char *bytes, size_t n,
+                                   const struct section_member *members, struct sections *sections)
 {
     struct sw_json_scan scan;
     const char *name;
@@ -58,7 +58,7 @@ static enum sw_status find_members(const char *bytes, size_t n, const struct mem
         struct sw_json_range range, *known = NULL;
         if ((status = sw_json_scan_key(&scan, &name, &name_n)) != SW_OK)
             break;
-        for (const struct member *m = members; m->name; m++)
+        for (const struct section_member *m = members; m->name; m++)
             if (strlen(m->name) == name_n && memcmp(m->name, name, name_n) == 0)
                 known = (struct sw_json_range *)(void *)((char *)sections + m->offset);
         status = sw_json_scan_skip(&scan, known ? known : &range);
@@ -255,7 +255,7 @@ static enum sw_status read_post_processor(struct sw_tokenizer *tok, const json_t
                    type ? type : "(no type)");
 }
 
-static enum sw_status set_space(struct sw_tokenizer *tok, const json_t *mark)
+static enum sw_status set_decoder_space(struct sw_tokenizer *tok, const json_t *mark)
 {
     const size_t n = json_string_length(mark);
     if (n == 0 || n >= sizeof tok->decoder.space)
@@ -269,7 +269,7 @@ static enum sw_status read_metaspace_decoder(struct sw_tokenizer *tok, const jso
     const char *scheme = json_string_value(json_object_get(json, "prepend_scheme"));
     tok->decoder.strip = !(scheme && strcmp(scheme, "never") == 0) &&
                          !json_is_false(json_object_get(json, "add_prefix_space"));
-    return set_space(tok, json_object_get(json, "replacement"));
+    return set_decoder_space(tok, json_object_get(json, "replacement"));
 }
 
 static enum sw_status read_replace_decoder(struct sw_tokenizer *tok, const json_t *json)
@@ -278,7 +278,7 @@ static enum sw_status read_replace_decoder(struct sw_tokenizer *tok, const json_
     const char *content = json_string_value(json_object_get(json, "content"));
     if (!content || strcmp(content, " ") != 0)
         return sw_fail(SW_EMODEL, "decoder Replace is only supported from a String to a space");
-    return set_space(tok, mark);
+    return set_decoder_space(tok, mark);
 }
 
 static enum sw_status read_strip_decoder(struct sw_tokenizer *tok, const json_t *json)
@@ -366,7 +366,7 @@ static enum sw_status read_flag(const struct sw_json_range *range, const char *n
     return SW_OK;
 }
 
-static enum sw_status refuse_text(const json_t *json, const char *name)
+static enum sw_status refuse_affix(const json_t *json, const char *name)
 {
     if (json_string_length(json) == 0)
         return SW_OK;
@@ -393,8 +393,8 @@ static enum sw_status find_unk(struct sw_tokenizer *tok, const json_t *json)
 
 static enum sw_status read_model(struct sw_tokenizer *tok, struct sections *sections)
 {
-    WITH_SECTION(sections, prefix, refuse_text(json, "continuing_subword_prefix"));
-    WITH_SECTION(sections, suffix, refuse_text(json, "end_of_word_suffix"));
+    WITH_SECTION(sections, prefix, refuse_affix(json, "continuing_subword_prefix"));
+    WITH_SECTION(sections, suffix, refuse_affix(json, "end_of_word_suffix"));
     if (!sections->vocab.bytes || !sections->merges.bytes)
         return sw_fail(SW_EMODEL, "the BPE model has no \"%s\"",
                        sections->vocab.bytes ? "merges" : "vocab");

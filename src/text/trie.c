@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-static enum sw_status new_node(struct sw_trie *trie, unsigned char byte, uint32_t *node)
+static enum sw_status trie_add_node(struct sw_trie *trie, unsigned char byte, uint32_t *node)
 {
     if (trie->count == trie->capacity) {
         const size_t capacity = trie->capacity ? trie->capacity * 2 : 256;
@@ -18,7 +18,7 @@ static enum sw_status new_node(struct sw_trie *trie, unsigned char byte, uint32_
     return SW_OK;
 }
 
-static uint32_t child_of(const struct sw_trie *trie, uint32_t node, unsigned char byte)
+static uint32_t find_child(const struct sw_trie *trie, uint32_t node, unsigned char byte)
 {
     if (node == 0)
         return trie->by_first[byte];
@@ -35,12 +35,12 @@ enum sw_status sw_trie_add(struct sw_trie *trie, const char *key, size_t n, int3
         return sw_fail(SW_EMODEL, "an added token has %zu bytes; 1 to %d are supported", n,
                        SW_TRIE_KEY_MAX);
     if (!trie->nodes)
-        SW_TRY(new_node(trie, 0, &node));
+        SW_TRY(trie_add_node(trie, 0, &node));
     for (size_t i = 0; i < n; i++) {
         const unsigned char byte = (unsigned char)key[i];
-        uint32_t child = child_of(trie, node, byte);
+        uint32_t child = find_child(trie, node, byte);
         if (!child) {
-            SW_TRY(new_node(trie, byte, &child));
+            SW_TRY(trie_add_node(trie, byte, &child));
             if (node == 0) {
                 trie->by_first[byte] = child;
             } else {
@@ -60,7 +60,7 @@ size_t sw_trie_longest(const struct sw_trie *trie, const char *text, size_t n, i
     size_t longest = 0;
     uint32_t node = 0;
     for (size_t i = 0; trie->nodes && i < n; i++) {
-        node = child_of(trie, node, (unsigned char)text[i]);
+        node = find_child(trie, node, (unsigned char)text[i]);
         if (!node)
             break;
         if (trie->nodes[node].value >= 0) {

@@ -23,7 +23,8 @@ struct sw_trie {
 
 /* Adds a key; one that is there already keeps its value. SW_EMODEL for an empty or too long key. */
 enum sw_status sw_trie_add(struct sw_trie *trie, const char *key, size_t n, int32_t value);
-/* Bytes of the longest key that text[0..n) begins with and its value; 0 when none. */
+/* Finds the longest key that text[0..n) begins with, and its value. Returns the key's length in
+ * bytes; 0 when there is none. */
 size_t sw_trie_longest(const struct sw_trie *trie, const char *text, size_t n, int32_t *value);
 void sw_trie_free(struct sw_trie *trie);
 

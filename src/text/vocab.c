@@ -63,7 +63,7 @@ enum sw_status sw_vocab_set(struct sw_vocab *vocab, int64_t id, const char *byte
 }
 
 /* The slot of these bytes, or the free one where they belong. */
-static struct sw_vocab_slot *slot_of(const struct sw_vocab *vocab, const char *bytes, size_t n)
+static struct sw_vocab_slot *find_slot(const struct sw_vocab *vocab, const char *bytes, size_t n)
 {
     const uint64_t hash = sw_hash_bytes(bytes, n);
     const uint32_t tag = (uint32_t)(hash >> 32);
@@ -98,7 +98,7 @@ enum sw_status sw_vocab_index(struct sw_vocab *vocab)
         if (!piece->used || piece->hidden)
             continue;
         struct sw_vocab_slot *slot =
-            slot_of(vocab, vocab->bytes.text + piece->offset, piece->length);
+            find_slot(vocab, vocab->bytes.text + piece->offset, piece->length);
         if (slot->id < 0)
             slot->id = (int32_t)id;
         if (piece->length > vocab->longest)

@@ -15,8 +15,8 @@
 struct sw_piece {
     uint32_t offset; /* in `bytes` */
     uint32_t length : 24;
-    uint32_t used : 1;   /* 0: no piece has this id */
-    uint32_t hidden : 1; /* not found by sw_vocab_find, because no text can contain it */
+    uint32_t used : 1;   /* whether a piece has this id */
+    uint32_t hidden : 1; /* whether sw_vocab_find leaves it out, because no text can contain it */
 };
 
 struct sw_vocab_slot {
@@ -36,17 +36,17 @@ struct sw_vocab {
 /* Sets or replaces the piece of `id`. SW_EMODEL for an id or length out of range. */
 enum sw_status sw_vocab_set(struct sw_vocab *vocab, int64_t id, const char *bytes, size_t n,
                             bool hidden);
-/* Builds the look-up of all pieces set so far; of equal pieces the lowest id is found. */
+/* Builds the index of all pieces set so far; of equal pieces the lowest id is found. */
 enum sw_status sw_vocab_index(struct sw_vocab *vocab);
 /* The id of bytes[0..n), -1 when there is none. */
 int32_t sw_vocab_find(const struct sw_vocab *vocab, const char *bytes, size_t n);
 /* Whether the piece of `id` is exactly bytes[0..n) and can be found. */
 bool sw_vocab_is(const struct sw_vocab *vocab, int64_t id, const char *bytes, size_t n);
-/* NULL for an id without a piece. */
+/* The piece of `id`, *n bytes, not NUL-terminated; NULL for an id without a piece. */
 const char *sw_vocab_piece(const struct sw_vocab *vocab, int64_t id, size_t *n);
 void sw_vocab_free(struct sw_vocab *vocab);
 
-/* A 64-bit hash of n bytes, good in all its bits. */
+/* A 64-bit hash of n bytes; all its bits depend on all bytes. */
 uint64_t sw_hash_bytes(const char *bytes, size_t n);
 
 #endif

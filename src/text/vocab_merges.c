@@ -40,7 +40,7 @@ static const struct family {
     {"", sw_pattern_gpt2, gpt2_usual, false, false, false, false},
 };
 
-static const struct family *family_of(const struct sw_text_config *config)
+static const struct family *find_family(const struct sw_text_config *config)
 {
     const char *names[2] = {NULL, NULL};
     if (config) {
@@ -121,7 +121,7 @@ enum sw_status sw_read_vocab_merges(struct sw_tokenizer *tok, const char *vocab,
                                     const char *merges, size_t merges_n,
                                     const struct sw_text_config *config)
 {
-    const struct family *family = family_of(config);
+    const struct family *family = find_family(config);
     struct sw_strbuf scratch[3] = {{0}};
     tok->pre.byte_level = false;
     SW_TRY(sw_pretokenizer_add_split(&tok->pre, family->pattern));

@@ -12,15 +12,15 @@ static inline void use_text(struct sw_tokenizer *tok, const char *text, size_t n
 {
     struct sw_ids ids = {0};
     struct sw_strbuf whole = {0}, streamed = {0};
-    struct sw_detokenizer stream;
+    struct sw_detokenizer detok;
     const unsigned flags = SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL;
     if (sw_tokenizer_encode(tok, text, n, n % 2 ? flags : 0, &ids) == SW_OK &&
         sw_tokenizer_decode(tok, ids.items, ids.count, n % 3 == 0, &whole) == SW_OK) {
-        sw_detokenizer_begin(&stream, tok, n % 3 == 0);
+        sw_detokenizer_begin(&detok, tok, n % 3 == 0);
         for (size_t i = 0; i < ids.count; i++)
-            if (sw_detokenizer_push(&stream, ids.items[i], &streamed) != SW_OK)
+            if (sw_detokenizer_push(&detok, ids.items[i], &streamed) != SW_OK)
                 abort();
-        sw_detokenizer_finish(&stream, &streamed);
+        sw_detokenizer_finish(&detok, &streamed);
         if (streamed.length != whole.length ||
             (whole.length && memcmp(streamed.text, whole.text, whole.length) != 0))
             abort();

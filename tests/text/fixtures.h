@@ -117,16 +117,16 @@ static inline bool fixture_decodes(const struct sw_tokenizer *tok, const struct 
                                    bool skip_special, struct sw_strbuf *text)
 {
     struct sw_strbuf streamed = {0};
-    struct sw_detokenizer stream;
+    struct sw_detokenizer detok;
     bool same = sw_tokenizer_decode(tok, ids->items, ids->count, skip_special, text) == SW_OK;
-    sw_detokenizer_begin(&stream, tok, skip_special);
+    sw_detokenizer_begin(&detok, tok, skip_special);
     for (size_t i = 0; i < ids->count; i++) {
-        same = same && sw_detokenizer_push(&stream, ids->items[i], &streamed) == SW_OK;
+        same = same && sw_detokenizer_push(&detok, ids->items[i], &streamed) == SW_OK;
         /* What has come out is a beginning of the whole text, in whole characters. */
         same = same && streamed.length <= text->length &&
                (streamed.length == 0 || memcmp(streamed.text, text->text, streamed.length) == 0);
     }
-    sw_detokenizer_finish(&stream, &streamed);
+    sw_detokenizer_finish(&detok, &streamed);
     same = same && streamed.length == text->length &&
            (text->length == 0 || memcmp(streamed.text, text->text, text->length) == 0);
     sw_strbuf_free(&streamed);

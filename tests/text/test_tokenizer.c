@@ -419,16 +419,16 @@ static void characters_wait_for_their_last_byte(void)
 {
     struct sw_tokenizer *tok = fixture_open(DATA "llama-style");
     struct sw_strbuf out = {0};
-    struct sw_detokenizer stream;
+    struct sw_detokenizer detok;
     const int32_t byte0 = sw_tokenizer_find(tok, "<0x00>", 6);
     static const unsigned char bytes[] = {0xF0, 0x9F, 0x91, 0xA9, 'a', 0xE4, 0xBD};
     static const size_t lengths[] = {0, 0, 0, 4, 5, 5, 5};
-    sw_detokenizer_begin(&stream, tok, true);
+    sw_detokenizer_begin(&detok, tok, true);
     for (size_t i = 0; i < sizeof bytes; i++) {
-        CU_ASSERT_EQUAL(sw_detokenizer_push(&stream, byte0 + bytes[i], &out), SW_OK);
+        CU_ASSERT_EQUAL(sw_detokenizer_push(&detok, byte0 + bytes[i], &out), SW_OK);
         CU_ASSERT_EQUAL(out.length, lengths[i]);
     }
-    sw_detokenizer_finish(&stream, &out);
+    sw_detokenizer_finish(&detok, &out);
     CU_ASSERT_STRING_EQUAL(out.text, "\xF0\x9F\x91\xA9"
                                      "a\xEF\xBF\xBD\xEF\xBF\xBD");
     sw_strbuf_free(&out);
@@ -440,10 +440,10 @@ static void characters_wait_for_their_last_byte(void)
     CU_ASSERT_EQUAL(sw_tokenizer_decode(tok, ids.items, ids.count, true, &out), SW_OK);
     CU_ASSERT_STRING_EQUAL(out.text, "the");
     out.length = 0;
-    sw_detokenizer_begin(&stream, tok, true);
-    CU_ASSERT_EQUAL(sw_detokenizer_skip(&stream, ids.items, ids.count), SW_OK);
+    sw_detokenizer_begin(&detok, tok, true);
+    CU_ASSERT_EQUAL(sw_detokenizer_skip(&detok, ids.items, ids.count), SW_OK);
     for (size_t i = 0; i < ids.count; i++)
-        CU_ASSERT_EQUAL(sw_detokenizer_push(&stream, ids.items[i], &out), SW_OK);
+        CU_ASSERT_EQUAL(sw_detokenizer_push(&detok, ids.items[i], &out), SW_OK);
     CU_ASSERT_STRING_EQUAL(out.text, " the");
     sw_strbuf_free(&out);
     sw_ids_free(&ids);
