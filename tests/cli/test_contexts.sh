@@ -1,7 +1,7 @@
 #!/bin/bash
-# A context takes hundreds of MiB of a card: each rank has one on its own card and nowhere else, with the
+# A context takes hundreds of MiB of a GPU: each rank has one on its own GPU and nowhere else, with the
 # driver's monitor (a stand-in, tests/tools/fake_nvml.c) and without; three and four ranks, four simulated
-# cards. And drivers that are too old. $1: the program.
+# GPUs. And drivers that are too old. $1: the program.
 set -u
 spillway=$1
 # shellcheck source=tests/cli/common.sh
@@ -11,7 +11,7 @@ nvml=$(dirname "$spillway")/tests/nvml
 [ -e "$library" ] || { echo "skipped: $library was not built"; exit 77; }
 [ -e "$nvml/libnvidia-ml.so.1" ] || { echo "skipped: $nvml has no monitor"; exit 77; }
 export SPILLWAY_GPU_LIBRARY=$library SIMGPU_DEVICES=4 SIMGPU_MEMORY=2G SIMGPU_CONTEXT=600M
-export SIMGPU_LOADED=1 SIMGPU_STATE=$work/cards SIMGPU_REPORT=$work/report
+export SIMGPU_LOADED=1 SIMGPU_STATE=$work/gpus SIMGPU_REPORT=$work/report
 cat >config.json <<'JSON'
 {"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4,
  "num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": 200, "rms_norm_eps": 1e-5,
@@ -19,19 +19,19 @@ cat >config.json <<'JSON'
 JSON
 # shellcheck disable=SC2054 # commas are meant
 run=(run . --weights-from random --tokens 5,6,7,8,9 -n 4 --json)
-# keeps WHAT RANKS: each process holds one context, all on different cards; with $made, made no others
+# keeps WHAT RANKS: each process holds one context, all on different GPUs; with $made, made no others
 keeps() {
     local what=$1 n=$2
     expect 0 "$what"
     [ "$(cut -d' ' -f1 report | sort -u | wc -l)" = "$n" ] || fail "$what: not $n processes"
     [ "$(grep 'held=1' report | cut -d' ' -f1 | sort -u | wc -l)" = "$n" ] ||
         fail "$what: not each has a context: $(cat report)"
-    [ "$(grep -c 'held=1' report)" = "$n" ] || fail "$what: contexts on others' cards: $(cat report)"
+    [ "$(grep -c 'held=1' report)" = "$n" ] || fail "$what: contexts on others' GPUs: $(cat report)"
     [ "$(grep 'held=1' report | cut -d' ' -f2 | sort -u | wc -l)" = "$n" ] ||
-        fail "$what: two on one card: $(cat report)"
+        fail "$what: two on one GPU: $(cat report)"
     [ -z "$made" ] || [ "$(grep -vc 'contexts=0' report)" = "$n" ] ||
         fail "$what: made contexts elsewhere: $(cat report)"
-    rm -f report cards
+    rm -f report gpus
 }
 for way in "$nvml" ''; do
     made=$way

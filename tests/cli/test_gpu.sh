@@ -28,17 +28,17 @@ taken() {
 }
 
 SPILLWAY_FAKE_GPU=0 sw "${run[@]}"
-expect 0 "without a card"
+expect 0 "without a GPU"
 plain=$(texts)
 [ -n "$plain" ] || fail "no ids"
-[ "$(field peak_gpu_bytes)" = 0 ] || fail "without a card: took GPU memory"
+[ "$(field peak_gpu_bytes)" = 0 ] || fail "without a GPU: took GPU memory"
 
 SPILLWAY_FAKE_GPU=$((4 * G)) sw "${run[@]}"
-expect 0 "all on the card"
-[ "$(texts)" = "$plain" ] || fail "all on the card: other ids"
-[ "$(tr -d ' \n' <out | grep -c '"layers":{"gpu":6,"host":0,"streamed":0}')" = 1 ] || fail "all on the card"
+expect 0 "all on the GPU"
+[ "$(texts)" = "$plain" ] || fail "all on the GPU: other ids"
+[ "$(tr -d ' \n' <out | grep -c '"layers":{"gpu":6,"host":0,"streamed":0}')" = 1 ] || fail "all on the GPU"
 all=$(tr -d ' \n' <out | grep -o '"bytes":{"gpu":[0-9]*' | grep -o '[0-9]*$')
-taken "$all" "all on the card"
+taken "$all" "all on the GPU"
 
 # A cap that leaves out two layers and more: they are the CPU's.
 layer=$((256 * (256 + 2 * 64) * 4 + 256 * 256 * 4 + 3 * 256 * 768 * 4))
@@ -54,12 +54,12 @@ expect 0 "in words"
 grep -q 'on the GPU (6 of 6 layers)' err || fail "in words: the plan"
 grep -q 'planned .* of GPU memory and 600 MiB for the driver' err || fail "in words: the memory"
 
-# Two ranks, one of which has the card.
+# Two ranks, one of which has the GPU.
 SPILLWAY_FAKE_GPU=$((4 * G)) ranks 2 "${run[@]}" --slices 3,3
 expect 0 "two ranks"
 [ "$(texts)" = "$plain" ] || fail "two ranks: other ids"
 
-# Somebody has taken most of the card since it was looked at: planned once more, on one rank and two.
+# Somebody has taken most of the GPU since it was looked at: planned once more, on one rank and two.
 taken=$((4 * G - (70 << 20)))
 SPILLWAY_FAKE_GPU=$((4 * G)):$taken sw "${run[@]/--quiet/--seed=1}"
 expect 0 "taken meanwhile"

@@ -1,7 +1,7 @@
 #!/bin/bash
-# A card's memory to the last page: what the plan counts for many layers is what they take, though the
+# A GPU's memory to the last page: what the plan counts for many layers is what they take, though the
 # driver hands out pages of 2 MiB; and a context that takes more than plans count is known before, not by
-# a refusal. On a simulated card, with the driver's monitor and without. $1: the program.
+# a refusal. On a simulated GPU, with the driver's monitor and without. $1: the program.
 set -u
 spillway=$1
 # shellcheck source=tests/cli/common.sh
@@ -35,7 +35,7 @@ peak=$(grep -o 'peak=[0-9]*' report | tail -n 1 | cut -d= -f2)
 [ "${peak:-$((all + 1))}" -le "$all" ] || fail "to the last page: $peak bytes taken of $all planned"
 
 # A context that takes nearly all: nothing fits, and that is said before anything is loaded. (A model
-# that is large enough for the card to be measured.)
+# that is large enough for the GPU to be measured.)
 cat >config.json <<'JSON'
 {"model_type": "llama", "hidden_size": 512, "intermediate_size": 512, "num_hidden_layers": 2,
  "num_attention_heads": 4, "num_key_value_heads": 1, "vocab_size": 70000, "rms_norm_eps": 1e-5,

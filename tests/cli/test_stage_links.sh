@@ -1,5 +1,5 @@
 #!/bin/bash
-# Links between GPUs, on 2 to 4 ranks with a simulated card each: the CPU's text, what each link became
+# Links between GPUs, on 2 to 4 ranks with a simulated GPU each: the CPU's text, what each link became
 # and why, NCCL that fails at the start, in the middle or on one rank, a rank that is killed and a stop
 # while GPUs wait for each other. $1: the program.
 set -u
@@ -50,23 +50,23 @@ went "--transport auto" "NCCL NCCL"
 sw "${run[@]}" -n 1 --transport ucx
 expect 2 "--transport ucx"
 
-# Fewer cards than ranks, and a card that does not hold its layers.
+# Fewer GPUs than ranks, and a GPU that does not hold its layers.
 SIMGPU_DEVICES=2 ranks 3 "${run[@]}" -n 6 --slices 1,1,2
-went "two cards" "NCCL MPI"
-grep -q 'rank 1 → 2: MPI (ends in host memory)' err || fail "two cards: the reason"
+went "two GPUs" "NCCL MPI"
+grep -q 'rank 1 → 2: MPI (ends in host memory)' err || fail "two GPUs: the reason"
 
-# More ranks than cards, which share them: each with an even part of what is free.
+# More ranks than GPUs, which share them: each with an even part of what is free.
 SIMGPU_DEVICES=1 ranks 2 "${run[@]}" -n 6 --slices 2,2 --share-gpus
-went "one card for two" "MPI"
-grep -q 'rank 0 → 1: MPI (both on one GPU)' err || fail "one card for two: the reason"
-[ "$(tr -d ' \n' <out | grep -o '"layers":{"gpu":2' | wc -l)" = 2 ] || fail "one card for two: not both"
+went "one GPU for two" "MPI"
+grep -q 'rank 0 → 1: MPI (both on one GPU)' err || fail "one GPU for two: the reason"
+[ "$(tr -d ' \n' <out | grep -o '"layers":{"gpu":2' | wc -l)" = 2 ] || fail "one GPU for two: not both"
 # What is free of it is enough for one of them, but not half of it for each.
 SIMGPU_DEVICES=1 SIMGPU_MEMORY=1800M ranks 2 "${run[@]}" -n 6 --slices 2,2 --share-gpus
-went "a small card for two" "MPI"
-[ "$(tr -d ' \n' <out | grep -o '"layers":{"gpu":0' | wc -l)" = 2 ] || fail "a small card for two: more than its half"
+went "a small GPU for two" "MPI"
+[ "$(tr -d ' \n' <out | grep -o '"layers":{"gpu":0' | wc -l)" = 2 ] || fail "a small GPU for two: more than its half"
 SIMGPU_DEVICES=1 SIMGPU_MEMORY=1800M ranks 2 "${run[@]}" -n 6 --slices 2,2
-went "a small card for one of two" "MPI"
-tr -d ' \n' <out | grep -q '"layers":{"gpu":2.*"layers":{"gpu":0' || fail "a small card for one of two: not on it"
+went "a small GPU for one of two" "MPI"
+tr -d ' \n' <out | grep -q '"layers":{"gpu":2.*"layers":{"gpu":0' || fail "a small GPU for one of two: not on it"
 
 # The trained model, in words.
 SIMGPU_DEVICES=0 sw run "$models/shakespeare" "ROMEO:" -n 4 -w f16

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A plan that gives up GPU layers so that prompts can be streamed, made and carried out by `run` itself
-# on a simulated card: the CPU's text, what the plan counted was taken, and what it takes a prompt of.
+# on a simulated GPU: the CPU's text, what the plan counted was taken, and what it takes a prompt of.
 # $1: the program.
 set -u
 spillway=$1
@@ -22,7 +22,7 @@ ids() { tr -d ' \n' <out | grep -o '"ids":\[[^]]*\]'; }
 gpu() { number '"layers":{"gpu":'; }
 rows() { number '"prompt_streamed_rows":'; }
 planned() { number '"bytes":{"gpu":'; }
-# took WHAT: of the card what was planned but for the driver's own
+# took WHAT: of the GPU what was planned but for the driver's own
 took() { [ "$(number '"peak_gpu_bytes":')" = $(($(planned) - (600 << 20))) ] || fail "$1: took something else"; }
 
 for prompt in long short; do
@@ -32,8 +32,8 @@ for prompt in long short; do
     grep -q '[0-9]' "$prompt.ids" || fail "$prompt: no ids on the CPU"
 done
 sw "${run[@]}" --tokens "$long"
-expect 0 "all on the card"
-[ "$(gpu)" = 8 ] || fail "all on the card: it is not"
+expect 0 "all on the GPU"
+[ "$(gpu)" = 8 ] || fail "all on the GPU: it is not"
 all=$(planned)
 
 # Room for some of the layers. A short prompt leaves as many there as fit …
@@ -49,12 +49,12 @@ took "short prompt"
 # … a long one makes room for two buffers, through which the others pass.
 sw "${run[@]}" "${cap[@]}" --tokens "$long"
 expect 0 "long prompt"
-[ "$(gpu)" -lt "$most" ] || fail "long prompt: as many layers on the card"
+[ "$(gpu)" -lt "$most" ] || fail "long prompt: as many layers on the GPU"
 if [ "$(rows)" -lt 2 ] || [ "$(rows)" -gt 188 ]; then fail "long prompt: not streamed"; fi
 [ "$(ids)" = "$(cat long.ids)" ] || fail "long prompt: other ids"
 took "long prompt"
 staging=$(((2 * layer) >> 10))
-echo "$most layers on the card for a short prompt, $(gpu) for a long one, from $(rows) rows on" \
+echo "$most layers on the GPU for a short prompt, $(gpu) for a long one, from $(rows) rows on" \
     "(buffers of $staging KiB)"
 
 # Memory that cannot be pinned: the same text, and one warning that says what it costs and what helps.
@@ -72,7 +72,7 @@ for n in 5 188; do
     if [ $n = 5 ]; then [ "$(rows)" = 0 ]; else [ "$(rows)" -gt 0 ]; fi || fail "plan for $n: streaming"
 done
 
-# Two ranks, of which the first has the card: the prompt is not cut for them to overlap.
+# Two ranks, of which the first has the GPU: the prompt is not cut for them to overlap.
 SIMGPU_DEVICES=1 ranks 2 "${run[@]}" "${cap[@]}" --slices 7,1 --tokens "$long"
 expect 0 "two ranks"
 [ "$(ids)" = "$(cat long.ids)" ] || fail "two ranks: other ids"

@@ -131,7 +131,7 @@ static void every_tier(void)
     }
 }
 
-static void two_cards(void)
+static void two_gpus(void)
 {
     const int n = layers_of("gpt2"), half = n / 2;
     const struct sw_engine_slice slices[] = {
@@ -144,4 +144,4 @@ static void two_cards(void)
 }
 
 SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},
-              {"every tier", every_tier}, {"two cards", two_cards})
+              {"every tier", every_tier}, {"two GPUs", two_gpus})

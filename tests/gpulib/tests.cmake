@@ -1,4 +1,4 @@
-# The whole GPU library on the simulated GPU: on two cards of the oldest kind, whose copies are often
+# The whole GPU library on the simulated GPU: on two GPUs of the oldest kind, whose copies are often
 # late. The tests ask the simulated GPU in the library that they open.
 foreach(target ${unit_targets})
   if(target MATCHES "^test_gpulib_")
@@ -19,7 +19,7 @@ foreach(target ${unit_targets})
 endforeach()
 if(TARGET spillway_simgpu)
   set(library SPILLWAY_GPU_LIBRARY=$<TARGET_FILE:spillway_simgpu>)
-  # Once more on newer cards, where bf16 is multiplied as such (8.0) and kernels begin before those
+  # Once more on newer GPUs, where bf16 is multiplied as such (8.0) and kernels begin before those
   # before them have ended (9.0).
   foreach(name backend early_kernels graphs gpu_tiers)
     once_more(gpulib.${name} 90 "${library};SIMGPU_MEMORY=256M;SIMGPU_ARCH=90")

@@ -22,7 +22,7 @@ static std::map<const void *, int> &dynamic_limits = *new std::map<const void *,
 // By device: code is loaded when it is asked for or first used.
 static std::set<std::pair<int, const void *>> &loaded = *new std::set<std::pair<int, const void *>>;
 
-// Shared memory a block may have when it asks for it, and multiprocessors of a card of its kind.
+// Shared memory a block may have when it asks for it, and multiprocessors of a GPU of its kind.
 static const struct Kind {
     int arch, shared_optin, multiprocessors;
     const char *name;

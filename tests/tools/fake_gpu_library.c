@@ -1,6 +1,6 @@
 /*
  * tests/fake_gpu.h as a GPU library for the whole program. SPILLWAY_FAKE_GPU=BYTES[:TAKEN[:AFTER]]:
- * one card with so many bytes, of which somebody else has TAKEN, but that is to be seen only after
+ * one GPU with so many bytes, of which somebody else has TAKEN, but that is to be seen only after
  * it has been looked at AFTER times (default: 1).
  */
 #include "fake_gpu.h"
@@ -9,7 +9,7 @@
 
 static int looks;
 
-static void read_card(uint64_t *bytes, uint64_t *taken, int *after)
+static void read_gpu(uint64_t *bytes, uint64_t *taken, int *after)
 {
     const char *text = getenv("SPILLWAY_FAKE_GPU");
     unsigned long long b = 0, t = 0;
@@ -24,7 +24,7 @@ static enum sw_status devices(struct sw_gpu_info *out, int cap, int *n, char why
 {
     uint64_t bytes, taken;
     int after;
-    read_card(&bytes, &taken, &after);
+    read_gpu(&bytes, &taken, &after);
     *n = bytes > 0 && cap > 0;
     *why = 0;
     if (*n)
@@ -50,7 +50,7 @@ static enum sw_status open_fake(const struct sw_gpu_options *o, struct sw_backen
     uint64_t bytes, taken;
     int index, after;
     *out = NULL;
-    read_card(&bytes, &taken, &after);
+    read_gpu(&bytes, &taken, &after);
     const uint64_t room = bytes - taken;
     if (own > room)
         return sw_fail(SW_ENOMEM, "GPU %d has no room for its workspace", o->device);
@@ -71,7 +71,7 @@ static enum sw_status left(int device, uint64_t *free)
     uint64_t bytes, taken;
     int after;
     (void)device;
-    read_card(&bytes, &taken, &after);
+    read_gpu(&bytes, &taken, &after);
     *free = looks > after ? bytes - taken : bytes;
     return SW_OK;
 }

@@ -1,5 +1,5 @@
 /*
- * NCCL with one rank that sends to itself: that the library on this machine starts on the card, and
+ * NCCL with one rank that sends to itself: that the library on this machine starts on the GPU, and
  * that a send and a receive in one group bring what was sent. Opened by hand, because a bundle
  * (tests/gpu/bundle.sh) is made without NCCL and takes the machine's. Exit code 77: there is none.
  */
