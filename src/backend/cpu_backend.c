@@ -71,7 +71,7 @@ static enum sw_status cpu_copy(struct sw_backend *b, void *dst, const void *src,
     return SW_OK;
 }
 
-static enum sw_status sync_nothing(struct sw_backend *b)
+static enum sw_status cpu_sync(struct sw_backend *b)
 {
     (void)b;
     return SW_OK;
@@ -90,14 +90,14 @@ static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
     return SW_OK;
 }
 
-struct cpu_put {
+struct put_job {
     struct sw_pack pack;
     int64_t first_panel;
 };
 
-static void put_panel(void *ctx, int64_t chunk, int worker)
+static void matrix_put_panel(void *ctx, int64_t chunk, int worker)
 {
-    const struct cpu_put *put = ctx;
+    const struct put_job *put = ctx;
     (void)worker;
     sw_pack_panel(&put->pack, put->first_panel + chunk);
 }
@@ -109,24 +109,30 @@ static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
     assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
     if (!rows->n_rows)
         return SW_OK;
-    struct cpu_put put = {.pack = {m->format, m->rows, m->cols, m->d_data, rows->data, rows->dtype,
+    struct put_job put = {.pack = {m->format, m->rows, m->cols, m->d_data, rows->data, rows->dtype,
                                    rows->row0, rows->n_rows, rows->row_stride, rows->col_stride},
                           .first_panel = rows->row0 / SW_PANEL};
     const int64_t last = (rows->row0 + rows->n_rows - 1) / SW_PANEL;
     const bool is_small = rows->n_rows * m->cols < 65536;
-    sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, put_panel, &put, last - put.first_panel + 1);
+    sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, matrix_put_panel, &put,
+                last - put.first_panel + 1);
     return SW_OK;
 }
 
-/* ---- operations on rows: one form of job for all, in chunks large enough for a thread */
+/* ---- operations on rows: one kind of job for all, in chunks large enough for a thread */
 
-struct rows {
+struct row_job;
+typedef void row_fn(const struct row_job *j, int64_t i);
+
+struct row_job {
     struct sw_cpu *cpu;
-    void (*row)(const struct rows *r, int64_t i);
-    int64_t n, per_chunk, dim;
-    const float *x, *weight, *bias;
+    row_fn *row;
+    int64_t n, dim, per_chunk;
+    const float *x;
     float *y;
     int64_t x_ld, y_ld;
+    /* The operands that only some operations have: */
+    const float *weight, *bias;
     const int32_t *ids;
     const struct sw_matrix *m;
     int kind;
@@ -134,133 +140,121 @@ struct rows {
     bool gated;
 };
 
+/* `row` on each of n rows, from x (n, dim) to y (n, dim). */
+static struct row_job row_job(struct sw_backend *b, row_fn *row, int64_t n, int64_t dim,
+                              const float *x, int64_t x_ld, float *y, int64_t y_ld)
+{
+    return (struct row_job){.cpu = sw_cpu_of(b),
+                            .row = row,
+                            .n = n,
+                            .dim = dim,
+                            .x = x,
+                            .y = y,
+                            .x_ld = x_ld,
+                            .y_ld = y_ld};
+}
+
 static void rows_chunk(void *ctx, int64_t chunk, int worker)
 {
-    const struct rows *r = ctx;
+    const struct row_job *j = ctx;
     (void)worker;
-    const int64_t end = (chunk + 1) * r->per_chunk;
-    for (int64_t i = chunk * r->per_chunk; i < end && i < r->n; i++)
-        r->row(r, i);
+    const int64_t end = (chunk + 1) * j->per_chunk;
+    for (int64_t i = chunk * j->per_chunk; i < end && i < j->n; i++)
+        j->row(j, i);
 }
 
 #define CHUNK_FLOATS 16384
 
-static void run_rows(struct rows *r, int64_t floats_per_row)
+static void run_rows(struct row_job *j, int64_t floats_per_row)
 {
-    r->per_chunk = CHUNK_FLOATS / (floats_per_row ? floats_per_row : 1);
-    if (r->per_chunk < 1)
-        r->per_chunk = 1;
-    const bool is_small = r->n * floats_per_row < 2 * CHUNK_FLOATS;
-    sw_pool_run(is_small ? NULL : r->cpu->pool, rows_chunk, r,
-                (r->n + r->per_chunk - 1) / r->per_chunk);
+    j->per_chunk = CHUNK_FLOATS / (floats_per_row ? floats_per_row : 1);
+    if (j->per_chunk < 1)
+        j->per_chunk = 1;
+    const bool is_small = j->n * floats_per_row < 2 * CHUNK_FLOATS;
+    sw_pool_run(is_small ? NULL : j->cpu->pool, rows_chunk, j,
+                (j->n + j->per_chunk - 1) / j->per_chunk);
 }
 
-static void embed_row(const struct rows *r, int64_t i)
+static void embed_row(const struct row_job *j, int64_t i)
 {
-    assert(r->ids[i] >= 0 && r->ids[i] < r->m->rows);
-    sw_unpack_row(r->m->format, r->m->d_data, r->m->rows, r->m->cols, r->ids[i],
-                  r->y + i * r->y_ld);
+    assert(j->ids[i] >= 0 && j->ids[i] < j->m->rows);
+    sw_unpack_row(j->m->format, j->m->d_data, j->m->rows, j->m->cols, j->ids[i],
+                  j->y + i * j->y_ld);
 }
 
 static void cpu_embed(struct sw_backend *b, const struct sw_matrix *m, const int32_t *ids,
                       int64_t n, float *d_y, int64_t ld_y)
 {
-    struct rows r = {
-        .cpu = sw_cpu_of(b), .row = embed_row, .n = n, .m = m, .ids = ids, .y = d_y, .y_ld = ld_y};
-    run_rows(&r, 4 * m->cols);
+    struct row_job j = row_job(b, embed_row, n, m->cols, NULL, 0, d_y, ld_y);
+    j.m = m;
+    j.ids = ids;
+    run_rows(&j, 4 * m->cols);
 }
 
-static void norm_row(const struct rows *r, int64_t i)
+static void norm_row(const struct row_job *j, int64_t i)
 {
-    r->cpu->kernels->norm((enum sw_norm)r->kind, r->eps, r->x + i * r->x_ld, r->dim, r->weight,
-                          r->bias, r->y + i * r->y_ld);
+    j->cpu->kernels->norm((enum sw_norm)j->kind, j->eps, j->x + i * j->x_ld, j->dim, j->weight,
+                          j->bias, j->y + i * j->y_ld);
 }
 
 static void cpu_norm(struct sw_backend *b, enum sw_norm kind, float eps, const float *d_x,
                      int64_t ld_x, int64_t n, int64_t dim, const float *d_weight,
                      const float *d_bias, float *d_y, int64_t ld_y)
 {
-    struct rows r = {.cpu = sw_cpu_of(b),
-                     .row = norm_row,
-                     .n = n,
-                     .dim = dim,
-                     .x = d_x,
-                     .x_ld = ld_x,
-                     .weight = d_weight,
-                     .bias = d_bias,
-                     .y = d_y,
-                     .y_ld = ld_y,
-                     .kind = (int)kind,
-                     .eps = eps};
-    run_rows(&r, dim);
+    struct row_job j = row_job(b, norm_row, n, dim, d_x, ld_x, d_y, ld_y);
+    j.weight = d_weight;
+    j.bias = d_bias;
+    j.kind = (int)kind;
+    j.eps = eps;
+    run_rows(&j, dim);
 }
 
-static void activate_row(const struct rows *r, int64_t i)
+static void activate_row(const struct row_job *j, int64_t i)
 {
-    const float *x = r->x + i * r->x_ld;
-    r->cpu->kernels->activate((enum sw_activation)r->kind, x, r->gated ? x + r->dim : NULL, r->dim,
-                              r->y + i * r->y_ld);
+    const float *x = j->x + i * j->x_ld;
+    j->cpu->kernels->activate((enum sw_activation)j->kind, x, j->gated ? x + j->dim : NULL, j->dim,
+                              j->y + i * j->y_ld);
 }
 
 static void cpu_activate(struct sw_backend *b, enum sw_activation kind, bool gated,
                          const float *d_x, int64_t ld_x, int64_t n, int64_t dim, float *d_y,
                          int64_t ld_y)
 {
-    struct rows r = {.cpu = sw_cpu_of(b),
-                     .row = activate_row,
-                     .n = n,
-                     .dim = dim,
-                     .x = d_x,
-                     .x_ld = ld_x,
-                     .y = d_y,
-                     .y_ld = ld_y,
-                     .kind = (int)kind,
-                     .gated = gated};
-    run_rows(&r, dim);
+    struct row_job j = row_job(b, activate_row, n, dim, d_x, ld_x, d_y, ld_y);
+    j.kind = (int)kind;
+    j.gated = gated;
+    run_rows(&j, dim);
 }
 
-static void add_row(const struct rows *r, int64_t i)
+static void add_row(const struct row_job *j, int64_t i)
 {
-    r->cpu->kernels->add(r->x + i * r->x_ld, r->dim, r->y + i * r->y_ld);
+    j->cpu->kernels->add(j->x + i * j->x_ld, j->dim, j->y + i * j->y_ld);
 }
 
 static void cpu_add(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
                     float *d_y, int64_t ld_y)
 {
-    struct rows r = {.cpu = sw_cpu_of(b),
-                     .row = add_row,
-                     .n = n,
-                     .dim = dim,
-                     .x = d_x,
-                     .x_ld = ld_x,
-                     .y = d_y,
-                     .y_ld = ld_y};
-    run_rows(&r, dim);
+    struct row_job j = row_job(b, add_row, n, dim, d_x, ld_x, d_y, ld_y);
+    run_rows(&j, dim);
 }
 
-static void gather_row(const struct rows *r, int64_t i)
+static void gather_row(const struct row_job *j, int64_t i)
 {
-    memcpy(r->y + i * r->y_ld, r->x + r->ids[i] * r->x_ld, (size_t)r->dim * sizeof(float));
+    memcpy(j->y + i * j->y_ld, j->x + j->ids[i] * j->x_ld, (size_t)j->dim * sizeof(float));
 }
 
 static void cpu_gather(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
                        int64_t n, int64_t dim, float *d_y, int64_t ld_y)
 {
-    struct rows r = {.cpu = sw_cpu_of(b),
-                     .row = gather_row,
-                     .n = n,
-                     .dim = dim,
-                     .x = d_x,
-                     .x_ld = ld_x,
-                     .y = d_y,
-                     .y_ld = ld_y,
-                     .ids = rows};
-    run_rows(&r, dim);
+    struct row_job j = row_job(b, gather_row, n, dim, d_x, ld_x, d_y, ld_y);
+    j.ids = rows;
+    run_rows(&j, dim);
 }
 
 /* In order and on one thread: a row may be named more than once. */
-static void scatter_add(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
-                        const float *weights, int64_t n, int64_t dim, float *d_y, int64_t ld_y)
+static void cpu_scatter_add(struct sw_backend *b, const float *d_x, int64_t ld_x,
+                            const int32_t *rows, const float *weights, int64_t n, int64_t dim,
+                            float *d_y, int64_t ld_y)
 {
     for (int64_t i = 0; i < n; i++)
         sw_cpu_of(b)->kernels->add_scaled(d_x + i * ld_x, weights[i], dim, d_y + rows[i] * ld_y);
@@ -296,7 +290,7 @@ size_t sw_backend_cpu_scratch(const struct sw_cpu_options *options)
            (size_t)x_floats(options) * sizeof(float);
 }
 
-static void close_cpu(struct sw_backend *b)
+static void cpu_close(struct sw_backend *b)
 {
     if (!b)
         return;
@@ -309,12 +303,12 @@ static void close_cpu(struct sw_backend *b)
 
 static const struct sw_backend_ops ops = {
     .name = "cpu",
-    .close = close_cpu,
+    .close = cpu_close,
     .alloc = cpu_alloc,
     .free = cpu_release,
     .upload = cpu_copy,
     .download = cpu_copy,
-    .sync = sync_nothing,
+    .sync = cpu_sync,
     .matrix_clear = matrix_clear,
     .matrix_put = matrix_put,
     .embed = cpu_embed,
@@ -327,7 +321,7 @@ static const struct sw_backend_ops ops = {
     .activate = cpu_activate,
     .add = cpu_add,
     .gather = cpu_gather,
-    .scatter_add = scatter_add,
+    .scatter_add = cpu_scatter_add,
 };
 
 struct sw_pool *sw_backend_cpu_pool(struct sw_backend *backend)
@@ -377,7 +371,7 @@ enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct 
             cpu_alloc(&cpu->base, thread_scratch_bytes(cpu->threads), "thread scratch", &scratch);
     cpu->thread_scratch = scratch;
     if (status != SW_OK) {
-        close_cpu(&cpu->base);
+        cpu_close(&cpu->base);
         return status;
     }
     *out = &cpu->base;
