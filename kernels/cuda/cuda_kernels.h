@@ -6,8 +6,8 @@
  *
  * Layouts. A weight matrix (rows = out features, cols = in features) is row-major. The number of
  * rows is rounded up to SW_ROW_PAD, the columns to the format's column padding (tensor/format.h);
- * padding is 0. An int8 matrix has (rows padded) f32 scales after its elements: weight = element *
- * scale[row]. Keys and values have the CPU's layout (kernels/cpu/cpu_kernels.h: blocks of
+ * padding is 0. What weight formats there are, and what lies apart from a matrix's elements, is
+ * gpu_formats.h's. Keys and values have the CPU's layout (kernels/cpu/cpu_kernels.h: blocks of
  * SW_KEY_BLOCK keys), so whole blocks can be copied between the two. Activations are f32, one token
  * a row, with `ld` floats from row to row.
  *
@@ -50,7 +50,7 @@ struct sw_gpu_batch {
     int n;                           /* number of spans; at most one for each slot */
 };
 
-/* y[i] = row ids[i] of the matrix, as f32. ids: (n) in device memory. embed.cu */
+/* y[i] = row ids[i] of the matrix, as f32. ids: (n) in device memory. embed.cuh */
 cudaError_t sw_gpu_embed(enum sw_format_id format, const void *w, int64_t rows, int64_t cols,
                          const int32_t *ids, int64_t n, float *y, int64_t ld_y,
                          cudaStream_t stream);
@@ -84,7 +84,7 @@ cudaError_t sw_gpu_check_finite(const float *x, int64_t ld_x, int64_t n, int64_t
  * epilogue may activate the result as sw_gpu_activate does; gated: y is (n, rows / 2).
  *
  * W may be read while earlier kernels still run (launch.cuh), so they must not write it. A matrix
- * from sw_gpu_unpack or from a copy to the device is allowed. gemv.cu
+ * from sw_gpu_unpack or from a copy to the device is allowed. gemv.cuh
  */
 #define SW_GPU_GEMV_ROWS 8
 struct sw_gpu_product {
@@ -114,12 +114,13 @@ cudaError_t sw_gpu_quantize(const float *x, int64_t ld_x, int64_t n, int64_t col
                             cudaStream_t stream);
 
 /*
- * GEMM is done by cuBLAS; these convert its operands and finish its results. convert.cu
+ * GEMM is done by cuBLAS; these convert its operands (to_half.cuh) and finish its results
+ * (convert.cu).
  *  - sw_gpu_to_half: activations to f16 or bf16, (n, cols padded to 8) contiguous. For f16 each row
  *    is scaled by a power of two into the range; scale[r] is the factor that undoes it.
  *  - sw_gpu_weights_to_half: rows [row, row + n) of a matrix of any format to f16 or bf16,
- * contiguous with columns padded to 8. scale[i], a power of two or an int8 row's scale, undoes the
- * scaling.
+ *    contiguous with columns padded to 8. scale[i], a power of two or the row's own scale, undoes
+ *    the scaling.
  *  - sw_gpu_finish: y (+)= sums * x_scale[r] * w_scale[c] + bias; sums: (n, rows) f32, contiguous.
  *    Each scale may be NULL.
  */
@@ -143,9 +144,8 @@ const int8_t *sw_gpu_quantized_elements(const void *x8, int64_t n, int64_t cols)
 
 /*
  * Converts a matrix from the CPU's packing to the layout above. The packing (kernels/cpu/
- * cpu_kernels.h) has panels of interleaved rows; an int8 panel is (cols / 4, width, 4), and the
- * scales of all rows follow the last panel. Both have sw_matrix_bytes and must not overlap.
- * unpack.cu
+ * cpu_kernels.h) has panels of interleaved rows. Both have sw_matrix_bytes and must not overlap.
+ * unpack.cuh
  */
 cudaError_t sw_gpu_unpack(enum sw_format_id format, const void *packed, int64_t rows, int64_t cols,
                           void *out, cudaStream_t stream);

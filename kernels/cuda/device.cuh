@@ -140,18 +140,6 @@ template <> struct element<SW_I8> {
     }
 };
 
-/* The row of a format in tables of kernels and of element sizes; -1: it has none. */
-static inline int format_row(enum sw_format_id format)
-{
-    return format < SW_FORMAT_NONE ? (int)format : -1;
-}
-
-/* Elements from one row of a matrix to the next. */
-static inline int64_t row_elements(enum sw_format_id format, int64_t cols)
-{
-    return sw_matrix_layout_of(format, 1, cols).cols;
-}
-
 /* ---- sums in a fixed order: lanes 16 apart first; every lane gets the result */
 
 template <int of>

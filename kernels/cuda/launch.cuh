@@ -12,7 +12,7 @@
  * for all earlier ones. Nothing is written before the call, so earlier kernels read what they
  * expect.
  *  - Memory read before the call must not be written by a kernel that may still run. Only weights
- *    are read then (gemv.cu), and they are copied to the device. unpack.cu computes some, and
+ *    are read then (gemv.cuh), and they are copied to the device. sw_gpu_unpack computes some, and
  *    launches a fence after that.
  *
  * Between a kernel and anything else (copies, events, cuBLAS, NCCL, whole graphs) the stream's
@@ -30,7 +30,7 @@
 namespace sw
 {
 
-/* A kernel calls this first; gemv.cu only starts to load weights before. From here on the next
+/* A kernel calls this first; GEMV only starts to load weights before. From here on the next
  * kernel may start: its threads wait in their own call. */
 static __device__ inline void await_previous()
 {

@@ -16,10 +16,15 @@ struct quantized {
     int64_t row_words;
 };
 
+/* Columns as int8's col_pad pads the weights': whole words. */
+static inline int64_t bytes_of_row(int64_t cols)
+{
+    return round_up(cols, 4);
+}
+
 static inline size_t quantized_size(int64_t n, int64_t cols, int part)
 {
-    const int64_t bytes[3] = {n * row_elements(SW_FORMAT_INT8, cols), n * divide_up(cols, 32) * 4,
-                              n * 4};
+    const int64_t bytes[3] = {n * bytes_of_row(cols), n * divide_up(cols, 32) * 4, n * 4};
     return (size_t)round_up(bytes[part], 16);
 }
 
@@ -30,7 +35,7 @@ static inline struct quantized quantized_of(const void *x8, int64_t n, int64_t c
     q.elements = (int8_t *)at;
     q.outliers = (unsigned *)(void *)(at + quantized_size(n, cols, 0));
     q.scales = (float *)(void *)(at + quantized_size(n, cols, 0) + quantized_size(n, cols, 1));
-    q.row_bytes = row_elements(SW_FORMAT_INT8, cols);
+    q.row_bytes = bytes_of_row(cols);
     q.row_words = divide_up(cols, 32);
     return q;
 }

@@ -12,6 +12,7 @@
 
 #include "backend/gpu_library.h"
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/gpu_formats.h"
 
 #include <cublas_v2.h>
 
@@ -213,8 +214,6 @@ bool sw_cuda_nvml_memory(const struct sw_gpu_info *gpu, uint64_t *free, uint64_t
 /* cuda_context.c: the same by a CUDA context on the device. The context takes memory, and ends
  * before the call returns unless the process had one before. */
 cudaError_t sw_cuda_driver_memory(int device, uint64_t *free, uint64_t *total);
-/* Bytes from one row of a matrix to the next. */
-size_t sw_cuda_row_bytes(enum sw_format_id format, int64_t cols);
 
 /* ---- the operations of backend.h and gpu_library.h */
 
@@ -237,7 +236,6 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
 enum sw_status sw_cuda_host_put(struct sw_backend *b, struct sw_matrix *m,
                                 const struct sw_matrix_rows *rows);
 /* products.c */
-uint64_t sw_cuda_products_bytes(const struct sw_gpu_options *options);
 void sw_cuda_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
                     const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
 void sw_cuda_project(struct sw_backend *b, const struct sw_projection *p, const float *d_x,

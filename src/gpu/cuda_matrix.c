@@ -10,7 +10,6 @@
 #include "base/pool.h"
 
 #include <assert.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum sw_status sw_cuda_matrix_clear(struct sw_backend *b, struct sw_matrix *m)
@@ -22,14 +21,15 @@ enum sw_status sw_cuda_matrix_clear(struct sw_backend *b, struct sw_matrix *m)
     return SW_OK;
 }
 
-/* Rows [row, row + n) of a put, made in `out`, whole rows with their padding. */
+/* Rows [row, row + n) of a put, made in two parts: whole rows of elements with their padding, and
+ * what lies apart (kernels/cuda/gpu_formats.h). */
 struct piece {
     const struct sw_matrix *m;
     const struct sw_matrix_rows *rows;
+    struct sw_gpu_layout layout; /* of the matrix */
     int64_t row, n;
-    size_t row_bytes; /* of the matrix */
-    char *out;        /* (n, row_bytes) */
-    float *scales;    /* (n); NULL or not written where the format has no row scales */
+    char *elements; /* (n, layout.row_bytes) */
+    char *apart;    /* (n, layout.apart_bytes) */
 };
 
 /* How a piece is made: in shares of `rows` rows. */
@@ -39,23 +39,59 @@ struct making {
     int64_t rows;
 };
 
+/* Blocks that are split are made in pieces of at most so many bytes. */
+#define MOST_WHOLE 4096
+
+/* Encodes a row whose blocks lie in two parts. */
+static void encode_apart(const struct sw_format *format, const struct sw_gpu_format *gpu,
+                         const struct sw_values *row, char *elements, char *apart)
+{
+    const int64_t blocks = MOST_WHOLE / format->block_bytes, most = blocks * format->block_len;
+    float scale = 0; /* of the row; formats that are split have none */
+    const float measured = format->measure ? format->measure(row, &scale) : 0;
+    assert(!format->row_scale);
+    for (int64_t first = 0; first < row->n; first += most) {
+        const int64_t n = sw_min_i64(most, row->n - first);
+        const int64_t at = first / format->block_len,
+                      n_blocks = (n + format->block_len - 1) / format->block_len;
+        _Alignas(16) char whole[MOST_WHOLE];
+        format->encode(row, measured, first, n, whole);
+        gpu->split(whole, n_blocks,
+                   elements + at * (int64_t)(format->block_bytes - gpu->block_apart),
+                   apart + at * (int64_t)gpu->block_apart);
+    }
+}
+
+static void make_row(const struct piece *p, const struct sw_values *row, char *elements,
+                     char *apart)
+{
+    const struct sw_format *format = sw_format_of(p->m->format);
+    const struct sw_gpu_format *gpu = sw_gpu_format_of(p->m->format);
+    const size_t blocks = (size_t)((row->n + format->block_len - 1) / format->block_len);
+    const size_t filled = blocks * (format->block_bytes - gpu->block_apart),
+                 filled_apart = blocks * gpu->block_apart;
+    memset(elements + filled, 0, p->layout.row_bytes - filled);
+    if (gpu->split) {
+        memset(apart + filled_apart, 0, p->layout.apart_bytes - filled_apart);
+        encode_apart(format, gpu, row, elements, apart);
+    } else {
+        sw_format_encode_row(format, row, elements, (float *)(void *)apart);
+    }
+}
+
 static void make_share(void *ctx, int64_t chunk, int worker)
 {
     const struct making *w = ctx;
     const struct piece *p = &w->piece;
-    const struct sw_format *format = sw_format_of(p->m->format);
     const int64_t size = sw_dtype_info(p->rows->dtype)->bits / 8, first = chunk * w->rows;
     const int64_t end = sw_min_i64(p->n, first + w->rows);
-    const size_t unpadded =
-        (size_t)(p->m->cols / format->block_len) * format->block_bytes; /* whole blocks */
     (void)worker;
     for (int64_t i = first; i < end; i++) {
         const struct sw_values row = {(const char *)p->rows->data +
                                           (p->row + i) * p->rows->row_stride * size,
                                       p->rows->dtype, p->m->cols, p->rows->col_stride};
-        char *to = p->out + (size_t)i * p->row_bytes;
-        memset(to + unpadded, 0, p->row_bytes - unpadded);
-        sw_format_encode_row(format, &row, to, p->scales ? p->scales + i : NULL);
+        make_row(p, &row, p->elements + (size_t)i * p->layout.row_bytes,
+                 p->apart + (size_t)i * p->layout.apart_bytes);
     }
 }
 
@@ -67,19 +103,20 @@ static void make_piece(struct making *w)
 static enum sw_status send_piece(struct sw_cuda *cuda, struct making *w)
 {
     struct piece *p = &w->piece;
-    const struct sw_matrix *m = p->m;
-    const size_t bytes = (size_t)p->n * p->row_bytes;
-    const int64_t first = p->rows->row0 + p->row;
-    float *d_scales = sw_matrix_scales(m->format, m->d_data, m->rows, m->cols);
+    const struct sw_gpu_layout *l = &p->layout;
+    const size_t first = (size_t)(p->rows->row0 + p->row), n = (size_t)p->n;
+    char *const d_data = p->m->d_data;
     void *pinned;
-    SW_TRY(sw_cuda_ring_take(cuda, bytes, &pinned, NULL));
-    p->out = pinned;
+    SW_TRY(sw_cuda_ring_take(cuda, n * (l->row_bytes + l->apart_bytes), &pinned, NULL));
+    p->elements = pinned;
+    p->apart = p->elements + n * l->row_bytes;
     make_piece(w);
-    CUDA_TRY(cuda, cudaMemcpyAsync((char *)m->d_data + (size_t)first * p->row_bytes, pinned, bytes,
+    CUDA_TRY(cuda, cudaMemcpyAsync(d_data + first * l->row_bytes, p->elements, n * l->row_bytes,
                                    cudaMemcpyHostToDevice, cuda->compute));
-    return d_scales ? sw_cuda_upload(&cuda->base, d_scales + first, p->scales,
-                                     (size_t)p->n * sizeof *p->scales)
-                    : SW_OK;
+    if (l->apart_bytes)
+        CUDA_TRY(cuda, cudaMemcpyAsync(d_data + l->apart + first * l->apart_bytes, p->apart,
+                                       n * l->apart_bytes, cudaMemcpyHostToDevice, cuda->compute));
+    return SW_OK;
 }
 
 /* Two shares a thread and piece, so that one that is late holds up little; `most`: rows of a piece,
@@ -91,13 +128,13 @@ static int64_t rows_of_share(const struct sw_pool *pool, int64_t most)
     return (most + parts - 1) / parts;
 }
 
-static enum sw_status matrix_put_prepare(struct making *w, int64_t most)
+static struct making making_of(const struct sw_cuda *cuda, const struct sw_matrix *m,
+                               const struct sw_matrix_rows *rows)
 {
-    w->rows = rows_of_share(w->pool, most);
-    w->piece.scales = malloc((size_t)most * sizeof *w->piece.scales);
-    return w->piece.scales ? SW_OK
-                           : sw_fail(SW_ENOMEM, "no memory for the scales of %lld rows of weights",
-                                     (long long)most);
+    assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
+    return (struct making){
+        .piece = {.m = m, .rows = rows, .layout = sw_gpu_layout_of(m->format, m->rows, m->cols)},
+        .pool = cuda->options.pool};
 }
 
 enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
@@ -106,22 +143,18 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
     struct sw_cuda *cuda = sw_cuda_of(b);
     SW_TRY(sw_cuda_enter(cuda));
     SW_TRY(sw_format_check(m->format, rows->dtype, m->cols));
-    assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
-    struct making w = {
-        .piece = {.m = m, .rows = rows, .row_bytes = sw_cuda_row_bytes(m->format, m->cols)},
-        .pool = cuda->options.pool};
+    struct making w = making_of(cuda, m, rows);
     struct piece *p = &w.piece;
-    const int64_t most = (int64_t)(SW_CUDA_PIECE / p->row_bytes);
+    const int64_t most = (int64_t)(SW_CUDA_PIECE / (p->layout.row_bytes + p->layout.apart_bytes));
     if (most < 1)
         return sw_fail(SW_EMODEL, "GPU %d: a matrix of %lld columns is wider than is foreseen",
                        cuda->options.device, (long long)m->cols);
-    enum sw_status status = matrix_put_prepare(&w, most);
-    for (; status == SW_OK && p->row < rows->n_rows; p->row += p->n) {
-        p->n = rows->n_rows - p->row < most ? rows->n_rows - p->row : most;
-        status = send_piece(cuda, &w);
+    w.rows = rows_of_share(w.pool, most);
+    for (; p->row < rows->n_rows; p->row += p->n) {
+        p->n = sw_min_i64(most, rows->n_rows - p->row);
+        SW_TRY(send_piece(cuda, &w));
     }
-    free(p->scales);
-    return status;
+    return SW_OK;
 }
 
 /* The whole put is one piece, which is made where it stays. */
@@ -129,20 +162,16 @@ enum sw_status sw_cuda_host_put(struct sw_backend *b, struct sw_matrix *m,
                                 const struct sw_matrix_rows *rows)
 {
     const struct sw_cuda *cuda = sw_cuda_of(b);
-    const size_t row_bytes = sw_cuda_row_bytes(m->format, m->cols);
-    float *scales = sw_matrix_scales(m->format, m->d_data, m->rows, m->cols);
     SW_TRY(sw_format_check(m->format, rows->dtype, m->cols));
-    assert(rows->row0 >= 0 && rows->n_rows >= 0 && rows->row0 + rows->n_rows <= m->rows);
+    struct making w = making_of(cuda, m, rows);
+    struct piece *p = &w.piece;
+    const struct sw_gpu_layout *l = &p->layout;
     if (rows->n_rows == 0)
         return SW_OK;
-    struct making w = {.piece = {.m = m,
-                                 .rows = rows,
-                                 .n = rows->n_rows,
-                                 .row_bytes = row_bytes,
-                                 .out = (char *)m->d_data + (size_t)rows->row0 * row_bytes,
-                                 .scales = scales ? scales + rows->row0 : NULL},
-                       .pool = cuda->options.pool,
-                       .rows = rows_of_share(cuda->options.pool, rows->n_rows)};
+    p->n = rows->n_rows;
+    p->elements = (char *)m->d_data + (size_t)rows->row0 * l->row_bytes;
+    p->apart = (char *)m->d_data + l->apart + (size_t)rows->row0 * l->apart_bytes;
+    w.rows = rows_of_share(w.pool, rows->n_rows);
     make_piece(&w);
     return SW_OK;
 }

@@ -1,5 +1,5 @@
 /* Owns opening and closing a backend: the device, its streams, cuBLAS, and its block of memory. */
-#include "gpu/cuda.h"
+#include "gpu/gemm.h"
 
 #include "base/checked.h"
 
@@ -18,11 +18,6 @@
 #else
 #define NEEDED_DRIVER "525"
 #endif
-
-size_t sw_cuda_row_bytes(enum sw_format_id format, int64_t cols)
-{
-    return sw_matrix_layout_of(format, 1, cols).row_bytes;
-}
 
 /* Offsets of the parts of the backend's own block; all: its size. */
 struct parts {
@@ -62,7 +57,7 @@ static struct parts parts_of(const struct sw_gpu_options *o)
     p.bad = gpu_device_reserve(sizeof(int32_t), &p);
     p.work = p.all;
     p.all = sw_gpu_workspace_bytes(o->max_rows, o->max_cols, o->max_out) - SW_GPU_ROUNDING;
-    assert(p.all >= p.work + sw_cuda_products_bytes(o));
+    assert(p.all >= p.work + sw_cuda_gemm_bytes(o));
     return p;
 }
 

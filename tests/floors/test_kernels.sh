@@ -1,7 +1,7 @@
 #!/bin/bash
 # The rules of kernels/cuda/launch.cuh by which kernels may begin before the one before them has
-# ended: each awaits that first of all (gemv.cu: after it has asked for weights, which are all that
-# it touches until then), all are launched by the macros, and nothing is declared so that a compiler
+# ended: each awaits that first of all (those named gemv…: after they have asked for weights, which
+# are all that they touch until then), all are launched by the macros, and nothing is declared so that a compiler
 # may read it before the wait.
 # test_kernels.sh [PROGRAM [ROOT]]: the program is not used.
 set -u
@@ -36,9 +36,9 @@ check() (
             before = substr(body, 1, wait - 1)
             if (wait == 0 || index(before, "__global__") || index(before, "} // namespace"))
                 complain(name " does not await the kernel before it")
-            else if (file ~ /gemv\.cu$/ && before ~ /return|__sync|p\.x|p\.y|p\.bias|x8\.[eo]|load_x/)
+            else if (name ~ /^gemv/ && before ~ /return|__sync|p\.x|p\.y|p\.bias|x8\.[eo]|load_x/)
                 complain(name " does more than ask for weights before it awaits")
-            else if (file !~ /gemv\.cu$/ && before !~ /^[ ]*$/)
+            else if (name !~ /^gemv/ && before !~ /^[ ]*$/)
                 complain(name " does not begin with sw::await_previous()")
         }
     }
@@ -58,7 +58,7 @@ plant() { # WHAT FILE LINE
     mkdir -p "$work/tree/kernels/cuda"
     printf '__global__ void __launch_bounds__(threads)\n    good(int n)\n{\n    sw::await_previous();\n}\n' \
         >"$work/tree/kernels/cuda/a.cu"
-    printf '/* __restrict__ is not used */\n__global__ void m(p p)\n{\n    load(p.w);\n    sw::await_previous();\n    p.x;\n}\n' \
+    printf '/* __restrict__ is not used */\n__global__ void gemv(p p)\n{\n    load(p.w);\n    sw::await_previous();\n    p.x;\n}\n' \
         >"$work/tree/kernels/cuda/gemv.cu"
     printf 'kernel<<<1, 1>>>();\n' >"$work/tree/kernels/cuda/launch.cuh"
     if ! check "$work/tree" >"$work/out"; then
@@ -72,15 +72,17 @@ plant() { # WHAT FILE LINE
     fi
 }
 failed=0
+plant "weights read early in another kernel" gemv.cu \
+    '__global__ void k(p p) { load(p.w); sw::await_previous(); }' || failed=1
 plant "a kernel that does not wait" a.cu '__global__ void k(int n) { n = 1; }' || failed=1
 plant "one before another that does" a.cu \
     '__global__ void k(int n) { n = 1; } __global__ void l(int n) { sw::await_previous(); }' || failed=1
 plant "a return before the wait" a.cu \
     '__global__ void k(int n) { if (n) return; sw::await_previous(); }' || failed=1
-plant "a return in gemv.cu" gemv.cu \
-    '__global__ void k(int n) { if (n) return; sw::await_previous(); }' || failed=1
-plant "x read early in gemv.cu" gemv.cu \
-    '__global__ void k(p p) { float f = p.x[0]; sw::await_previous(); }' || failed=1
+plant "a return in gemv" gemv.cu \
+    '__global__ void gemv_k(int n) { if (n) return; sw::await_previous(); }' || failed=1
+plant "x read early in gemv" gemv.cu \
+    '__global__ void gemv_k(p p) { float f = p.x[0]; sw::await_previous(); }' || failed=1
 plant "a restricted pointer" a.cu 'void f(const float *__restrict__ x);' || failed=1
 plant "__ldg" a.cu 'float f(const float *x) { return __ldg(x); }' || failed=1
 plant "another launch" a.cu 'void f() { k<<<1, 1>>>(); }' || failed=1
