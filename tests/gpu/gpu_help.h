@@ -8,6 +8,7 @@
 
 #include "backend/cpu_help.h"
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/gpu_formats.h"
 
 #include <cuda_runtime_api.h>
 
@@ -140,7 +141,6 @@ struct gpu_matrix {
     size_t bytes;
     void *host, *d;
     float *values; /* (rows, cols) */
-    float *scales; /* int8: (rows), else NULL */
 };
 
 static inline int64_t padded_to(int64_t n, int64_t unit)
@@ -148,28 +148,27 @@ static inline int64_t padded_to(int64_t n, int64_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
+/* Row r made of x as the format encodes it, and the values that it decodes to. */
 static inline void gpu_matrix_row(struct gpu_matrix *m, int64_t r, const float *x)
 {
-    float largest = 0;
-    for (int64_t c = 0; c < m->cols; c++)
-        largest = fabsf(x[c]) > largest ? fabsf(x[c]) : largest;
-    if (m->format == SW_FORMAT_INT8)
-        m->scales[r] = largest / 127;
-    for (int64_t c = 0; c < m->cols; c++) {
-        const int64_t at = r * m->row_elements + c;
-        float *value = &m->values[r * m->cols + c];
-        if (m->format == SW_FORMAT_INT8) {
-            const int8_t element = (int8_t)nearbyintf(x[c] / m->scales[r]);
-            ((int8_t *)m->host)[at] = element;
-            *value = (float)element * m->scales[r];
-        } else if (m->format == SW_FORMAT_F32) {
-            ((float *)m->host)[at] = *value = x[c];
-        } else {
-            *value = rounded(sw_format_of(m->format)->dtype, x[c]);
-            ((uint16_t *)m->host)[at] =
-                m->format == SW_FORMAT_F16 ? sw_f32_to_f16(x[c]) : sw_f32_to_bf16(x[c]);
-        }
-    }
+    const struct sw_format *f = sw_format_of(m->format);
+    const struct sw_gpu_format *gpu = sw_gpu_format_of(m->format);
+    const struct sw_gpu_layout l = sw_gpu_layout_of(m->format, m->rows, m->cols);
+    const struct sw_values row = {x, SW_F32, m->cols, 1};
+    const int64_t blocks = (m->cols + f->block_len - 1) / f->block_len;
+    char *const elements = (char *)m->host + (size_t)r * l.row_bytes;
+    char *const apart = (char *)m->host + l.apart + (size_t)r * l.apart_bytes;
+    char *whole = calloc((size_t)blocks, f->block_bytes);
+    float scale = 0;
+    sw_format_encode_row(f, &row, whole, &scale);
+    f->decode(whole, scale, m->cols, m->values + r * m->cols);
+    if (gpu->split)
+        gpu->split(whole, blocks, elements, apart);
+    else
+        memcpy(elements, whole, (size_t)blocks * f->block_bytes);
+    if (f->row_scale)
+        memcpy(apart, &scale, sizeof scale);
+    free(whole);
 }
 
 static inline struct gpu_matrix gpu_matrix_of(enum sw_format_id format, int64_t rows, int64_t cols,
@@ -180,7 +179,6 @@ static inline struct gpu_matrix gpu_matrix_of(enum sw_format_id format, int64_t 
     m.bytes = sw_matrix_bytes(format, rows, cols);
     m.host = calloc(1, m.bytes);
     m.values = malloc((size_t)(rows * cols) * sizeof(float));
-    m.scales = sw_matrix_scales(format, m.host, rows, cols);
     float *x = malloc((size_t)cols * sizeof *x);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c++)
@@ -198,8 +196,10 @@ static inline void gpu_matrix_free(struct gpu_matrix *m)
     free(m->values);
 }
 
-static const enum sw_format_id gpu_formats[] = {SW_FORMAT_F32, SW_FORMAT_F16, SW_FORMAT_BF16,
-                                                SW_FORMAT_INT8};
-#define N_GPU_FORMATS 4
+/* Whether products with such a matrix read activations in bytes, as int8's do. */
+static inline bool gpu_reads_bytes(enum sw_format_id format)
+{
+    return sw_gpu_format_of(format)->operand == SW_I8;
+}
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "base/checked.h"
 #include "kernels/cuda/cuda_kernels.h"
+#include "kernels/cuda/gpu_formats.h"
 
 #include <cublas_v2.h>
 #include <math.h>
@@ -75,15 +76,15 @@ static void *filled(enum sw_dtype format, size_t bytes)
     return p;
 }
 
-/* Weights; behind an int8 matrix lie its scales. */
+/* Weights: bytes where they are quantized, and some number as scales. */
 static void *matrix(enum sw_format_id format, int64_t rows, int64_t cols)
 {
-    const size_t bytes = sw_matrix_bytes(format, rows, cols);
-    const size_t scales =
-        format == SW_FORMAT_INT8 ? (size_t)sw_round_up((uint64_t)rows, SW_ROW_PAD) * 4 : 0;
-    void *p = device(bytes);
-    fill(p, sw_format_of(format)->dtype, bytes - scales); /* bytes, where it is SW_OTHER */
-    fill((char *)p + bytes - scales, SW_F32, scales);
+    const struct sw_gpu_layout l = sw_gpu_layout_of(format, rows, cols);
+    const size_t scales = (size_t)l.rows * l.apart_bytes;
+    char *p = device(sw_matrix_bytes(format, rows, cols));
+    fill(p, sw_format_of(format)->dtype, l.apart);
+    if (scales)
+        OK(cudaMemset(p + l.apart, 0x3c, scales)); /* as f16 1.06, as f32 0.0115 */
     return p;
 }
 
@@ -166,32 +167,31 @@ static void multiply(void *ctx, int i)
 
 static void measure_gemv(double memory)
 {
-    static const enum sw_format_id formats[] = {SW_FORMAT_F32, SW_FORMAT_F16, SW_FORMAT_BF16,
-                                                SW_FORMAT_INT8};
     static const int64_t tokens[] = {1, 2, 4, 8};
     printf("\nfew tokens, GB/s of weights (share of memory's)\n%-14s %-5s", "", "");
     for (int t = 0; t < 4; t++)
         printf("       n = %d   ", (int)tokens[t]);
     printf("\n");
     for (int s = 0; s < n_shapes; s++)
-        for (int f = 0; f < 4; f++) {
+        for (int f = 0; f < SW_FORMAT_COUNT; f++) {
+            const enum sw_format_id format = (enum sw_format_id)f;
             const int64_t rows = shapes[s].rows / scale, cols = shapes[s].cols / scale;
-            struct products m = {.p = {.format = formats[f], .rows = rows, .cols = cols}};
-            m.bytes = sw_matrix_bytes(formats[f], rows, cols);
+            struct products m = {.p = {.format = format, .rows = rows, .cols = cols}};
+            m.bytes = sw_matrix_bytes(format, rows, cols);
             m.copies = 1 + (int)(((size_t)512 << 20) / (size_t)(scale * scale) / m.bytes);
             m.copies = m.copies > MOST_COPIES ? MOST_COPIES : m.copies;
             for (int i = 0; i < m.copies; i++)
-                m.w[i] = matrix(formats[f], rows, cols);
+                m.w[i] = matrix(format, rows, cols);
             float *x = filled(SW_F32, (size_t)(8 * cols) * sizeof *x);
             void *x8 = device(sw_gpu_quantized_bytes(8, cols));
             m.p.x = x;
             m.p.ld_x = cols;
             m.p.y = device((size_t)(8 * rows) * sizeof(float));
             m.p.ld_y = rows;
-            printf("%-14s %-5s", shapes[s].of, sw_format_of(formats[f])->name);
+            printf("%-14s %-5s", shapes[s].of, sw_format_of(format)->name);
             for (int t = 0; t < 4; t++) {
                 m.p.n = tokens[t];
-                m.p.x8 = formats[f] == SW_FORMAT_INT8 ? x8 : NULL;
+                m.p.x8 = sw_gpu_format_of(format)->operand == SW_I8 ? x8 : NULL;
                 OK(sw_gpu_quantize(x, cols, m.p.n, cols, x8, stream));
                 const double rate = (double)m.bytes / seconds(multiply, &m);
                 printf(" %7.0f (%3.0f %%)", rate / 1e9, 100 * rate / memory);
@@ -205,7 +205,7 @@ static void measure_gemv(double memory)
         }
 }
 
-/* GEMM: cuBLAS's own rate, and the rate with the rest of src/gpu/products.c. */
+/* GEMM: cuBLAS's own rate, and the rate with the rest of src/gpu/gemm.c. */
 struct gemm {
     int64_t rows, cols, n;
     void *w, *w8, *w_half, *x_half;

@@ -73,11 +73,11 @@ static void halves_activations(void)
 static void halves_weights(void)
 {
     for (int h = 0; h < 2; h++)
-        for (int f = 0; f < N_GPU_FORMATS; f++)
+        for (int f = 0; f < SW_FORMAT_COUNT; f++)
             for (size_t s = 0; s < sizeof widths / sizeof widths[0]; s++) {
                 const int64_t rows = 9, row = 2, n = 5, cols = widths[s];
                 const int64_t padded = padded_to(cols, 8);
-                const enum sw_format_id format = gpu_formats[f];
+                const enum sw_format_id format = (enum sw_format_id)f;
                 const enum sw_dtype half = halves[h];
                 struct gpu_matrix m = gpu_matrix_of(format, rows, cols, 3);
                 if (format == SW_FORMAT_BF16) { /* what f16 cannot hold */
@@ -99,9 +99,9 @@ static void halves_weights(void)
                 const bool exact = sw_format_of(format)->dtype == half ||
                                    (format == SW_FORMAT_BF16 && half == SW_F16);
                 check_rows(half, out, scale, m.values + row * cols, cols, n, cols,
-                           exact                      ? 0x1p-30
-                           : format == SW_FORMAT_INT8 ? 0x1p-23
-                                                      : digits_of(half));
+                           exact                             ? 0x1p-30
+                           : sw_format_of(format)->row_scale ? 0x1p-23
+                                                             : digits_of(half));
                 free(out);
                 gpu_matrix_free(&m);
                 CU_ASSERT_TRUE(gpu_free_all());
@@ -136,10 +136,10 @@ static void unpacks(void)
 {
     static const int64_t shapes[][2] = {{1, 1},   {16, 4},    {17, 35},  {64, 66},
                                         {80, 32}, {130, 101}, {200, 64}, {65, 259}};
-    for (int f = 0; f < N_GPU_FORMATS; f++)
+    for (int f = 0; f < SW_FORMAT_COUNT; f++)
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             const int64_t rows = shapes[s][0], cols = shapes[s][1];
-            const enum sw_format_id format = gpu_formats[f];
+            const enum sw_format_id format = (enum sw_format_id)f;
             struct gpu_matrix m = gpu_matrix_of(format, rows, cols, 3);
             float *x = floats(rows * cols, 3); /* what it was made of */
             struct sw_backend *b = open_cpu(1, SW_ISA_PORTABLE);
@@ -152,11 +152,8 @@ static void unpacks(void)
             gpu_ok(sw_gpu_unpack(format, d_packed, rows, cols, d_out, 0));
             char *out = malloc(m.bytes);
             gpu_get(out, d_out, m.bytes);
-            const size_t filled =
-                (size_t)(padded_to(rows, SW_ROW_PAD) * m.row_elements) *
-                    sw_format_of(format)->block_bytes +
-                (format == SW_FORMAT_INT8 ? (size_t)padded_to(rows, SW_ROW_PAD) * sizeof(float)
-                                          : 0);
+            const struct sw_gpu_layout l = sw_gpu_layout_of(format, rows, cols);
+            const size_t filled = l.apart + (size_t)l.rows * l.apart_bytes;
             CU_ASSERT_EQUAL(memcmp(out, m.host, filled), 0);
             free(out), free(x), free(packed.d_data);
             b->ops->close(b);

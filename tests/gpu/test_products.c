@@ -74,7 +74,7 @@ static double product(const struct gpu_matrix *m, const struct gpu_rows *x, cons
 
 static void *quantize(const struct gpu_matrix *m, const struct gpu_rows *x)
 {
-    if (m->format != SW_FORMAT_INT8)
+    if (!gpu_reads_bytes(m->format))
         return NULL;
     void *x8 = gpu_alloc(sw_gpu_quantized_bytes(x->n, x->dim));
     gpu_ok(sw_gpu_quantize(x->d, x->ld, x->n, x->dim, x8, 0));
@@ -91,7 +91,7 @@ static void check(const struct gpu_matrix *m, const struct setup *s)
 {
     struct gpu_rows x = gpu_rows_of(s->n, m->cols, m->cols + s->gap, 5);
     struct gpu_rows y = gpu_rows_of(s->n, m->rows, m->rows + s->gap, 6);
-    if (m->format == SW_FORMAT_INT8)
+    if (gpu_reads_bytes(m->format))
         add_outliers(&x);
     float *bias = floats(m->rows, 7), *before = malloc((size_t)(y.n * y.ld) * sizeof *before);
     struct bytes b = bytes_of(&x);
@@ -113,8 +113,7 @@ static void check(const struct gpu_matrix *m, const struct setup *s)
     double most = 0;
     for (int64_t t = 0; t < s->n; t++)
         for (int64_t r = 0; r < m->rows; r++) {
-            double size,
-                want = product(m, &x, m->format == SW_FORMAT_INT8 ? &b : NULL, t, r, &size);
+            double size, want = product(m, &x, gpu_reads_bytes(m->format) ? &b : NULL, t, r, &size);
             want += (s->bias ? bias[r] : 0) + (s->add ? before[t * y.ld + r] : 0);
             const double error = fabs(y.host[t * y.ld + r] - want) / size;
             most = error <= most ? most : error;
@@ -129,10 +128,11 @@ static void multiplies(void)
     static const struct setup setups[] = {{1, 0, false, false}, {2, 4, true, false},
                                           {3, 1, false, true},  {5, 8, true, true},
                                           {8, 0, true, false},  {7, 3, false, false}};
-    for (int f = 0; f < N_GPU_FORMATS; f++)
+    for (int f = 0; f < SW_FORMAT_COUNT; f++)
         for (size_t s = 0; s < N_SHAPES; s++) {
             for (size_t i = 0; i < sizeof setups / sizeof setups[0]; i++) {
-                struct gpu_matrix m = gpu_matrix_of(gpu_formats[f], shapes[s][0], shapes[s][1], 3);
+                struct gpu_matrix m =
+                    gpu_matrix_of((enum sw_format_id)f, shapes[s][0], shapes[s][1], 3);
                 check(&m, &setups[i]);
                 gpu_matrix_free(&m);
                 CU_ASSERT_TRUE(gpu_free_all());
@@ -143,11 +143,11 @@ static void multiplies(void)
 /* An output's bits depend neither on the other tokens nor on where its row starts. */
 static void order_is_one(void)
 {
-    for (int f = 0; f < N_GPU_FORMATS; f++)
+    for (int f = 0; f < SW_FORMAT_COUNT; f++)
         for (int64_t cols = 1000; cols <= 1024; cols += 24) {
-            struct gpu_matrix m = gpu_matrix_of(gpu_formats[f], 21, cols, 3);
+            struct gpu_matrix m = gpu_matrix_of((enum sw_format_id)f, 21, cols, 3);
             struct gpu_rows x = gpu_rows_of(8, cols, cols, 5);
-            if (m.format == SW_FORMAT_INT8)
+            if (gpu_reads_bytes(m.format))
                 add_outliers(&x);
             float all[8 * 21], one[21];
             float *d_y = gpu_alloc(sizeof all), *d_one = gpu_alloc(sizeof one);
@@ -246,18 +246,18 @@ static void activates(void)
 {
     static const int64_t sizes[][2] = {{2, 5}, {6, 64}, {34, 333}, {37, 90}, {130, 48}};
     static const int64_t ns[] = {1, 2, 3, 8};
-    for (int f = 0; f < N_GPU_FORMATS; f++)
+    for (int f = 0; f < SW_FORMAT_COUNT; f++)
         for (int s = 0; s < 5; s++)
             for (int i = 0; i < 8; i++) {
                 const int64_t rows = sizes[s][0], cols = sizes[s][1], n = ns[i / 2];
                 const bool gated = i % 2 && rows % 2 == 0;
                 const enum sw_activation kind = (enum sw_activation)((i + s) % 4);
                 const int64_t dim = gated ? rows / 2 : rows;
-                struct gpu_matrix m = gpu_matrix_of(gpu_formats[f], rows, cols, 3);
+                struct gpu_matrix m = gpu_matrix_of((enum sw_format_id)f, rows, cols, 3);
                 struct gpu_rows x = gpu_rows_of(n, cols, cols + 4, 5);
                 struct gpu_rows want = gpu_rows_of(n, rows, rows + 1, 6);
                 struct gpu_rows got = gpu_rows_of(n, dim, rows + 1, 7);
-                if (m.format == SW_FORMAT_INT8)
+                if (gpu_reads_bytes(m.format))
                     add_outliers(&x);
                 float *bias = floats(rows, 8);
                 struct sw_gpu_product p = {.format = m.format,
