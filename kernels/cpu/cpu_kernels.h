@@ -4,10 +4,11 @@
  *
  * A packed matrix is a row of panels of SW_PANEL output rows (the last one narrower: what is left,
  * rounded up to SW_ROW_PAD). In a panel the rows are interleaved, so that a vector's lanes are
- * output rows and each output is one chain of additions along the columns:
- *   f32, f16: (cols, width), bf16: (cols / 2, width, 2), int8: (cols / 4, width, 4);
- * cols rounded up to the format's col_pad. Behind the last panel lie an int8 matrix's scales: f32,
- * of all rows with their padding.
+ * output rows and each output is one chain of additions along the columns. A row's bytes are cut
+ * into units, a unit into words; word by word lie those of all rows of the panel side by side
+ * (struct sw_packing), for example (cols, width) f32, or (cols / 2, width) pairs of bf16. cols is
+ * rounded up to the format's col_pad. Behind the last panel lie the rows' scales, if the format has
+ * some: f32, of all rows with their padding.
  */
 #ifndef SW_KERNELS_KERNELS_H
 #define SW_KERNELS_KERNELS_H
@@ -40,25 +41,21 @@ struct sw_int8_x {
 
 /* y (n, rows) = x · Wᵀ + bias for the rows of one panel, or y += that. */
 struct sw_panel_product {
-    enum sw_format_id format;
     const void *weights; /* the panel */
     int width, n_rows;   /* its interleaved rows, and how many of them are real */
     int64_t cols;
-    const void *x; /* as prepare_tile made it; or, for n <= SW_GEMV_ROWS, x_ld bytes apart as … */
-    int64_t x_ld;  /* … round_row or quantize_row made them, or (f32, f16) as they are. 0: by
-                    * prepare_tile */
-    int64_t n;     /* tokens, at most SW_PRODUCT_ROWS */
+    const struct sw_prepare *in; /* what x was made of */
+    const void *x; /* as prepare_tile made it; or, for n <= SW_GEMV_ROWS, rows x_ld bytes apart as …
+                    */
+    int64_t x_ld; /* … prepare_row made them, or as they are. 0: by prepare_tile */
+    int64_t n;    /* tokens, at most SW_PRODUCT_ROWS */
     int64_t first_tile, end_tile; /* of sw_tile_count(n): which are to be done; with x_ld 0 only */
     const float *bias;            /* (n_rows), NULL: none */
     float *y;                     /* of the panel's first row */
     int64_t y_ld;
     bool add;
-    float *scratch; /* SW_THREAD_FLOATS */
-    /* int8: */
-    const float *scales; /* (width) */
-    struct sw_int8_x int8;
-    const float *outliers_of; /* (n, cols) what x was made from, … */
-    int64_t outliers_ld;      /* … rows so many floats apart */
+    float *scratch;      /* SW_THREAD_FLOATS */
+    const float *scales; /* (width) of the rows; NULL: the format has none */
 };
 #define SW_PRODUCT_ROWS 512
 #define SW_GEMV_ROWS 6
@@ -67,16 +64,49 @@ static inline int64_t sw_tile_count(int64_t n)
     return (n + SW_GEMV_ROWS - 1) / SW_GEMV_ROWS;
 }
 
-/* Activations of many tokens, as panel_product takes them. */
+/* Activations, to be made as a format's product takes them. */
 struct sw_prepare {
-    enum sw_format_id format; /* of the weights they meet */
-    const float *x;           /* (n, cols), x_ld apart; gated: (n, 2, cols) */
+    const float *x; /* (n, cols), x_ld apart; gated: (n, 2, cols) */
     int64_t x_ld, n, cols;
     bool activate, gated; /* act(x), and times the second half */
     enum sw_activation activation;
     float *activated;      /* int8: x again, where what is activated is kept for the outliers */
-    void *out;             /* (n, cols padded) */
-    struct sw_int8_x int8; /* filled, for int8 */
+    void *out;             /* room for (n, cols rounded up to SW_X_COLS) floats */
+    struct sw_int8_x int8; /* int8's own; filled by its functions */
+};
+
+/*
+ * How the bytes of a row of weights lie in a panel. A unit is so many elements of a row, whole
+ * blocks or a share of one; its bytes are words of 2 or 4 bytes, `count` of each kind in turn. In
+ * the panel lie the units one after the other, in each its words, of each word those of all lanes.
+ */
+struct sw_packing {
+    int elements;
+    struct {
+        int bytes, count;
+    } words[2];
+};
+static inline int sw_packing_bytes(const struct sw_packing *p) /* of a unit */
+{
+    return p->words[0].bytes * p->words[0].count + p->words[1].bytes * p->words[1].count;
+}
+
+/*
+ * A weight format on one instruction set. lay_out, called first, takes `room` for p->out and for
+ * what the format keeps beside it. Then prepare_row for each of few tokens, or prepare_tile for
+ * each of sw_tile_count(n), in any order and on any thread; then `product` for each panel.
+ */
+#define SW_X_COLS 32
+struct sw_cpu_format {
+    struct sw_packing packing; /* alike on every instruction set */
+    int64_t x_bytes; /* of SW_X_COLS columns of a prepared row; 0: rows are read as they are */
+    void (*lay_out)(struct sw_prepare *p, void *room); /* NULL: p->out is the room */
+    void (*prepare_row)(const struct sw_prepare *p, int64_t row, void *out); /* not activated */
+    void (*prepare_tile)(const struct sw_prepare *p, int64_t i);
+    void (*product)(const struct sw_panel_product *p);
+    /* For measurements: multiplies and adds in registers only, as products do, and returns the
+     * operations done. out: 16 floats of any value. */
+    double (*spin)(int64_t steps, float *out);
 };
 
 /*
@@ -121,12 +151,7 @@ int sw_attend_rows(int head_dim);
 
 struct sw_kernels {
     enum sw_isa isa;
-    int64_t bf16_x_bytes; /* of one column of x, prepared for bf16 weights; else it is 4 */
-    void (*round_row)(const float *x, int64_t n, void *out); /* rounds to bf16, pads with 0 */
-    /* Row `row` as int8; out: (cols rounded up to 16), padded with 0. */
-    void (*quantize_row)(const struct sw_prepare *p, int64_t row, void *out);
-    void (*prepare_tile)(const struct sw_prepare *p, int64_t i); /* i < sw_tile_count(n) */
-    void (*panel_product)(const struct sw_panel_product *p);
+    const struct sw_cpu_format *formats; /* (SW_FORMAT_COUNT) */
     void (*norm)(enum sw_norm kind, float eps, const float *x, int64_t dim, const float *weight,
                  const float *bias, float *y);
     /* y = act(x) (* up, unless NULL) */
@@ -142,10 +167,8 @@ struct sw_kernels {
     /* y += weight * x */
     void (*add_scaled)(const float *x, float weight, int64_t dim, float *y);
     void (*add)(const float *x, int64_t dim, float *y);
-    /* For measurements: reads memory (a multiple of 256 bytes); multiplies and adds in registers
-     * only, as products of `format` do, and returns the operations done. out: 16 floats. */
+    /* For measurements: reads memory (a multiple of 256 bytes). */
     float (*read_memory)(const void *p, size_t bytes);
-    double (*spin)(enum sw_format_id format, int64_t steps, float *out);
 };
 
 extern const struct sw_kernels sw_kernels_portable, sw_kernels_avx2, sw_kernels_avx512,

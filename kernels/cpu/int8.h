@@ -7,6 +7,16 @@
 #ifndef SW_KERNELS_INT8_H
 #define SW_KERNELS_INT8_H
 
+/* The data of each row lie before the elements, which need a quarter of the room. */
+static void lay_out_int8(struct sw_prepare *p, void *room)
+{
+    p->int8.rows = room;
+    p->int8.outliers = (uint64_t *)(void *)(p->int8.rows + p->n);
+    p->int8.words = (p->cols + 63) / 64;
+    char *const end = (char *)(p->int8.outliers + p->n * p->int8.words);
+    p->out = (char *)room + ((size_t)(end - (char *)room) + SW_ALIGN - 1) / SW_ALIGN * SW_ALIGN;
+}
+
 /* Columns from i on, at most 16 of n. */
 ALWAYS_INLINE vec load_16(const float *x, int64_t i, int64_t n)
 {
@@ -64,7 +74,8 @@ static void quantize(const struct sw_prepare *p, int64_t row, int64_t col, int64
         found->excess += INT8_EXCESS * sum_of(out, i);
 }
 
-static void quantize_row(const struct sw_prepare *p, int64_t row, void *out)
+/* Row `row` as int8; out: (cols rounded up to 16), padded with 0. */
+static void prepare_row_int8(const struct sw_prepare *p, int64_t row, void *out)
 {
     scan_row(p, row);
     quantize(p, row, 0, p->cols, out);
@@ -75,9 +86,10 @@ static void quantize_row(const struct sw_prepare *p, int64_t row, void *out)
 ALWAYS_INLINE void add_outliers(int nv, const struct sw_panel_product *p, int64_t r, const char *w,
                                 vec *sums)
 {
-    const uint64_t *outliers = p->int8.outliers + r * p->int8.words;
-    const float *x = p->outliers_of + r * p->outliers_ld;
-    for (int64_t word = 0; word < p->int8.words; word++)
+    const struct sw_prepare *in = p->in;
+    const uint64_t *outliers = in->int8.outliers + r * in->int8.words;
+    const float *x = in->x + r * in->x_ld;
+    for (int64_t word = 0; word < in->int8.words; word++)
         for (uint64_t bits = outliers[word]; bits; bits &= bits - 1) {
             const int64_t col = word * 64 + __builtin_ctzll(bits);
             const char *weights = w + col / 4 * 4 * p->width;
@@ -93,7 +105,7 @@ ALWAYS_INLINE void add_outliers(int nv, const struct sw_panel_product *p, int64_
 ALWAYS_INLINE void finish_int8(bool whole, const struct sw_panel_product *p, int64_t r,
                                const float *c, float *y)
 {
-    const struct sw_int8_row *row = &p->int8.rows[r];
+    const struct sw_int8_row *row = &p->in->int8.rows[r];
     const vec scale = v_set(row->scale);
     const char *weights = p->weights;
     vec outliers[4] = {v_set(0), v_set(0), v_set(0), v_set(0)};

@@ -53,16 +53,24 @@ ALWAYS_INLINE double spin_kind(enum kind kind, int64_t steps, float *out)
     return (double)steps * TILE_ROWS * VEC_TILE * 32 * each;
 }
 
-/* out: 16 floats of any value. Without dot products a bf16 pair is two multiply-adds. */
-static double spin(enum sw_format_id format, int64_t steps, float *out)
+static double spin_f32(int64_t steps, float *out)
 {
-    if (format == SW_FORMAT_INT8)
-        return spin_kind(KIND_INT8, steps, out);
-#ifdef DOT
-    if (format == SW_FORMAT_BF16)
-        return spin_kind(KIND_PAIRS, steps, out);
-#endif
     return spin_kind(KIND_F32, steps, out);
+}
+
+/* Without dot products a bf16 pair is two multiply-adds. */
+static double spin_bf16(int64_t steps, float *out)
+{
+#ifdef DOT
+    return spin_kind(KIND_PAIRS, steps, out);
+#else
+    return spin_kind(KIND_F32, steps, out);
+#endif
+}
+
+static double spin_int8(int64_t steps, float *out)
+{
+    return spin_kind(KIND_INT8, steps, out);
 }
 
 #endif

@@ -32,16 +32,10 @@ int sw_panel_width(int64_t rows, int64_t panel)
     return left >= SW_PANEL ? SW_PANEL : (int)sw_round_up((uint64_t)left, SW_ROW_PAD);
 }
 
-/* What of a row lies side by side in a panel: a unit. All lanes' first units come first. */
-struct packing_unit {
-    int elements, bytes;
-};
-static const struct packing_unit packing_units[SW_FORMAT_COUNT] = {
-    [SW_FORMAT_F32] = {1, 4},
-    [SW_FORMAT_F16] = {1, 2},
-    [SW_FORMAT_BF16] = {2, 4},
-    [SW_FORMAT_INT8] = {4, 4},
-};
+static const struct sw_packing *packing_of(enum sw_format_id format)
+{
+    return &sw_kernels_portable.formats[format].packing;
+}
 
 #define PIECE 256 /* elements; whole units of every format */
 #define PIECE_BYTES (PIECE * 4)
@@ -51,6 +45,39 @@ static const struct packing_unit packing_units[SW_FORMAT_COUNT] = {
 struct packing_pieces {
     _Alignas(float) char rows[GROUP][PIECE_BYTES];
 };
+
+/* Units of n_rows rows, which are from_step bytes apart, to the panel's lanes from `lane` on. */
+static void packing_spread(const struct sw_packing *packing, const char *from, int64_t from_step,
+                           char *panel, int width, int64_t lane, int64_t n_rows, int64_t n_units)
+{
+    const int64_t bytes = sw_packing_bytes(packing), word = packing->words[0].bytes;
+    if (!packing->words[1].count) { /* all words alike */
+        transpose(from, from_step, panel + lane * word, width * word, n_rows,
+                  n_units * packing->words[0].count, (int)word);
+        return;
+    }
+    for (int64_t unit = 0; unit < n_units; unit++, from += bytes)
+        for (int64_t k = 0, at = 0; k < 2; k++) {
+            const int64_t size = packing->words[k].bytes, count = packing->words[k].count;
+            transpose(from + at, from_step, panel + lane * size, width * size, n_rows, count,
+                      (int)size);
+            panel += count * width * size;
+            at += count * size;
+        }
+}
+
+/* Units of a panel's lane, side by side as they are in a row. */
+static void packing_collect(const struct sw_packing *packing, const char *panel, int width,
+                            int64_t lane, int64_t n_units, char *to)
+{
+    for (int64_t unit = 0; unit < n_units; unit++)
+        for (int k = 0; k < 2; k++) {
+            const int64_t size = packing->words[k].bytes, count = packing->words[k].count;
+            transpose_row(panel + lane * size, width * size, to, size, count, (int)size);
+            panel += count * width * size;
+            to += count * size;
+        }
+}
 
 /* Where the source has its rows side by side: columns [start, start + n) of `n_rows` rows. */
 static bool packing_gather(const struct sw_pack *p, const char *src, int64_t start, int64_t n_rows,
@@ -69,8 +96,8 @@ static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t 
                        const char *src, int64_t start)
 {
     const struct sw_format *format = sw_format_of(p->format);
-    const struct packing_unit unit = packing_units[p->format];
-    const int64_t size = sw_dtype_info(p->src_dtype)->bits / 8, step = (int64_t)width * unit.bytes;
+    const struct sw_packing *packing = packing_of(p->format);
+    const int64_t size = sw_dtype_info(p->src_dtype)->bits / 8, bytes = sw_packing_bytes(packing);
     float *scales = sw_matrix_scales(p->format, p->data, p->rows, p->cols), measured[GROUP] = {0};
     struct sw_values values[GROUP];
     struct packing_pieces gathered, blocks;
@@ -80,22 +107,23 @@ static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t 
         if (format->measure)
             measured[i] = format->measure(&values[i], scales + row + i);
     }
-    char *to = panel + row % SW_PANEL * unit.bytes + start / unit.elements * step;
+    panel += start / packing->elements * width * bytes;
     for (; start < p->cols; start += PIECE) {
         const int64_t n = p->cols - start < PIECE ? p->cols - start : PIECE;
-        const int64_t n_units = (n + unit.elements - 1) / unit.elements;
+        const int64_t n_units = (n + packing->elements - 1) / packing->elements;
         const bool is_gathered = packing_gather(p, src, start, n_rows, n, &gathered);
         for (int64_t i = 0; i < n_rows; i++) {
             const struct sw_values piece = {gathered.rows[i], p->src_dtype, n, 1};
             char *const out = blocks.rows[i];
-            memset(out + (n_units - 1) * unit.bytes, 0, (size_t)unit.bytes); /* padding */
+            memset(out + (n_units - 1) * bytes, 0, (size_t)bytes); /* padding */
             if (is_gathered)
                 format->encode(&piece, measured[i], 0, n, out);
             else
                 format->encode(&values[i], measured[i], start, n, out);
         }
-        transpose(blocks.rows[0], PIECE_BYTES, to, step, n_rows, n_units, unit.bytes);
-        to += n_units * step;
+        packing_spread(packing, blocks.rows[0], PIECE_BYTES, panel, width, row % SW_PANEL, n_rows,
+                       n_units);
+        panel += n_units * width * bytes;
     }
 }
 
@@ -104,25 +132,27 @@ static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t 
  * units at a time stays in the first-level cache.
  */
 #define SQUARE_UNITS 32
-static void move_units(const struct sw_pack *p, char *panel, int width, int64_t n_lanes,
-                       const char *src, int64_t n_units)
+static void move_units(const struct sw_pack *p, char *panel, int width, int64_t lane,
+                       int64_t n_lanes, const char *src, int64_t n_units)
 {
-    const struct packing_unit unit = packing_units[p->format];
-    const int64_t size = unit.bytes / unit.elements, step = (int64_t)width * unit.bytes;
+    const struct sw_packing *packing = packing_of(p->format);
+    const int64_t bytes = sw_packing_bytes(packing), size = bytes / packing->elements;
+    const int64_t step = width * bytes;
     if (p->col_stride != 1) { /* rows are side by side there, too */
         for (int64_t i = 0; i < n_units; i++)
-            memcpy(panel + i * step, src + i * p->col_stride * size, (size_t)(n_lanes * size));
+            memcpy(panel + i * step + lane * size, src + i * p->col_stride * size,
+                   (size_t)(n_lanes * size));
         return;
     }
     for (int64_t start = 0; start < n_units; start += SQUARE_UNITS)
-        transpose(src + start * unit.bytes, p->row_stride * size, panel + start * step, step,
-                  n_lanes, n_units - start < SQUARE_UNITS ? n_units - start : SQUARE_UNITS,
-                  unit.bytes);
+        packing_spread(packing, src + start * bytes, p->row_stride * size, panel + start * step,
+                       width, lane, n_lanes,
+                       n_units - start < SQUARE_UNITS ? n_units - start : SQUARE_UNITS);
 }
 
 void sw_pack_panel(const struct sw_pack *p, int64_t panel)
 {
-    const struct packing_unit unit = packing_units[p->format];
+    const int64_t elements = packing_of(p->format)->elements; /* of a unit */
     const int64_t first = panel * SW_PANEL;
     const int64_t lo = first > p->row0 ? first : p->row0, past = p->row0 + p->n_rows;
     const int64_t hi = first + SW_PANEL < past ? first + SW_PANEL : past;
@@ -134,10 +164,10 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
     if (lo >= hi)
         return;
     if (sw_format_of(p->format)->dtype == p->src_dtype &&
-        (p->col_stride == 1 || (unit.elements == 1 && p->row_stride == 1))) {
-        const int64_t n_units = p->cols / unit.elements;
-        move_units(p, data + (lo - first) * unit.bytes, width, hi - lo, src, n_units);
-        done = n_units * unit.elements;
+        (p->col_stride == 1 || (elements == 1 && p->row_stride == 1))) {
+        const int64_t n_units = p->cols / elements;
+        move_units(p, data, width, lo - first, hi - lo, src, n_units);
+        done = n_units * elements;
     }
     for (int64_t row = lo; row < hi && done < p->cols; row += GROUP) {
         const int64_t n = hi - row < GROUP ? hi - row : GROUP;
@@ -148,19 +178,18 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
 void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int64_t cols,
                    int64_t row, float *out)
 {
-    const struct packing_unit unit = packing_units[format];
+    const struct sw_packing *packing = packing_of(format);
     const int64_t panel = row / SW_PANEL;
-    const int64_t step = (int64_t)sw_panel_width(rows, panel) * unit.bytes;
+    const int width = sw_panel_width(rows, panel);
     const float *scales = sw_matrix_scales(format, data, rows, cols);
-    const char *from =
-        (const char *)data + sw_panel_offset(format, cols, panel) + row % SW_PANEL * unit.bytes;
+    const char *from = (const char *)data + sw_panel_offset(format, cols, panel);
     for (int64_t start = 0; start < cols; start += PIECE) {
         const int64_t n = cols - start < PIECE ? cols - start : PIECE;
-        const int64_t n_units = (n + unit.elements - 1) / unit.elements;
+        const int64_t n_units = (n + packing->elements - 1) / packing->elements;
         _Alignas(float) char blocks[PIECE_BYTES];
-        transpose_row(from, step, blocks, unit.bytes, n_units, unit.bytes);
+        packing_collect(packing, from, width, row % SW_PANEL, n_units, blocks);
         sw_format_of(format)->decode(blocks, scales ? scales[row] : 1, n, out + start);
-        from += n_units * step;
+        from += n_units * width * sw_packing_bytes(packing);
     }
 }
 

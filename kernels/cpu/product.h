@@ -125,16 +125,24 @@ ALWAYS_INLINE void product_kind(enum kind kind, const struct sw_panel_product *p
         product_many(kind, p);
 }
 
-static void panel_product(const struct sw_panel_product *p)
+static void product_f32(const struct sw_panel_product *p)
 {
-    if (p->format == SW_FORMAT_F32)
-        product_kind(KIND_F32, p);
-    else if (p->format == SW_FORMAT_F16)
-        product_kind(KIND_F16, p);
-    else if (p->format == SW_FORMAT_INT8)
-        product_kind(KIND_INT8, p);
-    else
-        product_kind(KIND_PAIRS, p);
+    product_kind(KIND_F32, p);
+}
+
+static void product_f16(const struct sw_panel_product *p)
+{
+    product_kind(KIND_F16, p);
+}
+
+static void product_pairs(const struct sw_panel_product *p)
+{
+    product_kind(KIND_PAIRS, p);
+}
+
+static void product_int8(const struct sw_panel_product *p)
+{
+    product_kind(KIND_INT8, p);
 }
 
 /* ---- activations */
@@ -277,14 +285,24 @@ ALWAYS_INLINE void prepare_kind(enum kind kind, const struct sw_prepare *p, int6
     }
 }
 
-static void prepare_tile(const struct sw_prepare *p, int64_t i)
+static void prepare_tile_f32(const struct sw_prepare *p, int64_t i)
 {
-    if (p->format == SW_FORMAT_BF16)
-        prepare_kind(KIND_PAIRS, p, i);
-    else if (p->format == SW_FORMAT_INT8)
-        prepare_kind(KIND_INT8, p, i);
-    else
-        prepare_kind(KIND_F32, p, i);
+    prepare_kind(KIND_F32, p, i);
+}
+
+static void prepare_tile_pairs(const struct sw_prepare *p, int64_t i)
+{
+    prepare_kind(KIND_PAIRS, p, i);
+}
+
+static void prepare_tile_int8(const struct sw_prepare *p, int64_t i)
+{
+    prepare_kind(KIND_INT8, p, i);
+}
+
+static void prepare_row_pairs(const struct sw_prepare *p, int64_t row, void *out)
+{
+    round_row(p->x + row * p->x_ld, p->cols, out);
 }
 
 #endif

@@ -13,13 +13,11 @@
 #include "kernels/cpu/attend.h"
 #include "kernels/cpu/limits.h"
 
+#include "kernels/cpu/format_rows.h"
+
 const struct sw_kernels TABLE = {
     .isa = TABLE_ISA,
-    .bf16_x_bytes = PAIR_BYTES / 2,
-    .round_row = round_row,
-    .quantize_row = quantize_row,
-    .prepare_tile = prepare_tile,
-    .panel_product = panel_product,
+    .formats = format_rows,
     .norm = rows_norm,
     .activate = rows_activate,
     .rope = rope,
@@ -28,5 +26,4 @@ const struct sw_kernels TABLE = {
     .add_scaled = add_scaled,
     .add = rows_add,
     .read_memory = read_memory,
-    .spin = spin,
 };

@@ -272,7 +272,7 @@ static int64_t x_floats(const struct sw_cpu_options *o)
     const int64_t rows = o->max_rows > 0 ? o->max_rows : 1,
                   cols = o->max_cols > 0 ? o->max_cols : 1;
     return (rows > SW_PRODUCT_ROWS ? SW_PRODUCT_ROWS : rows) *
-           (int64_t)sw_round_up((uint64_t)cols, 32);
+           (int64_t)sw_round_up((uint64_t)cols, SW_X_COLS);
 }
 
 static int count_threads(const struct sw_cpu_options *o, int n_cores)

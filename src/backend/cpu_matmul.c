@@ -8,13 +8,14 @@
 /* Columns of prepared activations: whole cache lines. */
 static int64_t matmul_padded(int64_t cols)
 {
-    return (int64_t)sw_round_up((uint64_t)cols, 32);
+    return (int64_t)sw_round_up((uint64_t)cols, SW_X_COLS);
 }
 
 struct product {
     struct sw_cpu *cpu;
     const struct sw_matrix *m;
-    struct sw_panel_product panel; /* the fields that are the same for all panels */
+    const struct sw_cpu_format *format; /* the matrix's */
+    struct sw_panel_product panel;      /* the fields that are the same for all panels */
     struct sw_prepare in;
     const float *bias;
     float *y;
@@ -27,46 +28,26 @@ static void prepare_tile(void *ctx, int64_t chunk, int worker)
 {
     const struct product *p = ctx;
     (void)worker;
-    p->cpu->kernels->prepare_tile(&p->in, chunk);
+    p->format->prepare_tile(&p->in, chunk);
 }
 
-/* int8: the data of each row are before the elements, which need a quarter of the space. */
-static void matmul_lay_out_int8(struct product *p)
-{
-    struct sw_prepare *in = &p->in;
-    in->int8.rows = p->cpu->x;
-    in->int8.outliers = (uint64_t *)(void *)(in->int8.rows + in->n);
-    in->int8.words = (in->cols + 63) / 64;
-    const size_t before =
-        (size_t)in->n * (sizeof *in->int8.rows + (size_t)in->int8.words * sizeof(uint64_t));
-    in->out = (char *)p->cpu->x + sw_round_up(before, SW_ALIGN);
-    p->panel.int8 = in->int8;
-    p->panel.outliers_of = in->x;
-    p->panel.outliers_ld = in->x_ld;
-}
-
-/* For a GEMV, rows are read in place, or rounded or quantized first; for a GEMM, packed in tiles.
- */
+/* For a GEMV, rows are read in place or made one by one; for a GEMM, in tiles. */
 static void matmul_prepare(struct product *p)
 {
-    struct sw_cpu *cpu = p->cpu;
-    const struct sw_prepare *in = &p->in;
-    if (in->format == SW_FORMAT_INT8)
-        matmul_lay_out_int8(p);
+    struct sw_prepare *in = &p->in;
+    in->out = p->cpu->x;
+    if (p->format->lay_out)
+        p->format->lay_out(in, p->cpu->x);
+    p->panel.in = in;
     p->panel.x = in->out;
     p->panel.x_ld = 0;
     if (in->n > SW_GEMV_ROWS) {
         const bool is_small = in->n * in->cols < 65536;
-        sw_pool_run(is_small ? NULL : cpu->pool, prepare_tile, p, sw_tile_count(in->n));
-    } else if (in->format == SW_FORMAT_INT8) {
-        p->panel.x_ld = matmul_padded(in->cols);
+        sw_pool_run(is_small ? NULL : p->cpu->pool, prepare_tile, p, sw_tile_count(in->n));
+    } else if (p->format->x_bytes) {
+        p->panel.x_ld = matmul_padded(in->cols) / SW_X_COLS * p->format->x_bytes;
         for (int64_t r = 0; r < in->n; r++)
-            cpu->kernels->quantize_row(in, r, (char *)in->out + r * p->panel.x_ld);
-    } else if (in->format == SW_FORMAT_BF16) {
-        p->panel.x_ld = matmul_padded(in->cols) * cpu->kernels->bf16_x_bytes;
-        for (int64_t r = 0; r < in->n; r++)
-            cpu->kernels->round_row(in->x + r * in->x_ld, in->cols,
-                                    (char *)cpu->x + r * p->panel.x_ld);
+            p->format->prepare_row(in, r, (char *)in->out + r * p->panel.x_ld);
     } else {
         p->panel.x = in->x;
         p->panel.x_ld = in->x_ld * (int64_t)sizeof(float);
@@ -79,17 +60,17 @@ static void matmul_panel(const struct product *p, int64_t index, int64_t first, 
 {
     struct sw_panel_product panel = p->panel;
     const int64_t row = index * SW_PANEL;
-    panel.weights = (const char *)p->m->d_data + sw_panel_offset(panel.format, panel.cols, index);
+    panel.weights = (const char *)p->m->d_data + sw_panel_offset(p->m->format, panel.cols, index);
     panel.width = sw_panel_width(p->m->rows, index);
     panel.n_rows = p->m->rows - row < SW_PANEL ? (int)(p->m->rows - row) : SW_PANEL;
     panel.first_tile = first;
     panel.end_tile = end;
-    const float *scales = sw_matrix_scales(panel.format, p->m->d_data, p->m->rows, p->m->cols);
+    const float *scales = sw_matrix_scales(p->m->format, p->m->d_data, p->m->rows, p->m->cols);
     panel.scales = scales ? scales + row : NULL;
     panel.bias = p->bias ? p->bias + row : NULL;
     panel.y = p->y + row;
     panel.scratch = p->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS;
-    p->cpu->kernels->panel_product(&panel);
+    p->format->product(&panel);
 }
 
 /* A chunk is a panel. In a GEMM the last panels are cut, so that the threads finish together. */
@@ -134,10 +115,9 @@ static void matmul_multiply(struct product *p, int64_t n, int64_t ld_y)
     if (most > SW_PRODUCT_ROWS)
         most = SW_PRODUCT_ROWS;
     p->n_panels = (m->rows + SW_PANEL - 1) / SW_PANEL;
-    p->panel.format = p->in.format = m->format;
+    p->format = &p->cpu->kernels->formats[m->format];
     p->panel.cols = p->in.cols = m->cols;
     p->panel.y_ld = ld_y;
-    p->in.out = p->cpu->x;
     for (int64_t row = 0; row < n; row += most) {
         p->panel.n = p->in.n = n - row < most ? n - row : most;
         matmul_prepare(p);

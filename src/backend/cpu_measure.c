@@ -100,7 +100,7 @@ static void spin_chunk(void *ctx, int64_t chunk, int worker)
     const double start = sw_clock();
     double flops = 0, now;
     do
-        flops += s->cpu->kernels->spin(s->format, 20000, out);
+        flops += s->cpu->kernels->formats[s->format].spin(20000, out);
     while ((now = sw_clock()) < start + s->seconds);
     s->rates[chunk] = flops / (now - start);
 }

@@ -146,7 +146,7 @@ static void compute_part(void *ctx, int64_t chunk, int worker)
     const double begin = sw_clock();
     double time = begin;
     while (time < begin + computing->seconds) {
-        w->amount += kernels->spin(computing->format, STEPS, numbers);
+        w->amount += kernels->formats[computing->format].spin(STEPS, numbers);
         time = sw_clock();
     }
     w->sink += numbers[0];

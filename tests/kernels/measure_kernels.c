@@ -59,7 +59,8 @@ static double peak_rate(struct bench *bench, enum sw_format_id format)
         return sw_cpu_measure_peak(bench->b, format, 0.01);
     float out[16] = {0};
     const double start = seconds_now();
-    const double flops = sw_kernels_for(sw_cpu_backend_isa(bench->b))->spin(format, 200000, out);
+    const double flops =
+        sw_kernels_for(sw_cpu_backend_isa(bench->b))->formats[format].spin(200000, out);
     return flops / (seconds_now() - start);
 }
 

@@ -1,0 +1,29 @@
+/* The table of weight formats on one instruction set, a row each. Included after all kernels. */
+#ifndef SW_KERNELS_FORMAT_ROWS_H
+#define SW_KERNELS_FORMAT_ROWS_H
+
+static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
+    [SW_FORMAT_F32] = {.packing = {1, {{4, 1}}},
+                       .prepare_tile = prepare_tile_f32,
+                       .product = product_f32,
+                       .spin = spin_f32},
+    [SW_FORMAT_F16] = {.packing = {1, {{2, 1}}},
+                       .prepare_tile = prepare_tile_f32,
+                       .product = product_f16,
+                       .spin = spin_f32},
+    [SW_FORMAT_BF16] = {.packing = {2, {{4, 1}}},
+                        .x_bytes = SW_X_COLS / 2 * PAIR_BYTES,
+                        .prepare_row = prepare_row_pairs,
+                        .prepare_tile = prepare_tile_pairs,
+                        .product = product_pairs,
+                        .spin = spin_bf16},
+    [SW_FORMAT_INT8] = {.packing = {4, {{4, 1}}},
+                        .x_bytes = SW_X_COLS,
+                        .lay_out = lay_out_int8,
+                        .prepare_row = prepare_row_int8,
+                        .prepare_tile = prepare_tile_int8,
+                        .product = product_int8,
+                        .spin = spin_int8},
+};
+
+#endif
