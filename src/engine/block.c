@@ -15,7 +15,7 @@ struct block {
     const struct sw_dims *d;
     const struct sw_weights *w;
     const struct sw_kv *kv;
-    struct sw_streamed *streamed; /* NULL: the layer is not streamed */
+    struct sw_store *store; /* which the weights come from */
     const struct sw_microbatch *batch;
     int64_t ld; /* floats from one row to the next in buffers of `hidden` */
     int kind;   /* set of enum sw_layer_kind */
@@ -47,8 +47,7 @@ static enum sw_status block_product(const struct block *k, const struct sw_matri
                                     const float *d_bias, const float *d_x, int64_t ld_x, int n,
                                     float *d_y, int64_t ld_y, bool add)
 {
-    if (k->streamed)
-        SW_TRY(sw_streamed_unpack(k->streamed, &m));
+    SW_TRY(k->store->ops->matrix(k->store, &m));
     k->b->ops->matmul(k->b, m, d_bias, d_x, ld_x, n, d_y, ld_y, add);
     return SW_OK;
 }
@@ -62,8 +61,7 @@ static enum sw_status block_project(const struct block *k, const struct input *i
     const struct sw_backend_ops *ops = k->b->ops;
     if (!ops->project)
         return block_product(k, m, d_bias, input_normed(k, in), ld_h, n, d_y, ld_y, false);
-    if (k->streamed)
-        SW_TRY(sw_streamed_unpack(k->streamed, &m));
+    SW_TRY(k->store->ops->matrix(k->store, &m));
     const struct sw_projection p = {.m = m,
                                     .d_bias = d_bias,
                                     .norm = k->model->arch->norm,
@@ -138,8 +136,7 @@ static enum sw_status project_down_by(const struct block *k, const struct sw_mat
     const int64_t ld = k->s->work.up;
     if (ops->project)
         return block_product(k, m, d_bias, d_up, ld, n, d_y, ld_y, add);
-    if (k->streamed)
-        SW_TRY(sw_streamed_unpack(k->streamed, &m));
+    SW_TRY(k->store->ops->matrix(k->store, &m));
     ops->activated_matmul(k->b, k->d->activation, k->model->arch->gated, m, d_bias, d_up, ld, n,
                           d_y, ld_y, add);
     return SW_OK;
@@ -255,7 +252,7 @@ enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
                             .d = &model->dims,
                             .w = block->weights,
                             .kv = block->kv,
-                            .streamed = block->streamed,
+                            .store = block->store,
                             .batch = batch,
                             .ld = s->work.hidden,
                             .kind = model->layer_kinds[block->layer]};

@@ -1,16 +1,18 @@
 /*
  * A stage at run time: the layers [first, first + count) of a model with the KV cache of all slots.
  * The first stage has the embedding, the last one the head. The plan chooses the tier of each
- * layer; only the stage carries that out.
+ * layer. When the stage opens, a table with a row a layer is made of the tiers, and running a
+ * micro-batch only reads its rows.
  */
 #ifndef SW_ENGINE_STAGE_H
 #define SW_ENGINE_STAGE_H
 
 #include "engine/device_context.h"
+#include "engine/kv_staging.h"
 #include "engine/microbatch.h"
+#include "engine/pins.h"
 #include "engine/slice.h"
-#include "engine/stage_weights.h"
-#include "engine/streamed.h"
+#include "engine/store.h"
 #include "model/footprint.h"
 
 struct sw_stage_options {
@@ -23,20 +25,45 @@ struct sw_stage_options {
     bool embed, head;
 };
 
+/* A micro-batch of at least tiers.stream_rows rows takes the way for prompts, a smaller one, or any
+ * when stream_rows is 0, the way for decoding. */
+enum sw_phase { SW_DECODE, SW_PROMPT, SW_PHASES };
+
+/* How a layer runs: the device that computes it, and the store that has its weights there. */
+struct sw_layer_way {
+    enum sw_device_kind device;
+    struct sw_store *store;
+};
+
+struct sw_layer_row {
+    int layer; /* index in the model */
+    struct sw_layer_way ways[SW_PHASES];
+    enum sw_device_kind kv_at; /* whose memory the KV cache is in */
+    struct sw_kv kv;
+    bool kv_pinned;
+    bool replayable; /* it needs nothing from the host: weights and KV in GPU memory, no experts */
+};
+
+enum sw_store_kind { SW_STORE_CPU, SW_STORE_GPU, SW_STORE_STREAMED, SW_STORE_KINDS };
+
 struct sw_stage {
     struct sw_stage_options options;
     struct sw_work work;
     struct sw_device_context contexts[SW_DEVICE_KINDS];
     struct sw_weights globals[SW_DEVICE_KINDS]; /* embedding and head, each on its own device */
-    struct sw_layer *layers;                    /* (count) */
-    struct sw_streamed streamed;                /* streamed.gpu NULL: no layer is streamed */
+    enum sw_device_kind embed_at, head_at;
+    struct sw_layer_row *layers;             /* (count) */
+    struct sw_store *stores[SW_STORE_KINDS]; /* NULL: no layer is kept so */
+    struct sw_kv_staging kv_staging; /* for layers whose KV is not on the device that runs them */
+    struct sw_pins pins;
     struct sw_qkv_layout qkv;
     float *d_logits; /* (SW_LOGIT_ROWS, vocab); only with the head on the GPU */
     bool received;   /* an NCCL link writes a batch's rows to sw_stage_rows; `in` is NULL then */
-    int at;          /* enum sw_device_kind: where the residual stream is */
-    int n_rows;      /* rows of the micro-batch under way */
-    bool is_warned;  /* the warning about values that are not finite was logged */
-    int32_t *rows;   /* (max_batch_tokens) host scratch: row lists, positions */
+    enum sw_device_kind at; /* where the residual stream is */
+    enum sw_phase phase;    /* of the micro-batch under way */
+    int n_rows;             /* its rows */
+    bool is_warned;         /* the warning about values that are not finite was logged */
+    int32_t *rows;          /* (max_batch_tokens) host scratch: row lists, positions */
     float *shares;   /* (max_batch_tokens, n_experts_used + 1) host scratch: expert weights */
     float *scores;   /* (max_batch_tokens, n_experts) host scratch: router scores */
     int32_t *chosen; /* (max_batch_tokens, n_experts_used) host scratch: experts of each row */
@@ -63,6 +90,8 @@ float *sw_stage_rows(const struct sw_stage *stage, int64_t *ld);
 /* Bytes that the stage has allocated on the GPU, without the backend's own workspace. */
 uint64_t sw_stage_gpu_bytes(const struct sw_stage *stage);
 
+/* ---- stage_forward.c */
+
 /*
  * Runs the micro-batch through the stage's layers. `in`: hidden states (n_rows, hidden) from the
  * stage before; NULL on the first stage, which embeds batch->ids, or when `received`. `out`:
@@ -80,9 +109,9 @@ enum sw_status sw_stage_logits(struct sw_stage *stage, const int32_t *rows, int 
 struct sw_block {
     int layer; /* index in the model */
     struct sw_device_context *device;
-    const struct sw_weights *weights;
+    struct sw_store *store;           /* which the layer is acquired from */
+    const struct sw_weights *weights; /* as it was acquired */
     const struct sw_kv *kv;
-    struct sw_streamed *streamed; /* NULL: the layer is not streamed */
 };
 /* block.c: runs the layer in place on the device's d_x. */
 enum sw_status sw_block_run(struct sw_stage *stage, const struct sw_block *block,
