@@ -20,7 +20,7 @@ address)
     which=(-L 'unit|fuzz')
     ;;
 thread)
-    threads=(base_pool format_reader transport_self transport_heartbeat transport_strangers engine_same_bits jobs_results
+    threads=(base_pool checkpoint_reader transport_self transport_heartbeat transport_strangers engine_same_bits engine_cancel jobs_results
         simgpu_blocks simgpu_streams)
     wanted=${threads[*]/#/test_}
     names=$(IFS='|' && echo "${threads[*]/_/.}")

@@ -150,7 +150,7 @@ static enum sw_status bench_run_crowd(struct bench *b, struct sw_scheduler *sche
                                            .sampling = sw_sampling_default(),
                                            .token = bench_take_token,
                                            .owner = &members[i]};
-        status = sw_scheduler_submit(scheduler, &request);
+        status = sw_scheduler_submit(scheduler, &request, NULL);
     }
     while (status == SW_OK && !sw_scheduler_idle(scheduler))
         status = sw_scheduler_step(scheduler);

@@ -30,6 +30,7 @@ static void add_span(struct sw_scheduler *s, int index, int n)
     /* Row p gives the log-probability of the id at p + 1. */
     const int64_t score_from = sw_max_i64(r->score_from - 1 - first, 0);
     outputs.score_from = (int32_t)sw_min_i64(score_from, outputs.sample_from);
+    slot->n_results += n - outputs.score_from;
     b->spans[b->n_spans] = (struct sw_span){index, first, b->n_rows, n};
     b->outputs[b->n_spans++] = outputs;
     for (int i = 0; i < n; i++)

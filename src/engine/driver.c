@@ -106,8 +106,8 @@ static size_t pop_local(struct sw_engine *e)
     return length;
 }
 
-/* Receives the next message to rank 0. Results go to e->results and set *is_result. */
-static enum sw_status driver_receive(struct sw_engine *e, bool *is_result, size_t *length)
+/* Receives the next message to rank 0. Results go to e->results and set e->has_result. */
+static enum sw_status driver_receive(struct sw_engine *e)
 {
     struct sw_transport *t = e->options.transport;
     struct sw_message m;
@@ -115,12 +115,12 @@ static enum sw_status driver_receive(struct sw_engine *e, bool *is_result, size_
     SW_TRY(sw_wire_reserve(&e->in, m.bytes + 1));
     if (m.bytes > 0)
         SW_TRY(sw_transport_recv_payload(t, &m, e->in.bytes));
-    *is_result = m.kind == SW_MSG_RESULT && m.source == e->last_rank;
-    if (*is_result) {
+    if (m.kind == SW_MSG_RESULT && m.source == e->last_rank && !e->has_result) {
         const struct sw_wire swap = e->results;
         e->results = e->in;
         e->in = swap;
-        *length = m.bytes;
+        e->result_bytes = m.bytes;
+        e->has_result = true;
         return SW_OK;
     }
     if (m.kind == SW_MSG_TIMES)
@@ -147,21 +147,37 @@ static enum sw_status driver_decode(struct sw_engine *e, size_t length, int *n)
     return SW_OK;
 }
 
+enum sw_status sw_engine_wait(struct sw_engine *e, const int *wake, bool *ready)
+{
+    const double start = sw_clock();
+    *ready = e->has_result || e->n_local > 0;
+    if (*ready)
+        return SW_OK;
+    while (!e->has_result && !__atomic_load_n(wake, __ATOMIC_ACQUIRE)) {
+        bool arrived;
+        SW_TRY(sw_transport_wait(e->options.transport, SW_ANY_RANK, wake, &arrived));
+        if (arrived)
+            SW_TRY(driver_receive(e));
+    }
+    *ready = e->has_result;
+    sw_recorder_add(&e->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
+    return SW_OK;
+}
+
 enum sw_status sw_engine_collect(struct sw_engine *e, const struct sw_result **results, int *n)
 {
     const double start = sw_clock();
-    bool has_result = e->last_rank == 0, is_result;
-    size_t length = 0;
     e->under_way--;
-    if (has_result)
-        length = pop_local(e);
-    /* Hidden states come from other ranks than the results, so the last collect waits for all. */
-    while (!has_result || (e->under_way == 0 && e->hidden_due > 0)) {
-        SW_TRY(driver_receive(e, &is_result, &length));
-        has_result = has_result || is_result;
+    if (e->last_rank == 0) {
+        e->result_bytes = pop_local(e);
+        e->has_result = true;
     }
+    /* Hidden states come from other ranks than the results, so the last collect waits for all. */
+    while (!e->has_result || (e->under_way == 0 && e->hidden_due > 0))
+        SW_TRY(driver_receive(e));
+    e->has_result = false;
     sw_recorder_add(&e->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
-    SW_TRY(driver_decode(e, length, n));
+    SW_TRY(driver_decode(e, e->result_bytes, n));
     *results = e->decoded;
     return SW_OK;
 }
@@ -177,14 +193,12 @@ static bool all_final(const struct sw_engine *e)
 enum sw_status sw_engine_stop(struct sw_engine *e)
 {
     struct sw_transport *t = e->options.transport;
-    bool is_result;
-    size_t length;
     for (int r = 1; r < t->size; r++) {
         struct sw_message m = {.kind = SW_MSG_STOP};
         SW_TRY(sw_transport_send(t, r, &m, NULL, 0));
     }
     while (!all_final(e))
-        SW_TRY(driver_receive(e, &is_result, &length));
+        SW_TRY(driver_receive(e));
     SW_TRY(sw_engine_report_times(e, true));
     return sw_transport_flush(t);
 }

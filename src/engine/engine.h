@@ -75,6 +75,12 @@ enum sw_status sw_engine_copy(struct sw_engine *engine, int from, int to, int n)
 /* Submits a micro-batch, which is copied. Computes the first stage when that is rank 0's own. */
 enum sw_status sw_engine_submit(struct sw_engine *engine, const struct sw_microbatch *batch);
 /*
+ * Waits until the results of the oldest micro-batch under way are here (*ready), so that
+ * sw_engine_collect need not wait for them, or until another thread has set *wake (see
+ * sw_transport_wait). With nothing under way only *wake ends it. Takes in other messages meanwhile.
+ */
+enum sw_status sw_engine_wait(struct sw_engine *engine, const int *wake, bool *ready);
+/*
  * Waits for the results of the oldest micro-batch under way: one per sampled or scored row, in row
  * order. They are valid until the next call.
  */

@@ -25,7 +25,9 @@ struct sw_engine {
 
     /* Rank 0 only. */
     struct sw_engine_hooks hooks;
-    int under_way;             /* micro-batches */
+    int under_way;   /* micro-batches */
+    bool has_result; /* `results` has `result_bytes` of the oldest one, received early */
+    size_t result_bytes;
     int64_t hidden_due;        /* messages with hidden states still to come */
     struct sw_wire *local;     /* (cap_local) queue of result payloads of rank 0's own last stage */
     size_t *local_bytes;       /* (cap_local) length of each payload */

@@ -48,7 +48,7 @@ enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g)
     g->prompt_s = g->decode_s = 0;
     g->out_of_room = false;
     SW_TRY(sw_scheduler_open(&options, &scheduler));
-    enum sw_status status = sw_scheduler_submit(scheduler, &request);
+    enum sw_status status = sw_scheduler_submit(scheduler, &request, NULL);
     single.start = sw_clock();
     while (status == SW_OK && !sw_scheduler_idle(scheduler))
         status = sw_scheduler_step(scheduler);

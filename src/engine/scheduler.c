@@ -97,7 +97,8 @@ static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct
     return sw_sampling_check(&r->sampling);
 }
 
-enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *r)
+enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *r,
+                                   uint64_t *handle)
 {
     const int n_prompt = r->max_new > 0 ? r->n_ids : r->n_ids - 1;
     SW_TRY(scheduler_check(s, r, n_prompt));
@@ -105,7 +106,9 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
     struct entry *e = malloc(sizeof *e + bytes);
     if (!e)
         return sw_fail(SW_ENOMEM, "no memory for a prompt of %d tokens", r->n_ids);
-    *e = (struct entry){.request = *r, .n_prompt = n_prompt};
+    *e = (struct entry){.request = *r, .n_prompt = n_prompt, .handle = ++s->handles};
+    if (handle)
+        *handle = e->handle;
     memcpy(e->ids, r->ids, bytes);
     e->request.ids = e->ids;
     if (e->request.score_from > r->n_ids)
@@ -119,6 +122,47 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
     return SW_OK;
 }
 
+static struct entry *scheduler_find(const struct sw_scheduler *s, uint64_t handle)
+{
+    for (int i = 0; i < s->options.slots; i++)
+        if (s->slots[i].entry && s->slots[i].entry->handle == handle)
+            return s->slots[i].entry;
+    for (struct entry *e = s->first; e; e = e->next)
+        if (e->handle == handle)
+            return e;
+    return NULL;
+}
+
+void sw_scheduler_cancel(struct sw_scheduler *s, uint64_t handle)
+{
+    struct entry *e = scheduler_find(s, handle);
+    if (!e || e->cancelled)
+        return;
+    e->cancelled = true;
+    s->n_cancelled++;
+}
+
+void sw_scheduler_wake(struct sw_scheduler *s)
+{
+    __atomic_store_n(&s->woken, 1, __ATOMIC_RELEASE);
+}
+
+/* Calls `mail` if another thread has woken the scheduler. What comes after this wakes it again. */
+static enum sw_status scheduler_take_mail(struct sw_scheduler *s)
+{
+    if (!__atomic_exchange_n(&s->woken, 0, __ATOMIC_ACQ_REL) || !s->options.mail)
+        return SW_OK;
+    return s->options.mail(s->options.mail_context, s);
+}
+
+enum sw_status sw_scheduler_wait(struct sw_scheduler *s)
+{
+    bool ready;
+    if (sw_scheduler_idle(s))
+        SW_TRY(sw_engine_wait(s->options.engine, &s->woken, &ready));
+    return scheduler_take_mail(s);
+}
+
 int sw_scheduler_room(const struct sw_scheduler *s)
 {
     /* A free slot should find its next request waiting. */
@@ -128,7 +172,7 @@ int sw_scheduler_room(const struct sw_scheduler *s)
 
 bool sw_scheduler_idle(const struct sw_scheduler *s)
 {
-    return s->stats.waiting == 0 && s->stats.running == 0;
+    return s->stats.waiting == 0 && s->stats.running == 0 && s->stats.under_way == 0;
 }
 
 void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats *out)
@@ -174,28 +218,44 @@ static enum sw_status scheduler_on_token(struct sw_scheduler *s, const struct sw
     return SW_OK;
 }
 
+static enum sw_status scheduler_on_result(struct sw_scheduler *s, const struct sw_result *r)
+{
+    struct slot *slot = r->slot < s->options.slots ? &s->slots[r->slot] : NULL;
+    const bool is_due = slot && slot->n_results > 0;
+    const bool is_stale = is_due && slot->n_stale > 0;
+    if (!is_due || (!is_stale && (!slot->entry || r->position >= slot->n_sent)))
+        return sw_fail(SW_EPEER,
+                       "a result came for slot %d, position %d, where none is due; start the "
+                       "same program everywhere",
+                       r->slot, r->position);
+    slot->n_results--;
+    if (is_stale)
+        slot->n_stale--;
+    if (is_stale || slot->entry->cancelled)
+        return SW_OK;
+    return r->scored ? scheduler_on_score(s, r) : scheduler_on_token(s, r);
+}
+
 static enum sw_status scheduler_collect(struct sw_scheduler *s)
 {
     const struct sw_result *results;
+    bool ready;
     int n;
+    SW_TRY(sw_engine_wait(s->options.engine, &s->woken, &ready));
+    if (!ready)
+        return SW_OK;
     SW_TRY(sw_engine_collect(s->options.engine, &results, &n));
     sw_in_flight_returned(&s->in_flight, sw_clock());
     s->stats.under_way--;
-    for (int i = 0; i < n; i++) {
-        const struct sw_result *r = &results[i];
-        if (r->slot >= s->options.slots || !s->slots[r->slot].entry ||
-            r->position >= s->slots[r->slot].n_sent)
-            return sw_fail(SW_EPEER,
-                           "a result came for slot %d, position %d, where none is due; start the "
-                           "same program everywhere",
-                           r->slot, r->position);
-        SW_TRY(r->scored ? scheduler_on_score(s, r) : scheduler_on_token(s, r));
-    }
+    for (int i = 0; i < n; i++)
+        SW_TRY(scheduler_on_result(s, &results[i]));
     return SW_OK;
 }
 
 enum sw_status sw_scheduler_step(struct sw_scheduler *s)
 {
+    SW_TRY(scheduler_take_mail(s));
+    SW_TRY(sw_scheduler_drop_cancelled(s));
     SW_TRY(sw_scheduler_admit(s));
     sw_in_flight_adapt(&s->in_flight, s->n_stepping, sw_engine_times(s->options.engine));
     for (;;) {

@@ -3,6 +3,11 @@
  * until a slot is free. Every step submits micro-batches until as many are under way as the
  * pipeline can use, then collects the results of the oldest. A request's results do not depend on
  * what else is under way: ids and log-probabilities are the same bit for bit.
+ *
+ * One thread, the scheduler's, calls these functions; callbacks run on it. Another thread may only
+ * call sw_scheduler_wake: it leaves what it wants (in a queue of its own, under its own lock), then
+ * wakes the scheduler, whose `mail` callback submits and cancels. A loop that serves requests is
+ *     sw_scheduler_step, and sw_scheduler_wait if sw_scheduler_idle
  */
 #ifndef SW_ENGINE_SCHEDULER_H
 #define SW_ENGINE_SCHEDULER_H
@@ -10,10 +15,11 @@
 #include "engine/engine.h"
 
 enum sw_finish {
-    SW_FINISH_STOP,     /* the token callback set *stop */
-    SW_FINISH_LENGTH,   /* max_new tokens were generated, or all ids were scored */
-    SW_FINISH_CONTEXT,  /* the slot has no room for more positions */
-    SW_FINISH_UNDEFINED /* some logits were not finite, so results are missing */
+    SW_FINISH_STOP,      /* the token callback set *stop */
+    SW_FINISH_LENGTH,    /* max_new tokens were generated, or all ids were scored */
+    SW_FINISH_CONTEXT,   /* the slot has no room for more positions */
+    SW_FINISH_UNDEFINED, /* some logits were not finite, so results are missing */
+    SW_FINISH_CANCELLED  /* by sw_scheduler_cancel; results so far were passed to the callbacks */
 };
 
 struct sw_request {
@@ -32,6 +38,7 @@ struct sw_request {
     void *owner;
 };
 
+struct sw_scheduler;
 struct sw_scheduler_options {
     struct sw_engine *engine;
     int stages; /* ranks with layers; 0: sw_engine_stages */
@@ -39,6 +46,10 @@ struct sw_scheduler_options {
     int slots, context, max_batch_tokens;
     bool unshared; /* no prefix hits: every request computes its whole prompt (tests, measurements)
                     */
+    /* Called by each step and wait after a sw_scheduler_wake, before anything else; may submit and
+     * cancel. Its failure is returned by the step or wait. NULL: not called. */
+    enum sw_status (*mail)(void *context, struct sw_scheduler *s);
+    void *mail_context;
 };
 
 struct sw_scheduler_stats {
@@ -47,12 +58,12 @@ struct sw_scheduler_stats {
     int64_t scored;       /* log-probabilities passed to callbacks */
     int64_t prefix_hits;  /* prompt tokens whose rows another sequence has computed */
     int64_t batches;      /* micro-batches submitted; rows_sent / batches is their mean size */
-    int64_t done;         /* requests finished */
+    int64_t done;         /* requests finished, the cancelled ones too */
+    int64_t cancelled;    /* requests cancelled */
     int waiting, running; /* requests in the queue, requests in a slot */
     int under_way;        /* micro-batches submitted and not collected */
 };
 
-struct sw_scheduler;
 /* SW_ENOMEM. The caller frees by sw_scheduler_close. */
 enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
                                  struct sw_scheduler **out);
@@ -62,15 +73,34 @@ void sw_scheduler_close(struct sw_scheduler *s);
  * Queues a request. SW_EINPUT when it can never run: an empty prompt, a prompt longer than the
  * context, or ids that the model does not have. SW_EUSAGE when its sampling is out of range. On a
  * failure nothing is queued. A request without outputs is done in the next step. The last id of a
- * request that only scores needs no position.
+ * request that only scores needs no position. *handle, unless NULL: for sw_scheduler_cancel; never
+ * 0, and no other request of this scheduler gets it.
  */
-enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *request);
+enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *request,
+                                   uint64_t *handle);
+/*
+ * Cancels a request; nothing happens when it is done already. From now on neither `token` nor
+ * `scored` is called for it. `done` is called once, in the next step, with SW_FINISH_CANCELLED;
+ * then its slot is free: rows that are still under way are computed, and their results dropped.
+ * Others' results stay the same, bit for bit. Callbacks may cancel any request, their own as well.
+ */
+void sw_scheduler_cancel(struct sw_scheduler *s, uint64_t handle);
 /* The number of requests to submit now so that no slot idles; callers read their input by it. */
 int sw_scheduler_room(const struct sw_scheduler *s);
 /* Submits what can be submitted and collects one micro-batch. Returns at once if there is nothing
- * to do. */
+ * to do, and without a micro-batch when it is woken while it waits for one. */
 enum sw_status sw_scheduler_step(struct sw_scheduler *s);
+/* Whether no request is waiting or running, and nothing is under way. */
 bool sw_scheduler_idle(const struct sw_scheduler *s);
+/* Waits until the scheduler is woken, then calls `mail`; returns at once unless it is idle. Fails
+ * as every wait does: after a stop, or when a rank is lost. */
+enum sw_status sw_scheduler_wait(struct sw_scheduler *s);
+/*
+ * From any thread, also before a wait: ends the wait of a step or of sw_scheduler_wait, now or the
+ * next one, within about 5 ms, and lets `mail` be called after this moment. Cheap; a signal handler
+ * may call it. Computing of rank 0's own layers is not interrupted. Not after sw_scheduler_close.
+ */
+void sw_scheduler_wake(struct sw_scheduler *s);
 void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats *out);
 
 #endif

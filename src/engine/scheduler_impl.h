@@ -18,7 +18,9 @@ struct entry {
     int n_prompt;              /* ids to compute: all, or all but the last when it only scores */
     int n_new;                 /* tokens generated so far */
     bool undefined;            /* some of its logits were not finite */
-    int32_t ids[];             /* (request.n_ids) */
+    bool cancelled;            /* to be dropped by the next step */
+    uint64_t handle;
+    int32_t ids[]; /* (request.n_ids) */
 };
 
 struct slot {
@@ -29,6 +31,8 @@ struct slot {
     int source;          /* slot whose prefix this one waits for; -1: none */
     int shared;          /* rows that `source` must have submitted before they are copied */
     int64_t used;        /* stats.done when the slot became free */
+    int64_t n_results;   /* results of this slot's rows that are still to come */
+    int64_t n_stale;     /* the first of them that belong to a cancelled request */
 };
 
 /* A queue of slots, each in it at most once. */
@@ -49,6 +53,20 @@ static inline void ring_pop(struct ring *r)
     r->first = (r->first + 1) % r->capacity;
     r->n--;
 }
+/* Takes `slot` out wherever it is; false: it is not there. */
+static inline bool ring_remove(struct ring *r, int slot)
+{
+    bool found = false;
+    for (int i = 0, n = r->n; i < n; i++) {
+        const int at = ring_head(r);
+        ring_pop(r);
+        if (at == slot)
+            found = true;
+        else
+            ring_push(r, at);
+    }
+    return found;
+}
 
 struct sw_scheduler {
     struct sw_scheduler_options options;
@@ -63,12 +81,17 @@ struct sw_scheduler {
     struct sw_in_flight in_flight; /* how many micro-batches should be under way */
     struct sw_microbatch batch;    /* being built; arrays of max_batch_tokens */
     struct sw_scheduler_stats stats;
+    uint64_t handles; /* given so far */
+    int n_cancelled;  /* requests to be dropped by the next step */
+    int woken;        /* set by any thread; read and cleared with __atomic operations */
 };
 
 /* slots.c: assigns free slots to waiting requests. */
 enum sw_status sw_scheduler_admit(struct sw_scheduler *s);
 /* slots.c: starts the slots whose shared prefix has been submitted meanwhile. */
 enum sw_status sw_scheduler_unblock(struct sw_scheduler *s);
+/* slots.c: ends requests that are cancelled. */
+enum sw_status sw_scheduler_drop_cancelled(struct sw_scheduler *s);
 /* slots.c: ends the slot's request: calls `done`, frees the request and the slot. */
 enum sw_status sw_scheduler_end(struct sw_scheduler *s, int slot, enum sw_finish finish);
 

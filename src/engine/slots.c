@@ -36,7 +36,8 @@ static double slots_value(const struct sw_scheduler *s, const struct slot *slot,
     return (slot->n_sent - kept) / (1 + age);
 }
 
-static struct offer slots_find_offer(const struct sw_scheduler *s, const struct entry *e)
+/* `index`: the slot that the request has already and that looks for another source; -1: none. */
+static struct offer slots_find_offer(const struct sw_scheduler *s, const struct entry *e, int index)
 {
     /* Rows that are sampled or scored must be computed, not shared. */
     const int most = sw_min_int(e->request.score_from, e->request.n_ids) - 1;
@@ -44,7 +45,10 @@ static struct offer slots_find_offer(const struct sw_scheduler *s, const struct 
     double least = 0;
     for (int i = 0; i < s->options.slots; i++) {
         const struct slot *slot = &s->slots[i];
-        const int known = slot->entry ? slot->n_due : slot->n_sent;
+        const bool goes_on = slot->entry && (index < 0 || slot->source < 0);
+        const int known = goes_on ? slot->n_due : slot->n_sent;
+        if (i == index)
+            continue;
         const int n =
             s->options.unshared ? 0 : common_prefix(e->ids, slot->ids, sw_min_int(most, known));
         const int n_now = sw_min_int(n, slot->n_sent);
@@ -86,6 +90,24 @@ static enum sw_status slots_copy(struct sw_scheduler *s, int index, int from, in
     return SW_OK;
 }
 
+/* Lets a slot that keeps n_sent rows wait for the offered prefix, copy it, or start without. */
+static enum sw_status slots_place(struct sw_scheduler *s, int index, const struct offer *o)
+{
+    struct slot *slot = &s->slots[index];
+    const int kept = slot->n_sent;
+    const int n_now = o->n_now >= kept + SW_SHARE_MIN ? o->n_now : kept;
+    if (o->n_soon >= n_now + SW_SHARE_MIN) {
+        slot->source = o->soon;
+        slot->shared = o->n_soon;
+        s->n_blocked++;
+        return SW_OK;
+    }
+    if (n_now > kept)
+        return slots_copy(s, index, o->now, n_now);
+    slots_start(s, index);
+    return SW_OK;
+}
+
 static enum sw_status slots_assign(struct sw_scheduler *s, struct entry *e, const struct offer *o)
 {
     struct slot *slot = &s->slots[o->free];
@@ -95,17 +117,7 @@ static enum sw_status slots_assign(struct sw_scheduler *s, struct entry *e, cons
     slot->n_sent = o->kept;
     s->stats.running++;
     SW_TRY(sw_engine_slot(s->options.engine, o->free, &e->request.sampling));
-    const int n_now = o->n_now >= o->kept + SW_SHARE_MIN ? o->n_now : o->kept;
-    if (o->n_soon >= n_now + SW_SHARE_MIN) {
-        slot->source = o->soon;
-        slot->shared = o->n_soon;
-        s->n_blocked++;
-        return SW_OK;
-    }
-    if (n_now > o->kept)
-        return slots_copy(s, o->free, o->now, n_now);
-    slots_start(s, o->free);
-    return SW_OK;
+    return slots_place(s, o->free, o);
 }
 
 static struct entry *slots_next_entry(struct sw_scheduler *s)
@@ -122,6 +134,11 @@ static enum sw_status slots_end_entry(struct sw_scheduler *s, struct entry *e,
 {
     enum sw_status status = SW_OK;
     s->stats.done++;
+    if (e->cancelled) {
+        finish = SW_FINISH_CANCELLED;
+        s->stats.cancelled++;
+        s->n_cancelled--;
+    }
     if (e->request.done)
         status = e->request.done(e->request.owner, finish);
     free(e);
@@ -136,7 +153,7 @@ enum sw_status sw_scheduler_admit(struct sw_scheduler *s)
             SW_TRY(slots_end_entry(s, e, SW_FINISH_LENGTH));
             continue;
         }
-        const struct offer offer = slots_find_offer(s, e);
+        const struct offer offer = slots_find_offer(s, e, -1);
         SW_TRY(slots_assign(s, e, &offer));
     }
     return SW_OK;
@@ -164,4 +181,69 @@ enum sw_status sw_scheduler_end(struct sw_scheduler *s, int index, enum sw_finis
     slot->used = s->stats.done;
     s->stats.running--;
     return slots_end_entry(s, e, e->undefined ? SW_FINISH_UNDEFINED : finish);
+}
+
+/*
+ * Slots that wait for rows of `gone`, whose request was cancelled, are placed anew: the first takes
+ * what there is and computes the rest, the others can wait for that one. Slots that wait themselves
+ * are no source here, so nobody waits in a circle.
+ */
+static enum sw_status slots_replace_source(struct sw_scheduler *s, int gone)
+{
+    for (int i = 0; i < s->options.slots; i++) {
+        struct slot *slot = &s->slots[i];
+        if (!slot->entry || slot->source != gone)
+            continue;
+        const struct offer offer = slots_find_offer(s, slot->entry, i);
+        s->n_blocked--;
+        slot->source = -1;
+        SW_TRY(slots_place(s, i, &offer));
+    }
+    return SW_OK;
+}
+
+/* Takes a cancelled request off its slot. Results of rows under way will be dropped. */
+static enum sw_status slots_drop(struct sw_scheduler *s, int index)
+{
+    struct slot *slot = &s->slots[index];
+    if (slot->source >= 0) {
+        slot->source = -1;
+        s->n_blocked--;
+    } else if (ring_remove(&s->prompts, index)) {
+        s->prompt_rows -= slot->n_due - slot->n_sent;
+    } else {
+        ring_remove(&s->steps, index);
+        s->n_stepping -= slot->entry->request.max_new > 1;
+    }
+    slot->n_stale = slot->n_results;
+    slot->n_due = slot->n_sent; /* nobody may count on more */
+    SW_TRY(slots_replace_source(s, index));
+    return sw_scheduler_end(s, index, SW_FINISH_CANCELLED);
+}
+
+/* `done` may submit requests and cancel others; those are dropped here or by the next step. */
+enum sw_status sw_scheduler_drop_cancelled(struct sw_scheduler *s)
+{
+    if (s->n_cancelled == 0)
+        return SW_OK;
+    for (int i = 0; i < s->options.slots; i++)
+        if (s->slots[i].entry && s->slots[i].entry->cancelled)
+            SW_TRY(slots_drop(s, i));
+    struct entry *before = NULL, *next;
+    for (struct entry *e = s->first; e; e = next) {
+        next = e->next;
+        if (!e->cancelled) {
+            before = e;
+            continue;
+        }
+        if (before)
+            before->next = next;
+        else
+            s->first = next;
+        if (s->last == e)
+            s->last = before;
+        s->stats.waiting--;
+        SW_TRY(slots_end_entry(s, e, SW_FINISH_CANCELLED));
+    }
+    return SW_OK;
 }

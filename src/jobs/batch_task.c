@@ -154,7 +154,7 @@ static enum sw_status batch_task_submit(struct sw_batch_item *item, const struct
                                                   .stop = item->request.stop,
                                                   .n_stop = (size_t)item->request.n_stop};
     SW_TRY(sw_completion_begin(&item->completion, &options, prompt->items, prompt->count));
-    return sw_scheduler_submit(item->job->scheduler, &request);
+    return sw_scheduler_submit(item->job->scheduler, &request, NULL);
 }
 
 /* Frees the prompt, perhaps most of the line: from now on only its ids are needed. */

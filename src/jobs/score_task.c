@@ -216,7 +216,7 @@ static enum sw_status pass_submit(struct pass *p)
         .done = score_task_done,
         .owner = p};
     p->greedy = true;
-    return sw_scheduler_submit(item->job->scheduler, &request);
+    return sw_scheduler_submit(item->job->scheduler, &request, NULL);
 }
 
 /* Reads a text member. `optional`: absent and JSON null count as "". */

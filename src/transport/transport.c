@@ -218,6 +218,18 @@ enum sw_status sw_transport_poll(struct sw_transport *t, int from, bool *ready)
     return t->ops->peek(t, SW_CHANNEL_DATA, from, ready);
 }
 
+enum sw_status sw_transport_wait(struct sw_transport *t, int from, const int *wake, bool *ready)
+{
+    struct sw_wait wait;
+    sw_wait_begin(&wait);
+    for (;;) {
+        SW_TRY(t->ops->peek(t, SW_CHANNEL_DATA, from, ready));
+        if (*ready || __atomic_load_n(wake, __ATOMIC_ACQUIRE))
+            return SW_OK;
+        SW_TRY(sw_wait_step(t, &wait));
+    }
+}
+
 enum sw_status sw_transport_flush(struct sw_transport *t)
 {
     uint64_t under_way = 0;

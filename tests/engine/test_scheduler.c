@@ -81,7 +81,7 @@ static enum sw_status submit(struct sw_scheduler *s, struct text *t)
                                  .token = take_token,
                                  .done = take_end,
                                  .owner = t};
-    return sw_scheduler_submit(s, &r);
+    return sw_scheduler_submit(s, &r, NULL);
 }
 
 static enum sw_status drive(struct job *job, struct sw_engine *engine)
@@ -383,7 +383,7 @@ static enum sw_status submit_bad(struct job *job, struct sw_engine *engine)
     struct sw_scheduler *s;
     SW_TRY(sw_scheduler_open(&options, &s));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        const enum sw_status status = sw_scheduler_submit(s, &bad[i]);
+        const enum sw_status status = sw_scheduler_submit(s, &bad[i], NULL);
         CU_ASSERT(status == SW_EINPUT || status == SW_EUSAGE);
     }
     CU_ASSERT(sw_scheduler_idle(s));
@@ -456,7 +456,7 @@ static enum sw_status share_or_not(struct job *job, struct sw_engine *engine)
                                          .score_from = 404,
                                          .max_new = 1,
                                          .sampling = sw_sampling_default()};
-            SW_TRY(sw_scheduler_submit(s, &r));
+            SW_TRY(sw_scheduler_submit(s, &r, NULL));
         }
         while (!sw_scheduler_idle(s))
             SW_TRY(sw_scheduler_step(s));
@@ -512,7 +512,7 @@ static enum sw_status submit_many(struct job *job, struct sw_engine *engine)
                                      .score_from = i % 7 ? 2 + i % 3 : 1,
                                      .max_new = i % 4,
                                      .sampling = sw_sampling_default()};
-        SW_TRY(sw_scheduler_submit(s, &r));
+        SW_TRY(sw_scheduler_submit(s, &r, NULL));
         while (sw_scheduler_room(s) == 0)
             SW_TRY(sw_scheduler_step(s));
         if (i == 5000 || i == 19999)

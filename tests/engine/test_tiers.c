@@ -318,7 +318,7 @@ static enum sw_status count_batches(struct job *job, struct sw_engine *engine)
     struct sw_scheduler_stats stats;
     struct sw_scheduler *s;
     SW_TRY(sw_scheduler_open(&options, &s));
-    enum sw_status status = sw_scheduler_submit(s, &request);
+    enum sw_status status = sw_scheduler_submit(s, &request, NULL);
     while (status == SW_OK && !sw_scheduler_idle(s))
         status = sw_scheduler_step(s);
     sw_scheduler_stats(s, &stats);

@@ -51,7 +51,7 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
     SW_TRY(sw_scheduler_open(&options, &s));
     enum sw_status status = SW_OK;
     for (int i = 0; i < TEXTS && status == SW_OK; i++)
-        status = sw_scheduler_submit(s, &request);
+        status = sw_scheduler_submit(s, &request, NULL);
     while (status == SW_OK && !sw_scheduler_idle(s))
         status = sw_scheduler_step(s);
     sw_scheduler_stats(s, &stats);

@@ -180,7 +180,7 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
                                      .sampling = sw_sampling_default(),
                                      .token = take,
                                      .owner = t};
-        status = sw_scheduler_submit(s, &r);
+        status = sw_scheduler_submit(s, &r, NULL);
     }
     while (status == SW_OK && !sw_scheduler_idle(s))
         status = sw_scheduler_step(s);

@@ -21,8 +21,10 @@ struct sw_scheduler {
     int n;
 };
 
-enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *request)
+enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *request,
+                                   uint64_t *handle)
 {
+    (void)handle;
     s->queue[s->n++] = *request;
     return SW_OK;
 }
