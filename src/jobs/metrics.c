@@ -53,14 +53,14 @@ enum sw_status sw_metrics_open(const struct sw_metrics_options *options, struct 
 {
     struct sw_metrics *metrics = calloc(1, sizeof *metrics);
     if (!metrics)
-        return sw_fail(SW_ENOMEM, "no memory to watch the job");
+        return sw_fail(SW_ENOMEM, "no memory for the metrics of the job");
     metrics->options = *options;
     metrics->terminal = isatty(STDERR_FILENO);
     metrics->started = metrics->reported_at = sw_clock();
     enum sw_status status = SW_OK;
     if (!mark_open(&metrics->reported, options->n_ranks, metrics->started) ||
         !mark_open(&metrics->measured, options->n_ranks, metrics->started))
-        status = sw_fail(SW_ENOMEM, "no memory to watch the job");
+        status = sw_fail(SW_ENOMEM, "no memory for the metrics of the job");
     else if (options->metrics)
         status = sw_file_write_stream(options->metrics, SW_WRITE_APPEND, &metrics->file);
     if (status == SW_OK)

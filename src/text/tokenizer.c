@@ -95,7 +95,7 @@ enum form { TOKENIZER_JSON, TOKENIZER_MODEL, VOCAB_MERGES, N_FORMS };
 
 static const char *const form_files[N_FORMS] = {"tokenizer.json", "tokenizer.model", "vocab.json"};
 
-/* The first form that is there, N_FORMS: none. A failure: that cannot be told. */
+/* Finds the first form that is there; N_FORMS: none. Fails when a file cannot be examined. */
 static enum sw_status find_form(const char *dir, enum form *form)
 {
     for (int i = 0; i < N_FORMS; i++) {

@@ -1,4 +1,4 @@
-/* Which paths are one file, told by links of both kinds, names not there yet and folders. */
+/* Which paths are one file, found by links of both kinds, names not there yet and folders. */
 #include "base/file_set.h"
 #include "unit.h"
 

@@ -118,7 +118,7 @@ static void what_is_no_file_is_refused_at_once(void)
     remove_folder();
 }
 
-static void links_that_lead_nowhere_are_told(void)
+static void dangling_links_are_refused(void)
 {
     enum sw_file_kind kind;
     int fd;
@@ -181,6 +181,6 @@ static void too_many_open_files_are_no_absence(void)
 
 SW_UNIT_TESTS({"absence is no failure", absence_is_no_failure}, {"files are read", files_are_read},
               {"what is no file is refused at once", what_is_no_file_is_refused_at_once},
-              {"links that lead nowhere are told", links_that_lead_nowhere_are_told},
+              {"dangling links are refused", dangling_links_are_refused},
               {"what may not be read is there", what_may_not_be_read_is_there},
               {"too many open files are no absence", too_many_open_files_are_no_absence})

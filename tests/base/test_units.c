@@ -61,7 +61,7 @@ static void numbers_have_no_exponent(void)
     }
 }
 
-static void layers_are_told(void)
+static void layers_are_printed(void)
 {
     char out[32];
     CU_ASSERT_STRING_EQUAL(sw_layers_format(3, 6, out, sizeof out), "layers 3-8");
@@ -72,4 +72,4 @@ static void layers_are_told(void)
 SW_UNIT_TESTS({"sizes are read", sizes_are_read}, {"rates are read", rates_are_read},
               {"sizes are printed", sizes_are_printed},
               {"numbers have no exponent", numbers_have_no_exponent},
-              {"layers are told", layers_are_told})
+              {"layers are printed", layers_are_printed})

@@ -14,14 +14,14 @@ ssize_t __real_pread(int fd, void *out, size_t n, off_t at);
 ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at);
 int __wrap_posix_fadvise(int fd, off_t at, off_t n, int advice);
 
-static atomic_uint_fast64_t asked_ahead; /* bytes that the system was asked to fetch */
+static atomic_uint_fast64_t prefetched; /* bytes that the system was asked to fetch */
 
 int __wrap_posix_fadvise(int fd, off_t at, off_t n, int advice)
 {
     (void)fd;
     (void)at;
     if (advice == POSIX_FADV_WILLNEED)
-        atomic_fetch_add(&asked_ahead, (uint64_t)n);
+        atomic_fetch_add(&prefetched, (uint64_t)n);
     return 0;
 }
 
@@ -118,7 +118,8 @@ static void several_reads_are_under_way(void)
     remove_folder(folder);
 }
 
-/* Whichever read it is, on whichever thread; and what is told is the first byte that is missing. */
+/* Whichever read it is, on whichever thread; and the message names the first byte that is missing.
+ */
 static void a_failure_anywhere_names_the_file(void)
 {
     char folder[64], path[128], what[64];
@@ -178,10 +179,10 @@ static void what_is_expected_need_not_come(void)
     CU_ASSERT_EQUAL_FATAL(sw_reader_open(&t, &r), SW_OK);
     for (size_t n = 0; n <= 4; n++) {
         sw_reader_expect(r, next, n);
-        atomic_store(&asked_ahead, 0);
+        atomic_store(&prefetched, 0);
         CU_ASSERT_EQUAL(read_second(r, &t, &s), SW_OK);
         CU_ASSERT(s.right && s.next_row == ROWS);
-        CU_ASSERT_EQUAL(atomic_load(&asked_ahead), n >= 3 ? 2 * HALF : n == 2 ? HALF : 0);
+        CU_ASSERT_EQUAL(atomic_load(&prefetched), n >= 3 ? 2 * HALF : n == 2 ? HALF : 0);
     }
     sw_reader_expect(r, NULL, 0);
     CU_ASSERT_EQUAL(read_second(r, &t, &s), SW_OK);

@@ -71,10 +71,10 @@ expect 0 "taken meanwhile, two ranks"
 [ "$(texts)" = "$plain" ] || fail "taken meanwhile, two ranks: other ids"
 [ "$(grep -c 'planning again' err)" = 1 ] || fail "taken meanwhile, two ranks: said it not once"
 
-# It goes on being told wrongly: refused after the second try, with the reason.
+# The free memory goes on being reported wrongly: refused after the second try, with the reason.
 SPILLWAY_FAKE_GPU=$((4 * G)):$taken:1000 sw "${run[@]}"
-expect 5 "told wrongly"
-grep -q 'GPU memory for .* cannot be allocated' err || fail "told wrongly: the reason"
+expect 5 "reported wrongly"
+grep -q 'GPU memory for .* cannot be allocated' err || fail "reported wrongly: the reason"
 SPILLWAY_FAKE_GPU=$((4 * G)):$taken:1000 ranks 2 "${run[@]}" --slices 3,3
-expect 5 "told wrongly, two ranks"
+expect 5 "reported wrongly, two ranks"
 finish

@@ -50,7 +50,7 @@ judge() {
         *:/proc/self/cgroup | *:*memory.max | *:*memory.high | *:*limit_in_bytes)
             # hwloc looks there with openat
             [ "$call" = openat ] || grep -qF "$path" "$folder/err" ||
-                fail "$what ($call $path): a limit that cannot be read is not told" ;;
+                fail "$what ($call $path): no message for a limit that cannot be read" ;;
         esac
     elif [ "$error" = 4 ]; then
         fail "$what ($call $path): interrupted, exit code $code"

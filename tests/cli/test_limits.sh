@@ -59,7 +59,7 @@ steps -n 3 4 5 6 7 8 10 12 16 24 32
 steps -v 9000 10000 12000 14000 16000 18000 20000 22000 26000 32000 48000 64000 100000 200000 \
     400000 800000 4000000
 steps -s 64 96 128 256 512 1024
-# What cannot be raised is told.
+# A limit that cannot be raised gives a message.
 if [ "$(id -u)" != 0 ] || setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null; then
     [ "$(id -u)" = 0 ] && wrap="setpriv --reuid=65534 --regid=65534 --clear-groups"
     own=$spillway

@@ -125,7 +125,7 @@ grep -q '"tokens_per_s"' err || fail "metrics to /dev/stderr, a pipe"
 timeout 8 "$spillway" run model hello -n 2 --timeline /dev/stderr 2>&1 >/dev/null | cat >err
 grep -q '"process_name"' err || fail "a timeline to /dev/stderr, a pipe"
 
-# What may not be read is told as that; root may read all, so somebody else does.
+# The message for a file without read permission; root may read all files, so another user does.
 [ "$(id -u)" = 0 ] && ! setpriv --reuid=65534 --regid=65534 --clear-groups true 2>/dev/null &&
     { echo "without setpriv nobody without permission can be had"; finish; }
 as_other() {

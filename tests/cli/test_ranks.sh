@@ -1,6 +1,6 @@
 #!/bin/bash
 # The same text and the same bits on 1, 2 and 3 ranks, however the layers are cut, on 1 and 2
-# threads and however the prompt is fed; prompts from the line, a file and standard input; JSON.
+# threads and however the prompt is cut; prompts from the line, a file and standard input; JSON.
 # $1: the program.
 set -u
 spillway=$1

@@ -169,7 +169,7 @@ static void a_stopped_job_leaves_a_trace(void)
     remove(path);
 }
 
-static void the_book_is_passed_on_before_it_is_full(void)
+static void stats_are_sent_before_they_are_full(void)
 {
     struct sw_recorder r = {0};
     CU_ASSERT_EQUAL(sw_recorder_start(&r), SW_OK);
@@ -202,5 +202,5 @@ static void a_file_that_cannot_be_written(void)
 
 SW_UNIT_TESTS({"every activity is there", every_activity_is_there},
               {"a stopped job leaves a trace", a_stopped_job_leaves_a_trace},
-              {"the book is passed on before it is full", the_book_is_passed_on_before_it_is_full},
+              {"stats are sent before they are full", stats_are_sent_before_they_are_full},
               {"a file that cannot be written", a_file_that_cannot_be_written})

@@ -209,7 +209,7 @@ static void send_and_fail(struct end *e)
     pthread_barrier_wait(&both);
 }
 
-static void nccl_hears_of_it(void)
+static void nccl_reports_it(void)
 {
     struct end ends[2] = {{.device = 0}, {.device = 1}};
     pthread_barrier_init(&both, NULL, 2);
@@ -270,6 +270,6 @@ static void nobody_warms_up(void)
 SW_UNIT_TESTS({"rows arrive", rows_arrive}, {"never received", never_received},
               {"never received, before a small download", never_received_before_little},
               {"never received, before a large download", never_received_before_much},
-              {"the job ends", the_job_ends}, {"NCCL hears of it", nccl_hears_of_it},
+              {"the job ends", the_job_ends}, {"NCCL reports it", nccl_reports_it},
               {"nobody joins", nobody_joins}, {"one GPU twice", one_gpu_twice},
               {"nobody warms up", nobody_warms_up})

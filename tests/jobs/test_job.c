@@ -66,15 +66,15 @@ static enum sw_status run_over(struct run *run, struct job *j, struct sw_engine 
 static enum sw_status drive(struct job *j, struct sw_engine *engine)
 {
     struct run *run = j->drive_context;
-    const struct sw_input_scan survey = {.begin = "x"};
+    const struct sw_input_scan scan = {.begin = "x"};
     struct sw_results *results = NULL;
-    json_t *claim =
+    json_t *manifest =
         json_pack("{s:s, s:{s:s, s:i, s:s}, s:{s:s, s:s}, s:{}}", "verb", "test", "input", "path",
                   "in", "bytes", 1, "digest", "x", "model", "name", "m", "digest", "d", "options");
     enum sw_status status = sw_results_open(run->out, &results);
     if (status == SW_OK)
-        status = sw_results_begin(results, claim, &survey, SW_RESULTS_RESUME);
-    json_decref(claim);
+        status = sw_results_begin(results, manifest, &scan, SW_RESULTS_RESUME);
+    json_decref(manifest);
     if (status == SW_OK)
         status = run_over(run, j, engine, results);
     if (status == SW_OK)

@@ -67,22 +67,21 @@ static enum sw_status tick(struct sw_job *job)
     return SW_OK;
 }
 
-static enum sw_status begin(struct sw_results *results, const char *in,
-                            struct sw_input_scan *survey)
+static enum sw_status begin(struct sw_results *results, const char *in, struct sw_input_scan *scan)
 {
     const struct sw_tensors none = {0};
     struct sw_identity identity;
-    SW_TRY(sw_input_scan_make(in, sw_results_input_bytes(results), NULL, NULL, survey));
+    SW_TRY(sw_input_scan_make(in, sw_results_input_bytes(results), NULL, NULL, scan));
     SW_TRY(sw_identity_make(MODEL, &none, &identity));
-    json_t *claim =
+    json_t *manifest =
         json_pack("{s:s, s:{s:s, s:I, s:s}, s:{s:s, s:i, s:s, s:s}, s:{}}", "verb", "test", "input",
-                  "path", in, "bytes", (json_int_t)survey->bytes, "digest", survey->digest, "model",
+                  "path", in, "bytes", (json_int_t)scan->bytes, "digest", scan->digest, "model",
                   "name", "m", "version", SW_IDENTITY_VERSION, "digest", identity.digest, "hashes",
                   identity.hashes, "options");
-    const enum sw_status status = claim
-                                      ? sw_results_begin(results, claim, survey, SW_RESULTS_RESUME)
+    const enum sw_status status = manifest
+                                      ? sw_results_begin(results, manifest, scan, SW_RESULTS_RESUME)
                                       : sw_fail(SW_ENOMEM, "no memory to describe the job");
-    json_decref(claim);
+    json_decref(manifest);
     return status;
 }
 
@@ -90,7 +89,7 @@ static enum sw_status run(const struct sw_job_task *task, void *owner, const cha
 {
     struct sw_results *results = NULL;
     struct sw_scheduler scheduler = {.n = 0};
-    struct sw_input_scan survey;
+    struct sw_input_scan scan;
     bool some = false;
     struct sw_job job = {
         .task = task, .owner = owner, .in = in, .scheduler = &scheduler, .tick = tick};
@@ -98,7 +97,7 @@ static enum sw_status run(const struct sw_job_task *task, void *owner, const cha
     if (status == SW_OK)
         status = sw_results_open("out.jsonl", &results);
     if (status == SW_OK)
-        status = begin(results, in, &survey);
+        status = begin(results, in, &scan);
     job.results = results;
     if (status == SW_OK)
         status = sw_job_open(&job, &some);

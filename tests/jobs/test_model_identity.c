@@ -1,5 +1,5 @@
 /* Which model a job is done with: what makes it another one, what does not, what ends in an error;
- * and claims of the first version. */
+ * and manifests of the first version. */
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/safetensors.h"
 #include "jobs/identity.h"
@@ -220,35 +220,35 @@ static void former_digest(void)
     CU_ASSERT_STRING_EQUAL(digest, "49edf9c047eb239f7f8afe0342bc6b37");
 }
 
-static json_t *claim_of(const char *model)
+static json_t *manifest_of(const char *model)
 {
     return json_pack("{s:s, s:{s:s, s:i, s:s}, s:o, s:{}}", "verb", "batch", "input", "path", "in",
                      "bytes", 10, "digest", "x", "model", json_loads(model, 0, NULL), "options");
 }
 
-/* Opens out as the job of `model`; what its claim says of the model then, or NULL. */
+/* Opens out as the job of `model`; what its manifest says of the model then, or NULL. */
 static json_t *open_as(const char *model)
 {
-    const struct sw_input_scan survey = {.lines = 10, .begin = "x"};
+    const struct sw_input_scan scan = {.lines = 10, .begin = "x"};
     struct sw_results *r = NULL;
-    json_t *claim = claim_of(model), *now = NULL;
+    json_t *manifest = manifest_of(model), *now = NULL;
     enum sw_status status = sw_results_open("out", &r);
     if (status == SW_OK)
-        status = sw_results_begin(r, claim, &survey, SW_RESULTS_RESUME);
+        status = sw_results_begin(r, manifest, &scan, SW_RESULTS_RESUME);
     sw_results_close(r);
-    json_decref(claim);
+    json_decref(manifest);
     if (status != SW_OK)
         return NULL;
-    CU_ASSERT_EQUAL_FATAL(sw_manifest_read("out", &claim), SW_OK);
-    now = json_incref(json_object_get(claim, "model"));
-    json_decref(claim);
+    CU_ASSERT_EQUAL_FATAL(sw_manifest_read("out", &manifest), SW_OK);
+    now = json_incref(json_object_get(manifest, "model"));
+    json_decref(manifest);
     return now;
 }
 
 #define NAME "{\"name\":\"m\","
 #define V2 NAME "\"version\":2,"
 
-static void claims(void)
+static void manifests(void)
 {
     static const struct {
         const char *past, *mine, *then; /* then NULL: refused, with */
@@ -274,7 +274,7 @@ static void claims(void)
          "another version of spillway"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        json_t *past = claim_of(rows[i].past);
+        json_t *past = manifest_of(rows[i].past);
         write_text("out", "{\"id\":1,\"text\":\"\"}\n");
         CU_ASSERT_EQUAL_FATAL(sw_manifest_write("out", past), SW_OK);
         sw_error_clear();
@@ -291,4 +291,5 @@ static void claims(void)
 
 SW_UNIT_TESTS({"set up", set_up}, {"other models", other_models}, {"the same model", same_model},
               {"hashes of a hub", hub_hashes}, {"errors", errors},
-              {"the former digest", former_digest}, {"claims", claims}, {"tear down", tear_down})
+              {"the former digest", former_digest}, {"manifests", manifests},
+              {"tear down", tear_down})

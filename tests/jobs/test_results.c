@@ -29,7 +29,7 @@ static void end_test(void)
     CU_ASSERT_EQUAL(system(command), 0);
 }
 
-static json_t *claim_of(const char *verb, double temperature, const char *input)
+static json_t *manifest_of(const char *verb, double temperature, const char *input)
 {
     return json_pack("{s:s, s:{s:s, s:i, s:s}, s:{s:s, s:s}, s:{s:f}}", "verb", verb, "input",
                      "path", "in.jsonl", "bytes", 10, "digest", input, "model", "name", "m",
@@ -39,13 +39,13 @@ static json_t *claim_of(const char *verb, double temperature, const char *input)
 static enum sw_status open_as(const char *verb, double temperature, const char *input,
                               enum sw_results_mode mode, struct sw_results **r)
 {
-    struct sw_input_scan survey = {.lines = 10};
-    json_t *claim = claim_of(verb, temperature, input);
-    snprintf(survey.begin, sizeof survey.begin, "%s", input);
+    struct sw_input_scan scan = {.lines = 10};
+    json_t *manifest = manifest_of(verb, temperature, input);
+    snprintf(scan.begin, sizeof scan.begin, "%s", input);
     enum sw_status status = sw_results_open(path, r);
     if (status == SW_OK)
-        status = sw_results_begin(*r, claim, &survey, mode);
-    json_decref(claim);
+        status = sw_results_begin(*r, manifest, &scan, mode);
+    json_decref(manifest);
     return status;
 }
 
@@ -102,7 +102,7 @@ static void resumes(void)
 }
 
 /* A file that says whose output it is, but cannot be read, stands in the way of no remedy. */
-static void broken_claims(void)
+static void broken_manifests(void)
 {
     struct sw_results *r;
     char command[128];
@@ -377,6 +377,6 @@ static void killed(void)
 }
 
 SW_UNIT_TESTS({"resumes", resumes}, {"blocks never written", zeros}, {"damage", damage},
-              {"strangers", strangers}, {"lost", lost}, {"broken claims", broken_claims},
+              {"strangers", strangers}, {"lost", lost}, {"broken manifests", broken_manifests},
               {"other jobs", other_jobs}, {"not ours", not_ours}, {"two writers", two_writers},
               {"no room", no_room}, {"killed", killed})

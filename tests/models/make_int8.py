@@ -4,7 +4,7 @@
     make_int8.py
 
 tests/models/int8/NAME.safetensors, for some of the models here: input_ids as in that checkpoint's
-expected.safetensors, and logits (n_tokens, vocab) f32. Tokens are fed one at a time with a cache:
+expected.safetensors, and logits (n_tokens, vocab) f32. Tokens are computed one at a time with a cache:
 bitsandbytes looks for outliers in columns of all the rows that it is given at once.
 
 tests/models/int8/layer.safetensors: one linear layer of bitsandbytes' own. w (rows, cols) f16, its

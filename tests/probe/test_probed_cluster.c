@@ -265,7 +265,7 @@ static void sees(struct sw_probe_rank *rank, const char *visible, int n, const c
     snprintf(rank->visible, sizeof rank->visible, "%s", visible);
 }
 
-static void gpus_are_dealt_out(void)
+static void gpus_are_assigned(void)
 {
     static const char *const both[] = {"0000:3b:00.0", "0000:af:00.0"};
     struct sw_probe p = made(4, (int[]){0, 0, 0, 1});
@@ -344,7 +344,6 @@ SW_UNIT_TESTS({"ranks of a host become a node", ranks_of_a_host_become_a_node},
               {"threads follow a quota", threads_follow_a_quota},
               {"limits are named", limits_are_named},
               {"quiet when all is well", quiet_when_all_is_well},
-              {"every trap is said", every_trap_is_said},
-              {"GPUs are dealt out", gpus_are_dealt_out},
+              {"every trap is said", every_trap_is_said}, {"GPUs are assigned", gpus_are_assigned},
               {"GPUs are shared on request", gpus_are_shared_on_request},
               {"other NCCLs are said", other_nccls_are_said})

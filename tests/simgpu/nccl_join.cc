@@ -147,10 +147,10 @@ ncclResult_t join_ring(Ring *ring, std::string *text)
         gethostname(hello.host, sizeof hello.host - 1);
     cudaDeviceGetPCIBusId(hello.bus, sizeof hello.bus, ring->device);
     const int fd = connect_to(ring, ring->name);
-    const bool heard = fd >= 0 && write_all(ring, fd, &hello, sizeof hello) &&
+    const bool answered = fd >= 0 && write_all(ring, fd, &hello, sizeof hello) &&
                        read_all(ring, fd, &answer, sizeof answer);
     close(fd);
-    if (!heard) {
+    if (!answered) {
         *text = "the process that made the id is gone";
         return ncclSystemError;
     }

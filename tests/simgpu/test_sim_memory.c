@@ -209,11 +209,11 @@ static void in_one_process(void)
 }
 
 /* Two processes of one machine. The first takes 700 KiB and says so, then waits to be killed. */
-static int told[2], asked[2];
+static int to_parent[2], to_child[2];
 static void first_process(void)
 {
     to_device(NULL, 700 << 10);
-    NEED(write(told[1], "x", 1) == 1);
+    NEED(write(to_parent[1], "x", 1) == 1);
     pause();
 }
 
@@ -242,10 +242,10 @@ static void patient_process(void)
     void *p;
     char c;
     NEED_CUDA(cudaMemGetInfo(&free_bytes, &total));
-    NEED(free_bytes == total && write(told[1], "x", 1) == 1);
-    NEED(read(asked[0], &c, 1) == 1);
+    NEED(free_bytes == total && write(to_parent[1], "x", 1) == 1);
+    NEED(read(to_child[0], &c, 1) == 1);
     NEED(cudaMalloc(&p, 1 << 20) == cudaErrorMemoryAllocation);
-    NEED(write(told[1], "x", 1) == 1 && read(asked[0], &c, 1) == 1);
+    NEED(write(to_parent[1], "x", 1) == 1 && read(to_child[0], &c, 1) == 1);
     NEED_CUDA(cudaMalloc(&p, 1 << 20));
 }
 
@@ -258,7 +258,7 @@ static pid_t in_background(void (*body)(void), const char *settings)
         _exit(0);
     }
     char c;
-    CU_ASSERT_EQUAL(read(told[0], &c, 1), 1);
+    CU_ASSERT_EQUAL(read(to_parent[0], &c, 1), 1);
     return pid;
 }
 
@@ -266,19 +266,19 @@ static void processes_share_a_device(void)
 {
     char state[] = "/tmp/simgpu-test-XXXXXX", settings[128], c;
     const int file = mkstemp(state);
-    CU_ASSERT_FATAL(file >= 0 && pipe(told) == 0 && pipe(asked) == 0);
+    CU_ASSERT_FATAL(file >= 0 && pipe(to_parent) == 0 && pipe(to_child) == 0);
     close(file);
     snprintf(settings, sizeof settings, "SIMGPU_MEMORY=1M SIMGPU_PAGE=512 SIMGPU_STATE=%s", state);
     const pid_t patient = in_background(patient_process, settings);
     const pid_t pid = in_background(first_process, settings);
-    CU_ASSERT_EQUAL(write(asked[1], "x", 1), 1);
-    CU_ASSERT_EQUAL(read(told[0], &c, 1), 1);
+    CU_ASSERT_EQUAL(write(to_child[1], "x", 1), 1);
+    CU_ASSERT_EQUAL(read(to_parent[0], &c, 1), 1);
     expect_right(second_process, settings);
     /* What a killed process had is free at once, before anybody has waited for it. */
     kill(pid, SIGKILL);
     siginfo_t info;
     waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
-    CU_ASSERT_EQUAL(write(asked[1], "x", 1), 1);
+    CU_ASSERT_EQUAL(write(to_child[1], "x", 1), 1);
     int status = -1;
     waitpid(patient, &status, 0);
     CU_ASSERT_EQUAL(status, 0);

@@ -74,7 +74,7 @@ static enum sw_status list_part(struct job *job, int layer)
 }
 
 /* Shards of about equal size, whole tensors each. */
-static uint64_t deal(struct job *job)
+static uint64_t assign_shards(struct job *job)
 {
     uint64_t total = 0, before = 0;
     for (size_t i = 0; i < job->n; i++)
@@ -217,7 +217,7 @@ static enum sw_status make(struct job *job, const char *config)
         SW_TRY(list_part(job, layer));
     if ((size_t)job->n_shards > job->n)
         return sw_fail(SW_EUSAGE, "%zu tensors do not make %d shards", job->n, job->n_shards);
-    const uint64_t total = deal(job);
+    const uint64_t total = assign_shards(job);
     if (mkdir(job->dir, 0777) != 0 && errno != EEXIST)
         return sw_fail(SW_EIO, "%s: cannot be made: %s", job->dir, strerror(errno));
     for (int shard = 0; shard < job->n_shards; shard++)

@@ -1,7 +1,7 @@
 /*
  * Whoever connects to the heartbeat's ports and is no rank: crowds that send nothing, port scans,
  * nonsense, slow talkers, a recorded greeting, a flood, no descriptors left. Four ranks in this
- * process, because the doors of two of them stay open: ranks 1 and 3 have no link to each other.
+ * process, because two of them go on accepting connections: ranks 1 and 3 have no link to each other.
  */
 #include "base/clock.h"
 #include "transport/heartbeat_impl.h"
@@ -164,7 +164,7 @@ static void a_silent_crowd_costs_nothing(void)
     begin(&job);
     for (int i = 0; i < 2 * CROWD; i++)
         fds[i] = dial(job.infos[i % 2 ? 1 : 3].address.port);
-    CU_ASSERT(fds[0] >= 0 && fds[1] >= 0); /* these doors are open */
+    CU_ASSERT(fds[0] >= 0 && fds[1] >= 0); /* these two ranks still accept connections */
     pause_s(0.2);
     const double before = cpu_seconds();
     CU_ASSERT(peace(&job, 1.0));
