@@ -11,7 +11,7 @@ static int64_t matmul_padded(int64_t cols)
     return (int64_t)sw_round_up((uint64_t)cols, SW_X_COLS);
 }
 
-struct product {
+struct cpu_product {
     struct sw_cpu *cpu;
     const struct sw_matrix *m;
     const struct sw_cpu_format *format; /* the matrix's */
@@ -26,13 +26,13 @@ struct product {
 
 static void prepare_tile(void *ctx, int64_t chunk, int worker)
 {
-    const struct product *p = ctx;
+    const struct cpu_product *p = ctx;
     (void)worker;
     p->format->prepare_tile(&p->in, chunk);
 }
 
 /* For a GEMV, rows are read in place or made one by one; for a GEMM, in tiles. */
-static void matmul_prepare(struct product *p)
+static void matmul_prepare(struct cpu_product *p)
 {
     struct sw_prepare *in = &p->in;
     in->out = p->cpu->x;
@@ -55,7 +55,7 @@ static void matmul_prepare(struct product *p)
 }
 
 /* Multiplies tiles [first, end) of the tokens with one panel. */
-static void matmul_panel(const struct product *p, int64_t index, int64_t first, int64_t end,
+static void matmul_panel(const struct cpu_product *p, int64_t index, int64_t first, int64_t end,
                          int worker)
 {
     struct sw_panel_product panel = p->panel;
@@ -76,7 +76,7 @@ static void matmul_panel(const struct product *p, int64_t index, int64_t first, 
 /* A chunk is a panel. In a GEMM the last panels are cut, so that the threads finish together. */
 static void matmul_chunk(void *ctx, int64_t chunk, int worker)
 {
-    const struct product *p = ctx;
+    const struct cpu_product *p = ctx;
     const int64_t n_tiles = sw_tile_count(p->panel.n);
     if (chunk < p->n_whole) {
         matmul_panel(p, chunk, 0, n_tiles, worker);
@@ -90,7 +90,7 @@ static void matmul_chunk(void *ctx, int64_t chunk, int worker)
 #define PART_TILES 16 /* least tiles of a part; with fewer, the weights are read too often */
 
 /* Cuts the panels into chunks; returns the number of chunks. */
-static int64_t matmul_cut(struct product *p)
+static int64_t matmul_cut(struct cpu_product *p)
 {
     const int64_t split = p->n_panels < p->cpu->threads ? p->n_panels : p->cpu->threads;
     p->parts = p->cpu->threads > 1 ? sw_tile_count(p->panel.n) / PART_TILES : 1;
@@ -107,7 +107,7 @@ static struct sw_pool *pool_for(struct sw_cpu *cpu, int64_t multiply_adds)
 }
 
 /* y (+)= act(x) · Wᵀ + bias for n rows; p has the rest. As many rows at once as fit in scratch. */
-static void matmul_multiply(struct product *p, int64_t n, int64_t ld_y)
+static void matmul_multiply(struct cpu_product *p, int64_t n, int64_t ld_y)
 {
     const struct sw_matrix *m = p->m;
     int64_t most = p->cpu->x_floats / matmul_padded(m->cols);
@@ -133,12 +133,12 @@ static void matmul_multiply(struct product *p, int64_t n, int64_t ld_y)
 void sw_cpu_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
                    const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
 {
-    struct product p = {.cpu = sw_cpu_of(b),
-                        .m = m,
-                        .panel = {.add = add},
-                        .in = {.x = d_x, .x_ld = ld_x},
-                        .bias = d_bias,
-                        .y = d_y};
+    struct cpu_product p = {.cpu = sw_cpu_of(b),
+                            .m = m,
+                            .panel = {.add = add},
+                            .in = {.x = d_x, .x_ld = ld_x},
+                            .bias = d_bias,
+                            .y = d_y};
     matmul_multiply(&p, n, ld_y);
 }
 
@@ -147,17 +147,17 @@ void sw_cpu_activated_matmul(struct sw_backend *b, enum sw_activation kind, bool
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add)
 {
     const bool fused = n > SW_GEMV_ROWS;
-    struct product p = {.cpu = sw_cpu_of(b),
-                        .m = m,
-                        .panel = {.add = add},
-                        .in = {.x = d_x,
-                               .x_ld = ld_x,
-                               .activate = fused,
-                               .gated = gated,
-                               .activation = kind,
-                               .activated = d_x},
-                        .bias = d_bias,
-                        .y = d_y};
+    struct cpu_product p = {.cpu = sw_cpu_of(b),
+                            .m = m,
+                            .panel = {.add = add},
+                            .in = {.x = d_x,
+                                   .x_ld = ld_x,
+                                   .activate = fused,
+                                   .gated = gated,
+                                   .activation = kind,
+                                   .activated = d_x},
+                            .bias = d_bias,
+                            .y = d_y};
     if (!fused)
         b->ops->activate(b, kind, gated, d_x, ld_x, n, m->cols, d_x, ld_x);
     matmul_multiply(&p, n, ld_y);

@@ -21,7 +21,7 @@ int sw_cpu_backend_threads(const struct sw_backend *b)
     return ((const struct sw_cpu *)(const void *)b)->threads;
 }
 
-struct reading {
+struct cpu_reading {
     struct sw_cpu *cpu;
     char *data;
     size_t bytes; /* of one chunk */
@@ -29,14 +29,14 @@ struct reading {
 
 static void touch_chunk(void *ctx, int64_t chunk, int worker)
 {
-    const struct reading *r = ctx;
+    const struct cpu_reading *r = ctx;
     (void)worker;
     memset(r->data + (size_t)chunk * r->bytes, 0, r->bytes);
 }
 
 static void read_chunk(void *ctx, int64_t chunk, int worker)
 {
-    const struct reading *r = ctx;
+    const struct cpu_reading *r = ctx;
     const float sum = r->cpu->kernels->read_memory(r->data + (size_t)chunk * r->bytes, r->bytes);
     r->cpu->thread_scratch[(int64_t)worker * SW_THREAD_FLOATS] += sum;
 }
@@ -45,7 +45,7 @@ enum sw_status sw_cpu_buffer_open(struct sw_backend *b, size_t bytes, struct sw_
 {
     *out = (struct sw_cpu_buffer){NULL, (size_t)sw_round_up(bytes, PIECE)};
     SW_TRY(b->ops->alloc(b, out->bytes, "the read test", &out->data));
-    struct reading r = {sw_cpu_of(b), out->data, PIECE};
+    struct cpu_reading r = {sw_cpu_of(b), out->data, PIECE};
     sw_pool_run(r.cpu->pool, touch_chunk, &r, (int64_t)(out->bytes / PIECE));
     return SW_OK;
 }
@@ -58,7 +58,7 @@ void sw_cpu_buffer_close(struct sw_backend *b, struct sw_cpu_buffer *buffer)
 
 double sw_cpu_read_once(struct sw_backend *b, const struct sw_cpu_buffer *buffer)
 {
-    struct reading r = {sw_cpu_of(b), buffer->data, PIECE};
+    struct cpu_reading r = {sw_cpu_of(b), buffer->data, PIECE};
     const double start = sw_clock();
     sw_pool_run(r.cpu->pool, read_chunk, &r, (int64_t)(buffer->bytes / r.bytes));
     return (double)buffer->bytes / (sw_clock() - start);

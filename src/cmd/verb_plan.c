@@ -74,10 +74,10 @@ static enum sw_status sbatch_add_job(const struct sw_call *call, const struct sw
         if (!isalnum((unsigned char)*c) && !strchr("._-", *c))
             *c = '_';
     sbatch_add_options(&call->options, report, &options);
-    const struct sw_job job = {.name = name,
-                               .model = path ? path : call->arguments[0],
-                               .options = options.text ? options.text : "",
-                               .threads = call->options.threads};
+    const struct sw_sbatch_job job = {.name = name,
+                                      .model = path ? path : call->arguments[0],
+                                      .options = options.text ? options.text : "",
+                                      .threads = call->options.threads};
     const enum sw_status status = options.failed ? sw_fail(SW_ENOMEM, "no memory for the job file")
                                                  : sw_report_sbatch(report, &job, out);
     sw_strbuf_free(&options);

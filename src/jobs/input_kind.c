@@ -41,19 +41,19 @@ static bool is_blank_byte(char c)
 }
 
 /* The next line that is not blank, without its end and the blanks around it. */
-struct piece {
+struct line_piece {
     const char *at;
     size_t n;
 };
 
-static bool next_piece(const char **at, const char *end, bool whole, struct piece *line)
+static bool next_piece(const char **at, const char *end, bool whole, struct line_piece *line)
 {
     while (*at < end && is_blank_byte(**at))
         (*at)++;
     const char *newline = memchr(*at, '\n', (size_t)(end - *at));
     if (*at == end || (!newline && !whole))
         return false;
-    *line = (struct piece){*at, (size_t)((newline ? newline : end) - *at)};
+    *line = (struct line_piece){*at, (size_t)((newline ? newline : end) - *at)};
     *at = newline ? newline : end;
     while (line->n > 0 && is_blank_byte(line->at[line->n - 1]))
         line->n--;
@@ -61,7 +61,7 @@ static bool next_piece(const char **at, const char *end, bool whole, struct piec
 }
 
 /* How often `c` occurs outside of quotes. */
-static size_t piece_count(const struct piece *line, char c)
+static size_t piece_count(const struct line_piece *line, char c)
 {
     size_t n = 0;
     bool quoted = false;
@@ -74,7 +74,7 @@ static size_t piece_count(const struct piece *line, char c)
 
 /* One value over several lines: a list of objects, or an object that continues on the next line. */
 static enum sw_status input_check_one_value(const char *path, const char *at, const char *end,
-                                            const struct piece *first)
+                                            const struct line_piece *first)
 {
     const char *next = at + 1;
     while (next < end && is_blank_byte(*next))
@@ -91,7 +91,7 @@ static enum sw_status input_check_one_value(const char *path, const char *at, co
 static enum sw_status input_check_lines(const char *path, const char *at, const char *end,
                                         bool whole)
 {
-    struct piece lines[LINES];
+    struct line_piece lines[LINES];
     int n = 0;
     bool binary = false;
     while (n < LINES && next_piece(&at, end, whole, &lines[n])) {
@@ -121,7 +121,7 @@ static enum sw_status input_check_lines(const char *path, const char *at, const 
 enum sw_status sw_input_kind_check(const char *path, const char *head, size_t n, bool whole)
 {
     const char *at = head, *end = head + n;
-    struct piece first;
+    struct line_piece first;
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
         if (n >= magics[i].n && memcmp(head, magics[i].bytes, magics[i].n) == 0)
             return input_refuse(path, magics[i].what, magics[i].advice);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-struct reading {
+struct line_reader {
     bool (*known)(const char *name);
     struct sw_line_json *out;
     size_t values;
@@ -42,7 +42,7 @@ static size_t count_values(const struct sw_json_range *range)
     return n;
 }
 
-static enum sw_status line_json_build(struct reading *r, const char *name,
+static enum sw_status line_json_build(struct line_reader *r, const char *name,
                                       const struct sw_json_range *range, json_t **value)
 {
     if (range->bytes[0] == '[' || range->bytes[0] == '{') {
@@ -70,10 +70,10 @@ static enum sw_status line_json_check_unread(const char *name, const struct sw_j
     return SW_OK;
 }
 
-static enum sw_status line_json_members(struct reading *r, struct sw_json_scan *scan, bool inside,
-                                        json_t *object);
+static enum sw_status line_json_members(struct line_reader *r, struct sw_json_scan *scan,
+                                        bool inside, json_t *object);
 
-static enum sw_status line_json_value(struct reading *r, const char *name, bool inside,
+static enum sw_status line_json_value(struct line_reader *r, const char *name, bool inside,
                                       const struct sw_json_range *range, json_t **value)
 {
     if (!inside && strcmp(name, "body") == 0 && range->bytes[0] == '{') {
@@ -93,8 +93,8 @@ static enum sw_status line_json_value(struct reading *r, const char *name, bool 
                           : line_json_check_unread(name, range, value);
 }
 
-static enum sw_status line_json_members(struct reading *r, struct sw_json_scan *scan, bool inside,
-                                        json_t *object)
+static enum sw_status line_json_members(struct line_reader *r, struct sw_json_scan *scan,
+                                        bool inside, json_t *object)
 {
     SW_TRY(line_fault(sw_json_scan_enter(scan, '{')));
     for (;;) {
@@ -126,7 +126,7 @@ static enum sw_status line_json_members(struct reading *r, struct sw_json_scan *
 enum sw_status sw_line_json_read(const char *bytes, size_t n, bool (*known)(const char *name),
                                  struct sw_line_json *out)
 {
-    struct reading r = {.known = known, .out = out};
+    struct line_reader r = {.known = known, .out = out};
     struct sw_json_scan scan;
     *out = (struct sw_line_json){.root = json_object()};
     sw_json_scan_begin(&scan, bytes, n);

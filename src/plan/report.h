@@ -26,13 +26,13 @@ struct sw_report_style {
  * fit. */
 void sw_report_text(const struct sw_report *report, const struct sw_report_style *style,
                     struct sw_strbuf *out);
-/* JSON with the fields that docs/design.md section 9 lists, and the bytes in full. */
+/* The plan as JSON, all sizes in bytes: what `plan --json` prints (docs/man/spillway.1.md). */
 void sw_report_json(const struct sw_report *report, struct sw_strbuf *out);
 /* A picture as SVG. */
 void sw_report_svg(const struct sw_report *report, struct sw_strbuf *out);
 
 /* What a Slurm job file contains besides the plan; no text is NULL. */
-struct sw_job {
+struct sw_sbatch_job {
     const char *name;    /* one word */
     const char *model;   /* path of the model for the job's command line */
     const char *options; /* options of the plan for the command line, " --slots 4", shell-quoted */
@@ -43,7 +43,7 @@ struct sw_job {
  * launch/slurm.sbatch. Nodes with different needs become different parts of the job (hetjob).
  * SW_ENOFIT when there are more parts than Slurm accepts.
  */
-enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_job *job,
+enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_sbatch_job *job,
                                 struct sw_strbuf *out);
 
 #endif

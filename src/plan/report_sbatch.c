@@ -46,7 +46,7 @@ static uint64_t sbatch_memory(const struct sw_report *r, const struct sw_node *n
 }
 
 /* Fills a part with what node n needs. False: the node has no layers. */
-static bool sbatch_need(const struct sw_report *r, const struct sw_job *job, int n,
+static bool sbatch_need(const struct sw_report *r, const struct sw_sbatch_job *job, int n,
                         struct part *part)
 {
     const struct sw_node *node = &r->cluster->nodes[n];
@@ -103,7 +103,8 @@ static bool sbatch_join(struct part *part, const struct part *next)
 }
 
 /* Fills parts and returns their number. Ranks follow the parts, so only neighbours are joined. */
-static int sbatch_parts(const struct sw_report *r, const struct sw_job *job, struct part *parts)
+static int sbatch_parts(const struct sw_report *r, const struct sw_sbatch_job *job,
+                        struct part *parts)
 {
     int n = 0;
     for (int i = 0; i < r->cluster->n_nodes; i++) {
@@ -168,8 +169,8 @@ static void put_quoted(struct sw_strbuf *out, const char *text)
     sw_strbuf_puts(out, "'");
 }
 
-static void put_head(const struct sw_report *r, const struct sw_job *job, const struct part *parts,
-                     int n, struct sw_strbuf *out)
+static void put_head(const struct sw_report *r, const struct sw_sbatch_job *job,
+                     const struct part *parts, int n, struct sw_strbuf *out)
 {
     const struct sw_prediction *q = &r->plan->predicted;
     int nodes = 0;
@@ -206,7 +207,7 @@ static void put_head(const struct sw_report *r, const struct sw_job *job, const 
                             "command.\n##SBATCH --array=0-3\n");
 }
 
-static void put_command(const struct sw_job *job, struct sw_strbuf *out)
+static void put_command(const struct sw_sbatch_job *job, struct sw_strbuf *out)
 {
     sw_strbuf_puts(out, "\n# ---- what was planned ----\nmodel=");
     put_quoted(out, job->model);
@@ -220,7 +221,7 @@ static void put_command(const struct sw_job *job, struct sw_strbuf *out)
     sw_strbuf_puts(out, "\n");
 }
 
-enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_job *job,
+enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_sbatch_job *job,
                                 struct sw_strbuf *out)
 {
     struct part parts[PARTS_MAX];
