@@ -49,6 +49,17 @@ one_message() {
     [ "$n" = 1 ] || fail "$1: $n messages"
     grep -Eq -- "$2" "$work/err" || fail "$1: the message does not say \"$2\""
 }
+# not_with_asan WHY: ends the test as skipped when the program has AddressSanitizer, which WHY.
+not_with_asan() {
+    ! ldd "$spillway" | grep -q libasan || { echo "skipped: AddressSanitizer $1"; exit 77; }
+}
+# small_job: the trained model in model, two lines for batch in prompts, one for score in pairs.
+small_job() {
+    cp -r "$models/shakespeare" model && chmod -R u+w model
+    printf '{"id": "a", "prompt": %s, "max_tokens": 3, "temperature": 0}\n' '"To be, or"' >prompts
+    printf '{"id": "b", "prompt": %s, "max_tokens": 3, "temperature": 0}\n' '[1, 2, 3]' >>prompts
+    echo '{"id": "a", "context": "To be", "continuation": ", or not"}' >pairs
+}
 # golden NAME: the file `actual` must be as the golden says; SW_UPDATE_GOLDENS=1 writes it anew.
 golden() {
     if [ "${SW_UPDATE_GOLDENS:-}" = 1 ]; then

@@ -9,12 +9,10 @@ all=${2:-}
 # shellcheck source=tests/cli/common.sh
 . "$(dirname "$0")/common.sh"
 library=$(dirname "$spillway")/tests/libfail_files.so
-ldd "$spillway" | grep -q libasan && { echo "skipped: AddressSanitizer wants to be first"; exit 77; }
-
-cp -r "$models/shakespeare" model && cp -r "$models/tiny/llama" sharded && chmod -R u+w model sharded
+not_with_asan "wants to be first"
+small_job
+cp -r "$models/tiny/llama" sharded && chmod -R u+w sharded
 rm model/expected.safetensors sharded/expected.safetensors
-printf '{"id": "a", "prompt": "To be, or", "max_tokens": 3}\n{"id": "b", "prompt": [1, 2, 3], "max_tokens": 3}\n' >prompts
-printf '{"id": "a", "context": "To be", "continuation": ", or not"}\n' >pairs
 limits=/proc/meminfo:/proc/self/cgroup:/sys/fs/cgroup
 
 # What a verb has made, in $1: its output, and whose results a job's are.

@@ -6,10 +6,7 @@ spillway=$1
 # shellcheck source=tests/cli/common.sh
 . "$(dirname "$0")/common.sh"
 tools=$(dirname "$spillway")/tests
-if ldd "$spillway" | grep -q libasan; then
-    echo "skipped: AddressSanitizer wants address space, and to be first"
-    exit 77
-fi
+not_with_asan "wants address space, and to be first"
 cp -r "$models/shakespeare" model
 chmod -R a+rX "$work" model
 echo '{"id": 1, "prompt": [1, 2], "max_tokens": 2}' >prompts

@@ -8,10 +8,8 @@ all=${2:-}
 # shellcheck source=tests/cli/common.sh
 . "$(dirname "$0")/common.sh"
 library=$(dirname "$spillway")/tests/libfail_memory.so
-ldd "$spillway" | grep -q libasan && { echo "skipped: AddressSanitizer has an allocator of its own"; exit 77; }
-cp -r "$models/shakespeare" model && chmod -R u+w model
-printf '{"id": "a", "prompt": "To be, or", "max_tokens": 3, "temperature": 0}\n{"id": "b", "prompt": [1, 2, 3], "max_tokens": 3, "temperature": 0}\n' >prompts
-printf '{"id": "a", "context": "To be", "continuation": ", or not"}\n' >pairs
+not_with_asan "has an allocator of its own"
+small_job
 export SPILLWAY_FAIL_NOTE=$work/note
 # attempt VERB…: the run on two ranks; what it gives in `gives`
 attempt() {

@@ -6,10 +6,7 @@ set -u
 spillway=$1
 # shellcheck source=tests/cli/common.sh
 . "$(dirname "$0")/common.sh"
-if ldd "$spillway" | grep -q libasan; then
-    echo "skipped: AddressSanitizer has threads of its own"
-    exit 77
-fi
+not_with_asan "has threads of its own"
 become=()
 if [ "$(id -u)" = 0 ]; then
     # One whom nothing else here runs as: the limit counts all of a user's threads.
