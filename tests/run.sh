@@ -3,7 +3,7 @@
 # closing lines.
 #
 #   tests/run.sh [quick] [CTEST OPTION …]      quick: what takes under a minute on two cores
-#   tests/run.sh -R format -V
+#   tests/run.sh -R checkpoint -V
 set -u
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=launch/setup.sh

@@ -184,9 +184,9 @@ static void put_head(const struct sw_report *r, const struct sw_sbatch_job *job,
         job->name, nodes, nodes == 1 ? "" : "s", r->plan->n_stages,
         r->plan->n_stages == 1 ? "" : "s");
     sw_strbuf_printf(out,
-                     "# Predicted: %s tokens/s, loading %s.\n#\n#   sbatch FILE                    "
-                     "  runs the command below\n#   sbatch FILE VERB MODEL …       runs this "
-                     "one\n#\n",
+                     "# Predicted: %s tokens/s, loading %s.\n#\n"
+                     "#   sbatch FILE                  runs the command below\n"
+                     "#   sbatch FILE VERB MODEL …     runs this one\n#\n",
                      sw_number_format(q->tokens_per_s, rate, sizeof rate),
                      sw_seconds_format(q->load_s, size, sizeof size));
     sw_strbuf_printf(out,
