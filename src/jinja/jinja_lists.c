@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* What map and its like give: a list that can be gone through once. */
+/* The result of map, select and the like: a list that can be iterated once. */
 static enum sw_status new_generator(struct sw_jinja_run *r, struct sw_value *out)
 {
     return sw_value_list_new(r, SW_V_GENERATOR, 0, out);

@@ -1,6 +1,6 @@
 /*
- * Owns the parsing of operands: names, literals, calls, items, filters, tests; and of what looks
- * like one, tuples and targets of assignments.
+ * Owns the parsing of operands (names, literals, calls, items, filters, tests), of tuples, and of
+ * targets of assignments.
  */
 #include "jinja/jinja_parser.h"
 

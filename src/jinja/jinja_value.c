@@ -385,7 +385,7 @@ enum sw_status sw_value_equal(struct sw_jinja_run *r, const struct sw_value *a,
     case SW_V_TUPLE:
     case SW_V_RANGE:
     case SW_V_DICT:
-        if (a->list == b->list) { /* the very same one; Python looks no further either */
+        if (a->list == b->list) { /* the same object; Python does not compare its items either */
             *equal = true;
             return SW_OK;
         }

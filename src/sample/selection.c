@@ -1,8 +1,9 @@
 /*
  * Owns selection from one row. Nothing is sorted: a bound leaves some logits, and of these the
  * masses are tallied by score; only in the bucket where the share is reached the bits of logits are
- * looked at. Passes over the whole row are what costs, most of all reading it: peaks, masses, and
- * what a bound leaves. They go to and fro, so that each begins in what the cache still has.
+ * compared. Passes over the whole row cost most, above all reading it: for peaks, for masses, and
+ * for what a bound leaves. They alternate in direction, so that each begins in what the cache
+ * holds.
  */
 #include "sample/selection.h"
 

@@ -123,7 +123,7 @@ static int drop_nulls(json_t *message)
 }
 
 /*
- * What a model thought goes by three names; templates read one of them. Like transformers: the
+ * A model's reasoning has three names; templates read one of them. Like transformers: the
  * first of these that a message has becomes its reasoning_content and, unless set, its thinking.
  */
 static int set_reasoning(json_t *message)

@@ -14,11 +14,11 @@
 struct sw_normalize_step {
     const struct normalize_kind *kind;
     utf8proc_option_t form;
-    struct sw_strbuf content; /* to put in (Replace, Prepend) or to look for, below */
-    struct sw_strbuf pattern;
-    struct sw_regex *regex; /* Replace by Regex */
-    bool left, right;       /* Strip */
-    bool begins;            /* of the text at hand: nothing lies before it */
+    struct sw_strbuf content; /* the text to insert (Replace, Prepend) */
+    struct sw_strbuf pattern; /* the text to replace (Replace by String) */
+    struct sw_regex *regex;   /* the pattern to replace (Replace by Regex) */
+    bool left, right;         /* Strip */
+    bool begins;              /* of the text at hand: nothing lies before it */
     struct sw_sentencepiece_rules rules;
 };
 
@@ -38,8 +38,9 @@ static enum sw_status normalize_out_of_memory(void)
 }
 
 /*
- * Where a text may be cut so that both parts normalise by themselves: before what no form looks at,
- * and before a run of marks gets longer than MARKS_MAX, whose ordering would take quadratic time.
+ * Where a text may be cut so that both parts normalise by themselves: before a character that no
+ * form changes, and before a run of marks gets longer than MARKS_MAX, whose ordering would take
+ * quadratic time.
  */
 static size_t normal_chunk(const char *text, size_t n)
 {
@@ -57,7 +58,7 @@ static size_t normal_chunk(const char *text, size_t n)
     return n;
 }
 
-/* The bytes of the characters that no form looks at, from text[0] on. */
+/* The bytes at the beginning of text that are characters which no form changes. */
 static size_t inert_chunk(const char *text, size_t n)
 {
     size_t i = 0;

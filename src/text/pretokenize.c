@@ -24,9 +24,10 @@ enum scheme { ALWAYS, FIRST, NEVER };
 
 struct sw_pretokenize_step {
     const struct pretokenize_kind *kind;
-    struct sw_regex *regex;   /* what to look for: a pattern, */
-    struct sw_strbuf literal; /* a text (Split by String, Metaspace's replacement), */
-    bool (*class)(uint32_t);  /* or a class of characters */
+    /* A step searches one of these: a pattern, a text, or a class of characters. */
+    struct sw_regex *regex;
+    struct sw_strbuf literal; /* of Split by String, and the replacement of Metaspace */
+    bool (*class)(uint32_t);
     enum behavior behavior;
     bool invert;
     bool add_prefix_space; /* ByteLevel */
@@ -101,7 +102,7 @@ static enum sw_status next_match(struct sw_pretokenize_step *step, const char *t
     return SW_OK;
 }
 
-/* Joins matches and what lies between them into the items the behaviour wants. */
+/* Joins matches and the texts between them into pre-tokens as the behaviour defines. */
 struct cutter {
     struct sw_pretokens *out;
     size_t base;  /* of the piece in out->text */

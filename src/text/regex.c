@@ -29,7 +29,7 @@ struct sw_regex {
     pcre2_jit_stack *stack;
 };
 
-/* What an escape becomes outside and inside a class; NULL inside: cannot be said there. */
+/* What an escape becomes outside and inside a class; NULL inside: it has no form there. */
 static const struct escape {
     char letter;
     const char *outside, *inside;
@@ -44,7 +44,7 @@ static enum sw_status fail_unsupported(const char *pattern, size_t n, const char
                    pattern, what);
 }
 
-/* at[0] is a backslash. Returns the bytes taken, 0 for one that cannot be said in a class. */
+/* at[0] is a backslash. Returns the bytes taken, 0 for an escape that has no form in a class. */
 static size_t translate_escape(const char *at, size_t left, bool in_class, struct sw_strbuf *out)
 {
     if (left < 2) {

@@ -51,7 +51,7 @@ void sw_find_byte_pieces(struct sw_tokenizer *tok, bool fallback)
     }
 }
 
-/* Added tokens get pieces and flags, and are looked for from now on. */
+/* Added tokens get pieces and flags, and are searched in texts from now on. */
 static enum sw_status index_added(struct sw_tokenizer *tok)
 {
     for (size_t i = 0; i < tok->added.count; i++) {

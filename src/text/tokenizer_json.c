@@ -376,7 +376,7 @@ static enum sw_status refuse_affix(const json_t *json, const char *name)
 
 static enum sw_status check_type(const json_t *json)
 {
-    const char *type = json ? json_string_value(json) : "BPE"; /* old files do not say */
+    const char *type = json ? json_string_value(json) : "BPE"; /* old files do not state it */
     if (type && strcmp(type, "BPE") == 0)
         return SW_OK;
     return sw_fail(SW_EMODEL, "tokenizer model \"%.40s\" is not supported; BPE is",

@@ -23,9 +23,9 @@ static const struct sw_default_token neox_usual[] = {{"bos_token", "<|endoftext|
                                                      {0}};
 
 /*
- * The two files say neither how a text is cut nor which tokens are special; the family does. Its
- * usual tokens are the defaults of the class that transformers has for it, no others are special
- * unless one of the other files states it.
+ * The two files state neither how a text is split nor which tokens are special; the family does.
+ * Its usual tokens are the defaults of the class that transformers has for it, no others are
+ * special unless one of the other files states it.
  */
 static const struct family {
     const char *name; /* begins model_type or tokenizer_class, any case */
