@@ -148,7 +148,7 @@ ncclResult_t join_ring(Ring *ring, std::string *text)
     cudaDeviceGetPCIBusId(hello.bus, sizeof hello.bus, ring->device);
     const int fd = connect_to(ring, ring->name);
     const bool answered = fd >= 0 && write_all(ring, fd, &hello, sizeof hello) &&
-                       read_all(ring, fd, &answer, sizeof answer);
+                          read_all(ring, fd, &answer, sizeof answer);
     close(fd);
     if (!answered) {
         *text = "the process that made the id is gone";

@@ -1,7 +1,8 @@
 /*
  * Whoever connects to the heartbeat's ports and is no rank: crowds that send nothing, port scans,
  * nonsense, slow talkers, a recorded greeting, a flood, no descriptors left. Four ranks in this
- * process, because two of them go on accepting connections: ranks 1 and 3 have no link to each other.
+ * process, because two of them go on accepting connections: ranks 1 and 3 have no link to each
+ * other.
  */
 #include "base/clock.h"
 #include "transport/heartbeat_impl.h"
