@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Loading a checkpoint that is not in the page cache, beside what fio reads of the same file.
+# Loading a checkpoint that is not in the page cache, beside what fio reads of the same file and what
+# the machine reads into memory that nobody has touched.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -8,14 +9,14 @@ usage() {
     cat <<'TEXT'
 usage: load.sh [-r ROUNDS] [-w SECONDS] [-t THREADS] -m MODEL
 
-  -r, --rounds N     rounds of fio, cold, warm; the medians count (5)
+  -r, --rounds N     rounds of fio, fresh memory, cold, warm; the medians count (5)
   -w, --wait S       before each run wait up to S seconds for a quiet machine (0)
   -t, --threads N    threads that pack what was read (2)
   -m, --model DIR    a folder with config.json and *.safetensors of some GB, as
                      build/tests/make_checkpoint CONFIG DIR f16 writes one
 
 environment: SPILLWAY as in peers.sh; FIO=PATH (fio).
-The exit status is 1 when cold loading is slower than 0.85 of fio, 2 when something could not be run.
+The exit status is 1 when cold loading is slower than 0.85 of the lesser of both, 2 when something could not be run.
 TEXT
 }
 
@@ -26,14 +27,16 @@ fio=$(command -v "${FIO:-fio}") || die "needs fio, or FIO=PATH of it"
 [ -f "$stored/config.json" ] || die "no model at '$stored': see --help"
 files=("$stored"/*.safetensors)
 [ -f "${files[0]}" ] || die "no *.safetensors in '$stored'"
-bytes=$(stat -L -c %s "${files[@]}" | awk '{ sum += $1 } END { print sum }')
+bytes=$(stat -L -c %s "${files[@]}" | awk '{ sum += $1 } END { printf "%.0f\n", sum }')
 records=$work/records
 
-# What the page cache holds of the files goes: it is clean, so nobody has to be root.
+# What the page cache holds of the files goes: it is clean, so nobody has to be root. Then a virtual
+# machine has a while to return free memory, which each figure would have to get again.
 drop() {
     local file
     sync "${files[@]}"
     for file in "${files[@]}"; do dd if="$file" iflag=nocache count=0 status=none; done
+    sleep 3
 }
 
 record() { # CELL FIGURE BYTES_PER_SECOND
@@ -56,6 +59,10 @@ for ((round = 1; round <= rounds; round++)); do
         --rw=read --bs=4M --iodepth=16 --direct=1 --ioengine=libaio --readonly --output-format=json
     record load fio "$(python3 -c 'import json, sys
 print(json.load(open(sys.argv[1]))["jobs"][0]["read"]["bw_bytes"])' "$work/out")"
+    drop
+    quiet
+    keep_output "$work/out" python3 "$bench_dir/fresh_memory.py" "${files[@]}"
+    record load fresh "$(cat "$work/out")"
     drop
     load cold
     load warm
