@@ -128,6 +128,7 @@ static enum sw_status get_node(const json_t *object, int index, struct sw_cluste
     SW_TRY(get_positive(object, where, "rank_bandwidth", &node->rank_bandwidth));
     SW_TRY(get_positive(object, where, "cpu_flops", &node->cpu_flops));
     SW_TRY(get_positive(object, where, "cpu_attend", &node->cpu_attend));
+    SW_TRY(get_positive(object, where, "cpu_attend_decode", &node->cpu_attend_decode));
     SW_TRY(get_positive(object, where, "bus_bandwidth", &node->bus_bandwidth));
     SW_TRY(get_positive(object, where, "disk_bandwidth", &node->disk_bandwidth));
     node->disk_tier = json_is_true(json_object_get(object, "disk_tier"));
@@ -196,6 +197,8 @@ static void json_put_node(struct sw_strbuf *out, const struct sw_node *node)
                      node->disk_bandwidth, node->disk_tier ? "true" : "false");
     if (node->cpu_attend > 0)
         sw_strbuf_printf(out, " \"cpu_attend\": %.17g,", node->cpu_attend);
+    if (node->cpu_attend_decode > 0)
+        sw_strbuf_printf(out, " \"cpu_attend_decode\": %.17g,", node->cpu_attend_decode);
     if (node->cores)
         sw_strbuf_printf(out, " \"cores\": %d,", node->cores);
     sw_strbuf_puts(out, "\n     \"devices\": [");

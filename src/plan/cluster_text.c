@@ -158,10 +158,11 @@ static enum sw_status parse_memory(struct parser *p, char *text, uint64_t *free,
 }
 
 /*
- * Parses "672GB/s@80GB/s@16TF@8TF@2us": rates into rates[0] and rates[1]; flops of products and of
- * attention into flops[0] and flops[1]; the time of a launch into *launch. NULL: not allowed here.
+ * Parses "672GB/s@80GB/s@16TF@8TF@2us": rates into rates[0] and rates[1]; flops of products, of
+ * attention and of decoded tokens' attention into flops[0] to flops[2]; the time of a launch into
+ * *launch. NULL: not allowed here.
  */
-static enum sw_status parse_speeds(struct parser *p, char *text, double *rates[2], double *flops[2],
+static enum sw_status parse_speeds(struct parser *p, char *text, double *rates[2], double *flops[3],
                                    double *launch)
 {
     int n = 0, n_flops = 0;
@@ -169,7 +170,7 @@ static enum sw_status parse_speeds(struct parser *p, char *text, double *rates[2
         char *rest = strchr(text, '@');
         if (rest)
             *rest++ = 0;
-        if (n_flops < 2 && flops_parse(text, flops[n_flops]))
+        if (n_flops < 3 && flops[n_flops] && flops_parse(text, flops[n_flops]))
             n_flops++;
         else if (!(launch && time_parse(text, launch))) {
             if (n == 2 || !rates[n] || !rate_parse(text, rates[n]))
@@ -196,7 +197,7 @@ static enum sw_status gpu_item(struct parser *p, struct sw_node *node, const cha
         *at++ = 0;
     SW_TRY(parse_memory(p, text, &like.free, &like.total));
     SW_TRY(parse_speeds(p, at, (double *[2]){&like.bandwidth, NULL},
-                        (double *[2]){&like.flops, &like.attend}, &like.launch));
+                        (double *[3]){&like.flops, &like.attend, NULL}, &like.launch));
     for (int i = 0; i < count; i++) {
         if (node->n_devices == SW_MAX_DEVICES)
             return cluster_text_wrong(p, "fewer GPUs in one node");
@@ -218,8 +219,9 @@ static enum sw_status host_item(struct parser *p, struct sw_node *node, const ch
     if (at)
         *at++ = 0;
     SW_TRY(parse_memory(p, text, &node->host_free, &node->host_total));
-    SW_TRY(parse_speeds(p, at, (double *[2]){&node->host_bandwidth, &alone},
-                        (double *[2]){&node->cpu_flops, &node->cpu_attend}, NULL));
+    SW_TRY(parse_speeds(
+        p, at, (double *[2]){&node->host_bandwidth, &alone},
+        (double *[3]){&node->cpu_flops, &node->cpu_attend, &node->cpu_attend_decode}, NULL));
     node->rank_bandwidth = alone > 0 ? alone : node->host_bandwidth;
     return SW_OK;
 }
@@ -477,7 +479,14 @@ static void put_host(struct sw_strbuf *out, const struct sw_node *node)
         sw_strbuf_puts(out, "@");
         put_rate(out, node->rank_bandwidth);
     }
-    put_computing(out, node->cpu_flops, SW_HOST_FLOPS, node->cpu_attend);
+    if (node->cpu_attend_decode <= 0) {
+        put_computing(out, node->cpu_flops, SW_HOST_FLOPS, node->cpu_attend);
+        return;
+    }
+    put_computing(out, node->cpu_flops, SW_HOST_FLOPS,
+                  node->cpu_attend > 0 ? node->cpu_attend : SW_HOST_ATTEND_SHARE * node->cpu_flops);
+    sw_strbuf_puts(out, "@");
+    put_flops(out, node->cpu_attend_decode);
 }
 
 static bool node_alike(const struct sw_node *a, const struct sw_node *b)
@@ -485,9 +494,9 @@ static bool node_alike(const struct sw_node *a, const struct sw_node *b)
     if (a->n_devices != b->n_devices || a->n_ranks != b->n_ranks || a->host_free != b->host_free ||
         a->host_total != b->host_total || a->host_bandwidth != b->host_bandwidth ||
         a->rank_bandwidth != b->rank_bandwidth || a->cpu_flops != b->cpu_flops ||
-        a->cpu_attend != b->cpu_attend || a->bus_bandwidth != b->bus_bandwidth ||
-        a->disk_bandwidth != b->disk_bandwidth || a->disk_tier != b->disk_tier ||
-        a->cores != b->cores)
+        a->cpu_attend != b->cpu_attend || a->cpu_attend_decode != b->cpu_attend_decode ||
+        a->bus_bandwidth != b->bus_bandwidth || a->disk_bandwidth != b->disk_bandwidth ||
+        a->disk_tier != b->disk_tier || a->cores != b->cores)
         return false;
     for (int i = 0; i < a->n_devices; i++)
         if (!device_alike(&a->devices[i], &b->devices[i]))

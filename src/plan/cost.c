@@ -77,6 +77,8 @@ static void resources_init(struct sw_cost *c, int rank, const int *ranks_of_node
     p->cpu_flops = node->cpu_flops / ranks;
     p->cpu_attend =
         (node->cpu_attend > 0 ? node->cpu_attend : SW_HOST_ATTEND_SHARE * node->cpu_flops) / ranks;
+    p->cpu_attend_decode =
+        node->cpu_attend_decode > 0 ? node->cpu_attend_decode / ranks : p->cpu_attend;
     p->host_bw = alone ? node->rank_bandwidth : node->host_bandwidth / ranks;
     p->bus_bw = alone ? node->bus_bandwidth : node->bus_bandwidth / ranks;
     p->disk_bw = alone ? node->disk_bandwidth : node->disk_bandwidth / ranks;
@@ -105,9 +107,9 @@ static bool resources_alike(const struct sw_rank_resources *a, const struct sw_r
            a->host_cap == b->host_cap && a->even_cap == b->even_cap && a->sharers == b->sharers &&
            a->gpu_bw == b->gpu_bw && a->gpu_flops == b->gpu_flops &&
            a->gpu_attend == b->gpu_attend && a->cpu_attend == b->cpu_attend &&
-           a->gpu_launch == b->gpu_launch && a->host_bw == b->host_bw &&
-           a->cpu_flops == b->cpu_flops && a->bus_bw == b->bus_bw && a->disk_bw == b->disk_bw &&
-           a->disk == b->disk;
+           a->cpu_attend_decode == b->cpu_attend_decode && a->gpu_launch == b->gpu_launch &&
+           a->host_bw == b->host_bw && a->cpu_flops == b->cpu_flops && a->bus_bw == b->bus_bw &&
+           a->disk_bw == b->disk_bw && a->disk == b->disk;
 }
 
 static bool layers_alike(const struct sw_layer_footprint *a, const struct sw_layer_footprint *b)

@@ -23,6 +23,7 @@ struct sw_rank_resources {
     int sharers;                /* number of ranks of the node */
     double gpu_bw, gpu_flops, gpu_attend, gpu_launch;       /* as in struct sw_device */
     double host_bw, cpu_flops, cpu_attend, bus_bw, disk_bw; /* bytes or flops per second */
+    double cpu_attend_decode;                               /* cpu_attend where it is not known */
     bool disk;                                              /* layers may stay on disk */
     int kind; /* resources of one kind are equal but for node and device */
 };

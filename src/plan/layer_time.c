@@ -40,12 +40,13 @@ double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
     const double weights = read_bytes(layer, load->rows);
     const double products = layer->token_flops * load->rows;
     const double attention = layer->attend_flops * load->rows * layer_time_positions(layer, load);
+    const double cpu_attend = load->prompt > 0 ? p->cpu_attend : p->cpu_attend_decode;
     const bool on_gpu = tier == SW_TIER_GPU || tier == SW_TIER_STREAMED || passing;
     double t = on_gpu ? fmax(weights / p->gpu_bw, products / p->gpu_flops) +
                             fmax(kv / p->gpu_bw, attention / p->gpu_attend) +
                             SW_LAYER_LAUNCHES * p->gpu_launch
                       : fmax(weights / p->host_bw, products / p->cpu_flops) +
-                            fmax(kv / p->host_bw, attention / p->cpu_attend);
+                            fmax(kv / p->host_bw, attention / cpu_attend);
     if (tier == SW_TIER_STREAMED || passing)
         t = fmax(t, (double)layer->weight_bytes / p->bus_bw);
     if (passing) /* its KV is in host memory: earlier rows come along and new ones

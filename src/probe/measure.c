@@ -173,6 +173,7 @@ struct attending {
     const struct sw_attend_shape *shape;
     double seconds;
     struct worked *worked;
+    struct sw_read_block *block; /* keys of decoded tokens are spread over it; NULL: a prompt's */
 };
 
 /* Keys and values of one head at SPAN positions, all different. */
@@ -197,6 +198,17 @@ static char *make_keys(const struct sw_attend_shape *shape)
     return head;
 }
 
+/* Fills a thread's part of a block with copies of the keys; returns how many. */
+static size_t spread_keys(const struct sw_read_block *block, int64_t chunk, const char *keys,
+                          size_t bytes, char **part)
+{
+    const size_t n = block->worked[chunk].touched / bytes;
+    *part = block->data + (size_t)chunk * block->part;
+    for (size_t i = 0; i < n; i++)
+        memcpy(*part + i * bytes, keys, bytes);
+    return n;
+}
+
 static void attend_part(void *ctx, int64_t chunk, int worker)
 {
     (void)worker;
@@ -204,7 +216,7 @@ static void attend_part(void *ctx, int64_t chunk, int worker)
     const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
     const int dim = a->shape->head_dim, most = sw_attend_rows(dim);
     const int group = a->shape->group < most ? a->shape->group : most;
-    const int queries = most / group < SPAN ? most / group : SPAN;
+    const int queries = a->block ? 1 : most / group < SPAN ? most / group : SPAN;
     const int64_t row = (int64_t)group * dim;
     struct worked *w = &a->worked[chunk];
     char *keys = make_keys(a->shape);
@@ -213,23 +225,26 @@ static void attend_part(void *ctx, int64_t chunk, int worker)
     float *scratch = malloc(SW_THREAD_FLOATS * sizeof *scratch);
     for (int64_t i = 0; q && i < queries * row; i++)
         q[i] = (float)(i % 7) - 3.0f;
-    const struct sw_attend_tile tile = {.format = a->shape->kv,
-                                        .head_dim = dim,
-                                        .group = group,
-                                        .n_queries = queries,
-                                        .kv = keys,
-                                        .position = SPAN - queries,
-                                        .scale = 1.0f / (float)dim,
-                                        .q = q,
-                                        .q_ld = row,
-                                        .q_head = dim,
-                                        .out = out,
-                                        .out_ld = row,
-                                        .scratch = scratch};
+    const size_t bytes = sw_kv_head_bytes(a->shape->kv, dim, SPAN);
+    char *from = keys;
+    const size_t copies = a->block && keys ? spread_keys(a->block, chunk, keys, bytes, &from) : 1;
+    struct sw_attend_tile tile = {.format = a->shape->kv,
+                                  .head_dim = dim,
+                                  .group = group,
+                                  .n_queries = queries,
+                                  .position = SPAN - queries,
+                                  .scale = 1.0f / (float)dim,
+                                  .q = q,
+                                  .q_ld = row,
+                                  .q_head = dim,
+                                  .out = out,
+                                  .out_ld = row,
+                                  .scratch = scratch};
     const double seen = queries * (SPAN - (queries - 1) / 2.0);
     const double begin = sw_clock();
     double time = begin;
-    while (keys && q && out && scratch && time < begin + a->seconds) {
+    for (size_t i = 0; keys && q && out && scratch && copies && time < begin + a->seconds; i++) {
+        tile.kv = from + i % copies * bytes;
         kernels->attend(&tile);
         w->amount += 4.0 * dim * group * seen;
         time = sw_clock();
@@ -241,10 +256,12 @@ static void attend_part(void *ctx, int64_t chunk, int worker)
     free(scratch);
 }
 
-double sw_attend_rate(struct sw_pool *pool, const struct sw_attend_shape *shape, double seconds)
+static double attend_rate(struct sw_pool *pool, const struct sw_attend_shape *shape, double seconds,
+                          struct sw_read_block *block)
 {
     const int n = pool_threads_or_one(pool);
-    struct attending a = {shape, seconds, aligned_alloc(64, sizeof(struct worked) * (size_t)n)};
+    struct attending a = {shape, seconds, aligned_alloc(64, sizeof(struct worked) * (size_t)n),
+                          block};
     if (!a.worked)
         return 0;
     memset(a.worked, 0, sizeof(struct worked) * (size_t)n);
@@ -252,4 +269,15 @@ double sw_attend_rate(struct sw_pool *pool, const struct sw_attend_shape *shape,
     const double rate = worked_rate(a.worked, n);
     free(a.worked);
     return rate;
+}
+
+double sw_attend_rate(struct sw_pool *pool, const struct sw_attend_shape *shape, double seconds)
+{
+    return attend_rate(pool, shape, seconds, NULL);
+}
+
+double sw_attend_decode_rate(struct sw_read_block *block, const struct sw_attend_shape *shape,
+                             double seconds)
+{
+    return block->enough ? attend_rate(block->pool, shape, seconds, block) : 0;
 }

@@ -51,7 +51,7 @@ void sw_read_block_free(struct sw_read_block *block);
  */
 double sw_compute_rate(struct sw_pool *pool, enum sw_format_id format, double seconds);
 
-/* The shape of a prompt's attention. */
+/* The shape of attention. */
 struct sw_attend_shape {
     enum sw_dtype kv; /* element type of keys and values */
     int head_dim;     /* 0: attention is not measured */
@@ -62,6 +62,12 @@ struct sw_attend_shape {
  * counts as two) by the pool's threads with the engine's kernel; 0: no memory.
  */
 double sw_attend_rate(struct sw_pool *pool, const struct sw_attend_shape *shape, double seconds);
+/*
+ * The same for decoded tokens, each of which goes over keys and values that come from memory: they
+ * are written over the block. 0: no memory, or the block may fit into the caches.
+ */
+double sw_attend_decode_rate(struct sw_read_block *block, const struct sw_attend_shape *shape,
+                             double seconds);
 
 /*
  * Bytes per second when reading the file `path`, or the largest file in the directory `path`,

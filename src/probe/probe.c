@@ -151,6 +151,10 @@ static enum sw_status measure_memory(struct sw_transport *t, const struct sw_pro
             info->alone_bandwidth = sw_read_block_rate(block, seconds * ALONE);
         status = sw_transport_barrier(t);
     }
+    if (status == SW_OK && options->attention.head_dim > 0) {
+        info->attend_decode = sw_attend_decode_rate(block, &options->attention, seconds * ATTEND);
+        status = sw_transport_barrier(t);
+    }
     sw_read_block_free(block);
     SW_TRY(status);
     info->flops = PRODUCT_SHARE * sw_compute_rate(pool, options->format, seconds * COMPUTE);

@@ -41,6 +41,7 @@ struct sw_probe_rank {
     double alone_bandwidth; /* bytes per second with no other rank reading; first of a node only */
     double flops;           /* floating-point operations per second in matrix products */
     double attend;          /* floating-point operations per second in attention */
+    double attend_decode;   /* the same of decoded tokens */
     double disk_bandwidth;  /* bytes per second from disk */
     double link_latency;    /* seconds to the next rank */
     double link_bandwidth;  /* bytes per second to the next rank */

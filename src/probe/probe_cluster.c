@@ -39,11 +39,13 @@ static uint64_t node_free_memory(const struct sw_probe *probe, int first, int en
 
 static void node_fill_speeds(const struct sw_probe *probe, int first, int end, struct sw_node *node)
 {
-    double bandwidth = 0, alone = 0, flops = 0, attend = 0, disk = 0, bus = 0;
+    double bandwidth = 0, alone = 0, flops = 0, disk = 0, bus = 0;
+    double attend = 0, attend_decode = 0;
     for (int i = first; i < end; i++) {
         bandwidth += probe->ranks[i].read_bandwidth;
         flops += probe->ranks[i].flops;
         attend += probe->ranks[i].attend;
+        attend_decode += probe->ranks[i].attend_decode;
         disk += probe->ranks[i].disk_bandwidth;
         bus += probe->ranks[i].to_device;
         if (probe->ranks[i].alone_bandwidth > alone)
@@ -57,6 +59,8 @@ static void node_fill_speeds(const struct sw_probe *probe, int first, int end, s
         node->cpu_flops = flops;
     if (attend > 0)
         node->cpu_attend = attend;
+    if (attend_decode > 0)
+        node->cpu_attend_decode = attend_decode;
     if (bus > 0)
         node->bus_bandwidth = bus;
     if (disk > 0)

@@ -356,6 +356,8 @@ void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
                              node->host_bandwidth / 1e9, node->rank_bandwidth / 1e9);
         if (node->cpu_attend > 0)
             sw_strbuf_printf(out, ", attention at %.0f GFLOP/s", node->cpu_attend / 1e9);
+        if (node->cpu_attend_decode > 0)
+            sw_strbuf_printf(out, ", of decoded tokens at %.0f", node->cpu_attend_decode / 1e9);
         if (first >= 0 && probe->ranks[first].disk_bandwidth > 0)
             sw_strbuf_printf(out, ", model's disk %.2f GB/s", node->disk_bandwidth / 1e9);
         sw_strbuf_puts(out, "\n");

@@ -66,6 +66,7 @@ static void prompts_grow_with_their_square(void)
         double flops, attend, bandwidth;
     } machines[] = {
         {"(host:64G@40GB/s@100GF@50GF)", 100e9, 50e9, 40e9},
+        {"(host:64G@40GB/s@100GF@50GF@7GF)", 100e9, 50e9, 40e9}, /* the third is for decoding */
         {"(host:64G@40GB/s@100GF)", 100e9, SW_HOST_ATTEND_SHARE * 100e9, 40e9},
         {"(gpu:24G@900GB/s@20TF@8TF host:64G)", 20e12, 8e12, 900e9},
         {"(gpu:24G@900GB/s@20TF host:64G)", 20e12, SW_GPU_ATTEND_SHARE * 20e12, 900e9},
@@ -120,8 +121,9 @@ static void steps_grow_with_the_position(void)
     static const struct {
         const char *text;
         double bandwidth, attend;
-    } machines[] = {{"(host:64G@40GB/s@100GF@10GF)", 40e9, 10e9},   /* computing takes longer */
-                    {"(host:64G@40GB/s@900GF@900GF)", 40e9, 900e9}, /* reading does */
+    } machines[] = {{"(host:64G@40GB/s@100GF@10GF)", 40e9, 10e9},       /* computing takes longer */
+                    {"(host:64G@40GB/s@900GF@900GF)", 40e9, 900e9},     /* reading does */
+                    {"(host:64G@40GB/s@900GF@900GF@12GF)", 40e9, 12e9}, /* measured for decoding */
                     {"(gpu:24G@900GB/s@20TF@1TF host:64G)", 900e9, 1e12}, /* the same on a GPU */
                     {"(gpu:24G@900GB/s@90TF@90TF host:64G)", 900e9, 90e12}};
     for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++)

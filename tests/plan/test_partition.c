@@ -66,6 +66,8 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
     const double cpu = node->cpu_flops / k;
     const double cpu_attend =
         (node->cpu_attend > 0 ? node->cpu_attend : node->cpu_flops * SW_HOST_ATTEND_SHARE) / k;
+    const double cpu_decode =
+        node->cpu_attend_decode > 0 ? node->cpu_attend_decode / k : cpu_attend;
     const double gpu_attend = !gpu              ? 0
                               : dev->attend > 0 ? dev->attend
                                                 : dev->flops * SW_GPU_ATTEND_SHARE;
@@ -110,11 +112,12 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
                 const double work = l->token_flops * rows;
                 const double attention = l->attend_flops * rows * positions;
                 const bool passes = p && tier == 1 && w->passing;
-                lt[p] = on_gpu || passes ? max2(touched / dev->bandwidth, work / dev->flops) +
-                                               max2(seen / dev->bandwidth, attention / gpu_attend) +
-                                               8 * dev->launch
-                                         : max2(touched / host_bw, work / cpu) +
-                                               max2(seen / host_bw, attention / cpu_attend);
+                lt[p] = on_gpu || passes
+                            ? max2(touched / dev->bandwidth, work / dev->flops) +
+                                  max2(seen / dev->bandwidth, attention / gpu_attend) +
+                                  8 * dev->launch
+                            : max2(touched / host_bw, work / cpu) +
+                                  max2(seen / host_bw, attention / (p ? cpu_attend : cpu_decode));
                 if (tier == 2 || passes)
                     lt[p] = max2(lt[p], wb / bus);
                 if (passes)
@@ -296,6 +299,7 @@ static void random_cluster(struct sw_cluster *cl, int most_ranks)
         /* half of them compute about as fast as they read: good for steps, not for prompts */
         node->cpu_flops = roll(2) ? 1e6 * (1 + roll(400)) : node->rank_bandwidth * (1 + roll(6));
         node->cpu_attend = roll(2) ? node->cpu_flops / (1 + roll(9)) : 0;
+        node->cpu_attend_decode = roll(2) ? node->cpu_flops / (1 + roll(20)) : 0;
         node->bus_bandwidth = 1e6 * (1 + roll(60));
         node->disk_bandwidth = 1e6 * (1 + roll(10));
         node->disk_tier = roll(2);

@@ -41,6 +41,8 @@ static void ranks_of_a_host_become_a_node(void)
     p.ranks[0].alone_bandwidth = 15e9;
     p.ranks[0].attend = 3e11;
     p.ranks[1].attend = 4e11;
+    p.ranks[0].attend_decode = 2e10;
+    p.ranks[1].attend_decode = 3e10;
     p.ranks[2].memory.cgroup_free = 8 * GIB;
     CU_ASSERT_EQUAL(sw_probe_cluster(&p), SW_OK);
     CU_ASSERT_EQUAL_FATAL(p.cluster.n_nodes, 2);
@@ -53,6 +55,7 @@ static void ranks_of_a_host_become_a_node(void)
     CU_ASSERT_DOUBLE_EQUAL(a->rank_bandwidth, 15e9, 1);
     CU_ASSERT_DOUBLE_EQUAL(a->cpu_flops, 2e12, 1);
     CU_ASSERT_DOUBLE_EQUAL(a->cpu_attend, 7e11, 1);
+    CU_ASSERT_DOUBLE_EQUAL(a->cpu_attend_decode, 5e10, 1);
     CU_ASSERT_DOUBLE_EQUAL(a->disk_bandwidth, SW_DISK_BANDWIDTH, 1); /* not measured */
     CU_ASSERT_EQUAL(b->n_ranks, 1);
     CU_ASSERT_EQUAL(b->host_free, 8 * GIB);
