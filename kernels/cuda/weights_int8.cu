@@ -132,7 +132,7 @@ __global__ void copy(const float *from, int64_t n, float *to)
         to[i] = from[i];
 }
 
-/* A unit of a packed panel is four elements. */
+/* A word of a packed panel is four elements. */
 cudaError_t int8_unpack(const void *packed, int64_t rows, int64_t cols, void *out,
                         cudaStream_t stream)
 {

@@ -64,8 +64,8 @@ template <enum sw_dtype type> struct plain_weights {
     }
 };
 
-/* One format's functions. unit: of a packed panel, which holds per_unit elements. */
-template <enum sw_format_id format, enum sw_dtype type, class unit, int per_unit>
+/* One format's functions. word: of a packed panel, which holds per_word elements. */
+template <enum sw_format_id format, enum sw_dtype type, class word, int per_word>
 struct plain {
     static cudaError_t gemv(const struct sw_gpu_product *p, cudaStream_t stream){
         const plain_weights<type> w = {sw_matrix_layout_of(format, 1, p->cols).cols};
@@ -86,7 +86,7 @@ static cudaError_t unpack(const void *packed, int64_t rows, int64_t cols, void *
                           cudaStream_t stream)
 {
     const struct sw_matrix_layout l = sw_matrix_layout_of(format, rows, cols);
-    return sw::panels::launch_unpack<unit>(packed, l.rows, l.cols / per_unit, out, stream);
+    return sw::panels::launch_unpack<word>(packed, l.rows, l.cols / per_word, out, stream);
 }
 }; // namespace
 
@@ -99,7 +99,8 @@ typedef plain<SW_FORMAT_BF16, SW_BF16, unsigned, 2> bf16;
         sw::halves::to_half_kernels<sw::element_rows<type>>::table,                                \
         sw::embed<sw::element_rows<type>>
 const sw::listed_kernels all(KERNELS_OF(SW_F32), KERNELS_OF(SW_F16), KERNELS_OF(SW_BF16),
-                             sw::panels::unpack<uint16_t>, sw::panels::unpack<unsigned>);
+                             sw::panels::unpack<uint16_t, 1, 0, 2>,
+                             sw::panels::unpack<unsigned, 1, 0, 4>);
 
 } // namespace
 
