@@ -2,6 +2,7 @@
 #include "gpulib_help.h"
 
 #include "base/pool.h"
+#include "kernels/cuda/gpu_formats.h"
 
 #define ROWS 1337 /* many pieces of the ring, the last one short */
 #define COLS 1022 /* neither whole vectors nor, of int8, whole words */
@@ -73,25 +74,43 @@ static void threads_change_nothing(void)
     free(values);
 }
 
-/* Rows on the GPU are the format's encoding, as the CPU packs it too, with zeros as padding. */
+/* A row as the format encodes it, in the GPU's two places, with zeros as padding. */
+static void encoded_row(enum sw_format_id format, const float *values, char *elements, char *apart)
+{
+    const struct sw_format *f = sw_format_of(format);
+    const struct sw_gpu_format *gpu = sw_gpu_format_of(format);
+    const struct sw_gpu_layout l = sw_gpu_layout_of(format, ROWS, COLS);
+    const struct sw_values row = {values, SW_F32, COLS, 1};
+    const size_t blocks = (COLS + (size_t)f->block_len - 1) / (size_t)f->block_len;
+    char *whole = calloc(blocks, f->block_bytes);
+    float scale = 0;
+    sw_format_encode_row(f, &row, whole, &scale);
+    memset(elements, 0, l.row_bytes);
+    memset(apart, 0, l.apart_bytes);
+    if (gpu->split)
+        gpu->split(whole, (int64_t)blocks, elements, apart);
+    else
+        memcpy(elements, whole, blocks * f->block_bytes);
+    if (f->row_scale)
+        memcpy(apart, &scale, sizeof scale);
+    free(whole);
+}
+
+/* Rows on the GPU are the format's encoding, as the CPU packs it too. */
 static void rows_are_encoded_ones(void)
 {
     float *values = made_up_values();
     FOR_EACH_WEIGHT_FORMAT(f)
     {
-        const struct sw_matrix_layout l = sw_matrix_layout_of((enum sw_format_id)f, ROWS, COLS);
-        unsigned char *got = stored(NULL, (enum sw_format_id)f, values),
-                      *want = malloc(l.row_bytes);
-        const float *scales = sw_matrix_scales((enum sw_format_id)f, got, ROWS, COLS);
-        for (int r = 0; r < ROWS; r++) {
-            const struct sw_values row = {values + r * COLS, SW_F32, COLS, 1};
-            float scale = 0;
-            memset(want, 0, l.row_bytes);
-            sw_format_encode_row(sw_format_of((enum sw_format_id)f), &row, want, &scale);
-            CU_ASSERT_FATAL(!memcmp(got + (size_t)r * l.row_bytes, want, l.row_bytes));
-            CU_ASSERT_FATAL(!scales || scales[r] == scale);
+        const struct sw_gpu_layout l = sw_gpu_layout_of((enum sw_format_id)f, ROWS, COLS);
+        unsigned char *got = stored(NULL, (enum sw_format_id)f, values);
+        char *want = malloc(l.row_bytes), *apart = malloc(l.apart_bytes + 1);
+        for (size_t r = 0; r < ROWS; r++) {
+            encoded_row((enum sw_format_id)f, values + r * COLS, want, apart);
+            CU_ASSERT_FATAL(!memcmp(got + r * l.row_bytes, want, l.row_bytes));
+            CU_ASSERT_FATAL(!memcmp(got + l.apart + r * l.apart_bytes, apart, l.apart_bytes));
         }
-        free(want);
+        free(want), free(apart);
         free(got);
     }
     free(values);
