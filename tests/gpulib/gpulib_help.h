@@ -7,6 +7,7 @@
 
 #include "backend/cpu_help.h"
 #include "backend/gpu_library.h"
+#include "kernels/cuda/gpu_formats.h"
 
 #define DIE(...)                                                                                   \
     do {                                                                                           \
@@ -108,6 +109,13 @@ static inline double apart(const float *a, const float *b, int64_t n, int64_t di
             most = i % ld >= dim || isnan(error) ? INFINITY : error;
     }
     return most;
+}
+
+/* Whether the GPU multiplies decoded weights by activations as they are. The CPU makes activations
+ * int8 for all quantized formats, so the two agree less. */
+static inline bool gpu_decodes(enum sw_format_id format)
+{
+    return sw_format_is_quantized(format) && sw_gpu_format_of(format)->operand != SW_I8;
 }
 
 #define FOR_EACH_WEIGHT_FORMAT(format) for (int format = 0; format < SW_FORMAT_COUNT; format++)

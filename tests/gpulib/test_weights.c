@@ -2,7 +2,6 @@
 #include "gpulib_help.h"
 
 #include "base/pool.h"
-#include "kernels/cuda/gpu_formats.h"
 
 #define ROWS 1337 /* many pieces of the ring, the last one short */
 #define COLS 1022 /* neither whole vectors nor, of int8, whole words */
