@@ -37,7 +37,7 @@ static struct sw_metrics_state jobs_state(const struct run *run)
     struct sw_metrics_state state = {.count = sw_results_count(run->results)};
     if (run->scheduler) {
         sw_scheduler_stats(run->scheduler, &state.stats);
-        state.times = sw_engine_times(run->s->engine);
+        state.times = sw_driver_times(run->s->driver);
     }
     return state;
 }
@@ -94,7 +94,7 @@ static enum sw_status jobs_start(struct run *run)
                                                  .slots = SW_DEFAULT_SLOTS,
                                                  .new_tokens = run->verb->new_tokens};
     SW_TRY(sw_session_start(s, &defaults));
-    const struct sw_scheduler_options options = {.engine = s->engine,
+    const struct sw_scheduler_options options = {.driver = s->driver,
                                                  .slots = s->params.slots,
                                                  .context = s->params.context,
                                                  .max_batch_tokens = s->params.max_batch_tokens};

@@ -12,7 +12,7 @@ struct sw_job_verb {
     void *owner;      /* struct sw_job.owner for the task */
     const char *unit; /* what sw_job.cut_short counts, for the message */
     int new_tokens;   /* of a usual line */
-    /* Opens what is needed to read lines; the session has no engine yet. */
+    /* Opens what is needed to read lines; the session has no worker yet. */
     enum sw_status (*prepare)(const struct sw_call *call, struct sw_session *s, void *owner);
     /* The best context for the input, in positions; 0: the default. */
     int (*context)(const struct sw_input_scan *scan);

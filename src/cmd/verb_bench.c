@@ -164,7 +164,7 @@ static enum sw_status bench_run_crowd(struct bench *b, struct sw_scheduler *sche
 static enum sw_status bench_measure(struct bench *b, int round, struct reading *reading)
 {
     const struct sw_session *s = b->s;
-    const struct sw_scheduler_options options = {.engine = s->engine,
+    const struct sw_scheduler_options options = {.driver = s->driver,
                                                  .slots = s->params.slots,
                                                  .context = s->params.context,
                                                  .max_batch_tokens = s->params.max_batch_tokens};

@@ -215,7 +215,7 @@ static enum sw_status run_generate(struct output *out, const struct sw_ids *prom
                                                   .stop = o->stop,
                                                   .n_stop = (size_t)o->n_stop};
     SW_TRY(sw_completion_begin(&out->completion, &options, prompt->items, prompt->count));
-    SW_TRY(sw_generate(s->engine, &g));
+    SW_TRY(sw_generate(s->driver, &g));
     SW_TRY(sw_completion_finish(&out->completion));
     SW_TRY(run_print_new(out));
     SW_TRY(sw_session_stop(s));

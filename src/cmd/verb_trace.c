@@ -128,15 +128,15 @@ static enum sw_status trace_ids(const struct sw_options *o, struct sw_session *s
                        "--context if the model allows it",
                        n, s->params.context);
     enum sw_status status = make_values(&v, s->model, n, o->hidden);
-    const struct sw_engine_hooks hooks = {
+    const struct sw_driver_hooks hooks = {
         .hidden = o->hidden ? trace_take_hidden : NULL, .logits = trace_take_logits, .context = &v};
     const struct sw_sampling greedy = sw_sampling_default();
     if (status == SW_OK)
-        status = sw_engine_hooks(s->engine, &hooks);
+        status = sw_driver_hooks(s->driver, &hooks);
     if (status == SW_OK)
-        status = sw_engine_slot(s->engine, 0, &greedy);
+        status = sw_driver_slot(s->driver, 0, &greedy);
     if (status == SW_OK)
-        status = sw_prefill(s->engine, ids->items, n, s->params.max_batch_tokens);
+        status = sw_prefill(s->driver, ids->items, n, s->params.max_batch_tokens);
     if (status == SW_OK)
         status = sw_session_stop(s);
     if (status == SW_OK)

@@ -1,204 +1,279 @@
 /* Owns the driver, rank 0's part of the pipeline: submits micro-batches and collects results. */
-#include "engine/engine_impl.h"
+#include "engine/driver_impl.h"
 
 #include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum sw_status sw_engine_queue(struct sw_engine *e, size_t length)
+/* Calls the hook. */
+static enum sw_status driver_take_values(struct sw_driver *d, enum sw_engine_kind kind, int layer,
+                                         int64_t position, int n, const float *data)
 {
-    if (e->n_local == e->cap_local) {
-        const size_t capacity = e->cap_local ? 2 * e->cap_local : 4;
-        struct sw_wire *local = realloc(e->local, capacity * sizeof *local);
-        if (local)
-            e->local = local;
-        size_t *sizes = realloc(e->local_bytes, capacity * sizeof *sizes);
-        if (sizes)
-            e->local_bytes = sizes;
-        if (!local || !sizes)
-            return sw_fail(SW_ENOMEM, "no memory for results");
-        memset(e->local + e->cap_local, 0, (capacity - e->cap_local) * sizeof *local);
-        e->cap_local = capacity;
+    if (kind != SW_MSG_HIDDEN)
+        return d->hooks.logits(d->hooks.context, position, n, data);
+    d->hidden_due--;
+    return d->hooks.hidden(d->hooks.context, layer, position, n, data);
+}
+
+static void driver_take_own(struct sw_driver *d, const struct sw_result *results, int n)
+{
+    d->own = results;
+    d->n_own = n;
+}
+
+enum sw_status sw_driver_open(struct sw_worker *worker, struct sw_driver **out)
+{
+    const size_t size = (size_t)worker->options.transport->size;
+    struct sw_driver *d = calloc(1, sizeof *d);
+    *out = NULL;
+    if (d)
+        d->times = calloc(size, sizeof *d->times);
+    if (d)
+        d->clock_ahead = calloc(size, sizeof *d->clock_ahead);
+    if (!d || !d->times || !d->clock_ahead) {
+        sw_driver_close(d);
+        return sw_fail(SW_ENOMEM, "no memory for a driver of %zu ranks", size);
     }
-    const struct sw_wire idle = e->local[e->n_local];
-    e->local[e->n_local] = e->results;
-    e->local_bytes[e->n_local++] = length;
-    e->results = idle;
+    d->worker = worker;
+    worker->sink = (struct sw_worker_sink){.values = driver_take_values,
+                                           .results = driver_take_own,
+                                           .times = sw_driver_take_times,
+                                           .driver = d};
+    *out = d;
     return SW_OK;
 }
 
-/* Sends a control message to the first stage; applies it directly when that is rank 0. */
-static enum sw_status driver_send(struct sw_engine *e, struct sw_message *m)
+void sw_driver_close(struct sw_driver *d)
 {
-    if (e->first_rank == 0)
-        return sw_engine_control(e, m);
-    return sw_transport_send(e->options.transport, e->first_rank, m, NULL, 0);
+    if (!d)
+        return;
+    if (d->timeline) /* an interrupted job still has unreported activities */
+        sw_timeline_add(d->timeline, 0, 0, d->worker->recorder.activities,
+                        (size_t)d->worker->recorder.n);
+    sw_timeline_close(d->timeline);
+    if (d->worker)
+        d->worker->sink = (struct sw_worker_sink){0};
+    free(d->decoded);
+    free(d->times);
+    free(d->clock_ahead);
+    free(d->in.bytes);
+    free(d->out.bytes);
+    free(d->results.bytes);
+    free(d);
 }
 
-enum sw_status sw_engine_slot(struct sw_engine *e, int slot, const struct sw_sampling *sampling)
+int sw_driver_stages(const struct sw_driver *d)
+{
+    return d->worker->stages;
+}
+
+int sw_driver_stream_rows(const struct sw_driver *d)
+{
+    const struct sw_worker_options *o = &d->worker->options;
+    int least = 0;
+    for (int r = 0; r < o->transport->size; r++) {
+        const struct sw_engine_slice *s = &o->slices[r];
+        if (s->count > 0 && s->tiers.stream_rows > 0 &&
+            (least == 0 || s->tiers.stream_rows < least))
+            least = s->tiers.stream_rows;
+    }
+    return least;
+}
+
+int sw_driver_size(const struct sw_driver *d)
+{
+    return d->worker->options.transport->size;
+}
+
+int sw_driver_vocab(const struct sw_driver *d)
+{
+    return d->worker->limits.vocab;
+}
+
+int sw_driver_under_way(const struct sw_driver *d)
+{
+    return d->under_way;
+}
+
+void sw_driver_results(struct sw_driver *d, sw_driver_take *take, void *context)
+{
+    d->take = take;
+    d->take_context = context;
+}
+
+/* Sends a control message to the first stage; applies it directly when that is rank 0. */
+static enum sw_status driver_send(struct sw_driver *d, struct sw_message *m)
+{
+    if (d->worker->first_rank == 0)
+        return sw_worker_control(d->worker, m);
+    return sw_transport_send(d->worker->options.transport, d->worker->first_rank, m, NULL, 0);
+}
+
+enum sw_status sw_driver_slot(struct sw_driver *d, int slot, const struct sw_sampling *sampling)
 {
     struct sw_message m = {.kind = SW_MSG_SLOT};
     const struct sw_slot_body body = {slot, *sampling};
     memcpy(m.body, &body, sizeof body);
-    return driver_send(e, &m);
+    return driver_send(d, &m);
 }
 
-enum sw_status sw_engine_copy(struct sw_engine *e, int from, int to, int n)
+enum sw_status sw_driver_copy(struct sw_driver *d, int from, int to, int n)
 {
     struct sw_message m = {.kind = SW_MSG_COPY};
     const struct sw_copy_body body = {from, to, n};
     memcpy(m.body, &body, sizeof body);
-    return driver_send(e, &m);
+    return driver_send(d, &m);
 }
 
-enum sw_status sw_engine_hooks(struct sw_engine *e, const struct sw_engine_hooks *hooks)
+enum sw_status sw_driver_hooks(struct sw_driver *d, const struct sw_driver_hooks *hooks)
 {
     struct sw_message m = {.kind = SW_MSG_HOOKS};
     const struct sw_hooks_body body = {hooks->hidden != NULL, hooks->logits != NULL};
-    e->hooks = *hooks;
+    d->hooks = *hooks;
     memcpy(m.body, &body, sizeof body);
-    return driver_send(e, &m);
+    return driver_send(d, &m);
 }
 
-enum sw_status sw_engine_submit(struct sw_engine *e, const struct sw_microbatch *batch)
+/* Passes on the results of the oldest micro-batch. */
+static enum sw_status driver_pass(struct sw_driver *d, const struct sw_result *results, int n)
 {
-    e->under_way++;
-    if (e->send_hidden || e->hooks.hidden)
-        e->hidden_due += (int64_t)batch->n_spans * (e->options.model->dims.n_layers + 1);
-    if (e->first_rank == 0)
-        return sw_engine_run_batch(e, batch, NULL);
+    d->under_way--;
+    return d->take ? d->take(d->take_context, results, n) : SW_OK;
+}
+
+enum sw_status sw_driver_submit(struct sw_driver *d, const struct sw_microbatch *batch)
+{
+    d->under_way++;
+    if (d->worker->send_hidden || d->hooks.hidden)
+        d->hidden_due += (int64_t)batch->n_spans * (d->worker->options.model->dims.n_layers + 1);
+    if (d->worker->first_rank == 0) {
+        SW_TRY(sw_worker_run_batch(d->worker, batch, NULL));
+        return d->worker->last_rank == 0 ? driver_pass(d, d->own, d->n_own) : SW_OK;
+    }
     const double start = sw_clock();
     const size_t bytes = sw_wire_batch_head(batch->n_rows, batch->n_spans);
-    SW_TRY(sw_wire_reserve(&e->out, bytes));
-    sw_wire_write_batch(batch, e->out.bytes);
+    SW_TRY(sw_wire_reserve(&d->out, bytes));
+    sw_wire_write_batch(batch, d->out.bytes);
     struct sw_message m = {.kind = SW_MSG_BATCH};
     const struct sw_batch_body body = {batch->n_rows, batch->n_spans, 0};
     memcpy(m.body, &body, sizeof body);
-    SW_TRY(sw_transport_send(e->options.transport, e->first_rank, &m, e->out.bytes, bytes));
-    sw_recorder_add(&e->recorder, SW_ACTIVITY_SEND, start, sw_clock(), batch->n_rows);
-    return sw_engine_report_times(e, false);
+    SW_TRY(sw_transport_send(d->worker->options.transport, d->worker->first_rank, &m, d->out.bytes,
+                             bytes));
+    sw_recorder_add(&d->worker->recorder, SW_ACTIVITY_SEND, start, sw_clock(), batch->n_rows);
+    return sw_worker_report_times(d->worker, false);
 }
 
-static enum sw_status receive_values(struct sw_engine *e, const struct sw_message *m)
+static enum sw_status receive_values(struct sw_driver *d, const struct sw_message *m)
 {
     struct sw_values_body body;
     memcpy(&body, m->body, sizeof body);
     const bool hidden = m->kind == SW_MSG_HIDDEN;
-    const int64_t width = hidden ? e->options.model->dims.hidden : e->options.model->dims.vocab;
+    const int64_t width =
+        hidden ? d->worker->options.model->dims.hidden : d->worker->options.model->dims.vocab;
     if (body.n < 0 || m->bytes != (uint64_t)body.n * (uint64_t)width * sizeof(float) ||
-        !(hidden ? e->hooks.hidden != NULL : e->hooks.logits != NULL))
+        !(hidden ? d->hooks.hidden != NULL : d->hooks.logits != NULL))
         return sw_fail(SW_EPEER, "rank %d sent values of an unexpected size", m->source);
-    return sw_engine_deliver(e, m->kind, body.layer, body.position, body.n,
-                             (const float *)(const void *)e->in.bytes, width);
+    return driver_take_values(d, m->kind, body.layer, body.position, body.n,
+                              (const float *)(const void *)d->in.bytes);
 }
 
-/* Moves the oldest results of rank 0's own last stage to e->results; returns their length. */
-static size_t pop_local(struct sw_engine *e)
+/* Receives the next message to rank 0. Results go to d->results and set d->has_result. */
+static enum sw_status driver_receive(struct sw_driver *d)
 {
-    const struct sw_wire oldest = e->local[0];
-    const size_t length = e->local_bytes[0];
-    e->n_local--;
-    memmove(e->local, e->local + 1, e->n_local * sizeof *e->local);
-    memmove(e->local_bytes, e->local_bytes + 1, e->n_local * sizeof *e->local_bytes);
-    e->local[e->n_local] = e->results;
-    e->results = oldest;
-    return length;
-}
-
-/* Receives the next message to rank 0. Results go to e->results and set e->has_result. */
-static enum sw_status driver_receive(struct sw_engine *e)
-{
-    struct sw_transport *t = e->options.transport;
+    struct sw_transport *t = d->worker->options.transport;
     struct sw_message m;
     SW_TRY(sw_transport_recv_head(t, SW_ANY_RANK, &m));
-    SW_TRY(sw_wire_reserve(&e->in, m.bytes + 1));
+    SW_TRY(sw_wire_reserve(&d->in, m.bytes + 1));
     if (m.bytes > 0)
-        SW_TRY(sw_transport_recv_payload(t, &m, e->in.bytes));
-    if (m.kind == SW_MSG_RESULT && m.source == e->last_rank && !e->has_result) {
-        const struct sw_wire swap = e->results;
-        e->results = e->in;
-        e->in = swap;
-        e->result_bytes = m.bytes;
-        e->has_result = true;
+        SW_TRY(sw_transport_recv_payload(t, &m, d->in.bytes));
+    if (m.kind == SW_MSG_RESULT && m.source == d->worker->last_rank && !d->has_result) {
+        const struct sw_wire swap = d->results;
+        d->results = d->in;
+        d->in = swap;
+        d->result_bytes = m.bytes;
+        d->has_result = true;
         return SW_OK;
     }
     if (m.kind == SW_MSG_TIMES)
-        return sw_engine_receive_times(e, &m);
+        return sw_driver_receive_times(d, &m);
     if (m.kind == SW_MSG_HIDDEN || m.kind == SW_MSG_LOGITS)
-        return receive_values(e, &m);
+        return receive_values(d, &m);
     return sw_fail(SW_EPEER, "a message of unexpected kind %d came from rank %d", m.kind, m.source);
 }
 
-static enum sw_status driver_decode(struct sw_engine *e, size_t length, int *n)
+static enum sw_status driver_decode(struct sw_driver *d, size_t length, int *n)
 {
     *n = 0;
     for (size_t at = 0; at < length; (*n)++) {
-        if ((size_t)*n == e->cap_decoded) {
-            const size_t capacity = e->cap_decoded ? 2 * e->cap_decoded : 64;
-            struct sw_result *grown = realloc(e->decoded, capacity * sizeof *grown);
+        if ((size_t)*n == d->cap_decoded) {
+            const size_t capacity = d->cap_decoded ? 2 * d->cap_decoded : 64;
+            struct sw_result *grown = realloc(d->decoded, capacity * sizeof *grown);
             if (!grown)
                 return sw_fail(SW_ENOMEM, "no memory for %zu results", capacity);
-            e->decoded = grown;
-            e->cap_decoded = capacity;
+            d->decoded = grown;
+            d->cap_decoded = capacity;
         }
-        SW_TRY(sw_wire_read_result(e->results.bytes, length, &e->limits, &at, &e->decoded[*n]));
+        SW_TRY(sw_wire_read_result(d->results.bytes, length, &d->worker->limits, &at,
+                                   &d->decoded[*n]));
     }
     return SW_OK;
 }
 
-enum sw_status sw_engine_wait(struct sw_engine *e, const int *wake, bool *ready)
+enum sw_status sw_driver_wait(struct sw_driver *d, const int *wake, bool *ready)
 {
     const double start = sw_clock();
-    *ready = e->has_result || e->n_local > 0;
+    *ready = d->has_result;
     if (*ready)
         return SW_OK;
-    while (!e->has_result && !__atomic_load_n(wake, __ATOMIC_ACQUIRE)) {
+    while (!d->has_result && !__atomic_load_n(wake, __ATOMIC_ACQUIRE)) {
         bool arrived;
-        SW_TRY(sw_transport_wait(e->options.transport, SW_ANY_RANK, wake, &arrived));
+        SW_TRY(sw_transport_wait(d->worker->options.transport, SW_ANY_RANK, wake, &arrived));
         if (arrived)
-            SW_TRY(driver_receive(e));
+            SW_TRY(driver_receive(d));
     }
-    *ready = e->has_result;
-    sw_recorder_add(&e->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
+    *ready = d->has_result;
+    sw_recorder_add(&d->worker->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
     return SW_OK;
 }
 
-enum sw_status sw_engine_collect(struct sw_engine *e, const struct sw_result **results, int *n)
+enum sw_status sw_driver_collect(struct sw_driver *d)
 {
     const double start = sw_clock();
-    e->under_way--;
-    if (e->last_rank == 0) {
-        e->result_bytes = pop_local(e);
-        e->has_result = true;
-    }
+    int n;
     /* Hidden states come from other ranks than the results, so the last collect waits for all. */
-    while (!e->has_result || (e->under_way == 0 && e->hidden_due > 0))
-        SW_TRY(driver_receive(e));
-    e->has_result = false;
-    sw_recorder_add(&e->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
-    SW_TRY(driver_decode(e, e->result_bytes, n));
-    *results = e->decoded;
+    while (!d->has_result || (d->under_way == 1 && d->hidden_due > 0))
+        SW_TRY(driver_receive(d));
+    d->has_result = false;
+    sw_recorder_add(&d->worker->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
+    SW_TRY(driver_decode(d, d->result_bytes, &n));
+    return driver_pass(d, d->decoded, n);
+}
+
+enum sw_status sw_driver_drain(struct sw_driver *d)
+{
+    while (d->under_way > 0)
+        SW_TRY(sw_driver_collect(d));
     return SW_OK;
 }
 
-static bool all_final(const struct sw_engine *e)
+static bool all_final(const struct sw_driver *d)
 {
-    for (int r = 1; r < e->options.transport->size; r++)
-        if (!e->times[r].is_final)
+    for (int r = 1; r < d->worker->options.transport->size; r++)
+        if (!d->times[r].is_final)
             return false;
     return true;
 }
 
-enum sw_status sw_engine_stop(struct sw_engine *e)
+enum sw_status sw_driver_stop(struct sw_driver *d)
 {
-    struct sw_transport *t = e->options.transport;
+    struct sw_transport *t = d->worker->options.transport;
     for (int r = 1; r < t->size; r++) {
         struct sw_message m = {.kind = SW_MSG_STOP};
         SW_TRY(sw_transport_send(t, r, &m, NULL, 0));
     }
-    while (!all_final(e))
-        SW_TRY(driver_receive(e));
-    SW_TRY(sw_engine_report_times(e, true));
+    while (!all_final(d))
+        SW_TRY(driver_receive(d));
+    SW_TRY(sw_worker_report_times(d->worker, true));
     return sw_transport_flush(t);
 }

@@ -30,10 +30,10 @@ static enum sw_status generate_on_end(void *owner, enum sw_finish finish)
     return finish == SW_FINISH_UNDEFINED ? sw_logits_undefined() : SW_OK;
 }
 
-enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g)
+enum sw_status sw_generate(struct sw_driver *driver, struct sw_generate *g)
 {
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = 1, .context = g->context, .max_batch_tokens = g->chunk};
+        .driver = driver, .slots = 1, .context = g->context, .max_batch_tokens = g->chunk};
     struct single_request single = {.g = g};
     const struct sw_request request = {.ids = g->prompt,
                                        .n_ids = g->n_prompt,
@@ -56,10 +56,9 @@ enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g)
     return status;
 }
 
-enum sw_status sw_prefill(struct sw_engine *engine, const int32_t *ids, int n, int chunk)
+enum sw_status sw_prefill(struct sw_driver *driver, const int32_t *ids, int n, int chunk)
 {
-    int under_way = 0;
-    for (int at = 0; at < n; at += chunk, under_way++) {
+    for (int at = 0; at < n; at += chunk) {
         const int m = n - at < chunk ? n - at : chunk;
         struct sw_span span = {.slot = 0, .position = at, .row = 0, .n = m};
         struct sw_row_outputs outputs = {0, 0, 0};
@@ -68,12 +67,7 @@ enum sw_status sw_prefill(struct sw_engine *engine, const int32_t *ids, int n, i
                                             .spans = &span,
                                             .outputs = &outputs,
                                             .ids = (int32_t *)(uintptr_t)(ids + at)};
-        SW_TRY(sw_engine_submit(engine, &batch));
+        SW_TRY(sw_driver_submit(driver, &batch));
     }
-    for (; under_way > 0; under_way--) {
-        const struct sw_result *results;
-        int n_results;
-        SW_TRY(sw_engine_collect(engine, &results, &n_results));
-    }
-    return SW_OK;
+    return sw_driver_drain(driver);
 }

@@ -2,7 +2,7 @@
 #ifndef SW_ENGINE_GENERATE_H
 #define SW_ENGINE_GENERATE_H
 
-#include "engine/engine.h"
+#include "engine/driver.h"
 
 struct sw_generate {
     const int32_t *prompt; /* (n_prompt) ids */
@@ -22,11 +22,11 @@ struct sw_generate {
 };
 
 /* SW_EINPUT when the prompt is empty or leaves no room for a token. */
-enum sw_status sw_generate(struct sw_engine *engine, struct sw_generate *g);
+enum sw_status sw_generate(struct sw_driver *driver, struct sw_generate *g);
 /*
  * Runs n ids through slot 0, from position 0, in chunks; every row is sampled, and the results are
- * dropped. For callers that take the values by sw_engine_hooks.
+ * dropped. For callers that take the values by sw_driver_hooks.
  */
-enum sw_status sw_prefill(struct sw_engine *engine, const int32_t *ids, int n, int chunk);
+enum sw_status sw_prefill(struct sw_driver *driver, const int32_t *ids, int n, int chunk);
 
 #endif

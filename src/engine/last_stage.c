@@ -1,9 +1,9 @@
 /*
  * Owns the last stage's own work: the sequences' ids and sampling, logits, samples and scores. Each
  * thread takes some of the rows; with fewer rows than threads, all threads work on one row at a
- * time. Results are written in row order.
+ * time. Results are in row order.
  */
-#include "engine/engine_impl.h"
+#include "engine/worker_impl.h"
 
 #include "base/pool.h"
 
@@ -16,10 +16,8 @@ struct sequence {
     int32_t *history; /* (context): ids by position */
 };
 
-/* The result of one row, as a thread leaves it. */
-struct row_result {
-    struct sw_result result;
-    struct sw_sampled sampled;
+/* How one row ended, as a thread leaves it. */
+struct row_outcome {
     enum sw_status status;
     char message[256]; /* of a failure: the error slot is the thread's own, not the caller's */
 };
@@ -29,20 +27,23 @@ struct sw_last_stage {
     struct sw_pool *pool;                       /* borrowed; NULL: only the caller's thread */
     int n_samplers;                             /* most rows sampled at once */
     struct sw_sampler *samplers[SW_LOGIT_ROWS]; /* (n_samplers) */
-    struct row_result row_results[SW_LOGIT_ROWS];
+    struct row_outcome outcomes[SW_LOGIT_ROWS];
+    struct sw_result *results;  /* (capacity) of the last micro-batch */
+    struct sw_sampled *sampled; /* (capacity) to which they point */
+    size_t capacity;
     float *logits; /* (SW_LOGIT_ROWS, vocab) */
     int32_t *rows; /* (max_batch_tokens) rows of the micro-batch that are sampled or scored */
     int *spans;    /* (max_batch_tokens) index of the span of each of these rows */
 };
 
-enum sw_status sw_last_stage_open(struct sw_engine *e)
+enum sw_status sw_last_stage_open(struct sw_worker *w)
 {
-    const struct sw_footprint_params *p = &e->options.params;
-    const size_t vocab = (size_t)e->options.model->dims.vocab, rows = (size_t)p->max_batch_tokens;
+    const struct sw_footprint_params *p = &w->options.params;
+    const size_t vocab = (size_t)w->options.model->dims.vocab, rows = (size_t)p->max_batch_tokens;
     struct sw_last_stage *l = calloc(1, sizeof *l);
     if (!l)
         return sw_fail(SW_ENOMEM, "no memory for the logits");
-    e->last_stage = l;
+    w->last_stage = l;
     l->sequences = calloc((size_t)p->slots, sizeof *l->sequences);
     l->logits = malloc((size_t)SW_LOGIT_ROWS * vocab * sizeof *l->logits);
     l->rows = malloc(rows * sizeof *l->rows);
@@ -55,9 +56,9 @@ enum sw_status sw_last_stage_open(struct sw_engine *e)
         if (!l->sequences[i].history)
             return sw_fail(SW_ENOMEM, "no memory for a sequence's ids");
     }
-    l->pool = sw_backend_cpu_pool(e->options.cpu);
+    l->pool = sw_backend_cpu_pool(w->options.cpu);
     if (!l->pool)
-        l->pool = e->options.pool;
+        l->pool = w->options.pool;
     const int threads = l->pool ? sw_pool_threads(l->pool) : 1;
     const int samplers = threads < SW_LOGIT_ROWS ? threads : SW_LOGIT_ROWS;
     for (; l->n_samplers < samplers; l->n_samplers++)
@@ -65,32 +66,52 @@ enum sw_status sw_last_stage_open(struct sw_engine *e)
     return SW_OK;
 }
 
-void sw_last_stage_close(struct sw_engine *e)
+void sw_last_stage_close(struct sw_worker *w)
 {
-    struct sw_last_stage *l = e->last_stage;
+    struct sw_last_stage *l = w->last_stage;
     if (!l)
         return;
-    for (int i = 0; l->sequences && i < e->options.params.slots; i++)
+    for (int i = 0; l->sequences && i < w->options.params.slots; i++)
         free(l->sequences[i].history);
     free(l->sequences);
     free(l->logits);
     free(l->rows);
     free(l->spans);
+    free(l->results);
+    free(l->sampled);
     for (int i = 0; i < l->n_samplers; i++)
         sw_sampler_free(l->samplers[i]);
     free(l);
-    e->last_stage = NULL;
+    w->last_stage = NULL;
 }
 
-void sw_last_stage_slot(struct sw_engine *e, const struct sw_slot_body *body)
+void sw_last_stage_slot(struct sw_worker *w, const struct sw_slot_body *body)
 {
-    e->last_stage->sequences[body->slot].sampling = body->sampling;
+    w->last_stage->sequences[body->slot].sampling = body->sampling;
 }
 
-void sw_last_stage_copy(struct sw_engine *e, const struct sw_copy_body *body)
+void sw_last_stage_copy(struct sw_worker *w, const struct sw_copy_body *body)
 {
-    memcpy(e->last_stage->sequences[body->to].history, e->last_stage->sequences[body->from].history,
+    memcpy(w->last_stage->sequences[body->to].history, w->last_stage->sequences[body->from].history,
            (size_t)body->n * sizeof(int32_t));
+}
+
+/* Makes room for n results. */
+static enum sw_status last_stage_reserve(struct sw_last_stage *l, size_t n)
+{
+    if (n <= l->capacity)
+        return SW_OK;
+    const size_t capacity = n > 2 * l->capacity ? n : 2 * l->capacity;
+    struct sw_result *results = realloc(l->results, capacity * sizeof *results);
+    if (results)
+        l->results = results;
+    struct sw_sampled *sampled = realloc(l->sampled, capacity * sizeof *sampled);
+    if (sampled)
+        l->sampled = sampled;
+    if (!results || !sampled)
+        return sw_fail(SW_ENOMEM, "no memory for %zu results", capacity);
+    l->capacity = capacity;
+    return SW_OK;
 }
 
 /* Lists the rows of the micro-batch that are sampled or scored; returns how many. */
@@ -107,45 +128,45 @@ static int list_output_rows(struct sw_last_stage *l, const struct sw_microbatch 
     return n;
 }
 
-static enum sw_status sample_row(const struct sw_engine *e, struct sw_sampler *sampler,
-                                 const float *logits, struct row_result *a)
+static enum sw_status sample_row(const struct sw_worker *w, struct sw_sampler *sampler,
+                                 const float *logits, struct sw_result *r,
+                                 struct sw_sampled *sampled)
 {
-    struct sw_result *r = &a->result;
-    struct sequence *sequence = &e->last_stage->sequences[r->slot];
+    struct sequence *sequence = &w->last_stage->sequences[r->slot];
     SW_TRY(sw_sampler_pick(sampler, &sequence->sampling, logits,
-                           (size_t)e->options.model->dims.vocab, (size_t)e->options.vocab_limit,
+                           (size_t)w->options.model->dims.vocab, (size_t)w->options.vocab_limit,
                            sequence->history, (size_t)r->position + 1, (uint64_t)r->position + 1,
-                           &a->sampled));
-    r->id = a->sampled.id;
-    r->logprob = a->sampled.logprob;
-    r->n_top = a->sampled.n_top;
-    r->top = a->sampled.top;
+                           sampled));
+    r->id = sampled->id;
+    r->logprob = sampled->logprob;
+    r->n_top = sampled->n_top;
+    r->top = sampled->top;
     return SW_OK;
 }
 
 /* The n listed rows from `first` on, whose logits are computed; shared by the threads. */
 struct rows {
-    struct sw_engine *engine;
+    struct sw_worker *worker;
     const struct sw_microbatch *batch;
     int first, n;
 };
 
 static void finish_row(const struct rows *rows, int row, struct sw_sampler *sampler)
 {
-    struct sw_engine *e = rows->engine;
-    struct sw_last_stage *l = e->last_stage;
-    struct row_result *a = &l->row_results[row];
+    struct sw_worker *w = rows->worker;
+    struct sw_last_stage *l = w->last_stage;
+    struct row_outcome *a = &l->outcomes[row];
     const int span = l->spans[rows->first + row];
     const int32_t at_row = l->rows[rows->first + row];
     const struct sw_span *s = &rows->batch->spans[span];
     const struct sw_row_outputs *outputs = &rows->batch->outputs[span];
     const int32_t at = at_row - (int32_t)s->row;
-    const int64_t vocab = e->options.model->dims.vocab;
+    const int64_t vocab = w->options.model->dims.vocab;
     const float *logits = l->logits + row * vocab;
-    struct sw_result *r = &a->result;
+    struct sw_result *r = &l->results[rows->first + row];
     *r = (struct sw_result){.slot = s->slot, .position = (int32_t)s->position + at};
     if (at >= outputs->sample_from) {
-        a->status = sample_row(e, sampler, logits, a);
+        a->status = sample_row(w, sampler, logits, r, &l->sampled[rows->first + row]);
     } else {
         /* The log-softmax is over all ids of the model, as in the reference implementation. */
         r->scored = true;
@@ -164,7 +185,7 @@ static void finish_row(const struct rows *rows, int row, struct sw_sampler *samp
 static void finish_share(void *context, int64_t share, int worker)
 {
     const struct rows *rows = context;
-    struct sw_last_stage *l = rows->engine->last_stage;
+    struct sw_last_stage *l = rows->worker->last_stage;
     (void)worker;
     for (int row = (int)share; row < rows->n; row += l->n_samplers)
         finish_row(rows, row, l->samplers[share]);
@@ -173,51 +194,53 @@ static void finish_share(void *context, int64_t share, int worker)
 /* One row after the other, each by all threads. */
 static void finish_rows_by_turns(const struct rows *rows)
 {
-    struct sw_last_stage *l = rows->engine->last_stage;
+    struct sw_last_stage *l = rows->worker->last_stage;
     sw_sampler_share(l->samplers[0], l->pool);
     for (int row = 0; row < rows->n; row++)
         finish_row(rows, row, l->samplers[0]);
     sw_sampler_share(l->samplers[0], NULL);
 }
 
-/* Computes the results of these rows and appends them to engine->results in order. */
-static enum sw_status finish_rows(const struct rows *rows, size_t *length)
+/* Computes the results of these rows. */
+static enum sw_status finish_rows(const struct rows *rows)
 {
-    struct sw_engine *e = rows->engine;
-    struct sw_last_stage *l = e->last_stage;
-    const int64_t vocab = e->options.model->dims.vocab;
+    struct sw_worker *w = rows->worker;
+    struct sw_last_stage *l = w->last_stage;
+    const int64_t vocab = w->options.model->dims.vocab;
     if (rows->n < l->n_samplers)
         finish_rows_by_turns(rows);
     else
         sw_pool_run(l->pool, finish_share, (void *)(uintptr_t)rows, l->n_samplers);
     for (int i = 0; i < rows->n; i++) {
-        struct row_result *a = &l->row_results[i];
-        if (a->status != SW_OK && !a->result.undefined)
+        const struct row_outcome *a = &l->outcomes[i];
+        const struct sw_result *r = &l->results[rows->first + i];
+        if (a->status != SW_OK && !r->undefined)
             return sw_fail(a->status, "%s", a->message);
-        SW_TRY(sw_wire_write_result(&a->result, &e->results, length));
-        if (e->send_logits)
-            SW_TRY(sw_engine_deliver(e, SW_MSG_LOGITS, 0, a->result.position, 1,
-                                     l->logits + i * vocab, vocab));
+        if (w->send_logits)
+            SW_TRY(sw_worker_deliver(w, SW_MSG_LOGITS, 0, r->position, 1, l->logits + i * vocab,
+                                     vocab));
     }
     return SW_OK;
 }
 
-enum sw_status sw_last_stage_finish(struct sw_engine *e, const struct sw_microbatch *batch,
-                                    size_t *length)
+enum sw_status sw_last_stage_finish(struct sw_worker *w, const struct sw_microbatch *batch,
+                                    const struct sw_result **results, int *n_results)
 {
-    struct sw_last_stage *l = e->last_stage;
+    struct sw_last_stage *l = w->last_stage;
     const int n = list_output_rows(l, batch);
+    SW_TRY(last_stage_reserve(l, (size_t)n));
     for (int i = 0; i < batch->n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];
         memcpy(l->sequences[s->slot].history + s->position, batch->ids + s->row,
                (size_t)s->n * sizeof *batch->ids);
     }
-    *length = 0;
     for (int i = 0; i < n; i += SW_LOGIT_ROWS) {
         const int m = n - i < SW_LOGIT_ROWS ? n - i : SW_LOGIT_ROWS;
-        const struct rows rows = {e, batch, i, m};
-        SW_TRY(sw_stage_logits(e->stage, l->rows + i, m, l->logits));
-        SW_TRY(finish_rows(&rows, length));
+        const struct rows rows = {w, batch, i, m};
+        SW_TRY(sw_stage_logits(w->stage, l->rows + i, m, l->logits));
+        SW_TRY(finish_rows(&rows));
     }
+    *results = l->results;
+    *n_results = n;
     return SW_OK;
 }

@@ -6,75 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static enum sw_status scheduler_make_slots(struct sw_scheduler *s)
-{
-    const size_t slots = (size_t)s->options.slots, rows = (size_t)s->options.max_batch_tokens;
-    const size_t ids = (size_t)s->options.context + 1;
-    s->slots = calloc(slots, sizeof *s->slots);
-    s->prompts = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
-    s->steps = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
-    s->batch.spans = calloc(rows, sizeof *s->batch.spans);
-    s->batch.outputs = calloc(rows, sizeof *s->batch.outputs);
-    s->batch.ids = calloc(rows, sizeof *s->batch.ids);
-    bool ok = s->slots && s->prompts.slots && s->steps.slots && s->batch.spans &&
-              s->batch.outputs && s->batch.ids;
-    for (size_t i = 0; i < slots && ok; i++) {
-        s->slots[i].source = -1;
-        s->slots[i].ids = calloc(ids, sizeof *s->slots[i].ids);
-        ok = s->slots[i].ids != NULL;
-    }
-    return ok ? SW_OK : sw_fail(SW_ENOMEM, "no memory for %zu slots of %zu ids", slots, ids);
-}
-
-enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
-                                 struct sw_scheduler **out)
-{
-    struct sw_scheduler *s = calloc(1, sizeof *s);
-    *out = NULL;
-    if (!s)
-        return sw_fail(SW_ENOMEM, "no memory for a scheduler");
-    s->options = *options;
-    if (s->options.stages == 0)
-        s->options.stages = sw_engine_stages(options->engine);
-    s->stream_rows = sw_engine_stream_rows(options->engine);
-    enum sw_status status = scheduler_make_slots(s);
-    if (status == SW_OK)
-        status =
-            sw_in_flight_open(&s->in_flight, s->options.stages, sw_engine_size(options->engine));
-    if (status != SW_OK) {
-        sw_scheduler_close(s);
-        return status;
-    }
-    *out = s;
-    return SW_OK;
-}
-
-void sw_scheduler_close(struct sw_scheduler *s)
-{
-    if (!s)
-        return;
-    for (struct entry *next, *e = s->first; e; e = next) {
-        next = e->next;
-        free(e);
-    }
-    for (int i = 0; i < s->options.slots && s->slots; i++) {
-        free(s->slots[i].entry);
-        free(s->slots[i].ids);
-    }
-    sw_in_flight_close(&s->in_flight);
-    free(s->slots);
-    free(s->prompts.slots);
-    free(s->steps.slots);
-    free(s->batch.spans);
-    free(s->batch.outputs);
-    free(s->batch.ids);
-    free(s);
-}
-
 static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct sw_request *r,
                                       int n_prompt)
 {
-    const int vocab = sw_engine_vocab(s->options.engine);
+    const int vocab = sw_driver_vocab(s->options.driver);
     if (r->n_ids < 1)
         return sw_fail(
             SW_EINPUT,
@@ -159,7 +94,7 @@ enum sw_status sw_scheduler_wait(struct sw_scheduler *s)
 {
     bool ready;
     if (sw_scheduler_idle(s))
-        SW_TRY(sw_engine_wait(s->options.engine, &s->woken, &ready));
+        SW_TRY(sw_driver_wait(s->options.driver, &s->woken, &ready));
     return scheduler_take_mail(s);
 }
 
@@ -236,20 +171,26 @@ static enum sw_status scheduler_on_result(struct sw_scheduler *s, const struct s
     return r->scored ? scheduler_on_score(s, r) : scheduler_on_token(s, r);
 }
 
-static enum sw_status scheduler_collect(struct sw_scheduler *s)
+/* As sw_driver_take: the results of the oldest micro-batch. */
+static enum sw_status scheduler_take_results(void *context, const struct sw_result *results, int n)
 {
-    const struct sw_result *results;
-    bool ready;
-    int n;
-    SW_TRY(sw_engine_wait(s->options.engine, &s->woken, &ready));
-    if (!ready)
-        return SW_OK;
-    SW_TRY(sw_engine_collect(s->options.engine, &results, &n));
+    struct sw_scheduler *s = context;
     sw_in_flight_returned(&s->in_flight, sw_clock());
     s->stats.under_way--;
+    s->has_results = true;
     for (int i = 0; i < n; i++)
         SW_TRY(scheduler_on_result(s, &results[i]));
     return SW_OK;
+}
+
+static enum sw_status scheduler_submit_batch(struct sw_scheduler *s)
+{
+    sw_in_flight_sent(&s->in_flight, sw_clock(), s->batch.n_rows);
+    s->stats.under_way++;
+    s->stats.batches++;
+    s->stats.rows_sent += s->batch.n_rows;
+    SW_TRY(sw_driver_submit(s->options.driver, &s->batch));
+    return sw_scheduler_unblock(s);
 }
 
 enum sw_status sw_scheduler_step(struct sw_scheduler *s)
@@ -257,17 +198,82 @@ enum sw_status sw_scheduler_step(struct sw_scheduler *s)
     SW_TRY(scheduler_take_mail(s));
     SW_TRY(sw_scheduler_drop_cancelled(s));
     SW_TRY(sw_scheduler_admit(s));
-    sw_in_flight_adapt(&s->in_flight, s->n_stepping, sw_engine_times(s->options.engine));
-    for (;;) {
+    sw_in_flight_adapt(&s->in_flight, s->n_stepping, sw_driver_times(s->options.driver));
+    bool ready = false;
+    for (s->has_results = false; !s->has_results;) {
         sw_scheduler_build_batch(s);
         if (s->batch.n_rows == 0)
             break;
-        sw_in_flight_sent(&s->in_flight, sw_clock(), s->batch.n_rows);
-        SW_TRY(sw_engine_submit(s->options.engine, &s->batch));
-        s->stats.under_way++;
-        s->stats.batches++;
-        s->stats.rows_sent += s->batch.n_rows;
-        SW_TRY(sw_scheduler_unblock(s));
+        SW_TRY(scheduler_submit_batch(s));
     }
-    return s->stats.under_way > 0 ? scheduler_collect(s) : SW_OK;
+    if (!s->has_results && s->stats.under_way > 0)
+        SW_TRY(sw_driver_wait(s->options.driver, &s->woken, &ready));
+    return ready ? sw_driver_collect(s->options.driver) : SW_OK;
+}
+
+static enum sw_status scheduler_make_slots(struct sw_scheduler *s)
+{
+    const size_t slots = (size_t)s->options.slots, rows = (size_t)s->options.max_batch_tokens;
+    const size_t ids = (size_t)s->options.context + 1;
+    s->slots = calloc(slots, sizeof *s->slots);
+    s->prompts = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
+    s->steps = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
+    s->batch.spans = calloc(rows, sizeof *s->batch.spans);
+    s->batch.outputs = calloc(rows, sizeof *s->batch.outputs);
+    s->batch.ids = calloc(rows, sizeof *s->batch.ids);
+    bool ok = s->slots && s->prompts.slots && s->steps.slots && s->batch.spans &&
+              s->batch.outputs && s->batch.ids;
+    for (size_t i = 0; i < slots && ok; i++) {
+        s->slots[i].source = -1;
+        s->slots[i].ids = calloc(ids, sizeof *s->slots[i].ids);
+        ok = s->slots[i].ids != NULL;
+    }
+    return ok ? SW_OK : sw_fail(SW_ENOMEM, "no memory for %zu slots of %zu ids", slots, ids);
+}
+
+enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
+                                 struct sw_scheduler **out)
+{
+    struct sw_scheduler *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s)
+        return sw_fail(SW_ENOMEM, "no memory for a scheduler");
+    s->options = *options;
+    if (s->options.stages == 0)
+        s->options.stages = sw_driver_stages(options->driver);
+    s->stream_rows = sw_driver_stream_rows(options->driver);
+    enum sw_status status = scheduler_make_slots(s);
+    if (status == SW_OK)
+        status =
+            sw_in_flight_open(&s->in_flight, s->options.stages, sw_driver_size(options->driver));
+    if (status != SW_OK) {
+        sw_scheduler_close(s);
+        return status;
+    }
+    sw_driver_results(options->driver, scheduler_take_results, s);
+    *out = s;
+    return SW_OK;
+}
+
+void sw_scheduler_close(struct sw_scheduler *s)
+{
+    if (!s)
+        return;
+    sw_driver_results(s->options.driver, NULL, NULL);
+    for (struct entry *next, *e = s->first; e; e = next) {
+        next = e->next;
+        free(e);
+    }
+    for (int i = 0; i < s->options.slots && s->slots; i++) {
+        free(s->slots[i].entry);
+        free(s->slots[i].ids);
+    }
+    sw_in_flight_close(&s->in_flight);
+    free(s->slots);
+    free(s->prompts.slots);
+    free(s->steps.slots);
+    free(s->batch.spans);
+    free(s->batch.outputs);
+    free(s->batch.ids);
+    free(s);
 }

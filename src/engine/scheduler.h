@@ -12,7 +12,7 @@
 #ifndef SW_ENGINE_SCHEDULER_H
 #define SW_ENGINE_SCHEDULER_H
 
-#include "engine/engine.h"
+#include "engine/driver.h"
 
 enum sw_finish {
     SW_FINISH_STOP,      /* the token callback set *stop */
@@ -40,8 +40,8 @@ struct sw_request {
 
 struct sw_scheduler;
 struct sw_scheduler_options {
-    struct sw_engine *engine;
-    int stages; /* ranks with layers; 0: sw_engine_stages */
+    struct sw_driver *driver;
+    int stages; /* ranks with layers; 0: sw_driver_stages */
     /* Limits of the plan, which the scheduler never exceeds. */
     int slots, context, max_batch_tokens;
     bool unshared; /* no prefix hits: every request computes its whole prompt (tests, measurements)

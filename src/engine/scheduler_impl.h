@@ -77,12 +77,13 @@ struct sw_scheduler {
     int n_blocked;                 /* slots that wait for another slot's prefix */
     int n_stepping;                /* sequences past their prompt that generate more tokens */
     int64_t prompt_rows;           /* rows still to submit of the slots in `prompts` */
-    int stream_rows;               /* sw_engine_stream_rows */
+    int stream_rows;               /* sw_driver_stream_rows */
     struct sw_in_flight in_flight; /* how many micro-batches should be under way */
     struct sw_microbatch batch;    /* being built; arrays of max_batch_tokens */
     struct sw_scheduler_stats stats;
     uint64_t handles; /* given so far */
     int n_cancelled;  /* requests to be dropped by the next step */
+    bool has_results; /* results came in this step */
     int woken;        /* set by any thread; read and cleared with __atomic operations */
 };
 

@@ -84,7 +84,7 @@ static void slots_start(struct sw_scheduler *s, int index)
 
 static enum sw_status slots_copy(struct sw_scheduler *s, int index, int from, int n)
 {
-    SW_TRY(sw_engine_copy(s->options.engine, from, index, n));
+    SW_TRY(sw_driver_copy(s->options.driver, from, index, n));
     s->slots[index].n_sent = n;
     slots_start(s, index);
     return SW_OK;
@@ -116,7 +116,7 @@ static enum sw_status slots_assign(struct sw_scheduler *s, struct entry *e, cons
     slot->n_due = e->n_prompt;
     slot->n_sent = o->kept;
     s->stats.running++;
-    SW_TRY(sw_engine_slot(s->options.engine, o->free, &e->request.sampling));
+    SW_TRY(sw_driver_slot(s->options.driver, o->free, &e->request.sampling));
     return slots_place(s, o->free, o);
 }
 

@@ -99,7 +99,7 @@ static enum sw_status loading_progress(void *context, uint64_t bytes)
     return SW_OK;
 }
 
-static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
+static enum sw_status loading_open_worker(struct loading *l, uint64_t *bytes)
 {
     struct sw_session *s = l->s;
     struct sw_loader loader = {.tensors = s->reader ? &s->tensors : NULL,
@@ -108,7 +108,7 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
                                .context = l};
     SW_TRY(sw_session_backends(s));
     loader.pool = s->pool;
-    const struct sw_engine_options options = {.model = s->model,
+    const struct sw_worker_options options = {.model = s->model,
                                               .cpu = s->cpu,
                                               .gpu = s->gpu,
                                               .transport = s->transport,
@@ -118,7 +118,9 @@ static enum sw_status open_engine(struct loading *l, uint64_t *bytes)
                                               .pool = s->pool,
                                               .bus_id = sw_session_bus_id(s),
                                               .host_only = s->settings.host_only};
-    const enum sw_status status = sw_engine_open(&options, &loader, &s->engine);
+    enum sw_status status = sw_worker_open(&options, &loader, &s->worker);
+    if (status == SW_OK && sw_session_is_driver(s))
+        status = sw_driver_open(s->worker, &s->driver);
     *bytes = loader.bytes;
     return status;
 }
@@ -140,7 +142,7 @@ static enum sw_status loading_load(struct loading *l, bool *is_short)
 {
     struct sw_transport *t = l->s->transport;
     uint64_t bytes = 0;
-    const enum sw_status status = open_engine(l, &bytes);
+    const enum sw_status status = loading_open_worker(l, &bytes);
     const bool mine = is_short && status == SW_ENOMEM;
     if (status != SW_OK && !mine)
         return status;

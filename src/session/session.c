@@ -141,8 +141,10 @@ static enum sw_status session_set_up(struct sw_session *s, bool *is_short)
 /* Undoes session_set_up. */
 static void session_take_down(struct sw_session *s)
 {
-    sw_engine_close(s->engine);
-    s->engine = NULL;
+    sw_driver_close(s->driver);
+    sw_worker_close(s->worker);
+    s->driver = NULL;
+    s->worker = NULL;
     sw_session_backends_close(s);
     if (s->probed)
         sw_probe_free(&s->probe);
@@ -164,9 +166,9 @@ enum sw_status sw_session_start(struct sw_session *s, const struct sw_session_de
             sw_log(SW_LOG_WARN, "planning again with the memory that is free now");
         SW_TRY(session_set_up(s, NULL));
     }
-    SW_TRY(sw_engine_connect(s->engine));
+    SW_TRY(sw_worker_connect(s->worker));
     const char *timeline = s->settings.timeline;
-    return timeline && sw_session_is_driver(s) ? sw_engine_record(s->engine, timeline) : SW_OK;
+    return timeline && sw_session_is_driver(s) ? sw_driver_record(s->driver, timeline) : SW_OK;
 }
 
 static struct sw_peak session_peak(const struct sw_session *s)
@@ -174,7 +176,7 @@ static struct sw_peak session_peak(const struct sw_session *s)
     struct rusage usage;
     return (struct sw_peak){
         .host = getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0,
-        .gpu = s->gpu ? s->gpu_workspace + sw_engine_gpu_bytes(s->engine) : 0};
+        .gpu = s->gpu ? s->gpu_workspace + sw_worker_gpu_bytes(s->worker) : 0};
 }
 
 enum sw_status sw_session_stop(struct sw_session *s)
@@ -182,7 +184,7 @@ enum sw_status sw_session_stop(struct sw_session *s)
     const struct sw_peak mine = session_peak(s);
     void *peaks;
     if (sw_session_is_driver(s))
-        SW_TRY(sw_engine_stop(s->engine));
+        SW_TRY(sw_driver_stop(s->driver));
     SW_TRY(sw_transport_allgather(s->transport, &mine, sizeof mine, &peaks));
     s->peaks = peaks;
     return SW_OK;
@@ -193,7 +195,7 @@ enum sw_status sw_session_work(struct sw_session *s)
     SW_TRY(sw_session_start(s, NULL));
     if (s->skipped)
         return SW_OK;
-    SW_TRY(sw_engine_run_worker(s->engine));
+    SW_TRY(sw_worker_run(s->worker));
     return sw_session_stop(s);
 }
 

@@ -1,7 +1,7 @@
 /*
- * A model open over the ranks of a job: the ranks, the model, a plan, an engine with its weights
+ * A model open over the ranks of a job: the ranks, the model, a plan, a worker with its weights
  * loaded. Every rank opens the same session; rank 0 is the driver, the others are workers:
- *   rank 0: open, tokenizer, start, requests to the engine, stop, report, end
+ *   rank 0: open, tokenizer, start, requests to the driver, stop, report, end
  *   others: open, work, end
  * Nothing here reads a command line, prints on standard output or ends the process, but for a lost
  * rank (sw_transport_finish).
@@ -11,7 +11,7 @@
 
 #include "backend/gpu_library.h"
 #include "checkpoint/reader.h"
-#include "engine/engine.h"
+#include "engine/driver.h"
 #include "model/footprint.h"
 #include "plan/plan.h"
 #include "probe/probe.h"
@@ -35,9 +35,10 @@ struct sw_session {
     struct sw_tokenizer *tokenizer; /* rank 0, after sw_session_tokenizer; else NULL */
     struct sw_backend *cpu, *gpu;   /* NULL: this rank's slice needs none */
     const struct sw_gpu_library *gpu_library;
-    struct sw_pool *pool;   /* threads that prepare the GPU's weights and sample; NULL: no GPU */
-    uint64_t gpu_workspace; /* bytes of the open GPU backend's work buffers */
-    struct sw_engine *engine;
+    struct sw_pool *pool;     /* threads that prepare the GPU's weights and sample; NULL: no GPU */
+    uint64_t gpu_workspace;   /* bytes of the open GPU backend's work buffers */
+    struct sw_worker *worker; /* this rank's stage */
+    struct sw_driver *driver; /* rank 0; else NULL */
     struct sw_footprint_params params;
     struct sw_engine_slice *slices; /* (transport->size) */
     int vocab_limit;                /* sampled ids are below it */

@@ -11,7 +11,7 @@ json_t *sw_session_predicted(const struct sw_session *s)
 
 json_t *sw_session_ranks(const struct sw_session *s)
 {
-    const struct sw_times *times = sw_engine_times(s->engine), start = {0};
+    const struct sw_times *times = sw_driver_times(s->driver), start = {0};
     json_t *ranks = json_array();
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_plan_stage *stage = &s->plan.stages[r];
@@ -27,7 +27,7 @@ json_t *sw_session_ranks(const struct sw_session *s)
                       (json_int_t)stage->gpu.total, "host", (json_int_t)stage->host.total, "disk",
                       (json_int_t)stage->disk_bytes, "peak_host_bytes", (json_int_t)peak.host,
                       "peak_gpu_bytes", (json_int_t)peak.gpu, "busy",
-                      sw_times_busy(&start, &times[r]), "to_next", sw_engine_link(s->engine, r)));
+                      sw_times_busy(&start, &times[r]), "to_next", sw_worker_link(s->worker, r)));
     }
     return ranks;
 }

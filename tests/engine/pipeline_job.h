@@ -1,5 +1,5 @@
 /*
- * A whole pipeline inside a test: `ranks` engines in threads of this process, joined by the self
+ * A whole pipeline inside a test: `ranks` workers in threads of this process, joined by the self
  * transport, over a real checkpoint. job_run runs the prompt, keeps all logits, continues greedily.
  */
 #ifndef SW_TESTS_ENGINE_JOB_H
@@ -37,8 +37,8 @@ struct job {
     double silence_s;                     /* as the transport's; 0: a minute */
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
     const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
-    /* Replaces what rank 0 does by default (prefill and decode); ends with sw_engine_stop. */
-    enum sw_status (*drive)(struct job *job, struct sw_engine *engine);
+    /* Replaces what rank 0 does by default (prefill and decode); ends with sw_driver_stop. */
+    enum sw_status (*drive)(struct job *job, struct sw_driver *driver);
     void *drive_context;
     const int32_t *ids;
     int n_ids, n_new;
@@ -49,7 +49,7 @@ struct job {
     char error[SW_ERROR_MAX];
     struct fake_report cpu_reports[16], gpu_reports[16]; /* of each rank, with `gpus` */
     char links[16][8];      /* from each rank to the next, as rank 0 reports them */
-    uint64_t gpu_bytes[16]; /* sw_engine_gpu_bytes of each rank */
+    uint64_t gpu_bytes[16]; /* sw_worker_gpu_bytes of each rank */
     uint64_t replays[16];   /* of each rank's GPU */
 };
 
@@ -81,16 +81,16 @@ static inline enum sw_status job_token(void *context, const struct sw_sampled *t
     return SW_OK;
 }
 
-static inline enum sw_status job_drive(struct job *job, struct sw_engine *engine)
+static inline enum sw_status job_drive(struct job *job, struct sw_driver *driver)
 {
-    const struct sw_engine_hooks hooks = {.logits = job_logits, .context = job};
-    const struct sw_engine_hooks none = {0};
+    const struct sw_driver_hooks hooks = {.logits = job_logits, .context = job};
+    const struct sw_driver_hooks none = {0};
     const struct sw_sampling greedy = sw_sampling_default();
     struct job_sink sink = {job, 0};
-    SW_TRY(sw_engine_hooks(engine, &hooks));
-    SW_TRY(sw_engine_slot(engine, 0, &greedy));
-    SW_TRY(sw_prefill(engine, job->ids, job->n_ids, job->chunk));
-    SW_TRY(sw_engine_hooks(engine, &none));
+    SW_TRY(sw_driver_hooks(driver, &hooks));
+    SW_TRY(sw_driver_slot(driver, 0, &greedy));
+    SW_TRY(sw_prefill(driver, job->ids, job->n_ids, job->chunk));
+    SW_TRY(sw_driver_hooks(driver, &none));
     struct sw_generate g = {.prompt = job->ids,
                             .n_prompt = job->n_ids,
                             .max_new = job->n_new,
@@ -100,8 +100,8 @@ static inline enum sw_status job_drive(struct job *job, struct sw_engine *engine
                             .token = job_token,
                             .context_of_caller = &sink};
     if (job->n_new > 0)
-        SW_TRY(sw_generate(engine, &g));
-    return sw_engine_stop(engine);
+        SW_TRY(sw_generate(driver, &g));
+    return sw_driver_stop(driver);
 }
 
 static inline enum sw_status job_open(struct job *job, struct sw_model **model,
@@ -122,7 +122,8 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
     struct sw_tensors tensors = {0};
     struct sw_reader *reader = NULL;
     struct sw_backend *cpu = NULL, *gpu = NULL;
-    struct sw_engine *engine = NULL;
+    struct sw_worker *worker = NULL;
+    struct sw_driver *driver = NULL;
     struct sw_engine_slice slices[16] = {{0}};
     char bus_id[16];
     int cpu_index = 0, gpu_index = 0;
@@ -164,7 +165,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
         goto undo;
     struct sw_loader loader = {
         .tensors = reader ? &tensors : NULL, .reader = reader, .pool = job->pool};
-    const struct sw_engine_options options = {.model = model,
+    const struct sw_worker_options options = {.model = model,
                                               .cpu = cpu,
                                               .gpu = gpu,
                                               .transport = t,
@@ -178,32 +179,35 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                               .vocab_limit = model->dims.vocab,
                                               .bus_id = bus_id,
                                               .host_only = job->host_only};
-    status = sw_engine_open(&options, &loader, &engine);
+    status = sw_worker_open(&options, &loader, &worker);
     if (status == SW_OK && job->connect)
-        status = sw_engine_connect(engine);
+        status = sw_worker_connect(worker);
+    if (status == SW_OK && t->rank == 0)
+        status = sw_driver_open(worker, &driver);
     if (status != SW_OK)
         goto undo;
     for (int r = 0; r < job->ranks && t->rank == 0; r++)
-        snprintf(job->links[r], sizeof job->links[r], "%s", sw_engine_link(engine, r));
+        snprintf(job->links[r], sizeof job->links[r], "%s", sw_worker_link(worker, r));
     if (t->rank == 0) {
         job->vocab = model->dims.vocab;
         job->logits = calloc((size_t)job->n_ids * (size_t)job->vocab, sizeof *job->logits);
         job->new_ids = calloc((size_t)job->n_new + 1, sizeof *job->new_ids);
-        status = job->drive ? job->drive(job, engine) : job_drive(job, engine);
+        status = job->drive ? job->drive(job, driver) : job_drive(job, driver);
     } else {
-        status = sw_engine_run_worker(engine);
+        status = sw_worker_run(worker);
     }
 undo:
     if (status != SW_OK)
         snprintf(job->error, sizeof job->error, "%s", sw_error_message());
     struct fake_report *report = &job->gpu_reports[t->rank];
-    if (engine)
-        job->gpu_bytes[t->rank] = sw_engine_gpu_bytes(engine);
+    if (worker)
+        job->gpu_bytes[t->rank] = sw_worker_gpu_bytes(worker);
     if (gpu)
         job->replays[t->rank] = gpu->gpu->replays(gpu);
     if (gpu && job->library)
         report->peak = gpu->gpu->allocated(gpu); /* a stage frees nothing before its end */
-    sw_engine_close(engine);
+    sw_driver_close(driver);
+    sw_worker_close(worker);
     if (gpu && job->library)
         report->left = gpu->gpu->allocated(gpu);
     if (gpu)

@@ -34,28 +34,33 @@ static enum sw_status keep(void *context, int64_t position, int n, const float *
     return n == 1 ? SW_OK : SW_EINPUT;
 }
 
-/* Submits one batch, waits, and takes each slot's greedy token into next[]. */
-static enum sw_status step(struct sw_engine *engine, struct kept *k,
-                           const struct sw_microbatch *batch, int32_t *next)
+/* As sw_driver_take: each slot's greedy token into next[]. */
+static enum sw_status take_next(void *context, const struct sw_result *results, int n)
 {
-    const struct sw_result *results;
-    int n;
-    k->batch = batch;
-    k->n_rows = 0;
-    SW_TRY(sw_engine_submit(engine, batch));
-    SW_TRY(sw_engine_collect(engine, &results, &n));
+    int32_t *next = context;
     for (int i = 0; i < n; i++)
         next[results[i].slot] = results[i].id;
     return SW_OK;
 }
 
+/* Submits one batch, waits, and takes each slot's greedy token into next[]. */
+static enum sw_status step(struct sw_driver *driver, struct kept *k,
+                           const struct sw_microbatch *batch, int32_t *next)
+{
+    k->batch = batch;
+    k->n_rows = 0;
+    sw_driver_results(driver, take_next, next);
+    SW_TRY(sw_driver_submit(driver, batch));
+    return sw_driver_drain(driver);
+}
+
 /* Runs the slots listed, prompts and STEPS tokens, all of them in each batch. */
-static enum sw_status run_slots(struct sw_engine *engine, struct kept *k, const int *slots, int n)
+static enum sw_status run_slots(struct sw_driver *driver, struct kept *k, const int *slots, int n)
 {
     const struct sw_sampling greedy = sw_sampling_default();
     int32_t next[SLOTS] = {0};
     for (int i = 0; i < n; i++)
-        SW_TRY(sw_engine_slot(engine, slots[i], &greedy));
+        SW_TRY(sw_driver_slot(driver, slots[i], &greedy));
     for (int s = 0; s <= STEPS; s++) {
         struct sw_span spans[SLOTS];
         struct sw_row_outputs outputs[SLOTS];
@@ -69,28 +74,28 @@ static enum sw_status run_slots(struct sw_engine *engine, struct kept *k, const 
                 ids[rows++] = s == 0 ? prompts[slot][j] : next[slot];
         }
         const struct sw_microbatch batch = {rows, n, spans, outputs, ids};
-        SW_TRY(step(engine, k, &batch, next));
+        SW_TRY(step(driver, k, &batch, next));
     }
     return SW_OK;
 }
 
-static enum sw_status drive(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_driver *driver)
 {
     struct kept *kept = job->drive_context; /* [0] together, [1] alone */
     static const int all[SLOTS] = {2, 0, 1};
     for (int way = 0; way < 2; way++) {
         struct kept *k = &kept[way];
-        const struct sw_engine_hooks hooks = {.logits = keep, .context = k};
+        const struct sw_driver_hooks hooks = {.logits = keep, .context = k};
         k->vocab = job->vocab;
         for (int s = 0; s < SLOTS; s++)
             k->logits[s] = calloc((size_t)(LONGEST + STEPS) * (size_t)k->vocab, sizeof(float));
-        SW_TRY(sw_engine_hooks(engine, &hooks));
+        SW_TRY(sw_driver_hooks(driver, &hooks));
         if (way == 0)
-            SW_TRY(run_slots(engine, k, all, SLOTS));
+            SW_TRY(run_slots(driver, k, all, SLOTS));
         for (int s = 0; s < SLOTS && way == 1; s++)
-            SW_TRY(run_slots(engine, k, &s, 1));
+            SW_TRY(run_slots(driver, k, &s, 1));
     }
-    return sw_engine_stop(engine);
+    return sw_driver_stop(driver);
 }
 
 static void alone_or_together(const char *name, int ranks)

@@ -209,9 +209,9 @@ struct rounds {
     int states[N_STATES];
 };
 
-static struct sw_scheduler_options options_of(const struct job *job, struct sw_engine *engine)
+static struct sw_scheduler_options options_of(const struct job *job, struct sw_driver *driver)
 {
-    return (struct sw_scheduler_options){.engine = engine,
+    return (struct sw_scheduler_options){.driver = driver,
                                          .slots = job->slots,
                                          .context = job->context,
                                          .max_batch_tokens = job->chunk};
@@ -219,11 +219,11 @@ static struct sw_scheduler_options options_of(const struct job *job, struct sw_e
 
 /* First without cancellations, then with many different ones. The scheduler stays the same, so what
  * one round left in the slots is what the next one finds. */
-static enum sw_status cancel_at_random(struct job *job, struct sw_engine *engine)
+static enum sw_status cancel_at_random(struct job *job, struct sw_driver *driver)
 {
     struct rounds *r = job->drive_context;
     struct crowd *c = &r->crowd;
-    const struct sw_scheduler_options options = options_of(job, engine);
+    const struct sw_scheduler_options options = options_of(job, driver);
     struct sw_scheduler *s;
     int different = 0;
     SW_TRY(sw_scheduler_open(&options, &s));
@@ -246,11 +246,11 @@ static enum sw_status cancel_at_random(struct job *job, struct sw_engine *engine
     for (int i = 0; i < N_STATES; i++)
         r->states[i] += c->states[i];
     sw_scheduler_close(s);
-    return status == SW_OK ? sw_engine_stop(engine) : status;
+    return status == SW_OK ? sw_driver_stop(driver) : status;
 }
 
 static enum sw_status run_job(int ranks, int slots, int rows, void *context,
-                              enum sw_status (*drive)(struct job *, struct sw_engine *))
+                              enum sw_status (*drive)(struct job *, struct sw_driver *))
 {
     static const int32_t one = 1;
     struct job job = {.dir = SW_SOURCE_DIR "/tests/models/tiny/llama31",
@@ -294,10 +294,10 @@ static void in_every_state(void)
 
 /* Two requests wait for the prefix of a third one, which is cancelled in the middle of it: the
  * first goes on from what there is, the second waits for the first. */
-static enum sw_status cancel_the_source(struct job *job, struct sw_engine *engine)
+static enum sw_status cancel_the_source(struct job *job, struct sw_driver *driver)
 {
     struct crowd *c = job->drive_context;
-    const struct sw_scheduler_options options = options_of(job, engine);
+    const struct sw_scheduler_options options = options_of(job, driver);
     struct sw_scheduler *s;
     SW_TRY(sw_scheduler_open(&options, &s));
     c->scheduler = s;
@@ -323,7 +323,7 @@ static enum sw_status cancel_the_source(struct job *job, struct sw_engine *engin
     CU_ASSERT(c->texts[1].n_new == 3 && c->texts[2].n_new == 3);
     CU_ASSERT_EQUAL(c->stats.prefix_hits, sent + 56);
     sw_scheduler_close(s);
-    return sw_engine_stop(engine);
+    return sw_driver_stop(driver);
 }
 
 static void sharers_find_another_source(void)
@@ -388,10 +388,10 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static enum sw_status serve_posts(struct job *job, struct sw_engine *engine)
+static enum sw_status serve_posts(struct job *job, struct sw_driver *driver)
 {
     struct post *p = job->drive_context;
-    struct sw_scheduler_options options = options_of(job, engine);
+    struct sw_scheduler_options options = options_of(job, driver);
     pthread_t thread;
     enum sw_status status;
     options.mail = take_mail;
@@ -408,7 +408,7 @@ static enum sw_status serve_posts(struct job *job, struct sw_engine *engine)
     } while (status == SW_OK && (p->n_taken < POSTS || !sw_scheduler_idle(p->scheduler)));
     pthread_join(thread, NULL);
     sw_scheduler_close(p->scheduler);
-    return status == SW_OK ? sw_engine_stop(engine) : status;
+    return status == SW_OK ? sw_driver_stop(driver) : status;
 }
 
 /* The scheduler sleeps between the posts, which come every 15 ms. */
@@ -443,10 +443,10 @@ static void *keep_waking(void *context)
 }
 
 /* While the last rank computes a long prompt, rank 0 waits for its results. */
-static enum sw_status wake_a_step(struct job *job, struct sw_engine *engine)
+static enum sw_status wake_a_step(struct job *job, struct sw_driver *driver)
 {
     struct post *p = job->drive_context;
-    struct sw_scheduler_options options = options_of(job, engine);
+    struct sw_scheduler_options options = options_of(job, driver);
     int32_t ids[1000];
     pthread_t thread;
     int n_early = 0;
@@ -476,7 +476,7 @@ static enum sw_status wake_a_step(struct job *job, struct sw_engine *engine)
     printf("    mail %d times, %d of them with results due\n", p->n_mail, p->n_mail_under_way);
     CU_ASSERT(n_early > 3 && p->n_mail_under_way > 3);
     sw_scheduler_close(p->scheduler);
-    return status == SW_OK ? sw_engine_stop(engine) : status;
+    return status == SW_OK ? sw_driver_stop(driver) : status;
 }
 
 static void a_thread_wakes_a_step_that_waits(void)

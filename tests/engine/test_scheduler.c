@@ -84,10 +84,10 @@ static enum sw_status submit(struct sw_scheduler *s, struct text *t)
     return sw_scheduler_submit(s, &r, NULL);
 }
 
-static enum sw_status drive(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_driver *driver)
 {
     struct many *many = job->drive_context;
-    const struct sw_scheduler_options options = {.engine = engine,
+    const struct sw_scheduler_options options = {.driver = driver,
                                                  .slots = job->slots,
                                                  .context = job->context,
                                                  .max_batch_tokens = job->chunk,
@@ -112,7 +112,7 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
             many->most_under_way = many->stats.under_way;
     }
     sw_scheduler_close(s);
-    return status == SW_OK ? sw_engine_stop(engine) : status;
+    return status == SW_OK ? sw_driver_stop(driver) : status;
 }
 
 static enum sw_status run_many(struct many *many, const char *name, int ranks, int slots, int rows,
@@ -307,15 +307,15 @@ static void requests_end_as_they_should(void)
 
 /* Scores are those of the logits, whether a chunk ends between an id and what precedes it or not;
  * the last id needs no room. */
-static enum sw_status check_scores(struct job *job, struct sw_engine *engine)
+static enum sw_status check_scores(struct job *job, struct sw_driver *driver)
 {
     struct many *many = job->drive_context;
-    const struct sw_engine_hooks hooks = {.logits = job_logits, .context = job};
-    const struct sw_engine_hooks none = {0};
-    SW_TRY(sw_engine_hooks(engine, &hooks));
-    SW_TRY(sw_prefill(engine, job->ids, job->n_ids, job->chunk));
-    SW_TRY(sw_engine_hooks(engine, &none));
-    return drive(job, engine) == SW_OK && many->n_done == many->n ? SW_OK : SW_EINPUT;
+    const struct sw_driver_hooks hooks = {.logits = job_logits, .context = job};
+    const struct sw_driver_hooks none = {0};
+    SW_TRY(sw_driver_hooks(driver, &hooks));
+    SW_TRY(sw_prefill(driver, job->ids, job->n_ids, job->chunk));
+    SW_TRY(sw_driver_hooks(driver, &none));
+    return drive(job, driver) == SW_OK && many->n_done == many->n ? SW_OK : SW_EINPUT;
 }
 
 static void scores_are_the_logits(void)
@@ -364,10 +364,10 @@ static void scores_are_the_logits(void)
     sw_sampler_free(sampler);
 }
 
-static enum sw_status submit_bad(struct job *job, struct sw_engine *engine)
+static enum sw_status submit_bad(struct job *job, struct sw_driver *driver)
 {
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = 1, .context = 8, .max_batch_tokens = job->chunk};
+        .driver = driver, .slots = 1, .context = 8, .max_batch_tokens = job->chunk};
     static const int32_t ids[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, wrong[2] = {1, 100000};
     const struct sw_sampling fine = sw_sampling_default();
     struct sw_sampling odd = fine;
@@ -389,7 +389,7 @@ static enum sw_status submit_bad(struct job *job, struct sw_engine *engine)
     CU_ASSERT(sw_scheduler_idle(s));
     CU_ASSERT_EQUAL(sw_scheduler_step(s), SW_OK);
     sw_scheduler_close(s);
-    return sw_engine_stop(engine);
+    return sw_driver_stop(driver);
 }
 
 static void bad_requests_are_refused(void)
@@ -435,11 +435,11 @@ static void thousands_wait_their_turn(void)
 }
 
 /* 100 prompts with 400 tokens in common and 4 of their own cost about one of them. */
-static enum sw_status share_or_not(struct job *job, struct sw_engine *engine)
+static enum sw_status share_or_not(struct job *job, struct sw_driver *driver)
 {
     double *seconds = job->drive_context;
     for (int unshared = 0; unshared < 2; unshared++) {
-        const struct sw_scheduler_options options = {.engine = engine,
+        const struct sw_scheduler_options options = {.driver = driver,
                                                      .slots = job->slots,
                                                      .context = job->context,
                                                      .max_batch_tokens = job->chunk,
@@ -467,7 +467,7 @@ static enum sw_status share_or_not(struct job *job, struct sw_engine *engine)
         CU_ASSERT_EQUAL(stats.rows_sent + stats.prefix_hits, 100 * 404);
         sw_scheduler_close(s);
     }
-    return sw_engine_stop(engine);
+    return sw_driver_stop(driver);
 }
 
 static void a_shared_prefix_costs_one_prefill(void)
@@ -496,9 +496,9 @@ static void a_shared_prefix_costs_one_prefill(void)
 }
 
 /* One scheduler, many requests: what it holds on the heap does not grow. */
-static enum sw_status submit_many(struct job *job, struct sw_engine *engine)
+static enum sw_status submit_many(struct job *job, struct sw_driver *driver)
 {
-    const struct sw_scheduler_options options = {.engine = engine,
+    const struct sw_scheduler_options options = {.driver = driver,
                                                  .slots = job->slots,
                                                  .context = job->context,
                                                  .max_batch_tokens = job->chunk};
@@ -524,7 +524,7 @@ static enum sw_status submit_many(struct job *job, struct sw_engine *engine)
     if (held[1] >= held[0] + 65536)
         printf("    %zu bytes held after 5000 requests, %zu after 20000\n", held[0], held[1]);
     sw_scheduler_close(s);
-    return sw_engine_stop(engine);
+    return sw_driver_stop(driver);
 }
 
 static void memory_stays_flat(void)

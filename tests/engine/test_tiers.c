@@ -139,25 +139,23 @@ static enum sw_status receive_logits(void *context, int64_t position, int n, con
 }
 
 /* Submits rows of up to three slots in one batch, with the logits of all rows. */
-static enum sw_status submit(struct sw_engine *engine, const struct sw_span *given, int n_spans)
+static enum sw_status submit(struct sw_driver *driver, const struct sw_span *given, int n_spans)
 {
     struct sw_span spans[MIXED_SLOTS];
     struct sw_row_outputs outputs[MIXED_SLOTS] = {{0, 0, 0}};
     int32_t row_ids[N_IDS];
     struct sw_microbatch batch = {0, n_spans, spans, outputs, row_ids};
-    const struct sw_result *results;
-    int n;
     for (int i = 0; i < n_spans; i++) {
         spans[i] = given[i];
         spans[i].row = batch.n_rows;
         for (int64_t r = 0; r < spans[i].n; r++)
             row_ids[batch.n_rows++] = ids[(spans[i].position + r + 11 * spans[i].slot) % N_IDS];
     }
-    SW_TRY(sw_engine_submit(engine, &batch));
-    return sw_engine_collect(engine, &results, &n);
+    SW_TRY(sw_driver_submit(driver, &batch));
+    return sw_driver_drain(driver);
 }
 
-static enum sw_status drive_mixed(struct job *job, struct sw_engine *engine)
+static enum sw_status drive_mixed(struct job *job, struct sw_driver *driver)
 {
     static const struct {
         int n;
@@ -172,17 +170,17 @@ static enum sw_status drive_mixed(struct job *job, struct sw_engine *engine)
         {3, {{0, 66, 0, 1}, {1, 43, 0, 1}, {2, 67, 0, 1}}, 0, 0, 0},
         {2, {{0, 67, 0, 6}, {1, 44, 0, 25}}, 0, 0, 0},
         {3, {{0, 73, 0, 1}, {1, 69, 0, 1}, {2, 68, 0, 1}}, 0, 0, 0}};
-    const struct sw_engine_hooks hooks = {.logits = receive_logits, .context = job};
+    const struct sw_driver_hooks hooks = {.logits = receive_logits, .context = job};
     const struct sw_sampling greedy = sw_sampling_default();
-    SW_TRY(sw_engine_hooks(engine, &hooks));
+    SW_TRY(sw_driver_hooks(driver, &hooks));
     for (int slot = 0; slot < MIXED_SLOTS; slot++)
-        SW_TRY(sw_engine_slot(engine, slot, &greedy));
+        SW_TRY(sw_driver_slot(driver, slot, &greedy));
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-        SW_TRY(submit(engine, steps[i].spans, steps[i].n));
+        SW_TRY(submit(driver, steps[i].spans, steps[i].n));
         if (steps[i].copied)
-            SW_TRY(sw_engine_copy(engine, steps[i].copy_from, steps[i].copy_to, steps[i].copied));
+            SW_TRY(sw_driver_copy(driver, steps[i].copy_from, steps[i].copy_to, steps[i].copied));
     }
-    return sw_engine_stop(engine);
+    return sw_driver_stop(driver);
 }
 
 static struct received mixed(struct job *job, struct sw_engine_slice *slices)
@@ -278,16 +276,16 @@ static void prompts_pass_from_so_many_rows_on(void)
 }
 
 /* All layers are streamed, then the last two, in turns. */
-static enum sw_status drive_turns(struct job *job, struct sw_engine *engine)
+static enum sw_status drive_turns(struct job *job, struct sw_driver *driver)
 {
     static const struct sw_span turns[] = {
         {0, 0, 0, 20}, {0, 20, 0, 1}, {0, 21, 0, 20}, {0, 41, 0, 1}, {0, 42, 0, 20}};
     const struct sw_sampling greedy = sw_sampling_default();
     (void)job;
-    SW_TRY(sw_engine_slot(engine, 0, &greedy));
+    SW_TRY(sw_driver_slot(driver, 0, &greedy));
     for (size_t i = 0; i < sizeof turns / sizeof turns[0]; i++)
-        SW_TRY(submit(engine, &turns[i], 1));
-    return sw_engine_stop(engine);
+        SW_TRY(submit(driver, &turns[i], 1));
+    return sw_driver_stop(driver);
 }
 
 /* A layer that the next batch needs second is not dropped for the first: 2 + 3 layers are fetched,
@@ -306,10 +304,10 @@ static void turns_keep_what_they_share(void)
     job_free(&job);
 }
 
-static enum sw_status count_batches(struct job *job, struct sw_engine *engine)
+static enum sw_status count_batches(struct job *job, struct sw_driver *driver)
 {
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = 1, .context = job->context, .max_batch_tokens = job->chunk};
+        .driver = driver, .slots = 1, .context = job->context, .max_batch_tokens = job->chunk};
     const struct sw_request request = {.ids = ids,
                                        .n_ids = N_IDS,
                                        .score_from = N_IDS,
@@ -324,7 +322,7 @@ static enum sw_status count_batches(struct job *job, struct sw_engine *engine)
     sw_scheduler_stats(s, &stats);
     *(int64_t *)job->drive_context = stats.batches;
     sw_scheduler_close(s);
-    return status == SW_OK ? sw_engine_stop(engine) : status;
+    return status == SW_OK ? sw_driver_stop(driver) : status;
 }
 
 /* A prompt is cut so that stages overlap, but not when each piece would stream all layers again. */

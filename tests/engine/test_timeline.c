@@ -32,11 +32,11 @@ static enum sw_status take_end(void *owner, enum sw_finish finish)
     return SW_OK;
 }
 
-static enum sw_status drive(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_driver *driver)
 {
     struct traced *t = job->drive_context;
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = 4, .context = job->context, .max_batch_tokens = job->chunk};
+        .driver = driver, .slots = 4, .context = job->context, .max_batch_tokens = job->chunk};
     static const int32_t ids[5] = {3, 1, 4, 1, 5};
     const struct sw_request request = {.ids = ids,
                                        .n_ids = 5,
@@ -47,7 +47,7 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
                                        .owner = t};
     struct sw_scheduler *s;
     struct sw_scheduler_stats stats;
-    SW_TRY(sw_engine_record(engine, t->path));
+    SW_TRY(sw_driver_record(driver, t->path));
     SW_TRY(sw_scheduler_open(&options, &s));
     enum sw_status status = SW_OK;
     for (int i = 0; i < TEXTS && status == SW_OK; i++)
@@ -58,8 +58,8 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
     t->batches = stats.batches;
     sw_scheduler_close(s);
     if (status == SW_OK)
-        status = sw_engine_stop(engine);
-    memcpy(t->times, sw_engine_times(engine), sizeof t->times);
+        status = sw_driver_stop(driver);
+    memcpy(t->times, sw_driver_times(driver), sizeof t->times);
     return status;
 }
 

@@ -29,7 +29,7 @@ static enum sw_status note(void *context, const struct sw_sampled *token, bool *
     return SW_OK;
 }
 
-static enum sw_status drive(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_driver *driver)
 {
     static int32_t prompt[PROMPT];
     struct sw_generate g = {.prompt = prompt,
@@ -42,8 +42,8 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
                             .context_of_caller = job->drive_context};
     for (int i = 0; i < PROMPT; i++)
         prompt[i] = 10 + i;
-    SW_TRY(sw_generate(engine, &g));
-    return sw_engine_stop(engine);
+    SW_TRY(sw_generate(driver, &g));
+    return sw_driver_stop(driver);
 }
 
 static int smaller(const void *a, const void *b)

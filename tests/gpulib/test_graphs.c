@@ -161,10 +161,10 @@ static enum sw_status take(void *owner, const struct sw_sampled *token, bool *st
     return SW_OK;
 }
 
-static enum sw_status drive(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_driver *driver)
 {
     struct texts *texts = job->drive_context;
-    const struct sw_scheduler_options options = {.engine = engine,
+    const struct sw_scheduler_options options = {.driver = driver,
                                                  .slots = job->slots,
                                                  .context = job->context,
                                                  .max_batch_tokens = job->chunk};
@@ -185,7 +185,7 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
     while (status == SW_OK && !sw_scheduler_idle(s))
         status = sw_scheduler_step(s);
     sw_scheduler_close(s);
-    return status == SW_OK ? sw_engine_stop(engine) : status;
+    return status == SW_OK ? sw_driver_stop(driver) : status;
 }
 
 /* Returns the replays of all ranks. */

@@ -24,7 +24,7 @@ static enum sw_status note(void *context, const struct sw_sampled *token, bool *
     return SW_OK;
 }
 
-static enum sw_status drive(struct job *job, struct sw_engine *engine)
+static enum sw_status drive(struct job *job, struct sw_driver *driver)
 {
     static const int32_t prompt = 3;
     struct sw_generate g = {.prompt = &prompt,
@@ -35,8 +35,8 @@ static enum sw_status drive(struct job *job, struct sw_engine *engine)
                             .sampling = sw_sampling_default(),
                             .token = note,
                             .context_of_caller = job->drive_context};
-    SW_TRY(sw_generate(engine, &g));
-    return sw_engine_stop(engine);
+    SW_TRY(sw_generate(driver, &g));
+    return sw_driver_stop(driver);
 }
 
 /* Launches of the last of a few tokens. */

@@ -42,11 +42,11 @@ static enum sw_status tick(struct sw_job *job)
     return run->stop_after > 0 && n >= run->stop_after ? sw_fail(SW_EINTERRUPTED, "enough") : SW_OK;
 }
 
-static enum sw_status run_over(struct run *run, struct job *j, struct sw_engine *engine,
+static enum sw_status run_over(struct run *run, struct job *j, struct sw_driver *driver,
                                struct sw_results *results)
 {
     const struct sw_scheduler_options options = {
-        .engine = engine, .slots = j->slots, .context = j->context, .max_batch_tokens = j->chunk};
+        .driver = driver, .slots = j->slots, .context = j->context, .max_batch_tokens = j->chunk};
     struct sw_job job = {.task = run->task,
                          .owner = run->owner,
                          .in = path_of("in.jsonl"),
@@ -63,7 +63,7 @@ static enum sw_status run_over(struct run *run, struct job *j, struct sw_engine 
     return status;
 }
 
-static enum sw_status drive(struct job *j, struct sw_engine *engine)
+static enum sw_status drive(struct job *j, struct sw_driver *driver)
 {
     struct run *run = j->drive_context;
     const struct sw_input_scan scan = {.begin = "x"};
@@ -76,11 +76,11 @@ static enum sw_status drive(struct job *j, struct sw_engine *engine)
         status = sw_results_begin(results, manifest, &scan, SW_RESULTS_RESUME);
     json_decref(manifest);
     if (status == SW_OK)
-        status = run_over(run, j, engine, results);
+        status = run_over(run, j, driver, results);
     if (status == SW_OK)
         run->count = sw_results_count(results);
     sw_results_close(results);
-    return status == SW_OK ? sw_engine_stop(engine) : status;
+    return status == SW_OK ? sw_driver_stop(driver) : status;
 }
 
 static enum sw_status run_job(struct run *run)

@@ -1,0 +1,34 @@
+/* Shared by driver.c and clocks.c. Internal to src/engine/. */
+#ifndef SW_ENGINE_DRIVER_IMPL_H
+#define SW_ENGINE_DRIVER_IMPL_H
+
+#include "engine/worker_impl.h"
+
+struct sw_driver {
+    struct sw_worker *worker; /* of rank 0 */
+    struct sw_driver_hooks hooks;
+    sw_driver_take *take; /* gets results; NULL: they are dropped */
+    void *take_context;
+    int under_way;             /* micro-batches */
+    int64_t hidden_due;        /* messages with hidden states still to come */
+    struct sw_wire in, out;    /* payloads */
+    struct sw_wire results;    /* payload of the oldest micro-batch's results */
+    bool has_result;           /* `results` is here, received before it was collected */
+    size_t result_bytes;       /* of `results` */
+    struct sw_result *decoded; /* (cap_decoded) the results in `results` */
+    size_t cap_decoded;
+    const struct sw_result *own; /* (n_own) of rank 0's own last stage, to be passed on; or NULL */
+    int n_own;
+    struct sw_times *times;       /* (ranks) latest reports */
+    double *clock_ahead;          /* (ranks) seconds by which a rank's clock is ahead of rank 0's */
+    struct sw_timeline *timeline; /* NULL: nothing is recorded */
+};
+
+/* ---- clocks.c */
+
+/* Takes in rank 0's own report, and another rank's; that one's activities are in driver->in. */
+void sw_driver_take_times(struct sw_driver *driver, const struct sw_times *times,
+                          const struct sw_activity *activities, size_t n);
+enum sw_status sw_driver_receive_times(struct sw_driver *driver, const struct sw_message *message);
+
+#endif

@@ -1,0 +1,315 @@
+/* Owns a rank's part of the pipeline: receives messages, runs the stage, sends the output on. */
+#include "engine/worker_impl.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void find_stages(struct sw_worker *w)
+{
+    const int rank = w->options.transport->rank, size = w->options.transport->size;
+    w->next = w->first_rank = w->last_rank = -1;
+    for (int r = 0; r < size; r++) {
+        if (w->options.slices[r].count == 0)
+            continue;
+        w->stages++;
+        if (w->first_rank < 0)
+            w->first_rank = r;
+        w->last_rank = r;
+        if (r > rank && w->next < 0)
+            w->next = r;
+    }
+}
+
+static bool is_last(const struct sw_worker *w)
+{
+    return w->options.transport->rank == w->last_rank;
+}
+
+static enum sw_status keepalive(void *context)
+{
+    struct sw_worker *w = context;
+    return sw_transport_alive(w->options.transport);
+}
+
+static enum sw_status open_stage(struct sw_worker *w, struct sw_loader *loader)
+{
+    const struct sw_worker_options *o = &w->options;
+    const int rank = o->transport->rank;
+    if (o->slices[rank].count == 0)
+        return SW_OK;
+    const struct sw_stage_options stage = {.model = o->model,
+                                           .cpu = o->cpu,
+                                           .gpu = o->gpu,
+                                           .params = o->params,
+                                           .first = o->slices[rank].first,
+                                           .count = o->slices[rank].count,
+                                           .tiers = o->slices[rank].tiers,
+                                           .embed = rank == w->first_rank,
+                                           .head = rank == w->last_rank};
+    w->load_start = sw_clock();
+    if (o->gpu) {
+        const struct sw_gpu_wait_hook hook = {keepalive, w, o->transport->options.stall_s};
+        o->gpu->gpu->set_wait_hook(o->gpu, &hook);
+    }
+    SW_TRY(sw_stage_open(&stage, loader, &w->stage));
+    w->load_end = sw_clock();
+    sw_recorder_add(&w->recorder, SW_ACTIVITY_LOAD, w->load_start, w->load_end, 0);
+    return stage.head ? sw_last_stage_open(w) : SW_OK;
+}
+
+enum sw_status sw_worker_open(const struct sw_worker_options *options, struct sw_loader *loader,
+                              struct sw_worker **out)
+{
+    const int rank = options->transport->rank;
+    const struct sw_footprint_params *p = &options->params;
+    struct sw_worker *w = calloc(1, sizeof *w);
+    *out = NULL;
+    if (!w)
+        return sw_fail(SW_ENOMEM, "no memory for a worker");
+    w->options = *options;
+    w->links.from = w->links.to = -1;
+    find_stages(w);
+    w->limits =
+        (struct sw_wire_limits){.rows = p->max_batch_tokens,
+                                .slots = p->slots,
+                                .context = p->context,
+                                .vocab = options->model->dims.vocab,
+                                .hidden = rank == w->first_rank ? 0 : options->model->dims.hidden};
+    const enum sw_status status = open_stage(w, loader);
+    if (status != SW_OK) {
+        sw_worker_close(w);
+        return status;
+    }
+    *out = w;
+    return SW_OK;
+}
+
+void sw_worker_close(struct sw_worker *w)
+{
+    if (!w)
+        return;
+    sw_recorder_free(&w->recorder);
+    if (w->options.gpu) /* the transport may be gone by now */
+        w->options.gpu->gpu->set_wait_hook(w->options.gpu, NULL);
+    sw_stage_links_close(&w->links);
+    sw_last_stage_close(w);
+    sw_stage_close(w->stage);
+    free(w->in.bytes);
+    free(w->out.bytes);
+    free(w);
+}
+
+enum sw_status sw_worker_connect(struct sw_worker *w)
+{
+    const struct sw_stage_links_options options = {.transport = w->options.transport,
+                                                   .slices = w->options.slices,
+                                                   .gpu = w->options.gpu,
+                                                   .bus_id = w->options.bus_id,
+                                                   .host_only = w->options.host_only};
+    SW_TRY(sw_stage_links_open(&options, &w->links));
+    if (w->links.from >= 0) {
+        w->limits.hidden = 0; /* messages by MPI carry no rows then */
+        w->stage->received = true;
+    }
+    return SW_OK;
+}
+
+const char *sw_worker_link(const struct sw_worker *w, int rank)
+{
+    const struct sw_stage_link *link = w->links.links ? &w->links.links[rank] : NULL;
+    return !link || link->to < 0 ? "" : link->direct ? "NCCL" : "MPI";
+}
+
+uint64_t sw_worker_gpu_bytes(const struct sw_worker *w)
+{
+    return w->stage ? sw_stage_gpu_bytes(w->stage) : 0;
+}
+
+enum sw_status sw_worker_deliver(struct sw_worker *w, enum sw_engine_kind kind, int layer,
+                                 int64_t position, int n, const float *data, int64_t width)
+{
+    if (w->sink.values)
+        return w->sink.values(w->sink.driver, kind, layer, position, n, data);
+    struct sw_message m = {.kind = (uint16_t)kind};
+    const struct sw_values_body body = {layer, n, position};
+    memcpy(m.body, &body, sizeof body);
+    return sw_transport_send(w->options.transport, 0, &m, data,
+                             (size_t)n * (size_t)width * sizeof *data);
+}
+
+static enum sw_status deliver_hidden(void *context, int layer, const float *hidden, int n_rows)
+{
+    struct sw_worker *w = context;
+    const int64_t width = w->options.model->dims.hidden;
+    (void)n_rows;
+    for (int i = 0; i < w->current->n_spans; i++) {
+        const struct sw_span *s = &w->current->spans[i];
+        SW_TRY(sw_worker_deliver(w, SW_MSG_HIDDEN, layer, s->position, (int)s->n,
+                                 hidden + s->row * width, width));
+    }
+    return SW_OK;
+}
+
+/* What a stage has computed. */
+struct output {
+    size_t length;                   /* bytes of w->out for the next stage */
+    const struct sw_result *results; /* (n_results) of the last stage */
+    int n_results;
+};
+
+/* Runs the stage. */
+static enum sw_status worker_compute(struct sw_worker *w, const struct sw_microbatch *batch,
+                                     const float *hidden, struct output *out)
+{
+    *out = (struct output){0};
+    w->current = batch;
+    w->stage->hidden_hook = w->send_hidden ? deliver_hidden : NULL;
+    w->stage->hook_context = w;
+    w->stage->keepalive = keepalive;
+    if (is_last(w)) {
+        SW_TRY(sw_stage_forward(w->stage, batch, hidden, NULL));
+        return sw_last_stage_finish(w, batch, &out->results, &out->n_results);
+    }
+    const size_t head = sw_wire_batch_head(batch->n_rows, batch->n_spans);
+    const bool direct = w->links.to >= 0;
+    out->length = direct ? head
+                         : head + (size_t)batch->n_rows * (size_t)w->options.model->dims.hidden *
+                                      sizeof(float);
+    SW_TRY(sw_wire_reserve(&w->out, out->length));
+    sw_wire_write_batch(batch, w->out.bytes);
+    return sw_stage_forward(w->stage, batch, hidden,
+                            direct ? NULL : (float *)(void *)(w->out.bytes + head));
+}
+
+/* To rank 0, which is another one. */
+static enum sw_status worker_send_results(struct sw_worker *w, const struct output *out)
+{
+    struct sw_message m = {.kind = SW_MSG_RESULT};
+    size_t length = 0;
+    for (int i = 0; i < out->n_results; i++)
+        SW_TRY(sw_wire_write_result(&out->results[i], &w->out, &length));
+    return sw_transport_send(w->options.transport, 0, &m, w->out.bytes, length);
+}
+
+static enum sw_status worker_send_output(struct sw_worker *w, const struct sw_microbatch *batch,
+                                         const struct output *out)
+{
+    if (is_last(w) && !w->sink.results)
+        return worker_send_results(w, out);
+    if (is_last(w)) {
+        w->sink.results(w->sink.driver, out->results, out->n_results);
+        return SW_OK;
+    }
+    struct sw_message m = {.kind = SW_MSG_BATCH};
+    const struct sw_batch_body body = {batch->n_rows, batch->n_spans,
+                                       w->links.to >= 0 ? 0 : w->options.model->dims.hidden};
+    memcpy(m.body, &body, sizeof body);
+    return sw_transport_send(w->options.transport, w->next, &m, w->out.bytes, out->length);
+}
+
+enum sw_status sw_worker_run_batch(struct sw_worker *w, const struct sw_microbatch *batch,
+                                   const float *hidden)
+{
+    struct output out;
+    int64_t ld;
+    const double start = sw_clock();
+    if (w->links.from >= 0) {
+        float *d_rows = sw_stage_rows(w->stage, &ld);
+        SW_TRY(sw_stage_links_receive(&w->links, d_rows, batch->n_rows * ld));
+    }
+    SW_TRY(worker_compute(w, batch, hidden, &out));
+    const double computed = sw_clock();
+    sw_recorder_add(&w->recorder, SW_ACTIVITY_COMPUTE, start, computed, batch->n_rows);
+    SW_TRY(worker_send_output(w, batch, &out));
+    /* After the message, on which the next stage enqueues its receive. Only the stream waits for
+     * this. */
+    if (w->links.to >= 0) {
+        const float *d_rows = sw_stage_rows(w->stage, &ld);
+        SW_TRY(sw_stage_links_send(&w->links, d_rows, batch->n_rows * ld));
+    }
+    sw_recorder_add(&w->recorder, SW_ACTIVITY_SEND, computed, sw_clock(), batch->n_rows);
+    return sw_worker_report_times(w, false);
+}
+
+static enum sw_status apply_slot(struct sw_worker *w, const struct sw_message *m)
+{
+    struct sw_slot_body body;
+    memcpy(&body, m->body, sizeof body);
+    if (body.slot < 0 || body.slot >= w->limits.slots)
+        return sw_fail(
+            SW_EPEER,
+            "rank %d sent a message about slot %d, but there are %d slots; start the same program "
+            "everywhere",
+            m->source, body.slot, w->limits.slots);
+    if (w->last_stage)
+        sw_last_stage_slot(w, &body);
+    return SW_OK;
+}
+
+static enum sw_status apply_copy(struct sw_worker *w, const struct sw_message *m)
+{
+    struct sw_copy_body body;
+    memcpy(&body, m->body, sizeof body);
+    SW_TRY(sw_wire_check_copy(&body, &w->limits));
+    if (w->stage)
+        sw_stage_copy(w->stage, body.from, body.to, body.n);
+    if (w->last_stage)
+        sw_last_stage_copy(w, &body);
+    return SW_OK;
+}
+
+enum sw_status sw_worker_control(struct sw_worker *w, struct sw_message *m)
+{
+    if (m->kind == SW_MSG_SLOT) {
+        SW_TRY(apply_slot(w, m));
+    } else if (m->kind == SW_MSG_COPY) {
+        SW_TRY(apply_copy(w, m));
+    } else if (m->kind == SW_MSG_HOOKS) {
+        struct sw_hooks_body body;
+        memcpy(&body, m->body, sizeof body);
+        w->send_hidden = body.hidden;
+        w->send_logits = body.logits;
+    } else {
+        return sw_fail(SW_EPEER,
+                       "a message of unknown kind %d came from rank %d; start the same "
+                       "program everywhere",
+                       m->kind, m->source);
+    }
+    return w->next >= 0 ? sw_transport_send(w->options.transport, w->next, m, NULL, 0) : SW_OK;
+}
+
+static enum sw_status worker_receive(struct sw_worker *w, struct sw_message *m)
+{
+    struct sw_transport *t = w->options.transport;
+    const double start = sw_clock();
+    SW_TRY(sw_transport_recv_head(t, SW_ANY_RANK, m));
+    SW_TRY(sw_wire_reserve(&w->in, m->bytes + 1));
+    if (m->bytes > 0)
+        SW_TRY(sw_transport_recv_payload(t, m, w->in.bytes));
+    sw_recorder_add(&w->recorder, SW_ACTIVITY_WAIT, start, sw_clock(), 0);
+    return SW_OK;
+}
+
+enum sw_status sw_worker_run(struct sw_worker *w)
+{
+    for (;;) {
+        struct sw_message m;
+        SW_TRY(worker_receive(w, &m));
+        if (m.kind == SW_MSG_STOP)
+            return sw_worker_report_times(w, true);
+        if (m.kind == SW_MSG_RECORD) {
+            SW_TRY(sw_worker_start_recorder(w));
+        } else if (m.kind == SW_MSG_BATCH && w->stage) {
+            struct sw_batch_body body;
+            struct sw_microbatch batch;
+            const float *hidden;
+            memcpy(&body, m.body, sizeof body);
+            SW_TRY(sw_wire_read_batch(&body, w->in.bytes, m.bytes, &w->limits, &batch, &hidden));
+            SW_TRY(sw_worker_run_batch(w, &batch, hidden));
+        } else {
+            SW_TRY(sw_worker_control(w, &m));
+        }
+    }
+}

@@ -1,0 +1,69 @@
+/* Shared by worker.c (any rank), last_stage.c (the last stage), driver.c (rank 0) and clocks.c
+ * (reports of times). Internal to src/engine/. */
+#ifndef SW_ENGINE_WORKER_IMPL_H
+#define SW_ENGINE_WORKER_IMPL_H
+
+#include "engine/driver.h"
+#include "engine/stage_links.h"
+
+struct sw_last_stage; /* last_stage.c */
+
+/* What rank 0's worker passes to the driver; the workers of other ranks send it to rank 0. */
+struct sw_worker_sink {
+    /* Values for a hook; data: (n, width of `kind`). */
+    enum sw_status (*values)(struct sw_driver *driver, enum sw_engine_kind kind, int layer,
+                             int64_t position, int n, const float *data);
+    /* The last stage's results; valid until its next micro-batch. */
+    void (*results)(struct sw_driver *driver, const struct sw_result *results, int n);
+    /* A report of times, and n activities if they are recorded. */
+    void (*times)(struct sw_driver *driver, const struct sw_times *times,
+                  const struct sw_activity *activities, size_t n);
+    struct sw_driver *driver;
+};
+
+struct sw_worker {
+    struct sw_worker_options options;
+    struct sw_wire_limits limits;
+    struct sw_stage *stage;           /* NULL: this rank has no layers */
+    struct sw_last_stage *last_stage; /* NULL: this rank is not the last stage */
+    int stages;                       /* number of ranks with layers */
+    int next;                         /* rank of the next stage; -1: there is none */
+    int first_rank, last_rank;        /* ranks of the first and the last stage */
+    struct sw_stage_links links;
+    bool send_hidden, send_logits;       /* rank 0's hooks want these values */
+    const struct sw_microbatch *current; /* the micro-batch being computed */
+    struct sw_wire in, out;              /* payloads */
+    struct sw_recorder recorder;
+    double load_start, load_end; /* sw_clock */
+    struct sw_worker_sink sink;  /* all NULL on other ranks than 0 */
+};
+
+/* Runs the micro-batch on this rank's stage and passes the output on, to the next stage or as
+ * results. */
+enum sw_status sw_worker_run_batch(struct sw_worker *worker, const struct sw_microbatch *batch,
+                                   const float *hidden);
+/* Applies a control message (slot, copy, hooks) and forwards it to the next stage. */
+enum sw_status sw_worker_control(struct sw_worker *worker, struct sw_message *message);
+/* Passes values for a hook to rank 0. data: (n, width). */
+enum sw_status sw_worker_deliver(struct sw_worker *worker, enum sw_engine_kind kind, int layer,
+                                 int64_t position, int n, const float *data, int64_t width);
+
+/* ---- last_stage.c */
+
+enum sw_status sw_last_stage_open(struct sw_worker *worker);
+void sw_last_stage_close(struct sw_worker *worker);
+void sw_last_stage_slot(struct sw_worker *worker, const struct sw_slot_body *body);
+void sw_last_stage_copy(struct sw_worker *worker, const struct sw_copy_body *body);
+/* Runs after the last layer: *results (*n) are the samples and scores, valid until the next
+ * micro-batch. */
+enum sw_status sw_last_stage_finish(struct sw_worker *worker, const struct sw_microbatch *batch,
+                                    const struct sw_result **results, int *n);
+
+/* ---- clocks.c */
+
+/* Starts to record activities, and reports this rank's clock to rank 0. */
+enum sw_status sw_worker_start_recorder(struct sw_worker *worker);
+/* Passes this rank's times to rank 0 if a report is due or is_final is set. */
+enum sw_status sw_worker_report_times(struct sw_worker *worker, bool is_final);
+
+#endif
