@@ -16,6 +16,15 @@ enum sw_format_id sw_params_weights(enum sw_format_id wanted, enum sw_dtype stor
                                     : SW_FORMAT_F32; /* f64 checkpoints */
 }
 
+struct sw_session_settings sw_session_settings_default(const char *model)
+{
+    return (struct sw_session_settings){.model = model,
+                                        .weights = SW_FORMAT_NONE,
+                                        .kv = SW_OTHER,
+                                        .gpu_memory = UINT64_MAX,
+                                        .host_memory = UINT64_MAX};
+}
+
 enum sw_status sw_params_resolve(const struct sw_session_settings *o, const struct sw_model *model,
                                  enum sw_dtype stored, int positions,
                                  struct sw_footprint_params *out)

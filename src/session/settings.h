@@ -37,6 +37,9 @@ struct sw_session_settings {
     const char *safe;                  /* part of a failure's message; may be NULL */
 };
 
+/* Everything chosen by the program, no limits. */
+struct sw_session_settings sw_session_settings_default(const char *model);
+
 /* What counts where the settings do not choose; given when the session starts. */
 struct sw_session_defaults {
     enum sw_objective objective;
