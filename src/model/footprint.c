@@ -3,6 +3,7 @@
 
 #include "base/checked.h"
 #include "model/model.h"
+#include "sample/sampler.h"
 
 #include <stdlib.h>
 
@@ -125,6 +126,15 @@ static enum sw_status check_kv(const struct sw_model *model, const struct sw_foo
                    p->context);
 }
 
+/* What the last stage allocates besides logits: samplers, of which at most one a row of logits is
+ * used, each slot's ids, and what lists a micro-batch's rows. */
+static uint64_t sampling_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
+{
+    return SW_LOGIT_ROWS * sw_sampler_bytes((size_t)model->dims.vocab) +
+           (uint64_t)p->slots * (uint64_t)p->context * sizeof(int32_t) +
+           2 * (uint64_t)p->max_batch_tokens * sizeof(int32_t);
+}
+
 enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_footprint_params *p,
                                struct sw_footprint *out)
 {
@@ -146,6 +156,7 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
                                                       sw_model_max_out(model, work.rows));
     out->gpu_work_bytes = work.bytes + out->gpu_workspace_bytes;
     out->logits_bytes = (uint64_t)SW_LOGIT_ROWS * (uint64_t)model->dims.vocab * sizeof(float);
+    out->sampler_bytes = sampling_bytes(model, p);
     out->load_bytes = 2 * (uint64_t)SW_LOAD_CHUNK;
     return SW_OK;
 }

@@ -75,7 +75,9 @@ struct sw_footprint {
     uint64_t gpu_work_bytes;           /* and on a GPU; in this, … */
     uint64_t gpu_workspace_bytes;      /* … what the GPU backend takes for itself */
     uint64_t matrix_bytes;             /* of the largest matrix in a layer */
-    uint64_t logits_bytes;             /* the last rank's, besides */
+    uint64_t logits_bytes;             /* the last rank's, besides, … */
+    uint64_t
+        sampler_bytes;   /* … and, in host memory, its samplers, as many as it can use, and ids */
     uint64_t load_bytes; /* staging while a rank loads; freed before the first token */
 };
 

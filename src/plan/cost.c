@@ -438,7 +438,8 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
         gpu.work = fp->gpu_work_bytes + (s->head && t->head_on_gpu ? fp->logits_bytes : 0);
     }
     cpu.work = s->device >= 0 ? c->bounce_bytes : 0;
-    cpu.work += (cpu_works ? fp->work_bytes : 0) + (s->head ? fp->logits_bytes : 0);
+    cpu.work +=
+        (cpu_works ? fp->work_bytes : 0) + (s->head ? fp->logits_bytes + fp->sampler_bytes : 0);
     cpu.context = c->options->rank_host;
     cpu.load = fp->load_bytes;
     cost_add_up(&gpu);

@@ -74,9 +74,10 @@ static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
     const uint64_t staging = t->n_disk ? 2 * c->max_weight : 0;
     return c->options->rank_host + (staging > c->fp->load_bytes ? staging : c->fp->load_bytes) +
            (r->k->resources->device >= 0 ? c->bounce_bytes : 0) + (works ? c->fp->work_bytes : 0) +
-           (r->head ? c->fp->logits_bytes : 0) + (embed ? c->fp->embed_bytes : 0) +
-           (head ? head_bytes(r) : 0) + (c->weights[disk] - c->weights[host]) +
-           (c->kv[streamed] - c->kv[host]) + (c->kv[end] - c->kv[disk]);
+           (r->head ? c->fp->logits_bytes + c->fp->sampler_bytes : 0) +
+           (embed ? c->fp->embed_bytes : 0) + (head ? head_bytes(r) : 0) +
+           (c->weights[disk] - c->weights[host]) + (c->kv[streamed] - c->kv[host]) +
+           (c->kv[end] - c->kv[disk]);
 }
 
 /* Number of hand-overs in the stage when host layers run on the GPU (`host` 1) or the CPU (0). */

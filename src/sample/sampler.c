@@ -48,6 +48,11 @@ enum sw_status sw_sampling_check(const struct sw_sampling *sampling)
     return SW_OK;
 }
 
+static size_t seen_bytes(size_t max_vocab)
+{
+    return (max_vocab / 64 + 1) * sizeof(uint64_t);
+}
+
 enum sw_status sw_sampler_create(size_t max_vocab, enum sw_isa isa, struct sw_sampler **out)
 {
     *out = NULL;
@@ -57,7 +62,7 @@ enum sw_status sw_sampler_create(size_t max_vocab, enum sw_isa isa, struct sw_sa
     struct sw_sampler *sampler = calloc(1, sizeof *sampler);
     if (!sampler)
         return sw_fail(SW_ENOMEM, "no memory for a sampler");
-    sampler->seen = calloc(max_vocab / 64 + 1, sizeof *sampler->seen);
+    sampler->seen = calloc(1, seen_bytes(max_vocab));
     const enum sw_status status = sampler->seen
                                       ? sw_selection_open(&sampler->selection, max_vocab, isa)
                                       : sw_fail(SW_ENOMEM, "no memory for a sampler");
@@ -66,6 +71,11 @@ enum sw_status sw_sampler_create(size_t max_vocab, enum sw_isa isa, struct sw_sa
     else
         sw_sampler_free(sampler);
     return status;
+}
+
+uint64_t sw_sampler_bytes(size_t max_vocab)
+{
+    return sizeof(struct sw_sampler) + seen_bytes(max_vocab) + sw_selection_bytes(max_vocab);
 }
 
 void sw_sampler_free(struct sw_sampler *sampler)

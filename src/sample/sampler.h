@@ -59,6 +59,8 @@ struct sw_sampled {
 struct sw_sampler;
 enum sw_status sw_sampler_create(size_t max_vocab, enum sw_isa isa, struct sw_sampler **out);
 void sw_sampler_free(struct sw_sampler *sampler);
+/* Bytes that a sampler allocates. */
+uint64_t sw_sampler_bytes(size_t max_vocab);
 /* From now on the threads of `pool` share each row, with the same bits; NULL: one thread again. The
  * caller must not be one of the pool's threads, unless it is the one that runs the pool. */
 void sw_sampler_share(struct sw_sampler *sampler, struct sw_pool *pool);

@@ -29,6 +29,15 @@ enum sw_status sw_selection_open(struct sw_selection *s, size_t max_ids, enum sw
     return SW_OK;
 }
 
+uint64_t sw_selection_bytes(size_t max_ids)
+{
+    const struct sw_selection *s = NULL;
+    return (max_ids / SW_LOGIT_BLOCK + 1) * sizeof *s->peaks +
+           (max_ids / SW_MASS_BLOCK + 1) * sizeof *s->masses +
+           max_ids * (sizeof *s->own + sizeof *s->picked + sizeof *s->picked_ids + sizeof *s->exps +
+                      sizeof *s->among);
+}
+
 void sw_selection_close(struct sw_selection *s)
 {
     free(s->peaks);

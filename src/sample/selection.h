@@ -53,6 +53,8 @@ struct sw_selection {
  * also after SW_ENOMEM. */
 enum sw_status sw_selection_open(struct sw_selection *s, size_t max_ids, enum sw_isa isa);
 void sw_selection_close(struct sw_selection *s);
+/* Bytes that opening allocates. */
+uint64_t sw_selection_bytes(size_t max_ids);
 
 /* Makes n >= 1 logits the row, at temperature 1, and finds its peaks and its best logit; all ids
  * may be drawn. False: a logit is NaN or +inf, or all are -inf. */

@@ -149,7 +149,7 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
              (w->passing ? biggest_kv : 0);
     if (w->n[1] || w->n[3] || (embed && !w->egpu) || (head && !w->hgpu))
         h += (double)fp->work_bytes;
-    h += (double)o->rank_host + (head ? (double)fp->logits_bytes : 0) +
+    h += (double)o->rank_host + (head ? (double)(fp->logits_bytes + fp->sampler_bytes) : 0) +
          max2((double)fp->load_bytes, w->n[3] ? 2 * biggest : 0) +
          (gpu ? 2.0 * (double)fp->hop_bytes * fp->params.max_batch_tokens : 0);
     if (g > 0) {
@@ -282,6 +282,7 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
     fp->gpu_work_bytes = roll(400);
     fp->matrix_bytes = roll(800);
     fp->logits_bytes = roll(200);
+    fp->sampler_bytes = fp->logits_bytes / 3;
     fp->load_bytes = roll(900);
 }
 
