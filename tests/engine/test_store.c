@@ -45,8 +45,8 @@ struct rig {
 
 static void rig_open(struct rig *r, const char *name)
 {
-    const struct sw_footprint_params params = {.weights = SW_F32,
-                                               .unquantized = SW_F32,
+    const struct sw_footprint_params params = {.weights = SW_FORMAT_F32,
+                                               .unquantized = SW_FORMAT_F32,
                                                .kv = SW_F32,
                                                .context = 64,
                                                .slots = 1,
