@@ -48,7 +48,8 @@ static enum sw_status stage_open_stores(struct sw_stage *s)
                                                  .layers = layers,
                                                  .n_experts = o->model->dims.n_experts,
                                                  .layer_bytes = sizes.layer,
-                                                 .matrix_bytes = sizes.matrix};
+                                                 .matrix_bytes =
+                                                     tiers_pass_host(&o->tiers) ? sizes.matrix : 0};
     s->pins.gpu = o->gpu;
     if (o->tiers.n_host > 0)
         SW_TRY(sw_store_resident_open(o->cpu, &layers, &s->stores[SW_STORE_CPU]));

@@ -1,12 +1,14 @@
 /* Owns getting weights onto a device: one block of memory a layer, filled weight by weight. */
 #include "engine/stage_weights.h"
 
+#include "backend/gpu_library.h"
 #include "base/checked.h"
 #include "checkpoint/reader.h"
 #include "model/footprint.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* One weight being filled; its sources' rows are stacked. */
 struct target {
@@ -30,6 +32,13 @@ static uint64_t stored(const struct target *t, int64_t n)
     return (uint64_t)n * sw_format_bytes(t->matrix->format, t->spec->cols);
 }
 
+static enum sw_status weights_put_rows(struct sw_loader *l, struct sw_matrix *m,
+                                       const struct sw_matrix_rows *rows)
+{
+    return l->layout ? l->layout->gpu->host_put(l->layout, m, rows)
+                     : l->backend->ops->matrix_put(l->backend, m, rows);
+}
+
 static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, const void *data,
                                   enum sw_dtype dtype)
 {
@@ -41,7 +50,7 @@ static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, cons
                                             .n_rows = n,
                                             .row_stride = t->spec->cols,
                                             .col_stride = 1};
-        SW_TRY(b->ops->matrix_put(b, t->matrix, &rows));
+        SW_TRY(weights_put_rows(t->loader, t->matrix, &rows));
         return weights_report(t->loader, stored(t, n));
     }
     float *values = malloc((size_t)n * sizeof *values);
@@ -76,7 +85,7 @@ static enum sw_status put_transposed(struct target *t, const struct sw_tensor *t
                                         .row_stride = 1,
                                         .col_stride = n_rows};
     if (status == SW_OK)
-        status = l->backend->ops->matrix_put(l->backend, t->matrix, &rows);
+        status = weights_put_rows(l, t->matrix, &rows);
     if (status == SW_OK)
         status = weights_report(l, stored(t, n_rows));
     free(data);
@@ -125,7 +134,7 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
                                    struct sw_matrix *matrix, float *d_vector)
 {
     struct target t = {.loader = l, .spec = spec, .matrix = matrix, .d_vector = d_vector};
-    if (matrix)
+    if (matrix && !l->layout) /* else the whole block was cleared */
         SW_TRY(l->backend->ops->matrix_clear(l->backend, matrix));
     for (int i = 0; i < spec->n_sources; i++) {
         const struct sw_tensor *tensor;
@@ -204,6 +213,28 @@ static const struct sw_tensor **sources_of(const struct sw_loader *l,
     return list;
 }
 
+struct clearing {
+    char *block;
+    uint64_t bytes;
+};
+
+static void clear_share(void *ctx, int64_t chunk, int worker)
+{
+    const struct clearing *c = ctx;
+    const uint64_t from = (uint64_t)chunk * SW_LOAD_CHUNK, left = c->bytes - from;
+    (void)worker;
+    memset(c->block + from, 0, left < SW_LOAD_CHUNK ? left : SW_LOAD_CHUNK);
+}
+
+/* A GPU's padding lies anywhere in a matrix. By all threads, because it is the first touch of pages
+ * that may be most of the host's memory. */
+static void weights_clear(struct sw_loader *l, const struct sw_weights *w)
+{
+    struct clearing c = {w->d_block, w->bytes};
+    sw_pool_run(l->pool, clear_share, &c,
+                (int64_t)((w->bytes + SW_LOAD_CHUNK - 1) / SW_LOAD_CHUNK));
+}
+
 static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spec *specs,
                                  size_t count, int layer, unsigned parts, struct sw_weights *w)
 {
@@ -213,6 +244,8 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
     if (w->bytes == 0)
         return SW_OK;
     SW_TRY(l->backend->ops->alloc(l->backend, w->bytes, "weights", &w->d_block));
+    if (l->layout)
+        weights_clear(l, w);
     if (layer != SW_GLOBAL && (l->model->layer_kinds[layer] & SW_LAYER_ROUTED)) {
         const size_t n = (size_t)l->model->dims.n_experts;
         w->expert_up = calloc(n, sizeof *w->expert_up);

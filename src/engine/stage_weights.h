@@ -22,8 +22,10 @@ struct sw_loader {
     const struct sw_model *model;
     const struct sw_tensors *tensors; /* NULL: weights are made up */
     struct sw_reader *reader;         /* of the tensors */
-    struct sw_backend *backend;
-    struct sw_pool *pool;                  /* makes weights up; NULL: the caller alone */
+    struct sw_backend *backend;       /* whose memory the weights get into */
+    struct sw_backend *layout; /* a GPU: `backend` is a CPU, and matrices are made in its memory in
+                                  the GPU's layout; NULL: in the layout of `backend` */
+    struct sw_pool *pool;      /* makes weights up; NULL: the caller alone */
     enum sw_format_id format, unquantized; /* of sw_footprint_params: weights, unquantized */
     /* Called now and then with the bytes stored so far; a failure ends the load. May be NULL. */
     enum sw_status (*progress)(void *context, uint64_t bytes);

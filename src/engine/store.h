@@ -16,7 +16,7 @@
 struct sw_store;
 
 struct sw_store_ops {
-    /* Takes a layer in, whose weights the loader reads or makes up; sets the loader's backend. */
+    /* Takes a layer in, whose weights the loader reads or makes up; sets its backend and layout. */
     enum sw_status (*load)(struct sw_store *s, struct sw_loader *loader, int layer);
     /* A micro-batch begins that uses the layers [first, end) in this order, each once. */
     enum sw_status (*begin)(struct sw_store *s, int first, int end);
@@ -56,8 +56,9 @@ struct sw_streamed_options {
     struct sw_backend *gpu, *cpu; /* who computes; whose memory the weights lie in */
     struct sw_pins *pins;         /* of the GPU; must outlive the store */
     struct sw_store_layers layers;
-    int n_experts;                      /* most of any layer */
-    uint64_t layer_bytes, matrix_bytes; /* of the largest layer; of the largest matrix */
+    int n_experts;         /* most of any layer */
+    uint64_t layer_bytes;  /* of the largest layer */
+    uint64_t matrix_bytes; /* of the largest matrix that is unpacked; 0: no layer is shared */
 };
 
 /* Allocates the buffers. SW_ENOMEM. */

@@ -19,6 +19,7 @@ static enum sw_status resident_load(struct sw_store *base, struct sw_loader *loa
 {
     struct resident_store *s = resident_of(base);
     loader->backend = s->backend;
+    loader->layout = NULL;
     return sw_weights_load(loader, layer, 0, &s->weights[layer - s->layers.first]);
 }
 

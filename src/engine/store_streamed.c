@@ -1,9 +1,9 @@
 /*
  * Owns the store of layers in host memory that the GPU computes. While one layer is computed, the
- * next one is copied into the other of two buffers, as the CPU backend packed it. A matrix is
- * unpacked to the GPU's layout right before its product, into one buffer that all matrices share;
- * vectors are used in place. After the last layer of a micro-batch the first ones are fetched for
- * the next.
+ * next one is copied into the other of two buffers. What the store loads itself lies in the GPU's
+ * own layout and is used in the buffer. Matrices of a shared layer are as the CPU backend packed
+ * them: each is unpacked right before its product, into one buffer that all of them share. After
+ * the last layer of a micro-batch the first ones are fetched for the next.
  */
 #include "engine/store.h"
 
@@ -11,8 +11,9 @@
 
 /* A layer as it lies in host memory. */
 struct streamed_layer {
-    struct sw_weights own;            /* what this store loaded */
-    const struct sw_weights *weights; /* &own, or another store's; NULL: not in this store */
+    struct sw_weights own;            /* what this store loaded, in the GPU's layout */
+    const struct sw_weights *weights; /* &own; or another store's, as the CPU packs them; NULL: not
+                                         in this store */
     bool is_pinned;
 };
 
@@ -21,6 +22,7 @@ struct streamed_store {
     struct sw_streamed_options options;
     void *d_layer[SW_STREAM_BUFFERS], *d_matrix; /* buffers on the GPU */
     int held[SW_STREAM_BUFFERS];    /* layer in each buffer, or being copied to it; -1: none */
+    bool is_packed;                 /* the acquired layer's matrices must be unpacked */
     int first, end;                 /* the layers of this micro-batch */
     struct sw_weights view;         /* the acquired layer, pointing into its buffer */
     struct sw_matrix unpacked;      /* the last matrix unpacked, in d_matrix */
@@ -51,6 +53,7 @@ static enum sw_status streamed_load(struct sw_store *base, struct sw_loader *loa
     struct streamed_store *s = streamed_of(base);
     struct sw_weights *own = &streamed_layer(s, layer)->own;
     loader->backend = s->options.cpu;
+    loader->layout = s->options.gpu;
     SW_TRY(sw_weights_load(loader, layer, 0, own));
     streamed_take(s, layer, own);
     return SW_OK;
@@ -120,7 +123,8 @@ static enum sw_status streamed_acquire(struct sw_store *base, int layer,
                                        const struct sw_weights **out)
 {
     struct streamed_store *s = streamed_of(base);
-    const struct sw_weights *w = streamed_layer(s, layer)->weights;
+    const struct streamed_layer *l = streamed_layer(s, layer);
+    const struct sw_weights *w = l->weights;
     struct sw_backend *gpu = s->options.gpu;
     const int buffer = streamed_buffer(s, layer);
     SW_TRY(gpu->gpu->fetched(gpu, buffer));
@@ -134,6 +138,7 @@ static enum sw_status streamed_acquire(struct sw_store *base, int layer,
         s->view.expert_down[i] = matrix_in_buffer(w, d_buffer, &w->expert_down[i]);
     }
     s->view.n_experts = w->n_experts;
+    s->is_packed = w != &l->own;
     *out = &s->view;
     return SW_OK;
 }
@@ -143,6 +148,8 @@ static enum sw_status streamed_matrix(struct sw_store *base, const struct sw_mat
     struct streamed_store *s = streamed_of(base);
     struct sw_backend *gpu = s->options.gpu;
     const void *d_packed = (*m)->d_data;
+    if (!s->is_packed)
+        return SW_OK;
     s->unpacked = **m;
     s->unpacked.d_data = s->d_matrix;
     *m = &s->unpacked;
@@ -201,7 +208,8 @@ static enum sw_status streamed_make_buffers(struct streamed_store *s)
         return sw_fail(SW_ENOMEM, "no memory for %d experts", o->n_experts);
     for (int i = 0; i < SW_STREAM_BUFFERS; i++)
         SW_TRY(b->ops->alloc(b, o->layer_bytes, "streamed layers", &s->d_layer[i]));
-    return b->ops->alloc(b, o->matrix_bytes, "a matrix to unpack", &s->d_matrix);
+    return o->matrix_bytes ? b->ops->alloc(b, o->matrix_bytes, "a matrix to unpack", &s->d_matrix)
+                           : SW_OK;
 }
 
 static const struct sw_store_ops streamed_ops = {.load = streamed_load,

@@ -93,8 +93,8 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
 
 /*
  * Buffers on a GPU through which layers pass that lie in host memory: two of the largest layer as
- * it lies there, one matrix in the GPU's own layout, and one layer's keys and values where these
- * lie in host memory, too. Of the whole model, whatever layers a rank has.
+ * it lies there; and for layers that decode on the CPU, one matrix in the GPU's own layout and one
+ * layer's keys and values. Of the whole model, whatever layers a rank has.
  */
 #define SW_STREAM_BUFFERS 2
 struct sw_staging {

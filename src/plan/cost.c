@@ -248,7 +248,8 @@ static enum sw_status sums_init(struct sw_cost *c)
         if (layer->kv_bytes > c->max_kv)
             c->max_kv = layer->kv_bytes;
     }
-    c->stream_bytes = SW_STREAM_BUFFERS * c->max_weight + fp->matrix_bytes;
+    c->stream_bytes = SW_STREAM_BUFFERS * c->max_weight;
+    c->pass_bytes = fp->matrix_bytes + c->max_kv;
     const uint64_t stored = c->options->stored_bytes;
     c->disk_scale = stored && total ? (double)stored / (double)total : 1;
     return SW_OK;
@@ -426,7 +427,7 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
         *(t->head_on_gpu ? &gpu.head : &cpu.head) =
             fp->head_bytes - (s->embed ? fp->tied_bytes : 0);
     if (t->n_streamed || s->stream_prompt)
-        gpu.staging = c->stream_bytes + (s->stream_prompt ? c->max_kv : 0);
+        gpu.staging = c->stream_bytes + (s->stream_prompt ? c->pass_bytes : 0);
     if (t->n_disk)
         cpu.staging = 2 * c->max_weight;
     const bool gpu_works =

@@ -71,8 +71,8 @@ struct sw_cost {
     uint64_t *node_cap;                  /* (n_nodes) host bytes that the node's ranks share */
     uint64_t *weights, *kv;              /* (n_layers + 1) prefix sums of bytes over layers */
     uint64_t max_weight, max_kv;         /* bytes of the largest layer */
-    uint64_t stream_bytes; /* GPU buffers for streamed layers; host layers streamed for prompts
-                              need max_kv more */
+    uint64_t stream_bytes;               /* GPU buffers for streamed layers */
+    uint64_t pass_bytes;   /* so many more for host layers that are streamed for prompts */
     uint64_t bounce_bytes; /* host buffers of a rank with a GPU for activations sent by MPI */
     double disk_scale;     /* bytes in the file for each byte in memory */
     struct sw_hops step;   /* hops at decode */

@@ -60,7 +60,7 @@ static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool use
     return c->options->gpu_context + c->fp->gpu_work_bytes + (embed ? c->fp->embed_bytes : 0) +
            (head ? head_bytes(r) + c->fp->logits_bytes : 0) +
            (t->n_streamed || s->stream_prompt ? c->stream_bytes : 0) +
-           (s->stream_prompt ? c->max_kv : 0) + c->kv[end] - c->kv[end - t->n_streamed];
+           (s->stream_prompt ? c->pass_bytes : 0) + c->kv[end] - c->kv[end - t->n_streamed];
 }
 
 static uint64_t host_bytes(const struct run *r, const struct sw_split *s)

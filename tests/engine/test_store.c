@@ -187,7 +187,9 @@ static void acquired_weights_are_the_layers(const char *name)
     for (int i = 0; i < n; i++)
         CU_ASSERT_EQUAL(own->ops->load(own, &r.loader, i), SW_OK);
     struct sw_store *stores[] = {gpu, own, sharing(&r, host)};
+    int unpacked[3];
     for (int k = 0; k < 3; k++) {
+        const int before = fake_of(r.gpu)->n_unpacked;
         CU_ASSERT_EQUAL(stores[k]->ops->begin(stores[k], 0, n), SW_OK);
         for (int i = 0; i < n; i++) {
             const struct sw_weights *w, *expected = fetched.weights[i];
@@ -202,9 +204,12 @@ static void acquired_weights_are_the_layers(const char *name)
             CU_ASSERT_TRUE(same);
             CU_ASSERT_EQUAL(stores[k]->ops->release(stores[k], i), SW_OK);
         }
+        unpacked[k] = fake_of(r.gpu)->n_unpacked - before;
     }
     CU_ASSERT_EQUAL(host->ops->bytes(host), 0);
     CU_ASSERT_EQUAL(gpu->ops->bytes(gpu) + 2 * own->ops->bytes(own), fake_of(r.gpu)->used);
+    CU_ASSERT_EQUAL(unpacked[0] + unpacked[1], 0); /* only what the CPU packed is */
+    CU_ASSERT(unpacked[2] > 0);
     for (int k = 2; k >= 0; k--)
         stores[k]->ops->close(stores[k]);
     host->ops->close(host);

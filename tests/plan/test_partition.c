@@ -145,8 +145,8 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
     if (w->n[0] || w->n[2] || w->passing || (embed && w->egpu) || (head && w->hgpu))
         g += (double)o->gpu_context + (double)fp->gpu_work_bytes +
              (head && w->hgpu ? (double)fp->logits_bytes : 0) +
-             (w->n[2] || w->passing ? 2 * biggest + (double)fp->matrix_bytes : 0) +
-             (w->passing ? biggest_kv : 0);
+             (w->n[2] || w->passing ? 2 * biggest : 0) +
+             (w->passing ? (double)fp->matrix_bytes + biggest_kv : 0);
     if (w->n[1] || w->n[3] || (embed && !w->egpu) || (head && !w->hgpu))
         h += (double)fp->work_bytes;
     h += (double)o->rank_host + (head ? (double)(fp->logits_bytes + fp->sampler_bytes) : 0) +
@@ -433,7 +433,7 @@ static void favour_prompts(struct sw_footprint *fp, struct sw_cluster *cl)
         }
         for (int d = 0; d < node->n_devices; d++)
             node->devices[d].free = node->devices[d].total =
-                2 * most + fp->matrix_bytes + fp->gpu_work_bytes + roll(3 * (unsigned)most);
+                2 * most + fp->matrix_bytes + fp->gpu_work_bytes + roll(4 * (unsigned)most);
     }
 }
 
