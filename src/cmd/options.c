@@ -15,6 +15,24 @@
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
+/* The names of formats with the quantized ones or without them, `last` before the last of them. */
+static const char *options_formats(bool quantized, const char *last, char *out, size_t cap)
+{
+    size_t used = 0;
+    int left = 0;
+    for (int i = 0; i < SW_FORMAT_COUNT; i++)
+        left += quantized || !sw_format_is_quantized((enum sw_format_id)i);
+    out[0] = 0;
+    for (int i = 0; i < SW_FORMAT_COUNT && used < cap; i++)
+        if (quantized || !sw_format_is_quantized((enum sw_format_id)i))
+            used += (size_t)snprintf(out + used, cap - used, "%s%s",
+                                     sw_format_of((enum sw_format_id)i)->name,
+                                     --left > 1  ? ", "
+                                     : left == 1 ? last
+                                                 : "");
+    return out;
+}
+
 const struct sw_option sw_options_common[] = {
     {"help", 'h', NULL, "show this help", FIELD(help), sw_parse_flag},
     {"json", 0, NULL, "print the result as JSON on stdout", FIELD(json), sw_parse_flag},
@@ -23,11 +41,9 @@ const struct sw_option sw_options_common[] = {
     {0}};
 
 const struct sw_option sw_options_placement[] = {
-    {"weights", 'w', "FORMAT",
-     "keep weights as f32, f16, bf16 or int8 (default: as the checkpoint)", FIELD(weights),
+    {"weights", 'w', "FORMAT", "keep weights as @ (default: as the checkpoint)", FIELD(weights),
      sw_parse_weights},
-    {"kv", 0, "FORMAT", "keep the KV cache as f32, f16 or bf16 (default: as the weights)",
-     FIELD(kv), sw_parse_kv},
+    {"kv", 0, "FORMAT", "keep the KV cache as @ (default: as the weights)", FIELD(kv), sw_parse_kv},
     {"weights-from", 0, "random",
      "use random weights instead of reading them (config.json is enough)", FIELD(weights_from),
      sw_parse_text},
@@ -172,25 +188,13 @@ enum sw_status sw_parse_bytes(const char *text, void *field)
     return sw_size_parse(text, field);
 }
 
-/* The names of formats, with the quantized ones or without them. */
-static const char *options_formats(bool quantized, char *out, size_t cap)
-{
-    size_t used = 0;
-    out[0] = 0;
-    for (int i = 0; i < SW_FORMAT_COUNT && used < cap; i++)
-        if (quantized || !sw_format_is_quantized((enum sw_format_id)i))
-            used += (size_t)snprintf(out + used, cap - used, "%s%s", used ? ", " : "",
-                                     sw_format_of((enum sw_format_id)i)->name);
-    return out;
-}
-
 enum sw_status sw_parse_weights(const char *text, void *field)
 {
     char known[128];
     if (sw_format_by_name(text, field))
         return SW_OK;
     return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text,
-                   options_formats(true, known, sizeof known));
+                   options_formats(true, ", ", known, sizeof known));
 }
 
 enum sw_status sw_parse_kv(const char *text, void *field)
@@ -199,7 +203,7 @@ enum sw_status sw_parse_kv(const char *text, void *field)
     char known[128];
     if (!sw_format_by_name(text, &format) || sw_format_is_quantized(format))
         return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text,
-                       options_formats(false, known, sizeof known));
+                       options_formats(false, ", ", known, sizeof known));
     *(enum sw_dtype *)field = sw_format_of(format)->dtype;
     return SW_OK;
 }
@@ -347,6 +351,19 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
     return SW_OK;
 }
 
+/* An option's help; '@' stands for the formats that it takes. */
+static void options_print_help(const struct sw_option *option)
+{
+    char known[128];
+    const size_t before = strcspn(option->help, "@");
+    printf("%.*s", (int)before, option->help);
+    if (option->help[before])
+        printf("%s%s",
+               options_formats(option->parse == sw_parse_weights, " or ", known, sizeof known),
+               option->help + before + 1);
+    printf("\n");
+}
+
 void sw_options_help(const struct sw_verb *verb)
 {
     printf("Usage: spillway %s %s\n\n%s\n\n%s\n\nOptions:\n", verb->name, verb->arguments,
@@ -359,6 +376,7 @@ void sw_options_help(const struct sw_verb *verb)
                          option->letter ? option->letter : ' ', option->letter ? ", " : "  ",
                          option->name, option->argument && option->argument[0] != '[' ? " " : "",
                          option->argument ? option->argument : "");
-            printf("  %s%*s%s\n", left, n < 30 ? 30 - n : 1, "", option->help);
+            printf("  %s%*s", left, n < 30 ? 30 - n : 1, "");
+            options_print_help(option);
         }
 }

@@ -54,8 +54,8 @@ struct sw_option {
     const char *name;     /* "gpu-memory", without the dashes */
     char letter;          /* 'n'; 0: no short form */
     const char *argument; /* "SIZE"; "[=FILE]": optional, only with "="; NULL: a switch */
-    const char *help;
-    size_t offset;                                          /* of the field in struct sw_options */
+    const char *help;     /* '@' in it stands for the names of the formats it takes */
+    size_t offset;        /* of the field in struct sw_options */
     enum sw_status (*parse)(const char *text, void *field); /* fills the field from the argument */
 };
 

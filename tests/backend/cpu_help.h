@@ -72,10 +72,8 @@ static inline void *encode(enum sw_dtype dtype, const float *x, int64_t n)
     return p;
 }
 
-/* Values that a weight format can have, in this order. */
-static const enum sw_format_id formats[] = {SW_FORMAT_F32, SW_FORMAT_F16, SW_FORMAT_BF16,
-                                            SW_FORMAT_INT8};
-#define N_FORMATS (sizeof formats / sizeof formats[0])
+#define FOR_EACH_FORMAT(f)                                                                         \
+    for (enum sw_format_id f = 0; f < SW_FORMAT_COUNT; f = (enum sw_format_id)(f + 1))
 
 static inline float rounded(enum sw_dtype format, float x)
 {
@@ -102,11 +100,12 @@ static inline void int8_row(const float *x, int64_t n, bool outliers, float *out
 /* What products see of a row of weights, and of a row of activations. */
 static inline void kept_row(enum sw_format_id format, const float *w, int64_t n, float *out)
 {
-    if (format == SW_FORMAT_INT8)
-        int8_row(w, n, false, out);
-    else
-        for (int64_t i = 0; i < n; i++)
-            out[i] = rounded(sw_format_of(format)->dtype, w[i]);
+    const struct sw_values row = {w, SW_F32, n, 1};
+    char *blocks = malloc(sw_matrix_layout_of(format, 1, n).row_bytes);
+    float scale = 1;
+    sw_format_encode_row(sw_format_of(format), &row, blocks, &scale);
+    sw_format_of(format)->decode(blocks, scale, n, out);
+    free(blocks);
 }
 static inline void taken_row(enum sw_format_id format, const float *x, int64_t n, float *out)
 {

@@ -39,9 +39,9 @@ static void products_are_right(void)
 {
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(2, isa);
-        for (size_t f = 0; f < N_FORMATS; f++)
+        FOR_EACH_FORMAT (f)
             for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-                check_shape(b, formats[f], shapes[i]);
+                check_shape(b, f, shapes[i]);
         b->ops->close(b);
     }
 }
@@ -54,10 +54,10 @@ static void bits_do_not_depend_on_the_call(void)
     float *want = malloc((size_t)(40 * s.rows) * sizeof *want),
           *y = malloc((size_t)(40 * s.rows) * sizeof *y);
     FOR_EACH_ISA (isa)
-        for (size_t f = 0; f < N_FORMATS; f++)
+        FOR_EACH_FORMAT (f)
             for (int threads = 1; threads <= 3; threads++) {
                 struct sw_backend *b = open_cpu(threads, isa);
-                struct sw_matrix m = packed(b, formats[f], s.rows, s.cols, w);
+                struct sw_matrix m = packed(b, f, s.rows, s.cols, w);
                 if (threads == 1)
                     for (int64_t i = 0; i < 40; i++)
                         b->ops->matmul(b, &m, NULL, x + i * s.cols, s.cols, 1, want + i * s.rows,
@@ -85,12 +85,12 @@ static void weights_are_packed(void)
             w[r * s.cols + c] = rounded(SW_BF16, rounded(SW_F16, w[r * s.cols + c]));
             turned[c * s.rows + r] = w[r * s.cols + c];
         }
-    for (size_t f = 0; f < N_FORMATS; f++) {
-        struct sw_matrix m = packed(b, formats[f], s.rows, s.cols, w);
-        const size_t bytes = sw_matrix_bytes(formats[f], s.rows, s.cols);
+    FOR_EACH_FORMAT (f) {
+        struct sw_matrix m = packed(b, f, s.rows, s.cols, w);
+        const size_t bytes = sw_matrix_bytes(f, s.rows, s.cols);
         for (size_t i = 0; i < 8; i++) {
             void *src = encode(sources[i / 2], i % 2 ? turned : w, s.rows * s.cols);
-            struct sw_matrix again = {formats[f], s.rows, s.cols, device(b, bytes)};
+            struct sw_matrix again = {f, s.rows, s.cols, device(b, bytes)};
             b->ops->matrix_clear(b, &again);
             const size_t size = sw_dtype_info(sources[i / 2])->bits / 8;
             for (int64_t row = s.rows, n; row > 0; row -= n) { /* from the end, 37 at a time */
@@ -115,7 +115,7 @@ static void weights_are_packed(void)
         b->ops->embed(b, &m, ids, s.rows, y, s.cols);
         for (int64_t i = 0; i < s.rows; i++) {
             float kept[75];
-            kept_row(formats[f], w + ids[i] * s.cols, s.cols, kept);
+            kept_row(f, w + ids[i] * s.cols, s.cols, kept);
             CU_ASSERT(!memcmp(y + i * s.cols, kept, sizeof kept));
         }
         free(y);

@@ -229,32 +229,31 @@ static void small_ones(struct bench *bench, int64_t n)
 
 static void measure(struct bench *bench, const char *only, const char *format)
 {
-    static const enum sw_format_id formats[] = {SW_FORMAT_BF16, SW_FORMAT_F16, SW_FORMAT_F32,
-                                                SW_FORMAT_INT8};
-    for (int f = 0; f < 4; f++) {
-        if (format && strcmp(format, sw_format_of(formats[f])->name) != 0)
+    for (int i = 0; i < SW_FORMAT_COUNT; i++) {
+        const enum sw_format_id f = (enum sw_format_id)i;
+        if (format && strcmp(format, sw_format_of(f)->name) != 0)
             continue;
         if (!only || !strcmp(only, "decode")) {
-            few_rows(bench, formats[f], 2560, 2048, 1);
-            few_rows(bench, formats[f], 11264, 2048, 1);
-            few_rows(bench, formats[f], 2048, 5632, 1);
-            few_rows(bench, formats[f], 32000, 2048, 1);
+            few_rows(bench, f, 2560, 2048, 1);
+            few_rows(bench, f, 11264, 2048, 1);
+            few_rows(bench, f, 2048, 5632, 1);
+            few_rows(bench, f, 32000, 2048, 1);
         }
         if (!only || !strcmp(only, "batch"))
             for (int64_t n = 2; n <= 32; n *= 2)
-                few_rows(bench, formats[f], 11264, 2048, n);
+                few_rows(bench, f, 11264, 2048, n);
         if (!only || !strcmp(only, "prefill")) {
-            many_rows(bench, formats[f], 2560, 2048, 64);
-            many_rows(bench, formats[f], 2560, 2048, 512);
-            many_rows(bench, formats[f], 11264, 2048, 512);
-            many_rows(bench, formats[f], 2048, 5632, 512);
+            many_rows(bench, f, 2560, 2048, 64);
+            many_rows(bench, f, 2560, 2048, 512);
+            many_rows(bench, f, 11264, 2048, 512);
+            many_rows(bench, f, 2048, 5632, 512);
         }
-        if (!sw_format_is_quantized(formats[f]) && (!only || !strcmp(only, "attend"))) {
-            attention(bench, sw_format_of(formats[f])->dtype, 4, 512, 512);
-            attention(bench, sw_format_of(formats[f])->dtype, 4, 512, 1);
-            attention(bench, sw_format_of(formats[f])->dtype, 4, 32768, 1);
-            attention(bench, sw_format_of(formats[f])->dtype, 32, 512, 512);
-            attention(bench, sw_format_of(formats[f])->dtype, 32, 8192, 1);
+        if (!sw_format_is_quantized(f) && (!only || !strcmp(only, "attend"))) {
+            attention(bench, sw_format_of(f)->dtype, 4, 512, 512);
+            attention(bench, sw_format_of(f)->dtype, 4, 512, 1);
+            attention(bench, sw_format_of(f)->dtype, 4, 32768, 1);
+            attention(bench, sw_format_of(f)->dtype, 32, 512, 512);
+            attention(bench, sw_format_of(f)->dtype, 32, 8192, 1);
         }
     }
     if (!only || !strcmp(only, "small")) {
