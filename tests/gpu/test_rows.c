@@ -5,11 +5,11 @@ static void embeds(void)
 {
     static const int64_t shapes[][2] = {{7, 5}, {40, 64}, {33, 300}, {1, 1}};
     static const int32_t ids[] = {0, 6, 3, 3, 1};
-    for (int f = 0; f < N_GPU_FORMATS; f++)
+    for (int f = 0; f < SW_FORMAT_COUNT; f++)
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             const int64_t rows = shapes[s][0], cols = shapes[s][1];
             const int64_t n = rows > 6 ? 5 : 1;
-            struct gpu_matrix m = gpu_matrix_of(gpu_formats[f], rows, cols, 1);
+            struct gpu_matrix m = gpu_matrix_of((enum sw_format_id)f, rows, cols, 1);
             struct gpu_rows y = gpu_rows_of(n, cols, cols + 3, 2);
             const int32_t *d_ids = gpu_copy(ids, (size_t)n * sizeof *ids);
             gpu_ok(sw_gpu_embed(m.format, m.d, rows, cols, d_ids, n, y.d, y.ld, 0));
