@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SW_FORMATS(X) X(F32, f32) X(F16, f16) X(BF16, bf16) X(INT8, int8)
+#define SW_FORMATS(X) X(F32, f32) X(F16, f16) X(BF16, bf16) X(INT8, int8) X(Q8_0, q8_0)
 
 enum sw_format_id {
 #define X(id, name) SW_FORMAT_##id,

@@ -97,6 +97,13 @@ static inline void int8_row(const float *x, int64_t n, bool outliers, float *out
             out[i] = absmax > 0 ? absmax / 127 * (rintf(x[i] * (127 / absmax)) + 0.0f) : 0;
 }
 
+/* One row of activations by the definition of q8_0's products: blocks of 32 with a scale each. */
+static inline void q8_0_row(const float *x, int64_t n, float *out)
+{
+    for (int64_t first = 0; first < n; first += 32)
+        int8_row(x + first, n - first < 32 ? n - first : 32, false, out + first);
+}
+
 /* What products see of a row of weights, and of a row of activations. */
 static inline void kept_row(enum sw_format_id format, const float *w, int64_t n, float *out)
 {
@@ -111,6 +118,8 @@ static inline void taken_row(enum sw_format_id format, const float *x, int64_t n
 {
     if (format == SW_FORMAT_INT8)
         int8_row(x, n, true, out);
+    else if (format == SW_FORMAT_Q8_0)
+        q8_0_row(x, n, out);
     else
         for (int64_t i = 0; i < n; i++)
             out[i] = format == SW_FORMAT_BF16 ? rounded(SW_BF16, x[i]) : x[i];

@@ -96,27 +96,33 @@ json "assert r['tokens'] == 2" "trace --json"
 ranks 2 probe --json -q
 json "assert r" "probe --json"
 
-# With int8 weights: planned as inspected, and one text.
-sw inspect "$shakespeare" --json
-json "open('bytes', 'w').write(str(r['formats']['int8']['weight_bytes']))
-assert r['formats']['int8']['weight_bytes'] < 0.75 * r['formats']['bf16']['weight_bytes']
-assert r['formats']['int8']['kv_bytes_per_token'] == r['formats']['bf16']['kv_bytes_per_token']" \
-    "inspect int8"
-sw plan "$shakespeare" --cluster "1x(host:4G)" --weights int8 --json
-json "assert r['weights'] == 'int8' and r['kv'] == 'bf16'
+# With quantized weights: planned as inspected, and one text on one, two and three ranks.
+for format in int8 q8_0; do
+    sw inspect "$shakespeare" --json
+    json "open('bytes', 'w').write(str(r['formats']['$format']['weight_bytes']))
+assert r['formats']['$format']['weight_bytes'] < 0.75 * r['formats']['bf16']['weight_bytes']
+assert r['formats']['$format']['kv_bytes_per_token'] == r['formats']['bf16']['kv_bytes_per_token']" \
+        "inspect $format"
+    sw plan "$shakespeare" --cluster "1x(host:4G)" --weights $format --json
+    json "assert r['weights'] == '$format' and r['kv'] == 'bf16'
 parts = r['stages'][0]['breakdown']['host']
-assert parts['weights'] + parts['embedding'] + parts['head'] == int(open('bytes').read())" "plan int8"
-sw run "$shakespeare" "$prompt" -n 48 --weights int8
-expect 0 "run int8"
-cp out int8.txt
-ranks 3 run "$shakespeare" "$prompt" -n 48 --weights int8 --chunk 3 --slices 1,4,1
-cmp -s out int8.txt || fail "int8 on three ranks: another text"
-sw bench "$shakespeare" -p 16 -n 8 -r 1 --weights int8 --json
-json "assert r['weights'] == 'int8' and r['tokens_per_s'] > 0 and r['peak_flops'] > 0" "bench int8"
-printf '{"id": "a", "prompt": "ROMEO:", "max_tokens": 4}\n' >in.jsonl
-ranks 2 batch "$shakespeare" in.jsonl out.jsonl --weights int8
-expect 0 "batch int8"
-[ "$(wc -l <out.jsonl)" = 1 ] || fail "batch int8: not one result"
+assert parts['weights'] + parts['embedding'] + parts['head'] == int(open('bytes').read())" "plan $format"
+    sw run "$shakespeare" "$prompt" -n 48 --weights $format
+    expect 0 "run $format"
+    cp out quantized.txt
+    ranks 2 run "$shakespeare" "$prompt" -n 48 --weights $format
+    cmp -s out quantized.txt || fail "$format on two ranks: another text"
+    ranks 3 run "$shakespeare" "$prompt" -n 48 --weights $format --chunk 3 --slices 1,4,1
+    cmp -s out quantized.txt || fail "$format on three ranks: another text"
+    sw bench "$shakespeare" -p 16 -n 8 -r 1 --weights $format --json
+    json "assert r['weights'] == '$format' and r['tokens_per_s'] > 0 and r['peak_flops'] > 0" \
+        "bench $format"
+    printf '{"id": "a", "prompt": "ROMEO:", "max_tokens": 4}\n' >in.jsonl
+    rm -f out.jsonl*
+    ranks 2 batch "$shakespeare" in.jsonl out.jsonl --weights $format
+    expect 0 "batch $format"
+    [ "$(wc -l <out.jsonl)" = 1 ] || fail "batch $format: not one result"
+done
 
 # Bits: logits and every hidden state.
 tokens=1,5,9,2,7,3,3,8,4,6,11

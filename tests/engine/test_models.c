@@ -148,6 +148,10 @@ static void fewer_bits_cost_what_is_stated(void)
                  {"tests/models/tiny/bloom", SW_FORMAT_BF16, 0.03},
                  {"tests/models/tiny/opt", SW_FORMAT_F16, 0.002},
                  {"tests/models/shakespeare", SW_FORMAT_INT8, 0.03},
+                 {"tests/models/shakespeare", SW_FORMAT_Q8_0, 0.01},
+                 /* Random ones, which magnify every rounding. */
+                 {"tests/models/tiny/llama", SW_FORMAT_Q8_0, 0.1},
+                 {"tests/models/tiny/qwen2", SW_FORMAT_Q8_0, 0.1},
                  /* Random ones, in which rounding to bf16 makes a router choose another expert. */
                  {"tests/models/tiny/mixtral", SW_FORMAT_BF16, 0.2},
                  {"tests/models/tiny/qwen3_moe", SW_FORMAT_BF16, 0.2},

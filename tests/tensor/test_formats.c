@@ -107,13 +107,18 @@ static void packed_bytes_stay(void)
          {0x5b7289796f3be80b, 0x5287675ee61a3310, 0x5b7289796f3be80b, 0x5b7289796f3be80b}},
         {SW_FORMAT_INT8,
          {0xd4541cbedca25c9c, 0x62c3b4f0da181320, 0x58fdd2cf1fccff99, 0xd4541cbedca25c9c}},
+        {SW_FORMAT_Q8_0,
+         {0x3edf10f39364afc1, 0x721d41cbcd8f6dc9, 0xed1a17195570b0a3, 0x3edf10f39364afc1}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (size_t s = 0; s < N_SOURCES; s++)
             for (int transposed = 0; transposed < 2; transposed++) {
                 char *data = packed_matrix(cases[i].format, sources[s], transposed);
-                CU_ASSERT_EQUAL(digest(data, sw_matrix_bytes(cases[i].format, ROWS, COLS)),
-                                cases[i].digests[s]);
+                const uint64_t got = digest(data, sw_matrix_bytes(cases[i].format, ROWS, COLS));
+                if (got != cases[i].digests[s])
+                    printf("    %s of %s: 0x%llx\n", sw_format_of(cases[i].format)->name,
+                           sw_dtype_info(sources[s])->name, (unsigned long long)got);
+                CU_ASSERT_EQUAL(got, cases[i].digests[s]);
                 free(data);
             }
 }
@@ -121,61 +126,62 @@ static void packed_bytes_stay(void)
 /* Rows may come in any portions: groups and squares of rows begin and end anywhere. */
 static void portions_pack_alike(void)
 {
-    FOR_EACH_FORMAT(f)
-    for (size_t s = 0; s < N_SOURCES; s++)
-        for (int transposed = 0; transposed < 2; transposed++) {
-            const enum sw_format_id format = (enum sw_format_id)f_id;
-            const int64_t size = sw_dtype_info(sources[s])->bits / 8;
-            const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
-            char *values = hard_values(sources[s], transposed), *data = calloc(1, bytes);
-            char *whole = packed_matrix(format, sources[s], transposed);
-            for (int64_t row = 0, n = 1; row < ROWS; row += n, n = n % 23 + 4) {
-                const struct sw_pack pack = {.format = format,
-                                             .rows = ROWS,
-                                             .cols = COLS,
-                                             .data = data,
-                                             .src = values + row * size * (transposed ? 1 : COLS),
-                                             .src_dtype = sources[s],
-                                             .row0 = row,
-                                             .n_rows = n < ROWS - row ? n : ROWS - row,
-                                             .row_stride = transposed ? 1 : COLS,
-                                             .col_stride = transposed ? ROWS : 1};
-                for (int64_t panel = 0; panel * SW_PANEL < ROWS; panel++)
-                    sw_pack_panel(&pack, panel);
+    FOR_EACH_FORMAT (f)
+        for (size_t s = 0; s < N_SOURCES; s++)
+            for (int transposed = 0; transposed < 2; transposed++) {
+                const enum sw_format_id format = (enum sw_format_id)f_id;
+                const int64_t size = sw_dtype_info(sources[s])->bits / 8;
+                const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
+                char *values = hard_values(sources[s], transposed), *data = calloc(1, bytes);
+                char *whole = packed_matrix(format, sources[s], transposed);
+                for (int64_t row = 0, n = 1; row < ROWS; row += n, n = n % 23 + 4) {
+                    const struct sw_pack pack = {.format = format,
+                                                 .rows = ROWS,
+                                                 .cols = COLS,
+                                                 .data = data,
+                                                 .src =
+                                                     values + row * size * (transposed ? 1 : COLS),
+                                                 .src_dtype = sources[s],
+                                                 .row0 = row,
+                                                 .n_rows = n < ROWS - row ? n : ROWS - row,
+                                                 .row_stride = transposed ? 1 : COLS,
+                                                 .col_stride = transposed ? ROWS : 1};
+                    for (int64_t panel = 0; panel * SW_PANEL < ROWS; panel++)
+                        sw_pack_panel(&pack, panel);
+                }
+                CU_ASSERT(memcmp(data, whole, bytes) == 0);
+                free(whole);
+                free(data);
+                free(values);
             }
-            CU_ASSERT(memcmp(data, whole, bytes) == 0);
-            free(whole);
-            free(data);
-            free(values);
-        }
 }
 
 /* A packed row read back is the decoding of the encoded row, bit for bit. */
 static void packed_rows_are_encoded_ones(void)
 {
-    FOR_EACH_FORMAT(f)
-    for (size_t s = 0; s < N_SOURCES; s++)
-        for (int transposed = 0; transposed < 2; transposed++) {
-            const enum sw_format_id format = (enum sw_format_id)f_id;
-            char *values = hard_values(sources[s], transposed);
-            char *data = packed_matrix(format, sources[s], transposed);
-            const size_t row_bytes = sw_matrix_layout_of(format, ROWS, COLS).row_bytes;
-            char *blocks = malloc(row_bytes);
-            for (int row = 0; row < ROWS; row++) {
-                const struct sw_values of = values_row(values, sources[s], transposed, row);
-                float scale = 1, want[COLS], got[COLS];
-                sw_format_encode_row(f, &of, blocks, &scale);
-                f->decode(blocks, scale, COLS, want);
-                sw_unpack_row(format, data, ROWS, COLS, row, got);
-                CU_ASSERT_FATAL(memcmp(got, want, sizeof got) == 0);
-                if (f->row_scale)
-                    CU_ASSERT_FATAL(!memcmp(sw_matrix_scales(format, data, ROWS, COLS) + row,
-                                            &scale, sizeof scale));
+    FOR_EACH_FORMAT (f)
+        for (size_t s = 0; s < N_SOURCES; s++)
+            for (int transposed = 0; transposed < 2; transposed++) {
+                const enum sw_format_id format = (enum sw_format_id)f_id;
+                char *values = hard_values(sources[s], transposed);
+                char *data = packed_matrix(format, sources[s], transposed);
+                const size_t row_bytes = sw_matrix_layout_of(format, ROWS, COLS).row_bytes;
+                char *blocks = malloc(row_bytes);
+                for (int row = 0; row < ROWS; row++) {
+                    const struct sw_values of = values_row(values, sources[s], transposed, row);
+                    float scale = 1, want[COLS], got[COLS];
+                    sw_format_encode_row(f, &of, blocks, &scale);
+                    f->decode(blocks, scale, COLS, want);
+                    sw_unpack_row(format, data, ROWS, COLS, row, got);
+                    CU_ASSERT_FATAL(memcmp(got, want, sizeof got) == 0);
+                    if (f->row_scale)
+                        CU_ASSERT_FATAL(!memcmp(sw_matrix_scales(format, data, ROWS, COLS) + row,
+                                                &scale, sizeof scale));
+                }
+                free(blocks);
+                free(data);
+                free(values);
             }
-            free(blocks);
-            free(data);
-            free(values);
-        }
 }
 
 /* A row encoded in pieces of whole blocks has the bytes of the row encoded at once, and no byte
@@ -183,8 +189,7 @@ static void packed_rows_are_encoded_ones(void)
 static void pieces_are_the_whole(void)
 {
     char *values = hard_values(SW_F32, false);
-    FOR_EACH_FORMAT(f)
-    {
+    FOR_EACH_FORMAT (f) {
         const size_t row_bytes = sw_matrix_layout_of((enum sw_format_id)f_id, ROWS, COLS).row_bytes;
         const int step = 96 / f->block_len * f->block_len;
         const size_t used = (size_t)((COLS + f->block_len - 1) / f->block_len) * f->block_bytes;
@@ -211,8 +216,7 @@ static void pieces_are_the_whole(void)
 static void decoded_rows_encode_to_themselves(void)
 {
     char *values = hard_values(SW_F32, false);
-    FOR_EACH_FORMAT(f)
-    {
+    FOR_EACH_FORMAT (f) {
         const size_t row_bytes = sw_matrix_layout_of((enum sw_format_id)f_id, ROWS, COLS).row_bytes;
         char *once = calloc(1, row_bytes), *twice = calloc(1, row_bytes);
         for (int row = 0; row < ROWS; row++) {
@@ -276,6 +280,54 @@ static void int8_is_as_defined(void)
     free(values);
 }
 
+/* q8_0 by its definition (docs/formats.md): halves are rounded away from 0. */
+static void q8_0_is_as_defined(void)
+{
+    char *values = hard_values(SW_F32, false);
+    for (int row = 0; row < ROWS; row++) {
+        const struct sw_values of = values_row(values, SW_F32, false, row);
+        const float *from = of.data;
+        unsigned char blocks[(COLS + 31) / 32 * 34];
+        sw_format_encode_row(&sw_format_q8_0, &of, blocks, NULL);
+        for (int first = 0; first < COLS; first += 32) {
+            const unsigned char *block = blocks + first / 32 * 34;
+            float largest = 0;
+            bool finite = true;
+            for (int i = first; i < first + 32 && i < COLS; i++) {
+                largest = fmaxf(largest, fabsf(from[i]));
+                finite = finite && isfinite(from[i]);
+            }
+            const float scale = largest / 127;
+            const uint16_t half = sw_f32_to_f16(scale);
+            const bool is_zero = !finite || half == 0;
+            CU_ASSERT_FATAL(finite ? memcmp(block, &half, 2) == 0
+                                   : isnan(sw_f16_to_f32((uint16_t)(block[0] | block[1] << 8))));
+            for (int i = 0; i < 32; i++) {
+                const float value = first + i < COLS && !is_zero ? from[first + i] : 0;
+                CU_ASSERT_EQUAL_FATAL((int8_t)block[2 + i],
+                                      is_zero ? 0 : (int)roundf(value * (1 / scale)));
+            }
+        }
+    }
+    free(values);
+}
+
+/* A block that the gguf package of Python, 0.19, makes of these values. */
+static void q8_0_is_gguf_s(void)
+{
+    static const int8_t elements[32] = {-121, 24,  -83, 65,  -44,  103, -2,  -111, 36,  -69, 75,
+                                        -32,  117, 8,   -99, 50,   -60, 87,  -18,  127, 20,  -85,
+                                        60,   -48, 101, -8,  -115, 34,  -75, 71,   -34, 111};
+    float values[32];
+    unsigned char block[34];
+    for (int i = 0; i < 32; i++)
+        values[i] = (float)(i * 37 % 64 - 31) / 8 + (i % 3 == 0 ? 0.0625f : 0);
+    const struct sw_values row = {values, SW_F32, 32, 1};
+    sw_format_encode_row(&sw_format_q8_0, &row, block, NULL);
+    CU_ASSERT(block[0] == 8 && block[1] == 40);
+    CU_ASSERT_EQUAL(memcmp(block + 2, elements, 32), 0);
+}
+
 static void layouts_are_as_documented(void)
 {
     const struct sw_matrix_layout l = sw_matrix_layout_of(SW_FORMAT_INT8, 17, 5);
@@ -284,8 +336,7 @@ static void layouts_are_as_documented(void)
     CU_ASSERT_EQUAL(sw_matrix_layout_of(SW_FORMAT_BF16, 17, 5).row_bytes, 12);
     char data[1];
     CU_ASSERT_PTR_EQUAL(sw_matrix_scales(SW_FORMAT_INT8, data, 17, 5), data + 32 * 8);
-    FOR_EACH_FORMAT(f)
-    {
+    FOR_EACH_FORMAT (f) {
         const struct sw_matrix_layout m = sw_matrix_layout_of((enum sw_format_id)f_id, ROWS, COLS);
         CU_ASSERT(m.rows % SW_ROW_PAD == 0 && m.rows >= ROWS && m.cols >= COLS);
         CU_ASSERT_EQUAL(f->col_pad % (unsigned)f->block_len, 0);
@@ -311,8 +362,7 @@ static void what_cannot_be_made_is_refused(void)
 static void formats_are_found(void)
 {
     enum sw_format_id found;
-    FOR_EACH_FORMAT(f)
-    {
+    FOR_EACH_FORMAT (f) {
         const enum sw_format_id id = (enum sw_format_id)f_id;
         CU_ASSERT(sw_format_by_name(f->name, &found) && found == id);
         CU_ASSERT_EQUAL(sw_format_is_quantized(id), f->dtype == SW_OTHER);
@@ -338,6 +388,7 @@ SW_UNIT_TESTS({"packed bytes stay", packed_bytes_stay},
               {"decoded rows encode to themselves", decoded_rows_encode_to_themselves},
               {"plain formats round", plain_formats_round},
               {"int8 is as defined", int8_is_as_defined},
+              {"q8_0 is as defined", q8_0_is_as_defined}, {"q8_0 is gguf's", q8_0_is_gguf_s},
               {"layouts are as documented", layouts_are_as_documented},
               {"what cannot be made is refused", what_cannot_be_made_is_refused},
               {"formats are found", formats_are_found})
