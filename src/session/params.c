@@ -13,7 +13,7 @@ enum sw_format_id sw_params_weights(enum sw_format_id wanted, enum sw_dtype stor
     const enum sw_format_id kept = sw_format_keeping(stored);
     return wanted != SW_FORMAT_NONE ? wanted
            : kept != SW_FORMAT_NONE ? kept
-                                    : SW_FORMAT_F32; /* f64 checkpoints */
+                                    : sw_format_keeping(SW_F32); /* f64 checkpoints */
 }
 
 struct sw_session_settings sw_session_settings_default(const char *model)
