@@ -45,11 +45,12 @@ struct sw_panel_product {
     int width, n_rows;   /* its interleaved rows, and how many of them are real */
     int64_t cols;
     const struct sw_prepare *in; /* what x was made of */
-    const void *x; /* as prepare_tile made it; or, for n <= SW_GEMV_ROWS, rows x_ld bytes apart as …
-                    */
-    int64_t x_ld; /* … prepare_row made them, or as they are. 0: by prepare_tile */
-    int64_t n;    /* tokens, at most SW_PRODUCT_ROWS */
-    int64_t first_tile, end_tile; /* of sw_tile_count(n): which are to be done; with x_ld 0 only */
+    /* x_ld 0: tiles that prepare_tile made. Else, for n <= SW_GEMV_ROWS, rows x_ld bytes apart,
+     * each made by prepare_row, or as it is. */
+    const void *x;
+    int64_t x_ld;
+    int64_t n;                    /* tokens, at most SW_PRODUCT_ROWS */
+    int64_t first_tile, end_tile; /* the tiles of sw_tile_count(n) to compute; with x_ld 0 only */
     const float *bias;            /* (n_rows), NULL: none */
     float *y;                     /* of the panel's first row */
     int64_t y_ld;
@@ -68,33 +69,36 @@ static inline int64_t sw_tile_count(int64_t n)
 struct sw_prepare {
     const float *x; /* (n, cols), x_ld apart; gated: (n, 2, cols) */
     int64_t x_ld, n, cols;
-    bool activate, gated; /* act(x), and times the second half */
+    bool activate, gated; /* act(x); gated: times the second half of x */
     enum sw_activation activation;
-    float *activated;      /* int8: x again, where what is activated is kept for the outliers */
+    float *activated;      /* int8: x, where activated values are stored for the outliers */
     void *out;             /* room for (n, cols rounded up to SW_X_COLS) floats */
     struct sw_int8_x int8; /* int8's own; filled by its functions */
 };
 
 /*
- * How the bytes of a row of weights lie in a panel. A unit is so many elements of a row, whole
- * blocks or a share of one; its bytes are words of 2 or 4 bytes, `count` of each kind in turn. In
- * the panel lie the units one after the other, in each its words, of each word those of all lanes.
+ * How the bytes of a row of weights lie in a panel. A unit is some elements of a row: whole blocks
+ * or a part of one. Its bytes are words of 2 or 4 bytes, `count` of the first kind, then `count` of
+ * the second. A panel has the units one after the other; a unit has its words one after the other,
+ * each for all lanes.
  */
 struct sw_packing {
-    int elements;
+    int elements; /* of a unit */
     struct {
         int bytes, count;
     } words[2];
 };
-static inline int sw_packing_bytes(const struct sw_packing *p) /* of a unit */
+/* Bytes of a unit of one row. */
+static inline int sw_packing_bytes(const struct sw_packing *p)
 {
     return p->words[0].bytes * p->words[0].count + p->words[1].bytes * p->words[1].count;
 }
 
 /*
- * A weight format on one instruction set. lay_out, called first, takes `room` for p->out and for
- * what the format keeps beside it. Then prepare_row for each of few tokens, or prepare_tile for
- * each of sw_tile_count(n), in any order and on any thread; then `product` for each panel.
+ * A weight format on one instruction set. lay_out is called first: it divides `room` into p->out
+ * and what else the format stores. Then comes prepare_row for each token (GEMV), or prepare_tile
+ * for each of sw_tile_count(n) tiles (GEMM), in any order and on any thread; then `product` for
+ * each panel.
  */
 #define SW_X_COLS 32
 struct sw_cpu_format {
@@ -128,8 +132,10 @@ struct sw_attend_tile {
     float *out; /* query i, head g at out + i * out_ld + g * head_dim */
     int64_t out_ld;
     float *scratch; /* SW_THREAD_FLOATS; group * n_queries <= sw_attend_rows(head_dim) */
-    float *state; /* not NULL: length `length` alone, and its state goes here instead of to out: */
-    int64_t length; /* (n_queries * group, sw_attend_state_floats(head_dim)), for attend_join */
+    /* NULL: attends to all keys and writes to out. Else attends to the keys of one length only, and
+     * writes the state for attend_join: (n_queries * group, sw_attend_state_floats(head_dim)). */
+    float *state;
+    int64_t length; /* index of that length; unused without state */
 };
 
 /* The first length of which `query` sees a key; the last one is query / SW_KEY_LENGTH. */
@@ -138,7 +144,7 @@ static inline int64_t sw_first_length(int64_t query, int64_t window)
     return window && query >= window ? (query - window + 1) / SW_KEY_LENGTH : 0;
 }
 
-/* One row's sums, largest score and sum of shares, so that vectors can read it. */
+/* Floats of one row's state: its sums, largest score and sum of shares, padded for vectors. */
 static inline int64_t sw_attend_state_floats(int head_dim)
 {
     return (head_dim + 15) / 16 * 16 + 16;
@@ -186,10 +192,11 @@ struct sw_pack {
     enum sw_dtype src_dtype;
     int64_t row0, n_rows, row_stride, col_stride;
 };
-/* Panel `panel`'s share of it. */
+/* Packs the rows that lie in panel `panel`. */
 void sw_pack_panel(const struct sw_pack *p, int64_t panel);
-/* Start of a panel, bytes into the matrix; its width. */
+/* Bytes from the start of the matrix to a panel. */
 size_t sw_panel_offset(enum sw_format_id format, int64_t cols, int64_t panel);
+/* The number of rows of a panel, padding included. */
 int sw_panel_width(int64_t rows, int64_t panel);
 /* Row `row` of a packed matrix as f32. out: (cols) */
 void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int64_t cols,

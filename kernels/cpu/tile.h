@@ -35,12 +35,12 @@ struct tile {
     /* Where the sums go in the end, in rows as of c; NULL: they stay in c. */
     float *y;
     ptrdiff_t y_ld;
-    const float *bias; /* (width) or NULL; only with y, like … */
-    bool add;          /* y += instead of y = */
-    /* Packed: fetched meanwhile from next, `lines` cache lines a group of steps, up to next_end. */
+    const float *bias; /* (width) or NULL; used with y only */
+    bool add;          /* y += instead of y =; used with y only */
+    /* Packed: memory [next, next_end) is prefetched, `lines` cache lines in each group of steps. */
     const char *next, *next_end;
     int lines;
-    ptrdiff_t ahead; /* not packed: how far ahead of themselves weights are fetched */
+    ptrdiff_t ahead; /* not packed: bytes by which weights are prefetched ahead of their use */
 };
 
 ALWAYS_INLINE vec load_kind(enum kind kind, const char *w)

@@ -9,12 +9,15 @@
  * (launch.cuh). For all blocks that a GPU runs at once these are megabytes, which arrive while the
  * small kernels between products run.
  *
- * gemv is for formats whose elements become floats; how, a class W says, whose object is an
- * argument of the kernel: per_vector  elements of a vector group       so many of them are
- * converted at once; a multiple of 4 raw         a vector as it is loaded rows        made of the
- * product and W: the block's rows, with load<whole>(v, cols, raw *out), which loads vector v of
- * each, all loads before any use unpack(raw, g, float *out): elements [g * group, (g + 1) * group)
- * of a vector
+ * gemv is for formats whose elements become floats. A class W defines how; an object of it is an
+ * argument of the kernel. W has
+ *
+ *   - per_vector: the number of elements of a vector;
+ *   - group: the number of elements that are converted at once, a multiple of 4;
+ *   - raw: a vector as it is loaded;
+ *   - rows: made of the product and W, the block's rows; its load<whole>(v, cols, raw *out) loads
+ *     vector v of each row, all loads before any use;
+ *   - unpack(raw, g, float *out): elements [g * group, (g + 1) * group) of a vector.
  */
 #ifndef SW_KERNELS_CUDA_GEMV_CUH
 #define SW_KERNELS_CUDA_GEMV_CUH

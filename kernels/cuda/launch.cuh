@@ -9,8 +9,8 @@
  *  - Every thread of every kernel calls await_previous() before it accesses memory that any kernel
  *    may write, and before it ends. The call returns when the previous kernel has ended and its
  *    writes are visible. So kernels end in order, and waiting for the previous one means waiting
- * for all earlier ones. Nothing is written before the call, so earlier kernels read what they
- * expect.
+ *    for all earlier ones. Nothing is written before the call, so earlier kernels read what they
+ *    expect.
  *  - Memory read before the call must not be written by a kernel that may still run. Only weights
  *    are read then (gemv.cuh), and they are copied to the device. sw_gpu_unpack computes some, and
  *    launches a fence after that.

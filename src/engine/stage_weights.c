@@ -193,7 +193,7 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
 }
 
 /* The tensors that `specs` name, in the order in which they will be read: (*n), caller frees. None
- * when weights are made up, or when one is missing, which is told when it is its turn. */
+ * when weights are made up, or when one is missing, which is reported when it is loaded. */
 static const struct sw_tensor **sources_of(const struct sw_loader *l,
                                            const struct sw_weight_spec *specs, size_t count,
                                            unsigned parts, size_t *n)

@@ -34,9 +34,9 @@ struct sw_loader {
 };
 
 /*
- * Loads layer `layer`; or, for SW_GLOBAL, the `parts` asked for (a set of enum sw_weight_part; a
- * tied head that is asked for together with the embedding is the same memory). Peak host memory
- * beside the weights: two chunks of SW_LOAD_CHUNK (or one whole tensor where it is stored
+ * Loads layer `layer`; or, for SW_GLOBAL, the `parts` (a set of enum sw_weight_part; a tied head
+ * that is loaded together with the embedding is the same memory). Peak host memory
+ * in addition to the weights: two chunks of SW_LOAD_CHUNK (or one whole tensor where it is stored
  * transposed).
  */
 enum sw_status sw_weights_load(struct sw_loader *loader, int layer, unsigned parts,

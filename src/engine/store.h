@@ -3,9 +3,9 @@
  * (memory of the device that computes, host memory and a bus) only the store knows. A new way to
  * keep weights is one new file with these operations and a row in the stage's table of tiers.
  *
- * For each micro-batch the stage tells a store which layers it is going to use; then it acquires
- * each one, enqueues operations that read it, and releases it. A store fetches ahead by itself.
- * Layers are numbered as in the model.
+ * For each micro-batch the stage announces to a store the layers it is going to use; then it
+ * acquires each one, enqueues operations that read it, and releases it. A store fetches ahead by
+ * itself. Layers are numbered as in the model.
  */
 #ifndef SW_ENGINE_STORE_H
 #define SW_ENGINE_STORE_H

@@ -14,30 +14,29 @@
 
 struct sw_model;
 
-/*
- * What a backend may take for itself at `rows` rows: converted activations, partial results.
- * The head computes at most SW_LOGIT_ROWS rows at once; a rank loads through two chunks.
+#define SW_SCRATCH_FIXED (4u << 20) /* bytes of a backend's scratch memory for any model */
+#define SW_LOGIT_ROWS 16            /* most rows that the head computes at once */
+#define SW_LOAD_CHUNK (8u << 20)    /* bytes; a rank loads through two chunks */
+/* Bytes that a backend may take for itself at `rows` rows: converted activations, partial results.
  */
-#define SW_SCRATCH_FIXED (4u << 20)
-#define SW_LOGIT_ROWS 16
-#define SW_LOAD_CHUNK (8u << 20)
 uint64_t sw_scratch_bytes(const struct sw_model *model, int rows);
-int64_t sw_model_max_cols(const struct sw_model *model); /* in-features of any matrix */
-/* Out-features of any matrix of a layer; more where `rows` rows of them have less room than
- * SW_LOGIT_ROWS of the head's take. */
+/* The most in-features of any matrix. */
+int64_t sw_model_max_cols(const struct sw_model *model);
+/* The most out-features of any matrix of a layer; more where `rows` rows of those take less memory
+ * than SW_LOGIT_ROWS rows of the head. */
 int64_t sw_model_max_out(const struct sw_model *model, int64_t rows);
 /*
- * What the GPU backend takes for itself when it is opened for these sizes, known without a GPU: the
- * activations and the sums of a product of many rows (of these at most SW_GPU_SUMS_BYTES at once,
- * but a row), and SW_GPU_WORKSPACE_FIXED for the rest. With it SW_GPU_ROUNDING, which the driver
- * and the alignment of parts take of the one block that a stage has there: the driver hands out
- * pages of 2 MiB, and each of at most some 4000 parts (SW_GPU_APART) starts at a multiple of 256.
+ * Bytes that the GPU backend takes for itself when it is opened for these sizes, known without a
+ * GPU. They are the sum of the activations of a GEMM, its sums (at most SW_GPU_SUMS_BYTES at once,
+ * or one row), SW_GPU_WORKSPACE_FIXED for everything else, and SW_GPU_ROUNDING. The last is for the
+ * one block of memory that a stage has on its GPU: the driver hands out pages of 2 MiB, and each of
+ * at most some 4000 parts of the block starts at a multiple of 256 bytes (SW_GPU_APART).
  */
 #define SW_GPU_APART (1u << 20)
 #define SW_GPU_ROUNDING ((2u << 20) + SW_GPU_APART)
 #define SW_GPU_SUMS_BYTES (64u << 20)
 #define SW_GPU_WORKSPACE_FIXED (64u << 20)
-/* What the driver may take for steps that are kept as CUDA graphs: half of a plan's reserve. */
+/* Bytes that the driver may take for decode steps kept as CUDA graphs: half of a plan's reserve. */
 #define SW_GPU_GRAPH_BYTES (128u << 20)
 uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out);
 
@@ -53,12 +52,12 @@ struct sw_footprint_params {
 
 struct sw_layer_footprint {
     uint64_t weight_bytes; /* resident, as the backend packs them */
-    uint64_t read_bytes;   /* weight bytes one token's step reads (fewer than all with experts) */
+    uint64_t read_bytes;   /* weight bytes that one token reads; fewer than all with experts */
     uint64_t kv_bytes;     /* KV cache of all slots */
-    uint64_t kv_row_bytes; /* KV that one token's step reads per earlier position of its slot */
-    double token_flops;    /* 2 * multiply-adds per token, attention over the context left out */
-    double attend_flops;   /* … and those of attention per token and position that it sees; … */
-    int window;            /* … it sees at most so many, itself included; 0: all */
+    uint64_t kv_row_bytes; /* KV bytes that one token reads per earlier position of its slot */
+    double token_flops;    /* flops per token without attention; a multiply-add counts as two */
+    double attend_flops;   /* flops of attention per token and position that it attends to */
+    int window;            /* most positions that a token attends to, itself included; 0: all */
 };
 
 struct sw_footprint {
@@ -66,39 +65,39 @@ struct sw_footprint {
     int n_layers;
     struct sw_layer_footprint *layers; /* (n_layers) */
     uint64_t embed_bytes;              /* token and position embeddings, their norm, project_in */
-    uint64_t embed_read_bytes;         /* of these, read per token */
-    uint64_t head_bytes;               /* final norm, project_out, head */
+    uint64_t embed_read_bytes;         /* bytes of the embeddings that are read per token */
+    uint64_t head_bytes;               /* final norm, project_out and head */
     uint64_t tied_bytes;               /* saved when one rank holds both embedding and tied head */
-    double head_flops;                 /* per token that is sampled */
-    uint64_t hop_bytes;                /* hidden state of one token between stages (f32) */
-    uint64_t work_bytes;               /* activations of one rank at `rows` tokens, on a CPU, */
-    uint64_t gpu_work_bytes;           /* and on a GPU; in this, … */
-    uint64_t gpu_workspace_bytes;      /* … what the GPU backend takes for itself */
-    uint64_t matrix_bytes;             /* of the largest matrix in a layer */
-    uint64_t logits_bytes;             /* the last rank's, besides, … */
-    uint64_t
-        sampler_bytes;   /* … and, in host memory, its samplers, as many as it can use, and ids */
-    uint64_t load_bytes; /* staging while a rank loads; freed before the first token */
+    double head_flops;                 /* flops of the head per token that is sampled */
+    uint64_t hop_bytes;                /* hidden state of one token between stages, f32 */
+    uint64_t work_bytes;               /* activations of a rank on a CPU at max_batch_tokens rows */
+    uint64_t gpu_work_bytes;      /* activations of a rank on a GPU, with gpu_workspace_bytes */
+    uint64_t gpu_workspace_bytes; /* sw_gpu_workspace_bytes of this model */
+    uint64_t matrix_bytes;        /* the largest matrix of any layer */
+    uint64_t logits_bytes;        /* logits, on the last rank only; not part of work_bytes */
+    uint64_t sampler_bytes; /* samplers and ids of slots in host memory, on the last rank only */
+    uint64_t load_bytes;    /* buffers while a rank loads; freed before the first token */
 };
 
-/* Floats per row of each buffer a stage works in (hidden: three of them; expert: two). */
+/* The buffers that a stage works in: three of `hidden`, two of `expert`, one of each other. */
 struct sw_work {
-    int64_t rows; /* each buffer has: params.max_batch_tokens, and at least SW_LOGIT_ROWS */
-    int64_t hidden, qkv, attention, up, router, expert;
-    int64_t rope;   /* floats of the rope table, */
-    int64_t slopes; /* and of ALiBi's slopes, in all */
-    uint64_t bytes; /* everything together at params.max_batch_tokens rows */
+    int64_t rows; /* rows of each buffer: max_batch_tokens, and at least SW_LOGIT_ROWS */
+    int64_t hidden, qkv, attention, up, router, expert; /* floats per row */
+    int64_t rope;                                       /* floats of the whole rope table */
+    int64_t slopes;                                     /* floats of all slopes of ALiBi */
+    uint64_t bytes;                                     /* of all buffers and tables together */
 };
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *params);
 
 /*
- * Buffers on a GPU through which layers pass that lie in host memory: two of the largest layer as
- * it lies there; and for layers that decode on the CPU, one matrix in the GPU's own layout and one
- * layer's keys and values. Of the whole model, whatever layers a rank has.
+ * Bytes of the buffers on a GPU for streamed layers, for the largest layer of the whole model,
+ * whatever layers a rank has. `matrix` and `kv` are for layers that decode on the CPU.
  */
 #define SW_STREAM_BUFFERS 2
 struct sw_staging {
-    uint64_t layer, matrix, kv;
+    uint64_t layer;  /* the largest layer as it lies in host memory; there are two such buffers */
+    uint64_t matrix; /* the largest matrix in the GPU's own layout */
+    uint64_t kv;     /* one layer's keys and values */
 };
 struct sw_staging sw_staging_of(const struct sw_model *model,
                                 const struct sw_footprint_params *params);
@@ -107,7 +106,8 @@ enum sw_status sw_footprint_of(const struct sw_model *model,
                                const struct sw_footprint_params *params, struct sw_footprint *out);
 void sw_footprint_free(struct sw_footprint *footprint);
 
-/* Positions that a token of a prompt of n sees in the layer, itself included, on the average. */
+/* The average number of positions, itself included, that a token of a prompt of n attends to in the
+ * layer. */
 double sw_layer_prompt_sees(const struct sw_layer_footprint *layer, double n);
 
 #endif

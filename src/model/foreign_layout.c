@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* What a part of a name tells; the first that any tensor has is said. */
+/* Whose layout a part of a name is from; the first part that any tensor has is reported. */
 static const struct {
     const char *part, *layout;
 } layouts[] = {

@@ -48,9 +48,9 @@ enum sw_layer_kind { SW_LAYER_ROUTED = 1, SW_LAYER_SLIDING = 2 };
 struct sw_model {
     const struct sw_arch *arch;
     struct sw_dims dims;
-    enum sw_dtype dtype; /* of the checkpoint, as config.json states it; f32 when it does not: */
-    bool dtype_stated;
-    char *warnings; /* lines about keys that are not read, each with its newline; NULL: none */
+    enum sw_dtype dtype; /* of the checkpoint's weights; f32 where config.json does not state it */
+    bool dtype_stated;   /* whether config.json states dtype */
+    char *warnings;      /* lines about keys that are not read, each with its newline; NULL: none */
     unsigned char *layer_kinds;     /* (n_layers), sets of enum sw_layer_kind */
     struct sw_weight_spec *weights; /* every weight, those outside the layers first */
     size_t *first_weight;           /* (n_layers + 2): where layer i - 1 begins in `weights` */
@@ -108,7 +108,7 @@ enum sw_weight {
 enum sw_weight_part {
     SW_PART_LAYER = 0,
     SW_PART_EMBED = 1, /* before the first layer */
-    SW_PART_HEAD = 2,  /* behind the last one */
+    SW_PART_HEAD = 2,  /* after the last layer */
 };
 
 #define SW_GLOBAL (-1) /* as a layer: outside the layers */
@@ -121,7 +121,7 @@ struct sw_weight_spec {
     enum sw_weight_part part;
     int layer;          /* SW_GLOBAL where part is not SW_PART_LAYER */
     int expert;         /* -1: not an expert's */
-    bool is_matrix;     /* (rows, cols) in a weight format; else a vector (rows), kept as f32 */
+    bool is_matrix;     /* (rows, cols) in a weight format; false: a vector (rows) of f32 */
     bool is_linear;     /* a linear matrix of a layer: may be quantized */
     bool is_norm;       /* weight of a norm, whose values lie around 1 */
     int64_t rows, cols; /* cols is 1 for a vector */
@@ -140,7 +140,8 @@ struct sw_weight_spec {
  */
 size_t sw_model_weights(const struct sw_model *model, int layer,
                         const struct sw_weight_spec **specs);
-/* Fills in model->weights, when all else of the model is known. SW_EMODEL: more than any has. */
+/* Fills model->weights when the rest of the model is known. SW_EMODEL: more weights than any model
+ * has. */
 enum sw_status sw_model_list(struct sw_model *model);
 /*
  * Name of a source's tensor, as the family's checkpoints spell it; a tied head has the embedding's,
