@@ -1,24 +1,24 @@
 #!/bin/bash
-# Everything that wants a real GPU, in one go: builds with CUDA for the card that is here, checks every
+# Everything that wants a real GPU, in one go: builds with CUDA for the GPU that is here, checks every
 # kernel against the references, and measures. What it prints belongs into docs/gpu-log.md.
 #
 #   tests/gpu.sh [build|kernels|measure|models] …     (all of them, in this order)
-#   tests/gpu.sh bundle      on a machine without a card: all that a bare one with a card needs, as
+#   tests/gpu.sh bundle      on a machine without a GPU: all that a bare one with a GPU needs, as
 #                            build-gpu/bundle.tar.xz (tests/gpu/bundle.sh)
 #   tests/gpu.sh a|b         there: unpacks it and runs one of its two steps (tests/gpu/steps.sh), for a
-#                            card that is lent for minutes
+#                            GPU that is lent for minutes
 #
-#   build     the program, libspillway_cuda.so and the tests for this card, into build-gpu/
+#   build     the program, libspillway_cuda.so and the tests for this GPU, into build-gpu/
 #   kernels   tests/gpu/ with the real kernels, and steps kept as CUDA graphs (tests/gpulib/test_graphs.c)
-#   measure   decode and prefill of single products and attention, beside the card's memory and cuBLAS;
+#   measure   decode and prefill of single products and attention, beside the GPU's memory and cuBLAS;
 #             `probe`; decode of gpt-j-6b (f16, int8): steps kept as graphs and launched one by one, and
 #             layers streamed from host memory, as shares of what memory and the bus give
-#   models    whole models of true shapes with made-up weights on two ranks that share the card and count
+#   models    whole models of true shapes with made-up weights on two ranks that share the GPU and count
 #             as 24 GB each, predicted and measured: gpt-neox-20b (f16), opt-30b (int8; f16 with spill),
 #             opt-66b (int8 with spill)
 #
 # All that is printed, and each command's whole output, is kept in a folder as it comes: $OUT, else
-# build-gpu/results. What fails or hangs holds up nothing that comes after it. SECONDS_LEFT: the card is
+# build-gpu/results. What fails or hangs holds up nothing that comes after it. SECONDS_LEFT: the GPU is
 # there for so many seconds; what would not fit any more is left out, and what runs then is ended.
 #
 # Needs nvcc, cmake and what tests/run.sh needs (CUnit, Open MPI, hwloc, jansson, PCRE2, utf8proc); it
@@ -84,11 +84,11 @@ try() {
     say "$name: exit code $rc (all of its output: $results/$name.txt)"
 }
 
-card=$(nvidia-smi --query-gpu=name,compute_cap,memory.total,driver_version --format=csv,noheader 2>/dev/null |
+gpu=$(nvidia-smi --query-gpu=name,compute_cap,memory.total,driver_version --format=csv,noheader 2>/dev/null |
     head -n 1)
-[ -n "$card" ] || die "nvidia-smi names no GPU here; run this where there is one (docs/gpu-log.md)"
-capability=$(cut -d, -f2 <<<"$card" | tr -d ' .')
-say "Card: $card"
+[ -n "$gpu" ] || die "nvidia-smi names no GPU here; run this where there is one (docs/gpu-log.md)"
+capability=$(cut -d, -f2 <<<"$gpu" | tr -d ' .')
+say "GPU: $gpu"
 say "Commit: $(git -C "$root" log -1 --format='%h %cs' 2>/dev/null || echo unknown)"
 
 build() {
@@ -114,7 +114,7 @@ measure() {
             "$root/tests/plan/configs/gpt-j-6b" $weights
     done
 }
-# two NAME WEIGHTS: ranks that may use 24 GiB of the card each, and as much host memory as there is
+# two NAME WEIGHTS: ranks that may use 24 GiB of the GPU each, and as much host memory as there is
 two() {
     try "$1_$2" 540 25 mpirun --bind-to none -np 2 "$spillway" bench "$root/tests/plan/configs/$1" \
         --weights-from random --weights "$2" --share-gpus --gpu-memory 24GiB --context 1024 \

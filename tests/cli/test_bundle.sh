@@ -1,7 +1,7 @@
 #!/bin/bash
-# The bundle for a bare machine with a card (tests/gpu.sh bundle), made with the simulated GPU, and its two
+# The bundle for a bare machine with a GPU (tests/gpu.sh bundle), made with the simulated GPU, and its two
 # steps with two ranks where Open MPI, the program's libraries, this repository and its build are hidden (a
-# mount namespace; needs root): all of it comes from the bundle, what went well and what not is told, and
+# mount namespace; needs root): all of it comes from the bundle, what went well and what not is reported, and
 # the results become an entry of docs/gpu-log.md. $1: the program.
 set -u
 spillway=$1
@@ -57,7 +57,7 @@ hidden() {
 unset SPILLWAY_GPU_LIBRARY
 hidden "$work/b/bin/spillway" --version
 [ "$code" != 0 ] || fail "the machine's own libraries are not hidden"
-export SHORT=1 SIMGPU_ARCH=90 SIMGPU_MEMORY=2G SIMGPU_DEVICES=1 SIMGPU_STATE=$work/card OUT=$work/results
+export SHORT=1 SIMGPU_ARCH=90 SIMGPU_MEMORY=2G SIMGPU_DEVICES=1 SIMGPU_STATE=$work/gpu OUT=$work/results
 
 hidden b/gpu.sh a
 expect 0 "step a"
@@ -70,14 +70,14 @@ grep -q 'All of it went well' out || fail "step b: not said"
 [ "$(grep -c '"name": "bench_gpt-neox-20b_f16", "code": 0' results/results.jsonl)" = 1 ] || fail "step b: no line of it"
 [ "$(grep -c '"name": "test_rows_early[01]", "code": 0' results/results.jsonl)" = 2 ] || fail "step a: no lines of its tests"
 
-# No time, and a card that fails: told, and nothing else is held up.
+# No time, and a GPU that fails: both are reported, and nothing else is held up.
 OUT=$work/none SECONDS_LEFT=5 hidden b/gpu.sh b
 expect 1 "no time"
-grep -q '"code": -1' none/results.jsonl || fail "no time: not told"
+grep -q '"code": -1' none/results.jsonl || fail "no time: not reported"
 OUT=$work/bad SIMGPU_FAIL=cublasCreate:1:3 hidden b/gpu.sh a
-expect 1 "a card that fails"
-grep -q '"name": "memory", "code": 1' bad/results.jsonl || fail "a card that fails: not told"
-grep -q '"name": "test_rows_early1", "code": 0' bad/results.jsonl || fail "a card that fails: held others up"
+expect 1 "a GPU that fails"
+grep -q '"name": "memory", "code": 1' bad/results.jsonl || fail "a GPU that fails: not reported"
+grep -q '"name": "test_rows_early1", "code": 0' bad/results.jsonl || fail "a GPU that fails: held others up"
 
 # The entry.
 printf '# What was run\n\n## Log\n\nNothing yet: all of it was run on the simulated GPU only (`ctest -L simgpu`).\n\n## Queue\n' >page.md

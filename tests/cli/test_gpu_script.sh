@@ -14,7 +14,7 @@ stand_in() {
     { echo '#!/bin/bash' && printf '%s\n' "${@:2}"; } >"$1" && chmod +x "$1"
 }
 built=repo/build-gpu
-stand_in bin/nvidia-smi 'echo "Some Card, 9.0, 81559 MiB, 580.1"'
+stand_in bin/nvidia-smi 'echo "Some GPU, 9.0, 81559 MiB, 580.1"'
 stand_in $built/tests/card_test_bad 'echo one' 'echo "FAILED here"' 'exit 3'
 stand_in $built/tests/card_test_good 'seq 20' 'echo passed'
 stand_in $built/tests/card_measure_gpu 'echo 42 GB/s'
@@ -25,7 +25,7 @@ script() { launch env PATH="$work/bin:$PATH" OUT="$work/kept" "$@" repo/tests/gp
 words=(kernels)
 script
 expect 1 "a test fails"
-grep -q '^== Card: Some Card, 9.0' out || fail "the card is not said"
+grep -q '^== GPU: Some GPU, 9.0' out || fail "the GPU is not named"
 grep -q 'test_bad: exit code 3' out || fail "a test fails: not said"
 grep -q '^passed$' out || fail "a test fails: the next one did not run"
 grep -q '^13$' out && fail "more than the end is shown"
@@ -49,7 +49,7 @@ words=(kernels)
 script
 expect 1 "no GPU"
 grep -q 'nvidia-smi names no GPU here' out || fail "no GPU: not said"
-stand_in bin/nvidia-smi 'echo "Some Card, 9.0, 81559 MiB, 580.1"'
+stand_in bin/nvidia-smi 'echo "Some GPU, 9.0, 81559 MiB, 580.1"'
 stand_in bin/cmake 'echo "no compiler" >&2' 'exit 4'
 words=(build kernels)
 script

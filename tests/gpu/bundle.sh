@@ -1,12 +1,12 @@
 #!/bin/bash
-# Makes build-gpu/bundle.tar.xz: all that a bare machine with a card needs, with glibc 2.36 or newer and
-# neither network nor compiler: the program, the GPU library without NCCL, the card's tests, Open MPI with
+# Makes build-gpu/bundle.tar.xz: all that a bare machine with a GPU needs, with glibc 2.36 or newer and
+# neither network nor compiler: the program, the GPU library without NCCL, the GPU's tests, Open MPI with
 # its plugins, and every library but glibc's, the driver's and cuBLAS (which PyTorch brings). Unpacked, its
 # gpu.sh runs the steps (tests/gpu/steps.sh).
 #
 #   tests/gpu.sh bundle [BUILD]
 #
-# BUILD: a finished build whose simulated GPU stands in for the real one, for trying it all without a card
+# BUILD: a finished build whose simulated GPU stands in for the real one, for trying it all without a GPU
 # (tests/cli/test_bundle.sh). SPILLWAY_ARCH: what the real one is built for (90-real).
 # BUNDLE: where it is made (build-gpu/bundle).
 set -u

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes an entry of docs/gpu-log.md of what the steps on a card left (tests/gpu/steps.sh).
+"""Makes an entry of docs/gpu-log.md of what the steps on a GPU left (tests/gpu/steps.sh).
 
     log.py results.jsonl            prints it
     log.py results.jsonl --into docs/gpu-log.md    puts it at the top of the page's Log

@@ -1,11 +1,11 @@
 #!/bin/bash
-# The steps for a card that is lent for minutes, from a bundle (tests/gpu/bundle.sh), each with a clock of
+# The steps for a GPU that is lent for minutes, from a bundle (tests/gpu/bundle.sh), each with a clock of
 # its own. What fails or hangs holds up nothing that comes after it.
 #
 #   gpu.sh a     at most 300 s: the memory that contexts take; every kernel against its reference, with and
 #                without kernels that begin early; links of NCCL, if there is one; products and attention
-#                beside the card's memory and cuBLAS; probe; decoding by 8 layers of true shapes
-#   gpu.sh b     at most 420 s: whole models on two ranks that share the card
+#                beside the GPU's memory and cuBLAS; probe; decoding by 8 layers of true shapes
+#   gpu.sh b     at most 420 s: whole models on two ranks that share the GPU
 #
 # OUT: where the results go (results): results.jsonl, one line for each command, from which
 # tests/gpu/log.py makes docs/gpu-log.md's entry, and each command's whole output.
@@ -123,7 +123,7 @@ step_a() {
         decode "$cut" f16 1 $tokens
     done
 }
-# two NAME WEIGHTS GIB SECONDS: ranks that may each use so much of the card
+# two NAME WEIGHTS GIB SECONDS: ranks that may each use so much of the GPU
 two() {
     local size=(-p 512 -n 16 -r 2)
     [ -d "$here/whole/$1" ] || return

@@ -1,10 +1,10 @@
-# The kernels on the simulated GPU, and the same tests with the real ones for a machine with a card.
+# The kernels on the simulated GPU, and the same tests with the real ones for a machine with a GPU.
 foreach(target ${unit_targets})
   if(target MATCHES "^test_gpu_")
     target_link_libraries(${target} PRIVATE simgpu_kernels)
   endif()
 endforeach()
-# Once more on newer cards, where bf16 is multiplied as such (8.0) and kernels begin before those
+# Once more on newer GPUs, where bf16 is multiplied as such (8.0) and kernels begin before those
 # before them have ended (9.0).
 foreach(name attend convert heads kv products rows)
   once_more(gpu.${name} 90
@@ -22,7 +22,7 @@ if(TARGET simgpu_kernels)
 endif()
 
 # The tests here, that of gpulib/ which knows nothing of the simulated GPU, and the measurements once
-# more with the real kernels and the real library, for tests/gpu.sh on a machine that has a card:
+# more with the real kernels and the real library, for tests/gpu.sh on a machine that has a GPU:
 # card_test_NAME and card_measure_NAME, built by the target card_tests only.
 if(CUDA AND CUNIT_FOUND)
   file(GLOB card_sources CONFIGURE_DEPENDS gpu/test_*.c gpu/measure_gpu.c)
