@@ -67,7 +67,7 @@ struct sw_heads {
     int64_t ld, q_head, kv_head;
     int n_heads;                      /* query heads; the number of KV heads is in sw_kv */
     const float *d_q_norm, *d_k_norm; /* (head_dim) RMS norm of each head; NULL: none */
-    float eps;                        /* of these norms */
+    float eps;                        /* of both norms */
     struct sw_rope rope;              /* rotary_dim 0: nothing is rotated */
 };
 

@@ -87,7 +87,7 @@ struct sw_result {
     int32_t slot, position;
     int32_t id;
     float logprob;  /* of a sampled id: 0 unless the slot's sampling requests it */
-    bool scored;    /* else sampled */
+    bool scored;    /* true: scored; false: sampled */
     bool greedy;    /* scored only: the id is the likeliest */
     bool undefined; /* the logits are not finite: id and logprob have no meaning */
     int n_top;

@@ -112,8 +112,9 @@ enum sw_status sw_format_check(enum sw_format_id format, enum sw_dtype values, i
 void sw_format_encode_row(const struct sw_format *format, const struct sw_values *row, void *blocks,
                           float *scale);
 
-/* Values [first, first + n) of a row side by side, as they are, and as f32. */
+/* Copies values [first, first + n) of a row to `out`, contiguous, in their own type. */
 void sw_values_copy(const struct sw_values *row, int64_t first, int64_t n, void *out);
+/* Converts values [first, first + n) of a row to f32. */
 void sw_values_to_f32(const struct sw_values *row, int64_t first, int64_t n, float *out);
 
 #endif

@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 #define SW_ROW_PAD 16   /* rows of a matrix are padded to a multiple of this */
-#define SW_KEY_BLOCK 64 /* positions of a KV cache are */
-#define SW_ALIGN 64     /* starts of matrices, vectors and caches, bytes */
+#define SW_KEY_BLOCK 64 /* positions of a KV cache are padded to a multiple of this */
+#define SW_ALIGN 64     /* matrices, vectors and caches start at a multiple of so many bytes */
 
 /*
  * A matrix in a weight format: the blocks of all padded rows, in whatever order the backend's
@@ -22,7 +22,7 @@ struct sw_matrix_layout {
     int64_t rows, cols; /* padded */
     size_t row_bytes;   /* of a padded row's blocks */
     size_t scales;      /* bytes from the start to the scales, (rows) f32 */
-    size_t bytes;       /* of all, a multiple of SW_ALIGN */
+    size_t bytes;       /* of the whole matrix, a multiple of SW_ALIGN */
 };
 struct sw_matrix_layout sw_matrix_layout_of(enum sw_format_id format, int64_t rows, int64_t cols);
 uint64_t sw_matrix_bytes(enum sw_format_id format, int64_t rows, int64_t cols);
