@@ -163,6 +163,7 @@ static enum sw_status stage_fill(struct sw_stage *s, struct sw_loader *loader)
         const unsigned parts = (o->embed && (int)s->embed_at == i ? SW_PART_EMBED : 0u) |
                                (o->head && (int)s->head_at == i ? SW_PART_HEAD : 0u);
         loader->backend = s->contexts[i].backend;
+        loader->layout = NULL;
         if (parts)
             SW_TRY(sw_weights_load(loader, SW_GLOBAL, parts, &s->globals[i]));
     }
