@@ -30,16 +30,16 @@ static void answer(const struct sw_line_request *request, const struct sw_strbuf
 {
     struct sw_strbuf line = {0};
     int32_t items[2] = {1, 2};
-    const struct sw_ids ids = {.items = items, .count = 2};
-    const struct sw_sampled sampled[2] = {{.id = 1, .n_top = 1, .top = {{1, -1}}}, {.id = 2}};
-    const struct sw_answer a = {.request = request,
-                                .key = key,
-                                .model = "m",
-                                .text = "t\n\"",
-                                .n_text = 3,
-                                .ids = &ids,
-                                .sampled = request->sampling.logprobs < 0 ? NULL : sampled,
-                                .n_prompt = 3};
+    char text[] = "t\n\"";
+    struct sw_sampled sampled[2] = {{.id = 1, .n_top = 1, .top = {{1, -1}}}, {.id = 2}};
+    const struct sw_completion completion = {.text = {.text = text, .length = 3},
+                                             .ids = {.items = items, .count = 2},
+                                             .sampled =
+                                                 request->sampling.logprobs < 0 ? NULL : sampled,
+                                             .n_prompt = 3,
+                                             .options.logprobs = request->sampling.logprobs >= 0};
+    const struct sw_answer a = {
+        .request = request, .key = key, .model = "m", .completion = &completion};
     sw_answer_write(&a, &line);
     check(&line, key, false);
     sw_strbuf_free(&line);
