@@ -47,11 +47,18 @@ static enum sw_status pretokenize_out_of_memory(void)
     return sw_fail(SW_ENOMEM, "no memory to cut a text into pieces");
 }
 
+static enum sw_status pretokenize_too_long(void)
+{
+    return sw_fail(SW_EINPUT, "a text of more than %zu bytes is too long", SW_PRETOKENS_MAX);
+}
+
 static enum sw_status add_pretoken(struct sw_pretokens *pretokens, size_t start, size_t length,
                                    bool at_zero)
 {
     if (length == 0)
         return SW_OK;
+    if (length > SW_PRETOKENS_MAX || start > SW_PRETOKENS_MAX - length)
+        return pretokenize_too_long();
     if (pretokens->count == pretokens->capacity) {
         const size_t capacity = pretokens->capacity ? pretokens->capacity * 2 : 64;
         struct sw_pretoken *items = realloc(pretokens->items, capacity * sizeof *items);
@@ -60,7 +67,8 @@ static enum sw_status add_pretoken(struct sw_pretokens *pretokens, size_t start,
         pretokens->items = items;
         pretokens->capacity = capacity;
     }
-    pretokens->items[pretokens->count++] = (struct sw_pretoken){start, length, at_zero};
+    pretokens->items[pretokens->count++] =
+        (struct sw_pretoken){(uint32_t)start, (uint32_t)length & INT32_MAX, at_zero};
     return SW_OK;
 }
 
@@ -380,19 +388,33 @@ enum sw_status sw_pretokenizer_add_split(struct sw_pretokenizer *pre, const char
     return sw_regex_compile(pattern, strlen(pattern), &step->regex);
 }
 
+/* What a step has read is let go of where it is large: the ids will need the memory. */
+#define KEPT_BYTES ((size_t)1 << 20)
+static void pretokens_used(struct sw_pretokens *in)
+{
+    if (in->text.capacity <= KEPT_BYTES)
+        return;
+    sw_strbuf_free(&in->text);
+    free(in->items);
+    *in = (struct sw_pretokens){0};
+}
+
 enum sw_status sw_pretokenize(struct sw_pretokenizer *pre, const char *text, size_t n, bool at_zero,
                               const struct sw_pretokens **out)
 {
-    struct sw_pretokens *in = &pre->pretokens[0];
-    in->text.length = in->count = 0;
-    sw_strbuf_append(&in->text, text, n);
-    if (in->text.failed)
-        return pretokenize_out_of_memory();
-    SW_TRY(add_pretoken(in, 0, n, at_zero));
+    if (n > SW_PRETOKENS_MAX)
+        return pretokenize_too_long();
+    /* The whole is the caller's own text: steps only read what is given to them. */
+    pre->one = (struct sw_pretoken){0, (uint32_t)n & INT32_MAX, at_zero};
+    pre->whole = (struct sw_pretokens){
+        .text = {.text = (char *)(uintptr_t)text, .length = n}, .items = &pre->one, .count = n > 0};
+    const struct sw_pretokens *in = &pre->whole;
     for (size_t i = 0; i < pre->n_steps; i++) {
-        struct sw_pretokens *to = &pre->pretokens[(i + 1) & 1];
+        struct sw_pretokens *to = &pre->pretokens[i & 1];
         to->text.length = to->count = 0;
         SW_TRY(pre->steps[i]->kind->run(pre->steps[i], in, to));
+        if (i > 0)
+            pretokens_used(&pre->pretokens[(i - 1) & 1]);
         in = to;
     }
     *out = in;

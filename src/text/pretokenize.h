@@ -9,15 +9,19 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define SW_PRETOKENIZE_STEPS_MAX 16
 
 extern const char sw_pattern_gpt2[], sw_pattern_llama3[], sw_pattern_qwen[];
 
+/* A long text has a pre-token for every few bytes. */
 struct sw_pretoken {
-    size_t start, length; /* in sw_pretokens.text */
-    bool at_zero;         /* whether it is at the beginning of the whole text */
+    uint32_t start; /* in sw_pretokens.text */
+    uint32_t length : 31;
+    uint32_t at_zero : 1; /* whether it is at the beginning of the whole text */
 };
+#define SW_PRETOKENS_MAX ((size_t)INT32_MAX) /* bytes of their text */
 
 struct sw_pretokens {
     struct sw_strbuf text;
@@ -31,7 +35,8 @@ struct sw_pretokenizer {
     struct sw_pretokenize_step *steps[SW_PRETOKENIZE_STEPS_MAX];
     size_t n_steps;
     bool byte_level; /* whether the last step turns text into bytes for a byte-level vocabulary */
-    struct sw_pretokens pretokens[2];
+    struct sw_pretokens whole, pretokens[2];
+    struct sw_pretoken one; /* of `whole` */
 };
 
 /* Adds the steps of the "pre_tokenizer" member (NULL or null: none, the text stays whole).
@@ -40,7 +45,8 @@ enum sw_status sw_pretokenizer_parse(struct sw_pretokenizer *pre, const json_t *
 /* Adds a step: each match of `pattern` is a pre-token, and so is each text between matches. */
 enum sw_status sw_pretokenizer_add_split(struct sw_pretokenizer *pre, const char *pattern);
 /* Splits valid UTF-8 text[0..n); `at_zero`: whether it is the beginning of the whole text. *out is
- * memory of the pre-tokenizer, valid until the next call. */
+ * memory of the pre-tokenizer or the text itself, valid until the next call. SW_EINPUT: more than
+ * SW_PRETOKENS_MAX bytes. */
 enum sw_status sw_pretokenize(struct sw_pretokenizer *pre, const char *text, size_t n, bool at_zero,
                               const struct sw_pretokens **out);
 void sw_pretokenizer_free(struct sw_pretokenizer *pre);
