@@ -77,6 +77,25 @@ static enum sw_status block_project(const struct block *k, const struct input *i
     return SW_OK;
 }
 
+/* Queries, keys and values: one product, or one for each of the formats they are kept in. */
+static enum sw_status block_qkv(const struct block *k, const struct input *in)
+{
+    const float *d_bias = k->w->d_vector[SW_W_QKV_BIAS];
+    const struct sw_matrix *m = &k->w->matrix[SW_W_QKV];
+    const int64_t width = k->s->qkv.width;
+    const int n = k->batch->n_rows;
+    SW_TRY(block_project(k, in, k->ld, m, d_bias, false, n, k->device->d_qkv, width));
+    const struct input normed = {.d_h = in->d_h};
+    int64_t row = m->rows;
+    for (int i = 0; i < SW_MAX_SOURCES - 1 && k->w->qkv_rest[i].d_data; i++) {
+        m = &k->w->qkv_rest[i];
+        SW_TRY(block_project(k, &normed, k->ld, m, d_bias ? d_bias + row : NULL, false, n,
+                             k->device->d_qkv + row, width));
+        row += m->rows;
+    }
+    return SW_OK;
+}
+
 static void block_place_heads(const struct block *k)
 {
     const struct sw_qkv_layout *at = &k->s->qkv;
@@ -102,8 +121,7 @@ static enum sw_status block_attention(const struct block *k, const struct input 
     const struct sw_dims *d = k->d;
     const struct sw_qkv_layout *at = &k->s->qkv;
     const int n = k->batch->n_rows;
-    SW_TRY(block_project(k, in, k->ld, &k->w->matrix[SW_W_QKV], k->w->d_vector[SW_W_QKV_BIAS],
-                         false, n, device->d_qkv, at->width));
+    SW_TRY(block_qkv(k, in));
     block_place_heads(k);
     const struct sw_attention a = {.n_heads = d->n_heads,
                                    .scale = 1.0f / sqrtf((float)d->head_dim),

@@ -190,8 +190,7 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     s->qkv = sw_model_qkv_layout(options->model);
     s->layers = calloc(n, sizeof *s->layers);
     loader->model = options->model;
-    loader->format = options->params.weights;
-    loader->unquantized = options->params.unquantized;
+    loader->params = options->params;
     if (!s->layers)
         status = sw_fail(SW_ENOMEM, "no memory for a stage of %d layers", options->count);
     else

@@ -4,7 +4,7 @@
 #include "backend/gpu_library.h"
 #include "base/checked.h"
 #include "checkpoint/reader.h"
-#include "model/footprint.h"
+#include "model/weight_format.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -130,13 +130,14 @@ static enum sw_status put_random(struct target *t, int source)
     return status;
 }
 
+/* A vector, or a matrix that holds sources [first, first + n). */
 static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_spec *spec,
-                                   struct sw_matrix *matrix, float *d_vector)
+                                   int first, int n, struct sw_matrix *matrix, float *d_vector)
 {
     struct target t = {.loader = l, .spec = spec, .matrix = matrix, .d_vector = d_vector};
     if (matrix && !l->layout) /* else the whole block was cleared */
         SW_TRY(l->backend->ops->matrix_clear(l->backend, matrix));
-    for (int i = 0; i < spec->n_sources; i++) {
+    for (int i = first; i < first + n; i++) {
         const struct sw_tensor *tensor;
         const int64_t rows = spec->sources[i].rows;
         if (!l->tensors) {
@@ -164,32 +165,40 @@ static bool shared(const struct sw_loader *l, const struct sw_weight_spec *spec,
     return spec->id == SW_W_HEAD && l->model->dims.tied && (parts & SW_PART_EMBED);
 }
 
-static enum sw_format_id weights_format(const struct sw_loader *l,
-                                        const struct sw_weight_spec *spec)
-{
-    return sw_weight_format(spec, l->format, l->unquantized);
-}
-
 static uint64_t bytes_of(const struct sw_loader *l, const struct sw_weight_spec *spec)
 {
-    return spec->is_matrix ? sw_matrix_bytes(weights_format(l, spec), spec->rows, spec->cols)
-                           : sw_vector_bytes(spec->rows);
+    return sw_weight_bytes(spec, &l->params);
+}
+
+static struct sw_matrix *weights_matrix(struct sw_weights *w, const struct sw_weight_spec *spec,
+                                        int piece)
+{
+    if (piece > 0)
+        return &w->qkv_rest[piece - 1];
+    if (spec->expert >= 0)
+        return spec->id == SW_W_UP ? &w->expert_up[spec->expert] : &w->expert_down[spec->expert];
+    return &w->matrix[spec->id];
 }
 
 static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_spec *spec,
                                     char *d_at, struct sw_weights *w)
 {
-    struct sw_matrix *matrix = &w->matrix[spec->id];
     if (!spec->is_matrix) {
         if (spec->expert >= 0)
             return sw_fail(SW_EMODEL, "experts with biases are not supported");
         w->d_vector[spec->id] = (float *)(void *)d_at;
-        return weights_fill(l, spec, NULL, w->d_vector[spec->id]);
+        return weights_fill(l, spec, 0, spec->n_sources, NULL, w->d_vector[spec->id]);
     }
-    if (spec->expert >= 0)
-        matrix = spec->id == SW_W_UP ? &w->expert_up[spec->expert] : &w->expert_down[spec->expert];
-    *matrix = (struct sw_matrix){weights_format(l, spec), spec->rows, spec->cols, d_at};
-    return weights_fill(l, spec, matrix, NULL);
+    struct sw_weight_piece pieces[SW_MAX_SOURCES];
+    const int n = sw_weight_pieces(spec, &l->params, pieces);
+    for (int i = 0; i < n; i++) {
+        const struct sw_weight_piece *p = &pieces[i];
+        struct sw_matrix *matrix = weights_matrix(w, spec, i);
+        *matrix = (struct sw_matrix){p->format, p->rows, spec->cols, d_at};
+        SW_TRY(weights_fill(l, spec, p->first, p->n_sources, matrix, NULL));
+        d_at += sw_matrix_bytes(p->format, p->rows, spec->cols);
+    }
+    return SW_OK;
 }
 
 /* The tensors that `specs` name, in the order in which they will be read: (*n), caller frees. None

@@ -11,6 +11,8 @@
 /* The weights of one layer, or those outside the layers. What a family lacks is NULL. */
 struct sw_weights {
     struct sw_matrix matrix[SW_W_COUNT]; /* d_data NULL: absent */
+    /* Where Q, K and V differ in format: the outputs behind those of matrix[SW_W_QKV], in order. */
+    struct sw_matrix qkv_rest[SW_MAX_SOURCES - 1]; /* d_data NULL: no more */
     float *d_vector[SW_W_COUNT];
     struct sw_matrix *expert_up, *expert_down; /* (n_experts); NULL: a dense layer */
     int n_experts;
@@ -26,7 +28,7 @@ struct sw_loader {
     struct sw_backend *layout; /* a GPU: `backend` is a CPU, and matrices are made in its memory in
                                   the GPU's layout; NULL: in the layout of `backend` */
     struct sw_pool *pool;      /* makes weights up; NULL: the caller alone */
-    enum sw_format_id format, unquantized; /* of sw_footprint_params: weights, unquantized */
+    struct sw_footprint_params params; /* of these the formats */
     /* Called now and then with the bytes stored so far; a failure ends the load. May be NULL. */
     enum sw_status (*progress)(void *context, uint64_t bytes);
     void *context;

@@ -133,6 +133,8 @@ static enum sw_status streamed_acquire(struct sw_store *base, int layer,
         s->view.matrix[i] = matrix_in_buffer(w, d_buffer, &w->matrix[i]);
         s->view.d_vector[i] = in_buffer(w, d_buffer, w->d_vector[i]);
     }
+    for (int i = 0; i < SW_MAX_SOURCES - 1; i++)
+        s->view.qkv_rest[i] = matrix_in_buffer(w, d_buffer, &w->qkv_rest[i]);
     for (int i = 0; i < w->n_experts; i++) {
         s->view.expert_up[i] = matrix_in_buffer(w, d_buffer, &w->expert_up[i]);
         s->view.expert_down[i] = matrix_in_buffer(w, d_buffer, &w->expert_down[i]);

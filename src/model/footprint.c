@@ -1,5 +1,5 @@
 /* Owns the arithmetic of sizes: what the planner promises and the engine allocates. */
-#include "model/footprint.h"
+#include "model/weight_format.h"
 
 #include "base/checked.h"
 #include "model/model.h"
@@ -47,9 +47,7 @@ struct sums {
 static void footprint_count(const struct sw_model *model, const struct sw_footprint_params *p,
                             const struct sw_weight_spec *spec, struct sums *sums)
 {
-    const enum sw_format_id format = sw_weight_format(spec, p->weights, p->unquantized);
-    const uint64_t bytes = spec->is_matrix ? sw_matrix_bytes(format, spec->rows, spec->cols)
-                                           : sw_vector_bytes(spec->rows);
+    const uint64_t bytes = sw_weight_bytes(spec, p);
     const double share =
         spec->expert < 0 ? 1 : (double)model->dims.n_experts_used / (double)model->dims.n_experts;
     sums->bytes += bytes;
@@ -70,7 +68,7 @@ static void count_globals(const struct sw_model *model, const struct sw_footprin
         footprint_count(model, p, &specs[i], specs[i].part == SW_PART_EMBED ? &embed : &head);
         if (specs[i].id != SW_W_EMBED)
             continue;
-        const enum sw_format_id format = sw_weight_format(&specs[i], p->weights, p->unquantized);
+        const enum sw_format_id format = sw_weight_format(&specs[i], 0, p);
         out->embed_read_bytes = sw_format_bytes(format, specs[i].cols);
         if (model->dims.tied)
             out->tied_bytes = sw_matrix_bytes(format, specs[i].rows, specs[i].cols);

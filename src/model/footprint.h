@@ -40,6 +40,23 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows);
 #define SW_GPU_GRAPH_BYTES (128u << 20)
 uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out);
 
+/* What can be asked for in a format of its own. */
+enum sw_weight_role {
+    SW_ROLE_OTHER, /* what leaves no name here: positions, projections, the router */
+    SW_ROLE_EMBED,
+    SW_ROLE_HEAD,
+    SW_ROLE_QKV, /* stored as one tensor, */
+    SW_ROLE_Q,   /* or as three */
+    SW_ROLE_K,
+    SW_ROLE_V,
+    SW_ROLE_OUT,
+    SW_ROLE_UP, /* gate and up */
+    SW_ROLE_DOWN,
+    SW_ROLE_EXPERT_UP,
+    SW_ROLE_EXPERT_DOWN,
+    SW_ROLE_COUNT
+};
+
 struct sw_footprint_params {
     enum sw_format_id weights;
     enum sw_format_id
@@ -48,6 +65,8 @@ struct sw_footprint_params {
     int context;          /* positions each slot has room for */
     int slots;            /* sequences that can be under way at once */
     int max_batch_tokens; /* most tokens in one micro-batch (the prompt chunk) */
+    /* 1 + the enum sw_format_id of a role; 0: as `weights` and `unquantized` say */
+    uint8_t by_role[SW_ROLE_COUNT];
 };
 
 struct sw_layer_footprint {

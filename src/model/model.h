@@ -164,13 +164,6 @@ const struct sw_tensor *sw_model_tensor(const struct sw_model *model,
                                         const struct sw_tensors *tensors, enum sw_weight id);
 /* Checks every weight of the model against the directory. SW_EMODEL names the first that fails. */
 enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tensors *tensors);
-/*
- * The format that this weight, a matrix, is kept in when --weights asks for `weights`: quantized
- * ones are for the linear matrices of layers only; embeddings, projections, the router and the head
- * are then kept in `unquantized`. Vectors are f32 always.
- */
-enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, enum sw_format_id weights,
-                                   enum sw_format_id unquantized);
 /* "qkv", "mlp norm bias", …: for messages and reports. */
 const char *sw_weight_name(enum sw_weight id);
 /* Parameters in the checkpoint (a tied head counts once). */

@@ -61,12 +61,6 @@ enum sw_weight sw_weight_bias(enum sw_weight id)
     return biases[id] ? biases[id] : SW_W_COUNT;
 }
 
-enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, enum sw_format_id weights,
-                                   enum sw_format_id unquantized)
-{
-    return spec->is_linear || !sw_format_is_quantized(weights) ? weights : unquantized;
-}
-
 /* The list under construction. */
 struct list {
     const struct sw_model *model;

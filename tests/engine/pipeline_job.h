@@ -21,6 +21,7 @@
 struct job {
     const char *dir;
     enum sw_format_id weights;
+    uint8_t by_role[SW_ROLE_COUNT]; /* as of sw_footprint_params */
     enum sw_dtype kv;
     int ranks, threads, chunk, context;
     const char *isa;
@@ -165,20 +166,21 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
         goto undo;
     struct sw_loader loader = {
         .tensors = reader ? &tensors : NULL, .reader = reader, .pool = job->pool};
-    const struct sw_worker_options options = {.model = model,
-                                              .cpu = cpu,
-                                              .gpu = gpu,
-                                              .transport = t,
-                                              .params = {.weights = job->weights,
-                                                         .unquantized = SW_FORMAT_F16,
-                                                         .kv = job->kv,
-                                                         .context = job->context,
-                                                         .slots = job->slots ? job->slots : 1,
-                                                         .max_batch_tokens = job->chunk},
-                                              .slices = slices,
-                                              .vocab_limit = model->dims.vocab,
-                                              .bus_id = bus_id,
-                                              .host_only = job->host_only};
+    struct sw_worker_options options = {.model = model,
+                                        .cpu = cpu,
+                                        .gpu = gpu,
+                                        .transport = t,
+                                        .params = {.weights = job->weights,
+                                                   .unquantized = SW_FORMAT_F16,
+                                                   .kv = job->kv,
+                                                   .context = job->context,
+                                                   .slots = job->slots ? job->slots : 1,
+                                                   .max_batch_tokens = job->chunk},
+                                        .slices = slices,
+                                        .vocab_limit = model->dims.vocab,
+                                        .bus_id = bus_id,
+                                        .host_only = job->host_only};
+    memcpy(options.params.by_role, job->by_role, sizeof job->by_role);
     status = sw_worker_open(&options, &loader, &worker);
     if (status == SW_OK && job->connect)
         status = sw_worker_connect(worker);

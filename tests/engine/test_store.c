@@ -66,8 +66,7 @@ static void rig_open(struct rig *r, const char *name)
     recording.fetch = record_fetch;
     r->gpu->gpu = &recording;
     r->pins.gpu = r->gpu;
-    r->loader = (struct sw_loader){
-        .model = r->model, .format = params.weights, .unquantized = params.unquantized};
+    r->loader = (struct sw_loader){.model = r->model, .params = params};
     const struct sw_staging sizes = sw_staging_of(r->model, &params);
     r->options = (struct sw_streamed_options){.gpu = r->gpu,
                                               .cpu = r->cpu,

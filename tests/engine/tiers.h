@@ -48,12 +48,13 @@ static inline struct counted count(const char *dir, const struct job *job,
     struct sw_cost cost;
     struct sw_plan_options options;
     char text[128];
-    const struct sw_footprint_params params = {.weights = job->weights,
-                                               .unquantized = SW_FORMAT_F16,
-                                               .kv = job->kv,
-                                               .context = job->context,
-                                               .slots = job->slots ? job->slots : 1,
-                                               .max_batch_tokens = job->chunk};
+    struct sw_footprint_params params = {.weights = job->weights,
+                                         .unquantized = SW_FORMAT_F16,
+                                         .kv = job->kv,
+                                         .context = job->context,
+                                         .slots = job->slots ? job->slots : 1,
+                                         .max_batch_tokens = job->chunk};
+    memcpy(params.by_role, job->by_role, sizeof params.by_role);
     snprintf(text, sizeof text, "1x(gpu:%dx24G host:64G)", job->ranks);
     sw_plan_options_init(&options);
     CU_ASSERT_EQUAL_FATAL(sw_model_open(dir, &model), SW_OK);

@@ -1,6 +1,6 @@
 /* config.json of real models: sizes that are published, and what is refused. */
-#include "model/footprint.h"
 #include "model/model.h"
+#include "model/weight_format.h"
 #include "unit.h"
 
 static struct sw_model *open_config(const char *name)
@@ -125,6 +125,9 @@ static void int8_is_for_layers(void)
     CU_ASSERT_EQUAL(f.head_bytes, 2 * 32000 * 4096 + 4096 * 4);
     CU_ASSERT_EQUAL(f.embed_read_bytes, 2 * 4096);
     sw_footprint_free(&f);
+    const struct sw_footprint_params int8 = {.weights = SW_FORMAT_INT8,
+                                             .unquantized = SW_FORMAT_F16},
+                                     f32 = {.weights = SW_FORMAT_F32, .unquantized = SW_FORMAT_F16};
     for (int layer = SW_GLOBAL; layer < 1; layer++) {
         const struct sw_weight_spec *specs;
         const size_t n = sw_model_weights(model, layer, &specs);
@@ -133,10 +136,9 @@ static void int8_is_for_layers(void)
             const bool linear =
                 id == SW_W_QKV || id == SW_W_OUT || id == SW_W_UP || id == SW_W_DOWN;
             CU_ASSERT_EQUAL(specs[i].is_linear, linear);
-            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], SW_FORMAT_INT8, SW_FORMAT_F16),
+            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], 0, &int8),
                             linear ? SW_FORMAT_INT8 : SW_FORMAT_F16);
-            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], SW_FORMAT_F32, SW_FORMAT_F16),
-                            SW_FORMAT_F32);
+            CU_ASSERT_EQUAL(sw_weight_format(&specs[i], 0, &f32), SW_FORMAT_F32);
         }
     }
     sw_model_close(model);

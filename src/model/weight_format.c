@@ -1,0 +1,55 @@
+/* Owns the choice of a format for each weight. */
+#include "model/weight_format.h"
+
+enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source)
+{
+    static const enum sw_weight_role roles[SW_W_COUNT] = {
+        [SW_W_EMBED] = SW_ROLE_EMBED, [SW_W_HEAD] = SW_ROLE_HEAD, [SW_W_QKV] = SW_ROLE_QKV,
+        [SW_W_OUT] = SW_ROLE_OUT,     [SW_W_UP] = SW_ROLE_UP,     [SW_W_DOWN] = SW_ROLE_DOWN,
+    };
+    static const enum sw_weight_role of_qkv[SW_MAX_SOURCES] = {SW_ROLE_Q, SW_ROLE_K, SW_ROLE_V};
+    if (spec->id == SW_W_QKV && spec->n_sources == SW_MAX_SOURCES)
+        return of_qkv[source];
+    if (spec->expert >= 0)
+        return spec->id == SW_W_UP ? SW_ROLE_EXPERT_UP : SW_ROLE_EXPERT_DOWN;
+    return roles[spec->id];
+}
+
+enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, int source,
+                                   const struct sw_footprint_params *params)
+{
+    const int asked = params->by_role[sw_weight_role(spec, source)];
+    if (asked)
+        return (enum sw_format_id)(asked - 1);
+    return spec->is_linear || !sw_format_is_quantized(params->weights) ? params->weights
+                                                                       : params->unquantized;
+}
+
+int sw_weight_pieces(const struct sw_weight_spec *spec, const struct sw_footprint_params *params,
+                     struct sw_weight_piece pieces[SW_MAX_SOURCES])
+{
+    int n = 0;
+    int64_t row = 0;
+    for (int source = 0; source < spec->n_sources; source++) {
+        const enum sw_format_id format = sw_weight_format(spec, source, params);
+        if (n == 0 || pieces[n - 1].format != format)
+            pieces[n++] = (struct sw_weight_piece){.format = format, .first = source, .row = row};
+        pieces[n - 1].n_sources++;
+        pieces[n - 1].rows += spec->sources[source].rows;
+        row += spec->sources[source].rows;
+    }
+    return n;
+}
+
+uint64_t sw_weight_bytes(const struct sw_weight_spec *spec,
+                         const struct sw_footprint_params *params)
+{
+    struct sw_weight_piece pieces[SW_MAX_SOURCES];
+    uint64_t bytes = 0;
+    if (!spec->is_matrix)
+        return sw_vector_bytes(spec->rows);
+    const int n = sw_weight_pieces(spec, params, pieces);
+    for (int i = 0; i < n; i++)
+        bytes += sw_matrix_bytes(pieces[i].format, pieces[i].rows, spec->cols);
+    return bytes;
+}
