@@ -164,6 +164,5 @@ const sw::listed_kernels all(sw::products::gemv_kernels<q8_0_weights>::table,
 
 /* ------------------------------------------------------------------------------------------- */
 
-extern "C" const struct sw_gpu_format sw_gpu_format_q8_0;
 const struct sw_gpu_format sw_gpu_format_q8_0 = {
     sizeof(uint16_t), q8_0_split, SW_F16, SW_F16, q8_0_gemv, q8_0_to_half, q8_0_embed, q8_0_unpack};

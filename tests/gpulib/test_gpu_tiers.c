@@ -83,6 +83,7 @@ static void families(void)
 static void weight_formats(void)
 {
     same_but_for_rounding("gpt_neox", SW_FORMAT_INT8, 3e-2, 5);
+    same_but_for_rounding("gpt_neox", SW_FORMAT_Q8_0, 3e-2, 5);
 }
 
 SW_UNIT_TESTS({"families", families}, {"weight formats", weight_formats})

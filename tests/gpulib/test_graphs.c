@@ -60,6 +60,7 @@ static void as_one_by_one(void)
 {
     steps_agree(SW_FORMAT_F16, PHASES);
     steps_agree(SW_FORMAT_INT8, 3);
+    steps_agree(SW_FORMAT_Q8_0, 1);
 }
 
 /* Sequences of one number of rows differ by their ids alone. */

@@ -94,7 +94,7 @@ static void of_a_token(void)
         {"gpt_neox", SW_FORMAT_F16, 8, 5, false},   {"gpt_neox", SW_FORMAT_INT8, 10, 5, false},
         {"qwen3", SW_FORMAT_F16, 8, 5, false},      {"gptj", SW_FORMAT_F16, 7, 5, false},
         {"opt_350m", SW_FORMAT_INT8, 11, 8, false}, {"llama31", SW_FORMAT_F16, 8, 5, true},
-        {"llama31", SW_FORMAT_INT8, 10, 5, true},
+        {"llama31", SW_FORMAT_INT8, 10, 5, true},   {"llama31", SW_FORMAT_Q8_0, 8, 5, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int layers;
