@@ -57,8 +57,8 @@ static int64_t prompt_quota(const struct sw_scheduler *s)
         return n; /* each piece would copy the same layers again */
     if (s->n_stepping > 0)
         n = sw_min_i64(n, ceil_div(s->options.max_batch_tokens, PROMPT_SHARE));
-    if (s->options.stages > 1) /* so that every stage soon has a piece */
-        n = sw_min_i64(n, sw_max_i64(PIECE_MIN, ceil_div(s->prompt_rows, 2 * s->options.stages)));
+    if (s->stages > 1) /* so that every stage soon has a piece */
+        n = sw_min_i64(n, sw_max_i64(PIECE_MIN, ceil_div(s->prompt_rows, 2 * s->stages)));
     return n;
 }
 
@@ -83,7 +83,7 @@ static void add_prompt_rows(struct sw_scheduler *s)
 void sw_scheduler_build_batch(struct sw_scheduler *s)
 {
     /* One more while only prompts run, so that no stage waits until rank 0 has collected. */
-    const int most = s->in_flight.groups + (s->steps.n == 0 && s->options.stages > 1);
+    const int most = s->in_flight.groups + (s->steps.n == 0 && s->stages > 1);
     s->batch.n_rows = s->batch.n_spans = 0;
     if (s->stats.under_way >= most)
         return;

@@ -239,13 +239,11 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
     if (!s)
         return sw_fail(SW_ENOMEM, "no memory for a scheduler");
     s->options = *options;
-    if (s->options.stages == 0)
-        s->options.stages = sw_driver_stages(options->driver);
+    s->stages = sw_driver_stages(options->driver);
     s->stream_rows = sw_driver_stream_rows(options->driver);
     enum sw_status status = scheduler_make_slots(s);
     if (status == SW_OK)
-        status =
-            sw_in_flight_open(&s->in_flight, s->options.stages, sw_driver_size(options->driver));
+        status = sw_in_flight_open(&s->in_flight, s->stages, sw_driver_size(options->driver));
     if (status != SW_OK) {
         sw_scheduler_close(s);
         return status;

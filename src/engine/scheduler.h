@@ -41,7 +41,6 @@ struct sw_request {
 struct sw_scheduler;
 struct sw_scheduler_options {
     struct sw_driver *driver;
-    int stages; /* ranks with layers; 0: sw_driver_stages */
     /* Limits of the plan, which the scheduler never exceeds. */
     int slots, context, max_batch_tokens;
     bool unshared; /* no prefix hits: every request computes its whole prompt (tests, measurements)

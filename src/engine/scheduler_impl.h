@@ -77,6 +77,7 @@ struct sw_scheduler {
     int n_blocked;                 /* slots that wait for another slot's prefix */
     int n_stepping;                /* sequences past their prompt that generate more tokens */
     int64_t prompt_rows;           /* rows still to submit of the slots in `prompts` */
+    int stages;                    /* sw_driver_stages */
     int stream_rows;               /* sw_driver_stream_rows */
     struct sw_in_flight in_flight; /* how many micro-batches should be under way */
     struct sw_microbatch batch;    /* being built; arrays of max_batch_tokens */

@@ -416,7 +416,7 @@ static void a_thread_wakes_an_idle_scheduler(void)
 {
     struct post p = {.crowd = calloc(1, sizeof(struct crowd)), .pause_us = 15000};
     pthread_mutex_init(&p.lock, NULL);
-    alarm(60); /* a wake that is lost hangs */
+    alarm(200); /* a wake that is lost hangs */
     for (int ranks = 1; ranks <= 3; ranks++) {
         CU_ASSERT_EQUAL(run_job(ranks, 4, 64, &p, serve_posts), SW_OK);
         for (int i = 0; i < POSTS; i++)
@@ -447,14 +447,14 @@ static enum sw_status wake_a_step(struct job *job, struct sw_driver *driver)
 {
     struct post *p = job->drive_context;
     struct sw_scheduler_options options = options_of(job, driver);
-    int32_t ids[1000];
+    int32_t ids[400];
     pthread_t thread;
     int n_early = 0;
-    for (int k = 0; k < 1000; k++)
+    for (int k = 0; k < 400; k++)
         ids[k] = k * 7 % 900;
     const struct sw_request r = {.ids = ids,
-                                 .n_ids = 1000,
-                                 .score_from = 1000,
+                                 .n_ids = 400,
+                                 .score_from = 400,
                                  .max_new = 2,
                                  .sampling = sw_sampling_default()};
     options.mail = take_mail;
@@ -490,8 +490,8 @@ static void a_thread_wakes_a_step_that_waits(void)
                       .kv = SW_F32,
                       .ranks = 2,
                       .threads = 1,
-                      .chunk = 1000,
-                      .context = 1024,
+                      .chunk = 400,
+                      .context = 512,
                       .slots = 1,
                       .slices = slices,
                       .drive = wake_a_step,
@@ -499,7 +499,7 @@ static void a_thread_wakes_a_step_that_waits(void)
                       .ids = &one,
                       .n_ids = 1};
     pthread_mutex_init(&p.lock, NULL);
-    alarm(60);
+    alarm(200);
     CU_ASSERT_EQUAL(job_run(&job), SW_OK);
     if (*job.error)
         printf("    %s\n", job.error);
