@@ -348,6 +348,7 @@ struct post {
     double delays[POSTS];  /* from sw_scheduler_wake to the callback */
     int pause_us;
     int n_mail, n_mail_under_way;
+    int is_over; /* set when no wake is needed any more */
 };
 
 static enum sw_status take_mail(void *context, struct sw_scheduler *s)
@@ -434,7 +435,7 @@ static void a_thread_wakes_an_idle_scheduler(void)
 static void *keep_waking(void *context)
 {
     struct post *p = context;
-    for (int i = 0; i < 200; i++) {
+    while (!__atomic_load_n(&p->is_over, __ATOMIC_ACQUIRE)) {
         const struct timespec pause = {0, 1000000};
         nanosleep(&pause, NULL);
         sw_scheduler_wake(p->scheduler);
@@ -472,6 +473,7 @@ static enum sw_status wake_a_step(struct job *job, struct sw_driver *driver)
         n_early += after.under_way > 0 && after.under_way == before.under_way &&
                    after.batches == before.batches;
     }
+    __atomic_store_n(&p->is_over, 1, __ATOMIC_RELEASE);
     pthread_join(thread, NULL);
     printf("    mail %d times, %d of them with results due\n", p->n_mail, p->n_mail_under_way);
     CU_ASSERT(n_early > 3 && p->n_mail_under_way > 3);
