@@ -70,12 +70,13 @@ struct sw_node {
     double rank_bandwidth;          /* bytes per second, one rank reading, the others idle */
     double cpu_flops;               /* flops per second in products, all cores of the node */
     double cpu_attend; /* flops per second in attention; 0: SW_HOST_ATTEND_SHARE of cpu_flops */
-    double cpu_attend_decode; /* the same of decoded tokens, which read their keys from memory … */
-                              /* … and are few for each key; 0: not known, cpu_attend counts */
-    double bus_bandwidth;     /* bytes per second, host to device, shared by the node's ranks */
-    double disk_bandwidth;    /* bytes per second, shared by the node's ranks */
-    int cores;                /* for job files only; 0: not known */
-    bool disk_tier;           /* layers may stay on disk; false: the disk is for loading only */
+    /* Flops per second in attention of decoded tokens, which read their keys from memory and are
+     * few for each key; 0: not known, then cpu_attend counts. */
+    double cpu_attend_decode;
+    double bus_bandwidth;  /* bytes per second, host to device, shared by the node's ranks */
+    double disk_bandwidth; /* bytes per second, shared by the node's ranks */
+    int cores;             /* for job files only; 0: not known */
+    bool disk_tier;        /* layers may stay on disk; false: the disk is for loading only */
     int n_devices;
     struct sw_device *devices; /* (n_devices) */
     int n_ranks;               /* rank i < n_devices drives device i, the others have none */

@@ -74,7 +74,7 @@ struct sw_plan_stage {
     int rank, node;
     int device;            /* index of the device on its node; -1: none */
     int first, count;      /* layers; count 0: this rank is left out */
-    struct sw_tiers tiers; /* of these layers */
+    struct sw_tiers tiers; /* where its layers are */
     bool embed, head;      /* it holds the embedding; it holds the head */
     bool stream_prompt;    /* host layers are streamed to the GPU for prompts: stream_rows > 0 */
     struct sw_bytes gpu, host;
@@ -144,10 +144,10 @@ enum sw_status sw_plan_make(const struct sw_footprint *footprint, const struct s
  * used, and such a plan loads faster and leaves memory free everywhere.
  */
 #define SW_SPREAD 0.05
-#define SW_UNNOTICED_S 4e-3 /* for each new token of one sequence: 250 a second are enough */
-#define SW_UNNOTICED_FULL_S                                                                        \
-    1e-3 /* for each new token in a full pipeline, where requests add up                           \
-          */
+/* Seconds for each new token that are too little to notice, for one sequence (250 tokens a second
+ * are enough), and in a full pipeline, where requests add up. */
+#define SW_UNNOTICED_S 4e-3
+#define SW_UNNOTICED_FULL_S 1e-3
 enum sw_status sw_plan_spread(const struct sw_footprint *footprint,
                               const struct sw_cluster *cluster,
                               const struct sw_plan_options *options, struct sw_plan *out);
