@@ -73,7 +73,12 @@ static bool fits(const char *cluster, struct sw_footprint_params params)
 
 static void is_tried(void)
 {
-    const struct sw_footprint_params given = {SW_FORMAT_F32, SW_FORMAT_F16, SW_F16, 512, 4, 32};
+    const struct sw_footprint_params given = {.weights = SW_FORMAT_F32,
+                                              .unquantized = SW_FORMAT_F16,
+                                              .kv = SW_F16,
+                                              .context = 512,
+                                              .slots = 4,
+                                              .max_batch_tokens = 32};
     struct scene s;
     CU_ASSERT_EQUAL(make(&s, "(host:16G)", &given), SW_ENOFIT);
     CU_ASSERT_FALSE(s.plan.fits);
@@ -107,7 +112,12 @@ static void is_tried(void)
 
 static void names_formats(void)
 {
-    const struct sw_footprint_params given = {SW_FORMAT_F32, SW_FORMAT_F16, SW_F16, 64, 1, 32};
+    const struct sw_footprint_params given = {.weights = SW_FORMAT_F32,
+                                              .unquantized = SW_FORMAT_F16,
+                                              .kv = SW_F16,
+                                              .context = 64,
+                                              .slots = 1,
+                                              .max_batch_tokens = 32};
     struct sw_footprint_params p = given;
     struct scene s;
     CU_ASSERT_EQUAL(make(&s, "(host:8G)", &given), SW_ENOFIT);
@@ -130,7 +140,12 @@ static void refuses_slices(void)
         int n;
         const char *expected;
     } cases[] = {{wrong_sum, 2, "adds up to 9"}, {negative, 2, "-1"}, {many, 3, "3 ranks"}};
-    const struct sw_footprint_params params = {SW_FORMAT_F32, SW_FORMAT_F16, SW_F16, 64, 1, 32};
+    const struct sw_footprint_params params = {.weights = SW_FORMAT_F32,
+                                               .unquantized = SW_FORMAT_F16,
+                                               .kv = SW_F16,
+                                               .context = 64,
+                                               .slots = 1,
+                                               .max_batch_tokens = 32};
     struct scene s;
     CU_ASSERT_EQUAL(make(&s, "2x(host:32G)", &params), SW_OK);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

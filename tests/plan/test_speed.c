@@ -23,7 +23,12 @@
 static void big_model(struct sw_footprint *fp, struct sw_layer_footprint *layers, bool uniform)
 {
     *fp = (struct sw_footprint){.n_layers = LAYERS, .layers = layers};
-    fp->params = (struct sw_footprint_params){SW_FORMAT_BF16, SW_FORMAT_F16, SW_BF16, 8192, 1, 512};
+    fp->params = (struct sw_footprint_params){.weights = SW_FORMAT_BF16,
+                                              .unquantized = SW_FORMAT_F16,
+                                              .kv = SW_BF16,
+                                              .context = 8192,
+                                              .slots = 1,
+                                              .max_batch_tokens = 512};
     for (int i = 0; i < LAYERS; i++) {
         layers[i] = (struct sw_layer_footprint){.weight_bytes = 6375342080,
                                                 .read_bytes = 6375342080,
