@@ -1,5 +1,5 @@
 /* What the last stage allocates for logits, samplers and ids is what the plan counts for it. */
-#include "engine/engine_impl.h"
+#include "engine/worker_impl.h"
 #include "model/footprint.h"
 #include "unit.h"
 
@@ -14,7 +14,7 @@ static size_t allocated(void)
 /* Bytes of a last stage that samples with the threads of a pool of `threads`. */
 static size_t output_bytes(struct sw_model *model, const struct sw_footprint_params *p, int threads)
 {
-    struct sw_engine e = {.options = {.model = model, .params = *p}};
+    struct sw_worker e = {.options = {.model = model, .params = *p}};
     CU_ASSERT_EQUAL_FATAL(sw_pool_create(threads, NULL, 0, &e.options.pool), SW_OK);
     const size_t before = allocated();
     CU_ASSERT_EQUAL_FATAL(sw_last_stage_open(&e), SW_OK);
