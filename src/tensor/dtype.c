@@ -87,14 +87,6 @@ uint16_t sw_f32_to_f16(float value)
     return (uint16_t)(sign | ((rounded >> 13) - (112 << 10)));
 }
 
-uint16_t sw_f32_to_bf16(float value)
-{
-    const uint32_t u = bits_of_float(value);
-    if ((u & 0x7fffffff) > 0x7f800000)
-        return (uint16_t)((u >> 16) | 0x40);
-    return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
-}
-
 void sw_dtype_to_f32(enum sw_dtype dtype, const void *src, int64_t n, float *dst)
 {
     const unsigned char *at = src;

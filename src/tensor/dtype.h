@@ -60,7 +60,17 @@ static inline float sw_bf16_to_f32(uint16_t bits)
     } v = {(uint32_t)bits << 16}; /* u; C++17 has no names here */
     return v.f;
 }
-uint16_t sw_f32_to_bf16(float value);
+/* Inline, without a branch: compilers make vector code of loops over it. */
+static inline uint16_t sw_f32_to_bf16(float value)
+{
+    union {
+        float f;
+        uint32_t u;
+    } v; /* C++17 has no names for members here */
+    v.f = value;
+    const uint32_t nan = (v.u >> 16) | 0x40, rounded = (v.u + 0x7fff + ((v.u >> 16) & 1)) >> 16;
+    return (uint16_t)((v.u & 0x7fffffff) > 0x7f800000 ? nan : rounded);
+}
 
 /* Converts n elements of a float dtype (unaligned source allowed) to f32. */
 void sw_dtype_to_f32(enum sw_dtype dtype, const void *src, int64_t n, float *dst);
