@@ -191,6 +191,7 @@ struct sw_pack {
     const char *src; /* element (0, 0) of the source's rows */
     enum sw_dtype src_dtype;
     int64_t row0, n_rows, row_stride, col_stride;
+    const struct sw_format *src_blocks; /* NULL, or as of struct sw_values */
 };
 /* Packs the rows that lie in panel `panel`. */
 void sw_pack_panel(const struct sw_pack *p, int64_t panel);

@@ -97,13 +97,14 @@ static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t 
 {
     const struct sw_format *format = sw_format_of(p->format);
     const struct sw_packing *packing = packing_of(p->format);
-    const int64_t size = sw_dtype_info(p->src_dtype)->bits / 8, bytes = sw_packing_bytes(packing);
+    const int64_t step = sw_values_step(p->src_dtype, p->src_blocks, p->row_stride);
+    const int64_t bytes = sw_packing_bytes(packing);
     float *scales = sw_matrix_scales(p->format, p->data, p->rows, p->cols), measured[GROUP] = {0};
     struct sw_values values[GROUP];
     struct packing_pieces gathered, blocks;
     for (int64_t i = 0; i < n_rows; i++) {
-        values[i] = (struct sw_values){src + i * p->row_stride * size, p->src_dtype, p->cols,
-                                       p->col_stride};
+        values[i] =
+            (struct sw_values){src + i * step, p->src_dtype, p->cols, p->col_stride, p->src_blocks};
         if (format->measure)
             measured[i] = format->measure(&values[i], scales + row + i);
     }
@@ -113,13 +114,13 @@ static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t 
         const int64_t n_units = (n + packing->elements - 1) / packing->elements;
         const bool is_gathered = packing_gather(p, src, start, n_rows, n, &gathered);
         for (int64_t i = 0; i < n_rows; i++) {
-            const struct sw_values piece = {gathered.rows[i], p->src_dtype, n, 1};
+            const struct sw_values piece = {gathered.rows[i], p->src_dtype, n, 1, NULL};
             char *const out = blocks.rows[i];
             memset(out + (n_units - 1) * bytes, 0, (size_t)bytes); /* padding */
             if (is_gathered)
-                format->encode(&piece, measured[i], 0, n, out);
+                sw_format_encode(format, &piece, measured[i], 0, n, out);
             else
-                format->encode(&values[i], measured[i], start, n, out);
+                sw_format_encode(format, &values[i], measured[i], start, n, out);
         }
         packing_spread(packing, blocks.rows[0], PIECE_BYTES, panel, width, row % SW_PANEL, n_rows,
                        n_units);
@@ -158,12 +159,12 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
     const int64_t hi = first + SW_PANEL < past ? first + SW_PANEL : past;
     char *data = (char *)p->data + sw_panel_offset(p->format, p->cols, panel);
     const int width = sw_panel_width(p->rows, panel);
-    const int64_t size = sw_dtype_info(p->src_dtype)->bits / 8;
-    const char *src = p->src + (lo - p->row0) * p->row_stride * size;
+    const int64_t step = sw_values_step(p->src_dtype, p->src_blocks, p->row_stride);
+    const char *src = p->src + (lo - p->row0) * step;
     int64_t done = 0; /* columns */
     if (lo >= hi)
         return;
-    if (sw_format_of(p->format)->dtype == p->src_dtype &&
+    if (sw_format_of(p->format)->dtype == p->src_dtype && !p->src_blocks &&
         (p->col_stride == 1 || (elements == 1 && p->row_stride == 1))) {
         const int64_t n_units = p->cols / elements;
         move_units(p, data, width, lo - first, hi - lo, src, n_units);
@@ -171,7 +172,7 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
     }
     for (int64_t row = lo; row < hi && done < p->cols; row += GROUP) {
         const int64_t n = hi - row < GROUP ? hi - row : GROUP;
-        pack_group(p, data, width, row, n, src + (row - lo) * p->row_stride * size, done);
+        pack_group(p, data, width, row, n, src + (row - lo) * step, done);
     }
 }
 

@@ -36,6 +36,7 @@ struct sw_matrix_rows {
     int64_t row0, n_rows;
     int64_t row_stride,
         col_stride; /* in elements; col_stride is 1, or row_stride is for GPT-2's (in, out) */
+    const struct sw_format *blocks; /* NULL; else rows are packed in its blocks (tensor/format.h) */
 };
 
 /* Consecutive positions of one slot: rows [row, row + n) of the micro-batch. */

@@ -110,7 +110,8 @@ static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
     if (!rows->n_rows)
         return SW_OK;
     struct put_job put = {.pack = {m->format, m->rows, m->cols, m->d_data, rows->data, rows->dtype,
-                                   rows->row0, rows->n_rows, rows->row_stride, rows->col_stride},
+                                   rows->row0, rows->n_rows, rows->row_stride, rows->col_stride,
+                                   rows->blocks},
                           .first_panel = rows->row0 / SW_PANEL};
     const int64_t last = (rows->row0 + rows->n_rows - 1) / SW_PANEL;
     const bool is_small = rows->n_rows * m->cols < 65536;

@@ -55,7 +55,7 @@ static void encode_apart(const struct sw_format *format, const struct sw_gpu_for
         const int64_t at = first / format->block_len,
                       n_blocks = (n + format->block_len - 1) / format->block_len;
         _Alignas(16) char whole[MOST_WHOLE];
-        format->encode(row, measured, first, n, whole);
+        sw_format_encode(format, row, measured, first, n, whole);
         gpu->split(whole, n_blocks,
                    elements + at * (int64_t)(format->block_bytes - gpu->block_apart),
                    apart + at * (int64_t)gpu->block_apart);
@@ -83,13 +83,14 @@ static void make_share(void *ctx, int64_t chunk, int worker)
 {
     const struct making *w = ctx;
     const struct piece *p = &w->piece;
-    const int64_t size = sw_dtype_info(p->rows->dtype)->bits / 8, first = chunk * w->rows;
+    const int64_t step = sw_values_step(p->rows->dtype, p->rows->blocks, p->rows->row_stride);
+    const int64_t first = chunk * w->rows;
     const int64_t end = sw_min_i64(p->n, first + w->rows);
     (void)worker;
     for (int64_t i = first; i < end; i++) {
-        const struct sw_values row = {(const char *)p->rows->data +
-                                          (p->row + i) * p->rows->row_stride * size,
-                                      p->rows->dtype, p->m->cols, p->rows->col_stride};
+        const struct sw_values row = {(const char *)p->rows->data + (p->row + i) * step,
+                                      p->rows->dtype, p->m->cols, p->rows->col_stride,
+                                      p->rows->blocks};
         make_row(p, &row, p->elements + (size_t)i * p->layout.row_bytes,
                  p->apart + (size_t)i * p->layout.apart_bytes);
     }

@@ -16,6 +16,19 @@ const struct sw_format *sw_format_of(enum sw_format_id format)
     return formats[format];
 }
 
+const struct sw_format *sw_format_of_ggml(unsigned type)
+{
+    static const struct sw_format *const all[] = {
+#define X(id, name) &sw_format_##name,
+        SW_FORMATS(X) SW_FILE_FORMATS(X)
+#undef X
+    };
+    for (size_t i = 0; type != 0 && i < sizeof all / sizeof all[0]; i++)
+        if (all[i]->ggml_type == type)
+            return all[i];
+    return NULL;
+}
+
 enum sw_format_id sw_format_keeping(enum sw_dtype values)
 {
     int i = 0;
@@ -52,11 +65,33 @@ enum sw_status sw_format_check(enum sw_format_id format, enum sw_dtype values, i
     return SW_OK;
 }
 
+int64_t sw_values_step(enum sw_dtype dtype, const struct sw_format *blocks, int64_t stride)
+{
+    return blocks ? stride / blocks->block_len * (int64_t)blocks->block_bytes
+                  : stride * (int64_t)(sw_dtype_info(dtype)->bits / 8);
+}
+
+/* Blocks from the one that element `first` begins. */
+static const char *values_block(const struct sw_values *row, int64_t first)
+{
+    return (const char *)row->data + sw_values_step(row->dtype, row->blocks, first);
+}
+
+void sw_format_encode(const struct sw_format *format, const struct sw_values *row, float measured,
+                      int64_t first, int64_t n, void *blocks)
+{
+    if (row->blocks == format)
+        memcpy(blocks, values_block(row, first),
+               (size_t)(n / format->block_len) * format->block_bytes);
+    else
+        format->encode(row, measured, first, n, blocks);
+}
+
 void sw_format_encode_row(const struct sw_format *format, const struct sw_values *row, void *blocks,
                           float *scale)
 {
     const float measured = format->measure ? format->measure(row, scale) : 0;
-    format->encode(row, measured, 0, row->n, blocks);
+    sw_format_encode(format, row, measured, 0, row->n, blocks);
 }
 
 void sw_values_copy(const struct sw_values *row, int64_t first, int64_t n, void *out)
@@ -73,8 +108,36 @@ void sw_values_copy(const struct sw_values *row, int64_t first, int64_t n, void 
 
 #define PIECE 256
 
+#define MOST_BLOCK 256 /* elements of a block */
+
+/* Where none of the blocks begins at `first`, the beginning of one is decoded in vain. */
+static void values_decode(const struct sw_values *row, int64_t first, int64_t n, float *out)
+{
+    const int64_t len = row->blocks->block_len;
+    while (n > 0) {
+        const int64_t skip = first % len;
+        const int64_t part = skip == 0 && n >= len ? n / len * len
+                             : n < len - skip      ? n
+                                                   : len - skip;
+        if (skip == 0 && n >= len) {
+            row->blocks->decode(values_block(row, first), 1, part, out);
+        } else {
+            float block[MOST_BLOCK];
+            row->blocks->decode(values_block(row, first - skip), 1, len, block);
+            memcpy(out, block + skip, (size_t)part * sizeof *out);
+        }
+        first += part;
+        n -= part;
+        out += part;
+    }
+}
+
 void sw_values_to_f32(const struct sw_values *row, int64_t first, int64_t n, float *out)
 {
+    if (row->blocks) {
+        values_decode(row, first, n, out);
+        return;
+    }
     const size_t size = sw_dtype_info(row->dtype)->bits / 8;
     if (row->stride == 1) {
         sw_dtype_to_f32(row->dtype, (const char *)row->data + (size_t)first * size, n, out);

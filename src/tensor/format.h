@@ -35,18 +35,24 @@ enum sw_format_id {
 /* A row whose absmax is below this counts as 0: 127 / absmax must be finite. */
 #define SW_INT8_TINY 0x1p-100f
 
+struct sw_format;
+
 /* One row of values as a file has them. */
 struct sw_values {
     const void *data;    /* element 0; any alignment */
     enum sw_dtype dtype; /* one that is_float */
     int64_t n;           /* elements */
     int64_t stride;      /* elements from one to the next */
+    /* NULL; else `data` is blocks of this format without gaps, dtype is SW_F32, which they are
+     * decoded to, and stride is 1. */
+    const struct sw_format *blocks;
 };
 
 struct sw_format {
     const char *name;     /* as on the command line: "bf16" */
     int block_len;        /* elements of a block */
     unsigned block_bytes; /* bytes of a block */
+    unsigned ggml_type;   /* its number in GGUF files; 0: they do not have it */
     bool row_scale;       /* each row has an f32 scale */
     enum sw_dtype dtype;  /* of values that are kept as they are; SW_OTHER: it is quantized, and
                            * only some weights can be kept in it */
@@ -72,6 +78,26 @@ struct sw_format {
 #define X(id, name) extern const struct sw_format sw_format_##name;
 SW_FORMATS(X)
 #undef X
+
+/* Formats that files have and weights are not kept in yet: they can be decoded only. */
+#define SW_FILE_FORMATS(X)                                                                         \
+    X(Q4_0, q4_0)                                                                                  \
+    X(Q4_1, q4_1)                                                                                  \
+    X(Q5_0, q5_0)                                                                                  \
+    X(Q5_1, q5_1)                                                                                  \
+    X(Q2_K, q2_k)                                                                                  \
+    X(Q3_K, q3_k)                                                                                  \
+    X(Q4_K, q4_k)                                                                                  \
+    X(Q5_K, q5_k)                                                                                  \
+    X(Q6_K, q6_k)                                                                                  \
+    X(IQ4_NL, iq4_nl)                                                                              \
+    X(IQ4_XS, iq4_xs)                                                                              \
+    X(MXFP4, mxfp4)
+#define X(id, name) extern const struct sw_format sw_format_##name;
+SW_FILE_FORMATS(X)
+#undef X
+/* The format of this number in GGUF files; NULL: none here. */
+const struct sw_format *sw_format_of_ggml(unsigned type);
 
 /* NULL for SW_FORMAT_NONE alone. */
 const struct sw_format *sw_format_of(enum sw_format_id format);
@@ -108,11 +134,17 @@ static inline size_t sw_format_bytes(enum sw_format_id format, int64_t n)
 }
 /* SW_EMODEL when a matrix of `cols` columns in `format` cannot be made of such values. */
 enum sw_status sw_format_check(enum sw_format_id format, enum sw_dtype values, int64_t cols);
+/* As format->encode; blocks that are of this format already are copied. */
+void sw_format_encode(const struct sw_format *format, const struct sw_values *row, float measured,
+                      int64_t first, int64_t n, void *blocks);
 /* Makes a whole row; scale: its scale, not written where the format has none. */
 void sw_format_encode_row(const struct sw_format *format, const struct sw_values *row, void *blocks,
                           float *scale);
 
-/* Copies values [first, first + n) of a row to `out`, contiguous, in their own type. */
+/* Bytes from a row of values to the next, where they are `stride` elements apart. */
+int64_t sw_values_step(enum sw_dtype dtype, const struct sw_format *blocks, int64_t stride);
+/* Copies values [first, first + n) of a row, which are no blocks, to `out`, contiguous, in their
+ * own type. */
 void sw_values_copy(const struct sw_values *row, int64_t first, int64_t n, void *out);
 /* Converts values [first, first + n) of a row to f32. */
 void sw_values_to_f32(const struct sw_values *row, int64_t first, int64_t n, float *out);

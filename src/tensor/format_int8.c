@@ -49,6 +49,10 @@ static float int8_largest(enum sw_dtype dtype, const char *src, int64_t n)
 /* Values [first, first + n), n <= PIECE, side by side: where they are, or in `copy`. */
 static const char *int8_piece(const struct sw_values *row, int64_t first, int64_t n, char *copy)
 {
+    if (row->blocks) {
+        sw_values_to_f32(row, first, n, (float *)(void *)copy);
+        return copy;
+    }
     if (row->stride == 1)
         return (const char *)row->data + first * (int64_t)(sw_dtype_info(row->dtype)->bits / 8);
     sw_values_copy(row, first, n, copy);
@@ -59,7 +63,7 @@ static const char *int8_piece(const struct sw_values *row, int64_t first, int64_
  * gets the scale NaN, so that its products show it. */
 static float measure_int8(const struct sw_values *row, float *scale)
 {
-    char copy[PIECE * sizeof(double)];
+    _Alignas(double) char copy[PIECE * sizeof(double)];
     float absmax = 0;
     bool finite = true;
     for (int64_t start = 0; start < row->n; start += PIECE) {

@@ -26,7 +26,7 @@ static void encode_f32(const struct sw_values *row, float measured, int64_t firs
                        void *blocks)
 {
     (void)measured;
-    if (row->dtype == SW_F32)
+    if (row->dtype == SW_F32 && !row->blocks)
         sw_values_copy(row, first, n, blocks);
     else
         sw_values_to_f32(row, first, n, blocks);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define BLOCK 32
+#define PIECE 256 /* values that are read at once: the longest block of other formats */
 #define F16_NAN 0x7e00
 
 struct q8_0_block {
@@ -72,17 +73,21 @@ static void encode_q8_0(const struct sw_values *row, float measured, int64_t fir
 {
     char *to = blocks;
     (void)measured;
-    for (int64_t done = 0; done < n; done += BLOCK, to += sizeof(struct q8_0_block)) {
-        float values[BLOCK] = {0};
-        sw_values_to_f32(row, first + done, n - done < BLOCK ? n - done : BLOCK, values);
-        const struct q8_0_block block = q8_0_block_of(values);
-        memcpy(to, &block, sizeof block);
+    for (int64_t done = 0; done < n; done += PIECE) {
+        const int64_t part = n - done < PIECE ? n - done : PIECE;
+        float values[PIECE] = {0};
+        sw_values_to_f32(row, first + done, part, values);
+        for (int64_t i = 0; i < part; i += BLOCK, to += sizeof(struct q8_0_block)) {
+            const struct q8_0_block block = q8_0_block_of(values + i);
+            memcpy(to, &block, sizeof block);
+        }
     }
 }
 
 const struct sw_format sw_format_q8_0 = {.name = "q8_0",
                                          .block_len = BLOCK,
                                          .block_bytes = sizeof(struct q8_0_block),
+                                         .ggml_type = 8,
                                          .dtype = SW_OTHER,
                                          .col_pad = BLOCK,
                                          .decode = decode_q8_0,

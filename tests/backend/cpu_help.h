@@ -107,7 +107,7 @@ static inline void q8_0_row(const float *x, int64_t n, float *out)
 /* What products see of a row of weights, and of a row of activations. */
 static inline void kept_row(enum sw_format_id format, const float *w, int64_t n, float *out)
 {
-    const struct sw_values row = {w, SW_F32, n, 1};
+    const struct sw_values row = {w, SW_F32, n, 1, NULL};
     char *blocks = malloc(sw_matrix_layout_of(format, 1, n).row_bytes);
     float scale = 1;
     sw_format_encode_row(sw_format_of(format), &row, blocks, &scale);
@@ -131,7 +131,7 @@ static inline struct sw_matrix packed(struct sw_backend *b, enum sw_format_id fo
     struct sw_matrix m = {format, rows, cols, NULL};
     m.d_data = device(b, sw_matrix_bytes(format, rows, cols));
     b->ops->matrix_clear(b, &m);
-    const struct sw_matrix_rows all = {w, SW_F32, 0, rows, cols, 1};
+    const struct sw_matrix_rows all = {w, SW_F32, 0, rows, cols, 1, NULL};
     CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &all), SW_OK);
     return m;
 }

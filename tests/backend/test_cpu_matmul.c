@@ -101,7 +101,8 @@ static void weights_are_packed(void)
                     row - n,
                     n,
                     i % 2 ? 1 : s.cols,
-                    i % 2 ? s.rows : 1};
+                    i % 2 ? s.rows : 1,
+                    NULL};
                 CU_ASSERT_EQUAL(b->ops->matrix_put(b, &again, &rows), SW_OK);
             }
             CU_ASSERT(!memcmp(m.d_data, again.d_data, bytes));
@@ -121,7 +122,7 @@ static void weights_are_packed(void)
         free(y);
         unpack(b, &m);
     }
-    const struct sw_matrix_rows bad = {w, SW_I32, 0, 1, 75, 1};
+    const struct sw_matrix_rows bad = {w, SW_I32, 0, 1, 75, 1, NULL};
     struct sw_matrix m = packed(b, SW_FORMAT_F32, s.rows, s.cols, w);
     CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &bad), SW_EMODEL);
     unpack(b, &m);

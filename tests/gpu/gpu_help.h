@@ -154,7 +154,7 @@ static inline void gpu_matrix_row(struct gpu_matrix *m, int64_t r, const float *
     const struct sw_format *f = sw_format_of(m->format);
     const struct sw_gpu_format *gpu = sw_gpu_format_of(m->format);
     const struct sw_gpu_layout l = sw_gpu_layout_of(m->format, m->rows, m->cols);
-    const struct sw_values row = {x, SW_F32, m->cols, 1};
+    const struct sw_values row = {x, SW_F32, m->cols, 1, NULL};
     const int64_t blocks = (m->cols + f->block_len - 1) / f->block_len;
     char *const elements = (char *)m->host + (size_t)r * l.row_bytes;
     char *const apart = (char *)m->host + l.apart + (size_t)r * l.apart_bytes;

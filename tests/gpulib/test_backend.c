@@ -253,7 +253,8 @@ static void weights_arrive(void)
                     row - n,
                     n,
                     i % 2 ? 1 : cols,
-                    i % 2 ? rows : 1};
+                    i % 2 ? rows : 1,
+                    NULL};
                 ok(gpu->ops->matrix_put(gpu, &again, &put));
             }
             void *got = bytes_of(&again);

@@ -31,8 +31,8 @@ static void put_parts(struct sw_backend *b, struct sw_matrix *m, const float *va
 {
     static const int64_t bounds[] = {0, 17, 700, ROWS};
     for (int i = 0; i < 3; i++) {
-        const struct sw_matrix_rows put = {values + bounds[i] * COLS, SW_F32, bounds[i],
-                                           bounds[i + 1] - bounds[i], COLS,   1};
+        const struct sw_matrix_rows put = {
+            values + bounds[i] * COLS, SW_F32, bounds[i], bounds[i + 1] - bounds[i], COLS, 1, NULL};
         ok(to(b, m, &put));
     }
 }
@@ -79,7 +79,7 @@ static void encoded_row(enum sw_format_id format, const float *values, char *ele
     const struct sw_format *f = sw_format_of(format);
     const struct sw_gpu_format *gpu = sw_gpu_format_of(format);
     const struct sw_gpu_layout l = sw_gpu_layout_of(format, ROWS, COLS);
-    const struct sw_values row = {values, SW_F32, COLS, 1};
+    const struct sw_values row = {values, SW_F32, COLS, 1, NULL};
     const size_t blocks = (COLS + (size_t)f->block_len - 1) / (size_t)f->block_len;
     char *whole = calloc(blocks, f->block_bytes);
     float scale = 0;
@@ -147,8 +147,8 @@ static void host_memory_refuses(void)
     unsigned char memory[SW_ROW_PAD * 4 * sizeof(float)], before[sizeof memory];
     struct sw_backend *b = open_gpu(0);
     struct sw_matrix m = {SW_FORMAT_F32, 1, 4, memory};
-    const struct sw_matrix_rows put = {whole_numbers, SW_I64, 0, 1, 4, 1},
-                                none = {NULL, SW_F32, 1, 0, 4, 1};
+    const struct sw_matrix_rows put = {whole_numbers, SW_I64, 0, 1, 4, 1, NULL},
+                                none = {NULL, SW_F32, 1, 0, 4, 1, NULL};
     memset(memory, 7, sizeof memory);
     memcpy(before, memory, sizeof memory);
     CU_ASSERT_EQUAL(b->gpu->host_put(b, &m, &put), SW_EMODEL);

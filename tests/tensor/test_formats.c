@@ -88,7 +88,7 @@ static struct sw_values values_row(const char *values, enum sw_dtype dtype, bool
 {
     const size_t size = sw_dtype_info(dtype)->bits / 8;
     const size_t at = (size_t)row * (transposed ? 1 : COLS) * size;
-    return (struct sw_values){values + at, dtype, COLS, transposed ? ROWS : 1};
+    return (struct sw_values){values + at, dtype, COLS, transposed ? ROWS : 1, NULL};
 }
 
 /* Digests of packed matrices of hard_values, from each of `sources`: a change of them is a change
@@ -224,7 +224,7 @@ static void decoded_rows_encode_to_themselves(void)
             float scale = 1, again = 1, decoded[COLS];
             sw_format_encode_row(f, &of, once, &scale);
             f->decode(once, scale, COLS, decoded);
-            const struct sw_values back = {decoded, SW_F32, COLS, 1};
+            const struct sw_values back = {decoded, SW_F32, COLS, 1, NULL};
             sw_format_encode_row(f, &back, twice, &again);
             CU_ASSERT_FATAL(memcmp(once, twice, row_bytes) == 0);
             CU_ASSERT_FATAL(isnan(scale) ? isnan(again) : fabsf(again - scale) <= scale * 0x1p-22f);
@@ -322,7 +322,7 @@ static void q8_0_is_gguf_s(void)
     unsigned char block[34];
     for (int i = 0; i < 32; i++)
         values[i] = (float)(i * 37 % 64 - 31) / 8 + (i % 3 == 0 ? 0.0625f : 0);
-    const struct sw_values row = {values, SW_F32, 32, 1};
+    const struct sw_values row = {values, SW_F32, 32, 1, NULL};
     sw_format_encode_row(&sw_format_q8_0, &row, block, NULL);
     CU_ASSERT(block[0] == 8 && block[1] == 40);
     CU_ASSERT_EQUAL(memcmp(block + 2, elements, 32), 0);

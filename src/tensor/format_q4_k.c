@@ -1,0 +1,28 @@
+/* Owns Q4_K of GGUF: blocks of 256 in 8 parts, each with a scale and a minimum of six bits. */
+#include "tensor/block_bits.h"
+#include "tensor/format.h"
+
+static void decode_q4_k(const void *blocks, float scale, int64_t n, float *out)
+{
+    const uint8_t *b = blocks;
+    (void)scale;
+    for (; n > 0; n -= 256, b += 144, out += 256) {
+        const float d = bits_f16(b), dmin = bits_f16(b + 2);
+        for (int part = 0; part < 8; part++) {
+            const uint8_t *from = b + 16 + part / 2 * 32;
+            const int shift = part % 2 * 4;
+            const struct bits_pair pair = bits_pair_of(b + 4, part);
+            const float dl = d * (float)pair.scale, ml = dmin * (float)pair.min;
+            for (int i = 0; i < 32; i++)
+                out[part * 32 + i] = dl * (float)(from[i] >> shift & 15) - ml;
+        }
+    }
+}
+
+const struct sw_format sw_format_q4_k = {.name = "q4_k",
+                                         .dtype = SW_OTHER,
+                                         .block_len = 256,
+                                         .block_bytes = 144,
+                                         .ggml_type = 12,
+                                         .col_pad = 256,
+                                         .decode = decode_q4_k};

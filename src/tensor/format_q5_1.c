@@ -1,0 +1,28 @@
+/* Owns Q5_1 of GGUF: blocks of 32, f16 scale and minimum, the fifth bits, then nibbles; a weight is
+ * q * scale + minimum. */
+#include "tensor/block_bits.h"
+#include "tensor/format.h"
+
+static void decode_q5_1(const void *blocks, float scale, int64_t n, float *out)
+{
+    const uint8_t *b = blocks;
+    (void)scale;
+    for (; n > 0; n -= 32, b += 24, out += 32) {
+        const float d = bits_f16(b), m = bits_f16(b + 2);
+        const uint32_t high = bits_u32(b + 4);
+        for (int i = 0; i < 16; i++) {
+            const int low = (b[8 + i] & 15) | (int)(high >> i & 1) << 4;
+            const int up = b[8 + i] >> 4 | (int)(high >> (i + 16) & 1) << 4;
+            out[i] = d * (float)low + m;
+            out[i + 16] = d * (float)up + m;
+        }
+    }
+}
+
+const struct sw_format sw_format_q5_1 = {.name = "q5_1",
+                                         .dtype = SW_OTHER,
+                                         .block_len = 32,
+                                         .block_bytes = 24,
+                                         .ggml_type = 7,
+                                         .col_pad = 32,
+                                         .decode = decode_q5_1};

@@ -1,0 +1,34 @@
+/* Owns Q6_K of GGUF: blocks of 256 in 16 parts, each with a scale of a byte; upper bits lie apart.
+ */
+#include "tensor/block_bits.h"
+#include "tensor/format.h"
+
+static void decode_q6_k(const void *blocks, float scale, int64_t n, float *out)
+{
+    const uint8_t *b = blocks;
+    (void)scale;
+    for (; n > 0; n -= 256, b += 210, out += 256) {
+        const uint8_t *low = b, *high = b + 128, *scales = b + 192;
+        const float d = bits_f16(b + 208);
+        for (int part = 0; part < 16; part++) {
+            /* Halves of 128: elements 0 to 31 and 32 to 63 in low nibbles, the others in high ones.
+             */
+            const int half = part / 8, group = part % 8 / 2, at = part % 2 * 16;
+            const uint8_t *from = low + half * 64 + group % 2 * 32 + at,
+                          *up = high + half * 32 + at;
+            const float dl = d * (float)(int8_t)scales[part];
+            for (int i = 0; i < 16; i++) {
+                const int q = (from[i] >> group / 2 * 4 & 15) | (up[i] >> group * 2 & 3) << 4;
+                out[part * 16 + i] = dl * (float)(q - 32);
+            }
+        }
+    }
+}
+
+const struct sw_format sw_format_q6_k = {.name = "q6_k",
+                                         .dtype = SW_OTHER,
+                                         .block_len = 256,
+                                         .block_bytes = 210,
+                                         .ggml_type = 14,
+                                         .col_pad = 256,
+                                         .decode = decode_q6_k};
