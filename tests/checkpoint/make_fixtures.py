@@ -216,6 +216,39 @@ def write(folder, name, data):
     (folder / name).write_bytes(data)
 
 
+# ---- GGUF ----
+
+def gguf_text(text):
+    return struct.pack("<Q", len(text.encode())) + text.encode()
+
+
+def gguf(values, tensors, alignment=32):
+    """values: (key, kind, packed value); tensors: (name, dims, type, bytes of data)"""
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(values))
+    for key, kind, packed in values:
+        head += gguf_text(key) + struct.pack("<I", kind) + packed
+    data = b""
+    for name, dims, kind, size in tensors:
+        head += gguf_text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, len(data))
+        data += bytes(i % 251 for i in range(size)) + bytes(-size % alignment)
+    return head + bytes(-len(head) % alignment) + data
+
+
+def gguf_seeds():
+    tokens = struct.pack("<IQ", 8, 3) + b"".join(map(gguf_text, ["a", "", "\u2581the"]))
+    values = [("general.architecture", 8, gguf_text("llama")),
+              ("general.alignment", 4, struct.pack("<I", 64)),
+              ("llama.rope.freq_base", 6, struct.pack("<f", 1e6)),
+              ("llama.block_count", 10, struct.pack("<Q", 2)),
+              ("tokenizer.ggml.add_bos_token", 7, b"\1"),
+              ("tokenizer.ggml.tokens", 9, tokens),
+              ("tokenizer.ggml.token_type", 9, struct.pack("<IQ3i", 5, 3, 1, 2, 3))]
+    tensors = [("token_embd.weight", (64, 3), 8, 6 * 34), ("output_norm.weight", (64,), 0, 256),
+               ("blk.0.ffn_up_exps.weight", (256, 2, 2), 12, 4 * 144)]
+    return {"mixed": gguf(values, tensors, 64), "none": gguf([], []),
+            "tensors": gguf([], [("a", (3,), 1, 6), ("b", (32,), 39, 17), ("c", (), 30, 2)])}
+
+
 def main():
     state = mixed()
     expected = {k: (t.storage.dtype, t.shape, t.values()) for k, t in state.items()}
@@ -267,6 +300,7 @@ def main():
                                             {1, 2}, frozenset([3]), "x" * 300]}, 4)[0]},
         "index": {"sharded": json.dumps(index).encode(),
                   "leaves": b'{"weight_map":{"a":"../b"}}', "empty": b'{"weight_map":{}}'},
+        "gguf": gguf_seeds(),
     }
     for target, files in seeds.items():
         for name, data in files.items():

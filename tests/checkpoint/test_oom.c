@@ -3,6 +3,7 @@
  * on), and the next try works. The linker sends our own calls to __wrap_… (tests/CMakeLists.txt);
  * jansson is given its allocator.
  */
+#include "checkpoint/gguf.h"
 #include "checkpoint/safetensors.h"
 #include "failing.h"
 #include "helpers.h"
@@ -27,7 +28,7 @@ static void fail_each(const char *path, enum sw_status (*work)(const char *))
             printf("    %s: allocation %ld failed unseen\n", path, n);
     }
     printf("    %ld allocations\n", n);
-    CU_ASSERT(n > 5);
+    CU_ASSERT(n > 1); /* what a GGUF header takes is in one arena */
 }
 
 static enum sw_status open_file(const char *path)
@@ -43,6 +44,18 @@ static enum sw_status open_folder(const char *path)
     struct sw_tensors t;
     const enum sw_status status = sw_checkpoint_open(path, &t);
     sw_tensors_free(&t);
+    return status;
+}
+
+static enum sw_status open_gguf(const char *path)
+{
+    struct sw_source source;
+    struct sw_gguf gguf;
+    SW_TRY(sw_source_open(path, &source));
+    const enum sw_status status = sw_gguf_read(&source, &gguf);
+    if (status == SW_OK)
+        sw_gguf_free(&gguf);
+    sw_source_close(&source);
     return status;
 }
 
@@ -99,6 +112,7 @@ static void reads(void)
     fail_each(FIXTURES "torch/expected.safetensors", open_file);
     fail_each(FIXTURES "sharded", open_folder);
     fail_each(FIXTURES "torch/mixed_zip.bin", read_chunks);
+    fail_each(SW_SOURCE_DIR "/tests/fuzz/corpus/gguf/mixed", open_gguf);
 }
 
 static void writes(void)
