@@ -146,26 +146,81 @@ static struct sw_chat_wants find_wants(const struct sw_jinja *template)
     return (struct sw_chat_wants){.parts = content.walked, .arguments_text = as_text};
 }
 
-enum sw_status sw_chat_open(const char *dir, struct sw_chat **out)
+static enum sw_status new_chat(struct sw_chat **out)
 {
-    json_t *files[3] = {0};
     struct sw_chat *chat = calloc(1, sizeof *chat);
     if (!chat || !(chat->specials = json_object())) {
         free(chat);
         return sw_fail(SW_ENOMEM, "no memory for a chat template");
     }
-    const enum sw_status status = read_chat_files(chat, dir, files);
-    if (status == SW_OK)
-        chat->plain_wants = find_wants(chat->plain);
-    if (status == SW_OK && chat->tools)
+    *out = chat;
+    return SW_OK;
+}
+
+/* Ends the opening: `status` is what the reading of the templates came to. */
+static enum sw_status finish_chat(struct sw_chat *chat, enum sw_status status, struct sw_chat **out)
+{
+    if (status != SW_OK) {
+        sw_chat_free(chat);
+        return status;
+    }
+    chat->plain_wants = find_wants(chat->plain);
+    if (chat->tools)
         chat->tools_wants = find_wants(chat->tools);
+    *out = chat;
+    return SW_OK;
+}
+
+enum sw_status sw_chat_open(const char *dir, struct sw_chat **out)
+{
+    json_t *files[3] = {0};
+    struct sw_chat *chat;
+    SW_TRY(new_chat(&chat));
+    const enum sw_status status = read_chat_files(chat, dir, files);
     for (int i = 0; i < 3; i++)
         json_decref(files[i]);
+    return finish_chat(chat, status, out);
+}
+
+static enum sw_status add_special_id(struct sw_chat *chat, const char *name,
+                                     const struct sw_tokenizer *tok, int32_t id)
+{
+    size_t n;
+    const char *piece = id < 0 ? NULL : sw_tokenizer_token(tok, id, &n);
+    if (!piece)
+        return SW_OK;
+    return json_object_set_new(chat->specials, name, json_stringn(piece, n)) == 0
+               ? SW_OK
+               : sw_fail(SW_ENOMEM, "no memory for a chat template");
+}
+
+static enum sw_status parse_source(const struct sw_chat_source *source, const char *name,
+                                   struct sw_jinja **out)
+{
+    const enum sw_status status =
+        source->text ? sw_jinja_parse(source->text, source->length, out) : SW_OK;
     if (status != SW_OK)
-        sw_chat_free(chat);
-    else
-        *out = chat;
+        sw_error_context("%s: chat template", name);
     return status;
+}
+
+enum sw_status sw_chat_make(const struct sw_chat_source *plain, const struct sw_chat_source *tools,
+                            const char *name, const struct sw_tokenizer *tok, struct sw_chat **out)
+{
+    struct sw_chat *chat;
+    SW_TRY(new_chat(&chat));
+    chat->name = strdup(name);
+    enum sw_status status =
+        chat->name ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a chat template");
+    if (status == SW_OK)
+        status = parse_source(plain, name, &chat->plain);
+    if (status == SW_OK)
+        status = parse_source(tools, name, &chat->tools);
+    if (status == SW_OK)
+        status = add_special_id(chat, "bos_token", tok, sw_tokenizer_bos(tok));
+    if (status == SW_OK)
+        status = add_special_id(chat, "eos_token", tok, sw_tokenizer_eos(tok));
+    return finish_chat(chat, status, out);
 }
 
 void sw_chat_free(struct sw_chat *chat)

@@ -25,6 +25,19 @@ struct sw_chat;
  * frees *out.
  */
 enum sw_status sw_chat_open(const char *dir, struct sw_chat **out);
+/* The text of a template; NULL: there is none. */
+struct sw_chat_source {
+    const char *text;
+    size_t length;
+};
+
+/*
+ * From templates that lie elsewhere; tools: for requests with tools, may be empty. `name` is for
+ * messages. The template's bos_token and eos_token are the tokenizer's. SW_EMODEL: one does not
+ * parse. The caller frees *out.
+ */
+enum sw_status sw_chat_make(const struct sw_chat_source *plain, const struct sw_chat_source *tools,
+                            const char *name, const struct sw_tokenizer *tok, struct sw_chat **out);
 void sw_chat_free(struct sw_chat *chat);
 
 struct sw_chat_request {

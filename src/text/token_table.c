@@ -1,0 +1,224 @@
+/* Owns making a tokenizer of a table of pieces. */
+#include "text/token_table.h"
+
+#include "text/sentencepiece_model.h"
+
+#include <string.h>
+
+/* The patterns by the names that llama.cpp gave them (llama-vocab.cpp), each with what the models
+ * of that name have in their own tokenizer files. */
+static const char pattern_digit[] = "\\p{N}";
+static const char pattern_bloom[] = " ?[^(\\s|.,!?…。，、।۔،)]+";
+static const char pattern_falcon[] = "[\\p{P}\\$\\+<=>\\^~\\|`]+";
+static const char pattern_three[] = "[0-9][0-9][0-9]";
+
+static const struct pre_row {
+    const char *name;
+    const char *patterns[3]; /* one after the other; unused ones are NULL */
+    bool nfc, ignore_merges, add_bos;
+} pre_rows[] = {
+    {.name = "gpt-2", .patterns = {sw_pattern_gpt2}},
+    {.name = "mpt", .patterns = {sw_pattern_gpt2}},
+    {.name = "olmo", .patterns = {sw_pattern_gpt2}, .nfc = true},
+    {.name = "llama-bpe", .patterns = {sw_pattern_llama3}, .ignore_merges = true, .add_bos = true},
+    {.name = "qwen2", .patterns = {sw_pattern_qwen}, .nfc = true},
+    {.name = "deepseek-r1-qwen", .patterns = {sw_pattern_qwen}, .add_bos = true},
+    {.name = "smollm", .patterns = {pattern_digit, sw_pattern_gpt2}},
+    {.name = "starcoder", .patterns = {pattern_digit, sw_pattern_gpt2}},
+    {.name = "refact", .patterns = {pattern_digit, sw_pattern_gpt2}},
+    {.name = "falcon", .patterns = {pattern_falcon, sw_pattern_gpt2, pattern_three}},
+    {.name = "bloom", .patterns = {pattern_bloom}},
+};
+
+static enum sw_status find_pre(const char *name, const struct pre_row **row)
+{
+    for (size_t i = 0; i < sizeof pre_rows / sizeof pre_rows[0]; i++)
+        if (strcmp(pre_rows[i].name, name ? name : "gpt-2") == 0) {
+            *row = pre_rows + i;
+            return SW_OK;
+        }
+    return sw_fail(SW_EMODEL,
+                   "tokenizer.ggml.pre '%.60s': this way to cut a text into words is not known; "
+                   "get the model's own folder",
+                   name);
+}
+
+static enum sw_status fail_token(size_t i)
+{
+    return sw_fail(SW_EMODEL, "token %zu is not a text", i);
+}
+
+static int32_t type_of(const struct sw_token_table *table, size_t i)
+{
+    return table->types ? table->types[i] : SW_PIECE_NORMAL;
+}
+
+/* ---- byte-level BPE */
+
+static enum sw_status add_byte_token(struct sw_tokenizer *tok, const struct sw_token_table *table,
+                                     size_t i, struct sw_strbuf *scratch)
+{
+    size_t n;
+    const char *piece = table->token(table->context, i, &n);
+    const int32_t type = type_of(table, i);
+    if (!piece)
+        return fail_token(i);
+    if (type == SW_PIECE_NORMAL)
+        return sw_set_byte_piece(tok, (int64_t)i, piece, n, scratch);
+    SW_TRY(sw_vocab_set(&tok->vocab, (int64_t)i, piece, n, true));
+    if (type == SW_PIECE_UNUSED || n == 0)
+        return SW_OK;
+    return sw_added_put(&tok->added, &(struct sw_added_token){.id = (int32_t)i,
+                                                              .content = (char *)(uintptr_t)piece,
+                                                              .length = n,
+                                                              .special = type == SW_PIECE_CONTROL ||
+                                                                         type == SW_PIECE_UNKNOWN});
+}
+
+static enum sw_status add_byte_merge(struct sw_tokenizer *tok, const struct sw_token_table *table,
+                                     size_t i, struct sw_strbuf scratch[3])
+{
+    size_t n;
+    const char *merge = table->merge(table->context, i, &n);
+    const char *space = merge && n > 1 ? memchr(merge + 1, ' ', n - 1) : NULL;
+    if (!space)
+        return sw_fail(SW_EMODEL, "merge %zu is not two pieces with a space between", i);
+    const size_t left = (size_t)(space - merge);
+    return sw_add_text_merge(tok, merge, left, space + 1, n - left - 1, scratch);
+}
+
+static enum sw_status add_byte_pieces(struct sw_tokenizer *tok, const struct sw_token_table *table,
+                                      struct sw_strbuf scratch[3])
+{
+    for (size_t i = 0; i < table->n_tokens; i++)
+        SW_TRY(add_byte_token(tok, table, i, scratch));
+    SW_TRY(sw_vocab_index(&tok->vocab));
+    SW_TRY(sw_bpe_reserve_merges(&tok->bpe, table->n_merges));
+    for (size_t i = 0; i < table->n_merges; i++)
+        SW_TRY(add_byte_merge(tok, table, i, scratch));
+    return SW_OK;
+}
+
+static enum sw_status make_byte_level(struct sw_tokenizer *tok, const struct sw_token_table *table)
+{
+    struct sw_strbuf scratch[3] = {{0}};
+    const struct pre_row *pre;
+    SW_TRY(find_pre(table->pre, &pre));
+    for (size_t i = 0; i < 3 && pre->patterns[i]; i++)
+        SW_TRY(sw_pretokenizer_add_split(&tok->pre, pre->patterns[i]));
+    tok->pre.byte_level = true;
+    if (pre->nfc)
+        SW_TRY(sw_normalizer_add_nfc(&tok->normalizer));
+    const enum sw_status status = add_byte_pieces(tok, table, scratch);
+    for (size_t i = 0; i < 3; i++)
+        sw_strbuf_free(&scratch[i]);
+    tok->bpe.bytes = true;
+    tok->bpe.ignore_merges = pre->ignore_merges;
+    tok->add_bos = pre->add_bos;
+    tok->decoder.byte_level = true;
+    sw_find_byte_pieces(tok, false);
+    return status;
+}
+
+/* ---- SentencePiece */
+
+static enum sw_status add_sp_pieces(struct sw_sp_model *model, const struct sw_token_table *table)
+{
+    for (size_t i = 0; i < table->n_tokens; i++) {
+        const int32_t type = type_of(table, i);
+        size_t n;
+        const char *piece = table->token(table->context, i, &n);
+        if (!piece || type < SW_PIECE_NORMAL || type > SW_PIECE_BYTE)
+            return fail_token(i);
+        SW_TRY(sw_sp_model_add(model, piece, n, (uint8_t)type, table->scores[i]));
+    }
+    return SW_OK;
+}
+
+static enum sw_status make_sentencepiece(struct sw_tokenizer *tok,
+                                         const struct sw_token_table *table)
+{
+    struct sw_sp_model model = {
+        .tok = tok,
+        .rules = {.prefix = table->add_space_prefix == 0 ? SW_PREFIX_NEVER : SW_PREFIX_ALWAYS,
+                  .escape_whitespaces = true},
+        .byte_fallback = true,
+        .unk = table->unk,
+        .bos = table->bos,
+        .eos = table->eos,
+    };
+    if (!table->scores)
+        return sw_fail(SW_EMODEL, "its pieces have no scores");
+    enum sw_status status = add_sp_pieces(&model, table);
+    if (status == SW_OK)
+        status = sw_sp_model_apply(&model);
+    sw_sp_model_free(&model);
+    return status;
+}
+
+/* ---- */
+
+/* What ends a turn in chats; files name one of them, and models use several. */
+static const char *const turn_ends[] = {"<|eot_id|>",    "<|im_end|>",    "<|end|>",
+                                        "<|endoftext|>", "<end_of_turn>", "<|end_of_text|>",
+                                        "<|eom_id|>"};
+
+static void add_end(struct sw_tokenizer *tok, int64_t id)
+{
+    if (id >= 0 && tok->n_ends < SW_ENDS_MAX && !sw_tokenizer_is_end(tok, (int32_t)id))
+        tok->ends[tok->n_ends++] = (int32_t)id;
+}
+
+static void add_ends(struct sw_tokenizer *tok, const struct sw_token_table *table)
+{
+    add_end(tok, table->eos);
+    add_end(tok, table->eot);
+    for (size_t i = 0; i < sizeof turn_ends / sizeof turn_ends[0]; i++) {
+        const struct sw_added_token *token =
+            sw_added_find(&tok->added, turn_ends[i], strlen(turn_ends[i]));
+        add_end(tok, token && token->special ? token->id : -1);
+    }
+}
+
+static enum sw_status check_ids(const struct sw_token_table *table)
+{
+    const int64_t ids[] = {table->bos, table->eos, table->eot, table->unk};
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++)
+        if (ids[i] < -1 || ids[i] >= (int64_t)table->n_tokens)
+            return sw_fail(SW_EMODEL, "a special token has the id %lld, but ids are 0 to %zu",
+                           (long long)ids[i], table->n_tokens - 1);
+    return table->n_tokens <= SW_VOCAB_MAX
+               ? SW_OK
+               : sw_fail(SW_EMODEL, "%zu tokens, at most %d are supported", table->n_tokens,
+                         SW_VOCAB_MAX);
+}
+
+static enum sw_status make_model(struct sw_tokenizer *tok, const struct sw_token_table *table)
+{
+    SW_TRY(check_ids(table));
+    if (strcmp(table->model, "llama") == 0)
+        SW_TRY(make_sentencepiece(tok, table));
+    else if (strcmp(table->model, "gpt2") == 0)
+        SW_TRY(make_byte_level(tok, table));
+    else
+        return sw_fail(SW_EMODEL, "tokenizer '%.60s' is not supported; llama and gpt2 are",
+                       table->model);
+    tok->bos = (int32_t)table->bos;
+    tok->eos = (int32_t)table->eos;
+    tok->add_bos = table->add_bos >= 0 ? table->add_bos : tok->add_bos;
+    tok->add_eos = table->add_eos > 0;
+    add_ends(tok, table);
+    return sw_tokenizer_finish(tok, NULL);
+}
+
+enum sw_status sw_tokenizer_make(const struct sw_token_table *table, struct sw_tokenizer **out)
+{
+    struct sw_tokenizer *tok;
+    SW_TRY(sw_tokenizer_new(&tok));
+    const enum sw_status status = make_model(tok, table);
+    if (status == SW_OK)
+        *out = tok;
+    else
+        sw_tokenizer_close(tok);
+    return status;
+}
