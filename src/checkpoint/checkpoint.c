@@ -33,7 +33,8 @@ static enum sw_status fail_wrong_magic(const char *path, const uint8_t *first, s
 {
     char hex[3 * 16 + 1] = "";
     if (n >= 4 && memcmp(first, "GGUF", 4) == 0)
-        return sw_fail(SW_EMODEL, "%s: is a GGUF file; a .gguf is not read yet", path);
+        return sw_fail(SW_EMODEL, "%s: is a GGUF file, which is a model by itself: give its path",
+                       path);
     SW_TRY(sw_file_refuse_pointer(path, first, n));
     for (size_t i = 0; i < n; i++)
         snprintf(hex + 3 * i, 4, "%02x ", first[i]);
@@ -184,14 +185,13 @@ static enum sw_status fail_no_weights(const char *dir)
     DIR *folder = opendir(dir);
     if (!folder && errno == ENOTDIR && ends_with(dir, ".gguf"))
         return sw_fail(SW_EINPUT,
-                       "%s: a .gguf is not read yet; give a directory with safetensors "
-                       "or torch files",
-                       dir);
+                       "%s: does not begin as GGUF files do; it is damaged, copy it again", dir);
     if (!folder)
         return sw_file_fail(dir, "searched for weights", errno);
     for (struct dirent *e; (e = readdir(folder)) && !unread[0];) {
         if (ends_with(e->d_name, ".gguf"))
-            snprintf(unread, sizeof unread, "; a .gguf is not read yet (%.100s)", e->d_name);
+            snprintf(unread, sizeof unread, "; %.100s is a model by itself: give its path",
+                     e->d_name);
         else if (strncmp(e->d_name, "gptq_model-", 11) == 0)
             snprintf(unread, sizeof unread, "; old GPTQ files are not read yet (%.100s)",
                      e->d_name);

@@ -12,7 +12,8 @@
 
 static bool same_type_and_shape(const struct sw_tensor *a, const struct sw_tensor *b)
 {
-    return a->dtype == b->dtype && a->rank == b->rank && a->bytes == b->bytes &&
+    return a->dtype == b->dtype && a->blocks == b->blocks && a->rank == b->rank &&
+           a->bytes == b->bytes &&
            memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]) == 0;
 }
 

@@ -1,5 +1,6 @@
 /* Owns the verb `batch`: a file of prompts in, a file of continuations out. */
 #include "base/utf8.h"
+#include "checkpoint/open_model.h"
 #include "cmd/jobs.h"
 #include "jobs/batch_task.h"
 
@@ -39,7 +40,7 @@ static enum sw_status batch_prepare(const struct sw_call *call, struct sw_sessio
     SW_TRY(batch_defaults(&call->options, &batch->job.defaults));
     SW_TRY(sw_session_tokenizer(s, false)); /* without a tokenizer, prompts can be ids */
     const enum sw_status status = s->tokenizer
-                                      ? sw_chat_open(model, &batch->chat)
+                                      ? sw_open_chat(model, &batch->chat)
                                       : sw_fail(SW_EMODEL, "%s: the model has no tokenizer", model);
     if (status != SW_OK && status != SW_EMODEL) /* SW_EMODEL: no template, or not supported */
         return status;

@@ -1,9 +1,9 @@
 /* Owns the verb `inspect`: what a model is and how large it is, from its headers. */
 #include "base/units.h"
 #include "checkpoint/fit.h"
+#include "checkpoint/open_model.h"
 #include "cmd/options.h"
 #include "model/footprint.h"
-#include "model/model.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -96,7 +96,7 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
 static enum sw_status inspect(struct sw_call *call)
 {
     struct sw_model *model;
-    SW_TRY(sw_model_open(call->arguments[0], &model));
+    SW_TRY(sw_open_model(call->arguments[0], &model));
     enum sw_status status = sw_checkpoint_stored(call->arguments[0], model);
     sw_model_log_warnings(model);
     if (status == SW_OK)
@@ -116,7 +116,8 @@ const struct sw_verb sw_verb_inspect = {
     .max_arguments = 1,
     .summary = "print what a model is: family, layers, parameters, bytes per weight format",
     .description =
-        "MODEL is a directory as the hub publishes it; a config.json in it is enough.\n\n"
+        "MODEL is a directory as the hub publishes it, where a config.json is enough, or a GGUF "
+        "file.\n\n"
         "  spillway inspect opt-66b",
     .groups = groups,
     .run = inspect,

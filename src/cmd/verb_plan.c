@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "checkpoint/fit.h"
+#include "checkpoint/open_model.h"
 #include "cmd/call_session.h"
-#include "model/model.h"
 #include "plan/report.h"
 #include "session/params.h"
 
@@ -240,7 +240,7 @@ static enum sw_status plan(struct sw_call *call)
     if (status == SW_OK)
         status = sw_cluster_open(o->cluster, &cluster);
     if (status == SW_OK) {
-        status = sw_model_open(call->arguments[0], &model);
+        status = sw_open_model(call->arguments[0], &model);
         if (status == SW_OK) {
             status = sw_checkpoint_stored(call->arguments[0], model);
             sw_model_log_warnings(model);

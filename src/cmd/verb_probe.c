@@ -2,7 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/open_model.h"
 #include "cmd/call_session.h"
 #include "cmd/output.h"
 #include "probe/files.h"
@@ -91,12 +91,11 @@ static enum sw_status probe_open_files(const char *path, struct sw_tensors *tens
     bool there;
     int file;
     SW_TRY(sw_file_find(path, &kind));
-    if (kind == SW_FILE_DIRECTORY) {
-        SW_TRY(sw_checkpoint_find(path, &there));
-        return there ? sw_checkpoint_open(path, tensors) : SW_OK;
-    }
     if (kind == SW_FILE_ABSENT)
         return sw_fail(SW_EINPUT, "%s: no such model", path);
+    SW_TRY(sw_open_has_tensors(path, &there));
+    if (there || kind == SW_FILE_DIRECTORY)
+        return there ? sw_open_tensors(path, tensors) : SW_OK;
     return sw_tensors_add_file(tensors, path, 0, &file);
 }
 

@@ -3,12 +3,12 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "base/units.h"
+#include "checkpoint/open_model.h"
 #include "cmd/call_session.h"
 #include "cmd/output.h"
 #include "engine/generate.h"
 #include "session/completion.h"
 #include "session/params.h"
-#include "text/chat.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -228,7 +228,7 @@ static enum sw_status run_chat_ids(const struct sw_call *call, const struct sw_s
 {
     const char *system = call->options.system;
     struct sw_chat *chat;
-    SW_TRY(sw_chat_open(call->arguments[0], &chat));
+    SW_TRY(sw_open_chat(call->arguments[0], &chat));
     json_t *messages = json_array();
     if (system)
         json_array_append_new(messages,
@@ -334,9 +334,9 @@ const struct sw_verb sw_verb_run = {
     .max_arguments = 2,
     .summary = "continue a prompt and print the text as it comes",
     .description =
-        "MODEL is a directory as the hub publishes it. Started by mpirun or srun, every rank "
-        "holds\n"
-        "a slice of the layers; alone, one process holds them all. The text is the same.\n\n"
+        "MODEL is a directory as the hub publishes it, or a GGUF file. Started by mpirun or srun,\n"
+        "every rank holds a slice of the layers; alone, one process holds them all. The text is\n"
+        "the same.\n\n"
         "  spillway run gpt-neox-20b \"The reservoir was full, so\"\n"
         "  mpirun --hostfile hostfiles/lab spillway run opt-66b -n 64 \"Translate: cheese =>\"\n"
         "  spillway run llama --temperature 0.8 --top-p 0.95 --seed 7 -f prompt.txt --json",

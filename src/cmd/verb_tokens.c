@@ -1,9 +1,8 @@
 /* Owns the verb `tokens`: text to ids and back, with the model's own tokenizer and template. */
 #include "base/json.h"
+#include "checkpoint/open_model.h"
 #include "cmd/options.h"
 #include "cmd/output.h"
-#include "text/chat.h"
-#include "text/tokenizer.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -192,7 +191,7 @@ static enum sw_status tokens_encode_chat(const struct sw_chat *chat, const char 
 {
     struct sw_tokenizer *tok;
     struct sw_ids ids = {0};
-    SW_TRY(sw_tokenizer_open(model, &tok));
+    SW_TRY(sw_open_tokenizer(model, &tok));
     const enum sw_status status = sw_chat_encode(chat, tok, request, &ids);
     if (status == SW_OK)
         tokens_print_ids(&ids);
@@ -208,7 +207,7 @@ static enum sw_status chat(const struct sw_call *call)
     struct sw_chat_request request;
     struct sw_strbuf text = {0};
     json_t *root = NULL;
-    SW_TRY(sw_chat_open(call->arguments[0], &chat));
+    SW_TRY(sw_open_chat(call->arguments[0], &chat));
     enum sw_status status = tokens_read_all(&text);
     if (status == SW_OK)
         status = sw_json_read(text.text ? text.text : "", text.length, SW_JSON_INPUT, &root);
@@ -234,7 +233,7 @@ static enum sw_status tokens(struct sw_call *call)
                        "tokens: --chat and --render cannot be combined with --decode or --jsonl");
     if (o->chat || o->render)
         return chat(call);
-    SW_TRY(sw_tokenizer_open(call->arguments[0], &tok));
+    SW_TRY(sw_open_tokenizer(call->arguments[0], &tok));
     const enum sw_status status = call->options.jsonl ? tokens_convert_lines(tok, &call->options)
                                                       : tokens_convert_all(tok, &call->options);
     sw_tokenizer_close(tok);

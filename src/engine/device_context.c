@@ -41,7 +41,8 @@ static enum sw_status make_rope(struct sw_device_context *device, const struct s
     if (!row || !frequencies)
         status = sw_fail(SW_ENOMEM, "no memory for the rope table");
     for (int i = 0; i < half && status == SW_OK; i++)
-        frequencies[i] = (float)rope_frequency(d, i);
+        frequencies[i] = (float)(rope_frequency(d, i) /
+                                 (model->rope_divisors ? (double)model->rope_divisors[i] : 1));
     for (int p = 0; p < context && status == SW_OK; p++) {
         for (int i = 0; i < half; i++) {
             /* The angle is rounded to f32 as transformers does; its cos and sin are exact. */

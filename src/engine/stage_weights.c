@@ -16,8 +16,8 @@ struct target {
     const struct sw_weight_spec *spec;
     struct sw_matrix *matrix; /* NULL: a vector at d_vector */
     float *d_vector;
-    enum sw_dtype dtype; /* of the source */
-    int64_t row;         /* of the weight, where the source's first row goes */
+    const struct sw_tensor *tensor; /* the source */
+    int64_t row;                    /* of the weight, where the source's first row goes */
 };
 
 static enum sw_status weights_report(struct sw_loader *l, uint64_t bytes)
@@ -40,7 +40,7 @@ static enum sw_status weights_put_rows(struct sw_loader *l, struct sw_matrix *m,
 }
 
 static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, const void *data,
-                                  enum sw_dtype dtype)
+                                  enum sw_dtype dtype, const struct sw_format *blocks)
 {
     struct sw_backend *b = t->loader->backend;
     if (t->matrix) {
@@ -49,10 +49,14 @@ static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, cons
                                             .row0 = row,
                                             .n_rows = n,
                                             .row_stride = t->spec->cols,
-                                            .col_stride = 1};
+                                            .col_stride = 1,
+                                            .blocks = blocks};
         SW_TRY(weights_put_rows(t->loader, t->matrix, &rows));
         return weights_report(t->loader, stored(t, n));
     }
+    if (blocks)
+        return sw_fail(SW_EMODEL, "tensor '%s' is a vector of %s blocks, which is not supported",
+                       t->tensor->name, blocks->name);
     float *values = malloc((size_t)n * sizeof *values);
     if (!values)
         return sw_fail(SW_ENOMEM, "no memory for %s", sw_weight_name(t->spec->id));
@@ -66,7 +70,7 @@ static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, cons
 static enum sw_status sink(void *context, int64_t row0, int64_t n_rows, const void *data)
 {
     struct target *t = context;
-    return weights_put(t, t->row + row0, n_rows, data, t->dtype);
+    return weights_put(t, t->row + row0, n_rows, data, t->tensor->dtype, t->tensor->blocks);
 }
 
 /* GPT-2 stores (in, out): the whole tensor is read, and put row by row of the transpose. */
@@ -124,7 +128,7 @@ static enum sw_status put_random(struct target *t, int source)
         const int64_t n = rows - r < step ? rows - r : step;
         struct made_up m = {t->loader->model, t->spec, source, r * cols, n * cols, values};
         sw_pool_run(t->loader->pool, make_up, &m, (m.n + SHARE - 1) / SHARE);
-        status = weights_put(t, t->row + r, n, values, SW_F32);
+        status = weights_put(t, t->row + r, n, values, SW_F32, NULL);
     }
     free(values);
     return status;
@@ -144,7 +148,7 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
             SW_TRY(put_random(&t, i));
         } else {
             SW_TRY(sw_model_find(l->model, l->tensors, spec, i, &tensor));
-            t.dtype = tensor->dtype;
+            t.tensor = tensor;
             if (spec->sources[i].transposed)
                 SW_TRY(put_transposed(&t, tensor, rows));
             else

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/hash.h"
+#include "tensor/format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,6 +114,8 @@ static void identity_add_directory(struct sw_hash *hash, const struct sw_tensors
         const struct sw_tensor *tensor = &t->items[i];
         sw_hash_add(hash, tensor->name, strlen(tensor->name) + 1);
         identity_add_number(hash, (uint64_t)tensor->dtype);
+        if (tensor->blocks)
+            sw_hash_add(hash, tensor->blocks->name, strlen(tensor->blocks->name) + 1);
         identity_add_number(hash, (uint64_t)tensor->file);
         identity_add_number(hash, tensor->offset);
         identity_add_number(hash, (uint64_t)tensor->rank);

@@ -377,15 +377,10 @@ static enum sw_status read_foreign(const struct sw_config *config, struct sw_mod
     return failed ? sw_fail(SW_ENOMEM, "no memory for warnings") : SW_OK;
 }
 
+/* m->arch is set */
 static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
 {
     struct sw_config config;
-    const char *type = json_string_value(json_object_get(root, "model_type"));
-    if (!type)
-        return sw_fail(SW_EMODEL, "'model_type' is missing; is this a model's config.json?");
-    m->arch = sw_arch_find(type);
-    if (!m->arch)
-        return unknown_family(type);
     sw_config_begin(&config, root, m->arch);
     SW_TRY(read_sizes(&config, &m->dims));
     m->layer_kinds = calloc((size_t)m->dims.n_layers, 1);
@@ -402,33 +397,54 @@ static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
     return read_foreign(&config, m);
 }
 
-enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
-                              struct sw_model **out)
+static enum sw_status config_find_arch(const json_t *root, const struct sw_arch **arch)
 {
-    json_t *config;
-    *out = NULL;
-    enum sw_status status = sw_json_read(json, length, SW_JSON_MODEL, &config);
-    if (status != SW_OK) {
-        sw_error_context("%s", name);
-        return status;
-    }
+    const char *type = json_string_value(json_object_get(root, "model_type"));
+    if (!json_is_object(root))
+        return sw_fail(SW_EMODEL, "must be a JSON object");
+    if (!type)
+        return sw_fail(SW_EMODEL, "'model_type' is missing; is this a model's config.json?");
+    *arch = sw_arch_find(type);
+    return *arch ? SW_OK : unknown_family(type);
+}
+
+enum sw_status sw_model_make(const struct json_t *root, const struct sw_arch *arch,
+                             struct sw_model **out)
+{
     struct sw_model *m = calloc(1, sizeof *m);
-    if (!m)
-        status = sw_fail(SW_ENOMEM, "no memory for a model");
-    else if (!json_is_object(config))
-        status = sw_fail(SW_EMODEL, "%s: must be a JSON object", name);
-    else {
-        status = config_read_config(config, m);
-        if (status != SW_OK)
-            sw_error_context("%s", name);
+    struct sw_arch *copy = malloc(sizeof *copy);
+    *out = NULL;
+    if (!m || !copy) {
+        free(m);
+        free(copy);
+        return sw_fail(SW_ENOMEM, "no memory for a model");
     }
-    json_decref(config);
+    *copy = *arch;
+    m->arch = copy;
+    const enum sw_status status = config_read_config(root, m);
     if (status != SW_OK) {
         sw_model_close(m);
         return status;
     }
     *out = m;
     return SW_OK;
+}
+
+enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
+                              struct sw_model **out)
+{
+    json_t *config = NULL;
+    const struct sw_arch *arch;
+    *out = NULL;
+    enum sw_status status = sw_json_read(json, length, SW_JSON_MODEL, &config);
+    if (status == SW_OK)
+        status = config_find_arch(config, &arch);
+    if (status == SW_OK)
+        status = sw_model_make(config, arch, out);
+    json_decref(config);
+    if (status != SW_OK)
+        sw_error_context("%s", name);
+    return status;
 }
 
 enum sw_status sw_model_warn(struct sw_model *m, const char *format, ...)
@@ -461,6 +477,8 @@ void sw_model_close(struct sw_model *m)
     free(m->layer_kinds);
     free(m->weights);
     free(m->first_weight);
+    free(m->rope_divisors);
     free(m->warnings);
+    free(m->arch);
     free(m);
 }

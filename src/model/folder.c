@@ -104,8 +104,8 @@ enum sw_status sw_model_open(const char *dir, struct sw_model **out)
     const bool is_folder = kind == SW_FILE_DIRECTORY;
     if (!is_folder && (n < 5 || strcmp(dir + n - 5, ".json") != 0))
         return sw_fail(SW_EINPUT,
-                       "%s: is not a directory; MODEL is a directory as the hub publishes it (GGUF "
-                       "files are not read yet)",
+                       "%s: is not a directory; MODEL is a directory as the hub publishes it, or a "
+                       "GGUF file",
                        dir);
     char *path = is_folder ? sw_path_join(dir, "config.json") : strdup(dir);
     if (!path)

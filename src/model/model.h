@@ -45,12 +45,15 @@ struct sw_dims {
 /* Properties in which the layers of a model can differ. */
 enum sw_layer_kind { SW_LAYER_ROUTED = 1, SW_LAYER_SLIDING = 2 };
 
+struct json_t;
+
 struct sw_model {
-    const struct sw_arch *arch;
+    struct sw_arch *arch; /* its own copy of a row */
     struct sw_dims dims;
-    enum sw_dtype dtype; /* of the checkpoint's weights; f32 where config.json does not state it */
-    bool dtype_stated;   /* whether config.json states dtype */
-    char *warnings;      /* lines about keys that are not read, each with its newline; NULL: none */
+    enum sw_dtype dtype;  /* of the checkpoint's weights; f32 where config.json does not state it */
+    bool dtype_stated;    /* whether config.json states dtype */
+    float *rope_divisors; /* (rotary_dim / 2) the file's own, of rope's frequencies; NULL: none */
+    char *warnings; /* lines about keys that are not read, each with its newline; NULL: none */
     unsigned char *layer_kinds;     /* (n_layers), sets of enum sw_layer_kind */
     struct sw_weight_spec *weights; /* every weight, those outside the layers first */
     size_t *first_weight;           /* (n_layers + 2): where layer i - 1 begins in `weights` */
@@ -63,6 +66,12 @@ struct sw_model {
  */
 enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
                               struct sw_model **out);
+/*
+ * Makes a model from an object with the keys of `arch`, which is copied; the caller closes *out.
+ * For files that have no config.json: they give a row with their own names of keys and tensors.
+ */
+enum sw_status sw_model_make(const struct json_t *root, const struct sw_arch *arch,
+                             struct sw_model **out);
 /* As sw_model_parse, from `dir`/config.json (or `dir` itself when it is a file). */
 enum sw_status sw_model_open(const char *dir, struct sw_model **out);
 /* Adds a line to model->warnings. */

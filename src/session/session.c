@@ -3,8 +3,8 @@
 
 #include "base/log.h"
 #include "base/strbuf.h"
-#include "checkpoint/checkpoint.h"
 #include "checkpoint/fit.h"
+#include "checkpoint/open_model.h"
 #include "probe/files.h"
 
 #include <stdlib.h>
@@ -14,10 +14,10 @@
 static enum sw_status session_open_model(struct sw_session *s)
 {
     const char *dir = s->settings.model;
-    SW_TRY(sw_model_open(dir, &s->model));
+    SW_TRY(sw_open_model(dir, &s->model));
     if (s->settings.random_weights)
         return SW_OK;
-    SW_TRY(sw_checkpoint_open(dir, &s->tensors));
+    SW_TRY(sw_open_tensors(dir, &s->tensors));
     SW_TRY(sw_checkpoint_fit(s->model, &s->tensors));
     return sw_reader_open(&s->tensors, &s->reader);
 }
@@ -54,8 +54,8 @@ enum sw_status sw_session_tokenizer(struct sw_session *s, bool needed)
     bool there;
     if (!sw_session_is_driver(s))
         return SW_OK;
-    SW_TRY(sw_tokenizer_present(s->settings.model, &there));
-    return there || needed ? sw_tokenizer_open(s->settings.model, &s->tokenizer) : SW_OK;
+    SW_TRY(sw_open_has_tokenizer(s->settings.model, &there));
+    return there || needed ? sw_open_tokenizer(s->settings.model, &s->tokenizer) : SW_OK;
 }
 
 /* Measures longer for larger models; not at all for a model that fits the caches, unless the verb

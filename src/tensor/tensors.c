@@ -2,6 +2,7 @@
 #include "tensor/tensors.h"
 
 #include "base/checked.h"
+#include "tensor/format.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,11 +62,29 @@ static enum sw_status tensors_grow(struct sw_tensors *t)
     return SW_OK;
 }
 
+/* Of a tensor of blocks. False: rows of no whole blocks. */
+static bool block_bytes(const struct sw_tensor *tensor, uint64_t *bytes)
+{
+    const struct sw_format *f = tensor->blocks;
+    const int64_t row = tensor->rank > 0 ? tensor->shape[tensor->rank - 1] : 1;
+    uint64_t n = 1;
+    for (int i = 0; i < tensor->rank; i++)
+        if (tensor->shape[i] < 0 || !sw_mul_u64(n, (uint64_t)tensor->shape[i], &n))
+            return false;
+    return row % f->block_len == 0 && n <= INT64_MAX && sw_tensor_is_contiguous(tensor) &&
+           sw_mul_u64(n / (uint64_t)f->block_len, f->block_bytes, bytes);
+}
+
 /* Bytes from the first to the last element that the strides reach. False: overflow. */
 static bool span_bytes(const struct sw_tensor *tensor, uint64_t *values, uint64_t *span)
 {
     const unsigned bits = sw_dtype_info(tensor->dtype)->bits;
     uint64_t n = 1, last = 0;
+    if (tensor->blocks) {
+        const bool whole = block_bytes(tensor, values);
+        *span = whole ? *values : 0;
+        return whole;
+    }
     for (int i = 0; i < tensor->rank; i++)
         if (tensor->shape[i] < 0 || !sw_mul_u64(n, (uint64_t)tensor->shape[i], &n))
             return false;
@@ -89,7 +108,8 @@ enum sw_status sw_tensors_add(struct sw_tensors *t, const struct sw_tensor *tens
 {
     uint64_t values, span, end;
     if (!span_bytes(tensor, &values, &span) || !sw_add_u64(tensor->offset, span, &end))
-        return sw_fail(SW_EMODEL, "tensor '%s': its shape overflows", tensor->name);
+        return sw_fail(SW_EMODEL, "tensor '%s': its shape overflows, or is not one of whole blocks",
+                       tensor->name);
     if (end > t->files[tensor->file].size)
         return sw_fail(SW_EMODEL,
                        "%s: tensor '%s' ends at byte %llu, but the file has %llu bytes; it is "
@@ -144,7 +164,9 @@ bool sw_tensor_is_contiguous(const struct sw_tensor *tensor)
 
 const char *sw_tensor_describe(const struct sw_tensor *tensor, char *out, size_t cap)
 {
-    size_t used = (size_t)snprintf(out, cap, "%s [", sw_dtype_info(tensor->dtype)->name);
+    size_t used = (size_t)snprintf(out, cap, "%s [",
+                                   tensor->blocks ? tensor->blocks->name
+                                                  : sw_dtype_info(tensor->dtype)->name);
     for (int i = 0; i < tensor->rank && used < cap; i++)
         used += (size_t)snprintf(out + used, cap - used, i ? ", %lld" : "%lld",
                                  (long long)tensor->shape[i]);

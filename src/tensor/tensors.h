@@ -14,15 +14,19 @@
 
 #define SW_MAX_RANK 8
 
+struct sw_format;
+
 struct sw_tensor {
-    const char *name; /* owned by the directory */
-    enum sw_dtype dtype;
+    const char *name;               /* owned by the directory */
+    enum sw_dtype dtype;            /* of its elements */
+    const struct sw_format *blocks; /* NULL; else its rows are packed in this format's blocks, in C
+                                       order, and `dtype` is SW_F32, which they are decoded to */
     int rank;
     int64_t shape[SW_MAX_RANK];
     int64_t stride[SW_MAX_RANK]; /* in elements; C order, but torch files may have others */
     int file;                    /* index into sw_tensors.files */
     uint64_t offset;             /* of element [0, …, 0] in that file, in bytes, any alignment */
-    uint64_t bytes; /* n_elements * bits / 8 (of the values, not of the strided span) */
+    uint64_t bytes;              /* of the values, not of the strided span */
 };
 
 struct sw_tensor_file {
@@ -44,8 +48,8 @@ enum sw_status sw_tensors_add_file(struct sw_tensors *tensors, const char *path,
                                    int *index);
 /*
  * Adds a copy of a tensor and its name. The caller sets every field but `bytes`, which is computed
- * here. SW_EMODEL: a duplicate name, a negative or overflowing shape, or bytes that do not lie
- * inside the file.
+ * here. SW_EMODEL: a duplicate name, a negative or overflowing shape, rows that are not whole
+ * blocks, or bytes that do not lie inside the file.
  */
 enum sw_status sw_tensors_add(struct sw_tensors *tensors, const struct sw_tensor *tensor);
 /* NULL: no such tensor. */

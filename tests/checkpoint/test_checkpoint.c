@@ -38,11 +38,11 @@ static void looks_in_order(void)
     CU_ASSERT_FALSE(has_checkpoint(dir));
     expect_open_failure(dir, SW_EINPUT, "looked for model.safetensors, model.safetensors.index");
     put_text(dir, "model-q4.gguf", "GGUF");
-    expect_open_failure(dir, SW_EINPUT, "a .gguf is not read yet (model-q4.gguf)");
+    expect_open_failure(dir, SW_EINPUT, "model-q4.gguf is a model by itself: give its path");
     CU_ASSERT_FALSE(has_checkpoint(dir));
     char file[128];
     snprintf(file, sizeof file, "%s/model-q4.gguf", dir);
-    expect_open_failure(file, SW_EINPUT, "model-q4.gguf: a .gguf is not read yet");
+    expect_open_failure(file, SW_EINPUT, "model-q4.gguf: does not begin as GGUF files do");
 
     copy_file(FIXTURES "torch/mixed_zip.bin", dir, "pytorch_model.bin");
     CU_ASSERT(has_checkpoint(dir));
@@ -96,7 +96,7 @@ static void refuses_shards(void)
     put_text(dir, SHARD_2, "version https://git-lfs.github.com/spec/v1\n");
     expect_open_failure(dir, SW_EMODEL, "Git LFS pointer");
     put_text(dir, SHARD_2, "GGUF and more than that");
-    expect_open_failure(dir, SW_EMODEL, "a .gguf is not read yet");
+    expect_open_failure(dir, SW_EMODEL, "is a GGUF file, which is a model by itself");
     put_text(dir, SHARD_2, "<!DOCTYPE html><html>");
     expect_open_failure(dir, SW_EMODEL, "begins with 3c 21 44 4f");
     snprintf(path, sizeof path, "%s/" SHARD_2, dir);

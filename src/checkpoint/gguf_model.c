@@ -1,0 +1,291 @@
+/* Owns GGUF's names: which family an architecture is, its keys and its tensors. */
+#include "checkpoint/gguf_model.h"
+
+#include "base/json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What GGUF calls a family, and how its files differ from the family's own. */
+static const struct gguf_family {
+    const char *architecture; /* general.architecture */
+    const char *model_type;
+    const char *routed_type; /* model_type of a file with experts; NULL: model_type */
+    bool interleaved;        /* rows of Q and K are permuted for rope of neighbours */
+    bool stacked;            /* Q, K and V of all heads are stacked, not head by head */
+} gguf_families[] = {
+    {.architecture = "llama", .model_type = "llama", .routed_type = "mixtral", .interleaved = true},
+    {.architecture = "qwen2", .model_type = "qwen2"},
+    {.architecture = "qwen3", .model_type = "qwen3"},
+    {.architecture = "qwen3moe", .model_type = "qwen3_moe"},
+    {.architecture = "gptneox", .model_type = "gpt_neox", .stacked = true},
+    {.architecture = "bloom", .model_type = "bloom", .stacked = true},
+    {.architecture = "gpt2", .model_type = "gpt2"},
+};
+
+/* Tensors, by what they are to a family. Only names that a family has are replaced. */
+static const struct {
+    size_t at; /* in struct sw_names */
+    const char *name;
+} gguf_names[] = {
+#define NAME(member, name)                                                                         \
+    {                                                                                              \
+        offsetof(struct sw_names, member), name                                                    \
+    }
+    NAME(embed, "token_embd"),
+    NAME(positions, "position_embd"),
+    NAME(embed_norm, "token_embd_norm"),
+    NAME(final_norm, "output_norm"),
+    NAME(head, "output"),
+    NAME(attn_norm, "blk.#.attn_norm"),
+    NAME(qkv, "blk.#.attn_qkv"),
+    NAME(q, "blk.#.attn_q"),
+    NAME(k, "blk.#.attn_k"),
+    NAME(v, "blk.#.attn_v"),
+    NAME(out, "blk.#.attn_output"),
+    NAME(q_norm, "blk.#.attn_q_norm"),
+    NAME(k_norm, "blk.#.attn_k_norm"),
+    NAME(mlp_norm, "blk.#.ffn_norm"),
+    NAME(gate, "blk.#.ffn_gate"),
+    NAME(up, "blk.#.ffn_up"),
+    NAME(down, "blk.#.ffn_down"),
+    NAME(router, "blk.#.ffn_gate_inp"),
+    NAME(expert_gate, "blk.#.ffn_gate_exps.@"),
+    NAME(expert_up, "blk.#.ffn_up_exps.@"),
+    NAME(expert_down, "blk.#.ffn_down_exps.@"),
+#undef NAME
+};
+
+/* Keys, without "ARCHITECTURE." before them. Those that are not here have the family's default. */
+static const char *const gguf_keys[SW_KEY_COUNT] = {
+    [SW_KEY_LAYERS] = "block_count",
+    [SW_KEY_HIDDEN] = "embedding_length",
+    [SW_KEY_HEADS] = "attention.head_count",
+    [SW_KEY_KV_HEADS] = "attention.head_count_kv",
+    [SW_KEY_HEAD_DIM] = "attention.key_length",
+    [SW_KEY_FFN] = "feed_forward_length",
+    [SW_KEY_VOCAB] = "vocab_size",
+    [SW_KEY_CONTEXT] = "context_length",
+    [SW_KEY_ROPE_BASE] = "rope.freq_base",
+    [SW_KEY_ROTARY_DIM] = "rope.dimension_count",
+    [SW_KEY_PARALLEL] = "use_parallel_residual",
+    [SW_KEY_EXPERTS] = "expert_count",
+    [SW_KEY_EXPERTS_USED] = "expert_used_count",
+    [SW_KEY_EXPERT_FFN] = "expert_feed_forward_length",
+};
+static const char *const gguf_eps[] = {[SW_NORM_LAYER] = "attention.layer_norm_epsilon",
+                                       [SW_NORM_RMS] = "attention.layer_norm_rms_epsilon"};
+
+static bool gguf_has(const struct sw_tensors *tensors, const char *name)
+{
+    return sw_tensors_find(tensors, name) != NULL;
+}
+
+static void gguf_name_tensors(struct sw_names *names)
+{
+    for (size_t i = 0; i < sizeof gguf_names / sizeof gguf_names[0]; i++) {
+        const char **name = (const char **)(void *)((char *)names + gguf_names[i].at);
+        if (*name)
+            *name = gguf_names[i].name;
+    }
+    names->prefix = "";
+    names->head_alias = NULL;
+}
+
+/* What a file of this family holds otherwise than a config.json would tell. */
+static void gguf_name_keys(const struct sw_tensors *tensors, struct sw_arch *arch)
+{
+    struct sw_arch_key *keys = arch->keys;
+    for (int k = 0; k < SW_KEY_COUNT; k++) {
+        const bool had = keys[k].name || keys[k].absent != 0;
+        keys[k].name = had ? gguf_keys[k] : NULL;
+        keys[k].other = NULL;
+    }
+    keys[SW_KEY_NORM_EPS] =
+        (struct sw_arch_key){.name = gguf_eps[arch->norm], .absent = SW_REQUIRED};
+    keys[SW_KEY_KV_HEADS].absent = keys[SW_KEY_HEAD_DIM].absent = keys[SW_KEY_WINDOW].absent = 0;
+    keys[SW_KEY_ROTARY_SHARE].absent = 1;
+    if (arch->position == SW_POS_ROPE) {
+        keys[SW_KEY_ROPE].name = "rope.scaling";
+        keys[SW_KEY_ROTARY_DIM].name = gguf_keys[SW_KEY_ROTARY_DIM];
+    }
+    keys[SW_KEY_TIED].absent = !gguf_has(tensors, "output.weight");
+    keys[SW_KEY_QKV_BIAS].absent =
+        gguf_has(tensors, "blk.0.attn_q.bias") || gguf_has(tensors, "blk.0.attn_qkv.bias");
+    keys[SW_KEY_MLP_BIAS].absent = gguf_has(tensors, "blk.0.ffn_up.bias");
+    keys[SW_KEY_NORM_TOPK].absent = 1; /* as ggml computes it for the families above */
+    arch->out_bias = gguf_has(tensors, "blk.0.attn_output.bias");
+    arch->head_bias = gguf_has(tensors, "output.bias");
+}
+
+/* ---- the header's values as a config.json would have them */
+
+/* A new reference; NULL: no memory, or a value that no key here is. */
+static json_t *gguf_json(const struct sw_gguf_value *value)
+{
+    struct sw_gguf_string text;
+    int64_t integer;
+    double number;
+    bool is;
+    if (value->is_array)
+        return json_array();
+    if (sw_gguf_text(value, 0, &text))
+        return json_stringn_nocheck(text.bytes, text.length);
+    if (sw_gguf_bool(value, 0, &is))
+        return json_boolean(is);
+    if (sw_gguf_integer(value, 0, &integer))
+        return json_integer(integer);
+    return sw_gguf_float(value, 0, &number) ? json_real(number) : json_null();
+}
+
+/* Writers that have nothing to say write "none", of rope.scaling.type. */
+static bool gguf_is_none(const struct sw_gguf_value *value)
+{
+    struct sw_gguf_string text;
+    return sw_gguf_text(value, 0, &text) && strcmp(text.bytes, "none") == 0;
+}
+
+/* "ARCHITECTURE.KEY" becomes KEY; "rope.scaling.X" becomes X of an object "rope.scaling". */
+static bool gguf_add_member(json_t *root, json_t *scaling, const char *key, json_t *value)
+{
+    static const char rope[] = "rope.scaling.";
+    const bool is_rope = strncmp(key, rope, sizeof rope - 1) == 0;
+    return json_object_set_new_nocheck(is_rope ? scaling : root,
+                                       key + (is_rope ? sizeof rope - 1 : 0), value) == 0;
+}
+
+/* The vocabulary is what the embedding has rows for: some files lack the key. */
+static bool gguf_add_vocabulary(const struct sw_tensors *tensors, json_t *root)
+{
+    const struct sw_tensor *embed = sw_tensors_find(tensors, "token_embd.weight");
+    return !embed || embed->rank != 2 ||
+           json_object_set_new_nocheck(root, "vocab_size", json_integer(embed->shape[0])) == 0;
+}
+
+static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *tensors,
+                           const char *architecture)
+{
+    const size_t n = strlen(architecture);
+    json_t *root = json_object(), *scaling = json_object();
+    bool ok = root && scaling;
+    for (size_t i = 0; ok && i < gguf->n_values; i++) {
+        const struct sw_gguf_value *value = gguf->values + i;
+        const char *key = value->key;
+        if (strncmp(key, architecture, n) == 0 && key[n] == '.' && !gguf_is_none(value))
+            ok = gguf_add_member(root, scaling, key + n + 1, gguf_json(value));
+    }
+    ok = ok && gguf_add_vocabulary(tensors, root) &&
+         json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
+    json_decref(scaling);
+    if (ok)
+        return root;
+    json_decref(root);
+    return NULL;
+}
+
+/* ---- */
+
+static const struct gguf_family *gguf_family_of(const char *architecture)
+{
+    for (size_t i = 0; i < sizeof gguf_families / sizeof gguf_families[0]; i++)
+        if (strcmp(gguf_families[i].architecture, architecture) == 0)
+            return gguf_families + i;
+    return NULL;
+}
+
+static enum sw_status gguf_unknown(const char *architecture)
+{
+    char known[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof gguf_families / sizeof gguf_families[0]; i++)
+        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
+                                 gguf_families[i].architecture);
+    return sw_fail(SW_EMODEL,
+                   "its general.architecture is '%.100s', which is not supported; known are: %s",
+                   architecture, known);
+}
+
+/* "rope_freqs.weight": Llama 3's scaling, worked out by who wrote the file. */
+static enum sw_status gguf_read_rope(const struct sw_tensors *tensors, struct sw_model *model)
+{
+    const struct sw_tensor *tensor = sw_tensors_find(tensors, "rope_freqs.weight");
+    const size_t n = (size_t)model->dims.rotary_dim / 2;
+    struct sw_source source;
+    if (!tensor || model->arch->position != SW_POS_ROPE)
+        return SW_OK;
+    if (tensor->dtype != SW_F32 || tensor->blocks || tensor->bytes != n * sizeof(float))
+        return sw_fail(SW_EMODEL, "rope_freqs.weight is not %zu elements of F32", n);
+    model->rope_divisors = malloc(n * sizeof *model->rope_divisors);
+    if (!model->rope_divisors)
+        return sw_fail(SW_ENOMEM, "no memory for rope_freqs.weight");
+    SW_TRY(sw_source_open(tensors->files[tensor->file].path, &source));
+    const enum sw_status status =
+        sw_source_read(&source, tensor->offset, model->rope_divisors, tensor->bytes);
+    sw_source_close(&source);
+    SW_TRY(status);
+    for (size_t i = 0; i < n; i++)
+        if (!(model->rope_divisors[i] > 0))
+            return sw_fail(SW_EMODEL, "rope_freqs.weight: element %zu is not above 0", i);
+    return SW_OK;
+}
+
+/* The type of a model's files that its matrices come nearest to. */
+static enum sw_dtype gguf_stored(const struct sw_tensors *tensors)
+{
+    uint64_t bf16 = 0, f32 = 0, others = 0;
+    for (size_t i = 0; i < tensors->count; i++) {
+        const struct sw_tensor *tensor = &tensors->items[i];
+        const bool plain = !tensor->blocks;
+        if (tensor->rank > 1)
+            *(plain && tensor->dtype == SW_BF16  ? &bf16
+              : plain && tensor->dtype == SW_F32 ? &f32
+                                                 : &others) += tensor->bytes;
+    }
+    return bf16 > others ? SW_BF16 : f32 > others ? SW_F32 : SW_F16;
+}
+
+static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tensors *tensors,
+                                struct sw_model **out)
+{
+    struct sw_gguf_string name;
+    if (!sw_gguf_text(sw_gguf_find(gguf, "general.architecture"), 0, &name))
+        return sw_fail(SW_EMODEL, "has no text general.architecture");
+    const struct gguf_family *family = gguf_family_of(name.bytes);
+    if (!family)
+        return gguf_unknown(name.bytes);
+    json_t *root = gguf_config(gguf, tensors, name.bytes);
+    if (!root)
+        return sw_fail(SW_ENOMEM, "no memory for its keys");
+    int64_t experts = 0;
+    (void)sw_json_integer(json_object_get(root, "expert_count"), 0, INT32_MAX, &experts);
+    struct sw_arch arch = *sw_arch_find(experts > 0 && family->routed_type ? family->routed_type
+                                                                           : family->model_type);
+    gguf_name_tensors(&arch.names);
+    gguf_name_keys(tensors, &arch);
+    arch.rope_interleaved = arch.rope_interleaved || family->interleaved;
+    arch.qkv = family->stacked ? SW_QKV_STACKED : arch.qkv;
+    arch.conv1d = false; /* all matrices are (out, in) */
+    const enum sw_status status = sw_model_make(root, &arch, out);
+    json_decref(root);
+    if (status == SW_OK) {
+        (*out)->dtype = gguf_stored(tensors);
+        (*out)->dtype_stated = true;
+    }
+    return status;
+}
+
+enum sw_status sw_gguf_model(const struct sw_gguf *gguf, const struct sw_tensors *tensors,
+                             struct sw_model **out)
+{
+    *out = NULL;
+    enum sw_status status = gguf_make(gguf, tensors, out);
+    if (status == SW_OK)
+        status = gguf_read_rope(tensors, *out);
+    if (status != SW_OK) {
+        sw_error_context("%s", tensors->files[0].path);
+        sw_model_close(*out);
+        *out = NULL;
+    }
+    return status;
+}

@@ -1,0 +1,164 @@
+/* Owns telling GGUF files from folders, and which reader opens what. */
+#include "checkpoint/open_model.h"
+
+#include "base/file.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/fit.h"
+#include "checkpoint/gguf_model.h"
+#include "checkpoint/gguf_tensors.h"
+#include "checkpoint/gguf_tokenizer.h"
+
+#include <stdlib.h>
+
+/* *is: a regular file that begins as GGUF files do. */
+static enum sw_status open_is_gguf(const char *path, bool *is)
+{
+    struct sw_source source;
+    enum sw_file_kind kind;
+    char magic[4];
+    *is = false;
+    SW_TRY(sw_file_find(path, &kind));
+    if (kind != SW_FILE_REGULAR)
+        return SW_OK;
+    SW_TRY(sw_source_open(path, &source));
+    enum sw_status status = SW_OK;
+    if (source.size >= sizeof magic)
+        status = sw_source_read(&source, 0, magic, sizeof magic);
+    *is = status == SW_OK && source.size >= sizeof magic && sw_gguf_is(magic, sizeof magic);
+    sw_source_close(&source);
+    return status;
+}
+
+typedef enum sw_status open_use(const struct sw_gguf *gguf, const struct sw_source *source,
+                                void *out);
+
+/* Calls `use` with the header, which is freed then. */
+static enum sw_status open_gguf(const char *path, open_use *use, void *out)
+{
+    struct sw_source source;
+    struct sw_gguf gguf;
+    SW_TRY(sw_source_open(path, &source));
+    enum sw_status status = sw_gguf_read(&source, &gguf);
+    if (status == SW_OK) {
+        status = use(&gguf, &source, out);
+        sw_gguf_free(&gguf);
+    }
+    sw_source_close(&source);
+    return status;
+}
+
+/* ---- the parts of a GGUF file */
+
+static enum sw_status gguf_use_tensors(const struct sw_gguf *gguf, const struct sw_source *source,
+                                       void *out)
+{
+    struct sw_tensors *tensors = out;
+    *tensors = (struct sw_tensors){0};
+    const enum sw_status status = sw_gguf_tensors(gguf, source, tensors);
+    if (status != SW_OK)
+        sw_tensors_free(tensors);
+    return status;
+}
+
+static enum sw_status gguf_use_model(const struct sw_gguf *gguf, const struct sw_source *source,
+                                     void *out)
+{
+    struct sw_tensors tensors;
+    SW_TRY(gguf_use_tensors(gguf, source, &tensors));
+    const enum sw_status status = sw_gguf_model(gguf, &tensors, out);
+    sw_tensors_free(&tensors);
+    return status;
+}
+
+static enum sw_status gguf_use_tokenizer(const struct sw_gguf *gguf, const struct sw_source *source,
+                                         void *out)
+{
+    return sw_gguf_tokenizer(gguf, source->path, out);
+}
+
+static struct sw_chat_source gguf_template(const struct sw_gguf *gguf, const char *key)
+{
+    struct sw_gguf_string text = {0};
+    (void)sw_gguf_text(sw_gguf_find(gguf, key), 0, &text);
+    return (struct sw_chat_source){text.bytes, text.length};
+}
+
+static enum sw_status gguf_use_chat(const struct sw_gguf *gguf, const struct sw_source *source,
+                                    void *out)
+{
+    const struct sw_chat_source plain = gguf_template(gguf, "tokenizer.chat_template"),
+                                tools = gguf_template(gguf, "tokenizer.chat_template.tool_use");
+    struct sw_tokenizer *tokenizer;
+    if (!plain.text)
+        return sw_fail(SW_EMODEL,
+                       "%s: the model has no chat template (tokenizer.chat_template); it may not "
+                       "be a chat model: prompt it with plain text",
+                       source->path);
+    SW_TRY(sw_gguf_tokenizer(gguf, source->path, &tokenizer));
+    const enum sw_status status = sw_chat_make(&plain, &tools, source->path, tokenizer, out);
+    sw_tokenizer_close(tokenizer);
+    return status;
+}
+
+static enum sw_status gguf_has_tokenizer(const struct sw_gguf *gguf, const struct sw_source *source,
+                                         void *out)
+{
+    (void)source;
+    *(bool *)out = sw_gguf_find(gguf, "tokenizer.ggml.tokens") != NULL;
+    return SW_OK;
+}
+
+static enum sw_status gguf_has_tensors(const struct sw_gguf *gguf, const struct sw_source *source,
+                                       void *out)
+{
+    (void)source;
+    *(bool *)out = gguf->n_tensors > 0 || sw_gguf_find(gguf, "split.count") != NULL;
+    return SW_OK;
+}
+
+/* ---- */
+
+enum sw_status sw_open_model(const char *path, struct sw_model **out)
+{
+    bool gguf;
+    *out = NULL;
+    SW_TRY(open_is_gguf(path, &gguf));
+    if (gguf)
+        return open_gguf(path, gguf_use_model, out);
+    return sw_model_open(path, out);
+}
+
+enum sw_status sw_open_tensors(const char *path, struct sw_tensors *out)
+{
+    bool gguf;
+    SW_TRY(open_is_gguf(path, &gguf));
+    return gguf ? open_gguf(path, gguf_use_tensors, out) : sw_checkpoint_open(path, out);
+}
+
+enum sw_status sw_open_has_tensors(const char *path, bool *there)
+{
+    bool gguf;
+    SW_TRY(open_is_gguf(path, &gguf));
+    return gguf ? open_gguf(path, gguf_has_tensors, there) : sw_checkpoint_find(path, there);
+}
+
+enum sw_status sw_open_tokenizer(const char *path, struct sw_tokenizer **out)
+{
+    bool gguf;
+    SW_TRY(open_is_gguf(path, &gguf));
+    return gguf ? open_gguf(path, gguf_use_tokenizer, out) : sw_tokenizer_open(path, out);
+}
+
+enum sw_status sw_open_has_tokenizer(const char *path, bool *there)
+{
+    bool gguf;
+    SW_TRY(open_is_gguf(path, &gguf));
+    return gguf ? open_gguf(path, gguf_has_tokenizer, there) : sw_tokenizer_present(path, there);
+}
+
+enum sw_status sw_open_chat(const char *path, struct sw_chat **out)
+{
+    bool gguf;
+    SW_TRY(open_is_gguf(path, &gguf));
+    return gguf ? open_gguf(path, gguf_use_chat, out) : sw_chat_open(path, out);
+}

@@ -1,0 +1,29 @@
+/*
+ * What MODEL on a command line is: a folder as the hub publishes it, a config.json alone, or a GGUF
+ * file, which has all in it. Whoever needs a part of a model opens it here.
+ */
+#ifndef SW_CHECKPOINT_OPEN_MODEL_H
+#define SW_CHECKPOINT_OPEN_MODEL_H
+
+#include "model/model.h"
+#include "tensor/tensors.h"
+#include "text/chat.h"
+#include "text/tokenizer.h"
+
+/*
+ * Makes the model, its element type included where the files decide it; the caller closes *out.
+ * SW_EINPUT: there is no such folder or file; SW_EMODEL names what is wrong in it.
+ */
+enum sw_status sw_open_model(const char *path, struct sw_model **out);
+/* Fills the tensor directory, as sw_checkpoint_open; the caller frees it. */
+enum sw_status sw_open_tensors(const char *path, struct sw_tensors *out);
+/* Whether there are weights. */
+enum sw_status sw_open_has_tensors(const char *path, bool *there);
+/* As sw_tokenizer_open; the caller closes *out. */
+enum sw_status sw_open_tokenizer(const char *path, struct sw_tokenizer **out);
+/* Whether there is a tokenizer. */
+enum sw_status sw_open_has_tokenizer(const char *path, bool *there);
+/* As sw_chat_open; the caller frees *out. */
+enum sw_status sw_open_chat(const char *path, struct sw_chat **out);
+
+#endif

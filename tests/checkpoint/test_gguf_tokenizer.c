@@ -1,0 +1,216 @@
+/* Tokenizers in GGUF files: published vocabularies against the ids of the models' own tokenizers
+ * (skipped where the files are not at hand), and what is refused. */
+#include "base/json.h"
+#include "checkpoint/gguf_tokenizer.h"
+#include "gguf_writer.h"
+
+/* ---- published vocabularies */
+
+static bool open_tokenizer(const char *file, struct sw_tokenizer **out)
+{
+    const char *path = sw_unit_shared(file);
+    struct sw_source source;
+    struct sw_gguf gguf;
+    if (!path)
+        return false;
+    CU_ASSERT_EQUAL_FATAL(sw_source_open(path, &source), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_gguf_read(&source, &gguf), SW_OK);
+    const enum sw_status status = sw_gguf_tokenizer(&gguf, path, out);
+    if (status != SW_OK)
+        printf("    %s\n", sw_error_message());
+    CU_ASSERT_EQUAL_FATAL(status, SW_OK);
+    sw_gguf_free(&gguf);
+    sw_source_close(&source);
+    return true;
+}
+
+/* Whether the text has these ids, written " 1 22 333". */
+static bool has_ids(struct sw_tokenizer *tok, const char *text, size_t n, const char *expected)
+{
+    struct sw_ids ids = {0};
+    bool same = sw_tokenizer_encode(tok, text, n, 0, &ids) == SW_OK;
+    for (size_t i = 0; same && i < ids.count; i++) {
+        char *end;
+        same = strtol(expected, &end, 10) == ids.items[i] && end > expected;
+        expected = end;
+    }
+    same = same && strspn(expected, " ") == strlen(expected);
+    sw_ids_free(&ids);
+    return same;
+}
+
+/* NAME.inp has texts between separators, NAME.out a line of ids for each. */
+static void compare_texts(const char *name)
+{
+    static const char separator[] = "\n__ggml_vocab_test__\n";
+    char file[256];
+    struct sw_tokenizer *tok;
+    int n_texts = 0, wrong = 0;
+    size_t n_in, n_out;
+    snprintf(file, sizeof file, "llama.cpp/ggml-vocab-%s.gguf", name);
+    if (!open_tokenizer(file, &tok))
+        return;
+    snprintf(file, sizeof file, "llama.cpp/ggml-vocab-%s.gguf.inp", name);
+    char *in = get_file(sw_unit_shared(file), &n_in);
+    snprintf(file, sizeof file, "llama.cpp/ggml-vocab-%s.gguf.out", name);
+    char *out = get_file(sw_unit_shared(file), &n_out), *line = out;
+    for (char *text = in; text < in + n_in && line < out + n_out; n_texts++) {
+        char *end = memmem(text, (size_t)(in + n_in - text), separator, sizeof separator - 1);
+        char *newline = memchr(line, '\n', (size_t)(out + n_out - line));
+        if (!end || !newline)
+            break;
+        *newline = '\0';
+        if (!has_ids(tok, text, (size_t)(end - text), line) && wrong++ < 5)
+            printf("    %s: \"%.*s\" is not%s\n", name, (int)(end - text), text, line);
+        text = end + sizeof separator - 1;
+        line = newline + 1;
+    }
+    printf("    %s: %d texts\n", name, n_texts);
+    CU_ASSERT(n_texts > 40);
+    CU_ASSERT_EQUAL(wrong, 0);
+    free(in);
+    free(out);
+    sw_tokenizer_close(tok);
+}
+
+static void encodes_as_the_models(void)
+{
+    compare_texts("gpt-2");
+    compare_texts("mpt");
+    compare_texts("starcoder");
+    compare_texts("falcon");
+    compare_texts("llama-spm");
+}
+
+/* Lines {"text", "ids"}, made with the model's own tokenizer. */
+static void compare_lines(const char *vocabulary, const char *lines)
+{
+    struct sw_tokenizer *tok;
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t n;
+    int n_lines = 0, wrong = 0;
+    if (!open_tokenizer(vocabulary, &tok))
+        return;
+    FILE *f = fopen(sw_unit_shared(lines), "r");
+    while (f && (n = getline(&line, &capacity, f)) > 0) {
+        char expected[1 << 16] = "";
+        size_t at = 0, i;
+        json_t *record, *id;
+        CU_ASSERT_EQUAL_FATAL(sw_json_read(line, (size_t)n, SW_JSON_LINE, &record), SW_OK);
+        const json_t *text = json_object_get(record, "text");
+        json_array_foreach(json_object_get(record, "ids"), i, id) at += (size_t)snprintf(
+            expected + at, sizeof expected - at, " %d", (int)json_integer_value(id));
+        if (!has_ids(tok, json_string_value(text), json_string_length(text), expected) &&
+            wrong++ < 5)
+            printf("    %s: %s", vocabulary, line);
+        n_lines++;
+        json_decref(record);
+    }
+    printf("    %s: %d lines\n", vocabulary, n_lines);
+    CU_ASSERT(n_lines > 50);
+    CU_ASSERT_EQUAL(wrong, 0);
+    free(line);
+    if (f)
+        fclose(f);
+    sw_tokenizer_close(tok);
+}
+
+static void encodes_hard_texts(void)
+{
+    compare_lines("llama.cpp/ggml-vocab-gpt-2.gguf", "tokenizer-expected/gpt2_bpe.jsonl");
+    compare_lines("llama.cpp/ggml-vocab-llama-spm.gguf", "tokenizer-expected/llama2_spm.jsonl");
+    compare_lines("llama.cpp/ggml-vocab-gpt-neox.gguf", "tokenizer-expected/gpt_neox_bpe.jsonl");
+}
+
+/* ---- small ones */
+
+static void add_string(struct gguf_file *f, const char *key, const char *text)
+{
+    add_text(f, key);
+    add_number(f, SW_GGUF_STRING, 4);
+    add_text(f, text);
+}
+
+static void add_strings(struct gguf_file *f, const char *key, const char *const *texts)
+{
+    uint64_t n = 0;
+    while (texts[n])
+        n++;
+    add_array(f, key, SW_GGUF_STRING, n);
+    for (uint64_t i = 0; i < n; i++)
+        add_text(f, texts[i]);
+}
+
+static void add_types(struct gguf_file *f, int n, const int *types)
+{
+    add_array(f, "tokenizer.ggml.token_type", SW_GGUF_I32, (uint64_t)n);
+    for (int i = 0; i < n; i++)
+        add_number(f, (uint64_t)types[i], 4);
+}
+
+static enum sw_status make_tokenizer(const struct gguf_file *f, struct sw_tokenizer **out)
+{
+    struct sw_gguf gguf;
+    CU_ASSERT_EQUAL_FATAL(read_file(f, &gguf), SW_OK);
+    const enum sw_status status = sw_gguf_tokenizer(&gguf, "m.gguf", out);
+    sw_gguf_free(&gguf);
+    return status;
+}
+
+#define N_SMALL 5
+static struct gguf_file small_file(const char *model, const char *pre, int n_types, int more)
+{
+    struct gguf_file f = begin_file(3, 0, (uint64_t)(N_SMALL + more));
+    add_string(&f, "tokenizer.ggml.model", model);
+    add_string(&f, "tokenizer.ggml.pre", pre);
+    add_strings(&f, "tokenizer.ggml.tokens",
+                (const char *[]){"a", "b", "ab", "\xC4\xA0", "<|im_end|>", "  ", "[PAD]", NULL});
+    add_types(&f, n_types, (int[]){1, 1, 1, 1, 3, 4, 5});
+    add_strings(&f, "tokenizer.ggml.merges", (const char *[]){"a b", NULL});
+    return f;
+}
+
+static void reads_kinds_of_pieces(void)
+{
+    struct sw_tokenizer *tok;
+    struct gguf_file f = small_file("gpt2", "gpt-2", 7, 3);
+    add_value(&f, "tokenizer.ggml.eos_token_id", SW_GGUF_U32, 4, 4);
+    add_value(&f, "tokenizer.ggml.bos_token_id", SW_GGUF_U32, 0, 4);
+    add_value(&f, "tokenizer.ggml.add_bos_token", SW_GGUF_BOOL, 1, 1);
+    CU_ASSERT_EQUAL_FATAL(make_tokenizer(&f, &tok), SW_OK);
+    CU_ASSERT(has_ids(tok, "ab", 2, " 2"));
+    CU_ASSERT(has_ids(tok, "ab  a", 5, " 2 5 0"));         /* the user's own piece */
+    CU_ASSERT_FALSE(has_ids(tok, "<|im_end|>", 10, " 4")); /* special: not of a text … */
+    CU_ASSERT(sw_tokenizer_is_special(tok, 4) && sw_tokenizer_is_end(tok, 4));
+    CU_ASSERT(!sw_tokenizer_is_special(tok, 5) && sw_tokenizer_eos(tok) == 4);
+    struct sw_ids ids = {0};
+    CU_ASSERT_EQUAL(sw_tokenizer_encode(tok, "a<|im_end|>", 11,
+                                        SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL, &ids),
+                    SW_OK);
+    CU_ASSERT(ids.count == 3 && ids.items[0] == 0 && ids.items[1] == 0 && ids.items[2] == 4);
+    sw_ids_free(&ids);
+    sw_tokenizer_close(tok);
+}
+
+static void refuses(void)
+{
+    struct sw_tokenizer *tok;
+    struct gguf_file f = small_file("gpt2", "viking", 7, 0);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "m.gguf: tokenizer.ggml.pre 'viking'");
+    f = small_file("bert", "gpt-2", 7, 0);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "tokenizer 'bert' is not supported");
+    f = small_file("gpt2", "gpt-2", 6, 0);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "has 6 elements of kind 5; expected 7");
+    f = small_file("llama", "default", 7, 0);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "no scores");
+    f = small_file("gpt2", "gpt-2", 7, 1);
+    add_value(&f, "tokenizer.ggml.eos_token_id", SW_GGUF_U32, 7, 4);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "has the id 7, but ids are 0 to 6");
+    f = begin_file(3, 0, 0);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "m.gguf: has no tokenizer");
+}
+
+SW_UNIT_TESTS({"encodes as the models' own", encodes_as_the_models},
+              {"encodes hard texts", encodes_hard_texts},
+              {"reads kinds of pieces", reads_kinds_of_pieces}, {"refuses", refuses})
