@@ -282,6 +282,8 @@ enum sw_status sw_gguf_model(const struct sw_gguf *gguf, const struct sw_tensors
     enum sw_status status = gguf_make(gguf, tensors, out);
     if (status == SW_OK)
         status = gguf_read_rope(tensors, *out);
+    if (status == SW_OK)
+        sw_model_hold(*out, tensors);
     if (status != SW_OK) {
         sw_error_context("%s", tensors->files[0].path);
         sw_model_close(*out);

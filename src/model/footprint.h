@@ -65,6 +65,9 @@ struct sw_footprint_params {
     int context;          /* positions each slot has room for */
     int slots;            /* sequences that can be under way at once */
     int max_batch_tokens; /* most tokens in one micro-batch (the prompt chunk) */
+    /* Matrices whose file has blocks are kept in them as they are; all others in `unquantized`.
+     * Then `weights` is the format of most, for messages. */
+    bool as_stored;
     /* 1 + the enum sw_format_id of a role; 0: as `weights` and `unquantized` say */
     uint8_t by_role[SW_ROLE_COUNT];
 };

@@ -52,6 +52,8 @@ struct sw_model {
     struct sw_dims dims;
     enum sw_dtype dtype;  /* of the checkpoint's weights; f32 where config.json does not state it */
     bool dtype_stated;    /* whether config.json states dtype */
+    unsigned char held;   /* as of struct sw_weight_source, of most of its matrices' elements */
+    bool has_blocks;      /* some source's `held` is not 0 */
     float *rope_divisors; /* (rotary_dim / 2) the file's own, of rope's frequencies; NULL: none */
     char *warnings; /* lines about keys that are not read, each with its newline; NULL: none */
     unsigned char *layer_kinds;     /* (n_layers), sets of enum sw_layer_kind */
@@ -140,9 +142,15 @@ struct sw_weight_spec {
         const char *suffix;  /* ".weight" or ".bias" */
         int64_t rows;        /* of the weight that this tensor fills */
         bool transposed;     /* stored (cols, rows): GPT-2 */
+        /* 1 + the enum sw_format_id of the blocks in the file; 0: elements, or blocks that weights
+         * cannot be kept in */
+        unsigned char held;
     } sources[SW_MAX_SOURCES];
 };
 
+/* Fills in `held` of the model and its sources by the blocks that the tensors are of. Tensors that
+ * are missing are left to sw_model_check. */
+void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors);
 /*
  * The weights of layer `layer`, or those outside the layers (SW_GLOBAL), in a fixed order: *specs
  * is in the model. Returns how many. A tied head is listed like any other.

@@ -15,12 +15,25 @@ enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source
     return roles[spec->id];
 }
 
+/* Gate and up are one matrix, so they are kept in blocks only if both have the same. */
+static enum sw_format_id held_format(const struct sw_weight_spec *spec, int source,
+                                     enum sw_format_id unquantized)
+{
+    const int held = spec->sources[source].held;
+    for (int s = 0; s < spec->n_sources && spec->id != SW_W_QKV; s++)
+        if (spec->sources[s].held != held)
+            return unquantized;
+    return held ? (enum sw_format_id)(held - 1) : unquantized;
+}
+
 enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, int source,
                                    const struct sw_footprint_params *params)
 {
     const int asked = params->by_role[sw_weight_role(spec, source)];
     if (asked)
         return (enum sw_format_id)(asked - 1);
+    if (params->as_stored)
+        return held_format(spec, source, params->unquantized);
     return spec->is_linear || !sw_format_is_quantized(params->weights) ? params->weights
                                                                        : params->unquantized;
 }

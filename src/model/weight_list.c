@@ -101,7 +101,7 @@ static void list_source(const struct list *l, struct sw_weight_spec *spec, const
 {
     if (spec)
         spec->sources[spec->n_sources++] = (struct sw_weight_source){
-            pattern, suffix, rows, l->model->arch->conv1d && spec->is_matrix};
+            pattern, suffix, rows, l->model->arch->conv1d && spec->is_matrix, 0};
 }
 
 /* A matrix of one tensor. */
@@ -407,6 +407,29 @@ enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tens
             SW_TRY(sw_model_find(model, tensors, &model->weights[w], s, &tensor));
         }
     return SW_OK;
+}
+
+void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors)
+{
+    const size_t count = model->first_weight[model->dims.n_layers + 1];
+    int64_t elements[SW_FORMAT_COUNT + 1] = {0}; /* by `held` */
+    for (size_t w = 0; w < count; w++) {
+        struct sw_weight_spec *spec = &model->weights[w];
+        for (int s = 0; s < spec->n_sources && spec->is_matrix; s++) {
+            const struct sw_tensor *tensor;
+            if (sw_model_find(model, tensors, spec, s, &tensor) != SW_OK)
+                continue;
+            const enum sw_format_id format = sw_format_id_of(tensor->blocks);
+            const int held = format == SW_FORMAT_NONE ? 0 : 1 + (int)format;
+            spec->sources[s].held = (unsigned char)held;
+            elements[held] += spec->sources[s].rows * spec->cols;
+            model->has_blocks = model->has_blocks || held;
+        }
+    }
+    for (int held = 1; held <= SW_FORMAT_COUNT; held++)
+        if (elements[held] > elements[model->held])
+            model->held = (unsigned char)held;
+    sw_error_clear();
 }
 
 uint64_t sw_model_parameters(const struct sw_model *model)

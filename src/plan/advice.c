@@ -113,6 +113,7 @@ static void try_slots(struct trial *t)
 static void try_weights(struct trial *t)
 {
     const enum sw_format_id given = t->params.weights;
+    const bool as_stored = t->params.as_stored;
     enum sw_format_id best = SW_FORMAT_NONE;
     for (int i = 0; i < SW_FORMAT_COUNT; i++) {
         const enum sw_format_id format = (enum sw_format_id)i;
@@ -121,10 +122,12 @@ static void try_weights(struct trial *t)
         if (best != SW_FORMAT_NONE && sw_format_bits(format) <= sw_format_bits(best))
             continue;
         t->params.weights = format;
+        t->params.as_stored = false;
         if (trial_fits(t))
             best = format;
     }
     t->params.weights = given;
+    t->params.as_stored = as_stored;
     if (best == SW_FORMAT_NONE)
         return;
     struct sw_advice *advice = advice_add(t, SW_ADVICE_WEIGHTS, 0);

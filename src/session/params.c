@@ -8,9 +8,11 @@
 #define USUAL_CONTEXT 2048
 #define USUAL_CHUNK 512
 
-enum sw_format_id sw_params_weights(enum sw_format_id wanted, enum sw_dtype stored)
+enum sw_format_id sw_params_weights(enum sw_format_id wanted, const struct sw_model *model,
+                                    enum sw_dtype stored)
 {
-    const enum sw_format_id kept = sw_format_keeping(stored);
+    const enum sw_format_id kept =
+        model && model->held ? (enum sw_format_id)(model->held - 1) : sw_format_keeping(stored);
     return wanted != SW_FORMAT_NONE ? wanted
            : kept != SW_FORMAT_NONE ? kept
                                     : sw_format_keeping(SW_F32); /* f64 checkpoints */
@@ -36,13 +38,14 @@ enum sw_status sw_params_resolve(const struct sw_session_settings *o, const stru
     int context = o->context;
     if (context == 0)
         context = sw_min_int(most, positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
-    const enum sw_format_id weights = sw_params_weights(o->weights, stored);
-    *out = (struct sw_footprint_params){.weights = weights,
-                                        .unquantized = sw_format_unquantized(stored),
-                                        .kv = o->kv != SW_OTHER ? o->kv
-                                                                : sw_format_kv(weights, stored),
-                                        .context = context,
-                                        .slots = o->slots > 0 ? o->slots : 1};
+    const enum sw_format_id weights = sw_params_weights(o->weights, model, stored);
+    *out = (struct sw_footprint_params){
+        .weights = weights,
+        .unquantized = sw_format_unquantized(stored),
+        .kv = o->kv != SW_OTHER ? o->kv : sw_format_kv(weights, stored),
+        .as_stored = o->weights == SW_FORMAT_NONE && model->has_blocks,
+        .context = context,
+        .slots = o->slots > 0 ? o->slots : 1};
     out->max_batch_tokens = sw_min_int(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);
     if (out->max_batch_tokens < out->slots)
         out->max_batch_tokens = out->slots;
@@ -79,7 +82,7 @@ enum sw_status sw_params_footprint(void *user, const struct sw_footprint_params 
     struct sw_footprint_params changed;
     o.context = params->context;
     o.slots = params->slots;
-    o.weights = params->weights;
+    o.weights = params->as_stored ? SW_FORMAT_NONE : params->weights;
     SW_TRY(sw_params_resolve(&o, of->model, of->stored, 0, &changed));
     return sw_footprint_of(of->model, &changed, out);
 }

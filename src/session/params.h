@@ -7,9 +7,10 @@
 #include "plan/plan.h"
 #include "session/settings.h"
 
-/* `wanted`, or where that is SW_FORMAT_NONE the checkpoint's own type, f32 for types that are no
- * format. */
-enum sw_format_id sw_params_weights(enum sw_format_id wanted, enum sw_dtype stored);
+/* `wanted`, or where that is SW_FORMAT_NONE the checkpoint's own: of most of the model's blocks
+ * (model may be NULL), else its type, f32 for types that are no format. */
+enum sw_format_id sw_params_weights(enum sw_format_id wanted, const struct sw_model *model,
+                                    enum sw_dtype stored);
 /*
  * The formats and sizes for a footprint. `stored`: the checkpoint's format; `positions`: the
  * context where the settings have none; 0: the usual one. SW_EUSAGE when the model has a smaller

@@ -16,6 +16,14 @@ const struct sw_format *sw_format_of(enum sw_format_id format)
     return formats[format];
 }
 
+enum sw_format_id sw_format_id_of(const struct sw_format *format)
+{
+    int i = 0;
+    while (i < SW_FORMAT_COUNT && formats[i] != format)
+        i++;
+    return (enum sw_format_id)i;
+}
+
 const struct sw_format *sw_format_of_ggml(unsigned type)
 {
     static const struct sw_format *const all[] = {

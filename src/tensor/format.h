@@ -101,6 +101,8 @@ const struct sw_format *sw_format_of_ggml(unsigned type);
 
 /* NULL for SW_FORMAT_NONE alone. */
 const struct sw_format *sw_format_of(enum sw_format_id format);
+/* SW_FORMAT_NONE for NULL, and for a format of files alone. */
+enum sw_format_id sw_format_id_of(const struct sw_format *format);
 /* By its name or one that its element type has, any case. False: there is none. */
 bool sw_format_by_name(const char *name, enum sw_format_id *format);
 /* The format that keeps such values as they are; SW_FORMAT_NONE: none does. */

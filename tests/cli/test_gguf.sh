@@ -70,13 +70,13 @@ one_message "a missing file" "parts-00003-of-00003.gguf"
 mkdir config quantized
 cat >config/config.json <<'J'
 {"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
- "intermediate_size": 96, "num_hidden_layers": 2, "vocab_size": 96, "rms_norm_eps": 1e-5,
+ "intermediate_size": 96, "num_hidden_layers": 3, "vocab_size": 96, "rms_norm_eps": 1e-5,
  "max_position_embeddings": 128, "tie_word_embeddings": false, "torch_dtype": "float32"}
 J
 launch "$make_checkpoint" config quantized f32
 expect 0 "made-up weights"
 sw trace quantized -w f32 --tokens $tokens --dump a.safetensors
-for row in "f16 1e-3" "q8_0 2e-2" "q4_0 2e-1"; do
+for row in "f16 1e-3" "q8_0 2e-2" "q4_0 3e-1"; do
     read -r kind limit <<<"$row"
     launch python3 "$make_gguf" quantized $kind.gguf --matrices $kind
     expect 0 "writing $kind.gguf"
@@ -88,6 +88,18 @@ for row in "f16 1e-3" "q8_0 2e-2" "q4_0 2e-1"; do
     sw plan $kind.gguf --cluster "1x(host:8G)"
     expect 0 "a plan of $kind"
 done
+# Without --weights blocks stay as they are where weights can be kept in them: the same logits as asked for.
+sw trace q8_0.gguf --tokens $tokens --dump b.safetensors
+expect 0 "q8_0 as it is"
+sw trace q8_0.gguf -w q8_0 --tokens $tokens --dump c.safetensors
+at_most 3e-2 "$(differ b.safetensors c.safetensors)" "q8_0 as it is" # its embedding and head are q8_0, too
+at_most 5e-2 "$(differ a.safetensors b.safetensors)" "q8_0 as it is, to the folder"
+ranks 3 trace q8_0.gguf --tokens $tokens --dump c.safetensors
+cmp b.safetensors c.safetensors || fail "q8_0 as it is on three ranks: other bits"
+sw bench q8_0.gguf -p 8 -n 2 -r 1 --json
+grep -q '"weights": "q8_0"' out || fail "q8_0 is not kept as it is"
+sw plan q8_0.gguf --cluster "1x(host:8G)"
+grep -q "of q8_0 weights" out || fail "the plan does not keep q8_0 as it is"
 sw bench q4_0.gguf -p 8 -n 2 -r 1 --json
 expect 0 "bench"
 grep -q '"weights": "f16"' out || fail "blocks are not kept in 16 bits without --weights"
