@@ -43,11 +43,11 @@ cat >config.json <<'JSON'
 JSON
 for way in "$nvml" ''; do
     LD_LIBRARY_PATH=$way SIMGPU_MEMORY=1300M SIMGPU_CONTEXT=1150M sw run . --weights-from random --tokens 5 -n 1 \
-        --host-memory 125MiB
+        --host-memory 150MiB
     expect 4 "a large context, monitor '$way'"
     grep -q 'planning again' err && fail "a large context, monitor '$way': memory was refused"
     LD_LIBRARY_PATH=$way SIMGPU_MEMORY=1300M SIMGPU_CONTEXT=472M sw run . --weights-from random --tokens 5 -n 1 \
-        --host-memory 125MiB
+        --host-memory 150MiB
     expect 0 "a usual context, monitor '$way'"
 done
 finish
