@@ -1,4 +1,4 @@
-/* Owns the reading of GGUF headers. Looking things up in one is in gguf_values.c. */
+/* Owns the reading of GGUF headers. Looking keys up in one is in gguf_values.c. */
 #include "checkpoint/gguf.h"
 
 #include "base/checked.h"
@@ -316,12 +316,6 @@ static int gguf_by_key(const void *a, const void *b)
     return strcmp((*x)->key, (*y)->key);
 }
 
-static int gguf_by_name(const void *a, const void *b)
-{
-    const struct sw_gguf_tensor *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
-}
-
 static enum sw_status gguf_sort_values(struct gguf_reading *r)
 {
     struct sw_gguf *g = r->out;
@@ -334,21 +328,6 @@ static enum sw_status gguf_sort_values(struct gguf_reading *r)
     for (size_t i = 1; i < g->n_values; i++)
         if (gguf_by_key(g->by_key + i - 1, g->by_key + i) == 0)
             return sw_fail(SW_EMODEL, "key '%.200s' is there twice", g->by_key[i]->key);
-    return SW_OK;
-}
-
-static enum sw_status gguf_sort_tensors(struct gguf_reading *r)
-{
-    struct sw_gguf *g = r->out;
-    void *taken;
-    SW_TRY(gguf_take(r, g->n_tensors * sizeof *g->by_name, &taken));
-    g->by_name = taken;
-    for (size_t i = 0; i < g->n_tensors; i++)
-        g->by_name[i] = g->tensors + i;
-    qsort(g->by_name, g->n_tensors, sizeof *g->by_name, gguf_by_name);
-    for (size_t i = 1; i < g->n_tensors; i++)
-        if (gguf_by_name(g->by_name + i - 1, g->by_name + i) == 0)
-            return sw_fail(SW_EMODEL, "tensor '%s' is there twice", g->by_name[i]->name);
     return SW_OK;
 }
 
@@ -385,7 +364,6 @@ static enum sw_status gguf_header(struct gguf_reading *r)
     SW_TRY(gguf_take(r, n_tensors * sizeof(struct sw_gguf_tensor), &taken));
     r->out->tensors = taken;
     SW_TRY(gguf_tensors(r, n_tensors, taken));
-    SW_TRY(gguf_sort_tensors(r));
     return gguf_locate(r, taken, alignment);
 }
 

@@ -69,16 +69,14 @@ struct sw_gguf {
     size_t n_values;
     const struct sw_gguf_tensor *tensors; /* (n_tensors), in the file's order */
     size_t n_tensors;
-    /* The same, by key and by name. */
-    const struct sw_gguf_value **by_key;
-    const struct sw_gguf_tensor **by_name;
+    const struct sw_gguf_value **by_key; /* (n_values) the values, sorted */
     struct sw_arena arena;
 };
 
 bool sw_gguf_is(const void *first, size_t n);
 /*
  * Reads the header of a file; no tensor data. The caller frees *out by sw_gguf_free; on failure it
- * is empty. SW_EMODEL: another version, big-endian, a key or a name twice, a value or tensor that
+ * is empty. SW_EMODEL: another version, big-endian, a key twice, a value or tensor that
  * does not lie inside the file, a type that is not known here; the message names the path, and the
  * key or tensor. Memory: at most about eight times the bytes of the header.
  */
@@ -87,8 +85,6 @@ void sw_gguf_free(struct sw_gguf *gguf);
 
 /* NULL: there is no such key. */
 const struct sw_gguf_value *sw_gguf_find(const struct sw_gguf *gguf, const char *key);
-/* NULL: there is no such tensor. */
-const struct sw_gguf_tensor *sw_gguf_tensor(const struct sw_gguf *gguf, const char *name);
 
 /*
  * Element i of a value. Writers disagree on the widths of numbers, so any kind of whole number will

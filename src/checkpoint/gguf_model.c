@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +122,7 @@ static void gguf_name_keys(const struct sw_tensors *tensors, struct sw_arch *arc
 
 /* ---- the header's values as a config.json would have them */
 
-/* A new reference; NULL: no memory, or a value that no key here is. */
+/* A new reference; null for what no number of a config.json can be; NULL: no memory. */
 static json_t *gguf_json(const struct sw_gguf_value *value)
 {
     struct sw_gguf_string text;
@@ -136,7 +137,7 @@ static json_t *gguf_json(const struct sw_gguf_value *value)
         return json_boolean(is);
     if (sw_gguf_integer(value, 0, &integer))
         return json_integer(integer);
-    return sw_gguf_float(value, 0, &number) ? json_real(number) : json_null();
+    return sw_gguf_float(value, 0, &number) && isfinite(number) ? json_real(number) : json_null();
 }
 
 /* Writers that have nothing to say write "none", of rope.scaling.type. */

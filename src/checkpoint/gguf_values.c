@@ -1,4 +1,4 @@
-/* Owns looking up keys and tensors of a GGUF header, and reading values whatever their width. */
+/* Owns looking up keys of a GGUF header, and reading values whatever their width. */
 #include "checkpoint/gguf.h"
 
 #include <stdlib.h>
@@ -10,27 +10,12 @@ static int gguf_compare_key(const void *key, const void *item)
     return strcmp(key, (*value)->key);
 }
 
-static int gguf_compare_name(const void *name, const void *item)
-{
-    const struct sw_gguf_tensor *const *tensor = item;
-    return strcmp(name, (*tensor)->name);
-}
-
 const struct sw_gguf_value *sw_gguf_find(const struct sw_gguf *gguf, const char *key)
 {
     const struct sw_gguf_value **found =
         gguf->n_values
             ? bsearch(key, gguf->by_key, gguf->n_values, sizeof *gguf->by_key, gguf_compare_key)
             : NULL;
-    return found ? *found : NULL;
-}
-
-const struct sw_gguf_tensor *sw_gguf_tensor(const struct sw_gguf *gguf, const char *name)
-{
-    const struct sw_gguf_tensor **found = gguf->n_tensors
-                                              ? bsearch(name, gguf->by_name, gguf->n_tensors,
-                                                        sizeof *gguf->by_name, gguf_compare_name)
-                                              : NULL;
     return found ? *found : NULL;
 }
 

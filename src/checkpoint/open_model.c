@@ -3,12 +3,9 @@
 
 #include "base/file.h"
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/fit.h"
 #include "checkpoint/gguf_model.h"
 #include "checkpoint/gguf_tensors.h"
 #include "checkpoint/gguf_tokenizer.h"
-
-#include <stdlib.h>
 
 /* *is: a regular file that begins as GGUF files do. */
 static enum sw_status open_is_gguf(const char *path, bool *is)

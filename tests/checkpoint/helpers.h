@@ -1,6 +1,6 @@
 /* A folder that goes away, whole files, and comparing two checkpoints value by value. */
-#ifndef SW_TESTS_FORMAT_HELPERS_H
-#define SW_TESTS_FORMAT_HELPERS_H
+#ifndef SW_TESTS_CHECKPOINT_HELPERS_H
+#define SW_TESTS_CHECKPOINT_HELPERS_H
 
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/reader.h"
@@ -28,7 +28,7 @@ static inline void remove_folder(const char *path)
 /* Fills `path` (64 bytes) with a new folder's. */
 static inline const char *new_folder(char *path)
 {
-    snprintf(path, 64, "/tmp/spillway-format-XXXXXX");
+    snprintf(path, 64, "/tmp/spillway-checkpoint-XXXXXX");
     if (!mkdtemp(path))
         abort();
     return path;

@@ -98,9 +98,9 @@ static void locates_tensors(void)
     const struct gguf_file f = whole_file(3);
     struct sw_gguf g;
     CU_ASSERT_EQUAL_FATAL(read_file(&f, &g), SW_OK);
-    const struct sw_gguf_tensor *t = sw_gguf_tensor(&g, "blk.0.ffn_gate_exps.weight");
+    const struct sw_gguf_tensor *t = g.tensors;
     CU_ASSERT_EQUAL_FATAL(g.n_tensors, 3);
-    CU_ASSERT_PTR_EQUAL_FATAL(t, g.tensors);
+    CU_ASSERT_STRING_EQUAL(t->name, "blk.0.ffn_gate_exps.weight");
     CU_ASSERT(t->rank == 3 && t->shape[0] == 3 && t->shape[1] == 2 && t->shape[2] == 32);
     CU_ASSERT_PTR_EQUAL(t->blocks, &sw_format_q8_0);
     CU_ASSERT_EQUAL(t->bytes, 6 * 34);
@@ -111,7 +111,6 @@ static void locates_tensors(void)
     CU_ASSERT_EQUAL(g.tensors[1].bytes, 20);
     CU_ASSERT(g.tensors[2].rank == 0 && g.tensors[2].bytes == 2);
     CU_ASSERT_EQUAL(g.tensors[2].offset + 2, f.n);
-    CU_ASSERT_PTR_NULL(sw_gguf_tensor(&g, "blk.1"));
     sw_gguf_free(&g);
 }
 
@@ -197,11 +196,6 @@ static void refuses_tensors(void)
     refuse_tensor(1, (uint64_t[]){256}, 16, 0, 64, "number 16 of ggml's");
     struct gguf_file f = begin_file(3, UINT64_MAX / 24, 0);
     refuse(&f, "have no room");
-    f = begin_file(3, 2, 0);
-    add_tensor(&f, "twin", 1, (uint64_t[]){1}, 0, 0);
-    add_tensor(&f, "twin", 1, (uint64_t[]){1}, 0, 0);
-    add_data(&f, 32, 4);
-    refuse(&f, "tensor 'twin' is there twice");
     memset(name, 'n', 64);
     f = begin_file(3, 1, 0);
     add_tensor(&f, name, 1, (uint64_t[]){1}, 0, 0);

@@ -175,6 +175,22 @@ static void reads_rope(void)
     CU_ASSERT(strstr(sw_error_message(), "element 0 is not above 0") != NULL);
 }
 
+static void refuses_twins(void)
+{
+    struct gguf_file f = begin_file(3, 2, 0);
+    struct sw_tensors tensors = {0};
+    struct sw_gguf g;
+    add_tensor(&f, "twin", 1, (uint64_t[]){1}, 0, 0);
+    add_tensor(&f, "twin", 1, (uint64_t[]){1}, 0, 0);
+    add_data(&f, 32, 4);
+    const struct sw_source source = sw_source_of_memory("a/b.gguf", f.bytes, f.n);
+    CU_ASSERT_EQUAL_FATAL(sw_gguf_read(&source, &g), SW_OK);
+    expect_failure(sw_gguf_tensors(&g, &source, &tensors), SW_EMODEL,
+                   "a/b.gguf: tensor 'twin' occurs twice");
+    sw_tensors_free(&tensors);
+    sw_gguf_free(&g);
+}
+
 static void refuses_unknown(void)
 {
     struct gguf_file f = begin_model("mamba", "layer_norm_epsilon", 0, 0);
@@ -186,6 +202,12 @@ static void refuses_unknown(void)
     CU_ASSERT_PTR_NULL(open_model(&f));
     CU_ASSERT(strstr(sw_error_message(), "'attention.layer_norm_rms_epsilon' is missing") != NULL);
     f = begin_model("llama", "layer_norm_rms_epsilon", 0, 1);
+    add_value(&f, "llama.rope.scaling.factor", SW_GGUF_F32, 0x7fc00000u, 4); /* NaN: as if absent */
+    end_model(&f, NULL);
+    struct sw_model *m = open_model(&f);
+    CU_ASSERT_PTR_NOT_NULL(m);
+    sw_model_close(m);
+    f = begin_model("llama", "layer_norm_rms_epsilon", 0, 1);
     add_array(&f, "llama.attention.head_count_kv", SW_GGUF_U32, 1);
     add_number(&f, 1, 4);
     end_model(&f, NULL);
@@ -195,4 +217,5 @@ static void refuses_unknown(void)
 
 SW_UNIT_TESTS({"reads llama", reads_llama}, {"reads experts", reads_routed},
               {"reads biases", reads_biases}, {"reads gpt-neox", reads_neox},
-              {"reads rope's divisors", reads_rope}, {"refuses what is not known", refuses_unknown})
+              {"reads rope's divisors", reads_rope}, {"refuses a tensor twice", refuses_twins},
+              {"refuses what is not known", refuses_unknown})
