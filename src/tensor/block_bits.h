@@ -1,4 +1,4 @@
-/* Reads the parts of packed blocks, which have any alignment (private to src/tensor). */
+/* Reads and writes the parts of packed blocks, which have any alignment (private to src/tensor). */
 #ifndef SW_TENSOR_BLOCK_BITS_H
 #define SW_TENSOR_BLOCK_BITS_H
 
@@ -19,6 +19,15 @@ static inline float bits_f16(const uint8_t *at)
     return sw_f16_to_f32(bits_u16(at));
 }
 
+static inline void bits_put_u16(uint8_t *at, uint16_t bits)
+{
+    at[0] = (uint8_t)bits;
+    at[1] = (uint8_t)(bits >> 8);
+}
+
+/* A scale of something that is no number: all products of the block show it. */
+#define BITS_F16_NAN 0x7e00
+
 /* What the nibbles of IQ4_NL and IQ4_XS stand for. */
 static const int8_t bits_iq4[16] __attribute__((unused)) = {
     -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
@@ -33,6 +42,14 @@ static inline struct bits_pair bits_pair_of(const uint8_t *s, int part)
         return (struct bits_pair){s[part] & 63, s[part + 4] & 63};
     return (struct bits_pair){(s[part + 4] & 15) | s[part - 4] >> 6 << 4,
                               s[part + 4] >> 4 | s[part] >> 6 << 4};
+}
+static inline void bits_put_pairs(uint8_t *s, const int8_t *scales, const uint8_t *mins)
+{
+    for (int part = 0; part < 4; part++) {
+        s[part] = (uint8_t)((scales[part] & 63) | scales[part + 4] >> 4 << 6);
+        s[part + 4] = (uint8_t)((mins[part] & 63) | mins[part + 4] >> 4 << 6);
+        s[part + 8] = (uint8_t)((scales[part + 4] & 15) | mins[part + 4] << 4);
+    }
 }
 
 #endif

@@ -79,7 +79,7 @@ struct sw_format {
 SW_FORMATS(X)
 #undef X
 
-/* Formats that files have and weights are not kept in yet: they can be decoded only. */
+/* Formats that files have and weights are not kept in yet, since no kernel multiplies them. */
 #define SW_FILE_FORMATS(X)                                                                         \
     X(Q4_0, q4_0)                                                                                  \
     X(Q4_1, q4_1)                                                                                  \

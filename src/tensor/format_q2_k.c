@@ -1,6 +1,6 @@
 /* Owns Q2_K of GGUF: blocks of 256 in 16 parts, each with a scale and a minimum of four bits. */
-#include "tensor/block_bits.h"
-#include "tensor/format.h"
+#include "tensor/block_encode.h"
+#include "tensor/kquant_fit.h"
 
 static void decode_q2_k(const void *blocks, float scale, int64_t n, float *out)
 {
@@ -21,10 +21,25 @@ static void decode_q2_k(const void *blocks, float scale, int64_t n, float *out)
     }
 }
 
+static void q2_k_block(const float *values, uint8_t *block)
+{
+    static const struct kquant_shape shape = {
+        .len = 16, .high_scale = 15, .share = 1, .range = {0, 3, 20, -0.9f, 0.1f}};
+    struct kquant_fit fit;
+    kquant_fit_with_min(values, &shape, &fit);
+    for (int part = 0; part < 16; part++)
+        block[part] = (uint8_t)(fit.scales[part] | fit.mins[part] << 4);
+    encode_pairs_of_bits(fit.elements, block + 16);
+    bits_put_u16(block + 80, fit.scale);
+    bits_put_u16(block + 82, fit.min);
+}
+ENCODE_WITH(encode_q2_k, 256, 84, q2_k_block)
+
 const struct sw_format sw_format_q2_k = {.name = "q2_k",
                                          .dtype = SW_OTHER,
                                          .block_len = 256,
                                          .block_bytes = 84,
                                          .ggml_type = 10,
                                          .col_pad = 256,
-                                         .decode = decode_q2_k};
+                                         .decode = decode_q2_k,
+                                         .encode = encode_q2_k};

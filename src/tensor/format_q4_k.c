@@ -1,6 +1,6 @@
 /* Owns Q4_K of GGUF: blocks of 256 in 8 parts, each with a scale and a minimum of six bits. */
-#include "tensor/block_bits.h"
-#include "tensor/format.h"
+#include "tensor/block_encode.h"
+#include "tensor/kquant_fit.h"
 
 static void decode_q4_k(const void *blocks, float scale, int64_t n, float *out)
 {
@@ -19,10 +19,27 @@ static void decode_q4_k(const void *blocks, float scale, int64_t n, float *out)
     }
 }
 
+static void q4_k_block(const float *values, uint8_t *block)
+{
+    static const struct kquant_shape shape = {
+        .len = 32, .high_scale = 63, .share = 1, .range = {0, 15, 21, -1, 0.1f}};
+    struct kquant_fit fit;
+    kquant_fit_with_min(values, &shape, &fit);
+    bits_put_u16(block, fit.scale);
+    bits_put_u16(block + 2, fit.min);
+    bits_put_pairs(block + 4, fit.scales, fit.mins);
+    for (int i = 0; i < 128; i++) {
+        const uint8_t *q = fit.elements + i / 32 * 64 + i % 32;
+        block[16 + i] = (uint8_t)(q[0] | q[32] << 4);
+    }
+}
+ENCODE_WITH(encode_q4_k, 256, 144, q4_k_block)
+
 const struct sw_format sw_format_q4_k = {.name = "q4_k",
                                          .dtype = SW_OTHER,
                                          .block_len = 256,
                                          .block_bytes = 144,
                                          .ggml_type = 12,
                                          .col_pad = 256,
-                                         .decode = decode_q4_k};
+                                         .decode = decode_q4_k,
+                                         .encode = encode_q4_k};

@@ -1,7 +1,7 @@
 /* Owns Q6_K of GGUF: blocks of 256 in 16 parts, each with a scale of a byte; upper bits lie apart.
  */
-#include "tensor/block_bits.h"
-#include "tensor/format.h"
+#include "tensor/block_encode.h"
+#include "tensor/kquant_fit.h"
 
 static void decode_q6_k(const void *blocks, float scale, int64_t n, float *out)
 {
@@ -25,10 +25,34 @@ static void decode_q6_k(const void *blocks, float scale, int64_t n, float *out)
     }
 }
 
+static void q6_k_block(const float *values, uint8_t *block)
+{
+    static const struct kquant_shape shape = {.len = 16,
+                                              .low_scale = -128,
+                                              .high_scale = 127,
+                                              .share = 1,
+                                              .range = {-32, 31, 19, -0.9f, 0.1f}};
+    struct kquant_fit fit;
+    kquant_fit_symmetric(values, &shape, &fit);
+    for (int half = 0; half < 2; half++)
+        for (int i = 0; i < 32; i++) {
+            const uint8_t *q = fit.elements + half * 128 + i;
+            uint8_t *const low = block + half * 64 + i;
+            low[0] = (uint8_t)((q[0] & 15) | q[64] << 4);
+            low[32] = (uint8_t)((q[32] & 15) | q[96] << 4);
+            block[128 + half * 32 + i] =
+                (uint8_t)(q[0] >> 4 | q[32] >> 4 << 2 | q[64] >> 4 << 4 | q[96] >> 4 << 6);
+        }
+    memcpy(block + 192, fit.scales, 16);
+    bits_put_u16(block + 208, fit.scale);
+}
+ENCODE_WITH(encode_q6_k, 256, 210, q6_k_block)
+
 const struct sw_format sw_format_q6_k = {.name = "q6_k",
                                          .dtype = SW_OTHER,
                                          .block_len = 256,
                                          .block_bytes = 210,
                                          .ggml_type = 14,
                                          .col_pad = 256,
-                                         .decode = decode_q6_k};
+                                         .decode = decode_q6_k,
+                                         .encode = encode_q6_k};

@@ -191,7 +191,7 @@ static void pieces_are_the_whole(void)
     char *values = hard_values(SW_F32, false);
     FOR_EACH_FORMAT (f) {
         const size_t row_bytes = sw_matrix_layout_of((enum sw_format_id)f_id, ROWS, COLS).row_bytes;
-        const int step = 96 / f->block_len * f->block_len;
+        const int step = f->block_len > 96 ? f->block_len : 96 / f->block_len * f->block_len;
         const size_t used = (size_t)((COLS + f->block_len - 1) / f->block_len) * f->block_bytes;
         char *whole = malloc(row_bytes + 1), *pieces = malloc(row_bytes + 1);
         for (int row = 0; row < ROWS; row++) {

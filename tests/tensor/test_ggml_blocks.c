@@ -2,10 +2,8 @@
  * The quantized types of GGUF: blocks decode to the values of llama.cpp's own gguf package
  * (make_ggml.py), bit for bit, and weights are made of blocks as of the values.
  */
-#include "checkpoint/checkpoint.h"
-#include "checkpoint/reader.h"
+#include "fixture_part.h"
 #include "kernels/cpu/cpu_kernels.h"
-#include "unit.h"
 
 #define ELEMENTS 512
 #define ROWS 2
@@ -22,21 +20,9 @@ static const struct {
 /* A tensor of the file, "NAME.WHAT"; the caller frees. */
 static void *read_part(const char *name, const char *what)
 {
-    struct sw_tensors tensors = {0};
-    struct sw_reader *reader;
     char full[64];
     snprintf(full, sizeof full, "%s.%s", name, what);
-    CU_ASSERT_EQUAL_FATAL(
-        sw_checkpoint_add_file(SW_SOURCE_DIR "/tests/tensor/data/ggml.safetensors", &tensors),
-        SW_OK);
-    const struct sw_tensor *tensor = sw_tensors_find(&tensors, full);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(tensor);
-    void *data = malloc(tensor->bytes);
-    CU_ASSERT_EQUAL_FATAL(sw_reader_open(&tensors, &reader), SW_OK);
-    CU_ASSERT_EQUAL(sw_reader_rows(reader, tensor, 0, tensor->shape[0], data), SW_OK);
-    sw_reader_close(reader);
-    sw_tensors_free(&tensors);
-    return data;
+    return fixture_part("ggml.safetensors", full);
 }
 
 static void decodes(void)
