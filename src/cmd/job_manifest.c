@@ -40,9 +40,9 @@ enum sw_status sw_jobs_manifest(const struct sw_call *call, const struct sw_tens
     const struct sw_options *o = &call->options;
     json_t *model;
     SW_TRY(manifest_model(call->arguments[0], tensors, former, &model));
+    char weights[SW_CHOICE_TEXT];
     json_t *options =
-        json_pack("{s:s, s:s, s:i}", "--weights",
-                  o->weights == SW_FORMAT_NONE ? "as stored" : sw_format_of(o->weights)->name,
+        json_pack("{s:s, s:s, s:i}", "--weights", sw_weight_choice_text(&o->weights, weights),
                   "--kv", manifest_dtype_name(o->kv), "--context", o->context);
     if (options)
         verb->options(o, options);

@@ -1,6 +1,7 @@
 /* Owns parsing of the command line and the text of --help. */
 #include "cmd/options.h"
 
+#include "base/nearest_word.h"
 #include "base/units.h"
 #include "probe/measure.h"
 #include "tensor/format.h"
@@ -15,22 +16,34 @@
 
 #define FIELD(name) offsetof(struct sw_options, name)
 
-/* The names of formats with the quantized ones or without them, `last` before the last of them. */
-static const char *options_formats(bool quantized, const char *last, char *out, size_t cap)
+/* A list of names: NULL past the last. */
+typedef const char *options_name(int i);
+
+/* The names, `last` before the last of them. */
+static const char *options_list(options_name *name, const char *last, char *out, size_t cap)
 {
     size_t used = 0;
-    int left = 0;
-    for (int i = 0; i < SW_FORMAT_COUNT; i++)
-        left += quantized || !sw_format_is_quantized((enum sw_format_id)i);
     out[0] = 0;
-    for (int i = 0; i < SW_FORMAT_COUNT && used < cap; i++)
-        if (quantized || !sw_format_is_quantized((enum sw_format_id)i))
-            used += (size_t)snprintf(out + used, cap - used, "%s%s",
-                                     sw_format_of((enum sw_format_id)i)->name,
-                                     --left > 1  ? ", "
-                                     : left == 1 ? last
-                                                 : "");
+    for (int i = 0; name(i) && used < cap; i++)
+        used += (size_t)snprintf(out + used, cap - used, "%s%s",
+                                 i == 0        ? ""
+                                 : name(i + 1) ? ", "
+                                               : last,
+                                 name(i));
     return out;
+}
+
+static const char *options_kept_name(int i)
+{
+    return sw_weight_choice_name(SW_CHOICE_KEPT, i);
+}
+
+static const char *options_plain_name(int i)
+{
+    for (int f = 0; f < SW_FORMAT_COUNT; f++)
+        if (!sw_format_is_quantized((enum sw_format_id)f) && i-- == 0)
+            return sw_format_of((enum sw_format_id)f)->name;
+    return NULL;
 }
 
 const struct sw_option sw_options_common[] = {
@@ -41,7 +54,7 @@ const struct sw_option sw_options_common[] = {
     {0}};
 
 const struct sw_option sw_options_placement[] = {
-    {"weights", 'w', "FORMAT", "keep weights as @ (default: as the checkpoint)", FIELD(weights),
+    {"weights", 'w', "FORMAT[,…]", "keep weights as @ (default: as the checkpoint)", FIELD(weights),
      sw_parse_weights},
     {"kv", 0, "FORMAT", "keep the KV cache as @ (default: as the weights)", FIELD(kv), sw_parse_kv},
     {"weights-from", 0, "random",
@@ -99,8 +112,7 @@ const struct sw_option sw_options_progress[] = {
 
 struct sw_options sw_options_default(void)
 {
-    return (struct sw_options){.weights = SW_FORMAT_NONE,
-                               .kv = SW_OTHER,
+    return (struct sw_options){.kv = SW_OTHER,
                                .gpu_memory = UINT64_MAX,
                                .host_memory = UINT64_MAX,
                                .n = 128,
@@ -190,11 +202,7 @@ enum sw_status sw_parse_bytes(const char *text, void *field)
 
 enum sw_status sw_parse_weights(const char *text, void *field)
 {
-    char known[128];
-    if (sw_format_by_name(text, field))
-        return SW_OK;
-    return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text,
-                   options_formats(true, ", ", known, sizeof known));
+    return sw_weight_choice_parse(text, SW_CHOICE_KEPT, field);
 }
 
 enum sw_status sw_parse_kv(const char *text, void *field)
@@ -203,7 +211,7 @@ enum sw_status sw_parse_kv(const char *text, void *field)
     char known[128];
     if (!sw_format_by_name(text, &format) || sw_format_is_quantized(format))
         return sw_fail(SW_EUSAGE, "'%s' is not one of %s", text,
-                       options_formats(false, ", ", known, sizeof known));
+                       options_list(options_plain_name, ", ", known, sizeof known));
     *(enum sw_dtype *)field = sw_format_of(format)->dtype;
     return SW_OK;
 }
@@ -228,41 +236,15 @@ enum sw_status sw_parse_stop(const char *text, void *field)
     return SW_OK;
 }
 
-/* The edit distance of two short words. */
-static int word_distance(const char *a, const char *b)
-{
-    int row[64];
-    const int n = (int)strlen(b);
-    if (n >= 63)
-        return 99;
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            const int substitute = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            const int shift = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            row[j] = substitute < shift ? substitute : shift;
-        }
-    }
-    return row[n];
-}
-
 static enum sw_status unknown_option(const struct sw_verb *verb, const char *given)
 {
-    const char *best = NULL;
-    int least = 4;
+    struct sw_nearest nearest = sw_nearest_to(given);
     for (const struct sw_option *const *group = verb->groups; *group; group++)
         for (const struct sw_option *option = *group; option->name; option++)
-            if (word_distance(given, option->name) < least) {
-                least = word_distance(given, option->name);
-                best = option->name;
-            }
+            sw_nearest_try(&nearest, option->name);
     return sw_fail(SW_EUSAGE, "%s: unknown option '--%s'%s%s%s; see 'spillway %s --help'",
-                   verb->name, given, best ? "; did you mean '--" : "", best ? best : "",
-                   best ? "'" : "", verb->name);
+                   verb->name, given, nearest.best ? "; did you mean '--" : "",
+                   nearest.best ? nearest.best : "", nearest.best ? "'" : "", verb->name);
 }
 
 static const struct sw_option *option_by_name(const struct sw_verb *verb, const char *name,
@@ -354,13 +336,15 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
 /* An option's help; '@' stands for the formats that it takes. */
 static void options_print_help(const struct sw_option *option)
 {
-    char known[128];
+    char known[512];
     const size_t before = strcspn(option->help, "@");
+    options_name *name = option->parse == sw_parse_weights ? options_kept_name : options_plain_name;
     printf("%.*s", (int)before, option->help);
     if (option->help[before])
-        printf("%s%s",
-               options_formats(option->parse == sw_parse_weights, " or ", known, sizeof known),
-               option->help + before + 1);
+        printf("%s%s", options_list(name, " or ", known, sizeof known), option->help + before + 1);
+    if (option->parse == sw_parse_weights)
+        printf("\n%32sand roles of them otherwise, as bf16,head=f32: %s", "",
+               options_list(sw_weight_choice_word, " or ", known, sizeof known));
     printf("\n");
 }
 

@@ -7,7 +7,7 @@
 #define SW_CMD_OPTIONS_H
 
 #include "base/status.h"
-#include "tensor/format.h"
+#include "model/weight_choice.h"
 #include "text/ids.h"
 
 #include <stdbool.h>
@@ -18,7 +18,7 @@ struct sw_options {
     /* of all verbs */
     bool help, json, quiet, verbose;
     /* placement */
-    enum sw_format_id weights;                 /* SW_FORMAT_NONE: as in the checkpoint */
+    struct sw_weight_choice weights;
     enum sw_dtype kv;                          /* SW_OTHER: as the weights */
     const char *weights_from;                  /* "random": no weights are read; NULL: from files */
     int context, slots, chunk, threads, ranks; /* 0: chosen by the program */
@@ -96,9 +96,9 @@ enum sw_status sw_parse_threads(const char *text, void *field); /* int from 1 to
 enum sw_status sw_parse_seed(const char *text, void *field);    /* uint64_t */
 enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 */
 enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */
-enum sw_status sw_parse_weights(const char *text, void *field);
-enum sw_status sw_parse_kv(const char *text, void *field);     /* enum sw_dtype */
-enum sw_status sw_parse_output(const char *text, void *field); /* as sw_parse_file; NULL is "-" */
+enum sw_status sw_parse_weights(const char *text, void *field); /* struct sw_weight_choice */
+enum sw_status sw_parse_kv(const char *text, void *field);      /* enum sw_dtype */
+enum sw_status sw_parse_output(const char *text, void *field);  /* as sw_parse_file; NULL is "-" */
 enum sw_status sw_parse_transport(const char *text, void *field); /* bool: mpi */
 enum sw_status sw_parse_stop(const char *text, void *field);      /* sw_options.stop, one more */
 /* verb_tokens.c: appends the ids of "1,2,3" or "1 2 3", each from 0 to limit - 1; else SW_EINPUT.

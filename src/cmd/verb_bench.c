@@ -6,6 +6,7 @@
 #include "cmd/call_session.h"
 #include "cmd/output.h"
 #include "engine/scheduler.h"
+#include "model/weight_choice.h"
 #include "session/params.h"
 
 #include <limits.h>
@@ -215,10 +216,11 @@ static enum sw_status bench_round(struct bench *b, int round)
 static enum sw_status bench_report_json(const struct bench *b)
 {
     const struct sw_session *s = b->s;
+    char weights[SW_CHOICE_TEXT];
     json_t *root =
         json_pack("{s:s, s:s, s:i, s:i, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "model",
-                  b->call->arguments[0], "weights", sw_format_of(s->params.weights)->name,
-                  "threads", s->cpu ? sw_cpu_backend_threads(s->cpu) : 0, "sequences", b->sequences,
+                  b->call->arguments[0], "weights", sw_weights_text(&s->params, weights), "threads",
+                  s->cpu ? sw_cpu_backend_threads(s->cpu) : 0, "sequences", b->sequences,
                   "prompt_tokens", b->prompt, "generated_tokens", b->generate, "rounds", b->rounds,
                   "prompt_tokens_per_s", bench_median(b, PROMPT_RATE), "tokens_per_s",
                   bench_median(b, DECODE_RATE), "bytes_per_token", b->token_bytes, "prompt_flops",
@@ -246,9 +248,9 @@ static enum sw_status bench_report_text(const struct bench *b)
     const struct sw_prediction *predicted = &s->plan.predicted;
     const double decode = bench_median(b, DECODE_RATE), prompt = bench_median(b, PROMPT_RATE);
     const int ranks = s->transport->size, threads = s->cpu ? sw_cpu_backend_threads(s->cpu) : 0;
-    char rate[16], more[16];
+    char rate[16], more[16], weights[SW_CHOICE_TEXT];
     printf("%s, %s weights, %d rank%s, %d thread%s on rank 0 (%s), %d sequence%s; ",
-           b->call->arguments[0], sw_format_of(s->params.weights)->name, ranks, plural(ranks),
+           b->call->arguments[0], sw_weights_text(&s->params, weights), ranks, plural(ranks),
            threads, plural(threads),
            s->cpu   ? sw_isa_name(sw_cpu_backend_isa(s->cpu))
            : s->gpu ? s->gpu->ops->name

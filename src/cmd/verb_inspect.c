@@ -3,7 +3,7 @@
 #include "checkpoint/fit.h"
 #include "checkpoint/open_model.h"
 #include "cmd/options.h"
-#include "model/footprint.h"
+#include "model/weight_choice.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -16,18 +16,19 @@ static uint64_t inspect_weight_bytes(const struct sw_footprint *f)
     return bytes;
 }
 
-/* Bytes of the weights in `format`, and of the KV cache of one position, as in `run` with --weights
- * only. */
-static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_format_id format,
+/* Bytes of the weights as --weights `name` keeps them, and of the KV cache of one position. */
+static enum sw_status inspect_weigh(const struct sw_model *model, const char *name,
                                     uint64_t *weights, uint64_t *kv_row)
 {
     struct sw_footprint f;
-    const struct sw_footprint_params params = {.weights = format,
-                                               .unquantized = sw_format_unquantized(model->dtype),
-                                               .kv = sw_format_kv(format, model->dtype),
-                                               .context = 1,
-                                               .slots = 1,
-                                               .max_batch_tokens = 1};
+    struct sw_weight_choice choice;
+    struct sw_footprint_params params = {.unquantized = sw_format_unquantized(model->dtype),
+                                         .context = 1,
+                                         .slots = 1,
+                                         .max_batch_tokens = 1};
+    SW_TRY(sw_weight_choice_parse(name, SW_CHOICE_KEPT, &choice));
+    SW_TRY(sw_weight_choice_apply(&choice, model, &params));
+    params.kv = sw_format_kv(params.weights, model->dtype);
     SW_TRY(sw_footprint_of(model, &params, &f));
     *weights = inspect_weight_bytes(&f);
     *kv_row = 0;
@@ -40,14 +41,21 @@ static enum sw_status inspect_weigh(const struct sw_model *model, enum sw_format
 static enum sw_status inspect_print_json(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
+    const char *name;
     json_t *formats = json_object();
-    for (int i = 0; i < SW_FORMAT_COUNT; i++) {
+    for (int i = 0; (name = sw_weight_choice_name(SW_CHOICE_KEPT, i)); i++) {
         uint64_t weights, kv;
-        SW_TRY(inspect_weigh(model, (enum sw_format_id)i, &weights, &kv));
-        json_object_set_new(formats, sw_format_of((enum sw_format_id)i)->name,
-                            json_pack("{s:I, s:I}", "weight_bytes", (json_int_t)weights,
-                                      "kv_bytes_per_token", (json_int_t)kv));
+        const enum sw_status status = inspect_weigh(model, name, &weights, &kv);
+        if (status == SW_OK) {
+            json_object_set_new(formats, name,
+                                json_pack("{s:I, s:I}", "weight_bytes", (json_int_t)weights,
+                                          "kv_bytes_per_token", (json_int_t)kv));
+        } else if (status != SW_EUSAGE) { /* a mix that needs a format that is not kept yet */
+            json_decref(formats);
+            return status;
+        }
     }
+    sw_error_clear();
     json_t *root = json_pack(
         "{s:s, s:s, s:s, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:i, s:i, s:o}",
         "family", model->arch->model_type, "title", model->arch->title, "dtype",
@@ -83,13 +91,17 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
     if (d->context)
         printf("  context      %d positions\n", d->context);
     printf("\n  weights      in memory      KV per token\n");
-    for (int i = 0; i < SW_FORMAT_COUNT; i++) {
+    const char *format;
+    for (int i = 0; (format = sw_weight_choice_name(SW_CHOICE_KEPT, i)); i++) {
         uint64_t weights, kv;
-        SW_TRY(inspect_weigh(model, (enum sw_format_id)i, &weights, &kv));
-        printf("  %-8s %13s %17s\n", sw_format_of((enum sw_format_id)i)->name,
-               sw_size_format(weights, size, sizeof size),
+        const enum sw_status status = inspect_weigh(model, format, &weights, &kv);
+        if (status == SW_EUSAGE)
+            continue;
+        SW_TRY(status);
+        printf("  %-8s %13s %17s\n", format, sw_size_format(weights, size, sizeof size),
                sw_size_format(kv, kv_size, sizeof kv_size));
     }
+    sw_error_clear();
     return SW_OK;
 }
 

@@ -37,8 +37,10 @@ static void sbatch_add_options(const struct sw_options *o, const struct sw_repor
     sw_strbuf_printf(out, " --context %d", params->context);
     if (o->slots)
         sw_strbuf_printf(out, " --slots %d", o->slots);
-    if (o->weights != SW_FORMAT_NONE)
-        sw_strbuf_printf(out, " --weights %s", sw_format_of(o->weights)->name);
+    if (o->weights.all || o->weights.words) {
+        sw_strbuf_puts(out, " --weights ");
+        sw_weight_choice_put(&o->weights, out);
+    }
     if (o->kv != SW_OTHER)
         sw_strbuf_printf(out, " --kv %s", sw_dtype_info(o->kv)->name);
     if (o->weights_from)

@@ -117,7 +117,8 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
 {
     struct sw_probe probe;
     char problem[SW_ERROR_MAX] = "";
-    const enum sw_format_id weights = sw_params_weights(call->options.weights, NULL, SW_BF16);
+    const enum sw_format_id weights =
+        sw_params_weights(sw_format_id_of(call->options.weights.all), NULL, SW_BF16);
     const struct sw_probe_options options = {
         .seconds = MEASURE_S,
         .threads = call->options.threads,

@@ -7,6 +7,7 @@
 #define SW_MODEL_FOOTPRINT_H
 
 #include "base/status.h"
+#include "model/weight_mix.h"
 #include "tensor/layout.h"
 
 #include <stdbool.h>
@@ -40,23 +41,6 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows);
 #define SW_GPU_GRAPH_BYTES (128u << 20)
 uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out);
 
-/* What can be asked for in a format of its own. */
-enum sw_weight_role {
-    SW_ROLE_OTHER, /* what leaves no name here: positions, projections, the router */
-    SW_ROLE_EMBED,
-    SW_ROLE_HEAD,
-    SW_ROLE_QKV, /* stored as one tensor, */
-    SW_ROLE_Q,   /* or as three */
-    SW_ROLE_K,
-    SW_ROLE_V,
-    SW_ROLE_OUT,
-    SW_ROLE_UP, /* gate and up */
-    SW_ROLE_DOWN,
-    SW_ROLE_EXPERT_UP,
-    SW_ROLE_EXPERT_DOWN,
-    SW_ROLE_COUNT
-};
-
 struct sw_footprint_params {
     enum sw_format_id weights;
     enum sw_format_id
@@ -68,7 +52,11 @@ struct sw_footprint_params {
     /* Matrices whose file has blocks are kept in them as they are; all others in `unquantized`.
      * Then `weights` is the format of most, for messages. */
     bool as_stored;
-    /* 1 + the enum sw_format_id of a role; 0: as `weights` and `unquantized` say */
+    /* Else, and unless 0: a mix of formats by layer and role (weight_mix.h), of a model like
+     * mix_shape. Then `weights` is the format of most. */
+    uint8_t mix;
+    struct sw_mix_shape mix_shape;
+    /* 1 + the enum sw_format_id of a role; 0: as the fields above say */
     uint8_t by_role[SW_ROLE_COUNT];
 };
 

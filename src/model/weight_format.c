@@ -4,8 +4,9 @@
 enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source)
 {
     static const enum sw_weight_role roles[SW_W_COUNT] = {
-        [SW_W_EMBED] = SW_ROLE_EMBED, [SW_W_HEAD] = SW_ROLE_HEAD, [SW_W_QKV] = SW_ROLE_QKV,
-        [SW_W_OUT] = SW_ROLE_OUT,     [SW_W_UP] = SW_ROLE_UP,     [SW_W_DOWN] = SW_ROLE_DOWN,
+        [SW_W_EMBED] = SW_ROLE_EMBED,   [SW_W_HEAD] = SW_ROLE_HEAD, [SW_W_QKV] = SW_ROLE_QKV,
+        [SW_W_OUT] = SW_ROLE_OUT,       [SW_W_UP] = SW_ROLE_UP,     [SW_W_DOWN] = SW_ROLE_DOWN,
+        [SW_W_ROUTER] = SW_ROLE_ROUTER,
     };
     static const enum sw_weight_role of_qkv[SW_MAX_SOURCES] = {SW_ROLE_Q, SW_ROLE_K, SW_ROLE_V};
     if (spec->id == SW_W_QKV && spec->n_sources == SW_MAX_SOURCES)
@@ -26,12 +27,23 @@ static enum sw_format_id held_format(const struct sw_weight_spec *spec, int sour
     return held ? (enum sw_format_id)(held - 1) : unquantized;
 }
 
+static enum sw_format_id mix_format(const struct sw_weight_spec *spec, enum sw_weight_role role,
+                                    const struct sw_footprint_params *params)
+{
+    const enum sw_format_id format = sw_format_id_of(
+        sw_mix_format(params->mix, &params->mix_shape, role, spec->layer, spec->cols));
+    return format == SW_FORMAT_NONE ? params->unquantized : format;
+}
+
 enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, int source,
                                    const struct sw_footprint_params *params)
 {
-    const int asked = params->by_role[sw_weight_role(spec, source)];
+    const enum sw_weight_role role = sw_weight_role(spec, source);
+    const int asked = params->by_role[role];
     if (asked)
         return (enum sw_format_id)(asked - 1);
+    if (params->mix)
+        return mix_format(spec, role, params);
     if (params->as_stored)
         return held_format(spec, source, params->unquantized);
     return spec->is_linear || !sw_format_is_quantized(params->weights) ? params->weights

@@ -11,9 +11,9 @@
 
 /*
  * The format of the rows of a matrix that come from `source`: what params ask for its role. Else
- * what the file has, if params.as_stored; else params.weights; but quantized ones are for the
- * linear matrices of layers only: embeddings, projections, the router and the head are then kept in
- * params.unquantized. Vectors are f32 always.
+ * what params.mix says, if there is one, or what the file has, if params.as_stored; else
+ * params.weights; but quantized ones are for the linear matrices of layers only: embeddings,
+ * projections, the router and the head are then kept in params.unquantized. Vectors are f32 always.
  */
 enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, int source,
                                    const struct sw_footprint_params *params);

@@ -5,9 +5,11 @@
 #include "plan/advice.h"
 
 #include "base/units.h"
+#include "model/weight_choice.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MOST_NODES 256 /* most additional nodes to advise */
 #define MOST_HOST 4096 /* most additional GiB of host memory on a node to advise */
@@ -112,28 +114,29 @@ static void try_slots(struct trial *t)
 /* The largest format that is smaller than the given one and fits. */
 static void try_weights(struct trial *t)
 {
-    const enum sw_format_id given = t->params.weights;
-    const bool as_stored = t->params.as_stored;
+    const struct sw_footprint_params given = t->params;
+    char named[SW_CHOICE_TEXT];
     enum sw_format_id best = SW_FORMAT_NONE;
     for (int i = 0; i < SW_FORMAT_COUNT; i++) {
         const enum sw_format_id format = (enum sw_format_id)i;
-        if (sw_format_bits(format) >= sw_format_bits(given))
+        if (sw_format_bits(format) >= sw_format_bits(given.weights))
             continue;
         if (best != SW_FORMAT_NONE && sw_format_bits(format) <= sw_format_bits(best))
             continue;
         t->params.weights = format;
         t->params.as_stored = false;
+        t->params.mix = 0;
+        memset(t->params.by_role, 0, sizeof t->params.by_role);
         if (trial_fits(t))
             best = format;
     }
-    t->params.weights = given;
-    t->params.as_stored = as_stored;
+    t->params = given;
     if (best == SW_FORMAT_NONE)
         return;
     struct sw_advice *advice = advice_add(t, SW_ADVICE_WEIGHTS, 0);
     advice->format = best;
-    snprintf(advice->text, sizeof advice->text, "--weights %s (instead of %s)",
-             sw_format_of(best)->name, sw_format_of(given)->name);
+    snprintf(advice->text, sizeof advice->text, "--weights %s (instead of %.48s)",
+             sw_format_of(best)->name, sw_weights_text(&given, named));
 }
 
 static bool node_alike(const struct sw_node *a, const struct sw_node *b)

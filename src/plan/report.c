@@ -2,6 +2,7 @@
 #include "plan/report.h"
 
 #include "base/units.h"
+#include "model/weight_choice.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -240,7 +241,7 @@ static void put_legend(const struct printer *p)
 static void put_title(const struct printer *p)
 {
     const struct sw_footprint *fp = p->r->footprint;
-    char size[16], kv[16];
+    char size[16], kv[16], names[SW_CHOICE_TEXT];
     uint64_t weights = fp->embed_bytes + fp->head_bytes - fp->tied_bytes, cache = 0;
     for (int i = 0; i < fp->n_layers; i++) {
         weights += fp->layers[i].weight_bytes;
@@ -249,7 +250,7 @@ static void put_title(const struct printer *p)
     sw_strbuf_printf(p->out, "%s: %d layers, %s of %s weights, %s of KV cache (%d x %d tokens)\n",
                      p->r->model ? p->r->model : "model", fp->n_layers,
                      sw_size_format(weights, size, sizeof size),
-                     sw_format_of(fp->params.weights)->name, sw_size_format(cache, kv, sizeof kv),
+                     sw_weights_text(&fp->params, names), sw_size_format(cache, kv, sizeof kv),
                      fp->params.slots, fp->params.context);
 }
 

@@ -1,6 +1,8 @@
 /* Owns a plan as JSON: the fields that scripts rely on, and the bytes in full. */
 #include "plan/report.h"
 
+#include "model/weight_choice.h"
+
 #include <jansson.h>
 #include <stdlib.h>
 
@@ -74,11 +76,12 @@ void sw_report_json(const struct sw_report *r, struct sw_strbuf *out)
 {
     const struct sw_plan *plan = r->plan;
     const struct sw_footprint_params *params = &r->footprint->params;
+    char weights[SW_CHOICE_TEXT];
     json_t *idle = json_array(), *advice = json_array();
     json_t *root = json_pack(
         "{s:s?, s:b, s:s, s:s, s:s, s:i, s:i, s:i, s:i}", "model", r->model, "fits", plan->fits,
         "objective", r->options->objective == SW_OBJECTIVE_LATENCY ? "latency" : "throughput",
-        "weights", sw_format_of(params->weights)->name, "kv", sw_dtype_info(params->kv)->name,
+        "weights", sw_weights_text(params, weights), "kv", sw_dtype_info(params->kv)->name,
         "context", params->context, "slots", params->slots, "layers", r->footprint->n_layers,
         "ranks", plan->n_ranks);
     if (!root || !idle || !advice) {

@@ -2,6 +2,7 @@
 #include "plan/report.h"
 
 #include "base/units.h"
+#include "model/weight_choice.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -162,9 +163,10 @@ static double svg_put_node(const struct sw_report *r, int n, double y, struct sw
 static void put_head(const struct sw_report *r, struct sw_strbuf *out)
 {
     const struct sw_prediction *p = &r->plan->predicted;
-    char text[256], token[32], load[32], rate[16], prompts[16];
+    char text[SW_CHOICE_TEXT + 256], weights[SW_CHOICE_TEXT], token[32], load[32], rate[16],
+        prompts[16];
     snprintf(text, sizeof text, "%.80s, %s weights, %d layers on %d ranks",
-             r->model ? r->model : "model", sw_format_of(r->footprint->params.weights)->name,
+             r->model ? r->model : "model", sw_weights_text(&r->footprint->params, weights),
              r->plan->n_layers, r->plan->n_stages);
     svg_put_text(out, LEFT, 34, "title", text);
     snprintf(text, sizeof text,

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 
 #include <limits.h>
+#include <string.h>
 
 #define USUAL_CONTEXT 2048
 #define USUAL_CHUNK 512
@@ -20,11 +21,8 @@ enum sw_format_id sw_params_weights(enum sw_format_id wanted, const struct sw_mo
 
 struct sw_session_settings sw_session_settings_default(const char *model)
 {
-    return (struct sw_session_settings){.model = model,
-                                        .weights = SW_FORMAT_NONE,
-                                        .kv = SW_OTHER,
-                                        .gpu_memory = UINT64_MAX,
-                                        .host_memory = UINT64_MAX};
+    return (struct sw_session_settings){
+        .model = model, .kv = SW_OTHER, .gpu_memory = UINT64_MAX, .host_memory = UINT64_MAX};
 }
 
 enum sw_status sw_params_resolve(const struct sw_session_settings *o, const struct sw_model *model,
@@ -38,18 +36,19 @@ enum sw_status sw_params_resolve(const struct sw_session_settings *o, const stru
     int context = o->context;
     if (context == 0)
         context = sw_min_int(most, positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
-    const enum sw_format_id weights = sw_params_weights(o->weights, model, stored);
-    *out = (struct sw_footprint_params){
-        .weights = weights,
-        .unquantized = sw_format_unquantized(stored),
-        .kv = o->kv != SW_OTHER ? o->kv : sw_format_kv(weights, stored),
-        .as_stored = o->weights == SW_FORMAT_NONE && model->has_blocks,
-        .context = context,
-        .slots = o->slots > 0 ? o->slots : 1};
+    const enum sw_format_id all = sw_format_id_of(o->weights.all),
+                            weights = sw_params_weights(all, model, stored);
+    *out = (struct sw_footprint_params){.weights = weights,
+                                        .unquantized = sw_format_unquantized(stored),
+                                        .kv = o->kv != SW_OTHER ? o->kv
+                                                                : sw_format_kv(weights, stored),
+                                        .as_stored = all == SW_FORMAT_NONE && model->has_blocks,
+                                        .context = context,
+                                        .slots = o->slots > 0 ? o->slots : 1};
     out->max_batch_tokens = sw_min_int(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);
     if (out->max_batch_tokens < out->slots)
         out->max_batch_tokens = out->slots;
-    return SW_OK;
+    return sw_weight_choice_apply(&o->weights, model, out);
 }
 
 int sw_default_prompt(int context, int new_tokens)
@@ -74,6 +73,13 @@ void sw_params_plan_options(const struct sw_session_settings *settings, enum sw_
     out->host_memory = settings->host_memory;
 }
 
+/* Whether they are those of the settings: a change of weights is to one format for all. */
+static bool params_are_mixed(const struct sw_footprint_params *params)
+{
+    static const uint8_t none[SW_ROLE_COUNT];
+    return params->as_stored || params->mix || memcmp(params->by_role, none, sizeof none) != 0;
+}
+
 enum sw_status sw_params_footprint(void *user, const struct sw_footprint_params *params,
                                    struct sw_footprint *out)
 {
@@ -82,7 +88,8 @@ enum sw_status sw_params_footprint(void *user, const struct sw_footprint_params 
     struct sw_footprint_params changed;
     o.context = params->context;
     o.slots = params->slots;
-    o.weights = params->as_stored ? SW_FORMAT_NONE : params->weights;
+    if (!params_are_mixed(params))
+        o.weights = (struct sw_weight_choice){.all = sw_format_of(params->weights)};
     SW_TRY(sw_params_resolve(&o, of->model, of->stored, 0, &changed));
     return sw_footprint_of(of->model, &changed, out);
 }

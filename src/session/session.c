@@ -66,7 +66,8 @@ static struct sw_probe_options session_probe_options(const struct sw_session *s)
     const struct sw_session_settings *o = &s->settings;
     const struct sw_dims *d = &s->model->dims;
     const enum sw_dtype stored = sw_session_stored_format(s);
-    const enum sw_format_id weights = sw_params_weights(o->weights, s->model, stored);
+    const enum sw_format_id weights =
+        sw_params_weights(sw_format_id_of(o->weights.all), s->model, stored);
     const enum sw_dtype unquantized =
         sw_format_is_quantized(weights) ? stored : sw_format_of(weights)->dtype;
     return (struct sw_probe_options){

@@ -5,8 +5,8 @@
 #ifndef SW_SESSION_SETTINGS_H
 #define SW_SESSION_SETTINGS_H
 
+#include "model/weight_choice.h"
 #include "plan/plan.h"
-#include "tensor/format.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -14,9 +14,9 @@
 
 /* The same on every rank. Pointers must outlive the session. */
 struct sw_session_settings {
-    const char *model;                /* a directory as the hub publishes it, or its config.json */
-    bool random_weights;              /* no weights are read; config.json is enough */
-    enum sw_format_id weights;        /* SW_FORMAT_NONE: as in the checkpoint */
+    const char *model;   /* a directory as the hub publishes it, or its config.json */
+    bool random_weights; /* no weights are read; config.json is enough */
+    struct sw_weight_choice weights;
     enum sw_dtype kv;                 /* SW_OTHER: as the weights */
     int context, slots, chunk;        /* 0: as the defaults below, or as sw_params_resolve says */
     uint64_t gpu_memory, host_memory; /* limits per rank in bytes; UINT64_MAX: none */

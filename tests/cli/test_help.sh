@@ -61,6 +61,10 @@ done <<'LINES'
 2 run llama two words
 2 run llama --weights
 2 run llama --weights int3 hi
+2 run llama --weights q8_0,haed=f16 hi
+2 run llama --weights q8_0,head=q8 hi
+2 run llama --weights q8_0,f16 hi
+2 run shakespeare --weights q8_0,experts=f16 hi
 2 run llama --kv int8 hi
 2 run llama --json=yes hi
 2 run llama -n many hi

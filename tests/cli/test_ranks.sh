@@ -124,6 +124,29 @@ assert parts['weights'] + parts['embedding'] + parts['head'] == int(open('bytes'
     [ "$(wc -l <out.jsonl)" = 1 ] || fail "batch $format: not one result"
 done
 
+# A format for each role: planned as asked, and the same bits on any ranks.
+roles=q8_0,experts=int8,router=f32,embedding=int8,head=f16,v=bf16
+mixtral=$models/tiny/mixtral
+sw plan "$mixtral" --cluster "1x(host:4G)" --weights $roles --json
+json "assert r['weights'] == '$roles'" "plan by role"
+sw plan "$mixtral" --cluster "1x(host:4G)" --weights $roles --sbatch
+grep -q -- "--weights $roles" out || fail "a job file leaves out what is asked by role"
+sw trace "$mixtral" --tokens 1,5,9,2,7,3 --hidden --dump one.safetensors -w $roles
+expect 0 "weights by role"
+sw trace "$mixtral" --tokens 1,5,9,2,7,3 --hidden --dump other.safetensors -w q8_0
+cmp -s one.safetensors other.safetensors && fail "weights by role: the bits of one format"
+for form in "1 --threads 1 --chunk 1" "2" "3 --chunk 4"; do
+    read -r n options <<<"$form"
+    # shellcheck disable=SC2086 # words
+    ranks "$n" trace "$mixtral" --tokens 1,5,9,2,7,3 --hidden --dump other.safetensors -w $roles $options
+    expect 0 "weights by role, $form"
+    cmp one.safetensors other.safetensors || fail "weights by role, $form: other bits"
+done
+# A role asked for as what it has anyway changes nothing.
+sw trace "$mixtral" --tokens 1,5,9,2,7,3 --dump one.safetensors -w q8_0
+sw trace "$mixtral" --tokens 1,5,9,2,7,3 --dump other.safetensors -w bf16,attention=q8_0,experts=q8_0
+cmp one.safetensors other.safetensors || fail "roles that say what q8_0 does: other bits"
+
 # Bits: logits and every hidden state.
 tokens=1,5,9,2,7,3,3,8,4,6,11
 # (llama_own_head: rank 0 alone reads that its head is not the embedding)
