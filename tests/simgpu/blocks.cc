@@ -45,9 +45,15 @@ struct Thread {
     uint64_t value, result;
     Fragments fragments;
 };
+// Masks of lanes, so that an operation of a warp does not look at all of them for each that comes.
 struct Warp {
     unsigned lanes;    // that exist
     unsigned runnable; // FRESH or READY
+    unsigned met;      // AT_WARP
+    unsigned done;     // DONE
+    // Of those that have met: the ones that came to the same place with the same mask as the first.
+    unsigned alike, mask;
+    Site site;
 };
 
 static std::mutex &sm = *new std::mutex; // the one multiprocessor: a block at a time
@@ -99,15 +105,6 @@ static Thread *lane_of(unsigned warp, unsigned lane)
     return &threads[warp * 32 + lane];
 }
 
-static unsigned in_state(unsigned warp, State state)
-{
-    unsigned mask = 0;
-    for (unsigned l = 0; l < 32; l++)
-        if (warps[warp].lanes >> l & 1 && lane_of(warp, l)->state == state)
-            mask |= 1u << l;
-    return mask;
-}
-
 static void wake(Thread *t)
 {
     t->state = READY;
@@ -121,10 +118,14 @@ static void suspend(Thread *t, State state)
     fiber_leave();
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || strcmp(a, b) == 0;
+}
+
 static bool same_place(const Site &a, const Site &b)
 {
-    return a.line == b.line && (a.what == b.what || strcmp(a.what, b.what) == 0) &&
-           (a.file == b.file || strcmp(a.file, b.file) == 0);
+    return a.line == b.line && same_text(a.what, b.what) && same_text(a.file, b.file);
 }
 
 static void open_barrier()
@@ -163,24 +164,16 @@ int block_barrier(Site site, Join join, int predicate)
     return barrier_result[join];
 }
 
-// The lanes of `mask` meet; the last to come finishes: each lane's result is set by `finish`.
-template <class F> static uint64_t warp_meet(Site site, unsigned mask, F finish)
+// Who of `mask` is here already. Ends the process if one waits elsewhere for this lane.
+static unsigned lanes_here(const Warp &warp, Site site, unsigned mask)
 {
-    Thread *t = thread_now;
-    const unsigned w = t->place.warp, me = 1u << t->place.lane;
-    if (!(mask & me))
-        die("%s: %s at %s:%d: wrong mask %08x: lane %u calls and is not in it", running_thread(),
-            site.what, site.file, site.line, mask, t->place.lane);
-    const unsigned gone = mask & (~warps[w].lanes | in_state(w, DONE));
-    if (gone)
-        die("%s: %s at %s:%d: wrong mask %08x: lanes %08x of the warp %s", running_thread(),
-            site.what, site.file, site.line, mask, gone,
-            gone & warps[w].lanes ? "have ended" : "do not exist");
-    t->site = site;
-    t->mask = mask;
-    unsigned here = in_state(w, AT_WARP) & mask;
+    const Place &place = thread_now->place;
+    const unsigned me = 1u << place.lane;
+    unsigned here = warp.met & mask;
+    if (!(here & ~warp.alike) && warp.mask == mask && same_place(warp.site, site))
+        return here;
     for (unsigned l = 0; l < 32; l++) {
-        const Thread *o = lane_of(w, l);
+        const Thread *o = lane_of(place.warp, l);
         if (!(here >> l & 1) || (o->mask == mask && same_place(o->site, site)))
             continue;
         here &= ~(1u << l); // it may come later, unless it waits for this lane
@@ -189,11 +182,46 @@ template <class F> static uint64_t warp_meet(Site site, unsigned mask, F finish)
                 running_thread(), site.what, site.file, site.line, mask, l, o->site.what,
                 o->site.file, o->site.line, o->mask);
     }
+    return here;
+}
+
+static void wait_for_warp(Warp *warp, Thread *t)
+{
+    const unsigned me = 1u << t->place.lane;
+    if (!warp->met) {
+        warp->site = t->site;
+        warp->mask = t->mask;
+        warp->alike = me;
+    } else if (warp->mask == t->mask && same_place(warp->site, t->site)) {
+        warp->alike |= me;
+    }
+    warp->met |= me;
+    suspend(t, AT_WARP);
+}
+
+// The lanes of `mask` meet; the last to come finishes: each lane's result is set by `finish`.
+template <class F> static uint64_t warp_meet(Site site, unsigned mask, F finish)
+{
+    Thread *t = thread_now;
+    const unsigned w = t->place.warp, me = 1u << t->place.lane;
+    if (!(mask & me))
+        die("%s: %s at %s:%d: wrong mask %08x: lane %u calls and is not in it", running_thread(),
+            site.what, site.file, site.line, mask, t->place.lane);
+    const unsigned gone = mask & (~warps[w].lanes | warps[w].done);
+    if (gone)
+        die("%s: %s at %s:%d: wrong mask %08x: lanes %08x of the warp %s", running_thread(),
+            site.what, site.file, site.line, mask, gone,
+            gone & warps[w].lanes ? "have ended" : "do not exist");
+    t->site = site;
+    t->mask = mask;
+    const unsigned here = lanes_here(warps[w], site, mask);
     if ((here | me) != mask) {
-        suspend(t, AT_WARP);
+        wait_for_warp(&warps[w], t);
         return t->result;
     }
     finish(w);
+    warps[w].met &= ~here;
+    warps[w].alike &= ~here;
     for (unsigned l = 0; l < 32; l++)
         if (here >> l & 1)
             wake(lane_of(w, l));
@@ -302,7 +330,7 @@ void trap(Site site)
 unsigned active_lanes()
 {
     const unsigned w = thread_now->place.warp;
-    return warps[w].lanes & ~in_state(w, DONE);
+    return warps[w].lanes & ~warps[w].done;
 }
 
 static void make_current(Thread *t)
@@ -331,6 +359,7 @@ static void finish_thread(Thread *t)
             "either; call sw::await_previous() first of all",
             running_thread());
     t->state = DONE;
+    warps[t->place.warp].done |= 1u << t->place.lane;
     warps[t->place.warp].runnable &= ~(1u << t->place.lane);
     live--;
     if (live && waiting == live) // those that have ended count as arrived
@@ -394,7 +423,7 @@ static void turn(Thread *t)
         if (threads[i].state == AT_WARP && !at_warp)
             at_warp = &threads[i];
     }
-    const unsigned w = at_warp->place.warp, missing = at_warp->mask & ~in_state(w, AT_WARP);
+    const unsigned w = at_warp->place.warp, missing = at_warp->mask & ~warps[w].met;
     const unsigned absent = missing ? static_cast<unsigned>(__builtin_ctz(missing)) : 0;
     const Thread *other = missing ? lane_of(w, absent) : at_block;
     die("%s: deadlock: thread (%u,%u,%u) waits in %s at %s:%d with mask %08x; lane %u %s (%s "
@@ -420,6 +449,7 @@ static void set_up_block()
     }
     for (unsigned w = 0; w < n_warps; w++) {
         const unsigned lanes = std::min(32u, n_threads - w * 32);
+        warps[w] = {};
         warps[w].lanes = warps[w].runnable = lanes == 32 ? ~0u : (1u << lanes) - 1;
     }
 }
