@@ -92,7 +92,11 @@ SW_FORMATS(X)
     X(Q6_K, q6_k)                                                                                  \
     X(IQ4_NL, iq4_nl)                                                                              \
     X(IQ4_XS, iq4_xs)                                                                              \
-    X(MXFP4, mxfp4)
+    X(MXFP4, mxfp4)                                                                                \
+    X(INT4_G128, int4_g128)                                                                        \
+    X(INT4_G32, int4_g32)                                                                          \
+    X(INT8_G128, int8_g128)                                                                        \
+    X(INT8_G32, int8_g32)
 #define X(id, name) extern const struct sw_format sw_format_##name;
 SW_FILE_FORMATS(X)
 #undef X
