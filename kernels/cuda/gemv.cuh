@@ -122,10 +122,11 @@ __device__ inline void put(const struct sw_gpu_product &p, int64_t row, int toke
     *y = p.add ? *y + value : value;
 }
 
-/* tokens >= p.n; tokens beyond the last one compute the last one again. */
+/* tokens >= p.n; tokens beyond the last one compute the last one again. The first is always there:
+ * with a test compilers make the loop twice. */
 __device__ inline int64_t token_row(const struct sw_gpu_product &p, int token)
 {
-    return token < p.n ? token : p.n - 1;
+    return token == 0 || token < p.n ? token : p.n - 1;
 }
 
 template <class W, bool whole, int tokens>
@@ -173,9 +174,9 @@ __global__ void __launch_bounds__(threads) gemv(struct sw_gpu_product p, W of)
                     sum);
 }
 
-/* Columns of a format's table of kernels: 1, 2, 3 to 4, 5 to 8 tokens; and any number when vectors
- * are not whole, which is rare in models. */
-constexpr int columns = 5;
+/* Columns of a format's table of kernels: 1, 2, 3 to 4, 5 to 8 tokens; and some when vectors are
+ * not whole, which is rare in models: more go one after the other. */
+constexpr int columns = 5, broken = 4;
 static inline int column(const struct sw_gpu_product *p, int64_t per_vector)
 {
     const bool whole = p->cols % per_vector == 0 && p->ld_x % 4 == 0 && is_aligned(p->x, 16) &&
@@ -189,19 +190,35 @@ static inline unsigned blocks_of(const struct sw_gpu_product *p)
     return (unsigned)divide_up(p->rows / halves, block_rows / halves);
 }
 
+/* Calls launch(product, first token) for all tokens, or for some of them after the other. */
+template <class F>
+static inline void for_tokens(const struct sw_gpu_product &p, int column, const F &launch)
+{
+    const int64_t most = column < columns - 1 ? SW_GPU_GEMV_ROWS : broken;
+    for (int64_t first = 0; first < p.n; first += most) {
+        struct sw_gpu_product some = p;
+        some.n = p.n - first < most ? p.n - first : most;
+        some.x += first * p.ld_x;
+        some.y += first * p.ld_y;
+        launch(some, first);
+    }
+}
+
 /* The table of a format W. */
 template <class W> struct gemv_kernels {
     typedef void (*kernel)(struct sw_gpu_product, W);
     static constexpr kernel table[columns] = {gemv<W, true, 1>, gemv<W, true, 2>, gemv<W, true, 4>,
-                                              gemv<W, true, 8>, gemv<W, false, SW_GPU_GEMV_ROWS>};
+                                              gemv<W, true, 8>, gemv<W, false, broken>};
 };
 
 template <class W>
 static inline cudaError_t launch_gemv(const struct sw_gpu_product *p, const W &of,
                                       cudaStream_t stream)
 {
-    SW_LAUNCH(gemv_kernels<W>::table[column(p, W::per_vector)], blocks_of(p), threads, 0, stream,
-              *p, of);
+    const int kernel = column(p, W::per_vector);
+    for_tokens(*p, kernel, [&](const struct sw_gpu_product &some, int64_t) {
+        SW_LAUNCH(gemv_kernels<W>::table[kernel], blocks_of(p), threads, 0, stream, some, of);
+    });
     return cudaGetLastError();
 }
 

@@ -40,6 +40,15 @@ static inline struct quantized quantized_of(const void *x8, int64_t n, int64_t c
     return q;
 }
 
+/* From a row on. */
+static inline struct quantized from_row(struct quantized q, int64_t row)
+{
+    q.elements += row * q.row_bytes;
+    q.outliers += row * q.row_words;
+    q.scales += row;
+    return q;
+}
+
 /* True for NaN and infinity, too, so that they stay in the result. */
 static __device__ inline bool is_outlier(float x)
 {

@@ -97,15 +97,19 @@ __global__ void __launch_bounds__(threads)
 
 typedef void (*kernel)(struct sw_gpu_product, const float *, sw::quantized);
 const kernel kernels[columns] = {gemv_int8<true, 1>, gemv_int8<true, 2>, gemv_int8<true, 4>,
-                                 gemv_int8<true, 8>, gemv_int8<false, SW_GPU_GEMV_ROWS>};
+                                 gemv_int8<true, 8>, gemv_int8<false, sw::products::broken>};
 
 cudaError_t int8_gemv(const struct sw_gpu_product *p, cudaStream_t stream)
 {
     if (!p->x8)
         return cudaErrorInvalidValue;
-    SW_LAUNCH(kernels[column(p, sw::element<SW_I8>::per_vector)], blocks_of(p), threads, 0, stream,
-              *p, sw_matrix_scales(SW_FORMAT_INT8, p->w, p->rows, p->cols),
-              sw::quantized_of(p->x8, p->n, p->cols));
+    const int of = column(p, sw::element<SW_I8>::per_vector);
+    const float *const scales = sw_matrix_scales(SW_FORMAT_INT8, p->w, p->rows, p->cols);
+    const sw::quantized x8 = sw::quantized_of(p->x8, p->n, p->cols);
+    sw::products::for_tokens(*p, of, [&](const struct sw_gpu_product &some, int64_t first) {
+        SW_LAUNCH(kernels[of], blocks_of(p), threads, 0, stream, some, scales,
+                  sw::from_row(x8, first));
+    });
     return cudaGetLastError();
 }
 
@@ -154,5 +158,5 @@ const sw::listed_kernels all(kernels, sw::halves::to_half_kernels<sw::element_ro
 
 /* ------------------------------------------------------------------------------------------- */
 
-const struct sw_gpu_format sw_gpu_format_int8 = {0,         NULL,         SW_I8,      SW_I8,
-                                                 int8_gemv, int8_to_half, int8_embed, int8_unpack};
+const struct sw_gpu_format sw_gpu_format_int8 = {{},           SW_I8,      SW_I8,      int8_gemv,
+                                                 int8_to_half, int8_embed, int8_unpack};
