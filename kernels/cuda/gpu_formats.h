@@ -2,9 +2,10 @@
  * Weight formats on the GPU: a row each, which is the last thing in the file of the format's
  * kernels (weights_*.cu). Nothing else of the GPU's code knows which formats there are.
  *
- * A matrix is the elements of all rows, with their padding, then what lies apart, again of all
- * rows: the scale of a row (sw_format's row_scale), or the scales of its blocks. So elements are
- * read in aligned vectors, whatever a block looks like. The bytes are sw_matrix_bytes.
+ * The bytes of a block lie together, or in planes: of each part of it, those of all rows, with
+ * their padding, then the next part's. So each part is read in aligned words, whatever a block
+ * looks like. Behind that are the rows' scales (sw_format's row_scale). The bytes are
+ * sw_matrix_bytes.
  */
 #ifndef SW_KERNELS_GPU_FORMATS_H
 #define SW_KERNELS_GPU_FORMATS_H
@@ -25,11 +26,16 @@ extern "C" {
 
 struct sw_gpu_product;
 
+/* Bytes [from, from + bytes) of each block. */
+struct sw_gpu_plane {
+    uint16_t from, bytes;
+};
+#define SW_GPU_PLANES 4
+
 struct sw_gpu_format {
-    /* Bytes of each block that lie apart, and what takes n blocks of a row to their two places.
-     * 0 and NULL: blocks stay as they are. */
-    unsigned block_apart;
-    void (*split)(const void *blocks, int64_t n, void *elements, void *apart);
+    /* The planes of a block, which have each of its bytes once; those that are not there have no
+     * bytes. None: blocks stay as they are. */
+    struct sw_gpu_plane planes[SW_GPU_PLANES];
     /* What cuBLAS multiplies in a GEMM, weights and activations: from compute capability 8.0 on,
      * and on Turing. Weights of another type are converted by to_half. SW_I8: products of bytes,
      * exact in 32 bits, which sw_gpu_finish_int8 finishes; GEMV reads bytes then, too. */
@@ -52,13 +58,19 @@ SW_FORMATS(X)
 /* gpu_formats.cu. Never NULL for a format. */
 const struct sw_gpu_format *sw_gpu_format_of(enum sw_format_id format);
 
+/* A matrix in the GPU's memory: its blocks, or their planes, then the rows' scales. */
+#define SW_GPU_PARTS (SW_GPU_PLANES + 1)
 struct sw_gpu_layout {
-    int64_t rows, cols; /* padded */
-    size_t row_bytes;   /* of a row's elements */
-    size_t apart_bytes; /* of what lies apart for a row; 0: nothing does */
-    size_t apart;       /* bytes from the matrix's start to it */
+    int64_t rows, cols;    /* padded */
+    size_t row_bytes;      /* of a row, in all parts */
+    int n_blocks, n_parts; /* parts that have blocks, and all: at most one more */
+    struct {
+        size_t at, row_bytes; /* from the matrix's start; of a row */
+    } parts[SW_GPU_PARTS];
 };
 struct sw_gpu_layout sw_gpu_layout_of(enum sw_format_id format, int64_t rows, int64_t cols);
+/* Takes n blocks of a row to their places in each part of the layout. */
+void sw_gpu_split(enum sw_format_id format, const void *blocks, int64_t n, char *const *parts);
 
 #ifdef __cplusplus
 }

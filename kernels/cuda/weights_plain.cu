@@ -107,8 +107,8 @@ const sw::listed_kernels all(KERNELS_OF(SW_F32), KERNELS_OF(SW_F16), KERNELS_OF(
 /* ------------------------------------------------------------------------------------------- */
 
 #define FUNCTIONS_OF(format) format::gemv, format::to_half, format::embed, format::unpack
-const struct sw_gpu_format sw_gpu_format_f32 = {0, NULL, SW_F32, SW_F32, FUNCTIONS_OF(f32)};
+const struct sw_gpu_format sw_gpu_format_f32 = {{}, SW_F32, SW_F32, FUNCTIONS_OF(f32)};
 /* f16 weights meet f16 activations, which have more digits than bf16. */
-const struct sw_gpu_format sw_gpu_format_f16 = {0, NULL, SW_F16, SW_F16, FUNCTIONS_OF(f16)};
+const struct sw_gpu_format sw_gpu_format_f16 = {{}, SW_F16, SW_F16, FUNCTIONS_OF(f16)};
 /* bf16 weights meet bf16, whose range is larger, but on Turing, which cannot multiply it, f16. */
-const struct sw_gpu_format sw_gpu_format_bf16 = {0, NULL, SW_BF16, SW_F16, FUNCTIONS_OF(bf16)};
+const struct sw_gpu_format sw_gpu_format_bf16 = {{}, SW_BF16, SW_F16, FUNCTIONS_OF(bf16)};

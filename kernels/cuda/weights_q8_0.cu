@@ -13,8 +13,6 @@
 #include "kernels/cuda/to_half.cuh"
 #include "kernels/cuda/unpack.cuh"
 
-#include <string.h>
-
 namespace
 {
 
@@ -145,16 +143,6 @@ cudaError_t q8_0_unpack(const void *packed, int64_t rows, int64_t cols, void *ou
         packed, padded, blocks * words, out, stream);
 }
 
-/* n blocks, each a scale and its elements, as files have them. */
-void q8_0_split(const void *blocks, int64_t n, void *elements, void *scales)
-{
-    for (int64_t i = 0; i < n; i++) {
-        const char *const from = (const char *)blocks + i * block_bytes;
-        memcpy((char *)scales + (size_t)i * sizeof(uint16_t), from, sizeof(uint16_t));
-        memcpy((char *)elements + i * block_len, from + sizeof(uint16_t), block_len);
-    }
-}
-
 const sw::listed_kernels all(sw::products::gemv_kernels<q8_0_weights>::table,
                              sw::halves::to_half_kernels<q8_0_rows>::table, sw::embed<q8_0_rows>,
                              sw::panels::unpack<uint16_t, 1, 0, block_bytes>,
@@ -165,4 +153,4 @@ const sw::listed_kernels all(sw::products::gemv_kernels<q8_0_weights>::table,
 /* ------------------------------------------------------------------------------------------- */
 
 const struct sw_gpu_format sw_gpu_format_q8_0 = {
-    sizeof(uint16_t), q8_0_split, SW_F16, SW_F16, q8_0_gemv, q8_0_to_half, q8_0_embed, q8_0_unpack};
+    {{2, block_len}, {0, 2}}, SW_F16, SW_F16, q8_0_gemv, q8_0_to_half, q8_0_embed, q8_0_unpack};

@@ -21,15 +21,13 @@ enum sw_status sw_cuda_matrix_clear(struct sw_backend *b, struct sw_matrix *m)
     return SW_OK;
 }
 
-/* Rows [row, row + n) of a put, made in two parts: whole rows of elements with their padding, and
- * what lies apart (kernels/cuda/gpu_formats.h). */
+/* Rows [row, row + n) of a put, in the parts that the layout has (kernels/cuda/gpu_formats.h). */
 struct piece {
     const struct sw_matrix *m;
     const struct sw_matrix_rows *rows;
     struct sw_gpu_layout layout; /* of the matrix */
     int64_t row, n;
-    char *elements; /* (n, layout.row_bytes) */
-    char *apart;    /* (n, layout.apart_bytes) */
+    char *parts[SW_GPU_PARTS]; /* (n, layout.parts[…].row_bytes) */
 };
 
 /* How a piece is made: in shares of `rows` rows. */
@@ -42,41 +40,41 @@ struct making {
 /* Blocks that are split are made in pieces of at most so many bytes. */
 #define MOST_WHOLE 4096
 
-/* Encodes a row whose blocks lie in two parts. */
-static void encode_apart(const struct sw_format *format, const struct sw_gpu_format *gpu,
-                         const struct sw_values *row, char *elements, char *apart)
+/* Encodes a row whose blocks lie in several parts. */
+static void encode_split(enum sw_format_id id, const struct sw_gpu_layout *l,
+                         const struct sw_values *row, char *const *parts)
 {
-    const int64_t blocks = MOST_WHOLE / format->block_bytes, most = blocks * format->block_len;
+    const struct sw_format *format = sw_format_of(id);
+    const int64_t most = MOST_WHOLE / (int64_t)format->block_bytes * format->block_len;
+    const int64_t all = l->cols / format->block_len;
     float scale = 0; /* of the row; formats that are split have none */
     const float measured = format->measure ? format->measure(row, &scale) : 0;
     assert(!format->row_scale);
     for (int64_t first = 0; first < row->n; first += most) {
-        const int64_t n = sw_min_i64(most, row->n - first);
-        const int64_t at = first / format->block_len,
-                      n_blocks = (n + format->block_len - 1) / format->block_len;
+        const int64_t n = sw_min_i64(most, row->n - first), at = first / format->block_len;
         _Alignas(16) char whole[MOST_WHOLE];
+        char *to[SW_GPU_PARTS];
+        for (int i = 0; i < l->n_parts; i++)
+            to[i] = parts[i] + at * ((int64_t)l->parts[i].row_bytes / all);
         sw_format_encode(format, row, measured, first, n, whole);
-        gpu->split(whole, n_blocks,
-                   elements + at * (int64_t)(format->block_bytes - gpu->block_apart),
-                   apart + at * (int64_t)gpu->block_apart);
+        sw_gpu_split(id, whole, (n + format->block_len - 1) / format->block_len, to);
     }
 }
 
-static void make_row(const struct piece *p, const struct sw_values *row, char *elements,
-                     char *apart)
+static void make_row(const struct piece *p, const struct sw_values *row, char *const *parts)
 {
     const struct sw_format *format = sw_format_of(p->m->format);
-    const struct sw_gpu_format *gpu = sw_gpu_format_of(p->m->format);
-    const size_t blocks = (size_t)((row->n + format->block_len - 1) / format->block_len);
-    const size_t filled = blocks * (format->block_bytes - gpu->block_apart),
-                 filled_apart = blocks * gpu->block_apart;
-    memset(elements + filled, 0, p->layout.row_bytes - filled);
-    if (gpu->split) {
-        memset(apart + filled_apart, 0, p->layout.apart_bytes - filled_apart);
-        encode_apart(format, gpu, row, elements, apart);
-    } else {
-        sw_format_encode_row(format, row, elements, (float *)(void *)apart);
+    const struct sw_gpu_layout *l = &p->layout;
+    const size_t all = (size_t)(l->cols / format->block_len),
+                 filled = (size_t)((row->n + format->block_len - 1) / format->block_len);
+    for (int i = 0; i < l->n_blocks; i++) {
+        const size_t of_block = l->parts[i].row_bytes / all;
+        memset(parts[i] + filled * of_block, 0, (all - filled) * of_block);
     }
+    if (l->n_blocks > 1)
+        encode_split(p->m->format, l, row, parts);
+    else
+        sw_format_encode_row(format, row, parts[0], (float *)(void *)parts[l->n_parts - 1]);
 }
 
 static void make_share(void *ctx, int64_t chunk, int worker)
@@ -91,8 +89,10 @@ static void make_share(void *ctx, int64_t chunk, int worker)
         const struct sw_values row = {(const char *)p->rows->data + (p->row + i) * step,
                                       p->rows->dtype, p->m->cols, p->rows->col_stride,
                                       p->rows->blocks};
-        make_row(p, &row, p->elements + (size_t)i * p->layout.row_bytes,
-                 p->apart + (size_t)i * p->layout.apart_bytes);
+        char *parts[SW_GPU_PARTS];
+        for (int k = 0; k < p->layout.n_parts; k++)
+            parts[k] = p->parts[k] + (size_t)i * p->layout.parts[k].row_bytes;
+        make_row(p, &row, parts);
     }
 }
 
@@ -108,15 +108,16 @@ static enum sw_status send_piece(struct sw_cuda *cuda, struct making *w)
     const size_t first = (size_t)(p->rows->row0 + p->row), n = (size_t)p->n;
     char *const d_data = p->m->d_data;
     void *pinned;
-    SW_TRY(sw_cuda_ring_take(cuda, n * (l->row_bytes + l->apart_bytes), &pinned, NULL));
-    p->elements = pinned;
-    p->apart = p->elements + n * l->row_bytes;
+    SW_TRY(sw_cuda_ring_take(cuda, n * l->row_bytes, &pinned, NULL));
+    p->parts[0] = pinned;
+    for (int i = 1; i < l->n_parts; i++)
+        p->parts[i] = p->parts[i - 1] + n * l->parts[i - 1].row_bytes;
     make_piece(w);
-    CUDA_TRY(cuda, cudaMemcpyAsync(d_data + first * l->row_bytes, p->elements, n * l->row_bytes,
-                                   cudaMemcpyHostToDevice, cuda->compute));
-    if (l->apart_bytes)
-        CUDA_TRY(cuda, cudaMemcpyAsync(d_data + l->apart + first * l->apart_bytes, p->apart,
-                                       n * l->apart_bytes, cudaMemcpyHostToDevice, cuda->compute));
+    for (int i = 0; i < l->n_parts; i++) {
+        const size_t row_bytes = l->parts[i].row_bytes;
+        CUDA_TRY(cuda, cudaMemcpyAsync(d_data + l->parts[i].at + first * row_bytes, p->parts[i],
+                                       n * row_bytes, cudaMemcpyHostToDevice, cuda->compute));
+    }
     return SW_OK;
 }
 
@@ -146,7 +147,7 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
     SW_TRY(sw_format_check(m->format, rows->dtype, m->cols));
     struct making w = making_of(cuda, m, rows);
     struct piece *p = &w.piece;
-    const int64_t most = (int64_t)(SW_CUDA_PIECE / (p->layout.row_bytes + p->layout.apart_bytes));
+    const int64_t most = (int64_t)(SW_CUDA_PIECE / p->layout.row_bytes);
     if (most < 1)
         return sw_fail(SW_EMODEL, "GPU %d: a matrix of %lld columns is wider than is foreseen",
                        cuda->options.device, (long long)m->cols);
@@ -170,8 +171,9 @@ enum sw_status sw_cuda_host_put(struct sw_backend *b, struct sw_matrix *m,
     if (rows->n_rows == 0)
         return SW_OK;
     p->n = rows->n_rows;
-    p->elements = (char *)m->d_data + (size_t)rows->row0 * l->row_bytes;
-    p->apart = (char *)m->d_data + l->apart + (size_t)rows->row0 * l->apart_bytes;
+    for (int i = 0; i < l->n_parts; i++)
+        p->parts[i] =
+            (char *)m->d_data + l->parts[i].at + (size_t)rows->row0 * l->parts[i].row_bytes;
     w.rows = rows_of_share(w.pool, rows->n_rows);
     make_piece(&w);
     return SW_OK;

@@ -112,7 +112,8 @@ static enum sw_status gemm_make_w(struct sw_cuda *cuda, const struct sw_matrix *
 {
     if (gemm_in_place(m, type)) {
         const struct sw_gpu_layout l = sw_gpu_layout_of(m->format, m->rows, m->cols);
-        *out = (struct operand){(const char *)m->d_data + (size_t)row * l.row_bytes, l.cols, NULL};
+        *out = (struct operand){(const char *)m->d_data + (size_t)row * l.parts[0].row_bytes,
+                                l.cols, NULL};
         return SW_OK;
     }
     const int64_t cols = half_cols(m->cols);

@@ -152,22 +152,19 @@ static inline int64_t padded_to(int64_t n, int64_t unit)
 static inline void gpu_matrix_row(struct gpu_matrix *m, int64_t r, const float *x)
 {
     const struct sw_format *f = sw_format_of(m->format);
-    const struct sw_gpu_format *gpu = sw_gpu_format_of(m->format);
     const struct sw_gpu_layout l = sw_gpu_layout_of(m->format, m->rows, m->cols);
     const struct sw_values row = {x, SW_F32, m->cols, 1, NULL};
     const int64_t blocks = (m->cols + f->block_len - 1) / f->block_len;
-    char *const elements = (char *)m->host + (size_t)r * l.row_bytes;
-    char *const apart = (char *)m->host + l.apart + (size_t)r * l.apart_bytes;
+    char *parts[SW_GPU_PARTS];
+    for (int i = 0; i < l.n_parts; i++)
+        parts[i] = (char *)m->host + l.parts[i].at + (size_t)r * l.parts[i].row_bytes;
     char *whole = calloc((size_t)blocks, f->block_bytes);
     float scale = 0;
     sw_format_encode_row(f, &row, whole, &scale);
     f->decode(whole, scale, m->cols, m->values + r * m->cols);
-    if (gpu->split)
-        gpu->split(whole, blocks, elements, apart);
-    else
-        memcpy(elements, whole, (size_t)blocks * f->block_bytes);
+    sw_gpu_split(m->format, whole, blocks, parts);
     if (f->row_scale)
-        memcpy(apart, &scale, sizeof scale);
+        memcpy(parts[l.n_parts - 1], &scale, sizeof scale);
     free(whole);
 }
 

@@ -80,11 +80,12 @@ static void *filled(enum sw_dtype format, size_t bytes)
 static void *matrix(enum sw_format_id format, int64_t rows, int64_t cols)
 {
     const struct sw_gpu_layout l = sw_gpu_layout_of(format, rows, cols);
-    const size_t scales = (size_t)l.rows * l.apart_bytes;
+    const size_t apart = l.n_parts > 1 ? l.parts[1].at : l.parts[0].row_bytes * (size_t)l.rows;
+    const size_t scales = (size_t)l.rows * l.row_bytes - apart;
     char *p = device(sw_matrix_bytes(format, rows, cols));
-    fill(p, sw_format_of(format)->dtype, l.apart);
+    fill(p, sw_format_of(format)->dtype, apart);
     if (scales)
-        OK(cudaMemset(p + l.apart, 0x3c, scales)); /* as f16 1.06, as f32 0.0115 */
+        OK(cudaMemset(p + apart, 0x3c, scales)); /* as f16 1.06, as f32 0.0115 */
     return p;
 }
 

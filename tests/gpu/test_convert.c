@@ -153,7 +153,7 @@ static void unpacks(void)
             char *out = malloc(m.bytes);
             gpu_get(out, d_out, m.bytes);
             const struct sw_gpu_layout l = sw_gpu_layout_of(format, rows, cols);
-            const size_t filled = l.apart + (size_t)l.rows * l.apart_bytes;
+            const size_t filled = (size_t)l.rows * l.row_bytes;
             CU_ASSERT_EQUAL(memcmp(out, m.host, filled), 0);
             free(out), free(x), free(packed.d_data);
             b->ops->close(b);

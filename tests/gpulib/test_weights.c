@@ -73,25 +73,23 @@ static void threads_change_nothing(void)
     free(values);
 }
 
-/* A row as the format encodes it, in the GPU's two places, with zeros as padding. */
-static void encoded_row(enum sw_format_id format, const float *values, char *elements, char *apart)
+/* A row as the format encodes it, part after part of the GPU's layout, with zeros as padding. */
+static void encoded_row(enum sw_format_id format, const float *values, char *row_parts)
 {
     const struct sw_format *f = sw_format_of(format);
-    const struct sw_gpu_format *gpu = sw_gpu_format_of(format);
     const struct sw_gpu_layout l = sw_gpu_layout_of(format, ROWS, COLS);
     const struct sw_values row = {values, SW_F32, COLS, 1, NULL};
     const size_t blocks = (COLS + (size_t)f->block_len - 1) / (size_t)f->block_len;
     char *whole = calloc(blocks, f->block_bytes);
     float scale = 0;
     sw_format_encode_row(f, &row, whole, &scale);
-    memset(elements, 0, l.row_bytes);
-    memset(apart, 0, l.apart_bytes);
-    if (gpu->split)
-        gpu->split(whole, (int64_t)blocks, elements, apart);
-    else
-        memcpy(elements, whole, blocks * f->block_bytes);
+    memset(row_parts, 0, l.row_bytes);
+    char *parts[SW_GPU_PARTS] = {row_parts};
+    for (int i = 1; i < l.n_parts; i++)
+        parts[i] = parts[i - 1] + l.parts[i - 1].row_bytes;
+    sw_gpu_split(format, whole, (int64_t)blocks, parts);
     if (f->row_scale)
-        memcpy(apart, &scale, sizeof scale);
+        memcpy(parts[l.n_parts - 1], &scale, sizeof scale);
     free(whole);
 }
 
@@ -103,13 +101,15 @@ static void rows_are_encoded_ones(void)
     {
         const struct sw_gpu_layout l = sw_gpu_layout_of((enum sw_format_id)f, ROWS, COLS);
         unsigned char *got = stored(NULL, (enum sw_format_id)f, values);
-        char *want = malloc(l.row_bytes), *apart = malloc(l.apart_bytes + 1);
+        char *want = malloc(l.row_bytes);
         for (size_t r = 0; r < ROWS; r++) {
-            encoded_row((enum sw_format_id)f, values + r * COLS, want, apart);
-            CU_ASSERT_FATAL(!memcmp(got + r * l.row_bytes, want, l.row_bytes));
-            CU_ASSERT_FATAL(!memcmp(got + l.apart + r * l.apart_bytes, apart, l.apart_bytes));
+            encoded_row((enum sw_format_id)f, values + r * COLS, want);
+            const char *part = want;
+            for (int i = 0; i < l.n_parts; part += l.parts[i++].row_bytes)
+                CU_ASSERT_FATAL(!memcmp(got + l.parts[i].at + r * l.parts[i].row_bytes, part,
+                                        l.parts[i].row_bytes));
         }
-        free(want), free(apart);
+        free(want);
         free(got);
     }
     free(values);
