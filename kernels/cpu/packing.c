@@ -105,8 +105,7 @@ static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t 
     for (int64_t i = 0; i < n_rows; i++) {
         values[i] =
             (struct sw_values){src + i * step, p->src_dtype, p->cols, p->col_stride, p->src_blocks};
-        if (format->measure)
-            measured[i] = format->measure(&values[i], scales + row + i);
+        measured[i] = sw_format_measure(format, &values[i], scales ? scales + row + i : NULL);
     }
     panel += start / packing->elements * width * bytes;
     for (; start < p->cols; start += PIECE) {

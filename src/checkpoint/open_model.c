@@ -2,6 +2,7 @@
 #include "checkpoint/open_model.h"
 
 #include "base/file.h"
+#include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/gguf_model.h"
 #include "checkpoint/gguf_tensors.h"
@@ -113,6 +114,74 @@ static enum sw_status gguf_has_tensors(const struct sw_gguf *gguf, const struct 
     return SW_OK;
 }
 
+/* ---- folders */
+
+static enum sw_status folder_tensors(const char *path, struct sw_tensors *out)
+{
+    const struct sw_adapter *adapter;
+    json_t *config;
+    *out = (struct sw_tensors){0};
+    SW_TRY(sw_adapter_find(path, &adapter, &config));
+    enum sw_status status = sw_checkpoint_open(path, out);
+    if (status == SW_OK && adapter)
+        status = sw_adapter_apply(adapter, config, out);
+    if (status != SW_OK)
+        sw_tensors_free(out);
+    json_decref(config);
+    return status;
+}
+
+/* Says which matrices are not kept as they are because their rows are no whole blocks. */
+static enum sw_status folder_warn_decoded(const struct sw_tensors *tensors, struct sw_model *model)
+{
+    const struct sw_tensor *first = NULL;
+    size_t n = 0;
+    for (size_t i = 0; i < tensors->count; i++)
+        if (tensors->items[i].made && !tensors->items[i].blocks && n++ == 0)
+            first = &tensors->items[i];
+    if (n == 0)
+        return SW_OK;
+    return sw_model_warn(model,
+                         "%zu quantized matrices have rows that are no whole blocks (the first is "
+                         "'%s' [%lld, %lld]): they are decoded and kept in 16 bits",
+                         n, first->name, (long long)first->shape[0], (long long)first->shape[1]);
+}
+
+/* What the model's matrices are in, where they are quantized. */
+static enum sw_status folder_hold(const char *path, const struct sw_adapter *adapter,
+                                  const json_t *config, struct sw_model *model)
+{
+    struct sw_tensors tensors;
+    bool there;
+    SW_TRY(sw_checkpoint_find(path, &there));
+    if (!there) {
+        if (adapter->format)
+            sw_model_hold_linear(model, adapter->format(config));
+        return SW_OK;
+    }
+    SW_TRY(folder_tensors(path, &tensors));
+    sw_model_hold(model, &tensors);
+    const enum sw_status status = folder_warn_decoded(&tensors, model);
+    sw_tensors_free(&tensors);
+    return status;
+}
+
+static enum sw_status folder_model(const char *path, struct sw_model **out)
+{
+    const struct sw_adapter *adapter;
+    json_t *config;
+    SW_TRY(sw_model_open(path, out));
+    enum sw_status status = sw_adapter_find(path, &adapter, &config);
+    if (status == SW_OK && adapter)
+        status = folder_hold(path, adapter, config, *out);
+    json_decref(config);
+    if (status != SW_OK) {
+        sw_model_close(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
 /* ---- */
 
 enum sw_status sw_open_model(const char *path, struct sw_model **out)
@@ -122,14 +191,14 @@ enum sw_status sw_open_model(const char *path, struct sw_model **out)
     SW_TRY(open_is_gguf(path, &gguf));
     if (gguf)
         return open_gguf(path, gguf_use_model, out);
-    return sw_model_open(path, out);
+    return folder_model(path, out);
 }
 
 enum sw_status sw_open_tensors(const char *path, struct sw_tensors *out)
 {
     bool gguf;
     SW_TRY(open_is_gguf(path, &gguf));
-    return gguf ? open_gguf(path, gguf_use_tensors, out) : sw_checkpoint_open(path, out);
+    return gguf ? open_gguf(path, gguf_use_tensors, out) : folder_tensors(path, out);
 }
 
 enum sw_status sw_open_has_tensors(const char *path, bool *there)

@@ -45,8 +45,7 @@ static void read_piece(void *ctx, int64_t piece, int worker)
         record_failure(r, piece, status);
 }
 
-/* NULL: threads cannot be started, so the caller reads alone. */
-static struct sw_pool *pieces_pool(struct sw_pieces *pieces)
+struct sw_pool *sw_pieces_pool(struct sw_pieces *pieces)
 {
     if (!pieces->tried && sw_pool_create(SW_READ_THREADS, NULL, 0, &pieces->pool) != SW_OK) {
         pieces->pool = NULL;
@@ -68,7 +67,7 @@ enum sw_status sw_pieces_read(struct sw_pieces *pieces, int fd, const char *path
                             .bytes = bytes,
                             .failed = -1};
     pthread_mutex_init(&r.lock, NULL);
-    sw_pool_run(n > 1 ? pieces_pool(pieces) : NULL, read_piece, &r, n);
+    sw_pool_run(n > 1 ? sw_pieces_pool(pieces) : NULL, read_piece, &r, n);
     pthread_mutex_destroy(&r.lock);
     return r.failed < 0 ? SW_OK : sw_fail(r.status, "%s", r.message);
 }

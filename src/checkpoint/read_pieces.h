@@ -28,6 +28,8 @@ struct sw_pieces {
  */
 enum sw_status sw_pieces_read(struct sw_pieces *pieces, int fd, const char *path, uint64_t offset,
                               void *out, uint64_t length, atomic_uint_fast64_t *bytes);
+/* The threads; NULL: they cannot be started, so the caller works alone. */
+struct sw_pool *sw_pieces_pool(struct sw_pieces *pieces);
 void sw_pieces_free(struct sw_pieces *pieces);
 
 #endif

@@ -6,6 +6,7 @@
 #include "checkpoint/reader.h"
 
 #include "base/file.h"
+#include "checkpoint/read_made.h"
 #include "checkpoint/read_pieces.h"
 
 #include <fcntl.h>
@@ -35,11 +36,13 @@ struct sw_reader {
     uint64_t clock; /* counts uses of descriptors */
     atomic_uint_fast64_t bytes;
     struct sw_pieces pieces;
+    struct sw_made_reader made; /* of the matrix that is made last */
     /* The tensors that are read next, and how much of them was requested from the system. */
     struct {
         const struct sw_tensor *const *tensors; /* (n), borrowed */
         size_t n, at;
-        uint64_t done;      /* bytes of tensors[at] that were requested */
+        int part;           /* of tensors[at], where it is made of several */
+        uint64_t done;      /* bytes of that which were requested */
         uint64_t requested; /* bytes of all tensors that were requested */
         uint64_t before;    /* the reader's `bytes` when the list was set */
     } next;
@@ -71,6 +74,7 @@ void sw_reader_close(struct sw_reader *reader)
             close(reader->open[i].fd);
     for (int i = 0; i < 2; i++)
         free(reader->chunks[i].bytes);
+    sw_made_reader_free(&reader->made);
     sw_pieces_free(&reader->pieces);
     free(reader);
 }
@@ -149,8 +153,21 @@ void sw_reader_expect(struct sw_reader *reader, const struct sw_tensor *const *t
     reader->next.tensors = tensors;
     reader->next.n = n;
     reader->next.at = 0;
+    reader->next.part = 0;
     reader->next.done = reader->next.requested = 0;
     reader->next.before = sw_reader_bytes(reader);
+}
+
+/* The range of the file that is requested now; past the last part of a tensor it is empty. */
+static struct sw_made_part reader_next_range(const struct sw_reader *reader)
+{
+    const struct sw_tensor *tensor = reader->next.tensors[reader->next.at];
+    const struct sw_made *made = sw_tensor_made(reader->tensors, tensor);
+    if (made)
+        return reader->next.part < made->n_parts ? made->parts[reader->next.part]
+                                                 : (struct sw_made_part){0};
+    return (struct sw_made_part){tensor->file, tensor->offset,
+                                 reader->next.part == 0 ? tensor->bytes : 0, 0};
 }
 
 /* Requests more while less than AHEAD_BYTES are requested. A tensor that cannot be opened fails
@@ -159,26 +176,28 @@ static void reader_prefetch(struct sw_reader *reader)
 {
     const uint64_t read = sw_reader_bytes(reader) - reader->next.before;
     while (reader->next.at < reader->next.n && reader->next.requested < read + AHEAD_BYTES) {
-        const struct sw_tensor *tensor = reader->next.tensors[reader->next.at];
-        const uint64_t left = tensor->bytes - reader->next.done;
+        const struct sw_made_part range = reader_next_range(reader);
+        const uint64_t left = range.bytes - reader->next.done;
         const uint64_t n = left < AHEAD_STEP ? left : AHEAD_STEP;
         int fd;
-        if (n == 0 || reader_descriptor(reader, tensor->file, &fd) != SW_OK) {
+        if (n == 0 || reader_descriptor(reader, range.file, &fd) != SW_OK) {
+            const bool is_last = range.bytes == 0;
             sw_error_clear();
             reader->next.requested += left;
             reader->next.done = 0;
-            reader->next.at++;
+            reader->next.part = is_last ? 0 : reader->next.part + 1;
+            reader->next.at += is_last;
             continue;
         }
-        (void)posix_fadvise(fd, (off_t)(tensor->offset + reader->next.done), (off_t)n,
+        (void)posix_fadvise(fd, (off_t)(range.offset + reader->next.done), (off_t)n,
                             POSIX_FADV_WILLNEED);
         reader->next.done += n;
         reader->next.requested += n;
     }
 }
 
-static enum sw_status reader_read_range(struct sw_reader *reader, int file, uint64_t offset,
-                                        void *out, uint64_t length)
+enum sw_status sw_reader_range(struct sw_reader *reader, int file, uint64_t offset, void *out,
+                               uint64_t length)
 {
     int fd;
     reader_prefetch(reader);
@@ -222,13 +241,13 @@ static void scatter_axis(const struct strided_gather *g, int i, const char *from
 static enum sw_status gather_axis(const struct strided_gather *g, int i, uint64_t offset, char *to)
 {
     if (g->span[i] <= GATHER_BYTES && (i == g->n_axes || g->axes[i].from < GATHER_GAP)) {
-        SW_TRY(reader_read_range(g->reader, g->file, offset, g->scratch, g->span[i]));
+        SW_TRY(sw_reader_range(g->reader, g->file, offset, g->scratch, g->span[i]));
         scatter_axis(g, i, g->scratch, to);
         return SW_OK;
     }
     const struct axis *a = &g->axes[i];
     if (i == g->n_axes - 1 && a->from == g->element && a->to == g->element)
-        return reader_read_range(g->reader, g->file, offset, to, a->size * g->element);
+        return sw_reader_range(g->reader, g->file, offset, to, a->size * g->element);
     const uint64_t inner = g->span[i + 1];
     uint64_t group = 1;
     if (inner <= GATHER_BYTES && a->from < GATHER_GAP)
@@ -240,7 +259,7 @@ static enum sw_status gather_axis(const struct strided_gather *g, int i, uint64_
             SW_TRY(gather_axis(g, i + 1, at, to + k * a->to));
             continue;
         }
-        SW_TRY(reader_read_range(g->reader, g->file, at, g->scratch, (n - 1) * a->from + inner));
+        SW_TRY(sw_reader_range(g->reader, g->file, at, g->scratch, (n - 1) * a->from + inner));
         for (uint64_t j = 0; j < n; j++)
             scatter_axis(g, i + 1, g->scratch + j * a->from, to + (k + j) * a->to);
     }
@@ -294,10 +313,13 @@ enum sw_status sw_reader_rows(struct sw_reader *reader, const struct sw_tensor *
     if (row_bytes == 0 || n_rows == 0)
         return SW_OK;
     enum sw_status status;
-    if (sw_tensor_is_contiguous(tensor))
+    if (tensor->made)
         status =
-            reader_read_range(reader, tensor->file, tensor->offset + (uint64_t)row0 * row_bytes,
-                              buffer, (uint64_t)n_rows * row_bytes);
+            sw_made_read(reader, sw_pieces_pool(&reader->pieces), &reader->made,
+                         sw_tensor_made(reader->tensors, tensor), tensor, row0, n_rows, buffer);
+    else if (sw_tensor_is_contiguous(tensor))
+        status = sw_reader_range(reader, tensor->file, tensor->offset + (uint64_t)row0 * row_bytes,
+                                 buffer, (uint64_t)n_rows * row_bytes);
     else
         status = reader_read_strided(reader, tensor, row0, n_rows, buffer);
     if (status != SW_OK)

@@ -65,6 +65,9 @@ enum sw_status sw_reader_each_chunk(struct sw_reader *reader, const struct sw_te
 
 /* For src/checkpoint only: one of the two chunk buffers, of at least `bytes`; NULL: no memory. */
 char *sw_reader_chunk(struct sw_reader *reader, int which, size_t bytes);
+/* For src/checkpoint only: reads a range of a file of the directory. */
+enum sw_status sw_reader_range(struct sw_reader *reader, int file, uint64_t offset, void *out,
+                               uint64_t length);
 /* Bytes read from files since the reader was opened. Any thread may call it. */
 uint64_t sw_reader_bytes(const struct sw_reader *reader);
 

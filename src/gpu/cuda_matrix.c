@@ -48,7 +48,7 @@ static void encode_split(enum sw_format_id id, const struct sw_gpu_layout *l,
     const int64_t most = MOST_WHOLE / (int64_t)format->block_bytes * format->block_len;
     const int64_t all = l->cols / format->block_len;
     float scale = 0; /* of the row; formats that are split have none */
-    const float measured = format->measure ? format->measure(row, &scale) : 0;
+    const float measured = sw_format_measure(format, row, &scale);
     assert(!format->row_scale);
     for (int64_t first = 0; first < row->n; first += most) {
         const int64_t n = sw_min_i64(most, row->n - first), at = first / format->block_len;

@@ -319,13 +319,7 @@ enum sw_status sw_model_quantized(const char *method)
 
 static enum sw_status read_types(const json_t *root, struct sw_model *m)
 {
-    static const char *const quantization[] = {"quantization_config", "compression_config"};
     static const char *const types[] = {"torch_dtype", "dtype"};
-    for (size_t i = 0; i < 2; i++) {
-        const json_t *found = json_object_get(root, quantization[i]);
-        if (found && !json_is_null(found))
-            return sw_model_quantized(json_string_value(json_object_get(found, "quant_method")));
-    }
     m->dtype = SW_F32;
     for (size_t i = 0; i < 2 && !m->dtype_stated; i++) {
         const char *name = json_string_value(json_object_get(root, types[i]));

@@ -16,12 +16,11 @@ static const struct {
     {".experts.gate_up_proj", "the experts of a layer are fused into one tensor, as transformers 5 "
                               "has them in memory: save it with save_pretrained, which writes each "
                               "expert by itself"},
-    {".qweight", "it is quantized (GPTQ or AWQ), which is not supported yet: use the 16-bit one"},
-    {".weight_packed", "it is quantized (compressed-tensors), which is not supported yet: use the "
-                       "16-bit one"},
-    {".weight_scale", "it is quantized, which is not supported yet: use the 16-bit one"},
-    {".SCB", "it is quantized (bitsandbytes), which is not supported yet: use the 16-bit one"},
-    {".absmax", "it is quantized (bitsandbytes), which is not supported yet: use the 16-bit one"},
+    {".qweight", "it is quantized (GPTQ or AWQ), but not as its config.json says"},
+    {".weight_packed", "it is quantized (compressed-tensors), but not as its config.json says"},
+    {".weight_scale", "it is quantized, but not as its config.json says"},
+    {".SCB", "it is quantized (bitsandbytes), but not as its config.json says"},
+    {".absmax", "it is quantized (bitsandbytes), but not as its config.json says"},
     {"tok_embeddings.weight",
      "it is in the layout of the model's makers: use the checkpoint in the "
      "hub's, or convert it with the script that transformers has for it"},

@@ -391,6 +391,11 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
     if (!shape_fits)
         return sw_fail(SW_EMODEL, "%s: tensor '%s' is %s, but config.json asks for %s",
                        tensors->files[tensor->file].path, tensor->name, actual, expected);
+    if (s->transposed && (tensor->blocks || tensor->made))
+        return sw_fail(SW_EMODEL,
+                       "%s: matrix '%s' is %s, quantized, but %s stores its matrices transposed; "
+                       "use the 16-bit checkpoint",
+                       tensors->files[tensor->file].path, tensor->name, actual, model->arch->title);
     if (!sw_dtype_info(tensor->dtype)->is_float)
         return sw_fail(SW_EMODEL, "%s: tensor '%s' is %s; weights of this type are not read",
                        tensors->files[tensor->file].path, tensor->name, actual);
@@ -409,17 +414,37 @@ enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tens
     return SW_OK;
 }
 
-void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors)
+/* The format that a source is held in; NULL: elements. */
+typedef const struct sw_format *held_by(const struct sw_model *model,
+                                        const struct sw_weight_spec *spec, int source,
+                                        const void *context);
+
+static const struct sw_format *held_by_file(const struct sw_model *model,
+                                            const struct sw_weight_spec *spec, int source,
+                                            const void *tensors)
+{
+    const struct sw_tensor *tensor;
+    return sw_model_find(model, tensors, spec, source, &tensor) == SW_OK ? tensor->blocks : NULL;
+}
+
+static const struct sw_format *held_by_all(const struct sw_model *model,
+                                           const struct sw_weight_spec *spec, int source,
+                                           const void *format)
+{
+    (void)model;
+    (void)source;
+    return spec->is_linear ? format : NULL;
+}
+
+static void model_hold(struct sw_model *model, held_by *by, const void *context)
 {
     const size_t count = model->first_weight[model->dims.n_layers + 1];
     int64_t elements[SW_FORMAT_COUNT + 1] = {0}; /* by `held` */
     for (size_t w = 0; w < count; w++) {
         struct sw_weight_spec *spec = &model->weights[w];
         for (int s = 0; s < spec->n_sources && spec->is_matrix; s++) {
-            const struct sw_tensor *tensor;
-            if (sw_model_find(model, tensors, spec, s, &tensor) != SW_OK)
-                continue;
-            const enum sw_format_id format = sw_format_id_of(tensor->blocks);
+            const struct sw_format *blocks = by(model, spec, s, context);
+            const enum sw_format_id format = sw_format_id_of(blocks);
             const int held = format == SW_FORMAT_NONE ? 0 : 1 + (int)format;
             spec->sources[s].held = (unsigned char)held;
             elements[held] += spec->sources[s].rows * spec->cols;
@@ -430,6 +455,16 @@ void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors)
         if (elements[held] > elements[model->held])
             model->held = (unsigned char)held;
     sw_error_clear();
+}
+
+void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors)
+{
+    model_hold(model, held_by_file, tensors);
+}
+
+void sw_model_hold_linear(struct sw_model *model, const struct sw_format *format)
+{
+    model_hold(model, held_by_all, format);
 }
 
 uint64_t sw_model_parameters(const struct sw_model *model)

@@ -18,7 +18,8 @@ enum sw_dtype sw_session_stored_format(const struct sw_session *s)
     for (size_t i = 0; i < n; i++) {
         const struct sw_tensor *tensor;
         if (specs[i].id == SW_W_QKV &&
-            sw_model_find(s->model, &s->tensors, &specs[i], 0, &tensor) == SW_OK && !tensor->blocks)
+            sw_model_find(s->model, &s->tensors, &specs[i], 0, &tensor) == SW_OK &&
+            !tensor->blocks && !tensor->made)
             dtype = tensor->dtype;
     }
     return dtype;

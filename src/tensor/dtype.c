@@ -87,6 +87,32 @@ uint16_t sw_f32_to_f16(float value)
     return (uint16_t)(sign | ((rounded >> 13) - (112 << 10)));
 }
 
+float sw_e4m3_to_f32(uint8_t bits)
+{
+    const uint32_t sign = (uint32_t)(bits & 0x80) << 24, exponent = (bits >> 3) & 15,
+                   mantissa = bits & 7;
+    if ((bits & 0x7f) == 0x7f)
+        return float_of_bits(sign | 0x7fc00000);
+    if (exponent == 0)
+        return float_of_bits(sign | bits_of_float((float)mantissa * 0x1p-9f));
+    return float_of_bits(sign | (exponent + 120) << 23 | mantissa << 20);
+}
+
+uint8_t sw_f32_to_e4m3(float value)
+{
+    const uint32_t u = bits_of_float(value), sign = (u >> 24) & 0x80, magnitude = u & 0x7fffffff;
+    if (magnitude > 0x7f800000)
+        return (uint8_t)(sign | 0x7f);
+    if (magnitude >= 0x43e00000) /* 448 */
+        return (uint8_t)(sign | 0x7e);
+    if (magnitude < 0x3c800000) { /* subnormal: let the adder round to multiples of 2^-9 */
+        const float shifted = float_of_bits(magnitude) + 0x1p14f;
+        return (uint8_t)(sign | (bits_of_float(shifted) - 0x46800000));
+    }
+    const uint32_t rounded = magnitude + 0x7ffff + ((magnitude >> 20) & 1);
+    return (uint8_t)(sign | ((rounded >> 20) - (120 << 3)));
+}
+
 void sw_dtype_to_f32(enum sw_dtype dtype, const void *src, int64_t n, float *dst)
 {
     const unsigned char *at = src;

@@ -60,6 +60,10 @@ static inline float sw_bf16_to_f32(uint16_t bits)
     } v = {(uint32_t)bits << 16}; /* u; C++17 has no names here */
     return v.f;
 }
+/* Of E4M3, which has no infinities: 0x7f and 0xff are NaN. */
+float sw_e4m3_to_f32(uint8_t bits);
+/* Rounds to nearest even; magnitudes above 448, the largest, become that; NaN stays NaN. */
+uint8_t sw_f32_to_e4m3(float value);
 /* Inline, without a branch: compilers make vector code of loops over it. */
 static inline uint16_t sw_f32_to_bf16(float value)
 {

@@ -75,14 +75,38 @@ enum sw_status sw_format_check(enum sw_format_id format, enum sw_dtype values, i
 
 int64_t sw_values_step(enum sw_dtype dtype, const struct sw_format *blocks, int64_t stride)
 {
-    return blocks ? stride / blocks->block_len * (int64_t)blocks->block_bytes
-                  : stride * (int64_t)(sw_dtype_info(dtype)->bits / 8);
+    if (!blocks)
+        return stride * (int64_t)(sw_dtype_info(dtype)->bits / 8);
+    const int64_t n = (stride + blocks->block_len - 1) / blocks->block_len;
+    return n * (int64_t)blocks->block_bytes + (blocks->row_scale ? (int64_t)sizeof(float) : 0);
 }
 
 /* Blocks from the one that element `first` begins. */
 static const char *values_block(const struct sw_values *row, int64_t first)
 {
-    return (const char *)row->data + sw_values_step(row->dtype, row->blocks, first);
+    const struct sw_format *f = row->blocks;
+    return (const char *)row->data + first / f->block_len * (int64_t)f->block_bytes;
+}
+
+/* Of a row of blocks; 1 where their format has none. */
+static float values_scale(const struct sw_values *row)
+{
+    float scale = 1;
+    if (row->blocks->row_scale)
+        memcpy(&scale,
+               (const char *)row->data + sw_values_step(row->dtype, row->blocks, row->n) -
+                   sizeof scale,
+               sizeof scale);
+    return scale;
+}
+
+float sw_format_measure(const struct sw_format *format, const struct sw_values *row, float *scale)
+{
+    if (row->blocks != format)
+        return format->measure ? format->measure(row, scale) : 0;
+    if (format->row_scale)
+        *scale = values_scale(row);
+    return 0;
 }
 
 void sw_format_encode(const struct sw_format *format, const struct sw_values *row, float measured,
@@ -90,7 +114,7 @@ void sw_format_encode(const struct sw_format *format, const struct sw_values *ro
 {
     if (row->blocks == format)
         memcpy(blocks, values_block(row, first),
-               (size_t)(n / format->block_len) * format->block_bytes);
+               (size_t)((n + format->block_len - 1) / format->block_len) * format->block_bytes);
     else
         format->encode(row, measured, first, n, blocks);
 }
@@ -98,7 +122,7 @@ void sw_format_encode(const struct sw_format *format, const struct sw_values *ro
 void sw_format_encode_row(const struct sw_format *format, const struct sw_values *row, void *blocks,
                           float *scale)
 {
-    const float measured = format->measure ? format->measure(row, scale) : 0;
+    const float measured = sw_format_measure(format, row, scale);
     sw_format_encode(format, row, measured, 0, row->n, blocks);
 }
 
@@ -122,16 +146,17 @@ void sw_values_copy(const struct sw_values *row, int64_t first, int64_t n, void 
 static void values_decode(const struct sw_values *row, int64_t first, int64_t n, float *out)
 {
     const int64_t len = row->blocks->block_len;
+    const float scale = values_scale(row);
     while (n > 0) {
         const int64_t skip = first % len;
         const int64_t part = skip == 0 && n >= len ? n / len * len
                              : n < len - skip      ? n
                                                    : len - skip;
         if (skip == 0 && n >= len) {
-            row->blocks->decode(values_block(row, first), 1, part, out);
+            row->blocks->decode(values_block(row, first), scale, part, out);
         } else {
             float block[MOST_BLOCK];
-            row->blocks->decode(values_block(row, first - skip), 1, len, block);
+            row->blocks->decode(values_block(row, first - skip), scale, len, block);
             memcpy(out, block + skip, (size_t)part * sizeof *out);
         }
         first += part;

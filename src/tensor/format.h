@@ -43,8 +43,9 @@ struct sw_values {
     enum sw_dtype dtype; /* one that is_float */
     int64_t n;           /* elements */
     int64_t stride;      /* elements from one to the next */
-    /* NULL; else `data` is blocks of this format without gaps, dtype is SW_F32, which they are
-     * decoded to, and stride is 1. */
+    /* NULL; else `data` is blocks of this format without gaps, the last filled up, and then the
+     * row's scale where the format has one; dtype is SW_F32, which they are decoded to, and stride
+     * is 1. */
     const struct sw_format *blocks;
 };
 
@@ -96,7 +97,10 @@ SW_FORMATS(X)
     X(INT4_G128, int4_g128)                                                                        \
     X(INT4_G32, int4_g32)                                                                          \
     X(INT8_G128, int8_g128)                                                                        \
-    X(INT8_G32, int8_g32)
+    X(INT8_G32, int8_g32)                                                                          \
+    X(NF4, nf4)                                                                                    \
+    X(FP4, fp4)                                                                                    \
+    X(FP8, fp8)
 #define X(id, name) extern const struct sw_format sw_format_##name;
 SW_FILE_FORMATS(X)
 #undef X
@@ -140,6 +144,8 @@ static inline size_t sw_format_bytes(enum sw_format_id format, int64_t n)
 }
 /* SW_EMODEL when a matrix of `cols` columns in `format` cannot be made of such values. */
 enum sw_status sw_format_check(enum sw_format_id format, enum sw_dtype values, int64_t cols);
+/* As format->measure; a row that is of this format already keeps its scale. */
+float sw_format_measure(const struct sw_format *format, const struct sw_values *row, float *scale);
 /* As format->encode; blocks that are of this format already are copied. */
 void sw_format_encode(const struct sw_format *format, const struct sw_values *row, float measured,
                       int64_t first, int64_t n, void *blocks);
@@ -147,7 +153,8 @@ void sw_format_encode(const struct sw_format *format, const struct sw_values *ro
 void sw_format_encode_row(const struct sw_format *format, const struct sw_values *row, void *blocks,
                           float *scale);
 
-/* Bytes from a row of values to the next, where they are `stride` elements apart. */
+/* Bytes from a row of values to the next, where they are `stride` elements apart (those of a row of
+ * blocks). */
 int64_t sw_values_step(enum sw_dtype dtype, const struct sw_format *blocks, int64_t stride);
 /* Copies values [first, first + n) of a row, which are no blocks, to `out`, contiguous, in their
  * own type. */

@@ -130,6 +130,71 @@ enum sw_status sw_tensors_add(struct sw_tensors *t, const struct sw_tensor *tens
     return SW_OK;
 }
 
+static enum sw_status check_parts(const struct sw_tensors *t, const char *name,
+                                  const struct sw_made *made)
+{
+    for (int i = 0; i < made->n_parts; i++) {
+        const struct sw_made_part *part = &made->parts[i];
+        const struct sw_tensor_file *file = &t->files[part->file];
+        if (part->offset > file->size || part->bytes > file->size - part->offset)
+            return sw_fail(SW_EMODEL, "%s: a part of matrix '%s' does not lie inside the file",
+                           file->path, name);
+    }
+    return SW_OK;
+}
+
+/* Room for one more; the array doubles. */
+static bool tensors_grow_made(struct sw_tensors *t)
+{
+    if (t->n_made & (t->n_made - 1))
+        return true;
+    struct sw_made *made = realloc(t->made, (t->n_made ? 2 * t->n_made : 1) * sizeof *made);
+    t->made = made ? made : t->made;
+    return made != NULL;
+}
+
+/* Where a tensor of that name is, or a new one, still without a name; NULL: no memory. */
+static struct sw_tensor *tensors_place(struct sw_tensors *t, const char *name)
+{
+    const struct sw_tensor *old = sw_tensors_find(t, name);
+    if (old)
+        return &t->items[old - t->items];
+    char *copy = tensors_grow(t) == SW_OK ? strdup(name) : NULL;
+    if (!copy)
+        return NULL;
+    t->items[t->count].name = copy;
+    tensors_insert(t, t->count);
+    return &t->items[t->count++];
+}
+
+enum sw_status sw_tensors_add_made(struct sw_tensors *t, const char *name,
+                                   const struct sw_format *blocks, int64_t rows, int64_t cols,
+                                   const struct sw_made *made)
+{
+    uint64_t bytes;
+    if (rows < 1 || cols < 1 || cols > INT64_MAX / 64 ||
+        !sw_mul_u64((uint64_t)rows, (uint64_t)sw_values_step(SW_F32, blocks, cols), &bytes) ||
+        bytes > INT64_MAX)
+        return sw_fail(SW_EMODEL, "matrix '%s': its shape [%lld, %lld] overflows", name,
+                       (long long)rows, (long long)cols);
+    SW_TRY(check_parts(t, name, made));
+    struct sw_tensor *to = tensors_grow_made(t) ? tensors_place(t, name) : NULL;
+    if (!to)
+        return sw_fail(SW_ENOMEM, "no memory for the directory of tensors");
+    t->made[t->n_made++] = *made;
+    *to = (struct sw_tensor){.name = to->name,
+                             .dtype = SW_F32,
+                             .blocks = blocks,
+                             .rank = 2,
+                             .shape = {rows, cols},
+                             .stride = {cols, 1},
+                             .file = made->parts[0].file,
+                             .offset = made->parts[0].offset,
+                             .bytes = bytes,
+                             .made = (uint32_t)t->n_made};
+    return SW_OK;
+}
+
 const struct sw_tensor *sw_tensors_find(const struct sw_tensors *t, const char *name)
 {
     if (t->n_slots == 0)
@@ -183,6 +248,7 @@ void sw_tensors_free(struct sw_tensors *t)
         free(t->files[i].path);
     free(t->items);
     free(t->files);
+    free(t->made);
     free(t->slots);
     *t = (struct sw_tensors){0};
 }

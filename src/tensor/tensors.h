@@ -15,6 +15,24 @@
 #define SW_MAX_RANK 8
 
 struct sw_format;
+struct sw_made_form;
+
+/*
+ * A matrix whose rows lie in no file as they are: they are made of parts, ranges of bytes (packed
+ * elements, scales, tables). How is known to its form alone (checkpoint/adapter.h).
+ */
+#define SW_MADE_PARTS 6
+struct sw_made {
+    const struct sw_made_form *form;
+    int n_parts;
+    struct sw_made_part {
+        int file; /* index into sw_tensors.files */
+        uint64_t offset, bytes;
+        uint64_t row_bytes; /* row i is made of the bytes from i * row_bytes; 0: of any */
+    } parts[SW_MADE_PARTS];
+    int64_t whole[6]; /* what else the form wants to know: sizes of groups, kinds */
+    float real[2];
+};
 
 struct sw_tensor {
     const char *name;               /* owned by the directory */
@@ -27,6 +45,8 @@ struct sw_tensor {
     int file;                    /* index into sw_tensors.files */
     uint64_t offset;             /* of element [0, …, 0] in that file, in bytes, any alignment */
     uint64_t bytes;              /* of the values, not of the strided span */
+    uint32_t made; /* 0: its bytes lie in the file; else 1 + an index into sw_tensors.made, and
+                      `file` and `offset` are of its first part */
 };
 
 struct sw_tensor_file {
@@ -39,6 +59,8 @@ struct sw_tensors {
     size_t count, capacity;
     struct sw_tensor_file *files; /* (n_files) */
     int n_files;
+    struct sw_made *made; /* (n_made) */
+    size_t n_made;
     uint32_t *slots; /* hash table of item index + 1; (n_slots), a power of two */
     size_t n_slots;
 };
@@ -52,6 +74,21 @@ enum sw_status sw_tensors_add_file(struct sw_tensors *tensors, const char *path,
  * blocks, or bytes that do not lie inside the file.
  */
 enum sw_status sw_tensors_add(struct sw_tensors *tensors, const struct sw_tensor *tensor);
+/*
+ * Adds a matrix of `rows` rows and `cols` columns that is made of `made`, which is copied; it takes
+ * the place of a tensor of that name. Its rows are blocks of the format `blocks`, the last of a row
+ * filled up, and then the row's scale where the format has one; NULL: f32. SW_EMODEL: sizes that
+ * overflow, or parts that do not lie inside their files.
+ */
+enum sw_status sw_tensors_add_made(struct sw_tensors *tensors, const char *name,
+                                   const struct sw_format *blocks, int64_t rows, int64_t cols,
+                                   const struct sw_made *made);
+/* How a tensor is made; NULL: it lies in the file. */
+static inline const struct sw_made *sw_tensor_made(const struct sw_tensors *tensors,
+                                                   const struct sw_tensor *tensor)
+{
+    return tensor->made ? &tensors->made[tensor->made - 1] : NULL;
+}
 /* NULL: no such tensor. */
 const struct sw_tensor *sw_tensors_find(const struct sw_tensors *tensors, const char *name);
 int64_t sw_tensor_elements(const struct sw_tensor *tensor);

@@ -249,10 +249,6 @@ static void other_folders_are_told(void)
                  "hf_quant_config.json: quantized checkpoints (FP8) are not "
                  "supported yet");
     remove_folder(dir);
-    put_text(new_folder(dir), "config.json",
-             LLAMA ", \"compression_config\": {\"quant_method\": \"compressed-tensors\"}}");
-    check_folder(dir, SW_EMODEL, "quantized checkpoints (compressed-tensors)");
-    remove_folder(dir);
 }
 
 SW_UNIT_TESTS({"wrapped names are found", wrapped_names_are_found},

@@ -10,12 +10,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Where formats may be named.
-allowed='^src/tensor/format\.h$|^src/tensor/format_[a-z0-9_]*\.c$|^kernels/cpu/format_rows\.h$'
+allowed='^src/tensor/format\.h$|^src/tensor/format_[a-z0-9_]*\.[ch]$|^kernels/cpu/format_rows\.h$'
 allowed+='|^kernels/cpu/(int8|q8_0)\.h$|^kernels/cuda/weights_[a-z0-9_]*\.cu$'
 allowed+='|^kernels/cuda/finish_int8\.cu$' # the last step of one format's GEMM …
 allowed+='|^src/gpu/gemm\.c$'              # … which is called here, for any format of bytes
 allowed+='|^src/checkpoint/torch_objects\.c$' # torch's names of element types
 allowed+='|^src/model/weight_mix\.c$' # mixes are made of formats
+allowed+='|^src/checkpoint/adapter[a-z0-9_]*\.[ch]$' # what a method of quantization writes
 
 # check ROOT: complains on stdout and fails when a format is named elsewhere.
 check() (

@@ -289,9 +289,6 @@ static void bad_configs_are_refused_by_name(void)
         {"{" GOOD ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e4}}}",
          "'rope_parameters' has members by layer ('full_attention')"},
         {"{" GOOD ", \"rope_scaling\": \"linear\"}", "'rope_scaling' must be an object"},
-        {"{" GOOD ", \"quantization_config\": {\"bits\": 4}}", "(unknown method)"},
-        {"{" GOOD ", \"quantization_config\": {\"quant_method\": \"gptq\"}}",
-         "quantized checkpoints (gptq) are not supported yet; use the 16-bit one"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct sw_model *model = NULL;

@@ -1,0 +1,404 @@
+/*
+ * Checkpoints with quantized matrices: each decodes to the values of the library that wrote it, bit
+ * for bit, in any pieces; what is missing or has another shape is refused by its name.
+ */
+#include "checkpoint/open_model.h"
+#include "checkpoint/safetensors.h"
+#include "helpers.h"
+
+#include "tensor/format.h"
+
+#define QUANTIZED SW_SOURCE_DIR "/tests/models/quantized/"
+
+static const char *const names[] = {"nf4",  "nf4_plain", "nf4_odd", "fp4",
+                                    "int8", "fp8_tile",  "fp8_row", "fp8_tensor"};
+#define N_NAMES (sizeof names / sizeof names[0])
+
+/* Rows of a matrix, `step` at a time, in f32; the caller frees it. NULL after a failure. */
+static float *decoded(const struct sw_tensors *tensors, const struct sw_tensor *t, int64_t step)
+{
+    const int64_t rows = t->shape[0], cols = t->shape[1];
+    const size_t row_bytes = (size_t)sw_reader_row_bytes(t);
+    char *data = malloc(row_bytes * (size_t)step);
+    float *out = malloc((size_t)(rows * cols) * sizeof *out);
+    struct sw_reader *reader;
+    CU_ASSERT_FATAL(data && out && sw_reader_open(tensors, &reader) == SW_OK);
+    enum sw_status status = SW_OK;
+    for (int64_t r = 0; r < rows && status == SW_OK; r += step) {
+        const int64_t n = rows - r < step ? rows - r : step;
+        status = sw_reader_rows(reader, t, r, n, data);
+        for (int64_t i = 0; i < n && status == SW_OK; i++) {
+            const struct sw_values row = {data + (size_t)i * row_bytes, t->dtype, cols, 1,
+                                          t->blocks};
+            sw_values_to_f32(&row, 0, cols, out + (r + i) * cols);
+        }
+    }
+    sw_reader_close(reader);
+    free(data);
+    if (status == SW_OK)
+        return out;
+    printf("    %s\n", sw_error_message());
+    free(out);
+    return NULL;
+}
+
+/* As tests/models/make_quantized.py counts it. */
+static uint64_t digest_of(const float *values, int64_t n)
+{
+    uint64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, sizeof bits);
+        sum += bits * (2 * (uint64_t)i + 1);
+    }
+    return sum;
+}
+
+static void check_digest(const char *model, const struct sw_tensors *tensors, const char *name,
+                         uint64_t expected)
+{
+    const struct sw_tensor *t = sw_tensors_find(tensors, name);
+    CU_ASSERT_FATAL(t && t->rank == 2 && t->made);
+    for (int64_t step = t->shape[0]; step > 0; step = step == 1 ? 0 : step > 7 ? 7 : 1) {
+        float *values = decoded(tensors, t, step);
+        CU_ASSERT_FATAL(values != NULL);
+        const uint64_t found = digest_of(values, t->shape[0] * t->shape[1]);
+        CU_ASSERT_EQUAL(found, expected);
+        if (found != expected)
+            printf("    %s: %s, %lld rows at once: other values\n", model, name, (long long)step);
+        free(values);
+    }
+}
+
+static void values_are_those_of_the_library(void)
+{
+    for (size_t i = 0; i < N_NAMES; i++) {
+        char dir[512], path[600];
+        struct sw_tensors tensors, expected = {0};
+        size_t checked = 0;
+        snprintf(dir, sizeof dir, QUANTIZED "%s", names[i]);
+        snprintf(path, sizeof path, "%s/expected.safetensors", dir);
+        CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_checkpoint_add_file(path, &expected), SW_OK);
+        for (size_t k = 0; k < expected.count; k++) {
+            const struct sw_tensor *t = &expected.items[k];
+            if (strncmp(t->name, "digest.", 7) != 0)
+                continue;
+            uint64_t *value = read_tensor(&expected, t);
+            check_digest(names[i], &tensors, t->name + 7, *value);
+            free(value);
+            checked++;
+        }
+        CU_ASSERT_EQUAL(checked, 14); /* 7 a layer */
+        sw_tensors_free(&expected);
+        sw_tensors_free(&tensors);
+    }
+}
+
+/* Which formats the matrices of each are in. */
+static void matrices_are_in_blocks(void)
+{
+    static const struct {
+        const char *name, *format; /* NULL: f32, to be rounded */
+    } kinds[] = {{"nf4", "nf4"},        {"nf4_plain", "nf4"}, {"fp4", "fp4"},
+                 {"int8", "int8"},      {"fp8_tile", "fp8"},  {"fp8_row", "fp8"},
+                 {"fp8_tensor", "fp8"}, {"nf4_odd", NULL}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        char dir[512];
+        struct sw_tensors tensors;
+        struct sw_model *model;
+        snprintf(dir, sizeof dir, QUANTIZED "%s", kinds[i].name);
+        CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_open_model(dir, &model), SW_OK);
+        CU_ASSERT_EQUAL(sw_model_check(model, &tensors), SW_OK);
+        const struct sw_tensor *t =
+            sw_tensors_find(&tensors, "model.layers.1.self_attn.o_proj.weight");
+        CU_ASSERT_FATAL(t != NULL);
+        /* rows of 96 elements are one block of 64 and a half */
+        CU_ASSERT((t->blocks != NULL) == (kinds[i].format != NULL));
+        CU_ASSERT(!t->blocks || strcmp(t->blocks->name, kinds[i].format) == 0);
+        CU_ASSERT((model->warnings != NULL) == (kinds[i].format == NULL));
+        if (model->warnings)
+            CU_ASSERT_PTR_NOT_NULL(strstr(model->warnings, "12 quantized matrices have rows"));
+        sw_model_close(model);
+        sw_tensors_free(&tensors);
+    }
+}
+
+/* Files of the formats' own libraries, where they are at hand: expected_f32, element by element. */
+static void vectors_decode_alike(void)
+{
+    static const struct {
+        const char *file, *config;
+    } vectors[] = {
+        {"bnb_nf4_plain", "{\"quant_method\": \"bitsandbytes\"}"},
+        {"bnb_nf4_double_quant", "{\"quant_method\": \"bitsandbytes\"}"},
+        {"bnb_fp4_plain", "{\"load_in_4bit\": true}"},
+        {"bnb_fp4_double_quant", "{\"quant_method\": \"bitsandbytes\"}"},
+        {"fp8_block128_weight_scale_inv",
+         "{\"quant_method\": \"fp8\", \"weight_block_size\": [128, 128]}"},
+        {"fp8_per_channel_weight_scale", "{\"quant_method\": \"fbgemm_fp8\"}"},
+        {"fp8_per_tensor_weight_scale", "{\"quant_method\": \"fp8\"}"},
+    };
+    for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
+        char name[128], dir[64], config[256];
+        struct sw_tensors tensors;
+        size_t made = 0;
+        snprintf(name, sizeof name, "quant-vectors/%s.safetensors", vectors[i].file);
+        const char *path = sw_unit_shared(name);
+        if (!path)
+            return;
+        copy_file(path, new_folder(dir), "model.safetensors");
+        snprintf(config, sizeof config, "{\"quantization_config\": %s}", vectors[i].config);
+        put_text(dir, "config.json", config);
+        CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
+        float *expected = read_tensor(&tensors, sw_tensors_find(&tensors, "expected_f32"));
+        for (size_t k = 0; k < tensors.count; k++) {
+            const struct sw_tensor *t = &tensors.items[k];
+            if (!t->made)
+                continue;
+            float *values = decoded(&tensors, t, t->shape[0]);
+            const size_t n = (size_t)(t->shape[0] * t->shape[1]);
+            CU_ASSERT_FATAL(values != NULL);
+            size_t same = 0; /* a zero of FP4 has a sign, but none in the tables of these files */
+            for (size_t e = 0; e < n; e++)
+                same += values[e] == expected[e];
+            CU_ASSERT_EQUAL(same, n);
+            free(values);
+            made++;
+        }
+        CU_ASSERT_EQUAL(made, 1);
+        free(expected);
+        sw_tensors_free(&tensors);
+        remove_folder(dir);
+    }
+}
+
+/* ---- small files */
+
+struct piece {
+    const char *name;
+    enum sw_dtype dtype;
+    int rank;
+    int64_t shape[4];
+    const void *bytes; /* NULL: zeros */
+};
+#define MOST_PIECES 8
+
+static uint64_t piece_bytes(const struct piece *p)
+{
+    uint64_t n = sw_dtype_info(p->dtype)->bits / 8;
+    for (int i = 0; i < p->rank; i++)
+        n *= (uint64_t)p->shape[i];
+    return n;
+}
+
+/* A folder with these tensors; `pieces` end with a name NULL. */
+static void put_folder(char *dir, const char *quantization, const struct piece *pieces)
+{
+    struct sw_safetensors_spec specs[MOST_PIECES];
+    struct sw_safetensors_writer *writer;
+    char path[600], config[512];
+    size_t n = 0;
+    for (; pieces[n].name; n++) {
+        specs[n] =
+            (struct sw_safetensors_spec){pieces[n].name, pieces[n].dtype, pieces[n].rank, {0}};
+        memcpy(specs[n].shape, pieces[n].shape, sizeof pieces[n].shape);
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", new_folder(dir));
+    CU_ASSERT_EQUAL_FATAL(sw_safetensors_writer_open(path, specs, n, &writer), SW_OK);
+    for (size_t i = 0; i < n; i++) {
+        const uint64_t bytes = piece_bytes(&pieces[i]);
+        char *zeros = calloc(1, bytes + 1);
+        CU_ASSERT_EQUAL(
+            sw_safetensors_writer_write(writer, pieces[i].bytes ? pieces[i].bytes : zeros, bytes),
+            SW_OK);
+        free(zeros);
+    }
+    CU_ASSERT_EQUAL_FATAL(sw_safetensors_writer_close(writer), SW_OK);
+    snprintf(config, sizeof config, "{\"quantization_config\": %s}", quantization);
+    put_text(dir, "config.json", config);
+}
+
+#define BNB "{\"quant_method\": \"bitsandbytes\"}"
+#define FP8 "{\"quant_method\": \"fp8\", \"weight_block_size\": [128, 128]}"
+#define STATE "P.weight.quant_state.bitsandbytes__nf4"
+#define STATE_BYTES 96
+#define NF4(blocksize, shape)                                                                      \
+    "{\"quant_type\": \"nf4\", \"blocksize\": " blocksize ", \"shape\": " shape                    \
+    ", \"dtype\": \"bfloat16\"} "                                                                  \
+    "                                                                                          "
+#define WEIGHT                                                                                     \
+    {                                                                                              \
+        "P.weight", SW_U8, 2, {64, 1}, NULL                                                        \
+    }
+#define ABSMAX(n)                                                                                  \
+    {                                                                                              \
+        "P.weight.absmax", SW_F32, 1, {n}, NULL                                                    \
+    }
+#define MAP(bytes)                                                                                 \
+    {                                                                                              \
+        "P.weight.quant_map", SW_F32, 1, {16}, bytes                                               \
+    }
+#define IS(text)                                                                                   \
+    {                                                                                              \
+        STATE, SW_U8, 1, {STATE_BYTES}, text                                                       \
+    }
+
+static const struct refusal {
+    const char *quantization;
+    struct piece pieces[MOST_PIECES];
+    const char *message;
+} refusals[] = {
+    {"{\"quant_method\": \"hqq\"}", {WEIGHT}, "quantized by 'hqq', which is not supported"},
+    {"{\"bits\": 4}", {WEIGHT}, "quantized by a method that is not named"},
+    {BNB,
+     {WEIGHT, ABSMAX(2), MAP(NULL)},
+     "tensor 'P.weight' is u8 [64, 1], quantized by bitsandbytes, but '" STATE},
+    {BNB, {WEIGHT, MAP(NULL), IS(NF4("64", "[2, 64]"))}, "but 'P.weight.absmax', which belongs"},
+    {BNB,
+     {WEIGHT, ABSMAX(3), MAP(NULL), IS(NF4("64", "[2, 64]"))},
+     "'P.weight.absmax' (bitsandbytes) is f32 [3], expected f32 [2]"},
+    {BNB,
+     {WEIGHT, ABSMAX(2), MAP(NULL), IS(NF4("128", "[2, 64]"))},
+     "'P.weight.absmax' (bitsandbytes) is f32 [2], expected f32 [1]"},
+    {BNB,
+     {WEIGHT, ABSMAX(2), MAP(NULL), IS(NF4("63", "[2, 64]"))},
+     "its blocksize is 63, expected a power of two"},
+    {BNB,
+     {WEIGHT, ABSMAX(2), MAP(NULL), IS(NF4("64", "[2, 65]"))},
+     "'P.weight' is u8 [64, 1], expected 65 bytes of 4-bit elements of a matrix [2, 65]"},
+    {BNB,
+     {WEIGHT, ABSMAX(2), MAP(NULL), IS(NF4("64", "[2147483647, 2147483647]"))},
+     "expected 2305843007066210305 bytes of 4-bit"},
+    {BNB, {WEIGHT, ABSMAX(2), MAP(NULL), IS(NF4("64", "[2]"))}, "its shape is [2], expected two"},
+    {BNB, {WEIGHT, ABSMAX(2), IS(NF4("64", "[2, 64]"))}, "'P.weight.quant_map', which belongs"},
+    {BNB, {{"P.weight", SW_I8, 2, {4, 8}, NULL}}, "but 'P.SCB', which belongs to it, is missing"},
+    {BNB,
+     {{"P.weight", SW_I8, 2, {4, 8}, NULL}, {"P.SCB", SW_F32, 1, {5}, NULL}},
+     "'P.SCB' (bitsandbytes) is f32 [5], expected f32 [4]"},
+    {BNB,
+     {{"P.weight", SW_I8, 2, {4, 8}, NULL},
+      {"P.SCB", SW_F32, 1, {4}, NULL},
+      {"P.weight_format", SW_U8, 0, {0}, "\1"}},
+     "tensor 'P.weight_format' is 1, expected 0"},
+    {FP8, {{"P.weight", SW_F8_E4M3, 2, {4, 8}, NULL}}, "but 'P.weight_scale', which belongs"},
+    {FP8, {{"P.weight", SW_F8_E5M2, 2, {4, 8}, NULL}}, "expected f8_e4m3"},
+    {FP8,
+     {{"P.weight", SW_F8_E4M3, 2, {200, 300}, NULL},
+      {"P.weight_scale_inv", SW_F32, 2, {2, 2}, NULL}},
+     "'P.weight_scale_inv' (fp8) is f32 [2, 2], expected f32 [2, 3]"},
+    {FP8,
+     {{"P.weight", SW_F8_E4M3, 2, {4, 8}, NULL}, {"P.weight_scale", SW_I32, 1, {1}, NULL}},
+     "'P.weight_scale' (fp8) is i32 [1], expected f32"},
+    {"{\"quant_method\": \"fp8\", \"weight_block_size\": [64, 64]}",
+     {{"P.weight", SW_F8_E4M3, 2, {128, 128}, NULL},
+      {"P.weight_scale_inv", SW_F32, 2, {2, 2}, NULL}},
+     "has a scale for each 64 rows and 64 columns, expected a multiple of 128"},
+    {"{\"quant_method\": \"mxfp4\"}",
+     {{"P_blocks", SW_U8, 3, {4, 2, 16}, NULL}},
+     "but 'P_scales', which belongs"},
+    {"{\"quant_method\": \"mxfp4\"}",
+     {{"P_blocks", SW_U8, 3, {4, 2, 16}, NULL}, {"P_scales", SW_U8, 2, {4, 3}, NULL}},
+     "'P_scales' (mxfp4) is u8 [4, 3], expected u8 [4, 2]"},
+    {"{\"quant_method\": \"mxfp4\"}",
+     {{"P_blocks", SW_U8, 3, {4, 2, 8}, NULL}, {"P_scales", SW_U8, 2, {4, 2}, NULL}},
+     "'P_blocks' (mxfp4) is u8 [4, 2, 8], expected u8"},
+};
+
+static void damage_is_refused(void)
+{
+    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
+        char dir[64];
+        struct sw_tensors tensors;
+        put_folder(dir, refusals[i].quantization, refusals[i].pieces);
+        expect_failure(sw_open_tensors(dir, &tensors), SW_EMODEL, refusals[i].message);
+        CU_ASSERT_EQUAL(tensors.count, 0);
+        remove_folder(dir);
+    }
+}
+
+/* Another table than that of the format is seen when the matrix is read. */
+static void another_table_is_refused(void)
+{
+    static const struct piece pieces[] = {
+        WEIGHT, ABSMAX(2), MAP(NULL), IS(NF4("64", "[2, 64]")), {0}};
+    char dir[64], row[64];
+    struct sw_tensors tensors;
+    struct sw_reader *reader;
+    put_folder(dir, BNB, pieces);
+    CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_reader_open(&tensors, &reader), SW_OK);
+    expect_failure(sw_reader_rows(reader, sw_tensors_find(&tensors, "P.weight"), 0, 1, row),
+                   SW_EMODEL, "value 0 of its quant_map is 0, expected -1");
+    sw_reader_close(reader);
+    sw_tensors_free(&tensors);
+    remove_folder(dir);
+}
+
+/* A matrix and two stacked experts, against the definition written down once more. */
+static void mxfp4_of_transformers(void)
+{
+    static const float values[16] = {0,    .5f,  1,  1.5f,  2,  3,  4,  6,
+                                     -0.f, -.5f, -1, -1.5f, -2, -3, -4, -6};
+    static uint8_t blocks[2 * 3 * 2 * 16], scales[2 * 3 * 2];
+    struct piece pieces[] = {{"m.down_blocks", SW_U8, 4, {2, 3, 2, 16}, blocks},
+                             {"m.down_scales", SW_U8, 3, {2, 3, 2}, scales},
+                             {"P.weight_blocks", SW_U8, 3, {6, 2, 16}, blocks},
+                             {"P.weight_scales", SW_U8, 2, {6, 2}, scales},
+                             {0}};
+    static const char *const made[] = {"m.down.0.weight", "m.down.1.weight", "P.weight"};
+    char dir[64];
+    struct sw_tensors tensors;
+    for (size_t i = 0; i < sizeof blocks; i++)
+        blocks[i] = (uint8_t)(i * 37 + i / 16);
+    for (size_t i = 0; i < sizeof scales; i++)
+        scales[i] = (uint8_t)(121 + i);
+    put_folder(dir, "{\"quant_method\": \"mxfp4\"}", pieces);
+    CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
+    for (int k = 0; k < 3; k++) {
+        const struct sw_tensor *t = sw_tensors_find(&tensors, made[k]);
+        CU_ASSERT_FATAL(t && t->shape[0] == (k < 2 ? 3 : 6) && t->shape[1] == 64);
+        float *found = decoded(&tensors, t, 2);
+        for (int64_t i = 0; found && i < t->shape[0] * 64; i++) {
+            const int64_t at = i + (k == 1 ? 3 * 64 : 0);
+            const int nibble = blocks[at / 2] >> (at % 2 ? 4 : 0) & 15;
+            float power = 1;
+            for (int e = scales[at / 32]; e != 127; e += e < 127 ? 1 : -1)
+                power *= e < 127 ? .5f : 2;
+            CU_ASSERT(found[i] == values[nibble] * power);
+        }
+        CU_ASSERT_PTR_NOT_NULL(found);
+        free(found);
+    }
+    sw_tensors_free(&tensors);
+    remove_folder(dir);
+}
+
+/* A NaN among the elements shows: its block has no number left. */
+static void nan_of_fp8_shows(void)
+{
+    static const uint8_t elements[] = {0x38, 0xff, 0x38, 0x38};
+    static const float scale = 2;
+    const struct piece pieces[] = {{"P.weight", SW_F8_E4M3, 2, {2, 2}, elements},
+                                   {"P.weight_scale", SW_F32, 0, {0}, &scale},
+                                   {0}};
+    char dir[64];
+    struct sw_tensors tensors;
+    put_folder(dir, FP8, pieces);
+    CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
+    float *found = decoded(&tensors, sw_tensors_find(&tensors, "P.weight"), 1);
+    CU_ASSERT_FATAL(found != NULL);
+    CU_ASSERT(found[0] != found[0] && found[1] != found[1] && found[2] == 2 && found[3] == 2);
+    free(found);
+    sw_tensors_free(&tensors);
+    remove_folder(dir);
+}
+
+SW_UNIT_TESTS({"values are those of the library", values_are_those_of_the_library},
+              {"matrices are in blocks", matrices_are_in_blocks},
+              {"vectors decode alike", vectors_decode_alike},
+              {"damage is refused", damage_is_refused},
+              {"another table is refused", another_table_is_refused},
+              {"mxfp4 of transformers", mxfp4_of_transformers},
+              {"nan of fp8 shows", nan_of_fp8_shows})
