@@ -20,8 +20,8 @@ struct search_group {
     float weights[SEARCH_LEN][SEARCH_PARTS]; /* (len, parts), none below 0 */
 };
 
-/* What is searched: elements from `low` to `high`, and scales with which the values take up
- * first + k * step more, or less, than the elements' range; 0 <= k < tries. */
+/* What is searched: elements from `low` to `high` (unused in tables), and scales with which the
+ * values take up first + k * step more, or less, than the elements' range; 0 <= k < tries. */
 struct search_range {
     int low, high, tries;
     float first, step;

@@ -240,12 +240,10 @@ static inline float search_middle(int k)
 /* The nearest value of the table; halfway the greater one. */
 static inline lanes search_nearest(lanes x)
 {
-    lanes nearest = lanes_set(bits_iq4[0]);
-    for (int k = 0; k < 15; k++) {
-        const lanes step = lanes_set((float)(bits_iq4[k + 1] - bits_iq4[k]));
-        nearest += (lanes)((lanes_bits)step & (x + x >= search_middle(k)));
-    }
-    return nearest;
+    lanes_bits nearest = (lanes_bits){0} + bits_iq4[0];
+    for (int k = 0; k < 15; k++)
+        nearest += (x + x >= search_middle(k)) & (bits_iq4[k + 1] - bits_iq4[k]);
+    return __builtin_convertvector(nearest, lanes);
 }
 
 /* The scale of least squares of elements that come with a step, and how much it is worth. */
@@ -262,10 +260,10 @@ static inline void search_table_try(const struct search_group *g, int at, lanes 
     *scale = lanes_if(*squares > 0, *products / *squares, lanes_set(0));
 }
 
-/* The steps that ggml tries: the value of largest magnitude comes near an end of the table. */
+/* The value of largest magnitude comes near the least value of the table, or, in the first try,
+ * near the greatest. */
 static void search_table(const struct search_group *g, struct search_range range, float *scale)
 {
-    (void)range;
     for (int at = 0; at < SEARCH_PARTS; at += LANES) {
         const lanes largest = search_largest(g, at);
         const lanes_bits is_none = lanes_magnitude(largest) < SEARCH_TINY_TABLE;
@@ -273,8 +271,9 @@ static void search_table(const struct search_group *g, struct search_range range
         lanes a, products, squares;
         search_table_try(g, at, 1 / (-safe / bits_iq4[0]), &a, &products, &squares);
         lanes best_scale = a, best = a * products;
-        for (int k = -7; k <= 7; k++) {
-            search_table_try(g, at, (float)(k + bits_iq4[0]) / safe, &a, &products, &squares);
+        for (int k = 0; k < range.tries; k++) {
+            const float end = bits_iq4[0] + range.first + range.step * (float)k;
+            search_table_try(g, at, end / safe, &a, &products, &squares);
             const lanes_bits is_better = (squares > 0) & (products * products > best * squares);
             best_scale = lanes_if(is_better, a, best_scale);
             best = lanes_if(is_better, a * products, best);

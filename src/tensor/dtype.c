@@ -113,22 +113,43 @@ uint8_t sw_f32_to_e4m3(float value)
     return (uint8_t)(sign | ((rounded >> 20) - (120 << 3)));
 }
 
+/* As sw_f16_to_f32, without a branch: loops over it become vector code. */
+static inline float widened_f16(uint16_t h)
+{
+    const uint32_t magnitude = h & 0x7fff, sign = (uint32_t)(h & 0x8000) << 16;
+    const uint32_t normal = (magnitude << 13) + (112u << 23);
+    const uint32_t subnormal = bits_of_float((float)(int32_t)magnitude * 0x1p-24f);
+    const uint32_t above = magnitude << 13 | 0x7f800000;
+    return float_of_bits(sign | (magnitude < 0x400    ? subnormal
+                                 : magnitude < 0x7c00 ? normal
+                                                      : above));
+}
+
 void sw_dtype_to_f32(enum sw_dtype dtype, const void *src, int64_t n, float *dst)
 {
     const unsigned char *at = src;
-    if (dtype == SW_F32) {
+    uint16_t h;
+    double d;
+    switch (dtype) {
+    case SW_F32:
         memcpy(dst, src, (size_t)n * sizeof *dst);
         return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t h;
-        double d;
-        if (dtype == SW_F64) {
+    case SW_F64:
+        for (int64_t i = 0; i < n; i++) {
             memcpy(&d, at + 8 * i, sizeof d);
             dst[i] = (float)d;
-            continue;
         }
-        memcpy(&h, at + 2 * i, sizeof h);
-        dst[i] = dtype == SW_F16 ? sw_f16_to_f32(h) : sw_bf16_to_f32(h);
+        return;
+    case SW_F16:
+        for (int64_t i = 0; i < n; i++) {
+            memcpy(&h, at + 2 * i, sizeof h);
+            dst[i] = widened_f16(h);
+        }
+        return;
+    default:
+        for (int64_t i = 0; i < n; i++) {
+            memcpy(&h, at + 2 * i, sizeof h);
+            dst[i] = sw_bf16_to_f32(h);
+        }
     }
 }

@@ -20,7 +20,7 @@ static void decode_iq4_nl(const void *blocks, float scale, int64_t n, float *out
 static void iq4_nl_blocks(const float *values, uint8_t *blocks)
 {
     const struct search_kind *kind = &block_search_here()->table;
-    const struct search_range range = {0};
+    static const struct search_range range = {.tries = 15, .first = -7, .step = 1};
     struct search_group group;
     float scales[SEARCH_PARTS];
     uint8_t elements[SEARCH_PARTS * 32];

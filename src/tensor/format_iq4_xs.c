@@ -26,8 +26,12 @@ static void decode_iq4_xs(const void *blocks, float scale, int64_t n, float *out
 
 static void iq4_xs_block(const float *values, uint8_t *block)
 {
-    static const struct kquant_shape shape = {
-        .len = 32, .low_scale = -32, .high_scale = 31, .share = 1, .is_table = true};
+    static const struct kquant_shape shape = {.len = 32,
+                                              .low_scale = -32,
+                                              .high_scale = 31,
+                                              .share = 1,
+                                              .is_table = true,
+                                              .range = {.tries = 8, .first = -7, .step = 2}};
     struct kquant_fit fit;
     unsigned high = 0;
     kquant_fit_symmetric(values, &shape, &fit);

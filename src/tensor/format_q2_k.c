@@ -24,7 +24,7 @@ static void decode_q2_k(const void *blocks, float scale, int64_t n, float *out)
 static void q2_k_block(const float *values, uint8_t *block)
 {
     static const struct kquant_shape shape = {
-        .len = 16, .high_scale = 15, .share = 1, .range = {0, 3, 20, -0.9f, 0.1f}};
+        .len = 16, .high_scale = 15, .share = 1, .range = {0, 3, 10, -0.9f, 0.2f}};
     struct kquant_fit fit;
     kquant_fit_with_min(values, &shape, &fit);
     for (int part = 0; part < 16; part++)

@@ -34,7 +34,7 @@ static void q3_k_block(const float *values, uint8_t *block)
                                               .low_scale = -32,
                                               .high_scale = 31,
                                               .share = 1,
-                                              .range = {-4, 3, 19, -0.9f, 0.1f}};
+                                              .range = {-4, 3, 10, -0.9f, 0.2f}};
     uint8_t *const high = block, *const scales = block + 96;
     uint8_t low[256];
     struct kquant_fit fit;

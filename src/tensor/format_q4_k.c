@@ -22,7 +22,7 @@ static void decode_q4_k(const void *blocks, float scale, int64_t n, float *out)
 static void q4_k_block(const float *values, uint8_t *block)
 {
     static const struct kquant_shape shape = {
-        .len = 32, .high_scale = 63, .share = 1, .range = {0, 15, 21, -1, 0.1f}};
+        .len = 32, .high_scale = 63, .share = 1, .range = {0, 15, 11, -1, 0.2f}};
     struct kquant_fit fit;
     kquant_fit_with_min(values, &shape, &fit);
     bits_put_u16(block, fit.scale);

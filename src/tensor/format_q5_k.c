@@ -24,7 +24,7 @@ static void decode_q5_k(const void *blocks, float scale, int64_t n, float *out)
 static void q5_k_block(const float *values, uint8_t *block)
 {
     static const struct kquant_shape shape = {
-        .len = 32, .high_scale = 63, .share = 1, .range = {0, 31, 16, -0.5f, 0.1f}};
+        .len = 32, .high_scale = 63, .share = 1, .range = {0, 31, 11, -1, 0.2f}};
     struct kquant_fit fit;
     kquant_fit_with_min(values, &shape, &fit);
     bits_put_u16(block, fit.scale);

@@ -31,7 +31,7 @@ static void q6_k_block(const float *values, uint8_t *block)
                                               .low_scale = -128,
                                               .high_scale = 127,
                                               .share = 1,
-                                              .range = {-32, 31, 19, -0.9f, 0.1f}};
+                                              .range = {-32, 31, 10, -0.9f, 0.2f}};
     struct kquant_fit fit;
     kquant_fit_symmetric(values, &shape, &fit);
     for (int half = 0; half < 2; half++)

@@ -39,32 +39,37 @@ static void kquant_is_no_number(struct kquant_fit *fit)
     *fit = (struct kquant_fit){.scale = BITS_F16_NAN};
 }
 
-/* The whole number of `unit`s that is nearest to a value. */
-static int kquant_steps(float value, float inverse_unit, int low, int high)
-{
-    const float steps = rintf(value * inverse_unit);
-    return steps < (float)low ? low : steps > (float)high ? high : (int)steps;
-}
-
-/* Keeps, for each part of a group, the numbers of a try that has a smaller error. */
-struct kquant_try {
+/* Of the parts of a group. */
+struct kquant_numbers {
     int scales[SEARCH_PARTS], mins[SEARCH_PARTS];
-    float errors[SEARCH_PARTS];
 };
-
-static void kquant_keep(struct kquant_try *best, const struct kquant_try *tried)
-{
-    for (int i = 0; i < SEARCH_PARTS; i++)
-        if (tried->errors[i] < best->errors[i]) {
-            best->scales[i] = tried->scales[i];
-            best->mins[i] = tried->mins[i];
-            best->errors[i] = tried->errors[i];
-        }
-}
 
 static int kquant_within(int value, int low, int high)
 {
     return value < low ? low : value > high ? high : value;
+}
+
+/* To nearest; of magnitude below 2^22. */
+static inline int kquant_rounded(float value)
+{
+    return (int)(value + 0x1.8p23f - 0x1.8p23f);
+}
+
+/* The whole numbers of f16 units that come nearest to what would be best for the parts. */
+static struct kquant_numbers kquant_nearest(const struct kquant_work *work, int first,
+                                            const struct kquant_shape *shape,
+                                            const struct kquant_fit *fit)
+{
+    const float unit = sw_f16_to_f32(fit->scale), min_unit = sw_f16_to_f32(fit->min);
+    const float inverse = unit != 0 ? 1 / unit : 0, min_inverse = min_unit > 0 ? 1 / min_unit : 0;
+    struct kquant_numbers n;
+    for (int i = 0; i < SEARCH_PARTS; i++) {
+        n.scales[i] = kquant_within(kquant_rounded(work->scales[first + i] * inverse),
+                                    shape->low_scale, shape->high_scale);
+        n.mins[i] = kquant_within(kquant_rounded(work->mins[first + i] * min_inverse), 0,
+                                  shape->high_scale);
+    }
+    return n;
 }
 
 /* The parts of a group with numbers around the nearest ones, and the elements of the best. */
@@ -74,26 +79,28 @@ static void kquant_settle(const struct kquant_work *work, int first,
     const struct search_kind *kind = kquant_kind(shape);
     const struct search_group *group = &work->groups[first / SEARCH_PARTS];
     const float unit = sw_f16_to_f32(fit->scale), min_unit = sw_f16_to_f32(fit->min);
-    const float inverse = unit != 0 ? 1 / unit : 0, min_inverse = min_unit > 0 ? 1 / min_unit : 0;
-    struct kquant_try best;
-    float scales[SEARCH_PARTS], mins[SEARCH_PARTS];
+    const struct kquant_numbers nearest = kquant_nearest(work, first, shape, fit);
+    struct kquant_numbers best = nearest;
+    float scales[SEARCH_PARTS], mins[SEARCH_PARTS], errors[SEARCH_PARTS], least[SEARCH_PARTS];
     for (int i = 0; i < SEARCH_PARTS; i++)
-        best.errors[i] = INFINITY;
+        least[i] = INFINITY;
     for (int by = -1; by <= 1; by++)
         for (int min_by = -min_reach; min_by <= min_reach; min_by++) {
-            struct kquant_try tried;
+            struct kquant_numbers tried;
             for (int i = 0; i < SEARCH_PARTS; i++) {
-                const int nearest = kquant_steps(work->scales[first + i], inverse, shape->low_scale,
-                                                 shape->high_scale);
-                const int nearest_min =
-                    kquant_steps(work->mins[first + i], min_inverse, 0, shape->high_scale);
-                tried.scales[i] = kquant_within(nearest + by, shape->low_scale, shape->high_scale);
-                tried.mins[i] = kquant_within(nearest_min + min_by, 0, shape->high_scale);
+                tried.scales[i] =
+                    kquant_within(nearest.scales[i] + by, shape->low_scale, shape->high_scale);
+                tried.mins[i] = kquant_within(nearest.mins[i] + min_by, 0, shape->high_scale);
                 scales[i] = unit * (float)tried.scales[i];
                 mins[i] = min_unit * (float)tried.mins[i];
             }
-            kind->errors(group, shape->range, scales, mins, tried.errors);
-            kquant_keep(&best, &tried);
+            kind->errors(group, shape->range, scales, mins, errors);
+            for (int i = 0; i < SEARCH_PARTS; i++) {
+                const bool is_better = errors[i] < least[i];
+                best.scales[i] = is_better ? tried.scales[i] : best.scales[i];
+                best.mins[i] = is_better ? tried.mins[i] : best.mins[i];
+                least[i] = is_better ? errors[i] : least[i];
+            }
         }
     for (int i = 0; i < SEARCH_PARTS; i++) {
         fit->scales[first + i] = (int8_t)best.scales[i];

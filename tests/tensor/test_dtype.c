@@ -21,6 +21,22 @@ static void f16_goes_there_and_back(void)
     CU_ASSERT_EQUAL(sw_f32_to_f16(0x1.8p-25f), 1);
 }
 
+/* Many values at once are those one by one, from any alignment. */
+static void rows_are_as_single_values(void)
+{
+    static unsigned char bytes[65536 * 2 + 1];
+    static float got[65536];
+    for (uint32_t h = 0; h < 65536; h++)
+        memcpy(bytes + 1 + 2 * h, &(uint16_t){(uint16_t)h}, 2);
+    for (int k = 0; k < 2; k++) {
+        sw_dtype_to_f32(k ? SW_BF16 : SW_F16, bytes + 1, 65536, got);
+        for (uint32_t h = 0; h < 65536; h++) {
+            const float want = k ? sw_bf16_to_f32((uint16_t)h) : sw_f16_to_f32((uint16_t)h);
+            CU_ASSERT_FATAL(memcmp(got + h, &want, sizeof want) == 0);
+        }
+    }
+}
+
 static void f16_rounds_to_nearest_even(void)
 {
     for (uint32_t h = 0; h < 0x7bff; h++) {
@@ -44,5 +60,6 @@ static void bf16_rounds_to_nearest_even(void)
 }
 
 SW_UNIT_TESTS({"f16 goes there and back", f16_goes_there_and_back},
+              {"rows are as single values", rows_are_as_single_values},
               {"f16 rounds to nearest even", f16_rounds_to_nearest_even},
               {"bf16 rounds to nearest even", bf16_rounds_to_nearest_even})
