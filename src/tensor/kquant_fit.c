@@ -72,43 +72,65 @@ static struct kquant_numbers kquant_nearest(const struct kquant_work *work, int 
     return n;
 }
 
+/* What a block's parts can be tried with. */
+struct kquant_trial {
+    const struct search_kind *kind;
+    const struct kquant_shape *shape;
+    const struct search_group *group;
+    float unit, min_unit;
+    struct kquant_numbers best;
+    float errors[SEARCH_PARTS]; /* with the best */
+};
+
+/* Tries the best numbers moved by so many steps, and keeps them where the error is smaller. */
+static void kquant_move(struct kquant_trial *t, int by, int min_by)
+{
+    const int low = t->shape->low_scale, high = t->shape->high_scale;
+    struct kquant_numbers tried;
+    float scales[SEARCH_PARTS], mins[SEARCH_PARTS], errors[SEARCH_PARTS];
+    for (int i = 0; i < SEARCH_PARTS; i++) {
+        tried.scales[i] = kquant_within(t->best.scales[i] + by, low, high);
+        tried.mins[i] = kquant_within(t->best.mins[i] + min_by, 0, high);
+        scales[i] = t->unit * (float)tried.scales[i];
+        mins[i] = t->min_unit * (float)tried.mins[i];
+    }
+    t->kind->errors(t->group, t->shape->range, scales, mins, errors);
+    for (int i = 0; i < SEARCH_PARTS; i++) {
+        const bool is_better = errors[i] < t->errors[i];
+        t->best.scales[i] = is_better ? tried.scales[i] : t->best.scales[i];
+        t->best.mins[i] = is_better ? tried.mins[i] : t->best.mins[i];
+        t->errors[i] = is_better ? errors[i] : t->errors[i];
+    }
+}
+
+/* From the nearest numbers, or what has been better: none, of the scale, of the minimum, of both.
+ */
+static const struct {
+    int scale, min;
+} kquant_moves[] = {{0, 0}, {1, 0}, {-1, 0}, {0, 1}, {0, -1}, {1, 1}, {-1, -1}};
+
 /* The parts of a group with numbers around the nearest ones, and the elements of the best. */
 static void kquant_settle(const struct kquant_work *work, int first,
-                          const struct kquant_shape *shape, struct kquant_fit *fit, int min_reach)
+                          const struct kquant_shape *shape, struct kquant_fit *fit, bool has_min)
 {
-    const struct search_kind *kind = kquant_kind(shape);
-    const struct search_group *group = &work->groups[first / SEARCH_PARTS];
-    const float unit = sw_f16_to_f32(fit->scale), min_unit = sw_f16_to_f32(fit->min);
-    const struct kquant_numbers nearest = kquant_nearest(work, first, shape, fit);
-    struct kquant_numbers best = nearest;
-    float scales[SEARCH_PARTS], mins[SEARCH_PARTS], errors[SEARCH_PARTS], least[SEARCH_PARTS];
+    struct kquant_trial t = {.kind = kquant_kind(shape),
+                             .shape = shape,
+                             .group = &work->groups[first / SEARCH_PARTS],
+                             .unit = sw_f16_to_f32(fit->scale),
+                             .min_unit = sw_f16_to_f32(fit->min),
+                             .best = kquant_nearest(work, first, shape, fit)};
+    float scales[SEARCH_PARTS], mins[SEARCH_PARTS];
     for (int i = 0; i < SEARCH_PARTS; i++)
-        least[i] = INFINITY;
-    for (int by = -1; by <= 1; by++)
-        for (int min_by = -min_reach; min_by <= min_reach; min_by++) {
-            struct kquant_numbers tried;
-            for (int i = 0; i < SEARCH_PARTS; i++) {
-                tried.scales[i] =
-                    kquant_within(nearest.scales[i] + by, shape->low_scale, shape->high_scale);
-                tried.mins[i] = kquant_within(nearest.mins[i] + min_by, 0, shape->high_scale);
-                scales[i] = unit * (float)tried.scales[i];
-                mins[i] = min_unit * (float)tried.mins[i];
-            }
-            kind->errors(group, shape->range, scales, mins, errors);
-            for (int i = 0; i < SEARCH_PARTS; i++) {
-                const bool is_better = errors[i] < least[i];
-                best.scales[i] = is_better ? tried.scales[i] : best.scales[i];
-                best.mins[i] = is_better ? tried.mins[i] : best.mins[i];
-                least[i] = is_better ? errors[i] : least[i];
-            }
-        }
+        t.errors[i] = INFINITY;
+    for (int k = 0; k < (has_min ? 7 : 3); k++)
+        kquant_move(&t, kquant_moves[k].scale, kquant_moves[k].min);
     for (int i = 0; i < SEARCH_PARTS; i++) {
-        fit->scales[first + i] = (int8_t)best.scales[i];
-        fit->mins[first + i] = (uint8_t)best.mins[i];
-        scales[i] = unit * (float)best.scales[i];
-        mins[i] = min_unit * (float)best.mins[i];
+        fit->scales[first + i] = (int8_t)t.best.scales[i];
+        fit->mins[first + i] = (uint8_t)t.best.mins[i];
+        scales[i] = t.unit * (float)t.best.scales[i];
+        mins[i] = t.min_unit * (float)t.best.mins[i];
     }
-    kind->elements(group, shape->range, scales, mins, fit->elements + first * shape->len);
+    t.kind->elements(t.group, shape->range, scales, mins, fit->elements + first * shape->len);
 }
 
 void kquant_fit_with_min(const float *values, const struct kquant_shape *shape,
@@ -133,7 +155,7 @@ void kquant_fit_with_min(const float *values, const struct kquant_shape *shape,
         kquant_is_no_number(fit);
     else if (fit->scale != 0 || fit->min != 0)
         for (int i = 0; i < work.n_parts; i += SEARCH_PARTS)
-            kquant_settle(&work, i, shape, fit, 1);
+            kquant_settle(&work, i, shape, fit, true);
 }
 
 void kquant_fit_symmetric(const float *values, const struct kquant_shape *shape,
@@ -155,5 +177,5 @@ void kquant_fit_symmetric(const float *values, const struct kquant_shape *shape,
         *fit = (struct kquant_fit){0};
     else if (fit->scale != BITS_F16_NAN)
         for (int i = 0; i < work.n_parts; i += SEARCH_PARTS)
-            kquant_settle(&work, i, shape, fit, 0);
+            kquant_settle(&work, i, shape, fit, false);
 }
