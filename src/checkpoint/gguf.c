@@ -27,6 +27,21 @@ static const unsigned char kind_bytes[SW_GGUF_KINDS] = {
     [SW_GGUF_U64] = 8, [SW_GGUF_I64] = 8, [SW_GGUF_F64] = 8,
 };
 
+unsigned sw_gguf_kind_bytes(enum sw_gguf_kind kind)
+{
+    return kind_bytes[kind];
+}
+
+bool sw_gguf_type_of(enum sw_dtype dtype, uint32_t *type)
+{
+    for (size_t i = 0; i < sizeof gguf_elements / sizeof gguf_elements[0]; i++)
+        if (gguf_elements[i].dtype == dtype) {
+            *type = gguf_elements[i].type;
+            return true;
+        }
+    return false;
+}
+
 /* A header while it is read, front to back. */
 struct gguf_reading {
     const struct sw_source *source;

@@ -83,6 +83,11 @@ bool sw_gguf_is(const void *first, size_t n);
 enum sw_status sw_gguf_read(const struct sw_source *source, struct sw_gguf *out);
 void sw_gguf_free(struct sw_gguf *gguf);
 
+/* Bytes of an element of this kind; 0: strings and arrays. */
+unsigned sw_gguf_kind_bytes(enum sw_gguf_kind kind);
+/* ggml's number of an element type. False: it has none. */
+bool sw_gguf_type_of(enum sw_dtype dtype, uint32_t *type);
+
 /* NULL: there is no such key. */
 const struct sw_gguf_value *sw_gguf_find(const struct sw_gguf *gguf, const char *key);
 

@@ -1,82 +1,13 @@
-/* Owns GGUF's names: which family an architecture is, its keys and its tensors. */
+/* Owns making a model of a GGUF header: a family's row with GGUF's names in it. */
 #include "checkpoint/gguf_model.h"
 
 #include "base/json.h"
+#include "checkpoint/gguf_families.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* What GGUF calls a family, and how its files differ from the family's own. */
-static const struct gguf_family {
-    const char *architecture; /* general.architecture */
-    const char *model_type;
-    const char *routed_type; /* model_type of a file with experts; NULL: model_type */
-    bool interleaved;        /* rows of Q and K are permuted for rope of neighbours */
-    bool stacked;            /* Q, K and V of all heads are stacked, not head by head */
-} gguf_families[] = {
-    {.architecture = "llama", .model_type = "llama", .routed_type = "mixtral", .interleaved = true},
-    {.architecture = "qwen2", .model_type = "qwen2"},
-    {.architecture = "qwen3", .model_type = "qwen3"},
-    {.architecture = "qwen3moe", .model_type = "qwen3_moe"},
-    {.architecture = "gptneox", .model_type = "gpt_neox", .stacked = true},
-    {.architecture = "bloom", .model_type = "bloom", .stacked = true},
-    {.architecture = "gpt2", .model_type = "gpt2"},
-};
-
-/* Tensors, by what they are to a family. Only names that a family has are replaced. */
-static const struct {
-    size_t at; /* in struct sw_names */
-    const char *name;
-} gguf_names[] = {
-#define NAME(member, name)                                                                         \
-    {                                                                                              \
-        offsetof(struct sw_names, member), name                                                    \
-    }
-    NAME(embed, "token_embd"),
-    NAME(positions, "position_embd"),
-    NAME(embed_norm, "token_embd_norm"),
-    NAME(final_norm, "output_norm"),
-    NAME(head, "output"),
-    NAME(attn_norm, "blk.#.attn_norm"),
-    NAME(qkv, "blk.#.attn_qkv"),
-    NAME(q, "blk.#.attn_q"),
-    NAME(k, "blk.#.attn_k"),
-    NAME(v, "blk.#.attn_v"),
-    NAME(out, "blk.#.attn_output"),
-    NAME(q_norm, "blk.#.attn_q_norm"),
-    NAME(k_norm, "blk.#.attn_k_norm"),
-    NAME(mlp_norm, "blk.#.ffn_norm"),
-    NAME(gate, "blk.#.ffn_gate"),
-    NAME(up, "blk.#.ffn_up"),
-    NAME(down, "blk.#.ffn_down"),
-    NAME(router, "blk.#.ffn_gate_inp"),
-    NAME(expert_gate, "blk.#.ffn_gate_exps.@"),
-    NAME(expert_up, "blk.#.ffn_up_exps.@"),
-    NAME(expert_down, "blk.#.ffn_down_exps.@"),
-#undef NAME
-};
-
-/* Keys, without "ARCHITECTURE." before them. Those that are not here have the family's default. */
-static const char *const gguf_keys[SW_KEY_COUNT] = {
-    [SW_KEY_LAYERS] = "block_count",
-    [SW_KEY_HIDDEN] = "embedding_length",
-    [SW_KEY_HEADS] = "attention.head_count",
-    [SW_KEY_KV_HEADS] = "attention.head_count_kv",
-    [SW_KEY_HEAD_DIM] = "attention.key_length",
-    [SW_KEY_FFN] = "feed_forward_length",
-    [SW_KEY_VOCAB] = "vocab_size",
-    [SW_KEY_CONTEXT] = "context_length",
-    [SW_KEY_ROPE_BASE] = "rope.freq_base",
-    [SW_KEY_ROTARY_DIM] = "rope.dimension_count",
-    [SW_KEY_PARALLEL] = "use_parallel_residual",
-    [SW_KEY_EXPERTS] = "expert_count",
-    [SW_KEY_EXPERTS_USED] = "expert_used_count",
-    [SW_KEY_EXPERT_FFN] = "expert_feed_forward_length",
-};
-static const char *const gguf_eps[] = {[SW_NORM_LAYER] = "attention.layer_norm_epsilon",
-                                       [SW_NORM_RMS] = "attention.layer_norm_rms_epsilon"};
 
 static bool gguf_has(const struct sw_tensors *tensors, const char *name)
 {
@@ -85,10 +16,11 @@ static bool gguf_has(const struct sw_tensors *tensors, const char *name)
 
 static void gguf_name_tensors(struct sw_names *names)
 {
-    for (size_t i = 0; i < sizeof gguf_names / sizeof gguf_names[0]; i++) {
-        const char **name = (const char **)(void *)((char *)names + gguf_names[i].at);
+    const struct sw_gguf_name *row;
+    for (int i = 0; (row = sw_gguf_name_row(i)); i++) {
+        const char **name = (const char **)(void *)((char *)names + row->at);
         if (*name)
-            *name = gguf_names[i].name;
+            *name = row->name;
     }
     names->prefix = "";
     names->head_alias = NULL;
@@ -100,16 +32,16 @@ static void gguf_name_keys(const struct sw_tensors *tensors, struct sw_arch *arc
     struct sw_arch_key *keys = arch->keys;
     for (int k = 0; k < SW_KEY_COUNT; k++) {
         const bool had = keys[k].name || keys[k].absent != 0;
-        keys[k].name = had ? gguf_keys[k] : NULL;
+        keys[k].name = had ? sw_gguf_key((enum sw_key)k, arch->norm) : NULL;
         keys[k].other = NULL;
     }
-    keys[SW_KEY_NORM_EPS] =
-        (struct sw_arch_key){.name = gguf_eps[arch->norm], .absent = SW_REQUIRED};
+    keys[SW_KEY_NORM_EPS] = (struct sw_arch_key){.name = sw_gguf_key(SW_KEY_NORM_EPS, arch->norm),
+                                                 .absent = SW_REQUIRED};
     keys[SW_KEY_KV_HEADS].absent = keys[SW_KEY_HEAD_DIM].absent = keys[SW_KEY_WINDOW].absent = 0;
     keys[SW_KEY_ROTARY_SHARE].absent = 1;
     if (arch->position == SW_POS_ROPE) {
         keys[SW_KEY_ROPE].name = "rope.scaling";
-        keys[SW_KEY_ROTARY_DIM].name = gguf_keys[SW_KEY_ROTARY_DIM];
+        keys[SW_KEY_ROTARY_DIM].name = sw_gguf_key(SW_KEY_ROTARY_DIM, arch->norm);
     }
     keys[SW_KEY_TIED].absent = !gguf_has(tensors, "output.weight");
     keys[SW_KEY_QKV_BIAS].absent =
@@ -187,21 +119,14 @@ static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *
 
 /* ---- */
 
-static const struct gguf_family *gguf_family_of(const char *architecture)
-{
-    for (size_t i = 0; i < sizeof gguf_families / sizeof gguf_families[0]; i++)
-        if (strcmp(gguf_families[i].architecture, architecture) == 0)
-            return gguf_families + i;
-    return NULL;
-}
-
 static enum sw_status gguf_unknown(const char *architecture)
 {
     char known[256] = "";
     size_t used = 0;
-    for (size_t i = 0; i < sizeof gguf_families / sizeof gguf_families[0]; i++)
+    const struct sw_gguf_family *family;
+    for (int i = 0; (family = sw_gguf_family_row(i)); i++)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                                 gguf_families[i].architecture);
+                                 family->architecture);
     return sw_fail(SW_EMODEL,
                    "its general.architecture is '%.100s', which is not supported; known are: %s",
                    architecture, known);
@@ -231,19 +156,20 @@ static enum sw_status gguf_read_rope(const struct sw_tensors *tensors, struct sw
     return SW_OK;
 }
 
-/* The type of a model's files that its matrices come nearest to. */
+/* The type of a model's files that its matrices come nearest to; blocks come from either of 16
+ * bits, so those matrices that are none decide. */
 static enum sw_dtype gguf_stored(const struct sw_tensors *tensors)
 {
-    uint64_t bf16 = 0, f32 = 0, others = 0;
+    uint64_t bf16 = 0, f16 = 0, f32 = 0, blocks = 0;
     for (size_t i = 0; i < tensors->count; i++) {
         const struct sw_tensor *tensor = &tensors->items[i];
-        const bool plain = !tensor->blocks;
         if (tensor->rank > 1)
-            *(plain && tensor->dtype == SW_BF16  ? &bf16
-              : plain && tensor->dtype == SW_F32 ? &f32
-                                                 : &others) += tensor->bytes;
+            *(tensor->blocks             ? &blocks
+              : tensor->dtype == SW_BF16 ? &bf16
+              : tensor->dtype == SW_F32  ? &f32
+                                         : &f16) += tensor->bytes;
     }
-    return bf16 > others ? SW_BF16 : f32 > others ? SW_F32 : SW_F16;
+    return bf16 > f16 ? SW_BF16 : f32 > f16 + blocks ? SW_F32 : SW_F16;
 }
 
 static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tensors *tensors,
@@ -252,7 +178,7 @@ static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tens
     struct sw_gguf_string name;
     if (!sw_gguf_text(sw_gguf_find(gguf, "general.architecture"), 0, &name))
         return sw_fail(SW_EMODEL, "has no text general.architecture");
-    const struct gguf_family *family = gguf_family_of(name.bytes);
+    const struct sw_gguf_family *family = sw_gguf_family_of(name.bytes);
     if (!family)
         return gguf_unknown(name.bytes);
     json_t *root = gguf_config(gguf, tensors, name.bytes);

@@ -9,7 +9,7 @@
 #include "checkpoint/gguf_tokenizer.h"
 
 /* *is: a regular file that begins as GGUF files do. */
-static enum sw_status open_is_gguf(const char *path, bool *is)
+enum sw_status sw_open_is_gguf(const char *path, bool *is)
 {
     struct sw_source source;
     enum sw_file_kind kind;
@@ -188,7 +188,7 @@ enum sw_status sw_open_model(const char *path, struct sw_model **out)
 {
     bool gguf;
     *out = NULL;
-    SW_TRY(open_is_gguf(path, &gguf));
+    SW_TRY(sw_open_is_gguf(path, &gguf));
     if (gguf)
         return open_gguf(path, gguf_use_model, out);
     return folder_model(path, out);
@@ -197,34 +197,34 @@ enum sw_status sw_open_model(const char *path, struct sw_model **out)
 enum sw_status sw_open_tensors(const char *path, struct sw_tensors *out)
 {
     bool gguf;
-    SW_TRY(open_is_gguf(path, &gguf));
+    SW_TRY(sw_open_is_gguf(path, &gguf));
     return gguf ? open_gguf(path, gguf_use_tensors, out) : folder_tensors(path, out);
 }
 
 enum sw_status sw_open_has_tensors(const char *path, bool *there)
 {
     bool gguf;
-    SW_TRY(open_is_gguf(path, &gguf));
+    SW_TRY(sw_open_is_gguf(path, &gguf));
     return gguf ? open_gguf(path, gguf_has_tensors, there) : sw_checkpoint_find(path, there);
 }
 
 enum sw_status sw_open_tokenizer(const char *path, struct sw_tokenizer **out)
 {
     bool gguf;
-    SW_TRY(open_is_gguf(path, &gguf));
+    SW_TRY(sw_open_is_gguf(path, &gguf));
     return gguf ? open_gguf(path, gguf_use_tokenizer, out) : sw_tokenizer_open(path, out);
 }
 
 enum sw_status sw_open_has_tokenizer(const char *path, bool *there)
 {
     bool gguf;
-    SW_TRY(open_is_gguf(path, &gguf));
+    SW_TRY(sw_open_is_gguf(path, &gguf));
     return gguf ? open_gguf(path, gguf_has_tokenizer, there) : sw_tokenizer_present(path, there);
 }
 
 enum sw_status sw_open_chat(const char *path, struct sw_chat **out)
 {
     bool gguf;
-    SW_TRY(open_is_gguf(path, &gguf));
+    SW_TRY(sw_open_is_gguf(path, &gguf));
     return gguf ? open_gguf(path, gguf_use_chat, out) : sw_chat_open(path, out);
 }

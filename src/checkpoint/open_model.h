@@ -17,6 +17,8 @@
 enum sw_status sw_open_model(const char *path, struct sw_model **out);
 /* Fills the tensor directory, as sw_checkpoint_open; the caller frees it. */
 enum sw_status sw_open_tensors(const char *path, struct sw_tensors *out);
+/* *is: a regular file that begins as GGUF files do. */
+enum sw_status sw_open_is_gguf(const char *path, bool *is);
 /* Whether there are weights. */
 enum sw_status sw_open_has_tensors(const char *path, bool *there);
 /* As sw_tokenizer_open; the caller closes *out. */

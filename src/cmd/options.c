@@ -38,6 +38,11 @@ static const char *options_kept_name(int i)
     return sw_weight_choice_name(SW_CHOICE_KEPT, i);
 }
 
+static const char *options_file_name(int i)
+{
+    return sw_weight_choice_name(SW_CHOICE_GGUF, i);
+}
+
 static const char *options_plain_name(int i)
 {
     for (int f = 0; f < SW_FORMAT_COUNT; f++)
@@ -205,6 +210,11 @@ enum sw_status sw_parse_weights(const char *text, void *field)
     return sw_weight_choice_parse(text, SW_CHOICE_KEPT, field);
 }
 
+enum sw_status sw_parse_file_weights(const char *text, void *field)
+{
+    return sw_weight_choice_parse(text, SW_CHOICE_GGUF, field);
+}
+
 enum sw_status sw_parse_kv(const char *text, void *field)
 {
     enum sw_format_id format;
@@ -338,11 +348,15 @@ static void options_print_help(const struct sw_option *option)
 {
     char known[512];
     const size_t before = strcspn(option->help, "@");
-    options_name *name = option->parse == sw_parse_weights ? options_kept_name : options_plain_name;
+    const bool is_file = option->parse == sw_parse_file_weights;
+    const bool has_roles = is_file || option->parse == sw_parse_weights;
+    options_name *name = is_file     ? options_file_name
+                         : has_roles ? options_kept_name
+                                     : options_plain_name;
     printf("%.*s", (int)before, option->help);
     if (option->help[before])
         printf("%s%s", options_list(name, " or ", known, sizeof known), option->help + before + 1);
-    if (option->parse == sw_parse_weights)
+    if (has_roles)
         printf("\n%32sand roles of them otherwise, as bf16,head=f32: %s", "",
                options_list(sw_weight_choice_word, " or ", known, sizeof known));
     printf("\n");

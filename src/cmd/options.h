@@ -87,18 +87,19 @@ extern const struct sw_option sw_options_sampling[];  /* --temperature … */
 extern const struct sw_option sw_options_progress[];  /* --timeline, of verbs with a session */
 
 /* Field parsers. SW_EUSAGE, with what is expected, when the text is not valid. */
-enum sw_status sw_parse_flag(const char *text, void *field);    /* bool */
-enum sw_status sw_parse_text(const char *text, void *field);    /* const char * */
-enum sw_status sw_parse_file(const char *text, void *field);    /* const char *, not empty */
-enum sw_status sw_parse_count(const char *text, void *field);   /* int >= 1 */
-enum sw_status sw_parse_natural(const char *text, void *field); /* int >= 0 */
-enum sw_status sw_parse_threads(const char *text, void *field); /* int from 1 to SW_CPU_MAX */
-enum sw_status sw_parse_seed(const char *text, void *field);    /* uint64_t */
-enum sw_status sw_parse_number(const char *text, void *field);  /* double >= 0 */
-enum sw_status sw_parse_bytes(const char *text, void *field);   /* uint64_t, "24GiB" */
-enum sw_status sw_parse_weights(const char *text, void *field); /* struct sw_weight_choice */
-enum sw_status sw_parse_kv(const char *text, void *field);      /* enum sw_dtype */
-enum sw_status sw_parse_output(const char *text, void *field);  /* as sw_parse_file; NULL is "-" */
+enum sw_status sw_parse_flag(const char *text, void *field);         /* bool */
+enum sw_status sw_parse_text(const char *text, void *field);         /* const char * */
+enum sw_status sw_parse_file(const char *text, void *field);         /* const char *, not empty */
+enum sw_status sw_parse_count(const char *text, void *field);        /* int >= 1 */
+enum sw_status sw_parse_natural(const char *text, void *field);      /* int >= 0 */
+enum sw_status sw_parse_threads(const char *text, void *field);      /* int from 1 to SW_CPU_MAX */
+enum sw_status sw_parse_seed(const char *text, void *field);         /* uint64_t */
+enum sw_status sw_parse_number(const char *text, void *field);       /* double >= 0 */
+enum sw_status sw_parse_bytes(const char *text, void *field);        /* uint64_t, "24GiB" */
+enum sw_status sw_parse_weights(const char *text, void *field);      /* struct sw_weight_choice */
+enum sw_status sw_parse_file_weights(const char *text, void *field); /* of GGUF files */
+enum sw_status sw_parse_kv(const char *text, void *field);           /* enum sw_dtype */
+enum sw_status sw_parse_output(const char *text, void *field); /* as sw_parse_file; NULL is "-" */
 enum sw_status sw_parse_transport(const char *text, void *field); /* bool: mpi */
 enum sw_status sw_parse_stop(const char *text, void *field);      /* sw_options.stop, one more */
 /* verb_tokens.c: appends the ids of "1,2,3" or "1 2 3", each from 0 to limit - 1; else SW_EINPUT.
@@ -128,6 +129,6 @@ const struct sw_verb *sw_verb_row(int i);
 const struct sw_verb *sw_verb_find(const char *name);
 
 extern const struct sw_verb sw_verb_batch, sw_verb_bench, sw_verb_inspect, sw_verb_plan,
-    sw_verb_probe, sw_verb_run, sw_verb_score, sw_verb_tokens, sw_verb_trace;
+    sw_verb_probe, sw_verb_quantize, sw_verb_run, sw_verb_score, sw_verb_tokens, sw_verb_trace;
 
 #endif

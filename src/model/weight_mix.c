@@ -88,6 +88,11 @@ const char *sw_mix_name(int mix)
     return mix >= 1 && mix <= N_MIXES ? mixes[mix - 1].name : NULL;
 }
 
+int sw_mix_usual(void)
+{
+    return sw_mix_by_name("q4_k_m");
+}
+
 const struct sw_format *sw_mix_base(int mix)
 {
     return mixes[mix - 1].base;

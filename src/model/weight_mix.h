@@ -40,6 +40,8 @@ struct sw_mix_shape {
 int sw_mix_by_name(const char *name);
 /* NULL: there is no such mix, and none behind it. */
 const char *sw_mix_name(int mix);
+/* The mix that most people take, with 4 bits for most. */
+int sw_mix_usual(void);
 /* The format of most of its matrices. */
 const struct sw_format *sw_mix_base(int mix);
 /* general.file_type of GGUF files in it. */

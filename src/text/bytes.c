@@ -40,6 +40,22 @@ bool sw_bytes_of_piece(const char *piece, size_t n, struct sw_strbuf *out)
     return !out->failed;
 }
 
+void sw_piece_of_bytes(const char *bytes, size_t n, struct sw_strbuf *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        const unsigned byte = (unsigned char)bytes[i];
+        const unsigned c = byte_of(byte) == (int)byte ? byte
+                           : byte < 0x21              ? 0x100 + byte
+                           : byte == 0xAD             ? 0x100 + 67
+                                                      : 0x100 + 0x21 + byte - 0x7F;
+        const char utf8[2] = {(char)(0xC0 | c >> 6), (char)(0x80 | (c & 0x3F))};
+        if (c < 0x80)
+            sw_strbuf_append(out, bytes + i, 1);
+        else
+            sw_strbuf_append(out, utf8, 2);
+    }
+}
+
 int sw_byte_of_token(const char *piece, size_t n)
 {
     int byte = 0;

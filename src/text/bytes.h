@@ -12,6 +12,8 @@
  * `out` undefined, when a character is not in the alphabet.
  */
 bool sw_bytes_of_piece(const char *piece, size_t n, struct sw_strbuf *out);
+/* The other way round: appends bytes, which may be any, in the alphabet. */
+void sw_piece_of_bytes(const char *bytes, size_t n, struct sw_strbuf *out);
 /* The byte of a SentencePiece byte piece "<0x0A>", -1 for any other piece. */
 int sw_byte_of_token(const char *piece, size_t n);
 

@@ -361,6 +361,12 @@ enum sw_status sw_normalizer_add_nfc(struct sw_normalizer *normalizer)
     return normalize_add_step(normalizer, &kinds[0], &step);
 }
 
+bool sw_normalizer_is_nfc(const struct sw_normalizer *normalizer, bool *none)
+{
+    *none = normalizer->n_steps == 0;
+    return normalizer->n_steps == 1 && normalizer->steps[0]->kind == &kinds[0];
+}
+
 enum sw_status sw_normalizer_add_sentencepiece(struct sw_normalizer *normalizer,
                                                const struct sw_sentencepiece_rules *rules)
 {

@@ -43,6 +43,8 @@ struct sw_normalizer {
 enum sw_status sw_normalizer_parse(struct sw_normalizer *normalizer, const json_t *json);
 /* Adds Unicode normalisation form C. */
 enum sw_status sw_normalizer_add_nfc(struct sw_normalizer *normalizer);
+/* Whether normalising is Unicode's form C alone; *none: or nothing at all. */
+bool sw_normalizer_is_nfc(const struct sw_normalizer *normalizer, bool *none);
 /* Adds a SentencePiece model's rules; the normalizer then owns the rules' charsmap. */
 enum sw_status sw_normalizer_add_sentencepiece(struct sw_normalizer *normalizer,
                                                const struct sw_sentencepiece_rules *rules);

@@ -26,6 +26,7 @@ struct sw_pretokenize_step {
     const struct pretokenize_kind *kind;
     /* A step searches one of these: a pattern, a text, or a class of characters. */
     struct sw_regex *regex;
+    struct sw_strbuf pattern; /* of regex, as the file has it */
     struct sw_strbuf literal; /* of Split by String, and the replacement of Metaspace */
     bool (*class)(uint32_t);
     enum behavior behavior;
@@ -251,6 +252,13 @@ static enum sw_status parse_behavior(struct sw_pretokenize_step *step, const jso
                    name ? name : "(none)");
 }
 
+static enum sw_status set_pattern(struct sw_pretokenize_step *step, const char *pattern, size_t n)
+{
+    sw_strbuf_append(&step->pattern, pattern, n);
+    return step->pattern.failed ? pretokenize_out_of_memory()
+                                : sw_regex_compile(pattern, n, &step->regex);
+}
+
 static enum sw_status parse_split(struct sw_pretokenize_step *step, const json_t *json)
 {
     const json_t *pattern = json_object_get(json, "pattern");
@@ -259,7 +267,7 @@ static enum sw_status parse_split(struct sw_pretokenize_step *step, const json_t
     SW_TRY(parse_behavior(step, json));
     step->invert = json_is_true(json_object_get(json, "invert"));
     if (json_is_string(regex))
-        return sw_regex_compile(json_string_value(regex), json_string_length(regex), &step->regex);
+        return set_pattern(step, json_string_value(regex), json_string_length(regex));
     if (!json_is_string(literal) || json_string_length(literal) == 0)
         return sw_fail(SW_EMODEL, "pre_tokenizer Split: its pattern is neither Regex nor String");
     sw_strbuf_append(&step->literal, json_string_value(literal), json_string_length(literal));
@@ -273,7 +281,7 @@ static enum sw_status parse_byte_level(struct sw_pretokenize_step *step, const j
     step->add_prefix_space = json_is_true(json_object_get(json, "add_prefix_space"));
     if (json_is_false(use_regex))
         return SW_OK;
-    return sw_regex_compile(sw_pattern_gpt2, strlen(sw_pattern_gpt2), &step->regex);
+    return set_pattern(step, sw_pattern_gpt2, strlen(sw_pattern_gpt2));
 }
 
 static enum sw_status parse_metaspace(struct sw_pretokenize_step *step, const json_t *json)
@@ -385,7 +393,22 @@ enum sw_status sw_pretokenizer_add_split(struct sw_pretokenizer *pre, const char
     struct sw_pretokenize_step *step = NULL;
     SW_TRY(pretokenize_add_step(pre, &kinds[1], &step));
     step->behavior = ISOLATED;
-    return sw_regex_compile(pattern, strlen(pattern), &step->regex);
+    return set_pattern(step, pattern, strlen(pattern));
+}
+
+const char *sw_pretokenizer_pattern(const struct sw_pretokenizer *pre, size_t i)
+{
+    for (size_t k = 0; k < pre->n_steps; k++) {
+        const struct sw_pretokenize_step *step = pre->steps[k];
+        const bool is_digit = step->class == sw_utf8_is_numeric;
+        const bool isolates = step->behavior == ISOLATED && !step->invert &&
+                              !step->add_prefix_space && (step->regex || is_digit);
+        if (step->kind->run == run_byte_level && !step->regex && !step->add_prefix_space)
+            continue; /* cuts nothing */
+        if (i-- == 0)
+            return !isolates ? "" : is_digit ? "\\p{N}" : step->pattern.text;
+    }
+    return NULL;
 }
 
 /* What a step has read is let go of where it is large: the ids will need the memory. */
@@ -425,6 +448,7 @@ void sw_pretokenizer_free(struct sw_pretokenizer *pre)
 {
     for (size_t i = 0; i < pre->n_steps; i++) {
         sw_regex_free(pre->steps[i]->regex);
+        sw_strbuf_free(&pre->steps[i]->pattern);
         sw_strbuf_free(&pre->steps[i]->literal);
         free(pre->steps[i]);
     }

@@ -44,6 +44,11 @@ struct sw_pretokenizer {
 enum sw_status sw_pretokenizer_parse(struct sw_pretokenizer *pre, const json_t *json);
 /* Adds a step: each match of `pattern` is a pre-token, and so is each text between matches. */
 enum sw_status sw_pretokenizer_add_split(struct sw_pretokenizer *pre, const char *pattern);
+/*
+ * The i-th pattern whose matches become pre-tokens, with the texts between them: "" for a step that
+ * is no such pattern, NULL past the last. Lives as long as the pre-tokenizer.
+ */
+const char *sw_pretokenizer_pattern(const struct sw_pretokenizer *pre, size_t i);
 /* Splits valid UTF-8 text[0..n); `at_zero`: whether it is the beginning of the whole text. *out is
  * memory of the pre-tokenizer or the text itself, valid until the next call. SW_EINPUT: more than
  * SW_PRETOKENS_MAX bytes. */

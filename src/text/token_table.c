@@ -43,6 +43,21 @@ static enum sw_status find_pre(const char *name, const struct pre_row **row)
                    name);
 }
 
+const char *sw_token_pre_name(const char *const *patterns, bool nfc, bool ignore_merges)
+{
+    for (size_t r = 0; r < sizeof pre_rows / sizeof pre_rows[0]; r++) {
+        const struct pre_row *row = pre_rows + r;
+        size_t i = 0;
+        while (i < 3 && row->patterns[i] && patterns[i] &&
+               strcmp(row->patterns[i], patterns[i]) == 0)
+            i++;
+        if ((i == 3 || !row->patterns[i]) && !patterns[i] && row->nfc == nfc &&
+            row->ignore_merges == ignore_merges)
+            return row->name;
+    }
+    return NULL;
+}
+
 static enum sw_status fail_token(size_t i)
 {
     return sw_fail(SW_EMODEL, "token %zu is not a text", i);

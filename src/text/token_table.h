@@ -22,6 +22,26 @@ struct sw_token_table {
     int add_bos, add_eos, add_space_prefix;
 };
 
+/* A table that owns what it points to. */
+struct sw_token_list {
+    struct sw_token_table table; /* its context is the list itself */
+    struct sw_strbuf text;       /* of all tokens, then of all merges */
+    size_t *ends;                /* (n_tokens + n_merges) of each in `text` */
+    float *scores;
+    int32_t *types;
+};
+/*
+ * The table that makes an opened tokenizer again, as GGUF files hold it. SW_EMODEL: what it does
+ * cannot be said so: no name for the way it cuts texts, a normaliser, more than BOS and EOS around
+ * a text. The caller frees *out, also after a failure; it must not be moved.
+ */
+enum sw_status sw_token_list_of(const struct sw_tokenizer *tok, struct sw_token_list *out);
+void sw_token_list_free(struct sw_token_list *list);
+
+/* The name of a way to cut texts: by these patterns, one after the other, NULL at the end. NULL:
+ * there is none. */
+const char *sw_token_pre_name(const char *const *patterns, bool nfc, bool ignore_merges);
+
 /*
  * SW_EMODEL: a model or a `pre` that is not known, an id outside of the table, a piece or a merge
  * that is none. The caller closes *out.

@@ -1,6 +1,6 @@
 /* GGUF headers: what is read, value by value; each rule's refusal; files cut at every byte; and
  * published files where they are at hand. */
-#include "gguf_writer.h"
+#include "gguf_in_memory.h"
 
 /* ---- what is read */
 

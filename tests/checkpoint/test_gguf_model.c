@@ -2,7 +2,7 @@
  * files, and published files beside the same model's folder. */
 #include "checkpoint/gguf_model.h"
 #include "checkpoint/gguf_tensors.h"
-#include "gguf_writer.h"
+#include "gguf_in_memory.h"
 
 static void add_string(struct gguf_file *f, const char *key, const char *text)
 {

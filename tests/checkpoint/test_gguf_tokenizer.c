@@ -2,7 +2,7 @@
  * (skipped where the files are not at hand), and what is refused. */
 #include "base/json.h"
 #include "checkpoint/gguf_tokenizer.h"
-#include "gguf_writer.h"
+#include "gguf_in_memory.h"
 
 /* ---- published vocabularies */
 

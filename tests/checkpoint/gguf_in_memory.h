@@ -1,6 +1,6 @@
 /* Writes GGUF files into memory, for tests, and reads their headers. */
-#ifndef SW_TESTS_GGUF_WRITER_H
-#define SW_TESTS_GGUF_WRITER_H
+#ifndef SW_TESTS_GGUF_IN_MEMORY_H
+#define SW_TESTS_GGUF_IN_MEMORY_H
 
 #include "checkpoint/gguf.h"
 #include "helpers.h"

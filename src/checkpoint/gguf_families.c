@@ -1,0 +1,118 @@
+/* Owns the tables of GGUF's names. */
+#include "checkpoint/gguf_families.h"
+
+#include <string.h>
+
+static const struct sw_gguf_family gguf_families[] = {
+    {.architecture = "llama",
+     .model_type = "llama",
+     .routed_type = "mixtral",
+     .other_type = "mistral",
+     .interleaved = true},
+    {.architecture = "qwen2", .model_type = "qwen2"},
+    {.architecture = "qwen3", .model_type = "qwen3"},
+    {.architecture = "qwen3moe", .model_type = "qwen3_moe"},
+    {.architecture = "gptneox", .model_type = "gpt_neox", .stacked = true},
+    {.architecture = "bloom", .model_type = "bloom", .stacked = true},
+    {.architecture = "gpt2", .model_type = "gpt2"},
+};
+
+static const struct sw_gguf_name gguf_names[] = {
+#define NAME(member, name)                                                                         \
+    {                                                                                              \
+        offsetof(struct sw_names, member), name                                                    \
+    }
+    NAME(embed, "token_embd"),
+    NAME(positions, "position_embd"),
+    NAME(embed_norm, "token_embd_norm"),
+    NAME(final_norm, "output_norm"),
+    NAME(head, "output"),
+    NAME(attn_norm, "blk.#.attn_norm"),
+    NAME(qkv, "blk.#.attn_qkv"),
+    NAME(q, "blk.#.attn_q"),
+    NAME(k, "blk.#.attn_k"),
+    NAME(v, "blk.#.attn_v"),
+    NAME(out, "blk.#.attn_output"),
+    NAME(q_norm, "blk.#.attn_q_norm"),
+    NAME(k_norm, "blk.#.attn_k_norm"),
+    NAME(mlp_norm, "blk.#.ffn_norm"),
+    NAME(gate, "blk.#.ffn_gate"),
+    NAME(up, "blk.#.ffn_up"),
+    NAME(down, "blk.#.ffn_down"),
+    NAME(router, "blk.#.ffn_gate_inp"),
+    NAME(expert_gate, "blk.#.ffn_gate_exps.@"),
+    NAME(expert_up, "blk.#.ffn_up_exps.@"),
+    NAME(expert_down, "blk.#.ffn_down_exps.@"),
+#undef NAME
+};
+
+static const char *const gguf_keys[SW_KEY_COUNT] = {
+    [SW_KEY_LAYERS] = "block_count",
+    [SW_KEY_HIDDEN] = "embedding_length",
+    [SW_KEY_HEADS] = "attention.head_count",
+    [SW_KEY_KV_HEADS] = "attention.head_count_kv",
+    [SW_KEY_HEAD_DIM] = "attention.key_length",
+    [SW_KEY_FFN] = "feed_forward_length",
+    [SW_KEY_VOCAB] = "vocab_size",
+    [SW_KEY_CONTEXT] = "context_length",
+    [SW_KEY_ROPE_BASE] = "rope.freq_base",
+    [SW_KEY_ROTARY_DIM] = "rope.dimension_count",
+    [SW_KEY_PARALLEL] = "use_parallel_residual",
+    [SW_KEY_EXPERTS] = "expert_count",
+    [SW_KEY_EXPERTS_USED] = "expert_used_count",
+    [SW_KEY_EXPERT_FFN] = "expert_feed_forward_length",
+};
+static const char *const gguf_eps[] = {[SW_NORM_LAYER] = "attention.layer_norm_epsilon",
+                                       [SW_NORM_RMS] = "attention.layer_norm_rms_epsilon"};
+
+const struct sw_gguf_family *sw_gguf_family_row(int i)
+{
+    return i >= 0 && (size_t)i < sizeof gguf_families / sizeof gguf_families[0] ? gguf_families + i
+                                                                                : NULL;
+}
+
+const struct sw_gguf_family *sw_gguf_family_of(const char *architecture)
+{
+    const struct sw_gguf_family *family;
+    for (int i = 0; (family = sw_gguf_family_row(i)); i++)
+        if (strcmp(family->architecture, architecture) == 0)
+            return family;
+    return NULL;
+}
+
+static bool family_is(const char *type, const char *model_type)
+{
+    return type && strcmp(type, model_type) == 0;
+}
+
+const struct sw_gguf_family *sw_gguf_family_for(const char *model_type)
+{
+    const struct sw_gguf_family *family;
+    for (int i = 0; (family = sw_gguf_family_row(i)); i++)
+        if (family_is(family->model_type, model_type) ||
+            family_is(family->routed_type, model_type) || family_is(family->other_type, model_type))
+            return family;
+    return NULL;
+}
+
+const struct sw_gguf_name *sw_gguf_name_row(int i)
+{
+    return i >= 0 && (size_t)i < sizeof gguf_names / sizeof gguf_names[0] ? gguf_names + i : NULL;
+}
+
+const char *sw_gguf_name_for(const struct sw_names *names, const char *pattern)
+{
+    const struct sw_gguf_name *row;
+    for (int i = 0; (row = sw_gguf_name_row(i)); i++) {
+        const char *const *name =
+            (const char *const *)(const void *)((const char *)names + row->at);
+        if (*name && strcmp(*name, pattern) == 0)
+            return row->name;
+    }
+    return NULL;
+}
+
+const char *sw_gguf_key(enum sw_key key, enum sw_norm norm)
+{
+    return key == SW_KEY_NORM_EPS ? gguf_eps[norm] : gguf_keys[key];
+}

