@@ -54,6 +54,7 @@ struct sw_model {
     bool dtype_stated;    /* whether config.json states dtype */
     unsigned char held;   /* as of struct sw_weight_source, of most of its matrices' elements */
     bool has_blocks;      /* some source's `held` is not 0 */
+    uint64_t load_bytes;  /* that loading takes beside its chunks, for matrices made of parts */
     float *rope_divisors; /* (rotary_dim / 2) the file's own, of rope's frequencies; NULL: none */
     char *warnings; /* lines about keys that are not read, each with its newline; NULL: none */
     unsigned char *layer_kinds;     /* (n_layers), sets of enum sw_layer_kind */

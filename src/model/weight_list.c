@@ -2,6 +2,7 @@
  * Owns the list of a model's weights: their shapes, the tensors they are stacked from, and the
  * look-up of those tensors in a directory.
  */
+#include "model/footprint.h"
 #include "model/foreign_layout.h"
 #include "model/model.h"
 #include "tensor/format.h"
@@ -457,9 +458,24 @@ static void model_hold(struct sw_model *model, held_by *by, const void *context)
     sw_error_clear();
 }
 
+/* A chunk of the rows' own bytes, and the parts that are read whole, of the largest matrix. */
+static uint64_t model_load_bytes(const struct sw_tensors *tensors)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < tensors->n_made; i++) {
+        const struct sw_made *made = &tensors->made[i];
+        uint64_t whole = 0;
+        for (int k = 0; k < made->n_parts; k++)
+            whole += made->parts[k].row_bytes ? 0 : made->parts[k].bytes;
+        most = whole > most ? whole : most;
+    }
+    return tensors->n_made ? most + SW_LOAD_CHUNK : 0;
+}
+
 void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors)
 {
     model_hold(model, held_by_file, tensors);
+    model->load_bytes = model_load_bytes(tensors);
 }
 
 void sw_model_hold_linear(struct sw_model *model, const struct sw_format *format)

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "checkpoint/checkpoint.h"
 #include "checkpoint/fit.h"
+#include "checkpoint/open_model.h"
 #include "checkpoint/reader.h"
 #include "engine/generate.h"
 #include "fake_gpu.h"
@@ -21,6 +22,7 @@
 struct job {
     const char *dir;
     enum sw_format_id weights;
+    bool as_stored;                 /* as of sw_footprint_params */
     uint8_t by_role[SW_ROLE_COUNT]; /* as of sw_footprint_params */
     enum sw_dtype kv;
     int ranks, threads, chunk, context;
@@ -108,10 +110,10 @@ static inline enum sw_status job_drive(struct job *job, struct sw_driver *driver
 static inline enum sw_status job_open(struct job *job, struct sw_model **model,
                                       struct sw_tensors *tensors, struct sw_reader **reader)
 {
-    SW_TRY(sw_model_open(job->dir, model));
+    SW_TRY(sw_open_model(job->dir, model));
     if (job->random)
         return SW_OK;
-    SW_TRY(sw_checkpoint_open(job->dir, tensors));
+    SW_TRY(sw_open_tensors(job->dir, tensors));
     SW_TRY(sw_checkpoint_fit(*model, tensors));
     SW_TRY(sw_checkpoint_fit_values(*model, tensors));
     return sw_reader_open(tensors, reader);
@@ -172,6 +174,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                         .transport = t,
                                         .params = {.weights = job->weights,
                                                    .unquantized = SW_FORMAT_F16,
+                                                   .as_stored = job->as_stored,
                                                    .kv = job->kv,
                                                    .context = job->context,
                                                    .slots = job->slots ? job->slots : 1,

@@ -1,0 +1,45 @@
+#!/bin/bash
+# Folders that are quantized already, as bitsandbytes and others publish them: run as they are, on any ranks, with
+# the logits of their decoded weights; planned with and without weights; refused by name. $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/common.sh"
+quantized=$here/../models/quantized
+tokens=3,1,4,1,5,9,2,6,5,3,5
+
+for name in nf4 nf4_odd fp4 int8 fp8_tile fp8_row fp8_tensor; do
+    sw trace "$quantized/$name" --tokens $tokens --dump a.safetensors
+    expect 0 "$name"
+    ranks 2 trace "$quantized/$name" --tokens $tokens --dump b.safetensors
+    expect 0 "$name on two ranks"
+    cmp a.safetensors b.safetensors || fail "$name on two ranks: other bits"
+    sw trace "$quantized/$name" -w bf16 --tokens $tokens --dump b.safetensors
+    expect 0 "$name decoded to bf16"
+    sw inspect "$quantized/$name"
+    expect 0 "inspect $name"
+    sw plan "$quantized/$name" --cluster "1x(host:4G)"
+    expect 0 "a plan of $name"
+done
+
+# Rows that are no whole blocks are told.
+sw inspect "$quantized/nf4_odd"
+grep -q "12 quantized matrices have rows that are no whole blocks" err || fail "nf4_odd: no warning"
+
+# What is kept as it is says so, and takes its bytes; with config.json alone as much.
+sw plan "$quantized/int8" --cluster "1x(host:4G)"
+grep -q "of int8 weights" out || fail "the plan does not keep int8 as it is"
+mkdir config
+cp "$quantized/int8/config.json" config
+cp out with
+sw plan config --cluster "1x(host:4G)"
+expect 0 "a plan from config.json alone"
+diff <(sed 1d with) <(sed 1d out) || fail "config.json alone: another plan"
+
+# One that nobody here reads, and one whose parts are gone.
+mkdir other
+sed 's/"quant_method": "bitsandbytes"/"quant_method": "quip"/' "$quantized/nf4/config.json" >other/config.json
+ln -s "$quantized/nf4/model.safetensors" other
+sw run other hello -n 1
+expect 3 "an unknown method"
+one_message "an unknown method" "other/config.json: the checkpoint is quantized by 'quip', which is not supported; known are: "
