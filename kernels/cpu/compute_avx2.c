@@ -1,5 +1,5 @@
 /* The kernels compiled for AVX2, FMA and F16C; the code is in the headers. */
-#include "kernels/cpu/vec_avx2.h"
+#include "kernels/cpu/lanes_avx2.h"
 
 #define TABLE sw_kernels_avx2
 #define TABLE_ISA SW_ISA_AVX2

@@ -1,5 +1,5 @@
 /* The kernels compiled for plain C; the code is in the headers. */
-#include "kernels/cpu/vec_portable.h"
+#include "kernels/cpu/lanes_portable.h"
 
 #define TABLE sw_kernels_portable
 #define TABLE_ISA SW_ISA_PORTABLE

@@ -102,10 +102,17 @@ static inline int sw_packing_bytes(const struct sw_packing *p)
  */
 #define SW_X_COLS 32
 struct sw_cpu_format {
-    struct sw_packing packing; /* alike on every instruction set */
+    struct sw_packing packing; /* alike on every instruction set, as are arrange and restore */
+    /* NULL; else they permute the bits of n units of a row from a file's order to that in panels,
+     * and back. Who reads panels without kernels here (a GPU's unpack) has to do as restore does.
+     */
+    void (*arrange)(char *units, int64_t n);
+    void (*restore)(char *units, int64_t n);
     int64_t x_bytes; /* of SW_X_COLS columns of a prepared row; 0: rows are read as they are */
     void (*lay_out)(struct sw_prepare *p, void *room); /* NULL: p->out is the room */
-    void (*prepare_row)(const struct sw_prepare *p, int64_t row, void *out); /* not activated */
+    /* Not activated. NULL: rows are read as they are; or, if there is x_bytes, a tile is made of
+     * few tokens, too. */
+    void (*prepare_row)(const struct sw_prepare *p, int64_t row, void *out);
     void (*prepare_tile)(const struct sw_prepare *p, int64_t i);
     void (*product)(const struct sw_panel_product *p);
     /* For measurements: multiplies and adds in registers only, as products do, and returns the

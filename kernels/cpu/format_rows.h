@@ -2,6 +2,9 @@
 #ifndef SW_KERNELS_FORMAT_ROWS_H
 #define SW_KERNELS_FORMAT_ROWS_H
 
+#include "kernels/cpu/blocks.h"
+
+#include "kernels/cpu/q4_0.h"
 #include "kernels/cpu/q8_0.h"
 
 static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
@@ -26,11 +29,15 @@ static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
                         .prepare_tile = prepare_tile_int8,
                         .product = product_int8,
                         .spin = spin_int8},
-    [SW_FORMAT_Q8_0] = {.packing = {SW_X_COLS, {{2, 1}, {4, SW_X_COLS / 4}}},
-                        .x_bytes = sizeof(struct q8_0_x),
-                        .prepare_row = prepare_row_q8_0,
+    [SW_FORMAT_Q8_0] = {.packing = {32, {{2, 1}, {4, 8}}},
+                        .x_bytes = sizeof(struct block_x),
                         .prepare_tile = prepare_tile_q8_0,
                         .product = product_q8_0,
+                        .spin = spin_int8},
+    [SW_FORMAT_Q4_0] = {.packing = {32, {{2, 1}, {4, 4}}},
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q4_0,
+                        .product = product_q4_0,
                         .spin = spin_int8},
 };
 

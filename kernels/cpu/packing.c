@@ -32,9 +32,14 @@ int sw_panel_width(int64_t rows, int64_t panel)
     return left >= SW_PANEL ? SW_PANEL : (int)sw_round_up((uint64_t)left, SW_ROW_PAD);
 }
 
+static const struct sw_cpu_format *packing_row(enum sw_format_id format)
+{
+    return &sw_kernels_portable.formats[format];
+}
+
 static const struct sw_packing *packing_of(enum sw_format_id format)
 {
-    return &sw_kernels_portable.formats[format].packing;
+    return &packing_row(format)->packing;
 }
 
 #define PIECE 256 /* elements; whole units of every format */
@@ -102,6 +107,7 @@ static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t 
     float *scales = sw_matrix_scales(p->format, p->data, p->rows, p->cols), measured[GROUP] = {0};
     struct sw_values values[GROUP];
     struct packing_pieces gathered, blocks;
+    void (*const arrange)(char *units, int64_t n) = packing_row(p->format)->arrange;
     for (int64_t i = 0; i < n_rows; i++) {
         values[i] =
             (struct sw_values){src + i * step, p->src_dtype, p->cols, p->col_stride, p->src_blocks};
@@ -120,6 +126,8 @@ static void pack_group(const struct sw_pack *p, char *panel, int width, int64_t 
                 sw_format_encode(format, &piece, measured[i], 0, n, out);
             else
                 sw_format_encode(format, &values[i], measured[i], start, n, out);
+            if (arrange)
+                arrange(out, n_units);
         }
         packing_spread(packing, blocks.rows[0], PIECE_BYTES, panel, width, row % SW_PANEL, n_rows,
                        n_units);
@@ -181,6 +189,7 @@ void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int
     const struct sw_packing *packing = packing_of(format);
     const int64_t panel = row / SW_PANEL;
     const int width = sw_panel_width(rows, panel);
+    void (*const restore)(char *units, int64_t n) = packing_row(format)->restore;
     const float *scales = sw_matrix_scales(format, data, rows, cols);
     const char *from = (const char *)data + sw_panel_offset(format, cols, panel);
     for (int64_t start = 0; start < cols; start += PIECE) {
@@ -188,7 +197,9 @@ void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int
         const int64_t n_units = (n + packing->elements - 1) / packing->elements;
         _Alignas(float) char blocks[PIECE_BYTES];
         packing_collect(packing, from, width, row % SW_PANEL, n_units, blocks);
-        sw_format_of(format)->decode(blocks, scales ? scales[row] : 1, n, out + start);
+        if (restore)
+            restore(blocks, n_units);
+        sw_format_decode(sw_format_of(format), blocks, scales ? scales[row] : 1, n, out + start);
         from += n_units * width * sw_packing_bytes(packing);
     }
 }

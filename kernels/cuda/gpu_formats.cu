@@ -77,6 +77,8 @@ cudaError_t sw_gpu_gemv(const struct sw_gpu_product *p, cudaStream_t stream)
     if (p->format >= SW_FORMAT_COUNT || p->n > SW_GPU_GEMV_ROWS || (p->gated && !p->act) ||
         (p->act && p->add))
         return cudaErrorInvalidValue;
+    if (!formats[p->format]->gemv)
+        return cudaErrorNotSupported;
     return p->n && p->rows ? formats[p->format]->gemv(p, stream) : cudaSuccess;
 }
 
@@ -86,6 +88,8 @@ cudaError_t sw_gpu_weights_to_half(enum sw_dtype half, enum sw_format_id format,
 {
     if (format >= SW_FORMAT_COUNT)
         return cudaErrorInvalidValue;
+    if (!formats[format]->to_half)
+        return cudaErrorNotSupported;
     return n ? formats[format]->to_half(half, w, rows, cols, row, n, out, scale, stream)
              : cudaSuccess;
 }
@@ -95,6 +99,8 @@ cudaError_t sw_gpu_embed(enum sw_format_id format, const void *w, int64_t rows, 
 {
     if (format >= SW_FORMAT_COUNT)
         return cudaErrorInvalidValue;
+    if (!formats[format]->embed)
+        return cudaErrorNotSupported;
     return n ? formats[format]->embed(w, rows, cols, ids, n, y, ld_y, stream) : cudaSuccess;
 }
 
@@ -104,6 +110,8 @@ cudaError_t sw_gpu_unpack(enum sw_format_id format, const void *packed, int64_t 
 {
     if (format >= SW_FORMAT_COUNT)
         return cudaErrorInvalidValue;
+    if (!formats[format]->unpack)
+        return cudaErrorNotSupported;
     const cudaError_t error = formats[format]->unpack(packed, rows, cols, out, stream);
     return error == cudaSuccess ? sw::launch_fence(stream) : error;
 }

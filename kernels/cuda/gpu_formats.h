@@ -41,7 +41,8 @@ struct sw_gpu_format {
      * exact in 32 bits, which sw_gpu_finish_int8 finishes; GEMV reads bytes then, too. */
     enum sw_dtype operand, turing_operand;
     /* As the functions sw_gpu_… of cuda_kernels.h; n > 0 where there is one. to_half is
-     * sw_gpu_weights_to_half. */
+     * sw_gpu_weights_to_half. All are NULL where the format is cpu_only (weights_none.cu): then
+     * sw_gpu_… return cudaErrorNotSupported, and plans ask for none of it. */
     cudaError_t (*gemv)(const struct sw_gpu_product *p, cudaStream_t stream);
     cudaError_t (*to_half)(enum sw_dtype half, const void *w, int64_t rows, int64_t cols,
                            int64_t row, int64_t n, void *out, float *scale, cudaStream_t stream);

@@ -5,10 +5,11 @@
 
 #include <assert.h>
 
-/* Columns of prepared activations: whole cache lines. */
-static int64_t matmul_padded(int64_t cols)
+/* Columns of prepared activations: whole cache lines, and whole units of weights. */
+static int64_t matmul_padded(const struct sw_cpu_format *format, int64_t cols)
 {
-    return (int64_t)sw_round_up((uint64_t)cols, SW_X_COLS);
+    const int unit = format->packing.elements;
+    return (int64_t)sw_round_up((uint64_t)cols, unit > SW_X_COLS ? (uint64_t)unit : SW_X_COLS);
 }
 
 struct cpu_product {
@@ -31,7 +32,7 @@ static void prepare_tile(void *ctx, int64_t chunk, int worker)
     p->format->prepare_tile(&p->in, chunk);
 }
 
-/* For a GEMV, rows are read in place or made one by one; for a GEMM, in tiles. */
+/* For a GEMV, rows are read in place or made one by one, if the format does; else in tiles. */
 static void matmul_prepare(struct cpu_product *p)
 {
     struct sw_prepare *in = &p->in;
@@ -41,11 +42,11 @@ static void matmul_prepare(struct cpu_product *p)
     p->panel.in = in;
     p->panel.x = in->out;
     p->panel.x_ld = 0;
-    if (in->n > SW_GEMV_ROWS) {
+    if (in->n > SW_GEMV_ROWS || (p->format->x_bytes && !p->format->prepare_row)) {
         const bool is_small = in->n * in->cols < 65536;
         sw_pool_run(is_small ? NULL : p->cpu->pool, prepare_tile, p, sw_tile_count(in->n));
     } else if (p->format->x_bytes) {
-        p->panel.x_ld = matmul_padded(in->cols) / SW_X_COLS * p->format->x_bytes;
+        p->panel.x_ld = matmul_padded(p->format, in->cols) / SW_X_COLS * p->format->x_bytes;
         for (int64_t r = 0; r < in->n; r++)
             p->format->prepare_row(in, r, (char *)in->out + r * p->panel.x_ld);
     } else {
@@ -110,12 +111,12 @@ static struct sw_pool *pool_for(struct sw_cpu *cpu, int64_t multiply_adds)
 static void matmul_multiply(struct cpu_product *p, int64_t n, int64_t ld_y)
 {
     const struct sw_matrix *m = p->m;
-    int64_t most = p->cpu->x_floats / matmul_padded(m->cols);
+    p->format = &p->cpu->kernels->formats[m->format];
+    int64_t most = p->cpu->x_floats / matmul_padded(p->format, m->cols);
     assert(most > 0);
     if (most > SW_PRODUCT_ROWS)
         most = SW_PRODUCT_ROWS;
     p->n_panels = (m->rows + SW_PANEL - 1) / SW_PANEL;
-    p->format = &p->cpu->kernels->formats[m->format];
     p->panel.cols = p->in.cols = m->cols;
     p->panel.y_ld = ld_y;
     for (int64_t row = 0; row < n; row += most) {

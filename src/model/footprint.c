@@ -42,7 +42,19 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
 struct sums {
     uint64_t bytes, read, matrix;
     double flops;
+    uint8_t cpu_only; /* as of struct sw_footprint */
 };
+
+static uint8_t footprint_cpu_only(const struct sw_footprint_params *p,
+                                  const struct sw_weight_spec *spec)
+{
+    struct sw_weight_piece pieces[SW_MAX_SOURCES];
+    const int n = spec->is_matrix ? sw_weight_pieces(spec, p, pieces) : 0;
+    for (int i = 0; i < n; i++)
+        if (sw_format_of(pieces[i].format)->cpu_only)
+            return (uint8_t)(1 + pieces[i].format);
+    return 0;
+}
 
 static void footprint_count(const struct sw_model *model, const struct sw_footprint_params *p,
                             const struct sw_weight_spec *spec, struct sums *sums)
@@ -54,6 +66,8 @@ static void footprint_count(const struct sw_model *model, const struct sw_footpr
     sums->read += (uint64_t)((double)bytes * share);
     if (spec->is_matrix && bytes > sums->matrix)
         sums->matrix = bytes;
+    if (!sums->cpu_only)
+        sums->cpu_only = footprint_cpu_only(p, spec);
     if (spec->is_matrix)
         sums->flops += 2 * (double)spec->rows * (double)spec->cols * share;
 }
@@ -76,6 +90,8 @@ static void count_globals(const struct sw_model *model, const struct sw_footprin
     out->embed_bytes = embed.bytes;
     out->head_bytes = head.bytes;
     out->head_flops = head.flops;
+    if (!out->cpu_only)
+        out->cpu_only = embed.cpu_only ? embed.cpu_only : head.cpu_only;
 }
 
 static struct sums sum_layer(const struct sw_model *model, const struct sw_footprint_params *p,
@@ -103,6 +119,8 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
     const struct sums sums = sum_layer(model, p, layer);
     if (sums.matrix > footprint->matrix_bytes)
         footprint->matrix_bytes = sums.matrix;
+    if (!footprint->cpu_only)
+        footprint->cpu_only = sums.cpu_only;
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;
     out->token_flops = sums.flops;

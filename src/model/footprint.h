@@ -87,6 +87,9 @@ struct sw_footprint {
     uint64_t logits_bytes;        /* logits, on the last rank only; not part of work_bytes */
     uint64_t sampler_bytes; /* samplers and ids of slots in host memory, on the last rank only */
     uint64_t load_bytes;    /* buffers while a rank loads; freed before the first token */
+    /* 1 + the format of a weight that GPUs have no kernels for, so that no layer can be on one; 0:
+     * there is none. */
+    uint8_t cpu_only;
 };
 
 /* The buffers that a stage works in: three of `hidden`, two of `expert`, one of each other. */

@@ -70,6 +70,8 @@ static void resources_init(struct sw_cost *c, int rank, const int *ranks_of_node
     const struct sw_plan_options *o = c->options;
     struct sw_rank_resources *p = &c->resources[rank];
     sw_cluster_rank(c->cluster, rank, &p->node, &p->device);
+    if (c->fp->cpu_only)
+        p->device = -1;
     const struct sw_node *node = &c->cluster->nodes[p->node];
     /* Each rank has its own cores; ranks that work at the same time share memory, bus and disk. */
     const double ranks = ranks_of_node[p->node];

@@ -296,11 +296,23 @@ static void put_advice(const struct printer *p)
                          plan->advice[i].text);
 }
 
+/* Where GPUs are there and cannot be used. */
+static void report_put_cpu_only(const struct printer *p)
+{
+    int gpus = 0;
+    for (int i = 0; i < p->r->cluster->n_nodes; i++)
+        gpus += p->r->cluster->nodes[i].n_devices;
+    if (gpus && p->r->footprint->cpu_only)
+        sw_strbuf_printf(p->out, "  GPUs are left out: they have no kernels for %s\n",
+                         sw_format_of((enum sw_format_id)(p->r->footprint->cpu_only - 1))->name);
+}
+
 void sw_report_text(const struct sw_report *report, const struct sw_report_style *style,
                     struct sw_strbuf *out)
 {
     const struct printer p = {report, style, out};
     put_title(&p);
+    report_put_cpu_only(&p);
     if (!report->plan->fits) {
         put_advice(&p);
         return;

@@ -109,6 +109,21 @@ float sw_format_measure(const struct sw_format *format, const struct sw_values *
     return 0;
 }
 
+#define MOST_BLOCK 256 /* elements of a block */
+
+void sw_format_decode(const struct sw_format *format, const void *blocks, float scale, int64_t n,
+                      float *out)
+{
+    float last[MOST_BLOCK];
+    const int64_t rest = n % format->block_len, whole = n - rest;
+    format->decode(blocks, scale, whole, out);
+    if (!rest)
+        return;
+    format->decode((const char *)blocks + whole / format->block_len * (int64_t)format->block_bytes,
+                   scale, format->block_len, last);
+    memcpy(out + whole, last, (size_t)rest * sizeof *out);
+}
+
 void sw_format_encode(const struct sw_format *format, const struct sw_values *row, float measured,
                       int64_t first, int64_t n, void *blocks)
 {
@@ -139,8 +154,6 @@ void sw_values_copy(const struct sw_values *row, int64_t first, int64_t n, void 
 }
 
 #define PIECE 256
-
-#define MOST_BLOCK 256 /* elements of a block */
 
 /* Where none of the blocks begins at `first`, the beginning of one is decoded in vain. */
 static void values_decode(const struct sw_values *row, int64_t first, int64_t n, float *out)

@@ -20,7 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SW_FORMATS(X) X(F32, f32) X(F16, f16) X(BF16, bf16) X(INT8, int8) X(Q8_0, q8_0)
+#define SW_FORMATS(X)                                                                              \
+    X(F32, f32) X(F16, f16) X(BF16, bf16) X(INT8, int8) X(Q8_0, q8_0) X(Q4_0, q4_0)
 
 enum sw_format_id {
 #define X(id, name) SW_FORMAT_##id,
@@ -57,11 +58,12 @@ struct sw_format {
     bool row_scale;       /* each row has an f32 scale */
     enum sw_dtype dtype;  /* of values that are kept as they are; SW_OTHER: it is quantized, and
                            * only some weights can be kept in it */
-    unsigned col_pad;     /* columns are padded to a multiple of this, which block_len divides */
-    int64_t max_cols;     /* most columns of a matrix; 0: any number */
+    bool cpu_only;    /* GPUs have no kernels for it: plans leave them out where a weight has it */
+    unsigned col_pad; /* columns are padded to a multiple of this, which block_len divides */
+    int64_t max_cols; /* most columns of a matrix; 0: any number */
     /*
-     * The definition of the format: elements [0, n) of a row as f32, from the block that element 0
-     * begins. scale: the row's; not read where there is no row_scale.
+     * The definition of the format: n elements of a row as f32, whole blocks from the one at
+     * `blocks` on. scale: the row's; not read where there is no row_scale.
      */
     void (*decode)(const void *blocks, float scale, int64_t n, float *out);
     /*
@@ -82,7 +84,6 @@ SW_FORMATS(X)
 
 /* Formats that files have and weights are not kept in yet, since no kernel multiplies them. */
 #define SW_FILE_FORMATS(X)                                                                         \
-    X(Q4_0, q4_0)                                                                                  \
     X(Q4_1, q4_1)                                                                                  \
     X(Q5_0, q5_0)                                                                                  \
     X(Q5_1, q5_1)                                                                                  \
@@ -146,6 +147,9 @@ static inline size_t sw_format_bytes(enum sw_format_id format, int64_t n)
 enum sw_status sw_format_check(enum sw_format_id format, enum sw_dtype values, int64_t cols);
 /* As format->measure; a row that is of this format already keeps its scale. */
 float sw_format_measure(const struct sw_format *format, const struct sw_values *row, float *scale);
+/* As format->decode, of any number of elements. */
+void sw_format_decode(const struct sw_format *format, const void *blocks, float scale, int64_t n,
+                      float *out);
 /* As format->encode; blocks that are of this format already are copied. */
 void sw_format_encode(const struct sw_format *format, const struct sw_values *row, float measured,
                       int64_t first, int64_t n, void *blocks);

@@ -97,8 +97,12 @@ static inline void int8_row(const float *x, int64_t n, bool outliers, float *out
             out[i] = absmax > 0 ? absmax / 127 * (rintf(x[i] * (127 / absmax)) + 0.0f) : 0;
 }
 
-/* One row of activations by the definition of q8_0's products: blocks of 32 with a scale each. */
-static inline void q8_0_row(const float *x, int64_t n, float *out)
+/* One row of activations of products of blocks: int8 with a scale for each 32. */
+static inline bool takes_blocks(enum sw_format_id format)
+{
+    return sw_format_is_quantized(format) && !sw_format_of(format)->row_scale;
+}
+static inline void block_row(const float *x, int64_t n, float *out)
 {
     for (int64_t first = 0; first < n; first += 32)
         int8_row(x + first, n - first < 32 ? n - first : 32, false, out + first);
@@ -111,15 +115,15 @@ static inline void kept_row(enum sw_format_id format, const float *w, int64_t n,
     char *blocks = malloc(sw_matrix_layout_of(format, 1, n).row_bytes);
     float scale = 1;
     sw_format_encode_row(sw_format_of(format), &row, blocks, &scale);
-    sw_format_of(format)->decode(blocks, scale, n, out);
+    sw_format_decode(sw_format_of(format), blocks, scale, n, out);
     free(blocks);
 }
 static inline void taken_row(enum sw_format_id format, const float *x, int64_t n, float *out)
 {
     if (format == SW_FORMAT_INT8)
         int8_row(x, n, true, out);
-    else if (format == SW_FORMAT_Q8_0)
-        q8_0_row(x, n, out);
+    else if (takes_blocks(format))
+        block_row(x, n, out);
     else
         for (int64_t i = 0; i < n; i++)
             out[i] = format == SW_FORMAT_BF16 ? rounded(SW_BF16, x[i]) : x[i];

@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 
 # Where formats may be named.
 allowed='^src/tensor/format\.h$|^src/tensor/format_[a-z0-9_]*\.[ch]$|^kernels/cpu/format_rows\.h$'
-allowed+='|^kernels/cpu/(int8|q8_0)\.h$|^kernels/cuda/weights_[a-z0-9_]*\.cu$'
+allowed+='|^kernels/cuda/weights_[a-z0-9_]*\.cu$'
 allowed+='|^kernels/cuda/finish_int8\.cu$' # the last step of one format's GEMM …
 allowed+='|^src/gpu/gemm\.c$'              # … which is called here, for any format of bytes
 allowed+='|^src/checkpoint/torch_objects\.c$' # torch's names of element types
@@ -23,7 +23,8 @@ check() (
     cd "$1" || exit 1
     names=$(grep -o 'X([A-Z0-9_]*, *[a-z0-9_]*)' src/tensor/format.h | sed 's/.*, *//; s/)//')
     [ -n "$names" ] || { echo "$1: no list of formats in src/tensor/format.h"; exit 1; }
-    find src kernels -type f | LC_ALL=C sort | grep -Ev "$allowed" | xargs awk -v names="$names" '
+    own="^kernels/cpu/($(paste -sd'|' <<<"$names"))\\.h$" # each format's kernel file
+    find src kernels -type f | LC_ALL=C sort | grep -Ev "$allowed|$own" | xargs awk -v names="$names" '
     BEGIN { n = split(names, list) }
     FNR == 1 { inside = 0 }
     # without comments
@@ -78,6 +79,7 @@ plant() { # notices|allows WHAT FILE LINE
 failed=0
 plant allows "a format in its own files" src/tensor/format_q8_0.c 'struct sw_format sw_format_q8_0;' || failed=1
 plant allows "an element type" src/plan/a.c 'kv = SW_F32; name = "f32";' || failed=1
+plant allows "a format in its kernel file" kernels/cpu/q8_0.h 'f(SW_FORMAT_Q8_0);' || failed=1
 plant notices "a format by its id" kernels/cpu/b.h 'if (format == SW_FORMAT_Q8_0)' || failed=1
 plant notices "a plain format by its id" src/plan/a.c 'if (format == SW_FORMAT_F32)' || failed=1
 plant notices "a row" kernels/cpu/b.h 'x = &sw_format_q8_0;' || failed=1

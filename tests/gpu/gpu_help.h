@@ -7,8 +7,8 @@
 #define SW_TESTS_GPU_HELP_H
 
 #include "backend/cpu_help.h"
+#include "gpu/each_gpu_format.h"
 #include "kernels/cuda/cuda_kernels.h"
-#include "kernels/cuda/gpu_formats.h"
 
 #include <cuda_runtime_api.h>
 
@@ -161,7 +161,7 @@ static inline void gpu_matrix_row(struct gpu_matrix *m, int64_t r, const float *
     char *whole = calloc((size_t)blocks, f->block_bytes);
     float scale = 0;
     sw_format_encode_row(f, &row, whole, &scale);
-    f->decode(whole, scale, m->cols, m->values + r * m->cols);
+    sw_format_decode(f, whole, scale, m->cols, m->values + r * m->cols);
     sw_gpu_split(m->format, whole, blocks, parts);
     if (f->row_scale)
         memcpy(parts[l.n_parts - 1], &scale, sizeof scale);

@@ -176,6 +176,8 @@ static void measure_gemv(double memory)
     for (int s = 0; s < n_shapes; s++)
         for (int f = 0; f < SW_FORMAT_COUNT; f++) {
             const enum sw_format_id format = (enum sw_format_id)f;
+            if (sw_format_of(format)->cpu_only)
+                continue;
             const int64_t rows = shapes[s].rows / scale, cols = shapes[s].cols / scale;
             struct products m = {.p = {.format = format, .rows = rows, .cols = cols}};
             m.bytes = sw_matrix_bytes(format, rows, cols);

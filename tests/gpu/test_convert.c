@@ -73,7 +73,7 @@ static void halves_activations(void)
 static void halves_weights(void)
 {
     for (int h = 0; h < 2; h++)
-        for (int f = 0; f < SW_FORMAT_COUNT; f++)
+        FOR_EACH_GPU_FORMAT (f)
             for (size_t s = 0; s < sizeof widths / sizeof widths[0]; s++) {
                 const int64_t rows = 9, row = 2, n = 5, cols = widths[s];
                 const int64_t padded = padded_to(cols, 8);
@@ -136,7 +136,7 @@ static void unpacks(void)
 {
     static const int64_t shapes[][2] = {{1, 1},   {16, 4},    {17, 35},  {64, 66},
                                         {80, 32}, {130, 101}, {200, 64}, {65, 259}};
-    for (int f = 0; f < SW_FORMAT_COUNT; f++)
+    FOR_EACH_GPU_FORMAT (f)
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             const int64_t rows = shapes[s][0], cols = shapes[s][1];
             const enum sw_format_id format = (enum sw_format_id)f;

@@ -128,7 +128,7 @@ static void multiplies(void)
     static const struct setup setups[] = {{1, 0, false, false}, {2, 4, true, false},
                                           {3, 1, false, true},  {5, 8, true, true},
                                           {8, 0, true, false},  {7, 3, false, false}};
-    for (int f = 0; f < SW_FORMAT_COUNT; f++)
+    FOR_EACH_GPU_FORMAT (f)
         for (size_t s = 0; s < N_SHAPES; s++) {
             for (size_t i = 0; i < sizeof setups / sizeof setups[0]; i++) {
                 struct gpu_matrix m =
@@ -143,7 +143,7 @@ static void multiplies(void)
 /* An output's bits depend neither on the other tokens nor on where its row starts. */
 static void order_is_one(void)
 {
-    for (int f = 0; f < SW_FORMAT_COUNT; f++)
+    FOR_EACH_GPU_FORMAT (f)
         for (int64_t cols = 1000; cols <= 1024; cols += 24) {
             struct gpu_matrix m = gpu_matrix_of((enum sw_format_id)f, 21, cols, 3);
             struct gpu_rows x = gpu_rows_of(8, cols, cols, 5);
@@ -246,7 +246,7 @@ static void activates(void)
 {
     static const int64_t sizes[][2] = {{2, 5}, {6, 64}, {34, 333}, {37, 90}, {130, 48}};
     static const int64_t ns[] = {1, 2, 3, 8};
-    for (int f = 0; f < SW_FORMAT_COUNT; f++)
+    FOR_EACH_GPU_FORMAT (f)
         for (int s = 0; s < 5; s++)
             for (int i = 0; i < 8; i++) {
                 const int64_t rows = sizes[s][0], cols = sizes[s][1], n = ns[i / 2];

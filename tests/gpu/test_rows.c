@@ -5,7 +5,7 @@ static void embeds(void)
 {
     static const int64_t shapes[][2] = {{7, 5}, {40, 64}, {33, 300}, {1, 1}};
     static const int32_t ids[] = {0, 6, 3, 3, 1};
-    for (int f = 0; f < SW_FORMAT_COUNT; f++)
+    FOR_EACH_GPU_FORMAT (f)
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             const int64_t rows = shapes[s][0], cols = shapes[s][1];
             const int64_t n = rows > 6 ? 5 : 1;

@@ -7,7 +7,7 @@
 
 #include "backend/cpu_help.h"
 #include "backend/gpu_library.h"
-#include "kernels/cuda/gpu_formats.h"
+#include "gpu/each_gpu_format.h"
 
 #define DIE(...)                                                                                   \
     do {                                                                                           \
@@ -118,6 +118,6 @@ static inline bool gpu_decodes(enum sw_format_id format)
     return sw_format_is_quantized(format) && sw_gpu_format_of(format)->operand != SW_I8;
 }
 
-#define FOR_EACH_WEIGHT_FORMAT(format) for (int format = 0; format < SW_FORMAT_COUNT; format++)
+#define FOR_EACH_WEIGHT_FORMAT(format) FOR_EACH_GPU_FORMAT (format)
 
 #endif

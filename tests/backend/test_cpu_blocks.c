@@ -1,30 +1,33 @@
-/* q8_0 products on the CPU: how far they are from the exact ones, and what is no number. */
+/*
+ * Products of formats in blocks on the CPU: how far they are from the exact ones, and what is no
+ * number.
+ */
 #include "cpu_help.h"
 
 #define ROWS 70
 #define COLS 333
 #define N 9
 
-/* A row of activations as ggml makes it for its products: its own blocks of q8_0. */
+/* A row of activations as ggml makes it for its products: blocks of q8_0. */
 static void ggml_row(const float *x, int64_t n, float *out)
 {
     kept_row(SW_FORMAT_Q8_0, x, n, out);
 }
 
 /* Activations lose no more than they do in llama.cpp, whose scales are rounded to f16. */
-static void products_are_as_close_as_ggml_s(void)
+static void close_as_ggml_s(enum sw_format_id format)
 {
     float *w = floats(ROWS * COLS, 1), *x = floats(N * COLS, 2), y[N * ROWS];
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(2, isa);
-        struct sw_matrix m = packed(b, SW_FORMAT_Q8_0, ROWS, COLS, w);
+        struct sw_matrix m = packed(b, format, ROWS, COLS, w);
         double ours = 0, theirs = 0;
         b->ops->matmul(b, &m, NULL, x, COLS, N, y, ROWS, false);
         for (int i = 0; i < N; i++)
             for (int r = 0; r < ROWS; r++) {
                 float kept[COLS], taken[COLS];
                 double exact = 0, ggml = 0;
-                kept_row(SW_FORMAT_Q8_0, w + r * COLS, COLS, kept);
+                kept_row(format, w + r * COLS, COLS, kept);
                 ggml_row(x + i * COLS, COLS, taken);
                 for (int c = 0; c < COLS; c++) {
                     exact += (double)kept[c] * (double)x[i * COLS + c];
@@ -33,8 +36,8 @@ static void products_are_as_close_as_ggml_s(void)
                 ours += pow((double)y[i * ROWS + r] - exact, 2);
                 theirs += pow(ggml - exact, 2);
             }
-        printf("    %s: error %.2e, ggml's %.2e\n", sw_isa_name(isa), sqrt(ours / N / ROWS),
-               sqrt(theirs / N / ROWS));
+        printf("    %s, %s: error %.2e, ggml's %.2e\n", sw_format_of(format)->name,
+               sw_isa_name(isa), sqrt(ours / N / ROWS), sqrt(theirs / N / ROWS));
         CU_ASSERT(ours <= theirs);
         CU_ASSERT(ours > 0);
         unpack(b, &m);
@@ -43,8 +46,15 @@ static void products_are_as_close_as_ggml_s(void)
     free(w), free(x);
 }
 
+static void products_are_as_close_as_ggml_s(void)
+{
+    FOR_EACH_FORMAT (format)
+        if (takes_blocks(format))
+            close_as_ggml_s(format);
+}
+
 /* In an activation: all of that token's outputs, and no other's. In a weight: its output alone. */
-static void what_is_no_number_shows(void)
+static void no_number_shows(enum sw_format_id format)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     FOR_EACH_ISA (isa)
@@ -53,7 +63,7 @@ static void what_is_no_number_shows(void)
             float *w = floats(ROWS * COLS, 3), *x = floats(N * COLS, 4), y[N * ROWS];
             w[17 * COLS + 40] = bad[k];
             x[4 * COLS + COLS - 1] = bad[k];
-            struct sw_matrix m = packed(b, SW_FORMAT_Q8_0, ROWS, COLS, w);
+            struct sw_matrix m = packed(b, format, ROWS, COLS, w);
             b->ops->matmul(b, &m, NULL, x, COLS, N, y, ROWS, false);
             for (int i = 0; i < N; i++)
                 for (int r = 0; r < ROWS; r++)
@@ -64,15 +74,22 @@ static void what_is_no_number_shows(void)
         }
 }
 
+static void what_is_no_number_shows(void)
+{
+    FOR_EACH_FORMAT (format)
+        if (takes_blocks(format))
+            no_number_shows(format);
+}
+
 /* Blocks of 0, and of what is nearly 0, beside others. */
-static void zeros_add_nothing(void)
+static void zeros_add_nothing_to(enum sw_format_id format)
 {
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(1, isa);
         float *w = floats(ROWS * COLS, 5), *x = floats(COLS, 6), y[ROWS], want[ROWS];
         for (int c = 32; c < 96; c++)
             x[c] = c < 64 ? 0 : c % 2 ? 0x1p-120f : -0x1p-126f;
-        struct sw_matrix m = packed(b, SW_FORMAT_Q8_0, ROWS, COLS, w);
+        struct sw_matrix m = packed(b, format, ROWS, COLS, w);
         b->ops->matmul(b, &m, NULL, x, COLS, 1, y, ROWS, false);
         for (int c = 64; c < 96; c++)
             x[c] = 0;
@@ -83,6 +100,13 @@ static void zeros_add_nothing(void)
         b->ops->close(b);
         free(w), free(x);
     }
+}
+
+static void zeros_add_nothing(void)
+{
+    FOR_EACH_FORMAT (format)
+        if (takes_blocks(format))
+            zeros_add_nothing_to(format);
 }
 
 SW_UNIT_TESTS({"products are as close as ggml's", products_are_as_close_as_ggml_s},

@@ -1,0 +1,263 @@
+/*
+ * Products of formats whose blocks of columns have scales of their own. Activations become int8 in
+ * blocks of 32 columns; the products of a block are summed up exactly, and its sum joins the
+ * output's f32 sum, block after block along the columns: one order, whatever the call. Here are the
+ * activations and all loops; a format gives its step, which multiplies one unit of LANES rows
+ * (struct sw_packing) with some tokens. Included per instruction set, after lanes_*.h, int8.h and
+ * product.h.
+ */
+#ifndef SW_KERNELS_BLOCKS_H
+#define SW_KERNELS_BLOCKS_H
+
+#ifdef LANES_IN_LOOPS /* written out, they would take minutes to compile and be no faster */
+#undef EACH
+#define EACH(i, n) for (int i = 0; i < (n); i++)
+#endif
+
+/*
+ * A block of a row of activations. A part is what a scale of the weights is for: the whole block,
+ * or each half of it.
+ */
+#define BLOCK_PARTS 2
+struct block_x {
+    float scale;             /* absmax / 127; 0 where all are nearly 0, NaN if one is no number */
+    float sums[BLOCK_PARTS]; /* of each part's elements, times scale */
+    int32_t starts[BLOCK_PARTS]; /* what sums of products of a part start from */
+    int8_t elements[SW_X_COLS];
+};
+
+/* What a format wants of its activations, in constants. */
+struct block_needs {
+    int parts;      /* of a block: 1 or 2 */
+    int zero;       /* the weights' zero point: sums start from minus it times those of elements */
+    bool is_signed; /* starts are for l_signed_dot, and zero is SIGNED_ZERO; else for l_dot */
+};
+
+ALWAYS_INLINE void block_x_sum(const struct block_needs *needs, struct block_x *block)
+{
+    int32_t even = 0, odd = 0;
+    for (int half = 0, part = 0; half < 2; half++) {
+        int32_t more_even, more_odd;
+        l_sum_pairs(block->elements + half * 16, &more_even, &more_odd);
+        even += more_even;
+        odd += more_odd;
+        if (needs->parts == 1 && half == 0)
+            continue;
+        block->sums[part] = block->scale * (float)(even + odd);
+        block->starts[part] = needs->zero * -(even + odd);
+        if (!needs->is_signed && DOTS_HALVES)
+            block->starts[part] = (int32_t)((uint32_t)(needs->zero * -odd) << 16 |
+                                            ((uint32_t)(needs->zero * -even) & 65535));
+        part++;
+        even = odd = 0;
+    }
+}
+
+/* The first n of a block's values; the others are 0. */
+ALWAYS_INLINE struct block_x block_x_of(const struct block_needs *needs, const float *x, int64_t n)
+{
+    struct block_x block = {0};
+    const vec a = load_16(x, 0, n), b = n > 16 ? load_16(x, 16, n) : v_set(0), zero = v_set(0);
+    const float absmax = v_largest(v_max(v_abs(a), v_abs(b)));
+    const float of_zeros = v_sum(v_add(v_mul(a, zero), v_mul(b, zero))); /* NaN if one is, or inf */
+    block.scale = of_zeros + absmax / 127;
+    if (!(absmax >= SW_INT8_TINY) || isnan(of_zeros)) {
+        block.scale = of_zeros;
+        return block;
+    }
+    const vec inverse = v_set(127 / absmax);
+    v_store_int8(block.elements, v_mul(a, inverse));
+    v_store_int8(block.elements + 16, v_mul(b, inverse));
+    block_x_sum(needs, &block);
+    return block;
+}
+
+/* A unit of LANES rows, and the blocks of nr tokens that it is multiplied with. */
+struct block_unit {
+    const char *words[2]; /* the first word of each kind, of these rows */
+    ptrdiff_t steps[2];   /* bytes from word to word of each kind */
+    const struct block_x *x;
+    int nr;
+};
+
+/* Word i of a kind: where those of the rows begin. */
+ALWAYS_INLINE const char *unit_word(const struct block_unit *u, int kind, int i)
+{
+    return u->words[kind] + i * u->steps[kind];
+}
+
+/* Block j of token r. */
+ALWAYS_INLINE const struct block_x *unit_x(const struct block_unit *u, int r, int j)
+{
+    return u->x + j * u->nr + r;
+}
+
+/* A format: all constants. step: adds the products of a unit to acc[r] of each token. */
+typedef void block_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS]);
+struct block_format {
+    struct sw_packing packing;
+    struct block_needs needs;
+    block_step *step; /* ALWAYS_INLINE */
+};
+
+/* Blocks of whole units. */
+ALWAYS_INLINE int64_t block_count(const struct block_format *f, int64_t cols)
+{
+    const int elements = f->packing.elements;
+    return (cols + elements - 1) / elements * (elements / SW_X_COLS);
+}
+
+/*
+ * Blocks that all tiles of tokens go over before the next: of one tile few, so that weights are
+ * read forward; of several what lets their weights stay in a first-level cache. A multiple of every
+ * unit's. Activations lie in the order in which they are read: (chunks, tiles, blocks, tokens).
+ */
+#define BLOCKS_FEW 8
+#define BLOCKS_MANY 16
+static inline int64_t blocks_chunk(int64_t n)
+{
+    return sw_tile_count(n) == 1 ? BLOCKS_FEW : BLOCKS_MANY;
+}
+
+/* Blocks [k, k + n_blocks) of tile i of n tokens. */
+static inline struct block_x *blocks_at(void *x, int64_t n, int64_t i, int64_t k, int64_t n_blocks)
+{
+    return (struct block_x *)x + k * n + tile_first(n, i) * n_blocks;
+}
+
+/* A tile of activations; also activates it, if that is asked for. */
+ALWAYS_INLINE void blocks_prepare(const struct block_format *f, const struct sw_prepare *p,
+                                  int64_t i)
+{
+    const int64_t first = tile_first(p->n, i), nr = tile_first(p->n, i + 1) - first;
+    const int64_t chunk = blocks_chunk(p->n), all = block_count(f, p->cols);
+    float activated[BLOCKS_MANY * SW_X_COLS];
+    for (int64_t k = 0; k < all; k += chunk) {
+        const int64_t n_blocks = all - k < chunk ? all - k : chunk, col = k * SW_X_COLS;
+        const int64_t n = p->cols - col < chunk * SW_X_COLS ? p->cols - col : chunk * SW_X_COLS;
+        struct block_x *to = blocks_at(p->out, p->n, i, k, n_blocks);
+        for (int64_t r = 0; r < nr; r++) {
+            const float *x = p->x + (first + r) * p->x_ld + col;
+            if (p->activate) {
+                rows_activate(p->activation, x, p->gated ? x + p->cols : NULL, n, activated);
+                x = activated;
+            }
+            for (int64_t j = 0, at = 0; j < n_blocks; j++, at += SW_X_COLS)
+                to[j * nr + r] =
+                    at < n ? block_x_of(&f->needs, x + at, n - at < SW_X_COLS ? n - at : SW_X_COLS)
+                           : (struct block_x){0};
+        }
+    }
+}
+
+/* Some units of nr tokens times some registers of rows, whose sums are at c. */
+struct block_tile {
+    const char *w; /* the first unit of these rows: its first word */
+    int64_t lane;  /* of the panel: the first row */
+    int width;     /* of the panel */
+    const struct block_x *x;
+    int64_t n; /* units */
+    float *c;  /* token r at c + r * SW_PANEL */
+};
+
+#define BLOCK_WIDE (SW_PANEL / LANES)
+
+ALWAYS_INLINE void block_fixed(const struct block_format *f, int nr, int nv, int width,
+                               const struct block_tile *t)
+{
+    const struct sw_packing *const p = &f->packing;
+    const ptrdiff_t steps[2] = {width * (ptrdiff_t)p->words[0].bytes,
+                                width * (ptrdiff_t)p->words[1].bytes};
+    const ptrdiff_t second = p->words[0].count * steps[0];
+    const char *w = t->w;
+    const struct block_x *x = t->x;
+    l_vec acc[BLOCK_WIDE][TILE_ROWS];
+    EACH (v, nv)
+        EACH (r, nr)
+            acc[v][r] = l_load(t->c + r * SW_PANEL + v * LANES);
+    for (int64_t k = 0; k < t->n; k++) {
+        EACH (v, nv) {
+            const int64_t lane = t->lane + v * LANES;
+            const struct block_unit u = {
+                {w + lane * p->words[0].bytes, w + second + lane * p->words[1].bytes},
+                {steps[0], steps[1]},
+                x,
+                nr};
+            f->step(nr, &u, acc[v]);
+        }
+        w += second + p->words[1].count * steps[1];
+        x += p->elements / SW_X_COLS * nr;
+    }
+    EACH (v, nv)
+        EACH (r, nr)
+            l_store(t->c + r * SW_PANEL + v * LANES, acc[v][r]);
+}
+
+/* All rows of the panel: one token has room for the sums of many. */
+ALWAYS_INLINE void block_wide(const struct block_format *f, int nr, struct block_tile t)
+{
+    const int most = nr == 1 ? BLOCK_WIDE : LANES_VECS;
+    for (t.lane = 0; t.lane < t.width;) {
+        const bool is_most = t.width - t.lane >= most * LANES;
+        if (is_most && t.width == SW_PANEL)
+            block_fixed(f, nr, most, SW_PANEL, &t);
+        else
+            block_fixed(f, nr, 1, t.width, &t);
+        const int done = is_most && t.width == SW_PANEL ? most * LANES : LANES;
+        t.lane += done;
+        t.c += done;
+    }
+}
+
+ALWAYS_INLINE void block_tall(const struct block_format *f, int64_t nr, const struct block_tile *t)
+{
+#ifdef LANES_IN_LOOPS
+    block_wide(f, (int)nr, *t);
+    return;
+#endif
+    switch (nr) {
+    case 1:
+        block_wide(f, 1, *t);
+        break;
+    case 2:
+        block_wide(f, 2, *t);
+        break;
+    case 3:
+        block_wide(f, 3, *t);
+        break;
+    case 4:
+        block_wide(f, 4, *t);
+        break;
+    case 5:
+        block_wide(f, 5, *t);
+        break;
+    default:
+        block_wide(f, 6, *t);
+        break;
+    }
+}
+
+ALWAYS_INLINE void blocks_product(const struct block_format *f, const struct sw_panel_product *p)
+{
+    const int64_t blocks = block_count(f, p->cols), chunk = blocks_chunk(p->n);
+    const int64_t base = tile_first(p->n, p->first_tile), end = tile_first(p->n, p->end_tile);
+    const int of_unit = f->packing.elements / SW_X_COLS;
+    memset(p->scratch, 0, (size_t)((end - base) * SW_PANEL) * sizeof *p->scratch);
+    for (int64_t k = 0; k < blocks; k += chunk)
+        for (int64_t i = p->first_tile; i < p->end_tile; i++) {
+            const int64_t first = tile_first(p->n, i), left = blocks - k;
+            const int64_t n_blocks = left < chunk ? left : chunk;
+            const struct block_tile t = {
+                .w = (const char *)p->weights +
+                     k / of_unit * p->width * sw_packing_bytes(&f->packing),
+                .width = p->width,
+                .x = blocks_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks),
+                .n = n_blocks / of_unit,
+                .c = p->scratch + (first - base) * SW_PANEL};
+            block_tall(f, tile_first(p->n, i + 1) - first, &t);
+        }
+    for (int64_t r = base; r < end; r++)
+        finish_row(p, p->scratch + (r - base) * SW_PANEL, p->y + r * p->y_ld);
+}
+
+#endif

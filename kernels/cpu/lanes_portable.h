@@ -1,0 +1,214 @@
+/* The lanes of sixteen rows in plain C. The same words as lanes_avx512.h, which explains them. */
+#ifndef SW_KERNELS_LANES_H
+#define SW_KERNELS_LANES_H
+
+#include "kernels/cpu/vec_portable.h"
+
+#define LANES 16
+#define LANES_VECS 1
+#define LANES_IN_LOOPS 1
+
+typedef vec l_vec;
+
+static inline l_vec l_set(float x)
+{
+    return v_set(x);
+}
+static inline l_vec l_load(const float *p)
+{
+    return v_load(p);
+}
+static inline void l_store(float *p, l_vec a)
+{
+    v_store(p, a);
+}
+static inline l_vec l_load_f16(const char *p)
+{
+    uint16_t halves[16];
+    memcpy(halves, p, sizeof halves);
+    return v_load_f16(halves);
+}
+static inline l_vec l_add(l_vec a, l_vec b)
+{
+    return v_add(a, b);
+}
+static inline l_vec l_mul(l_vec a, l_vec b)
+{
+    return v_mul(a, b);
+}
+static inline l_vec l_fma(l_vec a, l_vec b, l_vec c)
+{
+    return v_fma(a, b, c);
+}
+
+/* ---- whole numbers */
+
+typedef struct l_word {
+    uint32_t x[16];
+} l_word;
+
+#define EACH_WORD(expression)                                                                      \
+    l_word r;                                                                                      \
+    for (int i = 0; i < 16; i++)                                                                   \
+        r.x[i] = (expression);                                                                     \
+    return r
+#define EACH_BYTE(expression)                                                                      \
+    uint8_t bytes[64], out[64];                                                                    \
+    l_word r;                                                                                      \
+    memcpy(bytes, a.x, sizeof bytes);                                                              \
+    for (int i = 0; i < 64; i++)                                                                   \
+        out[i] = (uint8_t)(expression);                                                            \
+    memcpy(r.x, out, sizeof out);                                                                  \
+    return r
+
+static inline l_word l_load_words(const char *p)
+{
+    l_word r;
+    memcpy(r.x, p, sizeof r.x);
+    return r;
+}
+static inline l_word l_load_halves(const char *p)
+{
+    uint16_t halves[16];
+    memcpy(halves, p, sizeof halves);
+    EACH_WORD(halves[i]);
+}
+static inline l_word l_set_word(uint32_t x)
+{
+    EACH_WORD(x);
+}
+static inline l_word l_set_bytes(uint8_t x)
+{
+    EACH_WORD(x * 0x01010101u);
+}
+static inline l_word l_and(l_word a, l_word b)
+{
+    EACH_WORD(a.x[i] & b.x[i]);
+}
+static inline l_word l_or(l_word a, l_word b)
+{
+    EACH_WORD(a.x[i] | b.x[i]);
+}
+static inline l_word l_left(l_word a, int n)
+{
+    EACH_WORD(a.x[i] << n);
+}
+static inline l_word l_right(l_word a, int n)
+{
+    EACH_WORD(a.x[i] >> n);
+}
+static inline l_word l_plus(l_word a, l_word b)
+{
+    EACH_WORD(a.x[i] + b.x[i]);
+}
+static inline l_word l_times(l_word a, l_word b)
+{
+    EACH_WORD(a.x[i] * b.x[i]);
+}
+static inline l_vec l_float(l_word a)
+{
+    EACH_LANE((float)(int32_t)a.x[i]);
+}
+static inline l_vec l_as_float(l_word a)
+{
+    l_vec r;
+    memcpy(r.x, a.x, sizeof r.x);
+    return r;
+}
+static inline l_word l_low(l_word a)
+{
+    EACH_WORD(a.x[i] & 0x0f0f0f0fu);
+}
+static inline l_word l_high(l_word a)
+{
+    EACH_WORD(a.x[i] >> 4 & 0x0f0f0f0fu);
+}
+typedef struct l_table {
+    int8_t x[16];
+} l_table;
+static inline l_table l_table_of(const int8_t *entries)
+{
+    l_table r;
+    memcpy(r.x, entries, sizeof r.x);
+    return r;
+}
+static inline l_word l_look_up(l_table table, l_word a)
+{
+    EACH_BYTE(table.x[bytes[i]]);
+}
+static inline l_word l_byte(l_word a, int which)
+{
+    EACH_WORD(a.x[i] >> 8 * which & 255);
+}
+static inline l_word l_signed_byte(l_word a, int which)
+{
+    EACH_WORD((uint32_t)((int32_t)(a.x[i] << 8 * (3 - which)) >> 24));
+}
+
+/* ---- dot products */
+
+typedef l_word l_dots;
+#define DOTS_HALVES 0
+
+static inline l_dots l_dots_zero(void)
+{
+    return l_set_word(0);
+}
+static inline l_dots l_dots_from(int32_t start)
+{
+    return l_set_word((uint32_t)start);
+}
+static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
+{
+    const int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+    for (int i = 0; i < 16; i++) {
+        const uint32_t four = w.x[i];
+        sums.x[i] += (uint32_t)((int32_t)(four & 255) * x0 + (int32_t)(four >> 8 & 255) * x1 +
+                                (int32_t)(four >> 16 & 255) * x2 + (int32_t)(four >> 24) * x3);
+    }
+    return sums;
+}
+static inline l_word l_sum(l_dots sums)
+{
+    return sums;
+}
+static inline l_word l_sum_times(l_dots sums, l_word factor)
+{
+    return l_times(sums, factor);
+}
+
+#define SIGNED_ZERO 0
+typedef l_word l_signed;
+typedef l_table l_signed_table;
+static inline l_signed l_signed_of(l_word w)
+{
+    return w;
+}
+static inline l_signed_table l_signed_table_of(const int8_t *entries)
+{
+    return l_table_of(entries);
+}
+static inline l_signed l_signed_look_up(l_signed_table table, l_word at)
+{
+    return l_look_up(table, at);
+}
+static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
+{
+    int8_t bytes[64];
+    memcpy(bytes, w.x, sizeof bytes);
+    for (int i = 0; i < 16; i++)
+        sums.x[i] += (uint32_t)(bytes[4 * i] * x[0] + bytes[4 * i + 1] * x[1] +
+                                bytes[4 * i + 2] * x[2] + bytes[4 * i + 3] * x[3]);
+    return sums;
+}
+
+static inline void l_sum_pairs(const int8_t *x, int32_t *even, int32_t *odd)
+{
+    *even = *odd = 0;
+    for (int i = 0; i < 16; i += 4) {
+        *even += x[i] + x[i + 1];
+        *odd += x[i + 2] + x[i + 3];
+    }
+}
+
+#endif
