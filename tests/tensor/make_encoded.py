@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """Writes tests/tensor/data/encoded.safetensors: values of several kinds and the blocks that ggml's
-own quantizers, as llama-quantize calls them without an importance matrix, make of them.
+own quantizers, as llama-quantize calls them without an importance matrix, and bitsandbytes make of
+them.
 
     make_encoded.py LIBGGML     LIBGGML: libggml-base.so of llama.cpp, built with -ffp-contract=off;
                                 the result is then always the same
+
+Needs numpy, torch and bitsandbytes (0.50).
 """
 import ctypes
 import json
@@ -11,7 +14,9 @@ import pathlib
 import struct
 import sys
 
+import bitsandbytes.functional
 import numpy as np
+import torch
 
 # name: number in GGUF, elements and bytes of a block
 TYPES = {"q4_0": (2, 32, 18), "q4_1": (3, 32, 20), "q5_0": (6, 32, 22), "q5_1": (7, 32, 24),
@@ -50,6 +55,18 @@ def rows():
     yield below
 
 
+def bitsandbytes_blocks(values, kind):
+    """As our blocks of 64 have them: the largest magnitude, then the codes of elements 0 to 15 in
+    low and those of 16 to 31 in high nibbles, then the other 32."""
+    packed, state = bitsandbytes.functional.quantize_4bit(torch.from_numpy(values), blocksize=64,
+                                                          quant_type=kind)
+    pairs = packed.numpy().reshape(-1, 1)
+    codes = np.hstack([pairs >> 4, pairs & 15]).reshape(-1, 2, 2, 16)
+    nibbles = (codes[:, :, 0] | codes[:, :, 1] << 4).reshape(-1, 32)
+    absmax = state.absmax.numpy().reshape(-1, 1).view(np.uint8)
+    return np.hstack([absmax, nibbles]).reshape(len(values), -1)
+
+
 def main():
     library = ctypes.CDLL(sys.argv[1])
     values = np.ascontiguousarray(np.stack(list(rows())).astype(np.float32))
@@ -61,6 +78,8 @@ def main():
         library.ggml_quantize_chunk(number, values.ctypes.data, blocks.ctypes.data, 0, len(values),
                                     COLS, None)
         tensors[name] = ("U8", blocks)
+    for name in ["nf4", "fp4"]:
+        tensors[name] = ("U8", bitsandbytes_blocks(values, name))
     header, at = {}, 0
     for name, (kind, data) in tensors.items():
         header[name] = {"dtype": kind, "shape": list(data.shape), "data_offsets": [at, at + data.nbytes]}

@@ -1,6 +1,6 @@
 /*
- * Encoders of blocks: the bytes that ggml's quantizers make (make_encoded.py), or errors no larger
- * than theirs where an encoder has a search of its own; the same bits in pieces and from any
+ * Encoders of blocks: the bytes that ggml and bitsandbytes make (make_encoded.py), or errors no
+ * larger than theirs where an encoder has a search of its own; the same bits in pieces and from any
  * source; what is no number shows.
  */
 #include "fixture_part.h"
@@ -24,7 +24,8 @@ static const struct sw_format *const all[] = {
              f = NULL)
 
 /* Those that have the reference's bits. */
-static const char *const exact[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "mxfp4"};
+static const char *const exact[] = {"q4_0",   "q4_1",  "q5_0", "q5_1", "q8_0",
+                                    "iq4_nl", "mxfp4", "nf4",  "fp4"};
 #define N_EXACT (sizeof exact / sizeof exact[0])
 
 static const struct sw_format *format_named(const char *name)
