@@ -47,6 +47,10 @@ struct block_search {
      * part are alike and below 0. */
     void (*with_min)(const struct search_group *group, struct search_range range, float *scale,
                      float *min);
+    /* How many of 15 ascending numbers each of n values, a multiple of 32, exceeds when it is
+     * multiplied by `factor`. */
+    void (*places)(const float *values, int n, float factor, const float middles[15],
+                   uint8_t *places);
     struct search_kind linear; /* an element stands for itself */
     struct search_kind table;  /* an element is a place in bits_iq4; minima are 0 */
 };

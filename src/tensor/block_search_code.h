@@ -319,8 +319,32 @@ static void search_table_elements(const struct search_group *g, struct search_ra
     }
 }
 
+/* Vectors that are compared with a number while it is at hand. */
+#define SEARCH_AHEAD (32 / LANES)
+
+static void search_places(const float *values, int n, float factor, const float middles[15],
+                          uint8_t *places)
+{
+    for (int at = 0; at < n; at += 32) {
+        lanes x[SEARCH_AHEAD];
+        lanes_bits place[SEARCH_AHEAD];
+        int32_t whole[32];
+        for (int k = 0; k < SEARCH_AHEAD; k++) {
+            x[k] = lanes_load(values + at + k * LANES) * factor;
+            place[k] = (lanes_bits){0};
+        }
+        for (int middle = 0; middle < 15; middle++)
+            for (int k = 0; k < SEARCH_AHEAD; k++)
+                place[k] -= x[k] > middles[middle];
+        memcpy(whole, place, sizeof whole);
+        for (int i = 0; i < 32; i++)
+            places[at + i] = (uint8_t)whole[i];
+    }
+}
+
 const struct block_search SEARCH_TABLE = {
     .gather = search_gather,
     .with_min = search_with_min,
+    .places = search_places,
     .linear = {search_symmetric, search_errors, search_elements},
     .table = {search_table, search_table_errors, search_table_elements}};

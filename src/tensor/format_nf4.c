@@ -5,6 +5,7 @@
  */
 #include "tensor/format_nf4.h"
 
+#include "tensor/block_search.h"
 #include "tensor/format.h"
 
 #include <math.h>
@@ -115,17 +116,18 @@ static struct nf4_block nf4_block_of(const float codes[16], const uint8_t order[
                                      const float *values)
 {
     struct nf4_block block = {.absmax = nf4_largest(values)};
-    uint8_t ranks[BLOCK] = {0};
+    uint8_t ranks[BLOCK];
+    float middles[15];
     if (!isfinite(block.absmax))
         block.absmax = NAN;
     const float inverse = 1.0f / (block.absmax > 1e-38f ? block.absmax : 1e-38f);
-    for (int k = 0; k < 15; k++) {
-        const float middle = (codes[order[k]] + codes[order[k + 1]]) / 2;
-        for (int i = 0; i < BLOCK; i++)
-            ranks[i] = (uint8_t)(ranks[i] + (values[i] * inverse > middle));
+    for (int k = 0; k < 15; k++)
+        middles[k] = (codes[order[k]] + codes[order[k + 1]]) / 2;
+    block_search_here()->places(values, BLOCK, inverse, middles, ranks);
+    for (int i = 0; i < BLOCK / 2; i++) {
+        const uint8_t *rank = ranks + i / 16 * 32 + i % 16;
+        block.nibbles[i] = (uint8_t)(order[rank[0]] | order[rank[16]] << 4);
     }
-    for (int i = 0; i < BLOCK; i++)
-        block.nibbles[nf4_byte(i)] |= (uint8_t)(order[ranks[i]] << nf4_shift(i));
     return block;
 }
 

@@ -138,6 +138,7 @@ static void search_all(const struct block_search *search, const float *values, i
     static const struct search_range range = {0, 15, 21, -1, 0.1f},
                                      symmetric = {-8, 7, 19, -1, 0.1f};
     struct search_group group;
+    float middles[15];
     for (int at = 0; at < ROWS * COLS; at += SEARCH_PARTS * len, found += 4 * SEARCH_PARTS) {
         search->gather(values + at, len, 1, &group);
         search->with_min(&group, range, found, found + SEARCH_PARTS);
@@ -145,6 +146,9 @@ static void search_all(const struct block_search *search, const float *values, i
         search->linear.fit(&group, symmetric, found + 2 * SEARCH_PARTS);
         search->table.fit(&group, symmetric, found + 3 * SEARCH_PARTS);
     }
+    for (int i = 0; i < 15; i++)
+        middles[i] = (float)(i - 7) / 8;
+    search->places(values, ROWS * COLS, 20, middles, elements + ROWS * COLS);
 }
 
 static void same_bits_on_every_instruction_set(void)
@@ -152,7 +156,7 @@ static void same_bits_on_every_instruction_set(void)
     float *values = fixture_part("encoded.safetensors", "values");
     for (int len = 16; len <= 32; len += 16) {
         static float want[ROWS * COLS], got[ROWS * COLS];
-        static uint8_t elements[2][ROWS * COLS];
+        static uint8_t elements[2][2 * ROWS * COLS]; /* and places */
         search_all(&block_search_portable, values, len, elements[0], want);
         search_all(block_search_here(), values, len, elements[1], got);
         CU_ASSERT(memcmp(want, got, sizeof want) == 0);
