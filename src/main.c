@@ -62,6 +62,7 @@ static enum sw_status main_run(int argc, char **argv, struct sw_call *call)
     sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
                  : call->options.verbose ? SW_LOG_DEBUG
                                          : SW_LOG_INFO);
+    sw_call_find_models(verb, call, sw_transport_launch_rank() > 0);
     return verb->run(call);
 }
 
@@ -88,6 +89,7 @@ int main(int argc, char **argv)
         status = sw_stack_prepare();
         if (status == SW_OK)
             status = main_run(argc, argv, &call);
+        sw_call_free_models(&call);
     }
     if (status == SW_OK)
         status = sw_output_flush();

@@ -5,10 +5,10 @@
 
 int sw_word_distance(const char *a, const char *b)
 {
-    int row[64];
+    int row[128];
     const int n = (int)strlen(b);
-    if (n >= 63)
-        return 99;
+    if (n >= 127)
+        return 999;
     for (int j = 0; j <= n; j++)
         row[j] = j;
     for (int i = 1; a[i - 1]; i++) {

@@ -2,7 +2,7 @@
 #ifndef SW_BASE_NEAREST_WORD_H
 #define SW_BASE_NEAREST_WORD_H
 
-/* The edit distance of two short words, of less than 63 bytes; 99 where `b` is longer. */
+/* The edit distance of two short words, of less than 127 bytes; 999 where `b` is longer. */
 int sw_word_distance(const char *a, const char *b);
 
 /* The word most like `given` so far: at most three edits away. */

@@ -1,4 +1,4 @@
-/* Owns telling GGUF files from folders, and which reader opens what. */
+/* Owns which reader opens what: a part of a model from a GGUF file, or from a folder. */
 #include "checkpoint/open_model.h"
 
 #include "base/file.h"
@@ -7,8 +7,10 @@
 #include "checkpoint/gguf_model.h"
 #include "checkpoint/gguf_tensors.h"
 #include "checkpoint/gguf_tokenizer.h"
+#include "checkpoint/model_name.h"
 
-/* *is: a regular file that begins as GGUF files do. */
+#include <stdlib.h>
+
 enum sw_status sw_open_is_gguf(const char *path, bool *is)
 {
     struct sw_source source;
@@ -184,47 +186,85 @@ static enum sw_status folder_model(const char *path, struct sw_model **out)
 
 /* ---- */
 
-enum sw_status sw_open_model(const char *path, struct sw_model **out)
+/* How a part of a model is read from a GGUF file, and from a folder. */
+struct open_part {
+    open_use *gguf;
+    enum sw_status (*folder)(const char *path, void *out);
+};
+
+static enum sw_status part_model(const char *path, void *out)
 {
-    bool gguf;
-    *out = NULL;
-    SW_TRY(sw_open_is_gguf(path, &gguf));
-    if (gguf)
-        return open_gguf(path, gguf_use_model, out);
     return folder_model(path, out);
 }
 
-enum sw_status sw_open_tensors(const char *path, struct sw_tensors *out)
+static enum sw_status part_tensors(const char *path, void *out)
 {
-    bool gguf;
-    SW_TRY(sw_open_is_gguf(path, &gguf));
-    return gguf ? open_gguf(path, gguf_use_tensors, out) : folder_tensors(path, out);
+    return folder_tensors(path, out);
 }
 
-enum sw_status sw_open_has_tensors(const char *path, bool *there)
+static enum sw_status part_has_tensors(const char *path, void *out)
 {
-    bool gguf;
-    SW_TRY(sw_open_is_gguf(path, &gguf));
-    return gguf ? open_gguf(path, gguf_has_tensors, there) : sw_checkpoint_find(path, there);
+    return sw_checkpoint_find(path, out);
 }
 
-enum sw_status sw_open_tokenizer(const char *path, struct sw_tokenizer **out)
+static enum sw_status part_tokenizer(const char *path, void *out)
 {
-    bool gguf;
-    SW_TRY(sw_open_is_gguf(path, &gguf));
-    return gguf ? open_gguf(path, gguf_use_tokenizer, out) : sw_tokenizer_open(path, out);
+    return sw_tokenizer_open(path, out);
 }
 
-enum sw_status sw_open_has_tokenizer(const char *path, bool *there)
+static enum sw_status part_has_tokenizer(const char *path, void *out)
 {
-    bool gguf;
-    SW_TRY(sw_open_is_gguf(path, &gguf));
-    return gguf ? open_gguf(path, gguf_has_tokenizer, there) : sw_tokenizer_present(path, there);
+    return sw_tokenizer_present(path, out);
 }
 
-enum sw_status sw_open_chat(const char *path, struct sw_chat **out)
+static enum sw_status part_chat(const char *path, void *out)
 {
-    bool gguf;
-    SW_TRY(sw_open_is_gguf(path, &gguf));
-    return gguf ? open_gguf(path, gguf_use_chat, out) : sw_chat_open(path, out);
+    return sw_chat_open(path, out);
+}
+
+/* Finds what `name` means and reads a part of it. */
+static enum sw_status open_part(const char *name, const struct open_part *part, void *out)
+{
+    struct sw_strbuf notes = {0}; /* main has logged them */
+    char *path;
+    bool gguf = false;
+    enum sw_status status = sw_model_name_find(name, &path, &notes);
+    if (status == SW_OK)
+        status = sw_open_is_gguf(path, &gguf);
+    if (status == SW_OK)
+        status = gguf ? open_gguf(path, part->gguf, out) : part->folder(path, out);
+    sw_strbuf_free(&notes);
+    free(path);
+    return status;
+}
+
+enum sw_status sw_open_model(const char *name, struct sw_model **out)
+{
+    *out = NULL;
+    return open_part(name, &(struct open_part){gguf_use_model, part_model}, out);
+}
+
+enum sw_status sw_open_tensors(const char *name, struct sw_tensors *out)
+{
+    return open_part(name, &(struct open_part){gguf_use_tensors, part_tensors}, out);
+}
+
+enum sw_status sw_open_has_tensors(const char *name, bool *there)
+{
+    return open_part(name, &(struct open_part){gguf_has_tensors, part_has_tensors}, there);
+}
+
+enum sw_status sw_open_tokenizer(const char *name, struct sw_tokenizer **out)
+{
+    return open_part(name, &(struct open_part){gguf_use_tokenizer, part_tokenizer}, out);
+}
+
+enum sw_status sw_open_has_tokenizer(const char *name, bool *there)
+{
+    return open_part(name, &(struct open_part){gguf_has_tokenizer, part_has_tokenizer}, there);
+}
+
+enum sw_status sw_open_chat(const char *name, struct sw_chat **out)
+{
+    return open_part(name, &(struct open_part){gguf_use_chat, part_chat}, out);
 }

@@ -1,6 +1,7 @@
 /*
  * What MODEL on a command line is: a folder as the hub publishes it, a config.json alone, or a GGUF
- * file, which has all in it. Whoever needs a part of a model opens it here.
+ * file, which has all in it; or a name of one of these (model_name.h). Whoever needs a part of a
+ * model opens it here.
  */
 #ifndef SW_CHECKPOINT_OPEN_MODEL_H
 #define SW_CHECKPOINT_OPEN_MODEL_H
@@ -14,18 +15,18 @@
  * Makes the model, its element type included where the files decide it; the caller closes *out.
  * SW_EINPUT: there is no such folder or file; SW_EMODEL names what is wrong in it.
  */
-enum sw_status sw_open_model(const char *path, struct sw_model **out);
+enum sw_status sw_open_model(const char *name, struct sw_model **out);
 /* Fills the tensor directory, as sw_checkpoint_open; the caller frees it. */
-enum sw_status sw_open_tensors(const char *path, struct sw_tensors *out);
-/* *is: a regular file that begins as GGUF files do. */
+enum sw_status sw_open_tensors(const char *name, struct sw_tensors *out);
+/* *is: `path` is a regular file that begins as GGUF files do. */
 enum sw_status sw_open_is_gguf(const char *path, bool *is);
 /* Whether there are weights. */
-enum sw_status sw_open_has_tensors(const char *path, bool *there);
+enum sw_status sw_open_has_tensors(const char *name, bool *there);
 /* As sw_tokenizer_open; the caller closes *out. */
-enum sw_status sw_open_tokenizer(const char *path, struct sw_tokenizer **out);
+enum sw_status sw_open_tokenizer(const char *name, struct sw_tokenizer **out);
 /* Whether there is a tokenizer. */
-enum sw_status sw_open_has_tokenizer(const char *path, bool *there);
+enum sw_status sw_open_has_tokenizer(const char *name, bool *there);
 /* As sw_chat_open; the caller frees *out. */
-enum sw_status sw_open_chat(const char *path, struct sw_chat **out);
+enum sw_status sw_open_chat(const char *name, struct sw_chat **out);
 
 #endif

@@ -10,10 +10,9 @@ static enum sw_status call_files_add(const struct sw_call *call, const char *in,
                                      const char *manifest, struct sw_file_set *set)
 {
     const struct sw_options *o = &call->options;
-    const char *model = call->n_arguments > 0 ? call->arguments[0] : NULL;
-    if (model) {
-        SW_TRY(sw_file_set_read(set, "MODEL", model));
-        SW_TRY(sw_file_set_read_folder(set, "MODEL's files", model));
+    for (int i = 0; i < SW_MODELS_MAX && call->models[i]; i++) {
+        SW_TRY(sw_file_set_read(set, "MODEL", call->models[i]));
+        SW_TRY(sw_file_set_read_folder(set, "MODEL's files", call->models[i]));
     }
     SW_TRY(sw_file_set_read(set, "IN", in));
     SW_TRY(sw_file_set_read(set, "--file", o->file));

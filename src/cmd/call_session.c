@@ -49,7 +49,7 @@ enum sw_status sw_call_settings(const struct sw_call *call, int **slices,
 {
     const struct sw_options *o = &call->options;
     *slices = NULL;
-    *out = (struct sw_session_settings){.model = call->arguments[0],
+    *out = (struct sw_session_settings){.model = call->models[0],
                                         .random_weights = o->weights_from != NULL,
                                         .weights = o->weights,
                                         .kv = o->kv,

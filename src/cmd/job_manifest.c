@@ -16,9 +16,10 @@ static const char *manifest_dtype_name(enum sw_dtype dtype)
 }
 
 /* {"name", "version", "digest", "hashes"}; `former`: also the digest of version 1. */
-static enum sw_status manifest_model(const char *path, const struct sw_tensors *tensors,
+static enum sw_status manifest_model(const struct sw_call *call, const struct sw_tensors *tensors,
                                      bool former, json_t **model)
 {
+    const char *path = call->models[0];
     struct sw_identity identity;
     char text[33];
     SW_TRY(sw_identity_make(path, tensors, &identity));
@@ -39,7 +40,7 @@ enum sw_status sw_jobs_manifest(const struct sw_call *call, const struct sw_tens
 {
     const struct sw_options *o = &call->options;
     json_t *model;
-    SW_TRY(manifest_model(call->arguments[0], tensors, former, &model));
+    SW_TRY(manifest_model(call, tensors, former, &model));
     char weights[SW_CHOICE_TEXT];
     json_t *options =
         json_pack("{s:s, s:s, s:i}", "--weights", sw_weight_choice_text(&o->weights, weights),

@@ -62,10 +62,16 @@ struct sw_option {
 /* What a verb is run with. */
 struct sw_call {
     struct sw_options options;
+#define SW_MODELS_MAX 2 /* arguments of a verb that are models */
+
     const char *const *arguments; /* (n_arguments) without options: MODEL, PROMPT, … */
     int n_arguments;
-    bool measures;    /* measure the machine's speeds even for the smallest model */
-    const char *safe; /* for the message of a failure: where results are; NULL: none */
+    /* (verb->n_models) the paths that the first arguments mean (checkpoint/model_name.h), or the
+     * arguments themselves where they mean none: opening them then says why. */
+    const char *models[SW_MODELS_MAX];
+    char *found[SW_MODELS_MAX]; /* those of them that are freed; for call_models.c */
+    bool measures;              /* measure the machine's speeds even for the smallest model */
+    const char *safe;           /* for the message of a failure: where results are; NULL: none */
 };
 
 struct sw_verb {
@@ -75,6 +81,7 @@ struct sw_verb {
     bool alone;                            /* only rank 0 runs it */
     const char *summary;                   /* one line */
     const char *description;               /* the rest of --help: what it does, examples */
+    int n_models;                          /* arguments, from the first on, that are models */
     const struct sw_option *const *groups; /* NULL-terminated list of name-NULL-terminated tables */
     /* Leaves the error slot empty when the failure was printed already. */
     enum sw_status (*run)(struct sw_call *call);
@@ -118,6 +125,10 @@ enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **arg
  * call_files.c: checks all files that the call writes: those of options, OUT and OUT.job. SW_EUSAGE
  * when one is also read (the model's files, IN, --file, --cluster), is written for two purposes, or
  * cannot be a file. in, out: NULL where the verb has none.
+/* call_models.c: fills call->models; logs what of a model is not used, unless `quiet`. The caller
+ * frees by sw_call_free_models, at the end. */
+void sw_call_find_models(const struct sw_verb *verb, struct sw_call *call, bool quiet);
+void sw_call_free_models(struct sw_call *call);
  */
 enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out);
 /* Prints the verb's --help on stdout. */

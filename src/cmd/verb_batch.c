@@ -40,7 +40,7 @@ static enum sw_status batch_prepare(const struct sw_call *call, struct sw_sessio
     SW_TRY(batch_defaults(&call->options, &batch->job.defaults));
     SW_TRY(sw_session_tokenizer(s, false)); /* without a tokenizer, prompts can be ids */
     const enum sw_status status = s->tokenizer
-                                      ? sw_open_chat(model, &batch->chat)
+                                      ? sw_open_chat(call->models[0], &batch->chat)
                                       : sw_fail(SW_EMODEL, "%s: the model has no tokenizer", model);
     if (status != SW_OK && status != SW_EMODEL) /* SW_EMODEL: no template, or not supported */
         return status;
@@ -133,6 +133,7 @@ const struct sw_verb sw_verb_batch = {
     .arguments = "MODEL IN.jsonl OUT.jsonl",
     .min_arguments = 3,
     .max_arguments = 3,
+    .n_models = 1,
     .summary = "continue a file of prompts; a killed job resumes where it stopped",
     .description =
         "A line of IN is {\"id\", \"prompt\", …} (or \"messages\", for models with a chat\n"

@@ -354,6 +354,7 @@ const struct sw_verb sw_verb_bench = {
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,
+    .n_models = 1,
     .summary = "measure prompt and generation speed against this machine's limits",
     .description =
         "Each round computes a prompt, generates, and measures the limits with the same threads:\n"

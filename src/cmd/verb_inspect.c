@@ -108,8 +108,8 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
 static enum sw_status inspect(struct sw_call *call)
 {
     struct sw_model *model;
-    SW_TRY(sw_open_model(call->arguments[0], &model));
-    enum sw_status status = sw_checkpoint_stored(call->arguments[0], model);
+    SW_TRY(sw_open_model(call->models[0], &model));
+    enum sw_status status = sw_checkpoint_stored(call->models[0], model);
     sw_model_log_warnings(model);
     if (status == SW_OK)
         status = call->options.json ? inspect_print_json(model)
@@ -126,10 +126,12 @@ const struct sw_verb sw_verb_inspect = {
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,
+    .n_models = 1,
     .summary = "print what a model is: family, layers, parameters, bytes per weight format",
     .description =
-        "MODEL is a directory as the hub publishes it, where a config.json is enough, or a GGUF "
-        "file.\n\n"
+        "MODEL is a directory as the hub publishes it, where a config.json is enough, a GGUF "
+        "file,\nollama:NAME in Ollama's local store, or an id like org/name in the hub's local "
+        "cache.\n\n"
         "  spillway inspect opt-66b",
     .groups = groups,
     .run = inspect,

@@ -242,9 +242,9 @@ static enum sw_status plan(struct sw_call *call)
     if (status == SW_OK)
         status = sw_cluster_open(o->cluster, &cluster);
     if (status == SW_OK) {
-        status = sw_open_model(call->arguments[0], &model);
+        status = sw_open_model(call->models[0], &model);
         if (status == SW_OK) {
-            status = sw_checkpoint_stored(call->arguments[0], model);
+            status = sw_checkpoint_stored(call->models[0], model);
             sw_model_log_warnings(model);
             if (status == SW_OK)
                 status = plan_model(call, &settings, model, &cluster, &options);
@@ -282,6 +282,7 @@ const struct sw_verb sw_verb_plan = {
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,
+    .n_models = 1,
     .summary = "print what would go where on which machines, and how fast it would be",
     .description =
         "Needs neither the machines nor the weights: MODEL is a directory with a config.json.\n"

@@ -90,10 +90,8 @@ static enum sw_status probe_open_files(const char *path, struct sw_tensors *tens
     enum sw_file_kind kind;
     bool there;
     int file;
-    SW_TRY(sw_file_find(path, &kind));
-    if (kind == SW_FILE_ABSENT)
-        return sw_fail(SW_EINPUT, "%s: no such model", path);
     SW_TRY(sw_open_has_tensors(path, &there));
+    SW_TRY(sw_file_find(path, &kind));
     if (there || kind == SW_FILE_DIRECTORY)
         return there ? sw_open_tensors(path, tensors) : SW_OK;
     return sw_tensors_add_file(tensors, path, 0, &file);
@@ -105,7 +103,7 @@ static enum sw_status probe_compare_files(const struct sw_call *call, struct sw_
     struct sw_tensors tensors = {0};
     if (!call->n_arguments)
         return SW_OK;
-    const char *path = call->arguments[0];
+    const char *path = call->models[0];
     const enum sw_status status =
         sw_files_same(t, path, &tensors, probe_open_files(path, &tensors));
     sw_tensors_free(&tensors);
@@ -126,7 +124,7 @@ static enum sw_status probe_all(struct sw_call *call, struct sw_transport *t)
         .attention = {.kv = sw_dtype_unquantized(sw_format_of(weights)->dtype),
                       .head_dim = 128,
                       .group = 4},
-        .path = call->n_arguments ? call->arguments[0] : NULL,
+        .path = call->models[0],
         .connectivity = true,
     };
     const enum sw_status files = probe_compare_files(call, t);
@@ -175,6 +173,7 @@ const struct sw_verb sw_verb_probe = {
     .arguments = "[MODEL]",
     .min_arguments = 0,
     .max_arguments = 1,
+    .n_models = 1,
     .summary = "print what every rank has: free memory, measured speeds, links",
     .description =
         "Takes about two seconds. With MODEL, the disk that holds it is measured too, and its "

@@ -40,7 +40,7 @@ static enum sw_status quantize_print(const struct sw_call *call,
 static enum sw_status quantize(struct sw_call *call)
 {
     const struct sw_options *o = &call->options;
-    struct sw_quantize_job job = {.in = call->arguments[0],
+    struct sw_quantize_job job = {.in = call->models[0],
                                   .out = call->arguments[1],
                                   .choice = o->weights,
                                   .threads = o->threads,
@@ -76,6 +76,7 @@ const struct sw_verb sw_verb_quantize = {
     .arguments = "IN OUT.gguf",
     .min_arguments = 2,
     .max_arguments = 2,
+    .n_models = 1,
     .summary = "write a model in fewer bits, as a GGUF file that llama.cpp loads, too",
     .description =
         "IN is a directory as the hub publishes it, or a GGUF file. One tensor is made at a time,\n"

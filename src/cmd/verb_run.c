@@ -228,7 +228,7 @@ static enum sw_status run_chat_ids(const struct sw_call *call, const struct sw_s
 {
     const char *system = call->options.system;
     struct sw_chat *chat;
-    SW_TRY(sw_open_chat(call->arguments[0], &chat));
+    SW_TRY(sw_open_chat(call->models[0], &chat));
     json_t *messages = json_array();
     if (system)
         json_array_append_new(messages,
@@ -332,9 +332,11 @@ const struct sw_verb sw_verb_run = {
     .arguments = "MODEL [PROMPT]",
     .min_arguments = 1,
     .max_arguments = 2,
+    .n_models = 1,
     .summary = "continue a prompt and print the text as it comes",
     .description =
-        "MODEL is a directory as the hub publishes it, or a GGUF file. Started by mpirun or srun,\n"
+        "MODEL is a directory as the hub publishes it, a GGUF file, ollama:NAME in Ollama's local\n"
+        "store, or an id like org/name in the hub's local cache. Started by mpirun or srun,\n"
         "every rank holds a slice of the layers; alone, one process holds them all. The text is\n"
         "the same.\n\n"
         "  spillway run gpt-neox-20b \"The reservoir was full, so\"\n"

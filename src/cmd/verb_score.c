@@ -58,6 +58,7 @@ const struct sw_verb sw_verb_score = {
     .arguments = "MODEL IN.jsonl OUT.jsonl",
     .min_arguments = 3,
     .max_arguments = 3,
+    .n_models = 1,
     .summary = "log-probabilities of a file of texts, for zero- and few-shot work",
     .description =
         "A line of IN is one of\n"

@@ -207,7 +207,7 @@ static enum sw_status chat(const struct sw_call *call)
     struct sw_chat_request request;
     struct sw_strbuf text = {0};
     json_t *root = NULL;
-    SW_TRY(sw_open_chat(call->arguments[0], &chat));
+    SW_TRY(sw_open_chat(call->models[0], &chat));
     enum sw_status status = tokens_read_all(&text);
     if (status == SW_OK)
         status = sw_json_read(text.text ? text.text : "", text.length, SW_JSON_INPUT, &root);
@@ -217,7 +217,7 @@ static enum sw_status chat(const struct sw_call *call)
         status = tokens_chat_request(root, &request);
     if (status == SW_OK)
         status = call->options.render ? tokens_render(chat, &request)
-                                      : tokens_encode_chat(chat, call->arguments[0], &request);
+                                      : tokens_encode_chat(chat, call->models[0], &request);
     json_decref(root);
     sw_strbuf_free(&text);
     sw_chat_free(chat);
@@ -233,7 +233,7 @@ static enum sw_status tokens(struct sw_call *call)
                        "tokens: --chat and --render cannot be combined with --decode or --jsonl");
     if (o->chat || o->render)
         return chat(call);
-    SW_TRY(sw_open_tokenizer(call->arguments[0], &tok));
+    SW_TRY(sw_open_tokenizer(call->models[0], &tok));
     const enum sw_status status = call->options.jsonl ? tokens_convert_lines(tok, &call->options)
                                                       : tokens_convert_all(tok, &call->options);
     sw_tokenizer_close(tok);
@@ -261,6 +261,7 @@ const struct sw_verb sw_verb_tokens = {
     .arguments = "MODEL",
     .min_arguments = 1,
     .max_arguments = 1,
+    .n_models = 1,
     .summary = "turn text on standard input into token ids, or back",
     .description = "A directory with only tokenizer files is enough. The ids come on one line.\n\n"
                    "  echo -n \"Hello world\" | spillway tokens gpt-j-6b\n"

@@ -185,6 +185,7 @@ const struct sw_verb sw_verb_trace = {
     .arguments = "MODEL --tokens IDS --dump FILE",
     .min_arguments = 1,
     .max_arguments = 1,
+    .n_models = 1,
     .summary = "write hidden states and logits of given tokens to a file",
     .description =
         "FILE gets 'logits' (tokens, vocab), and with --hidden 'embed' and 'hidden.<i>' (tokens,\n"

@@ -38,12 +38,13 @@ sw --version
 expect 0 --version
 grep -Eq '^spillway [0-9]+\.[0-9]+\.[0-9]+ \(.*mpi.*\)$' out || fail "--version"
 
+export HF_HUB_CACHE=hub # for messages about models that are not there
 # Every line below: exit code, then the command line; message and code go to the golden.
 ln -s "$models/tiny/llama" llama
 ln -s "$models/shakespeare" shakespeare
 printf GGUF >model.gguf
 echo '{"prompt": "hi"}' >in.jsonl
-mkdir strange
+mkdir strange empty
 sed -E 's/("hidden_size": *)[0-9]+/\1-3/' llama/config.json >strange/config.json
 : >actual
 while read -r expected line; do

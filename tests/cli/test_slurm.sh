@@ -112,7 +112,7 @@ expect 2 "srun without --mpi=pmix"
 [ "$(grep -c '^spillway' err)" = 1 ] || fail "srun without --mpi=pmix: not one message"
 grep -q 'use .srun --mpi=pmix' err || fail "srun without --mpi=pmix: no remedy"
 submit --nodes=2 "$script" run no-such-model hello
-ended FAILED 3 "no such model"
+ended FAILED 3 "no such folder or file"
 submit "$script"
 ended FAILED 2 "no command"
 says "no command was given" "no command"

@@ -82,9 +82,9 @@ cp -r model model3 && truncate -s -100 model3/model.safetensors
 differs "cut weights" '.*model.safetensors'
 rm -rf gone
 over -np 3 "$spillway" run "$work/gone" hello
-said 3 "no model anywhere" 'gone: no such model directory'
+said 3 "no model anywhere" 'gone: no such folder or file'
 over -np 3 "$spillway" probe "$work/gone"
-said 3 "a probe of no model anywhere" 'gone: no such model'
+said 3 "a probe of no model anywhere" 'gone: no such folder or file'
 
 # Networks. A bridge that every host has, with the same address: Open MPI takes it and waits.
 bridge() { hosts exec "$1" bash -c "ip link add docker0 type veth peer name bridged &&
