@@ -38,6 +38,20 @@ static enum sw_status gguf_add_experts(const struct sw_gguf_tensor *from, struct
     return SW_OK;
 }
 
+/* Files of before April 2024 have a tensor for each expert, "blk.0.ffn_up.E.weight": what a stack
+ * of them becomes here. False: the name is another. */
+static bool gguf_old_expert(const char *from, char name[EXPERT_NAME_MAX])
+{
+    unsigned layer, expert;
+    char kind[8];
+    int end = 0;
+    if (sscanf(from, "blk.%9u.ffn_%7[a-z].%9u.weight%n", &layer, kind, &expert, &end) != 3 ||
+        end == 0 || from[end])
+        return false;
+    snprintf(name, EXPERT_NAME_MAX, "blk.%u.ffn_%s_exps.%u.weight", layer, kind, expert);
+    return true;
+}
+
 static enum sw_status gguf_add_tensors(const struct sw_gguf *gguf, int file, struct sw_tensors *out)
 {
     for (size_t i = 0; i < gguf->n_tensors; i++) {
@@ -52,6 +66,9 @@ static enum sw_status gguf_add_tensors(const struct sw_gguf *gguf, int file, str
             SW_TRY(gguf_add_experts(from, &to, out));
             continue;
         }
+        char name[EXPERT_NAME_MAX];
+        if (gguf_old_expert(from->name, name))
+            to.name = name;
         gguf_set_shape(from->shape, from->rank, &to);
         SW_TRY(sw_tensors_add(out, &to));
     }

@@ -4,6 +4,7 @@ Llama's Q and K permuted, QKV of heads stacked, GPT-2 transposed, experts in one
 library only, so for tiny models.
 
     make_gguf.py FOLDER OUT.gguf [--matrices f32|f16|q8_0|q4_0] [--split N] [--rope-freqs]
+        [--old-experts]
 """
 import argparse
 import array
@@ -151,6 +152,19 @@ def convert(config, tensors):
     return out
 
 
+def unstacked(tensors):
+    """A tensor for each expert, as the converter wrote them before April 2024."""
+    out = {}
+    for name, (shape, values) in tensors.items():
+        if "_exps." not in name:
+            out[name] = (shape, values)
+            continue
+        n = len(values) // shape[0]
+        for i in range(shape[0]):
+            out[name.replace("_exps.", f".{i}.")] = (shape[1:], values[i * n:(i + 1) * n])
+    return out
+
+
 def rope_freqs(config):
     """Llama 3's scaling, worked out: what each frequency is divided by."""
     rope = config["rope_scaling"]
@@ -259,12 +273,15 @@ def main():
     parser.add_argument("--matrices", choices=TYPES, default="f32")
     parser.add_argument("--split", type=int, default=1)
     parser.add_argument("--rope-freqs", action="store_true")
+    parser.add_argument("--old-experts", action="store_true", help="a tensor for each expert")
     options = parser.parse_args()
     config = json.loads((options.folder / "config.json").read_text())
     tensors = convert(config, read_folder(options.folder))
     if options.rope_freqs:
         freqs = rope_freqs(config)
         tensors["rope_freqs.weight"] = ([len(freqs)], freqs)
+    if options.old_experts:
+        tensors = unstacked(tensors)
     keys = keys_of(config)
     if options.split == 1:
         write(options.out, keys, tensors, options.matrices)
