@@ -25,8 +25,9 @@ static enum sw_status manifest_model(const struct sw_call *call, const struct sw
     SW_TRY(sw_identity_make(path, tensors, &identity));
     if (former)
         SW_TRY(sw_identity_former(path, tensors, text));
-    *model = json_pack("{s:s, s:i, s:s, s:s}", "name", manifest_base_name(path), "version",
-                       SW_IDENTITY_VERSION, "digest", identity.digest, "hashes", identity.hashes);
+    *model =
+        json_pack("{s:s, s:i, s:s, s:s}", "name", manifest_base_name(call->arguments[0]), "version",
+                  identity.version, "digest", identity.digest, "hashes", identity.hashes);
     if (former && json_object_set_new(*model, "former", json_string(text)) != 0) {
         json_decref(*model);
         *model = NULL;

@@ -84,10 +84,22 @@ static char *identity_text_path(const char *model, bool is_file, const char *nam
     return is_file ? strdup(model) : sw_path_join(model, name);
 }
 
-static enum sw_status identity_add_texts(struct sw_hash *hash, const char *model)
+/* Bytes before the weights of a model that is one file; TEXT_MAX where it has no weights, as a
+ * config.json. */
+static uint64_t identity_header_bytes(const struct sw_tensors *t)
 {
-    enum sw_file_kind kind;
-    SW_TRY(sw_file_find(model, &kind));
+    uint64_t bytes = TEXT_MAX;
+    for (size_t i = 0; i < t->count; i++)
+        if (t->items[i].file == 0 && t->items[i].offset < bytes)
+            bytes = t->items[i].offset;
+    return bytes;
+}
+
+/* The text files of a folder; of a model that is one file, what is before its weights. */
+static enum sw_status identity_add_texts(struct sw_hash *hash, const char *model,
+                                         enum sw_file_kind kind, const struct sw_tensors *t)
+{
+    const uint64_t most = kind == SW_FILE_REGULAR ? identity_header_bytes(t) : TEXT_MAX;
     for (size_t i = 0; i < N_TEXTS; i++) {
         uint64_t size = 0;
         int fd = -1;
@@ -96,7 +108,7 @@ static enum sw_status identity_add_texts(struct sw_hash *hash, const char *model
                                      : sw_fail(SW_ENOMEM, "%s: no memory for a path", model);
         identity_add_number(hash, fd < 0 ? 0 : size + 1);
         if (fd >= 0) {
-            status = identity_add_range(hash, fd, path, 0, size < TEXT_MAX ? size : TEXT_MAX);
+            status = identity_add_range(hash, fd, path, 0, size < most ? size : most);
             close(fd);
         }
         free(path);
@@ -184,8 +196,12 @@ enum sw_status sw_identity_make(const char *model, const struct sw_tensors *tens
                                 struct sw_identity *out)
 {
     struct sw_hash hash;
+    enum sw_file_kind kind;
+    SW_TRY(sw_file_find(model, &kind));
+    out->version = kind == SW_FILE_REGULAR && tensors->n_files > 0 ? SW_IDENTITY_VERSION_FILE
+                                                                   : SW_IDENTITY_VERSION;
     sw_hash_begin(&hash, known_key);
-    SW_TRY(identity_add_texts(&hash, model));
+    SW_TRY(identity_add_texts(&hash, model, kind, tensors));
     SW_TRY(identity_add_weights(&hash, tensors));
     sw_digest_text(sw_hash_end(&hash), out->digest);
     return identity_digest_hashes(tensors, out->hashes);

@@ -1,8 +1,9 @@
 /*
  * Digests that identify the model of a job without reading all of it. Paths and folder names do
- * not count. Of text files (configuration, tokenizer, chat template) every byte counts. Of weight
- * files these count: the tensor directory (names, types, shapes, offsets), the size, the hub's
- * hash of the file where the folder records it, and samples:
+ * not count. Of text files (configuration, tokenizer, chat template) every byte counts, and so does
+ * the header of a model that is one file (GGUF). Of weight files these count: the tensor directory
+ * (names, types, shapes, offsets), the size, the hub's hash of the file where the folder records
+ * it, and samples:
  *   - files of up to 8 MiB whole; of larger ones 64 pieces of 64 KiB: the first, the last, and one
  *     in each of 62 equal parts between them, at offsets that follow from the size;
  *   - 4 KiB of each tensor, or of 4096 tensors spread over all.
@@ -15,10 +16,13 @@
 #include "base/status.h"
 #include "tensor/tensors.h"
 
-/* The version of how digests are made. Version 1 was not recorded in manifests. */
+/* The versions of how digests are made: of folders, and of models that are one file, of which
+ * version 2 took the first 256 MiB whole. Version 1 was not recorded in manifests. */
 #define SW_IDENTITY_VERSION 2
+#define SW_IDENTITY_VERSION_FILE 3
 
 struct sw_identity {
+    int version;     /* one of the above */
     char digest[33]; /* of everything but the hub's hashes: the same for every copy of the model */
     char hashes[33]; /* of the hub's hashes of all weight files; "": some are not known */
 };

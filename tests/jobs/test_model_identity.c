@@ -77,7 +77,7 @@ static enum sw_status make(const char *model, struct sw_identity *out)
 
 static struct sw_identity identity_of(const char *model)
 {
-    struct sw_identity out = {{0}, {0}};
+    struct sw_identity out = {0};
     CU_ASSERT_EQUAL(make(model, &out), SW_OK);
     return out;
 }
@@ -163,6 +163,45 @@ static void hub_hashes(void)
         "other/.huggingface/download/model.safetensors.metadata"); /* no LFS */
     CU_ASSERT_EQUAL(sw_identity_hub_hash("other/model.safetensors", hash), SW_OK);
     CU_ASSERT_STRING_EQUAL(hash, "");
+}
+
+/* Bytes that this process has read so far. */
+static long long bytes_read(void)
+{
+    long long n = -1;
+    FILE *f = fopen("/proc/self/io", "r");
+    if (!f || fscanf(f, "rchar: %lld", &n) != 1)
+        n = -1;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+/* A model that is one file: its header counts whole, its weights by samples; most is not read. */
+static void one_file(void)
+{
+    struct sw_tensors t = {0};
+    struct sw_identity mine, other;
+    run("rm -rf other; cp -r model other; mv other/model.safetensors other.st");
+    CU_ASSERT_EQUAL_FATAL(sw_checkpoint_add_file("other.st", &t), SW_OK);
+    const long long before = bytes_read();
+    CU_ASSERT_EQUAL(sw_identity_make("other.st", &t, &mine), SW_OK);
+    CU_ASSERT(before < 0 || bytes_read() - before < 8 << 20); /* of 16 MiB */
+    CU_ASSERT_EQUAL(mine.version, SW_IDENTITY_VERSION_FILE);
+    CU_ASSERT_EQUAL(identity_of("model").version, SW_IDENTITY_VERSION);
+    static const char *const changes[] = {
+        "printf x | dd of=other.st bs=1 seek=9 conv=notrunc status=none",
+        "dd if=/dev/zero of=other.st bs=1M seek=9 count=1 conv=notrunc status=none",
+        "printf x >>other.st"};
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        run("cp model/model.safetensors other.st");
+        CU_ASSERT_EQUAL(sw_identity_make("other.st", &t, &other), SW_OK);
+        CU_ASSERT_STRING_EQUAL(other.digest, mine.digest);
+        run(changes[i]);
+        CU_ASSERT_EQUAL(sw_identity_make("other.st", &t, &other), SW_OK);
+        CU_ASSERT_STRING_NOT_EQUAL(other.digest, mine.digest);
+    }
+    sw_tensors_free(&t);
 }
 
 /* Never another digest, but an error that names the file. */
@@ -290,6 +329,6 @@ static void manifests(void)
 }
 
 SW_UNIT_TESTS({"set up", set_up}, {"other models", other_models}, {"the same model", same_model},
-              {"hashes of a hub", hub_hashes}, {"errors", errors},
+              {"hashes of a hub", hub_hashes}, {"one file", one_file}, {"errors", errors},
               {"the former digest", former_digest}, {"manifests", manifests},
               {"tear down", tear_down})
