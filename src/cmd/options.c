@@ -115,6 +115,10 @@ const struct sw_option sw_options_progress[] = {
      sw_parse_file},
     {0}};
 
+const struct sw_option sw_options_windows[] = {
+    {"windows", 0, "N", "score only the first N windows of TEXT", FIELD(windows), sw_parse_count},
+    {0}};
+
 struct sw_options sw_options_default(void)
 {
     return (struct sw_options){.kv = SW_OTHER,

@@ -48,6 +48,9 @@ struct sw_options {
     double timeout;                 /* seconds without a heartbeat until a peer counts as lost */
     const char *timeline, *metrics; /* paths of files to write */
     bool fresh, force;              /* of batch and score */
+    const char *perplexity;         /* path of a text to score; "-": stdin. NULL: score reads IN */
+    int windows;                    /* most windows of a text; 0: all */
+    struct sw_weight_choice base_weights; /* of compare's A */
 };
 
 struct sw_option {
@@ -59,11 +62,11 @@ struct sw_option {
     enum sw_status (*parse)(const char *text, void *field); /* fills the field from the argument */
 };
 
+#define SW_MODELS_MAX 2 /* arguments of a verb that are models */
+
 /* What a verb is run with. */
 struct sw_call {
     struct sw_options options;
-#define SW_MODELS_MAX 2 /* arguments of a verb that are models */
-
     const char *const *arguments; /* (n_arguments) without options: MODEL, PROMPT, … */
     int n_arguments;
     /* (verb->n_models) the paths that the first arguments mean (checkpoint/model_name.h), or the
@@ -78,10 +81,10 @@ struct sw_verb {
     const char *name;
     const char *arguments; /* "MODEL [PROMPT]" */
     int min_arguments, max_arguments;
+    int n_models;                          /* arguments, from the first on, that are models */
     bool alone;                            /* only rank 0 runs it */
     const char *summary;                   /* one line */
     const char *description;               /* the rest of --help: what it does, examples */
-    int n_models;                          /* arguments, from the first on, that are models */
     const struct sw_option *const *groups; /* NULL-terminated list of name-NULL-terminated tables */
     /* Leaves the error slot empty when the failure was printed already. */
     enum sw_status (*run)(struct sw_call *call);
@@ -92,6 +95,7 @@ extern const struct sw_option sw_options_common[];    /* --help --json --quiet -
 extern const struct sw_option sw_options_placement[]; /* --weights --context --gpu-memory … */
 extern const struct sw_option sw_options_sampling[];  /* --temperature … */
 extern const struct sw_option sw_options_progress[];  /* --timeline, of verbs with a session */
+extern const struct sw_option sw_options_windows[];   /* --windows, of score and compare */
 
 /* Field parsers. SW_EUSAGE, with what is expected, when the text is not valid. */
 enum sw_status sw_parse_flag(const char *text, void *field);         /* bool */
@@ -121,14 +125,14 @@ struct sw_options sw_options_default(void);
  */
 enum sw_status sw_options_parse(const struct sw_verb *verb, int argc, char **argv,
                                 struct sw_call *call);
-/*
- * call_files.c: checks all files that the call writes: those of options, OUT and OUT.job. SW_EUSAGE
- * when one is also read (the model's files, IN, --file, --cluster), is written for two purposes, or
- * cannot be a file. in, out: NULL where the verb has none.
 /* call_models.c: fills call->models; logs what of a model is not used, unless `quiet`. The caller
  * frees by sw_call_free_models, at the end. */
 void sw_call_find_models(const struct sw_verb *verb, struct sw_call *call, bool quiet);
 void sw_call_free_models(struct sw_call *call);
+/*
+ * call_files.c: checks all files that the call writes: those of options, OUT and OUT.job. SW_EUSAGE
+ * when one is also read (the model's files, IN, --file, --cluster), is written for two purposes, or
+ * cannot be a file. in, out: NULL where the verb has none.
  */
 enum sw_status sw_call_files(const struct sw_call *call, const char *in, const char *out);
 /* Prints the verb's --help on stdout. */
@@ -139,7 +143,8 @@ const struct sw_verb *sw_verb_row(int i);
 /* verbs.c: NULL when there is no such verb. */
 const struct sw_verb *sw_verb_find(const char *name);
 
-extern const struct sw_verb sw_verb_batch, sw_verb_bench, sw_verb_inspect, sw_verb_plan,
-    sw_verb_probe, sw_verb_quantize, sw_verb_run, sw_verb_score, sw_verb_tokens, sw_verb_trace;
+extern const struct sw_verb sw_verb_batch, sw_verb_bench, sw_verb_compare, sw_verb_inspect,
+    sw_verb_plan, sw_verb_probe, sw_verb_quantize, sw_verb_run, sw_verb_score, sw_verb_tokens,
+    sw_verb_trace;
 
 #endif

@@ -1,5 +1,6 @@
 /* Owns the verb `score`: a file of texts in, a file of log-probabilities out. */
 #include "cmd/jobs.h"
+#include "cmd/score_perplexity.h"
 #include "jobs/score_task.h"
 
 static enum sw_status score_prepare(const struct sw_call *call, struct sw_session *s, void *owner)
@@ -46,20 +47,41 @@ static enum sw_status score_drive(struct sw_call *call, struct sw_session *s)
 
 static enum sw_status score_run(struct sw_call *call)
 {
+    const int expected = call->options.perplexity ? 1 : 3;
+    if (call->n_arguments != expected)
+        return sw_fail(SW_EUSAGE, "score: expected %s; see 'spillway score --help'",
+                       expected == 1 ? "MODEL alone with --perplexity"
+                                     : "MODEL IN.jsonl OUT.jsonl");
+    if (call->options.perplexity)
+        return sw_score_perplexity(call);
+    if (call->options.windows)
+        return sw_fail(SW_EUSAGE, "score: --windows needs --perplexity TEXT");
     call->safe = sw_jobs_safe(&call->options);
     return sw_call_run(call, score_drive);
 }
 
-static const struct sw_option *const groups[] = {sw_options_jobs, sw_options_placement,
-                                                 sw_options_progress, sw_options_common, NULL};
+#define FIELD(name) offsetof(struct sw_options, name)
+
+static const struct sw_option options[] = {
+    {"perplexity", 0, "TEXT", "print the perplexity of the file TEXT (- for standard input)",
+     FIELD(perplexity), sw_parse_file},
+    {0}};
+
+static const struct sw_option *const groups[] = {options,
+                                                 sw_options_windows,
+                                                 sw_options_jobs,
+                                                 sw_options_placement,
+                                                 sw_options_progress,
+                                                 sw_options_common,
+                                                 NULL};
 
 const struct sw_verb sw_verb_score = {
     .name = "score",
-    .arguments = "MODEL IN.jsonl OUT.jsonl",
-    .min_arguments = 3,
+    .arguments = "MODEL (IN.jsonl OUT.jsonl | --perplexity TEXT)",
+    .min_arguments = 1,
     .max_arguments = 3,
     .n_models = 1,
-    .summary = "log-probabilities of a file of texts, for zero- and few-shot work",
+    .summary = "log-probabilities of a file of texts, or the perplexity of one",
     .description =
         "A line of IN is one of\n"
         "  {\"id\", \"context\", \"continuation\"}   its log-probability, token by token\n"
@@ -73,7 +95,12 @@ const struct sw_verb sw_verb_score = {
         "does what is left; OUT.job records which job OUT belongs to. The context is what the\n"
         "longest line could need, up to the model's limit, or --context; up to 32 texts are\n"
         "under way at once, fewer if memory is short, or --slots.\n\n"
+        "--perplexity TEXT prints one number, as llama.cpp's perplexity tool defines it: the text\n"
+        "is cut into windows of --context tokens (default: 512), BOS goes in the place of each\n"
+        "window's first token if the model has one, and the second half of each is scored. The\n"
+        "number after \302\261 is its standard error.\n\n"
         "  spillway score llama choices.jsonl scores.jsonl\n"
+        "  spillway score llama --perplexity wiki.test.raw\n"
         "  mpirun --hostfile hostfiles/lab spillway score opt-66b choices.jsonl scores.jsonl",
     .groups = groups,
     .run = score_run,

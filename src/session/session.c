@@ -31,7 +31,9 @@ enum sw_status sw_session_open(const struct sw_session_settings *settings, struc
     s->settings = *settings;
     const struct sw_transport_options options = {
         .silence_s = settings->silence_s, .stop = settings->stop, .safe = settings->safe};
-    SW_TRY(sw_transport_open(&options, &s->transport));
+    s->transport = settings->joined;
+    if (!s->transport)
+        SW_TRY(sw_transport_open(&options, &s->transport));
     const int rank = s->transport->rank;
     if (rank > 0) /* rank 0 logs for all */
         sw_log_label(rank, s->transport->ranks[rank].host);
@@ -200,16 +202,9 @@ enum sw_status sw_session_work(struct sw_session *s)
     return sw_session_stop(s);
 }
 
-enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
+static void session_free(struct sw_session *s)
 {
-    if (!s)
-        return status;
-    const bool joined = s->transport != NULL;
-    if (joined)
-        status = sw_transport_finish(s->transport, status);
     session_take_down(s);
-    if (joined)
-        sw_error_clear(); /* a GPU that failed reports it again when its stage is closed */
     sw_plan_free(&s->plan);
     sw_footprint_free(&s->footprint);
     free(s->slices);
@@ -219,5 +214,24 @@ enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
     sw_tensors_free(&s->tensors);
     sw_model_close(s->model);
     free(s);
+}
+
+struct sw_transport *sw_session_leave(struct sw_session *s)
+{
+    struct sw_transport *transport = s->transport;
+    session_free(s);
+    return transport;
+}
+
+enum sw_status sw_session_end(struct sw_session *s, enum sw_status status)
+{
+    if (!s)
+        return status;
+    const bool joined = s->transport != NULL;
+    if (joined)
+        status = sw_transport_finish(s->transport, status);
+    session_free(s);
+    if (joined)
+        sw_error_clear(); /* a GPU that failed reports it again when its stage is closed */
     return status;
 }

@@ -75,6 +75,9 @@ bool sw_session_is_driver(const struct sw_session *session);
  * rank calls it, rank 0 before it reports.
  */
 enum sw_status sw_session_stop(struct sw_session *session);
+/* After sw_session_stop, in place of sw_session_end: frees the session, and returns its ranks for
+ * the settings of another one (settings.joined). Every rank calls it. */
+struct sw_transport *sw_session_leave(struct sw_session *session);
 /*
  * Ends the job on every rank and frees the session. Returns the status that all ranks agreed on: a
  * failure of any rank, which was printed once in the whole job, or else SW_OK.

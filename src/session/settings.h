@@ -7,6 +7,7 @@
 
 #include "model/weight_choice.h"
 #include "plan/plan.h"
+#include "transport/transport.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -31,6 +32,9 @@ struct sw_session_settings {
     bool measures;        /* measure the machine's speeds even for the smallest model */
     bool quiet;           /* no progress bar on stderr */
     const char *timeline; /* path of a trace of all ranks' activities to write; NULL: none */
+    /* The ranks that an earlier session has left (sw_session_leave); NULL: the session joins them.
+     */
+    struct sw_transport *joined;
     /* As in struct sw_transport_options. */
     double silence_s;                  /* 0: the transport's default */
     const volatile sig_atomic_t *stop; /* not 0: ends every wait; may be NULL */

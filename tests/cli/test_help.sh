@@ -94,7 +94,18 @@ done <<'LINES'
 2 run shakespeare -f prompt.txt hi
 3 run shakespeare -f prompt.txt
 3 run nowhere hi
-3 run . hi
+3 run org/nowhere hi
+3 run org/nowhere@main hi
+3 run ./nowhere hi
+3 run ollama: hi
+2 score llama
+2 score llama in.jsonl
+2 score llama in.jsonl out.jsonl --windows 2
+3 score shakespeare --perplexity in.jsonl
+2 compare llama llama
+3 compare llama nowhere in.jsonl
+2 compare llama llama in.jsonl --base-weights int3
+3 run empty hi
 3 run llama hi
 3 run llama --tokens 1,,2
 3 run llama --tokens 1.5

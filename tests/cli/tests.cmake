@@ -31,6 +31,8 @@ endforeach()
 slow(cli.bundle 152)
 slow(cli.gguf 20)
 slow(cli.quantize 60)
+slow(cli.perplexity 60)
+slow(cli.model_names 20)
 slow(cli.stage_links 300) # 121 s, but of two places, which are free together only early
 slow(cli.hosts 120)
 slow(cli.batch 105)
