@@ -21,7 +21,7 @@ struct exporting {
     struct sw_mix_shape shape;
     const struct sw_gguf_family *family; /* of a folder; NULL: IN is a GGUF file */
     unsigned char *used;                 /* (tensors->count) whether some weight is made of it */
-    struct sw_gguf_export *out;
+    struct sw_export_plan *out;
     size_t capacity;
 };
 
@@ -32,7 +32,7 @@ static enum sw_status export_no_memory(void)
 
 static enum sw_status export_add(struct exporting *e, const struct sw_export_tensor *tensor)
 {
-    struct sw_gguf_export *out = e->out;
+    struct sw_export_plan *out = e->out;
     if (out->n_tensors == e->capacity) {
         const size_t capacity = e->capacity ? 2 * e->capacity : 256;
         struct sw_export_tensor *tensors = realloc(out->tensors, capacity * sizeof *tensors);
@@ -265,7 +265,7 @@ static enum sw_status export_rope(struct exporting *e)
                                                  .shape = {n},
                                                  .rows = n,
                                                  .cols = 1,
-                                                 .values = values});
+                                                 .literal = values});
 }
 
 static enum sw_status export_tensors(struct exporting *e)
@@ -280,12 +280,12 @@ static enum sw_status export_tensors(struct exporting *e)
 
 /* ---- the file */
 
-static enum sw_status export_lay_out(struct sw_gguf_export *out, struct sw_gguf_writer *w)
+static enum sw_status export_lay_out(struct sw_export_plan *out, struct sw_gguf_writer *w)
 {
     for (size_t i = 0; i < out->n_tensors; i++) {
         struct sw_export_tensor *t = &out->tensors[i];
         if (!sw_gguf_has_format(t->format))
-            return sw_fail(SW_EUSAGE, "tensor '%s': GGUF files have no %s", t->name,
+            return sw_fail(SW_EUSAGE, "tensor '%s': a GGUF file has no %s, name a folder", t->name,
                            t->format->name);
         t->bytes = sw_gguf_write_tensor(w, t->name, t->rank, t->shape, t->format, &t->offset);
     }
@@ -328,12 +328,12 @@ static enum sw_status export_find_family(const struct sw_model *model,
 enum sw_status sw_gguf_export_make(const char *path, const struct sw_model *model,
                                    const struct sw_tensors *tensors,
                                    const struct sw_weight_choice *choice,
-                                   struct sw_gguf_export *out)
+                                   struct sw_export_plan *out)
 {
     struct sw_weight_choice resolved;
     struct sw_gguf_writer w = {0};
     bool gguf;
-    *out = (struct sw_gguf_export){.arena.limit = SIZE_MAX / 2};
+    *out = (struct sw_export_plan){.arena.limit = SIZE_MAX / 2};
     SW_TRY(sw_open_is_gguf(path, &gguf));
     SW_TRY(sw_weight_choice_resolve(choice, model, &resolved));
     struct exporting e = {.model = model,
@@ -352,10 +352,10 @@ enum sw_status sw_gguf_export_make(const char *path, const struct sw_model *mode
     return status;
 }
 
-void sw_gguf_export_free(struct sw_gguf_export *e)
+void sw_export_plan_free(struct sw_export_plan *e)
 {
     free(e->tensors);
     sw_strbuf_free(&e->header);
     sw_arena_free(&e->arena);
-    *e = (struct sw_gguf_export){0};
+    *e = (struct sw_export_plan){0};
 }

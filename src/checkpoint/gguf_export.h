@@ -21,21 +21,32 @@ enum sw_row_order {
     SW_ROWS_TRANSPOSED, /* the source is (cols, rows) */
 };
 
+/* How what is made of a row lies in the file. */
+enum sw_export_layout {
+    SW_EXPORT_BLOCKS,         /* as the format has it */
+    SW_EXPORT_BYTES,          /* the source as it is */
+    SW_EXPORT_FOUR_BIT,       /* bitsandbytes': pairs of codes, and elsewhere each block's scale */
+    SW_EXPORT_ROWS_AND_ABSMAX /* bitsandbytes': rows of int8, and elsewhere each row's absmax */
+};
+
 struct sw_export_tensor {
     const char *name;
     const struct sw_format *format;
+    enum sw_export_layout layout;
     int rank;
-    int64_t shape[4];               /* (rank), in C order */
+    int64_t shape[4];               /* (rank), in C order; of GGUF files only */
     int64_t rows, cols;             /* of all sources together; a vector has columns of 1 */
     const struct sw_tensor **parts; /* (n_parts), rows / n_parts of each one behind the other */
     int n_parts;
-    const float *values; /* (rows) where no file has it, and n_parts is 0; else NULL */
+    const void *literal; /* (bytes) where no file has it, and n_parts is 0; else NULL */
     enum sw_row_order order;
     int64_t head_rows;      /* of one head, for the orders that need it */
     uint64_t offset, bytes; /* in the file */
+    uint64_t scales;        /* offset of what lies elsewhere */
 };
 
-struct sw_gguf_export {
+/* A whole file. */
+struct sw_export_plan {
     struct sw_export_tensor *tensors; /* (n_tensors), in the order of the file */
     size_t n_tensors;
     struct sw_strbuf header; /* the file's first bytes, whole */
@@ -52,8 +63,8 @@ struct sw_gguf_export {
 enum sw_status sw_gguf_export_make(const char *path, const struct sw_model *model,
                                    const struct sw_tensors *tensors,
                                    const struct sw_weight_choice *choice,
-                                   struct sw_gguf_export *out);
-void sw_gguf_export_free(struct sw_gguf_export *e);
+                                   struct sw_export_plan *out);
+void sw_export_plan_free(struct sw_export_plan *e);
 
 /* The row of the file that row `row` of the sources becomes. */
 int64_t sw_export_row(const struct sw_export_tensor *tensor, int64_t row);

@@ -6,6 +6,7 @@
 #define SW_CHECKPOINT_SAFETENSORS_H
 
 #include "base/status.h"
+#include "base/strbuf.h"
 #include "checkpoint/source.h"
 #include "tensor/tensors.h"
 
@@ -35,6 +36,11 @@ struct sw_safetensors_spec {
     int rank;
     int64_t shape[SW_MAX_RANK];
 };
+
+/* Appends the first bytes of a file of these tensors, and adds the bytes that follow them to *data.
+ * SW_EINPUT as below. */
+enum sw_status sw_safetensors_header(const struct sw_safetensors_spec *specs, size_t n,
+                                     struct sw_strbuf *out, uint64_t *data);
 
 struct sw_safetensors_writer;
 

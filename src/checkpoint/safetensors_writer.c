@@ -98,6 +98,23 @@ static enum sw_status make_header(const struct sw_safetensors_spec *specs, size_
     return status;
 }
 
+enum sw_status sw_safetensors_header(const struct sw_safetensors_spec *specs, size_t n,
+                                     struct sw_strbuf *out, uint64_t *data)
+{
+    char *text, length[8];
+    uint64_t bytes;
+    SW_TRY(make_header(specs, n, &text, &bytes));
+    const size_t n_text = strlen(text);
+    for (int i = 0; i < 8; i++)
+        length[i] = (char)(n_text >> (8 * i) & 255);
+    sw_strbuf_append(out, length, sizeof length);
+    sw_strbuf_append(out, text, n_text);
+    free(text);
+    *data += bytes;
+    return out->failed ? sw_fail(SW_ENOMEM, "no memory for the header of a safetensors file")
+                       : SW_OK;
+}
+
 static enum sw_status writer_write_bytes(struct sw_safetensors_writer *w, const char *data,
                                          size_t bytes)
 {

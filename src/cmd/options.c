@@ -40,7 +40,7 @@ static const char *options_kept_name(int i)
 
 static const char *options_file_name(int i)
 {
-    return sw_weight_choice_name(SW_CHOICE_GGUF, i);
+    return sw_weight_choice_name(SW_CHOICE_FILE, i);
 }
 
 static const char *options_plain_name(int i)
@@ -216,7 +216,7 @@ enum sw_status sw_parse_weights(const char *text, void *field)
 
 enum sw_status sw_parse_file_weights(const char *text, void *field)
 {
-    return sw_weight_choice_parse(text, SW_CHOICE_GGUF, field);
+    return sw_weight_choice_parse(text, SW_CHOICE_FILE, field);
 }
 
 enum sw_status sw_parse_kv(const char *text, void *field)

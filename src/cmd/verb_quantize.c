@@ -8,16 +8,6 @@
 #include <signal.h>
 #include <string.h>
 
-static enum sw_status quantize_check_out(const char *out)
-{
-    static const char end[] = ".gguf";
-    const size_t n = strlen(out);
-    if (n > sizeof end - 1 && strcmp(out + n - (sizeof end - 1), end) == 0)
-        return SW_OK;
-    return sw_fail(SW_EUSAGE, "quantize: OUT '%s' must be the name of a file that ends in .gguf",
-                   out);
-}
-
 static enum sw_status quantize_print(const struct sw_call *call,
                                      const struct sw_weight_choice *choice,
                                      const struct sw_quantize_result *r)
@@ -49,7 +39,6 @@ static enum sw_status quantize(struct sw_call *call)
     struct sw_quantize_result result;
     struct sw_transport *t;
     signal(SIGXFSZ, SIG_IGN); /* at the file size limit a write fails instead */
-    SW_TRY(quantize_check_out(job.out));
     if (!o->weights.all && !o->weights.words)
         SW_TRY(sw_parse_file_weights(sw_mix_name(sw_mix_usual()), &job.choice));
     SW_TRY(sw_transport_open(&options, &t));
@@ -73,19 +62,25 @@ static const struct sw_option *const groups[] = {own, sw_options_common, NULL};
 
 const struct sw_verb sw_verb_quantize = {
     .name = "quantize",
-    .arguments = "IN OUT.gguf",
+    .arguments = "IN OUT",
     .min_arguments = 2,
     .max_arguments = 2,
     .n_models = 1,
-    .summary = "write a model in fewer bits, as a GGUF file that llama.cpp loads, too",
-    .description =
-        "IN is a directory as the hub publishes it, or a GGUF file. One tensor is made at a time,\n"
-        "on all cores and ranks. What was interrupted goes on where it was: OUT.gguf.part has the\n"
-        "bytes, OUT.gguf.part.journal says which of them are safe; OUT.gguf appears when all are.\n"
-        "A file that is there is never written over.\n\n"
-        "  spillway quantize llama-3.1-8b llama.gguf\n"
-        "  spillway quantize llama-3.1-8b llama.gguf --weights bf16\n"
-        "  mpirun -np 2 --bind-to none spillway quantize bloom-176b bloom.gguf",
+    .summary = "write a model in fewer bits, for this program, llama.cpp or transformers",
+    .description = "IN is a directory as the hub publishes it, or a GGUF file. OUT.gguf is a file "
+                   "that llama.cpp\n"
+                   "loads, too; any other OUT a directory that transformers loads with "
+                   "bitsandbytes, and takes one\n"
+                   "of its formats. One tensor is made at a time, on all cores and ranks. What was "
+                   "interrupted\n"
+                   "goes on where it was: OUT.part has the bytes (of a directory its "
+                   "model.safetensors.part),\n"
+                   "OUT.part.journal says which of them are safe; the file appears when all are. "
+                   "What is there\n"
+                   "is never written over.\n\n"
+                   "  spillway quantize llama-3.1-8b llama.gguf\n"
+                   "  spillway quantize llama-3.1-8b llama.gguf --weights bf16\n"
+                   "  mpirun -np 2 --bind-to none spillway quantize bloom-176b bloom.gguf",
     .groups = groups,
     .run = quantize,
 };

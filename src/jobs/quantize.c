@@ -3,14 +3,17 @@
 
 #include "base/clock.h"
 #include "base/cpu_info.h"
+#include "base/file.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/pool.h"
 #include "base/progress.h"
 #include "base/version.h"
+#include "checkpoint/bnb_export.h"
 #include "checkpoint/fit.h"
 #include "checkpoint/open_model.h"
 #include "jobs/identity.h"
+#include "jobs/quantize_folder.h"
 #include "jobs/quantize_tensor.h"
 #include "model/model.h"
 
@@ -27,9 +30,11 @@
 struct quantizing {
     const struct sw_quantize_job *job;
     struct sw_transport *t;
+    bool folder;
+    char *path; /* of the large file */
     struct sw_model *model;
     struct sw_tensors tensors;
-    struct sw_gguf_export plan;
+    struct sw_export_plan plan;
     struct sw_strbuf identity;
     struct sw_quantize_file file;
     struct sw_quantizer quantizer;
@@ -94,13 +99,34 @@ static enum sw_status quantize_plan(struct quantizing *q)
     SW_TRY(quantize_agree_on_head(q));
     if (q->t->rank == 0)
         sw_model_log_warnings(q->model);
-    SW_TRY(sw_gguf_export_make(in, q->model, &q->tensors, &q->job->choice, &q->plan));
+    SW_TRY((q->folder ? sw_bnb_export_make : sw_gguf_export_make)(in, q->model, &q->tensors,
+                                                                  &q->job->choice, &q->plan));
     SW_TRY(quantize_identify(q));
     q->fresh = calloc(q->plan.n_tensors + 1, sizeof *q->fresh);
     if (!q->fresh)
         return sw_fail(SW_ENOMEM, "no memory for a list of tensors");
     SW_TRY(quantize_open_pool(q));
     return sw_reader_open(&q->tensors, &q->quantizer.reader);
+}
+
+/* What lies beside a folder's weights is there before they are. */
+static enum sw_status quantize_fill_folder(struct quantizing *q)
+{
+    struct sw_strbuf config = {0};
+    enum sw_status status = sw_bnb_export_config(q->job->in, q->model, &q->job->choice, &config);
+    if (status == SW_OK)
+        status = sw_quantize_folder_fill(q->job->in, q->job->out, &config);
+    sw_strbuf_free(&config);
+    return status;
+}
+
+static enum sw_status quantize_begin_file(struct quantizing *q)
+{
+    if (q->folder)
+        SW_TRY(sw_quantize_folder_make(q->job->out));
+    SW_TRY(sw_quantize_file_open(q->path, q->identity.text, &q->plan.header, q->plan.size,
+                                 q->plan.n_tensors, &q->file));
+    return q->folder ? quantize_fill_folder(q) : SW_OK;
 }
 
 /* Rank 0 opens the file and says what of it is done; then others find it. */
@@ -110,8 +136,7 @@ static enum sw_status quantize_open_file(struct quantizing *q)
     void *done = NULL;
     size_t length = 0;
     if (q->t->rank == 0) {
-        SW_TRY(sw_quantize_file_open(q->job->out, q->identity.text, &q->plan.header, q->plan.size,
-                                     n, &q->file));
+        SW_TRY(quantize_begin_file(q));
         done = q->file.done;
         length = n;
     }
@@ -122,7 +147,7 @@ static enum sw_status quantize_open_file(struct quantizing *q)
                                         : sw_fail(SW_EPEER, "the ranks run different programs or "
                                                             "see different models");
     if (status == SW_OK)
-        status = sw_quantize_file_join(q->job->out, q->identity.text, q->plan.size, n, &q->file);
+        status = sw_quantize_file_join(q->path, q->identity.text, q->plan.size, n, &q->file);
     if (status == SW_OK)
         memcpy(q->file.done, done, n);
     free(done);
@@ -250,8 +275,11 @@ static enum sw_status quantize_finish(struct quantizing *q)
 
 static enum sw_status quantize_run(struct quantizing *q, struct sw_quantize_result *result)
 {
+    q->path = q->folder ? sw_path_join(q->job->out, "model.safetensors") : strdup(q->job->out);
+    if (!q->path)
+        return sw_fail(SW_ENOMEM, "no memory for a path");
     if (q->t->rank == 0)
-        SW_TRY(sw_quantize_file_check(q->job->out));
+        SW_TRY((q->folder ? sw_quantize_folder_check : sw_quantize_file_check)(q->job->out));
     SW_TRY(quantize_plan(q));
     SW_TRY(quantize_open_file(q));
     for (size_t i = 0; i < q->plan.n_tensors; i++) {
@@ -275,6 +303,13 @@ static enum sw_status quantize_run(struct quantizing *q, struct sw_quantize_resu
     return SW_OK;
 }
 
+bool sw_quantize_is_gguf(const char *out)
+{
+    static const char end[] = ".gguf";
+    const size_t n = strlen(out);
+    return n > sizeof end - 1 && strcmp(out + n - (sizeof end - 1), end) == 0;
+}
+
 static uint64_t quantize_peak(void)
 {
     struct rusage usage;
@@ -284,7 +319,10 @@ static uint64_t quantize_peak(void)
 enum sw_status sw_quantize(const struct sw_quantize_job *job, struct sw_transport *t,
                            struct sw_quantize_result *result)
 {
-    struct quantizing q = {.job = job, .t = t, .file = {.fd = -1, .journal_fd = -1}};
+    struct quantizing q = {.job = job,
+                           .t = t,
+                           .folder = !sw_quantize_is_gguf(job->out),
+                           .file = {.fd = -1, .journal_fd = -1}};
     const double started = sw_clock();
     *result = (struct sw_quantize_result){0};
     const enum sw_status status = quantize_run(&q, result);
@@ -294,10 +332,11 @@ enum sw_status sw_quantize(const struct sw_quantize_job *job, struct sw_transpor
     sw_pool_free(q.quantizer.pool);
     sw_quantizer_free(&q.quantizer);
     sw_quantize_file_close(&q.file);
-    sw_gguf_export_free(&q.plan);
+    sw_export_plan_free(&q.plan);
     sw_tensors_free(&q.tensors);
     sw_model_close(q.model);
     sw_strbuf_free(&q.identity);
     free(q.fresh);
+    free(q.path);
     return status;
 }

@@ -2,6 +2,7 @@
 #include "jobs/quantize_tensor.h"
 
 #include "base/pool.h"
+#include "checkpoint/bnb_export.h"
 #include "tensor/format.h"
 
 #include <stdlib.h>
@@ -18,12 +19,15 @@ struct quantize_rows {
     int64_t n, row_step; /* bytes from a row of values to the next */
     int64_t stride;      /* elements from a value of a row to the next */
     char *out;           /* (n) rows side by side */
-    size_t row_bytes;    /* of a row of the file */
+    size_t row_bytes;    /* of a row of the format */
     int64_t share;       /* rows of a piece of work */
+    /* Where what is made of a row lies in two places, behind `out`: */
+    char *codes, *scales;             /* (n) rows of codes_bytes and of scales_bytes */
+    size_t codes_bytes, scales_bytes; /* 0: it lies in one place */
 };
 
 /* What one part of a tensor's rows are read into. */
-struct quantize_part {
+struct quantize_source {
     struct sw_quantizer *q;
     const struct sw_export_tensor *tensor;
     const struct sw_tensor *from;
@@ -57,6 +61,10 @@ static void quantize_encode(void *context, int64_t chunk, int worker)
                                       .blocks = r->from->blocks};
         float scale;
         sw_format_encode_row(r->tensor->format, &row, r->out + (size_t)i * r->row_bytes, &scale);
+        if (r->codes_bytes)
+            sw_bnb_split_row(r->tensor, &row, r->out + (size_t)i * r->row_bytes,
+                             r->codes + (size_t)i * r->codes_bytes,
+                             r->scales + (size_t)i * r->scales_bytes);
     }
 }
 
@@ -65,6 +73,12 @@ static enum sw_status quantize_write(const struct sw_quantizer *q, const struct 
                                      int64_t first)
 {
     const struct sw_export_tensor *t = r->tensor;
+    if (r->codes_bytes) {
+        SW_TRY(sw_quantize_file_write(q->file, t->offset + (uint64_t)first * r->codes_bytes,
+                                      r->codes, (size_t)r->n * r->codes_bytes));
+        return sw_quantize_file_write(q->file, t->scales + (uint64_t)first * r->scales_bytes,
+                                      r->scales, (size_t)r->n * r->scales_bytes);
+    }
     for (int64_t i = 0, run; i < r->n; i += run) {
         const int64_t row = sw_export_row(t, first + i);
         for (run = 1; i + run < r->n && sw_export_row(t, first + i + run) == row + run; run++)
@@ -79,7 +93,9 @@ static enum sw_status quantize_write(const struct sw_quantizer *q, const struct 
 static enum sw_status quantize_rows(struct sw_quantizer *q, struct quantize_rows *r, int64_t first)
 {
     r->row_bytes = quantize_row_bytes(r->tensor);
-    const size_t bytes = (size_t)r->n * r->row_bytes;
+    sw_bnb_row_bytes(r->tensor, &r->codes_bytes, &r->scales_bytes);
+    const size_t blocks = (size_t)r->n * r->row_bytes, codes = (size_t)r->n * r->codes_bytes,
+                 bytes = blocks + codes + (size_t)r->n * r->scales_bytes;
     if (bytes > q->out_bytes) {
         free(q->out);
         q->out = malloc(bytes);
@@ -88,6 +104,8 @@ static enum sw_status quantize_rows(struct sw_quantizer *q, struct quantize_rows
             return sw_fail(SW_ENOMEM, "no memory for %zu bytes of a tensor", bytes);
     }
     r->out = q->out;
+    r->codes = q->out + blocks;
+    r->scales = r->codes + codes;
     r->share = r->tensor->cols >= SHARE ? 1 : SHARE / r->tensor->cols;
     sw_pool_run(q->pool, quantize_encode, r, (r->n + r->share - 1) / r->share);
     return quantize_write(q, r, first);
@@ -95,7 +113,7 @@ static enum sw_status quantize_rows(struct sw_quantizer *q, struct quantize_rows
 
 static enum sw_status quantize_sink(void *context, int64_t row0, int64_t n_rows, const void *data)
 {
-    const struct quantize_part *p = context;
+    const struct quantize_source *p = context;
     struct quantize_rows r = {.tensor = p->tensor,
                               .from = p->from,
                               .values = data,
@@ -105,6 +123,15 @@ static enum sw_status quantize_sink(void *context, int64_t row0, int64_t n_rows,
                                   sw_values_step(p->from->dtype, p->from->blocks, p->tensor->cols)};
     SW_TRY(quantize_rows(p->q, &r, p->first + row0 * p->inner));
     return p->q->progress(p->q->context, (uint64_t)r.n * (uint64_t)r.row_step);
+}
+
+static enum sw_status quantize_copy(void *context, int64_t row0, int64_t n_rows, const void *data)
+{
+    const struct quantize_source *p = context;
+    const uint64_t row = sw_reader_row_bytes(p->from), bytes = (uint64_t)n_rows * row;
+    SW_TRY(sw_quantize_file_write(p->q->file, p->tensor->offset + (uint64_t)row0 * row, data,
+                                  (size_t)bytes));
+    return p->q->progress(p->q->context, bytes);
 }
 
 /* The whole source is read, and its columns become rows. */
@@ -130,17 +157,18 @@ static enum sw_status quantize_transposed(struct sw_quantizer *q, const struct s
 enum sw_status sw_quantize_tensor(struct sw_quantizer *q, const struct sw_export_tensor *t)
 {
     if (t->n_parts == 0)
-        return sw_quantize_file_write(q->file, t->offset, t->values,
-                                      (size_t)t->rows * sizeof *t->values);
+        return sw_quantize_file_write(q->file, t->offset, t->literal, (size_t)t->bytes);
     if (t->order == SW_ROWS_TRANSPOSED)
         return quantize_transposed(q, t);
     sw_reader_expect(q->reader, t->parts, (size_t)t->n_parts);
     for (int i = 0; i < t->n_parts; i++) {
         const struct sw_tensor *from = t->parts[i];
         const int64_t rows = t->rows / t->n_parts, outer = sw_reader_row_count(from);
-        struct quantize_part p = {
+        struct quantize_source p = {
             .q = q, .tensor = t, .from = from, .first = i * rows, .inner = rows / outer};
-        SW_TRY(sw_reader_each_chunk(q->reader, from, 0, outer, CHUNK, quantize_sink, &p));
+        SW_TRY(sw_reader_each_chunk(q->reader, from, 0, outer, CHUNK,
+                                    t->layout == SW_EXPORT_BYTES ? quantize_copy : quantize_sink,
+                                    &p));
     }
     return SW_OK;
 }

@@ -55,7 +55,7 @@ static bool choice_has(enum sw_choice_kind kind, const struct sw_format *format)
 {
     if (kind == SW_CHOICE_KEPT)
         return sw_format_id_of(format) != SW_FORMAT_NONE;
-    return format->encode && (format->ggml_type != 0 || format->dtype != SW_OTHER);
+    return format->encode != NULL;
 }
 
 static bool choice_has_mix(enum sw_choice_kind kind, int mix)

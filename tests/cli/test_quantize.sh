@@ -167,16 +167,76 @@ sw quantize large cut.gguf -w q8_0 --json
 expect 0 "another job's journal"
 json "assert r['tensors_found'] == 0" "another job's journal"
 
+# A folder as bitsandbytes has it: LLM.int8() is what --weights makes, bit for bit; four bits are as near
+# as they let expect; what lies beside the weights is there.
+echo '{"eos_token_id": 7}' >folder/generation_config.json
+sw quantize folder rows -w int8
+expect 0 "a folder in int8"
+cmp folder/generation_config.json rows/generation_config.json || fail "a folder: other files are not copied"
+sw trace folder -w int8 --tokens $tokens --dump a.safetensors
+sw trace rows --tokens $tokens --dump b.safetensors
+expect 0 "a trace of int8"
+cmp a.safetensors b.safetensors || fail "a folder in int8: other bits"
+sw trace folder --tokens $tokens --dump a.safetensors
+for weights in nf4 fp4; do
+    sw quantize folder $weights -w $weights
+    expect 0 "a folder in $weights"
+    sw trace $weights --tokens $tokens --dump b.safetensors
+    expect 0 "a trace of $weights"
+    at_most 6e-1 "$(differ a.safetensors b.safetensors)" "$weights"
+    ranks 2 quantize folder ranks -w $weights
+    for file in config.json model.safetensors; do
+        cmp $weights/$file ranks/$file || fail "$weights on two ranks: another $file"
+    done
+    rm -r ranks
+done
+# The tensors that bitsandbytes has, and the matrix: each code is the nearest times its block's scale, the
+# first of a pair in the high nibble.
+python3 - nf4 <<'P' || fail "nf4: not the tensors that bitsandbytes has"
+import json, struct, sys
+def open_file(path):
+    data = open(path, "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    return json.loads(data[8:8 + n]), data[8 + n:]
+header, data = open_file(sys.argv[1] + "/model.safetensors")
+name = "model.layers.0.mlp.down_proj.weight"
+def of(suffix):
+    t = header[name + suffix]
+    return t["dtype"], t["shape"], data[slice(*t["data_offsets"])]
+assert of("")[:2] == ("U8", [256 * 512 // 2, 1]) and of(".absmax")[:2] == ("F32", [256 * 512 // 64])
+table = struct.unpack("<16f", of(".quant_map")[2])
+assert table[0] == -1 and table[7] == 0 and table[15] == 1 and of(".quant_map")[1] == [16]
+state = json.loads(of(".quant_state.bitsandbytes__nf4")[2])
+assert state == {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [256, 512]}
+section = json.load(open(sys.argv[1] + "/config.json"))["quantization_config"]
+assert section["quant_method"] == "bitsandbytes" and section["load_in_4bit"] and not section["load_in_8bit"]
+sources, values = open_file("folder/model.safetensors")
+at = sources[name]["data_offsets"][0]
+codes, scales = of("")[2], struct.unpack("<2048f", of(".absmax")[2])
+for i in range(0, 256 * 512, 97):
+    value, = struct.unpack("<f", bytes(2) + values[at + 2 * i:at + 2 * i + 2])
+    off = [abs(t * scales[i // 64] - value) for t in table]
+    assert off[codes[i // 2] >> (0 if i % 2 else 4) & 15] <= min(off) + 1e-6 * scales[i // 64]
+P
+sw quantize folder nf4 -w nf4
+expect 2 "a folder that is there"
+one_message "a folder that is there" "nf4: is there already"
+sw quantize folder elsewhere -w q8_0
+expect 2 "a format that bitsandbytes has not"
+one_message "a format that bitsandbytes has not" "a folder takes one format of bitsandbytes, nf4, fp4 or int8"
+sw quantize nf4 elsewhere -w nf4
+expect 3 "a folder that is quantized"
+sw quantize q8_0.gguf elsewhere -w nf4
+expect 3 "a folder of a GGUF file"
+ls elsewhere >/dev/null 2>&1 && fail "what is refused leaves a folder"
+
 # What is refused.
 sw quantize folder mix.gguf
 expect 2 "a file that is there"
 one_message "a file that is there" "mix.gguf: is there already"
-sw quantize folder elsewhere
-expect 2 "no GGUF"
-one_message "no GGUF" "must be the name of a file that ends in .gguf"
-sw quantize folder a.gguf -w int8
+sw quantize folder a.gguf -w int8 -q
 expect 2 "a format that GGUF files have not"
-one_message "a format that GGUF files have not" "'int8' is not one of"
+one_message "a format that GGUF files have not" "a GGUF file has no int8, name a folder"
 sw quantize folder a.gguf -w q8_0,experts=q4_0
 expect 2 "a role that the model has not"
 one_message "a role that the model has not" "has no such matrices"

@@ -16,6 +16,7 @@ allowed+='|^kernels/cuda/finish_int8\.cu$' # the last step of one format's GEMM 
 allowed+='|^src/gpu/gemm\.c$'              # … which is called here, for any format of bytes
 allowed+='|^src/checkpoint/torch_objects\.c$' # torch's names of element types
 allowed+='|^src/model/weight_mix\.c$' # mixes are made of formats
+allowed+='|^src/checkpoint/bnb_export\.c$' # what bitsandbytes has
 allowed+='|^src/checkpoint/adapter[a-z0-9_]*\.[ch]$' # what a method of quantization writes
 
 # check ROOT: complains on stdout and fails when a format is named elsewhere.
