@@ -70,6 +70,35 @@ static void makes_the_reference_s_blocks(void)
     free(values);
 }
 
+/* Digests of the fixture's rows as formats with a search of their own make them: a change of them
+ * is a change of every answer. */
+static void searched_bytes_stay(void)
+{
+    static const struct {
+        const char *format;
+        uint64_t digest;
+    } cases[] = {{"q2_k", 0x4c66f503a53f2aa0}, {"q3_k", 0x928007e781257cb5},
+                 {"q4_k", 0x998c298ab244a9ad}, {"q5_k", 0x2d3aa0c44b7aaf13},
+                 {"q6_k", 0xbf85132c4a7df48a}, {"iq4_xs", 0x36dbfbae1108eed1}};
+    float *values = fixture_part("encoded.safetensors", "values"), scale;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct sw_format *f = format_named(cases[i].format);
+        const size_t bytes = row_bytes(f, COLS);
+        uint8_t *blocks = malloc(bytes);
+        uint64_t hash = 14695981039346656037u; /* FNV-1a */
+        for (int row = 0; row < ROWS; row++) {
+            encode_row(f, values + row * COLS, COLS, blocks, &scale);
+            for (size_t k = 0; k < bytes; k++)
+                hash = (hash ^ blocks[k]) * 1099511628211u;
+        }
+        if (hash != cases[i].digest)
+            printf("    %s: 0x%llx\n", f->name, (unsigned long long)hash);
+        CU_ASSERT_EQUAL(hash, cases[i].digest);
+        free(blocks);
+    }
+    free(values);
+}
+
 /* Values of a type that f32, f16, bf16 and f64 can all hold, some of them hard. */
 static float common_value(int i)
 {
@@ -274,6 +303,7 @@ static void errs_no_more_than_the_reference(void)
 }
 
 SW_UNIT_TESTS({"makes the reference's blocks", makes_the_reference_s_blocks},
+              {"searched bytes stay", searched_bytes_stay},
               {"errs no more than the reference", errs_no_more_than_the_reference},
               {"same bits from any source", same_bits_from_any_source},
               {"same bits on every instruction set", same_bits_on_every_instruction_set},
