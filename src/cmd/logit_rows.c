@@ -87,7 +87,8 @@ static void logit_rows_work(void *context, int64_t row, int worker)
 /* Works on the rows of the group. */
 static enum sw_status logit_rows_flush(struct sw_logit_rows *r)
 {
-    struct sw_pool *pool = r->s->cpu ? sw_backend_cpu_pool(r->s->cpu) : r->s->pool;
+    struct sw_pool *pool;
+    SW_TRY(sw_session_pool(r->s, &pool));
     if (r->comparison)
         SW_TRY(sw_row_file_read(r->file, r->n_done, r->base, (uint64_t)r->n));
     sw_pool_run(pool, logit_rows_work, r, r->n);

@@ -121,6 +121,14 @@ const char *sw_session_bus_id(const struct sw_session *s)
     return rank->device >= 0 ? rank->seen[rank->device] : "";
 }
 
+enum sw_status sw_session_pool(struct sw_session *s, struct sw_pool **pool)
+{
+    if (!s->cpu && !s->pool)
+        SW_TRY(session_open_pool(s));
+    *pool = s->cpu ? sw_backend_cpu_pool(s->cpu) : s->pool;
+    return SW_OK;
+}
+
 void sw_session_backends_close(struct sw_session *s)
 {
     if (s->gpu)

@@ -85,6 +85,10 @@ struct sw_transport *sw_session_leave(struct sw_session *session);
 enum sw_status sw_session_end(struct sw_session *session, enum sw_status status);
 /* The plan's prediction, {"load_s": …, "s_per_token": …, …}. NULL: no memory. The caller frees. */
 json_t *sw_session_predicted(const struct sw_session *session);
+/* Threads of this rank for other work between a batch and the next, after sw_session_start: those
+ * of its CPU backend, else threads that are started for it. Borrowed. SW_EDEVICE: they cannot be.
+ */
+enum sw_status sw_session_pool(struct sw_session *session, struct sw_pool **pool);
 /* A list with an object per rank: host, layers, planned bytes, peak bytes, share of the time in
  * which it computed. The caller frees. */
 json_t *sw_session_ranks(const struct sw_session *session);

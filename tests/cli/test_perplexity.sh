@@ -82,6 +82,13 @@ P
         what_counts | cmp -s - one || fail "compare $name, $form: other numbers"
     done
 done
+# Rank 0 without layers works on the rows with threads of its own.
+sw compare shakespeare shakespeare-other "$text" --base-weights f32 -w f32 --context 64 --json
+what_counts >one
+ranks 2 compare shakespeare shakespeare-other "$text" --base-weights f32 -w f32 --context 64 --json \
+    --slices 0,6
+expect 0 "compare, rank 0 without layers"
+what_counts | cmp -s - one || fail "compare, rank 0 without layers: other numbers"
 
 # In words; a model with itself; a text from standard input, and fewer windows.
 sw score llama --perplexity "$text" -w f32 --context 64
