@@ -70,6 +70,23 @@ static enum sw_status gguf_use_model(const struct sw_gguf *gguf, const struct sw
     return status;
 }
 
+/* What sw_open_model_and_tensors opens. */
+struct opened_pair {
+    struct sw_model *model;
+    struct sw_tensors tensors;
+};
+
+static enum sw_status gguf_use_pair(const struct sw_gguf *gguf, const struct sw_source *source,
+                                    void *out)
+{
+    struct opened_pair *pair = out;
+    SW_TRY(gguf_use_tensors(gguf, source, &pair->tensors));
+    const enum sw_status status = sw_gguf_model(gguf, &pair->tensors, &pair->model);
+    if (status != SW_OK)
+        sw_tensors_free(&pair->tensors);
+    return status;
+}
+
 static enum sw_status gguf_use_tokenizer(const struct sw_gguf *gguf, const struct sw_source *source,
                                          void *out)
 {
@@ -106,6 +123,14 @@ static enum sw_status gguf_has_tokenizer(const struct sw_gguf *gguf, const struc
     (void)source;
     *(bool *)out = sw_gguf_find(gguf, "tokenizer.ggml.tokens") != NULL;
     return SW_OK;
+}
+
+static enum sw_status gguf_use_any_tokenizer(const struct sw_gguf *gguf,
+                                             const struct sw_source *source, void *out)
+{
+    bool there = false;
+    SW_TRY(gguf_has_tokenizer(gguf, source, &there));
+    return there ? gguf_use_tokenizer(gguf, source, out) : SW_OK;
 }
 
 static enum sw_status gguf_has_tensors(const struct sw_gguf *gguf, const struct sw_source *source,
@@ -202,6 +227,23 @@ static enum sw_status part_tensors(const char *path, void *out)
     return folder_tensors(path, out);
 }
 
+static enum sw_status part_pair(const char *path, void *out)
+{
+    struct opened_pair *pair = out;
+    SW_TRY(folder_model(path, &pair->model));
+    const enum sw_status status = folder_tensors(path, &pair->tensors);
+    if (status != SW_OK)
+        sw_model_close(pair->model);
+    return status;
+}
+
+static enum sw_status part_any_tokenizer(const char *path, void *out)
+{
+    bool there = false;
+    SW_TRY(sw_tokenizer_present(path, &there));
+    return there ? sw_tokenizer_open(path, out) : SW_OK;
+}
+
 static enum sw_status part_has_tensors(const char *path, void *out)
 {
     return sw_checkpoint_find(path, out);
@@ -249,6 +291,18 @@ enum sw_status sw_open_tensors(const char *name, struct sw_tensors *out)
     return open_part(name, &(struct open_part){gguf_use_tensors, part_tensors}, out);
 }
 
+enum sw_status sw_open_model_and_tensors(const char *name, struct sw_model **model,
+                                         struct sw_tensors *tensors)
+{
+    struct opened_pair pair = {0};
+    const enum sw_status status =
+        open_part(name, &(struct open_part){gguf_use_pair, part_pair}, &pair);
+    const bool ok = status == SW_OK;
+    *model = ok ? pair.model : NULL;
+    *tensors = ok ? pair.tensors : (struct sw_tensors){0};
+    return status;
+}
+
 enum sw_status sw_open_has_tensors(const char *name, bool *there)
 {
     return open_part(name, &(struct open_part){gguf_has_tensors, part_has_tensors}, there);
@@ -257,6 +311,12 @@ enum sw_status sw_open_has_tensors(const char *name, bool *there)
 enum sw_status sw_open_tokenizer(const char *name, struct sw_tokenizer **out)
 {
     return open_part(name, &(struct open_part){gguf_use_tokenizer, part_tokenizer}, out);
+}
+
+enum sw_status sw_open_any_tokenizer(const char *name, struct sw_tokenizer **out)
+{
+    *out = NULL;
+    return open_part(name, &(struct open_part){gguf_use_any_tokenizer, part_any_tokenizer}, out);
 }
 
 enum sw_status sw_open_has_tokenizer(const char *name, bool *there)

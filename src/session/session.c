@@ -14,10 +14,9 @@
 static enum sw_status session_open_model(struct sw_session *s)
 {
     const char *dir = s->settings.model;
-    SW_TRY(sw_open_model(dir, &s->model));
     if (s->settings.random_weights)
-        return SW_OK;
-    SW_TRY(sw_open_tensors(dir, &s->tensors));
+        return sw_open_model(dir, &s->model);
+    SW_TRY(sw_open_model_and_tensors(dir, &s->model, &s->tensors));
     SW_TRY(sw_checkpoint_fit(s->model, &s->tensors));
     return sw_reader_open(&s->tensors, &s->reader);
 }
@@ -53,11 +52,11 @@ bool sw_session_is_driver(const struct sw_session *s)
 
 enum sw_status sw_session_tokenizer(struct sw_session *s, bool needed)
 {
-    bool there;
     if (!sw_session_is_driver(s))
         return SW_OK;
-    SW_TRY(sw_open_has_tokenizer(s->settings.model, &there));
-    return there || needed ? sw_open_tokenizer(s->settings.model, &s->tokenizer) : SW_OK;
+    SW_TRY(sw_open_any_tokenizer(s->settings.model, &s->tokenizer));
+    /* where there is none, opening it says what is missing */
+    return s->tokenizer || !needed ? SW_OK : sw_open_tokenizer(s->settings.model, &s->tokenizer);
 }
 
 /* Measures longer for larger models; not at all for a model that fits the caches, unless the verb

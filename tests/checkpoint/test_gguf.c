@@ -212,6 +212,7 @@ static void refuses_cut_files(void)
         f.n = n;
         const enum sw_status status = read_file(&f, &g);
         CU_ASSERT_EQUAL(status, SW_EMODEL);
+        CU_ASSERT(strstr(sw_error_message(), "a/b.gguf") != NULL);
         if (status == SW_OK) {
             printf("    %zu of %zu bytes were taken for a file\n", n, whole.n);
             sw_gguf_free(&g);

@@ -2,6 +2,7 @@
  * files, and published files beside the same model's folder. */
 #include "checkpoint/gguf_model.h"
 #include "checkpoint/gguf_tensors.h"
+#include "checkpoint/open_model.h"
 #include "gguf_in_memory.h"
 
 static void add_string(struct gguf_file *f, const char *key, const char *text)
@@ -215,7 +216,51 @@ static void refuses_unknown(void)
     CU_ASSERT(strstr(sw_error_message(), "'attention.head_count_kv' is []") != NULL);
 }
 
+/* Bytes that this process has read so far; -1: not known. */
+static long long bytes_read(void)
+{
+    long long n = -1;
+    FILE *f = fopen("/proc/self/io", "r");
+    if (!f || fscanf(f, "rchar: %lld", &n) != 1)
+        n = -1;
+    if (f)
+        fclose(f);
+    return n;
+}
+
+/* Model and tensors together are those of one after the other, and the header is read once. */
+static void opens_both(void)
+{
+    static char data[1 << 15];
+    struct gguf_file f = begin_model("llama", "layer_norm_rms_epsilon", 0, 0);
+    struct sw_model *model, *again;
+    struct sw_tensors tensors, same;
+    char folder[64], path[128];
+    end_model(&f, NULL);
+    memset(data, 0, sizeof data);
+    memcpy(data, f.bytes, f.n);
+    put_file(new_folder(folder), "m.gguf", data, sizeof data);
+    snprintf(path, sizeof path, "%s/m.gguf", folder);
+    const long long begin = bytes_read();
+    CU_ASSERT_EQUAL_FATAL(sw_open_model_and_tensors(path, &model, &tensors), SW_OK);
+    const long long once = bytes_read();
+    CU_ASSERT_EQUAL_FATAL(sw_open_model(path, &again), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_open_tensors(path, &same), SW_OK);
+    const long long twice = bytes_read();
+    CU_ASSERT(begin < 0 || 3 * (once - begin) < 2 * (twice - once));
+    CU_ASSERT_EQUAL(memcmp(&model->dims, &again->dims, sizeof model->dims), 0);
+    CU_ASSERT(tensors.count == same.count && tensors.count == 1);
+    sw_tensors_free(&tensors);
+    sw_tensors_free(&same);
+    sw_model_close(model);
+    sw_model_close(again);
+    put_file(folder, "m.gguf", data, 100);
+    CU_ASSERT_EQUAL(sw_open_model_and_tensors(path, &model, &tensors), SW_EMODEL);
+    CU_ASSERT(model == NULL && tensors.count == 0);
+    remove_folder(folder);
+}
+
 SW_UNIT_TESTS({"reads llama", reads_llama}, {"reads experts", reads_routed},
               {"reads biases", reads_biases}, {"reads gpt-neox", reads_neox},
               {"reads rope's divisors", reads_rope}, {"refuses a tensor twice", refuses_twins},
-              {"refuses what is not known", refuses_unknown})
+              {"refuses what is not known", refuses_unknown}, {"opens both", opens_both})
