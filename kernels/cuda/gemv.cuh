@@ -83,15 +83,40 @@ __device__ inline void load_x(const float *x, int64_t v, int64_t cols, float *ou
     }
 }
 
-/* The block's sums of every row and token; thread row * tokens + token returns one. */
-template <class T, int n> __device__ inline T join(T *sums, T *scratch)
+/*
+ * A warp's sums of n numbers, as warp_sum has them: lane i * (32 / n) returns the one of number i.
+ * At each step a lane keeps half of the numbers and gives the other half away, so that there are n
+ * exchanges and not five times as many.
+ */
+template <class T, int n> __device__ inline T sums_over_warp(const T *sums)
 {
+    static_assert(n > 0 && warp_size % n == 0, "numbers are halved");
+    T of[n];
 #pragma unroll
-    for (int i = 0; i < n; i++) {
-        const T sum = warp_sum(sums[i]);
-        if (lane() == 0)
-            scratch[warp() * n + i] = sum;
+    for (int i = 0; i < n; i++)
+        of[i] = sums[i];
+    int apart = warp_size / 2;
+#pragma unroll
+    for (int left = n / 2; left > 0; left /= 2, apart /= 2) {
+        const bool upper = lane() & apart;
+#pragma unroll
+        for (int i = 0; i < left; i++) {
+            const T other = upper ? of[i] : of[i + left];
+            of[i] = (upper ? of[i + left] : of[i]) + __shfl_xor_sync(all_lanes, other, apart);
+        }
     }
+#pragma unroll
+    for (; apart; apart /= 2)
+        of[0] += __shfl_xor_sync(all_lanes, of[0], apart);
+    return of[0];
+}
+
+/* The block's sums of every row and token; thread row * tokens + token returns one. */
+template <class T, int n> __device__ inline T join(const T *sums, T *scratch)
+{
+    const T of_warp = sums_over_warp<T, n>(sums);
+    if (lane() % (warp_size / n) == 0)
+        scratch[warp() * n + lane() / (warp_size / n)] = of_warp;
     __syncthreads();
     T sum = 0;
     if (threadIdx.x < n)
