@@ -118,6 +118,4 @@ static inline bool gpu_decodes(enum sw_format_id format)
     return sw_format_is_quantized(format) && sw_gpu_format_of(format)->operand != SW_I8;
 }
 
-#define FOR_EACH_WEIGHT_FORMAT(format) FOR_EACH_GPU_FORMAT (format)
-
 #endif

@@ -92,7 +92,7 @@ static void check_products(enum sw_format_id format, int64_t rows, int64_t cols)
 static void products_agree(void)
 {
     open_both();
-    FOR_EACH_WEIGHT_FORMAT(format)
+    FOR_EACH_KIND_OF_FORMAT(format)
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         check_products((enum sw_format_id)format, shapes[s][0], shapes[s][1]);
     close_both();
@@ -105,7 +105,7 @@ static void tiles_change_nothing(void)
     const int64_t rows = 100, cols = 77, n = 24;
     struct sw_backend *small = open_gpu_as(&narrow);
     open_both();
-    FOR_EACH_WEIGHT_FORMAT(format)
+    FOR_EACH_KIND_OF_FORMAT(format)
     {
         float *w = floats(rows * cols, 4), *x = floats(n * (cols + 3), 5), *bias = floats(rows, 6);
         float *y0 = floats(n * rows, 7), *want, *got;
@@ -180,7 +180,7 @@ static void projections_are_the_same(void)
     static const int64_t sizes[][2] = {{2, 3}, {6, 16}, {34, 77}, {100, 128}, {12, 2100}};
     static const int64_t ns[] = {1, 2, 3, 8, 9, MAX_ROWS + 6};
     open_both();
-    FOR_EACH_WEIGHT_FORMAT(format)
+    FOR_EACH_KIND_OF_FORMAT(format)
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
         const int64_t rows = sizes[s][0], cols = sizes[s][1];
         float *w = floats(rows * cols, 1), *rest = floats(rows + 2 * cols, 2);
@@ -230,7 +230,7 @@ static void weights_arrive(void)
             w[r * cols + c] = rounded(SW_BF16, rounded(SW_F16, w[r * cols + c]));
             turned[c * rows + r] = w[r * cols + c];
         }
-    FOR_EACH_WEIGHT_FORMAT(f)
+    FOR_EACH_KIND_OF_FORMAT(f)
     {
         const enum sw_format_id format = (enum sw_format_id)f;
         const size_t bytes = sw_matrix_bytes(format, rows, cols);
@@ -280,7 +280,7 @@ static void rows_are_embedded(void)
     memset(nan, 0xff, (size_t)(n * cols) * sizeof *nan);
     for (int32_t i = 0; i < n; i++)
         ids[i] = i * 31 % (int32_t)rows;
-    FOR_EACH_WEIGHT_FORMAT(format)
+    FOR_EACH_KIND_OF_FORMAT(format)
     {
         struct sw_matrix a = matrix(cpu, (enum sw_format_id)format, rows, cols, w);
         struct sw_matrix b = matrix(gpu, (enum sw_format_id)format, rows, cols, w);

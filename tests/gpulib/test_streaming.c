@@ -75,7 +75,7 @@ static void packed_matrices_pass(void)
     struct sw_backend *b = open_gpu_as(&options), *cpu = open_cpu(1, SW_ISA_PORTABLE);
     const struct sw_gpu_ops *ops = b->gpu;
     float *x = floats(n * cols, 2);
-    FOR_EACH_WEIGHT_FORMAT(format)
+    FOR_EACH_KIND_OF_FORMAT(format)
     {
         const size_t bytes = sw_matrix_bytes((enum sw_format_id)format, rows, cols);
         struct sw_matrix packed[3], own = {(enum sw_format_id)format, rows, cols, room(b, bytes)};

@@ -56,7 +56,7 @@ static void threads_change_nothing(void)
 {
     static const int threads[] = {2, 5};
     float *values = made_up_values();
-    FOR_EACH_WEIGHT_FORMAT(f)
+    FOR_EACH_KIND_OF_FORMAT(f)
     {
         const enum sw_format_id format = (enum sw_format_id)f;
         unsigned char *alone = stored(NULL, format, values);
@@ -97,8 +97,7 @@ static void encoded_row(enum sw_format_id format, const float *values, char *row
 static void rows_are_encoded_ones(void)
 {
     float *values = made_up_values();
-    FOR_EACH_WEIGHT_FORMAT(f)
-    {
+    FOR_EACH_GPU_FORMAT (f) {
         const struct sw_gpu_layout l = sw_gpu_layout_of((enum sw_format_id)f, ROWS, COLS);
         unsigned char *got = stored(NULL, (enum sw_format_id)f, values);
         char *want = malloc(l.row_bytes);
@@ -121,7 +120,7 @@ static void host_memory_has_the_same(void)
     float *values = made_up_values();
     struct sw_pool *pool;
     ok(sw_pool_create(3, NULL, 0, &pool));
-    FOR_EACH_WEIGHT_FORMAT(f)
+    FOR_EACH_KIND_OF_FORMAT(f)
     {
         const enum sw_format_id format = (enum sw_format_id)f;
         const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);

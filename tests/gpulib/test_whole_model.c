@@ -112,7 +112,7 @@ static void every_weight_format(void)
         .count = n,
         .tiers = {.n_gpu = n, .embed_on_gpu = true, .head_on_gpu = true},
         .gpu_memory = MEMORY};
-    FOR_EACH_WEIGHT_FORMAT(format)
+    FOR_EACH_KIND_OF_FORMAT(format)
     {
         compare("llama31", (enum sw_format_id)format, N_IDS, 1, &all);
     }
