@@ -33,6 +33,9 @@ namespace products
 constexpr int threads = 128, warps = threads / warp_size;
 constexpr int block_rows = 4;
 static_assert(SW_ROW_PAD % block_rows == 0, "padding rows may be read");
+/* Blocks that a multiprocessor is to hold, by its registers; 0: as many as compilers think right.
+ * Of eight tokens they would spill some to hold more. */
+template <int tokens> constexpr int least_blocks = tokens >= 8 ? 2 : 0;
 
 /* The row of W that is row i of a block. Gated rows come in pairs: the one that is activated, then
  * its factor, half of all rows further on. Rows may be padding. */
@@ -155,7 +158,7 @@ __device__ inline int64_t token_row(const struct sw_gpu_product &p, int token)
 }
 
 template <class W, bool whole, int tokens>
-__global__ void __launch_bounds__(threads) gemv(struct sw_gpu_product p, W of)
+__global__ void __launch_bounds__(threads, least_blocks<tokens>) gemv(struct sw_gpu_product p, W of)
 {
     constexpr int n_sums = block_rows * tokens, groups = W::per_vector / W::group;
     __shared__ float scratch[warps * n_sums];

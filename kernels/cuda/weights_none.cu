@@ -3,5 +3,3 @@
 
 #define NONE(name)                                                                                 \
     const struct sw_gpu_format sw_gpu_format_##name = {{}, SW_F16, SW_F16, NULL, NULL, NULL, NULL};
-
-NONE(q4_0)

@@ -42,7 +42,6 @@ const struct sw_format sw_format_q4_0 = {.name = "q4_0",
                                          .block_len = 32,
                                          .block_bytes = 18,
                                          .ggml_type = 2,
-                                         .cpu_only = true,
                                          .col_pad = 32,
                                          .decode = decode_q4_0,
                                          .encode = encode_q4_0};

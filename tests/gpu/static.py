@@ -42,7 +42,7 @@ class Kernel:
 
     def gemv(self):
         """(format, whole, tokens) of a GEMV, else None."""
-        found = re.search(r"\bblock_gemv<.*?(\w+), (true|false), (\d)>", self.name)
+        found = re.search(r"\bgemv_blocks<.*?(\w+), (true|false), (\d)>", self.name)
         if found:
             return found[1], found[2] == "true", int(found[3])
         found = re.search(r"\bgemv_int8<(true|false), (\d)>", self.name)
@@ -57,7 +57,7 @@ class Kernel:
     def weights(self):
         """Weights that a thread multiplies in a turn of the main loop."""
         of, _, tokens = self.gemv()
-        if "block_gemv" in self.name:
+        if "gemv_blocks" in self.name:
             return ROWS * LANE_COLUMNS * (4 if tokens <= 2 else 2)
         return ROWS * VECTORS[of]
 
