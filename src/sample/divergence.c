@@ -102,15 +102,25 @@ enum sw_status sw_base_row_make(struct sw_divergence_buffers *b, const float *lo
     return SW_OK;
 }
 
+/* One id's part of the divergence. */
+static inline double divergence_term(float base, float p, float logit, double log_sum)
+{
+    const double term = (double)p * ((double)base - ((double)logit - log_sum));
+    return base > -RANGE ? term : 0;
+}
+
 /* Lanes in a fixed order: the same bits whatever vectors the compiler makes of them. */
 static double divergence_sum(const float *base, const float *exps, float greatest_p,
                              const float *logits, size_t n, double log_sum)
 {
     double lanes[LANES] = {0}, sum = 0;
-    for (size_t i = 0; i < n; i++)
-        if (base[i] > -RANGE)
-            lanes[i % LANES] +=
-                (double)(exps[i] * greatest_p) * ((double)base[i] - ((double)logits[i] - log_sum));
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (size_t lane = 0; lane < LANES; lane++)
+            lanes[lane] += divergence_term(base[i + lane], exps[i + lane] * greatest_p,
+                                           logits[i + lane], log_sum);
+    for (; i < n; i++)
+        lanes[i % LANES] += divergence_term(base[i], exps[i] * greatest_p, logits[i], log_sum);
     for (size_t lane = 0; lane < LANES; lane++)
         sum += lanes[lane];
     return sum;
