@@ -156,66 +156,99 @@ struct block_tile {
     int64_t lane;  /* of the panel: the first row */
     int width;     /* of the panel */
     const struct block_x *x;
-    int64_t n; /* units */
-    float *c;  /* token r at c + r * SW_PANEL */
+    int nr;          /* tokens, whose blocks lie side by side */
+    int64_t n;       /* units */
+    float *c;        /* token r at c + r * SW_PANEL */
+    ptrdiff_t ahead; /* bytes to weights that come after these; 0: they are not to be fetched */
 };
 
 #define BLOCK_WIDE (SW_PANEL / LANES)
 
-ALWAYS_INLINE void block_fixed(const struct block_format *f, int nr, int nv, int width,
-                               const struct block_tile *t)
+/* Register v of rows, unit by unit. */
+ALWAYS_INLINE void block_lanes(const struct block_format *f, int nr, int v, const char *w,
+                               const struct block_x *x, const struct block_tile *t, int x_nr,
+                               int width, l_vec acc[TILE_ROWS])
 {
     const struct sw_packing *const p = &f->packing;
-    const ptrdiff_t steps[2] = {width * (ptrdiff_t)p->words[0].bytes,
-                                width * (ptrdiff_t)p->words[1].bytes};
-    const ptrdiff_t second = p->words[0].count * steps[0];
+    const ptrdiff_t first = width * (ptrdiff_t)p->words[0].bytes;
+    const ptrdiff_t second = width * (ptrdiff_t)p->words[1].bytes;
+    const int64_t lane = t->lane + v * LANES;
+    const struct block_unit u = {
+        {w + lane * p->words[0].bytes, w + p->words[0].count * first + lane * p->words[1].bytes},
+        {first, second},
+        x,
+        x_nr};
+    f->step(nr, &u, acc);
+}
+
+/* Units of many columns are not written out for each register, which would be too much code; and
+ * their words are read with gaps, which no processor foresees: a register's turn fetches its share
+ * of the unit that is t->ahead from here. */
+#define BLOCK_LONG 64
+static inline void block_fetch(const struct block_tile *t, int v, const char *w, ptrdiff_t w_step)
+{
+    const ptrdiff_t share = w_step / BLOCK_WIDE;
+    const char *at = w + t->ahead + (t->lane / LANES + v) * share;
+    for (ptrdiff_t i = 0; t->ahead && i < share; i += 64)
+        __builtin_prefetch(at + i, 0, 2);
+}
+
+ALWAYS_INLINE void block_fixed(const struct block_format *f, int nr, int nv, int x_nr, int width,
+                               const struct block_tile *t)
+{
+    const ptrdiff_t w_step = width * (ptrdiff_t)sw_packing_bytes(&f->packing);
     const char *w = t->w;
     const struct block_x *x = t->x;
     l_vec acc[BLOCK_WIDE][TILE_ROWS];
     EACH (v, nv)
         EACH (r, nr)
             acc[v][r] = l_load(t->c + r * SW_PANEL + v * LANES);
-    for (int64_t k = 0; k < t->n; k++) {
-        EACH (v, nv) {
-            const int64_t lane = t->lane + v * LANES;
-            const struct block_unit u = {
-                {w + lane * p->words[0].bytes, w + second + lane * p->words[1].bytes},
-                {steps[0], steps[1]},
-                x,
-                nr};
-            f->step(nr, &u, acc[v]);
-        }
-        w += second + p->words[1].count * steps[1];
-        x += p->elements / SW_X_COLS * nr;
+    for (int64_t k = 0; k < t->n; k++, w += w_step) {
+        if (f->packing.elements >= BLOCK_LONG)
+            for (int v = 0; v < nv; v++) {
+                block_fetch(t, v, w, w_step);
+                block_lanes(f, nr, v, w, x, t, x_nr, width, acc[v]);
+            }
+        else
+            EACH (v, nv)
+                block_lanes(f, nr, v, w, x, t, x_nr, width, acc[v]);
+        x += f->packing.elements / SW_X_COLS * x_nr;
     }
     EACH (v, nv)
         EACH (r, nr)
             l_store(t->c + r * SW_PANEL + v * LANES, acc[v][r]);
 }
 
-/* All rows of the panel: one token has room for the sums of many. */
+/* All rows of a whole panel: one token has room for the sums of many. */
 ALWAYS_INLINE void block_wide(const struct block_format *f, int nr, struct block_tile t)
 {
     const int most = nr == 1 ? BLOCK_WIDE : LANES_VECS;
-    for (t.lane = 0; t.lane < t.width;) {
-        const bool is_most = t.width - t.lane >= most * LANES;
-        if (is_most && t.width == SW_PANEL)
-            block_fixed(f, nr, most, SW_PANEL, &t);
-        else
-            block_fixed(f, nr, 1, t.width, &t);
-        const int done = is_most && t.width == SW_PANEL ? most * LANES : LANES;
-        t.lane += done;
-        t.c += done;
+    for (t.lane = 0; t.lane < SW_PANEL; t.lane += most * LANES, t.c += most * LANES)
+        block_fixed(f, nr, most, nr, SW_PANEL, &t);
+}
+
+/* The last panel, where it is narrower: token by token. */
+ALWAYS_INLINE void block_narrow(const struct block_format *f, struct block_tile t)
+{
+    for (int r = 0; r < t.nr; r++, t.x++, t.c += SW_PANEL) {
+        float *const c = t.c;
+        for (t.lane = 0; t.lane < t.width; t.lane += LANES, t.c += LANES)
+            block_fixed(f, 1, 1, t.nr, t.width, &t);
+        t.c = c;
     }
 }
 
-ALWAYS_INLINE void block_tall(const struct block_format *f, int64_t nr, const struct block_tile *t)
+ALWAYS_INLINE void block_tall(const struct block_format *f, const struct block_tile *t)
 {
+    if (t->width < SW_PANEL) {
+        block_narrow(f, *t);
+        return;
+    }
 #ifdef LANES_IN_LOOPS
-    block_wide(f, (int)nr, *t);
+    block_wide(f, t->nr, *t);
     return;
 #endif
-    switch (nr) {
+    switch (t->nr) {
     case 1:
         block_wide(f, 1, *t);
         break;
@@ -247,14 +280,16 @@ ALWAYS_INLINE void blocks_product(const struct block_format *f, const struct sw_
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             const int64_t first = tile_first(p->n, i), left = blocks - k;
             const int64_t n_blocks = left < chunk ? left : chunk;
+            const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->packing);
             const struct block_tile t = {
-                .w = (const char *)p->weights +
-                     k / of_unit * p->width * sw_packing_bytes(&f->packing),
+                .w = (const char *)p->weights + k / of_unit * unit,
                 .width = p->width,
+                .nr = (int)(tile_first(p->n, i + 1) - first),
                 .x = blocks_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks),
                 .n = n_blocks / of_unit,
-                .c = p->scratch + (first - base) * SW_PANEL};
-            block_tall(f, tile_first(p->n, i + 1) - first, &t);
+                .c = p->scratch + (first - base) * SW_PANEL,
+                .ahead = i == p->first_tile ? n_blocks / of_unit * unit : 0};
+            block_tall(f, &t);
         }
     for (int64_t r = base; r < end; r++)
         finish_row(p, p->scratch + (r - base) * SW_PANEL, p->y + r * p->y_ld);

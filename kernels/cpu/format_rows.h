@@ -7,6 +7,15 @@
 #include "kernels/cpu/q4_0.h"
 #include "kernels/cpu/q8_0.h"
 
+#include "kernels/cpu/iq4_xs.h"
+#include "kernels/cpu/k_scales.h"
+
+#include "kernels/cpu/q2_k.h"
+#include "kernels/cpu/q3_k.h"
+#include "kernels/cpu/q4_k.h"
+#include "kernels/cpu/q5_k.h"
+#include "kernels/cpu/q6_k.h"
+
 static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
     [SW_FORMAT_F32] = {.packing = {1, {{4, 1}}},
                        .prepare_tile = prepare_tile_f32,
@@ -39,6 +48,36 @@ static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
                         .prepare_tile = prepare_tile_q4_0,
                         .product = product_q4_0,
                         .spin = spin_int8},
+    [SW_FORMAT_Q2_K] = {.packing = {256, {{4, 20}, {2, 2}}},
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q2_k,
+                        .product = product_q2_k,
+                        .spin = spin_int8},
+    [SW_FORMAT_Q3_K] = {.packing = {256, {{4, 27}, {2, 1}}},
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q3_k,
+                        .product = product_q3_k,
+                        .spin = spin_int8},
+    [SW_FORMAT_Q4_K] = {.packing = {256, {{2, 2}, {4, 35}}},
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q4_k,
+                        .product = product_q4_k,
+                        .spin = spin_int8},
+    [SW_FORMAT_Q5_K] = {.packing = {256, {{2, 2}, {4, 43}}},
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q5_k,
+                        .product = product_q5_k,
+                        .spin = spin_int8},
+    [SW_FORMAT_Q6_K] = {.packing = {256, {{4, 52}, {2, 1}}},
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q6_k,
+                        .product = product_q6_k,
+                        .spin = spin_int8},
+    [SW_FORMAT_IQ4_XS] = {.packing = {256, {{2, 2}, {4, 33}}},
+                          .x_bytes = sizeof(struct block_x),
+                          .prepare_tile = prepare_tile_iq4_xs,
+                          .product = product_iq4_xs,
+                          .spin = spin_int8},
 };
 
 #endif

@@ -75,6 +75,10 @@ static inline l_word l_right(l_word a, int n)
 {
     return _mm256_srli_epi32(a, n);
 }
+static inline l_word l_right_by(l_word a, int n)
+{
+    return _mm256_srl_epi32(a, _mm_cvtsi32_si128(n));
+}
 static inline l_word l_plus(l_word a, l_word b)
 {
     return _mm256_add_epi32(a, b);

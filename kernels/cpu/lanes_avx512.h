@@ -81,6 +81,11 @@ static inline l_word l_right(l_word a, int n)
 {
     return _mm512_srli_epi32(a, (unsigned)n);
 }
+/* Shifted by a number that is no constant. */
+static inline l_word l_right_by(l_word a, int n)
+{
+    return _mm512_srl_epi32(a, _mm_cvtsi32_si128(n));
+}
 /* Sums and products of 32 bits. */
 static inline l_word l_plus(l_word a, l_word b)
 {

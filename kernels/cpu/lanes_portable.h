@@ -97,6 +97,10 @@ static inline l_word l_right(l_word a, int n)
 {
     EACH_WORD(a.x[i] >> n);
 }
+static inline l_word l_right_by(l_word a, int n)
+{
+    return l_right(a, n);
+}
 static inline l_word l_plus(l_word a, l_word b)
 {
     EACH_WORD(a.x[i] + b.x[i]);

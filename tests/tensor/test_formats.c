@@ -111,6 +111,18 @@ static void packed_bytes_stay(void)
          {0x3edf10f39364afc1, 0x721d41cbcd8f6dc9, 0xed1a17195570b0a3, 0x3edf10f39364afc1}},
         {SW_FORMAT_Q4_0,
          {0x6238bef6e1eda3a4, 0x08d80e2802246591, 0x1520186cf8c64040, 0x6238bef6e1eda3a4}},
+        {SW_FORMAT_Q2_K,
+         {0x4748f9b16533fc90, 0xa522abe22c56f4f3, 0xc8bafb44e05d55a7, 0x4748f9b16533fc90}},
+        {SW_FORMAT_Q3_K,
+         {0xd55f2e35b85d1fe4, 0xccdd540ded042d7e, 0xd518493b99bfc422, 0xd55f2e35b85d1fe4}},
+        {SW_FORMAT_Q4_K,
+         {0xfb8db96ab579137f, 0x75975a8bae184abb, 0x418eb0e5c25188de, 0xfb8db96ab579137f}},
+        {SW_FORMAT_Q5_K,
+         {0x99a056f5768cf4f5, 0x54cf95ae5001ee0e, 0xbb45a61ff20837c5, 0x99a056f5768cf4f5}},
+        {SW_FORMAT_Q6_K,
+         {0x1c71e5e511fc20e5, 0x2f9578b55d06cd7c, 0x084783f2e3c19e2d, 0x1c71e5e511fc20e5}},
+        {SW_FORMAT_IQ4_XS,
+         {0x1d5187675a49a984, 0x3fc7d66a3e73fda9, 0x5646c4d8f785b680, 0x1d5187675a49a984}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (size_t s = 0; s < N_SOURCES; s++)
@@ -214,7 +226,17 @@ static void pieces_are_the_whole(void)
     free(values);
 }
 
-/* What a format holds it can hold again: encoding what was decoded changes no element. */
+/* Root of the sum of squared differences of numbers. */
+static double distance(const float *a, const float *b)
+{
+    double sum = 0;
+    for (int i = 0; i < COLS; i++)
+        sum += isfinite(a[i]) && isfinite(b[i]) ? pow((double)a[i] - (double)b[i], 2) : 0;
+    return sqrt(sum);
+}
+
+/* What a format holds it can hold again: encoding what was decoded changes no element. Long blocks
+ * have scales that are searched for, with another end each time, but one that is nearer. */
 static void decoded_rows_encode_to_themselves(void)
 {
     char *values = hard_values(SW_F32, false);
@@ -223,12 +245,15 @@ static void decoded_rows_encode_to_themselves(void)
         char *once = calloc(1, row_bytes), *twice = calloc(1, row_bytes);
         for (int row = 0; row < ROWS; row++) {
             const struct sw_values of = values_row(values, SW_F32, false, row);
-            float scale = 1, again = 1, decoded[COLS];
+            float scale = 1, again = 1, decoded[COLS], held[COLS];
             sw_format_encode_row(f, &of, once, &scale);
             sw_format_decode(f, once, scale, COLS, decoded);
             const struct sw_values back = {decoded, SW_F32, COLS, 1, NULL};
             sw_format_encode_row(f, &back, twice, &again);
-            CU_ASSERT_FATAL(memcmp(once, twice, row_bytes) == 0);
+            sw_format_decode(f, twice, again, COLS, held);
+            CU_ASSERT_FATAL(f->block_len > 32
+                                ? distance(held, decoded) <= 0.9 * distance(decoded, of.data)
+                                : memcmp(once, twice, row_bytes) == 0);
             CU_ASSERT_FATAL(isnan(scale) ? isnan(again) : fabsf(again - scale) <= scale * 0x1p-22f);
         }
         free(once);
