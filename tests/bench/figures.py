@@ -6,7 +6,8 @@ A record is one line `cell <tab> program <tab> figure <tab> value`: cell names w
 
   figures.py read spillway|llama-bench|batched-bench CELL PROGRAM FILE [FIGURE …]
                                              JSON to records, on stdout; all figures, or these
-  figures.py peers|contention|ranks|first_token|batch|links|load|strangers RECORDS
+  figures.py peers|quantized|contention|ranks|first_token|batch|links|load|strangers
+                                             RECORDS
                                              records to a table; exit 1: target missed
 """
 import json
@@ -36,6 +37,11 @@ TARGETS = {  # what the tables judge by; docs and README of this folder name the
     "busy on slow links": 0.85,
     "beside strangers": 0.98,
     "cold of limit": 0.85,
+    "quantized decode of bandwidth, one thread": 0.85,
+    "quantized decode of bandwidth": 0.92,
+    "quantized decode of better peer": 1.15,
+    "quantized prefill of better peer": 1.50,
+    "quantized sequences of better peer": 2.00,
 }
 
 
@@ -196,6 +202,34 @@ def peers(records):
     return verdict.close()
 
 
+def quantized(records):
+    """Cells are "MODEL t=THREADS" and "MODEL xSEQUENCES"."""
+    verdict = Verdict()
+    programs = records.programs()
+    for phase, figure, mark in (("decode", "decode", " t="), ("prefill", "prefill", " t="),
+                                ("sequences", "decode", " x")):
+        rows = []
+        for cell in records.values:
+            got = {name: records.median(cell, name, figure) for name in programs}
+            if mark not in cell or got["spillway"] is None:
+                continue
+            better = max((value for name, value in got.items() if name != "spillway" and value),
+                         default=None)
+            share = records.median(cell, "spillway", "decode_share") if phase == "decode" else None
+            rows.append([cell, *(number(got[name]) for name in programs),
+                         number(ratio(got["spillway"], better)), percent(share),
+                         percent(records.spread(cell, "spillway", figure))])
+            verdict.at_least(f"{cell} {phase} over the better peer",
+                             f"quantized {phase} of better peer", ratio(got["spillway"], better))
+            verdict.at_least(f"{cell} decode of read bandwidth", "quantized decode of bandwidth" +
+                             (", one thread" if cell.endswith(" t=1") else ""), share)
+        if rows:
+            print_table([f"{phase}, tokens/s", *programs, "ours/better", "of bandwidth", "± ours"],
+                        rows)
+            print()
+    return verdict.close()
+
+
 def is_lossy(cell, name):
     """ik_llama.cpp repacks f16 files to bf16: three bits of each weight are gone."""
     return cell.startswith("f16") and name == "ik repacked"
@@ -336,7 +370,7 @@ def load(records):
 
 
 def main(arguments):
-    tables = {"peers": peers, "contention": contention, "ranks": ranks,
+    tables = {"peers": peers, "quantized": quantized, "contention": contention, "ranks": ranks,
               "first_token": first_token, "batch": batch, "links": links, "load": load,
               "strangers": strangers}
     if len(arguments) >= 5 and arguments[0] == "read" and arguments[1] in READERS:

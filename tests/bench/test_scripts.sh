@@ -63,6 +63,32 @@ SPILLWAY=$tmp/ours bash "$here/peers.sh" -r 3 -f f16 -t 1 >"$tmp/out" 2>"$tmp/er
 check_line "peers.sh alone" '^f16 t=1 +20\.00 +97% +50%$' "$tmp/out"
 check_line "peers.sh alone, verdict" '^1 of 1 targets met$' "$tmp/out"
 
+# quantized files: 20 / 16 is 1.25 of the better peer, 210 / 200 is no 1.5; the same call again
+# measures nothing anew, and a call without time measures nothing at all
+rm -f "$tmp/ours.turn"
+: >"$tmp/shape.gguf"
+printf '#!/bin/sh\necho "{\\"speed_pp\\": 1, \\"speed_tg\\": 5.0}"\n' >"$tmp/batched"
+chmod +x "$tmp/batched"
+for again in 1 2; do
+    status=0
+    SPILLWAY=$tmp/ours LLAMA_BENCH=$tmp/theirs bash "$here/quantized.sh" -r 3 -t 2 -s 0 \
+        -o "$tmp/kept" "$tmp/shape.gguf" >"$tmp/out" 2>"$tmp/err" || status=$?
+    check "quantized.sh, a target missed, call $again" 1 "$status"
+    check_line "quantized.sh, decode" '^shape t=2 +20\.00 +16\.00 +1\.25 +97% +50%$' "$tmp/out"
+    check_line "quantized.sh, prefill" '^shape t=2 +210\.00 +200\.00 +1\.05 +– +0%$' "$tmp/out"
+    check_line "quantized.sh, verdict" '^2 of 3 targets met$' "$tmp/out"
+    check "quantized.sh, calls after call $again" 6 "$(cat "$tmp/ours.turn")"
+done
+status=0
+SPILLWAY=$tmp/ours LLAMA_BATCHED=$tmp/batched bash "$here/quantized.sh" -r 1 -t 2 -p 0 -s 16 \
+    "$tmp/shape.gguf" >"$tmp/out" 2>"$tmp/err" || status=$?
+check_line "quantized.sh, sequences" '^shape x16 +30\.00 +5\.00 +6\.00 +– +–$' "$tmp/out"
+check_line "quantized.sh, sequences, verdict" '^2 of 2 targets met$' "$tmp/out"
+status=0
+SPILLWAY=$tmp/ours bash "$here/quantized.sh" -r 4 -f 1 -w 0 -t 2 -s 0 -o "$tmp/kept" \
+    "$tmp/shape.gguf" >"$tmp/out" 2>"$tmp/err" || status=$?
+check "quantized.sh, time is over" 3 "$status"
+
 # what cannot run is said, with status 2
 status=0
 SPILLWAY=$tmp/broken bash "$here/peers.sh" -r 1 -f f16 -t 1 >"$tmp/out" 2>"$tmp/err" || status=$?
