@@ -138,7 +138,7 @@ template <class W> struct functions {
         for (int i = 0; i < W::n_planes; i++)
             planes[i] = W::plane(i);
         return unpack_blocks(W::packing, planes, W::n_planes, packed, round_up(rows, SW_ROW_PAD),
-                             divide_up(cols, W::block_len), out, stream);
+                             blocks_of_row<W>(cols), out, stream);
     }
 };
 

@@ -80,12 +80,18 @@ template <class W> struct matrix {
     }
 };
 
+/* With padding, whole units of the CPU's panels. */
+template <class W> static inline int64_t blocks_of_row(int64_t cols)
+{
+    return round_up(divide_up(cols, W::block_len), W::packing.blocks);
+}
+
 template <class W> static inline matrix<W> matrix_of(const void *w, int64_t rows, int64_t cols)
 {
     const int64_t padded = round_up(rows, SW_ROW_PAD);
     matrix<W> m;
     m.cols = cols;
-    m.blocks = divide_up(cols, W::block_len);
+    m.blocks = blocks_of_row<W>(cols);
     place at = (place)w;
     for (int i = 0; i < W::n_planes; i++) {
         m.first[i] = at;

@@ -42,12 +42,15 @@ __global__ void __launch_bounds__(square *lines)
     const int width = (int)(left < panel_rows ? left : panel_rows);
     const int unit_bytes = of.packing.words[0].bytes * of.packing.words[0].count +
                            of.packing.words[1].bytes * of.packing.words[1].count;
-    const char *const from = packed + panel * panel_rows * (granules / of_block) * unit_bytes;
+    const char *const from = packed + panel * panel_rows * unit_bytes *
+                                          (granules / of_block / (unsigned)of.packing.blocks);
     const int lane = (int)(first_row % panel_rows) + (int)threadIdx.x;
     for (unsigned i = threadIdx.y; i < square; i += lines)
         if (first + i < granules && lane < width) {
-            const int64_t unit = (first + i) / of_block;
-            const int at = of.plane.from + (int)((first + i) % of_block * sizeof(granule));
+            const unsigned of_unit = of_block * (unsigned)of.packing.blocks;
+            const int64_t unit = (first + i) / of_unit;
+            const int at =
+                of.plane.from * of.packing.blocks + (int)((first + i) % of_unit * sizeof(granule));
             const char *const place =
                 from + unit * width * unit_bytes + place_in_unit(of.packing, width, lane, at);
             tile[i][threadIdx.x] = *(const granule *)(const void *)place;
@@ -69,7 +72,29 @@ void launch_plane(const void *packed, const struct plane_of_panel &of, int64_t r
               rows, (unsigned)granules, (granule *)(void *)out);
 }
 
-const sw::listed_kernels all(unpack_plane<uint16_t>, unpack_plane<uint8_t>);
+/* Fifth bits of 32 columns: bit i of byte b of a panel's word is that of column 4 i + b. */
+__global__ void __launch_bounds__(square *lines) restore_fives(unsigned *words, int64_t n)
+{
+    sw::await_previous();
+    const int64_t i = sw::this_column();
+    if (i >= n)
+        return;
+    const unsigned from = words[i];
+    unsigned to = 0;
+#pragma unroll
+    for (int bit = 0; bit < 32; bit++)
+        to |= (from >> (bit % 4 * 8 + bit / 4) & 1u) << bit;
+    words[i] = to;
+}
+
+void launch_fives(char *words, int64_t n, cudaStream_t stream)
+{
+    constexpr int threads = square * lines;
+    SW_LAUNCH(restore_fives, (unsigned)sw::divide_up(n, threads), threads, 0, stream,
+              (unsigned *)(void *)words, n);
+}
+
+const sw::listed_kernels all(unpack_plane<uint16_t>, unpack_plane<uint8_t>, restore_fives);
 
 } // namespace
 
@@ -83,10 +108,13 @@ cudaError_t sw::blocks::unpack_blocks(const struct packing &packing,
     char *to = (char *)out;
     for (int i = 0; i < n_planes; i++) {
         const struct plane_of_panel of = {packing, planes[i]};
-        if (planes[i].bytes % sizeof(uint16_t) == 0 && planes[i].from % sizeof(uint16_t) == 0)
+        if (planes[i].bytes % sizeof(uint16_t) == 0 &&
+            planes[i].from * packing.blocks % sizeof(uint16_t) == 0)
             launch_plane<uint16_t>(packed, of, rows, blocks, to, stream);
         else
             launch_plane<uint8_t>(packed, of, rows, blocks, to, stream);
+        if (i == packing.fives)
+            launch_fives(to, rows * blocks, stream);
         to += rows * blocks * planes[i].bytes;
     }
     return cudaGetLastError();

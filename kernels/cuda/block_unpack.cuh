@@ -17,6 +17,9 @@ struct packing {
     struct {
         int bytes, count;
     } words[2];
+    int blocks = 1; /* of a unit: the same part of each lies together, then the next part */
+    int fives =
+        -1; /* the plane whose words have their bits as kernels/cpu/fives.h says; -1: none */
 };
 
 /* Takes all blocks to the planes of `out`. rows: with their padding; blocks: of a row. */

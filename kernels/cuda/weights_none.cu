@@ -3,10 +3,3 @@
 
 #define NONE(name)                                                                                 \
     const struct sw_gpu_format sw_gpu_format_##name = {{}, SW_F16, SW_F16, NULL, NULL, NULL, NULL};
-
-NONE(q2_k)
-NONE(q3_k)
-NONE(q4_k)
-NONE(q5_k)
-NONE(q6_k)
-NONE(iq4_xs)

@@ -55,7 +55,6 @@ const struct sw_format sw_format_iq4_xs = {.name = "iq4_xs",
                                            .block_len = 256,
                                            .block_bytes = 136,
                                            .ggml_type = 23,
-                                           .cpu_only = true,
                                            .col_pad = 256,
                                            .decode = decode_iq4_xs,
                                            .encode = encode_iq4_xs};

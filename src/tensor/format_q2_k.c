@@ -40,7 +40,6 @@ const struct sw_format sw_format_q2_k = {.name = "q2_k",
                                          .block_len = 256,
                                          .block_bytes = 84,
                                          .ggml_type = 10,
-                                         .cpu_only = true,
                                          .col_pad = 256,
                                          .decode = decode_q2_k,
                                          .encode = encode_q2_k};

@@ -59,7 +59,6 @@ const struct sw_format sw_format_q3_k = {.name = "q3_k",
                                          .block_len = 256,
                                          .block_bytes = 110,
                                          .ggml_type = 11,
-                                         .cpu_only = true,
                                          .col_pad = 256,
                                          .decode = decode_q3_k,
                                          .encode = encode_q3_k};

@@ -40,7 +40,6 @@ const struct sw_format sw_format_q4_k = {.name = "q4_k",
                                          .block_len = 256,
                                          .block_bytes = 144,
                                          .ggml_type = 12,
-                                         .cpu_only = true,
                                          .col_pad = 256,
                                          .decode = decode_q4_k,
                                          .encode = encode_q4_k};

@@ -45,7 +45,6 @@ const struct sw_format sw_format_q5_k = {.name = "q5_k",
                                          .block_len = 256,
                                          .block_bytes = 176,
                                          .ggml_type = 13,
-                                         .cpu_only = true,
                                          .col_pad = 256,
                                          .decode = decode_q5_k,
                                          .encode = encode_q5_k};

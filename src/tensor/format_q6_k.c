@@ -53,7 +53,6 @@ const struct sw_format sw_format_q6_k = {.name = "q6_k",
                                          .block_len = 256,
                                          .block_bytes = 210,
                                          .ggml_type = 14,
-                                         .cpu_only = true,
                                          .col_pad = 256,
                                          .decode = decode_q6_k,
                                          .encode = encode_q6_k};
