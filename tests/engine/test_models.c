@@ -149,6 +149,12 @@ static void fewer_bits_cost_what_is_stated(void)
                  {"tests/models/tiny/opt", SW_FORMAT_F16, 0.002},
                  {"tests/models/shakespeare", SW_FORMAT_INT8, 0.03},
                  {"tests/models/shakespeare", SW_FORMAT_Q8_0, 0.01},
+                 {"tests/models/shakespeare", SW_FORMAT_Q6_K, 0.03},
+                 {"tests/models/shakespeare", SW_FORMAT_Q5_K, 0.06},
+                 {"tests/models/shakespeare", SW_FORMAT_Q4_K, 0.1},
+                 {"tests/models/shakespeare", SW_FORMAT_IQ4_XS, 0.1},
+                 {"tests/models/shakespeare", SW_FORMAT_Q3_K, 0.2},
+                 {"tests/models/shakespeare", SW_FORMAT_Q2_K, 0.4},
                  /* Random ones, which magnify every rounding. */
                  {"tests/models/tiny/llama", SW_FORMAT_Q8_0, 0.1},
                  {"tests/models/tiny/qwen2", SW_FORMAT_Q8_0, 0.1},
