@@ -11,9 +11,8 @@
 #define ADAPTER_CONFIG_LIMIT (16u << 20)
 
 static const struct sw_adapter *const adapters[] = {
-    &sw_adapter_bitsandbytes,
-    &sw_adapter_fp8,
-    &sw_adapter_mxfp4,
+    &sw_adapter_bitsandbytes, &sw_adapter_fp8, &sw_adapter_mxfp4,
+    &sw_adapter_gptq,         &sw_adapter_awq, &sw_adapter_compressed,
 };
 #define N_ADAPTERS (sizeof adapters / sizeof adapters[0])
 

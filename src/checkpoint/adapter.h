@@ -67,6 +67,7 @@ struct sw_adapter {
 
 /* A line here and one in the table of adapter.c each. */
 extern const struct sw_adapter sw_adapter_bitsandbytes;
+extern const struct sw_adapter sw_adapter_gptq, sw_adapter_awq, sw_adapter_compressed;
 extern const struct sw_adapter sw_adapter_fp8;
 extern const struct sw_adapter sw_adapter_mxfp4;
 

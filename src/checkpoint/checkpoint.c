@@ -163,19 +163,64 @@ static enum sw_status open_sharded(const char *dir, const char *index_path, stru
     return status;
 }
 
-/*
- * *found: index of the first candidate in the directory, N_CANDIDATES when there is none. Fails
- * when one cannot be examined or is a dangling link: another must not be used in its place.
- */
-static enum sw_status find_candidate(const char *dir, size_t *found)
+/* A file of weights in the directory; name empty: there is none. */
+struct found_file {
+    char name[256];
+    bool is_index;
+};
+
+/* "gptq_model-4bit-128g.safetensors", .bin or .pt, or the index of such shards. Sets *is_index. */
+static bool is_old_gptq(const char *name, bool *is_index)
 {
-    enum sw_file_kind kind = SW_FILE_ABSENT;
-    for (*found = 0; *found < N_CANDIDATES; ++*found) {
-        const enum sw_status status = sw_file_find_in(dir, candidates[*found].name, &kind);
-        if (status != SW_OK || kind != SW_FILE_ABSENT)
-            return status;
+    *is_index = ends_with(name, ".index.json");
+    return strncmp(name, "gptq_model-", 11) == 0 && !strstr(name, "-of-") &&
+           (*is_index || ends_with(name, ".safetensors") || ends_with(name, ".bin") ||
+            ends_with(name, ".pt"));
+}
+
+/* As AutoGPTQ named files at first, by their settings; an index before a file. Several files hold
+ * the model with several settings, of which none is the right one. */
+static enum sw_status find_old_gptq(const char *dir, struct found_file *found)
+{
+    char other[256] = "";
+    DIR *folder = opendir(dir);
+    for (struct dirent *e; folder && (e = readdir(folder));) {
+        bool is_index;
+        if (strlen(e->d_name) >= sizeof found->name || !is_old_gptq(e->d_name, &is_index))
+            continue;
+        if (found->name[0] && found->is_index == is_index)
+            strcpy(other, e->d_name);
+        if (found->name[0] && found->is_index >= is_index)
+            continue;
+        other[0] = '\0';
+        strcpy(found->name, e->d_name);
+        found->is_index = is_index;
     }
-    return SW_OK;
+    if (folder)
+        closedir(folder);
+    if (!other[0])
+        return SW_OK;
+    return sw_fail(SW_EINPUT,
+                   "%s: has %s and %s, the same model with different settings: leave one of them",
+                   dir, strcmp(found->name, other) < 0 ? found->name : other,
+                   strcmp(found->name, other) < 0 ? other : found->name);
+}
+
+/* Fails when one cannot be examined or is a dangling link: another must not be used in its place.
+ */
+static enum sw_status find_weights(const char *dir, struct found_file *found)
+{
+    *found = (struct found_file){0};
+    for (size_t i = 0; i < N_CANDIDATES; i++) {
+        enum sw_file_kind kind = SW_FILE_ABSENT;
+        SW_TRY(sw_file_find_in(dir, candidates[i].name, &kind));
+        if (kind == SW_FILE_ABSENT)
+            continue;
+        snprintf(found->name, sizeof found->name, "%s", candidates[i].name);
+        found->is_index = candidates[i].is_index;
+        return SW_OK;
+    }
+    return find_old_gptq(dir, found);
 }
 
 /* Fails with the list of the candidates; names files of formats that are not supported yet. */
@@ -192,9 +237,6 @@ static enum sw_status fail_no_weights(const char *dir)
         if (ends_with(e->d_name, ".gguf"))
             snprintf(unread, sizeof unread, "; %.100s is a model by itself: give its path",
                      e->d_name);
-        else if (strncmp(e->d_name, "gptq_model-", 11) == 0)
-            snprintf(unread, sizeof unread, "; old GPTQ files are not read yet (%.100s)",
-                     e->d_name);
         else if (ends_with(e->d_name, ".pth"))
             snprintf(unread, sizeof unread,
                      "; %.100s has another layout, use the hub's version of the checkpoint",
@@ -208,24 +250,24 @@ static enum sw_status fail_no_weights(const char *dir)
 
 enum sw_status sw_checkpoint_find(const char *dir, bool *there)
 {
-    size_t found = N_CANDIDATES;
-    const enum sw_status status = find_candidate(dir, &found);
-    *there = found < N_CANDIDATES;
+    struct found_file found;
+    const enum sw_status status = find_weights(dir, &found);
+    *there = found.name[0] != '\0';
     return status;
 }
 
 enum sw_status sw_checkpoint_open(const char *dir, struct sw_tensors *out)
 {
-    size_t found;
+    struct found_file found;
     *out = (struct sw_tensors){0};
-    SW_TRY(find_candidate(dir, &found));
-    if (found == N_CANDIDATES)
+    SW_TRY(find_weights(dir, &found));
+    if (!found.name[0])
         return fail_no_weights(dir);
-    char *path = sw_path_join(dir, candidates[found].name);
+    char *path = sw_path_join(dir, found.name);
     if (!path)
         return sw_fail(SW_ENOMEM, "no memory for a path");
-    const enum sw_status status = candidates[found].is_index ? open_sharded(dir, path, out)
-                                                             : sw_checkpoint_add_file(path, out);
+    const enum sw_status status =
+        found.is_index ? open_sharded(dir, path, out) : sw_checkpoint_add_file(path, out);
     if (status != SW_OK)
         sw_tensors_free(out);
     free(path);

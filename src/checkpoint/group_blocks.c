@@ -273,6 +273,41 @@ void sw_group_blocks(const struct sw_group_matrix *m, int64_t first, int64_t n, 
     }
 }
 
+/* Column `col` of the file: its codes of a tile of rows. */
+static void tile_codes(const struct sw_group_matrix *m, int64_t col, int64_t first, int64_t n,
+                       uint8_t codes[TILE])
+{
+    const int64_t row_bytes = (m->cols * m->bits + 31) / 32 * 4;
+    const uint8_t *rows = (const uint8_t *)m->codes + (first - m->first_code) * row_bytes;
+    if (m->codes_kind == SW_CODES_DOWN)
+        line_down(m, col, first, n, codes);
+    else if (m->codes_kind == SW_CODES_ACROSS)
+        line_across(m, col, first, n, codes);
+    else
+        for (int64_t r = 0; r < n; r++)
+            codes[r] = row_code(rows + r * row_bytes, col, m->bits);
+}
+
+void sw_group_floats(const struct sw_group_matrix *m, int64_t first, int64_t n, float *out)
+{
+    const bool bytes = sw_groupwise_bits(m->format) == 8;
+    for (int64_t done = 0; done < n; done += TILE, out += TILE * m->cols) {
+        const int64_t rows = n - done < TILE ? n - done : TILE;
+        uint32_t heads[TILE];
+        for (int64_t i = 0; i < m->cols; i++) {
+            uint8_t codes[TILE];
+            if (i % m->group == 0)
+                group_heads(m, i / m->group, first + done, rows, heads);
+            tile_codes(m, m->order[i], first + done, rows, codes);
+            for (int64_t r = 0; r < rows; r++) {
+                const int zero = bytes ? (int8_t)(heads[r] & 0xff) + 128 : (int)(heads[r] & 0xff);
+                out[r * m->cols + m->order[i]] =
+                    sw_groupwise_scale(heads[r]) * (float)(codes[r] - zero);
+            }
+        }
+    }
+}
+
 /* Group g has the places [g * group, end) in the order. */
 static int64_t group_end(int64_t g, int64_t cols, int64_t group)
 {

@@ -50,6 +50,9 @@ struct sw_group_matrix {
 /* Makes the blocks of rows [first, first + n). Any thread may call it. */
 void sw_group_blocks(const struct sw_group_matrix *m, int64_t first, int64_t n, void *blocks);
 
+/* Makes rows of f32 instead, with the columns as in the file; m->order is not NULL. */
+void sw_group_floats(const struct sw_group_matrix *m, int64_t first, int64_t n, float *out);
+
 /*
  * The order that sorts columns by their group and keeps it within one, for group_of (cols) as files
  * have it. False: some group has not exactly its `group` columns (the last: what is left), so that

@@ -169,7 +169,8 @@ static enum sw_status folder_warn_decoded(const struct sw_tensors *tensors, stru
     if (n == 0)
         return SW_OK;
     return sw_model_warn(model,
-                         "%zu quantized matrices have rows that are no whole blocks (the first is "
+                         "%zu quantized matrices have rows that are no whole blocks, or columns "
+                         "in an order of their own (act-order; the first is "
                          "'%s' [%lld, %lld]): they are decoded and kept in 16 bits",
                          n, first->name, (long long)first->shape[0], (long long)first->shape[1]);
 }

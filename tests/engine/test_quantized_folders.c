@@ -8,8 +8,10 @@
 
 #include <math.h>
 
-static const char *const names[] = {"nf4",  "nf4_plain", "nf4_odd", "fp4",
-                                    "int8", "fp8_tile",  "fp8_row", "fp8_tensor"};
+static const char *const names[] = {"nf4",       "nf4_plain", "nf4_odd",    "fp4",    "int8",
+                                    "fp8_tile",  "fp8_row",   "fp8_tensor", "gptq",   "gptq_order",
+                                    "gptq_3bit", "gptq_v2",   "autoround",  "awq",    "awq_gemv",
+                                    "ct_asym",   "ct_order",  "ct_8bit",    "ct_int8"};
 #define N_NAMES (sizeof names / sizeof names[0])
 #define MOST_IDS 64
 
