@@ -76,6 +76,17 @@ const char *sw_weight_choice_name(enum sw_choice_kind kind, int i)
     return NULL;
 }
 
+static const struct sw_format *choice_format(enum sw_choice_kind kind, const char *name)
+{
+    enum sw_format_id id;
+    if (sw_format_by_name(name, &id) && choice_has(kind, sw_format_of(id)))
+        return sw_format_of(id);
+    for (int i = 0; i < N_FORMATS; i++)
+        if (choice_has(kind, choice_formats[i]) && strcasecmp(choice_formats[i]->name, name) == 0)
+            return choice_formats[i];
+    return NULL;
+}
+
 static enum sw_status choice_unknown(const char *item, const char *name, bool mixes,
                                      enum sw_choice_kind kind)
 {
@@ -84,7 +95,7 @@ static enum sw_status choice_unknown(const char *item, const char *name, bool mi
     char all[512] = "";
     size_t used = 0;
     for (int i = 0; (known = sw_weight_choice_name(kind, i)); i++) {
-        if (sw_mix_by_name(known) && !mixes)
+        if (!mixes && !choice_format(kind, known))
             continue;
         sw_nearest_try(&nearest, known);
         if (used < sizeof all)
@@ -98,17 +109,6 @@ static enum sw_status choice_unknown(const char *item, const char *name, bool mi
     return sw_fail(SW_EUSAGE, "'%s': '%s' is not one of %s%s%s%s", item, name, all,
                    nearest.best ? "; did you mean '" : "", nearest.best ? nearest.best : "",
                    nearest.best ? "'?" : "");
-}
-
-static const struct sw_format *choice_format(enum sw_choice_kind kind, const char *name)
-{
-    enum sw_format_id id;
-    if (sw_format_by_name(name, &id) && choice_has(kind, sw_format_of(id)))
-        return sw_format_of(id);
-    for (int i = 0; i < N_FORMATS; i++)
-        if (choice_has(kind, choice_formats[i]) && strcasecmp(choice_formats[i]->name, name) == 0)
-            return choice_formats[i];
-    return NULL;
 }
 
 /* ---- items */

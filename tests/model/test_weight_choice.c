@@ -134,6 +134,27 @@ static void tied_heads(void)
     sw_model_close(model);
 }
 
+/* A role takes each format, also one whose name is a mix's, too, and no mix. */
+static void roles_take_formats(void)
+{
+    struct sw_weight_choice choice;
+    const char *name;
+    CU_ASSERT_EQUAL(sw_weight_choice_parse("f16,head=q7", SW_CHOICE_FILE, &choice), SW_EUSAGE);
+    char message[SW_ERROR_MAX];
+    snprintf(message, sizeof message, "%s", sw_error_message());
+    for (int i = 1; (name = sw_weight_choice_name(SW_CHOICE_FILE, i)); i++) {
+        char item[64], listed[64];
+        snprintf(item, sizeof item, "f16,head=%s", name);
+        snprintf(listed, sizeof listed, " %s", name);
+        const char *at = strstr(message, listed);
+        while (at && !strchr(",;", at[strlen(listed)]) && at[strlen(listed)])
+            at = strstr(at + 1, listed);
+        CU_ASSERT_EQUAL(sw_weight_choice_parse(item, SW_CHOICE_FILE, &choice) == SW_OK, at != NULL);
+    }
+    CU_ASSERT_PTR_NOT_NULL(strstr(message, " q6_k,"));
+    CU_ASSERT_PTR_NULL(strstr(message, "q4_k_m"));
+}
+
 /* Names that help lists are accepted, and each once. */
 static void listed_names_are_known(void)
 {
@@ -152,4 +173,5 @@ SW_UNIT_TESTS({"texts come back", texts_come_back},
               {"wrong texts are refused", wrong_texts_are_refused},
               {"roles are applied", roles_are_applied},
               {"models without a role", models_without_a_role}, {"tied heads", tied_heads},
+              {"roles take formats", roles_take_formats},
               {"listed names are known", listed_names_are_known})
