@@ -92,6 +92,12 @@ if [ $? != 4 ] || ! grep -q '130 runs of nodes .* at most 128 parts' <<<"$refuse
 fi
 rm -rf "$deep"
 
+# A mix of formats on too little memory: what would make it fit, the disk among it.
+if "$spillway" inspect "$here/configs/mixtral-8x7b" | grep -q '^  q4_k_m '; then
+    check mixtral-16g.txt 4 mixtral-8x7b "1x(host:16G)" --weights q4_k_m
+else
+    echo "no plan of q4_k_m: weights cannot be kept in all of its formats"
+fi
 # no plan is much wider than the given terminal, nor has other than ASCII in plain ASCII
 ascii=$(LC_ALL=C "$spillway" plan "$here/configs/opt-30b" --cluster "$hosts/lab" 2>/dev/null)
 if printf '%s' "$ascii" | LC_ALL=C grep -q '[^ -~]'; then
