@@ -102,7 +102,7 @@ sw plan q8_0.gguf --cluster "1x(host:8G)"
 grep -q "of q8_0 weights" out || fail "the plan does not keep q8_0 as it is"
 sw bench q4_0.gguf -p 8 -n 2 -r 1 --json
 expect 0 "bench"
-grep -q '"weights": "f16"' out || fail "blocks are not kept in 16 bits without --weights"
+grep -q '"weights": "q4_0"' out || fail "q4_0 is not kept as it is"
 sw run q8_0.gguf --tokens 1,2,3 -n 3
 expect 0 "run without a tokenizer"
 sw run q8_0.gguf hello -n 3
