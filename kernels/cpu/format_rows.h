@@ -16,6 +16,9 @@
 #include "kernels/cpu/q5_k.h"
 #include "kernels/cpu/q6_k.h"
 
+#include "kernels/cpu/fp8.h"
+#include "kernels/cpu/nf4.h"
+
 static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
     [SW_FORMAT_F32] = {.packing = {1, {{4, 1}}},
                        .prepare_tile = prepare_tile_f32,
@@ -78,6 +81,20 @@ static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
                           .prepare_tile = prepare_tile_iq4_xs,
                           .product = product_iq4_xs,
                           .spin = spin_int8},
+    [SW_FORMAT_NF4] = {.packing = {64, {{4, 1}, {4, 8}}},
+                       .x_bytes = sizeof(struct block_x),
+                       .prepare_tile = prepare_tile_nf4,
+                       .product = product_nf4,
+                       .spin = spin_int8},
+    [SW_FORMAT_FP4] = {.packing = {64, {{4, 1}, {4, 8}}},
+                       .x_bytes = sizeof(struct block_x),
+                       .prepare_tile = prepare_tile_nf4,
+                       .product = product_fp4,
+                       .spin = spin_int8},
+    [SW_FORMAT_FP8] = {.packing = {128, {{4, 1}, {4, 32}}},
+                       .prepare_tile = prepare_tile_f32,
+                       .product = product_fp8,
+                       .spin = spin_f32},
 };
 
 #endif

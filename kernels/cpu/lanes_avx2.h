@@ -175,6 +175,47 @@ static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
     return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
+/* Weights of 16 bits: of a register of lanes those of the first two lanes of each four, and those
+ * of the others; and so the sums, two a lane. */
+typedef struct l_wide_table {
+    __m256i low, high;
+} l_wide_table;
+typedef struct l_wide {
+    __m256i a, b;
+} l_wide;
+typedef l_wide l_wide_sums;
+static inline l_wide_table l_wide_table_of(const int16_t *entries)
+{
+    int8_t low[16], high[16];
+    for (int i = 0; i < 16; i++) {
+        low[i] = (int8_t)(entries[i] & 255);
+        high[i] = (int8_t)(entries[i] >> 8);
+    }
+    return (l_wide_table){l_table_of(low), l_table_of(high)};
+}
+static inline l_wide l_wide_look_up(l_wide_table table, l_word at)
+{
+    const __m256i low = l_look_up(table.low, at), high = l_look_up(table.high, at);
+    return (l_wide){_mm256_unpacklo_epi8(low, high), _mm256_unpackhi_epi8(low, high)};
+}
+static inline l_wide_sums l_wide_from(int32_t start)
+{
+    (void)start;
+    return (l_wide_sums){_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
+{
+    float four; /* their bits: of floats a broadcast from memory is made */
+    memcpy(&four, x, sizeof four);
+    const __m256i xs = _mm256_cvtepi8_epi16(_mm_castps_si128(_mm_set1_ps(four)));
+    return (l_wide_sums){_mm256_add_epi32(sums.a, _mm256_madd_epi16(w.a, xs)),
+                         _mm256_add_epi32(sums.b, _mm256_madd_epi16(w.b, xs))};
+}
+static inline l_word l_wide_sum(l_wide_sums sums)
+{
+    return _mm256_hadd_epi32(sums.a, sums.b);
+}
+
 static inline void l_sum_pairs(const int8_t *x, int32_t *even, int32_t *odd)
 {
     const __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)x);

@@ -248,6 +248,73 @@ static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
 }
 #endif
 
+/*
+ * Weights of 16 bits, from tables. l_wide_dot adds the products of a lane's four with four elements
+ * of x, from -127 to 127; sums start from what l_wide_from takes of struct block_x, as those of
+ * signed weights, and l_wide_sum gives each lane's.
+ */
+typedef struct l_wide_table {
+    __m512i low, high; /* bytes, the high ones raised by SIGNED_ZERO */
+} l_wide_table;
+typedef struct l_wide {
+    __m512i a, b;
+} l_wide;
+typedef l_wide l_wide_sums;
+static inline l_wide_table l_wide_table_of(const int16_t *entries)
+{
+    int8_t low[16], high[16];
+    for (int i = 0; i < 16; i++) {
+        low[i] = (int8_t)(entries[i] & 255);
+        high[i] = (int8_t)((entries[i] >> 8) ^ SIGNED_ZERO);
+    }
+    return (l_wide_table){l_table_of(low), l_table_of(high)};
+}
+#ifdef DOT
+static inline l_wide l_wide_look_up(l_wide_table table, l_word at)
+{
+    return (l_wide){l_look_up(table.low, at), l_look_up(table.high, at)};
+}
+static inline l_wide_sums l_wide_from(int32_t start)
+{
+    return (l_wide_sums){_mm512_setzero_si512(), _mm512_set1_epi32(start)};
+}
+static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
+{
+    return (l_wide_sums){_mm512_dpbusd_epi32(sums.a, w.a, l_four(x)),
+                         _mm512_dpbusd_epi32(sums.b, w.b, l_four(x))};
+}
+static inline l_word l_wide_sum(l_wide_sums sums)
+{
+    return _mm512_add_epi32(sums.a, _mm512_slli_epi32(sums.b, 8));
+}
+#else
+/* Of the first two lanes of each four, and of the others; and so the sums, two a lane. */
+static inline l_wide l_wide_look_up(l_wide_table table, l_word at)
+{
+    const __m512i low = l_look_up(table.low, at), high = l_look_up(table.high, at);
+    return (l_wide){_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
+}
+static inline l_wide_sums l_wide_from(int32_t start)
+{
+    (void)start;
+    return (l_wide_sums){_mm512_setzero_si512(), _mm512_setzero_si512()};
+}
+static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
+{
+    int four;
+    memcpy(&four, x, sizeof four);
+    const __m512i xs = _mm512_cvtepi8_epi16(_mm256_set1_epi32(four));
+    return (l_wide_sums){_mm512_add_epi32(sums.a, _mm512_madd_epi16(w.a, xs)),
+                         _mm512_add_epi32(sums.b, _mm512_madd_epi16(w.b, xs))};
+}
+static inline l_word l_wide_sum(l_wide_sums sums)
+{
+    const __m512 a = _mm512_castsi512_ps(sums.a), b = _mm512_castsi512_ps(sums.b);
+    return _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88)),
+                            _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd)));
+}
+#endif
+
 /* Sums of sixteen elements: of columns 0, 1, 4, 5, 8 … and of columns 2, 3, 6, 7, … */
 static inline void l_sum_pairs(const int8_t *x, int32_t *even, int32_t *odd)
 {

@@ -206,6 +206,44 @@ static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
     return sums;
 }
 
+typedef struct l_wide_table {
+    int16_t x[16];
+} l_wide_table;
+typedef struct l_wide {
+    int16_t x[64];
+} l_wide;
+typedef l_word l_wide_sums;
+static inline l_wide_table l_wide_table_of(const int16_t *entries)
+{
+    l_wide_table r;
+    memcpy(r.x, entries, sizeof r.x);
+    return r;
+}
+static inline l_wide l_wide_look_up(l_wide_table table, l_word at)
+{
+    uint8_t bytes[64];
+    l_wide r;
+    memcpy(bytes, at.x, sizeof bytes);
+    for (int i = 0; i < 64; i++)
+        r.x[i] = table.x[bytes[i]];
+    return r;
+}
+static inline l_wide_sums l_wide_from(int32_t start)
+{
+    return l_set_word((uint32_t)start);
+}
+static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
+{
+    for (int i = 0; i < 16; i++)
+        sums.x[i] += (uint32_t)(w.x[4 * i] * x[0] + w.x[4 * i + 1] * x[1] + w.x[4 * i + 2] * x[2] +
+                                w.x[4 * i + 3] * x[3]);
+    return sums;
+}
+static inline l_word l_wide_sum(l_wide_sums sums)
+{
+    return sums;
+}
+
 static inline void l_sum_pairs(const int8_t *x, int32_t *even, int32_t *odd)
 {
     *even = *odd = 0;

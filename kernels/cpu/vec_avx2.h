@@ -174,6 +174,18 @@ static inline vec v_load_int8(const char *p, int which)
 {
     return (vec){byte_of(p, which), byte_of(p + 32, which)};
 }
+#define V_E4M3_ONE 0x1p120f
+static inline __m256 e4m3_of(const char *p, int which)
+{
+    const __m256i up =
+        _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p), 8 * (3 - which));
+    return _mm256_castsi256_ps(
+        _mm256_and_si256(_mm256_srai_epi32(up, 4), _mm256_set1_epi32((int)0x87f00000)));
+}
+static inline vec v_load_e4m3(const char *p, int which)
+{
+    return (vec){e4m3_of(p, which), e4m3_of(p + 32, which)};
+}
 static inline vec v_of_sums(vec sums, int32_t excess)
 {
     const __m256i less = _mm256_set1_epi32(excess);

@@ -127,6 +127,15 @@ static inline vec v_load_int8(const char *p, int which)
     return _mm512_cvtepi32_ps(_mm512_srai_epi32(up, 24));
 }
 /* The sums as floats, less `excess` each. */
+/* Byte `which` (a constant) of each of sixteen words, E4M3, divided by V_E4M3_ONE: its exponent and
+ * mantissa are moved to those of a float. NaN becomes a number. */
+#define V_E4M3_ONE 0x1p120f
+static inline vec v_load_e4m3(const char *p, int which)
+{
+    const __m512i up = _mm512_slli_epi32(_mm512_loadu_si512(p), (unsigned)(8 * (3 - which)));
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_srai_epi32(up, 4), _mm512_set1_epi32((int)0x87f00000)));
+}
 static inline vec v_of_sums(vec sums, int32_t excess)
 {
     return _mm512_cvtepi32_ps(

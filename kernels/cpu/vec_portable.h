@@ -134,6 +134,17 @@ static inline vec v_load_int8(const char *p, int which)
 {
     EACH_LANE((float)(signed char)p[4 * i + which]);
 }
+#define V_E4M3_ONE 0x1p120f
+static inline vec v_load_e4m3(const char *p, int which)
+{
+    vec r;
+    for (int i = 0; i < 16; i++) {
+        const uint32_t byte = (unsigned char)p[4 * i + which];
+        const uint32_t bits = (byte & 0x80) << 24 | (byte & 0x7f) << 20;
+        memcpy(&r.x[i], &bits, sizeof bits);
+    }
+    return r;
+}
 static inline vec v_of_sums(vec sums, int32_t excess)
 {
     int32_t whole[16];

@@ -3,3 +3,7 @@
 
 #define NONE(name)                                                                                 \
     const struct sw_gpu_format sw_gpu_format_##name = {{}, SW_F16, SW_F16, NULL, NULL, NULL, NULL};
+
+NONE(nf4)
+NONE(fp4)
+NONE(fp8)

@@ -39,9 +39,9 @@ static void fp8_make(const struct sw_made_rows *rows, void *out)
             float scale;
             sw_dtype_to_f32(dtype, (const char *)rows->parts[PART_SCALES] + tile * size, 1, &scale);
             scale = fp8_scale_of(from + col, n, scale);
-            memset(to, 0, BLOCK);
-            memcpy(to, from + col, (size_t)n);
-            memcpy(to + BLOCK, &scale, sizeof scale);
+            memcpy(to, &scale, sizeof scale);
+            memset(to + sizeof scale, 0, BLOCK);
+            memcpy(to + sizeof scale, from + col, (size_t)n);
         }
         from += cols;
     }

@@ -22,7 +22,8 @@
 /* clang-format off */
 #define SW_FORMATS(X)                                                                              \
     X(F32, f32) X(F16, f16) X(BF16, bf16) X(INT8, int8) X(Q8_0, q8_0) X(Q4_0, q4_0)                \
-    X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) X(Q5_K, q5_k) X(Q6_K, q6_k) X(IQ4_XS, iq4_xs)
+    X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) X(Q5_K, q5_k) X(Q6_K, q6_k) X(IQ4_XS, iq4_xs)        \
+    X(NF4, nf4) X(FP4, fp4) X(FP8, fp8)
 /* clang-format on */
 enum sw_format_id {
 #define X(id, name) SW_FORMAT_##id,
@@ -93,10 +94,7 @@ SW_FORMATS(X)
     X(INT4_G128, int4_g128)                                                                        \
     X(INT4_G32, int4_g32)                                                                          \
     X(INT8_G128, int8_g128)                                                                        \
-    X(INT8_G32, int8_g32)                                                                          \
-    X(NF4, nf4)                                                                                    \
-    X(FP4, fp4)                                                                                    \
-    X(FP8, fp8)
+    X(INT8_G32, int8_g32)
 #define X(id, name) extern const struct sw_format sw_format_##name;
 SW_FILE_FORMATS(X)
 #undef X

@@ -1,6 +1,6 @@
 /*
- * Owns fp8: blocks of 128 elements in E4M3 (four bits of exponent, three of mantissa, no
- * infinities), and behind them one f32 scale (docs/formats.md).
+ * Owns fp8: blocks of one f32 scale and 128 elements in E4M3 (four bits of exponent, three of
+ * mantissa, no infinities; docs/formats.md).
  */
 #include "tensor/format.h"
 
@@ -8,12 +8,11 @@
 #include <string.h>
 
 #define BLOCK 128
-#define LARGEST 448.0f /* of E4M3 */
-#define PIECE 256      /* values that are read at once: the longest block of other formats */
+#define PIECE 256 /* values that are read at once: the longest block of other formats */
 
 struct fp8_block {
-    uint8_t elements[BLOCK];
     float scale;
+    uint8_t elements[BLOCK];
 };
 
 static void decode_fp8(const void *blocks, float scale, int64_t n, float *out)
@@ -29,8 +28,9 @@ static void decode_fp8(const void *blocks, float scale, int64_t n, float *out)
     }
 }
 
-/* scale = largest magnitude / 448. A block with something that is no number gets the scale NaN, so
- * that its products show it; one too small for a scale becomes 0. */
+/* The scale is the least power of two that lets all elements be at most 448: these have an exponent
+ * of their own, so a finer one would gain nothing. A block with something that is no number gets
+ * the scale NaN, so that its products show it; one too small for a scale becomes 0. */
 static struct fp8_block fp8_block_of(const float *values)
 {
     struct fp8_block block = {.scale = NAN};
@@ -43,7 +43,9 @@ static struct fp8_block fp8_block_of(const float *values)
     }
     if (!finite)
         return block;
-    block.scale = most < 0x1p-100f ? 0 : most / LARGEST;
+    int exponent;
+    const float fraction = frexpf(most, &exponent);
+    block.scale = most < 0x1p-100f ? 0 : ldexpf(1, exponent - (fraction <= 0.875f ? 9 : 8));
     if (block.scale == 0)
         return block;
     for (int i = 0; i < BLOCK; i++)
@@ -71,6 +73,7 @@ const struct sw_format sw_format_fp8 = {.name = "fp8",
                                         .block_len = BLOCK,
                                         .block_bytes = sizeof(struct fp8_block),
                                         .dtype = SW_OTHER,
+                                        .cpu_only = true,
                                         .col_pad = BLOCK,
                                         .decode = decode_fp8,
                                         .encode = encode_fp8};

@@ -119,7 +119,7 @@ static struct nf4_block nf4_block_of(const float codes[16], const uint8_t order[
     uint8_t ranks[BLOCK];
     float middles[15];
     if (!isfinite(block.absmax))
-        block.absmax = NAN;
+        return (struct nf4_block){.absmax = NAN};
     const float inverse = 1.0f / (block.absmax > 1e-38f ? block.absmax : 1e-38f);
     for (int k = 0; k < 15; k++)
         middles[k] = (codes[order[k]] + codes[order[k + 1]]) / 2;
@@ -164,6 +164,7 @@ const struct sw_format sw_format_nf4 = {.name = "nf4",
                                         .block_len = BLOCK,
                                         .block_bytes = sizeof(struct nf4_block),
                                         .dtype = SW_OTHER,
+                                        .cpu_only = true,
                                         .col_pad = BLOCK,
                                         .decode = decode_nf4,
                                         .encode = encode_nf4};
@@ -172,6 +173,7 @@ const struct sw_format sw_format_fp4 = {.name = "fp4",
                                         .block_len = BLOCK,
                                         .block_bytes = sizeof(struct nf4_block),
                                         .dtype = SW_OTHER,
+                                        .cpu_only = true,
                                         .col_pad = BLOCK,
                                         .decode = decode_fp4,
                                         .encode = encode_fp4};

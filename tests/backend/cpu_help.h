@@ -100,7 +100,8 @@ static inline void int8_row(const float *x, int64_t n, bool outliers, float *out
 /* One row of activations of products of blocks: int8 with a scale for each 32. */
 static inline bool takes_blocks(enum sw_format_id format)
 {
-    return sw_format_is_quantized(format) && !sw_format_of(format)->row_scale;
+    return sw_format_is_quantized(format) && !sw_format_of(format)->row_scale &&
+           format != SW_FORMAT_FP8;
 }
 static inline void block_row(const float *x, int64_t n, float *out)
 {
@@ -108,7 +109,7 @@ static inline void block_row(const float *x, int64_t n, float *out)
         int8_row(x + first, n - first < 32 ? n - first : 32, false, out + first);
 }
 
-/* What products see of a row of weights, and of a row of activations. */
+/* A row of weights as it is kept, and what products see of it and of a row of activations. */
 static inline void kept_row(enum sw_format_id format, const float *w, int64_t n, float *out)
 {
     const struct sw_values row = {w, SW_F32, n, 1, NULL};
@@ -117,6 +118,18 @@ static inline void kept_row(enum sw_format_id format, const float *w, int64_t n,
     sw_format_encode_row(sw_format_of(format), &row, blocks, &scale);
     sw_format_decode(sw_format_of(format), blocks, scale, n, out);
     free(blocks);
+}
+/* NF4's values are whole numbers of 16 bits to products. */
+static inline void seen_row(enum sw_format_id format, const float *w, int64_t n, float *out)
+{
+    kept_row(format, w, n, out);
+    for (int64_t first = 0; first < n && format == SW_FORMAT_NF4; first += 64) {
+        float absmax = 0;
+        for (int64_t i = first; i < n && i < first + 64; i++)
+            absmax = fmaxf(absmax, fabsf(w[i]));
+        for (int64_t i = first; i < n && i < first + 64; i++)
+            out[i] = absmax > 0 ? rintf(out[i] / absmax * 32767) / 32767 * absmax : out[i];
+    }
 }
 static inline void taken_row(enum sw_format_id format, const float *x, int64_t n, float *out)
 {
@@ -166,7 +179,7 @@ static inline double product_error(enum sw_format_id format, int64_t rows, int64
         taken_row(format, x + i * cols, cols, taken);
         for (int64_t r = 0; r < rows; r++) {
             double sum = 0, size = 1e-30;
-            kept_row(format, w + r * cols, cols, kept);
+            seen_row(format, w + r * cols, cols, kept);
             for (int64_t c = 0; c < cols; c++) {
                 const double t = (double)kept[c] * (double)taken[c];
                 sum += t;

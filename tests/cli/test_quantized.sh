@@ -29,6 +29,11 @@ grep -q "12 quantized matrices have rows that are no whole blocks" err || fail "
 # What is kept as it is says so, and takes its bytes; with config.json alone as much.
 sw plan "$quantized/int8" --cluster "1x(host:4G)"
 grep -q "of int8 weights" out || fail "the plan does not keep int8 as it is"
+for name in nf4 fp4 fp8_row; do
+    sw plan "$quantized/$name" --cluster "1x(host:4G)"
+    grep -q "of ${name%_*} weights" out || fail "the plan does not keep $name as it is"
+done
+sw plan "$quantized/int8" --cluster "1x(host:4G)"
 mkdir config
 cp "$quantized/int8/config.json" config
 cp out with

@@ -123,6 +123,12 @@ static void packed_bytes_stay(void)
          {0x1c71e5e511fc20e5, 0x2f9578b55d06cd7c, 0x084783f2e3c19e2d, 0x1c71e5e511fc20e5}},
         {SW_FORMAT_IQ4_XS,
          {0x1d5187675a49a984, 0x3fc7d66a3e73fda9, 0x5646c4d8f785b680, 0x1d5187675a49a984}},
+        {SW_FORMAT_NF4,
+         {0x9f5b1137f244d8f6, 0x940587402ea23f10, 0xe814d9c8c7573dc4, 0x9f5b1137f244d8f6}},
+        {SW_FORMAT_FP4,
+         {0xf1d30e4190ae4369, 0x7d3aeaf2374eb55e, 0x92579287240ae6b2, 0xf1d30e4190ae4369}},
+        {SW_FORMAT_FP8,
+         {0x14e58f7507812d67, 0x973bff0a6cf105b0, 0x0b9d7c30c84ea20b, 0x14e58f7507812d67}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (size_t s = 0; s < N_SOURCES; s++)
@@ -355,6 +361,80 @@ static void q8_0_is_gguf_s(void)
     CU_ASSERT_EQUAL(memcmp(block + 2, elements, 32), 0);
 }
 
+/* nf4 and fp4 by their definition: the nearest value to element / absmax, the lower of two. */
+static void nf4_is_as_defined(void)
+{
+    static const struct {
+        const struct sw_format *format;
+        float values[16]; /* by ascending value, -0 left out */
+        int n;
+    } kinds[] = {
+        {&sw_format_nf4,
+         {-1, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,
+          -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0,
+          0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
+          0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1},
+         16},
+        {&sw_format_fp4,
+         {-1, -8.0f / 12, -0.5f, -4.0f / 12, -0.25f, -2.0f / 12, -0.0625f / 12, 0, 0.0625f / 12,
+          2.0f / 12, 0.25f, 4.0f / 12, 0.5f, 8.0f / 12, 1},
+         15}};
+    char *values = hard_values(SW_F32, false);
+    for (int k = 0; k < 2; k++)
+        for (int row = 0; row < ROWS; row++) {
+            const struct sw_values of = values_row(values, SW_F32, false, row);
+            char blocks[(COLS + 63) / 64 * 36];
+            float decoded[COLS];
+            sw_format_encode_row(kinds[k].format, &of, blocks, NULL);
+            sw_format_decode(kinds[k].format, blocks, 1, COLS, decoded);
+            for (int col = 0; col < COLS; col++) {
+                const float *x = (const float *)of.data + col / 64 * 64;
+                float absmax = 0;
+                bool finite = true;
+                for (int i = 0; i < 64 && col / 64 * 64 + i < COLS; i++) {
+                    absmax = fmaxf(absmax, fabsf(x[i]));
+                    finite = finite && isfinite(x[i]);
+                }
+                const float share = x[col % 64] * (1 / fmaxf(absmax, 1e-38f));
+                int best = 0;
+                while (best + 1 < kinds[k].n &&
+                       share > (kinds[k].values[best] + kinds[k].values[best + 1]) / 2)
+                    best++;
+                if (finite)
+                    CU_ASSERT(decoded[col] == kinds[k].values[best] * absmax);
+                if (!finite)
+                    CU_ASSERT(isnan(decoded[col]));
+            }
+        }
+    free(values);
+}
+
+/* fp8 by its definition: no element of E4M3 is nearer, and the largest is used. */
+static void fp8_is_as_defined(void)
+{
+    char *values = hard_values(SW_F32, false);
+    for (int row = 0; row < ROWS; row++) {
+        const struct sw_values of = values_row(values, SW_F32, false, row);
+        char blocks[(COLS + 127) / 128 * 132];
+        float decoded[COLS], scale;
+        sw_format_encode_row(&sw_format_fp8, &of, blocks, NULL);
+        sw_format_decode(&sw_format_fp8, blocks, 1, COLS, decoded);
+        for (int col = 0; col < COLS; col++) {
+            const float x = ((const float *)of.data)[col];
+            memcpy(&scale, blocks + col / 128 * 132, sizeof scale);
+            double nearest = INFINITY;
+            for (int b = 0; b < 256 && scale > 0; b++)
+                if ((b & 127) != 127)
+                    nearest =
+                        fmin(nearest,
+                             fabs((double)sw_e4m3_to_f32((uint8_t)b) * (double)scale - (double)x));
+            if (scale > 0)
+                CU_ASSERT(fabs((double)decoded[col] - (double)x) == nearest);
+        }
+    }
+    free(values);
+}
+
 static void layouts_are_as_documented(void)
 {
     const struct sw_matrix_layout l = sw_matrix_layout_of(SW_FORMAT_INT8, 17, 5);
@@ -415,7 +495,8 @@ SW_UNIT_TESTS({"packed bytes stay", packed_bytes_stay},
               {"decoded rows encode to themselves", decoded_rows_encode_to_themselves},
               {"plain formats round", plain_formats_round},
               {"int8 is as defined", int8_is_as_defined},
-              {"q8_0 is as defined", q8_0_is_as_defined}, {"q8_0 is gguf's", q8_0_is_gguf_s},
+              {"q8_0 is as defined", q8_0_is_as_defined}, {"nf4 is as defined", nf4_is_as_defined},
+              {"fp8 is as defined", fp8_is_as_defined}, {"q8_0 is gguf's", q8_0_is_gguf_s},
               {"layouts are as documented", layouts_are_as_documented},
               {"what cannot be made is refused", what_cannot_be_made_is_refused},
               {"formats are found", formats_are_found})
