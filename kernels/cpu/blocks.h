@@ -92,6 +92,71 @@ ALWAYS_INLINE const struct block_x *unit_x(const struct block_unit *u, int r, in
     return u->x + j * u->nr + r;
 }
 
+/* ---- what steps of formats of 32 columns share */
+
+/* The products of the 32 columns of block j whose nibbles are four words from `first` on, of the
+ * second kind: the low nibbles are columns 0 to 15. */
+ALWAYS_INLINE void unit_nibbles(int nr, const struct block_unit *u, int first, int j,
+                                l_dots dots[TILE_ROWS])
+{
+    EACH (i, 4) {
+        const l_word w = l_load_words(unit_word(u, 1, first + i)), low = l_low(w), high = l_high(w);
+        EACH (r, nr) {
+            const int8_t *x = unit_x(u, r, j)->elements + 4 * i;
+            dots[r] = l_dot(l_dot(dots[r], low, x), high, x + 16);
+        }
+    }
+}
+
+/* The same with a fifth bit: bit i of each byte of `fives` is that of low nibble i, and bit 4 + i
+ * of high nibble i. */
+ALWAYS_INLINE void unit_fives(int nr, const struct block_unit *u, l_word fives, int first, int j,
+                              l_dots dots[TILE_ROWS])
+{
+    const l_word bit = l_set_bytes(16);
+    EACH (i, 4) {
+        const l_word w = l_load_words(unit_word(u, 1, first + i));
+        const l_word low = l_or(l_low(w), l_and(l_left(fives, 4 - i), bit));
+        const l_word high = l_or(l_high(w), l_and(l_right(fives, i), bit));
+        EACH (r, nr) {
+            const int8_t *x = unit_x(u, r, j)->elements + 4 * i;
+            dots[r] = l_dot(l_dot(dots[r], low, x), high, x + 16);
+        }
+    }
+}
+
+/* Adds the sums of block j to those of the outputs. scale: the weights' */
+ALWAYS_INLINE void unit_add(int nr, const struct block_unit *u, int j, l_vec scale,
+                            const l_word sums[TILE_ROWS], l_vec acc[TILE_ROWS])
+{
+    EACH (r, nr)
+        acc[r] = l_fma(l_float(sums[r]), l_mul(scale, l_set(unit_x(u, r, j)->scale)), acc[r]);
+}
+
+ALWAYS_INLINE void unit_add_dots(int nr, const struct block_unit *u, int j, l_vec scale,
+                                 const l_dots dots[TILE_ROWS], l_vec acc[TILE_ROWS])
+{
+    l_word sums[TILE_ROWS];
+    EACH (r, nr)
+        sums[r] = l_sum(dots[r]);
+    unit_add(nr, u, j, scale, sums, acc);
+}
+
+/* Where sums of products of block j start. */
+ALWAYS_INLINE void unit_start(int nr, const struct block_unit *u, int j, l_dots dots[TILE_ROWS])
+{
+    EACH (r, nr)
+        dots[r] = l_dots_from(unit_x(u, r, j)->starts[0]);
+}
+
+/* Adds what the weights' minimum counts in a block. */
+ALWAYS_INLINE void unit_add_min(int nr, const struct block_unit *u, int j, l_vec min,
+                                l_vec acc[TILE_ROWS])
+{
+    EACH (r, nr)
+        acc[r] = l_fma(min, l_set(unit_x(u, r, j)->sums[0]), acc[r]);
+}
+
 /* A format: all constants. step: adds the products of a unit to acc[r] of each token. */
 typedef void block_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS]);
 struct block_format {

@@ -4,7 +4,14 @@
 
 #include "kernels/cpu/blocks.h"
 
+#include "kernels/cpu/fives.h"
+
+#include "kernels/cpu/iq4_nl.h"
+#include "kernels/cpu/mxfp4.h"
 #include "kernels/cpu/q4_0.h"
+#include "kernels/cpu/q4_1.h"
+#include "kernels/cpu/q5_0.h"
+#include "kernels/cpu/q5_1.h"
 #include "kernels/cpu/q8_0.h"
 
 #include "kernels/cpu/iq4_xs.h"
@@ -95,6 +102,37 @@ static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
                        .prepare_tile = prepare_tile_f32,
                        .product = product_fp8,
                        .spin = spin_f32},
+    [SW_FORMAT_Q4_1] = {.packing = {32, {{2, 2}, {4, 4}}},
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q4_1,
+                        .product = product_q4_1,
+                        .spin = spin_int8},
+    [SW_FORMAT_Q5_0] = {.packing = {32, {{2, 1}, {4, 5}}},
+                        .arrange = q5_0_arrange,
+                        .restore = q5_0_restore,
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q5_0,
+                        .product = product_q5_0,
+                        .spin = spin_int8},
+    [SW_FORMAT_Q5_1] = {.packing = {32, {{2, 2}, {4, 5}}},
+                        .arrange = q5_1_arrange,
+                        .restore = q5_1_restore,
+                        .x_bytes = sizeof(struct block_x),
+                        .prepare_tile = prepare_tile_q5_1,
+                        .product = product_q5_1,
+                        .spin = spin_int8},
+    [SW_FORMAT_IQ4_NL] = {.packing = {32, {{2, 1}, {4, 4}}},
+                          .x_bytes = sizeof(struct block_x),
+                          .prepare_tile = prepare_tile_iq4_nl,
+                          .product = product_iq4_nl,
+                          .spin = spin_int8},
+    [SW_FORMAT_MXFP4] = {.packing = {64, {{2, 1}, {4, 8}}},
+                         .arrange = mxfp4_arrange,
+                         .restore = mxfp4_restore,
+                         .x_bytes = sizeof(struct block_x),
+                         .prepare_tile = prepare_tile_mxfp4,
+                         .product = product_mxfp4,
+                         .spin = spin_int8},
 };
 
 #endif

@@ -6,19 +6,9 @@
 ALWAYS_INLINE void q4_0_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS])
 {
     l_dots dots[TILE_ROWS];
-    EACH (r, nr)
-        dots[r] = l_dots_from(unit_x(u, r, 0)->starts[0]);
-    EACH (i, 4) {
-        const l_word w = l_load_words(unit_word(u, 1, i)), low = l_low(w), high = l_high(w);
-        EACH (r, nr) {
-            const int8_t *x = unit_x(u, r, 0)->elements + 4 * i;
-            dots[r] = l_dot(l_dot(dots[r], low, x), high, x + 16);
-        }
-    }
-    const l_vec scale = l_load_f16(unit_word(u, 0, 0));
-    EACH (r, nr)
-        acc[r] =
-            l_fma(l_float(l_sum(dots[r])), l_mul(scale, l_set(unit_x(u, r, 0)->scale)), acc[r]);
+    unit_start(nr, u, 0, dots);
+    unit_nibbles(nr, u, 0, 0, dots);
+    unit_add_dots(nr, u, 0, l_load_f16(unit_word(u, 0, 0)), dots, acc);
 }
 
 static const struct block_format q4_0_format = {{32, {{2, 1}, {4, 4}}}, {1, 8, false}, q4_0_step};

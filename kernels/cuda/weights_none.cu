@@ -7,3 +7,8 @@
 NONE(nf4)
 NONE(fp4)
 NONE(fp8)
+NONE(q4_1)
+NONE(q5_0)
+NONE(q5_1)
+NONE(iq4_nl)
+NONE(mxfp4)

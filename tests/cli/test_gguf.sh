@@ -88,21 +88,22 @@ for row in "f16 1e-3" "q8_0 2e-2" "q4_0 3e-1"; do
     sw plan $kind.gguf --cluster "1x(host:8G)"
     expect 0 "a plan of $kind"
 done
-# Without --weights blocks stay as they are where weights can be kept in them: the same logits as asked for.
-sw trace q8_0.gguf --tokens $tokens --dump b.safetensors
-expect 0 "q8_0 as it is"
-sw trace q8_0.gguf -w q8_0 --tokens $tokens --dump c.safetensors
-at_most 3e-2 "$(differ b.safetensors c.safetensors)" "q8_0 as it is" # its embedding and head are q8_0, too
-at_most 5e-2 "$(differ a.safetensors b.safetensors)" "q8_0 as it is, to the folder"
-ranks 3 trace q8_0.gguf --tokens $tokens --dump c.safetensors
-cmp b.safetensors c.safetensors || fail "q8_0 as it is on three ranks: other bits"
-sw bench q8_0.gguf -p 8 -n 2 -r 1 --json
-grep -q '"weights": "q8_0"' out || fail "q8_0 is not kept as it is"
-sw plan q8_0.gguf --cluster "1x(host:8G)"
-grep -q "of q8_0 weights" out || fail "the plan does not keep q8_0 as it is"
-sw bench q4_0.gguf -p 8 -n 2 -r 1 --json
-expect 0 "bench"
-grep -q '"weights": "q4_0"' out || fail "q4_0 is not kept as it is"
+# Without --weights blocks stay as they are, the embedding's and the head's too: the same bits as asked for by name.
+for row in "q8_0 5e-2" "q4_0 3e-1"; do
+    read -r kind limit <<<"$row"
+    sw trace $kind.gguf --tokens $tokens --dump b.safetensors
+    expect 0 "$kind as it is"
+    sw trace $kind.gguf -w $kind,embedding=$kind,head=$kind --tokens $tokens --dump c.safetensors
+    expect 0 "$kind by its name"
+    cmp b.safetensors c.safetensors || fail "$kind by its name: other bits"
+    at_most "$limit" "$(differ a.safetensors b.safetensors)" "$kind as it is, to the folder"
+    ranks 3 trace $kind.gguf --tokens $tokens --dump c.safetensors
+    cmp b.safetensors c.safetensors || fail "$kind as it is on three ranks: other bits"
+    sw bench $kind.gguf -p 8 -n 2 -r 1 --json
+    grep -q "\"weights\": \"$kind\"" out || fail "$kind is not kept as it is"
+    sw plan $kind.gguf --cluster "1x(host:8G)"
+    grep -q "of $kind weights" out || fail "the plan does not keep $kind as it is"
+done
 sw run q8_0.gguf --tokens 1,2,3 -n 3
 expect 0 "run without a tokenizer"
 sw run q8_0.gguf hello -n 3
