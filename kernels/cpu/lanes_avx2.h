@@ -140,9 +140,15 @@ static inline __m256i l_four(const int8_t *x)
     memcpy(&four, x, sizeof four);
     return _mm256_set1_epi32(four);
 }
+/* Compilers may not turn a chain of sums into a tree: more values than there are registers. */
+static inline __m256i l_chained(__m256i sums)
+{
+    __asm__("" : "+x"(sums));
+    return sums;
+}
 static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
 {
-    return _mm256_add_epi16(sums, _mm256_maddubs_epi16(w, l_four(x)));
+    return l_chained(_mm256_add_epi16(sums, _mm256_maddubs_epi16(w, l_four(x))));
 }
 static inline l_word l_sum(l_dots sums)
 {
@@ -172,7 +178,7 @@ static inline l_signed l_signed_look_up(l_signed_table table, l_word at)
 static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
 {
     const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(l_four(x), w));
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+    return l_chained(_mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
 }
 
 /* Weights of 16 bits: of a register of lanes those of the first two lanes of each four, and those

@@ -175,9 +175,15 @@ static inline __m512i l_four(const int8_t *x)
     memcpy(&four, x, sizeof four);
     return _mm512_set1_epi32(four);
 }
+/* Compilers may not turn a chain of sums into a tree: more values than there are registers. */
+static inline __m512i l_chained(__m512i sums)
+{
+    __asm__("" : "+v"(sums));
+    return sums;
+}
 static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
 {
-    return _mm512_add_epi16(sums, _mm512_maddubs_epi16(w, l_four(x)));
+    return l_chained(_mm512_add_epi16(sums, _mm512_maddubs_epi16(w, l_four(x))));
 }
 static inline l_word l_sum(l_dots sums)
 {
@@ -244,7 +250,7 @@ static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
     const __m512i turned = _mm512_sub_epi8(_mm512_setzero_si512(), plain);
     const __m512i pairs =
         _mm512_maddubs_epi16(w.size, _mm512_mask_blend_epi8(w.negative, plain, turned));
-    return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+    return l_chained(_mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));
 }
 #endif
 
