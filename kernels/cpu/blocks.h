@@ -274,9 +274,13 @@ ALWAYS_INLINE void block_fixed(const struct block_format *f, int nr, int nv, int
                 block_fetch(t, v, w, w_step);
                 block_lanes(f, nr, v, w, x, t, x_nr, width, acc[v]);
             }
-        else
+        else {
+            /* One token: weights come from memory, and not line by line. */
+            for (ptrdiff_t line = 0; nv == BLOCK_WIDE && nr == 1 && line < w_step; line += 64)
+                __builtin_prefetch(w + W_AHEAD + line);
             EACH (v, nv)
                 block_lanes(f, nr, v, w, x, t, x_nr, width, acc[v]);
+        }
         x += f->packing.elements / SW_X_COLS * x_nr;
     }
     EACH (v, nv)
