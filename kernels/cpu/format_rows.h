@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/fives.h"
 
+#include "kernels/cpu/group_steps.h"
 #include "kernels/cpu/iq4_nl.h"
 #include "kernels/cpu/mxfp4.h"
 #include "kernels/cpu/q4_0.h"
@@ -133,6 +134,26 @@ static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
                          .prepare_tile = prepare_tile_mxfp4,
                          .product = product_mxfp4,
                          .spin = spin_int8},
+    [SW_FORMAT_INT4_G128] = {.packing = {128, {{4, 17}}},
+                             .x_bytes = sizeof(struct block_x),
+                             .prepare_tile = prepare_tile_int4_g128,
+                             .product = product_int4_g128,
+                             .spin = spin_int8},
+    [SW_FORMAT_INT4_G32] = {.packing = {32, {{4, 5}}},
+                            .x_bytes = sizeof(struct block_x),
+                            .prepare_tile = prepare_tile_int4_g32,
+                            .product = product_int4_g32,
+                            .spin = spin_int8},
+    [SW_FORMAT_INT8_G128] = {.packing = {128, {{4, 33}}},
+                             .x_bytes = sizeof(struct block_x),
+                             .prepare_tile = prepare_tile_int8_g128,
+                             .product = product_int8_g128,
+                             .spin = spin_int8},
+    [SW_FORMAT_INT8_G32] = {.packing = {32, {{4, 9}}},
+                            .x_bytes = sizeof(struct block_x),
+                            .prepare_tile = prepare_tile_int8_g32,
+                            .product = product_int8_g32,
+                            .spin = spin_int8},
 };
 
 #endif

@@ -19,13 +19,33 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-/* clang-format off */
+
 #define SW_FORMATS(X)                                                                              \
-    X(F32, f32) X(F16, f16) X(BF16, bf16) X(INT8, int8) X(Q8_0, q8_0) X(Q4_0, q4_0)                \
-    X(Q2_K, q2_k) X(Q3_K, q3_k) X(Q4_K, q4_k) X(Q5_K, q5_k) X(Q6_K, q6_k) X(IQ4_XS, iq4_xs)        \
-    X(NF4, nf4) X(FP4, fp4) X(FP8, fp8)                                                            \
-    X(Q4_1, q4_1) X(Q5_0, q5_0) X(Q5_1, q5_1) X(IQ4_NL, iq4_nl) X(MXFP4, mxfp4)
-/* clang-format on */
+    X(F32, f32)                                                                                    \
+    X(F16, f16)                                                                                    \
+    X(BF16, bf16)                                                                                  \
+    X(INT8, int8)                                                                                  \
+    X(Q8_0, q8_0)                                                                                  \
+    X(Q4_0, q4_0)                                                                                  \
+    X(Q2_K, q2_k)                                                                                  \
+    X(Q3_K, q3_k)                                                                                  \
+    X(Q4_K, q4_k)                                                                                  \
+    X(Q5_K, q5_k)                                                                                  \
+    X(Q6_K, q6_k)                                                                                  \
+    X(IQ4_XS, iq4_xs)                                                                              \
+    X(NF4, nf4)                                                                                    \
+    X(FP4, fp4)                                                                                    \
+    X(FP8, fp8)                                                                                    \
+    X(Q4_1, q4_1)                                                                                  \
+    X(Q5_0, q5_0)                                                                                  \
+    X(Q5_1, q5_1)                                                                                  \
+    X(IQ4_NL, iq4_nl)                                                                              \
+    X(MXFP4, mxfp4)                                                                                \
+    X(INT4_G128, int4_g128)                                                                        \
+    X(INT4_G32, int4_g32)                                                                          \
+    X(INT8_G128, int8_g128)                                                                        \
+    X(INT8_G32, int8_g32)
+
 enum sw_format_id {
 #define X(id, name) SW_FORMAT_##id,
     SW_FORMATS(X)
@@ -86,11 +106,7 @@ SW_FORMATS(X)
 #undef X
 
 /* Formats that files have and weights are not kept in yet, since no kernel multiplies them. */
-#define SW_FILE_FORMATS(X)                                                                         \
-    X(INT4_G128, int4_g128)                                                                        \
-    X(INT4_G32, int4_g32)                                                                          \
-    X(INT8_G128, int8_g128)                                                                        \
-    X(INT8_G32, int8_g32)
+#define SW_FILE_FORMATS(X)
 #define X(id, name) extern const struct sw_format sw_format_##name;
 SW_FILE_FORMATS(X)
 #undef X

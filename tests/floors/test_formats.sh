@@ -12,6 +12,7 @@ trap 'rm -rf "$work"' EXIT
 # Where formats may be named.
 allowed='^src/tensor/format\.h$|^src/tensor/format_[a-z0-9_]*\.[ch]$|^kernels/cpu/format_rows\.h$'
 allowed+='|^kernels/cuda/weights_[a-z0-9_]*\.cu$'
+allowed+='|^kernels/cpu/group_steps\.h$'   # of several formats
 allowed+='|^kernels/cuda/finish_int8\.cu$' # the last step of one format's GEMM …
 allowed+='|^src/gpu/gemm\.c$'              # … which is called here, for any format of bytes
 allowed+='|^src/checkpoint/torch_objects\.c$' # torch's names of element types

@@ -139,6 +139,14 @@ static void packed_bytes_stay(void)
          {0xc0f004a64fe64d8a, 0x6cc5a332cd0db33b, 0x351bc96fd119252f, 0xc0f004a64fe64d8a}},
         {SW_FORMAT_MXFP4,
          {0x62fd37f58a6f7916, 0x26132af859689d53, 0xcfd9d77b1f2cbf5c, 0x62fd37f58a6f7916}},
+        {SW_FORMAT_INT4_G128,
+         {0x28abbf72ed61e135, 0xc506f431b53df40c, 0xc46646d763e2b774, 0x28abbf72ed61e135}},
+        {SW_FORMAT_INT4_G32,
+         {0xf2f78dbda6870eeb, 0xa7b6fa9978813974, 0x50f96b521317490f, 0xf2f78dbda6870eeb}},
+        {SW_FORMAT_INT8_G128,
+         {0xe8f55e4a7708f0f9, 0x19917a282bcfd882, 0x35c3d02f88ea69a2, 0xe8f55e4a7708f0f9}},
+        {SW_FORMAT_INT8_G32,
+         {0x7e55e7147129f273, 0x0a58b0e0bdc36d26, 0x5c4c09e177ca03ad, 0x7e55e7147129f273}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (size_t s = 0; s < N_SOURCES; s++)
@@ -505,6 +513,28 @@ static void formats_are_found(void)
     CU_ASSERT_EQUAL(sw_format_kv(SW_FORMAT_INT8, SW_BF16), SW_BF16);
 }
 
+/* Heads and codes written down: 0.5 * (q - zero). */
+static void groups_are_as_defined(void)
+{
+    float nibbles[32], bytes[32];
+    uint8_t want[36] = {3, 0, 0, 0x3f}, got[36];
+    for (int i = 0; i < 32; i++) {
+        nibbles[i] = 0.5f * (float)(i % 16 - 3);
+        bytes[i] = i == 1 ? 63.5f : 0.5f * (float)(i * 37 % 256 - 128);
+        if (i < 16)
+            want[4 + i] = (uint8_t)(i | i << 4);
+    }
+    const struct sw_values four = {nibbles, SW_F32, 32, 1, NULL};
+    const struct sw_values eight = {bytes, SW_F32, 32, 1, NULL};
+    sw_format_encode_row(sw_format_of(SW_FORMAT_INT4_G32), &four, got, NULL);
+    CU_ASSERT_EQUAL(memcmp(got, want, 20), 0);
+    want[0] = 0;
+    for (int i = 0; i < 32; i++)
+        want[4 + i] = (uint8_t)(i == 1 ? 127 : i * 37 % 256 - 128);
+    sw_format_encode_row(sw_format_of(SW_FORMAT_INT8_G32), &eight, got, NULL);
+    CU_ASSERT_EQUAL(memcmp(got, want, 36), 0);
+}
+
 SW_UNIT_TESTS({"packed bytes stay", packed_bytes_stay},
               {"portions pack alike", portions_pack_alike},
               {"packed rows are encoded ones", packed_rows_are_encoded_ones},
@@ -514,6 +544,8 @@ SW_UNIT_TESTS({"packed bytes stay", packed_bytes_stay},
               {"int8 is as defined", int8_is_as_defined},
               {"q8_0 is as defined", q8_0_is_as_defined}, {"nf4 is as defined", nf4_is_as_defined},
               {"fp8 is as defined", fp8_is_as_defined}, {"q8_0 is gguf's", q8_0_is_gguf_s},
+              {"q8_0 is as defined", q8_0_is_as_defined}, {"q8_0 is gguf's", q8_0_is_gguf_s},
+              {"groups are as defined", groups_are_as_defined},
               {"layouts are as documented", layouts_are_as_documented},
               {"what cannot be made is refused", what_cannot_be_made_is_refused},
               {"formats are found", formats_are_found})
