@@ -73,7 +73,6 @@ const struct sw_format sw_format_fp8 = {.name = "fp8",
                                         .block_len = BLOCK,
                                         .block_bytes = sizeof(struct fp8_block),
                                         .dtype = SW_OTHER,
-                                        .cpu_only = true,
                                         .col_pad = BLOCK,
                                         .decode = decode_fp8,
                                         .encode = encode_fp8};

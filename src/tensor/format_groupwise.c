@@ -124,7 +124,6 @@ static void groupwise_encode(void (*one)(const float *, int64_t, uint8_t *), int
                                                  .block_len = (len),                               \
                                                  .block_bytes = HEAD + (len) * (bits) / 8,         \
                                                  .dtype = SW_OTHER,                                \
-                                                 .cpu_only = true,                                 \
                                                  .col_pad = (len),                                 \
                                                  .decode = decode_##format,                        \
                                                  .encode = encode_##format};

@@ -65,7 +65,6 @@ const struct sw_format sw_format_iq4_nl = {.name = "iq4_nl",
                                            .block_len = 32,
                                            .block_bytes = 18,
                                            .ggml_type = 20,
-                                           .cpu_only = true,
                                            .col_pad = 32,
                                            .decode = decode_iq4_nl,
                                            .encode = encode_iq4_nl};

@@ -63,7 +63,6 @@ const struct sw_format sw_format_mxfp4 = {.name = "mxfp4",
                                           .block_len = 32,
                                           .block_bytes = 17,
                                           .ggml_type = 39,
-                                          .cpu_only = true,
                                           .col_pad = 64, /* two blocks are a unit of panels */
                                           .decode = decode_mxfp4,
                                           .encode = encode_mxfp4};

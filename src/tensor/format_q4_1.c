@@ -40,7 +40,6 @@ const struct sw_format sw_format_q4_1 = {.name = "q4_1",
                                          .block_len = 32,
                                          .block_bytes = 20,
                                          .ggml_type = 3,
-                                         .cpu_only = true,
                                          .col_pad = 32,
                                          .decode = decode_q4_1,
                                          .encode = encode_q4_1};

@@ -43,7 +43,6 @@ const struct sw_format sw_format_q5_0 = {.name = "q5_0",
                                          .block_len = 32,
                                          .block_bytes = 22,
                                          .ggml_type = 6,
-                                         .cpu_only = true,
                                          .col_pad = 32,
                                          .decode = decode_q5_0,
                                          .encode = encode_q5_0};

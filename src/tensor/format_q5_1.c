@@ -38,7 +38,6 @@ const struct sw_format sw_format_q5_1 = {.name = "q5_1",
                                          .block_len = 32,
                                          .block_bytes = 24,
                                          .ggml_type = 7,
-                                         .cpu_only = true,
                                          .col_pad = 32,
                                          .decode = decode_q5_1,
                                          .encode = encode_q5_1};

@@ -1,0 +1,84 @@
+/*
+ * Group-wise integers q of four and of eight bits, in blocks of 128 and of 32 with one word: an f32
+ * scale whose last eight bits are a zero point instead; weight = scale * (q - zero).
+ */
+#include "kernels/cuda/block_format.cuh"
+
+namespace
+{
+
+using namespace sw::blocks;
+
+template <int len> struct int4_groups : in_blocks_of_32, nibbles_alone {
+    static constexpr int block_len = len, zero = 8;
+    static constexpr bool has_offset = true;
+    static constexpr int n_planes = 2;
+    static __host__ __device__ constexpr struct sw_gpu_plane plane(int i)
+    {
+        constexpr struct sw_gpu_plane planes[] = {{4, len / 2}, {0, 4}};
+        return planes[i];
+    }
+    static constexpr struct packing packing = {{{4, 1}, {4, len / 8}}};
+
+    static __device__ inline void values(const raw &v, int, float *out)
+    {
+        of_nibbles<8>(v.nibbles, out);
+    }
+    typedef unsigned raw_scales;
+    static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
+    {
+        return word_at(row[1], (s * jobs + (unsigned)i) / (len / part_columns));
+    }
+    static __device__ inline void scales(raw_scales raw, int, float *scale, float *offset)
+    {
+        scale[0] = __uint_as_float(raw & 0xffffff00u);
+        offset[0] = -(scale[0] * of_byte<0>(raw, 0));
+    }
+};
+
+template <int len> struct int8_groups : in_order {
+    static constexpr int block_len = len;
+    static constexpr bool has_offset = true;
+    static constexpr int n_planes = 2;
+    static __host__ __device__ constexpr struct sw_gpu_plane plane(int i)
+    {
+        constexpr struct sw_gpu_plane planes[] = {{4, len}, {0, 4}};
+        return planes[i];
+    }
+    static constexpr struct packing packing = {{{4, 1}, {4, len / 4}}};
+
+    struct raw {
+        uint2 bytes;
+    };
+    static __device__ inline raw load(const place *row, unsigned s, int lane)
+    {
+        return {__ldcs((const uint2 *)(const void *)row[0] + s * 32 + (unsigned)lane)};
+    }
+    static __device__ inline void values(const raw &v, int, float *out)
+    {
+        of_bytes<128>(v.bytes.x ^ 0x80808080u, out);
+        of_bytes<128>(v.bytes.y ^ 0x80808080u, out + 4);
+    }
+    typedef unsigned raw_scales;
+    static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
+    {
+        return word_at(row[1], (s * jobs + (unsigned)i) / (len / part_columns));
+    }
+    static __device__ inline void scales(raw_scales raw, int, float *scale, float *offset)
+    {
+        scale[0] = __uint_as_float(raw & 0xffffff00u);
+        offset[0] = -(scale[0] * of_byte<128>(raw ^ 0x80u, 0));
+    }
+};
+
+const sw::listed_kernels all(SW_BLOCK_KERNELS(int4_groups<128>), SW_BLOCK_KERNELS(int4_groups<32>),
+                             SW_BLOCK_KERNELS(int8_groups<128>), SW_BLOCK_KERNELS(int8_groups<32>));
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+const struct sw_gpu_format sw_gpu_format_int4_g128 = format_of<int4_groups<128>>();
+const struct sw_gpu_format sw_gpu_format_int4_g32 = format_of<int4_groups<32>>();
+const struct sw_gpu_format sw_gpu_format_int8_g128 = format_of<int8_groups<128>>();
+const struct sw_gpu_format sw_gpu_format_int8_g32 = format_of<int8_groups<32>>();

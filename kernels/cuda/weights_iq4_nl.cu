@@ -1,0 +1,40 @@
+/* IQ4_NL of GGUF: blocks of 32 nibbles, places in a table of bytes, with one f16 scale. */
+#include "kernels/cuda/block_format.cuh"
+
+namespace
+{
+
+using namespace sw::blocks;
+
+struct iq4_nl : in_blocks_of_32, nibbles_alone {
+    static constexpr bool has_offset = false;
+    static constexpr int n_planes = 2;
+    static __host__ __device__ constexpr struct sw_gpu_plane plane(int i)
+    {
+        constexpr struct sw_gpu_plane planes[] = {{2, 16}, {0, 2}};
+        return planes[i];
+    }
+    static constexpr struct packing packing = {{{2, 1}, {4, 4}}};
+
+    static __device__ inline void values(const raw &v, int, float *out)
+    {
+        of_table<iq4_table>(v.nibbles, out);
+    }
+    typedef unsigned raw_scales;
+    static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
+    {
+        return half_at(row[1], s * 8 + i);
+    }
+    static __device__ inline void scales(raw_scales raw, int, float *scale, float *)
+    {
+        scale[0] = sw::f16_to_float(raw);
+    }
+};
+
+const sw::listed_kernels all(SW_BLOCK_KERNELS(iq4_nl));
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+const struct sw_gpu_format sw_gpu_format_iq4_nl = format_of<iq4_nl>();

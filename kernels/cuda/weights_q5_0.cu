@@ -1,0 +1,48 @@
+/* Q5_0 of GGUF: blocks of 32 numbers q of five bits, the fifth bits in a word, with one f16 scale;
+ * weight = scale * (q - 16). */
+#include "kernels/cuda/block_format.cuh"
+
+namespace
+{
+
+using namespace sw::blocks;
+
+struct q5_0 : in_blocks_of_32 {
+    static constexpr bool has_offset = false;
+    static constexpr int n_planes = 3;
+    static __host__ __device__ constexpr struct sw_gpu_plane plane(int i)
+    {
+        constexpr struct sw_gpu_plane planes[] = {{6, 16}, {0, 2}, {2, 4}};
+        return planes[i];
+    }
+    static constexpr struct packing packing = {{{2, 1}, {4, 5}}, 1, 2};
+
+    struct raw {
+        unsigned nibbles, fifths;
+    };
+    static __device__ inline raw load(const place *row, unsigned s, int lane)
+    {
+        return {once(row[0], s * 32 + lane), word_at(row[2], s * 8 + lane / 4)};
+    }
+    static __device__ inline void values(const raw &v, int lane, float *out)
+    {
+        of_five_bits(v.nibbles, v.fifths >> lane % 4 * 4, out);
+    }
+    typedef unsigned raw_scales;
+    static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
+    {
+        return half_at(row[1], s * 8 + i);
+    }
+    static __device__ inline void scales(raw_scales raw, int, float *scale, float *)
+    {
+        scale[0] = sw::f16_to_float(raw);
+    }
+};
+
+const sw::listed_kernels all(SW_BLOCK_KERNELS(q5_0));
+
+} // namespace
+
+/* ------------------------------------------------------------------------------------------- */
+
+const struct sw_gpu_format sw_gpu_format_q5_0 = format_of<q5_0>();
