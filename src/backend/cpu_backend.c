@@ -268,12 +268,17 @@ static size_t thread_scratch_bytes(int threads)
     return (size_t)threads * SW_THREAD_FLOATS * sizeof(float);
 }
 
+/* A row has whole units of every format. */
 static int64_t x_floats(const struct sw_cpu_options *o)
 {
     const int64_t rows = o->max_rows > 0 ? o->max_rows : 1,
                   cols = o->max_cols > 0 ? o->max_cols : 1;
+    int unit = SW_X_COLS;
+    for (int i = 0; i < SW_FORMAT_COUNT; i++)
+        if (sw_kernels_portable.formats[i].packing.elements > unit)
+            unit = sw_kernels_portable.formats[i].packing.elements;
     return (rows > SW_PRODUCT_ROWS ? SW_PRODUCT_ROWS : rows) *
-           (int64_t)sw_round_up((uint64_t)cols, SW_X_COLS);
+           (int64_t)sw_round_up((uint64_t)cols, (uint64_t)unit);
 }
 
 static int count_threads(const struct sw_cpu_options *o, int n_cores)

@@ -32,7 +32,8 @@ static void prepare_tile(void *ctx, int64_t chunk, int worker)
     p->format->prepare_tile(&p->in, chunk);
 }
 
-/* For a GEMV, rows are read in place or made one by one, if the format does; else in tiles. */
+/* For a GEMV, rows are read in place or made one by one, if the format does; else in tiles, and so
+ * are rows to be activated, of which the last ones may be few. */
 static void matmul_prepare(struct cpu_product *p)
 {
     struct sw_prepare *in = &p->in;
@@ -42,7 +43,7 @@ static void matmul_prepare(struct cpu_product *p)
     p->panel.in = in;
     p->panel.x = in->out;
     p->panel.x_ld = 0;
-    if (in->n > SW_GEMV_ROWS || (p->format->x_bytes && !p->format->prepare_row)) {
+    if (in->n > SW_GEMV_ROWS || in->activate || (p->format->x_bytes && !p->format->prepare_row)) {
         const bool is_small = in->n * in->cols < 65536;
         sw_pool_run(is_small ? NULL : p->cpu->pool, prepare_tile, p, sw_tile_count(in->n));
     } else if (p->format->x_bytes) {

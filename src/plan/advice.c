@@ -111,6 +111,13 @@ static void try_slots(struct trial *t)
                  sizeof t->plan->advice[0].text, "--slots %d (instead of %d)", value, given);
 }
 
+/* What people quantize to; other formats are there for files that have them. */
+static bool advice_names(enum sw_format_id format)
+{
+    const struct sw_format *f = sw_format_of(format);
+    return !sw_format_is_quantized(format) || f->row_scale || f->ggml_type;
+}
+
 /* The largest format that is smaller than the given one and fits. */
 static void try_weights(struct trial *t)
 {
@@ -119,7 +126,7 @@ static void try_weights(struct trial *t)
     enum sw_format_id best = SW_FORMAT_NONE;
     for (int i = 0; i < SW_FORMAT_COUNT; i++) {
         const enum sw_format_id format = (enum sw_format_id)i;
-        if (sw_format_bits(format) >= sw_format_bits(given.weights))
+        if (!advice_names(format) || sw_format_bits(format) >= sw_format_bits(given.weights))
             continue;
         if (best != SW_FORMAT_NONE && sw_format_bits(format) <= sw_format_bits(best))
             continue;

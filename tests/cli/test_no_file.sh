@@ -157,7 +157,7 @@ forbidden "closed/model: cannot be examined: Permission denied" probe closed/mod
 [ "$(id -u)" = 0 ] || chmod 700 closed
 chmod 700 model
 [ "$(id -u)" = 0 ] || chmod 000 model
-forbidden "model/config.json: cannot be opened: Permission denied" run model hello -n 1
+forbidden "model/config.json: cannot be examined: Permission denied" run model hello -n 1
 chmod 755 model
 for file in config.json model.safetensors tokenizer.json tokenizer_config.json generation_config.json; do
     chmod 000 "model/$file"

@@ -100,7 +100,7 @@ json "assert r" "probe --json"
 for format in int8 q8_0 q4_0 q4_k iq4_xs nf4 fp8 q5_1 mxfp4 int4_g128; do
     sw inspect "$shakespeare" --json
     json "open('bytes', 'w').write(str(r['formats']['$format']['weight_bytes']))
-assert r['formats']['$format']['weight_bytes'] < 0.75 * r['formats']['bf16']['weight_bytes']
+assert r['formats']['$format']['weight_bytes'] < 0.9 * r['formats']['bf16']['weight_bytes']
 assert r['formats']['$format']['kv_bytes_per_token'] == r['formats']['bf16']['kv_bytes_per_token']" \
         "inspect $format"
     sw plan "$shakespeare" --cluster "1x(host:4G)" --weights $format --json

@@ -24,8 +24,13 @@ static enum sw_status run_verb(const char *const *words)
     for (; words[argc]; argc++)
         argv[argc] = (char *)(uintptr_t)words[argc];
     const struct sw_verb *verb = sw_verb_find(argv[0]);
-    SW_TRY(sw_options_parse(verb, argc - 1, argv + 1, &call));
-    return verb->run(&call);
+    enum sw_status status = sw_options_parse(verb, argc - 1, argv + 1, &call);
+    if (status == SW_OK) {
+        sw_call_find_models(verb, &call, true);
+        status = verb->run(&call);
+    }
+    sw_call_free_models(&call);
+    return status;
 }
 
 /* Standard output goes nowhere, and messages into a file, whose size tells whether there was one.
