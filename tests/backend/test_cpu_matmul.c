@@ -72,6 +72,32 @@ static void bits_do_not_depend_on_the_call(void)
     free(w), free(x), free(want), free(y);
 }
 
+/* As many rows at once as there is room for; the few that are left are activated, too. */
+static void last_rows_are_activated(void)
+{
+    enum { ROWS = 33, N = MAX_ROWS + 3 };
+    const int64_t n_x = (int64_t)N * MAX_COLS;
+    float *w = floats(ROWS * MAX_COLS, 7), *x = floats(n_x, 8);
+    float *many_x = malloc((size_t)n_x * sizeof *x), *one_x = malloc((size_t)n_x * sizeof *x);
+    float many[N * ROWS], one[N * ROWS];
+    FOR_EACH_ISA (isa)
+        FOR_EACH_FORMAT (f) {
+            struct sw_backend *b = open_cpu(2, isa);
+            struct sw_matrix m = packed(b, f, ROWS, MAX_COLS, w);
+            memcpy(many_x, x, (size_t)n_x * sizeof *x);
+            memcpy(one_x, x, (size_t)n_x * sizeof *x);
+            b->ops->activated_matmul(b, SW_ACT_SILU, false, &m, NULL, many_x, MAX_COLS, N, many,
+                                     ROWS, false);
+            for (int64_t r = 0; r < N; r++)
+                b->ops->activated_matmul(b, SW_ACT_SILU, false, &m, NULL, one_x + r * MAX_COLS,
+                                         MAX_COLS, 1, one + r * ROWS, ROWS, false);
+            CU_ASSERT(!memcmp(many, one, sizeof one));
+            unpack(b, &m);
+            b->ops->close(b);
+        }
+    free(w), free(x), free(many_x), free(one_x);
+}
+
 /* Any source type, strides and pieces give the same packed bytes, and embed reads them back. */
 static void weights_are_packed(void)
 {
@@ -160,6 +186,7 @@ static void bad_options_are_refused(void)
 }
 
 SW_UNIT_TESTS({"products are right", products_are_right},
+              {"last rows are activated", last_rows_are_activated},
               {"bits do not depend on the call", bits_do_not_depend_on_the_call},
               {"weights are packed", weights_are_packed}, {"memory is aligned", memory_is_aligned},
               {"bad options are refused", bad_options_are_refused})
