@@ -80,11 +80,11 @@ template <class W, int n> struct loaded {
             rows.row(r, row);
 #pragma unroll
             for (int u = 0; u < n; u++) {
-                const unsigned s = min(first + u * warps, rows.last);
+                const unsigned s = min(first + (unsigned)u * warps, rows.last);
                 raw[r][u] = W::load(row, s, s == rows.last ? rows.lane_of_last : lane());
             }
         }
-        const unsigned s = min(first + stretch_of_scales() * warps, rows.last);
+        const unsigned s = min(first + (unsigned)stretch_of_scales() * warps, rows.last);
         const int i = w.has(s, lane() % jobs * part_columns) ? lane() % jobs : 0;
 #pragma unroll
         for (int round = 0; round < rounds; round++) {
@@ -104,7 +104,7 @@ template <class W, int n> struct shared_scales {
     __device__ inline void make(const loaded<W, n> &in, const matrix<W> &w, unsigned first)
     {
         const int u = in.stretch_of_scales(), i = lane() % jobs;
-        const bool there = w.has(first + u * warps, i * part_columns);
+        const bool there = w.has(first + (unsigned)u * warps, i * part_columns);
         __syncwarp();
 #pragma unroll
         for (int round = 0; round < in.rounds; round++) {
@@ -233,8 +233,9 @@ __global__ void __launch_bounds__(threads, products::least_blocks<tokens>)
         shared.make(in, w, first);
 #pragma unroll
         for (int u = 0; u < n; u++)
-            if (first + u * warps < stretches)
-                add_stretch<W, whole, tokens, n>(p, first + u * warps, in, shared, u, sums);
+            if (first + (unsigned)u * warps < stretches)
+                add_stretch<W, whole, tokens, n>(p, first + (unsigned)u * warps, in, shared, u,
+                                                 sums);
     }
     const float sum = products::join<float, n_sums>(sums, scratch);
     if (threadIdx.x < warp_size)

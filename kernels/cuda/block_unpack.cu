@@ -109,7 +109,7 @@ cudaError_t sw::blocks::unpack_blocks(const struct packing &packing,
     for (int i = 0; i < n_planes; i++) {
         const struct plane_of_panel of = {packing, planes[i]};
         if (planes[i].bytes % sizeof(uint16_t) == 0 &&
-            planes[i].from * packing.blocks % sizeof(uint16_t) == 0)
+            (size_t)(planes[i].from * packing.blocks) % sizeof(uint16_t) == 0)
             launch_plane<uint16_t>(packed, of, rows, blocks, to, stream);
         else
             launch_plane<uint8_t>(packed, of, rows, blocks, to, stream);

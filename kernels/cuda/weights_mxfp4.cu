@@ -32,7 +32,7 @@ struct mxfp4 : in_blocks_of_32, nibbles_alone {
     typedef unsigned raw_scales;
     static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
     {
-        return row[1][s * 8 + i];
+        return row[1][s * 8 + (unsigned)i];
     }
     /* 2^(e - 128); the two smallest are subnormal, and 255 is no number. */
     static __device__ inline void scales(raw_scales e, int, float *scale, float *)

@@ -33,7 +33,7 @@ struct q2_k {
     };
     static __device__ inline raw load(const place *row, unsigned s, int lane)
     {
-        return {word_at(row[0], s * 16 + lane / 16 * 8 + lane % 8)};
+        return {word_at(row[0], s * 16 + (unsigned)lane / 16 * 8 + (unsigned)lane % 8)};
     }
     static __device__ inline void values(const raw &v, int lane, float *out)
     {
@@ -46,7 +46,7 @@ struct q2_k {
     };
     static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
     {
-        return {half_at(row[1], s * 8 + i), word_at(row[2], s)};
+        return {half_at(row[1], s * 8 + (unsigned)i), word_at(row[2], s)};
     }
     static __device__ inline void scales(const raw_scales &raw, int, float *scale, float *offset)
     {

@@ -33,8 +33,8 @@ struct q3_k {
     };
     static __device__ inline raw load(const place *row, unsigned s, int lane)
     {
-        return {word_at(row[0], s * 16 + lane / 16 * 8 + lane % 8),
-                word_at(row[1], s * 8 + lane % 8)};
+        return {word_at(row[0], s * 16 + (unsigned)lane / 16 * 8 + (unsigned)lane % 8),
+                word_at(row[1], s * 8 + (unsigned)lane % 8)};
     }
     static __device__ inline void values(const raw &v, int lane, float *out)
     {
@@ -48,8 +48,8 @@ struct q3_k {
     };
     static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
     {
-        return {half_at(row[2], s * 6 + i % 4), half_at(row[2], s * 6 + 4 + i % 2),
-                half_at(row[3], s)};
+        return {half_at(row[2], s * 6 + (unsigned)i % 4),
+                half_at(row[2], s * 6 + 4 + (unsigned)i % 2), half_at(row[3], s)};
     }
     static __device__ inline void scales(const raw_scales &raw, int i, float *scale, float *)
     {

@@ -23,7 +23,7 @@ struct q4_0 : in_blocks_of_32, nibbles_alone {
     typedef unsigned raw_scales;
     static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
     {
-        return half_at(row[1], s * 8 + i);
+        return half_at(row[1], s * 8 + (unsigned)i);
     }
     static __device__ inline void scales(raw_scales raw, int, float *scale, float *)
     {

@@ -22,7 +22,7 @@ struct q5_0 : in_blocks_of_32 {
     };
     static __device__ inline raw load(const place *row, unsigned s, int lane)
     {
-        return {once(row[0], s * 32 + lane), word_at(row[2], s * 8 + lane / 4)};
+        return {once(row[0], s * 32 + (unsigned)lane), word_at(row[2], s * 8 + (unsigned)lane / 4)};
     }
     static __device__ inline void values(const raw &v, int lane, float *out)
     {
@@ -31,7 +31,7 @@ struct q5_0 : in_blocks_of_32 {
     typedef unsigned raw_scales;
     static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
     {
-        return half_at(row[1], s * 8 + i);
+        return half_at(row[1], s * 8 + (unsigned)i);
     }
     static __device__ inline void scales(raw_scales raw, int, float *scale, float *)
     {

@@ -22,7 +22,7 @@ struct q5_k : in_k_blocks {
     };
     static __device__ inline raw load(const place *row, unsigned s, int lane)
     {
-        return {once(row[0], s * 32 + lane), word_at(row[2], s * 8 + lane % 8)};
+        return {once(row[0], s * 32 + (unsigned)lane), word_at(row[2], s * 8 + (unsigned)lane % 8)};
     }
     static __device__ inline void values(const raw &v, int lane, float *out)
     {

@@ -34,7 +34,8 @@ struct q6_k {
     };
     static __device__ inline raw load(const place *row, unsigned s, int lane)
     {
-        return {once(row[0], s * 32 + lane), word_at(row[1], s * 16 + lane / 16 * 8 + lane % 8)};
+        return {once(row[0], s * 32 + (unsigned)lane),
+                word_at(row[1], s * 16 + (unsigned)lane / 16 * 8 + (unsigned)lane % 8)};
     }
     static __device__ inline void values(const raw &v, int lane, float *out)
     {
@@ -47,7 +48,7 @@ struct q6_k {
     };
     static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
     {
-        return {half_at(row[2], s * 8 + i), half_at(row[3], s)};
+        return {half_at(row[2], s * 8 + (unsigned)i), half_at(row[3], s)};
     }
     static __device__ inline void scales(const raw_scales &raw, int, float *scale, float *)
     {

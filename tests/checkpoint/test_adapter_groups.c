@@ -369,7 +369,7 @@ static void configs_tell_formats(void)
                  {CT("pack-quantized", "128"), "int4_g128"},
                  {CT("int-quantized", "null"), "int8"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const struct sw_adapter *adapter;
+        const struct sw_adapter *adapter = NULL;
         json_t *config = json_loads(cases[i].config, 0, NULL);
         CU_ASSERT_FATAL(config && sw_adapter_of(config, &adapter) == SW_OK && adapter->format);
         const struct sw_format *f = adapter->format(config);
