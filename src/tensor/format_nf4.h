@@ -9,25 +9,35 @@
 
 #define SW_NF4_LEN 64
 
-/* What the nibbles stand for: fractions of the largest magnitude. */
+/* What the nibbles stand for: fractions of the largest magnitude. Lists, for constants of kernels,
+ * too. */
+#define SW_NF4_VALUES                                                                              \
+    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f,                      \
+        -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f,                 \
+        0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,    \
+        0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f
+#define SW_FP4_VALUES                                                                              \
+    0.0f, 0.0052083334885537624f, 0.6666666865348816f, 1.0f, 0.3333333432674408f, 0.5f,            \
+        0.1666666716337204f, 0.25f, -0.0f, -0.0052083334885537624f, -0.6666666865348816f, -1.0f,   \
+        -0.3333333432674408f, -0.5f, -0.1666666716337204f, -0.25f
 extern const float sw_nf4_values[16], sw_fp4_values[16];
 
 /*
  * bitsandbytes has neighbours in a byte, the first in the high nibble. Takes 16 bytes of it to half
  * a block, and back.
  */
-static inline void sw_nf4_of_pairs(const uint8_t pairs[16], uint8_t half[16])
+static inline void sw_nf4_of_pairs(const uint8_t pairs[16], uint8_t nibbles[16])
 {
     for (int i = 0; i < 8; i++) {
-        half[2 * i] = (uint8_t)(pairs[i] >> 4 | (pairs[8 + i] & 0xf0));
-        half[2 * i + 1] = (uint8_t)((pairs[i] & 15) | pairs[8 + i] << 4);
+        nibbles[2 * i] = (uint8_t)(pairs[i] >> 4 | (pairs[8 + i] & 0xf0));
+        nibbles[2 * i + 1] = (uint8_t)((pairs[i] & 15) | pairs[8 + i] << 4);
     }
 }
-static inline void sw_nf4_to_pairs(const uint8_t half[16], uint8_t pairs[16])
+static inline void sw_nf4_to_pairs(const uint8_t nibbles[16], uint8_t pairs[16])
 {
     for (int i = 0; i < 8; i++) {
-        pairs[i] = (uint8_t)(half[2 * i] << 4 | (half[2 * i + 1] & 15));
-        pairs[8 + i] = (uint8_t)((half[2 * i] & 0xf0) | half[2 * i + 1] >> 4);
+        pairs[i] = (uint8_t)(nibbles[2 * i] << 4 | (nibbles[2 * i + 1] & 15));
+        pairs[8 + i] = (uint8_t)((nibbles[2 * i] & 0xf0) | nibbles[2 * i + 1] >> 4);
     }
 }
 
