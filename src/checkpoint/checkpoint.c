@@ -184,6 +184,8 @@ static enum sw_status find_old_gptq(const char *dir, struct found_file *found)
 {
     char other[256] = "";
     DIR *folder = opendir(dir);
+    if (!folder && !sw_file_is_absence(errno))
+        return sw_file_fail(dir, "searched for weights", errno);
     for (struct dirent *e; folder && (e = readdir(folder));) {
         bool is_index;
         if (strlen(e->d_name) >= sizeof found->name || !is_old_gptq(e->d_name, &is_index))

@@ -6,6 +6,7 @@
 #include "checkpoint/ollama_store.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +62,8 @@ static enum sw_status gguf_list_folder(const char *dir, struct gguf_listing *l)
 {
     enum sw_status status = SW_OK;
     DIR *folder = opendir(dir);
+    if (!folder && !sw_file_is_absence(errno))
+        return sw_file_fail(dir, "searched for GGUF files", errno);
     for (const struct dirent *e; folder && status == SW_OK && (e = readdir(folder));) {
         const size_t n = strlen(e->d_name);
         if (n > 5 && e->d_name[0] != '.' && strcmp(e->d_name + n - 5, ".gguf") == 0)

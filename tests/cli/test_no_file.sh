@@ -149,6 +149,12 @@ cp "$spillway" program
 chmod 755 "$work" program
 chmod -R a+rX model in.jsonl
 mkdir -m 777 writable
+# no config.json, and nobody but its owner sees what else is there
+mkdir -m 711 unlisted
+[ "$(id -u)" = 0 ] || chmod 300 unlisted
+forbidden "unlisted: cannot be searched for GGUF files: Permission denied" run unlisted hello -n 1
+cp model/config.json unlisted/ && chmod 644 unlisted/config.json
+forbidden "unlisted: cannot be searched for weights: Permission denied" run unlisted hello -n 1
 mkdir -m 700 closed && cp -r model closed/
 [ "$(id -u)" = 0 ] || chmod 000 closed
 forbidden "closed/model: cannot be examined: Permission denied" run closed/model hello -n 1
