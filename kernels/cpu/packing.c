@@ -9,7 +9,11 @@
 const struct sw_kernels *sw_kernels_for(enum sw_isa isa)
 {
     static const struct sw_kernels *const tables[SW_ISA_COUNT] = {
-        &sw_kernels_portable, &sw_kernels_avx2, &sw_kernels_avx512, &sw_kernels_avx512bf16};
+        &sw_kernels_portable, &sw_kernels_avx2,
+#ifndef SW_WITHOUT_AVX512
+        &sw_kernels_avx512, &sw_kernels_avx512bf16
+#endif
+    };
     return tables[isa];
 }
 

@@ -20,6 +20,9 @@ enum sw_isa sw_cpu_isa(void)
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
         !__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_F16C))
         return SW_ISA_PORTABLE;
+#ifdef SW_WITHOUT_AVX512
+    return SW_ISA_AVX2;
+#endif
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
         !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq"))
         return SW_ISA_AVX2;

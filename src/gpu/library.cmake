@@ -10,7 +10,7 @@ endif()
 # Turing to Blackwell. 90 and 120 also as PTX, from which drivers make code for what has none here: 10.x
 # and 11.x (B100, GB200, Thor) from 90's, whatever comes later from 120's. PTX is there anyway while
 # compiling, so it costs a little size; code for 100 would cost as much as each of the others.
-if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES AND NOT DEFINED ENV{CUDAARCHS})
   set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real 89-real 90 120)
 endif()
 set(CMAKE_CUDA_STANDARD 17)
