@@ -174,6 +174,7 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
     out->logits_bytes = (uint64_t)SW_LOGIT_ROWS * (uint64_t)model->dims.vocab * sizeof(float);
     out->sampler_bytes = sampling_bytes(model, p);
     out->load_bytes = 2 * (uint64_t)SW_LOAD_CHUNK + model->load_bytes;
+    out->disk_read_bytes = out->load_bytes; /* the same reader */
     return SW_OK;
 }
 

@@ -87,6 +87,9 @@ struct sw_footprint {
     uint64_t logits_bytes;        /* logits, on the last rank only; not part of work_bytes */
     uint64_t sampler_bytes; /* samplers and ids of slots in host memory, on the last rank only */
     uint64_t load_bytes;    /* buffers while a rank loads; freed before the first token */
+    /* Buffers of a rank with disk layers, in host memory, besides SW_DISK_BUFFERS of the largest
+     * layer: what is read goes through them for the whole run. */
+    uint64_t disk_read_bytes;
     /* 1 + the format of a weight that GPUs have no kernels for, so that no layer can be on one; 0:
      * there is none. */
     uint8_t cpu_only;
@@ -107,6 +110,13 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
  * whatever layers a rank has. `matrix` and `kv` are for layers that decode on the CPU.
  */
 #define SW_STREAM_BUFFERS 2
+/* Disk layers that the GPU runs go through these, too; where no layer is streamed, through one:
+ * buses are so much faster than disks that a layer can be copied when the one before it has been
+ * run. */
+#define SW_DISK_STREAM_BUFFERS 1
+/* Layers that a rank with disk layers has in host memory: one that is used, or on its way to the
+ * GPU (where it has a stream buffer, too), and one that is being read. */
+#define SW_DISK_BUFFERS 2
 struct sw_staging {
     uint64_t layer;  /* the largest layer as it lies in host memory; there are two such buffers */
     uint64_t matrix; /* the largest matrix in the GPU's own layout */

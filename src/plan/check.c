@@ -34,6 +34,8 @@ static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, 
                              !s->stream_prompt && !s->gpu.total),
           "rank %d has no GPU", s->rank);
     CHECK(p->disk || !t->n_disk, "rank %d has no disk tier", s->rank);
+    CHECK(!t->disk_on_gpu || (t->n_disk && s->device >= 0), "rank %d runs no disk layers on a GPU",
+          s->rank);
     CHECK(s->embed == (s->count && s->first == 0), "rank %d and the embedding", s->rank);
     CHECK(s->head == (s->count && s->first + s->count == c->n_layers), "rank %d and the head",
           s->rank);
@@ -100,7 +102,7 @@ static bool check_prediction(const struct sw_cost *c, const struct sw_plan *plan
     bool same = near(a->load_s, b->load_s) && near(a->s_per_token, b->s_per_token) &&
                 near(a->tokens_per_s, b->tokens_per_s) &&
                 near(a->prompt_tokens_per_s, b->prompt_tokens_per_s) &&
-                near(a->s_per_request, b->s_per_request);
+                near(a->s_per_request, b->s_per_request) && near(a->disk_bytes, b->disk_bytes);
     for (int r = 0; r < plan->n_ranks; r++)
         same &= near(again.stages[r].hop_s, plan->stages[r].hop_s);
     free(again.stages);

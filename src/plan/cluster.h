@@ -6,7 +6,8 @@
  *     group   := [ COUNT "x" ] "(" item { item } ")"
  *     item    := "gpu:" [ COUNT "x" ] SIZE [ "/" SIZE ] [ "@" RATE ] [ "@" FLOPS [ "@" FLOPS ] ]
  *              | "host:" SIZE [ "/" SIZE ] [ "@" RATE [ "@" RATE ] ] [ "@" FLOPS [ "@" FLOPS ] ]
- *              | "bus:" RATE | "disk:" RATE | "load:" RATE | "ranks:" N | "cores:" N
+ *              | "bus:" RATE | "disk:" [ COUNT "x" ] RATE | "load:" [ COUNT "x" ] RATE
+ *              | "ranks:" N | "cores:" N
  *              | "name:" WORD
  *
  *     2x(gpu:2x24G host:64G) + 1x(host:128G)
@@ -14,10 +15,11 @@
  *
  * The first SIZE is free memory, the one after "/" the total (without it: equal to the free one).
  * "disk:" allows layers to stay on disk when memory is short; "load:" is the rate of a disk that is
- * only used for loading. FLOPS is "16TF" or "800GF" per second. The second RATE of a host is that
- * of one rank alone, a second FLOPS that of attention. What is not written is a default below; "#"
- * starts a comment. When a file has lines that start with "#:", only those count, so that an mpirun
- * hostfile can contain its cluster. The JSON form has the fields of the structs by name.
+ * only used for loading; with COUNT it is that of each of so many which are read at the same time.
+ * FLOPS is "16TF" or "800GF" per second. The second RATE of a host is that of one rank alone, a
+ * second FLOPS that of attention. What is not written is a default below; "#" starts a comment.
+ * When a file has lines that start with "#:", only those count, so that an mpirun hostfile can
+ * contain its cluster. The JSON form has the fields of the structs by name.
  */
 #ifndef SW_PLAN_CLUSTER_H
 #define SW_PLAN_CLUSTER_H

@@ -107,6 +107,18 @@ static bool rate_parse(const char *text, double *rate)
     return true;
 }
 
+/* Parses "3GB/s", or "2x3GB/s": so many disks that are read at the same time. */
+static bool disk_rate_parse(const char *text, double *rate)
+{
+    double value;
+    int count = 1;
+    count_prefix(text, &count, &text);
+    if (!rate_parse(text, &value) || count * value > SW_MAX_RATE)
+        return false;
+    *rate = count * value;
+    return true;
+}
+
 static bool flops_parse(const char *text, double *flops)
 {
     static const struct {
@@ -243,14 +255,14 @@ static enum sw_status parse_item(struct parser *p, struct sw_node *node, int *ra
                    : cluster_text_wrong(p, "a rate such as bus:12GB/s");
     if (KEY("disk")) {
         node->disk_tier = true;
-        return rate_parse(value, &node->disk_bandwidth)
+        return disk_rate_parse(value, &node->disk_bandwidth)
                    ? SW_OK
-                   : cluster_text_wrong(p, "a rate such as disk:3GB/s");
+                   : cluster_text_wrong(p, "a rate such as disk:3GB/s, or disk:2x3GB/s");
     }
     if (KEY("load"))
-        return rate_parse(value, &node->disk_bandwidth)
+        return disk_rate_parse(value, &node->disk_bandwidth)
                    ? SW_OK
-                   : cluster_text_wrong(p, "a rate such as load:3GB/s");
+                   : cluster_text_wrong(p, "a rate such as load:3GB/s, or load:2x3GB/s");
     if (KEY("ranks")) {
         char *end;
         const long n = strtol(value, &end, 10);

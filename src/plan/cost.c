@@ -130,30 +130,41 @@ static sw_ps cost_measure(const struct sw_cost *c, double step_s, double prompt_
 
 /* Times of one layer in each tier; the fields are as in struct sw_kind. */
 struct times {
-    sw_ps gpu, host[2], streamed, disk, least[2];
+    sw_ps gpu, host[2], streamed, disk[2], least[SW_WAYS], floor[SW_WAYS];
 };
+
+/* A layer's time in the faster of the host and the disk tier. */
+static sw_ps cost_off_gpu(const struct times *t, int way, bool disk)
+{
+    const sw_ps host = t->host[(way & SW_WAY_PROMPT) != 0];
+    return disk ? sw_min_i64(host, t->disk[(way & SW_WAY_DISK) != 0]) : host;
+}
 
 static struct times cost_layer_times(const struct sw_cost *c, const struct sw_rank_resources *p,
                                      const struct sw_layer_footprint *layer)
 {
     const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
-    const double passing = sw_layer_time(c, p, layer, SW_TIER_HOST, true, &prompt);
-    double at[SW_TIERS][2];
-    for (int tier = 0; tier < SW_TIERS; tier++) {
-        at[tier][0] = sw_layer_time(c, p, layer, (enum sw_tier)tier, false, &step);
-        at[tier][1] = sw_layer_time(c, p, layer, (enum sw_tier)tier, false, &prompt);
-    }
-    struct times t = {.gpu = cost_measure(c, at[SW_TIER_GPU][0], at[SW_TIER_GPU][1]),
-                      .host = {cost_measure(c, at[SW_TIER_HOST][0], at[SW_TIER_HOST][1]),
-                               cost_measure(c, at[SW_TIER_HOST][0], passing)},
-                      .streamed = cost_measure(c, at[SW_TIER_STREAMED][0], at[SW_TIER_STREAMED][1]),
-                      .disk = cost_measure(c, at[SW_TIER_DISK][0], at[SW_TIER_DISK][1])};
+    double at[SW_TIERS][2][2]; /* by the CPU, or by_gpu; a step, a prompt */
+    for (int tier = 0; tier < SW_TIERS; tier++)
+        for (int g = 0; g < 2; g++) {
+            at[tier][g][0] = sw_layer_time(c, p, layer, (enum sw_tier)tier, g, &step);
+            at[tier][g][1] = sw_layer_time(c, p, layer, (enum sw_tier)tier, g, &prompt);
+        }
+#define AT(tier, step_by, prompt_by) cost_measure(c, at[tier][step_by][0], at[tier][prompt_by][1])
+    struct times t = {.gpu = AT(SW_TIER_GPU, 0, 0),
+                      .host = {AT(SW_TIER_HOST, 0, 0), AT(SW_TIER_HOST, 0, 1)},
+                      .streamed = AT(SW_TIER_STREAMED, 0, 0),
+                      .disk = {AT(SW_TIER_DISK, 0, 0), AT(SW_TIER_DISK, 1, 1)}};
+#undef AT
     if (!p->disk)
-        t.disk = t.host[0];
+        t.disk[0] = t.disk[1] = t.host[0];
     if (p->device < 0)
-        t.gpu = t.streamed = t.host[1] = 0;
-    for (int f = 0; f < 2; f++)
-        t.least[f] = sw_min_i64(t.streamed, p->disk ? sw_min_i64(t.host[f], t.disk) : t.host[f]);
+        t.gpu = t.streamed = t.host[1] = t.disk[1] = 0;
+    for (int way = 0; way < SW_WAYS; way++) {
+        const sw_ps off = cost_off_gpu(&t, way, p->disk);
+        t.least[way] = sw_min_i64(t.streamed, off);
+        t.floor[way] = sw_min_i64(t.gpu, t.least[way]);
+    }
     return t;
 }
 
@@ -161,16 +172,22 @@ static struct times cost_layer_times(const struct sw_cost *c, const struct sw_ra
 static void cost_compare(struct sw_kind *k, const struct times *t, bool disk, bool first)
 {
     const sw_ps crossings = 3 * (k->crossing + k->prompt_crossing);
+    for (int way = 0; way < SW_WAYS; way++) {
+        const sw_ps from_disk = t->disk[(way & SW_WAY_DISK) != 0] - t->least[way];
+        const sw_ps streamed = t->streamed - t->least[way];
+        k->gpu_wins[way] &= t->gpu <= t->least[way];
+        k->stream_costs[way] = first ? streamed : sw_min_i64(k->stream_costs[way], streamed);
+        k->disk_costs[way] = first ? from_disk : sw_min_i64(k->disk_costs[way], from_disk);
+    }
     for (int f = 0; f < 2; f++) {
-        const sw_ps off = disk ? sw_min_i64(t->host[f], t->disk) : t->host[f];
-        const sw_ps costs = t->streamed > off ? t->streamed - off : 0;
-        k->gpu_wins[f] &= t->gpu <= t->least[f];
         k->stream_loses[f] &= t->streamed >= t->host[f] + crossings;
-        k->disk_loses[f] &= !disk || t->disk >= t->host[f];
-        k->stream_costs[f] = first ? costs : sw_min_i64(k->stream_costs[f], costs);
+        k->disk_loses[f] &= !disk || t->disk[0] >= t->host[f];
     }
     k->prompt_loses &= t->host[1] >= t->host[0] + 3 * k->prompt_crossing;
 }
+
+/* Prefix sums of a kind: gpu, host, streamed, disk; then least and floor by way. */
+#define N_SUMS (6 + 2 * SW_WAYS)
 
 static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
 {
@@ -178,13 +195,16 @@ static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
     const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
     const bool gpu = p->device >= 0;
     const size_t n = (size_t)c->n_layers + 1;
-    sw_ps **const sums[] = {&k->gpu,  &k->host[0],  &k->host[1], &k->streamed,
-                            &k->disk, &k->least[0], &k->least[1]};
-    const size_t n_sums = sizeof sums / sizeof sums[0];
-    sw_ps *block = calloc(n_sums * n, sizeof *block);
+    sw_ps **sums[N_SUMS] = {&k->gpu,      &k->host[0], &k->host[1],
+                            &k->streamed, &k->disk[0], &k->disk[1]};
+    for (int way = 0; way < SW_WAYS; way++) {
+        sums[N_SUMS - 2 * SW_WAYS + way] = &k->least[way];
+        sums[N_SUMS - SW_WAYS + way] = &k->floor[way];
+    }
+    sw_ps *block = calloc(N_SUMS * n, sizeof *block);
     if (!block)
         return sw_fail(SW_ENOMEM, "no memory for the plan of %d layers", c->n_layers);
-    for (size_t i = 0; i < n_sums; i++)
+    for (size_t i = 0; i < N_SUMS; i++)
         *sums[i] = block + i * n;
     if (gpu) {
         k->crossing = cost_measure(c, crossing_time(c, p, step.rows), 0);
@@ -195,8 +215,10 @@ static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
             cost_measure(c, embed_time(c, p, g, step.rows), embed_time(c, p, g, prompt.rows));
         k->head[g] = cost_measure(c, head_time(c, p, g, &step), head_time(c, p, g, &prompt));
     }
+    for (int way = 0; way < SW_WAYS; way++)
+        k->gpu_wins[way] = gpu;
     for (int f = 0; f < 2; f++) {
-        k->gpu_wins[f] = k->stream_loses[f] = gpu;
+        k->stream_loses[f] = gpu;
         k->disk_loses[f] = true;
     }
     k->prompt_loses = true;
@@ -206,9 +228,10 @@ static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
             t = cost_layer_times(c, p, &c->fp->layers[i]);
         if (gpu)
             cost_compare(k, &t, p->disk, i == 0);
-        const sw_ps of[] = {t.gpu,  t.host[0],  t.host[1], t.streamed,
-                            t.disk, t.least[0], t.least[1]};
-        for (size_t s = 0; s < n_sums; s++)
+        sw_ps of[N_SUMS] = {t.gpu, t.host[0], t.host[1], t.streamed, t.disk[0], t.disk[1]};
+        memcpy(of + N_SUMS - 2 * SW_WAYS, t.least, sizeof t.least);
+        memcpy(of + N_SUMS - SW_WAYS, t.floor, sizeof t.floor);
+        for (size_t s = 0; s < N_SUMS; s++)
             (*sums[s])[i + 1] = (*sums[s])[i] + of[s];
     }
     return SW_OK;
@@ -251,6 +274,8 @@ static enum sw_status sums_init(struct sw_cost *c)
             c->max_kv = layer->kv_bytes;
     }
     c->stream_bytes = SW_STREAM_BUFFERS * c->max_weight;
+    c->disk_stream_bytes = SW_DISK_STREAM_BUFFERS * c->max_weight;
+    c->disk_bytes = SW_DISK_BUFFERS * c->max_weight + fp->disk_read_bytes;
     c->pass_bytes = fp->matrix_bytes + c->max_kv;
     const uint64_t stored = c->options->stored_bytes;
     c->disk_scale = stored && total ? (double)stored / (double)total : 1;
@@ -381,9 +406,9 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int fr
 static int cost_crossings(const struct sw_plan_stage *s, bool passing)
 {
     const struct sw_tiers *t = &s->tiers;
-    const int on[6] = {
-        s->embed ? t->embed_on_gpu : -1, t->n_gpu ? 1 : -1,  t->n_host ? passing : -1,
-        t->n_streamed ? 1 : -1,          t->n_disk ? 0 : -1, s->head ? t->head_on_gpu : -1};
+    const int on[6] = {s->embed ? t->embed_on_gpu : -1, t->n_gpu ? 1 : -1,
+                       t->n_host ? passing : -1,        t->n_streamed ? 1 : -1,
+                       t->n_disk ? t->disk_on_gpu : -1, s->head ? t->head_on_gpu : -1};
     int at = -1, n = 0;
     for (int i = 0; i < 6; i++) {
         if (on[i] < 0)
@@ -422,7 +447,7 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
     cost_sum_range(c, s->first, t->n_gpu, &gpu.weights, &gpu.kv);
     cost_sum_range(c, host, t->n_host, &cpu.weights, &cpu.kv);
     cost_sum_range(c, streamed, t->n_streamed, &cpu.weights, &gpu.kv);
-    cost_sum_range(c, disk, t->n_disk, &s->disk_bytes, &cpu.kv);
+    cost_sum_range(c, disk, t->n_disk, &s->disk_bytes, t->disk_on_gpu ? &gpu.kv : &cpu.kv);
     if (s->embed)
         *(t->embed_on_gpu ? &gpu.embed : &cpu.embed) = fp->embed_bytes;
     if (s->head)
@@ -430,12 +455,14 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
             fp->head_bytes - (s->embed ? fp->tied_bytes : 0);
     if (t->n_streamed || s->stream_prompt)
         gpu.staging = c->stream_bytes + (s->stream_prompt ? c->pass_bytes : 0);
+    else if (t->disk_on_gpu)
+        gpu.staging = c->disk_stream_bytes;
     if (t->n_disk)
-        cpu.staging = 2 * c->max_weight;
-    const bool gpu_works =
-        t->n_gpu || t->n_streamed || s->stream_prompt || t->embed_on_gpu || t->head_on_gpu;
-    const bool cpu_works =
-        t->n_host || t->n_disk || (s->embed && !t->embed_on_gpu) || (s->head && !t->head_on_gpu);
+        cpu.staging = c->disk_bytes;
+    const bool gpu_works = t->n_gpu || t->n_streamed || s->stream_prompt || t->disk_on_gpu ||
+                           t->embed_on_gpu || t->head_on_gpu;
+    const bool cpu_works = t->n_host || (t->n_disk && !t->disk_on_gpu) ||
+                           (s->embed && !t->embed_on_gpu) || (s->head && !t->head_on_gpu);
     if (gpu_works) {
         gpu.context = c->options->gpu_context;
         gpu.work = fp->gpu_work_bytes + (s->head && t->head_on_gpu ? fp->logits_bytes : 0);
@@ -460,9 +487,11 @@ static sw_ps cost_stage_time(const struct sw_cost *c, const struct sw_plan_stage
     if (p->device >= 0)
         t += cost_crossings(s, passing) * to_ps(crossing_time(c, p, load->rows));
     int i = s->first;
-    for (int k = 0; k < SW_TIERS; k++)
+    for (int k = 0; k < SW_TIERS; k++) {
+        const bool by_gpu = k == SW_TIER_DISK ? s->tiers.disk_on_gpu : passing;
         for (const int end = i + sw_tiers_count(&s->tiers, (enum sw_tier)k); i < end; i++)
-            t += to_ps(sw_layer_time(c, p, &c->fp->layers[i], (enum sw_tier)k, passing, load));
+            t += to_ps(sw_layer_time(c, p, &c->fp->layers[i], (enum sw_tier)k, by_gpu, load));
+    }
     if (s->embed)
         t += to_ps(embed_time(c, p, s->tiers.embed_on_gpu, load->rows));
     if (s->head)

@@ -29,21 +29,31 @@ struct sw_rank_resources {
 };
 
 /*
+ * A way in which a rank runs its host and disk layers: host layers are streamed to the GPU for
+ * prompts (bit SW_WAY_PROMPT) or not, disk layers are run by the GPU (SW_WAY_DISK) or the CPU.
+ */
+enum { SW_WAY_PROMPT = 1, SW_WAY_DISK = 2, SW_WAYS = 4 };
+
+/*
  * Times of one kind of rank resources, in the objective's measure (see struct sw_cost). Pointers
- * are prefix sums over layers, (n_layers + 1). In arrays of two but embed and head, [1] is for
- * stages that stream host layers for prompts.
+ * are prefix sums over layers, (n_layers + 1). Arrays of SW_WAYS are by way; of two, but for
+ * embed and head, by its bit: host, stream_loses and disk_loses by SW_WAY_PROMPT, disk by
+ * SW_WAY_DISK. disk_loses is about disk layers on the CPU.
  */
 struct sw_kind {
     const struct sw_rank_resources *resources; /* the first of this kind */
-    sw_ps *gpu, *host[2], *streamed, *disk;    /* of layers in each tier */
-    sw_ps *least[2];                           /* of layers in the fastest tier but the GPU */
+    sw_ps *gpu, *host[2], *streamed, *disk[2]; /* of layers in each tier */
+    sw_ps *least[SW_WAYS];                     /* of layers in the fastest tier but the GPU */
+    sw_ps *floor[SW_WAYS];                     /* of layers in the fastest tier */
     sw_ps embed[2], head[2];                   /* [0] on the CPU, [1] on the GPU */
     sw_ps crossing, prompt_crossing;           /* one hand-over at decode, and with a prompt */
-    sw_ps stream_costs[2]; /* least time by which a streamed layer is slower than in least[] */
-    bool gpu_wins[2];      /* every layer is no slower on the GPU than in any other tier */
-    bool stream_loses[2];  /* every layer is slower streamed than as a host layer by 3 crossings */
-    bool disk_loses[2];    /* no layer is faster from disk than as a host layer */
-    bool prompt_loses;     /* every layer's prompts are slower streamed by 3 crossings */
+    sw_ps
+        stream_costs[SW_WAYS]; /* least time by which a streamed layer is slower than in least[] */
+    sw_ps disk_costs[SW_WAYS]; /* least time by which a disk layer is slower than in least[] */
+    bool gpu_wins[SW_WAYS];    /* every layer is no slower on the GPU than in any other tier */
+    bool stream_loses[2]; /* every layer is slower streamed than as a host layer by 3 crossings */
+    bool disk_loses[2];   /* no layer is faster from disk than as a host layer */
+    bool prompt_loses;    /* every layer's prompts are slower streamed by 3 crossings */
 };
 
 /* Times of a hop over local links and over links between nodes. */
@@ -72,6 +82,8 @@ struct sw_cost {
     uint64_t *weights, *kv;              /* (n_layers + 1) prefix sums of bytes over layers */
     uint64_t max_weight, max_kv;         /* bytes of the largest layer */
     uint64_t stream_bytes;               /* GPU buffers for streamed layers */
+    uint64_t disk_stream_bytes;          /* the same where only disk layers go through them */
+    uint64_t disk_bytes;                 /* host buffers of a rank with disk layers */
     uint64_t pass_bytes;   /* so many more for host layers that are streamed for prompts */
     uint64_t bounce_bytes; /* host buffers of a rank with a GPU for activations sent by MPI */
     double disk_scale;     /* bytes in the file for each byte in memory */

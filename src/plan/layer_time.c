@@ -32,26 +32,29 @@ static double kv_rows(const struct sw_layer_footprint *layer, const struct sw_lo
 }
 
 double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
-                     const struct sw_layer_footprint *layer, enum sw_tier tier, bool passing,
+                     const struct sw_layer_footprint *layer, enum sw_tier tier, bool by_gpu,
                      const struct sw_load *load)
 {
-    passing = passing && tier == SW_TIER_HOST;
+    const bool passing = by_gpu && tier == SW_TIER_HOST;
+    const bool streamed = tier == SW_TIER_STREAMED || passing;
     const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
     const double weights = read_bytes(layer, load->rows);
     const double products = layer->token_flops * load->rows;
     const double attention = layer->attend_flops * load->rows * layer_time_positions(layer, load);
     const double cpu_attend = load->prompt > 0 ? p->cpu_attend : p->cpu_attend_decode;
-    const bool on_gpu = tier == SW_TIER_GPU || tier == SW_TIER_STREAMED || passing;
+    const bool on_gpu = tier == SW_TIER_GPU || streamed || (tier == SW_TIER_DISK && by_gpu);
     double t = on_gpu ? fmax(weights / p->gpu_bw, products / p->gpu_flops) +
                             fmax(kv / p->gpu_bw, attention / p->gpu_attend) +
                             SW_LAYER_LAUNCHES * p->gpu_launch
                       : fmax(weights / p->host_bw, products / p->cpu_flops) +
                             fmax(kv / p->host_bw, attention / cpu_attend);
-    if (tier == SW_TIER_STREAMED || passing)
+    if (streamed)
         t = fmax(t, (double)layer->weight_bytes / p->bus_bw);
     if (passing) /* its KV is in host memory: earlier rows come along and new ones
                                     go back, before and after the rest */
         t += (kv + (double)layer->kv_row_bytes * load->rows) / p->bus_bw;
+    if (tier == SW_TIER_DISK && by_gpu) /* it is copied when the one before it has been run */
+        t += (double)layer->weight_bytes / p->bus_bw;
     if (tier == SW_TIER_DISK)
         t = fmax(t, (double)layer->weight_bytes * c->disk_scale / p->disk_bw);
     return t;

@@ -14,9 +14,10 @@ struct sw_load {
     double prompt;   /* tokens of each prompt, whose chunks count as equal; 0: decode */
 };
 
-/* Seconds of one micro-batch. passing: a host layer is streamed to the GPU for it. */
+/* Seconds of one micro-batch. by_gpu: a host layer is streamed to the GPU for it; a disk layer has
+ * the GPU run it. */
 double sw_layer_time(const struct sw_cost *cost, const struct sw_rank_resources *resources,
-                     const struct sw_layer_footprint *layer, enum sw_tier tier, bool passing,
+                     const struct sw_layer_footprint *layer, enum sw_tier tier, bool by_gpu,
                      const struct sw_load *load);
 
 #endif

@@ -92,6 +92,7 @@ struct sw_prediction {
     double tokens_per_s;        /* latency: 1 / s_per_token; throughput: of the full pipeline */
     double prompt_tokens_per_s; /* latency: of one prompt; throughput: of the full pipeline */
     double s_per_request;       /* throughput: seconds by which a request lengthens the job */
+    double disk_bytes;          /* bytes that all ranks read from files for each new token */
 };
 
 enum sw_advice_kind {

@@ -42,6 +42,7 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
 {
     const int slots = cost->fp->params.slots > 0 ? cost->fp->params.slots : 1;
     double sum = 0, slowest = 0, prompt_sum = 0, prompt_slowest = 0, load = 0, node_load = 0;
+    double disk = 0;
     for (int r = 0, node = -1; r < plan->n_ranks; r++) {
         struct sw_plan_stage *s = &plan->stages[r];
         if (!s->count)
@@ -58,12 +59,14 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
         prompt_sum += in + s->prompt_s + s->prompt_hop_s;
         prompt_slowest = fmax(prompt_slowest, fmax(s->prompt_s, s->prompt_hop_s));
         load = fmax(load, s->load_s);
+        disk += (double)s->disk_bytes * cost->disk_scale;
     }
     struct sw_prediction *p = &plan->predicted;
     sum = fmax(sum, 1e-12); /* a model without any work */
     prompt_sum = fmax(prompt_sum, 1e-12);
     prompt_slowest = fmax(prompt_slowest, 1e-12);
     p->load_s = load;
+    p->disk_bytes = disk / plan->micro_batch;
     p->s_per_token = sum;
     p->tokens_per_s = 1 / sum;
     p->prompt_tokens_per_s = cost->prompt_rows / prompt_sum;

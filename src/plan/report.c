@@ -97,14 +97,14 @@ static void describe_host(const struct sw_plan_stage *s, char *text, size_t cap)
          s->stream_prompt ? " (on the GPU for prompts)" : "");
     ITEM(s->tiers.n_streamed, "streamed %s",
          report_range(streamed, s->tiers.n_streamed, layers, sizeof layers));
-    ITEM(s->tiers.n_disk, "from disk %s",
+    ITEM(s->tiers.n_disk && !s->tiers.disk_on_gpu, "from disk %s",
          report_range(streamed + s->tiers.n_streamed, s->tiers.n_disk, layers, sizeof layers));
     ITEM(s->head && !s->tiers.head_on_gpu, "head");
     snprintf(text, cap, "%s", b.text ? b.text : "");
     sw_strbuf_free(&b);
 }
 
-/* Writes what a stage has in GPU memory, "embedding, layers 0-19". */
+/* Writes what a stage has in GPU memory, or runs there from disk, "embedding, layers 0-19". */
 static void describe_gpu(const struct sw_plan_stage *s, char *text, size_t cap)
 {
     struct sw_strbuf b = {0};
@@ -112,6 +112,9 @@ static void describe_gpu(const struct sw_plan_stage *s, char *text, size_t cap)
     const char *comma = "";
     ITEM(s->embed && s->tiers.embed_on_gpu, "embedding");
     ITEM(s->tiers.n_gpu, "%s", sw_layers_format(s->first, s->tiers.n_gpu, layers, sizeof layers));
+    ITEM(s->tiers.disk_on_gpu, "from disk %s",
+         report_range(s->first + s->count - s->tiers.n_disk, s->tiers.n_disk, layers,
+                      sizeof layers));
     ITEM(s->head && s->tiers.head_on_gpu, "head");
     ITEM(!s->count, "left out");
 #undef ITEM
@@ -254,6 +257,22 @@ static void put_title(const struct printer *p)
                      fp->params.slots, fp->params.context);
 }
 
+/* What memory has no room for, and what that costs. */
+static void report_put_disk(const struct printer *p)
+{
+    const struct sw_plan *plan = p->r->plan;
+    char bytes[16];
+    int layers = 0;
+    for (int r = 0; r < plan->n_ranks; r++)
+        layers += plan->stages[r].tiers.n_disk;
+    if (layers)
+        sw_strbuf_printf(
+            p->out,
+            "  from disk  %d of %d layers, which memory has no room for: %s for each token\n",
+            layers, plan->n_layers,
+            sw_size_format((uint64_t)plan->predicted.disk_bytes, bytes, sizeof bytes));
+}
+
 static void put_prediction(const struct printer *p)
 {
     const struct sw_plan *plan = p->r->plan;
@@ -267,6 +286,7 @@ static void put_prediction(const struct printer *p)
                      full ? " in each slot" : "",
                      sw_number_format(q->prompt_tokens_per_s, prompts, sizeof prompts),
                      sw_seconds_format(q->load_s, load, sizeof load));
+    report_put_disk(p);
     sw_strbuf_printf(p->out,
                      "  %s for %s of requests with %d prompt and %d new tokens (%s each)\n"
                      "  %d stage%s on %d rank%s",

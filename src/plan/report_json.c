@@ -32,6 +32,7 @@ static json_t *stage_json(const struct sw_report *r, const struct sw_plan_stage 
     json_object_set_new(stage, "head", json_boolean(s->head));
     json_object_set_new(stage, "embedding_on_gpu", json_boolean(s->tiers.embed_on_gpu));
     json_object_set_new(stage, "head_on_gpu", json_boolean(s->tiers.head_on_gpu));
+    json_object_set_new(stage, "disk_on_gpu", json_boolean(s->tiers.disk_on_gpu));
     json_object_set_new(stage, "prompt_streamed", json_boolean(s->stream_prompt));
     json_object_set_new(stage, "prompt_streamed_rows", json_integer(s->tiers.stream_rows));
     json_object_set_new(stage, "predicted",
@@ -102,10 +103,11 @@ void sw_report_json(const struct sw_report *r, struct sw_strbuf *out)
         json_object_set_new(root, "embedding_rank", json_integer(plan->embedding_rank));
         json_object_set_new(root, "head_rank", json_integer(plan->head_rank));
         json_object_set_new(root, "predicted",
-                            json_pack("{s:f, s:f, s:f, s:f, s:f}", "load_s", p->load_s,
+                            json_pack("{s:f, s:f, s:f, s:f, s:f, s:f}", "load_s", p->load_s,
                                       "s_per_token", p->s_per_token, "tokens_per_s",
                                       p->tokens_per_s, "prompt_tokens_per_s",
-                                      p->prompt_tokens_per_s, "s_per_request", p->s_per_request));
+                                      p->prompt_tokens_per_s, "s_per_request", p->s_per_request,
+                                      "disk_bytes_per_token", p->disk_bytes));
     } else {
         json_object_set_new(root, "needed", json_integer((json_int_t)plan->needed));
         json_object_set_new(root, "available", json_integer((json_int_t)plan->available));

@@ -68,7 +68,7 @@ static bool sbatch_need(const struct sw_report *r, const struct sw_sbatch_job *j
         need->ranks++;
         need->gpus += s->device >= 0;
         bytes += s->host.total;
-        computes = computes || s->tiers.n_host || s->tiers.n_disk;
+        computes = computes || s->tiers.n_host || (s->tiers.n_disk && !s->tiers.disk_on_gpu);
     }
     if (!need->ranks)
         return false;

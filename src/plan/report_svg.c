@@ -98,6 +98,8 @@ static double put_gpu(const struct sw_report *r, const struct sw_plan_stage *s, 
     parts[4] = d->total - d->free;
     svg_append_layers(&what, "embedding", 0, s->embed && s->tiers.embed_on_gpu ? -1 : 0);
     svg_append_layers(&what, s->tiers.n_gpu == 1 ? "layer " : "layers ", s->first, s->tiers.n_gpu);
+    svg_append_layers(&what, "from disk ", s->first + s->count - s->tiers.n_disk,
+                      s->tiers.disk_on_gpu ? s->tiers.n_disk : 0);
     svg_append_layers(&what, "head", 0, s->head && s->tiers.head_on_gpu ? -1 : 0);
     if (!s->count)
         svg_append_layers(&what, "left out", 0, -1);
@@ -122,8 +124,8 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
         svg_append_layers(&what, s->tiers.n_host == 1 ? "layer " : "layers ", host,
                           s->tiers.n_host);
         svg_append_layers(&what, "streamed ", host + s->tiers.n_host, s->tiers.n_streamed);
-        svg_append_layers(&what, "disk ", host + s->tiers.n_host + s->tiers.n_streamed,
-                          s->tiers.n_disk);
+        svg_append_layers(&what, "from disk ", host + s->tiers.n_host + s->tiers.n_streamed,
+                          s->tiers.disk_on_gpu ? 0 : s->tiers.n_disk);
         svg_append_layers(&what, "head", 0, s->head && !s->tiers.head_on_gpu ? -1 : 0);
     }
     parts[3] =
@@ -164,7 +166,7 @@ static void put_head(const struct sw_report *r, struct sw_strbuf *out)
 {
     const struct sw_prediction *p = &r->plan->predicted;
     char text[SW_CHOICE_TEXT + 256], weights[SW_CHOICE_TEXT], token[32], load[32], rate[16],
-        prompts[16];
+        prompts[16], disk[16];
     snprintf(text, sizeof text, "%.80s, %s weights, %d layers on %d ranks",
              r->model ? r->model : "model", sw_weights_text(&r->footprint->params, weights),
              r->plan->n_layers, r->plan->n_stages);
@@ -175,6 +177,9 @@ static void put_head(const struct sw_report *r, struct sw_strbuf *out)
              sw_seconds_format(p->s_per_token, token, sizeof token),
              sw_number_format(p->prompt_tokens_per_s, prompts, sizeof prompts),
              sw_seconds_format(p->load_s, load, sizeof load));
+    if (p->disk_bytes > 0)
+        snprintf(text + strlen(text), sizeof text - strlen(text), ", %s from disk for each token",
+                 sw_size_format((uint64_t)p->disk_bytes, disk, sizeof disk));
     svg_put_text(out, LEFT, 58, "size", text);
     for (int i = 0; i < 6; i++) {
         const int x = LEFT + i * 112;

@@ -2,8 +2,9 @@
  * Owns how one rank best holds a given run of layers: bytes and time of a split from prefix sums,
  * the fastest split, and the frontier of splits that trade host memory for time.
  *
- * Host layers run on the CPU (way 0), or are streamed to the GPU for prompts (way 1), for which the
- * GPU needs buffers. Each way is searched by itself.
+ * Host layers run on the CPU, or are streamed to the GPU for prompts, for which the GPU needs
+ * buffers; disk layers are run by the CPU, or by the GPU, which needs the same buffers and has
+ * their KV then. Each of these four ways is searched by itself.
  *
  * Both searches leave out only splits that cannot be better than one that they try:
  *
@@ -15,6 +16,8 @@
  *  - Streaming is tried when a layer may be faster so (not stream_loses), or when it could save
  *    disk layers, because the KV of streamed layers lies in GPU memory: see may_save(). It is not
  *    tried beyond a split that is as fast as any with so many streamed layers can be: bound().
+ *  - Disk layers on the GPU are tried with any number of streamed ones, from the fewest that memory
+ *    allows (least_disk) up to where a split can no longer be as fast as one that was found.
  */
 #include "plan/cost.h"
 
@@ -48,6 +51,16 @@ static uint64_t head_bytes(const struct run *r)
     return r->c->fp->head_bytes - (r->embed ? r->c->fp->tied_bytes : 0);
 }
 
+static bool disk_by_gpu(const struct sw_tiers *t)
+{
+    return t->n_disk && t->disk_on_gpu;
+}
+
+static int way_of(const struct sw_split *s)
+{
+    return (s->stream_prompt ? SW_WAY_PROMPT : 0) | (s->tiers.disk_on_gpu ? SW_WAY_DISK : 0);
+}
+
 /* GPU bytes besides those of GPU layers; 0 when nothing else uses the GPU and `used` is false. */
 static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool used)
 {
@@ -55,12 +68,16 @@ static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool use
     const struct sw_tiers *t = &s->tiers;
     const int end = r->first + r->count - t->n_disk;
     const bool embed = r->embed && t->embed_on_gpu, head = r->head && t->head_on_gpu;
-    if (!used && !embed && !head && !t->n_streamed && !s->stream_prompt)
+    const bool streams = t->n_streamed || s->stream_prompt;
+    if (!used && !embed && !head && !streams && !disk_by_gpu(t))
         return 0;
     return c->options->gpu_context + c->fp->gpu_work_bytes + (embed ? c->fp->embed_bytes : 0) +
            (head ? head_bytes(r) + c->fp->logits_bytes : 0) +
-           (t->n_streamed || s->stream_prompt ? c->stream_bytes : 0) +
-           (s->stream_prompt ? c->pass_bytes : 0) + c->kv[end] - c->kv[end - t->n_streamed];
+           (streams          ? c->stream_bytes
+            : disk_by_gpu(t) ? c->disk_stream_bytes
+                             : 0) +
+           (s->stream_prompt ? c->pass_bytes : 0) + c->kv[disk_by_gpu(t) ? end + t->n_disk : end] -
+           c->kv[end - t->n_streamed];
 }
 
 static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
@@ -70,14 +87,15 @@ static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
     const int end = r->first + r->count, disk = end - t->n_disk, streamed = disk - t->n_streamed;
     const int host = streamed - t->n_host;
     const bool embed = r->embed && !t->embed_on_gpu, head = r->head && !t->head_on_gpu;
-    const bool works = t->n_host || t->n_disk || embed || head;
-    const uint64_t staging = t->n_disk ? 2 * c->max_weight : 0;
+    const bool disk_by_cpu = t->n_disk && !t->disk_on_gpu;
+    const bool works = t->n_host || disk_by_cpu || embed || head;
+    const uint64_t staging = t->n_disk ? c->disk_bytes : 0;
     return c->options->rank_host + (staging > c->fp->load_bytes ? staging : c->fp->load_bytes) +
            (r->k->resources->device >= 0 ? c->bounce_bytes : 0) + (works ? c->fp->work_bytes : 0) +
            (r->head ? c->fp->logits_bytes + c->fp->sampler_bytes : 0) +
            (embed ? c->fp->embed_bytes : 0) + (head ? head_bytes(r) : 0) +
            (c->weights[disk] - c->weights[host]) + (c->kv[streamed] - c->kv[host]) +
-           (c->kv[end] - c->kv[disk]);
+           (disk_by_cpu ? c->kv[end] - c->kv[disk] : 0);
 }
 
 /* Number of hand-overs in the stage when host layers run on the GPU (`host` 1) or the CPU (0). */
@@ -89,7 +107,7 @@ static int split_crossings(const struct run *r, const struct sw_split *s, int ho
     PASS(s->tiers.n_gpu, 1);
     PASS(s->tiers.n_host, host);
     PASS(s->tiers.n_streamed, 1);
-    PASS(s->tiers.n_disk, 0);
+    PASS(s->tiers.n_disk, s->tiers.disk_on_gpu);
     PASS(r->head, s->tiers.head_on_gpu);
 #undef PASS
     return n;
@@ -106,11 +124,11 @@ static sw_ps split_time(const struct run *r, const struct sw_split *s)
 {
     const struct sw_kind *k = r->k;
     const struct sw_tiers *t = &s->tiers;
-    const sw_ps *on_host = k->host[s->stream_prompt];
+    const sw_ps *on_host = k->host[s->stream_prompt], *on_disk = k->disk[t->disk_on_gpu];
     const int a = r->first, b = a + t->n_gpu, c = b + t->n_host;
     const int d = c + t->n_streamed, e = d + t->n_disk;
     return k->gpu[b] - k->gpu[a] + on_host[c] - on_host[b] + k->streamed[d] - k->streamed[c] +
-           k->disk[e] - k->disk[d] + split_crossings(r, s, 0) * k->crossing +
+           on_disk[e] - on_disk[d] + split_crossings(r, s, 0) * k->crossing +
            split_crossings(r, s, s->stream_prompt) * k->prompt_crossing + ends_time(r, s);
 }
 
@@ -233,33 +251,41 @@ static bool hopeless(const struct run *r)
     return kv + weights > r->host_cap + (p->device >= 0 ? p->gpu_cap : 0);
 }
 
-/* Whether the GPU has room for the staging buffers at all. */
-static bool can_stream(const struct run *r)
+/* Whether the GPU has room for so many bytes of staging buffers at all. */
+static bool has_room(const struct run *r, uint64_t staging)
 {
     const struct sw_cost *c = r->c;
     return r->k->resources->device >= 0 &&
-           c->options->gpu_context + c->fp->gpu_work_bytes + c->stream_bytes <=
-               r->k->resources->gpu_cap;
+           c->options->gpu_context + c->fp->gpu_work_bytes + staging <= r->k->resources->gpu_cap;
 }
 
-/* The number of ways to search: 1, or 2 with host layers streamed for prompts. */
-static int ways(const struct run *r)
+static bool can_stream(const struct run *r)
 {
-    return can_stream(r) && !r->k->prompt_loses ? 2 : 1;
+    return has_room(r, r->c->stream_bytes);
+}
+
+/* Whether splits of this way are to be searched; if so, *s is one without layers. */
+static bool way_begin(const struct run *r, int way, struct sw_split *s)
+{
+    const bool prompt = way & SW_WAY_PROMPT, disk = way & SW_WAY_DISK;
+    *s = (struct sw_split){.stream_prompt = prompt, .tiers.disk_on_gpu = disk};
+    if (prompt && (!can_stream(r) || r->k->prompt_loses))
+        return false;
+    return !disk || (r->k->resources->disk && has_room(r, r->c->disk_stream_bytes));
 }
 
 /*
- * Tries splits without streamed layers; s has its ends and its way. Returns whether splits with
- * streamed layers may be better.
+ * Tries splits without streamed layers; s has its ends and its way, in which the CPU runs disk
+ * layers. Returns whether splits with streamed layers may be better.
  */
 static bool without_streamed(const struct run *r, struct sw_split *s, struct best *best)
 {
-    const int way = s->stream_prompt;
-    const bool gpu = can_stream(r), wins = r->k->gpu_wins[way];
-    bool stream = gpu && !(r->k->stream_loses[way] && wins && r->k->disk_loses[way]);
+    const int f = s->stream_prompt;
+    const bool gpu = can_stream(r), wins = r->k->gpu_wins[way_of(s)];
+    bool stream = gpu && !(r->k->stream_loses[f] && wins && r->k->disk_loses[f]);
     bool fits = false;
     s->tiers.n_streamed = s->tiers.n_disk = 0;
-    const int most = gpu_room(r, s, r->count - way);
+    const int most = gpu_room(r, s, r->count - f);
     for (int g = most; g >= 0; g = wins && g ? 0 : g - 1) {
         s->tiers.n_gpu = g;
         if (!fewest_disk(r, s))
@@ -273,38 +299,88 @@ static bool without_streamed(const struct run *r, struct sw_split *s, struct bes
     return most >= 0 && gpu && (stream || !fits);
 }
 
-/* The least time of any split with the ends and way of s and at least so many streamed layers. */
-static sw_ps bound(const struct run *r, const struct sw_split *s, int streamed)
+/*
+ * The least time of any split with the ends and way of s, and at least so many streamed and so many
+ * disk layers.
+ */
+static sw_ps bound(const struct run *r, const struct sw_split *s, int streamed, int disk)
 {
     const struct sw_kind *k = r->k;
+    const int way = way_of(s), a = r->first, c = a + r->count;
     struct sw_split most = *s;
     most.tiers.n_streamed = most.tiers.n_disk = 0;
-    if (!k->gpu_wins[s->stream_prompt])
-        return 0;
-    const sw_ps *off = k->least[s->stream_prompt];
-    const int a = r->first, b = a + gpu_room(r, &most, r->count), c = a + r->count;
-    return k->gpu[b] - k->gpu[a] + off[c] - off[b] + streamed * k->stream_costs[s->stream_prompt] +
-           ends_time(r, s);
+    const sw_ps others =
+        ends_time(r, s) + streamed * k->stream_costs[way] + disk * k->disk_costs[way];
+    if (!k->gpu_wins[way])
+        return k->floor[way][c] - k->floor[way][a] + others;
+    const int b = a + gpu_room(r, &most, r->count);
+    return k->gpu[b] - k->gpu[a] + k->least[way][c] - k->least[way][b] + others;
 }
 
-/* Tries splits with streamed layers, and with more disk layers where the fewest may not be best. */
+/*
+ * The fewest disk layers of any split with the ends and way of s: what is not on disk has to fit
+ * into host and GPU memory together. count + 1: even with all on disk there is no room.
+ */
+static int least_disk(const struct run *r, const struct sw_split *s)
+{
+    const struct sw_cost *c = r->c;
+    const struct sw_rank_resources *p = r->k->resources;
+    const uint64_t have = r->host_cap + (p->device >= 0 ? p->gpu_cap : 0);
+    const int end = r->first + r->count;
+    struct sw_split all = *s;
+    all.tiers.n_gpu = all.tiers.n_host = all.tiers.n_streamed = 0;
+    for (int d = s->tiers.disk_on_gpu; d <= r->count; d += d ? r->count : 1) {
+        /* with the KV, wherever it is */
+        all.tiers.n_disk = d ? r->count : 0;
+        const uint64_t kv = d ? 0 : c->kv[end] - c->kv[r->first];
+        const uint64_t fixed = host_bytes(r, &all) + gpu_base(r, &all, false) + kv;
+        if (fixed > have)
+            continue;
+        int low = d, high = d ? r->count : 0; /* the fewest that fit are in [low, high] */
+        while (low < high) {
+            const int mid = (low + high) / 2;
+            if (c->weights[end - mid] - c->weights[r->first] <= have - fixed)
+                high = mid;
+            else
+                low = mid + 1;
+        }
+        if (c->weights[end - high] - c->weights[r->first] <= have - fixed)
+            return high;
+    }
+    return r->count + 1;
+}
+
+/* Tries splits with so many streamed and disk layers. */
+static void with_counts(const struct run *r, struct sw_split *s, int streamed, int disk,
+                        struct best *best)
+{
+    s->tiers.n_streamed = streamed;
+    s->tiers.n_disk = disk;
+    const bool wins = r->k->gpu_wins[way_of(s)];
+    const int most = r->count - s->stream_prompt;
+    for (int g = gpu_room(r, s, most - streamed - disk); g >= 0; g = wins && g ? 0 : g - 1) {
+        s->tiers.n_gpu = g;
+        if (split_complete(r, s))
+            take_better(best, s);
+    }
+}
+
+/*
+ * Tries splits with streamed layers, and with more disk layers where the fewest may not be best; in
+ * a way with disk layers on the GPU all that have some.
+ */
 static void with_streamed(const struct run *r, struct sw_split *s, struct best *best)
 {
-    const int way = s->stream_prompt, most = r->count - way;
-    const bool wins = r->k->gpu_wins[way], disk = r->k->resources->disk;
-    for (int n = r->k->disk_loses[way] ? 1 : 0; n <= most; n++) {
-        if (best->found && bound(r, s, n) > best->split.time)
+    const bool on_gpu = s->tiers.disk_on_gpu, disk = r->k->resources->disk;
+    const int most = r->count - s->stream_prompt, fewest = least_disk(r, s);
+    for (int n = r->k->disk_loses[s->stream_prompt] && !on_gpu ? 1 : 0; n <= most; n++) {
+        if (best->found && bound(r, s, n, fewest) > best->split.time)
             return;
-        s->tiers.n_streamed = n;
-        for (s->tiers.n_disk = 0; s->tiers.n_disk <= (disk ? most - n : 0); s->tiers.n_disk++)
-            for (int g = gpu_room(r, s, most - n - s->tiers.n_disk); g >= 0;
-                 g = wins && g ? 0 : g - 1) {
-                s->tiers.n_gpu = g;
-                if (split_complete(r, s))
-                    take_better(best, s);
-                if (g + n == r->count && wins && !disk)
-                    return; /* more streamed layers would only mean fewer GPU layers */
-            }
+        for (int d = fewest; d <= (disk ? most - n : 0); d++) {
+            if (best->found && bound(r, s, n, d) > best->split.time)
+                break;
+            with_counts(r, s, n, d, best);
+        }
     }
 }
 
@@ -313,20 +389,18 @@ bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count,
 {
     const struct run r = run_of(cost, kind, first, count, host_cap);
     struct best best = {0};
-    bool stream[2][4] = {{false}};
-    struct sw_split s = {0};
+    bool stream[SW_WAY_DISK][4] = {{false}};
+    struct sw_split s;
     if (hopeless(&r))
         return false;
-    for (int way = 0; way < ways(&r); way++) {
-        s.stream_prompt = way;
-        FOR_EACH_ENDS(&r, &s) stream[way][ends_] = without_streamed(&r, &s, &best);
-    }
-    for (int way = 0; way < ways(&r); way++) {
-        s.stream_prompt = way;
-        FOR_EACH_ENDS(&r, &s)
-        if (stream[way][ends_])
-            with_streamed(&r, &s, &best);
-    }
+    for (int way = 0; way < SW_WAY_DISK; way++)
+        if (way_begin(&r, way, &s))
+            FOR_EACH_ENDS(&r, &s) stream[way][ends_] = without_streamed(&r, &s, &best);
+    for (int way = SW_WAYS - 1; way >= 0; way--)
+        if (way_begin(&r, way, &s))
+            FOR_EACH_ENDS(&r, &s)
+    if (way >= SW_WAY_DISK || stream[way][ends_])
+        with_streamed(&r, &s, &best);
     *out = best.split;
     return best.found;
 }
@@ -381,19 +455,22 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
     const struct run r = run_of(cost, kind, first, count, host_cap);
     const struct sw_rank_resources *p = r.k->resources;
     const int base = out->count, end = first + count;
-    struct sw_split s = {0};
+    struct sw_split s;
     if (hopeless(&r))
         return SW_OK;
-    for (int way = 0; way < ways(&r); way++) {
+    for (int way = 0; way < SW_WAYS; way++) {
+        if (!way_begin(&r, way, &s))
+            continue;
         /* slower streamed layers can only pay because their KV is not in host memory */
         const struct sw_kind *k = r.k;
-        const bool stream = p->device >= 0 && (!k->stream_loses[way] || !k->gpu_wins[way] ||
-                                               cost->kv[end] > cost->kv[first]);
-        const int most = count - way;
-        s.stream_prompt = way;
+        const bool on_gpu = s.tiers.disk_on_gpu;
+        const bool stream =
+            p->device >= 0 && (!k->stream_loses[s.stream_prompt] || !k->gpu_wins[way] || on_gpu ||
+                               cost->kv[end] > cost->kv[first]);
+        const int most = count - s.stream_prompt;
         FOR_EACH_ENDS(&r, &s)
         for (int n = 0; n <= (stream ? most : 0); n++)
-            for (s.tiers.n_streamed = n, s.tiers.n_disk = 0;
+            for (s.tiers.n_streamed = n, s.tiers.n_disk = on_gpu;
                  s.tiers.n_disk <= (p->disk ? most - n : 0); s.tiers.n_disk++)
                 for (int g = gpu_room(&r, &s, most - n - s.tiers.n_disk); g >= 0;
                      g = k->gpu_wins[way] && g ? 0 : g - 1) {

@@ -11,7 +11,7 @@ enum sw_tier {
     SW_TIER_GPU,      /* in GPU memory, run by the GPU */
     SW_TIER_HOST,     /* in host memory, run by the CPU */
     SW_TIER_STREAMED, /* in host memory, copied to the GPU for each use; KV in GPU memory */
-    SW_TIER_DISK,     /* read from disk for each use, run by the CPU; KV in host memory */
+    SW_TIER_DISK,     /* read from disk for each use; run, with KV, as disk_on_gpu says */
     SW_TIERS
 };
 
@@ -22,6 +22,9 @@ struct sw_tiers {
                         they were streamed; 0: none do */
     bool embed_on_gpu,
         head_on_gpu; /* where the embedding and the head are, if the stage has them */
+    /* Disk layers go on to the GPU, as streamed ones do, and have their KV there; else the CPU runs
+     * them, with KV in host memory. False without disk layers. */
+    bool disk_on_gpu;
 };
 
 static inline int sw_tiers_count(const struct sw_tiers *t, enum sw_tier tier)

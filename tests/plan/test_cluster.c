@@ -55,6 +55,16 @@ static void reads_speeds(void)
     sw_cluster_free(&cl);
 }
 
+/* Several disks are read at the same time, so their rates add up. */
+static void reads_disks(void)
+{
+    struct sw_cluster cl;
+    CU_ASSERT_EQUAL_FATAL(parse("(host:4G disk:2x3GB/s) + 1x(host:4G load:4x500MB/s)", &cl), SW_OK);
+    CU_ASSERT(cl.nodes[0].disk_bandwidth == 6e9 && cl.nodes[0].disk_tier);
+    CU_ASSERT(cl.nodes[1].disk_bandwidth == 2e9 && !cl.nodes[1].disk_tier);
+    sw_cluster_free(&cl);
+}
+
 static void reads_hostfile(void)
 {
     struct sw_cluster cl;
@@ -98,7 +108,7 @@ static void goes_both_ways(void)
         "3x(host:1000000007 ranks:2 cores:5 load:123456789B/s) local:7GB/s/1us",
         ("2x(gpu:3x7777M/8G@271.828GB/s@3.14159TF@1.9us gpu:80G "
          "host:1G/2G@99.9GB/s@33.3GB/s@0.7TF@0.3TF@77GF "
-         "bus:31.5GB/s disk:0.9GB/s name:rack) + (host:1T) link:12.3GB/s/1.7us"),
+         "bus:31.5GB/s disk:3x0.9GB/s name:rack) + (host:1T) link:12.3GB/s/1.7us"),
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct sw_cluster a, b, c;
@@ -133,6 +143,8 @@ static void refuses(void)
         {"(host:64G) (host:64G)", "'+'"},
         {"(host:64G gpu:24G@fast)", "a speed"},
         {"(gpu:0G host:64G)", "above 0"},
+        {"(host:64G disk:2x)", "disk:2x3GB/s"},
+        {"(host:64G disk:4000x1e18B/s)", "disk:2x3GB/s"},
         {"(host:65G/64G)", "no more than the total"},
         {"(host:64G ranks:0)", "a number of ranks"},
         {"(host:64G cores:0)", "a number of cores"},
@@ -170,5 +182,5 @@ static void refuses(void)
 }
 
 SW_UNIT_TESTS({"reads text", reads_text}, {"reads speeds", reads_speeds},
-              {"reads a hostfile", reads_hostfile}, {"goes both ways", goes_both_ways},
-              {"refuses", refuses})
+              {"reads disks", reads_disks}, {"reads a hostfile", reads_hostfile},
+              {"goes both ways", goes_both_ways}, {"refuses", refuses})

@@ -47,6 +47,33 @@ check cpu-only.txt 0 mixtral-8x7b "$hosts/cpu-only"
 check big.txt 0 llama-3.1-405b "$hosts/big" --context 8192
 check big-throughput.json 0 bloom "$hosts/big" --objective throughput --slots 64 --json
 
+# Far more than memory: layers come from disk for each token, on the GPU where prompts gain by it.
+disk="1x(gpu:8G host:16G disk:3GB/s)"
+check disk-405b.txt 0 llama-3.1-405b "$disk" --weights nf4 --gpu-memory 5GB
+check disk-405b.json 0 llama-3.1-405b "$disk" --weights nf4 --gpu-memory 5GB --json
+check disk-405b.svg 0 llama-3.1-405b "$disk" --weights nf4 --svg
+check disk-cpu.txt 0 opt-66b "2x(host:32G disk:2x1.5GB/s)"
+# a token takes what its bytes take from disk, or little more; twice the disks, half the time
+python3 - "$here/golden/disk-405b.json" <<'PYTHON' || failed=1
+import json, sys
+plan = json.load(open(sys.argv[1]))
+bytes_read = plan['predicted']['disk_bytes_per_token']
+least = bytes_read / 3e9
+on_disk = sum(s['bytes']['disk'] for s in plan['stages'])
+assert on_disk > 190e9 and abs(bytes_read - on_disk) < 1e-6 * on_disk, bytes_read
+assert least <= plan['predicted']['s_per_token'] <= 1.05 * least, plan['predicted']
+assert all(s['bytes']['gpu'] <= 5e9 and s['disk_on_gpu'] for s in plan['stages'])
+PYTHON
+for rate in 6GB/s 2x3GB/s; do
+    "$spillway" plan "$here/configs/llama-3.1-405b" --weights nf4 --json \
+        --cluster "1x(gpu:8G host:16G disk:$rate)"
+done | python3 -c '
+import json, sys
+text = sys.stdin.read()
+one, end = json.JSONDecoder().raw_decode(text)
+two = json.loads(text[end:])
+assert one == two and 30 < one["predicted"]["s_per_token"] < 40, one["predicted"]' || failed=1
+
 # job files: parts of unlike nodes, neighbours that are alike enough, cores that are known
 check student.sbatch 0 gpt-j-6b "$hosts/student" --sbatch
 check lab.sbatch 0 opt-30b "$hosts/lab" --sbatch --threads 6

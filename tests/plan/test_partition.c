@@ -23,6 +23,7 @@ struct way {
     int first, n[4]; /* gpu, host, streamed, disk */
     bool egpu, hgpu;
     bool passing; /* host layers are streamed for prompts */
+    bool dgpu;    /* disk layers are run by the GPU */
 };
 
 /* What takes so much for a decode step and so much for a chunk of a prompt. */
@@ -81,6 +82,8 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
         return false;
     if (w->passing && (!gpu || !w->n[1]))
         return false;
+    if (w->dgpu && (!gpu || !w->n[3]))
+        return false;
     for (int i = 0; i < fp->n_layers; i++) {
         biggest = max2(biggest, (double)fp->layers[i].weight_bytes);
         biggest_kv = max2(biggest_kv, (double)fp->layers[i].kv_bytes);
@@ -100,7 +103,7 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
             const struct sw_layer_footprint *l = &fp->layers[i];
             const double wb = (double)l->weight_bytes, kv = (double)l->kv_bytes;
             const double share = (double)l->read_bytes / wb;
-            const bool on_gpu = tier == 0 || tier == 2;
+            const bool on_gpu = tier == 0 || tier == 2 || (tier == 3 && w->dgpu);
             double lt[2]; /* a step's, a prompt's */
             for (int p = 0; p < 2; p++) {
                 const double rows = p ? q->chunk : q->batch;
@@ -122,6 +125,8 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
                     lt[p] = max2(lt[p], wb / bus);
                 if (passes)
                     lt[p] += (seen + rows * (double)l->kv_row_bytes) / bus;
+                if (tier == 3 && w->dgpu)
+                    lt[p] += wb / bus;
                 if (tier == 3)
                     lt[p] = max2(lt[p], wb / disk);
             }
@@ -142,15 +147,17 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
     if (gpu)
         t += goal(q, crossings * (10e-6 + (double)fp->hop_bytes * q->batch / bus),
                   prompt_crossings * (10e-6 + (double)fp->hop_bytes * q->chunk / bus));
-    if (w->n[0] || w->n[2] || w->passing || (embed && w->egpu) || (head && w->hgpu))
+    if (w->n[0] || w->n[2] || w->passing || w->dgpu || (embed && w->egpu) || (head && w->hgpu))
         g += (double)o->gpu_context + (double)fp->gpu_work_bytes +
              (head && w->hgpu ? (double)fp->logits_bytes : 0) +
-             (w->n[2] || w->passing ? 2 * biggest : 0) +
+             (w->n[2] || w->passing ? 2 * biggest
+              : w->dgpu             ? biggest
+                                    : 0) +
              (w->passing ? (double)fp->matrix_bytes + biggest_kv : 0);
-    if (w->n[1] || w->n[3] || (embed && !w->egpu) || (head && !w->hgpu))
+    if (w->n[1] || (w->n[3] && !w->dgpu) || (embed && !w->egpu) || (head && !w->hgpu))
         h += (double)fp->work_bytes;
     h += (double)o->rank_host + (head ? (double)(fp->logits_bytes + fp->sampler_bytes) : 0) +
-         max2((double)fp->load_bytes, w->n[3] ? 2 * biggest : 0) +
+         max2((double)fp->load_bytes, w->n[3] ? 2 * biggest + (double)fp->disk_read_bytes : 0) +
          (gpu ? 2.0 * (double)fp->hop_bytes * fp->params.max_batch_tokens : 0);
     if (g > 0) {
         const uint64_t have = o->gpu_memory < dev->free ? o->gpu_memory : dev->free;
@@ -219,9 +226,12 @@ static void place(struct oracle *q, int rank, int first, int last, double host, 
             continue;
         }
         const double in = hop(q, last < 0 ? 0 : last, rank, last < 0);
-        for (int bits = 0; bits < 8; bits++) {
-            struct way w = {
-                .first = first, .egpu = bits & 1, .hgpu = bits & 2, .passing = bits & 4};
+        for (int bits = 0; bits < 16; bits++) {
+            struct way w = {.first = first,
+                            .egpu = bits & 1,
+                            .hgpu = bits & 2,
+                            .passing = bits & 4,
+                            .dgpu = bits & 8};
             if ((w.egpu && first > 0) || (w.hgpu && count < rest))
                 continue;
             for (w.n[0] = 0; w.n[0] <= count; w.n[0]++)
@@ -284,6 +294,7 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
     fp->logits_bytes = roll(200);
     fp->sampler_bytes = fp->logits_bytes / 3;
     fp->load_bytes = roll(900);
+    fp->disk_read_bytes = fp->load_bytes / 2;
 }
 
 static void random_cluster(struct sw_cluster *cl, int most_ranks)
@@ -391,24 +402,29 @@ static void weigh_request(struct oracle *q)
 
 /* What the plans chose, to see that every choice comes up. */
 static struct {
-    int fit, passing, passing_with_gpu, streamed, disk;
+    int fit, passing, passing_with_gpu, streamed, disk, disk_on_gpu, disk_and_streamed;
 } seen;
 
 static void note(const struct sw_plan *plan)
 {
     bool passing = false, with_gpu = false, streamed = false, disk = false;
+    bool disk_on_gpu = false, both = false;
     for (int r = 0; r < plan->n_ranks; r++) {
         const struct sw_plan_stage *s = &plan->stages[r];
         passing |= s->stream_prompt;
         with_gpu |= s->stream_prompt && s->tiers.n_gpu > 0;
         streamed |= s->tiers.n_streamed > 0;
         disk |= s->tiers.n_disk > 0;
+        disk_on_gpu |= s->tiers.disk_on_gpu;
+        both |= s->tiers.disk_on_gpu && s->tiers.n_streamed > 0;
     }
     seen.fit++;
     seen.passing += passing;
     seen.passing_with_gpu += with_gpu;
     seen.streamed += streamed;
     seen.disk += disk;
+    seen.disk_on_gpu += disk_on_gpu;
+    seen.disk_and_streamed += both;
 }
 
 /* Makes it a case where prompts may be worth room on the GPUs: each rank has one with room for the
@@ -501,12 +517,14 @@ static void equals_brute_force(void)
     for (uint64_t seed = 100001; seed <= 101500; seed++, cases++)
         fits += compare(seed, RANKS, seed % 4 == 0);
     printf("    %d cases, %d fit; of these %d stream for prompts, %d with GPU layers, %d have "
-           "streamed layers, %d disk layers\n",
-           cases, fits, seen.passing, seen.passing_with_gpu, seen.streamed, seen.disk);
+           "streamed layers, %d disk layers, %d on a GPU, %d streamed ones beside\n",
+           cases, fits, seen.passing, seen.passing_with_gpu, seen.streamed, seen.disk,
+           seen.disk_on_gpu, seen.disk_and_streamed);
     CU_ASSERT(fits > cases / 4);
     CU_ASSERT(fits < cases);
     CU_ASSERT(seen.passing > fits / 100 && seen.passing_with_gpu > fits / 500);
     CU_ASSERT(seen.streamed > fits / 100 && seen.disk > fits / 100);
+    CU_ASSERT(seen.disk_on_gpu > fits / 50 && seen.disk_and_streamed >= 5);
 }
 
 static struct sw_layer_footprint two_layers[2] = {{.weight_bytes = 1 << 20, .read_bytes = 1 << 20},
