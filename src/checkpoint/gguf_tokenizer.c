@@ -53,9 +53,9 @@ static const char *gguf_pre(const struct sw_gguf *gguf)
     return pre;
 }
 
-static int64_t gguf_id(const struct sw_gguf *gguf, const char *key)
+/* `id` where the file does not say. */
+static int64_t gguf_id(const struct sw_gguf *gguf, const char *key, int64_t id)
 {
-    int64_t id = -1;
     (void)sw_gguf_integer(sw_gguf_find(gguf, key), 0, &id);
     return id;
 }
@@ -82,18 +82,38 @@ static enum sw_status gguf_per_token(const struct sw_gguf *gguf, const char *key
     return SW_OK;
 }
 
+/* The bytes of an array; NULL where the file has none. */
+static enum sw_status gguf_byte_array(const struct sw_gguf *gguf, const char *key,
+                                      const char **bytes, size_t *n)
+{
+    const struct sw_gguf_value *value = sw_gguf_find(gguf, key);
+    *bytes = NULL;
+    *n = 0;
+    if (!value)
+        return SW_OK;
+    if (!value->is_array || (value->kind != SW_GGUF_U8 && value->kind != SW_GGUF_I8))
+        return sw_fail(SW_EMODEL, "%s is of kind %d; expected an array of bytes", key,
+                       (int)value->kind);
+    *bytes = value->data;
+    *n = (size_t)value->count;
+    return SW_OK;
+}
+
 static enum sw_status gguf_make_tokenizer(const struct sw_gguf *gguf, struct sw_tokenizer **out)
 {
     const struct gguf_vocabulary vocabulary = {sw_gguf_find(gguf, PREFIX "tokens"),
                                                sw_gguf_find(gguf, PREFIX "merges")};
     const struct sw_gguf_value *tokens = vocabulary.tokens, *merges = vocabulary.merges;
     const void *scores, *types;
-    const char *model = gguf_name_of(gguf, PREFIX "model");
+    const char *model = gguf_name_of(gguf, PREFIX "model"), *charsmap;
+    const bool unigram = model && strcmp(model, "t5") == 0; /* T5's ids where none are stated */
+    size_t n_charsmap;
     if (!model || !tokens || !tokens->is_array || tokens->kind != SW_GGUF_STRING)
         return sw_fail(SW_EMODEL,
                        "has no tokenizer: no text " PREFIX "model, or no texts " PREFIX "tokens");
     SW_TRY(gguf_per_token(gguf, PREFIX "scores", SW_GGUF_F32, tokens->count, &scores));
     SW_TRY(gguf_per_token(gguf, PREFIX "token_type", SW_GGUF_I32, tokens->count, &types));
+    SW_TRY(gguf_byte_array(gguf, PREFIX "precompiled_charsmap", &charsmap, &n_charsmap));
     const struct sw_token_table table = {
         .model = model,
         .pre = gguf_pre(gguf),
@@ -104,13 +124,16 @@ static enum sw_status gguf_make_tokenizer(const struct sw_gguf *gguf, struct sw_
         .merge = gguf_merge,
         .scores = scores,
         .types = types,
-        .bos = gguf_id(gguf, PREFIX "bos_token_id"),
-        .eos = gguf_id(gguf, PREFIX "eos_token_id"),
-        .eot = gguf_id(gguf, PREFIX "eot_token_id"),
-        .unk = gguf_id(gguf, PREFIX "unknown_token_id"),
+        .bos = gguf_id(gguf, PREFIX "bos_token_id", -1),
+        .eos = gguf_id(gguf, PREFIX "eos_token_id", unigram ? 1 : -1),
+        .eot = gguf_id(gguf, PREFIX "eot_token_id", -1),
+        .unk = gguf_id(gguf, PREFIX "unknown_token_id", unigram ? 2 : -1),
         .add_bos = gguf_switch(gguf, PREFIX "add_bos_token"),
         .add_eos = gguf_switch(gguf, PREFIX "add_eos_token"),
         .add_space_prefix = gguf_switch(gguf, PREFIX "add_space_prefix"),
+        .remove_extra_whitespaces = gguf_switch(gguf, PREFIX "remove_extra_whitespaces"),
+        .charsmap = charsmap,
+        .n_charsmap = n_charsmap,
     };
     return sw_tokenizer_make(&table, out);
 }

@@ -3,6 +3,7 @@
 
 #include "base/utf8.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,12 @@ static size_t unit_offset(uint32_t unit)
     return (size_t)(unit >> 10) << ((unit & 0x200) >> 6);
 }
 
+/* Whether a byte is not the first of its character. No damaged map makes text that is not UTF-8. */
+static bool is_inside(char byte)
+{
+    return ((unsigned char)byte & 0xC0) == 0x80;
+}
+
 size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size_t n,
                            const char **replacement)
 {
@@ -69,8 +76,10 @@ size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size
         if (!(unit >> 8 & 1))
             continue;
         const size_t string = map->units[at] & 0x7FFFFFFFu;
-        if (string >= map->n_strings)
+        if (string >= map->n_strings || is_inside(map->strings[string]))
             break;
+        if (i + 1 < n && is_inside(text[i + 1]))
+            continue;
         longest = i + 1;
         *replacement = map->strings + string;
     }

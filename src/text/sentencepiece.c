@@ -1,5 +1,5 @@
 /*
- * Owns the reading of a SentencePiece .model with a BPE model: the few protobuf fields that matter
+ * Owns the reading of a SentencePiece .model, BPE or Unigram: the few protobuf fields that matter
  * (sentencepiece_model.proto), read straight from the wire format.
  */
 #include "text/sentencepiece_model.h"
@@ -156,10 +156,12 @@ static enum sw_status read_model(struct sp_file *file, const char *at, size_t n)
     }
     if (file->model.n_pieces == 0)
         return fail_damaged("it has no pieces");
-    if (file->model_type != BPE)
-        return sw_fail(SW_EMODEL, "SentencePiece model type %llu (%s) is not supported; 2 (BPE) is",
-                       (unsigned long long)file->model_type,
-                       file->model_type == UNIGRAM ? "Unigram" : "word or character");
+    if (file->model_type != BPE && file->model_type != UNIGRAM)
+        return sw_fail(SW_EMODEL,
+                       "SentencePiece model type %llu (word or character) is not supported; 1 "
+                       "(Unigram) and 2 (BPE) are",
+                       (unsigned long long)file->model_type);
+    file->model.unigram = file->model.single = file->model_type == UNIGRAM;
     if (file->suffix)
         return sw_fail(SW_EMODEL, "SentencePiece model: treat_whitespace_as_suffix is not "
                                   "supported");

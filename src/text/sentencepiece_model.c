@@ -1,9 +1,10 @@
-/* Owns what a SentencePiece BPE vocabulary makes of a tokenizer. */
+/* Owns what a SentencePiece vocabulary makes of a tokenizer. */
 #include "text/sentencepiece_model.h"
 
 #include "base/utf8.h"
 #include "text/bytes.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,12 @@ static uint32_t score_rank(float score)
     return bits == UINT32_MAX ? bits - 1 : bits;
 }
 
+/* Whether a text can have the piece. */
+static bool is_spelled(const struct sw_sp_model *model, size_t i)
+{
+    return model->types[i] == SW_PIECE_NORMAL || model->types[i] == SW_PIECE_USER_DEFINED;
+}
+
 static enum sw_status set_ranks(struct sw_sp_model *model)
 {
     struct sw_bpe *bpe = &model->tok->bpe;
@@ -77,10 +84,57 @@ static enum sw_status set_ranks(struct sw_sp_model *model)
         return sw_fail(SW_ENOMEM, "no memory for %zu pieces", model->n_pieces);
     bpe->n_ranks = model->n_pieces;
     for (size_t i = 0; i < model->n_pieces; i++)
-        bpe->ranks[i] =
-            model->types[i] == SW_PIECE_NORMAL || model->types[i] == SW_PIECE_USER_DEFINED
-                ? score_rank(model->scores[i])
-                : UINT32_MAX;
+        bpe->ranks[i] = is_spelled(model, i) ? score_rank(model->scores[i]) : UINT32_MAX;
+    return sw_bpe_find_joints(bpe);
+}
+
+/* The least and the greatest score of normal pieces; 0 where there is none. */
+static void score_range(const struct sw_sp_model *model, float *least, float *greatest)
+{
+    *least = *greatest = 0;
+    bool any = false;
+    for (size_t i = 0; i < model->n_pieces; i++) {
+        const float score = model->scores[i];
+        if (model->types[i] != SW_PIECE_NORMAL)
+            continue;
+        *least = any && *least < score ? *least : score;
+        *greatest = any && *greatest > score ? *greatest : score;
+        any = true;
+    }
+}
+
+/* What makes a user-defined piece win: llama.cpp has 0, SentencePiece a bonus over its bytes at
+ * the greatest score each. */
+static double user_defined_score(const struct sw_sp_model *model, float greatest, size_t n)
+{
+    return model->single ? (double)((float)n * greatest) - 0.1 : 0;
+}
+
+static enum sw_status set_unigram(struct sw_sp_model *model)
+{
+    struct sw_tokenizer *tok = model->tok;
+    struct sw_unigram *unigram = &tok->unigram;
+    float least, greatest;
+    unigram->scores = malloc(model->n_pieces * sizeof *unigram->scores);
+    if (!unigram->scores)
+        return sw_fail(SW_ENOMEM, "no memory for %zu pieces", model->n_pieces);
+    unigram->n_scores = model->n_pieces;
+    score_range(model, &least, &greatest);
+    for (size_t i = 0; i < model->n_pieces; i++) {
+        size_t n;
+        const char *piece = sw_vocab_piece(&tok->vocab, (int64_t)i, &n);
+        if (!isfinite(model->scores[i]))
+            return fail_piece("a score is infinite");
+        unigram->scores[i] = model->types[i] == SW_PIECE_USER_DEFINED
+                                 ? user_defined_score(model, greatest, n)
+                                 : (double)model->scores[i];
+        if (is_spelled(model, i))
+            SW_TRY(sw_trie_add(&unigram->pieces, piece, n, (int32_t)i));
+    }
+    unigram->unknown = (double)(least - 10);
+    unigram->unk = tok->bpe.unk;
+    unigram->byte_id = tok->bpe.byte_fallback ? tok->bpe.byte_id : NULL;
+    unigram->single = model->single;
     return SW_OK;
 }
 
@@ -94,8 +148,6 @@ enum sw_status sw_sp_model_apply(struct sw_sp_model *model)
 {
     struct sw_tokenizer *tok = model->tok;
     SW_TRY(sw_vocab_index(&tok->vocab));
-    SW_TRY(set_ranks(model));
-    SW_TRY(sw_bpe_find_joints(&tok->bpe));
     tok->bpe.byte_fallback = model->byte_fallback;
     tok->bpe.fuse_unk = true;
     tok->bpe.unk = find_special(model, model->unk, SW_PIECE_UNKNOWN);
@@ -109,6 +161,7 @@ enum sw_status sw_sp_model_apply(struct sw_sp_model *model)
         if (byte >= 0)
             tok->bpe.byte_id[byte] = (int32_t)i;
     }
+    SW_TRY(model->unigram ? set_unigram(model) : set_ranks(model));
     tok->decoder = (struct sw_decoder){.byte_fallback = true,
                                        .strip = model->rules.prefix != SW_PREFIX_NEVER,
                                        .space = "\xE2\x96\x81"};

@@ -1,4 +1,5 @@
-/* A SentencePiece BPE vocabulary while a tokenizer is made of it (private to src/text). */
+/* A SentencePiece vocabulary, BPE or Unigram, while a tokenizer is made of it (private to
+ * src/text). */
 #ifndef SW_TEXT_SENTENCEPIECE_MODEL_H
 #define SW_TEXT_SENTENCEPIECE_MODEL_H
 
@@ -18,6 +19,8 @@ struct sw_sp_model {
     struct sw_tokenizer *tok;
     struct sw_sentencepiece_rules rules;
     bool byte_fallback;
+    bool unigram;          /* cuts texts by Unigram; false: merges by BPE */
+    bool single;           /* sums of Unigram are of f32 (struct sw_unigram) */
     int64_t unk, bos, eos; /* ids; where such a piece is of another type, there is none */
     uint8_t *types;        /* (n_pieces) enum sw_piece_type */
     float *scores;         /* (n_pieces) */

@@ -214,6 +214,11 @@ enum sw_status sw_token_list_of(const struct sw_tokenizer *tok, struct sw_token_
     struct sw_merge *merges;
     size_t n;
     *out = (struct sw_token_list){0};
+    if (tok->unigram.scores)
+        return sw_fail(
+            SW_EMODEL,
+            "the tokenizer is a Unigram, which is not written into GGUF files; quantize to a "
+            "folder");
     if (tok->bpe.bytes && !tok->bpe.merges)
         return sw_fail(SW_EMODEL, "the tokenizer is tiktoken's, without a list of merges; put the "
                                   "model's tokenizer.json beside it");

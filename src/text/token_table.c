@@ -150,10 +150,10 @@ static enum sw_status add_sp_pieces(struct sw_sp_model *model, const struct sw_t
     return SW_OK;
 }
 
-static enum sw_status make_sentencepiece(struct sw_tokenizer *tok,
-                                         const struct sw_token_table *table)
+static enum sw_status make_sp_model(struct sw_tokenizer *tok, const struct sw_token_table *table,
+                                    struct sw_sp_model *model)
 {
-    struct sw_sp_model model = {
+    *model = (struct sw_sp_model){
         .tok = tok,
         .rules = {.prefix = table->add_space_prefix == 0 ? SW_PREFIX_NEVER : SW_PREFIX_ALWAYS,
                   .escape_whitespaces = true},
@@ -164,10 +164,36 @@ static enum sw_status make_sentencepiece(struct sw_tokenizer *tok,
     };
     if (!table->scores)
         return sw_fail(SW_EMODEL, "its pieces have no scores");
-    enum sw_status status = add_sp_pieces(&model, table);
+    return add_sp_pieces(model, table);
+}
+
+static enum sw_status make_sentencepiece(struct sw_tokenizer *tok,
+                                         const struct sw_token_table *table)
+{
+    struct sw_sp_model model;
+    enum sw_status status = make_sp_model(tok, table, &model);
     if (status == SW_OK)
         status = sw_sp_model_apply(&model);
     sw_sp_model_free(&model);
+    return status;
+}
+
+/* What a file does not say is as llama.cpp has it: no space is put or dropped, and EOS stands
+ * behind a text. */
+static enum sw_status make_unigram(struct sw_tokenizer *tok, const struct sw_token_table *table)
+{
+    struct sw_sp_model model;
+    enum sw_status status = make_sp_model(tok, table, &model);
+    model.unigram = true;
+    model.rules.prefix = table->add_space_prefix > 0 ? SW_PREFIX_ALWAYS : SW_PREFIX_NEVER;
+    model.rules.remove_extra_whitespaces = table->remove_extra_whitespaces > 0;
+    if (status == SW_OK)
+        status = sw_charsmap_parse(&model.rules.charsmap, table->charsmap, table->n_charsmap);
+    if (status == SW_OK)
+        status = sw_sp_model_apply(&model);
+    sw_sp_model_free(&model);
+    tok->add_bos = false;
+    tok->add_eos = true;
     return status;
 }
 
@@ -210,18 +236,21 @@ static enum sw_status check_ids(const struct sw_token_table *table)
 
 static enum sw_status make_model(struct sw_tokenizer *tok, const struct sw_token_table *table)
 {
-    SW_TRY(check_ids(table));
-    if (strcmp(table->model, "llama") == 0)
-        SW_TRY(make_sentencepiece(tok, table));
-    else if (strcmp(table->model, "gpt2") == 0)
-        SW_TRY(make_byte_level(tok, table));
-    else
-        return sw_fail(SW_EMODEL, "tokenizer '%.60s' is not supported; llama and gpt2 are",
+    static const struct {
+        const char *model;
+        enum sw_status (*make)(struct sw_tokenizer *, const struct sw_token_table *);
+    } makers[] = {{"llama", make_sentencepiece}, {"t5", make_unigram}, {"gpt2", make_byte_level}};
+    size_t i = 0;
+    while (i < sizeof makers / sizeof makers[0] && strcmp(makers[i].model, table->model) != 0)
+        i++;
+    if (i == sizeof makers / sizeof makers[0])
+        return sw_fail(SW_EMODEL, "tokenizer '%.60s' is not supported; llama, t5 and gpt2 are",
                        table->model);
+    SW_TRY(makers[i].make(tok, table));
     tok->bos = (int32_t)table->bos;
     tok->eos = (int32_t)table->eos;
     tok->add_bos = table->add_bos >= 0 ? table->add_bos : tok->add_bos;
-    tok->add_eos = table->add_eos > 0;
+    tok->add_eos = table->add_eos >= 0 ? table->add_eos : tok->add_eos;
     add_ends(tok, table);
     return sw_tokenizer_finish(tok, NULL);
 }
@@ -230,7 +259,9 @@ enum sw_status sw_tokenizer_make(const struct sw_token_table *table, struct sw_t
 {
     struct sw_tokenizer *tok;
     SW_TRY(sw_tokenizer_new(&tok));
-    const enum sw_status status = make_model(tok, table);
+    enum sw_status status = check_ids(table);
+    if (status == SW_OK)
+        status = make_model(tok, table);
     if (status == SW_OK)
         *out = tok;
     else

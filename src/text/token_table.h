@@ -8,7 +8,8 @@
 #include "text/tokenizer.h"
 
 struct sw_token_table {
-    const char *model; /* "llama": SentencePiece BPE; "gpt2": byte-level BPE */
+    const char *model; /* "llama": SentencePiece BPE; "t5": its Unigram; "gpt2": byte-level BPE
+                        */
     const char *pre;   /* how "gpt2" cuts a text: "llama-bpe", "qwen2", …; NULL: not stated */
     size_t n_tokens, n_merges;
     const void *context;
@@ -20,6 +21,9 @@ struct sw_token_table {
     int64_t bos, eos, eot, unk; /* ids; -1: not stated */
     /* Whether these are put around a text, and a space before it. -1: not stated. */
     int add_bos, add_eos, add_space_prefix;
+    int remove_extra_whitespaces; /* of "t5": one space for several, none at the ends */
+    const char *charsmap; /* (n_charsmap bytes) of "t5": SentencePiece's precompiled_charsmap */
+    size_t n_charsmap;
 };
 
 /* A table that owns what it points to. */

@@ -32,6 +32,7 @@ void sw_tokenizer_close(struct sw_tokenizer *tok)
     if (!tok)
         return;
     sw_bpe_free(&tok->bpe);
+    sw_unigram_free(&tok->unigram);
     sw_normalizer_free(&tok->normalizer);
     sw_pretokenizer_free(&tok->pre);
     sw_added_free(&tok->added);
@@ -188,9 +189,12 @@ static enum sw_status encode_plain(struct sw_tokenizer *tok, const char *text, s
 {
     const struct sw_pretokens *pretokens;
     SW_TRY(sw_pretokenize(&tok->pre, text, n, at_zero, &pretokens));
-    for (size_t i = 0; i < pretokens->count; i++)
-        SW_TRY(sw_bpe_encode(&tok->bpe, pretokens->text.text + pretokens->items[i].start,
-                             pretokens->items[i].length, out));
+    for (size_t i = 0; i < pretokens->count; i++) {
+        const char *pretoken = pretokens->text.text + pretokens->items[i].start;
+        const size_t length = pretokens->items[i].length;
+        SW_TRY(tok->unigram.scores ? sw_unigram_encode(&tok->unigram, pretoken, length, out)
+                                   : sw_bpe_encode(&tok->bpe, pretoken, length, out));
+    }
     return SW_OK;
 }
 

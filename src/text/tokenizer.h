@@ -2,7 +2,8 @@
  * Converts text to token ids and back by the model's own tokenizer files.
  *
  * Supported: BPE from tokenizer.json, from a SentencePiece or tiktoken tokenizer.model, and from
- * vocab.json + merges.txt. Anything else in those files is SW_EMODEL, with its name.
+ * vocab.json + merges.txt; Unigram from a SentencePiece tokenizer.model. Anything else in those
+ * files is SW_EMODEL, with its name.
  *
  * Threads may share a tokenizer: encoding takes a lock, all other calls only read.
  */

@@ -12,6 +12,7 @@
 #include "text/normalize.h"
 #include "text/pretokenize.h"
 #include "text/tokenizer.h"
+#include "text/unigram.h"
 #include "text/vocab.h"
 
 #include <jansson.h>
@@ -44,6 +45,7 @@ struct sw_default_token {
 struct sw_tokenizer {
     struct sw_vocab vocab;
     struct sw_bpe bpe;
+    struct sw_unigram unigram; /* with scores: cuts texts in place of `bpe` */
     struct sw_normalizer normalizer;
     struct sw_pretokenizer pre;
     struct sw_added added;

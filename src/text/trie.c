@@ -1,4 +1,5 @@
-/* Owns the trie of added tokens and user-defined pieces: few keys, so children are plain lists. */
+/* Owns the trie of tokens and pieces. Beyond the first byte a node has few children: plain lists.
+ */
 #include "text/trie.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@ static enum sw_status trie_add_node(struct sw_trie *trie, unsigned char byte, ui
         const size_t capacity = trie->capacity ? trie->capacity * 2 : 256;
         struct sw_trie_node *nodes = realloc(trie->nodes, capacity * sizeof *nodes);
         if (!nodes)
-            return sw_fail(SW_ENOMEM, "no memory for the added tokens");
+            return sw_fail(SW_ENOMEM, "no memory for a trie of tokens");
         trie->nodes = nodes;
         trie->capacity = capacity;
     }
@@ -18,7 +19,7 @@ static enum sw_status trie_add_node(struct sw_trie *trie, unsigned char byte, ui
     return SW_OK;
 }
 
-static uint32_t find_child(const struct sw_trie *trie, uint32_t node, unsigned char byte)
+uint32_t sw_trie_step(const struct sw_trie *trie, uint32_t node, unsigned char byte)
 {
     if (node == 0)
         return trie->by_first[byte];
@@ -32,13 +33,13 @@ enum sw_status sw_trie_add(struct sw_trie *trie, const char *key, size_t n, int3
 {
     uint32_t node = 0;
     if (n == 0 || n > SW_TRIE_KEY_MAX)
-        return sw_fail(SW_EMODEL, "an added token has %zu bytes; 1 to %d are supported", n,
+        return sw_fail(SW_EMODEL, "a token has %zu bytes; 1 to %d are supported", n,
                        SW_TRIE_KEY_MAX);
     if (!trie->nodes)
         SW_TRY(trie_add_node(trie, 0, &node));
     for (size_t i = 0; i < n; i++) {
         const unsigned char byte = (unsigned char)key[i];
-        uint32_t child = find_child(trie, node, byte);
+        uint32_t child = sw_trie_step(trie, node, byte);
         if (!child) {
             SW_TRY(trie_add_node(trie, byte, &child));
             if (node == 0) {
@@ -60,7 +61,7 @@ size_t sw_trie_longest(const struct sw_trie *trie, const char *text, size_t n, i
     size_t longest = 0;
     uint32_t node = 0;
     for (size_t i = 0; trie->nodes && i < n; i++) {
-        node = find_child(trie, node, (unsigned char)text[i]);
+        node = sw_trie_step(trie, node, (unsigned char)text[i]);
         if (!node)
             break;
         if (trie->nodes[node].value >= 0) {

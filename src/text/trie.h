@@ -26,6 +26,8 @@ enum sw_status sw_trie_add(struct sw_trie *trie, const char *key, size_t n, int3
 /* Finds the longest key that text[0..n) begins with, and its value. Returns the key's length in
  * bytes; 0 when there is none. */
 size_t sw_trie_longest(const struct sw_trie *trie, const char *text, size_t n, int32_t *value);
+/* One byte on from a node; 0: the root. Returns the node there; 0: no key goes on so. */
+uint32_t sw_trie_step(const struct sw_trie *trie, uint32_t node, unsigned char byte);
 void sw_trie_free(struct sw_trie *trie);
 
 #endif

@@ -4,6 +4,8 @@
 #include "checkpoint/gguf_tokenizer.h"
 #include "gguf_in_memory.h"
 
+#define SPACE "\xE2\x96\x81"
+
 /* ---- published vocabularies */
 
 static bool open_tokenizer(const char *file, struct sw_tokenizer **out)
@@ -193,6 +195,129 @@ static void reads_kinds_of_pieces(void)
     sw_tokenizer_close(tok);
 }
 
+/* ---- Unigram */
+
+#define N_UNIGRAM 16
+static const char *const unigram_pieces[N_UNIGRAM + 1] = {
+    "<pad>",    "</s>", "<unk>", SPACE, SPACE "a", "b",   "ab", "ba",
+    SPACE "ab", "c",    "!",     "!!",  "abc",     "<x>", "z",  "a"};
+static const float unigram_scores[N_UNIGRAM] = {0,      0,  0,  -3, -2,     -3.5f, -4.25f, -4,
+                                                -5.75f, -5, -2, -4, -9.75f, 0,     -1,     -3};
+static const int unigram_types[N_UNIGRAM] = {3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 4, 5, 1};
+
+/* SentencePiece's map of one entry: "Q" becomes "c". */
+static void add_charsmap(struct gguf_file *f, enum sw_gguf_kind kind, uint32_t replacement)
+{
+    uint32_t units[256] = {[0] = 1 << 10, [0x50] = 'Q' | 1 << 8 | (0x50 ^ 200) << 10};
+    units[200] = 0x80000000u | replacement;
+    add_array(f, "tokenizer.ggml.precompiled_charsmap", kind, 4 + sizeof units + 4);
+    add_number(f, sizeof units, 4);
+    for (size_t i = 0; i < 256; i++)
+        add_number(f, units[i], 4);
+    add_bytes(f, "c\0\xC3\xA4", 4);
+}
+
+static struct gguf_file unigram_file(int more)
+{
+    struct gguf_file f = begin_file(3, 0, (uint64_t)(6 + more));
+    add_string(&f, "tokenizer.ggml.model", "t5");
+    add_strings(&f, "tokenizer.ggml.tokens", unigram_pieces);
+    add_array(&f, "tokenizer.ggml.scores", SW_GGUF_F32, N_UNIGRAM);
+    add_bytes(&f, unigram_scores, sizeof unigram_scores);
+    add_types(&f, N_UNIGRAM, unigram_types);
+    add_value(&f, "tokenizer.ggml.add_space_prefix", SW_GGUF_BOOL, 1, 1);
+    add_value(&f, "tokenizer.ggml.remove_extra_whitespaces", SW_GGUF_BOOL, 1, 1);
+    return f;
+}
+
+/* Ids of the sentencepiece library (0.2) for the same vocabulary and map. */
+static void cuts_by_unigram(void)
+{
+    static const char *const cases[][2] = {
+        {"ab", " 4 5"},
+        {"abab", " 4 7 5"},
+        {" a  b ", " 4 3 5"},
+        {"abc", " 4 5 9"},
+        {"Qab", " 3 9 6"},
+        {"qab", " 3 2 6"},
+        {"xyzab", " 3 2 6"},
+        {"a!!!!", " 4 11 11"},
+        {"aab z", " 4 6 3 2"},
+        {"b<x>ab", " 3 5 13 6"},
+        {"", ""},
+        {"  ", ""},
+        {"!!!!!!", " 3 11 11 11"},
+        {"\xE4\xB8\x80\xE4\xB8\x81"
+         "a",
+         " 3 2 15"},
+        {"aQQc", " 4 9 9 9"},
+    };
+    const enum sw_gguf_kind kinds[] = {SW_GGUF_U8, SW_GGUF_I8};
+    for (size_t k = 0; k < 2; k++) {
+        struct sw_tokenizer *tok;
+        struct sw_ids ids = {0};
+        struct gguf_file f = unigram_file(1);
+        add_charsmap(&f, kinds[k], 0);
+        CU_ASSERT_EQUAL_FATAL(make_tokenizer(&f, &tok), SW_OK);
+        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+            if (!has_ids(tok, cases[i][0], strlen(cases[i][0]), cases[i][1])) {
+                printf("    \"%s\" is not%s\n", cases[i][0], cases[i][1]);
+                CU_FAIL("ids");
+            }
+        /* T5's: nothing before a text, and its EOS, which no key names, behind it. */
+        CU_ASSERT_EQUAL(sw_tokenizer_encode(tok, "ab", 2, SW_ENCODE_ADD_SPECIAL, &ids), SW_OK);
+        CU_ASSERT(ids.count == 3 && ids.items[0] == 4 && ids.items[2] == 1);
+        CU_ASSERT(sw_tokenizer_is_end(tok, 1));
+        sw_ids_free(&ids);
+        sw_tokenizer_close(tok);
+    }
+}
+
+/* A run that pieces overlap in without an end, and the ties in it, in f64. */
+static void cuts_long_texts(void)
+{
+    struct sw_tokenizer *tok;
+    struct sw_ids ids = {0};
+    const size_t n = 100000;
+    char *text = malloc(n);
+    struct gguf_file f = unigram_file(0);
+    CU_ASSERT_EQUAL_FATAL(make_tokenizer(&f, &tok), SW_OK);
+    memset(text, '!', n);
+    CU_ASSERT_EQUAL(sw_tokenizer_encode(tok, text, n, 0, &ids), SW_OK);
+    CU_ASSERT_EQUAL(ids.count, 1 + n / 2);
+    CU_ASSERT(ids.items[0] == 3 && ids.items[1] == 11 && ids.items[n / 2] == 11);
+    free(text);
+    sw_ids_free(&ids);
+    sw_tokenizer_close(tok);
+}
+
+static void refuses_unigrams(void)
+{
+    struct sw_tokenizer *tok;
+    struct gguf_file f = unigram_file(1);
+    add_charsmap(&f, SW_GGUF_U16, 0);
+    f.n += 4 + 1024 + 4; /* elements of two bytes */
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "expected an array of bytes");
+    f = unigram_file(1);
+    add_array(&f, "tokenizer.ggml.precompiled_charsmap", SW_GGUF_U8, 4);
+    add_number(&f, 1024, 4);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "precompiled_charsmap: 4 bytes");
+    f = unigram_file(1);
+    add_value(&f, "tokenizer.ggml.unknown_token_id", SW_GGUF_U32, N_UNIGRAM, 4);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "has the id 16, but ids are 0 to 15");
+}
+
+/* A replacement that begins within a character makes no text that is not UTF-8. */
+static void bears_damaged_maps(void)
+{
+    struct sw_tokenizer *tok;
+    struct gguf_file f = unigram_file(1);
+    add_charsmap(&f, SW_GGUF_U8, 3);
+    CU_ASSERT_EQUAL_FATAL(make_tokenizer(&f, &tok), SW_OK);
+    CU_ASSERT(has_ids(tok, "aQ", 2, " 4 2"));
+    sw_tokenizer_close(tok);
+}
+
 static void refuses(void)
 {
     struct sw_tokenizer *tok;
@@ -213,4 +338,7 @@ static void refuses(void)
 
 SW_UNIT_TESTS({"encodes as the models' own", encodes_as_the_models},
               {"encodes hard texts", encodes_hard_texts},
-              {"reads kinds of pieces", reads_kinds_of_pieces}, {"refuses", refuses})
+              {"reads kinds of pieces", reads_kinds_of_pieces},
+              {"cuts by Unigram", cuts_by_unigram}, {"cuts long texts", cuts_long_texts},
+              {"refuses Unigrams", refuses_unigrams}, {"bears damaged maps", bears_damaged_maps},
+              {"refuses", refuses})

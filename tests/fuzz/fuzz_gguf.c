@@ -1,5 +1,7 @@
-/* Any bytes as a GGUF file; what is accepted must lie inside the file, and is looked up. */
-#include "checkpoint/gguf.h"
+/* Any bytes as a GGUF file; what is accepted must lie inside the file, and is looked up; a
+ * tokenizer that is in it must work. */
+#include "checkpoint/gguf_tokenizer.h"
+#include "tokenizer_use.h"
 
 #include <stdlib.h>
 
@@ -38,6 +40,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (t->bytes > size || t->offset > size - t->bytes)
             abort();
     }
+    struct sw_tokenizer *tok;
+    if (sw_gguf_tokenizer(&gguf, "fuzz", &tok) == SW_OK)
+        use_opened(tok, data, size);
     if (gguf.arena.used > 8 * size + 4096)
         abort();
     sw_gguf_free(&gguf);

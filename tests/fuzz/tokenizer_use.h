@@ -30,23 +30,30 @@ static inline void use_text(struct sw_tokenizer *tok, const char *text, size_t n
     sw_strbuf_free(&streamed);
 }
 
-/* Reads the bytes with `read`; the tokenizer must then bear hard text and the bytes' own tail. */
+/* A tokenizer must bear hard text and the tail of the bytes that it was made of; it is closed. */
+static inline void use_opened(struct sw_tokenizer *tok, const uint8_t *data, size_t size)
+{
+    static const char text[] = " Hello  abc ab c 123,. aaaa\n\xE2\x96\x81x\xF0\x9F\x91\xA9\xFF<x> "
+                               "e\xCC\x81\xE4\xBD\xA0<s></s><|endoftext|><sep>";
+    const size_t tail = size < 128 ? size : 128;
+    use_text(tok, text, sizeof text - 1);
+    use_text(tok, (const char *)data + size - tail, tail);
+    use_text(tok, "", 0);
+    sw_tokenizer_close(tok);
+}
+
+/* Reads the bytes with `read`, and uses the tokenizer. */
 static inline void use_tokenizer(enum sw_status (*read)(struct sw_tokenizer *, const char *,
                                                         size_t),
                                  const uint8_t *data, size_t size)
 {
-    static const char text[] = " Hello  abc ab c 123,. aaaa\n\xE2\x96\x81x\xF0\x9F\x91\xA9\xFF<x> "
-                               "e\xCC\x81\xE4\xBD\xA0<s></s><|endoftext|><sep>";
     struct sw_tokenizer *tok;
-    const size_t tail = size < 128 ? size : 128;
     if (sw_tokenizer_new(&tok) != SW_OK)
         return;
-    if (read(tok, (const char *)data, size) == SW_OK && sw_tokenizer_finish(tok, NULL) == SW_OK) {
-        use_text(tok, text, sizeof text - 1);
-        use_text(tok, (const char *)data + size - tail, tail);
-        use_text(tok, "", 0);
-    }
-    sw_tokenizer_close(tok);
+    if (read(tok, (const char *)data, size) == SW_OK && sw_tokenizer_finish(tok, NULL) == SW_OK)
+        use_opened(tok, data, size);
+    else
+        sw_tokenizer_close(tok);
 }
 
 #endif

@@ -77,6 +77,18 @@ static const struct family families[] = {
      {"tokenizer-expected/test_bpe_spm.jsonl"},
      NULL,
      false},
+    {"small SentencePiece Unigram",
+     {{"tokenizer.model", "transformers-fixtures/test_sentencepiece.model"}},
+     NULL,
+     {"tokenizer-expected/test_unigram_spm.jsonl"},
+     NULL,
+     false},
+    {"t5",
+     {{"tokenizer.model", "t5/spiece.rebuilt.model"}},
+     NULL,
+     {"tokenizer-expected/t5_spm.jsonl"},
+     NULL,
+     false},
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
