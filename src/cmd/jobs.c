@@ -9,6 +9,7 @@
 #include "cmd/output.h"
 #include "engine/timeline.h"
 #include "jobs/metrics.h"
+#include "plan/plan_slots.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -79,6 +80,14 @@ static enum sw_status jobs_open_files(struct run *run)
     return status;
 }
 
+/* No more slots than lines, but the usual ones, which keep what lines have in common. */
+static int jobs_most_slots(const struct sw_input_scan *scan)
+{
+    return scan->lines < SW_DEFAULT_SLOTS   ? SW_DEFAULT_SLOTS
+           : scan->lines < SW_SLOTS_LARGEST ? (int)scan->lines
+                                            : SW_SLOTS_LARGEST;
+}
+
 /* Plans, loads and makes everything ready to run. */
 static enum sw_status jobs_start(struct run *run)
 {
@@ -92,6 +101,7 @@ static enum sw_status jobs_start(struct run *run)
     const struct sw_session_defaults defaults = {.objective = SW_OBJECTIVE_THROUGHPUT,
                                                  .context = run->verb->context(&run->scan),
                                                  .slots = SW_DEFAULT_SLOTS,
+                                                 .most_slots = jobs_most_slots(&run->scan),
                                                  .new_tokens = run->verb->new_tokens};
     SW_TRY(sw_session_start(s, &defaults));
     const struct sw_scheduler_options options = {.driver = s->driver,

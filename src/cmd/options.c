@@ -68,7 +68,7 @@ const struct sw_option sw_options_placement[] = {
     {"context", 'c', "N",
      "positions each sequence has room for (default: 2048, or less if the model has less)",
      FIELD(context), sw_parse_count},
-    {"slots", 0, "N", "sequences under way at once (default: 1; batch, score: up to 32)",
+    {"slots", 0, "N", "sequences under way at once (default: 1; batch, score: 32, or what suits)",
      FIELD(slots), sw_parse_count},
     {"chunk", 0, "N", "prompt tokens computed at a time (default: 512)", FIELD(chunk),
      sw_parse_count},

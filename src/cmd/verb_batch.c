@@ -144,8 +144,8 @@ const struct sw_verb sw_verb_batch = {
         "are defaults for lines that do not set their own.\n\n"
         "A result counts when it is on disk. The same command again, on any number of ranks,\n"
         "does what is left; OUT.job records which job OUT belongs to. A prompt with its text\n"
-        "has room for 2048 tokens, or --context; up to 32 texts are under way at once, fewer\n"
-        "if memory is short, or --slots.\n\n"
+        "has room for 2048 tokens, or --context; 32 texts are under way at once, fewer or more\n"
+        "where memory is short and that is faster, or --slots.\n\n"
         "  spillway batch llama prompts.jsonl answers.jsonl -n 64\n"
         "  mpirun --hostfile hostfiles/lab spillway batch opt-66b prompts.jsonl answers.jsonl",
     .groups = groups,

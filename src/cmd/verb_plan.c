@@ -158,8 +158,7 @@ static const char *plan_title(const char *path, char *out, size_t cap)
     return out;
 }
 
-/* Plans for --slots. For a job file the default is that of `batch`: as many slots as memory allows.
- */
+/* Plans for --slots. For throughput the default is that of `batch`. */
 static enum sw_status plan_spread(const struct sw_options *given,
                                   const struct sw_session_settings *settings,
                                   const struct sw_model *model, const struct sw_cluster *cluster,
@@ -167,28 +166,29 @@ static enum sw_status plan_spread(const struct sw_options *given,
                                   struct sw_plan *plan)
 {
     struct sw_session_settings o = *settings;
-    struct sw_params_of of = {&o, model, model->dtype};
+    struct sw_params_of of = {&o, model, model->dtype, 0};
     struct sw_footprint_params params;
     const int most = given->context > 0 ? given->context : model->dims.context;
     if (given->prompt <= 0)
         options->prompt_tokens = sw_default_prompt(most, options->new_tokens);
     const int positions = sw_positions(options->prompt_tokens, options->new_tokens);
-    if (given->sbatch && o.slots == 0)
-        o.slots = SW_DEFAULT_SLOTS;
-    for (;; o.slots /= 2) {
-        const bool last = o.slots <= 1 || given->slots > 0;
-        SW_TRY(sw_params_resolve(&o, model, of.stored, positions, &params));
-        SW_TRY(sw_footprint_of(model, &params, footprint));
-        options->footprint_at = last ? sw_params_footprint : NULL; /* for advice */
-        options->user = &of;
-        const enum sw_status status = sw_plan_spread(footprint, cluster, options, plan);
-        options->user = NULL;
-        if (status != SW_ENOFIT || last)
-            return status;
-        sw_error_clear();
-        sw_plan_free(plan);
-        sw_footprint_free(footprint);
+    of.positions = positions;
+    options->footprint_at = sw_params_footprint; /* for advice */
+    options->user = &of;
+    enum sw_status status;
+    if (given->slots == 0 && options->objective == SW_OBJECTIVE_THROUGHPUT) {
+        const struct sw_slots_range range =
+            sw_params_slots(&of, SW_DEFAULT_SLOTS, SW_SLOTS_LARGEST);
+        status = sw_plan_slots(&range, cluster, options, footprint, plan);
+    } else {
+        status = sw_params_resolve(&o, model, of.stored, positions, &params);
+        if (status == SW_OK)
+            status = sw_footprint_of(model, &params, footprint);
+        if (status == SW_OK)
+            status = sw_plan_spread(footprint, cluster, options, plan);
     }
+    options->user = NULL;
+    return status;
 }
 
 static enum sw_status plan_model(const struct sw_call *call,

@@ -137,7 +137,7 @@ enum sw_status sw_plan_make(const struct sw_footprint *footprint, const struct s
     enum sw_status status = sw_cost_init(&cost, footprint, cluster, options);
     if (status == SW_OK)
         status = plan_partition(&cost, out);
-    if (status == SW_ENOFIT) {
+    if (status == SW_ENOFIT && !options->no_advice) {
         status = sw_advise(&cost, out);
         if (status == SW_OK)
             status = plan_explain_shortage(&cost, out);

@@ -48,6 +48,7 @@ struct sw_plan_options {
     const int *slices; /* (n_slices) layers per rank by hand; NULL: the planner cuts */
     int n_slices;
     int least;            /* fewest layers that every rank takes; ignored with slices */
+    bool no_advice;       /* SW_ENOFIT without advice and message */
     bool no_disk;         /* do not use the disk tier, even if the cluster has it */
     int n_ranks;          /* use the first so many ranks of the cluster; 0: all */
     uint64_t gpu_memory;  /* most bytes of GPU memory of each rank; UINT64_MAX: no limit */

@@ -257,20 +257,28 @@ static void put_title(const struct printer *p)
                      fp->params.slots, fp->params.context);
 }
 
-/* What memory has no room for, and what that costs. */
-static void report_put_disk(const struct printer *p)
+/* What memory has no room for, and what that costs; whom a pass serves for which weights move. */
+static void report_put_moving(const struct printer *p)
 {
     const struct sw_plan *plan = p->r->plan;
     char bytes[16];
-    int layers = 0;
-    for (int r = 0; r < plan->n_ranks; r++)
-        layers += plan->stages[r].tiers.n_disk;
+    int layers = 0, streamed = 0;
+    for (int r = 0; r < plan->n_ranks; r++) {
+        const struct sw_plan_stage *s = &plan->stages[r];
+        layers += s->tiers.n_disk;
+        streamed += s->tiers.n_streamed + s->stream_prompt;
+    }
     if (layers)
         sw_strbuf_printf(
             p->out,
             "  from disk  %d of %d layers, which memory has no room for: %s for each token\n",
             layers, plan->n_layers,
             sw_size_format((uint64_t)plan->predicted.disk_bytes, bytes, sizeof bytes));
+    if (plan->objective == SW_OBJECTIVE_THROUGHPUT && (layers || streamed))
+        sw_strbuf_printf(p->out,
+                         "  each pass over the weights serves %d sequence%s or %d tokens of "
+                         "prompts\n",
+                         plan->micro_batch, plan->micro_batch == 1 ? "" : "s", plan->prompt_rows);
 }
 
 static void put_prediction(const struct printer *p)
@@ -286,7 +294,7 @@ static void put_prediction(const struct printer *p)
                      full ? " in each slot" : "",
                      sw_number_format(q->prompt_tokens_per_s, prompts, sizeof prompts),
                      sw_seconds_format(q->load_s, load, sizeof load));
-    report_put_disk(p);
+    report_put_moving(p);
     sw_strbuf_printf(p->out,
                      "  %s for %s of requests with %d prompt and %d new tokens (%s each)\n"
                      "  %d stage%s on %d rank%s",

@@ -80,11 +80,12 @@ void sw_report_json(const struct sw_report *r, struct sw_strbuf *out)
     char weights[SW_CHOICE_TEXT];
     json_t *idle = json_array(), *advice = json_array();
     json_t *root = json_pack(
-        "{s:s?, s:b, s:s, s:s, s:s, s:i, s:i, s:i, s:i}", "model", r->model, "fits", plan->fits,
-        "objective", r->options->objective == SW_OBJECTIVE_LATENCY ? "latency" : "throughput",
-        "weights", sw_weights_text(params, weights), "kv", sw_dtype_info(params->kv)->name,
-        "context", params->context, "slots", params->slots, "layers", r->footprint->n_layers,
-        "ranks", plan->n_ranks);
+        "{s:s?, s:b, s:s, s:s, s:s, s:i, s:i, s:i, s:i, s:i}", "model", r->model, "fits",
+        plan->fits, "objective",
+        r->options->objective == SW_OBJECTIVE_LATENCY ? "latency" : "throughput", "weights",
+        sw_weights_text(params, weights), "kv", sw_dtype_info(params->kv)->name, "context",
+        params->context, "slots", params->slots, "chunk", params->max_batch_tokens, "layers",
+        r->footprint->n_layers, "ranks", plan->n_ranks);
     if (!root || !idle || !advice) {
         json_decref(root);
         json_decref(idle);

@@ -93,3 +93,27 @@ enum sw_status sw_params_footprint(void *user, const struct sw_footprint_params 
     SW_TRY(sw_params_resolve(&o, of->model, of->stored, 0, &changed));
     return sw_footprint_of(of->model, &changed, out);
 }
+
+/* A sw_footprint_for. */
+static enum sw_status params_footprint_for(void *user, int slots, int chunk,
+                                           struct sw_footprint *out)
+{
+    const struct sw_params_of *of = user;
+    struct sw_session_settings o = *of->settings;
+    struct sw_footprint_params params;
+    o.slots = slots;
+    o.chunk = chunk;
+    SW_TRY(sw_params_resolve(&o, of->model, of->stored, of->positions, &params));
+    return sw_footprint_of(of->model, &params, out);
+}
+
+struct sw_slots_range sw_params_slots(struct sw_params_of *of, int usual, int most)
+{
+    const int chunk = of->settings->chunk;
+    return (struct sw_slots_range){.usual = usual,
+                                   .most = most > usual ? most : usual,
+                                   .chunk = chunk > 0 ? chunk : USUAL_CHUNK,
+                                   .fixed_chunk = chunk > 0,
+                                   .footprint = params_footprint_for,
+                                   .user = of};
+}

@@ -4,7 +4,7 @@
 
 #include "model/footprint.h"
 #include "model/model.h"
-#include "plan/plan.h"
+#include "plan/plan_slots.h"
 #include "session/settings.h"
 
 /* `wanted`, or where that is SW_FORMAT_NONE the checkpoint's own: of most of the model's blocks
@@ -36,8 +36,11 @@ struct sw_params_of {
     const struct sw_session_settings *settings;
     const struct sw_model *model;
     enum sw_dtype stored;
+    int positions; /* as of sw_params_resolve, for sw_params_slots */
 };
 enum sw_status sw_params_footprint(void *of, const struct sw_footprint_params *params,
                                    struct sw_footprint *out);
+/* What a job's slots are chosen from: around `usual` ones, up to `most`; `of` must outlive it. */
+struct sw_slots_range sw_params_slots(struct sw_params_of *of, int usual, int most);
 
 #endif

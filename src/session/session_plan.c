@@ -64,15 +64,11 @@ static void session_log_plan(const struct sw_session *s)
     }
 }
 
-/* Plans. When the model does not fit, the message ends with advice. */
-static enum sw_status session_fit(struct sw_session *s)
+/* Adds to the message of a plan that does not fit what would make it fit. */
+static enum sw_status session_advise(struct sw_session *s)
 {
     struct sw_strbuf advice = {0};
     char message[SW_ERROR_MAX];
-    const enum sw_status status =
-        sw_plan_spread(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan);
-    if (status != SW_ENOFIT)
-        return status;
     sw_probe_limits(&s->probe, &advice);
     for (int i = 0; i < s->plan.n_advice; i++)
         sw_strbuf_printf(&advice, "%s%s",
@@ -85,8 +81,8 @@ static enum sw_status session_fit(struct sw_session *s)
 
 #define UNLIMITED_CONTEXT 2048 /* default for models that have no limit */
 
-/* Makes footprint and plan from the settings and the defaults. */
-static enum sw_status session_plan_for(struct sw_session *s, int slots)
+/* Makes footprint and plan from the settings and the defaults. choose: slots and chunk, too. */
+static enum sw_status session_plan_for(struct sw_session *s, int slots, bool choose)
 {
     struct sw_session_settings o = s->settings;
     const int most = s->model->dims.context > 0 ? s->model->dims.context : UNLIMITED_CONTEXT;
@@ -96,18 +92,25 @@ static enum sw_status session_plan_for(struct sw_session *s, int slots)
         o.slots = slots;
     sw_footprint_free(&s->footprint);
     sw_plan_free(&s->plan);
-    struct sw_params_of of = {&o, s->model, sw_session_stored_format(s)};
-    SW_TRY(sw_params_resolve(&o, s->model, of.stored, s->defaults.positions, &s->params));
-    SW_TRY(sw_footprint_of(s->model, &s->params, &s->footprint));
+    struct sw_params_of of = {&o, s->model, sw_session_stored_format(s), s->defaults.positions};
+    SW_TRY(sw_params_resolve(&o, s->model, of.stored, of.positions, &s->params));
     s->plan_options.user = &of;
     s->plan_options.new_tokens = s->defaults.new_tokens;
     s->plan_options.prompt_tokens =
         s->defaults.prompt_tokens > 0
             ? s->defaults.prompt_tokens
             : sw_default_prompt(s->params.context, s->defaults.new_tokens);
-    const enum sw_status status = session_fit(s);
+    const struct sw_slots_range range = sw_params_slots(&of, slots, s->defaults.most_slots);
+    enum sw_status status;
+    if (choose)
+        status =
+            sw_plan_slots(&range, &s->probe.cluster, &s->plan_options, &s->footprint, &s->plan);
+    else if ((status = sw_footprint_of(s->model, &s->params, &s->footprint)) == SW_OK)
+        status = sw_plan_spread(&s->footprint, &s->probe.cluster, &s->plan_options, &s->plan);
     s->plan_options.user = NULL;
-    return status;
+    if (status == SW_OK)
+        s->params = s->footprint.params;
+    return status == SW_ENOFIT ? session_advise(s) : status;
 }
 
 static struct sw_engine_slice session_slice(const struct sw_session *s,
@@ -126,12 +129,13 @@ static enum sw_status session_plan(struct sw_session *s)
     int slots = s->settings.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
     sw_params_plan_options(&s->settings, s->defaults.objective, &s->plan_options);
     s->plan_options.no_disk = true; /* the engine has no such tier yet */
+    const bool choose = s->settings.slots == 0 && s->defaults.most_slots > 0;
     enum sw_status status;
     do { /* while memory is short, try half as many slots; advice only with one slot */
-        s->plan_options.footprint_at = slots > 1 ? NULL : sw_params_footprint;
-        status = session_plan_for(s, slots);
+        s->plan_options.footprint_at = slots > 1 && !choose ? NULL : sw_params_footprint;
+        status = session_plan_for(s, slots, choose);
         slots /= 2;
-    } while (status == SW_ENOFIT && slots > 0);
+    } while (status == SW_ENOFIT && slots > 0 && !choose);
     SW_TRY(status);
     sw_error_clear();
     struct sw_cluster now = s->probe.cluster; /* with the links' present latencies */

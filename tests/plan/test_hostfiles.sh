@@ -52,6 +52,8 @@ disk="1x(gpu:8G host:16G disk:3GB/s)"
 check disk-405b.txt 0 llama-3.1-405b "$disk" --weights nf4 --gpu-memory 5GB
 check disk-405b.json 0 llama-3.1-405b "$disk" --weights nf4 --gpu-memory 5GB --json
 check disk-405b.svg 0 llama-3.1-405b "$disk" --weights nf4 --svg
+check disk-405b-throughput.txt 0 llama-3.1-405b "1x(gpu:24G host:64G disk:3GB/s)" --weights nf4 \
+    --objective throughput
 check disk-cpu.txt 0 opt-66b "2x(host:32G disk:2x1.5GB/s)"
 # a token takes what its bytes take from disk, or little more; twice the disks, half the time
 python3 - "$here/golden/disk-405b.json" <<'PYTHON' || failed=1
