@@ -162,6 +162,29 @@ static void move_units(const struct sw_pack *p, char *panel, int width, int64_t 
                        n_units - start < SQUARE_UNITS ? n_units - start : SQUARE_UNITS);
 }
 
+/* Whether the source has the format's own blocks, and whole units of them are packed as they are,
+ * without a scale of the row. */
+static bool packing_keeps_blocks(const struct sw_pack *p)
+{
+    const struct sw_cpu_format *row = packing_row(p->format);
+    const struct sw_format *format = sw_format_of(p->format);
+    return p->src_blocks == format && !format->row_scale && !row->arrange &&
+           p->cols % row->packing.elements == 0;
+}
+
+/* As move_units, of blocks that are `src_step` bytes apart from row to row. */
+#define SQUARE_BYTES 256 /* of each row at a time */
+static void move_blocks(const struct sw_pack *p, char *panel, int width, int64_t lane,
+                        int64_t n_lanes, const char *src, int64_t src_step)
+{
+    const struct sw_packing *packing = packing_of(p->format);
+    const int64_t bytes = sw_packing_bytes(packing), n_units = p->cols / packing->elements;
+    const int64_t square = bytes < SQUARE_BYTES ? SQUARE_BYTES / bytes : 1;
+    for (int64_t start = 0; start < n_units; start += square)
+        packing_spread(packing, src + start * bytes, src_step, panel + start * width * bytes, width,
+                       lane, n_lanes, n_units - start < square ? n_units - start : square);
+}
+
 void sw_pack_panel(const struct sw_pack *p, int64_t panel)
 {
     const int64_t elements = packing_of(p->format)->elements; /* of a unit */
@@ -180,6 +203,9 @@ void sw_pack_panel(const struct sw_pack *p, int64_t panel)
         const int64_t n_units = p->cols / elements;
         move_units(p, data, width, lo - first, hi - lo, src, n_units);
         done = n_units * elements;
+    } else if (packing_keeps_blocks(p)) {
+        move_blocks(p, data, width, lo - first, hi - lo, src, step);
+        done = p->cols;
     }
     for (int64_t row = lo; row < hi && done < p->cols; row += GROUP) {
         const int64_t n = hi - row < GROUP ? hi - row : GROUP;

@@ -114,8 +114,8 @@ static enum sw_status matrix_put(struct sw_backend *b, struct sw_matrix *m,
                                    rows->blocks},
                           .first_panel = rows->row0 / SW_PANEL};
     const int64_t last = (rows->row0 + rows->n_rows - 1) / SW_PANEL;
-    const bool is_small = rows->n_rows * m->cols < 65536;
-    sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, matrix_put_panel, &put,
+    const bool is_alone = rows->alone || rows->n_rows * m->cols < 65536;
+    sw_pool_run(is_alone ? NULL : sw_cpu_of(b)->pool, matrix_put_panel, &put,
                 last - put.first_panel + 1);
     return SW_OK;
 }

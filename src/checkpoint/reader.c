@@ -6,6 +6,7 @@
 #include "checkpoint/reader.h"
 
 #include "base/file.h"
+#include "checkpoint/read_list.h"
 #include "checkpoint/read_made.h"
 #include "checkpoint/read_pieces.h"
 
@@ -37,6 +38,7 @@ struct sw_reader {
     atomic_uint_fast64_t bytes;
     struct sw_pieces pieces;
     struct sw_made_reader made; /* of the matrix that is made last */
+    struct sw_read_crew crew;   /* of lists */
     /* The tensors that are read next, and how much of them was requested from the system. */
     struct {
         const struct sw_tensor *const *tensors; /* (n), borrowed */
@@ -75,6 +77,7 @@ void sw_reader_close(struct sw_reader *reader)
     for (int i = 0; i < 2; i++)
         free(reader->chunks[i].bytes);
     sw_made_reader_free(&reader->made);
+    sw_read_crew_free(&reader->crew);
     sw_pieces_free(&reader->pieces);
     free(reader);
 }
@@ -94,6 +97,21 @@ uint64_t sw_reader_bytes(const struct sw_reader *reader)
     return atomic_load_explicit(&reader->bytes, memory_order_relaxed);
 }
 
+void sw_reader_add_bytes(struct sw_reader *reader, uint64_t n)
+{
+    atomic_fetch_add_explicit(&reader->bytes, n, memory_order_relaxed);
+}
+
+const struct sw_tensors *sw_reader_tensors(const struct sw_reader *reader)
+{
+    return reader->tensors;
+}
+
+struct sw_read_crew *sw_reader_crew(struct sw_reader *reader)
+{
+    return &reader->crew;
+}
+
 int64_t sw_reader_row_count(const struct sw_tensor *tensor)
 {
     return tensor->rank == 0 ? 1 : tensor->shape[0];
@@ -104,8 +122,7 @@ uint64_t sw_reader_row_bytes(const struct sw_tensor *tensor)
     return tensor->bytes == 0 ? 0 : tensor->bytes / (uint64_t)sw_reader_row_count(tensor);
 }
 
-/* Opens a file; its size must still be the one it had when its header was read. */
-static enum sw_status reader_open_file(const struct sw_tensor_file *file, int *out)
+enum sw_status sw_reader_open_file(const struct sw_tensor_file *file, int *out)
 {
     uint64_t size;
     int fd;
@@ -140,7 +157,7 @@ static enum sw_status reader_descriptor(struct sw_reader *reader, int file, int 
             oldest = entry;
     }
     int opened = -1;
-    SW_TRY(reader_open_file(&reader->tensors->files[file], &opened));
+    SW_TRY(sw_reader_open_file(&reader->tensors->files[file], &opened));
     if (oldest->fd >= 0)
         close(oldest->fd);
     *oldest = (struct open_file){file, opened, ++reader->clock};

@@ -68,6 +68,15 @@ char *sw_reader_chunk(struct sw_reader *reader, int which, size_t bytes);
 /* For src/checkpoint only: reads a range of a file of the directory. */
 enum sw_status sw_reader_range(struct sw_reader *reader, int file, uint64_t offset, void *out,
                                uint64_t length);
+/* For src/checkpoint only: opens a file, whose size must still be the one it had when its header
+ * was read; the caller closes *fd. */
+enum sw_status sw_reader_open_file(const struct sw_tensor_file *file, int *fd);
+/* For src/checkpoint only: the reader's directory; what its lists need (read_list.h); counts bytes
+ * that were read. */
+const struct sw_tensors *sw_reader_tensors(const struct sw_reader *reader);
+struct sw_read_crew;
+struct sw_read_crew *sw_reader_crew(struct sw_reader *reader);
+void sw_reader_add_bytes(struct sw_reader *reader, uint64_t n);
 /* Bytes read from files since the reader was opened. Any thread may call it. */
 uint64_t sw_reader_bytes(const struct sw_reader *reader);
 

@@ -169,7 +169,7 @@ static enum sw_status stage_fill(struct sw_stage *s, struct sw_loader *loader)
     }
     for (int i = 0; i < o->count; i++)
         SW_TRY(stage_load_layer(s, loader, &s->layers[i]));
-    return SW_OK;
+    return sw_weights_read(loader);
 }
 
 enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_loader *loader,
@@ -195,6 +195,7 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
         status = sw_fail(SW_ENOMEM, "no memory for a stage of %d layers", options->count);
     else
         status = stage_fill(s, loader);
+    sw_weights_forget(loader);
     if (status != SW_OK) {
         sw_stage_close(s);
         return status;

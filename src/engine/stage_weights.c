@@ -3,10 +3,11 @@
 
 #include "backend/gpu_library.h"
 #include "base/checked.h"
-#include "checkpoint/reader.h"
+#include "checkpoint/read_list.h"
 #include "model/weight_format.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,15 @@ struct target {
     float *d_vector;
     const struct sw_tensor *tensor; /* the source */
     int64_t row;                    /* of the weight, where the source's first row goes */
+};
+
+/* A matrix of the loader's list, which is filled by several threads. */
+struct sw_weights_target {
+    struct sw_backend *backend;
+    struct sw_matrix matrix;
+    const struct sw_tensor *tensor;
+    int64_t row;                 /* of the matrix, where the tensor's first row goes */
+    atomic_uint_fast64_t *bytes; /* stored, and not yet reported */
 };
 
 static enum sw_status weights_report(struct sw_loader *l, uint64_t bytes)
@@ -72,6 +82,85 @@ static enum sw_status sink(void *context, int64_t row0, int64_t n_rows, const vo
     struct target *t = context;
     return weights_put(t, t->row + row0, n_rows, data, t->tensor->dtype, t->tensor->blocks);
 }
+
+/* ---- the list: what many threads read and pack */
+
+/* Whether the tensor, source `source` of a weight, is one for the list: whole rows for a CPU's own
+ * layout. */
+static bool weights_can_wait(const struct sw_loader *l, const struct sw_weight_spec *spec,
+                             int source, const struct sw_tensor *tensor)
+{
+    return spec->is_matrix && !spec->sources[source].transposed && !l->layout && !l->backend->gpu &&
+           sw_reader_row_count(tensor) == spec->sources[source].rows && sw_read_list_takes(tensor);
+}
+
+static enum sw_status weights_list_add(struct sw_loader *l, const struct sw_weights_target *target)
+{
+    struct sw_weights_list *list = &l->list;
+    if (list->count == list->capacity) {
+        const size_t more = list->capacity ? 2 * list->capacity : 64;
+        struct sw_weights_target *targets = realloc(list->targets, more * sizeof *targets);
+        if (!targets)
+            return sw_fail(SW_ENOMEM, "no memory for a list of %zu matrices", more);
+        list->targets = targets;
+        list->capacity = more;
+    }
+    list->targets[list->count++] = *target;
+    return SW_OK;
+}
+
+static enum sw_status weights_list_sink(void *context, int64_t row0, int64_t n_rows,
+                                        const void *data)
+{
+    const struct sw_weights_target *t = context;
+    struct sw_matrix matrix = t->matrix;
+    const struct sw_matrix_rows rows = {.data = data,
+                                        .dtype = t->tensor->dtype,
+                                        .row0 = t->row + row0,
+                                        .n_rows = n_rows,
+                                        .row_stride = matrix.cols,
+                                        .col_stride = 1,
+                                        .blocks = t->tensor->blocks,
+                                        .alone = true};
+    SW_TRY(t->backend->ops->matrix_put(t->backend, &matrix, &rows));
+    atomic_fetch_add(t->bytes, (uint64_t)n_rows * sw_format_bytes(matrix.format, matrix.cols));
+    return SW_OK;
+}
+
+/* On the calling thread. */
+static enum sw_status weights_list_pulse(void *context)
+{
+    struct sw_loader *l = context;
+    return weights_report(l, atomic_exchange(&l->list.bytes, 0));
+}
+
+enum sw_status sw_weights_read(struct sw_loader *l)
+{
+    struct sw_weights_list *list = &l->list;
+    const struct sw_read_list_options options = {
+        .threads = sw_pool_threads(l->pool), .pulse = weights_list_pulse, .context = l};
+    if (list->count == 0) /* also when weights are made up, without a reader */
+        return SW_OK;
+    struct sw_read_item *items = malloc(list->count * sizeof *items);
+    if (!items)
+        return sw_fail(SW_ENOMEM, "no memory for a list of %zu matrices", list->count);
+    for (size_t i = 0; i < list->count; i++)
+        items[i] =
+            (struct sw_read_item){list->targets[i].tensor, weights_list_sink, &list->targets[i]};
+    const enum sw_status status = sw_read_list_run(l->reader, items, list->count, &options);
+    free(items);
+    list->count = 0;
+    return status;
+}
+
+void sw_weights_forget(struct sw_loader *l)
+{
+    free(l->list.targets);
+    l->list.targets = NULL;
+    l->list.count = l->list.capacity = 0;
+}
+
+/* ---- what one thread reads */
 
 /* GPT-2 stores (in, out): the whole tensor is read, and put row by row of the transpose. */
 static enum sw_status put_transposed(struct target *t, const struct sw_tensor *tensor,
@@ -149,7 +238,12 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
         } else {
             SW_TRY(sw_model_find(l->model, l->tensors, spec, i, &tensor));
             t.tensor = tensor;
-            if (spec->sources[i].transposed)
+            const struct sw_weights_target waiting = {l->backend,
+                                                      matrix ? *matrix : (struct sw_matrix){0},
+                                                      tensor, t.row, &l->list.bytes};
+            if (weights_can_wait(l, spec, i, tensor))
+                SW_TRY(weights_list_add(l, &waiting));
+            else if (spec->sources[i].transposed)
                 SW_TRY(put_transposed(&t, tensor, rows));
             else
                 SW_TRY(sw_reader_each_chunk(l->reader, tensor, 0, rows, SW_LOAD_CHUNK, sink, &t));
@@ -205,8 +299,8 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
     return SW_OK;
 }
 
-/* The tensors that `specs` name, in the order in which they will be read: (*n), caller frees. None
- * when weights are made up, or when one is missing, which is reported when it is loaded. */
+/* The tensors of `specs` that one thread reads, in the order in which it will: (*n), caller frees.
+ * None when weights are made up, or when one is missing, which is reported when it is loaded. */
 static const struct sw_tensor **sources_of(const struct sw_loader *l,
                                            const struct sw_weight_spec *specs, size_t count,
                                            unsigned parts, size_t *n)
@@ -220,7 +314,8 @@ static const struct sw_tensor **sources_of(const struct sw_loader *l,
         if (!wanted(&specs[i], parts) || shared(l, &specs[i], parts))
             continue;
         for (int k = 0; k < specs[i].n_sources; k++)
-            if (sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK)
+            if (sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK &&
+                !weights_can_wait(l, &specs[i], k, list[*n]))
                 ++*n;
     }
     return list;

@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "model/model.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 /* The weights of one layer, or those outside the layers. What a family lacks is NULL. */
@@ -33,16 +34,27 @@ struct sw_loader {
     enum sw_status (*progress)(void *context, uint64_t bytes);
     void *context;
     uint64_t bytes; /* stored on the device so far */
+    /* Matrices in a CPU's layout are collected here, with memory but without contents, until
+     * sw_weights_read reads them together. */
+    struct sw_weights_list {
+        struct sw_weights_target *targets; /* (count) */
+        size_t count, capacity;
+        atomic_uint_fast64_t bytes; /* stored, and not yet reported */
+    } list;
 };
 
 /*
  * Loads layer `layer`; or, for SW_GLOBAL, the `parts` (a set of enum sw_weight_part; a tied head
- * that is loaded together with the embedding is the same memory). Peak host memory
- * in addition to the weights: two chunks of SW_LOAD_CHUNK (or one whole tensor where it is stored
- * transposed).
+ * that is loaded together with the embedding is the same memory). Large matrices of a CPU's backend
+ * have their contents after sw_weights_read only. Peak host memory in addition to the weights: two
+ * chunks of SW_LOAD_CHUNK (or one whole tensor where it is stored transposed).
  */
 enum sw_status sw_weights_load(struct sw_loader *loader, int layer, unsigned parts,
                                struct sw_weights *out);
+/* Reads the matrices that were collected, by all threads, and empties the list. */
+enum sw_status sw_weights_read(struct sw_loader *loader);
+/* Empties the list, when what it would fill is given up. */
+void sw_weights_forget(struct sw_loader *loader);
 void sw_weights_free(struct sw_backend *backend, struct sw_weights *weights);
 
 /*

@@ -59,8 +59,17 @@ enum sw_status sw_session_tokenizer(struct sw_session *s, bool needed)
     return s->tokenizer || !needed ? SW_OK : sw_open_tokenizer(s->settings.model, &s->tokenizer);
 }
 
-/* Measures longer for larger models; not at all for a model that fits the caches, unless the verb
- * measures speeds. */
+/* Longer for larger models, whose loading takes longer than that: a twentieth of reading the
+ * weights at 1 GB/s. Not at all for a model that fits the caches, unless the verb measures speeds.
+ */
+static double session_probe_seconds(uint64_t bytes, bool is_measuring)
+{
+    const double least = is_measuring ? 0.3 : 0.1, seconds = (double)bytes / 20e9;
+    if (bytes <= 64000000 && !is_measuring)
+        return 0;
+    return seconds < least ? least : seconds < 1 ? seconds : 1;
+}
+
 static struct sw_probe_options session_probe_options(const struct sw_session *s)
 {
     const uint64_t bytes = 2 * sw_model_parameters(s->model);
@@ -72,9 +81,7 @@ static struct sw_probe_options session_probe_options(const struct sw_session *s)
     const enum sw_dtype unquantized =
         sw_format_is_quantized(weights) ? stored : sw_format_of(weights)->dtype;
     return (struct sw_probe_options){
-        .seconds = bytes > 4000000000                ? 1
-                   : bytes > 64000000 || o->measures ? 0.3
-                                                     : 0,
+        .seconds = session_probe_seconds(bytes, o->measures),
         .memory = bytes / 2,
         .threads = o->threads,
         .share_gpus = o->share_gpus,

@@ -148,7 +148,7 @@ static inline struct sw_matrix packed(struct sw_backend *b, enum sw_format_id fo
     struct sw_matrix m = {format, rows, cols, NULL};
     m.d_data = device(b, sw_matrix_bytes(format, rows, cols));
     b->ops->matrix_clear(b, &m);
-    const struct sw_matrix_rows all = {w, SW_F32, 0, rows, cols, 1, NULL};
+    const struct sw_matrix_rows all = {w, SW_F32, 0, rows, cols, 1, NULL, false};
     CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &all), SW_OK);
     return m;
 }

@@ -102,7 +102,7 @@ static void sums_do_not_overflow(void)
             CU_ASSERT_DOUBLE_EQUAL(y[i], (i == 0 || i == 3 ? 4.0 : -4.0) * LONG, 0.5);
         unpack(b, &m);
         struct sw_matrix longer = {SW_FORMAT_INT8, 1, LONG + 1, NULL};
-        const struct sw_matrix_rows row = {x, SW_F32, 0, 1, LONG + 1, 1, NULL};
+        const struct sw_matrix_rows row = {x, SW_F32, 0, 1, LONG + 1, 1, NULL, false};
         CU_ASSERT_EQUAL(b->ops->matrix_put(b, &longer, &row), SW_EMODEL);
         CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "131073 columns"));
         b->ops->close(b);
@@ -205,7 +205,7 @@ static void a_layer_of_bitsandbytes_agrees(void)
         struct sw_matrix m = {SW_FORMAT_INT8, rows, cols,
                               device(b, sw_matrix_bytes(SW_FORMAT_INT8, rows, cols))};
         b->ops->matrix_clear(b, &m);
-        const struct sw_matrix_rows all = {w, SW_F16, 0, rows, cols, 1, NULL};
+        const struct sw_matrix_rows all = {w, SW_F16, 0, rows, cols, 1, NULL, false};
         CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &all), SW_OK);
         check_elements(b, &m, q, scb);
         CU_ASSERT(difference(b, &m, x, n_x / cols, want) <= 1e-4);

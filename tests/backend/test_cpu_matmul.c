@@ -128,7 +128,8 @@ static void weights_are_packed(void)
                     n,
                     i % 2 ? 1 : s.cols,
                     i % 2 ? s.rows : 1,
-                    NULL};
+                    NULL,
+                    false};
                 CU_ASSERT_EQUAL(b->ops->matrix_put(b, &again, &rows), SW_OK);
             }
             CU_ASSERT(!memcmp(m.d_data, again.d_data, bytes));
@@ -148,7 +149,7 @@ static void weights_are_packed(void)
         free(y);
         unpack(b, &m);
     }
-    const struct sw_matrix_rows bad = {w, SW_I32, 0, 1, 75, 1, NULL};
+    const struct sw_matrix_rows bad = {w, SW_I32, 0, 1, 75, 1, NULL, false};
     struct sw_matrix m = packed(b, SW_FORMAT_F32, s.rows, s.cols, w);
     CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &bad), SW_EMODEL);
     unpack(b, &m);

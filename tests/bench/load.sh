@@ -12,7 +12,7 @@ usage: load.sh [-r ROUNDS] [-w SECONDS] [-t THREADS] -m MODEL
   -r, --rounds N     rounds of fio, fresh memory, cold, warm; the medians count (5)
   -w, --wait S       before each run wait up to S seconds for a quiet machine (0)
   -t, --threads N    threads that pack what was read (2)
-  -m, --model DIR    a folder with config.json and *.safetensors of some GB, as
+  -m, --model MODEL  some GB: a .gguf file, or a folder with config.json and *.safetensors, as
                      build/tests/make_checkpoint CONFIG DIR f16 writes one
 
 environment: SPILLWAY as in peers.sh; FIO=PATH (fio).
@@ -24,9 +24,13 @@ threads=2 stored=
 options_only threads=-t,--threads stored=-m,--model -- "$@"
 common_needs
 fio=$(command -v "${FIO:-fio}") || die "needs fio, or FIO=PATH of it"
-[ -f "$stored/config.json" ] || die "no model at '$stored': see --help"
-files=("$stored"/*.safetensors)
-[ -f "${files[0]}" ] || die "no *.safetensors in '$stored'"
+if [[ $stored == *.gguf ]]; then
+    files=("$stored")
+else
+    [ -f "$stored/config.json" ] || die "no model at '$stored': see --help"
+    files=("$stored"/*.safetensors)
+fi
+[ -f "${files[0]}" ] || die "no *.safetensors in '$stored', or no such file"
 bytes=$(stat -L -c %s "${files[@]}" | awk '{ sum += $1 } END { printf "%.0f\n", sum }')
 records=$work/records
 

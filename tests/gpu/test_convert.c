@@ -144,7 +144,7 @@ static void unpacks(void)
             float *x = floats(rows * cols, 3); /* what it was made of */
             struct sw_backend *b = open_cpu(1, SW_ISA_PORTABLE);
             struct sw_matrix packed = {format, rows, cols, calloc(1, m.bytes)};
-            const struct sw_matrix_rows all = {x, SW_F32, 0, rows, cols, 1, NULL};
+            const struct sw_matrix_rows all = {x, SW_F32, 0, rows, cols, 1, NULL, false};
             CU_ASSERT_EQUAL(b->ops->matrix_clear(b, &packed), SW_OK);
             CU_ASSERT_EQUAL(b->ops->matrix_put(b, &packed, &all), SW_OK);
             const void *d_packed = gpu_copy(packed.d_data, m.bytes);

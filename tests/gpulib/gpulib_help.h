@@ -86,7 +86,7 @@ static inline struct sw_matrix matrix(struct sw_backend *b, enum sw_format_id fo
                                       int64_t cols, const float *values)
 {
     struct sw_matrix m = {format, rows, cols, NULL};
-    const struct sw_matrix_rows put = {values, SW_F32, 0, rows, cols, 1, NULL};
+    const struct sw_matrix_rows put = {values, SW_F32, 0, rows, cols, 1, NULL, false};
     m.d_data = room(b, sw_matrix_bytes(format, rows, cols));
     ok(b->ops->matrix_clear(b, &m));
     ok(b->ops->matrix_put(b, &m, &put));

@@ -254,7 +254,8 @@ static void weights_arrive(void)
                     n,
                     i % 2 ? 1 : cols,
                     i % 2 ? rows : 1,
-                    NULL};
+                    NULL,
+                    false};
                 ok(gpu->ops->matrix_put(gpu, &again, &put));
             }
             void *got = bytes_of(&again);

@@ -31,8 +31,14 @@ static void put_parts(struct sw_backend *b, struct sw_matrix *m, const float *va
 {
     static const int64_t bounds[] = {0, 17, 700, ROWS};
     for (int i = 0; i < 3; i++) {
-        const struct sw_matrix_rows put = {
-            values + bounds[i] * COLS, SW_F32, bounds[i], bounds[i + 1] - bounds[i], COLS, 1, NULL};
+        const struct sw_matrix_rows put = {values + bounds[i] * COLS,
+                                           SW_F32,
+                                           bounds[i],
+                                           bounds[i + 1] - bounds[i],
+                                           COLS,
+                                           1,
+                                           NULL,
+                                           false};
         ok(to(b, m, &put));
     }
 }
@@ -146,8 +152,8 @@ static void host_memory_refuses(void)
     unsigned char memory[SW_ROW_PAD * 4 * sizeof(float)], before[sizeof memory];
     struct sw_backend *b = open_gpu(0);
     struct sw_matrix m = {SW_FORMAT_F32, 1, 4, memory};
-    const struct sw_matrix_rows put = {whole_numbers, SW_I64, 0, 1, 4, 1, NULL},
-                                none = {NULL, SW_F32, 1, 0, 4, 1, NULL};
+    const struct sw_matrix_rows put = {whole_numbers, SW_I64, 0, 1, 4, 1, NULL, false},
+                                none = {NULL, SW_F32, 1, 0, 4, 1, NULL, false};
     memset(memory, 7, sizeof memory);
     memcpy(before, memory, sizeof memory);
     CU_ASSERT_EQUAL(b->gpu->host_put(b, &m, &put), SW_EMODEL);

@@ -1,0 +1,257 @@
+/* Owns the order in which a list of tensors is read, its threads, and the files open meanwhile. */
+#include "checkpoint/read_list.h"
+
+#include "base/pool.h"
+#include "checkpoint/direct_file.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LIST_ROWS 64 /* a piece has whole groups of so many rows, which are packed together */
+#define LIST_ROWS_LEAST 4
+
+/* A file of the directory while it is read. */
+struct list_file {
+    struct sw_direct_file file;
+    bool is_open;
+    int64_t left; /* pieces; after the last the file is closed */
+};
+
+struct read_list {
+    struct sw_reader *reader;
+    const struct sw_tensors *tensors;
+    const struct sw_read_list_options *options;
+    const struct sw_read_item *items; /* (n) by file and offset */
+    int64_t *first;                   /* (n + 1) the first piece of each item */
+    size_t n;
+    struct sw_read_crew *crew;
+    pthread_t caller;
+    atomic_int_fast64_t next; /* piece */
+    pthread_mutex_t lock;
+    /* Under the lock: */
+    struct list_file *files; /* (tensors->n_files) */
+    int64_t failed;          /* the first piece that failed; INT64_MAX: none */
+    enum sw_status status;
+    char message[SW_ERROR_MAX];
+};
+
+bool sw_read_list_takes(const struct sw_tensor *tensor)
+{
+    return !tensor->made && tensor->bytes > 0 && sw_tensor_is_contiguous(tensor) &&
+           sw_reader_row_bytes(tensor) <= SW_LIST_PIECE / LIST_ROWS_LEAST;
+}
+
+/* Rows of a piece: whole groups where they fit into SW_LIST_PIECE, one group where it fits into the
+ * buffer, else less. */
+static int64_t list_piece_rows(const struct sw_tensor *tensor, size_t room)
+{
+    const size_t row = (size_t)sw_reader_row_bytes(tensor);
+    if (row * LIST_ROWS <= SW_LIST_PIECE)
+        return (int64_t)(SW_LIST_PIECE / (row * LIST_ROWS) * LIST_ROWS);
+    int64_t rows = LIST_ROWS;
+    while (rows > LIST_ROWS_LEAST && row * (size_t)rows > room)
+        rows /= 2;
+    return rows;
+}
+
+/* ---- files */
+
+static enum sw_status list_file_take(struct read_list *l, int index, struct sw_direct_file **out)
+{
+    struct list_file *f = &l->files[index];
+    enum sw_status status = SW_OK;
+    pthread_mutex_lock(&l->lock);
+    if (!f->is_open) {
+        status = sw_direct_open(&l->tensors->files[index], &f->file);
+        f->is_open = status == SW_OK;
+    }
+    pthread_mutex_unlock(&l->lock);
+    *out = &f->file;
+    return status;
+}
+
+static void list_file_leave(struct read_list *l, int index)
+{
+    struct list_file *f = &l->files[index];
+    pthread_mutex_lock(&l->lock);
+    if (--f->left == 0 && f->is_open) {
+        sw_direct_close(&f->file);
+        f->is_open = false;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* ---- pieces */
+
+static void list_fail(struct read_list *l, int64_t piece, enum sw_status status)
+{
+    pthread_mutex_lock(&l->lock);
+    if (piece < l->failed) {
+        l->failed = piece;
+        l->status = status;
+        snprintf(l->message, sizeof l->message, "%s", sw_error_message());
+    }
+    pthread_mutex_unlock(&l->lock);
+    sw_error_clear();
+}
+
+static bool list_is_over(struct read_list *l, int64_t piece)
+{
+    pthread_mutex_lock(&l->lock);
+    const bool is_over = piece > l->failed;
+    pthread_mutex_unlock(&l->lock);
+    return is_over;
+}
+
+static size_t list_item_of(const struct read_list *l, int64_t piece)
+{
+    size_t low = 0, high = l->n;
+    while (high - low > 1) {
+        const size_t middle = low + (high - low) / 2;
+        if (l->first[middle] <= piece)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static enum sw_status list_read_piece(struct read_list *l, const struct sw_read_item *item,
+                                      int64_t index, void *buffer)
+{
+    const struct sw_tensor *t = item->tensor;
+    const int64_t step = list_piece_rows(t, l->crew->room), row0 = index * step;
+    const int64_t left = sw_reader_row_count(t) - row0, n = left < step ? left : step;
+    const uint64_t row_bytes = sw_reader_row_bytes(t);
+    struct sw_direct_file *file;
+    const void *data;
+    enum sw_status status = list_file_take(l, t->file, &file);
+    if (status == SW_OK)
+        status = sw_direct_read(file, t->offset + (uint64_t)row0 * row_bytes, (size_t)n * row_bytes,
+                                sizeof(double), buffer, &data);
+    if (status != SW_OK) {
+        sw_error_context("tensor '%s' at byte %llu", t->name, (unsigned long long)t->offset);
+        return status;
+    }
+    sw_reader_add_bytes(l->reader, (uint64_t)n * row_bytes);
+    return item->sink(item->context, row0, n, data);
+}
+
+static void list_work(void *ctx, int64_t chunk, int worker)
+{
+    struct read_list *l = ctx;
+    const int64_t end = l->first[l->n];
+    const bool is_caller = pthread_equal(pthread_self(), l->caller);
+    (void)chunk;
+    for (int64_t piece; (piece = atomic_fetch_add(&l->next, 1)) < end;) {
+        const size_t at = list_item_of(l, piece);
+        enum sw_status status = SW_OK;
+        if (!list_is_over(l, piece))
+            status =
+                list_read_piece(l, &l->items[at], piece - l->first[at], l->crew->buffers[worker]);
+        if (status == SW_OK && is_caller && l->options->pulse)
+            status = l->options->pulse(l->options->context);
+        if (status != SW_OK)
+            list_fail(l, piece, status);
+        list_file_leave(l, l->items[at].tensor->file);
+    }
+}
+
+/* ---- threads */
+
+void sw_read_crew_free(struct sw_read_crew *crew)
+{
+    sw_pool_free(crew->pool);
+    for (int i = 0; i < SW_LIST_THREADS_MAX; i++)
+        free(crew->buffers[i]);
+    *crew = (struct sw_read_crew){0};
+}
+
+static int list_threads(int wanted)
+{
+    const int n = wanted > SW_LIST_THREADS ? wanted : SW_LIST_THREADS;
+    return n < SW_LIST_THREADS_MAX ? n : SW_LIST_THREADS_MAX;
+}
+
+static enum sw_status list_start_crew(struct sw_read_crew *crew, int wanted)
+{
+    if (crew->threads)
+        return SW_OK;
+    int threads = list_threads(wanted);
+    if (sw_pool_create(threads, NULL, 0, &crew->pool) != SW_OK) {
+        sw_error_clear();
+        crew->pool = NULL;
+        threads = 1;
+    }
+    crew->room = SW_LIST_BYTES / (size_t)list_threads(wanted);
+    for (int i = 0; i < threads; i++) {
+        crew->buffers[i] = aligned_alloc(SW_DIRECT_ALIGN, sw_direct_room(crew->room));
+        if (!crew->buffers[i]) {
+            sw_read_crew_free(crew);
+            return sw_fail(SW_ENOMEM, "no memory for the buffers of %d threads that read", threads);
+        }
+    }
+    crew->threads = threads;
+    return SW_OK;
+}
+
+/* ---- the list */
+
+static int list_by_place(const void *a, const void *b)
+{
+    const struct sw_tensor *x = ((const struct sw_read_item *)a)->tensor;
+    const struct sw_tensor *y = ((const struct sw_read_item *)b)->tensor;
+    if (x->file != y->file)
+        return x->file < y->file ? -1 : 1;
+    return (x->offset > y->offset) - (x->offset < y->offset);
+}
+
+static void list_count_pieces(struct read_list *l)
+{
+    l->first[0] = 0;
+    for (size_t i = 0; i < l->n; i++) {
+        const struct sw_tensor *t = l->items[i].tensor;
+        const int64_t step = list_piece_rows(t, l->crew->room);
+        const int64_t pieces = (sw_reader_row_count(t) + step - 1) / step;
+        l->first[i + 1] = l->first[i] + pieces;
+        l->files[t->file].left += pieces;
+    }
+}
+
+enum sw_status sw_read_list_run(struct sw_reader *reader, struct sw_read_item *items, size_t n,
+                                const struct sw_read_list_options *options)
+{
+    struct read_list l = {.reader = reader,
+                          .tensors = sw_reader_tensors(reader),
+                          .options = options,
+                          .items = items,
+                          .n = n,
+                          .crew = sw_reader_crew(reader),
+                          .caller = pthread_self(),
+                          .failed = INT64_MAX};
+    if (n == 0)
+        return SW_OK;
+    SW_TRY(list_start_crew(l.crew, options->threads));
+    l.first = malloc((n + 1) * sizeof *l.first);
+    l.files = calloc((size_t)l.tensors->n_files, sizeof *l.files);
+    enum sw_status status = SW_OK;
+    if (!l.first || !l.files) {
+        status = sw_fail(SW_ENOMEM, "no memory for a list of %zu tensors", n);
+        goto undo;
+    }
+    qsort(items, n, sizeof *items, list_by_place);
+    list_count_pieces(&l);
+    pthread_mutex_init(&l.lock, NULL);
+    const int64_t pieces = l.first[n];
+    sw_pool_run(l.crew->pool, list_work, &l, pieces < l.crew->threads ? pieces : l.crew->threads);
+    pthread_mutex_destroy(&l.lock);
+    if (l.failed != INT64_MAX)
+        status = sw_fail(l.status, "%s", l.message);
+    else if (options->pulse)
+        status = options->pulse(options->context);
+undo:
+    free(l.files);
+    free(l.first);
+    return status;
+}

@@ -1,0 +1,323 @@
+/*
+ * Lists of tensors, read by many threads past the page cache or through it: every row comes once
+ * and is right, several reads are under way, and what a disk or a file system can refuse works or
+ * fails with the file's name. The linker sends open, pread and mincore to __wrap_… (tests.cmake).
+ */
+#include "helpers.h"
+
+#include "checkpoint/direct_file.h"
+#include "checkpoint/read_list.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <time.h>
+
+int __real_open(const char *path, int flags, ...);
+ssize_t __real_pread(int fd, void *out, size_t n, off_t at);
+int __wrap_open(const char *path, int flags, ...);
+ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at);
+int __wrap_mincore(void *at, size_t n, unsigned char *pages);
+
+/* How the disk and the file system behave. */
+static struct {
+    bool is_slow, is_cached, refuses_open, refuses_read;
+    size_t most;      /* bytes of one read; 0: any */
+    off_t fails_from; /* bytes into the file that give EIO; 0: none */
+    off_t ends_at;    /* as if the file was cut there; 0: not */
+} disk;
+static atomic_int under_way, most_under_way, reads_past, reads_through;
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list arguments;
+    va_start(arguments, flags);
+    const int mode = flags & O_CREAT ? va_arg(arguments, int) : 0;
+    va_end(arguments);
+    if (disk.refuses_open && flags & O_DIRECT) {
+        errno = EINVAL;
+        return -1;
+    }
+    return __real_open(path, flags, mode);
+}
+
+int __wrap_mincore(void *at, size_t n, unsigned char *pages)
+{
+    (void)at;
+    memset(pages, disk.is_cached, (n + 4095) / 4096);
+    return 0;
+}
+
+ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at)
+{
+    const bool is_past = fcntl(fd, F_GETFL) & O_DIRECT;
+    const int now = atomic_fetch_add(&under_way, 1) + 1;
+    int most = atomic_load(&most_under_way);
+    while (now > most && !atomic_compare_exchange_weak(&most_under_way, &most, now))
+        ;
+    atomic_fetch_add(is_past ? &reads_past : &reads_through, 1);
+    if (disk.is_slow)
+        nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
+    ssize_t got = -1;
+    if (disk.most && n > disk.most)
+        n = disk.most;
+    if (disk.ends_at)
+        n = at >= disk.ends_at ? 0 : at + (off_t)n > disk.ends_at ? (size_t)(disk.ends_at - at) : n;
+    if (is_past && disk.refuses_read)
+        errno = EINVAL;
+    else if (disk.fails_from && at + (off_t)n > disk.fails_from)
+        errno = EIO;
+    else
+        got = n ? __real_pread(fd, out, n, at) : 0;
+    atomic_fetch_sub(&under_way, 1);
+    return got;
+}
+
+/* Tensors of any sizes, one behind the other from an odd offset, so that neither their beginnings
+ * nor the file's end are those of pages: f32 whose value says which element of the file it is. */
+static const int64_t shapes[][2] = {{300, 1000}, {64, 4096}, {1, 5},
+                                    {7, 16384},  {65, 31},   {513, 2048}};
+#define TENSORS ((int)(sizeof shapes / sizeof shapes[0]))
+
+struct folder {
+    char name[64], path[80];
+    struct sw_tensors tensors;
+    struct sw_reader *reader;
+    struct taking {
+        const struct sw_tensor *tensor;
+        int64_t first;    /* element of the file */
+        atomic_int *seen; /* (rows) */
+        atomic_bool is_wrong;
+    } taking[TENSORS];
+    uint64_t bytes;
+    int pulses;
+    bool has_direct; /* the file system can read past the page cache */
+};
+
+static enum sw_status take(void *context, int64_t row0, int64_t n_rows, const void *data)
+{
+    struct taking *t = context;
+    const int64_t cols = t->tensor->shape[1];
+    const float *values = data;
+    for (int64_t i = 0; i < n_rows * cols; i++)
+        if (values[i] != (float)(t->first + row0 * cols + i))
+            t->is_wrong = true;
+    for (int64_t i = 0; i < n_rows; i++)
+        atomic_fetch_add(&t->seen[row0 + i], 1);
+    return SW_OK;
+}
+
+static enum sw_status beat(void *context)
+{
+    ++*(int *)context;
+    return SW_OK;
+}
+
+static void folder_make(struct folder *f)
+{
+    int64_t n = 3;
+    int file;
+    *f = (struct folder){0};
+    for (int i = 0; i < TENSORS; i++)
+        n += shapes[i][0] * shapes[i][1];
+    float *data = malloc((size_t)n * sizeof *data);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(data);
+    for (int64_t i = 0; i < n; i++)
+        data[i] = (float)i;
+    f->bytes = (uint64_t)n * sizeof *data;
+    put_file(new_folder(f->name), "ramp", data, f->bytes);
+    free(data);
+    snprintf(f->path, sizeof f->path, "%s/ramp", f->name);
+    CU_ASSERT_EQUAL_FATAL(sw_tensors_add_file(&f->tensors, f->path, f->bytes, &file), SW_OK);
+    const int fd = open(f->path, O_RDONLY | O_DIRECT);
+    f->has_direct = fd >= 0;
+    if (fd >= 0)
+        close(fd);
+    int64_t at = 3;
+    for (int i = 0; i < TENSORS; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "t%d", i);
+        const struct sw_tensor tensor = {.name = name,
+                                         .dtype = SW_F32,
+                                         .rank = 2,
+                                         .shape = {shapes[i][0], shapes[i][1]},
+                                         .stride = {shapes[i][1], 1},
+                                         .offset = (uint64_t)at * sizeof *data};
+        CU_ASSERT_EQUAL_FATAL(sw_tensors_add(&f->tensors, &tensor), SW_OK);
+        f->taking[i].first = at;
+        f->taking[i].seen = calloc((size_t)shapes[i][0], sizeof(atomic_int));
+        at += shapes[i][0] * shapes[i][1];
+    }
+    for (int i = 0; i < TENSORS; i++)
+        f->taking[i].tensor = &f->tensors.items[i];
+    CU_ASSERT_EQUAL_FATAL(sw_reader_open(&f->tensors, &f->reader), SW_OK);
+}
+
+static void folder_remove(struct folder *f)
+{
+    sw_reader_close(f->reader);
+    for (int i = 0; i < TENSORS; i++)
+        free(f->taking[i].seen);
+    sw_tensors_free(&f->tensors);
+    remove_folder(f->name);
+}
+
+/* Reads all tensors, in the opposite order of the file's. */
+static enum sw_status folder_read(struct folder *f)
+{
+    struct sw_read_item items[TENSORS];
+    for (int i = 0; i < TENSORS; i++) {
+        struct taking *t = &f->taking[i];
+        for (int64_t r = 0; r < shapes[i][0]; r++)
+            t->seen[r] = 0;
+        t->is_wrong = false;
+        items[TENSORS - 1 - i] = (struct sw_read_item){t->tensor, take, t};
+        CU_ASSERT(sw_read_list_takes(t->tensor));
+    }
+    reads_past = reads_through = most_under_way = f->pulses = 0;
+    return sw_read_list_run(f->reader, items, TENSORS,
+                            &(struct sw_read_list_options){2, beat, &f->pulses});
+}
+
+static bool folder_is_right(const struct folder *f)
+{
+    for (int i = 0; i < TENSORS; i++)
+        for (int64_t r = 0; r < shapes[i][0]; r++)
+            if (f->taking[i].seen[r] != 1 || f->taking[i].is_wrong)
+                return false;
+    return true;
+}
+
+static void every_row_comes_once(void)
+{
+    struct folder f;
+    folder_make(&f);
+    for (int cached = 0; cached < 2; cached++) {
+        memset(&disk, 0, sizeof disk);
+        disk.is_cached = cached;
+        disk.is_slow = true;
+        CU_ASSERT_EQUAL(folder_read(&f), SW_OK);
+        CU_ASSERT(folder_is_right(&f));
+        CU_ASSERT(most_under_way >= 4);
+        CU_ASSERT(f.pulses > 0);
+        CU_ASSERT_EQUAL(reads_past == 0, cached == 1 || !f.has_direct);
+        CU_ASSERT_EQUAL(reads_through == 0, cached == 0 && f.has_direct);
+    }
+    CU_ASSERT_EQUAL(sw_reader_bytes(f.reader), 2 * (f.bytes - 12));
+    folder_remove(&f);
+}
+
+/* Reads that give less than was asked, as many bytes as pages have and others. */
+static void short_reads_go_on(void)
+{
+    static const size_t most[] = {4096, 65536, 1000, 5000, 1};
+    struct folder f;
+    folder_make(&f);
+    for (size_t i = 0; i < 4; i++)
+        for (int cached = 0; cached < 2; cached++) {
+            memset(&disk, 0, sizeof disk);
+            disk.is_cached = cached;
+            disk.most = most[i];
+            CU_ASSERT_EQUAL(folder_read(&f), SW_OK);
+            CU_ASSERT(folder_is_right(&f));
+        }
+    folder_remove(&f);
+}
+
+static void what_refuses_direct_reads_is_read_plainly(void)
+{
+    struct folder f;
+    folder_make(&f);
+    memset(&disk, 0, sizeof disk);
+    disk.refuses_open = true;
+    CU_ASSERT_EQUAL(folder_read(&f), SW_OK);
+    CU_ASSERT(folder_is_right(&f));
+    CU_ASSERT_EQUAL(reads_past, 0);
+    disk.refuses_open = false;
+    disk.refuses_read = true;
+    CU_ASSERT_EQUAL(folder_read(&f), SW_OK);
+    CU_ASSERT(folder_is_right(&f));
+    CU_ASSERT(reads_past <= SW_LIST_THREADS); /* it is not tried again */
+    folder_remove(&f);
+}
+
+static void failures_name_the_file(void)
+{
+    struct folder f;
+    folder_make(&f);
+    for (int cached = 0; cached < 2; cached++)
+        for (off_t from = 20000; from < (off_t)f.bytes; from += 1500001) {
+            memset(&disk, 0, sizeof disk);
+            disk.is_cached = cached;
+            disk.fails_from = from;
+            CU_ASSERT_EQUAL(folder_read(&f), SW_EIO);
+            CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), f.path));
+            CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "tensor 't"));
+            disk.fails_from = 0;
+            disk.ends_at = from;
+            CU_ASSERT_EQUAL(folder_read(&f), SW_EMODEL);
+            CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), f.path));
+            CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "truncated"));
+            disk.ends_at = 0;
+            CU_ASSERT_EQUAL(folder_read(&f), SW_OK); /* and it goes on */
+            CU_ASSERT(folder_is_right(&f));
+        }
+    memset(&disk, 0, sizeof disk);
+    CU_ASSERT_EQUAL(truncate(f.path, (off_t)f.bytes - 1), 0);
+    CU_ASSERT_EQUAL(folder_read(&f), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "changed while it was in use"));
+    CU_ASSERT_EQUAL(unlink(f.path), 0);
+    CU_ASSERT_EQUAL(folder_read(&f), SW_EMODEL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "does not exist any more"));
+    put_file(f.name, "ramp", "", 0);
+    folder_remove(&f);
+}
+
+/* The tensor's own sink fails, or the caller gives up. */
+static enum sw_status refuse(void *context, int64_t row0, int64_t n_rows, const void *data)
+{
+    (void)context, (void)row0, (void)n_rows, (void)data;
+    return sw_fail(SW_EPEER, "enough");
+}
+
+static enum sw_status give_up(void *context)
+{
+    return refuse(context, 0, 0, NULL);
+}
+
+static void sinks_and_callers_can_end_it(void)
+{
+    struct folder f;
+    folder_make(&f);
+    memset(&disk, 0, sizeof disk);
+    struct sw_read_item item = {f.taking[0].tensor, refuse, NULL};
+    const struct sw_read_list_options patient = {2, NULL, NULL}, impatient = {2, give_up, NULL};
+    CU_ASSERT_EQUAL(sw_read_list_run(f.reader, &item, 1, &patient), SW_EPEER);
+    CU_ASSERT_STRING_EQUAL(sw_error_message(), "enough");
+    item = (struct sw_read_item){f.taking[0].tensor, take, &f.taking[0]};
+    CU_ASSERT_EQUAL(sw_read_list_run(f.reader, &item, 1, &impatient), SW_EPEER);
+    CU_ASSERT_EQUAL(sw_read_list_run(f.reader, NULL, 0, &patient), SW_OK);
+    folder_remove(&f);
+}
+
+/* Others' rows are of several places, or too long. */
+static void other_tensors_are_not_taken(void)
+{
+    struct sw_tensor t = {
+        .dtype = SW_F32, .rank = 2, .shape = {4, 8}, .stride = {8, 1}, .bytes = 128};
+    CU_ASSERT(sw_read_list_takes(&t));
+    t.stride[0] = 1, t.stride[1] = 4;
+    CU_ASSERT_FALSE(sw_read_list_takes(&t));
+    t = (struct sw_tensor){
+        .dtype = SW_F32, .rank = 2, .shape = {4, 100000}, .stride = {100000, 1}, .bytes = 1600000};
+    CU_ASSERT_FALSE(sw_read_list_takes(&t));
+}
+
+SW_UNIT_TESTS({"every row comes once", every_row_comes_once},
+              {"short reads go on", short_reads_go_on},
+              {"what refuses direct reads is read plainly",
+               what_refuses_direct_reads_is_read_plainly},
+              {"failures name the file", failures_name_the_file},
+              {"sinks and callers can end it", sinks_and_callers_can_end_it},
+              {"other tensors are not taken", other_tensors_are_not_taken})
