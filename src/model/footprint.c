@@ -41,6 +41,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
 /* Bytes, bytes read per token, flops per token, and the largest matrix of a list of weights. */
 struct sums {
     uint64_t bytes, read, matrix;
+    uint64_t experts; /* bytes of all experts, which are alike */
     double flops;
     uint8_t cpu_only; /* as of struct sw_footprint */
 };
@@ -63,6 +64,7 @@ static void footprint_count(const struct sw_model *model, const struct sw_footpr
     const double share =
         spec->expert < 0 ? 1 : (double)model->dims.n_experts_used / (double)model->dims.n_experts;
     sums->bytes += bytes;
+    sums->experts += spec->expert < 0 ? 0 : bytes;
     sums->read += (uint64_t)((double)bytes * share);
     if (spec->is_matrix && bytes > sums->matrix)
         sums->matrix = bytes;
@@ -124,6 +126,11 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;
     out->token_flops = sums.flops;
+    if (sums.experts) {
+        out->n_experts = d->n_experts;
+        out->n_used = d->n_experts_used;
+        out->expert_bytes = sums.experts / (uint64_t)d->n_experts;
+    }
     out->attend_flops = 4.0 * d->n_heads * d->head_dim; /* scores, and the sum of values */
     out->window = model->layer_kinds[layer] & SW_LAYER_SLIDING ? d->window : 0;
     out->kv_bytes = layer_kv_bytes(model, p);

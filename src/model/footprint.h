@@ -68,6 +68,10 @@ struct sw_layer_footprint {
     double token_flops;    /* flops per token without attention; a multiply-add counts as two */
     double attend_flops;   /* flops of attention per token and position that it attends to */
     int window;            /* most positions that a token attends to, itself included; 0: all */
+    /* Of a routed layer: bytes of an expert, part of weight_bytes; how many there are, and
+     * how many a token reads. 0: it has none. */
+    uint64_t expert_bytes;
+    int n_experts, n_used;
 };
 
 struct sw_footprint {

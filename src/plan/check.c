@@ -36,6 +36,8 @@ static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, 
     CHECK(p->disk || !t->n_disk, "rank %d has no disk tier", s->rank);
     CHECK(!t->disk_on_gpu || (t->n_disk && s->device >= 0), "rank %d runs no disk layers on a GPU",
           s->rank);
+    CHECK(!t->by_expert || (t->n_disk && t->cached_experts >= 0), "rank %d reads no experts",
+          s->rank);
     CHECK(s->embed == (s->count && s->first == 0), "rank %d and the embedding", s->rank);
     CHECK(s->head == (s->count && s->first + s->count == c->n_layers), "rank %d and the head",
           s->rank);
@@ -47,6 +49,8 @@ static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, 
     sw_cost_stage(c, &again);
     CHECK(!memcmp(&again.gpu, &s->gpu, sizeof s->gpu), "the GPU bytes of rank %d", s->rank);
     CHECK(!memcmp(&again.host, &s->host, sizeof s->host), "the host bytes of rank %d", s->rank);
+    CHECK(near(again.disk_read, s->disk_read) && near(again.expert_hits, s->expert_hits),
+          "what rank %d reads from disk", s->rank);
     CHECK(again.disk_bytes == s->disk_bytes, "the disk bytes of rank %d", s->rank);
     CHECK(!s->stream_prompt || t->n_host > 0, "rank %d has nothing to stream for prompts", s->rank);
     CHECK(again.tiers.stream_rows == t->stream_rows, "streaming of rank %d's prompt", s->rank);

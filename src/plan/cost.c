@@ -1,6 +1,7 @@
 /*
- * Owns time and bytes of layers on the ranks of a cluster: the resources of each rank, prefix sums
- * of the layers' times in each tier (of one layer: layer_time.c), and time and bytes of one stage.
+ * Owns time and bytes of stages on the ranks of a cluster: the resources of each rank, the units in
+ * which layers are read from disk, and time and bytes of one stage (times of one layer:
+ * layer_time.c; tables of them: kinds.c).
  * The formulas are stated in docs/hardware.md.
  */
 #include "plan/cost.h"
@@ -11,49 +12,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static sw_ps to_ps(double seconds)
-{
-    const double ps = seconds * 1e12;
-    return ps < (double)SW_PS_MAX ? (sw_ps)(ps + 0.5) : SW_PS_MAX;
-}
-
-static double embed_time(const struct sw_cost *c, const struct sw_rank_resources *p, bool on_gpu,
-                         double rows)
-{
-    const double bytes = (double)c->fp->embed_read_bytes * rows;
-    return bytes / (on_gpu ? p->gpu_bw : p->host_bw);
-}
-
-/* Of a prompt, only the last token is sampled. */
-static double head_time(const struct sw_cost *c, const struct sw_rank_resources *p, bool on_gpu,
-                        const struct sw_load *load)
-{
-    const double bytes = (double)c->fp->head_bytes;
-    const double flops = c->fp->head_flops * (load->prompt > 0 ? 1 : load->rows);
-    return on_gpu ? fmax(bytes / p->gpu_bw, flops / p->gpu_flops)
-                  : fmax(bytes / p->host_bw, flops / p->cpu_flops);
-}
-
-static double crossing_time(const struct sw_cost *c, const struct sw_rank_resources *p, double rows)
-{
-    return SW_CROSSING_LATENCY + rows * (double)c->fp->hop_bytes / p->bus_bw;
-}
-
-static int prompt_tokens(const struct sw_cost *c)
-{
-    return c->options->prompt_tokens > 0 ? c->options->prompt_tokens : 1;
-}
-
-static struct sw_load decode_load(const struct sw_cost *c)
-{
-    return (struct sw_load){.rows = c->micro_batch, .position = c->position};
-}
-
-static struct sw_load prompt_load(const struct sw_cost *c, int rows)
-{
-    return (struct sw_load){.rows = rows, .prompt = prompt_tokens(c)};
-}
 
 static int chunk_rows(const struct sw_cost *c)
 {
@@ -103,164 +61,19 @@ static void resources_init(struct sw_cost *c, int rank, const int *ranks_of_node
     }
 }
 
-static bool resources_alike(const struct sw_rank_resources *a, const struct sw_rank_resources *b)
-{
-    return (a->device < 0) == (b->device < 0) && a->gpu_cap == b->gpu_cap &&
-           a->host_cap == b->host_cap && a->even_cap == b->even_cap && a->sharers == b->sharers &&
-           a->gpu_bw == b->gpu_bw && a->gpu_flops == b->gpu_flops &&
-           a->gpu_attend == b->gpu_attend && a->cpu_attend == b->cpu_attend &&
-           a->cpu_attend_decode == b->cpu_attend_decode && a->gpu_launch == b->gpu_launch &&
-           a->host_bw == b->host_bw && a->cpu_flops == b->cpu_flops && a->bus_bw == b->bus_bw &&
-           a->disk_bw == b->disk_bw && a->disk == b->disk;
-}
-
 static bool layers_alike(const struct sw_layer_footprint *a, const struct sw_layer_footprint *b)
 {
     return a->weight_bytes == b->weight_bytes && a->read_bytes == b->read_bytes &&
            a->kv_bytes == b->kv_bytes && a->kv_row_bytes == b->kv_row_bytes &&
            a->token_flops == b->token_flops && a->attend_flops == b->attend_flops &&
-           a->window == b->window;
-}
-
-/* The time of a decode step and of a chunk of a prompt in the objective's measure. */
-static sw_ps cost_measure(const struct sw_cost *c, double step_s, double prompt_s)
-{
-    return to_ps(c->step_share * step_s + c->prompt_share * prompt_s);
-}
-
-/* Times of one layer in each tier; the fields are as in struct sw_kind. */
-struct times {
-    sw_ps gpu, host[2], streamed, disk[2], least[SW_WAYS], floor[SW_WAYS];
-};
-
-/* A layer's time in the faster of the host and the disk tier. */
-static sw_ps cost_off_gpu(const struct times *t, int way, bool disk)
-{
-    const sw_ps host = t->host[(way & SW_WAY_PROMPT) != 0];
-    return disk ? sw_min_i64(host, t->disk[(way & SW_WAY_DISK) != 0]) : host;
-}
-
-static struct times cost_layer_times(const struct sw_cost *c, const struct sw_rank_resources *p,
-                                     const struct sw_layer_footprint *layer)
-{
-    const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
-    double at[SW_TIERS][2][2]; /* by the CPU, or by_gpu; a step, a prompt */
-    for (int tier = 0; tier < SW_TIERS; tier++)
-        for (int g = 0; g < 2; g++) {
-            at[tier][g][0] = sw_layer_time(c, p, layer, (enum sw_tier)tier, g, &step);
-            at[tier][g][1] = sw_layer_time(c, p, layer, (enum sw_tier)tier, g, &prompt);
-        }
-#define AT(tier, step_by, prompt_by) cost_measure(c, at[tier][step_by][0], at[tier][prompt_by][1])
-    struct times t = {.gpu = AT(SW_TIER_GPU, 0, 0),
-                      .host = {AT(SW_TIER_HOST, 0, 0), AT(SW_TIER_HOST, 0, 1)},
-                      .streamed = AT(SW_TIER_STREAMED, 0, 0),
-                      .disk = {AT(SW_TIER_DISK, 0, 0), AT(SW_TIER_DISK, 1, 1)}};
-#undef AT
-    if (!p->disk)
-        t.disk[0] = t.disk[1] = t.host[0];
-    if (p->device < 0)
-        t.gpu = t.streamed = t.host[1] = t.disk[1] = 0;
-    for (int way = 0; way < SW_WAYS; way++) {
-        const sw_ps off = cost_off_gpu(&t, way, p->disk);
-        t.least[way] = sw_min_i64(t.streamed, off);
-        t.floor[way] = sw_min_i64(t.gpu, t.least[way]);
-    }
-    return t;
-}
-
-/* Updates what holds for all layers with the times of one more. `first`: it is the first. */
-static void cost_compare(struct sw_kind *k, const struct times *t, bool disk, bool first)
-{
-    const sw_ps crossings = 3 * (k->crossing + k->prompt_crossing);
-    for (int way = 0; way < SW_WAYS; way++) {
-        const sw_ps from_disk = t->disk[(way & SW_WAY_DISK) != 0] - t->least[way];
-        const sw_ps streamed = t->streamed - t->least[way];
-        k->gpu_wins[way] &= t->gpu <= t->least[way];
-        k->stream_costs[way] = first ? streamed : sw_min_i64(k->stream_costs[way], streamed);
-        k->disk_costs[way] = first ? from_disk : sw_min_i64(k->disk_costs[way], from_disk);
-    }
-    for (int f = 0; f < 2; f++) {
-        k->stream_loses[f] &= t->streamed >= t->host[f] + crossings;
-        k->disk_loses[f] &= !disk || t->disk[0] >= t->host[f];
-    }
-    k->prompt_loses &= t->host[1] >= t->host[0] + 3 * k->prompt_crossing;
-}
-
-/* Prefix sums of a kind: gpu, host, streamed, disk; then least and floor by way. */
-#define N_SUMS (6 + 2 * SW_WAYS)
-
-static enum sw_status kind_init(const struct sw_cost *c, struct sw_kind *k)
-{
-    const struct sw_rank_resources *p = k->resources;
-    const struct sw_load step = decode_load(c), prompt = prompt_load(c, c->prompt_rows);
-    const bool gpu = p->device >= 0;
-    const size_t n = (size_t)c->n_layers + 1;
-    sw_ps **sums[N_SUMS] = {&k->gpu,      &k->host[0], &k->host[1],
-                            &k->streamed, &k->disk[0], &k->disk[1]};
-    for (int way = 0; way < SW_WAYS; way++) {
-        sums[N_SUMS - 2 * SW_WAYS + way] = &k->least[way];
-        sums[N_SUMS - SW_WAYS + way] = &k->floor[way];
-    }
-    sw_ps *block = calloc(N_SUMS * n, sizeof *block);
-    if (!block)
-        return sw_fail(SW_ENOMEM, "no memory for the plan of %d layers", c->n_layers);
-    for (size_t i = 0; i < N_SUMS; i++)
-        *sums[i] = block + i * n;
-    if (gpu) {
-        k->crossing = cost_measure(c, crossing_time(c, p, step.rows), 0);
-        k->prompt_crossing = cost_measure(c, 0, crossing_time(c, p, prompt.rows));
-    }
-    for (int g = 0; g < 1 + gpu; g++) {
-        k->embed[g] =
-            cost_measure(c, embed_time(c, p, g, step.rows), embed_time(c, p, g, prompt.rows));
-        k->head[g] = cost_measure(c, head_time(c, p, g, &step), head_time(c, p, g, &prompt));
-    }
-    for (int way = 0; way < SW_WAYS; way++)
-        k->gpu_wins[way] = gpu;
-    for (int f = 0; f < 2; f++) {
-        k->stream_loses[f] = gpu;
-        k->disk_loses[f] = true;
-    }
-    k->prompt_loses = true;
-    struct times t = {0};
-    for (int i = 0; i < c->n_layers; i++) {
-        if (i == 0 || !c->uniform)
-            t = cost_layer_times(c, p, &c->fp->layers[i]);
-        if (gpu)
-            cost_compare(k, &t, p->disk, i == 0);
-        sw_ps of[N_SUMS] = {t.gpu, t.host[0], t.host[1], t.streamed, t.disk[0], t.disk[1]};
-        memcpy(of + N_SUMS - 2 * SW_WAYS, t.least, sizeof t.least);
-        memcpy(of + N_SUMS - SW_WAYS, t.floor, sizeof t.floor);
-        for (size_t s = 0; s < N_SUMS; s++)
-            (*sums[s])[i + 1] = (*sums[s])[i] + of[s];
-    }
-    return SW_OK;
-}
-
-/* Gives each rank its kind: ranks with equal resources share the tables. */
-static enum sw_status kinds_init(struct sw_cost *c)
-{
-    c->kinds = calloc((size_t)c->n_ranks, sizeof *c->kinds);
-    if (!c->kinds)
-        return sw_fail(SW_ENOMEM, "no memory for a plan over %d ranks", c->n_ranks);
-    for (int r = 0; r < c->n_ranks; r++) {
-        int k = 0;
-        while (k < c->n_kinds && !resources_alike(c->kinds[k].resources, &c->resources[r]))
-            k++;
-        c->resources[r].kind = k;
-        if (k < c->n_kinds)
-            continue;
-        c->kinds[k].resources = &c->resources[r];
-        c->n_kinds++;
-        SW_TRY(kind_init(c, &c->kinds[k]));
-    }
-    return SW_OK;
+           a->window == b->window && a->expert_bytes == b->expert_bytes &&
+           a->n_experts == b->n_experts && a->n_used == b->n_used;
 }
 
 static enum sw_status sums_init(struct sw_cost *c)
 {
     const struct sw_footprint *fp = c->fp;
-    uint64_t total = 0;
+    uint64_t total = 0, max_unit = 0;
     c->uniform = true;
     for (int i = 0; i < c->n_layers; i++) {
         const struct sw_layer_footprint *layer = &fp->layers[i];
@@ -272,13 +85,44 @@ static enum sw_status sums_init(struct sw_cost *c)
             c->max_weight = layer->weight_bytes;
         if (layer->kv_bytes > c->max_kv)
             c->max_kv = layer->kv_bytes;
+        max_unit =
+            sw_max_u64(max_unit, layer->n_experts ? (uint64_t)layer->n_used * layer->expert_bytes
+                                                  : layer->weight_bytes);
     }
     c->stream_bytes = SW_STREAM_BUFFERS * c->max_weight;
-    c->disk_stream_bytes = SW_DISK_STREAM_BUFFERS * c->max_weight;
-    c->disk_bytes = SW_DISK_BUFFERS * c->max_weight + fp->disk_read_bytes;
+    for (int by_expert = 0; by_expert < 2; by_expert++) {
+        const uint64_t unit = by_expert ? max_unit : c->max_weight;
+        c->disk_stream_bytes[by_expert] = SW_DISK_STREAM_BUFFERS * unit;
+        c->disk_bytes[by_expert] = SW_DISK_BUFFERS * unit + fp->disk_read_bytes;
+    }
     c->pass_bytes = fp->matrix_bytes + c->max_kv;
     const uint64_t stored = c->options->stored_bytes;
     c->disk_scale = stored && total ? (double)stored / (double)total : 1;
+    return SW_OK;
+}
+
+/* The units in which disk layers may be read: whole, or by expert with so many of them kept. */
+static enum sw_status units_init(struct sw_cost *c)
+{
+    const size_t n = (size_t)c->n_layers + 1;
+    int experts = 0;
+    for (int i = 0; i < c->n_layers; i++)
+        experts = c->fp->layers[i].n_experts > experts ? c->fp->layers[i].n_experts : experts;
+    if (c->options->no_experts)
+        experts = 0;
+    const int counts = sw_min_int(experts, SW_UNITS - 1);
+    c->n_units = 1 + counts;
+    c->n_ways = SW_WAY_UNIT * c->n_units;
+    c->resident[0] = calloc((size_t)c->n_units * n, sizeof **c->resident);
+    if (!c->resident[0])
+        return sw_fail(SW_ENOMEM, "no memory for the plan of %d layers", c->n_layers);
+    for (int u = 0; u < c->n_units; u++) {
+        c->resident[u] = c->resident[0] + (size_t)u * n;
+        c->cached[u] = u ? (u - 1) * experts / counts : SW_READ_WHOLE;
+        for (int i = 0; i < c->n_layers; i++)
+            c->resident[u][i + 1] =
+                c->resident[u][i] + sw_layer_resident(&c->fp->layers[i], c->cached[u]);
+    }
     return SW_OK;
 }
 
@@ -291,11 +135,12 @@ static void hops_init(struct sw_cost *c)
     const double link_ids = cl->link_latency + ids / cl->link_bandwidth;
     const double local = cl->local_latency + step / cl->local_bandwidth;
     const double link = cl->link_latency + step / cl->link_bandwidth;
-    c->step = (struct sw_hops){to_ps(local), to_ps(link), to_ps(local_ids), to_ps(link_ids)};
+    c->step =
+        (struct sw_hops){sw_to_ps(local), sw_to_ps(link), sw_to_ps(local_ids), sw_to_ps(link_ids)};
     c->goal = (struct sw_hops){
-        cost_measure(c, local, cl->local_latency + prompt / cl->local_bandwidth),
-        cost_measure(c, link, cl->link_latency + prompt / cl->link_bandwidth),
-        cost_measure(c, local_ids, local_ids), cost_measure(c, link_ids, link_ids)};
+        sw_cost_measure(c, local, cl->local_latency + prompt / cl->local_bandwidth),
+        sw_cost_measure(c, link, cl->link_latency + prompt / cl->link_bandwidth),
+        sw_cost_measure(c, local_ids, local_ids), sw_cost_measure(c, link_ids, link_ids)};
 }
 
 /* Sets the defaults that depend on the cluster. */
@@ -308,7 +153,7 @@ static void batch_init(struct sw_cost *c)
         c->micro_batch = c->options->objective == SW_OBJECTIVE_THROUGHPUT && slots > c->n_ranks
                              ? slots / c->n_ranks
                              : 1;
-    const double middle = prompt_tokens(c) + c->options->new_tokens / 2.0;
+    const double middle = sw_prompt_tokens(c) + c->options->new_tokens / 2.0;
     c->position = c->options->position >= 0  ? c->options->position
                   : middle < params->context ? (int)middle
                                              : params->context;
@@ -321,7 +166,7 @@ static void batch_init(struct sw_cost *c)
 static void request_init(struct sw_cost *c)
 {
     const struct sw_plan_options *o = c->options;
-    const int prompt = prompt_tokens(c);
+    const int prompt = sw_prompt_tokens(c);
     const int slots = c->fp->params.slots > 0 ? c->fp->params.slots : 1, most = chunk_rows(c);
     if (o->objective == SW_OBJECTIVE_THROUGHPUT) {
         c->prompt_rows = (int64_t)prompt * slots < most ? prompt * slots : most;
@@ -376,14 +221,14 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
         2 * fp->hop_bytes *
         (uint64_t)(fp->params.max_batch_tokens > 0 ? fp->params.max_batch_tokens : 1);
     hops_init(cost);
-    return kinds_init(cost);
+    SW_TRY(units_init(cost));
+    return sw_kinds_init(cost);
 }
 
 void sw_cost_free(struct sw_cost *cost)
 {
-    for (int k = 0; k < cost->n_kinds; k++)
-        free(cost->kinds[k].gpu); /* one block for all sums */
-    free(cost->kinds);
+    sw_kinds_free(cost);
+    free(cost->resident[0]); /* one block for all units */
     free(cost->resources);
     free(cost->node_cap);
     free(cost->weights);
@@ -436,6 +281,11 @@ static void cost_add_up(struct sw_bytes *b)
     b->total = b->weights + b->kv + b->embed + b->head + b->work + b->context + passing;
 }
 
+static int cost_cached(const struct sw_tiers *t)
+{
+    return t->by_expert ? t->cached_experts : SW_READ_WHOLE;
+}
+
 static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
 {
     const struct sw_footprint *fp = c->fp;
@@ -447,7 +297,13 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
     cost_sum_range(c, s->first, t->n_gpu, &gpu.weights, &gpu.kv);
     cost_sum_range(c, host, t->n_host, &cpu.weights, &cpu.kv);
     cost_sum_range(c, streamed, t->n_streamed, &cpu.weights, &gpu.kv);
-    cost_sum_range(c, disk, t->n_disk, &s->disk_bytes, t->disk_on_gpu ? &gpu.kv : &cpu.kv);
+    struct sw_bytes *const runs_disk = t->disk_on_gpu ? &gpu : &cpu;
+    cost_sum_range(c, disk, t->n_disk, &s->disk_bytes, &runs_disk->kv);
+    for (int i = disk; i < disk + t->n_disk; i++) {
+        const uint64_t kept = sw_layer_resident(&fp->layers[i], cost_cached(t));
+        runs_disk->weights += kept;
+        s->disk_bytes -= kept;
+    }
     if (s->embed)
         *(t->embed_on_gpu ? &gpu.embed : &cpu.embed) = fp->embed_bytes;
     if (s->head)
@@ -456,9 +312,9 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
     if (t->n_streamed || s->stream_prompt)
         gpu.staging = c->stream_bytes + (s->stream_prompt ? c->pass_bytes : 0);
     else if (t->disk_on_gpu)
-        gpu.staging = c->disk_stream_bytes;
+        gpu.staging = c->disk_stream_bytes[t->by_expert];
     if (t->n_disk)
-        cpu.staging = c->disk_bytes;
+        cpu.staging = c->disk_bytes[t->by_expert];
     const bool gpu_works = t->n_gpu || t->n_streamed || s->stream_prompt || t->disk_on_gpu ||
                            t->embed_on_gpu || t->head_on_gpu;
     const bool cpu_works = t->n_host || (t->n_disk && !t->disk_on_gpu) ||
@@ -485,24 +341,26 @@ static sw_ps cost_stage_time(const struct sw_cost *c, const struct sw_plan_stage
     const struct sw_rank_resources *p = &c->resources[s->rank];
     sw_ps t = 0;
     if (p->device >= 0)
-        t += cost_crossings(s, passing) * to_ps(crossing_time(c, p, load->rows));
+        t += cost_crossings(s, passing) * sw_to_ps(sw_crossing_time(c, p, load->rows));
     int i = s->first;
     for (int k = 0; k < SW_TIERS; k++) {
-        const bool by_gpu = k == SW_TIER_DISK ? s->tiers.disk_on_gpu : passing;
-        for (const int end = i + sw_tiers_count(&s->tiers, (enum sw_tier)k); i < end; i++)
-            t += to_ps(sw_layer_time(c, p, &c->fp->layers[i], (enum sw_tier)k, by_gpu, load));
+        const struct sw_place place = {.tier = (enum sw_tier)k,
+                                       .by_gpu = k == SW_TIER_DISK ? s->tiers.disk_on_gpu : passing,
+                                       .cached = cost_cached(&s->tiers)};
+        for (const int end = i + sw_tiers_count(&s->tiers, place.tier); i < end; i++)
+            t += sw_to_ps(sw_layer_time(c, p, &c->fp->layers[i], place, load));
     }
     if (s->embed)
-        t += to_ps(embed_time(c, p, s->tiers.embed_on_gpu, load->rows));
+        t += sw_to_ps(sw_embed_time(c, p, s->tiers.embed_on_gpu, load->rows));
     if (s->head)
-        t += to_ps(head_time(c, p, s->tiers.head_on_gpu, load));
+        t += sw_to_ps(sw_head_time(c, p, s->tiers.head_on_gpu, load));
     return t;
 }
 
 /* Whether a chunk of so many rows is faster with the host layers streamed. */
 static bool cost_streaming_pays(const struct sw_cost *c, const struct sw_plan_stage *s, int rows)
 {
-    const struct sw_load load = prompt_load(c, rows);
+    const struct sw_load load = sw_prompt_load(c, rows);
     return cost_stage_time(c, s, true, &load) < cost_stage_time(c, s, false, &load);
 }
 
@@ -520,11 +378,36 @@ static int cost_least_rows(const struct sw_cost *c, const struct sw_plan_stage *
     return rows;
 }
 
+/* The share of the choices of experts in disk layers that are of kept ones. */
+static double cost_hits(const struct sw_cost *c, const struct sw_plan_stage *s)
+{
+    double hits = 0, choices = 0;
+    for (int i = s->first + s->count - s->tiers.n_disk; i < s->first + s->count; i++) {
+        const struct sw_layer_footprint *layer = &c->fp->layers[i];
+        choices += layer->n_used;
+        hits += layer->n_used * sw_layer_hits(c, layer, cost_cached(&s->tiers));
+    }
+    return choices > 0 ? hits / choices : 0;
+}
+
+/* Bytes that a micro-batch reads from disk. */
+static double cost_disk_read(const struct sw_cost *c, const struct sw_plan_stage *s,
+                             const struct sw_load *load)
+{
+    double bytes = 0;
+    for (int i = s->first + s->count - s->tiers.n_disk; i < s->first + s->count; i++)
+        bytes += sw_layer_disk_bytes(c, &c->fp->layers[i], cost_cached(&s->tiers), load->rows);
+    return bytes * c->disk_scale;
+}
+
 void sw_cost_stage(const struct sw_cost *cost, struct sw_plan_stage *s)
 {
-    const struct sw_load step = decode_load(cost), prompt = prompt_load(cost, cost->prompt_rows);
+    const struct sw_load step = sw_decode_load(cost),
+                         prompt = sw_prompt_load(cost, cost->prompt_rows);
     s->step_s = (double)cost_stage_time(cost, s, false, &step) * 1e-12;
     s->prompt_s = (double)cost_stage_time(cost, s, s->stream_prompt, &prompt) * 1e-12;
+    s->expert_hits = cost_hits(cost, s);
+    s->disk_read = cost_disk_read(cost, s, &step);
     s->tiers.stream_rows = s->stream_prompt ? cost_least_rows(cost, s, cost->prompt_rows) : 0;
     stage_bytes(cost, s);
 }

@@ -10,6 +10,11 @@
 typedef int64_t sw_ps; /* picoseconds; one layer at most SW_PS_MAX, so no sum overflows */
 #define SW_PS_MAX ((sw_ps)1 << 50)
 #define SW_PS_NEVER (INT64_MAX / 4)
+static inline sw_ps sw_to_ps(double seconds)
+{
+    const double ps = seconds * 1e12;
+    return ps < (double)SW_PS_MAX ? (sw_ps)(ps + 0.5) : SW_PS_MAX;
+}
 #define SW_MAX_LAYERS 1024
 #define SW_CROSSING_LATENCY 10e-6 /* seconds to hand over between GPU and CPU inside a rank */
 #define SW_LAYER_LAUNCHES 8       /* kernels of a layer on a GPU (tests/gpulib/test_launches.c) */
@@ -30,23 +35,26 @@ struct sw_rank_resources {
 
 /*
  * A way in which a rank runs its host and disk layers: host layers are streamed to the GPU for
- * prompts (bit SW_WAY_PROMPT) or not, disk layers are run by the GPU (SW_WAY_DISK) or the CPU.
+ * prompts (bit SW_WAY_PROMPT) or not, disk layers are run by the GPU (SW_WAY_DISK) or the CPU, and
+ * read in one of the units of struct sw_cost (times SW_WAY_UNIT).
  */
-enum { SW_WAY_PROMPT = 1, SW_WAY_DISK = 2, SW_WAYS = 4 };
+#define SW_UNITS 17 /* whole layers, and at most so many numbers of kept experts less one */
+enum { SW_WAY_PROMPT = 1, SW_WAY_DISK = 2, SW_WAY_UNIT = 4, SW_WAYS = SW_WAY_UNIT * SW_UNITS };
+#define SW_READ_WHOLE (-1) /* in place of a number of kept experts */
 
 /*
  * Times of one kind of rank resources, in the objective's measure (see struct sw_cost). Pointers
  * are prefix sums over layers, (n_layers + 1). Arrays of SW_WAYS are by way; of two, but for
- * embed and head, by its bit: host, stream_loses and disk_loses by SW_WAY_PROMPT, disk by
- * SW_WAY_DISK. disk_loses is about disk layers on the CPU.
+ * embed and head, by its bit: host, stream_loses and disk_loses by SW_WAY_PROMPT. disk is by way /
+ * SW_WAY_DISK. disk_loses is about whole disk layers on the CPU.
  */
 struct sw_kind {
-    const struct sw_rank_resources *resources; /* the first of this kind */
-    sw_ps *gpu, *host[2], *streamed, *disk[2]; /* of layers in each tier */
-    sw_ps *least[SW_WAYS];                     /* of layers in the fastest tier but the GPU */
-    sw_ps *floor[SW_WAYS];                     /* of layers in the fastest tier */
-    sw_ps embed[2], head[2];                   /* [0] on the CPU, [1] on the GPU */
-    sw_ps crossing, prompt_crossing;           /* one hand-over at decode, and with a prompt */
+    const struct sw_rank_resources *resources;            /* the first of this kind */
+    sw_ps *gpu, *host[2], *streamed, *disk[2 * SW_UNITS]; /* of layers in each tier */
+    sw_ps *least[SW_WAYS];           /* of layers in the fastest tier but the GPU */
+    sw_ps *floor[SW_WAYS];           /* of layers in the fastest tier */
+    sw_ps embed[2], head[2];         /* [0] on the CPU, [1] on the GPU */
+    sw_ps crossing, prompt_crossing; /* one hand-over at decode, and with a prompt */
     sw_ps
         stream_costs[SW_WAYS]; /* least time by which a streamed layer is slower than in least[] */
     sw_ps disk_costs[SW_WAYS]; /* least time by which a disk layer is slower than in least[] */
@@ -75,15 +83,19 @@ struct sw_cost {
     int prompt_rows;
     double prompt_chunks; /* chunks of a request; below 1 when requests share a chunk */
     double step_share, prompt_share;
-    bool uniform;                        /* all layers are equal */
+    int n_units, n_ways;          /* ways are below SW_WAY_UNIT * n_units */
+    int cached[SW_UNITS];         /* experts that are kept of each disk layer, or SW_READ_WHOLE */
+    uint64_t *resident[SW_UNITS]; /* (n_layers + 1) prefix sums of what disk layers keep */
+    bool uniform;                 /* all layers are equal */
     struct sw_rank_resources *resources; /* (n_ranks) */
     struct sw_kind *kinds;               /* (n_kinds) */
     uint64_t *node_cap;                  /* (n_nodes) host bytes that the node's ranks share */
     uint64_t *weights, *kv;              /* (n_layers + 1) prefix sums of bytes over layers */
     uint64_t max_weight, max_kv;         /* bytes of the largest layer */
     uint64_t stream_bytes;               /* GPU buffers for streamed layers */
-    uint64_t disk_stream_bytes;          /* the same where only disk layers go through them */
-    uint64_t disk_bytes;                 /* host buffers of a rank with disk layers */
+    /* Read whole, and by expert: the same where only disk layers go through them; host buffers of a
+     * rank with disk layers. */
+    uint64_t disk_stream_bytes[2], disk_bytes[2];
     uint64_t pass_bytes;   /* so many more for host layers that are streamed for prompts */
     uint64_t bounce_bytes; /* host buffers of a rank with a GPU for activations sent by MPI */
     double disk_scale;     /* bytes in the file for each byte in memory */
@@ -94,6 +106,7 @@ struct sw_cost {
 /* How a rank holds consecutive layers. */
 struct sw_split {
     struct sw_tiers tiers; /* without stream_rows */
+    int unit;              /* index of sw_cost.cached: as by_expert and cached_experts of tiers */
     bool stream_prompt;    /* host layers, of which there are some, are streamed for prompts */
     uint64_t host_bytes;
     sw_ps time; /* in the objective's measure */
@@ -107,6 +120,15 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
                             const struct sw_cluster *cluster,
                             const struct sw_plan_options *options);
 void sw_cost_free(struct sw_cost *cost);
+/* The tables of a cost whose other fields are filled (kinds.c). SW_ENOMEM. */
+enum sw_status sw_kinds_init(struct sw_cost *cost);
+void sw_kinds_free(struct sw_cost *cost);
+
+/* The time of a decode step and of a chunk of a prompt in the objective's measure. */
+static inline sw_ps sw_cost_measure(const struct sw_cost *c, double step_s, double prompt_s)
+{
+    return sw_to_ps(c->step_share * step_s + c->prompt_share * prompt_s);
+}
 
 /*
  * The fastest split of layers [first, first + count) on a rank of this kind with at most host_cap

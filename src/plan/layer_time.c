@@ -3,13 +3,65 @@
 
 #include <math.h>
 
+/* The share of a row's choices that are of the i-th most popular expert. */
+static double layer_time_popularity(const struct sw_cost *c, const struct sw_layer_footprint *layer,
+                                    int i)
+{
+    const struct sw_plan_options *o = c->options;
+    return o->popularity && o->n_popularity == layer->n_experts ? o->popularity[i]
+                                                                : 1.0 / layer->n_experts;
+}
+
+/* How many of the experts from the i-th most popular on are chosen by some row, on the average. */
+static double layer_time_touched(const struct sw_cost *c, const struct sw_layer_footprint *layer,
+                                 int from, double rows)
+{
+    double sum = 0;
+    if (!c->options->popularity || c->options->n_popularity != layer->n_experts)
+        return (layer->n_experts - from) *
+               (1 - pow(1 - (double)layer->n_used / layer->n_experts, rows));
+    for (int i = from; i < layer->n_experts; i++)
+        sum += 1 - pow(1 - fmin(1, layer->n_used * layer_time_popularity(c, layer, i)), rows);
+    return sum;
+}
+
 /* Weight bytes that a micro-batch reads: all of a dense layer; the experts that some row chose. */
-static double read_bytes(const struct sw_layer_footprint *layer, double rows)
+static double read_bytes(const struct sw_cost *c, const struct sw_layer_footprint *layer,
+                         double rows)
 {
     const double all = (double)layer->weight_bytes, one = (double)layer->read_bytes;
+    const double expert = (double)layer->expert_bytes;
+    if (layer->n_experts)
+        return all - expert * (layer->n_experts - layer_time_touched(c, layer, 0, rows));
     if (one >= all)
         return all;
     return all * (1 - pow(1 - one / all, rows));
+}
+
+uint64_t sw_layer_resident(const struct sw_layer_footprint *layer, int cached)
+{
+    if (cached == SW_READ_WHOLE || !layer->n_experts)
+        return 0;
+    const int out = layer->n_experts > cached ? layer->n_experts - cached : 0;
+    return layer->weight_bytes - (uint64_t)out * layer->expert_bytes;
+}
+
+double sw_layer_disk_bytes(const struct sw_cost *c, const struct sw_layer_footprint *layer,
+                           int cached, double rows)
+{
+    if (cached == SW_READ_WHOLE || !layer->n_experts)
+        return (double)layer->weight_bytes;
+    if (cached >= layer->n_experts)
+        return 0;
+    return (double)layer->expert_bytes * layer_time_touched(c, layer, cached, rows);
+}
+
+double sw_layer_hits(const struct sw_cost *c, const struct sw_layer_footprint *layer, int cached)
+{
+    double hits = 0;
+    for (int i = 0; i < cached && i < layer->n_experts; i++)
+        hits += layer_time_popularity(c, layer, i);
+    return fmin(1, hits);
 }
 
 /* Mean number of positions that a row attends to. */
@@ -32,30 +84,75 @@ static double kv_rows(const struct sw_layer_footprint *layer, const struct sw_lo
 }
 
 double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
-                     const struct sw_layer_footprint *layer, enum sw_tier tier, bool by_gpu,
+                     const struct sw_layer_footprint *layer, struct sw_place place,
                      const struct sw_load *load)
 {
-    const bool passing = by_gpu && tier == SW_TIER_HOST;
+    const enum sw_tier tier = place.tier;
+    const bool passing = place.by_gpu && tier == SW_TIER_HOST;
     const bool streamed = tier == SW_TIER_STREAMED || passing;
     const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
-    const double weights = read_bytes(layer, load->rows);
-    const double products = layer->token_flops * load->rows;
-    const double attention = layer->attend_flops * load->rows * layer_time_positions(layer, load);
+    const double weights = read_bytes(c, layer, load->rows);
+    const double flops = layer->token_flops * load->rows;
+    const double attend_flops =
+        layer->attend_flops * load->rows * layer_time_positions(layer, load);
     const double cpu_attend = load->prompt > 0 ? p->cpu_attend : p->cpu_attend_decode;
-    const bool on_gpu = tier == SW_TIER_GPU || streamed || (tier == SW_TIER_DISK && by_gpu);
-    double t = on_gpu ? fmax(weights / p->gpu_bw, products / p->gpu_flops) +
-                            fmax(kv / p->gpu_bw, attention / p->gpu_attend) +
-                            SW_LAYER_LAUNCHES * p->gpu_launch
-                      : fmax(weights / p->host_bw, products / p->cpu_flops) +
-                            fmax(kv / p->host_bw, attention / cpu_attend);
+    const bool on_gpu = tier == SW_TIER_GPU || streamed || (tier == SW_TIER_DISK && place.by_gpu);
+    double products = on_gpu ? fmax(weights / p->gpu_bw, flops / p->gpu_flops)
+                             : fmax(weights / p->host_bw, flops / p->cpu_flops);
+    double rest = on_gpu ? fmax(kv / p->gpu_bw, attend_flops / p->gpu_attend) +
+                               SW_LAYER_LAUNCHES * p->gpu_launch
+                         : fmax(kv / p->host_bw, attend_flops / cpu_attend);
+    if (tier == SW_TIER_DISK) {
+        const double bytes = sw_layer_disk_bytes(c, layer, place.cached, load->rows);
+        const double reading = bytes * c->disk_scale / p->disk_bw;
+        if (on_gpu) /* it is copied when the one before it has been run */
+            products += bytes / p->bus_bw;
+        /* which experts are to be read is known only behind attention */
+        if (place.cached != SW_READ_WHOLE && layer->n_experts)
+            return fmax(products, reading) + rest;
+        return fmax(products + rest, reading);
+    }
+    double t = products + rest;
     if (streamed)
         t = fmax(t, (double)layer->weight_bytes / p->bus_bw);
     if (passing) /* its KV is in host memory: earlier rows come along and new ones
                                     go back, before and after the rest */
         t += (kv + (double)layer->kv_row_bytes * load->rows) / p->bus_bw;
-    if (tier == SW_TIER_DISK && by_gpu) /* it is copied when the one before it has been run */
-        t += (double)layer->weight_bytes / p->bus_bw;
-    if (tier == SW_TIER_DISK)
-        t = fmax(t, (double)layer->weight_bytes * c->disk_scale / p->disk_bw);
     return t;
+}
+
+double sw_embed_time(const struct sw_cost *c, const struct sw_rank_resources *p, bool on_gpu,
+                     double rows)
+{
+    const double bytes = (double)c->fp->embed_read_bytes * rows;
+    return bytes / (on_gpu ? p->gpu_bw : p->host_bw);
+}
+
+double sw_head_time(const struct sw_cost *c, const struct sw_rank_resources *p, bool on_gpu,
+                    const struct sw_load *load)
+{
+    const double bytes = (double)c->fp->head_bytes;
+    const double flops = c->fp->head_flops * (load->prompt > 0 ? 1 : load->rows);
+    return on_gpu ? fmax(bytes / p->gpu_bw, flops / p->gpu_flops)
+                  : fmax(bytes / p->host_bw, flops / p->cpu_flops);
+}
+
+double sw_crossing_time(const struct sw_cost *c, const struct sw_rank_resources *p, double rows)
+{
+    return SW_CROSSING_LATENCY + rows * (double)c->fp->hop_bytes / p->bus_bw;
+}
+
+int sw_prompt_tokens(const struct sw_cost *c)
+{
+    return c->options->prompt_tokens > 0 ? c->options->prompt_tokens : 1;
+}
+
+struct sw_load sw_decode_load(const struct sw_cost *c)
+{
+    return (struct sw_load){.rows = c->micro_batch, .position = c->position};
+}
+
+struct sw_load sw_prompt_load(const struct sw_cost *c, int rows)
+{
+    return (struct sw_load){.rows = rows, .prompt = sw_prompt_tokens(c)};
 }

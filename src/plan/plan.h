@@ -47,9 +47,14 @@ struct sw_plan_options {
     int position;      /* earlier positions a decoded token attends to; -1: half the context */
     const int *slices; /* (n_slices) layers per rank by hand; NULL: the planner cuts */
     int n_slices;
-    int least;            /* fewest layers that every rank takes; ignored with slices */
-    bool no_advice;       /* SW_ENOFIT without advice and message */
-    bool no_disk;         /* do not use the disk tier, even if the cluster has it */
+    int least;       /* fewest layers that every rank takes; ignored with slices */
+    bool no_advice;  /* SW_ENOFIT without advice and message */
+    bool no_disk;    /* do not use the disk tier, even if the cluster has it */
+    bool no_experts; /* disk layers are read whole, not by expert */
+    /* (n_popularity) shares of the choices of experts, of the most popular one first, for all
+     * layers with so many experts; NULL: all are alike. */
+    const double *popularity;
+    int n_popularity;
     int n_ranks;          /* use the first so many ranks of the cluster; 0: all */
     uint64_t gpu_memory;  /* most bytes of GPU memory of each rank; UINT64_MAX: no limit */
     uint64_t host_memory; /* most bytes of host memory of each rank; UINT64_MAX: no limit */
@@ -80,6 +85,8 @@ struct sw_plan_stage {
     bool stream_prompt;    /* host layers are streamed to the GPU for prompts: stream_rows > 0 */
     struct sw_bytes gpu, host;
     uint64_t disk_bytes; /* bytes of weights that stay on disk */
+    double disk_read;    /* bytes of files that a decode micro-batch reads */
+    double expert_hits;  /* of disk layers: the share of the choices of experts that are kept */
     double step_s;       /* seconds of a decode micro-batch, without the hop to the next stage */
     double prompt_s;     /* seconds of a chunk of a prompt (sw_plan.prompt_rows tokens) */
     double hop_s;        /* seconds to the next stage, or of ids back to rank 0, at decode */

@@ -59,7 +59,7 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
         prompt_sum += in + s->prompt_s + s->prompt_hop_s;
         prompt_slowest = fmax(prompt_slowest, fmax(s->prompt_s, s->prompt_hop_s));
         load = fmax(load, s->load_s);
-        disk += (double)s->disk_bytes * cost->disk_scale;
+        disk += s->disk_read;
     }
     struct sw_prediction *p = &plan->predicted;
     sum = fmax(sum, 1e-12); /* a model without any work */

@@ -257,6 +257,20 @@ static void put_title(const struct printer *p)
                      fp->params.slots, fp->params.context);
 }
 
+/* What is kept of disk layers that are read by expert. */
+static void report_put_experts(const struct printer *p)
+{
+    for (int r = 0; r < p->r->plan->n_ranks; r++) {
+        const struct sw_plan_stage *s = &p->r->plan->stages[r];
+        if (s->tiers.by_expert)
+            sw_strbuf_printf(
+                p->out,
+                "  experts    rank %d keeps %d of each disk layer's and reads what else is "
+                "chosen: %.0f%% hits\n",
+                r, s->tiers.cached_experts, 100 * s->expert_hits);
+    }
+}
+
 /* What memory has no room for, and what that costs; whom a pass serves for which weights move. */
 static void report_put_moving(const struct printer *p)
 {
@@ -274,6 +288,7 @@ static void report_put_moving(const struct printer *p)
             "  from disk  %d of %d layers, which memory has no room for: %s for each token\n",
             layers, plan->n_layers,
             sw_size_format((uint64_t)plan->predicted.disk_bytes, bytes, sizeof bytes));
+    report_put_experts(p);
     if (plan->objective == SW_OBJECTIVE_THROUGHPUT && (layers || streamed))
         sw_strbuf_printf(p->out,
                          "  each pass over the weights serves %d sequence%s or %d tokens of "

@@ -33,6 +33,10 @@ static json_t *stage_json(const struct sw_report *r, const struct sw_plan_stage 
     json_object_set_new(stage, "embedding_on_gpu", json_boolean(s->tiers.embed_on_gpu));
     json_object_set_new(stage, "head_on_gpu", json_boolean(s->tiers.head_on_gpu));
     json_object_set_new(stage, "disk_on_gpu", json_boolean(s->tiers.disk_on_gpu));
+    if (s->tiers.by_expert)
+        json_object_set_new(
+            stage, "experts",
+            json_pack("{s:i, s:f}", "cached", s->tiers.cached_experts, "hit_rate", s->expert_hits));
     json_object_set_new(stage, "prompt_streamed", json_boolean(s->stream_prompt));
     json_object_set_new(stage, "prompt_streamed_rows", json_integer(s->tiers.stream_rows));
     json_object_set_new(stage, "predicted",

@@ -4,7 +4,8 @@
  *
  * Host layers run on the CPU, or are streamed to the GPU for prompts, for which the GPU needs
  * buffers; disk layers are run by the CPU, or by the GPU, which needs the same buffers and has
- * their KV then. Each of these four ways is searched by itself.
+ * their KV then; and disk layers with experts are read whole, or by expert with a number of experts
+ * kept. Each of these ways is searched by itself.
  *
  * Both searches leave out only splits that cannot be better than one that they try:
  *
@@ -16,8 +17,9 @@
  *  - Streaming is tried when a layer may be faster so (not stream_loses), or when it could save
  *    disk layers, because the KV of streamed layers lies in GPU memory: see may_save(). It is not
  *    tried beyond a split that is as fast as any with so many streamed layers can be: bound().
- *  - Disk layers on the GPU are tried with any number of streamed ones, from the fewest that memory
- *    allows (least_disk) up to where a split can no longer be as fast as one that was found.
+ *  - Disk layers on the GPU, or by expert, are tried with any number of streamed ones, from the
+ * fewest that memory allows (least_disk) up to where a split can no longer be as fast as one that
+ * was found.
  */
 #include "plan/cost.h"
 
@@ -58,7 +60,16 @@ static bool disk_by_gpu(const struct sw_tiers *t)
 
 static int way_of(const struct sw_split *s)
 {
-    return (s->stream_prompt ? SW_WAY_PROMPT : 0) | (s->tiers.disk_on_gpu ? SW_WAY_DISK : 0);
+    return (s->stream_prompt ? SW_WAY_PROMPT : 0) + (s->tiers.disk_on_gpu ? SW_WAY_DISK : 0) +
+           SW_WAY_UNIT * s->unit;
+}
+
+/* Bytes of the disk layers that are kept where they are run. */
+static uint64_t disk_resident(const struct run *r, const struct sw_split *s)
+{
+    const uint64_t *sums = r->c->resident[s->unit];
+    const int end = r->first + r->count;
+    return sums[end] - sums[end - s->tiers.n_disk];
 }
 
 /* GPU bytes besides those of GPU layers; 0 when nothing else uses the GPU and `used` is false. */
@@ -74,10 +85,10 @@ static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool use
     return c->options->gpu_context + c->fp->gpu_work_bytes + (embed ? c->fp->embed_bytes : 0) +
            (head ? head_bytes(r) + c->fp->logits_bytes : 0) +
            (streams          ? c->stream_bytes
-            : disk_by_gpu(t) ? c->disk_stream_bytes
+            : disk_by_gpu(t) ? c->disk_stream_bytes[t->by_expert]
                              : 0) +
-           (s->stream_prompt ? c->pass_bytes : 0) + c->kv[disk_by_gpu(t) ? end + t->n_disk : end] -
-           c->kv[end - t->n_streamed];
+           (s->stream_prompt ? c->pass_bytes : 0) + (disk_by_gpu(t) ? disk_resident(r, s) : 0) +
+           c->kv[disk_by_gpu(t) ? end + t->n_disk : end] - c->kv[end - t->n_streamed];
 }
 
 static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
@@ -89,13 +100,13 @@ static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
     const bool embed = r->embed && !t->embed_on_gpu, head = r->head && !t->head_on_gpu;
     const bool disk_by_cpu = t->n_disk && !t->disk_on_gpu;
     const bool works = t->n_host || disk_by_cpu || embed || head;
-    const uint64_t staging = t->n_disk ? c->disk_bytes : 0;
+    const uint64_t staging = t->n_disk ? c->disk_bytes[t->by_expert] : 0;
     return c->options->rank_host + (staging > c->fp->load_bytes ? staging : c->fp->load_bytes) +
            (r->k->resources->device >= 0 ? c->bounce_bytes : 0) + (works ? c->fp->work_bytes : 0) +
            (r->head ? c->fp->logits_bytes + c->fp->sampler_bytes : 0) +
            (embed ? c->fp->embed_bytes : 0) + (head ? head_bytes(r) : 0) +
            (c->weights[disk] - c->weights[host]) + (c->kv[streamed] - c->kv[host]) +
-           (disk_by_cpu ? c->kv[end] - c->kv[disk] : 0);
+           (disk_by_cpu ? c->kv[end] - c->kv[disk] + disk_resident(r, s) : 0);
 }
 
 /* Number of hand-overs in the stage when host layers run on the GPU (`host` 1) or the CPU (0). */
@@ -124,7 +135,7 @@ static sw_ps split_time(const struct run *r, const struct sw_split *s)
 {
     const struct sw_kind *k = r->k;
     const struct sw_tiers *t = &s->tiers;
-    const sw_ps *on_host = k->host[s->stream_prompt], *on_disk = k->disk[t->disk_on_gpu];
+    const sw_ps *on_host = k->host[s->stream_prompt], *on_disk = k->disk[way_of(s) / SW_WAY_DISK];
     const int a = r->first, b = a + t->n_gpu, c = b + t->n_host;
     const int d = c + t->n_streamed, e = d + t->n_disk;
     return k->gpu[b] - k->gpu[a] + on_host[c] - on_host[b] + k->streamed[d] - k->streamed[c] +
@@ -267,11 +278,16 @@ static bool can_stream(const struct run *r)
 /* Whether splits of this way are to be searched; if so, *s is one without layers. */
 static bool way_begin(const struct run *r, int way, struct sw_split *s)
 {
-    const bool prompt = way & SW_WAY_PROMPT, disk = way & SW_WAY_DISK;
-    *s = (struct sw_split){.stream_prompt = prompt, .tiers.disk_on_gpu = disk};
+    const bool prompt = way & SW_WAY_PROMPT, on_gpu = way & SW_WAY_DISK;
+    const int unit = way / SW_WAY_UNIT;
+    *s = (struct sw_split){.stream_prompt = prompt, .unit = unit, .tiers.disk_on_gpu = on_gpu};
+    s->tiers.by_expert = unit > 0;
+    s->tiers.cached_experts = unit > 0 ? r->c->cached[unit] : 0;
     if (prompt && (!can_stream(r) || r->k->prompt_loses))
         return false;
-    return !disk || (r->k->resources->disk && has_room(r, r->c->disk_stream_bytes));
+    if (on_gpu && !has_room(r, r->c->disk_stream_bytes[unit > 0]))
+        return false;
+    return way < SW_WAY_DISK || r->k->resources->disk;
 }
 
 /*
@@ -317,6 +333,12 @@ static sw_ps bound(const struct run *r, const struct sw_split *s, int streamed, 
     return k->gpu[b] - k->gpu[a] + k->least[way][c] - k->least[way][b] + others;
 }
 
+/* Whether all splits of the way of s have disk layers. */
+static bool needs_disk(const struct sw_split *s)
+{
+    return way_of(s) >= SW_WAY_DISK;
+}
+
 /*
  * The fewest disk layers of any split with the ends and way of s: what is not on disk has to fit
  * into host and GPU memory together. count + 1: even with all on disk there is no room.
@@ -329,22 +351,26 @@ static int least_disk(const struct run *r, const struct sw_split *s)
     const int end = r->first + r->count;
     struct sw_split all = *s;
     all.tiers.n_gpu = all.tiers.n_host = all.tiers.n_streamed = 0;
-    for (int d = s->tiers.disk_on_gpu; d <= r->count; d += d ? r->count : 1) {
+    const uint64_t *kept = c->resident[s->unit];
+    for (int d = needs_disk(s); d <= r->count; d += d ? r->count : 1) {
         /* with the KV, wherever it is */
         all.tiers.n_disk = d ? r->count : 0;
         const uint64_t kv = d ? 0 : c->kv[end] - c->kv[r->first];
-        const uint64_t fixed = host_bytes(r, &all) + gpu_base(r, &all, false) + kv;
+        const uint64_t fixed =
+            host_bytes(r, &all) + gpu_base(r, &all, false) + kv - disk_resident(r, &all);
         if (fixed > have)
             continue;
         int low = d, high = d ? r->count : 0; /* the fewest that fit are in [low, high] */
         while (low < high) {
             const int mid = (low + high) / 2;
-            if (c->weights[end - mid] - c->weights[r->first] <= have - fixed)
+            if (c->weights[end - mid] - c->weights[r->first] + kept[end] - kept[end - mid] <=
+                have - fixed)
                 high = mid;
             else
                 low = mid + 1;
         }
-        if (c->weights[end - high] - c->weights[r->first] <= have - fixed)
+        if (c->weights[end - high] - c->weights[r->first] + kept[end] - kept[end - high] <=
+            have - fixed)
             return high;
     }
     return r->count + 1;
@@ -367,13 +393,14 @@ static void with_counts(const struct run *r, struct sw_split *s, int streamed, i
 
 /*
  * Tries splits with streamed layers, and with more disk layers where the fewest may not be best; in
- * a way with disk layers on the GPU all that have some.
+ * a way with disk layers on the GPU, or read by expert, all that have some.
  */
 static void with_streamed(const struct run *r, struct sw_split *s, struct best *best)
 {
-    const bool on_gpu = s->tiers.disk_on_gpu, disk = r->k->resources->disk;
+    const bool disk = r->k->resources->disk;
     const int most = r->count - s->stream_prompt, fewest = least_disk(r, s);
-    for (int n = r->k->disk_loses[s->stream_prompt] && !on_gpu ? 1 : 0; n <= most; n++) {
+    const int streamed = can_stream(r) ? most : 0;
+    for (int n = r->k->disk_loses[s->stream_prompt] && !needs_disk(s) ? 1 : 0; n <= streamed; n++) {
         if (best->found && bound(r, s, n, fewest) > best->split.time)
             return;
         for (int d = fewest; d <= (disk ? most - n : 0); d++) {
@@ -396,7 +423,7 @@ bool sw_cost_fastest(const struct sw_cost *cost, int kind, int first, int count,
     for (int way = 0; way < SW_WAY_DISK; way++)
         if (way_begin(&r, way, &s))
             FOR_EACH_ENDS(&r, &s) stream[way][ends_] = without_streamed(&r, &s, &best);
-    for (int way = SW_WAYS - 1; way >= 0; way--)
+    for (int way = cost->n_ways - 1; way >= 0; way--)
         if (way_begin(&r, way, &s))
             FOR_EACH_ENDS(&r, &s)
     if (way >= SW_WAY_DISK || stream[way][ends_])
@@ -458,19 +485,19 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
     struct sw_split s;
     if (hopeless(&r))
         return SW_OK;
-    for (int way = 0; way < SW_WAYS; way++) {
+    for (int way = 0; way < cost->n_ways; way++) {
         if (!way_begin(&r, way, &s))
             continue;
         /* slower streamed layers can only pay because their KV is not in host memory */
         const struct sw_kind *k = r.k;
-        const bool on_gpu = s.tiers.disk_on_gpu;
+        const bool on_disk = way >= SW_WAY_DISK;
         const bool stream =
-            p->device >= 0 && (!k->stream_loses[s.stream_prompt] || !k->gpu_wins[way] || on_gpu ||
+            p->device >= 0 && (!k->stream_loses[s.stream_prompt] || !k->gpu_wins[way] || on_disk ||
                                cost->kv[end] > cost->kv[first]);
         const int most = count - s.stream_prompt;
         FOR_EACH_ENDS(&r, &s)
         for (int n = 0; n <= (stream ? most : 0); n++)
-            for (s.tiers.n_streamed = n, s.tiers.n_disk = on_gpu;
+            for (s.tiers.n_streamed = n, s.tiers.n_disk = on_disk;
                  s.tiers.n_disk <= (p->disk ? most - n : 0); s.tiers.n_disk++)
                 for (int g = gpu_room(&r, &s, most - n - s.tiers.n_disk); g >= 0;
                      g = k->gpu_wins[way] && g ? 0 : g - 1) {

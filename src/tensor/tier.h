@@ -25,6 +25,10 @@ struct sw_tiers {
     /* Disk layers go on to the GPU, as streamed ones do, and have their KV there; else the CPU runs
      * them, with KV in host memory. False without disk layers. */
     bool disk_on_gpu;
+    /* Disk layers with experts are read by expert: the rest of them is kept in the memory of what
+     * runs them, and so many experts of each, as a cache. Else disk layers are read whole. */
+    bool by_expert;
+    int cached_experts;
 };
 
 static inline int sw_tiers_count(const struct sw_tiers *t, enum sw_tier tier)

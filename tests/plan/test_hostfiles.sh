@@ -124,6 +124,18 @@ rm -rf "$deep"
 # A mix of formats on too little memory: what would make it fit, the disk among it.
 if "$spillway" inspect "$here/configs/mixtral-8x7b" | grep -q '^  q4_k_m '; then
     check mixtral-16g.txt 4 mixtral-8x7b "1x(host:16G)" --weights q4_k_m
+    # experts are read as they are chosen, and what memory has room for is kept
+    check experts-mixtral.txt 0 mixtral-8x7b "1x(gpu:8G host:16G disk:3GB/s)" --weights q4_k_m
+    "$spillway" plan "$here/configs/mixtral-8x7b" --weights q4_k_m --json \
+        --cluster "1x(gpu:8G host:16G disk:3GB/s)" | python3 -c '
+import json, sys
+plan = json.load(sys.stdin)
+stage, predicted = plan["stages"][0], plan["predicted"]
+kept = stage["experts"]["cached"]
+assert 0 < kept < 8 and stage["experts"]["hit_rate"] == kept / 8, stage["experts"]
+assert predicted["disk_bytes_per_token"] < stage["bytes"]["disk"] * 0.26, predicted
+assert predicted["disk_bytes_per_token"] / 3e9 < predicted["s_per_token"] < 0.7, predicted
+' || failed=1
 else
     echo "no plan of q4_k_m: weights cannot be kept in all of its formats"
 fi

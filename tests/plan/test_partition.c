@@ -6,6 +6,7 @@
 
 #define LAYERS 5
 #define RANKS 4
+#define MOST_EXPERTS 3
 
 struct oracle {
     const struct sw_footprint *fp;
@@ -24,6 +25,7 @@ struct way {
     bool egpu, hgpu;
     bool passing; /* host layers are streamed for prompts */
     bool dgpu;    /* disk layers are run by the GPU */
+    int cached;   /* experts of each disk layer that are kept; -1: they are read whole */
 };
 
 /* What takes so much for a decode step and so much for a chunk of a prompt. */
@@ -49,6 +51,27 @@ static double seen_in_prompt(const struct oracle *q, const struct sw_layer_footp
     for (int i = 1; i <= q->o->prompt_tokens; i++)
         sum += l->window && l->window < i ? l->window : i;
     return sum / q->o->prompt_tokens;
+}
+
+/* Experts from the i-th on that some of the rows choose, counted one by one. */
+static double touched(const struct oracle *q, const struct sw_layer_footprint *l, int from,
+                      double rows)
+{
+    double sum = 0;
+    for (int i = from; i < l->n_experts; i++) {
+        const bool known = q->o->popularity && q->o->n_popularity == l->n_experts;
+        const double share = known ? q->o->popularity[i] : 1.0 / l->n_experts;
+        sum += 1 - pow(1 - fmin(1, share * l->n_used), rows);
+    }
+    return sum;
+}
+
+/* What a layer from disk keeps in memory, and what it then reads. */
+static double kept(const struct sw_layer_footprint *l, int cached)
+{
+    if (cached < 0 || !l->n_experts)
+        return 0;
+    return (double)l->weight_bytes - (double)l->expert_bytes * (l->n_experts - cached);
 }
 
 /* Returns false when it does not fit; adds the host bytes to *host, gives the time. */
@@ -84,9 +107,15 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
         return false;
     if (w->dgpu && (!gpu || !w->n[3]))
         return false;
+    if (w->cached >= 0 && !w->n[3])
+        return false;
+    double unit = 0;
     for (int i = 0; i < fp->n_layers; i++) {
         biggest = max2(biggest, (double)fp->layers[i].weight_bytes);
         biggest_kv = max2(biggest_kv, (double)fp->layers[i].kv_bytes);
+        unit = max2(unit, fp->layers[i].n_experts && w->cached >= 0
+                              ? (double)fp->layers[i].expert_bytes * fp->layers[i].n_used
+                              : (double)fp->layers[i].weight_bytes);
     }
 #define AT(where, where_prompt)                                                                    \
     (crossings += at >= 0 && at != (where), at = (where),                                          \
@@ -111,27 +140,36 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
                 const double kv_rows =
                     p ? max2(rows, positions + (rows - 1) / 2) : rows * positions;
                 const double seen = (double)l->kv_row_bytes * kv_rows;
-                const double touched = wb * (1 - pow(1 - share, rows));
+                const double reads = l->n_experts ? wb - (double)l->expert_bytes *
+                                                             (l->n_experts - touched(q, l, 0, rows))
+                                                  : wb * (1 - pow(1 - share, rows));
+                const bool by_expert = tier == 3 && w->cached >= 0 && l->n_experts;
+                const double from_disk =
+                    by_expert ? (double)l->expert_bytes * touched(q, l, w->cached, rows) : wb;
                 const double work = l->token_flops * rows;
                 const double attention = l->attend_flops * rows * positions;
                 const bool passes = p && tier == 1 && w->passing;
-                lt[p] = on_gpu || passes
-                            ? max2(touched / dev->bandwidth, work / dev->flops) +
-                                  max2(seen / dev->bandwidth, attention / gpu_attend) +
-                                  8 * dev->launch
-                            : max2(touched / host_bw, work / cpu) +
-                                  max2(seen / host_bw, attention / (p ? cpu_attend : cpu_decode));
+                const double attends =
+                    on_gpu || passes
+                        ? max2(seen / dev->bandwidth, attention / gpu_attend) + 8 * dev->launch
+                        : max2(seen / host_bw, attention / (p ? cpu_attend : cpu_decode));
+                lt[p] = on_gpu || passes ? max2(reads / dev->bandwidth, work / dev->flops)
+                                         : max2(reads / host_bw, work / cpu);
+                if (!by_expert)
+                    lt[p] += attends;
                 if (tier == 2 || passes)
                     lt[p] = max2(lt[p], wb / bus);
                 if (passes)
                     lt[p] += (seen + rows * (double)l->kv_row_bytes) / bus;
                 if (tier == 3 && w->dgpu)
-                    lt[p] += wb / bus;
+                    lt[p] += from_disk / bus;
                 if (tier == 3)
-                    lt[p] = max2(lt[p], wb / disk);
+                    lt[p] = max2(lt[p], from_disk / disk);
+                if (by_expert)
+                    lt[p] += attends;
             }
             AT(on_gpu, on_gpu || (tier == 1 && w->passing));
-            *(tier == 0 ? &g : &h) += tier == 3 ? 0 : wb;
+            *(tier == 0 || (tier == 3 && on_gpu) ? &g : &h) += tier == 3 ? kept(l, w->cached) : wb;
             *(on_gpu ? &g : &h) += kv;
             t += goal(q, lt[0], lt[1]);
         }
@@ -151,13 +189,13 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
         g += (double)o->gpu_context + (double)fp->gpu_work_bytes +
              (head && w->hgpu ? (double)fp->logits_bytes : 0) +
              (w->n[2] || w->passing ? 2 * biggest
-              : w->dgpu             ? biggest
+              : w->dgpu             ? unit
                                     : 0) +
              (w->passing ? (double)fp->matrix_bytes + biggest_kv : 0);
     if (w->n[1] || (w->n[3] && !w->dgpu) || (embed && !w->egpu) || (head && !w->hgpu))
         h += (double)fp->work_bytes;
     h += (double)o->rank_host + (head ? (double)(fp->logits_bytes + fp->sampler_bytes) : 0) +
-         max2((double)fp->load_bytes, w->n[3] ? 2 * biggest + (double)fp->disk_read_bytes : 0) +
+         max2((double)fp->load_bytes, w->n[3] ? 2 * unit + (double)fp->disk_read_bytes : 0) +
          (gpu ? 2.0 * (double)fp->hop_bytes * fp->params.max_batch_tokens : 0);
     if (g > 0) {
         const uint64_t have = o->gpu_memory < dev->free ? o->gpu_memory : dev->free;
@@ -226,8 +264,12 @@ static void place(struct oracle *q, int rank, int first, int last, double host, 
             continue;
         }
         const double in = hop(q, last < 0 ? 0 : last, rank, last < 0);
-        for (int bits = 0; bits < 16; bits++) {
-            struct way w = {.first = first,
+        int experts = 0;
+        for (int i = 0; i < q->fp->n_layers && !q->o->no_experts; i++)
+            experts = q->fp->layers[i].n_experts > experts ? q->fp->layers[i].n_experts : experts;
+        for (int bits = 0; bits < 16 * (1 + experts); bits++) {
+            struct way w = {.cached = bits / 16 - 1,
+                            .first = first,
                             .egpu = bits & 1,
                             .hgpu = bits & 2,
                             .passing = bits & 4,
@@ -254,6 +296,25 @@ static unsigned roll(unsigned n)
     return (unsigned)(state >> 33) % n;
 }
 
+/* Makes most layers routed, with the same number of experts. */
+static void random_experts(const struct sw_footprint *fp, struct sw_layer_footprint *layers)
+{
+    const int n = 1 + (int)roll(MOST_EXPERTS), used = 1 + (int)roll((unsigned)n);
+    for (int i = 0; i < fp->n_layers; i++) {
+        struct sw_layer_footprint *l = &layers[i];
+        if (i && fp->layers[i].weight_bytes == layers[0].weight_bytes) {
+            *l = layers[0];
+            continue;
+        }
+        if (roll(5) == 0)
+            continue;
+        l->n_experts = n;
+        l->n_used = used;
+        l->expert_bytes = (l->weight_bytes - roll(900)) / (uint64_t)n;
+        l->read_bytes = l->weight_bytes - (uint64_t)(n - used) * l->expert_bytes;
+    }
+}
+
 static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint *layers,
                              int least_layers)
 {
@@ -272,7 +333,7 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
             *l = layers[0];
             continue;
         }
-        l->weight_bytes = 1000 + roll(2000);
+        *l = (struct sw_layer_footprint){.weight_bytes = 1000 + roll(2000)};
         l->read_bytes = roll(3) ? l->weight_bytes : l->weight_bytes / (1 + roll(4));
         l->kv_bytes = roll(4) ? roll(800) : 0;
         l->kv_row_bytes = roll(20);
@@ -280,6 +341,8 @@ static void random_footprint(struct sw_footprint *fp, struct sw_layer_footprint 
         l->attend_flops = roll(3) ? roll(200) : 0;
         l->window = roll(3) ? 0 : 1 + (int)roll(40);
     }
+    if (least_layers == 1 && roll(3) == 0)
+        random_experts(fp, layers);
     fp->embed_bytes = roll(1500);
     fp->embed_read_bytes = roll(50);
     fp->head_bytes = 100 + roll(1500);
@@ -336,10 +399,27 @@ static void random_cluster(struct sw_cluster *cl, int most_ranks)
     cl->local_bandwidth = 1e6 * (20 + roll(100));
 }
 
+/* Shares of so many experts, the first with most. */
+static const double *random_popularity(int n)
+{
+    static double shares[MOST_EXPERTS];
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += shares[i] = (i ? shares[i - 1] : 1) * (1 + roll(4)) / 4.0;
+    for (int i = 0; i < n; i++)
+        shares[i] /= sum;
+    return shares;
+}
+
 static void random_options(struct sw_plan_options *o, const struct sw_cluster *cl, int n_layers,
                            int *slices)
 {
     sw_plan_options_init(o);
+    o->no_experts = roll(6) == 0;
+    if (roll(2)) {
+        o->n_popularity = 1 + (int)roll(MOST_EXPERTS);
+        o->popularity = random_popularity(o->n_popularity);
+    }
     o->objective = roll(2) ? SW_OBJECTIVE_LATENCY : SW_OBJECTIVE_THROUGHPUT;
     o->micro_batch = (int)roll(4);
     o->prompt_tokens = 1 + (int)roll(150);
@@ -361,6 +441,31 @@ static void random_options(struct sw_plan_options *o, const struct sw_cluster *c
         o->slices = slices;
         o->n_slices = ranks;
     }
+}
+
+/* Hits and bytes from disk of the plan's stages, counted anew. */
+static bool disk_is_told(const struct sw_plan *plan, const struct oracle *q)
+{
+    bool good = true;
+    for (int r = 0; r < plan->n_ranks; r++) {
+        const struct sw_plan_stage *s = &plan->stages[r];
+        const int cached = s->tiers.by_expert ? s->tiers.cached_experts : -1;
+        double bytes = 0, choices = 0, missed = 0;
+        for (int i = s->first + s->count - s->tiers.n_disk; i < s->first + s->count; i++) {
+            const struct sw_layer_footprint *l = &q->fp->layers[i];
+            const bool by_expert = cached >= 0 && l->n_experts;
+            const bool known = q->o->popularity && q->o->n_popularity == l->n_experts;
+            bytes += by_expert ? (double)l->expert_bytes * touched(q, l, cached, q->batch)
+                               : (double)l->weight_bytes;
+            choices += l->n_used;
+            for (int e = cached; by_expert && e < l->n_experts; e++)
+                missed += l->n_used * (known ? q->o->popularity[e] : 1.0 / l->n_experts);
+        }
+        good &= fabs(s->disk_read - bytes) <= 1e-9 * bytes;
+        good &= !s->tiers.by_expert || choices <= 0 ||
+                fabs(s->expert_hits - (1 - missed / choices)) < 1e-9;
+    }
+    return good;
 }
 
 static void plan_value(const struct sw_plan *plan, const struct oracle *q, double v[2])
@@ -402,13 +507,14 @@ static void weigh_request(struct oracle *q)
 
 /* What the plans chose, to see that every choice comes up. */
 static struct {
-    int fit, passing, passing_with_gpu, streamed, disk, disk_on_gpu, disk_and_streamed;
+    int fit, passing, passing_with_gpu, streamed, disk, disk_on_gpu, disk_and_streamed, by_expert,
+        cached;
 } seen;
 
 static void note(const struct sw_plan *plan)
 {
     bool passing = false, with_gpu = false, streamed = false, disk = false;
-    bool disk_on_gpu = false, both = false;
+    bool disk_on_gpu = false, both = false, by_expert = false, cached = false;
     for (int r = 0; r < plan->n_ranks; r++) {
         const struct sw_plan_stage *s = &plan->stages[r];
         passing |= s->stream_prompt;
@@ -416,6 +522,8 @@ static void note(const struct sw_plan *plan)
         streamed |= s->tiers.n_streamed > 0;
         disk |= s->tiers.n_disk > 0;
         disk_on_gpu |= s->tiers.disk_on_gpu;
+        by_expert |= s->tiers.by_expert;
+        cached |= s->tiers.cached_experts > 0;
         both |= s->tiers.disk_on_gpu && s->tiers.n_streamed > 0;
     }
     seen.fit++;
@@ -425,6 +533,8 @@ static void note(const struct sw_plan *plan)
     seen.disk += disk;
     seen.disk_on_gpu += disk_on_gpu;
     seen.disk_and_streamed += both;
+    seen.by_expert += by_expert;
+    seen.cached += cached;
 }
 
 /* Makes it a case where prompts may be worth room on the GPUs: each rank has one with room for the
@@ -488,6 +598,7 @@ static bool compare(uint64_t seed, int most_ranks, bool prompts)
         double v[2];
         plan_value(&plan, &q, v);
         note(&plan);
+        CU_ASSERT(disk_is_told(&plan, &q));
         /* times are whole picoseconds: a few of them may be off, of a prompt's so much the more */
         const double off = 1e-10 * (1 + q.prompt_share);
         good = fabs(v[0] - q.best[0]) <= 1e-9 * q.best[0] + off &&
@@ -517,14 +628,16 @@ static void equals_brute_force(void)
     for (uint64_t seed = 100001; seed <= 101500; seed++, cases++)
         fits += compare(seed, RANKS, seed % 4 == 0);
     printf("    %d cases, %d fit; of these %d stream for prompts, %d with GPU layers, %d have "
-           "streamed layers, %d disk layers, %d on a GPU, %d streamed ones beside\n",
+           "streamed layers, %d disk layers, %d on a GPU, %d streamed ones beside, "
+           "%d by expert, %d with some kept\n",
            cases, fits, seen.passing, seen.passing_with_gpu, seen.streamed, seen.disk,
-           seen.disk_on_gpu, seen.disk_and_streamed);
+           seen.disk_on_gpu, seen.disk_and_streamed, seen.by_expert, seen.cached);
     CU_ASSERT(fits > cases / 4);
     CU_ASSERT(fits < cases);
-    CU_ASSERT(seen.passing > fits / 100 && seen.passing_with_gpu > fits / 500);
+    CU_ASSERT(seen.passing > fits / 100 && seen.passing_with_gpu > fits / 1000);
     CU_ASSERT(seen.streamed > fits / 100 && seen.disk > fits / 100);
     CU_ASSERT(seen.disk_on_gpu > fits / 50 && seen.disk_and_streamed >= 5);
+    CU_ASSERT(seen.by_expert > fits / 100 && seen.cached > fits / 500);
 }
 
 static struct sw_layer_footprint two_layers[2] = {{.weight_bytes = 1 << 20, .read_bytes = 1 << 20},
