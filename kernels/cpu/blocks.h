@@ -2,9 +2,9 @@
  * Products of formats whose blocks of columns have scales of their own. Activations become int8 in
  * blocks of 32 columns; the products of a block are summed up exactly, and its sum joins the
  * output's f32 sum, block after block along the columns: one order, whatever the call. Here are the
- * activations and all loops; a format gives its step, which multiplies one unit of LANES rows
- * (struct sw_packing) with some tokens. Included per instruction set, after lanes_*.h, int8.h and
- * product.h.
+ * activations, and the loops of formats that give a step, which multiplies one unit of LANES rows
+ * (struct sw_packing) with some tokens; most give their weights word by word (block_words.h).
+ * Included per instruction set, after lanes_*.h, int8.h and product.h.
  */
 #ifndef SW_KERNELS_BLOCKS_H
 #define SW_KERNELS_BLOCKS_H
@@ -92,77 +92,12 @@ ALWAYS_INLINE const struct block_x *unit_x(const struct block_unit *u, int r, in
     return u->x + j * u->nr + r;
 }
 
-/* ---- what steps of formats of 32 columns share */
-
-/* The products of the 32 columns of block j whose nibbles are four words from `first` on, of the
- * second kind: the low nibbles are columns 0 to 15. */
-ALWAYS_INLINE void unit_nibbles(int nr, const struct block_unit *u, int first, int j,
-                                l_dots dots[TILE_ROWS])
-{
-    EACH (i, 4) {
-        const l_word w = l_load_words(unit_word(u, 1, first + i)), low = l_low(w), high = l_high(w);
-        EACH (r, nr) {
-            const int8_t *x = unit_x(u, r, j)->elements + 4 * i;
-            dots[r] = l_dot(l_dot(dots[r], low, x), high, x + 16);
-        }
-    }
-}
-
-/* The same with a fifth bit: bit i of each byte of `fives` is that of low nibble i, and bit 4 + i
- * of high nibble i. */
-ALWAYS_INLINE void unit_fives(int nr, const struct block_unit *u, l_word fives, int first, int j,
-                              l_dots dots[TILE_ROWS])
-{
-    const l_word bit = l_set_bytes(16);
-    EACH (i, 4) {
-        const l_word w = l_load_words(unit_word(u, 1, first + i));
-        const l_word low = l_or(l_low(w), l_and(l_left(fives, 4 - i), bit));
-        const l_word high = l_or(l_high(w), l_and(l_right(fives, i), bit));
-        EACH (r, nr) {
-            const int8_t *x = unit_x(u, r, j)->elements + 4 * i;
-            dots[r] = l_dot(l_dot(dots[r], low, x), high, x + 16);
-        }
-    }
-}
-
-/* Adds the sums of block j to those of the outputs. scale: the weights' */
-ALWAYS_INLINE void unit_add(int nr, const struct block_unit *u, int j, l_vec scale,
-                            const l_word sums[TILE_ROWS], l_vec acc[TILE_ROWS])
-{
-    EACH (r, nr)
-        acc[r] = l_fma(l_float(sums[r]), l_mul(scale, l_set(unit_x(u, r, j)->scale)), acc[r]);
-}
-
-ALWAYS_INLINE void unit_add_dots(int nr, const struct block_unit *u, int j, l_vec scale,
-                                 const l_dots dots[TILE_ROWS], l_vec acc[TILE_ROWS])
-{
-    l_word sums[TILE_ROWS];
-    EACH (r, nr)
-        sums[r] = l_sum(dots[r]);
-    unit_add(nr, u, j, scale, sums, acc);
-}
-
-/* Where sums of products of block j start. */
-ALWAYS_INLINE void unit_start(int nr, const struct block_unit *u, int j, l_dots dots[TILE_ROWS])
-{
-    EACH (r, nr)
-        dots[r] = l_dots_from(unit_x(u, r, j)->starts[0]);
-}
-
-/* Adds what the weights' minimum counts in a block. */
-ALWAYS_INLINE void unit_add_min(int nr, const struct block_unit *u, int j, l_vec min,
-                                l_vec acc[TILE_ROWS])
-{
-    EACH (r, nr)
-        acc[r] = l_fma(min, l_set(unit_x(u, r, j)->sums[0]), acc[r]);
-}
-
 /* A format: all constants. step: adds the products of a unit to acc[r] of each token. */
 typedef void block_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS]);
 struct block_format {
     struct sw_packing packing;
     struct block_needs needs;
-    block_step *step; /* ALWAYS_INLINE */
+    block_step *step; /* ALWAYS_INLINE; NULL: block_words.h has the loops */
 };
 
 /* Blocks of whole units. */
@@ -179,9 +114,9 @@ ALWAYS_INLINE int64_t block_count(const struct block_format *f, int64_t cols)
  */
 #define BLOCKS_FEW 8
 #define BLOCKS_MANY 16
-static inline int64_t blocks_chunk(int64_t n)
+ALWAYS_INLINE int64_t blocks_chunk(const struct block_format *f, int64_t n)
 {
-    return sw_tile_count(n) == 1 ? BLOCKS_FEW : BLOCKS_MANY;
+    return !f->step || sw_tile_count(n) == 1 ? BLOCKS_FEW : BLOCKS_MANY;
 }
 
 /* Blocks [k, k + n_blocks) of tile i of n tokens. */
@@ -195,7 +130,7 @@ ALWAYS_INLINE void blocks_prepare(const struct block_format *f, const struct sw_
                                   int64_t i)
 {
     const int64_t first = tile_first(p->n, i), nr = tile_first(p->n, i + 1) - first;
-    const int64_t chunk = blocks_chunk(p->n), all = block_count(f, p->cols);
+    const int64_t chunk = blocks_chunk(f, p->n), all = block_count(f, p->cols);
     float activated[BLOCKS_MANY * SW_X_COLS];
     for (int64_t k = 0; k < all; k += chunk) {
         const int64_t n_blocks = all - k < chunk ? all - k : chunk, col = k * SW_X_COLS;
@@ -341,7 +276,7 @@ ALWAYS_INLINE void block_tall(const struct block_format *f, const struct block_t
 
 ALWAYS_INLINE void blocks_product(const struct block_format *f, const struct sw_panel_product *p)
 {
-    const int64_t blocks = block_count(f, p->cols), chunk = blocks_chunk(p->n);
+    const int64_t blocks = block_count(f, p->cols), chunk = blocks_chunk(f, p->n);
     const int64_t base = tile_first(p->n, p->first_tile), end = tile_first(p->n, p->end_tile);
     const int of_unit = f->packing.elements / SW_X_COLS;
     memset(p->scratch, 0, (size_t)((end - base) * SW_PANEL) * sizeof *p->scratch);

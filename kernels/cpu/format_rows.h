@@ -4,9 +4,13 @@
 
 #include "kernels/cpu/blocks.h"
 
+#include "kernels/cpu/group_steps.h"
+
+#include "kernels/cpu/block_words.h"
+
 #include "kernels/cpu/fives.h"
 
-#include "kernels/cpu/group_steps.h"
+#include "kernels/cpu/group_words.h"
 #include "kernels/cpu/iq4_nl.h"
 #include "kernels/cpu/mxfp4.h"
 #include "kernels/cpu/q4_0.h"

@@ -1,14 +1,11 @@
 /*
- * The steps of group-wise integers (tensor/groupwise.h): a unit is a block of the weights, of one
- * or four blocks of activations. Its sums are scaled once: each block's whole sum times the
- * activations' scale joins those before it, then the zero's share is taken off, then the sum joins
- * the output's times the weights' scale. Included after blocks.h.
+ * The steps of group-wise integers (tensor/groupwise.h) but those of 4 bits: a unit is a block of
+ * the weights, of one or four blocks of activations. Its sums are scaled once: each block's whole
+ * sum times the activations' scale joins those before it, then the zero's share is taken off, then
+ * the sum joins the output's times the weights' scale. Included after blocks.h.
  */
 #ifndef SW_KERNELS_GROUP_STEPS_H
 #define SW_KERNELS_GROUP_STEPS_H
-
-/* Nibbles count from here, so that most zeros are 0: sums start less so many times the elements. */
-#define GROUP_MIDDLE 8
 
 /* Adds a unit of `blocks` blocks: sums of whole numbers as floats in `sums`, with the activations'
  * scales; zero: what to take off for each element. */
@@ -22,32 +19,6 @@ ALWAYS_INLINE void group_join(int nr, int blocks, const struct block_unit *u, l_
             elements += unit_x(u, r, j)->sums[0];
         acc[r] = l_fma(l_fma(zero, l_set(-elements), sums[r]), scale, acc[r]);
     }
-}
-
-ALWAYS_INLINE void group_step_4(int blocks, int nr, const struct block_unit *u,
-                                l_vec acc[TILE_ROWS])
-{
-    l_vec sums[TILE_ROWS];
-    EACH (r, nr)
-        sums[r] = l_set(0);
-    for (int j = 0; j < blocks; j++) {
-        l_dots dots[TILE_ROWS];
-        EACH (r, nr)
-            dots[r] = l_dots_from(unit_x(u, r, j)->starts[0]);
-        EACH (i, 4) {
-            const l_word w = l_load_words(unit_word(u, 0, 1 + 4 * j + i));
-            const l_word low = l_low(w), high = l_high(w);
-            EACH (r, nr) {
-                const int8_t *x = unit_x(u, r, j)->elements + 4 * i;
-                dots[r] = l_dot(l_dot(dots[r], low, x), high, x + 16);
-            }
-        }
-        EACH (r, nr)
-            sums[r] = l_fma(l_float(l_sum(dots[r])), l_set(unit_x(u, r, j)->scale), sums[r]);
-    }
-    const l_word head = l_load_words(unit_word(u, 0, 0));
-    const l_vec zero = l_add(l_float(l_and(head, l_set_word(255))), l_set((float)-GROUP_MIDDLE));
-    group_join(nr, blocks, u, sums, zero, acc);
 }
 
 ALWAYS_INLINE void group_step_8(int blocks, int nr, const struct block_unit *u,
@@ -72,7 +43,7 @@ ALWAYS_INLINE void group_step_8(int blocks, int nr, const struct block_unit *u,
     group_join(nr, blocks, u, sums, zero, acc);
 }
 
-/* int4_g128 and so on: bits of a code, blocks of 32, whether codes are signed, where they count
+/* int8_g128 and so on: bits of a code, blocks of 32, whether codes are signed, where they count
  * from. */
 #define GROUP_FORMAT(name, bits, blocks, is_signed, from)                                          \
     ALWAYS_INLINE void name##_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS])       \
@@ -90,8 +61,6 @@ ALWAYS_INLINE void group_step_8(int blocks, int nr, const struct block_unit *u,
         blocks_product(&name##_format, p);                                                         \
     }
 
-GROUP_FORMAT(int4_g128, 4, 4, false, GROUP_MIDDLE)
-GROUP_FORMAT(int4_g32, 4, 1, false, GROUP_MIDDLE)
 GROUP_FORMAT(int8_g128, 8, 4, true, SIGNED_ZERO)
 GROUP_FORMAT(int8_g32, 8, 1, true, SIGNED_ZERO)
 

@@ -7,6 +7,8 @@
 
 #define LANES 8
 #define LANES_VECS 1
+#define WORDS_ROWS 3 /* tokens and registers of rows of a tile in words (block_words.h) */
+#define WORDS_VECS 3
 
 typedef __m256 l_vec;
 
@@ -116,6 +118,10 @@ static inline l_word l_byte(l_word a, int which)
 {
     return l_and(l_right(a, 8 * which), l_set_word(255));
 }
+static inline l_word l_byte_by(l_word a, int which)
+{
+    return l_and(l_right_by(a, 8 * which), l_set_word(255));
+}
 static inline l_word l_signed_byte(l_word a, int which)
 {
     return _mm256_srai_epi32(l_left(a, 8 * (3 - which)), 24);
@@ -134,11 +140,13 @@ static inline l_dots l_dots_from(int32_t start)
 {
     return _mm256_set1_epi32(start);
 }
-static inline __m256i l_four(const int8_t *x)
+/* Four elements of x for all lanes. Of floats a broadcast from memory is made. */
+typedef __m256i l_x;
+static inline l_x l_x_of(const int8_t *x)
 {
-    int four;
+    float four; /* their bits */
     memcpy(&four, x, sizeof four);
-    return _mm256_set1_epi32(four);
+    return _mm256_castps_si256(_mm256_set1_ps(four));
 }
 /* Compilers may not turn a chain of sums into a tree: more values than there are registers. */
 static inline __m256i l_chained(__m256i sums)
@@ -146,39 +154,43 @@ static inline __m256i l_chained(__m256i sums)
     __asm__("" : "+x"(sums));
     return sums;
 }
+static inline l_dots l_dot_x(l_dots sums, l_word w, l_x x)
+{
+    return l_chained(_mm256_add_epi16(sums, _mm256_maddubs_epi16(w, x)));
+}
 static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
 {
-    return l_chained(_mm256_add_epi16(sums, _mm256_maddubs_epi16(w, l_four(x))));
+    return l_dot_x(sums, w, l_x_of(x));
 }
 static inline l_word l_sum(l_dots sums)
 {
     return _mm256_madd_epi16(sums, _mm256_set1_epi16(1));
 }
-static inline l_word l_sum_times(l_dots sums, l_word factor)
+typedef __m256i l_factor;
+static inline l_factor l_factor_of(l_word factor)
 {
-    return _mm256_madd_epi16(sums, l_or(l_and(factor, l_set_word(65535)), l_left(factor, 16)));
+    return l_or(l_and(factor, l_set_word(65535)), l_left(factor, 16));
+}
+static inline l_word l_sum_times(l_dots sums, l_factor factor)
+{
+    return _mm256_madd_epi16(sums, factor);
 }
 
 /* Signed weights: their signs go to x. Pairs of 127 * 127 fit the 16 bits, sums of them do not. */
 #define SIGNED_ZERO 0
 typedef __m256i l_signed;
-typedef __m256i l_signed_table;
 static inline l_signed l_signed_of(l_word w)
 {
     return w;
 }
-static inline l_signed_table l_signed_table_of(const int8_t *entries)
+static inline l_word l_signed_dot_x(l_word sums, l_signed w, l_x x)
 {
-    return l_table_of(entries);
-}
-static inline l_signed l_signed_look_up(l_signed_table table, l_word at)
-{
-    return l_look_up(table, at);
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    return l_chained(_mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
 }
 static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
 {
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(l_four(x), w));
-    return l_chained(_mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
+    return l_signed_dot_x(sums, w, l_x_of(x));
 }
 
 /* Weights of 16 bits: of a register of lanes those of the first two lanes of each four, and those

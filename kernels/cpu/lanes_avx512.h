@@ -9,6 +9,8 @@
 
 #define LANES 16
 #define LANES_VECS 2 /* registers of rows that a tile of several tokens is wide */
+#define WORDS_ROWS 6 /* tokens and registers of rows of a tile in words (block_words.h) */
+#define WORDS_VECS 2
 
 typedef __m512 l_vec;
 
@@ -123,10 +125,15 @@ static inline l_word l_look_up(l_table table, l_word at)
 {
     return _mm512_shuffle_epi8(table, at);
 }
-/* Byte `which` (a constant) of each lane, as a number from 0 to 255, or from -128 to 127. */
+/* Byte `which` (a constant; of l_byte_by it is none) of each lane, as a number from 0 to 255, or
+ * from -128 to 127. */
 static inline l_word l_byte(l_word a, int which)
 {
     return l_and(l_right(a, 8 * which), l_set_word(255));
+}
+static inline l_word l_byte_by(l_word a, int which)
+{
+    return l_and(l_right_by(a, 8 * which), l_set_word(255));
 }
 static inline l_word l_signed_byte(l_word a, int which)
 {
@@ -144,56 +151,66 @@ static inline l_word l_signed_byte(l_word a, int which)
  * the weights that count are those less the zero point: 32 columns (8 calls) of -16 to 15 fit, or
  * 16 columns (4 calls) of -32 to 31.
  */
-#ifdef DOT
-typedef __m512i l_dots;
-#define DOTS_HALVES 0
-static inline __m512i l_four(const int8_t *x)
+/* Four elements of x for all lanes. */
+typedef __m512i l_x;
+static inline l_x l_x_of(const int8_t *x)
 {
     int four;
     memcpy(&four, x, sizeof four);
     return _mm512_set1_epi32(four);
 }
-static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
+#ifdef DOT
+typedef __m512i l_dots;
+#define DOTS_HALVES 0
+static inline l_dots l_dot_x(l_dots sums, l_word w, l_x x)
 {
-    return _mm512_dpbusd_epi32(sums, w, l_four(x));
+    return _mm512_dpbusd_epi32(sums, w, x);
 }
 /* The sums, and the sums times a factor of each lane, from -32768 to 32767. */
 static inline l_word l_sum(l_dots sums)
 {
     return sums;
 }
-static inline l_word l_sum_times(l_dots sums, l_word factor)
+typedef __m512i l_factor;
+static inline l_factor l_factor_of(l_word factor)
+{
+    return factor;
+}
+static inline l_word l_sum_times(l_dots sums, l_factor factor)
 {
     return _mm512_mullo_epi32(sums, factor);
 }
 #else
 typedef __m512i l_dots;
 #define DOTS_HALVES 1
-static inline __m512i l_four(const int8_t *x)
-{
-    int four;
-    memcpy(&four, x, sizeof four);
-    return _mm512_set1_epi32(four);
-}
 /* Compilers may not turn a chain of sums into a tree: more values than there are registers. */
 static inline __m512i l_chained(__m512i sums)
 {
     __asm__("" : "+v"(sums));
     return sums;
 }
-static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
+static inline l_dots l_dot_x(l_dots sums, l_word w, l_x x)
 {
-    return l_chained(_mm512_add_epi16(sums, _mm512_maddubs_epi16(w, l_four(x))));
+    return l_chained(_mm512_add_epi16(sums, _mm512_maddubs_epi16(w, x)));
 }
 static inline l_word l_sum(l_dots sums)
 {
     return _mm512_madd_epi16(sums, _mm512_set1_epi16(1));
 }
-static inline l_word l_sum_times(l_dots sums, l_word factor)
+typedef __m512i l_factor;
+static inline l_factor l_factor_of(l_word factor)
 {
-    return _mm512_madd_epi16(sums, l_or(l_and(factor, l_set_word(65535)), l_left(factor, 16)));
+    return l_or(l_and(factor, l_set_word(65535)), l_left(factor, 16));
+}
+static inline l_word l_sum_times(l_dots sums, l_factor factor)
+{
+    return _mm512_madd_epi16(sums, factor);
 }
 #endif
+static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
+{
+    return l_dot_x(sums, w, l_x_of(x));
+}
 static inline l_dots l_dots_zero(void)
 {
     return _mm512_setzero_si512();
@@ -206,53 +223,38 @@ static inline l_dots l_dots_from(int32_t start)
 
 /*
  * Signed weights, from -127 to 127: the sums have 32 bits, and are those of the weights raised by
- * SIGNED_ZERO. They come from bytes, or from tables of them.
+ * SIGNED_ZERO.
  */
 #ifdef DOT
 #define SIGNED_ZERO 128
 typedef __m512i l_signed;
-typedef __m512i l_signed_table;
 static inline l_signed l_signed_of(l_word w)
 {
     return _mm512_xor_si512(w, l_set_bytes(128));
 }
-static inline l_signed_table l_signed_table_of(const int8_t *entries)
+static inline l_word l_signed_dot_x(l_word sums, l_signed w, l_x x)
 {
-    return l_signed_of(l_table_of(entries));
-}
-static inline l_signed l_signed_look_up(l_signed_table table, l_word at)
-{
-    return l_look_up(table, at);
-}
-static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
-{
-    return _mm512_dpbusd_epi32(sums, w, l_four(x));
+    return _mm512_dpbusd_epi32(sums, w, x);
 }
 #else
 #define SIGNED_ZERO 0
 typedef v_bytes l_signed;
-typedef __m512i l_signed_table;
 static inline l_signed l_signed_of(l_word w)
 {
     return (l_signed){_mm512_abs_epi8(w), _mm512_movepi8_mask(w)};
 }
-static inline l_signed_table l_signed_table_of(const int8_t *entries)
+static inline l_word l_signed_dot_x(l_word sums, l_signed w, l_x x)
 {
-    return l_table_of(entries);
-}
-static inline l_signed l_signed_look_up(l_signed_table table, l_word at)
-{
-    return l_signed_of(l_look_up(table, at));
-}
-static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
-{
-    const __m512i plain = l_four(x);
-    const __m512i turned = _mm512_sub_epi8(_mm512_setzero_si512(), plain);
+    const __m512i turned = _mm512_sub_epi8(_mm512_setzero_si512(), x);
     const __m512i pairs =
-        _mm512_maddubs_epi16(w.size, _mm512_mask_blend_epi8(w.negative, plain, turned));
+        _mm512_maddubs_epi16(w.size, _mm512_mask_blend_epi8(w.negative, x, turned));
     return l_chained(_mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));
 }
 #endif
+static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
+{
+    return l_signed_dot_x(sums, w, l_x_of(x));
+}
 
 /*
  * Weights of 16 bits, from tables. l_wide_dot adds the products of a lane's four with four elements
@@ -286,8 +288,8 @@ static inline l_wide_sums l_wide_from(int32_t start)
 }
 static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
 {
-    return (l_wide_sums){_mm512_dpbusd_epi32(sums.a, w.a, l_four(x)),
-                         _mm512_dpbusd_epi32(sums.b, w.b, l_four(x))};
+    return (l_wide_sums){_mm512_dpbusd_epi32(sums.a, w.a, l_x_of(x)),
+                         _mm512_dpbusd_epi32(sums.b, w.b, l_x_of(x))};
 }
 static inline l_word l_wide_sum(l_wide_sums sums)
 {

@@ -6,6 +6,8 @@
 
 #define LANES 16
 #define LANES_VECS 1
+#define WORDS_ROWS 3
+#define WORDS_VECS 1
 #define LANES_IN_LOOPS 1
 
 typedef vec l_vec;
@@ -144,6 +146,10 @@ static inline l_word l_byte(l_word a, int which)
 {
     EACH_WORD(a.x[i] >> 8 * which & 255);
 }
+static inline l_word l_byte_by(l_word a, int which)
+{
+    return l_byte(a, which);
+}
 static inline l_word l_signed_byte(l_word a, int which)
 {
     EACH_WORD((uint32_t)((int32_t)(a.x[i] << 8 * (3 - which)) >> 24));
@@ -162,9 +168,16 @@ static inline l_dots l_dots_from(int32_t start)
 {
     return l_set_word((uint32_t)start);
 }
-static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
+typedef struct l_x {
+    int8_t x[4];
+} l_x;
+static inline l_x l_x_of(const int8_t *x)
 {
-    const int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
+    return (l_x){{x[0], x[1], x[2], x[3]}};
+}
+static inline l_dots l_dot_x(l_dots sums, l_word w, l_x x)
+{
+    const int32_t x0 = x.x[0], x1 = x.x[1], x2 = x.x[2], x3 = x.x[3];
     for (int i = 0; i < 16; i++) {
         const uint32_t four = w.x[i];
         sums.x[i] += (uint32_t)((int32_t)(four & 255) * x0 + (int32_t)(four >> 8 & 255) * x1 +
@@ -172,38 +185,42 @@ static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
     }
     return sums;
 }
+static inline l_dots l_dot(l_dots sums, l_word w, const int8_t *x)
+{
+    return l_dot_x(sums, w, l_x_of(x));
+}
 static inline l_word l_sum(l_dots sums)
 {
     return sums;
 }
-static inline l_word l_sum_times(l_dots sums, l_word factor)
+typedef l_word l_factor;
+static inline l_factor l_factor_of(l_word factor)
+{
+    return factor;
+}
+static inline l_word l_sum_times(l_dots sums, l_factor factor)
 {
     return l_times(sums, factor);
 }
 
 #define SIGNED_ZERO 0
 typedef l_word l_signed;
-typedef l_table l_signed_table;
 static inline l_signed l_signed_of(l_word w)
 {
     return w;
 }
-static inline l_signed_table l_signed_table_of(const int8_t *entries)
-{
-    return l_table_of(entries);
-}
-static inline l_signed l_signed_look_up(l_signed_table table, l_word at)
-{
-    return l_look_up(table, at);
-}
-static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
+static inline l_word l_signed_dot_x(l_word sums, l_signed w, l_x x)
 {
     int8_t bytes[64];
     memcpy(bytes, w.x, sizeof bytes);
     for (int i = 0; i < 16; i++)
-        sums.x[i] += (uint32_t)(bytes[4 * i] * x[0] + bytes[4 * i + 1] * x[1] +
-                                bytes[4 * i + 2] * x[2] + bytes[4 * i + 3] * x[3]);
+        sums.x[i] += (uint32_t)(bytes[4 * i] * x.x[0] + bytes[4 * i + 1] * x.x[1] +
+                                bytes[4 * i + 2] * x.x[2] + bytes[4 * i + 3] * x.x[3]);
     return sums;
+}
+static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
+{
+    return l_signed_dot_x(sums, w, l_x_of(x));
 }
 
 typedef struct l_wide_table {

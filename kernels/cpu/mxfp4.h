@@ -1,8 +1,8 @@
 /*
- * The step of mxfp4: a block has the exponent of its scale in a byte, then nibbles, each the place
+ * The words of mxfp4: a block has the exponent of its scale in a byte, then nibbles, each the place
  * of twice an element in one table; the low ones are columns 0 to 15. A unit is two blocks, in a
  * panel with both exponents before the nibbles. Elements are raised by 12, so that they have no
- * signs. Included after blocks.h.
+ * signs. Included after block_words.h.
  */
 #ifndef SW_KERNELS_MXFP4_H
 #define SW_KERNELS_MXFP4_H
@@ -34,37 +34,33 @@ static void mxfp4_restore(char *units, int64_t n)
     }
 }
 
-ALWAYS_INLINE void mxfp4_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS])
+ALWAYS_INLINE void mxfp4_head(const struct block_unit *u, struct words_head *head)
+{
+    head->words[0] = l_load_halves(unit_word(u, 0, 0));
+}
+
+ALWAYS_INLINE l_word mxfp4_word(const struct block_unit *u, const struct words_head *head,
+                                int group, int phase, int i, int half)
 {
     static const int8_t entries[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
-    const l_table table = l_table_of(entries);
-    const l_word exponents = l_load_halves(unit_word(u, 0, 0));
-    EACH (j, 2) {
-        l_dots dots[TILE_ROWS];
-        unit_start(nr, u, j, dots);
-        EACH (i, 4) {
-            const l_word w = l_load_words(unit_word(u, 1, 4 * j + i));
-            const l_word low = l_look_up(table, l_low(w)), high = l_look_up(table, l_high(w));
-            EACH (r, nr) {
-                const int8_t *x = unit_x(u, r, j)->elements + 4 * i;
-                dots[r] = l_dot(l_dot(dots[r], low, x), high, x + 16);
-            }
-        }
-        unit_add_dots(nr, u, j, mxfp4_scale(l_byte(exponents, j)), dots, acc);
-    }
+    (void)head, (void)phase;
+    return l_look_up(l_table_of(entries), words_nibbles(u, 4 * group, i, half));
 }
 
-static const struct block_format mxfp4_format = {
-    {64, {{2, 1}, {4, 8}}}, {1, 12, false}, mxfp4_step};
-
-static void prepare_tile_mxfp4(const struct sw_prepare *p, int64_t i)
+ALWAYS_INLINE l_vec mxfp4_block_scale(const struct words_head *head, int group, int phase)
 {
-    blocks_prepare(&mxfp4_format, p, i);
+    (void)phase;
+    return mxfp4_scale(l_byte_by(head->words[0], group));
 }
 
-static void product_mxfp4(const struct sw_panel_product *p)
-{
-    blocks_product(&mxfp4_format, p);
-}
+static const struct words_format mxfp4_format = {
+    .blocks = {{64, {{2, 1}, {4, 8}}}, {1, 12, false}, NULL},
+    .kind = &words_plain,
+    .phases = 1,
+    .apart = true,
+    .head = mxfp4_head,
+    .word = mxfp4_word,
+    .scale = mxfp4_block_scale};
+WORDS_FUNCTIONS(mxfp4, words_plain)
 
 #endif

@@ -1,27 +1,17 @@
-/* The step of q4_1: a block has its scale and its minimum in f16, then nibbles from 0 to 15; the
- * low ones are columns 0 to 15. Included after blocks.h. */
+/* The words of q4_1: a block has its scale and its minimum in f16, then nibbles from 0 to 15; the
+ * low ones are columns 0 to 15. Included after block_words.h. */
 #ifndef SW_KERNELS_Q4_1_H
 #define SW_KERNELS_Q4_1_H
 
-ALWAYS_INLINE void q4_1_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS])
-{
-    l_dots dots[TILE_ROWS];
-    unit_start(nr, u, 0, dots);
-    unit_nibbles(nr, u, 0, 0, dots);
-    unit_add_dots(nr, u, 0, l_load_f16(unit_word(u, 0, 0)), dots, acc);
-    unit_add_min(nr, u, 0, l_load_f16(unit_word(u, 0, 1)), acc);
-}
-
-static const struct block_format q4_1_format = {{32, {{2, 2}, {4, 4}}}, {1, 0, false}, q4_1_step};
-
-static void prepare_tile_q4_1(const struct sw_prepare *p, int64_t i)
-{
-    blocks_prepare(&q4_1_format, p, i);
-}
-
-static void product_q4_1(const struct sw_panel_product *p)
-{
-    blocks_product(&q4_1_format, p);
-}
+static const struct words_format q4_1_format = {
+    .blocks = {{32, {{2, 2}, {4, 4}}}, {1, 0, false}, NULL},
+    .kind = &words_with_min,
+    .phases = 1,
+    .apart = true,
+    .head = words_head_min,
+    .word = words_nibble,
+    .scale = words_first,
+    .more = words_second};
+WORDS_FUNCTIONS(q4_1, words_with_min)
 
 #endif

@@ -1,4 +1,4 @@
-/* The step of q5_0: a block has its scale in f16, the fifth bits (fives.h), then nibbles; the
+/* The words of q5_0: a block has its scale in f16, the fifth bits (fives.h), then nibbles; the
  * numbers from 0 to 31 stand for -16 to 15. Included after fives.h. */
 #ifndef SW_KERNELS_Q5_0_H
 #define SW_KERNELS_Q5_0_H
@@ -13,24 +13,27 @@ static void q5_0_restore(char *units, int64_t n)
     fives_permute(units, n, 22, 2, true);
 }
 
-ALWAYS_INLINE void q5_0_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS])
+ALWAYS_INLINE void q5_0_head(const struct block_unit *u, struct words_head *head)
 {
-    l_dots dots[TILE_ROWS];
-    unit_start(nr, u, 0, dots);
-    unit_fives(nr, u, l_load_words(unit_word(u, 1, 0)), 1, 0, dots);
-    unit_add_dots(nr, u, 0, l_load_f16(unit_word(u, 0, 0)), dots, acc);
+    words_head_scale(u, head);
+    head->words[0] = l_load_words(unit_word(u, 1, 0));
 }
 
-static const struct block_format q5_0_format = {{32, {{2, 1}, {4, 5}}}, {1, 16, false}, q5_0_step};
-
-static void prepare_tile_q5_0(const struct sw_prepare *p, int64_t i)
+ALWAYS_INLINE l_word q5_0_word(const struct block_unit *u, const struct words_head *head, int group,
+                               int phase, int i, int half)
 {
-    blocks_prepare(&q5_0_format, p, i);
+    (void)group, (void)phase;
+    return words_fives(u, head->words[0], i, half);
 }
 
-static void product_q5_0(const struct sw_panel_product *p)
-{
-    blocks_product(&q5_0_format, p);
-}
+static const struct words_format q5_0_format = {
+    .blocks = {{32, {{2, 1}, {4, 5}}}, {1, 16, false}, NULL},
+    .kind = &words_plain,
+    .phases = 1,
+    .apart = true,
+    .head = q5_0_head,
+    .word = q5_0_word,
+    .scale = words_first};
+WORDS_FUNCTIONS(q5_0, words_plain)
 
 #endif

@@ -1,0 +1,507 @@
+/*
+ * Products of block formats that give their weights word by word: of each four columns a register
+ * of bytes, and of each block of 32 columns a scale. One token reads a panel forward, all rows side
+ * by side. Several tokens share the work of unpacking: a stretch of a panel is written out as bytes
+ * that stay in the first-level cache, and all tiles of tokens go over it before the next. Sums of a
+ * block are whole numbers, and they join an output's sum block after block, so that both ways give
+ * the same bits. Included after blocks.h.
+ */
+#ifndef SW_KERNELS_BLOCK_WORDS_H
+#define SW_KERNELS_BLOCK_WORDS_H
+
+/* What of a unit of LANES rows is read once, as the format likes. */
+struct words_head {
+    l_word words[4];
+    l_vec of[2];
+};
+
+/* Sums of a block, times its scale and that of the activations, are added to an output; and, with
+ * `more`, numbers of the block times sums of the activations. */
+struct words_kind {
+    bool is_signed; /* words are signed bytes */
+    int parts;      /* 2: each half of a block has a factor, a whole number, in it a scale */
+    bool more;      /* of each part */
+    bool starts;    /* sums start from those of struct block_x; else from 0 */
+};
+
+/*
+ * A format: all constants, all functions ALWAYS_INLINE. A unit is groups of `phases` blocks;
+ * `phase` is a constant of a call, `group` may be none. Words are asked for in the order in which
+ * they lie: i from 0 to 3 and `half` 0 or 1, a constant, of columns 4 (2i + half) on, or, with
+ * halves apart (one half has the low nibbles, the other the high ones), of columns 4i + 16 half on.
+ */
+struct words_format {
+    struct block_format blocks; /* without a step */
+    const struct words_kind *kind;
+    bool forward; /* bytes as they are: the processor itself foresees where one token reads on */
+    int phases;
+    bool apart;
+    void (*head)(const struct block_unit *u, struct words_head *head);
+    l_word (*word)(const struct block_unit *u, const struct words_head *head, int group, int phase,
+                   int i, int half);
+    l_vec (*scale)(const struct words_head *head, int group, int phase);
+    l_word (*factor)(const struct block_unit *u, const struct words_head *head, int group,
+                     int phase, int part);
+    l_vec (*more)(const struct block_unit *u, const struct words_head *head, int group, int phase,
+                  int part);
+};
+
+#define WORDS_WIDE (SW_PANEL / LANES)
+#define WORDS_FEW_VECS (WORDS_VECS == 3 ? 2 : WORDS_VECS)
+#define WORDS_QUADS (SW_X_COLS / 4) /* words of a block */
+#define WORDS_AHEAD 4096            /* bytes ahead that one token fetches: these, or a unit */
+
+/* A block of a panel written out; of a narrow panel the rows that are not there are 0. */
+struct words_bytes {
+    l_word words[WORDS_QUADS][WORDS_WIDE];
+    l_vec scales[WORDS_WIDE], more[BLOCK_PARTS][WORDS_WIDE];
+    l_factor factors[BLOCK_PARTS][WORDS_WIDE];
+};
+
+/* Where the words of one block are: written out, or, where `bytes` is NULL, in units and heads of a
+ * format. */
+struct words_block {
+    const struct words_bytes *bytes;
+    int from; /* registers of rows before the first */
+    const struct words_format *f;
+    const struct block_unit *units;
+    const struct words_head *heads;
+    int group, phase;
+    const char *next; /* weights that come later, of one block; else unused */
+};
+
+ALWAYS_INLINE l_word words_read(const struct words_block *b, int v, int i, int half)
+{
+    if (b->bytes)
+        return b->bytes->words[2 * i + half][b->from + v];
+    return b->f->word(&b->units[v], &b->heads[v], b->group, b->phase, i, half);
+}
+
+ALWAYS_INLINE l_vec words_scale(const struct words_block *b, int v)
+{
+    return b->bytes ? b->bytes->scales[b->from + v] : b->f->scale(&b->heads[v], b->group, b->phase);
+}
+
+ALWAYS_INLINE l_vec words_more(const struct words_block *b, int v, int part)
+{
+    return b->bytes ? b->bytes->more[part][b->from + v]
+                    : b->f->more(&b->units[v], &b->heads[v], b->group, b->phase, part);
+}
+
+ALWAYS_INLINE l_factor words_factor(const struct words_block *b, int v, int part)
+{
+    return b->bytes
+               ? b->bytes->factors[part][b->from + v]
+               : l_factor_of(b->f->factor(&b->units[v], &b->heads[v], b->group, b->phase, part));
+}
+
+/* The first column of a word. */
+ALWAYS_INLINE int words_column(const struct words_block *b, int i, int half)
+{
+    return !b->bytes && b->f->apart ? 4 * i + 16 * half : 4 * (2 * i + half);
+}
+
+/* Of i from 0 to 3 how many are written out: where a unit has many phases it would be too much. */
+ALWAYS_INLINE int words_span(const struct words_block *b)
+{
+    return !b->bytes && b->f->phases > 1 ? 1 : 4;
+}
+
+/*
+ * One token waits for memory. Of short units a block's share of what comes later is fetched at
+ * once, before its first word; of long ones, whose words are read with gaps, a part with each word.
+ */
+ALWAYS_INLINE void words_fetch(const struct words_block *b, int word)
+{
+    if (b->bytes || b->f->forward)
+        return;
+    const struct sw_packing *const p = &b->f->blocks.packing;
+    const int lines = sw_packing_bytes(p) * SW_PANEL / (p->elements / SW_X_COLS) / 64;
+    const int each = b->f->phases > 1 ? (lines + WORDS_QUADS - 1) / WORDS_QUADS : lines;
+    if (b->f->phases > 1 || word == 0)
+        for (int line = 0; line < each; line++)
+            __builtin_prefetch(b->next + (word * each + line) * 64);
+}
+
+ALWAYS_INLINE void words_sum_signed(int nr, int nv, const struct words_block *b,
+                                    const struct block_x *x, l_word sums[][TILE_ROWS])
+{
+    const int span = words_span(b);
+    EACH (v, nv)
+        EACH (r, nr)
+            sums[v][r] = l_set_word((uint32_t)x[r].starts[0]);
+    for (int i = 0; i < 4; i += span)
+        EACH (k, span)
+            EACH (half, 2) {
+                l_x xs[TILE_ROWS];
+                words_fetch(b, 2 * (i + k) + half);
+                EACH (r, nr)
+                    xs[r] = l_x_of(x[r].elements + words_column(b, i + k, half));
+                EACH (v, nv) {
+                    const l_signed w = l_signed_of(words_read(b, v, i + k, half));
+                    EACH (r, nr)
+                        sums[v][r] = l_signed_dot_x(sums[v][r], w, xs[r]);
+                }
+            }
+}
+
+/* Words [2 from, 2 past) of a block. */
+ALWAYS_INLINE void words_dots(int nr, int nv, const struct words_block *b, const struct block_x *x,
+                              int from, int past, l_dots dots[][TILE_ROWS])
+{
+    const int span = words_span(b) < past - from ? words_span(b) : past - from;
+    for (int i = from; i < past; i += span)
+        EACH (k, span)
+            EACH (half, 2) {
+                l_x xs[TILE_ROWS];
+                words_fetch(b, 2 * (i + k) + half);
+                EACH (r, nr)
+                    xs[r] = l_x_of(x[r].elements + words_column(b, i + k, half));
+                EACH (v, nv) {
+                    const l_word w = words_read(b, v, i + k, half);
+                    EACH (r, nr)
+                        dots[v][r] = l_dot_x(dots[v][r], w, xs[r]);
+                }
+            }
+}
+
+ALWAYS_INLINE void words_sum(const struct words_kind *kind, int nr, int nv,
+                             const struct words_block *b, const struct block_x *x,
+                             l_word sums[][TILE_ROWS])
+{
+    if (kind->is_signed) {
+        words_sum_signed(nr, nv, b, x, sums);
+        return;
+    }
+    const int length = 4 / kind->parts;
+    EACH (part, kind->parts) {
+        l_dots dots[WORDS_WIDE][TILE_ROWS];
+        EACH (v, nv)
+            EACH (r, nr)
+                dots[v][r] = kind->starts ? l_dots_from(x[r].starts[part]) : l_dots_zero();
+        words_dots(nr, nv, b, x, part * length, (part + 1) * length, dots);
+        EACH (v, nv) {
+            if (kind->parts == 1) {
+                EACH (r, nr)
+                    sums[v][r] = l_sum(dots[v][r]);
+                continue;
+            }
+            const l_factor factor = words_factor(b, v, part);
+            EACH (r, nr) {
+                const l_word sum = l_sum_times(dots[v][r], factor);
+                sums[v][r] = part ? l_plus(sums[v][r], sum) : sum;
+            }
+        }
+    }
+}
+
+/* Adds a block's products with the blocks x[0, nr) of tokens. */
+ALWAYS_INLINE void words_add(const struct words_kind *kind, int nr, int nv,
+                             const struct words_block *b, const struct block_x *x,
+                             l_vec acc[][TILE_ROWS])
+{
+    l_word sums[WORDS_WIDE][TILE_ROWS];
+    words_sum(kind, nr, nv, b, x, sums);
+    EACH (v, nv) {
+        const l_vec scale = words_scale(b, v);
+        EACH (r, nr)
+            acc[v][r] = l_fma(l_float(sums[v][r]), l_mul(scale, l_set(x[r].scale)), acc[v][r]);
+        if (kind->more)
+            EACH (part, kind->parts) {
+                const l_vec more = words_more(b, v, part);
+                EACH (r, nr)
+                    acc[v][r] = l_fma(more, l_set(x[r].sums[part]), acc[v][r]);
+            }
+    }
+}
+
+/* ---- one token */
+
+/* The unit at w of a panel of `width` rows: register v of rows. */
+ALWAYS_INLINE struct block_unit words_unit(const struct words_format *f, const char *w, int width,
+                                           int v)
+{
+    const struct sw_packing *const p = &f->blocks.packing;
+    const ptrdiff_t first = width * (ptrdiff_t)p->words[0].bytes;
+    const ptrdiff_t second = width * (ptrdiff_t)p->words[1].bytes;
+    const ptrdiff_t lane = v * LANES;
+    return (struct block_unit){.words = {w + lane * p->words[0].bytes,
+                                         w + p->words[0].count * first + lane * p->words[1].bytes},
+                               .steps = {first, second}};
+}
+
+ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel_product *p)
+{
+    const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
+    const ptrdiff_t w_step = SW_PANEL * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
+    const ptrdiff_t share = w_step / of_unit, ahead = w_step > WORDS_AHEAD ? w_step : WORDS_AHEAD;
+    const struct block_x *x = p->x;
+    const char *w = p->weights;
+    l_vec acc[WORDS_WIDE][TILE_ROWS];
+    EACH (v, WORDS_WIDE)
+        acc[v][0] = l_set(0);
+    for (int64_t k = block_count(&f->blocks, p->cols) / of_unit; k > 0; k--, w += w_step) {
+        struct block_unit units[WORDS_WIDE];
+        struct words_head heads[WORDS_WIDE];
+        EACH (v, WORDS_WIDE) {
+            units[v] = words_unit(f, w, SW_PANEL, v);
+            f->head(&units[v], &heads[v]);
+        }
+        for (int group = 0; group < groups; group++)
+            EACH (phase, f->phases) {
+                const char *const next = w + ahead + (group * f->phases + phase) * share;
+                const struct words_block b = {.f = f,
+                                              .units = units,
+                                              .heads = heads,
+                                              .group = group,
+                                              .phase = phase,
+                                              .next = next};
+                words_add(f->kind, 1, WORDS_WIDE, &b, x++, acc);
+            }
+    }
+    EACH (v, WORDS_WIDE)
+        l_store(p->scratch + v * LANES, acc[v][0]);
+}
+
+/* ---- several tokens */
+
+ALWAYS_INLINE void words_unpack(const struct words_format *f, const char *w, int width,
+                                int64_t n_units, struct words_bytes *to)
+{
+    const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
+    const ptrdiff_t w_step = width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
+    const int wide = width / LANES;
+    for (; n_units > 0; n_units--, w += w_step) {
+        struct words_head heads[WORDS_WIDE];
+        for (int v = 0; v < wide; v++) {
+            const struct block_unit u = words_unit(f, w, width, v);
+            f->head(&u, &heads[v]);
+        }
+        for (int group = 0; group < groups; group++)
+            EACH (phase, f->phases) {
+                for (int i = 0; i < 4; i++)
+                    EACH (half, 2)
+                        for (int v = 0; v < wide; v++) {
+                            const struct block_unit u = words_unit(f, w, width, v);
+                            const int quad = f->apart ? i + 4 * half : 2 * i + half;
+                            to->words[quad][v] = f->word(&u, &heads[v], group, phase, i, half);
+                        }
+                for (int v = 0; v < wide; v++) {
+                    const struct block_unit u = words_unit(f, w, width, v);
+                    to->scales[v] = f->scale(&heads[v], group, phase);
+                    if (f->kind->more)
+                        EACH (part, f->kind->parts)
+                            to->more[part][v] = f->more(&u, &heads[v], group, phase, part);
+                    if (f->kind->parts > 1)
+                        EACH (part, f->kind->parts)
+                            to->factors[part][v] =
+                                l_factor_of(f->factor(&u, &heads[v], group, phase, part));
+                }
+                to++;
+            }
+    }
+}
+
+/* A tile of tokens times blocks of a panel. */
+struct words_tile {
+    const struct words_bytes *bytes;
+    int wide;                /* registers of rows */
+    const struct block_x *x; /* of all tokens of a block side by side */
+    int nr;
+    int64_t n_blocks;
+    float *c; /* the sums of token r are at c + r * SW_PANEL */
+    /* Memory [next, next_end) is fetched in the meantime, `lines` cache lines with each block. */
+    const char *next, *next_end;
+    int lines;
+};
+
+/* Tokens [first, first + nr), registers of rows from `from` on. */
+ALWAYS_INLINE void words_fixed(const struct words_kind *kind, int nr, int nv, struct words_tile *t,
+                               int first, int from)
+{
+    const struct block_x *x = t->x + first;
+    const struct words_bytes *const end = t->bytes + t->n_blocks;
+    const char *next = t->next;
+    const char *const next_end = t->next_end;
+    const int64_t step = t->nr, lines = t->lines;
+    float *const c = t->c + first * SW_PANEL + from * LANES;
+    l_vec acc[WORDS_VECS][TILE_ROWS];
+    EACH (v, nv)
+        EACH (r, nr)
+            acc[v][r] = l_load(c + r * SW_PANEL + v * LANES);
+    for (const struct words_bytes *bytes = t->bytes; bytes < end; bytes++, x += step) {
+        for (int64_t line = 0; line < lines && next < next_end; line++, next += 64)
+            __builtin_prefetch(next, 0, 2);
+        const struct words_block b = {.bytes = bytes, .from = from};
+        words_add(kind, nr, nv, &b, x, acc);
+    }
+    t->next = next;
+    EACH (v, nv)
+        EACH (r, nr)
+            l_store(c + r * SW_PANEL + v * LANES, acc[v][r]);
+}
+
+/* All registers of rows, which may be one too many, where it is 0 (words_many). */
+ALWAYS_INLINE void words_rows(const struct words_kind *kind, int nr, struct words_tile *t,
+                              int first)
+{
+    for (int v = 0; v < t->wide;) {
+        const int left = t->wide - v;
+        if (WORDS_VECS == 3 && (left == 3 || left > 4)) {
+            words_fixed(kind, nr, WORDS_VECS, t, first, v);
+            v += WORDS_VECS;
+        } else {
+            words_fixed(kind, nr, WORDS_FEW_VECS, t, first, v);
+            v += WORDS_FEW_VECS;
+        }
+    }
+}
+
+ALWAYS_INLINE void words_tall(const struct words_kind *kind, struct words_tile *t)
+{
+    for (int first = 0, nr; first < t->nr; first += nr) {
+        const int left = t->nr - first;
+        nr = left > WORDS_ROWS ? (left + 1) / 2 : left;
+        switch (nr) {
+        case 1:
+            words_rows(kind, 1, t, first);
+            break;
+        case 2:
+            words_rows(kind, 2, t, first);
+            break;
+#if WORDS_ROWS > 3
+        case 4:
+            words_rows(kind, 4, t, first);
+            break;
+        case 5:
+            words_rows(kind, 5, t, first);
+            break;
+        case 6:
+            words_rows(kind, 6, t, first);
+            break;
+#endif
+        default:
+            words_rows(kind, 3, t, first);
+            break;
+        }
+    }
+}
+
+/* A kind, and its tiles: one copy for all formats of the kind. */
+#define WORDS_KIND(name, ...)                                                                      \
+    static const struct words_kind name = __VA_ARGS__;                                             \
+    static __attribute__((noinline)) void name##_tall(struct words_tile *t)                        \
+    {                                                                                              \
+        words_tall(&name, t);                                                                      \
+    }
+WORDS_KIND(words_plain, {.parts = 1, .starts = true})
+WORDS_KIND(words_with_min, {.parts = 1, .more = true})
+WORDS_KIND(words_raised, {.parts = 1, .more = true, .starts = true})
+WORDS_KIND(words_in_parts, {.parts = 2, .starts = true})
+WORDS_KIND(words_in_parts_with_min, {.parts = 2, .more = true})
+WORDS_KIND(words_signed, {.is_signed = true, .parts = 1, .starts = true})
+#undef WORDS_KIND
+
+ALWAYS_INLINE void words_many(const struct words_format *f, void (*multiply)(struct words_tile *t),
+                              const struct sw_panel_product *p)
+{
+    const int64_t blocks = block_count(&f->blocks, p->cols);
+    const int64_t base = tile_first(p->n, p->first_tile), end = tile_first(p->n, p->end_tile);
+    const int of_unit = f->blocks.packing.elements / SW_X_COLS;
+    const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
+    struct words_bytes bytes[BLOCKS_FEW];
+    if (p->width < SW_PANEL)
+        memset(bytes, 0, sizeof bytes);
+    memset(p->scratch, 0, (size_t)((end - base) * SW_PANEL) * sizeof *p->scratch);
+    for (int64_t k = 0; k < blocks; k += BLOCKS_FEW) {
+        const int64_t n_blocks = blocks - k < BLOCKS_FEW ? blocks - k : BLOCKS_FEW;
+        const int64_t size = n_blocks / of_unit * unit, tiles = p->end_tile - p->first_tile;
+        const char *const w = (const char *)p->weights + k / of_unit * unit;
+        words_unpack(f, w, p->width, n_blocks / of_unit, bytes);
+        struct words_tile t = {.bytes = bytes,
+                               .wide = p->width / LANES,
+                               .n_blocks = n_blocks,
+                               .next = w + size,
+                               .next_end = w + 2 * size};
+        t.lines = (int)(size / 64 / (tiles * n_blocks * WORDS_WIDE / WORDS_VECS)) + 1;
+        for (int64_t i = p->first_tile; i < p->end_tile; i++) {
+            const int64_t first = tile_first(p->n, i);
+            t.nr = (int)(tile_first(p->n, i + 1) - first);
+            t.x = blocks_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks);
+            t.c = p->scratch + (first - base) * SW_PANEL;
+            multiply(&t);
+        }
+    }
+    for (int64_t r = base; r < end; r++)
+        finish_row(p, p->scratch + (r - base) * SW_PANEL, p->y + r * p->y_ld);
+}
+
+ALWAYS_INLINE void words_product(const struct words_format *f,
+                                 void (*multiply)(struct words_tile *t),
+                                 const struct sw_panel_product *p)
+{
+    if (p->n > 1 || p->width < SW_PANEL) {
+        words_many(f, multiply, p);
+        return;
+    }
+    words_one(f, p);
+    finish_row(p, p->scratch, p->y);
+}
+
+/* ---- what formats share */
+
+/* Words from `first` on of the second kind, four with the nibbles of 32 columns. */
+ALWAYS_INLINE l_word words_nibbles(const struct block_unit *u, int first, int i, int half)
+{
+    const l_word w = l_load_words(unit_word(u, 1, first + i));
+    return half ? l_high(w) : l_low(w);
+}
+
+/* The same with a fifth bit: bit i of each byte of `fives` is that of low nibble i, and bit 4 + i
+ * of high nibble i. */
+ALWAYS_INLINE l_word words_fives(const struct block_unit *u, l_word fives, int i, int half)
+{
+    const l_word bits = half ? l_right_by(fives, i) : l_left(fives, 4 - i);
+    return l_or(words_nibbles(u, 1, i, half), l_and(bits, l_set_bytes(16)));
+}
+
+/* Scales and minima in f16, words 0 and 1 of the first kind. */
+ALWAYS_INLINE void words_head_scale(const struct block_unit *u, struct words_head *head)
+{
+    head->of[0] = l_load_f16(unit_word(u, 0, 0));
+}
+ALWAYS_INLINE void words_head_min(const struct block_unit *u, struct words_head *head)
+{
+    words_head_scale(u, head);
+    head->of[1] = l_load_f16(unit_word(u, 0, 1));
+}
+ALWAYS_INLINE l_vec words_first(const struct words_head *head, int group, int phase)
+{
+    (void)group, (void)phase;
+    return head->of[0];
+}
+ALWAYS_INLINE l_vec words_second(const struct block_unit *u, const struct words_head *head,
+                                 int group, int phase, int part)
+{
+    (void)u, (void)group, (void)phase, (void)part;
+    return head->of[1];
+}
+ALWAYS_INLINE l_word words_nibble(const struct block_unit *u, const struct words_head *head,
+                                  int group, int phase, int i, int half)
+{
+    (void)head, (void)phase;
+    return words_nibbles(u, 4 * group, i, half);
+}
+
+/* The functions of a format in the table of formats. */
+#define WORDS_FUNCTIONS(name, kind)                                                                \
+    static void prepare_tile_##name(const struct sw_prepare *p, int64_t i)                         \
+    {                                                                                              \
+        blocks_prepare(&name##_format.blocks, p, i);                                               \
+    }                                                                                              \
+    static void product_##name(const struct sw_panel_product *p)                                   \
+    {                                                                                              \
+        words_product(&name##_format, kind##_tall, p);                                             \
+    }
+
+#endif
