@@ -47,10 +47,11 @@ struct sw_plan_options {
     int position;      /* earlier positions a decoded token attends to; -1: half the context */
     const int *slices; /* (n_slices) layers per rank by hand; NULL: the planner cuts */
     int n_slices;
-    int least;       /* fewest layers that every rank takes; ignored with slices */
-    bool no_advice;  /* SW_ENOFIT without advice and message */
-    bool no_disk;    /* do not use the disk tier, even if the cluster has it */
-    bool no_experts; /* disk layers are read whole, not by expert */
+    int least;        /* fewest layers that every rank takes; ignored with slices */
+    bool no_advice;   /* SW_ENOFIT without advice and message */
+    bool no_disk;     /* do not use the disk tier, even if the cluster has it */
+    bool no_disk_gpu; /* disk layers are run by CPUs only */
+    bool no_experts;  /* disk layers are read whole, not by expert */
     /* (n_popularity) shares of the choices of experts, of the most popular one first, for all
      * layers with so many experts; NULL: all are alike. */
     const double *popularity;

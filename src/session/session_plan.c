@@ -128,7 +128,8 @@ static enum sw_status session_plan(struct sw_session *s)
 {
     int slots = s->settings.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
     sw_params_plan_options(&s->settings, s->defaults.objective, &s->plan_options);
-    s->plan_options.no_disk = true;    /* the engine has no such tier yet */
+    s->plan_options.no_disk = true; /* the engine has no such tier yet */
+    s->plan_options.no_disk_gpu = true;
     s->plan_options.no_experts = true; /* nor reads layers by expert */
     const bool choose = s->settings.slots == 0 && s->defaults.most_slots > 0;
     enum sw_status status;
