@@ -17,11 +17,14 @@ struct sw_engine_slice {
 /* Whether the stage's first layer runs on the GPU, for every micro-batch. */
 static inline bool sw_slice_begins_on_gpu(const struct sw_engine_slice *s)
 {
-    return s->count > 0 && (s->tiers.n_gpu > 0 || s->tiers.n_streamed == s->count);
+    return s->count > 0 &&
+           (s->tiers.n_gpu > 0 || (s->tiers.n_host == 0 && s->tiers.n_streamed > 0));
 }
 /* Whether the stage's last layer runs on the GPU, for every micro-batch. */
 static inline bool sw_slice_ends_on_gpu(const struct sw_engine_slice *s)
 {
+    if (s->tiers.n_disk > 0)
+        return s->tiers.disk_on_gpu;
     return s->count > 0 && (s->tiers.n_streamed > 0 || s->tiers.n_gpu == s->count);
 }
 

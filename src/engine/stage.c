@@ -15,6 +15,7 @@ static const struct tier_meaning tier_meanings[SW_TIERS] = {
     [SW_TIER_GPU] = {SW_ON_GPU, SW_ON_GPU, SW_STORE_GPU},
     [SW_TIER_HOST] = {SW_ON_CPU, SW_ON_CPU, SW_STORE_CPU},
     [SW_TIER_STREAMED] = {SW_ON_GPU, SW_ON_GPU, SW_STORE_STREAMED},
+    [SW_TIER_DISK] = {SW_ON_CPU, SW_ON_CPU, SW_STORE_DISK},
 };
 
 /* Whether host layers run on the GPU for prompts. */
@@ -37,7 +38,7 @@ static void stage_fill_row(struct sw_stage *s, enum sw_tier tier, int index)
     row->replayable = tier == SW_TIER_GPU && !(o->model->layer_kinds[row->layer] & SW_LAYER_ROUTED);
 }
 
-static enum sw_status stage_open_stores(struct sw_stage *s)
+static enum sw_status stage_open_stores(struct sw_stage *s, const struct sw_loader *loader)
 {
     const struct sw_stage_options *o = &s->options;
     const struct sw_staging sizes = sw_staging_of(o->model, &o->params);
@@ -57,20 +58,28 @@ static enum sw_status stage_open_stores(struct sw_stage *s)
         SW_TRY(sw_store_resident_open(o->gpu, &layers, &s->stores[SW_STORE_GPU]));
     if (o->tiers.n_streamed > 0 || tiers_pass_host(&o->tiers))
         SW_TRY(sw_store_streamed_open(&streamed, &s->stores[SW_STORE_STREAMED]));
+    const struct sw_disk_options disk = {
+        .cpu = o->cpu, .loader = loader, .stage = s, .layers = layers, .layer_bytes = sizes.layer};
+    if (o->tiers.n_disk > 0)
+        SW_TRY(sw_store_disk_open(&disk, &s->stores[SW_STORE_DISK]));
     return tiers_pass_host(&o->tiers) ? sw_kv_staging_open(&s->kv_staging, o->gpu, sizes.kv)
                                       : SW_OK;
 }
 
-static enum sw_status stage_make_table(struct sw_stage *s)
+static enum sw_status stage_make_table(struct sw_stage *s, const struct sw_loader *loader)
 {
     const struct sw_tiers *t = &s->options.tiers;
     assert(sw_tiers_layers(t) == s->options.count);
-    if (t->n_disk > 0)
-        return sw_fail(SW_EUSAGE,
-                       "%d layers are to stay on disk, which cannot be run; plan "
-                       "without disk",
+    if (t->n_disk > 0 && (t->disk_on_gpu || t->by_expert))
+        return sw_fail(
+            SW_EUSAGE,
+            "%d layers from disk are to be run by a GPU, or read by expert, which cannot "
+            "be done yet; plan without",
+            t->n_disk);
+    if (t->n_disk > 0 && !loader->tensors)
+        return sw_fail(SW_EUSAGE, "%d layers are to stay on disk, but weights are made up",
                        t->n_disk);
-    SW_TRY(stage_open_stores(s));
+    SW_TRY(stage_open_stores(s, loader));
     int index = 0;
     for (int tier = 0; tier < SW_TIERS; tier++)
         for (int n = sw_tiers_count(t, (enum sw_tier)tier); n > 0; n--)
@@ -157,7 +166,7 @@ static enum sw_status stage_load_layer(struct sw_stage *s, struct sw_loader *loa
 static enum sw_status stage_fill(struct sw_stage *s, struct sw_loader *loader)
 {
     const struct sw_stage_options *o = &s->options;
-    SW_TRY(stage_make_table(s));
+    SW_TRY(stage_make_table(s, loader));
     SW_TRY(make_buffers(s));
     for (int i = 0; i < SW_DEVICE_KINDS; i++) {
         const unsigned parts = (o->embed && (int)s->embed_at == i ? SW_PART_EMBED : 0u) |

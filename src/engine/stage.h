@@ -44,7 +44,7 @@ struct sw_layer_row {
     bool replayable; /* it needs nothing from the host: weights and KV in GPU memory, no experts */
 };
 
-enum sw_store_kind { SW_STORE_CPU, SW_STORE_GPU, SW_STORE_STREAMED, SW_STORE_KINDS };
+enum sw_store_kind { SW_STORE_CPU, SW_STORE_GPU, SW_STORE_STREAMED, SW_STORE_DISK, SW_STORE_KINDS };
 
 struct sw_stage {
     struct sw_stage_options options;

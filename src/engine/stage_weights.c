@@ -42,9 +42,48 @@ static uint64_t stored(const struct target *t, int64_t n)
     return (uint64_t)n * sw_format_bytes(t->matrix->format, t->spec->cols);
 }
 
+/* Rows of a matrix in shares, each stored by the thread that takes it. */
+struct put_apart {
+    struct sw_backend *backend;
+    struct sw_matrix *matrix;
+    const struct sw_matrix_rows *rows;
+};
+#define APART_ROWS 64
+
+static enum sw_status weights_put_share(const struct put_apart *p, int64_t share)
+{
+    struct sw_matrix_rows rows = *p->rows;
+    struct sw_matrix matrix = *p->matrix;
+    const int64_t first = share * APART_ROWS, left = rows.n_rows - first;
+    rows.data =
+        (const char *)rows.data + first * sw_values_step(rows.dtype, rows.blocks, rows.row_stride);
+    rows.row0 += first;
+    rows.n_rows = left < APART_ROWS ? left : APART_ROWS;
+    rows.alone = true;
+    return p->backend->ops->matrix_put(p->backend, &matrix, &rows);
+}
+
+static void weights_put_later_share(void *ctx, int64_t chunk, int worker)
+{
+    (void)worker;
+    (void)weights_put_share(ctx, chunk + 1);
+}
+
+/* What one share is refused for, all are. */
+static enum sw_status weights_put_apart(struct sw_loader *l, struct sw_matrix *m,
+                                        const struct sw_matrix_rows *rows)
+{
+    struct put_apart p = {l->backend, m, rows};
+    SW_TRY(weights_put_share(&p, 0));
+    sw_pool_run(l->pool, weights_put_later_share, &p, (rows->n_rows - 1) / APART_ROWS);
+    return SW_OK;
+}
+
 static enum sw_status weights_put_rows(struct sw_loader *l, struct sw_matrix *m,
                                        const struct sw_matrix_rows *rows)
 {
+    if (l->apart)
+        return weights_put_apart(l, m, rows);
     return l->layout ? l->layout->gpu->host_put(l->layout, m, rows)
                      : l->backend->ops->matrix_put(l->backend, m, rows);
 }
@@ -138,7 +177,7 @@ enum sw_status sw_weights_read(struct sw_loader *l)
 {
     struct sw_weights_list *list = &l->list;
     const struct sw_read_list_options options = {
-        .threads = sw_pool_threads(l->pool), .pulse = weights_list_pulse, .context = l};
+        .threads = l->threads, .pulse = weights_list_pulse, .context = l};
     if (list->count == 0) /* also when weights are made up, without a reader */
         return SW_OK;
     struct sw_read_item *items = malloc(list->count * sizeof *items);
@@ -351,7 +390,8 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
             w->bytes += bytes_of(l, &specs[i]);
     if (w->bytes == 0)
         return SW_OK;
-    SW_TRY(l->backend->ops->alloc(l->backend, w->bytes, "weights", &w->d_block));
+    if (!w->d_block)
+        SW_TRY(l->backend->ops->alloc(l->backend, w->bytes, "weights", &w->d_block));
     if (l->layout)
         weights_clear(l, w);
     if (layer != SW_GLOBAL && (l->model->layer_kinds[layer] & SW_LAYER_ROUTED)) {
@@ -376,12 +416,12 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
     return SW_OK;
 }
 
-enum sw_status sw_weights_load(struct sw_loader *l, int layer, unsigned parts,
-                               struct sw_weights *out)
+/* *out has the block, or none. */
+static enum sw_status weights_load(struct sw_loader *l, int layer, unsigned parts,
+                                   struct sw_weights *out)
 {
     const struct sw_weight_spec *specs;
     const size_t count = sw_model_weights(l->model, layer, &specs);
-    *out = (struct sw_weights){0};
     size_t n;
     const struct sw_tensor **sources = sources_of(l, specs, count, parts, &n);
     if (sources)
@@ -390,18 +430,41 @@ enum sw_status sw_weights_load(struct sw_loader *l, int layer, unsigned parts,
     if (sources)
         sw_reader_expect(l->reader, NULL, 0);
     free(sources);
+    return status;
+}
+
+enum sw_status sw_weights_load(struct sw_loader *l, int layer, unsigned parts,
+                               struct sw_weights *out)
+{
+    *out = (struct sw_weights){0};
+    const enum sw_status status = weights_load(l, layer, parts, out);
     if (status != SW_OK)
         sw_weights_free(l->backend, out);
     return status;
+}
+
+enum sw_status sw_weights_load_into(struct sw_loader *l, int layer, void *d_block,
+                                    struct sw_weights *out)
+{
+    *out = (struct sw_weights){.d_block = d_block};
+    const enum sw_status status = weights_load(l, layer, 0, out);
+    if (status != SW_OK)
+        sw_weights_forget_block(out);
+    return status;
+}
+
+void sw_weights_forget_block(struct sw_weights *w)
+{
+    free(w->expert_up);
+    free(w->expert_down);
+    *w = (struct sw_weights){0};
 }
 
 void sw_weights_free(struct sw_backend *b, struct sw_weights *w)
 {
     if (w->d_block)
         b->ops->free(b, w->d_block, w->bytes);
-    free(w->expert_up);
-    free(w->expert_down);
-    *w = (struct sw_weights){0};
+    sw_weights_forget_block(w);
 }
 
 static uint64_t weights_mix(uint64_t x) /* splitmix64's output function */

@@ -29,6 +29,8 @@ struct sw_loader {
     struct sw_backend *layout; /* a GPU: `backend` is a CPU, and matrices are made in its memory in
                                   the GPU's layout; NULL: in the layout of `backend` */
     struct sw_pool *pool;      /* makes weights up; NULL: the caller alone */
+    int threads;               /* that pack what is read; 0: as the disk needs them */
+    bool apart; /* while the backend computes: its threads are left alone, and `pool` packs */
     struct sw_footprint_params params; /* of these the formats */
     /* Called now and then with the bytes stored so far; a failure ends the load. May be NULL. */
     enum sw_status (*progress)(void *context, uint64_t bytes);
@@ -51,6 +53,11 @@ struct sw_loader {
  */
 enum sw_status sw_weights_load(struct sw_loader *loader, int layer, unsigned parts,
                                struct sw_weights *out);
+/* As sw_weights_load, into `d_block`, which has room for the layer and stays the caller's: *out is
+ * given up by sw_weights_forget_block. */
+enum sw_status sw_weights_load_into(struct sw_loader *loader, int layer, void *d_block,
+                                    struct sw_weights *out);
+void sw_weights_forget_block(struct sw_weights *weights);
 /* Reads the matrices that were collected, by all threads, and empties the list. */
 enum sw_status sw_weights_read(struct sw_loader *loader);
 /* Empties the list, when what it would fill is given up. */

@@ -68,4 +68,20 @@ enum sw_status sw_store_streamed_open(const struct sw_streamed_options *options,
  * must outlive the store. */
 void sw_store_streamed_share(struct sw_store *store, int layer, const struct sw_weights *weights);
 
+/* ---- store_disk.c: weights in their files, read for each use into host memory */
+
+struct sw_stage;
+
+struct sw_disk_options {
+    struct sw_backend *cpu;         /* who computes */
+    const struct sw_loader *loader; /* copied; its tensors and reader must outlive the store, which
+                                       alone uses the reader from the first micro-batch on */
+    const struct sw_stage *stage;   /* whose keepalive is called while a layer is waited for */
+    struct sw_store_layers layers;
+    uint64_t layer_bytes; /* of the largest layer */
+};
+
+/* Allocates the buffers and starts the thread that reads. SW_ENOMEM, SW_EDEVICE. */
+enum sw_status sw_store_disk_open(const struct sw_disk_options *options, struct sw_store **out);
+
 #endif

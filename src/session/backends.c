@@ -105,7 +105,8 @@ enum sw_status sw_session_backends(struct sw_session *s)
         s->params.max_batch_tokens > SW_LOGIT_ROWS ? s->params.max_batch_tokens : SW_LOGIT_ROWS;
     const bool embed = slice->first == 0;
     const bool head = slice->first + slice->count == s->model->dims.n_layers;
-    const bool computes = t->n_host > 0 || (embed && !t->embed_on_gpu) || (head && !t->head_on_gpu);
+    const bool computes = t->n_host > 0 || (t->n_disk > 0 && !t->disk_on_gpu) ||
+                          (embed && !t->embed_on_gpu) || (head && !t->head_on_gpu);
     if (slice->count == 0)
         return SW_OK;
     if (slice->gpu_memory > 0) /* first, because session_open_cpu may bind this thread to a core */

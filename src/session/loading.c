@@ -108,6 +108,7 @@ static enum sw_status loading_open_worker(struct loading *l, uint64_t *bytes)
                                .context = l};
     SW_TRY(sw_session_backends(s));
     loader.pool = s->pool;
+    loader.threads = sw_pool_threads(s->cpu ? sw_backend_cpu_pool(s->cpu) : s->pool);
     const struct sw_worker_options options = {.model = s->model,
                                               .cpu = s->cpu,
                                               .gpu = s->gpu,

@@ -5,7 +5,6 @@
 #include "base/strbuf.h"
 #include "base/units.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,17 +33,20 @@ struct agreement {
 /* "30.1 GiB", or "21.9 GiB on the GPU (8 of 11 layers, 2 streamed), 3.1 GiB in host memory" */
 static const char *stage_text(const struct sw_plan_stage *stage, char *out, size_t cap)
 {
-    char gpu[16], host[16], streamed[32] = "";
+    char gpu[16], host[16], bytes[16], streamed[32] = "", disk[48] = "";
     sw_size_format(stage->gpu.total, gpu, sizeof gpu);
     sw_size_format(stage->host.total, host, sizeof host);
     if (stage->tiers.n_streamed > 0)
         snprintf(streamed, sizeof streamed, ", %d streamed", stage->tiers.n_streamed);
+    if (stage->tiers.n_disk > 0)
+        snprintf(disk, sizeof disk, ", %d of %d layers on disk (%s)", stage->tiers.n_disk,
+                 stage->count, sw_size_format(stage->disk_bytes, bytes, sizeof bytes));
     if (stage->gpu.total > 0)
-        snprintf(out, cap, "%s on the GPU (%d of %d layers%s%s), %s in host memory", gpu,
+        snprintf(out, cap, "%s on the GPU (%d of %d layers%s%s), %s in host memory%s", gpu,
                  stage->tiers.n_gpu, stage->count, streamed,
-                 stage->stream_prompt ? ", all for prompts" : "", host);
+                 stage->stream_prompt ? ", all for prompts" : "", host, disk);
     else
-        snprintf(out, cap, "%s", host);
+        snprintf(out, cap, "%s%s", host, disk);
     return out;
 }
 
@@ -54,11 +56,10 @@ static void session_log_plan(const struct sw_session *s)
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_plan_stage *stage = &s->plan.stages[r];
         sw_transport_name(s->transport, r, name, sizeof name);
-        assert(stage->tiers.n_disk == 0); /* by plan_options.no_disk */
         sw_layers_format(stage->first, stage->count, layers, sizeof layers);
         if (s->transport->size > 1 && stage->count == 0)
             sw_log(SW_LOG_INFO, "%s: %s", name, layers);
-        else if (s->transport->size > 1 || stage->gpu.total > 0)
+        else if (s->transport->size > 1 || stage->gpu.total > 0 || stage->tiers.n_disk > 0)
             sw_log(SW_LOG_INFO, "%s: %s%s%s, %s", name, layers, stage->embed ? ", embedding" : "",
                    stage->head ? ", head" : "", stage_text(stage, text, sizeof text));
     }
@@ -124,13 +125,16 @@ static struct sw_engine_slice session_slice(const struct sw_session *s,
                                         stage->gpu.total > 0 ? stage->gpu.total - apart : 0};
 }
 
-static enum sw_status session_plan(struct sw_session *s)
+/* Plans with the disk, or without. */
+static enum sw_status session_plan_slots(struct sw_session *s, bool disk)
 {
     int slots = s->settings.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
     sw_params_plan_options(&s->settings, s->defaults.objective, &s->plan_options);
-    s->plan_options.no_disk = true; /* the engine has no such tier yet */
-    s->plan_options.no_disk_gpu = true;
-    s->plan_options.no_experts = true; /* nor reads layers by expert */
+    s->plan_options.no_disk = !disk;
+    s->plan_options.no_disk_gpu = true; /* the engine's GPUs take no layers from there yet */
+    s->plan_options.no_experts = true;  /* nor reads it layers by expert */
+    for (int i = 0; i < s->probe.cluster.n_nodes; i++)
+        s->probe.cluster.nodes[i].disk_tier = disk;
     const bool choose = s->settings.slots == 0 && s->defaults.most_slots > 0;
     enum sw_status status;
     do { /* while memory is short, try half as many slots; advice only with one slot */
@@ -138,6 +142,14 @@ static enum sw_status session_plan(struct sw_session *s)
         status = session_plan_for(s, slots, choose);
         slots /= 2;
     } while (status == SW_ENOFIT && slots > 0 && !choose);
+    return status;
+}
+
+static enum sw_status session_plan(struct sw_session *s)
+{
+    enum sw_status status = session_plan_slots(s, false);
+    if (status == SW_ENOFIT && s->reader) /* some layers may stay in the model's files */
+        status = session_plan_slots(s, true);
     SW_TRY(status);
     sw_error_clear();
     struct sw_cluster now = s->probe.cluster; /* with the links' present latencies */

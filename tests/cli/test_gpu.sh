@@ -36,7 +36,7 @@ plain=$(texts)
 SPILLWAY_FAKE_GPU=$((4 * G)) sw "${run[@]}"
 expect 0 "all on the GPU"
 [ "$(texts)" = "$plain" ] || fail "all on the GPU: other ids"
-[ "$(tr -d ' \n' <out | grep -c '"layers":{"gpu":6,"host":0,"streamed":0}')" = 1 ] || fail "all on the GPU"
+[ "$(tr -d ' \n' <out | grep -c '"layers":{"gpu":6,"host":0,"streamed":0,"disk":0}')" = 1 ] || fail "all on the GPU"
 all=$(tr -d ' \n' <out | grep -o '"bytes":{"gpu":[0-9]*' | grep -o '[0-9]*$')
 taken "$all" "all on the GPU"
 
@@ -45,7 +45,7 @@ layer=$((256 * (256 + 2 * 64) * 4 + 256 * 256 * 4 + 3 * 256 * 768 * 4))
 SPILLWAY_FAKE_GPU=$((4 * G)) sw "${run[@]}" --gpu-memory $((all + (256 << 20) - 2 * layer))
 expect 0 "a cap"
 [ "$(texts)" = "$plain" ] || fail "a cap: other ids"
-tr -d ' \n' <out | grep -Eq '"layers":\{"gpu":[34],"host":[23],"streamed":0\}' || fail "a cap: layers"
+tr -d ' \n' <out | grep -Eq '"layers":\{"gpu":[34],"host":[23],"streamed":0,"disk":0\}' || fail "a cap: layers"
 taken "$(tr -d ' \n' <out | grep -o '"bytes":{"gpu":[0-9]*' | grep -o '[0-9]*$')" "a cap"
 
 # What it says without --json.

@@ -1,0 +1,73 @@
+#!/bin/bash
+# A model of more than three times the memory that a rank may use runs with layers on disk: the same
+# text on one rank and on two, within the planned memory, in run, batch and trace; killed and
+# resumed; a file that vanished is named. $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/common.sh"
+not_with_asan "takes memory of its own"
+
+cat >config.json <<'JSON'
+{"model_type": "llama", "hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 44,
+ "num_attention_heads": 12, "num_key_value_heads": 4, "vocab_size": 1024,
+ "max_position_embeddings": 512, "torch_dtype": "float16"}
+JSON
+mkdir model
+cp "$models"/shakespeare/tokenizer*.json model
+launch "$make_checkpoint" config.json model f16
+expect 0 "writing the model"
+bytes=$(stat -c %s model/model.safetensors)
+small=(--context 64 --chunk 16)
+limit=(--host-memory 160MiB)
+[ "$bytes" -gt $((3 * 160 << 20)) ] || fail "the model has $bytes bytes, less than three times the memory"
+
+# what FIELD: all numbers of a field of the last JSON.
+what() { python3 -c 'import json, sys
+d = json.load(open("out"))
+print(*[eval(sys.argv[1], {"r": r}) for r in d["ranks"]])' "$1"; }
+ids() { python3 -c 'import json; print(json.load(open("out"))["ids"])'; }
+
+prompt=$(seq -s, 3 30)
+sw run model --tokens "$prompt" -n 5 "${small[@]}" --json
+expect 0 "in memory"
+ids >in-memory
+for n in 1 2; do
+    ranks $n run model --tokens "$prompt" -n 5 "${small[@]}" "${limit[@]}" --json
+    expect 0 "from disk, $n ranks"
+    [ "$(ids)" = "$(cat in-memory)" ] || fail "from disk, $n ranks: other ids"
+    [ "$(what 'r["layers"]["disk"]' | awk '{ print $1 + $2 }')" -gt 20 ] || fail "$n ranks: few layers on disk"
+    case " $(what 'r["peak_host_bytes"] <= r["bytes"]["host"]')" in
+    *False*) fail "$n ranks: took $(what 'r["peak_host_bytes"]') of $(what 'r["bytes"]["host"]')" ;;
+    esac
+    grep -q 'layers from disk: .* GB in .* passes, .* GB/s' err || fail "$n ranks: no rate of the disk"
+done
+grep -q 'rank 0 on .* layers on disk' err || fail "the placement does not say what is on disk"
+
+sw trace model --tokens 5,6,7 --dump a.safetensors "${small[@]}"
+expect 0 "trace in memory"
+sw trace model --tokens 5,6,7 --dump b.safetensors "${small[@]}" "${limit[@]}"
+expect 0 "trace from disk"
+cmp a.safetensors b.safetensors || fail "trace: other logits"
+
+for i in 1 2 3 4 5 6 7 8; do
+    echo "{\"id\": \"$i\", \"prompt\": [$i, 4, 5], \"max_tokens\": $((i + 2)), \"temperature\": 0}"
+done >lines
+sw batch model lines wanted "${small[@]}"
+expect 0 "batch in memory"
+"$spillway" batch model lines got "${small[@]}" "${limit[@]}" --slots 2 >out 2>err &
+within 60 test -s got || fail "no result within a minute"
+kill -KILL $!
+wait $! 2>/dev/null
+[ "$(wc -l <got)" -lt 8 ] || fail "the job was over before it was killed"
+ranks 2 batch model lines got "${small[@]}" "${limit[@]}" --slots 2
+expect 0 "batch, resumed"
+[ "$(sort got)" = "$(sort wanted)" ] || fail "batch: other results than in memory"
+
+# Without the file the plan is still made, from the header that was read; the first pass names it.
+(sleep 1 && rm model/model.safetensors) &
+sw run model --tokens "$prompt" -n 300 --context 512 --chunk 16 --host-memory 170MiB --ignore-end
+wait
+expect 3 "a file that vanished"
+[ "$(grep -c 'model.safetensors: does not exist any more' err)" = 1 ] || fail "the file is not named once"
+finish
