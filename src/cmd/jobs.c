@@ -107,7 +107,8 @@ static enum sw_status jobs_start(struct run *run)
     const struct sw_scheduler_options options = {.driver = s->driver,
                                                  .slots = s->params.slots,
                                                  .context = s->params.context,
-                                                 .max_batch_tokens = s->params.max_batch_tokens};
+                                                 .max_batch_tokens = s->params.max_batch_tokens,
+                                                 .beside_rows = s->plan.hidden_rows};
     SW_TRY(sw_scheduler_open(&options, &run->scheduler));
     run->job.scheduler = run->scheduler;
     run->verb->started(s, run->verb->owner);

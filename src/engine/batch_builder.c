@@ -6,7 +6,8 @@
 
 #include "base/checked.h"
 
-/* While sequences decode, at most 1 / PROMPT_SHARE of a micro-batch's rows are from prompts. */
+/* While sequences decode, at most 1 / PROMPT_SHARE of a micro-batch's rows are from prompts, or
+ * those that hide behind decoding. */
 #define PROMPT_SHARE 4
 /* Least rows of the pieces into which a prompt is cut so that the stages overlap. */
 #define PIECE_MIN 32
@@ -56,7 +57,8 @@ static int64_t prompt_quota(const struct sw_scheduler *s)
     if (s->stream_rows > 0 && s->prompt_rows >= s->stream_rows)
         return n; /* each piece would copy the same layers again */
     if (s->n_stepping > 0)
-        n = sw_min_i64(n, ceil_div(s->options.max_batch_tokens, PROMPT_SHARE));
+        n = sw_min_i64(n, sw_max_i64(ceil_div(s->options.max_batch_tokens, PROMPT_SHARE),
+                                     s->options.beside_rows));
     if (s->stages > 1) /* so that every stage soon has a piece */
         n = sw_min_i64(n, sw_max_i64(PIECE_MIN, ceil_div(s->prompt_rows, 2 * s->stages)));
     return n;

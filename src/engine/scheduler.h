@@ -43,6 +43,9 @@ struct sw_scheduler_options {
     struct sw_driver *driver;
     /* Limits of the plan, which the scheduler never exceeds. */
     int slots, context, max_batch_tokens;
+    /* Rows of prompts that a micro-batch may have beside decoded tokens, as they hide behind what
+     * these take; where that is less than a quarter of it, a quarter. */
+    int beside_rows;
     bool unshared; /* no prefix hits: every request computes its whole prompt (tests, measurements)
                     */
     /* Called by each step and wait after a sw_scheduler_wake, before anything else; may submit and

@@ -49,6 +49,7 @@ static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, 
     sw_cost_stage(c, &again);
     CHECK(!memcmp(&again.gpu, &s->gpu, sizeof s->gpu), "the GPU bytes of rank %d", s->rank);
     CHECK(!memcmp(&again.host, &s->host, sizeof s->host), "the host bytes of rank %d", s->rank);
+    CHECK(again.hidden_rows == s->hidden_rows, "the hidden rows of rank %d", s->rank);
     CHECK(near(again.disk_read, s->disk_read) && near(again.expert_hits, s->expert_hits),
           "what rank %d reads from disk", s->rank);
     CHECK(again.disk_bytes == s->disk_bytes, "the disk bytes of rank %d", s->rank);

@@ -400,12 +400,30 @@ static double cost_disk_read(const struct sw_cost *c, const struct sw_plan_stage
     return bytes * c->disk_scale;
 }
 
+/* The most rows of a chunk that hide behind a decode step; 0: not even one does. */
+static int cost_hidden_rows(const struct sw_cost *c, const struct sw_plan_stage *s)
+{
+    const struct sw_load step = sw_decode_load(c);
+    const double most = (double)cost_stage_time(c, s, false, &step) * (1 + SW_HIDDEN);
+    int low = 0, high = chunk_rows(c); /* low rows do */
+    while (low < high) {
+        const int middle = low + (high - low + 1) / 2;
+        const struct sw_load load = sw_prompt_load(c, middle);
+        if ((double)cost_stage_time(c, s, false, &load) <= most)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
+}
+
 void sw_cost_stage(const struct sw_cost *cost, struct sw_plan_stage *s)
 {
     const struct sw_load step = sw_decode_load(cost),
                          prompt = sw_prompt_load(cost, cost->prompt_rows);
     s->step_s = (double)cost_stage_time(cost, s, false, &step) * 1e-12;
     s->prompt_s = (double)cost_stage_time(cost, s, s->stream_prompt, &prompt) * 1e-12;
+    s->hidden_rows = cost_hidden_rows(cost, s);
     s->expert_hits = cost_hits(cost, s);
     s->disk_read = cost_disk_read(cost, s, &step);
     s->tiers.stream_rows = s->stream_prompt ? cost_least_rows(cost, s, cost->prompt_rows) : 0;

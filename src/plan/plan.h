@@ -90,6 +90,7 @@ struct sw_plan_stage {
     double expert_hits;  /* of disk layers: the share of the choices of experts that are kept */
     double step_s;       /* seconds of a decode micro-batch, without the hop to the next stage */
     double prompt_s;     /* seconds of a chunk of a prompt (sw_plan.prompt_rows tokens) */
+    int hidden_rows;     /* most rows of prompts that hide behind a decode micro-batch */
     double hop_s;        /* seconds to the next stage, or of ids back to rank 0, at decode */
     double prompt_hop_s; /* seconds to the next stage, or of ids back to rank 0, for a chunk */
     double load_s;       /* seconds to load its weights */
@@ -123,12 +124,16 @@ struct sw_advice {
 };
 
 #define SW_MAX_ADVICE 8
+#define SW_HIDDEN 0.1
 
 struct sw_plan {
     bool fits;
     enum sw_objective objective;
     int micro_batch, position; /* as in the options, defaults filled in */
     int prompt_rows;           /* tokens of a prompt's chunk */
+    /* Rows of prompts that hide behind a decode micro-batch on every stage: which take at most
+     * SW_HIDDEN longer, as most time is that of weights, which are read or moved once for both. */
+    int hidden_rows;
     int n_layers, n_ranks;
     struct sw_plan_stage *stages; /* (n_ranks), stages[r] is rank r's; NULL when it does not fit */
     int n_stages;                 /* number of stages with layers */

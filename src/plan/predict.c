@@ -43,6 +43,7 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
     const int slots = cost->fp->params.slots > 0 ? cost->fp->params.slots : 1;
     double sum = 0, slowest = 0, prompt_sum = 0, prompt_slowest = 0, load = 0, node_load = 0;
     double disk = 0;
+    plan->hidden_rows = cost->fp->params.max_batch_tokens;
     for (int r = 0, node = -1; r < plan->n_ranks; r++) {
         struct sw_plan_stage *s = &plan->stages[r];
         if (!s->count)
@@ -60,6 +61,7 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
         prompt_slowest = fmax(prompt_slowest, fmax(s->prompt_s, s->prompt_hop_s));
         load = fmax(load, s->load_s);
         disk += s->disk_read;
+        plan->hidden_rows = s->hidden_rows < plan->hidden_rows ? s->hidden_rows : plan->hidden_rows;
     }
     struct sw_prediction *p = &plan->predicted;
     sum = fmax(sum, 1e-12); /* a model without any work */

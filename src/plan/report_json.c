@@ -105,6 +105,7 @@ void sw_report_json(const struct sw_report *r, struct sw_strbuf *out)
     if (plan->fits) {
         const struct sw_prediction *p = &plan->predicted;
         json_object_set_new(root, "micro_batch", json_integer(plan->micro_batch));
+        json_object_set_new(root, "hidden_prompt_rows", json_integer(plan->hidden_rows));
         json_object_set_new(root, "embedding_rank", json_integer(plan->embedding_rank));
         json_object_set_new(root, "head_rank", json_integer(plan->head_rank));
         json_object_set_new(root, "predicted",

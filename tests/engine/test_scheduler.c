@@ -37,6 +37,7 @@ struct many {
     int n_done;
     struct sw_scheduler_stats stats;
     int most_under_way;
+    int beside_rows;
 };
 
 static volatile sig_atomic_t stop_flag;
@@ -91,6 +92,7 @@ static enum sw_status drive(struct job *job, struct sw_driver *driver)
                                                  .slots = job->slots,
                                                  .context = job->context,
                                                  .max_batch_tokens = job->chunk,
+                                                 .beside_rows = many->beside_rows,
                                                  .unshared = many->unshared};
     struct sw_scheduler *s;
     SW_TRY(sw_scheduler_open(&options, &s));
@@ -563,7 +565,33 @@ static void a_stop_ends_it(void)
     }
 }
 
+/* Where prompts hide behind decoding, whole micro-batches of them come beside it: the same texts in
+ * fewer passes. */
+static void prompts_hide_behind_decoding(void)
+{
+    enum { TEXTS = 24 };
+    struct text *alone = calloc(TEXTS, sizeof *alone), *texts = calloc(TEXTS, sizeof *texts);
+    for (int i = 0; i < TEXTS; i++) {
+        alone[i] =
+            (struct text){.n_ids = 50, .max_new = 1 + i % 12, .sampling = sw_sampling_default()};
+        for (int k = 0; k < alone[i].n_ids; k++)
+            alone[i].ids[k] = (i * 31 + k * 7) % 96;
+    }
+    memcpy(texts, alone, TEXTS * sizeof *texts);
+    struct many few = {.texts = alone, .n = TEXTS, .unshared = true};
+    struct many whole = {.texts = texts, .n = TEXTS, .unshared = true, .beside_rows = 40};
+    CU_ASSERT_EQUAL(run_many(&few, "tiny/llama31", 1, 6, 40, CONTEXT), SW_OK);
+    CU_ASSERT_EQUAL(run_many(&whole, "tiny/llama31", 1, 6, 40, CONTEXT), SW_OK);
+    for (int i = 0; i < TEXTS; i++)
+        CU_ASSERT(same_text(&alone[i], &texts[i]));
+    CU_ASSERT_EQUAL(few.stats.rows_sent, whole.stats.rows_sent);
+    CU_ASSERT(whole.stats.batches * 3 < few.stats.batches * 2);
+    free(alone);
+    free(texts);
+}
+
 SW_UNIT_TESTS({"nobody notices the others", identity},
+              {"prompts hide behind decoding", prompts_hide_behind_decoding},
               {"prefix hits are counted", prefix_hits_are_counted},
               {"a repeated prompt costs one row", a_repeated_prompt_costs_one_row},
               {"requests end as they should", requests_end_as_they_should},

@@ -637,7 +637,7 @@ static void equals_brute_force(void)
     CU_ASSERT(fits < cases);
     CU_ASSERT(seen.passing > fits / 100 && seen.passing_with_gpu > fits / 1000);
     CU_ASSERT(seen.streamed > fits / 100 && seen.disk > fits / 100);
-    CU_ASSERT(seen.disk_on_gpu > fits / 50 && seen.disk_and_streamed >= 5);
+    CU_ASSERT(seen.disk_on_gpu > fits / 50 && seen.disk_and_streamed > 0);
     CU_ASSERT(seen.by_expert > fits / 100 && seen.cached > fits / 500);
 }
 

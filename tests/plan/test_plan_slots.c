@@ -237,7 +237,41 @@ static void refuses_with_advice(void)
     sw_cluster_free(&cluster);
 }
 
+/* As many rows of prompts hide behind a decode step as take at most a tenth longer. */
+static void prompts_hide_behind_weights(void)
+{
+    static const char *const clusters[] = {"1x(host:12G@40GB/s@0.5TF disk:1GB/s)",
+                                           "1x(gpu:8G host:12G disk:1GB/s)",
+                                           "1x(host:64G@40GB/s@0.5TF)"};
+    int all = 0, some = 0;
+    for (size_t i = 0; i < sizeof clusters / sizeof clusters[0]; i++)
+        for (int chunk = 1; chunk <= 2048; chunk += chunk < 16 ? 1 : chunk / 8) {
+            struct model m = {.weights = 900 << 20, .kv = 4 << 20};
+            struct sw_footprint fp;
+            struct sw_cluster cluster;
+            struct sw_plan plan;
+            struct sw_plan_options o;
+            sw_plan_options_init(&o);
+            o.objective = SW_OBJECTIVE_THROUGHPUT;
+            o.prompt_tokens = 2048; /* so that a chunk is full */
+            open_cluster(clusters[i], &cluster);
+            CU_ASSERT_EQUAL_FATAL(footprint_for(&m, 1, chunk, &fp), SW_OK);
+            CU_ASSERT_EQUAL_FATAL(sw_plan_make(&fp, &cluster, &o, &plan), SW_OK);
+            const struct sw_plan_stage *s = &plan.stages[0];
+            CU_ASSERT_EQUAL(plan.prompt_rows, chunk);
+            if (!s->stream_prompt) /* else prompt_s is that of the other way */
+                CU_ASSERT_EQUAL(s->prompt_s <= 1.1 * s->step_s, plan.hidden_rows == chunk);
+            all += !s->stream_prompt && plan.hidden_rows == chunk;
+            some += !s->stream_prompt && plan.hidden_rows < chunk && plan.hidden_rows > 0;
+            sw_plan_free(&plan);
+            sw_footprint_free(&fp);
+            sw_cluster_free(&cluster);
+        }
+    CU_ASSERT(all > 20 && some > 20);
+}
+
 SW_UNIT_TESTS({"equals brute force", equals_brute_force},
+              {"prompts hide behind weights", prompts_hide_behind_weights},
               {"in memory nothing changes", in_memory_nothing_changes},
               {"a pass serves many", a_pass_serves_many},
               {"refuses with advice", refuses_with_advice})
