@@ -34,6 +34,12 @@ static const struct bnb_kind *bnb_kind_of(const struct sw_format *format)
     return NULL;
 }
 
+const char *sw_bnb_format_name(int i)
+{
+    const int n = (int)(sizeof bnb_kinds / sizeof bnb_kinds[0]);
+    return i >= 0 && i < n ? bnb_kinds[i].format->name : NULL;
+}
+
 bool sw_bnb_has_format(const struct sw_format *format)
 {
     return bnb_kind_of(format) != NULL;

@@ -8,6 +8,8 @@
 
 #include "checkpoint/gguf_export.h"
 
+/* The i-th format that bitsandbytes has; NULL past the last. */
+const char *sw_bnb_format_name(int i);
 /* Whether bitsandbytes has this format. */
 bool sw_bnb_has_format(const struct sw_format *format);
 /*

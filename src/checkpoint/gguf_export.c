@@ -2,6 +2,7 @@
 #include "checkpoint/gguf_export.h"
 
 #include "base/checked.h"
+#include "checkpoint/bnb_export.h"
 #include "checkpoint/gguf_export_keys.h"
 #include "checkpoint/gguf_families.h"
 #include "checkpoint/gguf_writer.h"
@@ -285,8 +286,9 @@ static enum sw_status export_lay_out(struct sw_export_plan *out, struct sw_gguf_
     for (size_t i = 0; i < out->n_tensors; i++) {
         struct sw_export_tensor *t = &out->tensors[i];
         if (!sw_gguf_has_format(t->format))
-            return sw_fail(SW_EUSAGE, "tensor '%s': a GGUF file has no %s, name a folder", t->name,
-                           t->format->name);
+            return sw_fail(SW_EUSAGE, "tensor '%s': a GGUF file has no %s, name %s", t->name,
+                           t->format->name,
+                           sw_bnb_has_format(t->format) ? "a folder" : "another format");
         t->bytes = sw_gguf_write_tensor(w, t->name, t->rank, t->shape, t->format, &t->offset);
     }
     out->size = w->data;

@@ -3,6 +3,7 @@
 
 #include "base/nearest_word.h"
 #include "base/units.h"
+#include "checkpoint/bnb_export.h"
 #include "probe/measure.h"
 #include "tensor/format.h"
 #include "text/stop_strings.h"
@@ -38,9 +39,9 @@ static const char *options_kept_name(int i)
     return sw_weight_choice_name(SW_CHOICE_KEPT, i);
 }
 
-static const char *options_file_name(int i)
+static const char *options_gguf_name(int i)
 {
-    return sw_weight_choice_name(SW_CHOICE_FILE, i);
+    return sw_weight_choice_name(SW_CHOICE_GGUF, i);
 }
 
 static const char *options_plain_name(int i)
@@ -354,7 +355,7 @@ static void options_print_help(const struct sw_option *option)
     const size_t before = strcspn(option->help, "@");
     const bool is_file = option->parse == sw_parse_file_weights;
     const bool has_roles = is_file || option->parse == sw_parse_weights;
-    options_name *name = is_file     ? options_file_name
+    options_name *name = is_file     ? options_gguf_name
                          : has_roles ? options_kept_name
                                      : options_plain_name;
     printf("%.*s", (int)before, option->help);
@@ -363,6 +364,9 @@ static void options_print_help(const struct sw_option *option)
     if (has_roles)
         printf("\n%32sand roles of them otherwise, as bf16,head=f32: %s", "",
                options_list(sw_weight_choice_word, " or ", known, sizeof known));
+    if (is_file)
+        printf("\n%32sthose of a directory as %s", "",
+               options_list(sw_bnb_format_name, " or ", known, sizeof known));
     printf("\n");
 }
 

@@ -55,7 +55,8 @@ static bool choice_has(enum sw_choice_kind kind, const struct sw_format *format)
 {
     if (kind == SW_CHOICE_KEPT)
         return sw_format_id_of(format) != SW_FORMAT_NONE;
-    return format->encode != NULL;
+    const bool in_gguf = format->ggml_type || format->dtype != SW_OTHER;
+    return format->encode && (kind == SW_CHOICE_FILE || in_gguf);
 }
 
 static bool choice_has_mix(enum sw_choice_kind kind, int mix)

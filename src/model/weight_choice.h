@@ -23,9 +23,9 @@ struct sw_weight_choice {
     uint32_t words; /* those of weight_choice.c that were used, a set */
 };
 
-/* Formats that a choice can be of: those that weights can be kept in, or that files are written in.
- */
-enum sw_choice_kind { SW_CHOICE_KEPT, SW_CHOICE_FILE };
+/* Formats that a choice can be of: those that weights can be kept in, that files of any kind may be
+ * written in, or GGUF files alone. */
+enum sw_choice_kind { SW_CHOICE_KEPT, SW_CHOICE_FILE, SW_CHOICE_GGUF };
 
 /* SW_EUSAGE names the item that is wrong, and what is allowed there. */
 enum sw_status sw_weight_choice_parse(const char *text, enum sw_choice_kind kind,

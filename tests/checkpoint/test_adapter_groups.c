@@ -4,9 +4,7 @@
  * another shape is refused by its name.
  */
 #include "checkpoint/adapter.h"
-#include "checkpoint/open_model.h"
-#include "checkpoint/safetensors.h"
-#include "helpers.h"
+#include "pieces.h"
 
 #include "tensor/groupwise.h"
 
@@ -162,43 +160,6 @@ static void vectors_decode_alike(void)
 
 /* ---- small files */
 
-struct part {
-    const char *name;
-    enum sw_dtype dtype;
-    int rank;
-    int64_t shape[2];
-    const void *bytes; /* NULL: zeros */
-};
-#define MOST_PARTS 6
-
-/* A folder with these tensors; `parts` end with a name NULL. */
-static void put_folder(char *dir, const char *quantization, const struct part *parts)
-{
-    struct sw_safetensors_spec specs[MOST_PARTS];
-    struct sw_safetensors_writer *writer;
-    char path[600], config[512];
-    size_t n = 0;
-    for (; parts[n].name; n++) {
-        specs[n] = (struct sw_safetensors_spec){parts[n].name, parts[n].dtype, parts[n].rank, {0}};
-        memcpy(specs[n].shape, parts[n].shape, sizeof parts[n].shape);
-    }
-    snprintf(path, sizeof path, "%s/model.safetensors", new_folder(dir));
-    CU_ASSERT_EQUAL_FATAL(sw_safetensors_writer_open(path, specs, n, &writer), SW_OK);
-    for (size_t i = 0; i < n; i++) {
-        uint64_t bytes = sw_dtype_info(parts[i].dtype)->bits / 8;
-        for (int k = 0; k < parts[i].rank; k++)
-            bytes *= (uint64_t)parts[i].shape[k];
-        char *zeros = calloc(1, bytes + 1);
-        CU_ASSERT_EQUAL(
-            sw_safetensors_writer_write(writer, parts[i].bytes ? parts[i].bytes : zeros, bytes),
-            SW_OK);
-        free(zeros);
-    }
-    CU_ASSERT_EQUAL_FATAL(sw_safetensors_writer_close(writer), SW_OK);
-    snprintf(config, sizeof config, "{\"quantization_config\": %s}", quantization);
-    put_text(dir, "config.json", config);
-}
-
 #define AWQ(version)                                                                               \
     "{\"quant_method\": \"awq\", \"bits\": 4, \"group_size\": 32, \"version\": \"" version "\"}"
 #define CT(format, group)                                                                          \
@@ -234,11 +195,7 @@ static const int64_t shape_3_64[2] = {3, 64}, shape_4_64[2] = {4, 64},
                      shape_huge[2] = {3, 1L << 40};
 static const int32_t one_group[64] = {0}, no_group[64] = {[7] = 9};
 
-static const struct refusal {
-    const char *quantization;
-    struct part parts[MOST_PARTS];
-    const char *message;
-} refusals[] = {
+static const struct refusal refusals[] = {
     {GPTQ("5", "32", "gptq"),
      {QWEIGHT, QZEROS, SCALES},
      "its weights have 5 bits, supported are 2, 3, 4, 8"},
@@ -346,14 +303,7 @@ static const struct refusal {
 
 static void damage_is_refused(void)
 {
-    for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {
-        char dir[64];
-        struct sw_tensors tensors;
-        put_folder(dir, refusals[i].quantization, refusals[i].parts);
-        expect_failure(sw_open_tensors(dir, &tensors), SW_EMODEL, refusals[i].message);
-        CU_ASSERT_EQUAL(tensors.count, 0);
-        remove_folder(dir);
-    }
+    expect_refusals(refusals, sizeof refusals / sizeof refusals[0]);
 }
 
 /* Without weights the config alone tells what matrices are in. */

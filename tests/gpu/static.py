@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The figures of tests/gpu/static.sh, of what nvcc and cuobjdump say of compiled kernels."""
 import argparse
+import glob
 import re
 import subprocess
 import sys
@@ -24,12 +25,8 @@ CARDS = {
     "H200": (90, 132, 1.98, 4800),
 }
 LATENCY = 800e-9  # seconds from a load to its data, in a busy memory
-# Bits of an element, and elements of the vectors of gemv.cuh.
-BITS = {
-    "f32": 32, "f16": 16, "bf16": 16, "int8": 8, "q8_0": 8.5, "q4_0": 4.5, "q4_1": 5, "q5_0": 5.5,
-    "q5_1": 6, "q2_k": 2.625, "q3_k": 3.4375, "q4_k": 4.5, "q5_k": 5.5, "q6_k": 6.5625, "iq4_nl": 4.5,
-    "iq4_xs": 4.25, "mxfp4": 4.25, "nf4": 4.5, "fp4": 4.5, "fp8": 8,
-}
+BITS = {}  # of a weight, by format, in the order of the table of formats: what format_bits.c prints
+CLASSES = {}  # the format that each class of a kernel is for
 VECTORS = {"f32": 4, "f16": 8, "bf16": 8, "int8": 16, "q8_0": 16}
 ROWS, LANE_COLUMNS, THREADS = 4, 8, 128  # of a block of gemv.cuh; block_planes.cuh
 
@@ -42,9 +39,9 @@ class Kernel:
 
     def gemv(self):
         """(format, whole, tokens) of a GEMV, else None."""
-        found = re.search(r"\bgemv_blocks<.*?(\w+), (true|false), (\d)>", self.name)
+        found = re.search(r"\bgemv_blocks<(.+), (true|false), (\d)>", self.name)
         if found:
-            return found[1], found[2] == "true", int(found[3])
+            return CLASSES.get(plain_class(found[1])), found[2] == "true", int(found[3])
         found = re.search(r"\bgemv_int8<(true|false), (\d)>", self.name)
         if found:
             return "int8", found[1] == "true", int(found[2])
@@ -60,6 +57,31 @@ class Kernel:
         if "gemv_blocks" in self.name:
             return ROWS * LANE_COLUMNS * (4 if tokens <= 2 else 2)
         return ROWS * VECTORS[of]
+
+
+def plain_class(name):
+    """A class without its namespaces and spaces."""
+    return re.sub(r"\w+::|\s|\(anonymous namespace\)::", "", name)
+
+
+def read_formats(bits):
+    """Bits by format, and the classes that kernels/cuda/weights_*.cu name for formats."""
+    for line in bits.splitlines():
+        name, value = line.split()
+        BITS[name] = float(value)
+    for path in glob.glob("kernels/cuda/weights_*.cu"):
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        aliases = dict((name, of) for of, name in re.findall(r"typedef ([^;]+?) (\w+);", text))
+        aliases |= dict(re.findall(r"using (\w+) = ([^;]+);", text))
+        for format, of in re.findall(r"sw_gpu_format_(\w+) = format_of<(.+)>\(\)", text):
+            CLASSES[plain_class(aliases.get(of, of))] = format
+
+
+def missing(of_arch):
+    """Formats without a row, of files that were compiled."""
+    there = {kernel.gemv()[0] for kernels in of_arch.values() for kernel in kernels.values() if kernel.gemv()}
+    return [format for format in BITS if format not in there]
 
 
 def demangled(names):
@@ -190,10 +212,17 @@ def insert(page, text):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("folder", "archs", "dump", "into", "commit", "nvcc"):
+    for name in ("folder", "archs", "dump", "into", "commit", "nvcc", "bits"):
         parser.add_argument("--" + name, default="")
-    parser.add_argument("files", nargs="+")
+    parser.add_argument("--whole", action="store_true", help="every format must have products")
+    parser.add_argument("files", nargs="*", help="none: only looks whether each format has a class")
     options = parser.parse_args()
+    read_formats(options.bits)
+    unnamed = [format for format in BITS if format not in CLASSES.values() and format not in VECTORS]
+    if unnamed:
+        sys.exit("kernels/cuda/weights_*.cu name no class for " + ", ".join(unnamed))
+    if not options.files:
+        return
     of_arch, spilled = {}, []
     for arch in map(int, options.archs.split()):
         of_arch[arch] = {}
@@ -215,6 +244,8 @@ def main():
     print("\n" + text)
     if options.into:
         insert(options.into, text)
+    if options.whole and missing(of_arch):
+        sys.exit("no product was found of " + ", ".join(missing(of_arch)))
     if spilled:
         sys.exit("these products spill registers: " + "; ".join(spilled))
 

@@ -51,6 +51,10 @@ for file in "${files[@]}"; do
     done
 done
 touch "$folder"
+cc -std=c17 -D_GNU_SOURCE -O1 -ffunction-sections -Wl,--gc-sections -mavx2 -mfma -mf16c -Isrc tests/gpu/format_bits.c \
+    src/tensor/*.c src/base/*.c -ljansson -lpthread -lm -o "$folder/format_bits"
+whole=()
+[ $# -gt 0 ] || whole=(--whole)
 names=("${files[@]##*/}")
 names=("${names[@]%.cu}")
 dump=${CUOBJDUMP:-$(command -v cuobjdump || true)}
@@ -59,4 +63,4 @@ dump=${CUOBJDUMP:-$(command -v cuobjdump || true)}
 python3 tests/gpu/static.py --folder "$folder" --archs "$archs" --dump "$dump" --into "$into" \
     --commit "$(git rev-parse --short HEAD 2>/dev/null || echo unknown)" \
     --nvcc "$("$cuda/nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p')" \
-    "${names[@]}"
+    --bits "$("$folder/format_bits")" "${whole[@]}" "${names[@]}"

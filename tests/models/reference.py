@@ -23,7 +23,7 @@ transformers.logging.disable_progress_bar()
 
 
 def load(directory):
-    """The model in float32 with plain attention, and what the loader had to say about its keys."""
+    """The model in float32, or as bitsandbytes has it, with plain attention, and what the loader had to say about its keys."""
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
         directory,
         dtype=torch.float32,
@@ -32,7 +32,9 @@ def load(directory):
         local_files_only=True,
         output_loading_info=True,
     )
-    return model.float().eval(), info
+    if getattr(model, "hf_quantizer", None) is None:  # one of bitsandbytes stays as it is
+        model = model.float()
+    return model.eval(), info
 
 
 @torch.no_grad()
