@@ -78,6 +78,7 @@ struct block_unit {
     ptrdiff_t steps[2];   /* bytes from word to word of each kind */
     const struct block_x *x;
     int nr;
+    const float *scales; /* of these rows, where the format has some */
 };
 
 /* Word i of a kind: where those of the rows begin. */
@@ -156,10 +157,11 @@ struct block_tile {
     int64_t lane;  /* of the panel: the first row */
     int width;     /* of the panel */
     const struct block_x *x;
-    int nr;          /* tokens, whose blocks lie side by side */
-    int64_t n;       /* units */
-    float *c;        /* token r at c + r * SW_PANEL */
-    ptrdiff_t ahead; /* bytes to weights that come after these; 0: they are not to be fetched */
+    int nr;              /* tokens, whose blocks lie side by side */
+    int64_t n;           /* units */
+    float *c;            /* token r at c + r * SW_PANEL */
+    const float *scales; /* of the panel's rows; NULL: the format has none */
+    ptrdiff_t ahead;     /* bytes to weights that come after these; 0: they are not to be fetched */
 };
 
 #define BLOCK_WIDE (SW_PANEL / LANES)
@@ -177,7 +179,8 @@ ALWAYS_INLINE void block_lanes(const struct block_format *f, int nr, int v, cons
         {w + lane * p->words[0].bytes, w + p->words[0].count * first + lane * p->words[1].bytes},
         {first, second},
         x,
-        x_nr};
+        x_nr,
+        t->scales ? t->scales + lane : NULL};
     f->step(nr, &u, acc);
 }
 
@@ -292,6 +295,7 @@ ALWAYS_INLINE void blocks_product(const struct block_format *f, const struct sw_
                 .x = blocks_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks),
                 .n = n_blocks / of_unit,
                 .c = p->scratch + (first - base) * SW_PANEL,
+                .scales = p->scales,
                 .ahead = i == p->first_tile ? n_blocks / of_unit * unit : 0};
             block_tall(f, &t);
         }

@@ -31,6 +31,8 @@
 #include "kernels/cpu/fp8.h"
 #include "kernels/cpu/nf4.h"
 
+#include "kernels/cpu/nf4_nested.h"
+
 static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
     [SW_FORMAT_F32] = {.packing = {1, {{4, 1}}},
                        .prepare_tile = prepare_tile_f32,
@@ -157,6 +159,36 @@ static const struct sw_cpu_format format_rows[SW_FORMAT_COUNT] = {
                             .x_bytes = sizeof(struct block_x),
                             .prepare_tile = prepare_tile_int8_g32,
                             .product = product_int8_g32,
+                            .spin = spin_int8},
+    [SW_FORMAT_NF4_NESTED] = {.packing = {256, {{4, 2}, {4, 32}}},
+                              .x_bytes = sizeof(struct block_x),
+                              .prepare_tile = prepare_tile_nested,
+                              .product = product_nf4_nested,
+                              .spin = spin_int8},
+    [SW_FORMAT_FP4_NESTED] = {.packing = {256, {{4, 2}, {4, 32}}},
+                              .x_bytes = sizeof(struct block_x),
+                              .prepare_tile = prepare_tile_nested,
+                              .product = product_fp4_nested,
+                              .spin = spin_int8},
+    [SW_FORMAT_INT2_G128] = {.packing = {128, {{4, 9}}},
+                             .x_bytes = sizeof(struct block_x),
+                             .prepare_tile = prepare_tile_int2_g128,
+                             .product = product_int2_g128,
+                             .spin = spin_int8},
+    [SW_FORMAT_INT2_G32] = {.packing = {32, {{4, 3}}},
+                            .x_bytes = sizeof(struct block_x),
+                            .prepare_tile = prepare_tile_int2_g32,
+                            .product = product_int2_g32,
+                            .spin = spin_int8},
+    [SW_FORMAT_INT3_G128] = {.packing = {128, {{4, 13}}},
+                             .x_bytes = sizeof(struct block_x),
+                             .prepare_tile = prepare_tile_int3_g128,
+                             .product = product_int3_g128,
+                             .spin = spin_int8},
+    [SW_FORMAT_INT3_G32] = {.packing = {32, {{4, 4}}},
+                            .x_bytes = sizeof(struct block_x),
+                            .prepare_tile = prepare_tile_int3_g32,
+                            .product = product_int3_g32,
                             .spin = spin_int8},
 };
 

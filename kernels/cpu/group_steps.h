@@ -43,6 +43,51 @@ ALWAYS_INLINE void group_step_8(int blocks, int nr, const struct block_unit *u,
     group_join(nr, blocks, u, sums, zero, acc);
 }
 
+/* Of two bits and three; codes count from the middle of them. */
+ALWAYS_INLINE void group_step_few(int bits, int blocks, int nr, const struct block_unit *u,
+                                  l_vec acc[TILE_ROWS])
+{
+    l_vec sums[TILE_ROWS];
+    EACH (r, nr)
+        sums[r] = l_set(0);
+    for (int j = 0; j < blocks; j++) {
+        l_dots dots[TILE_ROWS];
+        l_word thirds = l_set_word(0);
+        if (bits == 3)
+            thirds = l_load_words(unit_word(u, 0, 1 + 2 * blocks + j));
+        EACH (r, nr)
+            dots[r] = l_dots_from(unit_x(u, r, j)->starts[0]);
+        EACH (k, 2) {
+            const l_word w = l_load_words(unit_word(u, 0, 1 + 2 * j + k));
+            EACH (f, 4) {
+                l_word codes = l_and(l_right(w, 2 * f), l_set_bytes(3));
+                if (bits == 3)
+                    codes =
+                        l_or(codes, l_left(l_and(l_right(thirds, 2 * f + k), l_set_bytes(1)), 2));
+                EACH (r, nr)
+                    dots[r] = l_dot(dots[r], codes, unit_x(u, r, j)->elements + 8 * f + 4 * k);
+            }
+        }
+        EACH (r, nr)
+            sums[r] = l_fma(l_float(l_sum(dots[r])), l_set(unit_x(u, r, j)->scale), sums[r]);
+    }
+    const l_word head = l_load_words(unit_word(u, 0, 0));
+    const l_vec middle = l_set(-(float)(1 << (bits - 1)));
+    group_join(nr, blocks, u, sums, l_add(l_float(l_and(head, l_set_word(255))), middle), acc);
+}
+
+ALWAYS_INLINE void group_step_2(int blocks, int nr, const struct block_unit *u,
+                                l_vec acc[TILE_ROWS])
+{
+    group_step_few(2, blocks, nr, u, acc);
+}
+
+ALWAYS_INLINE void group_step_3(int blocks, int nr, const struct block_unit *u,
+                                l_vec acc[TILE_ROWS])
+{
+    group_step_few(3, blocks, nr, u, acc);
+}
+
 /* int8_g128 and so on: bits of a code, blocks of 32, whether codes are signed, where they count
  * from. */
 #define GROUP_FORMAT(name, bits, blocks, is_signed, from)                                          \
@@ -61,6 +106,10 @@ ALWAYS_INLINE void group_step_8(int blocks, int nr, const struct block_unit *u,
         blocks_product(&name##_format, p);                                                         \
     }
 
+GROUP_FORMAT(int2_g128, 2, 4, false, 2)
+GROUP_FORMAT(int2_g32, 2, 1, false, 2)
+GROUP_FORMAT(int3_g128, 3, 4, false, 4)
+GROUP_FORMAT(int3_g32, 3, 1, false, 4)
 GROUP_FORMAT(int8_g128, 8, 4, true, SIGNED_ZERO)
 GROUP_FORMAT(int8_g32, 8, 1, true, SIGNED_ZERO)
 

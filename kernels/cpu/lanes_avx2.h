@@ -97,6 +97,10 @@ static inline l_vec l_as_float(l_word a)
 {
     return _mm256_castsi256_ps(a);
 }
+static inline l_vec l_gather(const float *table, l_word at)
+{
+    return _mm256_i32gather_ps(table, at, 4);
+}
 static inline l_word l_low(l_word a)
 {
     return l_and(a, l_set_bytes(15));

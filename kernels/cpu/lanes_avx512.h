@@ -106,6 +106,11 @@ static inline l_vec l_as_float(l_word a)
 {
     return _mm512_castsi512_ps(a);
 }
+/* The number of a table that each lane's word is the index of. */
+static inline l_vec l_gather(const float *table, l_word at)
+{
+    return _mm512_i32gather_ps(at, table, 4);
+}
 /* The low and the high four bits of each byte. */
 static inline l_word l_low(l_word a)
 {

@@ -121,6 +121,10 @@ static inline l_vec l_as_float(l_word a)
     memcpy(r.x, a.x, sizeof r.x);
     return r;
 }
+static inline l_vec l_gather(const float *table, l_word at)
+{
+    EACH_LANE(table[at.x[i]]);
+}
 static inline l_word l_low(l_word a)
 {
     EACH_WORD(a.x[i] & 0x0f0f0f0fu);

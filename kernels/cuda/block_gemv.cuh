@@ -41,7 +41,7 @@ template <class W> struct places_of_rows {
         w.row(products::row_of(p, block_rows / 2), half[1]);
 #pragma unroll
         for (int i = 0; i < W::n_planes; i++)
-            step[i] = (unsigned)w.blocks * W::plane(i).bytes;
+            step[i] = (unsigned)plane_step<W>(i, w.blocks);
         last = w.stretches() - 1;
         lane_of_last = w.has(last, W::column(lane(), 0)) ? lane() : w.first_block(lane());
     }

@@ -9,7 +9,8 @@
  * A class W says what a format is. Its functions are static; `row` are the planes of a row, s a
  * stretch:
  *
- *   - block_len, n_planes, plane(i): the planes of a block, elements first; packing: how the CPU's
+ *   - block_len, n_planes, plane(i): the planes of a block, elements first, and last one without
+ *     bytes where rows have an f32 of their own (sw_format's row_scale); packing: how the CPU's
  *     panels have it (block_unpack.cuh);
  *   - parts: of 32 columns, 1 or 2; has_offset: weight = scale * (value + zero) + offset, else it
  * is scale * value. Values count from the middle `zero`, so that sums stay small;
@@ -52,6 +53,12 @@ static __device__ inline unsigned once(place p, unsigned i)
     return __ldcs((const unsigned *)(const void *)p + i);
 }
 
+/* Bytes of a row in plane i. */
+template <class W> static __host__ __device__ inline int64_t plane_step(int i, int64_t blocks)
+{
+    return W::plane(i).bytes ? blocks * W::plane(i).bytes : (int64_t)sizeof(float);
+}
+
 /* A matrix of format W. */
 template <class W> struct matrix {
     place first[W::n_planes];
@@ -61,7 +68,7 @@ template <class W> struct matrix {
     {
 #pragma unroll
         for (int i = 0; i < W::n_planes; i++)
-            planes[i] = first[i] + r * blocks * W::plane(i).bytes;
+            planes[i] = first[i] + r * plane_step<W>(i, blocks);
     }
     __device__ inline unsigned stretches() const
     {
@@ -95,7 +102,7 @@ template <class W> static inline matrix<W> matrix_of(const void *w, int64_t rows
     place at = (place)w;
     for (int i = 0; i < W::n_planes; i++) {
         m.first[i] = at;
-        at += padded * m.blocks * W::plane(i).bytes;
+        at += padded * plane_step<W>(i, m.blocks);
     }
     return m;
 }

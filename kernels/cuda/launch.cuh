@@ -63,6 +63,8 @@ class listed_kernels
   public:
     template <class... K> explicit listed_kernels(const K &...of_file) : next(first)
     {
+        static_assert((0 + ... + count<K>::kernels) <= most,
+                      "more kernels than a list has room for");
         (add(of_file), ...);
         first = this;
     }
@@ -71,10 +73,17 @@ class listed_kernels
 
     static const listed_kernels *first; /* the lists of all files; launch.cu */
     const listed_kernels *const next;
-    const void *kernels[48];
+    static constexpr int most = 48;
+    const void *kernels[most];
     int n = 0;
 
   private:
+    template <class K> struct count {
+        static constexpr int kernels = 1;
+    };
+    template <class T, size_t size> struct count<T[size]> {
+        static constexpr int kernels = (int)size * count<T>::kernels;
+    };
     template <class... P> void add(void (*kernel)(P...))
     {
         kernels[n++] = reinterpret_cast<const void *>(kernel);

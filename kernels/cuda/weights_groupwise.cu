@@ -1,6 +1,7 @@
 /*
  * Group-wise integers q of four and of eight bits, in blocks of 128 and of 32 with one word: an f32
- * scale whose last eight bits are a zero point instead; weight = scale * (q - zero).
+ * scale whose last eight bits are a zero point instead; weight = scale * (q - zero). Those of two
+ * and three bits are in weights_few_bits.cu.
  */
 #include "kernels/cuda/block_format.cuh"
 

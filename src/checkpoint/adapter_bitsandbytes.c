@@ -1,9 +1,10 @@
 /*
  * Owns what bitsandbytes saves: 4 bits (NF4 and FP4, their absmax as f32 or quantized once more)
  * and LLM.int8() (docs/formats.md). Blocks of 4 bits run through the matrix row by row, as if it
- * were one long row.
+ * were one long row. Nested absmax stay nested where blocks of the format fit in.
  */
 #include "checkpoint/adapter.h"
+#include "tensor/dynamic_map.h"
 #include "tensor/format_nf4.h"
 
 #include <stdio.h>
@@ -12,7 +13,6 @@
 
 #define BLOCK SW_NF4_LEN
 #define STATE_MAX 4096 /* bytes of the JSON of a matrix */
-#define NESTED_TABLE 256
 
 /* ---- 4 bits */
 
@@ -77,6 +77,30 @@ static void four_bit_make(const struct sw_made_rows *rows, void *out)
     }
 }
 
+/* The same where absmax stay nested: their bytes are those of the rows. */
+static void four_bit_make_nested(const struct sw_made_rows *rows, void *out)
+{
+    const int64_t of_row = rows->tensor->shape[1] / SW_NESTED_LEN;
+    const int64_t group = rows->made->whole[WHOLE_NESTED] / SW_NESTED_PARTS; /* blocks */
+    const float offset = rows->made->real[0];
+    const uint8_t *from = rows->parts[PART_NIBBLES], *codes = rows->parts[PART_ABSMAX];
+    uint8_t *to = out;
+    for (int64_t i = 0; i < rows->n_rows * of_row; i++) {
+        const int64_t at = (rows->row0 * of_row + i) / group;
+        const float scale = four_bit_float(rows->parts[PART_NESTED_ABSMAX], at);
+        memcpy(to, &scale, sizeof scale);
+        memcpy(to + sizeof scale, codes, SW_NESTED_PARTS);
+        codes += SW_NESTED_PARTS;
+        to += SW_NESTED_HEAD;
+        for (int half = 0; half < SW_NESTED_LEN / 2; half += 16, from += 16, to += 16)
+            sw_nf4_of_pairs(from, to);
+        if ((i + 1) % of_row == 0) {
+            memcpy(to, &offset, sizeof offset);
+            to += sizeof offset;
+        }
+    }
+}
+
 /* Rows that are no whole blocks, decoded; all parts are whole. */
 static void four_bit_decode(const struct sw_made_rows *rows, void *out)
 {
@@ -110,7 +134,19 @@ static enum sw_status four_bit_prepare(const struct sw_made_rows *rows, void **s
     return SW_OK;
 }
 
+/* Nested absmax stay so only by the map that the format has. */
+static enum sw_status four_bit_prepare_nested(const struct sw_made_rows *rows, void **state)
+{
+    if (memcmp(rows->parts[PART_NESTED_MAP], sw_dynamic_map, sizeof sw_dynamic_map) != 0)
+        return sw_fail(SW_EMODEL,
+                       "matrix '%s': its nested_quant_map has changed since it was "
+                       "opened",
+                       rows->tensor->name);
+    return four_bit_prepare(rows, state);
+}
+
 static const struct sw_made_form four_bit_blocks = {four_bit_prepare, four_bit_make},
+                                 four_bit_nested = {four_bit_prepare_nested, four_bit_make_nested},
                                  four_bit_floats = {four_bit_prepare, four_bit_decode};
 
 /* A size of blocks that bitsandbytes knows. */
@@ -207,7 +243,28 @@ static enum sw_status four_bit_parts(const struct sw_adapting *a, const struct s
         return SW_OK;
     SW_TRY(four_bit_add(a, weight, ".nested_absmax", SW_F32, (blocks + f->nested - 1) / f->nested,
                         0, made));
-    return four_bit_add(a, weight, ".nested_quant_map", SW_F32, NESTED_TABLE, 0, made);
+    return four_bit_add(a, weight, ".nested_quant_map", SW_F32, SW_DYNAMIC_MAP_LEN, 0, made);
+}
+
+/* Whether the format's blocks can hold nested absmax as they are: whole blocks in a row, one scale
+ * in a block, bytes of the map that the format has. */
+static enum sw_status four_bit_stays_nested(const struct sw_adapting *a, const char *weight,
+                                            const struct four_bit *f, bool *out)
+{
+    const struct sw_tensor *map = sw_adapting_find(a, weight, ".nested_quant_map");
+    float found[SW_DYNAMIC_MAP_LEN];
+    *out = f->nested >= SW_NESTED_PARTS && f->block == BLOCK && f->cols % SW_NESTED_LEN == 0 &&
+           map && map->dtype == SW_F32 && map->bytes == sizeof found;
+    if (!*out)
+        return SW_OK;
+    SW_TRY(sw_adapting_read(a, map, found, sizeof found));
+    *out = memcmp(found, sw_dynamic_map, sizeof found) == 0;
+    return SW_OK;
+}
+
+static const struct sw_format *four_bit_nested_format(const struct sw_format *format)
+{
+    return format == &sw_format_nf4 ? &sw_format_nf4_nested : &sw_format_fp4_nested;
 }
 
 static enum sw_status four_bit_matrix(struct sw_adapting *a, const struct sw_tensor *weight,
@@ -217,6 +274,12 @@ static enum sw_status four_bit_matrix(struct sw_adapting *a, const struct sw_ten
     SW_TRY(four_bit_read(a, state, is_fp4, &f));
     const bool by_row = f.cols % BLOCK == 0 && f.block % BLOCK == 0;
     struct sw_made made = {.form = by_row ? &four_bit_blocks : &four_bit_floats};
+    bool nested;
+    SW_TRY(four_bit_stays_nested(a, weight->name, &f, &nested));
+    if (nested) {
+        made.form = &four_bit_nested;
+        f.format = four_bit_nested_format(f.format);
+    }
     SW_TRY(four_bit_parts(a, weight, &f, by_row, &made));
     return sw_adapting_add(a, stem, by_row ? f.format : NULL, f.rows, f.cols, &made);
 }
@@ -286,7 +349,11 @@ static const struct sw_format *bitsandbytes_format(const json_t *config)
     const char *type = json_string_value(json_object_get(config, "bnb_4bit_quant_type"));
     if (json_is_true(json_object_get(config, "load_in_8bit")))
         return &sw_format_int8;
-    return type && strcmp(type, sw_format_nf4.name) == 0 ? &sw_format_nf4 : &sw_format_fp4;
+    const struct sw_format *format =
+        type && strcmp(type, sw_format_nf4.name) == 0 ? &sw_format_nf4 : &sw_format_fp4;
+    return json_is_true(json_object_get(config, "bnb_4bit_use_double_quant"))
+               ? four_bit_nested_format(format)
+               : format;
 }
 
 static const char *const bitsandbytes_methods[] = {"bitsandbytes", NULL};

@@ -16,8 +16,8 @@ static struct sw_group_matrix groups_matrix(const struct sw_made_rows *rows)
     const int64_t *whole = rows->made->whole, kinds = whole[WHOLE_KINDS];
     const enum sw_group_zeros zeros = (enum sw_group_zeros)(kinds >> KIND_ZEROS & 255);
     return (struct sw_group_matrix){
-        .format = sw_groupwise_format(whole[WHOLE_BITS] == 8 ? 8 : 4, whole[WHOLE_GROUP],
-                                      rows->tensor->shape[1]),
+        .format =
+            sw_groupwise_format((int)whole[WHOLE_BITS], whole[WHOLE_GROUP], rows->tensor->shape[1]),
         .rows = rows->tensor->shape[0],
         .cols = rows->tensor->shape[1],
         .group = whole[WHOLE_GROUP],
@@ -140,7 +140,7 @@ enum sw_status sw_adapting_add_groups(struct sw_adapting *a, const char *stem,
 {
     struct sw_groups g = *groups;
     g.group = g.group < g.cols ? g.group : g.cols;
-    const struct sw_format *format = sw_groupwise_format(g.bits == 8 ? 8 : 4, g.group, g.cols);
+    const struct sw_format *format = sw_groupwise_format(g.bits, g.group, g.cols);
     struct sw_made made = {.form = &groups_form};
     bool sorted = true;
     if (!format || g.group < 1)
@@ -211,5 +211,5 @@ enum sw_status sw_groups_settings(const json_t *config, const int *known, int64_
 
 const struct sw_format *sw_groups_format(int64_t bits, int64_t group)
 {
-    return sw_groupwise_format(bits == 8 ? 8 : 4, group > 0 ? group : 1, group > 0 ? INT64_MAX : 1);
+    return sw_groupwise_format((int)bits, group > 0 ? group : 1, group > 0 ? INT64_MAX : 1);
 }

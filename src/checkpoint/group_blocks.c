@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define TILE 64 /* rows that are made at once */
-#define HEAD 4  /* bytes before the codes of a block */
+#define HEAD SW_GROUPWISE_HEAD
 #define PART SW_GROUPWISE_PART
 #define PADDING 0 /* the codes beyond the last column, where activations are 0 */
 
@@ -157,6 +157,20 @@ static void tile_nibbles(const struct sw_group_matrix *m, int64_t col, int64_t f
     }
 }
 
+/* The same of two and three bits, of part `part` of blocks whose codes begin at `to`. */
+static void tile_few(const struct sw_group_matrix *m, int64_t col, int64_t first, int64_t n,
+                     int part, uint8_t *to, size_t step)
+{
+    uint8_t lines[PART][TILE], codes[PART];
+    for (int64_t i = 0; i < PART; i++)
+        group_line(m, col + i, first, n, lines[i]);
+    for (int64_t r = 0; r < n; r++) {
+        for (int i = 0; i < PART; i++)
+            codes[i] = lines[i][r];
+        sw_groupwise_put(m->format, part, codes, to + (size_t)r * step);
+    }
+}
+
 static void tile_bytes(const struct sw_group_matrix *m, int64_t col, int64_t first, int64_t n,
                        uint8_t *to, size_t step)
 {
@@ -250,6 +264,11 @@ static void tile_block(const struct sw_group_matrix *m, int64_t b, int64_t first
     for (int64_t r = 0; r < n; r++)
         memcpy(to + (size_t)r * step, &heads[r], HEAD);
     to += HEAD;
+    if (sw_groupwise_bits(m->format) < 4) {
+        for (int64_t part = 0; part < len; part += PART)
+            tile_few(m, col + part, first, n, (int)(part / PART), to, step);
+        return;
+    }
     for (int64_t part = 0; part < len; part += PART, to += bytes ? PART : PART / 2) {
         if (m->codes_kind == SW_CODES_ROWS)
             for (int64_t r = 0; r < n; r++)

@@ -47,14 +47,15 @@ static void encode_split(enum sw_format_id id, const struct sw_gpu_layout *l,
     const struct sw_format *format = sw_format_of(id);
     const int64_t most = MOST_WHOLE / (int64_t)format->block_bytes * format->block_len;
     const int64_t all = l->cols / format->block_len;
-    float scale = 0; /* of the row; formats that are split have none */
+    float scale = 0; /* of the row, if the format has any */
     const float measured = sw_format_measure(format, row, &scale);
-    assert(!format->row_scale);
+    if (format->row_scale)
+        memcpy(parts[l->n_parts - 1], &scale, sizeof scale);
     for (int64_t first = 0; first < row->n; first += most) {
         const int64_t n = sw_min_i64(most, row->n - first), at = first / format->block_len;
         _Alignas(16) char whole[MOST_WHOLE];
         char *to[SW_GPU_PARTS];
-        for (int i = 0; i < l->n_parts; i++)
+        for (int i = 0; i < l->n_blocks; i++)
             to[i] = parts[i] + at * ((int64_t)l->parts[i].row_bytes / all);
         sw_format_encode(format, row, measured, first, n, whole);
         sw_gpu_split(id, whole, (n + format->block_len - 1) / format->block_len, to);

@@ -45,7 +45,7 @@ const char *sw_weight_choice_word(int i)
 
 static const struct sw_format *const choice_formats[] = {
 #define X(id, name) &sw_format_##name,
-    SW_FORMATS(X) SW_FILE_FORMATS(X)
+    SW_FORMATS(X)
 #undef X
 };
 #define N_FORMATS ((int)(sizeof choice_formats / sizeof choice_formats[0]))

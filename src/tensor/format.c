@@ -28,7 +28,7 @@ const struct sw_format *sw_format_of_ggml(unsigned type)
 {
     static const struct sw_format *const all[] = {
 #define X(id, name) &sw_format_##name,
-        SW_FORMATS(X) SW_FILE_FORMATS(X)
+        SW_FORMATS(X)
 #undef X
     };
     for (size_t i = 0; type != 0 && i < sizeof all / sizeof all[0]; i++)

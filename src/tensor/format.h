@@ -44,7 +44,13 @@
     X(INT4_G128, int4_g128)                                                                        \
     X(INT4_G32, int4_g32)                                                                          \
     X(INT8_G128, int8_g128)                                                                        \
-    X(INT8_G32, int8_g32)
+    X(INT8_G32, int8_g32)                                                                          \
+    X(NF4_NESTED, nf4_nested)                                                                      \
+    X(FP4_NESTED, fp4_nested)                                                                      \
+    X(INT2_G128, int2_g128)                                                                        \
+    X(INT2_G32, int2_g32)                                                                          \
+    X(INT3_G128, int3_g128)                                                                        \
+    X(INT3_G32, int3_g32)
 
 enum sw_format_id {
 #define X(id, name) SW_FORMAT_##id,
@@ -78,7 +84,7 @@ struct sw_format {
     int block_len;        /* elements of a block */
     unsigned block_bytes; /* bytes of a block */
     unsigned ggml_type;   /* its number in GGUF files; 0: they do not have it */
-    bool row_scale;       /* each row has an f32 scale */
+    bool row_scale;       /* each row has an f32 of its own: its scale, or offset of scales */
     enum sw_dtype dtype;  /* of values that are kept as they are; SW_OTHER: it is quantized, and
                            * only some weights can be kept in it */
     bool cpu_only;    /* GPUs have no kernels for it: plans leave them out where a weight has it */
@@ -105,11 +111,6 @@ struct sw_format {
 SW_FORMATS(X)
 #undef X
 
-/* Formats that files have and weights are not kept in yet, since no kernel multiplies them. */
-#define SW_FILE_FORMATS(X)
-#define X(id, name) extern const struct sw_format sw_format_##name;
-SW_FILE_FORMATS(X)
-#undef X
 /* The format of this number in GGUF files; NULL: none here. */
 const struct sw_format *sw_format_of_ggml(unsigned type);
 

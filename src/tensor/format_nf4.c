@@ -57,12 +57,11 @@ static void decode_fp4(const void *blocks, float scale, int64_t n, float *out)
     nf4_decode_blocks(sw_fp4_values, blocks, n, out);
 }
 
-/* Codes by ascending value. */
-static const uint8_t nf4_order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-static const uint8_t fp4_order[16] = {11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3};
+const uint8_t sw_nf4_order[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+const uint8_t sw_fp4_order[16] = {11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3};
 
-/* Infinity or NaN if there is one: without their signs floats are in order as whole numbers. */
-static float nf4_largest(const float *values)
+/* Without their signs floats are in order as whole numbers. */
+float sw_nf4_absmax(const float *values)
 {
     int32_t most = 0;
     float largest;
@@ -76,24 +75,30 @@ static float nf4_largest(const float *values)
     return largest;
 }
 
-/* bitsandbytes' rule: the nearest value to element / absmax, the lower of two. A block with
- * something that is no number gets the absmax NaN, so that its products show it. */
-static struct nf4_block nf4_block_of(const float codes[16], const uint8_t order[16],
-                                     const float *values)
+void sw_nf4_nibbles(const float codes[16], const uint8_t order[16], const float *values,
+                    float inverse, uint8_t nibbles[BLOCK / 2])
 {
-    struct nf4_block block = {.absmax = nf4_largest(values)};
     uint8_t ranks[BLOCK];
     float middles[15];
-    if (!isfinite(block.absmax))
-        return (struct nf4_block){.absmax = NAN};
-    const float inverse = 1.0f / (block.absmax > 1e-38f ? block.absmax : 1e-38f);
     for (int k = 0; k < 15; k++)
         middles[k] = (codes[order[k]] + codes[order[k + 1]]) / 2;
     block_search_here()->places(values, BLOCK, inverse, middles, ranks);
     for (int i = 0; i < BLOCK / 2; i++) {
         const uint8_t *rank = ranks + i / 16 * 32 + i % 16;
-        block.nibbles[i] = (uint8_t)(order[rank[0]] | order[rank[16]] << 4);
+        nibbles[i] = (uint8_t)(order[rank[0]] | order[rank[16]] << 4);
     }
+}
+
+/* bitsandbytes' rule: the nearest value to element / absmax, the lower of two. A block with
+ * something that is no number gets the absmax NaN, so that its products show it. */
+static struct nf4_block nf4_block_of(const float codes[16], const uint8_t order[16],
+                                     const float *values)
+{
+    struct nf4_block block = {.absmax = sw_nf4_absmax(values)};
+    if (!isfinite(block.absmax))
+        return (struct nf4_block){.absmax = NAN};
+    sw_nf4_nibbles(codes, order, values, 1.0f / (block.absmax > 1e-38f ? block.absmax : 1e-38f),
+                   block.nibbles);
     return block;
 }
 
@@ -116,14 +121,14 @@ static void encode_nf4(const struct sw_values *row, float measured, int64_t firs
                        void *blocks)
 {
     (void)measured;
-    nf4_encode_blocks(sw_nf4_values, nf4_order, row, first, n, blocks);
+    nf4_encode_blocks(sw_nf4_values, sw_nf4_order, row, first, n, blocks);
 }
 
 static void encode_fp4(const struct sw_values *row, float measured, int64_t first, int64_t n,
                        void *blocks)
 {
     (void)measured;
-    nf4_encode_blocks(sw_fp4_values, fp4_order, row, first, n, blocks);
+    nf4_encode_blocks(sw_fp4_values, sw_fp4_order, row, first, n, blocks);
 }
 
 const struct sw_format sw_format_nf4 = {.name = "nf4",

@@ -1,6 +1,10 @@
 /*
  * The blocks of NF4 and FP4: SW_NF4_LEN elements, their largest magnitude as f32, then two halves
  * of 16 bytes; byte j of a half has element j of its 32 in the low nibble, j + 16 in the high one.
+ *
+ * With nested absmax SW_NESTED_LEN elements are a block: the scale of their four absmax as f32, a
+ * byte for each, then eight halves. absmax = map[byte] * scale + offset in f32, of the dynamic map
+ * (tensor/dynamic_map.h); the offset is the row's (sw_format's row_scale).
  */
 #ifndef SW_TENSOR_FORMAT_NF4_H
 #define SW_TENSOR_FORMAT_NF4_H
@@ -8,6 +12,10 @@
 #include <stdint.h>
 
 #define SW_NF4_LEN 64
+#define SW_NESTED_LEN 256
+#define SW_NESTED_PARTS (SW_NESTED_LEN / SW_NF4_LEN)
+#define SW_NESTED_HEAD 8 /* bytes before the halves */
+#define SW_NESTED_BYTES (SW_NESTED_HEAD + SW_NESTED_LEN / 2)
 
 /* What the nibbles stand for: fractions of the largest magnitude. Lists, for constants of kernels,
  * too. */
@@ -21,6 +29,15 @@
         0.1666666716337204f, 0.25f, -0.0f, -0.0052083334885537624f, -0.6666666865348816f, -1.0f,   \
         -0.3333333432674408f, -0.5f, -0.1666666716337204f, -0.25f
 extern const float sw_nf4_values[16], sw_fp4_values[16];
+/* Codes by ascending value. */
+extern const uint8_t sw_nf4_order[16], sw_fp4_order[16];
+
+/* The largest magnitude of SW_NF4_LEN values; infinity or NaN if there is one. */
+float sw_nf4_absmax(const float *values);
+/* The codes of SW_NF4_LEN values as two halves: those of the nearest to value * inverse, the lower
+ * of two. */
+void sw_nf4_nibbles(const float codes[16], const uint8_t order[16], const float *values,
+                    float inverse, uint8_t nibbles[SW_NF4_LEN / 2]);
 
 /*
  * bitsandbytes has neighbours in a byte, the first in the high nibble. Takes 16 bytes of it to half

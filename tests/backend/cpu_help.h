@@ -100,8 +100,7 @@ static inline void int8_row(const float *x, int64_t n, bool outliers, float *out
 /* One row of activations of products of blocks: int8 with a scale for each 32. */
 static inline bool takes_blocks(enum sw_format_id format)
 {
-    return sw_format_is_quantized(format) && !sw_format_of(format)->row_scale &&
-           format != SW_FORMAT_FP8;
+    return sw_format_is_quantized(format) && format != SW_FORMAT_INT8 && format != SW_FORMAT_FP8;
 }
 static inline void block_row(const float *x, int64_t n, float *out)
 {
@@ -119,17 +118,32 @@ static inline void kept_row(enum sw_format_id format, const float *w, int64_t n,
     sw_format_decode(sw_format_of(format), blocks, scale, n, out);
     free(blocks);
 }
+/* What the scales of NF4's elements are: a row whose every element is coded as 1. */
+static inline void nf4_absmax_row(enum sw_format_id format, const float *w, int64_t n, float *out)
+{
+    const struct sw_format *f = sw_format_of(format);
+    const struct sw_values row = {w, SW_F32, n, 1, NULL};
+    const int64_t blocks = (n + f->block_len - 1) / f->block_len;
+    const size_t codes = (size_t)f->block_len / 2;
+    char *all = malloc((size_t)blocks * f->block_bytes);
+    float scale = 1;
+    sw_format_encode_row(f, &row, all, &scale);
+    for (int64_t i = 0; i < blocks; i++)
+        memset(all + (size_t)(i + 1) * f->block_bytes - codes, 0xff, codes);
+    sw_format_decode(f, all, scale, n, out);
+    free(all);
+}
 /* NF4's values are whole numbers of 16 bits to products. */
 static inline void seen_row(enum sw_format_id format, const float *w, int64_t n, float *out)
 {
     kept_row(format, w, n, out);
-    for (int64_t first = 0; first < n && format == SW_FORMAT_NF4; first += 64) {
-        float absmax = 0;
-        for (int64_t i = first; i < n && i < first + 64; i++)
-            absmax = fmaxf(absmax, fabsf(w[i]));
-        for (int64_t i = first; i < n && i < first + 64; i++)
-            out[i] = absmax > 0 ? rintf(out[i] / absmax * 32767) / 32767 * absmax : out[i];
-    }
+    if (format != SW_FORMAT_NF4 && format != SW_FORMAT_NF4_NESTED)
+        return;
+    float *absmax = malloc((size_t)n * sizeof *absmax);
+    nf4_absmax_row(format, w, n, absmax);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = absmax[i] != 0 ? rintf(out[i] / absmax[i] * 32767) / 32767 * absmax[i] : out[i];
+    free(absmax);
 }
 static inline void taken_row(enum sw_format_id format, const float *x, int64_t n, float *out)
 {

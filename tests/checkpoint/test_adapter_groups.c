@@ -16,8 +16,8 @@ static const struct {
     const char *name, *format;
     int in_format, ordered;
 } models[] = {{"gptq", "int4_g32", 14, 0},       {"gptq_order", "int4_g32", 0, 14},
-              {"gptq_3bit", "int4_g128", 12, 0}, {"gptq_v2", "int8_g128", 14, 0},
-              {"autoround", "int4_g32", 14, 0},  {"awq", "int4_g128", 12, 0},
+              {"gptq_3bit", "int3_g128", 12, 0}, {"gptq_v2", "int8_g128", 14, 0},
+              {"autoround", "int2_g32", 12, 0},  {"awq", "int4_g128", 12, 0},
               {"awq_gemv", "int4_g32", 14, 0},   {"ct_asym", "int4_g32", 14, 0},
               {"ct_order", "int4_g32", 12, 2},   {"ct_8bit", "int8_g128", 14, 0},
               {"ct_int8", "int8", 14, 0}};
@@ -312,7 +312,8 @@ static void configs_tell_formats(void)
     static const struct {
         const char *config, *format;
     } cases[] = {{GPTQ("4", "128", "gptq"), "int4_g128"},
-                 {GPTQ("3", "64", "gptq"), "int4_g32"},
+                 {GPTQ("3", "64", "gptq"), "int3_g32"},
+                 {GPTQ("2", "128", "gptq"), "int2_g128"},
                  {GPTQ("8", "-1", "gptq_v2"), "int8_g128"},
                  {GPTQ("4", "16", "gptq"), NULL},
                  {AWQ("GEMM"), "int4_g32"},

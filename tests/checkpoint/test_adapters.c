@@ -4,7 +4,9 @@
  */
 #include "pieces.h"
 
+#include "tensor/dynamic_map.h"
 #include "tensor/format.h"
+#include "tensor/format_nf4.h"
 
 #define QUANTIZED SW_SOURCE_DIR "/tests/models/quantized/"
 
@@ -279,6 +281,67 @@ static void another_table_is_refused(void)
     remove_folder(dir);
 }
 
+/* Nested absmax of groups of 256 that end within a row stay as they are, and decode to
+ * bitsandbytes' values; where blocks do not fit in, or the map is another one, they are worked out.
+ */
+static void nested_absmax_stay(void)
+{
+    enum { ROWS = 70, COLS = 768, N = ROWS * COLS, BLOCKS = N / 64, GROUPS = (BLOCKS + 255) / 256 };
+    static uint8_t nibbles[N / 2], codes[BLOCKS];
+    static float scales[GROUPS], other[SW_DYNAMIC_MAP_LEN];
+    static const struct {
+        const char *shape, *format;
+        bool other_map;
+    } cases[] = {{"[70, 768]", "nf4_nested", false},
+                 {"[280, 192]", "nf4", false},
+                 {"[70, 768]", "nf4", true}};
+    memcpy(other, sw_dynamic_map, sizeof other);
+    other[3] *= 1.001f;
+    for (int i = 0; i < N / 2; i++)
+        nibbles[i] = (uint8_t)(i * 131 + i / 97);
+    for (int i = 0; i < BLOCKS; i++)
+        codes[i] = (uint8_t)(i * 89 + 3);
+    for (int i = 0; i < GROUPS; i++)
+        scales[i] = 0.01f * (float)(i + 1);
+    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+        const float *map = cases[k].other_map ? other : sw_dynamic_map;
+        char state[200], dir[64];
+        const int n = snprintf(state, sizeof state,
+                               "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"shape\": %s, "
+                               "\"nested_blocksize\": 256, \"nested_offset\": 0.0625}",
+                               cases[k].shape);
+        const struct piece pieces[] = {
+            {"P.weight", SW_U8, 2, {N / 2, 1}, nibbles},
+            {"P.weight.absmax", SW_U8, 1, {BLOCKS}, codes},
+            MAP(sw_nf4_values),
+            {"P.weight.nested_absmax", SW_F32, 1, {GROUPS}, scales},
+            {"P.weight.nested_quant_map", SW_F32, 1, {SW_DYNAMIC_MAP_LEN}, map},
+            {STATE, SW_U8, 1, {n}, state},
+            {0}};
+        struct sw_tensors tensors;
+        put_folder(dir, BNB, pieces);
+        CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
+        const struct sw_tensor *t = sw_tensors_find(&tensors, "P.weight");
+        CU_ASSERT_FATAL(t && t->blocks);
+        CU_ASSERT_STRING_EQUAL(t->blocks->name, cases[k].format);
+        for (int64_t step = t->shape[0]; step > 0; step = step == 1 ? 0 : step > 7 ? 7 : 1) {
+            float *values = decoded(&tensors, t, step);
+            int wrong = 0;
+            CU_ASSERT_FATAL(values != NULL);
+            for (int i = 0; i < N; i++) {
+                const volatile float product = map[codes[i / 64]] * scales[i / 64 / 256];
+                const float absmax = product + 0.0625f;
+                wrong +=
+                    values[i] != sw_nf4_values[nibbles[i / 2] >> (i % 2 ? 0 : 4) & 15] * absmax;
+            }
+            CU_ASSERT_EQUAL(wrong, 0);
+            free(values);
+        }
+        sw_tensors_free(&tensors);
+        remove_folder(dir);
+    }
+}
+
 /* A matrix and two stacked experts, against the definition written down once more. */
 static void mxfp4_of_transformers(void)
 {
@@ -343,5 +406,6 @@ SW_UNIT_TESTS({"values are those of the library", values_are_those_of_the_librar
               {"vectors decode alike", vectors_decode_alike},
               {"damage is refused", damage_is_refused},
               {"another table is refused", another_table_is_refused},
+              {"nested absmax stay", nested_absmax_stay},
               {"mxfp4 of transformers", mxfp4_of_transformers},
               {"nan of fp8 shows", nan_of_fp8_shows})

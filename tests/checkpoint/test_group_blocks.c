@@ -169,7 +169,7 @@ static const struct {
 static void check_form(size_t i, int64_t rows, int64_t cols, int64_t group, const int32_t *order)
 {
     struct plain p = plain_make(rows, cols, group, forms[i].bits, forms[i].less);
-    const struct sw_format *f = sw_groupwise_format(forms[i].bits == 8 ? 8 : 4, group, cols);
+    const struct sw_format *f = sw_groupwise_format(forms[i].bits, group, cols);
     const bool by_row = forms[i].codes == SW_CODES_ROWS;
     const int64_t step = (p.groups * forms[i].bits + 31) / 32 + 1;
     CU_ASSERT_PTR_NOT_NULL_FATAL(f);
@@ -262,11 +262,12 @@ static void formats_of_groups(void)
         int bits;
         int64_t group, cols;
         const char *name;
-    } cases[] = {{4, 128, 4096, "int4_g128"}, {4, 256, 4096, "int4_g128"},
-                 {4, 64, 4096, "int4_g32"},   {4, 32, 4096, "int4_g32"},
-                 {4, 100, 100, "int4_g128"},  {8, 128, 4096, "int8_g128"},
-                 {8, 96, 4096, "int8_g32"},   {4, 16, 4096, NULL},
-                 {8, 100, 4096, NULL},        {5, 128, 4096, NULL}};
+    } cases[] = {
+        {4, 128, 4096, "int4_g128"}, {4, 256, 4096, "int4_g128"}, {4, 64, 4096, "int4_g32"},
+        {4, 32, 4096, "int4_g32"},   {4, 100, 100, "int4_g128"},  {8, 128, 4096, "int8_g128"},
+        {8, 96, 4096, "int8_g32"},   {4, 16, 4096, NULL},         {8, 100, 4096, NULL},
+        {5, 128, 4096, NULL},        {2, 128, 4096, "int2_g128"}, {2, 64, 4096, "int2_g32"},
+        {3, 128, 4096, "int3_g128"}, {3, 32, 4096, "int3_g32"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct sw_format *f =
             sw_groupwise_format(cases[i].bits, cases[i].group, cases[i].cols);
@@ -349,7 +350,7 @@ static void check_vectors(size_t i, struct vectors *v)
     uint32_t *zeros = vector_read(v, packed ? "weight_zero_point" : "qzeros", &t);
     int32_t *group_of = vector_read(v, "g_idx", &t), *order = malloc((size_t)cols * sizeof *order);
     bool sorted = true;
-    const struct sw_format *f = sw_groupwise_format(vector_files[i].bits == 8 ? 8 : 4, group, cols);
+    const struct sw_format *f = sw_groupwise_format(vector_files[i].bits, group, cols);
     if (group_of)
         CU_ASSERT_TRUE(sw_group_order(group_of, cols, group, order, &sorted));
     CU_ASSERT_EQUAL(sorted, strstr(vector_files[i].name, "actorder") == NULL);

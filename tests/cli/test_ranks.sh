@@ -97,7 +97,7 @@ ranks 2 probe --json -q
 json "assert r" "probe --json"
 
 # With quantized weights: planned as inspected, and one text on one, two and three ranks.
-for format in int8 q8_0 q4_0 q4_k iq4_xs nf4 fp8 q5_1 mxfp4 int4_g128; do
+for format in int8 q8_0 q4_0 q4_k iq4_xs nf4 fp8 q5_1 mxfp4 int4_g128 nf4_nested int2_g32 int3_g128; do
     sw inspect "$shakespeare" --json
     json "open('bytes', 'w').write(str(r['formats']['$format']['weight_bytes']))
 assert r['formats']['$format']['weight_bytes'] < 0.9 * r['formats']['bf16']['weight_bytes']

@@ -157,6 +157,10 @@ static void fewer_bits_cost_what_is_stated(void)
                  {"tests/models/shakespeare", SW_FORMAT_Q2_K, 0.4},
                  {"tests/models/shakespeare", SW_FORMAT_NF4, 0.12},
                  {"tests/models/shakespeare", SW_FORMAT_FP4, 0.15},
+                 {"tests/models/shakespeare", SW_FORMAT_NF4_NESTED, 0.12},
+                 {"tests/models/shakespeare", SW_FORMAT_FP4_NESTED, 0.15},
+                 {"tests/models/shakespeare", SW_FORMAT_INT3_G32, 0.2},
+                 {"tests/models/shakespeare", SW_FORMAT_INT2_G32, 0.4},
                  {"tests/models/shakespeare", SW_FORMAT_FP8, 0.03},
                  /* Random ones, which magnify every rounding. */
                  {"tests/models/tiny/llama", SW_FORMAT_Q8_0, 0.1},

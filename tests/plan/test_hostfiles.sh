@@ -139,6 +139,19 @@ assert predicted["disk_bytes_per_token"] / 3e9 < predicted["s_per_token"] < 0.7,
 else
     echo "no plan of q4_k_m: weights cannot be kept in all of its formats"
 fi
+# NF4 of 176 billion parameters on two GPUs and 64 GiB: with nested absmax it fits without disk, both asked
+# for and as bitsandbytes' config says it.
+check bloom-nf4.txt 4 bloom "1x(gpu:2x24G host:64G)" --weights nf4
+check bloom-nf4-nested.txt 0 bloom "1x(gpu:2x24G host:64G)" --weights nf4_nested
+quantized=$(mktemp -d)
+sed 's|^{|{"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true, "bnb_4bit_quant_type": "nf4",\
+ "bnb_4bit_use_double_quant": true},|' "$here/configs/bloom/config.json" >"$quantized/config.json"
+"$spillway" plan "$quantized" --cluster "1x(gpu:2x24G host:64G)" 2>/dev/null |
+    diff <(sed 1d "$here/golden/bloom-nf4-nested.txt") <(sed 1d) || {
+    echo "the config of bitsandbytes' double quantization gives another plan"
+    failed=1
+}
+rm -rf "$quantized"
 # no plan is much wider than the given terminal, nor has other than ASCII in plain ASCII
 ascii=$(LC_ALL=C "$spillway" plan "$here/configs/opt-30b" --cluster "$hosts/lab" 2>/dev/null)
 if printf '%s' "$ascii" | LC_ALL=C grep -q '[^ -~]'; then

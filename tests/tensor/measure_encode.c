@@ -18,7 +18,7 @@
 
 static const struct sw_format *const all[] = {
 #define X(id, name) &sw_format_##name,
-    SW_FORMATS(X) SW_FILE_FORMATS(X)
+    SW_FORMATS(X)
 #undef X
 };
 
