@@ -5,6 +5,7 @@
 #include "checkpoint/open_model.h"
 #include "checkpoint/safetensors.h"
 #include "model/model.h"
+#include "tensor/dynamic_code.h"
 #include "tensor/format_nf4.h"
 
 #include <math.h>
@@ -13,18 +14,25 @@
 #include <string.h>
 
 #define CONFIG_MAX ((size_t)16 << 20)
-#define MOST_PARTS 4 /* tensors that a matrix becomes */
+#define MOST_PARTS 6 /* tensors that a matrix becomes */
 
 /* How a format is called there, and its table. */
 static const struct bnb_kind {
-    const struct sw_format *format;
-    const char *quant_type; /* NULL: LLM.int8() */
-    const float *values;    /* (16) */
+    const struct sw_format *format, *made; /* asked for; what rows are made in */
+    const char *quant_type;                /* NULL: LLM.int8() */
+    const float *values;                   /* (16) */
 } bnb_kinds[] = {
-    {&sw_format_nf4, "nf4", sw_nf4_values},
-    {&sw_format_fp4, "fp4", sw_fp4_values},
-    {&sw_format_int8, NULL, NULL},
+    {&sw_format_nf4, &sw_format_nf4, "nf4", sw_nf4_values},
+    {&sw_format_fp4, &sw_format_fp4, "fp4", sw_fp4_values},
+    {&sw_format_int8, &sw_format_int8, NULL, NULL},
+    {&sw_format_nf4_nested, &sw_format_nf4, "nf4", sw_nf4_values},
+    {&sw_format_fp4_nested, &sw_format_fp4, "fp4", sw_fp4_values},
 };
+
+static bool bnb_is_nested(const struct bnb_kind *kind)
+{
+    return kind->format != kind->made;
+}
 
 static const struct bnb_kind *bnb_kind_of(const struct sw_format *format)
 {
@@ -45,11 +53,12 @@ bool sw_bnb_has_format(const struct sw_format *format)
     return bnb_kind_of(format) != NULL;
 }
 
-/* A tensor of the file, and of what it is made: an export tensor, or the scales beside it. */
+/* What a tensor of the file is of an export tensor. */
+enum bnb_role { BNB_DATA, BNB_SCALES, BNB_NESTED, BNB_STATE };
 struct bnb_item {
     struct sw_safetensors_spec spec;
     size_t made_of; /* index of the export tensor */
-    bool is_scales;
+    enum bnb_role role;
     size_t order;
 };
 
@@ -78,13 +87,14 @@ static const char *bnb_name(struct bnb_exporting *e, const char *name, size_t n,
     return copy;
 }
 
-static void bnb_add_item(struct bnb_exporting *e, const char *name, enum sw_dtype dtype, int rank,
-                         const int64_t *shape, bool is_scales)
+/* A tensor of the file that is a part of the export tensor `made_of`. */
+static void bnb_add_item(struct bnb_exporting *e, size_t made_of, const char *name,
+                         enum sw_dtype dtype, int rank, const int64_t *shape, enum bnb_role role)
 {
     struct bnb_item *item = &e->items[e->n_items];
     *item = (struct bnb_item){.spec = {.name = name, .dtype = dtype, .rank = rank},
-                              .made_of = e->out->n_tensors - 1,
-                              .is_scales = is_scales,
+                              .made_of = made_of,
+                              .role = role,
                               .order = e->n_items};
     for (int i = 0; i < rank; i++)
         item->spec.shape[i] = shape[i];
@@ -113,56 +123,92 @@ static enum sw_status bnb_add_literal(struct bnb_exporting *e, const char *name,
     memcpy(copy, bytes, size);
     e->out->tensors[e->out->n_tensors++] = (struct sw_export_tensor){
         .name = name, .format = NULL, .rows = n, .cols = 1, .literal = copy, .bytes = size};
-    bnb_add_item(e, name, dtype, rank, &n, false);
+    bnb_add_item(e, e->out->n_tensors - 1, name, dtype, rank, &n, BNB_DATA);
     return SW_OK;
 }
 
 /* ---- matrices */
 
-static enum sw_status bnb_add_state(struct bnb_exporting *e, const struct sw_tensor *from)
+#define STATE_ROOM 512
+#define OFFSET_ROOM 24 /* bytes of a text for an offset, "}" and spaces */
+
+/* The description of a matrix; of nested scales what comes before their offset. */
+static int bnb_state_text(const struct bnb_exporting *e, const struct sw_tensor *from,
+                          char text[STATE_ROOM])
 {
-    char json[256], suffix[64];
     const char *dtype = from->dtype == SW_BF16  ? "bfloat16"
                         : from->dtype == SW_F16 ? "float16"
                                                 : "float32";
-    const int n = snprintf(
-        json, sizeof json,
-        "{\"quant_type\": \"%s\", \"blocksize\": %d, \"dtype\": \"%s\", \"shape\": [%lld, %lld]}",
+    char nested[128] = "}";
+    if (bnb_is_nested(e->kind))
+        snprintf(nested, sizeof nested,
+                 ", \"nested_blocksize\": %d, \"nested_dtype\": \"float32\", \"nested_offset\": ",
+                 SW_BNB_NESTED);
+    return snprintf(
+        text, STATE_ROOM,
+        "{\"quant_type\": \"%s\", \"blocksize\": %d, \"dtype\": \"%s\", \"shape\": [%lld, %lld]%s",
         e->kind->quant_type, SW_NF4_LEN, dtype, (long long)from->shape[0],
-        (long long)from->shape[1]);
-    snprintf(suffix, sizeof suffix, ".quant_state.bitsandbytes__%s", e->kind->quant_type);
-    const size_t length = strlen(from->name);
-    SW_TRY(bnb_add_literal(e, bnb_name(e, from->name, length, ".quant_map"), SW_F32, 1, 16,
-                           e->kind->values));
-    return bnb_add_literal(e, bnb_name(e, from->name, length, suffix), SW_U8, 1, n, json);
+        (long long)from->shape[1], nested);
 }
 
-/* Blocks of four bits: codes [rows · cols / 2, 1], a scale for each block. */
+/* What is known of it before; nested: the text's rest, written when the matrix is. */
+static enum sw_status bnb_add_state(struct bnb_exporting *e, const struct sw_tensor *from,
+                                    size_t matrix)
+{
+    char text[STATE_ROOM], suffix[64];
+    const int n = bnb_state_text(e, from, text);
+    snprintf(suffix, sizeof suffix, ".quant_state.bitsandbytes__%s", e->kind->quant_type);
+    const size_t length = strlen(from->name);
+    const char *name = bnb_name(e, from->name, length, suffix);
+    SW_TRY(bnb_add_literal(e, bnb_name(e, from->name, length, ".quant_map"), SW_F32, 1, 16,
+                           e->kind->values));
+    if (!bnb_is_nested(e->kind))
+        return bnb_add_literal(e, name, SW_U8, 1, n, text);
+    SW_TRY(bnb_add_literal(e, bnb_name(e, from->name, length, ".nested_quant_map"), SW_F32, 1,
+                           SW_DYNAMIC_MAP_LEN, sw_dynamic_map));
+    struct sw_export_tensor *t = &e->out->tensors[matrix];
+    const int64_t bytes = n + OFFSET_ROOM;
+    t->state_text = bnb_name(e, text, (size_t)n, "");
+    t->state_bytes = (size_t)bytes;
+    if (!name || !t->state_text)
+        return bnb_no_memory();
+    bnb_add_item(e, matrix, name, SW_U8, 1, &bytes, BNB_STATE);
+    return SW_OK;
+}
+
+/* Blocks of four bits: codes [rows · cols / 2, 1], a scale for each block, which may be a byte, and
+ * then a scale for each SW_BNB_NESTED of these. */
 static enum sw_status bnb_add_four_bit(struct bnb_exporting *e, const struct sw_tensor *from)
 {
     const int64_t n = sw_tensor_elements(from), codes[] = {n / 2, 1}, blocks = n / SW_NF4_LEN;
+    const int64_t groups = (blocks + SW_BNB_NESTED - 1) / SW_BNB_NESTED;
+    const bool nested = bnb_is_nested(e->kind);
+    const size_t length = strlen(from->name), matrix = e->out->n_tensors;
     if (from->shape[1] % SW_NF4_LEN != 0)
         return sw_fail(SW_EMODEL,
                        "tensor '%s' has rows of %lld elements, which are no whole blocks of %d",
                        from->name, (long long)from->shape[1], SW_NF4_LEN);
     struct sw_export_tensor *t = bnb_add_tensor(e, from);
-    const char *scales = bnb_name(e, from->name, strlen(from->name), ".absmax");
-    if (!t || !scales)
+    const char *scales = bnb_name(e, from->name, length, ".absmax"),
+               *of_scales = bnb_name(e, from->name, length, ".nested_absmax");
+    if (!t || !scales || !of_scales)
         return bnb_no_memory();
     t->rows = from->shape[0];
     t->cols = from->shape[1];
     t->layout = SW_EXPORT_FOUR_BIT;
-    t->format = e->kind->format;
-    bnb_add_item(e, from->name, SW_U8, 2, codes, false);
-    bnb_add_item(e, scales, SW_F32, 1, &blocks, true);
-    return bnb_add_state(e, from);
+    t->format = e->kind->made;
+    bnb_add_item(e, matrix, from->name, SW_U8, 2, codes, BNB_DATA);
+    bnb_add_item(e, matrix, scales, nested ? SW_U8 : SW_F32, 1, &blocks, BNB_SCALES);
+    if (nested)
+        bnb_add_item(e, matrix, of_scales, SW_F32, 1, &groups, BNB_NESTED);
+    return bnb_add_state(e, from, matrix);
 }
 
 /* Rows of int8, and what their 127 stands for. */
 static enum sw_status bnb_add_rows(struct bnb_exporting *e, const struct sw_tensor *from)
 {
     static const uint8_t by_row = 0;
-    const size_t stem = strlen(from->name) - strlen(".weight");
+    const size_t stem = strlen(from->name) - strlen(".weight"), matrix = e->out->n_tensors;
     struct sw_export_tensor *t = bnb_add_tensor(e, from);
     const char *scales = bnb_name(e, from->name, stem, ".SCB");
     if (!t || !scales)
@@ -170,9 +216,9 @@ static enum sw_status bnb_add_rows(struct bnb_exporting *e, const struct sw_tens
     t->rows = from->shape[0];
     t->cols = from->shape[1];
     t->layout = SW_EXPORT_ROWS_AND_ABSMAX;
-    t->format = e->kind->format;
-    bnb_add_item(e, from->name, SW_I8, 2, from->shape, false);
-    bnb_add_item(e, scales, SW_F32, 1, from->shape, true);
+    t->format = e->kind->made;
+    bnb_add_item(e, matrix, from->name, SW_I8, 2, from->shape, BNB_DATA);
+    bnb_add_item(e, matrix, scales, SW_F32, 1, from->shape, BNB_SCALES);
     return bnb_add_literal(e, bnb_name(e, from->name, stem, ".weight_format"), SW_U8, 0, 1,
                            &by_row);
 }
@@ -218,7 +264,8 @@ static enum sw_status bnb_add_all(struct bnb_exporting *e)
         if (!t)
             return bnb_no_memory();
         t->layout = SW_EXPORT_BYTES;
-        bnb_add_item(e, from->name, from->dtype, from->rank, from->shape, false);
+        bnb_add_item(e, e->out->n_tensors - 1, from->name, from->dtype, from->rank, from->shape,
+                     BNB_DATA);
     }
     return SW_OK;
 }
@@ -253,9 +300,13 @@ static enum sw_status bnb_lay_out(struct bnb_exporting *e)
         uint64_t bytes = sw_dtype_info(spec->dtype)->bits / 8;
         for (int d = 0; d < spec->rank; d++)
             bytes *= (uint64_t)spec->shape[d];
-        *(e->items[i].is_scales ? &t->scales : &t->offset) = at;
+        uint64_t *const offsets[] = {[BNB_DATA] = &t->offset,
+                                     [BNB_SCALES] = &t->scales,
+                                     [BNB_NESTED] = &t->nested,
+                                     [BNB_STATE] = &t->state};
+        *offsets[e->items[i].role] = at;
         t->bytes += t->literal ? 0 : bytes;
-        t->name = e->items[i].is_scales ? t->name : spec->name;
+        t->name = e->items[i].role == BNB_DATA ? spec->name : t->name;
         at += bytes;
     }
     return SW_OK;
@@ -269,8 +320,10 @@ static enum sw_status bnb_check(const char *path, const struct sw_weight_choice 
     *kind = choice->all && !choice->mix ? bnb_kind_of(choice->all) : NULL;
     if (!*kind || choice->words)
         return sw_fail(
-            SW_EUSAGE, "a folder takes one format of bitsandbytes, %s, %s or %s, and no roles",
-            bnb_kinds[0].format->name, bnb_kinds[1].format->name, bnb_kinds[2].format->name);
+            SW_EUSAGE,
+            "a folder takes one format of bitsandbytes, %s, %s, %s, %s or %s, and no roles",
+            bnb_kinds[0].format->name, bnb_kinds[1].format->name, bnb_kinds[2].format->name,
+            bnb_kinds[3].format->name, bnb_kinds[4].format->name);
     SW_TRY(sw_open_is_gguf(path, &gguf));
     if (gguf)
         return sw_fail(SW_EMODEL, "%s: of a GGUF file only a GGUF file can be made", path);
@@ -354,6 +407,26 @@ void sw_bnb_split_row(const struct sw_export_tensor *t, const struct sw_values *
     }
 }
 
+void sw_bnb_nest(const float *scales, int64_t n, uint8_t *codes, float *nested, float *offset)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += isfinite(scales[i]) ? (double)scales[i] : 0;
+    *offset = (float)(sum / (double)n);
+    for (int64_t first = 0; first < n; first += SW_BNB_NESTED, nested++) {
+        const int64_t end = first + SW_BNB_NESTED < n ? first + SW_BNB_NESTED : n;
+        float most = 0;
+        for (int64_t i = first; i < end; i++) {
+            const float apart = fabsf(scales[i] - *offset);
+            most = apart <= most ? most : apart; /* NaN stays */
+        }
+        *nested = isfinite(most) ? most : NAN;
+        for (int64_t i = first; i < end; i++)
+            codes[i] =
+                *nested > 0 ? sw_dynamic_code((scales[i] - *offset) / *nested) : SW_DYNAMIC_ZERO;
+    }
+}
+
 /* ---- config.json */
 
 static json_t *bnb_section(const struct sw_model *model, const struct bnb_kind *kind)
@@ -365,8 +438,8 @@ static json_t *bnb_section(const struct sw_model *model, const struct bnb_kind *
     return json_pack("{s:b, s:b, s:s, s:s, s:s, s:b, s:b, s:b, s:f, s:s}", "load_in_4bit", four,
                      "load_in_8bit", !four, "bnb_4bit_quant_type", four ? kind->quant_type : "fp4",
                      "bnb_4bit_compute_dtype", compute, "bnb_4bit_quant_storage", "uint8",
-                     "bnb_4bit_use_double_quant", 0, "llm_int8_has_fp16_weight", 0,
-                     "llm_int8_enable_fp32_cpu_offload", 0, "llm_int8_threshold",
+                     "bnb_4bit_use_double_quant", bnb_is_nested(kind), "llm_int8_has_fp16_weight",
+                     0, "llm_int8_enable_fp32_cpu_offload", 0, "llm_int8_threshold",
                      (double)SW_INT8_OUTLIER, "quant_method", "bitsandbytes");
 }
 

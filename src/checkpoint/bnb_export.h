@@ -28,6 +28,13 @@ enum sw_status sw_bnb_export_config(const char *path, const struct sw_model *mod
 
 /* Bytes of codes and of scales that a row becomes; 0: it lies in one place (SW_EXPORT_BLOCKS). */
 void sw_bnb_row_bytes(const struct sw_export_tensor *tensor, size_t *codes, size_t *scales);
+/*
+ * Nested absmax, as bitsandbytes makes them of `n` scales: bytes of the dynamic map, a scale for
+ * each SW_BNB_NESTED of them, and the offset, the mean of all. Scales that are no numbers make
+ * their group's scale none. codes: (n), nested: (n / SW_BNB_NESTED rounded up)
+ */
+#define SW_BNB_NESTED 256
+void sw_bnb_nest(const float *scales, int64_t n, uint8_t *codes, float *nested, float *offset);
 /* Takes the blocks of a row apart; `row` are the values that they were made of. */
 void sw_bnb_split_row(const struct sw_export_tensor *tensor, const struct sw_values *row,
                       const void *blocks, void *codes, void *scales);

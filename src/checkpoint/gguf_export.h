@@ -43,6 +43,12 @@ struct sw_export_tensor {
     int64_t head_rows;      /* of one head, for the orders that need it */
     uint64_t offset, bytes; /* in the file */
     uint64_t scales;        /* offset of what lies elsewhere */
+    /* Where scales are quantized once more when all of a tensor are known: offsets of the scales of
+     * bytes, and of a text of state_bytes that begins with `state_text` and ends with their offset,
+     * a brace and spaces. */
+    uint64_t nested, state; /* nested 0: they are not */
+    size_t state_bytes;
+    const char *state_text; /* NULL: they are not */
 };
 
 /* A whole file. */

@@ -5,6 +5,7 @@
 #include "checkpoint/bnb_export.h"
 #include "tensor/format.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,6 +77,11 @@ static enum sw_status quantize_write(const struct sw_quantizer *q, const struct 
     if (r->codes_bytes) {
         SW_TRY(sw_quantize_file_write(q->file, t->offset + (uint64_t)first * r->codes_bytes,
                                       r->codes, (size_t)r->n * r->codes_bytes));
+        if (t->nested) {
+            memcpy((char *)q->scales + (size_t)first * r->scales_bytes, r->scales,
+                   (size_t)r->n * r->scales_bytes);
+            return SW_OK;
+        }
         return sw_quantize_file_write(q->file, t->scales + (uint64_t)first * r->scales_bytes,
                                       r->scales, (size_t)r->n * r->scales_bytes);
     }
@@ -154,12 +160,62 @@ static enum sw_status quantize_transposed(struct sw_quantizer *q, const struct s
     return status == SW_OK ? q->progress(q->context, from->bytes) : status;
 }
 
+/* Room for the scales of a tensor that are quantized once more, at its end. */
+static enum sw_status quantize_room(struct sw_quantizer *q, const struct sw_export_tensor *t)
+{
+    size_t codes, scales;
+    sw_bnb_row_bytes(t, &codes, &scales);
+    free(q->scales);
+    q->scales = malloc((size_t)t->rows * scales);
+    return q->scales ? SW_OK
+                     : sw_fail(SW_ENOMEM, "no memory for the scales of tensor '%s'", t->name);
+}
+
+/* The description, with the offset of the scales that is now known. */
+static enum sw_status quantize_state(struct sw_quantizer *q, const struct sw_export_tensor *t,
+                                     float offset)
+{
+    char *text = malloc(t->state_bytes + 1);
+    if (!text)
+        return sw_fail(SW_ENOMEM, "no memory for the description of tensor '%s'", t->name);
+    const size_t n =
+        (size_t)snprintf(text, t->state_bytes + 1, "%s%.9g}", t->state_text, (double)offset);
+    memset(text + n, ' ', t->state_bytes - n);
+    const enum sw_status status = sw_quantize_file_write(q->file, t->state, text, t->state_bytes);
+    free(text);
+    return status;
+}
+
+/* Quantizes the scales once more, when all are known. */
+static enum sw_status quantize_nest(struct sw_quantizer *q, const struct sw_export_tensor *t)
+{
+    size_t codes_bytes, scales_bytes;
+    sw_bnb_row_bytes(t, &codes_bytes, &scales_bytes);
+    const int64_t n = t->rows * (int64_t)(scales_bytes / sizeof(float));
+    const int64_t groups = (n + SW_BNB_NESTED - 1) / SW_BNB_NESTED;
+    float *nested = malloc((size_t)groups * sizeof *nested + (size_t)n), offset;
+    if (!nested)
+        return sw_fail(SW_ENOMEM, "no memory for the scales of tensor '%s'", t->name);
+    uint8_t *codes = (uint8_t *)(nested + groups);
+    sw_bnb_nest(q->scales, n, codes, nested, &offset);
+    enum sw_status status = sw_quantize_file_write(q->file, t->scales, codes, (size_t)n);
+    if (status == SW_OK)
+        status =
+            sw_quantize_file_write(q->file, t->nested, nested, (size_t)groups * sizeof *nested);
+    if (status == SW_OK)
+        status = quantize_state(q, t, offset);
+    free(nested);
+    return status;
+}
+
 enum sw_status sw_quantize_tensor(struct sw_quantizer *q, const struct sw_export_tensor *t)
 {
     if (t->n_parts == 0)
         return sw_quantize_file_write(q->file, t->offset, t->literal, (size_t)t->bytes);
     if (t->order == SW_ROWS_TRANSPOSED)
         return quantize_transposed(q, t);
+    if (t->nested)
+        SW_TRY(quantize_room(q, t));
     sw_reader_expect(q->reader, t->parts, (size_t)t->n_parts);
     for (int i = 0; i < t->n_parts; i++) {
         const struct sw_tensor *from = t->parts[i];
@@ -170,12 +226,14 @@ enum sw_status sw_quantize_tensor(struct sw_quantizer *q, const struct sw_export
                                     t->layout == SW_EXPORT_BYTES ? quantize_copy : quantize_sink,
                                     &p));
     }
-    return SW_OK;
+    return t->nested ? quantize_nest(q, t) : SW_OK;
 }
 
 void sw_quantizer_free(struct sw_quantizer *q)
 {
     free(q->out);
+    free(q->scales);
     q->out = NULL;
+    q->scales = NULL;
     q->out_bytes = 0;
 }

@@ -14,6 +14,7 @@ struct sw_quantizer {
     const struct sw_quantize_file *file;
     char *out; /* (out_bytes) rows of the chunk at hand, as they are written */
     size_t out_bytes;
+    float *scales; /* of a tensor whose scales are quantized when all are known; else NULL */
     /* Called after each chunk with the bytes that were read for it; a failure ends the work. */
     enum sw_status (*progress)(void *context, uint64_t bytes);
     void *context;
@@ -22,7 +23,7 @@ struct sw_quantizer {
 /* Bytes that are read for a tensor. */
 uint64_t sw_quantize_input_bytes(const struct sw_export_tensor *tensor);
 /* Reads, converts and writes a tensor. Memory: three chunks of some 8 MiB, or of a row; of a
- * transposed tensor all of it. */
+ * transposed tensor all of it; with nested scales 5 bytes for each block. */
 enum sw_status sw_quantize_tensor(struct sw_quantizer *q, const struct sw_export_tensor *tensor);
 void sw_quantizer_free(struct sw_quantizer *q);
 

@@ -179,7 +179,7 @@ sw trace rows --tokens $tokens --dump b.safetensors
 expect 0 "a trace of int8"
 cmp a.safetensors b.safetensors || fail "a folder in int8: other bits"
 sw trace folder --tokens $tokens --dump a.safetensors
-for weights in nf4 fp4; do
+for weights in nf4 fp4 nf4_nested fp4_nested; do
     sw quantize folder $weights -w $weights
     expect 0 "a folder in $weights"
     sw trace $weights --tokens $tokens --dump b.safetensors
@@ -219,12 +219,40 @@ for i in range(0, 256 * 512, 97):
     off = [abs(t * scales[i // 64] - value) for t in table]
     assert off[codes[i // 2] >> (0 if i % 2 else 4) & 15] <= min(off) + 1e-6 * scales[i // 64]
 P
+# Nested: each scale is a byte of a table, times the scale of 256 of them, plus an offset; as near as bytes can be.
+python3 - nf4_nested nf4 <<'P' || fail "nf4_nested: not the tensors that bitsandbytes has"
+import json, struct, sys
+def open_file(path):
+    data = open(path, "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + n])
+    return lambda name: (header[name]["dtype"], header[name]["shape"], data[8 + n:][slice(*header[name]["data_offsets"])])
+nested, plain = open_file(sys.argv[1] + "/model.safetensors"), open_file(sys.argv[2] + "/model.safetensors")
+name, n = "model.layers.0.mlp.down_proj.weight", 256 * 512 // 64
+assert nested(name) == plain(name) and nested(name + ".quant_map") == plain(name + ".quant_map")
+state = json.loads(nested(name + ".quant_state.bitsandbytes__nf4")[2])
+offset = state.pop("nested_offset")
+assert state == {"quant_type": "nf4", "blocksize": 64, "dtype": "bfloat16", "shape": [256, 512],
+                 "nested_blocksize": 256, "nested_dtype": "float32"}
+table = struct.unpack("<256f", nested(name + ".nested_quant_map")[2])
+assert list(table) == sorted(table) and table[127] == 0 and table[255] == 1
+assert nested(name + ".absmax")[:2] == ("U8", [n]) and nested(name + ".nested_absmax")[:2] == ("F32", [n // 256])
+codes, scales = nested(name + ".absmax")[2], struct.unpack(f"<{n // 256}f", nested(name + ".nested_absmax")[2])
+exact = struct.unpack(f"<{n}f", plain(name + ".absmax")[2])
+assert abs(sum(exact) / n - offset) <= 1e-6 * offset
+for i in range(n):
+    off = [abs(t * scales[i // 256] + offset - exact[i]) for t in table]
+    assert off[codes[i]] <= min(off) + 1e-6 * exact[i]
+assert json.load(open(sys.argv[1] + "/config.json"))["quantization_config"]["bnb_4bit_use_double_quant"] is True
+P
+sw plan nf4_nested --cluster "1x(host:4G)"
+grep -q "of nf4_nested weights" out || fail "nested scales are not kept nested"
 sw quantize folder nf4 -w nf4
 expect 2 "a folder that is there"
 one_message "a folder that is there" "nf4: is there already"
 sw quantize folder elsewhere -w q8_0
 expect 2 "a format that bitsandbytes has not"
-one_message "a format that bitsandbytes has not" "a folder takes one format of bitsandbytes, nf4, fp4 or int8"
+one_message "a format that bitsandbytes has not" "a folder takes one format of bitsandbytes, nf4, fp4, int8, nf4_nested or fp4_nested"
 sw quantize nf4 elsewhere -w nf4
 expect 3 "a folder that is quantized"
 sw quantize q8_0.gguf elsewhere -w nf4
