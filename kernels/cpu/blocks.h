@@ -126,21 +126,35 @@ static inline struct block_x *blocks_at(void *x, int64_t n, int64_t i, int64_t k
     return (struct block_x *)x + k * n + tile_first(n, i) * n_blocks;
 }
 
+/* Columns [col, col + n) of a row in the matrix's order. */
+static inline const float *blocks_ordered(const struct sw_prepare *p, const float *row, int64_t col,
+                                          int64_t n, float *out)
+{
+    for (int64_t i = 0; i < n; i++)
+        out[i] = row[p->order[col + i]];
+    return out;
+}
+
 /* A tile of activations; also activates it, if that is asked for. */
 ALWAYS_INLINE void blocks_prepare(const struct block_format *f, const struct sw_prepare *p,
                                   int64_t i)
 {
     const int64_t first = tile_first(p->n, i), nr = tile_first(p->n, i + 1) - first;
     const int64_t chunk = blocks_chunk(f, p->n), all = block_count(f, p->cols);
-    float activated[BLOCKS_MANY * SW_X_COLS];
+    float activated[BLOCKS_MANY * SW_X_COLS], ordered[2][BLOCKS_MANY * SW_X_COLS];
     for (int64_t k = 0; k < all; k += chunk) {
         const int64_t n_blocks = all - k < chunk ? all - k : chunk, col = k * SW_X_COLS;
         const int64_t n = p->cols - col < chunk * SW_X_COLS ? p->cols - col : chunk * SW_X_COLS;
         struct block_x *to = blocks_at(p->out, p->n, i, k, n_blocks);
         for (int64_t r = 0; r < nr; r++) {
-            const float *x = p->x + (first + r) * p->x_ld + col;
+            const float *const row = p->x + (first + r) * p->x_ld;
+            const float *x = row + col, *up = p->gated ? row + p->cols + col : NULL;
+            if (p->order) {
+                x = blocks_ordered(p, row, col, n, ordered[0]);
+                up = up ? blocks_ordered(p, row + p->cols, col, n, ordered[1]) : NULL;
+            }
             if (p->activate) {
-                rows_activate(p->activation, x, p->gated ? x + p->cols : NULL, n, activated);
+                rows_activate(p->activation, x, up, n, activated);
                 x = activated;
             }
             for (int64_t j = 0, at = 0; j < n_blocks; j++, at += SW_X_COLS)

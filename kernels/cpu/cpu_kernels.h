@@ -69,6 +69,7 @@ static inline int64_t sw_tile_count(int64_t n)
 struct sw_prepare {
     const float *x; /* (n, cols), x_ld apart; gated: (n, 2, cols) */
     int64_t x_ld, n, cols;
+    const int32_t *order; /* column i is order[i] of x, in formats of blocks; NULL: i. (cols) */
     bool activate, gated; /* act(x); gated: times the second half of x */
     enum sw_activation activation;
     float *activated;      /* int8: x, where activated values are stored for the outliers */

@@ -67,6 +67,9 @@ cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x,
 /* y += x, for n rows of dim. rows.cu */
 cudaError_t sw_gpu_add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y, int64_t ld_y,
                        cudaStream_t stream);
+/* y[i] = x[order[i]] within each of n rows. order: (dim) */
+cudaError_t sw_gpu_permute(const float *x, int64_t ld_x, const int32_t *order, int64_t n,
+                           int64_t dim, float *y, int64_t ld_y, cudaStream_t stream);
 /* gather: y[i] = x[rows[i]]. scatter_add: y[rows[i]] += weights[i] * x[i], in the order of i. rows,
  * weights: (n) in device memory. rows.cu */
 cudaError_t sw_gpu_gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,

@@ -46,6 +46,18 @@ __global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_
         y[i * ld_y + col] = x[rows[i] * ld_x + col];
 }
 
+__global__ void permute(const float *x, int64_t ld_x, const int32_t *order, int64_t n, int64_t dim,
+                        float *y, int64_t ld_y)
+{
+    sw::await_previous();
+    const int64_t col = sw::this_column();
+    if (col >= dim)
+        return;
+    const int32_t from = order[col];
+    for (int64_t row = blockIdx.y; row < n; row += gridDim.y)
+        y[row * ld_y + col] = x[row * ld_x + from];
+}
+
 /* A row may occur more than once, so one thread has all of a column. */
 __global__ void scatter_add(const float *x, int64_t ld_x, const int32_t *rows, const float *weights,
                             int64_t n, int64_t dim, float *y, int64_t ld_y)
@@ -77,7 +89,7 @@ void (*const kernels[][2])(const float *, int64_t, int64_t, int64_t, bool, float
     {activate<SW_ACT_GELU_TANH, false>, activate<SW_ACT_GELU_TANH, true>},
     {activate<SW_ACT_SILU, false>, activate<SW_ACT_SILU, true>}};
 
-const sw::listed_kernels all(kernels, add, gather, scatter_add, check_finite);
+const sw::listed_kernels all(kernels, add, gather, permute, scatter_add, check_finite);
 
 } // namespace
 
@@ -103,6 +115,16 @@ cudaError_t sw_gpu_add(const float *x, int64_t ld_x, int64_t n, int64_t dim, flo
         return cudaSuccess;
     SW_LAUNCH(add, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, n, dim, y,
               ld_y);
+    return cudaGetLastError();
+}
+
+cudaError_t sw_gpu_permute(const float *x, int64_t ld_x, const int32_t *order, int64_t n,
+                           int64_t dim, float *y, int64_t ld_y, cudaStream_t stream)
+{
+    if (n == 0 || dim == 0)
+        return cudaSuccess;
+    SW_LAUNCH(permute, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, order, n,
+              dim, y, ld_y);
     return cudaGetLastError();
 }
 

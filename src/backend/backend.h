@@ -27,6 +27,9 @@ struct sw_matrix {
     enum sw_format_id format;
     int64_t rows, cols;
     void *d_data; /* sw_matrix_bytes(format, rows, cols) bytes */
+    /* Column i of d_data is column d_order[i] of W: products take x in that order. Formats whose
+     * activations are made in blocks only. (cols), NULL: as they are */
+    const int32_t *d_order;
 };
 
 /* Rows [row0, row0 + n_rows) of a matrix in host memory, in the layout of a file. */

@@ -119,6 +119,8 @@ static void matmul_multiply(struct cpu_product *p, int64_t n, int64_t ld_y)
         most = SW_PRODUCT_ROWS;
     p->n_panels = (m->rows + SW_PANEL - 1) / SW_PANEL;
     p->panel.cols = p->in.cols = m->cols;
+    p->in.order = m->d_order;
+    assert(!m->d_order || (p->format->prepare_tile && !p->format->prepare_row));
     p->panel.y_ld = ld_y;
     for (int64_t row = 0; row < n; row += most) {
         p->panel.n = p->in.n = n - row < most ? n - row : most;

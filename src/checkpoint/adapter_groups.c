@@ -1,8 +1,11 @@
 /* Owns putting group-wise integers into the directory, and making rows of their parts. */
 #include "checkpoint/adapter_groups.h"
 
+#include "checkpoint/source.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum group_part { PART_CODES, PART_SCALES, PART_OTHERS };
 /* In `whole` of a made matrix. */
@@ -60,7 +63,7 @@ static void groups_make(const struct sw_made_rows *rows, void *out)
     sw_group_blocks(&m, rows->row0, rows->n_rows, out);
 }
 
-/* Of matrices whose columns have an order of their own: products take columns as they are. */
+/* Of matrices whose columns have an order of their own, for formats that do not know it. */
 static void groups_make_floats(const struct sw_made_rows *rows, void *out)
 {
     const struct sw_group_matrix m = groups_matrix(rows);
@@ -118,20 +121,74 @@ static enum sw_status groups_check(const struct sw_adapting *a, const struct sw_
     return g->group_of ? sw_adapting_check(a, g->group_of, SW_I32, 1, &g->cols) : SW_OK;
 }
 
-/* Reads which group each column is of. *sorted: they lie one after the other. */
-static enum sw_status groups_read_order(const struct sw_adapting *a, const struct sw_groups *g,
-                                        bool *sorted)
+/* FNV-1a; never 0. */
+static uint64_t groups_digest(const int32_t *order, int64_t cols)
 {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (int64_t i = 0; i < cols; i++)
+        hash = (hash ^ (uint32_t)order[i]) * 0x100000001b3u;
+    return hash ? hash : 1;
+}
+
+/* Reads which group each column is of. *digest: of their order; 0: they lie one after the other. */
+static enum sw_status groups_read_order(const struct sw_adapting *a, const struct sw_groups *g,
+                                        uint64_t *digest)
+{
+    bool sorted = true;
     const size_t bytes = (size_t)g->cols * sizeof(int32_t);
     int32_t *columns = malloc(2 * bytes);
     if (!columns)
         return sw_fail(SW_ENOMEM, "no memory for the groups of %lld columns", (long long)g->cols);
     enum sw_status status = sw_adapting_read(a, g->group_of, columns, bytes);
-    if (status == SW_OK && !sw_group_order(columns, g->cols, g->group, columns + g->cols, sorted))
+    if (status == SW_OK && !sw_group_order(columns, g->cols, g->group, columns + g->cols, &sorted))
         status =
             sw_fail(SW_EMODEL, "tensor '%s' does not put %lld columns into groups of %lld each",
                     g->group_of->name, (long long)g->cols, (long long)g->group);
+    *digest = sorted ? 0 : groups_digest(columns + g->cols, g->cols);
     free(columns);
+    return status;
+}
+
+/* Adds the matrix in blocks with sorted columns behind what is there under its own name. */
+static enum sw_status groups_add_sorted(struct sw_adapting *a, const char *stem,
+                                        const struct sw_format *format, int64_t rows, int64_t cols,
+                                        const struct sw_made *made, uint64_t digest)
+{
+    char sorted[2 * SW_ADAPTING_NAME_MAX];
+    struct sw_made in_blocks = *made;
+    in_blocks.form = &groups_form;
+    snprintf(sorted, sizeof sorted, "%s.by_group", stem);
+    SW_TRY(sw_adapting_add(a, sorted, format, rows, cols, &in_blocks));
+    struct sw_tensor *items = a->tensors->items;
+    const struct sw_tensor *plain = sw_adapting_find(a, stem, ".weight");
+    const struct sw_tensor *other = sw_adapting_find(a, sorted, ".weight");
+    items[other - items].order = digest;
+    items[plain - items].by_group = (uint32_t)(other - items) + 1;
+    return SW_OK;
+}
+
+enum sw_status sw_groups_order(const struct sw_tensors *tensors, const struct sw_tensor *tensor,
+                               int32_t *order)
+{
+    const struct sw_made *made = sw_tensor_made(tensors, tensor);
+    const struct sw_made_part *part = &made->parts[made->n_parts - 1];
+    const int64_t cols = tensor->shape[1];
+    struct sw_source source;
+    bool sorted;
+    int32_t *group_of = malloc((size_t)part->bytes);
+    if (!group_of)
+        return sw_fail(SW_ENOMEM, "no memory for the order of %lld columns", (long long)cols);
+    enum sw_status status = sw_source_open(tensors->files[part->file].path, &source);
+    if (status == SW_OK) {
+        status = sw_source_read(&source, part->offset, group_of, (size_t)part->bytes);
+        sw_source_close(&source);
+    }
+    if (status == SW_OK &&
+        (!sw_group_order(group_of, cols, made->whole[WHOLE_GROUP], order, &sorted) ||
+         groups_digest(order, cols) != tensor->order))
+        status = sw_fail(SW_EMODEL, "matrix '%s': its g_idx has changed since it was opened",
+                         tensor->name);
+    free(group_of);
     return status;
 }
 
@@ -142,7 +199,7 @@ enum sw_status sw_adapting_add_groups(struct sw_adapting *a, const char *stem,
     g.group = g.group < g.cols ? g.group : g.cols;
     const struct sw_format *format = sw_groupwise_format(g.bits, g.group, g.cols);
     struct sw_made made = {.form = &groups_form};
-    bool sorted = true;
+    uint64_t digest = 0;
     if (!format || g.group < 1)
         return sw_fail(SW_EMODEL,
                        "tensor '%s' has groups of %lld columns; those of a multiple of 32, or of "
@@ -152,7 +209,8 @@ enum sw_status sw_adapting_add_groups(struct sw_adapting *a, const char *stem,
     const bool by_row = g.codes_kind == SW_CODES_ROWS;
     SW_TRY(groups_check(a, &g, count));
     if (g.group_of)
-        SW_TRY(groups_read_order(a, &g, &sorted));
+        SW_TRY(groups_read_order(a, &g, &digest));
+    const bool sorted = digest == 0;
     if (!sorted)
         made.form = &groups_floats;
     sw_made_add(&made, g.codes, by_row ? (uint64_t)(g.cols * g.bits + 31) / 32 * 4 : 0);
@@ -168,7 +226,8 @@ enum sw_status sw_adapting_add_groups(struct sw_adapting *a, const char *stem,
     made.whole[WHOLE_SCALE_TYPE] = g.scales->dtype;
     made.whole[WHOLE_ROW] = by_row ? g.scales->shape[1] : 1;
     made.whole[WHOLE_STEP] = by_row ? 1 : g.rows;
-    return sw_adapting_add(a, stem, sorted ? format : NULL, g.rows, g.cols, &made);
+    SW_TRY(sw_adapting_add(a, stem, sorted ? format : NULL, g.rows, g.cols, &made));
+    return sorted ? SW_OK : groups_add_sorted(a, stem, format, g.rows, g.cols, &made, digest);
 }
 
 /* ---- settings */

@@ -19,12 +19,18 @@ struct sw_groups {
 };
 
 /*
- * Adds the matrix STEM.weight, in blocks; where columns of a group do not lie together, in f32.
+ * Adds the matrix STEM.weight, in blocks; where columns of a group do not lie together (act-order)
+ * in f32, and beside it one in blocks whose columns are sorted (sw_tensor.by_group).
  * SW_EMODEL: a tensor of another type or shape; groups that no format is for; columns whose groups
  * have not `group` columns each.
  */
 enum sw_status sw_adapting_add_groups(struct sw_adapting *a, const char *stem,
                                       const struct sw_groups *groups);
+
+/* The order of such a matrix's columns: column i of its blocks is column order[i] of the model's.
+ * order: (cols). SW_EIO, SW_EMODEL: the file has changed. */
+enum sw_status sw_groups_order(const struct sw_tensors *tensors, const struct sw_tensor *tensor,
+                               int32_t *order);
 
 /* A number of the config under the first of these names that it has (NULL at the end); `otherwise`
  * where it has none. SW_EMODEL: no whole number from -1 to 2^30. */

@@ -164,15 +164,35 @@ static enum sw_status folder_warn_decoded(const struct sw_tensors *tensors, stru
     const struct sw_tensor *first = NULL;
     size_t n = 0;
     for (size_t i = 0; i < tensors->count; i++)
-        if (tensors->items[i].made && !tensors->items[i].blocks && n++ == 0)
+        if (tensors->items[i].made && !tensors->items[i].blocks && !tensors->items[i].by_group &&
+            n++ == 0)
             first = &tensors->items[i];
     if (n == 0)
         return SW_OK;
     return sw_model_warn(model,
-                         "%zu quantized matrices have rows that are no whole blocks, or columns "
-                         "in an order of their own (act-order; the first is "
+                         "%zu quantized matrices have rows that are no whole blocks (the first is "
                          "'%s' [%lld, %lld]): they are decoded and kept in 16 bits",
                          n, first->name, (long long)first->shape[0], (long long)first->shape[1]);
+}
+
+/* Says which matrices of one kind, which the model stacks, have their columns in different orders:
+ * a product takes activations in one. */
+static enum sw_status folder_warn_orders(struct sw_model *model)
+{
+    const size_t count = model->first_weight[model->dims.n_layers + 1];
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct sw_weight_spec *spec = &model->weights[i];
+        bool same = true;
+        for (int s = 1; s < spec->n_sources && spec->id != SW_W_QKV; s++)
+            same = same && spec->sources[s].order == spec->sources[0].order;
+        n += !same;
+    }
+    return n == 0 ? SW_OK
+                  : sw_model_warn(model,
+                                  "%zu pairs of gate and up matrices have columns in different "
+                                  "orders (act-order): they are decoded and kept in 16 bits",
+                                  n);
 }
 
 /* What the model's matrices are in, where they are quantized. */
@@ -189,7 +209,9 @@ static enum sw_status folder_hold(const char *path, const struct sw_adapter *ada
     }
     SW_TRY(folder_tensors(path, &tensors));
     sw_model_hold(model, &tensors);
-    const enum sw_status status = folder_warn_decoded(&tensors, model);
+    enum sw_status status = folder_warn_decoded(&tensors, model);
+    if (status == SW_OK)
+        status = folder_warn_orders(model);
     sw_tensors_free(&tensors);
     return status;
 }

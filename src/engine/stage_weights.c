@@ -3,6 +3,7 @@
 
 #include "backend/gpu_library.h"
 #include "base/checked.h"
+#include "checkpoint/adapter_groups.h"
 #include "checkpoint/read_list.h"
 #include "model/weight_format.h"
 
@@ -262,7 +263,8 @@ static enum sw_status put_random(struct target *t, int source)
     return status;
 }
 
-/* A vector, or a matrix that holds sources [first, first + n). */
+/* A vector, or a matrix that holds sources [first, first + n). Where it has an order of columns,
+ * the sources are those with sorted ones. */
 static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_spec *spec,
                                    int first, int n, struct sw_matrix *matrix, float *d_vector)
 {
@@ -276,6 +278,8 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
             SW_TRY(put_random(&t, i));
         } else {
             SW_TRY(sw_model_find(l->model, l->tensors, spec, i, &tensor));
+            if (matrix && matrix->d_order)
+                tensor = sw_model_sorted(l->tensors, tensor);
             t.tensor = tensor;
             const struct sw_weights_target waiting = {l->backend,
                                                       matrix ? *matrix : (struct sw_matrix){0},
@@ -317,6 +321,25 @@ static struct sw_matrix *weights_matrix(struct sw_weights *w, const struct sw_we
     return &w->matrix[spec->id];
 }
 
+/* Puts the order of a piece's columns behind its matrix. */
+static enum sw_status weights_order(struct sw_loader *l, const struct sw_weight_spec *spec,
+                                    const struct sw_weight_piece *piece, void *d_at,
+                                    struct sw_matrix *matrix)
+{
+    const size_t bytes = (size_t)spec->cols * sizeof(int32_t);
+    const struct sw_tensor *tensor;
+    SW_TRY(sw_model_find(l->model, l->tensors, spec, piece->first, &tensor));
+    int32_t *order = malloc(bytes);
+    if (!order)
+        return sw_fail(SW_ENOMEM, "no memory for the order of %lld columns", (long long)spec->cols);
+    enum sw_status status = sw_groups_order(l->tensors, sw_model_sorted(l->tensors, tensor), order);
+    if (status == SW_OK)
+        status = l->backend->ops->upload(l->backend, d_at, order, bytes);
+    free(order);
+    matrix->d_order = d_at;
+    return status;
+}
+
 static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_spec *spec,
                                     char *d_at, struct sw_weights *w)
 {
@@ -331,11 +354,26 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
     for (int i = 0; i < n; i++) {
         const struct sw_weight_piece *p = &pieces[i];
         struct sw_matrix *matrix = weights_matrix(w, spec, i);
-        *matrix = (struct sw_matrix){p->format, p->rows, spec->cols, d_at};
-        SW_TRY(weights_fill(l, spec, p->first, p->n_sources, matrix, NULL));
+        *matrix = (struct sw_matrix){
+            .format = p->format, .rows = p->rows, .cols = spec->cols, .d_data = d_at};
         d_at += sw_matrix_bytes(p->format, p->rows, spec->cols);
+        if (p->order && l->tensors)
+            SW_TRY(weights_order(l, spec, p, d_at, matrix));
+        SW_TRY(weights_fill(l, spec, p->first, p->n_sources, matrix, NULL));
+        d_at += sw_weight_order_bytes(p, spec->cols);
     }
     return SW_OK;
+}
+
+/* Whether a source is kept with its columns sorted. */
+static bool weights_sorted(const struct sw_loader *l, const struct sw_weight_spec *spec, int source)
+{
+    struct sw_weight_piece pieces[SW_MAX_SOURCES];
+    const int n = spec->is_matrix ? sw_weight_pieces(spec, &l->params, pieces) : 0;
+    for (int i = 0; i < n; i++)
+        if (source >= pieces[i].first && source < pieces[i].first + pieces[i].n_sources)
+            return pieces[i].order != 0;
+    return false;
 }
 
 /* The tensors of `specs` that one thread reads, in the order in which it will: (*n), caller frees.
@@ -354,8 +392,11 @@ static const struct sw_tensor **sources_of(const struct sw_loader *l,
             continue;
         for (int k = 0; k < specs[i].n_sources; k++)
             if (sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK &&
-                !weights_can_wait(l, &specs[i], k, list[*n]))
+                !weights_can_wait(l, &specs[i], k, list[*n])) {
+                if (weights_sorted(l, &specs[i], k))
+                    list[*n] = sw_model_sorted(l->tensors, list[*n]);
                 ++*n;
+            }
     }
     return list;
 }

@@ -116,6 +116,7 @@ static struct sw_matrix matrix_in_buffer(const struct sw_weights *w, char *d_buf
 {
     struct sw_matrix there = *m;
     there.d_data = in_buffer(w, d_buffer, m->d_data);
+    there.d_order = in_buffer(w, d_buffer, m->d_order);
     return there;
 }
 

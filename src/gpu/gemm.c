@@ -84,6 +84,25 @@ struct operand {
     const float *scale; /* (rows) NULL: 1 */
 };
 
+/* Rows of x in the order of the matrix's columns, made half: some at a time go through the tile,
+ * which is not yet used. */
+static enum sw_status gemm_make_ordered(struct sw_cuda *cuda, const struct sw_cuda_product *p,
+                                        enum sw_dtype type, const struct work *w, float *scale)
+{
+    const int64_t cols = p->m->cols, ld = gemm_padded(cols, 4);
+    const int64_t most = sw_max_i64(1, (int64_t)(TILE / sizeof(float)) / ld);
+    float *const some = (float *)(void *)w->tile;
+    for (int64_t row = 0; row < p->n; row += most) {
+        const int64_t n = sw_min_i64(most, p->n - row);
+        CUDA_TRY(cuda, sw_gpu_permute(p->x + row * p->ld_x, p->ld_x, p->m->d_order, n, cols, some,
+                                      ld, cuda->compute));
+        CUDA_TRY(cuda,
+                 sw_gpu_to_half(type, some, ld, n, cols, w->operand + row * half_cols(cols) * 2,
+                                scale + row, cuda->compute));
+    }
+    return SW_OK;
+}
+
 static enum sw_status gemm_make_x(struct sw_cuda *cuda, const struct sw_cuda_product *p,
                                   enum sw_dtype type, const struct work *w, struct operand *x)
 {
@@ -94,6 +113,8 @@ static enum sw_status gemm_make_x(struct sw_cuda *cuda, const struct sw_cuda_pro
     const int64_t cols = half_cols(p->m->cols);
     float *scale = (float *)(void *)(w->operand + sw_round_up((uint64_t)(p->n * cols * 2), APART));
     *x = (struct operand){w->operand, cols, operand_kinds[type].scaled ? scale : NULL};
+    if (p->m->d_order)
+        return gemm_make_ordered(cuda, p, type, w, scale);
     CUDA_TRY(cuda, sw_gpu_to_half(type, p->x, p->ld_x, p->n, p->m->cols, w->operand, scale,
                                   cuda->compute));
     return SW_OK;

@@ -20,9 +20,26 @@ struct epilogue {
     int32_t act, gated;
 };
 
-static enum sw_status gemv(struct sw_cuda *cuda, const struct sw_cuda_product *p,
+/* x in the order of the matrix's columns, in the workspace, which GEMV of blocks has no other use
+ * for. */
+static enum sw_status products_order(struct sw_cuda *cuda, struct sw_cuda_product *p)
+{
+    float *const to = (float *)(void *)cuda->work;
+    const int64_t ld = (p->m->cols + 3) / 4 * 4;
+    CUDA_TRY(cuda,
+             sw_gpu_permute(p->x, p->ld_x, p->m->d_order, p->n, p->m->cols, to, ld, cuda->compute));
+    p->x = to;
+    p->ld_x = ld;
+    return SW_OK;
+}
+
+static enum sw_status gemv(struct sw_cuda *cuda, const struct sw_cuda_product *product,
                            const struct epilogue *epilogue)
 {
+    struct sw_cuda_product ordered = *product;
+    const struct sw_cuda_product *const p = &ordered;
+    if (p->m->d_order)
+        SW_TRY(products_order(cuda, &ordered));
     void *x8 = reads_bytes(p->m) ? cuda->work : NULL;
     if (x8 && !epilogue->quantized)
         CUDA_TRY(cuda, sw_gpu_quantize(p->x, p->ld_x, p->n, p->m->cols, x8, cuda->compute));

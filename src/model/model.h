@@ -146,9 +146,16 @@ struct sw_weight_spec {
         /* 1 + the enum sw_format_id of the blocks in the file; 0: elements, or blocks that weights
          * cannot be kept in */
         unsigned char held;
+        uint64_t order; /* of the columns of these blocks, as of struct sw_tensor; 0: the model's */
     } sources[SW_MAX_SOURCES];
 };
 
+/* The matrix with its columns sorted by group, where the directory has it so; else the tensor. */
+static inline const struct sw_tensor *sw_model_sorted(const struct sw_tensors *tensors,
+                                                      const struct sw_tensor *tensor)
+{
+    return tensor->by_group ? &tensors->items[tensor->by_group - 1] : tensor;
+}
 /* Fills in `held` of the model and its sources by the blocks that the tensors are of. Tensors that
  * are missing are left to sw_model_check. */
 void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors);

@@ -1,6 +1,8 @@
 /* Owns the choice of a format for each weight. */
 #include "model/weight_format.h"
 
+#include "base/checked.h"
+
 enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source)
 {
     static const enum sw_weight_role roles[SW_W_COUNT] = {
@@ -16,13 +18,14 @@ enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source
     return roles[spec->id];
 }
 
-/* Gate and up are one matrix, so they are kept in blocks only if both have the same. */
+/* Gate and up are one matrix, so they are kept in blocks only if both have the same, with their
+ * columns in one order. */
 static enum sw_format_id held_format(const struct sw_weight_spec *spec, int source,
                                      enum sw_format_id unquantized)
 {
     const int held = spec->sources[source].held;
     for (int s = 0; s < spec->n_sources && spec->id != SW_W_QKV; s++)
-        if (spec->sources[s].held != held)
+        if (spec->sources[s].held != held || spec->sources[s].order != spec->sources[source].order)
             return unquantized;
     return held ? (enum sw_format_id)(held - 1) : unquantized;
 }
@@ -50,6 +53,19 @@ enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, int source
                                                                        : params->unquantized;
 }
 
+/* The order in which a source's columns are kept; 0: the model's. */
+static uint64_t weight_order(const struct sw_weight_spec *spec, int source,
+                             enum sw_format_id format)
+{
+    const struct sw_weight_source *of = &spec->sources[source];
+    if (of->held != 1 + (int)format)
+        return 0;
+    for (int s = 0; s < spec->n_sources && spec->id != SW_W_QKV; s++)
+        if (spec->sources[s].order != of->order)
+            return 0;
+    return of->order;
+}
+
 int sw_weight_pieces(const struct sw_weight_spec *spec, const struct sw_footprint_params *params,
                      struct sw_weight_piece pieces[SW_MAX_SOURCES])
 {
@@ -57,13 +73,20 @@ int sw_weight_pieces(const struct sw_weight_spec *spec, const struct sw_footprin
     int64_t row = 0;
     for (int source = 0; source < spec->n_sources; source++) {
         const enum sw_format_id format = sw_weight_format(spec, source, params);
-        if (n == 0 || pieces[n - 1].format != format)
-            pieces[n++] = (struct sw_weight_piece){.format = format, .first = source, .row = row};
+        const uint64_t order = weight_order(spec, source, format);
+        if (n == 0 || pieces[n - 1].format != format || pieces[n - 1].order != order)
+            pieces[n++] = (struct sw_weight_piece){
+                .format = format, .order = order, .first = source, .row = row};
         pieces[n - 1].n_sources++;
         pieces[n - 1].rows += spec->sources[source].rows;
         row += spec->sources[source].rows;
     }
     return n;
+}
+
+uint64_t sw_weight_order_bytes(const struct sw_weight_piece *piece, int64_t cols)
+{
+    return piece->order ? sw_round_up((uint64_t)cols * sizeof(int32_t), SW_ALIGN) : 0;
 }
 
 uint64_t sw_weight_bytes(const struct sw_weight_spec *spec,
@@ -75,6 +98,7 @@ uint64_t sw_weight_bytes(const struct sw_weight_spec *spec,
         return sw_vector_bytes(spec->rows);
     const int n = sw_weight_pieces(spec, params, pieces);
     for (int i = 0; i < n; i++)
-        bytes += sw_matrix_bytes(pieces[i].format, pieces[i].rows, spec->cols);
+        bytes += sw_matrix_bytes(pieces[i].format, pieces[i].rows, spec->cols) +
+                 sw_weight_order_bytes(&pieces[i], spec->cols);
     return bytes;
 }

@@ -101,8 +101,11 @@ static void list_source(const struct list *l, struct sw_weight_spec *spec, const
                         const char *suffix, int64_t rows)
 {
     if (spec)
-        spec->sources[spec->n_sources++] = (struct sw_weight_source){
-            pattern, suffix, rows, l->model->arch->conv1d && spec->is_matrix, 0};
+        spec->sources[spec->n_sources++] =
+            (struct sw_weight_source){.pattern = pattern,
+                                      .suffix = suffix,
+                                      .rows = rows,
+                                      .transposed = l->model->arch->conv1d && spec->is_matrix};
 }
 
 /* A matrix of one tensor. */
@@ -415,25 +418,31 @@ enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tens
     return SW_OK;
 }
 
-/* The format that a source is held in; NULL: elements. */
+/* The format that a source is held in, NULL: elements; and the order of its columns. */
 typedef const struct sw_format *held_by(const struct sw_model *model,
                                         const struct sw_weight_spec *spec, int source,
-                                        const void *context);
+                                        const void *context, uint64_t *order);
 
 static const struct sw_format *held_by_file(const struct sw_model *model,
                                             const struct sw_weight_spec *spec, int source,
-                                            const void *tensors)
+                                            const void *tensors, uint64_t *order)
 {
     const struct sw_tensor *tensor;
-    return sw_model_find(model, tensors, spec, source, &tensor) == SW_OK ? tensor->blocks : NULL;
+    if (sw_model_find(model, tensors, spec, source, &tensor) != SW_OK)
+        return NULL;
+    if (spec->is_linear)
+        tensor = sw_model_sorted(tensors, tensor);
+    *order = tensor->order;
+    return tensor->blocks;
 }
 
 static const struct sw_format *held_by_all(const struct sw_model *model,
                                            const struct sw_weight_spec *spec, int source,
-                                           const void *format)
+                                           const void *format, uint64_t *order)
 {
     (void)model;
     (void)source;
+    (void)order;
     return spec->is_linear ? format : NULL;
 }
 
@@ -444,7 +453,8 @@ static void model_hold(struct sw_model *model, held_by *by, const void *context)
     for (size_t w = 0; w < count; w++) {
         struct sw_weight_spec *spec = &model->weights[w];
         for (int s = 0; s < spec->n_sources && spec->is_matrix; s++) {
-            const struct sw_format *blocks = by(model, spec, s, context);
+            spec->sources[s].order = 0;
+            const struct sw_format *blocks = by(model, spec, s, context, &spec->sources[s].order);
             const enum sw_format_id format = sw_format_id_of(blocks);
             const int held = format == SW_FORMAT_NONE ? 0 : 1 + (int)format;
             spec->sources[s].held = (unsigned char)held;

@@ -159,7 +159,7 @@ static inline void taken_row(enum sw_format_id format, const float *x, int64_t n
 static inline struct sw_matrix packed(struct sw_backend *b, enum sw_format_id format, int64_t rows,
                                       int64_t cols, const float *w)
 {
-    struct sw_matrix m = {format, rows, cols, NULL};
+    struct sw_matrix m = {format, rows, cols, NULL, NULL};
     m.d_data = device(b, sw_matrix_bytes(format, rows, cols));
     b->ops->matrix_clear(b, &m);
     const struct sw_matrix_rows all = {w, SW_F32, 0, rows, cols, 1, NULL, false};

@@ -109,6 +109,55 @@ static void zeros_add_nothing(void)
             zeros_add_nothing_to(format);
 }
 
-SW_UNIT_TESTS({"products are as close as ggml's", products_are_as_close_as_ggml_s},
+/* A matrix whose columns are in an order of their own: the bits of a product with activations that
+ * were permuted before, also where they are activated on the way. */
+static void order_is_of_activations(enum sw_format_id format, bool activated)
+{
+    float *w = floats(ROWS * COLS, 5), *x = floats(N * 2 * COLS, 6),
+          *permuted = floats(N * 2 * COLS, 0);
+    int32_t order[COLS];
+    for (int i = 0; i < COLS; i++)
+        order[i] = i * 100 % COLS;
+    for (int i = 0; i < N * 2; i++)
+        for (int c = 0; c < COLS; c++)
+            permuted[i * COLS + c] = x[i * COLS + order[c]];
+    FOR_EACH_ISA (isa)
+        for (int n = 1; n <= N; n += N - 1) {
+            struct sw_backend *b = open_cpu(2, isa);
+            struct sw_matrix m = packed(b, format, ROWS, COLS, w), ordered = m;
+            float want[N * ROWS], got[N * ROWS];
+            float *a = malloc(N * 2 * COLS * sizeof *a), *c = malloc(N * 2 * COLS * sizeof *c);
+            memcpy(a, permuted, N * 2 * COLS * sizeof *a);
+            memcpy(c, x, N * 2 * COLS * sizeof *c);
+            ordered.d_order = order;
+            if (activated) {
+                b->ops->activated_matmul(b, SW_ACT_SILU, true, &m, NULL, a, 2 * COLS, n, want, ROWS,
+                                         false);
+                b->ops->activated_matmul(b, SW_ACT_SILU, true, &ordered, NULL, c, 2 * COLS, n, got,
+                                         ROWS, false);
+            } else {
+                b->ops->matmul(b, &m, NULL, a, 2 * COLS, n, want, ROWS, false);
+                b->ops->matmul(b, &ordered, NULL, c, 2 * COLS, n, got, ROWS, false);
+            }
+            CU_ASSERT_EQUAL(memcmp(got, want, (size_t)(n * ROWS) * sizeof *got), 0);
+            free(a), free(c);
+            unpack(b, &m);
+            b->ops->close(b);
+        }
+    free(w), free(x), free(permuted);
+}
+
+static void orders_permute_activations(void)
+{
+    static const enum sw_format_id formats[] = {SW_FORMAT_INT2_G32, SW_FORMAT_INT3_G128,
+                                                SW_FORMAT_INT4_G32, SW_FORMAT_INT8_G128};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
+        order_is_of_activations(formats[i], false);
+        order_is_of_activations(formats[i], true);
+    }
+}
+
+SW_UNIT_TESTS({"orders permute activations", orders_permute_activations},
+              {"products are as close as ggml's", products_are_as_close_as_ggml_s},
               {"what is no number shows", what_is_no_number_shows},
               {"zeros add nothing", zeros_add_nothing})

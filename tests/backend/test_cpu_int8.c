@@ -101,7 +101,7 @@ static void sums_do_not_overflow(void)
         for (int i = 0; i < 4; i++)
             CU_ASSERT_DOUBLE_EQUAL(y[i], (i == 0 || i == 3 ? 4.0 : -4.0) * LONG, 0.5);
         unpack(b, &m);
-        struct sw_matrix longer = {SW_FORMAT_INT8, 1, LONG + 1, NULL};
+        struct sw_matrix longer = {SW_FORMAT_INT8, 1, LONG + 1, NULL, NULL};
         const struct sw_matrix_rows row = {x, SW_F32, 0, 1, LONG + 1, 1, NULL, false};
         CU_ASSERT_EQUAL(b->ops->matrix_put(b, &longer, &row), SW_EMODEL);
         CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "131073 columns"));
@@ -203,7 +203,7 @@ static void a_layer_of_bitsandbytes_agrees(void)
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(1, isa);
         struct sw_matrix m = {SW_FORMAT_INT8, rows, cols,
-                              device(b, sw_matrix_bytes(SW_FORMAT_INT8, rows, cols))};
+                              device(b, sw_matrix_bytes(SW_FORMAT_INT8, rows, cols)), NULL};
         b->ops->matrix_clear(b, &m);
         const struct sw_matrix_rows all = {w, SW_F16, 0, rows, cols, 1, NULL, false};
         CU_ASSERT_EQUAL(b->ops->matrix_put(b, &m, &all), SW_OK);

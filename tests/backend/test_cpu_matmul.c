@@ -116,7 +116,7 @@ static void weights_are_packed(void)
         const size_t bytes = sw_matrix_bytes(f, s.rows, s.cols);
         for (size_t i = 0; i < 8; i++) {
             void *src = encode(sources[i / 2], i % 2 ? turned : w, s.rows * s.cols);
-            struct sw_matrix again = {f, s.rows, s.cols, device(b, bytes)};
+            struct sw_matrix again = {f, s.rows, s.cols, device(b, bytes), NULL};
             b->ops->matrix_clear(b, &again);
             const size_t size = sw_dtype_info(sources[i / 2])->bits / 8;
             for (int64_t row = s.rows, n; row > 0; row -= n) { /* from the end, 37 at a time */

@@ -3,7 +3,7 @@
  * - zero), bit for bit, in any pieces and whatever the order of its columns; what is missing or has
  * another shape is refused by its name.
  */
-#include "checkpoint/adapter.h"
+#include "checkpoint/adapter_groups.h"
 #include "pieces.h"
 
 #include "tensor/groupwise.h"
@@ -73,6 +73,29 @@ static void check_matrix(const char *model, const struct sw_tensors *tensors,
     }
 }
 
+/* Where columns have an order of their own, the matrix is there in blocks, too: with its columns
+ * sorted it has the values of the other one. */
+static void check_sorted(const struct sw_tensors *tensors, const struct sw_tensor *t,
+                         const char *format)
+{
+    CU_ASSERT_FATAL(t->by_group > 0);
+    const struct sw_tensor *sorted = &tensors->items[t->by_group - 1];
+    const int64_t rows = t->shape[0], cols = t->shape[1];
+    CU_ASSERT_FATAL(sorted->blocks && sorted->order && sorted->shape[1] == cols);
+    CU_ASSERT_STRING_EQUAL(sorted->blocks->name, format);
+    int32_t *order = malloc((size_t)cols * sizeof *order);
+    CU_ASSERT_EQUAL_FATAL(sw_groups_order(tensors, sorted, order), SW_OK);
+    float *plain = natural_values(tensors, t, rows), *in_order = natural_values(tensors, sorted, 7);
+    int64_t wrong = 0, moved = 0;
+    for (int64_t i = 0; i < rows * cols; i++)
+        wrong += in_order[i] != plain[i / cols * cols + order[i % cols]];
+    for (int64_t i = 0; i < cols; i++)
+        moved += order[i] != i;
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT(moved > 0);
+    free(order), free(plain), free(in_order);
+}
+
 static void values_are_exact(void)
 {
     for (size_t i = 0; i < N_MODELS; i++) {
@@ -91,6 +114,9 @@ static void values_are_exact(void)
             CU_ASSERT_FATAL(t && t->rank == 2 && t->made);
             check_matrix(models[i].name, &tensors, t, *value);
             in_format += t->blocks && strcmp(t->blocks->name, models[i].format) == 0;
+            CU_ASSERT_EQUAL(t->by_group == 0, t->blocks != NULL);
+            if (!t->blocks)
+                check_sorted(&tensors, t, "int4_g32");
             ordered += !t->blocks;
             checked++;
             free(value);

@@ -26,6 +26,14 @@ done
 sw inspect "$quantized/nf4_odd"
 grep -q "12 quantized matrices have rows that are no whole blocks" err || fail "nf4_odd: no warning"
 
+# Columns in an order of their own are kept in blocks, but where gate and up have different ones.
+sw plan "$quantized/gptq_order" --cluster "1x(host:4G)"
+grep -q "of int4_g32 weights" out || fail "gptq_order: not kept as it is"
+sw inspect "$quantized/gptq_order"
+grep -q "1 pairs of gate and up matrices have columns in different orders" err || fail "gptq_order: no warning"
+sw inspect "$quantized/ct_order"
+[ ! -s err ] || fail "ct_order: a warning"
+
 # What is kept as it is says so, and takes its bytes; with config.json alone as much.
 sw plan "$quantized/int8" --cluster "1x(host:4G)"
 grep -q "of int8 weights" out || fail "the plan does not keep int8 as it is"

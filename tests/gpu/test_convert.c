@@ -143,7 +143,7 @@ static void unpacks(void)
             struct gpu_matrix m = gpu_matrix_of(format, rows, cols, 3);
             float *x = floats(rows * cols, 3); /* what it was made of */
             struct sw_backend *b = open_cpu(1, SW_ISA_PORTABLE);
-            struct sw_matrix packed = {format, rows, cols, calloc(1, m.bytes)};
+            struct sw_matrix packed = {format, rows, cols, calloc(1, m.bytes), NULL};
             const struct sw_matrix_rows all = {x, SW_F32, 0, rows, cols, 1, NULL, false};
             CU_ASSERT_EQUAL(b->ops->matrix_clear(b, &packed), SW_OK);
             CU_ASSERT_EQUAL(b->ops->matrix_put(b, &packed, &all), SW_OK);

@@ -85,7 +85,7 @@ static inline float *taken(struct sw_backend *b, float *d, int64_t n)
 static inline struct sw_matrix matrix(struct sw_backend *b, enum sw_format_id format, int64_t rows,
                                       int64_t cols, const float *values)
 {
-    struct sw_matrix m = {format, rows, cols, NULL};
+    struct sw_matrix m = {format, rows, cols, NULL, NULL};
     const struct sw_matrix_rows put = {values, SW_F32, 0, rows, cols, 1, NULL, false};
     m.d_data = room(b, sw_matrix_bytes(format, rows, cols));
     ok(b->ops->matrix_clear(b, &m));

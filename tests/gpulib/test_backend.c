@@ -123,6 +123,37 @@ static void tiles_change_nothing(void)
     close_both();
 }
 
+/* A matrix whose columns are in an order of their own: the bits of a product with activations that
+ * were permuted before, in both ways of multiplying, with a workspace of few rows, too. */
+static void orders_permute_activations(void)
+{
+    static const enum sw_format_id formats[] = {SW_FORMAT_INT4_G32, SW_FORMAT_INT8_G128};
+    enum { ROWS = 40, COLS = 77, LD = COLS + 3 };
+    int32_t order[COLS];
+    open_both();
+    for (int i = 0; i < COLS; i++)
+        order[i] = i * 30 % COLS;
+    int32_t *d_order = room(gpu, sizeof order);
+    ok(gpu->ops->upload(gpu, d_order, order, sizeof order));
+    for (size_t f = 0; f < sizeof formats / sizeof formats[0]; f++)
+        for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+            const int64_t n = counts[c];
+            float *w = floats(ROWS * COLS, 8), *x = floats(n * LD, 9), *y0 = floats(n * ROWS, 10);
+            float *permuted = floats(n * LD, 9), *want, *got;
+            for (int64_t i = 0; i < n * COLS; i++)
+                permuted[i / COLS * LD + i % COLS] = x[i / COLS * LD + order[i % COLS]];
+            struct sw_matrix m = matrix(gpu, formats[f], ROWS, COLS, w);
+            multiply(gpu, &m, NULL, permuted, y0, n, ROWS, c % 2, &want);
+            m.d_order = d_order;
+            multiply(gpu, &m, NULL, x, y0, n, ROWS, c % 2, &got);
+            CU_ASSERT(memcmp(want, got, (size_t)(n * ROWS) * sizeof *got) == 0);
+            matrix_free(gpu, &m);
+            free(w), free(x), free(y0), free(permuted), free(want), free(got);
+        }
+    gpu->ops->free(gpu, d_order, sizeof order);
+    close_both();
+}
+
 /* ---- a norm, a product and an activation: the same bits in one operation and in three */
 
 struct projected {
@@ -235,7 +266,7 @@ static void weights_arrive(void)
         const enum sw_format_id format = (enum sw_format_id)f;
         const size_t bytes = sw_matrix_bytes(format, rows, cols);
         struct sw_matrix packed = matrix(cpu, format, rows, cols, w);
-        struct sw_matrix m = {format, rows, cols, room(gpu, bytes)};
+        struct sw_matrix m = {format, rows, cols, room(gpu, bytes), NULL};
         void *d_packed = copied(gpu, packed.d_data, bytes);
         ok(gpu->gpu->unpack(gpu, d_packed, &m));
         void *want = bytes_of(&m);
@@ -243,7 +274,7 @@ static void weights_arrive(void)
             const enum sw_dtype source = sources[i / 2];
             const size_t size = sw_dtype_info(source)->bits / 8;
             void *src = encode(source, i % 2 ? turned : w, rows * cols);
-            struct sw_matrix again = {format, rows, cols, room(gpu, bytes)};
+            struct sw_matrix again = {format, rows, cols, room(gpu, bytes), NULL};
             ok(gpu->ops->matrix_clear(gpu, &again));
             for (int64_t row = rows, n; row > 0; row -= n) { /* from the end, 37 at a time */
                 n = row < 37 ? row : 37;
@@ -522,6 +553,7 @@ static void attention_agrees(void)
 }
 
 SW_UNIT_TESTS({"products agree", products_agree}, {"tiles change nothing", tiles_change_nothing},
+              {"orders permute activations", orders_permute_activations},
               {"projections are the same", projections_are_the_same},
               {"weights arrive", weights_arrive}, {"rows are embedded", rows_are_embedded},
               {"rows agree", rows_agree}, {"heads agree", heads_agree},

@@ -48,7 +48,7 @@ static unsigned char *stored(struct sw_pool *pool, enum sw_format_id format, con
 {
     const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
     struct sw_backend *b = open_for_weights(pool);
-    struct sw_matrix m = {format, ROWS, COLS, room(b, bytes)};
+    struct sw_matrix m = {format, ROWS, COLS, room(b, bytes), NULL};
     unsigned char *got = malloc(bytes);
     ok(b->ops->matrix_clear(b, &m));
     put_parts(b, &m, values, b->ops->matrix_put);
@@ -133,7 +133,7 @@ static void host_memory_has_the_same(void)
         unsigned char *want = stored(NULL, format, values);
         for (int i = 0; i < 2; i++) {
             struct sw_backend *b = open_for_weights(i == 0 ? NULL : pool);
-            struct sw_matrix m = {format, ROWS, COLS, calloc(1, bytes)};
+            struct sw_matrix m = {format, ROWS, COLS, calloc(1, bytes), NULL};
             put_parts(b, &m, values, b->gpu->host_put);
             CU_ASSERT_EQUAL(memcmp(want, m.d_data, bytes), 0);
             free(m.d_data);
@@ -151,7 +151,7 @@ static void host_memory_refuses(void)
     static const int64_t whole_numbers[4] = {1, 2, 3, 4};
     unsigned char memory[SW_ROW_PAD * 4 * sizeof(float)], before[sizeof memory];
     struct sw_backend *b = open_gpu(0);
-    struct sw_matrix m = {SW_FORMAT_F32, 1, 4, memory};
+    struct sw_matrix m = {SW_FORMAT_F32, 1, 4, memory, NULL};
     const struct sw_matrix_rows put = {whole_numbers, SW_I64, 0, 1, 4, 1, NULL, false},
                                 none = {NULL, SW_F32, 1, 0, 4, 1, NULL, false};
     memset(memory, 7, sizeof memory);

@@ -78,7 +78,7 @@ static struct sw_matrix random_matrix(struct bench *bench, enum sw_format_id for
                                       int64_t cols)
 {
     const size_t bytes = sw_matrix_bytes(format, rows, cols);
-    struct sw_matrix m = {format, rows, cols, device(bench, bytes)};
+    struct sw_matrix m = {format, rows, cols, device(bench, bytes), NULL};
     uint16_t *p = m.d_data; /* small numbers whatever the format */
     for (size_t i = 0; i < bytes / 2; i++)
         p[i] =

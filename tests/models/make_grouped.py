@@ -129,7 +129,7 @@ def order_seed(name):
     """Q and K of a layer share an order, and V of layer 0; so do gate and up of layer 0."""
     layer, last = int(name.split(".")[2]), name.split(".")[-1]
     kind = "qk" if last in ("q_proj", "k_proj") or last == "v_proj" and layer == 0 else last
-    kind = "gate" if last == "up_proj" and layer == 0 else kind
+    kind = "gate_proj" if last == "up_proj" and layer == 0 else kind
     return [layer] + list(kind.encode())
 
 
