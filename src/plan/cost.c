@@ -33,15 +33,16 @@ static void resources_init(struct sw_cost *c, int rank, const int *ranks_of_node
     const struct sw_node *node = &c->cluster->nodes[p->node];
     /* Each rank has its own cores; ranks that work at the same time share memory, bus and disk. */
     const double ranks = ranks_of_node[p->node];
-    const bool alone = o->objective == SW_OBJECTIVE_LATENCY;
+    const double busy = c->groups > 0 && c->groups < ranks ? c->groups : ranks;
+    const bool alone = sw_cost_alone(c);
     p->cpu_flops = node->cpu_flops / ranks;
     p->cpu_attend =
         (node->cpu_attend > 0 ? node->cpu_attend : SW_HOST_ATTEND_SHARE * node->cpu_flops) / ranks;
     p->cpu_attend_decode =
         node->cpu_attend_decode > 0 ? node->cpu_attend_decode / ranks : p->cpu_attend;
-    p->host_bw = alone ? node->rank_bandwidth : node->host_bandwidth / ranks;
-    p->bus_bw = alone ? node->bus_bandwidth : node->bus_bandwidth / ranks;
-    p->disk_bw = alone ? node->disk_bandwidth : node->disk_bandwidth / ranks;
+    p->host_bw = alone ? node->rank_bandwidth : node->host_bandwidth / busy;
+    p->bus_bw = alone ? node->bus_bandwidth : node->bus_bandwidth / busy;
+    p->disk_bw = alone ? node->disk_bandwidth : node->disk_bandwidth / busy;
     p->disk = node->disk_tier && !o->no_disk;
     p->host_cap = c->node_cap[p->node];
     if (o->host_memory < p->host_cap)
@@ -149,10 +150,11 @@ static void batch_init(struct sw_cost *c)
     const struct sw_footprint_params *params = &c->fp->params;
     const int slots = params->slots > 0 ? params->slots : 1;
     c->micro_batch = c->options->micro_batch;
+    const bool full = c->options->objective == SW_OBJECTIVE_THROUGHPUT;
+    const int groups = c->options->groups > 0 ? c->options->groups : c->n_ranks;
+    c->groups = full ? c->options->groups : 0;
     if (c->micro_batch <= 0)
-        c->micro_batch = c->options->objective == SW_OBJECTIVE_THROUGHPUT && slots > c->n_ranks
-                             ? slots / c->n_ranks
-                             : 1;
+        c->micro_batch = full && slots > groups ? slots / groups : 1;
     const double middle = sw_prompt_tokens(c) + c->options->new_tokens / 2.0;
     c->position = c->options->position >= 0  ? c->options->position
                   : middle < params->context ? (int)middle

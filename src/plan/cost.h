@@ -75,6 +75,7 @@ struct sw_cost {
     const struct sw_plan_options *options;
     const struct sw_cluster *cluster;
     int n_layers, n_ranks, n_nodes, n_kinds;
+    int groups; /* micro-batches under way; 0: as many as ranks, or for latency one */
     int micro_batch, position; /* as in struct sw_plan_options, defaults filled in */
     /*
      * The objective's measure is step_share * a decode step + prompt_share * a chunk of prompt_rows
@@ -120,6 +121,12 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
                             const struct sw_cluster *cluster,
                             const struct sw_plan_options *options);
 void sw_cost_free(struct sw_cost *cost);
+/* Whether one stage works at a time, so that it has what ranks share for itself, and the sum of the
+ * stages counts instead of the slowest one. */
+static inline bool sw_cost_alone(const struct sw_cost *c)
+{
+    return c->options->objective == SW_OBJECTIVE_LATENCY || c->groups == 1;
+}
 /* The tables of a cost whose other fields are filled (kinds.c). SW_ENOMEM. */
 enum sw_status sw_kinds_init(struct sw_cost *cost);
 void sw_kinds_free(struct sw_cost *cost);

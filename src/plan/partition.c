@@ -186,7 +186,8 @@ static enum sw_status optimise(struct search *alone, struct search *even, enum g
         bound = even->best[0];
         if (bound.a < SW_PS_NEVER)
             read_plan(even, slices);
-        if (value_less(alone->best[0], bound))
+        const bool good_enough = c->options->rough && bound.a < SW_PS_NEVER;
+        if (value_less(alone->best[0], bound) && !good_enough)
             SW_TRY(sw_labels(alone, &bound, slices));
         if (bound.a >= SW_PS_NEVER)
             return SW_ENOFIT;
@@ -201,7 +202,7 @@ enum sw_status sw_partition(const struct sw_cost *cost, struct sw_slice *slices)
     sw_ps limit = SW_PS_NEVER - 1;
     SW_TRY(search_init(&alone, cost, false));
     enum sw_status status = SW_OK;
-    if (cost->options->objective == SW_OBJECTIVE_THROUGHPUT)
+    if (!sw_cost_alone(cost))
         status = optimise(&alone, &even, GOAL_MAX, limit, slices, &limit);
     sw_ps sum;
     if (status == SW_OK)

@@ -43,13 +43,15 @@ struct sw_plan_options {
     enum sw_objective objective;
     int prompt_tokens; /* tokens of a request's prompt, at least 1 */
     int new_tokens;    /* new tokens of a request; 0: only prompts count */
-    int micro_batch;   /* tokens of a micro-batch at decode; 0: 1, or slots per rank */
+    int micro_batch;   /* tokens of a micro-batch at decode; 0: 1, or slots per group */
+    int groups;        /* throughput: micro-batches under way; 0: as many as ranks */
     int position;      /* earlier positions a decoded token attends to; -1: half the context */
     const int *slices; /* (n_slices) layers per rank by hand; NULL: the planner cuts */
     int n_slices;
-    int least;        /* fewest layers that every rank takes; ignored with slices */
-    bool no_advice;   /* SW_ENOFIT without advice and message */
-    bool no_disk;     /* do not use the disk tier, even if the cluster has it */
+    int least;      /* fewest layers that every rank takes; ignored with slices */
+    bool rough;     /* ranks share their node's host memory evenly, where that fits: sooner found */
+    bool no_advice; /* SW_ENOFIT without advice and message */
+    bool no_disk;   /* do not use the disk tier, even if the cluster has it */
     bool no_disk_gpu; /* disk layers are run by CPUs only */
     bool no_experts;  /* disk layers are read whole, not by expert */
     /* (n_popularity) shares of the choices of experts, of the most popular one first, for all

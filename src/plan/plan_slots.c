@@ -11,12 +11,12 @@ static const double chunk_of[] = SW_CHUNK_CANDIDATES;
 #define N_CHUNKS (sizeof chunk_of / sizeof chunk_of[0])
 
 struct slots_choice {
-    int slots, chunk;
+    int slots, chunk, groups;
     double seconds; /* of a request */
 };
 
 struct slots_list {
-    struct slots_choice items[N_SLOTS * N_CHUNKS];
+    struct slots_choice items[2 * N_SLOTS + N_CHUNKS];
     int count;
 };
 
@@ -52,24 +52,25 @@ static enum sw_status slots_usual(const struct sw_slots_range *range,
     return SW_OK;
 }
 
-/* Adds the candidates with this chunk; more slots than do not fit need not be tried. */
-static enum sw_status slots_try_chunk(const struct sw_slots_range *range,
-                                      const struct sw_cluster *cluster,
-                                      const struct sw_plan_options *options, int chunk,
-                                      struct slots_list *list)
+/* Adds a candidate if it fits. */
+static enum sw_status slots_try(const struct sw_slots_range *range,
+                                const struct sw_cluster *cluster,
+                                const struct sw_plan_options *options, struct slots_choice choice,
+                                struct slots_list *list, bool *fits)
 {
-    enum sw_status status = SW_OK;
-    for (size_t i = 0; status == SW_OK && i < N_SLOTS && slots_of[i] <= range->most; i++) {
-        struct sw_footprint footprint;
-        struct sw_plan plan;
-        SW_TRY(range->footprint(range->user, slots_of[i], chunk, &footprint));
-        status = sw_plan_make(&footprint, cluster, options, &plan);
-        if (status == SW_OK)
-            list->items[list->count++] =
-                (struct slots_choice){slots_of[i], chunk, plan.predicted.s_per_request};
-        sw_plan_free(&plan);
-        sw_footprint_free(&footprint);
-    }
+    struct sw_plan_options quiet = *options;
+    struct sw_footprint footprint;
+    struct sw_plan plan;
+    quiet.no_advice = quiet.rough = true;
+    quiet.groups = choice.groups;
+    SW_TRY(range->footprint(range->user, choice.slots, choice.chunk, &footprint));
+    const enum sw_status status = sw_plan_make(&footprint, cluster, &quiet, &plan);
+    *fits = status == SW_OK;
+    choice.seconds = plan.predicted.s_per_request;
+    if (*fits)
+        list->items[list->count++] = choice;
+    sw_plan_free(&plan);
+    sw_footprint_free(&footprint);
     return status == SW_ENOFIT ? SW_OK : status;
 }
 
@@ -78,7 +79,18 @@ static double slots_distance(double a, double b)
     return fabs(log(a / b));
 }
 
-/* The best candidate, or of about equally good ones that nearest to what is usual. */
+/* Whether a, of two about equally good ones, is nearer to what is usual. */
+static bool slots_nearer(const struct sw_slots_range *range, const struct slots_choice *a,
+                         const struct slots_choice *b)
+{
+    const double slots_a = slots_distance(a->slots, range->usual);
+    const double slots_b = slots_distance(b->slots, range->usual);
+    if (slots_a != slots_b)
+        return slots_a < slots_b;
+    return slots_distance(a->chunk, range->chunk) < slots_distance(b->chunk, range->chunk);
+}
+
+/* The best candidate, or of about equally good ones the one that is nearest to what is usual. */
 static struct slots_choice slots_best(const struct sw_slots_range *range,
                                       const struct slots_list *list)
 {
@@ -88,36 +100,56 @@ static struct slots_choice slots_best(const struct sw_slots_range *range,
         least = fmin(least, list->items[i].seconds);
     for (int i = 0; i < list->count; i++) {
         const struct slots_choice *one = &list->items[i];
-        if (one->seconds > least * (1 + SW_SLOTS_TOLERANCE))
-            continue;
-        const double slots = slots_distance(one->slots, range->usual);
-        const double of_best = best ? slots_distance(best->slots, range->usual) : INFINITY;
-        if (slots < of_best || (slots == of_best && slots_distance(one->chunk, range->chunk) <
-                                                        slots_distance(best->chunk, range->chunk)))
+        if (one->seconds <= least * (1 + SW_SLOTS_TOLERANCE) &&
+            (!best || slots_nearer(range, one, best)))
             best = one;
     }
     return best ? *best : (struct slots_choice){.slots = 1, .chunk = range->chunk};
 }
 
-enum sw_status sw_plan_slots(const struct sw_slots_range *range, const struct sw_cluster *cluster,
-                             const struct sw_plan_options *options, struct sw_footprint *footprint,
-                             struct sw_plan *plan)
+/* Fills *best. */
+static enum sw_status slots_search(const struct sw_slots_range *range,
+                                   const struct sw_cluster *cluster,
+                                   const struct sw_plan_options *options, struct slots_choice *best)
 {
     struct slots_list list = {.count = 0};
-    struct sw_plan_options quiet = *options;
+    const int ranks = options->n_ranks ? options->n_ranks : sw_cluster_n_ranks(cluster);
+    for (int groups = 0; groups < 1 + (ranks > 1); groups++) {
+        bool fits = true; /* if some do not, more do not either */
+        for (size_t i = 0; fits && i < N_SLOTS && slots_of[i] <= range->most; i++) {
+            const struct slots_choice one = {slots_of[i], range->chunk, groups, 0};
+            SW_TRY(slots_try(range, cluster, options, one, &list, &fits));
+        }
+    }
+    *best = slots_best(range, &list);
+    if (list.count == 0 || range->fixed_chunk)
+        return SW_OK;
+    list.count = 0;
+    for (size_t i = 0; i < N_CHUNKS; i++) {
+        const int chunk = (int)(range->chunk * chunk_of[i]);
+        const struct slots_choice one = {best->slots, chunk, best->groups, 0};
+        bool fits;
+        if (chunk > 0)
+            SW_TRY(slots_try(range, cluster, options, one, &list, &fits));
+    }
+    *best = slots_best(range, &list);
+    return SW_OK;
+}
+
+enum sw_status sw_plan_slots(const struct sw_slots_range *range, const struct sw_cluster *cluster,
+                             struct sw_plan_options *options, struct sw_footprint *footprint,
+                             struct sw_plan *plan)
+{
+    struct slots_choice best;
     bool good;
     *plan = (struct sw_plan){.embedding_rank = -1, .head_rank = -1};
     *footprint = (struct sw_footprint){0};
+    options->groups = 0;
     SW_TRY(slots_usual(range, cluster, options, footprint, plan, &good));
     if (good)
         return SW_OK;
-    quiet.no_advice = true;
-    for (size_t i = 0; i < N_CHUNKS; i++) {
-        const int chunk = (int)(range->chunk * chunk_of[i]);
-        if (chunk == range->chunk || (!range->fixed_chunk && chunk > 0))
-            SW_TRY(slots_try_chunk(range, cluster, &quiet, chunk, &list));
-    }
-    const struct slots_choice best = slots_best(range, &list);
+    SW_TRY(slots_search(range, cluster, options, &best));
+    options->groups = best.groups;
     SW_TRY(range->footprint(range->user, best.slots, best.chunk, footprint));
     const enum sw_status status = sw_plan_spread(footprint, cluster, options, plan);
     if (status == SW_OK)

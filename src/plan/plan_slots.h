@@ -24,7 +24,10 @@ struct sw_slots_range {
     void *user;
 };
 
-/* What is tried: slots up to SW_SLOTS_LARGEST, and multiples of the usual chunk. */
+/* What is tried: slots up to SW_SLOTS_LARGEST, with as many groups (micro-batches under way) as
+ * ranks and with one, which reads weights once for all slots; then, with the best of these,
+ * multiples of the usual chunk. Plans are rough ones (struct sw_plan_options) until
+ * the choice is made. */
 #define SW_SLOTS_LARGEST 1024
 #define SW_SLOTS_CANDIDATES                                                                        \
     {                                                                                              \
@@ -35,18 +38,18 @@ struct sw_slots_range {
     {                                                                                              \
         0.25, 0.5, 1, 2, 4                                                                         \
     }
-/* Of candidates that take at most so much longer than the best, the one nearest to the usual slots,
- * and then to the usual chunk, is taken. */
+/* Of candidates that take at most so much longer than the best, the one nearest to the usual slots
+ * (and then with the more groups), or to the usual chunk, is taken. */
 #define SW_SLOTS_TOLERANCE 0.02
 
 /*
  * Makes footprint and plan (sw_plan_spread) of a job. If the usual slots fit and no weights move,
  * with them; else with the candidates whose requests take least time (s_per_request), and for want
- * of such with one slot. SW_ENOFIT as sw_plan_make, with the advice for one slot. The caller frees
- * both, on failure too.
+ * of such with one slot. Sets options->groups. SW_ENOFIT as sw_plan_make, with the advice for one
+ * slot. The caller frees both, on failure too.
  */
 enum sw_status sw_plan_slots(const struct sw_slots_range *range, const struct sw_cluster *cluster,
-                             const struct sw_plan_options *options, struct sw_footprint *footprint,
+                             struct sw_plan_options *options, struct sw_footprint *footprint,
                              struct sw_plan *plan);
 
 #endif

@@ -77,7 +77,8 @@ void sw_cost_finish(const struct sw_cost *cost, struct sw_plan *plan)
         const double batches = fmax(1, floor((double)slots / plan->micro_batch));
         p->s_per_token = fmax(sum, batches * slowest);
         p->tokens_per_s = batches * plan->micro_batch / p->s_per_token;
-        p->prompt_tokens_per_s = cost->prompt_rows / prompt_slowest;
+        p->prompt_tokens_per_s =
+            cost->prompt_rows / (sw_cost_alone(cost) ? prompt_sum : prompt_slowest);
     }
     p->s_per_request = cost->prompt_chunks * cost->prompt_rows / p->prompt_tokens_per_s +
                        cost->options->new_tokens / p->tokens_per_s;

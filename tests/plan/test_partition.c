@@ -28,6 +28,12 @@ struct way {
     int cached;   /* experts of each disk layer that are kept; -1: they are read whole */
 };
 
+/* Whether one stage works at a time. */
+static bool one_by_one(const struct sw_plan_options *o)
+{
+    return o->objective == SW_OBJECTIVE_LATENCY || o->groups == 1;
+}
+
 /* What takes so much for a decode step and so much for a chunk of a prompt. */
 static double goal(const struct oracle *q, double step, double prompt)
 {
@@ -83,10 +89,10 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
     const bool gpu = q->device[rank] >= 0;
     const struct sw_device *dev = gpu ? &node->devices[q->device[rank]] : NULL;
     const double k = q->ranks_of[q->node[rank]];
-    const bool latency = o->objective == SW_OBJECTIVE_LATENCY;
-    const double host_bw = latency ? node->rank_bandwidth : node->host_bandwidth / k;
-    const double bus = latency ? node->bus_bandwidth : node->bus_bandwidth / k;
-    const double disk = latency ? node->disk_bandwidth : node->disk_bandwidth / k;
+    const double busy = o->groups > 0 ? fmin(o->groups, k) : k; /* ranks that read at once */
+    const double host_bw = one_by_one(o) ? node->rank_bandwidth : node->host_bandwidth / busy;
+    const double bus = one_by_one(o) ? node->bus_bandwidth : node->bus_bandwidth / busy;
+    const double disk = one_by_one(o) ? node->disk_bandwidth : node->disk_bandwidth / busy;
     const double cpu = node->cpu_flops / k;
     const double cpu_attend =
         (node->cpu_attend > 0 ? node->cpu_attend : node->cpu_flops * SW_HOST_ATTEND_SHARE) / k;
@@ -226,7 +232,7 @@ static void finish(struct oracle *q, int last, double sum, double slowest)
     const double back = hop(q, last, 0, true);
     sum += back;
     slowest = max2(slowest, back);
-    const bool latency = q->o->objective == SW_OBJECTIVE_LATENCY;
+    const bool latency = one_by_one(q->o);
     const double v[2] = {latency ? sum : slowest, latency ? 0 : sum};
     const double slack = 1e-10 * (fabs(v[0]) + fabs(q->best[0]));
     if (!q->found || v[0] < q->best[0] - slack ||
@@ -423,6 +429,7 @@ static void random_options(struct sw_plan_options *o, const struct sw_cluster *c
     }
     o->objective = roll(2) ? SW_OBJECTIVE_LATENCY : SW_OBJECTIVE_THROUGHPUT;
     o->micro_batch = (int)roll(4);
+    o->groups = roll(2) ? 0 : 1 + (int)roll(3);
     o->prompt_tokens = 1 + (int)roll(150);
     o->new_tokens = roll(5) ? 1 + (int)roll(20) : 0;
     o->gpu_context = roll(200);
@@ -483,7 +490,7 @@ static void plan_value(const struct sw_plan *plan, const struct oracle *q, doubl
         slowest = max2(slowest, max2(t, max2(in, out)));
         last = r;
     }
-    const bool latency = q->o->objective == SW_OBJECTIVE_LATENCY;
+    const bool latency = one_by_one(q->o);
     v[0] = latency ? sum : slowest;
     v[1] = latency ? 0 : sum;
 }
@@ -586,9 +593,10 @@ static bool compare(uint64_t seed, int most_ranks, bool prompts)
         q.ranks_of[q.node[r]]++;
     }
     const enum sw_status status = sw_plan_make(&fp, &cl, &o, &plan);
+    const int groups = o.groups > 0 ? o.groups : q.n_ranks;
     q.batch = o.micro_batch ? o.micro_batch
-              : o.objective == SW_OBJECTIVE_THROUGHPUT && fp.params.slots > q.n_ranks
-                  ? fp.params.slots / q.n_ranks
+              : o.objective == SW_OBJECTIVE_THROUGHPUT && fp.params.slots > groups
+                  ? fp.params.slots / groups
                   : 1;
     q.position = o.position >= 0 ? o.position
                                  : (int)fmin(fp.params.context, o.prompt_tokens + o.new_tokens / 2);

@@ -101,27 +101,39 @@ static double span(double a, double b)
 static const int slots_of[N_SLOTS] = SW_SLOTS_CANDIDATES;
 static const double chunk_of[N_CHUNKS] = SW_CHUNK_CANDIDATES;
 
-/* Of all candidates the best, as plan_slots.h says. */
-static void brute_force(struct model *m, const struct sw_cluster *cluster,
-                        const struct sw_plan_options *options, int *slots, int *chunk)
+/* The first of n candidates that is about as good as the best and least off what is usual; -1: none
+ * fits. */
+static int pick(int n, const double *seconds, const double *off)
 {
-    double at[N_SLOTS][N_CHUNKS], least = INFINITY, near = INFINITY;
-    for (int i = 0; i < N_SLOTS; i++)
-        for (int k = 0; k < N_CHUNKS; k++) {
-            at[i][k] = planned(m, slots_of[i], (int)(512 * chunk_of[k]), cluster, options);
-            least = fmin(least, at[i][k]);
-        }
-    *slots = 0;
-    for (int i = 0; i < N_SLOTS; i++)
-        for (int k = 0; k < N_CHUNKS; k++) {
-            /* slots count first: a chunk is off by a factor of 4 at most */
-            const double off = 1e3 * span(slots_of[i], SW_DEFAULT_SLOTS) + span(chunk_of[k], 1);
-            if (at[i][k] <= least * (1 + SW_SLOTS_TOLERANCE) && off < near && least < INFINITY) {
-                near = off;
-                *slots = slots_of[i];
-                *chunk = (int)(512 * chunk_of[k]);
-            }
-        }
+    double least = INFINITY;
+    int best = -1;
+    for (int i = 0; i < n; i++)
+        least = fmin(least, seconds[i]);
+    for (int i = 0; i < n && least < INFINITY; i++)
+        if (seconds[i] <= least * (1 + SW_SLOTS_TOLERANCE) && (best < 0 || off[i] < off[best]))
+            best = i;
+    return best;
+}
+
+/* Of all slots with both numbers of groups the best, then of all chunks, as plan_slots.h says. */
+static void brute_force(struct model *m, const struct sw_cluster *cluster,
+                        struct sw_plan_options *options, int *slots, int *chunk)
+{
+    double seconds[2 * N_SLOTS], off[2 * N_SLOTS];
+    for (int i = 0; i < 2 * N_SLOTS; i++) {
+        options->groups = i / N_SLOTS;
+        seconds[i] = planned(m, slots_of[i % N_SLOTS], 512, cluster, options);
+        off[i] = span(slots_of[i % N_SLOTS], SW_DEFAULT_SLOTS);
+    }
+    const int best = pick(2 * N_SLOTS, seconds, off);
+    *slots = best < 0 ? 0 : slots_of[best % N_SLOTS];
+    options->groups = best / N_SLOTS;
+    for (int k = 0; k < N_CHUNKS && best >= 0; k++) {
+        seconds[k] = planned(m, *slots, (int)(512 * chunk_of[k]), cluster, options);
+        off[k] = span(chunk_of[k], 1);
+    }
+    if (best >= 0)
+        *chunk = (int)(512 * chunk_of[pick(N_CHUNKS, seconds, off)]);
 }
 
 static const char *const moving[] = {"1x(gpu:8G host:16G disk:3GB/s)",
@@ -136,7 +148,7 @@ static void equals_brute_force(void)
 {
     static const uint64_t weights[] = {300 << 20, 900 << 20, 2000 << 20};
     static const uint64_t kv[] = {1 << 20, 16 << 20, 60 << 20};
-    int compared = 0, more = 0, fewer = 0;
+    int compared = 0, more = 0, fewer = 0, one_group = 0;
     for (size_t c = 0; c < sizeof moving / sizeof moving[0]; c++)
         for (int w = 0; w < 3; w++)
             for (int k = 0; k < 3; k++)
@@ -153,6 +165,7 @@ static void equals_brute_force(void)
                     const struct sw_footprint_params p = chosen(&range, moving[c], &o, &seconds);
                     if (m.asked == 1) /* the usual slots fit: the test below */
                         continue;
+                    const int groups = o.groups;
                     o.no_advice = true;
                     open_cluster(moving[c], &cluster);
                     brute_force(&m, &cluster, &o, &slots, &chunk);
@@ -161,6 +174,8 @@ static void equals_brute_force(void)
                     if (seconds <= 0)
                         continue;
                     CU_ASSERT_EQUAL(p.slots, slots);
+                    CU_ASSERT_EQUAL(groups, o.groups);
+                    one_group += groups == 1;
                     CU_ASSERT_EQUAL(p.max_batch_tokens, chunk > slots ? chunk : slots);
                     if (p.slots != slots)
                         printf("    %s, %zu, %d, %d, %d: %d slots, brute force %d\n", moving[c], c,
@@ -169,9 +184,9 @@ static void equals_brute_force(void)
                     more += slots > SW_DEFAULT_SLOTS;
                     fewer += slots < SW_DEFAULT_SLOTS;
                 }
-    printf("    %d compared, %d with more slots than usual, %d with fewer\n", compared, more,
-           fewer);
-    CU_ASSERT(compared > 50 && more > 5 && fewer > 5);
+    printf("    %d compared, %d with more slots than usual, %d with fewer, %d in one group\n",
+           compared, more, fewer, one_group);
+    CU_ASSERT(compared > 50 && more > 5 && fewer > 5 && one_group > 2);
 }
 
 /* Where no weights move, slots are the usual ones, whatever is predicted for more. */
