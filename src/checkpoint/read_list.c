@@ -2,14 +2,18 @@
 #include "checkpoint/read_list.h"
 
 #include "base/pool.h"
+#include "checkpoint/adapter.h"
 #include "checkpoint/direct_file.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LIST_ROWS 64 /* a piece has whole groups of so many rows, which are packed together */
 #define LIST_ROWS_LEAST 4
+#define LIST_WHOLE ((uint64_t)256 << 10) /* most bytes of what all rows of a matrix are made of */
+#define LIST_ALIGN 64u
 
 /* A file of the directory while it is read. */
 struct list_file {
@@ -18,12 +22,23 @@ struct list_file {
     int64_t left; /* pieces; after the last the file is closed */
 };
 
+/* What is known of a made matrix while its pieces are read. */
+struct list_made {
+    pthread_mutex_t lock;
+    /* Under the lock: */
+    bool is_ready;
+    int64_t left;               /* pieces; after the last the memory is freed */
+    void *whole[SW_MADE_PARTS]; /* the parts that belong to all rows */
+    void *state;                /* what the form prepared of them */
+};
+
 struct read_list {
     struct sw_reader *reader;
     const struct sw_tensors *tensors;
     const struct sw_read_list_options *options;
     const struct sw_read_item *items; /* (n) by file and offset */
     int64_t *first;                   /* (n + 1) the first piece of each item */
+    struct list_made *made;           /* (n) of the items that are made */
     size_t n;
     struct sw_read_crew *crew;
     pthread_t caller;
@@ -36,19 +51,54 @@ struct read_list {
     char message[SW_ERROR_MAX];
 };
 
-bool sw_read_list_takes(const struct sw_tensor *tensor)
+/* Bytes of a buffer that a row takes: as it was read and, if it is made of that, as it is made.
+ * *parts: how many places in the file they come from. */
+static size_t list_row_room(const struct sw_made *made, const struct sw_tensor *tensor, int *parts)
 {
-    return !tensor->made && tensor->bytes > 0 && sw_tensor_is_contiguous(tensor) &&
-           sw_reader_row_bytes(tensor) <= SW_LIST_PIECE / LIST_ROWS_LEAST;
+    size_t bytes = (size_t)sw_reader_row_bytes(tensor);
+    *parts = 1;
+    for (int i = 0; made && i < made->n_parts; i++) {
+        bytes += made->parts[i].row_bytes;
+        *parts += made->parts[i].row_bytes != 0;
+    }
+    return bytes;
+}
+
+/* Bytes that pieces' beginnings and ends may take besides. */
+static size_t list_slack(int parts)
+{
+    return (size_t)parts * 3 * SW_DIRECT_ALIGN;
+}
+
+bool sw_read_list_takes(const struct sw_tensors *tensors, const struct sw_tensor *tensor)
+{
+    const struct sw_made *made = sw_tensor_made(tensors, tensor);
+    uint64_t whole = 0;
+    int parts;
+    if (tensor->bytes == 0)
+        return false;
+    for (int i = 0; made && i < made->n_parts; i++)
+        whole += made->parts[i].row_bytes ? 0 : made->parts[i].bytes;
+    const size_t row = list_row_room(made, tensor, &parts);
+    return (made ? whole <= LIST_WHOLE : sw_tensor_is_contiguous(tensor)) &&
+           row * LIST_ROWS_LEAST + (made ? list_slack(parts) : 0) <= SW_LIST_PIECE;
 }
 
 /* Rows of a piece: whole groups where they fit into SW_LIST_PIECE, one group where it fits into the
  * buffer, else less. */
-static int64_t list_piece_rows(const struct sw_tensor *tensor, size_t room)
+static int64_t list_piece_rows(const struct read_list *l, const struct sw_tensor *tensor)
 {
-    const size_t row = (size_t)sw_reader_row_bytes(tensor);
-    if (row * LIST_ROWS <= SW_LIST_PIECE)
+    const struct sw_made *made = sw_tensor_made(l->tensors, tensor);
+    int parts;
+    const size_t row = list_row_room(made, tensor, &parts);
+    const size_t room = l->crew->room - (made ? list_slack(parts) : 0);
+    if (!made && row * LIST_ROWS <= SW_LIST_PIECE)
         return (int64_t)(SW_LIST_PIECE / (row * LIST_ROWS) * LIST_ROWS);
+    if (made && row * LIST_ROWS <= room) {
+        const size_t most = 2 * SW_LIST_PIECE < room ? 2 * SW_LIST_PIECE : room;
+        return row * LIST_ROWS <= most ? (int64_t)(most / (row * LIST_ROWS) * LIST_ROWS)
+                                       : LIST_ROWS;
+    }
     int64_t rows = LIST_ROWS;
     while (rows > LIST_ROWS_LEAST && row * (size_t)rows > room)
         rows /= 2;
@@ -117,25 +167,123 @@ static size_t list_item_of(const struct read_list *l, int64_t piece)
     return low;
 }
 
-static enum sw_status list_read_piece(struct read_list *l, const struct sw_read_item *item,
-                                      int64_t index, void *buffer)
+static enum sw_status list_read(struct read_list *l, int index, uint64_t offset, uint64_t length,
+                                size_t element, void *buffer, const void **data)
 {
+    struct sw_direct_file *file;
+    SW_TRY(list_file_take(l, index, &file));
+    SW_TRY(sw_direct_read(file, offset, (size_t)length, element, buffer, data));
+    sw_reader_add_bytes(l->reader, length);
+    return SW_OK;
+}
+
+/* Reads what all rows are made of. */
+static enum sw_status list_read_whole(struct read_list *l, struct list_made *m,
+                                      const struct sw_made *made, const struct sw_tensor *t,
+                                      void *buffer)
+{
+    const void *data;
+    for (int i = 0; i < made->n_parts; i++) {
+        const struct sw_made_part *part = &made->parts[i];
+        if (part->row_bytes != 0)
+            continue;
+        if (!m->whole[i])
+            m->whole[i] = malloc(part->bytes ? part->bytes : 1);
+        if (!m->whole[i])
+            return sw_fail(SW_ENOMEM, "no memory for %llu bytes of matrix '%s'",
+                           (unsigned long long)part->bytes, t->name);
+        SW_TRY(list_read(l, part->file, part->offset, part->bytes, 1, buffer, &data));
+        memcpy(m->whole[i], data, part->bytes);
+    }
+    const struct sw_made_rows rows = {t, made, (const void *const *)m->whole, NULL, 0, 0};
+    return made->form->prepare ? made->form->prepare(&rows, &m->state) : SW_OK;
+}
+
+/* The first piece of a matrix makes it ready for all of them. */
+static enum sw_status list_make_ready(struct read_list *l, struct list_made *m,
+                                      const struct sw_made *made, const struct sw_tensor *t,
+                                      void *buffer)
+{
+    enum sw_status status = SW_OK;
+    pthread_mutex_lock(&m->lock);
+    if (!m->is_ready)
+        status = list_read_whole(l, m, made, t, buffer);
+    m->is_ready = status == SW_OK;
+    pthread_mutex_unlock(&m->lock);
+    return status;
+}
+
+static char *list_align(char *at)
+{
+    return at + (LIST_ALIGN - (uintptr_t)at % LIST_ALIGN) % LIST_ALIGN;
+}
+
+/* Makes rows [row0, row0 + n) in the buffer. */
+static enum sw_status list_make_rows(struct read_list *l, struct list_made *m,
+                                     const struct sw_made *made, const struct sw_tensor *t,
+                                     int64_t row0, int64_t n, char *buffer, const void **data)
+{
+    const void *parts[SW_MADE_PARTS] = {NULL};
+    SW_TRY(list_make_ready(l, m, made, t, buffer));
+    for (int i = 0; i < made->n_parts; i++) {
+        const struct sw_made_part *part = &made->parts[i];
+        parts[i] = m->whole[i];
+        if (part->row_bytes == 0)
+            continue;
+        const uint64_t length = (uint64_t)n * part->row_bytes;
+        SW_TRY(list_read(l, part->file, part->offset + (uint64_t)row0 * part->row_bytes, length, 1,
+                         buffer, &parts[i]));
+        buffer += sw_direct_room((size_t)length);
+    }
+    const struct sw_made_rows rows = {t, made, parts, m->state, row0, n};
+    char *const out = list_align(buffer);
+    made->form->make(&rows, out);
+    *data = out;
+    return SW_OK;
+}
+
+static enum sw_status list_read_piece(struct read_list *l, size_t at, int64_t index, void *buffer)
+{
+    const struct sw_read_item *item = &l->items[at];
     const struct sw_tensor *t = item->tensor;
-    const int64_t step = list_piece_rows(t, l->crew->room), row0 = index * step;
+    const struct sw_made *made = sw_tensor_made(l->tensors, t);
+    const int64_t step = list_piece_rows(l, t), row0 = index * step;
     const int64_t left = sw_reader_row_count(t) - row0, n = left < step ? left : step;
     const uint64_t row_bytes = sw_reader_row_bytes(t);
-    struct sw_direct_file *file;
     const void *data;
-    enum sw_status status = list_file_take(l, t->file, &file);
-    if (status == SW_OK)
-        status = sw_direct_read(file, t->offset + (uint64_t)row0 * row_bytes, (size_t)n * row_bytes,
-                                sizeof(double), buffer, &data);
+    const enum sw_status status =
+        made ? list_make_rows(l, &l->made[at], made, t, row0, n, buffer, &data)
+             : list_read(l, t->file, t->offset + (uint64_t)row0 * row_bytes,
+                         (uint64_t)n * row_bytes, sizeof(double), buffer, &data);
     if (status != SW_OK) {
         sw_error_context("tensor '%s' at byte %llu", t->name, (unsigned long long)t->offset);
         return status;
     }
-    sw_reader_add_bytes(l->reader, (uint64_t)n * row_bytes);
     return item->sink(item->context, row0, n, data);
+}
+
+static void list_made_forget(struct list_made *m)
+{
+    for (int k = 0; k < SW_MADE_PARTS; k++)
+        free(m->whole[k]);
+    free(m->state);
+    m->state = NULL;
+    memset(m->whole, 0, sizeof m->whole);
+}
+
+/* A piece of an item is over. */
+static void list_leave(struct read_list *l, size_t at)
+{
+    const struct sw_tensor *t = l->items[at].tensor;
+    const struct sw_made *made = sw_tensor_made(l->tensors, t);
+    pthread_mutex_lock(&l->made[at].lock);
+    if (--l->made[at].left == 0)
+        list_made_forget(&l->made[at]);
+    pthread_mutex_unlock(&l->made[at].lock);
+    if (!made)
+        list_file_leave(l, t->file);
+    for (int i = 0; made && i < made->n_parts; i++)
+        list_file_leave(l, made->parts[i].file);
 }
 
 static void list_work(void *ctx, int64_t chunk, int worker)
@@ -148,13 +296,12 @@ static void list_work(void *ctx, int64_t chunk, int worker)
         const size_t at = list_item_of(l, piece);
         enum sw_status status = SW_OK;
         if (!list_is_over(l, piece))
-            status =
-                list_read_piece(l, &l->items[at], piece - l->first[at], l->crew->buffers[worker]);
+            status = list_read_piece(l, at, piece - l->first[at], l->crew->buffers[worker]);
         if (status == SW_OK && is_caller && l->options->pulse)
             status = l->options->pulse(l->options->context);
         if (status != SW_OK)
             list_fail(l, piece, status);
-        list_file_leave(l, l->items[at].tensor->file);
+        list_leave(l, at);
     }
 }
 
@@ -212,11 +359,25 @@ static void list_count_pieces(struct read_list *l)
     l->first[0] = 0;
     for (size_t i = 0; i < l->n; i++) {
         const struct sw_tensor *t = l->items[i].tensor;
-        const int64_t step = list_piece_rows(t, l->crew->room);
+        const int64_t step = list_piece_rows(l, t);
         const int64_t pieces = (sw_reader_row_count(t) + step - 1) / step;
         l->first[i + 1] = l->first[i] + pieces;
-        l->files[t->file].left += pieces;
+        l->made[i].left = pieces;
+        const struct sw_made *made = sw_tensor_made(l->tensors, t);
+        if (!made)
+            l->files[t->file].left += pieces;
+        for (int k = 0; made && k < made->n_parts; k++)
+            l->files[made->parts[k].file].left += pieces;
     }
+}
+
+static void list_free_made(struct read_list *l)
+{
+    for (size_t i = 0; l->made && i < l->n; i++) {
+        list_made_forget(&l->made[i]);
+        pthread_mutex_destroy(&l->made[i].lock);
+    }
+    free(l->made);
 }
 
 enum sw_status sw_read_list_run(struct sw_reader *reader, struct sw_read_item *items, size_t n,
@@ -235,8 +396,11 @@ enum sw_status sw_read_list_run(struct sw_reader *reader, struct sw_read_item *i
     SW_TRY(list_start_crew(l.crew, options->threads));
     l.first = malloc((n + 1) * sizeof *l.first);
     l.files = calloc((size_t)l.tensors->n_files, sizeof *l.files);
+    l.made = calloc(n, sizeof *l.made);
+    for (size_t i = 0; l.made && i < n; i++)
+        pthread_mutex_init(&l.made[i].lock, NULL);
     enum sw_status status = SW_OK;
-    if (!l.first || !l.files) {
+    if (!l.first || !l.files || !l.made) {
         status = sw_fail(SW_ENOMEM, "no memory for a list of %zu tensors", n);
         goto undo;
     }
@@ -251,6 +415,7 @@ enum sw_status sw_read_list_run(struct sw_reader *reader, struct sw_read_item *i
     else if (options->pulse)
         status = options->pulse(options->context);
 undo:
+    list_free_made(&l);
     free(l.files);
     free(l.first);
     return status;

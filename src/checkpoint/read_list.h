@@ -31,9 +31,10 @@ struct sw_read_list_options {
     void *context;
 };
 
-/* Whether a list can have the tensor: its rows lie as they are in one file, and are not too long
- * for the buffers. Others are read by sw_reader_each_chunk. */
-bool sw_read_list_takes(const struct sw_tensor *tensor);
+/* Whether a list can have the tensor of this directory: its rows lie as they are in one file, or
+ * each is made of bytes of its own and little else, and they are not too long for the buffers.
+ * Others are read by sw_reader_each_chunk. */
+bool sw_read_list_takes(const struct sw_tensors *tensors, const struct sw_tensor *tensor);
 
 /*
  * Reads all tensors; items: (n), reordered. Peak memory: SW_LIST_BYTES and some pages, kept until

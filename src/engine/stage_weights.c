@@ -131,7 +131,8 @@ static bool weights_can_wait(const struct sw_loader *l, const struct sw_weight_s
                              int source, const struct sw_tensor *tensor)
 {
     return spec->is_matrix && !spec->sources[source].transposed && !l->layout && !l->backend->gpu &&
-           sw_reader_row_count(tensor) == spec->sources[source].rows && sw_read_list_takes(tensor);
+           sw_reader_row_count(tensor) == spec->sources[source].rows &&
+           sw_read_list_takes(l->tensors, tensor);
 }
 
 static enum sw_status weights_list_add(struct sw_loader *l, const struct sw_weights_target *target)

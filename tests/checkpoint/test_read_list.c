@@ -173,7 +173,7 @@ static enum sw_status folder_read(struct folder *f)
             t->seen[r] = 0;
         t->is_wrong = false;
         items[TENSORS - 1 - i] = (struct sw_read_item){t->tensor, take, t};
-        CU_ASSERT(sw_read_list_takes(t->tensor));
+        CU_ASSERT(sw_read_list_takes(&f->tensors, t->tensor));
     }
     reads_past = reads_through = most_under_way = f->pulses = 0;
     return sw_read_list_run(f->reader, items, TENSORS,
@@ -306,12 +306,13 @@ static void other_tensors_are_not_taken(void)
 {
     struct sw_tensor t = {
         .dtype = SW_F32, .rank = 2, .shape = {4, 8}, .stride = {8, 1}, .bytes = 128};
-    CU_ASSERT(sw_read_list_takes(&t));
+    const struct sw_tensors none = {0};
+    CU_ASSERT(sw_read_list_takes(&none, &t));
     t.stride[0] = 1, t.stride[1] = 4;
-    CU_ASSERT_FALSE(sw_read_list_takes(&t));
+    CU_ASSERT_FALSE(sw_read_list_takes(&none, &t));
     t = (struct sw_tensor){
         .dtype = SW_F32, .rank = 2, .shape = {4, 100000}, .stride = {100000, 1}, .bytes = 1600000};
-    CU_ASSERT_FALSE(sw_read_list_takes(&t));
+    CU_ASSERT_FALSE(sw_read_list_takes(&none, &t));
 }
 
 SW_UNIT_TESTS({"every row comes once", every_row_comes_once},
