@@ -213,8 +213,35 @@ static void popular_ones_are_found(void)
     CU_ASSERT(rate(&skewed, "aged", 0.25) > rate(&skewed, "lfu", 0.25) + 0.05);
 }
 
+/* Routes of tiny models (record_routes.py): counts that age are the best of what does not know the
+ * future, or nearly. */
+static void recorded_ones_age_well(void)
+{
+    static const char *const names[] = {"mixtral", "qwen3_moe"};
+    for (int i = 0; i < 2; i++) {
+        char path[4096];
+        struct route_uses r;
+        snprintf(path, sizeof path, "%s/tests/replay/recorded/%s.jsonl", SW_SOURCE_DIR, names[i]);
+        FILE *file = fopen(path, "r");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+        CU_ASSERT_EQUAL_FATAL(route_lines_read(file, path, &r), SW_OK);
+        fclose(file);
+        const int n = r.routed * r.experts;
+        for (int capacity = n * 3 / 10; capacity <= n * 7 / 10; capacity++) {
+            const int64_t aged = hits("aged", &r.uses, capacity), point = r.uses.n / 100;
+            CU_ASSERT(aged >= hits("lfu", &r.uses, capacity) - 2 * point);
+            CU_ASSERT(aged > hits("lru", &r.uses, capacity) + point);
+            CU_ASSERT(aged > hits("s3-fifo", &r.uses, capacity) + point);
+            CU_ASSERT(aged > hits("arc", &r.uses, capacity) + point);
+            CU_ASSERT(aged > hits("optimum", &r.uses, capacity) - 18 * point);
+        }
+        route_uses_free(&r);
+    }
+}
+
 SW_UNIT_TESTS({"by hand", by_hand}, {"the optimum is one", optimum_is_one},
               {"none is better", none_is_better}, {"a scan is survived", a_scan_is_survived},
               {"reads lines", reads_lines}, {"refuses lines", refuses_lines},
               {"alike ones hit by share", alike_ones_hit_by_share},
+              {"recorded ones age well", recorded_ones_age_well},
               {"popular ones are found", popular_ones_are_found})
