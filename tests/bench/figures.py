@@ -75,9 +75,14 @@ def read_llama_bench(text):
 
 def read_batched_bench(text):
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    if not lines:
-        fail("llama-batched-bench printed no JSON line")
-    return {"prefill": lines[-1]["speed_pp"], "decode": lines[-1]["speed_tg"]}
+    if lines:
+        return {"prefill": lines[-1]["speed_pp"], "decode": lines[-1]["speed_tg"]}
+    # ik_llama.cpp has a table instead: PP, TG, B, N_KV, T_PP, S_PP, T_TG, S_TG, T, S
+    rows = [line.strip(" |").split("|") for line in text.splitlines() if line.startswith("| ")]
+    rows = [row for row in rows if len(row) == 10 and row[0].strip().isdigit()]
+    if not rows:
+        fail("llama-batched-bench printed neither a JSON line nor a row of its table")
+    return {"prefill": float(rows[-1][5]), "decode": float(rows[-1][7])}
 
 
 def read(kind, cell, program, path, *wanted):

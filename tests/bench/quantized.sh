@@ -78,6 +78,10 @@ one_sequence() { # FILE NAME THREADS
     done
 }
 
+with_messages() { # COMMAND…
+    "$@" 2>&1
+}
+
 many_sequences() { # FILE NAME SEQUENCES
     local cell="$2 x$3" n_threads=${threads##* } context=$((8 + new + 1))
     local theirs=(-m "$1" -c $((context * $3)) -npp 8 -ntg "$new" -npl "$3" -t "$n_threads"
@@ -86,8 +90,9 @@ many_sequences() { # FILE NAME SEQUENCES
         --objective throughput --slots "$3" --context "$context" --prompt 8 -n "$new" --repeat 1 --json
     [ -z "${LLAMA_BATCHED:-}" ] || measure "$cell" llama.cpp batched-bench decode \
         "$LLAMA_BATCHED" "${theirs[@]}"
-    [ -z "${IK_BATCHED:-}" ] || measure "$cell" ik batched-bench decode "$IK_BATCHED" -rtr \
-        "${theirs[@]}"
+    # It prints a table, and that with its messages.
+    [ -z "${IK_BATCHED:-}" ] || measure "$cell" ik batched-bench decode with_messages \
+        "$IK_BATCHED" -rtr "${theirs[@]}"
 }
 
 for ((round = 1; round <= rounds; round++)); do

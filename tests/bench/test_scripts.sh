@@ -84,6 +84,13 @@ SPILLWAY=$tmp/ours LLAMA_BATCHED=$tmp/batched bash "$here/quantized.sh" -r 1 -t 
     "$tmp/shape.gguf" >"$tmp/out" 2>"$tmp/err" || status=$?
 check_line "quantized.sh, sequences" '^shape x16 +30\.00 +5\.00 +6\.00 +– +–$' "$tmp/out"
 check_line "quantized.sh, sequences, verdict" '^2 of 2 targets met$' "$tmp/out"
+# ik_llama.cpp's batched bench prints a table among its messages, not JSON
+status=0
+printf '#!/bin/sh\necho "|    PP |     TG |    B |   N_KV |   T_PP s | S_PP t/s |   T_TG s | S_TG t/s |      T s |    S t/s |"\necho "|     8 |      4 |   16 |    192 |    2.460 |    52.03 |    6.244 |    10.00 |    8.704 |    22.06 |" >&2\n' >"$tmp/table"
+chmod +x "$tmp/table"
+SPILLWAY=$tmp/ours LLAMA_BATCHED=$tmp/batched IK_BATCHED=$tmp/table bash "$here/quantized.sh" -r 1 \
+    -t 2 -p 0 -s 16 "$tmp/shape.gguf" >"$tmp/out" 2>"$tmp/err" || status=$?
+check_line "quantized.sh, sequences beside a table" '^shape x16 +10\.00 +5\.00 +10\.00 +1\.00 +– +–$' "$tmp/out"
 status=0
 printf '#!/bin/sh\nsleep 1.1\nexec "%s" "$@"\n' "$tmp/ours" >"$tmp/slow"
 chmod +x "$tmp/slow"
