@@ -143,17 +143,25 @@ static enum sw_status gguf_has_tensors(const struct sw_gguf *gguf, const struct 
 
 /* ---- folders */
 
+/* `adapter` NULL: matrices are not quantized. */
+static enum sw_status folder_adapted(const char *path, const struct sw_adapter *adapter,
+                                     const json_t *config, struct sw_tensors *out)
+{
+    enum sw_status status = sw_checkpoint_open(path, out);
+    if (status == SW_OK && adapter)
+        status = sw_adapter_apply(adapter, config, out);
+    if (status != SW_OK)
+        sw_tensors_free(out);
+    return status;
+}
+
 static enum sw_status folder_tensors(const char *path, struct sw_tensors *out)
 {
     const struct sw_adapter *adapter;
     json_t *config;
     *out = (struct sw_tensors){0};
     SW_TRY(sw_adapter_find(path, &adapter, &config));
-    enum sw_status status = sw_checkpoint_open(path, out);
-    if (status == SW_OK && adapter)
-        status = sw_adapter_apply(adapter, config, out);
-    if (status != SW_OK)
-        sw_tensors_free(out);
+    const enum sw_status status = folder_adapted(path, adapter, config, out);
     json_decref(config);
     return status;
 }
@@ -195,11 +203,28 @@ static enum sw_status folder_warn_orders(struct sw_model *model)
                                   n);
 }
 
-/* What the model's matrices are in, where they are quantized. */
+/* The tensors, and what the model's matrices are in where they are quantized. */
 static enum sw_status folder_hold(const char *path, const struct sw_adapter *adapter,
-                                  const json_t *config, struct sw_model *model)
+                                  const json_t *config, struct sw_model *model,
+                                  struct sw_tensors *tensors)
 {
-    struct sw_tensors tensors;
+    SW_TRY(folder_adapted(path, adapter, config, tensors));
+    if (!adapter)
+        return SW_OK;
+    sw_model_hold(model, tensors);
+    enum sw_status status = folder_warn_decoded(tensors, model);
+    if (status == SW_OK)
+        status = folder_warn_orders(model);
+    if (status != SW_OK)
+        sw_tensors_free(tensors);
+    return status;
+}
+
+/* A quantized model whose tensors are not asked for: without them its config tells what it can. */
+static enum sw_status folder_hold_alone(const char *path, const struct sw_adapter *adapter,
+                                        const json_t *config, struct sw_model *model)
+{
+    struct sw_tensors tensors = {0};
     bool there;
     SW_TRY(sw_checkpoint_find(path, &there));
     if (!there) {
@@ -207,23 +232,23 @@ static enum sw_status folder_hold(const char *path, const struct sw_adapter *ada
             sw_model_hold_linear(model, adapter->format(config));
         return SW_OK;
     }
-    SW_TRY(folder_tensors(path, &tensors));
-    sw_model_hold(model, &tensors);
-    enum sw_status status = folder_warn_decoded(&tensors, model);
-    if (status == SW_OK)
-        status = folder_warn_orders(model);
+    SW_TRY(folder_hold(path, adapter, config, model, &tensors));
     sw_tensors_free(&tensors);
-    return status;
+    return SW_OK;
 }
 
-static enum sw_status folder_model(const char *path, struct sw_model **out)
+/* `tensors` NULL: they are not asked for. */
+static enum sw_status folder_model(const char *path, struct sw_model **out,
+                                   struct sw_tensors *tensors)
 {
     const struct sw_adapter *adapter;
     json_t *config;
     SW_TRY(sw_model_open(path, out));
     enum sw_status status = sw_adapter_find(path, &adapter, &config);
-    if (status == SW_OK && adapter)
-        status = folder_hold(path, adapter, config, *out);
+    if (status == SW_OK && tensors)
+        status = folder_hold(path, adapter, config, *out, tensors);
+    else if (status == SW_OK && adapter)
+        status = folder_hold_alone(path, adapter, config, *out);
     json_decref(config);
     if (status != SW_OK) {
         sw_model_close(*out);
@@ -242,7 +267,7 @@ struct open_part {
 
 static enum sw_status part_model(const char *path, void *out)
 {
-    return folder_model(path, out);
+    return folder_model(path, out, NULL);
 }
 
 static enum sw_status part_tensors(const char *path, void *out)
@@ -253,11 +278,7 @@ static enum sw_status part_tensors(const char *path, void *out)
 static enum sw_status part_pair(const char *path, void *out)
 {
     struct opened_pair *pair = out;
-    SW_TRY(folder_model(path, &pair->model));
-    const enum sw_status status = folder_tensors(path, &pair->tensors);
-    if (status != SW_OK)
-        sw_model_close(pair->model);
-    return status;
+    return folder_model(path, &pair->model, &pair->tensors);
 }
 
 static enum sw_status part_any_tokenizer(const char *path, void *out)

@@ -110,6 +110,18 @@ static inline size_t count_equal(const struct sw_tensors *a, const struct sw_ten
     return n;
 }
 
+/* Bytes that this process has read so far; -1: not known. */
+static inline long long bytes_read(void)
+{
+    long long n = -1;
+    FILE *f = fopen("/proc/self/io", "r");
+    if (!f || fscanf(f, "rchar: %lld", &n) != 1)
+        n = -1;
+    if (f)
+        fclose(f);
+    return n;
+}
+
 /* The status is `expected` and the message contains `part`; prints the message otherwise. */
 static inline void expect_failure(enum sw_status status, enum sw_status expected, const char *part)
 {

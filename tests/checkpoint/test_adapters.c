@@ -95,6 +95,31 @@ static void values_are_those_of_the_library(void)
     }
 }
 
+/* Model and tensors together are those of one after the other, and headers are read once. */
+static void opens_both(void)
+{
+    for (size_t i = 0; i < N_NAMES; i++) {
+        char dir[512];
+        struct sw_model *model, *again;
+        struct sw_tensors tensors, same;
+        snprintf(dir, sizeof dir, QUANTIZED "%s", names[i]);
+        const long long begin = bytes_read();
+        CU_ASSERT_EQUAL_FATAL(sw_open_model_and_tensors(dir, &model, &tensors), SW_OK);
+        const long long once = bytes_read();
+        CU_ASSERT_EQUAL_FATAL(sw_open_model(dir, &again), SW_OK);
+        CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &same), SW_OK);
+        const long long twice = bytes_read();
+        CU_ASSERT(begin < 0 || 3 * (once - begin) < 2 * (twice - once));
+        CU_ASSERT(tensors.count == same.count &&
+                  (model->warnings != NULL) == (again->warnings != NULL));
+        CU_ASSERT_EQUAL(memcmp(&model->dims, &again->dims, sizeof model->dims), 0);
+        sw_tensors_free(&tensors);
+        sw_tensors_free(&same);
+        sw_model_close(model);
+        sw_model_close(again);
+    }
+}
+
 /* Which formats the matrices of each are in. */
 static void matrices_are_in_blocks(void)
 {
@@ -402,7 +427,7 @@ static void nan_of_fp8_shows(void)
 }
 
 SW_UNIT_TESTS({"values are those of the library", values_are_those_of_the_library},
-              {"matrices are in blocks", matrices_are_in_blocks},
+              {"matrices are in blocks", matrices_are_in_blocks}, {"opens both", opens_both},
               {"vectors decode alike", vectors_decode_alike},
               {"damage is refused", damage_is_refused},
               {"another table is refused", another_table_is_refused},

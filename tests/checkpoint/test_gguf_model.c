@@ -216,18 +216,6 @@ static void refuses_unknown(void)
     CU_ASSERT(strstr(sw_error_message(), "'attention.head_count_kv' is []") != NULL);
 }
 
-/* Bytes that this process has read so far; -1: not known. */
-static long long bytes_read(void)
-{
-    long long n = -1;
-    FILE *f = fopen("/proc/self/io", "r");
-    if (!f || fscanf(f, "rchar: %lld", &n) != 1)
-        n = -1;
-    if (f)
-        fclose(f);
-    return n;
-}
-
 /* Model and tensors together are those of one after the other, and the header is read once. */
 static void opens_both(void)
 {
