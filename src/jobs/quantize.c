@@ -92,9 +92,8 @@ static enum sw_status quantize_agree_on_head(struct quantizing *q)
 static enum sw_status quantize_plan(struct quantizing *q)
 {
     const char *in = q->job->in;
-    SW_TRY(sw_open_model(in, &q->model));
+    SW_TRY(sw_open_model_and_tensors(in, &q->model, &q->tensors));
     SW_TRY(sw_checkpoint_stored(in, q->model));
-    SW_TRY(sw_open_tensors(in, &q->tensors));
     SW_TRY(sw_checkpoint_fit(q->model, &q->tensors));
     SW_TRY(quantize_agree_on_head(q));
     if (q->t->rank == 0)

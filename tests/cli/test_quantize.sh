@@ -144,7 +144,13 @@ for n in 1 2; do
     setsid ${start[@]+"${start[@]}"} "$spillway" quantize large cut.gguf -w iq4_nl --threads 1 >out 2>err </dev/null &
     pid=$!
     noted() { [ -e cut.gguf.part.journal ] && [ "$(wc -l <cut.gguf.part.journal)" -gt 3 ]; }
-    # without a rest between two looks: the whole takes some seconds
+    # What is not safe yet is noted with the next tensor after 2 s: frozen for so long, the program
+    # notes something however fast it is.
+    while kill -0 $pid 2>/dev/null && ! [ -e cut.gguf.part.journal ]; do :; done
+    kill -STOP -- -$pid
+    sleep 2.2
+    kill -CONT -- -$pid
+    # without a rest between two looks: the rest takes some seconds
     while kill -0 $pid 2>/dev/null && ! noted; do :; done
     noted || fail "$n ranks: nothing is noted"
     kill -9 -- -$pid

@@ -127,7 +127,8 @@ def main_loop(code):
         if not found or int(found[1], 16) >= at:
             continue
         loop = [re.sub(r"^@!?U?PT?\d?\s+", "", t).split()[0] for a, t in code[: i + 1] if a >= int(found[1], 16)]
-        if not any(name.startswith(("SHFL", "EXIT", "RET")) for name in loop) and len(loop) > len(best or ()):
+        joins = ("SHFL.BFLY", "SHFL.DOWN", "SHFL.UP", "EXIT", "RET")  # SHFL.IDX is a table's look-up
+        if not any(name.startswith(joins) for name in loop) and len(loop) > len(best or ()):
             best = loop
     return best
 
