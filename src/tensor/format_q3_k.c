@@ -30,11 +30,12 @@ static void decode_q3_k(const void *blocks, float scale, int64_t n, float *out)
 
 static void q3_k_block(const float *values, uint8_t *block)
 {
-    static const struct kquant_shape shape = {.len = 16,
-                                              .low_scale = -32,
-                                              .high_scale = 31,
-                                              .share = 1,
-                                              .range = {-4, 3, 10, -0.9f, 0.2f}};
+    static const struct kquant_shape shape = {
+        .len = 16,
+        .low_scale = -32,
+        .high_scale = 31,
+        .share = 0, /* large values count most: smaller perplexities */
+        .range = {-4, 3, 10, -0.9f, 0.2f}};
     uint8_t *const high = block, *const scales = block + 96;
     uint8_t low[256];
     struct kquant_fit fit;
