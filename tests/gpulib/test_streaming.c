@@ -78,7 +78,8 @@ static void packed_matrices_pass(void)
     FOR_EACH_KIND_OF_FORMAT(format)
     {
         const size_t bytes = sw_matrix_bytes((enum sw_format_id)format, rows, cols);
-        struct sw_matrix packed[3], own = {(enum sw_format_id)format, rows, cols, room(b, bytes)};
+        struct sw_matrix packed[3],
+            own = {(enum sw_format_id)format, rows, cols, room(b, bytes), NULL};
         char *d_buffers[2] = {buffer(b, 0, bytes), buffer(b, 1, bytes)};
         float *d_x = copied_floats(b, x, n * cols), *d_y[3];
         for (int i = 0; i < 3; i++) {
