@@ -116,7 +116,7 @@ static void packed_bytes_stay(void)
         {SW_FORMAT_Q2_K,
          {0x4748f9b16533fc90, 0xa522abe22c56f4f3, 0xc8bafb44e05d55a7, 0x4748f9b16533fc90}},
         {SW_FORMAT_Q3_K,
-         {0xd55f2e35b85d1fe4, 0xccdd540ded042d7e, 0xd518493b99bfc422, 0xd55f2e35b85d1fe4}},
+         {0x54df6b4a61eb1ab5, 0x00bb3332191c2f86, 0xcb941468eed23fa6, 0x54df6b4a61eb1ab5}},
         {SW_FORMAT_Q4_K,
          {0xfb8db96ab579137f, 0x75975a8bae184abb, 0x418eb0e5c25188de, 0xfb8db96ab579137f}},
         {SW_FORMAT_Q5_K,
