@@ -23,11 +23,14 @@ static void direct_log_reason(const struct sw_direct_file *f, const char *what, 
                strerror(error));
 }
 
-enum sw_status sw_direct_open(const struct sw_tensor_file *file, struct sw_direct_file *f)
+enum sw_status sw_direct_open(const struct sw_tensor_file *file, bool past_cache,
+                              struct sw_direct_file *f)
 {
     char same[32];
     *f = (struct sw_direct_file){.path = file->path, .size = file->size, .direct = -1};
     SW_TRY(sw_reader_open_file(file, &f->cached));
+    if (!past_cache)
+        return SW_OK;
     /* A second description of the same file, also when another one has its name by now. */
     snprintf(same, sizeof same, "/proc/self/fd/%d", f->cached);
     f->direct = open(same, O_RDONLY | O_CLOEXEC | O_DIRECT);

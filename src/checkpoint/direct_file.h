@@ -1,8 +1,8 @@
 /*
  * A weight file that several threads read in large pieces, each into a buffer of its own (private
  * to src/checkpoint). What the page cache has comes from there; the rest is read past it (O_DIRECT)
- * where the file system can: the cache would take as much memory as the weights do, and reading
- * into memory that nobody has touched is slower than most disks.
+ * where the caller asks for that and the file system can: the cache would take as much memory as
+ * the weights do.
  */
 #ifndef SW_CHECKPOINT_DIRECT_FILE_H
 #define SW_CHECKPOINT_DIRECT_FILE_H
@@ -27,10 +27,12 @@ struct sw_direct_file {
 };
 
 /*
- * Opens a file, whose size must still be the one of its header. The reason why it cannot be read
+ * Opens a file, whose size must still be the one of its header; without past_cache it is read
+ * through the page cache alone. The reason why it cannot be read
  * past the page cache is logged once for each process. SW_EMODEL, SW_EINPUT, SW_EIO.
  */
-enum sw_status sw_direct_open(const struct sw_tensor_file *file, struct sw_direct_file *out);
+enum sw_status sw_direct_open(const struct sw_tensor_file *file, bool past_cache,
+                              struct sw_direct_file *out);
 void sw_direct_close(struct sw_direct_file *file);
 
 /* Bytes of a buffer for sw_direct_read of `length` bytes. */

@@ -25,6 +25,9 @@ struct sw_read_item {
 
 struct sw_read_list_options {
     int threads; /* that pack what was read; SW_LIST_THREADS are used at least */
+    /* What the page cache does not have is read past it, so that no memory goes there; else it is
+     * there for whoever reads the files next. */
+    bool past_cache;
     /* Called by the calling thread after each of its pieces and at the end; a failure ends the
      * reading. May be NULL. */
     enum sw_status (*pulse)(void *context);

@@ -178,8 +178,10 @@ static enum sw_status weights_list_pulse(void *context)
 enum sw_status sw_weights_read(struct sw_loader *l)
 {
     struct sw_weights_list *list = &l->list;
-    const struct sw_read_list_options options = {
-        .threads = l->threads, .pulse = weights_list_pulse, .context = l};
+    const struct sw_read_list_options options = {.threads = l->threads,
+                                                 .past_cache = l->past_cache,
+                                                 .pulse = weights_list_pulse,
+                                                 .context = l};
     if (list->count == 0) /* also when weights are made up, without a reader */
         return SW_OK;
     struct sw_read_item *items = malloc(list->count * sizeof *items);

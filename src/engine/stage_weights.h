@@ -30,6 +30,7 @@ struct sw_loader {
                                   the GPU's layout; NULL: in the layout of `backend` */
     struct sw_pool *pool;      /* makes weights up; NULL: the caller alone */
     int threads;               /* that pack what is read; 0: as the disk needs them */
+    bool past_cache;           /* files are read past the page cache */
     bool apart; /* while the backend computes: its threads are left alone, and `pool` packs */
     struct sw_footprint_params params; /* of these the formats */
     /* Called now and then with the bytes stored so far; a failure ends the load. May be NULL. */

@@ -288,6 +288,7 @@ static void disk_init(struct disk_store *s, const struct sw_disk_options *option
                                    .reader = l->reader,
                                    .backend = options->cpu,
                                    .threads = l->threads,
+                                   .past_cache = true, /* no memory is left */
                                    .apart = true,
                                    .params = l->params,
                                    .progress = disk_progress,
