@@ -100,23 +100,19 @@ static enum sw_status loading_progress(void *context, uint64_t bytes)
     return SW_OK;
 }
 
-/* Whether this node has no room for the model's files in the page cache beside what its ranks take.
- * Where it has, the next start finds them there. */
+/* Whether this machine may lack the room for the model's files in the page cache beside weights
+ * made of them. Where it has room, the next start finds them there. */
 static bool loading_past_cache(const struct sw_session *s)
 {
     struct sw_host_memory memory;
-    const int node = s->plan.stages[s->transport->rank].node;
-    uint64_t needed = 0;
+    uint64_t files = 0;
     for (int i = 0; i < s->tensors.n_files; i++)
-        needed += s->tensors.files[i].size;
-    for (int r = 0; r < s->plan.n_ranks; r++)
-        if (s->plan.stages[r].node == node)
-            needed += s->plan.stages[r].host.total;
+        files += s->tensors.files[i].size;
     if (sw_memory_read("", &memory) != SW_OK) {
         sw_error_clear();
         return true;
     }
-    return needed > sw_memory_left(&memory);
+    return files > sw_memory_left(&memory) / 2;
 }
 
 static enum sw_status loading_open_worker(struct loading *l, uint64_t *bytes)
