@@ -254,6 +254,22 @@ struct nibbles_alone {
     }
 };
 
+/* Group-wise integers: a block has one word, an f32 scale whose last eight bits are a zero point,
+ * from 0 to 255 or, is_signed, from -128 to 127. */
+template <int len, bool is_signed = false> struct scale_with_zero {
+    typedef unsigned raw_scales;
+    static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
+    {
+        return word_at(row[1], (s * jobs + (unsigned)i) / (len / part_columns));
+    }
+    static __device__ inline void scales(raw_scales raw, int, float *scale, float *offset)
+    {
+        constexpr int half = is_signed ? 128 : 0;
+        scale[0] = __uint_as_float(raw & 0xffffff00u);
+        offset[0] = -(scale[0] * of_byte<half>(raw ^ unsigned(half), 0));
+    }
+};
+
 /* Blocks of bytes in order: eight of each lane. */
 struct in_order {
     static constexpr int parts = 1, zero = 0;

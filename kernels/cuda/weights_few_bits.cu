@@ -11,7 +11,7 @@ using namespace sw::blocks;
 
 /* Two bits: a word has four columns in each of four places, and two lanes share it. With three, of
  * 32 columns a word has the third ones. */
-template <int len, int bits> struct few_groups {
+template <int len, int bits> struct few_groups : scale_with_zero<len> {
     static constexpr int block_len = len, parts = 1, zero = 1 << (bits - 1);
     static constexpr bool one_part = true, has_offset = true;
     static constexpr int n_planes = bits;
@@ -49,16 +49,6 @@ template <int len, int bits> struct few_groups {
             of_bytes<zero>((low >> 2 * four & 0x03030303u) | (thirds >> 2 * four & 0x01010101u)
                                                                  << 2,
                            out + 4 * four);
-    }
-    typedef unsigned raw_scales;
-    static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
-    {
-        return word_at(row[1], (s * jobs + (unsigned)i) / (len / part_columns));
-    }
-    static __device__ inline void scales(raw_scales raw, int, float *scale, float *offset)
-    {
-        scale[0] = __uint_as_float(raw & 0xffffff00u);
-        offset[0] = -(scale[0] * of_byte<0>(raw, 0));
     }
 };
 typedef few_groups<128, 2> int2_g128;

@@ -10,7 +10,7 @@ namespace
 
 using namespace sw::blocks;
 
-template <int len> struct int4_groups : in_blocks_of_32, nibbles_alone {
+template <int len> struct int4_groups : in_blocks_of_32, nibbles_alone, scale_with_zero<len> {
     static constexpr int block_len = len, zero = 8;
     static constexpr bool has_offset = true;
     static constexpr int n_planes = 2;
@@ -25,19 +25,9 @@ template <int len> struct int4_groups : in_blocks_of_32, nibbles_alone {
     {
         of_nibbles<8>(v.nibbles, out);
     }
-    typedef unsigned raw_scales;
-    static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
-    {
-        return word_at(row[1], (s * jobs + (unsigned)i) / (len / part_columns));
-    }
-    static __device__ inline void scales(raw_scales raw, int, float *scale, float *offset)
-    {
-        scale[0] = __uint_as_float(raw & 0xffffff00u);
-        offset[0] = -(scale[0] * of_byte<0>(raw, 0));
-    }
 };
 
-template <int len> struct int8_groups : in_order {
+template <int len> struct int8_groups : in_order, scale_with_zero<len, true> {
     static constexpr int block_len = len;
     static constexpr bool has_offset = true;
     static constexpr int n_planes = 2;
@@ -59,16 +49,6 @@ template <int len> struct int8_groups : in_order {
     {
         of_bytes<128>(v.bytes.x ^ 0x80808080u, out);
         of_bytes<128>(v.bytes.y ^ 0x80808080u, out + 4);
-    }
-    typedef unsigned raw_scales;
-    static __device__ inline raw_scales load_scales(const place *row, unsigned s, int i)
-    {
-        return word_at(row[1], (s * jobs + (unsigned)i) / (len / part_columns));
-    }
-    static __device__ inline void scales(raw_scales raw, int, float *scale, float *offset)
-    {
-        scale[0] = __uint_as_float(raw & 0xffffff00u);
-        offset[0] = -(scale[0] * of_byte<128>(raw ^ 0x80u, 0));
     }
 };
 
