@@ -100,19 +100,17 @@ static enum sw_status loading_progress(void *context, uint64_t bytes)
     return SW_OK;
 }
 
-/* Whether this machine may lack the room for the model's files in the page cache beside weights
- * made of them. Where it has room, the next start finds them there. */
-static bool loading_past_cache(const struct sw_session *s)
+/* *past_cache: whether this machine may lack the room for the model's files in the page cache
+ * beside weights made of them. Where it has room, the next start finds them there. */
+static enum sw_status loading_judge_cache(const struct sw_session *s, bool *past_cache)
 {
     struct sw_host_memory memory;
     uint64_t files = 0;
     for (int i = 0; i < s->tensors.n_files; i++)
         files += s->tensors.files[i].size;
-    if (sw_memory_read("", &memory) != SW_OK) {
-        sw_error_clear();
-        return true;
-    }
-    return files > sw_memory_left(&memory) / 2;
+    SW_TRY(sw_memory_read("", &memory));
+    *past_cache = files > sw_memory_left(&memory) / 2;
+    return SW_OK;
 }
 
 static enum sw_status loading_open_worker(struct loading *l, uint64_t *bytes)
@@ -120,9 +118,9 @@ static enum sw_status loading_open_worker(struct loading *l, uint64_t *bytes)
     struct sw_session *s = l->s;
     struct sw_loader loader = {.tensors = s->reader ? &s->tensors : NULL,
                                .reader = s->reader,
-                               .past_cache = loading_past_cache(s),
                                .progress = loading_progress,
                                .context = l};
+    SW_TRY(loading_judge_cache(s, &loader.past_cache));
     SW_TRY(sw_session_backends(s));
     loader.pool = s->pool;
     loader.threads = sw_pool_threads(s->cpu ? sw_backend_cpu_pool(s->cpu) : s->pool);
