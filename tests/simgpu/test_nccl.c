@@ -53,7 +53,7 @@ static void *run_end(void *context)
     return NULL;
 }
 
-/* So that none aborts while another still looks. */
+/* So that none aborts, or goes on, while another still looks. */
 static pthread_barrier_t looked;
 
 static void run_ends(int size, void (*body)(struct end *e))
@@ -219,9 +219,11 @@ static void late(struct end *e)
     warm(e);
     if (e->rank == 0) {
         NEED_NCCL(e, ncclSend(e->d, N, ncclFloat, 1, e->comm, e->stream));
+        nap(50);
         NEED(cudaStreamQuery(e->stream) == cudaErrorNotReady);
+        pthread_barrier_wait(&looked);
     } else {
-        nap(200);
+        pthread_barrier_wait(&looked);
         NEED_NCCL(e, ncclRecv(e->d2, N, ncclFloat, 0, e->comm, e->stream));
         NEED(has(e, e->d2, 1));
     }
