@@ -8,6 +8,7 @@
 #include "transport/transport.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -48,6 +49,15 @@ static enum sw_status unknown_verb(const char *name)
     return sw_fail(SW_EUSAGE, "there is no verb '%s'; 'spillway --help' lists them", name);
 }
 
+/*
+ * hwloc, Open MPI's as well, would load plugins that look for displays and OpenCL devices: that is
+ * a quarter of a short run's start, and one asks the X server. Before there are threads.
+ */
+static void main_keep_hwloc_short(void)
+{
+    setenv("HWLOC_PLUGINS_BLACKLIST", "hwloc_gl.so,hwloc_opencl.so", 0);
+}
+
 static enum sw_status main_run(int argc, char **argv, struct sw_call *call)
 {
     const struct sw_verb *verb = sw_verb_find(argv[1]);
@@ -62,6 +72,7 @@ static enum sw_status main_run(int argc, char **argv, struct sw_call *call)
     sw_log_setup(call->options.quiet     ? SW_LOG_ERROR
                  : call->options.verbose ? SW_LOG_DEBUG
                                          : SW_LOG_INFO);
+    main_keep_hwloc_short();
     sw_call_find_models(verb, call, sw_transport_launch_rank() > 0);
     return verb->run(call);
 }
