@@ -21,7 +21,8 @@ address)
     ;;
 thread)
     threads=(base_pool checkpoint_reader checkpoint_read_list transport_self transport_heartbeat transport_strangers
-        engine_same_bits engine_store_disk engine_cancel jobs_results simgpu_blocks simgpu_streams)
+        engine_same_bits engine_store_disk engine_store_experts
+        engine_cancel jobs_results simgpu_blocks simgpu_streams)
     wanted=${threads[*]/#/test_}
     names=$(IFS='|' && echo "${threads[*]/_/.}")
     which=(-R "^($names)\$")

@@ -193,39 +193,108 @@ static void route(const struct sw_dims *d, const float *scores, int32_t *chosen,
         shares[i] /= kept;
 }
 
+/* Chooses each row's experts: s->chosen (n_rows, n_experts_used), and the shares behind those that
+ * an expert's rows are listed with. */
+static enum sw_status block_route(const struct block *k, const float *d_h)
+{
+    struct sw_stage *s = k->s;
+    const struct sw_dims *d = k->d;
+    const int n = k->batch->n_rows, used = d->n_experts_used;
+    SW_TRY(block_product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, k->device->d_router,
+                         d->n_experts, false));
+    SW_TRY(k->b->ops->download(k->b, s->scores, k->device->d_router,
+                               (size_t)n * (size_t)d->n_experts * sizeof(float)));
+    for (int r = 0; r < n; r++)
+        route(d, s->scores + (int64_t)r * d->n_experts, s->chosen + r * used,
+              s->shares + n + r * used);
+    return SW_OK;
+}
+
+/* Lists the rows that chose an expert, with its share of each; returns how many. *before: choices
+ * of the experts before it. */
+static int block_expert_rows(const struct block *k, int expert, int64_t *before)
+{
+    struct sw_stage *s = k->s;
+    const int n = k->batch->n_rows, used = k->d->n_experts_used;
+    int m = 0;
+    *before = 0;
+    for (int i = 0; i < n * used; i++) {
+        *before += s->chosen[i] < expert;
+        if (s->chosen[i] != expert)
+            continue;
+        s->rows[m] = i / used;
+        s->shares[m++] = s->shares[n + i];
+    }
+    return m;
+}
+
+/* d_out (m, hidden) = expert(h) of the listed rows */
+static enum sw_status block_expert(const struct block *k, const float *d_h, int expert, int m,
+                                   float *d_out)
+{
+    const struct sw_device_context *device = k->device;
+    const int64_t hidden = k->d->hidden;
+    const struct input in = {.d_h = device->d_expert_in};
+    k->b->ops->gather(k->b, d_h, k->ld, k->s->rows, m, hidden, device->d_expert_in, hidden);
+    SW_TRY(block_project(k, &in, hidden, &k->w->expert_up[expert], NULL, true, m, device->d_up,
+                         k->s->work.up));
+    return project_down_by(k, &k->w->expert_down[expert], NULL, m, d_out, hidden, false);
+}
+
+/* x += share * out, of the listed rows */
+static void block_add_expert(const struct block *k, const float *d_out, int m)
+{
+    k->b->ops->scatter_add(k->b, d_out, k->d->hidden, k->s->rows, k->s->shares, m, k->d->hidden,
+                           k->device->d_x, k->ld);
+}
+
+/*
+ * The experts of a store that may still have to read some: those that are there first, where there
+ * is room for what all of them give, which is added in the order of their index as ever.
+ */
+static enum sw_status block_fetched_experts(const struct block *k, const float *d_h)
+{
+    struct sw_stage *s = k->s;
+    const struct sw_dims *d = k->d;
+    const int rows = k->batch->n_rows;
+    const bool any_order = (int64_t)rows * d->n_experts_used <= s->work.rows;
+    float *d_out = k->device->d_expert_out;
+    int64_t before;
+    int n = 0;
+    for (int e = 0; e < d->n_experts; e++)
+        if (block_expert_rows(k, e, &before) > 0)
+            s->experts[n++] = e;
+    SW_TRY(k->store->ops->choose(k->store, rows, s->experts, n, any_order));
+    for (int i = 0; i < n; i++) {
+        SW_TRY(k->store->ops->expert(k->store, s->experts[i]));
+        const int m = block_expert_rows(k, s->experts[i], &before);
+        float *d_one = d_out + (any_order ? before * d->hidden : 0);
+        SW_TRY(block_expert(k, d_h, s->experts[i], m, d_one));
+        if (!any_order)
+            block_add_expert(k, d_one, m);
+    }
+    for (int e = 0; e < d->n_experts && any_order; e++) {
+        const int m = block_expert_rows(k, e, &before);
+        if (m > 0)
+            block_add_expert(k, d_out + before * d->hidden, m);
+    }
+    return SW_OK;
+}
+
 /* x += sum over a row's experts, in the order of their index, of share * expert(in) */
 static enum sw_status routed_mlp(const struct block *k, const struct input *in)
 {
-    struct sw_stage *s = k->s;
-    const struct sw_device_context *device = k->device;
-    const struct sw_dims *d = k->d;
-    const struct sw_backend_ops *ops = k->b->ops;
-    const int n = k->batch->n_rows, used = d->n_experts_used;
-    float *shares = s->shares + n;
     const float *d_h = input_normed(k, in);
-    const struct input expert_in = {.d_h = device->d_expert_in};
-    SW_TRY(block_product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, device->d_router,
-                         d->n_experts, false));
-    SW_TRY(ops->download(k->b, s->scores, device->d_router,
-                         (size_t)n * (size_t)d->n_experts * sizeof(float)));
-    for (int r = 0; r < n; r++)
-        route(d, s->scores + (int64_t)r * d->n_experts, s->chosen + r * used, shares + r * used);
-    for (int e = 0; e < d->n_experts; e++) {
-        int m = 0;
-        for (int i = 0; i < n * used; i++)
-            if (s->chosen[i] == e) {
-                s->rows[m] = i / used;
-                s->shares[m++] = shares[i];
-            }
+    int64_t before;
+    SW_TRY(block_route(k, d_h));
+    if (k->store->ops->choose)
+        return block_fetched_experts(k, d_h);
+    for (int e = 0; e < k->d->n_experts; e++) {
+        const int m = block_expert_rows(k, e, &before);
         if (m == 0)
             continue;
-        ops->gather(k->b, d_h, k->ld, s->rows, m, d->hidden, device->d_expert_in, d->hidden);
-        SW_TRY(block_project(k, &expert_in, d->hidden, &k->w->expert_up[e], NULL, true, m,
-                             device->d_up, s->work.up));
-        SW_TRY(project_down_by(k, &k->w->expert_down[e], NULL, m, device->d_expert_out, d->hidden,
-                               false));
-        ops->scatter_add(k->b, device->d_expert_out, d->hidden, s->rows, s->shares, m, d->hidden,
-                         device->d_x, k->ld);
+        SW_TRY(block_expert(k, d_h, e, m, k->device->d_expert_out));
+        block_add_expert(k, k->device->d_expert_out, m);
     }
     return SW_OK;
 }

@@ -17,6 +17,8 @@ static const struct tier_meaning tier_meanings[SW_TIERS] = {
     [SW_TIER_STREAMED] = {SW_ON_GPU, SW_ON_GPU, SW_STORE_STREAMED},
     [SW_TIER_DISK] = {SW_ON_CPU, SW_ON_CPU, SW_STORE_DISK},
 };
+/* Disk layers that are read by expert. */
+static const struct tier_meaning by_expert = {SW_ON_CPU, SW_ON_CPU, SW_STORE_EXPERTS};
 
 /* Whether host layers run on the GPU for prompts. */
 static bool tiers_pass_host(const struct sw_tiers *t)
@@ -27,7 +29,8 @@ static bool tiers_pass_host(const struct sw_tiers *t)
 static void stage_fill_row(struct sw_stage *s, enum sw_tier tier, int index)
 {
     const struct sw_stage_options *o = &s->options;
-    const struct tier_meaning *as = &tier_meanings[tier];
+    const struct tier_meaning *as =
+        tier == SW_TIER_DISK && o->tiers.by_expert ? &by_expert : &tier_meanings[tier];
     struct sw_layer_row *row = &s->layers[index];
     row->layer = o->first + index;
     row->kv_at = as->kv_at;
@@ -60,7 +63,17 @@ static enum sw_status stage_open_stores(struct sw_stage *s, const struct sw_load
         SW_TRY(sw_store_streamed_open(&streamed, &s->stores[SW_STORE_STREAMED]));
     const struct sw_disk_options disk = {
         .cpu = o->cpu, .loader = loader, .stage = s, .layers = layers, .layer_bytes = sizes.layer};
-    if (o->tiers.n_disk > 0)
+    const struct sw_experts_options experts = {
+        .cpu = o->cpu,
+        .loader = loader,
+        .stage = s,
+        .layers = {o->first + o->count - o->tiers.n_disk, o->tiers.n_disk},
+        .cached = o->tiers.cached_experts,
+        .spare_bytes = SW_DISK_BUFFERS * sizes.unit,
+        .uses = o->expert_uses};
+    if (o->tiers.n_disk > 0 && o->tiers.by_expert)
+        SW_TRY(sw_store_experts_open(&experts, &s->stores[SW_STORE_EXPERTS]));
+    else if (o->tiers.n_disk > 0)
         SW_TRY(sw_store_disk_open(&disk, &s->stores[SW_STORE_DISK]));
     return tiers_pass_host(&o->tiers) ? sw_kv_staging_open(&s->kv_staging, o->gpu, sizes.kv)
                                       : SW_OK;
@@ -70,12 +83,11 @@ static enum sw_status stage_make_table(struct sw_stage *s, const struct sw_loade
 {
     const struct sw_tiers *t = &s->options.tiers;
     assert(sw_tiers_layers(t) == s->options.count);
-    if (t->n_disk > 0 && (t->disk_on_gpu || t->by_expert))
-        return sw_fail(
-            SW_EUSAGE,
-            "%d layers from disk are to be run by a GPU, or read by expert, which cannot "
-            "be done yet; plan without",
-            t->n_disk);
+    if (t->n_disk > 0 && t->disk_on_gpu)
+        return sw_fail(SW_EUSAGE,
+                       "%d layers from disk are to be run by a GPU, which cannot be done yet; plan "
+                       "without",
+                       t->n_disk);
     if (t->n_disk > 0 && !loader->tensors)
         return sw_fail(SW_EUSAGE, "%d layers are to stay on disk, but weights are made up",
                        t->n_disk);
@@ -122,7 +134,8 @@ static enum sw_status make_buffers(struct sw_stage *s)
     s->shares = malloc(rows * (used + 1) * sizeof *s->shares);
     s->scores = malloc(rows * (experts + 1) * sizeof *s->scores);
     s->chosen = malloc(rows * (used + 1) * sizeof *s->chosen);
-    if (!s->rows || !s->shares || !s->scores || !s->chosen)
+    s->experts = malloc((experts + 1) * sizeof *s->experts);
+    if (!s->rows || !s->shares || !s->scores || !s->chosen || !s->experts)
         return sw_fail(SW_ENOMEM, "no memory for row lists");
     return SW_OK;
 }
@@ -251,6 +264,7 @@ void sw_stage_close(struct sw_stage *s)
     free(s->shares);
     free(s->scores);
     free(s->chosen);
+    free(s->experts);
     free(s->layers);
     free(s);
 }

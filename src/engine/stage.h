@@ -23,6 +23,7 @@ struct sw_stage_options {
     int first, count;
     struct sw_tiers tiers;
     bool embed, head;
+    const uint64_t *expert_uses; /* as of struct sw_experts_options; may be NULL */
 };
 
 /* A micro-batch of at least tiers.stream_rows rows takes the way for prompts, a smaller one, or any
@@ -44,7 +45,14 @@ struct sw_layer_row {
     bool replayable; /* it needs nothing from the host: weights and KV in GPU memory, no experts */
 };
 
-enum sw_store_kind { SW_STORE_CPU, SW_STORE_GPU, SW_STORE_STREAMED, SW_STORE_DISK, SW_STORE_KINDS };
+enum sw_store_kind {
+    SW_STORE_CPU,
+    SW_STORE_GPU,
+    SW_STORE_STREAMED,
+    SW_STORE_DISK,
+    SW_STORE_EXPERTS, /* of disk layers that are read by expert */
+    SW_STORE_KINDS
+};
 
 struct sw_stage {
     struct sw_stage_options options;
@@ -64,9 +72,10 @@ struct sw_stage {
     int n_rows;             /* its rows */
     bool is_warned;         /* the warning about values that are not finite was logged */
     int32_t *rows;          /* (max_batch_tokens) host scratch: row lists, positions */
-    float *shares;   /* (max_batch_tokens, n_experts_used + 1) host scratch: expert weights */
-    float *scores;   /* (max_batch_tokens, n_experts) host scratch: router scores */
-    int32_t *chosen; /* (max_batch_tokens, n_experts_used) host scratch: experts of each row */
+    float *shares;    /* (max_batch_tokens, n_experts_used + 1) host scratch: expert weights */
+    float *scores;    /* (max_batch_tokens, n_experts) host scratch: router scores */
+    int32_t *chosen;  /* (max_batch_tokens, n_experts_used) host scratch: experts of each row */
+    int32_t *experts; /* (n_experts) host scratch: those that some row chose */
     /* Called with each layer's output (n_rows, hidden) in host memory; layer -1: the embedding.
      * NULL: not called. */
     enum sw_status (*hidden_hook)(void *context, int layer, const float *hidden, int n_rows);

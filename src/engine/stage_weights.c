@@ -29,6 +29,7 @@ struct sw_weights_target {
     const struct sw_tensor *tensor;
     int64_t row;                 /* of the matrix, where the tensor's first row goes */
     atomic_uint_fast64_t *bytes; /* stored, and not yet reported */
+    atomic_uint_fast64_t *left;  /* as of the loader */
 };
 
 static enum sw_status weights_report(struct sw_loader *l, uint64_t bytes)
@@ -147,6 +148,10 @@ static enum sw_status weights_list_add(struct sw_loader *l, const struct sw_weig
         list->capacity = more;
     }
     list->targets[list->count++] = *target;
+    if (target->left)
+        atomic_fetch_add(target->left,
+                         (uint64_t)sw_reader_row_count(target->tensor) *
+                             sw_format_bytes(target->matrix.format, target->matrix.cols));
     return SW_OK;
 }
 
@@ -164,7 +169,10 @@ static enum sw_status weights_list_sink(void *context, int64_t row0, int64_t n_r
                                         .blocks = t->tensor->blocks,
                                         .alone = true};
     SW_TRY(t->backend->ops->matrix_put(t->backend, &matrix, &rows));
-    atomic_fetch_add(t->bytes, (uint64_t)n_rows * sw_format_bytes(matrix.format, matrix.cols));
+    const uint64_t bytes = (uint64_t)n_rows * sw_format_bytes(matrix.format, matrix.cols);
+    atomic_fetch_add(t->bytes, bytes);
+    if (t->left)
+        atomic_fetch_sub(t->left, bytes);
     return SW_OK;
 }
 
@@ -284,9 +292,9 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
             if (matrix && matrix->d_order)
                 tensor = sw_model_sorted(l->tensors, tensor);
             t.tensor = tensor;
-            const struct sw_weights_target waiting = {l->backend,
-                                                      matrix ? *matrix : (struct sw_matrix){0},
-                                                      tensor, t.row, &l->list.bytes};
+            const struct sw_weights_target waiting = {
+                l->backend, matrix ? *matrix : (struct sw_matrix){0}, tensor, t.row, &l->list.bytes,
+                l->left};
             if (weights_can_wait(l, spec, i, tensor))
                 SW_TRY(weights_list_add(l, &waiting));
             else if (spec->sources[i].transposed)
@@ -299,8 +307,10 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
     return SW_OK;
 }
 
-static bool wanted(const struct sw_weight_spec *spec, unsigned parts)
+static bool wanted(const struct sw_loader *l, const struct sw_weight_spec *spec, unsigned parts)
 {
+    if (l->only && (l->only == SW_ONLY_DENSE ? spec->expert >= 0 : spec->expert != l->only - 1))
+        return false;
     return spec->part == SW_PART_LAYER || (parts & spec->part);
 }
 
@@ -391,7 +401,7 @@ static const struct sw_tensor **sources_of(const struct sw_loader *l,
         most += (size_t)specs[i].n_sources;
     const struct sw_tensor **list = l->tensors ? malloc(most * sizeof *list) : NULL;
     for (size_t i = 0; list && i < count; i++) {
-        if (!wanted(&specs[i], parts) || shared(l, &specs[i], parts))
+        if (!wanted(l, &specs[i], parts) || shared(l, &specs[i], parts))
             continue;
         for (int k = 0; k < specs[i].n_sources; k++)
             if (sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK &&
@@ -430,7 +440,7 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
                                  size_t count, int layer, unsigned parts, struct sw_weights *w)
 {
     for (size_t i = 0; i < count; i++)
-        if (wanted(&specs[i], parts) && !shared(l, &specs[i], parts))
+        if (wanted(l, &specs[i], parts) && !shared(l, &specs[i], parts))
             w->bytes += bytes_of(l, &specs[i]);
     if (w->bytes == 0)
         return SW_OK;
@@ -448,7 +458,7 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
     }
     char *d_at = w->d_block;
     for (size_t i = 0; i < count; i++) {
-        if (!wanted(&specs[i], parts))
+        if (!wanted(l, &specs[i], parts))
             continue;
         if (shared(l, &specs[i], parts)) {
             w->matrix[SW_W_HEAD] = w->matrix[SW_W_EMBED];

@@ -21,6 +21,8 @@ struct sw_weights {
     uint64_t bytes;
 };
 
+#define SW_ONLY_DENSE (-1)
+
 struct sw_loader {
     const struct sw_model *model;
     const struct sw_tensors *tensors; /* NULL: weights are made up */
@@ -32,6 +34,11 @@ struct sw_loader {
     int threads;               /* that pack what is read; 0: as the disk needs them */
     bool past_cache;           /* files are read past the page cache */
     bool apart; /* while the backend computes: its threads are left alone, and `pool` packs */
+    /* What of a layer is loaded: 0: all; SW_ONLY_DENSE: all but the experts; 1 + e: expert e. */
+    int only;
+    /* Raised by the bytes of what is collected next (below), and lowered as they are stored; NULL:
+     * nobody asks. */
+    atomic_uint_fast64_t *left;
     struct sw_footprint_params params; /* of these the formats */
     /* Called now and then with the bytes stored so far; a failure ends the load. May be NULL. */
     enum sw_status (*progress)(void *context, uint64_t bytes);

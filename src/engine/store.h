@@ -26,6 +26,14 @@ struct sw_store_ops {
     /* Points *m, a matrix of the acquired layer, to what operations can read that are enqueued
      * before the next call. */
     enum sw_status (*matrix)(struct sw_store *s, const struct sw_matrix **m);
+    /* The rows of the acquired layer, which is routed, chose `n` experts, each of `chosen` once, in
+     * the order in which they will be used; if any order will do, the store may change it, so that
+     * what is there comes first. NULL: all experts are there. */
+    enum sw_status (*choose)(struct sw_store *s, int n_rows, int32_t *chosen, int n,
+                             bool any_order);
+    /* Waits until the matrices of an expert, the next of those, are there. They stay until the next
+     * call. NULL with `choose`. */
+    enum sw_status (*expert)(struct sw_store *s, int expert);
     /* Ends the use of the layer by what is enqueued so far. */
     enum sw_status (*release)(struct sw_store *s, int layer);
     /* Bytes of GPU memory that the store has allocated. */
@@ -83,5 +91,34 @@ struct sw_disk_options {
 
 /* Allocates the buffers and starts the thread that reads. SW_ENOMEM, SW_EDEVICE. */
 enum sw_status sw_store_disk_open(const struct sw_disk_options *options, struct sw_store **out);
+
+/* ---- store_experts.c: the same, of which everything but the experts is kept in host memory, and
+ * some experts are */
+
+struct sw_experts_options {
+    struct sw_backend *cpu;         /* who computes */
+    const struct sw_loader *loader; /* as of struct sw_disk_options */
+    const struct sw_stage *stage;   /* the same */
+    struct sw_store_layers layers;  /* those that are on disk */
+    int cached;                     /* experts that are kept for each layer */
+    uint64_t spare_bytes; /* for experts besides, and for a layer without: sw_staging.unit times
+                             SW_DISK_BUFFERS */
+    /* (model's layers, n_experts) how often each was chosen in an earlier run; those most used are
+     * loaded first. NULL: none are. Read only while the store opens. */
+    const uint64_t *uses;
+};
+
+/* Allocates all memory and starts the thread that reads. SW_ENOMEM, SW_EDEVICE. */
+enum sw_status sw_store_experts_open(const struct sw_experts_options *options,
+                                     struct sw_store **out);
+
+/* Of micro-batches that have no more rows than there are slots: of a row or more of each sequence,
+ * and not of prompts' chunks. */
+struct sw_expert_stats {
+    uint64_t uses, hits;   /* experts that rows of a micro-batch chose; those that were there */
+    uint64_t decode_rows;  /* tokens */
+    uint64_t decode_bytes; /* read from files for them */
+};
+void sw_store_experts_stats(struct sw_store *store, struct sw_expert_stats *out);
 
 #endif

@@ -47,7 +47,8 @@ static enum sw_status open_stage(struct sw_worker *w, struct sw_loader *loader)
                                            .count = o->slices[rank].count,
                                            .tiers = o->slices[rank].tiers,
                                            .embed = rank == w->first_rank,
-                                           .head = rank == w->last_rank};
+                                           .head = rank == w->last_rank,
+                                           .expert_uses = o->expert_uses};
     w->load_start = sw_clock();
     if (o->gpu) {
         const struct sw_gpu_wait_hook hook = {keepalive, w, o->transport->options.stall_s};
@@ -125,6 +126,14 @@ const char *sw_worker_link(const struct sw_worker *w, int rank)
 uint64_t sw_worker_gpu_bytes(const struct sw_worker *w)
 {
     return w->stage ? sw_stage_gpu_bytes(w->stage) : 0;
+}
+
+bool sw_worker_experts(const struct sw_worker *w, struct sw_expert_stats *out)
+{
+    struct sw_store *store = w->stage ? w->stage->stores[SW_STORE_EXPERTS] : NULL;
+    if (store)
+        sw_store_experts_stats(store, out);
+    return store != NULL;
 }
 
 enum sw_status sw_worker_deliver(struct sw_worker *w, enum sw_engine_kind kind, int layer,

@@ -22,6 +22,7 @@ struct sw_worker_options {
     int vocab_limit;                      /* only ids below this are sampled */
     struct sw_pool
         *pool; /* threads that sample on a rank without a CPU backend; NULL: only the caller's */
+    const uint64_t *expert_uses; /* as of struct sw_experts_options; may be NULL */
     /* For links between GPUs, as in stage_links.h. */
     const char *bus_id; /* of this rank's GPU; NULL: it has none */
     bool host_only;     /* all links go through host memory */
@@ -43,6 +44,8 @@ enum sw_status sw_worker_connect(struct sw_worker *worker);
 const char *sw_worker_link(const struct sw_worker *worker, int rank);
 /* Bytes that this rank's stage has allocated on its GPU. */
 uint64_t sw_worker_gpu_bytes(const struct sw_worker *worker);
+/* Of this rank's experts from disk; false: it has none. */
+bool sw_worker_experts(const struct sw_worker *worker, struct sw_expert_stats *out);
 /* The loop of ranks other than 0: runs incoming messages until rank 0 sends stop. */
 enum sw_status sw_worker_run(struct sw_worker *worker);
 

@@ -41,7 +41,9 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
 /* Bytes, bytes read per token, flops per token, and the largest matrix of a list of weights. */
 struct sums {
     uint64_t bytes, read, matrix;
-    uint64_t experts; /* bytes of all experts, which are alike */
+    uint64_t experts;         /* bytes of all experts */
+    uint64_t one[SW_W_COUNT]; /* bytes of a weight of the first expert */
+    bool unlike;              /* another one's has other bytes */
     double flops;
     uint8_t cpu_only; /* as of struct sw_footprint */
 };
@@ -65,6 +67,9 @@ static void footprint_count(const struct sw_model *model, const struct sw_footpr
         spec->expert < 0 ? 1 : (double)model->dims.n_experts_used / (double)model->dims.n_experts;
     sums->bytes += bytes;
     sums->experts += spec->expert < 0 ? 0 : bytes;
+    if (spec->expert == 0)
+        sums->one[spec->id] = bytes;
+    sums->unlike |= spec->expert > 0 && sums->one[spec->id] != bytes;
     sums->read += (uint64_t)((double)bytes * share);
     if (spec->is_matrix && bytes > sums->matrix)
         sums->matrix = bytes;
@@ -107,6 +112,12 @@ static struct sums sum_layer(const struct sw_model *model, const struct sw_footp
     return sums;
 }
 
+/* Bytes of each expert; 0: there are none, or they differ, so that one has no place for another. */
+static uint64_t sums_expert(const struct sw_model *model, const struct sums *sums)
+{
+    return sums->unlike || !sums->experts ? 0 : sums->experts / (uint64_t)model->dims.n_experts;
+}
+
 static uint64_t layer_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
 {
     const struct sw_dims *d = &model->dims;
@@ -126,10 +137,10 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;
     out->token_flops = sums.flops;
-    if (sums.experts) {
+    out->expert_bytes = sums_expert(model, &sums);
+    if (out->expert_bytes) {
         out->n_experts = d->n_experts;
         out->n_used = d->n_experts_used;
-        out->expert_bytes = sums.experts / (uint64_t)d->n_experts;
     }
     out->attend_flops = 4.0 * d->n_heads * d->head_dim; /* scores, and the sum of values */
     out->window = model->layer_kinds[layer] & SW_LAYER_SLIDING ? d->window : 0;
@@ -228,8 +239,18 @@ struct sw_staging sw_staging_of(const struct sw_model *model, const struct sw_fo
         const struct sums sums = sum_layer(model, p, i);
         staging.layer = sw_max_u64(staging.layer, sums.bytes);
         staging.matrix = sw_max_u64(staging.matrix, sums.matrix);
+        const uint64_t expert = sums_expert(model, &sums);
+        staging.unit = sw_max_u64(
+            staging.unit, expert ? (uint64_t)model->dims.n_experts_used * expert : sums.bytes);
     }
     return staging;
+}
+
+uint64_t sw_expert_bytes(const struct sw_model *model, const struct sw_footprint_params *p,
+                         int layer)
+{
+    const struct sums sums = sum_layer(model, p, layer);
+    return sums_expert(model, &sums);
 }
 
 uint64_t sw_scratch_bytes(const struct sw_model *model, int rows)

@@ -69,7 +69,7 @@ struct sw_layer_footprint {
     double attend_flops;   /* flops of attention per token and position that it attends to */
     int window;            /* most positions that a token attends to, itself included; 0: all */
     /* Of a routed layer: bytes of an expert, part of weight_bytes; how many there are, and
-     * how many a token reads. 0: it has none. */
+     * how many a token reads. 0: it has none, or they differ in bytes. */
     uint64_t expert_bytes;
     int n_experts, n_used;
 };
@@ -125,9 +125,15 @@ struct sw_staging {
     uint64_t layer;  /* the largest layer as it lies in host memory; there are two such buffers */
     uint64_t matrix; /* the largest matrix in the GPU's own layout */
     uint64_t kv;     /* one layer's keys and values */
+    uint64_t unit;   /* the largest part of a layer that is read at once where disk layers are read
+                      * by expert: a token's experts, or a layer without any */
 };
 struct sw_staging sw_staging_of(const struct sw_model *model,
                                 const struct sw_footprint_params *params);
+
+/* Bytes of each expert of a layer; 0: it has none, or they differ, and it is read whole. */
+uint64_t sw_expert_bytes(const struct sw_model *model, const struct sw_footprint_params *params,
+                         int layer);
 
 enum sw_status sw_footprint_of(const struct sw_model *model,
                                const struct sw_footprint_params *params, struct sw_footprint *out);

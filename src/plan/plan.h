@@ -52,8 +52,9 @@ struct sw_plan_options {
     bool rough;     /* ranks share their node's host memory evenly, where that fits: sooner found */
     bool no_advice; /* SW_ENOFIT without advice and message */
     bool no_disk;   /* do not use the disk tier, even if the cluster has it */
-    bool no_disk_gpu; /* disk layers are run by CPUs only */
-    bool no_experts;  /* disk layers are read whole, not by expert */
+    bool no_disk_gpu;    /* disk layers are run by CPUs only */
+    bool no_experts;     /* disk layers are read whole, not by expert */
+    bool no_gpu_experts; /* those that a GPU runs are */
     /* (n_popularity) shares of the choices of experts, of the most popular one first, for all
      * layers with so many experts; NULL: all are alike. */
     const double *popularity;

@@ -285,7 +285,10 @@ static bool way_begin(const struct run *r, int way, struct sw_split *s)
     s->tiers.cached_experts = unit > 0 ? r->c->cached[unit] : 0;
     if (prompt && (!can_stream(r) || r->k->prompt_loses))
         return false;
-    if (on_gpu && (r->c->options->no_disk_gpu || !has_room(r, r->c->disk_stream_bytes[unit > 0])))
+    const struct sw_plan_options *o = r->c->options;
+    if (on_gpu && (o->no_disk_gpu || (unit > 0 && o->no_gpu_experts)))
+        return false;
+    if (on_gpu && !has_room(r, r->c->disk_stream_bytes[unit > 0]))
         return false;
     return way < SW_WAY_DISK || r->k->resources->disk;
 }

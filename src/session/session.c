@@ -183,9 +183,11 @@ enum sw_status sw_session_start(struct sw_session *s, const struct sw_session_de
 static struct sw_peak session_peak(const struct sw_session *s)
 {
     struct rusage usage;
-    return (struct sw_peak){
+    struct sw_peak peak = {
         .host = getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024 : 0,
         .gpu = s->gpu ? s->gpu_workspace + sw_worker_gpu_bytes(s->worker) : 0};
+    peak.by_expert = sw_worker_experts(s->worker, &peak.experts);
+    return peak;
 }
 
 enum sw_status sw_session_stop(struct sw_session *s)
@@ -196,6 +198,8 @@ enum sw_status sw_session_stop(struct sw_session *s)
         SW_TRY(sw_driver_stop(s->driver));
     SW_TRY(sw_transport_allgather(s->transport, &mine, sizeof mine, &peaks));
     s->peaks = peaks;
+    if (sw_session_is_driver(s))
+        sw_session_log_experts(s);
     return SW_OK;
 }
 

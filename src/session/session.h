@@ -20,10 +20,12 @@
 
 #include <jansson.h>
 
-/* The most memory that a process used, in bytes. */
+/* The most memory that a process used, in bytes, and what it made of experts from disk. */
 struct sw_peak {
     uint64_t host;
-    uint64_t gpu; /* what it allocated on the GPU, without the CUDA context */
+    uint64_t gpu;   /* what it allocated on the GPU, without the CUDA context */
+    bool by_expert; /* it has experts on disk */
+    struct sw_expert_stats experts;
 };
 
 struct sw_session {
@@ -90,7 +92,7 @@ json_t *sw_session_predicted(const struct sw_session *session);
  */
 enum sw_status sw_session_pool(struct sw_session *session, struct sw_pool **pool);
 /* A list with an object per rank: host, layers, planned bytes, peak bytes, share of the time in
- * which it computed. The caller frees. */
+ * which it computed, experts from disk. The caller frees. */
 json_t *sw_session_ranks(const struct sw_session *session);
 
 #endif

@@ -22,6 +22,12 @@ void sw_session_backends_close(struct sw_session *session);
 /* PCI bus id of the GPU assigned to this rank; "": none. */
 const char *sw_session_bus_id(const struct sw_session *session);
 
+/* ---- session_report.c */
+
+/* After the peaks were collected: how often experts from disk were at hand, beside the plan's
+ * number. */
+void sw_session_log_experts(const struct sw_session *session);
+
 /* ---- loading.c */
 
 /*

@@ -33,14 +33,16 @@ struct agreement {
 /* "30.1 GiB", or "21.9 GiB on the GPU (8 of 11 layers, 2 streamed), 3.1 GiB in host memory" */
 static const char *stage_text(const struct sw_plan_stage *stage, char *out, size_t cap)
 {
-    char gpu[16], host[16], bytes[16], streamed[32] = "", disk[48] = "";
+    char gpu[16], host[16], bytes[16], streamed[32] = "", disk[96] = "", kept[40] = "";
     sw_size_format(stage->gpu.total, gpu, sizeof gpu);
     sw_size_format(stage->host.total, host, sizeof host);
     if (stage->tiers.n_streamed > 0)
         snprintf(streamed, sizeof streamed, ", %d streamed", stage->tiers.n_streamed);
+    if (stage->tiers.by_expert)
+        snprintf(kept, sizeof kept, " by expert, %d of each kept", stage->tiers.cached_experts);
     if (stage->tiers.n_disk > 0)
-        snprintf(disk, sizeof disk, ", %d of %d layers on disk (%s)", stage->tiers.n_disk,
-                 stage->count, sw_size_format(stage->disk_bytes, bytes, sizeof bytes));
+        snprintf(disk, sizeof disk, ", %d of %d layers on disk%s (%s)", stage->tiers.n_disk,
+                 stage->count, kept, sw_size_format(stage->disk_bytes, bytes, sizeof bytes));
     if (stage->gpu.total > 0)
         snprintf(out, cap, "%s on the GPU (%d of %d layers%s%s), %s in host memory%s", gpu,
                  stage->tiers.n_gpu, stage->count, streamed,
@@ -52,7 +54,7 @@ static const char *stage_text(const struct sw_plan_stage *stage, char *out, size
 
 static void session_log_plan(const struct sw_session *s)
 {
-    char text[160], layers[32], name[SW_HOST_MAX + 32];
+    char text[256], layers[32], name[SW_HOST_MAX + 32];
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_plan_stage *stage = &s->plan.stages[r];
         sw_transport_name(s->transport, r, name, sizeof name);
@@ -131,8 +133,8 @@ static enum sw_status session_plan_slots(struct sw_session *s, bool disk)
     int slots = s->settings.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
     sw_params_plan_options(&s->settings, s->defaults.objective, &s->plan_options);
     s->plan_options.no_disk = !disk;
-    s->plan_options.no_disk_gpu = true; /* the engine's GPUs take no layers from there yet */
-    s->plan_options.no_experts = true;  /* nor reads it layers by expert */
+    s->plan_options.no_disk_gpu = true;    /* the engine's GPUs take no layers from there yet */
+    s->plan_options.no_gpu_experts = true; /* nor single experts */
     for (int i = 0; i < s->probe.cluster.n_nodes; i++)
         s->probe.cluster.nodes[i].disk_tier = disk;
     const bool choose = s->settings.slots == 0 && s->defaults.most_slots > 0;

@@ -1,5 +1,8 @@
 /* Owns what a session says about itself: the plan's prediction, and its ranks, as JSON. */
-#include "session/session.h"
+#include "session/session_impl.h"
+
+#include "base/log.h"
+#include "base/units.h"
 
 json_t *sw_session_predicted(const struct sw_session *s)
 {
@@ -7,6 +10,43 @@ json_t *sw_session_predicted(const struct sw_session *s)
     return json_pack("{s:f, s:f, s:f, s:f, s:f}", "load_s", p->load_s, "s_per_token",
                      p->s_per_token, "tokens_per_s", p->tokens_per_s, "prompt_tokens_per_s",
                      p->prompt_tokens_per_s, "s_per_request", p->s_per_request);
+}
+
+/* The share of the experts of decode micro-batches that were at hand. */
+static double report_hits(const struct sw_expert_stats *e)
+{
+    return e->uses ? (double)e->hits / (double)e->uses : 0;
+}
+
+/* Bytes read for each new token. */
+static double report_read(const struct sw_expert_stats *e)
+{
+    return e->decode_rows ? (double)e->decode_bytes / (double)e->decode_rows : 0;
+}
+
+void sw_session_log_experts(const struct sw_session *s)
+{
+    char read[16];
+    for (int r = 0; r < s->plan.n_ranks; r++) {
+        const struct sw_expert_stats *e = &s->peaks[r].experts;
+        if (s->peaks[r].by_expert && e->uses)
+            sw_log(SW_LOG_INFO,
+                   "rank %d: experts from disk: %.1f%% hits (the plan: %.1f%%), %s read for each "
+                   "token",
+                   r, 100 * report_hits(e), 100 * s->plan.stages[r].expert_hits,
+                   sw_size_format((uint64_t)report_read(e), read, sizeof read));
+    }
+}
+
+/* What a rank keeps of its experts from disk; NULL: it has none. */
+static json_t *report_experts(const struct sw_plan_stage *stage, const struct sw_peak *peak)
+{
+    return !stage->tiers.by_expert
+               ? NULL
+               : json_pack("{s:i, s:f, s:f, s:f}", "cached", stage->tiers.cached_experts,
+                           "predicted_hit_rate", stage->expert_hits, "hit_rate",
+                           report_hits(&peak->experts), "read_bytes_per_token",
+                           report_read(&peak->experts));
 }
 
 json_t *sw_session_ranks(const struct sw_session *s)
@@ -20,7 +60,7 @@ json_t *sw_session_ranks(const struct sw_session *s)
             ranks,
             json_pack(
                 "{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:i, s:{s:I, s:I, s:I}, s:I, s:I, "
-                "s:f, s:s}",
+                "s:f, s:s, s:o*}",
                 "rank", r, "host", s->transport->ranks[r].host, "first", stage->first, "count",
                 stage->count, "layers", "gpu", stage->tiers.n_gpu, "host", stage->tiers.n_host,
                 "streamed", stage->tiers.n_streamed, "disk", stage->tiers.n_disk,
@@ -28,7 +68,7 @@ json_t *sw_session_ranks(const struct sw_session *s)
                 (json_int_t)stage->gpu.total, "host", (json_int_t)stage->host.total, "disk",
                 (json_int_t)stage->disk_bytes, "peak_host_bytes", (json_int_t)peak.host,
                 "peak_gpu_bytes", (json_int_t)peak.gpu, "busy", sw_times_busy(&start, &times[r]),
-                "to_next", sw_worker_link(s->worker, r)));
+                "to_next", sw_worker_link(s->worker, r), "experts", report_experts(stage, &peak)));
     }
     return ranks;
 }

@@ -40,6 +40,7 @@ struct job {
     double silence_s;                     /* as the transport's; 0: a minute */
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
     const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
+    const uint64_t *expert_uses;          /* as of struct sw_experts_options */
     /* Replaces what rank 0 does by default (prefill and decode); ends with sw_driver_stop. */
     enum sw_status (*drive)(struct job *job, struct sw_driver *driver);
     void *drive_context;
@@ -51,9 +52,10 @@ struct job {
     int vocab;
     char error[SW_ERROR_MAX];
     struct fake_report cpu_reports[16], gpu_reports[16]; /* of each rank, with `gpus` */
-    char links[16][8];      /* from each rank to the next, as rank 0 reports them */
-    uint64_t gpu_bytes[16]; /* sw_worker_gpu_bytes of each rank */
-    uint64_t replays[16];   /* of each rank's GPU */
+    char links[16][8];                  /* from each rank to the next, as rank 0 reports them */
+    uint64_t gpu_bytes[16];             /* sw_worker_gpu_bytes of each rank */
+    uint64_t replays[16];               /* of each rank's GPU */
+    struct sw_expert_stats experts[16]; /* of each rank */
 };
 
 struct job_rank {
@@ -182,7 +184,8 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                         .slices = slices,
                                         .vocab_limit = model->dims.vocab,
                                         .bus_id = bus_id,
-                                        .host_only = job->host_only};
+                                        .host_only = job->host_only,
+                                        .expert_uses = job->expert_uses};
     memcpy(options.params.by_role, job->by_role, sizeof job->by_role);
     status = sw_worker_open(&options, &loader, &worker);
     if (status == SW_OK && job->connect)
@@ -207,6 +210,8 @@ undo:
     struct fake_report *report = &job->gpu_reports[t->rank];
     if (worker)
         job->gpu_bytes[t->rank] = sw_worker_gpu_bytes(worker);
+    if (worker)
+        (void)sw_worker_experts(worker, &job->experts[t->rank]);
     if (gpu)
         job->replays[t->rank] = gpu->gpu->replays(gpu);
     if (gpu && job->library)

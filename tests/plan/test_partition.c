@@ -111,7 +111,7 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
         return false;
     if (w->passing && (!gpu || !w->n[1]))
         return false;
-    if (w->dgpu && (!gpu || !w->n[3] || o->no_disk_gpu))
+    if (w->dgpu && (!gpu || !w->n[3] || o->no_disk_gpu || (w->cached >= 0 && o->no_gpu_experts)))
         return false;
     if (w->cached >= 0 && !w->n[3])
         return false;
@@ -423,6 +423,7 @@ static void random_options(struct sw_plan_options *o, const struct sw_cluster *c
     sw_plan_options_init(o);
     o->no_experts = roll(6) == 0;
     o->no_disk_gpu = roll(6) == 0;
+    o->no_gpu_experts = roll(6) == 0;
     if (roll(2)) {
         o->n_popularity = 1 + (int)roll(MOST_EXPERTS);
         o->popularity = random_popularity(o->n_popularity);

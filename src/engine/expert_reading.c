@@ -1,0 +1,182 @@
+/*
+ * Owns the thread of the store of experts: it reads what was asked for, packed as loading packs it,
+ * and others wait for that.
+ */
+#include "base/clock.h"
+#include "checkpoint/reader.h"
+#include "engine/expert_store_impl.h"
+
+#include <stdio.h>
+#include <time.h>
+
+#define ALIVE_S 0.1 /* between two signs of life of a stage that waits for an expert */
+/* Experts are read together until they have so many bytes, so that small ones keep the disk busy
+ * and large ones can be computed one by one. */
+#define BATCH_BYTES ((uint64_t)32 << 20)
+
+enum sw_status sw_experts_load_one(struct expert_store *s, struct sw_loader *loader, int place)
+{
+    const int key = s->cache.key_of[place], expert = experts_index(s, key);
+    const int layer = s->layer_of[key];
+    struct sw_weights *to = &s->layers[layer].weights, one;
+    loader->only = 1 + expert;
+    const enum sw_status status =
+        sw_weights_load_into(loader, s->options.layers.first + layer, s->places[place].at, &one);
+    loader->only = 0;
+    SW_TRY(status);
+    to->expert_up[expert] = one.expert_up[expert];
+    to->expert_down[expert] = one.expert_down[expert];
+    sw_weights_forget_block(&one);
+    return SW_OK;
+}
+
+/* Marks what has come of the batch. Under the lock. */
+static void experts_mark(struct expert_store *s, bool all)
+{
+    for (int i = 0; i < s->n_batch; i++) {
+        struct expert_place *p = &s->places[s->batch[i]];
+        if (p->state == EXPERT_READING && (all || atomic_load(&p->left) == 0)) {
+            p->state = EXPERT_HERE;
+            pthread_cond_broadcast(&s->changed);
+        }
+    }
+}
+
+/* While the thread reads; nothing of a batch has come before its list is read. */
+enum sw_status sw_experts_progress(void *context, uint64_t bytes)
+{
+    struct expert_store *s = context;
+    (void)bytes;
+    if (atomic_load(&s->stop))
+        return sw_fail(SW_EINTERRUPTED, "the store is closed");
+    if (s->loader.left) /* matrices are still being collected */
+        return SW_OK;
+    pthread_mutex_lock(&s->lock);
+    experts_mark(s, false);
+    pthread_mutex_unlock(&s->lock);
+    return SW_OK;
+}
+
+static enum sw_status experts_read_batch(struct expert_store *s)
+{
+    enum sw_status status = SW_OK;
+    for (int i = 0; i < s->n_batch && status == SW_OK; i++) {
+        s->loader.left = &s->places[s->batch[i]].left;
+        status = sw_experts_load_one(s, &s->loader, s->batch[i]);
+    }
+    s->loader.left = NULL;
+    return status == SW_OK ? sw_weights_read(&s->loader) : status;
+}
+
+static enum sw_status experts_read_whole(struct expert_store *s, int layer)
+{
+    struct sw_weights *w = &s->layers[layer].weights;
+    sw_weights_forget_block(w);
+    SW_TRY(sw_weights_load_into(&s->loader, s->options.layers.first + layer, s->spare, w));
+    return sw_weights_read(&s->loader);
+}
+
+/* The place that has waited longest; -1: none. Under the lock. */
+static int experts_next_asked(const struct expert_store *s)
+{
+    int next = -1;
+    for (int p = 0; p < s->cache.n_places; p++)
+        if (s->places[p].state == EXPERT_ASKED &&
+            (next < 0 || s->places[p].asked < s->places[next].asked))
+            next = p;
+    return next;
+}
+
+/* Takes what is to be read next. Under the lock. */
+static void experts_take_batch(struct expert_store *s)
+{
+    uint64_t bytes = 0;
+    s->n_batch = 0;
+    for (int p; s->n_batch < SW_EXPERT_BATCH && (p = experts_next_asked(s)) >= 0;) {
+        bytes += s->layers[s->layer_of[s->cache.key_of[p]]].expert_bytes;
+        if (s->n_batch > 0 && bytes > BATCH_BYTES)
+            break;
+        s->places[p].state = EXPERT_READING;
+        atomic_store(&s->places[p].left, 0);
+        s->batch[s->n_batch++] = p;
+    }
+}
+
+/* Reads what was asked for, without the lock. */
+static void experts_serve(struct expert_store *s)
+{
+    const int whole = s->whole;
+    experts_take_batch(s);
+    pthread_mutex_unlock(&s->lock);
+    const double start = sw_clock();
+    const enum sw_status status =
+        s->n_batch > 0 ? experts_read_batch(s) : experts_read_whole(s, whole);
+    if (status != SW_OK)
+        sw_weights_forget(&s->loader);
+    pthread_mutex_lock(&s->lock);
+    s->busy += sw_clock() - start;
+    if (s->n_batch == 0)
+        s->whole_is_asked = false;
+    experts_mark(s, true);
+    s->n_batch = 0;
+    if (status != SW_OK && s->status == SW_OK && !atomic_load(&s->stop)) {
+        s->status = status;
+        snprintf(s->error, sizeof s->error, "%s", sw_error_message());
+    }
+    pthread_cond_broadcast(&s->changed);
+}
+
+void *sw_experts_thread(void *argument)
+{
+    struct expert_store *s = argument;
+    pthread_mutex_lock(&s->lock);
+    while (!atomic_load(&s->stop)) {
+        if (s->whole_is_asked || experts_next_asked(s) >= 0)
+            experts_serve(s);
+        else
+            pthread_cond_wait(&s->changed, &s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* ---- waiting */
+
+static enum sw_status experts_stay_alive(const struct expert_store *s)
+{
+    const struct sw_stage *stage = s->options.stage;
+    return stage && stage->keepalive ? stage->keepalive(stage->hook_context) : SW_OK;
+}
+
+/* Waits for the thread, at most ALIVE_S. Under the lock. */
+static void experts_wait(struct expert_store *s)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(ALIVE_S * 1e9);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
+}
+
+/* Whether a place's expert, or with -1 the whole layer, is still to come. Under the lock. */
+static bool experts_is_due(const struct expert_store *s, int place)
+{
+    return place < 0 ? s->whole_is_asked : s->places[place].state != EXPERT_HERE;
+}
+
+enum sw_status sw_experts_wait_for(struct expert_store *s, int place)
+{
+    enum sw_status alive = SW_OK;
+    pthread_mutex_lock(&s->lock);
+    while (s->status == SW_OK && alive == SW_OK && experts_is_due(s, place)) {
+        experts_wait(s);
+        pthread_mutex_unlock(&s->lock);
+        alive = experts_stay_alive(s);
+        pthread_mutex_lock(&s->lock);
+    }
+    if (alive == SW_OK && s->status != SW_OK)
+        alive = sw_fail(s->status, "%s", s->error);
+    pthread_mutex_unlock(&s->lock);
+    return alive;
+}

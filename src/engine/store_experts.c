@@ -1,0 +1,342 @@
+/*
+ * Owns the store of disk layers that are read by expert: everything but the experts is in memory,
+ * and so are some experts, in places; which ones, expert_cache.h decides. When a layer's rows have
+ * chosen, a thread of the store reads what is not there, packed as loading packs it, while the
+ * chosen experts that are there are computed (expert_reading.c). Layers without experts are read
+ * whole, each into the spare places, while the one before them is computed.
+ */
+#include "base/log.h"
+#include "base/thread_fail.h"
+#include "checkpoint/reader.h"
+#include "engine/expert_store_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct expert_store *experts_of(struct sw_store *s)
+{
+    return (struct expert_store *)(void *)s;
+}
+
+static struct expert_layer *experts_layer(struct expert_store *s, int layer)
+{
+    return &s->layers[layer - s->options.layers.first];
+}
+
+/* ---- places */
+
+/* When an expert of the present layer is used: its index in the order; -1: not any more. */
+static int experts_turn(const struct expert_store *s, int key)
+{
+    if (key < 0 || s->layer_of[key] != s->layer || s->at == s->n_order)
+        return -1;
+    const int turn = s->turn[experts_index(s, key)];
+    return turn >= s->at ? turn : -1;
+}
+
+/* Whether the place may be given away: the right size, not being read, and not to be used soon.
+ * Under the lock. */
+static bool experts_may_go(const void *context, int place)
+{
+    const struct expert_store *s = context;
+    const struct expert_place *p = &s->places[place];
+    return (p->is_spare || p->bytes == s->layers[s->layer].expert_bytes) &&
+           p->state == EXPERT_HERE && experts_turn(s, s->cache.key_of[place]) < 0;
+}
+
+/* Of the places that hold what is used after turn `from`, the one whose turn comes last; -1: none.
+ * Under the lock. */
+static int experts_furthest(const struct expert_store *s, int from)
+{
+    int place = -1, last = from;
+    for (int p = 0; p < s->cache.n_places; p++) {
+        const int turn = experts_turn(s, s->cache.key_of[p]);
+        if (turn > last && s->places[p].state == EXPERT_HERE) {
+            place = p;
+            last = turn;
+        }
+    }
+    return place;
+}
+
+/* Asks for an expert in a place that is given away. Under the lock. */
+static void experts_ask(struct expert_store *s, int place, int key)
+{
+    s->places[place].state = EXPERT_ASKED;
+    s->places[place].asked = ++s->n_asked;
+    if (s->places[place].is_spare) /* what lay there whole is gone */
+        s->whole = -1;
+    sw_expert_cache_put(&s->cache, place, key);
+    pthread_cond_broadcast(&s->changed);
+}
+
+/* Asks for what is to be used and is not there, as far as there are places. */
+static void experts_ask_ahead(struct expert_store *s)
+{
+    const int first_key = s->layers[s->layer].first_key;
+    pthread_mutex_lock(&s->lock);
+    for (int i = s->at; i < s->n_order; i++) {
+        const int key = first_key + s->order[i];
+        if (s->cache.place_of[key] >= 0)
+            continue;
+        int place = sw_expert_cache_victim(&s->cache, experts_may_go, s);
+        if (place < 0 && i == s->at)
+            place = experts_furthest(s, i);
+        if (place < 0)
+            break;
+        experts_ask(s, place, key);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- whole layers */
+
+/* Asks for a layer without experts, in the spare places; nothing else is being read. */
+static void experts_ask_whole(struct expert_store *s, int index)
+{
+    if (s->layers[index].expert_bytes > 0 || s->whole == index)
+        return;
+    pthread_mutex_lock(&s->lock);
+    for (int p = s->first_spare; p < s->cache.n_places; p++)
+        sw_expert_cache_put(&s->cache, p, -1);
+    s->whole = index;
+    s->whole_is_asked = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* ---- use */
+
+/* Of a layer by expert everything else, and those that were most used before. */
+static enum sw_status experts_load(struct sw_store *base, struct sw_loader *loader, int layer)
+{
+    struct expert_store *s = experts_of(base);
+    struct expert_layer *l = experts_layer(s, layer);
+    if (l->expert_bytes == 0)
+        return SW_OK;
+    loader->backend = s->options.cpu;
+    loader->layout = NULL;
+    loader->only = SW_ONLY_DENSE;
+    enum sw_status status = sw_weights_load(loader, layer, 0, &l->weights);
+    loader->only = 0;
+    for (int e = 0; e < l->weights.n_experts && status == SW_OK; e++)
+        if (s->cache.place_of[l->first_key + e] >= 0)
+            status = sw_experts_load_one(s, loader, s->cache.place_of[l->first_key + e]);
+    return status;
+}
+
+static enum sw_status experts_begin(struct sw_store *base, int first, int end)
+{
+    struct expert_store *s = experts_of(base);
+    (void)end;
+    if (!s->has_begun) /* until then loading reads */
+        s->before = s->opened = sw_reader_bytes(s->loader.reader);
+    s->has_begun = true;
+    experts_ask_whole(s, first - s->options.layers.first);
+    return SW_OK;
+}
+
+static enum sw_status experts_acquire(struct sw_store *base, int layer,
+                                      const struct sw_weights **out)
+{
+    struct expert_store *s = experts_of(base);
+    s->layer = layer - s->options.layers.first;
+    s->n_order = s->at = 0;
+    *out = &s->layers[s->layer].weights;
+    if (s->layers[s->layer].expert_bytes > 0)
+        return SW_OK;
+    experts_ask_whole(s, s->layer);
+    return sw_experts_wait_for(s, -1);
+}
+
+static enum sw_status experts_matrix(struct sw_store *s, const struct sw_matrix **m)
+{
+    (void)s, (void)m;
+    return SW_OK;
+}
+
+/* What was read since the last choice was read for it. */
+static void experts_count_bytes(struct expert_store *s)
+{
+    const uint64_t now = sw_reader_bytes(s->loader.reader);
+    if (s->is_decode)
+        s->stats.decode_bytes += now - s->before;
+    s->before = now;
+}
+
+/* Counts the uses; those that are there come first in `order` if any order will do. */
+static void experts_count(struct expert_store *s, const int32_t *chosen, int n, bool any_order)
+{
+    const int first_key = s->layers[s->layer].first_key;
+    int hits = 0;
+    for (int e = 0; e < s->loader.model->dims.n_experts; e++)
+        s->turn[e] = -1;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < n; i++) {
+            const int key = first_key + chosen[i];
+            const bool here = s->cache.place_of[key] >= 0;
+            if (pass == 0)
+                (void)sw_expert_cache_use(&s->cache, key);
+            if (any_order ? here == (pass == 0) : pass == 0) {
+                s->turn[chosen[i]] = s->n_order;
+                s->order[s->n_order++] = chosen[i];
+            }
+            hits += pass == 0 && here;
+        }
+    if (s->is_decode) {
+        s->stats.uses += (uint64_t)n;
+        s->stats.hits += (uint64_t)hits;
+    }
+}
+
+static enum sw_status experts_choose(struct sw_store *base, int n_rows, int32_t *chosen, int n,
+                                     bool any_order)
+{
+    struct expert_store *s = experts_of(base);
+    s->n_order = s->at = 0;
+    if (s->layers[s->layer].expert_bytes == 0)
+        return SW_OK;
+    experts_count_bytes(s);
+    s->is_decode = n_rows <= s->loader.params.slots;
+    if (s->is_decode && s->layers[s->layer].first_key == 0)
+        s->stats.decode_rows += (uint64_t)n_rows;
+    experts_count(s, chosen, n, any_order);
+    memcpy(chosen, s->order, (size_t)n * sizeof *chosen);
+    experts_ask_ahead(s);
+    return SW_OK;
+}
+
+static enum sw_status experts_expert(struct sw_store *base, int expert)
+{
+    struct expert_store *s = experts_of(base);
+    const struct expert_layer *l = &s->layers[s->layer];
+    if (l->expert_bytes == 0)
+        return SW_OK;
+    while (s->at < s->n_order &&
+           s->order[s->at] != expert) /* the ones before are not used any more */
+        s->at++;
+    assert(s->at < s->n_order);
+    experts_ask_ahead(s);
+    const int place = s->cache.place_of[l->first_key + expert];
+    assert(place >= 0);
+    return sw_experts_wait_for(s, place);
+}
+
+static enum sw_status experts_release(struct sw_store *base, int layer)
+{
+    struct expert_store *s = experts_of(base);
+    const int index = layer - s->options.layers.first;
+    s->n_order = s->at = 0;
+    experts_ask_whole(s, (index + 1) % s->options.layers.count);
+    return SW_OK;
+}
+
+static uint64_t experts_bytes(const struct sw_store *s)
+{
+    (void)s;
+    return 0; /* none are a GPU's */
+}
+
+void sw_store_experts_stats(struct sw_store *base, struct sw_expert_stats *out)
+{
+    struct expert_store *s = experts_of(base);
+    experts_count_bytes(s);
+    *out = s->stats;
+}
+
+/* ---- opening and closing */
+
+static void experts_close(struct sw_store *base)
+{
+    struct expert_store *s = experts_of(base);
+    struct sw_backend *cpu = s->options.cpu;
+    if (s->busy > 0 && s->status == SW_OK)
+        sw_log(SW_LOG_INFO, "experts from disk: %.1f GB, %.2f GB/s while reading",
+               (double)(sw_reader_bytes(s->loader.reader) - s->opened) / 1e9,
+               (double)(sw_reader_bytes(s->loader.reader) - s->opened) / s->busy / 1e9);
+    pthread_mutex_lock(&s->lock);
+    atomic_store(&s->stop, true);
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+    if (s->has_thread)
+        pthread_join(s->thread, NULL);
+    for (int i = 0; s->layers && i < s->options.layers.count; i++)
+        if (s->layers[i].expert_bytes > 0)
+            sw_weights_free(cpu, &s->layers[i].weights);
+        else
+            sw_weights_forget_block(&s->layers[i].weights);
+    cpu->ops->free(cpu, s->block, s->block_bytes);
+    sw_expert_cache_close(&s->cache);
+    sw_weights_forget(&s->loader);
+    sw_pool_free(s->loader.pool);
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->lock);
+    free(s->layers);
+    free(s->layer_of);
+    free(s->places);
+    free(s->order);
+    free(s->turn);
+    free(s);
+}
+
+static const struct sw_store_ops experts_ops = {.load = experts_load,
+                                                .begin = experts_begin,
+                                                .acquire = experts_acquire,
+                                                .matrix = experts_matrix,
+                                                .choose = experts_choose,
+                                                .expert = experts_expert,
+                                                .release = experts_release,
+                                                .bytes = experts_bytes,
+                                                .close = experts_close};
+
+static void experts_init(struct expert_store *s, const struct sw_experts_options *options)
+{
+    const struct sw_loader *l = options->loader;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&s->lock, NULL);
+    s->base.ops = &experts_ops;
+    s->options = *options;
+    s->whole = -1;
+    s->loader = (struct sw_loader){.model = l->model,
+                                   .tensors = l->tensors,
+                                   .reader = l->reader,
+                                   .backend = options->cpu,
+                                   .threads = l->threads,
+                                   .past_cache = true, /* no memory is left */
+                                   .apart = true,
+                                   .params = l->params,
+                                   .progress = sw_experts_progress,
+                                   .context = s};
+}
+
+static enum sw_status experts_start(struct expert_store *s)
+{
+    SW_TRY(sw_experts_lay_out(s));
+    const int threads = s->options.loader->threads > 0 ? s->options.loader->threads : 1;
+    SW_TRY(sw_pool_create(threads, NULL, 0, &s->loader.pool));
+    const int error = pthread_create(&s->thread, NULL, sw_experts_thread, s);
+    s->has_thread = error == 0;
+    return error ? sw_thread_fail("the thread that reads experts from disk", error, "") : SW_OK;
+}
+
+enum sw_status sw_store_experts_open(const struct sw_experts_options *options,
+                                     struct sw_store **out)
+{
+    struct expert_store *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s)
+        return sw_fail(SW_ENOMEM, "no memory for a store of %d layers", options->layers.count);
+    experts_init(s, options);
+    const enum sw_status status = experts_start(s);
+    if (status != SW_OK) {
+        experts_close(&s->base);
+        return status;
+    }
+    *out = &s->base;
+    return SW_OK;
+}
