@@ -210,7 +210,8 @@ enum sw_status sw_cost_init(struct sw_cost *cost, const struct sw_footprint *fp,
         return sw_fail(SW_ENOMEM, "no memory for a plan over %d ranks", cost->n_ranks);
     }
     for (int n = 0; n < cost->n_nodes; n++)
-        cost->node_cap[n] = cost_less(cluster->nodes[n].host_free, options->node_reserve);
+        cost->node_cap[n] = cost_less(cluster->nodes[n].host_free,
+                                      sw_node_reserve(options, cluster->nodes[n].host_free));
     for (int r = 0, node, device; r < cost->n_ranks; r++) {
         sw_cluster_rank(cluster, r, &node, &device);
         ranks_of_node[node]++;

@@ -26,6 +26,18 @@ void sw_plan_options_init(struct sw_plan_options *options)
                                         .node_reserve = SW_NODE_RESERVE_BYTES};
 }
 
+uint64_t sw_node_reserve(const struct sw_plan_options *o, uint64_t free)
+{
+    return o->node_reserve < free / 8 ? o->node_reserve : free / 8;
+}
+
+uint64_t sw_node_with_reserve(const struct sw_plan_options *o, uint64_t bytes)
+{
+    const uint64_t eighth = (bytes + 6) / 7, reserve = o->node_reserve;
+    const uint64_t kept = reserve < eighth ? reserve : eighth;
+    return bytes > UINT64_MAX - kept ? UINT64_MAX : bytes + kept;
+}
+
 void sw_plan_free(struct sw_plan *plan)
 {
     free(plan->stages);

@@ -30,7 +30,7 @@ enum sw_objective {
 #define SW_GPU_NCCL_BYTES (128ull << 20)     /* part of the context bytes: NCCL, estimated */
 #define SW_GPU_RESERVE_BYTES (256ull << 20)  /* of each GPU: fragmentation and graphs */
 #define SW_RANK_HOST_BYTES (96ull << 20)     /* code, MPI and stacks of one process */
-#define SW_NODE_RESERVE_BYTES (512ull << 20) /* of each node: page tables, page cache */
+#define SW_NODE_RESERVE_BYTES (512ull << 20) /* of each node at most: page tables, page cache */
 
 /*
  * For advice: makes the footprint of the same model with the context, slots and weights of
@@ -62,7 +62,8 @@ struct sw_plan_options {
     int n_ranks;          /* use the first so many ranks of the cluster; 0: all */
     uint64_t gpu_memory;  /* most bytes of GPU memory of each rank; UINT64_MAX: no limit */
     uint64_t host_memory; /* most bytes of host memory of each rank; UINT64_MAX: no limit */
-    /* Bytes kept free or used by the process; sw_plan_options_init sets the constants above. */
+    /* Bytes kept free or used by the process; sw_plan_options_init sets the constants above.
+     * Of a node's memory at most an eighth is kept: sw_node_reserve. */
     uint64_t gpu_context, gpu_reserve, rank_host, node_reserve;
     uint64_t stored_bytes;         /* bytes of all layers' weights in the file; 0: as in memory */
     sw_footprint_at *footprint_at; /* for advice; may be NULL */
@@ -149,6 +150,10 @@ struct sw_plan {
 
 /* Sets the defaults. */
 void sw_plan_options_init(struct sw_plan_options *options);
+/* What a node keeps of so many free bytes of host memory, and the fewest free bytes that leave
+ * `bytes` after that. */
+uint64_t sw_node_reserve(const struct sw_plan_options *o, uint64_t free);
+uint64_t sw_node_with_reserve(const struct sw_plan_options *o, uint64_t bytes);
 /*
  * Makes the best plan. SW_ENOFIT when there is none: fits is false, advice is filled, the message
  * states what is short. SW_EUSAGE when slices do not match the layers or ranks. The caller frees

@@ -193,7 +193,8 @@ static void report_put_node(const struct printer *p, int n)
             snprintf(rank, sizeof rank, "%d", r);
         }
     }
-    bar_close(&host, node->host_free, node->host_total, p->r->options->node_reserve);
+    bar_close(&host, node->host_free, node->host_total,
+              sw_node_reserve(p->r->options, node->host_free));
     if (node_idle(plan, n) && !node->n_devices)
         snprintf(text, sizeof text, "left out");
     if (ranks <= 1) {

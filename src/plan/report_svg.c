@@ -128,8 +128,7 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
                           s->tiers.disk_on_gpu ? 0 : s->tiers.n_disk);
         svg_append_layers(&what, "head", 0, s->head && !s->tiers.head_on_gpu ? -1 : 0);
     }
-    parts[3] =
-        r->options->node_reserve < node->host_free ? r->options->node_reserve : node->host_free;
+    parts[3] = sw_node_reserve(r->options, node->host_free);
     parts[4] = node->host_total - node->host_free;
     put_memory(out, y, "host memory", parts, node->host_total, what.text ? what.text : "");
     sw_strbuf_free(&what);

@@ -23,6 +23,8 @@ static uint64_t add_capped(uint64_t a, uint64_t b)
 static uint64_t node_free_memory(const struct sw_probe *probe, int first, int end)
 {
     uint64_t available = UINT64_MAX, cgroups = 0, address = 0;
+    struct sw_plan_options options;
+    sw_plan_options_init(&options);
     for (int i = first; i < end; i++) {
         const struct sw_host_memory *m = &probe->ranks[i].memory;
         bool counted = false;
@@ -31,8 +33,8 @@ static uint64_t node_free_memory(const struct sw_probe *probe, int first, int en
         available = least(available, m->available);
         cgroups = counted ? cgroups : add_capped(cgroups, m->cgroup_free);
         /* the node's reserve is for others, who do not count against this limit */
-        address = add_capped(
-            address, least(m->address_free, add_capped(m->data_free, SW_NODE_RESERVE_BYTES)));
+        address = add_capped(address,
+                             least(m->address_free, sw_node_with_reserve(&options, m->data_free)));
     }
     return least(available, least(cgroups, address));
 }

@@ -212,7 +212,9 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
         return false;
     *host += h;
     *time = t;
-    return *host <= (double)node->host_free - (double)o->node_reserve;
+    return *host <= (double)node->host_free - (double)(o->node_reserve < node->host_free / 8
+                                                           ? o->node_reserve
+                                                           : node->host_free / 8);
 }
 
 static double hop(const struct oracle *q, int from, int to, bool ids)
