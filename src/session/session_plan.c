@@ -147,11 +147,31 @@ static enum sw_status session_plan_slots(struct sw_session *s, bool disk)
     return status;
 }
 
+/*
+ * Where the usual context does not fit, the positions that are needed may: that is tried first with
+ * all layers in memory, as the disk is far slower.
+ */
+static enum sw_status session_plan_short(struct sw_session *s, bool disk)
+{
+    enum sw_status status = session_plan_slots(s, disk);
+    const int usual = s->params.context, needed = s->defaults.positions;
+    if (status != SW_ENOFIT || s->settings.context > 0 || s->defaults.context > 0 || needed <= 0 ||
+        needed >= usual)
+        return status;
+    s->defaults.context = needed;
+    status = session_plan_slots(s, disk);
+    if (status == SW_OK)
+        sw_log(SW_LOG_INFO, "memory is short: room for %d positions, not for %d", needed, usual);
+    else
+        s->defaults.context = 0;
+    return status;
+}
+
 static enum sw_status session_plan(struct sw_session *s)
 {
-    enum sw_status status = session_plan_slots(s, false);
+    enum sw_status status = session_plan_short(s, false);
     if (status == SW_ENOFIT && s->reader) /* some layers may stay in the model's files */
-        status = session_plan_slots(s, true);
+        status = session_plan_short(s, true);
     SW_TRY(status);
     sw_error_clear();
     struct sw_cluster now = s->probe.cluster; /* with the links' present latencies */

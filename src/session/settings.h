@@ -47,7 +47,7 @@ struct sw_session_settings sw_session_settings_default(const char *model);
 /* What counts where the settings do not choose; given when the session starts. */
 struct sw_session_defaults {
     enum sw_objective objective;
-    int positions;  /* the context, if that is more than usual; 0: the usual one */
+    int positions;  /* the context, if more than usual or if memory is short; 0: the usual one */
     int context;    /* instead of the usual context, at most the model's; 0: the usual one */
     int slots;      /* sequences under way, fewer where memory is short; 0: one */
     int most_slots; /* more than these are chosen where that serves more (plan/plan_slots.h), up to

@@ -28,6 +28,10 @@ check() { # NAME COMMAND...: its JSON lists planned and peak bytes of each rank
 ids=$(seq -s, 1 300)
 run=("$1" run "$work" --weights-from random --tokens "$ids" -n 4 --json --quiet)
 check "one rank" "${run[@]}"
+# 304 positions are needed: less than the usual context takes is enough.
+less=$(awk '/"host": [0-9]+/ { gsub(/[^0-9]/, ""); planned = $0 }
+    END { printf "%d", planned - 12 * 2^20 }' "$work/out.json")
+check "one rank, room for less than the usual context" "${run[@]}" --host-memory "$less"
 check "one rank in f32, long context" "${run[@]}" --weights f32 --context 4096
 check "one rank in int8" "${run[@]}" --weights int8
 check "three ranks" mpirun -np 3 "${run[@]}" --slices 4,4,4
