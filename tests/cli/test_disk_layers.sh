@@ -6,10 +6,12 @@ set -u
 spillway=$1
 # shellcheck source=tests/cli/common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=tests/cgroup.sh
+. "$here/../cgroup.sh"
 not_with_asan "takes memory of its own"
 
 cat >config.json <<'JSON'
-{"model_type": "llama", "hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 44,
+{"model_type": "llama", "hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 48,
  "num_attention_heads": 12, "num_key_value_heads": 4, "vocab_size": 1024,
  "max_position_embeddings": 512, "torch_dtype": "float16"}
 JSON
@@ -63,6 +65,23 @@ wait $! 2>/dev/null
 ranks 2 batch model lines got "${small[@]}" "${limit[@]}" --slots 2
 expect 0 "batch, resumed"
 [ "$(sort got)" = "$(sort wanted)" ] || fail "batch: other results than in memory"
+
+# By itself: what a control group leaves is all that there is, page cache included.
+only_in() { # WHAT TOKENS COMMAND…: as in memory, or not possible here
+    "${@:3}" timeout -k 5 120 "$spillway" run model --tokens "$prompt" -n "$2" --chunk 16 --json >out 2>err </dev/null
+    code=$?
+    if [ $code = 125 ]; then
+        echo "left out: $1: no control group can be made here"
+        return 1
+    fi
+    expect 0 "$1"
+    case $(cat in-memory) in "$(ids | tr -d ']')"*) ;; *) fail "$1: other ids" ;; esac
+}
+if only_in "a memory of 184 MiB" 5 in_memory $((184 << 20)); then
+    [ "$(what 'r["layers"]["disk"]')" -gt 20 ] || fail "184 MiB: few layers on disk"
+    slow() { in_memory $((184 << 20)) at_disk_rate model/model.safetensors 250000000 "$@"; }
+    only_in "a disk of 250 MB/s" 2 slow
+fi
 
 # Without the file the plan is still made, from the header that was read; the first pass names it.
 (sleep 1 && rm model/model.safetensors) &
