@@ -17,12 +17,14 @@ static enum sw_status call_files_add(const struct sw_call *call, const char *in,
     SW_TRY(sw_file_set_read(set, "IN", in));
     SW_TRY(sw_file_set_read(set, "--file", o->file));
     SW_TRY(sw_file_set_read(set, "--cluster", o->cluster));
+    SW_TRY(sw_file_set_read(set, "--popularity", o->popularity));
     SW_TRY(sw_file_set_write(set, "OUT", out));
     SW_TRY(sw_file_set_write(set, "OUT.job", manifest));
     const struct {
         const char *what, *path;
     } written[] = {{"--metrics", o->metrics},
                    {"--timeline", o->timeline},
+                   {"--routes", o->routes},
                    {"--dump", o->dump},
                    {"--sbatch", o->sbatch && strcmp(o->sbatch, "-") != 0 ? o->sbatch : NULL}};
     for (size_t i = 0; i < sizeof written / sizeof written[0]; i++)
@@ -35,7 +37,7 @@ enum sw_status sw_call_files(const struct sw_call *call, const char *in, const c
     const struct sw_options *o = &call->options;
     struct sw_file_set set = {0};
     struct sw_strbuf manifest = {0};
-    if (!out && !o->metrics && !o->timeline && !o->dump && !o->sbatch)
+    if (!out && !o->metrics && !o->timeline && !o->routes && !o->dump && !o->sbatch)
         return SW_OK; /* nothing is written, so MODEL need not be a folder that can be listed */
     if (out)
         sw_strbuf_printf(&manifest, "%s.job", out);

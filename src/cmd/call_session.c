@@ -66,6 +66,8 @@ enum sw_status sw_call_settings(const struct sw_call *call, int **slices,
                                         .measures = call->measures,
                                         .quiet = o->quiet,
                                         .timeline = o->timeline,
+                                        .routes = o->routes,
+                                        .popularity = o->popularity,
                                         .silence_s = o->timeout,
                                         .safe = call->safe};
     if (o->objective)

@@ -116,6 +116,17 @@ const struct sw_option sw_options_progress[] = {
      sw_parse_file},
     {0}};
 
+const struct sw_option sw_options_routes[] = {
+    {"routes", 0, "FILE", "write which experts each token chooses, as lines of JSON", FIELD(routes),
+     sw_parse_file},
+    {0}};
+
+const struct sw_option sw_options_popularity[] = {
+    {"popularity", 0, "FILE",
+     "where experts lie on disk: keep first what --routes FILE of an earlier run chose most",
+     FIELD(popularity), sw_parse_file},
+    {0}};
+
 const struct sw_option sw_options_windows[] = {
     {"windows", 0, "N", "score only the first N windows of TEXT", FIELD(windows), sw_parse_count},
     {0}};

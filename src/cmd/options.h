@@ -45,11 +45,12 @@ struct sw_options {
     const char *tokens, *dump;
     bool hidden;
     int prompt, repeat;
-    double timeout;                 /* seconds without a heartbeat until a peer counts as lost */
-    const char *timeline, *metrics; /* paths of files to write */
-    bool fresh, force;              /* of batch and score */
-    const char *perplexity;         /* path of a text to score; "-": stdin. NULL: score reads IN */
-    int windows;                    /* most windows of a text; 0: all */
+    double timeout; /* seconds without a heartbeat until a peer counts as lost */
+    const char *timeline, *metrics, *routes; /* paths of files to write */
+    const char *popularity;                  /* path of routes of an earlier run */
+    bool fresh, force;                       /* of batch and score */
+    const char *perplexity; /* path of a text to score; "-": stdin. NULL: score reads IN */
+    int windows;            /* most windows of a text; 0: all */
     struct sw_weight_choice base_weights; /* of compare's A */
 };
 
@@ -91,11 +92,13 @@ struct sw_verb {
 };
 
 /* Groups of options that several verbs share. */
-extern const struct sw_option sw_options_common[];    /* --help --json --quiet --verbose */
-extern const struct sw_option sw_options_placement[]; /* --weights --context --gpu-memory … */
-extern const struct sw_option sw_options_sampling[];  /* --temperature … */
-extern const struct sw_option sw_options_progress[];  /* --timeline, of verbs with a session */
-extern const struct sw_option sw_options_windows[];   /* --windows, of score and compare */
+extern const struct sw_option sw_options_common[];     /* --help --json --quiet --verbose */
+extern const struct sw_option sw_options_placement[];  /* --weights --context --gpu-memory … */
+extern const struct sw_option sw_options_sampling[];   /* --temperature … */
+extern const struct sw_option sw_options_progress[];   /* --timeline, of verbs with a session */
+extern const struct sw_option sw_options_routes[];     /* --routes */
+extern const struct sw_option sw_options_popularity[]; /* --popularity, of verbs that plan */
+extern const struct sw_option sw_options_windows[];    /* --windows, of score and compare */
 
 /* Field parsers. SW_EUSAGE, with what is expected, when the text is not valid. */
 enum sw_status sw_parse_flag(const char *text, void *field);         /* bool */

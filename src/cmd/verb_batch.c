@@ -125,6 +125,8 @@ static const struct sw_option *const groups[] = {own,
                                                  sw_options_sampling,
                                                  sw_options_placement,
                                                  sw_options_progress,
+                                                 sw_options_routes,
+                                                 sw_options_popularity,
                                                  sw_options_common,
                                                  NULL};
 

@@ -346,8 +346,9 @@ static const struct sw_option options[] = {
     {"repeat", 'r', "N", "rounds; medians are printed (default: 3)", FIELD(repeat), sw_parse_count},
     {0}};
 
-static const struct sw_option *const groups[] = {options, sw_options_placement, sw_options_progress,
-                                                 sw_options_common, NULL};
+static const struct sw_option *const groups[] = {
+    options, sw_options_placement, sw_options_progress, sw_options_popularity, sw_options_common,
+    NULL};
 
 const struct sw_verb sw_verb_bench = {
     .name = "bench",

@@ -5,6 +5,7 @@
 #include "checkpoint/fit.h"
 #include "checkpoint/open_model.h"
 #include "cmd/call_session.h"
+#include "model/popularity.h"
 #include "plan/report.h"
 #include "session/params.h"
 
@@ -191,6 +192,25 @@ static enum sw_status plan_spread(const struct sw_options *given,
     return status;
 }
 
+/* *shares: of options->popularity; the caller frees it. */
+static enum sw_status plan_learn(const char *path, const struct sw_model *model,
+                                 struct sw_plan_options *options, double **shares)
+{
+    struct sw_popularity popularity;
+    *shares = NULL;
+    if (!path)
+        return SW_OK;
+    enum sw_status status = sw_popularity_read(path, model, &popularity);
+    if (status != SW_OK)
+        sw_error_context("--popularity");
+    else if (!(*shares = sw_popularity_shares(&popularity)))
+        status = sw_fail(SW_ENOMEM, "no memory for the uses of experts");
+    options->popularity = *shares;
+    options->n_popularity = popularity.n_experts;
+    sw_popularity_free(&popularity);
+    return status;
+}
+
 static enum sw_status plan_model(const struct sw_call *call,
                                  const struct sw_session_settings *settings,
                                  const struct sw_model *model, const struct sw_cluster *cluster,
@@ -198,9 +218,11 @@ static enum sw_status plan_model(const struct sw_call *call,
 {
     struct sw_footprint footprint = {0};
     struct sw_plan plan = {0};
+    double *shares;
     char title[128];
-    enum sw_status status =
-        plan_spread(&call->options, settings, model, cluster, options, &footprint, &plan);
+    enum sw_status status = plan_learn(call->options.popularity, model, options, &shares);
+    if (status == SW_OK)
+        status = plan_spread(&call->options, settings, model, cluster, options, &footprint, &plan);
     if (status == SW_OK || status == SW_ENOFIT) {
         const struct sw_report report = {.model =
                                              plan_title(call->arguments[0], title, sizeof title),
@@ -213,6 +235,7 @@ static enum sw_status plan_model(const struct sw_call *call,
     }
     sw_plan_free(&plan);
     sw_footprint_free(&footprint);
+    free(shares);
     return status;
 }
 
@@ -273,8 +296,8 @@ static const struct sw_option own[] = {
      offsetof(struct sw_options, sbatch), sw_parse_output},
     {0}};
 
-static const struct sw_option *const groups[] = {own, sw_options_placement, sw_options_common,
-                                                 NULL};
+static const struct sw_option *const groups[] = {own, sw_options_placement, sw_options_popularity,
+                                                 sw_options_common, NULL};
 
 const struct sw_verb sw_verb_plan = {
     .name = "plan",

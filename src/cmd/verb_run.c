@@ -324,8 +324,8 @@ static const struct sw_option options[] = {
     {0}};
 
 static const struct sw_option *const groups[] = {
-    options, sw_options_sampling, sw_options_placement, sw_options_progress, sw_options_common,
-    NULL};
+    options,           sw_options_sampling,   sw_options_placement, sw_options_progress,
+    sw_options_routes, sw_options_popularity, sw_options_common,    NULL};
 
 const struct sw_verb sw_verb_run = {
     .name = "run",

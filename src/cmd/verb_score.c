@@ -72,6 +72,8 @@ static const struct sw_option *const groups[] = {options,
                                                  sw_options_jobs,
                                                  sw_options_placement,
                                                  sw_options_progress,
+                                                 sw_options_routes,
+                                                 sw_options_popularity,
                                                  sw_options_common,
                                                  NULL};
 

@@ -177,8 +177,9 @@ static const struct sw_option options[] = {
      sw_parse_flag},
     {0}};
 
-static const struct sw_option *const groups[] = {options, sw_options_placement, sw_options_common,
-                                                 NULL};
+static const struct sw_option *const groups[] = {options,           sw_options_placement,
+                                                 sw_options_routes, sw_options_popularity,
+                                                 sw_options_common, NULL};
 
 const struct sw_verb sw_verb_trace = {
     .name = "trace",

@@ -18,6 +18,7 @@ struct block {
     struct sw_store *store; /* which the weights come from */
     const struct sw_microbatch *batch;
     int64_t ld; /* floats from one row to the next in buffers of `hidden` */
+    int layer;  /* index in the model */
     int kind;   /* set of enum sw_layer_kind */
 };
 
@@ -207,7 +208,7 @@ static enum sw_status block_route(const struct block *k, const float *d_h)
     for (int r = 0; r < n; r++)
         route(d, s->scores + (int64_t)r * d->n_experts, s->chosen + r * used,
               s->shares + n + r * used);
-    return SW_OK;
+    return s->route_hook ? s->route_hook(s->hook_context, k->layer, s->chosen, n) : SW_OK;
 }
 
 /* Lists the rows that chose an expert, with its share of each; returns how many. *before: choices
@@ -342,6 +343,7 @@ enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
                             .store = block->store,
                             .batch = batch,
                             .ld = s->work.hidden,
+                            .layer = block->layer,
                             .kind = model->layer_kinds[block->layer]};
     if (k.d->post_norm) {
         const struct input x = {.d_h = device->d_x},

@@ -39,6 +39,7 @@ enum sw_status sw_driver_open(struct sw_worker *worker, struct sw_driver **out)
     worker->sink = (struct sw_worker_sink){.values = driver_take_values,
                                            .results = driver_take_own,
                                            .times = sw_driver_take_times,
+                                           .routes = sw_driver_take_routes,
                                            .driver = d};
     *out = d;
     return SW_OK;
@@ -52,6 +53,7 @@ void sw_driver_close(struct sw_driver *d)
         sw_timeline_add(d->timeline, 0, 0, d->worker->recorder.activities,
                         (size_t)d->worker->recorder.n);
     sw_timeline_close(d->timeline);
+    sw_routes_close(d->routes);
     if (d->worker)
         d->worker->sink = (struct sw_worker_sink){0};
     free(d->decoded);
@@ -197,6 +199,8 @@ static enum sw_status driver_receive(struct sw_driver *d)
     }
     if (m.kind == SW_MSG_TIMES)
         return sw_driver_receive_times(d, &m);
+    if (m.kind == SW_MSG_ROUTES)
+        return sw_driver_receive_routes(d, &m);
     if (m.kind == SW_MSG_HIDDEN || m.kind == SW_MSG_LOGITS)
         return receive_values(d, &m);
     return sw_fail(SW_EPEER, "a message of unexpected kind %d came from rank %d", m.kind, m.source);

@@ -69,6 +69,9 @@ enum sw_status sw_driver_hooks(struct sw_driver *driver, const struct sw_driver_
  * Called at most once, before anything is submitted.
  */
 enum sw_status sw_driver_record(struct sw_driver *driver, const char *path);
+/* Writes which experts are chosen from now on to a file (routes.h), where the workers were opened
+ * with `routes`. Called at most once, before anything is submitted. */
+enum sw_status sw_driver_routes(struct sw_driver *driver, const char *path);
 /*
  * Each rank's latest report of its times, (transport->size). At most about a second old while the
  * rank has work; final after sw_driver_stop.

@@ -2,6 +2,7 @@
 #ifndef SW_ENGINE_DRIVER_IMPL_H
 #define SW_ENGINE_DRIVER_IMPL_H
 
+#include "engine/routes.h"
 #include "engine/worker_impl.h"
 
 struct sw_driver {
@@ -22,7 +23,15 @@ struct sw_driver {
     struct sw_times *times;       /* (ranks) latest reports */
     double *clock_ahead;          /* (ranks) seconds by which a rank's clock is ahead of rank 0's */
     struct sw_timeline *timeline; /* NULL: nothing is recorded */
+    struct sw_routes *routes;     /* NULL: they are not */
 };
+
+/* ---- worker_routes.c */
+
+/* Takes in rank 0's own routes, and another rank's, which are in driver->in. SW_EPEER. */
+enum sw_status sw_driver_take_routes(struct sw_driver *driver, const struct sw_routes_body *body,
+                                     const int32_t *data, size_t n);
+enum sw_status sw_driver_receive_routes(struct sw_driver *driver, const struct sw_message *message);
 
 /* ---- clocks.c */
 

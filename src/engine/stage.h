@@ -79,10 +79,13 @@ struct sw_stage {
     /* Called with each layer's output (n_rows, hidden) in host memory; layer -1: the embedding.
      * NULL: not called. */
     enum sw_status (*hidden_hook)(void *context, int layer, const float *hidden, int n_rows);
+    /* Called with the experts that each row chose in a routed layer, (n_rows, n_experts_used), the
+     * most weighted first. NULL: not called. */
+    enum sw_status (*route_hook)(void *context, int layer, const int32_t *chosen, int n_rows);
     /* Called after each layer whose operations are enqueued one by one, to send a heartbeat to the
      * other ranks. NULL: not called. */
     enum sw_status (*keepalive)(void *context);
-    void *hook_context; /* passed to both callbacks */
+    void *hook_context; /* passed to the callbacks */
 };
 
 /*

@@ -23,7 +23,9 @@ enum sw_engine_kind {
     SW_MSG_RECORD, /* rank 0 → each: starts recording; answered with SW_MSG_TIMES */
     SW_MSG_TIMES,  /* any rank → rank 0; body: struct sw_times; payload: struct sw_activity[] */
     SW_MSG_STOP,   /* rank 0 → each; answered with SW_MSG_TIMES, is_final set */
-    SW_MSG_LOAD    /* each → rank 0 while loading; body: struct sw_load_body */
+    SW_MSG_LOAD,   /* each → rank 0 while loading; body: struct sw_load_body */
+    SW_MSG_ROUTES /* each → rank 0; body: struct sw_routes_body; payload: for each routed layer its
+                     index, then the experts of each row, in int32_t */
 };
 
 struct sw_batch_body {
@@ -45,6 +47,11 @@ struct sw_values_body {
     int32_t layer;    /* -1: the embedding; 0 for logits */
     int32_t n;        /* rows */
     int64_t position; /* of the first row */
+};
+struct sw_routes_body {
+    int64_t step; /* the rank's micro-batch, from 0 */
+    int32_t n_rows;
+    int32_t unused; /* 0 */
 };
 struct sw_load_body {
     uint64_t bytes;   /* of weights loaded so far */

@@ -99,6 +99,7 @@ void sw_worker_close(struct sw_worker *w)
     sw_stage_close(w->stage);
     free(w->in.bytes);
     free(w->out.bytes);
+    free(w->routes.bytes);
     free(w);
 }
 
@@ -177,6 +178,7 @@ static enum sw_status worker_compute(struct sw_worker *w, const struct sw_microb
     w->stage->hidden_hook = w->send_hidden ? deliver_hidden : NULL;
     w->stage->hook_context = w;
     w->stage->keepalive = keepalive;
+    sw_worker_note_routes(w);
     if (is_last(w)) {
         SW_TRY(sw_stage_forward(w->stage, batch, hidden, NULL));
         return sw_last_stage_finish(w, batch, &out->results, &out->n_results);
@@ -230,6 +232,7 @@ enum sw_status sw_worker_run_batch(struct sw_worker *w, const struct sw_microbat
     }
     SW_TRY(worker_compute(w, batch, hidden, &out));
     const double computed = sw_clock();
+    SW_TRY(sw_worker_report_routes(w, batch->n_rows));
     sw_recorder_add(&w->recorder, SW_ACTIVITY_COMPUTE, start, computed, batch->n_rows);
     SW_TRY(worker_send_output(w, batch, &out));
     /* After the message, on which the next stage enqueues its receive. Only the stream waits for

@@ -15,6 +15,9 @@ struct sw_worker_sink {
                              int64_t position, int n, const float *data);
     /* The last stage's results; valid until its next micro-batch. */
     void (*results)(struct sw_driver *driver, const struct sw_result *results, int n);
+    /* Which experts a micro-batch chose, n ints as of SW_MSG_ROUTES. */
+    enum sw_status (*routes)(struct sw_driver *driver, const struct sw_routes_body *body,
+                             const int32_t *data, size_t n);
     /* A report of times, and n activities if they are recorded. */
     void (*times)(struct sw_driver *driver, const struct sw_times *times,
                   const struct sw_activity *activities, size_t n);
@@ -33,6 +36,8 @@ struct sw_worker {
     bool send_hidden, send_logits;       /* rank 0's hooks want these values */
     const struct sw_microbatch *current; /* the micro-batch being computed */
     struct sw_wire in, out;              /* payloads */
+    struct sw_wire routes;               /* of the present micro-batch, as of SW_MSG_ROUTES */
+    size_t route_bytes;
     struct sw_recorder recorder;
     double load_start, load_end; /* sw_clock */
     struct sw_worker_sink sink;  /* all NULL on other ranks than 0 */
@@ -58,6 +63,13 @@ void sw_last_stage_copy(struct sw_worker *worker, const struct sw_copy_body *bod
  * micro-batch. */
 enum sw_status sw_last_stage_finish(struct sw_worker *worker, const struct sw_microbatch *batch,
                                     const struct sw_result **results, int *n);
+
+/* ---- worker_routes.c */
+
+/* Has the stage report which experts rows choose, where that is asked for. */
+void sw_worker_note_routes(struct sw_worker *worker);
+/* Passes what was chosen in the micro-batch to rank 0; before its time is counted. */
+enum sw_status sw_worker_report_routes(struct sw_worker *worker, int n_rows);
 
 /* ---- clocks.c */
 

@@ -133,7 +133,9 @@ static enum sw_status loading_open_worker(struct loading *l, uint64_t *bytes)
                                               .vocab_limit = s->vocab_limit,
                                               .pool = s->pool,
                                               .bus_id = sw_session_bus_id(s),
-                                              .host_only = s->settings.host_only};
+                                              .host_only = s->settings.host_only,
+                                              .expert_uses = s->expert_uses,
+                                              .routes = s->settings.routes != NULL};
     enum sw_status status = sw_worker_open(&options, &loader, &s->worker);
     if (status == SW_OK && sw_session_is_driver(s))
         status = sw_driver_open(s->worker, &s->driver);

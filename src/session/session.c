@@ -177,7 +177,11 @@ enum sw_status sw_session_start(struct sw_session *s, const struct sw_session_de
     }
     SW_TRY(sw_worker_connect(s->worker));
     const char *timeline = s->settings.timeline;
-    return timeline && sw_session_is_driver(s) ? sw_driver_record(s->driver, timeline) : SW_OK;
+    if (timeline && sw_session_is_driver(s))
+        SW_TRY(sw_driver_record(s->driver, timeline));
+    return s->settings.routes && sw_session_is_driver(s)
+               ? sw_driver_routes(s->driver, s->settings.routes)
+               : SW_OK;
 }
 
 static struct sw_peak session_peak(const struct sw_session *s)
@@ -219,6 +223,8 @@ static void session_free(struct sw_session *s)
     sw_footprint_free(&s->footprint);
     free(s->slices);
     free(s->peaks);
+    free(s->expert_uses);
+    free(s->shares);
     sw_tokenizer_close(s->tokenizer);
     sw_reader_close(s->reader);
     sw_tensors_free(&s->tensors);

@@ -44,13 +44,15 @@ struct sw_session {
     struct sw_footprint_params params;
     struct sw_engine_slice *slices; /* (transport->size) */
     int vocab_limit;                /* sampled ids are below it */
-    struct sw_probe probe;          /* of all ranks, the same on every rank; valid when `probed` */
+    uint64_t *expert_uses; /* (n_layers, n_experts) learnt from settings.popularity; NULL: none */
+    struct sw_probe probe; /* of all ranks, the same on every rank; valid when `probed` */
     bool probed;
     bool warned;  /* the probe's warnings were logged */
     bool skipped; /* there is nothing to compute, and nothing was loaded */
     /* rank 0 only */
     struct sw_session_defaults defaults;
     struct sw_footprint footprint;
+    double *shares; /* (n_experts) of plan_options.popularity */
     struct sw_plan_options plan_options;
     struct sw_plan plan;
     double load_s;

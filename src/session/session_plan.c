@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/strbuf.h"
 #include "base/units.h"
+#include "model/popularity.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@ enum sw_dtype sw_session_stored_format(const struct sw_session *s)
 struct agreement {
     struct sw_footprint_params params;
     int vocab_limit;
+    int has_uses; /* boolean: the uses of experts follow */
 };
 
 /* "30.1 GiB", or "21.9 GiB on the GPU (8 of 11 layers, 2 streamed), 3.1 GiB in host memory" */
@@ -132,6 +134,8 @@ static enum sw_status session_plan_slots(struct sw_session *s, bool disk)
 {
     int slots = s->settings.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
     sw_params_plan_options(&s->settings, s->defaults.objective, &s->plan_options);
+    s->plan_options.popularity = s->shares;
+    s->plan_options.n_popularity = s->shares ? s->model->dims.n_experts : 0;
     s->plan_options.no_disk = !disk;
     s->plan_options.no_disk_gpu = true;    /* the engine's GPUs take no layers from there yet */
     s->plan_options.no_gpu_experts = true; /* nor single experts */
@@ -199,6 +203,44 @@ static void session_label_ranks(const struct sw_session *s)
     }
 }
 
+/* On rank 0, before it plans. */
+static enum sw_status session_learn(struct sw_session *s)
+{
+    struct sw_popularity popularity;
+    if (!s->settings.popularity || s->expert_uses)
+        return SW_OK;
+    enum sw_status status = sw_popularity_read(s->settings.popularity, s->model, &popularity);
+    if (status == SW_OK) {
+        s->shares = sw_popularity_shares(&popularity);
+        if (!s->shares)
+            status = sw_fail(SW_ENOMEM, "no memory for the uses of experts");
+    }
+    if (status == SW_OK) {
+        s->expert_uses = popularity.uses;
+        popularity.uses = NULL;
+    } else {
+        sw_error_context("--popularity");
+    }
+    sw_popularity_free(&popularity);
+    return status;
+}
+
+/* Rank 0 sends what it has learnt. */
+static enum sw_status session_share_uses(struct sw_session *s)
+{
+    const struct sw_dims *d = &s->model->dims;
+    const size_t expected = (size_t)d->n_layers * (size_t)d->n_experts * sizeof *s->expert_uses;
+    void *bytes = s->expert_uses;
+    size_t n = expected;
+    SW_TRY(sw_transport_broadcast(s->transport, 0, &bytes, &n));
+    if (bytes != s->expert_uses)
+        free(s->expert_uses);
+    s->expert_uses = bytes;
+    return n == expected ? SW_OK
+                         : sw_fail(SW_EPEER, "the ranks run different programs; start the same "
+                                             "program on every host");
+}
+
 enum sw_status sw_session_agree(struct sw_session *s)
 {
     struct sw_transport *t = s->transport;
@@ -206,10 +248,11 @@ enum sw_status sw_session_agree(struct sw_session *s)
     void *a = &mine, *b = NULL;
     size_t a_bytes = sizeof mine, b_bytes = (size_t)t->size * sizeof *s->slices;
     if (t->rank == 0) {
+        SW_TRY(session_learn(s));
         SW_TRY(session_plan(s));
         const int vocab = s->model->dims.vocab;
         const int known = s->tokenizer ? (int)sw_tokenizer_size(s->tokenizer) : vocab;
-        mine = (struct agreement){s->params, known < vocab ? known : vocab};
+        mine = (struct agreement){s->params, known < vocab ? known : vocab, s->expert_uses != NULL};
         b = s->slices;
     }
     SW_TRY(sw_transport_broadcast(t, 0, &a, &a_bytes));
@@ -225,6 +268,8 @@ enum sw_status sw_session_agree(struct sw_session *s)
     }
     s->params = mine.params;
     s->vocab_limit = mine.vocab_limit;
+    if (mine.has_uses)
+        SW_TRY(session_share_uses(s));
     session_label_ranks(s);
     return SW_OK;
 }

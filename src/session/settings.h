@@ -25,13 +25,15 @@ struct sw_session_settings {
     int n_slices;
     bool has_objective; /* false: the objective is that of the defaults */
     enum sw_objective objective;
-    int threads;          /* of each rank; 0: one per core it may use */
-    const char *isa;      /* instruction set; NULL: the best that all ranks have */
-    bool host_only;       /* activations go through host memory, also between GPUs */
-    bool share_gpus;      /* ranks that outnumber a host's GPUs share them */
-    bool measures;        /* measure the machine's speeds even for the smallest model */
-    bool quiet;           /* no progress bar on stderr */
-    const char *timeline; /* path of a trace of all ranks' activities to write; NULL: none */
+    int threads;            /* of each rank; 0: one per core it may use */
+    const char *isa;        /* instruction set; NULL: the best that all ranks have */
+    bool host_only;         /* activations go through host memory, also between GPUs */
+    bool share_gpus;        /* ranks that outnumber a host's GPUs share them */
+    bool measures;          /* measure the machine's speeds even for the smallest model */
+    bool quiet;             /* no progress bar on stderr */
+    const char *timeline;   /* path of a trace of all ranks' activities to write; NULL: none */
+    const char *routes;     /* path of a file to write of which experts are chosen; NULL: none */
+    const char *popularity; /* on rank 0: path of such a file, of an earlier run; NULL: none */
     /* The ranks that an earlier session has left (sw_session_leave); NULL: the session joins them.
      */
     struct sw_transport *joined;

@@ -59,10 +59,34 @@ expect 0 "2 ranks"
 within_plan "2 ranks"
 [ "$(what 'r["layers"]["disk"] > 0 and "experts" in r')" = "True True" ] || fail "2 ranks: $(what r)"
 
+# What one run chose most is there from the beginning of the next one, which the plan expects, too.
+routes() { sw run model --tokens "$prompt" -n 6 "${small[@]}" --json --host-memory $((limit + 60))MiB "$@"; }
+ranks 2 run model --tokens "$prompt" -n 6 "${small[@]}" --routes routes.jsonl
+expect 0 "--routes"
+"${make_checkpoint%/*}/replay_routes" --capacity 52,208 routes.jsonl >out 2>err || fail "the routes cannot be replayed"
+grep -Eq '^ +208 100' out || fail "the routes are not of 208 experts"
+routes
+plain=$(what 'r["experts"]["read_bytes_per_token"]')
+expected=$(what 'r["experts"]["predicted_hit_rate"]')
+routes --popularity routes.jsonl
+expect 0 "--popularity"
+[ "$(ids)" = "$(cat in-memory)" ] || fail "--popularity: other ids"
+within_plan "--popularity"
+awk -v a="$(what 'r["experts"]["predicted_hit_rate"]')" -v b="$expected" 'BEGIN { exit !(a > b) }' ||
+    fail "--popularity: the plan expects no more hits than $expected"
+awk -v a="$(what 'r["experts"]["read_bytes_per_token"]')" -v b="$plain" 'BEGIN { exit !(a < b) }' ||
+    fail "--popularity: not less is read than $plain"
+routes --routes model/config.json
+expect 2 "--routes over the model"
+routes --popularity lines.none
+expect 3 "--popularity without a file"
+one_message "--popularity without a file" '--popularity: .*lines.none'
+
 sw trace model --tokens 5,6,7 --dump a.safetensors "${small[@]}"
 expect 0 "trace in memory"
-sw trace model --tokens 5,6,7 --dump b.safetensors "${small[@]}" --host-memory ${limit}MiB
+sw trace model --tokens 5,6,7 --dump b.safetensors --routes traced "${small[@]}" --host-memory ${limit}MiB
 expect 0 "trace from disk"
+[ "$(grep -c '"step":0,.*\[\[[0-9],[0-9]\],\[[0-9],[0-9]\],\[[0-9],[0-9]\]\]' traced)" = 26 ] || fail "trace: other routes"
 cmp a.safetensors b.safetensors || fail "trace: other logits"
 
 for i in 1 2 3 4 5 6 7 8; do

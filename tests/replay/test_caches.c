@@ -1,5 +1,6 @@
 /* Caches of experts: by hand, against an exhaustive optimum, on made-up routes; and lines of
  * routes. */
+#include "engine/expert_cache.h"
 #include "replay/route_lines.h"
 #include "unit.h"
 
@@ -239,9 +240,48 @@ static void recorded_ones_age_well(void)
     }
 }
 
+/* Hits of the engine's cache: it counts as `aged` does, and what is missed takes the place of what
+ * counts least, as it is read there. */
+static int64_t engine_hits(const struct cache_uses *u, int capacity)
+{
+    struct sw_expert_cache c;
+    int64_t n = 0;
+    CU_ASSERT_EQUAL_FATAL(sw_expert_cache_open(u->n_keys, capacity, &c), SW_OK);
+    for (int64_t i = 0; i < u->n; i++) {
+        const bool hit = sw_expert_cache_use(&c, u->keys[i]) >= 0;
+        n += hit;
+        if (!hit)
+            sw_expert_cache_put(&c, sw_expert_cache_victim(&c, NULL, NULL), u->keys[i]);
+    }
+    sw_expert_cache_close(&c);
+    return n;
+}
+
+/* One place more than `aged` has makes up for that. */
+static void the_engines_cache_does_as_well(void)
+{
+    static const char *const names[] = {"mixtral", "qwen3_moe"};
+    for (int i = 0; i < 2; i++) {
+        char path[4096];
+        struct route_uses r;
+        snprintf(path, sizeof path, "%s/tests/replay/recorded/%s.jsonl", SW_SOURCE_DIR, names[i]);
+        FILE *file = fopen(path, "r");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+        CU_ASSERT_EQUAL_FATAL(route_lines_read(file, path, &r), SW_OK);
+        fclose(file);
+        for (int capacity = 2; capacity <= r.routed * r.experts; capacity++)
+            CU_ASSERT(engine_hits(&r.uses, capacity) >=
+                      hits("aged", &r.uses, capacity - 1) - r.uses.n / 100);
+        CU_ASSERT_EQUAL(engine_hits(&r.uses, r.routed * r.experts),
+                        hits("aged", &r.uses, r.routed * r.experts));
+        route_uses_free(&r);
+    }
+}
+
 SW_UNIT_TESTS({"by hand", by_hand}, {"the optimum is one", optimum_is_one},
               {"none is better", none_is_better}, {"a scan is survived", a_scan_is_survived},
               {"reads lines", reads_lines}, {"refuses lines", refuses_lines},
               {"alike ones hit by share", alike_ones_hit_by_share},
               {"recorded ones age well", recorded_ones_age_well},
+              {"the engine's cache does as well", the_engines_cache_does_as_well},
               {"popular ones are found", popular_ones_are_found})
