@@ -12,7 +12,7 @@
 /* What of a unit of LANES rows is read once, as the format likes. */
 struct words_head {
     l_word words[4];
-    l_vec of[2];
+    l_vec of[4];
 };
 
 /* Sums of a block, times its scale and that of the activations, are added to an output; and, with
@@ -22,6 +22,19 @@ struct words_kind {
     int parts;      /* 2: each half of a block has a factor, a whole number, in it a scale */
     bool more;      /* of each part */
     bool starts;    /* sums start from those of struct block_x; else from 0 */
+    /* NULL; else words are codes from 0 to 15, each the place of an element of two digits */
+    const struct words_digits *digits;
+};
+
+/*
+ * Elements of ten bits: DIGITS_FACTOR times the first digit and the second, each from -16 to 15 and
+ * in its table raised by DIGITS_ZERO. So both have the cheap sums of l_dot.
+ */
+#define WORDS_DIGITS 2
+#define DIGITS_FACTOR 32
+#define DIGITS_ZERO 16
+struct words_digits {
+    int8_t tables[WORDS_DIGITS][16];
 };
 
 /*
@@ -47,7 +60,6 @@ struct words_format {
 };
 
 #define WORDS_WIDE (SW_PANEL / LANES)
-#define WORDS_FEW_VECS (WORDS_VECS == 3 ? 2 : WORDS_VECS)
 #define WORDS_QUADS (SW_X_COLS / 4) /* words of a block */
 #define WORDS_AHEAD 4096            /* bytes ahead that one token fetches: these, or a unit */
 
@@ -67,7 +79,7 @@ struct words_block {
     const struct block_unit *units;
     const struct words_head *heads;
     int group, phase;
-    const char *next; /* weights that come later, of one block; else unused */
+    const char *next; /* weights that come later, of one block; NULL: they are not to be fetched */
 };
 
 ALWAYS_INLINE l_word words_read(const struct words_block *b, int v, int i, int half)
@@ -113,7 +125,7 @@ ALWAYS_INLINE int words_span(const struct words_block *b)
  */
 ALWAYS_INLINE void words_fetch(const struct words_block *b, int word)
 {
-    if (b->bytes || b->f->forward)
+    if (b->bytes || b->f->forward || !b->next)
         return;
     const struct sw_packing *const p = &b->f->blocks.packing;
     const int lines = sw_packing_bytes(p) * SW_PANEL / (p->elements / SW_X_COLS) / 64;
@@ -123,72 +135,123 @@ ALWAYS_INLINE void words_fetch(const struct words_block *b, int word)
             __builtin_prefetch(b->next + (word * each + line) * 64);
 }
 
-ALWAYS_INLINE void words_sum_signed(int nr, int nv, const struct words_block *b,
-                                    const struct block_x *x, l_word sums[][TILE_ROWS])
+/* Four elements of a token, as words of a kind are multiplied with them. */
+struct words_x {
+    l_x plain;
+    l_signed_x of_signed;
+};
+
+ALWAYS_INLINE struct words_x words_x_of(bool is_signed, const int8_t *elements)
 {
-    const int span = words_span(b);
-    EACH (v, nv)
-        EACH (r, nr)
-            sums[v][r] = l_set_word((uint32_t)x[r].starts[0]);
-    for (int i = 0; i < 4; i += span)
+    return is_signed ? (struct words_x){.of_signed = l_signed_x_of(elements)}
+                     : (struct words_x){.plain = l_x_of(elements)};
+}
+
+/* A register of rows times a word, of some digits of it. */
+ALWAYS_INLINE void words_multiply(const struct words_kind *kind, int digit, int nr, l_word read,
+                                  const struct words_x xs[TILE_ROWS], l_dots dots[TILE_ROWS])
+{
+    const l_word w = kind->is_signed ? l_signed_of(read)
+                     : kind->digits  ? l_look_up(l_table_of(kind->digits->tables[digit]), read)
+                                     : read;
+    EACH (r, nr)
+        dots[r] = kind->is_signed ? l_signed_dot(dots[r], w, xs[r].of_signed)
+                                  : l_dot_x(dots[r], w, xs[r].plain);
+}
+
+/* What of a block's words is multiplied: words [2 from, 2 past), n digits of them. */
+struct words_run {
+    int from, past, digit, n;
+};
+
+ALWAYS_INLINE void words_dots(const struct words_kind *kind, int nr, int nv,
+                              const struct words_block *b, const struct block_x *x,
+                              struct words_run run, l_dots dots[][WORDS_WIDE][TILE_ROWS])
+{
+    const int all = run.past - run.from, span = words_span(b) < all ? words_span(b) : all;
+    for (int i = run.from; i < run.past; i += span)
         EACH (k, span)
             EACH (half, 2) {
-                l_x xs[TILE_ROWS];
+                struct words_x xs[TILE_ROWS];
                 words_fetch(b, 2 * (i + k) + half);
                 EACH (r, nr)
-                    xs[r] = l_x_of(x[r].elements + words_column(b, i + k, half));
+                    xs[r] =
+                        words_x_of(kind->is_signed, x[r].elements + words_column(b, i + k, half));
                 EACH (v, nv) {
-                    const l_signed w = l_signed_of(words_read(b, v, i + k, half));
-                    EACH (r, nr)
-                        sums[v][r] = l_signed_dot_x(sums[v][r], w, xs[r]);
+                    const l_word read = words_read(b, v, i + k, half);
+                    EACH (digit, run.n)
+                        words_multiply(kind, run.digit + digit, nr, read, xs, dots[digit][v]);
                 }
             }
 }
 
-/* Words [2 from, 2 past) of a block. */
-ALWAYS_INLINE void words_dots(int nr, int nv, const struct words_block *b, const struct block_x *x,
-                              int from, int past, l_dots dots[][TILE_ROWS])
+ALWAYS_INLINE void words_start(const struct words_kind *kind, int nr, int nv,
+                               const struct block_x *x, int part, l_dots dots[][TILE_ROWS])
 {
-    const int span = words_span(b) < past - from ? words_span(b) : past - from;
-    for (int i = from; i < past; i += span)
-        EACH (k, span)
-            EACH (half, 2) {
-                l_x xs[TILE_ROWS];
-                words_fetch(b, 2 * (i + k) + half);
-                EACH (r, nr)
-                    xs[r] = l_x_of(x[r].elements + words_column(b, i + k, half));
-                EACH (v, nv) {
-                    const l_word w = words_read(b, v, i + k, half);
-                    EACH (r, nr)
-                        dots[v][r] = l_dot_x(dots[v][r], w, xs[r]);
+    EACH (v, nv)
+        EACH (r, nr)
+            dots[v][r] = !kind->starts     ? l_dots_zero()
+                         : kind->is_signed ? l_set_word((uint32_t)x[r].starts[part])
+                                           : l_dots_from(x[r].starts[part]);
+}
+
+/* Compilers may not keep what was read of x for the next digit: more values than there are
+ * registers. */
+ALWAYS_INLINE void words_forget(void)
+{
+    __asm__ volatile("" : : : "memory");
+}
+
+/* One token's digits are multiplied together, since words are read with some work; those of
+ * several one after the other, so that sums stay in registers. */
+ALWAYS_INLINE void words_sum_digits(const struct words_kind *kind, int nr, int nv,
+                                    const struct words_block *b, const struct block_x *x,
+                                    l_word sums[][TILE_ROWS])
+{
+    const int at_once = b->bytes ? 1 : WORDS_DIGITS;
+    EACH (turn, WORDS_DIGITS / at_once) {
+        const int digit = turn * at_once;
+        if (turn)
+            words_forget();
+        l_dots dots[WORDS_DIGITS][WORDS_WIDE][TILE_ROWS];
+        EACH (d, at_once)
+            words_start(kind, nr, nv, x, 0, dots[d]);
+        words_dots(kind, nr, nv, b, x, (struct words_run){0, 4, digit, at_once}, dots);
+        EACH (d, at_once)
+            EACH (v, nv)
+                EACH (r, nr) {
+                    const l_factor factor = l_factor_of(l_set_word(DIGITS_FACTOR));
+                    const bool upper = digit + d == 0;
+                    const l_word sum =
+                        upper ? l_sum_times(dots[d][v][r], factor) : l_sum(dots[d][v][r]);
+                    sums[v][r] = upper ? sum : l_plus(sums[v][r], sum);
                 }
-            }
+    }
 }
 
 ALWAYS_INLINE void words_sum(const struct words_kind *kind, int nr, int nv,
                              const struct words_block *b, const struct block_x *x,
                              l_word sums[][TILE_ROWS])
 {
-    if (kind->is_signed) {
-        words_sum_signed(nr, nv, b, x, sums);
+    if (kind->digits) {
+        words_sum_digits(kind, nr, nv, b, x, sums);
         return;
     }
     const int length = 4 / kind->parts;
     EACH (part, kind->parts) {
-        l_dots dots[WORDS_WIDE][TILE_ROWS];
-        EACH (v, nv)
-            EACH (r, nr)
-                dots[v][r] = kind->starts ? l_dots_from(x[r].starts[part]) : l_dots_zero();
-        words_dots(nr, nv, b, x, part * length, (part + 1) * length, dots);
+        l_dots dots[1][WORDS_WIDE][TILE_ROWS];
+        words_start(kind, nr, nv, x, part, dots[0]);
+        const struct words_run run = {part * length, (part + 1) * length, 0, 1};
+        words_dots(kind, nr, nv, b, x, run, dots);
         EACH (v, nv) {
             if (kind->parts == 1) {
                 EACH (r, nr)
-                    sums[v][r] = l_sum(dots[v][r]);
+                    sums[v][r] = kind->is_signed ? dots[0][v][r] : l_sum(dots[0][v][r]);
                 continue;
             }
             const l_factor factor = words_factor(b, v, part);
             EACH (r, nr) {
-                const l_word sum = l_sum_times(dots[v][r], factor);
+                const l_word sum = l_sum_times(dots[0][v][r], factor);
                 sums[v][r] = part ? l_plus(sums[v][r], sum) : sum;
             }
         }
@@ -217,17 +280,18 @@ ALWAYS_INLINE void words_add(const struct words_kind *kind, int nr, int nv,
 
 /* ---- one token */
 
-/* The unit at w of a panel of `width` rows: register v of rows. */
-ALWAYS_INLINE struct block_unit words_unit(const struct words_format *f, const char *w, int width,
-                                           int v)
+/* The unit at w of p's panel, which is `width` rows wide: register v of rows. */
+ALWAYS_INLINE struct block_unit words_unit(const struct words_format *f,
+                                           const struct sw_panel_product *p, const char *w,
+                                           int width, int v)
 {
-    const struct sw_packing *const p = &f->blocks.packing;
-    const ptrdiff_t first = width * (ptrdiff_t)p->words[0].bytes;
-    const ptrdiff_t second = width * (ptrdiff_t)p->words[1].bytes;
-    const ptrdiff_t lane = v * LANES;
-    return (struct block_unit){.words = {w + lane * p->words[0].bytes,
-                                         w + p->words[0].count * first + lane * p->words[1].bytes},
-                               .steps = {first, second}};
+    const struct sw_packing *const packing = &f->blocks.packing;
+    const ptrdiff_t lane = v * LANES, first = width * (ptrdiff_t)packing->words[0].bytes;
+    const char *const others = w + packing->words[0].count * first;
+    return (struct block_unit){
+        .words = {w + lane * packing->words[0].bytes, others + lane * packing->words[1].bytes},
+        .steps = {first, width * (ptrdiff_t)packing->words[1].bytes},
+        .scales = p->scales ? p->scales + lane : NULL};
 }
 
 ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel_product *p)
@@ -235,6 +299,7 @@ ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel
     const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
     const ptrdiff_t w_step = SW_PANEL * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
     const ptrdiff_t share = w_step / of_unit, ahead = w_step > WORDS_AHEAD ? w_step : WORDS_AHEAD;
+    const int wide = f->kind->digits ? WORDS_WIDE / WORDS_DIGITS : WORDS_WIDE; /* at once */
     const struct block_x *x = p->x;
     const char *w = p->weights;
     l_vec acc[WORDS_WIDE][TILE_ROWS];
@@ -244,19 +309,22 @@ ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel
         struct block_unit units[WORDS_WIDE];
         struct words_head heads[WORDS_WIDE];
         EACH (v, WORDS_WIDE) {
-            units[v] = words_unit(f, w, SW_PANEL, v);
+            units[v] = words_unit(f, p, w, SW_PANEL, v);
             f->head(&units[v], &heads[v]);
         }
         for (int group = 0; group < groups; group++)
             EACH (phase, f->phases) {
                 const char *const next = w + ahead + (group * f->phases + phase) * share;
-                const struct words_block b = {.f = f,
-                                              .units = units,
-                                              .heads = heads,
-                                              .group = group,
-                                              .phase = phase,
-                                              .next = next};
-                words_add(f->kind, 1, WORDS_WIDE, &b, x++, acc);
+                EACH (turn, WORDS_WIDE / wide) {
+                    const struct words_block b = {.f = f,
+                                                  .units = units + turn * wide,
+                                                  .heads = heads + turn * wide,
+                                                  .group = group,
+                                                  .phase = phase,
+                                                  .next = turn ? NULL : next};
+                    words_add(f->kind, 1, wide, &b, x, acc + turn * wide);
+                }
+                x++;
             }
     }
     EACH (v, WORDS_WIDE)
@@ -265,16 +333,16 @@ ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel
 
 /* ---- several tokens */
 
-ALWAYS_INLINE void words_unpack(const struct words_format *f, const char *w, int width,
-                                int64_t n_units, struct words_bytes *to)
+ALWAYS_INLINE void words_unpack(const struct words_format *f, const struct sw_panel_product *p,
+                                const char *w, int64_t n_units, struct words_bytes *to)
 {
     const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
+    const int width = p->width, wide = width / LANES;
     const ptrdiff_t w_step = width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
-    const int wide = width / LANES;
     for (; n_units > 0; n_units--, w += w_step) {
         struct words_head heads[WORDS_WIDE];
         for (int v = 0; v < wide; v++) {
-            const struct block_unit u = words_unit(f, w, width, v);
+            const struct block_unit u = words_unit(f, p, w, width, v);
             f->head(&u, &heads[v]);
         }
         for (int group = 0; group < groups; group++)
@@ -282,12 +350,12 @@ ALWAYS_INLINE void words_unpack(const struct words_format *f, const char *w, int
                 for (int i = 0; i < 4; i++)
                     EACH (half, 2)
                         for (int v = 0; v < wide; v++) {
-                            const struct block_unit u = words_unit(f, w, width, v);
+                            const struct block_unit u = words_unit(f, p, w, width, v);
                             const int quad = f->apart ? i + 4 * half : 2 * i + half;
                             to->words[quad][v] = f->word(&u, &heads[v], group, phase, i, half);
                         }
                 for (int v = 0; v < wide; v++) {
-                    const struct block_unit u = words_unit(f, w, width, v);
+                    const struct block_unit u = words_unit(f, p, w, width, v);
                     to->scales[v] = f->scale(&heads[v], group, phase);
                     if (f->kind->more)
                         EACH (part, f->kind->parts)
@@ -325,7 +393,7 @@ ALWAYS_INLINE void words_fixed(const struct words_kind *kind, int nr, int nv, st
     const char *const next_end = t->next_end;
     const int64_t step = t->nr, lines = t->lines;
     float *const c = t->c + first * SW_PANEL + from * LANES;
-    l_vec acc[WORDS_VECS][TILE_ROWS];
+    l_vec acc[WORDS_WIDE][TILE_ROWS];
     EACH (v, nv)
         EACH (r, nr)
             acc[v][r] = l_load(c + r * SW_PANEL + v * LANES);
@@ -345,23 +413,25 @@ ALWAYS_INLINE void words_fixed(const struct words_kind *kind, int nr, int nv, st
 ALWAYS_INLINE void words_rows(const struct words_kind *kind, int nr, struct words_tile *t,
                               int first)
 {
+    const int most = kind->is_signed ? SIGNED_VECS : WORDS_VECS, few = most == 3 ? 2 : most;
     for (int v = 0; v < t->wide;) {
         const int left = t->wide - v;
-        if (WORDS_VECS == 3 && (left == 3 || left > 4)) {
-            words_fixed(kind, nr, WORDS_VECS, t, first, v);
-            v += WORDS_VECS;
+        if (most == 3 && (left == 3 || left > 4)) {
+            words_fixed(kind, nr, most, t, first, v);
+            v += most;
         } else {
-            words_fixed(kind, nr, WORDS_FEW_VECS, t, first, v);
-            v += WORDS_FEW_VECS;
+            words_fixed(kind, nr, few, t, first, v);
+            v += few;
         }
     }
 }
 
 ALWAYS_INLINE void words_tall(const struct words_kind *kind, struct words_tile *t)
 {
+    const int most = kind->is_signed ? SIGNED_ROWS : WORDS_ROWS;
     for (int first = 0, nr; first < t->nr; first += nr) {
-        const int left = t->nr - first;
-        nr = left > WORDS_ROWS ? (left + 1) / 2 : left;
+        const int left = t->nr - first, parts = (left + most - 1) / most;
+        nr = (left + parts - 1) / parts;
         switch (nr) {
         case 1:
             words_rows(kind, 1, t, first);
@@ -400,7 +470,7 @@ WORDS_KIND(words_raised, {.parts = 1, .more = true, .starts = true})
 WORDS_KIND(words_in_parts, {.parts = 2, .starts = true})
 WORDS_KIND(words_in_parts_with_min, {.parts = 2, .more = true})
 WORDS_KIND(words_signed, {.is_signed = true, .parts = 1, .starts = true})
-#undef WORDS_KIND
+WORDS_KIND(words_signed_raised, {.is_signed = true, .parts = 1, .more = true, .starts = true})
 
 ALWAYS_INLINE void words_many(const struct words_format *f, void (*multiply)(struct words_tile *t),
                               const struct sw_panel_product *p)
@@ -417,7 +487,7 @@ ALWAYS_INLINE void words_many(const struct words_format *f, void (*multiply)(str
         const int64_t n_blocks = blocks - k < BLOCKS_FEW ? blocks - k : BLOCKS_FEW;
         const int64_t size = n_blocks / of_unit * unit, tiles = p->end_tile - p->first_tile;
         const char *const w = (const char *)p->weights + k / of_unit * unit;
-        words_unpack(f, w, p->width, n_blocks / of_unit, bytes);
+        words_unpack(f, p, w, n_blocks / of_unit, bytes);
         struct words_tile t = {.bytes = bytes,
                                .wide = p->width / LANES,
                                .n_blocks = n_blocks,

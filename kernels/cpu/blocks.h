@@ -28,10 +28,23 @@ struct block_x {
 
 /* What a format wants of its activations, in constants. */
 struct block_needs {
-    int parts;      /* of a block: 1 or 2 */
-    int zero;       /* the weights' zero point: sums start from minus it times those of elements */
-    bool is_signed; /* starts are for l_signed_dot, and zero is SIGNED_ZERO; else for l_dot */
+    int parts; /* of a block: 1 or 2 */
+    int zero;  /* the weights' zero point: sums start from minus it times those of elements */
+    bool
+        is_signed; /* starts are for l_signed_dot, and parts and zero are 1 and 0; else for l_dot */
 };
+
+/* What sums of products start from, of a part with these sums. */
+ALWAYS_INLINE int32_t block_x_start(const struct block_needs *needs, const struct block_x *block,
+                                    int32_t even, int32_t odd)
+{
+    if (needs->is_signed)
+        return l_signed_start(block->elements, even + odd);
+    if (DOTS_HALVES)
+        return (int32_t)((uint32_t)(needs->zero * -odd) << 16 |
+                         ((uint32_t)(needs->zero * -even) & 65535));
+    return needs->zero * -(even + odd);
+}
 
 ALWAYS_INLINE void block_x_sum(const struct block_needs *needs, struct block_x *block)
 {
@@ -44,10 +57,7 @@ ALWAYS_INLINE void block_x_sum(const struct block_needs *needs, struct block_x *
         if (needs->parts == 1 && half == 0)
             continue;
         block->sums[part] = block->scale * (float)(even + odd);
-        block->starts[part] = needs->zero * -(even + odd);
-        if (!needs->is_signed && DOTS_HALVES)
-            block->starts[part] = (int32_t)((uint32_t)(needs->zero * -odd) << 16 |
-                                            ((uint32_t)(needs->zero * -even) & 65535));
+        block->starts[part] = block_x_start(needs, block, even, odd);
         part++;
         even = odd = 0;
     }

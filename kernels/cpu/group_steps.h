@@ -1,5 +1,5 @@
 /*
- * The steps of group-wise integers (tensor/groupwise.h) but those of 4 bits: a unit is a block of
+ * The steps of group-wise integers (tensor/groupwise.h) of 2 and 3 bits: a unit is a block of
  * the weights, of one or four blocks of activations. Its sums are scaled once: each block's whole
  * sum times the activations' scale joins those before it, then the zero's share is taken off, then
  * the sum joins the output's times the weights' scale. Included after blocks.h.
@@ -19,28 +19,6 @@ ALWAYS_INLINE void group_join(int nr, int blocks, const struct block_unit *u, l_
             elements += unit_x(u, r, j)->sums[0];
         acc[r] = l_fma(l_fma(zero, l_set(-elements), sums[r]), scale, acc[r]);
     }
-}
-
-ALWAYS_INLINE void group_step_8(int blocks, int nr, const struct block_unit *u,
-                                l_vec acc[TILE_ROWS])
-{
-    l_vec sums[TILE_ROWS];
-    EACH (r, nr)
-        sums[r] = l_set(0);
-    for (int j = 0; j < blocks; j++) {
-        l_word dots[TILE_ROWS];
-        EACH (r, nr)
-            dots[r] = l_set_word((uint32_t)unit_x(u, r, j)->starts[0]);
-        EACH (i, 8) {
-            const l_signed w = l_signed_of(l_load_words(unit_word(u, 0, 1 + 8 * j + i)));
-            EACH (r, nr)
-                dots[r] = l_signed_dot(dots[r], w, unit_x(u, r, j)->elements + 4 * i);
-        }
-        EACH (r, nr)
-            sums[r] = l_fma(l_float(dots[r]), l_set(unit_x(u, r, j)->scale), sums[r]);
-    }
-    const l_vec zero = l_float(l_signed_byte(l_load_words(unit_word(u, 0, 0)), 0));
-    group_join(nr, blocks, u, sums, zero, acc);
 }
 
 /* Of two bits and three; codes count from the middle of them. */
@@ -88,15 +66,14 @@ ALWAYS_INLINE void group_step_3(int blocks, int nr, const struct block_unit *u,
     group_step_few(3, blocks, nr, u, acc);
 }
 
-/* int8_g128 and so on: bits of a code, blocks of 32, whether codes are signed, where they count
- * from. */
-#define GROUP_FORMAT(name, bits, blocks, is_signed, from)                                          \
+/* int2_g128 and so on: bits of a code, blocks of 32, where codes count from. */
+#define GROUP_FORMAT(name, bits, blocks, from)                                                     \
     ALWAYS_INLINE void name##_step(int nr, const struct block_unit *u, l_vec acc[TILE_ROWS])       \
     {                                                                                              \
         group_step_##bits(blocks, nr, u, acc);                                                     \
     }                                                                                              \
     static const struct block_format name##_format = {                                             \
-        {32 * (blocks), {{4, 1 + (bits) * (blocks)}}}, {1, from, is_signed}, name##_step};         \
+        {32 * (blocks), {{4, 1 + (bits) * (blocks)}}}, {1, from, false}, name##_step};             \
     static void prepare_tile_##name(const struct sw_prepare *p, int64_t i)                         \
     {                                                                                              \
         blocks_prepare(&name##_format, p, i);                                                      \
@@ -106,11 +83,9 @@ ALWAYS_INLINE void group_step_3(int blocks, int nr, const struct block_unit *u,
         blocks_product(&name##_format, p);                                                         \
     }
 
-GROUP_FORMAT(int2_g128, 2, 4, false, 2)
-GROUP_FORMAT(int2_g32, 2, 1, false, 2)
-GROUP_FORMAT(int3_g128, 3, 4, false, 4)
-GROUP_FORMAT(int3_g32, 3, 1, false, 4)
-GROUP_FORMAT(int8_g128, 8, 4, true, SIGNED_ZERO)
-GROUP_FORMAT(int8_g32, 8, 1, true, SIGNED_ZERO)
+GROUP_FORMAT(int2_g128, 2, 4, 2)
+GROUP_FORMAT(int2_g32, 2, 1, 2)
+GROUP_FORMAT(int3_g128, 3, 4, 4)
+GROUP_FORMAT(int3_g32, 3, 1, 4)
 
 #endif

@@ -18,7 +18,7 @@ ALWAYS_INLINE l_word iq4_nl_word(const struct block_unit *u, const struct words_
 }
 
 static const struct words_format iq4_nl_format = {
-    .blocks = {{32, {{2, 1}, {4, 4}}}, {1, SIGNED_ZERO, true}, NULL},
+    .blocks = {{32, {{2, 1}, {4, 4}}}, {1, 0, true}, NULL},
     .kind = &words_signed,
     .phases = 1,
     .apart = true,

@@ -31,7 +31,7 @@ ALWAYS_INLINE l_vec iq4_xs_scale(const struct words_head *head, int group, int p
 }
 
 static const struct words_format iq4_xs_format = {
-    .blocks = {{256, {{2, 2}, {4, 33}}}, {1, SIGNED_ZERO, true}, NULL},
+    .blocks = {{256, {{2, 2}, {4, 33}}}, {1, 0, true}, NULL},
     .kind = &words_signed,
     .phases = 1,
     .apart = true,

@@ -9,6 +9,8 @@
 #define LANES_VECS 1
 #define WORDS_ROWS 3 /* tokens and registers of rows of a tile in words (block_words.h) */
 #define WORDS_VECS 3
+#define SIGNED_ROWS 2 /* the same where words are signed */
+#define SIGNED_VECS 4
 
 typedef __m256 l_vec;
 
@@ -180,62 +182,36 @@ static inline l_word l_sum_times(l_dots sums, l_factor factor)
     return _mm256_madd_epi16(sums, factor);
 }
 
-/* Signed weights: their signs go to x. Pairs of 127 * 127 fit the 16 bits, sums of them do not. */
-#define SIGNED_ZERO 0
-typedef __m256i l_signed;
-static inline l_signed l_signed_of(l_word w)
+/* Signed weights. The unsigned side of VPMADDUBSW has the sizes of x; where x is negative the bits
+ * of the weight are flipped, which makes -w - 1 of it, and the start has what is then missing, the
+ * size of x. Pairs of 127 * 128 fit the 16 bits, sums of them do not. */
+static inline l_word l_signed_of(l_word w)
 {
     return w;
 }
-static inline l_word l_signed_dot_x(l_word sums, l_signed w, l_x x)
+static inline int32_t l_signed_start(const int8_t *x, int32_t sum)
 {
-    const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    (void)sum;
+    const __m256i all = _mm256_loadu_si256((const __m256i *)(const void *)x);
+    const __m256i negative = _mm256_cmpgt_epi8(_mm256_setzero_si256(), all);
+    const __m256i eights =
+        _mm256_sad_epu8(l_and(_mm256_abs_epi8(all), negative), _mm256_setzero_si256());
+    const __m128i fours =
+        _mm_add_epi32(_mm256_castsi256_si128(eights), _mm256_extracti128_si256(eights, 1));
+    return _mm_cvtsi128_si32(fours) + _mm_extract_epi32(fours, 2);
+}
+typedef struct l_signed_x {
+    __m256i sizes, flips;
+} l_signed_x;
+static inline l_signed_x l_signed_x_of(const int8_t *x)
+{
+    const l_x four = l_x_of(x);
+    return (l_signed_x){_mm256_abs_epi8(four), _mm256_cmpgt_epi8(_mm256_setzero_si256(), four)};
+}
+static inline l_dots l_signed_dot(l_dots sums, l_word w, l_signed_x x)
+{
+    const __m256i pairs = _mm256_maddubs_epi16(x.sizes, _mm256_xor_si256(w, x.flips));
     return l_chained(_mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))));
-}
-static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
-{
-    return l_signed_dot_x(sums, w, l_x_of(x));
-}
-
-/* Weights of 16 bits: of a register of lanes those of the first two lanes of each four, and those
- * of the others; and so the sums, two a lane. */
-typedef struct l_wide_table {
-    __m256i low, high;
-} l_wide_table;
-typedef struct l_wide {
-    __m256i a, b;
-} l_wide;
-typedef l_wide l_wide_sums;
-static inline l_wide_table l_wide_table_of(const int16_t *entries)
-{
-    int8_t low[16], high[16];
-    for (int i = 0; i < 16; i++) {
-        low[i] = (int8_t)(entries[i] & 255);
-        high[i] = (int8_t)(entries[i] >> 8);
-    }
-    return (l_wide_table){l_table_of(low), l_table_of(high)};
-}
-static inline l_wide l_wide_look_up(l_wide_table table, l_word at)
-{
-    const __m256i low = l_look_up(table.low, at), high = l_look_up(table.high, at);
-    return (l_wide){_mm256_unpacklo_epi8(low, high), _mm256_unpackhi_epi8(low, high)};
-}
-static inline l_wide_sums l_wide_from(int32_t start)
-{
-    (void)start;
-    return (l_wide_sums){_mm256_setzero_si256(), _mm256_setzero_si256()};
-}
-static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
-{
-    float four; /* their bits: of floats a broadcast from memory is made */
-    memcpy(&four, x, sizeof four);
-    const __m256i xs = _mm256_cvtepi8_epi16(_mm_castps_si128(_mm_set1_ps(four)));
-    return (l_wide_sums){_mm256_add_epi32(sums.a, _mm256_madd_epi16(w.a, xs)),
-                         _mm256_add_epi32(sums.b, _mm256_madd_epi16(w.b, xs))};
-}
-static inline l_word l_wide_sum(l_wide_sums sums)
-{
-    return _mm256_hadd_epi32(sums.a, sums.b);
 }
 
 static inline void l_sum_pairs(const int8_t *x, int32_t *even, int32_t *odd)

@@ -11,6 +11,8 @@
 #define LANES_VECS 2 /* registers of rows that a tile of several tokens is wide */
 #define WORDS_ROWS 6 /* tokens and registers of rows of a tile in words (block_words.h) */
 #define WORDS_VECS 2
+#define SIGNED_ROWS 6 /* the same where words are signed */
+#define SIGNED_VECS 2
 
 typedef __m512 l_vec;
 
@@ -227,104 +229,54 @@ static inline l_dots l_dots_from(int32_t start)
 }
 
 /*
- * Signed weights, from -127 to 127: the sums have 32 bits, and are those of the weights raised by
- * SIGNED_ZERO.
+ * Signed weights, whole bytes: the sums have 32 bits. A word is made ready by l_signed_of for all
+ * tokens; sums start from l_signed_start, of a block of 32 elements and their sum.
  */
 #ifdef DOT
-#define SIGNED_ZERO 128
-typedef __m512i l_signed;
-static inline l_signed l_signed_of(l_word w)
+static inline l_word l_signed_of(l_word w)
 {
-    return _mm512_xor_si512(w, l_set_bytes(128));
+    return _mm512_xor_si512(w, l_set_bytes(128)); /* raised by 128 */
 }
-static inline l_word l_signed_dot_x(l_word sums, l_signed w, l_x x)
+static inline int32_t l_signed_start(const int8_t *x, int32_t sum)
+{
+    (void)x;
+    return -128 * sum;
+}
+typedef l_x l_signed_x;
+static inline l_signed_x l_signed_x_of(const int8_t *x)
+{
+    return l_x_of(x);
+}
+static inline l_dots l_signed_dot(l_dots sums, l_word w, l_signed_x x)
 {
     return _mm512_dpbusd_epi32(sums, w, x);
 }
 #else
-#define SIGNED_ZERO 0
-typedef v_bytes l_signed;
-static inline l_signed l_signed_of(l_word w)
+/* As in lanes_avx2.h. */
+static inline l_word l_signed_of(l_word w)
 {
-    return (l_signed){_mm512_abs_epi8(w), _mm512_movepi8_mask(w)};
+    return w;
 }
-static inline l_word l_signed_dot_x(l_word sums, l_signed w, l_x x)
+static inline int32_t l_signed_start(const int8_t *x, int32_t sum)
 {
-    const __m512i turned = _mm512_sub_epi8(_mm512_setzero_si512(), x);
-    const __m512i pairs =
-        _mm512_maddubs_epi16(w.size, _mm512_mask_blend_epi8(w.negative, x, turned));
+    (void)sum;
+    const __m256i all = _mm256_loadu_si256((const __m256i *)(const void *)x);
+    const __m256i sizes = _mm256_maskz_abs_epi8(_mm256_movepi8_mask(all), all);
+    const __m512i halves = _mm512_cvtepu8_epi16(sizes);
+    return _mm512_reduce_add_epi32(_mm512_madd_epi16(halves, _mm512_set1_epi16(1)));
+}
+typedef struct l_signed_x {
+    __m512i sizes, flips;
+} l_signed_x;
+static inline l_signed_x l_signed_x_of(const int8_t *x)
+{
+    const l_x four = l_x_of(x);
+    return (l_signed_x){_mm512_abs_epi8(four), _mm512_movm_epi8(_mm512_movepi8_mask(four))};
+}
+static inline l_dots l_signed_dot(l_dots sums, l_word w, l_signed_x x)
+{
+    const __m512i pairs = _mm512_maddubs_epi16(x.sizes, _mm512_xor_si512(w, x.flips));
     return l_chained(_mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))));
-}
-#endif
-static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
-{
-    return l_signed_dot_x(sums, w, l_x_of(x));
-}
-
-/*
- * Weights of 16 bits, from tables. l_wide_dot adds the products of a lane's four with four elements
- * of x, from -127 to 127; sums start from what l_wide_from takes of struct block_x, as those of
- * signed weights, and l_wide_sum gives each lane's.
- */
-typedef struct l_wide_table {
-    __m512i low, high; /* bytes, the high ones raised by SIGNED_ZERO */
-} l_wide_table;
-typedef struct l_wide {
-    __m512i a, b;
-} l_wide;
-typedef l_wide l_wide_sums;
-static inline l_wide_table l_wide_table_of(const int16_t *entries)
-{
-    int8_t low[16], high[16];
-    for (int i = 0; i < 16; i++) {
-        low[i] = (int8_t)(entries[i] & 255);
-        high[i] = (int8_t)((entries[i] >> 8) ^ SIGNED_ZERO);
-    }
-    return (l_wide_table){l_table_of(low), l_table_of(high)};
-}
-#ifdef DOT
-static inline l_wide l_wide_look_up(l_wide_table table, l_word at)
-{
-    return (l_wide){l_look_up(table.low, at), l_look_up(table.high, at)};
-}
-static inline l_wide_sums l_wide_from(int32_t start)
-{
-    return (l_wide_sums){_mm512_setzero_si512(), _mm512_set1_epi32(start)};
-}
-static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
-{
-    return (l_wide_sums){_mm512_dpbusd_epi32(sums.a, w.a, l_x_of(x)),
-                         _mm512_dpbusd_epi32(sums.b, w.b, l_x_of(x))};
-}
-static inline l_word l_wide_sum(l_wide_sums sums)
-{
-    return _mm512_add_epi32(sums.a, _mm512_slli_epi32(sums.b, 8));
-}
-#else
-/* Of the first two lanes of each four, and of the others; and so the sums, two a lane. */
-static inline l_wide l_wide_look_up(l_wide_table table, l_word at)
-{
-    const __m512i low = l_look_up(table.low, at), high = l_look_up(table.high, at);
-    return (l_wide){_mm512_unpacklo_epi8(low, high), _mm512_unpackhi_epi8(low, high)};
-}
-static inline l_wide_sums l_wide_from(int32_t start)
-{
-    (void)start;
-    return (l_wide_sums){_mm512_setzero_si512(), _mm512_setzero_si512()};
-}
-static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
-{
-    int four;
-    memcpy(&four, x, sizeof four);
-    const __m512i xs = _mm512_cvtepi8_epi16(_mm256_set1_epi32(four));
-    return (l_wide_sums){_mm512_add_epi32(sums.a, _mm512_madd_epi16(w.a, xs)),
-                         _mm512_add_epi32(sums.b, _mm512_madd_epi16(w.b, xs))};
-}
-static inline l_word l_wide_sum(l_wide_sums sums)
-{
-    const __m512 a = _mm512_castsi512_ps(sums.a), b = _mm512_castsi512_ps(sums.b);
-    return _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(a, b, 0x88)),
-                            _mm512_castps_si512(_mm512_shuffle_ps(a, b, 0xdd)));
 }
 #endif
 

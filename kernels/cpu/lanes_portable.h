@@ -8,6 +8,8 @@
 #define LANES_VECS 1
 #define WORDS_ROWS 3
 #define WORDS_VECS 1
+#define SIGNED_ROWS 3
+#define SIGNED_VECS 1
 #define LANES_IN_LOOPS 1
 
 typedef vec l_vec;
@@ -207,61 +209,27 @@ static inline l_word l_sum_times(l_dots sums, l_factor factor)
     return l_times(sums, factor);
 }
 
-#define SIGNED_ZERO 0
-typedef l_word l_signed;
-static inline l_signed l_signed_of(l_word w)
+static inline l_word l_signed_of(l_word w)
 {
     return w;
 }
-static inline l_word l_signed_dot_x(l_word sums, l_signed w, l_x x)
+static inline int32_t l_signed_start(const int8_t *x, int32_t sum)
+{
+    (void)x, (void)sum;
+    return 0;
+}
+typedef l_x l_signed_x;
+static inline l_signed_x l_signed_x_of(const int8_t *x)
+{
+    return l_x_of(x);
+}
+static inline l_dots l_signed_dot(l_dots sums, l_word w, l_signed_x x)
 {
     int8_t bytes[64];
     memcpy(bytes, w.x, sizeof bytes);
     for (int i = 0; i < 16; i++)
         sums.x[i] += (uint32_t)(bytes[4 * i] * x.x[0] + bytes[4 * i + 1] * x.x[1] +
                                 bytes[4 * i + 2] * x.x[2] + bytes[4 * i + 3] * x.x[3]);
-    return sums;
-}
-static inline l_word l_signed_dot(l_word sums, l_signed w, const int8_t *x)
-{
-    return l_signed_dot_x(sums, w, l_x_of(x));
-}
-
-typedef struct l_wide_table {
-    int16_t x[16];
-} l_wide_table;
-typedef struct l_wide {
-    int16_t x[64];
-} l_wide;
-typedef l_word l_wide_sums;
-static inline l_wide_table l_wide_table_of(const int16_t *entries)
-{
-    l_wide_table r;
-    memcpy(r.x, entries, sizeof r.x);
-    return r;
-}
-static inline l_wide l_wide_look_up(l_wide_table table, l_word at)
-{
-    uint8_t bytes[64];
-    l_wide r;
-    memcpy(bytes, at.x, sizeof bytes);
-    for (int i = 0; i < 64; i++)
-        r.x[i] = table.x[bytes[i]];
-    return r;
-}
-static inline l_wide_sums l_wide_from(int32_t start)
-{
-    return l_set_word((uint32_t)start);
-}
-static inline l_wide_sums l_wide_dot(l_wide_sums sums, l_wide w, const int8_t *x)
-{
-    for (int i = 0; i < 16; i++)
-        sums.x[i] += (uint32_t)(w.x[4 * i] * x[0] + w.x[4 * i + 1] * x[1] + w.x[4 * i + 2] * x[2] +
-                                w.x[4 * i + 3] * x[3]);
-    return sums;
-}
-static inline l_word l_wide_sum(l_wide_sums sums)
-{
     return sums;
 }
 

@@ -118,22 +118,23 @@ static inline void kept_row(enum sw_format_id format, const float *w, int64_t n,
     sw_format_decode(sw_format_of(format), blocks, scale, n, out);
     free(blocks);
 }
-/* What the scales of NF4's elements are: a row whose every element is coded as 1. */
+/* What the scales of NF4's and FP4's elements are: a row whose every element is coded as 1. */
 static inline void nf4_absmax_row(enum sw_format_id format, const float *w, int64_t n, float *out)
 {
     const struct sw_format *f = sw_format_of(format);
     const struct sw_values row = {w, SW_F32, n, 1, NULL};
     const int64_t blocks = (n + f->block_len - 1) / f->block_len;
     const size_t codes = (size_t)f->block_len / 2;
+    const bool is_nf4 = format == SW_FORMAT_NF4 || format == SW_FORMAT_NF4_NESTED;
     char *all = malloc((size_t)blocks * f->block_bytes);
     float scale = 1;
     sw_format_encode_row(f, &row, all, &scale);
     for (int64_t i = 0; i < blocks; i++)
-        memset(all + (size_t)(i + 1) * f->block_bytes - codes, 0xff, codes);
+        memset(all + (size_t)(i + 1) * f->block_bytes - codes, is_nf4 ? 0xff : 0x33, codes);
     sw_format_decode(f, all, scale, n, out);
     free(all);
 }
-/* NF4's values are whole numbers of 16 bits to products. */
+/* NF4's values are whole numbers of ten bits to products. */
 static inline void seen_row(enum sw_format_id format, const float *w, int64_t n, float *out)
 {
     kept_row(format, w, n, out);
@@ -142,7 +143,8 @@ static inline void seen_row(enum sw_format_id format, const float *w, int64_t n,
     float *absmax = malloc((size_t)n * sizeof *absmax);
     nf4_absmax_row(format, w, n, absmax);
     for (int64_t i = 0; i < n; i++)
-        out[i] = absmax[i] != 0 ? rintf(out[i] / absmax[i] * 32767) / 32767 * absmax[i] : out[i];
+        out[i] =
+            absmax[i] != 0 ? rintf(out[i] / absmax[i] * 490.53f) / 491.046868f * absmax[i] : out[i];
     free(absmax);
 }
 static inline void taken_row(enum sw_format_id format, const float *x, int64_t n, float *out)

@@ -27,7 +27,7 @@ static void close_as_ggml_s(enum sw_format_id format)
             for (int r = 0; r < ROWS; r++) {
                 float kept[COLS], taken[COLS];
                 double exact = 0, ggml = 0;
-                kept_row(format, w + r * COLS, COLS, kept);
+                seen_row(format, w + r * COLS, COLS, kept);
                 ggml_row(x + i * COLS, COLS, taken);
                 for (int c = 0; c < COLS; c++) {
                     exact += (double)kept[c] * (double)x[i * COLS + c];
@@ -44,6 +44,44 @@ static void close_as_ggml_s(enum sw_format_id format)
         b->ops->close(b);
     }
     free(w), free(x);
+}
+
+/* What products see of a weight is within 0.085% of its block's absmax: one activation is 1, all
+ * others 0. */
+static void entries_are_close_in(enum sw_format_id format)
+{
+    float *w = floats(ROWS * COLS, 7), x[COLS] = {0}, y[ROWS], kept[COLS], absmax[COLS];
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(1, isa);
+        struct sw_matrix m = packed(b, format, ROWS, COLS, w);
+        double squares = 0, of_errors = 0;
+        for (int c = 0; c < COLS; c++) {
+            x[c] = 1;
+            b->ops->matmul(b, &m, NULL, x, COLS, 1, y, ROWS, false);
+            x[c] = 0;
+            for (int r = 0; r < ROWS; r++) {
+                kept_row(format, w + r * COLS, COLS, kept);
+                nf4_absmax_row(format, w + r * COLS, COLS, absmax);
+                CU_ASSERT(fabsf(y[r] - kept[c]) <= 0.00085f * absmax[c]);
+                of_errors += pow((double)(y[r] - kept[c]), 2);
+                squares += pow((double)kept[c], 2);
+            }
+        }
+        printf("    %s, %s: entries off by %.1e of themselves\n", sw_format_of(format)->name,
+               sw_isa_name(isa), sqrt(of_errors / squares));
+        CU_ASSERT(of_errors <= 0.001 * 0.001 * squares);
+        unpack(b, &m);
+        b->ops->close(b);
+    }
+    free(w);
+}
+
+static void entries_of_nf4_are_close(void)
+{
+    static const enum sw_format_id formats[] = {SW_FORMAT_NF4, SW_FORMAT_FP4, SW_FORMAT_NF4_NESTED,
+                                                SW_FORMAT_FP4_NESTED};
+    for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+        entries_are_close_in(formats[i]);
 }
 
 static void products_are_as_close_as_ggml_s(void)
@@ -159,5 +197,6 @@ static void orders_permute_activations(void)
 
 SW_UNIT_TESTS({"orders permute activations", orders_permute_activations},
               {"products are as close as ggml's", products_are_as_close_as_ggml_s},
+              {"entries of nf4 are close", entries_of_nf4_are_close},
               {"what is no number shows", what_is_no_number_shows},
               {"zeros add nothing", zeros_add_nothing})
