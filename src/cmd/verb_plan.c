@@ -211,6 +211,38 @@ static enum sw_status plan_learn(const char *path, const struct sw_model *model,
     return status;
 }
 
+static bool plan_has_disk(const struct sw_cluster *cluster)
+{
+    for (int n = 0; n < cluster->n_nodes; n++)
+        if (cluster->nodes[n].disk_tier)
+            return true;
+    return false;
+}
+
+/* As a session does: what fits into memory stays there. */
+static enum sw_status plan_memory_first(const struct sw_options *given,
+                                        const struct sw_session_settings *settings,
+                                        const struct sw_model *model,
+                                        const struct sw_cluster *cluster,
+                                        struct sw_plan_options *options,
+                                        struct sw_footprint *footprint, struct sw_plan *plan)
+{
+    const struct sw_plan_options all = *options;
+    if (!options->no_disk && plan_has_disk(cluster)) {
+        options->no_disk = options->no_advice = true;
+        const enum sw_status status =
+            plan_spread(given, settings, model, cluster, options, footprint, plan);
+        options->no_disk = options->no_advice = false;
+        if (status != SW_ENOFIT)
+            return status;
+        sw_plan_free(plan);
+        sw_footprint_free(footprint);
+        sw_error_clear();
+        *options = all;
+    }
+    return plan_spread(given, settings, model, cluster, options, footprint, plan);
+}
+
 static enum sw_status plan_model(const struct sw_call *call,
                                  const struct sw_session_settings *settings,
                                  const struct sw_model *model, const struct sw_cluster *cluster,
@@ -222,7 +254,8 @@ static enum sw_status plan_model(const struct sw_call *call,
     char title[128];
     enum sw_status status = plan_learn(call->options.popularity, model, options, &shares);
     if (status == SW_OK)
-        status = plan_spread(&call->options, settings, model, cluster, options, &footprint, &plan);
+        status =
+            plan_memory_first(&call->options, settings, model, cluster, options, &footprint, &plan);
     if (status == SW_OK || status == SW_ENOFIT) {
         const struct sw_report report = {.model =
                                              plan_title(call->arguments[0], title, sizeof title),
@@ -260,7 +293,7 @@ static enum sw_status plan(struct sw_call *call)
     if (o->prompt > 0)
         options.prompt_tokens = o->prompt;
     options.new_tokens = o->n;
-    options.no_disk = o->sbatch != NULL; /* the engine has no such tier yet */
+    options.no_disk = o->sbatch != NULL; /* a job asks for the nodes that can hold the model */
     enum sw_status status = sw_call_files(call, NULL, NULL);
     if (status == SW_OK)
         status = sw_cluster_open(o->cluster, &cluster);

@@ -85,6 +85,18 @@ check big.sbatch 0 llama-3.1-405b "$hosts/big" --context 8192 --sbatch
 check cores.sbatch 0 gpt-neox-20b "2x(gpu:24G host:32G cores:16) + 2x(host:64G cores:24 ranks:2)" \
     --slices 20,12,6,6,0,0 --sbatch
 check lab-opt-66b-sbatch.txt 4 opt-66b "$hosts/lab" --sbatch
+# what fits into memory stays there, as in a run, whatever a disk would add
+while read -r model cluster options; do
+    # shellcheck disable=SC2086 # several words
+    "$spillway" plan "$here/configs/$model" --cluster "${cluster//_/ }" $options --json |
+        grep -q '"disk": [1-9][0-9]*,$' && {
+        echo "$model: layers on disk, though there is room in memory"
+        failed=1
+    }
+done <<'CASES'
+opt-30b 1x(host:100G_disk:3GB/s) --weights nf4 --objective throughput
+mixtral-8x7b 1x(gpu:24G@900GB/s_host:48G@10GB/s_disk:20GB/s) --weights nf4
+CASES
 # what only the disk has room for is planned, but is no job
 for form in "0" "4 --sbatch"; do
     read -r expected option <<<"$form"
