@@ -32,12 +32,13 @@ struct fake_gpu {
     bool is_gpu;
     struct fake_piece memory[FAKE_PIECES], pinned[FAKE_PIECES];
     struct {
-        int buffer;
+        int buffer, number;
         char *dst;
         const char *src;
         size_t bytes;
     } fetches[FAKE_FETCHES];
     int n_fetches, n_unpacked;
+    int n_asked, marks[2]; /* fetches so far; those before a mark */
     uint64_t fetched_bytes;
     bool in_use[2], repeating;
     uint64_t replays;
@@ -286,10 +287,13 @@ static inline enum sw_status fake_fetch(struct sw_backend *b, int buffer, void *
         fake_fault(b, "fetched into a buffer that is in use");
     if (g->n_fetches == FAKE_FETCHES)
         abort();
+    pthread_mutex_lock(&fake_lock);
     g->fetches[g->n_fetches].buffer = buffer;
+    g->fetches[g->n_fetches].number = ++g->n_asked;
     g->fetches[g->n_fetches].dst = d_dst;
     g->fetches[g->n_fetches].src = src;
     g->fetches[g->n_fetches++].bytes = bytes;
+    pthread_mutex_unlock(&fake_lock);
     g->fetched_bytes += bytes;
     memset(d_dst, 0xff, bytes);
     return SW_OK;
@@ -299,12 +303,14 @@ static inline enum sw_status fake_fetched(struct sw_backend *b, int buffer)
 {
     struct fake_gpu *g = fake_of(b);
     int n = 0;
+    pthread_mutex_lock(&fake_lock);
     for (int i = 0; i < g->n_fetches; i++)
         if (g->fetches[i].buffer == buffer)
             memcpy(g->fetches[i].dst, g->fetches[i].src, g->fetches[i].bytes);
         else
             g->fetches[n++] = g->fetches[i];
     g->n_fetches = n;
+    pthread_mutex_unlock(&fake_lock);
     g->in_use[buffer] = true;
     return SW_OK;
 }
@@ -324,6 +330,31 @@ static inline enum sw_status fake_unpack(struct sw_backend *b, const void *d_pac
     fake_of(b)->n_unpacked++;
     memcpy(m->d_data, d_packed, bytes);
     return SW_OK;
+}
+
+static inline enum sw_status fake_mark(struct sw_backend *b, int mark)
+{
+    struct fake_gpu *g = fake_of(b);
+    pthread_mutex_lock(&fake_lock);
+    g->marks[mark] = g->n_asked;
+    pthread_mutex_unlock(&fake_lock);
+    return SW_OK;
+}
+
+static inline enum sw_status fake_passed(struct sw_backend *b, int mark, bool *out)
+{
+    const struct fake_gpu *g = fake_of(b);
+    pthread_mutex_lock(&fake_lock);
+    *out = true;
+    for (int i = 0; i < g->n_fetches; i++)
+        *out = *out && g->fetches[i].number > g->marks[mark];
+    pthread_mutex_unlock(&fake_lock);
+    return SW_OK;
+}
+
+static inline void fake_host_clear(struct sw_backend *b, struct sw_matrix *m)
+{
+    (void)fake_of(b)->cpu->matrix_clear(b, m);
 }
 
 /* The layout of this GPU is the CPU's. */
@@ -398,6 +429,9 @@ static const struct sw_gpu_ops fake_gpu_ops = {.pin = fake_pin,
                                                .fetch = fake_fetch,
                                                .fetched = fake_fetched,
                                                .used = fake_used,
+                                               .mark = fake_mark,
+                                               .passed = fake_passed,
+                                               .host_clear = fake_host_clear,
                                                .unpack = fake_unpack,
                                                .host_put = fake_host_put,
                                                .check_finite = fake_check_finite,

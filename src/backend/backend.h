@@ -40,8 +40,8 @@ struct sw_matrix_rows {
     int64_t row_stride,
         col_stride; /* in elements; col_stride is 1, or row_stride is for GPT-2's (in, out) */
     const struct sw_format *blocks; /* NULL; else rows are packed in its blocks (tensor/format.h) */
-    bool alone; /* the calling thread stores them by itself, while others store other rows; a CPU's
-                   backend only */
+    bool alone; /* the calling thread stores them by itself, while others store other rows; in host
+                   memory only */
 };
 
 /* Consecutive positions of one slot: rows [row, row + n) of the micro-batch. */

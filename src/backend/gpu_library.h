@@ -93,7 +93,7 @@ struct sw_gpu_ops {
     /*
      * Copies to the device on a stream of its own, while others compute, after all earlier uses of
      * `buffer` (0 or 1) have ended. The caller leaves `src` unchanged until a sync() after
-     * fetched(buffer).
+     * fetched(buffer), or until a mark behind it has passed.
      */
     enum sw_status (*fetch)(struct sw_backend *b, int buffer, void *d_dst, const void *src,
                             size_t bytes);
@@ -101,14 +101,21 @@ struct sw_gpu_ops {
     enum sw_status (*fetched)(struct sw_backend *b, int buffer);
     /* Ends the use of `buffer`: later fetches to it wait for what is enqueued so far. */
     enum sw_status (*used)(struct sw_backend *b, int buffer);
+    /* Sets mark 0 or 1 behind the fetches so far. */
+    enum sw_status (*mark)(struct sw_backend *b, int mark);
+    /* Whether the fetches before the mark have ended. Any thread may ask, while others use the
+     * backend; a failure is not kept. */
+    enum sw_status (*passed)(struct sw_backend *b, int mark, bool *out);
     /* Converts a matrix that the CPU backend packed to this backend's layout, in m->d_data. */
     enum sw_status (*unpack)(struct sw_backend *b, const void *d_packed, struct sw_matrix *m);
     /*
      * As matrix_put, but m->d_data is host memory: the rows are made there in this backend's
-     * layout, by options.pool, and nothing is copied to the device. The caller fills the memory
-     * with zeros before the first rows. After a copy of all sw_matrix_bytes to the device (`fetch`)
-     * the matrix is what matrix_put makes there. Failures are not kept.
+     * layout, by options.pool, or by the caller where rows->alone says so, and nothing is copied
+     * to the device. host_clear comes first, and zeroes the padding. After a copy of all
+     * sw_matrix_bytes to the device (`fetch`) the matrix is what matrix_put makes there. Failures
+     * are not kept. Any thread may call both, while others use the backend.
      */
+    void (*host_clear)(struct sw_backend *b, struct sw_matrix *m);
     enum sw_status (*host_put)(struct sw_backend *b, struct sw_matrix *m,
                                const struct sw_matrix_rows *rows);
     /* SW_EDEVICE, not kept, with `where` in the message, when a value of the n rows is not finite.

@@ -17,8 +17,9 @@ struct sw_engine_slice {
 /* Whether the stage's first layer runs on the GPU, for every micro-batch. */
 static inline bool sw_slice_begins_on_gpu(const struct sw_engine_slice *s)
 {
-    return s->count > 0 &&
-           (s->tiers.n_gpu > 0 || (s->tiers.n_host == 0 && s->tiers.n_streamed > 0));
+    const struct sw_tiers *t = &s->tiers;
+    return t->n_gpu > 0 ||
+           (t->n_host == 0 && (t->n_streamed > 0 || (t->n_disk > 0 && t->disk_on_gpu)));
 }
 /* Whether the stage's last layer runs on the GPU, for every micro-batch. */
 static inline bool sw_slice_ends_on_gpu(const struct sw_engine_slice *s)

@@ -15,10 +15,18 @@ static const struct tier_meaning tier_meanings[SW_TIERS] = {
     [SW_TIER_GPU] = {SW_ON_GPU, SW_ON_GPU, SW_STORE_GPU},
     [SW_TIER_HOST] = {SW_ON_CPU, SW_ON_CPU, SW_STORE_CPU},
     [SW_TIER_STREAMED] = {SW_ON_GPU, SW_ON_GPU, SW_STORE_STREAMED},
-    [SW_TIER_DISK] = {SW_ON_CPU, SW_ON_CPU, SW_STORE_DISK},
+    [SW_TIER_DISK] = {SW_ON_CPU, SW_ON_CPU, SW_STORE_DISK}, /* or as follows */
 };
-/* Disk layers that are read by expert. */
+/* Disk layers that the GPU runs; those that are read by expert. */
+static const struct tier_meaning disk_on_gpu = {SW_ON_GPU, SW_ON_GPU, SW_STORE_STREAMED};
 static const struct tier_meaning by_expert = {SW_ON_CPU, SW_ON_CPU, SW_STORE_EXPERTS};
+
+static const struct tier_meaning *stage_meaning(const struct sw_tiers *t, enum sw_tier tier)
+{
+    if (tier != SW_TIER_DISK)
+        return &tier_meanings[tier];
+    return t->disk_on_gpu ? &disk_on_gpu : t->by_expert ? &by_expert : &tier_meanings[tier];
+}
 
 /* Whether host layers run on the GPU for prompts. */
 static bool tiers_pass_host(const struct sw_tiers *t)
@@ -29,8 +37,7 @@ static bool tiers_pass_host(const struct sw_tiers *t)
 static void stage_fill_row(struct sw_stage *s, enum sw_tier tier, int index)
 {
     const struct sw_stage_options *o = &s->options;
-    const struct tier_meaning *as =
-        tier == SW_TIER_DISK && o->tiers.by_expert ? &by_expert : &tier_meanings[tier];
+    const struct tier_meaning *as = stage_meaning(&o->tiers, tier);
     struct sw_layer_row *row = &s->layers[index];
     row->layer = o->first + index;
     row->kv_at = as->kv_at;
@@ -41,53 +48,70 @@ static void stage_fill_row(struct sw_stage *s, enum sw_tier tier, int index)
     row->replayable = tier == SW_TIER_GPU && !(o->model->layer_kinds[row->layer] & SW_LAYER_ROUTED);
 }
 
-static enum sw_status stage_open_stores(struct sw_stage *s, const struct sw_loader *loader)
+static enum sw_status stage_open_streamed(struct sw_stage *s, const struct sw_staging *sizes,
+                                          const struct sw_disk_options *disk)
 {
     const struct sw_stage_options *o = &s->options;
-    const struct sw_staging sizes = sw_staging_of(o->model, &o->params);
-    const struct sw_store_layers layers = {o->first, o->count};
+    const bool pass = tiers_pass_host(&o->tiers), only_disk = o->tiers.n_streamed == 0 && !pass;
+    if (only_disk && !disk)
+        return SW_OK;
     const struct sw_streamed_options streamed = {.gpu = o->gpu,
                                                  .cpu = o->cpu,
                                                  .pins = &s->pins,
-                                                 .layers = layers,
+                                                 .layers = {o->first, o->count},
                                                  .n_experts = o->model->dims.n_experts,
-                                                 .layer_bytes = sizes.layer,
-                                                 .matrix_bytes =
-                                                     tiers_pass_host(&o->tiers) ? sizes.matrix : 0};
+                                                 .n_buffers = only_disk ? SW_DISK_STREAM_BUFFERS
+                                                                        : SW_STREAM_BUFFERS,
+                                                 .layer_bytes = sizes->layer,
+                                                 .matrix_bytes = pass ? sizes->matrix : 0,
+                                                 .disk = disk};
+    return sw_store_streamed_open(&streamed, &s->stores[SW_STORE_STREAMED]);
+}
+
+static enum sw_status stage_open_stores(struct sw_stage *s, const struct sw_loader *loader)
+{
+    const struct sw_stage_options *o = &s->options;
+    const struct sw_tiers *t = &o->tiers;
+    const struct sw_staging sizes = sw_staging_of(o->model, &o->params);
+    const struct sw_store_layers layers = {o->first, o->count};
+    const struct sw_disk_options disk = {.cpu = o->cpu,
+                                         .gpu = t->disk_on_gpu ? o->gpu : NULL,
+                                         .pins = &s->pins,
+                                         .loader = loader,
+                                         .stage = s,
+                                         .first = o->first + o->count - t->n_disk,
+                                         .count = t->n_disk,
+                                         .layer_bytes = sizes.layer};
     s->pins.gpu = o->gpu;
-    if (o->tiers.n_host > 0)
+    if (t->n_host > 0)
         SW_TRY(sw_store_resident_open(o->cpu, &layers, &s->stores[SW_STORE_CPU]));
-    if (o->tiers.n_gpu > 0)
+    if (t->n_gpu > 0)
         SW_TRY(sw_store_resident_open(o->gpu, &layers, &s->stores[SW_STORE_GPU]));
-    if (o->tiers.n_streamed > 0 || tiers_pass_host(&o->tiers))
-        SW_TRY(sw_store_streamed_open(&streamed, &s->stores[SW_STORE_STREAMED]));
-    const struct sw_disk_options disk = {
-        .cpu = o->cpu, .loader = loader, .stage = s, .layers = layers, .layer_bytes = sizes.layer};
-    const struct sw_experts_options experts = {
-        .cpu = o->cpu,
-        .loader = loader,
-        .stage = s,
-        .layers = {o->first + o->count - o->tiers.n_disk, o->tiers.n_disk},
-        .cached = o->tiers.cached_experts,
-        .spare_bytes = SW_DISK_BUFFERS * sizes.unit,
-        .uses = o->expert_uses};
-    if (o->tiers.n_disk > 0 && o->tiers.by_expert)
+    const struct sw_experts_options experts = {.cpu = o->cpu,
+                                               .loader = loader,
+                                               .stage = s,
+                                               .layers = {disk.first, disk.count},
+                                               .cached = t->cached_experts,
+                                               .spare_bytes = SW_DISK_BUFFERS * sizes.unit,
+                                               .uses = o->expert_uses};
+    SW_TRY(stage_open_streamed(s, &sizes, t->n_disk > 0 && t->disk_on_gpu ? &disk : NULL));
+    if (t->n_disk > 0 && t->by_expert)
         SW_TRY(sw_store_experts_open(&experts, &s->stores[SW_STORE_EXPERTS]));
-    else if (o->tiers.n_disk > 0)
+    else if (t->n_disk > 0 && !t->disk_on_gpu)
         SW_TRY(sw_store_disk_open(&disk, &s->stores[SW_STORE_DISK]));
-    return tiers_pass_host(&o->tiers) ? sw_kv_staging_open(&s->kv_staging, o->gpu, sizes.kv)
-                                      : SW_OK;
+    return tiers_pass_host(t) ? sw_kv_staging_open(&s->kv_staging, o->gpu, sizes.kv) : SW_OK;
 }
 
 static enum sw_status stage_make_table(struct sw_stage *s, const struct sw_loader *loader)
 {
     const struct sw_tiers *t = &s->options.tiers;
     assert(sw_tiers_layers(t) == s->options.count);
-    if (t->n_disk > 0 && t->disk_on_gpu)
-        return sw_fail(SW_EUSAGE,
-                       "%d layers from disk are to be run by a GPU, which cannot be done yet; plan "
-                       "without",
-                       t->n_disk);
+    if (t->n_disk > 0 && t->disk_on_gpu && t->by_expert)
+        return sw_fail(
+            SW_EUSAGE,
+            "%d layers from disk are to be run by a GPU and read by expert, which cannot "
+            "be done yet; plan without",
+            t->n_disk);
     if (t->n_disk > 0 && !loader->tensors)
         return sw_fail(SW_EUSAGE, "%d layers are to stay on disk, but weights are made up",
                        t->n_disk);

@@ -24,7 +24,7 @@ struct target {
 
 /* A matrix of the loader's list, which is filled by several threads. */
 struct sw_weights_target {
-    struct sw_backend *backend;
+    struct sw_backend *backend, *layout;
     struct sw_matrix matrix;
     const struct sw_tensor *tensor;
     int64_t row;                 /* of the matrix, where the tensor's first row goes */
@@ -44,9 +44,17 @@ static uint64_t stored(const struct target *t, int64_t n)
     return (uint64_t)n * sw_format_bytes(t->matrix->format, t->spec->cols);
 }
 
+/* Stores rows of a matrix in the backend's layout, or a GPU's in its memory. */
+static enum sw_status weights_store(struct sw_backend *backend, struct sw_backend *layout,
+                                    struct sw_matrix *m, const struct sw_matrix_rows *rows)
+{
+    return layout ? layout->gpu->host_put(layout, m, rows)
+                  : backend->ops->matrix_put(backend, m, rows);
+}
+
 /* Rows of a matrix in shares, each stored by the thread that takes it. */
 struct put_apart {
-    struct sw_backend *backend;
+    struct sw_backend *backend, *layout;
     struct sw_matrix *matrix;
     const struct sw_matrix_rows *rows;
 };
@@ -62,7 +70,7 @@ static enum sw_status weights_put_share(const struct put_apart *p, int64_t share
     rows.row0 += first;
     rows.n_rows = left < APART_ROWS ? left : APART_ROWS;
     rows.alone = true;
-    return p->backend->ops->matrix_put(p->backend, &matrix, &rows);
+    return weights_store(p->backend, p->layout, &matrix, &rows);
 }
 
 static void weights_put_later_share(void *ctx, int64_t chunk, int worker)
@@ -75,7 +83,7 @@ static void weights_put_later_share(void *ctx, int64_t chunk, int worker)
 static enum sw_status weights_put_apart(struct sw_loader *l, struct sw_matrix *m,
                                         const struct sw_matrix_rows *rows)
 {
-    struct put_apart p = {l->backend, m, rows};
+    struct put_apart p = {l->backend, l->layout, m, rows};
     SW_TRY(weights_put_share(&p, 0));
     sw_pool_run(l->pool, weights_put_later_share, &p, (rows->n_rows - 1) / APART_ROWS);
     return SW_OK;
@@ -84,10 +92,7 @@ static enum sw_status weights_put_apart(struct sw_loader *l, struct sw_matrix *m
 static enum sw_status weights_put_rows(struct sw_loader *l, struct sw_matrix *m,
                                        const struct sw_matrix_rows *rows)
 {
-    if (l->apart)
-        return weights_put_apart(l, m, rows);
-    return l->layout ? l->layout->gpu->host_put(l->layout, m, rows)
-                     : l->backend->ops->matrix_put(l->backend, m, rows);
+    return l->apart ? weights_put_apart(l, m, rows) : weights_store(l->backend, l->layout, m, rows);
 }
 
 static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, const void *data,
@@ -126,12 +131,12 @@ static enum sw_status sink(void *context, int64_t row0, int64_t n_rows, const vo
 
 /* ---- the list: what many threads read and pack */
 
-/* Whether the tensor, source `source` of a weight, is one for the list: whole rows for a CPU's own
- * layout. */
+/* Whether the tensor, source `source` of a weight, is one for the list: whole rows for a CPU's
+ * memory. */
 static bool weights_can_wait(const struct sw_loader *l, const struct sw_weight_spec *spec,
                              int source, const struct sw_tensor *tensor)
 {
-    return spec->is_matrix && !spec->sources[source].transposed && !l->layout && !l->backend->gpu &&
+    return spec->is_matrix && !spec->sources[source].transposed && !l->backend->gpu &&
            sw_reader_row_count(tensor) == spec->sources[source].rows &&
            sw_read_list_takes(l->tensors, tensor);
 }
@@ -168,7 +173,7 @@ static enum sw_status weights_list_sink(void *context, int64_t row0, int64_t n_r
                                         .col_stride = 1,
                                         .blocks = t->tensor->blocks,
                                         .alone = true};
-    SW_TRY(t->backend->ops->matrix_put(t->backend, &matrix, &rows));
+    SW_TRY(weights_store(t->backend, t->layout, &matrix, &rows));
     const uint64_t bytes = (uint64_t)n_rows * sw_format_bytes(matrix.format, matrix.cols);
     atomic_fetch_add(t->bytes, bytes);
     if (t->left)
@@ -280,7 +285,9 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
                                    int first, int n, struct sw_matrix *matrix, float *d_vector)
 {
     struct target t = {.loader = l, .spec = spec, .matrix = matrix, .d_vector = d_vector};
-    if (matrix && !l->layout) /* else the whole block was cleared */
+    if (matrix && l->layout)
+        l->layout->gpu->host_clear(l->layout, matrix);
+    else if (matrix)
         SW_TRY(l->backend->ops->matrix_clear(l->backend, matrix));
     for (int i = first; i < first + n; i++) {
         const struct sw_tensor *tensor;
@@ -293,8 +300,8 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
                 tensor = sw_model_sorted(l->tensors, tensor);
             t.tensor = tensor;
             const struct sw_weights_target waiting = {
-                l->backend, matrix ? *matrix : (struct sw_matrix){0}, tensor, t.row, &l->list.bytes,
-                l->left};
+                l->backend,     l->layout, matrix ? *matrix : (struct sw_matrix){0}, tensor, t.row,
+                &l->list.bytes, l->left};
             if (weights_can_wait(l, spec, i, tensor))
                 SW_TRY(weights_list_add(l, &waiting));
             else if (spec->sources[i].transposed)
@@ -427,9 +434,9 @@ static void clear_share(void *ctx, int64_t chunk, int worker)
     memset(c->block + from, 0, left < SW_LOAD_CHUNK ? left : SW_LOAD_CHUNK);
 }
 
-/* A GPU's padding lies anywhere in a matrix. By all threads, because it is the first touch of pages
- * that may be most of the host's memory. */
-static void weights_clear(struct sw_loader *l, const struct sw_weights *w)
+/* By all threads, because it is the first touch of pages that may be most of the host's memory, and
+ * pinning touches them by one. */
+static void weights_touch(struct sw_loader *l, const struct sw_weights *w)
 {
     struct clearing c = {w->d_block, w->bytes};
     sw_pool_run(l->pool, clear_share, &c,
@@ -444,10 +451,11 @@ static enum sw_status load_specs(struct sw_loader *l, const struct sw_weight_spe
             w->bytes += bytes_of(l, &specs[i]);
     if (w->bytes == 0)
         return SW_OK;
-    if (!w->d_block)
+    if (!w->d_block) {
         SW_TRY(l->backend->ops->alloc(l->backend, w->bytes, "weights", &w->d_block));
-    if (l->layout)
-        weights_clear(l, w);
+        if (l->layout)
+            weights_touch(l, w);
+    }
     if (layer != SW_GLOBAL && (l->model->layer_kinds[layer] & SW_LAYER_ROUTED)) {
         const size_t n = (size_t)l->model->dims.n_experts;
         w->expert_up = calloc(n, sizeof *w->expert_up);

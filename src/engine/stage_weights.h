@@ -44,8 +44,8 @@ struct sw_loader {
     enum sw_status (*progress)(void *context, uint64_t bytes);
     void *context;
     uint64_t bytes; /* stored on the device so far */
-    /* Matrices in a CPU's layout are collected here, with memory but without contents, until
-     * sw_weights_read reads them together. */
+    /* Matrices in a CPU's memory are collected here, without contents, until sw_weights_read reads
+     * them together. */
     struct sw_weights_list {
         struct sw_weights_target *targets; /* (count) */
         size_t count, capacity;
@@ -55,7 +55,7 @@ struct sw_loader {
 
 /*
  * Loads layer `layer`; or, for SW_GLOBAL, the `parts` (a set of enum sw_weight_part; a tied head
- * that is loaded together with the embedding is the same memory). Large matrices of a CPU's backend
+ * that is loaded together with the embedding is the same memory). Large matrices in a CPU's memory
  * have their contents after sw_weights_read only. Peak host memory in addition to the weights: two
  * chunks of SW_LOAD_CHUNK (or one whole tensor where it is stored transposed).
  */

@@ -1,7 +1,8 @@
 /*
  * Stores: where the weights of a stage's layers come from when they are needed. What is behind one
- * (memory of the device that computes, host memory and a bus) only the store knows. A new way to
- * keep weights is one new file with these operations and a row in the stage's table of tiers.
+ * (memory of the device that computes, host memory and a bus, a disk) only the store knows. A new
+ * way to keep weights is one new file with these operations and a row in the stage's table of
+ * tiers.
  *
  * For each micro-batch the stage announces to a store the layers it is going to use; then it
  * acquires each one, enqueues operations that read it, and releases it. A store fetches ahead by
@@ -10,6 +11,7 @@
 #ifndef SW_ENGINE_STORE_H
 #define SW_ENGINE_STORE_H
 
+#include "engine/disk_layers.h"
 #include "engine/pins.h"
 #include "engine/stage_weights.h"
 
@@ -58,36 +60,27 @@ struct sw_store_layers {
 enum sw_status sw_store_resident_open(struct sw_backend *backend,
                                       const struct sw_store_layers *layers, struct sw_store **out);
 
-/* ---- store_streamed.c: weights in host memory, copied to the GPU for each use */
+/* ---- store_streamed.c: weights in host memory or on disk, copied to the GPU for each use */
 
 struct sw_streamed_options {
     struct sw_backend *gpu, *cpu; /* who computes; whose memory the weights lie in */
     struct sw_pins *pins;         /* of the GPU; must outlive the store */
     struct sw_store_layers layers;
     int n_experts;         /* most of any layer */
+    int n_buffers;         /* layers on the GPU at once: 1 to SW_STREAM_BUFFERS */
     uint64_t layer_bytes;  /* of the largest layer */
     uint64_t matrix_bytes; /* of the largest matrix that is unpacked; 0: no layer is shared */
+    const struct sw_disk_options *disk; /* the layers that come from disk; NULL: none do */
 };
 
-/* Allocates the buffers. SW_ENOMEM. */
+/* Allocates the buffers. SW_ENOMEM; with layers from disk SW_EDEVICE, too. */
 enum sw_status sw_store_streamed_open(const struct sw_streamed_options *options,
                                       struct sw_store **out);
 /* Takes a layer in that another store keeps in host memory as the CPU backend packs it. `weights`
  * must outlive the store. */
 void sw_store_streamed_share(struct sw_store *store, int layer, const struct sw_weights *weights);
 
-/* ---- store_disk.c: weights in their files, read for each use into host memory */
-
-struct sw_stage;
-
-struct sw_disk_options {
-    struct sw_backend *cpu;         /* who computes */
-    const struct sw_loader *loader; /* copied; its tensors and reader must outlive the store, which
-                                       alone uses the reader from the first micro-batch on */
-    const struct sw_stage *stage;   /* whose keepalive is called while a layer is waited for */
-    struct sw_store_layers layers;
-    uint64_t layer_bytes; /* of the largest layer */
-};
+/* ---- store_disk.c: weights on disk, read for each use into host memory, where the CPU computes */
 
 /* Allocates the buffers and starts the thread that reads. SW_ENOMEM, SW_EDEVICE. */
 enum sw_status sw_store_disk_open(const struct sw_disk_options *options, struct sw_store **out);

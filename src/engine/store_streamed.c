@@ -1,32 +1,43 @@
 /*
- * Owns the store of layers in host memory that the GPU computes. While one layer is computed, the
- * next one is copied into the other of two buffers. What the store loads itself lies in the GPU's
- * own layout and is used in the buffer. Matrices of a shared layer are as the CPU backend packed
- * them: each is unpacked right before its product, into one buffer that all of them share. After
- * the last layer of a micro-batch the first ones are fetched for the next.
+ * Owns the store of layers that the GPU computes in buffers of its own. While one layer is
+ * computed, the next one is copied into the other buffer, or waits for the only one. What the store
+ * loads itself lies in host memory in the GPU's own layout, and so does what is read from disk
+ * (disk_layers.h); both are used in the buffer. Matrices of a shared layer are as the CPU backend
+ * packed them: each is unpacked right before its product, into one buffer that all of them share.
+ * After the last layer of a micro-batch the first ones are fetched for the next.
  */
 #include "engine/store.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* A layer as it lies in host memory. */
 struct streamed_layer {
     struct sw_weights own;            /* what this store loaded, in the GPU's layout */
     const struct sw_weights *weights; /* &own; or another store's, as the CPU packs them; NULL: not
-                                         in this store */
+                                         in this store, or on disk */
     bool is_pinned;
+};
+
+/* A buffer on the GPU. */
+struct streamed_buffer {
+    void *d_layer;
+    int layer;              /* that it holds, or that is being copied to it; -1: none */
+    bool is_packed;         /* its matrices must be unpacked */
+    struct sw_weights view; /* the layer, pointing into the buffer */
 };
 
 struct streamed_store {
     struct sw_store base; /* must be first: streamed_of converts a pointer to it */
     struct sw_streamed_options options;
-    void *d_layer[SW_STREAM_BUFFERS], *d_matrix; /* buffers on the GPU */
-    int held[SW_STREAM_BUFFERS];    /* layer in each buffer, or being copied to it; -1: none */
-    bool is_packed;                 /* the acquired layer's matrices must be unpacked */
-    int first, end;                 /* the layers of this micro-batch */
-    struct sw_weights view;         /* the acquired layer, pointing into its buffer */
-    struct sw_matrix unpacked;      /* the last matrix unpacked, in d_matrix */
-    struct streamed_layer layers[]; /* (options.layers.count) */
+    struct sw_disk_layers *disk;                       /* NULL: no layer is on disk */
+    int disk_first, disk_end;                          /* the layers on disk */
+    void *d_matrix;                                    /* buffer on the GPU */
+    struct streamed_buffer buffers[SW_STREAM_BUFFERS]; /* (options.n_buffers) */
+    int first, end;                                    /* the layers of this micro-batch */
+    const struct streamed_buffer *used;                /* of the acquired layer */
+    struct sw_matrix unpacked;                         /* the last matrix unpacked, in d_matrix */
+    struct streamed_layer layers[];                    /* (options.layers.count) */
 };
 
 static struct streamed_store *streamed_of(struct sw_store *s)
@@ -48,10 +59,17 @@ static void streamed_take(struct streamed_store *s, int layer, const struct sw_w
     l->is_pinned = sw_pins_add(s->options.pins, weights->d_block, weights->bytes);
 }
 
+static bool streamed_on_disk(const struct streamed_store *s, int layer)
+{
+    return layer >= s->disk_first && layer < s->disk_end;
+}
+
 static enum sw_status streamed_load(struct sw_store *base, struct sw_loader *loader, int layer)
 {
     struct streamed_store *s = streamed_of(base);
     struct sw_weights *own = &streamed_layer(s, layer)->own;
+    if (streamed_on_disk(s, layer))
+        return SW_OK;
     loader->backend = s->options.cpu;
     loader->layout = s->options.gpu;
     SW_TRY(sw_weights_load(loader, layer, 0, own));
@@ -67,10 +85,10 @@ void sw_store_streamed_share(struct sw_store *base, int layer, const struct sw_w
 /* ---- copies */
 
 /* The buffer that holds the layer, -1: none. */
-static int streamed_buffer(const struct streamed_store *s, int layer)
+static int streamed_holding(const struct streamed_store *s, int layer)
 {
-    for (int i = 0; i < SW_STREAM_BUFFERS; i++)
-        if (s->held[i] == layer)
+    for (int i = 0; i < s->options.n_buffers; i++)
+        if (s->buffers[i].layer == layer)
             return i;
     return -1;
 }
@@ -82,28 +100,21 @@ static int streamed_following(const struct streamed_store *s, int layer, int ahe
     return s->first + (layer - s->first + ahead) % (s->end - s->first);
 }
 
-static enum sw_status streamed_fetch(struct streamed_store *s, int layer, int buffer)
+/* A buffer that holds none of the layers that are used `from` layers after this one and then. There
+ * is one when one of these is in no buffer. */
+static int streamed_spare(const struct streamed_store *s, int layer, int from)
 {
-    const struct sw_weights *w = streamed_layer(s, layer)->weights;
-    struct sw_backend *gpu = s->options.gpu;
-    s->held[buffer] = layer;
-    return gpu->gpu->fetch(gpu, buffer, s->d_layer[buffer], w->d_block, w->bytes);
+    int spare = -1;
+    for (int i = 0; i < s->options.n_buffers; i++) {
+        bool wanted = false;
+        for (int k = from; k < from + s->options.n_buffers; k++)
+            wanted |= s->buffers[i].layer == streamed_following(s, layer, k);
+        if (!wanted && spare < 0)
+            spare = i;
+    }
+    assert(spare >= 0);
+    return spare;
 }
-
-static enum sw_status streamed_begin(struct sw_store *base, int first, int end)
-{
-    struct streamed_store *s = streamed_of(base);
-    s->first = first;
-    s->end = end;
-    const int second = streamed_following(s, first, 1);
-    if (streamed_buffer(s, first) < 0)
-        SW_TRY(streamed_fetch(s, first, s->held[0] == second ? 1 : 0));
-    if (streamed_buffer(s, second) < 0)
-        SW_TRY(streamed_fetch(s, second, 1 - streamed_buffer(s, first)));
-    return SW_OK;
-}
-
-/* ---- use */
 
 /* The address in the buffer of `host`, a part of the layer's block. */
 static void *in_buffer(const struct sw_weights *w, char *d_buffer, const void *host)
@@ -120,29 +131,90 @@ static struct sw_matrix matrix_in_buffer(const struct sw_weights *w, char *d_buf
     return there;
 }
 
+/* Made when the layer is fetched: a layer from disk leaves host memory then. */
+static void streamed_make_view(struct streamed_buffer *b, const struct sw_weights *w)
+{
+    char *const d_buffer = b->d_layer;
+    struct sw_weights *view = &b->view;
+    for (int i = 0; i < SW_W_COUNT; i++) {
+        view->matrix[i] = matrix_in_buffer(w, d_buffer, &w->matrix[i]);
+        view->d_vector[i] = in_buffer(w, d_buffer, w->d_vector[i]);
+    }
+    for (int i = 0; i < SW_MAX_SOURCES - 1; i++)
+        view->qkv_rest[i] = matrix_in_buffer(w, d_buffer, &w->qkv_rest[i]);
+    for (int i = 0; i < w->n_experts; i++) {
+        view->expert_up[i] = matrix_in_buffer(w, d_buffer, &w->expert_up[i]);
+        view->expert_down[i] = matrix_in_buffer(w, d_buffer, &w->expert_down[i]);
+    }
+    view->n_experts = w->n_experts;
+}
+
+/* Waits for the layer if it is on disk. */
+static enum sw_status streamed_fetch(struct streamed_store *s, int layer, int buffer)
+{
+    const struct streamed_layer *l = streamed_layer(s, layer);
+    const struct sw_weights *w = l->weights;
+    struct streamed_buffer *b = &s->buffers[buffer];
+    struct sw_backend *gpu = s->options.gpu;
+    if (streamed_on_disk(s, layer))
+        SW_TRY(sw_disk_layers_wait(s->disk, layer, &w));
+    b->layer = layer;
+    b->is_packed = l->weights && l->weights != &l->own;
+    streamed_make_view(b, w);
+    SW_TRY(gpu->gpu->fetch(gpu, buffer, b->d_layer, w->d_block, w->bytes));
+    return streamed_on_disk(s, layer) ? sw_disk_layers_leave(s->disk, layer) : SW_OK;
+}
+
+/* Whether a layer that is used `ahead` layers after this one can be fetched without waiting. Layers
+ * on disk are fetched once in each micro-batch, in order, so none is for the next one. */
+static bool streamed_at_hand(const struct streamed_store *s, int layer, int ahead)
+{
+    const int next = streamed_following(s, layer, ahead);
+    if (!streamed_on_disk(s, next))
+        return true;
+    return layer + ahead < s->end && sw_disk_layers_ready(s->disk, next);
+}
+
+/* Fetches the layers that are used `from` layers after this one and then, as many as there are
+ * buffers, without waiting for a disk. */
+static enum sw_status streamed_fetch_ahead(struct streamed_store *s, int layer, int from)
+{
+    for (int k = from; k < from + s->options.n_buffers; k++) {
+        const int next = streamed_following(s, layer, k);
+        if (streamed_holding(s, next) < 0 && streamed_at_hand(s, layer, k))
+            SW_TRY(streamed_fetch(s, next, streamed_spare(s, layer, from)));
+    }
+    return SW_OK;
+}
+
+static enum sw_status streamed_begin(struct sw_store *base, int first, int end)
+{
+    struct streamed_store *s = streamed_of(base);
+    s->first = first;
+    s->end = end;
+    if (s->disk) {
+        sw_disk_layers_begin(s->disk);
+        for (int i = 0; i < s->options.n_buffers && !sw_disk_layers_all_fit(s->disk); i++)
+            if (streamed_on_disk(s, s->buffers[i].layer))
+                s->buffers[i].layer = -1;
+    }
+    return streamed_fetch_ahead(s, first, 0);
+}
+
+/* ---- use */
+
 static enum sw_status streamed_acquire(struct sw_store *base, int layer,
                                        const struct sw_weights **out)
 {
     struct streamed_store *s = streamed_of(base);
-    const struct streamed_layer *l = streamed_layer(s, layer);
-    const struct sw_weights *w = l->weights;
     struct sw_backend *gpu = s->options.gpu;
-    const int buffer = streamed_buffer(s, layer);
+    if (streamed_holding(s, layer) < 0)
+        SW_TRY(streamed_fetch(s, layer, streamed_spare(s, layer, 0)));
+    const int buffer = streamed_holding(s, layer);
+    SW_TRY(streamed_fetch_ahead(s, layer, 0));
     SW_TRY(gpu->gpu->fetched(gpu, buffer));
-    char *d_buffer = s->d_layer[buffer];
-    for (int i = 0; i < SW_W_COUNT; i++) {
-        s->view.matrix[i] = matrix_in_buffer(w, d_buffer, &w->matrix[i]);
-        s->view.d_vector[i] = in_buffer(w, d_buffer, w->d_vector[i]);
-    }
-    for (int i = 0; i < SW_MAX_SOURCES - 1; i++)
-        s->view.qkv_rest[i] = matrix_in_buffer(w, d_buffer, &w->qkv_rest[i]);
-    for (int i = 0; i < w->n_experts; i++) {
-        s->view.expert_up[i] = matrix_in_buffer(w, d_buffer, &w->expert_up[i]);
-        s->view.expert_down[i] = matrix_in_buffer(w, d_buffer, &w->expert_down[i]);
-    }
-    s->view.n_experts = w->n_experts;
-    s->is_packed = w != &l->own;
-    *out = &s->view;
+    s->used = &s->buffers[buffer];
+    *out = &s->used->view;
     return SW_OK;
 }
 
@@ -151,7 +223,7 @@ static enum sw_status streamed_matrix(struct sw_store *base, const struct sw_mat
     struct streamed_store *s = streamed_of(base);
     struct sw_backend *gpu = s->options.gpu;
     const void *d_packed = (*m)->d_data;
-    if (!s->is_packed)
+    if (!s->used->is_packed)
         return SW_OK;
     s->unpacked = **m;
     s->unpacked.d_data = s->d_matrix;
@@ -159,15 +231,13 @@ static enum sw_status streamed_matrix(struct sw_store *base, const struct sw_mat
     return gpu->gpu->unpack(gpu, d_packed, &s->unpacked);
 }
 
-/* The buffer is filled with the layer after the next. */
+/* The buffer is filled with a later layer. */
 static enum sw_status streamed_release(struct sw_store *base, int layer)
 {
     struct streamed_store *s = streamed_of(base);
     struct sw_backend *gpu = s->options.gpu;
-    const int buffer = streamed_buffer(s, layer);
-    const int next = streamed_following(s, layer, SW_STREAM_BUFFERS);
-    SW_TRY(gpu->gpu->used(gpu, buffer));
-    return streamed_buffer(s, next) < 0 ? streamed_fetch(s, next, buffer) : SW_OK;
+    SW_TRY(gpu->gpu->used(gpu, streamed_holding(s, layer)));
+    return streamed_fetch_ahead(s, layer, 1);
 }
 
 /* ---- opening and closing */
@@ -175,19 +245,23 @@ static enum sw_status streamed_release(struct sw_store *base, int layer)
 static uint64_t streamed_bytes(const struct sw_store *base)
 {
     const struct streamed_store *s = (const struct streamed_store *)(const void *)base;
-    return SW_STREAM_BUFFERS * s->options.layer_bytes + s->options.matrix_bytes;
+    return (uint64_t)s->options.n_buffers * s->options.layer_bytes + s->options.matrix_bytes;
 }
 
 static void streamed_close(struct sw_store *base)
 {
     struct streamed_store *s = streamed_of(base);
     const struct sw_streamed_options *o = &s->options;
-    for (int i = 0; i < SW_STREAM_BUFFERS; i++)
-        if (s->held[i] >= 0) /* it may still be under way */
+    for (int i = 0; i < o->n_buffers; i++)
+        if (s->buffers[i].layer >= 0) /* it may still be under way */
             (void)o->gpu->gpu->fetched(o->gpu, i);
     (void)o->gpu->ops->sync(o->gpu);
-    for (int i = 0; i < SW_STREAM_BUFFERS; i++)
-        o->gpu->ops->free(o->gpu, s->d_layer[i], o->layer_bytes);
+    if (s->disk)
+        sw_disk_layers_close(s->disk);
+    for (int i = 0; i < o->n_buffers; i++) {
+        o->gpu->ops->free(o->gpu, s->buffers[i].d_layer, o->layer_bytes);
+        sw_weights_forget_block(&s->buffers[i].view);
+    }
     o->gpu->ops->free(o->gpu, s->d_matrix, o->matrix_bytes);
     for (int i = 0; i < o->layers.count; i++) {
         struct streamed_layer *l = &s->layers[i];
@@ -195,24 +269,32 @@ static void streamed_close(struct sw_store *base)
             sw_pins_remove(o->pins, l->weights->d_block);
         sw_weights_free(o->cpu, &l->own);
     }
-    free(s->view.expert_up);
-    free(s->view.expert_down);
     free(s);
 }
 
-static enum sw_status streamed_make_buffers(struct streamed_store *s)
+static enum sw_status streamed_make_buffer(struct streamed_store *s, struct streamed_buffer *b)
 {
     const struct sw_streamed_options *o = &s->options;
     const size_t n = (size_t)o->n_experts + 1;
-    struct sw_backend *b = o->gpu;
-    s->view.expert_up = calloc(n, sizeof *s->view.expert_up);
-    s->view.expert_down = calloc(n, sizeof *s->view.expert_down);
-    if (!s->view.expert_up || !s->view.expert_down)
+    b->view.expert_up = calloc(n, sizeof *b->view.expert_up);
+    b->view.expert_down = calloc(n, sizeof *b->view.expert_down);
+    if (!b->view.expert_up || !b->view.expert_down)
         return sw_fail(SW_ENOMEM, "no memory for %d experts", o->n_experts);
-    for (int i = 0; i < SW_STREAM_BUFFERS; i++)
-        SW_TRY(b->ops->alloc(b, o->layer_bytes, "streamed layers", &s->d_layer[i]));
-    return o->matrix_bytes ? b->ops->alloc(b, o->matrix_bytes, "a matrix to unpack", &s->d_matrix)
-                           : SW_OK;
+    return o->gpu->ops->alloc(o->gpu, o->layer_bytes, "streamed layers", &b->d_layer);
+}
+
+static enum sw_status streamed_start(struct streamed_store *s)
+{
+    const struct sw_streamed_options *o = &s->options;
+    for (int i = 0; i < o->n_buffers; i++)
+        SW_TRY(streamed_make_buffer(s, &s->buffers[i]));
+    if (o->matrix_bytes)
+        SW_TRY(o->gpu->ops->alloc(o->gpu, o->matrix_bytes, "a matrix to unpack", &s->d_matrix));
+    if (!o->disk)
+        return SW_OK;
+    s->disk_first = o->disk->first;
+    s->disk_end = o->disk->first + o->disk->count;
+    return sw_disk_layers_open(o->disk, &s->disk);
 }
 
 static const struct sw_store_ops streamed_ops = {.load = streamed_load,
@@ -234,8 +316,8 @@ enum sw_status sw_store_streamed_open(const struct sw_streamed_options *options,
     s->base.ops = &streamed_ops;
     s->options = *options;
     for (int i = 0; i < SW_STREAM_BUFFERS; i++)
-        s->held[i] = -1;
-    const enum sw_status status = streamed_make_buffers(s);
+        s->buffers[i].layer = -1;
+    const enum sw_status status = streamed_start(s);
     if (status != SW_OK) {
         streamed_close(&s->base);
         return status;

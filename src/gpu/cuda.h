@@ -53,6 +53,7 @@ struct sw_cuda_buffer {
     cudaEvent_t fetched, used;
 };
 #define SW_CUDA_BUFFERS 2
+#define SW_CUDA_MARKS 2 /* in the stream of copies */
 
 /* A captured sequence of operations, for one number of rows and one position bucket. */
 struct sw_cuda_graph {
@@ -88,6 +89,7 @@ struct sw_cuda {
     struct sw_cuda_spans spans;
     struct sw_cuda_pieces pieces; /* parts that alloc has given out */
     struct sw_cuda_buffer buffers[SW_CUDA_BUFFERS];
+    cudaEvent_t marks[SW_CUDA_MARKS];
     struct sw_cuda_graphs graphs;
     int32_t *bad; /* (1) in device memory: 1 when a value was not finite */
     char *work;   /* (work_bytes) in device memory: temporaries of one operation */
@@ -233,6 +235,7 @@ uint64_t sw_cuda_allocated(const struct sw_backend *b);
 enum sw_status sw_cuda_matrix_clear(struct sw_backend *b, struct sw_matrix *m);
 enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
                                   const struct sw_matrix_rows *rows);
+void sw_cuda_host_clear(struct sw_backend *b, struct sw_matrix *m);
 enum sw_status sw_cuda_host_put(struct sw_backend *b, struct sw_matrix *m,
                                 const struct sw_matrix_rows *rows);
 /* products.c */

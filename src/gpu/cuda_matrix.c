@@ -160,6 +160,22 @@ enum sw_status sw_cuda_matrix_put(struct sw_backend *b, struct sw_matrix *m,
     return SW_OK;
 }
 
+/* Of rows that are put every byte is written. */
+void sw_cuda_host_clear(struct sw_backend *b, struct sw_matrix *m)
+{
+    const struct sw_gpu_layout l = sw_gpu_layout_of(m->format, m->rows, m->cols);
+    char *const data = m->d_data;
+    size_t end = 0;
+    (void)b;
+    for (int i = 0; i < l.n_parts; i++) {
+        const size_t row_bytes = l.parts[i].row_bytes;
+        memset(data + l.parts[i].at + (size_t)m->rows * row_bytes, 0,
+               (size_t)(l.rows - m->rows) * row_bytes);
+        end = l.parts[i].at + (size_t)l.rows * row_bytes;
+    }
+    memset(data + end, 0, sw_matrix_bytes(m->format, m->rows, m->cols) - end);
+}
+
 /* The whole put is one piece, which is made where it stays. */
 enum sw_status sw_cuda_host_put(struct sw_backend *b, struct sw_matrix *m,
                                 const struct sw_matrix_rows *rows)
@@ -175,6 +191,8 @@ enum sw_status sw_cuda_host_put(struct sw_backend *b, struct sw_matrix *m,
     for (int i = 0; i < l->n_parts; i++)
         p->parts[i] =
             (char *)m->d_data + l->parts[i].at + (size_t)rows->row0 * l->parts[i].row_bytes;
+    if (rows->alone)
+        w.pool = NULL;
     w.rows = rows_of_share(w.pool, rows->n_rows);
     make_piece(&w);
     return SW_OK;

@@ -238,6 +238,8 @@ static enum sw_status make_streams(struct sw_cuda *cuda)
         CUDA_TRY(cuda, cudaEventCreateWithFlags(&buffer->fetched, cudaEventDisableTiming));
         CUDA_TRY(cuda, cudaEventCreateWithFlags(&buffer->used, cudaEventDisableTiming));
     }
+    for (int i = 0; i < SW_CUDA_MARKS; i++)
+        CUDA_TRY(cuda, cudaEventCreateWithFlags(&cuda->marks[i], cudaEventDisableTiming));
     return SW_OK;
 }
 
@@ -303,6 +305,9 @@ void sw_cuda_close(struct sw_backend *b)
         if (cuda->buffers[i].used)
             (void)cudaEventDestroy(cuda->buffers[i].used);
     }
+    for (int i = 0; i < SW_CUDA_MARKS; i++)
+        if (cuda->marks[i])
+            (void)cudaEventDestroy(cuda->marks[i]);
     if (cuda->copy)
         (void)cudaStreamDestroy(cuda->copy);
     if (cuda->compute)

@@ -68,6 +68,31 @@ static enum sw_status used(struct sw_backend *b, int buffer)
     return SW_OK;
 }
 
+static enum sw_status gpu_streaming_mark(struct sw_backend *b, int mark)
+{
+    struct sw_cuda *cuda = sw_cuda_of(b);
+    assert(mark >= 0 && mark < SW_CUDA_MARKS);
+    SW_TRY(sw_cuda_enter(cuda));
+    CUDA_TRY(cuda, cudaEventRecord(cuda->marks[mark], cuda->copy));
+    return SW_OK;
+}
+
+/* In any thread, so it neither reads nor records the backend's failure. */
+static enum sw_status gpu_streaming_passed(struct sw_backend *b, int mark, bool *out)
+{
+    const struct sw_cuda *cuda = sw_cuda_of(b);
+    cudaError_t error = cudaSetDevice(cuda->options.device);
+    if (error == cudaSuccess)
+        error = cudaEventQuery(cuda->marks[mark]);
+    *out = error == cudaSuccess;
+    if (error == cudaSuccess || error == cudaErrorNotReady)
+        return SW_OK;
+    (void)cudaGetLastError();
+    return sw_fail(SW_EDEVICE, "GPU %d (%s): a layer could not be copied to it: %s (%s)",
+                   cuda->options.device, cuda->name, cudaGetErrorString(error),
+                   cudaGetErrorName(error));
+}
+
 static enum sw_status unpack(struct sw_backend *b, const void *d_packed, struct sw_matrix *m)
 {
     struct sw_cuda *cuda = sw_cuda_of(b);
@@ -101,7 +126,10 @@ const struct sw_gpu_ops sw_cuda_streaming_ops = {
     .fetch = fetch,
     .fetched = fetched,
     .used = used,
+    .mark = gpu_streaming_mark,
+    .passed = gpu_streaming_passed,
     .unpack = unpack,
+    .host_clear = sw_cuda_host_clear,
     .host_put = sw_cuda_host_put,
     .check_finite = check_finite,
     .upload_rows = sw_cuda_upload_rows,

@@ -111,7 +111,7 @@ enum sw_status sw_session_backends(struct sw_session *s)
         return SW_OK;
     if (slice->gpu_memory > 0) /* first, because session_open_cpu may bind this thread to a core */
         SW_TRY(session_open_pool(s));
-    if (computes || t->n_streamed > 0) /* streamed layers lie in its memory */
+    if (computes || t->n_streamed > 0 || t->n_disk > 0) /* these lie in its memory */
         SW_TRY(session_open_cpu(s, computes ? rows : 1));
     return slice->gpu_memory > 0 ? session_open_gpu(s, rows, slice->gpu_memory) : SW_OK;
 }

@@ -32,7 +32,8 @@ struct agreement {
     int has_uses; /* boolean: the uses of experts follow */
 };
 
-/* "30.1 GiB", or "21.9 GiB on the GPU (8 of 11 layers, 2 streamed), 3.1 GiB in host memory" */
+/* "30.1 GiB", or "21.9 GiB on the GPU (8 of 14 layers, 2 streamed), 3.1 GiB in host memory, 3 of 14
+ * layers on disk (8.1 GiB) for the GPU" */
 static const char *stage_text(const struct sw_plan_stage *stage, char *out, size_t cap)
 {
     char gpu[16], host[16], bytes[16], streamed[32] = "", disk[96] = "", kept[40] = "";
@@ -43,8 +44,9 @@ static const char *stage_text(const struct sw_plan_stage *stage, char *out, size
     if (stage->tiers.by_expert)
         snprintf(kept, sizeof kept, " by expert, %d of each kept", stage->tiers.cached_experts);
     if (stage->tiers.n_disk > 0)
-        snprintf(disk, sizeof disk, ", %d of %d layers on disk%s (%s)", stage->tiers.n_disk,
-                 stage->count, kept, sw_size_format(stage->disk_bytes, bytes, sizeof bytes));
+        snprintf(disk, sizeof disk, ", %d of %d layers on disk%s (%s)%s", stage->tiers.n_disk,
+                 stage->count, kept, sw_size_format(stage->disk_bytes, bytes, sizeof bytes),
+                 stage->tiers.disk_on_gpu ? " for the GPU" : "");
     if (stage->gpu.total > 0)
         snprintf(out, cap, "%s on the GPU (%d of %d layers%s%s), %s in host memory%s", gpu,
                  stage->tiers.n_gpu, stage->count, streamed,
@@ -137,8 +139,7 @@ static enum sw_status session_plan_slots(struct sw_session *s, bool disk)
     s->plan_options.popularity = s->shares;
     s->plan_options.n_popularity = s->shares ? s->model->dims.n_experts : 0;
     s->plan_options.no_disk = !disk;
-    s->plan_options.no_disk_gpu = true;    /* the engine's GPUs take no layers from there yet */
-    s->plan_options.no_gpu_experts = true; /* nor single experts */
+    s->plan_options.no_gpu_experts = true; /* the engine reads them for CPUs only yet */
     for (int i = 0; i < s->probe.cluster.n_nodes; i++)
         s->probe.cluster.nodes[i].disk_tier = disk;
     const bool choose = s->settings.slots == 0 && s->defaults.most_slots > 0;

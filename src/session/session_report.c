@@ -59,13 +59,13 @@ json_t *sw_session_ranks(const struct sw_session *s)
         json_array_append_new(
             ranks,
             json_pack(
-                "{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:i, s:{s:I, s:I, s:I}, s:I, s:I, "
-                "s:f, s:s, s:o*}",
+                "{s:i, s:s, s:i, s:i, s:{s:i, s:i, s:i, s:i}, s:b, s:i, s:{s:I, s:I, s:I}, s:I, "
+                "s:I, s:f, s:s, s:o*}",
                 "rank", r, "host", s->transport->ranks[r].host, "first", stage->first, "count",
                 stage->count, "layers", "gpu", stage->tiers.n_gpu, "host", stage->tiers.n_host,
-                "streamed", stage->tiers.n_streamed, "disk", stage->tiers.n_disk,
-                "prompt_streamed_rows", stage->tiers.stream_rows, "bytes", "gpu",
-                (json_int_t)stage->gpu.total, "host", (json_int_t)stage->host.total, "disk",
+                "streamed", stage->tiers.n_streamed, "disk", stage->tiers.n_disk, "disk_on_gpu",
+                stage->tiers.disk_on_gpu, "prompt_streamed_rows", stage->tiers.stream_rows, "bytes",
+                "gpu", (json_int_t)stage->gpu.total, "host", (json_int_t)stage->host.total, "disk",
                 (json_int_t)stage->disk_bytes, "peak_host_bytes", (json_int_t)peak.host,
                 "peak_gpu_bytes", (json_int_t)peak.gpu, "busy", sw_times_busy(&start, &times[r]),
                 "to_next", sw_worker_link(s->worker, r), "experts", report_experts(stage, &peak)));

@@ -73,6 +73,7 @@ static void rig_open(struct rig *r, const char *name)
                                               .pins = &r->pins,
                                               .layers = {0, r->model->dims.n_layers},
                                               .n_experts = r->model->dims.n_experts,
+                                              .n_buffers = SW_STREAM_BUFFERS,
                                               .layer_bytes = sizes.layer,
                                               .matrix_bytes = sizes.matrix};
     memset(&fetched, 0, sizeof fetched);

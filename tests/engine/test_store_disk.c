@@ -1,13 +1,15 @@
 /*
  * Layers that stay on disk: any number of them, of any family and form of file, gives the bits of
- * layers in memory, on any ranks, threads and chunks; and a file that fails, changes or vanishes
- * while it is read layer by layer ends the run with its name. The linker sends pread to
+ * layers in memory, on any ranks, threads and chunks, run by the CPU or a GPU; and a file that
+ * fails, changes or vanishes while it is read layer by layer ends the run with its name. The linker
+ * sends pread to
  * __wrap_pread (tests.cmake).
  */
 #include "base/log.h"
 #include "tiers.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -95,10 +97,28 @@ static void every_family(void)
     }
 }
 
-/* Behind layers on a GPU and streamed ones, with the memory that the plan counts. */
+/* Runs the tiers with the memory that the plan counts; true: the bits of `first`. */
+static bool same_with_tiers(const struct job *first, int layers, const struct sw_tiers *tiers)
+{
+    struct sw_engine_slice slice = {.count = layers, .tiers = *tiers};
+    struct job job = job_of(first->dir, first->weights);
+    job.chunk = tiers->n_disk % 2 ? 7 : 80;
+    const bool same =
+        run(&job, &slice) &&
+        memcmp(job.logits, first->logits, (size_t)N_IDS * (size_t)job.vocab * sizeof(float)) == 0;
+    if (!same)
+        printf("    %s: %d on the GPU, %d streamed, %d on disk for the %s, prompts from %d\n",
+               first->dir, tiers->n_gpu, tiers->n_streamed, tiers->n_disk,
+               tiers->disk_on_gpu ? "GPU" : "CPU", tiers->stream_rows);
+    job_free(&job);
+    return same;
+}
+
+/* Behind layers on a GPU, in host memory and streamed ones, run by the CPU or the GPU, with the
+ * memory that the plan counts; with host layers streamed for prompts and not. */
 static void beside_a_gpu(void)
 {
-    static const char *const names[] = {"llama31", "bloom", "qwen3_moe_sparse_step"};
+    static const char *const names[] = {"llama31", "gpt2", "qwen3_moe_sparse_step"};
     char dir[4096];
     make_ids();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -108,17 +128,15 @@ static void beside_a_gpu(void)
         CU_ASSERT_EQUAL_FATAL(job_run(&first), SW_OK);
         for (int disk = 1; disk <= layers; disk++)
             for (int gpu = 0; gpu + disk <= layers; gpu++)
-                for (int streamed = 0; streamed + gpu + disk <= layers; streamed++) {
-                    struct sw_engine_slice slice = {.count = layers};
-                    slice.tiers =
-                        (struct sw_tiers){.n_gpu = gpu, .n_streamed = streamed, .n_disk = disk};
-                    struct job job = job_of(dir, SW_FORMAT_F32);
-                    job.chunk = disk % 2 ? 7 : 80;
-                    if (run(&job, &slice))
-                        CU_ASSERT(memcmp(job.logits, first.logits,
-                                         (size_t)N_IDS * (size_t)job.vocab * sizeof(float)) == 0);
-                    job_free(&job);
-                }
+                for (int streamed = 0; streamed + gpu + disk <= layers; streamed++)
+                    for (int way = 0; way < 4; way++) {
+                        const struct sw_tiers tiers = {.n_gpu = gpu,
+                                                       .n_streamed = streamed,
+                                                       .n_disk = disk,
+                                                       .disk_on_gpu = way & 1,
+                                                       .stream_rows = way & 2 ? 9 : 0};
+                        CU_ASSERT(same_with_tiers(&first, layers, &tiers));
+                    }
         job_free(&first);
     }
 }
@@ -164,17 +182,23 @@ static void remove_model(const char *dir)
     CU_ASSERT_EQUAL(system(command), 0);
 }
 
-static enum sw_status run_from_disk(struct job *job, const char *dir)
+/* All layers are on disk, for the CPU or a GPU. */
+static enum sw_status run_from_disk(struct job *job, const char *dir, bool gpu,
+                                    const volatile sig_atomic_t *stop)
 {
     const struct sw_engine_slice slice = {.count = layers_of(dir),
-                                          .tiers = {.n_disk = layers_of(dir)}};
+                                          .gpu_memory = gpu ? UINT64_MAX : 0,
+                                          .tiers = {.n_disk = layers_of(dir), .disk_on_gpu = gpu}};
     *job = job_of(dir, SW_FORMAT_F32);
-    job->gpus = false;
+    job->gpus = gpu;
     job->slices = &slice;
     job->silence_s = 60;
+    job->stop = stop;
     const enum sw_status status = job_run(job);
     job->slices = NULL;
     job_free(job);
+    if (gpu)
+        CU_ASSERT_EQUAL(job->gpu_reports[0].left + (uint64_t)job->gpu_reports[0].pins_left, 0);
     return status;
 }
 
@@ -185,61 +209,216 @@ static void failing_reads_end_with_the_files_name(void)
     make_ids();
     path_of("llama31", from, sizeof from);
     copy_model(from, dir, weights);
-    fails_after = 0;
-    reads = 0;
-    CU_ASSERT_EQUAL(run_from_disk(&job, dir), SW_OK);
-    const int all = reads;
-    CU_ASSERT(all > 40);
-    for (int n = all / 3; n < all - 20; n += all / 7) {
+    for (int gpu = 0; gpu < 2; gpu++) {
+        fails_after = 0;
         reads = 0;
-        fails_after = n;
-        CU_ASSERT_EQUAL(run_from_disk(&job, dir), SW_EIO);
-        CU_ASSERT_PTR_NOT_NULL(strstr(job.error, weights));
-        CU_ASSERT_PTR_NOT_NULL(strstr(job.error, "tensor '"));
+        CU_ASSERT_EQUAL(run_from_disk(&job, dir, gpu, NULL), SW_OK);
+        const int all = reads;
+        CU_ASSERT(all > 40);
+        for (int n = all / 3; n < all - 20; n += all / 7) {
+            reads = 0;
+            fails_after = n;
+            CU_ASSERT_EQUAL(run_from_disk(&job, dir, gpu, NULL), SW_EIO);
+            CU_ASSERT_PTR_NOT_NULL(strstr(job.error, weights));
+            CU_ASSERT_PTR_NOT_NULL(strstr(job.error, "tensor '"));
+        }
     }
     fails_after = 0;
     remove_model(dir);
 }
 
-/* Spoils the file while the job runs. */
+/* Spoils the file, or asks for a stop, while the job runs. */
 struct spoiler {
     const char *path;
-    bool removes;
+    enum { REMOVES, TRUNCATES, STOPS, SPOILS } how;
+    volatile sig_atomic_t stop;
 };
 static void *spoil(void *argument)
 {
-    const struct spoiler *s = argument;
+    struct spoiler *s = argument;
     while (reads < 60)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     struct stat st;
     CU_ASSERT_EQUAL(stat(s->path, &st), 0);
-    CU_ASSERT_EQUAL(s->removes ? unlink(s->path) : truncate(s->path, st.st_size / 2), 0);
+    if (s->how == STOPS)
+        s->stop = SIGTERM;
+    else
+        CU_ASSERT_EQUAL(s->how == REMOVES ? unlink(s->path) : truncate(s->path, st.st_size / 2), 0);
     return NULL;
 }
 
-static void a_file_that_changes_is_named(void)
+static void what_ends_a_job_while_it_reads(void)
 {
     char from[4096], dir[64], weights[128];
     make_ids();
     path_of("llama31", from, sizeof from);
-    for (int removes = 0; removes < 2; removes++) {
+    for (int i = 0; i < 2 * SPOILS; i++) {
         pthread_t thread;
         struct job job;
         copy_model(from, dir, weights);
-        const struct spoiler s = {weights, removes};
+        struct spoiler s = {weights, i / 2, 0};
         reads = 0;
         is_slow = true;
-        CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, spoil, (void *)&s), 0);
-        CU_ASSERT_EQUAL(run_from_disk(&job, dir), SW_EMODEL);
+        CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, spoil, &s), 0);
+        CU_ASSERT_EQUAL(run_from_disk(&job, dir, i % 2, &s.stop),
+                        s.how == STOPS ? SW_EINTERRUPTED : SW_EMODEL);
         pthread_join(thread, NULL);
         is_slow = false;
-        CU_ASSERT_PTR_NOT_NULL(strstr(job.error, weights));
+        if (s.how != STOPS)
+            CU_ASSERT_PTR_NOT_NULL(strstr(job.error, weights));
         remove_model(dir);
     }
+}
+
+/* ---- the store of a GPU by itself */
+
+/* Waits until nothing has been read for a while. */
+static void wait_for_quiet(void)
+{
+    for (int before = -1; before != reads;) {
+        before = reads;
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+}
+
+static bool same_weights(const struct sw_weights *a, const struct sw_weights *b)
+{
+    bool same = a->n_experts == b->n_experts;
+    for (int i = 0; i < SW_W_COUNT && same; i++) {
+        const struct sw_matrix *m = &a->matrix[i];
+        same = !m->d_data == !b->matrix[i].d_data &&
+               (!m->d_data || memcmp(m->d_data, b->matrix[i].d_data,
+                                     sw_matrix_bytes(m->format, m->rows, m->cols)) == 0);
+    }
+    return same;
+}
+
+/* A model with its layers in the memory of a GPU, and on disk. */
+struct rig {
+    struct sw_model *model;
+    struct sw_tensors tensors;
+    struct sw_reader *reader;
+    struct sw_backend *cpu, *gpu;
+    int gpu_index;
+    struct sw_pins pins;
+    struct sw_loader loader;
+    struct sw_store *memory, *disk;
+};
+
+static void rig_open_model(struct rig *r)
+{
+    char dir[4096];
+    *r = (struct rig){0};
+    path_of("qwen3_moe_sparse_step", dir, sizeof dir);
+    CU_ASSERT_EQUAL_FATAL(sw_open_model(dir, &r->model), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &r->tensors), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_checkpoint_fit(r->model, &r->tensors), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_reader_open(&r->tensors, &r->reader), SW_OK);
+    const int64_t cols = sw_model_max_cols(r->model);
+    const struct sw_cpu_options cpu = {.threads = 1, .max_rows = 16, .max_cols = cols};
+    const struct sw_gpu_options gpu = {.max_rows = 16, .max_cols = cols, .memory = UINT64_MAX};
+    CU_ASSERT_EQUAL_FATAL(sw_backend_cpu_open(&cpu, &r->cpu), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(fake_open(&gpu, 1, NULL, &r->gpu, &r->gpu_index), SW_OK);
+    r->pins.gpu = r->gpu;
+    r->loader = (struct sw_loader){.model = r->model,
+                                   .tensors = &r->tensors,
+                                   .reader = r->reader,
+                                   .params = {.weights = SW_FORMAT_F32,
+                                              .unquantized = SW_FORMAT_F32,
+                                              .kv = SW_F32,
+                                              .context = 64,
+                                              .slots = 1,
+                                              .max_batch_tokens = 16}};
+}
+
+static void rig_open(struct rig *r)
+{
+    rig_open_model(r);
+    const int layers = r->model->dims.n_layers;
+    const struct sw_store_layers all = {0, layers};
+    const struct sw_staging sizes = sw_staging_of(r->model, &r->loader.params);
+    const struct sw_disk_options disk = {.cpu = r->cpu,
+                                         .gpu = r->gpu,
+                                         .pins = &r->pins,
+                                         .loader = &r->loader,
+                                         .count = layers,
+                                         .layer_bytes = sizes.layer};
+    const struct sw_streamed_options streamed = {.gpu = r->gpu,
+                                                 .cpu = r->cpu,
+                                                 .pins = &r->pins,
+                                                 .layers = all,
+                                                 .n_experts = r->model->dims.n_experts,
+                                                 .n_buffers = SW_DISK_STREAM_BUFFERS,
+                                                 .layer_bytes = sizes.layer,
+                                                 .disk = &disk};
+    CU_ASSERT_EQUAL_FATAL(sw_store_resident_open(r->gpu, &all, &r->memory), SW_OK);
+    for (int i = 0; i < layers; i++)
+        CU_ASSERT_EQUAL(r->memory->ops->load(r->memory, &r->loader, i), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_store_streamed_open(&streamed, &r->disk), SW_OK);
+}
+
+static void rig_close(struct rig *r)
+{
+    const struct fake_report *report = &fake_report_of[r->gpu_index];
+    r->disk->ops->close(r->disk);
+    r->memory->ops->close(r->memory);
+    r->gpu->ops->close(r->gpu);
+    r->cpu->ops->close(r->cpu);
+    CU_ASSERT_EQUAL(report->faults + report->pins_left, 0);
+    CU_ASSERT_EQUAL(report->left, 0);
+    sw_reader_close(r->reader);
+    sw_tensors_free(&r->tensors);
+    sw_model_close(r->model);
+}
+
+/* A layer that waits in host memory to be copied is not read over, however long the GPU takes. */
+static void what_is_not_copied_stays(void)
+{
+    struct rig r;
+    rig_open(&r);
+    const int layers = r.model->dims.n_layers;
+    CU_ASSERT_FATAL(layers > SW_DISK_BUFFERS);
+    for (int pass = 0; pass < 2; pass++) {
+        CU_ASSERT_EQUAL(r.disk->ops->begin(r.disk, 0, layers), SW_OK);
+        for (int i = 0; i < layers; i++) {
+            const struct sw_weights *want, *got;
+            wait_for_quiet(); /* it is being fetched by now, but not yet copied */
+            CU_ASSERT_EQUAL(r.memory->ops->acquire(r.memory, i, &want), SW_OK);
+            CU_ASSERT_EQUAL(r.disk->ops->acquire(r.disk, i, &got), SW_OK);
+            CU_ASSERT_TRUE(same_weights(want, got));
+            wait_for_quiet(); /* the next one has been read */
+            CU_ASSERT_EQUAL(r.disk->ops->release(r.disk, i), SW_OK);
+        }
+    }
+    rig_close(&r);
+}
+
+/* The next layer is read while one is used, and the first one behind the last: only at the
+ * beginning is a layer waited for. */
+static void reading_goes_on_meanwhile(void)
+{
+    struct rig r;
+    rig_open(&r);
+    const int layers = r.model->dims.n_layers;
+    for (int pass = 0; pass < 2; pass++) {
+        CU_ASSERT_EQUAL(r.disk->ops->begin(r.disk, 0, layers), SW_OK);
+        for (int i = 0; i < layers; i++) {
+            const struct sw_weights *w;
+            wait_for_quiet();
+            const int before = reads;
+            CU_ASSERT_EQUAL(r.disk->ops->acquire(r.disk, i, &w), SW_OK);
+            wait_for_quiet(); /* its buffer in host memory is read into while it is used */
+            CU_ASSERT(reads > before);
+            CU_ASSERT_EQUAL(r.disk->ops->release(r.disk, i), SW_OK);
+        }
+    }
+    rig_close(&r);
 }
 
 SW_UNIT_TESTS({"every family", every_family}, {"beside a GPU", beside_a_gpu},
               {"every weight format", every_weight_format},
               {"every published form", every_published_form},
               {"failing reads end with the file's name", failing_reads_end_with_the_files_name},
-              {"a file that changes is named", a_file_that_changes_is_named})
+              {"what ends a job while it reads", what_ends_a_job_while_it_reads},
+              {"what is not copied stays", what_is_not_copied_stays},
+              {"reading goes on meanwhile", reading_goes_on_meanwhile})

@@ -74,7 +74,8 @@ static inline struct counted count(const char *dir, const struct job *job,
     c.stage.stream_prompt = stream && c.stage.tiers.n_host > 0;
     sw_cost_stage(&cost, &c.stage);
     const struct sw_bytes *g = &c.stage.gpu, *h = &c.stage.host;
-    const bool cpu_works = c.stage.tiers.n_host > 0 || c.stage.tiers.n_disk > 0 ||
+    const bool cpu_works = c.stage.tiers.n_host > 0 ||
+                           (c.stage.tiers.n_disk > 0 && !t->disk_on_gpu) ||
                            (c.stage.embed && !t->embed_on_gpu) || (c.stage.head && !t->head_on_gpu);
     c.gpu = g->total ? g->total - g->context - fp.gpu_workspace_bytes : 0;
     const uint64_t buffers = h->staging ? h->staging - fp.disk_read_bytes : 0;
