@@ -6,7 +6,7 @@ A record is one line `cell <tab> program <tab> figure <tab> value`: cell names w
 
   figures.py read spillway|llama-bench|batched-bench CELL PROGRAM FILE [FIGURE …]
                                              JSON to records, on stdout; all figures, or these
-  figures.py peers|quantized|contention|ranks|first_token|batch|links|load|strangers
+  figures.py peers|quantized|contention|ranks|first_token|batch|links|load|disk|strangers
                                              RECORDS
                                              records to a table; exit 1: target missed
 """
@@ -37,6 +37,7 @@ TARGETS = {  # what the tables judge by; docs and README of this folder name the
     "busy on slow links": 0.85,
     "beside strangers": 0.98,
     "cold of limit": 0.85,
+    "layers from disk of fio": 0.90,
     "quantized decode of bandwidth, one thread": 0.85,
     "quantized decode of bandwidth": 0.92,
     "quantized decode of better peer": 1.15,
@@ -374,10 +375,25 @@ def load(records):
     return verdict.close()
 
 
+def disk(records):
+    verdict = Verdict()
+    rows = []
+    for cell in records.values:
+        fio, ours = (records.median(cell, name, "read") for name in ("fio", "spillway"))
+        tokens, peer = (records.median(cell, name, "decode") for name in ("spillway", "llama.cpp"))
+        rows.append([cell, number(fio and fio / 1e9), number(ours and ours / 1e9),
+                     number(ratio(ours, fio)), number(tokens, "{:.3f}"), number(peer, "{:.3f}"),
+                     number(ratio(tokens, peer)), percent(records.spread(cell, "spillway", "read"))])
+        verdict.at_least(f"{cell} of fio", "layers from disk of fio", ratio(ours, fio))
+    print_table(["from disk", "fio, GB/s", "GB/s", "of fio", "tokens/s", "llama.cpp", "over it",
+                 "± ours"], rows)
+    return verdict.close()
+
+
 def main(arguments):
     tables = {"peers": peers, "quantized": quantized, "contention": contention, "ranks": ranks,
               "first_token": first_token, "batch": batch, "links": links, "load": load,
-              "strangers": strangers}
+              "disk": disk, "strangers": strangers}
     if len(arguments) >= 5 and arguments[0] == "read" and arguments[1] in READERS:
         return read(*arguments[1:])
     if len(arguments) == 2 and arguments[0] in tables:
