@@ -12,6 +12,7 @@
 #include "base/pool_loss.h"
 #include "base/pool_rest.h"
 #include "base/thread_fail.h"
+#include "base/thread_start.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -335,20 +336,6 @@ void sw_pool_free(struct sw_pool *pool)
     free(pool);
 }
 
-/* The thread is bound by its attributes, so that its stack is already touched on its own node. */
-static int pool_start(struct worker *worker, const cpu_set_t *set)
-{
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    if (CPU_COUNT(set) > 0)
-        pthread_attr_setaffinity_np(&attributes, sizeof *set, set);
-    int error = pthread_create(&worker->thread, &attributes, worker_main, worker);
-    if (error && CPU_COUNT(set) > 0)
-        error = pthread_create(&worker->thread, NULL, worker_main, worker);
-    pthread_attr_destroy(&attributes);
-    return error;
-}
-
 /* NULL: no memory. */
 static struct sw_pool *pool_alloc(int n, const int *cores, int n_cores)
 {
@@ -388,7 +375,8 @@ enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_po
         struct worker *worker = &pool->workers[i - 1];
         *worker = (struct worker){.pool = pool, .index = i};
         pool_cores_of(i, n, cores, cores ? n_cores : 0, &set);
-        const int error = pool_start(worker, &set);
+        const int error =
+            sw_thread_start(&worker->thread, cores ? &set : NULL, worker_main, worker);
         if (error) {
             sw_pool_free(pool);
             snprintf(what, sizeof what, "thread %d of %d", i + 1, n);
@@ -400,6 +388,10 @@ enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_po
     pool_cores_of(0, n, cores, cores ? n_cores : 0, &set);
     if (CPU_COUNT(&set) > 0)
         pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+    if (cores) {
+        pool_cores_of(0, 0, cores, n_cores, &set); /* all */
+        sw_thread_share_cores(&set);
+    }
     *out = pool;
     return SW_OK;
 }

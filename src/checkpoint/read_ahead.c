@@ -5,6 +5,7 @@
 #include "checkpoint/reader.h"
 
 #include "base/thread_fail.h"
+#include "base/thread_start.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -92,7 +93,7 @@ static enum sw_status read_and_consume(struct read_ahead *a, sw_reader_sink *sin
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);
     enum sw_status status;
-    const int error = pthread_create(&thread, NULL, read_chunks, a);
+    const int error = sw_thread_start(&thread, NULL, read_chunks, a);
     if (error != 0) {
         status = sw_thread_fail("the thread that reads weights", error, "");
         goto undo_lock;

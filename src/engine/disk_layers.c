@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread_fail.h"
+#include "base/thread_start.h"
 #include "checkpoint/reader.h"
 #include "engine/stage.h"
 
@@ -308,7 +309,7 @@ static enum sw_status disk_start(struct sw_disk_layers *d)
     }
     const int threads = o->loader->threads > 0 ? o->loader->threads : 1;
     SW_TRY(sw_pool_create(threads, NULL, 0, &d->loader.pool));
-    const int error = pthread_create(&d->thread, NULL, disk_thread, d);
+    const int error = sw_thread_start(&d->thread, NULL, disk_thread, d);
     d->has_thread = error == 0;
     return error ? sw_thread_fail("the thread that reads layers from disk", error, "") : SW_OK;
 }

@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 #include "base/thread_fail.h"
+#include "base/thread_start.h"
 #include "checkpoint/reader.h"
 #include "engine/expert_store_impl.h"
 
@@ -319,7 +320,7 @@ static enum sw_status experts_start(struct expert_store *s)
     SW_TRY(sw_experts_lay_out(s));
     const int threads = s->options.loader->threads > 0 ? s->options.loader->threads : 1;
     SW_TRY(sw_pool_create(threads, NULL, 0, &s->loader.pool));
-    const int error = pthread_create(&s->thread, NULL, sw_experts_thread, s);
+    const int error = sw_thread_start(&s->thread, NULL, sw_experts_thread, s);
     s->has_thread = error == 0;
     return error ? sw_thread_fail("the thread that reads experts from disk", error, "") : SW_OK;
 }

@@ -2,6 +2,7 @@
 #include "jobs/result_writer.h"
 
 #include "base/thread_fail.h"
+#include "base/thread_start.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -141,7 +142,7 @@ enum sw_status sw_result_writer_open(int fd, const char *path, uint64_t size,
     pthread_condattr_destroy(&monotonic);
     sigfillset(&all); /* other threads handle the signals */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    const int error = pthread_create(&a->thread, NULL, result_writer_sync_loop, a);
+    const int error = sw_thread_start(&a->thread, NULL, result_writer_sync_loop, a);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     a->running = error == 0;
     if (error) {

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/thread_fail.h"
+#include "base/thread_start.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -168,7 +169,7 @@ enum sw_status sw_heartbeat_start(struct sw_heartbeat *hb, const struct sw_trans
         return sw_fail(SW_ENOMEM, "no memory for the heartbeats of %zu ranks", size);
     sigfillset(&all); /* the main thread handles signals */
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    const int error = pthread_create(&hb->thread, NULL, heartbeat_thread, hb);
+    const int error = sw_thread_start(&hb->thread, NULL, heartbeat_thread, hb);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
         return sw_thread_fail("the heartbeat's thread", error, "");

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread_start.h"
 #include "transport/network.h"
 #include "transport/transport.h"
 #include "transport/verdict.h"
@@ -237,7 +238,7 @@ struct sw_start_watchdog *sw_start_watchdog_begin(double seconds, const volatile
     pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
     pthread_cond_init(&w->wake, &steady);
     pthread_condattr_destroy(&steady);
-    if (pthread_create(&w->thread, NULL, watchdog_thread, w) == 0)
+    if (sw_thread_start(&w->thread, NULL, watchdog_thread, w) == 0)
         return w;
     free(w);
     return NULL;

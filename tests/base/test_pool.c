@@ -151,6 +151,29 @@ static void threads_are_bound(void)
     free(cores);
 }
 
+/* Threads that a bound thread starts are not bound to its core: those that read weights and pack
+ * them would have one core together. */
+static void others_use_all_cores(void)
+{
+    cpu_set_t before;
+    int *cores, n, usable[4] = {0};
+    struct sw_pool *bound, *pool;
+    CU_ASSERT_EQUAL_FATAL(sw_cpu_cores(NULL, &cores, &n), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(pthread_getaffinity_np(pthread_self(), sizeof before, &before), 0);
+    CU_ASSERT_EQUAL_FATAL(sw_pool_create(n, cores, n, &bound), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_pool_create(4, NULL, 0, &pool), SW_OK);
+    for (int run = 0; run < 100; run++)
+        sw_pool_run(pool, count_usable, usable, 4096);
+    CU_ASSERT_EQUAL(usable[0], 1); /* the bound thread itself */
+    CU_ASSERT(usable[1] == n || usable[2] == n || usable[3] == n);
+    for (int i = 1; i < 4; i++)
+        CU_ASSERT(usable[i] == n || usable[i] == 0);
+    sw_pool_free(pool);
+    sw_pool_free(bound);
+    CU_ASSERT_EQUAL(pthread_setaffinity_np(pthread_self(), sizeof before, &before), 0);
+    free(cores);
+}
+
 /* CLOCK_MONOTONIC, in parts of a millisecond. */
 static int64_t time_in(int per_ms)
 {
@@ -255,5 +278,6 @@ SW_UNIT_TESTS({"every chunk is done once", every_chunk_is_done_once},
               {"late threads do no harm", late_threads_do_no_harm},
               {"pools come and go", pools_come_and_go}, {"cores are found", cores_are_found},
               {"threads are bound", threads_are_bound},
+              {"others use all cores", others_use_all_cores},
               {"a thread without its core rests", a_thread_without_its_core_rests},
               {"instruction sets have names", instruction_sets_have_names})
