@@ -171,10 +171,14 @@ static enum sw_status list_read(struct read_list *l, int index, uint64_t offset,
                                 size_t element, void *buffer, const void **data)
 {
     struct sw_direct_file *file;
-    SW_TRY(list_file_take(l, index, &file));
-    SW_TRY(sw_direct_read(file, offset, (size_t)length, element, buffer, data));
-    sw_reader_add_bytes(l->reader, length);
-    return SW_OK;
+    sw_reader_reads_at(l->reader, index, offset);
+    enum sw_status status = list_file_take(l, index, &file);
+    if (status == SW_OK)
+        status = sw_direct_read(file, offset, (size_t)length, element, buffer, data);
+    sw_reader_has_read(l->reader);
+    if (status == SW_OK)
+        sw_reader_add_bytes(l->reader, length);
+    return status;
 }
 
 /* Reads what all rows are made of. */

@@ -5,6 +5,7 @@
  */
 #include "checkpoint/reader.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "checkpoint/read_list.h"
 #include "checkpoint/read_made.h"
@@ -36,6 +37,8 @@ struct sw_reader {
     struct open_file open[OPEN_FILES];
     uint64_t clock; /* counts uses of descriptors */
     atomic_uint_fast64_t bytes;
+    atomic_uint_fast64_t place; /* of the read that began last: file << PLACE_BITS | offset */
+    atomic_bool given_up;
     struct sw_pieces pieces;
     struct sw_made_reader made; /* of the matrix that is made last */
     struct sw_read_crew crew;   /* of lists */
@@ -69,7 +72,7 @@ enum sw_status sw_reader_open(const struct sw_tensors *tensors, struct sw_reader
 
 void sw_reader_close(struct sw_reader *reader)
 {
-    if (!reader)
+    if (!reader || sw_reader_is_given_up(reader))
         return;
     for (int i = 0; i < OPEN_FILES; i++)
         if (reader->open[i].fd >= 0)
@@ -100,6 +103,45 @@ uint64_t sw_reader_bytes(const struct sw_reader *reader)
 void sw_reader_add_bytes(struct sw_reader *reader, uint64_t n)
 {
     atomic_fetch_add_explicit(&reader->bytes, n, memory_order_relaxed);
+}
+
+/* ---- reads that do not end */
+
+#define PLACE_BITS 48
+
+bool sw_reader_is_given_up(const struct sw_reader *reader)
+{
+    return atomic_load(&reader->given_up);
+}
+
+void sw_reader_has_read(const struct sw_reader *reader)
+{
+    while (sw_reader_is_given_up(reader))
+        pause();
+}
+
+void sw_reader_reads_at(struct sw_reader *reader, int file, uint64_t offset)
+{
+    sw_reader_has_read(reader);
+    atomic_store(&reader->place, (uint64_t)file << PLACE_BITS | offset);
+}
+
+enum sw_status sw_reader_wait(struct sw_reader *reader, struct sw_reader_wait *wait, double seconds)
+{
+    const double now = sw_clock();
+    const uint64_t bytes = sw_reader_bytes(reader);
+    if (wait->since <= 0 || bytes != wait->bytes)
+        *wait = (struct sw_reader_wait){bytes, now};
+    if (seconds <= 0 || now - wait->since <= seconds)
+        return SW_OK;
+    const uint64_t place = atomic_load(&reader->place);
+    atomic_store(&reader->given_up, true);
+    return sw_fail(SW_EIO,
+                   "%s: nothing has come from byte %llu on for %.3g s; look at the disk or the "
+                   "server that has it (dmesg), and run the command again",
+                   reader->tensors->files[place >> PLACE_BITS].path,
+                   (unsigned long long)(place & (((uint64_t)1 << PLACE_BITS) - 1)),
+                   now - wait->since);
 }
 
 const struct sw_tensors *sw_reader_tensors(const struct sw_reader *reader)
@@ -217,10 +259,14 @@ enum sw_status sw_reader_range(struct sw_reader *reader, int file, uint64_t offs
                                uint64_t length)
 {
     int fd;
+    sw_reader_reads_at(reader, file, offset);
     reader_prefetch(reader);
-    SW_TRY(reader_descriptor(reader, file, &fd));
-    return sw_pieces_read(&reader->pieces, fd, reader->tensors->files[file].path, offset, out,
-                          length, &reader->bytes);
+    enum sw_status status = reader_descriptor(reader, file, &fd);
+    if (status == SW_OK)
+        status = sw_pieces_read(&reader->pieces, fd, reader->tensors->files[file].path, offset, out,
+                                length, &reader->bytes);
+    sw_reader_has_read(reader);
+    return status;
 }
 
 /* One dimension of more than one element: strides in bytes in the file and in the buffer. */

@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "tensor/tensors.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -79,5 +80,22 @@ struct sw_read_crew *sw_reader_crew(struct sw_reader *reader);
 void sw_reader_add_bytes(struct sw_reader *reader, uint64_t n);
 /* Bytes read from files since the reader was opened. Any thread may call it. */
 uint64_t sw_reader_bytes(const struct sw_reader *reader);
+
+/*
+ * A wait for what another thread reads; *wait is {0} at first. When no byte has come for `seconds`
+ * (0: for ever) the reader is given up, SW_EIO names the file and the offset: its threads never
+ * return, so what they would fill may go, and nobody waits for them; sw_reader_close leaves the
+ * reader's own memory to them.
+ */
+struct sw_reader_wait {
+    uint64_t bytes; /* read so far */
+    double since;   /* sw_clock when the last of them had come; 0: not begun */
+};
+enum sw_status sw_reader_wait(struct sw_reader *reader, struct sw_reader_wait *wait,
+                              double seconds);
+bool sw_reader_is_given_up(const struct sw_reader *reader);
+/* For src/checkpoint only: called before and after each read. */
+void sw_reader_reads_at(struct sw_reader *reader, int file, uint64_t offset);
+void sw_reader_has_read(const struct sw_reader *reader);
 
 #endif

@@ -35,10 +35,11 @@ struct sw_disk_layers {
     struct sw_loader loader; /* the thread's */
     pthread_t thread;
     bool has_thread;
-    int passes;       /* micro-batches that have begun */
-    double reported;  /* sw_clock of the last line */
-    uint64_t before;  /* bytes that the reader had read before the first pass */
-    atomic_bool stop; /* ends the thread, and what it reads */
+    int passes;              /* micro-batches that have begun */
+    double reported;         /* sw_clock of the last line */
+    uint64_t before;         /* bytes that the reader had read before the first pass */
+    atomic_bool stop;        /* ends the thread, and what it reads */
+    atomic_bool awaits_copy; /* the thread waits for the GPU, not for the disk */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* Under the lock: */
@@ -72,13 +73,13 @@ static enum sw_status disk_await_copy(struct sw_disk_layers *d, const struct dis
 {
     struct sw_backend *gpu = d->options.gpu;
     bool passed = !b->is_fetched;
-    while (!passed) {
-        SW_TRY(disk_progress(d, 0));
-        SW_TRY(gpu->gpu->passed(gpu, (int)(b - d->buffers), &passed));
-        if (!passed)
-            nanosleep(&(struct timespec){.tv_nsec = (long)(COPIED_S * 1e9)}, NULL);
-    }
-    return SW_OK;
+    enum sw_status status = SW_OK;
+    atomic_store(&d->awaits_copy, !passed);
+    while (!passed && (status = disk_progress(d, 0)) == SW_OK &&
+           (status = gpu->gpu->passed(gpu, (int)(b - d->buffers), &passed)) == SW_OK && !passed)
+        nanosleep(&(struct timespec){.tv_nsec = (long)(COPIED_S * 1e9)}, NULL);
+    atomic_store(&d->awaits_copy, false);
+    return status;
 }
 
 static enum sw_status disk_read_layer(struct sw_disk_layers *d, struct disk_buffer *b)
@@ -198,10 +199,33 @@ static void disk_report(struct sw_disk_layers *d, int layer)
            d->options.first, d->options.first + d->options.count - 1, disk_rate(d) / 1e9);
 }
 
-static enum sw_status disk_stay_alive(const struct sw_disk_layers *d)
+/* A wait for a layer: for bytes, or for the GPU since sw_clock `copy_since`; 0: not for it. */
+struct disk_waiting {
+    struct sw_reader_wait bytes;
+    double copy_since;
+};
+
+/* Fails when the wait takes too long, or the stage is to end. */
+static enum sw_status disk_go_on(struct sw_disk_layers *d, struct disk_waiting *w)
 {
     const struct sw_stage *stage = d->options.stage;
-    return stage && stage->keepalive ? stage->keepalive(stage->hook_context) : SW_OK;
+    const double now = sw_clock();
+    if (!stage)
+        return SW_OK;
+    if (stage->keepalive)
+        SW_TRY(stage->keepalive(stage->hook_context));
+    if (!atomic_load(&d->awaits_copy)) {
+        w->copy_since = 0;
+        return sw_reader_wait(d->loader.reader, &w->bytes, stage->stall_s);
+    }
+    w->bytes = (struct sw_reader_wait){0};
+    w->copy_since = w->copy_since > 0 ? w->copy_since : now;
+    if (stage->stall_s <= 0 || now - w->copy_since <= stage->stall_s)
+        return SW_OK;
+    return sw_fail(SW_EDEVICE,
+                   "%.3g s have passed without the GPU copying a layer; nvidia-smi and dmesg may "
+                   "show more",
+                   now - w->copy_since);
 }
 
 /* Waits for a request, at most ALIVE_S. Under the lock. */
@@ -228,6 +252,7 @@ enum sw_status sw_disk_layers_wait(struct sw_disk_layers *d, int layer,
                                    const struct sw_weights **out)
 {
     struct disk_buffer *b = disk_holding(d, layer);
+    struct disk_waiting waiting = {{0}, 0};
     enum sw_status alive = SW_OK;
     assert(b);
     pthread_mutex_lock(&d->lock);
@@ -235,7 +260,7 @@ enum sw_status sw_disk_layers_wait(struct sw_disk_layers *d, int layer,
         disk_wait(d);
         disk_report(d, layer);
         pthread_mutex_unlock(&d->lock);
-        alive = disk_stay_alive(d);
+        alive = disk_go_on(d, &waiting);
         pthread_mutex_lock(&d->lock);
     }
     enum sw_status status = alive;
@@ -254,6 +279,10 @@ void sw_disk_layers_close(struct sw_disk_layers *d)
     atomic_store(&d->stop, true);
     pthread_cond_broadcast(&d->changed);
     pthread_mutex_unlock(&d->lock);
+    if (sw_reader_is_given_up(d->loader.reader)) { /* the thread never returns, and has all this */
+        pthread_detach(d->thread);
+        return;
+    }
     if (d->has_thread)
         pthread_join(d->thread, NULL);
     if (d->passes > 0 && d->buffers[0].status == SW_OK && d->buffers[1].status == SW_OK)

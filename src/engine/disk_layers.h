@@ -20,7 +20,8 @@ struct sw_disk_options {
     struct sw_pins *pins;           /* of the GPU; must outlive the layers */
     const struct sw_loader *loader; /* copied; its tensors and reader must outlive the layers, which
                                        alone use the reader from the first micro-batch on */
-    const struct sw_stage *stage;   /* whose keepalive is called while a layer is waited for */
+    const struct sw_stage *stage;   /* whose keepalive is called while a layer is waited for, at
+                                       most its stall_s without a byte */
     int first, count;               /* the layers; count > 0 */
     uint64_t layer_bytes;           /* of the largest one */
 };

@@ -142,10 +142,15 @@ void *sw_experts_thread(void *argument)
 
 /* ---- waiting */
 
-static enum sw_status experts_stay_alive(const struct expert_store *s)
+/* Fails when no byte comes for too long, or the stage is to end. */
+static enum sw_status experts_go_on(const struct expert_store *s, struct sw_reader_wait *wait)
 {
     const struct sw_stage *stage = s->options.stage;
-    return stage && stage->keepalive ? stage->keepalive(stage->hook_context) : SW_OK;
+    if (!stage)
+        return SW_OK;
+    if (stage->keepalive)
+        SW_TRY(stage->keepalive(stage->hook_context));
+    return sw_reader_wait(s->loader.reader, wait, stage->stall_s);
 }
 
 /* Waits for the thread, at most ALIVE_S. Under the lock. */
@@ -167,12 +172,13 @@ static bool experts_is_due(const struct expert_store *s, int place)
 
 enum sw_status sw_experts_wait_for(struct expert_store *s, int place)
 {
+    struct sw_reader_wait waiting = {0};
     enum sw_status alive = SW_OK;
     pthread_mutex_lock(&s->lock);
     while (s->status == SW_OK && alive == SW_OK && experts_is_due(s, place)) {
         experts_wait(s);
         pthread_mutex_unlock(&s->lock);
-        alive = experts_stay_alive(s);
+        alive = experts_go_on(s, &waiting);
         pthread_mutex_lock(&s->lock);
     }
     if (alive == SW_OK && s->status != SW_OK)

@@ -85,6 +85,7 @@ struct sw_stage {
     /* Called after each layer whose operations are enqueued one by one, to send a heartbeat to the
      * other ranks. NULL: not called. */
     enum sw_status (*keepalive)(void *context);
+    double stall_s; /* seconds without any progress after which a wait for a disk fails; 0: none */
     void *hook_context; /* passed to the callbacks */
 };
 

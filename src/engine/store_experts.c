@@ -260,6 +260,10 @@ static void experts_close(struct sw_store *base)
     atomic_store(&s->stop, true);
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
+    if (sw_reader_is_given_up(s->loader.reader)) { /* the thread never returns, and has all this */
+        pthread_detach(s->thread);
+        return;
+    }
     if (s->has_thread)
         pthread_join(s->thread, NULL);
     for (int i = 0; s->layers && i < s->options.layers.count; i++)

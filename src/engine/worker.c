@@ -178,6 +178,7 @@ static enum sw_status worker_compute(struct sw_worker *w, const struct sw_microb
     w->stage->hidden_hook = w->send_hidden ? deliver_hidden : NULL;
     w->stage->hook_context = w;
     w->stage->keepalive = keepalive;
+    w->stage->stall_s = w->options.transport->options.stall_s;
     sw_worker_note_routes(w);
     if (is_last(w)) {
         SW_TRY(sw_stage_forward(w->stage, batch, hidden, NULL));

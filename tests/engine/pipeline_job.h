@@ -37,7 +37,7 @@ struct job {
     bool no_graphs;                       /* the GPUs capture no graphs */
     bool connect;                         /* links between GPUs, where the library has them */
     bool host_only;                       /* all links go through host memory */
-    double silence_s;                     /* as the transport's; 0: a minute */
+    double silence_s, stall_s;            /* as the transport's; 0: a minute, the default */
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
     const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
     const uint64_t *expert_uses;          /* as of struct sw_experts_options */
@@ -250,8 +250,10 @@ static inline enum sw_status job_run(struct job *job)
     struct sw_transport *transports[16];
     struct job_rank ranks[16];
     pthread_t threads[16];
-    const struct sw_transport_options options = {
-        .silence_s = job->silence_s > 0 ? job->silence_s : 60, .stop = job->stop};
+    const struct sw_transport_options options = {.silence_s =
+                                                     job->silence_s > 0 ? job->silence_s : 60,
+                                                 .stall_s = job->stall_s,
+                                                 .stop = job->stop};
     job->logits = NULL;
     job->new_ids = NULL;
     SW_TRY(sw_transport_open_self(job->ranks, &options, transports));

@@ -19,11 +19,13 @@ ssize_t __real_pread(int fd, void *out, size_t n, off_t at);
 ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at);
 
 static atomic_int reads, fails_after; /* reads until EIO; 0: none fails */
-static atomic_bool is_slow;
+static atomic_bool is_slow, hangs;    /* hangs: reads beyond fails_after never return */
 
 ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at)
 {
     const int now = atomic_fetch_add(&reads, 1) + 1, limit = atomic_load(&fails_after);
+    while (limit && now > limit && hangs)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     if (limit && now > limit) {
         errno = EIO;
         return -1;
@@ -193,11 +195,12 @@ static enum sw_status run_from_disk(struct job *job, const char *dir, bool gpu,
     job->gpus = gpu;
     job->slices = &slice;
     job->silence_s = 60;
+    job->stall_s = hangs ? 1 : 0;
     job->stop = stop;
     const enum sw_status status = job_run(job);
     job->slices = NULL;
     job_free(job);
-    if (gpu)
+    if (gpu && !hangs)
         CU_ASSERT_EQUAL(job->gpu_reports[0].left + (uint64_t)job->gpu_reports[0].pins_left, 0);
     return status;
 }
@@ -225,6 +228,27 @@ static void failing_reads_end_with_the_files_name(void)
     }
     fails_after = 0;
     remove_model(dir);
+}
+
+/* Reads that never return: the run ends all the same, and says which file it is. What hangs is left
+ * to itself, and does no harm when it returns after all. */
+static void a_disk_that_never_answers(void)
+{
+    char dir[4096], weights[4200];
+    struct job job;
+    make_ids();
+    path_of("llama31", dir, sizeof dir);
+    snprintf(weights, sizeof weights, "%s/model.safetensors: nothing has come from byte ", dir);
+    for (int gpu = 0; gpu < 2; gpu++) {
+        reads = 0;
+        fails_after = 60;
+        hangs = true;
+        CU_ASSERT_EQUAL(run_from_disk(&job, dir, gpu, NULL), SW_EIO);
+        CU_ASSERT_PTR_NOT_NULL(strstr(job.error, weights));
+        fails_after = 0;
+        hangs = false;
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
 }
 
 /* Spoils the file, or asks for a stop, while the job runs. */
@@ -419,6 +443,7 @@ SW_UNIT_TESTS({"every family", every_family}, {"beside a GPU", beside_a_gpu},
               {"every weight format", every_weight_format},
               {"every published form", every_published_form},
               {"failing reads end with the file's name", failing_reads_end_with_the_files_name},
+              {"a disk that never answers", a_disk_that_never_answers},
               {"what ends a job while it reads", what_ends_a_job_while_it_reads},
               {"what is not copied stays", what_is_not_copied_stays},
               {"reading goes on meanwhile", reading_goes_on_meanwhile})
