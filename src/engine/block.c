@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#define LOOK_AHEAD_USED 64 /* most experts of a row that are foreseen */
+
 /* Shorthands of one call. */
 struct block {
     struct sw_stage *s;
@@ -249,6 +251,45 @@ static void block_add_expert(const struct block *k, const float *d_out, int m)
                            k->device->d_x, k->ld);
 }
 
+/* Routes x, the input of the MLP, by the next layer's router, and tells the store, where it wants
+ * to know: what is added until then is little beside x. */
+static enum sw_status block_look_ahead(const struct block *k)
+{
+    struct sw_stage *s = k->s;
+    const struct sw_dims *d = k->d;
+    const struct sw_device_context *device = k->device;
+    const int rows = k->batch->n_rows, used = d->n_experts_used;
+    float *shares = s->shares + (int64_t)rows * (used + 1);
+    const struct sw_weights *next = NULL;
+    int32_t chosen[LOOK_AHEAD_USED];
+    int n = 0;
+    if (d->post_norm || d->normed_residual || d->residual != SW_RES_SEQUENTIAL ||
+        used > LOOK_AHEAD_USED)
+        return SW_OK;
+    k->store->ops->look_ahead(k->store, &next);
+    if (!next)
+        return SW_OK;
+    struct block ahead = *k;
+    ahead.w = next;
+    block_norm(&ahead, SW_W_MLP_NORM, device->d_x, device->d_h2);
+    SW_TRY(block_product(&ahead, &next->matrix[SW_W_ROUTER], NULL, device->d_h2, k->ld, rows,
+                         device->d_router, d->n_experts, false));
+    SW_TRY(k->b->ops->download(k->b, s->scores, device->d_router,
+                               (size_t)rows * (size_t)d->n_experts * sizeof(float)));
+    for (int r = 0; r < rows; r++) {
+        route(d, s->scores + (int64_t)r * d->n_experts, chosen, shares);
+        for (int i = 0; i < used; i++) {
+            int at = 0;
+            while (at < n && s->foreseen[at] != chosen[i])
+                at++;
+            s->foreseen[at] = chosen[i];
+            n += at == n;
+        }
+    }
+    k->store->ops->foresee(k->store, s->foreseen, n);
+    return SW_OK;
+}
+
 /*
  * The experts of a store that may still have to read some: those that are there first, where there
  * is room for what all of them give, which is added in the order of their index as ever.
@@ -266,6 +307,8 @@ static enum sw_status block_fetched_experts(const struct block *k, const float *
         if (block_expert_rows(k, e, &before) > 0)
             s->experts[n++] = e;
     SW_TRY(k->store->ops->choose(k->store, rows, s->experts, n, any_order));
+    if (k->store->ops->look_ahead)
+        SW_TRY(block_look_ahead(k));
     for (int i = 0; i < n; i++) {
         SW_TRY(k->store->ops->expert(k->store, s->experts[i]));
         const int m = block_expert_rows(k, s->experts[i], &before);

@@ -19,13 +19,15 @@ static enum sw_status experts_make_layers(struct expert_store *s, uint64_t *larg
     s->layers = calloc((size_t)range->count, sizeof *s->layers);
     s->layer_of = malloc(most * sizeof *s->layer_of);
     s->order = malloc((size_t)(experts > 0 ? experts : 1) * sizeof *s->order);
+    s->guessed = calloc((size_t)(experts > 0 ? experts : 1), sizeof *s->guessed);
     s->turn = malloc((size_t)(experts > 0 ? experts : 1) * sizeof *s->turn);
-    if (!s->layers || !s->layer_of || !s->order || !s->turn)
+    if (!s->layers || !s->layer_of || !s->order || !s->turn || !s->guessed)
         return sw_fail(SW_ENOMEM, "no memory for a store of %d layers", range->count);
     for (int i = 0; i < range->count; i++) {
         struct expert_layer *layer = &s->layers[i];
         layer->expert_bytes = sw_expert_bytes(l->model, &l->params, range->first + i);
         layer->first_key = keys;
+        s->has_whole |= layer->expert_bytes == 0;
         if (layer->expert_bytes > *largest)
             *largest = layer->expert_bytes;
         for (int e = 0; layer->expert_bytes > 0 && e < experts; e++)

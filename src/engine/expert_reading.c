@@ -87,15 +87,17 @@ static int experts_next_asked(const struct expert_store *s)
     return next;
 }
 
-/* Takes what is to be read next. Under the lock. */
+/* Takes what is to be read next, all of it needed now or all of it ahead. Under the lock. */
 static void experts_take_batch(struct expert_store *s)
 {
     uint64_t bytes = 0;
+    bool is_ahead = false;
     s->n_batch = 0;
     for (int p; s->n_batch < SW_EXPERT_BATCH && (p = experts_next_asked(s)) >= 0;) {
         bytes += s->layers[s->layer_of[s->cache.key_of[p]]].expert_bytes;
-        if (s->n_batch > 0 && bytes > BATCH_BYTES)
+        if (s->n_batch > 0 && (bytes > BATCH_BYTES || s->places[p].is_ahead != is_ahead))
             break;
+        is_ahead = s->places[p].is_ahead;
         s->places[p].state = EXPERT_READING;
         atomic_store(&s->places[p].left, 0);
         s->batch[s->n_batch++] = p;
@@ -115,6 +117,7 @@ static void experts_serve(struct expert_store *s)
         sw_weights_forget(&s->loader);
     pthread_mutex_lock(&s->lock);
     s->busy += sw_clock() - start;
+    s->n_read += s->n_batch;
     if (s->n_batch == 0)
         s->whole_is_asked = false;
     experts_mark(s, true);
@@ -170,19 +173,44 @@ static bool experts_is_due(const struct expert_store *s, int place)
     return place < 0 ? s->whole_is_asked : s->places[place].state != EXPERT_HERE;
 }
 
+/* Waits once, without the lock that the caller holds. */
+static enum sw_status experts_wait_once(struct expert_store *s, struct sw_reader_wait *waiting)
+{
+    const double start = sw_clock();
+    experts_wait(s);
+    s->waited += sw_clock() - start;
+    pthread_mutex_unlock(&s->lock);
+    const enum sw_status alive = experts_go_on(s, waiting);
+    pthread_mutex_lock(&s->lock);
+    return alive;
+}
+
+static enum sw_status experts_failure(const struct expert_store *s)
+{
+    return s->status == SW_OK ? SW_OK : sw_fail(s->status, "%s", s->error);
+}
+
+enum sw_status sw_experts_wait_a_while(struct expert_store *s, struct sw_reader_wait *waiting)
+{
+    pthread_mutex_lock(&s->lock);
+    enum sw_status status = experts_failure(s);
+    if (status == SW_OK)
+        status = experts_wait_once(s, waiting);
+    if (status == SW_OK)
+        status = experts_failure(s);
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
+
 enum sw_status sw_experts_wait_for(struct expert_store *s, int place)
 {
     struct sw_reader_wait waiting = {0};
-    enum sw_status alive = SW_OK;
+    enum sw_status status = SW_OK;
     pthread_mutex_lock(&s->lock);
-    while (s->status == SW_OK && alive == SW_OK && experts_is_due(s, place)) {
-        experts_wait(s);
-        pthread_mutex_unlock(&s->lock);
-        alive = experts_go_on(s, &waiting);
-        pthread_mutex_lock(&s->lock);
-    }
-    if (alive == SW_OK && s->status != SW_OK)
-        alive = sw_fail(s->status, "%s", s->error);
+    while (s->status == SW_OK && status == SW_OK && experts_is_due(s, place))
+        status = experts_wait_once(s, &waiting);
+    if (status == SW_OK)
+        status = experts_failure(s);
     pthread_mutex_unlock(&s->lock);
-    return alive;
+    return status;
 }

@@ -5,13 +5,16 @@
 #ifndef SW_ENGINE_EXPERT_STORE_IMPL_H
 #define SW_ENGINE_EXPERT_STORE_IMPL_H
 
+#include "checkpoint/reader.h"
 #include "engine/expert_cache.h"
+#include "engine/look_ahead.h"
 #include "engine/stage.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define SW_EXPERT_BATCH 32 /* most experts that are read together */
+#define SW_EXPERT_BATCH 32                  /* most experts that are read together */
+#define SW_EXPERT_AHEAD ((uint64_t)1 << 62) /* added to the number of a request that can wait */
 
 enum expert_state { EXPERT_HERE, EXPERT_ASKED, EXPERT_READING };
 
@@ -22,7 +25,8 @@ struct expert_place {
     bool is_spare; /* for experts of all layers */
     /* Under the lock: */
     enum expert_state state;
-    uint64_t asked;            /* the number of the request */
+    bool is_ahead;  /* it is expected to be chosen in the next layer */
+    uint64_t asked; /* the number of the request; of what is read ahead above all others */
     atomic_uint_fast64_t left; /* bytes that are still to come */
 };
 
@@ -58,6 +62,11 @@ struct expert_store {
     uint64_t opened; /* and when the first micro-batch began */
     bool has_begun;
     struct sw_expert_stats stats;
+    bool has_whole; /* some layers are read whole */
+    struct sw_look_ahead look;
+    bool *guessed; /* (n_experts) of the next layer, not at hand and expected to be chosen */
+    double guessed_at, waited_then; /* sw_clock, and `waited`, when they were guessed */
+    double waited;                  /* seconds of waiting for the thread */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* Under the lock: */
@@ -66,6 +75,7 @@ struct expert_store {
     uint64_t n_asked;
     int batch[SW_EXPERT_BATCH], n_batch; /* places that are being read */
     double busy;                         /* seconds of reading and packing */
+    int64_t n_read;                      /* experts in that time */
     enum sw_status status;               /* of the first request that failed */
     char error[SW_ERROR_MAX];
 };
@@ -84,6 +94,8 @@ enum sw_status sw_experts_load_one(struct expert_store *store, struct sw_loader 
 /* The thread, and the loader's progress; both are given the store. */
 void *sw_experts_thread(void *store);
 enum sw_status sw_experts_progress(void *store, uint64_t bytes);
+/* Waits until something may have changed; *waiting is {0} at first. A failure of the thread. */
+enum sw_status sw_experts_wait_a_while(struct expert_store *store, struct sw_reader_wait *waiting);
 /* Waits until a place's expert, or with -1 the whole layer, is there. A failure of the thread. */
 enum sw_status sw_experts_wait_for(struct expert_store *store, int place);
 

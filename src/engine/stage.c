@@ -93,7 +93,8 @@ static enum sw_status stage_open_stores(struct sw_stage *s, const struct sw_load
                                                .layers = {disk.first, disk.count},
                                                .cached = t->cached_experts,
                                                .spare_bytes = SW_DISK_BUFFERS * sizes.unit,
-                                               .uses = o->expert_uses};
+                                               .uses = o->expert_uses,
+                                               .look_ahead = o->look_ahead};
     SW_TRY(stage_open_streamed(s, &sizes, t->n_disk > 0 && t->disk_on_gpu ? &disk : NULL));
     if (t->n_disk > 0 && t->by_expert)
         SW_TRY(sw_store_experts_open(&experts, &s->stores[SW_STORE_EXPERTS]));
@@ -155,11 +156,12 @@ static enum sw_status make_buffers(struct sw_stage *s)
         SW_TRY(gpu->ops->alloc(gpu, logits_bytes(s), "logits", (void **)&s->d_logits));
     const size_t experts = (size_t)model->dims.n_experts, used = (size_t)model->dims.n_experts_used;
     s->rows = malloc(rows * sizeof *s->rows);
-    s->shares = malloc(rows * (used + 1) * sizeof *s->shares);
+    s->shares = malloc((rows * (used + 1) + used) * sizeof *s->shares);
     s->scores = malloc(rows * (experts + 1) * sizeof *s->scores);
     s->chosen = malloc(rows * (used + 1) * sizeof *s->chosen);
     s->experts = malloc((experts + 1) * sizeof *s->experts);
-    if (!s->rows || !s->shares || !s->scores || !s->chosen || !s->experts)
+    s->foreseen = malloc((experts + 1) * sizeof *s->foreseen);
+    if (!s->rows || !s->shares || !s->scores || !s->chosen || !s->experts || !s->foreseen)
         return sw_fail(SW_ENOMEM, "no memory for row lists");
     return SW_OK;
 }
@@ -289,6 +291,7 @@ void sw_stage_close(struct sw_stage *s)
     free(s->scores);
     free(s->chosen);
     free(s->experts);
+    free(s->foreseen);
     free(s->layers);
     free(s);
 }

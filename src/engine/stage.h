@@ -24,6 +24,7 @@ struct sw_stage_options {
     struct sw_tiers tiers;
     bool embed, head;
     const uint64_t *expert_uses; /* as of struct sw_experts_options; may be NULL */
+    bool look_ahead;             /* the same */
 };
 
 /* A micro-batch of at least tiers.stream_rows rows takes the way for prompts, a smaller one, or any
@@ -72,10 +73,11 @@ struct sw_stage {
     int n_rows;             /* its rows */
     bool is_warned;         /* the warning about values that are not finite was logged */
     int32_t *rows;          /* (max_batch_tokens) host scratch: row lists, positions */
-    float *shares;    /* (max_batch_tokens, n_experts_used + 1) host scratch: expert weights */
-    float *scores;    /* (max_batch_tokens, n_experts) host scratch: router scores */
-    int32_t *chosen;  /* (max_batch_tokens, n_experts_used) host scratch: experts of each row */
-    int32_t *experts; /* (n_experts) host scratch: those that some row chose */
+    float *shares;     /* (max_batch_tokens + 1, n_experts_used + 1) host scratch: expert weights */
+    float *scores;     /* (max_batch_tokens, n_experts) host scratch: router scores */
+    int32_t *chosen;   /* (max_batch_tokens, n_experts_used) host scratch: experts of each row */
+    int32_t *experts;  /* (n_experts) host scratch: those that some row chose */
+    int32_t *foreseen; /* (n_experts) the same of the next layer, as far as that can be foreseen */
     /* Called with each layer's output (n_rows, hidden) in host memory; layer -1: the embedding.
      * NULL: not called. */
     enum sw_status (*hidden_hook)(void *context, int layer, const float *hidden, int n_rows);

@@ -36,6 +36,12 @@ struct sw_store_ops {
     /* Waits until the matrices of an expert, the next of those, are there. They stay until the next
      * call. NULL with `choose`. */
     enum sw_status (*expert)(struct sw_store *s, int expert);
+    /* Sets *next to the weights of the layer after the acquired one, if the store wants to know
+     * which experts are likely to be chosen there; else to NULL. After `choose`. NULL: it never
+     * does. */
+    void (*look_ahead)(struct sw_store *s, const struct sw_weights **next);
+    /* They are these, each once. */
+    void (*foresee)(struct sw_store *s, const int32_t *experts, int n);
     /* Ends the use of the layer by what is enqueued so far. */
     enum sw_status (*release)(struct sw_store *s, int layer);
     /* Bytes of GPU memory that the store has allocated. */
@@ -99,6 +105,7 @@ struct sw_experts_options {
     /* (model's layers, n_experts) how often each was chosen in an earlier run; those most used are
      * loaded first. NULL: none are. Read only while the store opens. */
     const uint64_t *uses;
+    bool look_ahead; /* from the beginning; else it has to show first that it pays */
 };
 
 /* Allocates all memory and starts the thread that reads. SW_ENOMEM, SW_EDEVICE. */
@@ -111,6 +118,7 @@ struct sw_expert_stats {
     uint64_t uses, hits;   /* experts that rows of a micro-batch chose; those that were there */
     uint64_t decode_rows;  /* tokens */
     uint64_t decode_bytes; /* read from files for them */
+    uint64_t ahead;        /* experts that were read ahead and then chosen */
 };
 void sw_store_experts_stats(struct sw_store *store, struct sw_expert_stats *out);
 

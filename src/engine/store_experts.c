@@ -5,6 +5,7 @@
  * chosen experts that are there are computed (expert_reading.c). Layers without experts are read
  * whole, each into the spare places, while the one before them is computed.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/thread_fail.h"
 #include "base/thread_start.h"
@@ -91,6 +92,100 @@ static void experts_ask_ahead(struct expert_store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* ---- what is read ahead */
+
+/* A place for what is foreseen: none that is needed now or foreseen, too. Under the lock. */
+static bool experts_may_go_ahead(const void *context, int place)
+{
+    const struct expert_store *s = context;
+    const struct expert_place *p = &s->places[place];
+    return (p->is_spare || p->bytes == s->layers[s->layer + 1].expert_bytes) && !p->is_ahead &&
+           p->state == EXPERT_HERE && experts_turn(s, s->cache.key_of[place]) < 0;
+}
+
+static void experts_look_ahead(struct sw_store *base, const struct sw_weights **next)
+{
+    struct expert_store *s = experts_of(base);
+    const bool wanted = s->is_decode && !s->has_whole && s->layer + 1 < s->options.layers.count;
+    *next = wanted && sw_look_ahead_wanted(&s->look) ? &s->layers[s->layer + 1].weights : NULL;
+}
+
+/* Asks for what is foreseen, for as many as half of the spare places at most, so that what is
+ * chosen has room. Under the lock. */
+static void experts_read_ahead(struct expert_store *s, const int32_t *experts, int n)
+{
+    const int first_key = s->layers[s->layer + 1].first_key;
+    int room = (s->cache.n_places - s->first_spare) / 2;
+    for (int i = 0; i < n; i++) {
+        const int place = s->cache.place_of[first_key + experts[i]];
+        if (place >= 0)
+            s->places[place].is_ahead = true; /* it stays */
+    }
+    for (int i = 0; i < n; i++) {
+        if (!s->guessed[experts[i]])
+            continue;
+        const int place =
+            room-- > 0 ? sw_expert_cache_victim(&s->cache, experts_may_go_ahead, s) : -1;
+        s->guessed[experts[i]] = place >= 0;
+        if (place < 0)
+            continue;
+        experts_ask(s, place, first_key + experts[i]);
+        s->places[place].asked += SW_EXPERT_AHEAD;
+        s->places[place].is_ahead = true;
+    }
+}
+
+static void experts_foresee(struct sw_store *base, const int32_t *experts, int n)
+{
+    struct expert_store *s = experts_of(base);
+    const int first_key = s->layers[s->layer + 1].first_key;
+    pthread_mutex_lock(&s->lock);
+    for (int i = 0; i < n; i++)
+        s->guessed[experts[i]] = s->cache.place_of[first_key + experts[i]] < 0;
+    s->guessed_at = sw_clock();
+    s->waited_then = s->waited;
+    if (s->look.is_on)
+        experts_read_ahead(s, experts, n);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* What was asked for ahead is as any other from now on, or given up if it is not needed and was not
+ * begun. Under the lock. */
+static void experts_end_ahead(struct expert_store *s)
+{
+    for (int p = 0; p < s->cache.n_places; p++) {
+        struct expert_place *place = &s->places[p];
+        const int key = s->cache.key_of[p];
+        const bool was_asked = place->is_ahead && place->asked >= SW_EXPERT_AHEAD;
+        place->is_ahead = false;
+        if (!was_asked)
+            continue;
+        place->asked = ++s->n_asked;
+        if (place->state == EXPERT_ASKED && experts_turn(s, key) < 0) {
+            s->guessed[experts_index(s, key)] = false;
+            sw_expert_cache_put(&s->cache, p, -1);
+            place->state = EXPERT_HERE;
+        }
+    }
+}
+
+/* Judges what was guessed of the present layer, now that it is known which experts it needs. */
+static void experts_settle(struct expert_store *s)
+{
+    int right = 0, wrong = 0;
+    pthread_mutex_lock(&s->lock);
+    experts_end_ahead(s);
+    for (int e = 0; e < s->loader.model->dims.n_experts; e++) {
+        right += s->guessed[e] && s->turn[e] >= 0;
+        wrong += s->guessed[e] && s->turn[e] < 0;
+        s->guessed[e] = false;
+    }
+    const double idle = sw_clock() - s->guessed_at - (s->waited - s->waited_then);
+    const double each = s->n_read > 0 ? s->busy / (double)s->n_read : 0;
+    sw_look_ahead_judge(&s->look, right, wrong, idle, each);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* ---- whole layers */
 
 /* Asks for a layer without experts, in the spare places; nothing else is being read. */
@@ -166,25 +261,35 @@ static void experts_count_bytes(struct expert_store *s)
     s->before = now;
 }
 
-/* Counts the uses; those that are there come first in `order` if any order will do. */
-static void experts_count(struct expert_store *s, const int32_t *chosen, int n, bool any_order)
+/* Whether an expert is there, and not only on its way. */
+static bool experts_is_here(struct expert_store *s, int key)
 {
+    const int place = s->cache.place_of[key];
+    pthread_mutex_lock(&s->lock);
+    const bool here = place >= 0 && s->places[place].state == EXPERT_HERE;
+    pthread_mutex_unlock(&s->lock);
+    return here;
+}
+
+/* Puts the chosen ones in order: those that are there first, if any order will do. */
+static void experts_sort(struct expert_store *s, const int32_t *chosen, int n, bool any_order)
+{
+    enum { NOT_CHOSEN = -1, HERE = -2, MISSING = -3 }; /* in place of a turn */
     const int first_key = s->layers[s->layer].first_key;
     int hits = 0;
     for (int e = 0; e < s->loader.model->dims.n_experts; e++)
-        s->turn[e] = -1;
-    for (int pass = 0; pass < 2; pass++)
-        for (int i = 0; i < n; i++) {
-            const int key = first_key + chosen[i];
-            const bool here = s->cache.place_of[key] >= 0;
-            if (pass == 0)
-                (void)sw_expert_cache_use(&s->cache, key);
-            if (any_order ? here == (pass == 0) : pass == 0) {
+        s->turn[e] = NOT_CHOSEN;
+    for (int i = 0; i < n; i++) {
+        const bool here = experts_is_here(s, first_key + chosen[i]);
+        s->turn[chosen[i]] = here || !any_order ? HERE : MISSING;
+        hits += here;
+    }
+    for (int what = HERE; what >= MISSING; what--)
+        for (int i = 0; i < n; i++)
+            if (s->turn[chosen[i]] == what) {
                 s->turn[chosen[i]] = s->n_order;
                 s->order[s->n_order++] = chosen[i];
             }
-            hits += pass == 0 && here;
-        }
     if (s->is_decode) {
         s->stats.uses += (uint64_t)n;
         s->stats.hits += (uint64_t)hits;
@@ -202,8 +307,11 @@ static enum sw_status experts_choose(struct sw_store *base, int n_rows, int32_t 
     s->is_decode = n_rows <= s->loader.params.slots;
     if (s->is_decode && s->layers[s->layer].first_key == 0)
         s->stats.decode_rows += (uint64_t)n_rows;
-    experts_count(s, chosen, n, any_order);
+    for (int i = 0; i < n; i++)
+        (void)sw_expert_cache_use(&s->cache, s->layers[s->layer].first_key + chosen[i]);
+    experts_sort(s, chosen, n, any_order);
     memcpy(chosen, s->order, (size_t)n * sizeof *chosen);
+    experts_settle(s);
     experts_ask_ahead(s);
     return SW_OK;
 }
@@ -219,9 +327,13 @@ static enum sw_status experts_expert(struct sw_store *base, int expert)
         s->at++;
     assert(s->at < s->n_order);
     experts_ask_ahead(s);
-    const int place = s->cache.place_of[l->first_key + expert];
-    assert(place >= 0);
-    return sw_experts_wait_for(s, place);
+    const int *place = &s->cache.place_of[l->first_key + expert];
+    struct sw_reader_wait waiting = {0};
+    while (*place < 0) { /* all are being read ahead */
+        SW_TRY(sw_experts_wait_a_while(s, &waiting));
+        experts_ask_ahead(s);
+    }
+    return sw_experts_wait_for(s, *place);
 }
 
 static enum sw_status experts_release(struct sw_store *base, int layer)
@@ -243,19 +355,29 @@ void sw_store_experts_stats(struct sw_store *base, struct sw_expert_stats *out)
 {
     struct expert_store *s = experts_of(base);
     experts_count_bytes(s);
+    s->stats.ahead = (uint64_t)s->look.read_right;
     *out = s->stats;
 }
 
 /* ---- opening and closing */
 
+static void experts_log(const struct expert_store *s)
+{
+    const double bytes = (double)(sw_reader_bytes(s->loader.reader) - s->opened);
+    const int64_t vain = s->look.read_wrong, ahead = s->look.read_right + vain;
+    if (s->busy <= 0 || s->status != SW_OK)
+        return;
+    sw_log(SW_LOG_INFO, "experts from disk: %.1f GB, %.2f GB/s while reading", bytes / 1e9,
+           bytes / s->busy / 1e9);
+    if (ahead > 0)
+        sw_log(SW_LOG_INFO, "experts read ahead: %lld, of which %lld were not chosen",
+               (long long)ahead, (long long)vain);
+}
+
 static void experts_close(struct sw_store *base)
 {
     struct expert_store *s = experts_of(base);
     struct sw_backend *cpu = s->options.cpu;
-    if (s->busy > 0 && s->status == SW_OK)
-        sw_log(SW_LOG_INFO, "experts from disk: %.1f GB, %.2f GB/s while reading",
-               (double)(sw_reader_bytes(s->loader.reader) - s->opened) / 1e9,
-               (double)(sw_reader_bytes(s->loader.reader) - s->opened) / s->busy / 1e9);
     pthread_mutex_lock(&s->lock);
     atomic_store(&s->stop, true);
     pthread_cond_broadcast(&s->changed);
@@ -266,6 +388,7 @@ static void experts_close(struct sw_store *base)
     }
     if (s->has_thread)
         pthread_join(s->thread, NULL);
+    experts_log(s);
     for (int i = 0; s->layers && i < s->options.layers.count; i++)
         if (s->layers[i].expert_bytes > 0)
             sw_weights_free(cpu, &s->layers[i].weights);
@@ -282,6 +405,7 @@ static void experts_close(struct sw_store *base)
     free(s->places);
     free(s->order);
     free(s->turn);
+    free(s->guessed);
     free(s);
 }
 
@@ -291,6 +415,8 @@ static const struct sw_store_ops experts_ops = {.load = experts_load,
                                                 .matrix = experts_matrix,
                                                 .choose = experts_choose,
                                                 .expert = experts_expert,
+                                                .look_ahead = experts_look_ahead,
+                                                .foresee = experts_foresee,
                                                 .release = experts_release,
                                                 .bytes = experts_bytes,
                                                 .close = experts_close};
@@ -307,6 +433,7 @@ static void experts_init(struct expert_store *s, const struct sw_experts_options
     s->base.ops = &experts_ops;
     s->options = *options;
     s->whole = -1;
+    s->look.is_on = options->look_ahead;
     s->loader = (struct sw_loader){.model = l->model,
                                    .tensors = l->tensors,
                                    .reader = l->reader,

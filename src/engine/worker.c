@@ -48,7 +48,8 @@ static enum sw_status open_stage(struct sw_worker *w, struct sw_loader *loader)
                                            .tiers = o->slices[rank].tiers,
                                            .embed = rank == w->first_rank,
                                            .head = rank == w->last_rank,
-                                           .expert_uses = o->expert_uses};
+                                           .expert_uses = o->expert_uses,
+                                           .look_ahead = o->look_ahead};
     w->load_start = sw_clock();
     if (o->gpu) {
         const struct sw_gpu_wait_hook hook = {keepalive, w, o->transport->options.stall_s};

@@ -23,6 +23,7 @@ struct sw_worker_options {
     struct sw_pool
         *pool; /* threads that sample on a rank without a CPU backend; NULL: only the caller's */
     const uint64_t *expert_uses; /* as of struct sw_experts_options; may be NULL */
+    bool look_ahead;             /* the same */
     bool routes;                 /* rank 0 gets to know which experts were chosen */
     /* For links between GPUs, as in stage_links.h. */
     const char *bus_id; /* of this rank's GPU; NULL: it has none */

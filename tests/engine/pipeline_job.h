@@ -41,7 +41,7 @@ struct job {
     int fail_at;                          /* this allocation on the GPUs fails; 0: none */
     const volatile sig_atomic_t *stop;    /* as the transport's; may be NULL */
     const uint64_t *expert_uses;          /* as of struct sw_experts_options */
-    bool routes;                          /* as of struct sw_worker_options */
+    bool routes, look_ahead;              /* as of struct sw_worker_options */
     /* Replaces what rank 0 does by default (prefill and decode); ends with sw_driver_stop. */
     enum sw_status (*drive)(struct job *job, struct sw_driver *driver);
     void *drive_context;
@@ -187,6 +187,7 @@ static inline enum sw_status job_rank_run(struct job *job, struct sw_transport *
                                         .bus_id = bus_id,
                                         .host_only = job->host_only,
                                         .expert_uses = job->expert_uses,
+                                        .look_ahead = job->look_ahead,
                                         .routes = job->routes};
     memcpy(options.params.by_role, job->by_role, sizeof job->by_role);
     status = sw_worker_open(&options, &loader, &worker);
