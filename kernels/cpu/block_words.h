@@ -291,7 +291,8 @@ ALWAYS_INLINE struct block_unit words_unit(const struct words_format *f,
     return (struct block_unit){
         .words = {w + lane * packing->words[0].bytes, others + lane * packing->words[1].bytes},
         .steps = {first, width * (ptrdiff_t)packing->words[1].bytes},
-        .scales = p->scales ? p->scales + lane : NULL};
+        .scales = p->scales ? p->scales + lane : NULL,
+        .table = p->table};
 }
 
 ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel_product *p)

@@ -89,6 +89,7 @@ struct block_unit {
     const struct block_x *x;
     int nr;
     const float *scales; /* of these rows, where the format has some */
+    const float *table;  /* of the matrix, where the format has one */
 };
 
 /* Word i of a kind: where those of the rows begin. */
@@ -185,7 +186,8 @@ struct block_tile {
     int64_t n;           /* units */
     float *c;            /* token r at c + r * SW_PANEL */
     const float *scales; /* of the panel's rows; NULL: the format has none */
-    ptrdiff_t ahead;     /* bytes to weights that come after these; 0: they are not to be fetched */
+    const float *table;
+    ptrdiff_t ahead; /* bytes to weights that come after these; 0: they are not to be fetched */
 };
 
 #define BLOCK_WIDE (SW_PANEL / LANES)
@@ -204,7 +206,8 @@ ALWAYS_INLINE void block_lanes(const struct block_format *f, int nr, int v, cons
         {first, second},
         x,
         x_nr,
-        t->scales ? t->scales + lane : NULL};
+        t->scales ? t->scales + lane : NULL,
+        t->table};
     f->step(nr, &u, acc);
 }
 
@@ -320,6 +323,7 @@ ALWAYS_INLINE void blocks_product(const struct block_format *f, const struct sw_
                 .n = n_blocks / of_unit,
                 .c = p->scratch + (first - base) * SW_PANEL,
                 .scales = p->scales,
+                .table = p->table,
                 .ahead = i == p->first_tile ? n_blocks / of_unit * unit : 0};
             block_tall(f, &t);
         }

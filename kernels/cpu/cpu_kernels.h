@@ -8,7 +8,7 @@
  * into units, a unit into words; word by word lie those of all rows of the panel side by side
  * (struct sw_packing), for example (cols, width) f32, or (cols / 2, width) pairs of bf16. cols is
  * rounded up to the format's col_pad. Behind the last panel lie the rows' scales, if the format has
- * some: f32, of all rows with their padding.
+ * some: f32, of all rows with their padding. Then comes its table, if it has one.
  */
 #ifndef SW_KERNELS_KERNELS_H
 #define SW_KERNELS_KERNELS_H
@@ -57,6 +57,7 @@ struct sw_panel_product {
     bool add;
     float *scratch;      /* SW_THREAD_FLOATS */
     const float *scales; /* (width) of the rows; NULL: the format has none */
+    const float *table;  /* (SW_TABLE_LEN) the matrix's; NULL: the format has none */
 };
 #define SW_PRODUCT_ROWS 512
 #define SW_GEMV_ROWS 6

@@ -1,12 +1,11 @@
 /*
  * The words of nf4_nested and fp4_nested: a block of 256 has a scale, four bytes, then nibbles as
- * blocks of nf4 (tensor/format_nf4.h). A byte becomes the absmax of 64 columns by the dynamic map
+ * blocks of nf4 (tensor/format_nf4.h). A byte becomes the absmax of 64 columns by the matrix's map
  * and the row's offset; the rest is that of nf4. Included after nf4.h.
  */
 #ifndef SW_KERNELS_NF4_NESTED_H
 #define SW_KERNELS_NF4_NESTED_H
 
-#include "tensor/dynamic_map.h"
 #include "tensor/format_nf4.h"
 
 ALWAYS_INLINE void nested_head(float one, const struct block_unit *u, struct words_head *head)
@@ -14,7 +13,7 @@ ALWAYS_INLINE void nested_head(float one, const struct block_unit *u, struct wor
     const l_vec scale = l_as_float(l_load_words(unit_word(u, 0, 0))), offset = l_load(u->scales);
     const l_word codes = l_load_words(unit_word(u, 0, 1));
     EACH (part, SW_NESTED_PARTS) {
-        const l_vec entry = l_gather(sw_dynamic_map, l_byte(codes, part));
+        const l_vec entry = l_gather(u->table, l_byte(codes, part));
         head->of[part] = l_mul(l_add(l_mul(entry, scale), offset), l_set(1 / one));
     }
 }

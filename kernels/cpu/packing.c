@@ -221,6 +221,7 @@ void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int
     const int width = sw_panel_width(rows, panel);
     void (*const restore)(char *units, int64_t n) = packing_row(format)->restore;
     const float *scales = sw_matrix_scales(format, data, rows, cols);
+    const float *table = sw_matrix_table(format, data, rows, cols);
     const char *from = (const char *)data + sw_panel_offset(format, cols, panel);
     for (int64_t start = 0; start < cols; start += PIECE) {
         const int64_t n = cols - start < PIECE ? cols - start : PIECE;
@@ -229,7 +230,8 @@ void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int
         packing_collect(packing, from, width, row % SW_PANEL, n_units, blocks);
         if (restore)
             restore(blocks, n_units);
-        sw_format_decode(sw_format_of(format), blocks, scales ? scales[row] : 1, n, out + start);
+        sw_format_decode_by(sw_format_of(format), table, blocks, scales ? scales[row] : 1, n,
+                            out + start);
         from += n_units * width * sw_packing_bytes(packing);
     }
 }

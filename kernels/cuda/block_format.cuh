@@ -151,7 +151,7 @@ template <class W> constexpr struct sw_gpu_format format_of()
                               functions<W>::to_half,
                               functions<W>::embed,
                               functions<W>::unpack};
-    for (int i = 0; i < W::n_planes; i++)
+    for (int i = 0; i < W::n_planes && W::plane(i).bytes; i++)
         f.planes[i] = W::plane(i);
     return f;
 }

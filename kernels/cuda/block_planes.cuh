@@ -9,8 +9,9 @@
  * A class W says what a format is. Its functions are static; `row` are the planes of a row, s a
  * stretch:
  *
- *   - block_len, n_planes, plane(i): the planes of a block, elements first, and last one without
- *     bytes where rows have an f32 of their own (sw_format's row_scale); packing: how the CPU's
+ *   - block_len, n_planes, plane(i): the planes of a block, elements first; then one without bytes
+ *     where rows have an f32 of their own (sw_format's row_scale), and then table_plane where the
+ *     matrix has a table, which every row has as its plane; packing: how the CPU's
  *     panels have it (block_unpack.cuh);
  *   - parts: of 32 columns, 1 or 2; has_offset: weight = scale * (value + zero) + offset, else it
  * is scale * value. Values count from the middle `zero`, so that sums stay small;
@@ -53,10 +54,14 @@ static __device__ inline unsigned once(place p, unsigned i)
     return __ldcs((const unsigned *)(const void *)p + i);
 }
 
+constexpr struct sw_gpu_plane table_plane = {1, 0};
+
 /* Bytes of a row in plane i. */
 template <class W> static __host__ __device__ inline int64_t plane_step(int i, int64_t blocks)
 {
-    return W::plane(i).bytes ? blocks * W::plane(i).bytes : (int64_t)sizeof(float);
+    return W::plane(i).bytes  ? blocks * W::plane(i).bytes
+           : W::plane(i).from ? 0
+                              : (int64_t)sizeof(float);
 }
 
 /* A matrix of format W. */

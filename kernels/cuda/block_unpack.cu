@@ -94,9 +94,9 @@ void launch_fives(char *words, int64_t n, cudaStream_t stream)
               (unsigned *)(void *)words, n);
 }
 
-/* The f32 of each row. */
+/* What lies behind the blocks on both sides. */
 __global__ void __launch_bounds__(square *lines)
-    copy_row_scales(const float *from, int64_t n, float *to)
+    copy_behind(const float *from, int64_t n, float *to)
 {
     sw::await_previous();
     const int64_t i = sw::this_column();
@@ -104,18 +104,19 @@ __global__ void __launch_bounds__(square *lines)
         to[i] = from[i];
 }
 
-void launch_row_scales(const struct sw::blocks::packing &p, const void *packed, int64_t rows,
-                       int64_t blocks, char *out, cudaStream_t stream)
+/* n: floats. */
+void launch_behind(const struct sw::blocks::packing &p, const void *packed, int64_t rows,
+                   int64_t blocks, int64_t n, char *out, cudaStream_t stream)
 {
     constexpr int threads = square * lines;
     const int64_t unit = p.words[0].bytes * p.words[0].count + p.words[1].bytes * p.words[1].count;
     const char *const from = (const char *)packed + rows * (blocks / p.blocks) * unit;
-    SW_LAUNCH(copy_row_scales, (unsigned)sw::divide_up(rows, threads), threads, 0, stream,
-              (const float *)(const void *)from, rows, (float *)(void *)out);
+    SW_LAUNCH(copy_behind, (unsigned)sw::divide_up(n, threads), threads, 0, stream,
+              (const float *)(const void *)from, n, (float *)(void *)out);
 }
 
 const sw::listed_kernels all(unpack_plane<uint16_t>, unpack_plane<uint8_t>, restore_fives,
-                             copy_row_scales);
+                             copy_behind);
 
 } // namespace
 
@@ -129,8 +130,9 @@ cudaError_t sw::blocks::unpack_blocks(const struct packing &packing,
     char *to = (char *)out;
     for (int i = 0; i < n_planes; i++) {
         const struct plane_of_panel of = {packing, planes[i]};
-        if (!planes[i].bytes) {
-            launch_row_scales(packing, packed, rows, blocks, to, stream);
+        if (!planes[i].bytes) { /* the rows' f32, and maybe a table */
+            const int64_t n = i + 1 < n_planes ? rows + SW_TABLE_LEN : rows;
+            launch_behind(packing, packed, rows, blocks, n, to, stream);
             break;
         }
         if (planes[i].bytes % sizeof(uint16_t) == 0 &&

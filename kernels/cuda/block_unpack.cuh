@@ -22,8 +22,8 @@ struct packing {
         -1; /* the plane whose words have their bits as kernels/cpu/fives.h says; -1: none */
 };
 
-/* Takes all blocks to the planes of `out`; a last one without bytes are the rows' f32. rows: with
- * their padding; blocks: of a row. */
+/* Takes all blocks to the planes of `out`; then, without bytes, come the rows' f32 and the table,
+ * as matrix_of has them. rows: with their padding; blocks: of a row. */
 cudaError_t unpack_blocks(const struct packing &packing, const struct sw_gpu_plane *planes,
                           int n_planes, const void *packed, int64_t rows, int64_t blocks, void *out,
                           cudaStream_t stream);

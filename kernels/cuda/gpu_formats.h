@@ -4,8 +4,9 @@
  *
  * The bytes of a block lie together, or in planes: of each part of it, those of all rows, with
  * their padding, then the next part's. So each part is read in aligned words, whatever a block
- * looks like. Behind that are the rows' scales (sw_format's row_scale). The bytes are
- * sw_matrix_bytes.
+ * looks like. Behind that are the rows' scales (sw_format's row_scale), then the matrix's table.
+ * The bytes are sw_matrix_bytes, and scales and table are where sw_matrix_scales and
+ * sw_matrix_table say.
  */
 #ifndef SW_KERNELS_GPU_FORMATS_H
 #define SW_KERNELS_GPU_FORMATS_H

@@ -1,12 +1,12 @@
 /*
  * NF4 and FP4 of bitsandbytes: blocks of 64 nibbles, which stand for fractions of the block's
- * absmax, an f32; or blocks of 256 with four nested absmax, each a byte. The fractions are no whole
+ * absmax, an f32; or blocks of 256 with four nested absmax, each a byte, which the matrix's table
+ * makes numbers of. The fractions are no whole
  * numbers, so that each is looked up: a lane has one of the sixteen in a register, and lanes ask
  * each other by shuffles.
  */
 #include "kernels/cuda/block_format.cuh"
 
-#include "tensor/dynamic_map.h"
 #include "tensor/format_nf4.h"
 
 namespace
@@ -69,29 +69,28 @@ template <class fractions> struct plain : four_bits<fractions> {
 typedef plain<nf4_fractions> nf4;
 typedef plain<fp4_fractions> fp4;
 
-__device__ const float dynamic_map[SW_DYNAMIC_MAP_LEN] = {SW_DYNAMIC_MAP};
-
 template <class fractions> struct nested : four_bits<fractions> {
     static constexpr int block_len = SW_NESTED_LEN;
-    static constexpr int n_planes = 4;
+    static constexpr int n_planes = 5;
     static __host__ __device__ constexpr struct sw_gpu_plane plane(int i)
     {
         constexpr struct sw_gpu_plane planes[] = {
-            {SW_NESTED_HEAD, SW_NESTED_LEN / 2}, {0, 4}, {4, SW_NESTED_PARTS}, {0, 0}};
+            {SW_NESTED_HEAD, SW_NESTED_LEN / 2}, {0, 4}, {4, SW_NESTED_PARTS}, {}, table_plane};
         return planes[i];
     }
     static constexpr struct packing packing = {{{4, 2}, {4, 32}}};
 
     struct raw_scales {
         unsigned scale, codes, offset;
+        place table;
     };
     static __device__ inline raw_scales load_scales(const place *row, unsigned s, int)
     {
-        return {word_at(row[1], s), word_at(row[2], s), word_at(row[3], 0)};
+        return {word_at(row[1], s), word_at(row[2], s), word_at(row[3], 0), row[4]};
     }
     static __device__ inline void scales(const raw_scales &raw, int i, float *scale, float *)
     {
-        const float share = dynamic_map[raw.codes >> i / 2 * 8 & 255u];
+        const float share = __uint_as_float(word_at(raw.table, raw.codes >> i / 2 * 8 & 255u));
         scale[0] =
             __fadd_rn(__fmul_rn(share, __uint_as_float(raw.scale)), __uint_as_float(raw.offset));
     }

@@ -121,8 +121,9 @@ struct sw_backend_ops {
     enum sw_status (*download)(struct sw_backend *b, void *dst, const void *d_src, size_t bytes);
     enum sw_status (*sync)(struct sw_backend *b);
 
-    /* Weights. matrix_clear, called first, zeroes the padding. Then any number of matrix_put calls
-     * store rows in any order. */
+    /* Weights. matrix_clear, called first, zeroes the padding and puts the format's own table, if
+     * it has one, behind the matrix (sw_matrix_table); another can be uploaded there. Then any
+     * number of matrix_put calls store rows in any order. */
     enum sw_status (*matrix_clear)(struct sw_backend *b, struct sw_matrix *m);
     enum sw_status (*matrix_put)(struct sw_backend *b, struct sw_matrix *m,
                                  const struct sw_matrix_rows *rows);

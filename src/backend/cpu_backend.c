@@ -87,6 +87,9 @@ static enum sw_status matrix_clear(struct sw_backend *b, struct sw_matrix *m)
     const size_t from = sw_panel_offset(m->format, m->cols, first);
     (void)b;
     memset((char *)m->d_data + from, 0, sw_matrix_bytes(m->format, m->rows, m->cols) - from);
+    float *table = sw_matrix_table(m->format, m->d_data, m->rows, m->cols);
+    if (table)
+        memcpy(table, sw_format_of(m->format)->table, SW_TABLE_LEN * sizeof *table);
     return SW_OK;
 }
 

@@ -16,14 +16,23 @@
 /* The functions that the library calls. Listed here, so that every program is linked with them. */
 typedef void function(void);
 __attribute__((used)) static function *const called_back[] = {
-    (function *)sw_fail_at,          (function *)sw_error_message,
-    (function *)sw_error_clear,      (function *)sw_log,
-    (function *)sw_dtype_info,       (function *)sw_format_of,
-    (function *)sw_format_check,     (function *)sw_format_encode_row,
-    (function *)sw_matrix_layout_of, (function *)sw_matrix_bytes,
-    (function *)sw_matrix_scales,    (function *)sw_kv_bytes,
-    (function *)sw_size_format,      (function *)sw_gpu_workspace_bytes,
-    (function *)sw_pool_run,         (function *)sw_pool_threads,
+    (function *)sw_fail_at,
+    (function *)sw_error_message,
+    (function *)sw_error_clear,
+    (function *)sw_log,
+    (function *)sw_dtype_info,
+    (function *)sw_format_of,
+    (function *)sw_format_check,
+    (function *)sw_format_encode_row,
+    (function *)sw_matrix_layout_of,
+    (function *)sw_matrix_bytes,
+    (function *)sw_matrix_scales,
+    (function *)sw_matrix_table,
+    (function *)sw_kv_bytes,
+    (function *)sw_size_format,
+    (function *)sw_pool_run,
+    (function *)sw_pool_threads,
+    (function *)sw_gpu_workspace_bytes,
 };
 
 static const char file_name[] = "libspillway_cuda.so";

@@ -111,9 +111,10 @@ struct sw_gpu_ops {
     /*
      * As matrix_put, but m->d_data is host memory: the rows are made there in this backend's
      * layout, by options.pool, or by the caller where rows->alone says so, and nothing is copied
-     * to the device. host_clear comes first, and zeroes the padding. After a copy of all
-     * sw_matrix_bytes to the device (`fetch`) the matrix is what matrix_put makes there. Failures
-     * are not kept. Any thread may call both, while others use the backend.
+     * to the device. host_clear comes first, zeroes the padding and puts the format's own table
+     * there, if it has one. After a copy of all sw_matrix_bytes to the device (`fetch`) the matrix
+     * is what matrix_put makes there. Failures are not kept. Any thread may call both, while others
+     * use the backend.
      */
     void (*host_clear)(struct sw_backend *b, struct sw_matrix *m);
     enum sw_status (*host_put)(struct sw_backend *b, struct sw_matrix *m,

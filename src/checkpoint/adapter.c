@@ -189,14 +189,33 @@ enum sw_status sw_adapting_check(const struct sw_adapting *a, const struct sw_te
 enum sw_status sw_adapting_read(const struct sw_adapting *a, const struct sw_tensor *tensor,
                                 void *out, size_t n)
 {
-    struct sw_source source;
     if (tensor->bytes != n || tensor->made || !sw_tensor_is_contiguous(tensor))
         return sw_fail(SW_EMODEL, "tensor '%s' has %llu bytes, expected %zu", tensor->name,
                        (unsigned long long)tensor->bytes, n);
-    SW_TRY(sw_source_open(a->tensors->files[tensor->file].path, &source));
-    const enum sw_status status = sw_source_read(&source, tensor->offset, out, n);
+    const struct sw_made_part all = {tensor->file, tensor->offset, n, 0};
+    return sw_made_read_part(a->tensors, &all, out);
+}
+
+enum sw_status sw_made_read_part(const struct sw_tensors *tensors, const struct sw_made_part *part,
+                                 void *out)
+{
+    struct sw_source source;
+    SW_TRY(sw_source_open(tensors->files[part->file].path, &source));
+    const enum sw_status status = sw_source_read(&source, part->offset, out, (size_t)part->bytes);
     sw_source_close(&source);
     return status;
+}
+
+/* FNV-1a. */
+uint64_t sw_made_digest(const void *words, size_t n)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t word;
+        memcpy(&word, (const char *)words + i * sizeof word, sizeof word);
+        hash = (hash ^ word) * 0x100000001b3u;
+    }
+    return hash ? hash : 1;
 }
 
 void sw_made_add(struct sw_made *made, const struct sw_tensor *tensor, uint64_t row_bytes)
@@ -212,4 +231,19 @@ enum sw_status sw_adapting_add(struct sw_adapting *a, const char *stem,
     char name[2 * SW_ADAPTING_NAME_MAX];
     snprintf(name, sizeof name, "%s.weight", stem);
     return sw_tensors_add_made(a->tensors, name, blocks, rows, cols, made);
+}
+
+enum sw_status sw_adapting_add_twin(struct sw_adapting *a, const char *stem,
+                                    const struct sw_format *blocks, int64_t rows, int64_t cols,
+                                    const struct sw_made *made, uint64_t behind)
+{
+    char name[SW_ADAPTING_NAME_MAX + 8];
+    snprintf(name, sizeof name, "%s.twin", stem);
+    SW_TRY(sw_adapting_add(a, name, blocks, rows, cols, made));
+    struct sw_tensor *items = a->tensors->items;
+    const struct sw_tensor *plain = sw_adapting_find(a, stem, ".weight");
+    const struct sw_tensor *twin = sw_adapting_find(a, name, ".weight");
+    items[twin - items].behind = behind;
+    items[plain - items].twin = (uint32_t)(twin - items) + 1;
+    return SW_OK;
 }

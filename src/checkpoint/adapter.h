@@ -107,5 +107,15 @@ void sw_made_add(struct sw_made *made, const struct sw_tensor *tensor, uint64_t 
 enum sw_status sw_adapting_add(struct sw_adapting *a, const char *stem,
                                const struct sw_format *blocks, int64_t rows, int64_t cols,
                                const struct sw_made *made);
+/* Adds the twin (sw_tensor.twin) of a matrix that was added so. behind: a digest of what lies
+ * behind it. */
+enum sw_status sw_adapting_add_twin(struct sw_adapting *a, const char *stem,
+                                    const struct sw_format *blocks, int64_t rows, int64_t cols,
+                                    const struct sw_made *made, uint64_t behind);
+/* Of n words; never 0. */
+uint64_t sw_made_digest(const void *words, size_t n);
+/* Reads a part: all its bytes. */
+enum sw_status sw_made_read_part(const struct sw_tensors *tensors, const struct sw_made_part *part,
+                                 void *out);
 
 #endif

@@ -1,12 +1,15 @@
 /*
  * Owns what bitsandbytes saves: 4 bits (NF4 and FP4, their absmax as f32 or quantized once more)
  * and LLM.int8() (docs/formats.md). Blocks of 4 bits run through the matrix row by row, as if it
- * were one long row. Nested absmax stay nested where blocks of the format fit in.
+ * were one long row. Where blocks of the format fit in, nested absmax stay nested in a matrix's
+ * twin, behind which the file's map lies; under its own name it has absmax in f32.
  */
+#include "checkpoint/adapter_bitsandbytes.h"
+
 #include "checkpoint/adapter.h"
-#include "tensor/dynamic_map.h"
 #include "tensor/format_nf4.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,19 +137,8 @@ static enum sw_status four_bit_prepare(const struct sw_made_rows *rows, void **s
     return SW_OK;
 }
 
-/* Nested absmax stay so only by the map that the format has. */
-static enum sw_status four_bit_prepare_nested(const struct sw_made_rows *rows, void **state)
-{
-    if (memcmp(rows->parts[PART_NESTED_MAP], sw_dynamic_map, sizeof sw_dynamic_map) != 0)
-        return sw_fail(SW_EMODEL,
-                       "matrix '%s': its nested_quant_map has changed since it was "
-                       "opened",
-                       rows->tensor->name);
-    return four_bit_prepare(rows, state);
-}
-
 static const struct sw_made_form four_bit_blocks = {four_bit_prepare, four_bit_make},
-                                 four_bit_nested = {four_bit_prepare_nested, four_bit_make_nested},
+                                 four_bit_nested = {four_bit_prepare, four_bit_make_nested},
                                  four_bit_floats = {four_bit_prepare, four_bit_decode};
 
 /* A size of blocks that bitsandbytes knows. */
@@ -243,22 +235,39 @@ static enum sw_status four_bit_parts(const struct sw_adapting *a, const struct s
         return SW_OK;
     SW_TRY(four_bit_add(a, weight, ".nested_absmax", SW_F32, (blocks + f->nested - 1) / f->nested,
                         0, made));
-    return four_bit_add(a, weight, ".nested_quant_map", SW_F32, SW_DYNAMIC_MAP_LEN, 0, made);
+    return four_bit_add(a, weight, ".nested_quant_map", SW_F32, SW_TABLE_LEN, 0, made);
 }
 
 /* Whether the format's blocks can hold nested absmax as they are: whole blocks in a row, one scale
- * in a block, bytes of the map that the format has. */
-static enum sw_status four_bit_stays_nested(const struct sw_adapting *a, const char *weight,
-                                            const struct four_bit *f, bool *out)
+ * in a block. */
+static bool four_bit_stays_nested(const struct four_bit *f)
 {
-    const struct sw_tensor *map = sw_adapting_find(a, weight, ".nested_quant_map");
-    float found[SW_DYNAMIC_MAP_LEN];
-    *out = f->nested >= SW_NESTED_PARTS && f->block == BLOCK && f->cols % SW_NESTED_LEN == 0 &&
-           map && map->dtype == SW_F32 && map->bytes == sizeof found;
-    if (!*out)
-        return SW_OK;
-    SW_TRY(sw_adapting_read(a, map, found, sizeof found));
-    *out = memcmp(found, sw_dynamic_map, sizeof found) == 0;
+    return f->nested >= SW_NESTED_PARTS && f->block == BLOCK && f->cols % SW_NESTED_LEN == 0;
+}
+
+/* The map of nested absmax: any finite numbers. */
+static enum sw_status four_bit_read_map(const struct sw_adapting *a, const char *weight,
+                                        const struct sw_made *made, float map[SW_TABLE_LEN])
+{
+    SW_TRY(sw_made_read_part(a->tensors, &made->parts[PART_NESTED_MAP], map));
+    for (int i = 0; i < SW_TABLE_LEN; i++)
+        if (!isfinite(map[i]))
+            return sw_fail(SW_EMODEL,
+                           "number %d of tensor '%s.nested_quant_map' is %g, expected %d finite "
+                           "numbers; get the checkpoint again",
+                           i, weight, (double)map[i], SW_TABLE_LEN);
+    return SW_OK;
+}
+
+enum sw_status sw_nested_map(const struct sw_tensors *tensors, const struct sw_tensor *tensor,
+                             float map[SW_TABLE_LEN])
+{
+    const struct sw_made *made = sw_tensor_made(tensors, tensor);
+    SW_TRY(sw_made_read_part(tensors, &made->parts[PART_NESTED_MAP], map));
+    if (sw_made_digest(map, SW_TABLE_LEN) != tensor->behind)
+        return sw_fail(SW_EMODEL,
+                       "matrix '%s': its nested_quant_map has changed since it was opened",
+                       tensor->name);
     return SW_OK;
 }
 
@@ -274,14 +283,16 @@ static enum sw_status four_bit_matrix(struct sw_adapting *a, const struct sw_ten
     SW_TRY(four_bit_read(a, state, is_fp4, &f));
     const bool by_row = f.cols % BLOCK == 0 && f.block % BLOCK == 0;
     struct sw_made made = {.form = by_row ? &four_bit_blocks : &four_bit_floats};
-    bool nested;
-    SW_TRY(four_bit_stays_nested(a, weight->name, &f, &nested));
-    if (nested) {
-        made.form = &four_bit_nested;
-        f.format = four_bit_nested_format(f.format);
-    }
+    float map[SW_TABLE_LEN];
     SW_TRY(four_bit_parts(a, weight, &f, by_row, &made));
-    return sw_adapting_add(a, stem, by_row ? f.format : NULL, f.rows, f.cols, &made);
+    if (f.nested)
+        SW_TRY(four_bit_read_map(a, weight->name, &made, map));
+    SW_TRY(sw_adapting_add(a, stem, by_row ? f.format : NULL, f.rows, f.cols, &made));
+    if (!four_bit_stays_nested(&f))
+        return SW_OK;
+    made.form = &four_bit_nested;
+    return sw_adapting_add_twin(a, stem, four_bit_nested_format(f.format), f.rows, f.cols, &made,
+                                sw_made_digest(map, SW_TABLE_LEN));
 }
 
 /* ---- LLM.int8() */

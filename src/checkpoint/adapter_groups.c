@@ -1,8 +1,6 @@
 /* Owns putting group-wise integers into the directory, and making rows of their parts. */
 #include "checkpoint/adapter_groups.h"
 
-#include "checkpoint/source.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,15 +119,6 @@ static enum sw_status groups_check(const struct sw_adapting *a, const struct sw_
     return g->group_of ? sw_adapting_check(a, g->group_of, SW_I32, 1, &g->cols) : SW_OK;
 }
 
-/* FNV-1a; never 0. */
-static uint64_t groups_digest(const int32_t *order, int64_t cols)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (int64_t i = 0; i < cols; i++)
-        hash = (hash ^ (uint32_t)order[i]) * 0x100000001b3u;
-    return hash ? hash : 1;
-}
-
 /* Reads which group each column is of. *digest: of their order; 0: they lie one after the other. */
 static enum sw_status groups_read_order(const struct sw_adapting *a, const struct sw_groups *g,
                                         uint64_t *digest)
@@ -144,27 +133,9 @@ static enum sw_status groups_read_order(const struct sw_adapting *a, const struc
         status =
             sw_fail(SW_EMODEL, "tensor '%s' does not put %lld columns into groups of %lld each",
                     g->group_of->name, (long long)g->cols, (long long)g->group);
-    *digest = sorted ? 0 : groups_digest(columns + g->cols, g->cols);
+    *digest = sorted ? 0 : sw_made_digest(columns + g->cols, (size_t)g->cols);
     free(columns);
     return status;
-}
-
-/* Adds the matrix in blocks with sorted columns behind what is there under its own name. */
-static enum sw_status groups_add_sorted(struct sw_adapting *a, const char *stem,
-                                        const struct sw_format *format, int64_t rows, int64_t cols,
-                                        const struct sw_made *made, uint64_t digest)
-{
-    char sorted[2 * SW_ADAPTING_NAME_MAX];
-    struct sw_made in_blocks = *made;
-    in_blocks.form = &groups_form;
-    snprintf(sorted, sizeof sorted, "%s.by_group", stem);
-    SW_TRY(sw_adapting_add(a, sorted, format, rows, cols, &in_blocks));
-    struct sw_tensor *items = a->tensors->items;
-    const struct sw_tensor *plain = sw_adapting_find(a, stem, ".weight");
-    const struct sw_tensor *other = sw_adapting_find(a, sorted, ".weight");
-    items[other - items].order = digest;
-    items[plain - items].by_group = (uint32_t)(other - items) + 1;
-    return SW_OK;
 }
 
 enum sw_status sw_groups_order(const struct sw_tensors *tensors, const struct sw_tensor *tensor,
@@ -173,19 +144,14 @@ enum sw_status sw_groups_order(const struct sw_tensors *tensors, const struct sw
     const struct sw_made *made = sw_tensor_made(tensors, tensor);
     const struct sw_made_part *part = &made->parts[made->n_parts - 1];
     const int64_t cols = tensor->shape[1];
-    struct sw_source source;
     bool sorted;
     int32_t *group_of = malloc((size_t)part->bytes);
     if (!group_of)
         return sw_fail(SW_ENOMEM, "no memory for the order of %lld columns", (long long)cols);
-    enum sw_status status = sw_source_open(tensors->files[part->file].path, &source);
-    if (status == SW_OK) {
-        status = sw_source_read(&source, part->offset, group_of, (size_t)part->bytes);
-        sw_source_close(&source);
-    }
+    enum sw_status status = sw_made_read_part(tensors, part, group_of);
     if (status == SW_OK &&
         (!sw_group_order(group_of, cols, made->whole[WHOLE_GROUP], order, &sorted) ||
-         groups_digest(order, cols) != tensor->order))
+         sw_made_digest(order, (size_t)cols) != tensor->behind))
         status = sw_fail(SW_EMODEL, "matrix '%s': its g_idx has changed since it was opened",
                          tensor->name);
     free(group_of);
@@ -227,7 +193,8 @@ enum sw_status sw_adapting_add_groups(struct sw_adapting *a, const char *stem,
     made.whole[WHOLE_ROW] = by_row ? g.scales->shape[1] : 1;
     made.whole[WHOLE_STEP] = by_row ? 1 : g.rows;
     SW_TRY(sw_adapting_add(a, stem, sorted ? format : NULL, g.rows, g.cols, &made));
-    return sorted ? SW_OK : groups_add_sorted(a, stem, format, g.rows, g.cols, &made, digest);
+    made.form = &groups_form;
+    return sorted ? SW_OK : sw_adapting_add_twin(a, stem, format, g.rows, g.cols, &made, digest);
 }
 
 /* ---- settings */

@@ -20,7 +20,7 @@ struct sw_groups {
 
 /*
  * Adds the matrix STEM.weight, in blocks; where columns of a group do not lie together (act-order)
- * in f32, and beside it one in blocks whose columns are sorted (sw_tensor.by_group).
+ * in f32, and beside it one in blocks whose columns are sorted (sw_tensor.twin).
  * SW_EMODEL: a tensor of another type or shape; groups that no format is for; columns whose groups
  * have not `group` columns each.
  */

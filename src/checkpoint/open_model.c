@@ -172,7 +172,7 @@ static enum sw_status folder_warn_decoded(const struct sw_tensors *tensors, stru
     const struct sw_tensor *first = NULL;
     size_t n = 0;
     for (size_t i = 0; i < tensors->count; i++)
-        if (tensors->items[i].made && !tensors->items[i].blocks && !tensors->items[i].by_group &&
+        if (tensors->items[i].made && !tensors->items[i].blocks && !tensors->items[i].twin &&
             n++ == 0)
             first = &tensors->items[i];
     if (n == 0)
@@ -183,24 +183,30 @@ static enum sw_status folder_warn_decoded(const struct sw_tensors *tensors, stru
                          n, first->name, (long long)first->shape[0], (long long)first->shape[1]);
 }
 
-/* Says which matrices of one kind, which the model stacks, have their columns in different orders:
- * a product takes activations in one. */
-static enum sw_status folder_warn_orders(struct sw_model *model)
+/* Says which matrices of one kind, which the model stacks, have different orders of columns or
+ * tables behind them: a product takes activations in one order, and a matrix has one table. */
+static enum sw_status folder_warn_behind(struct sw_model *model)
 {
     const size_t count = model->first_weight[model->dims.n_layers + 1];
-    size_t n = 0;
+    size_t orders = 0, maps = 0;
     for (size_t i = 0; i < count; i++) {
         const struct sw_weight_spec *spec = &model->weights[i];
         bool same = true;
         for (int s = 1; s < spec->n_sources && spec->id != SW_W_QKV; s++)
-            same = same && spec->sources[s].order == spec->sources[0].order;
-        n += !same;
+            same = same && spec->sources[s].behind == spec->sources[0].behind;
+        orders += !same && !spec->sources[0].held_alone;
+        maps += !same && spec->sources[0].held_alone;
     }
-    return n == 0 ? SW_OK
-                  : sw_model_warn(model,
-                                  "%zu pairs of gate and up matrices have columns in different "
-                                  "orders (act-order): they are decoded and kept in 16 bits",
-                                  n);
+    if (orders > 0)
+        SW_TRY(sw_model_warn(model,
+                             "%zu pairs of gate and up matrices have columns in different "
+                             "orders (act-order): they are decoded and kept in 16 bits",
+                             orders));
+    return maps == 0 ? SW_OK
+                     : sw_model_warn(model,
+                                     "%zu pairs of gate and up matrices have different "
+                                     "nested_quant_maps: their absmax are kept in f32",
+                                     maps);
 }
 
 /* The tensors, and what the model's matrices are in where they are quantized. */
@@ -214,7 +220,7 @@ static enum sw_status folder_hold(const char *path, const struct sw_adapter *ada
     sw_model_hold(model, tensors);
     enum sw_status status = folder_warn_decoded(tensors, model);
     if (status == SW_OK)
-        status = folder_warn_orders(model);
+        status = folder_warn_behind(model);
     if (status != SW_OK)
         sw_tensors_free(tensors);
     return status;

@@ -3,6 +3,7 @@
 
 #include "backend/gpu_library.h"
 #include "base/checked.h"
+#include "checkpoint/adapter_bitsandbytes.h"
 #include "checkpoint/adapter_groups.h"
 #include "checkpoint/read_list.h"
 #include "model/weight_format.h"
@@ -279,25 +280,25 @@ static enum sw_status put_random(struct target *t, int source)
     return status;
 }
 
-/* A vector, or a matrix that holds sources [first, first + n). Where it has an order of columns,
- * the sources are those with sorted ones. */
+/* A vector, or a matrix that holds the sources of a piece. */
 static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_spec *spec,
-                                   int first, int n, struct sw_matrix *matrix, float *d_vector)
+                                   const struct sw_weight_piece *piece, struct sw_matrix *matrix,
+                                   float *d_vector)
 {
     struct target t = {.loader = l, .spec = spec, .matrix = matrix, .d_vector = d_vector};
     if (matrix && l->layout)
         l->layout->gpu->host_clear(l->layout, matrix);
     else if (matrix)
         SW_TRY(l->backend->ops->matrix_clear(l->backend, matrix));
-    for (int i = first; i < first + n; i++) {
+    for (int i = piece->first; i < piece->first + piece->n_sources; i++) {
         const struct sw_tensor *tensor;
         const int64_t rows = spec->sources[i].rows;
         if (!l->tensors) {
             SW_TRY(put_random(&t, i));
         } else {
             SW_TRY(sw_model_find(l->model, l->tensors, spec, i, &tensor));
-            if (matrix && matrix->d_order)
-                tensor = sw_model_sorted(l->tensors, tensor);
+            if (piece->behind)
+                tensor = sw_model_twin(l->tensors, tensor);
             t.tensor = tensor;
             const struct sw_weights_target waiting = {
                 l->backend,     l->layout, matrix ? *matrix : (struct sw_matrix){0}, tensor, t.row,
@@ -341,6 +342,30 @@ static struct sw_matrix *weights_matrix(struct sw_weights *w, const struct sw_we
     return &w->matrix[spec->id];
 }
 
+/* The tensor that a piece is kept as the twin of. */
+static enum sw_status weights_twin(const struct sw_loader *l, const struct sw_weight_spec *spec,
+                                   const struct sw_weight_piece *piece,
+                                   const struct sw_tensor **out)
+{
+    SW_TRY(sw_model_find(l->model, l->tensors, spec, piece->first, out));
+    *out = sw_model_twin(l->tensors, *out);
+    return SW_OK;
+}
+
+/* Puts the file's table behind a piece's matrix, in place of the format's own. */
+static enum sw_status weights_table(struct sw_loader *l, const struct sw_weight_spec *spec,
+                                    const struct sw_weight_piece *piece,
+                                    const struct sw_matrix *matrix)
+{
+    const struct sw_tensor *tensor;
+    float table[SW_TABLE_LEN];
+    SW_TRY(weights_twin(l, spec, piece, &tensor));
+    SW_TRY(sw_nested_map(l->tensors, tensor, table));
+    return l->backend->ops->upload(
+        l->backend, sw_matrix_table(matrix->format, matrix->d_data, matrix->rows, matrix->cols),
+        table, sizeof table);
+}
+
 /* Puts the order of a piece's columns behind its matrix. */
 static enum sw_status weights_order(struct sw_loader *l, const struct sw_weight_spec *spec,
                                     const struct sw_weight_piece *piece, void *d_at,
@@ -348,11 +373,11 @@ static enum sw_status weights_order(struct sw_loader *l, const struct sw_weight_
 {
     const size_t bytes = (size_t)spec->cols * sizeof(int32_t);
     const struct sw_tensor *tensor;
-    SW_TRY(sw_model_find(l->model, l->tensors, spec, piece->first, &tensor));
+    SW_TRY(weights_twin(l, spec, piece, &tensor));
     int32_t *order = malloc(bytes);
     if (!order)
         return sw_fail(SW_ENOMEM, "no memory for the order of %lld columns", (long long)spec->cols);
-    enum sw_status status = sw_groups_order(l->tensors, sw_model_sorted(l->tensors, tensor), order);
+    enum sw_status status = sw_groups_order(l->tensors, tensor, order);
     if (status == SW_OK)
         status = l->backend->ops->upload(l->backend, d_at, order, bytes);
     free(order);
@@ -367,7 +392,8 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
         if (spec->expert >= 0)
             return sw_fail(SW_EMODEL, "experts with biases are not supported");
         w->d_vector[spec->id] = (float *)(void *)d_at;
-        return weights_fill(l, spec, 0, spec->n_sources, NULL, w->d_vector[spec->id]);
+        const struct sw_weight_piece all = {.n_sources = spec->n_sources};
+        return weights_fill(l, spec, &all, NULL, w->d_vector[spec->id]);
     }
     struct sw_weight_piece pieces[SW_MAX_SOURCES];
     const int n = sw_weight_pieces(spec, &l->params, pieces);
@@ -377,22 +403,26 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
         *matrix = (struct sw_matrix){
             .format = p->format, .rows = p->rows, .cols = spec->cols, .d_data = d_at};
         d_at += sw_matrix_bytes(p->format, p->rows, spec->cols);
-        if (p->order && l->tensors)
+        const uint64_t order = sw_weight_order_bytes(p, spec->cols);
+        if (order && l->tensors)
             SW_TRY(weights_order(l, spec, p, d_at, matrix));
-        SW_TRY(weights_fill(l, spec, p->first, p->n_sources, matrix, NULL));
-        d_at += sw_weight_order_bytes(p, spec->cols);
+        SW_TRY(weights_fill(l, spec, p, matrix, NULL));
+        if (p->behind && l->tensors && sw_format_of(p->format)->table)
+            SW_TRY(weights_table(l, spec, p, matrix));
+        d_at += order;
     }
     return SW_OK;
 }
 
-/* Whether a source is kept with its columns sorted. */
-static bool weights_sorted(const struct sw_loader *l, const struct sw_weight_spec *spec, int source)
+/* Whether a source is kept as its twin. */
+static bool weights_as_twin(const struct sw_loader *l, const struct sw_weight_spec *spec,
+                            int source)
 {
     struct sw_weight_piece pieces[SW_MAX_SOURCES];
     const int n = spec->is_matrix ? sw_weight_pieces(spec, &l->params, pieces) : 0;
     for (int i = 0; i < n; i++)
         if (source >= pieces[i].first && source < pieces[i].first + pieces[i].n_sources)
-            return pieces[i].order != 0;
+            return pieces[i].behind != 0;
     return false;
 }
 
@@ -413,8 +443,8 @@ static const struct sw_tensor **sources_of(const struct sw_loader *l,
         for (int k = 0; k < specs[i].n_sources; k++)
             if (sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK &&
                 !weights_can_wait(l, &specs[i], k, list[*n])) {
-                if (weights_sorted(l, &specs[i], k))
-                    list[*n] = sw_model_sorted(l->tensors, list[*n]);
+                if (weights_as_twin(l, &specs[i], k))
+                    list[*n] = sw_model_twin(l->tensors, list[*n]);
                 ++*n;
             }
     }

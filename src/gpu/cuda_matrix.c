@@ -18,6 +18,11 @@ enum sw_status sw_cuda_matrix_clear(struct sw_backend *b, struct sw_matrix *m)
     SW_TRY(sw_cuda_enter(cuda));
     CUDA_TRY(cuda, cudaMemsetAsync(m->d_data, 0, sw_matrix_bytes(m->format, m->rows, m->cols),
                                    cuda->compute));
+    float *d_table = sw_matrix_table(m->format, m->d_data, m->rows, m->cols);
+    if (d_table)
+        CUDA_TRY(cuda, cudaMemcpyAsync(d_table, sw_format_of(m->format)->table,
+                                       SW_TABLE_LEN * sizeof *d_table, cudaMemcpyHostToDevice,
+                                       cuda->compute));
     return SW_OK;
 }
 
@@ -174,6 +179,9 @@ void sw_cuda_host_clear(struct sw_backend *b, struct sw_matrix *m)
         end = l.parts[i].at + (size_t)l.rows * row_bytes;
     }
     memset(data + end, 0, sw_matrix_bytes(m->format, m->rows, m->cols) - end);
+    float *table = sw_matrix_table(m->format, data, m->rows, m->cols);
+    if (table)
+        memcpy(table, sw_format_of(m->format)->table, SW_TABLE_LEN * sizeof *table);
 }
 
 /* The whole put is one piece, which is made where it stays. */

@@ -144,17 +144,17 @@ struct sw_weight_spec {
         int64_t rows;        /* of the weight that this tensor fills */
         bool transposed;     /* stored (cols, rows): GPT-2 */
         /* 1 + the enum sw_format_id of the blocks in the file; 0: elements, or blocks that weights
-         * cannot be kept in */
-        unsigned char held;
-        uint64_t order; /* of the columns of these blocks, as of struct sw_tensor; 0: the model's */
+         * cannot be kept in. And of the tensor without its twin. */
+        unsigned char held, held_alone;
+        uint64_t behind; /* what lies behind these blocks, as of struct sw_tensor; 0: nothing */
     } sources[SW_MAX_SOURCES];
 };
 
-/* The matrix with its columns sorted by group, where the directory has it so; else the tensor. */
-static inline const struct sw_tensor *sw_model_sorted(const struct sw_tensors *tensors,
-                                                      const struct sw_tensor *tensor)
+/* The matrix as it is kept: its twin, where the directory has one. */
+static inline const struct sw_tensor *sw_model_twin(const struct sw_tensors *tensors,
+                                                    const struct sw_tensor *tensor)
 {
-    return tensor->by_group ? &tensors->items[tensor->by_group - 1] : tensor;
+    return tensor->twin ? &tensors->items[tensor->twin - 1] : tensor;
 }
 /* Fills in `held` of the model and its sources by the blocks that the tensors are of. Tensors that
  * are missing are left to sw_model_check. */

@@ -18,14 +18,25 @@ enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source
     return roles[spec->id];
 }
 
-/* Gate and up are one matrix, so they are kept in blocks only if both have the same, with their
- * columns in one order. */
+/* Gate and up are one matrix: whether both have the same blocks, with the same behind them. */
+static bool held_alike(const struct sw_weight_spec *spec)
+{
+    const struct sw_weight_source *first = &spec->sources[0];
+    bool alike = true;
+    for (int s = 1; s < spec->n_sources && spec->id != SW_W_QKV; s++)
+        alike = alike && spec->sources[s].held == first->held &&
+                spec->sources[s].behind == first->behind;
+    return alike;
+}
+
+/* Where they are not alike, blocks that have nothing behind them may be. */
 static enum sw_format_id held_format(const struct sw_weight_spec *spec, int source,
                                      enum sw_format_id unquantized)
 {
-    const int held = spec->sources[source].held;
-    for (int s = 0; s < spec->n_sources && spec->id != SW_W_QKV; s++)
-        if (spec->sources[s].held != held || spec->sources[s].order != spec->sources[source].order)
+    const bool alike = held_alike(spec);
+    const int held = alike ? spec->sources[source].held : spec->sources[source].held_alone;
+    for (int s = 0; s < spec->n_sources && !alike; s++)
+        if (spec->sources[s].held_alone != held)
             return unquantized;
     return held ? (enum sw_format_id)(held - 1) : unquantized;
 }
@@ -53,17 +64,13 @@ enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, int source
                                                                        : params->unquantized;
 }
 
-/* The order in which a source's columns are kept; 0: the model's. */
-static uint64_t weight_order(const struct sw_weight_spec *spec, int source,
-                             enum sw_format_id format)
+/* What lies behind a source in this format; 0: it is not kept as its file has it, or has nothing.
+ */
+static uint64_t weight_behind(const struct sw_weight_spec *spec, int source,
+                              enum sw_format_id format)
 {
     const struct sw_weight_source *of = &spec->sources[source];
-    if (of->held != 1 + (int)format)
-        return 0;
-    for (int s = 0; s < spec->n_sources && spec->id != SW_W_QKV; s++)
-        if (spec->sources[s].order != of->order)
-            return 0;
-    return of->order;
+    return of->held == 1 + (int)format && held_alike(spec) ? of->behind : 0;
 }
 
 int sw_weight_pieces(const struct sw_weight_spec *spec, const struct sw_footprint_params *params,
@@ -73,10 +80,10 @@ int sw_weight_pieces(const struct sw_weight_spec *spec, const struct sw_footprin
     int64_t row = 0;
     for (int source = 0; source < spec->n_sources; source++) {
         const enum sw_format_id format = sw_weight_format(spec, source, params);
-        const uint64_t order = weight_order(spec, source, format);
-        if (n == 0 || pieces[n - 1].format != format || pieces[n - 1].order != order)
+        const uint64_t behind = weight_behind(spec, source, format);
+        if (n == 0 || pieces[n - 1].format != format || pieces[n - 1].behind != behind)
             pieces[n++] = (struct sw_weight_piece){
-                .format = format, .order = order, .first = source, .row = row};
+                .format = format, .behind = behind, .first = source, .row = row};
         pieces[n - 1].n_sources++;
         pieces[n - 1].rows += spec->sources[source].rows;
         row += spec->sources[source].rows;
@@ -86,7 +93,9 @@ int sw_weight_pieces(const struct sw_weight_spec *spec, const struct sw_footprin
 
 uint64_t sw_weight_order_bytes(const struct sw_weight_piece *piece, int64_t cols)
 {
-    return piece->order ? sw_round_up((uint64_t)cols * sizeof(int32_t), SW_ALIGN) : 0;
+    return piece->behind && !sw_format_of(piece->format)->table
+               ? sw_round_up((uint64_t)cols * sizeof(int32_t), SW_ALIGN)
+               : 0;
 }
 
 uint64_t sw_weight_bytes(const struct sw_weight_spec *spec,

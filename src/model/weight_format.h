@@ -19,18 +19,18 @@ enum sw_format_id sw_weight_format(const struct sw_weight_spec *spec, int source
                                    const struct sw_footprint_params *params);
 enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source);
 
-/* Consecutive sources of a matrix in one format, with their columns in one order: rows [row, row +
- * rows) of it. */
+/* Consecutive sources of a matrix in one format, with the same behind them: rows [row, row + rows)
+ * of it. */
 struct sw_weight_piece {
     enum sw_format_id format;
-    uint64_t order; /* of the columns, as the file has them sorted by group; 0: the model's */
+    uint64_t behind; /* of the sources' twins (struct sw_tensor), which are kept; 0: of none */
     int first, n_sources;
     int64_t row, rows;
 };
 /* Returns how many: 1 to SW_MAX_SOURCES, and 1 for all weights but SW_W_QKV. */
 int sw_weight_pieces(const struct sw_weight_spec *spec, const struct sw_footprint_params *params,
                      struct sw_weight_piece pieces[SW_MAX_SOURCES]);
-/* Bytes of the order that lies behind a piece's matrix. */
+/* Bytes of the order of columns that lies behind a piece's matrix. A table is the matrix's own. */
 uint64_t sw_weight_order_bytes(const struct sw_weight_piece *piece, int64_t cols);
 /* Bytes of a weight in memory, a matrix or a vector; each piece is a multiple of SW_ALIGN. */
 uint64_t sw_weight_bytes(const struct sw_weight_spec *spec,

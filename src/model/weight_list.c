@@ -418,32 +418,36 @@ enum sw_status sw_model_check(const struct sw_model *model, const struct sw_tens
     return SW_OK;
 }
 
-/* The format that a source is held in, NULL: elements; and the order of its columns. */
-typedef const struct sw_format *held_by(const struct sw_model *model,
-                                        const struct sw_weight_spec *spec, int source,
-                                        const void *context, uint64_t *order);
+/* `held` of a format; NULL: elements. */
+static unsigned char held_in(const struct sw_format *blocks)
+{
+    const enum sw_format_id format = sw_format_id_of(blocks);
+    return format == SW_FORMAT_NONE ? 0 : (unsigned char)(1 + format);
+}
 
-static const struct sw_format *held_by_file(const struct sw_model *model,
-                                            const struct sw_weight_spec *spec, int source,
-                                            const void *tensors, uint64_t *order)
+/* Says what a source, which has none of it, is held in. */
+typedef void held_by(const struct sw_model *model, struct sw_weight_spec *spec, int source,
+                     const void *context);
+
+static void held_by_file(const struct sw_model *model, struct sw_weight_spec *spec, int source,
+                         const void *tensors)
 {
     const struct sw_tensor *tensor;
     if (sw_model_find(model, tensors, spec, source, &tensor) != SW_OK)
-        return NULL;
+        return;
+    spec->sources[source].held_alone = held_in(tensor->blocks);
     if (spec->is_linear)
-        tensor = sw_model_sorted(tensors, tensor);
-    *order = tensor->order;
-    return tensor->blocks;
+        tensor = sw_model_twin(tensors, tensor);
+    spec->sources[source].held = held_in(tensor->blocks);
+    spec->sources[source].behind = tensor->behind;
 }
 
-static const struct sw_format *held_by_all(const struct sw_model *model,
-                                           const struct sw_weight_spec *spec, int source,
-                                           const void *format, uint64_t *order)
+static void held_by_all(const struct sw_model *model, struct sw_weight_spec *spec, int source,
+                        const void *format)
 {
     (void)model;
-    (void)source;
-    (void)order;
-    return spec->is_linear ? format : NULL;
+    if (spec->is_linear)
+        spec->sources[source].held = spec->sources[source].held_alone = held_in(format);
 }
 
 static void model_hold(struct sw_model *model, held_by *by, const void *context)
@@ -453,11 +457,10 @@ static void model_hold(struct sw_model *model, held_by *by, const void *context)
     for (size_t w = 0; w < count; w++) {
         struct sw_weight_spec *spec = &model->weights[w];
         for (int s = 0; s < spec->n_sources && spec->is_matrix; s++) {
-            spec->sources[s].order = 0;
-            const struct sw_format *blocks = by(model, spec, s, context, &spec->sources[s].order);
-            const enum sw_format_id format = sw_format_id_of(blocks);
-            const int held = format == SW_FORMAT_NONE ? 0 : 1 + (int)format;
-            spec->sources[s].held = (unsigned char)held;
+            spec->sources[s].held = spec->sources[s].held_alone = 0;
+            spec->sources[s].behind = 0;
+            by(model, spec, s, context);
+            const int held = spec->sources[s].held;
             elements[held] += spec->sources[s].rows * spec->cols;
             model->has_blocks = model->has_blocks || held;
         }

@@ -111,17 +111,34 @@ float sw_format_measure(const struct sw_format *format, const struct sw_values *
 
 #define MOST_BLOCK 256 /* elements of a block */
 
-void sw_format_decode(const struct sw_format *format, const void *blocks, float scale, int64_t n,
-                      float *out)
+/* Whole blocks. */
+static void format_decode(const struct sw_format *format, const float *table, const void *blocks,
+                          float scale, int64_t n, float *out)
+{
+    if (table && format->decode_by)
+        format->decode_by(table, blocks, scale, n, out);
+    else
+        format->decode(blocks, scale, n, out);
+}
+
+void sw_format_decode_by(const struct sw_format *format, const float *table, const void *blocks,
+                         float scale, int64_t n, float *out)
 {
     float last[MOST_BLOCK];
     const int64_t rest = n % format->block_len, whole = n - rest;
-    format->decode(blocks, scale, whole, out);
+    format_decode(format, table, blocks, scale, whole, out);
     if (!rest)
         return;
-    format->decode((const char *)blocks + whole / format->block_len * (int64_t)format->block_bytes,
-                   scale, format->block_len, last);
+    format_decode(format, table,
+                  (const char *)blocks + whole / format->block_len * (int64_t)format->block_bytes,
+                  scale, format->block_len, last);
     memcpy(out + whole, last, (size_t)rest * sizeof *out);
+}
+
+void sw_format_decode(const struct sw_format *format, const void *blocks, float scale, int64_t n,
+                      float *out)
+{
+    sw_format_decode_by(format, NULL, blocks, scale, n, out);
 }
 
 void sw_format_encode(const struct sw_format *format, const struct sw_values *row, float measured,

@@ -6,7 +6,8 @@
  * A row of a matrix is a sequence of blocks, each of block_len elements in block_bytes bytes. What
  * belongs to one block alone (its scale, its zero point) lies in the block. A format can also have
  * one f32 scale for a whole row (row_scale); these lie behind the blocks of all rows
- * (tensor/layout.h), so that the blocks of int8 are its bare elements.
+ * (tensor/layout.h), so that the blocks of int8 are its bare elements. Behind them lies a table of
+ * numbers that belongs to the whole matrix, where blocks have places in one (table).
  *
  * Matrices, options and messages between ranks name a format by its id.
  */
@@ -64,6 +65,7 @@ enum sw_format_id {
 #define SW_INT8_OUTLIER 6.0f
 /* A row whose absmax is below this counts as 0: 127 / absmax must be finite. */
 #define SW_INT8_TINY 0x1p-100f
+#define SW_TABLE_LEN 256 /* numbers of a matrix's table */
 
 struct sw_format;
 
@@ -90,11 +92,16 @@ struct sw_format {
     bool cpu_only;    /* GPUs have no kernels for it: plans leave them out where a weight has it */
     unsigned col_pad; /* columns are padded to a multiple of this, which block_len divides */
     int64_t max_cols; /* most columns of a matrix; 0: any number */
+    /* (SW_TABLE_LEN) the numbers that bytes of blocks stand for, unless a file brings others; NULL:
+     * blocks need none. */
+    const float *table;
     /*
      * The definition of the format: n elements of a row as f32, whole blocks from the one at
      * `blocks` on. scale: the row's; not read where there is no row_scale.
      */
     void (*decode)(const void *blocks, float scale, int64_t n, float *out);
+    /* The same by other numbers than `table`; NULL where there is none. */
+    void (*decode_by)(const float *table, const void *blocks, float scale, int64_t n, float *out);
     /*
      * Encoding, in two steps, so that a row can be made in pieces. `measure` reads a whole row,
      * sets its scale and returns what `encode` wants to know of it; NULL: nothing, give 0. `encode`
@@ -156,6 +163,9 @@ float sw_format_measure(const struct sw_format *format, const struct sw_values *
 /* As format->decode, of any number of elements. */
 void sw_format_decode(const struct sw_format *format, const void *blocks, float scale, int64_t n,
                       float *out);
+/* The same of a matrix with this table; NULL: the format's, if it has one. */
+void sw_format_decode_by(const struct sw_format *format, const float *table, const void *blocks,
+                         float scale, int64_t n, float *out);
 /* As format->encode; blocks that are of this format already are copied. */
 void sw_format_encode(const struct sw_format *format, const struct sw_values *row, float measured,
                       int64_t first, int64_t n, void *blocks);

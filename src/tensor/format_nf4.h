@@ -3,8 +3,9 @@
  * of 16 bytes; byte j of a half has element j of its 32 in the low nibble, j + 16 in the high one.
  *
  * With nested absmax SW_NESTED_LEN elements are a block: the scale of their four absmax as f32, a
- * byte for each, then eight halves. absmax = map[byte] * scale + offset in f32, of the dynamic map
- * (tensor/dynamic_map.h); the offset is the row's (sw_format's row_scale).
+ * byte for each, then eight halves. absmax = map[byte] * scale + offset in f32. The offset is the
+ * row's (sw_format's row_scale), the map the matrix's (its table): that of tensor/dynamic_map.h, or
+ * its file's own.
  */
 #ifndef SW_TENSOR_FORMAT_NF4_H
 #define SW_TENSOR_FORMAT_NF4_H

@@ -24,14 +24,15 @@ struct nested_block {
 const float sw_dynamic_map[SW_DYNAMIC_MAP_LEN] = {SW_DYNAMIC_MAP};
 
 /* Two roundings, as the library does it. */
-static float nested_absmax(const struct nested_block *block, int part, float offset)
+static float nested_absmax(const float *map, const struct nested_block *block, int part,
+                           float offset)
 {
-    const float scaled = sw_dynamic_map[block->codes[part]] * block->scale;
+    const float scaled = map[block->codes[part]] * block->scale;
     return scaled + offset;
 }
 
-static void nested_decode(const float values[16], const void *blocks, float offset, int64_t n,
-                          float *out)
+static void nested_decode(const float values[16], const float *map, const void *blocks,
+                          float offset, int64_t n, float *out)
 {
     const char *from = blocks;
     for (int64_t first = 0; first < n; first += BLOCK, from += sizeof(struct nested_block)) {
@@ -40,7 +41,7 @@ static void nested_decode(const float values[16], const void *blocks, float offs
         for (int64_t i = 0; i < BLOCK && first + i < n; i++) {
             const int two = block.nibbles[i / 32 * 16 + i % 16];
             out[first + i] = values[i % 32 < 16 ? two & 15 : two >> 4] *
-                             nested_absmax(&block, (int)(i / SW_NF4_LEN), offset);
+                             nested_absmax(map, &block, (int)(i / SW_NF4_LEN), offset);
         }
     }
 }
@@ -82,7 +83,7 @@ static struct nested_block nested_block_of(const float codes[16], const uint8_t 
         block.codes[part] = absmax[part] > 0 && block.scale > 0
                                 ? sw_dynamic_code((absmax[part] - offset) / block.scale)
                                 : SW_DYNAMIC_ZERO;
-        const float kept = nested_absmax(&block, part, offset);
+        const float kept = nested_absmax(sw_dynamic_map, &block, part, offset);
         const float inverse = 1.0f / (fabsf(kept) > 1e-38f ? kept : 1e-38f);
         sw_nf4_nibbles(codes, order, values + part * SW_NF4_LEN, inverse,
                        block.nibbles + part * SW_NF4_LEN / 2);
@@ -105,9 +106,14 @@ static void nested_encode(const float codes[16], const uint8_t order[16],
 
 /* nf4_nested and fp4_nested: of nf4 and fp4. */
 #define NESTED(format, of)                                                                         \
+    static void decode_by_##format(const float *map, const void *blocks, float scale, int64_t n,   \
+                                   float *out)                                                     \
+    {                                                                                              \
+        nested_decode(sw_##of##_values, map, blocks, scale, n, out);                               \
+    }                                                                                              \
     static void decode_##format(const void *blocks, float scale, int64_t n, float *out)            \
     {                                                                                              \
-        nested_decode(sw_##of##_values, blocks, scale, n, out);                                    \
+        decode_by_##format(sw_dynamic_map, blocks, scale, n, out);                                 \
     }                                                                                              \
     static void encode_##format(const struct sw_values *row, float measured, int64_t first,        \
                                 int64_t n, void *blocks)                                           \
@@ -120,7 +126,9 @@ static void nested_encode(const float codes[16], const uint8_t order[16],
                                                  .row_scale = true,                                \
                                                  .dtype = SW_OTHER,                                \
                                                  .col_pad = BLOCK,                                 \
+                                                 .table = sw_dynamic_map,                          \
                                                  .decode = decode_##format,                        \
+                                                 .decode_by = decode_by_##format,                  \
                                                  .measure = nested_measure,                        \
                                                  .encode = encode_##format};
 
@@ -128,3 +136,4 @@ NESTED(nf4_nested, nf4)
 NESTED(fp4_nested, fp4)
 
 _Static_assert(sizeof(struct nested_block) == SW_NESTED_BYTES, "");
+_Static_assert(SW_DYNAMIC_MAP_LEN == SW_TABLE_LEN, "");

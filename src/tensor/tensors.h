@@ -45,11 +45,12 @@ struct sw_tensor {
     int file;                    /* index into sw_tensors.files */
     uint64_t offset;             /* of element [0, …, 0] in that file, in bytes, any alignment */
     uint64_t bytes;              /* of the values, not of the strided span */
-    uint32_t made;     /* 0: its bytes lie in the file; else 1 + an index into sw_tensors.made, and
-                          `file` and `offset` are of its first part */
-    uint32_t by_group; /* 0; else 1 + an index into sw_tensors.items: the same matrix in blocks,
-                          with its columns sorted by their group */
-    uint64_t order;    /* of that one: a digest of the order of its columns; 0: as in the model */
+    uint32_t made;   /* 0: its bytes lie in the file; else 1 + an index into sw_tensors.made, and
+                        `file` and `offset` are of its first part */
+    uint32_t twin;   /* 0; else 1 + an index into sw_tensors.items: the same matrix in blocks
+                        that need something behind them, by which alone they can be read: the
+                        order of their columns, sorted by group, or a table */
+    uint64_t behind; /* of the twin: a digest of what lies behind it; 0: nothing */
 };
 
 struct sw_tensor_file {

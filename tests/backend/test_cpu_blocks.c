@@ -195,7 +195,51 @@ static void orders_permute_activations(void)
     }
 }
 
+/* Another table than the format's, uploaded: products, and rows of an embedding, are by that one.
+ */
+static void tables_are_the_matrix_s(void)
+{
+    float *w = floats(ROWS * COLS, 7), *x = floats(N * COLS, 8), y[N * ROWS], table[SW_TABLE_LEN];
+    for (int i = 0; i < SW_TABLE_LEN; i++)
+        table[i] = (float)((i * 193 + 71) % 256 - 128) / 97;
+    FOR_EACH_FORMAT (format)
+        FOR_EACH_ISA (isa) {
+            const struct sw_format *f = sw_format_of(format);
+            if (!f->table)
+                continue;
+            struct sw_backend *b = open_cpu(2, isa);
+            struct sw_matrix m = packed(b, format, ROWS, COLS, w);
+            float *own = sw_matrix_table(format, m.d_data, ROWS, COLS);
+            CU_ASSERT_EQUAL(memcmp(own, f->table, sizeof table), 0);
+            CU_ASSERT_EQUAL(b->ops->upload(b, own, table, sizeof table), SW_OK);
+            b->ops->matmul(b, &m, NULL, x, COLS, N, y, ROWS, false);
+            for (int32_t r = 0; r < ROWS; r++) {
+                const struct sw_values row = {w + r * COLS, SW_F32, COLS, 1, NULL};
+                float kept[COLS], embedded[COLS], scale;
+                char blocks[1024];
+                sw_format_encode_row(f, &row, blocks, &scale);
+                sw_format_decode_by(f, table, blocks, scale, COLS, kept);
+                b->ops->embed(b, &m, &r, 1, embedded, COLS);
+                CU_ASSERT_EQUAL(memcmp(embedded, kept, sizeof kept), 0);
+                for (int i = 0; i < N; i++) {
+                    float taken[COLS];
+                    double sum = 0, size = 0;
+                    taken_row(format, x + i * COLS, COLS, taken);
+                    for (int c = 0; c < COLS; c++) {
+                        sum += (double)kept[c] * (double)taken[c];
+                        size += fabs((double)kept[c] * (double)taken[c]);
+                    }
+                    CU_ASSERT(fabs((double)y[i * ROWS + r] - sum) <= 1e-2 * size);
+                }
+            }
+            unpack(b, &m);
+            b->ops->close(b);
+        }
+    free(w), free(x);
+}
+
 SW_UNIT_TESTS({"orders permute activations", orders_permute_activations},
+              {"tables are the matrix's", tables_are_the_matrix_s},
               {"products are as close as ggml's", products_are_as_close_as_ggml_s},
               {"entries of nf4 are close", entries_of_nf4_are_close},
               {"what is no number shows", what_is_no_number_shows},

@@ -78,10 +78,10 @@ static void check_matrix(const char *model, const struct sw_tensors *tensors,
 static void check_sorted(const struct sw_tensors *tensors, const struct sw_tensor *t,
                          const char *format)
 {
-    CU_ASSERT_FATAL(t->by_group > 0);
-    const struct sw_tensor *sorted = &tensors->items[t->by_group - 1];
+    CU_ASSERT_FATAL(t->twin > 0);
+    const struct sw_tensor *sorted = &tensors->items[t->twin - 1];
     const int64_t rows = t->shape[0], cols = t->shape[1];
-    CU_ASSERT_FATAL(sorted->blocks && sorted->order && sorted->shape[1] == cols);
+    CU_ASSERT_FATAL(sorted->blocks && sorted->behind && sorted->shape[1] == cols);
     CU_ASSERT_STRING_EQUAL(sorted->blocks->name, format);
     int32_t *order = malloc((size_t)cols * sizeof *order);
     CU_ASSERT_EQUAL_FATAL(sw_groups_order(tensors, sorted, order), SW_OK);
@@ -114,7 +114,7 @@ static void values_are_exact(void)
             CU_ASSERT_FATAL(t && t->rank == 2 && t->made);
             check_matrix(models[i].name, &tensors, t, *value);
             in_format += t->blocks && strcmp(t->blocks->name, models[i].format) == 0;
-            CU_ASSERT_EQUAL(t->by_group == 0, t->blocks != NULL);
+            CU_ASSERT_EQUAL(t->twin == 0, t->blocks != NULL);
             if (!t->blocks)
                 check_sorted(&tensors, t, "int4_g32");
             ordered += !t->blocks;

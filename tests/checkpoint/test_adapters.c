@@ -4,9 +4,12 @@
  */
 #include "pieces.h"
 
+#include "checkpoint/adapter_bitsandbytes.h"
 #include "tensor/dynamic_map.h"
 #include "tensor/format.h"
 #include "tensor/format_nf4.h"
+
+#include <math.h>
 
 #define QUANTIZED SW_SOURCE_DIR "/tests/models/quantized/"
 
@@ -14,11 +17,29 @@ static const char *const names[] = {"nf4",  "nf4_plain", "nf4_odd", "fp4",
                                     "int8", "fp8_tile",  "fp8_row", "fp8_tensor"};
 #define N_NAMES (sizeof names / sizeof names[0])
 
+/* A row as the reader gives it, in f32. map: of a twin with a table of its own; else NULL. */
+static void decode_row(const struct sw_tensor *t, const float *map, const char *data, float *out)
+{
+    const int64_t cols = t->shape[1];
+    const struct sw_values row = {data, t->dtype, cols, 1, t->blocks};
+    float offset;
+    if (!map) {
+        sw_values_to_f32(&row, 0, cols, out);
+        return;
+    }
+    memcpy(&offset, data + cols / t->blocks->block_len * (int64_t)t->blocks->block_bytes,
+           sizeof offset);
+    sw_format_decode_by(t->blocks, map, data, offset, cols, out);
+}
+
 /* Rows of a matrix, `step` at a time, in f32; the caller frees it. NULL after a failure. */
 static float *decoded(const struct sw_tensors *tensors, const struct sw_tensor *t, int64_t step)
 {
     const int64_t rows = t->shape[0], cols = t->shape[1];
     const size_t row_bytes = (size_t)sw_reader_row_bytes(t);
+    float map[SW_TABLE_LEN];
+    const bool mapped = t->behind != 0;
+    CU_ASSERT_FATAL(!mapped || sw_nested_map(tensors, t, map) == SW_OK);
     char *data = malloc(row_bytes * (size_t)step);
     float *out = malloc((size_t)(rows * cols) * sizeof *out);
     struct sw_reader *reader;
@@ -27,11 +48,8 @@ static float *decoded(const struct sw_tensors *tensors, const struct sw_tensor *
     for (int64_t r = 0; r < rows && status == SW_OK; r += step) {
         const int64_t n = rows - r < step ? rows - r : step;
         status = sw_reader_rows(reader, t, r, n, data);
-        for (int64_t i = 0; i < n && status == SW_OK; i++) {
-            const struct sw_values row = {data + (size_t)i * row_bytes, t->dtype, cols, 1,
-                                          t->blocks};
-            sw_values_to_f32(&row, 0, cols, out + (r + i) * cols);
-        }
+        for (int64_t i = 0; i < n && status == SW_OK; i++)
+            decode_row(t, mapped ? map : NULL, data + (size_t)i * row_bytes, out + (r + i) * cols);
     }
     sw_reader_close(reader);
     free(data);
@@ -306,65 +324,158 @@ static void another_table_is_refused(void)
     remove_folder(dir);
 }
 
-/* Nested absmax of groups of 256 that end within a row stay as they are, and decode to
- * bitsandbytes' values; where blocks do not fit in, or the map is another one, they are worked out.
- */
+/* ---- nested absmax */
+
+/* A matrix of 70 rows of 768, whose groups of 256 absmax end within rows, or one of as many
+ * elements. */
+enum { NESTED_N = 70 * 768, NESTED_BLOCKS = NESTED_N / 64 };
+static uint8_t nested_nibbles[NESTED_N / 2], nested_codes[NESTED_BLOCKS];
+static float nested_scales[(NESTED_BLOCKS + 255) / 256], nested_other[SW_TABLE_LEN];
+
+#define NESTED_STATE(shape)                                                                        \
+    "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"shape\": " shape                               \
+    ", \"nested_blocksize\": 256, \"nested_offset\": 0.0625}"
+
+static void nested_fill(void)
+{
+    for (int i = 0; i < NESTED_N / 2; i++)
+        nested_nibbles[i] = (uint8_t)(i * 131 + i / 97);
+    for (int i = 0; i < NESTED_BLOCKS; i++)
+        nested_codes[i] = (uint8_t)(i * 89 + 3);
+    for (size_t i = 0; i < sizeof nested_scales / sizeof *nested_scales; i++)
+        nested_scales[i] = 0.01f * (float)(i + 1);
+}
+
+static void nested_folder(char *dir, const char *state, const float *map)
+{
+    const struct piece pieces[] = {
+        {"P.weight", SW_U8, 2, {NESTED_N / 2, 1}, nested_nibbles},
+        {"P.weight.absmax", SW_U8, 1, {NESTED_BLOCKS}, nested_codes},
+        MAP(sw_nf4_values),
+        {"P.weight.nested_absmax", SW_F32, 1, {(NESTED_BLOCKS + 255) / 256}, nested_scales},
+        {"P.weight.nested_quant_map", SW_F32, 1, {SW_TABLE_LEN}, map},
+        {STATE, SW_U8, 1, {(int64_t)strlen(state)}, state},
+        {0}};
+    put_folder(dir, BNB, pieces);
+}
+
+/* Read in any steps, the tensor has bitsandbytes' values. */
+static void nested_values_are_right(const struct sw_tensors *tensors, const struct sw_tensor *t,
+                                    const float *map)
+{
+    for (int64_t step = t->shape[0]; step > 0; step = step == 1 ? 0 : step > 7 ? 7 : 1) {
+        float *values = decoded(tensors, t, step);
+        int wrong = 0;
+        CU_ASSERT_FATAL(values != NULL);
+        for (int i = 0; i < NESTED_N; i++) {
+            const volatile float product = map[nested_codes[i / 64]] * nested_scales[i / 64 / 256];
+            const float absmax = product + 0.0625f;
+            const int nibble = nested_nibbles[i / 2] >> (i % 2 ? 0 : 4) & 15;
+            wrong += values[i] != sw_nf4_values[nibble] * absmax;
+        }
+        CU_ASSERT_EQUAL(wrong, 0);
+        free(values);
+    }
+}
+
+/* They stay nested where blocks fit in, by whatever map the file has: one that differs in last
+ * places, as other builds of torch have it, and one that is not like a dynamic map at all. */
 static void nested_absmax_stay(void)
 {
-    enum { ROWS = 70, COLS = 768, N = ROWS * COLS, BLOCKS = N / 64, GROUPS = (BLOCKS + 255) / 256 };
-    static uint8_t nibbles[N / 2], codes[BLOCKS];
-    static float scales[GROUPS], other[SW_DYNAMIC_MAP_LEN];
     static const struct {
-        const char *shape, *format;
-        bool other_map;
-    } cases[] = {{"[70, 768]", "nf4_nested", false},
-                 {"[280, 192]", "nf4", false},
-                 {"[70, 768]", "nf4", true}};
-    memcpy(other, sw_dynamic_map, sizeof other);
-    other[3] *= 1.001f;
-    for (int i = 0; i < N / 2; i++)
-        nibbles[i] = (uint8_t)(i * 131 + i / 97);
-    for (int i = 0; i < BLOCKS; i++)
-        codes[i] = (uint8_t)(i * 89 + 3);
-    for (int i = 0; i < GROUPS; i++)
-        scales[i] = 0.01f * (float)(i + 1);
-    for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
-        const float *map = cases[k].other_map ? other : sw_dynamic_map;
-        char state[200], dir[64];
-        const int n = snprintf(state, sizeof state,
-                               "{\"quant_type\": \"nf4\", \"blocksize\": 64, \"shape\": %s, "
-                               "\"nested_blocksize\": 256, \"nested_offset\": 0.0625}",
-                               cases[k].shape);
-        const struct piece pieces[] = {
-            {"P.weight", SW_U8, 2, {N / 2, 1}, nibbles},
-            {"P.weight.absmax", SW_U8, 1, {BLOCKS}, codes},
-            MAP(sw_nf4_values),
-            {"P.weight.nested_absmax", SW_F32, 1, {GROUPS}, scales},
-            {"P.weight.nested_quant_map", SW_F32, 1, {SW_DYNAMIC_MAP_LEN}, map},
-            {STATE, SW_U8, 1, {n}, state},
-            {0}};
+        const char *state;
+        bool stays;
+    } cases[] = {{NESTED_STATE("[70, 768]"), true}, {NESTED_STATE("[280, 192]"), false}};
+    nested_fill();
+    for (int kind = 0; kind < 6; kind++) {
+        char dir[64];
         struct sw_tensors tensors;
-        put_folder(dir, BNB, pieces);
+        memcpy(nested_other, sw_dynamic_map, sizeof nested_other);
+        for (int i = 0; i < SW_TABLE_LEN && kind / 2 > 0; i++)
+            nested_other[i] = kind / 2 == 1 ? nextafterf(sw_dynamic_map[i], i % 6 ? 1 : -1)
+                                            : (float)((i * 193 + 71) % 256 - 100) * 0.37f;
+        nested_folder(dir, cases[kind % 2].state, nested_other);
         CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
         const struct sw_tensor *t = sw_tensors_find(&tensors, "P.weight");
         CU_ASSERT_FATAL(t && t->blocks);
-        CU_ASSERT_STRING_EQUAL(t->blocks->name, cases[k].format);
-        for (int64_t step = t->shape[0]; step > 0; step = step == 1 ? 0 : step > 7 ? 7 : 1) {
-            float *values = decoded(&tensors, t, step);
-            int wrong = 0;
-            CU_ASSERT_FATAL(values != NULL);
-            for (int i = 0; i < N; i++) {
-                const volatile float product = map[codes[i / 64]] * scales[i / 64 / 256];
-                const float absmax = product + 0.0625f;
-                wrong +=
-                    values[i] != sw_nf4_values[nibbles[i / 2] >> (i % 2 ? 0 : 4) & 15] * absmax;
-            }
-            CU_ASSERT_EQUAL(wrong, 0);
-            free(values);
+        CU_ASSERT_STRING_EQUAL(t->blocks->name, "nf4");
+        nested_values_are_right(&tensors, t, nested_other);
+        CU_ASSERT_EQUAL(t->twin != 0, cases[kind % 2].stays);
+        if (t->twin) {
+            const struct sw_tensor *twin = &tensors.items[t->twin - 1];
+            CU_ASSERT_FATAL(twin->blocks && twin->behind);
+            CU_ASSERT_STRING_EQUAL(twin->blocks->name, "nf4_nested");
+            nested_values_are_right(&tensors, twin, nested_other);
         }
         sw_tensors_free(&tensors);
         remove_folder(dir);
     }
+}
+
+/* A file of bitsandbytes, whose map is that of its torch: as rows of 256 elements, in place of 192,
+ * it has the same values in blocks. */
+static void published_maps_stay(void)
+{
+    static const char *const files[] = {"bnb_nf4_double_quant", "bnb_fp4_double_quant"};
+    for (size_t i = 0; i < 2; i++) {
+        static const char shape[] = "[96, 192]", other[] = "[72, 256]";
+        char name[128], dir[64];
+        struct sw_tensors tensors;
+        size_t n;
+        snprintf(name, sizeof name, "quant-vectors/%s.safetensors", files[i]);
+        const char *path = sw_unit_shared(name);
+        if (!path)
+            return;
+        char *bytes = get_file(path, &n), *at = memmem(bytes, n, shape, sizeof shape - 1);
+        CU_ASSERT_FATAL(at != NULL);
+        memcpy(at, other, sizeof other - 1);
+        put_file(new_folder(dir), "model.safetensors", bytes, n);
+        free(bytes);
+        put_text(dir, "config.json", "{\"quantization_config\": " BNB "}");
+        CU_ASSERT_EQUAL_FATAL(sw_open_tensors(dir, &tensors), SW_OK);
+        float *expected = read_tensor(&tensors, sw_tensors_find(&tensors, "expected_f32"));
+        const struct sw_tensor *t = sw_tensors_find(&tensors, "model.layers.0.mlp.up_proj.weight");
+        CU_ASSERT_FATAL(t && t->twin);
+        for (int k = 0; k < 2; k++, t = &tensors.items[t->twin - 1]) {
+            float *values = decoded(&tensors, t, 7);
+            int same = 0;
+            CU_ASSERT_FATAL(values != NULL);
+            for (int e = 0; e < 72 * 256; e++)
+                same += values[e] == expected[e];
+            CU_ASSERT_EQUAL(same, 72 * 256);
+            free(values);
+            if (!t->twin)
+                break;
+        }
+        float map[SW_TABLE_LEN];
+        CU_ASSERT_EQUAL(sw_nested_map(&tensors, t, map), SW_OK);
+        CU_ASSERT_NOT_EQUAL(memcmp(map, sw_dynamic_map, sizeof map), 0);
+        free(expected);
+        sw_tensors_free(&tensors);
+        remove_folder(dir);
+    }
+}
+
+static void maps_without_numbers_are_refused(void)
+{
+    static const float none[] = {NAN, INFINITY, -INFINITY};
+    static const char *const messages[] = {
+        "number 17 of tensor 'P.weight.nested_quant_map' is nan, expected 256 finite numbers",
+        "number 0 of tensor 'P.weight.nested_quant_map' is inf",
+        "number 255 of tensor 'P.weight.nested_quant_map' is -inf"};
+    static const int places[] = {17, 0, 255};
+    nested_fill();
+    for (int kind = 0; kind < 3; kind++)
+        for (int stays = 0; stays < 2; stays++) {
+            char dir[64];
+            struct sw_tensors tensors;
+            memcpy(nested_other, sw_dynamic_map, sizeof nested_other);
+            nested_other[places[kind]] = none[kind];
+            nested_folder(dir, stays ? NESTED_STATE("[70, 768]") : NESTED_STATE("[280, 192]"),
+                          nested_other);
+            expect_failure(sw_open_tensors(dir, &tensors), SW_EMODEL, messages[kind]);
+            remove_folder(dir);
+        }
 }
 
 /* A matrix and two stacked experts, against the definition written down once more. */
@@ -432,5 +543,7 @@ SW_UNIT_TESTS({"values are those of the library", values_are_those_of_the_librar
               {"damage is refused", damage_is_refused},
               {"another table is refused", another_table_is_refused},
               {"nested absmax stay", nested_absmax_stay},
+              {"published maps stay", published_maps_stay},
+              {"maps without numbers are refused", maps_without_numbers_are_refused},
               {"mxfp4 of transformers", mxfp4_of_transformers},
               {"nan of fp8 shows", nan_of_fp8_shows})

@@ -50,6 +50,7 @@ static inline struct counted count(const char *dir, const struct job *job,
     char text[128];
     struct sw_footprint_params params = {.weights = job->weights,
                                          .unquantized = SW_FORMAT_F16,
+                                         .as_stored = job->as_stored,
                                          .kv = job->kv,
                                          .context = job->context,
                                          .slots = job->slots ? job->slots : 1,
@@ -57,7 +58,8 @@ static inline struct counted count(const char *dir, const struct job *job,
     memcpy(params.by_role, job->by_role, sizeof params.by_role);
     snprintf(text, sizeof text, "1x(gpu:%dx24G host:64G)", job->ranks);
     sw_plan_options_init(&options);
-    CU_ASSERT_EQUAL_FATAL(sw_model_open(dir, &model), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(job->as_stored ? sw_open_model(dir, &model) : sw_model_open(dir, &model),
+                          SW_OK);
     CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &fp), SW_OK);
     CU_ASSERT_EQUAL_FATAL(sw_cluster_parse(text, strlen(text), &cluster), SW_OK);
     CU_ASSERT_EQUAL_FATAL(sw_cost_init(&cost, &fp, &cluster, &options), SW_OK);

@@ -26,7 +26,7 @@ static inline bool gpu_multiplies(int format)
 static inline bool gpu_same_kind(const struct sw_format *a, const struct sw_gpu_format *gpu_a,
                                  const struct sw_format *b, const struct sw_gpu_format *gpu_b)
 {
-    return a->dtype == b->dtype && a->row_scale == b->row_scale &&
+    return a->dtype == b->dtype && a->row_scale == b->row_scale && !a->table == !b->table &&
            gpu_a->operand == gpu_b->operand && gpu_a->turing_operand == gpu_b->turing_operand &&
            !a->cpu_only && !gpu_a->planes[0].bytes == !gpu_b->planes[0].bytes;
 }

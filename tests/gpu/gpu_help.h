@@ -161,13 +161,15 @@ static inline void gpu_matrix_row(struct gpu_matrix *m, int64_t r, const float *
     char *whole = calloc((size_t)blocks, f->block_bytes);
     float scale = 0;
     sw_format_encode_row(f, &row, whole, &scale);
-    sw_format_decode(f, whole, scale, m->cols, m->values + r * m->cols);
+    sw_format_decode_by(f, sw_matrix_table(m->format, m->host, m->rows, m->cols), whole, scale,
+                        m->cols, m->values + r * m->cols);
     sw_gpu_split(m->format, whole, blocks, parts);
     if (f->row_scale)
         memcpy(parts[l.n_parts - 1], &scale, sizeof scale);
     free(whole);
 }
 
+/* With a table of other numbers than the format's, if it has one. */
 static inline struct gpu_matrix gpu_matrix_of(enum sw_format_id format, int64_t rows, int64_t cols,
                                               uint64_t seed)
 {
@@ -176,6 +178,9 @@ static inline struct gpu_matrix gpu_matrix_of(enum sw_format_id format, int64_t 
     m.bytes = sw_matrix_bytes(format, rows, cols);
     m.host = calloc(1, m.bytes);
     m.values = malloc((size_t)(rows * cols) * sizeof(float));
+    float *table = sw_matrix_table(format, m.host, rows, cols);
+    for (int i = 0; table && i < SW_TABLE_LEN; i++)
+        table[i] = noise(&seed);
     float *x = malloc((size_t)cols * sizeof *x);
     for (int64_t r = 0; r < rows; r++) {
         for (int64_t c = 0; c < cols; c++)

@@ -81,8 +81,8 @@ static void *matrix(enum sw_format_id format, int64_t rows, int64_t cols)
 {
     const struct sw_gpu_layout l = sw_gpu_layout_of(format, rows, cols);
     const size_t apart = l.n_parts > 1 ? l.parts[1].at : l.parts[0].row_bytes * (size_t)l.rows;
-    const size_t scales = (size_t)l.rows * l.row_bytes - apart;
-    char *p = device(sw_matrix_bytes(format, rows, cols));
+    const size_t bytes = sw_matrix_bytes(format, rows, cols), scales = bytes - apart;
+    char *p = device(bytes);
     fill(p, sw_format_of(format)->dtype, apart);
     if (scales)
         OK(cudaMemset(p + apart, 0x3c, scales)); /* as f16 1.06, as f32 0.0115 */

@@ -141,12 +141,18 @@ static void unpacks(void)
             const int64_t rows = shapes[s][0], cols = shapes[s][1];
             const enum sw_format_id format = (enum sw_format_id)f;
             struct gpu_matrix m = gpu_matrix_of(format, rows, cols, 3);
-            float *x = floats(rows * cols, 3); /* what it was made of */
+            const float *table = sw_matrix_table(format, m.host, rows, cols);
+            /* what it was made of: the table came first */
+            float *numbers = floats(rows * cols + SW_TABLE_LEN, 3);
+            float *x = numbers + (table ? SW_TABLE_LEN : 0);
             struct sw_backend *b = open_cpu(1, SW_ISA_PORTABLE);
             struct sw_matrix packed = {format, rows, cols, calloc(1, m.bytes), NULL};
             const struct sw_matrix_rows all = {x, SW_F32, 0, rows, cols, 1, NULL, false};
             CU_ASSERT_EQUAL(b->ops->matrix_clear(b, &packed), SW_OK);
             CU_ASSERT_EQUAL(b->ops->matrix_put(b, &packed, &all), SW_OK);
+            if (table)
+                memcpy(sw_matrix_table(format, packed.d_data, rows, cols), table,
+                       SW_TABLE_LEN * sizeof *table);
             const void *d_packed = gpu_copy(packed.d_data, m.bytes);
             void *d_out = gpu_alloc(m.bytes);
             gpu_ok(sw_gpu_unpack(format, d_packed, rows, cols, d_out, 0));
@@ -155,7 +161,9 @@ static void unpacks(void)
             const struct sw_gpu_layout l = sw_gpu_layout_of(format, rows, cols);
             const size_t filled = (size_t)l.rows * l.row_bytes;
             CU_ASSERT_EQUAL(memcmp(out, m.host, filled), 0);
-            free(out), free(x), free(packed.d_data);
+            CU_ASSERT(!table || !memcmp(sw_matrix_table(format, out, rows, cols), table,
+                                        SW_TABLE_LEN * sizeof *table));
+            free(out), free(numbers), free(packed.d_data);
             b->ops->close(b);
             gpu_matrix_free(&m);
             CU_ASSERT_TRUE(gpu_free_all());

@@ -93,6 +93,17 @@ static inline struct sw_matrix matrix(struct sw_backend *b, enum sw_format_id fo
     return m;
 }
 
+/* Puts a table of other numbers than the format's behind the matrix, if it has one. table: them. */
+static inline void matrix_table(struct sw_backend *b, const struct sw_matrix *m,
+                                float table[SW_TABLE_LEN])
+{
+    float *d_table = sw_matrix_table(m->format, m->d_data, m->rows, m->cols);
+    for (int i = 0; i < SW_TABLE_LEN; i++)
+        table[i] = (float)((i * 193 + 71) % 256 - 128) / 97;
+    if (d_table)
+        ok(b->ops->upload(b, d_table, table, SW_TABLE_LEN * sizeof *table));
+}
+
 static inline void matrix_free(struct sw_backend *b, const struct sw_matrix *m)
 {
     b->ops->free(b, m->d_data, sw_matrix_bytes(m->format, m->rows, m->cols));

@@ -123,6 +123,41 @@ static void tiles_change_nothing(void)
     close_both();
 }
 
+/* A matrix with a table of its own, by GEMV and GEMM: the products of the decoded rows. */
+static void tables_are_the_matrix_s(void)
+{
+    enum { ROWS = 40, COLS = 77, LD = COLS + 3 };
+    float table[SW_TABLE_LEN], *w = floats(ROWS * COLS, 4), *values = floats(ROWS * COLS, 4);
+    open_both();
+    FOR_EACH_GPU_FORMAT (id) {
+        const struct sw_format *f = sw_format_of((enum sw_format_id)id);
+        char blocks[4096];
+        if (!f->table)
+            continue;
+        struct sw_matrix m = matrix(gpu, (enum sw_format_id)id, ROWS, COLS, w);
+        matrix_table(gpu, &m, table);
+        for (int r = 0; r < ROWS; r++) {
+            const struct sw_values row = {w + r * COLS, SW_F32, COLS, 1, NULL};
+            float scale;
+            sw_format_encode_row(f, &row, blocks, &scale);
+            sw_format_decode_by(f, table, blocks, scale, COLS, values + r * COLS);
+        }
+        struct sw_matrix decoded = matrix(cpu, SW_FORMAT_F32, ROWS, COLS, values);
+        for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
+            const int64_t n = counts[c];
+            float *x = floats(n * LD, 9), *y0 = floats(n * ROWS, 10), *want, *got;
+            multiply(cpu, &decoded, NULL, x, y0, n, ROWS, false, &want);
+            multiply(gpu, &m, NULL, x, y0, n, ROWS, false, &got);
+            CU_ASSERT(apart(got, want, n, ROWS, ROWS) <= tolerance((enum sw_format_id)id, n));
+            free(x), free(y0), free(want), free(got);
+        }
+        matrix_free(gpu, &m);
+        matrix_free(cpu, &decoded);
+    }
+    free(w), free(values);
+    close_both();
+}
+
 /* A matrix whose columns are in an order of their own: the bits of a product with activations that
  * were permuted before, in both ways of multiplying, with a workspace of few rows, too. */
 static void orders_permute_activations(void)
@@ -554,6 +589,7 @@ static void attention_agrees(void)
 
 SW_UNIT_TESTS({"products agree", products_agree}, {"tiles change nothing", tiles_change_nothing},
               {"orders permute activations", orders_permute_activations},
+              {"tables are the matrix's", tables_are_the_matrix_s},
               {"projections are the same", projections_are_the_same},
               {"weights arrive", weights_arrive}, {"rows are embedded", rows_are_embedded},
               {"rows agree", rows_agree}, {"heads agree", heads_agree},

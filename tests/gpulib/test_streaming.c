@@ -74,7 +74,7 @@ static void packed_matrices_pass(void)
     const int64_t rows = 80, cols = DIM, n = 3;
     struct sw_backend *b = open_gpu_as(&options), *cpu = open_cpu(1, SW_ISA_PORTABLE);
     const struct sw_gpu_ops *ops = b->gpu;
-    float *x = floats(n * cols, 2);
+    float *x = floats(n * cols, 2), table[SW_TABLE_LEN];
     FOR_EACH_KIND_OF_FORMAT(format)
     {
         const size_t bytes = sw_matrix_bytes((enum sw_format_id)format, rows, cols);
@@ -85,6 +85,7 @@ static void packed_matrices_pass(void)
         for (int i = 0; i < 3; i++) {
             float *w = floats(rows * cols, 3 + (uint64_t)i);
             packed[i] = matrix(cpu, (enum sw_format_id)format, rows, cols, w);
+            matrix_table(cpu, &packed[i], table);
             d_y[i] = room(b, (size_t)(n * rows) * sizeof(float));
             free(w);
         }
@@ -101,6 +102,7 @@ static void packed_matrices_pass(void)
         for (int i = 0; i < 3; i++) {
             float *w = floats(rows * cols, 3 + (uint64_t)i);
             struct sw_matrix here = matrix(b, (enum sw_format_id)format, rows, cols, w);
+            matrix_table(b, &here, table);
             float *d_want = room(b, (size_t)(n * rows) * sizeof(float));
             b->ops->matmul(b, &here, NULL, d_x, cols, n, d_want, rows, false);
             float *want = taken(b, d_want, n * rows), *got = taken(b, d_y[i], n * rows);

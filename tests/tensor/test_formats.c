@@ -52,7 +52,14 @@ static char *hard_values(enum sw_dtype dtype, bool transposed)
     return all;
 }
 
-/* The matrix as the CPU's kernels read it. The caller frees. */
+/* As a file may bring them. */
+static float another_number(int i)
+{
+    return (float)((i * 193 + 71) % 256 - 100) * (i % 3 ? 0.0137f : 11.5f);
+}
+
+/* The matrix as the CPU's kernels read it, with a table of other numbers than the format's. The
+ * caller frees. */
 static char *packed_matrix(enum sw_format_id format, enum sw_dtype source, bool transposed)
 {
     char *values = hard_values(source, transposed);
@@ -68,6 +75,9 @@ static char *packed_matrix(enum sw_format_id format, enum sw_dtype source, bool 
                                  .col_stride = transposed ? ROWS : 1};
     for (int64_t panel = 0; panel * SW_PANEL < ROWS; panel++)
         sw_pack_panel(&pack, panel);
+    float *table = sw_matrix_table(format, data, ROWS, COLS);
+    for (int i = 0; table && i < SW_TABLE_LEN; i++)
+        table[i] = another_number(i);
     free(values);
     return data;
 }
@@ -91,6 +101,13 @@ static struct sw_values values_row(const char *values, enum sw_dtype dtype, bool
     const size_t size = sw_dtype_info(dtype)->bits / 8;
     const size_t at = (size_t)row * (transposed ? 1 : COLS) * size;
     return (struct sw_values){values + at, dtype, COLS, transposed ? ROWS : 1, NULL};
+}
+
+/* Bytes of a packed matrix before its table. */
+static size_t packed_bytes(enum sw_format_id format)
+{
+    const struct sw_matrix_layout l = sw_matrix_layout_of(format, ROWS, COLS);
+    return sw_format_of(format)->table ? l.table : l.bytes;
 }
 
 /* Digests of packed matrices of hard_values, from each of `sources`: a change of them is a change
@@ -166,7 +183,7 @@ static void packed_bytes_stay(void)
         for (size_t s = 0; s < N_SOURCES; s++)
             for (int transposed = 0; transposed < 2; transposed++) {
                 char *data = packed_matrix(cases[i].format, sources[s], transposed);
-                const uint64_t got = digest(data, sw_matrix_bytes(cases[i].format, ROWS, COLS));
+                const uint64_t got = digest(data, packed_bytes(cases[i].format));
                 if (got != cases[i].digests[s])
                     printf("    %s of %s: 0x%llx\n", sw_format_of(cases[i].format)->name,
                            sw_dtype_info(sources[s])->name, (unsigned long long)got);
@@ -184,6 +201,7 @@ static void portions_pack_alike(void)
                 const enum sw_format_id format = (enum sw_format_id)f_id;
                 const int64_t size = sw_dtype_info(sources[s])->bits / 8;
                 const size_t bytes = sw_matrix_bytes(format, ROWS, COLS);
+                const size_t packed = packed_bytes(format);
                 char *values = hard_values(sources[s], transposed), *data = calloc(1, bytes);
                 char *whole = packed_matrix(format, sources[s], transposed);
                 for (int64_t row = 0, n = 1; row < ROWS; row += n, n = n % 23 + 4) {
@@ -201,14 +219,15 @@ static void portions_pack_alike(void)
                     for (int64_t panel = 0; panel * SW_PANEL < ROWS; panel++)
                         sw_pack_panel(&pack, panel);
                 }
-                CU_ASSERT(memcmp(data, whole, bytes) == 0);
+                CU_ASSERT(memcmp(data, whole, packed) == 0);
+                CU_ASSERT(packed == bytes || (data[packed] == 0 && data[bytes - 1] == 0));
                 free(whole);
                 free(data);
                 free(values);
             }
 }
 
-/* A packed row read back is the decoding of the encoded row, bit for bit. */
+/* A packed row read back is the decoding of the encoded row by the matrix's table, bit for bit. */
 static void packed_rows_are_encoded_ones(void)
 {
     FOR_EACH_FORMAT (f)
@@ -223,7 +242,8 @@ static void packed_rows_are_encoded_ones(void)
                     const struct sw_values of = values_row(values, sources[s], transposed, row);
                     float scale = 1, want[COLS], got[COLS];
                     sw_format_encode_row(f, &of, blocks, &scale);
-                    sw_format_decode(f, blocks, scale, COLS, want);
+                    sw_format_decode_by(f, sw_matrix_table(format, data, ROWS, COLS), blocks, scale,
+                                        COLS, want);
                     sw_unpack_row(format, data, ROWS, COLS, row, got);
                     CU_ASSERT_FATAL(memcmp(got, want, sizeof got) == 0);
                     if (f->row_scale)
@@ -464,20 +484,29 @@ static void dynamic_map_is_as_defined(void)
     CU_ASSERT(n == 127 && sw_dynamic_map[127] == 0 && sw_dynamic_map[255] == 1);
 }
 
-/* Nested blocks written down: absmax = map[byte] * scale + offset in f32, then value * absmax. */
+/* Nested blocks written down: absmax = map[byte] * scale + offset in f32, then value * absmax; by
+ * the format's own map and by another. */
 static void nested_decodes_as_defined(void)
 {
     uint8_t block[136];
     float got[256];
     const float scale = 0.37f, offset = 1.625f;
+    float another[SW_TABLE_LEN];
+    for (int i = 0; i < SW_TABLE_LEN; i++)
+        another[i] = another_number(i);
     memcpy(block, &scale, sizeof scale);
     for (int i = 4; i < 136; i++)
         block[i] = (uint8_t)(i * 59 + 7);
-    for (int kind = 0; kind < 2; kind++) {
-        const float *values = kind ? sw_fp4_values : sw_nf4_values;
-        (kind ? sw_format_fp4_nested : sw_format_nf4_nested).decode(block, offset, 256, got);
+    for (int kind = 0; kind < 4; kind++) {
+        const float *values = kind % 2 ? sw_fp4_values : sw_nf4_values;
+        const float *map = kind < 2 ? sw_dynamic_map : another;
+        const struct sw_format *f = kind % 2 ? &sw_format_fp4_nested : &sw_format_nf4_nested;
+        if (kind < 2)
+            sw_format_decode(f, block, offset, 256, got);
+        else
+            sw_format_decode_by(f, another, block, offset, 256, got);
         for (int i = 0; i < 256; i++) {
-            const volatile float product = sw_dynamic_map[block[4 + i / 64]] * scale;
+            const volatile float product = map[block[4 + i / 64]] * scale;
             const float absmax = product + offset;
             const int byte = block[8 + i / 32 * 16 + i % 16];
             CU_ASSERT(got[i] == values[i % 32 < 16 ? byte & 15 : byte >> 4] * absmax);
@@ -564,6 +593,10 @@ static void layouts_are_as_documented(void)
         CU_ASSERT_EQUAL(m.bytes % SW_ALIGN, 0);
         CU_ASSERT_EQUAL(sw_matrix_scales((enum sw_format_id)f_id, data, ROWS, COLS) != NULL,
                         f->row_scale);
+        const float *table = sw_matrix_table((enum sw_format_id)f_id, data, ROWS, COLS);
+        CU_ASSERT_EQUAL(table != NULL, f->table != NULL);
+        CU_ASSERT_EQUAL(f->table != NULL, f->decode_by != NULL);
+        CU_ASSERT(!table || (char *)(uintptr_t)table + 256 * 4 == data + m.bytes);
     }
 }
 
