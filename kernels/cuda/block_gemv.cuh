@@ -210,8 +210,10 @@ static __device__ inline void add_stretch(const sw_gpu_product &p, unsigned s,
     }
 }
 
+/* Rows that are not whole take more registers, of which compilers would spill some to hold more
+ * blocks. */
 template <class W, bool whole, int tokens>
-__global__ void __launch_bounds__(threads, products::least_blocks<tokens>)
+__global__ void __launch_bounds__(threads, whole ? products::least_blocks<tokens> : 2)
     gemv_blocks(struct sw_gpu_product p, matrix<W> w)
 {
     constexpr int n_sums = block_rows * tokens, n = ahead<tokens>;
