@@ -252,9 +252,10 @@ static void a_disk_that_never_answers(void)
 }
 
 /* Spoils the file, or asks for a stop, while the job runs. */
+enum { REMOVES, TRUNCATES, STOPS, SPOILS };
 struct spoiler {
     const char *path;
-    enum { REMOVES, TRUNCATES, STOPS, SPOILS } how;
+    int how;
     volatile sig_atomic_t stop;
 };
 static void *spoil(void *argument)
