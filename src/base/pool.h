@@ -28,8 +28,8 @@ typedef void sw_pool_fn(void *ctx, int64_t chunk, int worker);
  * core, also thread 0, which creates the pool. Otherwise all threads may use all of these cores,
  * because other processes may use them too, and the system knows which are idle.
  * SW_EUSAGE: n < 1. SW_EDEVICE: a thread cannot be started (base/thread_fail.h). A core that cannot
- * be bound is skipped. Threads of pools that are not bound, and other threads (thread_start.h), use all
- * cores of the pool that was made last with cores.
+ * be bound is skipped. Threads of pools that are not bound, and other threads (thread_start.h), use
+ * all cores of the pool that was made last with cores.
  */
 enum sw_status sw_pool_create(int n, const int *cores, int n_cores, struct sw_pool **out);
 /* Waits for the threads to end. `pool` may be NULL. */
