@@ -18,7 +18,7 @@
 #define SW_DIRECT_ALIGN 4096u
 
 struct sw_direct_file {
-    const char *path;    /* of the tensor directory */
+    const char *path;    /* of the file it was opened for */
     uint64_t size;       /* bytes */
     int cached;          /* descriptor that reads through the page cache */
     int direct;          /* the same file past it; -1: not possible */

@@ -113,7 +113,7 @@ static enum sw_status list_file_take(struct read_list *l, int index, struct sw_d
     enum sw_status status = SW_OK;
     pthread_mutex_lock(&l->lock);
     if (!f->is_open) {
-        status = sw_direct_open(&l->tensors->files[index], l->options->past_cache, &f->file);
+        status = sw_direct_open(sw_reader_file(l->reader, index), l->options->past_cache, &f->file);
         f->is_open = status == SW_OK;
     }
     pthread_mutex_unlock(&l->lock);

@@ -34,6 +34,8 @@ struct open_file {
 
 struct sw_reader {
     const struct sw_tensors *tensors;
+    struct sw_tensor_file *files; /* (n_files) copies, for reads that do not end */
+    int n_files;
     struct open_file open[OPEN_FILES];
     uint64_t clock; /* counts uses of descriptors */
     atomic_uint_fast64_t bytes;
@@ -58,6 +60,25 @@ struct sw_reader {
     } chunks[2];
 };
 
+static bool reader_copy_files(struct sw_reader *reader)
+{
+    const struct sw_tensors *t = reader->tensors;
+    reader->files = calloc((size_t)t->n_files + 1, sizeof *reader->files);
+    for (; reader->files && reader->n_files < t->n_files; reader->n_files++) {
+        struct sw_tensor_file *file = &reader->files[reader->n_files];
+        *file = (struct sw_tensor_file){strdup(t->files[reader->n_files].path),
+                                        t->files[reader->n_files].size};
+        if (!file->path)
+            return false;
+    }
+    return reader->files != NULL;
+}
+
+const struct sw_tensor_file *sw_reader_file(const struct sw_reader *reader, int file)
+{
+    return &reader->files[file];
+}
+
 enum sw_status sw_reader_open(const struct sw_tensors *tensors, struct sw_reader **out)
 {
     struct sw_reader *reader = calloc(1, sizeof *reader);
@@ -66,6 +87,10 @@ enum sw_status sw_reader_open(const struct sw_tensors *tensors, struct sw_reader
     reader->tensors = tensors;
     for (int i = 0; i < OPEN_FILES; i++)
         reader->open[i].fd = -1;
+    if (!reader_copy_files(reader)) {
+        sw_reader_close(reader);
+        return sw_fail(SW_ENOMEM, "no memory for the names of %d weight files", tensors->n_files);
+    }
     *out = reader;
     return SW_OK;
 }
@@ -82,6 +107,9 @@ void sw_reader_close(struct sw_reader *reader)
     sw_made_reader_free(&reader->made);
     sw_read_crew_free(&reader->crew);
     sw_pieces_free(&reader->pieces);
+    for (int i = 0; i < reader->n_files; i++)
+        free(reader->files[i].path);
+    free(reader->files);
     free(reader);
 }
 
@@ -139,7 +167,7 @@ enum sw_status sw_reader_wait(struct sw_reader *reader, struct sw_reader_wait *w
     return sw_fail(SW_EIO,
                    "%s: nothing has come from byte %llu on for %.3g s; look at the disk or the "
                    "server that has it (dmesg), and run the command again",
-                   reader->tensors->files[place >> PLACE_BITS].path,
+                   reader->files[place >> PLACE_BITS].path,
                    (unsigned long long)(place & (((uint64_t)1 << PLACE_BITS) - 1)),
                    now - wait->since);
 }
@@ -199,7 +227,7 @@ static enum sw_status reader_descriptor(struct sw_reader *reader, int file, int 
             oldest = entry;
     }
     int opened = -1;
-    SW_TRY(sw_reader_open_file(&reader->tensors->files[file], &opened));
+    SW_TRY(sw_reader_open_file(&reader->files[file], &opened));
     if (oldest->fd >= 0)
         close(oldest->fd);
     *oldest = (struct open_file){file, opened, ++reader->clock};
@@ -263,8 +291,8 @@ enum sw_status sw_reader_range(struct sw_reader *reader, int file, uint64_t offs
     reader_prefetch(reader);
     enum sw_status status = reader_descriptor(reader, file, &fd);
     if (status == SW_OK)
-        status = sw_pieces_read(&reader->pieces, fd, reader->tensors->files[file].path, offset, out,
-                                length, &reader->bytes);
+        status = sw_pieces_read(&reader->pieces, fd, reader->files[file].path, offset, out, length,
+                                &reader->bytes);
     sw_reader_has_read(reader);
     return status;
 }
