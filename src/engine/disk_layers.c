@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/thread_fail.h"
 #include "base/thread_start.h"
+#include "base/timed_wait.h"
 #include "checkpoint/reader.h"
 #include "engine/stage.h"
 
@@ -231,12 +232,7 @@ static enum sw_status disk_go_on(struct sw_disk_layers *d, struct disk_waiting *
 /* Waits for a request, at most ALIVE_S. Under the lock. */
 static void disk_wait(struct sw_disk_layers *d)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(ALIVE_S * 1e9);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    (void)pthread_cond_timedwait(&d->changed, &d->lock, &until);
+    (void)sw_timed_wait(&d->changed, &d->lock, ALIVE_S);
 }
 
 bool sw_disk_layers_ready(struct sw_disk_layers *d, int layer)
@@ -305,11 +301,7 @@ void sw_disk_layers_close(struct sw_disk_layers *d)
 
 static void disk_init(struct sw_disk_layers *d, const struct sw_disk_options *options)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&d->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    sw_timed_wait_init(&d->changed);
     pthread_mutex_init(&d->lock, NULL);
     const struct sw_loader *l = options->loader;
     d->options = *options;

@@ -3,6 +3,7 @@
  * and others wait for that.
  */
 #include "base/clock.h"
+#include "base/timed_wait.h"
 #include "checkpoint/reader.h"
 #include "engine/expert_store_impl.h"
 
@@ -159,12 +160,7 @@ static enum sw_status experts_go_on(const struct expert_store *s, struct sw_read
 /* Waits for the thread, at most ALIVE_S. Under the lock. */
 static void experts_wait(struct expert_store *s)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(ALIVE_S * 1e9);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    (void)pthread_cond_timedwait(&s->changed, &s->lock, &until);
+    (void)sw_timed_wait(&s->changed, &s->lock, ALIVE_S);
 }
 
 /* Whether a place's expert, or with -1 the whole layer, is still to come. Under the lock. */

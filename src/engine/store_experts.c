@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/thread_fail.h"
 #include "base/thread_start.h"
+#include "base/timed_wait.h"
 #include "checkpoint/reader.h"
 #include "engine/expert_store_impl.h"
 
@@ -424,11 +425,7 @@ static const struct sw_store_ops experts_ops = {.load = experts_load,
 static void experts_init(struct expert_store *s, const struct sw_experts_options *options)
 {
     const struct sw_loader *l = options->loader;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    sw_timed_wait_init(&s->changed);
     pthread_mutex_init(&s->lock, NULL);
     s->base.ops = &experts_ops;
     s->options = *options;

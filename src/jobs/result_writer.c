@@ -3,6 +3,7 @@
 
 #include "base/thread_fail.h"
 #include "base/thread_start.h"
+#include "base/timed_wait.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -33,11 +34,7 @@ struct sw_result_writer {
 
 static void result_writer_delay(struct sw_result_writer *a)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(SW_SYNC_INTERVAL * 1e9);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = sw_timed_wait_until(SW_SYNC_INTERVAL);
     while (!a->hurry && !a->closing &&
            pthread_cond_timedwait(&a->work, &a->lock, &until) != ETIMEDOUT)
         ;
@@ -127,7 +124,6 @@ enum sw_status sw_result_writer_open(int fd, const char *path, uint64_t size,
                                      struct sw_result_writer **out)
 {
     struct sw_result_writer *a = calloc(1, sizeof *a);
-    pthread_condattr_t monotonic;
     sigset_t all, before;
     if (!a)
         return sw_fail(SW_ENOMEM, "%s: no memory to write it", path);
@@ -135,11 +131,8 @@ enum sw_status sw_result_writer_open(int fd, const char *path, uint64_t size,
     a->path = path;
     a->size = size;
     pthread_mutex_init(&a->lock, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&a->work, &monotonic);
-    pthread_cond_init(&a->safe_now, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    sw_timed_wait_init(&a->work);
+    sw_timed_wait_init(&a->safe_now);
     sigfillset(&all); /* other threads handle the signals */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int error = sw_thread_start(&a->thread, NULL, result_writer_sync_loop, a);

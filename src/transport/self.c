@@ -1,4 +1,5 @@
 /* Owns ranks inside one process: each has a mailbox under a lock, with copies of messages. */
+#include "base/timed_wait.h"
 #include "transport/start.h"
 #include "transport/transport_ops.h"
 
@@ -158,14 +159,9 @@ static enum sw_status self_payload(struct sw_transport *t, enum sw_channel chann
 static void self_sleep(struct sw_transport *t, double seconds)
 {
     struct mailbox *box = box_of(t, t->rank);
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(seconds * 1e9);
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&box->lock);
     if (!box->first[SW_CHANNEL_DATA] && !box->first[SW_CHANNEL_COLLECTIVE])
-        pthread_cond_timedwait(&box->came, &box->lock, &until);
+        sw_timed_wait(&box->came, &box->lock, seconds);
     pthread_mutex_unlock(&box->lock);
 }
 
@@ -230,18 +226,14 @@ static struct group *group_new(int n)
         return NULL;
     pthread_mutex_init(&group->lock, NULL);
     group->boxes = calloc((size_t)n, sizeof *group->boxes);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     bool ok = group->boxes != NULL;
     for (; ok && group->size < n; group->size++) {
         struct mailbox *box = &group->boxes[group->size];
         pthread_mutex_init(&box->lock, NULL);
-        pthread_cond_init(&box->came, &attributes);
+        sw_timed_wait_init(&box->came);
         box->under_way = calloc((size_t)n, sizeof *box->under_way);
         ok = box->under_way != NULL;
     }
-    pthread_condattr_destroy(&attributes);
     if (!ok) {
         group_free(group);
         return NULL;

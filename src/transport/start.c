@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread_start.h"
+#include "base/timed_wait.h"
 #include "transport/network.h"
 #include "transport/transport.h"
 #include "transport/verdict.h"
@@ -188,14 +189,7 @@ static void start_report_stop(int rank, int number)
 /* Sleeps for POLL_S, or until sw_start_watchdog_end. */
 static void watchdog_sleep(struct sw_start_watchdog *w)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)(POLL_S * 1e9);
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_cond_timedwait(&w->wake, &w->lock, &until);
+    (void)sw_timed_wait(&w->wake, &w->lock, POLL_S);
 }
 
 static void *watchdog_thread(void *context)
@@ -227,17 +221,13 @@ static void *watchdog_thread(void *context)
 
 struct sw_start_watchdog *sw_start_watchdog_begin(double seconds, const volatile sig_atomic_t *stop)
 {
-    pthread_condattr_t steady;
     struct sw_start_watchdog *w = calloc(1, sizeof *w);
     if (!w)
         return NULL;
     w->seconds = seconds;
     w->stop = stop;
     pthread_mutex_init(&w->lock, NULL);
-    pthread_condattr_init(&steady);
-    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->wake, &steady);
-    pthread_condattr_destroy(&steady);
+    sw_timed_wait_init(&w->wake);
     if (sw_thread_start(&w->thread, NULL, watchdog_thread, w) == 0)
         return w;
     free(w);
