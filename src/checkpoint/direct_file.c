@@ -29,8 +29,8 @@ enum sw_status sw_direct_open(const struct sw_tensor_file *file, bool past_cache
     char same[32];
     *f = (struct sw_direct_file){.path = file->path, .size = file->size, .direct = -1};
     SW_TRY(sw_reader_open_file(file, &f->cached));
-    /* Threads read pieces here and there: what the kernel would read ahead of each is 8 MB that
-     * others read as well. */
+    /* Threads read pieces here and there: what the kernel would read ahead of each, others read as
+     * well. */
     (void)posix_fadvise(f->cached, 0, 0, POSIX_FADV_RANDOM);
     if (!past_cache)
         return SW_OK;

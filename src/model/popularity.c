@@ -115,7 +115,7 @@ static enum sw_status popularity_read_lines(struct sw_popularity *p, FILE *file)
             sw_error_context("line %lld", (long long)p->lines);
     }
     free(text);
-    if (status == SW_OK && ferror(file))
+    if (status == SW_OK && !feof(file)) /* also when there is no memory for a line */
         status = sw_fail(SW_EIO, "cannot be read");
     return status;
 }
