@@ -39,6 +39,11 @@ launch() {
     timeout -k 5 120 "$@" >"$work/out" 2>"$work/err" </dev/null
     code=$?
 }
+# rank_field FIELD: of each rank of the last JSON, a Python expression of `r`; run_ids: its ids.
+rank_field() { python3 -c 'import json, sys
+d = json.load(open("out"))
+print(*[eval(sys.argv[1], {"r": r}) for r in d["ranks"]])' "$1"; }
+run_ids() { python3 -c 'import json; print(json.load(open("out"))["ids"])'; }
 # expect CODE WHAT: how the last run must have ended.
 expect() { [ "$code" = "$1" ] || fail "$2: exit code $code, not $1"; }
 # one_message WHAT PATTERN: beside the placement and the loading, a single line of ours on stderr,

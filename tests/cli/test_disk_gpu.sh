@@ -28,20 +28,15 @@ run=(run model --tokens 5,6,7 -n 2 "${small[@]}" --json)
 layer=$(((2 * 384 * 384 + 2 * 96 * 384 + 3 * 768 * 384) * 2))
 # room LAYERS: of the GPU, for so many layers less than all
 room() { echo $((all + (256 << 20) - $1 * layer)); }
-# what FIELD: a field of all ranks of the last JSON.
-what() { python3 -c 'import json, sys
-d = json.load(open("out"))
-print(*[eval(sys.argv[1], {"r": r}) for r in d["ranks"]])' "$1"; }
-ids() { python3 -c 'import json; print(json.load(open("out"))["ids"])'; }
 # from_disk WHAT: ids, memory and messages of a run with layers from disk.
 from_disk() {
     expect 0 "$1"
-    [ "$(ids)" = "$(cat in-memory)" ] || fail "$1: other ids"
-    case " $(what 'r["disk_on_gpu"] and r["layers"]["disk"] > 1')" in
+    [ "$(run_ids)" = "$(cat in-memory)" ] || fail "$1: other ids"
+    case " $(rank_field 'r["disk_on_gpu"] and r["layers"]["disk"] > 1')" in
     *False*) fail "$1: few layers on disk for the GPU" ;;
     esac
-    case " $(what 'r["peak_gpu_bytes"] == r["bytes"]["gpu"] - (600 << 20)')" in
-    *False*) fail "$1: took $(what 'r["peak_gpu_bytes"]') of $(what 'r["bytes"]["gpu"]')" ;;
+    case " $(rank_field 'r["peak_gpu_bytes"] == r["bytes"]["gpu"] - (600 << 20)')" in
+    *False*) fail "$1: took $(rank_field 'r["peak_gpu_bytes"]') of $(rank_field 'r["bytes"]["gpu"]')" ;;
     esac
     grep -q 'layers from disk: .* GB in .* passes, .* GB/s' err || fail "$1: no rate of the disk"
     grep -Eq 'on the GPU .*layers on disk \(.*\) for the GPU' err || fail "$1: the placement"
@@ -49,16 +44,16 @@ from_disk() {
 
 sw "${run[@]}"
 expect 0 "in GPU memory"
-[ "$(what 'r["layers"]["gpu"]')" = 7 ] || fail "in GPU memory: it is not"
-ids >in-memory
-all=$(what 'r["bytes"]["gpu"]')
+[ "$(rank_field 'r["layers"]["gpu"]')" = 7 ] || fail "in GPU memory: it is not"
+run_ids >in-memory
+all=$(rank_field 'r["bytes"]["gpu"]')
 
 SIMGPU_DEVICES=2 ranks 2 "${run[@]}" --gpu-memory "$(room 6)" --host-memory 120MiB --slices 3,4
 from_disk "two ranks"
 limit=(--gpu-memory "$(room 4)" --host-memory 120MiB)
 sw "${run[@]}" "${limit[@]}"
 from_disk "one rank"
-tiers=$(what '[*r["layers"].values(), r["disk_on_gpu"], r["bytes"]]')
+tiers=$(rank_field '[*r["layers"].values(), r["disk_on_gpu"], r["bytes"]]')
 
 sw plan model --cluster "1x(gpu:2G host:8G disk:1GB/s)" "${small[@]}" "${limit[@]}" -p 3 -n 2 --json
 expect 0 "plan"
@@ -72,10 +67,10 @@ fake=$(dirname "$spillway")/tests/libspillway_fakegpu.so
 export SPILLWAY_GPU_LIBRARY=$fake SPILLWAY_FAKE_GPU=$((2 << 30))
 sw "${run[@]}"
 expect 0 "in the memory of a CPU's GPU"
-ids >in-memory
+run_ids >in-memory
 sw "${run[@]}" --gpu-memory "$(room 4)" --host-memory 124MiB
 from_disk "behind streamed layers"
-[ "$(what 'r["layers"]["streamed"]')" -gt 0 ] || fail "behind streamed layers: there are none"
+[ "$(rank_field 'r["layers"]["streamed"]')" -gt 0 ] || fail "behind streamed layers: there are none"
 
 sw trace model --tokens 5,6,7 --dump a.safetensors "${small[@]}"
 expect 0 "trace in memory"

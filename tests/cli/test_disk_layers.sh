@@ -24,23 +24,18 @@ small=(--context 64 --chunk 16)
 limit=(--host-memory 160MiB)
 [ "$bytes" -gt $((3 * 160 << 20)) ] || fail "the model has $bytes bytes, less than three times the memory"
 
-# what FIELD: all numbers of a field of the last JSON.
-what() { python3 -c 'import json, sys
-d = json.load(open("out"))
-print(*[eval(sys.argv[1], {"r": r}) for r in d["ranks"]])' "$1"; }
-ids() { python3 -c 'import json; print(json.load(open("out"))["ids"])'; }
 
 prompt=$(seq -s, 3 30)
 sw run model --tokens "$prompt" -n 5 "${small[@]}" --json
 expect 0 "in memory"
-ids >in-memory
+run_ids >in-memory
 for n in 1 2; do
     ranks $n run model --tokens "$prompt" -n 5 "${small[@]}" "${limit[@]}" --json
     expect 0 "from disk, $n ranks"
-    [ "$(ids)" = "$(cat in-memory)" ] || fail "from disk, $n ranks: other ids"
-    [ "$(what 'r["layers"]["disk"]' | awk '{ print $1 + $2 }')" -gt 20 ] || fail "$n ranks: few layers on disk"
-    case " $(what 'r["peak_host_bytes"] <= r["bytes"]["host"]')" in
-    *False*) fail "$n ranks: took $(what 'r["peak_host_bytes"]') of $(what 'r["bytes"]["host"]')" ;;
+    [ "$(run_ids)" = "$(cat in-memory)" ] || fail "from disk, $n ranks: other ids"
+    [ "$(rank_field 'r["layers"]["disk"]' | awk '{ print $1 + $2 }')" -gt 20 ] || fail "$n ranks: few layers on disk"
+    case " $(rank_field 'r["peak_host_bytes"] <= r["bytes"]["host"]')" in
+    *False*) fail "$n ranks: took $(rank_field 'r["peak_host_bytes"]') of $(rank_field 'r["bytes"]["host"]')" ;;
     esac
     grep -q 'layers from disk: .* GB in .* passes, .* GB/s' err || fail "$n ranks: no rate of the disk"
 done
@@ -75,10 +70,10 @@ only_in() { # WHAT TOKENS COMMAND…: as in memory, or not possible here
         return 1
     fi
     expect 0 "$1"
-    case $(cat in-memory) in "$(ids | tr -d ']')"*) ;; *) fail "$1: other ids" ;; esac
+    case $(cat in-memory) in "$(run_ids | tr -d ']')"*) ;; *) fail "$1: other ids" ;; esac
 }
 if only_in "a memory of 184 MiB" 5 in_memory $((184 << 20)); then
-    [ "$(what 'r["layers"]["disk"]')" -gt 20 ] || fail "184 MiB: few layers on disk"
+    [ "$(rank_field 'r["layers"]["disk"]')" -gt 20 ] || fail "184 MiB: few layers on disk"
     slow() { in_memory $((184 << 20)) at_disk_rate model/model.safetensors 250000000 "$@"; }
     only_in "a disk of 250 MB/s" 2 slow
 fi

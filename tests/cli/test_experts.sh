@@ -24,40 +24,35 @@ limit=158
 [ $experts -gt $((3 * (limit - 8) << 20)) ] || fail "experts have $experts bytes, less than three times the memory"
 small=(--context 64 --chunk 16)
 
-# what FIELD: all numbers of a field of the last JSON.
-what() { python3 -c 'import json, sys
-d = json.load(open("out"))
-print(*[eval(sys.argv[1], {"r": r}) for r in d["ranks"]])' "$1"; }
-ids() { python3 -c 'import json; print(json.load(open("out"))["ids"])'; }
 within_plan() {
-    case " $(what 'r["peak_host_bytes"] <= r["bytes"]["host"]')" in
-    *False*) fail "$1: took $(what 'r["peak_host_bytes"]') of $(what 'r["bytes"]["host"]')" ;;
+    case " $(rank_field 'r["peak_host_bytes"] <= r["bytes"]["host"]')" in
+    *False*) fail "$1: took $(rank_field 'r["peak_host_bytes"]') of $(rank_field 'r["bytes"]["host"]')" ;;
     esac
 }
 
 prompt=$(seq -s, 3 30)
 sw run model --tokens "$prompt" -n 6 "${small[@]}" --json
 expect 0 "in memory"
-ids >in-memory
+run_ids >in-memory
 before=$((experts / 4 + 1))
 for more in 0 60 160; do
     sw run model --tokens "$prompt" -n 6 "${small[@]}" --json --host-memory $((limit + more))MiB
     expect 0 "from disk, $more"
-    [ "$(ids)" = "$(cat in-memory)" ] || fail "from disk, $more: other ids"
+    [ "$(run_ids)" = "$(cat in-memory)" ] || fail "from disk, $more: other ids"
     within_plan "from disk, $more"
-    read=$(what 'int(r["experts"]["read_bytes_per_token"])')
+    read=$(rank_field 'int(r["experts"]["read_bytes_per_token"])')
     # a token's experts are a quarter of a layer's
     [ "$read" -lt $before ] || fail "$more: read $read for each token, with less memory $before"
     before=$read
     grep -q 'experts from disk: .*% hits (the plan: .*%), .* read for each token' err ||
         fail "$more: says nothing of the cache"
 done
-awk -v hits="$(what 'r["experts"]["hit_rate"]')" 'BEGIN { exit !(hits > 0.2) }' || fail "few hits"
+awk -v hits="$(rank_field 'r["experts"]["hit_rate"]')" 'BEGIN { exit !(hits > 0.2) }' || fail "few hits"
 ranks 2 run model --tokens "$prompt" -n 6 "${small[@]}" --json --host-memory ${limit}MiB
 expect 0 "2 ranks"
-[ "$(ids)" = "$(cat in-memory)" ] || fail "2 ranks: other ids"
+[ "$(run_ids)" = "$(cat in-memory)" ] || fail "2 ranks: other ids"
 within_plan "2 ranks"
-[ "$(what 'r["layers"]["disk"] > 0 and "experts" in r')" = "True True" ] || fail "2 ranks: $(what r)"
+[ "$(rank_field 'r["layers"]["disk"] > 0 and "experts" in r')" = "True True" ] || fail "2 ranks: $(rank_field r)"
 
 # What one run chose most is there from the beginning of the next one, which the plan expects, too.
 routes() { sw run model --tokens "$prompt" -n 6 "${small[@]}" --json --host-memory $((limit + 60))MiB "$@"; }
@@ -66,15 +61,15 @@ expect 0 "--routes"
 "${make_checkpoint%/*}/replay_routes" --capacity 52,208 routes.jsonl >out 2>err || fail "the routes cannot be replayed"
 grep -Eq '^ +208 100' out || fail "the routes are not of 208 experts"
 routes
-plain=$(what 'r["experts"]["read_bytes_per_token"]')
-expected=$(what 'r["experts"]["predicted_hit_rate"]')
+plain=$(rank_field 'r["experts"]["read_bytes_per_token"]')
+expected=$(rank_field 'r["experts"]["predicted_hit_rate"]')
 routes --popularity routes.jsonl
 expect 0 "--popularity"
-[ "$(ids)" = "$(cat in-memory)" ] || fail "--popularity: other ids"
+[ "$(run_ids)" = "$(cat in-memory)" ] || fail "--popularity: other ids"
 within_plan "--popularity"
-awk -v a="$(what 'r["experts"]["predicted_hit_rate"]')" -v b="$expected" 'BEGIN { exit !(a > b) }' ||
+awk -v a="$(rank_field 'r["experts"]["predicted_hit_rate"]')" -v b="$expected" 'BEGIN { exit !(a > b) }' ||
     fail "--popularity: the plan expects no more hits than $expected"
-awk -v a="$(what 'r["experts"]["read_bytes_per_token"]')" -v b="$plain" 'BEGIN { exit !(a < b) }' ||
+awk -v a="$(rank_field 'r["experts"]["read_bytes_per_token"]')" -v b="$plain" 'BEGIN { exit !(a < b) }' ||
     fail "--popularity: not less is read than $plain"
 routes --routes model/config.json
 expect 2 "--routes over the model"
