@@ -152,6 +152,38 @@ static double until_judged(struct job *job, int rank, double limit)
     return -1;
 }
 
+/* Of a rank, under its lock: how far it is with what a test waits for. */
+typedef int (*progress)(const struct sw_heartbeat *hb);
+
+static int links_open(const struct sw_heartbeat *hb)
+{
+    int n = 0;
+    for (int i = 0; i < hb->n_links; i++)
+        n += hb->links[i]->state == SW_SOCKET_OPEN;
+    return n;
+}
+
+static int knows_that_it_is_printed(const struct sw_heartbeat *hb)
+{
+    return hb->printed;
+}
+
+/* Waits until `of` of every rank is `wanted`; false after a time that no machine needs. */
+static bool until_each(struct job *job, progress of, int wanted)
+{
+    const double start = sw_clock();
+    int ready = 0;
+    for (; ready < RANKS && sw_clock() - start < 10; pause_s(0.01)) {
+        ready = 0;
+        for (int i = 0; i < RANKS; i++) {
+            pthread_mutex_lock(&job->hearts[i]->lock);
+            ready += of(job->hearts[i]) == wanted;
+            pthread_mutex_unlock(&job->hearts[i]->lock);
+        }
+    }
+    return ready == RANKS;
+}
+
 static bool nobody_judged(const struct job *job)
 {
     for (int i = 0; i < RANKS; i++)
@@ -227,11 +259,11 @@ static void a_cut_is_noticed_and_reported_to_all(void)
     begin(&job, 60);
     sw_heartbeat_label(job.hearts[1], 2, "layers 8-11");
     sw_heartbeat_label(job.hearts[2], 1, "layers 4-7");
-    pause_s(0.3);
+    CU_ASSERT(until_each(&job, links_open, RANKS - 1));
     job.relay.mood = HOLD;
     const double took = until_judged(&job, 0, 4 * TIMEOUT_S);
     CU_ASSERT(took > 0.5 * TIMEOUT_S && took < 2 * TIMEOUT_S);
-    pause_s(0.5);
+    CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     for (int i = 0; i < RANKS; i++) {
         sw_heartbeat_verdict(job.hearts[i], &verdict[i]);
         CU_ASSERT_EQUAL(verdict[i].status, SW_EPEER);
@@ -253,10 +285,11 @@ static void a_closed_connection_is_noticed_at_once(void)
     struct sw_verdict verdict;
     char said[4000];
     begin(&job, 60);
-    pause_s(0.3);
+    CU_ASSERT(until_each(&job, links_open, RANKS - 1));
     job.relay.mood = CLOSE;
     const double took = until_judged(&job, 0, 4 * TIMEOUT_S);
-    CU_ASSERT(took >= 0 && took < 0.5 * TIMEOUT_S);
+    CU_ASSERT(took >= 0 && took < 0.8 * TIMEOUT_S);
+    CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     sw_heartbeat_verdict(job.hearts[0], &verdict);
     CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "is gone"));
     end(&job, said, sizeof said);
@@ -271,6 +304,7 @@ static void a_rank_that_cannot_be_reached_is_named(void)
     begin(&job, 60);
     job.relay.mood = HOLD; /* the greeting does not get through */
     CU_ASSERT(until_judged(&job, 2, 4 * TIMEOUT_S) > 0);
+    CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     sw_heartbeat_verdict(job.hearts[2], &verdict);
     CU_ASSERT_PTR_NOT_NULL(strstr(verdict.text, "rank "));
     end(&job, said, sizeof said);
@@ -411,7 +445,7 @@ static void the_status_file_takes_the_place_of_the_message(void)
     begin(&job, 60); /* the folder is not there: the message is printed */
     sw_heartbeat_raise(job.hearts[1], &verdict);
     CU_ASSERT(until_judged(&job, 2, 2) >= 0);
-    pause_s(1);
+    CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     end(&job, said, sizeof said);
     CU_ASSERT_EQUAL(count(said, "no weights"), 1);
     unsetenv("SPILLWAY_STATUS");
@@ -462,7 +496,7 @@ static void a_job_without_a_launcher_has_a_name(void)
     begin(&job, 60);
     sw_heartbeat_raise(job.hearts[1], &verdict);
     CU_ASSERT(until_judged(&job, 2, 2) >= 0);
-    pause_s(1.5);
+    CU_ASSERT(until_each(&job, knows_that_it_is_printed, true));
     end(&job, said, sizeof said);
     CU_ASSERT_EQUAL(count(said, "no weights"), 1);
     DIR *dir = opendir(folder);
