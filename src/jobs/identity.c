@@ -21,22 +21,24 @@
 static const uint64_t known_key[2] = {0x5370696c6c776179, 0x6d6f64656c};
 static const uint64_t sample_key[2] = {0x5370696c6c776179, 0x706c616365};
 
-/* The text files that answers depend on. Version 1 used those with `former`. */
+/* The text files that answers depend on. Version 1 used those with `former`. A `late` one joined
+ * when there were jobs already: their digests have nothing of it where it is absent. */
 static const struct {
     const char *name;
-    bool former;
-} texts[] = {{"config.json", true},
-             {"tokenizer.json", true},
-             {"tokenizer.model", true},
-             {"vocab.json", true},
-             {"merges.txt", true},
-             {"tokenizer_config.json", true},
-             {"chat_template.jinja", true},
-             {"generation_config.json", true},
-             {"special_tokens_map.json", false},
-             {"added_tokens.json", false},
-             {"chat_template.json", false},
-             {"additional_chat_templates/tool_use.jinja", false}};
+    bool former, late;
+} texts[] = {{"config.json", true, false},
+             {"tokenizer.json", true, false},
+             {"tokenizer.model", true, false},
+             {"vocab.json", true, false},
+             {"merges.txt", true, false},
+             {"tokenizer_config.json", true, false},
+             {"chat_template.jinja", true, false},
+             {"generation_config.json", true, false},
+             {"special_tokens_map.json", false, false},
+             {"added_tokens.json", false, false},
+             {"chat_template.json", false, false},
+             {"additional_chat_templates/tool_use.jinja", false, false},
+             {"spiece.model", false, true}};
 #define N_TEXTS (sizeof texts / sizeof texts[0])
 
 static void identity_add_number(struct sw_hash *hash, uint64_t number)
@@ -106,7 +108,8 @@ static enum sw_status identity_add_texts(struct sw_hash *hash, const char *model
         char *path = identity_text_path(model, kind == SW_FILE_REGULAR, texts[i].name);
         enum sw_status status = path ? sw_file_open_optional(path, &fd, &size)
                                      : sw_fail(SW_ENOMEM, "%s: no memory for a path", model);
-        identity_add_number(hash, fd < 0 ? 0 : size + 1);
+        if (fd >= 0 || !texts[i].late)
+            identity_add_number(hash, fd < 0 ? 0 : size + 1);
         if (fd >= 0) {
             status = identity_add_range(hash, fd, path, 0, size < most ? size : most);
             close(fd);

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 enum sw_status sw_charsmap_parse(struct sw_charsmap *map, const char *bytes, size_t n)
 {
@@ -57,14 +58,15 @@ static bool is_inside(char byte)
     return ((unsigned char)byte & 0xC0) == 0x80;
 }
 
-size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size_t n,
-                           const char **replacement)
+/* The shortest or the longest source string that the text begins with. */
+static size_t charsmap_find(const struct sw_charsmap *map, const char *text, size_t n,
+                            bool shortest, const char **replacement)
 {
-    size_t longest = 0;
+    size_t found = 0;
     if (map->n_units == 0)
         return 0;
     size_t at = unit_offset(map->units[0]);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && !(shortest && found); i++) {
         const unsigned char byte = (unsigned char)text[i];
         at ^= byte;
         if (byte == 0 || at >= map->n_units || (map->units[at] & 0x800000FFu) != byte)
@@ -80,8 +82,55 @@ size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size
             break;
         if (i + 1 < n && is_inside(text[i + 1]))
             continue;
-        longest = i + 1;
+        found = i + 1;
         *replacement = map->strings + string;
     }
-    return longest;
+    return found;
+}
+
+size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size_t n,
+                           const char **replacement)
+{
+    return charsmap_find(map, text, n, false, replacement);
+}
+
+/* Of a cluster with fewer bytes Hugging Face's tokenizers look up the whole. */
+#define WHOLE_CLUSTER 6
+
+/* The bytes of the first grapheme cluster. */
+static size_t cluster_length(const char *text, size_t n)
+{
+    int length, next_length;
+    utf8proc_int32_t state = 0;
+    uint32_t c = sw_utf8_decode(text, &length);
+    size_t at = (size_t)length;
+    for (; at < n; at += (size_t)next_length) {
+        const uint32_t next = sw_utf8_decode(text + at, &next_length);
+        const bool plain = c < 0x80 && next < 0x80 && c != '\r';
+        if (plain ||
+            utf8proc_grapheme_break_stateful((utf8proc_int32_t)c, (utf8proc_int32_t)next, &state))
+            break;
+        c = next;
+    }
+    return at;
+}
+
+void sw_charsmap_by_clusters(const struct sw_charsmap *map, const char *text, size_t n,
+                             struct sw_strbuf *out)
+{
+    const char *becomes;
+    for (size_t cluster; n > 0; text += cluster, n -= cluster) {
+        cluster = cluster_length(text, n);
+        if (cluster < WHOLE_CLUSTER && charsmap_find(map, text, cluster, true, &becomes) > 0) {
+            sw_strbuf_append(out, becomes, strlen(becomes));
+            continue;
+        }
+        int length;
+        for (size_t i = 0; i < cluster; i += (size_t)length) {
+            sw_utf8_decode(text + i, &length);
+            const bool found = charsmap_find(map, text + i, (size_t)length, true, &becomes) > 0;
+            sw_strbuf_append(out, found ? becomes : text + i,
+                             found ? strlen(becomes) : (size_t)length);
+        }
+    }
 }

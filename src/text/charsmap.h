@@ -4,6 +4,7 @@
 #define SW_TEXT_CHARSMAP_H
 
 #include "base/status.h"
+#include "base/strbuf.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -24,5 +25,12 @@ void sw_charsmap_free(struct sw_charsmap *map);
  */
 size_t sw_charsmap_longest(const struct sw_charsmap *map, const char *text, size_t n,
                            const char **replacement);
+/*
+ * Appends valid UTF-8 text[0..n) as Hugging Face's normalizer Precompiled makes it: by grapheme
+ * clusters, a short one replaced as a whole by what its shortest source string becomes, of the
+ * others each character.
+ */
+void sw_charsmap_by_clusters(const struct sw_charsmap *map, const char *text, size_t n,
+                             struct sw_strbuf *out);
 
 #endif

@@ -2,6 +2,7 @@
 #include "text/normalize.h"
 
 #include "base/utf8.h"
+#include "text/base64.h"
 #include "text/unicode.h"
 
 #include <stdlib.h>
@@ -260,6 +261,13 @@ static enum sw_status run_sentencepiece(struct sw_normalize_step *step, const ch
     return SW_OK;
 }
 
+static enum sw_status run_precompiled(struct sw_normalize_step *step, const char *text, size_t n,
+                                      struct sw_strbuf *out)
+{
+    sw_charsmap_by_clusters(&step->rules.charsmap, text, n, out);
+    return SW_OK;
+}
+
 static enum sw_status text_member(const json_t *json, const char *type, const char *name,
                                   struct sw_strbuf *out)
 {
@@ -295,6 +303,21 @@ static enum sw_status parse_strip(struct sw_normalize_step *step, const json_t *
     return SW_OK;
 }
 
+static enum sw_status parse_precompiled(struct sw_normalize_step *step, const json_t *json)
+{
+    const json_t *map = json_object_get(json, "precompiled_charsmap");
+    struct sw_strbuf bytes = {0};
+    const char *text = json_string_value(map);
+    const bool good = text && (!*text || sw_base64_decode(text, json_string_length(map), &bytes));
+    enum sw_status status =
+        good ? sw_charsmap_parse(&step->rules.charsmap, bytes.text, bytes.length)
+        : bytes.failed
+            ? normalize_out_of_memory()
+            : sw_fail(SW_EMODEL, "normalizer Precompiled: its charsmap is not base64 text");
+    sw_strbuf_free(&bytes);
+    return status;
+}
+
 #define COMPAT (UTF8PROC_COMPAT)
 static const struct normalize_kind kinds[] = {
     {"NFC", NULL, run_form, UTF8PROC_COMPOSE},
@@ -305,6 +328,7 @@ static const struct normalize_kind kinds[] = {
     {"Prepend", parse_prepend, run_prepend, (utf8proc_option_t)0},
     {"Strip", parse_strip, run_strip, (utf8proc_option_t)0},
     {"Lowercase", NULL, run_lowercase, (utf8proc_option_t)0},
+    {"Precompiled", parse_precompiled, run_precompiled, (utf8proc_option_t)0},
 };
 static const struct normalize_kind sentencepiece_kind = {"SentencePiece", NULL, run_sentencepiece,
                                                          (utf8proc_option_t)0};
@@ -346,7 +370,7 @@ static enum sw_status normalize_parse(struct sw_normalizer *normalizer, const js
     }
     return sw_fail(SW_EMODEL,
                    "normalizer \"%.40s\" is not supported; NFC, NFD, NFKC, NFKD, Replace, Prepend, "
-                   "Strip, Lowercase and Sequence are",
+                   "Strip, Lowercase, Precompiled and Sequence are",
                    type);
 }
 

@@ -2,46 +2,12 @@
  * Owns the reading of a tiktoken vocabulary, lines "base64 rank", as Meta published Llama 3's; and
  * the special tokens of that family, which are not in the file.
  */
+#include "text/base64.h"
 #include "text/tokenizer_impl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int base64_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Appends the bytes of the base64 text; false when it is not base64. */
-static bool decode_base64(const char *text, size_t n, struct sw_strbuf *out)
-{
-    uint32_t bits = 0;
-    int have = 0;
-    if (n == 0 || n % 4 != 0)
-        return false;
-    while (n > 0 && text[n - 1] == '=')
-        n--;
-    for (size_t i = 0; i < n; i++) {
-        const int digit = base64_digit(text[i]);
-        if (digit < 0)
-            return false;
-        bits = (bits << 6 | (uint32_t)digit) & 0xFFFFFF;
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            const char byte = (char)(bits >> have & 0xFF);
-            sw_strbuf_append(out, &byte, 1);
-        }
-    }
-    return !out->failed;
-}
 
 static enum sw_status read_tiktoken_line(struct sw_tokenizer *tok, const char *line, size_t n,
                                          size_t number, struct sw_strbuf *scratch)
@@ -54,7 +20,7 @@ static enum sw_status read_tiktoken_line(struct sw_tokenizer *tok, const char *l
         rank = rank * 10 + (*c - '0');
     }
     scratch->length = 0;
-    if (!good || !decode_base64(line, (size_t)(space - line), scratch))
+    if (!good || !sw_base64_decode(line, (size_t)(space - line), scratch))
         return sw_fail(SW_EMODEL, "line %zu is not \"base64 rank\": \"%.*s\"", number,
                        (int)(n < 40 ? n : 40), line);
     return sw_vocab_set(&tok->vocab, rank, scratch->text, scratch->length, false);

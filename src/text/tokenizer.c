@@ -75,6 +75,7 @@ static enum sw_status index_added(struct sw_tokenizer *tok)
 
 enum sw_status sw_tokenizer_finish(struct sw_tokenizer *tok, const struct sw_text_config *config)
 {
+    SW_TRY(sw_text_class_apply(config, tok));
     SW_TRY(sw_text_config_apply(config, tok));
     SW_TRY(index_added(tok));
     const struct sw_affix *affixes[2] = {&tok->prefix, &tok->suffix};
@@ -92,9 +93,10 @@ static bool looks_like_tiktoken(const char *bytes, size_t n)
     return n > 0 && (unsigned char)bytes[0] >= ' ' && (unsigned char)bytes[0] < 0x7F;
 }
 
-enum form { TOKENIZER_JSON, TOKENIZER_MODEL, VOCAB_MERGES, N_FORMS };
+enum form { TOKENIZER_JSON, TOKENIZER_MODEL, SPIECE_MODEL, VOCAB_MERGES, N_FORMS };
 
-static const char *const form_files[N_FORMS] = {"tokenizer.json", "tokenizer.model", "vocab.json"};
+static const char *const form_files[N_FORMS] = {"tokenizer.json", "tokenizer.model", "spiece.model",
+                                                "vocab.json"};
 
 /* Finds the first form that is there; N_FORMS: none. Fails when a file cannot be examined. */
 static enum sw_status find_form(const char *dir, enum form *form)
@@ -128,7 +130,7 @@ static enum sw_status read_form(struct sw_tokenizer *tok, enum form form, const 
         return status;
     if (form == TOKENIZER_JSON) {
         status = sw_read_tokenizer_json(tok, bytes, n);
-    } else if (form == TOKENIZER_MODEL) {
+    } else if (form != VOCAB_MERGES) {
         status = looks_like_tiktoken(bytes, n) ? sw_read_tiktoken(tok, bytes, n)
                                                : sw_read_sentencepiece(tok, bytes, n);
     } else {
@@ -155,8 +157,8 @@ static enum sw_status open_form(struct sw_tokenizer *tok, const char *dir,
     SW_TRY(find_form(dir, &form));
     if (form == N_FORMS)
         return sw_fail(SW_EINPUT,
-                       "%s: no tokenizer here; tokenizer.json, tokenizer.model, or vocab.json with "
-                       "merges.txt is needed",
+                       "%s: no tokenizer here; tokenizer.json, tokenizer.model, spiece.model, or "
+                       "vocab.json with merges.txt is needed",
                        dir);
     char *path = sw_path_join(dir, form_files[form]);
     if (!path)

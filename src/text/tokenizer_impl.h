@@ -9,6 +9,7 @@
 
 #include "text/added.h"
 #include "text/bpe.h"
+#include "text/json_scan.h"
 #include "text/normalize.h"
 #include "text/pretokenize.h"
 #include "text/tokenizer.h"
@@ -77,6 +78,10 @@ enum sw_status sw_tokenizer_new(struct sw_tokenizer **out);
 /* The readers of tokenizer.json, of a SentencePiece and of a tiktoken tokenizer.model. */
 enum sw_status sw_read_tokenizer_json(struct sw_tokenizer *tok, const char *bytes, size_t n);
 enum sw_status sw_read_sentencepiece(struct sw_tokenizer *tok, const char *bytes, size_t n);
+/* Reads the model Unigram of a tokenizer.json: its "vocab", a list of [piece, score], and "unk_id".
+ */
+enum sw_status sw_read_unigram(struct sw_tokenizer *tok, const struct sw_json_range *vocab,
+                               const struct sw_json_range *unk_id, bool byte_fallback);
 enum sw_status sw_read_tiktoken(struct sw_tokenizer *tok, const char *bytes, size_t n);
 /* Reads vocab.json and merges.txt; `config` decides which family's pattern and normaliser go with
  * them. */
@@ -92,6 +97,8 @@ enum sw_status sw_text_config_read(const char *dir, struct sw_text_config *confi
 void sw_text_config_free(struct sw_text_config *config);
 /* Whether tokenizer_config.json has all added tokens; then the two older files are ignored. */
 bool sw_text_config_is_whole(const struct sw_text_config *config);
+/* Adds what the class of a SentencePiece tokenizer has beside its files: T5's sentinels and EOS. */
+enum sw_status sw_text_class_apply(const struct sw_text_config *config, struct sw_tokenizer *tok);
 /* Adds tokens, BOS, EOS and end ids from the files next to the tokenizer. */
 enum sw_status sw_text_config_apply(const struct sw_text_config *config, struct sw_tokenizer *tok);
 

@@ -1,6 +1,6 @@
 /*
- * Owns the reading of tokenizer.json (Hugging Face tokenizers) with a BPE model, and what the
- * vocab.json + merges.txt form shares with it.
+ * Owns the reading of tokenizer.json (Hugging Face tokenizers) with a BPE or Unigram model, and
+ * what the vocab.json + merges.txt form shares with it.
  */
 #include "base/json.h"
 #include "text/bytes.h"
@@ -13,8 +13,8 @@
 /* The members of the file and of its "model" that are read. */
 struct sections {
     struct sw_json_range normalizer, pre_tokenizer, post_processor, decoder, added_tokens, model;
-    struct sw_json_range type, vocab, merges, unk_token, fuse_unk, byte_fallback, ignore_merges,
-        prefix, suffix;
+    struct sw_json_range type, vocab, merges, unk_token, unk_id, fuse_unk, byte_fallback,
+        ignore_merges, prefix, suffix;
 };
 
 struct section_member {
@@ -36,6 +36,7 @@ static const struct section_member model_members[] = {
     {"vocab", offsetof(struct sections, vocab)},
     {"merges", offsetof(struct sections, merges)},
     {"unk_token", offsetof(struct sections, unk_token)},
+    {"unk_id", offsetof(struct sections, unk_id)},
     {"fuse_unk", offsetof(struct sections, fuse_unk)},
     {"byte_fallback", offsetof(struct sections, byte_fallback)},
     {"ignore_merges", offsetof(struct sections, ignore_merges)},
@@ -374,15 +375,6 @@ static enum sw_status refuse_affix(const json_t *json, const char *name)
                    json_string_value(json));
 }
 
-static enum sw_status check_type(const json_t *json)
-{
-    const char *type = json ? json_string_value(json) : "BPE"; /* old files do not state it */
-    if (type && strcmp(type, "BPE") == 0)
-        return SW_OK;
-    return sw_fail(SW_EMODEL, "tokenizer model \"%.40s\" is not supported; BPE is",
-                   type ? type : "(no type)");
-}
-
 static enum sw_status find_unk(struct sw_tokenizer *tok, const json_t *json)
 {
     if (!json_is_string(json))
@@ -391,7 +383,7 @@ static enum sw_status find_unk(struct sw_tokenizer *tok, const json_t *json)
     return SW_OK;
 }
 
-static enum sw_status read_model(struct sw_tokenizer *tok, struct sections *sections)
+static enum sw_status read_bpe_model(struct sw_tokenizer *tok, struct sections *sections)
 {
     WITH_SECTION(sections, prefix, refuse_affix(json, "continuing_subword_prefix"));
     WITH_SECTION(sections, suffix, refuse_affix(json, "end_of_word_suffix"));
@@ -417,20 +409,47 @@ static enum sw_status read_model(struct sw_tokenizer *tok, struct sections *sect
     return tok->bpe.bytes || tok->bpe.ignore_merges ? SW_OK : sw_bpe_find_joints(&tok->bpe);
 }
 
+static enum sw_status read_unigram_model(struct sw_tokenizer *tok, struct sections *sections)
+{
+    bool fallback;
+    if (tok->pre.byte_level)
+        return sw_fail(SW_EMODEL, "Unigram with pre_tokenizer ByteLevel is not supported");
+    SW_TRY(read_flag(&sections->byte_fallback, "byte_fallback", &fallback));
+    return sw_read_unigram(tok, &sections->vocab, &sections->unk_id, fallback);
+}
+
+static const struct model_kind {
+    const char *type;
+    enum sw_status (*read)(struct sw_tokenizer *, struct sections *);
+} model_kinds[] = {{"BPE", read_bpe_model}, {"Unigram", read_unigram_model}};
+
+static enum sw_status find_model_kind(const json_t *json, const struct model_kind **kind)
+{
+    const char *type = json ? json_string_value(json) : "BPE"; /* old files do not state it */
+    for (size_t i = 0; type && i < sizeof model_kinds / sizeof model_kinds[0]; i++)
+        if (strcmp(type, model_kinds[i].type) == 0) {
+            *kind = &model_kinds[i];
+            return SW_OK;
+        }
+    return sw_fail(SW_EMODEL, "tokenizer model \"%.40s\" is not supported; BPE and Unigram are",
+                   type ? type : "(no type)");
+}
+
 enum sw_status sw_read_tokenizer_json(struct sw_tokenizer *tok, const char *bytes, size_t n)
 {
     struct sections sections = {0};
+    const struct model_kind *kind = NULL;
     SW_TRY(find_members(bytes, n, top_members, &sections));
     if (!sections.model.bytes)
         return sw_fail(SW_EMODEL, "it has no \"model\"; is this a tokenizer.json?");
     SW_TRY(find_members(sections.model.bytes, sections.model.length, model_members, &sections));
-    WITH_SECTION(&sections, type, check_type(json));
+    WITH_SECTION(&sections, type, find_model_kind(json, &kind));
     WITH_SECTION(&sections, normalizer, sw_normalizer_parse(&tok->normalizer, json));
     WITH_SECTION(&sections, pre_tokenizer, sw_pretokenizer_parse(&tok->pre, json));
     WITH_SECTION(&sections, post_processor, read_post_processor(tok, json, 0));
     WITH_SECTION(&sections, decoder, read_decoder(tok, json, 0));
     WITH_SECTION(&sections, added_tokens, read_added(tok, json));
-    SW_TRY(read_model(tok, &sections));
+    SW_TRY(kind->read(tok, &sections));
     if (tok->pre.byte_level)
         tok->decoder = (struct sw_decoder){.byte_level = true};
     else if (tok->decoder.byte_level)

@@ -111,9 +111,9 @@ static void other_models(void)
         damage(changes[i].offset, 9, changes[i].n);
         CU_ASSERT_STRING_NOT_EQUAL(identity_of("other").digest, mine.digest);
     }
-    static const char *const texts[] = {"config.json",        "special_tokens_map.json",
-                                        "added_tokens.json",  "tokenizer.json",
-                                        "chat_template.json", "generation_config.json"};
+    static const char *const texts[] = {
+        "config.json",        "special_tokens_map.json", "added_tokens.json", "tokenizer.json",
+        "chat_template.json", "generation_config.json",  "spiece.model"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         char path[64];
         run("rm -rf other; cp -r model other");

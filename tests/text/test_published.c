@@ -89,6 +89,7 @@ static const struct family families[] = {
      {"tokenizer-expected/t5_spm.jsonl"},
      NULL,
      false},
+    {"t5 tokenizer.json", {{"tokenizer.json", "t5/tokenizer.json"}}, NULL, {NULL}, NULL, false},
 };
 #define N_FAMILIES (sizeof families / sizeof families[0])
 
@@ -198,7 +199,8 @@ static void ids_are_the_published_ones(void)
         struct sw_tokenizer *tok = open_family(&families[i]);
         if (!tok)
             continue;
-        check_jsonl(tok, &families[i], families[i].expected[0]);
+        if (families[i].expected[0])
+            check_jsonl(tok, &families[i], families[i].expected[0]);
         if (families[i].llama_cpp)
             check_llama_cpp(tok, &families[i]);
         sw_tokenizer_close(tok);
@@ -317,6 +319,8 @@ static void whole_texts_have_the_published_digest(void)
     size_t checked = 0;
     for (size_t i = 0; i < N_FAMILIES; i++) {
         char key[64]; /* "tokenizer-expected/KEY.jsonl" */
+        if (!families[i].expected[0])
+            continue;
         snprintf(key, sizeof key, "%s", strchr(families[i].expected[0], '/') + 1);
         *strrchr(key, '.') = '\0';
         texts = json_object_get(summary, key);
@@ -344,7 +348,8 @@ static void encodings_of_swift_transformers(void)
     } cases[] = {{0, "swift-transformers/gpt2_encoded_tokens.json"},
                  {3, "swift-transformers/llama_encoded.json"},
                  {6, "swift-transformers/llama_3.2_encoded.json"},
-                 {7, "swift-transformers/llama_3.2_encoded.json"}};
+                 {7, "swift-transformers/llama_3.2_encoded.json"},
+                 {12, "swift-transformers/t5_base_encoded.json"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct sw_tokenizer *tok = open_family(&families[cases[i].family]);
         const char *path = sw_unit_shared(cases[i].file);

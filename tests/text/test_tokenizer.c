@@ -293,8 +293,8 @@ static void check_refused(const char *file, const char *text, const char *expect
 
 static void what_is_not_supported_is_named(void)
 {
-    check_refused("tokenizer.json", "{\"model\": {\"type\": \"Unigram\", \"vocab\": []}}",
-                  "\"Unigram\" is not supported");
+    check_refused("tokenizer.json", "{\"model\": {\"type\": \"WordPiece\", \"vocab\": []}}",
+                  "\"WordPiece\" is not supported");
     check_refused("tokenizer.json", "{\"model\": {\"type\": \"WordPiece\"}}", "\"WordPiece\"");
     check_refused(
         "tokenizer.json",
