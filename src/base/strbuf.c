@@ -59,6 +59,17 @@ void sw_strbuf_printf(struct sw_strbuf *buf, const char *format, ...)
     va_end(again);
 }
 
+void sw_strbuf_put_quoted(struct sw_strbuf *buf, const char *text)
+{
+    sw_strbuf_puts(buf, "'");
+    for (const char *c = text; *c; c++)
+        if (*c == '\'')
+            sw_strbuf_puts(buf, "'\\''");
+        else
+            sw_strbuf_append(buf, c, 1);
+    sw_strbuf_puts(buf, "'");
+}
+
 void sw_strbuf_free(struct sw_strbuf *buf)
 {
     free(buf->text);

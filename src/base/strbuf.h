@@ -18,6 +18,8 @@ void sw_strbuf_append(struct sw_strbuf *buf, const char *bytes, size_t n);
 void sw_strbuf_puts(struct sw_strbuf *buf, const char *text);
 void sw_strbuf_printf(struct sw_strbuf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The text as one word of a shell's command line. */
+void sw_strbuf_put_quoted(struct sw_strbuf *buf, const char *text);
 void sw_strbuf_free(struct sw_strbuf *buf);
 
 #endif

@@ -8,6 +8,7 @@
 #include "model/popularity.h"
 #include "plan/report.h"
 #include "session/params.h"
+#include "session/plan_attempts.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -27,6 +28,14 @@ static int terminal_width(void)
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
     return columns && atoi(columns) > 0 ? atoi(columns) : 100;
+}
+
+static void sbatch_add_file(const char *option, const char *file, struct sw_strbuf *out)
+{
+    char *path = realpath(file, NULL);
+    sw_strbuf_puts(out, option);
+    sw_strbuf_put_quoted(out, path ? path : file);
+    free(path);
 }
 
 /* The options of this plan that the job's command line needs, so that it plans the same. */
@@ -58,6 +67,14 @@ static void sbatch_add_options(const struct sw_options *o, const struct sw_repor
         sw_strbuf_printf(out, " --host-memory %llu", (unsigned long long)o->host_memory);
     if (o->objective)
         sw_strbuf_printf(out, " --objective %s", o->objective);
+    if (o->share_gpus)
+        sw_strbuf_puts(out, " --share-gpus");
+    if (o->host_only)
+        sw_strbuf_puts(out, " --transport mpi");
+    if (o->timeout > 0)
+        sw_strbuf_printf(out, " --timeout %g", o->timeout);
+    if (o->popularity)
+        sbatch_add_file(" --popularity ", o->popularity, out);
     for (int r = 0; o->slices && r < report->plan->n_ranks; r++)
         if (report->plan->stages[r].count) {
             sw_strbuf_printf(out, "%s%s%d", comma[0] == '=' ? " --slices" : "", comma,
@@ -159,34 +176,45 @@ static const char *plan_title(const char *path, char *out, size_t cap)
     return out;
 }
 
-/* Plans for --slots. For throughput the default is that of `batch`. */
-static enum sw_status plan_spread(const struct sw_options *given,
-                                  const struct sw_session_settings *settings,
-                                  const struct sw_model *model, const struct sw_cluster *cluster,
-                                  struct sw_plan_options *options, struct sw_footprint *footprint,
-                                  struct sw_plan *plan)
+/* What a plan is made of. */
+struct plan_job {
+    const struct sw_options *given;
+    const struct sw_session_settings *settings;
+    const struct sw_model *model;
+    const struct sw_cluster *cluster;
+    struct sw_plan_options *options;
+    struct sw_footprint footprint;
+    struct sw_plan plan;
+};
+
+static int plan_positions(const struct plan_job *job)
 {
-    struct sw_session_settings o = *settings;
-    struct sw_params_of of = {&o, model, model->dtype, 0};
+    return sw_positions(job->options->prompt_tokens, job->options->new_tokens);
+}
+
+/* Plans for --slots. For throughput the default is that of `batch`. context: in place of the usual
+ * one, if not 0. */
+static enum sw_status plan_spread(struct plan_job *job, int context)
+{
+    struct sw_session_settings o = *job->settings;
+    struct sw_plan_options *options = job->options;
     struct sw_footprint_params params;
-    const int most = given->context > 0 ? given->context : model->dims.context;
-    if (given->prompt <= 0)
-        options->prompt_tokens = sw_default_prompt(most, options->new_tokens);
-    const int positions = sw_positions(options->prompt_tokens, options->new_tokens);
-    of.positions = positions;
+    if (context > 0)
+        o.context = context;
+    struct sw_params_of of = {&o, job->model, job->model->dtype, plan_positions(job)};
     options->footprint_at = sw_params_footprint; /* for advice */
     options->user = &of;
     enum sw_status status;
-    if (given->slots == 0 && options->objective == SW_OBJECTIVE_THROUGHPUT) {
+    if (job->given->slots == 0 && options->objective == SW_OBJECTIVE_THROUGHPUT) {
         const struct sw_slots_range range =
             sw_params_slots(&of, SW_DEFAULT_SLOTS, SW_SLOTS_LARGEST);
-        status = sw_plan_slots(&range, cluster, options, footprint, plan);
+        status = sw_plan_slots(&range, job->cluster, options, &job->footprint, &job->plan);
     } else {
-        status = sw_params_resolve(&o, model, of.stored, positions, &params);
+        status = sw_params_resolve(&o, job->model, of.stored, of.positions, &params);
         if (status == SW_OK)
-            status = sw_footprint_of(model, &params, footprint);
+            status = sw_footprint_of(job->model, &params, &job->footprint);
         if (status == SW_OK)
-            status = sw_plan_spread(footprint, cluster, options, plan);
+            status = sw_plan_spread(&job->footprint, job->cluster, options, &job->plan);
     }
     options->user = NULL;
     return status;
@@ -219,28 +247,19 @@ static bool plan_has_disk(const struct sw_cluster *cluster)
     return false;
 }
 
-/* As a session does: what fits into memory stays there. */
-static enum sw_status plan_memory_first(const struct sw_options *given,
-                                        const struct sw_session_settings *settings,
-                                        const struct sw_model *model,
-                                        const struct sw_cluster *cluster,
-                                        struct sw_plan_options *options,
-                                        struct sw_footprint *footprint, struct sw_plan *plan)
+/* A sw_plan_attempt_make. */
+static enum sw_status plan_attempt(void *user, const struct sw_plan_attempt *attempt)
 {
-    const struct sw_plan_options all = *options;
-    if (!options->no_disk && plan_has_disk(cluster)) {
-        options->no_disk = options->no_advice = true;
-        const enum sw_status status =
-            plan_spread(given, settings, model, cluster, options, footprint, plan);
-        options->no_disk = options->no_advice = false;
-        if (status != SW_ENOFIT)
-            return status;
-        sw_plan_free(plan);
-        sw_footprint_free(footprint);
-        sw_error_clear();
-        *options = all;
-    }
-    return plan_spread(given, settings, model, cluster, options, footprint, plan);
+    struct plan_job *job = user;
+    const struct sw_plan_options all = *job->options;
+    sw_plan_free(&job->plan);
+    sw_footprint_free(&job->footprint);
+    job->options->no_disk = !attempt->disk && plan_has_disk(job->cluster);
+    job->options->no_advice = !attempt->last;
+    const enum sw_status status = plan_spread(job, attempt->context);
+    job->options->no_disk = all.no_disk;
+    job->options->no_advice = all.no_advice;
+    return status;
 }
 
 static enum sw_status plan_model(const struct sw_call *call,
@@ -248,26 +267,31 @@ static enum sw_status plan_model(const struct sw_call *call,
                                  const struct sw_model *model, const struct sw_cluster *cluster,
                                  struct sw_plan_options *options)
 {
-    struct sw_footprint footprint = {0};
-    struct sw_plan plan = {0};
+    const struct sw_options *o = &call->options;
+    struct plan_job job = {
+        .given = o, .settings = settings, .model = model, .cluster = cluster, .options = options};
     double *shares;
     char title[128];
-    enum sw_status status = plan_learn(call->options.popularity, model, options, &shares);
+    const int most = o->context > 0 ? o->context : model->dims.context;
+    if (o->prompt <= 0)
+        options->prompt_tokens = sw_default_prompt(most, options->new_tokens);
+    const int positions = plan_positions(&job);
+    enum sw_status status = plan_learn(o->popularity, model, options, &shares);
     if (status == SW_OK)
-        status =
-            plan_memory_first(&call->options, settings, model, cluster, options, &footprint, &plan);
+        status = sw_plan_attempts(sw_params_usual(model, positions), o->context > 0 ? 0 : positions,
+                                  plan_has_disk(cluster), plan_attempt, &job);
     if (status == SW_OK || status == SW_ENOFIT) {
         const struct sw_report report = {.model =
                                              plan_title(call->arguments[0], title, sizeof title),
-                                         .footprint = &footprint,
+                                         .footprint = &job.footprint,
                                          .cluster = cluster,
-                                         .plan = &plan,
+                                         .plan = &job.plan,
                                          .options = options};
         const enum sw_status printed = plan_print(call, &report);
         status = printed == SW_OK ? status : printed;
     }
-    sw_plan_free(&plan);
-    sw_footprint_free(&footprint);
+    sw_plan_free(&job.plan);
+    sw_footprint_free(&job.footprint);
     free(shares);
     return status;
 }
@@ -293,7 +317,6 @@ static enum sw_status plan(struct sw_call *call)
     if (o->prompt > 0)
         options.prompt_tokens = o->prompt;
     options.new_tokens = o->n;
-    options.no_disk = o->sbatch != NULL; /* a job asks for the nodes that can hold the model */
     enum sw_status status = sw_call_files(call, NULL, NULL);
     if (status == SW_OK)
         status = sw_cluster_open(o->cluster, &cluster);

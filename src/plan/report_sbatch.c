@@ -35,8 +35,8 @@ struct part {
  */
 static uint64_t sbatch_memory(const struct sw_report *r, const struct sw_node *node, uint64_t bytes)
 {
-    const uint64_t least = bytes + r->options->node_reserve;
-    uint64_t most = least + bytes / 20 + GIB / 4;
+    const uint64_t least = sw_node_with_reserve(r->options, bytes);
+    uint64_t most = bytes + r->options->node_reserve + bytes / 20 + GIB / 4;
     if (most > node->host_free)
         most = node->host_free > least ? node->host_free : least;
     const uint64_t unit = most > 8 * GIB ? GIB : 256 * MIB;
@@ -158,17 +158,6 @@ static void put_part(const struct sw_report *r, const struct part *p, struct sw_
                        "# the kind of GPU, as your site names it\n##SBATCH --constraint=NAME\n");
 }
 
-static void put_quoted(struct sw_strbuf *out, const char *text)
-{
-    sw_strbuf_puts(out, "'");
-    for (const char *c = text; *c; c++)
-        if (*c == '\'')
-            sw_strbuf_puts(out, "'\\''");
-        else
-            sw_strbuf_append(out, c, 1);
-    sw_strbuf_puts(out, "'");
-}
-
 static void put_head(const struct sw_report *r, const struct sw_sbatch_job *job,
                      const struct part *parts, int n, struct sw_strbuf *out)
 {
@@ -207,11 +196,35 @@ static void put_head(const struct sw_report *r, const struct sw_sbatch_job *job,
                             "command.\n##SBATCH --array=0-3\n");
 }
 
-static void put_command(const struct sw_sbatch_job *job, struct sw_strbuf *out)
+/* What is read for each pass, where layers stay on disk. */
+static void put_disk(const struct sw_plan *plan, struct sw_strbuf *out)
+{
+    char size[16];
+    uint64_t bytes = 0;
+    int layers = 0;
+    for (int i = 0; i < plan->n_ranks && plan->stages; i++) {
+        layers += plan->stages[i].tiers.n_disk;
+        bytes += plan->stages[i].disk_bytes;
+    }
+    if (layers > 0)
+        sw_strbuf_printf(
+            out,
+            "# %d of %d layers, %s, stay in the model's files: each node reads its own of them for "
+            "each pass.\n# Where the files lie on a disk that nodes share, name a folder on a disk "
+            "of "
+            "each node's own\n# (##SBATCH --tmp=SIZE asks for room there): they are copied to it "
+            "first.\n#export SPILLWAY_LOCAL=/tmp\n",
+            layers, plan->n_layers, sw_size_format(bytes, size, sizeof size));
+}
+
+static void put_command(const struct sw_report *r, const struct sw_sbatch_job *job,
+                        struct sw_strbuf *out)
 {
     sw_strbuf_puts(out, "\n# ---- what was planned ----\nmodel=");
-    put_quoted(out, job->model);
-    sw_strbuf_puts(out, "\n[ $# -gt 0 ] || set -- batch \"$model\" prompts.jsonl answers.jsonl\n");
+    sw_strbuf_put_quoted(out, job->model);
+    sw_strbuf_puts(out, "\n");
+    put_disk(r->plan, out);
+    sw_strbuf_puts(out, "[ $# -gt 0 ] || set -- batch \"$model\" prompts.jsonl answers.jsonl\n");
     if (job->options[0]) /* before the user's options, which override them */
         sw_strbuf_printf(out,
                          "case $1 in run | batch | score | bench | trace)\n"
@@ -237,7 +250,7 @@ enum sw_status sw_report_sbatch(const struct sw_report *report, const struct sw_
         sw_strbuf_puts(out, i ? "#SBATCH hetjob\n" : "");
         put_part(report, &parts[i], out);
     }
-    put_command(job, out);
+    put_command(report, job, out);
     sw_strbuf_puts(out, body ? body : "");
     return SW_OK;
 }

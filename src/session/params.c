@@ -25,17 +25,25 @@ struct sw_session_settings sw_session_settings_default(const char *model)
         .model = model, .kv = SW_OTHER, .gpu_memory = UINT64_MAX, .host_memory = UINT64_MAX};
 }
 
+static int params_most(const struct sw_model *model)
+{
+    return model->dims.context > 0 ? model->dims.context : INT_MAX;
+}
+
+int sw_params_usual(const struct sw_model *model, int positions)
+{
+    return sw_min_int(params_most(model), positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
+}
+
 enum sw_status sw_params_resolve(const struct sw_session_settings *o, const struct sw_model *model,
                                  enum sw_dtype stored, int positions,
                                  struct sw_footprint_params *out)
 {
-    const int most = model->dims.context > 0 ? model->dims.context : INT_MAX;
+    const int most = params_most(model);
     if (o->context > most)
         return sw_fail(SW_EUSAGE, "--context %d: the model supports at most %d positions",
                        o->context, most);
-    int context = o->context;
-    if (context == 0)
-        context = sw_min_int(most, positions > USUAL_CONTEXT ? positions : USUAL_CONTEXT);
+    const int context = o->context > 0 ? o->context : sw_params_usual(model, positions);
     const enum sw_format_id all = sw_format_id_of(o->weights.all),
                             weights = sw_params_weights(all, model, stored);
     *out = (struct sw_footprint_params){.weights = weights,

@@ -19,6 +19,8 @@ enum sw_format_id sw_params_weights(enum sw_format_id wanted, const struct sw_mo
 enum sw_status sw_params_resolve(const struct sw_session_settings *settings,
                                  const struct sw_model *model, enum sw_dtype stored, int positions,
                                  struct sw_footprint_params *out);
+/* The context where nothing is asked for but so many positions (0: not known). */
+int sw_params_usual(const struct sw_model *model, int positions);
 /* The default number of prompt tokens: SW_DEFAULT_PROMPT, or what a context (0: without limit) has
  * room for next to the new tokens; at least one. */
 int sw_default_prompt(int context, int new_tokens);

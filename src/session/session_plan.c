@@ -5,6 +5,7 @@
 #include "base/strbuf.h"
 #include "base/units.h"
 #include "model/popularity.h"
+#include "session/plan_attempts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,17 +132,18 @@ static struct sw_engine_slice session_slice(const struct sw_session *s,
                                         stage->gpu.total > 0 ? stage->gpu.total - apart : 0};
 }
 
-/* Plans with the disk, or without. */
-static enum sw_status session_plan_slots(struct sw_session *s, bool disk)
+static enum sw_status session_plan_slots(struct sw_session *s,
+                                         const struct sw_plan_attempt *attempt)
 {
     int slots = s->settings.slots > 0 || s->defaults.slots == 0 ? 1 : s->defaults.slots;
     sw_params_plan_options(&s->settings, s->defaults.objective, &s->plan_options);
     s->plan_options.popularity = s->shares;
     s->plan_options.n_popularity = s->shares ? s->model->dims.n_experts : 0;
-    s->plan_options.no_disk = !disk;
+    s->plan_options.no_disk = !attempt->disk;
+    s->plan_options.no_advice = !attempt->last;
     s->plan_options.no_gpu_experts = true; /* the engine reads them for CPUs only yet */
     for (int i = 0; i < s->probe.cluster.n_nodes; i++)
-        s->probe.cluster.nodes[i].disk_tier = disk;
+        s->probe.cluster.nodes[i].disk_tier = attempt->disk;
     const bool choose = s->settings.slots == 0 && s->defaults.most_slots > 0;
     enum sw_status status;
     do { /* while memory is short, try half as many slots; advice only with one slot */
@@ -152,33 +154,26 @@ static enum sw_status session_plan_slots(struct sw_session *s, bool disk)
     return status;
 }
 
-/*
- * Where the usual context does not fit, the positions that are needed may: that is tried first with
- * all layers in memory, as the disk is far slower.
- */
-static enum sw_status session_plan_short(struct sw_session *s, bool disk)
+/* A sw_plan_attempt_make. */
+static enum sw_status session_attempt(void *user, const struct sw_plan_attempt *attempt)
 {
-    enum sw_status status = session_plan_slots(s, disk);
-    const int usual = s->params.context, needed = s->defaults.positions;
-    if (status != SW_ENOFIT || s->settings.context > 0 || s->defaults.context > 0 || needed <= 0 ||
-        needed >= usual)
-        return status;
-    s->defaults.context = needed;
-    status = session_plan_slots(s, disk);
-    if (status == SW_OK)
-        sw_log(SW_LOG_INFO, "memory is short: room for %d positions, not for %d", needed, usual);
-    else
+    struct sw_session *s = user;
+    if (attempt->context == 0)
+        return session_plan_slots(s, attempt);
+    s->defaults.context = attempt->context;
+    const enum sw_status status = session_plan_slots(s, attempt);
+    if (status != SW_OK)
         s->defaults.context = 0;
     return status;
 }
 
 static enum sw_status session_plan(struct sw_session *s)
 {
-    enum sw_status status = session_plan_short(s, false);
-    if (status == SW_ENOFIT && s->reader) /* some layers may stay in the model's files */
-        status = session_plan_short(s, true);
-    SW_TRY(status);
-    sw_error_clear();
+    const bool fixed = s->settings.context > 0 || s->defaults.context > 0;
+    const int positions = s->defaults.positions;
+    const bool disk = s->reader != NULL; /* some layers may stay in the model's files */
+    SW_TRY(sw_plan_attempts(sw_params_usual(s->model, positions), fixed ? 0 : positions, disk,
+                            session_attempt, s));
     struct sw_cluster now = s->probe.cluster; /* with the links' present latencies */
     now.link_latency = s->probe.link_now;
     now.local_latency = s->probe.local_now;

@@ -13,6 +13,12 @@ mkdir bin
 cat >bin/srun <<'SH'
 #!/bin/bash
 trap "" USR1 # ends in good order
+if [[ " $* " == *" bash -c "* ]]; then # what copies a model: one task a node
+    all="$*"
+    echo "${all%% bash -c*}" >>"$NOTES/copies"
+    while [ "$1" != bash ]; do shift; done
+    exec "$@"
+fi
 echo "$*" >"$NOTES/srun"
 for fact in ${FAKE_FACTS:-}; do : >"$SPILLWAY_SUPERVISED/$fact"; done
 echo >>"$NOTES/starts"
@@ -69,6 +75,52 @@ planned run m -- --fresh
 ran run "${options[@]}" m -- --fresh
 planned probe m
 ran probe m
+
+# All that the plan was given goes to the job, and files by paths that hold anywhere.
+printf '%s\n' '{"routes": 1, "experts": 5}' '{"layer": 0, "experts": [[0, 1]]}' >"it's routes"
+"$spillway" plan "$models/tiny/mixtral" --cluster "1x(host:1G)" --context 100 --transport mpi --share-gpus \
+    --timeout 2.5 --chunk 64 --popularity "it's routes" --sbatch=planned.sbatch >out 2>err || fail "plan --sbatch"
+options=(--context 100 --chunk 64 --share-gpus --transport mpi --timeout 2.5 --popularity "$(realpath "it's routes")")
+planned run m x
+ran run "${options[@]}" m x
+grep -q "stay in the model's files" planned.sbatch && fail "layers on disk, where memory has room"
+
+# SPILLWAY_LOCAL: models of the command line are copied to each node, once, and read from there.
+mkdir -p "the model" nodes
+echo '{}' >"the model/config.json"
+echo weights >"the model/model.safetensors"
+echo gguf >one.gguf
+for i in 1 2; do echo "part $i" >"two-0000$i-of-00002.gguf"; done
+local_job() { SPILLWAY_LOCAL=$work/nodes SLURM_JOB_NUM_NODES=3 job 0 0 "$@"; }
+copied() { sed -n 2p words; } # the model of the last command
+rm -f copies
+local_job run "the model" x
+to=$(copied)
+[[ $to == "$work"/nodes/*"/the model" ]] && diff -r "the model" "$to" || fail "not copied: $to"
+ran run "$to" x
+grep -qx -- '--nodes=3 --ntasks=3 --ntasks-per-node=1' copies || fail "copied by $(cat copies)"
+touch -d '1 hour ago' "$to/config.json"
+stamp=$(stat -c %z "$to/model.safetensors")
+echo cut >"$to/model.safetensors.part" # of a job that was killed
+local_job score "$work/the model/" in out
+[ "$(copied)" = "$to" ] && cmp -s "the model/config.json" "$to/config.json" &&
+    [ "$(stat -c %Y "$to/config.json")" = "$(stat -c %Y "the model/config.json")" ] || fail "a copy is not made anew"
+[ "$(stat -c %z "$to/model.safetensors")" = "$stamp" ] || fail "copied again, though nothing changed"
+local_job run two-00001-of-00002.gguf x
+to=$(copied)
+for i in 1 2; do cmp -s "two-0000$i-of-00002.gguf" "${to%/*}/two-0000$i-of-00002.gguf" || fail "part $i: not at $to"; done
+[ -e "${to%/*}/one.gguf" ] && fail "another file was copied, too"
+rm -f copies
+SLURM_HET_SIZE=2 SLURM_JOB_NUM_NODES_HET_GROUP_0=2 SLURM_JOB_NUM_NODES_HET_GROUP_1=1 SLURM_NTASKS_PER_NODE_HET_GROUP_0=1 \
+    SLURM_NTASKS_PER_NODE_HET_GROUP_1=1 local_job run one.gguf x
+printf -- '--het-group=%d --nodes=%d --ntasks=%d --ntasks-per-node=1\n' 0 2 2 1 1 1 | cmp - copies ||
+    fail "parts of a job: copied by $(cat copies)"
+to=$(copied)
+cmp -s one.gguf "$to" && [ "$(ls "${to%/*}")" = one.gguf ] || fail "one.gguf: not alone at $to"
+local_job run hub/name "a prompt"
+ran run hub/name "a prompt"
+SPILLWAY_LOCAL=/proc/nowhere job 0 5 run one.gguf x
+grep -q 'could not be copied' err || fail "no room for a copy: no message"
 
 # Queued again when the same command would go on, but not for ever.
 queued() { grep -qx 'requeue 7' scontrol 2>/dev/null; }

@@ -31,7 +31,7 @@ holds() {
 holds slots 1 opt-66b "$hosts/lab2" --slots 1000000
 holds slots 1 opt-66b "$hosts/lab2" --slots 100000 --context 100
 holds slots 1 gpt-j-6b "1x(host:14G)" --slots 500 --kv f32
-holds context 64 opt-30b "1x(host:68G)" --slots 8
+holds context 64 opt-30b "1x(host:68G)" --slots 8 --context 2048
 holds context 64 mixtral-8x7b "1x(host:100G)" --slots 16 --context 30000
 sw plan "$configs/opt-66b" --cluster "$hosts/lab2" --slots 100000 --context 100
 grep -q 'GiB more host memory' out && fail "more host memory than any machine has is advised"
@@ -65,6 +65,34 @@ model=mixtral-8x7b # 32768 positions
 request "a longer answer" 512 4000 4512 -n 4000
 request "a longer prompt" 5000 128 5128 -p 5000
 request "a longer answer in no more context" 48 2000 2048 -n 2000 -c 2048
+
+# Where the usual context has no room, what the request needs may have: in memory, before the disk is used.
+# room CONTEXT WORD CLUSTER OPTIONS…: the plan has so many positions, and layers on disk or not
+room() {
+    local context=$1 where=$2 cluster=$3 got
+    shift 3
+    sw plan "$configs/$model" --cluster "$cluster" --json "$@"
+    expect 0 "$cluster $*"
+    got=$(python3 -c "
+import json
+p = json.load(open('out'))
+print(p['context'], 'disk' if any(s['disk'] for s in p['stages']) else 'memory')")
+    [ "$got" = "$context $where" ] || fail "$cluster $*: $got, not $context $where"
+}
+model=opt-30b # in f16 59.2 GB of weights, 1.4 MB of KV cache a position
+for disk in "" " disk:3GB/s"; do
+    room 2048 memory "1x(host:61G$disk)"
+    room 640 memory "1x(host:58.2G$disk)"
+    one_message "room for the request only" "memory is short: room for 640 positions, not for 2048"
+    room 100 memory "1x(host:57.2G$disk)" -p 90 -n 10
+done
+room 2048 disk "1x(host:57.2G disk:3GB/s)"
+room 2048 disk "1x(host:58.2G disk:3GB/s)" --context 2048
+sw plan "$configs/$model" --cluster "1x(host:58.2G)" --context 2048
+expect 4 "a context that was asked for"
+sw plan "$configs/$model" --cluster "1x(host:57.2G)"
+expect 4 "no room for the request"
+room 640 memory "1x(host:58.2G)" --objective throughput
 
 sw plan "$configs/llama-3.1-405b" --cluster "$hosts/big" --slots 2000000000 --context 131072
 expect 2 "a KV cache that cannot be counted"
