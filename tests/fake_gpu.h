@@ -42,19 +42,21 @@ struct fake_gpu {
     uint64_t fetched_bytes;
     bool in_use[2], repeating;
     uint64_t replays;
+    int n_turns;      /* products after one on another device */
     char checked[64]; /* what was looked at last, whether it is finite */
 };
 
 /* What a closed one leaves behind. */
 struct fake_report {
     uint64_t peak, left, fetched;
-    int faults, unpacked, pins_left;
+    int faults, unpacked, pins_left, turns;
     char fault[128]; /* the first */
     char checked[64];
 };
 
 static struct fake_gpu fake_gpus[FAKE_GPUS];
 static struct fake_report fake_report_of[FAKE_GPUS];
+static const struct sw_backend *fake_last; /* that computed a product */
 static pthread_mutex_t fake_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static inline int fake_index(const struct sw_backend *b)
@@ -185,6 +187,15 @@ static inline void fake_norm(struct sw_backend *b, enum sw_norm kind, float eps,
     fake_of(b)->cpu->norm(b, kind, eps, d_x, ld_x, n, dim, d_weight, d_bias, d_y, ld_y);
 }
 
+static inline void fake_turn(struct sw_backend *b)
+{
+    struct fake_gpu *g = fake_of(b);
+    pthread_mutex_lock(&fake_lock);
+    g->n_turns += fake_last != b;
+    fake_last = b;
+    pthread_mutex_unlock(&fake_lock);
+}
+
 static inline void fake_matmul(struct sw_backend *b, const struct sw_matrix *m, const float *d_bias,
                                const float *d_x, int64_t ld_x, int64_t n, float *d_y, int64_t ld_y,
                                bool add)
@@ -194,6 +205,7 @@ static inline void fake_matmul(struct sw_backend *b, const struct sw_matrix *m, 
     fake_mine(b, d_x, 1, "a product reads elsewhere");
     if (fake_of(b)->is_gpu) /* the CPU's may go where the caller wants its logits */
         fake_mine(b, d_y, 1, "a product writes elsewhere");
+    fake_turn(b);
     fake_of(b)->cpu->matmul(b, m, d_bias, d_x, ld_x, n, d_y, ld_y, add);
 }
 
@@ -250,6 +262,7 @@ static inline void fake_close(struct sw_backend *b)
     r->left = g->used;
     r->unpacked = g->n_unpacked;
     r->fetched = g->fetched_bytes;
+    r->turns = g->n_turns;
     memcpy(r->checked, g->checked, sizeof r->checked);
     for (int k = 0; k < FAKE_PIECES; k++)
         r->pins_left += g->pinned[k].start != NULL;

@@ -117,10 +117,8 @@ static enum sw_status stage_make_table(struct sw_stage *s, const struct sw_loade
         return sw_fail(SW_EUSAGE, "%d layers are to stay on disk, but weights are made up",
                        t->n_disk);
     SW_TRY(stage_open_stores(s, loader));
-    int index = 0;
-    for (int tier = 0; tier < SW_TIERS; tier++)
-        for (int n = sw_tiers_count(t, (enum sw_tier)tier); n > 0; n--)
-            stage_fill_row(s, (enum sw_tier)tier, index++);
+    for (int i = 0; i < s->options.count; i++)
+        stage_fill_row(s, sw_tier_at(t, i), i);
     return SW_OK;
 }
 
@@ -161,7 +159,9 @@ static enum sw_status make_buffers(struct sw_stage *s)
     s->chosen = malloc(rows * (used + 1) * sizeof *s->chosen);
     s->experts = malloc((experts + 1) * sizeof *s->experts);
     s->foreseen = malloc((experts + 1) * sizeof *s->foreseen);
-    if (!s->rows || !s->shares || !s->scores || !s->chosen || !s->experts || !s->foreseen)
+    s->uses = malloc((size_t)o->count * sizeof *s->uses);
+    if (!s->rows || !s->shares || !s->scores || !s->chosen || !s->experts || !s->foreseen ||
+        !s->uses)
         return sw_fail(SW_ENOMEM, "no memory for row lists");
     return SW_OK;
 }
@@ -292,6 +292,7 @@ void sw_stage_close(struct sw_stage *s)
     free(s->chosen);
     free(s->experts);
     free(s->foreseen);
+    free(s->uses);
     free(s->layers);
     free(s);
 }

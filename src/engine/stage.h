@@ -78,6 +78,7 @@ struct sw_stage {
     int32_t *chosen;   /* (max_batch_tokens, n_experts_used) host scratch: experts of each row */
     int32_t *experts;  /* (n_experts) host scratch: those that some row chose */
     int32_t *foreseen; /* (n_experts) the same of the next layer, as far as that can be foreseen */
+    int *uses;         /* (count) host scratch: the layers that a micro-batch takes from a store */
     /* Called with each layer's output (n_rows, hidden) in host memory; layer -1: the embedding.
      * NULL: not called. */
     enum sw_status (*hidden_hook)(void *context, int layer, const float *hidden, int n_rows);

@@ -186,11 +186,14 @@ static enum sw_status stage_begin(struct sw_stage *s, const struct sw_microbatch
     const int stream_rows = o->tiers.stream_rows;
     s->n_rows = batch->n_rows;
     s->phase = stream_rows > 0 && batch->n_rows >= stream_rows ? SW_PROMPT : SW_DECODE;
-    for (int i = 0, end; i < o->count; i = end) {
-        struct sw_store *store = s->layers[i].ways[s->phase].store;
-        for (end = i + 1; end < o->count && s->layers[end].ways[s->phase].store == store;)
-            end++;
-        SW_TRY(store->ops->begin(store, o->first + i, o->first + end));
+    for (int kind = 0; kind < SW_STORE_KINDS; kind++) {
+        struct sw_store *store = s->stores[kind];
+        int n = 0;
+        for (int i = 0; i < o->count && store; i++)
+            if (s->layers[i].ways[s->phase].store == store)
+                s->uses[n++] = s->layers[i].layer;
+        if (n > 0)
+            SW_TRY(store->ops->begin(store, s->uses, n));
     }
     return SW_OK;
 }

@@ -20,8 +20,8 @@ struct sw_store;
 struct sw_store_ops {
     /* Takes a layer in, whose weights the loader reads or makes up; sets its backend and layout. */
     enum sw_status (*load)(struct sw_store *s, struct sw_loader *loader, int layer);
-    /* A micro-batch begins that uses the layers [first, end) in this order, each once. */
-    enum sw_status (*begin)(struct sw_store *s, int first, int end);
+    /* A micro-batch begins that uses these n > 0 layers, in this order, each once. */
+    enum sw_status (*begin)(struct sw_store *s, const int *layers, int n);
     /* Sets *out to the layer's weights, valid until release. Operations that are enqueued on the
      * device after this call may read its vectors, and its matrices as `matrix` gives them. */
     enum sw_status (*acquire)(struct sw_store *s, int layer, const struct sw_weights **out);

@@ -20,9 +20,9 @@ static enum sw_status disk_load(struct sw_store *s, struct sw_loader *loader, in
     return SW_OK;
 }
 
-static enum sw_status disk_begin(struct sw_store *s, int first, int end)
+static enum sw_status disk_begin(struct sw_store *s, const int *layers, int n)
 {
-    (void)first, (void)end; /* all of them, in any micro-batch */
+    (void)layers, (void)n; /* all of them, in any micro-batch */
     sw_disk_layers_begin(disk_of(s));
     return SW_OK;
 }

@@ -223,14 +223,14 @@ static enum sw_status experts_load(struct sw_store *base, struct sw_loader *load
     return status;
 }
 
-static enum sw_status experts_begin(struct sw_store *base, int first, int end)
+static enum sw_status experts_begin(struct sw_store *base, const int *layers, int n)
 {
     struct expert_store *s = experts_of(base);
-    (void)end;
+    (void)n;
     if (!s->has_begun) /* until then loading reads */
         s->before = s->opened = sw_reader_bytes(s->loader.reader);
     s->has_begun = true;
-    experts_ask_whole(s, first - s->options.layers.first);
+    experts_ask_whole(s, layers[0] - s->options.layers.first);
     return SW_OK;
 }
 

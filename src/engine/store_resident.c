@@ -24,9 +24,9 @@ static enum sw_status resident_load(struct sw_store *base, struct sw_loader *loa
 }
 
 /* Nothing is to be fetched. */
-static enum sw_status resident_begin(struct sw_store *s, int first, int end)
+static enum sw_status resident_begin(struct sw_store *s, const int *layers, int n)
 {
-    (void)s, (void)first, (void)end;
+    (void)s, (void)layers, (void)n;
     return SW_OK;
 }
 

@@ -17,6 +17,7 @@ struct streamed_layer {
     const struct sw_weights *weights; /* &own; or another store's, as the CPU packs them; NULL: not
                                          in this store, or on disk */
     bool is_pinned;
+    int turn; /* its place in the order of this micro-batch */
 };
 
 /* A buffer on the GPU. */
@@ -34,10 +35,10 @@ struct streamed_store {
     int disk_first, disk_end;                          /* the layers on disk */
     void *d_matrix;                                    /* buffer on the GPU */
     struct streamed_buffer buffers[SW_STREAM_BUFFERS]; /* (options.n_buffers) */
-    int first, end;                                    /* the layers of this micro-batch */
-    const struct streamed_buffer *used;                /* of the acquired layer */
-    struct sw_matrix unpacked;                         /* the last matrix unpacked, in d_matrix */
-    struct streamed_layer layers[];                    /* (options.layers.count) */
+    int *order, n_order; /* (options.layers.count) the layers of this micro-batch, in their order */
+    const struct streamed_buffer *used; /* of the acquired layer */
+    struct sw_matrix unpacked;          /* the last matrix unpacked, in d_matrix */
+    struct streamed_layer layers[];     /* (options.layers.count) */
 };
 
 static struct streamed_store *streamed_of(struct sw_store *s)
@@ -97,7 +98,7 @@ static int streamed_holding(const struct streamed_store *s, int layer)
  * next micro-batch. */
 static int streamed_following(const struct streamed_store *s, int layer, int ahead)
 {
-    return s->first + (layer - s->first + ahead) % (s->end - s->first);
+    return s->order[(s->layers[layer - s->options.layers.first].turn + ahead) % s->n_order];
 }
 
 /* A buffer that holds none of the layers that are used `from` layers after this one and then. There
@@ -167,12 +168,13 @@ static enum sw_status streamed_fetch(struct streamed_store *s, int layer, int bu
 
 /* Whether a layer that is used `ahead` layers after this one can be fetched without waiting. Layers
  * on disk are fetched once in each micro-batch, in order, so none is for the next one. */
-static bool streamed_at_hand(const struct streamed_store *s, int layer, int ahead)
+static bool streamed_at_hand(struct streamed_store *s, int layer, int ahead)
 {
     const int next = streamed_following(s, layer, ahead);
     if (!streamed_on_disk(s, next))
         return true;
-    return layer + ahead < s->end && sw_disk_layers_ready(s->disk, next);
+    return streamed_layer(s, layer)->turn + ahead < s->n_order &&
+           sw_disk_layers_ready(s->disk, next);
 }
 
 /* Fetches the layers that are used `from` layers after this one and then, as many as there are
@@ -187,18 +189,21 @@ static enum sw_status streamed_fetch_ahead(struct streamed_store *s, int layer, 
     return SW_OK;
 }
 
-static enum sw_status streamed_begin(struct sw_store *base, int first, int end)
+static enum sw_status streamed_begin(struct sw_store *base, const int *layers, int n)
 {
     struct streamed_store *s = streamed_of(base);
-    s->first = first;
-    s->end = end;
+    s->n_order = n;
+    for (int i = 0; i < n; i++) {
+        s->order[i] = layers[i];
+        streamed_layer(s, layers[i])->turn = i;
+    }
     if (s->disk) {
         sw_disk_layers_begin(s->disk);
         for (int i = 0; i < s->options.n_buffers && !sw_disk_layers_all_fit(s->disk); i++)
             if (streamed_on_disk(s, s->buffers[i].layer))
                 s->buffers[i].layer = -1;
     }
-    return streamed_fetch_ahead(s, first, 0);
+    return streamed_fetch_ahead(s, layers[0], 0);
 }
 
 /* ---- use */
@@ -269,6 +274,7 @@ static void streamed_close(struct sw_store *base)
             sw_pins_remove(o->pins, l->weights->d_block);
         sw_weights_free(o->cpu, &l->own);
     }
+    free(s->order);
     free(s);
 }
 
@@ -286,6 +292,9 @@ static enum sw_status streamed_make_buffer(struct streamed_store *s, struct stre
 static enum sw_status streamed_start(struct streamed_store *s)
 {
     const struct sw_streamed_options *o = &s->options;
+    s->order = malloc((size_t)o->layers.count * sizeof *s->order);
+    if (!s->order)
+        return sw_fail(SW_ENOMEM, "no memory for the order of %d layers", o->layers.count);
     for (int i = 0; i < o->n_buffers; i++)
         SW_TRY(streamed_make_buffer(s, &s->buffers[i]));
     if (o->matrix_bytes)

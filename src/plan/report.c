@@ -82,23 +82,40 @@ static const char *report_range(int first, int count, char *out, size_t cap)
     return out;
 }
 
-/* Writes what a stage has in host memory, "layers 20-33, streamed 34-40, head". */
+/* "layers 20-33", "streamed 34-40", or "layers 20-40 (14 by the CPU, 7 over the bus meanwhile)". */
+static const char *report_host_layers(const struct sw_plan_stage *s, char *out, size_t cap)
+{
+    const struct sw_tiers *t = &s->tiers;
+    const int first = s->first + t->n_gpu, count = t->n_host + t->n_streamed;
+    const char *prompts = s->stream_prompt ? "on the GPU for prompts" : "";
+    char layers[32];
+    if (t->n_host && t->n_streamed)
+        snprintf(out, cap, "%s (%d by the CPU%s%s, %d over the bus meanwhile)",
+                 sw_layers_format(first, count, layers, sizeof layers), t->n_host,
+                 prompts[0] ? " and " : "", prompts, t->n_streamed);
+    else if (t->n_streamed)
+        snprintf(out, cap, "streamed %s", report_range(first, count, layers, sizeof layers));
+    else
+        snprintf(out, cap, "%s%s%s%s", sw_layers_format(first, count, layers, sizeof layers),
+                 prompts[0] ? " (" : "", prompts, prompts[0] ? ")" : "");
+    return out;
+}
+
+/* Writes what a stage has in host memory, "layers 20-33, from disk 34-40, head". */
 static void describe_host(const struct sw_plan_stage *s, char *text, size_t cap)
 {
     struct sw_strbuf b = {0};
-    char layers[32];
+    char layers[96];
     const char *comma = "";
 #define ITEM(there, ...)                                                                           \
     ((there) ? (sw_strbuf_puts(&b, comma), comma = ", ", sw_strbuf_printf(&b, __VA_ARGS__))        \
              : (void)0)
-    const int host = s->first + s->tiers.n_gpu, streamed = host + s->tiers.n_host;
     ITEM(s->embed && !s->tiers.embed_on_gpu, "embedding");
-    ITEM(s->tiers.n_host, "%s%s", sw_layers_format(host, s->tiers.n_host, layers, sizeof layers),
-         s->stream_prompt ? " (on the GPU for prompts)" : "");
-    ITEM(s->tiers.n_streamed, "streamed %s",
-         report_range(streamed, s->tiers.n_streamed, layers, sizeof layers));
+    ITEM(s->tiers.n_host || s->tiers.n_streamed, "%s",
+         report_host_layers(s, layers, sizeof layers));
     ITEM(s->tiers.n_disk && !s->tiers.disk_on_gpu, "from disk %s",
-         report_range(streamed + s->tiers.n_streamed, s->tiers.n_disk, layers, sizeof layers));
+         report_range(s->first + s->count - s->tiers.n_disk, s->tiers.n_disk, layers,
+                      sizeof layers));
     ITEM(s->head && !s->tiers.head_on_gpu, "head");
     snprintf(text, cap, "%s", b.text ? b.text : "");
     sw_strbuf_free(&b);

@@ -116,15 +116,19 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
     uint64_t parts[5] = {0};
     for (int i = 0; i < plan->n_ranks; i++) {
         const struct sw_plan_stage *s = &plan->stages[i];
-        const int host = s->first + s->tiers.n_gpu;
+        const int host = s->first + s->tiers.n_gpu, mixed = s->tiers.n_host + s->tiers.n_streamed;
         if (s->node != n || !s->count)
             continue;
         parts_add(parts, &s->host);
         svg_append_layers(&what, "embedding", 0, s->embed && !s->tiers.embed_on_gpu ? -1 : 0);
-        svg_append_layers(&what, s->tiers.n_host == 1 ? "layer " : "layers ", host,
-                          s->tiers.n_host);
-        svg_append_layers(&what, "streamed ", host + s->tiers.n_host, s->tiers.n_streamed);
-        svg_append_layers(&what, "from disk ", host + s->tiers.n_host + s->tiers.n_streamed,
+        svg_append_layers(&what,
+                          !s->tiers.n_host ? "streamed "
+                          : mixed == 1     ? "layer "
+                                           : "layers ",
+                          host, mixed);
+        if (s->tiers.n_host && s->tiers.n_streamed)
+            sw_strbuf_printf(&what, " (%d over the bus)", s->tiers.n_streamed);
+        svg_append_layers(&what, "from disk ", host + mixed,
                           s->tiers.disk_on_gpu ? 0 : s->tiers.n_disk);
         svg_append_layers(&what, "head", 0, s->head && !s->tiers.head_on_gpu ? -1 : 0);
     }

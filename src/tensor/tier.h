@@ -15,7 +15,8 @@ enum sw_tier {
     SW_TIERS
 };
 
-/* The tiers of a stage: its layers lie in this order. */
+/* The tiers of a stage. GPU layers come first and disk layers last; sw_tier_at says how host and
+ * streamed layers lie between them. */
 struct sw_tiers {
     int n_gpu, n_host, n_streamed, n_disk; /* layers in each tier */
     int stream_rows; /* micro-batches of at least so many rows run the host layers on the GPU, as if
@@ -39,6 +40,28 @@ static inline int sw_tiers_count(const struct sw_tiers *t, enum sw_tier tier)
 static inline int sw_tiers_layers(const struct sw_tiers *t)
 {
     return t->n_gpu + t->n_host + t->n_streamed + t->n_disk;
+}
+
+/* Whether the i-th of `all` things is one of n of them that are spread evenly, the last one among
+ * them. */
+static inline bool sw_is_spread(int i, int n, int all)
+{
+    return (long)(i + 1) * n / all > (long)i * n / all;
+}
+
+/*
+ * The tier of a stage's i-th layer. Streamed layers are spread evenly among the host layers, so
+ * that some pass over the bus while the CPU computes others; the first of all these is a host layer
+ * if there are any, and the last one a streamed layer.
+ */
+static inline enum sw_tier sw_tier_at(const struct sw_tiers *t, int i)
+{
+    const int mixed = t->n_host + t->n_streamed;
+    if (i < t->n_gpu)
+        return SW_TIER_GPU;
+    if (i >= t->n_gpu + mixed)
+        return SW_TIER_DISK;
+    return sw_is_spread(i - t->n_gpu, t->n_streamed, mixed) ? SW_TIER_STREAMED : SW_TIER_HOST;
 }
 
 #endif

@@ -128,21 +128,26 @@ static void layers_are_fetched_ahead(void)
     struct rig r;
     rig_open(&r, "gpt_neox");
     struct sw_store *host = resident(&r, r.cpu), *store = sharing(&r, host);
-    CU_ASSERT_EQUAL(store->ops->begin(store, 0, 3), SW_OK);
+    CU_ASSERT_EQUAL(begin_range(store, 0, 3), SW_OK);
     fetches_are("0>0 1>1");
     use(store, 0, "2>0");
     use(store, 1, "0>1");
     use(store, 2, "1>0");
-    CU_ASSERT_EQUAL(store->ops->begin(store, 0, 3), SW_OK);
+    CU_ASSERT_EQUAL(begin_range(store, 0, 3), SW_OK);
     fetches_are("");
     use(store, 0, "2>1");
     /* Only the last two, of which one is there: it stays, though it is needed second. */
-    CU_ASSERT_EQUAL(store->ops->begin(store, 1, 3), SW_OK);
+    CU_ASSERT_EQUAL(begin_range(store, 1, 3), SW_OK);
     fetches_are("");
     use(store, 1, "");
     use(store, 2, "");
-    CU_ASSERT_EQUAL(store->ops->begin(store, 0, 3), SW_OK);
+    CU_ASSERT_EQUAL(begin_range(store, 0, 3), SW_OK);
     fetches_are("0>1");
+    /* The CPU computes the one between them. */
+    CU_ASSERT_EQUAL(store->ops->begin(store, (const int[]){0, 2}, 2), SW_OK);
+    fetches_are("2>0");
+    use(store, 0, "");
+    use(store, 2, "");
     store->ops->close(store);
     host->ops->close(host);
     rig_close(&r);
@@ -155,7 +160,7 @@ static void a_single_layer_is_fetched_once(void)
     rig_open(&r, "gpt_neox");
     struct sw_store *host = resident(&r, r.cpu), *store = sharing(&r, host);
     for (int round = 0; round < 3; round++) {
-        CU_ASSERT_EQUAL(store->ops->begin(store, 2, 3), SW_OK);
+        CU_ASSERT_EQUAL(begin_range(store, 2, 3), SW_OK);
         fetches_are(round ? "" : "2>0");
         use(store, 2, "");
     }
@@ -190,7 +195,7 @@ static void acquired_weights_are_the_layers(const char *name)
     int unpacked[3];
     for (int k = 0; k < 3; k++) {
         const int before = fake_of(r.gpu)->n_unpacked;
-        CU_ASSERT_EQUAL(stores[k]->ops->begin(stores[k], 0, n), SW_OK);
+        CU_ASSERT_EQUAL(begin_range(stores[k], 0, n), SW_OK);
         for (int i = 0; i < n; i++) {
             const struct sw_weights *w, *expected = fetched.weights[i];
             bool same = stores[k]->ops->acquire(stores[k], i, &w) == SW_OK;
@@ -232,7 +237,7 @@ static void closing_in_the_middle(void)
         struct sw_store *host = resident(&r, r.cpu), *store = sharing(&r, host);
         int step = 0;
         if (step++ < stop)
-            CU_ASSERT_EQUAL(store->ops->begin(store, 0, 2), SW_OK);
+            CU_ASSERT_EQUAL(begin_range(store, 0, 2), SW_OK);
         for (int i = 0; i < 2; i++) {
             if (step++ < stop)
                 CU_ASSERT_EQUAL(store->ops->acquire(store, i, &w), SW_OK);

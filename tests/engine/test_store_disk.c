@@ -410,7 +410,7 @@ static void what_is_not_copied_stays(void)
     const int layers = r.model->dims.n_layers;
     CU_ASSERT_FATAL(layers > SW_DISK_BUFFERS);
     for (int pass = 0; pass < 2; pass++) {
-        CU_ASSERT_EQUAL(r.disk->ops->begin(r.disk, 0, layers), SW_OK);
+        CU_ASSERT_EQUAL(begin_range(r.disk, 0, layers), SW_OK);
         for (int i = 0; i < layers; i++) {
             const struct sw_weights *want, *got;
             wait_for_quiet(); /* it is being fetched by now, but not yet copied */
@@ -432,7 +432,7 @@ static void reading_goes_on_meanwhile(void)
     rig_open(&r);
     const int layers = r.model->dims.n_layers;
     for (int pass = 0; pass < 2; pass++) {
-        CU_ASSERT_EQUAL(r.disk->ops->begin(r.disk, 0, layers), SW_OK);
+        CU_ASSERT_EQUAL(begin_range(r.disk, 0, layers), SW_OK);
         for (int i = 0; i < layers; i++) {
             const struct sw_weights *w;
             wait_for_quiet();

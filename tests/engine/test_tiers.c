@@ -259,6 +259,37 @@ static void layers_pass_no_more_than_needed(void)
     }
 }
 
+/* Streamed layers lie among the host layers, evenly and the last one at the end, so that a bus has
+ * work while the CPU computes: GPU and CPU take turns as often as there are of the fewer. */
+static void streamed_layers_are_spread(void)
+{
+    char dir[4096];
+    snprintf(dir, sizeof dir, "%s/tests/models/shakespeare", SW_SOURCE_DIR);
+    make_ids();
+    struct job first = job_of(dir, SW_FORMAT_F32);
+    CU_ASSERT_EQUAL_FATAL(job_run(&first), SW_OK);
+    for (int gpu = 0; gpu <= 1; gpu++)
+        for (int streamed = 1; streamed + gpu < 6; streamed++) {
+            const int host = 6 - gpu - streamed, turns = host < streamed ? host : streamed;
+            struct sw_engine_slice slice = {.count = 6, .tiers = TIERS(gpu, streamed, 0, gpu, 0)};
+            struct job job = job_of(dir, SW_FORMAT_F32); /* the head is on the CPU */
+            if (run(&job, &slice)) {
+                same_as(&job, &first, &slice);
+                CU_ASSERT_EQUAL(job.gpu_reports[0].turns, (1 + N_NEW) * (turns + gpu));
+            }
+            job_free(&job);
+        }
+    job_free(&first);
+    for (int all = 1; all < 40; all++)
+        for (int n = 0; n <= all; n++) {
+            int found = 0;
+            for (int i = 0; i < all; i++) {
+                found += sw_is_spread(i, n, all);
+                CU_ASSERT_EQUAL(found, (i + 1) * n / all);
+            }
+        }
+}
+
 /* From stream_rows rows on: of batches of 20, 20, 20 and 15 rows three are streamed, or none. */
 static void prompts_pass_from_so_many_rows_on(void)
 {
@@ -383,6 +414,7 @@ static void memory_that_is_not_there(void)
 SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},
               {"several ranks", several_ranks}, {"mixed batches", mixed_batches},
               {"layers pass no more than needed", layers_pass_no_more_than_needed},
+              {"streamed layers are spread", streamed_layers_are_spread},
               {"prompts pass from so many rows on", prompts_pass_from_so_many_rows_on},
               {"turns keep what they share", turns_keep_what_they_share},
               {"prompts pass in one piece", prompts_pass_in_one_piece},

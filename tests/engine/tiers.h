@@ -169,4 +169,13 @@ static inline void properties(const char *dir, int *layers, bool *tied)
     sw_model_close(model);
 }
 
+/* A micro-batch that uses the layers [first, end) of a store. */
+static inline enum sw_status begin_range(struct sw_store *store, int first, int end)
+{
+    int layers[8], n = 0;
+    for (int i = first; i < end; i++)
+        layers[n++] = i;
+    return store->ops->begin(store, layers, n);
+}
+
 #endif
