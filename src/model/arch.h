@@ -10,7 +10,12 @@
 
 #include <stdbool.h>
 
-enum sw_position { SW_POS_ROPE, SW_POS_LEARNED, SW_POS_ALIBI };
+enum sw_position {
+    SW_POS_ROPE,
+    SW_POS_LEARNED,
+    SW_POS_ALIBI,
+    SW_POS_BUCKETS, /* a bias of scores by how far key and query are apart (T5) */
+};
 
 enum sw_residual {
     SW_RES_SEQUENTIAL,   /* x += attn(norm1 x); x += mlp(norm2 x) */
@@ -34,6 +39,10 @@ struct sw_names {
     const char *attn_norm, *qkv, *q, *k, *v, *out, *q_norm, *k_norm, *mlp_norm;
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;
+    const char *plain_up; /* `up`, where the config says that there is no gate */
+    const char *bias;     /* of a stack's buckets: one tensor for all of its layers */
+    const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_out;
+    const char *memory_norm; /* of an encoder's last layer */
 };
 
 /*
@@ -79,6 +88,11 @@ enum sw_key {
     SW_KEY_SCALED_SCORES, /* attention scores are scaled by 1 / sqrt(head_dim) */
     SW_KEY_SCORES_BY_LAYER,
     SW_KEY_CROSS_ATTENTION,
+    SW_KEY_DECODER_LAYERS, /* of an encoder-decoder; SW_KEY_LAYERS are its encoder's. 0: as many */
+    SW_KEY_BUCKETS,
+    SW_KEY_BUCKET_REACH,    /* positions apart from which on all are in the last bucket */
+    SW_KEY_DECODER_START,   /* the id that every target begins with */
+    SW_KEY_TRAINED_CONTEXT, /* says nothing about what is computed, and is not read */
     SW_KEY_COUNT
 };
 
@@ -104,6 +118,11 @@ struct sw_arch {
     int position_offset;           /* row of position 0 in the position table (OPT: 2) */
     bool out_bias;                 /* of the attention's output, unless SW_KEY_QKV_BIAS is read */
     bool head_bias;
+    bool gate_by_config; /* SW_KEY_ACTIVATION says "gated-" where there is a gate */
+    bool plain_scores;   /* attention scores are not scaled */
+    bool tied_scale;     /* a tied head's logits are divided by sqrt(hidden) */
+    /* Of the layers of an encoder, which come before those of `names`; NULL: it has none. */
+    const struct sw_names *encoder;
     struct sw_arch_key keys[SW_KEY_COUNT];
     struct sw_names names;
 };

@@ -20,6 +20,11 @@ static enum sw_status read_activation(struct sw_config *config, enum sw_activati
     *out = config->arch->activation;
     if (!value)
         return SW_OK;
+    if (name && config->arch->gate_by_config && strncmp(name, "gated-", 6) == 0) {
+        name += 6;
+        if (strcmp(name, "gelu") == 0) /* T5's is not the exact one */
+            name = "gelu_new";
+    }
     if (!name || !sw_config_activation(name, out))
         return sw_fail(SW_EMODEL, "activation '%s' is not one of " SW_ACTIVATION_NAMES,
                        name ? name : "(no text)");
@@ -49,9 +54,22 @@ static enum sw_status read_heads(struct sw_config *config, struct sw_dims *d)
     return SW_OK;
 }
 
+/* Encoder and decoder are one list of layers, the encoder's first. */
+static enum sw_status read_layers(struct sw_config *config, struct sw_dims *d)
+{
+    int decoder;
+    SW_TRY(sw_config_int(config, SW_KEY_LAYERS, 1, 10000, &d->n_layers));
+    if (!config->arch->encoder)
+        return SW_OK;
+    SW_TRY(sw_config_int(config, SW_KEY_DECODER_LAYERS, 1, 10000, &decoder));
+    d->n_encoder = d->n_layers;
+    d->n_layers += decoder ? decoder : d->n_encoder;
+    return SW_OK;
+}
+
 static enum sw_status read_sizes(struct sw_config *config, struct sw_dims *d)
 {
-    SW_TRY(sw_config_int(config, SW_KEY_LAYERS, 1, 10000, &d->n_layers));
+    SW_TRY(read_layers(config, d));
     SW_TRY(sw_config_int(config, SW_KEY_HIDDEN, 1, 1 << 20, &d->hidden));
     SW_TRY(sw_config_int(config, SW_KEY_VOCAB, 1, 1 << 28, &d->vocab));
     SW_TRY(sw_config_int(config, SW_KEY_CONTEXT, 1, 1 << 30, &d->context));
@@ -371,6 +389,32 @@ static enum sw_status read_foreign(const struct sw_config *config, struct sw_mod
     return failed ? sw_fail(SW_ENOMEM, "no memory for warnings") : SW_OK;
 }
 
+/* What T5's kind of model has beside: buckets of positions, and a target's first id. */
+static enum sw_status read_stacks(struct sw_config *config, struct sw_model *m)
+{
+    struct sw_dims *d = &m->dims;
+    for (int layer = 0; layer < d->n_layers && d->n_encoder > 0; layer++)
+        m->layer_kinds[layer] |= layer < d->n_encoder ? SW_LAYER_ENCODER : SW_LAYER_CROSS;
+    SW_TRY(sw_config_int(config, SW_KEY_DECODER_START, 0, d->vocab - 1, &d->decoder_start));
+    if (m->arch->position != SW_POS_BUCKETS)
+        return SW_OK;
+    SW_TRY(sw_config_int(config, SW_KEY_BUCKETS, 4, 1 << 16, &d->n_buckets));
+    SW_TRY(sw_config_int(config, SW_KEY_BUCKET_REACH, 2, 1 << 20, &d->bucket_reach));
+    if (d->n_buckets % 4 != 0 || d->bucket_reach <= d->n_buckets / 2)
+        return sw_fail(SW_EMODEL,
+                       "%d position buckets that reach %d positions: the number must be a multiple "
+                       "of 4, and less than twice the reach",
+                       d->n_buckets, d->bucket_reach);
+    return SW_OK;
+}
+
+static void read_gate(const struct sw_config *config, struct sw_arch *arch)
+{
+    const char *name = json_string_value(sw_config_find(config, SW_KEY_ACTIVATION));
+    if (arch->gate_by_config)
+        arch->gated = name && strncmp(name, "gated-", 6) == 0;
+}
+
 /* m->arch is set */
 static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
 {
@@ -383,6 +427,8 @@ static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
     if (m->arch->position == SW_POS_ROPE)
         SW_TRY(read_rope(&config, &m->dims));
     SW_TRY(read_flags(&config, m));
+    SW_TRY(read_stacks(&config, m));
+    read_gate(&config, m->arch);
     SW_TRY(read_experts(&config, m));
     SW_TRY(check_layers(m));
     SW_TRY(read_window(&config, m));

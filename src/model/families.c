@@ -55,6 +55,21 @@
     QWEN_WINDOW, [SW_KEY_WINDOW_FROM] = {.name = "max_window_layers", .absent = 28},               \
                  [SW_KEY_LAYER_TYPES] = {.name = "layer_types"}
 
+#define T5_LAYER(stack, mlp)                                                                       \
+    .attn_norm = stack ".block.#.layer.0.layer_norm",                                              \
+    .q = stack ".block.#.layer.0.SelfAttention.q", .k = stack ".block.#.layer.0.SelfAttention.k",  \
+    .v = stack ".block.#.layer.0.SelfAttention.v",                                                 \
+    .out = stack ".block.#.layer.0.SelfAttention.o",                                               \
+    .bias = stack ".block.0.layer.0.SelfAttention.relative_attention_bias",                        \
+    .mlp_norm = stack ".block.#.layer." mlp ".layer_norm",                                         \
+    .gate = stack ".block.#.layer." mlp ".DenseReluDense.wi_0",                                    \
+    .up = stack ".block.#.layer." mlp ".DenseReluDense.wi_1",                                      \
+    .plain_up = stack ".block.#.layer." mlp ".DenseReluDense.wi",                                  \
+    .down = stack ".block.#.layer." mlp ".DenseReluDense.wo"
+
+static const struct sw_names t5_encoder = {T5_LAYER("encoder", "1"),
+                                           .memory_norm = "encoder.final_layer_norm"};
+
 static const struct sw_arch rows[] = {
     {
         .model_type = "gpt_neox",
@@ -308,6 +323,41 @@ static const struct sw_arch rows[] = {
                   .expert_gate = "model.layers.#.mlp.experts.@.gate_proj",
                   .expert_up = "model.layers.#.mlp.experts.@.up_proj",
                   .expert_down = "model.layers.#.mlp.experts.@.down_proj"},
+    },
+    {
+        .model_type = "t5",
+        .title = "T5, Flan-T5, T0",
+        .norm = SW_NORM_RMS,
+        .position = SW_POS_BUCKETS,
+        .activation = SW_ACT_RELU,
+        .gate_by_config = true,
+        .plain_scores = true,
+        .tied_scale = true,
+        .encoder = &t5_encoder,
+        .keys = {[SW_KEY_LAYERS] = {.name = "num_layers", REQUIRED},
+                 [SW_KEY_DECODER_LAYERS] = {.name = "num_decoder_layers"},
+                 [SW_KEY_HIDDEN] = {.name = "d_model", REQUIRED},
+                 [SW_KEY_HEADS] = {.name = "num_heads", REQUIRED},
+                 [SW_KEY_HEAD_DIM] = {.name = "d_kv", .absent = 64},
+                 [SW_KEY_FFN] = {.name = "d_ff", REQUIRED},
+                 [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},
+                 [SW_KEY_ACTIVATION] = {.name = "feed_forward_proj"},
+                 [SW_KEY_NORM_EPS] = {.name = "layer_norm_epsilon", .absent = 1e-6},
+                 [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = 1},
+                 [SW_KEY_BUCKETS] = {.name = "relative_attention_num_buckets", .absent = 32},
+                 [SW_KEY_BUCKET_REACH] = {.name = "relative_attention_max_distance", .absent = 128},
+                 [SW_KEY_DECODER_START] = {.name = "decoder_start_token_id"},
+                 [SW_KEY_TRAINED_CONTEXT] = {.name = "n_positions"}},
+        .names = {.prefix = "",
+                  .embed = "shared",
+                  .final_norm = "decoder.final_layer_norm",
+                  .head = "lm_head",
+                  T5_LAYER("decoder", "2"),
+                  .cross_norm = "decoder.block.#.layer.1.layer_norm",
+                  .cross_q = "decoder.block.#.layer.1.EncDecAttention.q",
+                  .cross_k = "decoder.block.#.layer.1.EncDecAttention.k",
+                  .cross_v = "decoder.block.#.layer.1.EncDecAttention.v",
+                  .cross_out = "decoder.block.#.layer.1.EncDecAttention.o"},
     },
 };
 

@@ -7,6 +7,18 @@
 
 #include <stdlib.h>
 
+static uint64_t layer_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
+{
+    const struct sw_dims *d = &model->dims;
+    return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
+}
+
+int sw_model_kv_caches(const struct sw_model *model, int layer)
+{
+    const int kinds = model->layer_kinds[layer];
+    return kinds & SW_LAYER_ENCODER ? 0 : kinds & SW_LAYER_CROSS ? 2 : 1;
+}
+
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *p)
 {
     const struct sw_dims *d = &model->dims;
@@ -28,13 +40,16 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         .expert = routed ? d->hidden : 0,
         .rope = (int64_t)p->context * d->rotary_dim,
         .slopes = model->arch->position == SW_POS_ALIBI ? d->n_heads : 0,
+        .bucket_at = d->n_buckets ? 2 * (2 * (int64_t)d->bucket_reach + 1) : 0,
+        .kv = d->n_encoder ? layer_kv_bytes(model, p) : 0,
     };
     const uint64_t rows = (uint64_t)w.rows;
     w.bytes = 3 * sw_round_up(rows * (uint64_t)w.hidden * sizeof(float), SW_ALIGN);
     const int64_t per_row[] = {w.qkv, w.attention, w.up, w.router, w.expert, w.expert};
     for (size_t i = 0; i < sizeof per_row / sizeof per_row[0]; i++)
         w.bytes += sw_round_up(rows * (uint64_t)per_row[i] * sizeof(float), SW_ALIGN);
-    w.bytes += sw_vector_bytes(w.rope) + sw_vector_bytes(w.slopes);
+    w.bytes += sw_vector_bytes(w.rope) + sw_vector_bytes(w.slopes) + sw_vector_bytes(w.bucket_at) +
+               sw_round_up(w.kv, SW_ALIGN);
     return w;
 }
 
@@ -118,12 +133,6 @@ static uint64_t sums_expert(const struct sw_model *model, const struct sums *sum
     return sums->unlike || !sums->experts ? 0 : sums->experts / (uint64_t)model->dims.n_experts;
 }
 
-static uint64_t layer_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
-{
-    const struct sw_dims *d = &model->dims;
-    return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
-}
-
 static void count_layer(const struct sw_model *model, const struct sw_footprint_params *p,
                         int layer, struct sw_footprint *footprint)
 {
@@ -142,18 +151,21 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
         out->n_experts = d->n_experts;
         out->n_used = d->n_experts_used;
     }
-    out->attend_flops = 4.0 * d->n_heads * d->head_dim; /* scores, and the sum of values */
+    const int caches = sw_model_kv_caches(model, layer), attentions = caches > 1 ? caches : 1;
+    out->is_encoder = caches == 0;
+    /* scores, and the sum of values */
+    out->attend_flops = 4.0 * attentions * d->n_heads * d->head_dim;
     out->window = model->layer_kinds[layer] & SW_LAYER_SLIDING ? d->window : 0;
-    out->kv_bytes = layer_kv_bytes(model, p);
-    out->kv_row_bytes =
-        2 * (uint64_t)d->n_kv_heads * (uint64_t)d->head_dim * sw_dtype_info(p->kv)->bits / 8;
+    out->kv_bytes = (uint64_t)caches * layer_kv_bytes(model, p);
+    out->kv_row_bytes = 2 * (uint64_t)caches * (uint64_t)d->n_kv_heads * (uint64_t)d->head_dim *
+                        sw_dtype_info(p->kv)->bits / 8;
 }
 
 /* Numbers from a command line, unlike those of a checked model, could make sums overflow. */
 static enum sw_status check_kv(const struct sw_model *model, const struct sw_footprint_params *p)
 {
     const struct sw_dims *d = &model->dims;
-    const double row = 2.0 * d->n_layers * d->n_kv_heads * d->head_dim;
+    const double row = (d->n_encoder ? 4.0 : 2.0) * d->n_layers * d->n_kv_heads * d->head_dim;
     if ((double)p->slots * p->context * row * sw_dtype_info(p->kv)->bits / 8 < 0x1p60)
         return SW_OK;
     return sw_fail(SW_EUSAGE, "%d slots of %d positions are more than 1 EiB of KV cache", p->slots,
@@ -172,7 +184,8 @@ static uint64_t sampling_bytes(const struct sw_model *model, const struct sw_foo
 enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_footprint_params *p,
                                struct sw_footprint *out)
 {
-    *out = (struct sw_footprint){.params = *p, .n_layers = model->dims.n_layers};
+    *out = (struct sw_footprint){
+        .params = *p, .n_layers = model->dims.n_layers, .has_encoder = model->dims.n_encoder > 0};
     if (model->dims.context > 0 && p->context > model->dims.context)
         return sw_fail(SW_EUSAGE, "--context %d: the model was made for at most %d positions",
                        p->context, model->dims.context);
@@ -199,6 +212,8 @@ enum sw_status sw_footprint_of(const struct sw_model *model, const struct sw_foo
 double sw_layer_prompt_sees(const struct sw_layer_footprint *layer, double n)
 {
     const double window = layer->window;
+    if (layer->is_encoder)
+        return n;
     if (window <= 0 || window >= n)
         return (n + 1) / 2;
     return (window * (window + 1) / 2 + (n - window) * window) / n;

@@ -68,6 +68,7 @@ struct sw_layer_footprint {
     double token_flops;    /* flops per token without attention; a multiply-add counts as two */
     double attend_flops;   /* flops of attention per token and position that it attends to */
     int window;            /* most positions that a token attends to, itself included; 0: all */
+    bool is_encoder;       /* it runs for prompts only */
     /* Of a routed layer: bytes of an expert, part of weight_bytes; how many there are, and
      * how many a token reads. 0: it has none, or they differ in bytes. */
     uint64_t expert_bytes;
@@ -97,6 +98,7 @@ struct sw_footprint {
     /* 1 + the format of a weight that GPUs have no kernels for, so that no layer can be on one; 0:
      * there is none. */
     uint8_t cpu_only;
+    bool has_encoder; /* some layers are an encoder's; host layers do not pass a GPU for prompts */
 };
 
 /* The buffers that a stage works in: three of `hidden`, two of `expert`, one of each other. */
@@ -105,7 +107,9 @@ struct sw_work {
     int64_t hidden, qkv, attention, up, router, expert; /* floats per row */
     int64_t rope;                                       /* floats of the whole rope table */
     int64_t slopes;                                     /* floats of all slopes of ALiBi */
-    uint64_t bytes;                                     /* of all buffers and tables together */
+    int64_t bucket_at; /* of the tables of position buckets, an int32_t for each distance */
+    uint64_t kv;       /* bytes of keys and values of the rows that an encoder's layer computes */
+    uint64_t bytes;    /* of all buffers and tables together */
 };
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *params);
 
@@ -134,6 +138,10 @@ struct sw_staging sw_staging_of(const struct sw_model *model,
 /* Bytes of each expert of a layer; 0: it has none, or they differ, and it is read whole. */
 uint64_t sw_expert_bytes(const struct sw_model *model, const struct sw_footprint_params *params,
                          int layer);
+
+/* KV caches of a layer: an encoder's has none, one with cross-attention two, the second for the
+ * encoder's output; all of one size. */
+int sw_model_kv_caches(const struct sw_model *model, int layer);
 
 enum sw_status sw_footprint_of(const struct sw_model *model,
                                const struct sw_footprint_params *params, struct sw_footprint *out);

@@ -18,8 +18,11 @@ enum sw_rope_scaling { SW_ROPE_PLAIN, SW_ROPE_LINEAR, SW_ROPE_LLAMA3 };
 
 struct sw_dims {
     int n_layers, hidden, n_heads, n_kv_heads, head_dim;
-    int ffn;       /* inner size of the dense MLP */
-    int vocab;     /* rows of the embedding; may exceed the tokenizer's ids */
+    int n_encoder; /* the first so many of the layers are an encoder's; 0: there is none */
+    int n_buckets, bucket_reach; /* of SW_POS_BUCKETS */
+    int decoder_start;           /* the id that a target begins with, of an encoder-decoder */
+    int ffn;                     /* inner size of the dense MLP */
+    int vocab;                   /* rows of the embedding; may exceed the tokenizer's ids */
     int context;   /* longest sequence of the model, in positions; 0: no limit (ALiBi) */
     int embed_dim; /* width of the embedding table (OPT-350m: not `hidden`) */
     float norm_eps;
@@ -43,7 +46,12 @@ struct sw_dims {
 };
 
 /* Properties in which the layers of a model can differ. */
-enum sw_layer_kind { SW_LAYER_ROUTED = 1, SW_LAYER_SLIDING = 2 };
+enum sw_layer_kind {
+    SW_LAYER_ROUTED = 1,
+    SW_LAYER_SLIDING = 2,
+    SW_LAYER_ENCODER = 32, /* every row sees all of its sequence */
+    SW_LAYER_CROSS = 64,   /* rows attend to an encoder's output, too */
+};
 
 struct json_t;
 
@@ -113,6 +121,12 @@ enum sw_weight {
     SW_W_UP_BIAS,
     SW_W_DOWN,
     SW_W_DOWN_BIAS,
+    SW_W_BUCKETS, /* (n_buckets, n_heads), the same tensor in all layers of a stack */
+    SW_W_CROSS_NORM,
+    SW_W_CROSS_Q,
+    SW_W_CROSS_KV, /* all keys' rows, then all values' */
+    SW_W_CROSS_OUT,
+    SW_W_MEMORY_NORM, /* behind the last layer of an encoder */
     SW_W_COUNT
 };
 
@@ -136,7 +150,9 @@ struct sw_weight_spec {
     bool is_matrix;     /* (rows, cols) in a weight format; false: a vector (rows) of f32 */
     bool is_linear;     /* a linear matrix of a layer: may be quantized */
     bool is_norm;       /* weight of a norm, whose values lie around 1 */
-    int64_t rows, cols; /* cols is 1 for a vector */
+    bool is_flat;       /* a vector whose tensor is a matrix: its rows one after the other */
+    bool is_repeated;   /* an earlier layer has the same tensor */
+    int64_t rows, cols; /* cols is 1 for a vector; of a flat one those of the tensor */
     int n_sources;
     struct sw_weight_source {
         const char *pattern; /* of the tensor's name; '#' is the layer, '@' the expert */

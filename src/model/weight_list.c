@@ -37,6 +37,12 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_UP_BIAS] = "mlp up bias",
     [SW_W_DOWN] = "mlp down",
     [SW_W_DOWN_BIAS] = "mlp down bias",
+    [SW_W_BUCKETS] = "position buckets",
+    [SW_W_CROSS_NORM] = "cross-attention norm",
+    [SW_W_CROSS_Q] = "cross-attention q",
+    [SW_W_CROSS_KV] = "cross-attention kv",
+    [SW_W_CROSS_OUT] = "cross-attention output",
+    [SW_W_MEMORY_NORM] = "encoder norm",
 };
 
 const char *sw_weight_name(enum sw_weight id)
@@ -185,10 +191,9 @@ static struct sw_weight_spec *list_linear(struct list *l, enum sw_weight id, boo
     return spec;
 }
 
-static void list_attention(struct list *l)
+static void list_attention(struct list *l, const struct sw_names *n)
 {
     const struct sw_dims *d = &l->model->dims;
-    const struct sw_names *n = &l->model->arch->names;
     const int64_t q_rows = (int64_t)d->n_heads * d->head_dim;
     const int64_t kv_rows = (int64_t)d->n_kv_heads * d->head_dim, all = q_rows + 2 * kv_rows;
     for (int bias = 0; bias < (d->qkv_bias ? 2 : 1); bias++) {
@@ -229,17 +234,54 @@ static void list_mlp(struct list *l, int expert, int64_t inner, const char *gate
     }
 }
 
+/* The bias of a stack's buckets, which each of its layers reads, whatever rank that is on. */
+static void list_buckets(struct list *l, const char *pattern)
+{
+    const struct sw_dims *d = &l->model->dims;
+    struct sw_weight_spec *spec =
+        list_vector(l, SW_W_BUCKETS, pattern, ".weight", (int64_t)d->n_buckets * d->n_heads);
+    if (!spec)
+        return;
+    spec->is_flat = true;
+    spec->is_repeated = l->layer != 0 && l->layer != d->n_encoder;
+    spec->cols = d->n_heads;
+}
+
+static void list_cross(struct list *l, const struct sw_names *n)
+{
+    const struct sw_dims *d = &l->model->dims;
+    const int64_t q_rows = (int64_t)d->n_heads * d->head_dim;
+    const int64_t kv_rows = (int64_t)d->n_kv_heads * d->head_dim;
+    list_norm(l, SW_W_CROSS_NORM, n->cross_norm, d->hidden);
+    list_source(l, list_linear(l, SW_W_CROSS_Q, false, -1, q_rows, d->hidden), n->cross_q,
+                ".weight", q_rows);
+    struct sw_weight_spec *kv = list_linear(l, SW_W_CROSS_KV, false, -1, 2 * kv_rows, d->hidden);
+    list_source(l, kv, n->cross_k, ".weight", kv_rows);
+    list_source(l, kv, n->cross_v, ".weight", kv_rows);
+    list_source(l, list_linear(l, SW_W_CROSS_OUT, false, -1, d->hidden, q_rows), n->cross_out,
+                ".weight", d->hidden);
+}
+
 static void list_layer(struct list *l)
 {
     const struct sw_dims *d = &l->model->dims;
-    const struct sw_names *n = &l->model->arch->names;
+    const int kinds = l->model->layer_kinds[l->layer];
+    const struct sw_names *n =
+        kinds & SW_LAYER_ENCODER ? l->model->arch->encoder : &l->model->arch->names;
     l->part = SW_PART_LAYER;
     list_norm(l, SW_W_ATTN_NORM, n->attn_norm, d->hidden);
-    list_attention(l);
+    list_attention(l, n);
+    if (n->bias)
+        list_buckets(l, n->bias);
+    if (kinds & SW_LAYER_CROSS)
+        list_cross(l, n);
+    if (n->memory_norm && l->layer == d->n_encoder - 1)
+        list_norm(l, SW_W_MEMORY_NORM, n->memory_norm, d->hidden);
     if (n->mlp_norm)
         list_norm(l, SW_W_MLP_NORM, n->mlp_norm, d->hidden);
     if (!(l->model->layer_kinds[l->layer] & SW_LAYER_ROUTED)) {
-        list_mlp(l, -1, d->ffn, n->gate, n->up, n->down);
+        const bool plain = n->plain_up && !l->model->arch->gated;
+        list_mlp(l, -1, d->ffn, n->gate, plain ? n->plain_up : n->up, n->down);
         return;
     }
     list_matrix(l, SW_W_ROUTER, n->router, d->n_experts, d->hidden);
@@ -298,10 +340,13 @@ void sw_weight_tensor_name(const struct sw_model *model, const struct sw_weight_
     const char *pattern = !is_table                     ? s->pattern
                           : is_of_head(model, spec->id) ? names->head
                                                         : names->embed;
+    /* Layers of a stack are counted from 0. */
+    const int n_encoder = model->dims.n_encoder;
+    const int layer = spec->layer < n_encoder ? spec->layer : spec->layer - n_encoder;
     size_t used = 0;
     for (const char *c = pattern; *c && used + 16 < SW_TENSOR_NAME_MAX; c++) {
         if (*c == '#')
-            used += (size_t)snprintf(name + used, 12, "%d", spec->layer);
+            used += (size_t)snprintf(name + used, 12, "%d", layer);
         else if (*c == '@')
             used += (size_t)snprintf(name + used, 12, "%d", spec->expert);
         else
@@ -374,10 +419,12 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
     const struct sw_tensor *tensor = is_of_head(model, spec->id)
                                          ? find_head(names, tensors)
                                          : list_find(tensors, names->prefix, name);
-    if (spec->is_matrix)
+    const bool is_table = spec->is_matrix || spec->is_flat;
+    const int64_t table_rows = spec->is_flat ? s->rows / spec->cols : s->rows;
+    if (is_table)
         snprintf(expected, sizeof expected, "[%lld, %lld]",
-                 (long long)(s->transposed ? spec->cols : s->rows),
-                 (long long)(s->transposed ? s->rows : spec->cols));
+                 (long long)(s->transposed ? spec->cols : table_rows),
+                 (long long)(s->transposed ? table_rows : spec->cols));
     else
         snprintf(expected, sizeof expected, "[%lld]", (long long)s->rows);
     if (!tensor) {
@@ -386,11 +433,11 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
                  sw_weight_name(spec->id));
         return sw_layout_fail(tensors, name, what);
     }
-    const int64_t rows = s->transposed ? spec->cols : s->rows;
-    const int64_t cols = s->transposed ? s->rows : spec->cols;
+    const int64_t rows = s->transposed ? spec->cols : table_rows;
+    const int64_t cols = s->transposed ? table_rows : spec->cols;
     const bool shape_fits =
-        spec->is_matrix ? tensor->rank == 2 && tensor->shape[0] == rows && tensor->shape[1] == cols
-                        : tensor->rank == 1 && tensor->shape[0] == s->rows;
+        is_table ? tensor->rank == 2 && tensor->shape[0] == rows && tensor->shape[1] == cols
+                 : tensor->rank == 1 && tensor->shape[0] == s->rows;
     sw_tensor_describe(tensor, actual, sizeof actual);
     if (!shape_fits)
         return sw_fail(SW_EMODEL, "%s: tensor '%s' is %s, but config.json asks for %s",
@@ -501,8 +548,10 @@ uint64_t sw_model_parameters(const struct sw_model *model)
     const size_t count = model->first_weight[model->dims.n_layers + 1];
     uint64_t n = 0;
     for (size_t w = 0; w < count; w++)
-        if (!(model->weights[w].id == SW_W_HEAD && model->dims.tied))
-            n += (uint64_t)model->weights[w].rows * (uint64_t)model->weights[w].cols;
+        if (!(model->weights[w].id == SW_W_HEAD && model->dims.tied) &&
+            !model->weights[w].is_repeated)
+            n += (uint64_t)model->weights[w].rows *
+                 (uint64_t)(model->weights[w].is_flat ? 1 : model->weights[w].cols);
     return n;
 }
 

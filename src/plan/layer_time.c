@@ -90,6 +90,8 @@ double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
     const enum sw_tier tier = place.tier;
     const bool passing = place.by_gpu && tier == SW_TIER_HOST;
     const bool streamed = tier == SW_TIER_STREAMED || passing;
+    if (layer->is_encoder && load->prompt <= 0)
+        return 0;
     const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
     const double weights = read_bytes(c, layer, load->rows);
     const double flops = layer->token_flops * load->rows;

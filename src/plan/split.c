@@ -283,7 +283,7 @@ static bool way_begin(const struct run *r, int way, struct sw_split *s)
     *s = (struct sw_split){.stream_prompt = prompt, .unit = unit, .tiers.disk_on_gpu = on_gpu};
     s->tiers.by_expert = unit > 0;
     s->tiers.cached_experts = unit > 0 ? r->c->cached[unit] : 0;
-    if (prompt && (!can_stream(r) || r->k->prompt_loses))
+    if (prompt && (!can_stream(r) || r->k->prompt_loses || r->c->fp->has_encoder))
         return false;
     const struct sw_plan_options *o = r->c->options;
     if (on_gpu && (o->no_disk_gpu || (unit > 0 && o->no_gpu_experts)))

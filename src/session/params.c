@@ -54,6 +54,9 @@ enum sw_status sw_params_resolve(const struct sw_session_settings *o, const stru
                                         .context = context,
                                         .slots = o->slots > 0 ? o->slots : 1};
     out->max_batch_tokens = sw_min_int(o->chunk > 0 ? o->chunk : USUAL_CHUNK, context);
+    /* An encoder's layer needs all of its sequence at once. */
+    if (model->dims.n_encoder > 0 && o->chunk == 0)
+        out->max_batch_tokens = context;
     if (out->max_batch_tokens < out->slots)
         out->max_batch_tokens = out->slots;
     return sw_weight_choice_apply(&o->weights, model, out);

@@ -20,7 +20,8 @@ static void parameter_counts_are_the_published_ones(void)
         double billions, digits;
     } models[] = {{"gpt-neox-20b", 20.55, 0.01}, {"opt-30b", 29.97, 0.02},
                   {"opt-66b", 65.72, 0.02},      {"bloom", 176.25, 0.01},
-                  {"mixtral-8x7b", 46.70, 0.01}, {"llama-3.1-405b", 405.85, 0.01}};
+                  {"mixtral-8x7b", 46.70, 0.01}, {"llama-3.1-405b", 405.85, 0.01},
+                  {"t5-3b", 2.851598336, 1e-12}};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         struct sw_model *model = open_config(models[i].name);
         CU_ASSERT_DOUBLE_EQUAL((double)sw_model_parameters(model) / 1e9, models[i].billions,
@@ -176,6 +177,101 @@ static void the_list_says_what_weights_are(void)
             }
         }
         CU_ASSERT_EQUAL(parameters, sw_model_parameters(model));
+        sw_model_close(model);
+    }
+}
+
+/* Encoder and decoder are one list of layers; each layer has what it reads, the buckets too. */
+static void stacks_are_one_list(void)
+{
+    static const struct {
+        int layer;
+        enum sw_weight id;
+        const char *name; /* NULL: the layer has no such weight */
+        int64_t rows;
+    } expected[] = {
+        {0, SW_W_QKV, "encoder.block.0.layer.0.SelfAttention.q.weight", 3 * 4096},
+        {23, SW_W_UP, "encoder.block.23.layer.1.DenseReluDense.wi.weight", 16384},
+        {23, SW_W_BUCKETS, "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+         32 * 32},
+        {22, SW_W_MEMORY_NORM, NULL, 0},
+        {23, SW_W_MEMORY_NORM, "encoder.final_layer_norm.weight", 1024},
+        {23, SW_W_CROSS_Q, NULL, 0},
+        {24, SW_W_MLP_NORM, "decoder.block.0.layer.2.layer_norm.weight", 1024},
+        {47, SW_W_CROSS_KV, "decoder.block.23.layer.1.EncDecAttention.k.weight", 2 * 4096},
+        {47, SW_W_BUCKETS, "decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight",
+         32 * 32},
+    };
+    struct sw_model *model = open_config("t5-3b");
+    CU_ASSERT_EQUAL(model->dims.n_layers, 48);
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        const struct sw_weight_spec *specs;
+        const size_t n = sw_model_weights(model, expected[i].layer, &specs);
+        char name[SW_TENSOR_NAME_MAX];
+        size_t at = 0;
+        while (at < n && specs[at].id != expected[i].id)
+            at++;
+        CU_ASSERT_EQUAL(at < n, expected[i].name != NULL);
+        if (at == n || !expected[i].name)
+            continue;
+        sw_weight_tensor_name(model, &specs[at], 0, name);
+        CU_ASSERT_STRING_EQUAL(name, expected[i].name);
+        CU_ASSERT_EQUAL(specs[at].rows, expected[i].rows);
+    }
+    sw_model_close(model);
+}
+
+/* 10.6 GiB in f32, the size that the model is known for; what its layers keep of a sequence. */
+static void an_encoder_keeps_no_kv(void)
+{
+    struct sw_model *model = open_config("t5-3b");
+    const struct sw_footprint_params params = {.weights = SW_FORMAT_F32,
+                                               .unquantized = SW_FORMAT_F32,
+                                               .kv = SW_F32,
+                                               .context = 512,
+                                               .slots = 2,
+                                               .max_batch_tokens = 512};
+    struct sw_footprint f;
+    CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
+    uint64_t bytes = f.embed_bytes + f.head_bytes - f.tied_bytes;
+    for (int i = 0; i < f.n_layers; i++)
+        bytes += f.layers[i].weight_bytes;
+    CU_ASSERT_DOUBLE_EQUAL((double)bytes / (1u << 30), 10.62, 0.01);
+    CU_ASSERT_EQUAL(f.layers[23].kv_bytes, 0);
+    CU_ASSERT_EQUAL(f.layers[24].kv_bytes, 2 * 2 * 2ull * 32 * 128 * 512 * 4);
+    sw_footprint_free(&f);
+    sw_model_close(model);
+}
+
+/* T5's own: "gated-gelu" is gelu_new with a gate, an absent feed_forward_proj relu without. */
+static void gates_are_in_the_activation(void)
+{
+    static const char config[] = "{\"model_type\": \"t5\", \"num_layers\": 1, \"d_model\": 8, "
+                                 "\"num_heads\": 2, \"d_ff\": 16, \"vocab_size\": 9, %s}";
+    static const struct {
+        const char *said;
+        enum sw_activation activation;
+        bool gated;
+        const char *up;
+    } cases[] = {
+        {"\"d_kv\": 4", SW_ACT_RELU, false, "wi.weight"},
+        {"\"feed_forward_proj\": \"gated-gelu\"", SW_ACT_GELU_TANH, true, "wi_0.weight"},
+        {"\"feed_forward_proj\": \"gated-silu\"", SW_ACT_SILU, true, "wi_0.weight"},
+        {"\"feed_forward_proj\": \"gelu\"", SW_ACT_GELU, false, "wi.weight"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[512], name[SW_TENSOR_NAME_MAX];
+        struct sw_model *model;
+        const struct sw_weight_spec *specs;
+        snprintf(text, sizeof text, config, cases[i].said);
+        CU_ASSERT_EQUAL_FATAL(sw_model_parse(text, strlen(text), "test", &model), SW_OK);
+        CU_ASSERT_EQUAL(model->dims.activation, cases[i].activation);
+        CU_ASSERT_EQUAL(model->arch->gated, cases[i].gated);
+        const size_t n = sw_model_weights(model, 1, &specs);
+        for (size_t k = 0; k < n; k++) {
+            sw_weight_tensor_name(model, &specs[k], 0, name);
+            CU_ASSERT(specs[k].id != SW_W_UP || strstr(name, cases[i].up));
+        }
         sw_model_close(model);
     }
 }
@@ -401,6 +497,9 @@ SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_t
               {"int8 is for layers", int8_is_for_layers},
               {"the list says what weights are", the_list_says_what_weights_are},
               {"ties are in the names", ties_are_in_the_names},
+              {"stacks are one list", stacks_are_one_list},
+              {"an encoder keeps no KV", an_encoder_keeps_no_kv},
+              {"gates are in the activation", gates_are_in_the_activation},
               {"too many weights are refused", too_many_weights_are_refused},
               {"gpu workspace is that of layers", gpu_workspace_is_that_of_layers},
               {"experts are read in part", experts_are_read_in_part},

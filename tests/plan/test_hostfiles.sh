@@ -143,6 +143,8 @@ assert predicted["disk_bytes_per_token"] / 3e9 < predicted["s_per_token"] < 0.7,
 else
     echo "no plan of q4_k_m: weights cannot be kept in all of its formats"
 fi
+# An encoder-decoder: its encoder keeps no KV, each layer of its decoder that of the source, too.
+check t5-3b.txt 0 t5-3b "1x(gpu:8G host:64G) + 1x(host:64G)" --weights f32 --context 512
 # NF4 of 176 billion parameters on two GPUs and 64 GiB: with the usual context only nested absmax fits, both
 # asked for and as bitsandbytes' config says it; with what a request needs plain NF4 does, too.
 check bloom-nf4.txt 4 bloom "1x(gpu:2x24G host:64G)" --weights nf4 --context 2048
