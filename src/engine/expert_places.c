@@ -1,86 +1,80 @@
 /*
- * Owns what lies where in the store of experts: keys of experts, places for some of them, and which
+ * Owns what lies where in a store of experts: keys of experts, places for some of them, and which
  * ones are there before the first micro-batch.
  */
-#include "engine/expert_store_impl.h"
+#include "engine/expert_places.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 /* Makes the list of layers; *largest: bytes of an expert. */
-static enum sw_status experts_make_layers(struct expert_store *s, uint64_t *largest)
+static enum sw_status places_make_layers(struct sw_expert_places *p,
+                                         const struct sw_expert_room *room, uint64_t *largest)
 {
-    const struct sw_loader *l = &s->loader;
-    const struct sw_store_layers *range = &s->options.layers;
-    const int experts = l->model->dims.n_experts;
-    const size_t most = (size_t)range->count * (size_t)(experts > 0 ? experts : 1);
+    const size_t most = (size_t)p->n_layers * (size_t)(p->n_experts > 0 ? p->n_experts : 1);
     int keys = 0;
     *largest = 0;
-    s->layers = calloc((size_t)range->count, sizeof *s->layers);
-    s->layer_of = malloc(most * sizeof *s->layer_of);
-    s->order = malloc((size_t)(experts > 0 ? experts : 1) * sizeof *s->order);
-    s->guessed = calloc((size_t)(experts > 0 ? experts : 1), sizeof *s->guessed);
-    s->turn = malloc((size_t)(experts > 0 ? experts : 1) * sizeof *s->turn);
-    if (!s->layers || !s->layer_of || !s->order || !s->turn || !s->guessed)
-        return sw_fail(SW_ENOMEM, "no memory for a store of %d layers", range->count);
-    for (int i = 0; i < range->count; i++) {
-        struct expert_layer *layer = &s->layers[i];
-        layer->expert_bytes = sw_expert_bytes(l->model, &l->params, range->first + i);
+    p->layers = calloc((size_t)p->n_layers, sizeof *p->layers);
+    p->layer_of = malloc(most * sizeof *p->layer_of);
+    if (!p->layers || !p->layer_of)
+        return sw_fail(SW_ENOMEM, "no memory for a store of %d layers", p->n_layers);
+    for (int i = 0; i < p->n_layers; i++) {
+        struct sw_expert_layer *layer = &p->layers[i];
+        layer->expert_bytes = sw_expert_bytes(room->model, room->params, p->first + i);
         layer->first_key = keys;
-        s->has_whole |= layer->expert_bytes == 0;
+        p->has_whole |= layer->expert_bytes == 0;
         if (layer->expert_bytes > *largest)
             *largest = layer->expert_bytes;
-        for (int e = 0; layer->expert_bytes > 0 && e < experts; e++)
-            s->layer_of[keys++] = i;
+        for (int e = 0; layer->expert_bytes > 0 && e < p->n_experts; e++)
+            p->layer_of[keys++] = i;
     }
-    s->cache.n_keys = keys;
+    p->cache.n_keys = keys;
     return SW_OK;
 }
 
 /* Lays the places out: some for each layer's experts, the spare ones behind them. */
-static enum sw_status experts_make_places(struct expert_store *s, uint64_t largest)
+static enum sw_status places_make(struct sw_expert_places *p, const struct sw_expert_room *room,
+                                  uint64_t largest)
 {
-    const struct sw_experts_options *o = &s->options;
-    const int spare = largest ? (int)(o->spare_bytes / largest) : 0, keys = s->cache.n_keys;
-    const int experts = s->loader.model->dims.n_experts;
-    const int kept = o->cached < experts ? o->cached : experts;
+    const int spare = largest ? (int)(room->spare_bytes / largest) : 0, keys = p->cache.n_keys;
+    const int kept = room->cached < p->n_experts ? room->cached : p->n_experts;
     int n = 0;
-    for (int i = 0; i < o->layers.count; i++) {
-        s->first_spare += s->layers[i].expert_bytes ? kept : 0;
-        s->block_bytes += s->layers[i].expert_bytes * (uint64_t)kept;
+    for (int i = 0; i < p->n_layers; i++) {
+        p->first_spare += p->layers[i].expert_bytes ? kept : 0;
+        p->block_bytes += p->layers[i].expert_bytes * (uint64_t)kept;
     }
-    SW_TRY(sw_expert_cache_open(keys, s->first_spare + spare, &s->cache));
-    s->places = calloc((size_t)(s->first_spare + spare + 1), sizeof *s->places);
-    if (!s->places)
-        return sw_fail(SW_ENOMEM, "no memory for a cache of %d experts", s->first_spare + spare);
-    s->block_bytes += o->spare_bytes;
-    SW_TRY(o->cpu->ops->alloc(o->cpu, s->block_bytes, "experts from disk", (void **)&s->block));
-    char *at = s->block;
-    for (int i = 0; i < o->layers.count; i++)
-        for (int e = 0; s->layers[i].expert_bytes && e < kept; e++) {
-            s->places[n++] = (struct expert_place){.at = at, .bytes = s->layers[i].expert_bytes};
-            at += s->layers[i].expert_bytes;
+    SW_TRY(sw_expert_cache_open(keys, p->first_spare + spare, &p->cache));
+    p->places = calloc((size_t)(p->first_spare + spare + 1), sizeof *p->places);
+    if (!p->places)
+        return sw_fail(SW_ENOMEM, "no memory for a cache of %d experts", p->first_spare + spare);
+    p->block_bytes += room->spare_bytes;
+    SW_TRY(p->backend->ops->alloc(p->backend, p->block_bytes, room->what, (void **)&p->block));
+    char *at = p->block;
+    for (int i = 0; i < p->n_layers; i++)
+        for (int e = 0; p->layers[i].expert_bytes && e < kept; e++) {
+            p->places[n++] = (struct sw_expert_place){.at = at, .bytes = p->layers[i].expert_bytes};
+            at += p->layers[i].expert_bytes;
         }
-    s->spare = at;
+    p->spare = at;
     for (int i = 0; i < spare; i++, at += largest)
-        s->places[n++] = (struct expert_place){.at = at, .bytes = largest, .is_spare = true};
+        p->places[n++] = (struct sw_expert_place){.at = at, .bytes = largest, .is_spare = true};
     return SW_OK;
 }
 
-/* Gives the experts that were used most before a place each, which load fills. */
-static enum sw_status experts_fill_first(struct expert_store *s)
+/* Gives the experts that were used most before a place each. */
+static enum sw_status places_take_first(struct sw_expert_places *p)
 {
-    struct sw_expert_cache *c = &s->cache;
-    const struct expert_place *p;
+    struct sw_expert_cache *c = &p->cache;
+    const struct sw_expert_place *at;
     int *keys = malloc((size_t)(c->n_keys > 0 ? c->n_keys : 1) * sizeof *keys);
     if (!keys)
         return sw_fail(SW_ENOMEM, "no memory for a list of %d experts", c->n_keys);
     const enum sw_status status = sw_expert_cache_rank(c, keys);
     for (int i = 0; status == SW_OK && i < c->n_keys && c->priority[keys[i]] > -INFINITY; i++) {
-        const uint64_t bytes = s->layers[s->layer_of[keys[i]]].expert_bytes;
-        for (p = s->places; p < s->places + s->first_spare; p++)
-            if (p->bytes == bytes && c->key_of[p - s->places] < 0) {
-                sw_expert_cache_put(c, (int)(p - s->places), keys[i]);
+        const uint64_t bytes = p->layers[p->layer_of[keys[i]]].expert_bytes;
+        for (at = p->places; at < p->places + p->first_spare; at++)
+            if (at->bytes == bytes && c->key_of[at - p->places] < 0) {
+                sw_expert_cache_put(c, (int)(at - p->places), keys[i]);
                 break;
             }
     }
@@ -89,27 +83,67 @@ static enum sw_status experts_fill_first(struct expert_store *s)
 }
 
 /* Uses of an earlier run, by key. */
-static enum sw_status experts_learn(struct expert_store *s)
+static enum sw_status places_learn(struct sw_expert_places *p, const uint64_t *all)
 {
-    const struct sw_experts_options *o = &s->options;
-    const int experts = s->loader.model->dims.n_experts;
-    if (!o->uses || s->cache.n_keys == 0)
+    if (!all || p->cache.n_keys == 0)
         return SW_OK;
-    uint64_t *uses = malloc((size_t)s->cache.n_keys * sizeof *uses);
+    uint64_t *uses = malloc((size_t)p->cache.n_keys * sizeof *uses);
     if (!uses)
-        return sw_fail(SW_ENOMEM, "no memory for the uses of %d experts", s->cache.n_keys);
-    for (int k = 0; k < s->cache.n_keys; k++)
-        uses[k] = o->uses[(size_t)(o->layers.first + s->layer_of[k]) * (size_t)experts +
-                          (size_t)experts_index(s, k)];
-    sw_expert_cache_learn(&s->cache, uses);
+        return sw_fail(SW_ENOMEM, "no memory for the uses of %d experts", p->cache.n_keys);
+    for (int k = 0; k < p->cache.n_keys; k++)
+        uses[k] = all[(size_t)(p->first + p->layer_of[k]) * (size_t)p->n_experts +
+                      (size_t)sw_expert_of(p, k)];
+    sw_expert_cache_learn(&p->cache, uses);
     free(uses);
-    return experts_fill_first(s);
+    return places_take_first(p);
 }
 
-enum sw_status sw_experts_lay_out(struct expert_store *s)
+enum sw_status sw_expert_places_open(const struct sw_expert_room *room, struct sw_expert_places *p)
 {
     uint64_t largest;
-    SW_TRY(experts_make_layers(s, &largest));
-    SW_TRY(experts_make_places(s, largest));
-    return experts_learn(s);
+    p->backend = room->backend;
+    p->first = room->first;
+    p->n_layers = room->n_layers;
+    p->n_experts = room->model->dims.n_experts;
+    SW_TRY(places_make_layers(p, room, &largest));
+    SW_TRY(places_make(p, room, largest));
+    return places_learn(p, room->uses);
+}
+
+void sw_expert_places_close(struct sw_expert_places *p)
+{
+    if (p->backend)
+        p->backend->ops->free(p->backend, p->block, p->block_bytes);
+    sw_expert_cache_close(&p->cache);
+    free(p->layers);
+    free(p->layer_of);
+    free(p->places);
+    *p = (struct sw_expert_places){0};
+}
+
+enum sw_status sw_expert_places_load(struct sw_expert_places *p, struct sw_loader *loader,
+                                     int place)
+{
+    const int key = p->cache.key_of[place], expert = sw_expert_of(p, key);
+    const int layer = p->layer_of[key];
+    struct sw_weights *to = &p->layers[layer].weights, one;
+    loader->only = 1 + expert;
+    const enum sw_status status =
+        sw_weights_load_into(loader, p->first + layer, p->places[place].at, &one);
+    loader->only = 0;
+    SW_TRY(status);
+    to->expert_up[expert] = one.expert_up[expert];
+    to->expert_down[expert] = one.expert_down[expert];
+    sw_weights_forget_block(&one);
+    return SW_OK;
+}
+
+enum sw_status sw_expert_places_fill(struct sw_expert_places *p, struct sw_loader *loader,
+                                     int layer)
+{
+    const struct sw_expert_layer *l = &p->layers[layer];
+    for (int e = 0; l->expert_bytes > 0 && e < p->n_experts; e++)
+        if (p->cache.place_of[l->first_key + e] >= 0)
+            SW_TRY(sw_expert_places_load(p, loader, p->cache.place_of[l->first_key + e]));
+    return SW_OK;
 }

@@ -15,29 +15,13 @@
  * and large ones can be computed one by one. */
 #define BATCH_BYTES ((uint64_t)32 << 20)
 
-enum sw_status sw_experts_load_one(struct expert_store *s, struct sw_loader *loader, int place)
-{
-    const int key = s->cache.key_of[place], expert = experts_index(s, key);
-    const int layer = s->layer_of[key];
-    struct sw_weights *to = &s->layers[layer].weights, one;
-    loader->only = 1 + expert;
-    const enum sw_status status =
-        sw_weights_load_into(loader, s->options.layers.first + layer, s->places[place].at, &one);
-    loader->only = 0;
-    SW_TRY(status);
-    to->expert_up[expert] = one.expert_up[expert];
-    to->expert_down[expert] = one.expert_down[expert];
-    sw_weights_forget_block(&one);
-    return SW_OK;
-}
-
 /* Marks what has come of the batch. Under the lock. */
 static void experts_mark(struct expert_store *s, bool all)
 {
     for (int i = 0; i < s->n_batch; i++) {
-        struct expert_place *p = &s->places[s->batch[i]];
-        if (p->state == EXPERT_READING && (all || atomic_load(&p->left) == 0)) {
-            p->state = EXPERT_HERE;
+        struct sw_expert_place *p = &s->kept.places[s->batch[i]];
+        if (p->state == SW_EXPERT_READING && (all || atomic_load(&p->left) == 0)) {
+            p->state = SW_EXPERT_HERE;
             pthread_cond_broadcast(&s->changed);
         }
     }
@@ -62,8 +46,8 @@ static enum sw_status experts_read_batch(struct expert_store *s)
 {
     enum sw_status status = SW_OK;
     for (int i = 0; i < s->n_batch && status == SW_OK; i++) {
-        s->loader.left = &s->places[s->batch[i]].left;
-        status = sw_experts_load_one(s, &s->loader, s->batch[i]);
+        s->loader.left = &s->kept.places[s->batch[i]].left;
+        status = sw_expert_places_load(&s->kept, &s->loader, s->batch[i]);
     }
     s->loader.left = NULL;
     return status == SW_OK ? sw_weights_read(&s->loader) : status;
@@ -71,9 +55,9 @@ static enum sw_status experts_read_batch(struct expert_store *s)
 
 static enum sw_status experts_read_whole(struct expert_store *s, int layer)
 {
-    struct sw_weights *w = &s->layers[layer].weights;
+    struct sw_weights *w = &s->kept.layers[layer].weights;
     sw_weights_forget_block(w);
-    SW_TRY(sw_weights_load_into(&s->loader, s->options.layers.first + layer, s->spare, w));
+    SW_TRY(sw_weights_load_into(&s->loader, s->options.layers.first + layer, s->kept.spare, w));
     return sw_weights_read(&s->loader);
 }
 
@@ -81,9 +65,9 @@ static enum sw_status experts_read_whole(struct expert_store *s, int layer)
 static int experts_next_asked(const struct expert_store *s)
 {
     int next = -1;
-    for (int p = 0; p < s->cache.n_places; p++)
-        if (s->places[p].state == EXPERT_ASKED &&
-            (next < 0 || s->places[p].asked < s->places[next].asked))
+    for (int p = 0; p < s->kept.cache.n_places; p++)
+        if (s->kept.places[p].state == SW_EXPERT_ASKED &&
+            (next < 0 || s->kept.places[p].asked < s->kept.places[next].asked))
             next = p;
     return next;
 }
@@ -95,12 +79,12 @@ static void experts_take_batch(struct expert_store *s)
     bool is_ahead = false;
     s->n_batch = 0;
     for (int p; s->n_batch < SW_EXPERT_BATCH && (p = experts_next_asked(s)) >= 0;) {
-        bytes += s->layers[s->layer_of[s->cache.key_of[p]]].expert_bytes;
-        if (s->n_batch > 0 && (bytes > BATCH_BYTES || s->places[p].is_ahead != is_ahead))
+        bytes += s->kept.layers[s->kept.layer_of[s->kept.cache.key_of[p]]].expert_bytes;
+        if (s->n_batch > 0 && (bytes > BATCH_BYTES || s->kept.places[p].is_ahead != is_ahead))
             break;
-        is_ahead = s->places[p].is_ahead;
-        s->places[p].state = EXPERT_READING;
-        atomic_store(&s->places[p].left, 0);
+        is_ahead = s->kept.places[p].is_ahead;
+        s->kept.places[p].state = SW_EXPERT_READING;
+        atomic_store(&s->kept.places[p].left, 0);
         s->batch[s->n_batch++] = p;
     }
 }
@@ -166,7 +150,7 @@ static void experts_wait(struct expert_store *s)
 /* Whether a place's expert, or with -1 the whole layer, is still to come. Under the lock. */
 static bool experts_is_due(const struct expert_store *s, int place)
 {
-    return place < 0 ? s->whole_is_asked : s->places[place].state != EXPERT_HERE;
+    return place < 0 ? s->whole_is_asked : s->kept.places[place].state != SW_EXPERT_HERE;
 }
 
 /* Waits once, without the lock that the caller holds. */

@@ -22,9 +22,9 @@ static struct expert_store *experts_of(struct sw_store *s)
     return (struct expert_store *)(void *)s;
 }
 
-static struct expert_layer *experts_layer(struct expert_store *s, int layer)
+static struct sw_expert_layer *experts_layer(struct expert_store *s, int layer)
 {
-    return &s->layers[layer - s->options.layers.first];
+    return &s->kept.layers[layer - s->options.layers.first];
 }
 
 /* ---- places */
@@ -32,10 +32,9 @@ static struct expert_layer *experts_layer(struct expert_store *s, int layer)
 /* When an expert of the present layer is used: its index in the order; -1: not any more. */
 static int experts_turn(const struct expert_store *s, int key)
 {
-    if (key < 0 || s->layer_of[key] != s->layer || s->at == s->n_order)
+    if (key < 0 || s->kept.layer_of[key] != s->layer)
         return -1;
-    const int turn = s->turn[experts_index(s, key)];
-    return turn >= s->at ? turn : -1;
+    return sw_expert_order_turn(&s->order, sw_expert_of(&s->kept, key));
 }
 
 /* Whether the place may be given away: the right size, not being read, and not to be used soon.
@@ -43,9 +42,9 @@ static int experts_turn(const struct expert_store *s, int key)
 static bool experts_may_go(const void *context, int place)
 {
     const struct expert_store *s = context;
-    const struct expert_place *p = &s->places[place];
-    return (p->is_spare || p->bytes == s->layers[s->layer].expert_bytes) &&
-           p->state == EXPERT_HERE && experts_turn(s, s->cache.key_of[place]) < 0;
+    const struct sw_expert_place *p = &s->kept.places[place];
+    return (p->is_spare || p->bytes == s->kept.layers[s->layer].expert_bytes) &&
+           p->state == SW_EXPERT_HERE && experts_turn(s, s->kept.cache.key_of[place]) < 0;
 }
 
 /* Of the places that hold what is used after turn `from`, the one whose turn comes last; -1: none.
@@ -53,9 +52,9 @@ static bool experts_may_go(const void *context, int place)
 static int experts_furthest(const struct expert_store *s, int from)
 {
     int place = -1, last = from;
-    for (int p = 0; p < s->cache.n_places; p++) {
-        const int turn = experts_turn(s, s->cache.key_of[p]);
-        if (turn > last && s->places[p].state == EXPERT_HERE) {
+    for (int p = 0; p < s->kept.cache.n_places; p++) {
+        const int turn = experts_turn(s, s->kept.cache.key_of[p]);
+        if (turn > last && s->kept.places[p].state == SW_EXPERT_HERE) {
             place = p;
             last = turn;
         }
@@ -66,25 +65,25 @@ static int experts_furthest(const struct expert_store *s, int from)
 /* Asks for an expert in a place that is given away. Under the lock. */
 static void experts_ask(struct expert_store *s, int place, int key)
 {
-    s->places[place].state = EXPERT_ASKED;
-    s->places[place].asked = ++s->n_asked;
-    if (s->places[place].is_spare) /* what lay there whole is gone */
+    s->kept.places[place].state = SW_EXPERT_ASKED;
+    s->kept.places[place].asked = ++s->n_asked;
+    if (s->kept.places[place].is_spare) /* what lay there whole is gone */
         s->whole = -1;
-    sw_expert_cache_put(&s->cache, place, key);
+    sw_expert_cache_put(&s->kept.cache, place, key);
     pthread_cond_broadcast(&s->changed);
 }
 
 /* Asks for what is to be used and is not there, as far as there are places. */
 static void experts_ask_ahead(struct expert_store *s)
 {
-    const int first_key = s->layers[s->layer].first_key;
+    const int first_key = s->kept.layers[s->layer].first_key;
     pthread_mutex_lock(&s->lock);
-    for (int i = s->at; i < s->n_order; i++) {
-        const int key = first_key + s->order[i];
-        if (s->cache.place_of[key] >= 0)
+    for (int i = s->order.at; i < s->order.n; i++) {
+        const int key = first_key + s->order.experts[i];
+        if (s->kept.cache.place_of[key] >= 0)
             continue;
-        int place = sw_expert_cache_victim(&s->cache, experts_may_go, s);
-        if (place < 0 && i == s->at)
+        int place = sw_expert_cache_victim(&s->kept.cache, experts_may_go, s);
+        if (place < 0 && i == s->order.at)
             place = experts_furthest(s, i);
         if (place < 0)
             break;
@@ -99,50 +98,51 @@ static void experts_ask_ahead(struct expert_store *s)
 static bool experts_may_go_ahead(const void *context, int place)
 {
     const struct expert_store *s = context;
-    const struct expert_place *p = &s->places[place];
-    return (p->is_spare || p->bytes == s->layers[s->layer + 1].expert_bytes) && !p->is_ahead &&
-           p->state == EXPERT_HERE && experts_turn(s, s->cache.key_of[place]) < 0;
+    const struct sw_expert_place *p = &s->kept.places[place];
+    return (p->is_spare || p->bytes == s->kept.layers[s->layer + 1].expert_bytes) && !p->is_ahead &&
+           p->state == SW_EXPERT_HERE && experts_turn(s, s->kept.cache.key_of[place]) < 0;
 }
 
 static void experts_look_ahead(struct sw_store *base, const struct sw_weights **next)
 {
     struct expert_store *s = experts_of(base);
-    const bool wanted = s->is_decode && !s->has_whole && s->layer + 1 < s->options.layers.count;
-    *next = wanted && sw_look_ahead_wanted(&s->look) ? &s->layers[s->layer + 1].weights : NULL;
+    const bool wanted =
+        s->is_decode && !s->kept.has_whole && s->layer + 1 < s->options.layers.count;
+    *next = wanted && sw_look_ahead_wanted(&s->look) ? &s->kept.layers[s->layer + 1].weights : NULL;
 }
 
 /* Asks for what is foreseen, for as many as half of the spare places at most, so that what is
  * chosen has room. Under the lock. */
 static void experts_read_ahead(struct expert_store *s, const int32_t *experts, int n)
 {
-    const int first_key = s->layers[s->layer + 1].first_key;
-    int room = (s->cache.n_places - s->first_spare) / 2;
+    const int first_key = s->kept.layers[s->layer + 1].first_key;
+    int room = (s->kept.cache.n_places - s->kept.first_spare) / 2;
     for (int i = 0; i < n; i++) {
-        const int place = s->cache.place_of[first_key + experts[i]];
+        const int place = s->kept.cache.place_of[first_key + experts[i]];
         if (place >= 0)
-            s->places[place].is_ahead = true; /* it stays */
+            s->kept.places[place].is_ahead = true; /* it stays */
     }
     for (int i = 0; i < n; i++) {
         if (!s->guessed[experts[i]])
             continue;
         const int place =
-            room-- > 0 ? sw_expert_cache_victim(&s->cache, experts_may_go_ahead, s) : -1;
+            room-- > 0 ? sw_expert_cache_victim(&s->kept.cache, experts_may_go_ahead, s) : -1;
         s->guessed[experts[i]] = place >= 0;
         if (place < 0)
             continue;
         experts_ask(s, place, first_key + experts[i]);
-        s->places[place].asked += SW_EXPERT_AHEAD;
-        s->places[place].is_ahead = true;
+        s->kept.places[place].asked += SW_EXPERT_AHEAD;
+        s->kept.places[place].is_ahead = true;
     }
 }
 
 static void experts_foresee(struct sw_store *base, const int32_t *experts, int n)
 {
     struct expert_store *s = experts_of(base);
-    const int first_key = s->layers[s->layer + 1].first_key;
+    const int first_key = s->kept.layers[s->layer + 1].first_key;
     pthread_mutex_lock(&s->lock);
     for (int i = 0; i < n; i++)
-        s->guessed[experts[i]] = s->cache.place_of[first_key + experts[i]] < 0;
+        s->guessed[experts[i]] = s->kept.cache.place_of[first_key + experts[i]] < 0;
     s->guessed_at = sw_clock();
     s->waited_then = s->waited;
     if (s->look.is_on)
@@ -154,18 +154,18 @@ static void experts_foresee(struct sw_store *base, const int32_t *experts, int n
  * begun. Under the lock. */
 static void experts_end_ahead(struct expert_store *s)
 {
-    for (int p = 0; p < s->cache.n_places; p++) {
-        struct expert_place *place = &s->places[p];
-        const int key = s->cache.key_of[p];
+    for (int p = 0; p < s->kept.cache.n_places; p++) {
+        struct sw_expert_place *place = &s->kept.places[p];
+        const int key = s->kept.cache.key_of[p];
         const bool was_asked = place->is_ahead && place->asked >= SW_EXPERT_AHEAD;
         place->is_ahead = false;
         if (!was_asked)
             continue;
         place->asked = ++s->n_asked;
-        if (place->state == EXPERT_ASKED && experts_turn(s, key) < 0) {
-            s->guessed[experts_index(s, key)] = false;
-            sw_expert_cache_put(&s->cache, p, -1);
-            place->state = EXPERT_HERE;
+        if (place->state == SW_EXPERT_ASKED && experts_turn(s, key) < 0) {
+            s->guessed[sw_expert_of(&s->kept, key)] = false;
+            sw_expert_cache_put(&s->kept.cache, p, -1);
+            place->state = SW_EXPERT_HERE;
         }
     }
 }
@@ -177,8 +177,8 @@ static void experts_settle(struct expert_store *s)
     pthread_mutex_lock(&s->lock);
     experts_end_ahead(s);
     for (int e = 0; e < s->loader.model->dims.n_experts; e++) {
-        right += s->guessed[e] && s->turn[e] >= 0;
-        wrong += s->guessed[e] && s->turn[e] < 0;
+        right += s->guessed[e] && s->order.turn[e] >= 0;
+        wrong += s->guessed[e] && s->order.turn[e] < 0;
         s->guessed[e] = false;
     }
     const double idle = sw_clock() - s->guessed_at - (s->waited - s->waited_then);
@@ -192,11 +192,11 @@ static void experts_settle(struct expert_store *s)
 /* Asks for a layer without experts, in the spare places; nothing else is being read. */
 static void experts_ask_whole(struct expert_store *s, int index)
 {
-    if (s->layers[index].expert_bytes > 0 || s->whole == index)
+    if (s->kept.layers[index].expert_bytes > 0 || s->whole == index)
         return;
     pthread_mutex_lock(&s->lock);
-    for (int p = s->first_spare; p < s->cache.n_places; p++)
-        sw_expert_cache_put(&s->cache, p, -1);
+    for (int p = s->kept.first_spare; p < s->kept.cache.n_places; p++)
+        sw_expert_cache_put(&s->kept.cache, p, -1);
     s->whole = index;
     s->whole_is_asked = true;
     pthread_cond_broadcast(&s->changed);
@@ -209,7 +209,7 @@ static void experts_ask_whole(struct expert_store *s, int index)
 static enum sw_status experts_load(struct sw_store *base, struct sw_loader *loader, int layer)
 {
     struct expert_store *s = experts_of(base);
-    struct expert_layer *l = experts_layer(s, layer);
+    struct sw_expert_layer *l = experts_layer(s, layer);
     if (l->expert_bytes == 0)
         return SW_OK;
     loader->backend = s->options.cpu;
@@ -217,9 +217,8 @@ static enum sw_status experts_load(struct sw_store *base, struct sw_loader *load
     loader->only = SW_ONLY_DENSE;
     enum sw_status status = sw_weights_load(loader, layer, 0, &l->weights);
     loader->only = 0;
-    for (int e = 0; e < l->weights.n_experts && status == SW_OK; e++)
-        if (s->cache.place_of[l->first_key + e] >= 0)
-            status = sw_experts_load_one(s, loader, s->cache.place_of[l->first_key + e]);
+    if (status == SW_OK)
+        status = sw_expert_places_fill(&s->kept, loader, layer - s->options.layers.first);
     return status;
 }
 
@@ -239,9 +238,9 @@ static enum sw_status experts_acquire(struct sw_store *base, int layer,
 {
     struct expert_store *s = experts_of(base);
     s->layer = layer - s->options.layers.first;
-    s->n_order = s->at = 0;
-    *out = &s->layers[s->layer].weights;
-    if (s->layers[s->layer].expert_bytes > 0)
+    sw_expert_order_end(&s->order);
+    *out = &s->kept.layers[s->layer].weights;
+    if (s->kept.layers[s->layer].expert_bytes > 0)
         return SW_OK;
     experts_ask_whole(s, s->layer);
     return sw_experts_wait_for(s, -1);
@@ -262,56 +261,37 @@ static void experts_count_bytes(struct expert_store *s)
     s->before = now;
 }
 
-/* Whether an expert is there, and not only on its way. */
-static bool experts_is_here(struct expert_store *s, int key)
+/* Whether an expert of the present layer is there, and not only on its way. */
+static bool experts_is_here(void *context, int expert)
 {
-    const int place = s->cache.place_of[key];
+    struct expert_store *s = context;
+    const int place = s->kept.cache.place_of[s->kept.layers[s->layer].first_key + expert];
     pthread_mutex_lock(&s->lock);
-    const bool here = place >= 0 && s->places[place].state == EXPERT_HERE;
+    const bool here = place >= 0 && s->kept.places[place].state == SW_EXPERT_HERE;
     pthread_mutex_unlock(&s->lock);
     return here;
-}
-
-/* Puts the chosen ones in order: those that are there first, if any order will do. */
-static void experts_sort(struct expert_store *s, const int32_t *chosen, int n, bool any_order)
-{
-    enum { NOT_CHOSEN = -1, HERE = -2, MISSING = -3 }; /* in place of a turn */
-    const int first_key = s->layers[s->layer].first_key;
-    int hits = 0;
-    for (int e = 0; e < s->loader.model->dims.n_experts; e++)
-        s->turn[e] = NOT_CHOSEN;
-    for (int i = 0; i < n; i++) {
-        const bool here = experts_is_here(s, first_key + chosen[i]);
-        s->turn[chosen[i]] = here || !any_order ? HERE : MISSING;
-        hits += here;
-    }
-    for (int what = HERE; what >= MISSING; what--)
-        for (int i = 0; i < n; i++)
-            if (s->turn[chosen[i]] == what) {
-                s->turn[chosen[i]] = s->n_order;
-                s->order[s->n_order++] = chosen[i];
-            }
-    if (s->is_decode) {
-        s->stats.uses += (uint64_t)n;
-        s->stats.hits += (uint64_t)hits;
-    }
 }
 
 static enum sw_status experts_choose(struct sw_store *base, int n_rows, int32_t *chosen, int n,
                                      bool any_order)
 {
     struct expert_store *s = experts_of(base);
-    s->n_order = s->at = 0;
-    if (s->layers[s->layer].expert_bytes == 0)
+    int hits;
+    sw_expert_order_end(&s->order);
+    if (s->kept.layers[s->layer].expert_bytes == 0)
         return SW_OK;
     experts_count_bytes(s);
     s->is_decode = n_rows <= s->loader.params.slots;
-    if (s->is_decode && s->layers[s->layer].first_key == 0)
+    if (s->is_decode && s->kept.layers[s->layer].first_key == 0)
         s->stats.decode_rows += (uint64_t)n_rows;
     for (int i = 0; i < n; i++)
-        (void)sw_expert_cache_use(&s->cache, s->layers[s->layer].first_key + chosen[i]);
-    experts_sort(s, chosen, n, any_order);
-    memcpy(chosen, s->order, (size_t)n * sizeof *chosen);
+        (void)sw_expert_cache_use(&s->kept.cache, s->kept.layers[s->layer].first_key + chosen[i]);
+    sw_expert_order_set(&s->order, chosen, n, any_order, experts_is_here, s, &hits);
+    memcpy(chosen, s->order.experts, (size_t)n * sizeof *chosen);
+    if (s->is_decode) {
+        s->stats.uses += (uint64_t)n;
+        s->stats.hits += (uint64_t)hits;
+    }
     experts_settle(s);
     experts_ask_ahead(s);
     return SW_OK;
@@ -320,15 +300,12 @@ static enum sw_status experts_choose(struct sw_store *base, int n_rows, int32_t 
 static enum sw_status experts_expert(struct sw_store *base, int expert)
 {
     struct expert_store *s = experts_of(base);
-    const struct expert_layer *l = &s->layers[s->layer];
+    const struct sw_expert_layer *l = &s->kept.layers[s->layer];
     if (l->expert_bytes == 0)
         return SW_OK;
-    while (s->at < s->n_order &&
-           s->order[s->at] != expert) /* the ones before are not used any more */
-        s->at++;
-    assert(s->at < s->n_order);
+    sw_expert_order_reach(&s->order, expert);
     experts_ask_ahead(s);
-    const int *place = &s->cache.place_of[l->first_key + expert];
+    const int *place = &s->kept.cache.place_of[l->first_key + expert];
     struct sw_reader_wait waiting = {0};
     while (*place < 0) { /* all are being read ahead */
         SW_TRY(sw_experts_wait_a_while(s, &waiting));
@@ -341,7 +318,7 @@ static enum sw_status experts_release(struct sw_store *base, int layer)
 {
     struct expert_store *s = experts_of(base);
     const int index = layer - s->options.layers.first;
-    s->n_order = s->at = 0;
+    sw_expert_order_end(&s->order);
     experts_ask_whole(s, (index + 1) % s->options.layers.count);
     return SW_OK;
 }
@@ -390,22 +367,17 @@ static void experts_close(struct sw_store *base)
     if (s->has_thread)
         pthread_join(s->thread, NULL);
     experts_log(s);
-    for (int i = 0; s->layers && i < s->options.layers.count; i++)
-        if (s->layers[i].expert_bytes > 0)
-            sw_weights_free(cpu, &s->layers[i].weights);
+    for (int i = 0; s->kept.layers && i < s->options.layers.count; i++)
+        if (s->kept.layers[i].expert_bytes > 0)
+            sw_weights_free(cpu, &s->kept.layers[i].weights);
         else
-            sw_weights_forget_block(&s->layers[i].weights);
-    cpu->ops->free(cpu, s->block, s->block_bytes);
-    sw_expert_cache_close(&s->cache);
+            sw_weights_forget_block(&s->kept.layers[i].weights);
+    sw_expert_places_close(&s->kept);
+    sw_expert_order_close(&s->order);
     sw_weights_forget(&s->loader);
     sw_pool_free(s->loader.pool);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
-    free(s->layers);
-    free(s->layer_of);
-    free(s->places);
-    free(s->order);
-    free(s->turn);
     free(s->guessed);
     free(s);
 }
@@ -443,9 +415,28 @@ static void experts_init(struct expert_store *s, const struct sw_experts_options
                                    .context = s};
 }
 
+static enum sw_status experts_lay_out(struct expert_store *s)
+{
+    const struct sw_experts_options *o = &s->options;
+    const int experts = s->loader.model->dims.n_experts;
+    const struct sw_expert_room room = {.backend = o->cpu,
+                                        .model = s->loader.model,
+                                        .params = &s->loader.params,
+                                        .first = o->layers.first,
+                                        .n_layers = o->layers.count,
+                                        .cached = o->cached,
+                                        .spare_bytes = o->spare_bytes,
+                                        .what = "experts from disk",
+                                        .uses = o->uses};
+    SW_TRY(sw_expert_places_open(&room, &s->kept));
+    SW_TRY(sw_expert_order_open(experts, &s->order));
+    s->guessed = calloc((size_t)(experts > 0 ? experts : 1), sizeof *s->guessed);
+    return s->guessed ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a list of %d experts", experts);
+}
+
 static enum sw_status experts_start(struct expert_store *s)
 {
-    SW_TRY(sw_experts_lay_out(s));
+    SW_TRY(experts_lay_out(s));
     const int threads = s->options.loader->threads > 0 ? s->options.loader->threads : 1;
     SW_TRY(sw_pool_create(threads, NULL, 0, &s->loader.pool));
     const int error = sw_thread_start(&s->thread, NULL, sw_experts_thread, s);
