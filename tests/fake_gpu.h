@@ -40,7 +40,7 @@ struct fake_gpu {
     int n_fetches, n_unpacked;
     int n_asked, marks[2]; /* fetches so far; those before a mark */
     uint64_t fetched_bytes;
-    bool in_use[2], repeating;
+    bool in_use[SW_GPU_BUFFERS], repeating;
     uint64_t replays;
     int n_turns;      /* products after one on another device */
     char checked[64]; /* what was looked at last, whether it is finite */

@@ -81,6 +81,9 @@ struct sw_gpu_sequence {
     void *context;
 };
 
+/* Buffers that are fetched to and used at the same time: two of layers, two of experts. */
+#define SW_GPU_BUFFERS 4
+
 /*
  * The `gpu` of a backend: operations that only a GPU has, mainly for streamed layers and replay. No
  * member is NULL. A failure is kept by the backend: every later call fails with it, too.
@@ -92,8 +95,8 @@ struct sw_gpu_ops {
     void (*unpin)(struct sw_backend *b, void *host);
     /*
      * Copies to the device on a stream of its own, while others compute, after all earlier uses of
-     * `buffer` (0 or 1) have ended. The caller leaves `src` unchanged until a sync() after
-     * fetched(buffer), or until a mark behind it has passed.
+     * `buffer` (below SW_GPU_BUFFERS) have ended. The caller leaves `src` unchanged until a sync()
+     * after fetched(buffer), or until a mark behind it has passed.
      */
     enum sw_status (*fetch)(struct sw_backend *b, int buffer, void *d_dst, const void *src,
                             size_t bytes);

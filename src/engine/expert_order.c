@@ -42,6 +42,12 @@ void sw_expert_order_set(struct sw_expert_order *o, const int32_t *chosen, int n
             }
 }
 
+void sw_expert_order_put(struct sw_expert_order *o, int turn, int expert)
+{
+    o->experts[turn] = expert;
+    o->turn[expert] = turn;
+}
+
 void sw_expert_order_end(struct sw_expert_order *o)
 {
     o->n = o->at = 0;

@@ -26,6 +26,8 @@ typedef bool sw_expert_at_hand(void *context, int expert);
  * are. */
 void sw_expert_order_set(struct sw_expert_order *order, const int32_t *chosen, int n,
                          bool any_order, sw_expert_at_hand *at_hand, void *context, int *hits);
+/* Puts another expert in a turn that is still to come, as one of several that change theirs. */
+void sw_expert_order_put(struct sw_expert_order *order, int turn, int expert);
 /* Nothing is to be used any more. */
 void sw_expert_order_end(struct sw_expert_order *order);
 /* The index of an expert that is still to be used, or just is; -1: it is not, or not any more. */

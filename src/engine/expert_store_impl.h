@@ -25,6 +25,7 @@ struct expert_store {
     bool has_thread;
     atomic_bool stop; /* ends the thread, and what it reads */
     struct sw_expert_places kept;
+    bool is_pinned;               /* its memory is */
     struct sw_expert_order order; /* of the present layer */
     int layer;                    /* index of the present layer */
     bool is_decode;               /* of the present micro-batch */

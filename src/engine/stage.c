@@ -17,15 +17,19 @@ static const struct tier_meaning tier_meanings[SW_TIERS] = {
     [SW_TIER_STREAMED] = {SW_ON_GPU, SW_ON_GPU, SW_STORE_STREAMED},
     [SW_TIER_DISK] = {SW_ON_CPU, SW_ON_CPU, SW_STORE_DISK}, /* or as follows */
 };
-/* Disk layers that the GPU runs; those that are read by expert. */
+/* Disk layers that the GPU runs; those that are read by expert; and all that a GPU runs so. */
 static const struct tier_meaning disk_on_gpu = {SW_ON_GPU, SW_ON_GPU, SW_STORE_STREAMED};
 static const struct tier_meaning by_expert = {SW_ON_CPU, SW_ON_CPU, SW_STORE_EXPERTS};
+static const struct tier_meaning by_expert_on_gpu = {SW_ON_GPU, SW_ON_GPU, SW_STORE_GPU_EXPERTS};
 
 static const struct tier_meaning *stage_meaning(const struct sw_tiers *t, enum sw_tier tier)
 {
+    const bool on_gpu = tier == SW_TIER_STREAMED || (tier == SW_TIER_DISK && t->disk_on_gpu);
+    if (t->by_expert && on_gpu)
+        return &by_expert_on_gpu;
     if (tier != SW_TIER_DISK)
         return &tier_meanings[tier];
-    return t->disk_on_gpu ? &disk_on_gpu : t->by_expert ? &by_expert : &tier_meanings[tier];
+    return on_gpu ? &disk_on_gpu : t->by_expert ? &by_expert : &tier_meanings[tier];
 }
 
 /* Whether host layers run on the GPU for prompts. */
@@ -52,7 +56,8 @@ static enum sw_status stage_open_streamed(struct sw_stage *s, const struct sw_st
                                           const struct sw_disk_options *disk)
 {
     const struct sw_stage_options *o = &s->options;
-    const bool pass = tiers_pass_host(&o->tiers), only_disk = o->tiers.n_streamed == 0 && !pass;
+    const bool streams = o->tiers.n_streamed > 0 && !o->tiers.by_expert;
+    const bool pass = tiers_pass_host(&o->tiers), only_disk = !streams && !pass;
     if (only_disk && !disk)
         return SW_OK;
     const struct sw_streamed_options streamed = {.gpu = o->gpu,
@@ -66,6 +71,43 @@ static enum sw_status stage_open_streamed(struct sw_stage *s, const struct sw_st
                                                  .matrix_bytes = pass ? sizes->matrix : 0,
                                                  .disk = disk};
     return sw_store_streamed_open(&streamed, &s->stores[SW_STORE_STREAMED]);
+}
+
+/* The stores of layers that are moved by expert. */
+static enum sw_status stage_open_experts(struct sw_stage *s, const struct sw_staging *sizes,
+                                         const struct sw_loader *loader)
+{
+    const struct sw_stage_options *o = &s->options;
+    const struct sw_tiers *t = &o->tiers;
+    const int disk = o->first + o->count - t->n_disk;
+    const int on_gpu = t->n_streamed + (t->disk_on_gpu ? t->n_disk : 0);
+    const struct sw_experts_options experts = {.cpu = o->cpu,
+                                               .gpu = t->disk_on_gpu ? o->gpu : NULL,
+                                               .pins = &s->pins,
+                                               .loader = loader,
+                                               .stage = s,
+                                               .layers = {disk, t->n_disk},
+                                               .cached = t->disk_on_gpu ? 0 : t->cached_experts,
+                                               .spare_bytes = SW_DISK_BUFFERS * sizes->unit,
+                                               .uses = o->expert_uses,
+                                               .look_ahead = o->look_ahead};
+    if (t->n_disk > 0)
+        SW_TRY(sw_store_experts_open(&experts, &s->stores[SW_STORE_EXPERTS]));
+    const struct sw_gpu_experts_options gpu_experts = {
+        .gpu = o->gpu,
+        .cpu = o->cpu,
+        .pins = &s->pins,
+        .model = o->model,
+        .params = &o->params,
+        .layers = {disk - t->n_streamed, on_gpu},
+        .cached = t->cached_experts,
+        .spare_bytes = SW_DISK_STREAM_BUFFERS * sizes->unit,
+        .uses = o->expert_uses,
+        .disk = t->disk_on_gpu ? s->stores[SW_STORE_EXPERTS] : NULL,
+        .disk_first = disk};
+    if (on_gpu == 0)
+        return SW_OK;
+    return sw_store_gpu_experts_open(&gpu_experts, &s->stores[SW_STORE_GPU_EXPERTS]);
 }
 
 static enum sw_status stage_open_stores(struct sw_stage *s, const struct sw_loader *loader)
@@ -82,23 +124,16 @@ static enum sw_status stage_open_stores(struct sw_stage *s, const struct sw_load
                                          .first = o->first + o->count - t->n_disk,
                                          .count = t->n_disk,
                                          .layer_bytes = sizes.layer};
+    const bool whole = t->n_disk > 0 && !t->by_expert;
     s->pins.gpu = o->gpu;
     if (t->n_host > 0)
         SW_TRY(sw_store_resident_open(o->cpu, &layers, &s->stores[SW_STORE_CPU]));
     if (t->n_gpu > 0)
         SW_TRY(sw_store_resident_open(o->gpu, &layers, &s->stores[SW_STORE_GPU]));
-    const struct sw_experts_options experts = {.cpu = o->cpu,
-                                               .loader = loader,
-                                               .stage = s,
-                                               .layers = {disk.first, disk.count},
-                                               .cached = t->cached_experts,
-                                               .spare_bytes = SW_DISK_BUFFERS * sizes.unit,
-                                               .uses = o->expert_uses,
-                                               .look_ahead = o->look_ahead};
-    SW_TRY(stage_open_streamed(s, &sizes, t->n_disk > 0 && t->disk_on_gpu ? &disk : NULL));
-    if (t->n_disk > 0 && t->by_expert)
-        SW_TRY(sw_store_experts_open(&experts, &s->stores[SW_STORE_EXPERTS]));
-    else if (t->n_disk > 0 && !t->disk_on_gpu)
+    SW_TRY(stage_open_streamed(s, &sizes, whole && t->disk_on_gpu ? &disk : NULL));
+    if (t->by_expert)
+        SW_TRY(stage_open_experts(s, &sizes, loader));
+    else if (whole && !t->disk_on_gpu)
         SW_TRY(sw_store_disk_open(&disk, &s->stores[SW_STORE_DISK]));
     return tiers_pass_host(t) ? sw_kv_staging_open(&s->kv_staging, o->gpu, sizes.kv) : SW_OK;
 }
@@ -107,12 +142,6 @@ static enum sw_status stage_make_table(struct sw_stage *s, const struct sw_loade
 {
     const struct sw_tiers *t = &s->options.tiers;
     assert(sw_tiers_layers(t) == s->options.count);
-    if (t->n_disk > 0 && t->disk_on_gpu && t->by_expert)
-        return sw_fail(
-            SW_EUSAGE,
-            "%d layers from disk are to be run by a GPU and read by expert, which cannot "
-            "be done yet; plan without",
-            t->n_disk);
     if (t->n_disk > 0 && !loader->tensors)
         return sw_fail(SW_EUSAGE, "%d layers are to stay on disk, but weights are made up",
                        t->n_disk);
@@ -261,7 +290,9 @@ static void free_kv(struct sw_stage *s, struct sw_layer_row *row)
         b->ops->free(b, row->kv.d_data, kv_bytes(s));
 }
 
-/* The streamed store may read from another, so it is closed first. */
+/* The streamed store may read from another, and that of a GPU's experts does: they are closed
+ * first.
+ */
 static void close_stores(struct sw_stage *s)
 {
     for (int i = SW_STORE_KINDS - 1; i >= 0; i--)

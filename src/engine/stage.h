@@ -51,7 +51,8 @@ enum sw_store_kind {
     SW_STORE_GPU,
     SW_STORE_STREAMED,
     SW_STORE_DISK,
-    SW_STORE_EXPERTS, /* of disk layers that are read by expert */
+    SW_STORE_EXPERTS,     /* of disk layers that are read by expert */
+    SW_STORE_GPU_EXPERTS, /* of streamed and disk layers that a GPU runs by expert */
     SW_STORE_KINDS
 };
 

@@ -317,7 +317,9 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
 
 static bool wanted(const struct sw_loader *l, const struct sw_weight_spec *spec, unsigned parts)
 {
-    if (l->only && (l->only == SW_ONLY_DENSE ? spec->expert >= 0 : spec->expert != l->only - 1))
+    if ((l->only == SW_ONLY_DENSE && spec->expert >= 0) ||
+        (l->only == SW_ONLY_EXPERTS && spec->expert < 0) ||
+        (l->only > 0 && spec->expert != l->only - 1))
         return false;
     return spec->part == SW_PART_LAYER || (parts & spec->part);
 }
@@ -557,6 +559,37 @@ void sw_weights_free(struct sw_backend *b, struct sw_weights *w)
     if (w->d_block)
         b->ops->free(b, w->d_block, w->bytes);
     sw_weights_forget_block(w);
+}
+
+/* ---- copies */
+
+/* The address in the copy of `host`, a part of the block. */
+static void *weights_copied(const void *part, const void *from, void *d_to)
+{
+    return part ? (char *)d_to + ((const char *)part - (const char *)from) : NULL;
+}
+
+struct sw_matrix sw_matrix_copied(const struct sw_matrix *m, const void *from, void *d_to)
+{
+    struct sw_matrix there = *m;
+    there.d_data = weights_copied(m->d_data, from, d_to);
+    there.d_order = weights_copied(m->d_order, from, d_to);
+    return there;
+}
+
+void sw_weights_view(const struct sw_weights *w, void *d_block, struct sw_weights *view)
+{
+    for (int i = 0; i < SW_W_COUNT; i++) {
+        view->matrix[i] = sw_matrix_copied(&w->matrix[i], w->d_block, d_block);
+        view->d_vector[i] = weights_copied(w->d_vector[i], w->d_block, d_block);
+    }
+    for (int i = 0; i < SW_MAX_SOURCES - 1; i++)
+        view->qkv_rest[i] = sw_matrix_copied(&w->qkv_rest[i], w->d_block, d_block);
+    for (int i = 0; i < w->n_experts; i++) {
+        view->expert_up[i] = sw_matrix_copied(&w->expert_up[i], w->d_block, d_block);
+        view->expert_down[i] = sw_matrix_copied(&w->expert_down[i], w->d_block, d_block);
+    }
+    view->n_experts = w->n_experts;
 }
 
 static uint64_t weights_mix(uint64_t x) /* splitmix64's output function */

@@ -22,6 +22,7 @@ struct sw_weights {
 };
 
 #define SW_ONLY_DENSE (-1)
+#define SW_ONLY_EXPERTS (-2)
 
 struct sw_loader {
     const struct sw_model *model;
@@ -34,7 +35,9 @@ struct sw_loader {
     int threads;               /* that pack what is read; 0: as the disk needs them */
     bool past_cache;           /* files are read past the page cache */
     bool apart; /* while the backend computes: its threads are left alone, and `pool` packs */
-    /* What of a layer is loaded: 0: all; SW_ONLY_DENSE: all but the experts; 1 + e: expert e. */
+    /* What of a layer is loaded: 0: all; SW_ONLY_DENSE: all but the experts; SW_ONLY_EXPERTS: the
+     * experts; 1 + e: expert e. In a block each expert is one piece, and begins with its up matrix.
+     */
     int only;
     /* Raised by the bytes of what is collected next (below), and lowered as they are stored; NULL:
      * nobody asks. */
@@ -71,6 +74,12 @@ enum sw_status sw_weights_read(struct sw_loader *loader);
 /* Empties the list, when what it would fill is given up. */
 void sw_weights_forget(struct sw_loader *loader);
 void sw_weights_free(struct sw_backend *backend, struct sw_weights *weights);
+
+/* Points *view, whose lists of experts have room for the layer's, to a copy of the weights' block
+ * at d_block. */
+void sw_weights_view(const struct sw_weights *weights, void *d_block, struct sw_weights *view);
+/* A copy of the matrix of a block at `from` in one at d_to. */
+struct sw_matrix sw_matrix_copied(const struct sw_matrix *m, const void *from, void *d_to);
 
 /*
  * Element `index` of the made-up tensor `name`: uniform, of a size that keeps activations near 1.

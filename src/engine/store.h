@@ -95,7 +95,11 @@ enum sw_status sw_store_disk_open(const struct sw_disk_options *options, struct 
  * some experts are */
 
 struct sw_experts_options {
-    struct sw_backend *cpu;         /* who computes */
+    struct sw_backend *cpu; /* who computes, or whose memory is read into */
+    struct sw_backend
+        *gpu;             /* who computes: only experts are read, in its layout, and layers without
+                             whole, for a store in front of this one; NULL: the CPU does */
+    struct sw_pins *pins; /* of the GPU; must outlive the store */
     const struct sw_loader *loader; /* as of struct sw_disk_options */
     const struct sw_stage *stage;   /* the same */
     struct sw_store_layers layers;  /* those that are on disk */
@@ -118,8 +122,33 @@ struct sw_expert_stats {
     uint64_t uses, hits;   /* experts that rows of a micro-batch chose; those that were there */
     uint64_t decode_rows;  /* tokens */
     uint64_t decode_bytes; /* read from files for them */
+    uint64_t copied_bytes; /* copied to the GPU for them */
     uint64_t ahead;        /* experts that were read ahead and then chosen */
 };
 void sw_store_experts_stats(struct sw_store *store, struct sw_expert_stats *out);
+
+/* ---- store_gpu_experts.c: everything but the experts, and some experts, in the memory of the GPU
+ * that computes; all experts in host memory, or on disk */
+
+struct sw_gpu_experts_options {
+    struct sw_backend *gpu, *cpu; /* who computes; whose memory the experts lie in */
+    struct sw_pins *pins;         /* of the GPU; must outlive the store */
+    const struct sw_model *model;
+    const struct sw_footprint_params *params;
+    struct sw_store_layers layers;
+    int cached;            /* experts that are kept on the GPU for each layer */
+    uint64_t spare_bytes;  /* there, for experts besides, and for a layer without: sw_staging.unit
+                              times SW_DISK_STREAM_BUFFERS */
+    const uint64_t *uses;  /* as of struct sw_experts_options */
+    struct sw_store *disk; /* that of the layers from disk_first on; NULL: all are in host memory.
+                              Closed later than this store. */
+    int disk_first;
+};
+
+/* Allocates the GPU's places. SW_ENOMEM. */
+enum sw_status sw_store_gpu_experts_open(const struct sw_gpu_experts_options *options,
+                                         struct sw_store **out);
+/* With what was read from disk. */
+void sw_store_gpu_experts_stats(struct sw_store *store, struct sw_expert_stats *out);
 
 #endif

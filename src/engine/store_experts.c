@@ -205,6 +205,17 @@ static void experts_ask_whole(struct expert_store *s, int index)
 
 /* ---- use */
 
+/* Lists without experts, where another store has the rest of the layer. */
+static enum sw_status experts_make_lists(struct expert_store *s, struct sw_weights *w)
+{
+    const size_t n = (size_t)s->kept.n_experts;
+    w->expert_up = calloc(n, sizeof *w->expert_up);
+    w->expert_down = calloc(n, sizeof *w->expert_down);
+    w->n_experts = s->kept.n_experts;
+    return w->expert_up && w->expert_down ? SW_OK
+                                          : sw_fail(SW_ENOMEM, "no memory for %zu experts", n);
+}
+
 /* Of a layer by expert everything else, and those that were most used before. */
 static enum sw_status experts_load(struct sw_store *base, struct sw_loader *loader, int layer)
 {
@@ -213,9 +224,10 @@ static enum sw_status experts_load(struct sw_store *base, struct sw_loader *load
     if (l->expert_bytes == 0)
         return SW_OK;
     loader->backend = s->options.cpu;
-    loader->layout = NULL;
+    loader->layout = s->options.gpu;
     loader->only = SW_ONLY_DENSE;
-    enum sw_status status = sw_weights_load(loader, layer, 0, &l->weights);
+    enum sw_status status = s->options.gpu ? experts_make_lists(s, &l->weights)
+                                           : sw_weights_load(loader, layer, 0, &l->weights);
     loader->only = 0;
     if (status == SW_OK)
         status = sw_expert_places_fill(&s->kept, loader, layer - s->options.layers.first);
@@ -372,6 +384,8 @@ static void experts_close(struct sw_store *base)
             sw_weights_free(cpu, &s->kept.layers[i].weights);
         else
             sw_weights_forget_block(&s->kept.layers[i].weights);
+    if (s->is_pinned)
+        sw_pins_remove(s->options.pins, s->kept.block);
     sw_expert_places_close(&s->kept);
     sw_expert_order_close(&s->order);
     sw_weights_forget(&s->loader);
@@ -407,6 +421,7 @@ static void experts_init(struct expert_store *s, const struct sw_experts_options
                                    .tensors = l->tensors,
                                    .reader = l->reader,
                                    .backend = options->cpu,
+                                   .layout = options->gpu,
                                    .threads = l->threads,
                                    .past_cache = true, /* no memory is left */
                                    .apart = true,
@@ -429,6 +444,7 @@ static enum sw_status experts_lay_out(struct expert_store *s)
                                         .what = "experts from disk",
                                         .uses = o->uses};
     SW_TRY(sw_expert_places_open(&room, &s->kept));
+    s->is_pinned = o->gpu && sw_pins_add(o->pins, s->kept.block, s->kept.block_bytes);
     SW_TRY(sw_expert_order_open(experts, &s->order));
     s->guessed = calloc((size_t)(experts > 0 ? experts : 1), sizeof *s->guessed);
     return s->guessed ? SW_OK : sw_fail(SW_ENOMEM, "no memory for a list of %d experts", experts);

@@ -117,39 +117,6 @@ static int streamed_spare(const struct streamed_store *s, int layer, int from)
     return spare;
 }
 
-/* The address in the buffer of `host`, a part of the layer's block. */
-static void *in_buffer(const struct sw_weights *w, char *d_buffer, const void *host)
-{
-    return host ? d_buffer + ((const char *)host - (const char *)w->d_block) : NULL;
-}
-
-static struct sw_matrix matrix_in_buffer(const struct sw_weights *w, char *d_buffer,
-                                         const struct sw_matrix *m)
-{
-    struct sw_matrix there = *m;
-    there.d_data = in_buffer(w, d_buffer, m->d_data);
-    there.d_order = in_buffer(w, d_buffer, m->d_order);
-    return there;
-}
-
-/* Made when the layer is fetched: a layer from disk leaves host memory then. */
-static void streamed_make_view(struct streamed_buffer *b, const struct sw_weights *w)
-{
-    char *const d_buffer = b->d_layer;
-    struct sw_weights *view = &b->view;
-    for (int i = 0; i < SW_W_COUNT; i++) {
-        view->matrix[i] = matrix_in_buffer(w, d_buffer, &w->matrix[i]);
-        view->d_vector[i] = in_buffer(w, d_buffer, w->d_vector[i]);
-    }
-    for (int i = 0; i < SW_MAX_SOURCES - 1; i++)
-        view->qkv_rest[i] = matrix_in_buffer(w, d_buffer, &w->qkv_rest[i]);
-    for (int i = 0; i < w->n_experts; i++) {
-        view->expert_up[i] = matrix_in_buffer(w, d_buffer, &w->expert_up[i]);
-        view->expert_down[i] = matrix_in_buffer(w, d_buffer, &w->expert_down[i]);
-    }
-    view->n_experts = w->n_experts;
-}
-
 /* Waits for the layer if it is on disk. */
 static enum sw_status streamed_fetch(struct streamed_store *s, int layer, int buffer)
 {
@@ -161,7 +128,7 @@ static enum sw_status streamed_fetch(struct streamed_store *s, int layer, int bu
         SW_TRY(sw_disk_layers_wait(s->disk, layer, &w));
     b->layer = layer;
     b->is_packed = l->weights && l->weights != &l->own;
-    streamed_make_view(b, w);
+    sw_weights_view(w, b->d_layer, &b->view); /* a layer from disk leaves host memory then */
     SW_TRY(gpu->gpu->fetch(gpu, buffer, b->d_layer, w->d_block, w->bytes));
     return streamed_on_disk(s, layer) ? sw_disk_layers_leave(s->disk, layer) : SW_OK;
 }

@@ -130,12 +130,30 @@ uint64_t sw_worker_gpu_bytes(const struct sw_worker *w)
     return w->stage ? sw_stage_gpu_bytes(w->stage) : 0;
 }
 
+/* Adds what the CPU counted to what the GPU did, of the same tokens. */
+static void worker_add_experts(struct sw_expert_stats *to, const struct sw_expert_stats *s)
+{
+    to->uses += s->uses;
+    to->hits += s->hits;
+    to->decode_rows = s->decode_rows > to->decode_rows ? s->decode_rows : to->decode_rows;
+    to->decode_bytes += s->decode_bytes;
+    to->ahead += s->ahead;
+}
+
 bool sw_worker_experts(const struct sw_worker *w, struct sw_expert_stats *out)
 {
-    struct sw_store *store = w->stage ? w->stage->stores[SW_STORE_EXPERTS] : NULL;
-    if (store)
-        sw_store_experts_stats(store, out);
-    return store != NULL;
+    struct sw_store *const *stores = w->stage ? w->stage->stores : NULL;
+    struct sw_expert_stats cpu = {0};
+    if (!stores || (!stores[SW_STORE_EXPERTS] && !stores[SW_STORE_GPU_EXPERTS]))
+        return false;
+    *out = (struct sw_expert_stats){0};
+    if (stores[SW_STORE_GPU_EXPERTS])
+        sw_store_gpu_experts_stats(stores[SW_STORE_GPU_EXPERTS], out);
+    if (stores[SW_STORE_EXPERTS] && !w->stage->options.tiers.disk_on_gpu) {
+        sw_store_experts_stats(stores[SW_STORE_EXPERTS], &cpu);
+        worker_add_experts(out, &cpu);
+    }
+    return true;
 }
 
 enum sw_status sw_worker_deliver(struct sw_worker *w, enum sw_engine_kind kind, int layer,

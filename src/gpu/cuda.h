@@ -52,7 +52,6 @@ struct sw_cuda_pieces {
 struct sw_cuda_buffer {
     cudaEvent_t fetched, used;
 };
-#define SW_CUDA_BUFFERS 2
 #define SW_CUDA_MARKS 2 /* in the stream of copies */
 
 /* A captured sequence of operations, for one number of rows and one position bucket. */
@@ -88,7 +87,7 @@ struct sw_cuda {
     struct sw_cuda_ring ring;
     struct sw_cuda_spans spans;
     struct sw_cuda_pieces pieces; /* parts that alloc has given out */
-    struct sw_cuda_buffer buffers[SW_CUDA_BUFFERS];
+    struct sw_cuda_buffer buffers[SW_GPU_BUFFERS];
     cudaEvent_t marks[SW_CUDA_MARKS];
     struct sw_cuda_graphs graphs;
     int32_t *bad; /* (1) in device memory: 1 when a value was not finite */

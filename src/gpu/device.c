@@ -233,7 +233,7 @@ static enum sw_status make_streams(struct sw_cuda *cuda)
 {
     CUDA_TRY(cuda, cudaStreamCreateWithFlags(&cuda->compute, cudaStreamNonBlocking));
     CUDA_TRY(cuda, cudaStreamCreateWithFlags(&cuda->copy, cudaStreamNonBlocking));
-    for (int i = 0; i < SW_CUDA_BUFFERS; i++) {
+    for (int i = 0; i < SW_GPU_BUFFERS; i++) {
         struct sw_cuda_buffer *buffer = &cuda->buffers[i];
         CUDA_TRY(cuda, cudaEventCreateWithFlags(&buffer->fetched, cudaEventDisableTiming));
         CUDA_TRY(cuda, cudaEventCreateWithFlags(&buffer->used, cudaEventDisableTiming));
@@ -299,7 +299,7 @@ void sw_cuda_close(struct sw_backend *b)
     sw_cuda_spans_close(cuda);
     sw_cuda_ring_close(cuda);
     (void)cudaFree(cuda->block);
-    for (int i = 0; i < SW_CUDA_BUFFERS; i++) {
+    for (int i = 0; i < SW_GPU_BUFFERS; i++) {
         if (cuda->buffers[i].fetched)
             (void)cudaEventDestroy(cuda->buffers[i].fetched);
         if (cuda->buffers[i].used)

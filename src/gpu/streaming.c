@@ -36,7 +36,7 @@ static void unpin(struct sw_backend *b, void *host)
 
 static struct sw_cuda_buffer *buffer_of(struct sw_cuda *cuda, int buffer)
 {
-    assert(buffer >= 0 && buffer < SW_CUDA_BUFFERS);
+    assert(buffer >= 0 && buffer < SW_GPU_BUFFERS);
     return &cuda->buffers[buffer];
 }
 

@@ -36,10 +36,10 @@ static bool check_stage(const struct sw_cost *c, const struct sw_plan_stage *s, 
     CHECK(p->disk || !t->n_disk, "rank %d has no disk tier", s->rank);
     CHECK(!t->disk_on_gpu || (t->n_disk && s->device >= 0 && !c->options->no_disk_gpu),
           "rank %d runs no disk layers on a GPU", s->rank);
-    CHECK(!t->by_expert || !t->disk_on_gpu || !c->options->no_gpu_experts,
-          "rank %d runs no single experts from disk on a GPU", s->rank);
-    CHECK(!t->by_expert || (t->n_disk && t->cached_experts >= 0), "rank %d reads no experts",
-          s->rank);
+    CHECK(!t->by_expert || (!t->disk_on_gpu && !t->n_streamed) || !c->options->no_gpu_experts,
+          "rank %d moves no single experts to a GPU", s->rank);
+    CHECK(!t->by_expert || (t->n_disk + t->n_streamed > 0 && t->cached_experts >= 0),
+          "rank %d moves no experts", s->rank);
     CHECK(s->embed == (s->count && s->first == 0), "rank %d and the embedding", s->rank);
     CHECK(s->head == (s->count && s->first + s->count == c->n_layers), "rank %d and the head",
           s->rank);

@@ -103,7 +103,8 @@ static enum sw_status sums_init(struct sw_cost *c)
     return SW_OK;
 }
 
-/* The units in which disk layers may be read: whole, or by expert with so many of them kept. */
+/* The units in which disk and streamed layers may move: whole, or by expert with so many of them
+ * kept. */
 static enum sw_status units_init(struct sw_cost *c)
 {
     const size_t n = (size_t)c->n_layers + 1;
@@ -290,6 +291,26 @@ static int cost_cached(const struct sw_tiers *t)
     return t->by_expert ? t->cached_experts : SW_READ_WHOLE;
 }
 
+uint64_t sw_cost_gpu_staging(const struct sw_cost *c, const struct sw_tiers *t, bool stream_prompt)
+{
+    const bool streams = t->n_streamed > 0, from_disk = t->n_disk > 0 && t->disk_on_gpu;
+    const bool whole = stream_prompt || (streams && !t->by_expert);
+    uint64_t bytes = whole ? c->stream_bytes + (stream_prompt ? c->pass_bytes : 0) : 0;
+    if (t->by_expert ? streams || from_disk : from_disk && !whole)
+        bytes += c->disk_stream_bytes[t->by_expert];
+    return bytes;
+}
+
+/* Adds what a layer that is streamed, or from disk, keeps where it is run; returns the rest. */
+static uint64_t stage_keep(const struct sw_cost *c, const struct sw_tiers *t, int layer,
+                           struct sw_bytes *runs)
+{
+    const struct sw_layer_footprint *l = &c->fp->layers[layer];
+    const uint64_t kept = sw_layer_resident(l, cost_cached(t));
+    runs->weights += kept;
+    return l->weight_bytes - kept;
+}
+
 static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
 {
     const struct sw_footprint *fp = c->fp;
@@ -300,23 +321,22 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
     s->disk_bytes = 0;
     cost_sum_range(c, s->first, t->n_gpu, &gpu.weights, &gpu.kv);
     cost_sum_range(c, host, t->n_host, &cpu.weights, &cpu.kv);
-    cost_sum_range(c, streamed, t->n_streamed, &cpu.weights, &gpu.kv);
+    cost_sum_range(c, streamed, t->n_streamed, NULL, &gpu.kv);
     struct sw_bytes *const runs_disk = t->disk_on_gpu ? &gpu : &cpu;
-    cost_sum_range(c, disk, t->n_disk, &s->disk_bytes, &runs_disk->kv);
-    for (int i = disk; i < disk + t->n_disk; i++) {
-        const uint64_t kept = sw_layer_resident(&fp->layers[i], cost_cached(t));
-        runs_disk->weights += kept;
-        s->disk_bytes -= kept;
+    cost_sum_range(c, disk, t->n_disk, NULL, &runs_disk->kv);
+    for (int i = streamed; i < disk; i++) { /* host memory has all experts */
+        (void)stage_keep(c, t, i, &gpu);
+        cpu.weights += fp->layers[i].weight_bytes -
+                       sw_layer_resident(&fp->layers[i], t->by_expert ? 0 : SW_READ_WHOLE);
     }
+    for (int i = disk; i < disk + t->n_disk; i++)
+        s->disk_bytes += stage_keep(c, t, i, runs_disk);
     if (s->embed)
         *(t->embed_on_gpu ? &gpu.embed : &cpu.embed) = fp->embed_bytes;
     if (s->head)
         *(t->head_on_gpu ? &gpu.head : &cpu.head) =
             fp->head_bytes - (s->embed ? fp->tied_bytes : 0);
-    if (t->n_streamed || s->stream_prompt)
-        gpu.staging = c->stream_bytes + (s->stream_prompt ? c->pass_bytes : 0);
-    else if (t->disk_on_gpu)
-        gpu.staging = c->disk_stream_bytes[t->by_expert];
+    gpu.staging = sw_cost_gpu_staging(c, t, s->stream_prompt);
     if (t->n_disk)
         cpu.staging = c->disk_bytes[t->by_expert];
     const bool gpu_works = t->n_gpu || t->n_streamed || s->stream_prompt || t->disk_on_gpu ||
@@ -382,11 +402,12 @@ static int cost_least_rows(const struct sw_cost *c, const struct sw_plan_stage *
     return rows;
 }
 
-/* The share of the choices of experts in disk layers that are of kept ones. */
+/* The share of the choices of experts in streamed and disk layers that are of kept ones. */
 static double cost_hits(const struct sw_cost *c, const struct sw_plan_stage *s)
 {
     double hits = 0, choices = 0;
-    for (int i = s->first + s->count - s->tiers.n_disk; i < s->first + s->count; i++) {
+    const int moving = s->tiers.n_streamed + s->tiers.n_disk;
+    for (int i = s->first + s->count - moving; i < s->first + s->count; i++) {
         const struct sw_layer_footprint *layer = &c->fp->layers[i];
         choices += layer->n_used;
         hits += layer->n_used * sw_layer_hits(c, layer, cost_cached(&s->tiers));
@@ -400,7 +421,7 @@ static double cost_disk_read(const struct sw_cost *c, const struct sw_plan_stage
 {
     double bytes = 0;
     for (int i = s->first + s->count - s->tiers.n_disk; i < s->first + s->count; i++)
-        bytes += sw_layer_disk_bytes(c, &c->fp->layers[i], cost_cached(&s->tiers), load->rows);
+        bytes += sw_layer_moved_bytes(c, &c->fp->layers[i], cost_cached(&s->tiers), load->rows);
     return bytes * c->disk_scale;
 }
 

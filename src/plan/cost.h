@@ -46,11 +46,12 @@ enum { SW_WAY_PROMPT = 1, SW_WAY_DISK = 2, SW_WAY_UNIT = 4, SW_WAYS = SW_WAY_UNI
  * Times of one kind of rank resources, in the objective's measure (see struct sw_cost). Pointers
  * are prefix sums over layers, (n_layers + 1). Arrays of SW_WAYS are by way; of two, but for
  * embed and head, by its bit: host, stream_loses and disk_loses by SW_WAY_PROMPT. disk is by way /
- * SW_WAY_DISK. disk_loses is about whole disk layers on the CPU.
+ * SW_WAY_DISK, streamed by way / SW_WAY_UNIT. stream_loses is about whole layers, disk_loses about
+ * whole disk layers on the CPU.
  */
 struct sw_kind {
-    const struct sw_rank_resources *resources;            /* the first of this kind */
-    sw_ps *gpu, *host[2], *streamed, *disk[2 * SW_UNITS]; /* of layers in each tier */
+    const struct sw_rank_resources *resources;                      /* the first of this kind */
+    sw_ps *gpu, *host[2], *streamed[SW_UNITS], *disk[2 * SW_UNITS]; /* of layers in each tier */
     sw_ps *least[SW_WAYS];           /* of layers in the fastest tier but the GPU */
     sw_ps *floor[SW_WAYS];           /* of layers in the fastest tier */
     sw_ps embed[2], head[2];         /* [0] on the CPU, [1] on the GPU */
@@ -84,10 +85,12 @@ struct sw_cost {
     int prompt_rows;
     double prompt_chunks; /* chunks of a request; below 1 when requests share a chunk */
     double step_share, prompt_share;
-    int n_units, n_ways;          /* ways are below SW_WAY_UNIT * n_units */
-    int cached[SW_UNITS];         /* experts that are kept of each disk layer, or SW_READ_WHOLE */
-    uint64_t *resident[SW_UNITS]; /* (n_layers + 1) prefix sums of what disk layers keep */
-    bool uniform;                 /* all layers are equal */
+    int n_units, n_ways; /* ways are below SW_WAY_UNIT * n_units */
+    /* Experts that are kept of each disk layer, and on the GPU of each streamed one: [0]
+     * SW_READ_WHOLE, [1] none, and so on. */
+    int cached[SW_UNITS];
+    uint64_t *resident[SW_UNITS];        /* (n_layers + 1) prefix sums of what these layers keep */
+    bool uniform;                        /* all layers are equal */
     struct sw_rank_resources *resources; /* (n_ranks) */
     struct sw_kind *kinds;               /* (n_kinds) */
     uint64_t *node_cap;                  /* (n_nodes) host bytes that the node's ranks share */
@@ -159,6 +162,9 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
 
 /* The time of a hop; `from` -1: from rank 0 to the first stage; `to` -1: back to rank 0. */
 sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int from, int to);
+/* Bytes of the GPU buffers that layers pass through. */
+uint64_t sw_cost_gpu_staging(const struct sw_cost *cost, const struct sw_tiers *tiers,
+                             bool stream_prompt);
 /* Fills bytes and seconds of a stage from its rank, layers and flags, by plain sums over layers. */
 void sw_cost_stage(const struct sw_cost *cost, struct sw_plan_stage *stage);
 

@@ -10,7 +10,7 @@
 
 /* Times of one layer in each tier; the fields are as in struct sw_kind. */
 struct times {
-    sw_ps gpu, host[2], streamed, disk[2 * SW_UNITS], least[SW_WAYS], floor[SW_WAYS];
+    sw_ps gpu, host[2], streamed[SW_UNITS], disk[2 * SW_UNITS], least[SW_WAYS], floor[SW_WAYS];
 };
 
 /* Time of a layer in the objective's measure, at decode and for prompts in these places. */
@@ -28,12 +28,14 @@ static struct times kinds_layer(const struct sw_cost *c, const struct sw_rank_re
 {
     const struct sw_place host = {.tier = SW_TIER_HOST}, gpu = {.tier = SW_TIER_GPU};
     const struct sw_place passing = {.tier = SW_TIER_HOST, .by_gpu = true};
-    const struct sw_place streamed = {.tier = SW_TIER_STREAMED};
     struct times t = {.host[0] = kinds_time(c, p, layer, host, host)};
     if (p->device >= 0) {
         t.gpu = kinds_time(c, p, layer, gpu, gpu);
         t.host[1] = kinds_time(c, p, layer, host, passing);
-        t.streamed = kinds_time(c, p, layer, streamed, streamed);
+    }
+    for (int u = 0; u < c->n_units && p->device >= 0; u++) {
+        const struct sw_place streamed = {.tier = SW_TIER_STREAMED, .cached = c->cached[u]};
+        t.streamed[u] = kinds_time(c, p, layer, streamed, streamed);
     }
     for (int i = 0; i < 2 * c->n_units; i++) {
         const struct sw_place disk = {
@@ -46,7 +48,7 @@ static struct times kinds_layer(const struct sw_cost *c, const struct sw_rank_re
     for (int way = 0; way < c->n_ways; way++) {
         const sw_ps on_host = t.host[way & SW_WAY_PROMPT];
         const sw_ps off = p->disk ? sw_min_i64(on_host, t.disk[way / SW_WAY_DISK]) : on_host;
-        t.least[way] = sw_min_i64(t.streamed, off);
+        t.least[way] = sw_min_i64(t.streamed[way / SW_WAY_UNIT], off);
         t.floor[way] = sw_min_i64(t.gpu, t.least[way]);
     }
     return t;
@@ -59,13 +61,13 @@ static void kinds_compare(const struct sw_cost *c, struct sw_kind *k, const stru
     const sw_ps crossings = 3 * (k->crossing + k->prompt_crossing);
     for (int way = 0; way < c->n_ways; way++) {
         const sw_ps from_disk = t->disk[way / SW_WAY_DISK] - t->least[way];
-        const sw_ps streamed = t->streamed - t->least[way];
+        const sw_ps streamed = t->streamed[way / SW_WAY_UNIT] - t->least[way];
         k->gpu_wins[way] &= t->gpu <= t->least[way];
         k->stream_costs[way] = first ? streamed : sw_min_i64(k->stream_costs[way], streamed);
         k->disk_costs[way] = first ? from_disk : sw_min_i64(k->disk_costs[way], from_disk);
     }
     for (int f = 0; f < 2; f++) {
-        k->stream_loses[f] &= t->streamed >= t->host[f] + crossings;
+        k->stream_loses[f] &= t->streamed[0] >= t->host[f] + crossings;
         k->disk_loses[f] &= !k->resources->disk || t->disk[0] >= t->host[f];
     }
     k->prompt_loses &= t->host[1] >= t->host[0] + 3 * k->prompt_crossing;
@@ -73,8 +75,8 @@ static void kinds_compare(const struct sw_cost *c, struct sw_kind *k, const stru
 
 /* The sums of a kind, and where their terms are in struct times. */
 struct sums {
-    sw_ps **of[4 + 2 * SW_UNITS + 2 * SW_WAYS];
-    size_t at[4 + 2 * SW_UNITS + 2 * SW_WAYS];
+    sw_ps **of[3 + 3 * SW_UNITS + 2 * SW_WAYS];
+    size_t at[3 + 3 * SW_UNITS + 2 * SW_WAYS];
     size_t count;
 };
 
@@ -90,7 +92,9 @@ static struct sums sums_of(const struct sw_cost *c, struct sw_kind *k)
     sums_add(&sums, &k->gpu, offsetof(struct times, gpu));
     sums_add(&sums, &k->host[0], offsetof(struct times, host[0]));
     sums_add(&sums, &k->host[1], offsetof(struct times, host[1]));
-    sums_add(&sums, &k->streamed, offsetof(struct times, streamed));
+    for (int u = 0; u < c->n_units; u++)
+        sums_add(&sums, &k->streamed[u],
+                 offsetof(struct times, streamed) + (size_t)u * sizeof(sw_ps));
     for (int i = 0; i < 2 * c->n_units; i++)
         sums_add(&sums, &k->disk[i], offsetof(struct times, disk) + (size_t)i * sizeof(sw_ps));
     for (int way = 0; way < c->n_ways; way++) {

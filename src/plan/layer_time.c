@@ -46,8 +46,8 @@ uint64_t sw_layer_resident(const struct sw_layer_footprint *layer, int cached)
     return layer->weight_bytes - (uint64_t)out * layer->expert_bytes;
 }
 
-double sw_layer_disk_bytes(const struct sw_cost *c, const struct sw_layer_footprint *layer,
-                           int cached, double rows)
+double sw_layer_moved_bytes(const struct sw_cost *c, const struct sw_layer_footprint *layer,
+                            int cached, double rows)
 {
     if (cached == SW_READ_WHOLE || !layer->n_experts)
         return (double)layer->weight_bytes;
@@ -105,7 +105,7 @@ double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
                                SW_LAYER_LAUNCHES * p->gpu_launch
                          : fmax(kv / p->host_bw, attend_flops / cpu_attend);
     if (tier == SW_TIER_DISK) {
-        const double bytes = sw_layer_disk_bytes(c, layer, place.cached, load->rows);
+        const double bytes = sw_layer_moved_bytes(c, layer, place.cached, load->rows);
         const double reading = bytes * c->disk_scale / p->disk_bw;
         if (on_gpu) /* it is copied when the one before it has been run */
             products += bytes / p->bus_bw;
@@ -115,6 +115,10 @@ double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
         return fmax(products + rest, reading);
     }
     double t = products + rest;
+    if (tier == SW_TIER_STREAMED && place.cached != SW_READ_WHOLE) {
+        const double copying = sw_layer_moved_bytes(c, layer, place.cached, load->rows) / p->bus_bw;
+        return layer->n_experts ? fmax(products, copying) + rest : t + copying;
+    }
     if (streamed)
         t = fmax(t, (double)layer->weight_bytes / p->bus_bw);
     if (passing) /* its KV is in host memory: earlier rows come along and new ones

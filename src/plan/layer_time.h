@@ -23,18 +23,20 @@ int sw_prompt_tokens(const struct sw_cost *cost);
 struct sw_place {
     enum sw_tier tier;
     bool by_gpu; /* a host layer is streamed to the GPU; a disk layer has the GPU run it */
-    int cached;  /* of a disk layer: experts that are kept, or SW_READ_WHOLE */
+    int cached;  /* of a disk or streamed layer: experts that are kept, or SW_READ_WHOLE */
 };
 
 /* Seconds of one micro-batch. */
 double sw_layer_time(const struct sw_cost *cost, const struct sw_rank_resources *resources,
                      const struct sw_layer_footprint *layer, struct sw_place place,
                      const struct sw_load *load);
-/* Bytes that a disk layer keeps in memory: without experts, or read whole, none. */
+/* Bytes that a disk layer keeps in memory, or a streamed one on the GPU: without experts, or moved
+ * whole, none. */
 uint64_t sw_layer_resident(const struct sw_layer_footprint *layer, int cached);
-/* Bytes of a disk layer's weights, as in memory, that a micro-batch of so many rows reads. */
-double sw_layer_disk_bytes(const struct sw_cost *cost, const struct sw_layer_footprint *layer,
-                           int cached, double rows);
+/* Bytes of a disk or streamed layer's weights, as in memory, that move for a micro-batch of so many
+ * rows. */
+double sw_layer_moved_bytes(const struct sw_cost *cost, const struct sw_layer_footprint *layer,
+                            int cached, double rows);
 /* The share of the choices of experts that are of kept ones. */
 double sw_layer_hits(const struct sw_cost *cost, const struct sw_layer_footprint *layer,
                      int cached);

@@ -53,8 +53,8 @@ struct sw_plan_options {
     bool no_advice; /* SW_ENOFIT without advice and message */
     bool no_disk;   /* do not use the disk tier, even if the cluster has it */
     bool no_disk_gpu;    /* disk layers are run by CPUs only */
-    bool no_experts;     /* disk layers are read whole, not by expert */
-    bool no_gpu_experts; /* those that a GPU runs are */
+    bool no_experts;     /* disk and streamed layers move whole, not by expert */
+    bool no_gpu_experts; /* those that a GPU runs do */
     /* (n_popularity) shares of the choices of experts, of the most popular one first, for all
      * layers with so many experts; NULL: all are alike. */
     const double *popularity;
@@ -91,11 +91,11 @@ struct sw_plan_stage {
     struct sw_bytes gpu, host;
     uint64_t disk_bytes; /* bytes of weights that stay on disk */
     double disk_read;    /* bytes of files that a decode micro-batch reads */
-    double expert_hits;  /* of disk layers: the share of the choices of experts that are kept */
-    double step_s;       /* seconds of a decode micro-batch, without the hop to the next stage */
-    double prompt_s;     /* seconds of a chunk of a prompt (sw_plan.prompt_rows tokens) */
-    int hidden_rows;     /* most rows of prompts that hide behind a decode micro-batch */
-    double hop_s;        /* seconds to the next stage, or of ids back to rank 0, at decode */
+    double expert_hits; /* of layers by expert: the share of the choices of experts that are kept */
+    double step_s;      /* seconds of a decode micro-batch, without the hop to the next stage */
+    double prompt_s;    /* seconds of a chunk of a prompt (sw_plan.prompt_rows tokens) */
+    int hidden_rows;    /* most rows of prompts that hide behind a decode micro-batch */
+    double hop_s;       /* seconds to the next stage, or of ids back to rank 0, at decode */
     double prompt_hop_s; /* seconds to the next stage, or of ids back to rank 0, for a chunk */
     double load_s;       /* seconds to load its weights */
 };

@@ -82,22 +82,28 @@ static const char *report_range(int first, int count, char *out, size_t cap)
     return out;
 }
 
-/* "layers 20-33", "streamed 34-40", or "layers 20-40 (14 by the CPU, 7 over the bus meanwhile)". */
+/* "layers 20-33", "streamed 34-40", "layers 20-40 (14 by the CPU, 7 over the bus meanwhile)", or
+ * "layers 20-33, streamed by expert 34-40". */
 static const char *report_host_layers(const struct sw_plan_stage *s, char *out, size_t cap)
 {
     const struct sw_tiers *t = &s->tiers;
     const int first = s->first + t->n_gpu, count = t->n_host + t->n_streamed;
     const char *prompts = s->stream_prompt ? "on the GPU for prompts" : "";
-    char layers[32];
-    if (t->n_host && t->n_streamed)
+    char layers[32], range[32];
+    int n = 0;
+    if (t->n_host && t->n_streamed && !t->by_expert) {
         snprintf(out, cap, "%s (%d by the CPU%s%s, %d over the bus meanwhile)",
                  sw_layers_format(first, count, layers, sizeof layers), t->n_host,
                  prompts[0] ? " and " : "", prompts, t->n_streamed);
-    else if (t->n_streamed)
-        snprintf(out, cap, "streamed %s", report_range(first, count, layers, sizeof layers));
-    else
-        snprintf(out, cap, "%s%s%s%s", sw_layers_format(first, count, layers, sizeof layers),
-                 prompts[0] ? " (" : "", prompts, prompts[0] ? ")" : "");
+        return out;
+    }
+    if (t->n_host)
+        n = snprintf(
+            out, cap, "%s%s%s%s%s", sw_layers_format(first, t->n_host, layers, sizeof layers),
+            prompts[0] ? " (" : "", prompts, prompts[0] ? ")" : "", t->n_streamed ? ", " : "");
+    if (t->n_streamed && n >= 0 && (size_t)n < cap)
+        snprintf(out + n, cap - (size_t)n, "streamed %s%s", t->by_expert ? "by expert " : "",
+                 report_range(first + t->n_host, t->n_streamed, range, sizeof range));
     return out;
 }
 
@@ -275,17 +281,23 @@ static void put_title(const struct printer *p)
                      fp->params.slots, fp->params.context);
 }
 
-/* What is kept of disk layers that are read by expert. */
+/* What is kept of layers that move by expert, and what is done about the rest. */
 static void report_put_experts(const struct printer *p)
 {
     for (int r = 0; r < p->r->plan->n_ranks; r++) {
         const struct sw_plan_stage *s = &p->r->plan->stages[r];
+        const bool streams = s->tiers.n_streamed > 0, reads = s->tiers.n_disk > 0;
         if (s->tiers.by_expert)
             sw_strbuf_printf(
                 p->out,
-                "  experts    rank %d keeps %d of each disk layer's and reads what else is "
-                "chosen: %.0f%% hits\n",
-                r, s->tiers.cached_experts, 100 * s->expert_hits);
+                "  experts    rank %d keeps %d of each %s layer's%s and %s what else is chosen: "
+                "%.0f%% hits\n",
+                r, s->tiers.cached_experts,
+                streams && reads ? "streamed and disk"
+                : streams        ? "streamed"
+                                 : "disk",
+                (streams && !reads) || s->tiers.disk_on_gpu ? " on its GPU" : "",
+                reads ? "reads" : "copies", 100 * s->expert_hits);
     }
 }
 

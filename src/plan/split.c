@@ -4,8 +4,8 @@
  *
  * Host layers run on the CPU, or are streamed to the GPU for prompts, for which the GPU needs
  * buffers; disk layers are run by the CPU, or by the GPU, which needs the same buffers and has
- * their KV then; and disk layers with experts are read whole, or by expert with a number of experts
- * kept. Each of these ways is searched by itself.
+ * their KV then; and disk and streamed layers with experts move whole, or by expert with a number
+ * of experts kept. Each of these ways is searched by itself.
  *
  * Both searches leave out only splits that cannot be better than one that they try:
  *
@@ -72,6 +72,14 @@ static uint64_t disk_resident(const struct run *r, const struct sw_split *s)
     return sums[end] - sums[end - s->tiers.n_disk];
 }
 
+/* Bytes of the streamed layers that are kept on the GPU, with the experts of this unit. */
+static uint64_t streamed_resident(const struct run *r, const struct sw_split *s, int unit)
+{
+    const uint64_t *sums = r->c->resident[unit];
+    const int end = r->first + r->count - s->tiers.n_disk;
+    return sums[end] - sums[end - s->tiers.n_streamed];
+}
+
 /* GPU bytes besides those of GPU layers; 0 when nothing else uses the GPU and `used` is false. */
 static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool used)
 {
@@ -84,10 +92,8 @@ static uint64_t gpu_base(const struct run *r, const struct sw_split *s, bool use
         return 0;
     return c->options->gpu_context + c->fp->gpu_work_bytes + (embed ? c->fp->embed_bytes : 0) +
            (head ? head_bytes(r) + c->fp->logits_bytes : 0) +
-           (streams          ? c->stream_bytes
-            : disk_by_gpu(t) ? c->disk_stream_bytes[t->by_expert]
-                             : 0) +
-           (s->stream_prompt ? c->pass_bytes : 0) + (disk_by_gpu(t) ? disk_resident(r, s) : 0) +
+           sw_cost_gpu_staging(c, t, s->stream_prompt) + streamed_resident(r, s, s->unit) +
+           (disk_by_gpu(t) ? disk_resident(r, s) : 0) +
            c->kv[disk_by_gpu(t) ? end + t->n_disk : end] - c->kv[end - t->n_streamed];
 }
 
@@ -105,7 +111,9 @@ static uint64_t host_bytes(const struct run *r, const struct sw_split *s)
            (r->k->resources->device >= 0 ? c->bounce_bytes : 0) + (works ? c->fp->work_bytes : 0) +
            (r->head ? c->fp->logits_bytes + c->fp->sampler_bytes : 0) +
            (embed ? c->fp->embed_bytes : 0) + (head ? head_bytes(r) : 0) +
-           (c->weights[disk] - c->weights[host]) + (c->kv[streamed] - c->kv[host]) +
+           (c->weights[disk] - c->weights[host]) -
+           streamed_resident(r, s, s->unit > 0) + /* all experts are there */
+           (c->kv[streamed] - c->kv[host]) +
            (disk_by_cpu ? c->kv[end] - c->kv[disk] + disk_resident(r, s) : 0);
 }
 
@@ -135,10 +143,11 @@ static sw_ps split_time(const struct run *r, const struct sw_split *s)
 {
     const struct sw_kind *k = r->k;
     const struct sw_tiers *t = &s->tiers;
-    const sw_ps *on_host = k->host[s->stream_prompt], *on_disk = k->disk[way_of(s) / SW_WAY_DISK];
+    const sw_ps *on_host = k->host[s->stream_prompt], *on_disk = k->disk[way_of(s) / SW_WAY_DISK],
+                *streamed = k->streamed[s->unit];
     const int a = r->first, b = a + t->n_gpu, c = b + t->n_host;
     const int d = c + t->n_streamed, e = d + t->n_disk;
-    return k->gpu[b] - k->gpu[a] + on_host[c] - on_host[b] + k->streamed[d] - k->streamed[c] +
+    return k->gpu[b] - k->gpu[a] + on_host[c] - on_host[b] + streamed[d] - streamed[c] +
            on_disk[e] - on_disk[d] + split_crossings(r, s, 0) * k->crossing +
            split_crossings(r, s, s->stream_prompt) * k->prompt_crossing + ends_time(r, s);
 }
@@ -270,8 +279,11 @@ static bool has_room(const struct run *r, uint64_t staging)
            c->options->gpu_context + c->fp->gpu_work_bytes + staging <= r->k->resources->gpu_cap;
 }
 
-static bool can_stream(const struct run *r)
+/* Whether layers can be streamed whole, or by expert. */
+static bool can_stream(const struct run *r, bool by_expert)
 {
+    if (by_expert)
+        return !r->c->options->no_gpu_experts && has_room(r, r->c->disk_stream_bytes[1]);
     return has_room(r, r->c->stream_bytes);
 }
 
@@ -283,14 +295,14 @@ static bool way_begin(const struct run *r, int way, struct sw_split *s)
     *s = (struct sw_split){.stream_prompt = prompt, .unit = unit, .tiers.disk_on_gpu = on_gpu};
     s->tiers.by_expert = unit > 0;
     s->tiers.cached_experts = unit > 0 ? r->c->cached[unit] : 0;
-    if (prompt && (!can_stream(r) || r->k->prompt_loses || r->c->fp->has_encoder))
+    if (prompt && (!can_stream(r, false) || r->k->prompt_loses || r->c->fp->has_encoder))
         return false;
     const struct sw_plan_options *o = r->c->options;
     if (on_gpu && (o->no_disk_gpu || (unit > 0 && o->no_gpu_experts)))
         return false;
     if (on_gpu && !has_room(r, r->c->disk_stream_bytes[unit > 0]))
         return false;
-    return way < SW_WAY_DISK || r->k->resources->disk;
+    return way < SW_WAY_DISK || r->k->resources->disk || (!on_gpu && can_stream(r, true));
 }
 
 /*
@@ -300,7 +312,7 @@ static bool way_begin(const struct run *r, int way, struct sw_split *s)
 static bool without_streamed(const struct run *r, struct sw_split *s, struct best *best)
 {
     const int f = s->stream_prompt;
-    const bool gpu = can_stream(r), wins = r->k->gpu_wins[way_of(s)];
+    const bool gpu = can_stream(r, false), wins = r->k->gpu_wins[way_of(s)];
     bool stream = gpu && !(r->k->stream_loses[f] && wins && r->k->disk_loses[f]);
     bool fits = false;
     s->tiers.n_streamed = s->tiers.n_disk = 0;
@@ -336,10 +348,11 @@ static sw_ps bound(const struct run *r, const struct sw_split *s, int streamed, 
     return k->gpu[b] - k->gpu[a] + k->least[way][c] - k->least[way][b] + others;
 }
 
-/* Whether all splits of the way of s have disk layers. */
-static bool needs_disk(const struct sw_split *s)
+/* The fewest disk layers of the splits of the way of s with so many streamed layers: a way of
+ * layers that move by expert needs some, as does one with disk layers on the GPU. */
+static int needs_disk(const struct sw_split *s, int streamed)
 {
-    return way_of(s) >= SW_WAY_DISK;
+    return s->tiers.disk_on_gpu || (s->unit > 0 && streamed == 0);
 }
 
 /*
@@ -355,7 +368,7 @@ static int least_disk(const struct run *r, const struct sw_split *s)
     struct sw_split all = *s;
     all.tiers.n_gpu = all.tiers.n_host = all.tiers.n_streamed = 0;
     const uint64_t *kept = c->resident[s->unit];
-    for (int d = needs_disk(s); d <= r->count; d += d ? r->count : 1) {
+    for (int d = needs_disk(s, r->count); d <= r->count; d += d ? r->count : 1) {
         /* with the KV, wherever it is */
         all.tiers.n_disk = d ? r->count : 0;
         const uint64_t kv = d ? 0 : c->kv[end] - c->kv[r->first];
@@ -396,17 +409,19 @@ static void with_counts(const struct run *r, struct sw_split *s, int streamed, i
 
 /*
  * Tries splits with streamed layers, and with more disk layers where the fewest may not be best; in
- * a way with disk layers on the GPU, or read by expert, all that have some.
+ * a way with disk layers on the GPU, or of layers by expert, all that have some.
  */
 static void with_streamed(const struct run *r, struct sw_split *s, struct best *best)
 {
     const bool disk = r->k->resources->disk;
     const int most = r->count - s->stream_prompt, fewest = least_disk(r, s);
-    const int streamed = can_stream(r) ? most : 0;
-    for (int n = r->k->disk_loses[s->stream_prompt] && !needs_disk(s) ? 1 : 0; n <= streamed; n++) {
+    const int streamed = can_stream(r, s->unit > 0) ? most : 0;
+    const bool tried = r->k->disk_loses[s->stream_prompt] && way_of(s) < SW_WAY_DISK;
+    for (int n = tried; n <= streamed; n++) {
+        const int least = needs_disk(s, n) > fewest ? needs_disk(s, n) : fewest;
         if (best->found && bound(r, s, n, fewest) > best->split.time)
             return;
-        for (int d = fewest; d <= (disk ? most - n : 0); d++) {
+        for (int d = least; d <= (disk ? most - n : 0); d++) {
             if (best->found && bound(r, s, n, d) > best->split.time)
                 break;
             with_counts(r, s, n, d, best);
@@ -493,14 +508,14 @@ enum sw_status sw_cost_frontier(const struct sw_cost *cost, int kind, int first,
             continue;
         /* slower streamed layers can only pay because their KV is not in host memory */
         const struct sw_kind *k = r.k;
-        const bool on_disk = way >= SW_WAY_DISK;
+        const bool moves = way >= SW_WAY_DISK;
         const bool stream =
-            p->device >= 0 && (!k->stream_loses[s.stream_prompt] || !k->gpu_wins[way] || on_disk ||
-                               cost->kv[end] > cost->kv[first]);
+            can_stream(&r, s.unit > 0) && (!k->stream_loses[s.stream_prompt] || !k->gpu_wins[way] ||
+                                           moves || cost->kv[end] > cost->kv[first]);
         const int most = count - s.stream_prompt;
         FOR_EACH_ENDS(&r, &s)
         for (int n = 0; n <= (stream ? most : 0); n++)
-            for (s.tiers.n_streamed = n, s.tiers.n_disk = on_disk;
+            for (s.tiers.n_streamed = n, s.tiers.n_disk = needs_disk(&s, n);
                  s.tiers.n_disk <= (p->disk ? most - n : 0); s.tiers.n_disk++)
                 for (int g = gpu_room(&r, &s, most - n - s.tiers.n_disk); g >= 0;
                      g = k->gpu_wins[way] && g ? 0 : g - 1) {

@@ -20,11 +20,11 @@
 
 #include <jansson.h>
 
-/* The most memory that a process used, in bytes, and what it made of experts from disk. */
+/* The most memory that a process used, in bytes, and what it made of experts that move. */
 struct sw_peak {
     uint64_t host;
     uint64_t gpu;   /* what it allocated on the GPU, without the CUDA context */
-    bool by_expert; /* it has experts on disk */
+    bool by_expert; /* it has such */
     struct sw_expert_stats experts;
 };
 

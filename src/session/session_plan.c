@@ -33,17 +33,17 @@ struct agreement {
     int has_uses; /* boolean: the uses of experts follow */
 };
 
-/* "30.1 GiB", or "21.9 GiB on the GPU (8 of 14 layers, 2 streamed), 3.1 GiB in host memory, 3 of 14
- * layers on disk (8.1 GiB) for the GPU" */
+/* "30.1 GiB", or "21.9 GiB on the GPU (8 of 14 layers, 2 streamed by expert, 3 of each kept), 3.1
+ * GiB in host memory, 3 of 14 layers on disk by expert, 3 of each kept (8.1 GiB) for the GPU" */
 static const char *stage_text(const struct sw_plan_stage *stage, char *out, size_t cap)
 {
-    char gpu[16], host[16], bytes[16], streamed[32] = "", disk[96] = "", kept[40] = "";
+    char gpu[16], host[16], bytes[16], streamed[72] = "", disk[96] = "", kept[40] = "";
     sw_size_format(stage->gpu.total, gpu, sizeof gpu);
     sw_size_format(stage->host.total, host, sizeof host);
-    if (stage->tiers.n_streamed > 0)
-        snprintf(streamed, sizeof streamed, ", %d streamed", stage->tiers.n_streamed);
     if (stage->tiers.by_expert)
         snprintf(kept, sizeof kept, " by expert, %d of each kept", stage->tiers.cached_experts);
+    if (stage->tiers.n_streamed > 0)
+        snprintf(streamed, sizeof streamed, ", %d streamed%s", stage->tiers.n_streamed, kept);
     if (stage->tiers.n_disk > 0)
         snprintf(disk, sizeof disk, ", %d of %d layers on disk%s (%s)%s", stage->tiers.n_disk,
                  stage->count, kept, sw_size_format(stage->disk_bytes, bytes, sizeof bytes),
@@ -141,7 +141,6 @@ static enum sw_status session_plan_slots(struct sw_session *s,
     s->plan_options.n_popularity = s->shares ? s->model->dims.n_experts : 0;
     s->plan_options.no_disk = !attempt->disk;
     s->plan_options.no_advice = !attempt->last;
-    s->plan_options.no_gpu_experts = true; /* the engine reads them for CPUs only yet */
     for (int i = 0; i < s->probe.cluster.n_nodes; i++)
         s->probe.cluster.nodes[i].disk_tier = attempt->disk;
     const bool choose = s->settings.slots == 0 && s->defaults.most_slots > 0;

@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/units.h"
 
+#include <stdio.h>
+
 json_t *sw_session_predicted(const struct sw_session *s)
 {
     const struct sw_prediction *p = &s->plan.predicted;
@@ -18,35 +20,48 @@ static double report_hits(const struct sw_expert_stats *e)
     return e->uses ? (double)e->hits / (double)e->uses : 0;
 }
 
-/* Bytes read for each new token. */
-static double report_read(const struct sw_expert_stats *e)
+/* Of so many bytes those for each new token. */
+static double report_each(const struct sw_expert_stats *e, uint64_t bytes)
 {
-    return e->decode_rows ? (double)e->decode_bytes / (double)e->decode_rows : 0;
+    return e->decode_rows ? (double)bytes / (double)e->decode_rows : 0;
+}
+
+/* Whether a GPU keeps the experts. */
+static bool report_on_gpu(const struct sw_plan_stage *s)
+{
+    return s->tiers.by_expert && (s->tiers.n_streamed > 0 || s->tiers.disk_on_gpu);
 }
 
 void sw_session_log_experts(const struct sw_session *s)
 {
-    char read[16];
+    char read[16], copied[16], bus[48] = "";
     for (int r = 0; r < s->plan.n_ranks; r++) {
         const struct sw_expert_stats *e = &s->peaks[r].experts;
-        if (s->peaks[r].by_expert && e->uses)
-            sw_log(SW_LOG_INFO,
-                   "rank %d: experts from disk: %.1f%% hits (the plan: %.1f%%), %s read for each "
-                   "token",
-                   r, 100 * report_hits(e), 100 * s->plan.stages[r].expert_hits,
-                   sw_size_format((uint64_t)report_read(e), read, sizeof read));
+        const struct sw_plan_stage *stage = &s->plan.stages[r];
+        if (!s->peaks[r].by_expert || !e->uses)
+            continue;
+        sw_size_format((uint64_t)report_each(e, e->decode_bytes), read, sizeof read);
+        sw_size_format((uint64_t)report_each(e, e->copied_bytes), copied, sizeof copied);
+        if (report_on_gpu(stage))
+            snprintf(bus, sizeof bus, "%s copied and ", copied);
+        sw_log(SW_LOG_INFO,
+               "rank %d: experts %s: %.1f%% hits (the plan: %.1f%%), %s%s read for each token", r,
+               report_on_gpu(stage) ? "on the GPU" : "from disk", 100 * report_hits(e),
+               100 * stage->expert_hits, bus, read);
     }
 }
 
-/* What a rank keeps of its experts from disk; NULL: it has none. */
+/* What a rank keeps of its experts; NULL: it has none that move. */
 static json_t *report_experts(const struct sw_plan_stage *stage, const struct sw_peak *peak)
 {
+    const struct sw_expert_stats *e = &peak->experts;
     return !stage->tiers.by_expert
                ? NULL
-               : json_pack("{s:i, s:f, s:f, s:f}", "cached", stage->tiers.cached_experts,
-                           "predicted_hit_rate", stage->expert_hits, "hit_rate",
-                           report_hits(&peak->experts), "read_bytes_per_token",
-                           report_read(&peak->experts));
+               : json_pack("{s:i, s:b, s:f, s:f, s:f, s:f}", "cached", stage->tiers.cached_experts,
+                           "on_gpu", report_on_gpu(stage), "predicted_hit_rate", stage->expert_hits,
+                           "hit_rate", report_hits(e), "read_bytes_per_token",
+                           report_each(e, e->decode_bytes), "copied_bytes_per_token",
+                           report_each(e, e->copied_bytes));
 }
 
 json_t *sw_session_ranks(const struct sw_session *s)

@@ -26,8 +26,8 @@ struct sw_tiers {
     /* Disk layers go on to the GPU, as streamed ones do, and have their KV there; else the CPU runs
      * them, with KV in host memory. False without disk layers. */
     bool disk_on_gpu;
-    /* Disk layers with experts are read by expert: the rest of them is kept in the memory of what
-     * runs them, and so many experts of each, as a cache. Else disk layers are read whole. */
+    /* Streamed and disk layers with experts move by expert: the rest of them is kept in the memory
+     * of what runs them, and so many experts of each, as a cache. Else these layers move whole. */
     bool by_expert;
     int cached_experts;
 };
@@ -52,7 +52,8 @@ static inline bool sw_is_spread(int i, int n, int all)
 /*
  * The tier of a stage's i-th layer. Streamed layers are spread evenly among the host layers, so
  * that some pass over the bus while the CPU computes others; the first of all these is a host layer
- * if there are any, and the last one a streamed layer.
+ * if there are any, and the last one a streamed layer. By expert they come behind the host layers:
+ * what is to pass is known only when the layer before has been computed.
  */
 static inline enum sw_tier sw_tier_at(const struct sw_tiers *t, int i)
 {
@@ -61,7 +62,9 @@ static inline enum sw_tier sw_tier_at(const struct sw_tiers *t, int i)
         return SW_TIER_GPU;
     if (i >= t->n_gpu + mixed)
         return SW_TIER_DISK;
-    return sw_is_spread(i - t->n_gpu, t->n_streamed, mixed) ? SW_TIER_STREAMED : SW_TIER_HOST;
+    const bool streamed =
+        t->by_expert ? i >= t->n_gpu + t->n_host : sw_is_spread(i - t->n_gpu, t->n_streamed, mixed);
+    return streamed ? SW_TIER_STREAMED : SW_TIER_HOST;
 }
 
 #endif

@@ -51,6 +51,7 @@ slow(gpulib.backend 67)
 slow(gpulib.launches 59)
 slow(gpulib.gpu_tiers_90 55)
 slow(gpulib.gpu_tiers 42)
+slow(gpulib.gpu_experts 30)
 slow(gpulib.gpu_disk 25)
 slow(gpulib.measure 22)
 slow(gpulib.graph_faults 19)
@@ -58,4 +59,4 @@ slow(gpulib.gpu_links 6)
 slow(gpulib.gpu_links_hasty 6)
 long(gpulib.backend gpulib.backend_90 gpulib.gpu_links gpulib.gpu_links_hasty gpulib.graphs
   gpulib.graphs_90 gpulib.graph_faults gpulib.launches gpulib.whole_model gpulib.pipeline
-  gpulib.gpu_disk gpulib.gpu_tiers gpulib.gpu_tiers_90)
+  gpulib.gpu_disk gpulib.gpu_experts gpulib.gpu_tiers gpulib.gpu_tiers_90)

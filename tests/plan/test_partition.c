@@ -111,9 +111,11 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
         return false;
     if (w->passing && (!gpu || !w->n[1]))
         return false;
-    if (w->dgpu && (!gpu || !w->n[3] || o->no_disk_gpu || (w->cached >= 0 && o->no_gpu_experts)))
+    if (w->dgpu && (!gpu || !w->n[3] || o->no_disk_gpu))
         return false;
-    if (w->cached >= 0 && !w->n[3])
+    if (w->cached >= 0 && (w->dgpu || w->n[2]) && o->no_gpu_experts)
+        return false;
+    if (w->cached >= 0 && !w->n[3] && !w->n[2])
         return false;
     double unit = 0;
     for (int i = 0; i < fp->n_layers; i++) {
@@ -149,8 +151,8 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
                 const double reads = l->n_experts ? wb - (double)l->expert_bytes *
                                                              (l->n_experts - touched(q, l, 0, rows))
                                                   : wb * (1 - pow(1 - share, rows));
-                const bool by_expert = tier == 3 && w->cached >= 0 && l->n_experts;
-                const double from_disk =
+                const bool by_expert = tier >= 2 && w->cached >= 0 && l->n_experts;
+                const double moved =
                     by_expert ? (double)l->expert_bytes * touched(q, l, w->cached, rows) : wb;
                 const double work = l->token_flops * rows;
                 const double attention = l->attend_flops * rows * positions;
@@ -163,19 +165,26 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
                                          : max2(reads / host_bw, work / cpu);
                 if (!by_expert)
                     lt[p] += attends;
-                if (tier == 2 || passes)
-                    lt[p] = max2(lt[p], wb / bus);
+                if (tier == 2 && w->cached >= 0 && !l->n_experts)
+                    lt[p] += wb / bus; /* behind the layer before it */
+                else if (tier == 2 || passes)
+                    lt[p] = max2(lt[p], moved / bus);
                 if (passes)
                     lt[p] += (seen + rows * (double)l->kv_row_bytes) / bus;
                 if (tier == 3 && w->dgpu)
-                    lt[p] += from_disk / bus;
+                    lt[p] += moved / bus;
                 if (tier == 3)
-                    lt[p] = max2(lt[p], from_disk / disk);
+                    lt[p] = max2(lt[p], moved / disk);
                 if (by_expert)
                     lt[p] += attends;
             }
             AT(on_gpu, on_gpu || (tier == 1 && w->passing));
             *(tier == 0 || (tier == 3 && on_gpu) ? &g : &h) += tier == 3 ? kept(l, w->cached) : wb;
+            if (tier ==
+                2) { /* the host has all experts, and nothing else of a layer that has some */
+                g += kept(l, w->cached);
+                h -= kept(l, w->cached < 0 ? -1 : 0);
+            }
             *(on_gpu ? &g : &h) += kv;
             t += goal(q, lt[0], lt[1]);
         }
@@ -194,9 +203,10 @@ static bool weigh(const struct oracle *q, int rank, const struct way *w, double 
     if (w->n[0] || w->n[2] || w->passing || w->dgpu || (embed && w->egpu) || (head && w->hgpu))
         g += (double)o->gpu_context + (double)fp->gpu_work_bytes +
              (head && w->hgpu ? (double)fp->logits_bytes : 0) +
-             (w->n[2] || w->passing ? 2 * biggest
-              : w->dgpu             ? unit
-                                    : 0) +
+             ((w->n[2] && w->cached < 0) || w->passing ? 2 * biggest
+              : w->dgpu && w->cached < 0               ? unit
+                                                       : 0) +
+             (w->cached >= 0 && (w->n[2] || w->dgpu) ? unit : 0) +
              (w->passing ? (double)fp->matrix_bytes + biggest_kv : 0);
     if (w->n[1] || (w->n[3] && !w->dgpu) || (embed && !w->egpu) || (head && !w->hgpu))
         h += (double)fp->work_bytes;
@@ -462,12 +472,14 @@ static bool disk_is_told(const struct sw_plan *plan, const struct oracle *q)
         const struct sw_plan_stage *s = &plan->stages[r];
         const int cached = s->tiers.by_expert ? s->tiers.cached_experts : -1;
         double bytes = 0, choices = 0, missed = 0;
-        for (int i = s->first + s->count - s->tiers.n_disk; i < s->first + s->count; i++) {
+        const int disk = s->first + s->count - s->tiers.n_disk;
+        for (int i = disk - s->tiers.n_streamed; i < s->first + s->count; i++) {
             const struct sw_layer_footprint *l = &q->fp->layers[i];
             const bool by_expert = cached >= 0 && l->n_experts;
             const bool known = q->o->popularity && q->o->n_popularity == l->n_experts;
-            bytes += by_expert ? (double)l->expert_bytes * touched(q, l, cached, q->batch)
-                               : (double)l->weight_bytes;
+            if (i >= disk)
+                bytes += by_expert ? (double)l->expert_bytes * touched(q, l, cached, q->batch)
+                                   : (double)l->weight_bytes;
             choices += l->n_used;
             for (int e = cached; by_expert && e < l->n_experts; e++)
                 missed += l->n_used * (known ? q->o->popularity[e] : 1.0 / l->n_experts);
@@ -519,13 +531,14 @@ static void weigh_request(struct oracle *q)
 /* What the plans chose, to see that every choice comes up. */
 static struct {
     int fit, passing, passing_with_gpu, streamed, disk, disk_on_gpu, disk_and_streamed, by_expert,
-        cached;
+        cached, cached_on_gpu, streamed_by_expert;
 } seen;
 
 static void note(const struct sw_plan *plan)
 {
     bool passing = false, with_gpu = false, streamed = false, disk = false;
     bool disk_on_gpu = false, both = false, by_expert = false, cached = false;
+    bool on_gpu = false, by_bus = false;
     for (int r = 0; r < plan->n_ranks; r++) {
         const struct sw_plan_stage *s = &plan->stages[r];
         passing |= s->stream_prompt;
@@ -535,6 +548,8 @@ static void note(const struct sw_plan *plan)
         disk_on_gpu |= s->tiers.disk_on_gpu;
         by_expert |= s->tiers.by_expert;
         cached |= s->tiers.cached_experts > 0;
+        on_gpu |= s->tiers.cached_experts > 0 && (s->tiers.disk_on_gpu || s->tiers.n_streamed);
+        by_bus |= s->tiers.by_expert && s->tiers.n_streamed > 0;
         both |= s->tiers.disk_on_gpu && s->tiers.n_streamed > 0;
     }
     seen.fit++;
@@ -546,6 +561,8 @@ static void note(const struct sw_plan *plan)
     seen.disk_and_streamed += both;
     seen.by_expert += by_expert;
     seen.cached += cached;
+    seen.cached_on_gpu += on_gpu;
+    seen.streamed_by_expert += by_bus;
 }
 
 /* Makes it a case where prompts may be worth room on the GPUs: each rank has one with room for the
@@ -641,15 +658,17 @@ static void equals_brute_force(void)
         fits += compare(seed, RANKS, seed % 4 == 0);
     printf("    %d cases, %d fit; of these %d stream for prompts, %d with GPU layers, %d have "
            "streamed layers, %d disk layers, %d on a GPU, %d streamed ones beside, "
-           "%d by expert, %d with some kept\n",
+           "%d by expert, %d with some kept, %d on a GPU, %d over the bus\n",
            cases, fits, seen.passing, seen.passing_with_gpu, seen.streamed, seen.disk,
-           seen.disk_on_gpu, seen.disk_and_streamed, seen.by_expert, seen.cached);
+           seen.disk_on_gpu, seen.disk_and_streamed, seen.by_expert, seen.cached,
+           seen.cached_on_gpu, seen.streamed_by_expert);
     CU_ASSERT(fits > cases / 4);
     CU_ASSERT(fits < cases);
     CU_ASSERT(seen.passing > fits / 100 && seen.passing_with_gpu > fits / 1000);
     CU_ASSERT(seen.streamed > fits / 100 && seen.disk > fits / 100);
     CU_ASSERT(seen.disk_on_gpu > fits / 50 && seen.disk_and_streamed > 0);
     CU_ASSERT(seen.by_expert > fits / 100 && seen.cached > fits / 500);
+    CU_ASSERT(seen.cached_on_gpu > fits / 1000 && seen.streamed_by_expert > fits / 500);
 }
 
 static struct sw_layer_footprint two_layers[2] = {{.weight_bytes = 1 << 20, .read_bytes = 1 << 20},
