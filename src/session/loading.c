@@ -202,6 +202,8 @@ enum sw_status sw_session_load(struct sw_session *s, bool *is_short)
     const double start = sw_clock();
     const enum sw_status status = loading_load(&l, is_short);
     s->load_s = sw_clock() - start;
+    for (size_t r = total = 0; r < size; r++) /* places for experts may stay empty */
+        total += l.done[r];
     if (s->transport->rank == 0)
         sw_progress_end(&l.bar, total);
     free(l.done);

@@ -1,7 +1,8 @@
 /*
  * tests/fake_gpu.h as a GPU library for the whole program. SPILLWAY_FAKE_GPU=BYTES[:TAKEN[:AFTER]]:
  * one GPU with so many bytes, of which somebody else has TAKEN, but that is to be seen only after
- * it has been looked at AFTER times (default: 1).
+ * it has been looked at AFTER times (default: 1). SPILLWAY_FAKE_BUS: bytes a second from host
+ * memory.
  */
 #include "fake_gpu.h"
 
@@ -61,8 +62,10 @@ static enum sw_status open_fake(const struct sw_gpu_options *o, struct sw_backen
 
 static enum sw_status measure(int device, struct sw_gpu_speeds *out)
 {
+    const char *bus = getenv("SPILLWAY_FAKE_BUS");
     (void)device;
-    *out = (struct sw_gpu_speeds){.bandwidth = 400e9, .flops = 10e12, .to_device = 12e9};
+    *out = (struct sw_gpu_speeds){
+        .bandwidth = 400e9, .flops = 10e12, .to_device = bus ? atof(bus) : 12e9};
     return SW_OK;
 }
 
