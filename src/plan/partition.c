@@ -20,7 +20,7 @@
  * Times are integers, so sums are exact and equal plans compare equal. Of equal plans the one that
  * uses earlier ranks, with fewer layers on them, is taken, so the result is always the same.
  */
-#include "plan/partition.h"
+#include "plan/priced.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,7 @@ static uint64_t host_cap_of(const struct search *s, int rank)
     return s->even ? p->even_cap : p->host_cap;
 }
 
-static sw_ps fastest_time(struct search *s, int rank, int first, int count)
+sw_ps sw_search_time(const struct search *s, int rank, int first, int count)
 {
     const struct sw_cost *c = s->c;
     const int kind = c->resources[rank].kind;
@@ -46,49 +46,74 @@ static sw_ps fastest_time(struct search *s, int rank, int first, int count)
     return *t;
 }
 
-/* The best count > 0 for rank j from layer p on, without the hop into it. */
-static struct value best_use(struct search *s, int j, int p, int *count)
+/* The best count > 0 for a rank so far. */
+struct use {
+    struct value value;
+    int count; /* 0: none */
+};
+
+/* Whether a plan that takes so long for n layers is the better one; of equal ones that with fewer
+ * layers is. */
+static bool use_is_better(const struct use *best, struct value v, int n)
+{
+    return value_less(v, best->value) || (!value_less(best->value, v) && n < best->count);
+}
+
+/* Tries n layers from layer p on for rank j. */
+static void try_use(struct search *s, int j, int p, int n, struct use *best)
 {
     const struct sw_cost *c = s->c;
-    const bool same = same_node(c, j);
-    struct value best = VALUE_NEVER;
+    const struct value *rest = &s->best[state_index(c, j + 1, p + n, same_node(c, j))];
+    const sw_ps out = p + n == c->n_layers ? sw_cost_hop(c, &c->goal, j, -1) : 0;
+    if (rest->a >= SW_PS_NEVER || out > s->limit || value_less(best->value, *rest))
+        return;
+    const struct value behind = value_join(s->goal, *rest, value_hop(out));
+    if (s->floor) {
+        const sw_ps least = sw_priced_run(s->floor, c->resources[j].kind, p, n);
+        if (least > s->limit ||
+            !use_is_better(best, value_join(s->goal, value_stage(s->goal, least), behind), n))
+            return;
+    }
+    const sw_ps t = sw_search_time(s, j, p, n);
+    const struct value v = value_join(s->goal, value_stage(s->goal, t), behind);
+    if (t <= s->limit && use_is_better(best, v, n))
+        *best = (struct use){v, n};
+}
+
+/* The best count > 0 for rank j from layer p on, without the hop into it. */
+static struct use best_use(struct search *s, int j, int p)
+{
+    const struct sw_cost *c = s->c;
+    struct use best = {VALUE_NEVER, 0};
     int low, high;
     count_range(c, j, p, &low, &high);
-    *count = 0;
-    for (int n = low > 1 ? low : 1; n <= high && p + n <= c->n_layers; n++) {
-        const struct value *rest = &s->best[state_index(c, j + 1, p + n, same)];
-        if (rest->a >= SW_PS_NEVER || value_less(best, *rest))
-            continue;
-        const sw_ps t = fastest_time(s, j, p, n);
-        const sw_ps out = p + n == c->n_layers ? sw_cost_hop(c, &c->goal, j, -1) : 0;
-        if (t > s->limit || out > s->limit)
-            continue;
-        struct value v = value_join(s->goal, value_stage(s->goal, t), *rest);
-        v = value_join(s->goal, v, value_hop(out));
-        if (value_less(v, best)) {
-            best = v;
-            *count = n;
-        }
-    }
+    low = low > 1 ? low : 1;
+    high = high < c->n_layers - p ? high : c->n_layers - p;
+    /* what was best for the layer before comes first, so that most others need not be looked at */
+    const int near = s->floor && p > 0 ? s->count[state_index(c, j, p - 1, false)] : 0;
+    if (near >= low && near <= high)
+        try_use(s, j, p, near, &best);
+    for (int n = low; n <= high; n++)
+        try_use(s, j, p, n, &best);
     return best;
 }
 
 static void partition_relax_step(struct search *s, int j, int p)
 {
     const struct sw_cost *c = s->c;
-    int use = 0, low, high;
-    const struct value used = best_use(s, j, p, &use);
+    int low, high;
+    const struct use use = best_use(s, j, p);
     count_range(c, j, p, &low, &high);
     for (int local = 0; local < 2; local++) {
         const bool still = local && same_node(c, j);
         struct value best = low == 0 ? s->best[state_index(c, j + 1, p, still)] : VALUE_NEVER;
         const sw_ps hop = hop_into(c, j, p, local);
         s->count[state_index(c, j, p, local)] = 0;
-        if (use && hop <= s->limit) {
-            const struct value v = value_join(s->goal, value_hop(hop), used);
+        if (use.count && hop <= s->limit) {
+            const struct value v = value_join(s->goal, value_hop(hop), use.value);
             if (!value_less(best, v)) {
                 best = v;
-                s->count[state_index(c, j, p, local)] = (int16_t)use;
+                s->count[state_index(c, j, p, local)] = (int16_t)use.count;
             }
         }
         s->best[state_index(c, j, p, local)] = best;
@@ -138,8 +163,28 @@ static bool read_plan(const struct search *s, struct sw_slice *slices)
     return kept;
 }
 
+static bool partition_has_disk(const struct sw_cost *c)
+{
+    for (int k = 0; k < c->n_kinds; k++)
+        if (c->kinds[k].resources->disk)
+            return true;
+    return false;
+}
+
+static enum sw_status search_bound_runs(struct search *s)
+{
+    if (s->c->uniform || !partition_has_disk(s->c))
+        return SW_OK;
+    s->floor = calloc(1, sizeof *s->floor);
+    return s->floor ? sw_priced_init_runs(s, s->floor)
+                    : sw_fail(SW_ENOMEM, "no memory for the planner's bounds");
+}
+
 static void search_free(struct search *s)
 {
+    if (s->floor)
+        sw_priced_free(s->floor);
+    free(s->floor);
     for (int k = 0; s->times && k < s->c->n_kinds; k++)
         free(s->times[k]);
     free(s->times);
@@ -161,9 +206,12 @@ static enum sw_status search_init(struct search *s, const struct sw_cost *c, boo
         for (size_t i = 0; ok && i < runs; i++)
             s->times[k][i] = UNKNOWN;
     }
-    if (ok)
+    enum sw_status status = SW_OK;
+    if (ok && (status = search_bound_runs(s)) == SW_OK)
         return SW_OK;
     search_free(s);
+    if (status != SW_OK)
+        return status;
     return sw_fail(SW_ENOMEM, "no memory to plan %d layers over %d ranks", c->n_layers, c->n_ranks);
 }
 

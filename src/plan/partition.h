@@ -43,6 +43,8 @@ static inline struct value value_hop(sw_ps t)
     return (struct value){t, 0};
 }
 
+struct priced; /* priced.h */
+
 /*
  * A search for the least value of layers [p, L) on ranks [j, R), where each rank may use the host
  * memory of its node as if it were alone there, or an even share of it. State (j, p, local); local:
@@ -54,8 +56,9 @@ struct search {
     sw_ps limit;   /* longest time allowed for a stage or a hop */
     bool even;     /* a rank may use an even share of host memory, not all of the node's */
     sw_ps **times; /* (n_kinds, run_indices()) time of the fastest split of a run; -1: unknown */
-    struct value *best; /* (n_ranks + 1, n_layers + 1, 2) least value from a state on */
-    int16_t *count;     /* (n_ranks, n_layers + 1, 2) layers of rank j in it; 0: left out */
+    struct value *best;   /* (n_ranks + 1, n_layers + 1, 2) least value from a state on */
+    int16_t *count;       /* (n_ranks, n_layers + 1, 2) layers of rank j in it; 0: left out */
+    struct priced *floor; /* bounds of runs, where finding the fastest split takes long; or NULL */
 };
 
 static inline size_t state_index(const struct sw_cost *c, int rank, int layer, bool local)
@@ -102,6 +105,8 @@ static inline void count_range(const struct sw_cost *c, int rank, int layer, int
         *low = *high = rank < o->n_slices ? o->slices[rank] : 0;
 }
 
+/* The time of the fastest split of a run on a rank, SW_PS_NEVER if there is none; kept in times. */
+sw_ps sw_search_time(const struct search *s, int rank, int first, int count);
 /*
  * Finds the optimum within the nodes' host memory. `s`: the solved relaxed programme; slices and
  * *bound: a plan and its value, or SW_PS_NEVER. Both are replaced when a better plan exists.

@@ -50,10 +50,10 @@ static void big_model(struct sw_footprint *fp, struct sw_layer_footprint *layers
 /* `spread`: no two GPUs have the same free memory, as on real machines; `measured`: nor the same
  * speeds, nor two nodes. */
 static void big_cluster(struct sw_cluster *cl, uint64_t gpu, uint64_t host, bool disk, bool spread,
-                        bool measured)
+                        bool measured, int nodes, int devices)
 {
     sw_cluster_init(cl);
-    for (int n = 0; n < NODES; n++) {
+    for (int n = 0; n < nodes; n++) {
         struct sw_node *node = sw_cluster_add_node(cl);
         node->host_free = node->host_total = (host << 30) - (spread ? (uint64_t)n << 22 : 0);
         node->disk_tier = disk;
@@ -61,16 +61,16 @@ static void big_cluster(struct sw_cluster *cl, uint64_t gpu, uint64_t host, bool
             node->rank_bandwidth *= 1 + 2e-3 * (11 * n % NODES);
             node->cpu_flops *= 1 + 2e-3 * (7 * n % NODES);
         }
-        for (int d = 0; d < DEVICES; d++) {
+        for (int d = 0; d < devices; d++) {
             struct sw_device *device = sw_node_add_device(node);
             device->free = device->total =
-                (gpu << 30) - (spread ? (uint64_t)(n * DEVICES + d) << 20 : 0);
+                (gpu << 30) - (spread ? (uint64_t)(n * devices + d) << 20 : 0);
             if (measured) {
-                device->bandwidth *= 1 + 1e-3 * (n * DEVICES + d);
-                device->flops *= 1 + 1e-3 * (37 * (n * DEVICES + d) % 128);
+                device->bandwidth *= 1 + 1e-3 * (n * devices + d);
+                device->flops *= 1 + 1e-3 * (37 * (n * devices + d) % 128);
             }
         }
-        node->n_ranks = DEVICES;
+        node->n_ranks = devices;
     }
 }
 
@@ -87,35 +87,54 @@ static const struct scene {
     bool disk, spread, mixed, measured;
     enum sw_objective objective;
     bool fits;
-    double limit; /* ms */
+    double limit;       /* ms */
+    int nodes, devices; /* 0: NODES of DEVICES */
 } scenes[] = {
-    {"24G GPUs", 24, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"24G GPUs, throughput", 24, 64, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true, 50},
-    {"80G GPUs", 80, 512, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"80G GPUs, throughput", 80, 512, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true,
-     50},
-    {"24G GPUs, all different", 24, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+    {"24G GPUs", 24, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50, 0, 0},
+    {"24G GPUs, throughput", 24, 64, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true, 50,
+     0, 0},
+    {"80G GPUs", 80, 512, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50, 0, 0},
+    {"80G GPUs, throughput", 80, 512, false, false, false, false, SW_OBJECTIVE_THROUGHPUT, true, 50,
+     0, 0},
+    {"24G GPUs, all different", 24, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50,
+     0, 0},
     {"80G GPUs, all different, throughput", 80, 256, false, true, false, false,
-     SW_OBJECTIVE_THROUGHPUT, true, 50},
-    {"8G GPUs, the rest in RAM", 8, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+     SW_OBJECTIVE_THROUGHPUT, true, 50, 0, 0},
+    {"8G GPUs, the rest in RAM", 8, 64, false, false, false, false, SW_OBJECTIVE_LATENCY, true, 50,
+     0, 0},
     {"8G GPUs, the rest in RAM, throughput", 8, 64, false, false, false, false,
-     SW_OBJECTIVE_THROUGHPUT, true, 50},
-    {"8G GPUs, different, RAM", 8, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50},
-    {"8G GPUs, little RAM, disk", 8, 24, true, false, false, false, SW_OBJECTIVE_LATENCY, true, 50},
+     SW_OBJECTIVE_THROUGHPUT, true, 50, 0, 0},
+    {"8G GPUs, different, RAM", 8, 64, false, true, false, false, SW_OBJECTIVE_LATENCY, true, 50, 0,
+     0},
+    {"8G GPUs, little RAM, disk", 8, 24, true, false, false, false, SW_OBJECTIVE_LATENCY, true, 50,
+     0, 0},
     {"8G GPUs, little RAM, disk, throughput", 8, 24, true, false, false, false,
-     SW_OBJECTIVE_THROUGHPUT, true, 50},
+     SW_OBJECTIVE_THROUGHPUT, true, 50, 0, 0},
     {"4G GPUs, little RAM, disk, different", 4, 20, true, true, false, false, SW_OBJECTIVE_LATENCY,
-     true, 3000},
+     true, 3000, 0, 0},
     {"4G GPUs, disk, all measured", 4, 20, true, true, false, true, SW_OBJECTIVE_LATENCY, true,
-     3000},
+     3000, 0, 0},
     {"4G GPUs, disk, all measured, throughput", 4, 20, true, true, false, true,
-     SW_OBJECTIVE_THROUGHPUT, true, 3000},
-    {"8G GPUs, disk, all measured", 8, 24, true, true, false, true, SW_OBJECTIVE_LATENCY, true,
-     200},
-    {"24G GPUs, layers differ", 24, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true, 50},
+     SW_OBJECTIVE_THROUGHPUT, true, 3000, 0, 0},
+    {"8G GPUs, disk, all measured", 8, 24, true, true, false, true, SW_OBJECTIVE_LATENCY, true, 200,
+     0, 0},
+    {"24G GPUs, layers differ", 24, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true, 50,
+     0, 0},
     {"8G GPUs, layers differ, RAM", 8, 64, false, false, true, false, SW_OBJECTIVE_LATENCY, true,
-     50},
-    {"too small", 2, 8, false, false, false, false, SW_OBJECTIVE_LATENCY, false, 2000},
+     50, 0, 0},
+    {"4G GPUs, disk, all measured, layers differ", 4, 20, true, true, true, true,
+     SW_OBJECTIVE_LATENCY, true, 3000, 0, 0},
+    {"4G GPUs, disk, layers differ, throughput", 4, 20, true, true, true, true,
+     SW_OBJECTIVE_THROUGHPUT, true, 3000, 0, 0},
+    {"8 GPUs of 24G share 128G, disk", 24, 128, true, false, false, false, SW_OBJECTIVE_LATENCY,
+     true, 500, 1, 8},
+    {"8 GPUs of 26G share 225G, disk", 26, 225, true, false, false, false, SW_OBJECTIVE_LATENCY,
+     true, 2000, 1, 8},
+    {"8 GPUs share 225G, disk, throughput", 26, 225, true, false, false, false,
+     SW_OBJECTIVE_THROUGHPUT, true, 500, 1, 8},
+    {"8 GPUs share 225G, disk, all measured", 26, 225, true, true, false, true,
+     SW_OBJECTIVE_LATENCY, true, 3000, 1, 8},
+    {"too small", 2, 8, false, false, false, false, SW_OBJECTIVE_LATENCY, false, 2000, 0, 0},
 };
 
 static void fast(void)
@@ -130,7 +149,8 @@ static void fast(void)
         char why[256];
         double best = 1e9;
         big_model(&fp, layers, !scene->mixed);
-        big_cluster(&cl, scene->gpu, scene->host, scene->disk, scene->spread, scene->measured);
+        big_cluster(&cl, scene->gpu, scene->host, scene->disk, scene->spread, scene->measured,
+                    scene->nodes ? scene->nodes : NODES, scene->devices ? scene->devices : DEVICES);
         sw_plan_options_init(&o);
         o.objective = scene->objective;
         for (int round = 0; round < 3; round++) {
