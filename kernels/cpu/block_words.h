@@ -28,11 +28,21 @@ ALWAYS_INLINE struct block_unit words_unit(const struct words_format *f,
         .table = p->table};
 }
 
+/* How far from a block's own share of a unit lies what it fetches: in short units, whose words lie
+ * as they are read, close by; in long ones, read with gaps, the same place of the next unit. */
+ALWAYS_INLINE ptrdiff_t words_ahead(const struct words_format *f, int of_unit, ptrdiff_t share)
+{
+    const ptrdiff_t unit = of_unit * share, close = WORDS_AHEAD - share;
+    if (f->far || of_unit > WORDS_SHORT)
+        return unit > WORDS_FAR ? unit : WORDS_FAR;
+    return close > WORDS_CLOSE ? close : WORDS_CLOSE;
+}
+
 ALWAYS_INLINE void words_one(const struct words_format *f, const struct sw_panel_product *p)
 {
     const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
     const ptrdiff_t w_step = SW_PANEL * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
-    const ptrdiff_t share = w_step / of_unit, ahead = w_step > WORDS_AHEAD ? w_step : WORDS_AHEAD;
+    const ptrdiff_t share = w_step / of_unit, ahead = words_ahead(f, of_unit, share);
     const struct block_x *x = p->x;
     const char *w = p->weights;
     l_vec acc[WORDS_WIDE][TILE_ROWS];

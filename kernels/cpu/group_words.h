@@ -47,7 +47,6 @@ ALWAYS_INLINE l_word group_word_8(const struct block_unit *u, const struct words
     static const struct words_format name##_format = {                                             \
         .blocks = {{32 * (n_blocks), {{4, 1 + (bits) * (n_blocks)}}}, needs_of, NULL},             \
         .kind = &kind_of,                                                                          \
-        .forward = (bits) == 8,                                                                    \
         .phases = 1,                                                                               \
         .apart = (bits) == 4,                                                                      \
         .head = group_head_##bits,                                                                 \

@@ -21,6 +21,7 @@ static const struct words_format iq4_nl_format = {
     .blocks = {{32, {{2, 1}, {4, 4}}}, {1, 0, true}, NULL},
     .kind = &words_signed,
     .phases = 1,
+    .far = true,
     .apart = true,
     .head = words_head_scale,
     .word = iq4_nl_word,

@@ -57,6 +57,7 @@ static const struct words_format mxfp4_format = {
     .blocks = {{64, {{2, 1}, {4, 8}}}, {1, 12, false}, NULL},
     .kind = &words_plain,
     .phases = 1,
+    .far = true,
     .apart = true,
     .head = mxfp4_head,
     .word = mxfp4_word,

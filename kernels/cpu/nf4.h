@@ -38,6 +38,7 @@ ALWAYS_INLINE void fp4_head(const struct block_unit *u, struct words_head *head)
                    NULL},                                                                          \
         .kind = &kind_of,                                                                          \
         .phases = 1,                                                                               \
+        .far = true,                                                                               \
         .apart = true,                                                                             \
         .head = name##_head,                                                                       \
         .word = words_nibble,                                                                      \

@@ -13,7 +13,6 @@ ALWAYS_INLINE l_word q8_0_word(const struct block_unit *u, const struct words_he
 static const struct words_format q8_0_format = {
     .blocks = {{32, {{2, 1}, {4, 8}}}, {1, 0, true}, NULL},
     .kind = &words_signed,
-    .forward = true,
     .phases = 1,
     .head = words_head_scale,
     .word = q8_0_word,

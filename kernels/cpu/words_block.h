@@ -43,9 +43,9 @@ struct words_digits {
 struct words_format {
     struct block_format blocks; /* without a step */
     const struct words_kind *kind;
-    bool forward; /* bytes as they are: the processor itself foresees where one token reads on */
     int phases;
     bool apart;
+    bool far; /* words are looked up, which takes longer than to read them: fetch from further */
     void (*head)(const struct block_unit *u, struct words_head *head);
     l_word (*word)(const struct block_unit *u, const struct words_head *head, int group, int phase,
                    int i, int half);
@@ -58,7 +58,10 @@ struct words_format {
 
 #define WORDS_WIDE (SW_PANEL / LANES)
 #define WORDS_QUADS (SW_X_COLS / 4) /* words of a block */
-#define WORDS_AHEAD 4096            /* bytes ahead that one token fetches: these, or a unit */
+#define WORDS_SHORT 4               /* blocks of a short unit, at most */
+#define WORDS_AHEAD 2688 /* of short units one token fetches up to so many bytes ahead, */
+#define WORDS_CLOSE 512  /* but nothing closer than these */
+#define WORDS_FAR 4096   /* of others what lies in a unit's distance, or so many bytes */
 
 /* A block of a panel written out; of a narrow panel the rows that are not there are 0. */
 struct words_bytes {
@@ -122,7 +125,7 @@ ALWAYS_INLINE int words_span(const struct words_block *b)
  */
 ALWAYS_INLINE void words_fetch(const struct words_block *b, int word)
 {
-    if (b->bytes || b->f->forward)
+    if (b->bytes)
         return;
     const struct sw_packing *const p = &b->f->blocks.packing;
     const int lines = sw_packing_bytes(p) * SW_PANEL / (p->elements / SW_X_COLS) / 64;
