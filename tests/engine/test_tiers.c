@@ -203,9 +203,16 @@ static void mixed_batches(void)
 {
     static const char *const names[] = {"llama31", "mistral", "bloom", "mixtral", "qwen2_window"};
     static const struct sw_tiers tiers[] = {
-        TIERS(0, 0, 2, true, true),   TIERS(0, 0, 20, false, false), TIERS(1, 0, 3, true, true),
-        TIERS(1, 1, 10, true, true),  TIERS(0, 1, 0, false, false),  TIERS(0, 2, 4, true, true),
-        TIERS(2, 0, 0, false, false), TIERS(0, 0, 1, false, false)};
+        TIERS(0, 0, 2, true, true),
+        TIERS(0, 0, 20, false, false),
+        TIERS(1, 0, 3, true, true),
+        TIERS(1, 1, 10, true, true),
+        TIERS(0, 1, 0, false, false),
+        TIERS(0, 2, 4, true, true),
+        TIERS(2, 0, 0, false, false),
+        TIERS(0, 0, 1, false, false),
+        {.n_streamed = 2, .by_expert = true, .embed_on_gpu = true, .head_on_gpu = true},
+        {.n_gpu = 1, .n_streamed = 1, .by_expert = true, .cached_experts = 3}};
     char dir[4096], text[128];
     make_ids();
     for (size_t k = 0; k < sizeof names / sizeof names[0]; k++)
