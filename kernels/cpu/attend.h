@@ -30,6 +30,14 @@ ALWAYS_INLINE void visible(const struct sw_attend_tile *t, int i, int64_t base, 
     *hi = end < 0 ? 0 : end > SW_KEY_BLOCK ? SW_KEY_BLOCK : (int)end;
 }
 
+/* cap * tanh(x / cap); tanh(u) = 1 - 2 / (1 + exp(2u)) */
+ALWAYS_INLINE vec capped(vec x, float cap)
+{
+    const vec e = v_exp(v_mul(x, v_set(2 / cap)));
+    const vec rest = v_div(v_set(2 * cap), v_add(v_set(1), e));
+    return v_sub(v_set(cap), rest);
+}
+
 /* p[row] = exp(scores - running maximum) over [lo, hi), 0 elsewhere; rescales the row's state. */
 ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo, int hi)
 {
@@ -43,6 +51,8 @@ ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo
     EACH (v, SW_KEY_BLOCK / 16) {
         const vec key = v_add(lanes, v_set((float)(v * 16)));
         vec x = v_mul(v_load(p + v * 16), v_set(t->scale));
+        if (t->cap > 0)
+            x = capped(x, t->cap);
         if (t->slopes)
             x = v_fma(v_add(key, v_set((float)base)), v_set(slope), x);
         x = v_if_less(key, end, x, hidden);
@@ -187,11 +197,23 @@ static void join_state(int dim_pad, float *out, float *top, float *total, const 
     *total = old[0];
 }
 
-static void write_row(int head_dim, const float *state, float sum, float *out)
+/* The sum of shares with a sink's added; where the sink is the largest score, everything is scaled
+ * down by what is returned, so that nothing overflows. */
+static float add_sink(const float *sink, float top, float *sum)
 {
-    const vec total = v_set(sum);
+    float e[16];
+    v_store(e, v_exp(v_set(*sink > top ? top - *sink : *sink - top)));
+    *sum = *sink > top ? *sum * e[0] + 1 : *sum + e[0];
+    return *sink > top ? e[0] : 1;
+}
+
+static void write_row(int head_dim, const float *state, float top, float sum, const float *sink,
+                      float *out)
+{
+    const vec factor = v_set(sink ? add_sink(sink, top, &sum) : 1), total = v_set(sum);
     for (int d = 0; d < head_dim; d += 16)
-        v_store_n(out + d, v_div(v_load(state + d), total), head_dim - d < 16 ? head_dim - d : 16);
+        v_store_n(out + d, v_div(v_mul(v_load(state + d), factor), total),
+                  head_dim - d < 16 ? head_dim - d : 16);
 }
 
 /* What queries saw of a length: their first is copied, others are joined to it. */
@@ -261,13 +283,16 @@ static void attend(const struct sw_attend_tile *t)
     }
     const float *out = first < last ? s.all_out : s.out;
     const float *total = first < last ? s.all_total : s.total;
+    const float *top = first < last ? s.all_top : s.top;
     for (int row = 0; row < n_rows; row++)
-        write_row(t->head_dim, out + row * dim_pad, total[row],
+        write_row(t->head_dim, out + row * dim_pad, top[row], total[row],
+                  t->sinks ? t->sinks + row % t->group : NULL,
                   t->out + row / t->group * t->out_ld + row % t->group * t->head_dim);
 }
 
 /* As attend joins them; the first state is overwritten. */
-static void attend_join(int head_dim, int64_t n_states, int64_t step, float *states, float *out)
+static void attend_join(int head_dim, int64_t n_states, int64_t step, float *states,
+                        const float *sink, float *out)
 {
     const int dim_pad = (head_dim + 15) / 16 * 16;
     for (int64_t i = 1; i < n_states; i++) {
@@ -275,7 +300,7 @@ static void attend_join(int head_dim, int64_t n_states, int64_t step, float *sta
         join_state(dim_pad, states, &states[dim_pad], &states[dim_pad + 1], more, more[dim_pad],
                    more[dim_pad + 1]);
     }
-    write_row(head_dim, states, states[dim_pad + 1], out);
+    write_row(head_dim, states, states[dim_pad], states[dim_pad + 1], sink, out);
 }
 
 #endif

@@ -131,11 +131,12 @@ struct sw_cpu_format {
 struct sw_attend_tile {
     enum sw_dtype format;
     int head_dim, group, n_queries;
-    const char *kv;   /* this slot's and KV head's blocks */
-    int64_t position; /* of the first query */
-    int64_t window;   /* 0: none */
-    float scale;
+    const char *kv;      /* this slot's and KV head's blocks */
+    int64_t position;    /* of the first query */
+    int64_t window;      /* 0: none */
+    float scale, cap;    /* scores become cap * tanh(score / cap); 0: they stay */
     const float *slopes; /* (group) or NULL */
+    const float *sinks;  /* (group) or NULL: the score of one more key, which has no value */
     const float *q;      /* query i, head g at q + i * q_ld + g * q_head */
     int64_t q_ld, q_head;
     float *out; /* query i, head g at out + i * out_ld + g * head_dim */
@@ -174,14 +175,14 @@ struct sw_kernels {
                      float *y);
     void (*attend)(const struct sw_attend_tile *t);
     /* out (head_dim) of one row from the states of all lengths it sees, `step` floats apart, in
-     * order; they are overwritten. */
-    void (*attend_join)(int head_dim, int64_t n_states, int64_t step, float *states, float *out);
+     * order; they are overwritten. sink: the row's, or NULL. */
+    void (*attend_join)(int head_dim, int64_t n_states, int64_t step, float *states,
+                        const float *sink, float *out);
     /* Rotates the heads of one row in place. cos_sin: (2, rotary_dim / 2) */
     void (*rope)(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
                  int64_t head);
     /* y += weight * x */
     void (*add_scaled)(const float *x, float weight, int64_t dim, float *y);
-    void (*add)(const float *x, int64_t dim, float *y);
     /* For measurements: reads memory (a multiple of 256 bytes). */
     float (*read_memory)(const void *p, size_t bytes);
 };

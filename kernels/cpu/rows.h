@@ -56,6 +56,17 @@ ALWAYS_INLINE vec sigmoid_times(vec x, vec argument)
     return v_div(x, v_add(v_set(1), v_exp(v_sub(v_set(0), argument))));
 }
 
+ALWAYS_INLINE vec silu_clamped(vec x)
+{
+    x = v_min(x, v_set(SW_ACT_LIMIT));
+    return sigmoid_times(x, v_mul(x, v_set(SW_ACT_SLOPE)));
+}
+
+ALWAYS_INLINE vec clamped_plus_one(vec x)
+{
+    return v_add(v_max(v_min(x, v_set(SW_ACT_LIMIT)), v_set(-SW_ACT_LIMIT)), v_set(1));
+}
+
 /* 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3) */
 ALWAYS_INLINE vec gelu_tanh(vec x)
 {
@@ -100,9 +111,15 @@ ALWAYS_INLINE void activate_kind(enum sw_activation kind, const float *x, const 
             v = gelu(v);
         else if (kind == SW_ACT_GELU_TANH)
             v = gelu_tanh(v);
+        else if (kind == SW_ACT_RELU_SQUARED)
+            v = v_mul(v_max(v_set(0), v), v_max(v_set(0), v));
+        else if (kind == SW_ACT_SILU_CLAMPED)
+            v = silu_clamped(v);
         else
             v = sigmoid_times(v, v);
-        if (up)
+        if (up && kind == SW_ACT_SILU_CLAMPED)
+            v = v_mul(v, clamped_plus_one(v_load_n(up + i, n)));
+        else if (up)
             v = v_mul(v, v_load_n(up + i, n));
         v_store_n(y + i, v, n);
     }
@@ -123,6 +140,12 @@ static void rows_activate(enum sw_activation kind, const float *x, const float *
         break;
     case SW_ACT_SILU:
         activate_kind(SW_ACT_SILU, x, up, dim, y);
+        break;
+    case SW_ACT_RELU_SQUARED:
+        activate_kind(SW_ACT_RELU_SQUARED, x, up, dim, y);
+        break;
+    case SW_ACT_SILU_CLAMPED:
+        activate_kind(SW_ACT_SILU_CLAMPED, x, up, dim, y);
         break;
     }
 }
@@ -154,14 +177,6 @@ static void add_scaled(const float *x, float weight, int64_t dim, float *y)
     for (int64_t i = 0; i < dim; i += 16) {
         const int n = dim - i < 16 ? (int)(dim - i) : 16;
         v_store_n(y + i, v_fma(v_load_n(x + i, n), v_set(weight), v_load_n(y + i, n)), n);
-    }
-}
-
-static void rows_add(const float *x, int64_t dim, float *y)
-{
-    for (int64_t i = 0; i < dim; i += 16) {
-        const int n = dim - i < 16 ? (int)(dim - i) : 16;
-        v_store_n(y + i, v_add(v_load_n(x + i, n), v_load_n(y + i, n)), n);
     }
 }
 

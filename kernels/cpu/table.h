@@ -24,6 +24,5 @@ const struct sw_kernels TABLE = {
     .attend = attend,
     .attend_join = attend_join,
     .add_scaled = add_scaled,
-    .add = rows_add,
     .read_memory = read_memory,
 };

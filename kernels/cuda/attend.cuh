@@ -34,6 +34,19 @@ static __device__ inline const float *query_of(const attention &t, int64_t row, 
     return t.a.q + row * t.a.q_ld + head * t.a.q_head;
 }
 
+static __device__ inline float capped(const struct sw_gpu_attention &a, float score)
+{
+    return a.cap > 0 ? a.cap * tanhf(score / a.cap) : score;
+}
+
+/* What a row's sums are divided by: the sum of its keys' shares, `unit` times exp(score - top), and
+ * of its head's sink. A sink far above all scores leaves nothing. */
+static __device__ inline float whole_of(const struct sw_gpu_attention &a, int head, float top,
+                                        float total, float unit)
+{
+    return a.sinks ? total + unit * expf(a.sinks[head] - top) : total;
+}
+
 cudaError_t attend_split(const struct attention &t, enum sw_dtype format, int64_t context,
                          const struct sw_gpu_span *host, void *work, size_t work_bytes,
                          cudaStream_t stream);

@@ -75,15 +75,15 @@ __device__ inline void multiply(float sums[4], const sw::split a[4], const unsig
 /* Turns a thread's scores of one row (a pair of every eight keys from `key` on) into shares times
  * 2^15; returns the factor for older sums. all: the row sees all of these keys. */
 template <int half, bool all>
-__device__ inline float soften(sw::tile_row &row, float unit, float scale, int key,
-                               float scores[key_columns][4])
+__device__ inline float soften(const struct sw_gpu_attention &a, sw::tile_row &row, float unit,
+                               float scale, int key, float scores[key_columns][4])
 {
     float top = row.top;
 #pragma unroll
     for (int i = 0; i < 2 * key_columns; i++) {
         float &score = scores[i / 2][2 * half + i % 2];
         const int at = key + i / 2 * 8 + i % 2;
-        score = score * unit * scale + row.slope * (float)at;
+        score = sw::capped(a, score * unit * scale) + row.slope * (float)at;
         score = all || sw::sees(row, at) ? score : -INFINITY;
         top = fmaxf(top, score);
     }
@@ -165,11 +165,11 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
                 format == SW_BF16 ? sw::power_of_two(key_exponent - sw::cache_shift) : 1.0f;
             float shrink[2];
             if (__all_sync(sw::all_lanes, sees_all(rows[0], base) && sees_all(rows[1], base))) {
-                shrink[0] = soften<0, true>(rows[0], unit, q.scale[0], base + x, scores);
-                shrink[1] = soften<1, true>(rows[1], unit, q.scale[1], base + x, scores);
+                shrink[0] = soften<0, true>(t.a, rows[0], unit, q.scale[0], base + x, scores);
+                shrink[1] = soften<1, true>(t.a, rows[1], unit, q.scale[1], base + x, scores);
             } else {
-                shrink[0] = soften<0, false>(rows[0], unit, q.scale[0], base + x, scores);
-                shrink[1] = soften<1, false>(rows[1], unit, q.scale[1], base + x, scores);
+                shrink[0] = soften<0, false>(t.a, rows[0], unit, q.scale[0], base + x, scores);
+                shrink[1] = soften<1, false>(t.a, rows[1], unit, q.scale[1], base + x, scores);
             }
 #pragma unroll
             for (int j = 0; j < columns; j++)
@@ -212,7 +212,8 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
         if (rows[i].query >= r.n)
             continue;
         float *const out = sw::out_of(t, r, rows[i]);
-        const float share = unit / rows[i].total;
+        const float share =
+            unit / sw::whole_of(t.a, rows[i].head, rows[i].top, rows[i].total, 32768.0f);
 #pragma unroll
         for (int j = 0; j < 2 * columns; j++) {
             const int d = j / 2 * 8 + x + j % 2;

@@ -174,7 +174,8 @@ __device__ inline void attend_block(const split_attention &f, const char *block,
     for (int h = 0; h < heads; h++) {
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            const float score = scores[h][i] * f.t.a.scale + slopes[h] * (float)(base + key + i);
+            const float score =
+                sw::capped(f.t.a, scores[h][i] * f.t.a.scale) + slopes[h] * (float)(base + key + i);
             scores[h][i] = key + i >= lo && key + i < hi ? score : -INFINITY;
         }
         const float top = fmaxf(s.top[h], sw::warp_max(fmaxf(scores[h][0], scores[h][1])));
@@ -305,7 +306,7 @@ __global__ void __launch_bounds__(threads) attend_part(split_attention f)
             continue;
         if (f.n_parts == 1) {
             t.a.out[at.row * t.a.out_ld + (int64_t)(head + h) * head_dim + d] =
-                out[i] / totals[0][h];
+                out[i] / sw::whole_of(t.a, head + h, tops[0][h], totals[0][h], 1);
             continue;
         }
         const int64_t place =
@@ -338,6 +339,7 @@ __global__ void __launch_bounds__(threads) join_parts(split_attention f)
         const float *const ends = parts + i * part_floats(head_dim) + head_dim;
         total += expf(ends[0] - top) * ends[1];
     }
+    total = sw::whole_of(t.a, (int)blockIdx.x, top, total, 1);
     for (int d = (int)threadIdx.x; d < head_dim; d += threads) {
         float sum = 0;
         for (int i = first; i <= last; i++) {

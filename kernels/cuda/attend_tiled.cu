@@ -70,12 +70,13 @@ __device__ inline void multiply(const float4 &a, const float4 &b, float sums[4][
 }
 
 /* Turns scores of four keys from `key` on into shares; returns the factor for older sums. */
-__device__ inline float soften(sw::tile_row &row, float scale, int key, float scores[4])
+__device__ inline float soften(const struct sw_gpu_attention &a, sw::tile_row &row, int key,
+                               float scores[4])
 {
     float top = -INFINITY;
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        const float score = scores[j] * scale + row.slope * (float)(key + j);
+        const float score = sw::capped(a, scores[j] * a.scale) + row.slope * (float)(key + j);
         scores[j] = sw::sees(row, key + j) ? score : -INFINITY;
         top = fmaxf(top, scores[j]);
     }
@@ -130,7 +131,7 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
         }
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const float shrink = soften(rows[i], t.a.scale, base + x, scores[i]);
+            const float shrink = soften(t.a, rows[i], base + x, scores[i]);
 #pragma unroll
             for (int c = 0; c < chunks; c++)
 #pragma unroll
@@ -156,12 +157,13 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
         if (rows[i].query >= r.n)
             continue;
         float *const out = sw::out_of(t, r, rows[i]);
+        const float whole = sw::whole_of(t.a, rows[i].head, rows[i].top, rows[i].total, 1);
 #pragma unroll
         for (int c = 0; c < chunks; c++)
 #pragma unroll
             for (int j = 0; j < 4; j++)
                 if (c * value_dims + x + j < head_dim)
-                    out[c * value_dims + x + j] = sums[c][i][j] / rows[i].total;
+                    out[c * value_dims + x + j] = sums[c][i][j] / whole;
     }
 }
 

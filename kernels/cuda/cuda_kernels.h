@@ -64,9 +64,12 @@ cudaError_t sw_gpu_norm(enum sw_norm kind, float eps, const float *x, int64_t ld
 /* y = act(x); gated: y = act(x[:, :dim]) * x[:, dim:2 dim]. n rows; y may be x. rows.cu */
 cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x, int64_t ld_x,
                             int64_t n, int64_t dim, float *y, int64_t ld_y, cudaStream_t stream);
-/* y += x, for n rows of dim. rows.cu */
-cudaError_t sw_gpu_add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y, int64_t ld_y,
-                       cudaStream_t stream);
+/* y += factor * x, for n rows of dim. rows.cu */
+cudaError_t sw_gpu_add(float factor, const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y,
+                       int64_t ld_y, cudaStream_t stream);
+/* y *= factor, and then, unless cap is 0, y = cap * tanh(y / cap). */
+cudaError_t sw_gpu_scale(float factor, float cap, int64_t n, int64_t dim, float *y, int64_t ld_y,
+                         cudaStream_t stream);
 /* y[i] = x[order[i]] within each of n rows. order: (dim) */
 cudaError_t sw_gpu_permute(const float *x, int64_t ld_x, const int32_t *order, int64_t n,
                            int64_t dim, float *y, int64_t ld_y, cudaStream_t stream);
@@ -175,6 +178,8 @@ struct sw_gpu_heads {
     int n_heads;                  /* query heads; 0: queries are not changed */
     int rotary_dim;               /* 0: nothing is rotated; at most head_dim */
     bool interleaved;
+    bool norm_last;                /* norms come after rope */
+    struct sw_query_growth growth; /* last of all, of queries alone */
 };
 cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu_kv *kv,
                                const struct sw_gpu_batch *batch, cudaStream_t stream);
@@ -196,6 +201,9 @@ struct sw_gpu_attention {
     float scale;
     int64_t window;      /* 0: none */
     const float *slopes; /* (n_heads) or NULL */
+    const float *sinks;  /* (n_heads) scores of one more key without a value, or NULL */
+    float cap;           /* scores become cap * tanh(score / cap); 0: they stay */
+    int unused;          /* instead of padding */
     const float *q;      /* query of row r, head h at q + r * q_ld + h * q_head */
     int64_t q_ld, q_head;
     float *out; /* (rows, n_heads * head_dim), out_ld floats from row to row */

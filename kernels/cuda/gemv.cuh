@@ -139,7 +139,7 @@ __device__ inline void put(const struct sw_gpu_product &p, int64_t row, int toke
         value += p.bias[row];
     if (p.act)
         value = p.gated && (int)threadIdx.x >= block_rows / 2 * tokens
-                    ? value
+                    ? gated((enum sw_activation)(p.act - 1), value)
                     : act((enum sw_activation)(p.act - 1), value);
     if (p.gated)
         value *= __shfl_down_sync(all_lanes, value, block_rows / 2 * tokens);

@@ -19,6 +19,8 @@ struct heads {
     float eps;
     int n_spans, n_heads;
     int pairs, step, apart; /* pair i is at i * step and i * step + apart */
+    int norm_last;          /* norms come after rope */
+    struct sw_query_growth growth;
 };
 
 struct span_rows {
@@ -101,10 +103,15 @@ __global__ void __launch_bounds__(threads) place(heads t)
         const float *const at =
             is_key ? t.k + from + head * t.kv_head : t.q + from + head * t.q_head;
         float x = there ? at[d] : 0;
-        if (weight)
+        if (weight && !t.norm_last)
             x = normed<threads>(x, there, head_dim, t.eps, weight, scratch);
         if (t.pairs)
             x = rotated(x, t, span.position + row, held);
+        if (weight && t.norm_last)
+            x = normed<threads>(x, there, head_dim, t.eps, weight, scratch);
+        if (!is_key && t.growth.slope > 0)
+            x *= 1 + t.growth.slope *
+                         logf(1 + (float)((span.position + row + t.growth.from) / t.growth.length));
         if (there && is_key)
             put<format>(t.cache, span, row, head, d, x, t.v[from + head * t.kv_head + d]);
         else if (there)
@@ -145,7 +152,10 @@ cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu
     t.pairs = h->rotary_dim / 2;
     t.step = h->interleaved ? 2 : 1;
     t.apart = h->interleaved ? 1 : t.pairs;
-    t.n_heads = t.q_norm || t.pairs ? h->n_heads : 0; /* else queries do not change */
+    t.norm_last = h->norm_last;
+    t.growth = h->growth;
+    t.n_heads =
+        t.q_norm || t.pairs || t.growth.slope > 0 ? h->n_heads : 0; /* else queries do not change */
     if (t.n_rows == 0)
         return cudaSuccess;
     const int64_t most = 65535;

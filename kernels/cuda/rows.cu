@@ -20,19 +20,33 @@ __global__ void activate(const float *x, int64_t ld_x, int64_t n, int64_t dim, b
             sw::load_four<whole>(from + dim, left, factors);
 #pragma unroll
         for (int i = 0; i < 4; i++)
-            values[i] = gated ? sw::act<kind>(values[i]) * factors[i] : sw::act<kind>(values[i]);
+            values[i] = gated ? sw::act<kind>(values[i]) * sw::gated(kind, factors[i])
+                              : sw::act<kind>(values[i]);
         sw::store_four<whole>(y + row * ld_y + col, left, values);
     }
 }
 
-__global__ void add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y, int64_t ld_y)
+__global__ void add(float factor, const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y,
+                    int64_t ld_y)
 {
     sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
     for (int64_t row = blockIdx.y; row < n; row += gridDim.y)
-        y[row * ld_y + col] += x[row * ld_x + col];
+        y[row * ld_y + col] += factor * x[row * ld_x + col];
+}
+
+__global__ void scale(float factor, float cap, int64_t n, int64_t dim, float *y, int64_t ld_y)
+{
+    sw::await_previous();
+    const int64_t col = sw::this_column();
+    if (col >= dim)
+        return;
+    for (int64_t row = blockIdx.y; row < n; row += gridDim.y) {
+        const float x = factor * y[row * ld_y + col];
+        y[row * ld_y + col] = cap > 0 ? cap * tanhf(x / cap) : x;
+    }
 }
 
 __global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,
@@ -87,9 +101,11 @@ void (*const kernels[][2])(const float *, int64_t, int64_t, int64_t, bool, float
     {activate<SW_ACT_RELU, false>, activate<SW_ACT_RELU, true>},
     {activate<SW_ACT_GELU, false>, activate<SW_ACT_GELU, true>},
     {activate<SW_ACT_GELU_TANH, false>, activate<SW_ACT_GELU_TANH, true>},
-    {activate<SW_ACT_SILU, false>, activate<SW_ACT_SILU, true>}};
+    {activate<SW_ACT_SILU, false>, activate<SW_ACT_SILU, true>},
+    {activate<SW_ACT_RELU_SQUARED, false>, activate<SW_ACT_RELU_SQUARED, true>},
+    {activate<SW_ACT_SILU_CLAMPED, false>, activate<SW_ACT_SILU_CLAMPED, true>}};
 
-const sw::listed_kernels all(kernels, add, gather, permute, scatter_add, check_finite);
+const sw::listed_kernels all(kernels, add, scale, gather, permute, scatter_add, check_finite);
 
 } // namespace
 
@@ -98,7 +114,8 @@ const sw::listed_kernels all(kernels, add, gather, permute, scatter_add, check_f
 cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x, int64_t ld_x,
                             int64_t n, int64_t dim, float *y, int64_t ld_y, cudaStream_t stream)
 {
-    static_assert(SW_ACT_RELU == 0 && SW_ACT_GELU == 1 && SW_ACT_GELU_TANH == 2 && SW_ACT_SILU == 3,
+    static_assert(SW_ACT_RELU == 0 && SW_ACT_GELU == 1 && SW_ACT_GELU_TANH == 2 &&
+                      SW_ACT_SILU == 3 && SW_ACT_RELU_SQUARED == 4 && SW_ACT_SILU_CLAMPED == 5,
                   "the table is in the enum's order");
     if (n == 0 || dim == 0)
         return cudaSuccess;
@@ -108,13 +125,23 @@ cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x,
     return cudaGetLastError();
 }
 
-cudaError_t sw_gpu_add(const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y, int64_t ld_y,
-                       cudaStream_t stream)
+cudaError_t sw_gpu_add(float factor, const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y,
+                       int64_t ld_y, cudaStream_t stream)
 {
     if (n == 0 || dim == 0)
         return cudaSuccess;
-    SW_LAUNCH(add, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, n, dim, y,
-              ld_y);
+    SW_LAUNCH(add, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, factor, x, ld_x, n, dim,
+              y, ld_y);
+    return cudaGetLastError();
+}
+
+cudaError_t sw_gpu_scale(float factor, float cap, int64_t n, int64_t dim, float *y, int64_t ld_y,
+                         cudaStream_t stream)
+{
+    if (n == 0 || dim == 0)
+        return cudaSuccess;
+    SW_LAUNCH(scale, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, factor, cap, n, dim,
+              y, ld_y);
     return cudaGetLastError();
 }
 

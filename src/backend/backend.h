@@ -74,14 +74,18 @@ struct sw_heads {
     int n_heads;                      /* query heads; the number of KV heads is in sw_kv */
     const float *d_q_norm, *d_k_norm; /* (head_dim) RMS norm of each head; NULL: none */
     float eps;                        /* of both norms */
+    bool norm_last;                   /* they come after rope */
     struct sw_rope rope;              /* rotary_dim 0: nothing is rotated */
+    struct sw_query_growth growth;    /* last of all, of queries alone */
 };
 
 struct sw_attention {
     int n_heads;           /* query heads; head h reads KV head h / (n_heads / n_kv_heads) */
     float scale;           /* factor of q·k */
     int64_t window;        /* key k is visible to query q iff q - window < k <= q; 0: all k <= q */
+    float cap;             /* scores become cap * tanh(score / cap); 0: they stay */
     const float *d_slopes; /* ALiBi: score += slope[head] * k_position; NULL: none. (n_heads) */
+    const float *d_sinks;  /* scores of one more key, which has no value; NULL: none. (n_heads) */
     /* Query of row r, head h at d_q + r * q_ld + h * q_head. */
     const float *d_q;
     int64_t q_ld, q_head;
@@ -141,13 +145,13 @@ struct sw_backend_ops {
     /* As sw_projection. NULL: this backend does not have the operation. */
     void (*project)(struct sw_backend *b, const struct sw_projection *p, const float *d_x,
                     int64_t ld_x, int64_t n, float *d_y, int64_t ld_y);
-    /* For the spans' rows: norms and rotates queries in place, norms and rotates keys, and stores
-     * keys and values in the cache. The contents of d_k are undefined afterwards. */
+    /* For the spans' rows: norms, rotates and scales queries in place, norms and rotates keys, and
+     * stores keys and values in the cache. The contents of d_k are undefined afterwards. */
     void (*place_heads)(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
                         const struct sw_span *spans, int n_spans);
     /* Copies the first n positions of slot `from` to slot `to`, whose own contents are lost. */
     void (*kv_copy)(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);
-    /* softmax(scale · q·kᵀ + alibi) · v over the visible keys, all of them stored before. */
+    /* softmax(cap(scale · q·kᵀ) + alibi) · v over the visible keys, all of them stored before. */
     void (*attend)(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
                    const struct sw_span *spans, int n_spans);
     /* gated: y (n, dim) = act(x[:, :dim]) * x[:, dim:2*dim]; else y = act(x). y may be x. */
@@ -157,9 +161,12 @@ struct sw_backend_ops {
     void (*activated_matmul)(struct sw_backend *b, enum sw_activation kind, bool gated,
                              const struct sw_matrix *m, const float *d_bias, float *d_x,
                              int64_t ld_x, int64_t n, float *d_y, int64_t ld_y, bool add);
-    /* y += x, for n rows of dim. */
-    void (*add)(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
-                float *d_y, int64_t ld_y);
+    /* y += factor * x, for n rows of dim. */
+    void (*add)(struct sw_backend *b, float factor, const float *d_x, int64_t ld_x, int64_t n,
+                int64_t dim, float *d_y, int64_t ld_y);
+    /* y *= factor, and then, unless cap is 0, y = cap * tanh(y / cap); for n rows of dim. */
+    void (*scale)(struct sw_backend *b, float factor, float cap, int64_t n, int64_t dim, float *d_y,
+                  int64_t ld_y);
     /* gather: y[i] = x[rows[i]]. scatter_add: y[rows[i]] += weights[i] * x[i]. rows, weights: (n)
      * in host memory. */
     void (*gather)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,

@@ -138,7 +138,9 @@ static void attend_chunk(void *ctx, int64_t chunk, int worker)
         .position = span->position + first,
         .window = at->window,
         .scale = at->scale,
+        .cap = at->cap,
         .slopes = at->d_slopes ? at->d_slopes + first_head : NULL,
+        .sinks = at->d_sinks ? at->d_sinks + first_head : NULL,
         .q = at->d_q + row * at->q_ld + first_head * at->q_head,
         .q_ld = at->q_ld,
         .q_head = at->q_head,
@@ -166,6 +168,7 @@ static void join_head(void *ctx, int64_t head, int worker)
             continue;
         a->cpu->kernels->attend_join(
             a->kv->head_dim, span_lengths(a, span), a->a->n_heads * floats, states + head * floats,
+            a->a->d_sinks ? a->a->d_sinks + head : NULL,
             a->a->d_out + span->row * a->a->out_ld + head * a->kv->head_dim);
         states += span_states(a, span);
     }

@@ -4,6 +4,7 @@
 #include "base/checked.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -140,7 +141,7 @@ struct row_job {
     const int32_t *ids;
     const struct sw_matrix *m;
     int kind;
-    float eps;
+    float eps, factor, cap;
     bool gated;
 };
 
@@ -232,14 +233,33 @@ static void cpu_activate(struct sw_backend *b, enum sw_activation kind, bool gat
 
 static void add_row(const struct row_job *j, int64_t i)
 {
-    j->cpu->kernels->add(j->x + i * j->x_ld, j->dim, j->y + i * j->y_ld);
+    j->cpu->kernels->add_scaled(j->x + i * j->x_ld, j->factor, j->dim, j->y + i * j->y_ld);
 }
 
-static void cpu_add(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n, int64_t dim,
-                    float *d_y, int64_t ld_y)
+static void cpu_add(struct sw_backend *b, float factor, const float *d_x, int64_t ld_x, int64_t n,
+                    int64_t dim, float *d_y, int64_t ld_y)
 {
     struct row_job j = row_job(b, add_row, n, dim, d_x, ld_x, d_y, ld_y);
+    j.factor = factor;
     run_rows(&j, dim);
+}
+
+static void scale_row(const struct row_job *j, int64_t i)
+{
+    float *y = j->y + i * j->y_ld;
+    for (int64_t k = 0; k < j->dim; k++)
+        y[k] *= j->factor;
+    for (int64_t k = 0; j->cap > 0 && k < j->dim; k++)
+        y[k] = j->cap * tanhf(y[k] / j->cap);
+}
+
+static void cpu_scale(struct sw_backend *b, float factor, float cap, int64_t n, int64_t dim,
+                      float *d_y, int64_t ld_y)
+{
+    struct row_job j = row_job(b, scale_row, n, dim, NULL, 0, d_y, ld_y);
+    j.factor = factor;
+    j.cap = cap;
+    run_rows(&j, cap > 0 ? 16 * dim : dim);
 }
 
 static void gather_row(const struct row_job *j, int64_t i)
@@ -329,6 +349,7 @@ static const struct sw_backend_ops ops = {
     .attend = sw_cpu_attend,
     .activate = cpu_activate,
     .add = cpu_add,
+    .scale = cpu_scale,
     .gather = cpu_gather,
     .scatter_add = cpu_scatter_add,
 };

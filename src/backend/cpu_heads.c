@@ -1,6 +1,8 @@
 /* Owns the work on heads before attention: norm, rotation, and storing keys and values. */
 #include "backend/cpu_internal.h"
 
+#include <math.h>
+
 struct placing {
     const struct sw_kernels *kernels;
     const struct sw_heads *heads;
@@ -8,16 +10,36 @@ struct placing {
     int n_kv_heads, head_dim;
 };
 
+static void cpu_heads_norm(const struct placing *p, const float *weight, int n_heads, float *x,
+                           int64_t head)
+{
+    for (int h = 0; weight && h < n_heads; h++)
+        p->kernels->norm(SW_NORM_RMS, p->heads->eps, x + h * head, p->head_dim, weight, NULL,
+                         x + h * head);
+}
+
 static void cpu_heads_rotate(const struct placing *p, const float *weight, int n_heads,
                              int64_t position, float *x, int64_t head)
 {
     const struct sw_rope *rope = &p->heads->rope;
-    for (int h = 0; weight && h < n_heads; h++)
-        p->kernels->norm(SW_NORM_RMS, p->heads->eps, x + h * head, p->head_dim, weight, NULL,
-                         x + h * head);
+    const bool last = p->heads->norm_last;
+    if (!last)
+        cpu_heads_norm(p, weight, n_heads, x, head);
     if (rope->rotary_dim > 0)
         p->kernels->rope(rope->rotary_dim, rope->interleaved,
                          rope->d_cos_sin + position * rope->rotary_dim, n_heads, x, head);
+    if (last)
+        cpu_heads_norm(p, weight, n_heads, x, head);
+}
+
+static void cpu_heads_scale(const struct placing *p, int64_t position, float *q)
+{
+    const struct sw_heads *heads = p->heads;
+    const struct sw_query_growth *g = &heads->growth;
+    const float factor = 1 + g->slope * logf(1 + (float)((position + g->from) / g->length));
+    for (int h = 0; h < heads->n_heads; h++)
+        for (int d = 0; d < p->head_dim; d++)
+            q[h * heads->q_head + d] *= factor;
 }
 
 /* Row i of all spans, counted in order. */
@@ -31,6 +53,8 @@ static void cpu_heads_rotate_row(void *ctx, int64_t i, int worker)
         i -= span->n;
     const int64_t at = (span->row + i) * h->ld, position = span->position + i;
     cpu_heads_rotate(p, h->d_q_norm, h->n_heads, position, h->d_q + at, h->q_head);
+    if (h->growth.slope > 0)
+        cpu_heads_scale(p, position, h->d_q + at);
     cpu_heads_rotate(p, h->d_k_norm, p->n_kv_heads, position, h->d_k + at, h->kv_head);
 }
 
@@ -45,7 +69,7 @@ void sw_cpu_place_heads(struct sw_backend *b, const struct sw_heads *heads, cons
     for (int i = 0; i < n_spans; i++)
         n += spans[i].n;
     const bool is_small = n * (heads->n_heads + kv->n_kv_heads) * kv->head_dim < SMALL_FLOATS;
-    if (heads->rope.rotary_dim > 0 || heads->d_q_norm || heads->d_k_norm)
+    if (heads->rope.rotary_dim > 0 || heads->d_q_norm || heads->d_k_norm || heads->growth.slope > 0)
         sw_pool_run(is_small ? NULL : cpu->pool, cpu_heads_rotate_row, &p, n);
     sw_cpu_kv_store(b, kv, spans, n_spans, heads->d_k, heads->d_v, heads->ld, heads->kv_head);
 }

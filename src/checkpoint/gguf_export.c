@@ -244,20 +244,14 @@ static enum sw_status export_rope(struct exporting *e)
 {
     const struct sw_dims *d = &e->model->dims;
     const int n = d->rotary_dim / 2;
-    if (d->rope_scaling != SW_ROPE_LLAMA3)
+    if (d->rope[0].scaling != SW_ROPE_LLAMA3)
         return SW_OK;
     float *values = sw_arena_take(&e->out->arena, (size_t)n * sizeof *values);
     if (!values)
         return export_no_memory();
-    const double original = d->rope_original, low = original / (double)d->rope_low,
-                 high = original / (double)d->rope_high, factor = (double)d->rope_factor;
     for (int i = 0; i < n; i++) {
-        const double length = 2 * M_PI * pow((double)d->rope_base, 2.0 * i / (double)d->rotary_dim);
-        const double smooth = (original / length - (double)d->rope_low) /
-                              ((double)d->rope_high - (double)d->rope_low);
-        values[i] = (float)(length < high  ? 1
-                            : length > low ? factor
-                                           : 1 / ((1 - smooth) / factor + smooth));
+        const double plain = 1 / pow((double)d->rope[0].base, 2.0 * i / (double)d->rotary_dim);
+        values[i] = (float)(plain / sw_rope_frequency(&d->rope[0], d->rotary_dim, i));
     }
     return export_add(e,
                       &(struct sw_export_tensor){.name = "rope_freqs.weight",
@@ -314,15 +308,19 @@ static enum sw_status export_make(struct exporting *e, const char *path, bool gg
 static enum sw_status export_find_family(const struct sw_model *model,
                                          const struct sw_gguf_family **family)
 {
-    char known[256] = "";
+    char known[512] = "";
     size_t used = 0;
     const struct sw_gguf_family *row;
     *family = sw_gguf_family_for(model->arch->model_type);
-    if (*family)
+    if (*family && !(*family)->read_only)
         return SW_OK;
     for (int i = 0; (row = sw_gguf_family_row(i)); i++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                                 row->model_type);
+        if (!row->read_only)
+            used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
+                                     row->model_type);
+    if (*family)
+        return sw_fail(SW_EMODEL, "%s: GGUF files of this family are read, but not written; %s",
+                       model->arch->title, known);
     return sw_fail(SW_EMODEL, "%s: llama.cpp has no such models, so there is no GGUF of them; %s",
                    model->arch->title, known);
 }

@@ -107,11 +107,11 @@ static void keys_put_rope(const struct keys *k)
     keys_put_of(k, SW_KEY_HEAD_DIM, d->head_dim);
     keys_put(k, "attention.value_length", d->head_dim);
     keys_put_of(k, SW_KEY_ROTARY_DIM, d->rotary_dim);
-    keys_put_float(k, sw_gguf_key(SW_KEY_ROPE_BASE, k->model->arch->norm), d->rope_base);
-    if (d->rope_scaling != SW_ROPE_LINEAR)
+    keys_put_float(k, sw_gguf_key(SW_KEY_ROPE_BASE, k->model->arch->norm), d->rope[0].base);
+    if (d->rope[0].scaling != SW_ROPE_LINEAR)
         return;
     sw_gguf_write_text(k->w, keys_name(k, "rope.scaling.type", key), "linear", 6);
-    keys_put_float(k, "rope.scaling.factor", d->rope_factor);
+    keys_put_float(k, "rope.scaling.factor", d->rope[0].factor);
 }
 
 static void keys_put_experts(const struct keys *k)

@@ -18,6 +18,10 @@ struct sw_gguf_family {
     const char *other_type;  /* another model_type that becomes this, or NULL */
     bool interleaved;        /* rows of Q and K are permuted for rope of neighbours */
     bool stacked;            /* Q, K and V of all heads are stacked, not head by head */
+    bool read_only;          /* such files are read, but not written */
+    bool windows;            /* they state their window */
+    int wide_heads;          /* scores are divided by sqrt(key_length) where heads have so many
+                              * elements, else by sqrt(width / heads); 0: as others */
 };
 /* Row i; NULL past the last. */
 const struct sw_gguf_family *sw_gguf_family_row(int i);

@@ -50,6 +50,33 @@ static void gguf_name_keys(const struct sw_tensors *tensors, struct sw_arch *arc
     keys[SW_KEY_NORM_TOPK].absent = 1; /* as ggml computes it for the families above */
     arch->out_bias = gguf_has(tensors, "blk.0.attn_output.bias");
     arch->head_bias = gguf_has(tensors, "output.bias");
+    arch->norm_plus_one = false; /* whoever wrote the file has added it */
+}
+
+/* What the family's files state otherwise than others. */
+static void gguf_name_own_keys(const struct sw_gguf_family *family, const json_t *root,
+                               struct sw_arch *arch)
+{
+    struct sw_arch_key *keys = arch->keys;
+    int64_t width = 0, heads = 0, length = 0;
+    if (!family->windows)
+        keys[SW_KEY_WINDOW].name = NULL;
+    keys[SW_KEY_QUERY_SCALAR].absent = 0;
+    (void)sw_json_integer(json_object_get(root, "embedding_length"), 1, INT32_MAX, &width);
+    (void)sw_json_integer(json_object_get(root, "attention.head_count"), 1, INT32_MAX, &heads);
+    (void)sw_json_integer(json_object_get(root, "attention.key_length"), 1, INT32_MAX, &length);
+    if (family->wide_heads && heads > 0 && length != family->wide_heads)
+        keys[SW_KEY_QUERY_SCALAR].absent = (double)(width / heads);
+}
+
+/* Norms that the family's row has no name for would be left out without a word. */
+static enum sw_status gguf_check_norms(const struct sw_tensors *tensors, const struct sw_arch *arch)
+{
+    static const char name[] = "blk.0.attn_q_norm.weight";
+    if (arch->names.q_norm || !gguf_has(tensors, name))
+        return SW_OK;
+    return sw_fail(SW_EMODEL, "it has %s, which models of the family %s do not have here", name,
+                   arch->title);
 }
 
 /* ---- the header's values as a config.json would have them */
@@ -121,7 +148,7 @@ static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *
 
 static enum sw_status gguf_unknown(const char *architecture)
 {
-    char known[256] = "";
+    char known[512] = "";
     size_t used = 0;
     const struct sw_gguf_family *family;
     for (int i = 0; (family = sw_gguf_family_row(i)); i++)
@@ -190,10 +217,13 @@ static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tens
                                                                            : family->model_type);
     gguf_name_tensors(&arch.names);
     gguf_name_keys(tensors, &arch);
+    gguf_name_own_keys(family, root, &arch);
     arch.rope_interleaved = arch.rope_interleaved || family->interleaved;
     arch.qkv = family->stacked ? SW_QKV_STACKED : arch.qkv;
     arch.conv1d = false; /* all matrices are (out, in) */
-    const enum sw_status status = sw_model_make(root, &arch, out);
+    enum sw_status status = gguf_check_norms(tensors, &arch);
+    if (status == SW_OK)
+        status = sw_model_make(root, &arch, out);
     json_decref(root);
     if (status == SW_OK) {
         (*out)->dtype = gguf_stored(tensors);

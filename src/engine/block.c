@@ -26,9 +26,10 @@ struct block {
 
 static void block_norm(const struct block *k, enum sw_weight id, const float *d_x, float *d_y)
 {
+    const enum sw_weight bias = sw_weight_bias(id);
     k->b->ops->norm(k->b, k->model->arch->norm, k->d->norm_eps, d_x, k->ld, k->batch->n_rows,
-                    k->d->hidden, k->w->d_vector[id], k->w->d_vector[sw_weight_bias(id)], d_y,
-                    k->ld);
+                    k->d->hidden, k->w->d_vector[id],
+                    bias < SW_W_COUNT ? k->w->d_vector[bias] : NULL, d_y, k->ld);
 }
 
 /* The input of a branch: norm(x), which is written to h; or h itself, when x is NULL. */
@@ -99,9 +100,31 @@ static enum sw_status block_qkv(const struct block *k, const struct input *in)
     return SW_OK;
 }
 
+/* The rope of this layer; none where its kind has none. */
+static struct sw_rope block_rope(const struct block *k)
+{
+    const bool own = k->kind & SW_LAYER_SLIDING && k->d->n_ropes > 1;
+    return k->kind & SW_LAYER_NO_ROPE ? (struct sw_rope){0} : k->device->rope[own];
+}
+
+/* Norms all queries of a row together, and all keys. */
+static void block_norm_rows(const struct block *k)
+{
+    const struct sw_qkv_layout *at = &k->s->qkv;
+    const int64_t dim = k->d->head_dim;
+    float *d_qkv = k->device->d_qkv;
+    k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_qkv + at->q, at->width, k->batch->n_rows,
+                    k->d->n_heads * dim, k->w->d_vector[SW_W_Q_NORM], NULL, d_qkv + at->q,
+                    at->width);
+    k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_qkv + at->k, at->width, k->batch->n_rows,
+                    k->d->n_kv_heads * dim, k->w->d_vector[SW_W_K_NORM], NULL, d_qkv + at->k,
+                    at->width);
+}
+
 static void block_place_heads(const struct block *k)
 {
     const struct sw_qkv_layout *at = &k->s->qkv;
+    const bool by_head = !k->model->arch->qk_norm_rows;
     float *d_qkv = k->device->d_qkv;
     const struct sw_heads heads = {.d_q = d_qkv + at->q,
                                    .d_k = d_qkv + at->k,
@@ -110,11 +133,35 @@ static void block_place_heads(const struct block *k)
                                    .q_head = at->q_head,
                                    .kv_head = at->kv_head,
                                    .n_heads = k->d->n_heads,
-                                   .d_q_norm = k->w->d_vector[SW_W_Q_NORM],
-                                   .d_k_norm = k->w->d_vector[SW_W_K_NORM],
+                                   .d_q_norm = by_head ? k->w->d_vector[SW_W_Q_NORM] : NULL,
+                                   .d_k_norm = by_head ? k->w->d_vector[SW_W_K_NORM] : NULL,
                                    .eps = k->d->norm_eps,
-                                   .rope = k->device->rope};
+                                   .norm_last = k->model->arch->qk_norm_last,
+                                   .rope = block_rope(k),
+                                   .growth = k->d->query_growth};
+    if (!by_head)
+        block_norm_rows(k);
     k->b->ops->place_heads(k->b, &heads, k->kv, k->batch->spans, k->batch->n_spans);
+}
+
+/* Where a branch's last product goes: to x, which it is added to; or beside it, to be normed or
+ * scaled before. */
+static float *block_branch_out(const struct block *k, enum sw_weight post_norm, bool *add)
+{
+    *add = !k->w->d_vector[post_norm] && k->d->residual_scale == 1;
+    return *add ? k->device->d_x : k->device->d_h2;
+}
+
+/* Adds what a branch gave to x, unless its product did. */
+static void block_add_branch(const struct block *k, enum sw_weight post_norm, bool added)
+{
+    float *d_out = k->device->d_h2;
+    if (added)
+        return;
+    if (k->w->d_vector[post_norm])
+        block_norm(k, post_norm, d_out, d_out);
+    k->b->ops->add(k->b, k->d->residual_scale, d_out, k->ld, k->batch->n_rows, k->d->hidden,
+                   k->device->d_x, k->ld);
 }
 
 /* x += attention(in) */
@@ -124,10 +171,13 @@ static enum sw_status block_attention(const struct block *k, const struct input 
     const struct sw_dims *d = k->d;
     const struct sw_qkv_layout *at = &k->s->qkv;
     const int n = k->batch->n_rows;
+    bool add;
+    float *d_out = block_branch_out(k, SW_W_ATTN_POST_NORM, &add);
     SW_TRY(block_qkv(k, in));
     block_place_heads(k);
     const struct sw_attention a = {.n_heads = d->n_heads,
-                                   .scale = 1.0f / sqrtf((float)d->head_dim),
+                                   .scale = d->score_scale,
+                                   .cap = d->score_cap,
                                    .window = k->kind & SW_LAYER_SLIDING ? d->window : 0,
                                    .d_slopes = device->d_slopes,
                                    .d_q = device->d_qkv + at->q,
@@ -136,8 +186,10 @@ static enum sw_status block_attention(const struct block *k, const struct input 
                                    .d_out = device->d_attention,
                                    .out_ld = k->s->work.attention};
     k->b->ops->attend(k->b, &a, k->kv, k->batch->spans, k->batch->n_spans);
-    return block_product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS],
-                         device->d_attention, k->s->work.attention, n, device->d_x, k->ld, true);
+    SW_TRY(block_product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS],
+                         device->d_attention, k->s->work.attention, n, d_out, k->ld, add));
+    block_add_branch(k, SW_W_ATTN_POST_NORM, add);
+    return SW_OK;
 }
 
 /* d_up = up(in), activated if the device has the `project` operation */
@@ -166,8 +218,12 @@ static enum sw_status project_down_by(const struct block *k, const struct sw_mat
 /* x += down(act(d_up)) */
 static enum sw_status project_down(const struct block *k)
 {
-    return project_down_by(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS],
-                           k->batch->n_rows, k->device->d_x, k->ld, true);
+    bool add;
+    float *d_out = block_branch_out(k, SW_W_MLP_POST_NORM, &add);
+    SW_TRY(project_down_by(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS],
+                           k->batch->n_rows, d_out, k->ld, add));
+    block_add_branch(k, SW_W_MLP_POST_NORM, add);
+    return SW_OK;
 }
 
 /* Softmax over all experts in f32, the n_experts_used likeliest (lower index on ties), renormalised
@@ -398,10 +454,14 @@ enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
     }
     if (k.d->residual != SW_RES_SEQUENTIAL)
         return block_parallel(&k);
-    /* With normed_residual the normed value is what the branch is added to. */
+    /* With normed_residual the normed value is what the branch is added to; some families norm what
+     * a branch gives, and not its input. */
     float *d_h = k.d->normed_residual ? device->d_x : device->d_h;
-    const struct input first = {device->d_x, SW_W_ATTN_NORM, d_h},
-                       second = {device->d_x, SW_W_MLP_NORM, d_h};
+    const struct input plain = {.d_h = device->d_x};
+    const struct input first =
+        model->arch->names.attn_norm ? (struct input){device->d_x, SW_W_ATTN_NORM, d_h} : plain;
+    const struct input second =
+        model->arch->names.mlp_norm ? (struct input){device->d_x, SW_W_MLP_NORM, d_h} : plain;
     SW_TRY(block_attention(&k, &first));
     return block_mlp(&k, &second);
 }

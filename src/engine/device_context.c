@@ -6,49 +6,29 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* Rope frequencies as the family scales them; (rotary_dim / 2). */
-static double rope_frequency(const struct sw_dims *d, int i)
-{
-    const double f = 1 / pow((double)d->rope_base, 2.0 * i / d->rotary_dim);
-    if (d->rope_scaling == SW_ROPE_LINEAR)
-        return f / (double)d->rope_factor;
-    if (d->rope_scaling == SW_ROPE_LLAMA3) {
-        const double pi = 3.14159265358979323846, wavelength = 2 * pi / f;
-        const double low = d->rope_original / (double)d->rope_low;
-        const double high = d->rope_original / (double)d->rope_high;
-        if (wavelength < high)
-            return f;
-        if (wavelength > low)
-            return f / (double)d->rope_factor;
-        const double smooth = (d->rope_original / wavelength - (double)d->rope_low) /
-                              ((double)d->rope_high - (double)d->rope_low);
-        return (1 - smooth) * f / (double)d->rope_factor + smooth * f;
-    }
-    return f;
-}
-
+/* The table of rope `which`, an index in dims.rope. */
 static enum sw_status make_rope(struct sw_device_context *device, const struct sw_model *model,
-                                int context, float *d_table)
+                                int which, int context, float *d_table)
 {
     const struct sw_dims *d = &model->dims;
     const int half = d->rotary_dim / 2;
-    device->rope = (struct sw_rope){.rotary_dim = d->rotary_dim,
-                                    .interleaved = model->arch->rope_interleaved,
-                                    .d_cos_sin = d_table};
+    const double magnitude = (double)d->rope[which].magnitude;
+    device->rope[which] = (struct sw_rope){.rotary_dim = d->rotary_dim,
+                                           .interleaved = model->arch->rope_interleaved,
+                                           .d_cos_sin = d_table};
     float *row = malloc((size_t)d->rotary_dim * sizeof *row);
     float *frequencies = malloc((size_t)half * sizeof *frequencies);
     enum sw_status status = SW_OK;
     if (!row || !frequencies)
         status = sw_fail(SW_ENOMEM, "no memory for the rope table");
     for (int i = 0; i < half && status == SW_OK; i++)
-        frequencies[i] = (float)(rope_frequency(d, i) /
-                                 (model->rope_divisors ? (double)model->rope_divisors[i] : 1));
+        frequencies[i] = (float)sw_model_rope_frequency(model, which, context, i);
     for (int p = 0; p < context && status == SW_OK; p++) {
         for (int i = 0; i < half; i++) {
             /* The angle is rounded to f32 as transformers does; its cos and sin are exact. */
             const double angle = (double)((float)p * frequencies[i]);
-            row[i] = (float)cos(angle);
-            row[half + i] = (float)sin(angle);
+            row[i] = (float)(cos(angle) * magnitude);
+            row[half + i] = (float)(sin(angle) * magnitude);
         }
         status = device->backend->ops->upload(device->backend, d_table + (int64_t)p * d->rotary_dim,
                                               row, (size_t)d->rotary_dim * sizeof *row);
@@ -104,8 +84,9 @@ enum sw_status sw_device_context_open(struct sw_device_context *device,
     device->d_router = carve_floats(&at, rows * (uint64_t)work->router);
     device->d_expert_in = carve_floats(&at, rows * (uint64_t)work->expert);
     device->d_expert_out = carve_floats(&at, rows * (uint64_t)work->expert);
-    if (work->rope > 0)
-        SW_TRY(make_rope(device, model, params->context, carve_floats(&at, (uint64_t)work->rope)));
+    for (int i = 0; i < model->dims.n_ropes; i++)
+        SW_TRY(
+            make_rope(device, model, i, params->context, carve_floats(&at, (uint64_t)work->rope)));
     if (work->slopes > 0)
         SW_TRY(make_slopes(device, model->dims.n_heads, carve_floats(&at, (uint64_t)work->slopes)));
     return SW_OK;

@@ -20,8 +20,8 @@ struct sw_device_context {
     float *d_h, *d_h2; /* (rows, hidden): inputs of the branches, normed */
     /* Results of a layer's products, (rows, width) with the widths of struct sw_work. */
     float *d_qkv, *d_attention, *d_up, *d_router, *d_expert_in, *d_expert_out;
-    struct sw_rope rope;
-    float *d_slopes; /* (n_heads) ALiBi; NULL: the model has none */
+    struct sw_rope rope[SW_ROPES]; /* as in dims.rope */
+    float *d_slopes;               /* (n_heads) ALiBi; NULL: the model has none */
 };
 
 /*

@@ -118,6 +118,8 @@ static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, cons
     if (!values)
         return sw_fail(SW_ENOMEM, "no memory for %s", sw_weight_name(t->spec->id));
     sw_dtype_to_f32(dtype, data, n, values);
+    for (int64_t i = 0; t->spec->is_norm && t->loader->model->arch->norm_plus_one && i < n; i++)
+        values[i] += 1;
     const enum sw_status status =
         b->ops->upload(b, t->d_vector + row, values, (size_t)n * sizeof *values);
     free(values);
@@ -610,10 +612,11 @@ void sw_weights_random(const struct sw_model *model, const struct sw_weight_spec
     /* Uniform of variance 1/cols keeps a product's size; norms' weights lie around 1. */
     const bool is_table = spec->id == SW_W_EMBED || spec->id == SW_W_POSITIONS ||
                           (spec->id == SW_W_HEAD && model->dims.tied); /* the embedding */
+    const float middle = spec->is_norm && !model->arch->norm_plus_one ? 1.0f : 0.0f;
     const float width = is_table ? 1.0f : spec->is_matrix ? sqrtf(3.0f / (float)spec->cols) : 0.1f;
     for (int64_t i = 0; i < n; i++) {
         const uint64_t bits = weights_mix(key + (uint64_t)(first + i) * 0x9e3779b97f4a7c15u);
         const float u = (float)(int32_t)(bits >> 32) * 0x1p-31f; /* [-1, 1) */
-        out[i] = width * u + (spec->is_norm ? 1.0f : 0.0f);
+        out[i] = width * u + middle;
     }
 }

@@ -26,6 +26,8 @@ static enum sw_status gpu_attention_place(struct sw_cuda *cuda, const struct sw_
                                        .k_norm = h->d_k_norm,
                                        .cos_sin = h->rope.d_cos_sin,
                                        .eps = h->eps,
+                                       .norm_last = h->norm_last,
+                                       .growth = h->growth,
                                        .n_heads = h->n_heads,
                                        .rotary_dim = h->rope.rotary_dim,
                                        .interleaved = h->rope.interleaved};
@@ -65,7 +67,9 @@ static enum sw_status attend_spans(struct sw_cuda *cuda, const struct sw_attenti
     const struct sw_gpu_attention attention = {.n_heads = a->n_heads,
                                                .scale = a->scale,
                                                .window = a->window,
+                                               .cap = a->cap,
                                                .slopes = a->d_slopes,
+                                               .sinks = a->d_sinks,
                                                .q = a->d_q,
                                                .q_ld = a->q_ld,
                                                .q_head = a->q_head,

@@ -125,7 +125,7 @@ static enum sw_status capture_chain(struct measurement *m, cudaGraph_t *graph)
     CUDA_TRY(m->cuda, cudaStreamBeginCapture(m->cuda->compute, cudaStreamCaptureModeThreadLocal));
     cudaError_t error = cudaSuccess;
     for (int i = 0; i < LAUNCHES && error == cudaSuccess; i++)
-        error = sw_gpu_add(x, SMALL, 1, SMALL, y, SMALL, m->cuda->compute);
+        error = sw_gpu_add(1, x, SMALL, 1, SMALL, y, SMALL, m->cuda->compute);
     CUDA_TRY(m->cuda, cudaStreamEndCapture(m->cuda->compute, graph));
     CUDA_TRY(m->cuda, error);
     return SW_OK;

@@ -95,10 +95,16 @@ static void gpu_rows_activate(struct sw_backend *b, enum sw_activation kind, boo
     LAUNCH(b, sw_gpu_activate(kind, gated, d_x, ld_x, n, dim, d_y, ld_y, cuda->compute));
 }
 
-static void gpu_rows_add(struct sw_backend *b, const float *d_x, int64_t ld_x, int64_t n,
-                         int64_t dim, float *d_y, int64_t ld_y)
+static void gpu_rows_add(struct sw_backend *b, float factor, const float *d_x, int64_t ld_x,
+                         int64_t n, int64_t dim, float *d_y, int64_t ld_y)
 {
-    LAUNCH(b, sw_gpu_add(d_x, ld_x, n, dim, d_y, ld_y, cuda->compute));
+    LAUNCH(b, sw_gpu_add(factor, d_x, ld_x, n, dim, d_y, ld_y, cuda->compute));
+}
+
+static void gpu_rows_scale(struct sw_backend *b, float factor, float cap, int64_t n, int64_t dim,
+                           float *d_y, int64_t ld_y)
+{
+    LAUNCH(b, sw_gpu_scale(factor, cap, n, dim, d_y, ld_y, cuda->compute));
 }
 
 const struct sw_backend_ops sw_cuda_backend_ops = {
@@ -120,6 +126,7 @@ const struct sw_backend_ops sw_cuda_backend_ops = {
     .attend = sw_cuda_attend,
     .activate = gpu_rows_activate,
     .add = gpu_rows_add,
+    .scale = gpu_rows_scale,
     .gather = gpu_rows_gather,
     .scatter_add = scatter_add,
 };

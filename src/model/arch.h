@@ -37,6 +37,7 @@ struct sw_names {
     const char *final_norm, *project_out, *head;
     const char *head_alias; /* the head's name in newer checkpoints */
     const char *attn_norm, *qkv, *q, *k, *v, *out, *q_norm, *k_norm, *mlp_norm;
+    const char *attn_post_norm, *mlp_post_norm; /* of what a branch gives, before it is added */
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;
     const char *plain_up; /* `up`, where the config says that there is no gate */
@@ -64,6 +65,7 @@ enum sw_key {
     SW_KEY_NORM_EPS,
     SW_KEY_TIED,
     SW_KEY_QKV_BIAS, /* of QKV; where the file has the key, also of the attention's output */
+    SW_KEY_OUT_BIAS, /* of the attention's output alone */
     SW_KEY_MLP_BIAS,
     SW_KEY_LINEAR_BIAS, /* OPT: of all linear layers */
     SW_KEY_NORM_WEIGHTS,
@@ -75,10 +77,15 @@ enum sw_key {
     SW_KEY_ROTARY_SHARE, /* rotated share of each head, 0 to 1 */
     SW_KEY_ROTARY_DIM,   /* 0: as SW_KEY_ROTARY_SHARE gives it */
     SW_KEY_ROPE,         /* objects: rope_scaling and rope_parameters */
+    SW_KEY_QUERY_SLOPE,  /* in the same object: of struct sw_query_growth */
     SW_KEY_WINDOW,       /* positions; 0: no sliding window */
     SW_KEY_WINDOW_ON,    /* whether the window is used at all */
     SW_KEY_WINDOW_FROM,  /* the first layer with a sliding window */
+    SW_KEY_WINDOW_STEP,  /* every so-and-so-many-th layer has no window; 0: all have it */
     SW_KEY_LAYER_TYPES,  /* a list: for each layer whether it has a window */
+    SW_KEY_LOCAL_BASE,   /* rope's base in layers with a window; 0: SW_KEY_ROPE_BASE */
+    SW_KEY_ROPE_LAYERS,  /* a list: for each layer whether it has rope (1) or not (0) */
+    SW_KEY_NO_ROPE_STEP, /* every so-and-so-many-th layer has no rope; 0: all have it */
     SW_KEY_EXPERTS,
     SW_KEY_EXPERTS_USED,
     SW_KEY_EXPERT_FFN, /* 0: SW_KEY_FFN */
@@ -87,6 +94,16 @@ enum sw_key {
     SW_KEY_NORM_TOPK,
     SW_KEY_SCALED_SCORES, /* attention scores are scaled by 1 / sqrt(head_dim) */
     SW_KEY_SCORES_BY_LAYER,
+    SW_KEY_SCORE_SCALE,    /* the factor itself; 0: as SW_KEY_QUERY_SCALAR says */
+    SW_KEY_QUERY_SCALAR,   /* the factor is 1 / sqrt of it; 0: of head_dim */
+    SW_KEY_SCORE_CAP,      /* scores become cap * tanh(score / cap); 0: they stay */
+    SW_KEY_EMBED_SCALE,    /* factor of embeddings */
+    SW_KEY_RESIDUAL_SCALE, /* factor of what a branch gives */
+    SW_KEY_LOGIT_SCALE,    /* factor of logits */
+    SW_KEY_LOGIT_DIVISOR,  /* the same, as its inverse */
+    SW_KEY_LOGIT_CAP,      /* logits become cap * tanh(logit / cap); 0: they stay */
+    SW_KEY_QK_NORM,
+    SW_KEY_BIDIRECTIONAL,
     SW_KEY_CROSS_ATTENTION,
     SW_KEY_DECODER_LAYERS, /* of an encoder-decoder; SW_KEY_LAYERS are its encoder's. 0: as many */
     SW_KEY_BUCKETS,
@@ -114,9 +131,17 @@ struct sw_arch {
     enum sw_activation activation; /* where config.json has none */
     bool gated;                    /* act(gate x) * (up x) */
     bool conv1d;                   /* linear layers are stored (in, out) */
+    bool norm_plus_one;            /* norms multiply by 1 + their weight */
+    bool norm_no_bias;             /* SW_NORM_LAYER without a bias */
+    bool root_embedding;           /* embeddings are multiplied by sqrt(hidden) */
+    bool qk_norm_rows;             /* q_norm and k_norm are of whole rows, not of each head */
+    bool qk_norm_last;             /* they come after rope */
+    bool local_rope;               /* layers with a window have a rope of their own, unscaled */
+    bool window_rope;              /* where some layers have a window, only these have rope */
     bool rope_interleaved;         /* rope rotates pairs (2i, 2i+1) */
     int position_offset;           /* row of position 0 in the position table (OPT: 2) */
     bool out_bias;                 /* of the attention's output, unless SW_KEY_QKV_BIAS is read */
+    bool no_out_bias;              /* not even then */
     bool head_bias;
     bool gate_by_config; /* SW_KEY_ACTIVATION says "gated-" where there is a gate */
     bool plain_scores;   /* attention scores are not scaled */

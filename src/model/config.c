@@ -5,9 +5,12 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "model/config_keys.h"
+#include "model/config_layers.h"
+#include "model/config_rope.h"
 #include "model/model.h"
 #include "tensor/format.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,192 +90,6 @@ static enum sw_status read_sizes(struct sw_config *config, struct sw_dims *d)
     return SW_OK;
 }
 
-/*
- * rope_scaling and rope_parameters (transformers 5) are two names of one object, of which the
- * first that is not empty counts. It has a type, the members of that type, and may repeat what keys
- * of config.json itself state.
- */
-static enum sw_status find_rope(const struct sw_config *config, const json_t **out)
-{
-    const struct sw_arch_key *key = &config->arch->keys[SW_KEY_ROPE];
-    const char *const names[] = {key->name, key->other};
-    const char *inner;
-    json_t *member;
-    *out = NULL;
-    for (size_t i = 0; i < 2 && names[i] && !*out; i++) {
-        const json_t *value = json_object_get(config->root, names[i]);
-        if (value && !json_is_null(value) && !json_is_false(value) && !json_is_object(value))
-            return sw_fail(SW_EMODEL, "'%s' must be an object", names[i]);
-        json_object_foreach(
-            (json_t *)(uintptr_t)value, inner,
-            member) if (json_is_object(member)) return sw_fail(SW_EMODEL,
-                                                               "'%s' has members by layer ('%s'), "
-                                                               "which is not supported",
-                                                               names[i], inner);
-        if (json_object_size(value) > 0)
-            *out = value;
-    }
-    return SW_OK;
-}
-
-/* A member of the object that replaces a key of config.json itself. */
-static enum sw_status read_nested(struct sw_config *config, const json_t *rope, const char *name,
-                                  enum sw_key key, double low, double high, double *out)
-{
-    float beside;
-    const json_t *value = json_object_get(rope, name);
-    if (value && !json_is_null(value)) {
-        SW_TRY(sw_config_member(rope, name, low, high, false, out));
-        config->values[key] = *out;
-        return SW_OK;
-    }
-    SW_TRY(sw_config_float(config, key, low, high, &beside));
-    *out = config->values[key];
-    return SW_OK;
-}
-
-/* The context that llama3's scaling starts from: next to the object, in it, or the model's own. */
-static enum sw_status read_original(const json_t *root, const json_t *rope, struct sw_dims *d)
-{
-    static const char name[] = "original_max_position_embeddings";
-    const json_t *beside = json_object_get(root, name);
-    double original = d->context;
-    const json_t *from = beside && !json_is_null(beside) ? root : rope;
-    if (json_object_get(from, name) || d->context == 0)
-        SW_TRY(sw_config_member(from, name, 1, 1 << 30, true, &original));
-    d->rope_original = (int)original;
-    return SW_OK;
-}
-
-static enum sw_status read_scaling(const json_t *root, const json_t *rope, struct sw_dims *d)
-{
-    double factor, low, high;
-    const json_t *type = json_object_get(rope, "rope_type");
-    const char *name = json_string_value(type ? type : json_object_get(rope, "type"));
-    d->rope_scaling = SW_ROPE_PLAIN;
-    if (!name || strcmp(name, "default") == 0)
-        return SW_OK;
-    if (strcmp(name, "linear") == 0)
-        d->rope_scaling = SW_ROPE_LINEAR;
-    else if (strcmp(name, "llama3") == 0)
-        d->rope_scaling = SW_ROPE_LLAMA3;
-    else
-        return sw_fail(SW_EMODEL, "rope scaling '%s' is not one of linear, llama3", name);
-    SW_TRY(sw_config_member(rope, "factor", 1e-3, 1e6, false, &factor));
-    d->rope_factor = (float)factor;
-    if (d->rope_scaling == SW_ROPE_LINEAR)
-        return SW_OK;
-    SW_TRY(sw_config_member(rope, "low_freq_factor", 1e-3, 1e6, false, &low));
-    SW_TRY(sw_config_member(rope, "high_freq_factor", 1e-3, 1e6, false, &high));
-    d->rope_low = (float)low;
-    d->rope_high = (float)high;
-    return read_original(root, rope, d);
-}
-
-static enum sw_status read_rope(struct sw_config *config, struct sw_dims *d)
-{
-    const json_t *rope;
-    double base, share = 1;
-    SW_TRY(find_rope(config, &rope));
-    SW_TRY(read_nested(config, rope, "rope_theta", SW_KEY_ROPE_BASE, 1, 1e12, &base));
-    d->rope_base = (float)base;
-    if (sw_config_has(config, SW_KEY_ROTARY_SHARE))
-        SW_TRY(
-            read_nested(config, rope, "partial_rotary_factor", SW_KEY_ROTARY_SHARE, 0, 1, &share));
-    SW_TRY(sw_config_int(config, SW_KEY_ROTARY_DIM, 2, d->head_dim, &d->rotary_dim));
-    if (d->rotary_dim == 0)
-        d->rotary_dim = (int)(d->head_dim * share);
-    if (d->rotary_dim < 2 || d->rotary_dim % 2 != 0 || d->rotary_dim > d->head_dim)
-        return sw_fail(SW_EMODEL,
-                       "%d rotary dimensions of a head of %d: must be even and at least 2",
-                       d->rotary_dim, d->head_dim);
-    return read_scaling(config->root, rope, d);
-}
-
-/* The layers that "mlp_only_layers" names, as far as there are such. */
-static void leave_dense(const struct sw_config *config, struct sw_model *m)
-{
-    const json_t *dense = sw_config_find(config, SW_KEY_DENSE_LAYERS), *item;
-    size_t i;
-    json_array_foreach((json_t *)(uintptr_t)dense, i, item)
-    {
-        int64_t layer;
-        if (sw_json_integer(item, 0, m->dims.n_layers - 1, &layer))
-            m->layer_kinds[layer] &= (unsigned char)~SW_LAYER_ROUTED;
-    }
-}
-
-static enum sw_status read_experts(struct sw_config *config, struct sw_model *m)
-{
-    struct sw_dims *d = &m->dims;
-    int step;
-    if (!sw_config_has(config, SW_KEY_EXPERTS))
-        return SW_OK;
-    SW_TRY(sw_config_int(config, SW_KEY_EXPERTS, 1, 4096, &d->n_experts));
-    SW_TRY(sw_config_int(config, SW_KEY_EXPERTS_USED, 1, d->n_experts, &d->n_experts_used));
-    SW_TRY(sw_config_int(config, SW_KEY_EXPERT_FFN, 1, 1 << 24, &d->expert_ffn));
-    SW_TRY(sw_config_int(config, SW_KEY_SPARSE_STEP, 1, 1 << 20, &step));
-    SW_TRY(sw_config_flag(config, SW_KEY_NORM_TOPK, &d->norm_topk));
-    if (d->n_experts_used > d->n_experts)
-        return sw_fail(SW_EMODEL, "%d experts are used of %d", d->n_experts_used, d->n_experts);
-    if (d->expert_ffn == 0)
-        d->expert_ffn = d->ffn;
-    config->values[SW_KEY_EXPERT_FFN] = d->expert_ffn;
-    for (int layer = 0; layer < d->n_layers; layer++)
-        if ((layer + 1) % step == 0)
-            m->layer_kinds[layer] |= SW_LAYER_ROUTED;
-    leave_dense(config, m);
-    return SW_OK;
-}
-
-/* What "layer_types" says, layer by layer. */
-static enum sw_status read_layer_types(const json_t *types, struct sw_model *m)
-{
-    struct sw_dims *d = &m->dims;
-    if (json_array_size(types) != (size_t)d->n_layers)
-        return sw_fail(SW_EMODEL,
-                       "'layer_types' must be a list with one text for each of %d layers",
-                       d->n_layers);
-    for (int layer = 0; layer < d->n_layers; layer++) {
-        const char *type = json_string_value(json_array_get(types, (size_t)layer));
-        const bool slides = type && strcmp(type, "sliding_attention") == 0;
-        if (!slides && !(type && strcmp(type, "full_attention") == 0))
-            return sw_fail(SW_EMODEL,
-                           "'layer_types' says '%s' of layer %d; full_attention and "
-                           "sliding_attention are supported",
-                           type ? type : "(no text)", layer);
-        if (slides && d->window == 0)
-            return sw_fail(SW_EMODEL,
-                           "'layer_types' says that layer %d slides, but there is no "
-                           "window",
-                           layer);
-        if (slides)
-            m->layer_kinds[layer] |= SW_LAYER_SLIDING;
-    }
-    return SW_OK;
-}
-
-static enum sw_status read_window(struct sw_config *config, struct sw_model *m)
-{
-    struct sw_dims *d = &m->dims;
-    bool used = true;
-    int from;
-    const json_t *types = sw_config_find(config, SW_KEY_LAYER_TYPES);
-    SW_TRY(sw_config_int(config, SW_KEY_WINDOW, 0, 1 << 30, &d->window));
-    if (sw_config_has(config, SW_KEY_WINDOW_ON))
-        SW_TRY(sw_config_flag(config, SW_KEY_WINDOW_ON, &used));
-    SW_TRY(sw_config_int(config, SW_KEY_WINDOW_FROM, 0, 1 << 30, &from));
-    if (!used)
-        d->window = 0;
-    config->values[SW_KEY_WINDOW] = d->window;
-    config->values[SW_KEY_WINDOW_ON] = d->window > 0;
-    if (types)
-        return read_layer_types(types, m);
-    for (int layer = from; layer < d->n_layers && d->window > 0; layer++)
-        m->layer_kinds[layer] |= SW_LAYER_SLIDING;
-    return SW_OK;
-}
-
 static enum sw_status read_biases(struct sw_config *config, struct sw_dims *d)
 {
     bool linear;
@@ -280,6 +97,10 @@ static enum sw_status read_biases(struct sw_config *config, struct sw_dims *d)
     SW_TRY(sw_config_flag(config, SW_KEY_MLP_BIAS, &d->mlp_bias));
     SW_TRY(sw_config_flag(config, SW_KEY_LINEAR_BIAS, &linear));
     d->out_bias = sw_config_has(config, SW_KEY_QKV_BIAS) ? d->qkv_bias : config->arch->out_bias;
+    if (sw_config_has(config, SW_KEY_OUT_BIAS))
+        SW_TRY(sw_config_flag(config, SW_KEY_OUT_BIAS, &d->out_bias));
+    if (config->arch->no_out_bias)
+        d->out_bias = false;
     d->head_bias = config->arch->head_bias;
     if (!linear)
         d->qkv_bias = d->out_bias = d->mlp_bias = false;
@@ -292,10 +113,9 @@ static enum sw_status refuse_flags(struct sw_config *config)
     static const struct {
         enum sw_key key;
         bool supported;
-    } rows[] = {{SW_KEY_NORM_WEIGHTS, true},
-                {SW_KEY_SCALED_SCORES, true},
-                {SW_KEY_SCORES_BY_LAYER, false},
-                {SW_KEY_CROSS_ATTENTION, false}};
+    } rows[] = {{SW_KEY_NORM_WEIGHTS, true},     {SW_KEY_SCALED_SCORES, true},
+                {SW_KEY_SCORES_BY_LAYER, false}, {SW_KEY_QK_NORM, false},
+                {SW_KEY_BIDIRECTIONAL, false},   {SW_KEY_CROSS_ATTENTION, false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool flag;
         SW_TRY(sw_config_flag(config, rows[i].key, &flag));
@@ -328,6 +148,29 @@ static enum sw_status read_flags(struct sw_config *config, struct sw_model *m)
     return sw_config_flag(config, SW_KEY_NORMED_RESIDUAL, &d->normed_residual);
 }
 
+/* Factors and caps of embeddings, scores, branches and logits. */
+static enum sw_status read_scales(struct sw_config *config, struct sw_dims *d)
+{
+    const double most = 1e9;
+    float scalar, divisor;
+    SW_TRY(sw_config_float(config, SW_KEY_SCORE_SCALE, 1e-9, most, &d->score_scale));
+    SW_TRY(sw_config_float(config, SW_KEY_QUERY_SCALAR, 1e-9, most, &scalar));
+    SW_TRY(sw_config_float(config, SW_KEY_SCORE_CAP, 1e-9, most, &d->score_cap));
+    SW_TRY(sw_config_float(config, SW_KEY_EMBED_SCALE, 1e-9, most, &d->embed_scale));
+    SW_TRY(sw_config_float(config, SW_KEY_RESIDUAL_SCALE, 1e-9, most, &d->residual_scale));
+    SW_TRY(sw_config_float(config, SW_KEY_LOGIT_SCALE, 1e-9, most, &d->logit_scale));
+    SW_TRY(sw_config_float(config, SW_KEY_LOGIT_DIVISOR, 1e-9, most, &divisor));
+    SW_TRY(sw_config_float(config, SW_KEY_LOGIT_CAP, 1e-9, most, &d->logit_cap));
+    if (d->score_scale == 0)
+        d->score_scale = 1.0f / sqrtf(scalar > 0 ? scalar : (float)d->head_dim);
+    if (config->arch->plain_scores)
+        d->score_scale = 1;
+    if (config->arch->root_embedding)
+        d->embed_scale = sqrtf((float)d->hidden);
+    d->logit_scale /= divisor;
+    return SW_OK;
+}
+
 enum sw_status sw_model_quantized(const char *method)
 {
     return sw_fail(SW_EMODEL,
@@ -355,7 +198,7 @@ static enum sw_status read_types(const json_t *root, struct sw_model *m)
 
 static enum sw_status unknown_family(const char *type)
 {
-    char known[512] = "";
+    char known[1024] = "";
     size_t used = 0;
     const struct sw_arch *row;
     for (int i = 0; (row = sw_arch_row(i)) && used < sizeof known; i++)
@@ -363,15 +206,6 @@ static enum sw_status unknown_family(const char *type)
                                  row->model_type);
     return sw_fail(SW_EMODEL, "model family '%s' is not supported; known families: %s", type,
                    known);
-}
-
-static enum sw_status check_layers(const struct sw_model *m)
-{
-    for (int layer = 0; layer < m->dims.n_layers; layer++)
-        if (!m->arch->names.up && !(m->layer_kinds[layer] & SW_LAYER_ROUTED))
-            return sw_fail(SW_EMODEL, "layer %d would have no experts; %s has them in every layer",
-                           layer, m->arch->title);
-    return SW_OK;
 }
 
 /* The lines of warnings, as one text; NULL where there are none. */
@@ -425,16 +259,36 @@ static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
     if (!m->layer_kinds)
         return sw_fail(SW_ENOMEM, "no memory for %d layers", m->dims.n_layers);
     if (m->arch->position == SW_POS_ROPE)
-        SW_TRY(read_rope(&config, &m->dims));
+        SW_TRY(sw_config_rope(&config, m));
     SW_TRY(read_flags(&config, m));
     SW_TRY(read_stacks(&config, m));
     read_gate(&config, m->arch);
-    SW_TRY(read_experts(&config, m));
-    SW_TRY(check_layers(m));
-    SW_TRY(read_window(&config, m));
+    SW_TRY(read_scales(&config, &m->dims));
+    SW_TRY(sw_config_layers(&config, m));
     SW_TRY(read_types(root, m));
     SW_TRY(sw_model_list(m));
     return read_foreign(&config, m);
+}
+
+/*
+ * The object that the keys are in: of a model that also sees or hears, the part for text, with what
+ * only the outer object says. A new reference; NULL: no memory, or the root is no object.
+ */
+static json_t *config_text_part(json_t *root)
+{
+    static const char *const outer[] = {"torch_dtype", "dtype", "tie_word_embeddings"};
+    json_t *inner = json_object_get(root, "text_config");
+    const char *type = json_string_value(json_object_get(inner, "model_type"));
+    const char *whole = json_string_value(json_object_get(root, "model_type"));
+    if (!type || (whole && sw_arch_find(whole)))
+        return json_incref(root);
+    json_t *part = json_copy(inner);
+    for (size_t i = 0; part && i < sizeof outer / sizeof outer[0]; i++) {
+        json_t *value = json_object_get(root, outer[i]);
+        if (value && !json_object_get(part, outer[i]))
+            json_object_set(part, outer[i], value);
+    }
+    return part;
 }
 
 static enum sw_status config_find_arch(const json_t *root, const struct sw_arch **arch)
@@ -473,14 +327,17 @@ enum sw_status sw_model_make(const struct json_t *root, const struct sw_arch *ar
 enum sw_status sw_model_parse(const char *json, size_t length, const char *name,
                               struct sw_model **out)
 {
-    json_t *config = NULL;
+    json_t *config = NULL, *part = NULL;
     const struct sw_arch *arch;
     *out = NULL;
     enum sw_status status = sw_json_read(json, length, SW_JSON_MODEL, &config);
+    if (status == SW_OK && !(part = config_text_part(config)))
+        status = sw_fail(SW_ENOMEM, "no memory for the part for text");
     if (status == SW_OK)
-        status = config_find_arch(config, &arch);
+        status = config_find_arch(part, &arch);
     if (status == SW_OK)
-        status = sw_model_make(config, arch, out);
+        status = sw_model_make(part, arch, out);
+    json_decref(part);
     json_decref(config);
     if (status != SW_OK)
         sw_error_context("%s", name);
@@ -518,6 +375,7 @@ void sw_model_close(struct sw_model *m)
     free(m->weights);
     free(m->first_weight);
     free(m->rope_divisors);
+    free(m->rope_long_divisors);
     free(m->warnings);
     free(m->arch);
     free(m);

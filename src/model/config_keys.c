@@ -6,11 +6,10 @@
 #include <string.h>
 
 /* What families do that have no such key, where that is not 0. */
-static const double neutral[SW_KEY_COUNT] = {[SW_KEY_LINEAR_BIAS] = 1,
-                                             [SW_KEY_NORM_WEIGHTS] = 1,
-                                             [SW_KEY_PRE_NORM] = 1,
-                                             [SW_KEY_SCALED_SCORES] = 1,
-                                             [SW_KEY_SPARSE_STEP] = 1};
+static const double neutral[SW_KEY_COUNT] = {
+    [SW_KEY_LINEAR_BIAS] = 1,    [SW_KEY_NORM_WEIGHTS] = 1, [SW_KEY_PRE_NORM] = 1,
+    [SW_KEY_SCALED_SCORES] = 1,  [SW_KEY_SPARSE_STEP] = 1,  [SW_KEY_EMBED_SCALE] = 1,
+    [SW_KEY_RESIDUAL_SCALE] = 1, [SW_KEY_LOGIT_SCALE] = 1,  [SW_KEY_LOGIT_DIVISOR] = 1};
 
 static const struct {
     const char *name;
@@ -20,6 +19,7 @@ static const struct {
                    {"gelu_new", SW_ACT_GELU_TANH},
                    {"gelu_fast", SW_ACT_GELU_TANH},
                    {"gelu_pytorch_tanh", SW_ACT_GELU_TANH},
+                   {"relu2", SW_ACT_RELU_SQUARED},
                    {"silu", SW_ACT_SILU},
                    {"swish", SW_ACT_SILU}};
 
@@ -151,18 +151,7 @@ bool sw_config_activation(const char *name, enum sw_activation *out)
 static const struct {
     const char *name;
     double harmless;
-} elsewhere[] = {{"partial_rotary_factor", 1},
-                 {"logit_scale", 1},
-                 {"logits_scaling", 1},
-                 {"embedding_multiplier", 1},
-                 {"residual_multiplier", 1},
-                 {"attn_logit_softcapping", 0},
-                 {"final_logit_softcapping", 0},
-                 {"clip_qkv", 0},
-                 {"qk_layernorm", 0},
-                 {"use_qk_norm", 0},
-                 {"attention_chunk_size", 0},
-                 {"alibi", 0}};
+} elsewhere[] = {{"clip_qkv", 0}, {"qk_layernorm", 0}, {"attention_chunk_size", 0}, {"alibi", 0}};
 
 static bool is_name_of(const struct sw_arch_key *key, const char *name)
 {

@@ -36,7 +36,7 @@ enum sw_status sw_config_member(const json_t *object, const char *name, double l
 enum sw_status sw_model_quantized(const char *method);
 /* The activation of transformers' name. False: it is not one of SW_ACTIVATION_NAMES. */
 bool sw_config_activation(const char *name, enum sw_activation *out);
-#define SW_ACTIVATION_NAMES "relu, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, silu"
+#define SW_ACTIVATION_NAMES "relu, relu2, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, silu"
 
 /*
  * Appends a warning for each member that only other families have and whose value differs from what

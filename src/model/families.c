@@ -2,58 +2,11 @@
  * The families: one row each. To add one, copy the row that is nearest, read the family's
  * reference code, and add its tiny checkpoint to tests/models/ (docs/adding-a-model.md).
  */
-#include "model/arch.h"
+#include "model/families.h"
+#include "model/family_macros.h"
 
 #include <stddef.h>
 #include <string.h>
-
-#define LLAMA_ATTENTION                                                                            \
-    .prefix = "model.", .embed = "model.embed_tokens", .final_norm = "model.norm",                 \
-    .head = "lm_head", .attn_norm = "model.layers.#.input_layernorm",                              \
-    .q = "model.layers.#.self_attn.q_proj", .k = "model.layers.#.self_attn.k_proj",                \
-    .v = "model.layers.#.self_attn.v_proj", .out = "model.layers.#.self_attn.o_proj",              \
-    .mlp_norm = "model.layers.#.post_attention_layernorm"
-
-#define LLAMA_MLP                                                                                  \
-    .gate = "model.layers.#.mlp.gate_proj", .up = "model.layers.#.mlp.up_proj",                    \
-    .down = "model.layers.#.mlp.down_proj"
-
-/* The keys of a config.json; what is absent is as transformers has it. */
-#define REQUIRED .absent = SW_REQUIRED
-
-#define LLAMA_KEYS(kv_heads, eps, theta)                                                           \
-    [SW_KEY_LAYERS] = {.name = "num_hidden_layers", REQUIRED},                                     \
-    [SW_KEY_HIDDEN] = {.name = "hidden_size", REQUIRED},                                           \
-    [SW_KEY_HEADS] = {.name = "num_attention_heads", REQUIRED},                                    \
-    [SW_KEY_KV_HEADS] = {.name = "num_key_value_heads", .absent = kv_heads, .null_is_zero = true}, \
-    [SW_KEY_FFN] = {.name = "intermediate_size", REQUIRED},                                        \
-    [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},                                             \
-    [SW_KEY_CONTEXT] = {.name = "max_position_embeddings"},                                        \
-    [SW_KEY_ACTIVATION] = {.name = "hidden_act"},                                                  \
-    [SW_KEY_NORM_EPS] = {.name = "rms_norm_eps", .absent = eps},                                   \
-    [SW_KEY_TIED] = {.name = "tie_word_embeddings"},                                               \
-    [SW_KEY_ROPE_BASE] = {.name = "rope_theta", .absent = theta},                                  \
-    [SW_KEY_ROTARY_SHARE] = {.absent = 1},                                                         \
-    [SW_KEY_ROPE] = {.name = "rope_scaling", .other = "rope_parameters"}
-
-#define GPT2_KEYS(positions)                                                                       \
-    [SW_KEY_LAYERS] = {.name = "num_hidden_layers", .other = "n_layer", REQUIRED},                 \
-    [SW_KEY_HIDDEN] = {.name = "hidden_size", .other = "n_embd", REQUIRED},                        \
-    [SW_KEY_HEADS] = {.name = "num_attention_heads", .other = "n_head", REQUIRED},                 \
-    [SW_KEY_FFN] = {.name = "n_inner"}, [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},         \
-    [SW_KEY_CONTEXT] = {.name = "max_position_embeddings",                                         \
-                        .other = "n_positions",                                                    \
-                        .absent = positions},                                                      \
-    [SW_KEY_ACTIVATION] = {.name = "activation_function"},                                         \
-    [SW_KEY_NORM_EPS] = {.name = "layer_norm_epsilon", .absent = 1e-5}
-
-/* Qwen's window is there, but switched off, unless the file says otherwise. */
-#define QWEN_WINDOW                                                                                \
-    [SW_KEY_WINDOW] = {.name = "sliding_window", .absent = 4096, .null_is_zero = true},            \
-    [SW_KEY_WINDOW_ON] = {.name = "use_sliding_window"}
-#define QWEN_WINDOW_LAYERS                                                                         \
-    QWEN_WINDOW, [SW_KEY_WINDOW_FROM] = {.name = "max_window_layers", .absent = 28},               \
-                 [SW_KEY_LAYER_TYPES] = {.name = "layer_types"}
 
 #define T5_LAYER(stack, mlp)                                                                       \
     .attn_norm = stack ".block.#.layer.0.layer_norm",                                              \
@@ -145,8 +98,7 @@ static const struct sw_arch rows[] = {
         .conv1d = true,
         .out_bias = true,
         .keys = {GPT2_KEYS(1024), [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = 1},
-                 [SW_KEY_QKV_BIAS] = {.absent = 1}, [SW_KEY_MLP_BIAS] = {.absent = 1},
-                 [SW_KEY_SCALED_SCORES] = {.name = "scale_attn_weights", .absent = 1},
+                 ALL_BIASED, [SW_KEY_SCALED_SCORES] = {.name = "scale_attn_weights", .absent = 1},
                  [SW_KEY_SCORES_BY_LAYER] = {.name = "scale_attn_by_inverse_layer_idx"},
                  [SW_KEY_CROSS_ATTENTION] = {.name = "add_cross_attention"}},
         .names = {.prefix = "transformer.",
@@ -166,8 +118,6 @@ static const struct sw_arch rows[] = {
         .title = "OPT",
         .norm = SW_NORM_LAYER,
         .position = SW_POS_LEARNED,
-        .residual = SW_RES_SEQUENTIAL,
-        .qkv = SW_QKV_SPLIT,
         .activation = SW_ACT_RELU,
         .position_offset = 2,
         .out_bias = true,
@@ -181,8 +131,7 @@ static const struct sw_arch rows[] = {
                  [SW_KEY_ACTIVATION] = {.name = "activation_function"},
                  [SW_KEY_NORM_EPS] = {.absent = 1e-5},
                  [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = 1},
-                 [SW_KEY_QKV_BIAS] = {.absent = 1},
-                 [SW_KEY_MLP_BIAS] = {.absent = 1},
+                 ALL_BIASED,
                  [SW_KEY_LINEAR_BIAS] = {.name = "enable_bias", .absent = 1},
                  [SW_KEY_NORM_WEIGHTS] = {.name = "layer_norm_elementwise_affine", .absent = 1},
                  [SW_KEY_PRE_NORM] = {.name = "do_layer_norm_before", .absent = 1},
@@ -218,8 +167,7 @@ static const struct sw_arch rows[] = {
                  [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},
                  [SW_KEY_NORM_EPS] = {.name = "layer_norm_epsilon", .absent = 1e-5},
                  [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = 1},
-                 [SW_KEY_QKV_BIAS] = {.absent = 1},
-                 [SW_KEY_MLP_BIAS] = {.absent = 1},
+                 ALL_BIASED,
                  [SW_KEY_NORMED_RESIDUAL] = {.name = "apply_residual_connection_post_layernorm"}},
         .names = {.prefix = "transformer.",
                   .embed = "transformer.word_embeddings",
@@ -361,15 +309,25 @@ static const struct sw_arch rows[] = {
     },
 };
 
+static const struct {
+    const struct sw_arch *rows;
+    const int *count;
+} tables[] = {{rows, &(const int){sizeof rows / sizeof rows[0]}},
+              {sw_families_dense, &sw_families_dense_count}};
+
 const struct sw_arch *sw_arch_row(int i)
 {
-    return i >= 0 && (size_t)i < sizeof rows / sizeof rows[0] ? &rows[i] : NULL;
+    for (size_t t = 0; i >= 0 && t < sizeof tables / sizeof tables[0]; i -= *tables[t++].count)
+        if (i < *tables[t].count)
+            return tables[t].rows + i;
+    return NULL;
 }
 
 const struct sw_arch *sw_arch_find(const char *model_type)
 {
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].model_type, model_type) == 0)
-            return &rows[i];
+    const struct sw_arch *row;
+    for (int i = 0; (row = sw_arch_row(i)); i++)
+        if (strcmp(row->model_type, model_type) == 0)
+            return row;
     return NULL;
 }

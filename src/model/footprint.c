@@ -48,8 +48,8 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
     const int64_t per_row[] = {w.qkv, w.attention, w.up, w.router, w.expert, w.expert};
     for (size_t i = 0; i < sizeof per_row / sizeof per_row[0]; i++)
         w.bytes += sw_round_up(rows * (uint64_t)per_row[i] * sizeof(float), SW_ALIGN);
-    w.bytes += sw_vector_bytes(w.rope) + sw_vector_bytes(w.slopes) + sw_vector_bytes(w.bucket_at) +
-               sw_round_up(w.kv, SW_ALIGN);
+    w.bytes += (uint64_t)d->n_ropes * sw_vector_bytes(w.rope) + sw_vector_bytes(w.slopes) +
+               sw_vector_bytes(w.bucket_at) + sw_round_up(w.kv, SW_ALIGN);
     return w;
 }
 

@@ -105,7 +105,7 @@ struct sw_footprint {
 struct sw_work {
     int64_t rows; /* rows of each buffer: max_batch_tokens, and at least SW_LOGIT_ROWS */
     int64_t hidden, qkv, attention, up, router, expert; /* floats per row */
-    int64_t rope;                                       /* floats of the whole rope table */
+    int64_t rope;                                       /* floats of a whole rope table */
     int64_t slopes;                                     /* floats of all slopes of ALiBi */
     int64_t bucket_at; /* of the tables of position buckets, an int32_t for each distance */
     uint64_t kv;       /* bytes of keys and values of the rows that an encoder's layer computes */

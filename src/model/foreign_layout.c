@@ -25,7 +25,8 @@ static const struct {
      "it is in the layout of the model's makers: use the checkpoint in the "
      "hub's, or convert it with the script that transformers has for it"},
     {"language_model.",
-     "it is a model of text and of something else: only models of text are read"},
+     "it is a model of text and of something else, whose part for text has another name than is "
+     "known"},
 };
 
 /* Bytes that the ends of two names have in common. */

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "model/arch.h"
+#include "model/rope.h"
 #include "tensor/format.h"
 #include "tensor/tensors.h"
 
@@ -14,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum sw_rope_scaling { SW_ROPE_PLAIN, SW_ROPE_LINEAR, SW_ROPE_LLAMA3 };
+#define SW_ROPES 2 /* of all layers; of those with a window, where they have their own */
 
 struct sw_dims {
     int n_layers, hidden, n_heads, n_kv_heads, head_dim;
@@ -27,12 +28,10 @@ struct sw_dims {
     int embed_dim; /* width of the embedding table (OPT-350m: not `hidden`) */
     float norm_eps;
     int rotary_dim; /* leading part of each head that is rotated; 0: no rope */
-    float rope_base;
-    enum sw_rope_scaling rope_scaling;
-    float rope_factor;         /* of SW_ROPE_LINEAR and SW_ROPE_LLAMA3 */
-    float rope_low, rope_high; /* of SW_ROPE_LLAMA3 */
-    int rope_original;         /* of SW_ROPE_LLAMA3: the context of the first training */
-    int window;                /* positions, in layers with a sliding window */
+    struct sw_rope_dims rope[SW_ROPES];
+    int n_ropes;
+    struct sw_query_growth query_growth;
+    int window; /* positions, in layers with a sliding window */
     int n_experts, n_experts_used, expert_ffn;
     bool norm_topk; /* expert weights are renormalised to sum 1 */
     bool tied;      /* the head is the embedding */
@@ -43,12 +42,17 @@ struct sw_dims {
     bool normed_residual; /* BLOOM's apply_residual_connection_post_layernorm */
     enum sw_residual residual;
     enum sw_activation activation;
+    float score_scale;              /* factor of attention scores */
+    float score_cap, logit_cap;     /* of SW_KEY_SCORE_CAP, SW_KEY_LOGIT_CAP; 0: none */
+    float embed_scale, logit_scale; /* factors; 1: none */
+    float residual_scale;           /* the same, of what a branch adds */
 };
 
 /* Properties in which the layers of a model can differ. */
 enum sw_layer_kind {
     SW_LAYER_ROUTED = 1,
     SW_LAYER_SLIDING = 2,
+    SW_LAYER_NO_ROPE = 4,
     SW_LAYER_ENCODER = 32, /* every row sees all of its sequence */
     SW_LAYER_CROSS = 64,   /* rows attend to an encoder's output, too */
 };
@@ -58,12 +62,14 @@ struct json_t;
 struct sw_model {
     struct sw_arch *arch; /* its own copy of a row */
     struct sw_dims dims;
-    enum sw_dtype dtype;  /* of the checkpoint's weights; f32 where config.json does not state it */
-    bool dtype_stated;    /* whether config.json states dtype */
-    unsigned char held;   /* as of struct sw_weight_source, of most of its matrices' elements */
-    bool has_blocks;      /* some source's `held` is not 0 */
-    uint64_t load_bytes;  /* that loading takes beside its chunks, for matrices made of parts */
-    float *rope_divisors; /* (rotary_dim / 2) the file's own, of rope's frequencies; NULL: none */
+    enum sw_dtype dtype; /* of the checkpoint's weights; f32 where config.json does not state it */
+    bool dtype_stated;   /* whether config.json states dtype */
+    unsigned char held;  /* as of struct sw_weight_source, of most of its matrices' elements */
+    bool has_blocks;     /* some source's `held` is not 0 */
+    uint64_t load_bytes; /* that loading takes beside its chunks, for matrices made of parts */
+    /* (rotary_dim / 2) divisors of rope's frequencies that the file states; NULL: none. The second
+     * count in contexts longer than rope's `original`; NULL: the first do. */
+    float *rope_divisors, *rope_long_divisors;
     char *warnings; /* lines about keys that are not read, each with its newline; NULL: none */
     unsigned char *layer_kinds;     /* (n_layers), sets of enum sw_layer_kind */
     struct sw_weight_spec *weights; /* every weight, those outside the layers first */
@@ -85,6 +91,11 @@ enum sw_status sw_model_make(const struct json_t *root, const struct sw_arch *ar
                              struct sw_model **out);
 /* As sw_model_parse, from `dir`/config.json (or `dir` itself when it is a file). */
 enum sw_status sw_model_open(const char *dir, struct sw_model **out);
+/*
+ * How fast pair i of a head's rotary part turns with the position, in radians a position, where a
+ * slot has room for `context` positions. `rope`: index in dims.rope.
+ */
+double sw_model_rope_frequency(const struct sw_model *model, int rope, int context, int i);
 /* Adds a line to model->warnings. */
 enum sw_status sw_model_warn(struct sw_model *model, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -114,6 +125,7 @@ enum sw_weight {
     SW_W_K_NORM,
     SW_W_OUT,
     SW_W_OUT_BIAS,
+    SW_W_ATTN_POST_NORM,
     SW_W_MLP_NORM,
     SW_W_MLP_NORM_BIAS,
     SW_W_ROUTER,
@@ -121,6 +133,7 @@ enum sw_weight {
     SW_W_UP_BIAS,
     SW_W_DOWN,
     SW_W_DOWN_BIAS,
+    SW_W_MLP_POST_NORM,
     SW_W_BUCKETS, /* (n_buckets, n_heads), the same tensor in all layers of a stack */
     SW_W_CROSS_NORM,
     SW_W_CROSS_Q,

@@ -30,6 +30,7 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_K_NORM] = "key norm",
     [SW_W_OUT] = "attention output",
     [SW_W_OUT_BIAS] = "attention output bias",
+    [SW_W_ATTN_POST_NORM] = "attention post norm",
     [SW_W_MLP_NORM] = "mlp norm",
     [SW_W_MLP_NORM_BIAS] = "mlp norm bias",
     [SW_W_ROUTER] = "expert router",
@@ -37,6 +38,7 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_UP_BIAS] = "mlp up bias",
     [SW_W_DOWN] = "mlp down",
     [SW_W_DOWN_BIAS] = "mlp down bias",
+    [SW_W_MLP_POST_NORM] = "mlp post norm",
     [SW_W_BUCKETS] = "position buckets",
     [SW_W_CROSS_NORM] = "cross-attention norm",
     [SW_W_CROSS_Q] = "cross-attention q",
@@ -145,7 +147,7 @@ static void list_norm(struct list *l, enum sw_weight id, const char *pattern, in
     struct sw_weight_spec *spec = list_vector(l, id, pattern, ".weight", rows);
     if (spec)
         spec->is_norm = true;
-    if (l->model->arch->norm == SW_NORM_LAYER && biases[id])
+    if (l->model->arch->norm == SW_NORM_LAYER && biases[id] && !l->model->arch->norm_no_bias)
         list_vector(l, biases[id], pattern, ".bias", rows);
 }
 
@@ -207,16 +209,18 @@ static void list_attention(struct list *l, const struct sw_names *n)
         list_source(l, spec, n->k, suffix, kv_rows);
         list_source(l, spec, n->v, suffix, kv_rows);
     }
+    const bool rows = l->model->arch->qk_norm_rows;
     if (n->q_norm)
-        list_norm(l, SW_W_Q_NORM, n->q_norm, d->head_dim);
+        list_norm(l, SW_W_Q_NORM, n->q_norm, rows ? q_rows : d->head_dim);
     if (n->k_norm)
-        list_norm(l, SW_W_K_NORM, n->k_norm, d->head_dim);
+        list_norm(l, SW_W_K_NORM, n->k_norm, rows ? kv_rows : d->head_dim);
     for (int bias = 0; bias < (d->out_bias ? 2 : 1); bias++)
         list_source(l, list_linear(l, SW_W_OUT, bias, -1, d->hidden, q_rows), n->out,
                     bias ? ".bias" : ".weight", d->hidden);
 }
 
-/* Up (with gate before it) and down of one MLP or of one expert. */
+/* Up (with gate before it, in a tensor of its own or in the same one) and down of one MLP or of one
+ * expert. */
 static void list_mlp(struct list *l, int expert, int64_t inner, const char *gate, const char *up,
                      const char *down)
 {
@@ -226,9 +230,9 @@ static void list_mlp(struct list *l, int expert, int64_t inner, const char *gate
         const char *suffix = bias ? ".bias" : ".weight";
         struct sw_weight_spec *spec =
             list_linear(l, SW_W_UP, bias, expert, gated ? 2 * inner : inner, d->hidden);
-        if (gated)
+        if (gated && gate)
             list_source(l, spec, gate, suffix, inner);
-        list_source(l, spec, up, suffix, inner);
+        list_source(l, spec, up, suffix, gated && !gate ? 2 * inner : inner);
         list_source(l, list_linear(l, SW_W_DOWN, bias, expert, d->hidden, inner), down, suffix,
                     d->hidden);
     }
@@ -269,8 +273,11 @@ static void list_layer(struct list *l)
     const struct sw_names *n =
         kinds & SW_LAYER_ENCODER ? l->model->arch->encoder : &l->model->arch->names;
     l->part = SW_PART_LAYER;
-    list_norm(l, SW_W_ATTN_NORM, n->attn_norm, d->hidden);
+    if (n->attn_norm)
+        list_norm(l, SW_W_ATTN_NORM, n->attn_norm, d->hidden);
     list_attention(l, n);
+    if (n->attn_post_norm)
+        list_norm(l, SW_W_ATTN_POST_NORM, n->attn_post_norm, d->hidden);
     if (n->bias)
         list_buckets(l, n->bias);
     if (kinds & SW_LAYER_CROSS)
@@ -279,6 +286,8 @@ static void list_layer(struct list *l)
         list_norm(l, SW_W_MEMORY_NORM, n->memory_norm, d->hidden);
     if (n->mlp_norm)
         list_norm(l, SW_W_MLP_NORM, n->mlp_norm, d->hidden);
+    if (n->mlp_post_norm)
+        list_norm(l, SW_W_MLP_POST_NORM, n->mlp_post_norm, d->hidden);
     if (!(l->model->layer_kinds[l->layer] & SW_LAYER_ROUTED)) {
         const bool plain = n->plain_up && !l->model->arch->gated;
         list_mlp(l, -1, d->ffn, n->gate, plain ? n->plain_up : n->up, n->down);
@@ -374,12 +383,18 @@ static const struct sw_tensor *find_plain(const struct sw_tensors *tensors, cons
     return tensor;
 }
 
-/* The same under what torch.compile and data-parallel training put before every name. */
+/* The same under what torch.compile, data-parallel training and models with images put before
+ * every name. */
 static const struct sw_tensor *list_find(const struct sw_tensors *tensors, const char *prefix,
                                          const char *name)
 {
-    static const char *const wrappers[] = {"", "_orig_mod.", "module.", "module._orig_mod.",
-                                           "_orig_mod.module."};
+    static const char *const wrappers[] = {"",
+                                           "_orig_mod.",
+                                           "module.",
+                                           "module._orig_mod.",
+                                           "_orig_mod.module.",
+                                           "language_model.",
+                                           "model.language_model."};
     const struct sw_tensor *tensor = NULL;
     for (size_t i = 0; i < sizeof wrappers / sizeof wrappers[0] && !tensor; i++)
         tensor = find_plain(tensors, prefix, wrappers[i], name);

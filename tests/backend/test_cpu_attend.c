@@ -3,10 +3,13 @@
 
 #include <time.h>
 
+enum { ALIBI = 1, CAPPED = 2, SINKS = 4 };
+#define CAP 1.5f
+
 struct setup {
     int n_heads, n_kv_heads, head_dim;
     int64_t length, window;
-    bool alibi;
+    int extras;
     enum sw_dtype kv;
 };
 
@@ -28,28 +31,34 @@ static const struct setup setups[] = {
     {2, 1, 20, 1030, 0, true, SW_BF16},
     {3, 3, 8, 1100, 600, false, SW_F32},
     {50, 1, 16, 520, 0, false, SW_BF16},
+    {4, 2, 20, 140, 0, CAPPED, SW_F32},
+    {6, 2, 24, 90, 33, SINKS, SW_F16},
+    {4, 1, 16, 1100, 0, CAPPED | SINKS, SW_F32},
 };
 
 struct world {
     struct setup s;
-    float *q, *k, *v, *slopes; /* (length, heads * head_dim) */
+    float *q, *k, *v, *slopes, *sinks; /* (length, heads * head_dim) */
 };
 
 static struct world make(struct setup s)
 {
-    struct world w = {s, floats(s.length * s.n_heads * s.head_dim, 1),
+    struct world w = {s,
+                      floats(s.length * s.n_heads * s.head_dim, 1),
                       floats(s.length * s.n_kv_heads * s.head_dim, 2),
-                      floats(s.length * s.n_kv_heads * s.head_dim, 3), floats(s.n_heads, 4)};
+                      floats(s.length * s.n_kv_heads * s.head_dim, 3),
+                      floats(s.n_heads, 4),
+                      floats(s.n_heads, 5)};
     for (int64_t i = 0; i < s.length * s.n_heads * s.head_dim; i++)
         w.q[i] *= 4;
     for (int h = 0; h < s.n_heads; h++)
-        w.slopes[h] = 0.02f + 0.01f * (float)h;
+        w.slopes[h] = 0.02f + 0.01f * (float)h, w.sinks[h] = 3 - 2 * (float)h;
     return w;
 }
 
 static void drop(struct world *w)
 {
-    free(w->q), free(w->k), free(w->v), free(w->slopes);
+    free(w->q), free(w->k), free(w->v), free(w->slopes), free(w->sinks);
 }
 
 /* The prompt in slot 1 of 3, `chunk` positions a call; out: (length, n_heads * head_dim). */
@@ -67,7 +76,9 @@ static void run(struct sw_backend *b, const struct world *w, int64_t chunk, floa
         const struct sw_attention a = {.n_heads = s->n_heads,
                                        .scale = 1 / sqrtf((float)s->head_dim),
                                        .window = s->window,
-                                       .d_slopes = s->alibi ? w->slopes : NULL,
+                                       .cap = s->extras & CAPPED ? CAP : 0,
+                                       .d_sinks = s->extras & SINKS ? w->sinks : NULL,
+                                       .d_slopes = (s->extras & ALIBI) ? w->slopes : NULL,
                                        .d_q = w->q + at * q_ld,
                                        .q_ld = q_ld,
                                        .q_head = s->head_dim,
@@ -95,11 +106,17 @@ static void reference(const struct world *w, double *out)
                         (s->kv == SW_BF16 ? rounded(SW_BF16, w->q[i * q_ld + h * s->head_dim + d])
                                           : (double)w->q[i * q_ld + h * s->head_dim + d]) *
                         rounded(s->kv, w->k[j * kv_ld + g * s->head_dim + d]);
-                p[j] = p[j] / sqrt(s->head_dim) + (s->alibi ? w->slopes[h] * (double)j : 0);
+                p[j] /= sqrt(s->head_dim);
+                if (s->extras & CAPPED)
+                    p[j] = CAP * tanh(p[j] / CAP);
+                p[j] += ((s->extras & ALIBI) ? w->slopes[h] * (double)j : 0);
                 top = fmax(top, p[j]);
             }
+            if (s->extras & SINKS)
+                top = fmax(top, (double)w->sinks[h]);
             for (int64_t j = first; j <= i; j++)
                 total += p[j] = exp(p[j] - top);
+            total += s->extras & SINKS ? exp((double)w->sinks[h] - top) : 0;
             for (int d = 0; d < s->head_dim; d++) {
                 double sum = 0;
                 for (int64_t j = first; j <= i; j++)
@@ -240,7 +257,9 @@ static void copied(struct sw_backend *b, const struct world *w, int64_t n, float
         const struct sw_attention a = {.n_heads = s->n_heads,
                                        .scale = 1 / sqrtf((float)s->head_dim),
                                        .window = s->window,
-                                       .d_slopes = s->alibi ? w->slopes : NULL,
+                                       .cap = s->extras & CAPPED ? CAP : 0,
+                                       .d_sinks = s->extras & SINKS ? w->sinks : NULL,
+                                       .d_slopes = (s->extras & ALIBI) ? w->slopes : NULL,
                                        .d_q = w->q + last * q_ld,
                                        .q_ld = q_ld,
                                        .q_head = s->head_dim,

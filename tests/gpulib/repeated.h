@@ -102,7 +102,7 @@ static inline enum sw_status layer_enqueue(void *context)
     b->ops->attend(b, &a, &k->kv, k->spans, k->n);
     b->ops->matmul(b, &k->out, NULL, k->d_attention, LAYER_Q, k->n, k->d_x, LAYER_HIDDEN, true);
     for (int i = 0; i < k->more; i++)
-        b->ops->add(b, k->d_h, LAYER_HIDDEN, k->n, LAYER_HIDDEN, k->d_x, LAYER_HIDDEN);
+        b->ops->add(b, 1, k->d_h, LAYER_HIDDEN, k->n, LAYER_HIDDEN, k->d_x, LAYER_HIDDEN);
     if (++k->enqueued == k->bad_upload) {
         const float one = 1;
         (void)b->ops->upload(b, k->d_h, &one, sizeof one);

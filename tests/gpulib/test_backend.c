@@ -392,7 +392,7 @@ static void op_activate(struct sw_backend *b, float *x, int64_t n, int64_t dim, 
 
 static void op_add(struct sw_backend *b, float *x, int64_t n, int64_t dim, float *y)
 {
-    b->ops->add(b, x, 2 * dim + 3, n, dim, y, dim + 3);
+    b->ops->add(b, 1, x, 2 * dim + 3, n, dim, y, dim + 3);
 }
 
 static void fill_rows(int32_t *rows, float *weights, int64_t n)

@@ -211,7 +211,7 @@ static void a_failure_stays(void)
                   says("cudaErrorIllegalAddress") && says("cudaMemcpyAsync"));
         CU_ASSERT(strstr(sw_error_where(), "ring.c") != NULL);
     }
-    b->ops->add(b, d_x, 8, 1, 8, d_y, 8);
+    b->ops->add(b, 1, d_x, 8, 1, 8, d_y, 8);
     CU_ASSERT_EQUAL(b->ops->upload(b, d_x, x, 4), SW_EDEVICE);
     CU_ASSERT_EQUAL(b->ops->download(b, y, d_x, 4), SW_EDEVICE);
     CU_ASSERT_EQUAL(b->ops->alloc(b, 4, "more", &p), SW_EDEVICE);
@@ -259,7 +259,7 @@ static void devices_do_not_mix(void)
     }
     for (int round = 0; round < 5; round++)
         for (int i = 0; i < N; i++)
-            b[i]->ops->add(b[i], d_x[i], 64, 1, 64, d_y[i], 64);
+            b[i]->ops->add(b[i], 1, d_x[i], 64, 1, 64, d_y[i], 64);
     for (int i = 0; i < N; i++) {
         ok(b[i]->ops->download(b[i], y, d_y[i], sizeof y));
         bool right = true;
@@ -287,7 +287,7 @@ static void copies_of_any_size(void)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         void *d;
         /* The GPU has something to do first: the ring comes round before its copies are made. */
-        b->ops->add(b, d_busy, BUSY, 1, BUSY, d_busy, BUSY);
+        b->ops->add(b, 1, d_busy, BUSY, 1, BUSY, d_busy, BUSY);
         memset(to, 0, 6 << 20);
         ok(b->ops->alloc(b, sizes[i], "bytes", &d));
         ok(b->ops->upload(b, d, from, sizes[i]));

@@ -19,7 +19,7 @@ static void can_be_ruled_out(void)
     float *d_x = copied_floats(b, x, N), *d_y = copied_floats(b, x, N);
     const unsigned long before = simgpu_calls("early launch");
     for (int i = 0; i < TIMES; i++)
-        b->ops->add(b, d_x, N, 1, N, d_y, N);
+        b->ops->add(b, 1, d_x, N, 1, N, d_y, N);
     ok(b->ops->download(b, y, d_y, sizeof y));
     CU_ASSERT_EQUAL(simgpu_calls("early launch") - before, may ? TIMES : 0);
     CU_ASSERT_EQUAL(y[N - 1], (N - 1) * (TIMES + 1));

@@ -24,7 +24,7 @@ static void *buffer(struct sw_backend *b, int index, size_t bytes)
 static void use(struct sw_backend *b, const float *d_layer, float *d_x)
 {
     for (int i = 0; i < 4; i++)
-        b->ops->add(b, d_layer, DIM, 1, DIM, d_x, DIM);
+        b->ops->add(b, 1, d_layer, DIM, 1, DIM, d_x, DIM);
 }
 
 static void buffers_are_not_mixed_up(void)

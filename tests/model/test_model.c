@@ -21,7 +21,9 @@ static void parameter_counts_are_the_published_ones(void)
     } models[] = {{"gpt-neox-20b", 20.55, 0.01}, {"opt-30b", 29.97, 0.02},
                   {"opt-66b", 65.72, 0.02},      {"bloom", 176.25, 0.01},
                   {"mixtral-8x7b", 46.70, 0.01}, {"llama-3.1-405b", 405.85, 0.01},
-                  {"t5-3b", 2.851598336, 1e-12}};
+                  {"t5-3b", 2.851598336, 1e-12},
+
+                  {"gemma-3-27b", 27.01, 0.01}};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         struct sw_model *model = open_config(models[i].name);
         CU_ASSERT_DOUBLE_EQUAL((double)sw_model_parameters(model) / 1e9, models[i].billions,
@@ -352,8 +354,8 @@ static void bad_configs_are_refused_by_name(void)
         {"{" GOOD ", \"num_key_value_heads\": 3}", "evenly"},
         {"{" GOOD ", \"hidden_size\": 33}", "not a multiple"},
         {"{" GOOD ", \"hidden_act\": \"mish\"}", "activation 'mish'"},
-        {"{" GOOD ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}",
-         "rope scaling 'yarn' is not one of linear"},
+        {"{" GOOD ", \"rope_scaling\": {\"type\": \"ntk\", \"factor\": 2}}",
+         "rope scaling 'ntk' is not one of linear"},
         {"{" GOOD ", \"rope_scaling\": {\"type\": \"linear\"}}", "'factor'"},
         {"{" GOOD ", \"rope_scaling\": {\"type\": \"llama3\", \"factor\": 2}}",
          "'low_freq_factor' is missing"},

@@ -8,6 +8,8 @@ tensors other names, `own_head` adds a head that the config says is not there. `
 Shapes are odd on purpose.
 """
 
+from tiny_dense import SPECS as DENSE
+
 COMMON = {"initializer_range": 0.02, "use_cache": True}
 
 LLAMA = COMMON | {
@@ -636,4 +638,4 @@ SPECS = [
         },
         "matters": [],
     },
-]
+] + DENSE

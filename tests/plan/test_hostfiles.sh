@@ -143,6 +143,8 @@ assert predicted["disk_bytes_per_token"] / 3e9 < predicted["s_per_token"] < 0.7,
 else
     echo "no plan of q4_k_m: weights cannot be kept in all of its formats"
 fi
+# Gemma 3 with images: what its part for text needs, with windows in five layers of six.
+check gemma-3-27b.txt 0 gemma-3-27b "1x(gpu:2x24G host:64G)" --weights q8_0 --context 16384
 # An encoder-decoder: its encoder keeps no KV, each layer of its decoder that of the source, too.
 check t5-3b.txt 0 t5-3b "1x(gpu:8G host:64G) + 1x(host:64G)" --weights f32 --context 512
 # NF4 of 176 billion parameters on two GPUs and 64 GiB: with the usual context only nested absmax fits, both

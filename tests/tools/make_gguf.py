@@ -49,6 +49,13 @@ GPT2 = {
     "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output", "mlp.c_fc": "ffn_up",
     "mlp.c_proj": "ffn_down",
 }
+SANDWICH = {**LLAMA, "post_attention_layernorm": "post_attention_norm",
+            "pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm"}
+GLM4 = {**LLAMA, "post_self_attn_layernorm": "post_attention_norm",
+        "post_mlp_layernorm": "post_ffw_norm", "mlp.gate_up_proj": "ffn_up"}
+STARCODER2 = {**LLAMA, "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down"}
+HUNYUAN = {**LLAMA, "self_attn.query_layernorm": "attn_q_norm",
+           "self_attn.key_layernorm": "attn_k_norm"}
 # model_type: general.architecture, names, beginning of a layer's names
 FAMILIES = {
     "llama": ("llama", LLAMA, "model.layers."), "mixtral": ("llama", LLAMA, "model.layers."),
@@ -56,6 +63,25 @@ FAMILIES = {
     "qwen3_moe": ("qwen3moe", LLAMA, "model.layers."),
     "gpt_neox": ("gptneox", NEOX, "gpt_neox.layers."), "bloom": ("bloom", BLOOM, "transformer.h."),
     "gpt2": ("gpt2", GPT2, "transformer.h."),
+    **{kind: (architecture, names, "model.layers.") for kind, architecture, names in (
+        ("gemma", "gemma", LLAMA), ("gemma2", "gemma2", SANDWICH),
+        ("gemma3_text", "gemma3", SANDWICH), ("olmo2", "olmo2", SANDWICH),
+        ("granite", "granite", LLAMA), ("cohere", "command-r", LLAMA),
+        ("cohere2", "cohere2", LLAMA), ("glm4", "glm4", GLM4), ("smollm3", "smollm3", LLAMA),
+        ("starcoder2", "starcoder2", STARCODER2), ("exaone4", "exaone4", SANDWICH),
+        ("nemotron", "nemotron", LLAMA), ("hunyuan_v1_dense", "hunyuan-dense", HUNYUAN),
+        ("ernie4_5", "ernie4_5", LLAMA))},
+}
+PERMUTED = ("llama", "mixtral", "granite", "smollm3")
+PLUS_ONE = ("gemma", "gemma2", "gemma3_text", "nemotron")
+# keys of config.json that become keys of the same meaning
+SCALARS = {
+    "sliding_window": "attention.sliding_window", "rope_local_base_freq": "rope.freq_base_swa",
+    "attn_logit_softcapping": "attn_logit_softcapping",
+    "final_logit_softcapping": "final_logit_softcapping",
+    "attention_multiplier": "attention.scale", "embedding_multiplier": "embedding_scale",
+    "residual_multiplier": "residual_scale", "logits_scaling": "logit_scale",
+    "logit_scale": "logit_scale",
 }
 
 
@@ -110,7 +136,9 @@ def converted(config, name, shape, values):
     heads = config.get("num_attention_heads", config.get("n_head"))
     if ".attn_qkv." in name and kind in ("gpt_neox", "bloom"):
         return shape, joined(stacked(rows_of(shape, values), heads))
-    if kind in ("llama", "mixtral") and (".attn_q." in name or ".attn_k." in name):
+    if kind in PLUS_ONE and name.endswith("norm.weight"):
+        return shape, array.array("f", (v + 1 for v in values))
+    if kind in PERMUTED and (".attn_q." in name or ".attn_k." in name):
         n = heads if ".attn_q." in name else config.get("num_key_value_heads", heads)
         return shape, joined(permuted(rows_of(shape, values), n))
     if kind == "gpt2" and len(shape) == 2 and name.startswith("blk."):
@@ -234,12 +262,21 @@ def keys_of(config):
     if "rms_norm_eps" in config:
         keys["attention.layer_norm_rms_epsilon"] = config["rms_norm_eps"]
     else:
-        keys["attention.layer_norm_epsilon"] = first("layer_norm_epsilon", "layer_norm_eps")
+        keys["attention.layer_norm_epsilon"] = first(
+            "layer_norm_epsilon", "layer_norm_eps", "norm_epsilon", "norm_eps")
     if config["model_type"] not in ("bloom", "gpt2"):
         dim = config.get("head_dim", hidden // heads)
         keys["attention.key_length"] = keys["attention.value_length"] = dim
-        keys["rope.dimension_count"] = int(dim * config.get("rotary_pct", 1))
+        keys["rope.dimension_count"] = int(
+            dim * first("rotary_pct", "partial_rotary_factor", default=1))
         keys["rope.freq_base"] = float(first("rope_theta", "rotary_emb_base", default=10000))
+        scaling = config.get("rope_scaling") or {}
+        if scaling.get("alpha"):
+            keys["rope.freq_base"] *= scaling["alpha"] ** (dim / (dim - 2))
+        elif scaling.get("rope_type") == "linear":
+            keys |= {"rope.scaling.type": "linear", "rope.scaling.factor": scaling["factor"]}
+    keys |= {new: float(config[old]) if old != "sliding_window" else config[old]
+             for old, new in SCALARS.items() if config.get(old) is not None}
     if config["model_type"] == "gpt_neox":
         keys["use_parallel_residual"] = config["use_parallel_residual"]
     if "num_experts_per_tok" in config:

@@ -1,0 +1,159 @@
+/* Owns reading in which properties the layers of a model differ: experts, windows, rope. */
+#include "model/config_layers.h"
+
+#include "base/json.h"
+
+#include <string.h>
+
+/* ---- experts */
+
+/* The layers that "mlp_only_layers" names, as far as there are such. */
+static void layers_leave_dense(const struct sw_config *config, struct sw_model *m)
+{
+    const json_t *dense = sw_config_find(config, SW_KEY_DENSE_LAYERS), *item;
+    size_t i;
+    json_array_foreach((json_t *)(uintptr_t)dense, i, item)
+    {
+        int64_t layer;
+        if (sw_json_integer(item, 0, m->dims.n_layers - 1, &layer))
+            m->layer_kinds[layer] &= (unsigned char)~SW_LAYER_ROUTED;
+    }
+}
+
+static enum sw_status layers_read_experts(struct sw_config *config, struct sw_model *m)
+{
+    struct sw_dims *d = &m->dims;
+    int step;
+    if (!sw_config_has(config, SW_KEY_EXPERTS))
+        return SW_OK;
+    SW_TRY(sw_config_int(config, SW_KEY_EXPERTS, 1, 4096, &d->n_experts));
+    SW_TRY(sw_config_int(config, SW_KEY_EXPERTS_USED, 1, d->n_experts, &d->n_experts_used));
+    SW_TRY(sw_config_int(config, SW_KEY_EXPERT_FFN, 1, 1 << 24, &d->expert_ffn));
+    SW_TRY(sw_config_int(config, SW_KEY_SPARSE_STEP, 1, 1 << 20, &step));
+    SW_TRY(sw_config_flag(config, SW_KEY_NORM_TOPK, &d->norm_topk));
+    if (d->n_experts_used > d->n_experts)
+        return sw_fail(SW_EMODEL, "%d experts are used of %d", d->n_experts_used, d->n_experts);
+    if (d->expert_ffn == 0)
+        d->expert_ffn = d->ffn;
+    config->values[SW_KEY_EXPERT_FFN] = d->expert_ffn;
+    for (int layer = 0; layer < d->n_layers; layer++)
+        if ((layer + 1) % step == 0)
+            m->layer_kinds[layer] |= SW_LAYER_ROUTED;
+    layers_leave_dense(config, m);
+    return SW_OK;
+}
+
+/* ---- windows */
+
+/* What "layer_types" says, layer by layer. */
+static enum sw_status layers_read_types(const json_t *types, struct sw_model *m)
+{
+    struct sw_dims *d = &m->dims;
+    if (json_array_size(types) != (size_t)d->n_layers)
+        return sw_fail(SW_EMODEL,
+                       "'layer_types' must be a list with one text for each of %d layers",
+                       d->n_layers);
+    for (int layer = 0; layer < d->n_layers; layer++) {
+        const char *type = json_string_value(json_array_get(types, (size_t)layer));
+        const bool slides = type && strcmp(type, "sliding_attention") == 0;
+        if (!slides && !(type && strcmp(type, "full_attention") == 0))
+            return sw_fail(SW_EMODEL,
+                           "'layer_types' says '%s' of layer %d; full_attention and "
+                           "sliding_attention are supported",
+                           type ? type : "(no text)", layer);
+        if (slides && d->window == 0)
+            return sw_fail(SW_EMODEL,
+                           "'layer_types' says that layer %d slides, but there is no "
+                           "window",
+                           layer);
+        if (slides)
+            m->layer_kinds[layer] |= SW_LAYER_SLIDING;
+    }
+    return SW_OK;
+}
+
+/* A number, or a text with a letter for each layer of a round: "LLLG", the last without a window.
+ */
+static enum sw_status layers_read_step(struct sw_config *config, int *step)
+{
+    const char *round = json_string_value(sw_config_find(config, SW_KEY_WINDOW_STEP));
+    if (!round)
+        return sw_config_int(config, SW_KEY_WINDOW_STEP, 1, 1 << 30, step);
+    const size_t n = strlen(round);
+    if (n == 0 || n > 1024 || strspn(round, "L") != n - 1 || round[n - 1] != 'G')
+        return sw_fail(SW_EMODEL,
+                       "'%s' is '%s', but must be a number, or L for each layer with a window and "
+                       "then G for the one without",
+                       config->arch->keys[SW_KEY_WINDOW_STEP].name, round);
+    *step = (int)n;
+    config->values[SW_KEY_WINDOW_STEP] = *step;
+    return SW_OK;
+}
+
+static enum sw_status layers_read_window(struct sw_config *config, struct sw_model *m)
+{
+    struct sw_dims *d = &m->dims;
+    bool used = true;
+    int from, step;
+    const json_t *types = sw_config_find(config, SW_KEY_LAYER_TYPES);
+    SW_TRY(sw_config_int(config, SW_KEY_WINDOW, 0, 1 << 30, &d->window));
+    if (sw_config_has(config, SW_KEY_WINDOW_ON))
+        SW_TRY(sw_config_flag(config, SW_KEY_WINDOW_ON, &used));
+    SW_TRY(sw_config_int(config, SW_KEY_WINDOW_FROM, 0, 1 << 30, &from));
+    SW_TRY(layers_read_step(config, &step));
+    if (!used)
+        d->window = 0;
+    config->values[SW_KEY_WINDOW] = d->window;
+    config->values[SW_KEY_WINDOW_ON] = d->window > 0;
+    if (types)
+        return layers_read_types(types, m);
+    for (int layer = from; layer < d->n_layers && d->window > 0; layer++)
+        if (step == 0 || (layer + 1) % step != 0)
+            m->layer_kinds[layer] |= SW_LAYER_SLIDING;
+    return SW_OK;
+}
+
+/* ---- rope */
+
+static enum sw_status layers_read_rope_list(const json_t *list, struct sw_model *m)
+{
+    if (json_array_size(list) != (size_t)m->dims.n_layers)
+        return sw_fail(SW_EMODEL,
+                       "'no_rope_layers' must be a list with 0 or 1 for each of %d layers",
+                       m->dims.n_layers);
+    for (int layer = 0; layer < m->dims.n_layers; layer++) {
+        int64_t has = 1;
+        if (!sw_json_integer(json_array_get(list, (size_t)layer), 0, 1, &has))
+            return sw_fail(SW_EMODEL, "'no_rope_layers' has no 0 or 1 for layer %d", layer);
+        m->layer_kinds[layer] |= has ? 0 : SW_LAYER_NO_ROPE;
+    }
+    return SW_OK;
+}
+
+static enum sw_status layers_read_rope(struct sw_config *config, struct sw_model *m)
+{
+    const struct sw_dims *d = &m->dims;
+    const json_t *list = sw_config_find(config, SW_KEY_ROPE_LAYERS);
+    int step;
+    SW_TRY(sw_config_int(config, SW_KEY_NO_ROPE_STEP, 1, 1 << 30, &step));
+    if (json_array_size(list) > 0)
+        return layers_read_rope_list(list, m);
+    for (int layer = 0; layer < d->n_layers; layer++) {
+        const bool slides = m->layer_kinds[layer] & SW_LAYER_SLIDING;
+        if ((step > 0 && (layer + 1) % step == 0) ||
+            (config->arch->window_rope && d->window > 0 && !slides))
+            m->layer_kinds[layer] |= SW_LAYER_NO_ROPE;
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_config_layers(struct sw_config *config, struct sw_model *m)
+{
+    SW_TRY(layers_read_experts(config, m));
+    for (int layer = 0; layer < m->dims.n_layers; layer++)
+        if (!m->arch->names.up && !(m->layer_kinds[layer] & SW_LAYER_ROUTED))
+            return sw_fail(SW_EMODEL, "layer %d would have no experts; %s has them in every layer",
+                           layer, m->arch->title);
+    SW_TRY(layers_read_window(config, m));
+    return layers_read_rope(config, m);
+}

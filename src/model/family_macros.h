@@ -1,0 +1,78 @@
+/* What rows of families share: names of tensors, and keys of a config.json with what counts where
+ * one is absent, as transformers has it. For the files of rows alone. */
+#ifndef SW_MODEL_FAMILY_MACROS_H
+#define SW_MODEL_FAMILY_MACROS_H
+
+#include "model/arch.h"
+
+#define LLAMA_OUTSIDE                                                                              \
+    .prefix = "model.", .embed = "model.embed_tokens", .final_norm = "model.norm", .head = "lm_head"
+
+#define LLAMA_PROJECTIONS                                                                          \
+    LLAMA_OUTSIDE, .q = "model.layers.#.self_attn.q_proj", .k = "model.layers.#.self_attn.k_proj", \
+                   .v = "model.layers.#.self_attn.v_proj",                                         \
+                   .out = "model.layers.#.self_attn.o_proj"
+
+#define LLAMA_ATTENTION                                                                            \
+    LLAMA_PROJECTIONS, .attn_norm = "model.layers.#.input_layernorm",                              \
+                       .mlp_norm = "model.layers.#.post_attention_layernorm"
+
+#define LLAMA_MLP                                                                                  \
+    .gate = "model.layers.#.mlp.gate_proj", .up = "model.layers.#.mlp.up_proj",                    \
+    .down = "model.layers.#.mlp.down_proj"
+
+/* The keys of a config.json; what is absent is as transformers has it. */
+#define REQUIRED .absent = SW_REQUIRED
+
+#define SIZE_KEYS(kv_heads)                                                                        \
+    [SW_KEY_LAYERS] = {.name = "num_hidden_layers", REQUIRED},                                     \
+    [SW_KEY_HIDDEN] = {.name = "hidden_size", REQUIRED},                                           \
+    [SW_KEY_HEADS] = {.name = "num_attention_heads", REQUIRED},                                    \
+    [SW_KEY_KV_HEADS] = {.name = "num_key_value_heads", .absent = kv_heads, .null_is_zero = true}, \
+    [SW_KEY_FFN] = {.name = "intermediate_size", REQUIRED},                                        \
+    [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},                                             \
+    [SW_KEY_CONTEXT] = {.name = "max_position_embeddings"}
+
+#define ROPE_KEYS(theta)                                                                           \
+    [SW_KEY_ROPE_BASE] = {.name = "rope_theta", .absent = theta}, [SW_KEY_ROPE] = {                \
+                                                                      .name = "rope_scaling",      \
+                                                                      .other = "rope_parameters"}
+
+/* What most families of after 2023 call their keys. */
+#define COMMON_KEYS(kv_heads, theta, tied)                                                         \
+    SIZE_KEYS(kv_heads),                                                                           \
+        ROPE_KEYS(theta), [SW_KEY_ACTIVATION] = {.name = "hidden_act"},                            \
+                          [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = tied}
+#define RMS_KEY(eps) [SW_KEY_NORM_EPS] = {.name = "rms_norm_eps", .absent = eps}
+#define ALL_BIASED [SW_KEY_QKV_BIAS] = {.absent = 1}, [SW_KEY_MLP_BIAS] = {.absent = 1}
+#define ALL_ROTATED [SW_KEY_ROTARY_SHARE] = {.absent = 1}
+
+#define LLAMA_KEYS(kv_heads, eps, theta) COMMON_KEYS(kv_heads, theta, 0), RMS_KEY(eps), ALL_ROTATED
+
+#define GPT2_KEYS(positions)                                                                       \
+    [SW_KEY_LAYERS] = {.name = "num_hidden_layers", .other = "n_layer", REQUIRED},                 \
+    [SW_KEY_HIDDEN] = {.name = "hidden_size", .other = "n_embd", REQUIRED},                        \
+    [SW_KEY_HEADS] = {.name = "num_attention_heads", .other = "n_head", REQUIRED},                 \
+    [SW_KEY_FFN] = {.name = "n_inner"}, [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},         \
+    [SW_KEY_CONTEXT] = {.name = "max_position_embeddings",                                         \
+                        .other = "n_positions",                                                    \
+                        .absent = positions},                                                      \
+    [SW_KEY_ACTIVATION] = {.name = "activation_function"},                                         \
+    [SW_KEY_NORM_EPS] = {.name = "layer_norm_epsilon", .absent = 1e-5}
+
+/* Qwen's window is there, but switched off, unless the file says otherwise. */
+#define QWEN_WINDOW                                                                                \
+    [SW_KEY_WINDOW] = {.name = "sliding_window", .absent = 4096, .null_is_zero = true},            \
+    [SW_KEY_WINDOW_ON] = {.name = "use_sliding_window"}
+#define QWEN_WINDOW_LAYERS                                                                         \
+    QWEN_WINDOW, [SW_KEY_WINDOW_FROM] = {.name = "max_window_layers", .absent = 28},               \
+                 [SW_KEY_LAYER_TYPES] = {.name = "layer_types"}
+
+/* Factors of Granite, which it shares with its experts' models. */
+#define GRANITE_SCALES                                                                             \
+    [SW_KEY_SCORE_SCALE] = {.name = "attention_multiplier", .absent = 1},                          \
+    [SW_KEY_EMBED_SCALE] = {.name = "embedding_multiplier", .absent = 1},                          \
+    [SW_KEY_RESIDUAL_SCALE] = {.name = "residual_multiplier", .absent = 1},                        \
+    [SW_KEY_LOGIT_DIVISOR] = {.name = "logits_scaling", .absent = 1}
+
+#endif

@@ -1,0 +1,131 @@
+"""The tiny checkpoints of the dense families of after 2023, as rows of tiny_specs.py."""
+
+# Sizes that no family states otherwise: 5 heads would not share KV heads, so 6 over 2.
+SIZES = {
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "hidden_size": 36,
+    "initializer_range": 0.02,
+    "intermediate_size": 55,
+    "max_position_embeddings": 128,
+    "num_attention_heads": 6,
+    "num_hidden_layers": 3,
+    "num_key_value_heads": 2,
+    "pad_token_id": 0,
+    "rope_theta": 10000.0,
+    "tie_word_embeddings": False,
+    "use_cache": True,
+    "vocab_size": 131,
+}
+
+YARN = {
+    "rope_type": "yarn",
+    "factor": 4.0,
+    "original_max_position_embeddings": 32,
+    "beta_fast": 4.0,
+    "beta_slow": 1.0,
+}
+
+
+def spec(name, architecture, about, matters, *, form="safetensors", dtype="bf16", scale=None, drop=(), **config):
+    """A row: SIZES with the family's own keys, without those in `drop`."""
+    config = {k: v for k, v in (SIZES | config).items() if k not in drop}
+    row = {
+        "name": name,
+        "about": about,
+        "form": form,
+        "dtype": dtype,
+        "config": config | {"architectures": [architecture]},
+        "matters": matters,
+    }
+    return row | ({"scale": scale} if scale else {})
+
+
+PLUS_ONE = {"norm": 0.3, "embed": 0.2}  # weights of norms that 1 is added to, embeddings that are scaled up
+
+GEMMA = {
+    "attention_bias": False,
+    "head_dim": 14,
+    "hidden_activation": "gelu_pytorch_tanh",
+    "query_pre_attn_scalar": 20,
+    "rms_norm_eps": 1e-06,
+    "sliding_window": 7,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+}
+
+SPECS = [
+    spec("gemma", "GemmaForCausalLM", "norms of 1 + weight, embeddings times the root of their size; tied",
+         [{"hidden_act": "silu"}],
+         model_type="gemma", scale=PLUS_ONE,
+         **{k: v for k, v in GEMMA.items() if k in ("attention_bias", "head_dim", "tie_word_embeddings", "torch_dtype")},
+         hidden_act="gelu_pytorch_tanh", rms_norm_eps=1e-6),
+    spec("gemma2", "Gemma2ForCausalLM", "norms before and after, caps of scores and logits, every second layer slides",
+         [{"attn_logit_softcapping": 50.0}, {"final_logit_softcapping": 90.0}, {"query_pre_attn_scalar": 9}, {"sliding_window": 6}],
+         model_type="gemma2", scale=PLUS_ONE, attn_logit_softcapping=1.5, final_logit_softcapping=4.0, **GEMMA),
+    spec("gemma3", "Gemma3ForCausalLM", "a rope of its own in layers with a window, linear scaling in the others, q and k norms",
+         [{"rope_local_base_freq": 100.0}, {"rope_theta": 300.0}, {"rope_scaling": None}, {"sliding_window": 6}, {"sliding_window_pattern": 3}],
+         model_type="gemma3_text", scale=PLUS_ONE, rope_local_base_freq=1000.0, sliding_window_pattern=2,
+         rope_scaling={"factor": 8.0, "rope_type": "linear"}, **GEMMA | {"rope_theta": 100000.0}),
+    spec("gemma3_v5", "Gemma3ForCausalLM", "config.json with transformers 5 names: rope_parameters by kind of layer, layer_types",
+         [{"layer_types": ["full_attention", "sliding_attention", "full_attention"]}],
+         model_type="gemma3_text", scale=PLUS_ONE, form="safetensors-sharded", drop=("rope_theta", "torch_dtype"), dtype="f32",
+         layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+         rope_parameters={"full_attention": {"rope_theta": 50000.0, "rope_type": "default"},
+                          "sliding_attention": {"rope_theta": 500.0, "rope_type": "default"}}, **GEMMA),
+    spec("olmo2", "Olmo2ForCausalLM", "norms after the branches alone, q and k norms over whole rows",
+         [{"rms_norm_eps": 0.5}], model_type="olmo2", rms_norm_eps=1e-6),
+    spec("olmo3", "Olmo3ForCausalLM", "the same with windows in all layers but every fourth, YaRN in that one alone",
+         [{"rope_scaling": None}, {"sliding_window": 4}], model_type="olmo3", rms_norm_eps=1e-6, num_hidden_layers=4,
+         sliding_window=9, rope_scaling=YARN),
+    spec("granite", "GraniteForCausalLM", "factors of embeddings, scores, branches and logits",
+         [{"embedding_multiplier": 6.0}, {"attention_multiplier": 0.3}, {"residual_multiplier": 0.5}, {"logits_scaling": 2.0}],
+         model_type="granite", embedding_multiplier=3.0, attention_multiplier=0.15, residual_multiplier=0.8,
+         logits_scaling=5.0, attention_bias=False, mlp_bias=False, rms_norm_eps=1e-5, tie_word_embeddings=True, hidden_act="silu"),
+    spec("cohere", "CohereForCausalLM", "parallel branches of one LayerNorm without bias, interleaved rope, scaled logits",
+         [{"logit_scale": 0.5}, {"rope_theta": 300.0}], model_type="cohere", logit_scale=0.2, layer_norm_eps=1e-5,
+         use_qk_norm=False, tie_word_embeddings=True, hidden_act="silu"),
+    spec("cohere2", "Cohere2ForCausalLM", "the same with windows, and rope in layers with a window alone",
+         [{"sliding_window": 6}, {"rope_theta": 300.0}, {"layer_types": ["sliding_attention"] * 4}], model_type="cohere2",
+         logit_scale=0.25, layer_norm_eps=1e-5, sliding_window=8, num_hidden_layers=4,
+         tie_word_embeddings=True, hidden_act="silu"),
+    spec("glm", "GlmForCausalLM", "interleaved rope on half of each head, gate and up in one matrix, biases on q, k, v",
+         [{"partial_rotary_factor": 0.25}], model_type="glm", head_dim=8, attention_bias=True, partial_rotary_factor=0.5,
+         rms_norm_eps=1.5625e-7, hidden_act="silu"),
+    spec("glm4", "Glm4ForCausalLM", "the same with norms before and after",
+         [{"partial_rotary_factor": 0.25}, {"rms_norm_eps": 0.5}], model_type="glm4", head_dim=8, attention_bias=True,
+         partial_rotary_factor=0.5, rms_norm_eps=1e-5, hidden_act="silu", form="safetensors-sharded"),
+    spec("smollm3", "SmolLM3ForCausalLM", "every third layer without rope, tied",
+         [{"no_rope_layers": [1, 1, 1]}], model_type="smollm3", no_rope_layer_interval=3, no_rope_layers=[1, 0, 1],
+         attention_bias=False, mlp_bias=False, rms_norm_eps=1e-6, use_sliding_window=False, sliding_window=None,
+         tie_word_embeddings=True, hidden_act="silu"),
+    spec("phi3", "Phi3ForCausalLM", "q, k, v in one matrix, gate and up in one, LongRoPE within the first context, window",
+         [{"sliding_window": 5}, {"rope_scaling": None}], model_type="phi3", sliding_window=9, original_max_position_embeddings=128,
+         max_position_embeddings=512, rms_norm_eps=1e-5, partial_rotary_factor=0.5, hidden_size=48, num_hidden_layers=2, hidden_act="silu",
+         rope_scaling={"type": "longrope", "short_factor": [1.1, 2.5], "long_factor": [3.0, 9.0]}),
+    spec("starcoder2", "Starcoder2ForCausalLM", "LayerNorm and biases with grouped queries, a plain MLP, window",
+         [{"sliding_window": 6}, {"hidden_act": "relu"}], model_type="starcoder2", sliding_window=8, norm_epsilon=1e-5,
+         use_bias=True, tie_word_embeddings=True, hidden_act="gelu_pytorch_tanh"),
+    spec("ministral3", "Ministral3ForCausalLM", "YaRN with mscale, queries that grow with the position",
+         [{"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "llama_4_scaling_beta": 0.3, "original_max_position_embeddings": 8}},
+          {"rope_parameters": YARN | {"rope_type": "yarn", "rope_theta": 10000.0, "llama_4_scaling_beta": 0.0, "original_max_position_embeddings": 8}}],
+         model_type="ministral3", head_dim=10, sliding_window=None, rms_norm_eps=1e-5, hidden_act="silu", drop=("rope_theta",),
+         rope_parameters={"type": "yarn", "rope_type": "yarn", "rope_theta": 10000.0, "factor": 16.0, "mscale": 1.0,
+                          "mscale_all_dim": 0.5, "beta_fast": 8.0, "beta_slow": 1.0, "llama_4_scaling_beta": 0.3,
+                          "original_max_position_embeddings": 8}),
+    spec("seed_oss", "SeedOssForCausalLM", "biases on q, k, v and not on the output",
+         [{"rope_theta": 300.0}], model_type="seed_oss", head_dim=10, attention_bias=True, attention_out_bias=False,
+         mlp_bias=False, rms_norm_eps=1e-6, hidden_act="silu", attention_dropout=0.1, residual_dropout=0.1),
+    spec("exaone4", "Exaone4ForCausalLM", "norms after the branches, q and k norms of heads, rope in layers with a window alone",
+         [{"sliding_window": 5}, {"layer_types": ["sliding_attention"] * 4}], model_type="exaone4", head_dim=8, sliding_window=8, sliding_window_pattern="LLLG",
+         layer_types=["sliding_attention", "sliding_attention", "sliding_attention", "full_attention"],
+         num_hidden_layers=4, rms_norm_eps=1e-5, hidden_act="silu"),
+    spec("nemotron", "NemotronForCausalLM", "LayerNorm of 1 + weight, squared ReLU, rope on half of each head",
+         [{"hidden_act": "relu"}, {"partial_rotary_factor": 0.25}], model_type="nemotron", scale={"norm.weight": 0.3, "layernorm.weight": 0.3},
+         norm_eps=1e-5, partial_rotary_factor=0.5, head_dim=8, attention_bias=False, mlp_bias=False, hidden_act="relu2"),
+    spec("hunyuan", "HunYuanDenseV1ForCausalLM", "q and k norms after rope, the base of rope times a power of alpha",
+         [{"rope_scaling": {"type": "dynamic", "factor": 1.0, "alpha": 1.0}}], model_type="hunyuan_v1_dense", head_dim=8, rms_norm_eps=1e-5,
+         attention_bias=False, tie_word_embeddings=True, hidden_act="silu", rope_scaling={"type": "dynamic", "factor": 1.0, "alpha": 1000.0}),
+    spec("ernie4_5", "Ernie4_5ForCausalLM", "interleaved rope, tied",
+         [{"rope_theta": 300.0}], model_type="ernie4_5", head_dim=10, use_bias=False, rms_norm_eps=1e-5, tie_word_embeddings=True, hidden_act="silu"),
+]
