@@ -6,7 +6,7 @@
  *     group   := [ COUNT "x" ] "(" item { item } ")"
  *     item    := "gpu:" [ COUNT "x" ] SIZE [ "/" SIZE ] [ "@" RATE ] [ "@" FLOPS [ "@" FLOPS ] ]
  *              | "host:" SIZE [ "/" SIZE ] [ "@" RATE [ "@" RATE ] ] [ "@" FLOPS [ "@" FLOPS ] ]
- *              | "bus:" RATE | "disk:" [ COUNT "x" ] RATE | "load:" [ COUNT "x" ] RATE
+ *              | "bus:" RATE [ "@" RATE ] | "disk:" [ COUNT "x" ] RATE | "load:" [ COUNT "x" ] RATE
  *              | "ranks:" N | "cores:" N
  *              | "name:" WORD
  *
@@ -17,7 +17,8 @@
  * "disk:" allows layers to stay on disk when memory is short; "load:" is the rate of a disk that is
  * only used for loading; with COUNT it is that of each of so many which are read at the same time.
  * FLOPS is "16TF" or "800GF" per second. The second RATE of a host is that of one rank alone, a
- * second FLOPS that of attention. What is not written is a default below; "#" starts a comment.
+ * second FLOPS that of attention; the second RATE of a bus what cores and bus read of host memory
+ * together. What is not written is a default below; "#" starts a comment.
  * When a file has lines that start with "#:", only those count, so that an mpirun hostfile can
  * contain its cluster. The JSON form has the fields of the structs by name.
  */
@@ -75,7 +76,10 @@ struct sw_node {
     /* Flops per second in attention of decoded tokens, which read their keys from memory and are
      * few for each key; 0: not known, then cpu_attend counts. */
     double cpu_attend_decode;
-    double bus_bandwidth;  /* bytes per second, host to device, shared by the node's ranks */
+    double bus_bandwidth; /* bytes per second, host to device, shared by the node's ranks */
+    /* Bytes per second that cores and bus read of host memory together, all at once; 0: not known,
+     * then no more than host_bandwidth. */
+    double both_bandwidth;
     double disk_bandwidth; /* bytes per second, shared by the node's ranks */
     int cores;             /* for job files only; 0: not known */
     bool disk_tier;        /* layers may stay on disk; false: the disk is for loading only */

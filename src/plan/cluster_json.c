@@ -130,6 +130,7 @@ static enum sw_status get_node(const json_t *object, int index, struct sw_cluste
     SW_TRY(get_positive(object, where, "cpu_attend", &node->cpu_attend));
     SW_TRY(get_positive(object, where, "cpu_attend_decode", &node->cpu_attend_decode));
     SW_TRY(get_positive(object, where, "bus_bandwidth", &node->bus_bandwidth));
+    SW_TRY(get_positive(object, where, "both_bandwidth", &node->both_bandwidth));
     SW_TRY(get_positive(object, where, "disk_bandwidth", &node->disk_bandwidth));
     node->disk_tier = json_is_true(json_object_get(object, "disk_tier"));
     const json_t *devices = json_object_get(object, "devices");
@@ -199,6 +200,8 @@ static void json_put_node(struct sw_strbuf *out, const struct sw_node *node)
         sw_strbuf_printf(out, " \"cpu_attend\": %.17g,", node->cpu_attend);
     if (node->cpu_attend_decode > 0)
         sw_strbuf_printf(out, " \"cpu_attend_decode\": %.17g,", node->cpu_attend_decode);
+    if (node->both_bandwidth > 0)
+        sw_strbuf_printf(out, " \"both_bandwidth\": %.17g,", node->both_bandwidth);
     if (node->cores)
         sw_strbuf_printf(out, " \"cores\": %d,", node->cores);
     sw_strbuf_puts(out, "\n     \"devices\": [");

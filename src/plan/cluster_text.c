@@ -107,6 +107,16 @@ static bool rate_parse(const char *text, double *rate)
     return true;
 }
 
+/* Parses "12GB/s", or "12GB/s@50GB/s" with what cores and bus read together. */
+static bool bus_parse(const char *text, struct sw_node *node)
+{
+    char bus[WORD_MAX];
+    const char *both = strchr(text, '@');
+    snprintf(bus, sizeof bus, "%.*s", (int)(both ? (size_t)(both - text) : strlen(text)), text);
+    return rate_parse(bus, &node->bus_bandwidth) &&
+           (!both || rate_parse(both + 1, &node->both_bandwidth));
+}
+
 /* Parses "3GB/s", or "2x3GB/s": so many disks that are read at the same time. */
 static bool disk_rate_parse(const char *text, double *rate)
 {
@@ -250,9 +260,9 @@ static enum sw_status parse_item(struct parser *p, struct sw_node *node, int *ra
     if (KEY("host"))
         return host_item(p, node, value);
     if (KEY("bus"))
-        return rate_parse(value, &node->bus_bandwidth)
+        return bus_parse(value, node)
                    ? SW_OK
-                   : cluster_text_wrong(p, "a rate such as bus:12GB/s");
+                   : cluster_text_wrong(p, "a rate such as bus:12GB/s, or bus:12GB/s@50GB/s");
     if (KEY("disk")) {
         node->disk_tier = true;
         return disk_rate_parse(value, &node->disk_bandwidth)
@@ -507,8 +517,9 @@ static bool node_alike(const struct sw_node *a, const struct sw_node *b)
         a->host_total != b->host_total || a->host_bandwidth != b->host_bandwidth ||
         a->rank_bandwidth != b->rank_bandwidth || a->cpu_flops != b->cpu_flops ||
         a->cpu_attend != b->cpu_attend || a->cpu_attend_decode != b->cpu_attend_decode ||
-        a->bus_bandwidth != b->bus_bandwidth || a->disk_bandwidth != b->disk_bandwidth ||
-        a->disk_tier != b->disk_tier || a->cores != b->cores)
+        a->bus_bandwidth != b->bus_bandwidth || a->both_bandwidth != b->both_bandwidth ||
+        a->disk_bandwidth != b->disk_bandwidth || a->disk_tier != b->disk_tier ||
+        a->cores != b->cores)
         return false;
     for (int i = 0; i < a->n_devices; i++)
         if (!device_alike(&a->devices[i], &b->devices[i]))
@@ -530,9 +541,13 @@ static void cluster_text_put_node(struct sw_strbuf *out, const struct sw_cluster
     sw_strbuf_puts(out, "(");
     put_devices(out, node);
     put_host(out, node);
-    if (node->bus_bandwidth != SW_BUS_BANDWIDTH) {
+    if (node->bus_bandwidth != SW_BUS_BANDWIDTH || node->both_bandwidth > 0) {
         sw_strbuf_puts(out, " bus:");
         put_rate(out, node->bus_bandwidth);
+    }
+    if (node->both_bandwidth > 0) {
+        sw_strbuf_puts(out, "@");
+        put_rate(out, node->both_bandwidth);
     }
     if (node->disk_tier || node->disk_bandwidth != SW_DISK_BANDWIDTH) {
         sw_strbuf_puts(out, node->disk_tier ? " disk:" : " load:");

@@ -42,6 +42,8 @@ static void resources_init(struct sw_cost *c, int rank, const int *ranks_of_node
         node->cpu_attend_decode > 0 ? node->cpu_attend_decode / ranks : p->cpu_attend;
     p->host_bw = alone ? node->rank_bandwidth : node->host_bandwidth / busy;
     p->bus_bw = alone ? node->bus_bandwidth : node->bus_bandwidth / busy;
+    p->both_bw = fmax(fmax(p->host_bw, p->bus_bw),
+                      fmax(node->both_bandwidth, node->host_bandwidth) / (alone ? 1 : busy));
     p->disk_bw = alone ? node->disk_bandwidth : node->disk_bandwidth / busy;
     p->disk = node->disk_tier && !o->no_disk;
     p->host_cap = c->node_cap[p->node];
@@ -76,10 +78,11 @@ static enum sw_status sums_init(struct sw_cost *c)
 {
     const struct sw_footprint *fp = c->fp;
     uint64_t total = 0, max_unit = 0;
-    c->uniform = true;
+    c->uniform = c->kv_alike = true;
     for (int i = 0; i < c->n_layers; i++) {
         const struct sw_layer_footprint *layer = &fp->layers[i];
         c->uniform &= layers_alike(layer, &fp->layers[0]);
+        c->kv_alike &= layer->kv_bytes == fp->layers[0].kv_bytes;
         c->weights[i + 1] = c->weights[i] + layer->weight_bytes;
         c->kv[i + 1] = c->kv[i] + layer->kv_bytes;
         total += layer->weight_bytes;
@@ -256,28 +259,16 @@ sw_ps sw_cost_hop(const struct sw_cost *cost, const struct sw_hops *hops, int fr
 static int cost_crossings(const struct sw_plan_stage *s, bool passing)
 {
     const struct sw_tiers *t = &s->tiers;
-    const int on[6] = {s->embed ? t->embed_on_gpu : -1, t->n_gpu ? 1 : -1,
-                       t->n_host ? passing : -1,        t->n_streamed ? 1 : -1,
-                       t->n_disk ? t->disk_on_gpu : -1, s->head ? t->head_on_gpu : -1};
-    int at = -1, n = 0;
-    for (int i = 0; i < 6; i++) {
-        if (on[i] < 0)
-            continue;
-        n += at >= 0 && at != on[i];
-        at = on[i];
+    const bool on_gpu[SW_TIERS] = {true, passing, true, t->disk_on_gpu};
+    int at = s->embed ? t->embed_on_gpu : -1, n = 0;
+    for (int i = 0; i <= s->count; i++) {
+        if (i == s->count && !s->head)
+            break;
+        const bool on = i < s->count ? on_gpu[sw_tier_at(t, i)] : t->head_on_gpu;
+        n += at >= 0 && at != on;
+        at = on;
     }
     return n;
-}
-
-static void cost_sum_range(const struct sw_cost *c, int from, int count, uint64_t *weights,
-                           uint64_t *kv)
-{
-    for (int i = from; i < from + count; i++) {
-        if (weights)
-            *weights += c->fp->layers[i].weight_bytes;
-        if (kv)
-            *kv += c->fp->layers[i].kv_bytes;
-    }
 }
 
 static void cost_add_up(struct sw_bytes *b)
@@ -315,22 +306,24 @@ static void stage_bytes(const struct sw_cost *c, struct sw_plan_stage *s)
 {
     const struct sw_footprint *fp = c->fp;
     const struct sw_tiers *t = &s->tiers;
-    const int host = s->first + t->n_gpu, streamed = host + t->n_host;
-    const int disk = streamed + t->n_streamed;
     struct sw_bytes gpu = {0}, cpu = {0};
-    s->disk_bytes = 0;
-    cost_sum_range(c, s->first, t->n_gpu, &gpu.weights, &gpu.kv);
-    cost_sum_range(c, host, t->n_host, &cpu.weights, &cpu.kv);
-    cost_sum_range(c, streamed, t->n_streamed, NULL, &gpu.kv);
     struct sw_bytes *const runs_disk = t->disk_on_gpu ? &gpu : &cpu;
-    cost_sum_range(c, disk, t->n_disk, NULL, &runs_disk->kv);
-    for (int i = streamed; i < disk; i++) { /* host memory has all experts */
-        (void)stage_keep(c, t, i, &gpu);
-        cpu.weights += fp->layers[i].weight_bytes -
-                       sw_layer_resident(&fp->layers[i], t->by_expert ? 0 : SW_READ_WHOLE);
+    struct sw_bytes *const runs[SW_TIERS] = {&gpu, &cpu, &gpu, runs_disk};
+    s->disk_bytes = 0;
+    for (int i = 0; i < s->count; i++) {
+        const struct sw_layer_footprint *layer = &fp->layers[s->first + i];
+        const enum sw_tier tier = sw_tier_at(t, i);
+        runs[tier]->kv += layer->kv_bytes;
+        if (tier == SW_TIER_DISK)
+            s->disk_bytes += stage_keep(c, t, s->first + i, runs_disk);
+        else if (tier != SW_TIER_STREAMED)
+            runs[tier]->weights += layer->weight_bytes;
+        else { /* host memory has all experts */
+            (void)stage_keep(c, t, s->first + i, &gpu);
+            cpu.weights +=
+                layer->weight_bytes - sw_layer_resident(layer, t->by_expert ? 0 : SW_READ_WHOLE);
+        }
     }
-    for (int i = disk; i < disk + t->n_disk; i++)
-        s->disk_bytes += stage_keep(c, t, i, runs_disk);
     if (s->embed)
         *(t->embed_on_gpu ? &gpu.embed : &cpu.embed) = fp->embed_bytes;
     if (s->head)
@@ -366,14 +359,22 @@ static sw_ps cost_stage_time(const struct sw_cost *c, const struct sw_plan_stage
     sw_ps t = 0;
     if (p->device >= 0)
         t += cost_crossings(s, passing) * sw_to_ps(sw_crossing_time(c, p, load->rows));
-    int i = s->first;
-    for (int k = 0; k < SW_TIERS; k++) {
-        const struct sw_place place = {.tier = (enum sw_tier)k,
-                                       .by_gpu = k == SW_TIER_DISK ? s->tiers.disk_on_gpu : passing,
-                                       .cached = cost_cached(&s->tiers)};
-        for (const int end = i + sw_tiers_count(&s->tiers, place.tier); i < end; i++)
-            t += sw_to_ps(sw_layer_time(c, p, &c->fp->layers[i], place, load));
+    struct sw_parts parts = {0};
+    for (int i = 0; i < s->count; i++) {
+        const struct sw_layer_footprint *layer = &c->fp->layers[s->first + i];
+        struct sw_place place = {
+            .tier = sw_tier_at(&s->tiers, i), .by_gpu = passing, .cached = cost_cached(&s->tiers)};
+        if (place.tier == SW_TIER_HOST || (place.tier == SW_TIER_STREAMED && !s->tiers.by_expert)) {
+            const struct sw_layer_parts more = sw_layer_parts(c, p, layer, place, load);
+            parts.computing += sw_to_ps(more.computing);
+            parts.bus += sw_to_ps(more.bus);
+            parts.memory += sw_to_ps(more.memory);
+            continue;
+        }
+        place.by_gpu = s->tiers.disk_on_gpu;
+        t += sw_to_ps(sw_layer_time(c, p, layer, place, load));
     }
+    t += sw_parts_time(parts, sw_tiers_mixed(&s->tiers) && !passing);
     if (s->embed)
         t += sw_to_ps(sw_embed_time(c, p, s->tiers.embed_on_gpu, load->rows));
     if (s->head)

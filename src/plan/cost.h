@@ -28,6 +28,7 @@ struct sw_rank_resources {
     int sharers;                /* number of ranks of the node */
     double gpu_bw, gpu_flops, gpu_attend, gpu_launch;       /* as in struct sw_device */
     double host_bw, cpu_flops, cpu_attend, bus_bw, disk_bw; /* bytes or flops per second */
+    double both_bw;                                         /* at least host_bw and bus_bw */
     double cpu_attend_decode;                               /* cpu_attend where it is not known */
     bool disk;                                              /* layers may stay on disk */
     int kind; /* resources of one kind are equal but for node and device */
@@ -43,19 +44,49 @@ enum { SW_WAY_PROMPT = 1, SW_WAY_DISK = 2, SW_WAY_UNIT = 4, SW_WAYS = SW_WAY_UNI
 #define SW_READ_WHOLE (-1) /* in place of a number of kept experts */
 
 /*
+ * Sums of what layers in host memory ask for (struct sw_layer_parts): all of them take as long as
+ * the largest one. Where some are run by the CPU and others pass over the bus, a 20th more: what a
+ * perfect overlap would miss, and so much they have to be faster by together to be chosen.
+ */
+struct sw_parts {
+    sw_ps computing, bus, memory;
+};
+#define SW_BOTH_LOSS 20
+static inline sw_ps sw_parts_time(struct sw_parts sums, bool both)
+{
+    sw_ps t = sums.computing > sums.bus ? sums.computing : sums.bus;
+    t = t > sums.memory ? t : sums.memory;
+    return both ? t + t / SW_BOTH_LOSS : t;
+}
+/* Whose parts: of a layer in host memory at decode, and with a prompt, where host layers may pass
+ * over the bus. */
+enum sw_asking {
+    SW_STEP_HOST,
+    SW_STEP_STREAMED,
+    SW_PROMPT_HOST,
+    SW_PROMPT_STREAMED,
+    SW_PROMPT_PASSING,
+    SW_ASKING
+};
+
+/*
  * Times of one kind of rank resources, in the objective's measure (see struct sw_cost). Pointers
  * are prefix sums over layers, (n_layers + 1). Arrays of SW_WAYS are by way; of two, but for
- * embed and head, by its bit: host, stream_loses and disk_loses by SW_WAY_PROMPT. disk is by way /
- * SW_WAY_DISK, streamed by way / SW_WAY_UNIT. stream_loses is about whole layers, disk_loses about
- * whole disk layers on the CPU.
+ * embed and head, by its bit: host, host_beside, stream_loses and disk_loses by SW_WAY_PROMPT. disk
+ * is by way / SW_WAY_DISK, streamed by way / SW_WAY_UNIT. stream_loses is about whole layers,
+ * disk_loses about whole disk layers on the CPU. What whole layers in host memory take is no sum of
+ * theirs, so least, floor and the costs are of lower bounds there (kinds.c).
  */
 struct sw_kind {
-    const struct sw_rank_resources *resources;                      /* the first of this kind */
-    sw_ps *gpu, *host[2], *streamed[SW_UNITS], *disk[2 * SW_UNITS]; /* of layers in each tier */
-    sw_ps *least[SW_WAYS];           /* of layers in the fastest tier but the GPU */
-    sw_ps *floor[SW_WAYS];           /* of layers in the fastest tier */
-    sw_ps embed[2], head[2];         /* [0] on the CPU, [1] on the GPU */
-    sw_ps crossing, prompt_crossing; /* one hand-over at decode, and with a prompt */
+    const struct sw_rank_resources *resources; /* the first of this kind */
+    sw_ps *gpu, *disk[2 * SW_UNITS];           /* of layers in these tiers */
+    sw_ps *streamed[SW_UNITS];                 /* [0]: at least; [1] and on: by expert */
+    sw_ps *host[2], *host_beside[2];           /* at least: alone, and beside streamed ones */
+    struct sw_parts *parts[SW_ASKING];         /* of layers in host memory that move whole */
+    sw_ps *least[SW_WAYS];                     /* of layers in the fastest tier but the GPU */
+    sw_ps *floor[SW_WAYS];                     /* of layers in the fastest tier */
+    sw_ps embed[2], head[2];                   /* [0] on the CPU, [1] on the GPU */
+    sw_ps crossing, prompt_crossing;           /* one hand-over at decode, and with a prompt */
     sw_ps
         stream_costs[SW_WAYS]; /* least time by which a streamed layer is slower than in least[] */
     sw_ps disk_costs[SW_WAYS]; /* least time by which a disk layer is slower than in least[] */
@@ -91,6 +122,7 @@ struct sw_cost {
     int cached[SW_UNITS];
     uint64_t *resident[SW_UNITS];        /* (n_layers + 1) prefix sums of what these layers keep */
     bool uniform;                        /* all layers are equal */
+    bool kv_alike;                       /* their KV caches are */
     struct sw_rank_resources *resources; /* (n_ranks) */
     struct sw_kind *kinds;               /* (n_kinds) */
     uint64_t *node_cap;                  /* (n_nodes) host bytes that the node's ranks share */

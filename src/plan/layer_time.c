@@ -83,48 +83,96 @@ static double kv_rows(const struct sw_layer_footprint *layer, const struct sw_lo
     return load->prompt > 0 ? fmax(load->rows, seen + (load->rows - 1) / 2) : load->rows * seen;
 }
 
-double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
-                     const struct sw_layer_footprint *layer, struct sw_place place,
-                     const struct sw_load *load)
+/* Whether the layer has nothing to do for these rows. */
+static bool layer_idle(const struct sw_layer_footprint *layer, const struct sw_load *load)
 {
-    const enum sw_tier tier = place.tier;
-    const bool passing = place.by_gpu && tier == SW_TIER_HOST;
-    const bool streamed = tier == SW_TIER_STREAMED || passing;
-    if (layer->is_encoder && load->prompt <= 0)
-        return 0;
+    return layer->is_encoder && load->prompt <= 0;
+}
+
+/* Products of a layer, and the rest of it, on the GPU or the CPU. */
+struct computing {
+    double products, rest;
+};
+
+static struct computing layer_computing(const struct sw_cost *c, const struct sw_rank_resources *p,
+                                        const struct sw_layer_footprint *layer, bool on_gpu,
+                                        const struct sw_load *load)
+{
     const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
     const double weights = read_bytes(c, layer, load->rows);
     const double flops = layer->token_flops * load->rows;
     const double attend_flops =
         layer->attend_flops * load->rows * layer_time_positions(layer, load);
     const double cpu_attend = load->prompt > 0 ? p->cpu_attend : p->cpu_attend_decode;
-    const bool on_gpu = tier == SW_TIER_GPU || streamed || (tier == SW_TIER_DISK && place.by_gpu);
-    double products = on_gpu ? fmax(weights / p->gpu_bw, flops / p->gpu_flops)
-                             : fmax(weights / p->host_bw, flops / p->cpu_flops);
-    double rest = on_gpu ? fmax(kv / p->gpu_bw, attend_flops / p->gpu_attend) +
-                               SW_LAYER_LAUNCHES * p->gpu_launch
-                         : fmax(kv / p->host_bw, attend_flops / cpu_attend);
-    if (tier == SW_TIER_DISK) {
-        const double bytes = sw_layer_moved_bytes(c, layer, place.cached, load->rows);
-        const double reading = bytes * c->disk_scale / p->disk_bw;
-        if (on_gpu) /* it is copied when the one before it has been run */
-            products += bytes / p->bus_bw;
-        /* which experts are to be read is known only behind attention */
-        if (place.cached != SW_READ_WHOLE && layer->n_experts)
-            return fmax(products, reading) + rest;
-        return fmax(products + rest, reading);
+    if (on_gpu)
+        return (struct computing){fmax(weights / p->gpu_bw, flops / p->gpu_flops),
+                                  fmax(kv / p->gpu_bw, attend_flops / p->gpu_attend) +
+                                      SW_LAYER_LAUNCHES * p->gpu_launch};
+    return (struct computing){fmax(weights / p->host_bw, flops / p->cpu_flops),
+                              fmax(kv / p->host_bw, attend_flops / cpu_attend)};
+}
+
+struct sw_layer_parts sw_layer_parts(const struct sw_cost *c, const struct sw_rank_resources *p,
+                                     const struct sw_layer_footprint *layer, struct sw_place place,
+                                     const struct sw_load *load)
+{
+    const bool passing = place.by_gpu && place.tier == SW_TIER_HOST;
+    const bool streamed = place.tier == SW_TIER_STREAMED || passing;
+    const struct computing t = layer_computing(c, p, layer, streamed, load);
+    const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
+    const double weights = (double)layer->weight_bytes;
+    struct sw_layer_parts parts = {.computing = t.products + t.rest};
+    if (layer_idle(layer, load))
+        return (struct sw_layer_parts){0};
+    if (!streamed) {
+        parts.memory = (read_bytes(c, layer, load->rows) + kv) / p->both_bw;
+        return parts;
     }
-    double t = products + rest;
-    if (tier == SW_TIER_STREAMED && place.cached != SW_READ_WHOLE) {
-        const double copying = sw_layer_moved_bytes(c, layer, place.cached, load->rows) / p->bus_bw;
-        return layer->n_experts ? fmax(products, copying) + rest : t + copying;
+    parts.bus = weights / p->bus_bw;
+    parts.memory = weights / p->both_bw;
+    if (passing) { /* its KV is in host memory: earlier rows come along and new ones go back, before
+                      and after the rest */
+        const double copies = kv + (double)layer->kv_row_bytes * load->rows;
+        parts.computing += copies / p->bus_bw;
+        parts.bus += copies / p->bus_bw;
+        parts.memory += copies / p->both_bw;
     }
-    if (streamed)
-        t = fmax(t, (double)layer->weight_bytes / p->bus_bw);
-    if (passing) /* its KV is in host memory: earlier rows come along and new ones
-                                    go back, before and after the rest */
-        t += (kv + (double)layer->kv_row_bytes * load->rows) / p->bus_bw;
-    return t;
+    return parts;
+}
+
+static double layer_disk_time(const struct sw_cost *c, const struct sw_rank_resources *p,
+                              const struct sw_layer_footprint *layer, struct sw_place place,
+                              const struct sw_load *load)
+{
+    struct computing t = layer_computing(c, p, layer, place.by_gpu, load);
+    const double bytes = sw_layer_moved_bytes(c, layer, place.cached, load->rows);
+    const double reading = bytes * c->disk_scale / p->disk_bw;
+    if (place.by_gpu) /* it is copied when the one before it has been run */
+        t.products += bytes / p->bus_bw;
+    /* which experts are to be read is known only behind attention */
+    if (place.cached != SW_READ_WHOLE && layer->n_experts)
+        return fmax(t.products, reading) + t.rest;
+    return fmax(t.products + t.rest, reading);
+}
+
+double sw_layer_time(const struct sw_cost *c, const struct sw_rank_resources *p,
+                     const struct sw_layer_footprint *layer, struct sw_place place,
+                     const struct sw_load *load)
+{
+    const bool by_expert = place.tier == SW_TIER_STREAMED && place.cached != SW_READ_WHOLE;
+    if (layer_idle(layer, load))
+        return 0;
+    if (place.tier == SW_TIER_DISK)
+        return layer_disk_time(c, p, layer, place, load);
+    if (place.tier == SW_TIER_GPU || by_expert) {
+        const struct computing t = layer_computing(c, p, layer, true, load);
+        const double copying =
+            by_expert ? sw_layer_moved_bytes(c, layer, place.cached, load->rows) / p->bus_bw : 0;
+        return layer->n_experts ? fmax(t.products, copying) + t.rest
+                                : t.products + t.rest + copying;
+    }
+    const struct sw_layer_parts parts = sw_layer_parts(c, p, layer, place, load);
+    return fmax(parts.computing, fmax(parts.bus, parts.memory));
 }
 
 double sw_embed_time(const struct sw_cost *c, const struct sw_rank_resources *p, bool on_gpu,

@@ -26,7 +26,20 @@ struct sw_place {
     int cached;  /* of a disk or streamed layer: experts that are kept, or SW_READ_WHOLE */
 };
 
-/* Seconds of one micro-batch. */
+/*
+ * What a layer in host memory asks for in one micro-batch, in seconds: of the device that computes
+ * it; of the bus, where it is streamed; of host memory, from which CPU and bus read. Layers of both
+ * kinds take turns, and while the CPU computes one the next ones pass over the bus: all of them
+ * take as long as the part of which there is most.
+ */
+struct sw_layer_parts {
+    double computing, bus, memory;
+};
+struct sw_layer_parts sw_layer_parts(const struct sw_cost *cost,
+                                     const struct sw_rank_resources *resources,
+                                     const struct sw_layer_footprint *layer, struct sw_place place,
+                                     const struct sw_load *load);
+/* Seconds of one micro-batch, for layers in host memory if all are like this one. */
 double sw_layer_time(const struct sw_cost *cost, const struct sw_rank_resources *resources,
                      const struct sw_layer_footprint *layer, struct sw_place place,
                      const struct sw_load *load);

@@ -55,7 +55,7 @@ static bool priced_is_possible(const struct sw_cost *c, const struct sw_kind *k,
         return false;
     if (t.unit > 0 && ((needs_gpu && o->no_gpu_experts) || (!t.streams && !t.disk)))
         return false;
-    if (t.prompt && (k->prompt_loses || c->fp->has_encoder))
+    if (t.prompt && c->fp->has_encoder)
         return false;
     return !needs_gpu ||
            o->gpu_context + c->fp->gpu_work_bytes + priced_buffers(c, t) <= r->gpu_cap;
@@ -100,7 +100,8 @@ static void priced_mode_fill(const struct priced *p, const struct sw_kind *k, st
     priced_rooms(c, m->have, m->room);
     for (int i = 0; i < c->n_layers; i++) {
         const uint64_t weights = c->weights[i + 1] - c->weights[i], kv = c->kv[i + 1] - c->kv[i];
-        sw_ps off = priced_layer(k->host[t.prompt], i) + priced_paid(p, weights + kv);
+        const sw_ps *host = (t.streams && !t.unit ? k->host_beside : k->host)[t.prompt];
+        sw_ps off = priced_layer(host, i) + priced_paid(p, weights + kv);
         if (t.streams)
             off = sw_min_i64(off, priced_layer(k->streamed[t.unit], i) +
                                       priced_paid(p, weights - (apart[i + 1] - apart[i])));

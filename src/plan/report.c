@@ -166,7 +166,7 @@ static void put_gpu_rank(const struct printer *p, const struct sw_plan_stage *s)
 {
     const struct sw_node *node = &p->r->cluster->nodes[s->node];
     const struct sw_device *device = &node->devices[s->device];
-    char text[128], name[24], rank[16];
+    char text[192], name[24], rank[16];
     struct bar bar = {0};
     describe_gpu(s, text, sizeof text);
     snprintf(name, sizeof name, "gpu%d", s->device);
@@ -198,7 +198,7 @@ static void report_put_node(const struct printer *p, int n)
     const struct sw_node *node = &p->r->cluster->nodes[n];
     struct bar host = {0};
     int ranks = 0;
-    char text[128] = "", more[128], rank[16];
+    char text[192] = "", more[192], rank[16];
     sw_strbuf_printf(p->out, "\n%s\n", node->name);
     for (int r = 0; r < plan->n_ranks; r++) {
         const struct sw_plan_stage *s = &plan->stages[r];

@@ -42,6 +42,12 @@ static inline int sw_tiers_layers(const struct sw_tiers *t)
     return t->n_gpu + t->n_host + t->n_streamed + t->n_disk;
 }
 
+/* Whether CPU and bus are at work at the same time: see sw_tier_at. */
+static inline bool sw_tiers_mixed(const struct sw_tiers *t)
+{
+    return t->n_host > 0 && t->n_streamed > 0 && !t->by_expert;
+}
+
 /* Whether the i-th of `all` things is one of n of them that are spread evenly, the last one among
  * them. */
 static inline bool sw_is_spread(int i, int n, int all)

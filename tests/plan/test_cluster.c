@@ -35,7 +35,7 @@ static void reads_speeds(void)
     CU_ASSERT_EQUAL_FATAL(
         parse("(gpu:22G/24G@672GB/s@16TF@5TF@3.5us gpu:8G "
               "host:60G/64G@80GB/s@45GB/s@1.2TF@0.7TF@90GF "
-              "bus:24GB/s "
+              "bus:24GB/s@90GB/s "
               "disk:3GB/s name:lab ranks:4 cores:16) link:1.2GB/s/30us # a comment",
               &cl),
         SW_OK);
@@ -48,7 +48,8 @@ static void reads_speeds(void)
     CU_ASSERT(n->host_bandwidth == 80e9 && n->rank_bandwidth == 45e9 && n->cpu_flops == 1.2e12);
     CU_ASSERT(n->devices[0].attend == 5e12 && n->devices[1].attend == 0);
     CU_ASSERT(n->cpu_attend == 0.7e12 && n->cpu_attend_decode == 90e9);
-    CU_ASSERT(n->bus_bandwidth == 24e9 && n->disk_bandwidth == 3e9 && n->disk_tier);
+    CU_ASSERT(n->bus_bandwidth == 24e9 && n->both_bandwidth == 90e9 && n->disk_bandwidth == 3e9 &&
+              n->disk_tier);
     CU_ASSERT(n->n_ranks == 4 && n->cores == 16 && !strcmp(n->name, "lab"));
     CU_ASSERT(cl.link_bandwidth == 1.2e9);
     CU_ASSERT_DOUBLE_EQUAL(cl.link_latency, 30e-6, 1e-12);
@@ -108,7 +109,7 @@ static void goes_both_ways(void)
         "3x(host:1000000007 ranks:2 cores:5 load:123456789B/s) local:7GB/s/1us",
         ("2x(gpu:3x7777M/8G@271.828GB/s@3.14159TF@1.9us gpu:80G "
          "host:1G/2G@99.9GB/s@33.3GB/s@0.7TF@0.3TF@77GF "
-         "bus:31.5GB/s disk:3x0.9GB/s name:rack) + (host:1T) link:12.3GB/s/1.7us"),
+         "bus:31.5GB/s@70.25GB/s disk:3x0.9GB/s name:rack) + (host:1T) link:12.3GB/s/1.7us"),
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct sw_cluster a, b, c;

@@ -146,6 +146,10 @@ fi
 # Gemma 3 with images: what its part for text needs, with windows in five layers of six.
 check gemma-3-27b.txt 0 gemma-3-27b "1x(gpu:2x24G host:64G)" --weights q8_0 --context 16384
 # An encoder-decoder: its encoder keeps no KV, each layer of its decoder that of the source, too.
+# cores and bus together: with the rate of both at once measured, and with many sequences
+both="1x(gpu:24G host:128G@60GB/s@1TF bus:25GB/s"
+check both-latency.txt 0 opt-30b "$both@85GB/s)" --context 640
+check both-throughput.txt 0 opt-30b "$both)" --context 640 --objective throughput --slots 32
 check t5-3b.txt 0 t5-3b "1x(gpu:8G host:64G) + 1x(host:64G)" --weights f32 --context 512
 # NF4 of 176 billion parameters on two GPUs and 64 GiB: with the usual context only nested absmax fits, both
 # asked for and as bitsandbytes' config says it; with what a request needs plain NF4 does, too.
