@@ -9,7 +9,8 @@
 #                            GPU that is lent for minutes
 #
 #   build     the program, libspillway_cuda.so and the tests for this GPU, into build-gpu/
-#   kernels   tests/gpu/ with the real kernels, and steps kept as CUDA graphs (tests/gpulib/test_graphs.c)
+#   kernels   tests/gpu/ with the real kernels, steps kept as CUDA graphs (tests/gpulib/test_graphs.c), and experts
+#             that are copied when they are chosen (tests/gpulib/test_gpu_experts.c)
 #   measure   decode and prefill of single products and attention, beside the GPU's memory and cuBLAS;
 #             `probe`; decode of gpt-j-6b (f16, int8): steps kept as graphs and launched one by one, and
 #             layers streamed from host memory, as shares of what memory and the bus give

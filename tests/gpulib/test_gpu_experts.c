@@ -65,7 +65,8 @@ static bool same_bits(const struct job *a, const struct job *b)
 
 static void path_of(const char *name, char *dir, size_t cap)
 {
-    snprintf(dir, cap, "%s/tests/models/tiny/%s", SW_SOURCE_DIR, name);
+    const char *root = getenv("SW_SOURCE_DIR"); /* in a bundle it is elsewhere */
+    snprintf(dir, cap, "%s/tests/models/tiny/%s", root ? root : SW_SOURCE_DIR, name);
 }
 
 /* One slice gives the bits of another; returns what it counted. */
