@@ -119,6 +119,18 @@ double sw_read_block_rate(struct sw_read_block *block, double seconds)
     return worked_rate(block->worked, n);
 }
 
+void *sw_read_block_memory(const struct sw_read_block *block, size_t *bytes)
+{
+    const int n = pool_threads_or_one(block->pool);
+    *bytes = 0;
+    for (int i = 0; i < n; i++) {
+        *bytes += block->worked[i].touched;
+        if (block->worked[i].touched < block->part)
+            break;
+    }
+    return block->data;
+}
+
 void sw_read_block_free(struct sw_read_block *block)
 {
     if (!block)

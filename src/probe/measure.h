@@ -43,6 +43,8 @@ enum sw_status sw_read_block_create(struct sw_pool *pool, size_t bytes, double s
  * system provided less than 5/8 of it, which may fit into the caches.
  */
 double sw_read_block_rate(struct sw_read_block *block, double seconds);
+/* The start of the block's memory, and how many bytes from there on the system has provided. */
+void *sw_read_block_memory(const struct sw_read_block *block, size_t *bytes);
 void sw_read_block_free(struct sw_read_block *block);
 
 /*

@@ -6,6 +6,7 @@
 #include "base/pool.h"
 #include "base/version.h"
 #include "probe/gpu.h"
+#include "probe/gpu_copying.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 #define BRIEF_S 0.02          /* for hops when no time is given: a small model waits for them */
 #define PRODUCT_SHARE 0.8     /* rate of a prompt's products over that in registers (SPEED.md) */
 #define BLOCK_MIN (64u << 20) /* least bytes of all blocks of a node */
-#define BLOCK_CACHES 2        /* least size of all blocks of a node, in its last-level caches */
+#define COPY_MOST ((size_t)256 << 20) /* bytes of memory that are pinned to copy from */
+#define BLOCK_CACHES 2 /* least size of all blocks of a node, in its last-level caches */
 
 static enum sw_status probe_read_machine(const struct sw_probe_options *options,
                                          struct sw_probe_rank *info)
@@ -133,6 +135,32 @@ static bool first_on_node(const struct sw_probe *probe, int rank)
     return true;
 }
 
+/* Whether any rank sees a GPU; then all ranks take part in measuring. */
+static bool any_gpu(const struct sw_probe *probe)
+{
+    for (int i = 0; i < probe->n_ranks; i++)
+        if (probe->ranks[i].n_seen)
+            return true;
+    return false;
+}
+
+/* All ranks of a node read at the same time, while their GPUs copy from the same memory. */
+static enum sw_status measure_both(struct sw_transport *t, struct sw_read_block *block,
+                                   double seconds, struct sw_probe_rank *info)
+{
+    size_t bytes;
+    void *memory = sw_read_block_memory(block, &bytes);
+    bytes = bytes < COPY_MOST ? bytes : COPY_MOST;
+    struct sw_gpu_copying *copying =
+        info->n_devices ? sw_gpu_copying_start(info->device, memory, bytes) : NULL;
+    enum sw_status status = sw_transport_barrier(t);
+    const double read = status == SW_OK ? sw_read_block_rate(block, seconds) : 0;
+    const double copied = sw_gpu_copying_stop(copying);
+    if (read > 0 && (copied > 0 || !info->n_devices))
+        info->both_bandwidth = read + copied;
+    return status == SW_OK ? sw_transport_barrier(t) : status;
+}
+
 static enum sw_status measure_memory(struct sw_transport *t, const struct sw_probe_options *options,
                                      const struct sw_probe *probe, struct sw_pool *pool,
                                      struct sw_probe_rank *info)
@@ -151,6 +179,8 @@ static enum sw_status measure_memory(struct sw_transport *t, const struct sw_pro
             info->alone_bandwidth = sw_read_block_rate(block, seconds * ALONE);
         status = sw_transport_barrier(t);
     }
+    if (status == SW_OK && any_gpu(probe))
+        status = measure_both(t, block, seconds * TOGETHER, info);
     if (status == SW_OK && options->attention.head_dim > 0) {
         info->attend_decode = sw_attend_decode_rate(block, &options->attention, seconds * ATTEND);
         status = sw_transport_barrier(t);
@@ -186,15 +216,6 @@ static enum sw_status measure_gpu(struct sw_transport *t, struct sw_probe_rank *
     if (info->n_devices)
         sw_gpu_correct(info->device, share->sharers, share->beside_context, &info->devices[0]);
     return SW_OK;
-}
-
-/* Whether any rank sees a GPU; then all ranks take part in measuring. */
-static bool any_gpu(const struct sw_probe *probe)
-{
-    for (int i = 0; i < probe->n_ranks; i++)
-        if (probe->ranks[i].n_seen)
-            return true;
-    return false;
 }
 
 static enum sw_status probe_measure(struct sw_transport *t, const struct sw_probe_options *options,

@@ -39,13 +39,15 @@ struct sw_probe_rank {
     struct sw_host_memory memory;
     double read_bandwidth;  /* bytes per second from host memory */
     double alone_bandwidth; /* bytes per second with no other rank reading; first of a node only */
-    double flops;           /* floating-point operations per second in matrix products */
-    double attend;          /* floating-point operations per second in attention */
-    double attend_decode;   /* the same of decoded tokens */
-    double disk_bandwidth;  /* bytes per second from disk */
-    double link_latency;    /* seconds to the next rank */
-    double link_bandwidth;  /* bytes per second to the next rank */
-    int32_t n_seen;         /* number of GPUs that this rank sees */
+    double
+        both_bandwidth;   /* bytes per second that it and its GPU's bus read together; 0: unknown */
+    double flops;         /* floating-point operations per second in matrix products */
+    double attend;        /* floating-point operations per second in attention */
+    double attend_decode; /* the same of decoded tokens */
+    double disk_bandwidth;                 /* bytes per second from disk */
+    double link_latency;                   /* seconds to the next rank */
+    double link_bandwidth;                 /* bytes per second to the next rank */
+    int32_t n_seen;                        /* number of GPUs that this rank sees */
     char seen[SW_MAX_DEVICES][SW_GPU_BUS]; /* (n_seen) their addresses on the bus */
     char visible[64];                      /* CUDA_VISIBLE_DEVICES of this rank; "": unset */
     int32_t shares;                        /* 1: drives a GPU of other ranks rather than none */

@@ -41,7 +41,8 @@ static uint64_t node_free_memory(const struct sw_probe *probe, int first, int en
 
 static void node_fill_speeds(const struct sw_probe *probe, int first, int end, struct sw_node *node)
 {
-    double bandwidth = 0, alone = 0, flops = 0, disk = 0, bus = 0;
+    double bandwidth = 0, alone = 0, flops = 0, disk = 0, bus = 0, both = 0;
+    bool all_both = true;
     double attend = 0, attend_decode = 0;
     for (int i = first; i < end; i++) {
         bandwidth += probe->ranks[i].read_bandwidth;
@@ -50,6 +51,8 @@ static void node_fill_speeds(const struct sw_probe *probe, int first, int end, s
         attend_decode += probe->ranks[i].attend_decode;
         disk += probe->ranks[i].disk_bandwidth;
         bus += probe->ranks[i].to_device;
+        both += probe->ranks[i].both_bandwidth;
+        all_both = all_both && probe->ranks[i].both_bandwidth > 0;
         if (probe->ranks[i].alone_bandwidth > alone)
             alone = probe->ranks[i].alone_bandwidth;
     }
@@ -65,6 +68,8 @@ static void node_fill_speeds(const struct sw_probe *probe, int first, int end, s
         node->cpu_attend_decode = attend_decode;
     if (bus > 0)
         node->bus_bandwidth = bus;
+    if (bus > 0 && all_both)
+        node->both_bandwidth = both;
     if (disk > 0)
         node->disk_bandwidth = disk;
 }

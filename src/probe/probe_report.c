@@ -354,6 +354,8 @@ void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)
         if (first >= 0 && probe->ranks[first].read_bandwidth > 0)
             sw_strbuf_printf(out, ", read at %.1f GB/s together, %.1f GB/s by one rank alone",
                              node->host_bandwidth / 1e9, node->rank_bandwidth / 1e9);
+        if (node->both_bandwidth > 0)
+            sw_strbuf_printf(out, ", %.1f with the bus", node->both_bandwidth / 1e9);
         if (node->cpu_attend > 0)
             sw_strbuf_printf(out, ", attention at %.0f GFLOP/s", node->cpu_attend / 1e9);
         if (node->cpu_attend_decode > 0)

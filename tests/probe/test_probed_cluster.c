@@ -44,6 +44,10 @@ static void ranks_of_a_host_become_a_node(void)
     p.ranks[0].attend_decode = 2e10;
     p.ranks[1].attend_decode = 3e10;
     p.ranks[2].memory.cgroup_free = 8 * GIB;
+    for (int i = 0; i < 3; i++) {
+        p.ranks[i].to_device = i < 2 ? 6e9 : 0;
+        p.ranks[i].both_bandwidth = 13e9;
+    }
     CU_ASSERT_EQUAL(sw_probe_cluster(&p), SW_OK);
     CU_ASSERT_EQUAL_FATAL(p.cluster.n_nodes, 2);
     const struct sw_node *a = &p.cluster.nodes[0], *b = &p.cluster.nodes[1];
@@ -53,6 +57,9 @@ static void ranks_of_a_host_become_a_node(void)
     CU_ASSERT_EQUAL(a->host_total, 64 * GIB);
     CU_ASSERT_DOUBLE_EQUAL(a->host_bandwidth, 20e9, 1);
     CU_ASSERT_DOUBLE_EQUAL(a->rank_bandwidth, 15e9, 1);
+    CU_ASSERT_DOUBLE_EQUAL(a->bus_bandwidth, 12e9, 1);
+    CU_ASSERT_DOUBLE_EQUAL(a->both_bandwidth, 26e9, 1);
+    CU_ASSERT_EQUAL(p.cluster.nodes[1].both_bandwidth, 0); /* it has no bus */
     CU_ASSERT_DOUBLE_EQUAL(a->cpu_flops, 2e12, 1);
     CU_ASSERT_DOUBLE_EQUAL(a->cpu_attend, 7e11, 1);
     CU_ASSERT_DOUBLE_EQUAL(a->cpu_attend_decode, 5e10, 1);
