@@ -11,12 +11,13 @@
 #define BLOCK 32
 #define BYTES (BLOCK / 2)
 
+/* Which rows of the file a matrix has: all, or those that are even or odd, whose parts have the
+ * bytes of two rows each. */
+enum { MXFP4_ALL = -1, MXFP4_EVEN = 0, MXFP4_ODD = 1 };
+
 /* In memory an exponent, then bytes that have elements i and i + 16. */
-static void mxfp4_make(const struct sw_made_rows *rows, void *out)
+static void mxfp4_make_row(const uint8_t *from, const uint8_t *scales, int64_t n, uint8_t *to)
 {
-    const int64_t n = rows->n_rows * (rows->tensor->shape[1] / BLOCK);
-    const uint8_t *from = rows->parts[0], *scales = rows->parts[1];
-    uint8_t *to = out;
     for (int64_t b = 0; b < n; b++, from += BYTES, to += 1 + BYTES) {
         to[0] = scales[b];
         for (int i = 0; i < BYTES; i++) {
@@ -27,22 +28,52 @@ static void mxfp4_make(const struct sw_made_rows *rows, void *out)
     }
 }
 
+static void mxfp4_make(const struct sw_made_rows *rows, void *out)
+{
+    const int64_t n = rows->tensor->shape[1] / BLOCK, which = rows->made->whole[0];
+    const int64_t step = which == MXFP4_ALL ? n : 2 * n, skip = which == MXFP4_ODD ? n : 0;
+    for (int64_t r = 0; r < rows->n_rows; r++) {
+        const int64_t block = r * step + skip;
+        mxfp4_make_row((const uint8_t *)rows->parts[0] + block * BYTES,
+                       (const uint8_t *)rows->parts[1] + block, n,
+                       (uint8_t *)out + r * n * (1 + BYTES));
+    }
+}
+
 static const struct sw_made_form mxfp4_blocks = {NULL, mxfp4_make};
 
 static enum sw_status mxfp4_add(struct sw_adapting *a, const char *stem,
                                 const struct sw_tensor *blocks, const struct sw_tensor *scales,
-                                int64_t expert)
+                                int64_t expert, int which)
 {
     const int64_t *shape = blocks->shape + (blocks->rank - 3);
-    const uint64_t row = (uint64_t)shape[1], first = (uint64_t)(expert * shape[0]);
-    struct sw_made made = {.form = &mxfp4_blocks};
+    const int64_t rows_each = which == MXFP4_ALL ? 1 : 2, rows = shape[0] / rows_each;
+    const uint64_t row = (uint64_t)(shape[1] * rows_each), first = (uint64_t)(expert * rows);
+    struct sw_made made = {.form = &mxfp4_blocks, .whole = {which}};
     sw_made_add(&made, blocks, BYTES * row);
     sw_made_add(&made, scales, row);
     for (int i = 0; i < 2; i++) {
         made.parts[i].offset += first * made.parts[i].row_bytes;
-        made.parts[i].bytes = (uint64_t)shape[0] * made.parts[i].row_bytes;
+        made.parts[i].bytes = (uint64_t)rows * made.parts[i].row_bytes;
     }
-    return sw_adapting_add(a, stem, &sw_format_mxfp4, shape[0], BLOCK * shape[1], &made);
+    return sw_adapting_add(a, stem, &sw_format_mxfp4, rows, BLOCK * shape[1], &made);
+}
+
+/* One expert of a stack; where it has gate and up by turns, each of them by itself, too. */
+static enum sw_status mxfp4_add_expert(struct sw_adapting *a, const char *stem,
+                                       const struct sw_tensor *blocks,
+                                       const struct sw_tensor *scales, int64_t expert)
+{
+    static const char both[] = "gate_up_proj", *const halves[] = {".even", ".odd"};
+    const size_t n = strlen(stem), end = sizeof both - 1;
+    char name[SW_ADAPTING_NAME_MAX + 32];
+    snprintf(name, sizeof name, "%s.%lld", stem, (long long)expert);
+    SW_TRY(mxfp4_add(a, name, blocks, scales, expert, MXFP4_ALL));
+    for (int half = 0; half < 2 && n > end && strcmp(stem + n - end, both) == 0; half++) {
+        snprintf(name, sizeof name, "%s.%lld%s", stem, (long long)expert, halves[half]);
+        SW_TRY(mxfp4_add(a, name, blocks, scales, expert, half));
+    }
+    return SW_OK;
 }
 
 static enum sw_status mxfp4_matrix(struct sw_adapting *a, const struct sw_tensor *tensor,
@@ -62,12 +93,10 @@ static enum sw_status mxfp4_matrix(struct sw_adapting *a, const struct sw_tensor
     if (tensor->rank == 3) {
         snprintf(name, sizeof name, "%.*s",
                  (int)(end && strcmp(stem + end, ".weight") == 0 ? end : strlen(stem)), stem);
-        return mxfp4_add(a, name, tensor, scales, 0);
+        return mxfp4_add(a, name, tensor, scales, 0, MXFP4_ALL);
     }
-    for (int64_t expert = 0; expert < tensor->shape[0]; expert++) {
-        snprintf(name, sizeof name, "%s.%lld", stem, (long long)expert);
-        SW_TRY(mxfp4_add(a, name, tensor, scales, expert));
-    }
+    for (int64_t expert = 0; expert < tensor->shape[0]; expert++)
+        SW_TRY(mxfp4_add_expert(a, stem, tensor, scales, expert));
     return SW_OK;
 }
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/checkpoint.h"
+#include "checkpoint/expert_stacks.h"
 #include "checkpoint/gguf_model.h"
 #include "checkpoint/gguf_tensors.h"
 #include "checkpoint/gguf_tokenizer.h"
@@ -150,6 +151,8 @@ static enum sw_status folder_adapted(const char *path, const struct sw_adapter *
     enum sw_status status = sw_checkpoint_open(path, out);
     if (status == SW_OK && adapter)
         status = sw_adapter_apply(adapter, config, out);
+    if (status == SW_OK)
+        status = sw_expert_stacks(out);
     if (status != SW_OK)
         sw_tensors_free(out);
     return status;

@@ -2,6 +2,8 @@
  * The transformer block, written once over the backend's operations. Differences between families
  * are in the architecture row and the dimensions (model/arch.h).
  */
+#include "base/checked.h"
+#include "engine/expert_choice.h"
 #include "engine/stage.h"
 
 #include <math.h>
@@ -180,6 +182,7 @@ static enum sw_status block_attention(const struct block *k, const struct input 
                                    .cap = d->score_cap,
                                    .window = k->kind & SW_LAYER_SLIDING ? d->window : 0,
                                    .d_slopes = device->d_slopes,
+                                   .d_sinks = k->w->d_vector[SW_W_SINKS],
                                    .d_q = device->d_qkv + at->q,
                                    .q_ld = at->width,
                                    .q_head = at->q_head,
@@ -226,30 +229,28 @@ static enum sw_status project_down(const struct block *k)
     return SW_OK;
 }
 
-/* Softmax over all experts in f32, the n_experts_used likeliest (lower index on ties), renormalised
- * when the model says so. chosen, shares: (n_experts_used). */
-static void route(const struct sw_dims *d, const float *scores, int32_t *chosen, float *shares)
+/* The router's product of h and what it corrects by, in the stage's host scratch. */
+static enum sw_status block_score(const struct block *k, const float *d_h)
 {
-    float max = scores[0], sum = 0, kept = 0;
-    for (int e = 1; e < d->n_experts; e++)
-        max = scores[e] > max ? scores[e] : max;
-    for (int e = 0; e < d->n_experts; e++)
-        sum += expf(scores[e] - max);
-    for (int i = 0; i < d->n_experts_used; i++) {
-        int best = -1;
-        for (int e = 0; e < d->n_experts; e++) {
-            bool taken = false;
-            for (int j = 0; j < i; j++)
-                taken = taken || chosen[j] == e;
-            if (!taken && (best < 0 || scores[e] > scores[best]))
-                best = e;
-        }
-        chosen[i] = best;
-        shares[i] = expf(scores[best] - max) / sum;
-        kept += shares[i];
-    }
-    for (int i = 0; i < d->n_experts_used && d->norm_topk; i++)
-        shares[i] /= kept;
+    const int64_t experts = k->d->n_experts, n = k->batch->n_rows;
+    const float *d_correction = k->w->d_vector[SW_W_ROUTER_CORRECTION];
+    SW_TRY(block_product(k, &k->w->matrix[SW_W_ROUTER], k->w->d_vector[SW_W_ROUTER_BIAS], d_h,
+                         k->ld, (int)n, k->device->d_router, experts, false));
+    if (d_correction)
+        SW_TRY(k->b->ops->download(k->b, k->s->correction, d_correction,
+                                   (size_t)experts * sizeof(float)));
+    return k->b->ops->download(k->b, k->s->scores, k->device->d_router,
+                               (size_t)(n * experts) * sizeof(float));
+}
+
+static struct sw_expert_scores block_row_scores(const struct block *k, int row)
+{
+    const struct sw_stage *s = k->s;
+    return (struct sw_expert_scores){
+        .scores = s->scores + (int64_t)row * k->d->n_experts,
+        .correction = k->w->d_vector[SW_W_ROUTER_CORRECTION] ? s->correction : NULL,
+        .room = s->correction + k->d->n_experts,
+        .groups = s->groups};
 }
 
 /* Chooses each row's experts: s->chosen (n_rows, n_experts_used), and the shares behind those that
@@ -257,16 +258,39 @@ static void route(const struct sw_dims *d, const float *scores, int32_t *chosen,
 static enum sw_status block_route(const struct block *k, const float *d_h)
 {
     struct sw_stage *s = k->s;
-    const struct sw_dims *d = k->d;
-    const int n = k->batch->n_rows, used = d->n_experts_used;
-    SW_TRY(block_product(k, &k->w->matrix[SW_W_ROUTER], NULL, d_h, k->ld, n, k->device->d_router,
-                         d->n_experts, false));
-    SW_TRY(k->b->ops->download(k->b, s->scores, k->device->d_router,
-                               (size_t)n * (size_t)d->n_experts * sizeof(float)));
+    const int n = k->batch->n_rows, used = k->d->n_experts_used;
+    SW_TRY(block_score(k, d_h));
     for (int r = 0; r < n; r++)
-        route(d, s->scores + (int64_t)r * d->n_experts, s->chosen + r * used,
-              s->shares + n + r * used);
+        sw_choose_experts(k->model, block_row_scores(k, r), s->chosen + r * used,
+                          s->shares + n + r * used);
     return s->route_hook ? s->route_hook(s->hook_context, k->layer, s->chosen, n) : SW_OK;
+}
+
+/* x += shared(h), the MLP that all rows see; times a sigmoid of its own router's product. */
+static enum sw_status block_shared(const struct block *k, const float *d_h)
+{
+    struct sw_stage *s = k->s;
+    const struct sw_device_context *device = k->device;
+    const int n = k->batch->n_rows;
+    const struct input in = {.d_h = (float *)(uintptr_t)d_h};
+    const bool weighted = k->w->matrix[SW_W_SHARED_ROUTER].d_data;
+    float *d_out = weighted ? device->d_expert_out : device->d_x, *d_up = device->d_up;
+    SW_TRY(block_project(k, &in, k->ld, &k->w->matrix[SW_W_SHARED_UP], NULL, true, n, d_up,
+                         s->work.up));
+    SW_TRY(project_down_by(k, &k->w->matrix[SW_W_SHARED_DOWN], NULL, n, d_out,
+                           weighted ? k->d->hidden : k->ld, !weighted));
+    if (!weighted)
+        return SW_OK;
+    SW_TRY(block_product(k, &k->w->matrix[SW_W_SHARED_ROUTER], NULL, d_h, k->ld, n,
+                         device->d_router, 1, false));
+    SW_TRY(k->b->ops->download(k->b, s->scores, device->d_router, (size_t)n * sizeof(float)));
+    for (int r = 0; r < n; r++) {
+        s->rows[r] = r;
+        s->scores[r] = 1 / (1 + expf(-s->scores[r]));
+    }
+    k->b->ops->scatter_add(k->b, d_out, k->d->hidden, s->rows, s->scores, n, k->d->hidden,
+                           device->d_x, k->ld);
+    return SW_OK;
 }
 
 /* Lists the rows that chose an expert, with its share of each; returns how many. *before: choices
@@ -287,6 +311,13 @@ static int block_expert_rows(const struct block *k, int expert, int64_t *before)
     return m;
 }
 
+/* The bias of an expert's matrix; NULL: it has none. */
+static const float *block_expert_bias(const struct block *k, enum sw_weight id, int e, int64_t rows)
+{
+    const float *d_first = k->w->d_vector[id];
+    return d_first ? d_first + e * (int64_t)(sw_vector_bytes(rows) / sizeof(float)) : NULL;
+}
+
 /* d_out (m, hidden) = expert(h) of the listed rows */
 static enum sw_status block_expert(const struct block *k, const float *d_h, int expert, int m,
                                    float *d_out)
@@ -295,9 +326,12 @@ static enum sw_status block_expert(const struct block *k, const float *d_h, int 
     const int64_t hidden = k->d->hidden;
     const struct input in = {.d_h = device->d_expert_in};
     k->b->ops->gather(k->b, d_h, k->ld, k->s->rows, m, hidden, device->d_expert_in, hidden);
-    SW_TRY(block_project(k, &in, hidden, &k->w->expert_up[expert], NULL, true, m, device->d_up,
-                         k->s->work.up));
-    return project_down_by(k, &k->w->expert_down[expert], NULL, m, d_out, hidden, false);
+    SW_TRY(block_project(k, &in, hidden, &k->w->expert_up[expert],
+                         block_expert_bias(k, SW_W_EXPERT_UP_BIAS, expert, 2 * k->d->expert_ffn),
+                         true, m, device->d_up, k->s->work.up));
+    return project_down_by(k, &k->w->expert_down[expert],
+                           block_expert_bias(k, SW_W_EXPERT_DOWN_BIAS, expert, hidden), m, d_out,
+                           hidden, false);
 }
 
 /* x += share * out, of the listed rows */
@@ -328,12 +362,9 @@ static enum sw_status block_look_ahead(const struct block *k)
     struct block ahead = *k;
     ahead.w = next;
     block_norm(&ahead, SW_W_MLP_NORM, device->d_x, device->d_h2);
-    SW_TRY(block_product(&ahead, &next->matrix[SW_W_ROUTER], NULL, device->d_h2, k->ld, rows,
-                         device->d_router, d->n_experts, false));
-    SW_TRY(k->b->ops->download(k->b, s->scores, device->d_router,
-                               (size_t)rows * (size_t)d->n_experts * sizeof(float)));
+    SW_TRY(block_score(&ahead, device->d_h2));
     for (int r = 0; r < rows; r++) {
-        route(d, s->scores + (int64_t)r * d->n_experts, chosen, shares);
+        sw_choose_experts(k->model, block_row_scores(&ahead, r), chosen, shares);
         for (int i = 0; i < used; i++) {
             int at = 0;
             while (at < n && s->foreseen[at] != chosen[i])
@@ -386,6 +417,8 @@ static enum sw_status routed_mlp(const struct block *k, const struct input *in)
 {
     const float *d_h = input_normed(k, in);
     int64_t before;
+    if (k->d->shared_ffn > 0)
+        SW_TRY(block_shared(k, d_h));
     SW_TRY(block_route(k, d_h));
     if (k->store->ops->choose)
         return block_fetched_experts(k, d_h);

@@ -185,12 +185,14 @@ static enum sw_status make_buffers(struct sw_stage *s)
     s->rows = malloc(rows * sizeof *s->rows);
     s->shares = malloc((rows * (used + 1) + used) * sizeof *s->shares);
     s->scores = malloc(rows * (experts + 1) * sizeof *s->scores);
+    s->correction = calloc(3 * experts + 1, sizeof *s->correction);
+    s->groups = calloc(experts + 1, sizeof *s->groups);
     s->chosen = malloc(rows * (used + 1) * sizeof *s->chosen);
     s->experts = malloc((experts + 1) * sizeof *s->experts);
     s->foreseen = malloc((experts + 1) * sizeof *s->foreseen);
     s->uses = malloc((size_t)o->count * sizeof *s->uses);
-    if (!s->rows || !s->shares || !s->scores || !s->chosen || !s->experts || !s->foreseen ||
-        !s->uses)
+    if (!s->rows || !s->shares || !s->scores || !s->correction || !s->groups || !s->chosen ||
+        !s->experts || !s->foreseen || !s->uses)
         return sw_fail(SW_ENOMEM, "no memory for row lists");
     return SW_OK;
 }
@@ -320,6 +322,8 @@ void sw_stage_close(struct sw_stage *s)
     free(s->rows);
     free(s->shares);
     free(s->scores);
+    free(s->correction);
+    free(s->groups);
     free(s->chosen);
     free(s->experts);
     free(s->foreseen);

@@ -393,11 +393,12 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
                                     char *d_at, struct sw_weights *w)
 {
     if (!spec->is_matrix) {
-        if (spec->expert >= 0)
-            return sw_fail(SW_EMODEL, "experts with biases are not supported");
-        w->d_vector[spec->id] = (float *)(void *)d_at;
         const struct sw_weight_piece all = {.n_sources = spec->n_sources};
-        return weights_fill(l, spec, &all, NULL, w->d_vector[spec->id]);
+        if (spec->expert >= 0)
+            return sw_fail(SW_EMODEL, "experts with such biases are not supported");
+        if (spec->index <= 0) /* biases of the other experts follow the first one's */
+            w->d_vector[spec->id] = (float *)(void *)d_at;
+        return weights_fill(l, spec, &all, NULL, (float *)(void *)d_at);
     }
     struct sw_weight_piece pieces[SW_MAX_SOURCES];
     const int n = sw_weight_pieces(spec, &l->params, pieces);

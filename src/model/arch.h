@@ -40,8 +40,13 @@ struct sw_names {
     const char *attn_post_norm, *mlp_post_norm; /* of what a branch gives, before it is added */
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;
-    const char *plain_up; /* `up`, where the config says that there is no gate */
-    const char *bias;     /* of a stack's buckets: one tensor for all of its layers */
+    const char *router_correction; /* what is added to experts' scores where they are chosen */
+    const char *expert_gate_bias, *expert_up_bias, *expert_down_bias;
+    const char *shared_gate, *shared_up, *shared_down; /* an MLP beside the experts */
+    const char *shared_router; /* its output is multiplied by the sigmoid of this product */
+    const char *sinks;         /* scores of a key without value, one a head */
+    const char *plain_up;      /* `up`, where the config says that there is no gate */
+    const char *bias;          /* of a stack's buckets: one tensor for all of its layers */
     const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_out;
     const char *memory_norm; /* of an encoder's last layer */
 };
@@ -92,6 +97,13 @@ enum sw_key {
     SW_KEY_SPARSE_STEP,
     SW_KEY_DENSE_LAYERS,
     SW_KEY_NORM_TOPK,
+    SW_KEY_ROUTED_SCALE,  /* factor of what experts give */
+    SW_KEY_GROUPS,        /* experts are chosen from the best of so many groups of them; */
+    SW_KEY_GROUPS_USED,   /* from so many of those */
+    SW_KEY_FIRST_ROUTED,  /* the first layer with experts */
+    SW_KEY_LAST_ROUTED,   /* the last one; -1: the model's last */
+    SW_KEY_SHARED,        /* experts that all rows see, as one MLP */
+    SW_KEY_SHARED_FFN,    /* its width; 0: that many experts' */
     SW_KEY_SCALED_SCORES, /* attention scores are scaled by 1 / sqrt(head_dim) */
     SW_KEY_SCORES_BY_LAYER,
     SW_KEY_SCORE_SCALE,    /* the factor itself; 0: as SW_KEY_QUERY_SCALAR says */
@@ -137,11 +149,13 @@ struct sw_arch {
     bool qk_norm_rows;             /* q_norm and k_norm are of whole rows, not of each head */
     bool qk_norm_last;             /* they come after rope */
     bool local_rope;               /* layers with a window have a rope of their own, unscaled */
-    bool window_rope;              /* where some layers have a window, only these have rope */
-    bool rope_interleaved;         /* rope rotates pairs (2i, 2i+1) */
-    int position_offset;           /* row of position 0 in the position table (OPT: 2) */
-    bool out_bias;                 /* of the attention's output, unless SW_KEY_QKV_BIAS is read */
-    bool no_out_bias;              /* not even then */
+    bool sigmoid_router;           /* experts' scores are sigmoids; else shares of a softmax */
+    bool router_bias;
+    bool window_rope;      /* where some layers have a window, only these have rope */
+    bool rope_interleaved; /* rope rotates pairs (2i, 2i+1) */
+    int position_offset;   /* row of position 0 in the position table (OPT: 2) */
+    bool out_bias;         /* of the attention's output, unless SW_KEY_QKV_BIAS is read */
+    bool no_out_bias;      /* not even then */
     bool head_bias;
     bool gate_by_config; /* SW_KEY_ACTIVATION says "gated-" where there is a gate */
     bool plain_scores;   /* attention scores are not scaled */

@@ -113,9 +113,11 @@ static enum sw_status refuse_flags(struct sw_config *config)
     static const struct {
         enum sw_key key;
         bool supported;
-    } rows[] = {{SW_KEY_NORM_WEIGHTS, true},     {SW_KEY_SCALED_SCORES, true},
-                {SW_KEY_SCORES_BY_LAYER, false}, {SW_KEY_QK_NORM, false},
-                {SW_KEY_BIDIRECTIONAL, false},   {SW_KEY_CROSS_ATTENTION, false}};
+    } rows[] = {{SW_KEY_NORM_WEIGHTS, true},
+                {SW_KEY_SCALED_SCORES, true},
+                {SW_KEY_SCORES_BY_LAYER, false},
+                {SW_KEY_BIDIRECTIONAL, false},
+                {SW_KEY_CROSS_ATTENTION, false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool flag;
         SW_TRY(sw_config_flag(config, rows[i].key, &flag));
@@ -146,6 +148,21 @@ static enum sw_status read_flags(struct sw_config *config, struct sw_model *m)
         d->residual = parallel ? SW_RES_PARALLEL : SW_RES_SEQUENTIAL;
     }
     return sw_config_flag(config, SW_KEY_NORMED_RESIDUAL, &d->normed_residual);
+}
+
+/* Some families have the norms of queries and keys in some of their models only. */
+static enum sw_status read_qk_norm(struct sw_config *config, struct sw_arch *arch)
+{
+    bool has;
+    if (!sw_config_has(config, SW_KEY_QK_NORM))
+        return SW_OK;
+    SW_TRY(sw_config_flag(config, SW_KEY_QK_NORM, &has));
+    if (has && !arch->names.q_norm)
+        return sw_fail(SW_EMODEL, "'%s' is true, which is not supported of %s",
+                       arch->keys[SW_KEY_QK_NORM].name, arch->title);
+    if (!has)
+        arch->names.q_norm = arch->names.k_norm = NULL;
+    return SW_OK;
 }
 
 /* Factors and caps of embeddings, scores, branches and logits. */
@@ -264,6 +281,7 @@ static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
     SW_TRY(read_stacks(&config, m));
     read_gate(&config, m->arch);
     SW_TRY(read_scales(&config, &m->dims));
+    SW_TRY(read_qk_norm(&config, m->arch));
     SW_TRY(sw_config_layers(&config, m));
     SW_TRY(read_types(root, m));
     SW_TRY(sw_model_list(m));

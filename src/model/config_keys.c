@@ -9,7 +9,8 @@
 static const double neutral[SW_KEY_COUNT] = {
     [SW_KEY_LINEAR_BIAS] = 1,    [SW_KEY_NORM_WEIGHTS] = 1, [SW_KEY_PRE_NORM] = 1,
     [SW_KEY_SCALED_SCORES] = 1,  [SW_KEY_SPARSE_STEP] = 1,  [SW_KEY_EMBED_SCALE] = 1,
-    [SW_KEY_RESIDUAL_SCALE] = 1, [SW_KEY_LOGIT_SCALE] = 1,  [SW_KEY_LOGIT_DIVISOR] = 1};
+    [SW_KEY_RESIDUAL_SCALE] = 1, [SW_KEY_LOGIT_SCALE] = 1,  [SW_KEY_LOGIT_DIVISOR] = 1,
+    [SW_KEY_ROUTED_SCALE] = 1,   [SW_KEY_GROUPS] = 1,       [SW_KEY_GROUPS_USED] = 1};
 
 static const struct {
     const char *name;
@@ -151,7 +152,11 @@ bool sw_config_activation(const char *name, enum sw_activation *out)
 static const struct {
     const char *name;
     double harmless;
-} elsewhere[] = {{"clip_qkv", 0}, {"qk_layernorm", 0}, {"attention_chunk_size", 0}, {"alibi", 0}};
+} elsewhere[] = {{"clip_qkv", 0},
+                 {"swiglu_limit", (double)SW_ACT_LIMIT},
+                 {"qk_layernorm", 0},
+                 {"attention_chunk_size", 0},
+                 {"alibi", 0}};
 
 static bool is_name_of(const struct sw_arch_key *key, const char *name)
 {
@@ -202,7 +207,8 @@ static bool is_harmless(const struct sw_config *config, enum sw_key key, const j
     enum sw_activation kind;
     switch (key) {
     case SW_KEY_ACTIVATION:
-        return text && sw_config_activation(text, &kind) && (double)kind == here;
+        return text && sw_config_activation(text, &kind) &&
+               (double)kind == (here == SW_ACT_SILU_CLAMPED ? SW_ACT_SILU : here);
     case SW_KEY_ROPE:
         text = json_string_value(json_object_get(value, "rope_type"));
         text = text ? text : json_string_value(json_object_get(value, "type"));

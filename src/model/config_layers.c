@@ -20,10 +20,31 @@ static void layers_leave_dense(const struct sw_config *config, struct sw_model *
     }
 }
 
+/* How experts are chosen and weighted, and the MLP beside them. */
+static enum sw_status layers_read_routing(struct sw_config *config, struct sw_dims *d)
+{
+    int shared;
+    SW_TRY(sw_config_float(config, SW_KEY_ROUTED_SCALE, 1e-9, 1e9, &d->routed_scale));
+    SW_TRY(sw_config_int(config, SW_KEY_GROUPS, 1, d->n_experts, &d->n_groups));
+    SW_TRY(sw_config_int(config, SW_KEY_GROUPS_USED, 1, d->n_groups, &d->n_groups_used));
+    SW_TRY(sw_config_int(config, SW_KEY_SHARED, 0, 1 << 10, &shared));
+    SW_TRY(sw_config_int(config, SW_KEY_SHARED_FFN, 1, 1 << 24, &d->shared_ffn));
+    if (d->n_experts % d->n_groups != 0 ||
+        d->n_experts / d->n_groups * d->n_groups_used < d->n_experts_used)
+        return sw_fail(SW_EMODEL, "%d of %d groups of %d experts do not give %d", d->n_groups_used,
+                       d->n_groups, d->n_experts, d->n_experts_used);
+    if (d->shared_ffn == 0 && (int64_t)shared * d->expert_ffn > 1 << 24)
+        return sw_fail(SW_EMODEL, "%d shared experts of %d are not possible", shared,
+                       d->expert_ffn);
+    if (d->shared_ffn == 0)
+        d->shared_ffn = shared * d->expert_ffn;
+    return SW_OK;
+}
+
 static enum sw_status layers_read_experts(struct sw_config *config, struct sw_model *m)
 {
     struct sw_dims *d = &m->dims;
-    int step;
+    int step, first, last;
     if (!sw_config_has(config, SW_KEY_EXPERTS))
         return SW_OK;
     SW_TRY(sw_config_int(config, SW_KEY_EXPERTS, 1, 4096, &d->n_experts));
@@ -36,11 +57,13 @@ static enum sw_status layers_read_experts(struct sw_config *config, struct sw_mo
     if (d->expert_ffn == 0)
         d->expert_ffn = d->ffn;
     config->values[SW_KEY_EXPERT_FFN] = d->expert_ffn;
-    for (int layer = 0; layer < d->n_layers; layer++)
-        if ((layer + 1) % step == 0)
+    SW_TRY(sw_config_int(config, SW_KEY_FIRST_ROUTED, 0, 1 << 30, &first));
+    SW_TRY(sw_config_int(config, SW_KEY_LAST_ROUTED, -1, 1 << 30, &last));
+    for (int layer = first; layer < d->n_layers; layer++)
+        if ((layer + 1) % step == 0 && (last <= 0 || layer <= last))
             m->layer_kinds[layer] |= SW_LAYER_ROUTED;
     layers_leave_dense(config, m);
-    return SW_OK;
+    return layers_read_routing(config, d);
 }
 
 /* ---- windows */

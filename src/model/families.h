@@ -6,5 +6,7 @@
 
 extern const struct sw_arch sw_families_dense[];
 extern const int sw_families_dense_count;
+extern const struct sw_arch sw_families_routed[];
+extern const int sw_families_routed_count;
 
 #endif

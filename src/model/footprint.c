@@ -35,7 +35,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         .qkv = sw_model_qkv_layout(model).width,
         .attention = (int64_t)d->n_heads * d->head_dim,
         .up = sw_max_i64(dense ? (int64_t)d->ffn * (gated ? 2 : 1) : 0,
-                         routed ? (int64_t)d->expert_ffn * (gated ? 2 : 1) : 0),
+                         routed ? sw_max_i64(d->expert_ffn, d->shared_ffn) * (gated ? 2 : 1) : 0),
         .router = routed ? d->n_experts : 0,
         .expert = routed ? d->hidden : 0,
         .rope = (int64_t)p->context * d->rotary_dim,
@@ -223,7 +223,7 @@ int64_t sw_model_max_cols(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
     int64_t cols = sw_max_i64(d->hidden, (int64_t)d->n_heads * d->head_dim);
-    cols = sw_max_i64(cols, sw_max_i64(d->ffn, d->expert_ffn));
+    cols = sw_max_i64(cols, sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
     return sw_max_i64(cols, d->embed_dim);
 }
 
@@ -232,7 +232,7 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows)
     const struct sw_dims *d = &model->dims;
     const int64_t halves = model->arch->gated ? 2 : 1;
     int64_t out = sw_max_i64(sw_model_qkv_layout(model).width, sw_max_i64(d->hidden, d->embed_dim));
-    out = sw_max_i64(out, halves * sw_max_i64(d->ffn, d->expert_ffn));
+    out = sw_max_i64(out, halves * sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
     const int64_t head = (SW_LOGIT_ROWS * (int64_t)d->vocab + rows - 1) / rows;
     return sw_max_i64(sw_max_i64(out, d->n_experts), rows > SW_LOGIT_ROWS ? head : d->vocab);
 }

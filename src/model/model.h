@@ -33,9 +33,12 @@ struct sw_dims {
     struct sw_query_growth query_growth;
     int window; /* positions, in layers with a sliding window */
     int n_experts, n_experts_used, expert_ffn;
-    bool norm_topk; /* expert weights are renormalised to sum 1 */
-    bool tied;      /* the head is the embedding */
-    bool tied_head; /* tied, and the file has the tensor under the head's name only */
+    int n_groups, n_groups_used; /* of experts; 1: all are one */
+    int shared_ffn;              /* width of the MLP beside the experts; 0: there is none */
+    float routed_scale;          /* factor of what experts give; 1: none */
+    bool norm_topk;              /* expert weights are renormalised to sum 1 */
+    bool tied;                   /* the head is the embedding */
+    bool tied_head;              /* tied, and the file has the tensor under the head's name only */
     bool qkv_bias, out_bias, mlp_bias, head_bias;
     bool post_norm;       /* norms after the residual sum (OPT-350m) */
     bool final_norm;      /* there is a norm before the head */
@@ -128,7 +131,15 @@ enum sw_weight {
     SW_W_ATTN_POST_NORM,
     SW_W_MLP_NORM,
     SW_W_MLP_NORM_BIAS,
+    SW_W_SINKS,
     SW_W_ROUTER,
+    SW_W_ROUTER_BIAS,
+    SW_W_ROUTER_CORRECTION,
+    SW_W_EXPERT_UP_BIAS, /* of each expert, one behind the other (sw_vector_bytes each) */
+    SW_W_EXPERT_DOWN_BIAS,
+    SW_W_SHARED_ROUTER,
+    SW_W_SHARED_UP,
+    SW_W_SHARED_DOWN,
     SW_W_UP, /* gate rows first, then up rows, where the MLP is gated */
     SW_W_UP_BIAS,
     SW_W_DOWN,
@@ -159,7 +170,8 @@ struct sw_weight_spec {
     enum sw_weight id;
     enum sw_weight_part part;
     int layer;          /* SW_GLOBAL where part is not SW_PART_LAYER */
-    int expert;         /* -1: not an expert's */
+    int expert;         /* -1: not an expert's, or a bias */
+    int index;          /* of the expert that a bias is of; -1: no expert's */
     bool is_matrix;     /* (rows, cols) in a weight format; false: a vector (rows) of f32 */
     bool is_linear;     /* a linear matrix of a layer: may be quantized */
     bool is_norm;       /* weight of a norm, whose values lie around 1 */

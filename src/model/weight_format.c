@@ -6,10 +6,19 @@
 enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source)
 {
     static const enum sw_weight_role roles[SW_W_COUNT] = {
-        [SW_W_EMBED] = SW_ROLE_EMBED,   [SW_W_HEAD] = SW_ROLE_HEAD,   [SW_W_QKV] = SW_ROLE_QKV,
-        [SW_W_OUT] = SW_ROLE_OUT,       [SW_W_UP] = SW_ROLE_UP,       [SW_W_DOWN] = SW_ROLE_DOWN,
-        [SW_W_ROUTER] = SW_ROLE_ROUTER, [SW_W_CROSS_Q] = SW_ROLE_QKV, [SW_W_CROSS_KV] = SW_ROLE_QKV,
+        [SW_W_EMBED] = SW_ROLE_EMBED,
+        [SW_W_HEAD] = SW_ROLE_HEAD,
+        [SW_W_QKV] = SW_ROLE_QKV,
+        [SW_W_OUT] = SW_ROLE_OUT,
+        [SW_W_UP] = SW_ROLE_UP,
+        [SW_W_DOWN] = SW_ROLE_DOWN,
+        [SW_W_ROUTER] = SW_ROLE_ROUTER,
+        [SW_W_CROSS_Q] = SW_ROLE_QKV,
+        [SW_W_CROSS_KV] = SW_ROLE_QKV,
         [SW_W_CROSS_OUT] = SW_ROLE_OUT,
+        [SW_W_SHARED_UP] = SW_ROLE_UP,
+        [SW_W_SHARED_DOWN] = SW_ROLE_DOWN,
+        [SW_W_SHARED_ROUTER] = SW_ROLE_ROUTER,
     };
     static const enum sw_weight_role of_qkv[SW_MAX_SOURCES] = {SW_ROLE_Q, SW_ROLE_K, SW_ROLE_V};
     if (spec->id == SW_W_QKV && spec->n_sources == SW_MAX_SOURCES)

@@ -33,7 +33,15 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_ATTN_POST_NORM] = "attention post norm",
     [SW_W_MLP_NORM] = "mlp norm",
     [SW_W_MLP_NORM_BIAS] = "mlp norm bias",
+    [SW_W_SINKS] = "attention sinks",
     [SW_W_ROUTER] = "expert router",
+    [SW_W_ROUTER_BIAS] = "expert router bias",
+    [SW_W_ROUTER_CORRECTION] = "expert router correction",
+    [SW_W_EXPERT_UP_BIAS] = "expert up bias",
+    [SW_W_EXPERT_DOWN_BIAS] = "expert down bias",
+    [SW_W_SHARED_ROUTER] = "shared expert router",
+    [SW_W_SHARED_UP] = "shared expert up",
+    [SW_W_SHARED_DOWN] = "shared expert down",
     [SW_W_UP] = "mlp up",
     [SW_W_UP_BIAS] = "mlp up bias",
     [SW_W_DOWN] = "mlp down",
@@ -61,6 +69,7 @@ static const enum sw_weight biases[SW_W_COUNT] = {
     [SW_W_QKV] = SW_W_QKV_BIAS,
     [SW_W_OUT] = SW_W_OUT_BIAS,
     [SW_W_MLP_NORM] = SW_W_MLP_NORM_BIAS,
+    [SW_W_ROUTER] = SW_W_ROUTER_BIAS,
     [SW_W_UP] = SW_W_UP_BIAS,
     [SW_W_DOWN] = SW_W_DOWN_BIAS,
 };
@@ -98,6 +107,7 @@ static struct sw_weight_spec *list_append(struct list *l, enum sw_weight id, int
                                     .part = l->part,
                                     .layer = l->layer,
                                     .expert = expert,
+                                    .index = -1,
                                     .is_matrix = cols > 0,
                                     .rows = rows,
                                     .cols = cols > 0 ? cols : 1};
@@ -266,6 +276,50 @@ static void list_cross(struct list *l, const struct sw_names *n)
                 ".weight", d->hidden);
 }
 
+static void list_router(struct list *l, const struct sw_names *n)
+{
+    const struct sw_dims *d = &l->model->dims;
+    list_matrix(l, SW_W_ROUTER, n->router, d->n_experts, d->hidden);
+    if (l->model->arch->router_bias)
+        list_vector(l, SW_W_ROUTER_BIAS, n->router, ".bias", d->n_experts);
+    if (n->router_correction)
+        list_vector(l, SW_W_ROUTER_CORRECTION, n->router_correction, "", d->n_experts);
+}
+
+static void list_shared(struct list *l, const struct sw_names *n)
+{
+    const struct sw_dims *d = &l->model->dims;
+    const int64_t inner = d->shared_ffn;
+    struct sw_weight_spec *up = list_linear(l, SW_W_SHARED_UP, false, -1, 2 * inner, d->hidden);
+    list_source(l, up, n->shared_gate, ".weight", inner);
+    list_source(l, up, n->shared_up, ".weight", inner);
+    list_source(l, list_linear(l, SW_W_SHARED_DOWN, false, -1, d->hidden, inner), n->shared_down,
+                ".weight", d->hidden);
+    if (n->shared_router)
+        list_matrix(l, SW_W_SHARED_ROUTER, n->shared_router, 1, d->hidden);
+}
+
+/* They are no part of what is read of one expert, which is its matrices alone. */
+static void list_expert_biases(struct list *l, const struct sw_names *n)
+{
+    const struct sw_dims *d = &l->model->dims;
+    const int64_t inner = d->expert_ffn;
+    struct sw_weight_spec *spec = NULL;
+    for (int e = 0; e < d->n_experts && !l->failed; e++) {
+        spec = list_append(l, SW_W_EXPERT_UP_BIAS, -1, 2 * inner, 0);
+        list_source(l, spec, n->expert_gate_bias, "", inner);
+        list_source(l, spec, n->expert_up_bias, "", inner);
+        if (spec)
+            spec->index = e;
+    }
+    for (int e = 0; e < d->n_experts && !l->failed; e++) {
+        spec = list_append(l, SW_W_EXPERT_DOWN_BIAS, -1, d->hidden, 0);
+        list_source(l, spec, n->expert_down_bias, "", d->hidden);
+        if (spec)
+            spec->index = e;
+    }
+}
+
 static void list_layer(struct list *l)
 {
     const struct sw_dims *d = &l->model->dims;
@@ -276,6 +330,8 @@ static void list_layer(struct list *l)
     if (n->attn_norm)
         list_norm(l, SW_W_ATTN_NORM, n->attn_norm, d->hidden);
     list_attention(l, n);
+    if (n->sinks)
+        list_vector(l, SW_W_SINKS, n->sinks, "", d->n_heads);
     if (n->attn_post_norm)
         list_norm(l, SW_W_ATTN_POST_NORM, n->attn_post_norm, d->hidden);
     if (n->bias)
@@ -293,7 +349,11 @@ static void list_layer(struct list *l)
         list_mlp(l, -1, d->ffn, n->gate, plain ? n->plain_up : n->up, n->down);
         return;
     }
-    list_matrix(l, SW_W_ROUTER, n->router, d->n_experts, d->hidden);
+    list_router(l, n);
+    if (d->shared_ffn > 0)
+        list_shared(l, n);
+    if (n->expert_up_bias)
+        list_expert_biases(l, n);
     for (int e = 0; e < d->n_experts && !l->failed; e++)
         list_mlp(l, e, d->expert_ffn, n->expert_gate, n->expert_up, n->expert_down);
 }
@@ -357,7 +417,8 @@ void sw_weight_tensor_name(const struct sw_model *model, const struct sw_weight_
         if (*c == '#')
             used += (size_t)snprintf(name + used, 12, "%d", layer);
         else if (*c == '@')
-            used += (size_t)snprintf(name + used, 12, "%d", spec->expert);
+            used += (size_t)snprintf(name + used, 12, "%d",
+                                     spec->expert >= 0 ? spec->expert : spec->index);
         else
             name[used++] = *c;
     }

@@ -9,6 +9,7 @@ Shapes are odd on purpose.
 """
 
 from tiny_dense import SPECS as DENSE
+from tiny_routed import SPECS as ROUTED
 
 COMMON = {"initializer_range": 0.02, "use_cache": True}
 
@@ -638,4 +639,4 @@ SPECS = [
         },
         "matters": [],
     },
-] + DENSE
+] + DENSE + ROUTED
