@@ -1,19 +1,26 @@
-/* Owns the short read that measures the disk of a model. */
+/* Owns the read that measures the disk of a model: as layers from disk are read, in pieces of the
+ * same size, so many under way. */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/pool.h"
+#include "checkpoint/read_list.h"
 #include "probe/measure.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK (8 << 20)
 #define ALIGNMENT 4096
+#define WINDOW_S 0.1 /* between two looks at the rate */
+#define SETTLED 0.03 /* by so much it may change over SETTLED_WINDOWS looks */
+#define SETTLED_WINDOWS 4
 #define SIZE_ENOUGH (1 << 20) /* bytes; a smaller file is too short to measure with */
 
 static enum sw_status disk_file_size(const char *path, uint64_t *size)
@@ -53,15 +60,80 @@ static enum sw_status disk_open_uncached(const char *name, uint64_t from, uint64
     return SW_OK;
 }
 
-/* Reads one block; *n: its bytes, 0 at the end. */
-static enum sw_status disk_read_block(int fd, const char *name, char *block, uint64_t at, size_t *n)
+struct disk_reading {
+    int fd;
+    const char *name;
+    uint64_t size;
+    double begin, seconds;
+    atomic_uint_fast64_t at; /* where the next piece begins */
+    atomic_uint_fast64_t bytes;
+    atomic_bool ended;
+    double looked;                 /* by the caller: sw_clock of its last look */
+    double rates[SETTLED_WINDOWS]; /* and what it saw, the last first */
+    enum sw_status status[SW_LIST_THREADS];
+    char *blocks[SW_LIST_THREADS];
+};
+
+/* Whether the rate has hardly changed over the last looks. */
+static bool disk_rate_settled(struct disk_reading *r, double now)
 {
-    ssize_t got;
-    do
-        got = pread(fd, block, BLOCK, (off_t)at);
-    while (got < 0 && errno == EINTR);
-    *n = got > 0 ? (size_t)got : 0;
-    return got < 0 ? sw_file_fail(name, "read", errno) : SW_OK;
+    double least = INFINITY, most = 0;
+    memmove(r->rates + 1, r->rates, (SETTLED_WINDOWS - 1) * sizeof *r->rates);
+    r->rates[0] = (double)atomic_load(&r->bytes) / (now - r->begin);
+    r->looked = now;
+    for (int i = 0; i < SETTLED_WINDOWS; i++) {
+        least = fmin(least, r->rates[i]);
+        most = fmax(most, r->rates[i]);
+    }
+    return most <= least * (1 + SETTLED);
+}
+
+/* A sw_pool_fn: one thread's pieces. */
+static void disk_read_pieces(void *ctx, int64_t chunk, int worker)
+{
+    struct disk_reading *r = ctx;
+    (void)chunk;
+    while (!atomic_load(&r->ended)) {
+        const uint64_t at = atomic_fetch_add(&r->at, SW_LIST_PIECE);
+        if (at >= r->size)
+            break;
+        ssize_t got;
+        do
+            got = pread(r->fd, r->blocks[worker], SW_LIST_PIECE, (off_t)at);
+        while (got < 0 && errno == EINTR);
+        if (got < 0)
+            r->status[worker] = sw_file_fail(r->name, "read", errno);
+        if (got <= 0)
+            break;
+        atomic_fetch_add(&r->bytes, (uint64_t)got);
+        const double now = sw_clock();
+        if (now >= r->begin + r->seconds ||
+            (worker == 0 && now >= r->looked + WINDOW_S && disk_rate_settled(r, now)))
+            atomic_store(&r->ended, true);
+    }
+}
+
+static enum sw_status disk_read(struct disk_reading *r, double *rate)
+{
+    struct sw_pool *pool = NULL;
+    enum sw_status status = SW_OK;
+    for (int i = 0; i < SW_LIST_THREADS && status == SW_OK; i++)
+        if (!(r->blocks[i] = aligned_alloc(ALIGNMENT, SW_LIST_PIECE)))
+            status = sw_fail(SW_ENOMEM, "no memory to read %s", r->name);
+    if (status == SW_OK)
+        status = sw_pool_create(SW_LIST_THREADS, NULL, 0, &pool);
+    if (status == SW_OK) {
+        r->begin = r->looked = sw_clock();
+        sw_pool_run(pool, disk_read_pieces, r, SW_LIST_THREADS);
+        const double took = sw_clock() - r->begin;
+        *rate = took > 0 ? (double)atomic_load(&r->bytes) / took : 0;
+    }
+    for (int i = 0; i < SW_LIST_THREADS; i++) {
+        status = status == SW_OK ? r->status[i] : status;
+        free(r->blocks[i]);
+    }
+    sw_pool_free(pool);
+    return status;
 }
 
 enum sw_status sw_disk_rate(const char *path, int part, int parts, double seconds, double *rate)
@@ -83,21 +155,9 @@ enum sw_status sw_disk_rate(const char *path, int part, int parts, double second
                        path);
     const uint64_t from = size / (uint64_t)parts * (uint64_t)part / ALIGNMENT * ALIGNMENT;
     SW_TRY(disk_open_uncached(name, from, size - from, &fd));
-    char *block = aligned_alloc(ALIGNMENT, BLOCK);
-    enum sw_status status = block ? SW_OK : sw_fail(SW_ENOMEM, "no memory to read %s", name);
-    const double begin = sw_clock();
-    double bytes = 0, time = begin;
-    for (uint64_t at = from; status == SW_OK && time < begin + seconds && at < size;
-         time = sw_clock()) {
-        size_t n;
-        status = disk_read_block(fd, name, block, at, &n);
-        if (n == 0)
-            break;
-        bytes += (double)n;
-        at += n;
-    }
-    *rate = time > begin ? bytes / (time - begin) : 0;
-    free(block);
+    struct disk_reading reading = {
+        .fd = fd, .name = name, .size = size, .seconds = seconds, .at = from};
+    const enum sw_status status = disk_read(&reading, rate);
     close(fd);
     return status;
 }

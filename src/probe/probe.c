@@ -20,6 +20,9 @@
 #define ATTEND 0.05
 #define DISK 0.20
 #define LINK 0.20
+/* What layers from disk reach of the disk's rate: at the end of each fewer pieces are under way.
+ * Measured: docs/SPEED.md, "Layers from disk". */
+#define LAYERS_SHARE 0.94
 #define BRIEF_S 0.02          /* for hops when no time is given: a small model waits for them */
 #define PRODUCT_SHARE 0.8     /* rate of a prompt's products over that in registers (SPEED.md) */
 #define BLOCK_MIN (64u << 20) /* least bytes of all blocks of a node */
@@ -299,6 +302,24 @@ void sw_probe_free(struct sw_probe *probe)
     free(probe->problems);
     sw_cluster_free(&probe->cluster);
     memset(probe, 0, sizeof *probe);
+}
+
+enum sw_status sw_probe_disk(struct sw_transport *t, const char *path, struct sw_probe *probe)
+{
+    struct sw_probe_rank info = probe->ranks[t->rank];
+    SW_TRY(measure_disk(t, path, SW_PROBE_DISK_S, &info));
+    info.disk_bandwidth *= LAYERS_SHARE;
+    SW_TRY(probe_exchange(t, &info, probe));
+    for (int n = 0, first = 0; n < probe->cluster.n_nodes; n++) {
+        struct sw_node *node = &probe->cluster.nodes[n];
+        double rate = 0;
+        for (int i = first; i < first + node->n_ranks; i++)
+            rate += probe->ranks[i].disk_bandwidth;
+        if (rate > 0)
+            node->disk_bandwidth = rate;
+        first += node->n_ranks;
+    }
+    return SW_OK;
 }
 
 static bool core_set_has(const uint64_t *set, int core)

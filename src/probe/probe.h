@@ -14,6 +14,8 @@
 #include "probe/memory.h"
 #include "transport/transport.h"
 
+#define SW_PROBE_DISK_S 1.0 /* seconds that sw_probe_disk takes at most */
+
 struct sw_probe_options {
     double seconds;  /* for all measurements; 0: speeds are defaults, hops are timed briefly */
     uint64_t memory; /* most bytes to measure with on a node; 0: some times its caches */
@@ -78,6 +80,12 @@ struct sw_probe {
  */
 enum sw_status sw_probe_run(struct sw_transport *t, const struct sw_probe_options *options,
                             struct sw_probe *out);
+/*
+ * Measures again, for longer, at what rate layers can be read from the model `path` by each rank: a
+ * plan with layers on disk depends on it. All ranks call it; fills disk_bandwidth of ranks and of
+ * the cluster's nodes.
+ */
+enum sw_status sw_probe_disk(struct sw_transport *t, const char *path, struct sw_probe *probe);
 void sw_probe_free(struct sw_probe *probe);
 
 /*

@@ -132,6 +132,21 @@ static struct sw_engine_slice session_slice(const struct sw_session *s,
                                         stage->gpu.total > 0 ? stage->gpu.total - apart : 0};
 }
 
+/* Bytes of all layers' weights in the model's files: all but embedding and head. */
+static uint64_t session_stored_bytes(const struct sw_session *s)
+{
+    const enum sw_weight apart[] = {SW_W_EMBED, SW_W_HEAD};
+    uint64_t bytes = 0;
+    for (int i = 0; s->reader && i < s->tensors.n_files; i++)
+        bytes += s->tensors.files[i].size;
+    for (int i = 0; s->reader && i < 2; i++) {
+        const struct sw_tensor *tensor = sw_model_tensor(s->model, &s->tensors, apart[i]);
+        if (tensor && tensor->bytes < bytes)
+            bytes -= tensor->bytes;
+    }
+    return bytes;
+}
+
 static enum sw_status session_plan_slots(struct sw_session *s,
                                          const struct sw_plan_attempt *attempt)
 {
@@ -140,6 +155,7 @@ static enum sw_status session_plan_slots(struct sw_session *s,
     s->plan_options.popularity = s->shares;
     s->plan_options.n_popularity = s->shares ? s->model->dims.n_experts : 0;
     s->plan_options.no_disk = !attempt->disk;
+    s->plan_options.stored_bytes = session_stored_bytes(s);
     s->plan_options.no_advice = !attempt->last;
     for (int i = 0; i < s->probe.cluster.n_nodes; i++)
         s->probe.cluster.nodes[i].disk_tier = attempt->disk;
@@ -166,6 +182,7 @@ static enum sw_status session_attempt(void *user, const struct sw_plan_attempt *
     return status;
 }
 
+/* Tries plans until one fits. */
 static enum sw_status session_plan(struct sw_session *s)
 {
     const bool fixed = s->settings.context > 0 || s->defaults.context > 0;
@@ -173,6 +190,37 @@ static enum sw_status session_plan(struct sw_session *s)
     const bool disk = s->reader != NULL; /* some layers may stay in the model's files */
     SW_TRY(sw_plan_attempts(sw_params_usual(s->model, positions), fixed ? 0 : positions, disk,
                             session_attempt, s));
+    return SW_OK;
+}
+
+static bool session_reads_disk(const struct sw_session *s)
+{
+    for (int r = 0; r < s->plan.n_ranks; r++)
+        if (s->plan.stages[r].tiers.n_disk > 0)
+            return true;
+    return false;
+}
+
+/* All ranks: where layers of rank 0's plan stay on disk, the disks are measured for longer, and
+ * rank 0 plans again. */
+static enum sw_status session_plan_disk(struct sw_session *s)
+{
+    char flag = s->transport->rank == 0 && session_reads_disk(s) ? 'd' : 'm';
+    void *bytes = &flag;
+    size_t n = 1;
+    SW_TRY(sw_transport_broadcast(s->transport, 0, &bytes, &n));
+    const bool reads = n == 1 && *(const char *)bytes == 'd';
+    if (bytes != &flag)
+        free(bytes);
+    if (!reads)
+        return SW_OK;
+    SW_TRY(sw_probe_disk(s->transport, s->settings.model, &s->probe));
+    return s->transport->rank == 0 ? session_plan(s) : SW_OK;
+}
+
+/* What a plan that fits is used for. */
+static enum sw_status session_take_plan(struct sw_session *s)
+{
     struct sw_cluster now = s->probe.cluster; /* with the links' present latencies */
     now.link_latency = s->probe.link_now;
     now.local_latency = s->probe.local_now;
@@ -245,6 +293,10 @@ enum sw_status sw_session_agree(struct sw_session *s)
     if (t->rank == 0) {
         SW_TRY(session_learn(s));
         SW_TRY(session_plan(s));
+    }
+    SW_TRY(session_plan_disk(s));
+    if (t->rank == 0) {
+        SW_TRY(session_take_plan(s));
         const int vocab = s->model->dims.vocab;
         const int known = s->tokenizer ? (int)sw_tokenizer_size(s->tokenizer) : vocab;
         mine = (struct agreement){s->params, known < vocab ? known : vocab, s->expert_uses != NULL};

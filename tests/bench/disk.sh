@@ -49,14 +49,16 @@ with_fio() {
     record fio read "$(python3 -c 'import json, sys
 print(json.load(open(sys.argv[1]))["jobs"][0]["read"]["bw_bytes"])' "$work/out")"
 }
-ours() { # the rate is what lies on the disk, times passes a second
+ours() { # the rate is what lies on the disk, times passes a second; predicted over measured seconds a token
     keep_output "$work/out" in_memory "$limit" "$SPILLWAY" run "$stored" --threads "$threads" --tokens 1,5 \
         -n "$new" --ignore-end --json
     python3 -c 'import json, sys
 d = json.load(open(sys.argv[1]))
-print(d["tokens_per_s"], d["tokens_per_s"] * sum(r["bytes"]["disk"] for r in d["ranks"]))' "$work/out" >"$work/two"
-    local tokens rate
-    read -r tokens rate <"$work/two"
+print(d["tokens_per_s"], d["tokens_per_s"] * sum(r["bytes"]["disk"] for r in d["ranks"]),
+      d["tokens_per_s"] * d["predicted"]["s_per_token"])' "$work/out" >"$work/figures"
+    local tokens rate predicted
+    read -r tokens rate predicted <"$work/figures"
+    record spillway predicted "$predicted"
     record spillway decode "$tokens"
     record spillway read "$rate"
 }

@@ -381,11 +381,12 @@ def disk(records):
     for cell in records.values:
         fio, ours = (records.median(cell, name, "read") for name in ("fio", "spillway"))
         tokens, peer = (records.median(cell, name, "decode") for name in ("spillway", "llama.cpp"))
+        times = records.median(cell, "spillway", "predicted")
         rows.append([cell, number(fio and fio / 1e9), number(ours and ours / 1e9),
-                     number(ratio(ours, fio)), number(tokens, "{:.3f}"), number(peer, "{:.3f}"),
+                     number(ratio(ours, fio)), number(times), number(tokens, "{:.3f}"), number(peer, "{:.3f}"),
                      number(ratio(tokens, peer)), percent(records.spread(cell, "spillway", "read"))])
         verdict.at_least(f"{cell} of fio", "layers from disk of fio", ratio(ours, fio))
-    print_table(["from disk", "fio, GB/s", "GB/s", "of fio", "tokens/s", "llama.cpp", "over it",
+    print_table(["from disk", "fio, GB/s", "GB/s", "of fio", "predicted / measured", "tokens/s", "llama.cpp", "over it",
                  "± ours"], rows)
     return verdict.close()
 

@@ -41,6 +41,19 @@ for n in 1 2; do
 done
 grep -q 'rank 0 on .* layers on disk' err || fail "the placement does not say what is on disk"
 
+# What a layer is predicted to take follows from what the file has of it, whatever is made of that.
+predicted() { # MEMORY OPTIONS…: seconds for each layer on disk
+    sw run model --tokens 1,2 -n 1 "${small[@]}" --host-memory "$@" --json
+    expect 0 "from disk, predicted with $*"
+    python3 -c 'import json
+d = json.load(open("out"))
+print(d["predicted"]["s_per_token"] / d["ranks"][0]["layers"]["disk"])'
+}
+as_stored=$(predicted 160MiB)
+packed=$(predicted 150MiB --weights q4_0)
+awk "BEGIN { exit !($packed > 0.6 * $as_stored) }" ||
+    fail "a layer from disk is predicted to take $as_stored s, and in q4_0 of the same file $packed s"
+
 sw trace model --tokens 5,6,7 --dump a.safetensors "${small[@]}"
 expect 0 "trace in memory"
 sw trace model --tokens 5,6,7 --dump b.safetensors "${small[@]}" "${limit[@]}"
