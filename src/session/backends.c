@@ -109,11 +109,12 @@ enum sw_status sw_session_backends(struct sw_session *s)
                           (embed && !t->embed_on_gpu) || (head && !t->head_on_gpu);
     if (slice->count == 0)
         return SW_OK;
-    if (slice->gpu_memory > 0) /* first, because session_open_cpu may bind this thread to a core */
-        SW_TRY(session_open_pool(s));
     if (computes || t->n_streamed > 0 || t->n_disk > 0) /* these lie in its memory */
         SW_TRY(session_open_cpu(s, computes ? rows : 1));
-    return slice->gpu_memory > 0 ? session_open_gpu(s, rows, slice->gpu_memory) : SW_OK;
+    if (slice->gpu_memory == 0)
+        return SW_OK;
+    SW_TRY(session_open_pool(s));
+    return session_open_gpu(s, rows, slice->gpu_memory);
 }
 
 const char *sw_session_bus_id(const struct sw_session *s)
