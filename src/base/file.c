@@ -286,3 +286,24 @@ char *sw_path_join(const char *dir, const char *name)
         snprintf(path, n, "%s/%s", dir, name);
     return path;
 }
+
+enum sw_status sw_file_line(FILE *file, size_t limit, char **line, size_t *capacity, size_t *n)
+{
+    *n = 0;
+    for (int c; (c = getc_unlocked(file)) != EOF;) {
+        if (*n == limit)
+            return sw_fail(SW_EINPUT, "is longer than %zu MiB", limit >> 20);
+        if (*n == *capacity) {
+            const size_t more = *capacity ? 2 * *capacity : 4096;
+            char *grown = realloc(*line, more);
+            if (!grown)
+                return sw_fail(SW_ENOMEM, "no memory for a line of more than %zu bytes", *n);
+            *line = grown;
+            *capacity = more;
+        }
+        (*line)[(*n)++] = (char)c;
+        if (c == '\n')
+            break;
+    }
+    return ferror(file) ? sw_fail(SW_EIO, "cannot be read") : SW_OK;
+}

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum sw_file_kind {
     SW_FILE_ABSENT,
@@ -57,6 +58,12 @@ enum sw_status sw_file_read_kernel(const char *path, size_t limit, char **bytes,
 /* Reads exactly `length` bytes at `offset`. SW_EMODEL: the file is too short; SW_EIO: read error.
  */
 enum sw_status sw_file_read_at(int fd, const char *path, uint64_t offset, void *out, size_t length);
+/*
+ * A line of a stream, its newline with it, into *line, which grows to *capacity (NULL and 0 at
+ * first; the caller frees it). *n: its bytes; 0: the end. SW_EINPUT when it has more than `limit`
+ * bytes, of which no more are kept; SW_EIO; SW_ENOMEM.
+ */
+enum sw_status sw_file_line(FILE *file, size_t limit, char **line, size_t *capacity, size_t *n);
 /*
  * Fails with "path: cannot be DONE: cause; what to do" and the status for `error`, an errno. For
  * system calls that have no function here.

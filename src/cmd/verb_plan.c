@@ -220,25 +220,6 @@ static enum sw_status plan_spread(struct plan_job *job, int context)
     return status;
 }
 
-/* *shares: of options->popularity; the caller frees it. */
-static enum sw_status plan_learn(const char *path, const struct sw_model *model,
-                                 struct sw_plan_options *options, double **shares)
-{
-    struct sw_popularity popularity;
-    *shares = NULL;
-    if (!path)
-        return SW_OK;
-    enum sw_status status = sw_popularity_read(path, model, &popularity);
-    if (status != SW_OK)
-        sw_error_context("--popularity");
-    else if (!(*shares = sw_popularity_shares(&popularity)))
-        status = sw_fail(SW_ENOMEM, "no memory for the uses of experts");
-    options->popularity = *shares;
-    options->n_popularity = popularity.n_experts;
-    sw_popularity_free(&popularity);
-    return status;
-}
-
 static bool plan_has_disk(const struct sw_cluster *cluster)
 {
     for (int n = 0; n < cluster->n_nodes; n++)
@@ -270,13 +251,17 @@ static enum sw_status plan_model(const struct sw_call *call,
     const struct sw_options *o = &call->options;
     struct plan_job job = {
         .given = o, .settings = settings, .model = model, .cluster = cluster, .options = options};
-    double *shares;
+    double *shares = NULL;
     char title[128];
     const int most = o->context > 0 ? o->context : model->dims.context;
     if (o->prompt <= 0)
         options->prompt_tokens = sw_default_prompt(most, options->new_tokens);
     const int positions = plan_positions(&job);
-    enum sw_status status = plan_learn(o->popularity, model, options, &shares);
+    enum sw_status status = SW_OK;
+    if (o->popularity)
+        status = sw_popularity_learn(o->popularity, model, &shares, NULL);
+    options->popularity = shares;
+    options->n_popularity = shares ? model->dims.n_experts : 0;
     if (status == SW_OK)
         status = sw_plan_attempts(sw_params_usual(model, positions), o->context > 0 ? 0 : positions,
                                   plan_has_disk(cluster), plan_attempt, &job);

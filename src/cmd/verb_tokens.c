@@ -1,8 +1,10 @@
 /* Owns the verb `tokens`: text to ids and back, with the model's own tokenizer and template. */
+#include "base/file.h"
 #include "base/json.h"
 #include "checkpoint/open_model.h"
 #include "cmd/options.h"
 #include "cmd/output.h"
+#include "jobs/input_scan.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -112,13 +114,16 @@ static enum sw_status tokens_convert_line(struct sw_tokenizer *tok, const json_t
 static enum sw_status tokens_convert_lines(struct sw_tokenizer *tok, const struct sw_options *o)
 {
     char *line = NULL;
-    size_t capacity = 0, number = 0;
-    ssize_t n;
+    size_t capacity = 0, number = 0, n;
     enum sw_status status = SW_OK;
-    while (status == SW_OK && (n = getline(&line, &capacity, stdin)) > 0) {
-        json_t *root, *answer = NULL;
+    while (status == SW_OK) {
+        json_t *root = NULL, *answer = NULL;
         number++;
-        status = sw_json_read(line, (size_t)n, SW_JSON_INPUT | SW_JSON_ONE_LINE, &root);
+        status = sw_file_line(stdin, SW_LINE_MAX, &line, &capacity, &n);
+        if (status == SW_OK && n == 0)
+            break;
+        if (status == SW_OK)
+            status = sw_json_read(line, n, SW_JSON_INPUT | SW_JSON_ONE_LINE, &root);
         if (status == SW_OK)
             status = tokens_convert_line(tok, root, o, &answer);
         if (status == SW_OK) {

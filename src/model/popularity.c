@@ -105,18 +105,20 @@ enum sw_status sw_popularity_line(struct sw_popularity *p, const char *bytes, si
 static enum sw_status popularity_read_lines(struct sw_popularity *p, FILE *file)
 {
     char *text = NULL;
-    size_t capacity = 0;
+    size_t capacity = 0, n = 1;
     enum sw_status status = SW_OK;
-    for (ssize_t n; status == SW_OK && (n = getline(&text, &capacity, file)) > 0;) {
-        if (text[n - 1] != '\n') /* torn off when the run was killed */
+    while (status == SW_OK && n > 0) {
+        status = sw_file_line(file, SW_ROUTES_LINE_MAX, &text, &capacity, &n);
+        if (status == SW_OK && n > 0 && text[n - 1] != '\n') /* torn off when the run was killed */
             break;
-        status = sw_popularity_line(p, text, (size_t)n);
-        if (status != SW_OK)
+        if (status == SW_OK && n > 0)
+            status = sw_popularity_line(p, text, n);
+        else if (status == SW_EINPUT)
+            p->lines++;
+        if (status == SW_EINPUT)
             sw_error_context("line %lld", (long long)p->lines);
     }
     free(text);
-    if (status == SW_OK && !feof(file)) /* also when there is no memory for a line */
-        status = sw_fail(SW_EIO, "cannot be read");
     return status;
 }
 
@@ -173,4 +175,22 @@ double *sw_popularity_shares(const struct sw_popularity *p)
     }
     free(of);
     return shares;
+}
+
+enum sw_status sw_popularity_learn(const char *path, const struct sw_model *model, double **shares,
+                                   uint64_t **uses)
+{
+    struct sw_popularity popularity;
+    *shares = NULL;
+    enum sw_status status = sw_popularity_read(path, model, &popularity);
+    if (status != SW_OK)
+        sw_error_context("--popularity");
+    else if (!(*shares = sw_popularity_shares(&popularity)))
+        status = sw_fail(SW_ENOMEM, "no memory for the uses of experts");
+    if (status == SW_OK && uses) {
+        *uses = popularity.uses;
+        popularity.uses = NULL;
+    }
+    sw_popularity_free(&popularity);
+    return status;
 }

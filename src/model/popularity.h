@@ -7,6 +7,8 @@
 
 #include "model/model.h"
 
+#define SW_ROUTES_LINE_MAX (16u << 20) /* most bytes of a line of routes */
+
 struct sw_popularity {
     int n_layers, n_experts; /* of the model */
     uint64_t *uses;          /* (n_layers, n_experts) choices of rows */
@@ -25,6 +27,10 @@ enum sw_status sw_popularity_read(const char *path, const struct sw_model *model
 /* The share of a layer's choices that its most popular expert has, its second, …: (n_experts), the
  * mean of the layers of which there are any. The caller frees; NULL: no memory. */
 double *sw_popularity_shares(const struct sw_popularity *popularity);
+/* What --popularity FILE gives: shares as above, and if `uses` is not NULL the counts, too. The
+ * caller frees both. As sw_popularity_read. */
+enum sw_status sw_popularity_learn(const char *path, const struct sw_model *model, double **shares,
+                                   uint64_t **uses);
 void sw_popularity_free(struct sw_popularity *popularity);
 
 #endif

@@ -249,23 +249,9 @@ static void session_label_ranks(const struct sw_session *s)
 /* On rank 0, before it plans. */
 static enum sw_status session_learn(struct sw_session *s)
 {
-    struct sw_popularity popularity;
     if (!s->settings.popularity || s->expert_uses)
         return SW_OK;
-    enum sw_status status = sw_popularity_read(s->settings.popularity, s->model, &popularity);
-    if (status == SW_OK) {
-        s->shares = sw_popularity_shares(&popularity);
-        if (!s->shares)
-            status = sw_fail(SW_ENOMEM, "no memory for the uses of experts");
-    }
-    if (status == SW_OK) {
-        s->expert_uses = popularity.uses;
-        popularity.uses = NULL;
-    } else {
-        sw_error_context("--popularity");
-    }
-    sw_popularity_free(&popularity);
-    return status;
+    return sw_popularity_learn(s->settings.popularity, s->model, &s->shares, &s->expert_uses);
 }
 
 /* Rank 0 sends what it has learnt. */

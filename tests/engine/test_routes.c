@@ -167,5 +167,21 @@ static void others_are_refused(void)
     }
 }
 
-SW_UNIT_TESTS({"one file from any ranks", one_file_from_any_ranks},
+/* A line without an end does not take all memory. */
+static void a_line_has_an_end(void)
+{
+    char *text = malloc(SW_ROUTES_LINE_MAX + 100);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+    strcpy(text, HEAD);
+    memset(text + strlen(HEAD), ' ', SW_ROUTES_LINE_MAX + 1);
+    strcpy(text + strlen(HEAD) + SW_ROUTES_LINE_MAX + 1, "\n");
+    struct sw_popularity p;
+    CU_ASSERT_EQUAL(read_lines(text, &p), SW_EINPUT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "line 2: is longer than 16 MiB"));
+    sw_popularity_free(&p);
+    free(text);
+}
+
+SW_UNIT_TESTS({"a line has an end", a_line_has_an_end},
+              {"one file from any ranks", one_file_from_any_ranks},
               {"rows are counted", rows_are_counted}, {"others are refused", others_are_refused})
