@@ -40,6 +40,7 @@ struct sw_reader {
     uint64_t clock; /* counts uses of descriptors */
     atomic_uint_fast64_t bytes;
     atomic_uint_fast64_t place; /* of the read that began last: file << PLACE_BITS | offset */
+    atomic_int reading;         /* reads under way */
     atomic_bool given_up;
     struct sw_pieces pieces;
     struct sw_made_reader made; /* of the matrix that is made last */
@@ -142,16 +143,29 @@ bool sw_reader_is_given_up(const struct sw_reader *reader)
     return atomic_load(&reader->given_up);
 }
 
-void sw_reader_has_read(const struct sw_reader *reader)
+bool sw_reader_is_reading(const struct sw_reader *reader)
+{
+    return atomic_load(&reader->reading) > 0;
+}
+
+/* Nobody waits for a thread whose reader was given up. */
+static void reader_go_on(const struct sw_reader *reader)
 {
     while (sw_reader_is_given_up(reader))
         pause();
 }
 
+void sw_reader_has_read(struct sw_reader *reader)
+{
+    atomic_fetch_sub(&reader->reading, 1);
+    reader_go_on(reader);
+}
+
 void sw_reader_reads_at(struct sw_reader *reader, int file, uint64_t offset)
 {
-    sw_reader_has_read(reader);
+    reader_go_on(reader);
     atomic_store(&reader->place, (uint64_t)file << PLACE_BITS | offset);
+    atomic_fetch_add(&reader->reading, 1);
 }
 
 enum sw_status sw_reader_wait(struct sw_reader *reader, struct sw_reader_wait *wait, double seconds)

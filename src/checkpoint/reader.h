@@ -94,11 +94,13 @@ struct sw_reader_wait {
 enum sw_status sw_reader_wait(struct sw_reader *reader, struct sw_reader_wait *wait,
                               double seconds);
 bool sw_reader_is_given_up(const struct sw_reader *reader);
+/* Whether some thread of the reader is in a read now. */
+bool sw_reader_is_reading(const struct sw_reader *reader);
 /* For src/checkpoint only: a file, by its index in the tensors' list, as it was when the reader was
  * opened; its name outlives the tensors where reads do not end. */
 const struct sw_tensor_file *sw_reader_file(const struct sw_reader *reader, int file);
 /* For src/checkpoint only: called before and after each read. */
 void sw_reader_reads_at(struct sw_reader *reader, int file, uint64_t offset);
-void sw_reader_has_read(const struct sw_reader *reader);
+void sw_reader_has_read(struct sw_reader *reader);
 
 #endif

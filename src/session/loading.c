@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "checkpoint/read_watch.h"
 #include "engine/wire.h"
 #include "probe/memory.h"
 
@@ -156,11 +157,30 @@ static enum sw_status loading_share_result(struct loading *l, bool *is_short)
     return SW_OK;
 }
 
+/* A sw_read_watch_fn. */
+static void loading_lost(void *context, enum sw_status status)
+{
+    sw_transport_raise(context, status);
+}
+
+/* Opens the worker, which reads in this thread: a disk that never answers would keep it. */
+static enum sw_status loading_watch_worker(struct loading *l, uint64_t *bytes)
+{
+    struct sw_session *s = l->s;
+    struct sw_read_watch *watch = NULL;
+    if (s->reader)
+        SW_TRY(sw_read_watch_start(s->reader, s->transport->options.stall_s, loading_lost,
+                                   s->transport, &watch));
+    const enum sw_status status = loading_open_worker(l, bytes);
+    sw_read_watch_stop(watch);
+    return status;
+}
+
 static enum sw_status loading_load(struct loading *l, bool *is_short)
 {
     struct sw_transport *t = l->s->transport;
     uint64_t bytes = 0;
-    const enum sw_status status = loading_open_worker(l, &bytes);
+    const enum sw_status status = loading_watch_worker(l, &bytes);
     const bool mine = is_short && status == SW_ENOMEM;
     if (status != SW_OK && !mine)
         return status;

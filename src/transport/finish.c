@@ -39,18 +39,23 @@ static void leave_alone(const struct sw_transport *t, enum sw_status status)
     _exit(sw_status_exit_code(status));
 }
 
+void sw_transport_raise(struct sw_transport *t, enum sw_status status)
+{
+    struct sw_verdict verdict = {.status = status, .rank = t->rank};
+    char name[SW_HOST_MAX + 32] = "";
+    if (t->size > 1)
+        sw_transport_name(t, t->rank, name, sizeof name);
+    snprintf(verdict.text, sizeof verdict.text, "%s%s%s", name, name[0] ? ": " : "",
+             sw_error_message()[0] ? sw_error_message() : sw_status_text(status));
+    sw_heartbeat_raise(t->state->heartbeat, &verdict);
+}
+
 enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status)
 {
     struct sw_heartbeat *hb = t->state->heartbeat;
-    struct sw_verdict verdict = {.status = status, .rank = t->rank};
-    char name[SW_HOST_MAX + 32] = "";
-    if (status != SW_OK) {
-        if (t->size > 1)
-            sw_transport_name(t, t->rank, name, sizeof name);
-        snprintf(verdict.text, sizeof verdict.text, "%s%s%s", name, name[0] ? ": " : "",
-                 sw_error_message()[0] ? sw_error_message() : sw_status_text(status));
-        sw_heartbeat_raise(hb, &verdict);
-    }
+    struct sw_verdict verdict;
+    if (status != SW_OK)
+        sw_transport_raise(t, status);
     t->state->ending = true;
     sw_heartbeat_end(hb);
     const enum sw_release release = wait_for_release(t);

@@ -131,6 +131,13 @@ enum sw_status sw_transport_allgather(struct sw_transport *t, const void *bytes,
  */
 enum sw_status sw_transport_finish(struct sw_transport *t, enum sw_status status);
 /*
+ * Reports that this rank has failed with `status` and the message of the error slot, for another
+ * thread than the pipeline's: that one hangs in a system call. Once the message is printed the
+ * process is ended with its exit code (SW_MAIN_S), where all waits of the rank have not ended by
+ * then.
+ */
+void sw_transport_raise(struct sw_transport *t, enum sw_status status);
+/*
  * The rank that the launcher gave this process, 0 without a launcher. Can be called before a
  * transport is open, so that only one rank reports an error in the command line.
  */

@@ -6,6 +6,8 @@
  * __wrap_pread (tests.cmake).
  */
 #include "base/log.h"
+#include "checkpoint/checkpoint.h"
+#include "checkpoint/read_watch.h"
 #include "tiers.h"
 
 #include <errno.h>
@@ -257,6 +259,70 @@ static void a_disk_that_never_answers(void)
     }
 }
 
+struct lost {
+    atomic_bool is;
+    char message[SW_ERROR_MAX];
+};
+
+static void lose(void *context, enum sw_status status)
+{
+    struct lost *lost = context;
+    CU_ASSERT_EQUAL(status, SW_EIO);
+    snprintf(lost->message, sizeof lost->message, "%s", sw_error_message());
+    atomic_store(&lost->is, true);
+}
+
+/* Reads a model's tensors, as loading does in the main thread. */
+static void *read_all(void *argument)
+{
+    struct sw_reader *reader = argument;
+    const struct sw_tensors *tensors = sw_reader_tensors(reader);
+    for (size_t i = 0; i < tensors->count; i++) {
+        const struct sw_tensor *t = &tensors->items[i];
+        void *rows = malloc(t->bytes + 1);
+        if (!rows || sw_reader_rows(reader, t, 0, sw_reader_row_count(t), rows) != SW_OK)
+            i = tensors->count;
+        free(rows);
+    }
+    return NULL;
+}
+
+/* While loading another thread watches: what comes, however slowly, is no loss, nor is a reader
+ * that does not read; what never comes is told with file and offset. */
+static void a_watch_over_reads(void)
+{
+    char dir[4096], weights[4200];
+    struct sw_tensors tensors;
+    struct sw_reader *reader;
+    struct sw_read_watch *watch;
+    struct lost lost = {false, ""};
+    pthread_t thread;
+    path_of("llama31", dir, sizeof dir);
+    snprintf(weights, sizeof weights, "%s/model.safetensors: nothing has come from byte ", dir);
+    CU_ASSERT_EQUAL_FATAL(sw_checkpoint_open(dir, &tensors), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_reader_open(&tensors, &reader), SW_OK);
+    CU_ASSERT_EQUAL_FATAL(sw_read_watch_start(reader, 1, lose, &lost, &watch), SW_OK);
+    is_slow = true;
+    read_all(reader);
+    is_slow = false;
+    nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
+    CU_ASSERT(!lost.is);
+    CU_ASSERT(!sw_reader_is_reading(reader));
+    reads = 0;
+    fails_after = 5;
+    hangs = true;
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, read_all, reader), 0);
+    pthread_detach(thread);
+    for (int i = 0; i < 3000 && !lost.is; i++)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+    CU_ASSERT_FATAL(lost.is);
+    CU_ASSERT_PTR_NOT_NULL(strstr(lost.message, weights));
+    sw_read_watch_stop(watch);
+    fails_after = 0;
+    hangs = false;
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL); /* the thread stays where it is */
+}
+
 /* Spoils the file, or asks for a stop, while the job runs. */
 enum { REMOVES, TRUNCATES, STOPS, SPOILS };
 struct spoiler {
@@ -451,6 +517,7 @@ SW_UNIT_TESTS({"every family", every_family}, {"beside a GPU", beside_a_gpu},
               {"every published form", every_published_form},
               {"failing reads end with the file's name", failing_reads_end_with_the_files_name},
               {"a disk that never answers", a_disk_that_never_answers},
+              {"a watch over reads", a_watch_over_reads},
               {"what ends a job while it reads", what_ends_a_job_while_it_reads},
               {"what is not copied stays", what_is_not_copied_stays},
               {"reading goes on meanwhile", reading_goes_on_meanwhile})
