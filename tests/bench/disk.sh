@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A model that is larger than its memory: layers from disk, in a control group whose limit counts the
-# page cache as well, beside what fio reads of the same file and llama.cpp in a group of the same size.
+# page cache as well, beside what fio reads of the same file and, in groups of the same size, llama.cpp,
+# accelerate and AirLLM.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -18,7 +19,10 @@ usage: disk.sh [-r ROUNDS] [-w SECONDS] [-t THREADS] [-n TOKENS] -l SIZE -m MODE
   -l, --limit SIZE   the memory of each program in bytes (700000000)
   -m, --model MODEL  a .gguf file, or a folder with config.json and *.safetensors
 
-environment: SPILLWAY as in peers.sh; FIO=PATH (fio); LLAMA_BENCH, which is given .gguf files only.
+environment: SPILLWAY as in peers.sh; FIO=PATH (fio); LLAMA_BENCH, which is given .gguf files only;
+PEER_PYTHON=PATH of a Python that has torch, transformers and accelerate, which is given folders only, and
+AIRLLM=FOLDER, for AirLLM's own copy of the model (a file a layer; MODEL needs a tokenizer), where that
+Python has airllm, too. Python alone takes 0.5 GB, so --limit has to leave room for that.
 Needs root, for the control groups. The exit status is 1 when a target was missed, 2 when something could not be run.
 TEXT
 }
@@ -67,10 +71,30 @@ llama() {
     figures read llama-bench "$cell" llama.cpp "$work/out" decode >>"$records"
 }
 
+python_peer() { # PROGRAM FOLDER
+    keep_output "$work/out" in_memory "$limit" "$PEER_PYTHON" "$bench_dir/disk_peers.py" "$1" "$stored" "$new" \
+        "$threads" "$2"
+    tail -n 1 "$work/out" | python3 -c 'import json, sys
+d = json.load(sys.stdin)
+print(1 / d["s_per_token"], d["read_bytes"] / d["s_per_token"])' >"$work/figures"
+    local tokens rate
+    read -r tokens rate <"$work/figures"
+    record "$1" decode "$tokens"
+    record "$1" read "$rate"
+}
+accelerate() { python_peer accelerate "$work"; }
+airllm() { python_peer airllm "$AIRLLM"; }
+peers=()
+if [[ $stored == *.gguf ]]; then
+    [ -z "${LLAMA_BENCH:-}" ] || peers+=(llama)
+else
+    [ -z "${PEER_PYTHON:-}" ] || peers+=(accelerate)
+    [ -z "${AIRLLM:-}" ] || peers+=(airllm)
+fi
+
 say "disk: $rounds rounds of $((bytes / 1000000)) MB in $((limit / 1000000)) MB, $threads threads"
 for ((round = 1; round <= rounds; round++)); do
-    for program in with_fio ours ${LLAMA_BENCH:+llama}; do
-        [[ $program != llama || $stored == *.gguf ]] || continue
+    for program in with_fio ours "${peers[@]}"; do
         drop
         quiet
         $program

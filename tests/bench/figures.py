@@ -377,17 +377,24 @@ def load(records):
 
 def disk(records):
     verdict = Verdict()
-    rows = []
+    rows, others = [], []
     for cell in records.values:
         fio, ours = (records.median(cell, name, "read") for name in ("fio", "spillway"))
-        tokens, peer = (records.median(cell, name, "decode") for name in ("spillway", "llama.cpp"))
+        tokens = records.median(cell, "spillway", "decode")
         times = records.median(cell, "spillway", "predicted")
         rows.append([cell, number(fio and fio / 1e9), number(ours and ours / 1e9),
-                     number(ratio(ours, fio)), number(times), number(tokens, "{:.3f}"), number(peer, "{:.3f}"),
-                     number(ratio(tokens, peer)), percent(records.spread(cell, "spillway", "read"))])
+                     number(ratio(ours, fio)), number(tokens, "{:.3f}"), number(times),
+                     percent(records.spread(cell, "spillway", "read"))])
+        for peer in ("llama.cpp", "accelerate", "airllm"):
+            speed, read_too = records.median(cell, peer, "decode"), records.median(cell, peer, "read")
+            if speed:
+                others.append([cell, peer, number(speed, "{:.3f}"), number(read_too and read_too / 1e9),
+                               number(ratio(tokens, speed))])
         verdict.at_least(f"{cell} of fio", "layers from disk of fio", ratio(ours, fio))
-    print_table(["from disk", "fio, GB/s", "GB/s", "of fio", "predicted / measured", "tokens/s", "llama.cpp", "over it",
+    print_table(["from disk", "fio, GB/s", "GB/s", "of fio", "tokens/s", "predicted / measured s",
                  "± ours"], rows)
+    if others:
+        print_table(["same memory", "program", "tokens/s", "GB/s", "ours over it"], others)
     return verdict.close()
 
 
