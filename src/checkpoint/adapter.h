@@ -63,6 +63,7 @@ struct sw_adapter {
                              const char *stem);
     /* What linear matrices are in, where there is nothing but the config; NULL: not known. */
     const struct sw_format *(*format)(const json_t *config);
+    bool experts_only; /* of models with experts, only these are in it */
 };
 
 /* A line here and one in the table of adapter.c each. */

@@ -112,4 +112,5 @@ const struct sw_adapter sw_adapter_mxfp4 = {.name = "mxfp4",
                                             .methods = mxfp4_methods,
                                             .suffixes = mxfp4_suffixes,
                                             .matrix = mxfp4_matrix,
-                                            .format = mxfp4_format};
+                                            .format = mxfp4_format,
+                                            .experts_only = true};

@@ -238,7 +238,8 @@ static enum sw_status folder_hold_alone(const char *path, const struct sw_adapte
     SW_TRY(sw_checkpoint_find(path, &there));
     if (!there) {
         if (adapter->format)
-            sw_model_hold_linear(model, adapter->format(config));
+            sw_model_hold_linear(model, adapter->format(config),
+                                 adapter->experts_only && model->dims.n_experts > 0);
         return SW_OK;
     }
     SW_TRY(folder_hold(path, adapter, config, model, &tensors));

@@ -8,6 +8,7 @@
 #include "model/config_layers.h"
 #include "model/config_rope.h"
 #include "model/model.h"
+#include "model/unknown_family.h"
 #include "tensor/format.h"
 
 #include <math.h>
@@ -213,18 +214,6 @@ static enum sw_status read_types(const json_t *root, struct sw_model *m)
     return SW_OK;
 }
 
-static enum sw_status unknown_family(const char *type)
-{
-    char known[1024] = "";
-    size_t used = 0;
-    const struct sw_arch *row;
-    for (int i = 0; (row = sw_arch_row(i)) && used < sizeof known; i++)
-        used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
-                                 row->model_type);
-    return sw_fail(SW_EMODEL, "model family '%s' is not supported; known families: %s", type,
-                   known);
-}
-
 /* The lines of warnings, as one text; NULL where there are none. */
 static enum sw_status read_foreign(const struct sw_config *config, struct sw_model *m)
 {
@@ -317,7 +306,7 @@ static enum sw_status config_find_arch(const json_t *root, const struct sw_arch 
     if (!type)
         return sw_fail(SW_EMODEL, "'model_type' is missing; is this a model's config.json?");
     *arch = sw_arch_find(type);
-    return *arch ? SW_OK : unknown_family(type);
+    return *arch ? SW_OK : sw_family_unknown(root, type);
 }
 
 enum sw_status sw_model_make(const struct json_t *root, const struct sw_arch *arch,

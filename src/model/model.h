@@ -200,8 +200,9 @@ static inline const struct sw_tensor *sw_model_twin(const struct sw_tensors *ten
 /* Fills in `held` of the model and its sources by the blocks that the tensors are of. Tensors that
  * are missing are left to sw_model_check. */
 void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors);
-/* The same where only a format is known, of all linear matrices. */
-void sw_model_hold_linear(struct sw_model *model, const struct sw_format *format);
+/* The same where only a format is known, of all linear matrices, or of experts alone. */
+void sw_model_hold_linear(struct sw_model *model, const struct sw_format *format,
+                          bool experts_only);
 /*
  * The weights of layer `layer`, or those outside the layers (SW_GLOBAL), in a fixed order: *specs
  * is in the model. Returns how many. A tied head is listed like any other.

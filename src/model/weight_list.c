@@ -573,6 +573,13 @@ static void held_by_all(const struct sw_model *model, struct sw_weight_spec *spe
         spec->sources[source].held = spec->sources[source].held_alone = held_in(format);
 }
 
+static void held_by_experts(const struct sw_model *model, struct sw_weight_spec *spec, int source,
+                            const void *format)
+{
+    if (spec->expert >= 0)
+        held_by_all(model, spec, source, format);
+}
+
 static void model_hold(struct sw_model *model, held_by *by, const void *context)
 {
     const size_t count = model->first_weight[model->dims.n_layers + 1];
@@ -614,9 +621,9 @@ void sw_model_hold(struct sw_model *model, const struct sw_tensors *tensors)
     model->load_bytes = model_load_bytes(tensors);
 }
 
-void sw_model_hold_linear(struct sw_model *model, const struct sw_format *format)
+void sw_model_hold_linear(struct sw_model *model, const struct sw_format *format, bool experts_only)
 {
-    model_hold(model, held_by_all, format);
+    model_hold(model, experts_only ? held_by_experts : held_by_all, format);
 }
 
 uint64_t sw_model_parameters(const struct sw_model *model)

@@ -23,7 +23,7 @@ static void parameter_counts_are_the_published_ones(void)
                   {"mixtral-8x7b", 46.70, 0.01}, {"llama-3.1-405b", 405.85, 0.01},
                   {"t5-3b", 2.851598336, 1e-12},
 
-                  {"gemma-3-27b", 27.01, 0.01}};
+                  {"gemma-3-27b", 27.01, 0.01},  {"gpt-oss-120b", 116.83, 0.01}};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         struct sw_model *model = open_config(models[i].name);
         CU_ASSERT_DOUBLE_EQUAL((double)sw_model_parameters(model) / 1e9, models[i].billions,
@@ -340,6 +340,16 @@ static void bad_configs_are_refused_by_name(void)
         {"[1]", "must be a JSON object"},
         {"{}", "'model_type' is missing"},
         {"{\"model_type\": \"falcon\"}", "known families: gpt_neox"},
+        {"{\"model_type\": \"mine\", \"hidden_size\": 8, \"num_hidden_layers\": 2, "
+         "\"rms_norm_eps\": 1, "
+         "\"num_attention_heads\": 2, \"num_key_value_heads\": 1, \"intermediate_size\": 8, "
+         "\"vocab_size\": 9, "
+         "\"rope_theta\": 1, \"hidden_act\": \"silu\", \"rope_scaling\": null, \"head_dim\": 4, "
+         "\"attention_bias\": false, \"mlp_bias\": false, \"tie_word_embeddings\": true, "
+         "\"max_position_embeddings\": 9, \"use_cache\": true, \"time_mixing\": 3}",
+         "model family 'mine' is not supported; the nearest known one is llama, which would not "
+         "read "
+         "'time_mixing'; known families: gpt_neox"},
         {"{\"model_type\": \"llama\"}", "'num_hidden_layers' is missing"},
         {"{" GOOD ", \"num_hidden_layers\": 0}", "from 1 to"},
         {"{" GOOD ", \"hidden_size\": \"big\"}",

@@ -143,6 +143,8 @@ assert predicted["disk_bytes_per_token"] / 3e9 < predicted["s_per_token"] < 0.7,
 else
     echo "no plan of q4_k_m: weights cannot be kept in all of its formats"
 fi
+# gpt-oss as published, its experts in MXFP4, on two cards and 64 GiB.
+check gpt-oss-120b.txt 0 gpt-oss-120b "1x(gpu:2x24G host:64G)"
 # Gemma 3 with images: what its part for text needs, with windows in five layers of six.
 check gemma-3-27b.txt 0 gemma-3-27b "1x(gpu:2x24G host:64G)" --weights q8_0 --context 16384
 # An encoder-decoder: its encoder keeps no KV, each layer of its decoder that of the source, too.
