@@ -88,10 +88,32 @@ static double by_count(const struct cache_uses *u, int64_t i, double before)
 
 /* The logarithm of the sum of 2^(time / half-life) over all uses: the same order as counts that
  * halve, without touching those that are not used. */
+static double aged_count(const struct cache_uses *u, int64_t i, double before, double half)
+{
+    const double now = 1 + (double)i / (half * (double)u->n_keys);
+    return before > 0 ? now + log2(1 + exp2(before - now)) : now;
+}
+
 static double by_aged_count(const struct cache_uses *u, int64_t i, double before)
 {
-    const double now = 1 + (double)i / (AGED_HALF * (double)u->n_keys);
-    return before > 0 ? now + log2(1 + exp2(before - now)) : now;
+    return aged_count(u, i, before, AGED_HALF);
+}
+
+static double by_sooner_aged_count(const struct cache_uses *u, int64_t i, double before)
+{
+    return aged_count(u, i, before, AGED_HALF / 4.);
+}
+
+static double by_later_aged_count(const struct cache_uses *u, int64_t i, double before)
+{
+    return aged_count(u, i, before, AGED_HALF * 4.);
+}
+
+/* The last use but one, as whole number; its fraction is the last use. */
+static double by_last_but_one(const struct cache_uses *u, int64_t i, double before)
+{
+    const double scale = (double)u->n + 2;
+    return round((before - floor(before)) * scale) + (double)(i + 1) / scale;
 }
 
 static double by_next_use(const struct cache_uses *u, int64_t i, double before)
@@ -113,6 +135,21 @@ static int64_t lfu_hits(const struct cache_uses *u, int capacity)
 static int64_t aged_hits(const struct cache_uses *u, int capacity)
 {
     return queue_hits(u, capacity, by_aged_count, false);
+}
+
+static int64_t sooner_aged_hits(const struct cache_uses *u, int capacity)
+{
+    return queue_hits(u, capacity, by_sooner_aged_count, false);
+}
+
+static int64_t later_aged_hits(const struct cache_uses *u, int capacity)
+{
+    return queue_hits(u, capacity, by_later_aged_count, false);
+}
+
+static int64_t lru_2_hits(const struct cache_uses *u, int capacity)
+{
+    return queue_hits(u, capacity, by_last_but_one, false);
 }
 
 static int64_t optimum_hits(const struct cache_uses *u, int capacity)
@@ -140,11 +177,17 @@ static int64_t pinned_hits(const struct cache_uses *u, int capacity)
     return hits;
 }
 
-const struct cache_policy cache_policies[] = {
-    {"lru", lru_hits},         {"lfu", lfu_hits},
-    {"aged", aged_hits},       {"s3-fifo", cache_s3_fifo_hits},
-    {"arc", cache_arc_hits},   {"pinned", pinned_hits},
-    {"optimum", optimum_hits}, {NULL, NULL}};
+const struct cache_policy cache_policies[] = {{"lru", lru_hits},
+                                              {"lru-2", lru_2_hits},
+                                              {"lfu", lfu_hits},
+                                              {"aged", aged_hits},
+                                              {"aged/4", sooner_aged_hits},
+                                              {"aged*4", later_aged_hits},
+                                              {"s3-fifo", cache_s3_fifo_hits},
+                                              {"arc", cache_arc_hits},
+                                              {"pinned", pinned_hits},
+                                              {"optimum", optimum_hits},
+                                              {NULL, NULL}};
 
 bool cache_uses_next(int n_keys, int64_t n, const int *keys, int64_t *next)
 {

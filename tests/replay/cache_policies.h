@@ -24,10 +24,11 @@ struct cache_policy {
 };
 
 /*
- * lru; lfu, which counts all uses so far; aged, whose counts halve every AGED_HALF keys' worth of
- * uses; s3-fifo (Yang and others, SOSP 2023); arc (Megiddo and Modha, FAST 2003); pinned, the keys
- * that are used most in the whole file, fixed; optimum, Belady's with the choice not to keep: no
- * cache has more hits. The last one's name is NULL.
+ * lru; lru-2, by the last use but one (O'Neil and others, SIGMOD 1993); lfu, which counts all uses
+ * so far; aged, whose counts halve every AGED_HALF keys' worth of uses, and with a quarter of that
+ * and four times as many; s3-fifo (Yang and others, SOSP 2023); arc (Megiddo and Modha, FAST 2003);
+ * pinned, the keys that are used most in the whole file, fixed; optimum, Belady's with the choice
+ * not to keep: no cache has more hits. The last one's name is NULL.
  */
 #define AGED_HALF 8
 extern const struct cache_policy cache_policies[];
