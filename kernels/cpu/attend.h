@@ -25,7 +25,7 @@ struct softmax {
 ALWAYS_INLINE void visible(const struct sw_attend_tile *t, int i, int64_t base, int *lo, int *hi)
 {
     const int64_t query = t->position + i, first = t->window ? query - t->window + 1 - base : 0;
-    const int64_t end = query + 1 - base;
+    const int64_t end = (t->keys ? t->keys : query + 1) - base;
     *lo = first < 0 ? 0 : first > SW_KEY_BLOCK ? SW_KEY_BLOCK : (int)first;
     *hi = end < 0 ? 0 : end > SW_KEY_BLOCK ? SW_KEY_BLOCK : (int)end;
 }
@@ -38,6 +38,18 @@ ALWAYS_INLINE vec capped(vec x, float cap)
     return v_sub(v_set(cap), rest);
 }
 
+/* The bias of a query's head and the keys from `base` on; out: (SW_KEY_BLOCK) */
+static void biases_of(const struct sw_score_bias *bias, int64_t query, int head, int64_t base,
+                      float *out)
+{
+    const int64_t reach = bias->reach;
+    for (int k = 0; k < SW_KEY_BLOCK; k++) {
+        const int64_t apart = base + k - query;
+        const int64_t at = apart < -reach ? -reach : apart > reach ? reach : apart;
+        out[k] = bias->table[(int64_t)bias->buckets[at + reach] * bias->step + head];
+    }
+}
+
 /* p[row] = exp(scores - running maximum) over [lo, hi), 0 elsewhere; rescales the row's state. */
 ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo, int hi)
 {
@@ -48,11 +60,16 @@ ALWAYS_INLINE void soften(const struct softmax *s, int row, int64_t base, int lo
     const vec first = v_set((float)lo), end = v_set((float)hi);
     const float slope = t->slopes ? t->slopes[row % t->group] : 0;
     vec scores[SW_KEY_BLOCK / 16], largest = hidden;
+    float biases[SW_KEY_BLOCK];
+    if (t->bias.table)
+        biases_of(&t->bias, t->position + row / t->group, row % t->group, base, biases);
     EACH (v, SW_KEY_BLOCK / 16) {
         const vec key = v_add(lanes, v_set((float)(v * 16)));
         vec x = v_mul(v_load(p + v * 16), v_set(t->scale));
         if (t->cap > 0)
             x = capped(x, t->cap);
+        if (t->bias.table)
+            x = v_add(x, v_load(biases + v * 16));
         if (t->slopes)
             x = v_fma(v_add(key, v_set((float)base)), v_set(slope), x);
         x = v_if_less(key, end, x, hidden);
@@ -166,7 +183,7 @@ static void attend_length(const struct softmax *s, int64_t length)
     const struct sw_attend_tile *t = s->t;
     const int n_rows = t->n_queries * t->group;
     const int64_t base = length * SW_KEY_LENGTH, end = base + SW_KEY_LENGTH;
-    const int64_t seen = t->position + t->n_queries;
+    const int64_t seen = t->keys ? t->keys : t->position + t->n_queries;
     for (int i = 0; i < n_rows * s->dim_pad; i += 16)
         v_store(s->out + i, v_set(0));
     for (int row = 0; row < n_rows; row++) {
@@ -230,7 +247,7 @@ static void join_length(const struct softmax *s, int64_t length)
                 v_store(out + d, v_load(more + d));
             s->all_top[row] = s->top[row];
             s->all_total[row] = s->total[row];
-        } else if (length > first && length <= query / SW_KEY_LENGTH) {
+        } else if (length > first && length <= (t->keys ? t->keys - 1 : query) / SW_KEY_LENGTH) {
             join_state(s->dim_pad, out, &s->all_top[row], &s->all_total[row], more, s->top[row],
                        s->total[row]);
         }
@@ -275,7 +292,7 @@ static void attend(const struct sw_attend_tile *t)
         return;
     }
     const int64_t first = sw_first_length(t->position, t->window);
-    const int64_t last = (t->position + t->n_queries - 1) / SW_KEY_LENGTH;
+    const int64_t last = (t->keys ? t->keys - 1 : t->position + t->n_queries - 1) / SW_KEY_LENGTH;
     for (int64_t length = first; length <= last; length++) {
         attend_length(&s, length);
         if (first < last)

@@ -128,6 +128,16 @@ struct sw_cpu_format {
  * order; so a query's lengths can be shared out, and the bits are the same.
  */
 #define SW_KEY_LENGTH 512
+
+/* What is added to scores by how far key and query are apart: table[buckets[key - query] *
+ * step + head]. */
+struct sw_score_bias {
+    const float *table;     /* of the tile's first head on; NULL: none */
+    const int32_t *buckets; /* of distances -reach … reach, of which further ones count as the last
+                             */
+    int reach, step;
+};
+
 struct sw_attend_tile {
     enum sw_dtype format;
     int head_dim, group, n_queries;
@@ -137,7 +147,10 @@ struct sw_attend_tile {
     float scale, cap;    /* scores become cap * tanh(score / cap); 0: they stay */
     const float *slopes; /* (group) or NULL */
     const float *sinks;  /* (group) or NULL: the score of one more key, which has no value */
-    const float *q;      /* query i, head g at q + i * q_ld + g * q_head */
+    int64_t keys;        /* every query sees keys [0, keys), whatever its position; 0: those up to
+                            its own */
+    struct sw_score_bias bias;
+    const float *q; /* query i, head g at q + i * q_ld + g * q_head */
     int64_t q_ld, q_head;
     float *out; /* query i, head g at out + i * out_ld + g * head_dim */
     int64_t out_ld;
@@ -148,7 +161,7 @@ struct sw_attend_tile {
     int64_t length; /* index of that length; unused without state */
 };
 
-/* The first length of which `query` sees a key; the last one is query / SW_KEY_LENGTH. */
+/* The first length of which `query` sees a key; the last one is that of its last key. */
 static inline int64_t sw_first_length(int64_t query, int64_t window)
 {
     return window && query >= window ? (query - window + 1) / SW_KEY_LENGTH : 0;

@@ -29,6 +29,23 @@ static __host__ __device__ inline int first_key(int position, int64_t window)
     return window > 0 && position >= window ? (int)(position - window + 1) : 0;
 }
 
+/* The key behind the last one that the query at `position` of a span sees. */
+static __host__ __device__ inline int64_t end_key(const attention &t, const sw_gpu_span &span,
+                                                  int64_t position)
+{
+    return t.a.whole ? span.keys : position + 1;
+}
+
+/* What is added to the score of a key for how far it is from the query. */
+static __device__ inline float bias_of(const attention &t, int head, int query, int key)
+{
+    if (!t.a.bias)
+        return 0.0f;
+    const int apart = key - query, reach = t.a.reach;
+    const int at = apart < -reach ? -reach : apart > reach ? reach : apart;
+    return t.a.bias[(int64_t)t.a.buckets[at + reach] * t.a.n_heads + head];
+}
+
 static __device__ inline const float *query_of(const attention &t, int64_t row, int head)
 {
     return t.a.q + row * t.a.q_ld + head * t.a.q_head;

@@ -75,7 +75,7 @@ __device__ inline void multiply(float sums[4], const sw::split a[4], const unsig
 /* Turns a thread's scores of one row (a pair of every eight keys from `key` on) into shares times
  * 2^15; returns the factor for older sums. all: the row sees all of these keys. */
 template <int half, bool all>
-__device__ inline float soften(const struct sw_gpu_attention &a, sw::tile_row &row, float unit,
+__device__ inline float soften(const struct sw::attention &t, sw::tile_row &row, float unit,
                                float scale, int key, float scores[key_columns][4])
 {
     float top = row.top;
@@ -83,7 +83,8 @@ __device__ inline float soften(const struct sw_gpu_attention &a, sw::tile_row &r
     for (int i = 0; i < 2 * key_columns; i++) {
         float &score = scores[i / 2][2 * half + i % 2];
         const int at = key + i / 2 * 8 + i % 2;
-        score = sw::capped(a, score * unit * scale) + row.slope * (float)at;
+        score = sw::capped(t.a, score * unit * scale) + row.slope * (float)at +
+                sw::bias_of(t, row.head, row.position, at);
         score = all || sw::sees(row, at) ? score : -INFINITY;
         top = fmaxf(top, score);
     }
@@ -127,7 +128,8 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
     const int at_keys = sw::lane() % 4 * key_ld + sw::lane() / 4;
     const int at_values = sw::lane() % 4 * value_ld + sw::lane() / 4;
     const int position = (int)r.span.position + r.first, first_row = sw::warp() * 16;
-    const int last = position + r.n - 1, from = sw::first_key(position, t.a.window);
+    const int last = (int)sw::end_key(t, r.span, position + r.n - 1) - 1;
+    const int from = sw::first_key(position, t.a.window);
     const bool works = first_row < r.n * r.heads; /* else the warp only copies words */
     sw::tile_row rows[2] = {sw::row_of(t, r, first_row + sw::lane() / 4),
                             sw::row_of(t, r, first_row + sw::lane() / 4 + 8)};
@@ -165,11 +167,11 @@ __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
                 format == SW_BF16 ? sw::power_of_two(key_exponent - sw::cache_shift) : 1.0f;
             float shrink[2];
             if (__all_sync(sw::all_lanes, sees_all(rows[0], base) && sees_all(rows[1], base))) {
-                shrink[0] = soften<0, true>(t.a, rows[0], unit, q.scale[0], base + x, scores);
-                shrink[1] = soften<1, true>(t.a, rows[1], unit, q.scale[1], base + x, scores);
+                shrink[0] = soften<0, true>(t, rows[0], unit, q.scale[0], base + x, scores);
+                shrink[1] = soften<1, true>(t, rows[1], unit, q.scale[1], base + x, scores);
             } else {
-                shrink[0] = soften<0, false>(t.a, rows[0], unit, q.scale[0], base + x, scores);
-                shrink[1] = soften<1, false>(t.a, rows[1], unit, q.scale[1], base + x, scores);
+                shrink[0] = soften<0, false>(t, rows[0], unit, q.scale[0], base + x, scores);
+                shrink[1] = soften<1, false>(t, rows[1], unit, q.scale[1], base + x, scores);
             }
 #pragma unroll
             for (int j = 0; j < columns; j++)

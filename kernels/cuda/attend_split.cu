@@ -38,17 +38,20 @@ struct few_rows {
     }
 };
 
-/* A row of a short span: its row in the batch, its slot, and its position; -1: none. */
+/* A row of a short span: its row in the batch, its slot, its position, and the last key that it
+ * sees; -1: none. */
 struct query {
     int64_t row;
-    int position, slot;
+    int position, last, slot;
 };
 __device__ inline query find(const struct sw::attention &t, int64_t index)
 {
     const int s = sw::find_span(t.spans, t.n_spans, &index, few_rows());
     if (s < 0)
-        return {0, -1, 0};
-    return {t.spans[s].row + index, (int)(t.spans[s].position + index), t.spans[s].slot};
+        return {0, -1, -1, 0};
+    const int position = (int)(t.spans[s].position + index);
+    return {t.spans[s].row + index, position, (int)sw::end_key(t, t.spans[s], position) - 1,
+            t.spans[s].slot};
 }
 
 /* The result of one load: one dimension of keys 2 * lane and 2 * lane + 1, or one dimension of a
@@ -144,8 +147,8 @@ template <int heads, int per_lane> struct state {
  * SW_KEY_BLOCK). */
 template <enum sw_dtype format, int heads, int per_lane>
 __device__ inline void attend_block(const split_attention &f, const char *block, int base, int lo,
-                                    int hi, const float *slopes, const float *q, float *p,
-                                    state<heads, per_lane> &s)
+                                    int hi, int head, int position, const float *slopes,
+                                    const float *q, float *p, state<heads, per_lane> &s)
 {
     constexpr int width = per_lane * sw::warp_size, keys_at_once = values_at_once / per_lane;
     constexpr int of = piece<format>::of;
@@ -174,8 +177,11 @@ __device__ inline void attend_block(const split_attention &f, const char *block,
     for (int h = 0; h < heads; h++) {
 #pragma unroll
         for (int i = 0; i < 2; i++) {
-            const float score =
-                sw::capped(f.t.a, scores[h][i] * f.t.a.scale) + slopes[h] * (float)(base + key + i);
+            /* of heads beyond the last one nothing is kept */
+            const int last = f.t.a.n_heads - 1, row = head + h < last ? head + h : last;
+            const float score = sw::capped(f.t.a, scores[h][i] * f.t.a.scale) +
+                                slopes[h] * (float)(base + key + i) +
+                                sw::bias_of(f.t, row, position, base + key + i);
             scores[h][i] = key + i >= lo && key + i < hi ? score : -INFINITY;
         }
         const float top = fmaxf(s.top[h], sw::warp_max(fmaxf(scores[h][0], scores[h][1])));
@@ -272,7 +278,7 @@ __global__ void __launch_bounds__(threads) attend_part(split_attention f)
     const query at = find(t, f.first + blockIdx.z);
     const int from = sw::first_key(at.position, t.a.window);
     const int64_t start = blockIdx.x * f.part_keys, past = start + f.part_keys;
-    if (start > at.position || past <= from)
+    if (start > at.last || past <= from)
         return;
     for (int i = (int)threadIdx.x; i < heads * width; i += threads) {
         const int h = i / width, d = i % width;
@@ -291,13 +297,14 @@ __global__ void __launch_bounds__(threads) attend_part(split_attention f)
     }
     __syncthreads();
     const char *const keys = sw::head_of(t.cache, at.slot, kv_head);
-    for (int base = (int)start + sw::warp() * SW_KEY_BLOCK; base < past && base <= at.position;
+    for (int base = (int)start + sw::warp() * SW_KEY_BLOCK; base < past && base <= at.last;
          base += warps * SW_KEY_BLOCK) {
-        const int lo = from > base ? from - base : 0, end = at.position + 1 - base;
+        const int lo = from > base ? from - base : 0, end = at.last + 1 - base;
         if (lo < SW_KEY_BLOCK)
             attend_block<format, heads, per_lane>(
                 f, keys + base / SW_KEY_BLOCK * 2 * t.cache.half_bytes, base, lo,
-                end < SW_KEY_BLOCK ? end : SW_KEY_BLOCK, slopes, q, p[sw::warp()], s);
+                end < SW_KEY_BLOCK ? end : SW_KEY_BLOCK, head, at.position, slopes, q,
+                p[sw::warp()], s);
     }
     join_warps<heads, per_lane>(s, tops, totals, out);
     for (int i = (int)threadIdx.x; i < n_heads * width; i += threads) {
@@ -325,10 +332,10 @@ __global__ void __launch_bounds__(threads) join_parts(split_attention f)
     const struct sw::attention &t = f.t;
     const int head_dim = t.cache.head_dim;
     const query at = find(t, f.first + blockIdx.y);
-    if (at.position < 0)
+    if (at.last < 0)
         return;
     const int first = (int)(sw::first_key(at.position, t.a.window) / f.part_keys);
-    const int last = (int)(at.position / f.part_keys);
+    const int last = (int)(at.last / f.part_keys);
     const float *const parts = f.work + ((int64_t)blockIdx.y * t.a.n_heads + blockIdx.x) *
                                             f.n_parts * part_floats(head_dim);
     float top = -INFINITY;
@@ -388,7 +395,7 @@ cudaError_t sw::attend_split(const struct sw::attention &t, enum sw_dtype format
     for (int i = 0; i < t.n_spans; i++)
         if (is_short_span(host[i]) && host[i].n > 0) {
             n += host[i].n;
-            const int64_t keys = host[i].position + host[i].n;
+            const int64_t keys = end_key(t, host[i], host[i].position + host[i].n - 1);
             longest = keys > longest ? keys : longest;
         }
     longest = longest < context ? longest : context; /* `work` has room for so many */

@@ -57,7 +57,7 @@ static __device__ inline tile find_tile(const attention &t)
 
 /* One of a tile's rows. */
 struct tile_row {
-    int query, head;
+    int query, head, position;
     int lo, hi; /* it sees keys [lo, hi); none when there is no such query */
     float slope;
     float top;   /* the largest score so far */
@@ -71,8 +71,9 @@ static __device__ inline tile_row row_of(const attention &t, const tile &r, int 
     row.head = r.head + i % r.heads;
     const bool there = row.query < r.n;
     const int position = (int)r.span.position + r.first + row.query;
+    row.position = position;
     row.lo = there ? first_key(position, t.a.window) : 0;
-    row.hi = there ? position + 1 : 0;
+    row.hi = there ? (int)end_key(t, r.span, position) : 0;
     row.slope = there && t.a.slopes ? t.a.slopes[row.head] : 0.0f;
     row.top = -INFINITY;
     row.total = 0;

@@ -70,13 +70,14 @@ __device__ inline void multiply(const float4 &a, const float4 &b, float sums[4][
 }
 
 /* Turns scores of four keys from `key` on into shares; returns the factor for older sums. */
-__device__ inline float soften(const struct sw_gpu_attention &a, sw::tile_row &row, int key,
+__device__ inline float soften(const struct sw::attention &t, sw::tile_row &row, int key,
                                float scores[4])
 {
     float top = -INFINITY;
 #pragma unroll
     for (int j = 0; j < 4; j++) {
-        const float score = sw::capped(a, scores[j] * a.scale) + row.slope * (float)(key + j);
+        const float score = sw::capped(t.a, scores[j] * t.a.scale) + row.slope * (float)(key + j) +
+                            sw::bias_of(t, row.head, row.position, key + j);
         scores[j] = sw::sees(row, key + j) ? score : -INFINITY;
         top = fmaxf(top, scores[j]);
     }
@@ -103,7 +104,8 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
         return;
     const int x = (int)threadIdx.x % side * 4, y = (int)threadIdx.x / side * 4;
     const int position = (int)r.span.position + r.first, head_dim = t.cache.head_dim;
-    const int last = position + r.n - 1, from = sw::first_key(position, t.a.window);
+    const int last = (int)sw::end_key(t, r.span, position + r.n - 1) - 1;
+    const int from = sw::first_key(position, t.a.window);
     sw::tile_row rows[4];
     float sums[chunks][4][4];
 #pragma unroll
@@ -131,7 +133,7 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
         }
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            const float shrink = soften(t.a, rows[i], base + x, scores[i]);
+            const float shrink = soften(t, rows[i], base + x, scores[i]);
 #pragma unroll
             for (int c = 0; c < chunks; c++)
 #pragma unroll

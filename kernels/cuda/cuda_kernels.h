@@ -37,6 +37,7 @@ extern "C" {
 struct sw_gpu_span {
     int32_t slot, n;
     int64_t position, row;
+    int64_t keys; /* with sw_gpu_attention.whole: every row sees keys [0, keys) */
 };
 
 /*
@@ -208,6 +209,11 @@ struct sw_gpu_attention {
     int64_t q_ld, q_head;
     float *out; /* (rows, n_heads * head_dim), out_ld floats from row to row */
     int64_t out_ld;
+    /* score += bias[buckets[key - query + reach] * n_heads + head]; further apart as at reach */
+    const float *bias; /* NULL: none */
+    const int32_t *buckets;
+    int reach;
+    int whole; /* boolean: rows see keys [0, span.keys), whatever their position; without window */
 };
 /* Bytes of `work` for n_rows rows of short spans. With fewer bytes the rows go in several launches;
  * with less than one row needs, sw_gpu_attend fails with cudaErrorInvalidValue. */

@@ -86,6 +86,14 @@ struct sw_attention {
     float cap;             /* scores become cap * tanh(score / cap); 0: they stay */
     const float *d_slopes; /* ALiBi: score += slope[head] * k_position; NULL: none. (n_heads) */
     const float *d_sinks;  /* scores of one more key, which has no value; NULL: none. (n_heads) */
+    /* Each row of span i sees keys [0, keys[i]), whatever its position. (n_spans), in host memory;
+     * NULL: those up to its own. Not together with a window. */
+    const int32_t *keys;
+    /* Score += d_bias[bucket * n_heads + head], where bucket is d_buckets[key - query +
+     * bias_reach], and further apart that of the reach. NULL: none. */
+    const float *d_bias;
+    const int32_t *d_buckets; /* (2 * bias_reach + 1) */
+    int bias_reach;
     /* Query of row r, head h at d_q + r * q_ld + h * q_head. */
     const float *d_q;
     int64_t q_ld, q_head;

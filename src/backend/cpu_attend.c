@@ -86,6 +86,12 @@ struct attend {
     float *states;     /* with `split`, for each such span (lengths, n_heads, state) */
 };
 
+/* Keys that the last row of span i sees. */
+static int64_t span_keys(const struct attend *a, int i)
+{
+    return a->a->keys ? a->a->keys[i] : a->spans[i].position + a->spans[i].n;
+}
+
 static bool is_split(const struct attend *a, const struct sw_span *span)
 {
     return a->split && span->n == 1;
@@ -94,7 +100,8 @@ static bool is_split(const struct attend *a, const struct sw_span *span)
 /* Lengths of keys that a span of one row sees. */
 static int64_t span_lengths(const struct attend *a, const struct sw_span *span)
 {
-    return span->position / SW_KEY_LENGTH - sw_first_length(span->position, a->a->window) + 1;
+    return (span_keys(a, (int)(span - a->spans)) - 1) / SW_KEY_LENGTH -
+           sw_first_length(span->position, a->a->window) + 1;
 }
 
 static int64_t span_chunks(const struct attend *a, const struct sw_span *span)
@@ -141,6 +148,11 @@ static void attend_chunk(void *ctx, int64_t chunk, int worker)
         .cap = at->cap,
         .slopes = at->d_slopes ? at->d_slopes + first_head : NULL,
         .sinks = at->d_sinks ? at->d_sinks + first_head : NULL,
+        .keys = at->keys ? at->keys[span - a->spans] : 0,
+        .bias = {.table = at->d_bias ? at->d_bias + first_head : NULL,
+                 .buckets = at->d_buckets,
+                 .reach = at->bias_reach,
+                 .step = at->n_heads},
         .q = at->d_q + row * at->q_ld + first_head * at->q_head,
         .q_ld = at->q_ld,
         .q_head = at->q_head,
@@ -204,7 +216,7 @@ void sw_cpu_attend(struct sw_backend *b, const struct sw_attention *at, const st
     int64_t n_chunks = 0, work = 0;
     for (int i = 0; i < n_spans; i++) {
         n_chunks += span_chunks(&a, &spans[i]);
-        work += spans[i].n * (spans[i].position + spans[i].n) * at->n_heads * kv->head_dim;
+        work += spans[i].n * span_keys(&a, i) * at->n_heads * kv->head_dim;
     }
     struct sw_pool *pool = work < 65536 ? NULL : a.cpu->pool;
     sw_pool_run(pool, attend_chunk, &a, n_chunks);

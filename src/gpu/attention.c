@@ -33,7 +33,7 @@ static enum sw_status gpu_attention_place(struct sw_cuda *cuda, const struct sw_
                                        .interleaved = h->rope.interleaved};
     struct sw_gpu_batch batch;
     SW_TRY(sw_cuda_enter(cuda));
-    SW_TRY(sw_cuda_spans_send(cuda, spans, n_spans, &batch));
+    SW_TRY(sw_cuda_spans_send(cuda, spans, NULL, n_spans, &batch));
     CUDA_TRY(cuda, sw_gpu_place_heads(&heads, &cache, &batch, cuda->compute));
     return SW_OK;
 }
@@ -74,10 +74,14 @@ static enum sw_status attend_spans(struct sw_cuda *cuda, const struct sw_attenti
                                                .q_ld = a->q_ld,
                                                .q_head = a->q_head,
                                                .out = a->d_out,
-                                               .out_ld = a->out_ld};
+                                               .out_ld = a->out_ld,
+                                               .bias = a->d_bias,
+                                               .buckets = a->d_buckets,
+                                               .reach = a->bias_reach,
+                                               .whole = a->keys != NULL};
     struct sw_gpu_batch batch;
     SW_TRY(sw_cuda_enter(cuda));
-    SW_TRY(sw_cuda_spans_send(cuda, spans, n_spans, &batch));
+    SW_TRY(sw_cuda_spans_send(cuda, spans, a->keys, n_spans, &batch));
     CUDA_TRY(cuda, sw_gpu_attend(&attention, &cache, &batch, cuda->work, cuda->work_bytes,
                                  cuda->compute));
     return SW_OK;

@@ -189,10 +189,11 @@ bool sw_cuda_pieces_return(struct sw_cuda_pieces *pieces, const void *p);
 /* `device` and `capacity` are set before. */
 enum sw_status sw_cuda_spans_open(struct sw_cuda *cuda);
 void sw_cuda_spans_close(struct sw_cuda *cuda);
-/* Sends the spans to the device, unless they are those of the last call. out->host: the spans
+/* Sends the spans to the device, unless they are those of the last call. keys: of struct
+ * sw_attention; NULL: nobody will read them. out->host: the spans
  * themselves, or those of the graph while a sequence is captured or replayed (graphs.c). */
-enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *spans, int n,
-                                  struct sw_gpu_batch *out);
+enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *spans,
+                                  const int32_t *keys, int n, struct sw_gpu_batch *out);
 
 /* ---- graphs.c */
 

@@ -248,7 +248,7 @@ enum sw_status sw_cuda_replay(struct sw_backend *b, const struct sw_gpu_sequence
     if (cuda->options.no_graphs || cuda->graphs.off || !are_single_rows(q))
         return q->enqueue(q->context);
     /* Before the capture, because a captured copy would send the same spans at each replay. */
-    SW_TRY(sw_cuda_spans_send(cuda, q->spans, q->n_spans, &batch));
+    SW_TRY(sw_cuda_spans_send(cuda, q->spans, NULL, q->n_spans, &batch));
     const enum sw_status status = graphs_replay_rows(cuda, q);
     cuda->graphs.n_bucket_spans = 0;
     return status;

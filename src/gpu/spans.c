@@ -18,13 +18,16 @@ void sw_cuda_spans_close(struct sw_cuda *cuda)
     free(cuda->spans.host);
 }
 
-static bool are_same(const struct sw_cuda_spans *have, const struct sw_span *spans, int n)
+/* keys NULL: those that were sent do not matter. */
+static bool are_same(const struct sw_cuda_spans *have, const struct sw_span *spans,
+                     const int32_t *keys, int n)
 {
     if (have->n != n)
         return false;
     for (int i = 0; i < n; i++)
         if (have->host[i].slot != spans[i].slot || have->host[i].n != spans[i].n ||
-            have->host[i].position != spans[i].position || have->host[i].row != spans[i].row)
+            have->host[i].position != spans[i].position || have->host[i].row != spans[i].row ||
+            (keys && have->host[i].keys != keys[i]))
             return false;
     return true;
 }
@@ -53,11 +56,11 @@ static enum sw_status gpu_spans_send(struct sw_cuda *cuda)
     return SW_OK;
 }
 
-enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *spans, int n,
-                                  struct sw_gpu_batch *out)
+enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *spans,
+                                  const int32_t *keys, int n, struct sw_gpu_batch *out)
 {
     struct sw_cuda_spans *to = &cuda->spans;
-    if (!are_same(to, spans, n)) {
+    if (!are_same(to, spans, keys, n)) {
         SW_TRY(sw_cuda_check_capture(cuda, "other spans"));
         cuda->graphs.n_bucket_spans = 0; /* these spans are not those of a graph */
         SW_TRY(gpu_spans_check(cuda, n));
@@ -65,7 +68,8 @@ enum sw_status sw_cuda_spans_send(struct sw_cuda *cuda, const struct sw_span *sp
             to->host[i] = (struct sw_gpu_span){.slot = spans[i].slot,
                                                .n = (int32_t)spans[i].n,
                                                .position = spans[i].position,
-                                               .row = spans[i].row};
+                                               .row = spans[i].row,
+                                               .keys = keys ? keys[i] : 0};
         to->n = n;
         SW_TRY(gpu_spans_send(cuda));
     }

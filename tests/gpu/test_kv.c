@@ -57,7 +57,7 @@ static void store(struct world *w, const struct sw_span *spans, int n_spans, int
     struct sw_gpu_span g[4];
     for (int i = 0; i < n_spans; i++)
         g[i] = (struct sw_gpu_span){spans[i].slot, (int32_t)spans[i].n, spans[i].position,
-                                    spans[i].row};
+                                    spans[i].row, 0};
     const struct sw_gpu_batch batch = {gpu_copy(g, sizeof g), g, n_spans};
     const struct sw_gpu_kv kv = gpu_kv(w);
     const struct sw_kv ckv = cpu_kv(w);
