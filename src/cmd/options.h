@@ -42,7 +42,7 @@ struct sw_options {
     const char *stop[16];
     int n_stop;
     /* trace and bench */
-    const char *tokens, *dump;
+    const char *tokens, *source, *dump;
     bool hidden;
     int prompt, repeat;
     double timeout; /* seconds without a heartbeat until a peer counts as lost */

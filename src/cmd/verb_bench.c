@@ -144,13 +144,11 @@ static enum sw_status bench_run_crowd(struct bench *b, struct sw_scheduler *sche
     for (int i = 0; i < b->sequences && status == SW_OK; i++) {
         members[i].crowd = c;
         b->ids[0] = (int32_t)(i % b->s->vocab_limit); /* no common prefix */
-        const struct sw_request request = {.ids = b->ids,
-                                           .n_ids = b->prompt,
-                                           .score_from = b->prompt,
-                                           .max_new = max_new,
-                                           .sampling = sw_sampling_default(),
-                                           .token = bench_take_token,
-                                           .owner = &members[i]};
+        struct sw_request request = {.max_new = max_new,
+                                     .sampling = sw_sampling_default(),
+                                     .token = bench_take_token,
+                                     .owner = &members[i]};
+        sw_request_prompt(&request, sw_scheduler_start(scheduler), b->ids, b->prompt);
         status = sw_scheduler_submit(scheduler, &request, NULL);
     }
     while (status == SW_OK && !sw_scheduler_idle(scheduler))

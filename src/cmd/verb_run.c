@@ -209,6 +209,7 @@ static enum sw_status run_generate(struct output *out, const struct sw_ids *prom
                             .token = run_take_token,
                             .context_of_caller = out};
     const struct sw_completion_options options = {.tokenizer = s->tokenizer,
+                                                  .apart = s->model->dims.n_encoder > 0,
                                                   .ignore_end = o->ignore_end,
                                                   .special = o->special,
                                                   .logprobs = o->logprobs > 0,

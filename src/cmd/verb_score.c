@@ -22,6 +22,8 @@ static void score_started(struct sw_session *s, void *owner)
 {
     struct sw_score_job *score = owner;
     score->context = s->params.context;
+    if (s->model->dims.n_encoder > 0 && s->params.max_batch_tokens < score->context)
+        score->context = s->params.max_batch_tokens; /* a source is taken whole */
     score->vocab = s->model->dims.vocab;
 }
 
@@ -89,6 +91,10 @@ const struct sw_verb sw_verb_score = {
         "  {\"id\", \"context\", \"continuation\"}   its log-probability, token by token\n"
         "  {\"id\", \"context\", \"choices\": […]}    each choice's, and the best; \"delimiter\"\n"
         "                                      goes before each and is not counted\n"
+        "  {\"id\", \"source\", \"target\"}         of an encoder-decoder (T5): that of the "
+        "target, its\n"
+        "                                      end included; it takes \"context\" as a source, "
+        "too\n"
         "  {\"id\", \"text\"}                       the whole text's, and its perplexity\n"
         "and OUT gets a line for each. Texts are split into tokens as in lm-evaluation-harness\n"
         "for Hugging Face models, so the numbers are the same: a context that is too long is cut\n"

@@ -1,4 +1,5 @@
 /* Owns the verb `trace`: hidden states and logits of given tokens, into a safetensors file. */
+#include "base/checked.h"
 #include "base/file_write.h"
 #include "base/log.h"
 #include "base/units.h"
@@ -15,9 +16,20 @@
 /* All values of one trace: logits, the embedding, each layer's output. */
 struct values {
     int n_tokens, hidden, vocab, n_layers;
-    float *logits;  /* (n_tokens, vocab) */
-    float **states; /* (n_layers + 1): [0] the embedding; each (n_tokens, hidden) */
+    int n_source, n_encoder; /* tokens and layers of the encoder; 0: there is none */
+    bool encoding;           /* what comes is of the source */
+    float *logits;           /* (n_tokens, vocab) */
+    /* (n_layers + 2): [0] the embedding, [n_layers + 1] that of the source; each (n_tokens or
+     * n_source, hidden) */
+    float **states;
 };
+
+/* Tokens of states[i]; 0: there is none. */
+static int trace_tokens(const struct values *v, int i)
+{
+    const bool source = v->n_encoder > 0 && ((i > 0 && i <= v->n_encoder) || i > v->n_layers);
+    return source ? v->n_source : i > v->n_layers ? 0 : v->n_tokens;
+}
 
 static enum sw_status trace_take_logits(void *context, int64_t position, int n, const float *data)
 {
@@ -33,32 +45,38 @@ static enum sw_status trace_take_hidden(void *context, int layer, int64_t positi
     if (layer < -1 || layer >= v->n_layers)
         return sw_fail(SW_EPEER,
                        "received hidden states of layer %d, which the model does not have", layer);
-    memcpy(v->states[layer + 1] + position * v->hidden, data,
+    const int at = layer < 0 && v->encoding ? v->n_layers + 1 : layer + 1;
+    memcpy(v->states[at] + position * v->hidden, data,
            (size_t)n * (size_t)v->hidden * sizeof *data);
     return SW_OK;
 }
 
 static void free_values(struct values *v)
 {
-    for (int i = 0; v->states && i <= v->n_layers; i++)
+    for (int i = 0; v->states && i < v->n_layers + 2; i++)
         free(v->states[i]);
     free(v->states);
     free(v->logits);
 }
 
-static enum sw_status make_values(struct values *v, const struct sw_model *model, int n_tokens,
-                                  bool hidden)
+static enum sw_status make_values(struct values *v, const struct sw_model *model, int n_source,
+                                  int n_tokens, bool hidden)
 {
-    *v = (struct values){
-        n_tokens, model->dims.hidden, model->dims.vocab, model->dims.n_layers, NULL, NULL};
+    *v = (struct values){.n_tokens = n_tokens,
+                         .hidden = model->dims.hidden,
+                         .vocab = model->dims.vocab,
+                         .n_layers = model->dims.n_layers,
+                         .n_source = n_source,
+                         .n_encoder = model->dims.n_encoder};
     v->logits = malloc((size_t)n_tokens * (size_t)v->vocab * sizeof *v->logits);
     if (!v->logits)
         return sw_fail(SW_ENOMEM, "no memory for the logits of %d tokens", n_tokens);
     if (!hidden)
         return SW_OK;
-    v->states = calloc((size_t)v->n_layers + 1, sizeof *v->states);
-    for (int i = 0; v->states && i <= v->n_layers; i++) {
-        v->states[i] = malloc((size_t)n_tokens * (size_t)v->hidden * sizeof **v->states);
+    v->states = calloc((size_t)v->n_layers + 2, sizeof *v->states);
+    for (int i = 0; v->states && i < v->n_layers + 2; i++) {
+        const size_t n = (size_t)trace_tokens(v, i) + 1;
+        v->states[i] = malloc(n * (size_t)v->hidden * sizeof **v->states);
         if (!v->states[i])
             return sw_fail(SW_ENOMEM, "no memory for the hidden states of %d tokens", n_tokens);
     }
@@ -67,7 +85,7 @@ static enum sw_status make_values(struct values *v, const struct sw_model *model
 
 static enum sw_status write_values(const struct values *v, const char *path)
 {
-    const int n = v->states ? v->n_layers + 2 : 1;
+    const int n = !v->states ? 1 : v->n_layers + (v->n_encoder > 0 ? 3 : 2);
     struct sw_safetensors_spec *specs = calloc((size_t)n, sizeof *specs);
     char(*names)[32] = calloc((size_t)n, sizeof *names);
     struct sw_safetensors_writer *writer = NULL;
@@ -79,13 +97,16 @@ static enum sw_status write_values(const struct values *v, const char *path)
             snprintf(names[i], sizeof names[i], "logits");
         else if (i == 1)
             snprintf(names[i], sizeof names[i], "embed");
+        else if (i == v->n_layers + 2)
+            snprintf(names[i], sizeof names[i], "embed.source");
         else
             snprintf(names[i], sizeof names[i], "hidden.%d", i - 2);
         specs[i] =
             (struct sw_safetensors_spec){.name = names[i],
                                          .dtype = SW_F32,
                                          .rank = 2,
-                                         .shape = {v->n_tokens, i == 0 ? v->vocab : v->hidden}};
+                                         .shape = {i == 0 ? v->n_tokens : trace_tokens(v, i - 1),
+                                                   i == 0 ? v->vocab : v->hidden}};
     }
     if (status == SW_OK)
         status = sw_safetensors_writer_open(path, specs, (size_t)n, &writer);
@@ -115,28 +136,40 @@ static enum sw_status trace_report(const struct sw_options *o, const struct valu
     return SW_OK;
 }
 
-static enum sw_status trace_ids(const struct sw_options *o, struct sw_session *s,
+/* source: (0) unless the model has an encoder */
+static enum sw_status trace_run(struct values *v, struct sw_session *s, const struct sw_ids *source,
                                 const struct sw_ids *ids)
 {
+    const struct sw_sampling greedy = sw_sampling_default();
+    SW_TRY(sw_driver_slot(s->driver, 0, &greedy));
+    v->encoding = true;
+    if (source->count > 0)
+        SW_TRY(sw_encode_source(s->driver, source->items, (int)source->count));
+    v->encoding = false;
+    return sw_prefill(s->driver, (int)source->count, ids->items, (int)ids->count,
+                      s->params.max_batch_tokens);
+}
+
+static enum sw_status trace_ids(const struct sw_options *o, struct sw_session *s,
+                                const struct sw_ids *source, const struct sw_ids *ids)
+{
     struct values v;
-    const int n = (int)ids->count;
+    const int n = (int)(ids->count > source->count ? ids->count : source->count);
     const struct sw_session_defaults defaults = {.positions = n, .prompt_tokens = n};
     SW_TRY(sw_session_start(s, &defaults));
-    if (n > s->params.context)
+    if (n > s->params.context || (int)source->count > s->params.max_batch_tokens)
         return sw_fail(SW_EINPUT,
                        "%d tokens, but the context has %d positions; give fewer tokens, or raise "
                        "--context if the model allows it",
-                       n, s->params.context);
-    enum sw_status status = make_values(&v, s->model, n, o->hidden);
+                       n, sw_min_int(s->params.context, s->params.max_batch_tokens));
+    enum sw_status status =
+        make_values(&v, s->model, (int)source->count, (int)ids->count, o->hidden);
     const struct sw_driver_hooks hooks = {
         .hidden = o->hidden ? trace_take_hidden : NULL, .logits = trace_take_logits, .context = &v};
-    const struct sw_sampling greedy = sw_sampling_default();
     if (status == SW_OK)
         status = sw_driver_hooks(s->driver, &hooks);
     if (status == SW_OK)
-        status = sw_driver_slot(s->driver, 0, &greedy);
-    if (status == SW_OK)
-        status = sw_prefill(s->driver, ids->items, n, s->params.max_batch_tokens);
+        status = trace_run(&v, s, source, ids);
     if (status == SW_OK)
         status = sw_session_stop(s);
     if (status == SW_OK)
@@ -147,16 +180,33 @@ static enum sw_status trace_ids(const struct sw_options *o, struct sw_session *s
     return status;
 }
 
+/* --tokens: what is computed, of an encoder-decoder its target; --source: what that is of. */
+static enum sw_status trace_parse(const struct sw_options *o, const struct sw_model *model,
+                                  struct sw_ids *source, struct sw_ids *ids)
+{
+    const bool encodes = model->dims.n_encoder > 0;
+    SW_TRY(sw_parse_ids(o->tokens, model->dims.vocab, ids));
+    if (ids->count == 0)
+        return sw_fail(SW_EUSAGE, "trace: --tokens is empty");
+    if (o->source)
+        SW_TRY(sw_parse_ids(o->source, model->dims.vocab, source));
+    if (encodes && source->count == 0)
+        return sw_fail(SW_EUSAGE, "trace: the model is an encoder-decoder: --source 1,2,3 are the "
+                                  "ids that it encodes, --tokens those of the target");
+    if (!encodes && o->source)
+        return sw_fail(SW_EUSAGE, "trace: --source is given, but the model has no encoder");
+    return SW_OK;
+}
+
 static enum sw_status trace_drive(struct sw_call *call, struct sw_session *s)
 {
-    struct sw_ids ids = {0};
+    struct sw_ids ids = {0}, source = {0};
     SW_TRY(sw_call_files(call, NULL, NULL));
-    enum sw_status status = sw_parse_ids(call->options.tokens, s->model->dims.vocab, &ids);
-    if (status == SW_OK && ids.count == 0)
-        status = sw_fail(SW_EUSAGE, "trace: --tokens is empty");
+    enum sw_status status = trace_parse(&call->options, s->model, &source, &ids);
     if (status == SW_OK)
-        status = trace_ids(&call->options, s, &ids);
+        status = trace_ids(&call->options, s, &source, &ids);
     sw_ids_free(&ids);
+    sw_ids_free(&source);
     return status;
 }
 
@@ -172,6 +222,8 @@ static enum sw_status trace(struct sw_call *call)
 static const struct sw_option options[] = {
     {"tokens", 0, "1,2,3", "the token ids to compute (see 'spillway tokens')", FIELD(tokens),
      sw_parse_text},
+    {"source", 0, "1,2,3", "of an encoder-decoder: the ids to encode; --tokens are its target",
+     FIELD(source), sw_parse_text},
     {"dump", 'o', "FILE", "where the tensors go (.safetensors)", FIELD(dump), sw_parse_file},
     {"hidden", 0, NULL, "also the embedding and every layer's output", FIELD(hidden),
      sw_parse_flag},
@@ -190,7 +242,8 @@ const struct sw_verb sw_verb_trace = {
     .summary = "write hidden states and logits of given tokens to a file",
     .description =
         "FILE gets 'logits' (tokens, vocab), and with --hidden 'embed' and 'hidden.<i>' (tokens,\n"
-        "hidden), all f32. The bits do not depend on ranks, threads or --chunk.\n\n"
+        "hidden), all f32; of an encoder-decoder, whose encoder's layers come first, "
+        "'embed.source', too. The bits do not depend on ranks, threads or --chunk.\n\n"
         "  spillway trace opt-66b --tokens 2,31414 --dump acts.safetensors --hidden",
     .groups = groups,
     .run = trace,

@@ -33,6 +33,7 @@ static void add_span(struct sw_scheduler *s, int index, int n)
     outputs.score_from = (int32_t)sw_min_i64(score_from, outputs.sample_from);
     slot->n_results += n - outputs.score_from;
     b->spans[b->n_spans] = (struct sw_span){index, first, b->n_rows, n};
+    b->memory[b->n_spans] = r->n_source;
     b->outputs[b->n_spans++] = outputs;
     for (int i = 0; i < n; i++)
         b->ids[b->n_rows++] = slot->ids[first + i];
@@ -82,6 +83,27 @@ static void add_prompt_rows(struct sw_scheduler *s)
     }
 }
 
+/* Whole sources, as many as there is room for: a layer of an encoder reads all of one at once. */
+static void add_sources(struct sw_scheduler *s)
+{
+    struct sw_microbatch *b = &s->batch;
+    b->first = 0;
+    b->end = s->encoder;
+    while (s->sources.n > 0) {
+        const int index = ring_head(&s->sources);
+        const struct sw_request *r = &s->slots[index].entry->request;
+        if (b->n_rows + r->n_source > s->options.max_batch_tokens)
+            return;
+        b->spans[b->n_spans] = (struct sw_span){index, 0, b->n_rows, r->n_source};
+        b->memory[b->n_spans] = r->n_source;
+        b->outputs[b->n_spans++] = (struct sw_row_outputs){r->n_source, r->n_source, 0};
+        for (int i = 0; i < r->n_source; i++)
+            b->ids[b->n_rows++] = r->source[i];
+        ring_pop(&s->sources);
+        sw_scheduler_begin_prompt(s, index);
+    }
+}
+
 void sw_scheduler_build_batch(struct sw_scheduler *s)
 {
     /* One more while only prompts run, so that no stage waits until rank 0 has collected. */
@@ -89,6 +111,12 @@ void sw_scheduler_build_batch(struct sw_scheduler *s)
     s->batch.n_rows = s->batch.n_spans = 0;
     if (s->stats.under_way >= most)
         return;
+    if (s->sources.n > 0) {
+        add_sources(s);
+        return;
+    }
+    s->batch.first = s->encoder;
+    s->batch.end = 0;
     add_decode_rows(s);
     add_prompt_rows(s);
 }

@@ -3,28 +3,12 @@
  * are in the architecture row and the dimensions (model/arch.h).
  */
 #include "base/checked.h"
+#include "engine/block_impl.h"
 #include "engine/expert_choice.h"
-#include "engine/stage.h"
 
 #include <math.h>
 
 #define LOOK_AHEAD_USED 64 /* most experts of a row that are foreseen */
-
-/* Shorthands of one call. */
-struct block {
-    struct sw_stage *s;
-    const struct sw_device_context *device;
-    struct sw_backend *b;
-    const struct sw_model *model;
-    const struct sw_dims *d;
-    const struct sw_weights *w;
-    const struct sw_kv *kv;
-    struct sw_store *store; /* which the weights come from */
-    const struct sw_microbatch *batch;
-    int64_t ld; /* floats from one row to the next in buffers of `hidden` */
-    int layer;  /* index in the model */
-    int kind;   /* set of enum sw_layer_kind */
-};
 
 static void block_norm(const struct block *k, enum sw_weight id, const float *d_x, float *d_y)
 {
@@ -34,13 +18,6 @@ static void block_norm(const struct block *k, enum sw_weight id, const float *d_
                     bias < SW_W_COUNT ? k->w->d_vector[bias] : NULL, d_y, k->ld);
 }
 
-/* The input of a branch: norm(x), which is written to h; or h itself, when x is NULL. */
-struct input {
-    const float *d_x;
-    enum sw_weight norm;
-    float *d_h;
-};
-
 static const float *input_normed(const struct block *k, const struct input *in)
 {
     if (in->d_x)
@@ -49,9 +26,9 @@ static const float *input_normed(const struct block *k, const struct input *in)
 }
 
 /* y (n, m->rows) = x · Wᵀ + bias, or y += that. */
-static enum sw_status block_product(const struct block *k, const struct sw_matrix *m,
-                                    const float *d_bias, const float *d_x, int64_t ld_x, int n,
-                                    float *d_y, int64_t ld_y, bool add)
+enum sw_status sw_block_product(const struct block *k, const struct sw_matrix *m,
+                                const float *d_bias, const float *d_x, int64_t ld_x, int n,
+                                float *d_y, int64_t ld_y, bool add)
 {
     SW_TRY(k->store->ops->matrix(k->store, &m));
     k->b->ops->matmul(k->b, m, d_bias, d_x, ld_x, n, d_y, ld_y, add);
@@ -60,13 +37,13 @@ static enum sw_status block_product(const struct block *k, const struct sw_matri
 
 /* y (n, m->rows) = in · Wᵀ + bias. A device with the `project` operation computes the norm in the
  * same call, and with `up` the activation too. */
-static enum sw_status block_project(const struct block *k, const struct input *in, int64_t ld_h,
-                                    const struct sw_matrix *m, const float *d_bias, bool up, int n,
-                                    float *d_y, int64_t ld_y)
+enum sw_status sw_block_project(const struct block *k, const struct input *in, int64_t ld_h,
+                                const struct sw_matrix *m, const float *d_bias, bool up, int n,
+                                float *d_y, int64_t ld_y)
 {
     const struct sw_backend_ops *ops = k->b->ops;
     if (!ops->project)
-        return block_product(k, m, d_bias, input_normed(k, in), ld_h, n, d_y, ld_y, false);
+        return sw_block_product(k, m, d_bias, input_normed(k, in), ld_h, n, d_y, ld_y, false);
     SW_TRY(k->store->ops->matrix(k->store, &m));
     const struct sw_projection p = {.m = m,
                                     .d_bias = d_bias,
@@ -90,13 +67,13 @@ static enum sw_status block_qkv(const struct block *k, const struct input *in)
     const struct sw_matrix *m = &k->w->matrix[SW_W_QKV];
     const int64_t width = k->s->qkv.width;
     const int n = k->batch->n_rows;
-    SW_TRY(block_project(k, in, k->ld, m, d_bias, false, n, k->device->d_qkv, width));
+    SW_TRY(sw_block_project(k, in, k->ld, m, d_bias, false, n, k->device->d_qkv, width));
     const struct input normed = {.d_h = in->d_h};
     int64_t row = m->rows;
     for (int i = 0; i < SW_MAX_SOURCES - 1 && k->w->qkv_rest[i].d_data; i++) {
         m = &k->w->qkv_rest[i];
-        SW_TRY(block_project(k, &normed, k->ld, m, d_bias ? d_bias + row : NULL, false, n,
-                             k->device->d_qkv + row, width));
+        SW_TRY(sw_block_project(k, &normed, k->ld, m, d_bias ? d_bias + row : NULL, false, n,
+                                k->device->d_qkv + row, width));
         row += m->rows;
     }
     return SW_OK;
@@ -170,27 +147,23 @@ static void block_add_branch(const struct block *k, enum sw_weight post_norm, bo
 static enum sw_status block_attention(const struct block *k, const struct input *in)
 {
     const struct sw_device_context *device = k->device;
-    const struct sw_dims *d = k->d;
-    const struct sw_qkv_layout *at = &k->s->qkv;
+    const bool whole = k->kind & SW_LAYER_ENCODER;
     const int n = k->batch->n_rows;
     bool add;
     float *d_out = block_branch_out(k, SW_W_ATTN_POST_NORM, &add);
     SW_TRY(block_qkv(k, in));
     block_place_heads(k);
-    const struct sw_attention a = {.n_heads = d->n_heads,
-                                   .scale = d->score_scale,
-                                   .cap = d->score_cap,
-                                   .window = k->kind & SW_LAYER_SLIDING ? d->window : 0,
-                                   .d_slopes = device->d_slopes,
-                                   .d_sinks = k->w->d_vector[SW_W_SINKS],
-                                   .d_q = device->d_qkv + at->q,
-                                   .q_ld = at->width,
-                                   .q_head = at->q_head,
-                                   .d_out = device->d_attention,
-                                   .out_ld = k->s->work.attention};
+    struct sw_attention a = block_attend(k);
+    a.window = k->kind & SW_LAYER_SLIDING ? k->d->window : 0;
+    a.d_slopes = device->d_slopes;
+    a.d_sinks = k->w->d_vector[SW_W_SINKS];
+    a.keys = whole ? k->batch->memory : NULL;
+    a.d_bias = k->w->d_vector[SW_W_BUCKETS];
+    a.d_buckets = device->d_buckets[whole];
+    a.bias_reach = k->d->bucket_reach;
     k->b->ops->attend(k->b, &a, k->kv, k->batch->spans, k->batch->n_spans);
-    SW_TRY(block_product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS],
-                         device->d_attention, k->s->work.attention, n, d_out, k->ld, add));
+    SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS],
+                            device->d_attention, k->s->work.attention, n, d_out, k->ld, add));
     block_add_branch(k, SW_W_ATTN_POST_NORM, add);
     return SW_OK;
 }
@@ -198,8 +171,8 @@ static enum sw_status block_attention(const struct block *k, const struct input 
 /* d_up = up(in), activated if the device has the `project` operation */
 static enum sw_status project_up(const struct block *k, const struct input *in)
 {
-    return block_project(k, in, k->ld, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS], true,
-                         k->batch->n_rows, k->device->d_up, k->s->work.up);
+    return sw_block_project(k, in, k->ld, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS],
+                            true, k->batch->n_rows, k->device->d_up, k->s->work.up);
 }
 
 /* y (+)= down(act(d_up)), n rows; d_up as project_up or an expert left it */
@@ -211,7 +184,7 @@ static enum sw_status project_down_by(const struct block *k, const struct sw_mat
     float *d_up = k->device->d_up;
     const int64_t ld = k->s->work.up;
     if (ops->project)
-        return block_product(k, m, d_bias, d_up, ld, n, d_y, ld_y, add);
+        return sw_block_product(k, m, d_bias, d_up, ld, n, d_y, ld_y, add);
     SW_TRY(k->store->ops->matrix(k->store, &m));
     ops->activated_matmul(k->b, k->d->activation, k->model->arch->gated, m, d_bias, d_up, ld, n,
                           d_y, ld_y, add);
@@ -234,8 +207,8 @@ static enum sw_status block_score(const struct block *k, const float *d_h)
 {
     const int64_t experts = k->d->n_experts, n = k->batch->n_rows;
     const float *d_correction = k->w->d_vector[SW_W_ROUTER_CORRECTION];
-    SW_TRY(block_product(k, &k->w->matrix[SW_W_ROUTER], k->w->d_vector[SW_W_ROUTER_BIAS], d_h,
-                         k->ld, (int)n, k->device->d_router, experts, false));
+    SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_ROUTER], k->w->d_vector[SW_W_ROUTER_BIAS], d_h,
+                            k->ld, (int)n, k->device->d_router, experts, false));
     if (d_correction)
         SW_TRY(k->b->ops->download(k->b, k->s->correction, d_correction,
                                    (size_t)experts * sizeof(float)));
@@ -275,14 +248,14 @@ static enum sw_status block_shared(const struct block *k, const float *d_h)
     const struct input in = {.d_h = (float *)(uintptr_t)d_h};
     const bool weighted = k->w->matrix[SW_W_SHARED_ROUTER].d_data;
     float *d_out = weighted ? device->d_expert_out : device->d_x, *d_up = device->d_up;
-    SW_TRY(block_project(k, &in, k->ld, &k->w->matrix[SW_W_SHARED_UP], NULL, true, n, d_up,
-                         s->work.up));
+    SW_TRY(sw_block_project(k, &in, k->ld, &k->w->matrix[SW_W_SHARED_UP], NULL, true, n, d_up,
+                            s->work.up));
     SW_TRY(project_down_by(k, &k->w->matrix[SW_W_SHARED_DOWN], NULL, n, d_out,
                            weighted ? k->d->hidden : k->ld, !weighted));
     if (!weighted)
         return SW_OK;
-    SW_TRY(block_product(k, &k->w->matrix[SW_W_SHARED_ROUTER], NULL, d_h, k->ld, n,
-                         device->d_router, 1, false));
+    SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_SHARED_ROUTER], NULL, d_h, k->ld, n,
+                            device->d_router, 1, false));
     SW_TRY(k->b->ops->download(k->b, s->scores, device->d_router, (size_t)n * sizeof(float)));
     for (int r = 0; r < n; r++) {
         s->rows[r] = r;
@@ -326,9 +299,9 @@ static enum sw_status block_expert(const struct block *k, const float *d_h, int 
     const int64_t hidden = k->d->hidden;
     const struct input in = {.d_h = device->d_expert_in};
     k->b->ops->gather(k->b, d_h, k->ld, k->s->rows, m, hidden, device->d_expert_in, hidden);
-    SW_TRY(block_project(k, &in, hidden, &k->w->expert_up[expert],
-                         block_expert_bias(k, SW_W_EXPERT_UP_BIAS, expert, 2 * k->d->expert_ffn),
-                         true, m, device->d_up, k->s->work.up));
+    SW_TRY(sw_block_project(k, &in, hidden, &k->w->expert_up[expert],
+                            block_expert_bias(k, SW_W_EXPERT_UP_BIAS, expert, 2 * k->d->expert_ffn),
+                            true, m, device->d_up, k->s->work.up));
     return project_down_by(k, &k->w->expert_down[expert],
                            block_expert_bias(k, SW_W_EXPERT_DOWN_BIAS, expert, hidden), m, d_out,
                            hidden, false);
@@ -460,23 +433,33 @@ static enum sw_status block_parallel(const struct block *k)
     return routed_mlp(k, two ? &aside : &as_first);
 }
 
+/* Attention, to a memory, too, where the layer has one, then the MLP. */
+static enum sw_status block_sequential(const struct block *k)
+{
+    const struct sw_device_context *device = k->device;
+    const struct sw_names *names = &k->model->arch->names;
+    /* With normed_residual the normed value is what the branch is added to; some families norm what
+     * a branch gives, and not its input. */
+    float *d_h = k->d->normed_residual ? device->d_x : device->d_h;
+    const struct input plain = {.d_h = device->d_x};
+    const struct input first =
+        names->attn_norm ? (struct input){device->d_x, SW_W_ATTN_NORM, d_h} : plain;
+    const struct input second =
+        names->mlp_norm ? (struct input){device->d_x, SW_W_MLP_NORM, d_h} : plain;
+    SW_TRY(block_attention(k, &first));
+    if (k->kind & SW_LAYER_CROSS)
+        SW_TRY(sw_block_cross(k));
+    SW_TRY(block_mlp(k, &second));
+    if (k->w->d_vector[SW_W_MEMORY_NORM])
+        block_norm(k, SW_W_MEMORY_NORM, device->d_x, device->d_x);
+    return SW_OK;
+}
+
 enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
                             const struct sw_microbatch *batch)
 {
-    const struct sw_model *model = s->options.model;
-    const struct sw_device_context *device = block->device;
-    const struct block k = {.s = s,
-                            .device = device,
-                            .b = device->backend,
-                            .model = model,
-                            .d = &model->dims,
-                            .w = block->weights,
-                            .kv = block->kv,
-                            .store = block->store,
-                            .batch = batch,
-                            .ld = s->work.hidden,
-                            .layer = block->layer,
-                            .kind = model->layer_kinds[block->layer]};
+    const struct block k = block_of(s, block, batch);
+    const struct sw_device_context *device = k.device;
     if (k.d->post_norm) {
         const struct input x = {.d_h = device->d_x},
                            normed_x = {device->d_x, SW_W_ATTN_NORM, device->d_x};
@@ -487,14 +470,5 @@ enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
     }
     if (k.d->residual != SW_RES_SEQUENTIAL)
         return block_parallel(&k);
-    /* With normed_residual the normed value is what the branch is added to; some families norm what
-     * a branch gives, and not its input. */
-    float *d_h = k.d->normed_residual ? device->d_x : device->d_h;
-    const struct input plain = {.d_h = device->d_x};
-    const struct input first =
-        model->arch->names.attn_norm ? (struct input){device->d_x, SW_W_ATTN_NORM, d_h} : plain;
-    const struct input second =
-        model->arch->names.mlp_norm ? (struct input){device->d_x, SW_W_MLP_NORM, d_h} : plain;
-    SW_TRY(block_attention(&k, &first));
-    return block_mlp(&k, &second);
+    return block_sequential(&k);
 }

@@ -58,6 +58,38 @@ static enum sw_status make_slopes(struct sw_device_context *device, int n, float
     return status;
 }
 
+int sw_position_bucket(int apart, bool both, int n_buckets, int reach)
+{
+    const int n = both ? n_buckets / 2 : n_buckets, exact = n / 2;
+    const int start = both && apart > 0 ? n : 0;
+    const int far = both ? abs(apart) : apart < 0 ? -apart : 0;
+    if (far < exact)
+        return start + far;
+    /* f32 throughout, as the reference rounds it */
+    const float share = logf((float)far / (float)exact) / (float)log((double)reach / exact);
+    const int bucket = exact + (int)(share * (float)(n - exact));
+    return start + (bucket < n ? bucket : n - 1);
+}
+
+static enum sw_status make_buckets(struct sw_device_context *device, const struct sw_dims *d,
+                                   int32_t *d_buckets)
+{
+    const int reach = d->bucket_reach, n = 2 * reach + 1;
+    const size_t bytes = (size_t)n * sizeof(int32_t);
+    int32_t *buckets = malloc(bytes);
+    enum sw_status status =
+        buckets ? SW_OK : sw_fail(SW_ENOMEM, "no memory for buckets of %d positions", n);
+    for (int both = 0; both < 2 && status == SW_OK; both++) {
+        for (int i = 0; i < n; i++)
+            buckets[i] = sw_position_bucket(i - reach, both, d->n_buckets, reach);
+        device->d_buckets[both] = d_buckets + both * n;
+        status =
+            device->backend->ops->upload(device->backend, device->d_buckets[both], buckets, bytes);
+    }
+    free(buckets);
+    return status;
+}
+
 static float *carve_floats(char **at, uint64_t floats)
 {
     float *d_start = (float *)(void *)*at;
@@ -89,6 +121,16 @@ enum sw_status sw_device_context_open(struct sw_device_context *device,
             make_rope(device, model, i, params->context, carve_floats(&at, (uint64_t)work->rope)));
     if (work->slopes > 0)
         SW_TRY(make_slopes(device, model->dims.n_heads, carve_floats(&at, (uint64_t)work->slopes)));
+    if (work->buckets > 0)
+        SW_TRY(make_buckets(device, &model->dims,
+                            (int32_t *)(void *)carve_floats(&at, (uint64_t)work->buckets)));
+    if (work->kv > 0)
+        device->encoder_kv = (struct sw_kv){.format = params->kv,
+                                            .slots = params->slots,
+                                            .n_kv_heads = model->dims.n_kv_heads,
+                                            .head_dim = model->dims.head_dim,
+                                            .context = params->context,
+                                            .d_data = at};
     return SW_OK;
 }
 

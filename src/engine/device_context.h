@@ -22,6 +22,11 @@ struct sw_device_context {
     float *d_qkv, *d_attention, *d_up, *d_router, *d_expert_in, *d_expert_out;
     struct sw_rope rope[SW_ROPES]; /* as in dims.rope */
     float *d_slopes;               /* (n_heads) ALiBi; NULL: the model has none */
+    /* Of position buckets, for each distance of key and query (struct sw_attention): those of a
+     * decoder, of an encoder. NULL: the model has none. */
+    int32_t *d_buckets[2];
+    struct sw_kv
+        encoder_kv; /* of the rows under way in one layer of an encoder; d_data NULL: none */
 };
 
 /*
@@ -32,6 +37,9 @@ enum sw_status sw_device_context_open(struct sw_device_context *device,
                                       const struct sw_model *model,
                                       const struct sw_footprint_params *params,
                                       const struct sw_work *work);
+/* The bucket of T5 for a key that is `apart` positions behind its query, or before it where that is
+ * negative. both: keys on both sides count, as in an encoder. */
+int sw_position_bucket(int apart, bool both, int n_buckets, int reach);
 void sw_device_context_close(struct sw_device_context *device);
 
 #endif

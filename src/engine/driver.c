@@ -93,6 +93,17 @@ int sw_driver_vocab(const struct sw_driver *d)
     return d->worker->limits.vocab;
 }
 
+int sw_driver_encoder(const struct sw_driver *d)
+{
+    return d->worker->options.model->dims.n_encoder;
+}
+
+const int32_t *sw_driver_start(const struct sw_driver *d)
+{
+    const struct sw_dims *dims = &d->worker->options.model->dims;
+    return dims->n_encoder > 0 ? &dims->decoder_start : NULL;
+}
+
 int sw_driver_under_way(const struct sw_driver *d)
 {
     return d->under_way;
@@ -144,11 +155,18 @@ static enum sw_status driver_pass(struct sw_driver *d, const struct sw_result *r
     return d->take ? d->take(d->take_context, results, n) : SW_OK;
 }
 
+/* Layers that the micro-batch runs. */
+static int driver_layers(const struct sw_driver *d, const struct sw_microbatch *batch)
+{
+    const int all = d->worker->options.model->dims.n_layers;
+    return (batch->end ? batch->end : all) - batch->first;
+}
+
 enum sw_status sw_driver_submit(struct sw_driver *d, const struct sw_microbatch *batch)
 {
     d->under_way++;
     if (d->worker->send_hidden || d->hooks.hidden)
-        d->hidden_due += (int64_t)batch->n_spans * (d->worker->options.model->dims.n_layers + 1);
+        d->hidden_due += (int64_t)batch->n_spans * (driver_layers(d, batch) + 1);
     if (d->worker->first_rank == 0) {
         SW_TRY(sw_worker_run_batch(d->worker, batch, NULL));
         return d->worker->last_rank == 0 ? driver_pass(d, d->own, d->n_own) : SW_OK;
@@ -158,7 +176,10 @@ enum sw_status sw_driver_submit(struct sw_driver *d, const struct sw_microbatch 
     SW_TRY(sw_wire_reserve(&d->out, bytes));
     sw_wire_write_batch(batch, d->out.bytes);
     struct sw_message m = {.kind = SW_MSG_BATCH};
-    const struct sw_batch_body body = {batch->n_rows, batch->n_spans, 0};
+    const struct sw_batch_body body = {.n_rows = batch->n_rows,
+                                       .n_spans = batch->n_spans,
+                                       .first = batch->first,
+                                       .end = batch->end};
     memcpy(m.body, &body, sizeof body);
     SW_TRY(sw_transport_send(d->worker->options.transport, d->worker->first_rank, &m, d->out.bytes,
                              bytes));

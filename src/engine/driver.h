@@ -35,6 +35,10 @@ int sw_driver_stages(const struct sw_driver *driver); /* number of ranks that ha
 int sw_driver_stream_rows(const struct sw_driver *driver);
 int sw_driver_size(const struct sw_driver *driver);  /* number of ranks */
 int sw_driver_vocab(const struct sw_driver *driver); /* all ids are below this */
+/* Layers of the model's encoder, the first ones; 0: it has none. */
+int sw_driver_encoder(const struct sw_driver *driver);
+/* The id that each target of an encoder-decoder begins with; NULL: the model has no encoder. */
+const int32_t *sw_driver_start(const struct sw_driver *driver);
 
 /* Begins a sequence in `slot`, at position 0 or where a copy ends. */
 enum sw_status sw_driver_slot(struct sw_driver *driver, int slot,

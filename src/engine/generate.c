@@ -35,14 +35,12 @@ enum sw_status sw_generate(struct sw_driver *driver, struct sw_generate *g)
     const struct sw_scheduler_options options = {
         .driver = driver, .slots = 1, .context = g->context, .max_batch_tokens = g->chunk};
     struct single_request single = {.g = g};
-    const struct sw_request request = {.ids = g->prompt,
-                                       .n_ids = g->n_prompt,
-                                       .score_from = g->n_prompt > 0 ? g->n_prompt : 1,
-                                       .max_new = g->max_new,
-                                       .sampling = g->sampling,
-                                       .token = generate_on_token,
-                                       .done = generate_on_end,
-                                       .owner = &single};
+    struct sw_request request = {.max_new = g->max_new,
+                                 .sampling = g->sampling,
+                                 .token = generate_on_token,
+                                 .done = generate_on_end,
+                                 .owner = &single};
+    sw_request_prompt(&request, sw_driver_start(driver), g->prompt, g->n_prompt);
     struct sw_scheduler *scheduler;
     g->n_new = 0;
     g->prompt_s = g->decode_s = 0;
@@ -56,7 +54,23 @@ enum sw_status sw_generate(struct sw_driver *driver, struct sw_generate *g)
     return status;
 }
 
-enum sw_status sw_prefill(struct sw_driver *driver, const int32_t *ids, int n, int chunk)
+enum sw_status sw_encode_source(struct sw_driver *driver, const int32_t *ids, int n)
+{
+    struct sw_span span = {.slot = 0, .position = 0, .row = 0, .n = n};
+    struct sw_row_outputs outputs = {n, n, 0};
+    const struct sw_microbatch batch = {.n_rows = n,
+                                        .n_spans = 1,
+                                        .end = sw_driver_encoder(driver),
+                                        .spans = &span,
+                                        .outputs = &outputs,
+                                        .ids = (int32_t *)(uintptr_t)ids,
+                                        .memory = &n};
+    SW_TRY(sw_driver_submit(driver, &batch));
+    return sw_driver_drain(driver);
+}
+
+enum sw_status sw_prefill(struct sw_driver *driver, int source, const int32_t *ids, int n,
+                          int chunk)
 {
     for (int at = 0; at < n; at += chunk) {
         const int m = n - at < chunk ? n - at : chunk;
@@ -64,6 +78,8 @@ enum sw_status sw_prefill(struct sw_driver *driver, const int32_t *ids, int n, i
         struct sw_row_outputs outputs = {0, 0, 0};
         const struct sw_microbatch batch = {.n_rows = m,
                                             .n_spans = 1,
+                                            .first = sw_driver_encoder(driver),
+                                            .memory = &source,
                                             .spans = &span,
                                             .outputs = &outputs,
                                             .ids = (int32_t *)(uintptr_t)(ids + at)};

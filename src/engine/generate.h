@@ -5,7 +5,7 @@
 #include "engine/driver.h"
 
 struct sw_generate {
-    const int32_t *prompt; /* (n_prompt) ids */
+    const int32_t *prompt; /* (n_prompt) ids; of an encoder-decoder the source */
     int n_prompt;
     int max_new; /* most tokens to generate */
     int context; /* positions that the slot has room for */
@@ -25,8 +25,12 @@ struct sw_generate {
 enum sw_status sw_generate(struct sw_driver *driver, struct sw_generate *g);
 /*
  * Runs n ids through slot 0, from position 0, in chunks; every row is sampled, and the results are
- * dropped. For callers that take the values by sw_driver_hooks.
+ * dropped. For callers that take the values by sw_driver_hooks. source: rows of the source that was
+ * encoded before, of an encoder-decoder; else 0.
  */
-enum sw_status sw_prefill(struct sw_driver *driver, const int32_t *ids, int n, int chunk);
+enum sw_status sw_prefill(struct sw_driver *driver, int source, const int32_t *ids, int n,
+                          int chunk);
+/* Runs n ids, at most a micro-batch, through the encoder, for slot 0 to attend to. */
+enum sw_status sw_encode_source(struct sw_driver *driver, const int32_t *ids, int n);
 
 #endif

@@ -229,7 +229,8 @@ enum sw_status sw_last_stage_finish(struct sw_worker *w, const struct sw_microba
     struct sw_last_stage *l = w->last_stage;
     const int n = list_output_rows(l, batch);
     SW_TRY(last_stage_reserve(l, (size_t)n));
-    for (int i = 0; i < batch->n_spans; i++) {
+    const bool runs = sw_microbatch_runs(batch, w->options.model->dims.n_layers - 1);
+    for (int i = 0; i < batch->n_spans && runs; i++) {
         const struct sw_span *s = &batch->spans[i];
         memcpy(l->sequences[s->slot].history + s->position, batch->ids + s->row,
                (size_t)s->n * sizeof *batch->ids);

@@ -18,9 +18,18 @@ struct sw_row_outputs {
 
 struct sw_microbatch {
     int n_rows, n_spans;
+    /* The layers that it runs, [first, end); end 0: all. Rows that end before the last layer are a
+     * memory: later layers that attend to one keep keys and values of it. */
+    int first, end;
     struct sw_span *spans; /* (n_spans) together they cover rows 0 to n_rows - 1 in order */
     struct sw_row_outputs *outputs; /* (n_spans) */
     int32_t *ids;                   /* (n_rows) */
+    int32_t *memory; /* (n_spans) rows of the memory of each span's slot; NULL: there is none */
 };
+
+static inline bool sw_microbatch_runs(const struct sw_microbatch *batch, int layer)
+{
+    return layer >= batch->first && (batch->end == 0 || layer < batch->end);
+}
 
 #endif

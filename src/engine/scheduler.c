@@ -1,15 +1,45 @@
 /* Owns requests from submission to their end: the queue, the steps, and their results. */
 #include "engine/scheduler_impl.h"
 
+#include "base/checked.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+static enum sw_status scheduler_check_ids(const int32_t *ids, int n, int vocab)
+{
+    for (int i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= vocab)
+            return sw_fail(SW_EINPUT, "the prompt has id %d, but the model's are below %d", ids[i],
+                           vocab);
+    return SW_OK;
+}
+
+static enum sw_status scheduler_check_source(const struct sw_scheduler *s,
+                                             const struct sw_request *r)
+{
+    const int most = sw_min_int(s->options.max_batch_tokens, s->options.context);
+    if (s->encoder == 0)
+        return r->n_source == 0
+                   ? SW_OK
+                   : sw_fail(SW_EINPUT, "a source is given, but the model has no encoder");
+    if (r->n_source < 1)
+        return sw_fail(SW_EINPUT, "the model is an encoder-decoder and needs a source; give it at "
+                                  "least one token");
+    if (r->n_source > most)
+        return sw_fail(SW_EINPUT,
+                       "the source has %d tokens, but an encoder takes it whole, and there is room "
+                       "for %d; shorten it, or raise --context (and --chunk, where it is given)",
+                       r->n_source, most);
+    return scheduler_check_ids(r->source, r->n_source, sw_driver_vocab(s->options.driver));
+}
+
 static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct sw_request *r,
                                       int n_prompt)
 {
     const int vocab = sw_driver_vocab(s->options.driver);
+    SW_TRY(scheduler_check_source(s, r));
     if (r->n_ids < 1)
         return sw_fail(
             SW_EINPUT,
@@ -25,11 +55,13 @@ static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct
                        "scores from id %d on and %d new tokens are not possible; score from 1 "
                        "on, and generate 0 tokens or more",
                        r->score_from, r->max_new);
-    for (int i = 0; i < r->n_ids; i++)
-        if (r->ids[i] < 0 || r->ids[i] >= vocab)
-            return sw_fail(SW_EINPUT, "the prompt has id %d, but the model's are below %d",
-                           r->ids[i], vocab);
+    SW_TRY(scheduler_check_ids(r->ids, r->n_ids, vocab));
     return sw_sampling_check(&r->sampling);
+}
+
+const int32_t *sw_scheduler_start(const struct sw_scheduler *s)
+{
+    return sw_driver_start(s->options.driver);
 }
 
 enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_request *r,
@@ -38,7 +70,8 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
     const int n_prompt = r->max_new > 0 ? r->n_ids : r->n_ids - 1;
     SW_TRY(scheduler_check(s, r, n_prompt));
     const size_t bytes = (size_t)r->n_ids * sizeof *r->ids;
-    struct entry *e = malloc(sizeof *e + bytes);
+    const size_t source_bytes = (size_t)r->n_source * sizeof *r->source;
+    struct entry *e = malloc(sizeof *e + bytes + source_bytes);
     if (!e)
         return sw_fail(SW_ENOMEM, "no memory for a prompt of %d tokens", r->n_ids);
     *e = (struct entry){.request = *r, .n_prompt = n_prompt, .handle = ++s->handles};
@@ -46,6 +79,9 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
         *handle = e->handle;
     memcpy(e->ids, r->ids, bytes);
     e->request.ids = e->ids;
+    e->request.source = e->ids + r->n_ids;
+    if (source_bytes)
+        memcpy(e->ids + r->n_ids, r->source, source_bytes);
     if (e->request.score_from > r->n_ids)
         e->request.score_from = r->n_ids;
     if (s->last)
@@ -221,8 +257,10 @@ static enum sw_status scheduler_make_slots(struct sw_scheduler *s)
     s->batch.spans = calloc(rows, sizeof *s->batch.spans);
     s->batch.outputs = calloc(rows, sizeof *s->batch.outputs);
     s->batch.ids = calloc(rows, sizeof *s->batch.ids);
-    bool ok = s->slots && s->prompts.slots && s->steps.slots && s->batch.spans &&
-              s->batch.outputs && s->batch.ids;
+    s->batch.memory = calloc(rows, sizeof *s->batch.memory);
+    s->sources = (struct ring){.slots = calloc(slots, sizeof(int)), .capacity = (int)slots};
+    bool ok = s->slots && s->prompts.slots && s->steps.slots && s->sources.slots &&
+              s->batch.memory && s->batch.spans && s->batch.outputs && s->batch.ids;
     for (size_t i = 0; i < slots && ok; i++) {
         s->slots[i].source = -1;
         s->slots[i].ids = calloc(ids, sizeof *s->slots[i].ids);
@@ -241,6 +279,9 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
     s->options = *options;
     s->stages = sw_driver_stages(options->driver);
     s->stream_rows = sw_driver_stream_rows(options->driver);
+    s->encoder = sw_driver_encoder(options->driver);
+    if (s->encoder > 0) /* rows of a target depend on its source */
+        s->options.unshared = true;
     enum sw_status status = scheduler_make_slots(s);
     if (status == SW_OK)
         status = sw_in_flight_open(&s->in_flight, s->stages, sw_driver_size(options->driver));
@@ -273,5 +314,7 @@ void sw_scheduler_close(struct sw_scheduler *s)
     free(s->batch.spans);
     free(s->batch.outputs);
     free(s->batch.ids);
+    free(s->batch.memory);
+    free(s->sources.slots);
     free(s);
 }

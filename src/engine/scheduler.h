@@ -25,6 +25,10 @@ enum sw_finish {
 struct sw_request {
     const int32_t *ids; /* (n_ids) the prompt and the ids to score; copied */
     int n_ids;
+    /* What an encoder reads, whole; copied. `ids` are the target then, which begins with the
+     * model's start id. Other models: none. */
+    const int32_t *source; /* (n_source) */
+    int n_source;
     /* ids from this index on are scored: the log-probability of each after the ids before it.
      * At least 1; n_ids: none are scored. */
     int score_from;
@@ -37,6 +41,20 @@ struct sw_request {
     enum sw_status (*done)(void *owner, enum sw_finish finish);
     void *owner;
 };
+
+/*
+ * Makes `prompt` what the model goes on from: the ids; or the source of an encoder-decoder, whose
+ * target has its first id alone. start: sw_scheduler_start or sw_driver_start. Nothing is scored.
+ */
+static inline void sw_request_prompt(struct sw_request *request, const int32_t *start,
+                                     const int32_t *prompt, int n)
+{
+    request->ids = start ? start : prompt;
+    request->n_ids = start ? 1 : n;
+    request->source = start ? prompt : NULL;
+    request->n_source = start ? n : 0;
+    request->score_from = request->n_ids > 0 ? request->n_ids : 1;
+}
 
 struct sw_scheduler;
 struct sw_scheduler_options {
@@ -87,6 +105,8 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
  * Others' results stay the same, bit for bit. Callbacks may cancel any request, their own as well.
  */
 void sw_scheduler_cancel(struct sw_scheduler *s, uint64_t handle);
+/* The id that each target of an encoder-decoder begins with; NULL: the model has no encoder. */
+const int32_t *sw_scheduler_start(const struct sw_scheduler *s);
 /* The number of requests to submit now so that no slot idles; callers read their input by it. */
 int sw_scheduler_room(const struct sw_scheduler *s);
 /* Submits what can be submitted and collects one micro-batch. Returns at once if there is nothing

@@ -20,7 +20,7 @@ struct entry {
     bool undefined;            /* some of its logits were not finite */
     bool cancelled;            /* to be dropped by the next step */
     uint64_t handle;
-    int32_t ids[]; /* (request.n_ids) */
+    int32_t ids[]; /* (request.n_ids), then those of the source */
 };
 
 struct slot {
@@ -72,6 +72,8 @@ struct sw_scheduler {
     struct sw_scheduler_options options;
     struct entry *first, *last;    /* the queue */
     struct slot *slots;            /* (slots) */
+    int encoder;                   /* sw_driver_encoder */
+    struct ring sources;           /* slots whose source is still to be encoded, the oldest first */
     struct ring prompts;           /* slots with prompt rows to submit, the oldest first */
     struct ring steps;             /* slots whose newest token is to be computed */
     int n_blocked;                 /* slots that wait for another slot's prefix */
@@ -96,6 +98,9 @@ enum sw_status sw_scheduler_unblock(struct sw_scheduler *s);
 enum sw_status sw_scheduler_drop_cancelled(struct sw_scheduler *s);
 /* slots.c: ends the slot's request: calls `done`, frees the request and the slot. */
 enum sw_status sw_scheduler_end(struct sw_scheduler *s, int slot, enum sw_finish finish);
+
+/* slots.c: lets a slot submit the rows of its prompt. */
+void sw_scheduler_begin_prompt(struct sw_scheduler *s, int slot);
 
 /* batch_builder.c: fills s->batch; 0 rows when enough is under way or no row is ready. */
 void sw_scheduler_build_batch(struct sw_scheduler *s);

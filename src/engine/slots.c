@@ -72,14 +72,23 @@ static struct offer slots_find_offer(const struct sw_scheduler *s, const struct 
     return o;
 }
 
-/* Lets a slot submit its prompt, now that its shared positions are complete. */
+void sw_scheduler_begin_prompt(struct sw_scheduler *s, int index)
+{
+    const struct slot *slot = &s->slots[index];
+    s->prompt_rows += slot->n_due - slot->n_sent;
+    ring_push(&s->prompts, index);
+}
+
+/* Lets a slot submit its source, or its prompt, now that its shared positions are complete. */
 static void slots_start(struct sw_scheduler *s, int index)
 {
     struct slot *slot = &s->slots[index];
     slot->source = -1;
     s->stats.prefix_hits += slot->n_sent;
-    s->prompt_rows += slot->n_due - slot->n_sent;
-    ring_push(&s->prompts, index);
+    if (s->encoder > 0)
+        ring_push(&s->sources, index);
+    else
+        sw_scheduler_begin_prompt(s, index);
 }
 
 static enum sw_status slots_copy(struct sw_scheduler *s, int index, int from, int n)
@@ -209,6 +218,8 @@ static enum sw_status slots_drop(struct sw_scheduler *s, int index)
     if (slot->source >= 0) {
         slot->source = -1;
         s->n_blocked--;
+    } else if (ring_remove(&s->sources, index)) {
+        assert(slot->n_sent == 0);
     } else if (ring_remove(&s->prompts, index)) {
         s->prompt_rows -= slot->n_due - slot->n_sent;
     } else {

@@ -49,7 +49,9 @@ static void stage_fill_row(struct sw_stage *s, enum sw_tier tier, int index)
     row->ways[SW_PROMPT] = row->ways[SW_DECODE];
     if (tier == SW_TIER_HOST && tiers_pass_host(&o->tiers))
         row->ways[SW_PROMPT] = (struct sw_layer_way){SW_ON_GPU, s->stores[SW_STORE_STREAMED]};
-    row->replayable = tier == SW_TIER_GPU && !(o->model->layer_kinds[row->layer] & SW_LAYER_ROUTED);
+    /* A step that attends to a memory is longer than its position says. */
+    const int by_host = SW_LAYER_ROUTED | SW_LAYER_ENCODER | SW_LAYER_CROSS;
+    row->replayable = tier == SW_TIER_GPU && !(o->model->layer_kinds[row->layer] & by_host);
 }
 
 static enum sw_status stage_open_streamed(struct sw_stage *s, const struct sw_staging *sizes,
@@ -204,8 +206,15 @@ static uint64_t kv_bytes(const struct sw_stage *s)
     return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
 }
 
+/* Of all caches of a layer, which lie one behind the other. */
+static uint64_t layer_kv_bytes(const struct sw_stage *s, const struct sw_layer_row *row)
+{
+    return (uint64_t)sw_model_kv_caches(s->options.model, row->layer) * kv_bytes(s);
+}
+
 static enum sw_status make_kv(struct sw_stage *s, struct sw_layer_row *row)
 {
+    const uint64_t bytes = layer_kv_bytes(s, row);
     const struct sw_dims *d = &s->options.model->dims;
     const struct sw_footprint_params *p = &s->options.params;
     struct sw_backend *b = s->contexts[row->kv_at].backend;
@@ -214,7 +223,14 @@ static enum sw_status make_kv(struct sw_stage *s, struct sw_layer_row *row)
                              .n_kv_heads = d->n_kv_heads,
                              .head_dim = d->head_dim,
                              .context = p->context};
-    return b->ops->alloc(b, kv_bytes(s), "the KV cache", &row->kv.d_data);
+    if (bytes == 0)
+        return SW_OK;
+    SW_TRY(b->ops->alloc(b, bytes, "the KV cache", &row->kv.d_data));
+    if (bytes > kv_bytes(s)) {
+        row->memory_kv = row->kv;
+        row->memory_kv.d_data = (char *)row->kv.d_data + kv_bytes(s);
+    }
+    return SW_OK;
 }
 
 /* A layer with another way for prompts has its weights once, for the CPU, and lends them. */
@@ -289,7 +305,7 @@ static void free_kv(struct sw_stage *s, struct sw_layer_row *row)
     if (row->kv_pinned)
         sw_pins_remove(&s->pins, row->kv.d_data);
     if (b)
-        b->ops->free(b, row->kv.d_data, kv_bytes(s));
+        b->ops->free(b, row->kv.d_data, layer_kv_bytes(s, row));
 }
 
 /* The streamed store may read from another, and that of a GPU's experts does: they are closed
@@ -345,6 +361,6 @@ uint64_t sw_stage_gpu_bytes(const struct sw_stage *s)
     for (int i = 0; i < SW_STORE_KINDS; i++)
         bytes += s->stores[i] ? s->stores[i]->ops->bytes(s->stores[i]) : 0;
     for (int i = 0; i < s->options.count; i++)
-        bytes += s->layers[i].kv_at == SW_ON_GPU ? kv_bytes(s) : 0;
+        bytes += s->layers[i].kv_at == SW_ON_GPU ? layer_kv_bytes(s, &s->layers[i]) : 0;
     return bytes;
 }

@@ -41,7 +41,8 @@ struct sw_layer_row {
     int layer; /* index in the model */
     struct sw_layer_way ways[SW_PHASES];
     enum sw_device_kind kv_at; /* whose memory the KV cache is in */
-    struct sw_kv kv;
+    struct sw_kv kv;           /* d_data NULL: the layer keeps none */
+    struct sw_kv memory_kv; /* of the memory that the layer attends to; d_data NULL: it has none */
     bool kv_pinned;
     bool replayable; /* it needs nothing from the host: weights and KV in GPU memory, no experts */
 };
@@ -131,8 +132,12 @@ struct sw_block {
     struct sw_device_context *device;
     struct sw_store *store;           /* which the layer is acquired from */
     const struct sw_weights *weights; /* as it was acquired */
-    const struct sw_kv *kv;
+    const struct sw_kv *kv;           /* where the keys and values of its rows go */
+    const struct sw_kv *memory_kv;
 };
+/* block.c: makes keys and values of the memory in d_x, for the layer to attend to. */
+enum sw_status sw_block_remember(struct sw_stage *stage, const struct sw_block *block,
+                                 const struct sw_microbatch *batch);
 /* block.c: runs the layer in place on the device's d_x. */
 enum sw_status sw_block_run(struct sw_stage *stage, const struct sw_block *block,
                             const struct sw_microbatch *batch);

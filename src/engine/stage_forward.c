@@ -115,23 +115,33 @@ static enum sw_status run_layer(struct sw_stage *s, int index, const struct sw_m
     const bool kv_elsewhere = row->kv_at != way->device;
     const bool sliding = model->layer_kinds[row->layer] & SW_LAYER_SLIDING;
     struct sw_store *store = way->store;
-    struct sw_block block = {
-        .layer = row->layer, .device = &s->contexts[way->device], .store = store, .kv = &row->kv};
+    struct sw_device_context *device = &s->contexts[way->device];
+    const bool keeps = row->kv.d_data != NULL, runs = sw_microbatch_runs(batch, row->layer);
+    struct sw_block block = {.layer = row->layer,
+                             .device = device,
+                             .store = store,
+                             .kv = keeps ? &row->kv : &device->encoder_kv,
+                             .memory_kv = &row->memory_kv};
     SW_TRY(stage_move_to(s, way->device, index));
+    if (row->layer < batch->first)
+        return SW_OK; /* the rows pass */
     SW_TRY(store->ops->acquire(store, row->layer, &block.weights));
     if (kv_elsewhere)
         SW_TRY(sw_kv_staging_in(&s->kv_staging, &row->kv, batch->spans, batch->n_spans,
                                 sliding ? model->dims.window : 0, &block.kv));
-    SW_TRY(sw_block_run(s, &block, batch));
+    SW_TRY(runs ? sw_block_run(s, &block, batch) : sw_block_remember(s, &block, batch));
     SW_TRY(store->ops->release(store, row->layer));
     return kv_elsewhere ? sw_kv_staging_out(&s->kv_staging, &row->kv, batch->spans, batch->n_spans)
                         : SW_OK;
 }
 
 /* Called after each layer. */
-static enum sw_status stage_after_layer(struct sw_stage *s, int index)
+static enum sw_status stage_after_layer(struct sw_stage *s, const struct sw_microbatch *batch,
+                                        int index)
 {
-    SW_TRY(stage_call_hook(s, s->options.first + index));
+    const int layer = s->options.first + index;
+    if (sw_microbatch_runs(batch, layer))
+        SW_TRY(stage_call_hook(s, layer));
     return s->keepalive ? s->keepalive(s->hook_context) : SW_OK;
 }
 
@@ -147,7 +157,7 @@ static enum sw_status run_layers(void *context)
     const struct layers *k = context;
     for (int i = k->from; i < k->end; i++) {
         SW_TRY(run_layer(k->s, i, k->batch));
-        SW_TRY(stage_after_layer(k->s, i));
+        SW_TRY(stage_after_layer(k->s, k->batch, i));
     }
     return SW_OK;
 }
@@ -192,7 +202,7 @@ static enum sw_status stage_begin(struct sw_stage *s, const struct sw_microbatch
         struct sw_store *store = s->stores[kind];
         int n = 0;
         for (int i = 0; i < o->count && store; i++)
-            if (s->layers[i].ways[s->phase].store == store)
+            if (s->layers[i].ways[s->phase].store == store && s->layers[i].layer >= batch->first)
                 s->uses[n++] = s->layers[i].layer;
         if (n > 0)
             SW_TRY(store->ops->begin(store, s->uses, n));
@@ -227,7 +237,8 @@ void sw_stage_copy(struct sw_stage *s, int from, int to, int n)
     for (int i = 0; i < s->options.count; i++) {
         const struct sw_layer_row *row = &s->layers[i];
         struct sw_backend *b = s->contexts[row->kv_at].backend;
-        b->ops->kv_copy(b, &row->kv, from, to, n);
+        if (row->kv.d_data)
+            b->ops->kv_copy(b, &row->kv, from, to, n);
     }
 }
 

@@ -129,7 +129,9 @@ static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, cons
 static enum sw_status sink(void *context, int64_t row0, int64_t n_rows, const void *data)
 {
     struct target *t = context;
-    return weights_put(t, t->row + row0, n_rows, data, t->tensor->dtype, t->tensor->blocks);
+    const int64_t step = t->spec->is_flat ? t->spec->cols : 1; /* elements that a row is */
+    return weights_put(t, t->row + row0 * step, n_rows * step, data, t->tensor->dtype,
+                       t->tensor->blocks);
 }
 
 /* ---- the list: what many threads read and pack */
@@ -265,7 +267,8 @@ static void make_up(void *ctx, int64_t chunk, int worker)
 
 static enum sw_status put_random(struct target *t, int source)
 {
-    const int64_t rows = t->spec->sources[source].rows, cols = t->spec->cols;
+    const int64_t rows = t->spec->sources[source].rows;
+    const int64_t cols = t->spec->is_flat ? 1 : t->spec->cols;
     int64_t step = (int64_t)(SW_LOAD_CHUNK / sizeof(float)) / cols;
     step = step < 1 ? 1 : step > rows ? rows : step;
     float *values = malloc((size_t)(step * cols) * sizeof *values);
@@ -310,7 +313,9 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
             else if (spec->sources[i].transposed)
                 SW_TRY(put_transposed(&t, tensor, rows));
             else
-                SW_TRY(sw_reader_each_chunk(l->reader, tensor, 0, rows, SW_LOAD_CHUNK, sink, &t));
+                SW_TRY(sw_reader_each_chunk(l->reader, tensor, 0,
+                                            spec->is_flat ? rows / spec->cols : rows, SW_LOAD_CHUNK,
+                                            sink, &t));
         }
         t.row += rows;
     }

@@ -20,7 +20,8 @@ enum sw_status sw_wire_reserve(struct sw_wire *wire, size_t bytes)
 
 size_t sw_wire_batch_head(int n_rows, int n_spans)
 {
-    return sw_round_up((size_t)n_spans * (sizeof(struct sw_span) + sizeof(struct sw_row_outputs)) +
+    return sw_round_up((size_t)n_spans * (sizeof(struct sw_span) + sizeof(struct sw_row_outputs) +
+                                          sizeof(int32_t)) +
                            (size_t)n_rows * sizeof(int32_t),
                        SW_ALIGN);
 }
@@ -31,7 +32,13 @@ void sw_wire_write_batch(const struct sw_microbatch *batch, char *bytes)
     const size_t outputs = (size_t)batch->n_spans * sizeof *batch->outputs;
     memcpy(bytes, batch->spans, spans);
     memcpy(bytes + spans, batch->outputs, outputs);
-    memcpy(bytes + spans + outputs, batch->ids, (size_t)batch->n_rows * sizeof *batch->ids);
+    const size_t memory = (size_t)batch->n_spans * sizeof *batch->memory;
+    if (batch->memory)
+        memcpy(bytes + spans + outputs, batch->memory, memory);
+    else
+        memset(bytes + spans + outputs, 0, memory);
+    memcpy(bytes + spans + outputs + memory, batch->ids,
+           (size_t)batch->n_rows * sizeof *batch->ids);
 }
 
 static bool wire_is_valid_span(const struct sw_span *s, const struct sw_row_outputs *outputs,
@@ -50,6 +57,12 @@ enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes,
                                   const float **hidden)
 {
     const int n = body->n_rows, n_spans = body->n_spans;
+    if (body->first < 0 || body->end < 0 || body->end > limits->layers ||
+        body->first >= (body->end ? body->end : limits->layers))
+        return sw_fail(SW_EPEER,
+                       "a batch for layers %d to %d came, but there are %d; start the same program "
+                       "everywhere",
+                       body->first, body->end, limits->layers);
     if (n < 1 || n > limits->rows || n_spans < 1 || n_spans > n || body->hidden != limits->hidden ||
         length != sw_wire_batch_head(n, n_spans) + (size_t)n * (size_t)body->hidden * sizeof(float))
         return sw_fail(SW_EPEER,
@@ -58,17 +71,22 @@ enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes,
                        n, length);
     const size_t spans = (size_t)n_spans * sizeof *batch->spans;
     const size_t outputs = (size_t)n_spans * sizeof *batch->outputs;
+    const size_t memory = (size_t)n_spans * sizeof *batch->memory;
     *batch = (struct sw_microbatch){.n_rows = n,
                                     .n_spans = n_spans,
                                     .spans = (struct sw_span *)(void *)bytes,
                                     .outputs = (struct sw_row_outputs *)(void *)(bytes + spans),
-                                    .ids = (int32_t *)(void *)(bytes + spans + outputs)};
+                                    .memory = (int32_t *)(void *)(bytes + spans + outputs),
+                                    .ids = (int32_t *)(void *)(bytes + spans + outputs + memory),
+                                    .first = body->first,
+                                    .end = body->end};
     *hidden =
         body->hidden ? (const float *)(const void *)(bytes + sw_wire_batch_head(n, n_spans)) : NULL;
     int64_t row = 0;
     for (int i = 0; i < n_spans; i++) {
         const struct sw_span *s = &batch->spans[i];
-        if (!wire_is_valid_span(s, &batch->outputs[i], row, n, limits))
+        if (!wire_is_valid_span(s, &batch->outputs[i], row, n, limits) || batch->memory[i] < 0 ||
+            batch->memory[i] > limits->context)
             return sw_fail(SW_EPEER,
                            "a batch with an impossible span came (slot %d, position %lld, %lld "
                            "rows); start the same program everywhere",

@@ -11,7 +11,7 @@
 #include "transport/transport.h"
 
 enum sw_engine_kind {
-    SW_MSG_BATCH = 1, /* body: struct sw_batch_body; payload: spans, outputs, ids, hidden states */
+    SW_MSG_BATCH = 1, /* body: struct sw_batch_body; payload: spans, outputs, memory, ids, hidden */
     SW_MSG_SLOT,      /* body: struct sw_slot_body */
     SW_MSG_COPY,      /* body: struct sw_copy_body */
     SW_MSG_HOOKS,     /* body: struct sw_hooks_body; for all micro-batches after it */
@@ -30,7 +30,8 @@ enum sw_engine_kind {
 
 struct sw_batch_body {
     int32_t n_rows, n_spans;
-    int32_t hidden; /* floats of each row in the payload; 0: none */
+    int32_t hidden;     /* floats of each row in the payload; 0: none */
+    int32_t first, end; /* layers, as of struct sw_microbatch */
 };
 struct sw_slot_body {
     int32_t slot;
@@ -62,7 +63,7 @@ struct sw_load_body {
 /* Limits of valid messages to this rank. */
 struct sw_wire_limits {
     int rows; /* max_batch_tokens */
-    int slots, context, vocab;
+    int slots, context, vocab, layers;
     int hidden; /* floats of each row of a batch; 0: none, as on the first stage */
 };
 

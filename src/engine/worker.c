@@ -78,6 +78,7 @@ enum sw_status sw_worker_open(const struct sw_worker_options *options, struct sw
                                 .slots = p->slots,
                                 .context = p->context,
                                 .vocab = options->model->dims.vocab,
+                                .layers = options->model->dims.n_layers,
                                 .hidden = rank == w->first_rank ? 0 : options->model->dims.hidden};
     const enum sw_status status = open_stage(w, loader);
     if (status != SW_OK) {
@@ -234,8 +235,12 @@ static enum sw_status worker_send_output(struct sw_worker *w, const struct sw_mi
         return SW_OK;
     }
     struct sw_message m = {.kind = SW_MSG_BATCH};
-    const struct sw_batch_body body = {batch->n_rows, batch->n_spans,
-                                       w->links.to >= 0 ? 0 : w->options.model->dims.hidden};
+    const struct sw_batch_body body = {.n_rows = batch->n_rows,
+                                       .n_spans = batch->n_spans,
+                                       .hidden =
+                                           w->links.to >= 0 ? 0 : w->options.model->dims.hidden,
+                                       .first = batch->first,
+                                       .end = batch->end};
     memcpy(m.body, &body, sizeof body);
     return sw_transport_send(w->options.transport, w->next, &m, w->out.bytes, out->length);
 }

@@ -139,15 +139,15 @@ static enum sw_status batch_prompt_ids(const struct sw_batch_job *batch,
 static enum sw_status batch_task_submit(struct sw_batch_item *item, const struct sw_ids *prompt)
 {
     const struct sw_batch_job *batch = item->job->owner;
-    const struct sw_request request = {.ids = prompt->items,
-                                       .n_ids = (int)prompt->count,
-                                       .score_from = (int)prompt->count,
-                                       .max_new = item->request.max_tokens,
-                                       .sampling = item->request.sampling,
-                                       .token = batch_task_take_token,
-                                       .done = batch_task_done,
-                                       .owner = item};
+    struct sw_request request = {.max_new = item->request.max_tokens,
+                                 .sampling = item->request.sampling,
+                                 .token = batch_task_take_token,
+                                 .done = batch_task_done,
+                                 .owner = item};
+    sw_request_prompt(&request, sw_scheduler_start(item->job->scheduler), prompt->items,
+                      (int)prompt->count);
     const struct sw_completion_options options = {.tokenizer = batch->tokenizer,
+                                                  .apart = request.n_source > 0,
                                                   .ignore_end = item->request.ignore_end,
                                                   .special = item->request.special,
                                                   .logprobs = item->request.sampling.logprobs >= 0,

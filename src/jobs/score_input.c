@@ -109,6 +109,45 @@ enum sw_status sw_score_input_encode(struct sw_tokenizer *tok, struct sw_text co
     return status;
 }
 
+enum sw_status sw_score_input_target(struct sw_tokenizer *tok, int32_t start, struct sw_text source,
+                                     struct sw_text target, bool end, struct sw_score_input *out)
+{
+    const unsigned flags = SW_ENCODE_PARSE_SPECIAL | (end ? SW_ENCODE_ADD_SPECIAL : 0);
+    const size_t n = without_trailing_space(source);
+    struct sw_strbuf text = {0};
+    *out = (struct sw_score_input){.from = 1};
+    sw_strbuf_append(&text, source.bytes + n, source.n - n);
+    sw_strbuf_append(&text, target.bytes, target.n);
+    enum sw_status status = text.failed ? sw_fail(SW_ENOMEM, "no memory for a text") : SW_OK;
+    if (status == SW_OK)
+        status = sw_tokenizer_encode(tok, source.bytes, n,
+                                     SW_ENCODE_PARSE_SPECIAL | SW_ENCODE_ADD_SPECIAL, &out->source);
+    if (status == SW_OK)
+        status = sw_ids_push(&out->ids, start);
+    if (status == SW_OK)
+        status = sw_tokenizer_encode(tok, text.text, text.length, flags, &out->ids);
+    sw_strbuf_free(&text);
+    if (status == SW_OK && out->ids.count == 1)
+        status = nothing_left("the target");
+    return status;
+}
+
+void sw_score_input_free(struct sw_score_input *input)
+{
+    sw_ids_free(&input->ids);
+    sw_ids_free(&input->source);
+}
+
+/* The source's newest ids, as many as have room. */
+static void fit_source(struct sw_ids *source, size_t room, size_t *dropped)
+{
+    if (source->count <= room)
+        return;
+    *dropped = source->count - room;
+    source->count = room;
+    memmove(source->items, source->items + *dropped, room * sizeof *source->items);
+}
+
 enum sw_status sw_score_input_fit(struct sw_score_input *pair, size_t context, size_t *dropped)
 {
     const size_t n = pair->ids.count, scored = n - pair->from;
@@ -118,6 +157,7 @@ enum sw_status sw_score_input_fit(struct sw_score_input *pair, size_t context, s
                        "the continuation has %zu tokens, but the context has room for %zu; raise "
                        "--context, if the model allows it",
                        scored, context);
+    fit_source(&pair->source, context, dropped);
     if (n <= context + 1)
         return SW_OK;
     *dropped = n - (context + 1);

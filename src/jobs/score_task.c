@@ -23,7 +23,7 @@ struct pass {
     bool *greedies;  /* (tokens) */
 };
 
-enum kind { CONTINUATION, CHOICES, TEXT };
+enum kind { CONTINUATION, CHOICES, TEXT, TARGET };
 
 struct sw_score_item {
     struct sw_job *job;
@@ -45,7 +45,7 @@ static void score_item_free(struct sw_score_item *item)
             item->next->link = item->link;
     }
     for (size_t i = 0; item->passes && i < item->n_passes; i++) {
-        sw_ids_free(&item->passes[i].pair.ids);
+        sw_score_input_free(&item->passes[i].pair);
         free(item->passes[i].logprobs);
         free(item->passes[i].greedies);
     }
@@ -160,7 +160,7 @@ static void score_write_text(const struct sw_score_item *item, struct sw_strbuf 
 static enum sw_status score_task_finish(struct sw_score_item *item)
 {
     static void (*const writers[])(const struct sw_score_item *, struct sw_strbuf *) = {
-        score_write_continuation, score_write_choices, score_write_text};
+        score_write_continuation, score_write_choices, score_write_text, score_write_continuation};
     struct sw_job *job = item->job;
     struct sw_strbuf line = {0};
     sw_strbuf_puts(&line, "{\"id\":");
@@ -210,6 +210,8 @@ static enum sw_status pass_submit(struct pass *p)
     const struct sw_request request = {
         .ids = text ? item->ids.items + p->window.begin : p->pair.ids.items,
         .n_ids = (int)(text ? p->window.end - p->window.begin : p->pair.ids.count),
+        .source = p->pair.source.items,
+        .n_source = (int)p->pair.source.count,
         .score_from = (int)(text ? p->window.from - p->window.begin : p->pair.from),
         .sampling = sw_sampling_default(),
         .scored = pass_scored,
@@ -244,14 +246,33 @@ static enum sw_status score_make_passes(struct sw_score_item *item, size_t n)
     return SW_OK;
 }
 
+/* end: as of sw_score_input_target */
 static enum sw_status pass_encode(struct pass *p, struct sw_text context,
-                                  struct sw_text continuation)
+                                  struct sw_text continuation, bool end)
 {
     const struct sw_score_job *score = p->item->job->owner;
     if (continuation.n == 0)
         return sw_fail(SW_EINPUT, "the continuation is empty: there is nothing to score");
-    SW_TRY(sw_score_input_encode(score->tokenizer, context, continuation, &p->pair));
+    const int32_t *start = sw_scheduler_start(p->item->job->scheduler);
+    if (start)
+        SW_TRY(
+            sw_score_input_target(score->tokenizer, *start, context, continuation, end, &p->pair));
+    else
+        SW_TRY(sw_score_input_encode(score->tokenizer, context, continuation, &p->pair));
     return sw_score_input_fit(&p->pair, (size_t)score->context, &p->dropped);
+}
+
+static enum sw_status score_make_pair(struct sw_score_item *item, struct sw_text context,
+                                      struct sw_text continuation, bool end)
+{
+    SW_TRY(score_make_passes(item, 1));
+    struct pass *p = &item->passes[0];
+    SW_TRY(pass_encode(p, context, continuation, end));
+    p->logprobs = calloc(pass_n_scored(p), sizeof *p->logprobs);
+    p->greedies = calloc(pass_n_scored(p), sizeof *p->greedies);
+    return p->logprobs && p->greedies
+               ? SW_OK
+               : sw_fail(SW_ENOMEM, "no memory for %zu log-probabilities", pass_n_scored(p));
 }
 
 static enum sw_status score_read_continuation(struct sw_score_item *item, const json_t *root)
@@ -259,14 +280,18 @@ static enum sw_status score_read_continuation(struct sw_score_item *item, const 
     struct sw_text context, continuation;
     SW_TRY(score_text(root, "context", true, &context));
     SW_TRY(score_text(root, "continuation", false, &continuation));
-    SW_TRY(score_make_passes(item, 1));
-    struct pass *p = &item->passes[0];
-    SW_TRY(pass_encode(p, context, continuation));
-    p->logprobs = calloc(pass_n_scored(p), sizeof *p->logprobs);
-    p->greedies = calloc(pass_n_scored(p), sizeof *p->greedies);
-    return p->logprobs && p->greedies
-               ? SW_OK
-               : sw_fail(SW_ENOMEM, "no memory for %zu log-probabilities", pass_n_scored(p));
+    return score_make_pair(item, context, continuation, false);
+}
+
+static enum sw_status score_read_target(struct sw_score_item *item, const json_t *root)
+{
+    struct sw_text source, target;
+    if (!sw_scheduler_start(item->job->scheduler))
+        return sw_fail(SW_EINPUT, "has a \"target\", but the model has no encoder for its source; "
+                                  "write \"context\" and \"continuation\"");
+    SW_TRY(score_text(root, "source", false, &source));
+    SW_TRY(score_text(root, "target", false, &target));
+    return score_make_pair(item, source, target, true);
 }
 
 static enum sw_status score_read_choices(struct sw_score_item *item, const json_t *root)
@@ -300,8 +325,9 @@ static enum sw_status score_read_choices(struct sw_score_item *item, const json_
         whole.length = 0;
         sw_strbuf_append(&whole, delimiter.bytes, delimiter.n);
         sw_strbuf_append(&whole, text.bytes, text.n);
-        status = whole.failed ? sw_fail(SW_ENOMEM, "no memory for a choice")
-                              : pass_encode(p, context, (struct sw_text){whole.text, whole.length});
+        status = whole.failed
+                     ? sw_fail(SW_ENOMEM, "no memory for a choice")
+                     : pass_encode(p, context, (struct sw_text){whole.text, whole.length}, false);
         ids += p->pair.ids.count;
         if (status == SW_OK && ids > IDS_MAX)
             status = sw_fail(SW_EINPUT, "context and choices have more than %u tokens together",
@@ -316,6 +342,9 @@ static enum sw_status score_read_text(struct sw_score_item *item, const json_t *
     const struct sw_score_job *score = item->job->owner;
     const size_t context = (size_t)score->context;
     struct sw_text text;
+    if (sw_scheduler_start(item->job->scheduler))
+        return sw_fail(SW_EINPUT, "has a \"text\", which an encoder-decoder cannot score; write "
+                                  "\"source\" and \"target\"");
     SW_TRY(score_text(root, "text", false, &text));
     SW_TRY(sw_score_input_text(score->tokenizer, text, &item->ids));
     item->bytes = text.n;
@@ -330,8 +359,9 @@ static enum sw_status score_read_text(struct sw_score_item *item, const json_t *
 /* Whether some kind of line has a member of this name. */
 static bool score_knows(const char *name)
 {
-    static const char *const known[] = {"id",   "context", "continuation", "choices", "delimiter",
-                                        "text", "model",   "user",         "metadata"};
+    static const char *const known[] = {"id",        "context", "continuation", "choices",
+                                        "delimiter", "text",    "model",        "user",
+                                        "metadata",  "source",  "target"};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (strcmp(name, known[i]) == 0)
             return true;
@@ -350,7 +380,7 @@ static enum sw_status score_check_others(struct sw_score_item *item, const json_
         const bool texts = json_is_string(value) || json_is_array(value);
         if (score_knows(name) || json_is_null(value))
             continue;
-        if (!context && item->kind != TEXT && texts)
+        if (!context && item->kind != TEXT && item->kind != TARGET && texts)
             return sw_fail(SW_EINPUT,
                            "has \"%.200s\" but no \"context\"; rename it to \"context\", or write "
                            "\"context\": \"\" if there is none",
@@ -364,12 +394,12 @@ static enum sw_status score_read_line(struct sw_score_item *item, const json_t *
                                       bool batch_form)
 {
     static enum sw_status (*const readers[])(struct sw_score_item *, const json_t *) = {
-        score_read_continuation, score_read_choices, score_read_text};
-    static const char *const marks[] = {"continuation", "choices", "text"};
+        score_read_continuation, score_read_choices, score_read_text, score_read_target};
+    static const char *const marks[] = {"continuation", "choices", "text", "target"};
     int found = -1;
     if (batch_form)
         return sw_fail(SW_EINPUT, "is a line of the Batch API, which has no scoring");
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (sw_json_absent(json_object_get(root, marks[i])))
             continue;
         if (found >= 0)
@@ -377,7 +407,8 @@ static enum sw_status score_read_line(struct sw_score_item *item, const json_t *
         found = i;
     }
     if (found < 0)
-        return sw_fail(SW_EINPUT, "has neither \"continuation\" nor \"choices\" nor \"text\"");
+        return sw_fail(SW_EINPUT, "has neither \"continuation\" nor \"choices\" nor \"text\" nor "
+                                  "\"target\"");
     item->kind = (enum kind)found;
     SW_TRY(score_check_others(item, root));
     return readers[found](item, root);
@@ -399,6 +430,8 @@ static enum sw_status score_submit(struct sw_score_item *item)
     SW_TRY(score_check_ids(&item->ids, score->vocab));
     for (size_t i = 0; i < item->n_passes; i++)
         SW_TRY(score_check_ids(&item->passes[i].pair.ids, score->vocab));
+    for (size_t i = 0; i < item->n_passes; i++)
+        SW_TRY(score_check_ids(&item->passes[i].pair.source, score->vocab));
     item->next = score->items;
     item->link = &score->items;
     if (item->next)

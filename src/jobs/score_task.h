@@ -5,6 +5,8 @@
  *   {"id", "context", "choices": […], "delimiter"} -> {"id", "choices": [{"logprob", "greedy",
  *                     "tokens", "chars", "bytes", "logprob_per_char", "logprob_per_byte"}, …],
  *                     "best", "best_per_char", "best_per_byte"}
+ *   {"id", "source", "target"} -> as of a continuation, with what the tokenizer puts behind a text;
+ *                     for an encoder-decoder, of which "context" is the source, too
  *   {"id", "text"} -> {"id", "logprob", "tokens", "bytes", "words", "perplexity",
  *                      "byte_perplexity", "word_perplexity", "bits_per_byte"}
  */

@@ -186,6 +186,8 @@ static enum sw_status read_scales(struct sw_config *config, struct sw_dims *d)
     if (config->arch->root_embedding)
         d->embed_scale = sqrtf((float)d->hidden);
     d->logit_scale /= divisor;
+    if (config->arch->tied_scale && d->tied)
+        d->logit_scale /= sqrtf((float)d->hidden);
     return SW_OK;
 }
 

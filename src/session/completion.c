@@ -13,7 +13,7 @@ enum sw_status sw_completion_begin(struct sw_completion *c,
     if (!options->tokenizer)
         return SW_OK;
     sw_detokenizer_begin(&c->detokenizer, options->tokenizer, !options->special);
-    return sw_detokenizer_skip(&c->detokenizer, prompt, n_prompt);
+    return options->apart ? SW_OK : sw_detokenizer_skip(&c->detokenizer, prompt, n_prompt);
 }
 
 void sw_completion_free(struct sw_completion *c)

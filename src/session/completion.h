@@ -14,10 +14,11 @@
 
 struct sw_completion_options {
     const struct sw_tokenizer *tokenizer; /* must outlive the completion; NULL: ids have no text */
-    bool ignore_end;                      /* an end-of-text id is a token like the others */
-    bool special;                         /* special tokens are part of the text */
-    bool logprobs;                        /* keep what was sampled with each token */
-    const char *const *stop;              /* (n_stop) stop strings, copied */
+    bool apart; /* the text does not go on from the prompt: it is an encoder-decoder's source */
+    bool ignore_end;         /* an end-of-text id is a token like the others */
+    bool special;            /* special tokens are part of the text */
+    bool logprobs;           /* keep what was sampled with each token */
+    const char *const *stop; /* (n_stop) stop strings, copied */
     size_t n_stop;
 };
 

@@ -11,24 +11,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* What is planned already, but not run. */
-static enum sw_status session_refuse_encoder(const struct sw_session *s)
-{
-    if (s->model->dims.n_encoder == 0)
-        return SW_OK;
-    return sw_fail(SW_EMODEL, "%s: %s is an encoder-decoder, which can be planned, but not run yet",
-                   s->settings.model, s->model->arch->title);
-}
-
 static enum sw_status session_open_model(struct sw_session *s)
 {
     const char *dir = s->settings.model;
-    if (s->settings.random_weights) {
-        SW_TRY(sw_open_model(dir, &s->model));
-        return session_refuse_encoder(s);
-    }
+    if (s->settings.random_weights)
+        return sw_open_model(dir, &s->model);
     SW_TRY(sw_open_model_and_tensors(dir, &s->model, &s->tensors));
-    SW_TRY(session_refuse_encoder(s));
     SW_TRY(sw_checkpoint_fit(s->model, &s->tensors));
     return sw_reader_open(&s->tensors, &s->reader);
 }

@@ -45,8 +45,11 @@ struct job {
     /* Replaces what rank 0 does by default (prefill and decode); ends with sw_driver_stop. */
     enum sw_status (*drive)(struct job *job, struct sw_driver *driver);
     void *drive_context;
-    const int32_t *ids;
+    const int32_t *ids; /* of an encoder-decoder the target, which begins with its start id */
     int n_ids, n_new;
+    const int32_t *source; /* (n_source) of an encoder-decoder; greedy ids follow from it alone */
+    int n_source;
+    int target_chunk; /* ids of the target in a micro-batch; 0: chunk */
     /* Results. */
     float *logits;    /* (n_ids, vocab); the caller frees */
     int32_t *new_ids; /* (n_new); the caller frees */
@@ -95,10 +98,13 @@ static inline enum sw_status job_drive(struct job *job, struct sw_driver *driver
     struct job_sink sink = {job, 0};
     SW_TRY(sw_driver_hooks(driver, &hooks));
     SW_TRY(sw_driver_slot(driver, 0, &greedy));
-    SW_TRY(sw_prefill(driver, job->ids, job->n_ids, job->chunk));
+    if (job->n_source > 0)
+        SW_TRY(sw_encode_source(driver, job->source, job->n_source));
+    SW_TRY(sw_prefill(driver, job->n_source, job->ids, job->n_ids,
+                      job->target_chunk ? job->target_chunk : job->chunk));
     SW_TRY(sw_driver_hooks(driver, &none));
-    struct sw_generate g = {.prompt = job->ids,
-                            .n_prompt = job->n_ids,
+    struct sw_generate g = {.prompt = job->n_source > 0 ? job->source : job->ids,
+                            .n_prompt = job->n_source > 0 ? job->n_source : job->n_ids,
                             .max_new = job->n_new,
                             .context = job->context,
                             .chunk = job->chunk,

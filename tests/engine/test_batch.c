@@ -73,7 +73,8 @@ static enum sw_status run_slots(struct sw_driver *driver, struct kept *k, const 
             for (int j = 0; j < count; j++)
                 ids[rows++] = s == 0 ? prompts[slot][j] : next[slot];
         }
-        const struct sw_microbatch batch = {rows, n, spans, outputs, ids};
+        const struct sw_microbatch batch = {
+            .n_rows = rows, .n_spans = n, .spans = spans, .outputs = outputs, .ids = ids};
         SW_TRY(step(driver, k, &batch, next));
     }
     return SW_OK;

@@ -37,9 +37,16 @@ static bool compare(const char *dir, const char *expected)
         free(greedy);
         return false;
     }
-    int32_t *ids = malloc((size_t)n_ids * sizeof *ids);
+    int32_t *ids = malloc((size_t)n_ids * sizeof *ids), *target = NULL;
+    int64_t n_target = 0;
     for (int64_t i = 0; i < n_ids; i++)
         ids[i] = (int32_t)ids64[i];
+    /* Of an encoder-decoder these are the source. */
+    int64_t *target64 = job_read(expected, "decoder_input_ids", SW_I64, &n_target);
+    if (target64)
+        target = malloc((size_t)n_target * sizeof *target);
+    for (int64_t i = 0; i < n_target; i++)
+        target[i] = (int32_t)target64[i];
     /* Some references keep the prompt in front of what was continued. */
     const bool with_prompt = n_greedy > n_ids && memcmp(greedy, ids64, (size_t)n_ids * 8) == 0;
     const int64_t *follow = with_prompt ? greedy + n_ids : greedy;
@@ -50,9 +57,11 @@ static bool compare(const char *dir, const char *expected)
                       .ranks = 1,
                       .threads = 2,
                       .chunk = 512,
-                      .context = (int)(n_ids + n_follow),
-                      .ids = ids,
-                      .n_ids = (int)n_ids,
+                      .context = (int)(n_ids + n_target + n_follow),
+                      .ids = target ? target : ids,
+                      .n_ids = (int)(target ? n_target : n_ids),
+                      .source = target ? ids : NULL,
+                      .n_source = (int)(target ? n_ids : 0),
                       .n_new = (int)n_follow};
     const enum sw_status status = job_run(&job);
     CU_ASSERT_EQUAL(status, SW_OK);
@@ -65,13 +74,15 @@ static bool compare(const char *dir, const char *expected)
             same++;
         printf("    %-60s error %.1e, %lld of %lld greedy ids\n", strrchr(dir, '/') + 1, error,
                (long long)same, (long long)n_follow);
-        CU_ASSERT_EQUAL(n_logits, n_ids * job.vocab);
+        CU_ASSERT_EQUAL(n_logits, job.n_ids * job.vocab);
         CU_ASSERT_TRUE(error <= 1e-4);
         CU_ASSERT_EQUAL(same, n_follow);
     }
     job_free(&job);
     free(ids);
     free(ids64);
+    free(target);
+    free(target64);
     free(logits);
     free(greedy);
     return true;
@@ -85,9 +96,7 @@ static int compare_all(const char *root)
         char dir[4096], expected[4200];
         snprintf(dir, sizeof dir, "%s/%s", root, entry->d_name);
         snprintf(expected, sizeof expected, "%s/expected.safetensors", dir);
-        /* T5 is not a decoder-only model. */
-        if (entry->d_name[0] == '.' || strncmp(entry->d_name, "t5", 2) == 0 ||
-            access(expected, R_OK) != 0)
+        if (entry->d_name[0] == '.' || access(expected, R_OK) != 0)
             continue;
         n += compare(dir, expected);
     }
@@ -119,7 +128,8 @@ static void compare_torch_form(const char *dir, const char *expected)
 static void independent_ones_agree_in_torch_form(void)
 {
     static const char *const names[] = {"bloom", "gpt_neox", "gpt_neox_sequential",
-                                        "gptj",  "opt",      "opt_350m_style"};
+                                        "gptj",  "opt",      "opt_350m_style",
+                                        "t5",    "t5_v1_1"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         char dir[2048], expected[2100];
         const char *shared = sw_unit_shared("tiny-models/gptj/pytorch_model.bin");
@@ -299,6 +309,7 @@ static void stories_agree_in_every_form(void)
 static void our_own_agree_with_transformers(void)
 {
     CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/tests/models/tiny") >= 12);
+    CU_ASSERT_EQUAL(compare_all(SW_SOURCE_DIR "/tests/models/t5"), 3);
     CU_ASSERT_TRUE(compare(SW_SOURCE_DIR "/tests/models/shakespeare",
                            SW_SOURCE_DIR "/tests/models/shakespeare/expected.safetensors"));
 }
@@ -307,7 +318,7 @@ static void independent_ones_agree(void)
 {
     if (!sw_unit_shared("README.md"))
         return;
-    CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/../shared/data/tiny-models") >= 12);
+    CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/../shared/data/tiny-models") >= 14);
 }
 
 SW_UNIT_TESTS({"our own agree with transformers", our_own_agree_with_transformers},

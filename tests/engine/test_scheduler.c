@@ -315,7 +315,7 @@ static enum sw_status check_scores(struct job *job, struct sw_driver *driver)
     const struct sw_driver_hooks hooks = {.logits = job_logits, .context = job};
     const struct sw_driver_hooks none = {0};
     SW_TRY(sw_driver_hooks(driver, &hooks));
-    SW_TRY(sw_prefill(driver, job->ids, job->n_ids, job->chunk));
+    SW_TRY(sw_prefill(driver, 0, job->ids, job->n_ids, job->chunk));
     SW_TRY(sw_driver_hooks(driver, &none));
     return drive(job, driver) == SW_OK && many->n_done == many->n ? SW_OK : SW_EINPUT;
 }

@@ -146,7 +146,8 @@ static enum sw_status submit(struct sw_driver *driver, const struct sw_span *giv
     struct sw_span spans[MIXED_SLOTS];
     struct sw_row_outputs outputs[MIXED_SLOTS] = {{0, 0, 0}};
     int32_t row_ids[N_IDS];
-    struct sw_microbatch batch = {0, n_spans, spans, outputs, row_ids};
+    struct sw_microbatch batch = {
+        .n_spans = n_spans, .spans = spans, .outputs = outputs, .ids = row_ids};
     for (int i = 0; i < n_spans; i++) {
         spans[i] = given[i];
         spans[i].row = batch.n_rows;

@@ -7,7 +7,7 @@
 #include "unit.h"
 
 static const struct sw_wire_limits limits = {
-    .rows = 8, .slots = 3, .context = 20, .vocab = 50, .hidden = 4};
+    .rows = 8, .slots = 3, .context = 20, .vocab = 50, .layers = 6, .hidden = 4};
 
 #define ROWS 5
 #define SPANS 2
@@ -18,9 +18,16 @@ static char *make_batch(struct sw_batch_body *body, size_t *length)
     struct sw_span spans[SPANS] = {{0, 17, 0, 3}, {2, 0, 3, 2}};
     struct sw_row_outputs outputs[SPANS] = {{1, 3, 49}, {1, 1, 0}};
     int32_t ids[ROWS] = {0, 49, 7, 8, 9};
-    const struct sw_microbatch batch = {ROWS, SPANS, spans, outputs, ids};
+    int32_t memory[SPANS] = {20, 0};
+    const struct sw_microbatch batch = {.n_rows = ROWS,
+                                        .n_spans = SPANS,
+                                        .first = 2,
+                                        .spans = spans,
+                                        .outputs = outputs,
+                                        .ids = ids,
+                                        .memory = memory};
     const size_t head = sw_wire_batch_head(ROWS, SPANS);
-    *body = (struct sw_batch_body){ROWS, SPANS, 4};
+    *body = (struct sw_batch_body){.n_rows = ROWS, .n_spans = SPANS, .hidden = 4, .first = 2};
     *length = head + (size_t)ROWS * 4 * sizeof(float);
     char *bytes = calloc(1, *length);
     sw_wire_write_batch(&batch, bytes);
@@ -44,6 +51,7 @@ static void a_batch_arrives_as_it_was(void)
     CU_ASSERT_EQUAL(sw_wire_read_batch(&body, bytes, length, &limits, &batch, &hidden), SW_OK);
     CU_ASSERT(batch.n_rows == ROWS && batch.n_spans == SPANS);
     CU_ASSERT(batch.spans[1].slot == 2 && batch.spans[1].row == 3 && batch.outputs[0].next == 49);
+    CU_ASSERT(batch.first == 2 && batch.end == 0 && batch.memory[0] == 20);
     CU_ASSERT(batch.ids[1] == 49 && (const char *)hidden == bytes + length - 5 * 4 * 4);
     free(bytes);
 }
@@ -52,11 +60,11 @@ static void impossible_batches_are_refused(void)
 {
     struct sw_batch_body body;
     size_t length;
-    for (int i = 0; i < 19; i++) {
+    for (int i = 0; i < 25; i++) {
         char *bytes = make_batch(&body, &length);
         struct sw_span *spans = (struct sw_span *)(void *)bytes;
         struct sw_row_outputs *outputs = (struct sw_row_outputs *)(void *)(spans + SPANS);
-        int32_t *ids = (int32_t *)(void *)(outputs + SPANS);
+        int32_t *memory = (int32_t *)(void *)(outputs + SPANS), *ids = memory + SPANS;
         switch (i) {
         case 0:
             body.n_rows = 6;
@@ -111,6 +119,24 @@ static void impossible_batches_are_refused(void)
             break;
         case 17:
             ids[4] = 50;
+            break;
+        case 18:
+            memory[0] = 21;
+            break;
+        case 19:
+            memory[1] = -1;
+            break;
+        case 20:
+            body.first = 6;
+            break;
+        case 21:
+            body.first = -1;
+            break;
+        case 22:
+            body.end = 7;
+            break;
+        case 23:
+            body.end = 2;
             break;
         default:
             ids[0] = -1;

@@ -29,6 +29,12 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
     return SW_OK;
 }
 
+const int32_t *sw_scheduler_start(const struct sw_scheduler *s)
+{
+    (void)s;
+    return NULL;
+}
+
 int sw_scheduler_room(const struct sw_scheduler *s)
 {
     return 4 - s->n;

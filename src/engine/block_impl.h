@@ -1,0 +1,76 @@
+/* Shared by block.c and block_memory.c: what a call of the block works on. Internal to src/engine/.
+ */
+#ifndef SW_ENGINE_BLOCK_IMPL_H
+#define SW_ENGINE_BLOCK_IMPL_H
+
+#include "engine/stage.h"
+
+/* Shorthands of one call. */
+struct block {
+    struct sw_stage *s;
+    const struct sw_device_context *device;
+    struct sw_backend *b;
+    const struct sw_model *model;
+    const struct sw_dims *d;
+    const struct sw_weights *w;
+    const struct sw_kv *kv, *memory_kv;
+    struct sw_store *store; /* which the weights come from */
+    const struct sw_microbatch *batch;
+    int64_t ld; /* floats from one row to the next in buffers of `hidden` */
+    int layer;  /* index in the model */
+    int kind;   /* set of enum sw_layer_kind */
+};
+
+/* The input of a branch: norm(x), which is written to h; or h itself, when x is NULL. */
+struct input {
+    const float *d_x;
+    enum sw_weight norm;
+    float *d_h;
+};
+
+/* What attention of any kind has in common. */
+static inline struct sw_attention block_attend(const struct block *k)
+{
+    const struct sw_device_context *device = k->device;
+    const struct sw_qkv_layout *at = &k->s->qkv;
+    return (struct sw_attention){.n_heads = k->d->n_heads,
+                                 .scale = k->d->score_scale,
+                                 .cap = k->d->score_cap,
+                                 .d_q = device->d_qkv + at->q,
+                                 .q_ld = at->width,
+                                 .q_head = at->q_head,
+                                 .d_out = device->d_attention,
+                                 .out_ld = k->s->work.attention};
+}
+
+static inline struct block block_of(struct sw_stage *s, const struct sw_block *block,
+                                    const struct sw_microbatch *batch)
+{
+    const struct sw_model *model = s->options.model;
+    return (struct block){.s = s,
+                          .device = block->device,
+                          .b = block->device->backend,
+                          .model = model,
+                          .d = &model->dims,
+                          .w = block->weights,
+                          .kv = block->kv,
+                          .memory_kv = block->memory_kv,
+                          .store = block->store,
+                          .batch = batch,
+                          .ld = s->work.hidden,
+                          .layer = block->layer,
+                          .kind = model->layer_kinds[block->layer]};
+}
+
+/* block.c: y (n, m->rows) = x · Wᵀ + bias, or y += that. */
+enum sw_status sw_block_product(const struct block *k, const struct sw_matrix *m,
+                                const float *d_bias, const float *d_x, int64_t ld_x, int n,
+                                float *d_y, int64_t ld_y, bool add);
+/* block.c: y (n, m->rows) = in · Wᵀ + bias; `up`: with the activation, where the device can. */
+enum sw_status sw_block_project(const struct block *k, const struct input *in, int64_t ld_h,
+                                const struct sw_matrix *m, const float *d_bias, bool up, int n,
+                                float *d_y, int64_t ld_y);
+/* block_memory.c: x += attention(norm(x)) to the memory, whose keys and values are there */
+enum sw_status sw_block_cross(const struct block *k);
+
+#endif
