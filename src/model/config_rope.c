@@ -51,6 +51,8 @@ static enum sw_status rope_find(const struct sw_config *config, const json_t **o
         if (json_object_size(value) > 0)
             *out = value;
     }
+    if (!*out && key->absent == SW_REQUIRED)
+        return sw_fail(SW_EMODEL, "'%s' is missing", key->name);
     return SW_OK;
 }
 

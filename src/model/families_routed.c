@@ -14,7 +14,7 @@ const struct sw_arch sw_families_routed[] = {
         .gated = true,
         .router_bias = true,
         .keys =
-            {SIZE_KEYS(8), ROPE_KEYS(150000), RMS_KEY(1e-5),
+            {SIZE_KEYS(8), STATED_ROPE_KEYS(150000), RMS_KEY(1e-5),
              ALL_ROTATED, [SW_KEY_TIED] = {.name = "tie_word_embeddings"},
              [SW_KEY_HEAD_DIM] = {.name = "head_dim", .absent = 64},
              [SW_KEY_QKV_BIAS] = {.name = "attention_bias", .absent = 1},

@@ -38,6 +38,13 @@
                                                                       .name = "rope_scaling",      \
                                                                       .other = "rope_parameters"}
 
+/* The same where transformers scales rope in its own way unless the file says how. */
+#define STATED_ROPE_KEYS(theta)                                                                    \
+    [SW_KEY_ROPE_BASE] = {.name = "rope_theta", .absent = theta}, [SW_KEY_ROPE] = {                \
+                                                                      .name = "rope_scaling",      \
+                                                                      .other = "rope_parameters",  \
+                                                                      REQUIRED}
+
 /* What most families of after 2023 call their keys. */
 #define COMMON_KEYS(kv_heads, theta, tied)                                                         \
     SIZE_KEYS(kv_heads),                                                                           \

@@ -72,6 +72,42 @@ def random_weights(shapes, tied, scale, dtype, seed):
     return out
 
 
+E2M1 = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6])
+
+
+def is_mxfp4(spec, name):
+    return spec.get("mxfp4") and name.endswith(("experts.gate_up_proj", "experts.down_proj"))
+
+
+def mxfp4_codes(stack):
+    """(experts, in, out) as codes (experts, out, blocks, 32) and exponents (experts, out, blocks)."""
+    blocks = stack.float().transpose(1, 2).unflatten(-1, (-1, 32))
+    exponents = blocks.abs().amax(-1).clamp(min=1e-30).log2().floor() - 2
+    scaled = blocks / exponents.exp2().unsqueeze(-1)
+    return (scaled.unsqueeze(-1) - E2M1).abs().argmin(-1), exponents
+
+
+def mxfp4_rounded(stack):
+    codes, exponents = mxfp4_codes(stack)
+    return (E2M1[codes] * exponents.exp2().unsqueeze(-1)).flatten(-2).transpose(1, 2).to(stack.dtype)
+
+
+def write_mxfp4(spec, directory):
+    """The checkpoint once more with its experts as gpt-oss is published: blocks and scales."""
+    path, out = os.path.join(directory, "model.safetensors"), {}
+    for name, t in load_file(path).items():
+        if not is_mxfp4(spec, name):
+            out[name] = t
+            continue
+        codes, exponents = mxfp4_codes(t)
+        out[name + "_blocks"] = (codes[..., 0::2] | codes[..., 1::2] << 4).to(torch.uint8).contiguous()
+        out[name + "_scales"] = (exponents + 127).to(torch.uint8)
+    save_file(out, path, metadata={"format": "pt"})
+    skipped = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
+    quantized = {"quant_method": "mxfp4", "modules_to_not_convert": skipped}
+    write_json(os.path.join(directory, "config.json"), spec["config"] | {"quantization_config": quantized})
+
+
 def stale_buffers(kind, config, dtype):
     """What the hub's files of some families hold besides weights; readers must ignore it."""
     if kind == "gpt_neox":
@@ -165,6 +201,7 @@ def write_checkpoint(spec, shapes, seed, directory):
     dtype = DTYPES[spec["dtype"]]
     tied = not any("lm_head" in name or "embed_out" in name for name in shapes)
     tensors = random_weights(shapes, tied, spec.get("scale", {}), dtype, seed)
+    tensors = {name: mxfp4_rounded(t) if is_mxfp4(spec, name) else t for name, t in tensors.items()}
     tensors |= stale_buffers(spec.get("extra"), config, dtype)
     if spec.get("own_head"):
         g = torch.Generator().manual_seed(seed + 1)
@@ -232,6 +269,8 @@ def make(spec, directory):
     effect = check_effects(spec, directory, ids, logits) if spec["matters"] else float("nan")
     path = os.path.join(directory, "expected.safetensors")
     reference.write_expected(path, ids, logits, greedy, hidden)
+    if spec.get("mxfp4"):
+        write_mxfp4(spec, directory)
     size = sum(os.path.getsize(os.path.join(directory, n)) for n in os.listdir(directory))
     print(
         f"{spec['name']}: seed {seed}, {size} bytes, {len(set(greedy))} different ids, lead {lead:.1e}, "
