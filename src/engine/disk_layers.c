@@ -303,19 +303,8 @@ static void disk_init(struct sw_disk_layers *d, const struct sw_disk_options *op
 {
     sw_timed_wait_init(&d->changed);
     pthread_mutex_init(&d->lock, NULL);
-    const struct sw_loader *l = options->loader;
     d->options = *options;
-    d->loader = (struct sw_loader){.model = l->model,
-                                   .tensors = l->tensors,
-                                   .reader = l->reader,
-                                   .backend = options->cpu,
-                                   .layout = options->gpu,
-                                   .threads = l->threads,
-                                   .past_cache = true, /* no memory is left */
-                                   .apart = true,
-                                   .params = l->params,
-                                   .progress = disk_progress,
-                                   .context = d};
+    d->loader = sw_loader_apart(options->loader, options->cpu, options->gpu, disk_progress, d);
     for (int i = 0; i < DISK_BUFFERS; i++)
         d->buffers[i].layer = -1;
 }

@@ -535,6 +535,24 @@ static enum sw_status weights_load(struct sw_loader *l, int layer, unsigned part
     return status;
 }
 
+struct sw_loader sw_loader_apart(const struct sw_loader *from, struct sw_backend *cpu,
+                                 struct sw_backend *gpu,
+                                 enum sw_status (*progress)(void *context, uint64_t bytes),
+                                 void *context)
+{
+    return (struct sw_loader){.model = from->model,
+                              .tensors = from->tensors,
+                              .reader = from->reader,
+                              .backend = cpu,
+                              .layout = gpu,
+                              .threads = from->threads,
+                              .past_cache = true,
+                              .apart = true,
+                              .params = from->params,
+                              .progress = progress,
+                              .context = context};
+}
+
 enum sw_status sw_weights_load(struct sw_loader *l, int layer, unsigned parts,
                                struct sw_weights *out)
 {

@@ -56,6 +56,13 @@ struct sw_loader {
     } list;
 };
 
+/* A loader as `from`, for a thread that reads while the backend computes, past the page cache, as
+ * no memory is left: into the memory of `cpu`, in the layout of `gpu` (NULL: of `cpu`). */
+struct sw_loader sw_loader_apart(const struct sw_loader *from, struct sw_backend *cpu,
+                                 struct sw_backend *gpu,
+                                 enum sw_status (*progress)(void *context, uint64_t bytes),
+                                 void *context);
+
 /*
  * Loads layer `layer`; or, for SW_GLOBAL, the `parts` (a set of enum sw_weight_part; a tied head
  * that is loaded together with the embedding is the same memory). Large matrices in a CPU's memory

@@ -410,24 +410,14 @@ static const struct sw_store_ops experts_ops = {.load = experts_load,
 
 static void experts_init(struct expert_store *s, const struct sw_experts_options *options)
 {
-    const struct sw_loader *l = options->loader;
     sw_timed_wait_init(&s->changed);
     pthread_mutex_init(&s->lock, NULL);
     s->base.ops = &experts_ops;
     s->options = *options;
     s->whole = -1;
     s->look.is_on = options->look_ahead;
-    s->loader = (struct sw_loader){.model = l->model,
-                                   .tensors = l->tensors,
-                                   .reader = l->reader,
-                                   .backend = options->cpu,
-                                   .layout = options->gpu,
-                                   .threads = l->threads,
-                                   .past_cache = true, /* no memory is left */
-                                   .apart = true,
-                                   .params = l->params,
-                                   .progress = sw_experts_progress,
-                                   .context = s};
+    s->loader =
+        sw_loader_apart(options->loader, options->cpu, options->gpu, sw_experts_progress, s);
 }
 
 static enum sw_status experts_lay_out(struct expert_store *s)
