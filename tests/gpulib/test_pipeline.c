@@ -5,6 +5,7 @@
 #include "engine/pipeline_job.h"
 #include "gpulib_help.h"
 
+#include <math.h>
 #include <simgpu.h>
 
 #define N_IDS 11
@@ -127,11 +128,97 @@ static void without_nccl(void)
     job_free(&first);
 }
 
+#define N_SOURCE 37
+#define N_TARGET 23
+
+static struct job encoder_job(const char *name, enum sw_format_id weights, enum sw_dtype kv)
+{
+    static int32_t source[N_SOURCE], target[N_TARGET];
+    static char dir[4096];
+    snprintf(dir, sizeof dir, "%s/tests/models/t5/%s", SW_SOURCE_DIR, name);
+    for (int i = 0; i < N_SOURCE; i++)
+        source[i] = 2 + i * 31 % 90;
+    for (int i = 1; i < N_TARGET; i++)
+        target[i] = 2 + i * 17 % 90;
+    return (struct job){.dir = dir,
+                        .weights = weights,
+                        .kv = kv,
+                        .ranks = 1,
+                        .threads = 1,
+                        .chunk = N_SOURCE,
+                        .context = N_SOURCE + N_NEW,
+                        .ids = target,
+                        .n_ids = N_TARGET,
+                        .source = source,
+                        .n_source = N_SOURCE,
+                        .n_new = N_NEW};
+}
+
+static void encoder_on_gpus(struct job *job, const struct sw_engine_slice *slices, int ranks)
+{
+    job->ranks = ranks;
+    job->slices = slices;
+    job->gpus = job->connect = true;
+    job->library = gpu_library();
+    const enum sw_status status = job_run(job);
+    CU_ASSERT_EQUAL(status, SW_OK);
+    if (status != SW_OK)
+        printf("    %s\n", job->error);
+}
+
+/* Of an encoder-decoder: a GPU's logits are the CPU's, but for rounding; the target's whole and in
+ * short pieces (other kernels) alike; any cut has the same bits. */
+static void encoder_decoders(void)
+{
+    static const struct {
+        const char *name;
+        enum sw_format_id weights;
+        enum sw_dtype kv;
+        int layers;
+        double most;
+    } cases[] = {{"t5", SW_FORMAT_F32, SW_F32, 5, 1e-4},
+                 {"t5_v1_1", SW_FORMAT_F16, SW_F16, 4, 0.01},
+                 {"t5", SW_FORMAT_BF16, SW_BF16, 5, 0.05},
+                 {"t5_large", SW_FORMAT_F16, SW_F16, 5, 0.01}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const int n = cases[i].layers;
+        const struct sw_engine_slice all[] = {slice(0, n, 0, 0)};
+        const struct sw_engine_slice cut[] = {slice(0, 1, 0, 0), slice(1, n - 3, 0, 0),
+                                              slice(n - 2, 1, 0, 1)};
+        struct job cpu = encoder_job(cases[i].name, cases[i].weights, cases[i].kv), gpu = cpu,
+                   pieces = cpu, cuts = cpu;
+        CU_ASSERT_EQUAL_FATAL(job_run(&cpu), SW_OK);
+        encoder_on_gpus(&gpu, all, 1);
+        pieces.target_chunk = 1;
+        encoder_on_gpus(&pieces, all, 1);
+        encoder_on_gpus(&cuts, cut, 3);
+        const size_t floats = N_TARGET * (size_t)cpu.vocab;
+        double most = 0, off[2] = {0, 0};
+        for (size_t k = 0; k < floats && gpu.logits && pieces.logits; k++) {
+            const double x = (double)cpu.logits[k];
+            most = fabs(x) > most ? fabs(x) : most;
+            for (int j = 0; j < 2; j++) {
+                const double d = fabs((double)(j ? pieces.logits : gpu.logits)[k] - x);
+                off[j] = d <= off[j] ? off[j] : d;
+            }
+        }
+        printf("    %s: %.1e, in pieces %.1e\n", cases[i].name, off[0] / most, off[1] / most);
+        CU_ASSERT(off[0] / most < cases[i].most && off[1] / most < cases[i].most);
+        CU_ASSERT_EQUAL(memcmp(cuts.logits, gpu.logits, floats * sizeof *gpu.logits), 0);
+        CU_ASSERT_EQUAL(memcmp(cuts.new_ids, gpu.new_ids, N_NEW * sizeof *gpu.new_ids), 0);
+        job_free(&cpu);
+        job_free(&gpu);
+        job_free(&pieces);
+        job_free(&cuts);
+    }
+}
+
 int main(void)
 {
     static const struct sw_unit_test tests[] = {{"whatever the cut", whatever_the_cut},
                                                 {"where they end", where_they_end},
-                                                {"without NCCL", without_nccl}};
+                                                {"without NCCL", without_nccl},
+                                                {"encoder-decoders", encoder_decoders}};
     setenv("SIMGPU_DEVICES", "3", 1);
     return sw_unit_main(__FILE__, tests, sizeof tests / sizeof tests[0]);
 }
