@@ -205,12 +205,16 @@ check_line "load.sh" '^load +0\.01 +[0-9]+\.[0-9]+ +0\.01 +0\.01 +0\.80 +0\.80 +
 
 # 0.5 passes a second over 20 MB on the disk are 0.80 of what fio reads
 if [ "$(id -u)" = 0 ] && (. "$here/../cgroup.sh" && in_memory 100000000 true) 2>/dev/null; then
-    printf '#!/bin/sh\necho "{\\"tokens_per_s\\": 0.5, \\"ranks\\": [{\\"bytes\\": {\\"disk\\": 20000000}}]}"\n' >"$tmp/loader"
+    printf '#!/bin/sh\necho "{\\"tokens_per_s\\": 0.5, \\"predicted\\": {\\"s_per_token\\": 1.5}, \\"ranks\\": [{\\"bytes\\": {\\"disk\\": 20000000}}]}"\n' >"$tmp/loader"
+    printf '#!/bin/sh\necho "{\\"s_per_token\\": 4.0, \\"read_bytes\\": 40000000}"\n' >"$tmp/python"
+    chmod +x "$tmp/python"
     status=0
-    SPILLWAY=$tmp/loader FIO=$tmp/fio bash "$here/disk.sh" -r 1 -l 100000000 -m "$tmp/stored" >"$tmp/out" \
-        2>"$tmp/err" || status=$?
+    SPILLWAY=$tmp/loader FIO=$tmp/fio PEER_PYTHON=$tmp/python AIRLLM=$tmp bash "$here/disk.sh" -r 1 -l 100000000 \
+        -m "$tmp/stored" >"$tmp/out" 2>"$tmp/err" || status=$?
     check "disk.sh, a target missed" 1 "$status"
-    check_line "disk.sh" '^stored +0\.01 +0\.01 +0\.80 +0\.500 +– +– +–$' "$tmp/out"
+    check_line "disk.sh" '^stored +0\.01 +0\.01 +0\.80 +0\.500 +0\.75 +–$' "$tmp/out"
+    check_line "disk.sh" '^stored +accelerate +0\.250 +0\.01 +2\.00$' "$tmp/out"
+    check_line "disk.sh" '^stored +airllm +0\.250 +0\.01 +2\.00$' "$tmp/out"
 else
     echo "disk.sh not tried: it needs root, for a control group"
 fi
