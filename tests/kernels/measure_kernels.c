@@ -223,7 +223,7 @@ static void small_ones(struct bench *bench, int64_t n)
     }
     t = seconds_now();
     for (int i = 0; i < calls; i++)
-        o->add(bench->b, bench->x, 2048, n, 2048, bench->y, 2048);
+        o->add(bench->b, 1, bench->x, 2048, n, 2048, bench->y, 2048);
     printf("  add %.2f\n", per_call(t, calls));
 }
 
