@@ -184,7 +184,7 @@ static void check_in(struct setup s, int64_t chunk, struct range range)
     struct world at = w;
     for (int64_t from = 0; from < s.length; from += chunk) {
         const struct sw_gpu_span span = {
-            1, (int32_t)(s.length - from < chunk ? s.length - from : chunk), from, 0};
+            1, (int32_t)(s.length - from < chunk ? s.length - from : chunk), from, 0, 0};
         const int first_buffer = n_gpu_buffers;
         at.d_q = w.d_q + from * q_ld(&s);
         at.d_out = w.d_out + from * q_ld(&s);
@@ -269,14 +269,14 @@ static void long_contexts(void)
         const struct setup s = longs[i];
         const int64_t first = s.length - 6;
         struct world w = make(s, 2, s.length);
-        const struct sw_gpu_span before = {1, (int32_t)first, 0, 0};
+        const struct sw_gpu_span before = {1, (int32_t)first, 0, 0, 0};
         const struct sw_gpu_batch batch = {gpu_copy(&before, sizeof before), &before, 1};
         gpu_store(&w.cache, &batch, gpu_floats(w.k, first * kv_ld(&s)),
                   gpu_floats(w.v, first * kv_ld(&s)), kv_ld(&s), s.head_dim);
         float *got = malloc((size_t)(s.length * q_ld(&s)) * sizeof *got);
         struct world at = w;
         for (int64_t p = first; p < s.length; p += 2) { /* room in work for one row: two launches */
-            const struct sw_gpu_span span = {1, 2, p, 0};
+            const struct sw_gpu_span span = {1, 2, p, 0, 0};
             at.d_q = w.d_q + p * q_ld(&s);
             at.d_out = w.d_out + p * q_ld(&s);
             call(&at, &span, 1, w.k + p * kv_ld(&s), w.v + p * kv_ld(&s), 1);
@@ -285,7 +285,7 @@ static void long_contexts(void)
         CU_ASSERT_TRUE(gpu_error(got + first * q_ld(&s), q_ld(&s), w.want + first * q_ld(&s), 6,
                                  q_ld(&s)) < 3e-6);
         const struct sw_gpu_attention a = attention(&w);
-        const struct sw_gpu_span span = {1, 1, s.length - 1, 0};
+        const struct sw_gpu_span span = {1, 1, s.length - 1, 0, 0};
         const struct sw_gpu_batch one = {gpu_copy(&span, sizeof span), &span, 1};
         if (s.length > 256) /* several parts have to have a place */
             CU_ASSERT_NOT_EQUAL(sw_gpu_attend(&a, &w.cache, &one, NULL, 0, 0), cudaSuccess);
@@ -310,7 +310,8 @@ static void later_positions(void)
         const struct setup s = cases[i].s;
         const size_t row = (size_t)q_ld(&s);
         struct world w = make(s, 2, cases[i].context);
-        const struct sw_gpu_span all = {1, (int32_t)s.length, 0, 0}, last = {1, 1, s.length - 1, 0};
+        const struct sw_gpu_span all = {1, (int32_t)s.length, 0, 0, 0},
+                                 last = {1, 1, s.length - 1, 0, 0};
         const struct sw_gpu_batch batch = {gpu_copy(&all, sizeof all), &all, 1};
         const size_t bytes = sw_gpu_attend_work(&w.cache, s.n_heads, 1);
         void *work = gpu_alloc(bytes), *d_last = gpu_copy(&last, sizeof last);
@@ -320,7 +321,7 @@ static void later_positions(void)
         struct sw_gpu_attention a = attention(&w);
         a.q += (s.length - 1) * q_ld(&s);
         for (int k = 0; k < 4; k++) {
-            const struct sw_gpu_span later = {0, 1, cases[i].later[k], 0};
+            const struct sw_gpu_span later = {0, 1, cases[i].later[k], 0, 0};
             const struct sw_gpu_batch one = {d_last, &later, 1};
             gpu_ok(sw_gpu_attend(&a, &w.cache, &one, work, bytes, 0));
             gpu_get(k ? got : first, w.d_out, row * sizeof *got);
@@ -342,8 +343,8 @@ static void spans_together(void)
         struct world w = make(s, 4, 200);
         /* slot 0: 80 + 1; slot 1: 70; slot 2: 3 + 2; slot 3: 14. The second call goes on. */
         static const struct sw_gpu_span first[] = {
-            {0, 80, 0, 0}, {2, 3, 0, 80}, {1, 70, 0, 83}, {3, 14, 0, 153}};
-        static const struct sw_gpu_span then[] = {{2, 2, 3, 0}, {0, 1, 80, 2}};
+            {0, 80, 0, 0, 0}, {2, 3, 0, 80, 0}, {1, 70, 0, 83, 0}, {3, 14, 0, 153, 0}};
+        static const struct sw_gpu_span then[] = {{2, 2, 3, 0, 0}, {0, 1, 80, 2, 0}};
         const size_t row = (size_t)q_ld(&s);
         float *k = malloc(167 * (size_t)kv_ld(&s) * sizeof *k), *q = malloc(167 * row * sizeof *q);
         float *v = malloc(167 * (size_t)kv_ld(&s) * sizeof *v);

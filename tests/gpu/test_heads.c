@@ -15,7 +15,7 @@ static const struct setup setups[] = {
 };
 enum { CONTEXT = 70, ROWS = 6, SLOTS = 2 };
 /* Row 3 is in no span. */
-static const struct sw_gpu_span spans[] = {{1, 3, 62, 0}, {0, 2, 5, 4}};
+static const struct sw_gpu_span spans[] = {{1, 3, 62, 0, 0}, {0, 2, 5, 4, 0}};
 
 struct world {
     struct setup s;
