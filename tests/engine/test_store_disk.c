@@ -291,9 +291,9 @@ static void *read_all(void *argument)
  * that does not read; what never comes is told with file and offset. */
 static void a_watch_over_reads(void)
 {
+    static struct sw_tensors tensors; /* the thread that hangs has it for good */
+    static struct sw_reader *reader;
     char dir[4096], weights[4200];
-    struct sw_tensors tensors;
-    struct sw_reader *reader;
     struct sw_read_watch *watch;
     struct lost lost = {false, ""};
     pthread_t thread;
