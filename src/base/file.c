@@ -305,5 +305,5 @@ enum sw_status sw_file_line(FILE *file, size_t limit, char **line, size_t *capac
         if (c == '\n')
             break;
     }
-    return ferror(file) ? sw_fail(SW_EIO, "cannot be read") : SW_OK;
+    return ferror(file) ? sw_fail(SW_EIO, "cannot be read: %s", strerror(errno)) : SW_OK;
 }
