@@ -130,6 +130,10 @@ static enum sw_status layers_read_window(struct sw_config *config, struct sw_mod
     config->values[SW_KEY_WINDOW_ON] = d->window > 0;
     if (types)
         return layers_read_types(types, m);
+    if (d->window > 0 && config->arch->keys[SW_KEY_WINDOW_ON].name &&
+        config->arch->keys[SW_KEY_NO_ROPE_STEP].name) /* only those without rope would slide */
+        return sw_fail(SW_EMODEL, "'%s' without 'layer_types' is not supported by %s",
+                       config->arch->keys[SW_KEY_WINDOW_ON].name, config->arch->title);
     for (int layer = from; layer < d->n_layers && d->window > 0; layer++)
         if (step == 0 || (layer + 1) % step != 0)
             m->layer_kinds[layer] |= SW_LAYER_SLIDING;

@@ -396,6 +396,9 @@ static void bad_configs_are_refused_by_name(void)
         {"{" GOOD ", \"model_type\": \"qwen2\", \"num_key_value_heads\": 4, "
          "\"layer_types\": [\"full_attention\"]}",
          "one text for each of 2 layers"},
+        {"{" GOOD ", \"model_type\": \"smollm3\", \"num_key_value_heads\": 4, "
+         "\"use_sliding_window\": true, \"sliding_window\": 8}",
+         "'use_sliding_window' without 'layer_types' is not supported by SmolLM3"},
         {"{" GOOD ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e4}}}",
          "'rope_parameters' has members by layer ('full_attention')"},
         {"{" GOOD ", \"rope_scaling\": \"linear\"}", "'rope_scaling' must be an object"},
