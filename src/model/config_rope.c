@@ -190,6 +190,9 @@ static enum sw_status rope_read_long(const struct rope_reading *r)
     float factor, stated;
     out->scaling = SW_ROPE_LONG;
     SW_TRY(rope_read_original(r->config->root, r->rope, m->dims.context, out));
+    if (out->original < 2) /* its logarithm divides */
+        return sw_fail(SW_EMODEL, "'original_max_position_embeddings' is %d, but must be above 1",
+                       out->original);
     SW_TRY(rope_read_list(r->rope, "short_factor", m->dims.rotary_dim / 2, &m->rope_divisors));
     SW_TRY(rope_read_list(r->rope, "long_factor", m->dims.rotary_dim / 2, &m->rope_long_divisors));
     SW_TRY(rope_optional(r->rope, "factor", 1e-3, 1e6, (double)m->dims.context / out->original,

@@ -402,6 +402,9 @@ static void bad_configs_are_refused_by_name(void)
         {"{" GOOD ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e4}}}",
          "'rope_parameters' has members by layer ('full_attention')"},
         {"{" GOOD ", \"rope_scaling\": \"linear\"}", "'rope_scaling' must be an object"},
+        {"{" GOOD ", \"rope_scaling\": {\"type\": \"longrope\", "
+         "\"original_max_position_embeddings\": 1}}",
+         "'original_max_position_embeddings' is 1, but must be above 1"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct sw_model *model = NULL;
