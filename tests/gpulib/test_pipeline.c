@@ -2,7 +2,7 @@
  * A pipeline over GPUs: the same bits whatever the cut and whatever way the links take, for the
  * same batches; each link takes the way it should.
  */
-#include "engine/pipeline_job.h"
+#include "engine/encoder_job.h"
 #include "gpulib_help.h"
 
 #include <math.h>
@@ -131,29 +131,6 @@ static void without_nccl(void)
 #define N_SOURCE 37
 #define N_TARGET 23
 
-static struct job encoder_job(const char *name, enum sw_format_id weights, enum sw_dtype kv)
-{
-    static int32_t source[N_SOURCE], target[N_TARGET];
-    static char dir[4096];
-    snprintf(dir, sizeof dir, "%s/tests/models/t5/%s", SW_SOURCE_DIR, name);
-    for (int i = 0; i < N_SOURCE; i++)
-        source[i] = 2 + i * 31 % 90;
-    for (int i = 1; i < N_TARGET; i++)
-        target[i] = 2 + i * 17 % 90;
-    return (struct job){.dir = dir,
-                        .weights = weights,
-                        .kv = kv,
-                        .ranks = 1,
-                        .threads = 1,
-                        .chunk = N_SOURCE,
-                        .context = N_SOURCE + N_NEW,
-                        .ids = target,
-                        .n_ids = N_TARGET,
-                        .source = source,
-                        .n_source = N_SOURCE,
-                        .n_new = N_NEW};
-}
-
 static void encoder_on_gpus(struct job *job, const struct sw_engine_slice *slices, int ranks)
 {
     job->ranks = ranks;
@@ -185,8 +162,9 @@ static void encoder_decoders(void)
         const struct sw_engine_slice all[] = {slice(0, n, 0, 0)};
         const struct sw_engine_slice cut[] = {slice(0, 1, 0, 0), slice(1, n - 3, 0, 0),
                                               slice(n - 2, 1, 0, 1)};
-        struct job cpu = encoder_job(cases[i].name, cases[i].weights, cases[i].kv), gpu = cpu,
-                   pieces = cpu, cuts = cpu;
+        struct job cpu = encoder_job(cases[i].name, cases[i].weights, cases[i].kv, N_SOURCE,
+                                     N_TARGET, N_NEW),
+                   gpu = cpu, pieces = cpu, cuts = cpu;
         CU_ASSERT_EQUAL_FATAL(job_run(&cpu), SW_OK);
         encoder_on_gpus(&gpu, all, 1);
         pieces.target_chunk = 1;
