@@ -48,7 +48,7 @@ static __device__ inline float bias_of(const attention &t, int head, int query, 
 
 static __device__ inline const float *query_of(const attention &t, int64_t row, int head)
 {
-    return t.a.q + row * t.a.q_ld + head * t.a.q_head;
+    return t.a.q + row * t.a.q_ld + head * t.a.q_head + head / t.group * t.a.q_skip;
 }
 
 static __device__ inline float capped(const struct sw_gpu_attention &a, float score)

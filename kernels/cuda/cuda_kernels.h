@@ -170,9 +170,9 @@ struct sw_gpu_kv {
  * heads.cu
  */
 struct sw_gpu_heads {
-    float *q;           /* query head h of row r at q + r * ld + h * q_head */
+    float *q; /* query head h of row r at q + r * ld + h * q_head + (its KV head) * q_skip */
     const float *k, *v; /* KV head h of row r at k + r * ld + h * kv_head; v likewise */
-    int64_t ld, q_head, kv_head;
+    int64_t ld, q_head, q_skip, kv_head;
     const float *q_norm, *k_norm; /* (head_dim) weights; NULL: no norm */
     const float *cos_sin;         /* (context, 2, rotary_dim / 2) */
     float eps;                    /* of both norms */
@@ -205,8 +205,9 @@ struct sw_gpu_attention {
     const float *sinks;  /* (n_heads) scores of one more key without a value, or NULL */
     float cap;           /* scores become cap * tanh(score / cap); 0: they stay */
     int unused;          /* instead of padding */
-    const float *q;      /* query of row r, head h at q + r * q_ld + h * q_head */
-    int64_t q_ld, q_head;
+    const float
+        *q; /* query of row r, head h at q + r * q_ld + h * q_head + (its KV head) * q_skip */
+    int64_t q_ld, q_head, q_skip;
     float *out; /* (rows, n_heads * head_dim), out_ld floats from row to row */
     int64_t out_ld;
     /* score += bias[buckets[key - query + reach] * n_heads + head]; further apart as at reach */

@@ -14,7 +14,8 @@ struct heads {
     int64_t n_rows; /* of all spans */
     float *q;
     const float *k, *v;
-    int64_t ld, q_head, kv_head;
+    int64_t ld, q_head, q_skip, kv_head;
+    int64_t group;                          /* query heads per KV head */
     const float *q_norm, *k_norm, *cos_sin; /* NULL: none */
     float eps;
     int n_spans, n_heads;
@@ -100,8 +101,8 @@ __global__ void __launch_bounds__(threads) place(heads t)
             return; /* all threads */
         const struct sw_gpu_span span = t.spans[s];
         const int64_t from = (span.row + row) * t.ld;
-        const float *const at =
-            is_key ? t.k + from + head * t.kv_head : t.q + from + head * t.q_head;
+        const int64_t q_at = from + head * t.q_head + head / t.group * t.q_skip;
+        const float *const at = is_key ? t.k + from + head * t.kv_head : t.q + q_at;
         float x = there ? at[d] : 0;
         if (weight && !t.norm_last)
             x = normed<threads>(x, there, head_dim, t.eps, weight, scratch);
@@ -115,7 +116,7 @@ __global__ void __launch_bounds__(threads) place(heads t)
         if (there && is_key)
             put<format>(t.cache, span, row, head, d, x, t.v[from + head * t.kv_head + d]);
         else if (there)
-            t.q[from + head * t.q_head + d] = x;
+            t.q[q_at + d] = x;
     }
 }
 
@@ -146,7 +147,8 @@ cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu
     for (int i = 0; i < batch->n; i++)
         t.n_rows += batch->host[i].n;
     t.q = h->q, t.k = h->k, t.v = h->v;
-    t.ld = h->ld, t.q_head = h->q_head, t.kv_head = h->kv_head;
+    t.ld = h->ld, t.q_head = h->q_head, t.q_skip = h->q_skip, t.kv_head = h->kv_head;
+    t.group = h->n_heads > kv->n_kv_heads ? h->n_heads / kv->n_kv_heads : 1;
     t.q_norm = h->q_norm, t.k_norm = h->k_norm, t.eps = h->eps;
     t.cos_sin = h->cos_sin;
     t.pairs = h->rotary_dim / 2;

@@ -67,10 +67,11 @@ struct sw_kv {
 
 /* Queries, keys and values as the QKV product writes them. */
 struct sw_heads {
-    float *d_q;       /* query head h of row r at d_q + r * ld + h * q_head */
+    /* Query head h of row r at d_q + r * ld + h * q_head + (its KV head) * q_skip. */
+    float *d_q;
     float *d_k;       /* KV head h of row r at d_k + r * ld + h * kv_head */
     const float *d_v; /* KV head h of row r at d_v + r * ld + h * kv_head */
-    int64_t ld, q_head, kv_head;
+    int64_t ld, q_head, q_skip, kv_head;
     int n_heads;                      /* query heads; the number of KV heads is in sw_kv */
     const float *d_q_norm, *d_k_norm; /* (head_dim) RMS norm of each head; NULL: none */
     float eps;                        /* of both norms */
@@ -94,9 +95,9 @@ struct sw_attention {
     const float *d_bias;
     const int32_t *d_buckets; /* (2 * bias_reach + 1) */
     int bias_reach;
-    /* Query of row r, head h at d_q + r * q_ld + h * q_head. */
+    /* Query of row r, head h at d_q + r * q_ld + h * q_head + (its KV head) * q_skip. */
     const float *d_q;
-    int64_t q_ld, q_head;
+    int64_t q_ld, q_head, q_skip;
     float *d_out; /* (rows, n_heads * head_dim), stride out_ld */
     int64_t out_ld;
 };

@@ -153,7 +153,7 @@ static void attend_chunk(void *ctx, int64_t chunk, int worker)
                  .buckets = at->d_buckets,
                  .reach = at->bias_reach,
                  .step = at->n_heads},
-        .q = at->d_q + row * at->q_ld + first_head * at->q_head,
+        .q = at->d_q + row * at->q_ld + first_head * at->q_head + kv_index * at->q_skip,
         .q_ld = at->q_ld,
         .q_head = at->q_head,
         .out = at->d_out + row * at->out_ld + (int64_t)first_head * a->kv->head_dim,

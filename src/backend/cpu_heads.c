@@ -32,12 +32,12 @@ static void cpu_heads_rotate(const struct placing *p, const float *weight, int n
         cpu_heads_norm(p, weight, n_heads, x, head);
 }
 
-static void cpu_heads_scale(const struct placing *p, int64_t position, float *q)
+static void cpu_heads_scale(const struct placing *p, int n_heads, int64_t position, float *q)
 {
     const struct sw_heads *heads = p->heads;
     const struct sw_query_growth *g = &heads->growth;
     const float factor = 1 + g->slope * logf(1 + (float)((position + g->from) / g->length));
-    for (int h = 0; h < heads->n_heads; h++)
+    for (int h = 0; h < n_heads; h++)
         for (int d = 0; d < p->head_dim; d++)
             q[h * heads->q_head + d] *= factor;
 }
@@ -52,9 +52,13 @@ static void cpu_heads_rotate_row(void *ctx, int64_t i, int worker)
     for (; i >= span->n; span++)
         i -= span->n;
     const int64_t at = (span->row + i) * h->ld, position = span->position + i;
-    cpu_heads_rotate(p, h->d_q_norm, h->n_heads, position, h->d_q + at, h->q_head);
-    if (h->growth.slope > 0)
-        cpu_heads_scale(p, position, h->d_q + at);
+    const int groups = h->q_skip ? p->n_kv_heads : 1, n_heads = h->n_heads / groups;
+    for (int g = 0; g < groups; g++) {
+        float *q = h->d_q + at + g * (n_heads * h->q_head + h->q_skip);
+        cpu_heads_rotate(p, h->d_q_norm, n_heads, position, q, h->q_head);
+        if (h->growth.slope > 0)
+            cpu_heads_scale(p, n_heads, position, q);
+    }
     cpu_heads_rotate(p, h->d_k_norm, p->n_kv_heads, position, h->d_k + at, h->kv_head);
 }
 

@@ -123,8 +123,8 @@ static enum sw_row_order export_order(const struct exporting *e, const struct sw
         return SW_ROWS_TRANSPOSED;
     if (is_qkv && e->family->interleaved && !arch->rope_interleaved && source < 2)
         return SW_ROWS_NEIGHBOURS;
-    return is_qkv && e->family->stacked && arch->qkv == SW_QKV_PER_HEAD ? SW_ROWS_STACKED
-                                                                        : SW_ROWS_KEPT;
+    return is_qkv && e->family->stacked && arch->qkv == SW_QKV_PER_GROUP ? SW_ROWS_STACKED
+                                                                         : SW_ROWS_KEPT;
 }
 
 int64_t sw_export_row(const struct sw_export_tensor *t, int64_t row)

@@ -110,6 +110,7 @@ static void block_place_heads(const struct block *k)
                                    .d_v = d_qkv + at->v,
                                    .ld = at->width,
                                    .q_head = at->q_head,
+                                   .q_skip = at->q_skip,
                                    .kv_head = at->kv_head,
                                    .n_heads = k->d->n_heads,
                                    .d_q_norm = by_head ? k->w->d_vector[SW_W_Q_NORM] : NULL,

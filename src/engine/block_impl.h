@@ -39,6 +39,7 @@ static inline struct sw_attention block_attend(const struct block *k)
                                  .d_q = device->d_qkv + at->q,
                                  .q_ld = at->width,
                                  .q_head = at->q_head,
+                                 .q_skip = at->q_skip,
                                  .d_out = device->d_attention,
                                  .out_ld = k->s->work.attention};
 }

@@ -12,6 +12,7 @@ enum sw_status sw_block_cross(const struct block *k)
     a.keys = k->batch->memory;
     a.d_q = device->d_qkv;
     a.q_head = k->d->head_dim;
+    a.q_skip = 0;
     k->b->ops->attend(k->b, &a, k->memory_kv, k->batch->spans, k->batch->n_spans);
     return sw_block_product(k, &k->w->matrix[SW_W_CROSS_OUT], NULL, device->d_attention,
                             k->s->work.attention, k->batch->n_rows, device->d_x, k->ld, true);

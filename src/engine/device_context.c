@@ -40,8 +40,11 @@ static enum sw_status make_rope(struct sw_device_context *device, const struct s
 
 /* Press, Smith, Lewis (ALiBi): powers of 2^(-8/P) for the largest power of two P <= heads, then
  * every other power of 2^(-4/P). */
-static enum sw_status make_slopes(struct sw_device_context *device, int n, float *d_slopes)
+static enum sw_status make_slopes(struct sw_device_context *device, const struct sw_model *model,
+                                  float *d_slopes)
 {
+    const int n = model->dims.n_heads;
+    const double scale = model->arch->scaled_slopes ? (double)model->dims.score_scale : 1;
     float *slopes = malloc((size_t)n * sizeof *slopes);
     if (!slopes)
         return sw_fail(SW_ENOMEM, "no memory for ALiBi slopes");
@@ -49,8 +52,8 @@ static enum sw_status make_slopes(struct sw_device_context *device, int n, float
     while (2 * p <= n)
         p *= 2;
     for (int h = 0; h < n; h++)
-        slopes[h] =
-            (float)(h < p ? pow(2, -8.0 / p * (h + 1)) : pow(2, -4.0 / p * (2 * (h - p) + 1)));
+        slopes[h] = (float)(scale * (h < p ? pow(2, -8.0 / p * (h + 1))
+                                           : pow(2, -4.0 / p * (2 * (h - p) + 1))));
     const enum sw_status status =
         device->backend->ops->upload(device->backend, d_slopes, slopes, (size_t)n * sizeof *slopes);
     free(slopes);
@@ -120,7 +123,7 @@ enum sw_status sw_device_context_open(struct sw_device_context *device,
         SW_TRY(
             make_rope(device, model, i, params->context, carve_floats(&at, (uint64_t)work->rope)));
     if (work->slopes > 0)
-        SW_TRY(make_slopes(device, model->dims.n_heads, carve_floats(&at, (uint64_t)work->slopes)));
+        SW_TRY(make_slopes(device, model, carve_floats(&at, (uint64_t)work->slopes)));
     if (work->buckets > 0)
         SW_TRY(make_buckets(device, &model->dims,
                             (int32_t *)(void *)carve_floats(&at, (uint64_t)work->buckets)));

@@ -24,9 +24,9 @@ enum sw_residual {
 };
 
 enum sw_qkv {
-    SW_QKV_SPLIT,    /* three tensors */
-    SW_QKV_STACKED,  /* one: all q, all k, all v */
-    SW_QKV_PER_HEAD, /* one: head 0's q k v, head 1's q k v, … */
+    SW_QKV_SPLIT,     /* three tensors */
+    SW_QKV_STACKED,   /* one: all q, all k, all v */
+    SW_QKV_PER_GROUP, /* one: KV head 0's queries, key and value, those of KV head 1, … */
 };
 
 /* Tensor names; '#' is the layer's number, '@' the expert's. NULL: the family has no such tensor.
@@ -37,7 +37,8 @@ struct sw_names {
     const char *final_norm, *project_out, *head;
     const char *head_alias; /* the head's name in newer checkpoints */
     const char *attn_norm, *qkv, *q, *k, *v, *out, *q_norm, *k_norm, *mlp_norm;
-    const char *attn_post_norm, *mlp_post_norm; /* of what a branch gives, before it is added */
+    const char *attn_post_norm, *mlp_post_norm;   /* of what a branch gives, before it is added */
+    const char *attn_norm_aside, *mlp_norm_aside; /* attn_norm, mlp_norm of SW_KEY_BRANCH_NORMS */
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;
     const char *router_correction; /* what is added to experts' scores where they are chosen */
@@ -77,6 +78,10 @@ enum sw_key {
     SW_KEY_PRE_NORM,
     SW_KEY_NO_FINAL_NORM,
     SW_KEY_PARALLEL,
+    SW_KEY_BRANCH_NORMS, /* of branches side by side: 2: each has its own; else they share one */
+    SW_KEY_GROUPED,      /* branches are side by side, with two norms unless that key says 1 */
+    SW_KEY_MULTI_QUERY,  /* all heads share one KV head, unless SW_KEY_GROUPED */
+    SW_KEY_ALIBI,        /* positions are SW_POS_ALIBI, whatever the row says */
     SW_KEY_NORMED_RESIDUAL,
     SW_KEY_ROPE_BASE,
     SW_KEY_ROTARY_SHARE, /* rotated share of each head, 0 to 1 */
@@ -159,6 +164,7 @@ struct sw_arch {
     bool head_bias;
     bool gate_by_config; /* SW_KEY_ACTIVATION says "gated-" where there is a gate */
     bool plain_scores;   /* attention scores are not scaled */
+    bool scaled_slopes;  /* ALiBi is added to scores before they are scaled */
     bool tied_scale;     /* a tied head's logits are divided by sqrt(hidden) */
     /* Of the layers of an encoder, which come before those of `names`; NULL: it has none. */
     const struct sw_names *encoder;

@@ -38,8 +38,13 @@ static enum sw_status read_activation(struct sw_config *config, enum sw_activati
 
 static enum sw_status read_heads(struct sw_config *config, struct sw_dims *d)
 {
+    bool one, grouped;
     SW_TRY(sw_config_int(config, SW_KEY_HEADS, 1, 1 << 14, &d->n_heads));
     SW_TRY(sw_config_int(config, SW_KEY_KV_HEADS, 1, 1 << 14, &d->n_kv_heads));
+    SW_TRY(sw_config_flag(config, SW_KEY_MULTI_QUERY, &one));
+    SW_TRY(sw_config_flag(config, SW_KEY_GROUPED, &grouped));
+    if (one && !grouped)
+        d->n_kv_heads = 1;
     if (d->n_kv_heads == 0)
         d->n_kv_heads = d->n_heads;
     if (d->n_heads % d->n_kv_heads != 0)
@@ -149,6 +154,37 @@ static enum sw_status read_flags(struct sw_config *config, struct sw_model *m)
         d->residual = parallel ? SW_RES_PARALLEL : SW_RES_SEQUENTIAL;
     }
     return sw_config_flag(config, SW_KEY_NORMED_RESIDUAL, &d->normed_residual);
+}
+
+/* Some of a family's models have branches side by side, with one norm or two. */
+static enum sw_status read_branches(struct sw_config *config, struct sw_model *m)
+{
+    struct sw_names *names = &m->arch->names;
+    bool grouped;
+    int norms;
+    if (!names->attn_norm_aside)
+        return SW_OK;
+    SW_TRY(sw_config_flag(config, SW_KEY_GROUPED, &grouped));
+    SW_TRY(sw_config_int(config, SW_KEY_BRANCH_NORMS, 1, 2, &norms));
+    if (!grouped && m->dims.residual == SW_RES_SEQUENTIAL)
+        return SW_OK;
+    const bool two = grouped && norms != 1;
+    m->dims.residual = two ? SW_RES_PARALLEL : SW_RES_PARALLEL_ONE;
+    names->attn_norm = two ? names->attn_norm_aside : names->attn_norm;
+    names->mlp_norm = two ? names->mlp_norm_aside : NULL;
+    return SW_OK;
+}
+
+/* Some have other positions than the row says. */
+static enum sw_status read_position(struct sw_config *config, struct sw_model *m)
+{
+    bool alibi;
+    SW_TRY(sw_config_flag(config, SW_KEY_ALIBI, &alibi));
+    if (!alibi)
+        return SW_OK;
+    m->arch->position = SW_POS_ALIBI;
+    m->dims.context = 0;
+    return SW_OK;
 }
 
 /* Some families have the norms of queries and keys in some of their models only. */
@@ -266,9 +302,11 @@ static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
     m->layer_kinds = calloc((size_t)m->dims.n_layers, 1);
     if (!m->layer_kinds)
         return sw_fail(SW_ENOMEM, "no memory for %d layers", m->dims.n_layers);
+    SW_TRY(read_position(&config, m));
     if (m->arch->position == SW_POS_ROPE)
         SW_TRY(sw_config_rope(&config, m));
     SW_TRY(read_flags(&config, m));
+    SW_TRY(read_branches(&config, m));
     SW_TRY(read_stacks(&config, m));
     read_gate(&config, m->arch);
     SW_TRY(read_scales(&config, &m->dims));

@@ -155,8 +155,7 @@ static const struct {
 } elsewhere[] = {{"clip_qkv", 0},
                  {"swiglu_limit", (double)SW_ACT_LIMIT},
                  {"qk_layernorm", 0},
-                 {"attention_chunk_size", 0},
-                 {"alibi", 0}};
+                 {"attention_chunk_size", 0}};
 
 static bool is_name_of(const struct sw_arch_key *key, const char *name)
 {

@@ -245,6 +245,7 @@ uint64_t sw_model_parameters(const struct sw_model *model);
 struct sw_qkv_layout {
     int64_t q, k, v;         /* offsets for head 0 */
     int64_t q_head, kv_head; /* distance from one head to the next */
+    int64_t q_skip;          /* added to it where the next head reads another KV head */
     int64_t width;           /* length of the row */
 };
 struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model);

@@ -643,7 +643,9 @@ struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model)
     const struct sw_dims *d = &model->dims;
     const int64_t dim = d->head_dim, q = (int64_t)d->n_heads * dim;
     const int64_t kv = (int64_t)d->n_kv_heads * dim;
-    if (model->arch->qkv == SW_QKV_PER_HEAD)
-        return (struct sw_qkv_layout){0, dim, 2 * dim, 3 * dim, 3 * dim, q + 2 * kv};
-    return (struct sw_qkv_layout){0, q, q + kv, dim, dim, q + 2 * kv};
+    const int64_t group = q / d->n_kv_heads; /* of the queries that read one KV head */
+    if (model->arch->qkv == SW_QKV_PER_GROUP)
+        return (struct sw_qkv_layout){0,       group,     group + dim, dim, group + 2 * dim,
+                                      2 * dim, q + 2 * kv};
+    return (struct sw_qkv_layout){0, q, q + kv, dim, dim, 0, q + 2 * kv};
 }

@@ -132,16 +132,22 @@ static void alone_or_together(const char *name, int ranks)
 
 static void one_rank(void)
 {
-    alone_or_together("llama31", 1);
-    alone_or_together("mixtral", 1);
-    alone_or_together("bloom", 1);
-    alone_or_together("gpt2", 1);
+    static const char *const names[] = {
+        "llama31",  "mixtral",    "bloom",      "gpt2",      "falcon",       "falcon_40b",
+        "gemma2",   "gemma3",     "olmo3",      "granite",   "cohere",       "cohere2",
+        "glm4",     "smollm3",    "phi3",       "seed_oss",  "ministral3",   "starcoder2",
+        "exaone4",  "nemotron",   "hunyuan",    "ernie4_5",  "gpt_oss",      "gpt_oss_mxfp4",
+        "glm4_moe", "minimax_m2", "granitemoe", "qwen2_moe", "ernie4_5_moe", "olmoe"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        alone_or_together(names[i], 1);
 }
 
 static void three_ranks(void)
 {
     alone_or_together("mistral", 3);
     alone_or_together("qwen3_moe", 3);
+    alone_or_together("falcon_rw", 3);
+    alone_or_together("gpt_oss", 3);
 }
 
 SW_UNIT_TESTS({"one rank", one_rank}, {"three ranks", three_ranks})

@@ -339,7 +339,7 @@ static void bad_configs_are_refused_by_name(void)
         {"", "not JSON"},
         {"[1]", "must be a JSON object"},
         {"{}", "'model_type' is missing"},
-        {"{\"model_type\": \"falcon\"}", "known families: gpt_neox"},
+        {"{\"model_type\": \"mammoth\"}", "known families: gpt_neox"},
         {"{" GOOD ", \"model_type\": \"ministral3\", \"num_key_value_heads\": 4}",
          "'rope_scaling' is missing"},
         {"{\"model_type\": \"mine\", \"hidden_size\": 8, \"num_hidden_layers\": 2, "

@@ -212,8 +212,12 @@ def write_checkpoint(spec, shapes, seed, directory):
     write_weights({name.removeprefix(strip): t for name, t in tensors.items()}, spec, directory)
 
 
+def attention_of(spec):
+    return {"attention": spec["attention"]} if "attention" in spec else {}
+
+
 def load_checked(spec, directory):
-    model, info = reference.load(directory)
+    model, info = reference.load(directory, **attention_of(spec))
     missing = set(info["missing_keys"]) | {str(m) for m in info["mismatched_keys"]}
     if missing:
         sys.exit(f"{spec['name']}: transformers misses {sorted(missing)}")
@@ -236,7 +240,7 @@ def check_effects(spec, directory, ids, logits):
         with tempfile.TemporaryDirectory() as scratch:
             shutil.copytree(directory, scratch, dirs_exist_ok=True)
             write_json(os.path.join(scratch, "config.json"), spec["config"] | change)
-            model, _ = reference.load(scratch)
+            model, _ = reference.load(scratch, **attention_of(spec))
         other = reference.logits_of(model, ids)
         effect = ((other - logits).abs().max() / logits.abs().max()).item()
         if effect < MIN_EFFECT:

@@ -237,7 +237,7 @@ def is_refused(name, change):
     return change.get("drop") in SIZES or any(key in REFUSED or (name, key) in REFUSED for key in keys)
 
 
-def answer(model_dir, config, ids, base):
+def answer(model_dir, config, ids, base, attention):
     with tempfile.TemporaryDirectory() as scratch:
         for file in os.listdir(model_dir):
             if file not in ("config.json", "expected.safetensors"):
@@ -245,7 +245,7 @@ def answer(model_dir, config, ids, base):
         with open(os.path.join(scratch, "config.json"), "w", encoding="utf-8") as f:
             json.dump(config, f)
         try:
-            model, info = reference.load(scratch)
+            model, info = reference.load(scratch, attention)
             lacking = sorted(set(info["missing_keys"]) | {str(m) for m in info["mismatched_keys"]})
             if lacking:
                 return {"error": f"{len(lacking)} weights are not there: {lacking[0]}"}
@@ -273,7 +273,7 @@ def sweep(spec, tiny, path):
                 continue
             seen.add(text)
             changed = {key: value for key, value in config.items() if key != change.get("drop")}
-            result = answer(model_dir, changed | change.get("set", {}), ids, expected["logits"])
+            result = answer(model_dir, changed | change.get("set", {}), ids, expected["logits"], spec.get("attention", "eager"))
             if "row" in result and is_refused(spec["name"], change):
                 result = {"refused": True} | result
             f.write(json.dumps(change | result, separators=(",", ":")) + "\n")

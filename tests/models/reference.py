@@ -22,12 +22,12 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 
-def load(directory):
-    """The model in float32, or as bitsandbytes has it, with plain attention, and what the loader had to say about its keys."""
+def load(directory, attention="eager"):
+    """The model in float32, or as bitsandbytes has it, with plain attention unless it says otherwise, and what the loader had to say about its keys."""
     model, info = transformers.AutoModelForCausalLM.from_pretrained(
         directory,
         dtype=torch.float32,
-        attn_implementation="eager",
+        attn_implementation=attention,
         experts_implementation="eager",
         local_files_only=True,
         output_loading_info=True,

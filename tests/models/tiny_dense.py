@@ -54,7 +54,31 @@ GEMMA = {
     "torch_dtype": "bfloat16",
 }
 
+FALCON = {
+    "activation": "gelu",
+    "alibi": False,
+    "bias": False,
+    "layer_norm_epsilon": 1e-05,
+    "model_type": "falcon",
+    "new_decoder_architecture": False,
+    "parallel_attn": True,
+    "torch_dtype": "bfloat16",
+}
+FALCON_DROP = ("intermediate_size", "max_position_embeddings", "num_key_value_heads", "tie_word_embeddings", "pad_token_id")
+
 SPECS = [
+    spec("falcon", "FalconForCausalLM", "Falcon 7B: one KV head in a fused q, k, v, both branches read one norm; tied",
+         [{"rope_theta": 300.0}, {"activation": "relu"}], drop=FALCON_DROP, multi_query=True, hidden_size=50, num_attention_heads=5,
+         **FALCON),
+    spec("falcon_40b", "FalconForCausalLM", "Falcon 40B: q, k, v of each KV head together, a norm for each branch; tied",
+         [{"rope_theta": 300.0}], drop=FALCON_DROP, form="bin-sharded", multi_query=True, num_kv_heads=2, hidden_size=48,
+         **FALCON | {"new_decoder_architecture": True}),
+    spec("falcon_11b", "FalconForCausalLM", "Falcon 2 11B: the same with one norm for both branches, another width of the MLP, untied",
+         [{"rope_theta": 300.0}], drop=FALCON_DROP[:1] + FALCON_DROP[2:3], multi_query=True, num_kv_heads=3, num_ln_in_parallel_attn=1,
+         ffn_hidden_size=77, **FALCON | {"new_decoder_architecture": True}),
+    spec("falcon_rw", "FalconForCausalLM", "Falcon RW: ALiBi that is scaled, a KV head for each head, branches in turn, biases; tied",
+         [{"alibi": False}], drop=FALCON_DROP + ("rope_theta",), multi_query=False, hidden_size=40, num_attention_heads=4, scale={"embed": 0.6, "mlp": 1.5, "dense.weight": 1.5},
+         **FALCON | {"alibi": True, "bias": True, "parallel_attn": False}) | {"attention": "sdpa"},
     spec("gemma", "GemmaForCausalLM", "norms of 1 + weight, embeddings times the root of their size; tied",
          [{"hidden_act": "silu"}],
          model_type="gemma", scale=PLUS_ONE,

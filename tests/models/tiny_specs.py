@@ -4,7 +4,8 @@
 (transformers 4 names unless a row says otherwise). `form` and `dtype` say how the weights lie on
 disk, `strip` which prefix the hub's files of that family lack, `extra` which stale buffers they
 hold besides, `scale` multiplies random weights by part of the name, `rename` gives
-tensors other names, `own_head` adds a head that the config says is not there. `matters` lists config changes that must change the logits: what the row exists for.
+tensors other names, `own_head` adds a head that the config says is not there, `attention` is what
+transformers computes with (its plain one adds ALiBi to Falcon's scores twice). `matters` lists config changes that must change the logits: what the row exists for.
 Shapes are odd on purpose.
 """
 
