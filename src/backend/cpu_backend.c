@@ -2,49 +2,28 @@
 #include "backend/cpu_internal.h"
 
 #include "base/checked.h"
+#include "base/huge_pages.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* ---- memory: large blocks start on a huge page, so that a layer's weights need few TLB entries */
 
-#define HUGE_PAGE ((size_t)2 << 20)
 #define SLACK 64 /* vector loads of the last value row may read this far past the end */
 
 static bool is_large(size_t bytes)
 {
-    return bytes >= 2 * HUGE_PAGE;
-}
-
-static size_t mapped_length(size_t bytes)
-{
-    return (size_t)sw_round_up(bytes + SLACK, 4096);
-}
-
-static void *map_aligned(size_t length)
-{
-    char *raw =
-        mmap(NULL, length + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (raw == MAP_FAILED)
-        return NULL;
-    const size_t before = (HUGE_PAGE - (size_t)((uintptr_t)raw % HUGE_PAGE)) % HUGE_PAGE;
-    if (before)
-        munmap(raw, before);
-    if (HUGE_PAGE - before)
-        munmap(raw + before + length, HUGE_PAGE - before);
-    madvise(raw + before, length, MADV_HUGEPAGE);
-    return raw + before;
+    return bytes >= 2 * SW_HUGE_PAGE;
 }
 
 static enum sw_status cpu_alloc(struct sw_backend *b, size_t bytes, const char *what, void **d_out)
 {
     (void)b;
     *d_out = NULL;
-    if (bytes < SIZE_MAX - 2 * HUGE_PAGE)
-        *d_out = is_large(bytes) ? map_aligned(mapped_length(bytes))
+    if (bytes < SIZE_MAX - 2 * SW_HUGE_PAGE)
+        *d_out = is_large(bytes) ? sw_huge_map(bytes + SLACK)
                                  : aligned_alloc(SW_ALIGN, sw_round_up(bytes + SLACK, SW_ALIGN));
     if (!*d_out)
         return sw_fail(
@@ -59,7 +38,7 @@ static void cpu_release(struct sw_backend *b, void *d_ptr, size_t bytes)
 {
     (void)b;
     if (d_ptr && is_large(bytes))
-        munmap(d_ptr, mapped_length(bytes));
+        sw_huge_unmap(d_ptr, bytes + SLACK);
     else
         free(d_ptr);
 }

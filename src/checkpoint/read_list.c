@@ -1,6 +1,7 @@
 /* Owns the order in which a list of tensors is read, its threads, and the files open meanwhile. */
 #include "checkpoint/read_list.h"
 
+#include "base/huge_pages.h"
 #include "base/pool.h"
 #include "checkpoint/adapter.h"
 #include "checkpoint/direct_file.h"
@@ -300,7 +301,8 @@ static void list_work(void *ctx, int64_t chunk, int worker)
         const size_t at = list_item_of(l, piece);
         enum sw_status status = SW_OK;
         if (!list_is_over(l, piece))
-            status = list_read_piece(l, at, piece - l->first[at], l->crew->buffers[worker]);
+            status = list_read_piece(l, at, piece - l->first[at],
+                                     l->crew->buffers + (size_t)worker * l->crew->step);
         if (status == SW_OK && is_caller && l->options->pulse)
             status = l->options->pulse(l->options->context);
         if (status != SW_OK)
@@ -314,8 +316,7 @@ static void list_work(void *ctx, int64_t chunk, int worker)
 void sw_read_crew_free(struct sw_read_crew *crew)
 {
     sw_pool_free(crew->pool);
-    for (int i = 0; i < SW_LIST_THREADS_MAX; i++)
-        free(crew->buffers[i]);
+    sw_huge_unmap(crew->buffers, SW_LIST_BYTES);
     *crew = (struct sw_read_crew){0};
 }
 
@@ -335,13 +336,12 @@ static enum sw_status list_start_crew(struct sw_read_crew *crew, int wanted)
         crew->pool = NULL;
         threads = 1;
     }
-    crew->room = SW_LIST_BYTES / (size_t)list_threads(wanted);
-    for (int i = 0; i < threads; i++) {
-        crew->buffers[i] = aligned_alloc(SW_DIRECT_ALIGN, sw_direct_room(crew->room));
-        if (!crew->buffers[i]) {
-            sw_read_crew_free(crew);
-            return sw_fail(SW_ENOMEM, "no memory for the buffers of %d threads that read", threads);
-        }
+    crew->step = SW_LIST_BYTES / (size_t)list_threads(wanted) / SW_DIRECT_ALIGN * SW_DIRECT_ALIGN;
+    crew->room = crew->step - sw_direct_room(0);
+    crew->buffers = sw_huge_map(SW_LIST_BYTES);
+    if (!crew->buffers) {
+        sw_read_crew_free(crew);
+        return sw_fail(SW_ENOMEM, "no memory for the buffers of %d threads that read", threads);
     }
     crew->threads = threads;
     return SW_OK;

@@ -12,9 +12,9 @@
 
 /* At least so many threads, so that the disk has several requests under way. */
 #define SW_LIST_THREADS 8
-#define SW_LIST_THREADS_MAX 32
 #define SW_LIST_PIECE ((size_t)512 << 10) /* bytes of a piece, unless its rows are longer */
-#define SW_LIST_BYTES (SW_LIST_THREADS_MAX * SW_LIST_PIECE) /* of all threads' buffers */
+#define SW_LIST_BYTES ((size_t)16 << 20)  /* of all threads' buffers, in huge pages */
+#define SW_LIST_THREADS_MAX 31 /* whose buffers have room for a piece and what lies around it */
 
 struct sw_read_item {
     const struct sw_tensor *tensor; /* sw_read_list_takes it; all rows are read */
@@ -40,8 +40,8 @@ struct sw_read_list_options {
 bool sw_read_list_takes(const struct sw_tensors *tensors, const struct sw_tensor *tensor);
 
 /*
- * Reads all tensors; items: (n), reordered. Peak memory: SW_LIST_BYTES and some pages, kept until
- * the reader is closed. Of several failures returns one of those that lie first; failures as
+ * Reads all tensors; items: (n), reordered. Peak memory: SW_LIST_BYTES, kept until the reader is
+ * closed. Of several failures returns one of those that lie first; failures as
  * sw_reader_rows.
  */
 enum sw_status sw_read_list_run(struct sw_reader *reader, struct sw_read_item *items, size_t n,
@@ -50,10 +50,11 @@ enum sw_status sw_read_list_run(struct sw_reader *reader, struct sw_read_item *i
 /* For src/checkpoint only: the threads of a reader's lists and their buffers; all zeros at first.
  */
 struct sw_read_crew {
-    struct sw_pool *pool;               /* NULL: the caller alone */
-    int threads;                        /* 0: not started */
-    size_t room;                        /* bytes of each buffer */
-    void *buffers[SW_LIST_THREADS_MAX]; /* (threads) */
+    struct sw_pool *pool; /* NULL: the caller alone */
+    int threads;          /* 0: not started */
+    size_t room;          /* bytes that can be read into each buffer */
+    size_t step;          /* bytes from one buffer to the next */
+    char *buffers;        /* (threads, step) */
 };
 void sw_read_crew_free(struct sw_read_crew *crew);
 

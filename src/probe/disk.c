@@ -2,6 +2,7 @@
  * same size, so many under way. */
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/huge_pages.h"
 #include "base/pool.h"
 #include "checkpoint/read_list.h"
 #include "probe/measure.h"
@@ -12,7 +13,6 @@
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,7 +71,7 @@ struct disk_reading {
     double looked;                 /* by the caller: sw_clock of its last look */
     double rates[SETTLED_WINDOWS]; /* and what it saw, the last first */
     enum sw_status status[SW_LIST_THREADS];
-    char *blocks[SW_LIST_THREADS];
+    char *blocks; /* (SW_LIST_THREADS, SW_LIST_PIECE) */
 };
 
 /* Whether the rate has hardly changed over the last looks. */
@@ -99,7 +99,8 @@ static void disk_read_pieces(void *ctx, int64_t chunk, int worker)
             break;
         ssize_t got;
         do
-            got = pread(r->fd, r->blocks[worker], SW_LIST_PIECE, (off_t)at);
+            got =
+                pread(r->fd, r->blocks + (size_t)worker * SW_LIST_PIECE, SW_LIST_PIECE, (off_t)at);
         while (got < 0 && errno == EINTR);
         if (got < 0)
             r->status[worker] = sw_file_fail(r->name, "read", errno);
@@ -117,9 +118,9 @@ static enum sw_status disk_read(struct disk_reading *r, double *rate)
 {
     struct sw_pool *pool = NULL;
     enum sw_status status = SW_OK;
-    for (int i = 0; i < SW_LIST_THREADS && status == SW_OK; i++)
-        if (!(r->blocks[i] = aligned_alloc(ALIGNMENT, SW_LIST_PIECE)))
-            status = sw_fail(SW_ENOMEM, "no memory to read %s", r->name);
+    r->blocks = sw_huge_map(SW_LIST_THREADS * SW_LIST_PIECE);
+    if (!r->blocks)
+        status = sw_fail(SW_ENOMEM, "no memory to read %s", r->name);
     if (status == SW_OK)
         status = sw_pool_create(SW_LIST_THREADS, NULL, 0, &pool);
     if (status == SW_OK) {
@@ -128,10 +129,9 @@ static enum sw_status disk_read(struct disk_reading *r, double *rate)
         const double took = sw_clock() - r->begin;
         *rate = took > 0 ? (double)atomic_load(&r->bytes) / took : 0;
     }
-    for (int i = 0; i < SW_LIST_THREADS; i++) {
+    for (int i = 0; i < SW_LIST_THREADS; i++)
         status = status == SW_OK ? r->status[i] : status;
-        free(r->blocks[i]);
-    }
+    sw_huge_unmap(r->blocks, SW_LIST_THREADS * SW_LIST_PIECE);
     sw_pool_free(pool);
     return status;
 }

@@ -1,10 +1,12 @@
 /*
  * Lists of tensors, read by many threads past the page cache or through it: every row comes once
  * and is right, several reads are under way, and what a disk or a file system can refuse works or
- * fails with the file's name. The linker sends open, pread and mincore to __wrap_… (tests.cmake).
+ * fails with the file's name. The linker sends open, pread, mincore and madvise to __wrap_…
+ * (tests.cmake).
  */
 #include "helpers.h"
 
+#include "base/huge_pages.h"
 #include "checkpoint/direct_file.h"
 #include "checkpoint/read_list.h"
 
@@ -12,6 +14,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <time.h>
 
 int __real_open(const char *path, int flags, ...);
@@ -19,15 +22,18 @@ ssize_t __real_pread(int fd, void *out, size_t n, off_t at);
 int __wrap_open(const char *path, int flags, ...);
 ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at);
 int __wrap_mincore(void *at, size_t n, unsigned char *pages);
+int __real_madvise(void *at, size_t n, int advice);
+int __wrap_madvise(void *at, size_t n, int advice);
 
 /* How the disk and the file system behave. */
 static struct {
-    bool is_slow, is_cached, refuses_open, refuses_read;
+    bool is_slow, is_cached, refuses_open, refuses_read, has_no_huge_pages;
     size_t most;      /* bytes of one read; 0: any */
     off_t fails_from; /* bytes into the file that give EIO; 0: none */
     off_t ends_at;    /* as if the file was cut there; 0: not */
 } disk;
 static atomic_int under_way, most_under_way, reads_past, reads_through;
+static atomic_uintptr_t least_buffer; /* of all reads */
 
 int __wrap_open(const char *path, int flags, ...)
 {
@@ -49,6 +55,15 @@ int __wrap_mincore(void *at, size_t n, unsigned char *pages)
     return 0;
 }
 
+int __wrap_madvise(void *at, size_t n, int advice)
+{
+    if (disk.has_no_huge_pages && advice == MADV_HUGEPAGE) {
+        errno = EINVAL;
+        return -1;
+    }
+    return __real_madvise(at, n, advice);
+}
+
 ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at)
 {
     const bool is_past = fcntl(fd, F_GETFL) & O_DIRECT;
@@ -57,6 +72,10 @@ ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at)
     while (now > most && !atomic_compare_exchange_weak(&most_under_way, &most, now))
         ;
     atomic_fetch_add(is_past ? &reads_past : &reads_through, 1);
+    uintptr_t least = atomic_load(&least_buffer);
+    while ((uintptr_t)out < least &&
+           !atomic_compare_exchange_weak(&least_buffer, &least, (uintptr_t)out))
+        ;
     if (disk.is_slow)
         nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
     ssize_t got = -1;
@@ -176,6 +195,7 @@ static enum sw_status folder_read_by(struct folder *f, bool past_cache)
         CU_ASSERT(sw_read_list_takes(&f->tensors, t->tensor));
     }
     reads_past = reads_through = most_under_way = f->pulses = 0;
+    least_buffer = UINTPTR_MAX;
     return sw_read_list_run(f->reader, items, TENSORS,
                             &(struct sw_read_list_options){2, past_cache, beat, &f->pulses});
 }
@@ -206,6 +226,7 @@ static void every_row_comes_once(void)
         CU_ASSERT(folder_is_right(&f));
         CU_ASSERT(most_under_way >= 4);
         CU_ASSERT(f.pulses > 0);
+        CU_ASSERT_EQUAL(least_buffer % SW_HUGE_PAGE, 0);
         CU_ASSERT_EQUAL(reads_past == 0, cached == 1 || !f.has_direct);
         CU_ASSERT_EQUAL(reads_through == 0, cached == 0 && f.has_direct);
     }
@@ -292,6 +313,17 @@ static void failures_name_the_file(void)
     folder_remove(&f);
 }
 
+static void what_has_no_huge_pages_is_read_as_well(void)
+{
+    struct folder f;
+    folder_make(&f);
+    memset(&disk, 0, sizeof disk);
+    disk.has_no_huge_pages = true;
+    CU_ASSERT_EQUAL(folder_read(&f), SW_OK);
+    CU_ASSERT(folder_is_right(&f));
+    folder_remove(&f);
+}
+
 /* The tensor's own sink fails, or the caller gives up. */
 static enum sw_status refuse(void *context, int64_t row0, int64_t n_rows, const void *data)
 {
@@ -339,6 +371,7 @@ SW_UNIT_TESTS({"every row comes once", every_row_comes_once},
               {"short reads go on", short_reads_go_on},
               {"what refuses direct reads is read plainly",
                what_refuses_direct_reads_is_read_plainly},
+              {"what has no huge pages is read as well", what_has_no_huge_pages_is_read_as_well},
               {"failures name the file", failures_name_the_file},
               {"sinks and callers can end it", sinks_and_callers_can_end_it},
               {"other tensors are not taken", other_tensors_are_not_taken})
