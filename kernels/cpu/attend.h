@@ -9,15 +9,18 @@
 #ifndef SW_KERNELS_ATTEND_H
 #define SW_KERNELS_ATTEND_H
 
+#include "kernels/cpu/latent_values.h"
+
 #include <math.h>
 #include <string.h>
 
 /* Scratch: q (rows, dim_even), p (rows, SW_KEY_BLOCK), of a length out (rows, dim_pad), top, total
- * (rows) and the same of what was joined so far, block (SW_KEY_BLOCK, head_dim) and what a vector
- * may read past it */
+ * (rows) and the same of what was joined so far, block (SW_KEY_BLOCK, head_dim; or some dimensions
+ * of values that are a part of keys) and what a vector may read past it */
 struct softmax {
     const struct sw_attend_tile *t;
-    int dim_pad, dim_even;
+    int value_dim, dim_pad; /* width of values, and padded */
+    int dim_even;
     float *q, *p, *out, *top, *total, *all_out, *all_top, *all_total, *block;
 };
 
@@ -105,16 +108,41 @@ ALWAYS_INLINE const char *widened(enum kind kind, const struct softmax *s, const
     return (const char *)s->block;
 }
 
+/*
+ * Adds shares of the block's keys times their values, whose first is at from.w, to vectors of the
+ * sums from from.c on. Keys that a query does not see are not even multiplied by 0: they may hold
+ * anything. (The second of a pair holds 0 until it is stored.)
+ */
+ALWAYS_INLINE void add_values(enum kind kind, const struct softmax *s, int64_t base, int first,
+                              int end, bool whole, struct tile from, int vectors)
+{
+    const struct sw_attend_tile *t = s->t;
+    const int64_t keys = kind == KIND_PAIRS ? 2 : 1;
+    struct tile values = {
+        .w_step = from.w_step, .x_ld = SW_KEY_BLOCK * 4, .c_ld = s->dim_pad, .resume = true};
+    for (int i = first; i < end; i = whole ? end : i + 1) {
+        int lo = 0, hi = SW_KEY_BLOCK;
+        if (!whole)
+            visible(t, i, base, &lo, &hi);
+        const int64_t skip = lo / keys;
+        values.w = from.w + skip * values.w_step;
+        values.x = (const char *)(s->p + i * t->group * SW_KEY_BLOCK) + skip * x_bytes(kind);
+        values.steps = (hi + keys - 1) / keys - skip;
+        values.c = from.c + i * t->group * s->dim_pad;
+        tall[kind](whole ? (end - first) * t->group : t->group, vectors, values);
+    }
+}
+
 /* One block for queries [first, end), all of which see some of it. */
 ALWAYS_INLINE void attend_block(enum kind stored, const struct softmax *s, int64_t base, int first,
                                 int end)
 {
     const struct sw_attend_tile *t = s->t;
-    const int64_t size = stored == KIND_F32 ? 4 : 2, keys = stored == KIND_PAIRS ? 2 : 1;
-    const char *k = t->kv + base * 2 * s->dim_even * size;
+    const int64_t size = stored == KIND_F32 ? 4 : 2;
+    const char *k = t->kv + base * (t->value_dim ? 1 : 2) * s->dim_even * size;
     const char *v = k + SW_KEY_BLOCK * s->dim_even * size;
     const int row = first * t->group, n_rows = (end - first) * t->group;
-    const bool widen = stored == KIND_F16 && n_rows > 2 * TILE_ROWS;
+    const bool widen = stored == KIND_F16 && n_rows > 2 * TILE_ROWS && !t->value_dim;
     const enum kind kind = widen ? KIND_F32 : stored;
     const struct tile scores = {.w = widen ? widened(stored, s, k) : k,
                                 .w_step = SW_KEY_BLOCK * kind_bytes(kind),
@@ -136,25 +164,23 @@ ALWAYS_INLINE void attend_block(enum kind stored, const struct softmax *s, int64
                 round_row(p, SW_KEY_BLOCK, p);
         }
     }
-    struct tile values = {.w_step = t->head_dim * kind_bytes(kind),
-                          .x_ld = SW_KEY_BLOCK * 4,
-                          .c_ld = s->dim_pad,
-                          .resume = true};
+    if (t->value_dim) {
+        const int64_t stored_keys = (t->keys ? t->keys : t->position + t->n_queries) - base;
+        for (int d = 0; d < s->dim_pad; d += SW_VALUE_SLICE) {
+            const int width = s->dim_pad - d < SW_VALUE_SLICE ? s->dim_pad - d : SW_VALUE_SLICE;
+            const char *slice = latent_values(
+                stored, k, d, width, t->value_dim,
+                stored_keys < SW_KEY_BLOCK ? (int)stored_keys : SW_KEY_BLOCK, s->block);
+            add_values(latent_kind(stored), s, base, first, end, whole,
+                       (struct tile){.w = slice, .w_step = width * 4, .c = s->out + d}, width / 16);
+        }
+        return;
+    }
     if (widen)
         v = widened(stored, s, v);
-    /* Keys that a query does not see are not even multiplied by 0: they may hold anything. (The
-     * second of a pair holds 0 until it is stored.) */
-    for (int i = first; i < end; i = whole ? end : i + 1) {
-        int lo = 0, hi = SW_KEY_BLOCK;
-        if (!whole)
-            visible(t, i, base, &lo, &hi);
-        const int64_t from = lo / keys;
-        values.w = v + from * values.w_step;
-        values.x = (const char *)(s->p + i * t->group * SW_KEY_BLOCK) + from * x_bytes(kind);
-        values.steps = (hi + keys - 1) / keys - from;
-        values.c = s->out + i * t->group * s->dim_pad;
-        tall[kind](whole ? n_rows : t->group, s->dim_pad / 16, values);
-    }
+    add_values(kind, s, base, first, end, whole,
+               (struct tile){.w = v, .w_step = t->head_dim * kind_bytes(kind), .c = s->out},
+               s->dim_pad / 16);
 }
 
 /* Keys [base, end), a length. */
@@ -224,13 +250,13 @@ static float add_sink(const float *sink, float top, float *sum)
     return *sink > top ? e[0] : 1;
 }
 
-static void write_row(int head_dim, const float *state, float top, float sum, const float *sink,
+static void write_row(int value_dim, const float *state, float top, float sum, const float *sink,
                       float *out)
 {
     const vec factor = v_set(sink ? add_sink(sink, top, &sum) : 1), total = v_set(sum);
-    for (int d = 0; d < head_dim; d += 16)
+    for (int d = 0; d < value_dim; d += 16)
         v_store_n(out + d, v_div(v_mul(v_load(state + d), factor), total),
-                  head_dim - d < 16 ? head_dim - d : 16);
+                  value_dim - d < 16 ? value_dim - d : 16);
 }
 
 /* What queries saw of a length: their first is copied, others are joined to it. */
@@ -258,7 +284,7 @@ static void save_states(const struct softmax *s)
 {
     const struct sw_attend_tile *t = s->t;
     for (int row = 0; row < t->n_queries * t->group; row++) {
-        float *to = t->state + row * sw_attend_state_floats(t->head_dim);
+        float *to = t->state + row * sw_attend_state_floats(s->value_dim);
         for (int d = 0; d < s->dim_pad; d += 16)
             v_store(to + d, v_load(s->out + row * s->dim_pad + d));
         to[s->dim_pad] = s->top[row];
@@ -268,8 +294,9 @@ static void save_states(const struct softmax *s)
 
 static void attend(const struct sw_attend_tile *t)
 {
-    const int n_rows = t->n_queries * t->group, dim_pad = (t->head_dim + 15) / 16 * 16;
-    struct softmax s = {.t = t, .dim_pad = dim_pad, .p = t->scratch};
+    const int value_dim = t->value_dim ? t->value_dim : t->head_dim;
+    const int n_rows = t->n_queries * t->group, dim_pad = (value_dim + 15) / 16 * 16;
+    struct softmax s = {.t = t, .value_dim = value_dim, .dim_pad = dim_pad, .p = t->scratch};
     s.dim_even = (t->head_dim + 1) & ~1;
     s.out = s.p + n_rows * SW_KEY_BLOCK;
     s.all_out = s.out + n_rows * dim_pad;
@@ -302,22 +329,22 @@ static void attend(const struct sw_attend_tile *t)
     const float *total = first < last ? s.all_total : s.total;
     const float *top = first < last ? s.all_top : s.top;
     for (int row = 0; row < n_rows; row++)
-        write_row(t->head_dim, out + row * dim_pad, top[row], total[row],
+        write_row(value_dim, out + row * dim_pad, top[row], total[row],
                   t->sinks ? t->sinks + row % t->group : NULL,
-                  t->out + row / t->group * t->out_ld + row % t->group * t->head_dim);
+                  t->out + row / t->group * t->out_ld + row % t->group * value_dim);
 }
 
 /* As attend joins them; the first state is overwritten. */
-static void attend_join(int head_dim, int64_t n_states, int64_t step, float *states,
+static void attend_join(int value_dim, int64_t n_states, int64_t step, float *states,
                         const float *sink, float *out)
 {
-    const int dim_pad = (head_dim + 15) / 16 * 16;
+    const int dim_pad = (value_dim + 15) / 16 * 16;
     for (int64_t i = 1; i < n_states; i++) {
         const float *more = states + i * step;
         join_state(dim_pad, states, &states[dim_pad], &states[dim_pad + 1], more, more[dim_pad],
                    more[dim_pad + 1]);
     }
-    write_row(head_dim, states, states[dim_pad], states[dim_pad + 1], sink, out);
+    write_row(value_dim, states, states[dim_pad], states[dim_pad + 1], sink, out);
 }
 
 #endif

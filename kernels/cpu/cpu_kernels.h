@@ -141,6 +141,8 @@ struct sw_score_bias {
 struct sw_attend_tile {
     enum sw_dtype format;
     int head_dim, group, n_queries;
+    int value_dim;       /* values are the first so many elements of keys, and not stored beside
+                          * them; 0: they are, as wide as keys */
     const char *kv;      /* this slot's and KV head's blocks */
     int64_t position;    /* of the first query */
     int64_t window;      /* 0: none */
@@ -152,11 +154,11 @@ struct sw_attend_tile {
     struct sw_score_bias bias;
     const float *q; /* query i, head g at q + i * q_ld + g * q_head */
     int64_t q_ld, q_head;
-    float *out; /* query i, head g at out + i * out_ld + g * head_dim */
+    float *out; /* query i, head g at out + i * out_ld + g * the width of values */
     int64_t out_ld;
-    float *scratch; /* SW_THREAD_FLOATS; group * n_queries <= sw_attend_rows(head_dim) */
+    float *scratch; /* SW_THREAD_FLOATS; group * n_queries <= sw_attend_rows(...) */
     /* NULL: attends to all keys and writes to out. Else attends to the keys of one length only, and
-     * writes the state for attend_join: (n_queries * group, sw_attend_state_floats(head_dim)). */
+     * writes the state for attend_join: (n_queries * group, sw_attend_state_floats(...)). */
     float *state;
     int64_t length; /* index of that length; unused without state */
 };
@@ -168,15 +170,18 @@ static inline int64_t sw_first_length(int64_t query, int64_t window)
 }
 
 /* Floats of one row's state: its sums, largest score and sum of shares, padded for vectors. */
-static inline int64_t sw_attend_state_floats(int head_dim)
+static inline int64_t sw_attend_state_floats(int value_dim)
 {
-    return (head_dim + 15) / 16 * 16 + 16;
+    return (value_dim + 15) / 16 * 16 + 16;
 }
 
 /* Scratch floats of one thread. */
 #define SW_THREAD_FLOATS (SW_PRODUCT_ROWS * SW_PANEL + 1024)
-/* Query rows (heads x positions) that a tile can have at this head size, at least 1. */
-int sw_attend_rows(int head_dim);
+/* Dimensions of values that are taken out of keys at once. */
+#define SW_VALUE_SLICE 128
+/* Query rows (heads x positions) that a tile can have at this head size, at least 1; value_dim: as
+ * of struct sw_attend_tile. */
+int sw_attend_rows(int head_dim, int value_dim);
 
 struct sw_kernels {
     enum sw_isa isa;
@@ -187,9 +192,9 @@ struct sw_kernels {
     void (*activate)(enum sw_activation kind, const float *x, const float *up, int64_t dim,
                      float *y);
     void (*attend)(const struct sw_attend_tile *t);
-    /* out (head_dim) of one row from the states of all lengths it sees, `step` floats apart, in
+    /* out (value_dim) of one row from the states of all lengths it sees, `step` floats apart, in
      * order; they are overwritten. sink: the row's, or NULL. */
-    void (*attend_join)(int head_dim, int64_t n_states, int64_t step, float *states,
+    void (*attend_join)(int value_dim, int64_t n_states, int64_t step, float *states,
                         const float *sink, float *out);
     /* Rotates the heads of one row in place. cos_sin: (2, rotary_dim / 2) */
     void (*rope)(int rotary_dim, bool interleaved, const float *cos_sin, int n_heads, float *x,
@@ -229,9 +234,8 @@ void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int
 /*
  * KV of a head: blocks of SW_KEY_BLOCK keys, in each K as (head_dim, keys) and V as (keys,
  * head_dim); in bf16 as pairs, K (head_dim / 2, keys, 2) and V (keys / 2, head_dim, 2). head_dim is
- * rounded up to even for the size of a block.
+ * rounded up to even for the size of a block. v NULL: blocks have K alone.
  */
-size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context);
 void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position, const float *k,
                const float *v);
 #endif

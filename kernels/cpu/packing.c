@@ -17,10 +17,12 @@ const struct sw_kernels *sw_kernels_for(enum sw_isa isa)
     return tables[isa];
 }
 
-int sw_attend_rows(int head_dim)
+int sw_attend_rows(int head_dim, int value_dim)
 {
-    const int padded = head_dim + SW_ROW_PAD, block = SW_KEY_BLOCK * padded;
-    const int per_row = SW_KEY_BLOCK + 3 * padded + 4;
+    const int padded = head_dim + SW_ROW_PAD;
+    const int values = value_dim ? value_dim + SW_ROW_PAD : padded;
+    const int block = SW_KEY_BLOCK * (value_dim ? SW_VALUE_SLICE + SW_ROW_PAD : padded);
+    const int per_row = SW_KEY_BLOCK + padded + 2 * values + 4;
     const int rows = (SW_THREAD_FLOATS - block) / per_row;
     return rows < 1 ? 1 : rows > 48 ? 48 : rows;
 }
@@ -236,11 +238,6 @@ void sw_unpack_row(enum sw_format_id format, const void *data, int64_t rows, int
     }
 }
 
-size_t sw_kv_head_bytes(enum sw_dtype format, int head_dim, int64_t context)
-{
-    return (size_t)sw_kv_bytes(format, 1, 1, head_dim, context);
-}
-
 /* bf16: pairs of neighbouring dimensions in K, of neighbouring keys in V. */
 static void put_pairs(int head_dim, uint16_t *k_block, uint16_t *v_block, int64_t key,
                       const float *k, const float *v)
@@ -249,6 +246,8 @@ static void put_pairs(int head_dim, uint16_t *k_block, uint16_t *v_block, int64_
         k_block[(d / 2 * SW_KEY_BLOCK + key) * 2 + (d & 1)] = sw_f32_to_bf16(k[d]);
     if (head_dim & 1)
         k_block[(head_dim / 2 * SW_KEY_BLOCK + key) * 2 + 1] = 0;
+    if (!v)
+        return;
     uint16_t *const pair = v_block + key / 2 * head_dim * 2;
     for (int64_t d = 0; d < head_dim; d++) {
         pair[d * 2 + (key & 1)] = sw_f32_to_bf16(v[d]);
@@ -270,7 +269,7 @@ void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position,
                const float *v)
 {
     const int64_t dim_even = (head_dim + 1) & ~1;
-    const int64_t k_block = position / SW_KEY_BLOCK * SW_KEY_BLOCK * 2 * dim_even;
+    const int64_t k_block = position / SW_KEY_BLOCK * SW_KEY_BLOCK * (v ? 2 : 1) * dim_even;
     const int64_t v_block = k_block + SW_KEY_BLOCK * dim_even, key = position % SW_KEY_BLOCK;
     if (format == SW_BF16) {
         uint16_t *data = (uint16_t *)(void *)head;
@@ -279,6 +278,6 @@ void sw_kv_put(enum sw_dtype format, int head_dim, char *head, int64_t position,
     }
     for (int64_t d = 0; d < head_dim; d++)
         kv_store(format, head, k_block + d * SW_KEY_BLOCK + key, k[d]);
-    for (int64_t d = 0; d < head_dim; d++)
+    for (int64_t d = 0; v && d < head_dim; d++)
         kv_store(format, head, v_block + key * head_dim + d, v[d]);
 }

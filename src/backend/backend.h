@@ -17,6 +17,7 @@
 #include "model/footprint.h"
 #include "model/op_kinds.h"
 #include "tensor/format.h"
+#include "tensor/layout.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,7 +53,8 @@ struct sw_span {
 };
 
 struct sw_rope {
-    int rotary_dim;         /* this many first elements of each head are rotated; even */
+    int rotary_dim;         /* this many elements of each head are rotated; even */
+    int first;              /* the first of them */
     bool interleaved;       /* pairs are (2i, 2i+1); else (i, i + rotary_dim/2) */
     const float *d_cos_sin; /* (context, 2, rotary_dim/2): cos, sin of position * frequency i */
 };
@@ -63,14 +65,30 @@ struct sw_kv {
     int slots, n_kv_heads, head_dim;
     int64_t context; /* positions a slot has room for */
     void *d_data;    /* sw_kv_bytes(format, slots, n_kv_heads, head_dim, context) bytes */
+    /* Latent attention: a value is the first so many elements of its key, and is not stored; d_data
+     * has half of the bytes. 0: values are as wide as keys, and stored. */
+    int value_dim;
 };
+static inline int sw_kv_value_dim(const struct sw_kv *kv)
+{
+    return kv->value_dim ? kv->value_dim : kv->head_dim;
+}
+/* Bytes of so many positions of a KV head of a slot. */
+static inline uint64_t sw_kv_span_bytes(const struct sw_kv *kv, int64_t positions)
+{
+    return sw_kv_bytes(kv->format, 1, 1, kv->head_dim, positions) / (kv->value_dim ? 2 : 1);
+}
 
 /* Queries, keys and values as the QKV product writes them. */
 struct sw_heads {
     /* Query head h of row r at d_q + r * ld + h * q_head + (its KV head) * q_skip. */
     float *d_q;
     float *d_k;       /* KV head h of row r at d_k + r * ld + h * kv_head */
-    const float *d_v; /* KV head h of row r at d_v + r * ld + h * kv_head */
+    const float *d_v; /* KV head h of row r at d_v + r * ld + h * kv_head; unused with value_dim */
+    /* NULL; else the rotated part of query head h of row r is not in place, but at d_q_rotary +
+     * r * ld + h * q_rotary_head. */
+    const float *d_q_rotary;
+    int64_t q_rotary_head;
     int64_t ld, q_head, q_skip, kv_head;
     int n_heads;                      /* query heads; the number of KV heads is in sw_kv */
     const float *d_q_norm, *d_k_norm; /* (head_dim) RMS norm of each head; NULL: none */
@@ -98,7 +116,7 @@ struct sw_attention {
     /* Query of row r, head h at d_q + r * q_ld + h * q_head + (its KV head) * q_skip. */
     const float *d_q;
     int64_t q_ld, q_head, q_skip;
-    float *d_out; /* (rows, n_heads * head_dim), stride out_ld */
+    float *d_out; /* (rows, n_heads * sw_kv_value_dim), stride out_ld */
     int64_t out_ld;
 };
 

@@ -7,7 +7,7 @@
 
 static char *kv_head(const struct sw_kv *kv, int slot, int head)
 {
-    return (char *)kv->d_data + sw_kv_head_bytes(kv->format, kv->head_dim, kv->context) *
+    return (char *)kv->d_data + sw_kv_span_bytes(kv, kv->context) *
                                     ((size_t)slot * (size_t)kv->n_kv_heads + (size_t)head);
 }
 
@@ -30,7 +30,7 @@ static void store_head(void *ctx, int64_t h, int worker)
         for (int64_t r = 0; r < span->n; r++) {
             const int64_t at = (span->row + r) * s->ld + h * s->head;
             sw_kv_put(s->kv->format, s->kv->head_dim, head, span->position + r, s->k + at,
-                      s->v + at);
+                      s->kv->value_dim ? NULL : s->v + at);
         }
     }
 }
@@ -67,7 +67,7 @@ static void copy_head(void *ctx, int64_t h, int worker)
 /* Copies whole blocks: nothing reads the positions after the first n. */
 void sw_cpu_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n)
 {
-    struct copy c = {kv, from, to, sw_kv_head_bytes(kv->format, kv->head_dim, n)};
+    struct copy c = {kv, from, to, sw_kv_span_bytes(kv, n)};
     assert(from != to && n <= kv->context);
     const bool is_small = c.bytes * (size_t)kv->n_kv_heads < 65536;
     sw_pool_run(is_small ? NULL : sw_cpu_of(b)->pool, copy_head, &c, kv->n_kv_heads);
@@ -113,7 +113,7 @@ static int64_t span_chunks(const struct attend *a, const struct sw_span *span)
 
 static int64_t span_states(const struct attend *a, const struct sw_span *span)
 {
-    const int64_t step = a->a->n_heads * sw_attend_state_floats(a->kv->head_dim);
+    const int64_t step = a->a->n_heads * sw_attend_state_floats(sw_kv_value_dim(a->kv));
     return span->n == 1 ? span_lengths(a, span) * step : 0;
 }
 
@@ -139,6 +139,7 @@ static void attend_chunk(void *ctx, int64_t chunk, int worker)
     const struct sw_attend_tile t = {
         .format = a->kv->format,
         .head_dim = a->kv->head_dim,
+        .value_dim = a->kv->value_dim,
         .group = left < a->part ? left : a->part,
         .n_queries = span->n - first < a->tile ? (int)(span->n - first) : a->tile,
         .kv = kv_head(a->kv, span->slot, kv_index),
@@ -156,11 +157,11 @@ static void attend_chunk(void *ctx, int64_t chunk, int worker)
         .q = at->d_q + row * at->q_ld + first_head * at->q_head + kv_index * at->q_skip,
         .q_ld = at->q_ld,
         .q_head = at->q_head,
-        .out = at->d_out + row * at->out_ld + (int64_t)first_head * a->kv->head_dim,
+        .out = at->d_out + row * at->out_ld + (int64_t)first_head * sw_kv_value_dim(a->kv),
         .out_ld = at->out_ld,
         .scratch = a->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS,
         .state = split ? states + (length * at->n_heads + first_head) *
-                                      sw_attend_state_floats(a->kv->head_dim)
+                                      sw_attend_state_floats(sw_kv_value_dim(a->kv))
                        : NULL,
         .length = split ? sw_first_length(span->position, at->window) + length : 0,
     };
@@ -171,17 +172,18 @@ static void attend_chunk(void *ctx, int64_t chunk, int worker)
 static void join_head(void *ctx, int64_t head, int worker)
 {
     const struct attend *a = ctx;
-    const int64_t floats = sw_attend_state_floats(a->kv->head_dim);
+    const int value_dim = sw_kv_value_dim(a->kv);
+    const int64_t floats = sw_attend_state_floats(value_dim);
     float *states = a->states;
     (void)worker;
     for (int i = 0; i < a->n_spans; i++) {
         const struct sw_span *span = &a->spans[i];
         if (!is_split(a, span))
             continue;
-        a->cpu->kernels->attend_join(
-            a->kv->head_dim, span_lengths(a, span), a->a->n_heads * floats, states + head * floats,
-            a->a->d_sinks ? a->a->d_sinks + head : NULL,
-            a->a->d_out + span->row * a->a->out_ld + head * a->kv->head_dim);
+        a->cpu->kernels->attend_join(value_dim, span_lengths(a, span), a->a->n_heads * floats,
+                                     states + head * floats,
+                                     a->a->d_sinks ? a->a->d_sinks + head : NULL,
+                                     a->a->d_out + span->row * a->a->out_ld + head * value_dim);
         states += span_states(a, span);
     }
 }
@@ -207,7 +209,7 @@ void sw_cpu_attend(struct sw_backend *b, const struct sw_attention *at, const st
                    const struct sw_span *spans, int n_spans)
 {
     struct attend a = {.cpu = sw_cpu_of(b), .a = at, .kv = kv, .spans = spans, .n_spans = n_spans};
-    const int most = sw_attend_rows(kv->head_dim);
+    const int most = sw_attend_rows(kv->head_dim, kv->value_dim);
     a.group = at->n_heads / kv->n_kv_heads;
     a.part = a.group < most ? a.group : most;
     a.n_parts = (a.group + a.part - 1) / a.part;

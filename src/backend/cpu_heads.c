@@ -2,6 +2,7 @@
 #include "backend/cpu_internal.h"
 
 #include <math.h>
+#include <string.h>
 
 struct placing {
     const struct sw_kernels *kernels;
@@ -27,7 +28,8 @@ static void cpu_heads_rotate(const struct placing *p, const float *weight, int n
         cpu_heads_norm(p, weight, n_heads, x, head);
     if (rope->rotary_dim > 0)
         p->kernels->rope(rope->rotary_dim, rope->interleaved,
-                         rope->d_cos_sin + position * rope->rotary_dim, n_heads, x, head);
+                         rope->d_cos_sin + position * rope->rotary_dim, n_heads, x + rope->first,
+                         head);
     if (last)
         cpu_heads_norm(p, weight, n_heads, x, head);
 }
@@ -42,6 +44,15 @@ static void cpu_heads_scale(const struct placing *p, int n_heads, int64_t positi
             q[h * heads->q_head + d] *= factor;
 }
 
+/* Brings the rotated parts of a row's queries where they belong. */
+static void cpu_heads_bring(const struct sw_heads *h, int64_t at)
+{
+    for (int i = 0; h->d_q_rotary && i < h->n_heads; i++)
+        memcpy(h->d_q + at + i * h->q_head + h->rope.first,
+               h->d_q_rotary + at + i * h->q_rotary_head,
+               (size_t)h->rope.rotary_dim * sizeof(float));
+}
+
 /* Row i of all spans, counted in order. */
 static void cpu_heads_rotate_row(void *ctx, int64_t i, int worker)
 {
@@ -52,6 +63,7 @@ static void cpu_heads_rotate_row(void *ctx, int64_t i, int worker)
     for (; i >= span->n; span++)
         i -= span->n;
     const int64_t at = (span->row + i) * h->ld, position = span->position + i;
+    cpu_heads_bring(h, at);
     const int groups = h->q_skip ? p->n_kv_heads : 1, n_heads = h->n_heads / groups;
     for (int g = 0; g < groups; g++) {
         float *q = h->d_q + at + g * (n_heads * h->q_head + h->q_skip);

@@ -12,14 +12,17 @@ static const struct {
     bool transposed; /* matrices are (in, out) */
     bool halves;     /* rows of two matrices by turns */
     bool has_suffix; /* the name ends in ".weight", which goes behind the number */
+    const char *tag; /* what goes behind the number, too */
 } stacks[] = {
-    {".experts.gate_up_proj", 3, true, true, false},
-    {".experts.down_proj", 3, true, false, false},
-    {".experts.gate_up_proj_bias", 2, false, true, false},
-    {".experts.down_proj_bias", 2, false, false, false},
-    {".input_linear.weight", 3, false, false, true},
-    {".output_linear.weight", 3, false, false, true},
-    {".moe_statics.e_score_correction_bias", 2, false, false, false},
+    {".experts.gate_up_proj", 3, true, true, false, ""},
+    {".experts.down_proj", 3, true, false, false, ""},
+    {".experts.gate_up_proj", 3, false, false, false, ".plain"}, /* which of both a family has, */
+    {".experts.down_proj", 3, false, false, false, ".plain"},    /* its row says */
+    {".experts.gate_up_proj_bias", 2, false, true, false, ""},
+    {".experts.down_proj_bias", 2, false, false, false, ""},
+    {".input_linear.weight", 3, false, false, true, ""},
+    {".output_linear.weight", 3, false, false, true, ""},
+    {".moe_statics.e_score_correction_bias", 2, false, false, false, ""},
 };
 
 static bool stacks_ends(const char *name, const char *end)
@@ -60,7 +63,8 @@ static enum sw_status stacks_split(struct sw_tensors *tensors, const struct sw_t
     for (int64_t e = 0; e < stack->shape[0]; e++) {
         expert.offset = stack->offset +
                         (uint64_t)(e * stack->stride[0]) * (sw_dtype_info(stack->dtype)->bits / 8);
-        snprintf(name, sizeof name, "%.*s.%lld%s", stem, stack->name, (long long)e, suffix);
+        snprintf(name, sizeof name, "%.*s.%lld%s%s", stem, stack->name, (long long)e,
+                 stacks[row].tag, suffix);
         SW_TRY(stacks_add(tensors, &expert, name, 0, 1));
         for (int half = 0; half < 2 && stacks[row].halves; half++) {
             snprintf(name, sizeof name, "%.*s.%lld%s%s", stem, stack->name, (long long)e,

@@ -85,8 +85,12 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
            d->n_experts ? d->expert_ffn : d->ffn);
     if (d->n_experts)
         printf("  experts      %d, %d used per token\n", d->n_experts, d->n_experts_used);
-    printf("  attention    %d heads of %d, %d key/value heads%s\n", d->n_heads, d->head_dim,
-           d->n_kv_heads, d->window ? ", sliding window" : "");
+    if (d->latent.kv)
+        printf("  attention    %d heads of %d, of a position a latent of %d and %d with rope\n",
+               d->n_heads, d->latent.plain + d->rotary_dim, d->latent.kv, d->rotary_dim);
+    else
+        printf("  attention    %d heads of %d, %d key/value heads%s\n", d->n_heads, d->head_dim,
+               d->n_kv_heads, d->window ? ", sliding window" : "");
     printf("  vocabulary   %d%s\n", d->vocab, d->tied ? ", head tied to the embedding" : "");
     if (d->context)
         printf("  context      %d positions\n", d->context);

@@ -61,7 +61,7 @@ enum sw_status sw_block_project(const struct block *k, const struct input *in, i
 }
 
 /* Queries, keys and values: one product, or one for each of the formats they are kept in. */
-static enum sw_status block_qkv(const struct block *k, const struct input *in)
+enum sw_status sw_block_qkv(const struct block *k, const struct input *in)
 {
     const float *d_bias = k->w->d_vector[SW_W_QKV_BIAS];
     const struct sw_matrix *m = &k->w->matrix[SW_W_QKV];
@@ -77,13 +77,6 @@ static enum sw_status block_qkv(const struct block *k, const struct input *in)
         row += m->rows;
     }
     return SW_OK;
-}
-
-/* The rope of this layer; none where its kind has none. */
-static struct sw_rope block_rope(const struct block *k)
-{
-    const bool own = k->kind & SW_LAYER_SLIDING && k->d->n_ropes > 1;
-    return k->kind & SW_LAYER_NO_ROPE ? (struct sw_rope){0} : k->device->rope[own];
 }
 
 /* Norms all queries of a row together, and all keys. */
@@ -144,15 +137,12 @@ static void block_add_branch(const struct block *k, enum sw_weight post_norm, bo
                    k->device->d_x, k->ld);
 }
 
-/* x += attention(in) */
-static enum sw_status block_attention(const struct block *k, const struct input *in)
+/* d_attention = what all heads give */
+static enum sw_status block_heads(const struct block *k, const struct input *in)
 {
     const struct sw_device_context *device = k->device;
     const bool whole = k->kind & SW_LAYER_ENCODER;
-    const int n = k->batch->n_rows;
-    bool add;
-    float *d_out = block_branch_out(k, SW_W_ATTN_POST_NORM, &add);
-    SW_TRY(block_qkv(k, in));
+    SW_TRY(sw_block_qkv(k, in));
     block_place_heads(k);
     struct sw_attention a = block_attend(k);
     a.window = k->kind & SW_LAYER_SLIDING ? k->d->window : 0;
@@ -163,6 +153,17 @@ static enum sw_status block_attention(const struct block *k, const struct input 
     a.d_buckets = device->d_buckets[whole];
     a.bias_reach = k->d->bucket_reach;
     k->b->ops->attend(k->b, &a, k->kv, k->batch->spans, k->batch->n_spans);
+    return SW_OK;
+}
+
+/* x += attention(in) */
+static enum sw_status block_attention(const struct block *k, const struct input *in)
+{
+    const struct sw_device_context *device = k->device;
+    const int n = k->batch->n_rows;
+    bool add;
+    float *d_out = block_branch_out(k, SW_W_ATTN_POST_NORM, &add);
+    SW_TRY(k->kind & SW_LAYER_LATENT ? sw_block_latent(k, in) : block_heads(k, in));
     SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS],
                             device->d_attention, k->s->work.attention, n, d_out, k->ld, add));
     block_add_branch(k, SW_W_ATTN_POST_NORM, add);

@@ -1,4 +1,5 @@
-/* Shared by block.c and block_memory.c: what a call of the block works on. Internal to src/engine/.
+/* Shared by block.c, block_memory.c and block_latent.c: what a call of the block works on. Internal
+ * to src/engine/.
  */
 #ifndef SW_ENGINE_BLOCK_IMPL_H
 #define SW_ENGINE_BLOCK_IMPL_H
@@ -44,6 +45,13 @@ static inline struct sw_attention block_attend(const struct block *k)
                                  .out_ld = k->s->work.attention};
 }
 
+/* The rope of this layer; none where its kind has none. */
+static inline struct sw_rope block_rope(const struct block *k)
+{
+    const bool own = k->kind & SW_LAYER_SLIDING && k->d->n_ropes > 1;
+    return k->kind & SW_LAYER_NO_ROPE ? (struct sw_rope){0} : k->device->rope[own];
+}
+
 static inline struct block block_of(struct sw_stage *s, const struct sw_block *block,
                                     const struct sw_microbatch *batch)
 {
@@ -71,6 +79,10 @@ enum sw_status sw_block_product(const struct block *k, const struct sw_matrix *m
 enum sw_status sw_block_project(const struct block *k, const struct input *in, int64_t ld_h,
                                 const struct sw_matrix *m, const float *d_bias, bool up, int n,
                                 float *d_y, int64_t ld_y);
+/* block.c: the QKV product of a row, d_qkv. */
+enum sw_status sw_block_qkv(const struct block *k, const struct input *in);
+/* block_latent.c: d_attention = what all heads of latent attention give. */
+enum sw_status sw_block_latent(const struct block *k, const struct input *in);
 /* block_memory.c: x += attention(norm(x)) to the memory, whose keys and values are there */
 enum sw_status sw_block_cross(const struct block *k);
 

@@ -19,11 +19,12 @@ static void choice_largest(const float *scores, int n, int wanted, int32_t *chos
     }
 }
 
-/* Leaves the scores of the best groups: of those whose two best experts have the largest sum.
+/* Leaves the scores of the best groups: of those whose `best` best experts have the largest sum.
  * room: (n_groups). */
-static void choice_keep_groups(const struct sw_dims *d, float *scores, float *sums, int32_t *kept)
+static void choice_keep_groups(const struct sw_dims *d, int best, float *scores, float *sums,
+                               int32_t *kept)
 {
-    const int size = d->n_experts / d->n_groups, pair = size < 2 ? size : 2;
+    const int size = d->n_experts / d->n_groups, pair = size < best ? size : best;
     for (int g = 0; g < d->n_groups; g++) {
         const float *group = scores + g * size;
         int32_t two[2] = {0, 0};
@@ -76,7 +77,8 @@ void sw_choose_experts(const struct sw_model *model, struct sw_expert_scores row
         by = row.room;
     }
     if (d->n_groups > 1)
-        choice_keep_groups(d, row.room, row.room + d->n_experts, row.groups);
+        choice_keep_groups(d, model->arch->best_of_group ? 1 : 2, row.room, row.room + d->n_experts,
+                           row.groups);
     choice_largest(by, d->n_experts, d->n_experts_used, chosen);
     for (int i = 0; i < d->n_experts_used; i++) {
         shares[i] = choice_score(&s, row.scores[chosen[i]]);

@@ -26,8 +26,8 @@ struct kv_copy {
 static enum sw_status kv_copy_blocks(const struct kv_copy *c, const struct sw_kv *kv, int slot,
                                      int64_t first, int64_t end)
 {
-    const uint64_t head = sw_kv_bytes(kv->format, 1, 1, kv->head_dim, kv->context);
-    const uint64_t block = sw_kv_bytes(kv->format, 1, 1, kv->head_dim, SW_KEY_BLOCK);
+    const uint64_t head = sw_kv_span_bytes(kv, kv->context);
+    const uint64_t block = sw_kv_span_bytes(kv, SW_KEY_BLOCK);
     const size_t bytes = (size_t)((uint64_t)(end - first) * block);
     if (first >= end)
         return SW_OK;

@@ -201,9 +201,7 @@ static enum sw_status make_buffers(struct sw_stage *s)
 
 static uint64_t kv_bytes(const struct sw_stage *s)
 {
-    const struct sw_footprint_params *p = &s->options.params;
-    const struct sw_dims *d = &s->options.model->dims;
-    return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
+    return sw_model_kv_bytes(s->options.model, &s->options.params);
 }
 
 /* Of all caches of a layer, which lie one behind the other. */
@@ -222,7 +220,8 @@ static enum sw_status make_kv(struct sw_stage *s, struct sw_layer_row *row)
                              .slots = p->slots,
                              .n_kv_heads = d->n_kv_heads,
                              .head_dim = d->head_dim,
-                             .context = p->context};
+                             .context = p->context,
+                             .value_dim = d->latent.kv};
     if (bytes == 0)
         return SW_OK;
     SW_TRY(b->ops->alloc(b, bytes, "the KV cache", &row->kv.d_data));

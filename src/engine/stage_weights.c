@@ -21,6 +21,7 @@ struct target {
     float *d_vector;
     const struct sw_tensor *tensor; /* the source */
     int64_t row;                    /* of the weight, where the source's first row goes */
+    int64_t first;                  /* the first row of the tensor that is read */
 };
 
 /* A matrix of the loader's list, which is filled by several threads. */
@@ -130,7 +131,7 @@ static enum sw_status sink(void *context, int64_t row0, int64_t n_rows, const vo
 {
     struct target *t = context;
     const int64_t step = t->spec->is_flat ? t->spec->cols : 1; /* elements that a row is */
-    return weights_put(t, t->row + row0 * step, n_rows * step, data, t->tensor->dtype,
+    return weights_put(t, t->row + (row0 - t->first) * step, n_rows * step, data, t->tensor->dtype,
                        t->tensor->blocks);
 }
 
@@ -223,17 +224,40 @@ void sw_weights_forget(struct sw_loader *l)
 
 /* ---- what one thread reads */
 
-/* GPT-2 stores (in, out): the whole tensor is read, and put row by row of the transpose. */
+/* Rows as f32: (n, cols). NULL: no memory. */
+static float *weights_decoded(const struct sw_tensor *tensor, const void *rows, int64_t n,
+                              int64_t cols)
+{
+    float *out = malloc((size_t)(n * cols) * sizeof *out);
+    for (int64_t r = 0; out && r < n; r++) {
+        const struct sw_values row = {.data = (const char *)rows +
+                                              (uint64_t)r * sw_reader_row_bytes(tensor),
+                                      .dtype = tensor->dtype,
+                                      .n = cols,
+                                      .stride = 1,
+                                      .blocks = tensor->blocks};
+        sw_values_to_f32(&row, 0, cols, out + r * cols);
+    }
+    return out;
+}
+
+/* Stored (in, out): rows [first, first + cols) of the tensor are read, all of them at once, and put
+ * row by row of the transpose; blocks are decoded. */
 static enum sw_status put_transposed(struct target *t, const struct sw_tensor *tensor,
                                      int64_t n_rows)
 {
     struct sw_loader *l = t->loader;
-    void *data = malloc(tensor->bytes);
+    const int64_t cols = t->spec->cols;
+    void *data = malloc((size_t)((uint64_t)cols * sw_reader_row_bytes(tensor)));
     if (!data)
         return sw_fail(SW_ENOMEM, "no memory for tensor '%s'", tensor->name);
-    enum sw_status status = sw_reader_rows(l->reader, tensor, 0, t->spec->cols, data);
-    const struct sw_matrix_rows rows = {.data = data,
-                                        .dtype = tensor->dtype,
+    enum sw_status status = sw_reader_rows(l->reader, tensor, t->first, cols, data);
+    float *decoded = NULL;
+    if (status == SW_OK && tensor->blocks &&
+        !(decoded = weights_decoded(tensor, data, cols, n_rows)))
+        status = sw_fail(SW_ENOMEM, "no memory for tensor '%s'", tensor->name);
+    const struct sw_matrix_rows rows = {.data = decoded ? decoded : data,
+                                        .dtype = decoded ? SW_F32 : tensor->dtype,
                                         .row0 = t->row,
                                         .n_rows = n_rows,
                                         .row_stride = 1,
@@ -242,6 +266,7 @@ static enum sw_status put_transposed(struct target *t, const struct sw_tensor *t
         status = weights_put_rows(l, t->matrix, &rows);
     if (status == SW_OK)
         status = weights_report(l, stored(t, n_rows));
+    free(decoded);
     free(data);
     return status;
 }
@@ -265,8 +290,31 @@ static void make_up(void *ctx, int64_t chunk, int worker)
                       m->n - at < SHARE ? m->n - at : SHARE, m->values + at);
 }
 
+/* Rows of a made-up tensor that are the weight's columns. */
+static enum sw_status put_random_turned(struct target *t, int source)
+{
+    const struct sw_weight_source *s = &t->spec->sources[source];
+    const int64_t cols = t->spec->cols, n = cols * s->rows;
+    float *values = malloc((size_t)n * sizeof *values);
+    if (!values)
+        return sw_fail(SW_ENOMEM, "no memory for made-up weights");
+    sw_weights_random(t->loader->model, t->spec, source, s->first * s->rows, n, values);
+    const struct sw_matrix_rows rows = {.data = values,
+                                        .dtype = SW_F32,
+                                        .row0 = t->row,
+                                        .n_rows = s->rows,
+                                        .row_stride = 1,
+                                        .col_stride = s->rows};
+    enum sw_status status = weights_put_rows(t->loader, t->matrix, &rows);
+    if (status == SW_OK)
+        status = weights_report(t->loader, stored(t, s->rows));
+    free(values);
+    return status;
+}
+
 static enum sw_status put_random(struct target *t, int source)
 {
+    const int64_t first = t->spec->sources[source].first;
     const int64_t rows = t->spec->sources[source].rows;
     const int64_t cols = t->spec->is_flat ? 1 : t->spec->cols;
     int64_t step = (int64_t)(SW_LOAD_CHUNK / sizeof(float)) / cols;
@@ -277,7 +325,8 @@ static enum sw_status put_random(struct target *t, int source)
         return sw_fail(SW_ENOMEM, "no memory for made-up weights");
     for (int64_t r = 0; r < rows && status == SW_OK; r += step) {
         const int64_t n = rows - r < step ? rows - r : step;
-        struct made_up m = {t->loader->model, t->spec, source, r * cols, n * cols, values};
+        struct made_up m = {t->loader->model,   t->spec,  source,
+                            (first + r) * cols, n * cols, values};
         sw_pool_run(t->loader->pool, make_up, &m, (m.n + SHARE - 1) / SHARE);
         status = weights_put(t, t->row + r, n, values, SW_F32, NULL);
     }
@@ -298,8 +347,10 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
     for (int i = piece->first; i < piece->first + piece->n_sources; i++) {
         const struct sw_tensor *tensor;
         const int64_t rows = spec->sources[i].rows;
+        t.first = spec->sources[i].first;
         if (!l->tensors) {
-            SW_TRY(put_random(&t, i));
+            SW_TRY(spec->sources[i].of && spec->sources[i].transposed ? put_random_turned(&t, i)
+                                                                      : put_random(&t, i));
         } else {
             SW_TRY(sw_model_find(l->model, l->tensors, spec, i, &tensor));
             if (piece->behind)
@@ -313,7 +364,7 @@ static enum sw_status weights_fill(struct sw_loader *l, const struct sw_weight_s
             else if (spec->sources[i].transposed)
                 SW_TRY(put_transposed(&t, tensor, rows));
             else
-                SW_TRY(sw_reader_each_chunk(l->reader, tensor, 0,
+                SW_TRY(sw_reader_each_chunk(l->reader, tensor, t.first,
                                             spec->is_flat ? rows / spec->cols : rows, SW_LOAD_CHUNK,
                                             sink, &t));
         }
@@ -409,7 +460,8 @@ static enum sw_status weights_place(struct sw_loader *l, const struct sw_weight_
     const int n = sw_weight_pieces(spec, &l->params, pieces);
     for (int i = 0; i < n; i++) {
         const struct sw_weight_piece *p = &pieces[i];
-        struct sw_matrix *matrix = weights_matrix(w, spec, i);
+        struct sw_matrix behind; /* other heads' follow the first one's */
+        struct sw_matrix *matrix = spec->index > 0 ? &behind : weights_matrix(w, spec, i);
         *matrix = (struct sw_matrix){
             .format = p->format, .rows = p->rows, .cols = spec->cols, .d_data = d_at};
         d_at += sw_matrix_bytes(p->format, p->rows, spec->cols);
@@ -451,7 +503,8 @@ static const struct sw_tensor **sources_of(const struct sw_loader *l,
         if (!wanted(l, &specs[i], parts) || shared(l, &specs[i], parts))
             continue;
         for (int k = 0; k < specs[i].n_sources; k++)
-            if (sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK &&
+            if (!specs[i].sources[k].of && /* else it is not read whole */
+                sw_model_find(l->model, l->tensors, &specs[i], k, &list[*n]) == SW_OK &&
                 !weights_can_wait(l, &specs[i], k, list[*n])) {
                 if (weights_as_twin(l, &specs[i], k))
                     list[*n] = sw_model_twin(l->tensors, list[*n]);
@@ -637,7 +690,9 @@ void sw_weights_random(const struct sw_model *model, const struct sw_weight_spec
     const bool is_table = spec->id == SW_W_EMBED || spec->id == SW_W_POSITIONS ||
                           (spec->id == SW_W_HEAD && model->dims.tied); /* the embedding */
     const float middle = spec->is_norm && !model->arch->norm_plus_one ? 1.0f : 0.0f;
-    const float width = is_table ? 1.0f : spec->is_matrix ? sqrtf(3.0f / (float)spec->cols) : 0.1f;
+    const struct sw_weight_source *s = &spec->sources[source];
+    const int64_t cols = s->of && s->transposed ? s->rows : spec->cols; /* the tensor's */
+    const float width = is_table ? 1.0f : spec->is_matrix ? sqrtf(3.0f / (float)cols) : 0.1f;
     for (int64_t i = 0; i < n; i++) {
         const uint64_t bits = weights_mix(key + (uint64_t)(first + i) * 0x9e3779b97f4a7c15u);
         const float u = (float)(int32_t)(bits >> 32) * 0x1p-31f; /* [-1, 1) */

@@ -50,6 +50,10 @@ struct sw_names {
     const char *bias;          /* of a stack's buckets: one tensor for all of its layers */
     const char *cross_norm, *cross_q, *cross_k, *cross_v, *cross_out;
     const char *memory_norm; /* of an encoder's last layer */
+    /* Latent attention: what makes latents of queries, and queries of those; latents and the part
+     * of keys with rope, and keys and values of latents, head by head: of each the plain part of
+     * its key, then its value. Where they are two tensors a head, k_b and v_b. */
+    const char *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b;
 };
 
 /*
@@ -86,6 +90,7 @@ enum sw_key {
     SW_KEY_ROPE_BASE,
     SW_KEY_ROTARY_SHARE, /* rotated share of each head, 0 to 1 */
     SW_KEY_ROTARY_DIM,   /* 0: as SW_KEY_ROTARY_SHARE gives it */
+    SW_KEY_INTERLEAVED,  /* as rope_interleaved of the row */
     SW_KEY_ROPE,         /* objects: rope_scaling and rope_parameters */
     SW_KEY_QUERY_SLOPE,  /* in the same object: of struct sw_query_growth */
     SW_KEY_WINDOW,       /* positions; 0: no sliding window */
@@ -96,15 +101,21 @@ enum sw_key {
     SW_KEY_LOCAL_BASE,   /* rope's base in layers with a window; 0: SW_KEY_ROPE_BASE */
     SW_KEY_ROPE_LAYERS,  /* a list: for each layer whether it has rope (1) or not (0) */
     SW_KEY_NO_ROPE_STEP, /* every so-and-so-many-th layer has no rope; 0: all have it */
+    SW_KEY_LATENT,       /* of struct sw_latent_dims; the part of a head with rope is of */
+    SW_KEY_LATENT_Q,     /* SW_KEY_ROTARY_DIM elements */
+    SW_KEY_LATENT_PLAIN,
+    SW_KEY_LATENT_OUT,
     SW_KEY_EXPERTS,
     SW_KEY_EXPERTS_USED,
     SW_KEY_EXPERT_FFN, /* 0: SW_KEY_FFN */
     SW_KEY_SPARSE_STEP,
     SW_KEY_DENSE_LAYERS,
+    SW_KEY_MLP_TYPES, /* a list: for each layer "dense" or "sparse" */
     SW_KEY_NORM_TOPK,
     SW_KEY_ROUTED_SCALE,  /* factor of what experts give */
     SW_KEY_GROUPS,        /* experts are chosen from the best of so many groups of them; */
     SW_KEY_GROUPS_USED,   /* from so many of those */
+    SW_KEY_GROUP_METHOD,  /* "greedy": there are no groups; "group_limited_greedy" */
     SW_KEY_FIRST_ROUTED,  /* the first layer with experts */
     SW_KEY_LAST_ROUTED,   /* the last one; -1: the model's last */
     SW_KEY_SHARED,        /* experts that all rows see, as one MLP */
@@ -155,6 +166,7 @@ struct sw_arch {
     bool qk_norm_last;             /* they come after rope */
     bool local_rope;               /* layers with a window have a rope of their own, unscaled */
     bool sigmoid_router;           /* experts' scores are sigmoids; else shares of a softmax */
+    bool best_of_group;            /* a group is as good as its best expert; else as its two best */
     bool router_bias;
     bool window_rope;      /* where some layers have a window, only these have rope */
     bool rope_interleaved; /* rope rotates pairs (2i, 2i+1) */

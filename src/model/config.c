@@ -2,6 +2,7 @@
  * Owns config.json → dimensions. Which keys there are, and what counts where one is absent, is the
  * row's (families.c); null mostly counts as absent.
  */
+#include "base/checked.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "model/config_keys.h"
@@ -36,11 +37,35 @@ static enum sw_status read_activation(struct sw_config *config, enum sw_activati
     return SW_OK;
 }
 
+/* All heads share one, of a latent and what has rope of a key. */
+static enum sw_status read_latent(struct sw_config *config, struct sw_dims *d)
+{
+    struct sw_latent_dims *latent = &d->latent;
+    SW_TRY(sw_config_int(config, SW_KEY_LATENT, 1, 1 << 14, &latent->kv));
+    SW_TRY(sw_config_int(config, SW_KEY_LATENT_Q, 1, 1 << 14, &latent->q));
+    SW_TRY(sw_config_int(config, SW_KEY_LATENT_PLAIN, 1, 1 << 14, &latent->plain));
+    SW_TRY(sw_config_int(config, SW_KEY_LATENT_OUT, 1, 1 << 14, &latent->out));
+    SW_TRY(sw_config_int(config, SW_KEY_ROTARY_DIM, 2, 1 << 14, &d->rotary_dim));
+    if (d->n_kv_heads != 0 && d->n_kv_heads != d->n_heads)
+        return sw_fail(SW_EMODEL, "'%s' is %d, but must be as '%s', %d",
+                       config->arch->keys[SW_KEY_KV_HEADS].name, d->n_kv_heads,
+                       config->arch->keys[SW_KEY_HEADS].name, d->n_heads);
+    d->n_kv_heads = 1;
+    d->head_dim = latent->kv + d->rotary_dim;
+    const int64_t largest = sw_max_i64(d->head_dim, (int64_t)latent->plain + d->rotary_dim);
+    if (d->n_heads * sw_max_i64(largest, latent->out) > 1 << 24)
+        return sw_fail(SW_EMODEL, "%d heads of %lld are not possible", d->n_heads,
+                       (long long)largest);
+    return SW_OK;
+}
+
 static enum sw_status read_heads(struct sw_config *config, struct sw_dims *d)
 {
     bool one, grouped;
     SW_TRY(sw_config_int(config, SW_KEY_HEADS, 1, 1 << 14, &d->n_heads));
     SW_TRY(sw_config_int(config, SW_KEY_KV_HEADS, 1, 1 << 14, &d->n_kv_heads));
+    if (sw_config_has(config, SW_KEY_LATENT))
+        return read_latent(config, d);
     SW_TRY(sw_config_flag(config, SW_KEY_MULTI_QUERY, &one));
     SW_TRY(sw_config_flag(config, SW_KEY_GROUPED, &grouped));
     if (one && !grouped)
@@ -107,6 +132,10 @@ static enum sw_status read_biases(struct sw_config *config, struct sw_dims *d)
         SW_TRY(sw_config_flag(config, SW_KEY_OUT_BIAS, &d->out_bias));
     if (config->arch->no_out_bias)
         d->out_bias = false;
+    if (d->qkv_bias && d->latent.kv && !d->latent.q) /* of the latents alone, not of queries */
+        return sw_fail(SW_EMODEL, "'%s' is true, which is not supported without '%s'",
+                       config->arch->keys[SW_KEY_QKV_BIAS].name,
+                       config->arch->keys[SW_KEY_LATENT_Q].name);
     d->head_bias = config->arch->head_bias;
     if (!linear)
         d->qkv_bias = d->out_bias = d->mlp_bias = false;
@@ -215,8 +244,11 @@ static enum sw_status read_scales(struct sw_config *config, struct sw_dims *d)
     SW_TRY(sw_config_float(config, SW_KEY_LOGIT_SCALE, 1e-9, most, &d->logit_scale));
     SW_TRY(sw_config_float(config, SW_KEY_LOGIT_DIVISOR, 1e-9, most, &divisor));
     SW_TRY(sw_config_float(config, SW_KEY_LOGIT_CAP, 1e-9, most, &d->logit_cap));
+    const int width = d->latent.kv ? d->latent.plain + d->rotary_dim : d->head_dim;
     if (d->score_scale == 0)
-        d->score_scale = 1.0f / sqrtf(scalar > 0 ? scalar : (float)d->head_dim);
+        d->score_scale = 1.0f / sqrtf(scalar > 0 ? scalar : (float)width);
+    if (d->latent.kv && d->rope[0].sharpness > 0)
+        d->score_scale *= d->rope[0].sharpness;
     if (config->arch->plain_scores)
         d->score_scale = 1;
     if (config->arch->root_embedding)
@@ -303,6 +335,8 @@ static enum sw_status config_read_config(const json_t *root, struct sw_model *m)
     if (!m->layer_kinds)
         return sw_fail(SW_ENOMEM, "no memory for %d layers", m->dims.n_layers);
     SW_TRY(read_position(&config, m));
+    if (sw_config_has(&config, SW_KEY_INTERLEAVED))
+        SW_TRY(sw_config_flag(&config, SW_KEY_INTERLEAVED, &m->arch->rope_interleaved));
     if (m->arch->position == SW_POS_ROPE)
         SW_TRY(sw_config_rope(&config, m));
     SW_TRY(read_flags(&config, m));

@@ -20,6 +20,39 @@ static void layers_leave_dense(const struct sw_config *config, struct sw_model *
     }
 }
 
+/* What "mlp_layer_types" says, layer by layer. */
+static enum sw_status layers_read_mlps(const json_t *types, struct sw_model *m)
+{
+    for (int layer = 0; layer < m->dims.n_layers; layer++) {
+        const char *type = json_string_value(json_array_get(types, (size_t)layer));
+        const bool dense = type && strcmp(type, "dense") == 0;
+        if (json_array_size(types) != (size_t)m->dims.n_layers ||
+            (!dense && !(type && strcmp(type, "sparse") == 0)))
+            return sw_fail(SW_EMODEL,
+                           "'mlp_layer_types' must be a list with \"dense\" or \"sparse\" for each "
+                           "of %d layers",
+                           m->dims.n_layers);
+        m->layer_kinds[layer] &= (unsigned char)~SW_LAYER_ROUTED;
+        m->layer_kinds[layer] |= dense ? 0 : SW_LAYER_ROUTED;
+    }
+    return SW_OK;
+}
+
+/* Some models of a family have groups, and some say that they have, but choose from all. */
+static enum sw_status layers_read_group_method(const struct sw_config *config, struct sw_dims *d)
+{
+    const char *name = config->arch->keys[SW_KEY_GROUP_METHOD].name;
+    const json_t *value = sw_config_find(config, SW_KEY_GROUP_METHOD);
+    const char *method = value ? json_string_value(value) : "greedy";
+    if (!name || (method && strcmp(method, "group_limited_greedy") == 0))
+        return SW_OK;
+    if (!method || strcmp(method, "greedy") != 0)
+        return sw_fail(SW_EMODEL, "'%s' is '%s', but must be greedy or group_limited_greedy", name,
+                       method ? method : "(no text)");
+    d->n_groups = d->n_groups_used = 1;
+    return SW_OK;
+}
+
 /* How experts are chosen and weighted, and the MLP beside them. */
 static enum sw_status layers_read_routing(struct sw_config *config, struct sw_dims *d)
 {
@@ -27,6 +60,7 @@ static enum sw_status layers_read_routing(struct sw_config *config, struct sw_di
     SW_TRY(sw_config_float(config, SW_KEY_ROUTED_SCALE, 1e-9, 1e9, &d->routed_scale));
     SW_TRY(sw_config_int(config, SW_KEY_GROUPS, 1, d->n_experts, &d->n_groups));
     SW_TRY(sw_config_int(config, SW_KEY_GROUPS_USED, 1, d->n_groups, &d->n_groups_used));
+    SW_TRY(layers_read_group_method(config, d));
     SW_TRY(sw_config_int(config, SW_KEY_SHARED, 0, 1 << 10, &shared));
     SW_TRY(sw_config_int(config, SW_KEY_SHARED_FFN, 1, 1 << 24, &d->shared_ffn));
     if (d->n_experts % d->n_groups != 0 ||
@@ -63,6 +97,8 @@ static enum sw_status layers_read_experts(struct sw_config *config, struct sw_mo
         if ((layer + 1) % step == 0 && (last <= 0 || layer <= last))
             m->layer_kinds[layer] |= SW_LAYER_ROUTED;
     layers_leave_dense(config, m);
+    if (sw_config_find(config, SW_KEY_MLP_TYPES))
+        SW_TRY(layers_read_mlps(sw_config_find(config, SW_KEY_MLP_TYPES), m));
     return layers_read_routing(config, d);
 }
 
@@ -181,6 +217,8 @@ enum sw_status sw_config_layers(struct sw_config *config, struct sw_model *m)
         if (!m->arch->names.up && !(m->layer_kinds[layer] & SW_LAYER_ROUTED))
             return sw_fail(SW_EMODEL, "layer %d would have no experts; %s has them in every layer",
                            layer, m->arch->title);
+    for (int layer = 0; layer < m->dims.n_layers && m->dims.latent.kv; layer++)
+        m->layer_kinds[layer] |= SW_LAYER_LATENT;
     SW_TRY(layers_read_window(config, m));
     return layers_read_rope(config, m);
 }

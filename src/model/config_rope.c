@@ -158,6 +158,7 @@ static enum sw_status rope_read_yarn(const struct rope_reading *r)
         : one > 0 && all > 0
             ? (float)(rope_mscale(factor, (double)one) / rope_mscale(factor, (double)all))
             : (float)rope_mscale(factor, 1);
+    out->sharpness = all > 0 ? (float)pow(rope_mscale(factor, (double)all), 2) : 0;
     return SW_OK;
 }
 

@@ -8,5 +8,7 @@ extern const struct sw_arch sw_families_dense[];
 extern const int sw_families_dense_count;
 extern const struct sw_arch sw_families_routed[];
 extern const int sw_families_routed_count;
+extern const struct sw_arch sw_families_latent[];
+extern const int sw_families_latent_count;
 
 #endif

@@ -7,12 +7,6 @@
 
 #include <stdlib.h>
 
-static uint64_t layer_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
-{
-    const struct sw_dims *d = &model->dims;
-    return sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
-}
-
 int sw_model_kv_caches(const struct sw_model *model, int layer)
 {
     const int kinds = model->layer_kinds[layer];
@@ -33,7 +27,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         .rows = p->max_batch_tokens > SW_LOGIT_ROWS ? p->max_batch_tokens : SW_LOGIT_ROWS,
         .hidden = sw_max_i64(d->hidden, d->embed_dim),
         .qkv = sw_model_qkv_layout(model).width,
-        .attention = (int64_t)d->n_heads * d->head_dim,
+        .attention = sw_model_attention_width(model),
         .up = sw_max_i64(dense ? (int64_t)d->ffn * (gated ? 2 : 1) : 0,
                          routed ? sw_max_i64(d->expert_ffn, d->shared_ffn) * (gated ? 2 : 1) : 0),
         .router = routed ? d->n_experts : 0,
@@ -41,7 +35,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         .rope = (int64_t)p->context * d->rotary_dim,
         .slopes = model->arch->position == SW_POS_ALIBI ? d->n_heads : 0,
         .buckets = d->n_buckets ? 2 * (2 * (int64_t)d->bucket_reach + 1) : 0,
-        .kv = d->n_encoder ? layer_kv_bytes(model, p) : 0,
+        .kv = d->n_encoder ? sw_model_kv_bytes(model, p) : 0,
     };
     const uint64_t rows = (uint64_t)w.rows;
     w.bytes = 3 * sw_round_up(rows * (uint64_t)w.hidden * sizeof(float), SW_ALIGN);
@@ -142,7 +136,7 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
     if (sums.matrix > footprint->matrix_bytes)
         footprint->matrix_bytes = sums.matrix;
     if (!footprint->cpu_only)
-        footprint->cpu_only = sums.cpu_only;
+        footprint->cpu_only = d->latent.kv ? SW_CPU_ONLY_LATENT : sums.cpu_only;
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;
     out->token_flops = sums.flops;
@@ -154,11 +148,12 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
     const int caches = sw_model_kv_caches(model, layer), attentions = caches > 1 ? caches : 1;
     out->is_encoder = caches == 0;
     /* scores, and the sum of values */
-    out->attend_flops = 4.0 * attentions * d->n_heads * d->head_dim;
+    const int values = d->latent.kv ? d->latent.kv : d->head_dim;
+    out->attend_flops = 2.0 * attentions * d->n_heads * (d->head_dim + values);
     out->window = model->layer_kinds[layer] & SW_LAYER_SLIDING ? d->window : 0;
-    out->kv_bytes = (uint64_t)caches * layer_kv_bytes(model, p);
-    out->kv_row_bytes = 2 * (uint64_t)caches * (uint64_t)d->n_kv_heads * (uint64_t)d->head_dim *
-                        sw_dtype_info(p->kv)->bits / 8;
+    out->kv_bytes = (uint64_t)caches * sw_model_kv_bytes(model, p);
+    out->kv_row_bytes = (uint64_t)caches * (d->latent.kv ? 1 : 2) * (uint64_t)d->n_kv_heads *
+                        (uint64_t)d->head_dim * sw_dtype_info(p->kv)->bits / 8;
 }
 
 /* Numbers from a command line, unlike those of a checked model, could make sums overflow. */
@@ -222,7 +217,8 @@ double sw_layer_prompt_sees(const struct sw_layer_footprint *layer, double n)
 int64_t sw_model_max_cols(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
-    int64_t cols = sw_max_i64(d->hidden, (int64_t)d->n_heads * d->head_dim);
+    int64_t cols = sw_max_i64(d->hidden, sw_model_attention_width(model));
+    cols = sw_max_i64(cols, sw_max_i64(d->latent.kv, sw_max_i64(d->latent.q, d->latent.plain)));
     cols = sw_max_i64(cols, sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
     return sw_max_i64(cols, d->embed_dim);
 }
@@ -231,7 +227,10 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows)
 {
     const struct sw_dims *d = &model->dims;
     const int64_t halves = model->arch->gated ? 2 : 1;
-    int64_t out = sw_max_i64(sw_model_qkv_layout(model).width, sw_max_i64(d->hidden, d->embed_dim));
+    int64_t out = sw_max_i64(sw_model_qkv_rows(model), sw_max_i64(d->hidden, d->embed_dim));
+    if (d->latent.kv) /* queries, and values and latents of a head */
+        out = sw_max_i64(sw_max_i64(out, (int64_t)d->n_heads * (d->latent.plain + d->rotary_dim)),
+                         sw_max_i64(d->latent.kv, d->latent.out));
     out = sw_max_i64(out, halves * sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
     const int64_t head = (SW_LOGIT_ROWS * (int64_t)d->vocab + rows - 1) / rows;
     return sw_max_i64(sw_max_i64(out, d->n_experts), rows > SW_LOGIT_ROWS ? head : d->vocab);
@@ -249,7 +248,7 @@ uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out)
 
 struct sw_staging sw_staging_of(const struct sw_model *model, const struct sw_footprint_params *p)
 {
-    struct sw_staging staging = {.kv = layer_kv_bytes(model, p)};
+    struct sw_staging staging = {.kv = sw_model_kv_bytes(model, p)};
     for (int i = 0; i < model->dims.n_layers; i++) {
         const struct sums sums = sum_layer(model, p, i);
         staging.layer = sw_max_u64(staging.layer, sums.bytes);

@@ -75,6 +75,7 @@ struct sw_layer_footprint {
     int n_experts, n_used;
 };
 
+#define SW_CPU_ONLY_LATENT UINT8_MAX /* nor have they for latent attention */
 struct sw_footprint {
     struct sw_footprint_params params;
     int n_layers;
@@ -95,8 +96,8 @@ struct sw_footprint {
     /* Buffers of a rank with disk layers, in host memory, besides SW_DISK_BUFFERS of the largest
      * layer: what is read goes through them for the whole run. */
     uint64_t disk_read_bytes;
-    /* 1 + the format of a weight that GPUs have no kernels for, so that no layer can be on one; 0:
-     * there is none. */
+    /* 1 + the format of a weight that GPUs have no kernels for, so that no layer can be on one, or
+     * SW_CPU_ONLY_LATENT; 0: there is none. */
     uint8_t cpu_only;
     bool has_encoder; /* some layers are an encoder's; host layers do not pass a GPU for prompts */
 };

@@ -17,6 +17,21 @@
 
 #define SW_ROPES 2 /* of all layers; of those with a window, where they have their own */
 
+/*
+ * Latent attention (MLA; DeepSeek-AI, arXiv 2405.04434): keys and values of all heads are made of
+ * one latent a position, which is what the cache keeps, with the part of the key that has rope.
+ * Instead of making them, queries are taken to the latents' space and sums of latents from there
+ * (block_latent.c): so all heads share one KV head, whose keys are latent and rope part, and whose
+ * values are the latents. dims.n_kv_heads and dims.head_dim are those of this one.
+ */
+#define SW_LATENT_EPS 1e-6f /* of latents' norms, whatever the model's other norms have */
+struct sw_latent_dims {
+    int kv;    /* elements of a latent; 0: there are none, and the others say nothing */
+    int q;     /* of what queries are made of; 0: of the layer's input */
+    int plain; /* of a head's query, without rope; those with rope are behind */
+    int out;   /* of a head's value */
+};
+
 struct sw_dims {
     int n_layers, hidden, n_heads, n_kv_heads, head_dim;
     int n_encoder; /* the first so many of the layers are an encoder's; 0: there is none */
@@ -31,6 +46,7 @@ struct sw_dims {
     struct sw_rope_dims rope[SW_ROPES];
     int n_ropes;
     struct sw_query_growth query_growth;
+    struct sw_latent_dims latent;
     int window; /* positions, in layers with a sliding window */
     int n_experts, n_experts_used, expert_ffn;
     int n_groups, n_groups_used; /* of experts; 1: all are one */
@@ -58,6 +74,7 @@ enum sw_layer_kind {
     SW_LAYER_NO_ROPE = 4,
     SW_LAYER_ENCODER = 32, /* every row sees all of its sequence */
     SW_LAYER_CROSS = 64,   /* rows attend to an encoder's output, too */
+    SW_LAYER_LATENT = 128, /* its keys and values are latents */
 };
 
 struct json_t;
@@ -151,6 +168,11 @@ enum sw_weight {
     SW_W_CROSS_KV, /* all keys' rows, then all values' */
     SW_W_CROSS_OUT,
     SW_W_MEMORY_NORM, /* behind the last layer of an encoder */
+    /* Of latent attention: SW_W_QKV gives the queries or their latents, and the latents with the
+     * rope part of keys; norms of q and k are of latents. */
+    SW_W_Q_UP, /* latents of queries to queries */
+    SW_W_K_UP, /* a matrix a head, one behind the other: its plain query to a latent */
+    SW_W_V_UP, /* the same: a latent to its value */
     SW_W_COUNT
 };
 
@@ -171,7 +193,7 @@ struct sw_weight_spec {
     enum sw_weight_part part;
     int layer;          /* SW_GLOBAL where part is not SW_PART_LAYER */
     int expert;         /* -1: not an expert's, or a bias */
-    int index;          /* of the expert that a bias is of; -1: no expert's */
+    int index;          /* of the expert that a bias is of, or the head; -1: no such one's */
     bool is_matrix;     /* (rows, cols) in a weight format; false: a vector (rows) of f32 */
     bool is_linear;     /* a linear matrix of a layer: may be quantized */
     bool is_norm;       /* weight of a norm, whose values lie around 1 */
@@ -184,6 +206,8 @@ struct sw_weight_spec {
         const char *suffix;  /* ".weight" or ".bias" */
         int64_t rows;        /* of the weight that this tensor fills */
         bool transposed;     /* stored (cols, rows): GPT-2 */
+        int64_t first, of;   /* `of`: rows of the tensor, of which those from `first` on are taken;
+                              * 0: all are */
         /* 1 + the enum sw_format_id of the blocks in the file; 0: elements, or blocks that weights
          * cannot be kept in. And of the tensor without its twin. */
         unsigned char held, held_alone;
@@ -249,5 +273,23 @@ struct sw_qkv_layout {
     int64_t width;           /* length of the row */
 };
 struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model);
+
+/* The row of latent attention: the product's outputs, then what is made of them. Of these `queries`
+ * and `k` are those of struct sw_qkv_layout. */
+struct sw_latent_layout {
+    int64_t q, kv;   /* queries or their latents; the latent, then the key's part with rope */
+    int64_t heads;   /* queries of each head: the plain part, then that with rope */
+    int64_t queries; /* the same in the latents' space, as attention takes them */
+    int64_t sums;    /* what attention gives: a latent a head */
+    int64_t width;   /* of the row */
+};
+struct sw_latent_layout sw_model_latent_layout(const struct sw_model *model);
+/* Outputs of the QKV product, which are the first of the row. */
+int64_t sw_model_qkv_rows(const struct sw_model *model);
+/* What attention gives, over all heads, to the output's product. */
+int64_t sw_model_attention_width(const struct sw_model *model);
+/* The bytes of one KV cache. */
+struct sw_footprint_params;
+uint64_t sw_model_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *params);
 
 #endif

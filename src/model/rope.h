@@ -21,6 +21,7 @@ struct sw_rope_dims {
     bool truncate;   /* SW_ROPE_YARN: the ramp's ends are whole indices */
     int original;    /* the context of the first training; not of PLAIN and LINEAR */
     float magnitude; /* factor of what is rotated, queries and keys alike */
+    float sharpness; /* factor of the scores of latent attention; 0: none */
 };
 
 /* How fast pair i of rotary_dim / 2 turns with the position, in radians a position. */

@@ -53,6 +53,9 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_CROSS_KV] = "cross-attention kv",
     [SW_W_CROSS_OUT] = "cross-attention output",
     [SW_W_MEMORY_NORM] = "encoder norm",
+    [SW_W_Q_UP] = "attention query up",
+    [SW_W_K_UP] = "attention key up",
+    [SW_W_V_UP] = "attention value up",
 };
 
 const char *sw_weight_name(enum sw_weight id)
@@ -229,6 +232,55 @@ static void list_attention(struct list *l, const struct sw_names *n)
                     bias ? ".bias" : ".weight", d->hidden);
 }
 
+/* A head's part of what makes keys and values of latents: rows [first, first + n) of it, or a
+ * tensor of its own. */
+static void list_head_part(struct list *l, enum sw_weight id, int head, const char *own,
+                           int64_t rows, int64_t cols)
+{
+    const struct sw_latent_dims *d = &l->model->dims.latent;
+    const bool is_key = id == SW_W_K_UP;
+    const int64_t both = (int64_t)d->plain + d->out;
+    struct sw_weight_spec *spec = list_append(l, id, -1, rows, cols);
+    if (!spec)
+        return;
+    spec->index = head;
+    list_source(l, spec, own ? own : l->model->arch->names.kv_b, ".weight", rows);
+    if (own)
+        return;
+    spec->sources[0].transposed = is_key;
+    spec->sources[0].first = head * both + (is_key ? 0 : d->plain);
+    spec->sources[0].of = l->model->dims.n_heads * both;
+}
+
+static void list_latent_attention(struct list *l, const struct sw_names *n)
+{
+    const struct sw_dims *d = &l->model->dims;
+    const struct sw_latent_dims *latent = &d->latent;
+    const int64_t q_rows = (int64_t)d->n_heads * (latent->plain + d->rotary_dim);
+    const int64_t first = latent->q ? latent->q : q_rows;
+    for (int bias = 0; bias < (d->qkv_bias ? 2 : 1); bias++) {
+        const char *suffix = bias ? ".bias" : ".weight";
+        struct sw_weight_spec *spec =
+            list_linear(l, SW_W_QKV, bias, -1, first + d->head_dim, d->hidden);
+        list_source(l, spec, latent->q ? n->q_a : n->q, suffix, first);
+        list_source(l, spec, n->kv_a, suffix, d->head_dim);
+    }
+    if (latent->q) {
+        list_norm(l, SW_W_Q_NORM, n->q_a_norm, latent->q);
+        list_source(l, list_linear(l, SW_W_Q_UP, false, -1, q_rows, latent->q), n->q_b, ".weight",
+                    q_rows);
+    }
+    list_norm(l, SW_W_K_NORM, n->kv_a_norm, latent->kv);
+    for (int h = 0; h < d->n_heads && !l->failed; h++)
+        list_head_part(l, SW_W_K_UP, h, n->k_b, latent->kv, latent->plain);
+    for (int h = 0; h < d->n_heads && !l->failed; h++)
+        list_head_part(l, SW_W_V_UP, h, n->v_b, latent->out, latent->kv);
+    for (int bias = 0; bias < (d->out_bias ? 2 : 1); bias++)
+        list_source(
+            l, list_linear(l, SW_W_OUT, bias, -1, d->hidden, sw_model_attention_width(l->model)),
+            n->out, bias ? ".bias" : ".weight", d->hidden);
+}
+
 /* Up (with gate before it, in a tensor of its own or in the same one) and down of one MLP or of one
  * expert. */
 static void list_mlp(struct list *l, int expert, int64_t inner, const char *gate, const char *up,
@@ -329,7 +381,10 @@ static void list_layer(struct list *l)
     l->part = SW_PART_LAYER;
     if (n->attn_norm)
         list_norm(l, SW_W_ATTN_NORM, n->attn_norm, d->hidden);
-    list_attention(l, n);
+    if (kinds & SW_LAYER_LATENT)
+        list_latent_attention(l, n);
+    else
+        list_attention(l, n);
     if (n->sinks)
         list_vector(l, SW_W_SINKS, n->sinks, "", d->n_heads);
     if (n->attn_post_norm)
@@ -497,10 +552,10 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
                                          : list_find(tensors, names->prefix, name);
     const bool is_table = spec->is_matrix || spec->is_flat;
     const int64_t table_rows = spec->is_flat ? s->rows / spec->cols : s->rows;
+    const int64_t own_rows = s->transposed ? spec->cols : table_rows;
+    const int64_t rows = s->of ? s->of : own_rows, cols = s->transposed ? table_rows : spec->cols;
     if (is_table)
-        snprintf(expected, sizeof expected, "[%lld, %lld]",
-                 (long long)(s->transposed ? spec->cols : table_rows),
-                 (long long)(s->transposed ? table_rows : spec->cols));
+        snprintf(expected, sizeof expected, "[%lld, %lld]", (long long)rows, (long long)cols);
     else
         snprintf(expected, sizeof expected, "[%lld]", (long long)s->rows);
     if (!tensor) {
@@ -509,8 +564,6 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
                  sw_weight_name(spec->id));
         return sw_layout_fail(tensors, name, what);
     }
-    const int64_t rows = s->transposed ? spec->cols : table_rows;
-    const int64_t cols = s->transposed ? table_rows : spec->cols;
     const bool shape_fits =
         is_table ? tensor->rank == 2 && tensor->shape[0] == rows && tensor->shape[1] == cols
                  : tensor->rank == 1 && tensor->shape[0] == s->rows;
@@ -518,7 +571,7 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
     if (!shape_fits)
         return sw_fail(SW_EMODEL, "%s: tensor '%s' is %s, but config.json asks for %s",
                        tensors->files[tensor->file].path, tensor->name, actual, expected);
-    if (s->transposed && (tensor->blocks || tensor->made))
+    if (s->transposed && !s->of && (tensor->blocks || tensor->made))
         return sw_fail(SW_EMODEL,
                        "%s: matrix '%s' is %s, quantized, but %s stores its matrices transposed; "
                        "use the 16-bit checkpoint",
@@ -556,7 +609,8 @@ static void held_by_file(const struct sw_model *model, struct sw_weight_spec *sp
                          const void *tensors)
 {
     const struct sw_tensor *tensor;
-    if (sw_model_find(model, tensors, spec, source, &tensor) != SW_OK)
+    if (spec->sources[source].transposed || /* blocks lie along the rows of the file */
+        sw_model_find(model, tensors, spec, source, &tensor) != SW_OK)
         return;
     spec->sources[source].held_alone = held_in(tensor->blocks);
     if (spec->is_linear)
@@ -644,6 +698,9 @@ struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model)
     const int64_t dim = d->head_dim, q = (int64_t)d->n_heads * dim;
     const int64_t kv = (int64_t)d->n_kv_heads * dim;
     const int64_t group = q / d->n_kv_heads; /* of the queries that read one KV head */
+    const struct sw_latent_layout at = sw_model_latent_layout(model);
+    if (d->latent.kv)
+        return (struct sw_qkv_layout){at.queries, at.kv, at.kv, dim, dim, 0, at.width};
     if (model->arch->qkv == SW_QKV_PER_GROUP)
         return (struct sw_qkv_layout){0,       group,     group + dim, dim, group + 2 * dim,
                                       2 * dim, q + 2 * kv};

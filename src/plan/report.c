@@ -375,9 +375,12 @@ static void report_put_cpu_only(const struct printer *p)
     int gpus = 0;
     for (int i = 0; i < p->r->cluster->n_nodes; i++)
         gpus += p->r->cluster->nodes[i].n_devices;
-    if (gpus && p->r->footprint->cpu_only)
+    const int only = p->r->footprint->cpu_only;
+    if (gpus && only)
         sw_strbuf_printf(p->out, "  GPUs are left out: they have no kernels for %s\n",
-                         sw_format_of((enum sw_format_id)(p->r->footprint->cpu_only - 1))->name);
+                         only == SW_CPU_ONLY_LATENT
+                             ? "latent attention"
+                             : sw_format_of((enum sw_format_id)(only - 1))->name);
 }
 
 void sw_report_text(const struct sw_report *report, const struct sw_report_style *style,

@@ -192,7 +192,7 @@ struct attending {
 static char *make_keys(const struct sw_attend_shape *shape)
 {
     const int n = shape->head_dim;
-    char *head = calloc(1, sw_kv_head_bytes(shape->kv, n, SPAN));
+    char *head = calloc(1, sw_kv_bytes(shape->kv, 1, 1, n, SPAN));
     float *row = malloc((size_t)n * sizeof *row);
     unsigned number = 1;
     for (int64_t i = 0; head && row && i < SPAN; i++) {
@@ -226,7 +226,7 @@ static void attend_part(void *ctx, int64_t chunk, int worker)
     (void)worker;
     const struct attending *a = ctx;
     const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
-    const int dim = a->shape->head_dim, most = sw_attend_rows(dim);
+    const int dim = a->shape->head_dim, most = sw_attend_rows(dim, 0);
     const int group = a->shape->group < most ? a->shape->group : most;
     const int queries = a->block ? 1 : most / group < SPAN ? most / group : SPAN;
     const int64_t row = (int64_t)group * dim;
@@ -237,7 +237,7 @@ static void attend_part(void *ctx, int64_t chunk, int worker)
     float *scratch = malloc(SW_THREAD_FLOATS * sizeof *scratch);
     for (int64_t i = 0; q && i < queries * row; i++)
         q[i] = (float)(i % 7) - 3.0f;
-    const size_t bytes = sw_kv_head_bytes(a->shape->kv, dim, SPAN);
+    const size_t bytes = sw_kv_bytes(a->shape->kv, 1, 1, dim, SPAN);
     char *from = keys;
     const size_t copies = a->block && keys ? spread_keys(a->block, chunk, keys, bytes, &from) : 1;
     struct sw_attend_tile tile = {.format = a->shape->kv,

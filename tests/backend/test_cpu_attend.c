@@ -66,7 +66,7 @@ static void run(struct sw_backend *b, const struct world *w, int64_t chunk, floa
 {
     const struct setup *s = &w->s;
     const int64_t q_ld = s->n_heads * s->head_dim, kv_ld = s->n_kv_heads * s->head_dim;
-    struct sw_kv kv = {s->kv, 3, s->n_kv_heads, s->head_dim, s->length, NULL};
+    struct sw_kv kv = {s->kv, 3, s->n_kv_heads, s->head_dim, s->length, NULL, 0};
     const size_t bytes = sw_kv_bytes(s->kv, 3, s->n_kv_heads, s->head_dim, s->length);
     kv.d_data = device(b, bytes);
     for (int64_t at = 0; at < s->length; at += chunk) {
@@ -170,7 +170,7 @@ static void slots_do_not_touch_each_other(void)
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(2, isa);
         run(b, &w, w.s.length, alone);
-        struct sw_kv kv = {SW_F16, 2, 2, 64, w.s.length, NULL};
+        struct sw_kv kv = {SW_F16, 2, 2, 64, w.s.length, NULL, 0};
         kv.d_data = device(b, sw_kv_bytes(SW_F16, 2, 2, 64, w.s.length));
         const struct sw_span fill[] = {{0, 0, 0, 199}, {1, 0, 0, 90}};
         store_heads(b, &kv, fill, 2, w.k, w.v, kv_ld, 64);
@@ -212,7 +212,7 @@ static void one_row_is_shared_out(void)
     float *k = floats((int64_t)LENGTH * DIM, 1), *q = floats(HEADS * DIM, 2), out[HEADS * DIM];
     struct sw_backend *b = open_cpu(4, sw_cpu_isa());
     const size_t bytes = sw_kv_bytes(SW_F16, 1, 1, DIM, LENGTH);
-    const struct sw_kv kv = {SW_F16, 1, 1, DIM, LENGTH, device(b, bytes)};
+    const struct sw_kv kv = {SW_F16, 1, 1, DIM, LENGTH, device(b, bytes), 0};
     const struct sw_span all = {0, 0, 0, LENGTH}, last = {0, LENGTH - 1, 0, 1};
     const struct sw_attention a = {.n_heads = HEADS,
                                    .scale = 0.125f,
@@ -247,7 +247,7 @@ static void copied(struct sw_backend *b, const struct world *w, int64_t n, float
     const int64_t q_ld = s->n_heads * s->head_dim, kv_ld = s->n_kv_heads * s->head_dim;
     const int64_t last = s->length - 1;
     const size_t bytes = sw_kv_bytes(s->kv, 3, s->n_kv_heads, s->head_dim, s->length);
-    const struct sw_kv kv = {s->kv, 3, s->n_kv_heads, s->head_dim, s->length, device(b, bytes)};
+    const struct sw_kv kv = {s->kv, 3, s->n_kv_heads, s->head_dim, s->length, device(b, bytes), 0};
     const struct sw_span whole = {2, 0, 0, s->length}, rest = {0, n, 0, s->length - n};
     store_heads(b, &kv, &whole, 1, w->k, w->v, kv_ld, s->head_dim);
     b->ops->kv_copy(b, &kv, 2, 0, n);

@@ -153,7 +153,7 @@ static void check_rope(enum sw_isa isa, bool interleaved, int rotary)
     float *k = floats(N * HEADS * DIM, 6); /* keys that are what queries are */
     const size_t head = sw_kv_bytes(SW_F32, 1, 1, DIM, CONTEXT) / sizeof(float);
     float *cache = device(b, 2 * HEADS * head * sizeof *cache);
-    const struct sw_kv kv = {SW_F32, 2, HEADS, DIM, CONTEXT, cache};
+    const struct sw_kv kv = {SW_F32, 2, HEADS, DIM, CONTEXT, cache, 0};
     const struct sw_heads heads = {.d_q = x,
                                    .d_k = k,
                                    .d_v = was,
@@ -213,7 +213,7 @@ static void heads_are_normed(void)
         float *x = floats(N * LD, 6), *was = floats(N * LD, 6), *v = floats(N * LD, 7), row[DIM];
         const size_t head = sw_kv_bytes(SW_F32, 1, 1, DIM, CONTEXT) / sizeof(float);
         float *cache = device(b, 2 * KV_HEADS * head * sizeof *cache);
-        const struct sw_kv kv = {SW_F32, 2, KV_HEADS, DIM, CONTEXT, cache};
+        const struct sw_kv kv = {SW_F32, 2, KV_HEADS, DIM, CONTEXT, cache, 0};
         const struct sw_heads heads = {.d_q = x,
                                        .d_k = x + HEADS * DIM,
                                        .d_v = v,

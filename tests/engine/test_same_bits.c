@@ -69,10 +69,14 @@ static void same_bits(const char *name, enum sw_format_id weights, const char *i
 static void every_family(void)
 {
     static const char *const names[] = {
-        "bloom",    "gpt2",      "gpt_neox", "gptj",       "llama31",    "mistral", "mixtral",
-        "opt",      "opt_350m",  "qwen2",    "qwen3",      "qwen3_moe",  "gemma2",  "gemma3",
-        "olmo2",    "cohere2",   "granite",  "glm4",       "ministral3", "hunyuan", "gpt_oss",
-        "glm4_moe", "qwen2_moe", "falcon",   "falcon_40b", "falcon_rw"};
+        "bloom",       "gpt2",          "gpt_neox",    "gptj",
+        "llama31",     "mistral",       "mixtral",     "opt",
+        "opt_350m",    "qwen2",         "qwen3",       "qwen3_moe",
+        "gemma2",      "gemma3",        "olmo2",       "cohere2",
+        "granite",     "glm4",          "ministral3",  "hunyuan",
+        "gpt_oss",     "glm4_moe",      "qwen2_moe",   "falcon",
+        "falcon_40b",  "falcon_rw",     "deepseek_v2", "deepseek_v2_lite",
+        "deepseek_v3", "glm4_moe_lite", "mistral4",    "youtu"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         same_bits(names[i], SW_FORMAT_F32, NULL);
 }
@@ -83,6 +87,7 @@ static void every_weight_format(void)
         same_bits("llama31", (enum sw_format_id)i, NULL);
         same_bits("mixtral", (enum sw_format_id)i, NULL);
         same_bits("bloom", (enum sw_format_id)i, NULL);
+        same_bits("deepseek_v3", (enum sw_format_id)i, NULL);
     }
 }
 
@@ -91,6 +96,9 @@ static void every_instruction_set(void)
     for (int isa = 0; isa <= (int)sw_cpu_isa(); isa++)
         for (int i = 0; i < SW_FORMAT_COUNT; i += FORMAT_STEP)
             same_bits("gpt_neox", (enum sw_format_id)i, sw_isa_name((enum sw_isa)isa));
+    for (int isa = 0; isa <= (int)sw_cpu_isa(); isa++)
+        for (int i = SW_FORMAT_F32; i <= SW_FORMAT_BF16; i++)
+            same_bits("glm4_moe_lite", (enum sw_format_id)i, sw_isa_name((enum sw_isa)isa));
 }
 
 SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},

@@ -73,6 +73,16 @@ static void every_family(void)
         every_mix(names[i], SW_FORMAT_F32);
 }
 
+/* Of a smaller vocabulary. */
+static void latents(void)
+{
+    make_ids();
+    for (int i = 0; i < N_IDS; i++)
+        ids[i] %= 131;
+    every_mix("deepseek_v2", SW_FORMAT_F32);
+    every_mix("glm4_moe_lite", SW_FORMAT_Q8_0);
+}
+
 /* With experts every fourth: their code is the same for all. */
 static void every_weight_format(void)
 {
@@ -419,8 +429,9 @@ static void memory_that_is_not_there(void)
     CU_ASSERT(at > 8 && at < 100);
 }
 
-SW_UNIT_TESTS({"every family", every_family}, {"every weight format", every_weight_format},
-              {"several ranks", several_ranks}, {"mixed batches", mixed_batches},
+SW_UNIT_TESTS({"every family", every_family}, {"latents", latents},
+              {"every weight format", every_weight_format}, {"several ranks", several_ranks},
+              {"mixed batches", mixed_batches},
               {"layers pass no more than needed", layers_pass_no_more_than_needed},
               {"streamed layers are spread", streamed_layers_are_spread},
               {"prompts pass from so many rows on", prompts_pass_from_so_many_rows_on},

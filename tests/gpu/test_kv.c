@@ -31,7 +31,7 @@ static struct sw_gpu_kv gpu_kv(const struct world *w)
 
 static struct sw_kv cpu_kv(const struct world *w)
 {
-    return (struct sw_kv){w->format, w->slots, w->heads, w->head_dim, w->context, w->want};
+    return (struct sw_kv){w->format, w->slots, w->heads, w->head_dim, w->context, w->want, 0};
 }
 
 static void same(struct world *w)

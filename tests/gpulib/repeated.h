@@ -49,7 +49,7 @@ static inline struct layer layer_open(struct sw_backend *b, enum sw_format_id fo
     k.d_h = room(b, LAYER_ROWS * LAYER_HIDDEN * sizeof(float));
     k.d_qkv = room(b, LAYER_ROWS * LAYER_QKV * sizeof(float));
     k.d_attention = room(b, LAYER_ROWS * LAYER_Q * sizeof(float));
-    k.kv = (struct sw_kv){SW_F32, LAYER_SLOTS, LAYER_KV_HEADS, LAYER_HEAD, LAYER_CONTEXT, NULL};
+    k.kv = (struct sw_kv){SW_F32, LAYER_SLOTS, LAYER_KV_HEADS, LAYER_HEAD, LAYER_CONTEXT, NULL, 0};
     const size_t bytes =
         sw_kv_bytes(SW_F32, LAYER_SLOTS, LAYER_KV_HEADS, LAYER_HEAD, LAYER_CONTEXT);
     float *cache = floats((int64_t)(bytes / sizeof(float)), 5);

@@ -491,7 +491,7 @@ static void heads_agree(void)
             float *d_table = copied_floats(b, table, CONTEXT * 64),
                   *d_x = copied_floats(b, x, N * LD), *d_norms = copied_floats(b, norms, 2 * DIM),
                   *d_cache = copied_floats(b, nothing, n_cache);
-            const struct sw_kv kv = {SW_F32, 3, KV_HEADS, DIM, CONTEXT, d_cache};
+            const struct sw_kv kv = {SW_F32, 3, KV_HEADS, DIM, CONTEXT, d_cache, 0};
             const struct sw_heads heads = {.d_q = d_x,
                                            .d_k = d_x + HEADS * DIM,
                                            .d_v = d_x + (HEADS + KV_HEADS) * DIM,
@@ -538,7 +538,7 @@ static float *attended(struct sw_backend *b, const struct heads *h, const float 
         slopes[i] = 0.01f * (float)(i + 1);
     float *d_qkv = copied_floats(b, qkv, n * ld), *d_out = room(b, (size_t)(n * q_ld) * 4),
           *d_slopes = copied_floats(b, slopes, 16);
-    struct sw_kv kv = {h->kv, 2, h->n_kv_heads, h->head_dim, CONTEXT, room(b, bytes)};
+    struct sw_kv kv = {h->kv, 2, h->n_kv_heads, h->head_dim, CONTEXT, room(b, bytes), 0};
     const struct sw_attention a = {.n_heads = h->n_heads,
                                    .scale = 0.2f,
                                    .window = h->window,

@@ -151,7 +151,7 @@ static void attention(struct bench *bench, enum sw_dtype format, int n_kv, int64
                       int64_t n)
 {
     const int heads = 32, dim = 64;
-    struct sw_kv kv = {format, 1, n_kv, dim, context, NULL};
+    struct sw_kv kv = {format, 1, n_kv, dim, context, NULL, 0};
     const size_t bytes = sw_kv_bytes(format, 1, n_kv, dim, context);
     kv.d_data = device(bench, bytes);
     memset(kv.d_data, 0, bytes);
@@ -191,7 +191,7 @@ static void small_ones(struct bench *bench, int64_t n)
     static float cos_sin[64 * 2 * 512], weight[5632];
     const struct sw_span span = {0, 0, 0, n};
     const size_t bytes = sw_kv_bytes(SW_F16, 1, 1, 64, 512);
-    struct sw_kv kv = {SW_F16, 1, 1, 64, 512, NULL};
+    struct sw_kv kv = {SW_F16, 1, 1, 64, 512, NULL, 0};
     const struct sw_heads heads = {.d_q = bench->x,
                                    .d_k = bench->y,
                                    .d_v = bench->y,

@@ -19,7 +19,7 @@ import tempfile
 
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
 import reference
 from tiny_specs import SPECS
@@ -43,7 +43,7 @@ def write_json(path, value):
 
 def shapes_of(directory):
     """Name to shape as transformers itself saves a model of this config."""
-    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(directory))
+    model = reference.class_of(directory)._from_config(AutoConfig.from_pretrained(directory))
     with tempfile.TemporaryDirectory() as scratch:
         model.float().save_pretrained(scratch)
         saved = load_file(os.path.join(scratch, "model.safetensors"))

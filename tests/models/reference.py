@@ -22,9 +22,15 @@ transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 
 
+def class_of(directory):
+    """What config.json asks for: AutoModelForCausalLM does not know those that are a part of other models."""
+    names = transformers.AutoConfig.from_pretrained(directory, local_files_only=True).architectures or [""]
+    return getattr(transformers, names[0], transformers.AutoModelForCausalLM)
+
+
 def load(directory, attention="eager"):
     """The model in float32, or as bitsandbytes has it, with plain attention unless it says otherwise, and what the loader had to say about its keys."""
-    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+    model, info = class_of(directory).from_pretrained(
         directory,
         dtype=torch.float32,
         attn_implementation=attention,

@@ -2,6 +2,27 @@
 
 from tiny_dense import YARN, spec
 
+# Heads of latent attention (MLA): 5 of 10 + 6 elements, of which the 6 have rope; latents of 24.
+LATENT = {
+    "hidden_size": 40,
+    "kv_lora_rank": 24,
+    "num_attention_heads": 5,
+    "num_key_value_heads": 5,
+    "qk_nope_head_dim": 10,
+    "qk_rope_head_dim": 6,
+    "v_head_dim": 7,
+}
+
+MSCALE = {
+    "type": "yarn",
+    "factor": 4.0,
+    "original_max_position_embeddings": 32,
+    "beta_fast": 4.0,
+    "beta_slow": 1.0,
+    "mscale": 0.5,
+    "mscale_all_dim": 0.8,
+}
+
 SPECS = [
     spec("gpt_oss", "GptOssForCausalLM", "sinks, experts in one tensor with gate and up by turns, biases everywhere, clamped SiLU, YaRN",
          [{"num_experts_per_tok": 2}, {"sliding_window": 5}, {"rope_scaling": YARN | {"truncate": True, "factor": 2.0}}],
@@ -41,4 +62,41 @@ SPECS = [
     spec("olmoe", "OlmoeForCausalLM", "norms over rows of q and k, shares not renormalised",
          [{"num_experts_per_tok": 3}], model_type="olmoe", num_experts=5, num_experts_per_tok=2, intermediate_size=19, norm_topk_prob=False,
          attention_bias=False, clip_qkv=None, rms_norm_eps=1e-5, hidden_act="silu"),
+    spec("deepseek_v2", "DeepseekV2ForCausalLM", "latents of q and of k and v, the best groups by their best expert, a factor, YaRN with mscale",
+         [{"topk_group": 2}, {"topk_method": "greedy"}, {"routed_scaling_factor": 1.0},
+          {"rope_scaling": MSCALE | {"mscale_all_dim": 0.3}}, {"first_k_dense_replace": 0}],
+         model_type="deepseek_v2", **LATENT, q_lora_rank=18, n_routed_experts=6, num_experts_per_tok=2, moe_intermediate_size=17,
+         n_shared_experts=2, n_group=3, topk_group=1, topk_method="group_limited_greedy", scoring_func="softmax", norm_topk_prob=False,
+         routed_scaling_factor=4.0, first_k_dense_replace=1, moe_layer_freq=1, rms_norm_eps=1e-6, hidden_act="silu",
+         rope_scaling=MSCALE),
+    spec("deepseek_v2_lite", "DeepseekV2ForCausalLM", "the same with queries as they are, the best experts of all",
+         [{"num_experts_per_tok": 2}, {"rope_scaling": MSCALE | {"mscale": 1.0, "factor": 2.0}}],
+         model_type="deepseek_v2", **(LATENT | {"kv_lora_rank": 22, "v_head_dim": 9}), q_lora_rank=None, n_routed_experts=5,
+         num_experts_per_tok=3, moe_intermediate_size=17, n_shared_experts=1, n_group=1, topk_group=1, topk_method="greedy",
+         scoring_func="softmax", norm_topk_prob=False, routed_scaling_factor=1.0, first_k_dense_replace=1, moe_layer_freq=1,
+         rms_norm_eps=1e-6, hidden_act="silu", rope_scaling=MSCALE),
+    spec("deepseek_v3", "DeepseekV3ForCausalLM", "sigmoids with a correction, two groups by their two best experts, a factor, YaRN with mscale",
+         [{"topk_group": 2}, {"routed_scaling_factor": 1.0}, {"norm_topk_prob": False}, {"rope_interleave": False},
+          {"rope_scaling": MSCALE | {"mscale_all_dim": 0.3}}],
+         model_type="deepseek_v3", **LATENT, q_lora_rank=18, n_routed_experts=6, num_experts_per_tok=2, moe_intermediate_size=17,
+         n_shared_experts=1, n_group=2, topk_group=1, topk_method="noaux_tc", scoring_func="sigmoid", norm_topk_prob=True,
+         routed_scaling_factor=2.5, first_k_dense_replace=1, moe_layer_freq=1, rms_norm_eps=1e-6, hidden_act="silu",
+         rope_scaling=MSCALE | {"mscale": 1.0, "mscale_all_dim": 1.0}),
+    spec("glm4_moe_lite", "Glm4MoeLiteForCausalLM", "the same without groups and YaRN, an odd latent, values wider than the queries' plain part, a list of dense layers",
+         [{"mlp_layer_types": ["dense", "sparse", "sparse"]}, {"num_experts_per_tok": 3}, {"rope_interleave": False}],
+         model_type="glm4_moe_lite", **(LATENT | {"kv_lora_rank": 21, "v_head_dim": 15}), q_lora_rank=18, n_routed_experts=5, num_experts_per_tok=2,
+         moe_intermediate_size=17, n_shared_experts=1, n_group=1, topk_group=1, topk_method="noaux_tc", norm_topk_prob=True,
+         routed_scaling_factor=1.8, mlp_layer_types=["dense", "sparse", "dense"], rms_norm_eps=1e-5, hidden_act="silu",
+         drop=("rope_theta",), rope_parameters={"rope_theta": 1000000.0, "rope_type": "default"}),
+    spec("mistral4", "Mistral4ForCausalLM", "a softmax whose shares are renormalised, queries that grow with the position, no dense layer",
+         [{"num_experts_per_tok": 3}, {"topk_group": 2}, {"norm_topk_prob": False}],
+         model_type="mistral4", **LATENT, q_lora_rank=18, n_routed_experts=6, num_experts_per_tok=2, moe_intermediate_size=17,
+         n_shared_experts=1, n_group=2, topk_group=1, norm_topk_prob=True, routed_scaling_factor=1.0, first_k_dense_replace=0,
+         rms_norm_eps=1e-6, hidden_act="silu", num_hidden_layers=2, drop=("rope_theta",),
+         rope_parameters=MSCALE | {"type": "yarn", "rope_theta": 10000.0, "mscale": 1.0, "mscale_all_dim": 1.0,
+                                   "llama_4_scaling_beta": 0.4, "original_max_position_embeddings": 16}),
+    spec("youtu", "YoutuForCausalLM", "latents in a dense model; tied",
+         [{"rope_interleave": False}, {"rope_theta": 100.0}],
+         model_type="youtu", **LATENT, q_lora_rank=18, rms_norm_eps=1e-6, hidden_act="silu", num_hidden_layers=2,
+         tie_word_embeddings=True, drop=("pad_token_id",)),
 ]

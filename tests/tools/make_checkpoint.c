@@ -47,6 +47,20 @@ static bool listed(const struct job *job, const char *name)
     return false;
 }
 
+/* Rows and columns of the numbers. Of a tensor that several weights are parts of they are its own.
+ */
+static int64_t rows_of(const struct item *item)
+{
+    const struct sw_weight_source *source = &item->spec->sources[item->source];
+    return source->of ? source->of : source->rows;
+}
+
+static int64_t cols_of(const struct item *item)
+{
+    const struct sw_weight_source *source = &item->spec->sources[item->source];
+    return source->of && source->transposed ? source->rows : item->spec->cols;
+}
+
 static enum sw_status list_part(struct job *job, int layer)
 {
     const struct sw_weight_spec *specs;
@@ -55,8 +69,8 @@ static enum sw_status list_part(struct job *job, int layer)
         for (int s = 0; s < specs[w].n_sources; s++) {
             char name[SW_TENSOR_NAME_MAX];
             sw_weight_tensor_name(job->model, &specs[w], s, name);
-            if (layer == SW_GLOBAL && listed(job, name))
-                continue; /* a tied head */
+            if ((layer == SW_GLOBAL || specs[w].sources[s].of) && listed(job, name))
+                continue; /* a tied head, or of a tensor that another weight has a part of, too */
             if (job->n == job->capacity) {
                 job->capacity = job->capacity ? 2 * job->capacity : 64;
                 struct item *more = realloc(job->items, job->capacity * sizeof *more);
@@ -67,7 +81,7 @@ static enum sw_status list_part(struct job *job, int layer)
             struct item *item = &job->items[job->n++];
             *item = (struct item){.spec = &specs[w], .source = s};
             memcpy(item->name, name, sizeof name);
-            item->bytes = (uint64_t)specs[w].sources[s].rows * (uint64_t)specs[w].cols *
+            item->bytes = (uint64_t)rows_of(item) * (uint64_t)cols_of(item) *
                           sw_dtype_info(dtype_of(job, item))->bits / 8;
         }
     return SW_OK;
@@ -111,12 +125,13 @@ static enum sw_status write_item(const struct job *job, const struct item *item,
                                  struct sw_safetensors_writer *writer)
 {
     const struct sw_weight_source *source = &item->spec->sources[item->source];
-    const int64_t rows = source->rows, cols = item->spec->cols, n = rows * cols;
+    const bool turns = source->transposed && !source->of;
+    const int64_t rows = rows_of(item), cols = cols_of(item), n = rows * cols;
     const enum sw_dtype dtype = dtype_of(job, item);
     const size_t element = sw_dtype_info(dtype)->bits / 8;
-    const int64_t step = source->transposed ? n : n < CHUNK_ELEMENTS ? n : CHUNK_ELEMENTS;
+    const int64_t step = turns ? n : n < CHUNK_ELEMENTS ? n : CHUNK_ELEMENTS;
     float *values = malloc((size_t)step * sizeof *values);
-    float *turned = source->transposed ? malloc((size_t)step * sizeof *turned) : values;
+    float *turned = turns ? malloc((size_t)step * sizeof *turned) : values;
     void *stored = malloc((size_t)step * element);
     enum sw_status status = SW_OK;
     if (!values || !turned || !stored)
@@ -124,7 +139,7 @@ static enum sw_status write_item(const struct job *job, const struct item *item,
     for (int64_t at = 0; at < n && status == SW_OK; at += step) {
         const int64_t now = n - at < step ? n - at : step;
         sw_weights_random(job->model, item->spec, item->source, at, now, values);
-        for (int64_t r = 0; r < rows && source->transposed; r++)
+        for (int64_t r = 0; r < rows && turns; r++)
             for (int64_t c = 0; c < cols; c++)
                 turned[c * rows + r] = values[r * cols + c];
         convert(dtype, turned, now, stored);
@@ -148,13 +163,14 @@ static enum sw_status write_shard(const struct job *job, int shard)
     for (size_t i = 0; i < job->n; i++) {
         const struct item *item = &job->items[i];
         const struct sw_weight_source *source = &item->spec->sources[item->source];
+        const bool turns = source->transposed && !source->of;
         if (item->shard != shard)
             continue;
         specs[n] = (struct sw_safetensors_spec){.name = item->name,
                                                 .dtype = dtype_of(job, item),
                                                 .rank = item->spec->is_matrix ? 2 : 1};
-        specs[n].shape[0] = source->transposed ? item->spec->cols : source->rows;
-        specs[n++].shape[1] = source->transposed ? source->rows : item->spec->cols;
+        specs[n].shape[0] = turns ? cols_of(item) : rows_of(item);
+        specs[n++].shape[1] = turns ? rows_of(item) : cols_of(item);
     }
     snprintf(path, sizeof path, "%s/%s", job->dir, shard_name(job, shard, name, sizeof name));
     enum sw_status status = sw_safetensors_writer_open(path, specs, n, &writer);
