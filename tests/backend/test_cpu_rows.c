@@ -154,14 +154,15 @@ static void check_rope(enum sw_isa isa, bool interleaved, int rotary)
     const size_t head = sw_kv_bytes(SW_F32, 1, 1, DIM, CONTEXT) / sizeof(float);
     float *cache = device(b, 2 * HEADS * head * sizeof *cache);
     const struct sw_kv kv = {SW_F32, 2, HEADS, DIM, CONTEXT, cache, 0};
-    const struct sw_heads heads = {.d_q = x,
-                                   .d_k = k,
-                                   .d_v = was,
-                                   .ld = HEADS * DIM,
-                                   .q_head = DIM,
-                                   .kv_head = DIM,
-                                   .n_heads = HEADS,
-                                   .rope = {rotary, interleaved, table}};
+    const struct sw_heads heads = {
+        .d_q = x,
+        .d_k = k,
+        .d_v = was,
+        .ld = HEADS * DIM,
+        .q_head = DIM,
+        .kv_head = DIM,
+        .n_heads = HEADS,
+        .rope = {.rotary_dim = rotary, .interleaved = interleaved, .d_cos_sin = table}};
     b->ops->place_heads(b, &heads, &kv, spans, 2);
     for (int r = 0; r < N; r++)
         for (int h = 0; h < HEADS; h++)

@@ -97,7 +97,7 @@ static inline enum sw_status layer_enqueue(void *context)
                                    .q_head = LAYER_HEAD,
                                    .kv_head = LAYER_HEAD,
                                    .n_heads = LAYER_HEADS,
-                                   .rope = {LAYER_HEAD, false, k->d_rope}};
+                                   .rope = {.rotary_dim = LAYER_HEAD, .d_cos_sin = k->d_rope}};
     b->ops->place_heads(b, &heads, &k->kv, k->spans, k->n);
     b->ops->attend(b, &a, &k->kv, k->spans, k->n);
     b->ops->matmul(b, &k->out, NULL, k->d_attention, LAYER_Q, k->n, k->d_x, LAYER_HIDDEN, true);

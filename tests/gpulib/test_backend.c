@@ -502,7 +502,9 @@ static void heads_agree(void)
                                            .d_q_norm = mode < 6 ? d_norms : NULL,
                                            .d_k_norm = mode < 6 ? d_norms + DIM : NULL,
                                            .eps = 1e-5f,
-                                           .rope = {mode % 4 ? 64 : 0, mode % 2, d_table}};
+                                           .rope = {.rotary_dim = mode % 4 ? 64 : 0,
+                                                    .interleaved = mode % 2,
+                                                    .d_cos_sin = d_table}};
             b->ops->place_heads(b, &heads, &kv, spans, n_spans);
             result[k] = taken(b, d_x, N * LD);
             cache[k] = taken(b, d_cache, n_cache);

@@ -199,7 +199,7 @@ static void small_ones(struct bench *bench, int64_t n)
                                    .q_head = 64,
                                    .kv_head = 64,
                                    .n_heads = 31,
-                                   .rope = {64, false, cos_sin}};
+                                   .rope = {.rotary_dim = 64, .d_cos_sin = cos_sin}};
     const int calls = n > 8 ? 20 : 2000;
     double t = seconds_now();
     for (int i = 0; i < calls; i++)
