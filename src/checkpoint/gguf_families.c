@@ -3,6 +3,28 @@
 
 #include <string.h>
 
+/* The norm between attention and MLP, by where it is and not by what it is of. */
+static const struct sw_names norm_behind = {.mlp_norm = "blk.#.post_attention_norm"};
+static const struct sw_names falcon_names = {.attn_norm_aside = "blk.#.attn_norm_2",
+                                             .mlp_norm_aside = "blk.#.attn_norm"};
+/* Its folders have gate and up in one tensor. */
+static const struct sw_names granitemoe_names = {.expert_gate = "blk.#.ffn_gate_exps.@"};
+
+#define T5_STACK(stack)                                                                            \
+    .attn_norm = stack ".blk.#.attn_norm", .q = stack ".blk.#.attn_q", .k = stack ".blk.#.attn_k", \
+    .v = stack ".blk.#.attn_v", .out = stack ".blk.#.attn_o", .bias = stack ".blk.0.attn_rel_b",   \
+    .mlp_norm = stack ".blk.#.ffn_norm", .gate = stack ".blk.#.ffn_gate",                          \
+    .up = stack ".blk.#.ffn_up", .plain_up = stack ".blk.#.ffn_up",                                \
+    .down = stack ".blk.#.ffn_down"
+static const struct sw_names t5_encoder = {T5_STACK("enc"), .memory_norm = "enc.output_norm"};
+static const struct sw_names t5_decoder = {T5_STACK("dec"),
+                                           .final_norm = "dec.output_norm",
+                                           .cross_norm = "dec.blk.#.cross_attn_norm",
+                                           .cross_q = "dec.blk.#.cross_attn_q",
+                                           .cross_k = "dec.blk.#.cross_attn_k",
+                                           .cross_v = "dec.blk.#.cross_attn_v",
+                                           .cross_out = "dec.blk.#.cross_attn_o"};
+
 static const struct sw_gguf_family gguf_families[] = {
     {.architecture = "llama",
      .model_type = "llama",
@@ -26,7 +48,11 @@ static const struct sw_gguf_family gguf_families[] = {
      .read_only = true,
      .windows = true,
      .wide_heads = 256},
-    {.architecture = "olmo2", .model_type = "olmo2", .read_only = true},
+    {.architecture = "olmo2",
+     .model_type = "olmo2",
+     .window_type = "olmo3",
+     .read_only = true,
+     .windows = true},
     {.architecture = "granite", .model_type = "granite", .read_only = true, .interleaved = true},
     {.architecture = "command-r", .model_type = "cohere", .read_only = true},
     {.architecture = "cohere2", .model_type = "cohere2", .read_only = true, .windows = true},
@@ -37,6 +63,38 @@ static const struct sw_gguf_family gguf_families[] = {
     {.architecture = "nemotron", .model_type = "nemotron", .read_only = true},
     {.architecture = "hunyuan-dense", .model_type = "hunyuan_v1_dense", .read_only = true},
     {.architecture = "ernie4_5", .model_type = "ernie4_5", .read_only = true},
+    {.architecture = "falcon",
+     .model_type = "falcon",
+     .read_only = true,
+     .stacked = true,
+     .own = &falcon_names},
+    {.architecture = "phi3", .model_type = "phi3", .read_only = true, .windows = true},
+    {.architecture = "seed_oss", .model_type = "seed_oss", .read_only = true, .own = &norm_behind},
+    {.architecture = "mistral3",
+     .model_type = "ministral3",
+     .read_only = true,
+     .interleaved = true},
+    {.architecture = "gpt-oss",
+     .model_type = "gpt_oss",
+     .read_only = true,
+     .windows = true,
+     .whole_ramp = true,
+     .own = &norm_behind},
+    {.architecture = "qwen2moe", .model_type = "qwen2_moe", .read_only = true, .raw_shares = true},
+    {.architecture = "olmoe", .model_type = "olmoe", .read_only = true, .raw_shares = true},
+    {.architecture = "granitemoe",
+     .model_type = "granitemoe",
+     .read_only = true,
+     .interleaved = true,
+     .own = &granitemoe_names},
+    {.architecture = "glm4moe", .model_type = "glm4_moe", .read_only = true, .own = &norm_behind},
+    {.architecture = "ernie4_5-moe", .model_type = "ernie4_5_moe", .read_only = true},
+    {.architecture = "minimax-m2", .model_type = "minimax_m2", .read_only = true},
+    {.architecture = "t5",
+     .model_type = "t5",
+     .read_only = true,
+     .own = &t5_decoder,
+     .encoder = &t5_encoder},
 };
 
 static const struct sw_gguf_name gguf_names[] = {
@@ -67,6 +125,15 @@ static const struct sw_gguf_name gguf_names[] = {
     NAME(expert_gate, "blk.#.ffn_gate_exps.@"),
     NAME(expert_up, "blk.#.ffn_up_exps.@"),
     NAME(expert_down, "blk.#.ffn_down_exps.@"),
+    NAME(router_correction, "blk.#.exp_probs_b.bias"),
+    NAME(expert_gate_bias, "blk.#.ffn_gate_exps.@.bias"),
+    NAME(expert_up_bias, "blk.#.ffn_up_exps.@.bias"),
+    NAME(expert_down_bias, "blk.#.ffn_down_exps.@.bias"),
+    NAME(shared_gate, "blk.#.ffn_gate_shexp"),
+    NAME(shared_up, "blk.#.ffn_up_shexp"),
+    NAME(shared_down, "blk.#.ffn_down_shexp"),
+    NAME(shared_router, "blk.#.ffn_gate_inp_shexp"),
+    NAME(sinks, "blk.#.attn_sinks.weight"),
 #undef NAME
 };
 
@@ -94,6 +161,19 @@ static const char *const gguf_keys[SW_KEY_COUNT] = {
     [SW_KEY_EXPERTS] = "expert_count",
     [SW_KEY_EXPERTS_USED] = "expert_used_count",
     [SW_KEY_EXPERT_FFN] = "expert_feed_forward_length",
+    [SW_KEY_NORM_TOPK] = "expert_weights_norm",
+    [SW_KEY_ROUTED_SCALE] = "expert_weights_scale",
+    [SW_KEY_GROUPS] = "expert_group_count",
+    [SW_KEY_GROUPS_USED] = "expert_group_used_count",
+    [SW_KEY_SHARED] = "expert_shared_count",
+    [SW_KEY_SHARED_FFN] = "expert_shared_feed_forward_length",
+    [SW_KEY_FIRST_ROUTED] = "leading_dense_block_count",
+    [SW_KEY_SPARSE_STEP] = "interleave_moe_layer_step",
+    [SW_KEY_LAYER_TYPES] = "attention.sliding_window_pattern",
+    [SW_KEY_QUERY_SLOPE] = "attention.temperature_scale",
+    [SW_KEY_DECODER_LAYERS] = "decoder_block_count",
+    [SW_KEY_BUCKETS] = "attention.relative_buckets_count",
+    [SW_KEY_DECODER_START] = "decoder_start_token_id",
 };
 static const char *const gguf_eps[] = {[SW_NORM_LAYER] = "attention.layer_norm_epsilon",
                                        [SW_NORM_RMS] = "attention.layer_norm_rms_epsilon"};

@@ -14,21 +14,44 @@ static bool gguf_has(const struct sw_tensors *tensors, const char *name)
     return sw_tensors_find(tensors, name) != NULL;
 }
 
-static void gguf_name_tensors(struct sw_names *names)
+static const char **gguf_name_at(struct sw_names *names, size_t at)
 {
+    return (const char **)(void *)((char *)names + at);
+}
+
+static void gguf_name_tensors(const struct sw_gguf_family *family, struct sw_arch *arch)
+{
+    struct sw_names *names = &arch->names, own = {0};
     const struct sw_gguf_name *row;
-    for (int i = 0; (row = sw_gguf_name_row(i)); i++) {
-        const char **name = (const char **)(void *)((char *)names + row->at);
-        if (*name)
-            *name = row->name;
-    }
+    for (int i = 0; (row = sw_gguf_name_row(i)); i++)
+        if (*gguf_name_at(names, row->at))
+            *gguf_name_at(names, row->at) = row->name;
+    if (family->own)
+        own = *family->own;
+    for (size_t at = 0; at < sizeof own; at += sizeof(const char *)) /* it has nothing else */
+        if (*gguf_name_at(&own, at))
+            *gguf_name_at(names, at) = *gguf_name_at(&own, at);
     names->prefix = "";
     names->head_alias = NULL;
+    arch->encoder = family->encoder;
+}
+
+/* What its tensors say of a file: the norms that it has, and whether there are gates. */
+static void gguf_see_tensors(const struct sw_tensors *tensors, struct sw_arch *arch)
+{
+    if (arch->keys[SW_KEY_QK_NORM].name && !gguf_has(tensors, "blk.0.attn_q_norm.weight"))
+        arch->names.q_norm = arch->names.k_norm = NULL;
+    if (!arch->gate_by_config)
+        return;
+    arch->gate_by_config = false;
+    arch->gated = gguf_has(tensors, "dec.blk.0.ffn_gate.weight");
+    arch->activation = arch->gated ? SW_ACT_GELU_TANH : arch->activation;
 }
 
 /* What a file of this family holds otherwise than a config.json would tell. */
 static void gguf_name_keys(const struct sw_tensors *tensors, struct sw_arch *arch)
 {
+    const struct sw_tensor *shared = sw_tensors_find(tensors, "blk.0.ffn_up_shexp.weight");
     struct sw_arch_key *keys = arch->keys;
     for (int k = 0; k < SW_KEY_COUNT; k++) {
         const bool had = keys[k].name || keys[k].absent != 0;
@@ -47,7 +70,11 @@ static void gguf_name_keys(const struct sw_tensors *tensors, struct sw_arch *arc
     keys[SW_KEY_QKV_BIAS].absent =
         gguf_has(tensors, "blk.0.attn_q.bias") || gguf_has(tensors, "blk.0.attn_qkv.bias");
     keys[SW_KEY_MLP_BIAS].absent = gguf_has(tensors, "blk.0.ffn_up.bias");
-    keys[SW_KEY_NORM_TOPK].absent = 1; /* as ggml computes it for the families above */
+    keys[SW_KEY_ROPE].absent = 0; /* what is not there is not scaled */
+    keys[SW_KEY_MULTI_QUERY].absent = 0;
+    keys[SW_KEY_GROUPED].absent = gguf_has(tensors, "blk.0.attn_norm_2.weight");
+    if (shared && keys[SW_KEY_SHARED_FFN].name)
+        keys[SW_KEY_SHARED_FFN].absent = (double)shared->shape[0];
     arch->out_bias = gguf_has(tensors, "blk.0.attn_output.bias");
     arch->head_bias = gguf_has(tensors, "output.bias");
     arch->norm_plus_one = false; /* whoever wrote the file has added it */
@@ -61,6 +88,9 @@ static void gguf_name_own_keys(const struct sw_gguf_family *family, const json_t
     int64_t width = 0, heads = 0, length = 0;
     if (!family->windows)
         keys[SW_KEY_WINDOW].name = NULL;
+    if (!json_is_array(json_object_get(root, "attention.sliding_window_pattern")))
+        keys[SW_KEY_LAYER_TYPES].name = NULL;
+    keys[SW_KEY_NORM_TOPK].absent = !family->raw_shares; /* as ggml computes it */
     keys[SW_KEY_QUERY_SCALAR].absent = 0;
     (void)sw_json_integer(json_object_get(root, "embedding_length"), 1, INT32_MAX, &width);
     (void)sw_json_integer(json_object_get(root, "attention.head_count"), 1, INT32_MAX, &heads);
@@ -81,6 +111,18 @@ static enum sw_status gguf_check_norms(const struct sw_tensors *tensors, const s
 
 /* ---- the header's values as a config.json would have them */
 
+#define LIST_MAX 10000 /* no model has more layers */
+
+/* A list of true and false, one a layer; empty where it is something else. */
+static json_t *gguf_json_list(const struct sw_gguf_value *value)
+{
+    json_t *list = json_array();
+    bool is;
+    for (uint64_t i = 0; list && value->count <= LIST_MAX && sw_gguf_bool(value, i, &is); i++)
+        json_array_append_new(list, json_boolean(is));
+    return list;
+}
+
 /* A new reference; null for what no number of a config.json can be; NULL: no memory. */
 static json_t *gguf_json(const struct sw_gguf_value *value)
 {
@@ -89,7 +131,7 @@ static json_t *gguf_json(const struct sw_gguf_value *value)
     double number;
     bool is;
     if (value->is_array)
-        return json_array();
+        return gguf_json_list(value);
     if (sw_gguf_text(value, 0, &text))
         return json_stringn_nocheck(text.bytes, text.length);
     if (sw_gguf_bool(value, 0, &is))
@@ -106,13 +148,74 @@ static bool gguf_is_none(const struct sw_gguf_value *value)
     return sw_gguf_text(value, 0, &text) && strcmp(text.bytes, "none") == 0;
 }
 
-/* "ARCHITECTURE.KEY" becomes KEY; "rope.scaling.X" becomes X of an object "rope.scaling". */
+/* "ARCHITECTURE.KEY" becomes KEY; "rope.scaling.X" becomes X of an object "rope.scaling", as
+ * transformers calls it. */
 static bool gguf_add_member(json_t *root, json_t *scaling, const char *key, json_t *value)
 {
     static const char rope[] = "rope.scaling.";
-    const bool is_rope = strncmp(key, rope, sizeof rope - 1) == 0;
-    return json_object_set_new_nocheck(is_rope ? scaling : root,
-                                       key + (is_rope ? sizeof rope - 1 : 0), value) == 0;
+    static const struct {
+        const char *here, *there;
+    } names[] = {{"original_context_length", "original_max_position_embeddings"},
+                 {"attn_factor", "attention_factor"},
+                 {"yarn_attn_factor", "attention_factor"},
+                 {"yarn_beta_fast", "beta_fast"},
+                 {"yarn_beta_slow", "beta_slow"},
+                 {"yarn_log_multiplier", "mscale_all_dim"}};
+    if (strncmp(key, rope, sizeof rope - 1) != 0)
+        return json_object_set_new_nocheck(root, key, value) == 0;
+    key += sizeof rope - 1;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(key, names[i].here) == 0)
+            key = names[i].there;
+    return json_object_set_new_nocheck(scaling, key, value) == 0;
+}
+
+static enum sw_status gguf_read_floats(const struct sw_tensors *tensors,
+                                       const struct sw_tensor *tensor, size_t n, float *out)
+{
+    struct sw_source source;
+    if (tensor->dtype != SW_F32 || tensor->blocks || tensor->bytes != n * sizeof *out)
+        return sw_fail(SW_EMODEL, "%s is not %zu elements of F32", tensor->name, n);
+    SW_TRY(sw_source_open(tensors->files[tensor->file].path, &source));
+    const enum sw_status status = sw_source_read(&source, tensor->offset, out, tensor->bytes);
+    sw_source_close(&source);
+    return status;
+}
+
+#define FACTORS_MAX 4096
+
+/* LongRoPE's factors, which are tensors here. */
+static enum sw_status gguf_add_factors(const struct sw_tensors *tensors, json_t *scaling)
+{
+    static const char *const names[][2] = {{"rope_factors_short.weight", "short_factor"},
+                                           {"rope_factors_long.weight", "long_factor"}};
+    for (size_t i = 0; i < 2; i++) {
+        float factors[FACTORS_MAX];
+        const struct sw_tensor *tensor = sw_tensors_find(tensors, names[i][0]);
+        if (!tensor || tensor->bytes > sizeof factors)
+            continue;
+        const size_t n = tensor->bytes / sizeof *factors;
+        SW_TRY(gguf_read_floats(tensors, tensor, n, factors));
+        json_t *list = json_array();
+        for (size_t k = 0; list && k < n; k++)
+            json_array_append_new(list, json_real((double)factors[k]));
+        if (json_array_size(list) != n ||
+            (!json_object_get(scaling, "type") &&
+             json_object_set_new(scaling, "type", json_string("longrope")) != 0) ||
+            json_object_set_new(scaling, names[i][1], list) != 0)
+            return sw_fail(SW_ENOMEM, "no memory for %zu factors of rope", n);
+    }
+    return SW_OK;
+}
+
+/* Layers that only guess further tokens, behind those of the model, are not run. */
+static bool gguf_leave_guesses(json_t *root)
+{
+    int64_t all = 0, guesses = 0;
+    (void)sw_json_integer(json_object_get(root, "block_count"), 0, INT32_MAX, &all);
+    (void)sw_json_integer(json_object_get(root, "nextn_predict_layers"), 0, INT32_MAX, &guesses);
+    return guesses == 0 || guesses >= all ||
+           json_object_set_new_nocheck(root, "block_count", json_integer(all - guesses)) == 0;
 }
 
 /* The vocabulary is what the embedding has rows for: some files lack the key. */
@@ -135,7 +238,10 @@ static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *
         if (strncmp(key, architecture, n) == 0 && key[n] == '.' && !gguf_is_none(value))
             ok = gguf_add_member(root, scaling, key + n + 1, gguf_json(value));
     }
-    ok = ok && gguf_add_vocabulary(tensors, root) &&
+    /* llama.cpp takes the other one for 1. */
+    if (ok && json_object_get(scaling, "mscale_all_dim"))
+        ok = json_object_set_new_nocheck(scaling, "mscale", json_real(1)) == 0;
+    ok = ok && gguf_add_vocabulary(tensors, root) && gguf_leave_guesses(root) &&
          json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
     json_decref(scaling);
     if (ok)
@@ -148,7 +254,7 @@ static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *
 
 static enum sw_status gguf_unknown(const char *architecture)
 {
-    char known[512] = "";
+    char known[2048] = "";
     size_t used = 0;
     const struct sw_gguf_family *family;
     for (int i = 0; (family = sw_gguf_family_row(i)); i++)
@@ -164,19 +270,13 @@ static enum sw_status gguf_read_rope(const struct sw_tensors *tensors, struct sw
 {
     const struct sw_tensor *tensor = sw_tensors_find(tensors, "rope_freqs.weight");
     const size_t n = (size_t)model->dims.rotary_dim / 2;
-    struct sw_source source;
     if (!tensor || model->arch->position != SW_POS_ROPE)
         return SW_OK;
-    if (tensor->dtype != SW_F32 || tensor->blocks || tensor->bytes != n * sizeof(float))
-        return sw_fail(SW_EMODEL, "rope_freqs.weight is not %zu elements of F32", n);
+    free(model->rope_divisors);
     model->rope_divisors = malloc(n * sizeof *model->rope_divisors);
     if (!model->rope_divisors)
         return sw_fail(SW_ENOMEM, "no memory for rope_freqs.weight");
-    SW_TRY(sw_source_open(tensors->files[tensor->file].path, &source));
-    const enum sw_status status =
-        sw_source_read(&source, tensor->offset, model->rope_divisors, tensor->bytes);
-    sw_source_close(&source);
-    SW_TRY(status);
+    SW_TRY(gguf_read_floats(tensors, tensor, n, model->rope_divisors));
     for (size_t i = 0; i < n; i++)
         if (!(model->rope_divisors[i] > 0))
             return sw_fail(SW_EMODEL, "rope_freqs.weight: element %zu is not above 0", i);
@@ -199,6 +299,20 @@ static enum sw_dtype gguf_stored(const struct sw_tensors *tensors)
     return bf16 > f16 ? SW_BF16 : f32 > f16 + blocks ? SW_F32 : SW_F16;
 }
 
+/* The row of a file of the family, by what it states. */
+static const struct sw_arch *gguf_row(const struct sw_gguf_family *family, const json_t *root)
+{
+    int64_t experts = 0, window = 0;
+    const char *type = family->model_type;
+    (void)sw_json_integer(json_object_get(root, "expert_count"), 0, INT32_MAX, &experts);
+    (void)sw_json_integer(json_object_get(root, "attention.sliding_window"), 0, INT32_MAX, &window);
+    if (experts > 0 && family->routed_type)
+        type = family->routed_type;
+    if (window > 0 && family->window_type)
+        type = family->window_type;
+    return sw_arch_find(type);
+}
+
 static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tensors *tensors,
                                 struct sw_model **out)
 {
@@ -211,17 +325,21 @@ static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tens
     json_t *root = gguf_config(gguf, tensors, name.bytes);
     if (!root)
         return sw_fail(SW_ENOMEM, "no memory for its keys");
-    int64_t experts = 0;
-    (void)sw_json_integer(json_object_get(root, "expert_count"), 0, INT32_MAX, &experts);
-    struct sw_arch arch = *sw_arch_find(experts > 0 && family->routed_type ? family->routed_type
-                                                                           : family->model_type);
-    gguf_name_tensors(&arch.names);
+    struct sw_arch arch = *gguf_row(family, root);
+    gguf_name_tensors(family, &arch);
+    gguf_see_tensors(tensors, &arch);
     gguf_name_keys(tensors, &arch);
     gguf_name_own_keys(family, root, &arch);
     arch.rope_interleaved = arch.rope_interleaved || family->interleaved;
     arch.qkv = family->stacked ? SW_QKV_STACKED : arch.qkv;
     arch.conv1d = false; /* all matrices are (out, in) */
+    json_t *scaling = json_object_get(root, "rope.scaling");
     enum sw_status status = gguf_check_norms(tensors, &arch);
+    if (status == SW_OK)
+        status = gguf_add_factors(tensors, scaling);
+    if (status == SW_OK && family->whole_ramp &&
+        json_object_set_new(scaling, "truncate", json_false()) != 0)
+        status = sw_fail(SW_ENOMEM, "no memory for its keys");
     if (status == SW_OK)
         status = sw_model_make(root, &arch, out);
     json_decref(root);

@@ -20,16 +20,25 @@ static void gguf_set_shape(const int64_t *shape, int rank, struct sw_tensor *to)
     }
 }
 
-/* "blk.0.ffn_up_exps.weight" of E experts: "blk.0.ffn_up_exps.E.weight" each. */
-static enum sw_status gguf_add_experts(const struct sw_gguf_tensor *from, struct sw_tensor *to,
-                                       struct sw_tensors *out)
+/* Whether it is of all experts of a layer; *end is what stands behind the stack's name. */
+static bool gguf_is_stack(const struct sw_gguf_tensor *from, const char **end)
 {
-    static const char end[] = ".weight";
-    const size_t stem = strlen(from->name) - (sizeof end - 1);
+    static const char stack[] = "_exps";
+    const char *at = strstr(from->name, stack);
+    *end = at ? at + sizeof stack - 1 : "";
+    return (from->rank == 3 && strcmp(*end, ".weight") == 0) ||
+           (from->rank == 2 && !from->blocks && strcmp(*end, ".bias") == 0);
+}
+
+/* "blk.0.ffn_up_exps.weight" of E experts: "blk.0.ffn_up_exps.E.weight" each. */
+static enum sw_status gguf_add_experts(const struct sw_gguf_tensor *from, const char *end,
+                                       struct sw_tensor *to, struct sw_tensors *out)
+{
+    const size_t stem = (size_t)(end - from->name);
     const uint64_t bytes = from->bytes / (uint64_t)from->shape[0];
     char name[EXPERT_NAME_MAX];
     to->name = name;
-    gguf_set_shape(from->shape + 1, 2, to);
+    gguf_set_shape(from->shape + 1, from->rank - 1, to);
     for (int64_t i = 0; i < from->shape[0]; i++) {
         snprintf(name, sizeof name, "%.*s.%lld%s", (int)stem, from->name, (long long)i, end);
         to->offset = from->offset + (uint64_t)i * bytes;
@@ -52,24 +61,35 @@ static bool gguf_old_expert(const char *from, char name[EXPERT_NAME_MAX])
     return true;
 }
 
+/* A matrix of one row is written as a vector, and ERNIE's vector as a matrix of one row. */
+static void gguf_mend_shape(struct sw_tensor *tensor)
+{
+    const int64_t row[] = {1, tensor->shape[0]};
+    if (tensor->rank == 1 && strstr(tensor->name, ".ffn_gate_inp_shexp.weight"))
+        gguf_set_shape(row, 2, tensor);
+    else if (tensor->rank == 2 && tensor->shape[0] == 1 && strstr(tensor->name, ".exp_probs_b."))
+        gguf_set_shape(tensor->shape + 1, 1, tensor);
+}
+
 static enum sw_status gguf_add_tensors(const struct sw_gguf *gguf, int file, struct sw_tensors *out)
 {
     for (size_t i = 0; i < gguf->n_tensors; i++) {
         const struct sw_gguf_tensor *from = gguf->tensors + i;
-        const char *experts = strstr(from->name, "_exps.weight");
+        const char *end;
         struct sw_tensor to = {.name = from->name,
                                .dtype = from->dtype,
                                .blocks = from->blocks,
                                .file = file,
                                .offset = from->offset};
-        if (from->rank == 3 && experts && experts[12] == '\0') {
-            SW_TRY(gguf_add_experts(from, &to, out));
+        if (gguf_is_stack(from, &end)) {
+            SW_TRY(gguf_add_experts(from, end, &to, out));
             continue;
         }
         char name[EXPERT_NAME_MAX];
         if (gguf_old_expert(from->name, name))
             to.name = name;
         gguf_set_shape(from->shape, from->rank, &to);
+        gguf_mend_shape(&to);
         SW_TRY(sw_tensors_add(out, &to));
     }
     return SW_OK;

@@ -104,6 +104,14 @@ static enum sw_status layers_read_experts(struct sw_config *config, struct sw_mo
 
 /* ---- windows */
 
+/* Whether an element of "layer_types" says that the layer slides; GGUF has true and false there. */
+static bool layers_is_type(const json_t *item, const char *type)
+{
+    const char *text = json_string_value(item);
+    const bool slides = strcmp(type, "sliding_attention") == 0;
+    return text ? strcmp(text, type) == 0 : json_is_boolean(item) && json_is_true(item) == slides;
+}
+
 /* What "layer_types" says, layer by layer. */
 static enum sw_status layers_read_types(const json_t *types, struct sw_model *m)
 {
@@ -113,9 +121,10 @@ static enum sw_status layers_read_types(const json_t *types, struct sw_model *m)
                        "'layer_types' must be a list with one text for each of %d layers",
                        d->n_layers);
     for (int layer = 0; layer < d->n_layers; layer++) {
-        const char *type = json_string_value(json_array_get(types, (size_t)layer));
-        const bool slides = type && strcmp(type, "sliding_attention") == 0;
-        if (!slides && !(type && strcmp(type, "full_attention") == 0))
+        const json_t *item = json_array_get(types, (size_t)layer);
+        const char *type = json_string_value(item);
+        const bool slides = layers_is_type(item, "sliding_attention");
+        if (!slides && !layers_is_type(item, "full_attention"))
             return sw_fail(SW_EMODEL,
                            "'layer_types' says '%s' of layer %d; full_attention and "
                            "sliding_attention are supported",

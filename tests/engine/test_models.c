@@ -72,7 +72,7 @@ static bool compare(const char *dir, const char *expected)
         int64_t same = 0;
         while (same < n_follow && job.new_ids[same] == follow[same])
             same++;
-        printf("    %-60s error %.1e, %lld of %lld greedy ids\n", strrchr(dir, '/') + 1, error,
+        printf("    %-60s error %.1e, %lld of %lld greedy ids\n", strstr(dir, "models/"), error,
                (long long)same, (long long)n_follow);
         CU_ASSERT_EQUAL(n_logits, job.n_ids * job.vocab);
         CU_ASSERT_TRUE(error <= 1e-4);
@@ -88,14 +88,15 @@ static bool compare(const char *dir, const char *expected)
     return true;
 }
 
-static int compare_all(const char *root)
+/* file: of the folder, or "" for the folder itself */
+static int compare_all(const char *root, const char *file)
 {
     DIR *folder = opendir(root);
     int n = 0;
     for (struct dirent *entry; folder && (entry = readdir(folder));) {
         char dir[4096], expected[4200];
-        snprintf(dir, sizeof dir, "%s/%s", root, entry->d_name);
-        snprintf(expected, sizeof expected, "%s/expected.safetensors", dir);
+        snprintf(expected, sizeof expected, "%s/%s/expected.safetensors", root, entry->d_name);
+        snprintf(dir, sizeof dir, "%s/%s%s", root, entry->d_name, file);
         if (entry->d_name[0] == '.' || access(expected, R_OK) != 0)
             continue;
         n += compare(dir, expected);
@@ -308,20 +309,27 @@ static void stories_agree_in_every_form(void)
 
 static void our_own_agree_with_transformers(void)
 {
-    CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/tests/models/tiny") >= 12);
-    CU_ASSERT_EQUAL(compare_all(SW_SOURCE_DIR "/tests/models/t5"), 3);
+    CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/tests/models/tiny", "") >= 12);
+    CU_ASSERT_EQUAL(compare_all(SW_SOURCE_DIR "/tests/models/t5", ""), 3);
     CU_ASSERT_TRUE(compare(SW_SOURCE_DIR "/tests/models/shakespeare",
                            SW_SOURCE_DIR "/tests/models/shakespeare/expected.safetensors"));
+}
+
+/* Files that llama.cpp's converter made of such checkpoints. */
+static void gguf_files_agree(void)
+{
+    CU_ASSERT_EQUAL(compare_all(SW_SOURCE_DIR "/tests/models/gguf", "/model.gguf"), 17);
 }
 
 static void independent_ones_agree(void)
 {
     if (!sw_unit_shared("README.md"))
         return;
-    CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/../shared/data/tiny-models") >= 14);
+    CU_ASSERT_TRUE(compare_all(SW_SOURCE_DIR "/../shared/data/tiny-models", "") >= 14);
 }
 
 SW_UNIT_TESTS({"our own agree with transformers", our_own_agree_with_transformers},
+              {"GGUF files agree", gguf_files_agree},
               {"independent ones agree", independent_ones_agree},
               {"independent ones agree in torch form", independent_ones_agree_in_torch_form},
               {"fewer bits cost what is stated", fewer_bits_cost_what_is_stated},

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Writes gguf/NAME/model.gguf: tiny checkpoints as llama.cpp's own converter makes GGUF of them.
+
+    make_gguf_files.py LLAMA_CPP OUTPUT_DIRECTORY [NAME…]
+
+LLAMA_CPP is a checkout of llama.cpp. A row of FILES is a checkpoint of tiny/ or t5/ and what its
+config.json has to say otherwise, where GGUF cannot say what it says; such a one is made anew. What
+transformers answers lies beside each as expected.safetensors. There are no tokenizers in them.
+"""
+
+import argparse
+import logging
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+
+import torch
+from safetensors import safe_open
+
+import make_reference
+import make_t5
+from tiny_specs import SPECS
+
+HERE = pathlib.Path(__file__).resolve().parent
+FILES = {
+    "falcon": {"num_kv_heads": 1},  # which the converter does not see otherwise
+    "falcon_40b": {},
+    "phi3": {"sliding_window": None},  # llama.cpp has no windows of Phi-3
+    "seed_oss": {},
+    "ministral3": {},
+    "olmo3": {},
+    "gpt_oss": {"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128,
+                                 "beta_fast": 8.0, "beta_slow": 1.0, "truncate": False}},  # with a ramp
+    "gpt_oss_mxfp4": {},
+    "qwen2_moe": {"mlp_only_layers": []},  # and no layers without experts here
+    "olmoe": {},
+    "granitemoe": {},
+    "glm4_moe": {},
+    "glm4_moe_air": {},
+    "ernie4_5_moe": {},
+    "minimax_m2": {},
+    # GGUF does not say how far apart buckets reach, and its names are for layers of the encoder
+    "t5": {"relative_attention_max_distance": 128, "num_decoder_layers": 2},
+    "t5_v1_1": {"relative_attention_max_distance": 128},
+}
+KINDS = {"BF16": "MOSTLY_BF16", "F16": "MOSTLY_F16", "F32": "ALL_F32"}
+
+
+def dtype_of(folder):
+    """What most of a checkpoint's tensors are."""
+    for path in sorted(folder.glob("model*.safetensors")):
+        with safe_open(path, "pt") as f:
+            return f.get_slice(sorted(f.keys())[0]).get_dtype()
+    return "F16" if "float16" in (folder / "config.json").read_text() else "BF16"
+
+
+def without_vocabulary(kind):
+    kind.set_vocab = lambda self: None
+    for derived in kind.__subclasses__():
+        without_vocabulary(derived)
+
+
+def convert(folder, out):
+    import gguf
+    from conversion import ModelBase, ModelType, TextModel, get_model_architecture, get_model_class
+
+    hparams = ModelBase.load_hparams(folder, False)
+    kind = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
+    without_vocabulary(TextModel)
+    with torch.inference_mode():
+        ftype = gguf.LlamaFileType[KINDS[dtype_of(folder)]]
+        kind(folder, ftype, out, model_name=out.parent.name).write()
+
+
+def make(name, changes, out):
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = HERE / "tiny" / name
+        if name in make_t5.SPECS:
+            folder = pathlib.Path(scratch)
+            make_t5.SPECS[name] |= changes
+            make_t5.write(scratch, name)
+        elif changes:
+            spec = next(s for s in SPECS if s["name"] == name)
+            folder = pathlib.Path(scratch)
+            make_reference.make(spec | {"config": spec["config"] | changes, "matters": []}, scratch)
+        shutil.copy(folder / "expected.safetensors", out)
+        source = pathlib.Path(tempfile.mkdtemp(dir=scratch))
+        for file in folder.iterdir():
+            if file.is_file() and file.name != "expected.safetensors":
+                os.symlink(file, source / file.name)
+        convert(source, out / "model.gguf")
+    print(f"{name}: {os.path.getsize(out / 'model.gguf')} bytes", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("llama_cpp", type=pathlib.Path)
+    parser.add_argument("directory", type=pathlib.Path)
+    parser.add_argument("names", nargs="*")
+    args = parser.parse_args()
+    sys.path[:0] = [str(args.llama_cpp), str(args.llama_cpp / "gguf-py")]
+    logging.disable(logging.WARNING)
+    torch.set_num_threads(1)
+    for name in args.names or FILES:
+        make(name, FILES[name], args.directory / name)
+
+
+if __name__ == "__main__":
+    main()
