@@ -95,7 +95,7 @@ static bool direct_read_past(struct sw_direct_file *f, uint64_t offset, char *ou
 }
 
 enum sw_status sw_direct_read(struct sw_direct_file *f, uint64_t offset, size_t length,
-                              size_t element, void *buffer, const void **data)
+                              size_t element, void *buffer, const void **data, bool *is_past)
 {
     const uint64_t from = offset / SW_DIRECT_ALIGN * SW_DIRECT_ALIGN;
     const size_t before = (size_t)(offset - from), need = before + length;
@@ -110,7 +110,9 @@ enum sw_status sw_direct_read(struct sw_direct_file *f, uint64_t offset, size_t 
             memmove(bytes, bytes + before, length);
         else
             *data = bytes + before;
+        *is_past = true;
         return SW_OK;
     }
+    *is_past = false;
     return sw_file_read_at(f->cached, f->path, offset, bytes, length);
 }

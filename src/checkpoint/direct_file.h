@@ -44,9 +44,10 @@ static inline size_t sw_direct_room(size_t length)
 /*
  * Reads exactly `length` bytes at `offset` into `buffer`, which is aligned to SW_DIRECT_ALIGN and
  * has sw_direct_room(length) bytes; *data: where in it they begin, aligned to `element` bytes (a
- * power of two). Any number of threads at once. SW_EMODEL: the file ends early; SW_EIO.
+ * power of two); *is_past: they were read past the page cache. Any number of threads at once.
+ * SW_EMODEL: the file ends early; SW_EIO.
  */
 enum sw_status sw_direct_read(struct sw_direct_file *file, uint64_t offset, size_t length,
-                              size_t element, void *buffer, const void **data);
+                              size_t element, void *buffer, const void **data, bool *is_past);
 
 #endif

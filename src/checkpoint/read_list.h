@@ -6,14 +6,14 @@
 #ifndef SW_CHECKPOINT_READ_LIST_H
 #define SW_CHECKPOINT_READ_LIST_H
 
+#include "checkpoint/read_shape.h"
 #include "checkpoint/reader.h"
 
 #include <stdbool.h>
 
 /* At least so many threads, so that the disk has several requests under way. */
 #define SW_LIST_THREADS 8
-#define SW_LIST_PIECE ((size_t)512 << 10) /* bytes of a piece, unless its rows are longer */
-#define SW_LIST_BYTES ((size_t)16 << 20)  /* of all threads' buffers, in huge pages */
+#define SW_LIST_PIECE ((size_t)512 << 10) /* bytes of a small piece, unless its rows are longer */
 #define SW_LIST_THREADS_MAX 31 /* whose buffers have room for a piece and what lies around it */
 
 struct sw_read_item {
@@ -52,9 +52,8 @@ enum sw_status sw_read_list_run(struct sw_reader *reader, struct sw_read_item *i
 struct sw_read_crew {
     struct sw_pool *pool; /* NULL: the caller alone */
     int threads;          /* 0: not started */
-    size_t room;          /* bytes that can be read into each buffer */
-    size_t step;          /* bytes from one buffer to the next */
-    char *buffers;        /* (threads, step) */
+    char *buffers;        /* (SW_LIST_BYTES) */
+    struct sw_read_rates rates;
 };
 void sw_read_crew_free(struct sw_read_crew *crew);
 

@@ -1,5 +1,5 @@
-/* Owns the read that measures the disk of a model: as layers from disk are read, in pieces of the
- * same size, so many under way. */
+/* Owns the read that measures the disk of a model: as layers from disk are read, in each of the
+ * shapes that these can have. */
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/huge_pages.h"
@@ -63,6 +63,7 @@ static enum sw_status disk_open_uncached(const char *name, uint64_t from, uint64
 struct disk_reading {
     int fd;
     const char *name;
+    struct sw_read_shape shape;
     uint64_t size;
     double begin, seconds;
     atomic_uint_fast64_t at; /* where the next piece begins */
@@ -71,7 +72,7 @@ struct disk_reading {
     double looked;                 /* by the caller: sw_clock of its last look */
     double rates[SETTLED_WINDOWS]; /* and what it saw, the last first */
     enum sw_status status[SW_LIST_THREADS];
-    char *blocks; /* (SW_LIST_THREADS, SW_LIST_PIECE) */
+    char *blocks; /* (SW_LIST_BYTES) */
 };
 
 /* Whether the rate has hardly changed over the last looks. */
@@ -88,50 +89,66 @@ static bool disk_rate_settled(struct disk_reading *r, double now)
     return most <= least * (1 + SETTLED);
 }
 
-/* A sw_pool_fn: one thread's pieces. */
+/* A sw_pool_fn: one thread's pieces, in the chunk's buffer. */
 static void disk_read_pieces(void *ctx, int64_t chunk, int worker)
 {
     struct disk_reading *r = ctx;
-    (void)chunk;
-    while (!atomic_load(&r->ended)) {
-        const uint64_t at = atomic_fetch_add(&r->at, SW_LIST_PIECE);
+    (void)worker;
+    while (chunk < r->shape.threads && !atomic_load(&r->ended)) {
+        const uint64_t at = atomic_fetch_add(&r->at, r->shape.piece);
+        char *const block = r->blocks + (size_t)chunk * r->shape.step;
         if (at >= r->size)
             break;
         ssize_t got;
         do
-            got =
-                pread(r->fd, r->blocks + (size_t)worker * SW_LIST_PIECE, SW_LIST_PIECE, (off_t)at);
+            got = pread(r->fd, block, r->shape.piece, (off_t)at);
         while (got < 0 && errno == EINTR);
         if (got < 0)
-            r->status[worker] = sw_file_fail(r->name, "read", errno);
+            r->status[chunk] = sw_file_fail(r->name, "read", errno);
         if (got <= 0)
             break;
         atomic_fetch_add(&r->bytes, (uint64_t)got);
         const double now = sw_clock();
         if (now >= r->begin + r->seconds ||
-            (worker == 0 && now >= r->looked + WINDOW_S && disk_rate_settled(r, now)))
+            (chunk == 0 && now >= r->looked + WINDOW_S && disk_rate_settled(r, now)))
             atomic_store(&r->ended, true);
     }
 }
 
+/* Reads on with one shape. */
+static enum sw_status disk_read_shape(struct disk_reading *r, struct sw_pool *pool, double *rate)
+{
+    enum sw_status status = SW_OK;
+    atomic_store(&r->ended, false);
+    atomic_store(&r->bytes, 0);
+    memset(r->rates, 0, sizeof r->rates);
+    r->begin = r->looked = sw_clock();
+    sw_pool_run(pool, disk_read_pieces, r, SW_LIST_THREADS);
+    const double took = sw_clock() - r->begin;
+    *rate = took > 0 ? (double)atomic_load(&r->bytes) / took : 0;
+    for (int i = 0; i < SW_LIST_THREADS; i++)
+        status = status == SW_OK ? r->status[i] : status;
+    return status;
+}
+
+/* The rate of the faster shape, as a list goes on with that; of a file that ends meanwhile, of
+ * those that found some bytes. */
 static enum sw_status disk_read(struct disk_reading *r, double *rate)
 {
     struct sw_pool *pool = NULL;
     enum sw_status status = SW_OK;
-    r->blocks = sw_huge_map(SW_LIST_THREADS * SW_LIST_PIECE);
+    r->blocks = sw_huge_map(SW_LIST_BYTES);
     if (!r->blocks)
         status = sw_fail(SW_ENOMEM, "no memory to read %s", r->name);
     if (status == SW_OK)
         status = sw_pool_create(SW_LIST_THREADS, NULL, 0, &pool);
-    if (status == SW_OK) {
-        r->begin = r->looked = sw_clock();
-        sw_pool_run(pool, disk_read_pieces, r, SW_LIST_THREADS);
-        const double took = sw_clock() - r->begin;
-        *rate = took > 0 ? (double)atomic_load(&r->bytes) / took : 0;
+    for (int id = 0; id < SW_READ_SHAPES && status == SW_OK; id++) {
+        double found = 0;
+        r->shape = sw_read_shape((enum sw_read_shape_id)id, SW_LIST_THREADS);
+        status = disk_read_shape(r, pool, &found);
+        *rate = fmax(*rate, found);
     }
-    for (int i = 0; i < SW_LIST_THREADS; i++)
-        status = status == SW_OK ? r->status[i] : status;
-    sw_huge_unmap(r->blocks, SW_LIST_THREADS * SW_LIST_PIECE);
+    sw_huge_unmap(r->blocks, SW_LIST_BYTES);
     sw_pool_free(pool);
     return status;
 }
@@ -156,7 +173,7 @@ enum sw_status sw_disk_rate(const char *path, int part, int parts, double second
     const uint64_t from = size / (uint64_t)parts * (uint64_t)part / ALIGNMENT * ALIGNMENT;
     SW_TRY(disk_open_uncached(name, from, size - from, &fd));
     struct disk_reading reading = {
-        .fd = fd, .name = name, .size = size, .seconds = seconds, .at = from};
+        .fd = fd, .name = name, .size = size, .seconds = seconds / SW_READ_SHAPES, .at = from};
     const enum sw_status status = disk_read(&reading, rate);
     close(fd);
     return status;

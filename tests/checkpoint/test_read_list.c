@@ -34,6 +34,9 @@ static struct {
 } disk;
 static atomic_int under_way, most_under_way, reads_past, reads_through;
 static atomic_uintptr_t least_buffer; /* of all reads */
+static atomic_size_t longest;         /* bytes that a read asked for */
+/* As lists read a disk that gives more in large pieces. */
+static bool is_large;
 
 int __wrap_open(const char *path, int flags, ...)
 {
@@ -75,6 +78,9 @@ ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at)
     uintptr_t least = atomic_load(&least_buffer);
     while ((uintptr_t)out < least &&
            !atomic_compare_exchange_weak(&least_buffer, &least, (uintptr_t)out))
+        ;
+    size_t length = atomic_load(&longest);
+    while (n > length && !atomic_compare_exchange_weak(&longest, &length, n))
         ;
     if (disk.is_slow)
         nanosleep(&(struct timespec){.tv_nsec = 3000000}, NULL);
@@ -196,6 +202,9 @@ static enum sw_status folder_read_by(struct folder *f, bool past_cache)
     }
     reads_past = reads_through = most_under_way = f->pulses = 0;
     least_buffer = UINTPTR_MAX;
+    longest = 0;
+    const struct sw_read_rates rates = {{1e9, is_large ? 2e9 : 1e9}, 4};
+    sw_reader_crew(f->reader)->rates = rates;
     return sw_read_list_run(f->reader, items, TENSORS,
                             &(struct sw_read_list_options){2, past_cache, beat, &f->pulses});
 }
@@ -214,6 +223,28 @@ static bool folder_is_right(const struct folder *f)
     return true;
 }
 
+static void large_pieces_come_as_well(void)
+{
+    struct folder f;
+    folder_make(&f);
+    memset(&disk, 0, sizeof disk);
+    disk.is_slow = is_large = true;
+    for (int i = 0; i < 2; i++, is_large = false) {
+        CU_ASSERT_EQUAL(folder_read(&f), SW_OK);
+        CU_ASSERT(folder_is_right(&f));
+        CU_ASSERT_EQUAL(longest > 3 * SW_LIST_PIECE, is_large);
+        CU_ASSERT(longest <= SW_LIST_BYTES / 4);
+        CU_ASSERT(most_under_way >= 2 && (!is_large || most_under_way <= 4));
+        CU_ASSERT_EQUAL(least_buffer % SW_HUGE_PAGE, 0);
+    }
+    is_large = true; /* through the cache there is no reason for it */
+    CU_ASSERT_EQUAL(folder_read_by(&f, false), SW_OK);
+    CU_ASSERT(folder_is_right(&f));
+    CU_ASSERT(longest <= 3 * SW_LIST_PIECE);
+    is_large = false;
+    folder_remove(&f);
+}
+
 static void every_row_comes_once(void)
 {
     struct folder f;
@@ -222,6 +253,7 @@ static void every_row_comes_once(void)
         memset(&disk, 0, sizeof disk);
         disk.is_cached = cached;
         disk.is_slow = true;
+        is_large = false;
         CU_ASSERT_EQUAL(folder_read(&f), SW_OK);
         CU_ASSERT(folder_is_right(&f));
         CU_ASSERT(most_under_way >= 4);
@@ -254,13 +286,15 @@ static void short_reads_go_on(void)
     struct folder f;
     folder_make(&f);
     for (size_t i = 0; i < 4; i++)
-        for (int cached = 0; cached < 2; cached++) {
+        for (int which = 0; which < 4; which++) {
             memset(&disk, 0, sizeof disk);
-            disk.is_cached = cached;
+            disk.is_cached = which & 1;
+            is_large = which & 2;
             disk.most = most[i];
             CU_ASSERT_EQUAL(folder_read(&f), SW_OK);
             CU_ASSERT(folder_is_right(&f));
         }
+    is_large = false;
     folder_remove(&f);
 }
 
@@ -285,10 +319,11 @@ static void failures_name_the_file(void)
 {
     struct folder f;
     folder_make(&f);
-    for (int cached = 0; cached < 2; cached++)
+    for (int which = 0; which < 4; which++)
         for (off_t from = 20000; from < (off_t)f.bytes; from += 1500001) {
             memset(&disk, 0, sizeof disk);
-            disk.is_cached = cached;
+            disk.is_cached = which & 1;
+            is_large = which & 2;
             disk.fails_from = from;
             CU_ASSERT_EQUAL(folder_read(&f), SW_EIO);
             CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), f.path));
@@ -303,6 +338,7 @@ static void failures_name_the_file(void)
             CU_ASSERT(folder_is_right(&f));
         }
     memset(&disk, 0, sizeof disk);
+    is_large = false;
     CU_ASSERT_EQUAL(truncate(f.path, (off_t)f.bytes - 1), 0);
     CU_ASSERT_EQUAL(folder_read(&f), SW_EMODEL);
     CU_ASSERT_PTR_NOT_NULL(strstr(sw_error_message(), "changed while it was in use"));
@@ -367,6 +403,7 @@ static void other_tensors_are_not_taken(void)
 }
 
 SW_UNIT_TESTS({"every row comes once", every_row_comes_once},
+              {"large pieces come as well", large_pieces_come_as_well},
               {"page cache is filled unless asked", page_cache_is_filled_unless_asked},
               {"short reads go on", short_reads_go_on},
               {"what refuses direct reads is read plainly",
