@@ -46,20 +46,64 @@ static float four_bit_float(const void *at, int64_t i)
     return value;
 }
 
-/* Of the block with number `block` of the matrix. */
-static float four_bit_absmax(const struct sw_made_rows *rows, int64_t block)
+/* As sw_nf4_of_pairs, for half a block, 16 bytes at a time. */
+static void four_bit_of_pairs(const uint8_t *pairs, uint8_t *nibbles)
+{
+    typedef uint8_t bytes __attribute__((vector_size(8)));
+    typedef uint16_t couples __attribute__((vector_size(16))); /* nibbles 2 i and 2 i + 1 */
+    bytes lower, upper;
+    memcpy(&lower, pairs, sizeof lower);
+    memcpy(&upper, pairs + sizeof lower, sizeof upper);
+    const couples a = __builtin_convertvector(lower, couples);
+    const couples b = __builtin_convertvector(upper, couples);
+    const couples both = a >> 4 | (b & 0xf0) | (a & 15) << 8 | b << 12;
+    memcpy(nibbles, &both, sizeof both);
+}
+
+/* Goes through the absmax of a matrix's blocks, in order and without a division for each. */
+struct four_bit_walk {
+    const void *absmax;      /* f32, or codes of the map, from that of the next block on */
+    const void *map, *scale; /* of nested ones: the scale that the next block shares */
+    int64_t nested, left;    /* blocks that share a scale; those to come with this one */
+    float offset;
+};
+
+/* From the block with number `block` of the matrix on. */
+static struct four_bit_walk four_bit_walk_from(const struct sw_made_rows *rows, int64_t block)
 {
     const struct sw_made *made = rows->made;
     const int64_t nested = made->whole[WHOLE_NESTED];
     const int64_t first = made->whole[WHOLE_ABSMAX_BY_ROW]
                               ? rows->row0 * (rows->tensor->shape[1] / made->whole[WHOLE_BLOCK])
                               : 0;
-    if (nested == 0)
-        return four_bit_float(rows->parts[PART_ABSMAX], block - first);
-    const uint8_t code = ((const uint8_t *)rows->parts[PART_ABSMAX])[block - first];
-    const float part = four_bit_float(rows->parts[PART_NESTED_MAP], code) *
-                       four_bit_float(rows->parts[PART_NESTED_ABSMAX], block / nested);
-    return part + made->real[0];
+    const size_t each = nested ? 1 : sizeof(float);
+    struct four_bit_walk w = {.absmax = (const char *)rows->parts[PART_ABSMAX] +
+                                        (size_t)(block - first) * each,
+                              .nested = nested};
+    if (nested) {
+        w.map = rows->parts[PART_NESTED_MAP];
+        w.scale = (const char *)rows->parts[PART_NESTED_ABSMAX] +
+                  (size_t)(block / nested) * sizeof(float);
+        w.left = nested - block % nested;
+        w.offset = made->real[0];
+    }
+    return w;
+}
+
+static float four_bit_next(struct four_bit_walk *w)
+{
+    const char *const at = w->absmax;
+    if (w->nested == 0) {
+        w->absmax = at + sizeof(float);
+        return four_bit_float(at, 0);
+    }
+    const float part = four_bit_float(w->map, (uint8_t)*at) * four_bit_float(w->scale, 0);
+    w->absmax = at + 1;
+    if (--w->left == 0) {
+        w->scale = (const char *)w->scale + sizeof(float);
+        w->left = w->nested;
+    }
+    return part + w->offset;
 }
 
 /* Rows of whole blocks. */
@@ -68,15 +112,19 @@ static void four_bit_make(const struct sw_made_rows *rows, void *out)
     const int64_t n = rows->n_rows * rows->tensor->shape[1] / BLOCK;
     const int64_t first = rows->row0 * rows->tensor->shape[1] / BLOCK;
     const int64_t per_block = rows->made->whole[WHOLE_BLOCK] / BLOCK;
+    struct four_bit_walk walk = four_bit_walk_from(rows, first / per_block);
     const uint8_t *from = rows->parts[PART_NIBBLES];
     uint8_t *to = out;
-    float absmax = 0;
+    float absmax = four_bit_next(&walk);
+    int64_t left = per_block - first % per_block; /* that share it */
     for (int64_t i = 0; i < n; i++, from += BLOCK / 2, to += sizeof absmax + BLOCK / 2) {
-        if (i == 0 || (first + i) % per_block == 0)
-            absmax = four_bit_absmax(rows, (first + i) / per_block);
+        if (left-- == 0) {
+            absmax = four_bit_next(&walk);
+            left = per_block - 1;
+        }
         memcpy(to, &absmax, sizeof absmax);
         for (int half = 0; half < BLOCK / 2; half += 16)
-            sw_nf4_of_pairs(from + half, to + sizeof absmax + half);
+            four_bit_of_pairs(from + half, to + sizeof absmax + half);
     }
 }
 
@@ -96,7 +144,7 @@ static void four_bit_make_nested(const struct sw_made_rows *rows, void *out)
         codes += SW_NESTED_PARTS;
         to += SW_NESTED_HEAD;
         for (int half = 0; half < SW_NESTED_LEN / 2; half += 16, from += 16, to += 16)
-            sw_nf4_of_pairs(from, to);
+            four_bit_of_pairs(from, to);
         if ((i + 1) % of_row == 0) {
             memcpy(to, &offset, sizeof offset);
             to += sizeof offset;
@@ -112,10 +160,11 @@ static void four_bit_decode(const struct sw_made_rows *rows, void *out)
     const int64_t block = rows->made->whole[WHOLE_BLOCK];
     const float *values = four_bit_values(rows->made);
     const uint8_t *nibbles = rows->parts[PART_NIBBLES];
-    float absmax = 0;
+    struct four_bit_walk walk = four_bit_walk_from(rows, first / block);
+    float absmax = four_bit_next(&walk);
     for (int64_t i = first; i < first + n; i++) {
-        if (i == first || i % block == 0)
-            absmax = four_bit_absmax(rows, i / block);
+        if (i != first && i % block == 0)
+            absmax = four_bit_next(&walk);
         const float value = values[nibbles[i / 2] >> (i % 2 ? 0 : 4) & 15] * absmax;
         memcpy((char *)out + (size_t)(i - first) * sizeof value, &value, sizeof value);
     }
