@@ -144,6 +144,19 @@ static enum sw_status sample_row(const struct sw_worker *w, struct sw_sampler *s
     return SW_OK;
 }
 
+static enum sw_status score_row(const struct sw_worker *w, struct sw_sampler *sampler,
+                                const float *logits, struct sw_result *r,
+                                struct sw_sampled *sampled)
+{
+    const struct sw_sampling *sampling = &w->last_stage->sequences[r->slot].sampling;
+    SW_TRY(sw_score_of(sampler, logits, (size_t)w->options.model->dims.vocab, r->id,
+                       sampling->logprobs, sampled, &r->greedy));
+    r->logprob = sampled->logprob;
+    r->n_top = sampled->n_top;
+    r->top = sampled->top;
+    return SW_OK;
+}
+
 /* The n listed rows from `first` on, whose logits are computed; shared by the threads. */
 struct rows {
     struct sw_worker *worker;
@@ -171,7 +184,7 @@ static void finish_row(const struct rows *rows, int row, struct sw_sampler *samp
         /* The log-softmax is over all ids of the model, as in the reference implementation. */
         r->scored = true;
         r->id = at + 1 < s->n ? rows->batch->ids[at_row + 1] : outputs->next;
-        a->status = sw_logprob_of(sampler, logits, (size_t)vocab, r->id, &r->logprob, &r->greedy);
+        a->status = score_row(w, sampler, logits, r, &l->sampled[rows->first + row]);
     }
     if (a->status == SW_OK)
         return;

@@ -151,14 +151,27 @@ void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats 
     *out = s->stats;
 }
 
+static struct sw_sampled scheduler_sampled(const struct sw_result *r)
+{
+    struct sw_sampled sampled;
+    sampled.id = r->id;
+    sampled.logprob = r->logprob;
+    sampled.n_top = r->n_top;
+    if (r->n_top > 0)
+        memcpy(sampled.top, r->top, (size_t)r->n_top * sizeof *r->top);
+    return sampled;
+}
+
 static enum sw_status scheduler_on_score(struct sw_scheduler *s, const struct sw_result *r)
 {
     struct entry *e = s->slots[r->slot].entry;
     const struct sw_request *request = &e->request;
     s->stats.scored++;
     e->undefined = e->undefined || r->undefined;
-    if (request->scored && !r->undefined)
-        SW_TRY(request->scored(request->owner, r->position + 1, r->logprob, r->greedy));
+    if (request->scored && !r->undefined) {
+        const struct sw_sampled score = scheduler_sampled(r);
+        SW_TRY(request->scored(request->owner, r->position + 1, &score, r->greedy));
+    }
     if (r->position + 2 < request->n_ids || request->max_new > 0)
         return SW_OK;
     return sw_scheduler_end(s, r->slot, SW_FINISH_LENGTH);
@@ -168,9 +181,8 @@ static enum sw_status scheduler_on_token(struct sw_scheduler *s, const struct sw
 {
     struct slot *slot = &s->slots[r->slot];
     struct entry *e = slot->entry;
-    struct sw_sampled sampled = {.id = r->id, .logprob = r->logprob, .n_top = r->n_top};
+    const struct sw_sampled sampled = scheduler_sampled(r);
     bool stop = r->undefined;
-    memcpy(sampled.top, r->top, (size_t)r->n_top * sizeof *r->top);
     e->undefined = e->undefined || r->undefined;
     e->n_new++;
     s->stats.generated += !r->undefined;

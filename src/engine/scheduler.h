@@ -35,8 +35,9 @@ struct sw_request {
     int max_new; /* most tokens to generate; 0: none */
     struct sw_sampling sampling;
     /* Callbacks, called during sw_scheduler_step in order; each may be NULL. A failure of one is
-     * returned by the step. `index`: of the scored id in ids. `done` may submit requests. */
-    enum sw_status (*scored)(void *owner, int index, float logprob, bool greedy);
+     * returned by the step. `index`: of the scored id in ids; the score has as many alternatives as
+     * `sampling` asks for. `done` may submit requests. */
+    enum sw_status (*scored)(void *owner, int index, const struct sw_sampled *score, bool greedy);
     enum sw_status (*token)(void *owner, const struct sw_sampled *token, bool *stop);
     enum sw_status (*done)(void *owner, enum sw_finish finish);
     void *owner;

@@ -36,12 +36,13 @@ struct perplexity_run {
     size_t n_sent, n_done;
 };
 
-static enum sw_status window_scored(void *owner, int index, float logprob, bool greedy)
+static enum sw_status window_scored(void *owner, int index, const struct sw_sampled *score,
+                                    bool greedy)
 {
     struct window_run *window = owner;
     (void)index;
     (void)greedy;
-    sw_mean_add(&window->nll, -(double)logprob);
+    sw_mean_add(&window->nll, -(double)score->logprob);
     return SW_OK;
 }
 

@@ -178,13 +178,14 @@ static enum sw_status score_task_finish(struct sw_score_item *item)
     return status;
 }
 
-static enum sw_status pass_scored(void *owner, int index, float logprob, bool greedy)
+static enum sw_status pass_scored(void *owner, int index, const struct sw_sampled *score,
+                                  bool greedy)
 {
     struct pass *p = owner;
-    p->logprob += (double)logprob;
+    p->logprob += (double)score->logprob;
     p->greedy = p->greedy && greedy;
     if (p->logprobs) {
-        p->logprobs[(size_t)index - p->pair.from] = logprob;
+        p->logprobs[(size_t)index - p->pair.from] = score->logprob;
         p->greedies[(size_t)index - p->pair.from] = greedy;
     }
     return SW_OK;

@@ -122,20 +122,6 @@ static double log_sum(struct sw_selection *row)
     return (double)row->scale.best + sw_natural_log(sum);
 }
 
-enum sw_status sw_logprob_of(struct sw_sampler *sampler, const float *logits, size_t limit,
-                             int32_t id, float *logprob, bool *greedy)
-{
-    struct sw_selection *row = &sampler->selection;
-    if (id < 0 || (size_t)id >= limit || limit > row->max_ids)
-        return sw_fail(SW_EINPUT, "id %d of %zu logits, with room for %zu", id, limit,
-                       row->max_ids);
-    if (!sw_selection_row(row, logits, limit))
-        return sw_logits_undefined();
-    *logprob = (float)((double)logits[id] - log_sum(row));
-    *greedy = (size_t)id == sw_selection_best(row);
-    return SW_OK;
-}
-
 /* The `wanted` greatest logits of the row, greatest first, the lowest id first among equals. */
 static int32_t top_alternatives(const struct sw_selection *row, int32_t wanted, double log_total,
                                 struct sw_alternative *top)
@@ -159,6 +145,33 @@ static int32_t top_alternatives(const struct sw_selection *row, int32_t wanted, 
     for (int32_t i = 0; i < have; i++)
         top[i].logprob = (float)((double)top[i].logprob - log_total);
     return have;
+}
+
+enum sw_status sw_score_of(struct sw_sampler *sampler, const float *logits, size_t limit,
+                           int32_t id, int32_t wanted, struct sw_sampled *out, bool *greedy)
+{
+    struct sw_selection *row = &sampler->selection;
+    if (id < 0 || (size_t)id >= limit || limit > row->max_ids)
+        return sw_fail(SW_EINPUT, "id %d of %zu logits, with room for %zu", id, limit,
+                       row->max_ids);
+    if (!sw_selection_row(row, logits, limit))
+        return sw_logits_undefined();
+    const double log_total = log_sum(row);
+    out->id = id;
+    out->logprob = (float)((double)logits[id] - log_total);
+    out->n_top = top_alternatives(row, wanted < SW_TOP_LOGPROBS_MAX ? wanted : SW_TOP_LOGPROBS_MAX,
+                                  log_total, out->top);
+    *greedy = (size_t)id == sw_selection_best(row);
+    return SW_OK;
+}
+
+enum sw_status sw_logprob_of(struct sw_sampler *sampler, const float *logits, size_t limit,
+                             int32_t id, float *logprob, bool *greedy)
+{
+    struct sw_sampled score;
+    SW_TRY(sw_score_of(sampler, logits, limit, id, 0, &score, greedy));
+    *logprob = score.logprob;
+    return SW_OK;
 }
 
 /* Divides positive logits of the ids in the history, multiplies negative ones; each id once. What

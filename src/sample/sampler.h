@@ -82,6 +82,9 @@ enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampl
  */
 enum sw_status sw_logprob_of(struct sw_sampler *sampler, const float *logits, size_t limit,
                              int32_t id, float *logprob, bool *greedy);
+/* The same with the `wanted` likeliest ids (up to SW_TOP_LOGPROBS_MAX); out->id is `id`. */
+enum sw_status sw_score_of(struct sw_sampler *sampler, const float *logits, size_t limit,
+                           int32_t id, int32_t wanted, struct sw_sampled *out, bool *greedy);
 /* Fails with SW_EDEVICE and the message for logits that are not finite. */
 enum sw_status sw_logits_undefined(void);
 /* A random number, uniform in [0, 1), from (seed, position) by Philox4x32-10 (Salmon et al., SC

@@ -92,12 +92,13 @@ static void cancel_some(struct crowd *c, unsigned odds)
     cancel(&c->texts[some < N_TEXTS ? some : N_TEXTS - 1]);
 }
 
-static enum sw_status take_score(void *owner, int index, float logprob, bool greedy)
+static enum sw_status take_score(void *owner, int index, const struct sw_sampled *score,
+                                 bool greedy)
 {
     struct text *t = owner;
     (void)greedy;
     t->n_late += t->cancelled;
-    t->scores[index] = logprob;
+    t->scores[index] = score->logprob;
     t->n_scored++;
     cancel_some(t->crowd, 200);
     return SW_OK;

@@ -144,11 +144,12 @@ static enum sw_status encoder_token(void *owner, const struct sw_sampled *token,
     return SW_OK;
 }
 
-static enum sw_status encoder_scored(void *owner, int index, float logprob, bool greedy)
+static enum sw_status encoder_scored(void *owner, int index, const struct sw_sampled *score,
+                                     bool greedy)
 {
     struct encoder_text *t = owner;
     (void)greedy;
-    t->scores[index] = logprob;
+    t->scores[index] = score->logprob;
     t->n_scored++;
     return SW_OK;
 }

@@ -25,6 +25,7 @@ struct text {
     int32_t new_ids[MAX_NEW];
     float logprobs[MAX_NEW], scores[MAX_IDS];
     int n_new, n_scored, n_done, n_top;
+    int n_wrong; /* alternatives that do not agree with the scored id's log-probability */
     bool greedy[MAX_IDS];
     enum sw_finish finish;
 };
@@ -42,12 +43,17 @@ struct many {
 
 static volatile sig_atomic_t stop_flag;
 
-static enum sw_status take_score(void *owner, int index, float logprob, bool greedy)
+static enum sw_status take_score(void *owner, int index, const struct sw_sampled *score,
+                                 bool greedy)
 {
     struct text *t = owner;
     t->n_scored += index == t->score_from + t->n_scored; /* in order */
-    t->scores[index] = logprob;
+    t->scores[index] = score->logprob;
     t->greedy[index] = greedy;
+    t->n_top += score->n_top;
+    t->n_wrong += score->n_top > 0 && (greedy != (score->top[0].id == score->id) ||
+                                       greedy != (score->top[0].logprob == score->logprob) ||
+                                       score->top[0].logprob < score->logprob);
     return SW_OK;
 }
 
@@ -141,7 +147,7 @@ static enum sw_status run_many(struct many *many, const char *name, int ranks, i
     for (int i = 0; i < many->n; i++) {
         struct text *t = &many->texts[i];
         t->many = many;
-        t->n_new = t->n_scored = t->n_done = t->n_top = 0;
+        t->n_new = t->n_scored = t->n_done = t->n_top = t->n_wrong = 0;
     }
     const enum sw_status status = job_run(&job);
     if (status != SW_OK && status != SW_EINTERRUPTED)
@@ -186,7 +192,9 @@ static void make_texts(struct text *texts, int n)
 static bool same_text(const struct text *a, const struct text *b)
 {
     const int from = a->score_from ? a->score_from : a->n_ids;
-    return a->n_new == b->n_new && a->n_scored == b->n_scored && a->n_done == 1 && b->n_done == 1 &&
+    const int most = a->sampling.logprobs > 0 ? a->sampling.logprobs : 0;
+    return a->n_top == most * (a->n_new + a->n_scored) && a->n_wrong + b->n_wrong == 0 &&
+           a->n_new == b->n_new && a->n_scored == b->n_scored && a->n_done == 1 && b->n_done == 1 &&
            a->n_top == b->n_top && a->finish == b->finish &&
            memcmp(a->new_ids, b->new_ids, (size_t)a->n_new * sizeof *a->new_ids) == 0 &&
            memcmp(a->logprobs, b->logprobs, (size_t)a->n_new * sizeof *a->logprobs) == 0 &&

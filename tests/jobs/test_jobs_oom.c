@@ -52,8 +52,10 @@ enum sw_status sw_scheduler_step(struct sw_scheduler *s)
     const struct sw_request r = s->queue[0];
     memmove(s->queue, s->queue + 1, (size_t)--s->n * sizeof r);
     bool stop = false;
-    for (int i = r.score_from; r.scored && i < r.n_ids; i++)
-        SW_TRY(r.scored(r.owner, i, -0.5f, i % 2));
+    for (int i = r.score_from; r.scored && i < r.n_ids; i++) {
+        const struct sw_sampled score = {.id = r.ids[i], .logprob = -0.5f};
+        SW_TRY(r.scored(r.owner, i, &score, i % 2));
+    }
     for (int i = 0; r.token && i < r.max_new && !stop; i++) {
         const struct sw_sampled token = {
             .id = 30 + i, .logprob = -1, .n_top = 1, .top = {{30 + i, -1}}};
