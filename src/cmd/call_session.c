@@ -101,7 +101,8 @@ enum sw_status sw_call_run(struct sw_call *call,
     if (from && strcmp(from, "random") != 0)
         return sw_fail(SW_EUSAGE, "--weights-from '%s': must be 'random'", from);
     SW_TRY(sw_call_settings(call, &slices, &settings));
-    settings.stop = sw_stop_catch();
+    settings.stop = call->grace_s > 0 ? sw_stop_catch_late(call->grace_s, &call->asked_to_stop)
+                                      : sw_stop_catch();
     enum sw_status status = sw_session_open(&settings, &s);
     if (status == SW_OK)
         status = sw_session_is_driver(s) ? drive(call, s) : sw_session_work(s);

@@ -29,5 +29,11 @@ enum sw_status sw_call_run(struct sw_call *call,
  * SW_EINTERRUPTED.
  */
 const volatile sig_atomic_t *sw_stop_catch(void);
+/*
+ * For a verb that ends in order: the signals set *asked, and the flag that is returned is only set
+ * when the verb has not ended some seconds after `grace_s`, or by another TERM or INT.
+ */
+const volatile sig_atomic_t *sw_stop_catch_late(double grace_s,
+                                                const volatile sig_atomic_t **asked);
 
 #endif

@@ -69,7 +69,7 @@ const struct sw_option sw_options_placement[] = {
     {"context", 'c', "N",
      "positions each sequence has room for (default: 2048, or less if the model has less)",
      FIELD(context), sw_parse_count},
-    {"slots", 0, "N", "sequences under way at once (default: 1; batch, score: 32, or what suits)",
+    {"slots", 0, "N", "sequences under way at once (default: 1; batch, serve, score: 32)",
      FIELD(slots), sw_parse_count},
     {"chunk", 0, "N", "prompt tokens computed at a time (default: 512)", FIELD(chunk),
      sw_parse_count},
@@ -138,7 +138,14 @@ struct sw_options sw_options_default(void)
                                .host_memory = UINT64_MAX,
                                .n = 128,
                                .top_p = 1,
-                               .repetition_penalty = 1};
+                               .repetition_penalty = 1,
+                               .port = 8080,
+                               .listen = "127.0.0.1",
+                               .max_connections = 512,
+                               .queue = 256,
+                               .max_body = 16u << 20,
+                               .grace = 20,
+                               .request_timeout = 3600};
 }
 
 enum sw_status sw_parse_flag(const char *text, void *field)
@@ -178,6 +185,14 @@ static enum sw_status parse_int(const char *text, long low, int *out)
 enum sw_status sw_parse_count(const char *text, void *field)
 {
     return parse_int(text, 1, field);
+}
+
+enum sw_status sw_parse_port(const char *text, void *field)
+{
+    SW_TRY(parse_int(text, 0, field));
+    return *(int *)field <= 65535
+               ? SW_OK
+               : sw_fail(SW_EUSAGE, "'%s' is not a port, a number from 0 to 65535", text);
 }
 
 enum sw_status sw_parse_natural(const char *text, void *field)

@@ -10,6 +10,7 @@
 #include "model/weight_choice.h"
 #include "text/ids.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -52,6 +53,11 @@ struct sw_options {
     const char *perplexity; /* path of a text to score; "-": stdin. NULL: score reads IN */
     int windows;            /* most windows of a text; 0: all */
     struct sw_weight_choice base_weights; /* of compare's A */
+    /* serve */
+    int port, max_connections, queue;
+    const char *listen, *api_key_file, *allow_origin;
+    uint64_t max_body;
+    double grace, request_timeout; /* seconds */
 };
 
 struct sw_option {
@@ -76,6 +82,8 @@ struct sw_call {
     char *found[SW_MODELS_MAX]; /* those of them that are freed; for call_models.c */
     bool measures;              /* measure the machine's speeds even for the smallest model */
     const char *safe;           /* for the message of a failure: where results are; NULL: none */
+    double grace_s; /* a signal does not end the job at once: see sw_stop_catch_late; 0: it does */
+    const volatile sig_atomic_t *asked_to_stop; /* out, with grace_s */
 };
 
 struct sw_verb {
@@ -106,6 +114,7 @@ enum sw_status sw_parse_text(const char *text, void *field);         /* const ch
 enum sw_status sw_parse_file(const char *text, void *field);         /* const char *, not empty */
 enum sw_status sw_parse_count(const char *text, void *field);        /* int >= 1 */
 enum sw_status sw_parse_natural(const char *text, void *field);      /* int >= 0 */
+enum sw_status sw_parse_port(const char *text, void *field);         /* int from 0 to 65535 */
 enum sw_status sw_parse_threads(const char *text, void *field);      /* int from 1 to SW_CPU_MAX */
 enum sw_status sw_parse_seed(const char *text, void *field);         /* uint64_t */
 enum sw_status sw_parse_number(const char *text, void *field);       /* double >= 0 */
@@ -147,7 +156,7 @@ const struct sw_verb *sw_verb_row(int i);
 const struct sw_verb *sw_verb_find(const char *name);
 
 extern const struct sw_verb sw_verb_batch, sw_verb_bench, sw_verb_compare, sw_verb_inspect,
-    sw_verb_plan, sw_verb_probe, sw_verb_quantize, sw_verb_run, sw_verb_score, sw_verb_tokens,
-    sw_verb_trace;
+    sw_verb_plan, sw_verb_probe, sw_verb_quantize, sw_verb_run, sw_verb_score, sw_verb_serve,
+    sw_verb_tokens, sw_verb_trace;
 
 #endif

@@ -3,8 +3,8 @@
 
 #include "base/hash.h"
 #include "jobs/answer.h"
+#include "jobs/prompt_ids.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,56 +78,14 @@ static enum sw_status batch_task_done(void *owner, enum sw_finish finish)
     return status;
 }
 
-static enum sw_status batch_ids_of_list(const json_t *list, int vocab, struct sw_ids *ids)
-{
-    size_t i;
-    json_t *id;
-    json_array_foreach((json_t *)(uintptr_t)list, i, id)
-    {
-        const json_int_t value = json_integer_value(id);
-        if (!json_is_integer(id) || value < 0 || value >= vocab)
-            return sw_fail(SW_EINPUT, "\"prompt\": item %zu is not a token id from 0 to %d", i,
-                           vocab - 1);
-        SW_TRY(sw_ids_push(ids, (int32_t)value));
-    }
-    return SW_OK;
-}
-
-/* Reads the ids from the list's text: there may be many millions. */
-static enum sw_status batch_ids_of_text(struct sw_json_range list, int vocab, struct sw_ids *ids)
-{
-    const char *at = list.bytes, *end = at + list.length - 1;
-    for (size_t i = 0; *at != ']'; i++) {
-        int64_t id = -1;
-        for (at++; at < end && strchr(" \t\r\n", *at); at++)
-            ;
-        if (at < end && isdigit((unsigned char)*at))
-            for (id = 0; at < end && isdigit((unsigned char)*at) && id < vocab; at++)
-                id = 10 * id + (*at - '0');
-        while (at < end && strchr(" \t\r\n", *at))
-            at++;
-        if (id < 0 || id >= vocab || (*at != ',' && *at != ']'))
-            return sw_fail(SW_EINPUT, "\"prompt\": item %zu is not a token id from 0 to %d", i,
-                           vocab - 1);
-        SW_TRY(sw_ids_push(ids, (int32_t)id));
-    }
-    return SW_OK;
-}
-
 static enum sw_status batch_prompt_ids(const struct sw_batch_job *batch,
                                        const struct sw_line_request *request,
                                        struct sw_json_range list, struct sw_ids *ids)
 {
-    if (json_is_array(request->prompt) && list.bytes)
-        return batch_ids_of_text(list, batch->vocab, ids);
-    if (json_is_array(request->prompt))
-        return batch_ids_of_list(request->prompt, batch->vocab, ids);
+    if (request->prompt)
+        return sw_prompt_ids(request->prompt, list, batch->tokenizer, batch->vocab, ids);
     if (!batch->tokenizer)
         return sw_fail(SW_EINPUT, "the model has no tokenizer, so prompts must be lists of ids");
-    if (request->prompt)
-        return sw_tokenizer_encode(batch->tokenizer, json_string_value(request->prompt),
-                                   json_string_length(request->prompt),
-                                   SW_ENCODE_ADD_SPECIAL | SW_ENCODE_PARSE_SPECIAL, ids);
     if (!batch->chat)
         return sw_fail(SW_EINPUT, "\"messages\": %s", batch->no_chat);
     const struct sw_chat_request chat = {.messages = request->messages,

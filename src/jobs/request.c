@@ -117,6 +117,20 @@ static const struct member {
 };
 #define N_MEMBERS (sizeof members / sizeof members[0])
 
+/* Of `serve`, before those above. */
+static const struct member served[] = {
+    {"max_tokens", COUNT, COMPLETION, COMPLETION, 0, INT_MAX, FIELD(max_tokens)},
+    {"n", COUNT, API, API, 1, SW_CHOICES_MAX, FIELD(n)},
+    {"best_of", LATER, COMPLETION, COMPLETION, 1, SW_CHOICES_MAX, 0},
+    {"stream", FLAG, API, API, 0, 0, FIELD(stream)},
+    {"stream_options", LATER, API, API, 0, 0, 0},
+    {"echo", FLAG, COMPLETION, COMPLETION, 0, 0, FIELD(echo)},
+    {"tools", LATER, CHAT, CHAT, 0, 0, 0},
+    {"add_generation_prompt", FLAG, CHAT, CHAT, 0, 0, FIELD(generation_prompt)},
+    {"continue_final_message", FLAG, CHAT, CHAT, 0, 0, FIELD(continue_final)},
+};
+#define N_SERVED (sizeof served / sizeof served[0])
+
 static enum sw_status request_read_flag(const struct member *m, const json_t *value,
                                         struct sw_line_request *out)
 {
@@ -263,8 +277,12 @@ static const struct {
     [NEVER] = {NULL, is_never},
 };
 
-static const struct member *request_find_member(const char *name)
+/* The row of a member of this name, of the table for `serve` first where that is asked for. */
+static const struct member *request_find_member(const char *name, bool is_served, unsigned form)
 {
+    for (size_t i = 0; i < N_SERVED && is_served; i++)
+        if ((served[i].forms & form) && strcmp(served[i].name, name) == 0)
+            return &served[i];
     for (size_t i = 0; i < N_MEMBERS; i++)
         if (strcmp(members[i].name, name) == 0)
             return &members[i];
@@ -273,7 +291,7 @@ static const struct member *request_find_member(const char *name)
 
 bool sw_line_request_knows(const char *name)
 {
-    const struct member *m = request_find_member(name);
+    const struct member *m = request_find_member(name, true, ALL);
     return (m && m->kind != ANY) || strcmp(name, "model") == 0 || strcmp(name, "method") == 0 ||
            strcmp(name, "url") == 0;
 }
@@ -281,8 +299,8 @@ bool sw_line_request_knows(const char *name)
 static enum sw_status request_read_member(const char *name, const json_t *value,
                                           struct sw_unknown *unknown, struct sw_line_request *out)
 {
-    const struct member *m = request_find_member(name);
     const unsigned form = 1u << out->form;
+    const struct member *m = request_find_member(name, out->served, form);
     bool known = m && (m->forms & form);
     if (known && kinds[m->kind].read)
         return kinds[m->kind].read(m, value, out);
@@ -405,6 +423,10 @@ static enum sw_status request_read_prompt(const json_t *body, struct sw_line_req
     if (out->form == SW_FORM_CHAT || (plain && sw_json_absent(prompt)))
         return request_read_messages(body, messages, out);
     out->wrong = "prompt";
+    if (out->served && (json_is_string(prompt) || json_array_size(prompt) > 0)) {
+        out->prompt = prompt;
+        return SW_OK;
+    }
     /* The API accepts a list of prompts; here it must have one. */
     if (json_is_array(prompt) && json_array_size(prompt) == 1 && !is_ids(prompt))
         prompt = json_array_get(prompt, 0);
@@ -415,6 +437,38 @@ static enum sw_status request_read_prompt(const json_t *body, struct sw_line_req
         return sw_fail(SW_EINPUT, "\"prompt\" must be a text or a list of token ids, not %s",
                        json_is_array(prompt) ? "an empty or mixed list" : sw_json_type(prompt));
     out->prompt = prompt;
+    return SW_OK;
+}
+
+/* Members of `serve` that have more than a value. */
+static enum sw_status request_read_served(const json_t *body, struct sw_line_request *out)
+{
+    const json_t *options = json_object_get(body, "stream_options");
+    const json_t *best_of = json_object_get(body, "best_of");
+    const json_t *tools = json_object_get(body, "tools");
+    const json_t *choice = json_object_get(body, "tool_choice");
+    int64_t best;
+    out->wrong = "best_of";
+    if (!sw_json_absent(best_of) &&
+        (!sw_json_integer(best_of, 1, SW_CHOICES_MAX, &best) || best != out->n))
+        return sw_fail(SW_EINPUT, "\"best_of\" must be as many as \"n\", %d", out->n);
+    out->wrong = "stream_options";
+    if (!sw_json_absent(options) && (!json_is_object(options) || sw_json_spelling(options)))
+        return sw_fail(SW_EINPUT, "\"stream_options\" must be an object, not %s",
+                       sw_json_type(options));
+    out->include_usage = json_is_true(json_object_get(options, "include_usage"));
+    out->wrong = "tools";
+    if (out->form == SW_FORM_CHAT && !sw_json_absent(tools)) {
+        if (!json_is_array(tools))
+            return sw_fail(SW_EINPUT, "\"tools\" must be a list, not %s", sw_json_type(tools));
+        out->tools = json_array_size(tools) > 0 && !request_is_text(choice, "none") ? tools : NULL;
+    }
+    out->wrong = "continue_final_message";
+    if (out->continue_final && out->generation_prompt &&
+        json_is_true(json_object_get(body, "add_generation_prompt")))
+        return sw_fail(SW_EINPUT,
+                       "\"continue_final_message\" and \"add_generation_prompt\" exclude "
+                       "each other");
     return SW_OK;
 }
 
@@ -432,12 +486,14 @@ static enum sw_status request_read_body(const json_t *body, struct sw_unknown *u
     out->wrong = "max_completion_tokens";
     const json_t *newer = json_object_get(body, out->wrong);
     if (!sw_json_absent(newer))
-        SW_TRY(request_read_number(request_find_member(out->wrong), newer, out));
+        SW_TRY(request_read_number(request_find_member(out->wrong, false, ALL), newer, out));
     if (out->sampling.top_k < 0) /* some clients write -1 for off */
         out->sampling.top_k = 0;
     out->wrong = "stop";
     SW_TRY(request_read_stop(json_object_get(body, "stop"), out));
     SW_TRY(request_read_logprobs(body, out));
+    if (out->served)
+        SW_TRY(request_read_served(body, out));
     out->wrong = NULL;
     SW_TRY(request_read_prompt(body, out));
     out->wrong = NULL;
@@ -493,4 +549,14 @@ enum sw_status sw_line_request_read(const json_t *root, bool batch_form,
         out->model = json_string_value(json_object_get(body, "model"));
     }
     return request_read_body(body, unknown, out);
+}
+
+enum sw_status sw_line_request_read_body(const json_t *body, enum sw_form form,
+                                         const struct sw_line_request *defaults,
+                                         struct sw_line_request *out)
+{
+    *out = *defaults;
+    out->form = form;
+    out->model = json_string_value(json_object_get(body, "model"));
+    return request_read_body(body, NULL, out);
 }

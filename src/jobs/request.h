@@ -8,7 +8,8 @@
  * it is read; or ignored, because it does not affect the answer ("user") or because its value is
  * what happens anyway ("n": 1, "tools": []); any other value is refused with the member's name. A
  * member that is not in the table is refused in a body of the API; in a plain line it is ignored
- * and counted.
+ * and counted. A second table has the members that `serve` reads as well or otherwise: n, echo,
+ * stream, tools and the like.
  */
 #ifndef SW_JOBS_REQUEST_H
 #define SW_JOBS_REQUEST_H
@@ -23,10 +24,14 @@
 
 enum sw_form { SW_FORM_PLAIN, SW_FORM_COMPLETION, SW_FORM_CHAT };
 
+#define SW_CHOICES_MAX 128 /* most continuations of one prompt, "n" */
+
 /* The request of one line, or the defaults for all lines. Texts are borrowed. */
 struct sw_line_request {
     enum sw_form form;
-    const json_t *prompt;    /* a text or a list of ids; NULL: there are messages */
+    bool served; /* set in the defaults of `serve`: its table counts, too */
+    /* a text or a list of ids; of `serve` also a list of either; NULL: there are messages */
+    const json_t *prompt;
     const json_t *messages;  /* a conversation; NULL: there is a prompt */
     const json_t *variables; /* chat_template_kwargs; may be NULL */
     const char *model;       /* the name that the line gives; NULL: none */
@@ -38,6 +43,14 @@ struct sw_line_request {
     struct sw_sampling sampling; /* .logprobs: number of alternatives, -1: no log-probabilities */
     const char *stop[SW_STOP_STRINGS_MAX];
     int n_stop;
+    /* of `serve` only */
+    int n;                  /* continuations of each prompt */
+    bool echo;              /* the prompt is part of the answer, with its log-probabilities */
+    bool stream;            /* the answer comes as events */
+    bool include_usage;     /* the last event counts tokens */
+    bool generation_prompt; /* a chat's text ends with the beginning of an answer */
+    bool continue_final;    /* a chat's answer goes on from the last message */
+    const json_t *tools;    /* for the template; NULL: none */
 };
 
 /* Whether the value of a member of this name is read, in a line or in a body. */
@@ -50,5 +63,9 @@ bool sw_line_request_knows(const char *name);
 enum sw_status sw_line_request_read(const json_t *root, bool batch_form,
                                     const struct sw_line_request *defaults,
                                     struct sw_unknown *unknown, struct sw_line_request *out);
+/* Reads a body that was sent to the API itself; out->form is `form`. Else as above. */
+enum sw_status sw_line_request_read_body(const json_t *body, enum sw_form form,
+                                         const struct sw_line_request *defaults,
+                                         struct sw_line_request *out);
 
 #endif

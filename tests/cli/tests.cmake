@@ -28,6 +28,7 @@ foreach(name io_errors=1200 memory_ranks=7200)
   set_tests_properties(cli.${name}_all PROPERTIES LABELS "cli;long" TIMEOUT ${seconds}
     SKIP_RETURN_CODE 77)
 endforeach()
+slow(cli.serve 25)
 slow(cli.bundle 152)
 slow(cli.gguf 20)
 slow(cli.quantize 60)

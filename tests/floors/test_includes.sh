@@ -18,7 +18,7 @@ check() (
     BEGIN {
         n = split("src/base:0 src/tensor:1 src/jinja:1 src/sample:1 src/model:2 src/text:2 src/plan:3 " \
             "src/checkpoint:3 kernels/cpu:3 kernels/cuda:3 src/backend:4 src/transport:4 src/gpu:5 " \
-            "src/probe:5 src/engine:5 src/session:6 src/jobs:7 src/serve:7 src/cmd:8 src:9", rows, " ")
+            "src/probe:5 src/engine:5 src/session:6 src/jobs:7 src/serve:8 src/cmd:9 src:10", rows, " ")
         for (i = 1; i <= n; i++) {
             split(rows[i], row, ":")
             floor[row[1]] = row[2]
