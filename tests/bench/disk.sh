@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A model that is larger than its memory: layers from disk, in a control group whose limit counts the
-# page cache as well, beside what fio reads of the same file and, in groups of the same size, llama.cpp,
+# page cache as well, beside what a plain reader gets of the same file and, in groups of the same size, llama.cpp,
 # accelerate and AirLLM.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
@@ -12,14 +12,14 @@ usage() {
     cat <<'TEXT'
 usage: disk.sh [-r ROUNDS] [-w SECONDS] [-t THREADS] [-n TOKENS] -l SIZE -m MODEL
 
-  -r, --rounds N     rounds of fio, spillway, llama.cpp; the medians count (5)
+  -r, --rounds N     rounds of the reader, spillway, llama.cpp; the medians count (5)
   -w, --wait S       before each run wait up to S seconds for a quiet machine (0)
   -t, --threads N    compute threads (2)
   -n N               new tokens (4); one pass each
   -l, --limit SIZE   the memory of each program in bytes (700000000)
   -m, --model MODEL  a .gguf file, or a folder with config.json and *.safetensors
 
-environment: SPILLWAY as in peers.sh; FIO=PATH (fio); LLAMA_BENCH, which is given .gguf files only;
+environment: SPILLWAY as in peers.sh; READER=PATH (direct_read.py); LLAMA_BENCH, which is given .gguf files only;
 PEER_PYTHON=PATH of a Python that has torch, transformers and accelerate, which is given folders only, and
 AIRLLM=FOLDER, for AirLLM's own copy of the model (a file a layer; MODEL needs a tokenizer), where that
 Python has airllm, too. Python alone takes 0.5 GB, so --limit has to leave room for that.
@@ -30,7 +30,7 @@ TEXT
 threads=2 new=4 limit=700000000 stored=
 options_only threads=-t,--threads new=-n limit=-l,--limit stored=-m,--model -- "$@"
 common_needs
-fio=$(command -v "${FIO:-fio}") || die "needs fio, or FIO=PATH of it"
+reader=${READER:-$bench_dir/direct_read.py}
 files=("$stored")
 [[ $stored == *.gguf ]] || files=("$stored"/*.safetensors)
 [ -f "${files[0]}" ] || die "no model at '$stored': see --help"
@@ -47,11 +47,9 @@ drop() {
     local file
     for file in "${files[@]}"; do dd if="$file" iflag=nocache count=0 status=none; done
 }
-with_fio() {
-    keep_output "$work/out" "$fio" --name=read --filename="$(IFS=: && echo "${files[*]}")" --rw=read --bs=4M \
-        --iodepth=16 --direct=1 --ioengine=libaio --readonly --output-format=json
-    record fio read "$(python3 -c 'import json, sys
-print(json.load(open(sys.argv[1]))["jobs"][0]["read"]["bw_bytes"])' "$work/out")"
+plain_reader() {
+    keep_output "$work/out" "$reader" "${files[@]}"
+    record reader read "$(cat "$work/out")"
 }
 ours() { # the rate is what lies on the disk, times passes a second; predicted over measured seconds a token
     keep_output "$work/out" in_memory "$limit" "$SPILLWAY" run "$stored" --threads "$threads" --tokens 1,5 \
@@ -94,7 +92,7 @@ fi
 
 say "disk: $rounds rounds of $((bytes / 1000000)) MB in $((limit / 1000000)) MB, $threads threads"
 for ((round = 1; round <= rounds; round++)); do
-    for program in with_fio ours "${peers[@]}"; do
+    for program in plain_reader ours "${peers[@]}"; do
         drop
         quiet
         $program

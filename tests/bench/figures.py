@@ -37,7 +37,7 @@ TARGETS = {  # what the tables judge by; docs and README of this folder name the
     "busy on slow links": 0.85,
     "beside strangers": 0.98,
     "cold of limit": 0.85,
-    "layers from disk of fio": 0.90,
+    "layers from disk of the reader": 0.90,
     "quantized decode of bandwidth, one thread": 0.85,
     "quantized decode of bandwidth": 0.92,
     "quantized decode of better peer": 1.15,
@@ -363,14 +363,14 @@ def load(records):
     verdict = Verdict()
     rows = []
     for cell in records.values:
-        fio, fresh, cold, warm = (records.median(cell, "spillway", name)
-                                  for name in ("fio", "fresh", "cold", "warm"))
-        limit = fio and fresh and min(fio, fresh)
-        rows.append([cell, *(number(x and x / 1e9) for x in (fio, fresh, cold, warm)),
-                     number(ratio(cold, fio)), number(ratio(cold, limit)),
+        reader, fresh, cold, warm = (records.median(cell, "spillway", name)
+                                  for name in ("reader", "fresh", "cold", "warm"))
+        limit = reader and fresh and min(reader, fresh)
+        rows.append([cell, *(number(x and x / 1e9) for x in (reader, fresh, cold, warm)),
+                     number(ratio(cold, reader)), number(ratio(cold, limit)),
                      percent(records.spread(cell, "spillway", "cold"))])
         verdict.at_least(f"{cell} cold of the limit", "cold of limit", ratio(cold, limit))
-    print_table(["GB/s", "fio", "fresh memory", "cold", "warm", "cold of fio", "of the lesser",
+    print_table(["GB/s", "reader", "fresh memory", "cold", "warm", "cold of it", "of the lesser",
                  "± cold"], rows)
     return verdict.close()
 
@@ -379,19 +379,19 @@ def disk(records):
     verdict = Verdict()
     rows, others = [], []
     for cell in records.values:
-        fio, ours = (records.median(cell, name, "read") for name in ("fio", "spillway"))
+        reader, ours = (records.median(cell, name, "read") for name in ("reader", "spillway"))
         tokens = records.median(cell, "spillway", "decode")
         times = records.median(cell, "spillway", "predicted")
-        rows.append([cell, number(fio and fio / 1e9), number(ours and ours / 1e9),
-                     number(ratio(ours, fio)), number(tokens, "{:.3f}"), number(times),
+        rows.append([cell, number(reader and reader / 1e9), number(ours and ours / 1e9),
+                     number(ratio(ours, reader)), number(tokens, "{:.3f}"), number(times),
                      percent(records.spread(cell, "spillway", "read"))])
         for peer in ("llama.cpp", "accelerate", "airllm"):
             speed, read_too = records.median(cell, peer, "decode"), records.median(cell, peer, "read")
             if speed:
                 others.append([cell, peer, number(speed, "{:.3f}"), number(read_too and read_too / 1e9),
                                number(ratio(tokens, speed))])
-        verdict.at_least(f"{cell} of fio", "layers from disk of fio", ratio(ours, fio))
-    print_table(["from disk", "fio, GB/s", "GB/s", "of fio", "tokens/s", "predicted / measured s",
+        verdict.at_least(f"{cell} of the reader", "layers from disk of the reader", ratio(ours, reader))
+    print_table(["from disk", "reader, GB/s", "GB/s", "of it", "tokens/s", "predicted / measured s",
                  "± ours"], rows)
     if others:
         print_table(["same memory", "program", "tokens/s", "GB/s", "ours over it"], others)

@@ -29,7 +29,7 @@ def whole_pieces(paths):
 
 def main(paths):
     pieces = list(whole_pieces(paths))
-    memory = mmap.mmap(-1, max(1, len(pieces)) * PIECE)
+    memory = mmap.mmap(-1, max(1, len(pieces)) * PIECE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory.madvise(mmap.MADV_HUGEPAGE)
     view = memoryview(memory)

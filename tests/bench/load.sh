@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Loading a checkpoint that is not in the page cache, beside what fio reads of the same file and what
-# the machine reads into memory that nobody has touched.
+# Loading a checkpoint that is not in the page cache, beside what a plain reader gets of the same
+# file and what the machine reads into memory that nobody has touched.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -9,13 +9,13 @@ usage() {
     cat <<'TEXT'
 usage: load.sh [-r ROUNDS] [-w SECONDS] [-t THREADS] -m MODEL
 
-  -r, --rounds N     rounds of fio, fresh memory, cold, warm; the medians count (5)
+  -r, --rounds N     rounds of the reader, fresh memory, cold, warm; the medians count (5)
   -w, --wait S       before each run wait up to S seconds for a quiet machine (0)
   -t, --threads N    threads that pack what was read (2)
   -m, --model MODEL  some GB: a .gguf file, or a folder with config.json and *.safetensors, as
                      build/tests/make_checkpoint CONFIG DIR f16 writes one
 
-environment: SPILLWAY as in peers.sh; FIO=PATH (fio).
+environment: SPILLWAY as in peers.sh; READER=PATH (direct_read.py).
 The exit status is 1 when cold loading is slower than 0.85 of the lesser of both, 2 when something could not be run.
 TEXT
 }
@@ -23,7 +23,7 @@ TEXT
 threads=2 stored=
 options_only threads=-t,--threads stored=-m,--model -- "$@"
 common_needs
-fio=$(command -v "${FIO:-fio}") || die "needs fio, or FIO=PATH of it"
+reader=${READER:-$bench_dir/direct_read.py}
 if [[ $stored == *.gguf ]]; then
     files=("$stored")
 else
@@ -59,10 +59,8 @@ say "load: $rounds rounds of $((bytes / 1000000)) MB, $threads threads"
 for ((round = 1; round <= rounds; round++)); do
     drop
     quiet
-    keep_output "$work/out" "$fio" --name=read --filename="$(IFS=: && echo "${files[*]}")" \
-        --rw=read --bs=4M --iodepth=16 --direct=1 --ioengine=libaio --readonly --output-format=json
-    record load fio "$(python3 -c 'import json, sys
-print(json.load(open(sys.argv[1]))["jobs"][0]["read"]["bw_bytes"])' "$work/out")"
+    keep_output "$work/out" "$reader" "${files[@]}"
+    record load reader "$(cat "$work/out")"
     drop
     quiet
     keep_output "$work/out" python3 "$bench_dir/fresh_memory.py" "${files[@]}"

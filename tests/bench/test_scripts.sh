@@ -190,26 +190,32 @@ else
     echo "ranks.sh and first_token.sh not tried: they need mpirun and two cores"
 fi
 
-# loading 20 MB in 2 s is 0.80 of what fio reads
+# loading 20 MB in 2 s is 0.80 of what the reader gets
 mkdir -p "$tmp/stored"
 echo '{}' >"$tmp/stored/config.json"
 head -c 20000000 /dev/zero >"$tmp/stored/model.safetensors"
 printf '#!/bin/sh\necho "{\\"load_s\\": 2.0}"\n' >"$tmp/loader"
-printf '#!/bin/sh\necho "{\\"jobs\\": [{\\"read\\": {\\"bw_bytes\\": 12500000}}]}"\n' >"$tmp/fio"
-chmod +x "$tmp/loader" "$tmp/fio"
+printf '#!/bin/sh\necho 12500000\n' >"$tmp/reader"
+chmod +x "$tmp/loader" "$tmp/reader"
 status=0
-SPILLWAY=$tmp/loader FIO=$tmp/fio bash "$here/load.sh" -r 1 -m "$tmp/stored" >"$tmp/out" \
+SPILLWAY=$tmp/loader READER=$tmp/reader bash "$here/load.sh" -r 1 -m "$tmp/stored" >"$tmp/out" \
     2>"$tmp/err" || status=$?
 check "load.sh, a target missed" 1 "$status"
 check_line "load.sh" '^load +0\.01 +[0-9]+\.[0-9]+ +0\.01 +0\.01 +0\.80 +0\.80 +–$' "$tmp/out"
 
-# 0.5 passes a second over 20 MB on the disk are 0.80 of what fio reads
+python3 "$here/direct_read.py" "$tmp/stored/model.safetensors" >"$tmp/out"
+check_line "direct_read.py" '^[0-9]+\.[0-9]+' "$tmp/out"
+status=0
+python3 "$here/direct_read.py" /dev/null >"$tmp/out" 2>"$tmp/err" || status=$?
+check "direct_read.py, nothing to read" 1 "$status"
+
+# 0.5 passes a second over 20 MB on the disk are 0.80 of what the reader gets
 if [ "$(id -u)" = 0 ] && (. "$here/../cgroup.sh" && in_memory 100000000 true) 2>/dev/null; then
     printf '#!/bin/sh\necho "{\\"tokens_per_s\\": 0.5, \\"predicted\\": {\\"s_per_token\\": 1.5}, \\"ranks\\": [{\\"bytes\\": {\\"disk\\": 20000000}}]}"\n' >"$tmp/loader"
     printf '#!/bin/sh\necho "{\\"s_per_token\\": 4.0, \\"read_bytes\\": 40000000}"\n' >"$tmp/python"
     chmod +x "$tmp/python"
     status=0
-    SPILLWAY=$tmp/loader FIO=$tmp/fio PEER_PYTHON=$tmp/python AIRLLM=$tmp bash "$here/disk.sh" -r 1 -l 100000000 \
+    SPILLWAY=$tmp/loader READER=$tmp/reader PEER_PYTHON=$tmp/python AIRLLM=$tmp bash "$here/disk.sh" -r 1 -l 100000000 \
         -m "$tmp/stored" >"$tmp/out" 2>"$tmp/err" || status=$?
     check "disk.sh, a target missed" 1 "$status"
     check_line "disk.sh" '^stored +0\.01 +0\.01 +0\.80 +0\.500 +0\.75 +–$' "$tmp/out"
