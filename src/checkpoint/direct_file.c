@@ -116,3 +116,9 @@ enum sw_status sw_direct_read(struct sw_direct_file *f, uint64_t offset, size_t 
     *is_past = false;
     return sw_file_read_at(f->cached, f->path, offset, bytes, length);
 }
+
+enum sw_status sw_direct_read_kept(const struct sw_direct_file *f, uint64_t offset, void *out,
+                                   size_t length)
+{
+    return sw_file_read_at(f->cached, f->path, offset, out, length);
+}

@@ -49,5 +49,9 @@ static inline size_t sw_direct_room(size_t length)
  */
 enum sw_status sw_direct_read(struct sw_direct_file *file, uint64_t offset, size_t length,
                               size_t element, void *buffer, const void **data, bool *is_past);
+/* Reads `length` bytes through the page cache in any case, which keeps them for the next time: of
+ * little that is read over and over. Failures as sw_direct_read. */
+enum sw_status sw_direct_read_kept(const struct sw_direct_file *file, uint64_t offset, void *out,
+                                   size_t length);
 
 #endif

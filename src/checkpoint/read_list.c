@@ -16,6 +16,7 @@
 #define LIST_ROWS 64 /* a piece has whole groups of so many rows, which are packed together */
 #define LIST_ROWS_LEAST 4
 #define LIST_WHOLE ((uint64_t)256 << 10) /* most bytes of what all rows of a matrix are made of */
+#define LIST_KEPT ((uint64_t)64 << 10)   /* most bytes of such a part for the page cache to keep */
 #define LIST_ALIGN 64u
 
 /* A file of the directory while it is read. */
@@ -190,6 +191,21 @@ static enum sw_status list_read(struct read_list *l, int index, uint64_t offset,
     return status;
 }
 
+/* As list_read, of little that is read again in each pass: it would wait behind large reads. */
+static enum sw_status list_read_kept(struct read_list *l, const struct sw_made_part *part,
+                                     void *out)
+{
+    struct sw_direct_file *file;
+    sw_reader_reads_at(l->reader, part->file, part->offset);
+    enum sw_status status = list_file_take(l, part->file, &file);
+    if (status == SW_OK)
+        status = sw_direct_read_kept(file, part->offset, out, part->bytes);
+    sw_reader_has_read(l->reader);
+    if (status == SW_OK)
+        sw_reader_add_bytes(l->reader, part->bytes);
+    return status;
+}
+
 /* Reads what all rows are made of. */
 static enum sw_status list_read_whole(struct read_list *l, struct list_made *m,
                                       const struct sw_made *made, const struct sw_tensor *t,
@@ -205,6 +221,10 @@ static enum sw_status list_read_whole(struct read_list *l, struct list_made *m,
         if (!m->whole[i])
             return sw_fail(SW_ENOMEM, "no memory for %llu bytes of matrix '%s'",
                            (unsigned long long)part->bytes, t->name);
+        if (part->bytes <= LIST_KEPT) {
+            SW_TRY(list_read_kept(l, part, m->whole[i]));
+            continue;
+        }
         SW_TRY(list_read(l, part->file, part->offset, part->bytes, 1, buffer, &data));
         memcpy(m->whole[i], data, part->bytes);
     }

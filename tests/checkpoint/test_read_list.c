@@ -7,6 +7,7 @@
 #include "helpers.h"
 
 #include "base/huge_pages.h"
+#include "checkpoint/adapter.h"
 #include "checkpoint/direct_file.h"
 #include "checkpoint/read_list.h"
 
@@ -360,6 +361,54 @@ static void what_has_no_huge_pages_is_read_as_well(void)
     folder_remove(&f);
 }
 
+/* Rows of the first part, each element plus the first one of the second part. */
+static void sum_rows(const struct sw_made_rows *rows, void *out)
+{
+    const int64_t n = rows->n_rows * rows->tensor->shape[1];
+    float first, value;
+    memcpy(&first, rows->parts[1], sizeof first);
+    for (int64_t i = 0; i < n; i++) {
+        memcpy(&value, (const char *)rows->parts[0] + (size_t)i * sizeof value, sizeof value);
+        ((float *)out)[i] = value + first;
+    }
+}
+
+/* It would wait behind large reads, in each pass. */
+static void what_rows_share_is_kept(void)
+{
+    static const struct sw_made_form form = {NULL, sum_rows};
+    const int64_t rows = 3000, cols = 128;
+    const struct sw_made made = {
+        .form = &form,
+        .n_parts = 2,
+        .parts = {{0, 12, (uint64_t)(rows * cols) * sizeof(float), (uint64_t)cols * sizeof(float)},
+                  {0, 12, 40, 0}}};
+    struct folder f;
+    folder_make(&f);
+    CU_ASSERT_EQUAL_FATAL(sw_tensors_add_made(&f.tensors, "made", NULL, rows, cols, &made), SW_OK);
+    struct taking t = {.tensor = sw_tensors_find(&f.tensors, "made"), .first = 6};
+    t.seen = calloc((size_t)rows, sizeof(atomic_int));
+    for (int large = 0; large < 2; large++) {
+        struct sw_read_item item = {t.tensor, take, &t};
+        const struct sw_read_rates rates = {{1e9, large ? 2e9 : 1e9}, 4};
+        memset(&disk, 0, sizeof disk);
+        sw_reader_crew(f.reader)->rates = rates;
+        reads_past = reads_through = 0;
+        CU_ASSERT_EQUAL(sw_read_list_run(f.reader, &item, 1,
+                                         &(struct sw_read_list_options){2, true, NULL, NULL}),
+                        SW_OK);
+        CU_ASSERT_FALSE(t.is_wrong);
+        for (int64_t r = 0; r < rows; r++)
+            CU_ASSERT_EQUAL(t.seen[r], large + 1);
+        if (f.has_direct) {
+            CU_ASSERT_EQUAL(reads_through, 1);
+            CU_ASSERT(reads_past > 0);
+        }
+    }
+    free(t.seen);
+    folder_remove(&f);
+}
+
 /* The tensor's own sink fails, or the caller gives up. */
 static enum sw_status refuse(void *context, int64_t row0, int64_t n_rows, const void *data)
 {
@@ -409,6 +458,7 @@ SW_UNIT_TESTS({"every row comes once", every_row_comes_once},
               {"what refuses direct reads is read plainly",
                what_refuses_direct_reads_is_read_plainly},
               {"what has no huge pages is read as well", what_has_no_huge_pages_is_read_as_well},
+              {"what rows share is kept", what_rows_share_is_kept},
               {"failures name the file", failures_name_the_file},
               {"sinks and callers can end it", sinks_and_callers_can_end_it},
               {"other tensors are not taken", other_tensors_are_not_taken})
