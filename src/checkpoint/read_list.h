@@ -11,8 +11,8 @@
 
 #include <stdbool.h>
 
-/* At least so many threads, so that the disk has several requests under way. */
-#define SW_LIST_THREADS 8
+/* At least so many threads, so that the disk has several requests under way while others pack. */
+#define SW_LIST_THREADS 16
 #define SW_LIST_PIECE ((size_t)512 << 10) /* bytes of a small piece, unless its rows are longer */
 #define SW_LIST_THREADS_MAX 31 /* whose buffers have room for a piece and what lies around it */
 

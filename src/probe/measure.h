@@ -73,11 +73,11 @@ double sw_attend_decode_rate(struct sw_read_block *block, const struct sw_attend
 
 /*
  * Bytes per second when reading the file `path`, or the largest file in the directory `path`, as
- * layers from disk are read: into huge pages, in the faster of the shapes of read_shape.h, without
- * the page cache where the file system allows it. Takes `seconds`, half of them for each shape, or
- * less if the rate has settled by then or the file ends. Starts at part `part` of `parts` equal
- * parts of the file, so that ranks of a node read different places. SW_EINPUT when there is no file
- * of 1 MiB or more.
+ * layers from disk are read: into huge pages, from where it is copied, in the faster of the shapes
+ * of read_shape.h, without the page cache where the file system allows it. Takes `seconds`, half of
+ * them for each shape, or less if the rate has settled by then or the file ends. Starts at part
+ * `part` of `parts` equal parts of the file, so that ranks of a node read different places.
+ * SW_EINPUT when there is no file of 1 MiB or more.
  */
 enum sw_status sw_disk_rate(const char *path, int part, int parts, double seconds, double *rate);
 

@@ -20,9 +20,9 @@
 #define ATTEND 0.05
 #define DISK 0.20
 #define LINK 0.20
-/* What layers from disk reach of the disk's rate: at the end of each fewer pieces are under way.
- * Measured: docs/SPEED.md, "Layers from disk". */
-#define LAYERS_SHARE 0.94
+/* What layers from disk reach of the disk's rate: packing takes more than a copy, and at the end of
+ * each layer fewer pieces are under way. Measured: docs/SPEED.md, "Layers from disk". */
+#define LAYERS_SHARE 0.84
 #define BRIEF_S 0.02          /* for hops when no time is given: a small model waits for them */
 #define PRODUCT_SHARE 0.8     /* rate of a prompt's products over that in registers (SPEED.md) */
 #define BLOCK_MIN (64u << 20) /* least bytes of all blocks of a node */
