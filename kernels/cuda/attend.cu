@@ -5,7 +5,7 @@ cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_
                           const struct sw_gpu_batch *batch, void *work, size_t work_bytes,
                           cudaStream_t stream)
 {
-    if (sw::kv_format_row(kv->format) < 0 || kv->head_dim > SW_GPU_HEAD_DIM ||
+    if (sw::kv_format_row(kv->format) < 0 || (!kv->value_dim && kv->head_dim > SW_GPU_HEAD_DIM) ||
         a->n_heads % kv->n_kv_heads != 0)
         return cudaErrorInvalidValue;
     struct sw::attention t;
@@ -14,6 +14,8 @@ cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_
     t.group = a->n_heads / kv->n_kv_heads;
     t.spans = batch->spans;
     t.n_spans = batch->n;
+    if (kv->value_dim)
+        return sw::attend_latent(t, kv->format, kv->context, batch->host, work, work_bytes, stream);
     const cudaError_t error =
         sw::attend_split(t, kv->format, kv->context, batch->host, work, work_bytes, stream);
     if (error != cudaSuccess)

@@ -9,7 +9,8 @@ namespace sw
 
 /* The arguments of a call. The struct has no padding: kernels take it by value, and the simulated
  * GPU checks every word of their arguments. Short spans go to attend_split.cu, long ones to
- * attend_tiled.cu, or to attend_half.cu for f16 and bf16 caches. */
+ * attend_tiled.cu, or to attend_half.cu for f16 and bf16 caches; values that are a part of their
+ * keys to attend_latent.cu. */
 struct attention {
     struct sw_gpu_attention a;
     struct cache cache;
@@ -69,6 +70,9 @@ cudaError_t attend_split(const struct attention &t, enum sw_dtype format, int64_
                          cudaStream_t stream);
 cudaError_t attend_tiled(const struct attention &t, const struct sw_gpu_span *host,
                          cudaStream_t stream);
+cudaError_t attend_latent(const struct attention &t, enum sw_dtype format, int64_t context,
+                          const struct sw_gpu_span *host, void *work, size_t work_bytes,
+                          cudaStream_t stream);
 cudaError_t attend_half(const struct attention &t, enum sw_dtype format,
                         const struct sw_gpu_span *host, cudaStream_t stream);
 

@@ -384,7 +384,8 @@ const sw::listed_kernels all(kernels, join_parts);
 
 size_t sw_gpu_attend_work(const struct sw_gpu_kv *kv, int n_heads, int64_t n_rows)
 {
-    return row_bytes(n_heads, kv->head_dim, kv->context) * (size_t)n_rows;
+    const int width = kv->value_dim ? kv->value_dim : kv->head_dim;
+    return row_bytes(n_heads, width, kv->context) * (size_t)n_rows;
 }
 
 cudaError_t sw::attend_split(const struct sw::attention &t, enum sw_dtype format, int64_t context,

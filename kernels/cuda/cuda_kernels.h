@@ -163,6 +163,7 @@ struct sw_gpu_kv {
     int slots, n_kv_heads, head_dim;
     int64_t context;
     void *data;
+    int value_dim; /* values are the first so many elements of keys, and not stored; 0: they are */
 };
 /*
  * For the batch's rows: norms each head of queries and keys (RMS) if there are norms, rotates them
@@ -179,7 +180,10 @@ struct sw_gpu_heads {
     int n_heads;                  /* query heads; 0: queries are not changed */
     int rotary_dim;               /* 0: nothing is rotated; at most head_dim */
     bool interleaved;
-    bool norm_last;                /* norms come after rope */
+    int rotary_first;      /* the first element that is rotated */
+    const float *q_rotary; /* NULL; else what of queries is rotated is not in place, but there, */
+    int64_t q_rotary_head; /* of row r, head h at q_rotary + r * ld + h * q_rotary_head */
+    bool norm_last;        /* norms come after rope */
     struct sw_query_growth growth; /* last of all, of queries alone */
 };
 cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu_kv *kv,
@@ -193,7 +197,10 @@ cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t
  * parts that depend on the cache's size only, and the parts are joined in order (attend_split.cu).
  * Longer spans go in tiles of queries that share the keys they read (flash attention: Dao et al.):
  * attend_tiled.cu for f32 caches, attend_half.cu on tensor cores for the others. Queries, scores
- * and sums have the precision of f32. head_dim is at most SW_GPU_HEAD_DIM.
+ * and sums have the precision of f32. head_dim is at most SW_GPU_HEAD_DIM. Values that are a part
+ * of keys have a kernel of their own for all spans (attend_latent.cu), without window, slopes and
+ * bias; head_dim is at most SW_GPU_LATENT_DIM there, and value_dim SW_GPU_LATENT_VALUES
+ * (model/op_kinds.h).
  */
 #define SW_GPU_SPLIT_QUERIES 4
 #define SW_GPU_HEAD_DIM 256

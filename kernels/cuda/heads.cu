@@ -17,6 +17,8 @@ struct heads {
     int64_t ld, q_head, q_skip, kv_head;
     int64_t group;                          /* query heads per KV head */
     const float *q_norm, *k_norm, *cos_sin; /* NULL: none */
+    const float *q_rotary;
+    int64_t q_rotary_head, first; /* of the rotated elements */
     float eps;
     int n_spans, n_heads;
     int pairs, step, apart; /* pair i is at i * step and i * step + apart */
@@ -45,15 +47,15 @@ __device__ inline float normed(float x, bool there, int dim, float eps, const fl
  * call; all may at the return. */
 __device__ inline float rotated(float x, const heads &t, int64_t position, float *held)
 {
-    const int d = (int)threadIdx.x;
-    held[d] = x;
+    const int place = (int)threadIdx.x, d = place - (int)t.first;
+    held[place] = x;
     __syncthreads();
-    if (d < 2 * t.pairs) {
+    if (d >= 0 && d < 2 * t.pairs) {
         const int pair = t.step == 2 ? d / 2 : d % t.pairs;
         const bool is_second = d != pair * t.step;
         const float *const table = t.cos_sin + position * 2 * t.pairs;
         const float c = table[pair], s = table[t.pairs + pair];
-        x = is_second ? x * c + held[d - t.apart] * s : x * c - held[d + t.apart] * s;
+        x = is_second ? x * c + held[place - t.apart] * s : x * c - held[place + t.apart] * s;
     }
     __syncthreads();
     return x;
@@ -69,18 +71,19 @@ __device__ inline void put(const sw::cache &cache, const struct sw_gpu_span &spa
     const int64_t position = span.position + row;
     const int key = (int)(position % SW_KEY_BLOCK);
     char *const block =
-        sw::head_of(cache, span.slot, kv_head) + position / SW_KEY_BLOCK * 2 * cache.half_bytes;
+        sw::head_of(cache, span.slot, kv_head) + position / SW_KEY_BLOCK * cache.block_bytes;
     type *const keys = (type *)(void *)block;
     type *const values = (type *)(void *)(block + cache.half_bytes);
     keys[sw::key_at<format>(d, key)] = element::store(k);
-    values[sw::value_at<format>(cache.head_dim, key, d)] = element::store(v);
+    if (!cache.value_dim)
+        values[sw::value_at<format>(cache.head_dim, key, d)] = element::store(v);
     if (format != SW_BF16)
         return;
     /* The other half of a pair is set to 0 when nothing else stores it: beside an odd last
      * dimension, and for the next key, when this span has no row for it. */
     if (d == cache.head_dim - 1 && d % 2 == 0)
         keys[sw::key_at<format>(d + 1, key)] = 0;
-    if (key % 2 == 0 && row + 1 == span.n)
+    if (key % 2 == 0 && row + 1 == span.n && !cache.value_dim)
         values[sw::value_at<format>(cache.head_dim, key + 1, d)] = 0;
 }
 
@@ -103,7 +106,10 @@ __global__ void __launch_bounds__(threads) place(heads t)
         const int64_t from = (span.row + row) * t.ld;
         const int64_t q_at = from + head * t.q_head + head / t.group * t.q_skip;
         const float *const at = is_key ? t.k + from + head * t.kv_head : t.q + q_at;
-        float x = there ? at[d] : 0;
+        const bool apart = t.q_rotary && !is_key && d >= t.first && d < t.first + 2 * t.pairs;
+        float x = apart   ? t.q_rotary[from + head * t.q_rotary_head + d - t.first]
+                  : there ? at[d]
+                          : 0;
         if (weight && !t.norm_last)
             x = normed<threads>(x, there, head_dim, t.eps, weight, scratch);
         if (t.pairs)
@@ -114,7 +120,8 @@ __global__ void __launch_bounds__(threads) place(heads t)
             x *= 1 + t.growth.slope *
                          logf(1 + (float)((span.position + row + t.growth.from) / t.growth.length));
         if (there && is_key)
-            put<format>(t.cache, span, row, head, d, x, t.v[from + head * t.kv_head + d]);
+            put<format>(t.cache, span, row, head, d, x,
+                        t.cache.value_dim ? 0 : t.v[from + head * t.kv_head + d]);
         else if (there)
             t.q[q_at + d] = x;
     }
@@ -123,9 +130,9 @@ __global__ void __launch_bounds__(threads) place(heads t)
 typedef void (*kernel)(heads);
 #define FOR_WIDTHS(format)                                                                         \
     {                                                                                              \
-        place<format, 64>, place<format, 128>, place<format, 256>                                  \
+        place<format, 64>, place<format, 128>, place<format, 256>, place<format, 1024>             \
     }
-const kernel kernels[3][3] = {FOR_WIDTHS(SW_F32), FOR_WIDTHS(SW_F16), FOR_WIDTHS(SW_BF16)};
+const kernel kernels[3][4] = {FOR_WIDTHS(SW_F32), FOR_WIDTHS(SW_F16), FOR_WIDTHS(SW_BF16)};
 
 const sw::listed_kernels all(kernels);
 
@@ -137,8 +144,13 @@ cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu
                                const struct sw_gpu_batch *batch, cudaStream_t stream)
 {
     const int format = sw::kv_format_row(kv->format);
-    const int width = kv->head_dim <= 64 ? 0 : kv->head_dim <= 128 ? 1 : 2, threads = 64 << width;
-    if (format < 0 || kv->head_dim > threads || h->rotary_dim > kv->head_dim)
+    const int widths[] = {64, 128, 256, 1024};
+    const int width = kv->head_dim <= 64    ? 0
+                      : kv->head_dim <= 128 ? 1
+                      : kv->head_dim <= 256 ? 2
+                                            : 3;
+    const int threads = widths[width];
+    if (format < 0 || kv->head_dim > threads || h->rotary_first + h->rotary_dim > kv->head_dim)
         return cudaErrorInvalidValue;
     struct heads t = {};
     t.cache = sw::cache_of(kv);
@@ -151,6 +163,7 @@ cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu
     t.group = h->n_heads > kv->n_kv_heads ? h->n_heads / kv->n_kv_heads : 1;
     t.q_norm = h->q_norm, t.k_norm = h->k_norm, t.eps = h->eps;
     t.cos_sin = h->cos_sin;
+    t.q_rotary = h->q_rotary, t.q_rotary_head = h->q_rotary_head, t.first = h->rotary_first;
     t.pairs = h->rotary_dim / 2;
     t.step = h->interleaved ? 2 : 1;
     t.apart = h->interleaved ? 1 : t.pairs;

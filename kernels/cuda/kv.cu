@@ -29,7 +29,8 @@ cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t
 {
     if (n == 0 || from == to)
         return cudaSuccess;
-    const int64_t vectors = (int64_t)sw_kv_bytes(kv->format, 1, 1, kv->head_dim, n) / 16;
+    const int64_t both = (int64_t)sw_kv_bytes(kv->format, 1, 1, kv->head_dim, n);
+    const int64_t vectors = both / (kv->value_dim ? 32 : 16);
     const int64_t blocks = sw::divide_up(vectors, copy_threads), most = 256;
     const dim3 grid((unsigned)(blocks < most ? blocks : most), (unsigned)kv->n_kv_heads);
     SW_LAUNCH(copy, grid, copy_threads, 0, stream, sw::cache_of(kv), from, to, vectors);

@@ -7,20 +7,26 @@
 namespace sw
 {
 
-/* One layer's KV cache as kernels take it: blocks of SW_KEY_BLOCK positions, keys before values. */
+/* One layer's KV cache as kernels take it: blocks of SW_KEY_BLOCK positions, keys before values, if
+ * these are stored. */
 struct cache {
     char *data;
     int64_t head_bytes; /* of one KV head of one slot */
     int64_t half_bytes; /* of a block's keys, the same as of its values */
     int n_kv_heads, head_dim;
+    int64_t value_dim;   /* as of struct sw_gpu_kv */
+    int64_t block_bytes; /* of a block */
 };
 
 static inline struct cache cache_of(const struct sw_gpu_kv *kv)
 {
     struct cache c;
     c.data = (char *)kv->data;
-    c.head_bytes = (int64_t)sw_kv_bytes(kv->format, 1, 1, kv->head_dim, kv->context);
+    const int parts = kv->value_dim ? 1 : 2;
+    c.head_bytes = (int64_t)sw_kv_bytes(kv->format, 1, 1, kv->head_dim, kv->context) / 2 * parts;
     c.half_bytes = (int64_t)sw_kv_bytes(kv->format, 1, 1, kv->head_dim, SW_KEY_BLOCK) / 2;
+    c.block_bytes = c.half_bytes * parts;
+    c.value_dim = kv->value_dim;
     c.n_kv_heads = kv->n_kv_heads;
     c.head_dim = kv->head_dim;
     return c;

@@ -8,7 +8,8 @@ static struct sw_gpu_kv gpu_attention_cache_of(const struct sw_kv *kv)
                               .n_kv_heads = kv->n_kv_heads,
                               .head_dim = kv->head_dim,
                               .context = kv->context,
-                              .data = kv->d_data};
+                              .data = kv->d_data,
+                              .value_dim = kv->value_dim};
 }
 
 static enum sw_status gpu_attention_place(struct sw_cuda *cuda, const struct sw_heads *h,
@@ -31,7 +32,10 @@ static enum sw_status gpu_attention_place(struct sw_cuda *cuda, const struct sw_
                                        .growth = h->growth,
                                        .n_heads = h->n_heads,
                                        .rotary_dim = h->rope.rotary_dim,
-                                       .interleaved = h->rope.interleaved};
+                                       .interleaved = h->rope.interleaved,
+                                       .rotary_first = h->rope.first,
+                                       .q_rotary = h->d_q_rotary,
+                                       .q_rotary_head = h->q_rotary_head};
     struct sw_gpu_batch batch;
     SW_TRY(sw_cuda_enter(cuda));
     SW_TRY(sw_cuda_spans_send(cuda, spans, NULL, n_spans, &batch));

@@ -135,8 +135,10 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
     const struct sums sums = sum_layer(model, p, layer);
     if (sums.matrix > footprint->matrix_bytes)
         footprint->matrix_bytes = sums.matrix;
+    const bool wide =
+        d->latent.kv > SW_GPU_LATENT_VALUES || (d->latent.kv && d->head_dim > SW_GPU_LATENT_DIM);
     if (!footprint->cpu_only)
-        footprint->cpu_only = d->latent.kv ? SW_CPU_ONLY_LATENT : sums.cpu_only;
+        footprint->cpu_only = wide ? SW_CPU_ONLY_LATENT : sums.cpu_only;
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;
     out->token_flops = sums.flops;

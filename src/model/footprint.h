@@ -75,7 +75,7 @@ struct sw_layer_footprint {
     int n_experts, n_used;
 };
 
-#define SW_CPU_ONLY_LATENT UINT8_MAX /* nor have they for latent attention */
+#define SW_CPU_ONLY_LATENT UINT8_MAX /* nor have they for latents so wide */
 struct sw_footprint {
     struct sw_footprint_params params;
     int n_layers;

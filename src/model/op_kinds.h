@@ -23,4 +23,9 @@ struct sw_query_growth {
     int length, from;
 };
 
+/* The most that GPUs have kernels of latent attention for: elements of a key, and those of them
+ * that are its value. */
+#define SW_GPU_LATENT_DIM 640
+#define SW_GPU_LATENT_VALUES 512
+
 #endif

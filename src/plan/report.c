@@ -379,7 +379,7 @@ static void report_put_cpu_only(const struct printer *p)
     if (gpus && only)
         sw_strbuf_printf(p->out, "  GPUs are left out: they have no kernels for %s\n",
                          only == SW_CPU_ONLY_LATENT
-                             ? "latent attention"
+                             ? "latents so wide"
                              : sw_format_of((enum sw_format_id)(only - 1))->name);
 }
 

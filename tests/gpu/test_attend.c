@@ -12,25 +12,40 @@ struct setup {
     int64_t length, window;
     int extras;
     enum sw_dtype kv;
+    int value_dim; /* values are the first so many elements of keys; 0: they are stored */
 };
 
 static const struct setup setups[] = {
-    {4, 4, 16, 70, 0, false, SW_F32},           {8, 2, 64, 200, 0, false, SW_F16},
-    {6, 1, 20, 150, 0, false, SW_BF16},         {4, 2, 80, 130, 64, false, SW_F16},
-    {3, 3, 5, 200, 10, false, SW_F32},          {12, 4, 32, 140, 0, true, SW_BF16},
-    {2, 1, 128, 300, 100, true, SW_F32},        {70, 1, 24, 66, 0, false, SW_F16},
-    {8, 8, 96, 65, 1, false, SW_BF16},          {1, 1, 1, 64, 0, true, SW_F16},
-    {4, 2, 7, 131, 0, false, SW_BF16},          {5, 1, 256, 90, 33, false, SW_BF16},
-    {7, 1, 130, 70, 0, true, SW_F16},           {2, 2, 64, 700, 300, false, SW_BF16},
-    {4, 2, 20, 140, 0, CAPPED, SW_F32},         {6, 2, 24, 300, 90, SINKS, SW_F16},
-    {4, 1, 16, 700, 0, CAPPED | SINKS, SW_F32}, {4, 1, 64, 300, 0, CAPPED | SINKS, SW_BF16},
+    {4, 4, 16, 70, 0, false, SW_F32, 0},
+    {8, 2, 64, 200, 0, false, SW_F16, 0},
+    {6, 1, 20, 150, 0, false, SW_BF16, 0},
+    {4, 2, 80, 130, 64, false, SW_F16, 0},
+    {3, 3, 5, 200, 10, false, SW_F32, 0},
+    {12, 4, 32, 140, 0, true, SW_BF16, 0},
+    {2, 1, 128, 300, 100, true, SW_F32, 0},
+    {70, 1, 24, 66, 0, false, SW_F16, 0},
+    {8, 8, 96, 65, 1, false, SW_BF16, 0},
+    {1, 1, 1, 64, 0, true, SW_F16, 0},
+    {4, 2, 7, 131, 0, false, SW_BF16, 0},
+    {5, 1, 256, 90, 33, false, SW_BF16, 0},
+    {7, 1, 130, 70, 0, true, SW_F16, 0},
+    {2, 2, 64, 700, 300, false, SW_BF16, 0},
+    {4, 2, 20, 140, 0, CAPPED, SW_F32, 0},
+    {6, 2, 24, 300, 90, SINKS, SW_F16, 0},
+    {4, 1, 16, 700, 0, CAPPED | SINKS, SW_F32, 0},
+    {4, 1, 64, 300, 0, CAPPED | SINKS, SW_BF16, 0},
+    {5, 1, 27, 150, 0, 0, SW_F32, 21},
+    {16, 1, 72, 200, 0, 0, SW_F16, 64},
+    {10, 1, 27, 131, 0, 0, SW_BF16, 21},
+    {9, 1, 576, 70, 0, SINKS, SW_BF16, 512},
+    {4, 2, 40, 90, 0, CAPPED, SW_F16, 32},
 };
 #define N_SETUPS (sizeof setups / sizeof setups[0])
 
 struct world {
     struct setup s;
     float *q, *k, *v, *slopes, *sinks; /* (length, heads * head_dim) */
-    double *want;                      /* (length, n_heads * head_dim) */
+    double *want;                      /* (length, n_heads * width of values) */
     struct sw_gpu_kv cache;
     float *d_q, *d_slopes, *d_sinks, *d_out;
 };
@@ -43,6 +58,16 @@ static int64_t q_ld(const struct setup *s)
 static int64_t kv_ld(const struct setup *s)
 {
     return (int64_t)s->n_kv_heads * s->head_dim;
+}
+
+static int value_dim(const struct setup *s)
+{
+    return s->value_dim ? s->value_dim : s->head_dim;
+}
+
+static int64_t out_ld(const struct setup *s)
+{
+    return (int64_t)s->n_heads * value_dim(s);
 }
 
 static void reference(struct world *w)
@@ -71,11 +96,12 @@ static void reference(struct world *w)
             for (int64_t j = first; j <= i; j++)
                 total += p[j] = exp(p[j] - top);
             total += s->extras & SINKS ? exp((double)w->sinks[h] - top) : 0;
-            double *out = w->want + i * q_ld(s) + h * s->head_dim;
-            for (int d = 0; d < s->head_dim; d++) {
+            double *out = w->want + i * out_ld(s) + h * value_dim(s);
+            const float *v = s->value_dim ? w->k : w->v;
+            for (int d = 0; d < value_dim(s); d++) {
                 out[d] = 0;
                 for (int64_t j = first; j <= i; j++)
-                    out[d] += p[j] / total * (double)w->v[j * kv_ld(s) + g * s->head_dim + d];
+                    out[d] += p[j] / total * (double)v[j * kv_ld(s) + g * s->head_dim + d];
             }
         }
     free(p);
@@ -109,14 +135,15 @@ static struct world make_in(struct setup s, int slots, int64_t context, struct r
         w.q[i] = ldexpf(w.q[i], 2 + range.q);
     for (int h = 0; h < s.n_heads; h++)
         w.slopes[h] = 0.02f + 0.01f * (float)h, w.sinks[h] = 3 - 2 * (float)h;
-    w.want = malloc((size_t)(s.length * q_ld(&s)) * sizeof *w.want);
+    w.want = malloc((size_t)(s.length * out_ld(&s)) * sizeof *w.want);
     reference(&w);
-    w.cache = (struct sw_gpu_kv){s.kv, slots, s.n_kv_heads, s.head_dim, context, NULL};
-    w.cache.data = gpu_alloc(sw_kv_bytes(s.kv, slots, s.n_kv_heads, s.head_dim, context));
+    w.cache = (struct sw_gpu_kv){s.kv, slots, s.n_kv_heads, s.head_dim, context, NULL, s.value_dim};
+    w.cache.data = gpu_alloc(sw_kv_bytes(s.kv, slots, s.n_kv_heads, s.head_dim, context) /
+                             (s.value_dim ? 2 : 1));
     w.d_q = gpu_floats(w.q, s.length * q_ld(&s));
     w.d_slopes = gpu_floats(w.slopes, s.n_heads);
     w.d_sinks = gpu_floats(w.sinks, s.n_heads);
-    w.d_out = gpu_alloc((size_t)(s.length * q_ld(&s)) * sizeof(float));
+    w.d_out = gpu_alloc((size_t)(s.length * out_ld(&s)) * sizeof(float));
     return w;
 }
 
@@ -144,7 +171,7 @@ static struct sw_gpu_attention attention(const struct world *w)
                                      .q_ld = q_ld(s),
                                      .q_head = s->head_dim,
                                      .out = w->d_out,
-                                     .out_ld = q_ld(s)};
+                                     .out_ld = out_ld(s)};
 }
 
 /* Stores and attends one call's spans; row r of the batch is row r of the world. */
@@ -187,17 +214,17 @@ static void check_in(struct setup s, int64_t chunk, struct range range)
             1, (int32_t)(s.length - from < chunk ? s.length - from : chunk), from, 0, 0};
         const int first_buffer = n_gpu_buffers;
         at.d_q = w.d_q + from * q_ld(&s);
-        at.d_out = w.d_out + from * q_ld(&s);
+        at.d_out = w.d_out + from * out_ld(&s);
         call(&at, &span, 1, w.k + from * kv_ld(&s), w.v + from * kv_ld(&s), 4);
         gpu_ok(cudaDeviceSynchronize());
         while (n_gpu_buffers > first_buffer)
             gpu_ok(cudaFree(gpu_buffers[--n_gpu_buffers].start));
     }
-    float *got = malloc((size_t)(s.length * q_ld(&s)) * sizeof *got);
-    gpu_get(got, w.d_out, (size_t)(s.length * q_ld(&s)) * sizeof *got);
-    CU_ASSERT_TRUE(gpu_error(got, q_ld(&s), w.want, s.length, q_ld(&s)) < 3e-6 || range.v ||
+    float *got = malloc((size_t)(s.length * out_ld(&s)) * sizeof *got);
+    gpu_get(got, w.d_out, (size_t)(s.length * out_ld(&s)) * sizeof *got);
+    CU_ASSERT_TRUE(gpu_error(got, out_ld(&s), w.want, s.length, out_ld(&s)) < 3e-6 || range.v ||
                    range.v_growth);
-    CU_ASSERT_TRUE(row_error(got, w.want, s.length, q_ld(&s)) < 2e-5);
+    CU_ASSERT_TRUE(row_error(got, w.want, s.length, out_ld(&s)) < 2e-5);
     free(got);
     drop(&w);
 }
@@ -226,14 +253,14 @@ static void ranges(void)
         struct setup s;
         struct range range;
     } cases[] = {
-        {{4, 2, 64, 150, 0, false, SW_BF16}, {-60, 60, -90, 0, 0}},
-        {{4, 2, 64, 150, 0, true, SW_BF16}, {70, -70, 100, 0, 0}},
-        {{2, 1, 130, 200, 0, false, SW_BF16},
+        {{4, 2, 64, 150, 0, false, SW_BF16, 0}, {-60, 60, -90, 0, 0}},
+        {{4, 2, 64, 150, 0, true, SW_BF16, 0}, {70, -70, 100, 0, 0}},
+        {{2, 1, 130, 200, 0, false, SW_BF16, 0},
          {0, -3, -100, 3, 60}}, /* values outgrow one another */
-        {{2, 1, 9, 200, 40, false, SW_BF16}, {-100, 90, 100, 10, -40}},
-        {{2, 2, 80, 150, 0, false, SW_F16}, {20, -20, 10, 6, 5}},
-        {{2, 2, 16, 150, 0, false, SW_F16}, {-14, 14, -10, 0, 0}},
-        {{2, 1, 20, 150, 0, false, SW_F32}, {-80, 80, 100, 0, 0}},
+        {{2, 1, 9, 200, 40, false, SW_BF16, 0}, {-100, 90, 100, 10, -40}},
+        {{2, 2, 80, 150, 0, false, SW_F16, 0}, {20, -20, 10, 6, 5}},
+        {{2, 2, 16, 150, 0, false, SW_F16, 0}, {-14, 14, -10, 0, 0}},
+        {{2, 1, 20, 150, 0, false, SW_F32, 0}, {-80, 80, 100, 0, 0}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         check_in(cases[i].s, cases[i].s.length, cases[i].range);
@@ -252,7 +279,8 @@ static void few_queries(void)
                                     20,
                                     group % 3 ? 0 : 7,
                                     group % 2 == 0,
-                                    (enum sw_dtype[]){SW_F32, SW_F16, SW_BF16}[format]};
+                                    (enum sw_dtype[]){SW_F32, SW_F16, SW_BF16}[format],
+                                    0};
             check(s, 1 + group % SW_GPU_SPLIT_QUERIES);
         }
 }
@@ -261,9 +289,10 @@ static void few_queries(void)
 static void long_contexts(void)
 {
     static const struct setup longs[] = {
-        {2, 1, 40, 600, 0, false, SW_F16},  {4, 4, 16, 1030, 0, true, SW_F32},
-        {8, 1, 64, 520, 0, false, SW_BF16}, {1, 1, 128, 515, 260, false, SW_BF16},
-        {3, 1, 9, 770, 500, true, SW_BF16}, {9, 1, 72, 300, 0, false, SW_F16},
+        {2, 1, 40, 600, 0, false, SW_F16, 0},  {4, 4, 16, 1030, 0, true, SW_F32, 0},
+        {8, 1, 64, 520, 0, false, SW_BF16, 0}, {1, 1, 128, 515, 260, false, SW_BF16, 0},
+        {3, 1, 9, 770, 500, true, SW_BF16, 0}, {9, 1, 72, 300, 0, false, SW_F16, 0},
+        {9, 1, 40, 530, 0, 0, SW_BF16, 32},    {2, 1, 300, 600, 0, SINKS, SW_F16, 290},
     };
     for (size_t i = 0; i < sizeof longs / sizeof longs[0]; i++) {
         const struct setup s = longs[i];
@@ -273,17 +302,17 @@ static void long_contexts(void)
         const struct sw_gpu_batch batch = {gpu_copy(&before, sizeof before), &before, 1};
         gpu_store(&w.cache, &batch, gpu_floats(w.k, first * kv_ld(&s)),
                   gpu_floats(w.v, first * kv_ld(&s)), kv_ld(&s), s.head_dim);
-        float *got = malloc((size_t)(s.length * q_ld(&s)) * sizeof *got);
+        float *got = malloc((size_t)(s.length * out_ld(&s)) * sizeof *got);
         struct world at = w;
         for (int64_t p = first; p < s.length; p += 2) { /* room in work for one row: two launches */
             const struct sw_gpu_span span = {1, 2, p, 0, 0};
             at.d_q = w.d_q + p * q_ld(&s);
-            at.d_out = w.d_out + p * q_ld(&s);
+            at.d_out = w.d_out + p * out_ld(&s);
             call(&at, &span, 1, w.k + p * kv_ld(&s), w.v + p * kv_ld(&s), 1);
         }
-        gpu_get(got, w.d_out, (size_t)(s.length * q_ld(&s)) * sizeof *got);
-        CU_ASSERT_TRUE(gpu_error(got + first * q_ld(&s), q_ld(&s), w.want + first * q_ld(&s), 6,
-                                 q_ld(&s)) < 3e-6);
+        gpu_get(got, w.d_out, (size_t)(s.length * out_ld(&s)) * sizeof *got);
+        CU_ASSERT_TRUE(gpu_error(got + first * out_ld(&s), out_ld(&s), w.want + first * out_ld(&s),
+                                 6, out_ld(&s)) < 3e-6);
         const struct sw_gpu_attention a = attention(&w);
         const struct sw_gpu_span span = {1, 1, s.length - 1, 0, 0};
         const struct sw_gpu_batch one = {gpu_copy(&span, sizeof span), &span, 1};
@@ -301,14 +330,15 @@ static void later_positions(void)
         struct setup s;
         int64_t context, later[4];
     } cases[] = {
-        {{4, 2, 16, 250, 0, false, SW_F16}, 1030, {249, 255, 511, 1029}},
-        {{2, 1, 24, 600, 300, true, SW_F32}, 1030, {599, 767, 1023, 2047}},
+        {{4, 2, 16, 250, 0, false, SW_F16, 0}, 1030, {249, 255, 511, 1029}},
+        {{2, 1, 24, 600, 300, true, SW_F32, 0}, 1030, {599, 767, 1023, 2047}},
         /* parts of 768 keys */
-        {{3, 1, 8, 700, 0, false, SW_BF16}, 40000, {699, 1023, 16383, 65535}},
+        {{3, 1, 8, 700, 0, false, SW_BF16, 0}, 40000, {699, 1023, 16383, 65535}},
+        {{5, 1, 24, 250, 0, false, SW_F16, 16}, 1030, {249, 255, 511, 1029}},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const struct setup s = cases[i].s;
-        const size_t row = (size_t)q_ld(&s);
+        const size_t row = (size_t)out_ld(&s);
         struct world w = make(s, 2, cases[i].context);
         const struct sw_gpu_span all = {1, (int32_t)s.length, 0, 0, 0},
                                  last = {1, 1, s.length - 1, 0, 0};
@@ -327,8 +357,8 @@ static void later_positions(void)
             gpu_get(k ? got : first, w.d_out, row * sizeof *got);
             CU_ASSERT(k == 0 || memcmp(got, first, row * sizeof *got) == 0);
         }
-        CU_ASSERT(gpu_error(first, q_ld(&s), w.want + (s.length - 1) * q_ld(&s), 1, q_ld(&s)) <
-                  3e-6);
+        CU_ASSERT(gpu_error(first, out_ld(&s), w.want + (s.length - 1) * out_ld(&s), 1,
+                            out_ld(&s)) < 3e-6);
         free(got), free(first);
         drop(&w);
     }
@@ -339,13 +369,13 @@ static void spans_together(void)
 {
     for (int f = 0; f < 3; f++) {
         const struct setup s = {
-            6, 2, 24, 170, 0, false, (enum sw_dtype[]){SW_F32, SW_F16, SW_BF16}[f]};
+            6, 2, 24, 170, 0, false, (enum sw_dtype[]){SW_F32, SW_F16, SW_BF16}[f], 0};
         struct world w = make(s, 4, 200);
         /* slot 0: 80 + 1; slot 1: 70; slot 2: 3 + 2; slot 3: 14. The second call goes on. */
         static const struct sw_gpu_span first[] = {
             {0, 80, 0, 0, 0}, {2, 3, 0, 80, 0}, {1, 70, 0, 83, 0}, {3, 14, 0, 153, 0}};
         static const struct sw_gpu_span then[] = {{2, 2, 3, 0, 0}, {0, 1, 80, 2, 0}};
-        const size_t row = (size_t)q_ld(&s);
+        const size_t row = (size_t)out_ld(&s);
         float *k = malloc(167 * (size_t)kv_ld(&s) * sizeof *k), *q = malloc(167 * row * sizeof *q);
         float *v = malloc(167 * (size_t)kv_ld(&s) * sizeof *v);
         float *got = malloc(167 * row * sizeof *got);

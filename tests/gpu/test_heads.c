@@ -72,7 +72,7 @@ static void want(const struct world *w, const float *x, const float *norm, int p
 static void place(struct world *w, enum sw_dtype format, void *d_cache)
 {
     const struct setup *s = &w->s;
-    const struct sw_gpu_kv kv = {format, SLOTS, s->n_kv_heads, s->head_dim, CONTEXT, d_cache};
+    const struct sw_gpu_kv kv = {format, SLOTS, s->n_kv_heads, s->head_dim, CONTEXT, d_cache, 0};
     float *const k = w->d_x + s->n_heads * w->head, *const v = k + s->n_kv_heads * w->head;
     const struct sw_gpu_heads heads = {.q = w->d_x,
                                        .k = k,

@@ -26,7 +26,7 @@ static struct world make(enum sw_dtype format, int heads, int head_dim, int64_t 
 
 static struct sw_gpu_kv gpu_kv(const struct world *w)
 {
-    return (struct sw_gpu_kv){w->format, w->slots, w->heads, w->head_dim, w->context, w->d};
+    return (struct sw_gpu_kv){w->format, w->slots, w->heads, w->head_dim, w->context, w->d, 0};
 }
 
 static struct sw_kv cpu_kv(const struct world *w)

@@ -93,10 +93,12 @@ static int layers_of(const char *name)
 static void every_family(void)
 {
     static const char *const names[] = {
-        "bloom",   "gpt2",     "gpt_neox",  "gptj",   "llama31",    "mistral",  "mixtral",
-        "opt",     "opt_350m", "qwen2",     "qwen3",  "qwen3_moe",  "gemma2",   "gemma3",
-        "olmo2",   "cohere2",  "granite",   "glm4",   "ministral3", "hunyuan",  "nemotron",
-        "gpt_oss", "glm4_moe", "qwen2_moe", "falcon", "falcon_40b", "falcon_rw"};
+        "bloom",      "gpt2",       "gpt_neox",  "gptj",        "llama31",     "mistral",
+        "mixtral",    "opt",        "opt_350m",  "qwen2",       "qwen3",       "qwen3_moe",
+        "gemma2",     "gemma3",     "olmo2",     "cohere2",     "granite",     "glm4",
+        "ministral3", "hunyuan",    "nemotron",  "gpt_oss",     "glm4_moe",    "qwen2_moe",
+        "falcon",     "falcon_40b", "falcon_rw", "deepseek_v2", "deepseek_v3", "glm4_moe_lite",
+        "mistral4",   "youtu"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const int n = layers_of(names[i]);
         const struct sw_engine_slice all = {
@@ -121,18 +123,24 @@ static void every_weight_format(void)
 }
 
 /* Layers on the GPU, in host memory, streamed, and host layers that pass for prompts. */
-static void every_tier(void)
+static void every_tier_of(const char *name)
 {
     for (int bits = 0; bits < 8; bits += 3) {
-        const struct sw_engine_slice mixed = {.count = layers_of("llama31"),
+        const struct sw_engine_slice mixed = {.count = layers_of(name),
                                               .tiers = {.n_gpu = bits & 1,
                                                         .n_streamed = 1,
                                                         .stream_rows = bits & 2 ? 5 : 0,
                                                         .embed_on_gpu = bits & 4,
                                                         .head_on_gpu = bits & 4},
                                               .gpu_memory = MEMORY};
-        compare("llama31", SW_FORMAT_F32, bits & 1 ? N_IDS : 7, 1, &mixed);
+        compare(name, SW_FORMAT_F32, bits & 1 ? N_IDS : 7, 1, &mixed);
     }
+}
+
+static void every_tier(void)
+{
+    every_tier_of("llama31");
+    every_tier_of("deepseek_v2");
 }
 
 static void two_gpus(void)
