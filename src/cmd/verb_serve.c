@@ -170,9 +170,10 @@ const struct sw_verb sw_verb_serve = {
     .n_models = 1,
     .summary = "answer the OpenAI API over HTTP",
     .description =
-        "Loads MODEL over the ranks and answers on rank 0's host: /v1/completions, /v1/models,\n"
-        "/health. As many requests run at once as there are slots, others wait. A request that\n"
-        "gives no temperature has 1, as in the OpenAI API.\n\n"
+        "Loads MODEL over the ranks and answers on rank 0's host: /v1/completions,\n"
+        "/v1/chat/completions (for models with a chat template), /v1/models, /tokenize,\n"
+        "/detokenize, /metrics, /health. As many requests run at once as there are slots, others\n"
+        "wait. A request that gives no temperature has 1, as in the OpenAI API.\n\n"
         "TERM, INT, USR1 or HUP stop it: no new requests, and those that run have --grace\n"
         "seconds. Without --listen only this host can ask; from another one, go through ssh:\n"
         "ssh -L 8080:localhost:8080 HOST\n\n"

@@ -151,6 +151,14 @@ void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats 
     *out = s->stats;
 }
 
+int64_t sw_scheduler_positions(const struct sw_scheduler *s)
+{
+    int64_t n = 0;
+    for (int i = 0; i < s->options.slots; i++)
+        n += s->slots[i].entry ? s->slots[i].n_sent : 0;
+    return n;
+}
+
 static struct sw_sampled scheduler_sampled(const struct sw_result *r)
 {
     struct sw_sampled sampled;

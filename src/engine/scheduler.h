@@ -125,5 +125,7 @@ enum sw_status sw_scheduler_wait(struct sw_scheduler *s);
  */
 void sw_scheduler_wake(struct sw_scheduler *s);
 void sw_scheduler_stats(const struct sw_scheduler *s, struct sw_scheduler_stats *out);
+/* Positions that running requests hold in the KV cache now, of slots × context. */
+int64_t sw_scheduler_positions(const struct sw_scheduler *s);
 
 #endif

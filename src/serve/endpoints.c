@@ -27,6 +27,11 @@ static void endpoint_completions(void *context, struct sw_exchange *x)
     endpoint_generate(context, SW_FORM_COMPLETION, x);
 }
 
+static void endpoint_chat(void *context, struct sw_exchange *x)
+{
+    endpoint_generate(context, SW_FORM_CHAT, x);
+}
+
 static void endpoint_models(void *context, struct sw_exchange *x)
 {
     const struct sw_server *s = context;
@@ -54,7 +59,11 @@ static void endpoint_health(void *context, struct sw_exchange *x)
 
 const struct sw_http_route sw_server_routes[] = {
     {"POST", "/v1/completions", false, endpoint_completions},
+    {"POST", "/v1/chat/completions", false, endpoint_chat},
     {"GET", "/v1/models", false, endpoint_models},
+    {"POST", "/tokenize", false, sw_endpoint_tokenize},
+    {"POST", "/detokenize", false, sw_endpoint_detokenize},
+    {"GET", "/metrics", false, sw_endpoint_metrics},
     {"GET", "/health", true, endpoint_health},
     {0},
 };

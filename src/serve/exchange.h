@@ -25,7 +25,6 @@ struct sw_exchange {
     bool is_finished;     /* all of it is in `out` */
     bool is_abandoned;    /* the client is gone, or there is no memory: nobody reads `out` */
     int retry_after;      /* seconds, for a header of that name; 0: none */
-    bool no_retry;        /* tells clients of the OpenAI library not to try again */
     struct sw_strbuf out; /* the answer, of a stream what was not taken yet */
     size_t taken;         /* bytes at the beginning of `out` that were sent */
     bool is_suspended;    /* the HTTP thread sleeps on the connection until `resume` */

@@ -64,7 +64,9 @@ static enum sw_status read_chat(const struct sw_generation *g, struct sw_prompt 
     const struct sw_chat_request chat = {.messages = r->messages,
                                          .tools = r->tools,
                                          .variables = r->variables,
-                                         .add_generation_prompt = r->generation_prompt};
+                                         .add_generation_prompt =
+                                             r->generation_prompt && !r->continue_final,
+                                         .continue_final = r->continue_final};
     return sw_chat_encode(g->rules->chat, g->rules->tokenizer, &chat, &out->ids);
 }
 

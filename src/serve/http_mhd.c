@@ -137,7 +137,7 @@ static void http_add_headers(const struct link *link, const struct sw_exchange *
         snprintf(text, sizeof text, "%d", x->retry_after);
         MHD_add_response_header(response, "Retry-After", text);
     }
-    if (x->no_retry)
+    if (x->status == 504) /* the OpenAI library's clients need not try the same again */
         MHD_add_response_header(response, "X-Should-Retry", "false");
     if (origin && allowed && strcmp(origin, allowed) == 0) {
         MHD_add_response_header(response, "Access-Control-Allow-Origin", allowed);
@@ -561,12 +561,13 @@ enum sw_status sw_http_start(const struct sw_http_options *options, struct sw_ht
         return sw_fail(SW_ENOMEM, "no memory for the HTTP server");
     http->options = *options;
     enum sw_status status = http_open(http);
+    *out = http; /* before the thread, whose routes may ask */
     if (status == SW_OK)
         status = http_start_thread(http);
     if (status == SW_OK)
-        *out = http;
-    else
-        sw_http_stop(http, 0);
+        return SW_OK;
+    *out = NULL;
+    sw_http_stop(http, 0);
     return status;
 }
 

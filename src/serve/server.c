@@ -208,6 +208,8 @@ static void server_draw_state(struct sw_server *s, bool now)
     pthread_mutex_lock(&s->lock);
     sw_scheduler_stats(s->scheduler, &s->state.stats);
     s->state.seconds = clock - s->begun;
+    s->state.positions = sw_scheduler_positions(s->scheduler);
+    s->state.has_experts = sw_worker_experts(s->options->session->worker, &s->state.experts);
     server_measure_busy(s, sw_driver_times(s->options->session->driver));
     pthread_mutex_unlock(&s->lock);
 }

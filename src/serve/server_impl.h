@@ -18,8 +18,10 @@ struct sw_server_state {
     int64_t left;          /* … whose clients left */
     int64_t refused;       /* … because the queue was full */
     int64_t prompt_tokens; /* of requests that are done */
-    int kv_positions;      /* positions in use of all slots */
-    double *busy;          /* (n_ranks) the share of time in which each computes; -1: not known */
+    int64_t positions;     /* of the KV cache that running requests hold */
+    bool has_experts;      /* rank 0 keeps experts of layers on disk */
+    struct sw_expert_stats experts;
+    double *busy; /* (n_ranks) the share of time in which each computes; -1: not known */
 };
 
 struct sw_server {
@@ -48,6 +50,11 @@ struct sw_server {
 
 /* endpoints.c */
 extern const struct sw_http_route sw_server_routes[];
+/* endpoints_text.c: POST /tokenize and /detokenize. */
+void sw_endpoint_tokenize(void *context, struct sw_exchange *x);
+void sw_endpoint_detokenize(void *context, struct sw_exchange *x);
+/* endpoint_metrics.c: GET /metrics. */
+void sw_endpoint_metrics(void *context, struct sw_exchange *x);
 /* The reason not to take a request, or NULL, and then it counts as open. HTTP thread. */
 bool sw_server_admit(struct sw_server *s, struct sw_exchange *x);
 /* Takes back sw_server_admit. */

@@ -271,11 +271,39 @@ static json_t *make_variables(const struct sw_chat *chat, const struct sw_chat_r
     return NULL;
 }
 
+/* Cuts the text behind the last message's content, as transformers does: a template may have
+ * trimmed white space at its end. */
+static enum sw_status chat_cut(const json_t *messages, size_t from, struct sw_strbuf *text)
+{
+    static const char white[] = " \t\r\n";
+    const json_t *last = json_array_get(messages, json_array_size(messages) - 1);
+    const char *content = json_string_value(json_object_get(last, "content"));
+    if (!content)
+        return sw_fail(SW_EINPUT, "the last message has no text to go on from");
+    content += strspn(content, white);
+    const size_t n = strlen(content);
+    size_t least = n;
+    while (least > 0 && strchr(white, content[least - 1]))
+        least--;
+    for (size_t at = text->length - from >= least ? text->length - least + 1 : from; at-- > from;) {
+        const char *found = text->text + at;
+        if (memcmp(found, content, least) != 0)
+            continue;
+        const bool whole = text->length - at >= n && memcmp(found, content, n) == 0;
+        text->length = at + (whole ? n : least);
+        text->text[text->length] = '\0';
+        return SW_OK;
+    }
+    return sw_fail(SW_EINPUT, "the template does not print the last message's content as it is, so "
+                              "nothing can go on from it");
+}
+
 enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_request *request,
                               struct sw_strbuf *text)
 {
     const struct sw_jinja_limits limits = sw_jinja_limits_default();
     const bool tools = json_is_array(request->tools) && chat->tools;
+    const size_t from = text->length;
     json_t *messages;
     SW_TRY(check_request(request));
     SW_TRY(sw_chat_messages(request->messages, tools ? &chat->tools_wants : &chat->plain_wants,
@@ -283,8 +311,13 @@ enum sw_status sw_chat_render(const struct sw_chat *chat, const struct sw_chat_r
     json_t *variables = make_variables(chat, request, messages);
     if (!variables)
         return sw_fail(SW_ENOMEM, "no memory for a conversation");
-    const enum sw_status status =
+    enum sw_status status =
         sw_jinja_render(tools ? chat->tools : chat->plain, variables, &limits, text);
+    if (status == SW_OK && request->continue_final) {
+        status = chat_cut(json_object_get(variables, "messages"), from, text);
+        if (status != SW_OK)
+            text->length = from;
+    }
     if (status != SW_OK)
         sw_error_context("%s", chat->name);
     json_decref(variables);

@@ -45,6 +45,7 @@ struct sw_chat_request {
     const json_t *tools;        /* list of tool descriptions; NULL: none */
     const json_t *variables;    /* {"enable_thinking": false, …} for the template; NULL: none */
     bool add_generation_prompt; /* whether the text ends with the beginning of an answer */
+    bool continue_final;        /* whether it ends with the last message's content, to go on from */
 };
 
 /*

@@ -2,10 +2,13 @@
 serve_checks.py PORT CHECK [ARGUMENT…] prints what is wrong and exits with 1."""
 import http.client
 import json
+import os
+import signal
 import socket
 import struct
 import sys
 import threading
+import time
 
 port = int(sys.argv[1])
 
@@ -187,6 +190,226 @@ def odd_requests():
         while data.count(b'"ok"') < 2:
             data += s.recv(4096)
     complete("x", max_tokens=1)
+
+
+def events(body, path="/v1/completions", stop_after=None, timeout=60):
+    """The data of each server-sent event; a dict of an error is one, too."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    connection.request("POST", path, json.dumps({"stream": True, "temperature": 0, **body}).encode())
+    got = connection.getresponse()
+    assert got.status == 200 and got.getheader("Content-Type") == "text/event-stream", got.status
+    out = []
+    while line := got.readline():
+        if line == b"\n":
+            continue
+        assert line.startswith(b"data: ") and line.endswith(b"\n"), line
+        out.append(line[6:-1] if line == b"data: [DONE]\n" else json.loads(line[6:]))
+        if stop_after and len(out) == stop_after:
+            break
+    connection.close()
+    return out
+
+
+def joined(got, index=0):
+    """The text of a choice of a stream."""
+    choices = [c for e in got if isinstance(e, dict) for c in e["choices"] if c["index"] == index]
+    assert [c["finish_reason"] for c in choices[:-1]] == [None] * (len(choices) - 1)
+    assert choices[-1]["finish_reason"], choices
+    return "".join(c["text"] if "text" in c else c["delta"].get("content", "") for c in choices)
+
+
+def stream(prompt, expected):
+    """A stream has what the whole answer has."""
+    got = events({"prompt": prompt, "max_tokens": 12})
+    assert got[-1] == b"[DONE]" and joined(got) == expected and len(got) > 5, got
+    assert len({e["id"] for e in got[:-1]}) == 1 and "usage" not in got[0]
+    body = {"prompt": ["the", prompt], "max_tokens": 12, "n": 2, "logprobs": 2, "echo": True,
+            "stream_options": {"include_usage": True}}
+    got, whole = events(body), complete(**{k: v for k, v in body.items() if k != "stream_options"})
+    assert got[-2]["choices"] == [] and got[-2]["usage"] == whole["usage"], got[-2]
+    assert all(e["usage"] is None for e in got[:-2])
+    for c in whole["choices"]:
+        assert joined(got, c["index"]) == c["text"]
+        parts = [d["logprobs"] for e in got[:-1] for d in e["choices"] if d["index"] == c["index"]]
+        for name, values in c["logprobs"].items():
+            assert sum((p[name] for p in parts if p), []) == values, name
+    refused(400, {"prompt": "x" * 5000, "stream": True}, "room for")
+    refused(400, {"prompt": "x", "stream": 1}, "stream")
+
+
+def chat(expected):
+    """Messages go through the model's template; `expected` follows "To be, or"."""
+    say = [{"role": "system", "content": "To"}, {"role": "user", "content": " be, or"}]
+    body = {"messages": say, "max_tokens": 12, "temperature": 0}
+    got = answer("/v1/chat/completions", body)
+    assert got["object"] == "chat.completion" and got["id"].startswith("chatcmpl-"), got
+    assert got["choices"][0]["message"] == {"role": "assistant", "content": expected,
+                                            "refusal": None}, got
+    assert got["choices"][0]["logprobs"] is None
+    parts = events(body, "/v1/chat/completions")
+    assert joined(parts) == expected and parts[0]["choices"][0]["delta"]["role"] == "assistant"
+    assert "role" not in parts[1]["choices"][0]["delta"]
+    got = answer("/v1/chat/completions", {**body, "logprobs": True, "top_logprobs": 2})
+    tokens = got["choices"][0]["logprobs"]["content"]
+    assert len(tokens) == 12 and all(len(t["top_logprobs"]) == 2 for t in tokens)
+    assert bytes(sum((t["bytes"] for t in tokens), [])).decode() == expected
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+    def ids(**more):
+        return answer("/tokenize", {"messages": say, **more})["tokens"]
+
+    def count(**more):
+        return answer("/v1/chat/completions", {**body, **more})["usage"]["prompt_tokens"]
+    assert count() == len(ids()) and count(tools=tools) == len(ids(tools=tools)) > count()
+    assert count(tools=tools, tool_choice="none") == count()
+    assert count(chat_template_kwargs={"mood": "a longer mood"}) > count()
+    say.append({"role": "assistant", "content": " that is"})
+    assert ids(continue_final_message=True) == answer("/tokenize", {"prompt": "To be, or that is"})["tokens"]
+    assert ids() != ids(continue_final_message=True)
+    assert count(continue_final_message=True) == len(ids(continue_final_message=True))
+    path = {"path": "/v1/chat/completions"}
+    refused(400, {}, "messages", **path)
+    refused(400, {"messages": []}, "messages", **path)
+    refused(400, {"messages": [{"role": "user"}], "continue_final_message": True}, "no text", **path)
+    refused(400, {**body, "prompt": "x"}, "prompt", **path)
+    refused(400, {**body, "tools": 3}, "tools", **path)
+    refused(400, {**body, "response_format": {"type": "json_object"}}, "response_format", **path)
+    refused(400, {**body, "tools": tools, "tool_choice": "required"}, "tool_choice", **path)
+    long = answer("/v1/chat/completions", {**body, "max_tokens": None, "ignore_eos": True})
+    model = answer("/v1/models")["data"][0]
+    assert long["usage"]["total_tokens"] == model["max_model_len"] + 1, long["usage"]
+
+
+def no_chat():
+    refused(400, {"messages": [{"role": "user", "content": "x"}]}, "no chat template",
+            path="/v1/chat/completions")
+
+
+def text(prompt, ids):
+    ids = [int(i) for i in ids.split()]
+    got = answer("/tokenize", {"prompt": prompt})
+    assert got["tokens"] == ids and got["count"] == len(ids), got
+    assert answer("/detokenize", {"tokens": ids}) == {"prompt": prompt}
+    assert answer("/detokenize", {"tokens": []}) == {"prompt": ""}
+    refused(400, {"tokens": [-1]}, "not a token id", path="/detokenize")
+    refused(400, {"tokens": "a"}, "tokens", path="/detokenize")
+    refused(400, {"prompt": [1]}, "prompt", path="/tokenize")
+    refused(400, b"[", "JSON", path="/tokenize")
+
+
+def numbers():
+    """What /metrics says, by name."""
+    status, headers, data = ask("/metrics")
+    assert status == 200 and headers["Content-Type"].startswith("text/plain")
+    lines = [line for line in data.decode().splitlines() if not line.startswith("#")]
+    return {line.rsplit(" ", 1)[0].removeprefix("spillway_"): float(line.rsplit(" ", 1)[1])
+            for line in lines}
+
+
+def settled(**wanted):
+    """Waits until the metrics are so."""
+    for _ in range(600):
+        got = numbers()
+        if all(got[k] == v for k, v in wanted.items()):
+            return got
+        time.sleep(0.1)
+    assert False, (wanted, got)
+
+
+def metrics(n):
+    before = settled(requests_open=0)
+    complete("To be, or not", max_tokens=3, n=2, logprobs=1, echo=True)
+    time.sleep(0.6)
+    complete("To be, or not", max_tokens=3)
+    after = settled(requests_open=0, sequences_running=0, kv_positions=0)
+    assert after["generated_tokens_total"] >= before["generated_tokens_total"] + 6, after
+    assert after["scored_tokens_total"] > before["scored_tokens_total"]
+    assert after['requests_total{end="answered"}'] >= before['requests_total{end="answered"}'] + 2
+    assert after["kv_positions_limit"] == after["slots"] * 256
+    for name in [f'stage_busy_ratio{{rank="{r}"}}' for r in range(int(n))]:
+        assert 0 <= after.get(name, 0) <= 1
+
+
+LONG = {"prompt": "x", "max_tokens": 240, "n": 8, "ignore_eos": True, "temperature": 1}
+
+
+def leave():
+    """Clients that go away while they read a stream or wait for an answer: their slots are free at
+    once, and what others are answered is what it was."""
+    alone = complete("To be", max_tokens=30)["choices"][0]["text"]
+    before = settled(requests_open=0)
+    for i in range(6):
+        if i % 2:
+            assert len(events(LONG, stop_after=3)) == 3
+        else:
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+                data = json.dumps(LONG).encode()
+                s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+                          b"%d\r\n\r\n" % len(data) + data)
+                time.sleep(0.05)
+        assert complete("To be", max_tokens=30)["choices"][0]["text"] == alone
+    after = settled(requests_open=0, sequences_running=0)
+    assert after['requests_total{end="client_left"}'] == before['requests_total{end="client_left"}'] + 6
+    assert after["generated_tokens_total"] < before["generated_tokens_total"] + 6 * 8 * 240 / 2
+
+
+def slow():
+    """A client that does not read holds up nobody, and gets all at last."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        data = json.dumps({**LONG, "stream": True, "logprobs": 5}).encode()
+        s.sendall(b"POST /v1/completions HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        settled(requests_open=1)
+        settled(requests_open=0, sequences_running=0)
+        complete("x", max_tokens=1)
+        got = b""
+        while part := s.recv(1 << 20):
+            got += part
+    assert got.endswith(b"data: [DONE]\n\n") and got.count(b"data: ") > 8 * 100, len(got)
+
+
+def deadline():
+    """--request-timeout ends what takes too long, and the OpenAI client is told not to try again."""
+    status, headers, data = ask("/v1/completions", LONG)
+    assert status == 504 and headers["X-Should-Retry"] == "false", (status, data)
+    assert json.loads(data)["error"]["code"] == "request_timeout"
+    got = events(LONG)
+    assert got[-1]["error"]["type"] == "timeout_error", got[-1]
+    settled(requests_open=0, sequences_running=0)
+
+
+def stop(pid, end):
+    """A signal while a stream runs: new requests are refused, the stream ends well or with an
+    error."""
+    got = []
+    reader = threading.Thread(target=lambda: got.extend(events(LONG)))
+    reader.start()
+    settled(sequences_running=8)
+    os.kill(int(pid), signal.SIGTERM)
+    if end == "whole":
+        for _ in range(50):
+            time.sleep(0.02)
+            status = ask("/health")[0]
+            if status == 503:
+                break
+        assert status == 503
+        refused(503, {"prompt": "x"}, "stopping")
+    reader.join(60)
+    if end == "whole":
+        assert got[-1] == b"[DONE]", got[-1]
+    else:
+        assert end in got[-1]["error"]["message"], got[-1]
+
+
+def lost(pid):
+    """The process of another rank dies while a stream runs."""
+    got = []
+    reader = threading.Thread(target=lambda: got.extend(events(LONG)))
+    reader.start()
+    settled(sequences_running=8)
+    os.kill(int(pid), signal.SIGKILL)
+    reader.join(60)
+    assert "lost" in got[-1]["error"]["message"] and got[-1]["error"]["type"] == "server_error", got[-1]
 
 
 def health(status):

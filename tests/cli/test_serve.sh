@@ -6,14 +6,22 @@ spillway=$1
 . "$(dirname "$0")/common.sh"
 "$spillway" --version | grep -q 'http' || { echo "skipped: built without HTTP"; exit 77; }
 ln -s "$models/shakespeare" model
+mkdir talker && cp -r "$models/shakespeare/." talker
+cat >talker/chat_template.jinja <<'TEMPLATE'
+{%- for message in messages %}{{ message.content }}{% endfor %}
+{%- if tools %} {{ tools | map(attribute='function') | map(attribute='name') | join(',') }}{% endif %}
+{%- if mood %} {{ mood }}{% endif %}
+{%- if add_generation_prompt and messages[-1].role == 'assistant' %} And{% endif %}
+TEMPLATE
 
-# serving N ARGUMENT…: starts a server on N ranks; $port is its port, $server what to signal.
+# serving N ARGUMENT…: starts a server of $model on N ranks; $port is its port, $server what to signal.
+model=model
 serving() {
     local n=$1 launcher=()
     shift
-    [ "$n" = 1 ] || launcher=(mpirun -np "$n")
+    [ "$n" = 1 ] || launcher=("$here/../../launch/spillway-mpirun" -np "$n")
     : >server.out
-    "${launcher[@]}" "$spillway" serve model --port 0 --json "$@" >server.out 2>server.err </dev/null &
+    "${launcher[@]}" "$spillway" serve "$model" --port 0 --json "$@" >server.out 2>server.err </dev/null &
     server=$!
     if ! within 60 grep -q '"url"' server.out; then
         cp server.err err && fail "serve $*: is not ready"
@@ -51,11 +59,41 @@ for n in 1 2; do
     check texts "$prompt" "${greedy%|}" "$ids"
     check seeds "$prompt" "${drawn%|}"
     check scores "$context_ids" "$continuation_ids" scores
+    check stream "$prompt" "${greedy%|}"
+    check text "$prompt" "$ids"
+    check no_chat
+    check metrics $n
+    check leave
+    check slow
     check errors
     check odd_requests
     kill -USR1 "$server"
     stopped 0
 done
+
+model=talker
+export SPILLWAY_STOP_S=120
+serving 2 --grace 100
+check chat "${greedy%|}"
+check stop "$server" whole
+stopped 0
+serving 1 --grace 0
+check chat "${greedy%|}"
+check stop "$server" "the server is stopping"
+stopped 0
+model=model
+serving 1 --request-timeout 0.02
+check deadline
+kill -TERM "$server"
+stopped 0
+
+# A rank is lost: who waits is told, and so is whoever started the job.
+serving 2
+check lost "$(pgrep -f -- "$spillway serve model --port 0" | while read -r pid; do
+    grep -qz '^OMPI_COMM_WORLD_RANK=1$' "/proc/$pid/environ" && grep -q . "/proc/$pid/maps" && echo "$pid"
+done 2>/dev/null | tail -n 1)"
+stopped 75
+grep -q 'rank 1' server.err || fail "the message does not name the rank"
 
 printf 'a-key-of-some-length\n# none\n\n  another-key  \n' >keys
 chmod 600 keys
