@@ -53,13 +53,14 @@ static void both_are_tried_at_first(void)
 {
     struct sw_read_rates rates = {0};
     for (int i = 0; i < 4; i++) {
+        const enum sw_read_shape_id id = i % 2 ? SW_READ_LARGE : SW_READ_SMALL;
         uint64_t bytes = 0;
-        CU_ASSERT_EQUAL(sw_read_rates_next(&rates, &bytes), i % 2);
+        CU_ASSERT_EQUAL(sw_read_rates_next(&rates, &bytes), id);
         CU_ASSERT(bytes <= 64 << 20);
-        sw_read_rates_saw(&rates, (enum sw_read_shape_id)(i % 2), 4096, 1e-9); /* says nothing */
-        sw_read_rates_saw(&rates, (enum sw_read_shape_id)(i % 2), bytes, 0);
-        CU_ASSERT_EQUAL(sw_read_rates_next(&rates, &bytes), i % 2);
-        sw_read_rates_saw(&rates, (enum sw_read_shape_id)(i % 2), bytes, 1);
+        sw_read_rates_saw(&rates, id, 4096, 1e-9); /* says nothing */
+        sw_read_rates_saw(&rates, id, bytes, 0);
+        CU_ASSERT_EQUAL(sw_read_rates_next(&rates, &bytes), id);
+        sw_read_rates_saw(&rates, id, bytes, 1);
     }
 }
 
