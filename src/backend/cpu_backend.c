@@ -370,6 +370,8 @@ enum sw_status sw_backend_cpu_open(const struct sw_cpu_options *options, struct 
     cpu->x_floats = x_floats(options);
     enum sw_status status = cpu_choose_isa(options->isa, &cpu->kernels);
     if (status == SW_OK)
+        cpu->many = sw_many_for(cpu->kernels->isa);
+    if (status == SW_OK)
         status = cpu_start_pool(cpu, options);
     if (status == SW_OK)
         status = cpu_alloc(&cpu->base, (size_t)cpu->x_floats * sizeof(float),

@@ -5,10 +5,12 @@
 #include "backend/backend.h"
 #include "base/pool.h"
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/many.h"
 
 struct sw_cpu {
     struct sw_backend base; /* must be first: sw_cpu_of converts a pointer to it */
     const struct sw_kernels *kernels;
+    const struct sw_cpu_many *many; /* beside them; NULL: none */
     struct sw_pool *pool;
     int threads;
     int64_t max_cols, x_floats;

@@ -16,6 +16,7 @@ struct cpu_product {
     struct sw_cpu *cpu;
     const struct sw_matrix *m;
     const struct sw_cpu_format *format; /* the matrix's */
+    const struct sw_cpu_many *many;     /* the way for many rows; NULL: `format` */
     struct sw_panel_product panel;      /* the fields that are the same for all panels */
     struct sw_prepare in;
     const float *bias;
@@ -29,7 +30,16 @@ static void prepare_tile(void *ctx, int64_t chunk, int worker)
 {
     const struct cpu_product *p = ctx;
     (void)worker;
-    p->format->prepare_tile(&p->in, chunk);
+    if (p->many)
+        p->many->prepare_tile(&p->in, chunk);
+    else
+        p->format->prepare_tile(&p->in, chunk);
+}
+
+static int64_t matmul_tiles(const struct cpu_product *p)
+{
+    const int64_t n = p->in.n;
+    return p->many ? (n + p->many->rows - 1) / p->many->rows : sw_tile_count(n);
 }
 
 /* For a GEMV, rows are read in place or made one by one, if the format does; else in tiles, and so
@@ -43,9 +53,10 @@ static void matmul_prepare(struct cpu_product *p)
     p->panel.in = in;
     p->panel.x = in->out;
     p->panel.x_ld = 0;
-    if (in->n > SW_GEMV_ROWS || in->activate || (p->format->x_bytes && !p->format->prepare_row)) {
+    if (p->many || in->n > SW_GEMV_ROWS || in->activate ||
+        (p->format->x_bytes && !p->format->prepare_row)) {
         const bool is_small = in->n * in->cols < 65536;
-        sw_pool_run(is_small ? NULL : p->cpu->pool, prepare_tile, p, sw_tile_count(in->n));
+        sw_pool_run(is_small ? NULL : p->cpu->pool, prepare_tile, p, matmul_tiles(p));
     } else if (p->format->x_bytes) {
         p->panel.x_ld = matmul_padded(p->format, in->cols) / SW_X_COLS * p->format->x_bytes;
         for (int64_t r = 0; r < in->n; r++)
@@ -72,14 +83,17 @@ static void matmul_panel(const struct cpu_product *p, int64_t index, int64_t fir
     panel.bias = p->bias ? p->bias + row : NULL;
     panel.y = p->y + row;
     panel.scratch = p->cpu->thread_scratch + (int64_t)worker * SW_THREAD_FLOATS;
-    p->format->product(&panel);
+    if (p->many)
+        p->many->product(&panel);
+    else
+        p->format->product(&panel);
 }
 
 /* A chunk is a panel. In a GEMM the last panels are cut, so that the threads finish together. */
 static void matmul_chunk(void *ctx, int64_t chunk, int worker)
 {
     const struct cpu_product *p = ctx;
-    const int64_t n_tiles = sw_tile_count(p->panel.n);
+    const int64_t n_tiles = matmul_tiles(p);
     if (chunk < p->n_whole) {
         matmul_panel(p, chunk, 0, n_tiles, worker);
     } else {
@@ -89,13 +103,13 @@ static void matmul_chunk(void *ctx, int64_t chunk, int worker)
     }
 }
 
-#define PART_TILES 16 /* least tiles of a part; with fewer, the weights are read too often */
+#define PART_ROWS 96 /* least tokens of a part; with fewer, the weights are read too often */
 
 /* Cuts the panels into chunks; returns the number of chunks. */
 static int64_t matmul_cut(struct cpu_product *p)
 {
     const int64_t split = p->n_panels < p->cpu->threads ? p->n_panels : p->cpu->threads;
-    p->parts = p->cpu->threads > 1 ? sw_tile_count(p->panel.n) / PART_TILES : 1;
+    p->parts = p->cpu->threads > 1 ? p->panel.n / PART_ROWS : 1;
     if (p->parts < 1)
         p->parts = 1;
     p->n_whole = p->n_panels - split;
@@ -106,6 +120,16 @@ static int64_t matmul_cut(struct cpu_product *p)
 static struct sw_pool *pool_for(struct sw_cpu *cpu, int64_t multiply_adds)
 {
     return multiply_adds < 32768 ? NULL : cpu->pool;
+}
+
+/* The way for n rows of many, if there is one. */
+static const struct sw_cpu_many *matmul_many(const struct cpu_product *p, int64_t n)
+{
+    const struct sw_cpu_many *many = p->cpu->many;
+    if (!many || p->m->cols < SW_MANY_COLS)
+        return NULL;
+    many += p->m->format;
+    return many->product && n >= many->least ? many : NULL;
 }
 
 /* y (+)= act(x) · Wᵀ + bias for n rows; p has the rest. As many rows at once as fit in scratch. */
@@ -125,6 +149,7 @@ static void matmul_multiply(struct cpu_product *p, int64_t n, int64_t ld_y)
     p->panel.y_ld = ld_y;
     for (int64_t row = 0; row < n; row += most) {
         p->panel.n = p->in.n = n - row < most ? n - row : most;
+        p->many = matmul_many(p, p->in.n);
         matmul_prepare(p);
         const int64_t n_chunks = matmul_cut(p);
         sw_pool_run(pool_for(p->cpu, p->in.n * m->rows * m->cols), matmul_chunk, p, n_chunks);

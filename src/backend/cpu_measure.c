@@ -16,6 +16,11 @@ enum sw_isa sw_cpu_backend_isa(const struct sw_backend *b)
     return ((const struct sw_cpu *)(const void *)b)->kernels->isa;
 }
 
+bool sw_cpu_backend_amx(const struct sw_backend *b)
+{
+    return ((const struct sw_cpu *)(const void *)b)->many != NULL;
+}
+
 int sw_cpu_backend_threads(const struct sw_backend *b)
 {
     return ((const struct sw_cpu *)(const void *)b)->threads;
@@ -100,7 +105,7 @@ static void spin_chunk(void *ctx, int64_t chunk, int worker)
     const double start = sw_clock();
     double flops = 0, now;
     do
-        flops += s->cpu->kernels->formats[s->format].spin(20000, out);
+        flops += sw_spin_for(s->cpu->kernels->isa, s->format)(20000, out);
     while ((now = sw_clock()) < start + s->seconds);
     s->rates[chunk] = flops / (now - start);
 }

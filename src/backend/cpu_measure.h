@@ -8,6 +8,8 @@
 
 /* Instruction set and threads of a backend that sw_backend_cpu_open made. */
 enum sw_isa sw_cpu_backend_isa(const struct sw_backend *b);
+/* Whether products of many rows use AMX. */
+bool sw_cpu_backend_amx(const struct sw_backend *b);
 int sw_cpu_backend_threads(const struct sw_backend *b);
 
 /* A buffer to read, in large pages that have been touched. For a bandwidth it should have at least

@@ -226,6 +226,8 @@ static enum sw_status bench_report_json(const struct bench *b)
                   "predicted", sw_session_predicted(s), "ranks", sw_session_ranks(s));
     if (root && s->cpu)
         json_object_set_new(root, "isa", json_string(sw_isa_name(sw_cpu_backend_isa(s->cpu))));
+    if (root && s->cpu)
+        json_object_set_new(root, "amx", json_boolean(sw_cpu_backend_amx(s->cpu)));
     if (root && bench_is_alone(b)) {
         json_object_set_new(root, "read_bandwidth", json_real(bench_median(b, BANDWIDTH)));
         json_object_set_new(root, "decode_share", json_real(bench_median(b, DECODE_SHARE)));
@@ -247,13 +249,14 @@ static enum sw_status bench_report_text(const struct bench *b)
     const double decode = bench_median(b, DECODE_RATE), prompt = bench_median(b, PROMPT_RATE);
     const int ranks = s->transport->size, threads = s->cpu ? sw_cpu_backend_threads(s->cpu) : 0;
     char rate[16], more[16], weights[SW_CHOICE_TEXT];
-    printf("%s, %s weights, %d rank%s, %d thread%s on rank 0 (%s), %d sequence%s; ",
+    printf("%s, %s weights, %d rank%s, %d thread%s on rank 0 (%s%s), %d sequence%s; ",
            b->call->arguments[0], sw_weights_text(&s->params, weights), ranks, plural(ranks),
            threads, plural(threads),
            s->cpu   ? sw_isa_name(sw_cpu_backend_isa(s->cpu))
            : s->gpu ? s->gpu->ops->name
                     : "no layers",
-           b->sequences, plural(b->sequences));
+           s->cpu && sw_cpu_backend_amx(s->cpu) ? " with AMX" : "", b->sequences,
+           plural(b->sequences));
     printf("medians of %d round%s\n", b->rounds, plural(b->rounds));
     printf("  prompt %5d tokens   %10s tokens/s", b->prompt,
            sw_number_format(prompt, rate, sizeof rate));

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/many.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,12 +154,12 @@ static void compute_part(void *ctx, int64_t chunk, int worker)
     (void)worker;
     const struct computing *computing = ctx;
     struct worked *w = &computing->worked[chunk];
-    const struct sw_kernels *kernels = sw_kernels_for(sw_cpu_isa());
+    double (*const spin)(int64_t, float *) = sw_spin_for(sw_cpu_isa(), computing->format);
     float numbers[16] = {0};
     const double begin = sw_clock();
     double time = begin;
     while (time < begin + computing->seconds) {
-        w->amount += kernels->formats[computing->format].spin(STEPS, numbers);
+        w->amount += spin(STEPS, numbers);
         time = sw_clock();
     }
     w->sink += numbers[0];

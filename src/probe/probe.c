@@ -1,7 +1,7 @@
 /* Owns the order of a probe: each rank measures, at the same time as the others of its node. */
 #include "probe/probe.h"
 #include "base/clock.h"
-
+#include "base/cpu_amx.h"
 #include "base/cpu_info.h"
 #include "base/pool.h"
 #include "base/version.h"
@@ -36,6 +36,7 @@ static enum sw_status probe_read_machine(const struct sw_probe_options *options,
     snprintf(info->version, sizeof info->version, "%s", sw_version());
     sw_cpu_name_read(root, info->cpu, sizeof info->cpu);
     info->isa = (int32_t)sw_cpu_isa();
+    info->amx = sw_cpu_has_amx();
     info->shares = options->share_gpus;
     SW_TRY(sw_cpu_share_read(root, &info->cores));
     return sw_memory_read(root, &info->memory);

@@ -36,6 +36,7 @@ struct sw_probe_rank {
     char version[32]; /* of this program */
     char cpu[96];     /* name of the processor */
     int32_t isa;      /* enum sw_isa: the best of this CPU */
+    int32_t amx;      /* 1: it may use AMX, too */
     int32_t threads;  /* threads it measured with: options.threads, at most one for each core */
     struct sw_cpu_share cores;
     struct sw_host_memory memory;

@@ -317,8 +317,9 @@ static void put_processor(const struct sw_probe_rank *info, struct sw_strbuf *ou
     sw_strbuf_printf(out, ", %d cores", info->cores.n_machine);
     if (info->cores.quota > 0)
         sw_strbuf_printf(out, ", quota %s", quota_text(info->cores.quota, text, sizeof text));
-    sw_strbuf_printf(out, ", %s, %d memory node%s", sw_isa_name((enum sw_isa)info->isa),
-                     info->cores.n_numa, info->cores.n_numa == 1 ? "" : "s");
+    sw_strbuf_printf(out, ", %s%s, %d memory node%s", sw_isa_name((enum sw_isa)info->isa),
+                     info->amx ? " with AMX" : "", info->cores.n_numa,
+                     info->cores.n_numa == 1 ? "" : "s");
 }
 
 void sw_probe_table(const struct sw_probe *probe, struct sw_strbuf *out)

@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Where formats may be named.
-allowed='^src/tensor/format\.h$|^src/tensor/format_[a-z0-9_]*\.[ch]$|^kernels/cpu/format_rows\.h$'
+allowed='^src/tensor/format\.h$|^src/tensor/format_[a-z0-9_]*\.[ch]$|^kernels/cpu/(format|amx)_rows\.h$'
 allowed+='|^kernels/cuda/weights_[a-z0-9_]*\.cu$'
 allowed+='|^kernels/cpu/group_steps\.h$'   # of several formats
 allowed+='|^kernels/cuda/finish_int8\.cu$' # the last step of one format's GEMM …

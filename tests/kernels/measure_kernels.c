@@ -7,6 +7,7 @@
  */
 #include "backend/cpu_measure.h"
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/many.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -59,8 +60,7 @@ static double peak_rate(struct bench *bench, enum sw_format_id format)
         return sw_cpu_measure_peak(bench->b, format, 0.01);
     float out[16] = {0};
     const double start = seconds_now();
-    const double flops =
-        sw_kernels_for(sw_cpu_backend_isa(bench->b))->formats[format].spin(200000, out);
+    const double flops = sw_spin_for(sw_cpu_backend_isa(bench->b), format)(200000, out);
     return flops / (seconds_now() - start);
 }
 
@@ -293,10 +293,11 @@ int main(int argc, char **argv)
     double rates[7];
     for (int i = 0; i < 7; i++)
         rates[i] = read_rate(&bench);
-    printf("%s, %d threads: reads %.1f GB/s, peak bf16 %.0f f32 %.0f int8 %.0f GFLOP/s\n",
-           sw_isa_name(sw_cpu_backend_isa(bench.b)), sw_cpu_backend_threads(bench.b),
-           median(rates, 7) * 1e-9, peak_rate(&bench, SW_FORMAT_BF16) * 1e-9,
-           peak_rate(&bench, SW_FORMAT_F32) * 1e-9, peak_rate(&bench, SW_FORMAT_INT8) * 1e-9);
+    printf("%s%s, %d threads: reads %.1f GB/s, peak bf16 %.0f f32 %.0f int8 %.0f GFLOP/s\n",
+           sw_isa_name(sw_cpu_backend_isa(bench.b)), sw_cpu_backend_amx(bench.b) ? " with AMX" : "",
+           sw_cpu_backend_threads(bench.b), median(rates, 7) * 1e-9,
+           peak_rate(&bench, SW_FORMAT_BF16) * 1e-9, peak_rate(&bench, SW_FORMAT_F32) * 1e-9,
+           peak_rate(&bench, SW_FORMAT_INT8) * 1e-9);
     measure(&bench, only, format);
     sw_cpu_buffer_close(bench.b, &bench.buffer);
     bench.b->ops->close(bench.b);

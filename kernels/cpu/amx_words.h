@@ -1,0 +1,323 @@
+/*
+ * Products of block formats in words (block_words.h) with AMX. As there a stretch of a panel is
+ * written out as bytes, and all tiles of tokens go over it before the next; a block's sums come
+ * from the tile unit, through memory, and join the outputs in the same order. Included after amx.h.
+ */
+#ifndef SW_KERNELS_AMX_WORDS_H
+#define SW_KERNELS_AMX_WORDS_H
+
+/* A block of the activations of a tile of tokens. */
+struct amx_x {
+    int8_t elements[AMX_ROWS][SW_X_COLS];
+    float scales[AMX_ROWS];
+    float sums[BLOCK_PARTS][AMX_ROWS];
+};
+_Static_assert(sizeof(struct amx_x) <= 7 * SW_X_COLS * sizeof(float), "fits the room of 7 rows");
+
+/* Where columns of a row are put in order and activated. */
+struct amx_room {
+    float activated[BLOCKS_FEW * SW_X_COLS], ordered[2][BLOCKS_FEW * SW_X_COLS];
+};
+
+/* Columns [col, col + n) of a row, in the matrix's order, and activated, if that is asked for. */
+static const float *amx_columns(const struct sw_prepare *p, int64_t row, int64_t col, int64_t n,
+                                struct amx_room *room)
+{
+    const float *const from = p->x + row * p->x_ld;
+    const float *x = from + col, *up = p->gated ? from + p->cols + col : NULL;
+    if (p->order) {
+        x = blocks_ordered(p, from, col, n, room->ordered[0]);
+        up = up ? blocks_ordered(p, from + p->cols, col, n, room->ordered[1]) : NULL;
+    }
+    if (!p->activate)
+        return x;
+    rows_activate(p->activation, x, up, n, room->activated);
+    return room->activated;
+}
+
+static void amx_put(struct amx_x *to, int row, const struct block_x *block)
+{
+    EACH (half, 2) /* as they were stored: what is loaded in another size waits for that */
+        memcpy(to->elements[row] + 16 * half, block->elements + 16 * half, 16);
+    to->scales[row] = block->scale;
+    EACH (part, BLOCK_PARTS)
+        to->sums[part][row] = block->sums[part];
+}
+
+/* Blocks [k, k + n_blocks) of tile i of n tokens. They lie in the order in which they are read:
+ * (chunks, tiles, blocks). */
+static inline struct amx_x *amx_x_at(void *x, int64_t n, int64_t i, int64_t k, int64_t n_blocks)
+{
+    return (struct amx_x *)x + k * ((n + AMX_ROWS - 1) / AMX_ROWS) + i * n_blocks;
+}
+
+/* Tokens that are not there have zeros. */
+ALWAYS_INLINE void amx_prepare(const struct block_format *f, const struct sw_prepare *p, int64_t i)
+{
+    const int rows = amx_tile_rows(p->n, i);
+    const int64_t all = block_count(f, p->cols);
+    struct amx_room room;
+    for (int64_t k = 0; k < all; k += BLOCKS_FEW) {
+        const int64_t n_blocks = all - k < BLOCKS_FEW ? all - k : BLOCKS_FEW, col = k * SW_X_COLS;
+        const int64_t left = p->cols - col, most = n_blocks * SW_X_COLS,
+                      n = left < most ? left : most;
+        struct amx_x *const to = amx_x_at(p->out, p->n, i, k, n_blocks);
+        for (int r = 0; r < AMX_ROWS; r++) {
+            const float *x = r < rows ? amx_columns(p, i * AMX_ROWS + r, col, n, &room) : NULL;
+            for (int64_t j = 0, at = 0; j < n_blocks; j++, at += SW_X_COLS) {
+                struct block_x block = {0};
+                if (x && at < n)
+                    block = block_x_of(&f->needs, x + at, n - at < SW_X_COLS ? n - at : SW_X_COLS);
+                amx_put(&to[j], r, &block);
+            }
+        }
+    }
+}
+
+/*
+ * A block of a panel written out as signed bytes. Weights of two digits are 2^shift times the first
+ * and the second: those of digits' tables, and products of a weight and its part's factor.
+ */
+#define AMX_SHIFT_TABLES 5
+#define AMX_SHIFT_PARTS 6
+struct amx_bytes {
+    l_word words[WORDS_DIGITS][WORDS_QUADS][WORDS_WIDE];
+    l_vec scales[WORDS_WIDE], more[BLOCK_PARTS][WORDS_WIDE];
+};
+
+/* Of parts with numbers besides a weight times its factor is from 0 to 127 (q2_k's: 3 * 15). */
+ALWAYS_INLINE bool amx_is_small(const struct words_kind *kind)
+{
+    return kind->parts > 1 && kind->more;
+}
+
+/* Bytes from 0 to 127 less a number. */
+ALWAYS_INLINE l_word amx_less(l_word bytes, int zero)
+{
+    return zero ? _mm512_sub_epi8(bytes, _mm512_set1_epi8((char)zero)) : bytes;
+}
+
+/* The low bytes of two registers of 16 bits. */
+ALWAYS_INLINE l_word amx_pack(l_word even, l_word odd)
+{
+    return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaau, even, _mm512_slli_epi16(odd, 8));
+}
+
+/* Signed bytes times a factor of each lane, which has it in both halves. */
+ALWAYS_INLINE void amx_times(const struct words_kind *kind, l_word w, l_word factor, l_word out[2])
+{
+    const l_word even = _mm512_mullo_epi16(_mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8), factor);
+    const l_word odd = _mm512_mullo_epi16(_mm512_srai_epi16(w, 8), factor);
+    const l_word low = _mm512_set1_epi16((1 << AMX_SHIFT_PARTS) - 1);
+    if (amx_is_small(kind)) {
+        out[0] = amx_pack(even, odd);
+        return;
+    }
+    out[0] =
+        amx_pack(_mm512_srai_epi16(even, AMX_SHIFT_PARTS), _mm512_srai_epi16(odd, AMX_SHIFT_PARTS));
+    out[1] = amx_pack(l_and(even, low), l_and(odd, low));
+}
+
+ALWAYS_INLINE void amx_write_word(const struct words_format *f, l_word w, l_word factor, int quad,
+                                  int v, struct amx_bytes *to)
+{
+    const struct words_kind *const kind = f->kind;
+    l_word out[WORDS_DIGITS] = {w, w};
+    if (kind->digits)
+        EACH (digit, WORDS_DIGITS)
+            out[digit] =
+                amx_less(l_look_up(l_table_of(kind->digits->tables[digit]), w), DIGITS_ZERO);
+    else if (kind->parts > 1)
+        amx_times(kind, amx_less(w, f->blocks.needs.zero), factor, out);
+    else if (!kind->is_signed)
+        out[0] = amx_less(w, f->blocks.needs.zero);
+    to->words[0][quad][v] = out[0];
+    if (kind->digits || (kind->parts > 1 && !amx_is_small(kind)))
+        to->words[1][quad][v] = out[1];
+}
+
+/* One block of register v of rows. */
+ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_unit *u,
+                             const struct words_head *head, int group, int phase, int v,
+                             struct amx_bytes *to)
+{
+    const struct words_kind *const kind = f->kind;
+    l_word factors[BLOCK_PARTS] = {l_set_word(0), l_set_word(0)};
+    if (kind->parts > 1)
+        EACH (part, BLOCK_PARTS) {
+            const l_word factor = f->factor(u, head, group, phase, part);
+            factors[part] = l_or(l_and(factor, l_set_word(65535)), l_left(factor, 16));
+        }
+    for (int i = 0; i < 4; i++)
+        EACH (half, 2) {
+            const int quad = f->apart ? i + 4 * half : 2 * i + half;
+            const l_word w = f->word(u, head, group, phase, i, half);
+            amx_write_word(f, w, quad < WORDS_QUADS / 2 ? factors[0] : factors[1], quad, v, to);
+        }
+    to->scales[v] = f->scale(head, group, phase);
+    if (kind->more)
+        EACH (part, kind->parts)
+            to->more[part][v] = f->more(u, head, group, phase, part);
+}
+
+ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_panel_product *p,
+                              const char *w, int64_t n_units, struct amx_bytes *to)
+{
+    const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
+    const ptrdiff_t w_step = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
+    for (; n_units > 0; n_units--, w += w_step, to += of_unit)
+        for (int v = 0; v < p->width / LANES; v++) {
+            const struct block_unit u = words_unit(f, p, w, p->width, v);
+            struct words_head head;
+            f->head(&u, &head);
+            for (int group = 0; group < groups; group++)
+                EACH (phase, f->phases)
+                    amx_write(f, &u, &head, group, phase, v, &to[group * f->phases + phase]);
+        }
+}
+
+/* A tile of tokens times blocks of a register of rows. */
+struct amx_tile {
+    const struct amx_bytes *bytes;
+    int v;
+    const struct amx_x *x;
+    int rows;         /* tokens that are there */
+    int64_t n_blocks; /* at least 1 */
+    float *c;         /* the sums of token r are at c + r * SW_PANEL */
+};
+
+/* The sums of a block, of each digit. */
+struct amx_sums {
+    _Alignas(64) l_word of[WORDS_DIGITS][AMX_ROWS];
+};
+
+ALWAYS_INLINE void amx_sum(int digits, const struct amx_bytes *b, int v, const struct amx_x *x,
+                           struct amx_sums *sums)
+{
+    const ptrdiff_t step = sizeof b->words[0][0];
+    _tile_loadd(4, x->elements, SW_X_COLS);
+    _tile_loadd(6, &b->words[0][0][v], step);
+    _tile_zero(0);
+    _tile_dpbssd(0, 4, 6);
+    if (digits > 1) {
+        _tile_loadd(7, &b->words[1][0][v], step);
+        _tile_zero(1);
+        _tile_dpbssd(1, 4, 7);
+    }
+    _tile_stored(0, sums->of[0], sizeof(l_word));
+    if (digits > 1)
+        _tile_stored(1, sums->of[1], sizeof(l_word));
+}
+
+/* As words_add does. */
+ALWAYS_INLINE void amx_add(int digits, int shift, int more, int nr, const struct amx_bytes *b,
+                           int v, const struct amx_x *x, const struct amx_sums *sums,
+                           l_vec acc[AMX_ROWS])
+{
+    const l_vec scale = b->scales[v];
+    EACH (r, nr) {
+        l_word sum = sums->of[0][r];
+        if (digits > 1)
+            sum = l_plus(l_left(sum, shift), sums->of[1][r]);
+        acc[r] = l_fma(l_float(sum), l_mul(scale, l_set(x->scales[r])), acc[r]);
+        EACH (part, more)
+            acc[r] = l_fma(b->more[part][v], l_set(x->sums[part][r]), acc[r]);
+    }
+}
+
+/* While a block's sums join the outputs, the next one's are made. */
+ALWAYS_INLINE void amx_fixed(int digits, int shift, int more, int nr, const struct amx_tile *t)
+{
+    struct amx_sums sums[2];
+    l_vec acc[AMX_ROWS];
+    EACH (r, nr)
+        acc[r] = l_load(t->c + r * SW_PANEL);
+    amx_sum(digits, t->bytes, t->v, t->x, &sums[0]);
+    for (int64_t k = 0; k < t->n_blocks; k++) {
+        if (k + 1 < t->n_blocks)
+            amx_sum(digits, t->bytes + k + 1, t->v, t->x + k + 1, &sums[(k + 1) & 1]);
+        amx_add(digits, shift, more, nr, t->bytes + k, t->v, t->x + k, &sums[k & 1], acc);
+    }
+    EACH (r, nr)
+        l_store(t->c + r * SW_PANEL, acc[r]);
+}
+
+/* One copy of each for all formats: digits, by how many bits they are apart, numbers of a block
+ * besides its scale. */
+#define AMX_TILE(name, digits, shift, more)                                                        \
+    static __attribute__((noinline)) void name(const struct amx_tile *t)                           \
+    {                                                                                              \
+        if (t->rows > AMX_ROWS / 2)                                                                \
+            amx_fixed(digits, shift, more, AMX_ROWS, t);                                           \
+        else                                                                                       \
+            amx_fixed(digits, shift, more, AMX_ROWS / 2, t);                                       \
+    }
+AMX_TILE(amx_plain, 1, 0, 0)
+AMX_TILE(amx_with_one, 1, 0, 1)
+AMX_TILE(amx_with_two, 1, 0, 2)
+AMX_TILE(amx_tables, 2, AMX_SHIFT_TABLES, 0)
+AMX_TILE(amx_parts, 2, AMX_SHIFT_PARTS, 0)
+
+ALWAYS_INLINE void amx_multiply(const struct words_kind *kind, const struct amx_tile *t)
+{
+    if (kind->digits)
+        amx_tables(t);
+    else if (kind->parts > 1 && !amx_is_small(kind))
+        amx_parts(t);
+    else if (kind->more && kind->parts > 1)
+        amx_with_two(t);
+    else if (kind->more)
+        amx_with_one(t);
+    else
+        amx_plain(t);
+}
+
+ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct sw_panel_product *p)
+{
+    const int64_t blocks = block_count(&f->blocks, p->cols), base = p->first_tile * AMX_ROWS;
+    const int64_t past = p->end_tile * AMX_ROWS, end = past < p->n ? past : p->n;
+    const int of_unit = f->blocks.packing.elements / SW_X_COLS;
+    const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
+    struct amx_bytes bytes[BLOCKS_FEW];
+    amx_begin(AMX_ROWS, SW_X_COLS);
+    memset(p->scratch, 0, (size_t)((past - base) * SW_PANEL) * sizeof *p->scratch);
+    for (int64_t k = 0; k < blocks; k += BLOCKS_FEW) {
+        const int64_t n_blocks = blocks - k < BLOCKS_FEW ? blocks - k : BLOCKS_FEW;
+        amx_unpack(f, p, (const char *)p->weights + k / of_unit * unit, n_blocks / of_unit, bytes);
+        amx_fence(bytes);
+        struct amx_tile t = {.bytes = bytes, .n_blocks = n_blocks};
+        for (int64_t i = p->first_tile; i < p->end_tile; i++) {
+            t.rows = amx_tile_rows(p->n, i);
+            t.x = amx_x_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks);
+            for (t.v = 0; t.v < p->width / LANES; t.v++) {
+                t.c = p->scratch + (i * AMX_ROWS - base) * SW_PANEL + t.v * LANES;
+                amx_multiply(f->kind, &t);
+            }
+        }
+        amx_fence(bytes);
+    }
+    _tile_release();
+    for (int64_t r = base; r < end; r++)
+        finish_row(p, p->scratch + (r - base) * SW_PANEL, p->y + r * p->y_ld);
+}
+
+/* What a tile of tokens takes whose bytes and sums are close by. */
+static double amx_spin_words(int64_t steps, float *out)
+{
+    struct amx_bytes bytes = {0};
+    struct amx_x x = {0};
+    float sums[AMX_ROWS * SW_PANEL] = {0};
+    const struct amx_tile t = {
+        .bytes = &bytes, .x = &x, .rows = AMX_ROWS, .n_blocks = 1, .c = sums};
+    steps = steps / 16 + 1; /* takes about as long as with vectors */
+    amx_begin(AMX_ROWS, SW_X_COLS);
+    amx_fence(&bytes);
+    amx_fence(&x);
+    for (int64_t k = 0; k < steps; k++)
+        amx_plain(&t);
+    _tile_release();
+    out[0] += sums[0];
+    return (double)steps * 2 * AMX_ROWS * LANES * SW_X_COLS;
+}
+
+#endif
