@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* What no file has: "attention.key_length_mla" without the part that has rope. */
+#define SW_GGUF_PLAIN_LENGTH "attention.plain_length"
+
 /* What GGUF calls a family, and how its files differ from the family's own. */
 struct sw_gguf_family {
     const char *architecture; /* general.architecture */
@@ -17,14 +20,18 @@ struct sw_gguf_family {
     const char *routed_type; /* model_type of a file with experts; NULL: model_type */
     const char *other_type;  /* another model_type that becomes this, or NULL */
     const char *window_type; /* model_type of a file that states a window; NULL: model_type */
-    bool interleaved;        /* rows of Q and K are permuted for rope of neighbours */
-    bool stacked;            /* Q, K and V of all heads are stacked, not head by head */
-    bool read_only;          /* such files are read, but not written */
-    bool windows;            /* they state their window */
-    int wide_heads;          /* scores are divided by sqrt(key_length) where heads have so many
-                              * elements, else by sqrt(width / heads); 0: as others */
-    bool raw_shares;         /* experts' shares are not renormalised unless the file says so */
-    bool whole_ramp;         /* YaRN's ramp does not end at whole indices, which no file says */
+    /* model_type of a file whose router has a correction; NULL: as the others say */
+    const char *corrected_type;
+    bool interleaved;     /* rows of Q and K are permuted for rope of neighbours */
+    bool stacked;         /* Q, K and V of all heads are stacked, not head by head */
+    bool read_only;       /* such files are read, but not written */
+    bool windows;         /* they state their window */
+    int wide_heads;       /* scores are divided by sqrt(key_length) where heads have so many
+                           * elements, else by sqrt(width / heads); 0: as others */
+    bool raw_shares;      /* experts' shares are not renormalised unless the file says so */
+    bool whole_ramp;      /* YaRN's ramp does not end at whole indices, which no file says */
+    bool tenth_of_mscale; /* YaRN's multiplier is a tenth of what transformers calls
+                           * mscale_all_dim, and mscale is the same */
     /* Members that are not NULL are names that this family has otherwise than the table below. */
     const struct sw_names *own;
     const struct sw_names *encoder; /* of struct sw_arch */

@@ -41,6 +41,10 @@ static void gguf_see_tensors(const struct sw_tensors *tensors, struct sw_arch *a
 {
     if (arch->keys[SW_KEY_QK_NORM].name && !gguf_has(tensors, "blk.0.attn_q_norm.weight"))
         arch->names.q_norm = arch->names.k_norm = NULL;
+    if (gguf_has(tensors, "blk.0.attn_k_b.0.weight")) { /* newer files have kv_b in two tensors */
+        arch->names.k_b = "blk.#.attn_k_b.@";
+        arch->names.v_b = "blk.#.attn_v_b.@";
+    }
     if (!arch->gate_by_config)
         return;
     arch->gate_by_config = false;
@@ -92,6 +96,13 @@ static void gguf_name_own_keys(const struct sw_gguf_family *family, const json_t
         keys[SW_KEY_LAYER_TYPES].name = NULL;
     keys[SW_KEY_NORM_TOPK].absent = !family->raw_shares; /* as ggml computes it */
     keys[SW_KEY_QUERY_SCALAR].absent = 0;
+    if (keys[SW_KEY_LATENT]
+            .name) { /* files count the one head that is left; what is not there is 0 */
+        keys[SW_KEY_KV_HEADS].name = NULL;
+        keys[SW_KEY_LATENT_Q].absent = 0;
+        keys[SW_KEY_GROUPS].absent = keys[SW_KEY_GROUPS_USED].absent = 1;
+        keys[SW_KEY_ROUTED_SCALE].absent = 1;
+    }
     (void)sw_json_integer(json_object_get(root, "embedding_length"), 1, INT32_MAX, &width);
     (void)sw_json_integer(json_object_get(root, "attention.head_count"), 1, INT32_MAX, &heads);
     (void)sw_json_integer(json_object_get(root, "attention.key_length"), 1, INT32_MAX, &length);
@@ -170,6 +181,35 @@ static bool gguf_add_member(json_t *root, json_t *scaling, const char *key, json
     return json_object_set_new_nocheck(scaling, key, value) == 0;
 }
 
+/* Heads of latent attention: newer files state their sizes beside those of the one KV head, older
+ * ones in their place. */
+static bool gguf_add_latent(json_t *root)
+{
+    int64_t key = 0, value = 0, rotary = 0;
+    if (!json_object_get(root, "attention.kv_lora_rank"))
+        return true;
+    if (!sw_json_integer(json_object_get(root, "attention.key_length_mla"), 1, INT32_MAX, &key))
+        (void)sw_json_integer(json_object_get(root, "attention.key_length"), 1, INT32_MAX, &key);
+    if (!sw_json_integer(json_object_get(root, "attention.value_length_mla"), 1, INT32_MAX, &value))
+        (void)sw_json_integer(json_object_get(root, "attention.value_length"), 1, INT32_MAX,
+                              &value);
+    (void)sw_json_integer(json_object_get(root, "rope.dimension_count"), 1, INT32_MAX, &rotary);
+    return json_object_set_new_nocheck(root, SW_GGUF_PLAIN_LENGTH, json_integer(key - rotary)) ==
+               0 &&
+           json_object_set_new_nocheck(root, "attention.value_length_mla", json_integer(value)) ==
+               0;
+}
+
+/* YaRN's multiplier of such a family. */
+static bool gguf_mend_mscale(json_t *scaling)
+{
+    double tenth;
+    if (!sw_json_number(json_object_get(scaling, "mscale_all_dim"), &tenth))
+        return true;
+    return json_object_set_new(scaling, "mscale_all_dim", json_real(10 * tenth)) == 0 &&
+           json_object_set_new(scaling, "mscale", json_real(10 * tenth)) == 0;
+}
+
 static enum sw_status gguf_read_floats(const struct sw_tensors *tensors,
                                        const struct sw_tensor *tensor, size_t n, float *out)
 {
@@ -242,7 +282,7 @@ static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *
     if (ok && json_object_get(scaling, "mscale_all_dim"))
         ok = json_object_set_new_nocheck(scaling, "mscale", json_real(1)) == 0;
     ok = ok && gguf_add_vocabulary(tensors, root) && gguf_leave_guesses(root) &&
-         json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
+         gguf_add_latent(root) && json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
     json_decref(scaling);
     if (ok)
         return root;
@@ -300,16 +340,22 @@ static enum sw_dtype gguf_stored(const struct sw_tensors *tensors)
 }
 
 /* The row of a file of the family, by what it states. */
-static const struct sw_arch *gguf_row(const struct sw_gguf_family *family, const json_t *root)
+static const struct sw_arch *gguf_row(const struct sw_gguf_family *family, const json_t *root,
+                                      const struct sw_tensors *tensors)
 {
-    int64_t experts = 0, window = 0;
+    int64_t experts = 0, window = 0, dense = 0;
     const char *type = family->model_type;
+    char correction[64];
     (void)sw_json_integer(json_object_get(root, "expert_count"), 0, INT32_MAX, &experts);
     (void)sw_json_integer(json_object_get(root, "attention.sliding_window"), 0, INT32_MAX, &window);
     if (experts > 0 && family->routed_type)
         type = family->routed_type;
     if (window > 0 && family->window_type)
         type = family->window_type;
+    (void)sw_json_integer(json_object_get(root, "leading_dense_block_count"), 0, INT32_MAX, &dense);
+    snprintf(correction, sizeof correction, "blk.%lld.exp_probs_b.bias", (long long)dense);
+    if (family->corrected_type && gguf_has(tensors, correction))
+        type = family->corrected_type;
     return sw_arch_find(type);
 }
 
@@ -325,7 +371,7 @@ static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tens
     json_t *root = gguf_config(gguf, tensors, name.bytes);
     if (!root)
         return sw_fail(SW_ENOMEM, "no memory for its keys");
-    struct sw_arch arch = *gguf_row(family, root);
+    struct sw_arch arch = *gguf_row(family, root, tensors);
     gguf_name_tensors(family, &arch);
     gguf_see_tensors(tensors, &arch);
     gguf_name_keys(tensors, &arch);
@@ -337,8 +383,9 @@ static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tens
     enum sw_status status = gguf_check_norms(tensors, &arch);
     if (status == SW_OK)
         status = gguf_add_factors(tensors, scaling);
-    if (status == SW_OK && family->whole_ramp &&
-        json_object_set_new(scaling, "truncate", json_false()) != 0)
+    if (status == SW_OK &&
+        ((family->whole_ramp && json_object_set_new(scaling, "truncate", json_false()) != 0) ||
+         (family->tenth_of_mscale && !gguf_mend_mscale(scaling))))
         status = sw_fail(SW_ENOMEM, "no memory for its keys");
     if (status == SW_OK)
         status = sw_model_make(root, &arch, out);

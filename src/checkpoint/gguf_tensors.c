@@ -20,12 +20,16 @@ static void gguf_set_shape(const int64_t *shape, int rank, struct sw_tensor *to)
     }
 }
 
-/* Whether it is of all experts of a layer; *end is what stands behind the stack's name. */
+/* Whether it is of all experts of a layer, or of all heads; *end is what stands behind the stack's
+ * name. */
 static bool gguf_is_stack(const struct sw_gguf_tensor *from, const char **end)
 {
-    static const char stack[] = "_exps";
-    const char *at = strstr(from->name, stack);
-    *end = at ? at + sizeof stack - 1 : "";
+    static const char *const stacks[] = {"_exps", ".attn_k_b", ".attn_v_b"};
+    *end = "";
+    for (size_t i = 0; i < sizeof stacks / sizeof stacks[0]; i++) {
+        const char *at = strstr(from->name, stacks[i]);
+        *end = at ? at + strlen(stacks[i]) : *end;
+    }
     return (from->rank == 3 && strcmp(*end, ".weight") == 0) ||
            (from->rank == 2 && !from->blocks && strcmp(*end, ".bias") == 0);
 }

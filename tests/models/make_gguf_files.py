@@ -21,6 +21,7 @@ from safetensors import safe_open
 
 import make_reference
 import make_t5
+from tiny_routed import MSCALE
 from tiny_specs import SPECS
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -41,6 +42,11 @@ FILES = {
     "glm4_moe_air": {},
     "ernie4_5_moe": {},
     "minimax_m2": {},
+    "deepseek_v2": {"topk_method": "greedy", "n_group": 1, "topk_group": 1, "rope_scaling": MSCALE | {"mscale": 0.8}},
+    "deepseek_v2_lite": {"rope_scaling": MSCALE | {"mscale": 0.8}},  # GGUF has one of both
+    "deepseek_v3": {},
+    "glm4_moe_lite": {"mlp_layer_types": ["dense", "sparse", "sparse"], "first_k_dense_replace": 1},
+    "youtu": {},
     # GGUF does not say how far apart buckets reach, and its names are for layers of the encoder
     "t5": {"relative_attention_max_distance": 128, "num_decoder_layers": 2},
     "t5_v1_1": {"relative_attention_max_distance": 128},
