@@ -29,6 +29,7 @@ extern "C" {
 /* These headers name functions like structs, which is usual in C but a warning in C++. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wshadow"
+#include "model/delta.h"
 #include "model/op_kinds.h"
 #include "tensor/layout.h"
 #pragma GCC diagnostic pop
@@ -229,6 +230,28 @@ size_t sw_gpu_attend_work(const struct sw_gpu_kv *kv, int n_heads, int64_t n_row
 cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_kv *kv,
                           const struct sw_gpu_batch *batch, void *work, size_t work_bytes,
                           cudaStream_t stream);
+
+/* As sw_delta and sw_delta_states of backend.h: from a layer's products to the input of its output
+ * projection. delta.cu */
+struct sw_gpu_delta {
+    struct sw_delta_dims dims; /* k_dim at most SW_DELTA_DIM */
+    enum sw_activation activation;
+    float eps;
+    int32_t padding;
+    float *x; /* row r at x + r * ld; lost */
+    int64_t ld;
+    int64_t q, k, v, z, b, a, k_head, v_group, v_head, gate_group;
+    const float *conv, *decay, *dt, *norm;
+    float *states; /* (slots, sw_delta_floats(dims)) */
+    float *out;
+    int64_t out_ld;
+};
+cudaError_t sw_gpu_delta_run(const struct sw_gpu_delta *d, const struct sw_gpu_batch *batch,
+                             cudaStream_t stream);
+cudaError_t sw_gpu_copy(const float *from, int64_t n, float *to, cudaStream_t stream);
+/* y *= sigmoid(gate), as the operation of backend.h. */
+cudaError_t sw_gpu_gate(const float *gates, int64_t ld_gate, int64_t gate_head, int64_t n,
+                        int heads, int64_t dim, float *y, int64_t ld_y, cudaStream_t stream);
 
 /*
  * Loads all kernels on the current device. By default the driver loads a kernel at its first use,

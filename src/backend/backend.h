@@ -14,6 +14,7 @@
 #define SW_BACKEND_BACKEND_H
 
 #include "base/status.h"
+#include "model/delta.h"
 #include "model/footprint.h"
 #include "model/op_kinds.h"
 #include "tensor/format.h"
@@ -78,6 +79,32 @@ static inline uint64_t sw_kv_span_bytes(const struct sw_kv *kv, int64_t position
 {
     return sw_kv_bytes(kv->format, 1, 1, kv->head_dim, positions) / (kv->value_dim ? 2 : 1);
 }
+
+/* One layer's states of gated delta nets: of each slot sw_delta_floats(dims) f32, alike on every
+ * backend. */
+struct sw_delta_states {
+    struct sw_delta_dims dims;
+    int slots;
+    float *d_data; /* NULL: the layer keeps none */
+};
+
+/*
+ * A gated delta net, from its products to what its output projection takes. Rows of a span follow
+ * on the slot's state, or on none where the span begins at position 0; a slot has at most one span.
+ */
+struct sw_delta {
+    float *d_x; /* row r at d_x + r * ld, as the products left it; lost */
+    int64_t ld;
+    /* Offsets in a row: as of struct sw_delta_layout. */
+    int64_t q, k, v, z, b, a, k_head, v_group, v_head, gate_group;
+    const float *d_conv;           /* (channels, window) */
+    const float *d_decay, *d_dt;   /* (v_heads) */
+    const float *d_norm;           /* (v_dim) */
+    float eps;                     /* of that norm */
+    enum sw_activation activation; /* behind the convolution */
+    float *d_out;                  /* (rows, v_heads * v_dim), out_ld apart */
+    int64_t out_ld;
+};
 
 /* Queries, keys and values as the QKV product writes them. */
 struct sw_heads {
@@ -181,6 +208,18 @@ struct sw_backend_ops {
     /* softmax(cap(scale · q·kᵀ) + alibi) · v over the visible keys, all of them stored before. */
     void (*attend)(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
                    const struct sw_span *spans, int n_spans);
+    /* With decay = exp(d_decay * softplus(a + d_dt)) and beta = sigmoid(b) of a value head, q and k
+     * of unit length, q / sqrt(k_dim): S *= decay; S += k (beta (v - Sᵀk))ᵀ; and
+     * out = norm(Sᵀq) * silu(z). */
+    void (*delta)(struct sw_backend *b, const struct sw_delta *d,
+                  const struct sw_delta_states *states, const struct sw_span *spans, int n_spans);
+    /* Copies the state of slot `from` to slot `to`. */
+    void (*delta_copy)(struct sw_backend *b, const struct sw_delta_states *states, int from,
+                       int to);
+    /* y *= sigmoid(gate): n rows of `heads` heads of dim, those of y one behind the other, those of
+     * gate `gate_head` apart. */
+    void (*gate)(struct sw_backend *b, const float *d_gate, int64_t ld_gate, int64_t gate_head,
+                 int64_t n, int heads, int64_t dim, float *d_y, int64_t ld_y);
     /* gated: y (n, dim) = act(x[:, :dim]) * x[:, dim:2*dim]; else y = act(x). y may be x. */
     void (*activate)(struct sw_backend *b, enum sw_activation kind, bool gated, const float *d_x,
                      int64_t ld_x, int64_t n, int64_t dim, float *d_y, int64_t ld_y);

@@ -33,6 +33,12 @@ void sw_cpu_place_heads(struct sw_backend *b, const struct sw_heads *heads, cons
 void sw_cpu_kv_store(struct sw_backend *b, const struct sw_kv *kv, const struct sw_span *spans,
                      int n_spans, const float *d_k, const float *d_v, int64_t ld, int64_t head);
 void sw_cpu_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);
+void sw_cpu_delta(struct sw_backend *b, const struct sw_delta *d,
+                  const struct sw_delta_states *states, const struct sw_span *spans, int n_spans);
+void sw_cpu_delta_copy(struct sw_backend *b, const struct sw_delta_states *states, int from,
+                       int to);
+void sw_cpu_gate(struct sw_backend *b, const float *d_gate, int64_t ld_gate, int64_t gate_head,
+                 int64_t n, int heads, int64_t dim, float *d_y, int64_t ld_y);
 void sw_cpu_attend(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
                    const struct sw_span *spans, int n_spans);
 

@@ -72,6 +72,18 @@ static enum sw_status inspect_print_json(const struct sw_model *model)
     return SW_OK;
 }
 
+static void inspect_put_states(const struct sw_model *model)
+{
+    const uint64_t each = (uint64_t)sw_delta_floats(&model->dims.delta) * sizeof(float);
+    char size[16];
+    int n = 0;
+    for (int i = 0; i < model->dims.n_layers; i++)
+        n += (model->layer_kinds[i] & SW_LAYER_DELTA) != 0;
+    if (n > 0)
+        printf("  delta nets   %d of the layers, %s of states a sequence\n", n,
+               sw_size_format((uint64_t)n * each, size, sizeof size));
+}
+
 static enum sw_status inspect_print_text(const struct sw_model *model, const char *name)
 {
     const struct sw_dims *d = &model->dims;
@@ -91,6 +103,7 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
     else
         printf("  attention    %d heads of %d, %d key/value heads%s\n", d->n_heads, d->head_dim,
                d->n_kv_heads, d->window ? ", sliding window" : "");
+    inspect_put_states(model);
     printf("  vocabulary   %d%s\n", d->vocab, d->tied ? ", head tied to the embedding" : "");
     if (d->context)
         printf("  context      %d positions\n", d->context);

@@ -65,13 +65,24 @@ static int64_t prompt_quota(const struct sw_scheduler *s)
     return n;
 }
 
+/* Rows that a slot may submit before its state is to be copied for one that waits for it. */
+static int64_t rows_to_cut(const struct sw_scheduler *s, int index)
+{
+    const struct slot *slot = &s->slots[index];
+    int64_t most = slot->n_due - slot->n_sent;
+    for (int i = 0; i < s->options.slots && s->states && s->n_blocked > 0; i++)
+        if (s->slots[i].entry && s->slots[i].source == index)
+            most = sw_min_i64(most, s->slots[i].shared - slot->n_sent);
+    return most;
+}
+
 static void add_prompt_rows(struct sw_scheduler *s)
 {
     int64_t quota = prompt_quota(s);
     while (s->prompts.n > 0 && quota > 0) {
         const int index = ring_head(&s->prompts);
         struct slot *slot = &s->slots[index];
-        const int n = (int)sw_min_i64(slot->n_due - slot->n_sent, quota);
+        const int n = (int)sw_min_i64(rows_to_cut(s, index), quota);
         add_span(s, index, n);
         quota -= n;
         s->prompt_rows -= n;

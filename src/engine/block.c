@@ -153,17 +153,22 @@ static enum sw_status block_heads(const struct block *k, const struct input *in)
     a.d_buckets = device->d_buckets[whole];
     a.bias_reach = k->d->bucket_reach;
     k->b->ops->attend(k->b, &a, k->kv, k->batch->spans, k->batch->n_spans);
+    if (k->model->arch->output_gate)
+        k->b->ops->gate(k->b, a.d_q + k->d->head_dim, a.q_ld, a.q_head, k->batch->n_rows,
+                        k->d->n_heads, k->d->head_dim, a.d_out, a.out_ld);
     return SW_OK;
 }
 
-/* x += attention(in) */
+/* x += attention(in), or what is in its place */
 static enum sw_status block_attention(const struct block *k, const struct input *in)
 {
     const struct sw_device_context *device = k->device;
     const int n = k->batch->n_rows;
     bool add;
     float *d_out = block_branch_out(k, SW_W_ATTN_POST_NORM, &add);
-    SW_TRY(k->kind & SW_LAYER_LATENT ? sw_block_latent(k, in) : block_heads(k, in));
+    SW_TRY(k->kind & SW_LAYER_LATENT  ? sw_block_latent(k, in)
+           : k->kind & SW_LAYER_DELTA ? sw_block_delta(k, in)
+                                      : block_heads(k, in));
     SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS],
                             device->d_attention, k->s->work.attention, n, d_out, k->ld, add));
     block_add_branch(k, SW_W_ATTN_POST_NORM, add);

@@ -1,5 +1,5 @@
-/* Shared by block.c, block_memory.c and block_latent.c: what a call of the block works on. Internal
- * to src/engine/.
+/* Shared by block.c, block_delta.c, block_latent.c and block_memory.c: what a call of the block
+ * works on. Internal to src/engine/.
  */
 #ifndef SW_ENGINE_BLOCK_IMPL_H
 #define SW_ENGINE_BLOCK_IMPL_H
@@ -15,6 +15,7 @@ struct block {
     const struct sw_dims *d;
     const struct sw_weights *w;
     const struct sw_kv *kv, *memory_kv;
+    const struct sw_delta_states *delta;
     struct sw_store *store; /* which the weights come from */
     const struct sw_microbatch *batch;
     int64_t ld; /* floats from one row to the next in buffers of `hidden` */
@@ -64,6 +65,7 @@ static inline struct block block_of(struct sw_stage *s, const struct sw_block *b
                           .w = block->weights,
                           .kv = block->kv,
                           .memory_kv = block->memory_kv,
+                          .delta = block->delta,
                           .store = block->store,
                           .batch = batch,
                           .ld = s->work.hidden,
@@ -83,6 +85,8 @@ enum sw_status sw_block_project(const struct block *k, const struct input *in, i
 enum sw_status sw_block_qkv(const struct block *k, const struct input *in);
 /* block_latent.c: d_attention = what all heads of latent attention give. */
 enum sw_status sw_block_latent(const struct block *k, const struct input *in);
+/* block_delta.c: d_attention = what a gated delta net gives. */
+enum sw_status sw_block_delta(const struct block *k, const struct input *in);
 /* block_memory.c: x += attention(norm(x)) to the memory, whose keys and values are there */
 enum sw_status sw_block_cross(const struct block *k);
 

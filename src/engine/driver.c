@@ -98,6 +98,11 @@ int sw_driver_encoder(const struct sw_driver *d)
     return d->worker->options.model->dims.n_encoder;
 }
 
+bool sw_driver_keeps_states(const struct sw_driver *d)
+{
+    return sw_model_keeps_states(d->worker->options.model);
+}
+
 const int32_t *sw_driver_start(const struct sw_driver *d)
 {
     const struct sw_dims *dims = &d->worker->options.model->dims;

@@ -37,6 +37,9 @@ int sw_driver_size(const struct sw_driver *driver);  /* number of ranks */
 int sw_driver_vocab(const struct sw_driver *driver); /* all ids are below this */
 /* Layers of the model's encoder, the first ones; 0: it has none. */
 int sw_driver_encoder(const struct sw_driver *driver);
+/* Whether copies of a slot (sw_driver_copy) must be of all of its positions so far: some layers
+ * keep a state of them. */
+bool sw_driver_keeps_states(const struct sw_driver *driver);
 /* The id that each target of an encoder-decoder begins with; NULL: the model has no encoder. */
 const int32_t *sw_driver_start(const struct sw_driver *driver);
 

@@ -70,3 +70,36 @@ enum sw_status sw_kv_staging_out(struct sw_kv_staging *s, const struct sw_kv *ho
                               kv_blocks(spans[i].position + spans[i].n)));
     return SW_OK;
 }
+
+static enum sw_status states_copy(struct sw_kv_staging *s, const struct sw_delta_states *host,
+                                  const struct sw_span *spans, int n_spans, bool out)
+{
+    const int64_t floats = sw_delta_floats(&host->dims);
+    const size_t bytes = (size_t)floats * sizeof(float);
+    struct sw_backend *gpu = s->gpu;
+    for (int i = 0; i < n_spans; i++) {
+        float *d_gpu = (float *)s->d_kv + spans[i].slot * floats;
+        float *at = host->d_data + spans[i].slot * floats;
+        if (out)
+            SW_TRY(gpu->ops->download(gpu, at, d_gpu, bytes));
+        else if (spans[i].position > 0)
+            SW_TRY(gpu->ops->upload(gpu, d_gpu, at, bytes));
+    }
+    return SW_OK;
+}
+
+enum sw_status sw_state_staging_in(struct sw_kv_staging *s, const struct sw_delta_states *host,
+                                   const struct sw_span *spans, int n_spans,
+                                   const struct sw_delta_states **out)
+{
+    s->states = *host;
+    s->states.d_data = s->d_kv;
+    *out = &s->states;
+    return states_copy(s, host, spans, n_spans, false);
+}
+
+enum sw_status sw_state_staging_out(struct sw_kv_staging *s, const struct sw_delta_states *host,
+                                    const struct sw_span *spans, int n_spans)
+{
+    return states_copy(s, host, spans, n_spans, true);
+}

@@ -9,9 +9,10 @@
 #include "backend/backend.h"
 
 struct sw_kv_staging {
-    struct sw_backend *gpu; /* NULL: not open */
-    uint64_t bytes;         /* of the buffer: one layer's KV cache */
-    struct sw_kv kv;        /* the layer's, in the buffer */
+    struct sw_backend *gpu;        /* NULL: not open */
+    uint64_t bytes;                /* of the buffer: one layer's KV cache */
+    struct sw_kv kv;               /* the layer's, in the buffer; */
+    struct sw_delta_states states; /* or these */
     void *d_kv;
 };
 
@@ -29,5 +30,12 @@ enum sw_status sw_kv_staging_in(struct sw_kv_staging *staging, const struct sw_k
 /* Copies the spans' own positions back to host memory. */
 enum sw_status sw_kv_staging_out(struct sw_kv_staging *staging, const struct sw_kv *host,
                                  const struct sw_span *spans, int n_spans);
+/* The same of a layer that keeps states: those of the spans' slots, whole. */
+enum sw_status sw_state_staging_in(struct sw_kv_staging *staging,
+                                   const struct sw_delta_states *host, const struct sw_span *spans,
+                                   int n_spans, const struct sw_delta_states **out);
+enum sw_status sw_state_staging_out(struct sw_kv_staging *staging,
+                                    const struct sw_delta_states *host, const struct sw_span *spans,
+                                    int n_spans);
 
 #endif

@@ -73,6 +73,7 @@ struct sw_scheduler {
     struct entry *first, *last;    /* the queue */
     struct slot *slots;            /* (slots) */
     int encoder;                   /* sw_driver_encoder */
+    bool states;                   /* sw_driver_keeps_states */
     struct ring sources;           /* slots whose source is still to be encoded, the oldest first */
     struct ring prompts;           /* slots with prompt rows to submit, the oldest first */
     struct ring steps;             /* slots whose newest token is to be computed */

@@ -1,6 +1,11 @@
 /*
  * Owns the assignment of slots and prefix hits. A slot keeps its ids and KV cache after its request
  * is done, so a request with the same first ids continues from there, in place or from a copy.
+ *
+ * Where layers keep a state of a slot's rows instead of the rows (gated delta nets), the state is
+ * that of all rows submitted so far, and of no fewer. So a slot shares its rows only when a request
+ * begins with all of them, or while it has not come to where the two part: then its prompt is cut
+ * there, and its state copied before it goes on.
  */
 #include "engine/scheduler_impl.h"
 
@@ -36,6 +41,23 @@ static double slots_value(const struct sw_scheduler *s, const struct slot *slot,
     return (slot->n_sent - kept) / (1 + age);
 }
 
+/* Of `n` positions that a request has in common with a slot: how many can be copied at once. */
+static int slots_now(const struct sw_scheduler *s, const struct slot *slot, int n)
+{
+    if (!s->states)
+        return sw_min_int(n, slot->n_sent);
+    return n == slot->n_sent ? n : 0;
+}
+
+/* And how many when they have been submitted; a slot that waits itself begins behind those. */
+static int slots_soon(const struct sw_scheduler *s, const struct slot *slot, int n)
+{
+    const int begins = slot->source >= 0 ? slot->shared : 0;
+    if (!s->states || n == slot->n_sent)
+        return n;
+    return n > slot->n_sent && n > begins ? n : 0;
+}
+
 /* `index`: the slot that the request has already and that looks for another source; -1: none. */
 static struct offer slots_find_offer(const struct sw_scheduler *s, const struct entry *e, int index)
 {
@@ -51,10 +73,10 @@ static struct offer slots_find_offer(const struct sw_scheduler *s, const struct 
             continue;
         const int n =
             s->options.unshared ? 0 : common_prefix(e->ids, slot->ids, sw_min_int(most, known));
-        const int n_now = sw_min_int(n, slot->n_sent);
-        if (n > o.n_soon) {
+        const int n_now = slots_now(s, slot, n), n_soon = slots_soon(s, slot, n);
+        if (n_soon > o.n_soon) {
             o.soon = i;
-            o.n_soon = n;
+            o.n_soon = n_soon;
         }
         if (n_now > o.n_now) {
             o.now = i;
@@ -62,10 +84,10 @@ static struct offer slots_find_offer(const struct sw_scheduler *s, const struct 
         }
         if (slot->entry)
             continue;
-        const double loss = slots_value(s, slot, n);
+        const double loss = slots_value(s, slot, n_now);
         if (o.free < 0 || loss < least) {
             o.free = i;
-            o.kept = n;
+            o.kept = n_now;
             least = loss;
         }
     }
@@ -174,6 +196,7 @@ enum sw_status sw_scheduler_unblock(struct sw_scheduler *s)
         struct slot *slot = &s->slots[i];
         if (!slot->entry || slot->source < 0 || s->slots[slot->source].n_sent < slot->shared)
             continue;
+        assert(!s->states || s->slots[slot->source].n_sent == slot->shared);
         assert(common_prefix(slot->ids, s->slots[slot->source].ids, slot->shared) == slot->shared);
         s->n_blocked--;
         SW_TRY(slots_copy(s, i, slot->source, slot->shared));

@@ -204,10 +204,21 @@ static uint64_t kv_bytes(const struct sw_stage *s)
     return sw_model_kv_bytes(s->options.model, &s->options.params);
 }
 
-/* Of all caches of a layer, which lie one behind the other. */
+/* Of all caches of a layer, which lie one behind the other, or of its states. */
 static uint64_t layer_kv_bytes(const struct sw_stage *s, const struct sw_layer_row *row)
 {
-    return (uint64_t)sw_model_kv_caches(s->options.model, row->layer) * kv_bytes(s);
+    return sw_model_layer_bytes(s->options.model, &s->options.params, row->layer);
+}
+
+static bool row_is_delta(const struct sw_stage *s, const struct sw_layer_row *row)
+{
+    return s->options.model->layer_kinds[row->layer] & SW_LAYER_DELTA;
+}
+
+/* What a layer keeps of its slots. */
+static void *row_kept(const struct sw_layer_row *row)
+{
+    return row->delta.d_data ? (void *)row->delta.d_data : row->kv.d_data;
 }
 
 static enum sw_status make_kv(struct sw_stage *s, struct sw_layer_row *row)
@@ -224,6 +235,10 @@ static enum sw_status make_kv(struct sw_stage *s, struct sw_layer_row *row)
                              .value_dim = d->latent.kv};
     if (bytes == 0)
         return SW_OK;
+    if (row_is_delta(s, row)) {
+        row->delta = (struct sw_delta_states){.dims = d->delta, .slots = p->slots};
+        return b->ops->alloc(b, bytes, "the states of sequences", (void **)&row->delta.d_data);
+    }
     SW_TRY(b->ops->alloc(b, bytes, "the KV cache", &row->kv.d_data));
     if (bytes > kv_bytes(s)) {
         row->memory_kv = row->kv;
@@ -244,7 +259,7 @@ static enum sw_status stage_load_layer(struct sw_stage *s, struct sw_loader *loa
         return SW_OK;
     SW_TRY(store->ops->acquire(store, row->layer, &weights));
     sw_store_streamed_share(other, row->layer, weights);
-    row->kv_pinned = sw_pins_add(&s->pins, row->kv.d_data, kv_bytes(s));
+    row->kv_pinned = sw_pins_add(&s->pins, row_kept(row), layer_kv_bytes(s, row));
     return SW_OK;
 }
 
@@ -282,6 +297,7 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     s->head_at = options->tiers.head_on_gpu ? SW_ON_GPU : SW_ON_CPU;
     s->work = sw_work_of(options->model, &options->params);
     s->qkv = sw_model_qkv_layout(options->model);
+    s->qkv.width = s->work.qkv;
     s->layers = calloc(n, sizeof *s->layers);
     loader->model = options->model;
     loader->params = options->params;
@@ -302,9 +318,9 @@ static void free_kv(struct sw_stage *s, struct sw_layer_row *row)
 {
     struct sw_backend *b = s->contexts[row->kv_at].backend;
     if (row->kv_pinned)
-        sw_pins_remove(&s->pins, row->kv.d_data);
+        sw_pins_remove(&s->pins, row_kept(row));
     if (b)
-        b->ops->free(b, row->kv.d_data, layer_kv_bytes(s, row));
+        b->ops->free(b, row_kept(row), layer_kv_bytes(s, row));
 }
 
 /* The streamed store may read from another, and that of a GPU's experts does: they are closed

@@ -40,8 +40,9 @@ struct sw_layer_way {
 struct sw_layer_row {
     int layer; /* index in the model */
     struct sw_layer_way ways[SW_PHASES];
-    enum sw_device_kind kv_at; /* whose memory the KV cache is in */
-    struct sw_kv kv;           /* d_data NULL: the layer keeps none */
+    enum sw_device_kind kv_at;    /* whose memory the KV cache is in */
+    struct sw_kv kv;              /* d_data NULL: the layer keeps none */
+    struct sw_delta_states delta; /* of a gated delta net; d_data NULL: the layer is none */
     struct sw_kv memory_kv; /* of the memory that the layer attends to; d_data NULL: it has none */
     bool kv_pinned;
     bool replayable; /* it needs nothing from the host: weights and KV in GPU memory, no experts */
@@ -134,6 +135,7 @@ struct sw_block {
     const struct sw_weights *weights; /* as it was acquired */
     const struct sw_kv *kv;           /* where the keys and values of its rows go */
     const struct sw_kv *memory_kv;
+    const struct sw_delta_states *delta;
 };
 /* block.c: makes keys and values of the memory in d_x, for the layer to attend to. */
 enum sw_status sw_block_remember(struct sw_stage *stage, const struct sw_block *block,

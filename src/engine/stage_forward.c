@@ -107,13 +107,32 @@ static enum sw_status stage_call_hook(struct sw_stage *s, int layer)
     return status;
 }
 
-static enum sw_status run_layer(struct sw_stage *s, int index, const struct sw_microbatch *batch)
+/* What a layer keeps of its slots, from host memory to the GPU and back. */
+static enum sw_status stage_keep_in(struct sw_stage *s, const struct sw_layer_row *row,
+                                    const struct sw_microbatch *batch, struct sw_block *block)
 {
     const struct sw_model *model = s->options.model;
+    const bool sliding = model->layer_kinds[row->layer] & SW_LAYER_SLIDING;
+    if (row->delta.d_data)
+        return sw_state_staging_in(&s->kv_staging, &row->delta, batch->spans, batch->n_spans,
+                                   &block->delta);
+    return sw_kv_staging_in(&s->kv_staging, &row->kv, batch->spans, batch->n_spans,
+                            sliding ? model->dims.window : 0, &block->kv);
+}
+
+static enum sw_status stage_keep_out(struct sw_stage *s, const struct sw_layer_row *row,
+                                     const struct sw_microbatch *batch)
+{
+    if (row->delta.d_data)
+        return sw_state_staging_out(&s->kv_staging, &row->delta, batch->spans, batch->n_spans);
+    return sw_kv_staging_out(&s->kv_staging, &row->kv, batch->spans, batch->n_spans);
+}
+
+static enum sw_status run_layer(struct sw_stage *s, int index, const struct sw_microbatch *batch)
+{
     const struct sw_layer_row *row = &s->layers[index];
     const struct sw_layer_way *way = &row->ways[s->phase];
     const bool kv_elsewhere = row->kv_at != way->device;
-    const bool sliding = model->layer_kinds[row->layer] & SW_LAYER_SLIDING;
     struct sw_store *store = way->store;
     struct sw_device_context *device = &s->contexts[way->device];
     const bool keeps = row->kv.d_data != NULL, runs = sw_microbatch_runs(batch, row->layer);
@@ -121,18 +140,17 @@ static enum sw_status run_layer(struct sw_stage *s, int index, const struct sw_m
                              .device = device,
                              .store = store,
                              .kv = keeps ? &row->kv : &device->encoder_kv,
-                             .memory_kv = &row->memory_kv};
+                             .memory_kv = &row->memory_kv,
+                             .delta = &row->delta};
     SW_TRY(stage_move_to(s, way->device, index));
     if (row->layer < batch->first)
         return SW_OK; /* the rows pass */
     SW_TRY(store->ops->acquire(store, row->layer, &block.weights));
     if (kv_elsewhere)
-        SW_TRY(sw_kv_staging_in(&s->kv_staging, &row->kv, batch->spans, batch->n_spans,
-                                sliding ? model->dims.window : 0, &block.kv));
+        SW_TRY(stage_keep_in(s, row, batch, &block));
     SW_TRY(runs ? sw_block_run(s, &block, batch) : sw_block_remember(s, &block, batch));
     SW_TRY(store->ops->release(store, row->layer));
-    return kv_elsewhere ? sw_kv_staging_out(&s->kv_staging, &row->kv, batch->spans, batch->n_spans)
-                        : SW_OK;
+    return kv_elsewhere ? stage_keep_out(s, row, batch) : SW_OK;
 }
 
 /* Called after each layer. */
@@ -239,6 +257,8 @@ void sw_stage_copy(struct sw_stage *s, int from, int to, int n)
         struct sw_backend *b = s->contexts[row->kv_at].backend;
         if (row->kv.d_data)
             b->ops->kv_copy(b, &row->kv, from, to, n);
+        if (row->delta.d_data)
+            b->ops->delta_copy(b, &row->delta, from, to);
     }
 }
 

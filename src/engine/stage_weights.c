@@ -119,8 +119,10 @@ static enum sw_status weights_put(struct target *t, int64_t row, int64_t n, cons
     if (!values)
         return sw_fail(SW_ENOMEM, "no memory for %s", sw_weight_name(t->spec->id));
     sw_dtype_to_f32(dtype, data, n, values);
-    for (int64_t i = 0; t->spec->is_norm && t->loader->model->arch->norm_plus_one && i < n; i++)
+    for (int64_t i = 0; t->spec->change == SW_CHANGE_PLUS_ONE && i < n; i++)
         values[i] += 1;
+    for (int64_t i = 0; t->spec->change == SW_CHANGE_MINUS_EXP && i < n; i++)
+        values[i] = -expf(values[i]);
     const enum sw_status status =
         b->ops->upload(b, t->d_vector + row, values, (size_t)n * sizeof *values);
     free(values);
@@ -689,7 +691,7 @@ void sw_weights_random(const struct sw_model *model, const struct sw_weight_spec
     /* Uniform of variance 1/cols keeps a product's size; norms' weights lie around 1. */
     const bool is_table = spec->id == SW_W_EMBED || spec->id == SW_W_POSITIONS ||
                           (spec->id == SW_W_HEAD && model->dims.tied); /* the embedding */
-    const float middle = spec->is_norm && !model->arch->norm_plus_one ? 1.0f : 0.0f;
+    const float middle = spec->is_norm && spec->change == SW_CHANGE_NONE ? 1.0f : 0.0f;
     const struct sw_weight_source *s = &spec->sources[source];
     const int64_t cols = s->of && s->transposed ? s->rows : spec->cols; /* the tensor's */
     const float width = is_table ? 1.0f : spec->is_matrix ? sqrtf(3.0f / (float)cols) : 0.1f;

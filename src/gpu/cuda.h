@@ -251,6 +251,13 @@ void sw_cuda_place_heads(struct sw_backend *b, const struct sw_heads *heads, con
 void sw_cuda_kv_copy(struct sw_backend *b, const struct sw_kv *kv, int from, int to, int64_t n);
 void sw_cuda_attend(struct sw_backend *b, const struct sw_attention *a, const struct sw_kv *kv,
                     const struct sw_span *spans, int n_spans);
+/* delta.c */
+void sw_cuda_delta(struct sw_backend *b, const struct sw_delta *d,
+                   const struct sw_delta_states *states, const struct sw_span *spans, int n_spans);
+void sw_cuda_delta_copy(struct sw_backend *b, const struct sw_delta_states *states, int from,
+                        int to);
+void sw_cuda_gate(struct sw_backend *b, const float *d_gate, int64_t ld_gate, int64_t gate_head,
+                  int64_t n, int heads, int64_t dim, float *d_y, int64_t ld_y);
 /* streaming.c */
 extern const struct sw_gpu_ops sw_cuda_streaming_ops;
 /* cuda_measure.c */

@@ -54,6 +54,10 @@ struct sw_names {
      * of keys with rope, and keys and values of latents, head by head: of each the plain part of
      * its key, then its value. Where they are two tensors a head, k_b and v_b. */
     const char *q_a, *q_a_norm, *q_b, *kv_a, *kv_a_norm, *kv_b, *k_b, *v_b;
+    /* Gated delta nets: q, k, v (and z, which gates their output); z where it is a tensor of its
+     * own; b and a, or a where it is its own; the convolution; decays; what is added to a. */
+    const char *delta_in, *delta_z, *delta_gates, *delta_a, *delta_conv, *delta_decay, *delta_dt;
+    const char *delta_norm, *delta_out;
 };
 
 /*
@@ -135,8 +139,14 @@ enum sw_key {
     SW_KEY_CROSS_ATTENTION,
     SW_KEY_DECODER_LAYERS, /* of an encoder-decoder; SW_KEY_LAYERS are its encoder's. 0: as many */
     SW_KEY_BUCKETS,
-    SW_KEY_BUCKET_REACH,    /* positions apart from which on all are in the last bucket */
-    SW_KEY_DECODER_START,   /* the id that every target begins with */
+    SW_KEY_BUCKET_REACH,  /* positions apart from which on all are in the last bucket */
+    SW_KEY_DECODER_START, /* the id that every target begins with */
+    SW_KEY_FULL_STEP,     /* every so-and-so-many-th layer attends, the others are delta nets */
+    SW_KEY_DELTA_K_HEADS, /* of struct sw_delta_dims */
+    SW_KEY_DELTA_V_HEADS,
+    SW_KEY_DELTA_K_DIM,
+    SW_KEY_DELTA_V_DIM,
+    SW_KEY_DELTA_WINDOW,
     SW_KEY_TRAINED_CONTEXT, /* says nothing about what is computed, and is not read */
     SW_KEY_COUNT
 };
@@ -177,6 +187,9 @@ struct sw_arch {
     bool gate_by_config; /* SW_KEY_ACTIVATION says "gated-" where there is a gate */
     bool plain_scores;   /* attention scores are not scaled */
     bool scaled_slopes;  /* ALiBi is added to scores before they are scaled */
+    bool output_gate;    /* behind each head's query lies a gate of what attention gives */
+    bool delta_grouped;  /* q, k, v, z of delta nets lie key head by key head; so do b and a */
+    bool delta_decays;   /* the file has decays, not their logarithms */
     bool tied_scale;     /* a tied head's logits are divided by sqrt(hidden) */
     /* Of the layers of an encoder, which come before those of `names`; NULL: it has none. */
     const struct sw_names *encoder;

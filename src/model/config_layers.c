@@ -124,11 +124,16 @@ static enum sw_status layers_read_types(const json_t *types, struct sw_model *m)
         const json_t *item = json_array_get(types, (size_t)layer);
         const char *type = json_string_value(item);
         const bool slides = layers_is_type(item, "sliding_attention");
+        if (d->delta.window > 0 && layers_is_type(item, "linear_attention")) {
+            m->layer_kinds[layer] |= SW_LAYER_DELTA;
+            continue;
+        }
         if (!slides && !layers_is_type(item, "full_attention"))
             return sw_fail(SW_EMODEL,
                            "'layer_types' says '%s' of layer %d; full_attention and "
-                           "sliding_attention are supported",
-                           type ? type : "(no text)", layer);
+                           "%s are supported",
+                           type ? type : "(no text)", layer,
+                           d->delta.window > 0 ? "linear_attention" : "sliding_attention");
         if (slides && d->window == 0)
             return sw_fail(SW_EMODEL,
                            "'layer_types' says that layer %d slides, but there is no "
@@ -185,6 +190,29 @@ static enum sw_status layers_read_window(struct sw_config *config, struct sw_mod
     return SW_OK;
 }
 
+/* ---- gated delta nets */
+
+static enum sw_status layers_read_delta(struct sw_config *config, struct sw_model *m)
+{
+    struct sw_delta_dims *d = &m->dims.delta;
+    int step;
+    if (!sw_config_has(config, SW_KEY_DELTA_WINDOW))
+        return SW_OK;
+    SW_TRY(sw_config_int(config, SW_KEY_DELTA_K_HEADS, 1, 1 << 12, &d->k_heads));
+    SW_TRY(sw_config_int(config, SW_KEY_DELTA_V_HEADS, 1, 1 << 12, &d->v_heads));
+    SW_TRY(sw_config_int(config, SW_KEY_DELTA_K_DIM, 1, SW_DELTA_DIM, &d->k_dim));
+    SW_TRY(sw_config_int(config, SW_KEY_DELTA_V_DIM, 1, SW_DELTA_DIM, &d->v_dim));
+    SW_TRY(sw_config_int(config, SW_KEY_DELTA_WINDOW, 2, SW_DELTA_WINDOW, &d->window));
+    SW_TRY(sw_config_int(config, SW_KEY_FULL_STEP, 1, 1 << 30, &step));
+    if (d->v_heads % d->k_heads != 0)
+        return sw_fail(SW_EMODEL, "%d value heads do not share %d key heads evenly", d->v_heads,
+                       d->k_heads);
+    for (int layer = 0; layer < m->dims.n_layers; layer++)
+        if (!sw_config_find(config, SW_KEY_LAYER_TYPES) && (layer + 1) % step != 0)
+            m->layer_kinds[layer] |= SW_LAYER_DELTA;
+    return SW_OK;
+}
+
 /* ---- rope */
 
 static enum sw_status layers_read_rope_list(const json_t *list, struct sw_model *m)
@@ -228,6 +256,7 @@ enum sw_status sw_config_layers(struct sw_config *config, struct sw_model *m)
                            layer, m->arch->title);
     for (int layer = 0; layer < m->dims.n_layers && m->dims.latent.kv; layer++)
         m->layer_kinds[layer] |= SW_LAYER_LATENT;
+    SW_TRY(layers_read_delta(config, m));
     SW_TRY(layers_read_window(config, m));
     return layers_read_rope(config, m);
 }

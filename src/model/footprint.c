@@ -10,7 +10,24 @@
 int sw_model_kv_caches(const struct sw_model *model, int layer)
 {
     const int kinds = model->layer_kinds[layer];
-    return kinds & SW_LAYER_ENCODER ? 0 : kinds & SW_LAYER_CROSS ? 2 : 1;
+    return kinds & (SW_LAYER_ENCODER | SW_LAYER_DELTA) ? 0 : kinds & SW_LAYER_CROSS ? 2 : 1;
+}
+
+uint64_t sw_model_layer_bytes(const struct sw_model *model, const struct sw_footprint_params *p,
+                              int layer)
+{
+    const int64_t state = sw_delta_floats(&model->dims.delta);
+    if (model->layer_kinds[layer] & SW_LAYER_DELTA)
+        return (uint64_t)p->slots * (uint64_t)state * sizeof(float);
+    return (uint64_t)sw_model_kv_caches(model, layer) * sw_model_kv_bytes(model, p);
+}
+
+bool sw_model_keeps_states(const struct sw_model *model)
+{
+    bool keeps = false;
+    for (int i = 0; i < model->dims.n_layers; i++)
+        keeps |= (model->layer_kinds[i] & SW_LAYER_DELTA) != 0;
+    return keeps;
 }
 
 struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprint_params *p)
@@ -26,8 +43,9 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
     struct sw_work w = {
         .rows = p->max_batch_tokens > SW_LOGIT_ROWS ? p->max_batch_tokens : SW_LOGIT_ROWS,
         .hidden = sw_max_i64(d->hidden, d->embed_dim),
-        .qkv = sw_model_qkv_layout(model).width,
-        .attention = sw_model_attention_width(model),
+        .qkv = sw_max_i64(sw_model_qkv_layout(model).width, sw_model_delta_layout(model).width),
+        .attention =
+            sw_max_i64(sw_model_attention_width(model), (int64_t)d->delta.v_heads * d->delta.v_dim),
         .up = sw_max_i64(dense ? (int64_t)d->ffn * (gated ? 2 : 1) : 0,
                          routed ? sw_max_i64(d->expert_ffn, d->shared_ffn) * (gated ? 2 : 1) : 0),
         .router = routed ? d->n_experts : 0,
@@ -148,12 +166,19 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
         out->n_used = d->n_experts_used;
     }
     const int caches = sw_model_kv_caches(model, layer), attentions = caches > 1 ? caches : 1;
-    out->is_encoder = caches == 0;
+    out->is_encoder = model->layer_kinds[layer] & SW_LAYER_ENCODER;
     /* scores, and the sum of values */
     const int values = d->latent.kv ? d->latent.kv : d->head_dim;
     out->attend_flops = 2.0 * attentions * d->n_heads * (d->head_dim + values);
     out->window = model->layer_kinds[layer] & SW_LAYER_SLIDING ? d->window : 0;
-    out->kv_bytes = (uint64_t)caches * sw_model_kv_bytes(model, p);
+    out->kv_bytes = sw_model_layer_bytes(model, p, layer);
+    if (model->layer_kinds[layer] & SW_LAYER_DELTA) {
+        const struct sw_delta_dims *delta = &d->delta;
+        out->state_bytes = (uint64_t)sw_delta_floats(delta) * sizeof(float);
+        out->attend_flops = 0;
+        /* decay, what the state has of the key, what is added to it, what it has of the query */
+        out->state_flops = 7.0 * delta->v_heads * delta->k_dim * delta->v_dim;
+    }
     out->kv_row_bytes = (uint64_t)caches * (d->latent.kv ? 1 : 2) * (uint64_t)d->n_kv_heads *
                         (uint64_t)d->head_dim * sw_dtype_info(p->kv)->bits / 8;
 }
@@ -163,7 +188,8 @@ static enum sw_status check_kv(const struct sw_model *model, const struct sw_foo
 {
     const struct sw_dims *d = &model->dims;
     const double row = (d->n_encoder ? 4.0 : 2.0) * d->n_layers * d->n_kv_heads * d->head_dim;
-    if ((double)p->slots * p->context * row * sw_dtype_info(p->kv)->bits / 8 < 0x1p60)
+    const double states = (double)d->n_layers * (double)sw_delta_floats(&d->delta) * sizeof(float);
+    if ((double)p->slots * (p->context * row * sw_dtype_info(p->kv)->bits / 8 + states) < 0x1p60)
         return SW_OK;
     return sw_fail(SW_EUSAGE, "%d slots of %d positions are more than 1 EiB of KV cache", p->slots,
                    p->context);
@@ -220,6 +246,7 @@ int64_t sw_model_max_cols(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
     int64_t cols = sw_max_i64(d->hidden, sw_model_attention_width(model));
+    cols = sw_max_i64(cols, (int64_t)d->delta.v_heads * d->delta.v_dim);
     cols = sw_max_i64(cols, sw_max_i64(d->latent.kv, sw_max_i64(d->latent.q, d->latent.plain)));
     cols = sw_max_i64(cols, sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
     return sw_max_i64(cols, d->embed_dim);
@@ -233,6 +260,7 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows)
     if (d->latent.kv) /* queries, and values and latents of a head */
         out = sw_max_i64(sw_max_i64(out, (int64_t)d->n_heads * (d->latent.plain + d->rotary_dim)),
                          sw_max_i64(d->latent.kv, d->latent.out));
+    out = sw_max_i64(out, sw_model_delta_layout(model).width);
     out = sw_max_i64(out, halves * sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
     const int64_t head = (SW_LOGIT_ROWS * (int64_t)d->vocab + rows - 1) / rows;
     return sw_max_i64(sw_max_i64(out, d->n_experts), rows > SW_LOGIT_ROWS ? head : d->vocab);
@@ -255,6 +283,8 @@ struct sw_staging sw_staging_of(const struct sw_model *model, const struct sw_fo
         const struct sums sums = sum_layer(model, p, i);
         staging.layer = sw_max_u64(staging.layer, sums.bytes);
         staging.matrix = sw_max_u64(staging.matrix, sums.matrix);
+        if (model->layer_kinds[i] & SW_LAYER_DELTA)
+            staging.kv = sw_max_u64(staging.kv, sw_model_layer_bytes(model, p, i));
         const uint64_t expert = sums_expert(model, &sums);
         staging.unit = sw_max_u64(
             staging.unit, expert ? (uint64_t)model->dims.n_experts_used * expert : sums.bytes);

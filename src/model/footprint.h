@@ -63,9 +63,11 @@ struct sw_footprint_params {
 struct sw_layer_footprint {
     uint64_t weight_bytes; /* resident, as the backend packs them */
     uint64_t read_bytes;   /* weight bytes that one token reads; fewer than all with experts */
-    uint64_t kv_bytes;     /* KV cache of all slots */
+    uint64_t kv_bytes;     /* KV cache of all slots; of a delta net their states */
+    uint64_t state_bytes;  /* of a delta net: one slot's state, which a token reads and writes */
     uint64_t kv_row_bytes; /* KV bytes that one token reads per earlier position of its slot */
     double token_flops;    /* flops per token without attention; a multiply-add counts as two */
+    double state_flops;    /* of a delta net: flops per token on its state */
     double attend_flops;   /* flops of attention per token and position that it attends to */
     int window;            /* most positions that a token attends to, itself included; 0: all */
     bool is_encoder;       /* it runs for prompts only */
@@ -143,6 +145,11 @@ uint64_t sw_expert_bytes(const struct sw_model *model, const struct sw_footprint
 /* KV caches of a layer: an encoder's has none, one with cross-attention two, the second for the
  * encoder's output; all of one size. */
 int sw_model_kv_caches(const struct sw_model *model, int layer);
+/* Bytes of what a layer keeps of all slots: its KV caches, or the states of a delta net. */
+uint64_t sw_model_layer_bytes(const struct sw_model *model,
+                              const struct sw_footprint_params *params, int layer);
+/* Whether prefixes can be shared only where a slot's rows end: some layers keep a state. */
+bool sw_model_keeps_states(const struct sw_model *model);
 
 enum sw_status sw_footprint_of(const struct sw_model *model,
                                const struct sw_footprint_params *params, struct sw_footprint *out);

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "model/arch.h"
+#include "model/delta.h"
 #include "model/rope.h"
 #include "tensor/format.h"
 #include "tensor/tensors.h"
@@ -48,6 +49,7 @@ struct sw_dims {
     struct sw_query_growth query_growth;
     struct sw_latent_dims latent;
     int window; /* positions, in layers with a sliding window */
+    struct sw_delta_dims delta;
     int n_experts, n_experts_used, expert_ffn;
     int n_groups, n_groups_used; /* of experts; 1: all are one */
     int shared_ffn;              /* width of the MLP beside the experts; 0: there is none */
@@ -72,6 +74,7 @@ enum sw_layer_kind {
     SW_LAYER_ROUTED = 1,
     SW_LAYER_SLIDING = 2,
     SW_LAYER_NO_ROPE = 4,
+    SW_LAYER_DELTA = 8,    /* a gated delta net in the place of attention */
     SW_LAYER_ENCODER = 32, /* every row sees all of its sequence */
     SW_LAYER_CROSS = 64,   /* rows attend to an encoder's output, too */
     SW_LAYER_LATENT = 128, /* its keys and values are latents */
@@ -162,7 +165,12 @@ enum sw_weight {
     SW_W_DOWN,
     SW_W_DOWN_BIAS,
     SW_W_MLP_POST_NORM,
-    SW_W_BUCKETS, /* (n_buckets, n_heads), the same tensor in all layers of a stack */
+    SW_W_DELTA_GATES, /* b's rows, then a's; of grouped ones those of a key head side by side */
+    SW_W_DELTA_CONV,  /* (channels, window); channels: all of q, of k, of v */
+    SW_W_DELTA_DECAY, /* (v_heads), below 0 */
+    SW_W_DELTA_DT,    /* (v_heads) */
+    SW_W_DELTA_NORM,  /* (v_dim) */
+    SW_W_BUCKETS,     /* (n_buckets, n_heads), the same tensor in all layers of a stack */
     SW_W_CROSS_NORM,
     SW_W_CROSS_Q,
     SW_W_CROSS_KV, /* all keys' rows, then all values' */
@@ -187,17 +195,21 @@ enum sw_weight_part {
 #define SW_TENSOR_NAME_MAX 192
 #define SW_MAX_SOURCES 3
 
+/* What is done to a vector when it is loaded. */
+enum sw_weight_change { SW_CHANGE_NONE, SW_CHANGE_PLUS_ONE, SW_CHANGE_MINUS_EXP };
+
 /* One weight: its shape, and the tensors of the file that are stacked to form it. */
 struct sw_weight_spec {
     enum sw_weight id;
     enum sw_weight_part part;
-    int layer;          /* SW_GLOBAL where part is not SW_PART_LAYER */
-    int expert;         /* -1: not an expert's, or a bias */
-    int index;          /* of the expert that a bias is of, or the head; -1: no such one's */
-    bool is_matrix;     /* (rows, cols) in a weight format; false: a vector (rows) of f32 */
-    bool is_linear;     /* a linear matrix of a layer: may be quantized */
-    bool is_norm;       /* weight of a norm, whose values lie around 1 */
-    bool is_flat;       /* a vector whose tensor is a matrix: its rows one after the other */
+    int layer;      /* SW_GLOBAL where part is not SW_PART_LAYER */
+    int expert;     /* -1: not an expert's, or a bias */
+    int index;      /* of the expert that a bias is of, or the head; -1: no such one's */
+    bool is_matrix; /* (rows, cols) in a weight format; false: a vector (rows) of f32 */
+    bool is_linear; /* a linear matrix of a layer: may be quantized */
+    bool is_norm;   /* weight of a norm, whose values lie around 1 */
+    bool is_flat;   /* a vector whose tensor is a matrix: its rows one after the other */
+    enum sw_weight_change change;
     bool is_repeated;   /* an earlier layer has the same tensor */
     int64_t rows, cols; /* cols is 1 for a vector; of a flat one those of the tensor */
     int n_sources;
@@ -291,5 +303,14 @@ int64_t sw_model_attention_width(const struct sw_model *model);
 /* The bytes of one KV cache. */
 struct sw_footprint_params;
 uint64_t sw_model_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *params);
+/* The same of a gated delta net: value heads of a key head lie together. */
+struct sw_delta_layout {
+    int64_t q, k, v, z, b, a; /* offsets for head 0 */
+    int64_t k_head;           /* from one key head to the next, of q and k */
+    int64_t v_group, v_head;  /* the same of v and z; and inside of a key head's */
+    int64_t gate_group;       /* from one key head to the next, of b and a */
+    int64_t width;            /* length of the row */
+};
+struct sw_delta_layout sw_model_delta_layout(const struct sw_model *model);
 
 #endif

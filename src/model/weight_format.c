@@ -19,6 +19,7 @@ enum sw_weight_role sw_weight_role(const struct sw_weight_spec *spec, int source
         [SW_W_SHARED_UP] = SW_ROLE_UP,
         [SW_W_SHARED_DOWN] = SW_ROLE_DOWN,
         [SW_W_SHARED_ROUTER] = SW_ROLE_ROUTER,
+        [SW_W_DELTA_GATES] = SW_ROLE_ROUTER,
     };
     static const enum sw_weight_role of_qkv[SW_MAX_SOURCES] = {SW_ROLE_Q, SW_ROLE_K, SW_ROLE_V};
     if (spec->id == SW_W_QKV && spec->n_sources == SW_MAX_SOURCES)

@@ -47,6 +47,11 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_DOWN] = "mlp down",
     [SW_W_DOWN_BIAS] = "mlp down bias",
     [SW_W_MLP_POST_NORM] = "mlp post norm",
+    [SW_W_DELTA_GATES] = "delta net gates",
+    [SW_W_DELTA_CONV] = "delta net convolution",
+    [SW_W_DELTA_DECAY] = "delta net decay",
+    [SW_W_DELTA_DT] = "delta net time step",
+    [SW_W_DELTA_NORM] = "delta net norm",
     [SW_W_BUCKETS] = "position buckets",
     [SW_W_CROSS_NORM] = "cross-attention norm",
     [SW_W_CROSS_Q] = "cross-attention q",
@@ -158,8 +163,10 @@ static struct sw_weight_spec *list_vector(struct list *l, enum sw_weight id, con
 static void list_norm(struct list *l, enum sw_weight id, const char *pattern, int64_t rows)
 {
     struct sw_weight_spec *spec = list_vector(l, id, pattern, ".weight", rows);
-    if (spec)
+    if (spec) {
         spec->is_norm = true;
+        spec->change = l->model->arch->norm_plus_one ? SW_CHANGE_PLUS_ONE : SW_CHANGE_NONE;
+    }
     if (l->model->arch->norm == SW_NORM_LAYER && biases[id] && !l->model->arch->norm_no_bias)
         list_vector(l, biases[id], pattern, ".bias", rows);
 }
@@ -210,7 +217,8 @@ static void list_attention(struct list *l, const struct sw_names *n)
 {
     const struct sw_dims *d = &l->model->dims;
     const int64_t q_rows = (int64_t)d->n_heads * d->head_dim;
-    const int64_t kv_rows = (int64_t)d->n_kv_heads * d->head_dim, all = q_rows + 2 * kv_rows;
+    const int64_t kv_rows = (int64_t)d->n_kv_heads * d->head_dim;
+    const int64_t all = q_rows * (l->model->arch->output_gate ? 2 : 1) + 2 * kv_rows;
     for (int bias = 0; bias < (d->qkv_bias ? 2 : 1); bias++) {
         const char *suffix = bias ? ".bias" : ".weight";
         struct sw_weight_spec *spec = list_linear(l, SW_W_QKV, bias, -1, all, d->hidden);
@@ -218,7 +226,7 @@ static void list_attention(struct list *l, const struct sw_names *n)
             list_source(l, spec, n->qkv, suffix, all);
             continue;
         }
-        list_source(l, spec, n->q, suffix, q_rows);
+        list_source(l, spec, n->q, suffix, all - 2 * kv_rows);
         list_source(l, spec, n->k, suffix, kv_rows);
         list_source(l, spec, n->v, suffix, kv_rows);
     }
@@ -279,6 +287,36 @@ static void list_latent_attention(struct list *l, const struct sw_names *n)
         list_source(
             l, list_linear(l, SW_W_OUT, bias, -1, d->hidden, sw_model_attention_width(l->model)),
             n->out, bias ? ".bias" : ".weight", d->hidden);
+}
+
+/* A gated delta net in the place of attention. */
+static void list_delta(struct list *l, const struct sw_names *n)
+{
+    const struct sw_dims *d = &l->model->dims;
+    const int64_t channels = sw_delta_channels(&d->delta), heads = d->delta.v_heads;
+    const int64_t v_rows = heads * d->delta.v_dim, all = channels + v_rows;
+    struct sw_weight_spec *spec = list_linear(l, SW_W_QKV, false, -1, all, d->hidden);
+    list_source(l, spec, n->delta_in, ".weight", n->delta_z ? channels : all);
+    if (n->delta_z)
+        list_source(l, spec, n->delta_z, ".weight", v_rows);
+    spec = list_append(l, SW_W_DELTA_GATES, -1, 2 * heads, d->hidden);
+    list_source(l, spec, n->delta_gates, ".weight", n->delta_a ? heads : 2 * heads);
+    if (n->delta_a)
+        list_source(l, spec, n->delta_a, ".weight", heads);
+    spec = list_vector(l, SW_W_DELTA_CONV, n->delta_conv, ".weight", channels * d->delta.window);
+    if (spec) {
+        spec->is_flat = true;
+        spec->cols = d->delta.window;
+    }
+    spec = list_vector(l, SW_W_DELTA_DECAY, n->delta_decay, "", heads);
+    if (spec && !l->model->arch->delta_decays)
+        spec->change = SW_CHANGE_MINUS_EXP;
+    list_vector(l, SW_W_DELTA_DT, n->delta_dt, "", heads);
+    spec = list_vector(l, SW_W_DELTA_NORM, n->delta_norm, ".weight", d->delta.v_dim);
+    if (spec)
+        spec->is_norm = true;
+    list_source(l, list_linear(l, SW_W_OUT, false, -1, d->hidden, v_rows), n->delta_out, ".weight",
+                d->hidden);
 }
 
 /* Up (with gate before it, in a tensor of its own or in the same one) and down of one MLP or of one
@@ -383,6 +421,8 @@ static void list_layer(struct list *l)
         list_norm(l, SW_W_ATTN_NORM, n->attn_norm, d->hidden);
     if (kinds & SW_LAYER_LATENT)
         list_latent_attention(l, n);
+    else if (kinds & SW_LAYER_DELTA)
+        list_delta(l, n);
     else
         list_attention(l, n);
     if (n->sinks)
@@ -564,9 +604,11 @@ enum sw_status sw_model_find(const struct sw_model *model, const struct sw_tenso
                  sw_weight_name(spec->id));
         return sw_layout_fail(tensors, name, what);
     }
+    const bool is_conv = tensor->rank == 3 && tensor->shape[1] == 1 && spec->is_flat;
     const bool shape_fits =
-        is_table ? tensor->rank == 2 && tensor->shape[0] == rows && tensor->shape[1] == cols
-                 : tensor->rank == 1 && tensor->shape[0] == s->rows;
+        is_conv    ? tensor->shape[0] == rows && tensor->shape[2] == cols
+        : is_table ? tensor->rank == 2 && tensor->shape[0] == rows && tensor->shape[1] == cols
+                   : tensor->rank == 1 && tensor->shape[0] == s->rows;
     sw_tensor_describe(tensor, actual, sizeof actual);
     if (!shape_fits)
         return sw_fail(SW_EMODEL, "%s: tensor '%s' is %s, but config.json asks for %s",
@@ -692,11 +734,40 @@ uint64_t sw_model_parameters(const struct sw_model *model)
     return n;
 }
 
+struct sw_delta_layout sw_model_delta_layout(const struct sw_model *model)
+{
+    const struct sw_delta_dims *d = &model->dims.delta;
+    const int64_t k_dim = d->k_dim, v_dim = d->v_dim, keys = d->k_heads * k_dim;
+    const int64_t values = d->v_heads * v_dim, gates = 2 * keys + 2 * values;
+    const int64_t shared = d->k_heads ? d->v_heads / d->k_heads : 0, group = shared * v_dim;
+    if (!model->arch->delta_grouped)
+        return (struct sw_delta_layout){.k = keys,
+                                        .v = 2 * keys,
+                                        .z = 2 * keys + values,
+                                        .b = gates,
+                                        .a = gates + d->v_heads,
+                                        .k_head = k_dim,
+                                        .v_group = group,
+                                        .v_head = v_dim,
+                                        .gate_group = shared,
+                                        .width = gates + 2 * d->v_heads};
+    return (struct sw_delta_layout){.k = k_dim,
+                                    .v = 2 * k_dim,
+                                    .z = 2 * k_dim + group,
+                                    .b = gates,
+                                    .a = gates + shared,
+                                    .k_head = 2 * k_dim + 2 * group,
+                                    .v_group = 2 * k_dim + 2 * group,
+                                    .v_head = v_dim,
+                                    .gate_group = 2 * shared,
+                                    .width = gates + 2 * d->v_heads};
+}
+
 struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
-    const int64_t dim = d->head_dim, q = (int64_t)d->n_heads * dim;
-    const int64_t kv = (int64_t)d->n_kv_heads * dim;
+    const int64_t dim = d->head_dim, q_head = model->arch->output_gate ? 2 * dim : dim;
+    const int64_t q = d->n_heads * q_head, kv = (int64_t)d->n_kv_heads * dim;
     const int64_t group = q / d->n_kv_heads; /* of the queries that read one KV head */
     const struct sw_latent_layout at = sw_model_latent_layout(model);
     if (d->latent.kv)
@@ -704,5 +775,5 @@ struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model)
     if (model->arch->qkv == SW_QKV_PER_GROUP)
         return (struct sw_qkv_layout){0,       group,     group + dim, dim, group + 2 * dim,
                                       2 * dim, q + 2 * kv};
-    return (struct sw_qkv_layout){0, q, q + kv, dim, dim, 0, q + 2 * kv};
+    return (struct sw_qkv_layout){0, q, q + kv, q_head, dim, 0, q + 2 * kv};
 }

@@ -69,6 +69,7 @@ static bool layers_alike(const struct sw_layer_footprint *a, const struct sw_lay
     return a->weight_bytes == b->weight_bytes && a->read_bytes == b->read_bytes &&
            a->kv_bytes == b->kv_bytes && a->kv_row_bytes == b->kv_row_bytes &&
            a->token_flops == b->token_flops && a->attend_flops == b->attend_flops &&
+           a->state_bytes == b->state_bytes && a->state_flops == b->state_flops &&
            a->window == b->window && a->is_encoder == b->is_encoder &&
            a->expert_bytes == b->expert_bytes && a->n_experts == b->n_experts &&
            a->n_used == b->n_used;

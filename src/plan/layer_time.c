@@ -83,6 +83,13 @@ static double kv_rows(const struct sw_layer_footprint *layer, const struct sw_lo
     return load->prompt > 0 ? fmax(load->rows, seen + (load->rows - 1) / 2) : load->rows * seen;
 }
 
+/* Bytes of states that are read and written: those of each decoded token's slot; a prompt's chunk
+ * keeps its own at hand. */
+static double state_bytes(const struct sw_layer_footprint *layer, const struct sw_load *load)
+{
+    return 2 * (double)layer->state_bytes * (load->prompt > 0 ? 1 : load->rows);
+}
+
 /* Whether the layer has nothing to do for these rows. */
 static bool layer_idle(const struct sw_layer_footprint *layer, const struct sw_load *load)
 {
@@ -98,11 +105,11 @@ static struct computing layer_computing(const struct sw_cost *c, const struct sw
                                         const struct sw_layer_footprint *layer, bool on_gpu,
                                         const struct sw_load *load)
 {
-    const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
+    const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load) + state_bytes(layer, load);
     const double weights = read_bytes(c, layer, load->rows);
     const double flops = layer->token_flops * load->rows;
     const double attend_flops =
-        layer->attend_flops * load->rows * layer_time_positions(layer, load);
+        (layer->attend_flops * layer_time_positions(layer, load) + layer->state_flops) * load->rows;
     const double cpu_attend = load->prompt > 0 ? p->cpu_attend : p->cpu_attend_decode;
     if (on_gpu)
         return (struct computing){fmax(weights / p->gpu_bw, flops / p->gpu_flops),
@@ -119,7 +126,7 @@ struct sw_layer_parts sw_layer_parts(const struct sw_cost *c, const struct sw_ra
     const bool passing = place.by_gpu && place.tier == SW_TIER_HOST;
     const bool streamed = place.tier == SW_TIER_STREAMED || passing;
     const struct computing t = layer_computing(c, p, layer, streamed, load);
-    const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load);
+    const double kv = (double)layer->kv_row_bytes * kv_rows(layer, load) + state_bytes(layer, load);
     const double weights = (double)layer->weight_bytes;
     struct sw_layer_parts parts = {.computing = t.products + t.rest};
     if (layer_idle(layer, load))

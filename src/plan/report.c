@@ -270,15 +270,17 @@ static void put_title(const struct printer *p)
     const struct sw_footprint *fp = p->r->footprint;
     char size[16], kv[16], names[SW_CHOICE_TEXT];
     uint64_t weights = fp->embed_bytes + fp->head_bytes - fp->tied_bytes, cache = 0;
+    bool states = false;
     for (int i = 0; i < fp->n_layers; i++) {
         weights += fp->layers[i].weight_bytes;
         cache += fp->layers[i].kv_bytes;
+        states |= fp->layers[i].state_bytes > 0;
     }
-    sw_strbuf_printf(p->out, "%s: %d layers, %s of %s weights, %s of KV cache (%d x %d tokens)\n",
+    sw_strbuf_printf(p->out, "%s: %d layers, %s of %s weights, %s of KV cache%s (%d x %d tokens)\n",
                      p->r->model ? p->r->model : "model", fp->n_layers,
                      sw_size_format(weights, size, sizeof size),
                      sw_weights_text(&fp->params, names), sw_size_format(cache, kv, sizeof kv),
-                     fp->params.slots, fp->params.context);
+                     states ? " and states" : "", fp->params.slots, fp->params.context);
 }
 
 /* What is kept of layers that move by expert, and what is done about the rest. */

@@ -6,7 +6,7 @@ foreach(target ${unit_targets})
 endforeach()
 # Once more on newer GPUs, where bf16 is multiplied as such (8.0) and kernels begin before those
 # before them have ended (9.0).
-foreach(name attend convert heads kv products rows)
+foreach(name attend convert delta heads kv products rows)
   once_more(gpu.${name} 90
     "SPILLWAY_GPU_LIBRARY=$<TARGET_FILE:spillway_simgpu>;SIMGPU_MEMORY=256M;SIMGPU_ARCH=90")
 endforeach()
