@@ -355,6 +355,7 @@ static const struct {
 } tables[] = {{rows, &(const int){sizeof rows / sizeof rows[0]}},
               {sw_families_dense, &sw_families_dense_count},
               {sw_families_routed, &sw_families_routed_count},
+              {sw_families_hybrid, &sw_families_hybrid_count},
               {sw_families_latent, &sw_families_latent_count}};
 
 const struct sw_arch *sw_arch_row(int i)

@@ -10,5 +10,7 @@ extern const struct sw_arch sw_families_routed[];
 extern const int sw_families_routed_count;
 extern const struct sw_arch sw_families_latent[];
 extern const int sw_families_latent_count;
+extern const struct sw_arch sw_families_hybrid[];
+extern const int sw_families_hybrid_count;
 
 #endif

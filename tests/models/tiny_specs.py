@@ -10,6 +10,7 @@ Shapes are odd on purpose.
 """
 
 from tiny_dense import SPECS as DENSE
+from tiny_hybrid import SPECS as HYBRID
 from tiny_routed import SPECS as ROUTED
 
 COMMON = {"initializer_range": 0.02, "use_cache": True}
@@ -640,4 +641,4 @@ SPECS = [
         },
         "matters": [],
     },
-] + DENSE + ROUTED
+] + DENSE + ROUTED + HYBRID

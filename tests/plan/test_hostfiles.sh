@@ -147,6 +147,8 @@ fi
 check gpt-oss-120b.txt 0 gpt-oss-120b "1x(gpu:2x24G host:64G)"
 # DeepSeek V2 Lite, whose cache is its latents.
 check deepseek-v2-lite.txt 0 deepseek-v2-lite "1x(gpu:2x24G host:64G)" --context 16384
+# Gated delta nets, whose states count beside the KV of one layer in four.
+check qwen3-next-80b.txt 0 qwen3-next-80b "1x(gpu:2x24G host:64G)" --weights q4_k --slots 4
 # Gemma 3 with images: what its part for text needs, with windows in five layers of six.
 check gemma-3-27b.txt 0 gemma-3-27b "1x(gpu:2x24G host:64G)" --weights q8_0 --context 16384
 # An encoder-decoder: its encoder keeps no KV, each layer of its decoder that of the source, too.
