@@ -213,7 +213,7 @@ struct sw_backend_ops {
      * out = norm(Sᵀq) * silu(z). */
     void (*delta)(struct sw_backend *b, const struct sw_delta *d,
                   const struct sw_delta_states *states, const struct sw_span *spans, int n_spans);
-    /* Copies the state of slot `from` to slot `to`. */
+    /* Copies state `from` to state `to`. */
     void (*delta_copy)(struct sw_backend *b, const struct sw_delta_states *states, int from,
                        int to);
     /* y *= sigmoid(gate): n rows of `heads` heads of dim, those of y one behind the other, those of

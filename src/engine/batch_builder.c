@@ -65,7 +65,8 @@ static int64_t prompt_quota(const struct sw_scheduler *s)
     return n;
 }
 
-/* Rows that a slot may submit before its state is to be copied for one that waits for it. */
+/* Rows that a slot may submit before its state is to be copied: for one that waits for it, or as a
+ * snapshot. */
 static int64_t rows_to_cut(const struct sw_scheduler *s, int index)
 {
     const struct slot *slot = &s->slots[index];
@@ -73,6 +74,8 @@ static int64_t rows_to_cut(const struct sw_scheduler *s, int index)
     for (int i = 0; i < s->options.slots && s->states && s->n_blocked > 0; i++)
         if (s->slots[i].entry && s->slots[i].source == index)
             most = sw_min_i64(most, s->slots[i].shared - slot->n_sent);
+    if (slot->cut > slot->n_sent)
+        most = sw_min_i64(most, slot->cut - slot->n_sent);
     return most;
 }
 

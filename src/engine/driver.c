@@ -144,6 +144,21 @@ enum sw_status sw_driver_copy(struct sw_driver *d, int from, int to, int n)
     return driver_send(d, &m);
 }
 
+bool sw_driver_has_snapshots(const struct sw_driver *d)
+{
+    return d->worker->limits.snapshots;
+}
+
+enum sw_status sw_driver_keep(struct sw_driver *d, int slot, int n)
+{
+    return sw_driver_copy(d, slot, d->worker->limits.slots + slot, n);
+}
+
+enum sw_status sw_driver_restore(struct sw_driver *d, int from, int to, int n)
+{
+    return sw_driver_copy(d, d->worker->limits.slots + from, to, n);
+}
+
 enum sw_status sw_driver_hooks(struct sw_driver *d, const struct sw_driver_hooks *hooks)
 {
     struct sw_message m = {.kind = SW_MSG_HOOKS};

@@ -48,6 +48,11 @@ enum sw_status sw_driver_slot(struct sw_driver *driver, int slot,
                               const struct sw_sampling *sampling);
 /* Copies the first n positions of slot `from`, all of them submitted already, to slot `to`. */
 enum sw_status sw_driver_copy(struct sw_driver *driver, int from, int to, int n);
+/* Of layers that keep states: keeps that of a slot's n positions so far as its snapshot, beside
+ * which the slot goes on; and copies n positions with the snapshot of `from`, which may be `to`. */
+bool sw_driver_has_snapshots(const struct sw_driver *driver);
+enum sw_status sw_driver_keep(struct sw_driver *driver, int slot, int n);
+enum sw_status sw_driver_restore(struct sw_driver *driver, int from, int to, int n);
 /* From now on results go to `take`; NULL: they are dropped. A failure of it is returned by the call
  * that ran it. */
 void sw_driver_results(struct sw_driver *driver, sw_driver_take *take, void *context);

@@ -92,8 +92,11 @@ void sw_last_stage_slot(struct sw_worker *w, const struct sw_slot_body *body)
 
 void sw_last_stage_copy(struct sw_worker *w, const struct sw_copy_body *body)
 {
-    memcpy(w->last_stage->sequences[body->to].history, w->last_stage->sequences[body->from].history,
-           (size_t)body->n * sizeof(int32_t));
+    struct sequence *sequences = w->last_stage->sequences;
+    const int from = body->from % w->limits.slots;
+    if (body->to < w->limits.slots && from != body->to)
+        memcpy(sequences[body->to].history, sequences[from].history,
+               (size_t)body->n * sizeof(int32_t));
 }
 
 /* Makes room for n results. */

@@ -301,6 +301,7 @@ enum sw_status sw_scheduler_open(const struct sw_scheduler_options *options,
     s->stream_rows = sw_driver_stream_rows(options->driver);
     s->encoder = sw_driver_encoder(options->driver);
     s->states = sw_driver_keeps_states(options->driver);
+    s->snapshots = sw_driver_has_snapshots(options->driver);
     if (s->encoder > 0) /* rows of a target depend on its source */
         s->options.unshared = true;
     enum sw_status status = scheduler_make_slots(s);

@@ -29,6 +29,8 @@ struct slot {
     int n_due;           /* ids known so far that must be computed */
     int n_sent;          /* ids submitted so far; as many rows can be copied */
     int source;          /* slot whose prefix this one waits for; -1: none */
+    int snapshot;        /* positions of the snapshot of its state; 0: there is none */
+    int cut;             /* position at which one is to be made; 0: none */
     int shared;          /* rows that `source` must have submitted before they are copied */
     int64_t used;        /* stats.done when the slot became free */
     int64_t n_results;   /* results of this slot's rows that are still to come */
@@ -74,6 +76,7 @@ struct sw_scheduler {
     struct slot *slots;            /* (slots) */
     int encoder;                   /* sw_driver_encoder */
     bool states;                   /* sw_driver_keeps_states */
+    bool snapshots;                /* sw_driver_has_snapshots */
     struct ring sources;           /* slots whose source is still to be encoded, the oldest first */
     struct ring prompts;           /* slots with prompt rows to submit, the oldest first */
     struct ring steps;             /* slots whose newest token is to be computed */

@@ -3,9 +3,11 @@
  * is done, so a request with the same first ids continues from there, in place or from a copy.
  *
  * Where layers keep a state of a slot's rows instead of the rows (gated delta nets), the state is
- * that of all rows submitted so far, and of no fewer. So a slot shares its rows only when a request
+ * that of all rows submitted so far, and of no fewer. So a slot shares its rows when a request
  * begins with all of them, or while it has not come to where the two part: then its prompt is cut
- * there, and its state copied before it goes on.
+ * there, and its state copied before it goes on. Where a prompt begins as another one did, it is
+ * cut there, too, and a snapshot of its state kept, which others can take as long as the slot has
+ * these ids.
  */
 #include "engine/scheduler_impl.h"
 
@@ -26,7 +28,9 @@ static int common_prefix(const int32_t *a, const int32_t *b, int n)
 /* The slots that a request could use. */
 struct offer {
     int free;   /* the free slot to use; -1: none is free */
-    int kept;   /* positions of `free` that the request can keep */
+    int kept;   /* positions of `free` that the request can keep; */
+    bool back;  /* by its snapshot */
+    int alike;  /* the longest prefix in common with a slot, whether it can be copied or not */
     int now;    /* the slot with the longest prefix that can be copied at once; -1: none */
     int n_now;  /* length of that prefix */
     int soon;   /* the slot with the longest prefix, submitted or still to be; -1: none */
@@ -41,12 +45,14 @@ static double slots_value(const struct sw_scheduler *s, const struct slot *slot,
     return (slot->n_sent - kept) / (1 + age);
 }
 
-/* Of `n` positions that a request has in common with a slot: how many can be copied at once. */
-static int slots_now(const struct sw_scheduler *s, const struct slot *slot, int n)
+/* Of `n` positions that a request has in common with a slot: how many can be copied at once. *back:
+ * by its snapshot. */
+static int slots_now(const struct sw_scheduler *s, const struct slot *slot, int n, bool *back)
 {
+    *back = s->states && n != slot->n_sent;
     if (!s->states)
         return sw_min_int(n, slot->n_sent);
-    return n == slot->n_sent ? n : 0;
+    return n == slot->n_sent ? n : slot->snapshot <= n ? slot->snapshot : 0;
 }
 
 /* And how many when they have been submitted; a slot that waits itself begins behind those. */
@@ -73,7 +79,9 @@ static struct offer slots_find_offer(const struct sw_scheduler *s, const struct 
             continue;
         const int n =
             s->options.unshared ? 0 : common_prefix(e->ids, slot->ids, sw_min_int(most, known));
-        const int n_now = slots_now(s, slot, n), n_soon = slots_soon(s, slot, n);
+        bool back;
+        const int n_now = slots_now(s, slot, n, &back), n_soon = slots_soon(s, slot, n);
+        o.alike = n > o.alike ? n : o.alike;
         if (n_soon > o.n_soon) {
             o.soon = i;
             o.n_soon = n_soon;
@@ -88,6 +96,7 @@ static struct offer slots_find_offer(const struct sw_scheduler *s, const struct 
         if (o.free < 0 || loss < least) {
             o.free = i;
             o.kept = n_now;
+            o.back = back;
             least = loss;
         }
     }
@@ -113,10 +122,23 @@ static void slots_start(struct sw_scheduler *s, int index)
         sw_scheduler_begin_prompt(s, index);
 }
 
+/* Keeps the state of a slot's rows so far. */
+static enum sw_status slots_keep(struct sw_scheduler *s, int index)
+{
+    struct slot *slot = &s->slots[index];
+    if (!s->snapshots || slot->snapshot == slot->n_sent)
+        return SW_OK;
+    slot->snapshot = slot->n_sent;
+    return sw_driver_keep(s->options.driver, index, slot->n_sent);
+}
+
 static enum sw_status slots_copy(struct sw_scheduler *s, int index, int from, int n)
 {
-    SW_TRY(sw_driver_copy(s->options.driver, from, index, n));
+    const bool back = s->states && s->slots[from].n_sent != n;
+    SW_TRY(back ? sw_driver_restore(s->options.driver, from, index, n)
+                : sw_driver_copy(s->options.driver, from, index, n));
     s->slots[index].n_sent = n;
+    SW_TRY(slots_keep(s, index));
     slots_start(s, index);
     return SW_OK;
 }
@@ -146,8 +168,14 @@ static enum sw_status slots_assign(struct sw_scheduler *s, struct entry *e, cons
     memcpy(slot->ids, e->ids, (size_t)e->request.n_ids * sizeof *slot->ids);
     slot->n_due = e->n_prompt;
     slot->n_sent = o->kept;
+    if (slot->snapshot > o->kept)
+        slot->snapshot = 0;
+    const bool is_cut = o->alike >= (o->kept > o->n_soon ? o->kept : o->n_soon) + SW_SHARE_MIN;
+    slot->cut = s->snapshots && is_cut ? o->alike : 0;
     s->stats.running++;
     SW_TRY(sw_driver_slot(s->options.driver, o->free, &e->request.sampling));
+    if (o->back && o->kept > 0)
+        SW_TRY(sw_driver_restore(s->options.driver, o->free, o->free, o->kept));
     return slots_place(s, o->free, o);
 }
 
@@ -192,6 +220,9 @@ enum sw_status sw_scheduler_admit(struct sw_scheduler *s)
 
 enum sw_status sw_scheduler_unblock(struct sw_scheduler *s)
 {
+    for (int i = 0; i < s->options.slots && s->snapshots; i++)
+        if (s->slots[i].cut > 0 && s->slots[i].n_sent == s->slots[i].cut)
+            SW_TRY(slots_keep(s, i));
     for (int i = 0; i < s->options.slots && s->n_blocked > 0; i++) {
         struct slot *slot = &s->slots[i];
         if (!slot->entry || slot->source < 0 || s->slots[slot->source].n_sent < slot->shared)

@@ -121,7 +121,9 @@ uint64_t sw_stage_gpu_bytes(const struct sw_stage *stage);
  */
 enum sw_status sw_stage_forward(struct sw_stage *stage, const struct sw_microbatch *batch,
                                 const float *in, float *out);
-/* Copies the first n positions of slot `from` to slot `to`, in every layer's KV cache. */
+/* Copies the first n positions of slot `from` to slot `to`, in every layer's KV cache, and the
+ * state of just these. From `slots` on they are snapshots of the slots' states, which have the
+ * slots' KV caches. */
 void sw_stage_copy(struct sw_stage *stage, int from, int to, int n);
 /* Writes logits (n, vocab) of rows[0..n) of the last forward, n <= SW_LOGIT_ROWS. Last stage only.
  */

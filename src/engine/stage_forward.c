@@ -252,11 +252,12 @@ enum sw_status sw_stage_forward(struct sw_stage *s, const struct sw_microbatch *
 
 void sw_stage_copy(struct sw_stage *s, int from, int to, int n)
 {
+    const int slots = s->options.params.slots;
     for (int i = 0; i < s->options.count; i++) {
         const struct sw_layer_row *row = &s->layers[i];
         struct sw_backend *b = s->contexts[row->kv_at].backend;
-        if (row->kv.d_data)
-            b->ops->kv_copy(b, &row->kv, from, to, n);
+        if (row->kv.d_data && to < slots && from % slots != to)
+            b->ops->kv_copy(b, &row->kv, from % slots, to, n);
         if (row->delta.d_data)
             b->ops->delta_copy(b, &row->delta, from, to);
     }

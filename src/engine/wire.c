@@ -105,9 +105,9 @@ enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes,
 enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,
                                   const struct sw_wire_limits *limits)
 {
-    if (body->from >= 0 && body->from < limits->slots && body->to >= 0 &&
-        body->to < limits->slots && body->from != body->to && body->n >= 1 &&
-        body->n <= limits->context)
+    const int most = limits->snapshots ? 2 * limits->slots : limits->slots;
+    if (body->from >= 0 && body->from < most && body->to >= 0 && body->to < most &&
+        body->from != body->to && body->n >= 1 && body->n <= limits->context)
         return SW_OK;
     return sw_fail(
         SW_EPEER,

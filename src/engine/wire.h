@@ -38,7 +38,7 @@ struct sw_slot_body {
     struct sw_sampling sampling;
 };
 struct sw_copy_body {
-    int32_t from, to; /* slots */
+    int32_t from, to; /* slots, or snapshots of them (sw_stage_copy) */
     int32_t n;        /* positions, from 0 */
 };
 struct sw_hooks_body {
@@ -64,7 +64,8 @@ struct sw_load_body {
 struct sw_wire_limits {
     int rows; /* max_batch_tokens */
     int slots, context, vocab, layers;
-    int hidden; /* floats of each row of a batch; 0: none, as on the first stage */
+    bool snapshots; /* slots have snapshots of their states */
+    int hidden;     /* floats of each row of a batch; 0: none, as on the first stage */
 };
 
 /* A growing buffer for payloads. */

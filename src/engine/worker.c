@@ -76,6 +76,7 @@ enum sw_status sw_worker_open(const struct sw_worker_options *options, struct sw
     w->limits =
         (struct sw_wire_limits){.rows = p->max_batch_tokens,
                                 .slots = p->slots,
+                                .snapshots = p->slots > 1 && sw_model_keeps_states(options->model),
                                 .context = p->context,
                                 .vocab = options->model->dims.vocab,
                                 .layers = options->model->dims.n_layers,

@@ -13,12 +13,17 @@ int sw_model_kv_caches(const struct sw_model *model, int layer)
     return kinds & (SW_LAYER_ENCODER | SW_LAYER_DELTA) ? 0 : kinds & SW_LAYER_CROSS ? 2 : 1;
 }
 
+int sw_model_states(int slots)
+{
+    return slots > 1 ? 2 * slots : slots;
+}
+
 uint64_t sw_model_layer_bytes(const struct sw_model *model, const struct sw_footprint_params *p,
                               int layer)
 {
     const int64_t state = sw_delta_floats(&model->dims.delta);
     if (model->layer_kinds[layer] & SW_LAYER_DELTA)
-        return (uint64_t)p->slots * (uint64_t)state * sizeof(float);
+        return (uint64_t)sw_model_states(p->slots) * (uint64_t)state * sizeof(float);
     return (uint64_t)sw_model_kv_caches(model, layer) * sw_model_kv_bytes(model, p);
 }
 
@@ -189,7 +194,8 @@ static enum sw_status check_kv(const struct sw_model *model, const struct sw_foo
     const struct sw_dims *d = &model->dims;
     const double row = (d->n_encoder ? 4.0 : 2.0) * d->n_layers * d->n_kv_heads * d->head_dim;
     const double states = (double)d->n_layers * (double)sw_delta_floats(&d->delta) * sizeof(float);
-    if ((double)p->slots * (p->context * row * sw_dtype_info(p->kv)->bits / 8 + states) < 0x1p60)
+    if ((double)p->slots * (p->context * row * sw_dtype_info(p->kv)->bits / 8 + 2 * states) <
+        0x1p60)
         return SW_OK;
     return sw_fail(SW_EUSAGE, "%d slots of %d positions are more than 1 EiB of KV cache", p->slots,
                    p->context);

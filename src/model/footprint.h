@@ -148,6 +148,9 @@ int sw_model_kv_caches(const struct sw_model *model, int layer);
 /* Bytes of what a layer keeps of all slots: its KV caches, or the states of a delta net. */
 uint64_t sw_model_layer_bytes(const struct sw_model *model,
                               const struct sw_footprint_params *params, int layer);
+/* States that a layer keeps for so many slots: one each, and behind those, where another slot could
+ * take it, a snapshot of each. */
+int sw_model_states(int slots);
 /* Whether prefixes can be shared only where a slot's rows end: some layers keep a state. */
 bool sw_model_keeps_states(const struct sw_model *model);
 

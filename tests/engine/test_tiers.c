@@ -67,7 +67,8 @@ static void every_family(void)
                                         "qwen2",
                                         "qwen3",
                                         "qwen3_moe",
-                                        "qwen3_moe_sparse_step"};
+                                        "qwen3_moe_sparse_step",
+                                        "qwen3_next"};
     make_ids();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         every_mix(names[i], SW_FORMAT_F32);
@@ -212,7 +213,8 @@ static struct received mixed(struct job *job, struct sw_engine_slice *slices)
 
 static void mixed_batches(void)
 {
-    static const char *const names[] = {"llama31", "mistral", "bloom", "mixtral", "qwen2_window"};
+    static const char *const names[] = {"llama31", "mistral",      "bloom",
+                                        "mixtral", "qwen2_window", "qwen3_next"};
     static const struct sw_tiers tiers[] = {
         TIERS(0, 0, 2, true, true),
         TIERS(0, 0, 20, false, false),

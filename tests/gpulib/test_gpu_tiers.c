@@ -75,7 +75,7 @@ static void same_but_for_rounding(const char *name, enum sw_format_id format, do
 
 static void families(void)
 {
-    static const char *const names[] = {"llama31", "mixtral"};
+    static const char *const names[] = {"llama31", "mixtral", "qwen3_next"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         same_but_for_rounding(names[i], SW_FORMAT_F32, 1e-3, i == 0 ? 2 : 5);
 }

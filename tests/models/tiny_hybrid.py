@@ -21,7 +21,7 @@ DELTA = {
 
 EXPERTS = {
     "moe_intermediate_size": 17,
-    "num_experts": 5,
+    "num_experts": 4,
     "num_experts_per_tok": 3,
     "shared_expert_intermediate_size": 13,
 }
@@ -30,7 +30,7 @@ SPECS = [
     spec("qwen3_next", "Qwen3NextForCausalLM", "gated delta nets, their products head by head; attention with a gate; layer 1 dense",
          [{"partial_rotary_factor": 1.0}, {"num_experts_per_tok": 2}, {"norm_topk_prob": False}, {"rope_theta": 100.0}],
          model_type="qwen3_next", scale=DELTA_SCALE, partial_rotary_factor=0.5, full_attention_interval=3, decoder_sparse_step=1,
-         mlp_only_layers=[1], norm_topk_prob=True, **DELTA, **EXPERTS),
+         mlp_only_layers=[1], norm_topk_prob=True, vocab_size=251, **DELTA, **(EXPERTS | {"moe_intermediate_size": 13})),
     spec("qwen3_5", "Qwen3_5ForCausalLM", "dense, with delta nets in four products and a window of 3; attention first; biases",
          [{"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 1.0}}],
          model_type="qwen3_5_text", scale=DELTA_SCALE, drop=("rope_theta",),
@@ -42,5 +42,5 @@ SPECS = [
     spec("qwen3_5_moe", "Qwen3_5MoeForCausalLM", "the same with experts, and the sizes of dense models absent",
          [{"num_experts_per_tok": 1}], model_type="qwen3_5_moe_text", scale=DELTA_SCALE | {"conv1d": 1.0}, drop=("intermediate_size", "rope_theta"),
          rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 1]},
-         **DELTA, **(EXPERTS | {"num_experts": 4})),
+         **DELTA, **EXPERTS),
 ]
