@@ -74,22 +74,14 @@ ALWAYS_INLINE void amx_prepare(const struct block_format *f, const struct sw_pre
     }
 }
 
-/*
- * A block of a panel written out as signed bytes. Weights of two digits are 2^shift times the first
- * and the second: those of digits' tables, and products of a weight and its part's factor.
- */
-#define AMX_SHIFT_TABLES 5
-#define AMX_SHIFT_PARTS 6
+#define AMX_DIGIT_BITS 5 /* of the second digit */
+_Static_assert(1 << AMX_DIGIT_BITS == DIGITS_FACTOR, "shifts multiply");
+
+/* A block of a panel written out as signed bytes, of each digit of its kind. */
 struct amx_bytes {
     l_word words[WORDS_DIGITS][WORDS_QUADS][WORDS_WIDE];
     l_vec scales[WORDS_WIDE], more[BLOCK_PARTS][WORDS_WIDE];
 };
-
-/* Of parts with numbers besides a weight times its factor is from 0 to 127 (q2_k's: 3 * 15). */
-ALWAYS_INLINE bool amx_is_small(const struct words_kind *kind)
-{
-    return kind->parts > 1 && kind->more;
-}
 
 /* Bytes from 0 to 127 less a number. */
 ALWAYS_INLINE l_word amx_less(l_word bytes, int zero)
@@ -103,19 +95,12 @@ ALWAYS_INLINE l_word amx_pack(l_word even, l_word odd)
     return _mm512_mask_blend_epi8(0xaaaaaaaaaaaaaaaau, even, _mm512_slli_epi16(odd, 8));
 }
 
-/* Signed bytes times a factor of each lane, which has it in both halves. */
-ALWAYS_INLINE void amx_times(const struct words_kind *kind, l_word w, l_word factor, l_word out[2])
+/* Bytes times a factor of each lane, which has it in both halves: of parts such formats alone are
+ * here whose products are from 0 to 127 (q2_k's: 3 * 15). */
+ALWAYS_INLINE l_word amx_times(l_word w, l_word factor)
 {
-    const l_word even = _mm512_mullo_epi16(_mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8), factor);
-    const l_word odd = _mm512_mullo_epi16(_mm512_srai_epi16(w, 8), factor);
-    const l_word low = _mm512_set1_epi16((1 << AMX_SHIFT_PARTS) - 1);
-    if (amx_is_small(kind)) {
-        out[0] = amx_pack(even, odd);
-        return;
-    }
-    out[0] =
-        amx_pack(_mm512_srai_epi16(even, AMX_SHIFT_PARTS), _mm512_srai_epi16(odd, AMX_SHIFT_PARTS));
-    out[1] = amx_pack(l_and(even, low), l_and(odd, low));
+    const l_word even = _mm512_mullo_epi16(_mm512_srli_epi16(_mm512_slli_epi16(w, 8), 8), factor);
+    return amx_pack(even, _mm512_mullo_epi16(_mm512_srli_epi16(w, 8), factor));
 }
 
 ALWAYS_INLINE void amx_write_word(const struct words_format *f, l_word w, l_word factor, int quad,
@@ -128,11 +113,11 @@ ALWAYS_INLINE void amx_write_word(const struct words_format *f, l_word w, l_word
             out[digit] =
                 amx_less(l_look_up(l_table_of(kind->digits->tables[digit]), w), DIGITS_ZERO);
     else if (kind->parts > 1)
-        amx_times(kind, amx_less(w, f->blocks.needs.zero), factor, out);
+        out[0] = amx_times(w, factor);
     else if (!kind->is_signed)
         out[0] = amx_less(w, f->blocks.needs.zero);
     to->words[0][quad][v] = out[0];
-    if (kind->digits || (kind->parts > 1 && !amx_is_small(kind)))
+    if (kind->digits)
         to->words[1][quad][v] = out[1];
 }
 
@@ -210,15 +195,14 @@ ALWAYS_INLINE void amx_sum(int digits, const struct amx_bytes *b, int v, const s
 }
 
 /* As words_add does. */
-ALWAYS_INLINE void amx_add(int digits, int shift, int more, int nr, const struct amx_bytes *b,
-                           int v, const struct amx_x *x, const struct amx_sums *sums,
-                           l_vec acc[AMX_ROWS])
+ALWAYS_INLINE void amx_add(int digits, int more, int nr, const struct amx_bytes *b, int v,
+                           const struct amx_x *x, const struct amx_sums *sums, l_vec acc[AMX_ROWS])
 {
     const l_vec scale = b->scales[v];
     EACH (r, nr) {
         l_word sum = sums->of[0][r];
         if (digits > 1)
-            sum = l_plus(l_left(sum, shift), sums->of[1][r]);
+            sum = l_plus(l_left(sum, AMX_DIGIT_BITS), sums->of[1][r]);
         acc[r] = l_fma(l_float(sum), l_mul(scale, l_set(x->scales[r])), acc[r]);
         EACH (part, more)
             acc[r] = l_fma(b->more[part][v], l_set(x->sums[part][r]), acc[r]);
@@ -226,7 +210,7 @@ ALWAYS_INLINE void amx_add(int digits, int shift, int more, int nr, const struct
 }
 
 /* While a block's sums join the outputs, the next one's are made. */
-ALWAYS_INLINE void amx_fixed(int digits, int shift, int more, int nr, const struct amx_tile *t)
+ALWAYS_INLINE void amx_fixed(int digits, int more, int nr, const struct amx_tile *t)
 {
     struct amx_sums sums[2];
     l_vec acc[AMX_ROWS];
@@ -236,34 +220,30 @@ ALWAYS_INLINE void amx_fixed(int digits, int shift, int more, int nr, const stru
     for (int64_t k = 0; k < t->n_blocks; k++) {
         if (k + 1 < t->n_blocks)
             amx_sum(digits, t->bytes + k + 1, t->v, t->x + k + 1, &sums[(k + 1) & 1]);
-        amx_add(digits, shift, more, nr, t->bytes + k, t->v, t->x + k, &sums[k & 1], acc);
+        amx_add(digits, more, nr, t->bytes + k, t->v, t->x + k, &sums[k & 1], acc);
     }
     EACH (r, nr)
         l_store(t->c + r * SW_PANEL, acc[r]);
 }
 
-/* One copy of each for all formats: digits, by how many bits they are apart, numbers of a block
- * besides its scale. */
-#define AMX_TILE(name, digits, shift, more)                                                        \
+/* One copy of each for all formats: digits, and numbers of a block besides its scale. */
+#define AMX_TILE(name, digits, more)                                                               \
     static __attribute__((noinline)) void name(const struct amx_tile *t)                           \
     {                                                                                              \
         if (t->rows > AMX_ROWS / 2)                                                                \
-            amx_fixed(digits, shift, more, AMX_ROWS, t);                                           \
+            amx_fixed(digits, more, AMX_ROWS, t);                                                  \
         else                                                                                       \
-            amx_fixed(digits, shift, more, AMX_ROWS / 2, t);                                       \
+            amx_fixed(digits, more, AMX_ROWS / 2, t);                                              \
     }
-AMX_TILE(amx_plain, 1, 0, 0)
-AMX_TILE(amx_with_one, 1, 0, 1)
-AMX_TILE(amx_with_two, 1, 0, 2)
-AMX_TILE(amx_tables, 2, AMX_SHIFT_TABLES, 0)
-AMX_TILE(amx_parts, 2, AMX_SHIFT_PARTS, 0)
+AMX_TILE(amx_plain, 1, 0)
+AMX_TILE(amx_with_one, 1, 1)
+AMX_TILE(amx_with_two, 1, 2)
+AMX_TILE(amx_tables, 2, 0)
 
 ALWAYS_INLINE void amx_multiply(const struct words_kind *kind, const struct amx_tile *t)
 {
     if (kind->digits)
         amx_tables(t);
-    else if (kind->parts > 1 && !amx_is_small(kind))
-        amx_parts(t);
     else if (kind->more && kind->parts > 1)
         amx_with_two(t);
     else if (kind->more)
