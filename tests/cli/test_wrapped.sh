@@ -1,0 +1,56 @@
+#!/bin/bash
+# Models that also see: config.json's part for text lies in text_config, and the names of its tensors
+# have a prefix, in either of two ways. They give the bits of the same checkpoint without wrapper.
+# $1: the program.
+set -u
+spillway=$1
+# shellcheck source=tests/cli/common.sh
+. "$(dirname "$0")/common.sh"
+command -v python3 >/dev/null || { echo "skipped: no python3 to write checkpoints with"; exit 77; }
+tokens=3,1,4,1,5,9,2,6,5,3,5
+
+# wrap FOLDER OUTER hub|v5 OUT: transformers 4 put "language_model." before all names, and the hub's
+# files have it; transformers 5 puts it behind "model.", and leaves the head where it was. Beside
+# the text there is something of the images.
+wrap() {
+    python3 - "$@" <<'P'
+import json, pathlib, struct, sys
+folder, outer, way, out = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3], pathlib.Path(sys.argv[4])
+out.mkdir()
+text = json.loads((folder / "config.json").read_text())
+config = {"model_type": outer, "text_config": text, "vision_config": {"model_type": "siglip_vision_model", "hidden_size": 8}}
+for key in ("torch_dtype", "tie_word_embeddings"):
+    if key in text:
+        config[key] = text.pop(key)
+text.pop("architectures")
+(out / "config.json").write_text(json.dumps(config))
+data = (folder / "model.safetensors").read_bytes()
+n = struct.unpack("<Q", data[:8])[0]
+header = {}
+for name, tensor in json.loads(data[8:8 + n]).items():
+    if name == "__metadata__":
+        continue
+    header["language_model." + name if way == "hub" else
+           name.replace("model.", "model.language_model.", 1)] = tensor
+body = data[8 + n:]
+header["vision_tower.embeddings.weight"] = {"dtype": "F32", "shape": [2, 2], "data_offsets": [len(body), len(body) + 16]}
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+(out / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + body + bytes(16))
+P
+}
+
+for row in gemma3:gemma3 ministral3:mistral3; do
+    name=${row%:*} outer=${row#*:}
+    sw trace "$models/tiny/$name" -w f32 --tokens $tokens --dump plain.safetensors --hidden
+    expect 0 "$name as it is"
+    for way in hub v5; do
+        wrap "$models/tiny/$name" "$outer" $way wrapped
+        sw trace wrapped -w f32 --tokens $tokens --dump wrapped.safetensors --hidden
+        expect 0 "$name within $outer, $way"
+        cmp plain.safetensors wrapped.safetensors || fail "$name within $outer, $way: other bits"
+        ! grep -q "not read" err || fail "$name within $outer, $way: a warning"
+        rm -r wrapped
+    done
+done
+finish
