@@ -17,9 +17,35 @@
     LLAMA_PROJECTIONS, .attn_norm = "model.layers.#.input_layernorm",                              \
                        .mlp_norm = "model.layers.#.post_attention_layernorm"
 
-#define LLAMA_MLP                                                                                  \
-    .gate = "model.layers.#.mlp.gate_proj", .up = "model.layers.#.mlp.up_proj",                    \
-    .down = "model.layers.#.mlp.down_proj"
+/* An MLP of a layer, one beside the experts, and the experts: at "model.layers.#.AT". */
+#define MLP_AT(at)                                                                                 \
+    .gate = "model.layers.#." at ".gate_proj", .up = "model.layers.#." at ".up_proj",              \
+    .down = "model.layers.#." at ".down_proj"
+#define LLAMA_MLP MLP_AT("mlp")
+#define SHARED_AT(at)                                                                              \
+    .shared_gate = "model.layers.#." at ".gate_proj",                                              \
+    .shared_up = "model.layers.#." at ".up_proj", .shared_down = "model.layers.#." at ".down_proj"
+#define EXPERTS_AT(at)                                                                             \
+    .expert_gate = "model.layers.#." at ".experts.@.gate_proj",                                    \
+    .expert_up = "model.layers.#." at ".experts.@.up_proj",                                        \
+    .expert_down = "model.layers.#." at ".experts.@.down_proj"
+/* The same as Mixtral calls them. */
+#define MIXTRAL_EXPERTS                                                                            \
+    .router = "model.layers.#.block_sparse_moe.gate",                                              \
+    .expert_gate = "model.layers.#.block_sparse_moe.experts.@.w1",                                 \
+    .expert_up = "model.layers.#.block_sparse_moe.experts.@.w3",                                   \
+    .expert_down = "model.layers.#.block_sparse_moe.experts.@.w2"
+
+#define Q_K_NORMS                                                                                  \
+    .q_norm = "model.layers.#.self_attn.q_norm", .k_norm = "model.layers.#.self_attn.k_norm"
+
+/* Norms after the branches, and those before them in Gemma. */
+#define POST_NORMS                                                                                 \
+    .attn_post_norm = "model.layers.#.post_attention_layernorm",                                   \
+    .mlp_post_norm = "model.layers.#.post_feedforward_layernorm"
+#define GEMMA_NORMS                                                                                \
+    POST_NORMS, .attn_norm = "model.layers.#.input_layernorm",                                     \
+                .mlp_norm = "model.layers.#.pre_feedforward_layernorm"
 
 /* The keys of a config.json; what is absent is as transformers has it. */
 #define REQUIRED .absent = SW_REQUIRED
@@ -51,6 +77,13 @@
     SIZE_KEYS(kv_heads),                                                                           \
         ROPE_KEYS(theta), [SW_KEY_ACTIVATION] = {.name = "hidden_act"},                            \
                           [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = tied}
+/* Two names of one key, of which the first wins. */
+#define LOCAL_EXPERT_KEYS(experts, used)                                                           \
+    [SW_KEY_EXPERTS] = {.name = "num_local_experts", .other = "num_experts", .absent = experts},   \
+    [SW_KEY_EXPERTS_USED] = {.name = "num_experts_per_tok", .absent = used}
+#define EXPERT_KEYS(experts, used)                                                                 \
+    [SW_KEY_EXPERTS] = {.name = "num_experts", .other = "num_local_experts", .absent = experts},   \
+    [SW_KEY_EXPERTS_USED] = {.name = "num_experts_per_tok", .absent = used}
 #define RMS_KEY(eps) [SW_KEY_NORM_EPS] = {.name = "rms_norm_eps", .absent = eps}
 #define ALL_BIASED [SW_KEY_QKV_BIAS] = {.absent = 1}, [SW_KEY_MLP_BIAS] = {.absent = 1}
 #define ALL_ROTATED [SW_KEY_ROTARY_SHARE] = {.absent = 1}
