@@ -1,0 +1,81 @@
+/* Owns how attention and delta nets lie in memory: the rows that their products write, the cache.
+ */
+#include "model/footprint.h"
+#include "model/model.h"
+
+struct sw_latent_layout sw_model_latent_layout(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    const int64_t n = d->n_heads, heads = n * (d->latent.plain + d->rotary_dim);
+    struct sw_latent_layout at = {.kv = d->latent.q ? d->latent.q : heads};
+    const int64_t made = at.kv + d->head_dim;
+    at.heads = d->latent.q ? made : at.q;
+    at.queries = d->latent.q ? made + heads : made;
+    at.sums = at.queries + n * d->head_dim;
+    at.width = at.sums + n * d->latent.kv;
+    return at;
+}
+
+struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    const int64_t dim = d->head_dim, q_head = model->arch->output_gate ? 2 * dim : dim;
+    const int64_t q = d->n_heads * q_head, kv = (int64_t)d->n_kv_heads * dim;
+    const int64_t group = q / d->n_kv_heads; /* of the queries that read one KV head */
+    const struct sw_latent_layout at = sw_model_latent_layout(model);
+    if (d->latent.kv)
+        return (struct sw_qkv_layout){at.queries, at.kv, at.kv, dim, dim, 0, at.width};
+    if (model->arch->qkv == SW_QKV_PER_GROUP)
+        return (struct sw_qkv_layout){0,       group,     group + dim, dim, group + 2 * dim,
+                                      2 * dim, q + 2 * kv};
+    return (struct sw_qkv_layout){0, q, q + kv, q_head, dim, 0, q + 2 * kv};
+}
+
+struct sw_delta_layout sw_model_delta_layout(const struct sw_model *model)
+{
+    const struct sw_delta_dims *d = &model->dims.delta;
+    const int64_t k_dim = d->k_dim, v_dim = d->v_dim, keys = d->k_heads * k_dim;
+    const int64_t values = d->v_heads * v_dim, gates = 2 * keys + 2 * values;
+    const int64_t shared = d->k_heads ? d->v_heads / d->k_heads : 0, group = shared * v_dim;
+    if (!model->arch->delta_grouped)
+        return (struct sw_delta_layout){.k = keys,
+                                        .v = 2 * keys,
+                                        .z = 2 * keys + values,
+                                        .b = gates,
+                                        .a = gates + d->v_heads,
+                                        .k_head = k_dim,
+                                        .v_group = group,
+                                        .v_head = v_dim,
+                                        .gate_group = shared,
+                                        .width = gates + 2 * d->v_heads};
+    return (struct sw_delta_layout){.k = k_dim,
+                                    .v = 2 * k_dim,
+                                    .z = 2 * k_dim + group,
+                                    .b = gates,
+                                    .a = gates + shared,
+                                    .k_head = 2 * k_dim + 2 * group,
+                                    .v_group = 2 * k_dim + 2 * group,
+                                    .v_head = v_dim,
+                                    .gate_group = 2 * shared,
+                                    .width = gates + 2 * d->v_heads};
+}
+
+int64_t sw_model_qkv_rows(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    return d->latent.kv ? sw_model_latent_layout(model).kv + d->head_dim
+                        : sw_model_qkv_layout(model).width;
+}
+
+int64_t sw_model_attention_width(const struct sw_model *model)
+{
+    const struct sw_dims *d = &model->dims;
+    return (int64_t)d->n_heads * (d->latent.kv ? d->latent.out : d->head_dim);
+}
+
+uint64_t sw_model_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
+{
+    const struct sw_dims *d = &model->dims;
+    const uint64_t both = sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
+    return d->latent.kv ? both / 2 : both; /* values are a part of the keys */
+}
