@@ -44,8 +44,13 @@ static enum sw_status layers_read_group_method(const struct sw_config *config, s
     const char *name = config->arch->keys[SW_KEY_GROUP_METHOD].name;
     const json_t *value = sw_config_find(config, SW_KEY_GROUP_METHOD);
     const char *method = value ? json_string_value(value) : "greedy";
-    if (!name || (method && strcmp(method, "group_limited_greedy") == 0))
+    if (!name)
         return SW_OK;
+    if (method && strcmp(method, "group_limited_greedy") == 0)
+        return sw_config_find(config, SW_KEY_GROUPS)
+                   ? SW_OK
+                   : sw_fail(SW_EMODEL, "'%s' is '%s', but '%s' is missing", name, method,
+                             config->arch->keys[SW_KEY_GROUPS].name);
     if (!method || strcmp(method, "greedy") != 0)
         return sw_fail(SW_EMODEL, "'%s' is '%s', but must be greedy or group_limited_greedy", name,
                        method ? method : "(no text)");
@@ -63,7 +68,7 @@ static enum sw_status layers_read_routing(struct sw_config *config, struct sw_di
     SW_TRY(layers_read_group_method(config, d));
     SW_TRY(sw_config_int(config, SW_KEY_SHARED, 0, 1 << 10, &shared));
     SW_TRY(sw_config_int(config, SW_KEY_SHARED_FFN, 1, 1 << 24, &d->shared_ffn));
-    if (d->n_experts % d->n_groups != 0 ||
+    if (d->n_experts % d->n_groups != 0 || d->n_groups_used > d->n_groups ||
         d->n_experts / d->n_groups * d->n_groups_used < d->n_experts_used)
         return sw_fail(SW_EMODEL, "%d of %d groups of %d experts do not give %d", d->n_groups_used,
                        d->n_groups, d->n_experts, d->n_experts_used);

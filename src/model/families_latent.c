@@ -67,13 +67,19 @@
     [SW_KEY_FIRST_ROUTED] = {.name = "first_k_dense_replace", .absent = layers}
 
 #define SHARES_TO_ONE [SW_KEY_NORM_TOPK] = {.name = "norm_topk_prob", .absent = 1}
+#define SHARES_MAY_BE_ONE                                                                          \
+    [SW_KEY_NORM_TOPK] = {.name = "norm_topk_prob", .absent = 1, .null_is_zero = true}
 
 #define DEEPSEEK_V3                                                                                \
     .norm = SW_NORM_RMS, .position = SW_POS_ROPE, .activation = SW_ACT_SILU, .gated = true,        \
-    .sigmoid_router = true,                                                                        \
-    .keys =                                                                                        \
-        {LATENT_KEYS(0, 512, 1536, 128, 128), ROPE_KEYS(10000), RMS_KEY(1e-6),  INTERLEAVED,       \
-         LATENT_ROUTED(256, 8, 2048, 1, 2.5), GROUP_KEYS(8, 4), FIRST_DENSE(3), SHARES_TO_ONE},    \
+    .sigmoid_router = true, .keys = {LATENT_KEYS(0, 512, 1536, 128, 128),                          \
+                                     ROPE_KEYS(10000),                                             \
+                                     RMS_KEY(1e-6),                                                \
+                                     INTERLEAVED,                                                  \
+                                     LATENT_ROUTED(256, 8, 2048, 1, 2.5),                          \
+                                     GROUP_KEYS(8, 4),                                             \
+                                     FIRST_DENSE(3),                                               \
+                                     SHARES_MAY_BE_ONE},                                           \
     .names = {LATENT_NAMES, LATENT_EXPERTS, CORRECTION}
 
 const struct sw_arch sw_families_latent[] = {
@@ -87,7 +93,7 @@ const struct sw_arch sw_families_latent[] = {
         .rope_interleaved = true,
         .best_of_group = true,
         .keys = {LATENT_KEYS(0, 512, 1536, 128, 128), ROPE_KEYS(10000), RMS_KEY(1e-6),
-                 LATENT_ROUTED(64, 0, 1407, 2, 1), GROUP_KEYS(1, 1),
+                 LATENT_ROUTED(64, SW_REQUIRED, 1407, 2, 1), GROUP_KEYS(1, 1),
                  FIRST_DENSE(0), [SW_KEY_GROUP_METHOD] = {.name = "topk_method"},
                  [SW_KEY_MLP_BIAS] = {.name = "mlp_bias"}},
         .names = {LATENT_NAMES, LATENT_EXPERTS},
@@ -125,7 +131,7 @@ const struct sw_arch sw_families_latent[] = {
         .gated = true,
         .keys = {LATENT_KEYS(0, 256, 1024, 64, 128), STATED_ROPE_KEYS(10000), RMS_KEY(1e-6),
                  INTERLEAVED, LATENT_ROUTED(128, 4, 2048, 1, 1), GROUP_KEYS(1, 1), FIRST_DENSE(0),
-                 SHARES_TO_ONE, [SW_KEY_QUERY_SLOPE] = {.name = "llama_4_scaling_beta"}},
+                 SHARES_MAY_BE_ONE, [SW_KEY_QUERY_SLOPE] = {.name = "llama_4_scaling_beta"}},
         .names = {LATENT_NAMES, STACKED_EXPERTS},
     },
     {
