@@ -377,7 +377,7 @@ static void measure_attention(enum sw_dtype format, int n_heads, int n_kv_heads,
     for (int i = 0; i < n_slots; i++)
         spans[i] = (struct sw_gpu_span){i, slots ? 1 : (int32_t)context, slots ? context - 1 : 0,
                                         slots ? i : 0, 0};
-    struct attending t = {.kv = {format, n_slots, n_kv_heads, head, context, NULL}};
+    struct attending t = {.kv = {format, n_slots, n_kv_heads, head, context, NULL, 0}};
     const size_t cache = sw_kv_bytes(format, n_slots, n_kv_heads, head, context);
     const size_t q_bytes = (size_t)(rows * n_heads * head) * sizeof(float);
     struct sw_gpu_span *d_spans = device(sizeof spans);
