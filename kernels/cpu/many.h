@@ -22,7 +22,7 @@ struct sw_cpu_many {
  * none at all. */
 const struct sw_cpu_many *sw_many_for(enum sw_isa isa);
 
-/* What multiplies and adds in registers only as products of many rows do. */
+/* What multiplies and adds as products of many rows do, in registers only; with AMX from caches. */
 double (*sw_spin_for(enum sw_isa isa, enum sw_format_id format))(int64_t steps, float *out);
 
 /* compute_amx.c */
