@@ -27,7 +27,7 @@ struct softmax {
 /* Keys of the block at `base` that query i sees: [*lo, *hi), empty when *lo >= *hi. */
 ALWAYS_INLINE void visible(const struct sw_attend_tile *t, int i, int64_t base, int *lo, int *hi)
 {
-    const int64_t query = t->position + i, first = t->window ? query - t->window + 1 - base : 0;
+    const int64_t query = t->position + i, first = sw_first_key(query, t->window) - base;
     const int64_t end = (t->keys ? t->keys : query + 1) - base;
     *lo = first < 0 ? 0 : first > SW_KEY_BLOCK ? SW_KEY_BLOCK : (int)first;
     *hi = end < 0 ? 0 : end > SW_KEY_BLOCK ? SW_KEY_BLOCK : (int)end;

@@ -145,7 +145,7 @@ struct sw_attend_tile {
                           * them; 0: they are, as wide as keys */
     const char *kv;      /* this slot's and KV head's blocks */
     int64_t position;    /* of the first query */
-    int64_t window;      /* 0: none */
+    int64_t window;      /* as in struct sw_attention */
     float scale, cap;    /* scores become cap * tanh(score / cap); 0: they stay */
     const float *slopes; /* (group) or NULL */
     const float *sinks;  /* (group) or NULL: the score of one more key, which has no value */
@@ -163,10 +163,18 @@ struct sw_attend_tile {
     int64_t length; /* index of that length; unused without state */
 };
 
+/* The first key that `query` sees. */
+static inline int64_t sw_first_key(int64_t query, int64_t window)
+{
+    if (window < 0)
+        return query - query % -window;
+    return window && query >= window ? query - window + 1 : 0;
+}
+
 /* The first length of which `query` sees a key; the last one is that of its last key. */
 static inline int64_t sw_first_length(int64_t query, int64_t window)
 {
-    return window && query >= window ? (query - window + 1) / SW_KEY_LENGTH : 0;
+    return sw_first_key(query, window) / SW_KEY_LENGTH;
 }
 
 /* Floats of one row's state: its sums, largest score and sum of shares, padded for vectors. */

@@ -27,7 +27,9 @@ static __host__ __device__ inline bool is_short_span(const struct sw_gpu_span &s
 /* Keys that a query sees: [first_key, position]. */
 static __host__ __device__ inline int first_key(int position, int64_t window)
 {
-    return window > 0 && position >= window ? (int)(position - window + 1) : 0;
+    return window < 0                         ? (int)(position - position % -window)
+           : window > 0 && position >= window ? (int)(position - window + 1)
+                                              : 0;
 }
 
 /* The key behind the last one that the query at `position` of a span sees. */

@@ -77,8 +77,8 @@ cudaError_t sw_gpu_permute(const float *x, int64_t ld_x, const int32_t *order, i
                            int64_t dim, float *y, int64_t ld_y, cudaStream_t stream);
 /* gather: y[i] = x[rows[i]]. scatter_add: y[rows[i]] += weights[i] * x[i], in the order of i. rows,
  * weights: (n) in device memory. rows.cu */
-cudaError_t sw_gpu_gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,
-                          float *y, int64_t ld_y, cudaStream_t stream);
+cudaError_t sw_gpu_gather(const float *x, int64_t ld_x, const int32_t *rows, const float *weights,
+                          int64_t n, int64_t dim, float *y, int64_t ld_y, cudaStream_t stream);
 cudaError_t sw_gpu_scatter_add(const float *x, int64_t ld_x, const int32_t *rows,
                                const float *weights, int64_t n, int64_t dim, float *y, int64_t ld_y,
                                cudaStream_t stream);
@@ -185,6 +185,8 @@ struct sw_gpu_heads {
     const float *q_rotary; /* NULL; else what of queries is rotated is not in place, but there, */
     int64_t q_rotary_head; /* of row r, head h at q_rotary + r * ld + h * q_rotary_head */
     bool norm_last;        /* norms come after rope */
+    bool layer_norm;       /* they take the mean off, too */
+    int norm_step; /* floats from one head's weights to the next one's; 0: all have the same */
     struct sw_query_growth growth; /* last of all, of queries alone */
 };
 cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu_kv *kv,
@@ -208,7 +210,7 @@ cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t
 struct sw_gpu_attention {
     int n_heads; /* a multiple of n_kv_heads */
     float scale;
-    int64_t window;      /* 0: none */
+    int64_t window;      /* as in struct sw_attention */
     const float *slopes; /* (n_heads) or NULL */
     const float *sinks;  /* (n_heads) scores of one more key without a value, or NULL */
     float cap;           /* scores become cap * tanh(score / cap); 0: they stay */

@@ -23,6 +23,7 @@ struct heads {
     int n_spans, n_heads;
     int pairs, step, apart; /* pair i is at i * step and i * step + apart */
     int norm_last;          /* norms come after rope */
+    int layer_norm, norm_step;
     struct sw_query_growth growth;
 };
 
@@ -33,11 +34,15 @@ struct span_rows {
     }
 };
 
-/* RMS norm of the x of all threads; squares are summed as in norm.cu. */
+/* Norm of the x of all threads; squares are summed as in norm.cu. */
 template <int threads>
-__device__ inline float normed(float x, bool there, int dim, float eps, const float *weight,
-                               float *scratch)
+__device__ inline float normed(float x, bool there, int dim, float eps, bool centre,
+                               const float *weight, float *scratch)
 {
+    if (centre) {
+        const float mean = sw::block_sum<threads>(x, scratch) / (float)dim;
+        x = there ? x - mean : 0;
+    }
     const float squares = sw::block_sum<threads>(x * x, scratch);
     const float scale = 1 / sqrtf(squares / (float)dim + eps);
     return there ? x * scale * weight[threadIdx.x] : 0;
@@ -96,7 +101,8 @@ __global__ void __launch_bounds__(threads) place(heads t)
     const int d = (int)threadIdx.x, head_dim = t.cache.head_dim;
     const bool there = d < head_dim, is_key = (int)blockIdx.x >= t.n_heads;
     const int head = (int)blockIdx.x - (is_key ? t.n_heads : 0);
-    const float *const weight = is_key ? t.k_norm : t.q_norm;
+    const float *const weights = is_key ? t.k_norm : t.q_norm;
+    const float *const weight = weights ? weights + head * t.norm_step : weights;
     for (int64_t i = blockIdx.y; i < t.n_rows; i += gridDim.y) {
         int64_t row = i;
         const int s = sw::find_span(t.spans, t.n_spans, &row, span_rows());
@@ -111,11 +117,11 @@ __global__ void __launch_bounds__(threads) place(heads t)
                   : there ? at[d]
                           : 0;
         if (weight && !t.norm_last)
-            x = normed<threads>(x, there, head_dim, t.eps, weight, scratch);
+            x = normed<threads>(x, there, head_dim, t.eps, t.layer_norm, weight, scratch);
         if (t.pairs)
             x = rotated(x, t, span.position + row, held);
         if (weight && t.norm_last)
-            x = normed<threads>(x, there, head_dim, t.eps, weight, scratch);
+            x = normed<threads>(x, there, head_dim, t.eps, t.layer_norm, weight, scratch);
         if (!is_key && t.growth.slope > 0)
             x *= 1 + t.growth.slope *
                          logf(1 + (float)((span.position + row + t.growth.from) / t.growth.length));
@@ -167,7 +173,7 @@ cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu
     t.pairs = h->rotary_dim / 2;
     t.step = h->interleaved ? 2 : 1;
     t.apart = h->interleaved ? 1 : t.pairs;
-    t.norm_last = h->norm_last;
+    t.norm_last = h->norm_last, t.layer_norm = h->layer_norm, t.norm_step = h->norm_step;
     t.growth = h->growth;
     t.n_heads =
         t.q_norm || t.pairs || t.growth.slope > 0 ? h->n_heads : 0; /* else queries do not change */

@@ -49,15 +49,15 @@ __global__ void scale(float factor, float cap, int64_t n, int64_t dim, float *y,
     }
 }
 
-__global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,
-                       float *y, int64_t ld_y)
+__global__ void gather(const float *x, int64_t ld_x, const int32_t *rows, const float *weights,
+                       int64_t n, int64_t dim, float *y, int64_t ld_y)
 {
     sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
     for (int64_t i = blockIdx.y; i < n; i += gridDim.y)
-        y[i * ld_y + col] = x[rows[i] * ld_x + col];
+        y[i * ld_y + col] = x[rows[i] * ld_x + col] * (weights ? weights[i] : 1.0f);
 }
 
 __global__ void permute(const float *x, int64_t ld_x, const int32_t *order, int64_t n, int64_t dim,
@@ -155,13 +155,13 @@ cudaError_t sw_gpu_permute(const float *x, int64_t ld_x, const int32_t *order, i
     return cudaGetLastError();
 }
 
-cudaError_t sw_gpu_gather(const float *x, int64_t ld_x, const int32_t *rows, int64_t n, int64_t dim,
-                          float *y, int64_t ld_y, cudaStream_t stream)
+cudaError_t sw_gpu_gather(const float *x, int64_t ld_x, const int32_t *rows, const float *weights,
+                          int64_t n, int64_t dim, float *y, int64_t ld_y, cudaStream_t stream)
 {
     if (n == 0 || dim == 0)
         return cudaSuccess;
-    SW_LAUNCH(gather, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, rows, n,
-              dim, y, ld_y);
+    SW_LAUNCH(gather, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, x, ld_x, rows,
+              weights, n, dim, y, ld_y);
     return cudaGetLastError();
 }
 

@@ -121,14 +121,18 @@ struct sw_heads {
     const float *d_q_norm, *d_k_norm; /* (head_dim) RMS norm of each head; NULL: none */
     float eps;                        /* of both norms */
     bool norm_last;                   /* they come after rope */
-    struct sw_rope rope;              /* rotary_dim 0: nothing is rotated */
-    struct sw_query_growth growth;    /* last of all, of queries alone */
+    bool layer_norm;                  /* they take the mean off, too */
+    int norm_step; /* floats from one head's weights to the next one's; 0: all have the same */
+    struct sw_rope rope;           /* rotary_dim 0: nothing is rotated */
+    struct sw_query_growth growth; /* last of all, of queries alone */
 };
 
 struct sw_attention {
-    int n_heads;           /* query heads; head h reads KV head h / (n_heads / n_kv_heads) */
-    float scale;           /* factor of q·k */
-    int64_t window;        /* key k is visible to query q iff q - window < k <= q; 0: all k <= q */
+    int n_heads; /* query heads; head h reads KV head h / (n_heads / n_kv_heads) */
+    float scale; /* factor of q·k */
+    /* Key k is visible to query q iff q - window < k <= q; 0: all k <= q. Negative: those of q's
+     * own chunk of so many positions. */
+    int64_t window;
     float cap;             /* scores become cap * tanh(score / cap); 0: they stay */
     const float *d_slopes; /* ALiBi: score += slope[head] * k_position; NULL: none. (n_heads) */
     const float *d_sinks;  /* scores of one more key, which has no value; NULL: none. (n_heads) */
@@ -233,10 +237,11 @@ struct sw_backend_ops {
     /* y *= factor, and then, unless cap is 0, y = cap * tanh(y / cap); for n rows of dim. */
     void (*scale)(struct sw_backend *b, float factor, float cap, int64_t n, int64_t dim, float *d_y,
                   int64_t ld_y);
-    /* gather: y[i] = x[rows[i]]. scatter_add: y[rows[i]] += weights[i] * x[i]. rows, weights: (n)
+    /* gather: y[i] = weights[i] * x[rows[i]], where weights may be NULL: 1. scatter_add:
+     * y[rows[i]] += weights[i] * x[i]. rows, weights: (n)
      * in host memory. */
     void (*gather)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
-                   int64_t n, int64_t dim, float *d_y, int64_t ld_y);
+                   const float *weights, int64_t n, int64_t dim, float *d_y, int64_t ld_y);
     void (*scatter_add)(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
                         const float *weights, int64_t n, int64_t dim, float *d_y, int64_t ld_y);
 };

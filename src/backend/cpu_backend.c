@@ -118,6 +118,7 @@ struct row_job {
     /* The operands that only some operations have: */
     const float *weight, *bias;
     const int32_t *ids;
+    const float *weights;
     const struct sw_matrix *m;
     int kind;
     float eps, factor, cap;
@@ -243,14 +244,18 @@ static void cpu_scale(struct sw_backend *b, float factor, float cap, int64_t n, 
 
 static void gather_row(const struct row_job *j, int64_t i)
 {
-    memcpy(j->y + i * j->y_ld, j->x + j->ids[i] * j->x_ld, (size_t)j->dim * sizeof(float));
+    float *y = j->y + i * j->y_ld;
+    memcpy(y, j->x + j->ids[i] * j->x_ld, (size_t)j->dim * sizeof(float));
+    for (int64_t d = 0; j->weights && d < j->dim; d++)
+        y[d] *= j->weights[i];
 }
 
 static void cpu_gather(struct sw_backend *b, const float *d_x, int64_t ld_x, const int32_t *rows,
-                       int64_t n, int64_t dim, float *d_y, int64_t ld_y)
+                       const float *weights, int64_t n, int64_t dim, float *d_y, int64_t ld_y)
 {
     struct row_job j = row_job(b, gather_row, n, dim, d_x, ld_x, d_y, ld_y);
     j.ids = rows;
+    j.weights = weights;
     run_rows(&j, dim);
 }
 

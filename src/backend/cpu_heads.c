@@ -15,7 +15,8 @@ static void cpu_heads_norm(const struct placing *p, const float *weight, int n_h
                            int64_t head)
 {
     for (int h = 0; weight && h < n_heads; h++)
-        p->kernels->norm(SW_NORM_RMS, p->heads->eps, x + h * head, p->head_dim, weight, NULL,
+        p->kernels->norm(p->heads->layer_norm ? SW_NORM_LAYER : SW_NORM_RMS, p->heads->eps,
+                         x + h * head, p->head_dim, weight + h * p->heads->norm_step, NULL,
                          x + h * head);
 }
 

@@ -96,22 +96,29 @@ static void block_norm_rows(const struct block *k)
 static void block_place_heads(const struct block *k)
 {
     const struct sw_qkv_layout *at = &k->s->qkv;
-    const bool by_head = !k->model->arch->qk_norm_rows;
+    const struct sw_arch *arch = k->model->arch;
+    const bool by_head = !arch->qk_norm_rows, no_rope = k->kind & SW_LAYER_NO_ROPE;
+    const float *d_ones = no_rope ? NULL : k->device->d_ones;
     float *d_qkv = k->device->d_qkv;
-    const struct sw_heads heads = {.d_q = d_qkv + at->q,
-                                   .d_k = d_qkv + at->k,
-                                   .d_v = d_qkv + at->v,
-                                   .ld = at->width,
-                                   .q_head = at->q_head,
-                                   .q_skip = at->q_skip,
-                                   .kv_head = at->kv_head,
-                                   .n_heads = k->d->n_heads,
-                                   .d_q_norm = by_head ? k->w->d_vector[SW_W_Q_NORM] : NULL,
-                                   .d_k_norm = by_head ? k->w->d_vector[SW_W_K_NORM] : NULL,
-                                   .eps = k->d->norm_eps,
-                                   .norm_last = k->model->arch->qk_norm_last,
-                                   .rope = block_rope(k),
-                                   .growth = k->d->query_growth};
+    struct sw_heads heads = {.d_q = d_qkv + at->q,
+                             .d_k = d_qkv + at->k,
+                             .d_v = d_qkv + at->v,
+                             .ld = at->width,
+                             .q_head = at->q_head,
+                             .q_skip = at->q_skip,
+                             .kv_head = at->kv_head,
+                             .n_heads = k->d->n_heads,
+                             .d_q_norm = by_head ? k->w->d_vector[SW_W_Q_NORM] : NULL,
+                             .d_k_norm = by_head ? k->w->d_vector[SW_W_K_NORM] : NULL,
+                             .eps = k->d->norm_eps,
+                             .norm_last = arch->qk_norm_last,
+                             .layer_norm = arch->qk_norm_each && arch->norm == SW_NORM_LAYER,
+                             .norm_step = arch->qk_norm_each ? k->d->head_dim : 0,
+                             .rope = block_rope(k)};
+    if (arch->qk_norm_plain)
+        heads.d_q_norm = heads.d_k_norm = d_ones;
+    if (no_rope || !arch->growth_no_rope)
+        heads.growth = k->d->query_growth;
     if (!by_head)
         block_norm_rows(k);
     k->b->ops->place_heads(k->b, &heads, k->kv, k->batch->spans, k->batch->n_spans);
@@ -145,7 +152,7 @@ static enum sw_status block_heads(const struct block *k, const struct input *in)
     SW_TRY(sw_block_qkv(k, in));
     block_place_heads(k);
     struct sw_attention a = block_attend(k);
-    a.window = k->kind & SW_LAYER_SLIDING ? k->d->window : 0;
+    a.window = sw_model_window(k->model, k->layer);
     a.d_slopes = device->d_slopes;
     a.d_sinks = k->w->d_vector[SW_W_SINKS];
     a.keys = whole ? k->batch->memory : NULL;
@@ -305,7 +312,9 @@ static enum sw_status block_expert(const struct block *k, const float *d_h, int 
     const struct sw_device_context *device = k->device;
     const int64_t hidden = k->d->hidden;
     const struct input in = {.d_h = device->d_expert_in};
-    k->b->ops->gather(k->b, d_h, k->ld, k->s->rows, m, hidden, device->d_expert_in, hidden);
+    k->b->ops->gather(k->b, d_h, k->ld, k->s->rows,
+                      k->model->arch->scaled_input ? k->s->shares : NULL, m, hidden,
+                      device->d_expert_in, hidden);
     SW_TRY(sw_block_project(k, &in, hidden, &k->w->expert_up[expert],
                             block_expert_bias(k, SW_W_EXPERT_UP_BIAS, expert, 2 * k->d->expert_ffn),
                             true, m, device->d_up, k->s->work.up));
@@ -314,9 +323,11 @@ static enum sw_status block_expert(const struct block *k, const float *d_h, int 
                            hidden, false);
 }
 
-/* x += share * out, of the listed rows */
+/* x += share * out, of the listed rows; x += out, where shares were factors of the input */
 static void block_add_expert(const struct block *k, const float *d_out, int m)
 {
+    for (int i = 0; i < m && k->model->arch->scaled_input; i++)
+        k->s->shares[i] = 1;
     k->b->ops->scatter_add(k->b, d_out, k->d->hidden, k->s->rows, k->s->shares, m, k->d->hidden,
                            k->device->d_x, k->ld);
 }

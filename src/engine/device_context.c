@@ -61,6 +61,20 @@ static enum sw_status make_slopes(struct sw_device_context *device, const struct
     return status;
 }
 
+static enum sw_status make_ones(struct sw_device_context *device, int64_t n, float *d_ones)
+{
+    float *ones = malloc((size_t)n * sizeof *ones);
+    if (!ones)
+        return sw_fail(SW_ENOMEM, "no memory for the weights of a norm");
+    for (int64_t i = 0; i < n; i++)
+        ones[i] = 1;
+    device->d_ones = d_ones;
+    const enum sw_status status =
+        device->backend->ops->upload(device->backend, d_ones, ones, (size_t)n * sizeof *ones);
+    free(ones);
+    return status;
+}
+
 int sw_position_bucket(int apart, bool both, int n_buckets, int reach)
 {
     const int n = both ? n_buckets / 2 : n_buckets, exact = n / 2;
@@ -124,6 +138,8 @@ enum sw_status sw_device_context_open(struct sw_device_context *device,
             make_rope(device, model, i, params->context, carve_floats(&at, (uint64_t)work->rope)));
     if (work->slopes > 0)
         SW_TRY(make_slopes(device, model, carve_floats(&at, (uint64_t)work->slopes)));
+    if (work->ones > 0)
+        SW_TRY(make_ones(device, work->ones, carve_floats(&at, (uint64_t)work->ones)));
     if (work->buckets > 0)
         SW_TRY(make_buckets(device, &model->dims,
                             (int32_t *)(void *)carve_floats(&at, (uint64_t)work->buckets)));

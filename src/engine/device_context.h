@@ -22,6 +22,7 @@ struct sw_device_context {
     float *d_qkv, *d_attention, *d_up, *d_router, *d_expert_in, *d_expert_out;
     struct sw_rope rope[SW_ROPES]; /* as in dims.rope */
     float *d_slopes;               /* (n_heads) ALiBi; NULL: the model has none */
+    float *d_ones; /* (head_dim) the weight of norms without; NULL: there are none */
     /* Of position buckets, for each distance of key and query (struct sw_attention): those of a
      * decoder, of an encoder. NULL: the model has none. */
     int32_t *d_buckets[2];

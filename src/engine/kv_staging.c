@@ -53,7 +53,9 @@ enum sw_status sw_kv_staging_in(struct sw_kv_staging *s, const struct sw_kv *hos
     s->kv = *host;
     s->kv.d_data = s->d_kv;
     for (int i = 0; i < n_spans; i++) {
-        const int64_t seen = window > 0 ? spans[i].position - window + 1 : 0;
+        const int64_t seen = window > 0   ? spans[i].position - window + 1
+                             : window < 0 ? spans[i].position - spans[i].position % -window
+                                          : 0;
         SW_TRY(kv_copy_blocks(&copy, host, spans[i].slot, seen > 0 ? seen / SW_KEY_BLOCK : 0,
                               kv_blocks(spans[i].position)));
     }

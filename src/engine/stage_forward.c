@@ -112,12 +112,11 @@ static enum sw_status stage_keep_in(struct sw_stage *s, const struct sw_layer_ro
                                     const struct sw_microbatch *batch, struct sw_block *block)
 {
     const struct sw_model *model = s->options.model;
-    const bool sliding = model->layer_kinds[row->layer] & SW_LAYER_SLIDING;
     if (row->delta.d_data)
         return sw_state_staging_in(&s->kv_staging, &row->delta, batch->spans, batch->n_spans,
                                    &block->delta);
     return sw_kv_staging_in(&s->kv_staging, &row->kv, batch->spans, batch->n_spans,
-                            sliding ? model->dims.window : 0, &block->kv);
+                            sw_model_window(model, row->layer), &block->kv);
 }
 
 static enum sw_status stage_keep_out(struct sw_stage *s, const struct sw_layer_row *row,
@@ -271,7 +270,7 @@ static enum sw_status stage_gather(struct sw_stage *s, const int32_t *rows, int 
     const int64_t ld = s->work.hidden;
     const size_t bytes = (size_t)n * (size_t)ld * sizeof(float);
     struct sw_backend *b = from->backend, *gpu = s->options.gpu;
-    b->ops->gather(b, from->d_x, ld, rows, n, s->options.model->dims.hidden, from->d_h, ld);
+    b->ops->gather(b, from->d_x, ld, rows, NULL, n, s->options.model->dims.hidden, from->d_h, ld);
     if (s->at == to)
         return SW_OK;
     return to == SW_ON_GPU ? gpu->ops->upload(gpu, s->contexts[to].d_h, from->d_h, bytes)

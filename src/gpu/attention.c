@@ -29,6 +29,8 @@ static enum sw_status gpu_attention_place(struct sw_cuda *cuda, const struct sw_
                                        .cos_sin = h->rope.d_cos_sin,
                                        .eps = h->eps,
                                        .norm_last = h->norm_last,
+                                       .layer_norm = h->layer_norm,
+                                       .norm_step = h->norm_step,
                                        .growth = h->growth,
                                        .n_heads = h->n_heads,
                                        .rotary_dim = h->rope.rotary_dim,

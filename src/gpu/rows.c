@@ -27,24 +27,27 @@ static void gpu_rows_embed(struct sw_backend *b, const struct sw_matrix *m, cons
 }
 
 static enum sw_status gather_rows(struct sw_cuda *cuda, const float *d_x, int64_t ld_x,
-                                  const int32_t *rows, int64_t n, int64_t dim, float *d_y,
-                                  int64_t ld_y)
+                                  const int32_t *rows, const float *weights, int64_t n, int64_t dim,
+                                  float *d_y, int64_t ld_y)
 {
     SW_TRY(sw_cuda_enter(cuda));
     for (int64_t i = 0, k; i < n; i += k) {
-        void *d_rows;
+        void *d_rows, *d_weights = NULL;
         k = sw_min_i64(PART, n - i);
         SW_TRY(sw_cuda_ring_send(cuda, rows + i, (size_t)k * sizeof *rows, &d_rows));
-        CUDA_TRY(cuda,
-                 sw_gpu_gather(d_x, ld_x, d_rows, k, dim, d_y + i * ld_y, ld_y, cuda->compute));
+        if (weights)
+            SW_TRY(sw_cuda_ring_send(cuda, weights + i, (size_t)k * sizeof *weights, &d_weights));
+        CUDA_TRY(cuda, sw_gpu_gather(d_x, ld_x, d_rows, d_weights, k, dim, d_y + i * ld_y, ld_y,
+                                     cuda->compute));
     }
     return SW_OK;
 }
 
 static void gpu_rows_gather(struct sw_backend *b, const float *d_x, int64_t ld_x,
-                            const int32_t *rows, int64_t n, int64_t dim, float *d_y, int64_t ld_y)
+                            const int32_t *rows, const float *weights, int64_t n, int64_t dim,
+                            float *d_y, int64_t ld_y)
 {
-    (void)gather_rows(sw_cuda_of(b), d_x, ld_x, rows, n, dim, d_y, ld_y);
+    (void)gather_rows(sw_cuda_of(b), d_x, ld_x, rows, weights, n, dim, d_y, ld_y);
 }
 
 static enum sw_status scatter_rows(struct sw_cuda *cuda, const float *d_x, int64_t ld_x,

@@ -97,6 +97,8 @@ enum sw_key {
     SW_KEY_INTERLEAVED,  /* as rope_interleaved of the row */
     SW_KEY_ROPE,         /* objects: rope_scaling and rope_parameters */
     SW_KEY_QUERY_SLOPE,  /* in the same object: of struct sw_query_growth */
+    SW_KEY_QUERY_LENGTH, /* of it, too; without this key it is rope's */
+    SW_KEY_QUERY_GROWS,  /* whether queries grow at all */
     SW_KEY_WINDOW,       /* positions; 0: no sliding window */
     SW_KEY_WINDOW_ON,    /* whether the window is used at all */
     SW_KEY_WINDOW_FROM,  /* the first layer with a sliding window */
@@ -114,7 +116,8 @@ enum sw_key {
     SW_KEY_EXPERT_FFN, /* 0: SW_KEY_FFN */
     SW_KEY_SPARSE_STEP,
     SW_KEY_DENSE_LAYERS,
-    SW_KEY_MLP_TYPES, /* a list: for each layer "dense" or "sparse" */
+    SW_KEY_MLP_TYPES,     /* a list: for each layer "dense" or "sparse" */
+    SW_KEY_ROUTED_LAYERS, /* a list of all layers with experts, whatever other keys say */
     SW_KEY_NORM_TOPK,
     SW_KEY_ROUTED_SCALE,  /* factor of what experts give */
     SW_KEY_GROUPS,        /* experts are chosen from the best of so many groups of them; */
@@ -174,6 +177,11 @@ struct sw_arch {
     bool root_embedding;           /* embeddings are multiplied by sqrt(hidden) */
     bool qk_norm_rows;             /* q_norm and k_norm are of whole rows, not of each head */
     bool qk_norm_last;             /* they come after rope */
+    bool qk_norm_each;             /* each head has weights of its own, and norms are as .norm */
+    bool qk_norm_plain;            /* of heads, without weights, where a layer has rope */
+    bool chunked;                  /* struct sw_dims; unless a list says it, of layers with rope */
+    bool growth_no_rope;           /* queries grow in layers without rope alone */
+    bool scaled_input;             /* an expert's share is a factor of its input */
     bool local_rope;               /* layers with a window have a rope of their own, unscaled */
     bool sigmoid_router;           /* experts' scores are sigmoids; else shares of a softmax */
     bool best_of_group;            /* a group is as good as its best expert; else as its two best */

@@ -223,11 +223,12 @@ static enum sw_status read_qk_norm(struct sw_config *config, struct sw_arch *arc
     if (!sw_config_has(config, SW_KEY_QK_NORM))
         return SW_OK;
     SW_TRY(sw_config_flag(config, SW_KEY_QK_NORM, &has));
-    if (has && !arch->names.q_norm)
+    if (has && !arch->names.q_norm && !arch->qk_norm_plain)
         return sw_fail(SW_EMODEL, "'%s' is true, which is not supported of %s",
                        arch->keys[SW_KEY_QK_NORM].name, arch->title);
     if (!has)
         arch->names.q_norm = arch->names.k_norm = NULL;
+    arch->qk_norm_plain = has && arch->qk_norm_plain;
     return SW_OK;
 }
 

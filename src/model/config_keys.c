@@ -152,10 +152,7 @@ bool sw_config_activation(const char *name, enum sw_activation *out)
 static const struct {
     const char *name;
     double harmless;
-} elsewhere[] = {{"clip_qkv", 0},
-                 {"swiglu_limit", (double)SW_ACT_LIMIT},
-                 {"qk_layernorm", 0},
-                 {"attention_chunk_size", 0}};
+} elsewhere[] = {{"clip_qkv", 0}, {"swiglu_limit", (double)SW_ACT_LIMIT}, {"qk_layernorm", 0}};
 
 static bool is_name_of(const struct sw_arch_key *key, const char *name)
 {
@@ -216,6 +213,7 @@ static bool is_harmless(const struct sw_config *config, enum sw_key key, const j
         return json_array_size(value) == (size_t)config->values[SW_KEY_LAYERS] &&
                are_types(value, slides);
     case SW_KEY_DENSE_LAYERS:
+    case SW_KEY_ROUTED_LAYERS:
         return json_array_size(value) == 0;
     case SW_KEY_WINDOW: /* some families leave it there, switched off */
         return equals(value, here) ||

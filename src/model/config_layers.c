@@ -58,6 +58,21 @@ static enum sw_status layers_read_group_method(const struct sw_config *config, s
     return SW_OK;
 }
 
+/* All layers with experts, where a list names them. */
+static void layers_leave_routed(const struct sw_config *config, struct sw_model *m)
+{
+    const json_t *routed = sw_config_find(config, SW_KEY_ROUTED_LAYERS), *item;
+    size_t i;
+    for (int layer = 0; json_is_array(routed) && layer < m->dims.n_layers; layer++)
+        m->layer_kinds[layer] &= (unsigned char)~SW_LAYER_ROUTED;
+    json_array_foreach((json_t *)(uintptr_t)routed, i, item)
+    {
+        int64_t layer;
+        if (sw_json_integer(item, 0, m->dims.n_layers - 1, &layer))
+            m->layer_kinds[layer] |= SW_LAYER_ROUTED;
+    }
+}
+
 /* How experts are chosen and weighted, and the MLP beside them. */
 static enum sw_status layers_read_routing(struct sw_config *config, struct sw_dims *d)
 {
@@ -104,6 +119,7 @@ static enum sw_status layers_read_experts(struct sw_config *config, struct sw_mo
     layers_leave_dense(config, m);
     if (sw_config_find(config, SW_KEY_MLP_TYPES))
         SW_TRY(layers_read_mlps(sw_config_find(config, SW_KEY_MLP_TYPES), m));
+    layers_leave_routed(config, m);
     return layers_read_routing(config, d);
 }
 
@@ -113,7 +129,7 @@ static enum sw_status layers_read_experts(struct sw_config *config, struct sw_mo
 static bool layers_is_type(const json_t *item, const char *type)
 {
     const char *text = json_string_value(item);
-    const bool slides = strcmp(type, "sliding_attention") == 0;
+    const bool slides = strcmp(type, "full_attention") != 0;
     return text ? strcmp(text, type) == 0 : json_is_boolean(item) && json_is_true(item) == slides;
 }
 
@@ -128,7 +144,8 @@ static enum sw_status layers_read_types(const json_t *types, struct sw_model *m)
     for (int layer = 0; layer < d->n_layers; layer++) {
         const json_t *item = json_array_get(types, (size_t)layer);
         const char *type = json_string_value(item);
-        const bool slides = layers_is_type(item, "sliding_attention");
+        const char *local = d->chunked ? "chunked_attention" : "sliding_attention";
+        const bool slides = layers_is_type(item, local);
         if (d->delta.window > 0 && layers_is_type(item, "linear_attention")) {
             m->layer_kinds[layer] |= SW_LAYER_DELTA;
             continue;
@@ -138,7 +155,7 @@ static enum sw_status layers_read_types(const json_t *types, struct sw_model *m)
                            "'layer_types' says '%s' of layer %d; full_attention and "
                            "%s are supported",
                            type ? type : "(no text)", layer,
-                           d->delta.window > 0 ? "linear_attention" : "sliding_attention");
+                           d->delta.window > 0 ? "linear_attention" : local);
         if (slides && d->window == 0)
             return sw_fail(SW_EMODEL,
                            "'layer_types' says that layer %d slides, but there is no "
@@ -175,6 +192,7 @@ static enum sw_status layers_read_window(struct sw_config *config, struct sw_mod
     int from, step;
     const json_t *types = sw_config_find(config, SW_KEY_LAYER_TYPES);
     SW_TRY(sw_config_int(config, SW_KEY_WINDOW, 0, 1 << 30, &d->window));
+    d->chunked = config->arch->chunked;
     if (sw_config_has(config, SW_KEY_WINDOW_ON))
         SW_TRY(sw_config_flag(config, SW_KEY_WINDOW_ON, &used));
     SW_TRY(sw_config_int(config, SW_KEY_WINDOW_FROM, 0, 1 << 30, &from));
@@ -189,7 +207,7 @@ static enum sw_status layers_read_window(struct sw_config *config, struct sw_mod
         config->arch->keys[SW_KEY_NO_ROPE_STEP].name) /* only those without rope would slide */
         return sw_fail(SW_EMODEL, "'%s' without 'layer_types' is not supported by %s",
                        config->arch->keys[SW_KEY_WINDOW_ON].name, config->arch->title);
-    for (int layer = from; layer < d->n_layers && d->window > 0; layer++)
+    for (int layer = from; layer < d->n_layers && d->window > 0 && !d->chunked; layer++)
         if (step == 0 || (layer + 1) % step != 0)
             m->layer_kinds[layer] |= SW_LAYER_SLIDING;
     return SW_OK;
@@ -263,5 +281,11 @@ enum sw_status sw_config_layers(struct sw_config *config, struct sw_model *m)
         m->layer_kinds[layer] |= SW_LAYER_LATENT;
     SW_TRY(layers_read_delta(config, m));
     SW_TRY(layers_read_window(config, m));
-    return layers_read_rope(config, m);
+    SW_TRY(layers_read_rope(config, m));
+    if (sw_config_find(config, SW_KEY_LAYER_TYPES))
+        return SW_OK;
+    for (int layer = 0; layer < m->dims.n_layers && m->dims.chunked && m->dims.window > 0; layer++)
+        if (!(m->layer_kinds[layer] & SW_LAYER_NO_ROPE))
+            m->layer_kinds[layer] |= SW_LAYER_SLIDING;
+    return SW_OK;
 }

@@ -275,6 +275,26 @@ static enum sw_status rope_read_local(struct sw_config *config, struct sw_model 
     return rope ? rope_read_scaling(config, m, rope, out) : SW_OK;
 }
 
+/* How queries grow with the position. */
+static enum sw_status rope_read_growth(struct sw_config *config, const json_t *rope, float slope,
+                                       struct sw_dims *d)
+{
+    const bool stated = sw_config_has(config, SW_KEY_QUERY_LENGTH);
+    bool grows = true;
+    int length = 0;
+    if (sw_config_has(config, SW_KEY_QUERY_GROWS))
+        SW_TRY(sw_config_flag(config, SW_KEY_QUERY_GROWS, &grows));
+    if (!grows)
+        return SW_OK;
+    SW_TRY(sw_config_int(config, SW_KEY_QUERY_LENGTH, 1, 1 << 30, &length));
+    if (!stated) {
+        SW_TRY(rope_read_original(config->root, rope, d->context, &d->rope[0]));
+        length = d->rope[0].original;
+    }
+    d->query_growth = (struct sw_query_growth){.slope = slope, .length = length, .from = stated};
+    return SW_OK;
+}
+
 enum sw_status sw_config_rope(struct sw_config *config, struct sw_model *m)
 {
     struct sw_dims *d = &m->dims;
@@ -290,11 +310,8 @@ enum sw_status sw_config_rope(struct sw_config *config, struct sw_model *m)
     SW_TRY(rope_read_share(config, rope, d));
     SW_TRY(rope_read_scaling(config, m, rope, &d->rope[0]));
     SW_TRY(rope_or_key(config, rope, "llama_4_scaling_beta", SW_KEY_QUERY_SLOPE, 0, 1e6, &slope));
-    if (sw_config_has(config, SW_KEY_QUERY_SLOPE) && slope > 0) {
-        SW_TRY(rope_read_original(config->root, rope, d->context, &d->rope[0]));
-        d->query_growth =
-            (struct sw_query_growth){.slope = (float)slope, .length = d->rope[0].original};
-    }
+    if (sw_config_has(config, SW_KEY_QUERY_SLOPE) && slope > 0)
+        SW_TRY(rope_read_growth(config, rope, (float)slope, d));
     if (config->arch->local_rope)
         SW_TRY(rope_read_local(config, m, by_kind ? json_object_get(all, kinds[1]) : NULL));
     return SW_OK;

@@ -115,6 +115,7 @@ const struct sw_arch sw_families_dense[] = {
         .model_type = "cohere",
         .title = "Command R",
         .norm = SW_NORM_LAYER,
+        .qk_norm_each = true,
         .norm_no_bias = true,
         .position = SW_POS_ROPE,
         .residual = SW_RES_PARALLEL_ONE,
@@ -127,7 +128,8 @@ const struct sw_arch sw_families_dense[] = {
              [SW_KEY_LOGIT_SCALE] = {.name = "logit_scale", .absent = 0.0625},
              [SW_KEY_QKV_BIAS] = {.name = "attention_bias"},
              [SW_KEY_HEAD_DIM] = {.name = "head_dim"}, [SW_KEY_QK_NORM] = {.name = "use_qk_norm"}},
-        .names = {LLAMA_PROJECTIONS, LLAMA_MLP, .attn_norm = "model.layers.#.input_layernorm"},
+        .names = {LLAMA_PROJECTIONS, LLAMA_MLP, .attn_norm = "model.layers.#.input_layernorm",
+                  Q_K_NORMS},
     },
     {
         .model_type = "cohere2",

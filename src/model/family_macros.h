@@ -72,9 +72,11 @@
                                                                       .other = "rope_parameters",  \
                                                                       REQUIRED}
 
-/* What most families of after 2023 call their keys. */
+/* What most families of after 2023 call their keys; SHAPED_KEYS without the size of the MLP. */
 #define COMMON_KEYS(kv_heads, theta, tied)                                                         \
-    SIZE_KEYS(kv_heads),                                                                           \
+    SHAPED_KEYS(kv_heads, theta, tied), [SW_KEY_FFN] = {.name = "intermediate_size", REQUIRED}
+#define SHAPED_KEYS(kv_heads, theta, tied)                                                         \
+    ROUTED_SIZE_KEYS(kv_heads),                                                                    \
         ROPE_KEYS(theta), [SW_KEY_ACTIVATION] = {.name = "hidden_act"},                            \
                           [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = tied}
 /* Two names of one key, of which the first wins. */

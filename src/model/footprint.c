@@ -57,6 +57,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
         .expert = routed ? d->hidden : 0,
         .rope = (int64_t)p->context * d->rotary_dim,
         .slopes = model->arch->position == SW_POS_ALIBI ? d->n_heads : 0,
+        .ones = model->arch->qk_norm_plain ? d->head_dim : 0,
         .buckets = d->n_buckets ? 2 * (2 * (int64_t)d->bucket_reach + 1) : 0,
         .kv = d->n_encoder ? sw_model_kv_bytes(model, p) : 0,
     };
@@ -66,7 +67,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
     for (size_t i = 0; i < sizeof per_row / sizeof per_row[0]; i++)
         w.bytes += sw_round_up(rows * (uint64_t)per_row[i] * sizeof(float), SW_ALIGN);
     w.bytes += (uint64_t)d->n_ropes * sw_vector_bytes(w.rope) + sw_vector_bytes(w.slopes) +
-               sw_vector_bytes(w.buckets) + sw_round_up(w.kv, SW_ALIGN);
+               sw_vector_bytes(w.ones) + sw_vector_bytes(w.buckets) + sw_round_up(w.kv, SW_ALIGN);
     return w;
 }
 

@@ -110,6 +110,7 @@ struct sw_work {
     int64_t hidden, qkv, attention, up, router, expert; /* floats per row */
     int64_t rope;                                       /* floats of a whole rope table */
     int64_t slopes;                                     /* floats of all slopes of ALiBi */
+    int64_t ones;                                       /* of the weight of norms without */
     int64_t buckets; /* of the tables of position buckets, an int32_t for each distance */
     uint64_t kv;     /* bytes of keys and values of the rows that an encoder's layer computes */
     uint64_t bytes;  /* of all buffers and tables together */

@@ -48,7 +48,8 @@ struct sw_dims {
     int n_ropes;
     struct sw_query_growth query_growth;
     struct sw_latent_dims latent;
-    int window; /* positions, in layers with a sliding window */
+    int window;   /* positions, in layers with a sliding window */
+    bool chunked; /* a row sees its own chunk of so many positions, and not the last so many */
     struct sw_delta_dims delta;
     int n_experts, n_experts_used, expert_ffn;
     int n_groups, n_groups_used; /* of experts; 1: all are one */
@@ -114,6 +115,13 @@ enum sw_status sw_model_make(const struct json_t *root, const struct sw_arch *ar
                              struct sw_model **out);
 /* As sw_model_parse, from `dir`/config.json (or `dir` itself when it is a file). */
 enum sw_status sw_model_open(const char *dir, struct sw_model **out);
+/* What a layer's attention sees, as of struct sw_attention. */
+static inline int64_t sw_model_window(const struct sw_model *m, int layer)
+{
+    return !(m->layer_kinds[layer] & SW_LAYER_SLIDING) ? 0
+           : m->dims.chunked                           ? -(int64_t)m->dims.window
+                                                       : m->dims.window;
+}
 /*
  * How fast pair i of a head's rotary part turns with the position, in radians a position, where a
  * slot has room for `context` positions. `rope`: index in dims.rope.

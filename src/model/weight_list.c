@@ -205,6 +205,19 @@ static struct sw_weight_spec *list_linear(struct list *l, enum sw_weight id, boo
     return spec;
 }
 
+/* rows: of the norm's weight; all: of all heads, where each has its own. */
+static void list_head_norm(struct list *l, enum sw_weight id, const char *pattern, int64_t rows,
+                           int64_t all)
+{
+    const bool each = l->model->arch->qk_norm_each;
+    const size_t at = l->count;
+    list_norm(l, id, pattern, each ? all : rows);
+    if (!each || l->failed)
+        return;
+    l->specs[at].is_flat = true;
+    l->specs[at].cols = rows;
+}
+
 static void list_attention(struct list *l, const struct sw_names *n)
 {
     const struct sw_dims *d = &l->model->dims;
@@ -224,9 +237,9 @@ static void list_attention(struct list *l, const struct sw_names *n)
     }
     const bool rows = l->model->arch->qk_norm_rows;
     if (n->q_norm)
-        list_norm(l, SW_W_Q_NORM, n->q_norm, rows ? q_rows : d->head_dim);
+        list_head_norm(l, SW_W_Q_NORM, n->q_norm, rows ? q_rows : d->head_dim, q_rows);
     if (n->k_norm)
-        list_norm(l, SW_W_K_NORM, n->k_norm, rows ? kv_rows : d->head_dim);
+        list_head_norm(l, SW_W_K_NORM, n->k_norm, rows ? kv_rows : d->head_dim, kv_rows);
     for (int bias = 0; bias < (d->out_bias ? 2 : 1); bias++)
         list_source(l, list_linear(l, SW_W_OUT, bias, -1, d->hidden, q_rows), n->out,
                     bias ? ".bias" : ".weight", d->hidden);

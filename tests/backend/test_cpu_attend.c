@@ -26,6 +26,10 @@ static const struct setup setups[] = {
     {1, 1, 1, 64, 0, true, SW_F16},
     {4, 2, 7, 131, 0, false, SW_BF16},
     {4, 4, 64, 140, 33, false, SW_BF16},
+    /* chunks */
+    {6, 2, 20, 150, -13, false, SW_F32},
+    {4, 1, 16, 1100, -300, false, SW_F16},
+    {4, 2, 40, 200, -70, false, SW_BF16},
     /* of several lengths of keys (SW_KEY_LENGTH): one row's are shared out */
     {4, 1, 16, 1100, 0, false, SW_F16},
     {2, 1, 20, 1030, 0, true, SW_BF16},
@@ -97,7 +101,9 @@ static void reference(const struct world *w, double *out)
     for (int64_t i = 0; i < s->length; i++)
         for (int h = 0; h < s->n_heads; h++) {
             const int g = h / (s->n_heads / s->n_kv_heads);
-            const int64_t first = s->window && i - s->window + 1 > 0 ? i - s->window + 1 : 0;
+            const int64_t first = s->window < 0                        ? i / -s->window * -s->window
+                                  : s->window && i - s->window + 1 > 0 ? i - s->window + 1
+                                                                       : 0;
             double top = -INFINITY, total = 0;
             for (int64_t j = first; j <= i; j++) {
                 p[j] = 0;

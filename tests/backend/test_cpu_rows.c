@@ -272,9 +272,12 @@ static void rows_are_added_and_moved(void)
             b->ops->scale(b, 0.5f, 2, N, dim, y, dim);
             for (int64_t j = 0; j < N * dim; j++)
                 CU_ASSERT_DOUBLE_EQUAL(y[j], 2 * tanh(0.75 * was[j]), 1e-6);
-            b->ops->gather(b, x, dim, ids, N, dim, y, dim);
+            b->ops->gather(b, x, dim, ids, NULL, N, dim, y, dim);
             for (int j = 0; j < N; j++)
                 CU_ASSERT(!memcmp(y + j * dim, x + ids[j] * dim, (size_t)dim * sizeof *y));
+            b->ops->gather(b, x, dim, ids, weights, N, dim, y, dim);
+            for (int64_t j = 0; j < N * dim; j++)
+                CU_ASSERT(y[j] == weights[j / dim] * x[ids[j / dim] * dim + j % dim]);
             memcpy(y, was, (size_t)(N * dim) * sizeof *y);
             double *want = malloc((size_t)(N * dim) * sizeof *want);
             for (int64_t j = 0; j < N * dim; j++)

@@ -69,15 +69,16 @@ static void same_bits(const char *name, enum sw_format_id weights, const char *i
 static void every_family(void)
 {
     static const char *const names[] = {
-        "bloom",       "gpt2",          "gpt_neox",    "gptj",
-        "llama31",     "mistral",       "mixtral",     "opt",
-        "opt_350m",    "qwen2",         "qwen3",       "qwen3_moe",
-        "gemma2",      "gemma3",        "olmo2",       "cohere2",
-        "granite",     "glm4",          "ministral3",  "hunyuan",
-        "gpt_oss",     "glm4_moe",      "qwen2_moe",   "falcon",
-        "falcon_40b",  "falcon_rw",     "deepseek_v2", "deepseek_v2_lite",
-        "deepseek_v3", "glm4_moe_lite", "mistral4",    "youtu",
-        "qwen3_next",  "qwen3_5",       "qwen3_5_moe"};
+        "bloom",           "gpt2",          "gpt_neox",    "gptj",
+        "llama31",         "mistral",       "mixtral",     "opt",
+        "opt_350m",        "qwen2",         "qwen3",       "qwen3_moe",
+        "gemma2",          "gemma3",        "olmo2",       "cohere2",
+        "granite",         "glm4",          "ministral3",  "hunyuan",
+        "gpt_oss",         "glm4_moe",      "qwen2_moe",   "falcon",
+        "falcon_40b",      "falcon_rw",     "deepseek_v2", "deepseek_v2_lite",
+        "deepseek_v3",     "glm4_moe_lite", "mistral4",    "youtu",
+        "qwen3_next",      "qwen3_5",       "qwen3_5_moe", "llama4",
+        "llama4_maverick", "cohere_plus"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         same_bits(names[i], SW_FORMAT_F32, NULL);
 }

@@ -28,6 +28,8 @@ static const struct setup setups[] = {
     {1, 1, 1, 64, 0, true, SW_F16, 0},
     {4, 2, 7, 131, 0, false, SW_BF16, 0},
     {5, 1, 256, 90, 33, false, SW_BF16, 0},
+    {6, 2, 20, 150, -13, false, SW_F32, 0},
+    {4, 2, 40, 200, -70, false, SW_BF16, 0},
     {7, 1, 130, 70, 0, true, SW_F16, 0},
     {2, 2, 64, 700, 300, false, SW_BF16, 0},
     {4, 2, 20, 140, 0, CAPPED, SW_F32, 0},
@@ -77,7 +79,9 @@ static void reference(struct world *w)
     for (int64_t i = 0; i < s->length; i++)
         for (int h = 0; h < s->n_heads; h++) {
             const int g = h / (s->n_heads / s->n_kv_heads);
-            const int64_t first = s->window && i - s->window + 1 > 0 ? i - s->window + 1 : 0;
+            const int64_t first = s->window < 0                        ? i / -s->window * -s->window
+                                  : s->window && i - s->window + 1 > 0 ? i - s->window + 1
+                                                                       : 0;
             const float *q = w->q + i * q_ld(s) + h * s->head_dim;
             double top = -INFINITY, total = 0;
             for (int64_t j = first; j <= i; j++) {

@@ -167,7 +167,7 @@ static void sums(void)
     gpu_rows_get(&y);
     CU_ASSERT_TRUE(gpu_error(y.host, y.ld, want, n, dim) < 1e-6);
 
-    gpu_ok(sw_gpu_gather(y.d, y.ld, d_rows, n, dim, g.d, g.ld, 0));
+    gpu_ok(sw_gpu_gather(y.d, y.ld, d_rows, NULL, n, dim, g.d, g.ld, 0));
     gpu_rows_get(&g);
     for (int64_t i = 0; i < n; i++)
         CU_ASSERT_EQUAL(

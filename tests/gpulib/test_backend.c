@@ -408,7 +408,7 @@ static void op_gather(struct sw_backend *b, float *x, int64_t n, int64_t dim, fl
     int32_t rows[MAX_ROWS];
     float weights[MAX_ROWS];
     fill_rows(rows, weights, n);
-    b->ops->gather(b, x, 2 * dim + 3, rows, n, dim, y, dim + 3);
+    b->ops->gather(b, x, 2 * dim + 3, rows, n % 2 ? weights : NULL, n, dim, y, dim + 3);
     memset(rows, 0x7f, sizeof rows); /* they are the caller's again */
 }
 

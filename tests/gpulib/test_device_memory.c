@@ -203,7 +203,7 @@ static void a_failure_stays(void)
     void *p;
     simgpu_fail("cudaMemcpyAsync", 1, cudaErrorIllegalAddress);
     const int32_t rows[] = {0};
-    b->ops->gather(b, d_x, 8, rows, 1, 8, d_y, 8); /* sends its list, and returns nothing */
+    b->ops->gather(b, d_x, 8, rows, NULL, 1, 8, d_y, 8); /* sends its list, and returns nothing */
     for (int i = 0; i < 2; i++) {
         sw_error_clear();
         CU_ASSERT_EQUAL(b->ops->sync(b), SW_EDEVICE);

@@ -3,7 +3,7 @@
 
     make_sweep.py OUTPUT_DIRECTORY [NAME…]
 
-Each key of the config is taken away and set to null, each key of every other family is added, with a
+Each key of the config is taken away and, of families of before 2024, set to null; each key of every other family is added, with a
 value that would change what is computed if the key were read, and some keys are set beside each
 other. A line is one such config:
 
@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load_file
 
 import reference
-from tiny_specs import SPECS
+from tiny_specs import DENSE, ROUTED, SPECS
 
 SAMPLES = 16
 SAME = 1e-5
@@ -203,6 +203,8 @@ BESIDE = {
 }
 # One of each family gets the keys of the others.
 FAMILIES = ["bloom", "gpt2", "gpt_neox", "gptj", "llama", "mistral", "mixtral", "opt", "qwen2", "qwen3", "qwen3_moe"]
+# Of these only what counts when a key is absent.
+NEWER = {spec["name"] for spec in DENSE + ROUTED}
 NO_KEYS = {"model_type", "architectures"}
 
 
@@ -222,7 +224,7 @@ def cut(key, value, config):
 def changes_of(name, config):
     for key in sorted(config):
         yield {"drop": key}
-        if config[key] is not None:
+        if config[key] is not None and name not in NEWER:
             yield {"set": {key: None}}
     if name in FAMILIES:
         for key, value in foreign_keys(config).items():

@@ -58,7 +58,9 @@ static int64_t rows_of(const struct item *item)
 static int64_t cols_of(const struct item *item)
 {
     const struct sw_weight_source *source = &item->spec->sources[item->source];
-    return source->of && source->transposed ? source->rows : item->spec->cols;
+    return item->spec->is_flat                ? 1
+           : source->of && source->transposed ? source->rows
+                                              : item->spec->cols;
 }
 
 static enum sw_status list_part(struct job *job, int layer)
@@ -166,11 +168,14 @@ static enum sw_status write_shard(const struct job *job, int shard)
         const bool turns = source->transposed && !source->of;
         if (item->shard != shard)
             continue;
+        const bool is_flat = item->spec->is_flat;
         specs[n] = (struct sw_safetensors_spec){.name = item->name,
                                                 .dtype = dtype_of(job, item),
-                                                .rank = item->spec->is_matrix ? 2 : 1};
-        specs[n].shape[0] = turns ? cols_of(item) : rows_of(item);
-        specs[n++].shape[1] = turns ? rows_of(item) : cols_of(item);
+                                                .rank = item->spec->is_matrix || is_flat ? 2 : 1};
+        specs[n].shape[0] = is_flat ? item->spec->rows / item->spec->cols
+                            : turns ? cols_of(item)
+                                    : rows_of(item);
+        specs[n++].shape[1] = is_flat ? item->spec->cols : turns ? rows_of(item) : cols_of(item);
     }
     snprintf(path, sizeof path, "%s/%s", job->dir, shard_name(job, shard, name, sizeof name));
     enum sw_status status = sw_safetensors_writer_open(path, specs, n, &writer);
