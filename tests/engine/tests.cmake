@@ -3,6 +3,10 @@ slow(engine.tiers 28)
 slow(engine.scheduler 27)
 slow(engine.verbs_oom 12)
 long(engine.sweep engine.scheduler engine.tiers)
+# All families in all ways: beside other work it takes more than 5 minutes under ThreadSanitizer.
+if(TEST engine.same_bits)
+  set_tests_properties(engine.same_bits PROPERTIES COST 20 TIMEOUT 900)
+endif()
 foreach(name store_disk store_experts) # their disks can be slow, or fail
   if(TARGET test_engine_${name})
     target_link_options(test_engine_${name} PRIVATE LINKER:--wrap=pread)
