@@ -330,7 +330,8 @@ def metrics(n):
         assert 0 <= after.get(name, 0) <= 1
 
 
-LONG = {"prompt": "x", "max_tokens": 240, "n": 8, "ignore_eos": True, "temperature": 1}
+# Some seconds of work, on a fast machine too: four times what the slots hold.
+LONG = {"prompt": "x", "max_tokens": 240, "n": 128, "ignore_eos": True, "temperature": 1}
 
 
 def leave():
@@ -350,14 +351,14 @@ def leave():
         assert complete("To be", max_tokens=30)["choices"][0]["text"] == alone
     after = settled(requests_open=0, sequences_running=0)
     assert after['requests_total{end="client_left"}'] == before['requests_total{end="client_left"}'] + 6
-    assert after["generated_tokens_total"] < before["generated_tokens_total"] + 6 * 8 * 240 / 2
+    assert after["generated_tokens_total"] < before["generated_tokens_total"] + 6 * LONG["n"] * 240 / 2
 
 
 def slow():
     """A client that does not read holds up nobody, and gets all at last."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        data = json.dumps({**LONG, "stream": True, "logprobs": 5}).encode()
+        data = json.dumps({**LONG, "n": 8, "stream": True, "logprobs": 5}).encode()
         s.sendall(b"POST /v1/completions HTTP/1.0\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
         settled(requests_open=1)
         settled(requests_open=0, sequences_running=0)
@@ -384,7 +385,7 @@ def stop(pid, end):
     got = []
     reader = threading.Thread(target=lambda: got.extend(events(LONG)))
     reader.start()
-    settled(sequences_running=8)
+    settled(sequences_running=32)
     os.kill(int(pid), signal.SIGTERM)
     if end == "whole":
         for _ in range(50):
@@ -406,7 +407,7 @@ def lost(pid):
     got = []
     reader = threading.Thread(target=lambda: got.extend(events(LONG)))
     reader.start()
-    settled(sequences_running=8)
+    settled(sequences_running=32)
     os.kill(int(pid), signal.SIGKILL)
     reader.join(60)
     assert "lost" in got[-1]["error"]["message"] and got[-1]["error"]["type"] == "server_error", got[-1]
