@@ -12,7 +12,7 @@
 #endif
 #endif
 #ifndef SLACK
-#define SLACK 3 /* limits are of a core of one's own; beside another thread of it all takes longer */
+#define SLACK 3 /* limits are of a core that no other thread uses */
 #endif
 
 #define LAYERS 126
