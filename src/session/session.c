@@ -82,7 +82,8 @@ static struct sw_probe_options session_probe_options(const struct sw_session *s)
         sw_format_is_quantized(weights) ? stored : sw_format_of(weights)->dtype;
     return (struct sw_probe_options){
         .seconds = session_probe_seconds(bytes, o->measures),
-        .memory = bytes / 2,
+        /* the process has more than this in it when it measures */
+        .memory = bytes / 2 < o->host_memory / 4 ? bytes / 2 : o->host_memory / 4,
         .threads = o->threads,
         .share_gpus = o->share_gpus,
         .format = weights,
