@@ -206,12 +206,12 @@ static void amx_product_int8(const struct sw_panel_product *p)
     finish_rows(KIND_INT8, p, base, end, p->scratch);
 }
 
-/* What two tiles of tokens take with two of weights, where loads of tiles come from caches: with
- * tiles in registers alone it would be some five times what products reach. */
+/* What two tiles of tokens take with two of weights, with loads of tiles from caches. Products
+ * reach less (a plan was 1.5 to 3 times too fast), since what they read lies further away. */
 static double amx_spin_int8(int64_t steps, float *out)
 {
     enum { TILE = AMX_ROWS * AMX_COLS };
-    static const char bytes[2 * AMX_STEPS * TILE] = {1}; /* in pages of its own, as not all are 0 */
+    static const char bytes[2 * AMX_STEPS * TILE] = {1}; /* not all 0: pages of its own */
     float sums[2 * AMX_ROWS * SW_PANEL] = {0};
     const struct amx_int8 t = {.w = bytes,
                                .w_step = 2 * LANES * 4,
