@@ -69,7 +69,7 @@ static void serve_ready(void *context)
     char url[300];
     snprintf(url, sizeof url, "http://%s%.200s%s:%d", is_v6 ? "[" : "", o->listen, is_v6 ? "]" : "",
              v->port);
-    sw_log(SW_LOG_INFO, "serve: %s is ready at %s/v1: %d request%s at once, of up to %d tokens",
+    sw_log(SW_LOG_INFO, "serve: %s is ready at %s: %d request%s at once, of up to %d tokens",
            v->model, url, p->slots, p->slots == 1 ? "" : "s", p->context);
     if (o->json)
         (void)sw_json_print(json_pack("{s:s, s:i, s:s, s:i, s:i, s:f}", "url", url, "port", v->port,
@@ -172,8 +172,10 @@ const struct sw_verb sw_verb_serve = {
     .description =
         "Loads MODEL over the ranks and answers on rank 0's host: /v1/completions,\n"
         "/v1/chat/completions (for models with a chat template), /v1/models, /tokenize,\n"
-        "/detokenize, /metrics, /health. As many requests run at once as there are slots, others\n"
-        "wait. A request that gives no temperature has 1, as in the OpenAI API.\n\n"
+        "/detokenize, /metrics, /health; and in a browser, at /, a page to chat on. As many\n"
+        "requests run at once as there are slots, others wait. A request that gives no "
+        "temperature\n"
+        "has 1, as in the OpenAI API.\n\n"
         "TERM, INT, USR1 or HUP stop it: no new requests, and those that run have --grace\n"
         "seconds. Without --listen only this host can ask; from another one, go through ssh:\n"
         "ssh -L 8080:localhost:8080 HOST\n\n"

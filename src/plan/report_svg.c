@@ -108,6 +108,16 @@ static double put_gpu(const struct sw_report *r, const struct sw_plan_stage *s, 
     return y + ROW_H;
 }
 
+/* Whether rank r has layers in host memory alone that go on from those of the rank before it, on
+ * the same node: they are one range then. */
+static bool goes_on(const struct sw_plan *plan, int r)
+{
+    const struct sw_plan_stage *s = &plan->stages[r], *before = s - 1;
+    return r > 0 && s->node == before->node && s->first == before->first + before->count &&
+           s->tiers.n_host == s->count && before->count > 0 &&
+           before->tiers.n_host == before->count;
+}
+
 static double put_host(const struct sw_report *r, int n, double y, struct sw_strbuf *out)
 {
     const struct sw_node *node = &r->cluster->nodes[n];
@@ -116,9 +126,14 @@ static double put_host(const struct sw_report *r, int n, double y, struct sw_str
     uint64_t parts[5] = {0};
     for (int i = 0; i < plan->n_ranks; i++) {
         const struct sw_plan_stage *s = &plan->stages[i];
-        const int host = s->first + s->tiers.n_gpu, mixed = s->tiers.n_host + s->tiers.n_streamed;
+        const int host = s->first + s->tiers.n_gpu;
+        int mixed = s->tiers.n_host + s->tiers.n_streamed;
         if (s->node != n || !s->count)
             continue;
+        for (int next = i + 1; next < plan->n_ranks && goes_on(plan, next); next++)
+            mixed += plan->stages[next].count;
+        if (goes_on(plan, i))
+            mixed = 0;
         parts_add(parts, &s->host);
         svg_append_layers(&what, "embedding", 0, s->embed && !s->tiers.embed_on_gpu ? -1 : 0);
         svg_append_layers(&what,

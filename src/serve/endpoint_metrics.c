@@ -68,9 +68,9 @@ static void prometheus_put_state(struct sw_server *s, struct sw_strbuf *out)
     prometheus_put_head(out, "stage_busy_ratio", "gauge",
                         "Share of the time in which a rank computed, lately.");
     for (int r = 0; r < s->n_ranks; r++)
-        if (state->busy[r] >= 0)
+        if (sw_server_busy(s, r) >= 0)
             sw_strbuf_printf(out, "spillway_stage_busy_ratio{rank=\"%d\"} %.4g\n", r,
-                             state->busy[r]);
+                             sw_server_busy(s, r));
 }
 
 void sw_endpoint_metrics(void *context, struct sw_exchange *x)

@@ -58,12 +58,15 @@ static void endpoint_health(void *context, struct sw_exchange *x)
 }
 
 const struct sw_http_route sw_server_routes[] = {
+    {"GET", "/", true, sw_endpoint_page},
     {"POST", "/v1/completions", false, endpoint_completions},
     {"POST", "/v1/chat/completions", false, endpoint_chat},
     {"GET", "/v1/models", false, endpoint_models},
     {"POST", "/tokenize", false, sw_endpoint_tokenize},
     {"POST", "/detokenize", false, sw_endpoint_detokenize},
     {"GET", "/metrics", false, sw_endpoint_metrics},
+    {"GET", "/state", false, sw_endpoint_state},
+    {"GET", "/plan.svg", false, sw_endpoint_plan},
     {"GET", "/health", true, endpoint_health},
     {0},
 };

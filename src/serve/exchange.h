@@ -21,6 +21,7 @@ struct sw_exchange {
     int references;
     int status;           /* of HTTP; 0: not known yet */
     const char *type;     /* Content-Type, a literal */
+    const char *policy;   /* Content-Security-Policy, a literal; NULL: nothing may be loaded */
     bool is_stream;       /* the answer comes in parts */
     bool is_finished;     /* all of it is in `out` */
     bool is_abandoned;    /* the client is gone, or there is no memory: nobody reads `out` */

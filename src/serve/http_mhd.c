@@ -129,6 +129,9 @@ static void http_add_headers(const struct link *link, const struct sw_exchange *
         MHD_add_response_header(response, "Content-Type", x->type);
     MHD_add_response_header(response, "Cache-Control", "no-store");
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Content-Security-Policy",
+                            x->policy ? x->policy : "default-src 'none'; frame-ancestors 'none'");
+    MHD_add_response_header(response, "Referrer-Policy", "no-referrer");
     if (x->status == 401)
         MHD_add_response_header(response, "WWW-Authenticate", "Bearer");
     if (x->status == 405 && link->route)

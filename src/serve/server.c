@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "plan/report.h"
 #include "serve/api_error.h"
 #include "serve/server_impl.h"
 
@@ -12,6 +13,7 @@
 #include <time.h>
 
 #define STATE_S 0.5 /* how old what /metrics tells may be */
+#define REST_S 1.0  /* without a request before ranks count as idle: their reports are as old */
 #define FLUSH_S 2.0 /* for answers to reach their clients at the end; less than SW_MAIN_S */
 
 /* ---- the HTTP thread's side ---- */
@@ -199,15 +201,24 @@ static void server_measure_busy(struct sw_server *s, const struct sw_times *time
     }
 }
 
-static void server_draw_state(struct sw_server *s, bool now)
+double sw_server_busy(const struct sw_server *s, int rank)
+{
+    const struct sw_server_state *state = &s->state;
+    const bool rests = state->is_idle && sw_clock() - state->clock > REST_S;
+    return state->busy[rank] < 0 || !rests ? state->busy[rank] : 0;
+}
+
+static void server_draw_state(struct sw_server *s, bool idle)
 {
     const double clock = sw_clock();
-    if (!now && clock - s->drawn < STATE_S)
+    if (!idle && clock - s->drawn < STATE_S)
         return;
     s->drawn = clock;
     pthread_mutex_lock(&s->lock);
     sw_scheduler_stats(s->scheduler, &s->state.stats);
     s->state.seconds = clock - s->begun;
+    s->state.clock = clock;
+    s->state.is_idle = idle;
     s->state.positions = sw_scheduler_positions(s->scheduler);
     s->state.has_experts = sw_worker_experts(s->options->session->worker, &s->state.experts);
     server_measure_busy(s, sw_driver_times(s->options->session->driver));
@@ -248,6 +259,18 @@ static void server_fail_all(struct sw_server *s, int error, const char *message)
     }
 }
 
+/* The picture is drawn once: a plan does not change. */
+static void server_draw_plan(struct sw_server *s)
+{
+    const struct sw_session *session = s->options->session;
+    const struct sw_report report = {.model = s->rules.model,
+                                     .footprint = &session->footprint,
+                                     .cluster = &session->probe.cluster,
+                                     .plan = &session->plan,
+                                     .options = &session->plan_options};
+    sw_report_svg(&report, &s->plan);
+}
+
 static enum sw_status server_open(struct sw_server *s)
 {
     const struct sw_server_options *o = s->options;
@@ -277,6 +300,9 @@ static enum sw_status server_open(struct sw_server *s)
         return sw_fail(SW_ENOMEM, "no memory for a server of %d ranks", s->n_ranks);
     for (int r = 0; r < s->n_ranks; r++)
         s->state.busy[r] = -1;
+    server_draw_plan(s);
+    if (s->plan.failed)
+        return sw_fail(SW_ENOMEM, "no memory for the picture of the plan");
     SW_TRY(sw_scheduler_open(&scheduler, &s->scheduler));
     server_draw_state(s, true);
     return sw_http_start(&http, &s->http);
@@ -316,6 +342,7 @@ enum sw_status sw_server_run(const struct sw_server_options *o)
         sw_generation_free(s.arrived);
     }
     pthread_mutex_destroy(&s.lock);
+    sw_strbuf_free(&s.plan);
     free(s.computed);
     free(s.clocks);
     free(s.state.busy);

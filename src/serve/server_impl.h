@@ -19,9 +19,11 @@ struct sw_server_state {
     int64_t refused;       /* … because the queue was full */
     int64_t prompt_tokens; /* of requests that are done */
     int64_t positions;     /* of the KV cache that running requests hold */
+    double clock;          /* sw_clock when it was copied */
+    bool is_idle;          /* nothing ran then */
     bool has_experts;      /* rank 0 keeps experts of layers on disk */
     struct sw_expert_stats experts;
-    double *busy; /* (n_ranks) the share of time in which each computes; -1: not known */
+    double *busy; /* (n_ranks) the share of time in which each computed; -1: not known */
 };
 
 struct sw_server {
@@ -31,7 +33,8 @@ struct sw_server {
     struct sw_scheduler *scheduler;
     int slots, context, n_ranks;
     double begun;
-    int64_t created; /* Unix time in seconds */
+    int64_t created;       /* Unix time in seconds */
+    struct sw_strbuf plan; /* the picture of `plan --svg` */
     /* of the scheduler's thread */
     struct sw_generation *running;
     double drawn;              /* sw_clock when `state` was last written */
@@ -55,6 +58,12 @@ void sw_endpoint_tokenize(void *context, struct sw_exchange *x);
 void sw_endpoint_detokenize(void *context, struct sw_exchange *x);
 /* endpoint_metrics.c: GET /metrics. */
 void sw_endpoint_metrics(void *context, struct sw_exchange *x);
+/* endpoint_page.c: GET /, /plan.svg and /state. */
+void sw_endpoint_page(void *context, struct sw_exchange *x);
+void sw_endpoint_plan(void *context, struct sw_exchange *x);
+void sw_endpoint_state(void *context, struct sw_exchange *x);
+/* A rank's share of computing lately; -1: not known. Under the lock. */
+double sw_server_busy(const struct sw_server *s, int rank);
 /* The reason not to take a request, or NULL, and then it counts as open. HTTP thread. */
 bool sw_server_admit(struct sw_server *s, struct sw_exchange *x);
 /* Takes back sw_server_admit. */

@@ -1,8 +1,11 @@
 """Asks a server of `spillway serve` as its clients do. Used by test_serve.sh:
 serve_checks.py PORT CHECK [ARGUMENT…] prints what is wrong and exits with 1."""
+import base64
+import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -151,6 +154,36 @@ def keys(good):
         refused(401, {"prompt": "x"}, "API key", headers=header)
     answer("/v1/models", headers={"Authorization": "Bearer " + good})
     answer("/health")
+    assert ask("/")[0] == 200
+    for path in "/state", "/plan.svg", "/metrics":
+        refused(401, None, "API key", path=path)
+
+
+def page(model, n):
+    """The page needs no key, its policy allows what is in it, and what it asks for is there."""
+    status, headers, body = ask("/")
+    assert status == 200 and headers["Content-Type"] == "text/html; charset=utf-8", headers
+    policy = headers["Content-Security-Policy"].split("; ")
+    assert "default-src 'none'" in policy and "unsafe" not in "".join(policy), policy
+    for name in b"style", b"script":
+        parts = re.findall(b"<%s>(.*?)</%s>" % (name, name), body, re.S)
+        hashed = base64.b64encode(hashlib.sha256(parts[0]).digest()).decode()
+        assert len(parts) == 1 and f"{name.decode()}-src 'sha256-{hashed}'" in policy, policy
+    assert not re.search(b"https?://(?!www.w3.org/)| on[a-z]+=| style=", body), "loads or runs more"
+    assert ask("/", method="HEAD")[2] == b""
+    complete("To be", max_tokens=30)
+    state = answer("/state")
+    stages = state.pop("stages")
+    assert state["model"] == model and state["slots"] > 0 and state["context"] == 256, state
+    assert not state["chat"] and "no chat template" in state["no_chat"], state
+    assert [s["rank"] for s in stages] == list(range(int(n))) and stages[0]["first"] == 0, stages
+    assert sum(s["count"] for s in stages) == 6 and all(s["device"] == "cpu" for s in stages), stages
+    time.sleep(2.1)  # nothing runs: no rank is busy
+    assert all(s["busy"] in (0, None) for s in answer("/state")["stages"])
+    status, headers, body = ask("/plan.svg")
+    assert status == 200 and headers["Content-Type"] == "image/svg+xml"
+    assert body.startswith(b"<svg") and b"layers 0-5" in body and b"<script" not in body
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
 
 
 def queue():

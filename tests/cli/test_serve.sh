@@ -63,6 +63,7 @@ for n in 1 2; do
     check text "$prompt" "$ids"
     check no_chat
     check metrics $n
+    check page model $n
     check leave
     check slow
     check errors
