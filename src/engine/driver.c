@@ -121,11 +121,18 @@ void sw_driver_results(struct sw_driver *d, sw_driver_take *take, void *context)
 }
 
 /* Sends a control message to the first stage; applies it directly when that is rank 0. */
-static enum sw_status driver_send(struct sw_driver *d, struct sw_message *m)
+static enum sw_status driver_send_with(struct sw_driver *d, struct sw_message *m,
+                                       const void *payload, size_t bytes)
 {
     if (d->worker->first_rank == 0)
-        return sw_worker_control(d->worker, m);
-    return sw_transport_send(d->worker->options.transport, d->worker->first_rank, m, NULL, 0);
+        return sw_worker_control(d->worker, m, payload, bytes);
+    return sw_transport_send(d->worker->options.transport, d->worker->first_rank, m, payload,
+                             bytes);
+}
+
+static enum sw_status driver_send(struct sw_driver *d, struct sw_message *m)
+{
+    return driver_send_with(d, m, NULL, 0);
 }
 
 enum sw_status sw_driver_slot(struct sw_driver *d, int slot, const struct sw_sampling *sampling)
@@ -134,6 +141,15 @@ enum sw_status sw_driver_slot(struct sw_driver *d, int slot, const struct sw_sam
     const struct sw_slot_body body = {slot, *sampling};
     memcpy(m.body, &body, sizeof body);
     return driver_send(d, &m);
+}
+
+enum sw_status sw_driver_steer(struct sw_driver *d, int slot, const struct sw_steering *steering)
+{
+    struct sw_message m = {.kind = SW_MSG_STEER};
+    const struct sw_steer_body body = {slot, steering->n_bias};
+    memcpy(m.body, &body, sizeof body);
+    return driver_send_with(d, &m, steering->bias,
+                            (size_t)steering->n_bias * sizeof *steering->bias);
 }
 
 enum sw_status sw_driver_copy(struct sw_driver *d, int from, int to, int n)

@@ -46,6 +46,9 @@ const int32_t *sw_driver_start(const struct sw_driver *driver);
 /* Begins a sequence in `slot`, at position 0 or where a copy ends. */
 enum sw_status sw_driver_slot(struct sw_driver *driver, int slot,
                               const struct sw_sampling *sampling);
+/* After that, for the sequence in `slot`; what `steering` points to is copied. */
+enum sw_status sw_driver_steer(struct sw_driver *driver, int slot,
+                               const struct sw_steering *steering);
 /* Copies the first n positions of slot `from`, all of them submitted already, to slot `to`. */
 enum sw_status sw_driver_copy(struct sw_driver *driver, int from, int to, int n);
 /* Of layers that keep states: keeps that of a slot's n positions so far as its snapshot, beside

@@ -13,7 +13,9 @@
 
 struct sequence {
     struct sw_sampling sampling;
-    int32_t *history; /* (context): ids by position */
+    int32_t *history;     /* (context): ids by position */
+    struct sw_bias *bias; /* (n_bias) */
+    int n_bias;
 };
 
 /* How one row ended, as a thread leaves it. */
@@ -66,13 +68,19 @@ enum sw_status sw_last_stage_open(struct sw_worker *w)
     return SW_OK;
 }
 
+static void sequence_free(struct sequence *sequence)
+{
+    free(sequence->history);
+    free(sequence->bias);
+}
+
 void sw_last_stage_close(struct sw_worker *w)
 {
     struct sw_last_stage *l = w->last_stage;
     if (!l)
         return;
     for (int i = 0; l->sequences && i < w->options.params.slots; i++)
-        free(l->sequences[i].history);
+        sequence_free(&l->sequences[i]);
     free(l->sequences);
     free(l->logits);
     free(l->rows);
@@ -87,7 +95,25 @@ void sw_last_stage_close(struct sw_worker *w)
 
 void sw_last_stage_slot(struct sw_worker *w, const struct sw_slot_body *body)
 {
-    w->last_stage->sequences[body->slot].sampling = body->sampling;
+    struct sequence *sequence = &w->last_stage->sequences[body->slot];
+    sequence->sampling = body->sampling;
+    sequence->n_bias = 0;
+}
+
+enum sw_status sw_last_stage_steer(struct sw_worker *w, int slot,
+                                   const struct sw_steering *steering)
+{
+    struct sequence *sequence = &w->last_stage->sequences[slot];
+    const size_t bytes = (size_t)steering->n_bias * sizeof *sequence->bias;
+    if (bytes == 0)
+        return SW_OK;
+    struct sw_bias *bias = realloc(sequence->bias, bytes);
+    if (!bias)
+        return sw_fail(SW_ENOMEM, "no memory for %d biases", steering->n_bias);
+    memcpy(bias, steering->bias, bytes);
+    sequence->bias = bias;
+    sequence->n_bias = steering->n_bias;
+    return SW_OK;
 }
 
 void sw_last_stage_copy(struct sw_worker *w, const struct sw_copy_body *body)
@@ -136,10 +162,13 @@ static enum sw_status sample_row(const struct sw_worker *w, struct sw_sampler *s
                                  struct sw_sampled *sampled)
 {
     struct sequence *sequence = &w->last_stage->sequences[r->slot];
-    SW_TRY(sw_sampler_pick(sampler, &sequence->sampling, logits,
-                           (size_t)w->options.model->dims.vocab, (size_t)w->options.vocab_limit,
-                           sequence->history, (size_t)r->position + 1, (uint64_t)r->position + 1,
-                           sampled));
+    sw_sampler_steer(sampler, sequence->bias, sequence->n_bias, NULL);
+    const enum sw_status status =
+        sw_sampler_pick(sampler, &sequence->sampling, logits, (size_t)w->options.model->dims.vocab,
+                        (size_t)w->options.vocab_limit, sequence->history, (size_t)r->position + 1,
+                        (uint64_t)r->position + 1, sampled);
+    sw_sampler_steer(sampler, NULL, 0, NULL);
+    SW_TRY(status);
     r->id = sampled->id;
     r->logprob = sampled->logprob;
     r->n_top = sampled->n_top;

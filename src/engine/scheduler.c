@@ -35,6 +35,20 @@ static enum sw_status scheduler_check_source(const struct sw_scheduler *s,
     return scheduler_check_ids(r->source, r->n_source, sw_driver_vocab(s->options.driver));
 }
 
+static enum sw_status scheduler_check_steering(const struct sw_scheduler *s,
+                                               const struct sw_steering *steering)
+{
+    const int vocab = sw_driver_vocab(s->options.driver);
+    if (steering->n_bias < 0 || steering->n_bias > SW_BIAS_MAX)
+        return sw_fail(SW_EINPUT, "%d ids have a bias; %d may have one", steering->n_bias,
+                       SW_BIAS_MAX);
+    for (int i = 0; i < steering->n_bias; i++)
+        if (steering->bias[i].id < 0 || steering->bias[i].id >= vocab)
+            return sw_fail(SW_EINPUT, "id %d has a bias, but the model's ids are below %d",
+                           steering->bias[i].id, vocab);
+    return SW_OK;
+}
+
 static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct sw_request *r,
                                       int n_prompt)
 {
@@ -56,6 +70,7 @@ static enum sw_status scheduler_check(const struct sw_scheduler *s, const struct
                        "on, and generate 0 tokens or more",
                        r->score_from, r->max_new);
     SW_TRY(scheduler_check_ids(r->ids, r->n_ids, vocab));
+    SW_TRY(scheduler_check_steering(s, &r->steering));
     return sw_sampling_check(&r->sampling);
 }
 
@@ -71,7 +86,8 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
     SW_TRY(scheduler_check(s, r, n_prompt));
     const size_t bytes = (size_t)r->n_ids * sizeof *r->ids;
     const size_t source_bytes = (size_t)r->n_source * sizeof *r->source;
-    struct entry *e = malloc(sizeof *e + bytes + source_bytes);
+    const size_t bias_bytes = (size_t)r->steering.n_bias * sizeof *r->steering.bias;
+    struct entry *e = malloc(sizeof *e + bytes + source_bytes + bias_bytes);
     if (!e)
         return sw_fail(SW_ENOMEM, "no memory for a prompt of %d tokens", r->n_ids);
     *e = (struct entry){.request = *r, .n_prompt = n_prompt, .handle = ++s->handles};
@@ -82,6 +98,9 @@ enum sw_status sw_scheduler_submit(struct sw_scheduler *s, const struct sw_reque
     e->request.source = e->ids + r->n_ids;
     if (source_bytes)
         memcpy(e->ids + r->n_ids, r->source, source_bytes);
+    if (bias_bytes)
+        e->request.steering.bias =
+            memcpy(e->ids + r->n_ids + r->n_source, r->steering.bias, bias_bytes);
     if (e->request.score_from > r->n_ids)
         e->request.score_from = r->n_ids;
     if (s->last)
@@ -190,11 +209,13 @@ static enum sw_status scheduler_on_token(struct sw_scheduler *s, const struct sw
     struct slot *slot = &s->slots[r->slot];
     struct entry *e = slot->entry;
     const struct sw_sampled sampled = scheduler_sampled(r);
-    bool stop = r->undefined;
+    const bool is_bad = r->undefined || r->stuck;
+    bool stop = is_bad;
     e->undefined = e->undefined || r->undefined;
+    e->stuck = e->stuck || r->stuck;
     e->n_new++;
-    s->stats.generated += !r->undefined;
-    if (e->request.token && !r->undefined)
+    s->stats.generated += !is_bad;
+    if (e->request.token && !is_bad)
         SW_TRY(e->request.token(e->request.owner, &sampled, &stop));
     const bool is_full = slot->n_sent >= s->options.context;
     if (stop || e->n_new >= e->request.max_new || is_full) {

@@ -34,6 +34,7 @@ struct sw_request {
     int score_from;
     int max_new; /* most tokens to generate; 0: none */
     struct sw_sampling sampling;
+    struct sw_steering steering; /* what it points to is copied */
     /* Callbacks, called during sw_scheduler_step in order; each may be NULL. A failure of one is
      * returned by the step. `index`: of the scored id in ids; the score has as many alternatives as
      * `sampling` asks for. `done` may submit requests. */

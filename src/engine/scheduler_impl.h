@@ -18,9 +18,10 @@ struct entry {
     int n_prompt;              /* ids to compute: all, or all but the last when it only scores */
     int n_new;                 /* tokens generated so far */
     bool undefined;            /* some of its logits were not finite */
+    bool stuck;                /* it came where no id is allowed */
     bool cancelled;            /* to be dropped by the next step */
     uint64_t handle;
-    int32_t ids[]; /* (request.n_ids), then those of the source */
+    int32_t ids[]; /* (request.n_ids), then those of the source, then the biases */
 };
 
 struct slot {

@@ -174,6 +174,8 @@ static enum sw_status slots_assign(struct sw_scheduler *s, struct entry *e, cons
     slot->cut = s->snapshots && is_cut ? o->alike : 0;
     s->stats.running++;
     SW_TRY(sw_driver_slot(s->options.driver, o->free, &e->request.sampling));
+    if (e->request.steering.n_bias > 0)
+        SW_TRY(sw_driver_steer(s->options.driver, o->free, &e->request.steering));
     if (o->back && o->kept > 0)
         SW_TRY(sw_driver_restore(s->options.driver, o->free, o->free, o->kept));
     return slots_place(s, o->free, o);

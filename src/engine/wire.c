@@ -116,19 +116,34 @@ enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,
         body->n, body->from, body->to, limits->slots, limits->context);
 }
 
+enum sw_status sw_wire_read_steering(const struct sw_steer_body *body, const char *bytes,
+                                     size_t length, const struct sw_wire_limits *limits,
+                                     struct sw_steering *out)
+{
+    if (body->slot < 0 || body->slot >= limits->slots || body->n_bias < 0 ||
+        body->n_bias > SW_BIAS_MAX || length != (size_t)body->n_bias * sizeof *out->bias)
+        return sw_fail(SW_EPEER,
+                       "a message about slot %d with %d biases in %zu bytes came; start the same "
+                       "program everywhere",
+                       body->slot, body->n_bias, length);
+    *out = (struct sw_steering){.bias = (const struct sw_bias *)(const void *)bytes,
+                                .n_bias = body->n_bias};
+    return SW_OK;
+}
+
 /* The fixed part of a result in a message; its alternatives follow. */
 struct record {
     int32_t slot, position, id;
     float logprob;
     uint16_t n_top;
-    uint8_t scored, greedy, undefined;
+    uint8_t scored, greedy, undefined, stuck;
 };
 
 enum sw_status sw_wire_write_result(const struct sw_result *r, struct sw_wire *wire, size_t *length)
 {
     const struct record record = {r->slot,    r->position,        r->id,
                                   r->logprob, (uint16_t)r->n_top, r->scored,
-                                  r->greedy,  r->undefined};
+                                  r->greedy,  r->undefined,       r->stuck};
     const size_t top = (size_t)r->n_top * sizeof *r->top, end = *length + sizeof record + top;
     if (end > wire->capacity)
         SW_TRY(sw_wire_reserve(wire, 2 * end));
@@ -160,6 +175,7 @@ enum sw_status sw_wire_read_result(const char *bytes, size_t length,
         .scored = r.scored != 0,
         .greedy = r.greedy != 0,
         .undefined = r.undefined != 0,
+        .stuck = r.stuck != 0,
         .n_top = r.n_top,
         .top = (const struct sw_alternative *)(const void *)(bytes + *at + sizeof r)};
     *at += sizeof r + r.n_top * sizeof *out->top;

@@ -24,6 +24,8 @@ enum sw_engine_kind {
     SW_MSG_TIMES,  /* any rank → rank 0; body: struct sw_times; payload: struct sw_activity[] */
     SW_MSG_STOP,   /* rank 0 → each; answered with SW_MSG_TIMES, is_final set */
     SW_MSG_LOAD,   /* each → rank 0 while loading; body: struct sw_load_body */
+    SW_MSG_STEER,  /* after SW_MSG_SLOT, of the same slot; body: struct sw_steer_body; payload:
+                      (n_bias)  struct sw_bias */
     SW_MSG_ROUTES /* each → rank 0; body: struct sw_routes_body; payload: for each routed layer its
                      index, then the experts of each row, in int32_t */
 };
@@ -36,6 +38,9 @@ struct sw_batch_body {
 struct sw_slot_body {
     int32_t slot;
     struct sw_sampling sampling;
+};
+struct sw_steer_body {
+    int32_t slot, n_bias;
 };
 struct sw_copy_body {
     int32_t from, to; /* slots, or snapshots of them (sw_stage_copy) */
@@ -88,6 +93,11 @@ enum sw_status sw_wire_read_batch(const struct sw_batch_body *body, char *bytes,
 enum sw_status sw_wire_check_copy(const struct sw_copy_body *body,
                                   const struct sw_wire_limits *limits);
 
+/* Checks a payload of SW_MSG_STEER, then points *out into it. */
+enum sw_status sw_wire_read_steering(const struct sw_steer_body *body, const char *bytes,
+                                     size_t length, const struct sw_wire_limits *limits,
+                                     struct sw_steering *out);
+
 /*
  * The result of one row. Sampled: the id that follows `position` of the slot. Scored: the id that
  * follows in the request, its log-probability, and whether it is the likeliest id.
@@ -99,6 +109,7 @@ struct sw_result {
     bool scored;    /* true: scored; false: sampled */
     bool greedy;    /* scored only: the id is the likeliest */
     bool undefined; /* the logits are not finite: id and logprob have no meaning */
+    bool stuck;     /* no id is allowed here: the same */
     int n_top;
     const struct sw_alternative *top; /* (n_top) the likeliest ids, best first */
 };

@@ -286,6 +286,16 @@ static enum sw_status apply_slot(struct sw_worker *w, const struct sw_message *m
     return SW_OK;
 }
 
+static enum sw_status apply_steer(struct sw_worker *w, const struct sw_message *m,
+                                  const char *payload, size_t bytes)
+{
+    struct sw_steer_body body;
+    struct sw_steering steering;
+    memcpy(&body, m->body, sizeof body);
+    SW_TRY(sw_wire_read_steering(&body, payload, bytes, &w->limits, &steering));
+    return w->last_stage ? sw_last_stage_steer(w, body.slot, &steering) : SW_OK;
+}
+
 static enum sw_status apply_copy(struct sw_worker *w, const struct sw_message *m)
 {
     struct sw_copy_body body;
@@ -298,10 +308,13 @@ static enum sw_status apply_copy(struct sw_worker *w, const struct sw_message *m
     return SW_OK;
 }
 
-enum sw_status sw_worker_control(struct sw_worker *w, struct sw_message *m)
+enum sw_status sw_worker_control(struct sw_worker *w, struct sw_message *m, const void *payload,
+                                 size_t bytes)
 {
     if (m->kind == SW_MSG_SLOT) {
         SW_TRY(apply_slot(w, m));
+    } else if (m->kind == SW_MSG_STEER) {
+        SW_TRY(apply_steer(w, m, payload, bytes));
     } else if (m->kind == SW_MSG_COPY) {
         SW_TRY(apply_copy(w, m));
     } else if (m->kind == SW_MSG_HOOKS) {
@@ -315,7 +328,8 @@ enum sw_status sw_worker_control(struct sw_worker *w, struct sw_message *m)
                        "program everywhere",
                        m->kind, m->source);
     }
-    return w->next >= 0 ? sw_transport_send(w->options.transport, w->next, m, NULL, 0) : SW_OK;
+    return w->next >= 0 ? sw_transport_send(w->options.transport, w->next, m, payload, bytes)
+                        : SW_OK;
 }
 
 static enum sw_status worker_receive(struct sw_worker *w, struct sw_message *m)
@@ -347,7 +361,7 @@ enum sw_status sw_worker_run(struct sw_worker *w)
             SW_TRY(sw_wire_read_batch(&body, w->in.bytes, m.bytes, &w->limits, &batch, &hidden));
             SW_TRY(sw_worker_run_batch(w, &batch, hidden));
         } else {
-            SW_TRY(sw_worker_control(w, &m));
+            SW_TRY(sw_worker_control(w, &m, w->in.bytes, m.bytes));
         }
     }
 }

@@ -47,8 +47,10 @@ struct sw_worker {
  * results. */
 enum sw_status sw_worker_run_batch(struct sw_worker *worker, const struct sw_microbatch *batch,
                                    const float *hidden);
-/* Applies a control message (slot, copy, hooks) and forwards it to the next stage. */
-enum sw_status sw_worker_control(struct sw_worker *worker, struct sw_message *message);
+/* Applies a control message (slot, steer, copy, hooks) and forwards it, with the `bytes` bytes of
+ * its payload, to the next stage. */
+enum sw_status sw_worker_control(struct sw_worker *worker, struct sw_message *message,
+                                 const void *payload, size_t bytes);
 /* Passes values for a hook to rank 0. data: (n, width). */
 enum sw_status sw_worker_deliver(struct sw_worker *worker, enum sw_engine_kind kind, int layer,
                                  int64_t position, int n, const float *data, int64_t width);
@@ -58,6 +60,9 @@ enum sw_status sw_worker_deliver(struct sw_worker *worker, enum sw_engine_kind k
 enum sw_status sw_last_stage_open(struct sw_worker *worker);
 void sw_last_stage_close(struct sw_worker *worker);
 void sw_last_stage_slot(struct sw_worker *worker, const struct sw_slot_body *body);
+/* Until the next sw_last_stage_slot. What `steering` points to is copied. SW_ENOMEM. */
+enum sw_status sw_last_stage_steer(struct sw_worker *worker, int slot,
+                                   const struct sw_steering *steering);
 void sw_last_stage_copy(struct sw_worker *worker, const struct sw_copy_body *body);
 /* Runs after the last layer: *results (*n) are the samples and scores, valid until the next
  * micro-batch. */

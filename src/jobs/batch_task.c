@@ -97,11 +97,14 @@ static enum sw_status batch_prompt_ids(const struct sw_batch_job *batch,
 static enum sw_status batch_task_submit(struct sw_batch_item *item, const struct sw_ids *prompt)
 {
     const struct sw_batch_job *batch = item->job->owner;
+    struct sw_bias bias[SW_BIAS_MAX];
     struct sw_request request = {.max_new = item->request.max_tokens,
                                  .sampling = item->request.sampling,
                                  .token = batch_task_take_token,
                                  .done = batch_task_done,
                                  .owner = item};
+    request.steering.bias = bias;
+    request.steering.n_bias = sw_line_request_biases(&item->request, bias);
     sw_request_prompt(&request, sw_scheduler_start(item->job->scheduler), prompt->items,
                       (int)prompt->count);
     const struct sw_completion_options options = {.tokenizer = batch->tokenizer,

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define FIELD(name) offsetof(struct sw_line_request, name)
@@ -63,6 +64,7 @@ static const struct member {
     {"ignore_end", FLAG, ALL, ALL, 0, 0, FIELD(ignore_end)},
     {"ignore_eos", FLAG, ALL, ALL, 0, 0, FIELD(ignore_end)},
     {"stop", LATER, ALL, ALL, 0, 0, 0},
+    {"logit_bias", LATER, ALL, ALL, 0, 0, 0},
     {"logprobs", LATER, ALL, ALL, 0, 0, 0},
     {"top_logprobs", LATER, PLAIN | CHAT, ALL, 0, 0, 0},
     {"prompt", LATER, PLAIN | COMPLETION, ALL, 0, 0, 0},
@@ -88,7 +90,6 @@ static const struct member {
     {"stream", FALSE, ALL, ALL, 0, 0, 0},
     {"echo", FALSE, ALL, ALL, 0, 0, 0},
     {"suffix", EMPTY, ALL, ALL, 0, 0, 0},
-    {"logit_bias", EMPTY, ALL, ALL, 0, 0, 0},
     {"tools", EMPTY, ALL, ALL, 0, 0, 0},
     {"functions", EMPTY, ALL, ALL, 0, 0, 0},
     {"response_format", FORMAT, ALL, ALL, 0, 0, 0},
@@ -384,6 +385,65 @@ static enum sw_status request_read_logprobs(const json_t *body, struct sw_line_r
     return SW_OK;
 }
 
+/* The id that a member of "logit_bias" is named after. */
+static bool request_bias_id(const char *name, int32_t *id)
+{
+    char *end;
+    const long value = strtol(name, &end, 10);
+    *id = (int32_t)value;
+    return name[0] >= '0' && name[0] <= '9' && *end == '\0' && strlen(name) <= 10 &&
+           value <= INT32_MAX;
+}
+
+static enum sw_status request_read_biases(const json_t *value, struct sw_line_request *out)
+{
+    const char *name;
+    json_t *bias;
+    double number;
+    int32_t id;
+    if (sw_json_absent(value) || is_empty(NULL, value, out))
+        return SW_OK;
+    if (!json_is_object(value) || sw_json_spelling(value))
+        return sw_fail(SW_EINPUT, "\"logit_bias\" must be an object of ids and numbers, not %s",
+                       sw_json_type(value));
+    if (json_object_size(value) > SW_BIAS_MAX)
+        return sw_fail(SW_EINPUT, "\"logit_bias\" has %zu ids; it may have %d",
+                       json_object_size(value), SW_BIAS_MAX);
+    json_object_foreach((json_t *)(uintptr_t)value, name, bias)
+    {
+        if (!request_bias_id(name, &id))
+            return sw_fail(SW_EINPUT, "\"logit_bias\": \"%.20s\" is not a token id", name);
+        if (!sw_json_number(bias, &number) || !(number >= -100 && number <= 100))
+            return sw_fail(SW_EINPUT,
+                           "\"logit_bias\": that of %.20s must be a number from -100 to 100", name);
+    }
+    out->logit_bias = value;
+    return SW_OK;
+}
+
+static int request_order_biases(const void *a, const void *b)
+{
+    const struct sw_bias *x = a, *y = b;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+int sw_line_request_biases(const struct sw_line_request *request, struct sw_bias *bias)
+{
+    const char *name;
+    json_t *value;
+    double number = 0;
+    int n = 0;
+    if (!request->logit_bias)
+        return 0;
+    json_object_foreach((json_t *)(uintptr_t)request->logit_bias, name, value)
+    {
+        if (n < SW_BIAS_MAX && request_bias_id(name, &bias[n].id) && sw_json_number(value, &number))
+            bias[n++].value = (float)number;
+    }
+    qsort(bias, (size_t)n, sizeof *bias, request_order_biases);
+    return n;
+}
+
 static bool is_ids(const json_t *value)
 {
     return json_is_array(value) && json_array_size(value) > 0 &&
@@ -491,6 +551,8 @@ static enum sw_status request_read_body(const json_t *body, struct sw_unknown *u
         out->sampling.top_k = 0;
     out->wrong = "stop";
     SW_TRY(request_read_stop(json_object_get(body, "stop"), out));
+    out->wrong = "logit_bias";
+    SW_TRY(request_read_biases(json_object_get(body, "logit_bias"), out));
     SW_TRY(request_read_logprobs(body, out));
     if (out->served)
         SW_TRY(request_read_served(body, out));

@@ -43,6 +43,7 @@ struct sw_line_request {
     struct sw_sampling sampling; /* .logprobs: number of alternatives, -1: no log-probabilities */
     const char *stop[SW_STOP_STRINGS_MAX];
     int n_stop;
+    const json_t *logit_bias; /* {"id": bias}, checked; NULL: none */
     /* of `serve` only */
     int n;                  /* continuations of each prompt */
     bool echo;              /* the prompt is part of the answer, with its log-probabilities */
@@ -63,6 +64,11 @@ bool sw_line_request_knows(const char *name);
 enum sw_status sw_line_request_read(const json_t *root, bool batch_form,
                                     const struct sw_line_request *defaults,
                                     struct sw_unknown *unknown, struct sw_line_request *out);
+/*
+ * Writes the biases of a request in the order of their ids; returns their number.
+ * bias: (SW_BIAS_MAX)
+ */
+int sw_line_request_biases(const struct sw_line_request *request, struct sw_bias *bias);
 /* Reads a body that was sent to the API itself; out->form is `form`. Else as above. */
 enum sw_status sw_line_request_read_body(const json_t *body, enum sw_form form,
                                          const struct sw_line_request *defaults,

@@ -13,7 +13,10 @@
 
 struct sw_sampler {
     struct sw_selection selection;
-    uint64_t *seen; /* (max_vocab / 64 + 1) bits: ids of the history */
+    uint64_t *seen;             /* (max_vocab / 64 + 1) bits: ids of the history */
+    const struct sw_bias *bias; /* (n_bias) borrowed */
+    int n_bias;
+    const uint64_t *allowed; /* borrowed; NULL: all */
 };
 
 struct sw_sampling sw_sampling_default(void)
@@ -90,6 +93,14 @@ void sw_sampler_free(struct sw_sampler *sampler)
 void sw_sampler_share(struct sw_sampler *sampler, struct sw_pool *pool)
 {
     sampler->selection.pool = pool;
+}
+
+void sw_sampler_steer(struct sw_sampler *sampler, const struct sw_bias *bias, int n_bias,
+                      const uint64_t *allowed)
+{
+    sampler->bias = bias;
+    sampler->n_bias = n_bias;
+    sampler->allowed = allowed;
 }
 
 double sw_uniform(uint64_t seed, uint64_t position)
@@ -174,6 +185,11 @@ enum sw_status sw_logprob_of(struct sw_sampler *sampler, const float *logits, si
     return SW_OK;
 }
 
+static float bounded(float logit)
+{
+    return logit > FLT_MAX ? FLT_MAX : logit < -FLT_MAX ? -FLT_MAX : logit;
+}
+
 /* Divides positive logits of the ids in the history, multiplies negative ones; each id once. What
  * is finite stays so. */
 static void penalise_history(struct sw_sampler *sampler, float penalty, const int32_t *history,
@@ -184,32 +200,68 @@ static void penalise_history(struct sw_sampler *sampler, float penalty, const in
         if (id < 0 || (size_t)id >= limit || (sampler->seen[id / 64] >> (id % 64) & 1))
             continue;
         sampler->seen[id / 64] |= (uint64_t)1 << (id % 64);
-        const float logit = logits[id], changed = logit < 0 ? logit * penalty : logit / penalty;
+        const float logit = logits[id];
         if (logit > -INFINITY)
-            logits[id] = changed > FLT_MAX ? FLT_MAX : changed < -FLT_MAX ? -FLT_MAX : changed;
+            logits[id] = bounded(logit < 0 ? logit * penalty : logit / penalty);
     }
     for (size_t i = 0; i < n_history; i++)
         if (history[i] >= 0 && (size_t)history[i] < limit)
             sampler->seen[history[i] / 64] = 0;
 }
 
-static int32_t pick_id(struct sw_sampler *sampler, const struct sw_sampling *sampling,
-                       const int32_t *history, size_t n_history, uint64_t position)
+static void add_bias(const struct sw_bias *bias, int n, float *logits, size_t limit)
+{
+    for (int i = 0; i < n; i++)
+        if (bias[i].id >= 0 && (size_t)bias[i].id < limit && logits[bias[i].id] > -INFINITY)
+            logits[bias[i].id] = bounded(logits[bias[i].id] + bias[i].value);
+}
+
+static void forbid_others(const uint64_t *allowed, float *logits, size_t limit)
+{
+    for (size_t i = 0; i < limit; i += 64) {
+        const uint64_t bits = allowed[i / 64];
+        const size_t end = limit - i < 64 ? limit - i : 64;
+        for (size_t j = 0; j < end && bits != UINT64_MAX; j++)
+            if (!(bits >> j & 1))
+                logits[i + j] = -INFINITY;
+    }
+}
+
+/* Makes the row what the history, the bias and what is allowed leave of it. */
+static enum sw_status change_row(struct sw_sampler *sampler, float penalty, const int32_t *history,
+                                 size_t n_history)
 {
     struct sw_selection *row = &sampler->selection;
-    if (sampling->repetition_penalty != 1.0f && n_history > 0) {
-        memcpy(row->own, row->logits, row->n * sizeof *row->own);
-        penalise_history(sampler, sampling->repetition_penalty, history, n_history, row->own,
-                         row->n);
-        sw_selection_row(row, row->own, row->n);
+    const bool penalised = penalty != 1.0f && n_history > 0;
+    if (!penalised && sampler->n_bias == 0 && !sampler->allowed)
+        return SW_OK;
+    memcpy(row->own, row->logits, row->n * sizeof *row->own);
+    if (penalised)
+        penalise_history(sampler, penalty, history, n_history, row->own, row->n);
+    add_bias(sampler->bias, sampler->n_bias, row->own, row->n);
+    if (sampler->allowed)
+        forbid_others(sampler->allowed, row->own, row->n);
+    return sw_selection_row(row, row->own, row->n)
+               ? SW_OK
+               : sw_fail(SW_EINPUT, "the model gives no token that is allowed here");
+}
+
+static enum sw_status pick_id(struct sw_sampler *sampler, const struct sw_sampling *sampling,
+                              const int32_t *history, size_t n_history, uint64_t position,
+                              int32_t *id)
+{
+    struct sw_selection *row = &sampler->selection;
+    SW_TRY(change_row(sampler, sampling->repetition_penalty, history, n_history));
+    if (sampling->temperature <= 0) {
+        *id = (int32_t)sw_selection_best(row);
+        return SW_OK;
     }
-    if (sampling->temperature <= 0)
-        return (int32_t)sw_selection_best(row);
     sw_selection_scale(row, sampling->temperature);
     sw_selection_top_k(row, sampling->top_k);
     sw_selection_top_p(row, sampling->top_p);
     sw_selection_min_p(row, sampling->min_p);
-    return sw_selection_draw(row, sw_uniform(sampling->seed, position));
+    *id = sw_selection_draw(row, sw_uniform(sampling->seed, position));
+    return SW_OK;
 }
 
 enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampling *sampling,
@@ -231,7 +283,7 @@ enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampl
         log_total = log_sum(row);
         out->n_top = top_alternatives(row, wanted, log_total, out->top);
     }
-    out->id = pick_id(sampler, sampling, history, n_history, position);
+    SW_TRY(pick_id(sampler, sampling, history, n_history, position, &out->id));
     if (wanted >= 0)
         out->logprob = (float)((double)logits[out->id] - log_total);
     return SW_OK;

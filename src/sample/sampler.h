@@ -1,13 +1,14 @@
 /*
  * Chooses the next id from logits.
  *
- * Order and meaning as in transformers: repetition penalty, temperature, top-k, top-p, min-p,
- * softmax, draw. A draw depends on (seed, position) and the logits only, so a resumed or batched
- * run draws the same ids. selection.h defines what top-k, top-p and min-p keep, and the draw.
- * Exponentials, exp((logit - best) / temperature), are computed by a polynomial in f32, and all
- * sums are of whole multiples of 2^-40, exact in any order: threads, instruction set and machine
- * change no bit. Ids whose exponential is below 2^-41 are not drawn. Log-probabilities are within
- * 1e-5 of those of the exact softmax, or half a unit of f32's last place where that is more.
+ * Order and meaning as in transformers: repetition penalty, steering (steering.h), temperature,
+ * top-k, top-p, min-p, softmax, draw. A draw depends on (seed, position) and the logits only, so a
+ * resumed or batched run draws the same ids. selection.h defines what top-k, top-p and min-p keep,
+ * and the draw. Exponentials, exp((logit - best) / temperature), are computed by a polynomial in
+ * f32, and all sums are of whole multiples of 2^-40, exact in any order: threads, instruction set
+ * and machine change no bit. Ids whose exponential is below 2^-41 are not drawn. Log-probabilities
+ * are within 1e-5 of those of the exact softmax, or half a unit of f32's last place where that is
+ * more.
  */
 #ifndef SW_SAMPLE_SAMPLER_H
 #define SW_SAMPLE_SAMPLER_H
@@ -15,6 +16,7 @@
 #include "base/cpu_info.h"
 #include "base/pool.h"
 #include "base/status.h"
+#include "sample/steering.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -64,12 +66,19 @@ uint64_t sw_sampler_bytes(size_t max_vocab);
 /* From now on the threads of `pool` share each row, with the same bits; NULL: one thread again. The
  * caller must not be one of the pool's threads, unless it is the one that runs the pool. */
 void sw_sampler_share(struct sw_sampler *sampler, struct sw_pool *pool);
+/*
+ * The next picks add `bias` (n_bias; ids that are not picked from are ignored) and draw only ids
+ * whose bit of `allowed` is set (a bit for each id, 64 to a word); NULL: all. Both are borrowed
+ * until the next call. Without them, picks are as they were, bit for bit.
+ */
+void sw_sampler_steer(struct sw_sampler *sampler, const struct sw_bias *bias, int n_bias,
+                      const uint64_t *allowed);
 
 /*
  * Picks the id at `position` of its text. logits: (n_vocab), not changed; only ids < limit count
  * (limit <= n_vocab <= max_vocab, the tokenizer's size). history: (n_history) ids so far, with the
  * prompt, for the repetition penalty; ids out of range are ignored. Allocates nothing.
- * SW_EDEVICE when a logit is NaN or +inf, or all are -inf.
+ * SW_EDEVICE when a logit is NaN or +inf, or all are -inf. SW_EINPUT when all that are allowed are.
  */
 enum sw_status sw_sampler_pick(struct sw_sampler *sampler, const struct sw_sampling *sampling,
                                const float *logits, size_t n_vocab, size_t limit,

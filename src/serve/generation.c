@@ -118,12 +118,15 @@ static enum sw_status choice_submit(struct sw_choice *c, struct sw_scheduler *sc
 {
     const struct sw_line_request *r = &c->g->request;
     const struct sw_ids *prompt = &choice_prompt(c)->ids;
+    struct sw_bias bias[SW_BIAS_MAX];
     struct sw_request request = {.max_new = r->max_tokens,
                                  .sampling = r->sampling,
                                  .token = choice_take_token,
                                  .done = choice_done,
                                  .owner = c};
     request.sampling.seed = choice_seed(c);
+    request.steering.bias = bias;
+    request.steering.n_bias = sw_line_request_biases(r, bias);
     sw_request_prompt(&request, sw_scheduler_start(scheduler), prompt->items, (int)prompt->count);
     const struct sw_completion_options options = {.tokenizer = c->g->rules->tokenizer,
                                                   .apart = request.n_source > 0,

@@ -106,6 +106,15 @@ static enum sw_status read_check(struct sw_generation *g)
     if (r->echo && g->rules->has_encoder)
         return sw_fail(SW_EINPUT, "\"echo\": an encoder-decoder's answer does not go on from its "
                                   "prompt");
+    r->wrong = "logit_bias";
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)r->logit_bias, name, value)
+    {
+        if (strtol(name, NULL, 10) >= g->rules->vocab)
+            return sw_fail(SW_EINPUT, "\"logit_bias\": id %s; the model's are below %d", name,
+                           g->rules->vocab);
+    }
     r->wrong = NULL;
     return SW_OK;
 }

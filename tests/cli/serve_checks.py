@@ -63,6 +63,29 @@ def texts(prompt, expected, ids):
     assert complete(prompt, max_tokens=0, echo=True)["choices"][0]["text"] == prompt
 
 
+def biases(prompt, expected, ids):
+    """A bias of 100 is what comes, one of -100 what does not, in the request's own text only."""
+    ids = [int(i) for i in ids.split()]
+    plain = answer("/tokenize", {"prompt": expected, "add_special_tokens": False})["tokens"]
+    def got(bias, **more):
+        text = complete(ids, logit_bias=bias, max_tokens=12, **more)["choices"][0]["text"]
+        return answer("/tokenize", {"prompt": text, "add_special_tokens": False})["tokens"]
+    only = answer("/detokenize", {"tokens": [plain[0]] * 12})["prompt"]
+    for temperature in 0, 2:
+        text = complete(ids, logit_bias={str(plain[0]): 100}, max_tokens=12, temperature=temperature)
+        assert text["choices"][0]["text"].strip() == only.strip(), text
+    assert plain[0] not in got({str(plain[0]): -100}) and plain[0] not in got({str(plain[0]): -100}, temperature=2)
+    assert complete(ids, logit_bias={str(plain[0]): 0}, max_tokens=12)["choices"][0]["text"] == expected
+    assert complete(ids, max_tokens=12)["choices"][0]["text"] == expected
+    both = {str(plain[0]): 100}, None
+    answers = [None, None]
+    def one(i):
+        answers[i] = complete(ids, max_tokens=12, **({"logit_bias": both[i]} if both[i] else {}))["choices"][0]["text"]
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(2)]
+    [t.start() for t in threads], [t.join() for t in threads]
+    assert answers[1] == expected and answers[0].strip() == only.strip(), answers
+
+
 def seeds(prompt, expected):
     """A seed draws what it draws in `run`, in every place of a list, and others for each choice."""
     one = complete(prompt, temperature=1, seed=7, max_tokens=12)["choices"][0]["text"]
@@ -119,7 +142,8 @@ def errors():
     refused(400, {"prompt": "x", "n": 129}, "\"n\"")
     refused(400, {"prompt": ["x"] * 129, "n": 128}, "more than")
     refused(400, {"prompt": "x", "n": 2, "best_of": 3}, "best_of")
-    assert refused(400, {"prompt": "x", "logit_bias": {"5": 3}}, "logit_bias")[0]["param"] == "logit_bias"
+    for bias in {"x": 3}, {"5": 101}, {"5": None}, {"-1": 3}, {"100000000": 3}, [5], {str(i): 1 for i in range(1025)}:
+        assert refused(400, {"prompt": "x", "logit_bias": bias}, "logit_bias")[0]["param"] == "logit_bias"
     refused(400, {"prompt": "x", "sparkle": 1}, "sparkle")
     refused(400, {"prompt": "x", "stop": [""]}, "stop")
     refused(400, {"prompt": "x", "stream_options": 3}, "stream_options")

@@ -58,6 +58,7 @@ for n in 1 2; do
     check health 200
     check texts "$prompt" "${greedy%|}" "$ids"
     check seeds "$prompt" "${drawn%|}"
+    check biases "$prompt" "${greedy%|}" "$ids"
     check scores "$context_ids" "$continuation_ids" scores
     check stream "$prompt" "${greedy%|}"
     check text "$prompt" "$ids"

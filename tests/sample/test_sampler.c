@@ -351,6 +351,44 @@ static void a_large_vocabulary_takes_milliseconds(void)
     free(scores);
 }
 
+/* A bias adds to its ids, also where nothing is drawn; of what is not allowed nothing is drawn. */
+static void steering_changes_what_is_drawn(void)
+{
+    const struct sw_bias bias[] = {{2, 1.5f}, {6, 100}, {7, -100}, {1000, 5}};
+    const struct sw_bias ban[] = {{1, -100}, {4, -100}};
+    const uint64_t allowed = 1u << 3 | 1u << 5, none = 0;
+    struct sw_sampler *sampler = sampler_of(N);
+    struct sw_sampling sampling = sw_sampling_default();
+    struct sw_sampled out;
+    sampling.logprobs = 0;
+    sw_sampler_steer(sampler, bias, 1, NULL);
+    CU_ASSERT_EQUAL(pick_one(sampler, &sampling, logits, N, 0), 2);
+    sw_sampler_steer(sampler, bias, 4, NULL);
+    CU_ASSERT_EQUAL(pick_one(sampler, &sampling, logits, N, 0), 6);
+    sw_sampler_steer(sampler, ban, 2, NULL);
+    CU_ASSERT_EQUAL(pick_one(sampler, &sampling, logits, N, 0), 7);
+    sw_sampler_steer(sampler, NULL, 0, &allowed);
+    CU_ASSERT_EQUAL(pick_one(sampler, &sampling, logits, N, 0), 5);
+    sw_sampler_steer(sampler, bias, 2, &allowed); /* what is forbidden stays so */
+    CU_ASSERT_EQUAL(pick_one(sampler, &sampling, logits, N, 0), 5);
+    sampling.temperature = 5;
+    for (uint64_t i = 0; i < 200; i++) {
+        const int32_t id = pick_one(sampler, &sampling, logits, N, i);
+        CU_ASSERT(id == 3 || id == 5);
+    }
+    float plain;
+    bool greedy;
+    sampling.temperature = 0;
+    CU_ASSERT_EQUAL(sw_sampler_pick(sampler, &sampling, logits, N, N, NULL, 0, 0, &out), SW_OK);
+    CU_ASSERT_EQUAL(sw_logprob_of(sampler, logits, N, 5, &plain, &greedy), SW_OK);
+    CU_ASSERT(out.logprob == plain && !greedy); /* the model's */
+    sw_sampler_steer(sampler, NULL, 0, &none);
+    CU_ASSERT_EQUAL(sw_sampler_pick(sampler, &sampling, logits, N, N, NULL, 0, 0, &out), SW_EINPUT);
+    sw_sampler_steer(sampler, NULL, 0, NULL);
+    CU_ASSERT_EQUAL(pick_one(sampler, &sampling, logits, N, 0), 1);
+    sw_sampler_free(sampler);
+}
+
 SW_UNIT_TESTS({"greedy takes the lowest of equals", greedy_takes_the_lowest_of_equals},
               {"draws follow the distribution", draws_follow_the_distribution},
               {"top-p parts equals by id", top_p_parts_equals_by_id},
@@ -358,6 +396,7 @@ SW_UNIT_TESTS({"greedy takes the lowest of equals", greedy_takes_the_lowest_of_e
               {"draws depend on seed and position only", draws_depend_on_seed_and_position_only},
               {"logprobs are of the plain distribution", logprobs_are_of_the_plain_distribution},
               {"padding rows and bad numbers", padding_rows_and_bad_numbers},
+              {"steering changes what is drawn", steering_changes_what_is_drawn},
               {"settings out of range are named", settings_out_of_range_are_named},
               {"what remains is right for random settings",
                what_remains_is_right_for_random_settings},
