@@ -20,8 +20,9 @@ struct fp8_tile {
     float *c; /* token r at c + r * SW_PANEL */
 };
 
-/* The first n, at most four, of the columns whose word is at w. */
-ALWAYS_INLINE void fp8_columns(int nr, int nv, int n, const char *w, const vec *scales, bool far,
+/* The first n, at most four, of the columns whose word is at w. `any`: scales are those of
+ * elements, else of what v_load_e4m3 gives. */
+ALWAYS_INLINE void fp8_columns(int nr, int nv, int n, const char *w, const vec *scales, bool any,
                                const float *x, const struct fp8_tile *t, vec acc[TILE_ROWS][4])
 {
     EACH (k, 4) {
@@ -29,9 +30,8 @@ ALWAYS_INLINE void fp8_columns(int nr, int nv, int n, const char *w, const vec *
             return;
         vec weights[4];
         EACH (v, nv)
-            weights[v] = v_mul(far ? v_mul(v_load_e4m3(w + v * 64, k), v_set(V_E4M3_ONE))
-                                   : v_load_e4m3(w + v * 64, k),
-                               scales[v]);
+            weights[v] =
+                v_mul(any ? v_load_any_e4m3(w + v * 64, k) : v_load_e4m3(w + v * 64, k), scales[v]);
         EACH (r, nr) {
             const vec xs = v_set(x[r * t->x_token + k * t->x_col]);
             EACH (v, nv)
@@ -40,29 +40,41 @@ ALWAYS_INLINE void fp8_columns(int nr, int nv, int n, const char *w, const vec *
     }
 }
 
+ALWAYS_INLINE bool fp8_is_small(int nv, const char *w)
+{
+    bool is = false;
+    EACH (v, nv)
+        is |= v_is_small_e4m3(w + v * 64);
+    return is;
+}
+
 /*
  * v_load_e4m3 gives elements / V_E4M3_ONE, so the scale is multiplied by that, which is exact.
- * Where it would overflow (far), elements are first: the weights are the same. Columns [first,
- * first + n) of the block at w.
+ * Where it would overflow (far), and for words with subnormals, elements are made instead: the
+ * weights are the same. Columns [first, first + n) of the block at w.
  */
 ALWAYS_INLINE void fp8_block(int nr, int nv, int64_t first, int64_t n, const char *w,
                              const float *x, const struct fp8_tile *t, vec acc[TILE_ROWS][4])
 {
     const ptrdiff_t step = t->width * (ptrdiff_t)4;
+    const float *const of_elements = (const float *)(const void *)w;
     vec scales[4];
     bool far = false;
     EACH (v, nv) {
-        scales[v] = v_load((const float *)(const void *)(w + v * 64));
+        scales[v] = v_load(of_elements + v * 16);
         far |= !(v_largest(v_abs(scales[v])) < 128);
+        scales[v] = v_mul(scales[v], v_set(V_E4M3_ONE));
     }
-    EACH (v, nv)
-        scales[v] = far ? scales[v] : v_mul(scales[v], v_set(V_E4M3_ONE));
     w += (1 + first / 4) * step;
-    for (int64_t i = 0; i < n; i += 4, w += step, x += 4 * t->x_col)
-        if (far || n - i < 4)
-            fp8_columns(nr, nv, n - i < 4 ? (int)(n - i) : 4, w, scales, far, x, t, acc);
-        else
+    for (int64_t i = 0; i < n; i += 4, w += step, x += 4 * t->x_col) {
+        if (far || n - i < 4 || fp8_is_small(nv, w)) {
+            vec plain[4];
+            EACH (v, nv)
+                plain[v] = v_load(of_elements + v * 16);
+            fp8_columns(nr, nv, n - i < 4 ? (int)(n - i) : 4, w, plain, true, x, t, acc);
+        } else
             fp8_columns(nr, nv, 4, w, scales, false, x, t, acc);
+    }
 }
 
 ALWAYS_INLINE void fp8_fixed(int nr, int nv, int lane, const struct fp8_tile *t)

@@ -3,6 +3,7 @@
 #define SW_KERNELS_VEC_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -185,6 +186,34 @@ static inline __m256 e4m3_of(const char *p, int which)
 static inline vec v_load_e4m3(const char *p, int which)
 {
     return (vec){e4m3_of(p, which), e4m3_of(p + 32, which)};
+}
+static inline __m256i small_e4m3(const char *p)
+{
+    const __m256i w = _mm256_loadu_si256((const __m256i *)(const void *)p);
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i low = _mm256_cmpeq_epi8(_mm256_and_si256(w, _mm256_set1_epi8(0x78)), zero);
+    const __m256i none = _mm256_cmpeq_epi8(_mm256_and_si256(w, _mm256_set1_epi8(0x07)), zero);
+    return _mm256_andnot_si256(none, low);
+}
+static inline bool v_is_small_e4m3(const char *p)
+{
+    return _mm256_movemask_epi8(_mm256_or_si256(small_e4m3(p), small_e4m3(p + 32))) != 0;
+}
+static inline __m256 any_e4m3_of(const char *p, int which)
+{
+    const __m256i bits = _mm256_castps_si256(e4m3_of(p, which));
+    const __m256i size = _mm256_and_si256(bits, _mm256_set1_epi32(0x7fffffff));
+    const __m256i low = _mm256_cmpgt_epi32(_mm256_set1_epi32(1 << 23), size);
+    const __m256i least = _mm256_set1_epi32(121 << 23); /* 2^-6 */
+    const __m256i up = _mm256_blendv_epi8(_mm256_add_epi32(size, _mm256_set1_epi32(120 << 23)),
+                                          _mm256_or_si256(size, least), low);
+    const __m256i less = _mm256_and_si256(low, least);
+    const __m256 all = _mm256_sub_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(less));
+    return _mm256_or_ps(all, _mm256_castsi256_ps(_mm256_sub_epi32(bits, size)));
+}
+static inline vec v_load_any_e4m3(const char *p, int which)
+{
+    return (vec){any_e4m3_of(p, which), any_e4m3_of(p + 32, which)};
 }
 static inline vec v_of_sums(vec sums, int32_t excess)
 {

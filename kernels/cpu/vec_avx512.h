@@ -3,6 +3,7 @@
 #define SW_KERNELS_VEC_H
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -126,7 +127,6 @@ static inline vec v_load_int8(const char *p, int which)
     const __m512i up = _mm512_sll_epi32(_mm512_loadu_si512(p), _mm_cvtsi32_si128(8 * (3 - which)));
     return _mm512_cvtepi32_ps(_mm512_srai_epi32(up, 24));
 }
-/* The sums as floats, less `excess` each. */
 /* Byte `which` (a constant) of each of sixteen words, E4M3, divided by V_E4M3_ONE: its exponent and
  * mantissa are moved to those of a float. NaN becomes a number. */
 #define V_E4M3_ONE 0x1p120f
@@ -136,6 +136,30 @@ static inline vec v_load_e4m3(const char *p, int which)
     return _mm512_castsi512_ps(
         _mm512_and_si512(_mm512_srai_epi32(up, 4), _mm512_set1_epi32((int)0x87f00000)));
 }
+/* Is any byte of the sixteen words E4M3's subnormal? v_load_e4m3 makes one of a float of it, which
+ * costs some processors a hundred cycles at each use. */
+static inline bool v_is_small_e4m3(const char *p)
+{
+    const __m512i w = _mm512_loadu_si512(p);
+    const __mmask64 low = _mm512_testn_epi8_mask(w, _mm512_set1_epi8(0x78));
+    return _mm512_mask_test_epi8_mask(low, w, _mm512_set1_epi8(0x07)) != 0;
+}
+/* v_load_e4m3 times V_E4M3_ONE, by way of normal numbers: (1 + m / 8) 2^-6 - 2^-6 for subnormals.
+ */
+static inline vec v_load_any_e4m3(const char *p, int which)
+{
+    const __m512i bits = _mm512_castps_si512(v_load_e4m3(p, which));
+    const __m512i size = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
+    const __mmask16 low = _mm512_cmplt_epi32_mask(size, _mm512_set1_epi32(1 << 23));
+    const __m512i least = _mm512_set1_epi32(121 << 23); /* 2^-6 */
+    const __m512i up = _mm512_mask_or_epi32(_mm512_add_epi32(size, _mm512_set1_epi32(120 << 23)),
+                                            low, size, least);
+    const vec e = _mm512_castsi512_ps(up);
+    const vec all = _mm512_mask_sub_ps(e, low, e, _mm512_castsi512_ps(least));
+    return _mm512_castsi512_ps(
+        _mm512_or_si512(_mm512_castps_si512(all), _mm512_sub_epi32(bits, size)));
+}
+/* The sums as floats, less `excess` each. */
 static inline vec v_of_sums(vec sums, int32_t excess)
 {
     return _mm512_cvtepi32_ps(

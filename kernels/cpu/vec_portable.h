@@ -5,6 +5,7 @@
 #include "tensor/dtype.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -143,6 +144,20 @@ static inline vec v_load_e4m3(const char *p, int which)
         const uint32_t bits = (byte & 0x80) << 24 | (byte & 0x7f) << 20;
         memcpy(&r.x[i], &bits, sizeof bits);
     }
+    return r;
+}
+static inline bool v_is_small_e4m3(const char *p)
+{
+    bool is = false;
+    for (int i = 0; i < 64; i++)
+        is |= !(p[i] & 0x78) && (p[i] & 0x07);
+    return is;
+}
+static inline vec v_load_any_e4m3(const char *p, int which)
+{
+    vec r = v_load_e4m3(p, which);
+    for (int i = 0; i < 16; i++)
+        r.x[i] *= V_E4M3_ONE;
     return r;
 }
 static inline vec v_of_sums(vec sums, int32_t excess)

@@ -238,9 +238,57 @@ static void tables_are_the_matrix_s(void)
     free(w), free(x);
 }
 
+/* Row r and column c have E4M3's code r + c: every code is in every column, subnormals among normal
+ * numbers. */
+#define E4M3_CODES 256
+#define E4M3_BLOCK (4 + 128)
+static void put_codes(struct sw_backend *b, struct sw_matrix *m, float scale)
+{
+    static char blocks[E4M3_CODES][2 * E4M3_BLOCK];
+    for (int r = 0; r < E4M3_CODES; r++)
+        for (int c = 0; c < E4M3_CODES; c++) {
+            char *const block = blocks[r] + c / 128 * E4M3_BLOCK;
+            memcpy(block, &scale, sizeof scale);
+            block[4 + c % 128] = (char)(r + c);
+        }
+    const struct sw_matrix_rows all = {
+        blocks, SW_F32, 0, E4M3_CODES, E4M3_CODES, 1, sw_format_of(SW_FORMAT_FP8), false};
+    b->ops->matrix_clear(b, m);
+    CU_ASSERT_EQUAL(b->ops->matrix_put(b, m, &all), SW_OK);
+}
+
+/* Each element times its scale, one activation being 1 and all others 0: with scales that leave
+ * room for v_load_e4m3's 2^120 and such that do not, for one token and many. */
+static void elements_of_fp8_are_exact(void)
+{
+    static const float scales[] = {0.5f, 0x1p100f, 0x1p-110f, -3};
+    static float x[8 * E4M3_CODES], y[8 * E4M3_CODES];
+    FOR_EACH_ISA (isa)
+        for (size_t i = 0; i < sizeof scales / sizeof scales[0]; i++) {
+            struct sw_backend *b = open_cpu(1, isa);
+            struct sw_matrix m = {SW_FORMAT_FP8, E4M3_CODES, E4M3_CODES, NULL, NULL};
+            m.d_data = device(b, sw_matrix_bytes(m.format, m.rows, m.cols));
+            put_codes(b, &m, scales[i]);
+            for (int c = 0; c < E4M3_CODES; c += 5)
+                for (int n = 1; n <= 8; n += 7) {
+                    x[c] = 1;
+                    b->ops->matmul(b, &m, NULL, x, E4M3_CODES, n, y, E4M3_CODES, false);
+                    x[c] = 0;
+                    for (int r = 0; r < E4M3_CODES; r++) {
+                        const uint8_t code = (uint8_t)(r + c);
+                        if ((code & 127) != 127)
+                            CU_ASSERT_EQUAL(y[r], sw_e4m3_to_f32(code) * scales[i]);
+                    }
+                }
+            unpack(b, &m);
+            b->ops->close(b);
+        }
+}
+
 SW_UNIT_TESTS({"orders permute activations", orders_permute_activations},
               {"tables are the matrix's", tables_are_the_matrix_s},
               {"products are as close as ggml's", products_are_as_close_as_ggml_s},
               {"entries of nf4 are close", entries_of_nf4_are_close},
               {"what is no number shows", what_is_no_number_shows},
-              {"zeros add nothing", zeros_add_nothing})
+              {"zeros add nothing", zeros_add_nothing},
+              {"elements of fp8 are exact", elements_of_fp8_are_exact})
