@@ -74,10 +74,45 @@ static void *device(struct bench *bench, size_t bytes)
     return p;
 }
 
+/* About normal, as weights are: exponents that no weight has would be measured in bits of anything.
+ */
+static float weight_of(uint32_t *state)
+{
+    int32_t sum = 0;
+    for (int i = 0; i < 4; i++) {
+        *state = *state * 1664525 + 1013904223;
+        sum += (int32_t)(*state >> 12) - (1 << 19);
+    }
+    return (float)sum * 0x1p-25f;
+}
+
+/* One panel of rows, encoded, and copies of it. */
+static struct sw_matrix random_blocks(struct bench *bench, enum sw_format_id format, int64_t rows,
+                                      int64_t cols)
+{
+    static float w[SW_PANEL * MAX_COLS];
+    uint32_t state = 1;
+    for (int64_t i = 0; i < SW_PANEL * cols; i++)
+        w[i] = weight_of(&state);
+    struct sw_matrix m = {format, rows, cols, NULL, NULL};
+    m.d_data = device(bench, sw_matrix_bytes(format, rows, cols));
+    struct sw_matrix first = {format, SW_PANEL, cols, m.d_data, NULL};
+    const struct sw_matrix_rows all = {w, SW_F32, 0, SW_PANEL, cols, 1, NULL, false};
+    bench->b->ops->matrix_clear(bench->b, &m);
+    if (rows % SW_PANEL || bench->b->ops->matrix_put(bench->b, &first, &all) != SW_OK)
+        exit(1);
+    const size_t panel = sw_matrix_bytes(format, SW_PANEL, cols);
+    for (int64_t i = 1; i < rows / SW_PANEL; i++)
+        memcpy((char *)m.d_data + (size_t)i * panel, m.d_data, panel);
+    return m;
+}
+
 static struct sw_matrix random_matrix(struct bench *bench, enum sw_format_id format, int64_t rows,
                                       int64_t cols)
 {
     const size_t bytes = sw_matrix_bytes(format, rows, cols);
+    if (sw_format_is_quantized(format) && format != SW_FORMAT_INT8)
+        return random_blocks(bench, format, rows, cols);
     struct sw_matrix m = {format, rows, cols, device(bench, bytes), NULL};
     uint16_t *p = m.d_data; /* small numbers whatever the format */
     for (size_t i = 0; i < bytes / 2; i++)
