@@ -169,6 +169,9 @@ struct amx_tile {
     int rows;         /* tokens that are there */
     int64_t n_blocks; /* at least 1 */
     float *c;         /* the sums of token r are at c + r * SW_PANEL */
+    /* Memory [next, next_end) is fetched in the meantime, `lines` cache lines with each block. */
+    const char *next, *next_end;
+    int64_t lines;
 };
 
 /* The sums of a block, of each digit. */
@@ -210,8 +213,11 @@ ALWAYS_INLINE void amx_add(int digits, int more, int nr, const struct amx_bytes 
 }
 
 /* While a block's sums join the outputs, the next one's are made. */
-ALWAYS_INLINE void amx_fixed(int digits, int more, int nr, const struct amx_tile *t)
+ALWAYS_INLINE void amx_fixed(int digits, int more, int nr, struct amx_tile *t)
 {
+    const char *next = t->next;
+    const char *const next_end = t->next_end;
+    const int64_t lines = t->lines;
     struct amx_sums sums[2];
     l_vec acc[AMX_ROWS];
     EACH (r, nr)
@@ -220,15 +226,18 @@ ALWAYS_INLINE void amx_fixed(int digits, int more, int nr, const struct amx_tile
     for (int64_t k = 0; k < t->n_blocks; k++) {
         if (k + 1 < t->n_blocks)
             amx_sum(digits, t->bytes + k + 1, t->v, t->x + k + 1, &sums[(k + 1) & 1]);
+        for (int64_t line = 0; line < lines && next < next_end; line++, next += 64)
+            __builtin_prefetch(next, 0, 2);
         amx_add(digits, more, nr, t->bytes + k, t->v, t->x + k, &sums[k & 1], acc);
     }
+    t->next = next;
     EACH (r, nr)
         l_store(t->c + r * SW_PANEL, acc[r]);
 }
 
 /* One copy of each for all formats: digits, and numbers of a block besides its scale. */
 #define AMX_TILE(name, digits, more)                                                               \
-    static __attribute__((noinline)) void name(const struct amx_tile *t)                           \
+    static __attribute__((noinline)) void name(struct amx_tile *t)                                 \
     {                                                                                              \
         if (t->rows > AMX_ROWS / 2)                                                                \
             amx_fixed(digits, more, AMX_ROWS, t);                                                  \
@@ -240,7 +249,7 @@ AMX_TILE(amx_with_one, 1, 1)
 AMX_TILE(amx_with_two, 1, 2)
 AMX_TILE(amx_tables, 2, 0)
 
-ALWAYS_INLINE void amx_multiply(const struct words_kind *kind, const struct amx_tile *t)
+ALWAYS_INLINE void amx_multiply(const struct words_kind *kind, struct amx_tile *t)
 {
     if (kind->digits)
         amx_tables(t);
@@ -258,14 +267,19 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
     const int64_t past = p->end_tile * AMX_ROWS, end = past < p->n ? past : p->n;
     const int of_unit = f->blocks.packing.elements / SW_X_COLS;
     const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
+    const int64_t tiles = p->end_tile - p->first_tile;
     struct amx_bytes bytes[BLOCKS_FEW];
     amx_begin(AMX_ROWS, SW_X_COLS);
     memset(p->scratch, 0, (size_t)((past - base) * SW_PANEL) * sizeof *p->scratch);
     for (int64_t k = 0; k < blocks; k += BLOCKS_FEW) {
         const int64_t n_blocks = blocks - k < BLOCKS_FEW ? blocks - k : BLOCKS_FEW;
-        amx_unpack(f, p, (const char *)p->weights + k / of_unit * unit, n_blocks / of_unit, bytes);
+        const char *const w = (const char *)p->weights + k / of_unit * unit;
+        const int64_t size = n_blocks / of_unit * unit;
+        amx_unpack(f, p, w, n_blocks / of_unit, bytes);
         amx_fence(bytes);
-        struct amx_tile t = {.bytes = bytes, .n_blocks = n_blocks};
+        struct amx_tile t = {
+            .bytes = bytes, .n_blocks = n_blocks, .next = w + size, .next_end = w + 2 * size};
+        t.lines = size / 64 / (tiles * n_blocks * (p->width / LANES)) + 1;
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             t.rows = amx_tile_rows(p->n, i);
             t.x = amx_x_at((void *)(uintptr_t)p->x, p->n, i, k, n_blocks);
@@ -287,8 +301,7 @@ static double amx_spin_words(int64_t steps, float *out)
     struct amx_bytes bytes = {0};
     struct amx_x x = {0};
     float sums[AMX_ROWS * SW_PANEL] = {0};
-    const struct amx_tile t = {
-        .bytes = &bytes, .x = &x, .rows = AMX_ROWS, .n_blocks = 1, .c = sums};
+    struct amx_tile t = {.bytes = &bytes, .x = &x, .rows = AMX_ROWS, .n_blocks = 1, .c = sums};
     steps = steps / 16 + 1; /* takes about as long as with vectors */
     amx_begin(AMX_ROWS, SW_X_COLS);
     amx_fence(&bytes);
