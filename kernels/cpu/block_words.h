@@ -32,9 +32,9 @@ ALWAYS_INLINE struct block_unit words_unit(const struct words_format *f,
  * as they are read, close by; in long ones, read with gaps, the same place of the next unit. */
 ALWAYS_INLINE ptrdiff_t words_ahead(const struct words_format *f, int of_unit, ptrdiff_t share)
 {
-    const ptrdiff_t unit = of_unit * share, close = WORDS_AHEAD - share;
+    const ptrdiff_t unit = of_unit * share, close = LANES_AHEAD - share;
     if (f->far || of_unit > WORDS_SHORT)
-        return unit > WORDS_FAR ? unit : WORDS_FAR;
+        return unit > LANES_FAR ? unit : LANES_FAR;
     return close > WORDS_CLOSE ? close : WORDS_CLOSE;
 }
 

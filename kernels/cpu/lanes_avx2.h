@@ -7,6 +7,8 @@
 
 #define LANES 8
 #define LANES_VECS 1
+#define LANES_AHEAD 2688 /* bytes: how far ahead words are fetched (words_block.h) */
+#define LANES_FAR 4096
 #define WORDS_ROWS 3 /* tokens and registers of rows of a tile in words (block_words.h) */
 #define WORDS_VECS 3
 #define SIGNED_ROWS 2 /* the same where words are signed */

@@ -8,7 +8,9 @@
 #include "kernels/cpu/vec_avx512.h"
 
 #define LANES 16
-#define LANES_VECS 2 /* registers of rows that a tile of several tokens is wide */
+#define LANES_VECS 2      /* registers of rows that a tile of several tokens is wide */
+#define LANES_AHEAD 10240 /* bytes: how far ahead words are fetched (words_block.h) */
+#define LANES_FAR 8192
 #define WORDS_ROWS 6 /* tokens and registers of rows of a tile in words (block_words.h) */
 #define WORDS_VECS 2
 #define SIGNED_ROWS 6 /* the same where words are signed */

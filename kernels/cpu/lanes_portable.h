@@ -6,6 +6,8 @@
 
 #define LANES 16
 #define LANES_VECS 1
+#define LANES_AHEAD 2688 /* bytes: how far ahead words are fetched (words_block.h) */
+#define LANES_FAR 4096
 #define WORDS_ROWS 3
 #define WORDS_VECS 1
 #define SIGNED_ROWS 3

@@ -59,9 +59,9 @@ struct words_format {
 #define WORDS_WIDE (SW_PANEL / LANES)
 #define WORDS_QUADS (SW_X_COLS / 4) /* words of a block */
 #define WORDS_SHORT 4               /* blocks of a short unit, at most */
-#define WORDS_AHEAD 2688 /* of short units one token fetches up to so many bytes ahead, */
-#define WORDS_CLOSE 512  /* but nothing closer than these */
-#define WORDS_FAR 4096   /* of others what lies in a unit's distance, or so many bytes */
+/* Of short units one token fetches up to LANES_AHEAD bytes ahead, but nothing closer than these; of
+ * others what lies in a unit's distance, or LANES_FAR bytes. */
+#define WORDS_CLOSE 512
 
 /* A block of a panel written out; of a narrow panel the rows that are not there are 0. */
 struct words_bytes {
