@@ -69,9 +69,10 @@ cudaError_t sw_gpu_activate(enum sw_activation kind, bool gated, const float *x,
 /* y += factor * x, for n rows of dim. rows.cu */
 cudaError_t sw_gpu_add(float factor, const float *x, int64_t ld_x, int64_t n, int64_t dim, float *y,
                        int64_t ld_y, cudaStream_t stream);
-/* y *= factor, and then, unless cap is 0, y = cap * tanh(y / cap). */
-cudaError_t sw_gpu_scale(float factor, float cap, int64_t n, int64_t dim, float *y, int64_t ld_y,
-                         cudaStream_t stream);
+/* y *= factor * *by, where `by` may be NULL: 1. And then, unless cap is 0, y = cap * tanh(y / cap).
+ */
+cudaError_t sw_gpu_scale(float factor, const float *by, float cap, int64_t n, int64_t dim, float *y,
+                         int64_t ld_y, cudaStream_t stream);
 /* y[i] = x[order[i]] within each of n rows. order: (dim) */
 cudaError_t sw_gpu_permute(const float *x, int64_t ld_x, const int32_t *order, int64_t n,
                            int64_t dim, float *y, int64_t ld_y, cudaStream_t stream);
@@ -177,13 +178,15 @@ struct sw_gpu_heads {
     int64_t ld, q_head, q_skip, kv_head;
     const float *q_norm, *k_norm; /* (head_dim) weights; NULL: no norm */
     const float *cos_sin;         /* (context, 2, rotary_dim / 2) */
-    float eps;                    /* of both norms */
+    const float *v_norm;          /* the same of values, whatever norm_last and layer_norm say */
+    float eps;                    /* of all norms */
     int n_heads;                  /* query heads; 0: queries are not changed */
     int rotary_dim;               /* 0: nothing is rotated; at most head_dim */
     bool interleaved;
     int rotary_first;      /* the first element that is rotated */
     const float *q_rotary; /* NULL; else what of queries is rotated is not in place, but there, */
     int64_t q_rotary_head; /* of row r, head h at q_rotary + r * ld + h * q_rotary_head */
+    bool keys_as_values;   /* values are keys before norm and rope, and v is not read */
     bool norm_last;        /* norms come after rope */
     bool layer_norm;       /* they take the mean off, too */
     int norm_step; /* floats from one head's weights to the next one's; 0: all have the same */
@@ -206,7 +209,6 @@ cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t
  * (model/op_kinds.h).
  */
 #define SW_GPU_SPLIT_QUERIES 4
-#define SW_GPU_HEAD_DIM 256
 struct sw_gpu_attention {
     int n_heads; /* a multiple of n_kv_heads */
     float scale;

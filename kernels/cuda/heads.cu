@@ -15,8 +15,8 @@ struct heads {
     float *q;
     const float *k, *v;
     int64_t ld, q_head, q_skip, kv_head;
-    int64_t group;                          /* query heads per KV head */
-    const float *q_norm, *k_norm, *cos_sin; /* NULL: none */
+    int64_t group;                                   /* query heads per KV head */
+    const float *q_norm, *k_norm, *v_norm, *cos_sin; /* NULL: none */
     const float *q_rotary;
     int64_t q_rotary_head, first; /* of the rotated elements */
     float eps;
@@ -24,6 +24,7 @@ struct heads {
     int pairs, step, apart; /* pair i is at i * step and i * step + apart */
     int norm_last;          /* norms come after rope */
     int layer_norm, norm_step;
+    int keys_as_values, unused; /* the latter instead of padding */
     struct sw_query_growth growth;
 };
 
@@ -116,6 +117,11 @@ __global__ void __launch_bounds__(threads) place(heads t)
         float x = apart   ? t.q_rotary[from + head * t.q_rotary_head + d - t.first]
                   : there ? at[d]
                           : 0;
+        float v = 0;
+        if (is_key && there && !t.cache.value_dim)
+            v = t.keys_as_values ? x : t.v[from + head * t.kv_head + d];
+        if (is_key && t.v_norm)
+            v = normed<threads>(v, there, head_dim, t.eps, false, t.v_norm, scratch);
         if (weight && !t.norm_last)
             x = normed<threads>(x, there, head_dim, t.eps, t.layer_norm, weight, scratch);
         if (t.pairs)
@@ -126,8 +132,7 @@ __global__ void __launch_bounds__(threads) place(heads t)
             x *= 1 + t.growth.slope *
                          logf(1 + (float)((span.position + row + t.growth.from) / t.growth.length));
         if (there && is_key)
-            put<format>(t.cache, span, row, head, d, x,
-                        t.cache.value_dim ? 0 : t.v[from + head * t.kv_head + d]);
+            put<format>(t.cache, span, row, head, d, x, v);
         else if (there)
             t.q[q_at + d] = x;
     }
@@ -167,13 +172,14 @@ cudaError_t sw_gpu_place_heads(const struct sw_gpu_heads *h, const struct sw_gpu
     t.q = h->q, t.k = h->k, t.v = h->v;
     t.ld = h->ld, t.q_head = h->q_head, t.q_skip = h->q_skip, t.kv_head = h->kv_head;
     t.group = h->n_heads > kv->n_kv_heads ? h->n_heads / kv->n_kv_heads : 1;
-    t.q_norm = h->q_norm, t.k_norm = h->k_norm, t.eps = h->eps;
+    t.q_norm = h->q_norm, t.k_norm = h->k_norm, t.v_norm = h->v_norm, t.eps = h->eps;
     t.cos_sin = h->cos_sin;
     t.q_rotary = h->q_rotary, t.q_rotary_head = h->q_rotary_head, t.first = h->rotary_first;
     t.pairs = h->rotary_dim / 2;
     t.step = h->interleaved ? 2 : 1;
     t.apart = h->interleaved ? 1 : t.pairs;
     t.norm_last = h->norm_last, t.layer_norm = h->layer_norm, t.norm_step = h->norm_step;
+    t.keys_as_values = h->keys_as_values;
     t.growth = h->growth;
     t.n_heads =
         t.q_norm || t.pairs || t.growth.slope > 0 ? h->n_heads : 0; /* else queries do not change */

@@ -37,14 +37,16 @@ __global__ void add(float factor, const float *x, int64_t ld_x, int64_t n, int64
         y[row * ld_y + col] += factor * x[row * ld_x + col];
 }
 
-__global__ void scale(float factor, float cap, int64_t n, int64_t dim, float *y, int64_t ld_y)
+__global__ void scale(float factor, const float *by, float cap, int64_t n, int64_t dim, float *y,
+                      int64_t ld_y)
 {
     sw::await_previous();
     const int64_t col = sw::this_column();
     if (col >= dim)
         return;
+    const float all = by ? factor * *by : factor;
     for (int64_t row = blockIdx.y; row < n; row += gridDim.y) {
-        const float x = factor * y[row * ld_y + col];
+        const float x = all * y[row * ld_y + col];
         y[row * ld_y + col] = cap > 0 ? cap * tanhf(x / cap) : x;
     }
 }
@@ -135,13 +137,13 @@ cudaError_t sw_gpu_add(float factor, const float *x, int64_t ld_x, int64_t n, in
     return cudaGetLastError();
 }
 
-cudaError_t sw_gpu_scale(float factor, float cap, int64_t n, int64_t dim, float *y, int64_t ld_y,
-                         cudaStream_t stream)
+cudaError_t sw_gpu_scale(float factor, const float *by, float cap, int64_t n, int64_t dim, float *y,
+                         int64_t ld_y, cudaStream_t stream)
 {
     if (n == 0 || dim == 0)
         return cudaSuccess;
-    SW_LAUNCH(scale, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, factor, cap, n, dim,
-              y, ld_y);
+    SW_LAUNCH(scale, sw::grid_of_rows(n, dim), sw::column_threads, 0, stream, factor, by, cap, n,
+              dim, y, ld_y);
     return cudaGetLastError();
 }
 

@@ -110,8 +110,9 @@ struct sw_delta {
 struct sw_heads {
     /* Query head h of row r at d_q + r * ld + h * q_head + (its KV head) * q_skip. */
     float *d_q;
-    float *d_k;       /* KV head h of row r at d_k + r * ld + h * kv_head */
-    const float *d_v; /* KV head h of row r at d_v + r * ld + h * kv_head; unused with value_dim */
+    float *d_k; /* KV head h of row r at d_k + r * ld + h * kv_head */
+    float *d_v; /* KV head h of row r at d_v + r * ld + h * kv_head; unused with value_dim */
+    bool keys_as_values; /* d_v is only room: values are keys as they are at the call */
     /* NULL; else the rotated part of query head h of row r is not in place, but at d_q_rotary +
      * r * ld + h * q_rotary_head. */
     const float *d_q_rotary;
@@ -119,7 +120,8 @@ struct sw_heads {
     int64_t ld, q_head, q_skip, kv_head;
     int n_heads;                      /* query heads; the number of KV heads is in sw_kv */
     const float *d_q_norm, *d_k_norm; /* (head_dim) RMS norm of each head; NULL: none */
-    float eps;                        /* of both norms */
+    const float *d_v_norm;            /* the same of values, whatever the next lines say */
+    float eps;                        /* of all norms */
     bool norm_last;                   /* they come after rope */
     bool layer_norm;                  /* they take the mean off, too */
     int norm_step; /* floats from one head's weights to the next one's; 0: all have the same */
@@ -203,8 +205,9 @@ struct sw_backend_ops {
     /* As sw_projection. NULL: this backend does not have the operation. */
     void (*project)(struct sw_backend *b, const struct sw_projection *p, const float *d_x,
                     int64_t ld_x, int64_t n, float *d_y, int64_t ld_y);
-    /* For the spans' rows: norms, rotates and scales queries in place, norms and rotates keys, and
-     * stores keys and values in the cache. The contents of d_k are undefined afterwards. */
+    /* For the spans' rows: norms, rotates and scales queries in place, norms and rotates keys,
+     * norms values, and stores keys and values in the cache. The contents of d_k and d_v are
+     * undefined afterwards. */
     void (*place_heads)(struct sw_backend *b, const struct sw_heads *heads, const struct sw_kv *kv,
                         const struct sw_span *spans, int n_spans);
     /* Copies the first n positions of slot `from` to slot `to`, whose own contents are lost. */
@@ -234,9 +237,10 @@ struct sw_backend_ops {
     /* y += factor * x, for n rows of dim. */
     void (*add)(struct sw_backend *b, float factor, const float *d_x, int64_t ld_x, int64_t n,
                 int64_t dim, float *d_y, int64_t ld_y);
-    /* y *= factor, and then, unless cap is 0, y = cap * tanh(y / cap); for n rows of dim. */
-    void (*scale)(struct sw_backend *b, float factor, float cap, int64_t n, int64_t dim, float *d_y,
-                  int64_t ld_y);
+    /* y *= factor * *d_factor, where d_factor may be NULL: 1. And then, unless cap is 0, y = cap *
+     * tanh(y / cap). For n rows of dim. */
+    void (*scale)(struct sw_backend *b, float factor, const float *d_factor, float cap, int64_t n,
+                  int64_t dim, float *d_y, int64_t ld_y);
     /* gather: y[i] = weights[i] * x[rows[i]], where weights may be NULL: 1. scatter_add:
      * y[rows[i]] += weights[i] * x[i]. rows, weights: (n)
      * in host memory. */

@@ -233,11 +233,11 @@ static void scale_row(const struct row_job *j, int64_t i)
         y[k] = j->cap * tanhf(y[k] / j->cap);
 }
 
-static void cpu_scale(struct sw_backend *b, float factor, float cap, int64_t n, int64_t dim,
-                      float *d_y, int64_t ld_y)
+static void cpu_scale(struct sw_backend *b, float factor, const float *d_factor, float cap,
+                      int64_t n, int64_t dim, float *d_y, int64_t ld_y)
 {
     struct row_job j = row_job(b, scale_row, n, dim, NULL, 0, d_y, ld_y);
-    j.factor = factor;
+    j.factor = d_factor ? factor * *d_factor : factor;
     j.cap = cap;
     run_rows(&j, cap > 0 ? 16 * dim : dim);
 }

@@ -54,6 +54,17 @@ static void cpu_heads_bring(const struct sw_heads *h, int64_t at)
                (size_t)h->rope.rotary_dim * sizeof(float));
 }
 
+/* Makes a row's values, of keys as they are where these are both. */
+static void cpu_heads_values(const struct placing *p, float *v, const float *k)
+{
+    const struct sw_heads *heads = p->heads;
+    for (int h = 0; heads->keys_as_values && h < p->n_kv_heads; h++)
+        memcpy(v + h * heads->kv_head, k + h * heads->kv_head, (size_t)p->head_dim * sizeof(float));
+    for (int h = 0; heads->d_v_norm && h < p->n_kv_heads; h++)
+        p->kernels->norm(SW_NORM_RMS, heads->eps, v + h * heads->kv_head, p->head_dim,
+                         heads->d_v_norm, NULL, v + h * heads->kv_head);
+}
+
 /* Row i of all spans, counted in order. */
 static void cpu_heads_rotate_row(void *ctx, int64_t i, int worker)
 {
@@ -72,6 +83,7 @@ static void cpu_heads_rotate_row(void *ctx, int64_t i, int worker)
         if (h->growth.slope > 0)
             cpu_heads_scale(p, n_heads, position, q);
     }
+    cpu_heads_values(p, h->d_v + at, h->d_k + at);
     cpu_heads_rotate(p, h->d_k_norm, p->n_kv_heads, position, h->d_k + at, h->kv_head);
 }
 
@@ -86,7 +98,8 @@ void sw_cpu_place_heads(struct sw_backend *b, const struct sw_heads *heads, cons
     for (int i = 0; i < n_spans; i++)
         n += spans[i].n;
     const bool is_small = n * (heads->n_heads + kv->n_kv_heads) * kv->head_dim < SMALL_FLOATS;
-    if (heads->rope.rotary_dim > 0 || heads->d_q_norm || heads->d_k_norm || heads->growth.slope > 0)
+    if (heads->rope.rotary_dim > 0 || heads->d_q_norm || heads->d_k_norm || heads->d_v_norm ||
+        heads->keys_as_values || heads->growth.slope > 0)
         sw_pool_run(is_small ? NULL : cpu->pool, cpu_heads_rotate_row, &p, n);
     sw_cpu_kv_store(b, kv, spans, n_spans, heads->d_k, heads->d_v, heads->ld, heads->kv_head);
 }

@@ -65,7 +65,7 @@ enum sw_status sw_block_qkv(const struct block *k, const struct input *in)
 {
     const float *d_bias = k->w->d_vector[SW_W_QKV_BIAS];
     const struct sw_matrix *m = &k->w->matrix[SW_W_QKV];
-    const int64_t width = k->s->qkv.width;
+    const int64_t width = k->qkv.width;
     const int n = k->batch->n_rows;
     SW_TRY(sw_block_project(k, in, k->ld, m, d_bias, false, n, k->device->d_qkv, width));
     const struct input normed = {.d_h = in->d_h};
@@ -82,20 +82,20 @@ enum sw_status sw_block_qkv(const struct block *k, const struct input *in)
 /* Norms all queries of a row together, and all keys. */
 static void block_norm_rows(const struct block *k)
 {
-    const struct sw_qkv_layout *at = &k->s->qkv;
-    const int64_t dim = k->d->head_dim;
+    const struct sw_qkv_layout *at = &k->qkv;
+    const int64_t dim = k->heads.dim;
     float *d_qkv = k->device->d_qkv;
     k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_qkv + at->q, at->width, k->batch->n_rows,
                     k->d->n_heads * dim, k->w->d_vector[SW_W_Q_NORM], NULL, d_qkv + at->q,
                     at->width);
     k->b->ops->norm(k->b, SW_NORM_RMS, k->d->norm_eps, d_qkv + at->k, at->width, k->batch->n_rows,
-                    k->d->n_kv_heads * dim, k->w->d_vector[SW_W_K_NORM], NULL, d_qkv + at->k,
+                    k->heads.n_kv * dim, k->w->d_vector[SW_W_K_NORM], NULL, d_qkv + at->k,
                     at->width);
 }
 
 static void block_place_heads(const struct block *k)
 {
-    const struct sw_qkv_layout *at = &k->s->qkv;
+    const struct sw_qkv_layout *at = &k->qkv;
     const struct sw_arch *arch = k->model->arch;
     const bool by_head = !arch->qk_norm_rows, no_rope = k->kind & SW_LAYER_NO_ROPE;
     const float *d_ones = no_rope ? NULL : k->device->d_ones;
@@ -110,10 +110,12 @@ static void block_place_heads(const struct block *k)
                              .n_heads = k->d->n_heads,
                              .d_q_norm = by_head ? k->w->d_vector[SW_W_Q_NORM] : NULL,
                              .d_k_norm = by_head ? k->w->d_vector[SW_W_K_NORM] : NULL,
+                             .d_v_norm = arch->v_norm ? k->device->d_ones : NULL,
+                             .keys_as_values = k->heads.keys_as_values,
                              .eps = k->d->norm_eps,
                              .norm_last = arch->qk_norm_last,
                              .layer_norm = arch->qk_norm_each && arch->norm == SW_NORM_LAYER,
-                             .norm_step = arch->qk_norm_each ? k->d->head_dim : 0,
+                             .norm_step = arch->qk_norm_each ? k->heads.dim : 0,
                              .rope = block_rope(k)};
     if (arch->qk_norm_plain)
         heads.d_q_norm = heads.d_k_norm = d_ones;
@@ -161,8 +163,8 @@ static enum sw_status block_heads(const struct block *k, const struct input *in)
     a.bias_reach = k->d->bucket_reach;
     k->b->ops->attend(k->b, &a, k->kv, k->batch->spans, k->batch->n_spans);
     if (k->model->arch->output_gate)
-        k->b->ops->gate(k->b, a.d_q + k->d->head_dim, a.q_ld, a.q_head, k->batch->n_rows,
-                        k->d->n_heads, k->d->head_dim, a.d_out, a.out_ld);
+        k->b->ops->gate(k->b, a.d_q + k->heads.dim, a.q_ld, a.q_head, k->batch->n_rows,
+                        k->d->n_heads, k->heads.dim, a.d_out, a.out_ld);
     return SW_OK;
 }
 
@@ -473,20 +475,26 @@ static enum sw_status block_sequential(const struct block *k)
     return SW_OK;
 }
 
+static enum sw_status block_post_norm(const struct block *k)
+{
+    const struct sw_device_context *device = k->device;
+    const struct input x = {.d_h = device->d_x},
+                       normed_x = {device->d_x, SW_W_ATTN_NORM, device->d_x};
+    SW_TRY(block_attention(k, &x));
+    SW_TRY(block_mlp(k, &normed_x));
+    block_norm(k, SW_W_MLP_NORM, device->d_x, device->d_x);
+    return SW_OK;
+}
+
 enum sw_status sw_block_run(struct sw_stage *s, const struct sw_block *block,
                             const struct sw_microbatch *batch)
 {
     const struct block k = block_of(s, block, batch);
-    const struct sw_device_context *device = k.device;
-    if (k.d->post_norm) {
-        const struct input x = {.d_h = device->d_x},
-                           normed_x = {device->d_x, SW_W_ATTN_NORM, device->d_x};
-        SW_TRY(block_attention(&k, &x));
-        SW_TRY(block_mlp(&k, &normed_x));
-        block_norm(&k, SW_W_MLP_NORM, device->d_x, device->d_x);
-        return SW_OK;
-    }
-    if (k.d->residual != SW_RES_SEQUENTIAL)
-        return block_parallel(&k);
-    return block_sequential(&k);
+    const float *d_scale = k.w->d_vector[SW_W_LAYER_SCALE];
+    SW_TRY(k.d->post_norm                       ? block_post_norm(&k)
+           : k.d->residual != SW_RES_SEQUENTIAL ? block_parallel(&k)
+                                                : block_sequential(&k));
+    if (d_scale)
+        k.b->ops->scale(k.b, 1, d_scale, 0, batch->n_rows, k.d->hidden, k.device->d_x, k.ld);
+    return SW_OK;
 }

@@ -5,7 +5,7 @@ enum sw_status sw_block_delta(const struct block *k, const struct input *in)
 {
     const struct sw_device_context *device = k->device;
     const struct sw_delta_layout at = sw_model_delta_layout(k->model);
-    const int64_t ld = k->s->qkv.width;
+    const int64_t ld = k->qkv.width;
     SW_TRY(sw_block_qkv(k, in)); /* norms the input, too */
     SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_DELTA_GATES], NULL, in->d_h, k->ld,
                             k->batch->n_rows, device->d_qkv + at.b, ld, false));

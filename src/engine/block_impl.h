@@ -13,6 +13,8 @@ struct block {
     struct sw_backend *b;
     const struct sw_model *model;
     const struct sw_dims *d;
+    struct sw_head_dims heads; /* of the layer */
+    struct sw_qkv_layout qkv;  /* the same; its width is that of all layers' rows */
     const struct sw_weights *w;
     const struct sw_kv *kv, *memory_kv;
     const struct sw_delta_states *delta;
@@ -34,7 +36,7 @@ struct input {
 static inline struct sw_attention block_attend(const struct block *k)
 {
     const struct sw_device_context *device = k->device;
-    const struct sw_qkv_layout *at = &k->s->qkv;
+    const struct sw_qkv_layout *at = &k->qkv;
     return (struct sw_attention){.n_heads = k->d->n_heads,
                                  .scale = k->d->score_scale,
                                  .cap = k->d->score_cap,
@@ -57,11 +59,15 @@ static inline struct block block_of(struct sw_stage *s, const struct sw_block *b
                                     const struct sw_microbatch *batch)
 {
     const struct sw_model *model = s->options.model;
+    struct sw_qkv_layout qkv = sw_model_qkv_layout(model, block->layer);
+    qkv.width = s->work.qkv;
     return (struct block){.s = s,
                           .device = block->device,
                           .b = block->device->backend,
                           .model = model,
                           .d = &model->dims,
+                          .heads = sw_model_heads(model, block->layer),
+                          .qkv = qkv,
                           .w = block->weights,
                           .kv = block->kv,
                           .memory_kv = block->memory_kv,

@@ -27,7 +27,7 @@ static enum sw_status latent_each_head(const struct block *k, const struct heads
 static void latent_norm(const struct block *k, enum sw_weight id, int64_t at, int width)
 {
     float *d_row = k->device->d_qkv + at;
-    const int64_t ld = k->s->qkv.width;
+    const int64_t ld = k->qkv.width;
     k->b->ops->norm(k->b, SW_NORM_RMS, SW_LATENT_EPS, d_row, ld, k->batch->n_rows, width,
                     k->w->d_vector[id], NULL, d_row, ld);
 }

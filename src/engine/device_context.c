@@ -11,12 +11,11 @@ static enum sw_status make_rope(struct sw_device_context *device, const struct s
                                 int which, int context, float *d_table)
 {
     const struct sw_dims *d = &model->dims;
-    const int half = d->rotary_dim / 2;
+    const int rotary = sw_dims_rotary(d, which), half = rotary / 2;
     const double magnitude = (double)d->rope[which].magnitude;
-    device->rope[which] = (struct sw_rope){.rotary_dim = d->rotary_dim,
-                                           .interleaved = model->arch->rope_interleaved,
-                                           .d_cos_sin = d_table};
-    float *row = malloc((size_t)d->rotary_dim * sizeof *row);
+    device->rope[which] = (struct sw_rope){
+        .rotary_dim = rotary, .interleaved = model->arch->rope_interleaved, .d_cos_sin = d_table};
+    float *row = malloc((size_t)rotary * sizeof *row);
     float *frequencies = malloc((size_t)half * sizeof *frequencies);
     enum sw_status status = SW_OK;
     if (!row || !frequencies)
@@ -30,8 +29,8 @@ static enum sw_status make_rope(struct sw_device_context *device, const struct s
             row[i] = (float)(cos(angle) * magnitude);
             row[half + i] = (float)(sin(angle) * magnitude);
         }
-        status = device->backend->ops->upload(device->backend, d_table + (int64_t)p * d->rotary_dim,
-                                              row, (size_t)d->rotary_dim * sizeof *row);
+        status = device->backend->ops->upload(device->backend, d_table + (int64_t)p * rotary, row,
+                                              (size_t)rotary * sizeof *row);
     }
     free(row);
     free(frequencies);

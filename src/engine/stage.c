@@ -199,9 +199,10 @@ static enum sw_status make_buffers(struct sw_stage *s)
     return SW_OK;
 }
 
-static uint64_t kv_bytes(const struct sw_stage *s)
+/* Of one cache of a layer. */
+static uint64_t kv_bytes(const struct sw_stage *s, const struct sw_layer_row *row)
 {
-    return sw_model_kv_bytes(s->options.model, &s->options.params);
+    return sw_model_kv_bytes(s->options.model, &s->options.params, row->layer);
 }
 
 /* Of all caches of a layer, which lie one behind the other, or of its states. */
@@ -225,12 +226,13 @@ static enum sw_status make_kv(struct sw_stage *s, struct sw_layer_row *row)
 {
     const uint64_t bytes = layer_kv_bytes(s, row);
     const struct sw_dims *d = &s->options.model->dims;
+    const struct sw_head_dims heads = sw_model_heads(s->options.model, row->layer);
     const struct sw_footprint_params *p = &s->options.params;
     struct sw_backend *b = s->contexts[row->kv_at].backend;
     row->kv = (struct sw_kv){.format = p->kv,
                              .slots = p->slots,
-                             .n_kv_heads = d->n_kv_heads,
-                             .head_dim = d->head_dim,
+                             .n_kv_heads = heads.n_kv,
+                             .head_dim = heads.dim,
                              .context = p->context,
                              .value_dim = d->latent.kv};
     if (bytes == 0)
@@ -240,9 +242,9 @@ static enum sw_status make_kv(struct sw_stage *s, struct sw_layer_row *row)
         return b->ops->alloc(b, bytes, "the states of sequences", (void **)&row->delta.d_data);
     }
     SW_TRY(b->ops->alloc(b, bytes, "the KV cache", &row->kv.d_data));
-    if (bytes > kv_bytes(s)) {
+    if (bytes > kv_bytes(s, row)) {
         row->memory_kv = row->kv;
-        row->memory_kv.d_data = (char *)row->kv.d_data + kv_bytes(s);
+        row->memory_kv.d_data = (char *)row->kv.d_data + kv_bytes(s, row);
     }
     return SW_OK;
 }
@@ -296,8 +298,6 @@ enum sw_status sw_stage_open(const struct sw_stage_options *options, struct sw_l
     s->embed_at = options->tiers.embed_on_gpu ? SW_ON_GPU : SW_ON_CPU;
     s->head_at = options->tiers.head_on_gpu ? SW_ON_GPU : SW_ON_CPU;
     s->work = sw_work_of(options->model, &options->params);
-    s->qkv = sw_model_qkv_layout(options->model);
-    s->qkv.width = s->work.qkv;
     s->layers = calloc(n, sizeof *s->layers);
     loader->model = options->model;
     loader->params = options->params;

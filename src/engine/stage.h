@@ -68,7 +68,6 @@ struct sw_stage {
     struct sw_store *stores[SW_STORE_KINDS]; /* NULL: no layer is kept so */
     struct sw_kv_staging kv_staging; /* for layers whose KV is not on the device that runs them */
     struct sw_pins pins;
-    struct sw_qkv_layout qkv;
     float *d_logits; /* (SW_LOGIT_ROWS, vocab); only with the head on the GPU */
     bool received;   /* an NCCL link writes a batch's rows to sw_stage_rows; `in` is NULL then */
     enum sw_device_kind at; /* where the residual stream is */

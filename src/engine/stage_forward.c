@@ -22,7 +22,7 @@ static void stage_embed(struct sw_stage *s, const struct sw_microbatch *batch)
         b->ops->matmul(b, &w->matrix[SW_W_PROJECT_IN], NULL, device->d_h, ld, n, device->d_x, ld,
                        false);
     if (model->dims.embed_scale != 1)
-        b->ops->scale(b, model->dims.embed_scale, 0, n, hidden, device->d_x, ld);
+        b->ops->scale(b, model->dims.embed_scale, NULL, 0, n, hidden, device->d_x, ld);
     if (w->matrix[SW_W_POSITIONS].d_data) {
         for (int i = 0; i < batch->n_spans; i++)
             for (int64_t r = 0; r < batch->spans[i].n; r++)
@@ -300,7 +300,8 @@ enum sw_status sw_stage_logits(struct sw_stage *s, const int32_t *rows, int n, f
     b->ops->matmul(b, &w->matrix[SW_W_HEAD], w->d_vector[SW_W_HEAD_BIAS], d_h, ld, n, d_logits,
                    vocab, false);
     if (model->dims.logit_scale != 1 || model->dims.logit_cap > 0)
-        b->ops->scale(b, model->dims.logit_scale, model->dims.logit_cap, n, vocab, d_logits, vocab);
+        b->ops->scale(b, model->dims.logit_scale, NULL, model->dims.logit_cap, n, vocab, d_logits,
+                      vocab);
     if (at == SW_ON_GPU)
         SW_TRY(b->ops->download(b, logits, d_logits, (size_t)(n * vocab) * sizeof *logits));
     return b->ops->sync(b);

@@ -26,6 +26,8 @@ static enum sw_status gpu_attention_place(struct sw_cuda *cuda, const struct sw_
                                        .kv_head = h->kv_head,
                                        .q_norm = h->d_q_norm,
                                        .k_norm = h->d_k_norm,
+                                       .v_norm = h->d_v_norm,
+                                       .keys_as_values = h->keys_as_values,
                                        .cos_sin = h->rope.d_cos_sin,
                                        .eps = h->eps,
                                        .norm_last = h->norm_last,

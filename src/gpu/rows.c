@@ -104,10 +104,10 @@ static void gpu_rows_add(struct sw_backend *b, float factor, const float *d_x, i
     LAUNCH(b, sw_gpu_add(factor, d_x, ld_x, n, dim, d_y, ld_y, cuda->compute));
 }
 
-static void gpu_rows_scale(struct sw_backend *b, float factor, float cap, int64_t n, int64_t dim,
-                           float *d_y, int64_t ld_y)
+static void gpu_rows_scale(struct sw_backend *b, float factor, const float *d_factor, float cap,
+                           int64_t n, int64_t dim, float *d_y, int64_t ld_y)
 {
-    LAUNCH(b, sw_gpu_scale(factor, cap, n, dim, d_y, ld_y, cuda->compute));
+    LAUNCH(b, sw_gpu_scale(factor, d_factor, cap, n, dim, d_y, ld_y, cuda->compute));
 }
 
 const struct sw_backend_ops sw_cuda_backend_ops = {

@@ -38,6 +38,7 @@ struct sw_names {
     const char *head_alias; /* the head's name in newer checkpoints */
     const char *attn_norm, *qkv, *q, *k, *v, *out, *q_norm, *k_norm, *mlp_norm;
     const char *attn_post_norm, *mlp_post_norm;   /* of what a branch gives, before it is added */
+    const char *layer_scale;                      /* a factor of what a layer gives */
     const char *attn_norm_aside, *mlp_norm_aside; /* attn_norm, mlp_norm of SW_KEY_BRANCH_NORMS */
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;
@@ -69,9 +70,14 @@ enum sw_key {
     SW_KEY_LAYERS,
     SW_KEY_HIDDEN,
     SW_KEY_HEADS,
-    SW_KEY_KV_HEADS, /* 0: as many as heads */
-    SW_KEY_HEAD_DIM, /* 0: hidden / heads */
-    SW_KEY_FFN,      /* 0: 4 * hidden */
+    SW_KEY_KV_HEADS,       /* 0: as many as heads */
+    SW_KEY_HEAD_DIM,       /* 0: hidden / heads */
+    SW_KEY_WHOLE_HEAD_DIM, /* of layers without a window; 0: as in the others */
+    SW_KEY_WHOLE_KV_HEADS, /* the same, where SW_KEY_KEYS_AS_VALUES */
+    SW_KEY_KEYS_AS_VALUES, /* in layers without a window values are keys before norm and rope */
+    SW_KEY_LAYER_HEADS, /* an object: what layers have instead of SW_KEY_HEAD_DIM, SW_KEY_KV_HEADS
+                         */
+    SW_KEY_FFN,         /* 0: 4 * hidden */
     SW_KEY_VOCAB,
     SW_KEY_CONTEXT,   /* 0: no limit */
     SW_KEY_EMBED_DIM, /* 0: hidden */
@@ -140,6 +146,9 @@ enum sw_key {
     SW_KEY_QK_NORM,
     SW_KEY_BIDIRECTIONAL,
     SW_KEY_CROSS_ATTENTION,
+    SW_KEY_SHARED_KV,      /* so many layers read keys and values of others */
+    SW_KEY_LAYER_INPUTS,   /* width of what each layer reads of an id beside the rows */
+    SW_KEY_EXPERTS_ON,     /* whether there are experts at all */
     SW_KEY_DECODER_LAYERS, /* of an encoder-decoder; SW_KEY_LAYERS are its encoder's. 0: as many */
     SW_KEY_BUCKETS,
     SW_KEY_BUCKET_REACH,  /* positions apart from which on all are in the last bucket */
@@ -179,6 +188,8 @@ struct sw_arch {
     bool qk_norm_last;             /* they come after rope */
     bool qk_norm_each;             /* each head has weights of its own, and norms are as .norm */
     bool qk_norm_plain;            /* of heads, without weights, where a layer has rope */
+    bool v_norm;                   /* heads of values are normed, without weights */
+    bool last_whole;               /* the last layer has no window, whatever a list says */
     bool chunked;                  /* struct sw_dims; unless a list says it, of layers with rope */
     bool growth_no_rope;           /* queries grow in layers without rope alone */
     bool scaled_input;             /* an expert's share is a factor of its input */

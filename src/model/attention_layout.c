@@ -1,5 +1,6 @@
 /* Owns how attention and delta nets lie in memory: the rows that their products write, the cache.
  */
+#include "base/checked.h"
 #include "model/footprint.h"
 #include "model/model.h"
 
@@ -16,12 +17,13 @@ struct sw_latent_layout sw_model_latent_layout(const struct sw_model *model)
     return at;
 }
 
-struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model)
+struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model, int layer)
 {
     const struct sw_dims *d = &model->dims;
-    const int64_t dim = d->head_dim, q_head = model->arch->output_gate ? 2 * dim : dim;
-    const int64_t q = d->n_heads * q_head, kv = (int64_t)d->n_kv_heads * dim;
-    const int64_t group = q / d->n_kv_heads; /* of the queries that read one KV head */
+    const struct sw_head_dims heads = sw_model_heads(model, layer);
+    const int64_t dim = heads.dim, q_head = model->arch->output_gate ? 2 * dim : dim;
+    const int64_t q = d->n_heads * q_head, kv = heads.n_kv * dim;
+    const int64_t group = q / heads.n_kv; /* of the queries that read one KV head */
     const struct sw_latent_layout at = sw_model_latent_layout(model);
     if (d->latent.kv)
         return (struct sw_qkv_layout){at.queries, at.kv, at.kv, dim, dim, 0, at.width};
@@ -60,22 +62,37 @@ struct sw_delta_layout sw_model_delta_layout(const struct sw_model *model)
                                     .width = gates + 2 * d->v_heads};
 }
 
-int64_t sw_model_qkv_rows(const struct sw_model *model)
+int64_t sw_model_qkv_rows(const struct sw_model *model, int layer)
 {
     const struct sw_dims *d = &model->dims;
+    const struct sw_qkv_layout at = sw_model_qkv_layout(model, layer);
     return d->latent.kv ? sw_model_latent_layout(model).kv + d->head_dim
-                        : sw_model_qkv_layout(model).width;
+           : sw_model_heads(model, layer).keys_as_values ? at.v
+                                                         : at.width;
 }
 
-int64_t sw_model_attention_width(const struct sw_model *model)
+int64_t sw_model_attention_width(const struct sw_model *model, int layer)
 {
     const struct sw_dims *d = &model->dims;
-    return (int64_t)d->n_heads * (d->latent.kv ? d->latent.out : d->head_dim);
+    return (int64_t)d->n_heads * (d->latent.kv ? d->latent.out : sw_model_heads(model, layer).dim);
 }
 
-uint64_t sw_model_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p)
+struct sw_attention_widths sw_model_attention_widths(const struct sw_model *model)
+{
+    struct sw_attention_widths most = {0};
+    for (int i = 0; i < model->dims.n_layers; i++) {
+        most.row = sw_max_i64(most.row, sw_model_qkv_layout(model, i).width);
+        most.made = sw_max_i64(most.made, sw_model_qkv_rows(model, i));
+        most.attention = sw_max_i64(most.attention, sw_model_attention_width(model, i));
+    }
+    return most;
+}
+
+uint64_t sw_model_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *p,
+                           int layer)
 {
     const struct sw_dims *d = &model->dims;
-    const uint64_t both = sw_kv_bytes(p->kv, p->slots, d->n_kv_heads, d->head_dim, p->context);
+    const struct sw_head_dims heads = sw_model_heads(model, layer);
+    const uint64_t both = sw_kv_bytes(p->kv, p->slots, heads.n_kv, heads.dim, p->context);
     return d->latent.kv ? both / 2 : both; /* values are a part of the keys */
 }

@@ -88,6 +88,49 @@ static enum sw_status read_heads(struct sw_config *config, struct sw_dims *d)
     return SW_OK;
 }
 
+/* What an object says of layers without a window, in the words of transformers 5: for each of them
+ * the same, and nothing of others, as check_layer_heads sees to. */
+static enum sw_status read_layer_heads(const struct sw_config *config, struct sw_head_dims *whole)
+{
+    const struct sw_arch_key *keys = config->arch->keys;
+    const char *layer;
+    json_t *heads, *all = (json_t *)(uintptr_t)sw_config_find(config, SW_KEY_LAYER_HEADS);
+    json_object_foreach(all, layer, heads)
+    {
+        double dim = config->values[SW_KEY_HEAD_DIM], n_kv = config->values[SW_KEY_KV_HEADS];
+        if (json_object_get(heads, keys[SW_KEY_HEAD_DIM].name))
+            SW_TRY(sw_config_member(heads, keys[SW_KEY_HEAD_DIM].name, 1, 1 << 14, true, &dim));
+        if (json_object_get(heads, keys[SW_KEY_KV_HEADS].name))
+            SW_TRY(sw_config_member(heads, keys[SW_KEY_KV_HEADS].name, 1, 1 << 14, true, &n_kv));
+        whole->dim = (int)dim;
+        whole->n_kv = (int)n_kv;
+    }
+    return SW_OK;
+}
+
+/* The heads of layers without a window. */
+static enum sw_status read_whole_heads(struct sw_config *config, struct sw_dims *d)
+{
+    struct sw_head_dims *whole = &d->whole;
+    int dim, n_kv;
+    *whole = (struct sw_head_dims){.n_kv = d->n_kv_heads, .dim = d->head_dim};
+    SW_TRY(sw_config_int(config, SW_KEY_WHOLE_HEAD_DIM, 1, 1 << 14, &dim));
+    SW_TRY(sw_config_int(config, SW_KEY_WHOLE_KV_HEADS, 1, 1 << 14, &n_kv));
+    SW_TRY(sw_config_flag(config, SW_KEY_KEYS_AS_VALUES, &whole->keys_as_values));
+    if (sw_config_find(config, SW_KEY_LAYER_HEADS))
+        SW_TRY(read_layer_heads(config, whole));
+    else {
+        whole->dim = dim ? dim : whole->dim;
+        whole->n_kv = n_kv && whole->keys_as_values ? n_kv : whole->n_kv;
+    }
+    if (d->n_heads % whole->n_kv != 0)
+        return sw_fail(SW_EMODEL, "%d attention heads do not share %d key/value heads evenly",
+                       d->n_heads, whole->n_kv);
+    if ((int64_t)d->n_heads * whole->dim > 1 << 24)
+        return sw_fail(SW_EMODEL, "%d heads of %d are not possible", d->n_heads, whole->dim);
+    return SW_OK;
+}
+
 /* Encoder and decoder are one list of layers, the encoder's first. */
 static enum sw_status read_layers(struct sw_config *config, struct sw_dims *d)
 {
@@ -108,6 +151,7 @@ static enum sw_status read_sizes(struct sw_config *config, struct sw_dims *d)
     SW_TRY(sw_config_int(config, SW_KEY_VOCAB, 1, 1 << 28, &d->vocab));
     SW_TRY(sw_config_int(config, SW_KEY_CONTEXT, 1, 1 << 30, &d->context));
     SW_TRY(read_heads(config, d));
+    SW_TRY(read_whole_heads(config, d));
     SW_TRY(sw_config_int(config, SW_KEY_FFN, 1, 1 << 24, &d->ffn));
     if (d->ffn == 0 && d->hidden > 1 << 22)
         return sw_fail(SW_EMODEL, "hidden size %d has no MLP", d->hidden);
@@ -151,8 +195,8 @@ static enum sw_status refuse_flags(struct sw_config *config)
     } rows[] = {{SW_KEY_NORM_WEIGHTS, true},
                 {SW_KEY_SCALED_SCORES, true},
                 {SW_KEY_SCORES_BY_LAYER, false},
-                {SW_KEY_BIDIRECTIONAL, false},
-                {SW_KEY_CROSS_ATTENTION, false}};
+                {SW_KEY_CROSS_ATTENTION, false},
+                {SW_KEY_EXPERTS_ON, false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool flag;
         SW_TRY(sw_config_flag(config, rows[i].key, &flag));
@@ -161,6 +205,36 @@ static enum sw_status refuse_flags(struct sw_config *config)
                            config->arch->keys[rows[i].key].name, flag ? "true" : "false");
     }
     return SW_OK;
+}
+
+/* Numbers that have to be 0. */
+static enum sw_status refuse_numbers(struct sw_config *config)
+{
+    static const enum sw_key keys[] = {SW_KEY_SHARED_KV, SW_KEY_LAYER_INPUTS};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        int n;
+        SW_TRY(sw_config_int(config, keys[i], 0, 1 << 30, &n));
+        if (n != 0)
+            return sw_fail(SW_EMODEL, "'%s' is %d, which is not supported of %s; it must be 0",
+                           config->arch->keys[keys[i]].name, n, config->arch->title);
+    }
+    return SW_OK;
+}
+
+/* Rows see those behind them in no model here; in some only those of an image do. */
+static enum sw_status refuse_bidirectional(struct sw_config *config)
+{
+    const json_t *value = sw_config_find(config, SW_KEY_BIDIRECTIONAL);
+    const char *name = config->arch->keys[SW_KEY_BIDIRECTIONAL].name;
+    const char *text = json_string_value(value);
+    bool both = false;
+    if (text && strcmp(text, "vision") == 0)
+        return SW_OK;
+    if (!text)
+        SW_TRY(sw_config_flag(config, SW_KEY_BIDIRECTIONAL, &both));
+    return !text && !both ? SW_OK
+                          : sw_fail(SW_EMODEL, "'%s' is %s, which is not supported", name,
+                                    text ? text : "true");
 }
 
 static enum sw_status read_flags(struct sw_config *config, struct sw_model *m)
@@ -173,6 +247,8 @@ static enum sw_status read_flags(struct sw_config *config, struct sw_model *m)
     SW_TRY(sw_config_flag(config, SW_KEY_TIED, &d->tied));
     SW_TRY(read_biases(config, d));
     SW_TRY(refuse_flags(config));
+    SW_TRY(refuse_numbers(config));
+    SW_TRY(refuse_bidirectional(config));
     SW_TRY(sw_config_flag(config, SW_KEY_PRE_NORM, &pre));
     SW_TRY(sw_config_flag(config, SW_KEY_NO_FINAL_NORM, &removed));
     d->post_norm = !pre;

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- experts */
@@ -213,6 +214,32 @@ static enum sw_status layers_read_window(struct sw_config *config, struct sw_mod
     return SW_OK;
 }
 
+/* Whether what an object says of single layers' heads is what layers without a window have, and
+ * those with one have as all. */
+static enum sw_status layers_check_heads(const struct sw_config *config, const struct sw_model *m)
+{
+    const struct sw_arch_key *keys = config->arch->keys;
+    const json_t *all = sw_config_find(config, SW_KEY_LAYER_HEADS);
+    for (int layer = 0; all && layer < m->dims.n_layers; layer++) {
+        char name[16];
+        const struct sw_head_dims here = sw_model_heads(m, layer);
+        snprintf(name, sizeof name, "%d", layer);
+        const json_t *heads = json_object_get(all, name);
+        const json_t *dim = json_object_get(heads, keys[SW_KEY_HEAD_DIM].name);
+        const json_t *n_kv = json_object_get(heads, keys[SW_KEY_KV_HEADS].name);
+        int64_t is_dim = m->dims.head_dim, is_n_kv = m->dims.n_kv_heads;
+        if ((dim && !sw_json_integer(dim, 1, 1 << 14, &is_dim)) ||
+            (n_kv && !sw_json_integer(n_kv, 1, 1 << 14, &is_n_kv)) || is_dim != here.dim ||
+            is_n_kv != here.n_kv)
+            return sw_fail(SW_EMODEL,
+                           "'%s' gives layer %d %lld key/value heads of %lld, where %d of %d were "
+                           "expected, as others of its kind have",
+                           keys[SW_KEY_LAYER_HEADS].name, layer, (long long)is_n_kv,
+                           (long long)is_dim, here.n_kv, here.dim);
+    }
+    return SW_OK;
+}
+
 /* ---- gated delta nets */
 
 static enum sw_status layers_read_delta(struct sw_config *config, struct sw_model *m)
@@ -281,6 +308,9 @@ enum sw_status sw_config_layers(struct sw_config *config, struct sw_model *m)
         m->layer_kinds[layer] |= SW_LAYER_LATENT;
     SW_TRY(layers_read_delta(config, m));
     SW_TRY(layers_read_window(config, m));
+    if (m->arch->last_whole)
+        m->layer_kinds[m->dims.n_layers - 1] &= (unsigned char)~SW_LAYER_SLIDING;
+    SW_TRY(layers_check_heads(config, m));
     SW_TRY(layers_read_rope(config, m));
     if (sw_config_find(config, SW_KEY_LAYER_TYPES))
         return SW_OK;

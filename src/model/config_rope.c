@@ -112,6 +112,7 @@ struct rope_reading {
     struct sw_model *model;
     const json_t *rope;
     struct sw_rope_dims *out;
+    int rotary; /* elements of a head that have rope */
 };
 
 static enum sw_status rope_read_linear(const struct rope_reading *r)
@@ -183,6 +184,19 @@ static enum sw_status rope_read_list(const json_t *rope, const char *name, int n
     return SW_OK;
 }
 
+/* Of all pairs only a leading share turns, at the speeds that they have among all. */
+static enum sw_status rope_read_proportional(const struct rope_reading *r)
+{
+    static const char name[] = "partial_rotary_factor";
+    double share = 1;
+    r->out->scaling = SW_ROPE_SHARE;
+    if (json_object_get(r->rope, name))
+        SW_TRY(sw_config_member(r->rope, name, 0, 1, false, &share));
+    SW_TRY(rope_optional(r->rope, "factor", 1e-3, 1e6, 1, &r->out->factor));
+    r->out->turning = (int)(share * r->rotary / 2);
+    return SW_OK;
+}
+
 /* Ding et al. (LongRoPE, arXiv 2402.13753). */
 static enum sw_status rope_read_long(const struct rope_reading *r)
 {
@@ -190,12 +204,15 @@ static enum sw_status rope_read_long(const struct rope_reading *r)
     struct sw_model *m = r->model;
     float factor, stated;
     out->scaling = SW_ROPE_LONG;
+    if (out != &m->dims.rope[0])
+        return sw_fail(SW_EMODEL, "rope scaling 'longrope' is not supported of '%s' alone",
+                       kinds[1]);
     SW_TRY(rope_read_original(r->config->root, r->rope, m->dims.context, out));
     if (out->original < 2) /* its logarithm divides */
         return sw_fail(SW_EMODEL, "'original_max_position_embeddings' is %d, but must be above 1",
                        out->original);
-    SW_TRY(rope_read_list(r->rope, "short_factor", m->dims.rotary_dim / 2, &m->rope_divisors));
-    SW_TRY(rope_read_list(r->rope, "long_factor", m->dims.rotary_dim / 2, &m->rope_long_divisors));
+    SW_TRY(rope_read_list(r->rope, "short_factor", r->rotary / 2, &m->rope_divisors));
+    SW_TRY(rope_read_list(r->rope, "long_factor", r->rotary / 2, &m->rope_long_divisors));
     SW_TRY(rope_optional(r->rope, "factor", 1e-3, 1e6, (double)m->dims.context / out->original,
                          &factor));
     SW_TRY(rope_optional(r->rope, "attention_factor", 1e-6, 1e6, 0, &stated));
@@ -209,7 +226,7 @@ static enum sw_status rope_read_long(const struct rope_reading *r)
  * the base another factor. */
 static enum sw_status rope_read_dynamic(const struct rope_reading *r)
 {
-    const int n = r->model->dims.rotary_dim;
+    const int n = r->rotary;
     float alpha;
     SW_TRY(rope_optional(r->rope, "alpha", 1e-3, 1e9, 1, &alpha));
     if (n > 2)
@@ -226,21 +243,25 @@ static const struct {
                 {"yarn", rope_read_yarn},
                 {"longrope", rope_read_long},
                 {"su", rope_read_long},
-                {"dynamic", rope_read_dynamic}};
+                {"dynamic", rope_read_dynamic},
+                {"proportional", rope_read_proportional}};
 
 static enum sw_status rope_read_scaling(struct sw_config *config, struct sw_model *m,
                                         const json_t *rope, struct sw_rope_dims *out)
 {
-    const struct rope_reading r = {config, m, rope, out};
+    const int which = (int)(out - m->dims.rope);
+    const struct rope_reading r = {config, m, rope, out, sw_dims_rotary(&m->dims, which)};
     const json_t *type = json_object_get(rope, "rope_type");
     const char *name = json_string_value(type ? type : json_object_get(rope, "type"));
     for (size_t i = 0; name && i < sizeof scalings / sizeof scalings[0]; i++)
         if (strcmp(name, scalings[i].name) == 0)
             return scalings[i].read ? scalings[i].read(&r) : SW_OK;
-    return name ? sw_fail(SW_EMODEL,
-                          "rope scaling '%s' is not one of linear, llama3, yarn, longrope, dynamic",
-                          name)
-                : SW_OK;
+    return name
+               ? sw_fail(SW_EMODEL,
+                         "rope scaling '%s' is not one of linear, llama3, yarn, longrope, dynamic, "
+                         "proportional",
+                         name)
+               : SW_OK;
 }
 
 /* The rotated part of a head. */
@@ -258,6 +279,11 @@ static enum sw_status rope_read_share(struct sw_config *config, const json_t *ro
         return sw_fail(SW_EMODEL,
                        "%d rotary dimensions of a head of %d: must be even and at least 2",
                        d->rotary_dim, d->head_dim);
+    d->whole.rotary = d->whole.dim == d->head_dim ? d->rotary_dim : (int)(d->whole.dim * share);
+    if (d->whole.rotary < 2 || d->whole.rotary % 2 != 0)
+        return sw_fail(SW_EMODEL,
+                       "%d rotary dimensions of a head of %d: must be even and at least 2",
+                       d->whole.rotary, d->whole.dim);
     return SW_OK;
 }
 

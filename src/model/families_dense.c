@@ -2,29 +2,32 @@
 #include "model/families.h"
 #include "model/family_macros.h"
 
-/* Keys of Gemma 2 and 3, with the caps where they state none. */
-#define GEMMA_KEYS(score_cap, cap)                                                                 \
+/* Keys of Gemma 2, 3 and 4, with the cap and the window where they state none. */
+#define GEMMA_COMMON_KEYS(cap, window)                                                             \
     [SW_KEY_ACTIVATION] = {.name = "hidden_activation"},                                           \
     [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = 1},                                  \
     [SW_KEY_QKV_BIAS] = {.name = "attention_bias"},                                                \
-    [SW_KEY_QUERY_SCALAR] = {.name = "query_pre_attn_scalar", .absent = 256},                      \
-    [SW_KEY_SCORE_CAP] = {.name = "attn_logit_softcapping",                                        \
-                          .absent = score_cap,                                                     \
-                          .null_is_zero = true},                                                   \
     [SW_KEY_LOGIT_CAP] = {.name = "final_logit_softcapping", .absent = cap, .null_is_zero = true}, \
-    [SW_KEY_WINDOW] = {.name = "sliding_window", .absent = 4096, .null_is_zero = true},            \
+    [SW_KEY_WINDOW] = {.name = "sliding_window", .absent = window, .null_is_zero = true},          \
     [SW_KEY_LAYER_TYPES] = {.name = "layer_types"},                                                \
     [SW_KEY_BIDIRECTIONAL] = {.name = "use_bidirectional_attention"}
 
-/* Its larger models state only what differs from the smallest. */
-#define GEMMA3_SIZES                                                                               \
-    [SW_KEY_LAYERS] = {.name = "num_hidden_layers", .absent = 26},                                 \
+/* Of 2 and 3 alone. */
+#define GEMMA_KEYS(score_cap, cap)                                                                 \
+    GEMMA_COMMON_KEYS(cap, 4096),                                                                  \
+        [SW_KEY_QUERY_SCALAR] = {.name = "query_pre_attn_scalar", .absent = 256},                  \
+        [SW_KEY_SCORE_CAP] = {                                                                     \
+            .name = "attn_logit_softcapping", .absent = score_cap, .null_is_zero = true}
+
+/* Larger models of 3 and 4 state only what differs from the smallest. */
+#define GEMMA_SIZES(layers, ids)                                                                   \
+    [SW_KEY_LAYERS] = {.name = "num_hidden_layers", .absent = layers},                             \
     [SW_KEY_HIDDEN] = {.name = "hidden_size", .absent = 2304},                                     \
     [SW_KEY_HEADS] = {.name = "num_attention_heads", .absent = 8},                                 \
     [SW_KEY_KV_HEADS] = {.name = "num_key_value_heads", .absent = 4},                              \
     [SW_KEY_HEAD_DIM] = {.name = "head_dim", .absent = 256},                                       \
     [SW_KEY_FFN] = {.name = "intermediate_size", .absent = 9216},                                  \
-    [SW_KEY_VOCAB] = {.name = "vocab_size", .absent = 262208},                                     \
+    [SW_KEY_VOCAB] = {.name = "vocab_size", .absent = ids},                                        \
     [SW_KEY_CONTEXT] = {.name = "max_position_embeddings", .absent = 131072}
 
 const struct sw_arch sw_families_dense[] = {
@@ -66,10 +69,37 @@ const struct sw_arch sw_families_dense[] = {
         .norm_plus_one = true,
         .root_embedding = true,
         .local_rope = true,
-        .keys = {GEMMA3_SIZES, ROPE_KEYS(1e6), RMS_KEY(1e-6), ALL_ROTATED, GEMMA_KEYS(0, 0),
+        .keys = {GEMMA_SIZES(26, 262208), ROPE_KEYS(1e6), RMS_KEY(1e-6), ALL_ROTATED,
+                 GEMMA_KEYS(0, 0),
                  [SW_KEY_WINDOW_STEP] = {.name = "sliding_window_pattern", .absent = 6},
                  [SW_KEY_LOCAL_BASE] = {.name = "rope_local_base_freq", .absent = 10000}},
         .names = {LLAMA_PROJECTIONS, LLAMA_MLP, GEMMA_NORMS, Q_K_NORMS},
+    },
+    {
+        .model_type = "gemma4_text",
+        .title = "Gemma 4",
+        .norm = SW_NORM_RMS,
+        .position = SW_POS_ROPE,
+        .activation = SW_ACT_GELU_TANH,
+        .gated = true,
+        .root_embedding = true,
+        .local_rope = true,
+        .plain_scores = true,
+        .v_norm = true,
+        .last_whole = true,
+        .keys = {GEMMA_SIZES(30, 262144), RMS_KEY(1e-6), ALL_ROTATED,
+                 GEMMA_COMMON_KEYS(0, 512), [SW_KEY_WINDOW_STEP] = {.absent = 6},
+                 [SW_KEY_ROPE] = {.name = "rope_parameters", REQUIRED},
+                 [SW_KEY_ROPE_BASE] = {.absent = 1e6}, [SW_KEY_LOCAL_BASE] = {.absent = 10000},
+                 [SW_KEY_WHOLE_HEAD_DIM] = {.name = "global_head_dim", .absent = 512},
+                 [SW_KEY_WHOLE_KV_HEADS] = {.name = "num_global_key_value_heads"},
+                 [SW_KEY_KEYS_AS_VALUES] = {.name = "attention_k_eq_v"},
+                 [SW_KEY_LAYER_HEADS] = {.name = "per_layer_config"},
+                 [SW_KEY_SHARED_KV] = {.name = "num_kv_shared_layers"},
+                 [SW_KEY_LAYER_INPUTS] = {.name = "hidden_size_per_layer_input", .absent = 256},
+                 [SW_KEY_EXPERTS_ON] = {.name = "enable_moe_block"}},
+        .names = {LLAMA_PROJECTIONS, LLAMA_MLP, GEMMA_NORMS, Q_K_NORMS,
+                  .layer_scale = "model.layers.#.layer_scalar"},
     },
     {
         .model_type = "olmo2",

@@ -5,6 +5,7 @@
 #include "model/model.h"
 #include "sample/sampler.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 int sw_model_kv_caches(const struct sw_model *model, int layer)
@@ -24,7 +25,7 @@ uint64_t sw_model_layer_bytes(const struct sw_model *model, const struct sw_foot
     const int64_t state = sw_delta_floats(&model->dims.delta);
     if (model->layer_kinds[layer] & SW_LAYER_DELTA)
         return (uint64_t)sw_model_states(p->slots) * (uint64_t)state * sizeof(float);
-    return (uint64_t)sw_model_kv_caches(model, layer) * sw_model_kv_bytes(model, p);
+    return (uint64_t)sw_model_kv_caches(model, layer) * sw_model_kv_bytes(model, p, layer);
 }
 
 bool sw_model_keeps_states(const struct sw_model *model)
@@ -39,6 +40,7 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
 {
     const struct sw_dims *d = &model->dims;
     const bool gated = model->arch->gated;
+    const struct sw_attention_widths widths = sw_model_attention_widths(model);
     bool routed = false, dense = false;
     for (int i = 0; i < d->n_layers; i++)
         if (model->layer_kinds[i] & SW_LAYER_ROUTED)
@@ -48,18 +50,19 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
     struct sw_work w = {
         .rows = p->max_batch_tokens > SW_LOGIT_ROWS ? p->max_batch_tokens : SW_LOGIT_ROWS,
         .hidden = sw_max_i64(d->hidden, d->embed_dim),
-        .qkv = sw_max_i64(sw_model_qkv_layout(model).width, sw_model_delta_layout(model).width),
-        .attention =
-            sw_max_i64(sw_model_attention_width(model), (int64_t)d->delta.v_heads * d->delta.v_dim),
+        .qkv = sw_max_i64(widths.row, sw_model_delta_layout(model).width),
+        .attention = sw_max_i64(widths.attention, (int64_t)d->delta.v_heads * d->delta.v_dim),
         .up = sw_max_i64(dense ? (int64_t)d->ffn * (gated ? 2 : 1) : 0,
                          routed ? sw_max_i64(d->expert_ffn, d->shared_ffn) * (gated ? 2 : 1) : 0),
         .router = routed ? d->n_experts : 0,
         .expert = routed ? d->hidden : 0,
-        .rope = (int64_t)p->context * d->rotary_dim,
+        .rope = (int64_t)p->context * sw_max_i64(d->rotary_dim, d->whole.rotary),
         .slopes = model->arch->position == SW_POS_ALIBI ? d->n_heads : 0,
-        .ones = model->arch->qk_norm_plain ? d->head_dim : 0,
+        .ones = model->arch->qk_norm_plain || model->arch->v_norm
+                    ? sw_max_i64(d->head_dim, d->whole.dim)
+                    : 0,
         .buckets = d->n_buckets ? 2 * (2 * (int64_t)d->bucket_reach + 1) : 0,
-        .kv = d->n_encoder ? sw_model_kv_bytes(model, p) : 0,
+        .kv = d->n_encoder ? sw_model_kv_bytes(model, p, 0) : 0,
     };
     const uint64_t rows = (uint64_t)w.rows;
     w.bytes = 3 * sw_round_up(rows * (uint64_t)w.hidden * sizeof(float), SW_ALIGN);
@@ -156,13 +159,16 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
 {
     const struct sw_dims *d = &model->dims;
     struct sw_layer_footprint *out = &footprint->layers[layer];
+    const struct sw_head_dims heads = sw_model_heads(model, layer);
     const struct sums sums = sum_layer(model, p, layer);
     if (sums.matrix > footprint->matrix_bytes)
         footprint->matrix_bytes = sums.matrix;
     const bool wide =
         d->latent.kv > SW_GPU_LATENT_VALUES || (d->latent.kv && d->head_dim > SW_GPU_LATENT_DIM);
     if (!footprint->cpu_only)
-        footprint->cpu_only = wide ? SW_CPU_ONLY_LATENT : sums.cpu_only;
+        footprint->cpu_only = wide                                           ? SW_CPU_ONLY_LATENT
+                              : !d->latent.kv && heads.dim > SW_GPU_HEAD_DIM ? SW_CPU_ONLY_HEADS
+                                                                             : sums.cpu_only;
     out->weight_bytes = sums.bytes;
     out->read_bytes = sums.read;
     out->token_flops = sums.flops;
@@ -174,8 +180,8 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
     const int caches = sw_model_kv_caches(model, layer), attentions = caches > 1 ? caches : 1;
     out->is_encoder = model->layer_kinds[layer] & SW_LAYER_ENCODER;
     /* scores, and the sum of values */
-    const int values = d->latent.kv ? d->latent.kv : d->head_dim;
-    out->attend_flops = 2.0 * attentions * d->n_heads * (d->head_dim + values);
+    const int values = d->latent.kv ? d->latent.kv : heads.dim;
+    out->attend_flops = 2.0 * attentions * d->n_heads * (heads.dim + values);
     out->window = model->layer_kinds[layer] & SW_LAYER_SLIDING ? d->window : 0;
     out->kv_bytes = sw_model_layer_bytes(model, p, layer);
     if (model->layer_kinds[layer] & SW_LAYER_DELTA) {
@@ -185,15 +191,17 @@ static void count_layer(const struct sw_model *model, const struct sw_footprint_
         /* decay, what the state has of the key, what is added to it, what it has of the query */
         out->state_flops = 7.0 * delta->v_heads * delta->k_dim * delta->v_dim;
     }
-    out->kv_row_bytes = (uint64_t)caches * (d->latent.kv ? 1 : 2) * (uint64_t)d->n_kv_heads *
-                        (uint64_t)d->head_dim * sw_dtype_info(p->kv)->bits / 8;
+    out->kv_row_bytes = (uint64_t)caches * (d->latent.kv ? 1 : 2) * (uint64_t)heads.n_kv *
+                        (uint64_t)heads.dim * sw_dtype_info(p->kv)->bits / 8;
 }
 
 /* Numbers from a command line, unlike those of a checked model, could make sums overflow. */
 static enum sw_status check_kv(const struct sw_model *model, const struct sw_footprint_params *p)
 {
     const struct sw_dims *d = &model->dims;
-    const double row = (d->n_encoder ? 4.0 : 2.0) * d->n_layers * d->n_kv_heads * d->head_dim;
+    const double head =
+        fmax((double)d->n_kv_heads * d->head_dim, (double)d->whole.n_kv * d->whole.dim);
+    const double row = (d->n_encoder ? 4.0 : 2.0) * d->n_layers * head;
     const double states = (double)d->n_layers * (double)sw_delta_floats(&d->delta) * sizeof(float);
     if ((double)p->slots * (p->context * row * sw_dtype_info(p->kv)->bits / 8 + 2 * states) <
         0x1p60)
@@ -252,7 +260,7 @@ double sw_layer_prompt_sees(const struct sw_layer_footprint *layer, double n)
 int64_t sw_model_max_cols(const struct sw_model *model)
 {
     const struct sw_dims *d = &model->dims;
-    int64_t cols = sw_max_i64(d->hidden, sw_model_attention_width(model));
+    int64_t cols = sw_max_i64(d->hidden, sw_model_attention_widths(model).attention);
     cols = sw_max_i64(cols, (int64_t)d->delta.v_heads * d->delta.v_dim);
     cols = sw_max_i64(cols, sw_max_i64(d->latent.kv, sw_max_i64(d->latent.q, d->latent.plain)));
     cols = sw_max_i64(cols, sw_max_i64(d->ffn, sw_max_i64(d->expert_ffn, d->shared_ffn)));
@@ -263,7 +271,8 @@ int64_t sw_model_max_out(const struct sw_model *model, int64_t rows)
 {
     const struct sw_dims *d = &model->dims;
     const int64_t halves = model->arch->gated ? 2 : 1;
-    int64_t out = sw_max_i64(sw_model_qkv_rows(model), sw_max_i64(d->hidden, d->embed_dim));
+    int64_t out =
+        sw_max_i64(sw_model_attention_widths(model).made, sw_max_i64(d->hidden, d->embed_dim));
     if (d->latent.kv) /* queries, and values and latents of a head */
         out = sw_max_i64(sw_max_i64(out, (int64_t)d->n_heads * (d->latent.plain + d->rotary_dim)),
                          sw_max_i64(d->latent.kv, d->latent.out));
@@ -285,8 +294,9 @@ uint64_t sw_gpu_workspace_bytes(int64_t rows, int64_t max_cols, int64_t max_out)
 
 struct sw_staging sw_staging_of(const struct sw_model *model, const struct sw_footprint_params *p)
 {
-    struct sw_staging staging = {.kv = sw_model_kv_bytes(model, p)};
+    struct sw_staging staging = {0};
     for (int i = 0; i < model->dims.n_layers; i++) {
+        staging.kv = sw_max_u64(staging.kv, sw_model_kv_bytes(model, p, i));
         const struct sums sums = sum_layer(model, p, i);
         staging.layer = sw_max_u64(staging.layer, sums.bytes);
         staging.matrix = sw_max_u64(staging.matrix, sums.matrix);

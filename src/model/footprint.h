@@ -77,7 +77,8 @@ struct sw_layer_footprint {
     int n_experts, n_used;
 };
 
-#define SW_CPU_ONLY_LATENT UINT8_MAX /* nor have they for latents so wide */
+#define SW_CPU_ONLY_LATENT UINT8_MAX      /* nor have they for latents so wide */
+#define SW_CPU_ONLY_HEADS (UINT8_MAX - 1) /* nor for heads so wide */
 struct sw_footprint {
     struct sw_footprint_params params;
     int n_layers;
@@ -99,7 +100,7 @@ struct sw_footprint {
      * layer: what is read goes through them for the whole run. */
     uint64_t disk_read_bytes;
     /* 1 + the format of a weight that GPUs have no kernels for, so that no layer can be on one, or
-     * SW_CPU_ONLY_LATENT; 0: there is none. */
+     * SW_CPU_ONLY_LATENT or SW_CPU_ONLY_HEADS; 0: there is none. */
     uint8_t cpu_only;
     bool has_encoder; /* some layers are an encoder's; host layers do not pass a GPU for prompts */
 };

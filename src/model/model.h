@@ -33,8 +33,16 @@ struct sw_latent_dims {
     int out;   /* of a head's value */
 };
 
+/* The heads of a layer. */
+struct sw_head_dims {
+    int n_kv, dim;
+    int rotary;          /* leading part of each that is rotated; 0: no rope */
+    bool keys_as_values; /* values are the keys before their norm and rope */
+};
+
 struct sw_dims {
     int n_layers, hidden, n_heads, n_kv_heads, head_dim;
+    struct sw_head_dims whole; /* of layers without a window, which may have their own sizes */
     int n_encoder; /* the first so many of the layers are an encoder's; 0: there is none */
     int n_buckets, bucket_reach; /* of SW_POS_BUCKETS */
     int decoder_start;           /* the id that a target begins with, of an encoder-decoder */
@@ -115,6 +123,20 @@ enum sw_status sw_model_make(const struct json_t *root, const struct sw_arch *ar
                              struct sw_model **out);
 /* As sw_model_parse, from `dir`/config.json (or `dir` itself when it is a file). */
 enum sw_status sw_model_open(const char *dir, struct sw_model **out);
+/* The heads of a layer, or of those that rope `rope` is for. */
+static inline struct sw_head_dims sw_dims_heads(const struct sw_dims *d, bool slides)
+{
+    return slides ? (struct sw_head_dims){d->n_kv_heads, d->head_dim, d->rotary_dim, false}
+                  : d->whole;
+}
+static inline struct sw_head_dims sw_model_heads(const struct sw_model *m, int layer)
+{
+    return sw_dims_heads(&m->dims, m->layer_kinds[layer] & SW_LAYER_SLIDING);
+}
+static inline int sw_dims_rotary(const struct sw_dims *d, int rope)
+{
+    return sw_dims_heads(d, rope > 0).rotary;
+}
 /* What a layer's attention sees, as of struct sw_attention. */
 static inline int64_t sw_model_window(const struct sw_model *m, int layer)
 {
@@ -157,6 +179,7 @@ enum sw_weight {
     SW_W_OUT,
     SW_W_OUT_BIAS,
     SW_W_ATTN_POST_NORM,
+    SW_W_LAYER_SCALE, /* (1) */
     SW_W_MLP_NORM,
     SW_W_MLP_NORM_BIAS,
     SW_W_SINKS,
@@ -292,7 +315,7 @@ struct sw_qkv_layout {
     int64_t q_skip;          /* added to it where the next head reads another KV head */
     int64_t width;           /* length of the row */
 };
-struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model);
+struct sw_qkv_layout sw_model_qkv_layout(const struct sw_model *model, int layer);
 
 /* The row of latent attention: the product's outputs, then what is made of them. Of these `queries`
  * and `k` are those of struct sw_qkv_layout. */
@@ -305,12 +328,18 @@ struct sw_latent_layout {
 };
 struct sw_latent_layout sw_model_latent_layout(const struct sw_model *model);
 /* Outputs of the QKV product, which are the first of the row. */
-int64_t sw_model_qkv_rows(const struct sw_model *model);
+int64_t sw_model_qkv_rows(const struct sw_model *model, int layer);
 /* What attention gives, over all heads, to the output's product. */
-int64_t sw_model_attention_width(const struct sw_model *model);
-/* The bytes of one KV cache. */
+int64_t sw_model_attention_width(const struct sw_model *model, int layer);
+/* The largest of these, and of the rows' widths, of all layers. */
+struct sw_attention_widths {
+    int64_t row, made, attention;
+};
+struct sw_attention_widths sw_model_attention_widths(const struct sw_model *model);
+/* The bytes of one KV cache of a layer. */
 struct sw_footprint_params;
-uint64_t sw_model_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *params);
+uint64_t sw_model_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *params,
+                           int layer);
 /* The same of a gated delta net: value heads of a key head lie together. */
 struct sw_delta_layout {
     int64_t q, k, v, z, b, a; /* offsets for head 0 */

@@ -23,7 +23,9 @@ struct sw_query_growth {
     int length, from;
 };
 
-/* The most that GPUs have kernels of latent attention for: elements of a key, and those of them
+/* The largest heads that GPUs have kernels of attention for. */
+#define SW_GPU_HEAD_DIM 256
+/* The most that they have kernels of latent attention for: elements of a key, and those of them
  * that are its value. */
 #define SW_GPU_LATENT_DIM 640
 #define SW_GPU_LATENT_VALUES 512

@@ -49,6 +49,8 @@ double sw_rope_frequency(const struct sw_rope_dims *r, int rotary_dim, int i)
     switch (r->scaling) {
     case SW_ROPE_LINEAR:
         return f / (double)r->factor;
+    case SW_ROPE_SHARE:
+        return i < r->turning ? f / (double)r->factor : 0;
     case SW_ROPE_LLAMA3:
         return rope_llama3(r, f);
     case SW_ROPE_YARN:
@@ -65,6 +67,6 @@ double sw_model_rope_frequency(const struct sw_model *model, int rope, int conte
     const float *divisors = model->rope_long_divisors && context > r->original
                                 ? model->rope_long_divisors
                                 : model->rope_divisors;
-    return sw_rope_frequency(r, d->rotary_dim, i) /
+    return sw_rope_frequency(r, sw_dims_rotary(d, rope), i) /
            (rope == 0 && divisors ? (double)divisors[i] : 1);
 }

@@ -10,6 +10,7 @@ enum sw_rope_scaling {
     SW_ROPE_LLAMA3, /* the low ones are */
     SW_ROPE_YARN,   /* the same, by a ramp over their index */
     SW_ROPE_LONG,   /* each by a number of its own, two lists of which the file has */
+    SW_ROPE_SHARE,  /* all are divided, and only the first `turning` pairs turn at all */
 };
 
 struct sw_rope_dims {
@@ -19,7 +20,8 @@ struct sw_rope_dims {
     float low, high; /* turns within `original` (SW_ROPE_YARN), or factors (SW_ROPE_LLAMA3) of it,
                       * below which all is divided, and above which nothing is */
     bool truncate;   /* SW_ROPE_YARN: the ramp's ends are whole indices */
-    int original;    /* the context of the first training; not of PLAIN and LINEAR */
+    int original;    /* the context of the first training; not of PLAIN, LINEAR and SHARE */
+    int turning;     /* of SW_ROPE_SHARE */
     float magnitude; /* factor of what is rotated, queries and keys alike */
     float sharpness; /* factor of the scores of latent attention; 0: none */
 };

@@ -23,6 +23,7 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_OUT] = "attention output",
     [SW_W_OUT_BIAS] = "attention output bias",
     [SW_W_ATTN_POST_NORM] = "attention post norm",
+    [SW_W_LAYER_SCALE] = "layer scale",
     [SW_W_MLP_NORM] = "mlp norm",
     [SW_W_MLP_NORM_BIAS] = "mlp norm bias",
     [SW_W_SINKS] = "attention sinks",
@@ -221,9 +222,11 @@ static void list_head_norm(struct list *l, enum sw_weight id, const char *patter
 static void list_attention(struct list *l, const struct sw_names *n)
 {
     const struct sw_dims *d = &l->model->dims;
-    const int64_t q_rows = (int64_t)d->n_heads * d->head_dim;
-    const int64_t kv_rows = (int64_t)d->n_kv_heads * d->head_dim;
-    const int64_t all = q_rows * (l->model->arch->output_gate ? 2 : 1) + 2 * kv_rows;
+    const struct sw_head_dims heads = sw_model_heads(l->model, l->layer);
+    const int64_t q_rows = (int64_t)d->n_heads * heads.dim;
+    const int64_t kv_rows = (int64_t)heads.n_kv * heads.dim;
+    const int64_t queries = q_rows * (l->model->arch->output_gate ? 2 : 1);
+    const int64_t all = sw_model_qkv_rows(l->model, l->layer);
     for (int bias = 0; bias < (d->qkv_bias ? 2 : 1); bias++) {
         const char *suffix = bias ? ".bias" : ".weight";
         struct sw_weight_spec *spec = list_linear(l, SW_W_QKV, bias, -1, all, d->hidden);
@@ -231,15 +234,16 @@ static void list_attention(struct list *l, const struct sw_names *n)
             list_source(l, spec, n->qkv, suffix, all);
             continue;
         }
-        list_source(l, spec, n->q, suffix, all - 2 * kv_rows);
+        list_source(l, spec, n->q, suffix, queries);
         list_source(l, spec, n->k, suffix, kv_rows);
-        list_source(l, spec, n->v, suffix, kv_rows);
+        if (!heads.keys_as_values)
+            list_source(l, spec, n->v, suffix, kv_rows);
     }
     const bool rows = l->model->arch->qk_norm_rows;
     if (n->q_norm)
-        list_head_norm(l, SW_W_Q_NORM, n->q_norm, rows ? q_rows : d->head_dim, q_rows);
+        list_head_norm(l, SW_W_Q_NORM, n->q_norm, rows ? q_rows : heads.dim, q_rows);
     if (n->k_norm)
-        list_head_norm(l, SW_W_K_NORM, n->k_norm, rows ? kv_rows : d->head_dim, kv_rows);
+        list_head_norm(l, SW_W_K_NORM, n->k_norm, rows ? kv_rows : heads.dim, kv_rows);
     for (int bias = 0; bias < (d->out_bias ? 2 : 1); bias++)
         list_source(l, list_linear(l, SW_W_OUT, bias, -1, d->hidden, q_rows), n->out,
                     bias ? ".bias" : ".weight", d->hidden);
@@ -289,9 +293,10 @@ static void list_latent_attention(struct list *l, const struct sw_names *n)
     for (int h = 0; h < d->n_heads && !l->failed; h++)
         list_head_part(l, SW_W_V_UP, h, n->v_b, latent->out, latent->kv);
     for (int bias = 0; bias < (d->out_bias ? 2 : 1); bias++)
-        list_source(
-            l, list_linear(l, SW_W_OUT, bias, -1, d->hidden, sw_model_attention_width(l->model)),
-            n->out, bias ? ".bias" : ".weight", d->hidden);
+        list_source(l,
+                    list_linear(l, SW_W_OUT, bias, -1, d->hidden,
+                                sw_model_attention_width(l->model, l->layer)),
+                    n->out, bias ? ".bias" : ".weight", d->hidden);
 }
 
 /* A gated delta net in the place of attention. */
@@ -434,6 +439,8 @@ static void list_layer(struct list *l)
         list_vector(l, SW_W_SINKS, n->sinks, "", d->n_heads);
     if (n->attn_post_norm)
         list_norm(l, SW_W_ATTN_POST_NORM, n->attn_post_norm, d->hidden);
+    if (n->layer_scale)
+        list_vector(l, SW_W_LAYER_SCALE, n->layer_scale, "", 1);
     if (n->bias)
         list_buckets(l, n->bias);
     if (kinds & SW_LAYER_CROSS)

@@ -380,8 +380,9 @@ static void report_put_cpu_only(const struct printer *p)
     const int only = p->r->footprint->cpu_only;
     if (gpus && only)
         sw_strbuf_printf(p->out, "  GPUs are left out: they have no kernels for %s\n",
-                         only == SW_CPU_ONLY_LATENT
-                             ? "latents so wide"
+                         only == SW_CPU_ONLY_LATENT ? "latents so wide"
+                         : only == SW_CPU_ONLY_HEADS
+                             ? "heads so wide"
                              : sw_format_of((enum sw_format_id)(only - 1))->name);
 }
 

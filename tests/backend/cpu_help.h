@@ -180,7 +180,7 @@ static inline void store_heads(struct sw_backend *b, const struct sw_kv *kv,
                                const float *v, int64_t ld, int64_t head)
 {
     const struct sw_heads heads = {
-        .d_k = (float *)(uintptr_t)k, .d_v = v, .ld = ld, .kv_head = head};
+        .d_k = (float *)(uintptr_t)k, .d_v = (float *)(uintptr_t)v, .ld = ld, .kv_head = head};
     b->ops->place_heads(b, &heads, kv, spans, n_spans);
 }
 

@@ -196,6 +196,46 @@ static void rope_rotates(void)
                 check_rope((enum sw_isa)isa, interleaved, rotary[i]);
 }
 
+/* Values are normed by themselves, as they are or as the keys are before their own norm and rope.
+ */
+static void values_are_normed(void)
+{
+    enum { HEADS = 2, DIM = 24, CONTEXT = 8, N = 3, LD = 2 * HEADS * DIM + 1 };
+    const struct sw_span span = {0, 4, 0, N};
+    float *k_norm = floats(DIM, 3), *v_norm = floats(DIM, 4), *table = floats(CONTEXT * DIM, 5);
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = open_cpu(2, isa);
+        const size_t head = sw_kv_bytes(SW_F32, 1, 1, DIM, CONTEXT) / sizeof(float);
+        float *cache = device(b, HEADS * head * sizeof *cache);
+        const struct sw_kv kv = {SW_F32, 1, HEADS, DIM, CONTEXT, cache, 0};
+        for (int from_keys = 0; from_keys < 2; from_keys++) {
+            float *x = floats(N * LD, 6), *was = floats(N * LD, 6), row[DIM];
+            const struct sw_heads heads = {.d_q = x,
+                                           .d_k = x,
+                                           .d_v = x + HEADS * DIM,
+                                           .keys_as_values = from_keys,
+                                           .ld = LD,
+                                           .kv_head = DIM,
+                                           .d_k_norm = k_norm,
+                                           .d_v_norm = v_norm,
+                                           .eps = 1e-5f,
+                                           .rope = {.rotary_dim = DIM, .d_cos_sin = table}};
+            b->ops->place_heads(b, &heads, &kv, &span, 1);
+            for (int r = 0; r < N; r++)
+                for (int h = 0; h < HEADS; h++) {
+                    const float *at = was + r * LD + (from_keys ? h : HEADS + h) * DIM;
+                    b->ops->norm(b, SW_NORM_RMS, 1e-5f, at, DIM, 1, DIM, v_norm, NULL, row, DIM);
+                    CU_ASSERT(!memcmp(cache + (size_t)h * head + DIM * (SW_KEY_BLOCK + 4 + r), row,
+                                      sizeof row));
+                }
+            free(x), free(was);
+        }
+        b->ops->free(b, cache, HEADS * head * sizeof *cache);
+        b->ops->close(b);
+    }
+    free(k_norm), free(v_norm), free(table);
+}
+
 /* Heads are normed as rows of their own are. */
 static void heads_are_normed(void)
 {
@@ -266,12 +306,16 @@ static void rows_are_added_and_moved(void)
             for (int64_t j = 0; j < N * dim; j++)
                 CU_ASSERT_DOUBLE_EQUAL(y[j], was[j] - 1.5 * x[j], 1e-6);
             memcpy(y, was, (size_t)(N * dim) * sizeof *y);
-            b->ops->scale(b, 3, 0, N, dim, y, dim);
+            b->ops->scale(b, 3, NULL, 0, N, dim, y, dim);
             for (int64_t j = 0; j < N * dim; j++)
                 CU_ASSERT(y[j] == 3 * was[j]);
-            b->ops->scale(b, 0.5f, 2, N, dim, y, dim);
+            b->ops->scale(b, 0.5f, NULL, 2, N, dim, y, dim);
             for (int64_t j = 0; j < N * dim; j++)
                 CU_ASSERT_DOUBLE_EQUAL(y[j], 2 * tanh(0.75 * was[j]), 1e-6);
+            memcpy(y, was, (size_t)(N * dim) * sizeof *y);
+            b->ops->scale(b, 2, x, 0, N, dim, y, dim);
+            for (int64_t j = 0; j < N * dim; j++)
+                CU_ASSERT(y[j] == 2 * x[0] * was[j]);
             b->ops->gather(b, x, dim, ids, NULL, N, dim, y, dim);
             for (int j = 0; j < N; j++)
                 CU_ASSERT(!memcmp(y + j * dim, x + ids[j] * dim, (size_t)dim * sizeof *y));
@@ -296,5 +340,5 @@ static void rows_are_added_and_moved(void)
 SW_UNIT_TESTS({"norms are right", norms_are_right},
               {"activations are right", activations_are_right},
               {"gated forms multiply", gated_forms_multiply}, {"rope rotates", rope_rotates},
-              {"heads are normed", heads_are_normed},
+              {"heads are normed", heads_are_normed}, {"values are normed", values_are_normed},
               {"rows are added and moved", rows_are_added_and_moved})

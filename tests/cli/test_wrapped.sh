@@ -40,7 +40,7 @@ text += b" " * (-len(text) % 8)
 P
 }
 
-for row in gemma3:gemma3 ministral3:mistral3 llama4:llama4; do
+for row in gemma3:gemma3 gemma4:gemma4 ministral3:mistral3 llama4:llama4; do
     name=${row%:*} outer=${row#*:}
     sw trace "$models/tiny/$name" -w f32 --tokens $tokens --dump plain.safetensors --hidden
     expect 0 "$name as it is"

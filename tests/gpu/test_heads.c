@@ -5,13 +5,16 @@ struct setup {
     int n_heads, n_kv_heads, head_dim, rotary;
     bool interleaved;
     int normed; /* 0: not; 1: before rope; LAST: after it, and queries grow */
+    int values; /* 0: as they are; NORMED, by the keys' weights; KEYS: of keys, and normed */
 };
-enum { LAST = 2 };
+enum { LAST = 2, NORMED = 1, KEYS = 2 };
 static const struct sw_query_growth growth = {0.3f, 16, 1};
 static const struct setup setups[] = {
-    {3, 1, 8, 8, false, false},  {2, 2, 20, 8, true, false},    {5, 1, 64, 64, false, true},
-    {1, 1, 7, 2, true, true},    {7, 3, 128, 96, false, false}, {2, 1, 33, 0, false, true},
-    {4, 2, 256, 64, true, true}, {4, 2, 20, 12, false, LAST},
+    {3, 1, 8, 8, false, 0, 0},        {2, 2, 20, 8, true, 0, 0},
+    {5, 1, 64, 64, false, 1, 0},      {1, 1, 7, 2, true, 1, 0},
+    {7, 3, 128, 96, false, 0, 0},     {2, 1, 33, 0, false, 1, 0},
+    {4, 2, 256, 64, true, 1, 0},      {4, 2, 20, 12, false, LAST, 0},
+    {4, 2, 20, 12, false, 1, NORMED}, {4, 2, 40, 40, false, 1, KEYS},
 };
 enum { CONTEXT = 70, ROWS = 6, SLOTS = 2 };
 /* Row 3 is in no span. */
@@ -82,6 +85,8 @@ static void place(struct world *w, enum sw_dtype format, void *d_cache)
                                        .kv_head = w->head,
                                        .q_norm = s->normed ? w->d_norms : NULL,
                                        .k_norm = s->normed ? w->d_norms + s->head_dim : NULL,
+                                       .v_norm = s->values ? w->d_norms + s->head_dim : NULL,
+                                       .keys_as_values = s->values == KEYS,
                                        .cos_sin = w->d_table,
                                        .eps = 1e-5f,
                                        .n_heads = s->n_heads,
@@ -91,6 +96,21 @@ static void place(struct world *w, enum sw_dtype format, void *d_cache)
                                        .growth = s->normed == LAST ? growth
                                                                    : (struct sw_query_growth){0}};
     gpu_ok(sw_gpu_place_heads(&heads, &kv, &w->batch, 0));
+}
+
+/* A value as it is to be; those that are not changed agree to the last bit. */
+static void check_value(const struct world *w, int64_t key, const float *got)
+{
+    const struct setup *s = &w->s;
+    const float *norm = w->norms + s->head_dim;
+    const float *from = w->x + key + (s->values == KEYS ? 0 : s->n_kv_heads * w->head);
+    double squares = 0;
+    for (int i = 0; i < s->head_dim; i++)
+        squares += (double)from[i] * from[i];
+    for (int i = 0; i < s->head_dim; i++)
+        CU_ASSERT_TRUE(
+            s->values ? fabs(got[i] - from[i] / sqrt(squares / s->head_dim + 1e-5) * norm[i]) < 1e-6
+                      : got[i] == from[i]);
 }
 
 static void agree(const float *got, const double *expected, int n)
@@ -127,10 +147,7 @@ static void check(struct world *w, const float *got, const float *cache)
                     keys[d] = block[d * SW_KEY_BLOCK + key];
                 want(w, w->x + at, w->norms + s->head_dim, p, expected);
                 agree(keys, expected, s->head_dim);
-                CU_ASSERT_EQUAL(memcmp(block + half + key * s->head_dim,
-                                       w->x + at + s->n_kv_heads * w->head,
-                                       (size_t)s->head_dim * sizeof(float)),
-                                0);
+                check_value(w, at, block + half + key * s->head_dim);
             }
         }
     const int64_t unused = 3 * w->ld;
@@ -164,7 +181,7 @@ static void places(void)
 static void rounds(void)
 {
     static const enum sw_dtype halves[] = {SW_F16, SW_BF16};
-    const struct setup s = {2, 2, 33, 32, false, true};
+    const struct setup s = {2, 2, 33, 32, false, true, 0};
     for (int f = 0; f < 2; f++) {
         struct world w = make(s), v = make(s);
         const size_t whole = sw_kv_bytes(SW_F32, SLOTS, 2, 33, CONTEXT),
@@ -199,7 +216,7 @@ static void norms_as_rows(void)
 {
     static const int dims[] = {7, 64, 65, 128, 200};
     for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++) {
-        const struct setup s = {3, 1, dims[i], 0, false, true};
+        const struct setup s = {3, 1, dims[i], 0, false, true, 0};
         struct world w = make(s);
         const size_t bytes = (size_t)(ROWS * w.ld) * sizeof(float);
         float *rows = gpu_floats(w.x, ROWS * w.ld);

@@ -3,6 +3,8 @@
 #include "model/weight_format.h"
 #include "unit.h"
 
+#include <math.h>
+
 static struct sw_model *open_config(const char *name)
 {
     char dir[4096];
@@ -23,13 +25,84 @@ static void parameter_counts_are_the_published_ones(void)
                   {"mixtral-8x7b", 46.70, 0.01}, {"llama-3.1-405b", 405.85, 0.01},
                   {"t5-3b", 2.851598336, 1e-12},
 
-                  {"gemma-3-27b", 27.01, 0.01},  {"gpt-oss-120b", 116.83, 0.01}};
+                  {"gemma-3-27b", 27.01, 0.01},  {"gemma-4-31b", 30.70, 0.01},
+                  {"gpt-oss-120b", 116.83, 0.01}};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         struct sw_model *model = open_config(models[i].name);
         CU_ASSERT_DOUBLE_EQUAL((double)sw_model_parameters(model) / 1e9, models[i].billions,
                                models[i].digits);
         sw_model_close(model);
     }
+}
+
+#define GEMMA4                                                                                     \
+    "\"model_type\": \"gemma4_text\", \"hidden_size\": 32, \"num_hidden_layers\": 3, "             \
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 4, \"head_dim\": 8, "                    \
+    "\"vocab_size\": 96, \"intermediate_size\": 64, \"hidden_size_per_layer_input\": 0, "          \
+    "\"sliding_window\": 8, \"attention_k_eq_v\": true, "                                          \
+    "\"layer_types\": [\"sliding_attention\", \"full_attention\", \"sliding_attention\"], "        \
+    "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"proportional\", "                 \
+    "\"rope_theta\": 1e6, \"partial_rotary_factor\": 0.25}}"
+
+/* Layers with a window and those without have heads of their own; a last layer has no window. */
+static void heads_are_those_of_the_kind(void)
+{
+    static const char *const rows[] = {
+        "{" GEMMA4 ", \"global_head_dim\": 20, \"num_global_key_value_heads\": 2}",
+        "{" GEMMA4 ", \"global_head_dim\": 30, \"per_layer_config\": {"
+        "\"1\": {\"head_dim\": 20, \"num_key_value_heads\": 2}, "
+        "\"2\": {\"head_dim\": 20, \"num_key_value_heads\": 2}}}"};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct sw_model *model;
+        const struct sw_weight_spec *specs;
+        CU_ASSERT_EQUAL_FATAL(sw_model_parse(rows[i], strlen(rows[i]), "c.json", &model), SW_OK);
+        for (int layer = 0; layer < 3; layer++) {
+            const struct sw_head_dims heads = sw_model_heads(model, layer);
+            const bool whole = layer > 0;
+            CU_ASSERT_EQUAL(heads.dim, whole ? 20 : 8);
+            CU_ASSERT_EQUAL(heads.n_kv, whole ? 2 : 4);
+            CU_ASSERT_EQUAL(heads.rotary, whole ? 20 : 8);
+            CU_ASSERT_EQUAL(heads.keys_as_values, whole);
+            const size_t n = sw_model_weights(model, layer, &specs);
+            for (size_t s = 0; s < n; s++)
+                if (specs[s].id == SW_W_QKV) {
+                    CU_ASSERT_EQUAL(specs[s].rows, whole ? 80 + 40 : 32 + 2 * 32);
+                    CU_ASSERT_EQUAL(specs[s].n_sources, whole ? 2 : 3);
+                }
+        }
+        CU_ASSERT_EQUAL(sw_model_qkv_layout(model, 1).width, 80 + 2 * 40);
+        /* of 10 pairs 2 turn, at their own speeds */
+        CU_ASSERT_DOUBLE_EQUAL(sw_model_rope_frequency(model, 0, 64, 1), pow(1e6, -0.1), 1e-12);
+        CU_ASSERT_EQUAL(sw_model_rope_frequency(model, 0, 64, 2), 0);
+        CU_ASSERT_DOUBLE_EQUAL(sw_model_rope_frequency(model, 1, 64, 3), pow(1e4, -0.75), 1e-12);
+        sw_model_close(model);
+    }
+}
+
+static void footprint_of_kinds(void)
+{
+    struct sw_model *model = open_config("gemma-4-31b");
+    const struct sw_footprint_params params = {.weights = SW_FORMAT_BF16,
+                                               .kv = SW_BF16,
+                                               .context = 4096,
+                                               .slots = 1,
+                                               .max_batch_tokens = 512};
+    struct sw_footprint f;
+    CU_ASSERT_EQUAL_FATAL(sw_footprint_of(model, &params, &f), SW_OK);
+    CU_ASSERT_EQUAL(f.layers[4].kv_bytes, 2ull * 16 * 256 * 4096 * 2);
+    CU_ASSERT_EQUAL(f.layers[5].kv_bytes, 2ull * 4 * 512 * 4096 * 2);
+    CU_ASSERT_EQUAL(f.layers[5].kv_row_bytes, 2ull * 4 * 512 * 2);
+    CU_ASSERT_EQUAL(f.layers[4].attend_flops, 4 * 32 * 256);
+    CU_ASSERT_EQUAL(f.layers[5].attend_flops, 4 * 32 * 512);
+    CU_ASSERT_EQUAL(f.layers[4].window, 1024);
+    CU_ASSERT_EQUAL(f.layers[5].window, 0);
+    CU_ASSERT_EQUAL(f.cpu_only, 512 > SW_GPU_HEAD_DIM ? SW_CPU_ONLY_HEADS : 0);
+    const struct sw_work work = sw_work_of(model, &params);
+    CU_ASSERT_EQUAL(work.attention, 32 * 512);
+    CU_ASSERT_EQUAL(work.qkv, 32 * 512 + 2 * 4 * 512);
+    CU_ASSERT_EQUAL(work.rope, 4096 * 512);
+    sw_footprint_free(&f);
+    sw_model_close(model);
 }
 
 static void footprint_adds_up(void)
@@ -401,6 +474,20 @@ static void bad_configs_are_refused_by_name(void)
          "'use_sliding_window' without 'layer_types' is not supported by SmolLM3"},
         {"{" GOOD ", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e4}}}",
          "'rope_parameters' has members by layer ('full_attention')"},
+        {"{" GEMMA4 ", \"num_kv_shared_layers\": 1}",
+         "'num_kv_shared_layers' is 1, which is not supported of Gemma 4"},
+        {"{" GEMMA4 ", \"hidden_size_per_layer_input\": null}",
+         "'hidden_size_per_layer_input' is 256, which is not supported of Gemma 4"},
+        {"{" GEMMA4 ", \"enable_moe_block\": true}",
+         "'enable_moe_block' is true, which is not supported"},
+        {"{" GEMMA4 ", \"use_bidirectional_attention\": \"all\"}",
+         "'use_bidirectional_attention' is all, which is not supported"},
+        {"{" GEMMA4 ", \"num_global_key_value_heads\": 3}",
+         "4 attention heads do not share 3 key/value heads evenly"},
+        {"{" GEMMA4 ", \"per_layer_config\": {\"0\": {\"head_dim\": 12}}}",
+         "'per_layer_config' gives layer 0 4 key/value heads of 12, where 4 of 8 were expected"},
+        {"{" GEMMA4 ", \"per_layer_config\": {\"1\": {\"head_dim\": \"wide\"}}}",
+         "'head_dim' is \"wide\", but must be"},
         {"{" GOOD ", \"rope_scaling\": \"linear\"}", "'rope_scaling' must be an object"},
         {"{" GOOD ", \"rope_scaling\": {\"type\": \"longrope\", "
          "\"original_max_position_embeddings\": 1}}",
@@ -512,7 +599,8 @@ static void wrong_checkpoints_are_refused_by_name(void)
 }
 
 SW_UNIT_TESTS({"parameter counts are the published ones", parameter_counts_are_the_published_ones},
-              {"footprint adds up", footprint_adds_up},
+              {"footprint adds up", footprint_adds_up}, {"footprint of kinds", footprint_of_kinds},
+              {"heads are those of the kind", heads_are_those_of_the_kind},
               {"layers see their windows", layers_see_their_windows},
               {"int8 is for layers", int8_is_for_layers},
               {"the list says what weights are", the_list_says_what_weights_are},

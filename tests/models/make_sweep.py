@@ -38,6 +38,7 @@ SIZES = {"n_layer", "num_attention_heads", "num_hidden_layers", "n_head", "hidde
 REFUSED = {
     ("gpt_neox", "head_dim"),
     ("gpt_neox_sequential", "rotary_pct"),
+    ("gemma4", "rope_parameters"),
     "add_cross_attention",
     "layer_norm_elementwise_affine",
     "scale_attn_by_inverse_layer_idx",

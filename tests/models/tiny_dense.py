@@ -54,6 +54,25 @@ GEMMA = {
     "torch_dtype": "bfloat16",
 }
 
+GEMMA4 = {k: v for k, v in GEMMA.items() if k != "query_pre_attn_scalar"} | {
+    "attention_k_eq_v": True,
+    "enable_moe_block": False,
+    "final_logit_softcapping": 6.0,
+    "global_head_dim": 20,
+    "hidden_size_per_layer_input": 0,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "model_type": "gemma4_text",
+    "num_global_key_value_heads": 1,
+    "num_hidden_layers": 4,
+    "num_kv_shared_layers": 0,
+    "rope_parameters": {
+        "full_attention": {"partial_rotary_factor": 0.3, "rope_theta": 10000.0, "rope_type": "proportional"},
+        "sliding_attention": {"rope_theta": 500.0, "rope_type": "default"},
+    },
+    "use_bidirectional_attention": "vision",
+    "vocab_size_per_layer_input": 131,
+}
+
 FALCON = {
     "activation": "gelu",
     "alibi": False,
@@ -97,6 +116,9 @@ SPECS = [
          layer_types=["sliding_attention", "full_attention", "sliding_attention"],
          rope_parameters={"full_attention": {"rope_theta": 50000.0, "rope_type": "default"},
                           "sliding_attention": {"rope_theta": 500.0, "rope_type": "default"}}, **GEMMA),
+    spec("gemma4", "Gemma4ForCausalLM", "layers without a window have heads of another size, one KV head, keys for values, rope of a share of the pairs; values normed, layers scaled",
+         [{"final_logit_softcapping": 50.0}, {"sliding_window": 6}, {"rope_parameters": GEMMA4["rope_parameters"] | {"full_attention": {"partial_rotary_factor": 0.6, "rope_theta": 10000.0, "rope_type": "proportional"}}}],
+         drop=("rope_theta",), **GEMMA4),
     spec("olmo2", "Olmo2ForCausalLM", "norms after the branches alone, q and k norms over whole rows",
          [{"rms_norm_eps": 0.5}], model_type="olmo2", rms_norm_eps=1e-6),
     spec("olmo3", "Olmo3ForCausalLM", "the same with windows in all layers but every fourth, YaRN in that one alone",
