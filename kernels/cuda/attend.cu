@@ -20,7 +20,7 @@ cudaError_t sw_gpu_attend(const struct sw_gpu_attention *a, const struct sw_gpu_
         sw::attend_split(t, kv->format, kv->context, batch->host, work, work_bytes, stream);
     if (error != cudaSuccess)
         return error;
-    if (kv->format == SW_F32)
-        return sw::attend_tiled(t, batch->host, stream);
+    if (kv->format == SW_F32 || kv->head_dim > sw::half_head_dim)
+        return sw::attend_tiled(t, kv->format, batch->host, stream);
     return sw::attend_half(t, kv->format, batch->host, stream);
 }

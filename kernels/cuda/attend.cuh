@@ -70,11 +70,13 @@ static __device__ inline float whole_of(const struct sw_gpu_attention &a, int he
 cudaError_t attend_split(const struct attention &t, enum sw_dtype format, int64_t context,
                          const struct sw_gpu_span *host, void *work, size_t work_bytes,
                          cudaStream_t stream);
-cudaError_t attend_tiled(const struct attention &t, const struct sw_gpu_span *host,
-                         cudaStream_t stream);
+cudaError_t attend_tiled(const struct attention &t, enum sw_dtype format,
+                         const struct sw_gpu_span *host, cudaStream_t stream);
 cudaError_t attend_latent(const struct attention &t, enum sw_dtype format, int64_t context,
                           const struct sw_gpu_span *host, void *work, size_t work_bytes,
                           cudaStream_t stream);
+/* head_dim is at most half_head_dim: above it blocks' words and sums have no place. */
+constexpr int half_head_dim = 256;
 cudaError_t attend_half(const struct attention &t, enum sw_dtype format,
                         const struct sw_gpu_span *host, cudaStream_t stream);
 

@@ -369,6 +369,12 @@ typedef void (*kernel)(split_attention);
     }
 const kernel kernels[3][3][3] = {FOR_HEADS(SW_F32), FOR_HEADS(SW_F16), FOR_HEADS(SW_BF16)};
 const int heads_of[3] = {1, 4, 8};
+/* Above 256 dimensions sums of 8 heads would have no place. */
+#define FOR_WIDE(format)                                                                           \
+    {                                                                                              \
+        attend_part<format, 1, 16>, attend_part<format, 4, 16>                                     \
+    }
+const kernel wide_kernels[3][2] = {FOR_WIDE(SW_F32), FOR_WIDE(SW_F16), FOR_WIDE(SW_BF16)};
 
 size_t row_bytes(int n_heads, int head_dim, int64_t context)
 {
@@ -376,7 +382,7 @@ size_t row_bytes(int n_heads, int head_dim, int64_t context)
     return (size_t)(n_heads * n_parts * part_floats(head_dim)) * sizeof(float);
 }
 
-const sw::listed_kernels all(kernels, join_parts);
+const sw::listed_kernels all(kernels, wide_kernels, join_parts);
 
 } // namespace
 
@@ -400,7 +406,8 @@ cudaError_t sw::attend_split(const struct sw::attention &t, enum sw_dtype format
             longest = keys > longest ? keys : longest;
         }
     longest = longest < context ? longest : context; /* `work` has room for so many */
-    const int heads = t.group == 1 ? 0 : t.group <= 4 ? 1 : 2;
+    const bool is_wide = t.cache.head_dim > 256;
+    const int heads = t.group == 1 ? 0 : t.group <= 4 || is_wide ? 1 : 2;
     const int width = t.cache.head_dim <= 64 ? 0 : t.cache.head_dim <= 128 ? 1 : 2;
     struct split_attention f;
     f.t = t;
@@ -413,7 +420,8 @@ cudaError_t sw::attend_split(const struct sw::attention &t, enum sw_dtype format
     most = most > 65535 ? 65535 : most;
     if (n > 0 && most < 1)
         return cudaErrorInvalidValue;
-    const kernel part = kernels[kv_format_row(format)][heads][width];
+    const int row = kv_format_row(format);
+    const kernel part = is_wide ? wide_kernels[row][heads] : kernels[row][heads][width];
     const int64_t shares = divide_up(t.group, heads_of[heads]) * t.cache.n_kv_heads;
     for (f.first = 0; f.first < n; f.first += most) {
         const unsigned rows = (unsigned)(n - f.first < most ? n - f.first : most);

@@ -1,5 +1,6 @@
 /*
- * Attention of long spans over f32 caches: tiles of 64 query rows by blocks of 64 keys, all in f32.
+ * Attention of long spans over f32 caches, and of heads above half_head_dim over any: tiles of 64
+ * query rows by blocks of 64 keys, all in f32.
  * The 256 threads form 16 x 16. Each has 4 rows by 4 keys for the scores, and 4 rows by 4
  * dimensions of every 64 for the sums of values.
  */
@@ -27,9 +28,12 @@ struct shared {
 
 /* Loads dimensions [d0, d0 + key_dims) of the tile's queries and of a block of keys; 0 beyond the
  * end. */
-__device__ inline void load_keys(const struct sw::attention &t, const sw::tile &r,
-                                 const float *keys, int d0, shared &m)
+template <enum sw_dtype format>
+__device__ inline void load_keys(const struct sw::attention &t, const sw::tile &r, const char *from,
+                                 int d0, shared &m)
 {
+    typedef sw::element<format> element;
+    const typename element::type *const keys = (const typename element::type *)(const void *)from;
     const int head_dim = t.cache.head_dim;
     for (int i = (int)threadIdx.x; i < tile_rows * key_dims; i += threads) {
         const int row = i / key_dims, d = i % key_dims, query = row / r.heads;
@@ -40,21 +44,26 @@ __device__ inline void load_keys(const struct sw::attention &t, const sw::tile &
     }
     for (int i = (int)threadIdx.x; i < key_dims * tile_keys; i += threads) {
         const int d = i / tile_keys, key = i % tile_keys;
-        m.u.s.k[d][key] = d0 + d < head_dim ? keys[sw::key_at<SW_F32>(d0 + d, key)] : 0.0f;
+        m.u.s.k[d][key] =
+            d0 + d < head_dim ? element::load(keys[sw::key_at<format>(d0 + d, key)]) : 0.0f;
     }
 }
 
 /* Loads dimensions [d0, d0 + value_dims) of a block's values, for keys [lo, hi); the other values
  * are undefined and become 0. */
-__device__ inline void load_values(const struct sw::attention &t, const float *values, int d0,
-                                   int lo, int hi, shared &m)
+template <enum sw_dtype format>
+__device__ inline void load_values(const struct sw::attention &t, const char *from, int d0, int lo,
+                                   int hi, shared &m)
 {
+    typedef sw::element<format> element;
+    const typename element::type *const values = (const typename element::type *)(const void *)from;
     const int head_dim = t.cache.head_dim;
     for (int i = (int)threadIdx.x; i < tile_keys * value_dims; i += threads) {
         const int key = i / value_dims, d = d0 + i % value_dims;
-        m.u.v[key][i % value_dims] = d < head_dim && key >= lo && key < hi
-                                         ? values[sw::value_at<SW_F32>(head_dim, key, d)]
-                                         : 0.0f;
+        m.u.v[key][i % value_dims] =
+            d < head_dim && key >= lo && key < hi
+                ? element::load(values[sw::value_at<format>(head_dim, key, d)])
+                : 0.0f;
     }
 }
 
@@ -95,7 +104,8 @@ __device__ inline float soften(const struct sw::attention &t, sw::tile_row &row,
 }
 
 /* blockIdx: x tile; y KV head and share of its heads. chunks: number of pieces of value_dims. */
-template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
+template <enum sw_dtype format, int chunks>
+__global__ void __launch_bounds__(threads) attend_tile(struct sw::attention t)
 {
     sw::await_previous();
     __shared__ __align__(16) shared m;
@@ -120,12 +130,10 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
     const char *const blocks = sw::head_of(t.cache, r.span.slot, r.kv_head);
     for (int base = from / tile_keys * tile_keys; base <= last; base += tile_keys) {
         const char *const block = blocks + base / tile_keys * 2 * t.cache.half_bytes;
-        const float *const keys = (const float *)(const void *)block;
-        const float *const values = (const float *)(const void *)(block + t.cache.half_bytes);
         float scores[4][4] = {};
         for (int d0 = 0; d0 < head_dim; d0 += key_dims) {
             __syncthreads();
-            load_keys(t, r, keys, d0, m);
+            load_keys<format>(t, r, block, d0, m);
             __syncthreads();
 #pragma unroll 8
             for (int d = 0; d < key_dims; d++)
@@ -147,7 +155,8 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
 #pragma unroll
         for (int c = 0; c < chunks; c++) {
             __syncthreads();
-            load_values(t, values, c * value_dims, from - base, last + 1 - base, m);
+            load_values<format>(t, block + t.cache.half_bytes, c * value_dims, from - base,
+                                last + 1 - base, m);
             __syncthreads();
 #pragma unroll 8
             for (int key = 0; key < tile_keys; key++)
@@ -169,18 +178,23 @@ template <int chunks> __global__ void __launch_bounds__(threads) attend_tile(str
     }
 }
 
-void (*const kernels[])(struct sw::attention) = {attend_tile<1>, attend_tile<2>, attend_tile<4>};
+typedef void (*kernel)(struct sw::attention);
+const kernel kernels[] = {attend_tile<SW_F32, 1>, attend_tile<SW_F32, 2>, attend_tile<SW_F32, 4>};
+const kernel wide_kernels[] = {attend_tile<SW_F32, 8>, attend_tile<SW_F16, 8>,
+                               attend_tile<SW_BF16, 8>};
 
-const sw::listed_kernels all(kernels);
+const sw::listed_kernels all(kernels, wide_kernels);
 
 } // namespace
 
 /* ------------------------------------------------------------------------------------------- */
 
-cudaError_t sw::attend_tiled(const struct sw::attention &t, const struct sw_gpu_span *host,
-                             cudaStream_t stream)
+cudaError_t sw::attend_tiled(const struct sw::attention &t, enum sw_dtype format,
+                             const struct sw_gpu_span *host, cudaStream_t stream)
 {
     const int head_dim = t.cache.head_dim;
+    if (head_dim > 256)
+        return launch_tiles(wide_kernels[kv_format_row(format)], threads, t, host, stream);
     return launch_tiles(kernels[head_dim <= 64    ? 0
                                 : head_dim <= 128 ? 1
                                                   : 2],

@@ -202,11 +202,11 @@ cudaError_t sw_gpu_kv_copy(const struct sw_gpu_kv *kv, int from, int to, int64_t
  * Attention. For spans of at most SW_GPU_SPLIT_QUERIES rows the context is split over blocks, in
  * parts that depend on the cache's size only, and the parts are joined in order (attend_split.cu).
  * Longer spans go in tiles of queries that share the keys they read (flash attention: Dao et al.):
- * attend_tiled.cu for f32 caches, attend_half.cu on tensor cores for the others. Queries, scores
- * and sums have the precision of f32. head_dim is at most SW_GPU_HEAD_DIM. Values that are a part
- * of keys have a kernel of their own for all spans (attend_latent.cu), without window, slopes and
- * bias; head_dim is at most SW_GPU_LATENT_DIM there, and value_dim SW_GPU_LATENT_VALUES
- * (model/op_kinds.h).
+ * attend_tiled.cu for f32 caches and heads above 256, attend_half.cu on tensor cores for the
+ * others. Queries, scores and sums have the precision of f32. head_dim is at most SW_GPU_HEAD_DIM.
+ * Values that are a part of keys have a kernel of their own for all spans (attend_latent.cu),
+ * without window, slopes and bias; head_dim is at most SW_GPU_LATENT_DIM there, and value_dim
+ * SW_GPU_LATENT_VALUES (model/op_kinds.h).
  */
 #define SW_GPU_SPLIT_QUERIES 4
 struct sw_gpu_attention {

@@ -24,7 +24,7 @@ struct sw_query_growth {
 };
 
 /* The largest heads that GPUs have kernels of attention for. */
-#define SW_GPU_HEAD_DIM 256
+#define SW_GPU_HEAD_DIM 512
 /* The most that they have kernels of latent attention for: elements of a key, and those of them
  * that are its value. */
 #define SW_GPU_LATENT_DIM 640

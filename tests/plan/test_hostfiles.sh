@@ -151,6 +151,8 @@ check deepseek-v2-lite.txt 0 deepseek-v2-lite "1x(gpu:2x24G host:64G)" --context
 check qwen3-next-80b.txt 0 qwen3-next-80b "1x(gpu:2x24G host:64G)" --weights q4_k --slots 4
 # Gemma 3 with images: what its part for text needs, with windows in five layers of six.
 check gemma-3-27b.txt 0 gemma-3-27b "1x(gpu:2x24G host:64G)" --weights q8_0 --context 16384
+# Gemma 4: heads of 512 and fewer KV heads in every sixth layer.
+check gemma-4-31b.txt 0 gemma-4-31b "1x(gpu:2x24G host:64G)" --weights q8_0 --context 16384
 # An encoder-decoder: its encoder keeps no KV, each layer of its decoder that of the source, too.
 # cores and bus together: with the rate of both at once measured, and with many sequences
 both="1x(gpu:24G host:128G@60GB/s@1TF bus:25GB/s"
