@@ -20,5 +20,5 @@ build_into "$build" all
 grep -q '^CUNIT_FOUND:INTERNAL=1' "$build/CMakeCache.txt" || die "CUnit was not found; see \
 $build/configure.log"
 say "Testing (ctest)"
-# one more than there are cores: many of them wait (tests/CMakeLists.txt)
-exec ctest --test-dir "$build" --output-on-failure --no-tests=error -j $((1 + $(nproc))) "$@"
+# two more than there are cores: most scripts wait (tests/CMakeLists.txt)
+exec ctest --test-dir "$build" --output-on-failure --no-tests=error -j $((2 + $(nproc))) "$@"

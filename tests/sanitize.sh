@@ -33,5 +33,6 @@ thread)
     ;;
 esac
 build_into "$build" "$wanted" -DSANITIZE="$kind"
+# one more than there are cores: some of them wait
 step "$build/test.log" "Tests with the $kind sanitizer" ctest --test-dir "$build" --output-on-failure \
-    --no-tests=error -j "$(nproc)" "${which[@]}" "$@"
+    --no-tests=error -j $((1 + $(nproc))) "${which[@]}" "$@"

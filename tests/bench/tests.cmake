@@ -1,3 +1,3 @@
 # Cables with a delay between pretend hosts, for links.sh.
 add_executable(cable tools/cable.c)
-slow(bench.scripts 43)
+slow(bench.scripts 72)

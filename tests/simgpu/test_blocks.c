@@ -222,11 +222,17 @@ static void unwritten(void)
     NEED(clear[2] == 0);
 }
 
+#ifdef __SANITIZE_THREAD__ /* which is slow, and sees what has no order, whatever the order was */
+enum { SEEDS = 2 };
+#else
+enum { SEEDS = 6 };
+#endif
+
 static void right_in_any_order(void)
 {
     void (*const bodies[])(void) = {sums,   reversed,           counted, warps, voted,
                                     placed, multiplied_by_warps};
-    for (int seed = 1; seed <= 6; seed++) {
+    for (int seed = 1; seed <= SEEDS; seed++) {
         char settings[64];
         snprintf(settings, sizeof settings, "SIMGPU_SEED=%d", seed);
         for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)

@@ -1,2 +1,2 @@
-slow(text.unicode 11)
+slow(text.unicode 25)
 slow(text.chat 6)
