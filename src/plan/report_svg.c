@@ -20,10 +20,27 @@ static const struct paint {
 } paints[] = {{"#2f5d8c", "weights"}, {"#5fa3c7", "KV cache"}, {"#e0a33a", "workspace"},
               {"#9aa3ad", "reserve"}, {"#c8553d", "in use"},   {"#eef1f4", "free"}};
 
+/* By attributes, not a style sheet: a page with a content policy may show the picture, too. */
+static const struct text_class {
+    const char *name, *attributes;
+} text_classes[] = {{"title", " font-size=\"18\" font-weight=\"bold\""},
+                    {"node", " font-size=\"15\" font-weight=\"bold\""},
+                    {"size", " fill=\"#55606b\""},
+                    {"key", " font-size=\"12\""}};
+
+static const char *text_attributes(const char *class)
+{
+    for (size_t i = 0; i < sizeof text_classes / sizeof text_classes[0]; i++)
+        if (strcmp(text_classes[i].name, class) == 0)
+            return text_classes[i].attributes;
+    return "";
+}
+
 static void svg_put_text(struct sw_strbuf *out, double x, double y, const char *class,
                          const char *text)
 {
-    sw_strbuf_printf(out, "<text x=\"%.0f\" y=\"%.0f\" class=\"%s\">", x, y, class);
+    sw_strbuf_printf(out, "<text x=\"%.0f\" y=\"%.0f\" class=\"%s\"%s>", x, y, class,
+                     text_attributes(class));
     for (const char *c = text; *c; c++) {
         if (*c == '<' || *c == '>' || *c == '&')
             sw_strbuf_puts(out, *c == '<' ? "&lt;" : *c == '>' ? "&gt;" : "&amp;");
@@ -232,9 +249,8 @@ void sw_report_svg(const struct sw_report *report, struct sw_strbuf *out)
     }
     sw_strbuf_printf(out,
                      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%.0f\" "
-                     "viewBox=\"0 0 %d %.0f\">\n<style>text{font-family:sans-serif;font-size:13px;"
-                     "fill:#2b333b}.title{font-size:18px;font-weight:bold}.node{font-size:15px;"
-                     "font-weight:bold}.size{fill:#55606b}.key{font-size:12px}</style>\n"
+                     "viewBox=\"0 0 %d %.0f\" font-family=\"sans-serif\" font-size=\"13\" "
+                     "fill=\"#2b333b\">\n"
                      "<rect width=\"100%%\" height=\"100%%\" fill=\"#f6f7f9\"/>\n",
                      WIDTH, y + 12, WIDTH, y + 12);
     put_head(report, out);
