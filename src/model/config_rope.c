@@ -268,7 +268,11 @@ static enum sw_status rope_read_scaling(struct sw_config *config, struct sw_mode
 static enum sw_status rope_read_share(struct sw_config *config, const json_t *rope,
                                       struct sw_dims *d)
 {
+    const char *stated = config->arch->keys[SW_KEY_ROTARY_SHARE].name;
     double share = 1;
+    if (stated && strcmp(stated, "partial_rotary_factor") == 0 &&
+        json_is_null(json_object_get(config->root, stated))) /* all of a head, to transformers */
+        return sw_fail(SW_EMODEL, "'%s' is null, which is not supported", stated);
     if (sw_config_has(config, SW_KEY_ROTARY_SHARE))
         SW_TRY(
             rope_or_key(config, rope, "partial_rotary_factor", SW_KEY_ROTARY_SHARE, 0, 1, &share));

@@ -33,18 +33,19 @@
 #define CORRECTION .router_correction = "model.layers.#.mlp.gate.e_score_correction_bias"
 
 /* Some files also state the width of a head, or of its part with rope, which follow from these. */
-#define LATENT_KEYS(tied, latent, queries, plain, values)                                          \
-    SIZE_KEYS(0), [SW_KEY_ACTIVATION] = {.name = "hidden_act"},                                    \
-                  [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = tied},                 \
-                  [SW_KEY_HEAD_DIM] = {.name = "head_dim", .other = "qk_head_dim"},                \
-                  [SW_KEY_LATENT] = {.name = "kv_lora_rank", .absent = latent},                    \
-                  [SW_KEY_LATENT_Q] = {.name = "q_lora_rank",                                      \
-                                       .absent = queries,                                          \
-                                       .null_is_zero = true},                                      \
-                  [SW_KEY_LATENT_PLAIN] = {.name = "qk_nope_head_dim", .absent = plain},           \
-                  [SW_KEY_LATENT_OUT] = {.name = "v_head_dim", .absent = values},                  \
-                  [SW_KEY_ROTARY_DIM] = {.name = "qk_rope_head_dim", .absent = 64},                \
-                  [SW_KEY_QKV_BIAS] = {.name = "attention_bias"}
+#define LATENT_KEYS(tied, ffn, latent, queries, plain, values)                                     \
+    ROUTED_SIZE_KEYS(0), [SW_KEY_FFN] = {.name = "intermediate_size", .absent = ffn},              \
+                         [SW_KEY_ACTIVATION] = {.name = "hidden_act"},                             \
+                         [SW_KEY_TIED] = {.name = "tie_word_embeddings", .absent = tied},          \
+                         [SW_KEY_HEAD_DIM] = {.name = "head_dim", .other = "qk_head_dim"},         \
+                         [SW_KEY_LATENT] = {.name = "kv_lora_rank", .absent = latent},             \
+                         [SW_KEY_LATENT_Q] = {.name = "q_lora_rank",                               \
+                                              .absent = queries,                                   \
+                                              .null_is_zero = true},                               \
+                         [SW_KEY_LATENT_PLAIN] = {.name = "qk_nope_head_dim", .absent = plain},    \
+                         [SW_KEY_LATENT_OUT] = {.name = "v_head_dim", .absent = values},           \
+                         [SW_KEY_ROTARY_DIM] = {.name = "qk_rope_head_dim", .absent = 64},         \
+                         [SW_KEY_QKV_BIAS] = {.name = "attention_bias"}
 
 #define INTERLEAVED [SW_KEY_INTERLEAVED] = {.name = "rope_interleave", .absent = 1}
 
@@ -72,14 +73,15 @@
 
 #define DEEPSEEK_V3                                                                                \
     .norm = SW_NORM_RMS, .position = SW_POS_ROPE, .activation = SW_ACT_SILU, .gated = true,        \
-    .sigmoid_router = true, .keys = {LATENT_KEYS(0, 512, 1536, 128, 128),                          \
-                                     ROPE_KEYS(10000),                                             \
-                                     RMS_KEY(1e-6),                                                \
-                                     INTERLEAVED,                                                  \
-                                     LATENT_ROUTED(256, 8, 2048, 1, 2.5),                          \
-                                     GROUP_KEYS(8, 4),                                             \
-                                     FIRST_DENSE(3),                                               \
-                                     SHARES_MAY_BE_ONE},                                           \
+    .sigmoid_router = true,                                                                        \
+    .keys = {LATENT_KEYS(0, SW_REQUIRED, 512, 1536, 128, 128),                                     \
+             ROPE_KEYS(10000),                                                                     \
+             RMS_KEY(1e-6),                                                                        \
+             INTERLEAVED,                                                                          \
+             LATENT_ROUTED(256, 8, 2048, 1, 2.5),                                                  \
+             GROUP_KEYS(8, 4),                                                                     \
+             FIRST_DENSE(3),                                                                       \
+             SHARES_MAY_BE_ONE},                                                                   \
     .names = {LATENT_NAMES, LATENT_EXPERTS, CORRECTION}
 
 const struct sw_arch sw_families_latent[] = {
@@ -92,7 +94,7 @@ const struct sw_arch sw_families_latent[] = {
         .gated = true,
         .rope_interleaved = true,
         .best_of_group = true,
-        .keys = {LATENT_KEYS(0, 512, 1536, 128, 128), ROPE_KEYS(10000), RMS_KEY(1e-6),
+        .keys = {LATENT_KEYS(0, SW_REQUIRED, 512, 1536, 128, 128), ROPE_KEYS(10000), RMS_KEY(1e-6),
                  LATENT_ROUTED(64, SW_REQUIRED, 1407, 2, 1), GROUP_KEYS(1, 1),
                  FIRST_DENSE(0), [SW_KEY_GROUP_METHOD] = {.name = "topk_method"},
                  [SW_KEY_MLP_BIAS] = {.name = "mlp_bias"}},
@@ -116,8 +118,8 @@ const struct sw_arch sw_families_latent[] = {
         .activation = SW_ACT_SILU,
         .gated = true,
         .sigmoid_router = true,
-        .keys = {LATENT_KEYS(0, 512, 768, 192, 256), ROPE_KEYS(10000), RMS_KEY(1e-5), INTERLEAVED,
-                 LATENT_ROUTED(64, 4, 1536, 1, 1.8),
+        .keys = {LATENT_KEYS(0, SW_REQUIRED, 512, 768, 192, 256), ROPE_KEYS(10000), RMS_KEY(1e-5),
+                 INTERLEAVED, LATENT_ROUTED(64, 4, 1536, 1, 1.8),
                  GROUP_KEYS(1, 1), [SW_KEY_FIRST_ROUTED] = {.absent = 1},
                  [SW_KEY_MLP_TYPES] = {.name = "mlp_layer_types"}, SHARES_TO_ONE},
         .names = {LATENT_NAMES, LATENT_EXPERTS, CORRECTION},
@@ -129,7 +131,7 @@ const struct sw_arch sw_families_latent[] = {
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
         .gated = true,
-        .keys = {LATENT_KEYS(0, 256, 1024, 64, 128), STATED_ROPE_KEYS(10000), RMS_KEY(1e-6),
+        .keys = {LATENT_KEYS(0, 12288, 256, 1024, 64, 128), STATED_ROPE_KEYS(10000), RMS_KEY(1e-6),
                  INTERLEAVED, LATENT_ROUTED(128, 4, 2048, 1, 1), GROUP_KEYS(1, 1), FIRST_DENSE(0),
                  SHARES_MAY_BE_ONE, [SW_KEY_QUERY_SLOPE] = {.name = "llama_4_scaling_beta"}},
         .names = {LATENT_NAMES, STACKED_EXPERTS},
@@ -141,7 +143,8 @@ const struct sw_arch sw_families_latent[] = {
         .position = SW_POS_ROPE,
         .activation = SW_ACT_SILU,
         .gated = true,
-        .keys = {LATENT_KEYS(1, 512, 1536, 128, 128), ROPE_KEYS(10000), RMS_KEY(1e-6), INTERLEAVED},
+        .keys = {LATENT_KEYS(1, SW_REQUIRED, 512, 1536, 128, 128), ROPE_KEYS(10000), RMS_KEY(1e-6),
+                 INTERLEAVED},
         .names = {LATENT_NAMES},
     },
 };

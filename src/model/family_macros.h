@@ -50,13 +50,14 @@
 /* The keys of a config.json; what is absent is as transformers has it. */
 #define REQUIRED .absent = SW_REQUIRED
 
-#define ROUTED_SIZE_KEYS(kv_heads)                                                                 \
+#define ROUTED_SIZE_KEYS(kv_heads) SIZE_KEYS_TO(kv_heads, 0)
+#define SIZE_KEYS_TO(kv_heads, context)                                                            \
     [SW_KEY_LAYERS] = {.name = "num_hidden_layers", REQUIRED},                                     \
     [SW_KEY_HIDDEN] = {.name = "hidden_size", REQUIRED},                                           \
     [SW_KEY_HEADS] = {.name = "num_attention_heads", REQUIRED},                                    \
     [SW_KEY_KV_HEADS] = {.name = "num_key_value_heads", .absent = kv_heads, .null_is_zero = true}, \
     [SW_KEY_VOCAB] = {.name = "vocab_size", REQUIRED},                                             \
-    [SW_KEY_CONTEXT] = {.name = "max_position_embeddings"}
+    [SW_KEY_CONTEXT] = {.name = "max_position_embeddings", .absent = context}
 #define SIZE_KEYS(kv_heads)                                                                        \
     ROUTED_SIZE_KEYS(kv_heads), [SW_KEY_FFN] = {.name = "intermediate_size", REQUIRED}
 
