@@ -244,7 +244,7 @@ struct sw_gpu_delta {
     int32_t padding;
     float *x; /* row r at x + r * ld; lost */
     int64_t ld;
-    int64_t q, k, v, z, b, a, k_head, v_group, v_head, gate_group;
+    int64_t q, k, v, z, b, a, k_head, v_group, v_head, gate_group, gate_head;
     const float *conv, *decay, *dt, *norm;
     float *states; /* (slots, sw_delta_floats(dims)) */
     float *out;

@@ -14,10 +14,10 @@ namespace
 struct delta {
     struct sw_gpu_delta d;
     const struct sw_gpu_span *spans;
-    int64_t n_rows;   /* of all spans */
-    int64_t floats;   /* of a slot's state */
-    int64_t channels; /* of the convolution */
-    int n_spans, shared;
+    int64_t n_rows;      /* of all spans */
+    int64_t floats;      /* of a slot's state */
+    int64_t channels;    /* of the convolution */
+    int n_spans, of_key; /* value heads of a key head */
 };
 
 struct span_rows {
@@ -26,6 +26,16 @@ struct span_rows {
         return span.n;
     }
 };
+
+/* As sw_delta_key_head and sw_delta_turn. */
+__device__ inline int key_head(const delta &t, int head)
+{
+    return t.d.dims.turns ? head % t.d.dims.k_heads : head / t.of_key;
+}
+__device__ inline int turn(const delta &t, int head)
+{
+    return t.d.dims.turns ? head / t.d.dims.k_heads : head % t.of_key;
+}
 
 /* Where channel c of the convolution lies in a row. */
 __device__ inline int64_t channel_at(const delta &t, int64_t c)
@@ -37,7 +47,8 @@ __device__ inline int64_t channel_at(const delta &t, int64_t c)
         return (c < keys ? t.d.q : t.d.k) + in / dims.k_dim * t.d.k_head + in % dims.k_dim;
     }
     const int64_t in = c - 2 * keys, head = in / dims.v_dim;
-    return t.d.v + head / t.shared * t.d.v_group + head % t.shared * t.d.v_head + in % dims.v_dim;
+    return t.d.v + key_head(t, (int)head) * t.d.v_group + turn(t, (int)head) * t.d.v_head +
+           in % dims.v_dim;
 }
 
 /* A thread has a channel of a span: from its last row to its first, in place. */
@@ -125,7 +136,7 @@ __global__ void __launch_bounds__(threads) recur(delta t)
     __shared__ float has[warps][sw::warp_size], gives[warps][sw::warp_size];
     const struct sw_delta_dims &dims = t.d.dims;
     const int groups = (int)sw::divide_up(dims.v_dim, sw::warp_size);
-    const int head = (int)blockIdx.x / groups, group = head / t.shared, in = head % t.shared;
+    const int head = (int)blockIdx.x / groups, group = key_head(t, head), in = turn(t, head);
     const int lane = sw::lane(), column = (int)blockIdx.x % groups * sw::warp_size + lane;
     const bool there = column < dims.v_dim;
     const struct sw_gpu_span span = t.spans[blockIdx.y];
@@ -142,9 +153,9 @@ __global__ void __launch_bounds__(threads) recur(delta t)
             key[i] = x[t.d.k + group * t.d.k_head + i];
             query[i] = x[t.d.q + group * t.d.k_head + i];
         }
-        const float a = x[t.d.a + group * t.d.gate_group + in] + t.d.dt[head];
+        const float a = x[t.d.a + group * t.d.gate_group + in * t.d.gate_head] + t.d.dt[head];
         const float decay = expf(t.d.decay[head] * (a > 20 ? a : log1pf(expf(a))));
-        const float beta = 1 / (1 + expf(-x[t.d.b + group * t.d.gate_group + in]));
+        const float beta = 1 / (1 + expf(-x[t.d.b + group * t.d.gate_group + in * t.d.gate_head]));
         const float value = there ? x[t.d.v + group * t.d.v_group + in * t.d.v_head + column] : 0;
         float part = 0;
         __syncthreads();
@@ -179,8 +190,8 @@ __global__ void __launch_bounds__(norm_threads) gated_norm(delta t)
             return; /* all threads */
         const int64_t at = t.spans[s].row + row;
         float *const out = t.d.out + at * t.d.out_ld + (int64_t)head * dim;
-        const float *const z = t.d.x + at * t.d.ld + t.d.z + head / t.shared * t.d.v_group +
-                               head % t.shared * t.d.v_head;
+        const float *const z = t.d.x + at * t.d.ld + t.d.z + key_head(t, head) * t.d.v_group +
+                               turn(t, head) * t.d.v_head;
         float squares = 0;
         for (int d = (int)threadIdx.x; d < dim; d += norm_threads)
             squares += out[d] * out[d];
@@ -236,7 +247,7 @@ cudaError_t sw_gpu_delta_run(const struct sw_gpu_delta *d, const struct sw_gpu_b
         t.n_rows += batch->host[i].n;
     t.floats = sw_delta_floats(dims);
     t.channels = sw_delta_channels(dims);
-    t.shared = dims->v_heads / dims->k_heads;
+    t.of_key = dims->v_heads / dims->k_heads;
     if (t.n_rows == 0)
         return cudaSuccess;
     const int64_t most = 65535;

@@ -96,7 +96,7 @@ struct sw_delta {
     float *d_x; /* row r at d_x + r * ld, as the products left it; lost */
     int64_t ld;
     /* Offsets in a row: as of struct sw_delta_layout. */
-    int64_t q, k, v, z, b, a, k_head, v_group, v_head, gate_group;
+    int64_t q, k, v, z, b, a, k_head, v_group, v_head, gate_group, gate_head;
     const float *d_conv;           /* (channels, window) */
     const float *d_decay, *d_dt;   /* (v_heads) */
     const float *d_norm;           /* (v_dim) */

@@ -33,12 +33,12 @@ static void delta_conv_chunk(void *ctx, int64_t chunk, int worker)
     const struct sw_span *span = &c->spans[chunk / delta_runs(dims)];
     const int run = (int)(chunk % delta_runs(dims)), n_k = dims->k_heads;
     const int head = run < n_k ? run : run < 2 * n_k ? run - n_k : run - 2 * n_k;
-    const int shared = dims->v_heads / n_k;
     const bool is_v = run >= 2 * n_k;
     const int64_t keys = (int64_t)n_k * dims->k_dim, channels = sw_delta_channels(dims);
     const int64_t at = run < n_k ? d->q + head * d->k_head
                        : !is_v   ? d->k + head * d->k_head
-                                 : d->v + head / shared * d->v_group + head % shared * d->v_head;
+                                 : d->v + sw_delta_key_head(dims, head) * d->v_group +
+                                     sw_delta_turn(dims, head) * d->v_head;
     const int64_t channel = is_v ? 2 * keys + (int64_t)head * dims->v_dim
                                  : (run < n_k ? 0 : keys) + (int64_t)head * dims->k_dim;
     (void)worker;
@@ -73,12 +73,13 @@ static void delta_rows(const struct delta *c, const struct sw_span *span, int he
 {
     const struct sw_delta *d = c->d;
     const struct sw_delta_dims *dims = &c->states->dims;
-    const int shared = dims->v_heads / dims->k_heads, group = head / shared, in = head % shared;
+    const int group = sw_delta_key_head(dims, head), in = sw_delta_turn(dims, head);
     const int64_t square = (int64_t)dims->k_dim * dims->v_dim;
     float decay[DELTA_ROWS], beta[DELTA_ROWS];
     const float *x = d->d_x + (span->row + first) * d->ld;
     float *out = d->d_out + (span->row + first) * d->out_ld + (int64_t)head * dims->v_dim;
-    const int64_t gate = group * d->gate_group + in, value = group * d->v_group + in * d->v_head;
+    const int64_t gate = group * d->gate_group + in * d->gate_head;
+    const int64_t value = group * d->v_group + in * d->v_head;
     for (int64_t t = 0; t < n; t++) {
         const float *row = x + t * d->ld;
         decay[t] = expf(d->d_decay[head] * softplus(row[d->a + gate] + d->d_dt[head]));

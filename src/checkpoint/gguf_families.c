@@ -7,8 +7,12 @@
 static const struct sw_names norm_behind = {.mlp_norm = "blk.#.post_attention_norm"};
 static const struct sw_names falcon_names = {.attn_norm_aside = "blk.#.attn_norm_2",
                                              .mlp_norm_aside = "blk.#.attn_norm"};
-/* Its folders have gate and up in one tensor. */
-static const struct sw_names granitemoe_names = {.expert_gate = "blk.#.ffn_gate_exps.@"};
+/* Their folders have gate and up in one tensor. */
+static const struct sw_names gates_apart = {.expert_gate = "blk.#.ffn_gate_exps.@"};
+static const struct sw_names qwen3next_names = {.mlp_norm = "blk.#.post_attention_norm",
+                                                .delta_z = "blk.#.attn_gate"};
+static const struct sw_names qwen35_names = {.mlp_norm = "blk.#.post_attention_norm",
+                                             .delta_gates = "blk.#.ssm_beta"};
 
 #define T5_STACK(stack)                                                                            \
     .attn_norm = stack ".blk.#.attn_norm", .q = stack ".blk.#.attn_q", .k = stack ".blk.#.attn_k", \
@@ -86,10 +90,32 @@ static const struct sw_gguf_family gguf_families[] = {
      .model_type = "granitemoe",
      .read_only = true,
      .interleaved = true,
-     .own = &granitemoe_names},
+     .own = &gates_apart},
     {.architecture = "glm4moe", .model_type = "glm4_moe", .read_only = true, .own = &norm_behind},
     {.architecture = "ernie4_5-moe", .model_type = "ernie4_5_moe", .read_only = true},
     {.architecture = "minimax-m2", .model_type = "minimax_m2", .read_only = true},
+    {.architecture = "llama4",
+     .model_type = "llama4_text",
+     .read_only = true,
+     .windows = true,
+     .chunk = 8192,
+     .plain_experts = 128,
+     .raw_shares = true,
+     .own = &gates_apart},
+    {.architecture = "qwen3next",
+     .model_type = "qwen3_next",
+     .read_only = true,
+     .own = &qwen3next_names},
+    {.architecture = "qwen35",
+     .model_type = "qwen3_5_text",
+     .read_only = true,
+     .turns = true,
+     .own = &qwen35_names},
+    {.architecture = "qwen35moe",
+     .model_type = "qwen3_5_moe_text",
+     .read_only = true,
+     .turns = true,
+     .own = &qwen35_names},
     {.architecture = "deepseek2",
      .model_type = "youtu",
      .routed_type = "deepseek_v2",
@@ -148,6 +174,15 @@ static const struct sw_gguf_name gguf_names[] = {
     NAME(kv_a, "blk.#.attn_kv_a_mqa"),
     NAME(kv_a_norm, "blk.#.attn_kv_a_norm"),
     NAME(kv_b, "blk.#.attn_kv_b"),
+    NAME(delta_in, "blk.#.attn_qkv"),
+    NAME(delta_z, "blk.#.attn_gate"),
+    NAME(delta_gates, "blk.#.ssm_ba"),
+    NAME(delta_a, "blk.#.ssm_alpha"),
+    NAME(delta_conv, "blk.#.ssm_conv1d"),
+    NAME(delta_decay, "blk.#.ssm_a"),
+    NAME(delta_dt, "blk.#.ssm_dt.bias"),
+    NAME(delta_norm, "blk.#.ssm_norm"),
+    NAME(delta_out, "blk.#.ssm_out"),
 #undef NAME
 };
 
@@ -192,6 +227,12 @@ static const char *const gguf_keys[SW_KEY_COUNT] = {
     [SW_KEY_DECODER_LAYERS] = "decoder_block_count",
     [SW_KEY_BUCKETS] = "attention.relative_buckets_count",
     [SW_KEY_DECODER_START] = "decoder_start_token_id",
+    [SW_KEY_FULL_STEP] = "full_attention_interval",
+    [SW_KEY_DELTA_K_HEADS] = "ssm.group_count",
+    [SW_KEY_DELTA_V_HEADS] = "ssm.time_step_rank",
+    [SW_KEY_DELTA_K_DIM] = "ssm.state_size",
+    [SW_KEY_DELTA_V_DIM] = SW_GGUF_VALUE_LENGTH,
+    [SW_KEY_DELTA_WINDOW] = "ssm.conv_kernel",
 };
 static const char *const gguf_eps[] = {[SW_NORM_LAYER] = "attention.layer_norm_epsilon",
                                        [SW_NORM_RMS] = "attention.layer_norm_rms_epsilon"};

@@ -10,8 +10,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What no file has: "attention.key_length_mla" without the part that has rope. */
+/* What no file has: "attention.key_length_mla" without the part that has rope, and a value head's
+ * share of "ssm.inner_size". */
 #define SW_GGUF_PLAIN_LENGTH "attention.plain_length"
+#define SW_GGUF_VALUE_LENGTH "ssm.value_length"
 
 /* What GGUF calls a family, and how its files differ from the family's own. */
 struct sw_gguf_family {
@@ -26,6 +28,9 @@ struct sw_gguf_family {
     bool stacked;         /* Q, K and V of all heads are stacked, not head by head */
     bool read_only;       /* such files are read, but not written */
     bool windows;         /* they state their window */
+    int chunk;            /* the window of a file that states none */
+    int plain_experts;    /* a file with so many experts has no norms of queries and keys */
+    bool turns;           /* value heads of delta nets are in the order of struct sw_delta_dims */
     int wide_heads;       /* scores are divided by sqrt(key_length) where heads have so many
                            * elements, else by sqrt(width / heads); 0: as others */
     bool raw_shares;      /* experts' shares are not renormalised unless the file says so */

@@ -45,6 +45,12 @@ static void gguf_see_tensors(const struct sw_tensors *tensors, struct sw_arch *a
         arch->names.k_b = "blk.#.attn_k_b.@";
         arch->names.v_b = "blk.#.attn_v_b.@";
     }
+    if (gguf_has(tensors, "blk.0.ssm_in.weight")) { /* older files have one product, by key head */
+        arch->names.delta_in = "blk.#.ssm_in";
+        arch->names.delta_z = NULL;
+    }
+    arch->delta_grouped = arch->delta_grouped && !arch->names.delta_z;
+    arch->delta_decays = arch->names.delta_decay != NULL;
     if (!arch->gate_by_config)
         return;
     arch->gate_by_config = false;
@@ -84,16 +90,25 @@ static void gguf_name_keys(const struct sw_tensors *tensors, struct sw_arch *arc
     arch->norm_plus_one = false; /* whoever wrote the file has added it */
 }
 
+#define GGUF_RECURRENT "attention.recurrent_layers" /* a list: true for a delta net */
+
 /* What the family's files state otherwise than others. */
 static void gguf_name_own_keys(const struct sw_gguf_family *family, const json_t *root,
                                struct sw_arch *arch)
 {
     struct sw_arch_key *keys = arch->keys;
-    int64_t width = 0, heads = 0, length = 0;
+    int64_t width = 0, heads = 0, length = 0, experts = 0;
     if (!family->windows)
         keys[SW_KEY_WINDOW].name = NULL;
-    if (!json_is_array(json_object_get(root, "attention.sliding_window_pattern")))
+    keys[SW_KEY_WINDOW].absent = family->chunk;
+    if (keys[SW_KEY_DELTA_WINDOW].name)
+        keys[SW_KEY_LAYER_TYPES].name = GGUF_RECURRENT;
+    if (keys[SW_KEY_LAYER_TYPES].name &&
+        !json_is_array(json_object_get(root, keys[SW_KEY_LAYER_TYPES].name)))
         keys[SW_KEY_LAYER_TYPES].name = NULL;
+    (void)sw_json_integer(json_object_get(root, "expert_count"), 0, INT32_MAX, &experts);
+    if (family->plain_experts)
+        keys[SW_KEY_QK_NORM].absent = experts != family->plain_experts;
     keys[SW_KEY_NORM_TOPK].absent = !family->raw_shares; /* as ggml computes it */
     keys[SW_KEY_QUERY_SCALAR].absent = 0;
     if (keys[SW_KEY_LATENT]
@@ -118,6 +133,16 @@ static enum sw_status gguf_check_norms(const struct sw_tensors *tensors, const s
         return SW_OK;
     return sw_fail(SW_EMODEL, "it has %s, which models of the family %s do not have here", name,
                    arch->title);
+}
+
+/* llama.cpp gives such a file rope in other layers than its folder has. */
+static enum sw_status gguf_check_chunk(const struct sw_gguf_family *family, const json_t *root)
+{
+    const json_t *window = json_object_get(root, "attention.sliding_window");
+    if (!family->chunk || !window || json_integer_value(window) > 0)
+        return SW_OK;
+    return sw_fail(SW_EMODEL, "%s.attention.sliding_window is 0, which is not supported",
+                   family->architecture);
 }
 
 /* ---- the header's values as a config.json would have them */
@@ -254,8 +279,22 @@ static bool gguf_leave_guesses(json_t *root)
     int64_t all = 0, guesses = 0;
     (void)sw_json_integer(json_object_get(root, "block_count"), 0, INT32_MAX, &all);
     (void)sw_json_integer(json_object_get(root, "nextn_predict_layers"), 0, INT32_MAX, &guesses);
-    return guesses == 0 || guesses >= all ||
-           json_object_set_new_nocheck(root, "block_count", json_integer(all - guesses)) == 0;
+    if (guesses == 0 || guesses >= all)
+        return true;
+    json_t *recurrent = json_object_get(root, GGUF_RECURRENT);
+    while (json_array_size(recurrent) > (size_t)(all - guesses))
+        (void)json_array_remove(recurrent, json_array_size(recurrent) - 1);
+    return json_object_set_new_nocheck(root, "block_count", json_integer(all - guesses)) == 0;
+}
+
+/* A value head's elements: files state those of all. */
+static bool gguf_add_delta(json_t *root)
+{
+    int64_t all = 0, heads = 0;
+    (void)sw_json_integer(json_object_get(root, "ssm.inner_size"), 1, INT32_MAX, &all);
+    (void)sw_json_integer(json_object_get(root, "ssm.time_step_rank"), 1, INT32_MAX, &heads);
+    return heads == 0 || all % heads != 0 ||
+           json_object_set_new_nocheck(root, SW_GGUF_VALUE_LENGTH, json_integer(all / heads)) == 0;
 }
 
 /* The vocabulary is what the embedding has rows for: some files lack the key. */
@@ -282,7 +321,8 @@ static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *
     if (ok && json_object_get(scaling, "mscale_all_dim"))
         ok = json_object_set_new_nocheck(scaling, "mscale", json_real(1)) == 0;
     ok = ok && gguf_add_vocabulary(tensors, root) && gguf_leave_guesses(root) &&
-         gguf_add_latent(root) && json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
+         gguf_add_latent(root) && gguf_add_delta(root) &&
+         json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
     json_decref(scaling);
     if (ok)
         return root;
@@ -378,9 +418,12 @@ static enum sw_status gguf_make(const struct sw_gguf *gguf, const struct sw_tens
     gguf_name_own_keys(family, root, &arch);
     arch.rope_interleaved = arch.rope_interleaved || family->interleaved;
     arch.qkv = family->stacked ? SW_QKV_STACKED : arch.qkv;
+    arch.delta_turns = family->turns;
     arch.conv1d = false; /* all matrices are (out, in) */
     json_t *scaling = json_object_get(root, "rope.scaling");
     enum sw_status status = gguf_check_norms(tensors, &arch);
+    if (status == SW_OK)
+        status = gguf_check_chunk(family, root);
     if (status == SW_OK)
         status = gguf_add_factors(tensors, scaling);
     if (status == SW_OK &&

@@ -21,6 +21,7 @@ enum sw_status sw_block_delta(const struct block *k, const struct input *in)
                                    .v_group = at.v_group,
                                    .v_head = at.v_head,
                                    .gate_group = at.gate_group,
+                                   .gate_head = at.gate_head,
                                    .d_conv = k->w->d_vector[SW_W_DELTA_CONV],
                                    .d_decay = k->w->d_vector[SW_W_DELTA_DECAY],
                                    .d_dt = k->w->d_vector[SW_W_DELTA_DT],

@@ -207,7 +207,9 @@ struct sw_arch {
     bool plain_scores;   /* attention scores are not scaled */
     bool scaled_slopes;  /* ALiBi is added to scores before they are scaled */
     bool output_gate;    /* behind each head's query lies a gate of what attention gives */
-    bool delta_grouped;  /* q, k, v, z of delta nets lie key head by key head; so do b and a */
+    bool delta_grouped;  /* q, k, v, z of delta nets lie key head by key head */
+    bool gates_grouped;  /* so do b and a */
+    bool delta_turns;    /* struct sw_delta_dims */
     bool delta_decays;   /* the file has decays, not their logarithms */
     bool tied_scale;     /* a tied head's logits are divided by sqrt(hidden) */
     /* Of the layers of an encoder, which come before those of `names`; NULL: it has none. */

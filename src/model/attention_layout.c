@@ -39,27 +39,28 @@ struct sw_delta_layout sw_model_delta_layout(const struct sw_model *model)
     const int64_t k_dim = d->k_dim, v_dim = d->v_dim, keys = d->k_heads * k_dim;
     const int64_t values = d->v_heads * v_dim, gates = 2 * keys + 2 * values;
     const int64_t shared = d->k_heads ? d->v_heads / d->k_heads : 0, group = shared * v_dim;
-    if (!model->arch->delta_grouped)
-        return (struct sw_delta_layout){.k = keys,
-                                        .v = 2 * keys,
-                                        .z = 2 * keys + values,
-                                        .b = gates,
-                                        .a = gates + d->v_heads,
-                                        .k_head = k_dim,
-                                        .v_group = group,
-                                        .v_head = v_dim,
-                                        .gate_group = shared,
-                                        .width = gates + 2 * d->v_heads};
-    return (struct sw_delta_layout){.k = k_dim,
-                                    .v = 2 * k_dim,
-                                    .z = 2 * k_dim + group,
-                                    .b = gates,
-                                    .a = gates + shared,
-                                    .k_head = 2 * k_dim + 2 * group,
-                                    .v_group = 2 * k_dim + 2 * group,
-                                    .v_head = v_dim,
-                                    .gate_group = 2 * shared,
-                                    .width = gates + 2 * d->v_heads};
+    struct sw_delta_layout at = {.k = keys,
+                                 .v = 2 * keys,
+                                 .z = 2 * keys + values,
+                                 .b = gates,
+                                 .a = gates + d->v_heads,
+                                 .k_head = k_dim,
+                                 .v_group = d->turns ? v_dim : group,
+                                 .v_head = d->turns ? d->k_heads * v_dim : v_dim,
+                                 .gate_group = d->turns ? 1 : shared,
+                                 .gate_head = d->turns ? d->k_heads : 1,
+                                 .width = gates + 2 * d->v_heads};
+    if (model->arch->delta_grouped) {
+        at.k = k_dim;
+        at.v = 2 * k_dim;
+        at.z = 2 * k_dim + group;
+        at.k_head = at.v_group = 2 * k_dim + 2 * group;
+    }
+    if (model->arch->gates_grouped) {
+        at.a = gates + shared;
+        at.gate_group = 2 * shared;
+    }
+    return at;
 }
 
 int64_t sw_model_qkv_rows(const struct sw_model *model, int layer)

@@ -245,15 +245,17 @@ static enum sw_status layers_check_heads(const struct sw_config *config, const s
 static enum sw_status layers_read_delta(struct sw_config *config, struct sw_model *m)
 {
     struct sw_delta_dims *d = &m->dims.delta;
-    int step;
+    int step, window;
     if (!sw_config_has(config, SW_KEY_DELTA_WINDOW))
         return SW_OK;
     SW_TRY(sw_config_int(config, SW_KEY_DELTA_K_HEADS, 1, 1 << 12, &d->k_heads));
     SW_TRY(sw_config_int(config, SW_KEY_DELTA_V_HEADS, 1, 1 << 12, &d->v_heads));
     SW_TRY(sw_config_int(config, SW_KEY_DELTA_K_DIM, 1, SW_DELTA_DIM, &d->k_dim));
     SW_TRY(sw_config_int(config, SW_KEY_DELTA_V_DIM, 1, SW_DELTA_DIM, &d->v_dim));
-    SW_TRY(sw_config_int(config, SW_KEY_DELTA_WINDOW, 2, SW_DELTA_WINDOW, &d->window));
+    SW_TRY(sw_config_int(config, SW_KEY_DELTA_WINDOW, 2, SW_DELTA_WINDOW, &window));
+    d->window = (int16_t)window;
     SW_TRY(sw_config_int(config, SW_KEY_FULL_STEP, 1, 1 << 30, &step));
+    d->turns = m->arch->delta_turns;
     if (d->v_heads % d->k_heads != 0)
         return sw_fail(SW_EMODEL, "%d value heads do not share %d key heads evenly", d->v_heads,
                        d->k_heads);

@@ -8,12 +8,22 @@
  * by v_heads / k_heads value heads; a head's state is (k_dim, v_dim). */
 struct sw_delta_dims {
     int k_heads, v_heads, k_dim, v_dim;
-    int window; /* rows that the convolution sees, its own included; 0: there is no such layer */
+    int16_t window; /* rows that the convolution sees, its own too; 0: there is no such layer */
+    int16_t turns;  /* 1: value heads belong to key heads by turns; 0: a key head's lie together */
 };
 #define SW_DELTA_WINDOW 8 /* the largest */
 #define SW_DELTA_DIM 256  /* the largest k_dim and v_dim */
 #define SW_DELTA_EPS                                                                               \
     1e-6f /* added to the square of the length that queries and keys are divided by */
+/* The key head of a value head, and which of that one's value heads it is. */
+static inline int sw_delta_key_head(const struct sw_delta_dims *d, int head)
+{
+    return d->turns ? head % d->k_heads : head / (d->v_heads / d->k_heads);
+}
+static inline int sw_delta_turn(const struct sw_delta_dims *d, int head)
+{
+    return d->turns ? head / d->k_heads : head % (d->v_heads / d->k_heads);
+}
 /* What the convolution runs over: all of q, of k, of v. */
 static inline int64_t sw_delta_channels(const struct sw_delta_dims *d)
 {

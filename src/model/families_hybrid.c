@@ -55,6 +55,7 @@ const struct sw_arch sw_families_hybrid[] = {
         .norm_plus_one = true,
         .output_gate = true,
         .delta_grouped = true,
+        .gates_grouped = true,
         .keys = {COMMON_KEYS(2, 10000, 0), RMS_KEY(1e-6), DELTA_KEYS, DELTA_EXPERT_KEYS(10, 512),
                  [SW_KEY_SPARSE_STEP] = {.name = "decoder_sparse_step", .absent = 1},
                  [SW_KEY_DENSE_LAYERS] = {.name = "mlp_only_layers"},

@@ -340,12 +340,13 @@ struct sw_attention_widths sw_model_attention_widths(const struct sw_model *mode
 struct sw_footprint_params;
 uint64_t sw_model_kv_bytes(const struct sw_model *model, const struct sw_footprint_params *params,
                            int layer);
-/* The same of a gated delta net: value heads of a key head lie together. */
+/* The same of a gated delta net. */
 struct sw_delta_layout {
     int64_t q, k, v, z, b, a; /* offsets for head 0 */
     int64_t k_head;           /* from one key head to the next, of q and k */
     int64_t v_group, v_head;  /* the same of v and z; and inside of a key head's */
-    int64_t gate_group;       /* from one key head to the next, of b and a */
+    int64_t gate_group;       /* from one key head to the next, of b and a; */
+    int64_t gate_head;        /* and inside of a key head's */
     int64_t width;            /* length of the row */
 };
 struct sw_delta_layout sw_model_delta_layout(const struct sw_model *model);

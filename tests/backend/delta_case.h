@@ -6,23 +6,35 @@
 
 #define DELTA_ROWS_MOST 70
 
-/* Grouped: q k v z of a key head lie together, and b a; else all q, all k, … */
+/* Grouped: q k v z of a key head lie together; else all q, all k, …; and so b and a. */
 struct delta_case {
     struct sw_delta_dims dims;
-    bool grouped;
+    bool grouped, gates;
     int64_t ld, out_ld, n;
     float *x, *conv, *decay, *dt, *norm;
     double *want; /* (n, v_heads * v_dim) of the rows as one sequence from position 0 */
 };
 static const struct {
     struct sw_delta_dims dims;
-    bool grouped;
+    bool grouped, gates;
 } delta_cases[] = {
-    {{2, 4, 8, 8, 4}, true},     {{1, 1, 5, 3, 2}, false},   {{3, 6, 10, 18, 4}, true},
-    {{2, 2, 17, 33, 3}, false},  {{1, 2, 64, 70, 8}, false}, {{1, 3, 128, 128, 4}, true},
-    {{1, 1, 256, 40, 4}, false},
+    {{2, 4, 8, 8, 4, 0}, true, true},      {{1, 1, 5, 3, 2, 0}, false, false},
+    {{3, 6, 10, 18, 4, 0}, true, true},    {{2, 2, 17, 33, 3, 0}, false, false},
+    {{1, 2, 64, 70, 8, 0}, false, false},  {{1, 3, 128, 128, 4, 0}, true, true},
+    {{1, 1, 256, 40, 4, 0}, false, false}, {{3, 6, 10, 18, 4, 0}, false, true},
+    {{3, 6, 10, 18, 4, 1}, false, false},
 };
 #define N_DELTA_CASES (sizeof delta_cases / sizeof delta_cases[0])
+
+/* The key head of value head h, and which of its value heads that is. */
+static inline int delta_key(const struct sw_delta_dims *d, int h)
+{
+    return d->turns == 1 ? h % d->k_heads : h * d->k_heads / d->v_heads;
+}
+static inline int delta_turn(const struct sw_delta_dims *d, int h)
+{
+    return d->turns == 1 ? h / d->k_heads : h % (d->v_heads / d->k_heads);
+}
 
 /* The operation on the case's rows, wherever its vectors and rows lie. */
 static inline struct sw_delta delta_of(const struct delta_case *c, float *d_x, const float *d_conv,
@@ -33,14 +45,16 @@ static inline struct sw_delta delta_of(const struct delta_case *c, float *d_x, c
     const int64_t keys = d->k_heads * d->k_dim, values = d->v_heads * d->v_dim;
     const int64_t shared = d->v_heads / d->k_heads, group = shared * d->v_dim;
     const int64_t both = 2 * keys + 2 * values, pair = 2 * d->k_dim + 2 * group;
-    struct sw_delta o = {.d_x = d_x, .ld = c->ld, .v_head = d->v_dim, .b = both};
+    struct sw_delta o = {.d_x = d_x, .ld = c->ld, .b = both};
     o.k = c->grouped ? d->k_dim : keys;
     o.v = c->grouped ? 2 * d->k_dim : 2 * keys;
     o.z = o.v + (c->grouped ? group : values);
-    o.a = both + (c->grouped ? shared : d->v_heads);
+    o.a = both + (c->gates ? shared : d->v_heads);
     o.k_head = c->grouped ? pair : d->k_dim;
-    o.v_group = c->grouped ? pair : group;
-    o.gate_group = c->grouped ? 2 * shared : shared;
+    o.v_group = c->grouped ? pair : d->turns ? d->v_dim : group;
+    o.v_head = d->turns ? d->k_heads * d->v_dim : d->v_dim;
+    o.gate_group = c->gates ? 2 * shared : d->turns ? 1 : shared;
+    o.gate_head = d->turns ? d->k_heads : 1;
     o.d_conv = d_conv, o.d_decay = d_decay, o.d_dt = d_dt, o.d_norm = d_norm;
     o.eps = 1e-5f;
     o.activation = SW_ACT_SILU;
@@ -54,15 +68,15 @@ static inline const float *delta_channel(const struct delta_case *c, const struc
                                          int64_t r, int64_t channel)
 {
     const struct sw_delta_dims *d = &c->dims;
-    const int64_t keys = d->k_heads * d->k_dim, shared = d->v_heads / d->k_heads;
+    const int64_t keys = d->k_heads * d->k_dim;
     const int64_t in = channel < 2 * keys ? channel % keys : channel - 2 * keys;
     const int64_t head = in / (channel < 2 * keys ? d->k_dim : d->v_dim);
     if (r < 0)
         return NULL;
     if (channel < 2 * keys)
         return c->x + r * c->ld + (channel < keys ? o->q : o->k) + head * o->k_head + in % d->k_dim;
-    return c->x + r * c->ld + o->v + head / shared * o->v_group + head % shared * o->v_head +
-           in % d->v_dim;
+    return c->x + r * c->ld + o->v + delta_key(d, (int)head) * o->v_group +
+           delta_turn(d, (int)head) * o->v_head + in % d->v_dim;
 }
 
 static inline double delta_silu(double x)
@@ -85,8 +99,8 @@ static inline double delta_convolved(const struct delta_case *c, const struct sw
 static inline void delta_want_head(struct delta_case *c, const struct sw_delta *o, int h)
 {
     const struct sw_delta_dims *d = &c->dims;
-    const int k_dim = d->k_dim, v_dim = d->v_dim, shared = d->v_heads / d->k_heads;
-    const int group = h / shared, in = h % shared;
+    const int k_dim = d->k_dim, v_dim = d->v_dim;
+    const int group = delta_key(d, h), in = delta_turn(d, h);
     const int64_t keys = d->k_heads * k_dim;
     double *s = calloc((size_t)(k_dim * v_dim), sizeof *s);
     for (int64_t r = 0; r < c->n; r++) {
@@ -99,9 +113,11 @@ static inline void delta_want_head(struct delta_case *c, const struct sw_delta *
             qq += q[i] * q[i];
             kk += k[i] * k[i];
         }
-        const double a = (double)row[o->a + group * o->gate_group + in] + (double)c->dt[h];
+        const double a =
+            (double)row[o->a + group * o->gate_group + in * o->gate_head] + (double)c->dt[h];
         const double decay = exp((double)c->decay[h] * log1p(exp(a)));
-        const double beta = 1 / (1 + exp(-(double)row[o->b + group * o->gate_group + in]));
+        const double beta =
+            1 / (1 + exp(-(double)row[o->b + group * o->gate_group + in * o->gate_head]));
         for (int j = 0; j < v_dim; j++) {
             double has = 0;
             for (int i = 0; i < k_dim; i++)
@@ -123,8 +139,10 @@ static inline void delta_want_head(struct delta_case *c, const struct sw_delta *
 
 static inline struct delta_case delta_case_of(size_t index, int64_t n)
 {
-    struct delta_case c = {
-        .dims = delta_cases[index].dims, .grouped = delta_cases[index].grouped, .n = n};
+    struct delta_case c = {.dims = delta_cases[index].dims,
+                           .grouped = delta_cases[index].grouped,
+                           .gates = delta_cases[index].gates,
+                           .n = n};
     const struct sw_delta_dims *d = &c.dims;
     const int64_t values = d->v_heads * d->v_dim;
     c.ld = sw_delta_channels(d) + values + 2 * d->v_heads + 3;

@@ -42,6 +42,7 @@ static void launch(const struct world *w, const struct sw_gpu_span *spans, int n
                                    .v_group = o.v_group,
                                    .v_head = o.v_head,
                                    .gate_group = o.gate_group,
+                                   .gate_head = o.gate_head,
                                    .conv = o.d_conv,
                                    .decay = o.d_decay,
                                    .dt = o.d_dt,

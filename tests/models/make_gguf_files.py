@@ -47,6 +47,11 @@ FILES = {
     "deepseek_v3": {},
     "glm4_moe_lite": {"mlp_layer_types": ["dense", "sparse", "sparse"], "first_k_dense_replace": 1},
     "youtu": {},
+    # llama.cpp knows one length of chunks and one growth of queries, and each fourth layer without rope
+    "llama4": {"no_rope_layers": [1, 1, 1, 0], "attention_chunk_size": 8192, "floor_scale": 8192, "attn_scale": 0.1},
+    "qwen3_next": {"mlp_only_layers": []},
+    "qwen3_5": {},
+    "qwen3_5_moe": {},
     # GGUF does not say how far apart buckets reach, and its names are for layers of the encoder
     "t5": {"relative_attention_max_distance": 128, "num_decoder_layers": 2},
     "t5_v1_1": {"relative_attention_max_distance": 128},
@@ -75,6 +80,7 @@ def convert(folder, out):
     hparams = ModelBase.load_hparams(folder, False)
     kind = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
     without_vocabulary(TextModel)
+    kind.no_mtp = True  # there are no layers that guess further tokens
     with torch.inference_mode():
         ftype = gguf.LlamaFileType[KINDS[dtype_of(folder)]]
         kind(folder, ftype, out, model_name=out.parent.name).write()
