@@ -38,10 +38,37 @@ static const struct escape {
     {'W', "[^" WORDS "]", NULL},   {'h', "[0-9A-Fa-f]", "0-9A-Fa-f"},  {'H', "[^0-9A-Fa-f]", NULL},
 };
 
+/* Scripts: to Oniguruma they are what letters belong to, to PCRE2 since 10.40 also what they are
+ * used with ("、" with Han). */
+#if PCRE2_MAJOR > 10 || PCRE2_MINOR >= 40
+#define SCRIPT "sc:"
+#else
+#define SCRIPT ""
+#endif
+static const char *const scripts[] = {"Arabic",   "Bengali",  "Cyrillic", "Devanagari",
+                                      "Greek",    "Han",      "Hangul",   "Hebrew",
+                                      "Hiragana", "Katakana", "Latin",    "Thai"};
+
 static enum sw_status fail_unsupported(const char *pattern, size_t n, const char *what)
 {
     return sw_fail(SW_EMODEL, "pattern \"%.*s\": %s is not supported", (int)(n < 200 ? n : 200),
                    pattern, what);
+}
+
+/* "\\p{Han}", "\\P{Han}" or "\\p{^Han}"; at[0] is the backslash. 0: it is no script. */
+static size_t translate_script(const char *at, size_t left, struct sw_strbuf *out)
+{
+    const size_t negated = left > 3 && at[3] == '^', from = 3 + negated;
+    if (left < 5 || (at[1] != 'p' && at[1] != 'P') || at[2] != '{')
+        return 0;
+    for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+        const size_t n = strlen(scripts[i]);
+        if (left <= from + n || memcmp(at + from, scripts[i], n) != 0 || at[from + n] != '}')
+            continue;
+        sw_strbuf_printf(out, "\\%c{%s" SCRIPT "%s}", at[1], negated ? "^" : "", scripts[i]);
+        return from + n + 1;
+    }
+    return 0;
 }
 
 /* at[0] is a backslash. Returns the bytes taken, 0 for an escape that has no form in a class. */
@@ -60,6 +87,9 @@ static size_t translate_escape(const char *at, size_t left, bool in_class, struc
         sw_strbuf_puts(out, becomes);
         return 2;
     }
+    const size_t script = translate_script(at, left, out);
+    if (script > 0)
+        return script;
     if (at[1] == 'u' && left >= 6) { /* \u3040, which PCRE2 writes \x{3040} */
         sw_strbuf_printf(out, "\\x{%.4s}", at + 2);
         return 6;

@@ -2,13 +2,14 @@
 #include "base/checked.h"
 #include "text/bytes.h"
 #include "text/sentencepiece_model.h"
+#include "text/token_pre.h"
 #include "text/token_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MOST_PATTERNS 3
+#define MOST_PATTERNS SW_TOKEN_PRE_PATTERNS
 
 static enum sw_status list_no_memory(void)
 {

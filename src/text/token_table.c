@@ -2,61 +2,9 @@
 #include "text/token_table.h"
 
 #include "text/sentencepiece_model.h"
+#include "text/token_pre.h"
 
 #include <string.h>
-
-/* The patterns by the names that llama.cpp gave them (llama-vocab.cpp), each with what the models
- * of that name have in their own tokenizer files. */
-static const char pattern_digit[] = "\\p{N}";
-static const char pattern_bloom[] = " ?[^(\\s|.,!?…。，、।۔،)]+";
-static const char pattern_falcon[] = "[\\p{P}\\$\\+<=>\\^~\\|`]+";
-static const char pattern_three[] = "[0-9][0-9][0-9]";
-
-static const struct pre_row {
-    const char *name;
-    const char *patterns[3]; /* one after the other; unused ones are NULL */
-    bool nfc, ignore_merges, add_bos;
-} pre_rows[] = {
-    {.name = "gpt-2", .patterns = {sw_pattern_gpt2}},
-    {.name = "mpt", .patterns = {sw_pattern_gpt2}},
-    {.name = "olmo", .patterns = {sw_pattern_gpt2}, .nfc = true},
-    {.name = "llama-bpe", .patterns = {sw_pattern_llama3}, .ignore_merges = true, .add_bos = true},
-    {.name = "qwen2", .patterns = {sw_pattern_qwen}, .nfc = true},
-    {.name = "deepseek-r1-qwen", .patterns = {sw_pattern_qwen}, .add_bos = true},
-    {.name = "smollm", .patterns = {pattern_digit, sw_pattern_gpt2}},
-    {.name = "starcoder", .patterns = {pattern_digit, sw_pattern_gpt2}},
-    {.name = "refact", .patterns = {pattern_digit, sw_pattern_gpt2}},
-    {.name = "falcon", .patterns = {pattern_falcon, sw_pattern_gpt2, pattern_three}},
-    {.name = "bloom", .patterns = {pattern_bloom}},
-};
-
-static enum sw_status find_pre(const char *name, const struct pre_row **row)
-{
-    for (size_t i = 0; i < sizeof pre_rows / sizeof pre_rows[0]; i++)
-        if (strcmp(pre_rows[i].name, name ? name : "gpt-2") == 0) {
-            *row = pre_rows + i;
-            return SW_OK;
-        }
-    return sw_fail(SW_EMODEL,
-                   "tokenizer.ggml.pre '%.60s': this way to cut a text into words is not known; "
-                   "get the model's own folder",
-                   name);
-}
-
-const char *sw_token_pre_name(const char *const *patterns, bool nfc, bool ignore_merges)
-{
-    for (size_t r = 0; r < sizeof pre_rows / sizeof pre_rows[0]; r++) {
-        const struct pre_row *row = pre_rows + r;
-        size_t i = 0;
-        while (i < 3 && row->patterns[i] && patterns[i] &&
-               strcmp(row->patterns[i], patterns[i]) == 0)
-            i++;
-        if ((i == 3 || !row->patterns[i]) && !patterns[i] && row->nfc == nfc &&
-            row->ignore_merges == ignore_merges)
-            return row->name;
-    }
-    return NULL;
-}
 
 static enum sw_status fail_token(size_t i)
 {
@@ -117,9 +65,9 @@ static enum sw_status add_byte_pieces(struct sw_tokenizer *tok, const struct sw_
 static enum sw_status make_byte_level(struct sw_tokenizer *tok, const struct sw_token_table *table)
 {
     struct sw_strbuf scratch[3] = {{0}};
-    const struct pre_row *pre;
-    SW_TRY(find_pre(table->pre, &pre));
-    for (size_t i = 0; i < 3 && pre->patterns[i]; i++)
+    const struct sw_token_pre *pre;
+    SW_TRY(sw_token_pre_find(table->pre, &pre));
+    for (size_t i = 0; i < SW_TOKEN_PRE_PATTERNS && pre->patterns[i]; i++)
         SW_TRY(sw_pretokenizer_add_split(&tok->pre, pre->patterns[i]));
     tok->pre.byte_level = true;
     if (pre->nfc)

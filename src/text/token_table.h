@@ -42,10 +42,6 @@ struct sw_token_list {
 enum sw_status sw_token_list_of(const struct sw_tokenizer *tok, struct sw_token_list *out);
 void sw_token_list_free(struct sw_token_list *list);
 
-/* The name of a way to cut texts: by these patterns, one after the other, NULL at the end. NULL:
- * there is none. */
-const char *sw_token_pre_name(const char *const *patterns, bool nfc, bool ignore_merges);
-
 /*
  * SW_EMODEL: a model or a `pre` that is not known, an id outside of the table, a piece or a merge
  * that is none. The caller closes *out.

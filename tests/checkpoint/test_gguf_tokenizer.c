@@ -321,8 +321,8 @@ static void bears_damaged_maps(void)
 static void refuses(void)
 {
     struct sw_tokenizer *tok;
-    struct gguf_file f = small_file("gpt2", "viking", 7, 0);
-    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "m.gguf: tokenizer.ggml.pre 'viking'");
+    struct gguf_file f = small_file("gpt2", "superbpe", 7, 0);
+    expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "m.gguf: tokenizer.ggml.pre 'superbpe'");
     f = small_file("bert", "gpt-2", 7, 0);
     expect_failure(make_tokenizer(&f, &tok), SW_EMODEL, "tokenizer 'bert' is not supported");
     f = small_file("gpt2", "gpt-2", 6, 0);
