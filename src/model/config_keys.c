@@ -215,6 +215,9 @@ static bool is_harmless(const struct sw_config *config, enum sw_key key, const j
     case SW_KEY_DENSE_LAYERS:
     case SW_KEY_ROUTED_LAYERS:
         return json_array_size(value) == 0;
+    case SW_KEY_GROUP_METHOD: /* DeepSeek V3's own, which its followers state, too */
+        return text && strcmp(text, "noaux_tc") == 0 && config->arch->names.router_correction &&
+               !config->arch->best_of_group;
     case SW_KEY_WINDOW: /* some families leave it there, switched off */
         return equals(value, here) ||
                json_is_false(json_object_get(config->root, "use_sliding_window"));

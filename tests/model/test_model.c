@@ -552,6 +552,9 @@ static void keys_of_other_families_are_warned_of(void)
         {"{" GOOD ", \"model_type\": \"mixtral\", \"num_key_value_heads\": 4, "
          "\"mlp_only_layers\": [1], \"norm_topk_prob\": true}",
          "'mlp_only_layers' is [1]"},
+        {"{" GOOD ", \"model_type\": \"deepseek_v3\", \"topk_method\": \"noaux_tc\"}", NULL},
+        {"{" GOOD ", \"model_type\": \"deepseek_v3\", \"topk_method\": \"greedy\"}",
+         "'topk_method' is \"greedy\""},
         {"{" GOOD ", \"pretraining_tp\": 2, \"attention_dropout\": 0.1, \"mine\": {}}", NULL},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
