@@ -206,28 +206,27 @@ static void amx_product_int8(const struct sw_panel_product *p)
     finish_rows(KIND_INT8, p, base, end, p->scratch);
 }
 
-/* What two tiles of tokens take with two of weights, with loads of tiles from caches. Products
- * reach less (a plan was 1.5 to 3 times too fast), since what they read lies further away. */
+/* A panel's product with so many tokens that tiles come from the second-level cache, as they do in
+ * products; what is around it, as making bytes of the tokens, is not in it. */
 static double amx_spin_int8(int64_t steps, float *out)
 {
-    enum { TILE = AMX_ROWS * AMX_COLS };
-    static const char bytes[2 * AMX_STEPS * TILE] = {1}; /* not all 0: pages of its own */
-    float sums[2 * AMX_ROWS * SW_PANEL] = {0};
-    const struct amx_int8 t = {.w = bytes,
-                               .w_step = 2 * LANES * 4,
-                               .x = bytes,
-                               .x_tile = AMX_STEPS * TILE,
-                               .x_step = TILE,
-                               .steps = AMX_STEPS,
-                               .c = sums};
-    steps = steps / 128 + 1; /* takes about as long as with vectors */
+    enum { TOKENS = 128, COLS = AMX_STEPS * AMX_COLS };
+    static const char bytes[TOKENS * COLS] = {1}; /* not all 0: pages of its own */
+    float sums[TOKENS * SW_PANEL] = {0};
+    const struct sw_panel_product p = {.width = SW_PANEL,
+                                       .cols = COLS,
+                                       .x = bytes,
+                                       .n = TOKENS,
+                                       .end_tile = TOKENS / AMX_ROWS,
+                                       .scratch = sums};
+    steps = steps / 4096 + 1; /* takes about as long as with vectors */
     amx_begin(AMX_ROWS, AMX_COLS);
     for (int64_t k = 0; k < steps; k++)
-        amx_int8_fixed(2, 2, &t);
+        amx_int8_steps(&p, 0, AMX_STEPS, bytes);
     amx_fence(sums);
     _tile_release();
     out[0] += sums[0];
-    return (double)steps * AMX_STEPS * 4 * 2 * AMX_ROWS * LANES * AMX_COLS;
+    return (double)steps * 2 * TOKENS * SW_PANEL * COLS;
 }
 
 #endif
