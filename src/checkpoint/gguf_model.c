@@ -349,7 +349,7 @@ static enum sw_status gguf_unknown(const char *architecture)
 static enum sw_status gguf_read_rope(const struct sw_tensors *tensors, struct sw_model *model)
 {
     const struct sw_tensor *tensor = sw_tensors_find(tensors, "rope_freqs.weight");
-    const size_t n = (size_t)model->dims.rotary_dim / 2;
+    const size_t n = (size_t)sw_dims_rotary(&model->dims, 0) / 2;
     if (!tensor || model->arch->position != SW_POS_ROPE)
         return SW_OK;
     free(model->rope_divisors);

@@ -103,6 +103,9 @@ static enum sw_status inspect_print_text(const struct sw_model *model, const cha
     else
         printf("  attention    %d heads of %d, %d key/value heads%s\n", d->n_heads, d->head_dim,
                d->n_kv_heads, d->window ? ", sliding window" : "");
+    if (d->whole.dim != d->head_dim || d->whole.n_kv != d->n_kv_heads)
+        printf("  no window    %d heads of %d, %d key/value heads%s\n", d->n_heads, d->whole.dim,
+               d->whole.n_kv, d->whole.keys_as_values ? ", values are keys" : "");
     inspect_put_states(model);
     printf("  vocabulary   %d%s\n", d->vocab, d->tied ? ", head tied to the embedding" : "");
     if (d->context)
