@@ -2,15 +2,9 @@
  * The transformer block, written once over the backend's operations. Differences between families
  * are in the architecture row and the dimensions (model/arch.h).
  */
-#include "base/checked.h"
 #include "engine/block_impl.h"
-#include "engine/expert_choice.h"
 
-#include <math.h>
-
-#define LOOK_AHEAD_USED 64 /* most experts of a row that are foreseen */
-
-static void block_norm(const struct block *k, enum sw_weight id, const float *d_x, float *d_y)
+void sw_block_norm(const struct block *k, enum sw_weight id, const float *d_x, float *d_y)
 {
     const enum sw_weight bias = sw_weight_bias(id);
     k->b->ops->norm(k->b, k->model->arch->norm, k->d->norm_eps, d_x, k->ld, k->batch->n_rows,
@@ -18,10 +12,10 @@ static void block_norm(const struct block *k, enum sw_weight id, const float *d_
                     bias < SW_W_COUNT ? k->w->d_vector[bias] : NULL, d_y, k->ld);
 }
 
-static const float *input_normed(const struct block *k, const struct input *in)
+const float *sw_block_input(const struct block *k, const struct input *in)
 {
     if (in->d_x)
-        block_norm(k, in->norm, in->d_x, in->d_h);
+        sw_block_norm(k, in->norm, in->d_x, in->d_h);
     return in->d_h;
 }
 
@@ -43,7 +37,7 @@ enum sw_status sw_block_project(const struct block *k, const struct input *in, i
 {
     const struct sw_backend_ops *ops = k->b->ops;
     if (!ops->project)
-        return sw_block_product(k, m, d_bias, input_normed(k, in), ld_h, n, d_y, ld_y, false);
+        return sw_block_product(k, m, d_bias, sw_block_input(k, in), ld_h, n, d_y, ld_y, false);
     SW_TRY(k->store->ops->matrix(k->store, &m));
     const struct sw_projection p = {.m = m,
                                     .d_bias = d_bias,
@@ -135,13 +129,13 @@ static float *block_branch_out(const struct block *k, enum sw_weight post_norm, 
 }
 
 /* Adds what a branch gave to x, unless its product did. */
-static void block_add_branch(const struct block *k, enum sw_weight post_norm, bool added)
+void sw_block_add_branch(const struct block *k, enum sw_weight post_norm, bool added)
 {
     float *d_out = k->device->d_h2;
     if (added)
         return;
     if (k->w->d_vector[post_norm])
-        block_norm(k, post_norm, d_out, d_out);
+        sw_block_norm(k, post_norm, d_out, d_out);
     k->b->ops->add(k->b, k->d->residual_scale, d_out, k->ld, k->batch->n_rows, k->d->hidden,
                    k->device->d_x, k->ld);
 }
@@ -180,21 +174,20 @@ static enum sw_status block_attention(const struct block *k, const struct input 
                                       : block_heads(k, in));
     SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_OUT], k->w->d_vector[SW_W_OUT_BIAS],
                             device->d_attention, k->s->work.attention, n, d_out, k->ld, add));
-    block_add_branch(k, SW_W_ATTN_POST_NORM, add);
+    sw_block_add_branch(k, SW_W_ATTN_POST_NORM, add);
     return SW_OK;
 }
 
 /* d_up = up(in), activated if the device has the `project` operation */
-static enum sw_status project_up(const struct block *k, const struct input *in)
+enum sw_status sw_block_up(const struct block *k, const struct input *in)
 {
     return sw_block_project(k, in, k->ld, &k->w->matrix[SW_W_UP], k->w->d_vector[SW_W_UP_BIAS],
                             true, k->batch->n_rows, k->device->d_up, k->s->work.up);
 }
 
-/* y (+)= down(act(d_up)), n rows; d_up as project_up or an expert left it */
-static enum sw_status project_down_by(const struct block *k, const struct sw_matrix *m,
-                                      const float *d_bias, int n, float *d_y, int64_t ld_y,
-                                      bool add)
+/* y (+)= down(act(d_up)), n rows; d_up as sw_block_up or an expert left it */
+enum sw_status sw_block_down(const struct block *k, const struct sw_matrix *m, const float *d_bias,
+                             int n, float *d_y, int64_t ld_y, bool add)
 {
     const struct sw_backend_ops *ops = k->b->ops;
     float *d_up = k->device->d_up;
@@ -212,224 +205,19 @@ static enum sw_status project_down(const struct block *k)
 {
     bool add;
     float *d_out = block_branch_out(k, SW_W_MLP_POST_NORM, &add);
-    SW_TRY(project_down_by(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS],
-                           k->batch->n_rows, d_out, k->ld, add));
-    block_add_branch(k, SW_W_MLP_POST_NORM, add);
-    return SW_OK;
-}
-
-/* The router's product of h and what it corrects by, in the stage's host scratch. */
-static enum sw_status block_score(const struct block *k, const float *d_h)
-{
-    const int64_t experts = k->d->n_experts, n = k->batch->n_rows;
-    const float *d_correction = k->w->d_vector[SW_W_ROUTER_CORRECTION];
-    SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_ROUTER], k->w->d_vector[SW_W_ROUTER_BIAS], d_h,
-                            k->ld, (int)n, k->device->d_router, experts, false));
-    if (d_correction)
-        SW_TRY(k->b->ops->download(k->b, k->s->correction, d_correction,
-                                   (size_t)experts * sizeof(float)));
-    return k->b->ops->download(k->b, k->s->scores, k->device->d_router,
-                               (size_t)(n * experts) * sizeof(float));
-}
-
-static struct sw_expert_scores block_row_scores(const struct block *k, int row)
-{
-    const struct sw_stage *s = k->s;
-    return (struct sw_expert_scores){
-        .scores = s->scores + (int64_t)row * k->d->n_experts,
-        .correction = k->w->d_vector[SW_W_ROUTER_CORRECTION] ? s->correction : NULL,
-        .room = s->correction + k->d->n_experts,
-        .groups = s->groups};
-}
-
-/* Chooses each row's experts: s->chosen (n_rows, n_experts_used), and the shares behind those that
- * an expert's rows are listed with. */
-static enum sw_status block_route(const struct block *k, const float *d_h)
-{
-    struct sw_stage *s = k->s;
-    const int n = k->batch->n_rows, used = k->d->n_experts_used;
-    SW_TRY(block_score(k, d_h));
-    for (int r = 0; r < n; r++)
-        sw_choose_experts(k->model, block_row_scores(k, r), s->chosen + r * used,
-                          s->shares + n + r * used);
-    return s->route_hook ? s->route_hook(s->hook_context, k->layer, s->chosen, n) : SW_OK;
-}
-
-/* x += shared(h), the MLP that all rows see; times a sigmoid of its own router's product. */
-static enum sw_status block_shared(const struct block *k, const float *d_h)
-{
-    struct sw_stage *s = k->s;
-    const struct sw_device_context *device = k->device;
-    const int n = k->batch->n_rows;
-    const struct input in = {.d_h = (float *)(uintptr_t)d_h};
-    const bool weighted = k->w->matrix[SW_W_SHARED_ROUTER].d_data;
-    float *d_out = weighted ? device->d_expert_out : device->d_x, *d_up = device->d_up;
-    SW_TRY(sw_block_project(k, &in, k->ld, &k->w->matrix[SW_W_SHARED_UP], NULL, true, n, d_up,
-                            s->work.up));
-    SW_TRY(project_down_by(k, &k->w->matrix[SW_W_SHARED_DOWN], NULL, n, d_out,
-                           weighted ? k->d->hidden : k->ld, !weighted));
-    if (!weighted)
-        return SW_OK;
-    SW_TRY(sw_block_product(k, &k->w->matrix[SW_W_SHARED_ROUTER], NULL, d_h, k->ld, n,
-                            device->d_router, 1, false));
-    SW_TRY(k->b->ops->download(k->b, s->scores, device->d_router, (size_t)n * sizeof(float)));
-    for (int r = 0; r < n; r++) {
-        s->rows[r] = r;
-        s->scores[r] = 1 / (1 + expf(-s->scores[r]));
-    }
-    k->b->ops->scatter_add(k->b, d_out, k->d->hidden, s->rows, s->scores, n, k->d->hidden,
-                           device->d_x, k->ld);
-    return SW_OK;
-}
-
-/* Lists the rows that chose an expert, with its share of each; returns how many. *before: choices
- * of the experts before it. */
-static int block_expert_rows(const struct block *k, int expert, int64_t *before)
-{
-    struct sw_stage *s = k->s;
-    const int n = k->batch->n_rows, used = k->d->n_experts_used;
-    int m = 0;
-    *before = 0;
-    for (int i = 0; i < n * used; i++) {
-        *before += s->chosen[i] < expert;
-        if (s->chosen[i] != expert)
-            continue;
-        s->rows[m] = i / used;
-        s->shares[m++] = s->shares[n + i];
-    }
-    return m;
-}
-
-/* The bias of an expert's matrix; NULL: it has none. */
-static const float *block_expert_bias(const struct block *k, enum sw_weight id, int e, int64_t rows)
-{
-    const float *d_first = k->w->d_vector[id];
-    return d_first ? d_first + e * (int64_t)(sw_vector_bytes(rows) / sizeof(float)) : NULL;
-}
-
-/* d_out (m, hidden) = expert(h) of the listed rows */
-static enum sw_status block_expert(const struct block *k, const float *d_h, int expert, int m,
-                                   float *d_out)
-{
-    const struct sw_device_context *device = k->device;
-    const int64_t hidden = k->d->hidden;
-    const struct input in = {.d_h = device->d_expert_in};
-    k->b->ops->gather(k->b, d_h, k->ld, k->s->rows,
-                      k->model->arch->scaled_input ? k->s->shares : NULL, m, hidden,
-                      device->d_expert_in, hidden);
-    SW_TRY(sw_block_project(k, &in, hidden, &k->w->expert_up[expert],
-                            block_expert_bias(k, SW_W_EXPERT_UP_BIAS, expert, 2 * k->d->expert_ffn),
-                            true, m, device->d_up, k->s->work.up));
-    return project_down_by(k, &k->w->expert_down[expert],
-                           block_expert_bias(k, SW_W_EXPERT_DOWN_BIAS, expert, hidden), m, d_out,
-                           hidden, false);
-}
-
-/* x += share * out, of the listed rows; x += out, where shares were factors of the input */
-static void block_add_expert(const struct block *k, const float *d_out, int m)
-{
-    for (int i = 0; i < m && k->model->arch->scaled_input; i++)
-        k->s->shares[i] = 1;
-    k->b->ops->scatter_add(k->b, d_out, k->d->hidden, k->s->rows, k->s->shares, m, k->d->hidden,
-                           k->device->d_x, k->ld);
-}
-
-/* Routes x, the input of the MLP, by the next layer's router, and tells the store, where it wants
- * to know: what is added until then is little beside x. */
-static enum sw_status block_look_ahead(const struct block *k)
-{
-    struct sw_stage *s = k->s;
-    const struct sw_dims *d = k->d;
-    const struct sw_device_context *device = k->device;
-    const int rows = k->batch->n_rows, used = d->n_experts_used;
-    float *shares = s->shares + (int64_t)rows * (used + 1);
-    const struct sw_weights *next = NULL;
-    int32_t chosen[LOOK_AHEAD_USED];
-    int n = 0;
-    if (d->post_norm || d->normed_residual || d->residual != SW_RES_SEQUENTIAL ||
-        used > LOOK_AHEAD_USED)
-        return SW_OK;
-    k->store->ops->look_ahead(k->store, &next);
-    if (!next)
-        return SW_OK;
-    struct block ahead = *k;
-    ahead.w = next;
-    block_norm(&ahead, SW_W_MLP_NORM, device->d_x, device->d_h2);
-    SW_TRY(block_score(&ahead, device->d_h2));
-    for (int r = 0; r < rows; r++) {
-        sw_choose_experts(k->model, block_row_scores(&ahead, r), chosen, shares);
-        for (int i = 0; i < used; i++) {
-            int at = 0;
-            while (at < n && s->foreseen[at] != chosen[i])
-                at++;
-            s->foreseen[at] = chosen[i];
-            n += at == n;
-        }
-    }
-    k->store->ops->foresee(k->store, s->foreseen, n);
-    return SW_OK;
-}
-
-/*
- * The experts of a store that may still have to read some: those that are there first, where there
- * is room for what all of them give, which is added in the order of their index as ever.
- */
-static enum sw_status block_fetched_experts(const struct block *k, const float *d_h)
-{
-    struct sw_stage *s = k->s;
-    const struct sw_dims *d = k->d;
-    const int rows = k->batch->n_rows;
-    const bool any_order = (int64_t)rows * d->n_experts_used <= s->work.rows;
-    float *d_out = k->device->d_expert_out;
-    int64_t before;
-    int n = 0;
-    for (int e = 0; e < d->n_experts; e++)
-        if (block_expert_rows(k, e, &before) > 0)
-            s->experts[n++] = e;
-    SW_TRY(k->store->ops->choose(k->store, rows, s->experts, n, any_order));
-    if (k->store->ops->look_ahead)
-        SW_TRY(block_look_ahead(k));
-    for (int i = 0; i < n; i++) {
-        SW_TRY(k->store->ops->expert(k->store, s->experts[i]));
-        const int m = block_expert_rows(k, s->experts[i], &before);
-        float *d_one = d_out + (any_order ? before * d->hidden : 0);
-        SW_TRY(block_expert(k, d_h, s->experts[i], m, d_one));
-        if (!any_order)
-            block_add_expert(k, d_one, m);
-    }
-    for (int e = 0; e < d->n_experts && any_order; e++) {
-        const int m = block_expert_rows(k, e, &before);
-        if (m > 0)
-            block_add_expert(k, d_out + before * d->hidden, m);
-    }
-    return SW_OK;
-}
-
-/* x += sum over a row's experts, in the order of their index, of share * expert(in) */
-static enum sw_status routed_mlp(const struct block *k, const struct input *in)
-{
-    const float *d_h = input_normed(k, in);
-    int64_t before;
-    if (k->d->shared_ffn > 0)
-        SW_TRY(block_shared(k, d_h));
-    SW_TRY(block_route(k, d_h));
-    if (k->store->ops->choose)
-        return block_fetched_experts(k, d_h);
-    for (int e = 0; e < k->d->n_experts; e++) {
-        const int m = block_expert_rows(k, e, &before);
-        if (m == 0)
-            continue;
-        SW_TRY(block_expert(k, d_h, e, m, k->device->d_expert_out));
-        block_add_expert(k, k->device->d_expert_out, m);
-    }
+    SW_TRY(sw_block_down(k, &k->w->matrix[SW_W_DOWN], k->w->d_vector[SW_W_DOWN_BIAS],
+                         k->batch->n_rows, d_out, k->ld, add));
+    sw_block_add_branch(k, SW_W_MLP_POST_NORM, add);
     return SW_OK;
 }
 
 static enum sw_status block_mlp(const struct block *k, const struct input *in)
 {
+    if (k->kind & SW_LAYER_ROUTED && k->model->arch->experts_beside)
+        return sw_block_beside(k, in);
     if (k->kind & SW_LAYER_ROUTED)
-        return routed_mlp(k, in);
-    SW_TRY(project_up(k, in));
+        return sw_block_routed(k, in);
+    SW_TRY(sw_block_up(k, in));
     return project_down(k);
 }
 
@@ -443,14 +231,14 @@ static enum sw_status block_parallel(const struct block *k)
                        second = {device->d_x, SW_W_MLP_NORM, device->d_h},
                        aside = {.d_h = device->d_h2};
     if (!(k->kind & SW_LAYER_ROUTED)) {
-        SW_TRY(project_up(k, two ? &second : &first));
+        SW_TRY(sw_block_up(k, two ? &second : &first));
         SW_TRY(block_attention(k, two ? &first : &as_first));
         return project_down(k);
     }
     if (two)
-        block_norm(k, SW_W_MLP_NORM, device->d_x, device->d_h2);
+        sw_block_norm(k, SW_W_MLP_NORM, device->d_x, device->d_h2);
     SW_TRY(block_attention(k, &first));
-    return routed_mlp(k, two ? &aside : &as_first);
+    return sw_block_routed(k, two ? &aside : &as_first);
 }
 
 /* Attention, to a memory, too, where the layer has one, then the MLP. */
@@ -471,7 +259,7 @@ static enum sw_status block_sequential(const struct block *k)
         SW_TRY(sw_block_cross(k));
     SW_TRY(block_mlp(k, &second));
     if (k->w->d_vector[SW_W_MEMORY_NORM])
-        block_norm(k, SW_W_MEMORY_NORM, device->d_x, device->d_x);
+        sw_block_norm(k, SW_W_MEMORY_NORM, device->d_x, device->d_x);
     return SW_OK;
 }
 
@@ -482,7 +270,7 @@ static enum sw_status block_post_norm(const struct block *k)
                        normed_x = {device->d_x, SW_W_ATTN_NORM, device->d_x};
     SW_TRY(block_attention(k, &x));
     SW_TRY(block_mlp(k, &normed_x));
-    block_norm(k, SW_W_MLP_NORM, device->d_x, device->d_x);
+    sw_block_norm(k, SW_W_MLP_NORM, device->d_x, device->d_x);
     return SW_OK;
 }
 

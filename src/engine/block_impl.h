@@ -1,5 +1,5 @@
-/* Shared by block.c, block_delta.c, block_latent.c and block_memory.c: what a call of the block
- * works on. Internal to src/engine/.
+/* Shared by block.c, block_delta.c, block_experts.c, block_latent.c and block_memory.c: what a call
+ * of the block works on. Internal to src/engine/.
  */
 #ifndef SW_ENGINE_BLOCK_IMPL_H
 #define SW_ENGINE_BLOCK_IMPL_H
@@ -19,6 +19,7 @@ struct block {
     const struct sw_kv *kv, *memory_kv;
     const struct sw_delta_states *delta;
     struct sw_store *store; /* which the weights come from */
+    float *d_sum;           /* what experts give is added to these rows, k->ld apart */
     const struct sw_microbatch *batch;
     int64_t ld; /* floats from one row to the next in buffers of `hidden` */
     int layer;  /* index in the model */
@@ -73,6 +74,7 @@ static inline struct block block_of(struct sw_stage *s, const struct sw_block *b
                           .memory_kv = block->memory_kv,
                           .delta = block->delta,
                           .store = block->store,
+                          .d_sum = block->device->d_x,
                           .batch = batch,
                           .ld = s->work.hidden,
                           .layer = block->layer,
@@ -89,6 +91,21 @@ enum sw_status sw_block_project(const struct block *k, const struct input *in, i
                                 float *d_y, int64_t ld_y);
 /* block.c: the QKV product of a row, d_qkv. */
 enum sw_status sw_block_qkv(const struct block *k, const struct input *in);
+/* block.c: y = norm(x), in buffers of `hidden`. */
+void sw_block_norm(const struct block *k, enum sw_weight id, const float *d_x, float *d_y);
+/* block.c: the rows of an input, normed. */
+const float *sw_block_input(const struct block *k, const struct input *in);
+/* block.c: d_up = up(in), activated if the device has the `project` operation */
+enum sw_status sw_block_up(const struct block *k, const struct input *in);
+/* block.c: y (+)= down(act(d_up)), n rows. */
+enum sw_status sw_block_down(const struct block *k, const struct sw_matrix *m, const float *d_bias,
+                             int n, float *d_y, int64_t ld_y, bool add);
+/* block.c: x += what a branch left in d_h2, normed and scaled; unless it was `added`. */
+void sw_block_add_branch(const struct block *k, enum sw_weight post_norm, bool added);
+/* block_experts.c: x += what a row's experts give to the normed input */
+enum sw_status sw_block_routed(const struct block *k, const struct input *in);
+/* block_experts.c: x += norm(norm(experts) + norm(mlp(in))) */
+enum sw_status sw_block_beside(const struct block *k, const struct input *in);
 /* block_latent.c: d_attention = what all heads of latent attention give. */
 enum sw_status sw_block_latent(const struct block *k, const struct input *in);
 /* block_delta.c: d_attention = what a gated delta net gives. */

@@ -86,6 +86,8 @@ void sw_choose_experts(const struct sw_model *model, struct sw_expert_scores row
     }
     for (int i = 0; i < d->n_experts_used && d->norm_topk; i++)
         shares[i] /= kept;
+    for (int i = 0; i < d->n_experts_used && row.factors; i++)
+        shares[i] *= row.factors[chosen[i]];
     for (int i = 0; i < d->n_experts_used && factor != 1; i++)
         shares[i] *= factor;
 }

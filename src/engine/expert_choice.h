@@ -7,6 +7,7 @@
 struct sw_expert_scores {
     const float *scores;     /* (n_experts) the router's product of the row */
     const float *correction; /* (n_experts) is added where experts are chosen; NULL: nothing is */
+    const float *factors;    /* (n_experts) of the shares; NULL: there are none */
     float *room;             /* (2 n_experts) */
     int32_t *groups;         /* (n_experts) room, too */
 };

@@ -187,7 +187,7 @@ static enum sw_status make_buffers(struct sw_stage *s)
     s->rows = malloc(rows * sizeof *s->rows);
     s->shares = malloc((rows * (used + 1) + used) * sizeof *s->shares);
     s->scores = malloc(rows * (experts + 1) * sizeof *s->scores);
-    s->correction = calloc(3 * experts + 1, sizeof *s->correction);
+    s->correction = calloc(4 * experts + 1, sizeof *s->correction);
     s->groups = calloc(experts + 1, sizeof *s->groups);
     s->chosen = malloc(rows * (used + 1) * sizeof *s->chosen);
     s->experts = malloc((experts + 1) * sizeof *s->experts);

@@ -77,8 +77,8 @@ struct sw_stage {
     int32_t *rows;          /* (max_batch_tokens) host scratch: row lists, positions */
     float *shares;     /* (max_batch_tokens + 1, n_experts_used + 1) host scratch: expert weights */
     float *scores;     /* (max_batch_tokens, n_experts) host scratch: router scores */
-    float *correction; /* (3 n_experts) the same: what is added to them where experts are chosen,
-                        * and room for choosing */
+    float *correction; /* (4 n_experts) the same: what is added to them where experts are chosen,
+                        * room for choosing, factors of shares */
     int32_t *groups;   /* (n_experts) room for choosing among groups of experts */
     int32_t *chosen;   /* (max_batch_tokens, n_experts_used) host scratch: experts of each row */
     int32_t *experts;  /* (n_experts) host scratch: those that some row chose */

@@ -42,6 +42,10 @@ struct sw_names {
     const char *attn_norm_aside, *mlp_norm_aside; /* attn_norm, mlp_norm of SW_KEY_BRANCH_NORMS */
     const char *gate, *up, *down;
     const char *router, *expert_gate, *expert_up, *expert_down;
+    /* Of experts beside the MLP: norms of the router's input, which has 1 / sqrt(hidden) as a
+     * factor too, of theirs, of what they give, and of what the MLP gives; factors of their shares.
+     */
+    const char *router_norm, *expert_norm, *expert_post_norm, *dense_post_norm, *router_shares;
     const char *router_correction; /* what is added to experts' scores where they are chosen */
     const char *expert_gate_bias, *expert_up_bias, *expert_down_bias;
     const char *shared_gate, *shared_up, *shared_down; /* an MLP beside the experts */
@@ -197,6 +201,7 @@ struct sw_arch {
     bool sigmoid_router;           /* experts' scores are sigmoids; else shares of a softmax */
     bool best_of_group;            /* a group is as good as its best expert; else as its two best */
     bool router_bias;
+    bool experts_beside;   /* the MLP is there, too, and each of both has its norms */
     bool window_rope;      /* where some layers have a window, only these have rope */
     bool rope_interleaved; /* rope rotates pairs (2i, 2i+1) */
     int position_offset;   /* row of position 0 in the position table (OPT: 2) */

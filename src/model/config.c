@@ -195,8 +195,7 @@ static enum sw_status refuse_flags(struct sw_config *config)
     } rows[] = {{SW_KEY_NORM_WEIGHTS, true},
                 {SW_KEY_SCALED_SCORES, true},
                 {SW_KEY_SCORES_BY_LAYER, false},
-                {SW_KEY_CROSS_ATTENTION, false},
-                {SW_KEY_EXPERTS_ON, false}};
+                {SW_KEY_CROSS_ATTENTION, false}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         bool flag;
         SW_TRY(sw_config_flag(config, rows[i].key, &flag));

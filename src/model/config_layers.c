@@ -99,11 +99,20 @@ static enum sw_status layers_read_routing(struct sw_config *config, struct sw_di
 static enum sw_status layers_read_experts(struct sw_config *config, struct sw_model *m)
 {
     struct sw_dims *d = &m->dims;
+    bool on = true;
     int step, first, last;
     if (!sw_config_has(config, SW_KEY_EXPERTS))
         return SW_OK;
+    if (sw_config_has(config, SW_KEY_EXPERTS_ON))
+        SW_TRY(sw_config_flag(config, SW_KEY_EXPERTS_ON, &on));
+    if (!on)
+        return SW_OK;
     SW_TRY(sw_config_int(config, SW_KEY_EXPERTS, 1, 4096, &d->n_experts));
+    if (d->n_experts < 1)
+        return sw_fail(SW_EMODEL, "'%s' is missing", config->arch->keys[SW_KEY_EXPERTS].name);
     SW_TRY(sw_config_int(config, SW_KEY_EXPERTS_USED, 1, d->n_experts, &d->n_experts_used));
+    if (d->n_experts_used < 1)
+        return sw_fail(SW_EMODEL, "'%s' is missing", config->arch->keys[SW_KEY_EXPERTS_USED].name);
     SW_TRY(sw_config_int(config, SW_KEY_EXPERT_FFN, 1, 1 << 24, &d->expert_ffn));
     SW_TRY(sw_config_int(config, SW_KEY_SPARSE_STEP, 1, 1 << 20, &step));
     SW_TRY(sw_config_flag(config, SW_KEY_NORM_TOPK, &d->norm_topk));

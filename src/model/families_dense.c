@@ -30,6 +30,21 @@
     [SW_KEY_VOCAB] = {.name = "vocab_size", .absent = ids},                                        \
     [SW_KEY_CONTEXT] = {.name = "max_position_embeddings", .absent = 131072}
 
+/* Experts of Gemma 4, in some of its models. */
+#define GEMMA_EXPERT_KEYS                                                                          \
+    [SW_KEY_EXPERTS_ON] = {.name = "enable_moe_block"},                                            \
+    [SW_KEY_EXPERTS] = {.name = "num_experts"}, [SW_KEY_EXPERTS_USED] = {.name = "top_k_experts"}, \
+    [SW_KEY_EXPERT_FFN] = {.name = "moe_intermediate_size"}, [SW_KEY_SPARSE_STEP] = {.absent = 1}, \
+    [SW_KEY_NORM_TOPK] = {.absent = 1}
+#define GEMMA_EXPERTS                                                                              \
+    .dense_post_norm = "model.layers.#.post_feedforward_layernorm_1",                              \
+    .expert_norm = "model.layers.#.pre_feedforward_layernorm_2",                                   \
+    .expert_post_norm = "model.layers.#.post_feedforward_layernorm_2",                             \
+    .router = "model.layers.#.router.proj", .router_norm = "model.layers.#.router.scale",          \
+    .router_shares = "model.layers.#.router.per_expert_scale",                                     \
+    .expert_up = "model.layers.#.experts.gate_up_proj.@.plain",                                    \
+    .expert_down = "model.layers.#.experts.down_proj.@.plain"
+
 const struct sw_arch sw_families_dense[] = {
     {
         .model_type = "gemma",
@@ -87,6 +102,7 @@ const struct sw_arch sw_families_dense[] = {
         .plain_scores = true,
         .v_norm = true,
         .last_whole = true,
+        .experts_beside = true,
         .keys = {GEMMA_SIZES(30, 262144), RMS_KEY(1e-6), ALL_ROTATED,
                  GEMMA_COMMON_KEYS(0, 512), [SW_KEY_WINDOW_STEP] = {.absent = 6},
                  [SW_KEY_ROPE] = {.name = "rope_parameters", REQUIRED},
@@ -97,8 +113,8 @@ const struct sw_arch sw_families_dense[] = {
                  [SW_KEY_LAYER_HEADS] = {.name = "per_layer_config"},
                  [SW_KEY_SHARED_KV] = {.name = "num_kv_shared_layers"},
                  [SW_KEY_LAYER_INPUTS] = {.name = "hidden_size_per_layer_input", .absent = 256},
-                 [SW_KEY_EXPERTS_ON] = {.name = "enable_moe_block"}},
-        .names = {LLAMA_PROJECTIONS, LLAMA_MLP, GEMMA_NORMS, Q_K_NORMS,
+                 GEMMA_EXPERT_KEYS},
+        .names = {LLAMA_PROJECTIONS, LLAMA_MLP, GEMMA_NORMS, Q_K_NORMS, GEMMA_EXPERTS,
                   .layer_scale = "model.layers.#.layer_scalar"},
     },
     {

@@ -42,11 +42,10 @@ struct sw_work sw_work_of(const struct sw_model *model, const struct sw_footprin
     const bool gated = model->arch->gated;
     const struct sw_attention_widths widths = sw_model_attention_widths(model);
     bool routed = false, dense = false;
-    for (int i = 0; i < d->n_layers; i++)
-        if (model->layer_kinds[i] & SW_LAYER_ROUTED)
-            routed = true;
-        else
-            dense = true;
+    for (int i = 0; i < d->n_layers; i++) {
+        routed |= (model->layer_kinds[i] & SW_LAYER_ROUTED) != 0;
+        dense |= sw_model_has_mlp(model, i);
+    }
     struct sw_work w = {
         .rows = p->max_batch_tokens > SW_LOGIT_ROWS ? p->max_batch_tokens : SW_LOGIT_ROWS,
         .hidden = sw_max_i64(d->hidden, d->embed_dim),

@@ -137,6 +137,11 @@ static inline int sw_dims_rotary(const struct sw_dims *d, int rope)
 {
     return sw_dims_heads(d, rope > 0).rotary;
 }
+/* Whether a layer has an MLP that all rows go through, a shared expert aside. */
+static inline bool sw_model_has_mlp(const struct sw_model *m, int layer)
+{
+    return m->arch->experts_beside || !(m->layer_kinds[layer] & SW_LAYER_ROUTED);
+}
 /* What a layer's attention sees, as of struct sw_attention. */
 static inline int64_t sw_model_window(const struct sw_model *m, int layer)
 {
@@ -182,6 +187,11 @@ enum sw_weight {
     SW_W_LAYER_SCALE, /* (1) */
     SW_W_MLP_NORM,
     SW_W_MLP_NORM_BIAS,
+    SW_W_DENSE_POST_NORM, /* of experts beside the MLP, to SW_W_ROUTER_SHARES */
+    SW_W_EXPERT_NORM,
+    SW_W_EXPERT_POST_NORM,
+    SW_W_ROUTER_NORM,
+    SW_W_ROUTER_SHARES,
     SW_W_SINKS,
     SW_W_ROUTER,
     SW_W_ROUTER_BIAS,

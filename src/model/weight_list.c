@@ -26,6 +26,11 @@ static const char *const weight_names[SW_W_COUNT] = {
     [SW_W_LAYER_SCALE] = "layer scale",
     [SW_W_MLP_NORM] = "mlp norm",
     [SW_W_MLP_NORM_BIAS] = "mlp norm bias",
+    [SW_W_DENSE_POST_NORM] = "mlp own post norm",
+    [SW_W_EXPERT_NORM] = "expert norm",
+    [SW_W_EXPERT_POST_NORM] = "expert post norm",
+    [SW_W_ROUTER_NORM] = "expert router norm",
+    [SW_W_ROUTER_SHARES] = "expert router factors",
     [SW_W_SINKS] = "attention sinks",
     [SW_W_ROUTER] = "expert router",
     [SW_W_ROUTER_BIAS] = "expert router bias",
@@ -386,6 +391,21 @@ static void list_router(struct list *l, const struct sw_names *n)
         list_vector(l, SW_W_ROUTER_CORRECTION, n->router_correction, "", d->n_experts);
 }
 
+/* What is there of experts that are beside the MLP. */
+static void list_beside(struct list *l, const struct sw_names *n)
+{
+    const struct sw_dims *d = &l->model->dims;
+    list_norm(l, SW_W_DENSE_POST_NORM, n->dense_post_norm, d->hidden);
+    list_norm(l, SW_W_EXPERT_NORM, n->expert_norm, d->hidden);
+    list_norm(l, SW_W_EXPERT_POST_NORM, n->expert_post_norm, d->hidden);
+    struct sw_weight_spec *spec = list_vector(l, SW_W_ROUTER_NORM, n->router_norm, "", d->hidden);
+    if (spec)
+        spec->is_norm = true;
+    spec = list_vector(l, SW_W_ROUTER_SHARES, n->router_shares, "", d->n_experts);
+    if (spec)
+        spec->is_norm = true;
+}
+
 static void list_shared(struct list *l, const struct sw_names *n)
 {
     const struct sw_dims *d = &l->model->dims;
@@ -451,12 +471,14 @@ static void list_layer(struct list *l)
         list_norm(l, SW_W_MLP_NORM, n->mlp_norm, d->hidden);
     if (n->mlp_post_norm)
         list_norm(l, SW_W_MLP_POST_NORM, n->mlp_post_norm, d->hidden);
-    if (!(l->model->layer_kinds[l->layer] & SW_LAYER_ROUTED)) {
-        const bool plain = n->plain_up && !l->model->arch->gated;
+    const bool plain = n->plain_up && !l->model->arch->gated;
+    if (sw_model_has_mlp(l->model, l->layer))
         list_mlp(l, -1, d->ffn, n->gate, plain ? n->plain_up : n->up, n->down);
+    if (!(kinds & SW_LAYER_ROUTED))
         return;
-    }
     list_router(l, n);
+    if (l->model->arch->experts_beside)
+        list_beside(l, n);
     if (d->shared_ffn > 0)
         list_shared(l, n);
     if (n->expert_up_bias)
