@@ -36,6 +36,7 @@ struct sw_options {
     bool chat;          /* messages become a prompt by the model's chat template */
     bool render;        /* print the template's text instead of ids */
     const char *system; /* the system message of a chat */
+    int answer;         /* of `chat`: most tokens of an answer; 0: as the context has room */
     /* sampling */
     double temperature, top_p, min_p, repetition_penalty;
     int top_k, logprobs;
@@ -155,8 +156,8 @@ const struct sw_verb *sw_verb_row(int i);
 /* verbs.c: NULL when there is no such verb. */
 const struct sw_verb *sw_verb_find(const char *name);
 
-extern const struct sw_verb sw_verb_batch, sw_verb_bench, sw_verb_compare, sw_verb_inspect,
-    sw_verb_plan, sw_verb_probe, sw_verb_quantize, sw_verb_run, sw_verb_score, sw_verb_serve,
-    sw_verb_tokens, sw_verb_trace;
+extern const struct sw_verb sw_verb_batch, sw_verb_bench, sw_verb_chat, sw_verb_compare,
+    sw_verb_inspect, sw_verb_plan, sw_verb_probe, sw_verb_quantize, sw_verb_run, sw_verb_score,
+    sw_verb_serve, sw_verb_tokens, sw_verb_trace;
 
 #endif

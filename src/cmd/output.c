@@ -1,10 +1,13 @@
 /* Owns errors of standard output and standard input. */
 #include "cmd/output.h"
 
+#include "base/printable.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum sw_status sw_output_flush(void)
 {
@@ -18,6 +21,24 @@ enum sw_status sw_output_flush(void)
                    "cannot write to standard output%s%s; make room or redirect it, and run the "
                    "command again",
                    failed ? ": " : "", failed ? strerror(errno) : "");
+}
+
+void sw_output_text(const char *text, size_t n)
+{
+    enum { PIECE = 1024 };
+    char shown[4 * PIECE + 1];
+    if (!isatty(STDOUT_FILENO)) {
+        fwrite(text, 1, n, stdout);
+        return;
+    }
+    while (n > 0) {
+        size_t piece = n < PIECE ? n : PIECE;
+        while (piece < n && piece > 1 && (text[piece] & 0xC0) == 0x80)
+            piece--;
+        fwrite(shown, 1, sw_printable(text, piece, shown, sizeof shown), stdout);
+        text += piece;
+        n -= piece;
+    }
 }
 
 enum sw_status sw_json_print(json_t *root)

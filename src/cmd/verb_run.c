@@ -1,7 +1,6 @@
 /* Owns the verb `run`: a prompt in, text out as it comes. */
 #include "base/file.h"
 #include "base/log.h"
-#include "base/printable.h"
 #include "base/units.h"
 #include "checkpoint/open_model.h"
 #include "cmd/call_session.h"
@@ -59,32 +58,13 @@ static enum sw_status run_read_prompt(const struct sw_call *call, char **prompt,
     return *prompt ? SW_OK : sw_fail(SW_ENOMEM, "no memory for the prompt");
 }
 
-/* Prints a model's text. On a terminal control bytes are escaped; characters stay whole. */
-static void run_print_text(const char *text, size_t n)
-{
-    enum { PIECE = 1024 };
-    char shown[4 * PIECE + 1];
-    if (!isatty(STDOUT_FILENO)) {
-        fwrite(text, 1, n, stdout);
-        return;
-    }
-    while (n > 0) {
-        size_t piece = n < PIECE ? n : PIECE;
-        while (piece < n && piece > 1 && (text[piece] & 0xC0) == 0x80)
-            piece--;
-        fwrite(shown, 1, sw_printable(text, piece, shown, sizeof shown), stdout);
-        text += piece;
-        n -= piece;
-    }
-}
-
 static enum sw_status run_print_new(struct output *out)
 {
     const struct sw_options *o = &out->call->options;
     const struct sw_strbuf *text = &out->completion.text;
     if (o->json || text->length == out->printed)
         return SW_OK;
-    run_print_text(text->text + out->printed, text->length - out->printed);
+    sw_output_text(text->text + out->printed, text->length - out->printed);
     out->printed = text->length;
     return o->no_stream ? SW_OK : sw_output_flush();
 }

@@ -4,9 +4,9 @@
 #include <string.h>
 
 static const struct sw_verb *const verbs[] = {
-    &sw_verb_run,     &sw_verb_batch,    &sw_verb_serve,  &sw_verb_score,
-    &sw_verb_compare, &sw_verb_plan,     &sw_verb_bench,  &sw_verb_probe,
-    &sw_verb_inspect, &sw_verb_quantize, &sw_verb_tokens, &sw_verb_trace,
+    &sw_verb_run,      &sw_verb_chat,   &sw_verb_batch, &sw_verb_serve, &sw_verb_score,
+    &sw_verb_compare,  &sw_verb_plan,   &sw_verb_bench, &sw_verb_probe, &sw_verb_inspect,
+    &sw_verb_quantize, &sw_verb_tokens, &sw_verb_trace,
 };
 
 const struct sw_verb *sw_verb_row(int i)
