@@ -10,6 +10,7 @@
 #include "engine/timeline.h"
 #include "jobs/metrics.h"
 #include "plan/plan_slots.h"
+#include "session/token_bytes.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct run {
     struct sw_job job;
     struct sw_scheduler *scheduler;
     struct sw_metrics *metrics;
+    struct sw_strbuf tokens; /* their bytes, for grammars; empty: there is no tokenizer */
 };
 
 static enum sw_status jobs_keepalive(void *context)
@@ -104,11 +106,15 @@ static enum sw_status jobs_start(struct run *run)
                                                  .most_slots = jobs_most_slots(&run->scan),
                                                  .new_tokens = run->verb->new_tokens};
     SW_TRY(sw_session_start(s, &defaults));
+    if (s->tokenizer)
+        SW_TRY(sw_token_bytes(s->tokenizer, s->vocab_limit, &run->tokens));
     const struct sw_scheduler_options options = {.driver = s->driver,
                                                  .slots = s->params.slots,
                                                  .context = s->params.context,
                                                  .max_batch_tokens = s->params.max_batch_tokens,
-                                                 .beside_rows = s->plan.hidden_rows};
+                                                 .beside_rows = s->plan.hidden_rows,
+                                                 .tokens =
+                                                     run->tokens.length ? &run->tokens : NULL};
     SW_TRY(sw_scheduler_open(&options, &run->scheduler));
     run->job.scheduler = run->scheduler;
     run->verb->started(s, run->verb->owner);
@@ -247,6 +253,7 @@ enum sw_status sw_jobs_run(const struct sw_call *call, struct sw_session *s,
     sw_scheduler_close(run.scheduler);
     sw_metrics_close(run.metrics);
     sw_results_close(run.results);
+    sw_strbuf_free(&run.tokens);
     return status;
 }
 

@@ -143,13 +143,27 @@ enum sw_status sw_driver_slot(struct sw_driver *d, int slot, const struct sw_sam
     return driver_send(d, &m);
 }
 
+enum sw_status sw_driver_tokens(struct sw_driver *d, const char *tokens, size_t n)
+{
+    struct sw_message m = {.kind = SW_MSG_TOKENS};
+    if (d->has_tokens)
+        return SW_OK;
+    d->has_tokens = true;
+    return driver_send_with(d, &m, tokens, n);
+}
+
 enum sw_status sw_driver_steer(struct sw_driver *d, int slot, const struct sw_steering *steering)
 {
     struct sw_message m = {.kind = SW_MSG_STEER};
-    const struct sw_steer_body body = {slot, steering->n_bias};
+    const size_t bias = (size_t)steering->n_bias * sizeof *steering->bias;
+    const struct sw_steer_body body = {slot, steering->n_bias, (int32_t)steering->n_grammar};
     memcpy(m.body, &body, sizeof body);
-    return driver_send_with(d, &m, steering->bias,
-                            (size_t)steering->n_bias * sizeof *steering->bias);
+    SW_TRY(sw_wire_reserve(&d->out, bias + steering->n_grammar + 1));
+    if (bias > 0)
+        memcpy(d->out.bytes, steering->bias, bias);
+    if (steering->n_grammar > 0)
+        memcpy(d->out.bytes + bias, steering->grammar, steering->n_grammar);
+    return driver_send_with(d, &m, d->out.bytes, bias + steering->n_grammar);
 }
 
 enum sw_status sw_driver_copy(struct sw_driver *d, int from, int to, int n)

@@ -46,6 +46,8 @@ const int32_t *sw_driver_start(const struct sw_driver *driver);
 /* Begins a sequence in `slot`, at position 0 or where a copy ends. */
 enum sw_status sw_driver_slot(struct sw_driver *driver, int slot,
                               const struct sw_sampling *sampling);
+/* The tokens' bytes (grammar/token_trie.h), before the first grammar; further calls do nothing. */
+enum sw_status sw_driver_tokens(struct sw_driver *driver, const char *tokens, size_t n);
 /* After that, for the sequence in `slot`; what `steering` points to is copied. */
 enum sw_status sw_driver_steer(struct sw_driver *driver, int slot,
                                const struct sw_steering *steering);

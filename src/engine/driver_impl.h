@@ -11,6 +11,7 @@ struct sw_driver {
     sw_driver_take *take; /* gets results; NULL: they are dropped */
     void *take_context;
     int under_way;             /* micro-batches */
+    bool has_tokens;           /* the last stage has the tokens' bytes */
     int64_t hidden_due;        /* messages with hidden states still to come */
     struct sw_wire in, out;    /* payloads */
     struct sw_wire results;    /* payload of the oldest micro-batch's results */

@@ -6,6 +6,7 @@
 #include "engine/worker_impl.h"
 
 #include "base/pool.h"
+#include "grammar/guide.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@ struct sequence {
     int32_t *history;     /* (context): ids by position */
     struct sw_bias *bias; /* (n_bias) */
     int n_bias;
+    struct sw_guide *guide; /* NULL: any text */
 };
 
 /* How one row ended, as a thread leaves it. */
@@ -27,6 +29,7 @@ struct row_outcome {
 struct sw_last_stage {
     struct sequence *sequences;                 /* (slots) */
     struct sw_pool *pool;                       /* borrowed; NULL: only the caller's thread */
+    struct sw_guides *guides;                   /* NULL: there was no grammar yet */
     int n_samplers;                             /* most rows sampled at once */
     struct sw_sampler *samplers[SW_LOGIT_ROWS]; /* (n_samplers) */
     struct row_outcome outcomes[SW_LOGIT_ROWS];
@@ -72,6 +75,7 @@ static void sequence_free(struct sequence *sequence)
 {
     free(sequence->history);
     free(sequence->bias);
+    sw_guide_close(sequence->guide);
 }
 
 void sw_last_stage_close(struct sw_worker *w)
@@ -87,6 +91,7 @@ void sw_last_stage_close(struct sw_worker *w)
     free(l->spans);
     free(l->results);
     free(l->sampled);
+    sw_guides_close(l->guides);
     for (int i = 0; i < l->n_samplers; i++)
         sw_sampler_free(l->samplers[i]);
     free(l);
@@ -98,6 +103,14 @@ void sw_last_stage_slot(struct sw_worker *w, const struct sw_slot_body *body)
     struct sequence *sequence = &w->last_stage->sequences[body->slot];
     sequence->sampling = body->sampling;
     sequence->n_bias = 0;
+    sw_guide_close(sequence->guide);
+    sequence->guide = NULL;
+}
+
+enum sw_status sw_last_stage_tokens(struct sw_worker *w, const char *tokens, size_t n)
+{
+    struct sw_last_stage *l = w->last_stage;
+    return l->guides ? SW_OK : sw_guides_open(tokens, n, &l->guides);
 }
 
 enum sw_status sw_last_stage_steer(struct sw_worker *w, int slot,
@@ -105,6 +118,12 @@ enum sw_status sw_last_stage_steer(struct sw_worker *w, int slot,
 {
     struct sequence *sequence = &w->last_stage->sequences[slot];
     const size_t bytes = (size_t)steering->n_bias * sizeof *sequence->bias;
+    if (steering->n_grammar > 0 && !w->last_stage->guides)
+        return sw_fail(SW_EPEER,
+                       "a grammar came before the tokens; start the same program everywhere");
+    if (steering->n_grammar > 0)
+        SW_TRY(sw_guide_open(w->last_stage->guides, steering->grammar, steering->n_grammar,
+                             &sequence->guide));
     if (bytes == 0)
         return SW_OK;
     struct sw_bias *bias = realloc(sequence->bias, bytes);
@@ -162,13 +181,18 @@ static enum sw_status sample_row(const struct sw_worker *w, struct sw_sampler *s
                                  struct sw_sampled *sampled)
 {
     struct sequence *sequence = &w->last_stage->sequences[r->slot];
-    sw_sampler_steer(sampler, sequence->bias, sequence->n_bias, NULL);
+    const uint64_t *allowed = NULL;
+    if (sequence->guide)
+        SW_TRY(sw_guide_allowed(sequence->guide, &allowed));
+    sw_sampler_steer(sampler, sequence->bias, sequence->n_bias, allowed);
     const enum sw_status status =
         sw_sampler_pick(sampler, &sequence->sampling, logits, (size_t)w->options.model->dims.vocab,
                         (size_t)w->options.vocab_limit, sequence->history, (size_t)r->position + 1,
                         (uint64_t)r->position + 1, sampled);
     sw_sampler_steer(sampler, NULL, 0, NULL);
     SW_TRY(status);
+    if (sequence->guide)
+        SW_TRY(sw_guide_take(sequence->guide, sampled->id));
     r->id = sampled->id;
     r->logprob = sampled->logprob;
     r->n_top = sampled->n_top;
@@ -222,6 +246,7 @@ static void finish_row(const struct rows *rows, int row, struct sw_sampler *samp
         return;
     /* Logits that are not finite end their sequence; the other sequences go on. */
     r->undefined = a->status == SW_EDEVICE;
+    r->stuck = a->status == SW_EINPUT && w->last_stage->sequences[r->slot].guide;
     snprintf(a->message, sizeof a->message, "%s", sw_error_message());
     sw_error_clear();
 }
@@ -259,7 +284,7 @@ static enum sw_status finish_rows(const struct rows *rows)
     for (int i = 0; i < rows->n; i++) {
         const struct row_outcome *a = &l->outcomes[i];
         const struct sw_result *r = &l->results[rows->first + i];
-        if (a->status != SW_OK && !r->undefined)
+        if (a->status != SW_OK && !r->undefined && !r->stuck)
             return sw_fail(a->status, "%s", a->message);
         if (w->send_logits)
             SW_TRY(sw_worker_deliver(w, SW_MSG_LOGITS, 0, r->position, 1, l->logits + i * vocab,

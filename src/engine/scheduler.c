@@ -42,6 +42,8 @@ static enum sw_status scheduler_check_steering(const struct sw_scheduler *s,
     if (steering->n_bias < 0 || steering->n_bias > SW_BIAS_MAX)
         return sw_fail(SW_EINPUT, "%d ids have a bias; %d may have one", steering->n_bias,
                        SW_BIAS_MAX);
+    if (steering->grammar && !s->options.tokens)
+        return sw_fail(SW_EINPUT, "a grammar needs the model's tokenizer, and there is none");
     for (int i = 0; i < steering->n_bias; i++)
         if (steering->bias[i].id < 0 || steering->bias[i].id >= vocab)
             return sw_fail(SW_EINPUT, "id %d has a bias, but the model's ids are below %d",

@@ -12,6 +12,7 @@
 #ifndef SW_ENGINE_SCHEDULER_H
 #define SW_ENGINE_SCHEDULER_H
 
+#include "base/strbuf.h"
 #include "engine/driver.h"
 
 enum sw_finish {
@@ -19,6 +20,7 @@ enum sw_finish {
     SW_FINISH_LENGTH,    /* max_new tokens were generated, or all ids were scored */
     SW_FINISH_CONTEXT,   /* the slot has no room for more positions */
     SW_FINISH_UNDEFINED, /* some logits were not finite, so results are missing */
+    SW_FINISH_STUCK,     /* no token goes on as the grammar wants (sw_guide_stuck) */
     SW_FINISH_CANCELLED  /* by sw_scheduler_cancel; results so far were passed to the callbacks */
 };
 
@@ -34,7 +36,8 @@ struct sw_request {
     int score_from;
     int max_new; /* most tokens to generate; 0: none */
     struct sw_sampling sampling;
-    struct sw_steering steering; /* what it points to is copied */
+    /* Biases are copied; the grammar must live until the request is done. */
+    struct sw_steering steering;
     /* Callbacks, called during sw_scheduler_step in order; each may be NULL. A failure of one is
      * returned by the step. `index`: of the scored id in ids; the score has as many alternatives as
      * `sampling` asks for. `done` may submit requests. */
@@ -66,6 +69,8 @@ struct sw_scheduler_options {
     /* Rows of prompts that a micro-batch may have beside decoded tokens, as they hide behind what
      * these take; where that is less than a quarter of it, a quarter. */
     int beside_rows;
+    /* The tokens' bytes, for grammars (session/token_bytes.h); NULL: no grammar is accepted. */
+    const struct sw_strbuf *tokens;
     bool unshared; /* no prefix hits: every request computes its whole prompt (tests, measurements)
                     */
     /* Called by each step and wait after a sw_scheduler_wake, before anything else; may submit and

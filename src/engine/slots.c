@@ -174,7 +174,10 @@ static enum sw_status slots_assign(struct sw_scheduler *s, struct entry *e, cons
     slot->cut = s->snapshots && is_cut ? o->alike : 0;
     s->stats.running++;
     SW_TRY(sw_driver_slot(s->options.driver, o->free, &e->request.sampling));
-    if (e->request.steering.n_bias > 0)
+    if (e->request.steering.grammar)
+        SW_TRY(sw_driver_tokens(s->options.driver, s->options.tokens->text,
+                                s->options.tokens->length));
+    if (e->request.steering.grammar || e->request.steering.n_bias > 0)
         SW_TRY(sw_driver_steer(s->options.driver, o->free, &e->request.steering));
     if (o->back && o->kept > 0)
         SW_TRY(sw_driver_restore(s->options.driver, o->free, o->free, o->kept));
@@ -245,7 +248,10 @@ enum sw_status sw_scheduler_end(struct sw_scheduler *s, int index, enum sw_finis
     slot->n_due = slot->n_sent;
     slot->used = s->stats.done;
     s->stats.running--;
-    return slots_end_entry(s, e, e->undefined ? SW_FINISH_UNDEFINED : finish);
+    return slots_end_entry(s, e,
+                           e->undefined ? SW_FINISH_UNDEFINED
+                           : e->stuck   ? SW_FINISH_STUCK
+                                        : finish);
 }
 
 /*

@@ -121,13 +121,17 @@ enum sw_status sw_wire_read_steering(const struct sw_steer_body *body, const cha
                                      struct sw_steering *out)
 {
     if (body->slot < 0 || body->slot >= limits->slots || body->n_bias < 0 ||
-        body->n_bias > SW_BIAS_MAX || length != (size_t)body->n_bias * sizeof *out->bias)
+        body->n_bias > SW_BIAS_MAX || body->n_grammar < 0 ||
+        length != (size_t)body->n_bias * sizeof *out->bias + (size_t)body->n_grammar)
         return sw_fail(SW_EPEER,
                        "a message about slot %d with %d biases in %zu bytes came; start the same "
                        "program everywhere",
                        body->slot, body->n_bias, length);
     *out = (struct sw_steering){.bias = (const struct sw_bias *)(const void *)bytes,
-                                .n_bias = body->n_bias};
+                                .n_bias = body->n_bias,
+                                .n_grammar = (size_t)body->n_grammar};
+    if (body->n_grammar > 0)
+        out->grammar = bytes + (size_t)body->n_bias * sizeof *out->bias;
     return SW_OK;
 }
 

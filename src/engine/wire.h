@@ -24,8 +24,9 @@ enum sw_engine_kind {
     SW_MSG_TIMES,  /* any rank → rank 0; body: struct sw_times; payload: struct sw_activity[] */
     SW_MSG_STOP,   /* rank 0 → each; answered with SW_MSG_TIMES, is_final set */
     SW_MSG_LOAD,   /* each → rank 0 while loading; body: struct sw_load_body */
+    SW_MSG_TOKENS, /* before the first grammar; payload: the tokens' bytes (grammar/token_trie.h) */
     SW_MSG_STEER,  /* after SW_MSG_SLOT, of the same slot; body: struct sw_steer_body; payload:
-                      (n_bias)  struct sw_bias */
+                      (n_bias) struct sw_bias, then (n_grammar) bytes of GBNF */
     SW_MSG_ROUTES /* each → rank 0; body: struct sw_routes_body; payload: for each routed layer its
                      index, then the experts of each row, in int32_t */
 };
@@ -40,7 +41,7 @@ struct sw_slot_body {
     struct sw_sampling sampling;
 };
 struct sw_steer_body {
-    int32_t slot, n_bias;
+    int32_t slot, n_bias, n_grammar;
 };
 struct sw_copy_body {
     int32_t from, to; /* slots, or snapshots of them (sw_stage_copy) */

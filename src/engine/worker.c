@@ -313,6 +313,9 @@ enum sw_status sw_worker_control(struct sw_worker *w, struct sw_message *m, cons
 {
     if (m->kind == SW_MSG_SLOT) {
         SW_TRY(apply_slot(w, m));
+    } else if (m->kind == SW_MSG_TOKENS) {
+        if (w->last_stage)
+            SW_TRY(sw_last_stage_tokens(w, payload, bytes));
     } else if (m->kind == SW_MSG_STEER) {
         SW_TRY(apply_steer(w, m, payload, bytes));
     } else if (m->kind == SW_MSG_COPY) {

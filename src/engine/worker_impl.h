@@ -60,6 +60,8 @@ enum sw_status sw_worker_deliver(struct sw_worker *worker, enum sw_engine_kind k
 enum sw_status sw_last_stage_open(struct sw_worker *worker);
 void sw_last_stage_close(struct sw_worker *worker);
 void sw_last_stage_slot(struct sw_worker *worker, const struct sw_slot_body *body);
+/* The tokens' bytes, of which grammars need some; only the first call counts. */
+enum sw_status sw_last_stage_tokens(struct sw_worker *worker, const char *tokens, size_t n);
 /* Until the next sw_last_stage_slot. What `steering` points to is copied. SW_ENOMEM. */
 enum sw_status sw_last_stage_steer(struct sw_worker *worker, int slot,
                                    const struct sw_steering *steering);

@@ -2,6 +2,7 @@
 #include "jobs/batch_task.h"
 
 #include "base/hash.h"
+#include "grammar/guide.h"
 #include "jobs/answer.h"
 #include "jobs/prompt_ids.h"
 
@@ -15,7 +16,7 @@ struct sw_batch_item {
     struct sw_batch_item *next, **link; /* among the items under way */
     json_t *root;                       /* the line; borrowed by `request` */
     struct sw_line_request request;
-    struct sw_strbuf key;
+    struct sw_strbuf key, grammar;
     struct sw_completion completion;
 };
 
@@ -34,6 +35,7 @@ static void batch_item_free(struct sw_batch_item *item)
     }
     json_decref(item->root);
     sw_strbuf_free(&item->key);
+    sw_strbuf_free(&item->grammar);
     sw_completion_free(&item->completion);
     free(item);
 }
@@ -68,6 +70,9 @@ static enum sw_status batch_task_done(void *owner, enum sw_finish finish)
     enum sw_status status;
     if (finish == SW_FINISH_UNDEFINED) {
         status = sw_job_undefined(job, &item->key, item->request.form != SW_FORM_PLAIN);
+    } else if (finish == SW_FINISH_STUCK) {
+        status = sw_job_fail_line(job, sw_guide_stuck(), &item->key,
+                                  item->request.form != SW_FORM_PLAIN);
     } else {
         status = batch_task_answer(item);
         job->prompt_tokens += (int64_t)item->completion.n_prompt;
@@ -105,6 +110,8 @@ static enum sw_status batch_task_submit(struct sw_batch_item *item, const struct
                                  .owner = item};
     request.steering.bias = bias;
     request.steering.n_bias = sw_line_request_biases(&item->request, bias);
+    request.steering.grammar = item->grammar.text;
+    request.steering.n_grammar = item->grammar.length;
     sw_request_prompt(&request, sw_scheduler_start(item->job->scheduler), prompt->items,
                       (int)prompt->count);
     const struct sw_completion_options options = {.tokenizer = batch->tokenizer,
@@ -142,6 +149,8 @@ static enum sw_status batch_task_begin(struct sw_job *job, json_t *root, bool ba
                                 ? sw_fail(SW_ENOMEM, "no memory for an id")
                                 : sw_line_request_read(root, batch_form, &batch->defaults,
                                                        &job->unknown, &item->request);
+    if (status == SW_OK)
+        status = sw_line_request_grammar(&item->request, &item->grammar);
     if (status != SW_OK && item->request.wrong)
         snprintf(job->param, sizeof job->param, "%s", item->request.wrong);
     if (status == SW_OK && !item->request.seeded)

@@ -27,19 +27,25 @@ enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line)
     return sw_results_append(job->results, line, false);
 }
 
-enum sw_status sw_job_undefined(struct sw_job *job, const struct sw_strbuf *key, bool batch_form)
+enum sw_status sw_job_fail_line(struct sw_job *job, enum sw_status fault,
+                                const struct sw_strbuf *key, bool batch_form)
 {
     struct sw_strbuf out = {0};
-    const struct sw_results_count n = sw_results_count(job->results);
-    const bool any_good = n.found + n.written > n.found_failed + n.written_failed;
-    const enum sw_status fault = sw_logits_undefined();
-    if (++job->undefined >= SW_JOB_UNDEFINED_MAX && !any_good)
-        return fault;
     sw_record_error(key, batch_form, fault, sw_error_message(), NULL, &out);
     sw_error_clear();
     const enum sw_status status = sw_results_append(job->results, &out, true);
     sw_strbuf_free(&out);
     return status;
+}
+
+enum sw_status sw_job_undefined(struct sw_job *job, const struct sw_strbuf *key, bool batch_form)
+{
+    const struct sw_results_count n = sw_results_count(job->results);
+    const bool any_good = n.found + n.written > n.found_failed + n.written_failed;
+    const enum sw_status fault = sw_logits_undefined();
+    if (++job->undefined >= SW_JOB_UNDEFINED_MAX && !any_good)
+        return fault;
+    return sw_job_fail_line(job, fault, key, batch_form);
 }
 
 static bool is_lines_fault(enum sw_status status)

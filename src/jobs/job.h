@@ -61,6 +61,9 @@ enum sw_status sw_job_run(struct sw_job *job);
 void sw_job_close(struct sw_job *job);
 /* For tasks: appends a result, a line with its newline. */
 enum sw_status sw_job_finish(struct sw_job *job, const struct sw_strbuf *line);
+/* For tasks: appends the error record of a line, with the status and message of the error slot. */
+enum sw_status sw_job_fail_line(struct sw_job *job, enum sw_status fault,
+                                const struct sw_strbuf *key, bool batch_form);
 /*
  * For tasks: appends the error record of a line whose logits were not finite. SW_EDEVICE, and the
  * job ends, when SW_JOB_UNDEFINED_MAX lines had such logits and OUT has no good result: the weights

@@ -2,11 +2,14 @@
 #include "jobs/request.h"
 
 #include "base/json.h"
+#include "grammar/guide.h"
+#include "grammar/json_schema.h"
 #include "jobs/record.h"
 
 #include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,7 +38,6 @@ enum kind {
     TRUE,   /* true */
     EMPTY,  /* an empty list, object or text; or false */
     UNUSED, /* "none" or "auto": choices of tools, of which there are none */
-    FORMAT, /* {"type": "text"} */
     TEXTS,  /* ["text"] */
     SKIP,   /* skip_special_tokens: the opposite of --special */
     NEVER   /* no value */
@@ -92,7 +94,8 @@ static const struct member {
     {"suffix", EMPTY, ALL, ALL, 0, 0, 0},
     {"tools", EMPTY, ALL, ALL, 0, 0, 0},
     {"functions", EMPTY, ALL, ALL, 0, 0, 0},
-    {"response_format", FORMAT, ALL, ALL, 0, 0, 0},
+    {"response_format", LATER, ALL, ALL, 0, 0, 0},
+    {"grammar", LATER, API, API, 0, 0, 0},
     {"audio", NEVER, ALL, ALL, 0, 0, 0},
     {"tool_choice", UNUSED, ALL, API, 0, 0, 0},
     {"function_call", UNUSED, ALL, API, 0, 0, 0},
@@ -231,14 +234,6 @@ static bool is_unused(const struct member *m, const json_t *value,
     return request_is_text(value, "none") || request_is_text(value, "auto");
 }
 
-static bool is_format(const struct member *m, const json_t *value,
-                      const struct sw_line_request *out)
-{
-    (void)m;
-    (void)out;
-    return request_is_text(json_object_get(value, "type"), "text");
-}
-
 static bool is_texts(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
@@ -272,7 +267,6 @@ static const struct {
     [TRUE] = {NULL, is_true},
     [EMPTY] = {NULL, is_empty},
     [UNUSED] = {NULL, is_unused},
-    [FORMAT] = {NULL, is_format},
     [TEXTS] = {NULL, is_texts},
     [SKIP] = {NULL, is_skip},
     [NEVER] = {NULL, is_never},
@@ -383,6 +377,63 @@ static enum sw_status request_read_logprobs(const json_t *body, struct sw_line_r
     else if (n > 0)
         return sw_fail(SW_EINPUT, "\"top_logprobs\" is %d, but \"logprobs\" is not true", (int)n);
     return SW_OK;
+}
+
+/* What the answer must look like; sw_line_request_grammar reads it. */
+static enum sw_status request_read_structure(const json_t *body, struct sw_line_request *out)
+{
+    const json_t *format = json_object_get(body, "response_format");
+    const json_t *grammar = json_object_get(body, "grammar");
+    out->wrong = "response_format";
+    if (!sw_json_absent(format) && (!json_is_object(format) || sw_json_spelling(format)))
+        return sw_fail(SW_EINPUT, "\"response_format\" must be an object, not %s",
+                       sw_json_type(format));
+    if (!sw_json_absent(format) && !request_is_text(json_object_get(format, "type"), "text"))
+        out->format = format;
+    if (out->form == SW_FORM_PLAIN || sw_json_absent(grammar) || is_empty(NULL, grammar, out))
+        return SW_OK;
+    out->wrong = "grammar";
+    if (!json_is_string(grammar))
+        return sw_fail(SW_EINPUT, "\"grammar\" must be a text, not %s", sw_json_type(grammar));
+    if (out->format)
+        return sw_fail(SW_EINPUT, "\"grammar\" and \"response_format\" exclude each other");
+    out->grammar = grammar;
+    return SW_OK;
+}
+
+static enum sw_status request_convert(const struct sw_line_request *request, struct sw_strbuf *out)
+{
+    const json_t *type = json_object_get(request->format, "type");
+    const json_t *named = json_object_get(request->format, "json_schema");
+    if (request->grammar)
+        sw_strbuf_append(out, json_string_value(request->grammar),
+                         json_string_length(request->grammar));
+    else if (request_is_text(type, "json_object"))
+        return sw_json_object_grammar(out);
+    else if (!request_is_text(type, "json_schema"))
+        return sw_fail(SW_EINPUT, "its \"type\" must be text, json_object or json_schema");
+    else if (!json_object_get(named, "schema"))
+        return sw_fail(SW_EINPUT, "it needs \"json_schema\" with its \"schema\"");
+    else
+        return sw_json_schema_grammar(json_object_get(named, "schema"), out);
+    return out->failed ? sw_fail(SW_ENOMEM, "no memory for a grammar") : SW_OK;
+}
+
+enum sw_status sw_line_request_grammar(struct sw_line_request *request, struct sw_strbuf *out)
+{
+    char words[SW_ERROR_MAX];
+    if (!request->grammar && !request->format)
+        return SW_OK;
+    request->wrong = request->grammar ? "grammar" : "response_format";
+    enum sw_status status = request_convert(request, out);
+    if (status == SW_OK)
+        status = sw_guide_check(out->text ? out->text : "", out->length);
+    if (status == SW_OK) {
+        request->wrong = NULL;
+        return SW_OK;
+    }
+    snprintf(words, sizeof words, "%s", sw_error_message());
+    return sw_fail(status, "\"%s\": %s", request->wrong, words);
 }
 
 /* The id that a member of "logit_bias" is named after. */
@@ -551,6 +602,7 @@ static enum sw_status request_read_body(const json_t *body, struct sw_unknown *u
         out->sampling.top_k = 0;
     out->wrong = "stop";
     SW_TRY(request_read_stop(json_object_get(body, "stop"), out));
+    SW_TRY(request_read_structure(body, out));
     out->wrong = "logit_bias";
     SW_TRY(request_read_biases(json_object_get(body, "logit_bias"), out));
     SW_TRY(request_read_logprobs(body, out));

@@ -44,6 +44,8 @@ struct sw_line_request {
     const char *stop[SW_STOP_STRINGS_MAX];
     int n_stop;
     const json_t *logit_bias; /* {"id": bias}, checked; NULL: none */
+    const json_t *grammar;    /* GBNF, a text; NULL: none */
+    const json_t *format;     /* a response_format of more than text; NULL: none */
     /* of `serve` only */
     int n;                  /* continuations of each prompt */
     bool echo;              /* the prompt is part of the answer, with its log-probabilities */
@@ -64,6 +66,11 @@ bool sw_line_request_knows(const char *name);
 enum sw_status sw_line_request_read(const json_t *root, bool batch_form,
                                     const struct sw_line_request *defaults,
                                     struct sw_unknown *unknown, struct sw_line_request *out);
+/*
+ * Appends the grammar that the answer must follow, checked; nothing when there is none. SW_EINPUT
+ * names what is wrong with it; request->wrong is then the member.
+ */
+enum sw_status sw_line_request_grammar(struct sw_line_request *request, struct sw_strbuf *out);
 /*
  * Writes the biases of a request in the order of their ids; returns their number.
  * bias: (SW_BIAS_MAX)

@@ -20,6 +20,8 @@ struct sw_bias {
 struct sw_steering {
     const struct sw_bias *bias; /* (n_bias) each id once */
     int n_bias;
+    const char *grammar; /* (n_grammar) GBNF, as grammar/grammar.h has it; NULL: none */
+    size_t n_grammar;
 };
 
 #endif

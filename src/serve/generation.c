@@ -2,6 +2,7 @@
 #include "serve/generation.h"
 
 #include "base/hash.h"
+#include "grammar/guide.h"
 #include "sample/sampler.h"
 #include "serve/api_error.h"
 
@@ -21,6 +22,7 @@ void sw_generation_free(struct sw_generation *g)
         sw_completion_free(&g->choices[i].completion);
         sw_answer_logprobs_free(&g->choices[i].logprobs);
     }
+    sw_strbuf_free(&g->grammar);
     free(g->prompts);
     free(g->choices);
     json_decref(g->root);
@@ -82,6 +84,10 @@ static enum sw_status choice_done(void *owner, enum sw_finish finish)
         (void)sw_logits_undefined();
         generation_set_error(g, 500, sw_error_message());
         sw_error_clear();
+    } else if (finish == SW_FINISH_STUCK) {
+        (void)sw_guide_stuck();
+        generation_set_error(g, 400, sw_error_message());
+        sw_error_clear();
     } else if (finish != SW_FINISH_CANCELLED && !g->error) {
         SW_TRY(sw_completion_finish(&c->completion));
         if (g->request.stream)
@@ -127,6 +133,8 @@ static enum sw_status choice_submit(struct sw_choice *c, struct sw_scheduler *sc
     request.sampling.seed = choice_seed(c);
     request.steering.bias = bias;
     request.steering.n_bias = sw_line_request_biases(r, bias);
+    request.steering.grammar = c->g->grammar.text;
+    request.steering.n_grammar = c->g->grammar.length;
     sw_request_prompt(&request, sw_scheduler_start(scheduler), prompt->items, (int)prompt->count);
     const struct sw_completion_options options = {.tokenizer = c->g->rules->tokenizer,
                                                   .apart = request.n_source > 0,

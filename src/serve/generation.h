@@ -55,7 +55,8 @@ struct sw_generation {
     struct sw_exchange *x;
     json_t *root; /* which `request` borrows from */
     struct sw_line_request request;
-    char id[48]; /* "cmpl-…" */
+    struct sw_strbuf grammar; /* that the answers follow; empty: none */
+    char id[48];              /* "cmpl-…" */
     int64_t created;
     struct sw_prompt *prompts; /* (n_prompts) */
     int n_prompts, n_choices;

@@ -106,6 +106,7 @@ static enum sw_status read_check(struct sw_generation *g)
     if (r->echo && g->rules->has_encoder)
         return sw_fail(SW_EINPUT, "\"echo\": an encoder-decoder's answer does not go on from its "
                                   "prompt");
+    SW_TRY(sw_line_request_grammar(r, &g->grammar));
     r->wrong = "logit_bias";
     const char *name;
     json_t *value;
@@ -122,10 +123,12 @@ static enum sw_status read_check(struct sw_generation *g)
 /* From now on only ids are needed: the text of the body can be large. */
 static void read_drop(struct sw_generation *g)
 {
-    static const char *const large[] = {"prompt", "messages", "tools", "chat_template_kwargs"};
+    static const char *const large[] = {
+        "prompt", "messages", "tools", "chat_template_kwargs", "response_format", "grammar"};
     for (size_t i = 0; i < sizeof large / sizeof large[0]; i++)
         (void)json_object_del(g->root, large[i]);
     g->request.prompt = g->request.messages = g->request.tools = g->request.variables = NULL;
+    g->request.grammar = g->request.format = NULL;
     sw_strbuf_free(&g->x->body);
 }
 

@@ -6,6 +6,7 @@
 #include "plan/report.h"
 #include "serve/api_error.h"
 #include "serve/server_impl.h"
+#include "session/token_bytes.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -275,12 +276,15 @@ static enum sw_status server_open(struct sw_server *s)
 {
     const struct sw_server_options *o = s->options;
     const struct sw_session *session = o->session;
+    if (session->tokenizer)
+        SW_TRY(sw_token_bytes(session->tokenizer, session->vocab_limit, &s->tokens));
     const struct sw_scheduler_options scheduler = {.driver = session->driver,
                                                    .slots = session->params.slots,
                                                    .context = session->params.context,
                                                    .max_batch_tokens =
                                                        session->params.max_batch_tokens,
                                                    .beside_rows = session->plan.hidden_rows,
+                                                   .tokens = s->tokens.length ? &s->tokens : NULL,
                                                    .mail = server_mail,
                                                    .mail_context = s};
     const struct sw_http_options http = {.socket = o->socket,
@@ -343,6 +347,7 @@ enum sw_status sw_server_run(const struct sw_server_options *o)
     }
     pthread_mutex_destroy(&s.lock);
     sw_strbuf_free(&s.plan);
+    sw_strbuf_free(&s.tokens);
     free(s.computed);
     free(s.clocks);
     free(s.state.busy);

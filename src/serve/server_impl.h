@@ -31,6 +31,7 @@ struct sw_server {
     struct sw_generation_rules rules;
     struct sw_http *http;
     struct sw_scheduler *scheduler;
+    struct sw_strbuf tokens; /* their bytes, for grammars; empty: there is no tokenizer */
     int slots, context, n_ranks;
     double begun;
     int64_t created;       /* Unix time in seconds */

@@ -127,6 +127,31 @@ enum sw_status sw_detokenizer_skip(struct sw_detokenizer *detok, const int32_t *
     return SW_OK;
 }
 
+void sw_tokenizer_bytes(const struct sw_tokenizer *tok, int32_t id, struct sw_strbuf *out)
+{
+    size_t n;
+    const bool known = id >= 0 && (size_t)id < tok->vocab.count;
+    const char *piece = known ? sw_vocab_piece(&tok->vocab, id, &n) : NULL,
+               *mark = tok->decoder.space;
+    if (!piece || (tok->flags[id] & SW_ID_SPECIAL))
+        return;
+    const bool added = tok->flags[id] & SW_ID_ADDED;
+    const int byte = tok->decoder.byte_fallback && !added ? sw_byte_of_token(piece, n) : -1;
+    const char one = (char)byte;
+    if (byte >= 0 && !tok->decoder.byte_level) {
+        sw_strbuf_append(out, &one, 1);
+        return;
+    }
+    const size_t mark_n = added || tok->decoder.byte_level ? 0 : strlen(mark);
+    for (const char *hit; mark_n > 0 && (hit = memmem(piece, n, mark, mark_n));) {
+        sw_strbuf_append(out, piece, (size_t)(hit - piece));
+        sw_strbuf_puts(out, " ");
+        n -= (size_t)(hit - piece) + mark_n;
+        piece = hit + mark_n;
+    }
+    sw_strbuf_append(out, piece, n);
+}
+
 enum sw_status sw_tokenizer_decode(const struct sw_tokenizer *tok, const int32_t *ids, size_t n,
                                    bool skip_special, struct sw_strbuf *out)
 {

@@ -69,6 +69,12 @@ int32_t sw_tokenizer_eos(const struct sw_tokenizer *tok);
 /* The id whose piece is exactly text[0..n) (added tokens first), -1 when there is none. */
 int32_t sw_tokenizer_find(const struct sw_tokenizer *tok, const char *text, size_t n);
 /*
+ * Appends the bytes that an id adds inside of a text; of several tokens one after the other they
+ * are what decoding gives, but for a space at the beginning of a text and bytes that are not UTF-8.
+ * Nothing for special tokens and for ids that are outside or unused.
+ */
+void sw_tokenizer_bytes(const struct sw_tokenizer *tok, int32_t id, struct sw_strbuf *out);
+/*
  * The piece of an id for display: *n bytes, not NUL-terminated, perhaps not UTF-8 by themselves.
  * Byte-level pieces are given as the bytes they stand for, SentencePiece ones as in the
  * vocabulary ("▁the", "<0x0A>"). NULL for an id that is outside or unused. Lives as long as `tok`.

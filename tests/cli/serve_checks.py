@@ -86,6 +86,111 @@ def biases(prompt, expected, ids):
     assert answers[1] == expected and answers[0].strip() == only.strip(), answers
 
 
+def fits(value, schema, root=None):
+    """Whether a value is what the schema says, of the members that these tests use."""
+    root = root or schema
+    if "$ref" in schema:
+        at = root
+        for part in schema["$ref"].split("/")[1:]:
+            at = at[part]
+        return fits(value, at, root)
+    for word in "anyOf", "oneOf":
+        if word in schema:
+            return any(fits(value, s, root) for s in schema[word])
+    if "const" in schema:
+        return value == schema["const"]
+    if "enum" in schema:
+        return value in schema["enum"]
+    kinds = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "null": type(None),
+             "object": dict, "array": list}
+    wanted = schema.get("type", list(kinds))
+    wanted = [wanted] if isinstance(wanted, str) else wanted
+    if not any(isinstance(value, kinds[w]) and (w == "boolean" or not isinstance(value, bool)) for w in wanted):
+        return False
+    if isinstance(value, str):
+        return (schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 1e9)
+                and re.search(schema.get("pattern", ""), value) is not None)
+    if isinstance(value, list):
+        return (schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 1e9)
+                and all(fits(v, schema.get("items", {}), root) for v in value))
+    if isinstance(value, dict):
+        known, more = schema.get("properties", {}), schema.get("additionalProperties", True)
+        return (all(k in value for k in schema.get("required", []))
+                and all(fits(v, known[k] if k in known else more if isinstance(more, dict) else {}, root)
+                        and (k in known or more is not False) for k, v in value.items()))
+    return True
+
+
+SCHEMAS = {
+    "flat": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"},
+             "ok": {"type": "boolean"}}, "required": ["name", "age"], "additionalProperties": False},
+    "list": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 4},
+    "choice": {"anyOf": [{"enum": ["red", "gr\u00fcn", "\"", 3, None, {"a": [1, 2.5]}]}, {"const": "x\ty"}]},
+    "pattern": {"type": "string", "pattern": "^[A-C]{2}-\\d{1,3}( (left|right)\\.)?$"},
+    "found": {"type": "object", "properties": {"at": {"type": "string", "pattern": "^\"?a{1,3}\\\\?$"}}, "required": ["at"]},
+    "tree": {"$defs": {"node": {"type": "object", "properties": {"v": {"type": ["integer", "null"]},
+             "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}}, "required": ["v", "next"]}},
+             "$ref": "#/$defs/node"},
+    "more": {"type": "object", "properties": {"ab": {"type": "integer"}, "abc": {"type": "integer"}},
+             "additionalProperties": {"type": "string", "maxLength": 5}},
+    "length": {"type": "object", "properties": {"t": {"type": "string", "minLength": 3, "maxLength": 6}},
+               "required": ["t"], "title": "T", "description": "d"},
+    "nested": {"type": "object", "properties": {"a": {"type": "array", "maxItems": 2, "items": {"oneOf": [
+               {"type": "object", "properties": {"k": {"const": 1}}, "required": ["k"]}, {"type": "null"}]}}},
+               "required": ["a"]},
+}
+
+
+def structured(prompt, expected):
+    """Answers are what their schemas and grammars say, however hot and whatever the seed; others are as before."""
+    ended = {name: 0 for name in SCHEMAS}
+    for temperature in 0.7, 2:
+        for name, schema in SCHEMAS.items():
+            form = {"type": "json_schema", "json_schema": {"name": name, "schema": schema, "strict": True}}
+            got = complete(prompt, temperature=temperature, seed=5, n=6, max_tokens=220, response_format=form)
+            for choice in got["choices"]:
+                if choice["finish_reason"] == "stop":
+                    value = json.loads(choice["text"])
+                    assert fits(value, schema), (name, temperature, choice["text"])
+                    ended[name] += 1
+    assert all(n > 1 for n in ended.values()), ended
+    whole = 0
+    for temperature in 0.5, 2:
+        got = complete(prompt, temperature=temperature, seed=1, n=12, max_tokens=150,
+                       response_format={"type": "json_object"})
+        for choice in got["choices"]:
+            assert choice["text"].lstrip().startswith("{"), choice
+            if choice["finish_reason"] == "stop":
+                assert isinstance(json.loads(choice["text"]), dict), choice
+                whole += 1
+    assert whole > 2, whole
+    grammar = 'root ::= word (", " word){2} "\\u00e9" "."\nword ::= [a-z]{2,5}'
+    got = complete(prompt, temperature=2, n=16, seed=3, max_tokens=60, grammar=grammar, logprobs=1)
+    for choice in got["choices"]:
+        assert re.fullmatch("[a-z]{2,5}(, [a-z]{2,5}){2}\u00e9[.]", choice["text"]), choice
+        assert choice["finish_reason"] == "stop"
+    answers = {}
+    def one(i):
+        more = {"grammar": grammar} if i % 2 else {}
+        answers[i] = complete(prompt, max_tokens=12, **more)["choices"][0]["text"]
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(6)]
+    [t.start() for t in threads], [t.join() for t in threads]
+    assert all(answers[i] == expected for i in (0, 2, 4)), answers
+    assert answers[1] == answers[3] == answers[5] != expected, answers
+    # Twice as many ways to end with each x: more than are followed.
+    x = answer("/tokenize", {"prompt": "x", "add_special_tokens": False})["tokens"][-1]
+    refused(400, {"prompt": prompt, "grammar": 'root ::= s\ns ::= "x" s "a" | "x" s "b" | "x"', "max_tokens": 60,
+                  "logit_bias": {str(x): 100}}, "too ambiguous")
+    for form, word in (({"type": "yaml"}, "json_object"), ({"type": "json_schema"}, "schema"), (7, "object"),
+                       ({"type": "json_schema", "json_schema": {"schema": {"type": "integer", "minimum": 3}}}, "minimum"),
+                       ({"type": "json_schema", "json_schema": {"schema": {"$ref": "#/x"}}}, "$ref"),
+                       ({"type": "json_schema", "json_schema": {"schema": {"allOf": []}}}, "allOf")):
+        assert refused(400, {"prompt": "x", "response_format": form}, word)[0]["param"] == "response_format"
+    for grammar in "root ::= root", "root ::= (", "a ::= \"b\"", 5, 'root ::= "a"{99999}':
+        assert refused(400, {"prompt": "x", "grammar": grammar}, "grammar")[0]["param"] == "grammar"
+    refused(400, {"prompt": "x", "grammar": 'root ::= "a"', "response_format": {"type": "json_object"}}, "exclude")
+
+
 def seeds(prompt, expected):
     """A seed draws what it draws in `run`, in every place of a list, and others for each choice."""
     one = complete(prompt, temperature=1, seed=7, max_tokens=12)["choices"][0]["text"]
@@ -330,7 +435,10 @@ def chat(expected):
     refused(400, {"messages": [{"role": "user"}], "continue_final_message": True}, "no text", **path)
     refused(400, {**body, "prompt": "x"}, "prompt", **path)
     refused(400, {**body, "tools": 3}, "tools", **path)
-    refused(400, {**body, "response_format": {"type": "json_object"}}, "response_format", **path)
+    refused(400, {**body, "response_format": {"type": "json"}}, "response_format", **path)
+    said = answer(**path, body={**body, "response_format": {"type": "json_object"}, "max_tokens": 200,
+                                "temperature": 2, "seed": 2})["choices"][0]
+    assert said["message"]["content"].lstrip().startswith("{"), said
     refused(400, {**body, "tools": tools, "tool_choice": "required"}, "tool_choice", **path)
     long = answer("/v1/chat/completions", {**body, "max_tokens": None, "ignore_eos": True})
     model = answer("/v1/models")["data"][0]

@@ -59,6 +59,7 @@ for n in 1 2; do
     check texts "$prompt" "${greedy%|}" "$ids"
     check seeds "$prompt" "${drawn%|}"
     check biases "$prompt" "${greedy%|}" "$ids"
+    check structured "$prompt" "${greedy%|}"
     check scores "$context_ids" "$continuation_ids" scores
     check stream "$prompt" "${greedy%|}"
     check text "$prompt" "$ids"

@@ -16,7 +16,7 @@ check() (
         awk -v files="$work/files" '
     # folder → floor; each folder here must exist in docs/design.md too
     BEGIN {
-        n = split("src/base:0 src/tensor:1 src/jinja:1 src/sample:1 src/model:2 src/text:2 src/plan:3 " \
+        n = split("src/base:0 src/tensor:1 src/jinja:1 src/sample:1 src/grammar:1 src/model:2 src/text:2 src/plan:3 " \
             "src/checkpoint:3 kernels/cpu:3 kernels/cuda:3 src/backend:4 src/transport:4 src/gpu:5 " \
             "src/probe:5 src/engine:5 src/session:6 src/jobs:7 src/serve:8 src/cmd:9 src:10", rows, " ")
         for (i = 1; i <= n; i++) {

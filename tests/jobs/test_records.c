@@ -403,7 +403,7 @@ static void refused_by_name(void)
                                        "\"logit_bias\":[1]",
                                        "\"presence_penalty\":0.5",
                                        "\"frequency_penalty\":\"0\"",
-                                       "\"response_format\":{\"type\":\"json_object\"}",
+                                       "\"response_format\":7",
                                        "\"tools\":[{}]",
                                        "\"audio\":{}",
                                        "\"temprature\":0.5",

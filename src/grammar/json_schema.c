@@ -1,0 +1,600 @@
+/* Owns the way from a JSON schema to a grammar: a rule for each schema. */
+#include "grammar/json_schema.h"
+
+#include "base/json.h"
+#include "grammar/grammar.h"
+#include "grammar/json_schema_impl.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#define SCHEMAS_MAX 1000 /* schemas in a schema */
+#define DEPTH_MAX 64
+#define VALUES_MAX 1000 /* of one enum; members of one object */
+#define ITEMS_MAX 1000  /* of minItems, maxItems */
+#define LENGTH_MAX 4096 /* of minLength, maxLength */
+
+struct converter {
+    const json_t *root;
+    struct sw_strbuf *out;
+    struct {
+        const json_t *schema;
+        int rule;
+    } done[SCHEMAS_MAX];
+    int n_done, n_rules, depth;
+};
+
+/* Rules that every grammar ends with. */
+static const char basics[] = "string ::= \"\\\"\" " SW_JSON_CHAR "* \"\\\"\"\n"
+                             "integer ::= \"-\"? (\"0\" | [1-9] [0-9]{0,14})\n"
+                             "number ::= integer (\".\" [0-9]{1,15})? ([eE] [+\\-]? [0-9]{1,2})?\n"
+                             "boolean ::= \"true\" | \"false\"\n"
+                             "null ::= \"null\"\n"
+                             "ws ::= (\" \" | \"\\n\" \" \"{0,20})?\n"
+                             "pair ::= string \":\" ws value ws\n"
+                             "object ::= \"{\" ws (pair (\",\" ws pair)*)? \"}\"\n"
+                             "array ::= \"[\" ws (value ws (\",\" ws value ws)*)? \"]\"\n"
+                             "value ::= string | number | boolean | null | object | array\n";
+
+static const char *const types[] = {"string", "number", "integer", "boolean",
+                                    "null",   "object", "array"};
+enum { STRING, NUMBER, INTEGER, BOOLEAN, NULL_TYPE, OBJECT, ARRAY, N_TYPES };
+
+/* Members of a schema, and the types that they imply where "type" is absent. */
+static const struct {
+    const char *name;
+    int type; /* -1: none; -2: says nothing about the value */
+} keywords[] = {{"type", -1},           {"enum", -1},          {"const", -1},
+                {"anyOf", -1},          {"oneOf", -1},         {"$ref", -1},
+                {"properties", OBJECT}, {"required", OBJECT},  {"additionalProperties", OBJECT},
+                {"items", ARRAY},       {"minItems", ARRAY},   {"maxItems", ARRAY},
+                {"minLength", STRING},  {"maxLength", STRING}, {"pattern", STRING},
+                {"$defs", -2},          {"definitions", -2},   {"title", -2},
+                {"description", -2},    {"default", -2},       {"examples", -2},
+                {"$schema", -2},        {"$id", -2},           {"$comment", -2},
+                {"deprecated", -2},     {"readOnly", -2},      {"writeOnly", -2}};
+#define N_KEYWORDS (sizeof keywords / sizeof keywords[0])
+
+static enum sw_status convert(struct converter *c, const json_t *schema, struct sw_strbuf *body);
+
+/* Adds a rule; its name is "r" and the number. */
+static void converter_put_rule(struct converter *c, int rule, const struct sw_strbuf *body)
+{
+    sw_strbuf_printf(c->out, "r%d ::= ", rule);
+    sw_strbuf_append(c->out, body->text ? body->text : "\"\"", body->text ? body->length : 2);
+    sw_strbuf_puts(c->out, "\n");
+    c->out->failed = c->out->failed || body->failed;
+}
+
+/* A text of GBNF that is the text as JSON writes it. */
+static enum sw_status converter_put_json(const json_t *value, struct sw_strbuf *body)
+{
+    char *text = NULL;
+    if (!sw_json_spelling(value))
+        text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    if (!text)
+        return sw_fail(SW_EINPUT, "a value of \"enum\" or \"const\" cannot be written as JSON");
+    sw_strbuf_puts(body, "\"");
+    for (const char *at = text; *at; at++)
+        sw_gbnf_put_char(body, (unsigned char)*at);
+    sw_strbuf_puts(body, "\" ");
+    free(text);
+    return SW_OK;
+}
+
+static enum sw_status converter_put_name(const char *name, struct sw_strbuf *body)
+{
+    json_t *text = json_string(name);
+    const enum sw_status status =
+        text ? converter_put_json(text, body) : sw_fail(SW_ENOMEM, "no memory for a schema");
+    json_decref(text);
+    return status;
+}
+
+/* Adds the rule of a schema, and its name to `body`. */
+static enum sw_status converter_put_schema(struct converter *c, const json_t *schema,
+                                           struct sw_strbuf *body)
+{
+    for (int i = 0; i < c->n_done; i++)
+        if (c->done[i].schema == schema) {
+            sw_strbuf_printf(body, "r%d ", c->done[i].rule);
+            return SW_OK;
+        }
+    if (c->n_done == SCHEMAS_MAX || c->out->length > SW_GRAMMAR_TEXT_MAX)
+        return sw_fail(SW_EINPUT, "the schema is too large");
+    if (c->depth == DEPTH_MAX)
+        return sw_fail(SW_EINPUT, "the schema is nested deeper than %d", DEPTH_MAX);
+    struct sw_strbuf own = {0};
+    const int rule = c->n_rules++;
+    c->done[c->n_done].schema = schema;
+    c->done[c->n_done++].rule = rule;
+    c->depth++;
+    const enum sw_status status = convert(c, schema, &own);
+    c->depth--;
+    if (status == SW_OK) {
+        converter_put_rule(c, rule, &own);
+        sw_strbuf_printf(body, "r%d ", rule);
+    }
+    sw_strbuf_free(&own);
+    return status;
+}
+
+/* A whole number of a schema; `out` keeps its value where it is absent. */
+static enum sw_status schema_count(const json_t *schema, const char *name, int most, int *out)
+{
+    const json_t *value = json_object_get(schema, name);
+    int64_t n;
+    if (!value)
+        return SW_OK;
+    if (!sw_json_integer(value, 0, most, &n))
+        return sw_fail(SW_EINPUT, "\"%s\" must be a whole number from 0 to %d", name, most);
+    *out = (int)n;
+    return SW_OK;
+}
+
+static enum sw_status convert_string(struct converter *c, const json_t *schema,
+                                     struct sw_strbuf *body)
+{
+    const json_t *pattern = json_object_get(schema, "pattern");
+    int least = 0, most = -1;
+    (void)c;
+    SW_TRY(schema_count(schema, "minLength", LENGTH_MAX, &least));
+    SW_TRY(schema_count(schema, "maxLength", LENGTH_MAX, &most));
+    if (most >= 0 && most < least)
+        return sw_fail(SW_EINPUT, "\"maxLength\" is below \"minLength\"");
+    if (pattern && !json_is_string(pattern))
+        return sw_fail(SW_EINPUT, "\"pattern\" must be a text");
+    if (pattern && (least > 0 || most >= 0))
+        return sw_fail(SW_EINPUT,
+                       "\"pattern\" beside \"minLength\" or \"maxLength\" is not supported");
+    if (!pattern && least == 0 && most < 0) {
+        sw_strbuf_puts(body, "string ");
+        return SW_OK;
+    }
+    sw_strbuf_puts(body, "\"\\\"\" ");
+    if (pattern)
+        SW_TRY(sw_json_pattern(json_string_value(pattern), json_string_length(pattern), body));
+    else if (most < 0)
+        sw_strbuf_printf(body, SW_JSON_CHAR "{%d,} ", least);
+    else
+        sw_strbuf_printf(body, SW_JSON_CHAR "{%d,%d} ", least, most);
+    sw_strbuf_puts(body, "\"\\\"\" ");
+    return SW_OK;
+}
+
+static enum sw_status convert_array(struct converter *c, const json_t *schema,
+                                    struct sw_strbuf *body)
+{
+    const json_t *items = json_object_get(schema, "items");
+    struct sw_strbuf item = {0};
+    int least = 0, most = -1;
+    SW_TRY(schema_count(schema, "minItems", ITEMS_MAX, &least));
+    SW_TRY(schema_count(schema, "maxItems", ITEMS_MAX, &most));
+    if (most >= 0 && most < least)
+        return sw_fail(SW_EINPUT, "\"maxItems\" is below \"minItems\"");
+    if (most == 0) {
+        sw_strbuf_puts(body, "\"[\" ws \"]\" ");
+        return SW_OK;
+    }
+    const enum sw_status status =
+        items ? converter_put_schema(c, items, &item) : (sw_strbuf_puts(&item, "value "), SW_OK);
+    if (status == SW_OK) {
+        sw_strbuf_printf(body, "\"[\" ws (%sws (\",\" ws %sws)", item.text ? item.text : "",
+                         item.text ? item.text : "");
+        if (most < 0)
+            sw_strbuf_printf(body, "{%d,})%s \"]\" ", least > 0 ? least - 1 : 0, least ? "" : "?");
+        else
+            sw_strbuf_printf(body, "{%d,%d})%s \"]\" ", least > 0 ? least - 1 : 0, most - 1,
+                             least ? "" : "?");
+    }
+    sw_strbuf_free(&item);
+    return status;
+}
+
+/* ---- objects */
+
+/*
+ * Names that are none of `names` and begin with the first n bytes of names[0], as rules: after each
+ * byte that goes on as one of them comes the rest of the others. Returns the rule.
+ */
+static int put_other_names(struct converter *c, const char *const *names, int n_names, size_t n)
+{
+    struct sw_strbuf body = {0}, others = {0};
+    const int rule = c->n_rules++;
+    bool is_name = false;
+    for (int i = 0; i < n_names && c->n_rules < SW_GRAMMAR_RULES_MAX; i++) {
+        const char *next[VALUES_MAX];
+        int n_next = 0;
+        const char byte = names[i][n];
+        bool is_first = true;
+        is_name = is_name || byte == '\0';
+        for (int j = 0; j < i; j++)
+            is_first = is_first && names[j][n] != byte;
+        if (byte == '\0' || !is_first)
+            continue;
+        for (int j = i; j < n_names; j++)
+            if (names[j][n] == byte)
+                next[n_next++] = names[j];
+        sw_gbnf_put_char(&others, (unsigned char)byte);
+        sw_strbuf_puts(&body, "\"");
+        sw_gbnf_put_char(&body, (unsigned char)byte);
+        sw_strbuf_printf(&body, "\" r%d | ", put_other_names(c, next, n_next, n + 1));
+    }
+    sw_strbuf_printf(&body, "[^\"\\\\\\x00-\\x1f\\x7f%s] [^\"\\\\\\x00-\\x1f\\x7f]*",
+                     others.text ? others.text : "");
+    if (!is_name && n > 0)
+        sw_strbuf_puts(&body, " | \"\"");
+    converter_put_rule(c, rule, &body);
+    sw_strbuf_free(&body);
+    sw_strbuf_free(&others);
+    return rule;
+}
+
+/* A pair of a name that "properties" does not have; its name is added to `body`. */
+static enum sw_status put_other_pair(struct converter *c, const json_t *properties,
+                                     const json_t *schema, struct sw_strbuf *body)
+{
+    const char *names[VALUES_MAX], *name;
+    json_t *value;
+    int n = 0;
+    struct sw_strbuf own = {0};
+    json_object_foreach((json_t *)(uintptr_t)properties, name, value)
+    {
+        for (const char *at = name; *at; at++)
+            if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7f || strchr("\"\\", *at))
+                return sw_fail(SW_EINPUT,
+                               "\"additionalProperties\" beside the property \"%.40s\", which is "
+                               "not of plain ASCII, is not supported",
+                               name);
+        if (strlen(name) > 100)
+            return sw_fail(SW_EINPUT, "a property's name of more than 100 bytes");
+        names[n++] = name;
+    }
+    if (n > 0)
+        sw_strbuf_printf(&own, "\"\\\"\" r%d \"\\\"\" \":\" ws ", put_other_names(c, names, n, 0));
+    else
+        sw_strbuf_puts(&own, "string \":\" ws ");
+    enum sw_status status = SW_OK;
+    if (json_is_true(schema))
+        sw_strbuf_puts(&own, "value ");
+    else
+        status = converter_put_schema(c, schema, &own);
+    if (status == SW_OK) {
+        sw_strbuf_puts(&own, "ws ");
+        sw_strbuf_printf(body, "r%d ", c->n_rules);
+        converter_put_rule(c, c->n_rules++, &own);
+    }
+    sw_strbuf_free(&own);
+    return status;
+}
+
+static bool is_required(const json_t *required, const char *name)
+{
+    size_t i;
+    json_t *value;
+    json_array_foreach((json_t *)(uintptr_t)required, i, value)
+    {
+        if (json_is_string(value) && strcmp(json_string_value(value), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static enum sw_status check_required(const json_t *properties, const json_t *required)
+{
+    size_t i;
+    json_t *value;
+    if (required && !json_is_array(required))
+        return sw_fail(SW_EINPUT, "\"required\" must be a list of names");
+    json_array_foreach((json_t *)(uintptr_t)required, i, value)
+    {
+        if (!json_is_string(value))
+            return sw_fail(SW_EINPUT, "\"required\" must be a list of names");
+        if (!json_object_get(properties, json_string_value(value)))
+            return sw_fail(SW_EINPUT, "\"required\" has \"%.60s\", which is not in \"properties\"",
+                           json_string_value(value));
+    }
+    return SW_OK;
+}
+
+/*
+ * Of the members from i on there are two rules: first + i where none came before, first + n + 1 + i
+ * after a member. Each goes on with the next ones; what is not required may be left out.
+ */
+static enum sw_status put_members(struct converter *c, const json_t *properties,
+                                  const json_t *required, const char *other, int first)
+{
+    const int n = (int)json_object_size(properties);
+    struct sw_strbuf pair = {0}, body = {0};
+    const char *name;
+    json_t *schema;
+    enum sw_status status = SW_OK;
+    int i = 0;
+    json_object_foreach((json_t *)(uintptr_t)properties, name, schema)
+    {
+        const bool may_miss = !is_required(required, name);
+        pair.length = 0;
+        status = converter_put_name(name, &pair);
+        sw_strbuf_puts(&pair, "\":\" ws ");
+        if (status == SW_OK)
+            status = converter_put_schema(c, schema, &pair);
+        if (status != SW_OK)
+            break;
+        for (int after = 0; after < 2; after++) {
+            const int here = first + after * (n + 1) + i;
+            body.length = 0;
+            sw_strbuf_printf(&body, "%s%sws r%d", after ? "\",\" ws " : "", pair.text,
+                             first + n + 1 + i + 1);
+            if (may_miss)
+                sw_strbuf_printf(&body, " | r%d", here + 1);
+            converter_put_rule(c, here, &body);
+        }
+        i++;
+    }
+    for (int after = 0; after < 2 && status == SW_OK; after++) {
+        body.length = 0;
+        if (*other && after)
+            sw_strbuf_printf(&body, "(\",\" ws %s)*", other);
+        else if (*other)
+            sw_strbuf_printf(&body, "(%s(\",\" ws %s)*)?", other, other);
+        else
+            sw_strbuf_puts(&body, "\"\"");
+        converter_put_rule(c, first + after * (n + 1) + n, &body);
+    }
+    sw_strbuf_free(&pair);
+    sw_strbuf_free(&body);
+    return status;
+}
+
+static enum sw_status convert_object(struct converter *c, const json_t *schema,
+                                     struct sw_strbuf *body)
+{
+    const json_t *properties = json_object_get(schema, "properties");
+    const json_t *required = json_object_get(schema, "required");
+    const json_t *more = json_object_get(schema, "additionalProperties");
+    struct sw_strbuf other = {0};
+    const size_t n = json_object_size(properties);
+    if (properties && !json_is_object(properties))
+        return sw_fail(SW_EINPUT, "\"properties\" must be an object");
+    if (more && !json_is_boolean(more) && !json_is_object(more))
+        return sw_fail(SW_EINPUT, "\"additionalProperties\" must be true, false or a schema");
+    if (n > VALUES_MAX)
+        return sw_fail(SW_EINPUT, "\"properties\" has more than %d members", VALUES_MAX);
+    SW_TRY(check_required(properties, required));
+    if (n == 0 && (!more || json_is_true(more)) && !properties) {
+        sw_strbuf_puts(body, "object ");
+        return SW_OK;
+    }
+    const int first = c->n_rules;
+    c->n_rules += 2 * (int)(n + 1);
+    enum sw_status status =
+        more && !json_is_false(more) ? put_other_pair(c, properties, more, &other) : SW_OK;
+    if (status == SW_OK)
+        status = put_members(c, properties, required, other.text ? other.text : "", first);
+    sw_strbuf_printf(body, "\"{\" ws r%d \"}\" ", first);
+    sw_strbuf_free(&other);
+    return status;
+}
+
+/* ---- schemas */
+
+static enum sw_status convert_basic(const char *name, struct sw_strbuf *body)
+{
+    sw_strbuf_printf(body, "%s ", name);
+    return SW_OK;
+}
+
+static enum sw_status convert_type(struct converter *c, const json_t *schema, int type,
+                                   struct sw_strbuf *body)
+{
+    return type == STRING   ? convert_string(c, schema, body)
+           : type == ARRAY  ? convert_array(c, schema, body)
+           : type == OBJECT ? convert_object(c, schema, body)
+                            : convert_basic(types[type], body);
+}
+
+static int type_of(const json_t *name)
+{
+    for (int i = 0; i < N_TYPES; i++)
+        if (json_is_string(name) && strcmp(json_string_value(name), types[i]) == 0)
+            return i;
+    return -1;
+}
+
+/* What "#/a/b" points to in the schema. */
+static const json_t *find_reference(const json_t *root, const char *reference)
+{
+    const json_t *at = root;
+    char name[256];
+    if (*reference++ != '#')
+        return NULL;
+    while (*reference == '/' && at) {
+        size_t n = 0;
+        for (reference++; *reference && *reference != '/' && n + 1 < sizeof name; reference++) {
+            const bool escaped = *reference == '~' && (reference[1] == '0' || reference[1] == '1');
+            name[n++] = !escaped ? *reference : reference[1] == '0' ? '~' : '/';
+            reference += escaped;
+        }
+        name[n] = '\0';
+        at = json_is_array(at)
+                 ? json_array_get(at, strspn(name, "0123456789") == n && n > 0 && n < 5
+                                          ? (size_t)atoi(name)
+                                          : (size_t)-1)
+                 : json_object_get(at, name);
+    }
+    return *reference == '\0' ? at : NULL;
+}
+
+static enum sw_status convert_any_of(struct converter *c, const json_t *list, const char *name,
+                                     struct sw_strbuf *body)
+{
+    size_t i;
+    json_t *one;
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        return sw_fail(SW_EINPUT, "\"%s\" must be a list of schemas", name);
+    json_array_foreach((json_t *)(uintptr_t)list, i, one)
+    {
+        sw_strbuf_puts(body, i > 0 ? "| " : "");
+        SW_TRY(converter_put_schema(c, one, body));
+    }
+    return SW_OK;
+}
+
+/* Whether a value is of a type of a schema; any is, where there is none. */
+static bool is_of_type(const json_t *value, const json_t *type)
+{
+    static const int of[] = {
+        [JSON_OBJECT] = OBJECT,   [JSON_ARRAY] = ARRAY,   [JSON_STRING] = STRING,
+        [JSON_INTEGER] = INTEGER, [JSON_REAL] = NUMBER,   [JSON_TRUE] = BOOLEAN,
+        [JSON_FALSE] = BOOLEAN,   [JSON_NULL] = NULL_TYPE};
+    const int mine = of[json_typeof(value)];
+    size_t i;
+    json_t *one;
+    bool found = !type || type_of(type) == mine || (mine == INTEGER && type_of(type) == NUMBER);
+    json_array_foreach((json_t *)(uintptr_t)type, i, one) found =
+        found || type_of(one) == mine || (mine == INTEGER && type_of(one) == NUMBER);
+    return found;
+}
+
+/* The values of a list, or one alone; each of the type, if there is one. */
+static enum sw_status convert_const(const json_t *value, const json_t *type, struct sw_strbuf *body)
+{
+    if (!is_of_type(value, type))
+        return sw_fail(SW_EINPUT, "a value of \"enum\" or \"const\" is not of its \"type\"");
+    return converter_put_json(value, body);
+}
+
+static enum sw_status convert_enum(const json_t *list, const json_t *type, struct sw_strbuf *body)
+{
+    size_t i;
+    json_t *one;
+    if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > VALUES_MAX)
+        return sw_fail(SW_EINPUT, "\"enum\" must be a list of 1 to %d values", VALUES_MAX);
+    json_array_foreach((json_t *)(uintptr_t)list, i, one)
+    {
+        sw_strbuf_puts(body, i > 0 ? "| " : "");
+        SW_TRY(convert_const(one, type, body));
+    }
+    return SW_OK;
+}
+
+static enum sw_status convert_reference(struct converter *c, const json_t *reference,
+                                        struct sw_strbuf *body)
+{
+    const char *text = json_string_value(reference);
+    const json_t *to = text ? find_reference(c->root, text) : NULL;
+    if (!to)
+        return sw_fail(SW_EINPUT, "\"$ref\": \"%.100s\" is not a place in the schema",
+                       text ? text : "");
+    return converter_put_schema(c, to, body);
+}
+
+/* Of members that decide alone, the one that the schema has; others beside it are refused. */
+static enum sw_status schema_alone(const json_t *schema, const char **alone)
+{
+    static const char *const names[] = {"$ref", "anyOf", "oneOf", "const", "enum"};
+    const char *name;
+    json_t *value;
+    *alone = NULL;
+    for (size_t i = 0; i < 5 && !*alone; i++)
+        if (json_object_get(schema, names[i]))
+            *alone = names[i];
+    json_object_foreach((json_t *)(uintptr_t)schema, name, value)
+    {
+        size_t k = 0;
+        while (k < N_KEYWORDS && strcmp(keywords[k].name, name) != 0)
+            k++;
+        if (k == N_KEYWORDS)
+            return sw_fail(SW_EINPUT, "\"%.60s\" in a schema is not supported", name);
+        /* Pydantic writes the type beside const and enum. */
+        const bool beside = strcmp(name, "type") == 0 && *alone && (*alone)[0] != '$' &&
+                            strcmp(*alone, "anyOf") != 0 && strcmp(*alone, "oneOf") != 0;
+        if (*alone && keywords[k].type != -2 && strcmp(name, *alone) != 0 && !beside)
+            return sw_fail(SW_EINPUT, "\"%s\" beside \"%s\" in a schema is not supported", name,
+                           *alone);
+    }
+    return SW_OK;
+}
+
+/* The type that a schema without "type" has by its other members; N_TYPES: any. */
+static enum sw_status schema_implied(const json_t *schema, int *type)
+{
+    *type = N_TYPES;
+    for (size_t k = 0; k < N_KEYWORDS; k++) {
+        if (keywords[k].type < 0 || !json_object_get(schema, keywords[k].name))
+            continue;
+        if (*type != N_TYPES && *type != keywords[k].type)
+            return sw_fail(SW_EINPUT, "a schema without \"type\" has \"%s\" of another type",
+                           keywords[k].name);
+        *type = keywords[k].type;
+    }
+    return SW_OK;
+}
+
+static enum sw_status convert_types(struct converter *c, const json_t *schema,
+                                    struct sw_strbuf *body)
+{
+    const json_t *type = json_object_get(schema, "type");
+    size_t i;
+    json_t *one;
+    int implied;
+    if (!type) {
+        SW_TRY(schema_implied(schema, &implied));
+        return implied == N_TYPES ? convert_basic("value", body)
+                                  : convert_type(c, schema, implied, body);
+    }
+    if (!json_is_array(type)) {
+        if (type_of(type) < 0)
+            return sw_fail(SW_EINPUT, "\"type\" of a schema is none of JSON's");
+        return convert_type(c, schema, type_of(type), body);
+    }
+    if (json_array_size(type) == 0 || json_array_size(type) > N_TYPES)
+        return sw_fail(SW_EINPUT, "\"type\" of a schema must be a type or a list of them");
+    json_array_foreach((json_t *)(uintptr_t)type, i, one)
+    {
+        if (type_of(one) < 0)
+            return sw_fail(SW_EINPUT, "\"type\" of a schema is none of JSON's");
+        sw_strbuf_puts(body, i > 0 ? "| " : "");
+        SW_TRY(convert_type(c, schema, type_of(one), body));
+    }
+    return SW_OK;
+}
+
+/* Appends what the schema accepts. */
+static enum sw_status convert(struct converter *c, const json_t *schema, struct sw_strbuf *body)
+{
+    const char *alone;
+    if (json_is_true(schema))
+        return convert_basic("value", body);
+    if (!json_is_object(schema) || sw_json_spelling(schema))
+        return sw_fail(SW_EINPUT, "a schema must be an object or true");
+    SW_TRY(schema_alone(schema, &alone));
+    if (!alone)
+        return convert_types(c, schema, body);
+    const json_t *value = json_object_get(schema, alone), *type = json_object_get(schema, "type");
+    return strcmp(alone, "$ref") == 0    ? convert_reference(c, value, body)
+           : strcmp(alone, "const") == 0 ? convert_const(value, type, body)
+           : strcmp(alone, "enum") == 0  ? convert_enum(value, type, body)
+                                         : convert_any_of(c, value, alone, body);
+}
+
+static enum sw_status converter_end(struct sw_strbuf *out, const char *root)
+{
+    sw_strbuf_puts(out, root);
+    sw_strbuf_puts(out, basics);
+    return out->failed ? sw_fail(SW_ENOMEM, "no memory for a grammar") : SW_OK;
+}
+
+enum sw_status sw_json_schema_grammar(const json_t *schema, struct sw_strbuf *out)
+{
+    struct converter c = {.root = schema, .out = out};
+    struct sw_strbuf body = {0};
+    enum sw_status status = converter_put_schema(&c, schema, &body);
+    sw_strbuf_free(&body);
+    return status == SW_OK ? converter_end(out, "root ::= ws r0\n") : status;
+}
+
+enum sw_status sw_json_object_grammar(struct sw_strbuf *out)
+{
+    return converter_end(out, "root ::= ws object\n");
+}

@@ -1,0 +1,30 @@
+/*
+ * A JSON schema as a grammar (GBNF): every text of it is JSON that the schema accepts. The other
+ * way round not all: members come in the order of "properties", an object with them has no others
+ * unless "additionalProperties" says so, numbers have at most 16 digits, and there is little white
+ * space.
+ *
+ * Read are type (or a list), properties, required, additionalProperties, items, minItems, maxItems,
+ * enum, const, minLength, maxLength, pattern, anyOf, oneOf (as anyOf), $ref to a place in the
+ * schema itself, $defs and definitions. Passed over is what accepts everything: title, description,
+ * default, examples, $schema, $id, $comment, deprecated, readOnly, writeOnly. All else is refused
+ * by name.
+ *
+ * A pattern may have characters, classes, `.`, groups, |, * + ? {n,m}, ^ and $ at its ends, and \d
+ * \w \s; what it matches has none of the characters that JSON must write with a backslash, unless
+ * the pattern names them.
+ */
+#ifndef SW_GRAMMAR_JSON_SCHEMA_H
+#define SW_GRAMMAR_JSON_SCHEMA_H
+
+#include "base/status.h"
+#include "base/strbuf.h"
+
+#include <jansson.h>
+
+/* SW_EINPUT names what is not supported or wrong. `out` is filled as far as it went. */
+enum sw_status sw_json_schema_grammar(const json_t *schema, struct sw_strbuf *out);
+/* Any object. */
+enum sw_status sw_json_object_grammar(struct sw_strbuf *out);
+
+#endif
