@@ -79,6 +79,7 @@ _Static_assert(1 << AMX_DIGIT_BITS == DIGITS_FACTOR, "shifts multiply");
 
 /* A block of a panel written out as signed bytes, of each digit of its kind. */
 struct amx_bytes {
+    /* first, and as they lie in a panel */
     l_word words[WORDS_DIGITS][WORDS_QUADS][WORDS_WIDE];
     l_vec scales[WORDS_WIDE], more[BLOCK_PARTS][WORDS_WIDE];
 };
@@ -121,10 +122,10 @@ ALWAYS_INLINE void amx_write_word(const struct words_format *f, l_word w, l_word
         to->words[1][quad][v] = out[1];
 }
 
-/* One block of register v of rows. */
+/* One block of register v of rows; of words that are read in place, what there is besides. */
 ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_unit *u,
                              const struct words_head *head, int group, int phase, int v,
-                             struct amx_bytes *to)
+                             bool in_place, struct amx_bytes *to)
 {
     const struct words_kind *const kind = f->kind;
     l_word factors[BLOCK_PARTS] = {l_set_word(0), l_set_word(0)};
@@ -133,7 +134,7 @@ ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_un
             const l_word factor = f->factor(u, head, group, phase, part);
             factors[part] = l_or(l_and(factor, l_set_word(65535)), l_left(factor, 16));
         }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4 && !in_place; i++)
         EACH (half, 2) {
             const int quad = f->apart ? i + 4 * half : 2 * i + half;
             const l_word w = f->word(u, head, group, phase, i, half);
@@ -146,7 +147,7 @@ ALWAYS_INLINE void amx_write(const struct words_format *f, const struct block_un
 }
 
 ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_panel_product *p,
-                              const char *w, int64_t n_units, struct amx_bytes *to)
+                              const char *w, int64_t n_units, bool in_place, struct amx_bytes *to)
 {
     const int of_unit = f->blocks.packing.elements / SW_X_COLS, groups = of_unit / f->phases;
     const ptrdiff_t w_step = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
@@ -157,13 +158,16 @@ ALWAYS_INLINE void amx_unpack(const struct words_format *f, const struct sw_pane
             f->head(&u, &head);
             for (int group = 0; group < groups; group++)
                 EACH (phase, f->phases)
-                    amx_write(f, &u, &head, group, phase, v, &to[group * f->phases + phase]);
+                    amx_write(f, &u, &head, group, phase, v, in_place,
+                              &to[group * f->phases + phase]);
         }
 }
 
 /* A tile of tokens times blocks of a register of rows. */
 struct amx_tile {
     const struct amx_bytes *bytes;
+    const char *words; /* of the first block, written out or in place */
+    ptrdiff_t block;   /* bytes from the words of a block to those of the next */
     int v;
     const struct amx_x *x;
     int rows;         /* tokens that are there */
@@ -179,16 +183,16 @@ struct amx_sums {
     _Alignas(64) l_word of[WORDS_DIGITS][AMX_ROWS];
 };
 
-ALWAYS_INLINE void amx_sum(int digits, const struct amx_bytes *b, int v, const struct amx_x *x,
-                           struct amx_sums *sums)
+ALWAYS_INLINE void amx_sum(int digits, const struct amx_tile *t, int64_t k, struct amx_sums *sums)
 {
-    const ptrdiff_t step = sizeof b->words[0][0];
-    _tile_loadd(4, x->elements, SW_X_COLS);
-    _tile_loadd(6, &b->words[0][0][v], step);
+    const ptrdiff_t step = SW_PANEL * 4, digit = WORDS_QUADS * step;
+    const char *const words = t->words + k * t->block + t->v * LANES * 4;
+    _tile_loadd(4, t->x[k].elements, SW_X_COLS);
+    _tile_loadd(6, words, step);
     _tile_zero(0);
     _tile_dpbssd(0, 4, 6);
     if (digits > 1) {
-        _tile_loadd(7, &b->words[1][0][v], step);
+        _tile_loadd(7, words + digit, step);
         _tile_zero(1);
         _tile_dpbssd(1, 4, 7);
     }
@@ -222,10 +226,10 @@ ALWAYS_INLINE void amx_fixed(int digits, int more, int nr, struct amx_tile *t)
     l_vec acc[AMX_ROWS];
     EACH (r, nr)
         acc[r] = l_load(t->c + r * SW_PANEL);
-    amx_sum(digits, t->bytes, t->v, t->x, &sums[0]);
+    amx_sum(digits, t, 0, &sums[0]);
     for (int64_t k = 0; k < t->n_blocks; k++) {
         if (k + 1 < t->n_blocks)
-            amx_sum(digits, t->bytes + k + 1, t->v, t->x + k + 1, &sums[(k + 1) & 1]);
+            amx_sum(digits, t, k + 1, &sums[(k + 1) & 1]);
         for (int64_t line = 0; line < lines && next < next_end; line++, next += 64)
             __builtin_prefetch(next, 0, 2);
         amx_add(digits, more, nr, t->bytes + k, t->v, t->x + k, &sums[k & 1], acc);
@@ -268,6 +272,7 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
     const int of_unit = f->blocks.packing.elements / SW_X_COLS;
     const ptrdiff_t unit = p->width * (ptrdiff_t)sw_packing_bytes(&f->blocks.packing);
     const int64_t tiles = p->end_tile - p->first_tile;
+    const bool in_place = f->plain && p->width == SW_PANEL;
     struct amx_bytes bytes[BLOCKS_FEW];
     amx_begin(AMX_ROWS, SW_X_COLS);
     memset(p->scratch, 0, (size_t)((past - base) * SW_PANEL) * sizeof *p->scratch);
@@ -275,10 +280,19 @@ ALWAYS_INLINE void amx_words_product(const struct words_format *f, const struct 
         const int64_t n_blocks = blocks - k < BLOCKS_FEW ? blocks - k : BLOCKS_FEW;
         const char *const w = (const char *)p->weights + k / of_unit * unit;
         const int64_t size = n_blocks / of_unit * unit;
-        amx_unpack(f, p, w, n_blocks / of_unit, bytes);
+        amx_unpack(f, p, w, n_blocks / of_unit, in_place, bytes);
         amx_fence(bytes);
-        struct amx_tile t = {
-            .bytes = bytes, .n_blocks = n_blocks, .next = w + size, .next_end = w + 2 * size};
+        struct amx_tile t = {.bytes = bytes,
+                             .words = (const char *)bytes,
+                             .block = sizeof bytes[0],
+                             .n_blocks = n_blocks,
+                             .next = w + size,
+                             .next_end = w + 2 * size};
+        if (in_place) {
+            const struct sw_packing *const packing = &f->blocks.packing;
+            t.words = w + SW_PANEL * packing->words[0].bytes * packing->words[0].count;
+            t.block = unit;
+        }
         t.lines = size / 64 / (tiles * n_blocks * (p->width / LANES)) + 1;
         for (int64_t i = p->first_tile; i < p->end_tile; i++) {
             t.rows = amx_tile_rows(p->n, i);
@@ -301,7 +315,12 @@ static double amx_spin_words(int64_t steps, float *out)
     struct amx_bytes bytes = {0};
     struct amx_x x = {0};
     float sums[AMX_ROWS * SW_PANEL] = {0};
-    struct amx_tile t = {.bytes = &bytes, .x = &x, .rows = AMX_ROWS, .n_blocks = 1, .c = sums};
+    struct amx_tile t = {.bytes = &bytes,
+                         .words = (const char *)&bytes,
+                         .x = &x,
+                         .rows = AMX_ROWS,
+                         .n_blocks = 1,
+                         .c = sums};
     steps = steps / 16 + 1; /* takes about as long as with vectors */
     amx_begin(AMX_ROWS, SW_X_COLS);
     amx_fence(&bytes);

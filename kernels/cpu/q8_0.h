@@ -14,6 +14,7 @@ static const struct words_format q8_0_format = {
     .blocks = {{32, {{2, 1}, {4, 8}}}, {1, 0, true}, NULL},
     .kind = &words_signed,
     .phases = 1,
+    .plain = true,
     .head = words_head_scale,
     .word = q8_0_word,
     .scale = words_first};
