@@ -2,9 +2,8 @@
 #include "jobs/request.h"
 
 #include "base/json.h"
-#include "grammar/guide.h"
-#include "grammar/json_schema.h"
 #include "jobs/record.h"
+#include "jobs/request_impl.h"
 
 #include <limits.h>
 #include <stddef.h>
@@ -216,14 +215,7 @@ static bool is_empty(const struct member *m, const json_t *value, const struct s
 {
     (void)m;
     (void)out;
-    return json_is_false(value) || (json_is_array(value) && json_array_size(value) == 0) ||
-           (json_is_object(value) && json_object_size(value) == 0) ||
-           (json_is_string(value) && json_string_length(value) == 0);
-}
-
-static bool request_is_text(const json_t *value, const char *text)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+    return sw_request_is_empty(value);
 }
 
 static bool is_unused(const struct member *m, const json_t *value,
@@ -231,14 +223,14 @@ static bool is_unused(const struct member *m, const json_t *value,
 {
     (void)m;
     (void)out;
-    return request_is_text(value, "none") || request_is_text(value, "auto");
+    return sw_request_is_text(value, "none") || sw_request_is_text(value, "auto");
 }
 
 static bool is_texts(const struct member *m, const json_t *value, const struct sw_line_request *out)
 {
     (void)m;
     (void)out;
-    return json_array_size(value) == 1 && request_is_text(json_array_get(value, 0), "text");
+    return json_array_size(value) == 1 && sw_request_is_text(json_array_get(value, 0), "text");
 }
 
 static bool is_never(const struct member *m, const json_t *value, const struct sw_line_request *out)
@@ -379,122 +371,6 @@ static enum sw_status request_read_logprobs(const json_t *body, struct sw_line_r
     return SW_OK;
 }
 
-/* What the answer must look like; sw_line_request_grammar reads it. */
-static enum sw_status request_read_structure(const json_t *body, struct sw_line_request *out)
-{
-    const json_t *format = json_object_get(body, "response_format");
-    const json_t *grammar = json_object_get(body, "grammar");
-    out->wrong = "response_format";
-    if (!sw_json_absent(format) && (!json_is_object(format) || sw_json_spelling(format)))
-        return sw_fail(SW_EINPUT, "\"response_format\" must be an object, not %s",
-                       sw_json_type(format));
-    if (!sw_json_absent(format) && !request_is_text(json_object_get(format, "type"), "text"))
-        out->format = format;
-    if (out->form == SW_FORM_PLAIN || sw_json_absent(grammar) || is_empty(NULL, grammar, out))
-        return SW_OK;
-    out->wrong = "grammar";
-    if (!json_is_string(grammar))
-        return sw_fail(SW_EINPUT, "\"grammar\" must be a text, not %s", sw_json_type(grammar));
-    if (out->format)
-        return sw_fail(SW_EINPUT, "\"grammar\" and \"response_format\" exclude each other");
-    out->grammar = grammar;
-    return SW_OK;
-}
-
-static enum sw_status request_convert(const struct sw_line_request *request, struct sw_strbuf *out)
-{
-    const json_t *type = json_object_get(request->format, "type");
-    const json_t *named = json_object_get(request->format, "json_schema");
-    if (request->grammar)
-        sw_strbuf_append(out, json_string_value(request->grammar),
-                         json_string_length(request->grammar));
-    else if (request_is_text(type, "json_object"))
-        return sw_json_object_grammar(out);
-    else if (!request_is_text(type, "json_schema"))
-        return sw_fail(SW_EINPUT, "its \"type\" must be text, json_object or json_schema");
-    else if (!json_object_get(named, "schema"))
-        return sw_fail(SW_EINPUT, "it needs \"json_schema\" with its \"schema\"");
-    else
-        return sw_json_schema_grammar(json_object_get(named, "schema"), out);
-    return out->failed ? sw_fail(SW_ENOMEM, "no memory for a grammar") : SW_OK;
-}
-
-enum sw_status sw_line_request_grammar(struct sw_line_request *request, struct sw_strbuf *out)
-{
-    char words[SW_ERROR_MAX];
-    if (!request->grammar && !request->format)
-        return SW_OK;
-    request->wrong = request->grammar ? "grammar" : "response_format";
-    enum sw_status status = request_convert(request, out);
-    if (status == SW_OK)
-        status = sw_guide_check(out->text ? out->text : "", out->length);
-    if (status == SW_OK) {
-        request->wrong = NULL;
-        return SW_OK;
-    }
-    snprintf(words, sizeof words, "%s", sw_error_message());
-    return sw_fail(status, "\"%s\": %s", request->wrong, words);
-}
-
-/* The id that a member of "logit_bias" is named after. */
-static bool request_bias_id(const char *name, int32_t *id)
-{
-    char *end;
-    const long value = strtol(name, &end, 10);
-    *id = (int32_t)value;
-    return name[0] >= '0' && name[0] <= '9' && *end == '\0' && strlen(name) <= 10 &&
-           value <= INT32_MAX;
-}
-
-static enum sw_status request_read_biases(const json_t *value, struct sw_line_request *out)
-{
-    const char *name;
-    json_t *bias;
-    double number;
-    int32_t id;
-    if (sw_json_absent(value) || is_empty(NULL, value, out))
-        return SW_OK;
-    if (!json_is_object(value) || sw_json_spelling(value))
-        return sw_fail(SW_EINPUT, "\"logit_bias\" must be an object of ids and numbers, not %s",
-                       sw_json_type(value));
-    if (json_object_size(value) > SW_BIAS_MAX)
-        return sw_fail(SW_EINPUT, "\"logit_bias\" has %zu ids; it may have %d",
-                       json_object_size(value), SW_BIAS_MAX);
-    json_object_foreach((json_t *)(uintptr_t)value, name, bias)
-    {
-        if (!request_bias_id(name, &id))
-            return sw_fail(SW_EINPUT, "\"logit_bias\": \"%.20s\" is not a token id", name);
-        if (!sw_json_number(bias, &number) || !(number >= -100 && number <= 100))
-            return sw_fail(SW_EINPUT,
-                           "\"logit_bias\": that of %.20s must be a number from -100 to 100", name);
-    }
-    out->logit_bias = value;
-    return SW_OK;
-}
-
-static int request_order_biases(const void *a, const void *b)
-{
-    const struct sw_bias *x = a, *y = b;
-    return (x->id > y->id) - (x->id < y->id);
-}
-
-int sw_line_request_biases(const struct sw_line_request *request, struct sw_bias *bias)
-{
-    const char *name;
-    json_t *value;
-    double number = 0;
-    int n = 0;
-    if (!request->logit_bias)
-        return 0;
-    json_object_foreach((json_t *)(uintptr_t)request->logit_bias, name, value)
-    {
-        if (n < SW_BIAS_MAX && request_bias_id(name, &bias[n].id) && sw_json_number(value, &number))
-            bias[n++].value = (float)number;
-    }
-    qsort(bias, (size_t)n, sizeof *bias, request_order_biases);
-    return n;
-}
-
 static bool is_ids(const json_t *value)
 {
     return json_is_array(value) && json_array_size(value) > 0 &&
@@ -572,7 +448,8 @@ static enum sw_status request_read_served(const json_t *body, struct sw_line_req
     if (out->form == SW_FORM_CHAT && !sw_json_absent(tools)) {
         if (!json_is_array(tools))
             return sw_fail(SW_EINPUT, "\"tools\" must be a list, not %s", sw_json_type(tools));
-        out->tools = json_array_size(tools) > 0 && !request_is_text(choice, "none") ? tools : NULL;
+        out->tools =
+            json_array_size(tools) > 0 && !sw_request_is_text(choice, "none") ? tools : NULL;
     }
     out->wrong = "continue_final_message";
     if (out->continue_final && out->generation_prompt &&
@@ -602,9 +479,9 @@ static enum sw_status request_read_body(const json_t *body, struct sw_unknown *u
         out->sampling.top_k = 0;
     out->wrong = "stop";
     SW_TRY(request_read_stop(json_object_get(body, "stop"), out));
-    SW_TRY(request_read_structure(body, out));
+    SW_TRY(sw_request_read_structure(body, out));
     out->wrong = "logit_bias";
-    SW_TRY(request_read_biases(json_object_get(body, "logit_bias"), out));
+    SW_TRY(sw_request_read_biases(json_object_get(body, "logit_bias"), out));
     SW_TRY(request_read_logprobs(body, out));
     if (out->served)
         SW_TRY(request_read_served(body, out));
