@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../cli"))
 from browser import Browser  # noqa: E402
 
 url, folder = sys.argv[1:3]
-QUESTION = "How does water get past a dam? Begin with one sentence, then tell it in four steps."
+QUESTION = "What is a spillway, and why does a dam need one? Answer in one short paragraph and a list of three points."
 
 
 def shoot(b, name, scheme, button):
@@ -16,8 +16,8 @@ def shoot(b, name, scheme, button):
     b.run("document.querySelector('#new').click()")
     b.type(QUESTION)
     b.press("Enter", 13, "\r")
-    b.until("memory.turns.length === 2 && memory.turns[1].text.length > 230", 120)
-    b.until("[...document.querySelectorAll('.track')].every((t) => Number(t.getAttribute('aria-valuenow')) > 25) || !running", 60)
+    b.until("memory.turns.length === 2 && (memory.turns[1].text.length > 230 || !running)", 120)
+    b.until("[...document.querySelectorAll('.track')].every((t) => Number(t.getAttribute('aria-valuenow')) > 8) || !running", 60)
     b.click(button)
     time.sleep(0.8)
     b.screenshot(os.path.join(folder, name))
@@ -29,7 +29,7 @@ b = Browser()
 try:
     b.open(url)
     b.until("document.querySelector('#state').dataset.is === 'up'", 60)
-    b.run("memory.settings = {...defaults, temperature: '0.6', system: 'Answer in plain words.', seed: '7'}; fill_settings()")
+    b.run("memory.settings = {...defaults, temperature: '0.6', system: 'Answer briefly and in plain words.', seed: '7'}; fill_settings()")
     shoot(b, "page-light.png", "light", "#show-plan")
     shoot(b, "page-dark.png", "dark", "#show-settings")
 finally:
