@@ -202,9 +202,9 @@ static void put_head(const struct sw_report *r, struct sw_strbuf *out)
     const struct sw_prediction *p = &r->plan->predicted;
     char text[SW_CHOICE_TEXT + 256], weights[SW_CHOICE_TEXT], token[32], load[32], rate[16],
         prompts[16], disk[16];
-    snprintf(text, sizeof text, "%.80s, %s weights, %d layers on %d ranks",
+    snprintf(text, sizeof text, "%.80s, %s weights, %d layers on %d rank%s",
              r->model ? r->model : "model", sw_weights_text(&r->footprint->params, weights),
-             r->plan->n_layers, r->plan->n_stages);
+             r->plan->n_layers, r->plan->n_stages, r->plan->n_stages == 1 ? "" : "s");
     svg_put_text(out, LEFT, 34, "title", text);
     snprintf(text, sizeof text,
              "predicted %s tokens/s (%s a token), prompts %s tokens/s, loading %s",
