@@ -29,9 +29,32 @@ ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at);
 static atomic_int reads, fails_after; /* reads until EIO; 0: none fails */
 static atomic_bool is_slow, hangs;    /* hangs: reads beyond fails_after never return */
 
+/* What befalls the file, or the job, right before the 60th read. */
+enum { REMOVES, TRUNCATES, STOPS, SPOILS };
+struct spoiler {
+    const char *path;
+    int how;
+    volatile sig_atomic_t stop;
+};
+#define SPOILED_READ 60
+static _Atomic(struct spoiler *) spoiler; /* NULL: nothing */
+
+static void spoil(struct spoiler *s)
+{
+    struct stat st;
+    CU_ASSERT_EQUAL(stat(s->path, &st), 0);
+    if (s->how == STOPS)
+        __atomic_store_n(&s->stop, SIGTERM, __ATOMIC_RELAXED);
+    else
+        CU_ASSERT_EQUAL(s->how == REMOVES ? unlink(s->path) : truncate(s->path, st.st_size / 2), 0);
+}
+
 ssize_t __wrap_pread(int fd, void *out, size_t n, off_t at)
 {
     const int now = atomic_fetch_add(&reads, 1) + 1, limit = atomic_load(&fails_after);
+    struct spoiler *const spoils = now == SPOILED_READ ? atomic_load(&spoiler) : NULL;
+    if (spoils)
+        spoil(spoils);
     while (limit && now > limit && hangs)
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     if (limit && now > limit) {
@@ -332,43 +355,21 @@ static void a_watch_over_reads(void)
     nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL); /* the thread stays where it is */
 }
 
-/* Spoils the file, or asks for a stop, while the job runs. */
-enum { REMOVES, TRUNCATES, STOPS, SPOILS };
-struct spoiler {
-    const char *path;
-    int how;
-    volatile sig_atomic_t stop;
-};
-static void *spoil(void *argument)
-{
-    struct spoiler *s = argument;
-    while (reads < 60)
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    struct stat st;
-    CU_ASSERT_EQUAL(stat(s->path, &st), 0);
-    if (s->how == STOPS)
-        __atomic_store_n(&s->stop, SIGTERM, __ATOMIC_RELAXED);
-    else
-        CU_ASSERT_EQUAL(s->how == REMOVES ? unlink(s->path) : truncate(s->path, st.st_size / 2), 0);
-    return NULL;
-}
-
 static void what_ends_a_job_while_it_reads(void)
 {
     char from[4096], dir[64], weights[128];
     make_ids();
     path_of("llama31", from, sizeof from);
     for (int i = 0; i < 2 * SPOILS; i++) {
-        pthread_t thread;
         struct job job;
         copy_model(from, dir, weights);
         struct spoiler s = {weights, i / 2, 0};
         reads = 0;
         is_slow = true;
-        CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, spoil, &s), 0);
+        spoiler = &s;
         CU_ASSERT_EQUAL(run_from_disk(&job, dir, i % 2, &s.stop),
                         s.how == STOPS ? SW_EINTERRUPTED : SW_EMODEL);
-        pthread_join(thread, NULL);
+        spoiler = NULL;
         is_slow = false;
         if (s.how != STOPS)
             CU_ASSERT_PTR_NOT_NULL(strstr(job.error, weights));
