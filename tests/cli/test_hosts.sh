@@ -148,7 +148,7 @@ take_memory() { # HOST
 }
 out_of_memory() {
     local memory_of_h3=2G
-    fault computing 40 "rank 2 on h3 $layers is gone" take_memory h3 # filling it takes a while
+    fault computing 80 "rank 2 on h3 $layers is gone" take_memory h3 # filling it takes a while
 }
 # The status file is on rank 0's host only, as without a shared disk.
 private_status() {
