@@ -49,7 +49,8 @@ module hwloc libhwloc-dev
 module jansson libjansson-dev
 module libpcre2-8 libpcre2-dev
 module libutf8proc libutf8proc-dev
-module libmicrohttpd libmicrohttpd-dev'
+module libmicrohttpd libmicrohttpd-dev
+module libedit libedit-dev'
 needs_tests='
 program c++ g++
 module cunit libcunit1-dev

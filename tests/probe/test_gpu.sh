@@ -68,6 +68,7 @@ grep -q '^GPU library: none (.*/nowhere.so' out || fail "--version without a lib
 sw --version
 built=$(sed -n '1s/.*(\(.*\))/\1/p' out)
 if [ -e "$(dirname "$spillway")/libspillway_cuda.so" ]; then want="mpi cuda"; else want=mpi; fi
-# with http where libmicrohttpd was found
+# with http where libmicrohttpd was found, with edit where libedit was
+built=${built% edit}
 [ "${built% http}" = "$want" ] || fail "--version prints '$built', not '$want'"
 finish
