@@ -224,6 +224,13 @@ static bool folder_is_right(const struct folder *f)
     return true;
 }
 
+/* Buffers begin on huge pages. Parts of them for short pieces need not: the thread whose part is
+ * the first may never come to read. */
+static bool buffers_are_whole(void)
+{
+    return least_buffer % (is_large ? SW_HUGE_PAGE : SW_LIST_PIECE) == 0;
+}
+
 static void large_pieces_come_as_well(void)
 {
     struct folder f;
@@ -236,7 +243,7 @@ static void large_pieces_come_as_well(void)
         CU_ASSERT_EQUAL(longest > 3 * SW_LIST_PIECE, is_large);
         CU_ASSERT(longest <= SW_LIST_BYTES / 4);
         CU_ASSERT(most_under_way >= 2 && (!is_large || most_under_way <= 4));
-        CU_ASSERT_EQUAL(least_buffer % SW_HUGE_PAGE, 0);
+        CU_ASSERT(buffers_are_whole());
     }
     is_large = true; /* through the cache there is no reason for it */
     CU_ASSERT_EQUAL(folder_read_by(&f, false), SW_OK);
@@ -259,7 +266,7 @@ static void every_row_comes_once(void)
         CU_ASSERT(folder_is_right(&f));
         CU_ASSERT(most_under_way >= 4);
         CU_ASSERT(f.pulses > 0);
-        CU_ASSERT_EQUAL(least_buffer % SW_HUGE_PAGE, 0);
+        CU_ASSERT(buffers_are_whole());
         CU_ASSERT_EQUAL(reads_past == 0, cached == 1 || !f.has_direct);
         CU_ASSERT_EQUAL(reads_through == 0, cached == 0 && f.has_direct);
     }
