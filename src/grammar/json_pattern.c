@@ -163,6 +163,15 @@ static enum sw_status pattern_item(struct pattern *p)
     return SW_OK;
 }
 
+/* Whether there was any. */
+static bool pattern_skip_digits(struct pattern *p)
+{
+    const char *const from = p->at;
+    while (p->at < p->end && *p->at >= '0' && *p->at <= '9')
+        p->at++;
+    return p->at > from;
+}
+
 /* The sign that repeats an item is the same in GBNF. */
 static enum sw_status pattern_times(struct pattern *p)
 {
@@ -172,9 +181,13 @@ static enum sw_status pattern_times(struct pattern *p)
     if (strchr("*+?", *p->at)) {
         p->at++;
     } else if (*p->at == '{') {
-        while (p->at < p->end && strchr("{0123456789,", *p->at))
+        p->at++;
+        const bool has_least = pattern_skip_digits(p);
+        if (p->at < p->end && *p->at == ',') {
             p->at++;
-        if (p->at == p->end || *p->at++ != '}')
+            pattern_skip_digits(p);
+        }
+        if (!has_least || p->at == p->end || *p->at++ != '}')
             return unsupported(p, "this repetition");
     }
     if (p->out->length > 0 && p->out->text[p->out->length - 1] == ' ' && p->at > from)
