@@ -114,7 +114,7 @@ static struct sw_matrix random_matrix(struct bench *bench, enum sw_format_id for
     if (sw_format_is_quantized(format) && format != SW_FORMAT_INT8)
         return random_blocks(bench, format, rows, cols);
     struct sw_matrix m = {format, rows, cols, device(bench, bytes), NULL};
-    uint16_t *p = m.d_data; /* small numbers whatever the format */
+    uint16_t *p = m.d_data; /* small numbers in f32, f16, bf16 and int8 alike */
     for (size_t i = 0; i < bytes / 2; i++)
         p[i] =
             (uint16_t)(format == SW_FORMAT_F32 && !(i & 1) ? i
