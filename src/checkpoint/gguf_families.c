@@ -9,6 +9,9 @@ static const struct sw_names falcon_names = {.attn_norm_aside = "blk.#.attn_norm
                                              .mlp_norm_aside = "blk.#.attn_norm"};
 /* Their folders have gate and up in one tensor. */
 static const struct sw_names gates_apart = {.expert_gate = "blk.#.ffn_gate_exps.@"};
+static const struct sw_names gemma4_names = {.expert_gate = "blk.#.ffn_gate_exps.@",
+                                             .router_norm = "blk.#.ffn_gate_inp.scale",
+                                             .router_shares = "blk.#.ffn_down_exps.scale"};
 static const struct sw_names qwen3next_names = {.mlp_norm = "blk.#.post_attention_norm",
                                                 .delta_z = "blk.#.attn_gate"};
 static const struct sw_names qwen35_names = {.mlp_norm = "blk.#.post_attention_norm",
@@ -52,6 +55,11 @@ static const struct sw_gguf_family gguf_families[] = {
      .read_only = true,
      .windows = true,
      .wide_heads = 256},
+    {.architecture = "gemma4",
+     .model_type = "gemma4_text",
+     .read_only = true,
+     .windows = true,
+     .own = &gemma4_names},
     {.architecture = "olmo2",
      .model_type = "olmo2",
      .window_type = "olmo3",
@@ -152,6 +160,10 @@ static const struct sw_gguf_name gguf_names[] = {
     NAME(attn_post_norm, "blk.#.post_attention_norm"),
     NAME(mlp_norm, "blk.#.ffn_norm"),
     NAME(mlp_post_norm, "blk.#.post_ffw_norm"),
+    NAME(layer_scale, "blk.#.layer_output_scale.weight"),
+    NAME(dense_post_norm, "blk.#.post_ffw_norm_1"),
+    NAME(expert_norm, "blk.#.pre_ffw_norm_2"),
+    NAME(expert_post_norm, "blk.#.post_ffw_norm_2"),
     NAME(gate, "blk.#.ffn_gate"),
     NAME(up, "blk.#.ffn_up"),
     NAME(down, "blk.#.ffn_down"),
@@ -192,6 +204,10 @@ static const char *const gguf_keys[SW_KEY_COUNT] = {
     [SW_KEY_HEADS] = "attention.head_count",
     [SW_KEY_KV_HEADS] = "attention.head_count_kv",
     [SW_KEY_HEAD_DIM] = "attention.key_length",
+    [SW_KEY_LAYER_HEADS] = SW_GGUF_LAYER_HEADS,
+    [SW_KEY_KEYS_AS_VALUES] = SW_GGUF_KEYS_AS_VALUES,
+    [SW_KEY_SHARED_KV] = "attention.shared_kv_layers",
+    [SW_KEY_LAYER_INPUTS] = "embedding_length_per_layer_input",
     [SW_KEY_FFN] = "feed_forward_length",
     [SW_KEY_VOCAB] = "vocab_size",
     [SW_KEY_CONTEXT] = "context_length",

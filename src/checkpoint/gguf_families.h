@@ -14,6 +14,10 @@
  * share of "ssm.inner_size". */
 #define SW_GGUF_PLAIN_LENGTH "attention.plain_length"
 #define SW_GGUF_VALUE_LENGTH "ssm.value_length"
+/* And what layers without a window have otherwise than those with one, as SW_KEY_LAYER_HEADS and
+ * SW_KEY_KEYS_AS_VALUES are of a config.json. */
+#define SW_GGUF_LAYER_HEADS "attention.layer_heads"
+#define SW_GGUF_KEYS_AS_VALUES "attention.keys_as_values"
 
 /* What GGUF calls a family, and how its files differ from the family's own. */
 struct sw_gguf_family {

@@ -36,6 +36,14 @@ static void gguf_name_tensors(const struct sw_gguf_family *family, struct sw_arc
     arch->encoder = family->encoder;
 }
 
+static bool gguf_has_like(const struct sw_tensors *tensors, const char *part)
+{
+    for (size_t i = 0; i < tensors->count; i++)
+        if (strstr(tensors->items[i].name, part))
+            return true;
+    return false;
+}
+
 /* What its tensors say of a file: the norms that it has, and whether there are gates. */
 static void gguf_see_tensors(const struct sw_tensors *tensors, struct sw_arch *arch)
 {
@@ -48,6 +56,10 @@ static void gguf_see_tensors(const struct sw_tensors *tensors, struct sw_arch *a
     if (gguf_has(tensors, "blk.0.ssm_in.weight")) { /* older files have one product, by key head */
         arch->names.delta_in = "blk.#.ssm_in";
         arch->names.delta_z = NULL;
+    }
+    if (arch->names.expert_up && gguf_has_like(tensors, ".ffn_gate_up_exps.")) {
+        arch->names.expert_gate = NULL; /* in one tensor, the gate first */
+        arch->names.expert_up = "blk.#.ffn_gate_up_exps.@";
     }
     arch->delta_grouped = arch->delta_grouped && !arch->names.delta_z;
     arch->delta_decays = arch->names.delta_decay != NULL;
@@ -91,6 +103,8 @@ static void gguf_name_keys(const struct sw_tensors *tensors, struct sw_arch *arc
 }
 
 #define GGUF_RECURRENT "attention.recurrent_layers" /* a list: true for a delta net */
+/* A head's elements in layers with a window, where others have other heads. */
+#define GGUF_SLIDING_LENGTH "attention.key_length_swa"
 
 /* What the family's files state otherwise than others. */
 static void gguf_name_own_keys(const struct sw_gguf_family *family, const json_t *root,
@@ -106,7 +120,13 @@ static void gguf_name_own_keys(const struct sw_gguf_family *family, const json_t
     if (keys[SW_KEY_LAYER_TYPES].name &&
         !json_is_array(json_object_get(root, keys[SW_KEY_LAYER_TYPES].name)))
         keys[SW_KEY_LAYER_TYPES].name = NULL;
+    if (json_object_get(root, GGUF_SLIDING_LENGTH)) { /* the other ones are of layers without */
+        keys[SW_KEY_HEAD_DIM].name = GGUF_SLIDING_LENGTH;
+        keys[SW_KEY_ROTARY_DIM].name = "rope.dimension_count_swa";
+    }
     (void)sw_json_integer(json_object_get(root, "expert_count"), 0, INT32_MAX, &experts);
+    if (arch->experts_beside && experts == 0) /* some of the family's models have none */
+        keys[SW_KEY_EXPERTS].name = NULL;
     if (family->plain_experts)
         keys[SW_KEY_QK_NORM].absent = experts != family->plain_experts;
     keys[SW_KEY_NORM_TOPK].absent = !family->raw_shares; /* as ggml computes it */
@@ -149,13 +169,17 @@ static enum sw_status gguf_check_chunk(const struct sw_gguf_family *family, cons
 
 #define LIST_MAX 10000 /* no model has more layers */
 
-/* A list of true and false, one a layer; empty where it is something else. */
+/* A list of true and false or of whole numbers, one a layer; empty where it is something else. */
 static json_t *gguf_json_list(const struct sw_gguf_value *value)
 {
     json_t *list = json_array();
     bool is;
-    for (uint64_t i = 0; list && value->count <= LIST_MAX && sw_gguf_bool(value, i, &is); i++)
-        json_array_append_new(list, json_boolean(is));
+    int64_t integer;
+    for (uint64_t i = 0; list && i < value->count && value->count <= LIST_MAX; i++)
+        if (sw_gguf_bool(value, i, &is))
+            json_array_append_new(list, json_boolean(is));
+        else if (sw_gguf_integer(value, i, &integer))
+            json_array_append_new(list, json_integer(integer));
     return list;
 }
 
@@ -297,6 +321,46 @@ static bool gguf_add_delta(json_t *root)
            json_object_set_new_nocheck(root, SW_GGUF_VALUE_LENGTH, json_integer(all / heads)) == 0;
 }
 
+/* Layers without a window may have heads of their own, and keys for values: those of each as a
+ * config.json states them. */
+static bool gguf_add_heads(const struct sw_tensors *tensors, json_t *root)
+{
+    static const char kv_key[] = "attention.head_count_kv";
+    const json_t *slides = json_object_get(root, "attention.sliding_window_pattern"), *first = NULL;
+    json_t *kv = json_object_get(root, kv_key), *own = json_object();
+    json_t *length = json_object_get(root, "attention.key_length");
+    length = length ? length : json_null();
+    bool ok = own != NULL;
+    if (!json_object_get(root, GGUF_SLIDING_LENGTH)) {
+        json_decref(own);
+        return true;
+    }
+    for (size_t i = 0; ok && i < json_array_size(slides); i++) {
+        char name[48];
+        json_t *here = json_is_array(kv) ? json_array_get(kv, i) : kv;
+        const bool whole = json_is_false(json_array_get(slides, i));
+        here = here ? here : json_null();
+        if (!whole && !first)
+            first = here;
+        if (!whole && json_equal(first, here))
+            continue;
+        snprintf(name, sizeof name, "blk.%zu.attn_v.weight", i);
+        if (whole && json_object_size(own) == 0)
+            ok = json_object_set_new_nocheck(root, SW_GGUF_KEYS_AS_VALUES,
+                                             json_boolean(!gguf_has(tensors, name))) == 0;
+        snprintf(name, sizeof name, "%zu", i);
+        ok = ok && json_object_set_new_nocheck(
+                       own, name,
+                       whole ? json_pack("{sOsO}", GGUF_SLIDING_LENGTH, length, kv_key, here)
+                             : json_pack("{sO}", kv_key, here)) == 0;
+    }
+    ok = ok && json_object_set_nocheck(root, SW_GGUF_LAYER_HEADS, own) == 0;
+    if (ok && first)
+        ok = json_object_set_nocheck(root, kv_key, (json_t *)(uintptr_t)first) == 0;
+    json_decref(own);
+    return ok;
+}
+
 /* The vocabulary is what the embedding has rows for: some files lack the key. */
 static bool gguf_add_vocabulary(const struct sw_tensors *tensors, json_t *root)
 {
@@ -321,7 +385,7 @@ static json_t *gguf_config(const struct sw_gguf *gguf, const struct sw_tensors *
     if (ok && json_object_get(scaling, "mscale_all_dim"))
         ok = json_object_set_new_nocheck(scaling, "mscale", json_real(1)) == 0;
     ok = ok && gguf_add_vocabulary(tensors, root) && gguf_leave_guesses(root) &&
-         gguf_add_latent(root) && gguf_add_delta(root) &&
+         gguf_add_latent(root) && gguf_add_delta(root) && gguf_add_heads(tensors, root) &&
          json_object_set_nocheck(root, "rope.scaling", scaling) == 0;
     json_decref(scaling);
     if (ok)

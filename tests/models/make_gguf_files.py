@@ -9,6 +9,7 @@ transformers answers lies beside each as expected.safetensors. There are no toke
 """
 
 import argparse
+import json
 import logging
 import os
 import pathlib
@@ -52,6 +53,8 @@ FILES = {
     "qwen3_next": {"mlp_only_layers": []},
     "qwen3_5": {},
     "qwen3_5_moe": {},
+    "gemma4": {},
+    "gemma4_moe": {},
     # GGUF does not say how far apart buckets reach, and its names are for layers of the encoder
     "t5": {"relative_attention_max_distance": 128, "num_decoder_layers": 2},
     "t5_v1_1": {"relative_attention_max_distance": 128},
@@ -81,6 +84,8 @@ def convert(folder, out):
     kind = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
     without_vocabulary(TextModel)
     kind.no_mtp = True  # there are no layers that guess further tokens
+    vocab = {str(i): i for i in range(hparams["vocab_size"])}  # Gemma's count them, and nothing else
+    (folder / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}, "added_tokens": []}))
     with torch.inference_mode():
         ftype = gguf.LlamaFileType[KINDS[dtype_of(folder)]]
         kind(folder, ftype, out, model_name=out.parent.name).write()
