@@ -184,31 +184,57 @@ static inline void store_heads(struct sw_backend *b, const struct sw_kv *kv,
     b->ops->place_heads(b, &heads, kv, spans, n_spans);
 }
 
-/* Largest |y - what y should be| / sum of |terms|, so that cancellation does not count. */
-static inline double product_error(enum sw_format_id format, int64_t rows, int64_t cols,
-                                   const float *w, const float *x, const float *bias,
-                                   const float *y0, int64_t n, const float *y)
+/* n rows of activations times every row of weights, in double precision: y and the sum of |terms|
+ * of row i and weights' row r at [i * rows + r]. Made once for all backends and calls: formats that
+ * search for their codes take long to encode. */
+struct exact_products {
+    int64_t rows, n;
+    double *sum, *size;
+};
+static inline struct exact_products exact_products(enum sw_format_id format, int64_t rows,
+                                                   int64_t cols, const float *w, const float *x,
+                                                   int64_t n)
 {
-    double worst = 0;
-    float *kept = malloc((size_t)cols * sizeof *kept), *taken = malloc((size_t)cols * sizeof *kept);
-    for (int64_t i = 0; i < n; i++) {
-        taken_row(format, x + i * cols, cols, taken);
-        for (int64_t r = 0; r < rows; r++) {
+    struct exact_products e = {rows, n, malloc((size_t)(n * rows) * sizeof(double)),
+                               malloc((size_t)(n * rows) * sizeof(double))};
+    float *seen = malloc((size_t)cols * sizeof *seen);
+    float *taken = malloc((size_t)(n * cols) * sizeof *taken);
+    for (int64_t i = 0; i < n; i++)
+        taken_row(format, x + i * cols, cols, taken + i * cols);
+    for (int64_t r = 0; r < rows; r++) {
+        seen_row(format, w + r * cols, cols, seen);
+        for (int64_t i = 0; i < n; i++) {
             double sum = 0, size = 1e-30;
-            seen_row(format, w + r * cols, cols, kept);
             for (int64_t c = 0; c < cols; c++) {
-                const double t = (double)kept[c] * (double)taken[c];
+                const double t = (double)seen[c] * (double)taken[i * cols + c];
                 sum += t;
                 size += fabs(t);
             }
-            sum += (double)(bias ? bias[r] : 0) + (double)(y0 ? y0[i * rows + r] : 0);
-            size +=
-                (double)(bias ? fabsf(bias[r]) : 0) + (double)(y0 ? fabsf(y0[i * rows + r]) : 0);
-            const double error = fabs((double)y[i * rows + r] - sum) / size;
-            worst = error <= worst ? worst : isnan(error) ? INFINITY : error;
+            e.sum[i * rows + r] = sum;
+            e.size[i * rows + r] = size;
         }
     }
-    free(kept), free(taken);
+    free(seen), free(taken);
+    return e;
+}
+static inline void exact_products_free(struct exact_products *e)
+{
+    free(e->sum), free(e->size);
+}
+
+/* Largest |y - what y should be| / sum of |terms|, so that cancellation does not count. */
+static inline double product_error(const struct exact_products *e, const float *bias,
+                                   const float *y0, const float *y)
+{
+    double worst = 0;
+    for (int64_t i = 0; i < e->n; i++)
+        for (int64_t r = 0; r < e->rows; r++) {
+            const int64_t at = i * e->rows + r;
+            const double b = (double)(bias ? bias[r] : 0), old = (double)(y0 ? y0[at] : 0);
+            const double error = fabs((double)y[at] - (e->sum[at] + (b + old))) /
+                                 (e->size[at] + fabs(b) + fabs(old));
+            worst = error <= worst ? worst : isnan(error) ? INFINITY : error;
+        }
     return worst;
 }
 

@@ -17,7 +17,12 @@ static void ggml_row(const float *x, int64_t n, float *out)
 /* Activations lose no more than they do in llama.cpp, whose scales are rounded to f16. */
 static void close_as_ggml_s(enum sw_format_id format)
 {
+    static float kept[ROWS][COLS], taken[N][COLS];
     float *w = floats(ROWS * COLS, 1), *x = floats(N * COLS, 2), y[N * ROWS];
+    for (int r = 0; r < ROWS; r++)
+        seen_row(format, w + r * COLS, COLS, kept[r]);
+    for (int i = 0; i < N; i++)
+        ggml_row(x + i * COLS, COLS, taken[i]);
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(2, isa);
         struct sw_matrix m = packed(b, format, ROWS, COLS, w);
@@ -25,13 +30,10 @@ static void close_as_ggml_s(enum sw_format_id format)
         b->ops->matmul(b, &m, NULL, x, COLS, N, y, ROWS, false);
         for (int i = 0; i < N; i++)
             for (int r = 0; r < ROWS; r++) {
-                float kept[COLS], taken[COLS];
                 double exact = 0, ggml = 0;
-                seen_row(format, w + r * COLS, COLS, kept);
-                ggml_row(x + i * COLS, COLS, taken);
                 for (int c = 0; c < COLS; c++) {
-                    exact += (double)kept[c] * (double)x[i * COLS + c];
-                    ggml += (double)kept[c] * (double)taken[c];
+                    exact += (double)kept[r][c] * (double)x[i * COLS + c];
+                    ggml += (double)kept[r][c] * (double)taken[i][c];
                 }
                 ours += pow((double)y[i * ROWS + r] - exact, 2);
                 theirs += pow(ggml - exact, 2);
@@ -50,7 +52,12 @@ static void close_as_ggml_s(enum sw_format_id format)
  * others 0. */
 static void entries_are_close_in(enum sw_format_id format)
 {
-    float *w = floats(ROWS * COLS, 7), x[COLS] = {0}, y[ROWS], kept[COLS], absmax[COLS];
+    float *w = floats(ROWS * COLS, 7), x[COLS] = {0}, y[ROWS];
+    static float kept[ROWS][COLS], absmax[ROWS][COLS];
+    for (int r = 0; r < ROWS; r++) {
+        kept_row(format, w + r * COLS, COLS, kept[r]);
+        nf4_absmax_row(format, w + r * COLS, COLS, absmax[r]);
+    }
     FOR_EACH_ISA (isa) {
         struct sw_backend *b = open_cpu(1, isa);
         struct sw_matrix m = packed(b, format, ROWS, COLS, w);
@@ -60,11 +67,9 @@ static void entries_are_close_in(enum sw_format_id format)
             b->ops->matmul(b, &m, NULL, x, COLS, 1, y, ROWS, false);
             x[c] = 0;
             for (int r = 0; r < ROWS; r++) {
-                kept_row(format, w + r * COLS, COLS, kept);
-                nf4_absmax_row(format, w + r * COLS, COLS, absmax);
-                CU_ASSERT(fabsf(y[r] - kept[c]) <= 0.00085f * absmax[c]);
-                of_errors += pow((double)(y[r] - kept[c]), 2);
-                squares += pow((double)kept[c], 2);
+                CU_ASSERT(fabsf(y[r] - kept[r][c]) <= 0.00085f * absmax[r][c]);
+                of_errors += pow((double)(y[r] - kept[r][c]), 2);
+                squares += pow((double)kept[r][c], 2);
             }
         }
         printf("    %s, %s: entries off by %.1e of themselves\n", sw_format_of(format)->name,

@@ -8,42 +8,49 @@ static const struct shape shapes[] = {{1, 1},    {1, 2},    {2, 1},     {3, 5}, 
                                       {17, 31},  {48, 33},  {64, 64},   {65, 63},   {100, 257},
                                       {127, 96}, {128, 97}, {129, 192}, {200, 193}, {333, 1000}};
 
-static void check_shape(struct sw_backend *b, enum sw_format_id format, struct shape s)
+/* On the backends of all instruction sets. */
+static void check_shape(struct sw_backend *const *backends, enum sw_format_id format,
+                        struct shape s)
 {
     enum { N = 13 };
     float *w = floats(s.rows * s.cols, 1), *x = floats(N * s.cols, 2), *bias = floats(s.rows, 3),
-          *y0 = floats(N * s.rows, 4), *y = malloc((size_t)(N * s.rows) * sizeof *y);
-    struct sw_matrix m = packed(b, format, s.rows, s.cols, w);
-    for (int mode = 0; mode < 4; mode++) {
-        const float *use_bias = mode & 1 ? bias : NULL, *use_y0 = mode & 2 ? y0 : NULL;
-        memcpy(y, y0, (size_t)(N * s.rows) * sizeof *y);
-        b->ops->matmul(b, &m, use_bias, x, s.cols, N, y, s.rows, mode & 2);
-        const double error = product_error(format, s.rows, s.cols, w, x, use_bias, use_y0, N, y);
-        if (error > 1e-6)
-            printf("%s %ld x %ld mode %d: %g\n", sw_format_of(format)->name, (long)s.rows,
-                   (long)s.cols, mode, error);
-        CU_ASSERT(error <= 1e-6);
-        for (int64_t i = 0; i < N; i++) { /* one at a time: the same bits */
-            float *one = malloc((size_t)s.rows * sizeof *one);
-            memcpy(one, y0 + i * s.rows, (size_t)s.rows * sizeof *one);
-            b->ops->matmul(b, &m, use_bias, x + i * s.cols, s.cols, 1, one, s.rows, mode & 2);
-            CU_ASSERT(!memcmp(one, y + i * s.rows, (size_t)s.rows * sizeof *one));
-            free(one);
+          *y0 = floats(N * s.rows, 4), *y = malloc((size_t)(N * s.rows) * sizeof *y),
+          *one = malloc((size_t)s.rows * sizeof *one);
+    struct exact_products exact = exact_products(format, s.rows, s.cols, w, x, N);
+    FOR_EACH_ISA (isa) {
+        struct sw_backend *b = backends[isa];
+        struct sw_matrix m = packed(b, format, s.rows, s.cols, w);
+        for (int mode = 0; mode < 4; mode++) {
+            const float *use_bias = mode & 1 ? bias : NULL, *use_y0 = mode & 2 ? y0 : NULL;
+            memcpy(y, y0, (size_t)(N * s.rows) * sizeof *y);
+            b->ops->matmul(b, &m, use_bias, x, s.cols, N, y, s.rows, mode & 2);
+            const double error = product_error(&exact, use_bias, use_y0, y);
+            if (error > 1e-6)
+                printf("%s %s %ld x %ld mode %d: %g\n", sw_format_of(format)->name,
+                       sw_isa_name(isa), (long)s.rows, (long)s.cols, mode, error);
+            CU_ASSERT(error <= 1e-6);
+            for (int64_t i = 0; i < N; i++) { /* one at a time: the same bits */
+                memcpy(one, y0 + i * s.rows, (size_t)s.rows * sizeof *one);
+                b->ops->matmul(b, &m, use_bias, x + i * s.cols, s.cols, 1, one, s.rows, mode & 2);
+                CU_ASSERT(!memcmp(one, y + i * s.rows, (size_t)s.rows * sizeof *one));
+            }
         }
+        unpack(b, &m);
     }
-    unpack(b, &m);
-    free(w), free(x), free(bias), free(y0), free(y);
+    exact_products_free(&exact);
+    free(w), free(x), free(bias), free(y0), free(y), free(one);
 }
 
 static void products_are_right(void)
 {
-    FOR_EACH_ISA (isa) {
-        struct sw_backend *b = open_cpu(2, isa);
-        FOR_EACH_FORMAT (f)
-            for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
-                check_shape(b, f, shapes[i]);
-        b->ops->close(b);
-    }
+    struct sw_backend *backends[SW_ISA_COUNT];
+    FOR_EACH_ISA (isa)
+        backends[isa] = open_cpu(2, isa);
+    FOR_EACH_FORMAT (f)
+        for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++)
+            check_shape(backends, f, shapes[i]);
+    FOR_EACH_ISA (isa)
+        backends[isa]->ops->close(backends[isa]);
 }
 
 /* Any number of rows at once, any number of threads: one result. */
